@@ -1,0 +1,188 @@
+//! What can go wrong, as one enum: each case has a stable kind, a hint and an exit status.
+//!
+//! Messages follow one style: lower case, no full stop, the path first, values in backticks. The hint is a
+//! separate sentence, because `--json` carries it as its own field.
+
+use std::path::PathBuf;
+
+use crate::drag_file::Fault;
+
+/// Result of everything in this crate that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Exit status of a run that was not started because of what it was given.
+pub const NOT_STARTED: u8 = 2;
+/// Exit status of a run that finished with at least one failed item.
+pub const FAILED: u8 = 1;
+/// Exit status of a run that could not be done now, but perhaps later.
+pub const RETRY: u8 = 75;
+
+/// Everything that stops an edit.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The drag file is wrong; every fault that was found.
+    #[error("{}", list_faults(path, faults))]
+    Instruction {
+        /// The drag file.
+        path: PathBuf,
+        /// What is wrong with it; never empty.
+        faults: Vec<Fault>,
+    },
+
+    /// A value of the command line or of a setting is out of its bounds.
+    #[error("{name}: `{value}` {reason}")]
+    Setting {
+        /// The setting's name, as on the command line.
+        name: String,
+        /// What was given.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// The picture could not be read.
+    #[error("{}: {reason}", path.display())]
+    Image {
+        /// The picture.
+        path: PathBuf,
+        /// `image.decode`, `image.too_large`, `image.too_small`, `image.missing` or `image.unsupported`.
+        kind: &'static str,
+        /// What is wrong with it.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// The result could not be written, or may not be.
+    #[error("{}: {reason}", path.display())]
+    Output {
+        /// The output.
+        path: PathBuf,
+        /// `output.exists`, `output.is_input`, `output.write`, `output.disk_full` or `output.verify`.
+        kind: &'static str,
+        /// What is wrong with it.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// The model's files are missing, damaged, of the wrong format, or do not fit their configuration.
+    #[error("{path}: {reason}")]
+    Weights {
+        /// File or folder.
+        path: String,
+        /// `weights.missing`, `weights.damaged`, `weights.mismatch`, `weights.format`, `weights.unsupported` or `lora.mismatch`.
+        kind: &'static str,
+        /// What is wrong with it.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// The prompt has more tokens than the text encoder reads.
+    #[error("the prompt has {tokens} tokens with its start and end mark; the text encoder reads {limit}")]
+    PromptTooLong {
+        /// Tokens with start and end.
+        tokens: usize,
+        /// Positions of the text encoder.
+        limit: usize,
+    },
+
+    /// A number stopped being a number.
+    #[error("{stage}, step {step}: {what} is not finite")]
+    NotFinite {
+        /// The stage of the edit.
+        stage: &'static str,
+        /// The step inside the stage, from 1.
+        step: usize,
+        /// What was checked.
+        what: &'static str,
+    },
+
+    /// The device or the number format asked for cannot be used.
+    #[error("{reason}")]
+    Device {
+        /// `device.none` or `device.dtype`.
+        kind: &'static str,
+        /// Why.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// A signal asked for a stop; nothing was written.
+    #[error("interrupted; nothing was written")]
+    Interrupted {
+        /// The signal's number: 2 or 15.
+        signal: i32,
+    },
+
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+
+    /// A candle operation refused; a bug in this program or in a model file that passed every check.
+    #[error("internal error in a tensor operation: {0}")]
+    Tensor(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// The stable name that scripts match; messages may change, kinds do not.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Instruction { faults, .. } => faults.first().map_or("instruction", |fault| fault.kind),
+            Self::Setting { .. } => "setting",
+            Self::Image { kind, .. } | Self::Output { kind, .. } | Self::Weights { kind, .. } | Self::Device { kind, .. } => kind,
+            Self::PromptTooLong { .. } => "instruction.prompt_too_long",
+            Self::NotFinite { .. } => "compute.not_finite",
+            Self::Interrupted { .. } => "interrupted",
+            Self::File { .. } => "file",
+            Self::Tensor(_) => "bug",
+        }
+    }
+
+    /// What the user can do about it, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Instruction { faults, .. } => faults.iter().find_map(|fault| fault.hint.clone()),
+            Self::Setting { .. } => Some("`dragnext edit --help` lists every setting with its bounds".into()),
+            Self::Image { hint, .. } | Self::Output { hint, .. } | Self::Weights { hint, .. } | Self::Device { hint, .. } => {
+                (!hint.is_empty()).then(|| hint.clone())
+            }
+            Self::PromptTooLong { .. } => Some("shorten the prompt; an empty prompt works too".into()),
+            Self::NotFinite { .. } => {
+                Some("the model's weights may be damaged, or a learning rate is too high; f32 is the safest --dtype".into())
+            }
+            Self::Interrupted { .. } | Self::File { .. } => None,
+            Self::Tensor(_) => Some("please report this with the command line and the model's name".into()),
+        }
+    }
+
+    /// The exit status of a single edit that ended with this error.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Instruction { .. } | Self::Setting { .. } | Self::PromptTooLong { .. } | Self::Device { .. } => NOT_STARTED,
+            Self::Image { .. } | Self::Weights { .. } => NOT_STARTED,
+            Self::Output { kind, .. } => match *kind {
+                "output.disk_full" => RETRY,
+                "output.write" | "output.verify" => FAILED,
+                _ => NOT_STARTED,
+            },
+            Self::NotFinite { .. } => FAILED,
+            Self::Interrupted { signal } => 128 + *signal as u8,
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => RETRY,
+            Self::File { .. } => NOT_STARTED,
+            Self::Tensor(_) => 101,
+        }
+    }
+}
+
+fn list_faults(path: &std::path::Path, faults: &[Fault]) -> String {
+    let lines: Vec<String> = faults.iter().map(|fault| format!("{}: {fault}", path.display())).collect();
+    lines.join("\n")
+}
