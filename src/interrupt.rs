@@ -1,0 +1,48 @@
+//! A tidy stop: signals set a flag, and the edit looks at it between two steps.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::error::{Error, Result};
+
+/// Whether a signal asked this run to stop.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupt {
+    signal: Arc<AtomicUsize>,
+}
+
+impl Interrupt {
+    /// An interrupt that only [`Interrupt::raise`] sets: for library use and tests.
+    pub fn never() -> Self {
+        Self::default()
+    }
+
+    /// Listens to SIGINT and SIGTERM. The first asks for a tidy stop; the second ends the process at once.
+    ///
+    /// # Errors
+    /// Whatever the operating system says against it.
+    pub fn on_signals() -> std::io::Result<Self> {
+        let interrupt = Self::default();
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            let armed = Arc::new(std::sync::atomic::AtomicBool::new(false));
+            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&armed))?;
+            signal_hook::flag::register(signal, armed)?;
+            signal_hook::flag::register_usize(signal, Arc::clone(&interrupt.signal), signal as usize)?;
+        }
+        Ok(interrupt)
+    }
+
+    /// Asks for a stop as if `signal` had come.
+    pub fn raise(&self, signal: usize) {
+        self.signal.store(signal, Ordering::Relaxed);
+    }
+
+    /// # Errors
+    /// [`Error::Interrupted`] once a signal came.
+    pub fn check(&self) -> Result<()> {
+        match self.signal.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            signal => Err(Error::Interrupted { signal: signal as i32 }),
+        }
+    }
+}
