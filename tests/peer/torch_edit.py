@@ -104,7 +104,7 @@ def fine_tune(m, z0, c, p, dump):
     named = [(n, q) for n, q in m.unet.named_parameters() if "lora_" in n]
     for n, q in named:
         q.data, q.requires_grad = q.data.float(), True
-        dump["lora.start." + n] = q.data
+        dump["lora.start." + n] = q.data.clone()
     params = [q for _, q in named]
     opt = torch.optim.AdamW(params, lr=p["lora_lr"], weight_decay=1e-2)
     g = torch.Generator().manual_seed(p["seed"])
@@ -117,8 +117,8 @@ def fine_tune(m, z0, c, p, dump):
         for q in params:
             q.grad /= m.scale
         if s == 0:
-            dump.update({"lora.first_gradient." + k: q.grad for k, q in named})
-        dump[f"lora.t.{s}"], dump[f"lora.noise.{s}"] = t, n
+            dump.update({"lora.first_gradient." + k: q.grad.clone() for k, q in named})
+        dump[f"lora.t.{s}"], dump[f"lora.noise.{s}"], dump[f"lora.loss.{s}"] = t, n, loss.detach()
         opt.step()
     dump.update({"lora.end." + k: q.data for k, q in named})
     m.unet.requires_grad_(False)
@@ -183,7 +183,7 @@ def fill(z, hole):
     return z
 
 
-def prepare(z, z0, a, regions, p, height, width):
+def prepare(z, z0, a, regions, p, height, width, dump):
     """Beyond the paper, before the drag. vacated: where an object leaves, the noise of the surrounding background; copy: its own noise moves along."""
     out, g = z.clone(), torch.Generator().manual_seed(p["seed"] + 1)
     x1, y1 = cells(height, width, 1, z.device)
@@ -192,7 +192,8 @@ def prepare(z, z0, a, regions, p, height, width):
     if p["vacated"] and objects:
         before = torch.stack([touched(r, 0) for r in objects]).any(0)
         after = torch.stack([touched(r, 1) for r in regions]).any(0)
-        back = a.sqrt() * fill(z0, before) + (1 - a).sqrt() * torch.randn(z.shape, generator=g).to(z.device)
+        noise = dump["vacated_noise"] = torch.randn(z.shape, generator=g).to(z.device)
+        back = a.sqrt() * fill(z0, before) + (1 - a).sqrt() * noise
         out = torch.where(before & ~after, back, out)
     if p["copy"]:
         x8, y8 = cells(height, width, 8, z.device)
@@ -249,7 +250,9 @@ def edit(m, x, regions, prompt="", editable=None, p=None, hooks=None, dump=None)
         return [hooks.features[k - 1].float() for k in p["taps"]], e
 
     ref = z
-    z = prepare(ref, z0, a_at(t_of(0)), regions, p, height, width)
+    z = prepare(ref, z0, a_at(t_of(0)), regions, p, height, width, dump)
+    dump["prepared"] = z
+    if frozen is not None: dump["frozen"] = frozen
     hold = lambda z: torch.where(frozen > .5, ref, z) if frozen is not None and p["hard_background"] else z
     z, iteration_ms = hold(z), []
     for i in range(n):
@@ -274,9 +277,11 @@ def edit(m, x, regions, prompt="", editable=None, p=None, hooks=None, dump=None)
                 if i == k == 0:
                     dump.update(first_loss=loss.detach(), first_gradient=z.grad.clone(), first_latent=z.detach().clone())
                 opt.step(); z.data = hold(z.data)
+                dump[f"drag.loss.{i}.{k}"] = loss.detach()
                 if m.device.type == "cuda": torch.cuda.synchronize()
                 iteration_ms.append((time.perf_counter() - t0) * 1e3)
             z = z.detach(); times["drag"] = times.get("drag", 0) + clock.lap()
+            dump[f"dragged.{i}"] = z
         with torch.no_grad():
             hooks.mutual = i >= p["timesteps"]
             e = m.predict(torch.cat([ref, z]), t, c)
@@ -284,13 +289,14 @@ def edit(m, x, regions, prompt="", editable=None, p=None, hooks=None, dump=None)
             ref, z = move(ref, e[:1], t, t - stride), move(z, e[1:], t, t - stride)
         times["denoise"] = times.get("denoise", 0) + clock.lap()
     dump["z_end"] = z
-    y = m.decode(z)
+    y = dump["decoded"] = m.decode(z)
     if not isinstance(editable, str):                             # outside: the input; inside: fades in over a few pixels
         inside = editable[None, None].float().to(m.device)
         for _ in range(p["feather"]):
             inside = torch.minimum(inside, F.avg_pool2d(inside, 3, 1, 1, count_include_pad=False))
         inside = torch.where(editable.to(m.device), inside, torch.zeros_like(inside))
         y = x + (y - x) * inside
+    dump["image"] = y
     times["decode"] = clock.lap()
     times["iteration_ms"] = float(np.median(iteration_ms)) if iteration_ms else 0.0
     return y, times

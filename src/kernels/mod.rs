@@ -1,0 +1,249 @@
+//! The seam between right and fast: what the layers of [`crate::nn`] ask of a device, as one trait.
+//!
+//! A backend owns buffers of f32 numbers (a device may store them otherwise) and computes on them. It knows
+//! shapes and strides, but no layers, no tape and no model. Activations are NHWC: (batch, height, width,
+//! channels); a row is one pixel or token. Convolution weights are KRSC: (out, kernel height, kernel width, in).
+//! Every method has a plain meaning that the tests check against a slow reference.
+
+pub mod cpu;
+
+use std::fmt::Debug;
+
+/// A convolution's sizes. Padding below and to the right follows from the output's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConvShape {
+    /// Pictures in the batch.
+    pub batch: usize,
+    /// Input height, width and channels.
+    pub input: [usize; 3],
+    /// Output height, width and channels.
+    pub output: [usize; 3],
+    /// Kernel height and width.
+    pub kernel: usize,
+    /// Step between two output pixels, in input pixels.
+    pub stride: usize,
+    /// Zero rows above and zero columns left of the input.
+    pub pad: usize,
+}
+
+/// An attention's sizes. Queries and outputs are (batch, queries, heads * head size), keys and values (batch, keys, heads * head size).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttentionShape {
+    /// Rows of the batch.
+    pub batch: usize,
+    /// Heads, side by side in the channels.
+    pub heads: usize,
+    /// Query tokens.
+    pub queries: usize,
+    /// Key tokens.
+    pub keys: usize,
+    /// Channels of one head; scores are scaled by its inverse square root.
+    pub head_size: usize,
+}
+
+impl AttentionShape {
+    /// Channels of all heads.
+    pub fn channels(&self) -> usize {
+        self.heads * self.head_size
+    }
+}
+
+/// A group normalisation's sizes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GroupShape {
+    /// Pictures in the batch.
+    pub batch: usize,
+    /// Pixels of one picture.
+    pub pixels: usize,
+    /// Channels of one pixel.
+    pub channels: usize,
+    /// Groups of neighbouring channels.
+    pub groups: usize,
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+/// A matrix inside a buffer: element (i, j) is at `offset + i * row_stride + j * col_stride`.
+#[derive(Debug)]
+pub struct Matrix<'a, T: ?Sized> {
+    /// Where it lies.
+    pub buffer: &'a T,
+    /// Position of element (0, 0).
+    pub offset: usize,
+    /// Number of rows.
+    pub rows: usize,
+    /// Number of columns.
+    pub cols: usize,
+    /// Distance of neighbours in a column.
+    pub row_stride: usize,
+    /// Distance of neighbours in a row.
+    pub col_stride: usize,
+}
+
+impl<T: ?Sized> Clone for Matrix<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: ?Sized> Copy for Matrix<'_, T> {}
+
+impl<'a, T: ?Sized> Matrix<'a, T> {
+    /// A dense row-major matrix that starts at `offset`.
+    pub fn dense(buffer: &'a T, offset: usize, rows: usize, cols: usize) -> Self {
+        Self { buffer, offset, rows, cols, row_stride: cols, col_stride: 1 }
+    }
+
+    /// The same numbers with rows and columns exchanged.
+    #[must_use]
+    pub fn transposed(self) -> Self {
+        Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
+    }
+}
+
+/// One point between the pixels of a feature map: four pixels and their bilinear weights.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BilinearPoint {
+    /// Row numbers of the four pixels.
+    pub pixels: [u32; 4],
+    /// Their weights; they add up to 1.
+    pub weights: [f32; 4],
+}
+
+/// What one Adam step needs beside its buffers. Decay is decoupled (AdamW) and 0 for plain Adam.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamStep {
+    /// Number of this step, from 1.
+    pub step: usize,
+    /// Learning rate.
+    pub lr: f64,
+    /// Share of the learning rate by which parameters shrink.
+    pub decay: f64,
+}
+
+/// What a device can do.
+pub trait Backend: Clone + Debug + Send + Sync + 'static {
+    /// Numbers on the device.
+    type Buffer: Debug + Send + Sync;
+
+    /// A buffer of zeros.
+    fn zeros(&self, len: usize) -> Self::Buffer;
+    /// Host to device.
+    fn upload(&self, data: Vec<f32>) -> Self::Buffer;
+    /// Device to host.
+    fn download(&self, buffer: &Self::Buffer) -> Vec<f32>;
+    /// A second buffer with the same numbers.
+    fn duplicate(&self, buffer: &Self::Buffer) -> Self::Buffer;
+    /// Is every number finite?
+    fn all_finite(&self, buffer: &Self::Buffer) -> bool;
+
+    /// c = alpha * a b + beta * c, with c a dense row-major matrix that starts at `c_offset`.
+    fn matmul(&self, alpha: f32, a: Matrix<Self::Buffer>, b: Matrix<Self::Buffer>, beta: f32, c: &mut Self::Buffer, c_offset: usize);
+    /// y = x, with `bias` (channels) added to every row of `rows`, where there is one.
+    fn add_bias(&self, bias: &Self::Buffer, y: &mut Self::Buffer);
+    /// Adds row b of `bias` (batch, channels) to every pixel of picture b.
+    fn add_per_picture(&self, batch: usize, bias: &Self::Buffer, y: &mut Self::Buffer);
+    /// y = a * y + b * x.
+    fn combine(&self, a: f32, y: &mut Self::Buffer, b: f32, x: &Self::Buffer);
+    /// y = x where the cell's mask is above one half, else y. The mask is (pixels), y and x are (pixels, channels).
+    fn select(&self, mask: &Self::Buffer, x: &Self::Buffer, y: &mut Self::Buffer);
+
+    /// y = convolution of x, plus bias.
+    fn conv(&self, shape: &ConvShape, x: &Self::Buffer, weight: &Self::Buffer, bias: Option<&Self::Buffer>, y: &mut Self::Buffer);
+    /// The kernel (in, kernel, kernel, out) whose plain convolution is the input gradient of a stride 1 convolution.
+    fn flip_kernel(&self, shape: &ConvShape, weight: &Self::Buffer) -> Self::Buffer;
+    /// dx = input gradient of a convolution of any stride.
+    fn conv_input_gradient(&self, shape: &ConvShape, dy: &Self::Buffer, weight: &Self::Buffer, dx: &mut Self::Buffer);
+
+    /// y = weight * (x - mean) / deviation + bias per group, then SiLU if `silu`; `stats` (batch, groups, 2) receives mean and inverse deviation.
+    fn group_norm(
+        &self,
+        shape: &GroupShape,
+        x: &Self::Buffer,
+        weight: &Self::Buffer,
+        bias: &Self::Buffer,
+        silu: bool,
+        stats: &mut Self::Buffer,
+        y: &mut Self::Buffer,
+    );
+    /// dx of [`Backend::group_norm`].
+    fn group_norm_backward(
+        &self,
+        shape: &GroupShape,
+        x: &Self::Buffer,
+        weight: &Self::Buffer,
+        bias: &Self::Buffer,
+        silu: bool,
+        stats: &Self::Buffer,
+        dy: &Self::Buffer,
+        dx: &mut Self::Buffer,
+    );
+    /// Normalises every row of `channels` numbers.
+    fn layer_norm(&self, channels: usize, eps: f32, x: &Self::Buffer, weight: &Self::Buffer, bias: &Self::Buffer, y: &mut Self::Buffer);
+    /// dx of [`Backend::layer_norm`].
+    fn layer_norm_backward(&self, channels: usize, eps: f32, x: &Self::Buffer, weight: &Self::Buffer, dy: &Self::Buffer, dx: &mut Self::Buffer);
+
+    /// o = softmax(q k^T / sqrt(head size)) v per head. Picture b reads the keys and values of picture `sources[b]`.
+    fn attention(
+        &self,
+        shape: &AttentionShape,
+        sources: &[usize],
+        q: &Self::Buffer,
+        k: &Self::Buffer,
+        v: &Self::Buffer,
+        o: &mut Self::Buffer,
+    );
+    /// dq, and dk and dv where they are asked for, of an attention in which every picture reads its own keys and values.
+    fn attention_backward(
+        &self,
+        shape: &AttentionShape,
+        q: &Self::Buffer,
+        k: &Self::Buffer,
+        v: &Self::Buffer,
+        o: &Self::Buffer,
+        d_o: &Self::Buffer,
+        dq: &mut Self::Buffer,
+        dkv: Option<(&mut Self::Buffer, &mut Self::Buffer)>,
+    );
+
+    /// y = x * sigmoid(x).
+    fn silu(&self, x: &Self::Buffer, y: &mut Self::Buffer);
+    /// Row by row, x = (h, gate): y = h * gelu(gate) with the erf form of GELU. y has `channels` per row.
+    fn geglu(&self, channels: usize, x: &Self::Buffer, y: &mut Self::Buffer);
+    /// dx of [`Backend::geglu`].
+    fn geglu_backward(&self, channels: usize, x: &Self::Buffer, dy: &Self::Buffer, dx: &mut Self::Buffer);
+
+    /// Nearest neighbour resize of pictures (batch, from height, from width, channels) to (to height, to width).
+    fn upsample(&self, channels: usize, from: [usize; 2], to: [usize; 2], x: &Self::Buffer, y: &mut Self::Buffer);
+    /// dx of [`Backend::upsample`].
+    fn upsample_backward(&self, channels: usize, from: [usize; 2], to: [usize; 2], dy: &Self::Buffer, dx: &mut Self::Buffer);
+    /// Copies columns: row by row, y[to..to + count] = x[from..from + count], with `x_channels` and `y_channels` numbers per row.
+    fn copy_columns(
+        &self,
+        count: usize,
+        x: &Self::Buffer,
+        x_channels: usize,
+        from: usize,
+        y: &mut Self::Buffer,
+        y_channels: usize,
+        to: usize,
+    );
+
+    /// Values (points, channels) of a map (pixels, channels) at `points`.
+    fn sample(&self, channels: usize, map: &Self::Buffer, points: &[BilinearPoint]) -> Self::Buffer;
+    /// scale * sum |map at `points` - target| and, added to `gradient` (the map's shape), its gradient to the map.
+    fn sampled_l1(
+        &self,
+        channels: usize,
+        map: &Self::Buffer,
+        points: &[BilinearPoint],
+        target: &Self::Buffer,
+        scale: f32,
+        gradient: &mut Self::Buffer,
+    ) -> f64;
+    /// sum weight * |x - reference| over cells (cells) and channels, and its gradient to x. Weight is (cells), the others (cells, channels).
+    fn weighted_l1(&self, x: &Self::Buffer, reference: &Self::Buffer, weight: &Self::Buffer, gradient: &mut Self::Buffer) -> f64;
+
+    /// One Adam step on flat buffers: betas 0.9 and 0.999, eps 1e-8, bias corrected, decoupled decay.
+    fn adam(&self, step: &AdamStep, gradient: &Self::Buffer, first: &mut Self::Buffer, second: &mut Self::Buffer, parameter: &mut Self::Buffer);
+}

@@ -1,0 +1,107 @@
+//! A Stable Diffusion model: where its files come from, what they must hold, and its parts.
+
+pub mod config;
+pub mod lora;
+pub mod safetensors;
+pub mod source;
+pub mod text_encoder;
+pub mod tokenizer;
+pub mod unet;
+pub mod vae;
+pub mod weights;
+
+pub use source::Source;
+pub use text_encoder::TextEncoder;
+pub use tokenizer::Tokenizer;
+pub use unet::UNet;
+pub use vae::Vae;
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::kernels::Backend;
+use crate::settings::Overrides;
+
+/// A model whose configuration is read and checked, but whose weights still lie on disk.
+#[derive(Debug)]
+pub struct Model {
+    source: Source,
+    vae_source: Option<Source>,
+    unet: config::UNetConfig,
+    schedule: config::ScheduleConfig,
+    defaults: Overrides,
+}
+
+impl Model {
+    /// Reads the configuration of `demo` or of a folder in diffusers layout; `vae` names a folder whose VAE replaces the model's own.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] when a file is missing or holds a value that is not supported.
+    pub fn open(name: &str, vae: Option<&Path>) -> Result<Self> {
+        let source = Source::parse(name)?;
+        let unet = config::UNetConfig::read(&source)?;
+        let schedule = config::ScheduleConfig::read(&source)?;
+        let defaults = match source.text("dragnext.json")? {
+            None => Overrides::default(),
+            Some(text) => serde_json::from_str(&text).map_err(|error| Error::Weights {
+                path: source.place("dragnext.json"),
+                kind: "weights.unsupported",
+                reason: error.to_string(),
+                hint: "this file holds the model's own defaults for settings of `dragnext edit`".into(),
+            })?,
+        };
+        let vae_source = vae.map(|folder| Source::parse(&folder.to_string_lossy())).transpose()?;
+        Ok(Self { source, vae_source, unet, schedule, defaults })
+    }
+
+    /// What the model is called in records.
+    pub fn name(&self) -> String {
+        self.source.name()
+    }
+
+    /// The model folder's own defaults for settings.
+    pub fn defaults(&self) -> &Overrides {
+        &self.defaults
+    }
+
+    /// Shorter side, in pixels, of the pictures the model was trained on.
+    pub fn native_size(&self) -> usize {
+        self.unet.sample_size * vae::DOWNSCALE
+    }
+
+    /// The training noise schedule.
+    pub fn schedule(&self) -> &config::ScheduleConfig {
+        &self.schedule
+    }
+
+    /// Number of decoder stages whose outputs can be compared.
+    pub fn decoder_stages(&self) -> usize {
+        self.unet.channels.len()
+    }
+
+    /// Loads the noise predictor.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] when its file is missing, damaged, or does not fit the configuration.
+    pub fn unet<B: Backend>(&self, backend: &B) -> Result<UNet<B>> {
+        UNet::load(backend, &self.source, &self.unet)
+    }
+
+    /// Loads picture encoder and decoder.
+    ///
+    /// # Errors
+    /// As [`Model::unet`].
+    pub fn vae<B: Backend>(&self, backend: &B) -> Result<Vae<B>> {
+        Vae::load(backend, self.vae_source.as_ref().unwrap_or(&self.source))
+    }
+
+    /// Loads the prompt encoder, reads the prompt and forgets the encoder again: context (1, 1, tokens, channels).
+    ///
+    /// # Errors
+    /// As [`Model::unet`]; [`Error::PromptTooLong`].
+    pub fn context<B: Backend>(&self, backend: &B, prompt: &str) -> Result<crate::nn::Tensor<B>> {
+        let encoder = TextEncoder::load(&self.source, self.unet.cross_attention_dim)?;
+        let tokens = Tokenizer::load(&self.source)?.encode(prompt, encoder.positions())?;
+        encoder.encode(backend, &tokens)
+    }
+}

@@ -1,0 +1,187 @@
+//! Where a model's files come from: the binary itself, or a folder in diffusers layout.
+
+use std::fmt::Debug;
+use std::fs::File;
+use std::io::{Cursor, ErrorKind, Read, Seek};
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+
+/// The files of the model that is compiled in.
+macro_rules! embedded {
+    ($($name:literal),+ $(,)?) => { &[$(($name, include_bytes!(concat!("../../assets/demo/", $name)))),+] };
+}
+
+/// (path inside the model's folder, content).
+const DEMO: &[(&str, &[u8])] = embedded![
+    "dragnext.json",
+    "scheduler/scheduler_config.json",
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "tokenizer/merges.txt",
+    "tokenizer/tokenizer_config.json",
+    "tokenizer/vocab.json",
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
+];
+
+/// Formats that can run code when they are read.
+const PICKLES: [&str; 5] = ["ckpt", "pt", "pth", "bin", "pkl"];
+
+/// Something that can be read at any place.
+pub trait ReadSeek: Read + Seek + Send + Debug {}
+
+impl<T: Read + Seek + Send + Debug> ReadSeek for T {}
+
+/// Where a model's files come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The small model inside the binary.
+    Demo,
+    /// A folder in diffusers layout.
+    Folder(PathBuf),
+}
+
+impl Source {
+    /// `demo` or a folder.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] for anything else, with the reason.
+    pub fn parse(name: &str) -> Result<Self> {
+        if name == "demo" {
+            return Ok(Self::Demo);
+        }
+        let path = PathBuf::from(name);
+        let refuse = |kind, reason: &str, hint: &str| Err(Error::Weights { path: name.into(), kind, reason: reason.into(), hint: hint.into() });
+        if path.is_dir() {
+            return Ok(Self::Folder(path));
+        }
+        let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+        if PICKLES.contains(&extension.as_str()) {
+            return refuse(
+                "weights.format",
+                "this is a pickle, which can run code when it is read; only safetensors are loaded",
+                "convert it to a diffusers folder with safetensors files, for example with `save_pretrained(.., safe_serialization=True)`",
+            );
+        }
+        if path.is_file() {
+            return refuse(
+                "weights.format",
+                "a model is a folder in diffusers layout, not a single file",
+                "give the folder that holds unet/, vae/, text_encoder/, tokenizer/ and scheduler/",
+            );
+        }
+        refuse(
+            "weights.missing",
+            "no such folder",
+            "give `demo` (the model inside the program) or a folder that holds unet/, vae/, text_encoder/, tokenizer/ and scheduler/",
+        )
+    }
+
+    /// The model's name for records.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Demo => "demo".into(),
+            Self::Folder(folder) => folder.display().to_string(),
+        }
+    }
+
+    /// How messages name a file of the model.
+    pub fn place(&self, name: &str) -> String {
+        match self {
+            Self::Demo => format!("demo:{name}"),
+            Self::Folder(folder) => folder.join(name).display().to_string(),
+        }
+    }
+
+    /// Opens a file, if the model has it.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it is there but cannot be opened.
+    pub fn open(&self, name: &str) -> Result<Option<Box<dyn ReadSeek>>> {
+        match self {
+            Self::Demo => {
+                let content = DEMO.iter().find(|(file, _)| *file == name).map(|(_, content)| *content);
+                Ok(content.map(|content| Box::new(Cursor::new(content)) as Box<dyn ReadSeek>))
+            }
+            Self::Folder(folder) => {
+                let path = folder.join(name);
+                match File::open(&path) {
+                    Ok(file) => Ok(Some(Box::new(file))),
+                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                    Err(source) => Err(Error::File { path, source }),
+                }
+            }
+        }
+    }
+
+    /// The text of a small file, if the model has it.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it cannot be read, [`Error::Weights`] when it is not text or larger than 64 MiB.
+    pub fn text(&self, name: &str) -> Result<Option<String>> {
+        const LIMIT: u64 = 64 << 20;
+        let Some(file) = self.open(name)? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(|source| Error::File { path: self.place(name).into(), source })?;
+        let refuse = |reason: &str| Error::Weights {
+            path: self.place(name),
+            kind: "weights.damaged",
+            reason: reason.into(),
+            hint: "get the model's files again".into(),
+        };
+        if bytes.len() as u64 > LIMIT {
+            return Err(refuse("larger than 64 MiB, which no file of this kind is"));
+        }
+        String::from_utf8(bytes).map(Some).map_err(|_| refuse("not UTF-8 text"))
+    }
+
+    /// The text of a file that the model must have.
+    ///
+    /// # Errors
+    /// As [`Source::text`]; [`Error::Weights`] when the file is missing.
+    pub fn required_text(&self, name: &str) -> Result<String> {
+        self.text(name)?.ok_or_else(|| self.missing(name, ""))
+    }
+
+    /// The name of the first of `names` that the model has.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] when it has none of them; a pickle found instead is named.
+    pub fn first_of(&self, folder: &str, names: &[&str]) -> Result<String> {
+        for name in names {
+            let name = format!("{folder}/{name}");
+            if self.open(&name)?.is_some() {
+                return Ok(name);
+            }
+        }
+        if let Some(pickle) = self.pickle_in(folder) {
+            return Err(Error::Weights {
+                path: self.place(&format!("{folder}/{pickle}")),
+                kind: "weights.format",
+                reason: "this is a pickle, which can run code when it is read; only safetensors are loaded".into(),
+                hint: format!("get or make {folder}/{}", names[0]),
+            });
+        }
+        Err(self.missing(&format!("{folder}/{}", names[0]), &format!(" (nor {})", names[1..].join(", "))))
+    }
+
+    fn pickle_in(&self, folder: &str) -> Option<String> {
+        let Self::Folder(root) = self else { return None };
+        let names = std::fs::read_dir(root.join(folder)).ok()?.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
+        let mut pickles: Vec<String> = names.filter(|name| PICKLES.iter().any(|pickle| name.ends_with(&format!(".{pickle}")))).collect();
+        pickles.sort();
+        pickles.into_iter().next()
+    }
+
+    fn missing(&self, name: &str, others: &str) -> Error {
+        Error::Weights {
+            path: self.place(name),
+            kind: "weights.missing",
+            reason: format!("no such file{others}"),
+            hint: "a model is a folder in diffusers layout: unet/, vae/, text_encoder/, tokenizer/ and scheduler/".into(),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The levels of the way down and the stages of the way up.
+
+use super::{Resnet, Transformer};
+use crate::error::Result;
+use crate::kernels::Backend;
+use crate::model::config::UNetConfig;
+use crate::model::weights::Weights;
+use crate::nn::{Conv, Linear, Pass, Tensor, upsample, upsample_backward};
+
+/// A level of the way down; every output also goes to the way up.
+#[derive(Debug)]
+pub struct DownBlock<B: Backend> {
+    resnets: Vec<Resnet<B>>,
+    /// One behind each residual block, or none.
+    attentions: Vec<Transformer<B>>,
+    downsample: Option<Conv<B>>,
+}
+
+impl<B: Backend> DownBlock<B> {
+    /// Reads level `level`; `layer` counts self-attentions.
+    pub fn load(w: &mut Weights<B>, config: &UNetConfig, level: usize, layer: &mut usize) -> Result<Self> {
+        let outputs = config.channels[level];
+        let inputs = config.channels[level.saturating_sub(1)];
+        let mut block = Self { resnets: Vec::new(), attentions: Vec::new(), downsample: None };
+        for index in 0..config.layers_per_block {
+            let name = format!("down_blocks.{level}.resnets.{index}");
+            block.resnets.push(Resnet::load(w, config, &name, if index == 0 { inputs } else { outputs }, outputs)?);
+            if config.down_attention[level] {
+                let name = format!("down_blocks.{level}.attentions.{index}");
+                block.attentions.push(Transformer::load(w, config, &name, outputs, config.heads[level], layer)?);
+            }
+        }
+        if level + 1 < config.channels.len() {
+            block.downsample = Some(w.conv(&format!("down_blocks.{level}.downsamplers.0.conv"), outputs, outputs, 3, 2, [1, 1])?);
+        }
+        Ok(block)
+    }
+
+    /// Is there attention on this level?
+    pub fn has_attention(&self) -> bool {
+        !self.attentions.is_empty()
+    }
+
+    /// x to the level's output; every inner output joins `skips`.
+    pub fn forward(&self, mut x: Tensor<B>, time: &Tensor<B>, context: &Tensor<B>, skips: &mut Vec<Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
+        for (index, resnet) in self.resnets.iter().enumerate() {
+            x = resnet.forward(&x, Some(time), pass);
+            if let Some(attention) = self.attentions.get(index) {
+                x = attention.forward(&x, context, pass);
+            }
+            skips.push(x.clone());
+        }
+        if let Some(downsample) = &self.downsample {
+            x = downsample.forward(&x, pass);
+            skips.push(x.clone());
+        }
+        x
+    }
+
+    /// dy to dx; takes the skip connections' gradients off the end of `skips`. With `stop`, nothing before the first attention is walked.
+    pub fn backward(&self, mut d: Tensor<B>, skips: &mut Vec<Tensor<B>>, stop: bool, pass: &mut Pass<B>) -> Option<Tensor<B>> {
+        if let Some(downsample) = &self.downsample {
+            d = downsample.backward(&with_skip(d, skips), pass);
+        }
+        for (index, resnet) in self.resnets.iter().enumerate().rev() {
+            d = with_skip(d, skips);
+            if let Some(attention) = self.attentions.get(index) {
+                d = attention.backward(&d, pass);
+            }
+            if stop && index == 0 {
+                return None;
+            }
+            d = resnet.backward(&d, pass);
+        }
+        Some(d)
+    }
+
+    /// The attentions' projections.
+    pub fn adapted<'a>(&'a mut self, found: &mut Vec<(String, &'a mut Linear<B>)>) {
+        self.attentions.iter_mut().for_each(|attention| attention.adapted(found));
+    }
+}
+
+fn with_skip<B: Backend>(d: Tensor<B>, skips: &mut Vec<Tensor<B>>) -> Tensor<B> {
+    match skips.pop() {
+        Some(skip) => d.plus(&skip),
+        None => d,
+    }
+}
+
+/// A stage of the way up: every residual block reads the channels of one skip connection beside its input.
+#[derive(Debug)]
+pub struct UpBlock<B: Backend> {
+    resnets: Vec<Resnet<B>>,
+    attentions: Vec<Transformer<B>>,
+    upsample: Option<Conv<B>>,
+    /// Channels of each residual block's own input, before the skip connection's.
+    inputs: Vec<usize>,
+}
+
+impl<B: Backend> UpBlock<B> {
+    /// Reads stage `stage`, 0 the coarsest; `layer` counts self-attentions.
+    pub fn load(w: &mut Weights<B>, config: &UNetConfig, stage: usize, layer: &mut usize) -> Result<Self> {
+        let levels = config.channels.len();
+        let level = levels - 1 - stage;
+        let outputs = config.channels[level];
+        let previous = config.channels[(level + 1).min(levels - 1)];
+        let finer = config.channels[level.saturating_sub(1)];
+        let mut block = Self { resnets: Vec::new(), attentions: Vec::new(), upsample: None, inputs: Vec::new() };
+        for index in 0..=config.layers_per_block {
+            let own = if index == 0 { previous } else { outputs };
+            let skip = if index == config.layers_per_block { finer } else { outputs };
+            let name = format!("up_blocks.{stage}.resnets.{index}");
+            block.resnets.push(Resnet::load(w, config, &name, own + skip, outputs)?);
+            block.inputs.push(own);
+            if config.up_attention[stage] {
+                let name = format!("up_blocks.{stage}.attentions.{index}");
+                block.attentions.push(Transformer::load(w, config, &name, outputs, config.heads[level], layer)?);
+            }
+        }
+        if level > 0 {
+            block.upsample = Some(w.conv3(&format!("up_blocks.{stage}.upsamplers.0.conv"), outputs, outputs)?);
+        }
+        Ok(block)
+    }
+
+    /// x to the stage's output; takes its skip connections off the end of `skips` and grows to the size of the next one.
+    pub fn forward(&self, mut x: Tensor<B>, time: &Tensor<B>, context: &Tensor<B>, skips: &mut Vec<Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
+        for (index, resnet) in self.resnets.iter().enumerate() {
+            let Some(skip) = skips.pop() else { unreachable!("every residual block on the way up has a partner on the way down") };
+            x = resnet.forward(&x.concatenated(&skip), Some(time), pass);
+            if let Some(attention) = self.attentions.get(index) {
+                x = attention.forward(&x, context, pass);
+            }
+        }
+        if let (Some(conv), Some(next)) = (&self.upsample, skips.last()) {
+            x = upsample(&x, [next.shape().height, next.shape().width], pass);
+            x = conv.forward(&x, pass);
+        }
+        x
+    }
+
+    /// dy to dx; the skip connections' gradients join `skips`, the finest first.
+    pub fn backward(&self, mut d: Tensor<B>, skips: &mut Vec<Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
+        if let Some(conv) = &self.upsample {
+            d = conv.backward(&d, pass);
+            d = upsample_backward(&d, pass);
+        }
+        for (index, resnet) in self.resnets.iter().enumerate().rev() {
+            if let Some(attention) = self.attentions.get(index) {
+                d = attention.backward(&d, pass);
+            }
+            d = resnet.backward(&d, pass);
+            let (own, skip) = d.split(self.inputs[index]);
+            skips.push(skip);
+            d = own;
+        }
+        d
+    }
+
+    /// The attentions' projections.
+    pub fn adapted<'a>(&'a mut self, found: &mut Vec<(String, &'a mut Linear<B>)>) {
+        self.attentions.iter_mut().for_each(|attention| attention.adapted(found));
+    }
+}

@@ -1,0 +1,242 @@
+//! The noise predictor: diffusers' `UNet2DConditionModel` of Stable Diffusion 1, with its outputs inside the decoder and its way back.
+
+mod blocks;
+mod resnet;
+mod time;
+mod transformer;
+
+pub use blocks::{DownBlock, UpBlock};
+pub use resnet::Resnet;
+pub use transformer::Transformer;
+
+use super::config::UNetConfig;
+use super::source::Source;
+use super::weights::Weights;
+use crate::error::Result;
+use crate::kernels::Backend;
+use crate::nn::{Adapter, Conv, GroupNorm, Linear, Pass, Tensor};
+use time::TimeEmbedding;
+
+/// File names, best first.
+const FILES: [&str; 2] = ["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"];
+
+/// The noise predictor's weights.
+#[derive(Debug)]
+pub struct UNet<B: Backend> {
+    time: TimeEmbedding<B>,
+    conv_in: Conv<B>,
+    down: Vec<DownBlock<B>>,
+    mid_first: Resnet<B>,
+    mid_attention: Transformer<B>,
+    mid_second: Resnet<B>,
+    up: Vec<UpBlock<B>>,
+    norm_out: GroupNorm<B>,
+    conv_out: Conv<B>,
+    digest: String,
+}
+
+/// What is wanted of a trip through the network. It ends where nothing more is wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Want<'a> {
+    /// The noise prediction.
+    pub noise: bool,
+    /// Outputs of decoder stages, 1 (coarsest) to the number of levels.
+    pub taps: &'a [usize],
+}
+
+/// What a trip gave.
+#[derive(Debug)]
+pub struct Output<B: Backend> {
+    /// The noise prediction (batch, height, width, 4), if wanted.
+    pub noise: Option<Tensor<B>>,
+    /// The decoder stages' outputs, in the order in which they were asked for.
+    pub taps: Vec<Tensor<B>>,
+    /// Tape depth after each decoder stage.
+    depths: Vec<usize>,
+}
+
+/// Gradients to what a trip gave, for the way back.
+#[derive(Debug)]
+pub struct Gradients<B: Backend> {
+    /// To the noise prediction.
+    pub noise: Option<Tensor<B>>,
+    /// To decoder stages' outputs: (stage, gradient).
+    pub taps: Vec<(usize, Tensor<B>)>,
+}
+
+impl<B: Backend> UNet<B> {
+    /// Reads the weights.
+    ///
+    /// # Errors
+    /// [`crate::Error::Weights`] when the file is missing, damaged, or does not fit the configuration.
+    pub fn load(backend: &B, source: &Source, config: &UNetConfig) -> Result<Self> {
+        let mut weights = Weights::open(backend, source, "unet", &FILES)?;
+        let w = &mut weights;
+        let channels = &config.channels;
+        let (levels, last) = (channels.len(), channels[channels.len() - 1]);
+        let mut layer = 0;
+        let time = TimeEmbedding::load(w, config)?;
+        let conv_in = w.conv3("conv_in", 4, channels[0])?;
+        let mut down = Vec::new();
+        for level in 0..levels {
+            down.push(DownBlock::load(w, config, level, &mut layer)?);
+        }
+        let mid_first = Resnet::load(w, config, "mid_block.resnets.0", last, last)?;
+        let mid_attention = Transformer::load(w, config, "mid_block.attentions.0", last, config.heads[levels - 1], &mut layer)?;
+        let mid_second = Resnet::load(w, config, "mid_block.resnets.1", last, last)?;
+        let mut up = Vec::new();
+        for stage in 0..levels {
+            up.push(UpBlock::load(w, config, stage, &mut layer)?);
+        }
+        let norm_out = w.group_norm("conv_norm_out", channels[0], config.groups, config.eps, true)?;
+        let conv_out = w.conv3("conv_out", channels[0], 4)?;
+        let digest = weights.finish()?;
+        Ok(Self { time, conv_in, down, mid_first, mid_attention, mid_second, up, norm_out, conv_out, digest })
+    }
+
+    /// SHA-256 of the weights as they were read.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Latents z (b, h, w, 4) at one timestep each, context (b, 1, tokens, channels).
+    pub fn forward(&self, z: &Tensor<B>, timesteps: &[f64], context: &Tensor<B>, want: Want, pass: &mut Pass<B>) -> Output<B> {
+        let time = self.time.forward(z.backend(), timesteps);
+        let mut skips = Vec::new();
+        let mut x = self.conv_in.forward(z, pass);
+        skips.push(x.clone());
+        for block in &self.down {
+            x = block.forward(x, &time, context, &mut skips, pass);
+        }
+        x = self.mid_first.forward(&x, Some(&time), pass);
+        x = self.mid_attention.forward(&x, context, pass);
+        x = self.mid_second.forward(&x, Some(&time), pass);
+        let mut stages: Vec<Tensor<B>> = Vec::new();
+        let mut depths = Vec::new();
+        let needed = if want.noise { self.up.len() } else { want.taps.iter().copied().max().unwrap_or(0) };
+        for block in &self.up[..needed.min(self.up.len())] {
+            x = block.forward(x, &time, context, &mut skips, pass);
+            stages.push(x.clone());
+            depths.push(pass.depth());
+        }
+        let noise = want.noise.then(|| {
+            let x = self.norm_out.forward(&x, pass);
+            self.conv_out.forward(&x, pass)
+        });
+        let taps = want.taps.iter().map(|stage| stages[stage - 1].clone()).collect();
+        Output { noise, taps, depths }
+    }
+
+    /// The noise prediction alone, without a way back.
+    pub fn predict(&self, z: &Tensor<B>, timestep: f64, context: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+        let timesteps = vec![timestep; z.shape().batch];
+        let output = self.forward(z, &timesteps, context, Want { noise: true, taps: &[] }, pass);
+        output.noise.unwrap_or_else(|| unreachable!("the noise was asked for"))
+    }
+
+    /// From gradients of what [`UNet::forward`] gave to the gradient of z. Adapters' gradients are added where the pass
+    /// collects them. Without `need_input` the way ends at the last adapter and returns nothing.
+    pub fn backward(&self, output: &Output<B>, gradients: Gradients<B>, need_input: bool, pass: &mut Pass<B>) -> Option<Tensor<B>> {
+        let Gradients { noise, mut taps } = gradients;
+        let deepest = if noise.is_some() { output.depths.len() } else { taps.iter().map(|(stage, _)| *stage).max()? };
+        let mut dx = noise.map(|noise| {
+            let dx = self.conv_out.backward(&noise, pass);
+            self.norm_out.backward(&dx, pass)
+        });
+        if dx.is_none() {
+            pass.rewind(output.depths[deepest - 1]);
+        }
+        let mut skips = Vec::new(); // gradients of the skip connections, finest first
+        for (stage, block) in self.up.iter().enumerate().take(deepest).rev() {
+            while let Some(position) = taps.iter().position(|(tap, _)| *tap == stage + 1) {
+                let (_, gradient) = taps.swap_remove(position);
+                dx = Some(dx.map_or(gradient.clone(), |dx| dx.plus(&gradient)));
+            }
+            let Some(dy) = dx else { unreachable!("the deepest stage has a gradient") };
+            dx = Some(block.backward(dy, &mut skips, pass));
+        }
+        let mut dx = dx?;
+        dx = self.mid_second.backward(&dx, pass);
+        dx = self.mid_attention.backward(&dx, pass);
+        dx = self.mid_first.backward(&dx, pass);
+        // Skip connections of stages that were not walked carry no gradient: the list is counted from its coarse end.
+        let last_adapter = self.down.iter().position(DownBlock::has_attention);
+        for (level, block) in self.down.iter().enumerate().rev() {
+            let stop = !need_input && last_adapter == Some(level);
+            dx = block.backward(dx, &mut skips, stop, pass)?;
+        }
+        if let Some(skip) = skips.pop() {
+            dx = dx.plus(&skip);
+        }
+        Some(self.conv_in.backward(&dx, pass))
+    }
+
+    /// Query, key, value and output projections of all attentions in execution order, with their names in diffusers.
+    fn adapted(&mut self) -> Vec<(String, &mut Linear<B>)> {
+        let mut found = Vec::new();
+        for block in &mut self.down {
+            block.adapted(&mut found);
+        }
+        self.mid_attention.adapted(&mut found);
+        for block in &mut self.up {
+            block.adapted(&mut found);
+        }
+        found
+    }
+
+    /// Gives all attention projections an adapter of this rank; returns name, inputs, outputs and place of each.
+    pub fn attach_adapters(&mut self, rank: usize) -> Vec<AdapterPlace> {
+        let mut offset = 0;
+        let mut places = Vec::new();
+        for (name, linear) in self.adapted() {
+            let adapter = Adapter { offset, rank };
+            linear.set_adapter(Some(adapter));
+            places.push(AdapterPlace { name, inputs: linear.inputs(), outputs: linear.outputs(), adapter });
+            offset += linear.adapter_len(rank);
+        }
+        places
+    }
+
+    /// Adds up * down to every adapted weight, in f32, starting from the weights as loaded.
+    pub fn merge_adapters(&mut self, parameters: &Tensor<B>) {
+        self.adapted().into_iter().for_each(|(_, linear)| linear.merge(parameters));
+    }
+
+    /// Restores the weights exactly as loaded, and takes the adapters away.
+    pub fn detach_adapters(&mut self) {
+        for (_, linear) in self.adapted() {
+            linear.unmerge();
+            linear.set_adapter(None);
+        }
+    }
+}
+
+/// One adapted projection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdapterPlace {
+    /// Its module in diffusers, such as `down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q`.
+    pub name: String,
+    /// Input channels.
+    pub inputs: usize,
+    /// Output channels.
+    pub outputs: usize,
+    /// Its place in the flat list of parameters.
+    pub adapter: Adapter,
+}
+
+impl AdapterPlace {
+    /// Numbers of `down` (rank, in); those of `up` (out, rank) follow.
+    pub fn down_len(&self) -> usize {
+        self.adapter.rank * self.inputs
+    }
+
+    /// Numbers of both.
+    pub fn len(&self) -> usize {
+        self.adapter.rank * (self.inputs + self.outputs)
+    }
+
+    /// Has it no numbers?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

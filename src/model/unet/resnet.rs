@@ -1,0 +1,75 @@
+//! The residual block of UNet and VAE.
+
+use crate::error::Result;
+use crate::kernels::Backend;
+use crate::model::config::UNetConfig;
+use crate::model::weights::Weights;
+use crate::nn::{Conv, GroupNorm, Linear, Pass, Tensor};
+
+/// norm, SiLU, convolution, time, norm, SiLU, convolution, plus the input (through a 1x1 convolution where channels change).
+#[derive(Debug)]
+pub struct Resnet<B: Backend> {
+    norm1: GroupNorm<B>,
+    conv1: Conv<B>,
+    time: Option<Linear<B>>,
+    norm2: GroupNorm<B>,
+    conv2: Conv<B>,
+    shortcut: Option<Linear<B>>,
+}
+
+impl<B: Backend> Resnet<B> {
+    /// A block of the UNet, with its time projection.
+    pub fn load(weights: &mut Weights<B>, config: &UNetConfig, name: &str, inputs: usize, outputs: usize) -> Result<Self> {
+        let time = weights.linear(&format!("{name}.time_emb_proj"), 4 * config.channels[0], outputs, true)?;
+        let block = Self::load_plain(weights, name, inputs, outputs, config.groups, config.eps)?;
+        Ok(Self { time: Some(time), ..block })
+    }
+
+    /// A block of the VAE, which knows no time.
+    pub fn load_plain(weights: &mut Weights<B>, name: &str, inputs: usize, outputs: usize, groups: usize, eps: f64) -> Result<Self> {
+        let shortcut = if inputs == outputs { None } else { Some(weights.linear(&format!("{name}.conv_shortcut"), inputs, outputs, true)?) };
+        Ok(Self {
+            norm1: weights.group_norm(&format!("{name}.norm1"), inputs, groups, eps, true)?,
+            conv1: weights.conv3(&format!("{name}.conv1"), inputs, outputs)?,
+            time: None,
+            norm2: weights.group_norm(&format!("{name}.norm2"), outputs, groups, eps, true)?,
+            conv2: weights.conv3(&format!("{name}.conv2"), outputs, outputs)?,
+            shortcut,
+        })
+    }
+
+    /// Output channels.
+    pub fn outputs(&self) -> usize {
+        self.conv2.outputs()
+    }
+
+    /// x (b, h, w, in) to (b, h, w, out); `time` is the time embedding after SiLU, (b, 1, 1, channels).
+    pub fn forward(&self, x: &Tensor<B>, time: Option<&Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
+        let h = self.norm1.forward(x, pass);
+        let mut h = self.conv1.forward(&h, pass);
+        if let (Some(layer), Some(time)) = (&self.time, time) {
+            // The time embedding does not depend on the latent: nothing of it is recorded.
+            let shift = layer.forward(time, &mut Pass::inference());
+            let (backend, batch) = (h.backend().clone(), h.shape().batch);
+            backend.add_per_picture(batch, shift.buffer(), h.buffer_mut());
+        }
+        let h = self.norm2.forward(&h, pass);
+        let h = self.conv2.forward(&h, pass);
+        match &self.shortcut {
+            Some(shortcut) => h.plus(&shortcut.forward(x, &mut Pass::inference())),
+            None => h.plus(x),
+        }
+    }
+
+    /// dy to dx.
+    pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+        let d = self.conv2.backward(dy, pass);
+        let d = self.norm2.backward(&d, pass);
+        let d = self.conv1.backward(&d, pass);
+        let d = self.norm1.backward(&d, pass);
+        match &self.shortcut {
+            Some(shortcut) => d.plus(&shortcut.backward(dy, &mut Pass::inference())),
+            None => d.plus(dy),
+        }
+    }
+}

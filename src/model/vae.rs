@@ -1,0 +1,243 @@
+//! Picture encoder and decoder (diffusers' `AutoencoderKL`).
+
+use super::config::VaeConfig;
+use super::source::Source;
+use super::unet::Resnet;
+use super::weights::Weights;
+use crate::error::Result;
+use crate::kernels::Backend;
+use crate::nn::{Attention, Conv, GroupNorm, Linear, Pass, Shape, Tensor, upsample};
+
+/// Pixels of a latent cell's side.
+pub const DOWNSCALE: usize = 8;
+
+/// Epsilon of all its group normalisations.
+const EPS: f64 = 1e-6;
+
+/// File names, best first.
+const FILES: [&str; 2] = ["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"];
+
+/// The weights of both directions.
+#[derive(Debug)]
+pub struct Vae<B: Backend> {
+    encoder: Encoder<B>,
+    quant: Linear<B>,
+    post_quant: Linear<B>,
+    decoder: Decoder<B>,
+    scaling_factor: f32,
+    digest: String,
+}
+
+/// The encoder's Gaussian over unscaled latents, both (b, h / 8, w / 8, 4).
+#[derive(Debug)]
+pub struct Posterior<B: Backend> {
+    /// Mean.
+    pub mean: Tensor<B>,
+    /// Logarithm of the variance, not yet clamped.
+    pub logvar: Tensor<B>,
+}
+
+impl<B: Backend> Posterior<B> {
+    /// mean + deviation * noise, with the logarithm of the variance clamped to [-30, 20] as in diffusers.
+    ///
+    /// # Panics
+    /// When the noise has another length.
+    pub fn sample(&self, noise: &[f32]) -> Tensor<B> {
+        let (mean, logvar) = (self.mean.to_host(), self.logvar.to_host());
+        assert_eq!(noise.len(), mean.len(), "one noise value per latent value");
+        let value = |((mean, logvar), noise): ((&f32, &f32), &f32)| mean + (0.5 * logvar.clamp(-30.0, 20.0)).exp() * noise;
+        let numbers = mean.iter().zip(&logvar).zip(noise).map(value).collect();
+        Tensor::from_host(self.mean.backend(), self.mean.shape(), numbers)
+    }
+}
+
+impl<B: Backend> Vae<B> {
+    /// Reads the weights.
+    ///
+    /// # Errors
+    /// [`crate::Error::Weights`] when the file is missing, damaged, or does not fit the configuration.
+    pub fn load(backend: &B, source: &Source) -> Result<Self> {
+        let config = VaeConfig::read(source)?;
+        let mut weights = Weights::open(backend, source, "vae", &FILES)?;
+        let encoder = Encoder::load(&mut weights, &config)?;
+        let quant = weights.linear("quant_conv", 8, 8, true)?;
+        let post_quant = weights.linear("post_quant_conv", 4, 4, true)?;
+        let decoder = Decoder::load(&mut weights, &config)?;
+        let digest = weights.finish()?;
+        Ok(Self { encoder, quant, post_quant, decoder, scaling_factor: config.scaling_factor as f32, digest })
+    }
+
+    /// SHA-256 of the weights as they were read.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The posterior of pictures (b, h, w, 3) in -1..1; h and w are multiples of 8.
+    pub fn posterior(&self, picture: &Tensor<B>) -> Posterior<B> {
+        let moments = self.quant.forward(&self.encoder.forward(picture), &mut Pass::inference());
+        let (mean, logvar) = moments.split(4);
+        Posterior { mean, logvar }
+    }
+
+    /// The scaled mean latent (b, h / 8, w / 8, 4) of pictures (b, h, w, 3) in -1..1.
+    pub fn encode(&self, picture: &Tensor<B>) -> Tensor<B> {
+        self.scaled(self.posterior(picture).mean, self.scaling_factor)
+    }
+
+    /// Pictures (b, 8 h, 8 w, 3), about -1..1, of scaled latents (b, h, w, 4).
+    pub fn decode(&self, latent: &Tensor<B>) -> Tensor<B> {
+        self.decode_unscaled(&self.scaled(latent.clone(), 1.0 / self.scaling_factor))
+    }
+
+    /// As [`Vae::decode`], of latents as the encoder gives them.
+    pub fn decode_unscaled(&self, latent: &Tensor<B>) -> Tensor<B> {
+        self.decoder.forward(&self.post_quant.forward(latent, &mut Pass::inference()))
+    }
+
+    fn scaled(&self, latent: Tensor<B>, factor: f32) -> Tensor<B> {
+        let zeros = Tensor::zeros(latent.backend(), latent.shape());
+        latent.combined(factor, 0.0, &zeros)
+    }
+}
+
+/// Attention of all pixels to each other, around which the input is added.
+#[derive(Debug)]
+struct Middle<B: Backend> {
+    first: Resnet<B>,
+    norm: GroupNorm<B>,
+    attention: Attention<B>,
+    second: Resnet<B>,
+}
+
+impl<B: Backend> Middle<B> {
+    fn load(w: &mut Weights<B>, side: &str, channels: usize, groups: usize) -> Result<Self> {
+        let name = format!("{side}.mid_block");
+        let block = format!("{name}.attentions.0");
+        let mut linears = Vec::new();
+        // Files of the first Stable Diffusion models still have the names of an older diffusers.
+        for (today, legacy) in [("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")] {
+            let is_legacy = w.has(&format!("{block}.{legacy}.weight"));
+            linears.push(w.linear(&format!("{block}.{}", if is_legacy { legacy } else { today }), channels, channels, true)?);
+        }
+        let mut next = linears.into_iter();
+        let mut linear = || next.next().unwrap_or_else(|| unreachable!("four projections were read"));
+        Ok(Self {
+            first: Resnet::load_plain(w, &format!("{name}.resnets.0"), channels, channels, groups, EPS)?,
+            norm: w.group_norm(&format!("{block}.group_norm"), channels, groups, EPS, false)?,
+            attention: Attention::new([linear(), linear(), linear(), linear()], 1),
+            second: Resnet::load_plain(w, &format!("{name}.resnets.1"), channels, channels, groups, EPS)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor<B>) -> Tensor<B> {
+        let pass = &mut Pass::inference();
+        let x = self.first.forward(x, None, pass);
+        let y = self.norm.forward(&x, pass);
+        let x = self.attention.forward_self(&y, 0, pass).plus(&x);
+        self.second.forward(&x, None, pass)
+    }
+}
+
+#[derive(Debug)]
+struct Encoder<B: Backend> {
+    conv_in: Conv<B>,
+    levels: Vec<(Vec<Resnet<B>>, Option<Conv<B>>)>,
+    middle: Middle<B>,
+    norm_out: GroupNorm<B>,
+    conv_out: Conv<B>,
+}
+
+impl<B: Backend> Encoder<B> {
+    fn load(w: &mut Weights<B>, config: &VaeConfig) -> Result<Self> {
+        let channels = &config.channels;
+        let last = channels[channels.len() - 1];
+        let mut levels = Vec::new();
+        for (level, outputs) in channels.iter().enumerate() {
+            let inputs = channels[level.saturating_sub(1)];
+            let mut resnets = Vec::new();
+            for index in 0..config.layers_per_block {
+                let name = format!("encoder.down_blocks.{level}.resnets.{index}");
+                resnets.push(Resnet::load_plain(w, &name, if index == 0 { inputs } else { *outputs }, *outputs, config.groups, EPS)?);
+            }
+            let name = format!("encoder.down_blocks.{level}.downsamplers.0.conv");
+            // One row and column of zeros, below and to the right only.
+            let downsample = if level + 1 < channels.len() { Some(w.conv(&name, *outputs, *outputs, 3, 2, [0, 1])?) } else { None };
+            levels.push((resnets, downsample));
+        }
+        Ok(Self {
+            conv_in: w.conv3("encoder.conv_in", 3, channels[0])?,
+            levels,
+            middle: Middle::load(w, "encoder", last, config.groups)?,
+            norm_out: w.group_norm("encoder.conv_norm_out", last, config.groups, EPS, true)?,
+            conv_out: w.conv3("encoder.conv_out", last, 8)?,
+        })
+    }
+
+    fn forward(&self, picture: &Tensor<B>) -> Tensor<B> {
+        let pass = &mut Pass::inference();
+        let mut x = self.conv_in.forward(picture, pass);
+        for (resnets, downsample) in &self.levels {
+            for resnet in resnets {
+                x = resnet.forward(&x, None, pass);
+            }
+            if let Some(downsample) = downsample {
+                x = downsample.forward(&x, pass);
+            }
+        }
+        let x = self.middle.forward(&x);
+        self.conv_out.forward(&self.norm_out.forward(&x, pass), pass)
+    }
+}
+
+#[derive(Debug)]
+struct Decoder<B: Backend> {
+    conv_in: Conv<B>,
+    middle: Middle<B>,
+    stages: Vec<(Vec<Resnet<B>>, Option<Conv<B>>)>,
+    norm_out: GroupNorm<B>,
+    conv_out: Conv<B>,
+}
+
+impl<B: Backend> Decoder<B> {
+    fn load(w: &mut Weights<B>, config: &VaeConfig) -> Result<Self> {
+        let channels = &config.channels;
+        let levels = channels.len();
+        let last = channels[levels - 1];
+        let mut stages = Vec::new();
+        for stage in 0..levels {
+            let outputs = channels[levels - 1 - stage];
+            let inputs = channels[(levels - stage).min(levels - 1)];
+            let mut resnets = Vec::new();
+            for index in 0..=config.layers_per_block {
+                let name = format!("decoder.up_blocks.{stage}.resnets.{index}");
+                resnets.push(Resnet::load_plain(w, &name, if index == 0 { inputs } else { outputs }, outputs, config.groups, EPS)?);
+            }
+            let name = format!("decoder.up_blocks.{stage}.upsamplers.0.conv");
+            let grow = if stage + 1 < levels { Some(w.conv3(&name, outputs, outputs)?) } else { None };
+            stages.push((resnets, grow));
+        }
+        Ok(Self {
+            conv_in: w.conv3("decoder.conv_in", 4, last)?,
+            middle: Middle::load(w, "decoder", last, config.groups)?,
+            stages,
+            norm_out: w.group_norm("decoder.conv_norm_out", channels[0], config.groups, EPS, true)?,
+            conv_out: w.conv3("decoder.conv_out", channels[0], 3)?,
+        })
+    }
+
+    fn forward(&self, latent: &Tensor<B>) -> Tensor<B> {
+        let pass = &mut Pass::inference();
+        let x = self.conv_in.forward(latent, pass);
+        let mut x = self.middle.forward(&x);
+        for (resnets, grow) in &self.stages {
+            for resnet in resnets {
+                x = resnet.forward(&x, None, pass);
+            }
+            if let Some(conv) = grow {
+                let Shape { height, width, .. } = x.shape();
+                x = conv.forward(&upsample(&x, [2 * height, 2 * width], pass), pass);
+            }
+        }
+        self.conv_out.forward(&self.norm_out.forward(&x, pass), pass)
+    }
+}

@@ -1,0 +1,39 @@
+//! The transformer's feed-forward part with a gated GELU (GEGLU, arXiv 2002.05202).
+
+use super::{Linear, Pass, Tensor};
+use crate::kernels::Backend;
+
+/// linear, GEGLU, linear.
+#[derive(Debug)]
+pub struct FeedForward<B: Backend> {
+    widen: Linear<B>,
+    narrow: Linear<B>,
+}
+
+impl<B: Backend> FeedForward<B> {
+    /// `widen` gives value and gate side by side, `narrow` takes their product.
+    pub fn new(widen: Linear<B>, narrow: Linear<B>) -> Self {
+        Self { widen, narrow }
+    }
+
+    /// x to y of the same shape.
+    pub fn forward(&self, x: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+        let wide = self.widen.forward(x, pass);
+        pass.keep(&wide);
+        let channels = self.narrow.inputs();
+        let gated = Tensor::build(x.backend(), x.shape().with_channels(channels), |y| {
+            x.backend().geglu(channels, wide.buffer(), y);
+        });
+        self.narrow.forward(&gated, pass)
+    }
+
+    /// dy to dx.
+    pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+        let d_gated = self.narrow.backward(dy, pass);
+        let wide = pass.take();
+        let d_wide = Tensor::build(dy.backend(), wide.shape(), |dx| {
+            dy.backend().geglu_backward(self.narrow.inputs(), wide.buffer(), d_gated.buffer(), dx);
+        });
+        self.widen.backward(&d_wide, pass)
+    }
+}

@@ -1,0 +1,80 @@
+//! Group normalisation (with SiLU behind it where asked for) and layer normalisation.
+
+use super::{Pass, Shape, Tensor};
+use crate::kernels::{Backend, GroupShape};
+
+/// Group normalisation over groups of channels and all pixels of a picture.
+#[derive(Debug)]
+pub struct GroupNorm<B: Backend> {
+    weight: Tensor<B>,
+    bias: Tensor<B>,
+    groups: usize,
+    eps: f32,
+    silu: bool,
+}
+
+impl<B: Backend> GroupNorm<B> {
+    /// Weight and bias per channel; `silu` applies SiLU to the result.
+    pub fn new(weight: Tensor<B>, bias: Tensor<B>, groups: usize, eps: f32, silu: bool) -> Self {
+        Self { weight, bias, groups, eps, silu }
+    }
+
+    fn shape(&self, x: Shape) -> GroupShape {
+        GroupShape { batch: x.batch, pixels: x.pixels(), channels: x.channels, groups: self.groups, eps: self.eps }
+    }
+
+    /// x to y of the same shape.
+    pub fn forward(&self, x: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+        let (backend, shape) = (x.backend(), self.shape(x.shape()));
+        let mut stats = Tensor::zeros(backend, Shape::new(shape.batch, 1, self.groups, 2));
+        let y = Tensor::build(backend, x.shape(), |y| {
+            backend.group_norm(&shape, x.buffer(), self.weight.buffer(), self.bias.buffer(), self.silu, stats.buffer_mut(), y);
+        });
+        pass.keep(x);
+        pass.keep(&stats);
+        y
+    }
+
+    /// dy to dx.
+    pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+        let (stats, x) = (pass.take(), pass.take());
+        let (backend, shape) = (x.backend(), self.shape(x.shape()));
+        let (weight, bias) = (self.weight.buffer(), self.bias.buffer());
+        Tensor::build(backend, x.shape(), |dx| {
+            backend.group_norm_backward(&shape, x.buffer(), weight, bias, self.silu, stats.buffer(), dy.buffer(), dx);
+        })
+    }
+}
+
+/// Layer normalisation over the channels of every pixel.
+#[derive(Debug)]
+pub struct LayerNorm<B: Backend> {
+    weight: Tensor<B>,
+    bias: Tensor<B>,
+    eps: f32,
+}
+
+impl<B: Backend> LayerNorm<B> {
+    /// Weight and bias per channel.
+    pub fn new(weight: Tensor<B>, bias: Tensor<B>, eps: f32) -> Self {
+        Self { weight, bias, eps }
+    }
+
+    /// x to y of the same shape.
+    pub fn forward(&self, x: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+        pass.keep(x);
+        let channels = x.shape().channels;
+        Tensor::build(x.backend(), x.shape(), |y| {
+            x.backend().layer_norm(channels, self.eps, x.buffer(), self.weight.buffer(), self.bias.buffer(), y);
+        })
+    }
+
+    /// dy to dx.
+    pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+        let x = pass.take();
+        let channels = x.shape().channels;
+        Tensor::build(x.backend(), x.shape(), |dx| {
+            x.backend().layer_norm_backward(channels, self.eps, x.buffer(), self.weight.buffer(), dy.buffer(), dx);
+        })
+    }
+}

@@ -1,0 +1,204 @@
+//! An activation: a shape and a shared buffer on a device.
+
+use std::sync::Arc;
+
+use crate::kernels::Backend;
+
+/// (batch, height, width, channels). Tokens are pixels: an attention does not care how they lie in the plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Pictures.
+    pub batch: usize,
+    /// Lines of a picture.
+    pub height: usize,
+    /// Pixels of a line.
+    pub width: usize,
+    /// Numbers of a pixel.
+    pub channels: usize,
+}
+
+impl Shape {
+    /// The shape (batch, height, width, channels).
+    pub fn new(batch: usize, height: usize, width: usize, channels: usize) -> Self {
+        Self { batch, height, width, channels }
+    }
+
+    /// Pixels of one picture.
+    pub fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// Pixels of all pictures.
+    pub fn rows(&self) -> usize {
+        self.batch * self.pixels()
+    }
+
+    /// Numbers in all.
+    pub fn len(&self) -> usize {
+        self.rows() * self.channels
+    }
+
+    /// Is there no number at all?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The same plane with other channels.
+    #[must_use]
+    pub fn with_channels(self, channels: usize) -> Self {
+        Self { channels, ..self }
+    }
+}
+
+/// Numbers of a shape on a device. Cloning shares them; an operation that changes a tensor copies shared numbers first.
+#[derive(Debug)]
+pub struct Tensor<B: Backend> {
+    backend: B,
+    shape: Shape,
+    buffer: Arc<B::Buffer>,
+}
+
+impl<B: Backend> Clone for Tensor<B> {
+    fn clone(&self) -> Self {
+        Self { backend: self.backend.clone(), shape: self.shape, buffer: Arc::clone(&self.buffer) }
+    }
+}
+
+impl<B: Backend> Tensor<B> {
+    /// Numbers from the host, in the shape's order.
+    ///
+    /// # Panics
+    /// When their count is not the shape's.
+    pub fn from_host(backend: &B, shape: Shape, data: Vec<f32>) -> Self {
+        assert_eq!(data.len(), shape.len(), "the numbers fill the shape");
+        Self::from_buffer(backend, shape, backend.upload(data))
+    }
+
+    /// A buffer that is already on the device.
+    pub fn from_buffer(backend: &B, shape: Shape, buffer: B::Buffer) -> Self {
+        Self { backend: backend.clone(), shape, buffer: Arc::new(buffer) }
+    }
+
+    /// A flat list of numbers, such as a bias.
+    pub fn vector(backend: &B, data: Vec<f32>) -> Self {
+        Self::from_host(backend, Shape::new(1, 1, 1, data.len()), data)
+    }
+
+    /// Zeros.
+    pub fn zeros(backend: &B, shape: Shape) -> Self {
+        Self::from_buffer(backend, shape, backend.zeros(shape.len()))
+    }
+
+    /// The tensor that `fill` writes into a fresh buffer.
+    pub fn build(backend: &B, shape: Shape, fill: impl FnOnce(&mut B::Buffer)) -> Self {
+        let mut buffer = backend.zeros(shape.len());
+        fill(&mut buffer);
+        Self::from_buffer(backend, shape, buffer)
+    }
+
+    /// The device.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// (batch, height, width, channels).
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The numbers on the device.
+    pub fn buffer(&self) -> &B::Buffer {
+        &self.buffer
+    }
+
+    /// The numbers on the device, for writing; a copy of them when they are shared.
+    pub fn buffer_mut(&mut self) -> &mut B::Buffer {
+        if Arc::get_mut(&mut self.buffer).is_none() {
+            self.buffer = Arc::new(self.backend.duplicate(&self.buffer));
+        }
+        Arc::get_mut(&mut self.buffer).unwrap_or_else(|| unreachable!("the buffer was just made unique"))
+    }
+
+    /// The numbers on the host.
+    pub fn to_host(&self) -> Vec<f32> {
+        self.backend.download(&self.buffer)
+    }
+
+    /// Is every number finite?
+    pub fn is_finite(&self) -> bool {
+        self.backend.all_finite(&self.buffer)
+    }
+
+    /// The same numbers in another shape of the same length.
+    ///
+    /// # Panics
+    /// When the lengths differ.
+    #[must_use]
+    pub fn reshaped(self, shape: Shape) -> Self {
+        assert_eq!(self.shape.len(), shape.len(), "reshaping keeps the count of numbers");
+        Self { shape, ..self }
+    }
+
+    /// self + other.
+    ///
+    /// # Panics
+    /// When the shapes differ.
+    #[must_use]
+    pub fn plus(self, other: &Self) -> Self {
+        self.combined(1.0, 1.0, other)
+    }
+
+    /// a * self + b * other.
+    ///
+    /// # Panics
+    /// When the shapes differ.
+    #[must_use]
+    pub fn combined(mut self, a: f32, b: f32, other: &Self) -> Self {
+        assert_eq!(self.shape, other.shape, "sums are of equal shapes");
+        let backend = self.backend.clone();
+        backend.combine(a, self.buffer_mut(), b, &other.buffer);
+        self
+    }
+
+    /// Channels of `self`, then those of `other`.
+    ///
+    /// # Panics
+    /// When the planes differ.
+    #[must_use]
+    pub fn concatenated(&self, other: &Self) -> Self {
+        let (left, right) = (self.shape.channels, other.shape.channels);
+        let shape = self.shape.with_channels(left + right);
+        assert_eq!(self.shape, other.shape.with_channels(left), "channels are joined over equal planes");
+        Self::build(&self.backend, shape, |y| {
+            self.backend.copy_columns(left, &self.buffer, left, 0, y, left + right, 0);
+            self.backend.copy_columns(right, &other.buffer, right, 0, y, left + right, left);
+        })
+    }
+
+    /// The first `left` channels, and the others.
+    pub fn split(&self, left: usize) -> (Self, Self) {
+        let channels = self.shape.channels;
+        let part = |from: usize, count: usize| {
+            Self::build(&self.backend, self.shape.with_channels(count), |y| {
+                self.backend.copy_columns(count, &self.buffer, channels, from, y, count, 0);
+            })
+        };
+        (part(0, left), part(left, channels - left))
+    }
+
+    /// Pictures of all `parts`, one after the other.
+    pub fn stacked(parts: &[Self]) -> Option<Self> {
+        let first = parts.first()?;
+        let numbers: Vec<f32> = parts.iter().flat_map(Self::to_host).collect();
+        let batch = parts.iter().map(|part| part.shape.batch).sum();
+        Some(Self::from_host(&first.backend, Shape { batch, ..first.shape }, numbers))
+    }
+
+    /// Picture `index` alone.
+    #[must_use]
+    pub fn picture(&self, index: usize) -> Self {
+        let shape = Shape { batch: 1, ..self.shape };
+        let numbers = self.to_host()[index * shape.len()..(index + 1) * shape.len()].to_vec();
+        Self::from_host(&self.backend, shape, numbers)
+    }
+}
