@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::{Frozen, Pbsi, moved_start};
-use crate::model::lora::Lora;
+use crate::model::lora::LoraFile;
+use crate::model::unet::AdapterPlace;
 use crate::model::{Model, UNet, Vae};
 use crate::nn::{Shape, Tensor};
 use crate::plan::Plan;
@@ -36,7 +37,16 @@ pub struct Job<'a> {
     /// The working picture (padded height, padded width, 3) in -1..1.
     pub picture: Vec<f32>,
     /// A LoRA that was trained before, instead of a new one.
-    pub lora: Option<Lora>,
+    pub lora: Option<LoraFile>,
+}
+
+/// A LoRA that an edit trained.
+#[derive(Debug, Clone)]
+pub struct Trained {
+    /// The adapted projections.
+    pub places: Vec<AdapterPlace>,
+    /// Their parameters, in the order of the places.
+    pub parameters: Vec<f32>,
 }
 
 /// Steps that were done, for the record.
@@ -64,7 +74,9 @@ pub struct Outcome {
     /// Seconds of each stage, in order.
     pub seconds: Vec<(Stage, f64)>,
     /// The LoRA that was trained for this edit.
-    pub lora: Option<Lora>,
+    pub lora: Option<Trained>,
+    /// Adapted projections about which a given LoRA file says nothing.
+    pub lora_absent: Vec<String>,
 }
 
 /// The latents of an edit, for checks against another implementation.
@@ -167,24 +179,23 @@ impl<B: Backend> Editor<B> {
         })?;
         interrupt.check()?;
 
-        let given = lora.is_some();
-        let lora = match lora {
-            Some(lora) => Some(lora),
-            None if settings.lora_steps == 0 => None,
-            None => {
-                let places = self.unet.attach_adapters(settings.lora_rank);
-                let start = noise.adapters(&places);
-                let subject = Subject { latent: &clean, context: &context };
-                steps.lora = settings.lora_steps;
-                let parameters = stages.run(Stage::Lora, settings.lora_steps, |progress| {
-                    finetune(&self.unet, &self.schedule, &subject, start, settings, noise, progress, interrupt)
-                })?;
-                Some(Lora { rank: settings.lora_rank, parameters: parameters.to_host() })
-            }
-        };
-        if let Some(lora) = &lora {
-            self.unet.attach_adapters(lora.rank);
-            self.unet.merge_adapters(&Tensor::vector(&self.backend, lora.parameters.clone()));
+        let mut trained = None;
+        let mut absent = Vec::new();
+        if let Some(file) = lora {
+            let places = self.unet.attach_adapters(file.rank());
+            let lora = file.read(&places)?;
+            self.unet.merge_adapters(&Tensor::vector(&self.backend, lora.parameters));
+            absent = lora.absent;
+        } else if settings.lora_steps > 0 {
+            let places = self.unet.attach_adapters(settings.lora_rank);
+            let start = noise.adapters(&places);
+            let subject = Subject { latent: &clean, context: &context };
+            steps.lora = settings.lora_steps;
+            let parameters = stages.run(Stage::Lora, settings.lora_steps, |progress| {
+                finetune(&self.unet, &self.schedule, &subject, start, settings, noise, progress, interrupt)
+            })?;
+            self.unet.merge_adapters(&parameters);
+            trained = Some(Trained { places, parameters: parameters.to_host() });
         }
 
         let inverted = stages.run(Stage::Invert, grid.timesteps.len(), |progress| {
@@ -224,7 +235,7 @@ impl<B: Backend> Editor<B> {
             Ok(decoded.to_host().into_iter().map(|value| (value * 0.5 + 0.5).clamp(0.0, 1.0)).collect())
         })?;
         let loss = dragged.losses.first().copied().zip(dragged.losses.last().copied());
-        let outcome = Outcome { picture, loss, steps, seconds: stages.seconds, lora: lora.filter(|_| !given) };
+        let outcome = Outcome { picture, loss, steps, seconds: stages.seconds, lora: trained, lora_absent: absent };
         let latents = Latents { clean, inverted, prepared, dragged: after_drag, denoised: pair.edit, losses: dragged.losses };
         Ok((outcome, latents))
     }
