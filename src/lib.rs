@@ -6,6 +6,7 @@ pub mod geometry;
 pub mod interrupt;
 pub mod mask;
 pub mod outline;
+pub mod plan;
 pub mod progress;
 pub mod region;
 pub mod settings;
