@@ -154,6 +154,9 @@ impl Mask {
         let diagonal = std::f32::consts::SQRT_2;
         let before = [(-1, 0, 1.0), (-1, -1, diagonal), (0, -1, 1.0), (1, -1, diagonal)];
         let mut relax = |index: isize, sign: isize| {
+            if depth[index as usize] == 0.0 {
+                return;
+            }
             let (column, row) = (index % width, index / width);
             for (dx, dy, step) in before {
                 let (column, row) = (column + sign * dx, row + sign * dy);

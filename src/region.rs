@@ -143,17 +143,23 @@ impl Region {
     /// The cells of `grid` whose centres the region covers at progress `eta`, in ascending order.
     pub fn covered_cells(&self, eta: f64, grid: &Grid) -> Vec<usize> {
         let pose = self.motion.at(eta);
-        let Some((low, high)) = self.bounds else { return Vec::new() };
-        let corners = [low, Point::new(high.x, low.y), high, Point::new(low.x, high.y)].map(|corner| pose.forward(corner));
+        self.near_cells(pose, grid).filter(|cell| self.pose_covers(pose, grid.centre(*cell))).collect()
+    }
+
+    /// The cells under the moved mask's bounding box, in ascending order: all that can be covered, and some more.
+    fn near_cells(&self, pose: Pose, grid: &Grid) -> impl Iterator<Item = usize> + use<> {
+        let corners = self.corners().map(|corners| corners.map(|corner| pose.forward(corner)));
         let cells = |along: fn(&Point) -> f64, count: usize| {
-            let (from, to) = corners.iter().map(along).fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
-            ((from / grid.cell).max(0.0) as usize).min(count)..((to / grid.cell).max(0.0) as usize + 1).min(count)
+            let ways = corners.iter().flatten().map(along);
+            let (from, to) = ways.fold((f64::INFINITY, f64::NEG_INFINITY), |(from, to), way| (from.min(way), to.max(way)));
+            ((from / grid.cell).max(0.0) as usize).min(count)..((to / grid.cell).max(-1.0) + 1.0).min(count as f64) as usize
         };
-        let columns = cells(|corner| corner.x, grid.columns);
-        cells(|corner| corner.y, grid.rows)
-            .flat_map(|row| columns.clone().map(move |column| row * grid.columns + column))
-            .filter(|index| self.pose_covers(pose, grid.centre(*index)))
-            .collect()
+        let (columns, rows, width) = (cells(|corner| corner.x, grid.columns), cells(|corner| corner.y, grid.rows), grid.columns);
+        rows.flat_map(move |row| columns.clone().map(move |column| row * width + column))
+    }
+
+    fn corners(&self) -> Option<[Point; 4]> {
+        self.bounds.map(|(low, high)| [low, Point::new(high.x, low.y), high, Point::new(low.x, high.y)])
     }
 
     /// Whether the drag asks for no visible motion: less than a pixel of the image, or than 0.06 degrees.
@@ -185,32 +191,28 @@ impl Region {
         lost as f64 / count.max(1) as f64
     }
 
-    /// The cells of `grid` that the region covers at any time of the drag. A cell moves by at most `step` working pixels from one
-    /// sample to the next, and there are at least 33 samples.
-    pub fn swept_cells(&self, grid: &Grid, step: f64) -> Mask {
+    /// Marks the cells of `grid` that the region covers at any time of the drag in `swept`, a mask of the grid's size. No point
+    /// moves by more than `step` working pixels from one sample to the next, and there are at least 33 samples.
+    pub fn sweep(&self, grid: &Grid, step: f64, swept: &mut Mask) {
         let (end, length) = match self.motion {
             Motion::Shift { dx, dy } => (1.0, dx.hypot(dy)),
             Motion::Turn { center, angle } => {
                 // One full turn sweeps all that more turns do.
                 let end = (TAU / angle.abs()).min(1.0);
-                (end, self.farthest(center) * angle.abs() * end)
+                let radius = self.corners().into_iter().flatten().map(|corner| corner.distance(center)).fold(0.0, f64::max);
+                (end, radius * angle.abs() * end)
             }
         };
         let samples = ((length / step).ceil() as usize).max(32);
-        let mut swept = Mask::filled(grid.size(), false);
         for sample in 0..=samples {
-            for cell in self.covered_cells(end * sample as f64 / samples as f64, grid) {
-                swept.data[cell] = true;
+            let pose = self.motion.at(end * sample as f64 / samples as f64);
+            for cell in self.near_cells(pose, grid) {
+                // Most cells were swept before; asking again would cost most of the time.
+                if !swept.data[cell] {
+                    swept.data[cell] = self.pose_covers(pose, grid.centre(cell));
+                }
             }
         }
-        swept
-    }
-
-    fn farthest(&self, from: Point) -> f64 {
-        self.bounds.map_or(0.0, |(low, high)| {
-            let corners = [low, Point::new(high.x, low.y), high, Point::new(low.x, high.y)];
-            corners.into_iter().map(|corner| corner.distance(from)).fold(0.0, f64::max)
-        })
     }
 
     fn pixels(&self) -> impl Iterator<Item = Point> {
@@ -301,7 +303,9 @@ mod tests {
         let frame = Frame::new(Size::new(64, 64), 64);
         let turn = |turns: f64| {
             let motion = Motion::Turn { center: Point::new(32.0, 32.0), angle: turns * TAU };
-            region(frame.source, &Outline::Rect([40.0, 30.0, 50.0, 34.0]), motion).swept_cells(&frame.supervision_grid(), 2.0)
+            let mut swept = Mask::filled(frame.supervision_grid().size(), false);
+            region(frame.source, &Outline::Rect([40.0, 30.0, 50.0, 34.0]), motion).sweep(&frame.supervision_grid(), 2.0, &mut swept);
+            swept
         };
         assert_eq!(turn(1.0), turn(10.0));
         assert!(turn(0.25).count() < turn(1.0).count());

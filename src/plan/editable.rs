@@ -52,8 +52,7 @@ pub(super) fn swept(regions: &[Region], frame: &Frame, margin: usize) -> Area {
     let grid = frame.supervision_grid();
     let mut swept = Mask::filled(grid.size(), false);
     for region in regions {
-        let cells = region.swept_cells(&grid, SWEEP_STEP);
-        swept.data.iter_mut().zip(cells.data).for_each(|(swept, cell)| *swept |= cell);
+        region.sweep(&grid, SWEEP_STEP, &mut swept);
     }
     let working = swept.dilated((margin / SUPERVISION_CELL).max(1)).resized(frame.padded);
     let source = Mask::from_fn(frame.source, |point| working.at(frame.to_working(point)));

@@ -184,6 +184,22 @@ fn masks_are_read_beside_the_drag_file() {
 }
 
 #[test]
+fn every_scene_of_the_bench_is_planned() {
+    let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenebench/suite");
+    let folders = std::fs::read_dir(&suite).expect("the suite is part of the repository");
+    let mut count = 0;
+    for folder in folders {
+        let path = folder.expect("a readable folder").path().join("drag.json");
+        let drag = DragFile::read(&path).expect("a good file");
+        let plan = Plan::new(&drag, &path, SIZE, &Settings::default(), 256).expect("a good plan");
+        assert_eq!(plan.regions.len(), drag.regions.len(), "{}", path.display());
+        assert!(plan.warnings.iter().all(|warning| warning.kind == "region.partly_outside"), "{}: {:?}", path.display(), plan.warnings);
+        count += 1;
+    }
+    assert!(count > 0, "{} is empty", suite.display());
+}
+
+#[test]
 fn the_settings_size_goes_before_the_models() {
     let settings = Settings { size: 128, ..Settings::default() };
     let drag = drag("", &[box_from("[60, 60]", "[60, 90]")]);
