@@ -1,0 +1,242 @@
+//! LoRA files, in and out (arXiv 2106.09685).
+//!
+//! A module's adapter is `down` (rank, in) and `up` (out, rank). The names of the two have changed with diffusers and peft;
+//! every form that diffusers has written for the attentions' projections is read:
+//!
+//! | written by | down | up |
+//! |---|---|---|
+//! | diffusers with peft | `unet.M.to_q.lora_A.weight` | `unet.M.to_q.lora_B.weight` |
+//! | peft | `base_model.model.M.to_q.lora_A.default.weight` | `base_model.model.M.to_q.lora_B.default.weight` |
+//! | diffusers 0.22, `DragDiffusion` | `unet.M.to_q.lora.down.weight` | `unet.M.to_q.lora.up.weight` |
+//! | attention processors | `M.processor.to_q_lora.down.weight` | `M.processor.to_q_lora.up.weight` |
+//!
+//! A scale, alpha / rank, is folded into `up`. The names of other trainers and other kinds of adapters are refused.
+
+mod names;
+mod scale;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::safetensors::SafetensorsFile;
+use super::source::{is_pickle, refuse_pickle};
+use super::unet::AdapterPlace;
+use super::weights::listed;
+use crate::error::{Error, Result};
+use names::{Half, Name};
+use scale::Scale;
+
+/// The largest rank that is read.
+const MAX_RANK: usize = 1024;
+
+/// The tensors' names of one module.
+#[derive(Debug, Default)]
+struct Module {
+    down: Option<String>,
+    up: Option<String>,
+    alpha: Option<String>,
+}
+
+/// A LoRA file whose names are understood, but whose numbers still lie on disk.
+#[derive(Debug)]
+pub struct LoraFile {
+    file: SafetensorsFile,
+    shapes: BTreeMap<String, Vec<usize>>,
+    /// By the module's name in today's diffusers.
+    modules: BTreeMap<String, Module>,
+    rank: usize,
+    scale: Scale,
+}
+
+/// A LoRA in the layout of [`super::UNet::attach_adapters`].
+#[derive(Debug)]
+pub struct Lora {
+    /// `down` (rank, in), then `up` (out, rank), of one module after the other.
+    pub parameters: Vec<f32>,
+    /// Modules without an adapter in the file; theirs are zeros, which change nothing.
+    pub absent: Vec<String>,
+    /// SHA-256 of the file's header and numbers.
+    pub digest: String,
+}
+
+impl LoraFile {
+    /// Reads and sorts the names.
+    ///
+    /// # Errors
+    /// [`Error::Weights`]: `weights.format` for a pickle or a folder, `weights.unsupported` for the names of other trainers and
+    /// other kinds of adapters, `lora.mismatch` for names that are not understood.
+    pub fn open(path: &Path) -> Result<Self> {
+        let place = path.display().to_string();
+        if is_pickle(path) {
+            return Err(refuse_pickle(&place, "convert it to a safetensors file, for example with diffusers' `save_lora_weights`"));
+        }
+        if path.is_dir() {
+            return Err(Error::Weights {
+                path: place,
+                kind: "weights.format",
+                reason: "a LoRA is a single safetensors file, not a folder".into(),
+                hint: "give the file, often named pytorch_lora_weights.safetensors or adapter_model.safetensors".into(),
+            });
+        }
+        let file = File::open(path).map_err(|source| Error::File { path: path.into(), source })?;
+        let file = SafetensorsFile::open(place, Box::new(file))?;
+        let scale = Scale::read(&file, path)?;
+        let shapes = file.shapes();
+        let modules = sort(file.place(), shapes.keys())?;
+        let rank = rank_of(file.place(), &modules, &shapes)?;
+        Ok(Self { file, shapes, modules, rank, scale })
+    }
+
+    /// Inner size of the adapters, for [`super::UNet::attach_adapters`].
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// Reads the numbers for the modules at `places`, which have this file's rank.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] `lora.mismatch` that names every tensor without a place in the model and every one of another shape.
+    pub fn read(mut self, places: &[AdapterPlace]) -> Result<Lora> {
+        let faults = self.faults(places);
+        if !faults.is_empty() {
+            return Err(mismatch(self.file.place(), &faults));
+        }
+        let mut lora = Lora { parameters: Vec::new(), absent: Vec::new(), digest: String::new() };
+        for place in places {
+            let module = self.modules.get(&place.name);
+            let Some((down, up)) = module.and_then(|module| module.down.as_ref().zip(module.up.as_ref())) else {
+                lora.absent.push(place.name.clone());
+                lora.parameters.resize(lora.parameters.len() + place.len(), 0.0);
+                continue;
+            };
+            lora.parameters.extend(self.file.read(down)?);
+            let alpha = match module.and_then(|module| module.alpha.as_ref()) {
+                Some(name) => self.file.read(name)?.first().copied(),
+                None => None,
+            };
+            let factor = self.scale.factor(alpha, self.rank);
+            lora.parameters.extend(self.file.read(up)?.iter().map(|value| factor * value));
+        }
+        lora.digest = self.file.digest();
+        Ok(lora)
+    }
+
+    /// All that does not fit the model.
+    fn faults(&self, places: &[AdapterPlace]) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut check = |name: &String, expected: &[usize]| {
+            let found = &self.shapes[name];
+            if found != expected {
+                faults.push(format!("tensor `{name}` is {found:?}, the model asks for {expected:?}"));
+            }
+        };
+        for place in places {
+            let Some(module) = self.modules.get(&place.name) else { continue };
+            module.down.iter().for_each(|name| check(name, &[self.rank, place.inputs]));
+            module.up.iter().for_each(|name| check(name, &[place.outputs, self.rank]));
+        }
+        for (name, module) in &self.modules {
+            if !places.iter().any(|place| place.name == *name) {
+                let tensors = [&module.down, &module.up, &module.alpha].into_iter().flatten();
+                faults.extend(tensors.map(|tensor| format!("tensor `{tensor}` {:?} has no place in this model", self.shapes[tensor])));
+            }
+        }
+        faults
+    }
+}
+
+/// Tensors by module.
+fn sort<'a>(place: &str, tensors: impl Iterator<Item = &'a String>) -> Result<BTreeMap<String, Module>> {
+    let mut modules: BTreeMap<String, Module> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for tensor in tensors {
+        if let Some(kind) = names::other_kind(tensor) {
+            return Err(Error::Weights {
+                path: place.into(),
+                kind: "weights.unsupported",
+                reason: format!("tensor `{tensor}` belongs to {kind}, which is not read"),
+                hint: "LoRAs of diffusers and peft on the attentions of the UNet are read".into(),
+            });
+        }
+        let Some(Name { module, half }) = Name::parse(tensor) else {
+            faults.push(format!("tensor `{tensor}` is no part of an adapter of an attention"));
+            continue;
+        };
+        let entry = modules.entry(module).or_default();
+        let slot = match half {
+            Half::Down => &mut entry.down,
+            Half::Up => &mut entry.up,
+            Half::Alpha => &mut entry.alpha,
+        };
+        if let Some(first) = slot.replace(tensor.clone()) {
+            faults.push(format!("tensors `{first}` and `{tensor}` are the same part of one adapter"));
+        }
+    }
+    for module in modules.values() {
+        match (&module.down, &module.up) {
+            (Some(_), Some(_)) => {}
+            (Some(half), None) | (None, Some(half)) => faults.push(format!("tensor `{half}` has no other half")),
+            (None, None) => faults.extend(module.alpha.iter().map(|alpha| format!("tensor `{alpha}` has no adapter"))),
+        }
+    }
+    if modules.is_empty() && faults.is_empty() {
+        faults.push("it holds no tensors".into());
+    }
+    if faults.is_empty() { Ok(modules) } else { Err(mismatch(place, &faults)) }
+}
+
+/// The one rank of all adapters.
+fn rank_of(place: &str, modules: &BTreeMap<String, Module>, shapes: &BTreeMap<String, Vec<usize>>) -> Result<usize> {
+    let mut downs = modules.values().filter_map(|module| module.down.as_ref()).map(|name| (name, &shapes[name]));
+    let Some((first, shape)) = downs.next() else { return Err(mismatch(place, &["it holds no adapter".into()])) };
+    let [rank @ 1..=MAX_RANK, _] = shape[..] else {
+        return Err(mismatch(place, &[format!("tensor `{first}` is {shape:?}; (rank, inputs) with a rank from 1 to {MAX_RANK} is read")]));
+    };
+    let others = downs.filter(|(_, shape)| shape.first() != Some(&rank));
+    let mut faults: Vec<String> = others.map(|(name, shape)| format!("tensor `{name}` is {shape:?}, but `{first}` has rank {rank}")).collect();
+    let alphas = modules.values().filter_map(|module| module.alpha.as_ref()).filter(|name| shapes[*name].iter().product::<usize>() != 1);
+    faults.extend(alphas.map(|name| format!("tensor `{name}` is {:?}, not one number", shapes[name])));
+    if faults.is_empty() { Ok(rank) } else { Err(mismatch(place, &faults)) }
+}
+
+fn mismatch(place: &str, faults: &[String]) -> Error {
+    Error::Weights {
+        path: place.into(),
+        kind: "lora.mismatch",
+        reason: format!("this LoRA does not fit the model:\n  {}", listed(faults)),
+        hint: "a LoRA works with the model it was trained for, and on the attentions of the UNet only".into(),
+    }
+}
+
+/// The bytes of a safetensors file with the adapters at `places`, in the names that diffusers has read since 0.22 (`unet.M.lora.down.weight`).
+/// The same adapters and `notes` give the same bytes.
+///
+/// # Panics
+/// When `parameters` are not those of `places`.
+pub fn write(places: &[AdapterPlace], parameters: &[f32], notes: &BTreeMap<String, String>) -> Vec<u8> {
+    assert_eq!(parameters.len(), places.iter().map(AdapterPlace::len).sum::<usize>(), "the parameters of all adapters");
+    let mut header = Map::new();
+    let rank = places.first().map_or(0, |place| place.adapter.rank);
+    let own = [("format", "pt".to_owned()), ("rank", rank.to_string())].map(|(key, value)| (key.to_owned(), value));
+    let notes: BTreeMap<String, String> = notes.clone().into_iter().chain(own).collect();
+    header.insert("__metadata__".into(), json!(notes));
+    let mut end = 0;
+    let mut describe = |name: String, shape: [usize; 2]| {
+        let start = end;
+        end += 4 * shape[0] * shape[1];
+        header.insert(name, json!({ "dtype": "F32", "shape": shape, "data_offsets": [start, end] }));
+    };
+    for place in places {
+        describe(format!("unet.{}.lora.down.weight", place.name), [place.adapter.rank, place.inputs]);
+        describe(format!("unet.{}.lora.up.weight", place.name), [place.outputs, place.adapter.rank]);
+    }
+    let mut header = Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.append(&mut header);
+    bytes.extend(parameters.iter().flat_map(|value| value.to_le_bytes()));
+    bytes
+}

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::{Cursor, ErrorKind, Read, Seek};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
@@ -29,6 +29,21 @@ const DEMO: &[(&str, &[u8])] = embedded![
 
 /// Formats that can run code when they are read.
 const PICKLES: [&str; 5] = ["ckpt", "pt", "pth", "bin", "pkl"];
+
+/// Does the file's name say that it can run code when it is read?
+pub(super) fn is_pickle(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| PICKLES.iter().any(|pickle| extension.eq_ignore_ascii_case(pickle)))
+}
+
+/// The error about such a file.
+pub(super) fn refuse_pickle(place: &str, hint: &str) -> Error {
+    Error::Weights {
+        path: place.into(),
+        kind: "weights.format",
+        reason: "this is a pickle, which can run code when it is read; only safetensors are loaded".into(),
+        hint: hint.into(),
+    }
+}
 
 /// Something that can be read at any place.
 pub trait ReadSeek: Read + Seek + Send + Debug {}
@@ -58,13 +73,11 @@ impl Source {
         if path.is_dir() {
             return Ok(Self::Folder(path));
         }
-        let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-        if PICKLES.contains(&extension.as_str()) {
-            return refuse(
-                "weights.format",
-                "this is a pickle, which can run code when it is read; only safetensors are loaded",
+        if is_pickle(&path) {
+            return Err(refuse_pickle(
+                name,
                 "convert it to a diffusers folder with safetensors files, for example with `save_pretrained(.., safe_serialization=True)`",
-            );
+            ));
         }
         if path.is_file() {
             return refuse(
@@ -158,12 +171,7 @@ impl Source {
             }
         }
         if let Some(pickle) = self.pickle_in(folder) {
-            return Err(Error::Weights {
-                path: self.place(&format!("{folder}/{pickle}")),
-                kind: "weights.format",
-                reason: "this is a pickle, which can run code when it is read; only safetensors are loaded".into(),
-                hint: format!("get or make {folder}/{}", names[0]),
-            });
+            return Err(refuse_pickle(&self.place(&format!("{folder}/{pickle}")), &format!("get or make {folder}/{}", names[0])));
         }
         Err(self.missing(&format!("{folder}/{}", names[0]), &format!(" (nor {})", names[1..].join(", "))))
     }
@@ -171,7 +179,7 @@ impl Source {
     fn pickle_in(&self, folder: &str) -> Option<String> {
         let Self::Folder(root) = self else { return None };
         let names = std::fs::read_dir(root.join(folder)).ok()?.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
-        let mut pickles: Vec<String> = names.filter(|name| PICKLES.iter().any(|pickle| name.ends_with(&format!(".{pickle}")))).collect();
+        let mut pickles: Vec<String> = names.filter(|name| is_pickle(Path::new(name))).collect();
         pickles.sort();
         pickles.into_iter().next()
     }

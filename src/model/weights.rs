@@ -136,17 +136,22 @@ impl<'a, B: Backend> Weights<'a, B> {
         if self.faults.is_empty() {
             return Ok(self.file.digest());
         }
-        let mut lines: Vec<String> = self.faults.iter().take(LISTED).cloned().collect();
-        if self.faults.len() > LISTED {
-            lines.push(format!("and {} more", self.faults.len() - LISTED));
-        }
         Err(Error::Weights {
             path: self.file.place().into(),
             kind: "weights.mismatch",
-            reason: format!("{} tensors do not fit config.json:\n  {}", self.faults.len(), lines.join("\n  ")),
+            reason: format!("{} tensors do not fit config.json:\n  {}", self.faults.len(), listed(&self.faults)),
             hint: "weights and config.json must belong to the same model".into(),
         })
     }
+}
+
+/// The first faults, one per line, and the count of the others.
+pub(super) fn listed(faults: &[String]) -> String {
+    let mut lines: Vec<String> = faults.iter().take(LISTED).cloned().collect();
+    if faults.len() > LISTED {
+        lines.push(format!("and {} more", faults.len() - LISTED));
+    }
+    lines.join("\n  ")
 }
 
 /// (out, in, taps) to (out, taps, in).
