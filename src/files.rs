@@ -22,7 +22,7 @@ const OVERWRITE_HINT: &str = "use --overwrite, or choose another output with -o"
 ///
 /// # Errors
 /// [`Error::Output`]: `output.is_input`, `output.is_link`, `output.exists`, `output.not_a_file` or `output.folder`.
-pub fn check_output(inputs: &[&Path], output: &Path, overwrite: bool) -> Result<()> {
+pub fn check_output(inputs: &[PathBuf], output: &Path, overwrite: bool) -> Result<()> {
     let refuse = |kind, reason: String, hint: &str| Err(refused(output, kind, reason, hint));
     if let Some(input) = inputs.iter().find(|input| is_same_file(input, output)) {
         let reason = format!("is the same file as the input `{}`", input.display());

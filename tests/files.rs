@@ -47,9 +47,9 @@ fn sound(_: &[u8]) -> Result<(), String> {
 fn an_output_that_exists_needs_overwrite() {
     let folder = Folder::new();
     let (input, output) = (folder.with("in.png", "in"), folder.with("out.png", "old"));
-    let refused = check_output(&[&input], &output, false).expect_err("it exists");
+    let refused = check_output(std::slice::from_ref(&input), &output, false).expect_err("it exists");
     assert_eq!((refused.kind(), refused.exit_status()), ("output.exists", 2));
-    check_output(&[&input], &output, true).expect("--overwrite was given");
+    check_output(std::slice::from_ref(&input), &output, true).expect("--overwrite was given");
     assert_eq!(folder.names(), ["in.png", "out.png"], "checking leaves nothing behind");
 }
 
@@ -59,7 +59,7 @@ fn inputs_are_never_outputs() {
     let (input, drag) = (folder.with("in.png", "in"), folder.with("in.json", "{}"));
     fs::hard_link(&input, folder.path("hard.png")).expect("the temporary folder has hard links");
     for output in [&input, &drag, &folder.path("hard.png"), &folder.path("./in.png")] {
-        assert_eq!(kind(check_output(&[&input, &drag], output, true)), "output.is_input", "{}", output.display());
+        assert_eq!(kind(check_output(&[input.clone(), drag.clone()], output, true)), "output.is_input", "{}", output.display());
     }
 }
 
@@ -74,7 +74,7 @@ fn links_are_not_followed() {
         ("dangling.png", &folder.path("nowhere.png"), "output.is_link"),
     ] {
         std::os::unix::fs::symlink(target, folder.path(name)).expect("the temporary folder has links");
-        let refused = check_output(&[&input], &folder.path(name), true).expect_err("it is a link");
+        let refused = check_output(std::slice::from_ref(&input), &folder.path(name), true).expect_err("it is a link");
         assert_eq!(refused.kind(), expected);
         assert!(expected == "output.is_input" || refused.to_string().contains(&target.display().to_string()), "{refused}");
     }

@@ -72,7 +72,6 @@ pub struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_bytes: Option<u64>,
     /// What the user should know, although it stopped nothing.
-    #[serde(serialize_with = "warnings")]
     pub warnings: Vec<Warning>,
     /// What went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -180,15 +179,6 @@ fn peak_of(status: &str) -> Option<u64> {
 /// A JSON object in the order of the stages, in milliseconds' precision.
 fn seconds<S: Serializer>(seconds: &[(Stage, f64)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(seconds.iter().map(|(stage, seconds)| (stage.name(), (seconds * 1000.0).round() / 1000.0)))
-}
-
-fn warnings<S: Serializer>(warnings: &[Warning], serializer: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Entry<'a> {
-        kind: &'static str,
-        message: &'a str,
-    }
-    serializer.collect_seq(warnings.iter().map(|warning| Entry { kind: warning.kind, message: &warning.message }))
 }
 
 #[cfg(test)]
