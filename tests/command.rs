@@ -196,9 +196,8 @@ fn a_signal_stops_the_edit_tidily() {
         let command = bench.command(&["in.png", "--drag", "drag.json", "-o", "out.png", "--json"]);
         let mut process = std::process::Command::new(command.get_program());
         // Steps for minutes, so that the signal comes in between.
-        let arguments = command.get_args().map(|argument| if argument == "0.08" { "0.9".as_ref() } else { argument });
-        process.args(arguments).args(["--overwrite", "--ramp", "0"]).env_clear().current_dir(bench.folder.path());
-        process.env("DRAGNEXT_LORA_BATCH", "64").stderr(Stdio::piped()).stdout(Stdio::piped());
+        let arguments = command.get_args().map(|argument| if argument == "2" { "1000".as_ref() } else { argument });
+        process.args(arguments).env_clear().current_dir(bench.folder.path()).stderr(Stdio::piped()).stdout(Stdio::piped());
         let mut run = process.spawn().unwrap();
         std::thread::sleep(Duration::from_millis(700));
         assert!(run.try_wait().unwrap().is_none(), "the edit is still running");
