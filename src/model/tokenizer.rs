@@ -52,9 +52,8 @@ impl Tokenizer {
         let vocabulary: HashMap<String, u32> =
             serde_json::from_str(&text).map_err(|error| damaged(VOCABULARY, format!("not a vocabulary: {error}")))?;
         let merges = parse_merges(&source.required_text(MERGES)?).map_err(|reason| damaged(MERGES, reason))?;
-        let number = |token: &str| {
-            vocabulary.get(token).copied().ok_or_else(|| damaged(VOCABULARY, format!("the token `{token}` is missing")))
-        };
+        let number =
+            |token: &str| vocabulary.get(token).copied().ok_or_else(|| damaged(VOCABULARY, format!("the token `{token}` is missing")));
         let (begin, end) = (number(BEGIN)?, number(END)?);
         let pad = number(pad_token(source)?.as_deref().unwrap_or(END))?;
         let pairs = clip(vocabulary.into_iter().collect(), merges, begin, end).map_err(|error| damaged(MERGES, error.to_string()))?;
