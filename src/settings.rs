@@ -54,7 +54,7 @@ macro_rules! settings {
             /// # Errors
             /// [`Error::Setting`] for the first value that is out of its bounds.
             pub fn resolve(given: &Overrides) -> Result<Self> {
-                let default = Self::default();
+                let default = Self::defaults_of(given.mode.unwrap_or(Mode::Pbsi));
                 let resolved = Self { $( $name: given.$name.clone().unwrap_or(default.$name), )+ };
                 $(
                     let check: fn(&$type) -> bool = $check;
@@ -130,12 +130,15 @@ pub enum Start {
 
 /// Which form of the optimisation runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// Absolute progress, features of the un-dragged reconstruction, mean loss, every update used.
     Pbsi,
-    /// Algorithm 1 word by word: sum loss over all decoder stages, source copied from the current features, last update dropped.
+    /// Algorithm 1 with its text's inclusive range of timesteps: sum loss over all decoder stages, source copied from the
+    /// current features, last update dropped.
     Literal,
+    /// The same with Algorithm 1's strict loop, which leaves out the first and the last timestep.
+    LiteralStrict,
 }
 
 /// Timesteps over which the target moves to the goal.
@@ -188,6 +191,16 @@ impl std::str::FromStr for Taps {
 }
 
 impl Settings {
+    /// The defaults of a mode. The paper's own form has all decoder stages, its own start and no hard background.
+    fn defaults_of(mode: Mode) -> Self {
+        match mode {
+            Mode::Pbsi => Self::default(),
+            Mode::Literal | Mode::LiteralStrict => {
+                Self { mode, taps: Taps(vec![1, 2, 3, 4]), start: Start::Paper, hard_background: false, ..Self::default() }
+            }
+        }
+    }
+
     /// Executed steps: `strength * steps`, rounded half to even (DragDiffusion's rounding: 37.5 gives 38).
     pub fn executed_steps(&self) -> usize {
         ((self.strength * self.steps as f64).round_ties_even() as usize).clamp(1, self.steps)
@@ -203,9 +216,6 @@ impl Settings {
     }
 
     fn check_together(&self) -> Result<()> {
-        if 1000 % self.steps != 0 && 1000 / self.steps < 1 {
-            return Err(Error::Setting { name: "steps".into(), value: self.steps.to_string(), reason: "must be at most 1000".into() });
-        }
         if let RampLength::Timesteps(length) = self.ramp
             && length > 1000
         {

@@ -2,29 +2,24 @@
 
 use rayon::prelude::*;
 
+use super::vector::vectorised;
+
 /// Numbers per task.
 const CHUNK: usize = 1 << 14;
 
-/// e^x to about 2 units in the last place; 0 below -87, and no larger than e^88.7.
+/// e^x to about 2 units in the last place for -87 <= x <= 88; outside, the value at the nearer end, or 0 below.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
     // x = n ln 2 + r with |r| <= ln 2 / 2; e^r by the Taylor series to the seventh power.
-    let clamped = x.clamp(-87.0, 88.7);
-    let magic = 12_582_912.0_f32; // 1.5 * 2^23: adding and subtracting it rounds to the nearest integer
-    let n = (clamped * std::f32::consts::LOG2_E + magic) - magic;
+    // Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the lowest bits.
+    const MAGIC: f32 = 12_582_912.0;
+    let clamped = x.clamp(-87.0, 88.0);
+    let shifted = clamped * std::f32::consts::LOG2_E + MAGIC;
+    let n = shifted - MAGIC;
     let r = (clamped - n * 0.693_359_4) - n * -2.121_944_4e-4;
     let p = 1.0 + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r / 5040.0))))));
-    // 2^n in two factors, because 2^128 alone is no f32.
-    let half = f32::from_bits((((n as i32) >> 1) + 127) as u32 * (1 << 23));
-    let rest = f32::from_bits(((n as i32) - ((n as i32) >> 1) + 127) as u32 * (1 << 23));
-    let value = p * half * rest;
-    if x < -87.0 {
-        0.0
-    } else if x.is_nan() {
-        x
-    } else {
-        value
-    }
+    let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
+    if x < -87.0 { 0.0 } else { p * power }
 }
 
 /// 1 / (1 + e^-x).
@@ -45,15 +40,15 @@ fn normal_distribution(x: f32) -> (f32, f32) {
 }
 
 pub(super) fn silu(x: &[f32], y: &mut [f32]) {
-    x.par_chunks(CHUNK).zip(y.par_chunks_mut(CHUNK)).for_each(|(x, y)| x.iter().zip(y).for_each(|(x, y)| *y = x * sigmoid(*x)));
+    x.par_chunks(CHUNK).zip(y.par_chunks_mut(CHUNK)).for_each(|(x, y)| {
+        vectorised(|| x.iter().zip(y).for_each(|(x, y)| *y = x * sigmoid(*x)));
+    });
 }
 
 pub(super) fn geglu(channels: usize, x: &[f32], y: &mut [f32]) {
     x.par_chunks(2 * channels).zip(y.par_chunks_mut(channels)).with_min_len(32).for_each(|(x, y)| {
         let (h, gate) = x.split_at(channels);
-        for ((y, h), gate) in y.iter_mut().zip(h).zip(gate) {
-            *y = h * gate * normal_distribution(*gate).0;
-        }
+        vectorised(|| y.iter_mut().zip(h).zip(gate).for_each(|((y, h), gate)| *y = h * gate * normal_distribution(*gate).0));
     });
 }
 
@@ -61,12 +56,14 @@ pub(super) fn geglu_backward(channels: usize, x: &[f32], dy: &[f32], dx: &mut [f
     let rows = x.par_chunks(2 * channels).zip(dy.par_chunks(channels)).zip(dx.par_chunks_mut(2 * channels));
     rows.with_min_len(32).for_each(|((x, dy), dx)| {
         let ((h, gate), (dh, dgate)) = (x.split_at(channels), dx.split_at_mut(channels));
-        for ((((dh, dgate), h), gate), dy) in dh.iter_mut().zip(dgate).zip(h).zip(gate).zip(dy) {
-            let (cumulative, bell) = normal_distribution(*gate);
-            *dh = dy * gate * cumulative;
-            // gelu' = Phi + x phi, with phi = e^(-x^2 / 2) / sqrt(2 pi).
-            *dgate = dy * h * (cumulative + gate * bell * 0.398_942_3);
-        }
+        vectorised(|| {
+            for ((((dh, dgate), h), gate), dy) in dh.iter_mut().zip(dgate).zip(h).zip(gate).zip(dy) {
+                let (cumulative, bell) = normal_distribution(*gate);
+                *dh = dy * gate * cumulative;
+                // gelu' = Phi + x phi, with phi = e^(-x^2 / 2) / sqrt(2 pi).
+                *dgate = dy * h * (cumulative + gate * bell * 0.398_942_3);
+            }
+        });
     });
 }
 

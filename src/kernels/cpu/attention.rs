@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::activation::exp;
 use super::gemm::gemm;
+use super::vector::{largest, sum, vectorised};
 use crate::kernels::{AttentionShape, Matrix};
 
 /// Queries whose scores exist at once, per thread.
@@ -27,12 +28,14 @@ fn scale(shape: &AttentionShape) -> f32 {
 fn probabilities(shape: &AttentionShape, q: Matrix<[f32]>, k: Matrix<[f32]>, scores: &mut Vec<f32>) {
     scores.resize(q.rows * shape.keys, 0.0);
     gemm(scale(shape), q, k.transposed(), 0.0, scores, shape.keys);
-    for row in scores.chunks_exact_mut(shape.keys) {
-        let largest = row.iter().fold(f32::NEG_INFINITY, |largest, score| largest.max(*score));
-        row.iter_mut().for_each(|score| *score = exp(*score - largest));
-        let inverse = 1.0 / row.iter().sum::<f32>();
-        row.iter_mut().for_each(|score| *score *= inverse);
-    }
+    vectorised(|| {
+        for row in scores.chunks_exact_mut(shape.keys) {
+            let largest = largest(row);
+            row.iter_mut().for_each(|score| *score = exp(*score - largest));
+            let inverse = 1.0 / sum(row);
+            row.iter_mut().for_each(|score| *score *= inverse);
+        }
+    });
 }
 
 pub(super) fn attention(shape: &AttentionShape, sources: &[usize], q: &[f32], k: &[f32], v: &[f32], o: &mut [f32]) {
@@ -109,7 +112,7 @@ fn block_backward(
     [p, ds]: &mut [Vec<f32>; 2],
 ) {
     let channels = shape.channels();
-    let rows = dq.len() / channels;
+    let (rows, scale) = (dq.len() / channels, scale(shape));
     for h in 0..shape.heads {
         let [q, o, d_o] = [q, o, d_o].map(|x| head(shape, x, picture * shape.queries * channels, h, first, rows));
         let [k, v] = [k, v].map(|x| head(shape, x, picture * shape.keys * channels, h, 0, shape.keys));
@@ -118,8 +121,8 @@ fn block_backward(
         gemm(1.0, d_o, v.transposed(), 0.0, ds, shape.keys);
         for (row, (p, ds)) in p.chunks_exact(shape.keys).zip(ds.chunks_exact_mut(shape.keys)).enumerate() {
             let at = |m: &Matrix<[f32]>, column: usize| m.buffer[m.offset + row * m.row_stride + column];
-            let sum: f32 = (0..shape.head_size).map(|column| at(&d_o, column) * at(&o, column)).sum();
-            ds.iter_mut().zip(p).for_each(|(ds, p)| *ds = p * (*ds - sum) * scale(shape));
+            let product: f32 = (0..shape.head_size).map(|column| at(&d_o, column) * at(&o, column)).sum();
+            vectorised(|| ds.iter_mut().zip(p).for_each(|(ds, p)| *ds = p * (*ds - product) * scale));
         }
         let (p, ds) = (Matrix::dense(&p[..], 0, rows, shape.keys), Matrix::dense(&ds[..], 0, rows, shape.keys));
         gemm(1.0, ds, k, 0.0, &mut dq[h * shape.head_size..], channels);

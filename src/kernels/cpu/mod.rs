@@ -10,6 +10,7 @@ mod conv;
 mod gemm;
 mod norm;
 mod resample;
+mod vector;
 
 use rayon::prelude::*;
 

@@ -5,6 +5,7 @@
 use rayon::prelude::*;
 
 use super::activation::sigmoid;
+use super::vector::vectorised;
 use crate::kernels::GroupShape;
 
 /// Pixels whose sums are taken together.
@@ -23,18 +24,19 @@ fn group_sums(
         .par_chunks(chunk)
         .zip(g.par_chunks(chunk))
         .map(|(x, g)| {
-            let mut channels = vec![(0f32, 0f32); shape.channels];
-            for (x, g) in x.chunks_exact(shape.channels).zip(g.chunks_exact(shape.channels)) {
-                for (channel, ((sums, x), g)) in channels.iter_mut().zip(x).zip(g).enumerate() {
-                    let (first, second) = add(channel, *x, *g);
-                    sums.0 += first;
-                    sums.1 += second;
+            let mut sums = [vec![0f32; shape.channels], vec![0f32; shape.channels]];
+            vectorised(|| {
+                let [first, second] = &mut sums;
+                for (x, g) in x.chunks_exact(shape.channels).zip(g.chunks_exact(shape.channels)) {
+                    for (channel, (((first, second), x), g)) in first.iter_mut().zip(second.iter_mut()).zip(x).zip(g).enumerate() {
+                        let terms = add(channel, *x, *g);
+                        *first += terms.0;
+                        *second += terms.1;
+                    }
                 }
-            }
-            channels
-                .chunks_exact(size)
-                .map(|group| group.iter().fold((0.0, 0.0), |sum, c| (sum.0 + f64::from(c.0), sum.1 + f64::from(c.1))))
-                .collect()
+            });
+            let [first, second] = sums.map(|sums| sums.chunks_exact(size).map(|group| group.iter().copied().map(f64::from).sum()).collect::<Vec<f64>>());
+            first.into_iter().zip(second).collect()
         })
         .collect();
     let mut sums = vec![(0.0, 0.0); shape.groups];
@@ -59,12 +61,14 @@ pub(super) fn group_norm(shape: &GroupShape, x: &[f32], weight: &[f32], bias: &[
         }
         let (scale, shift) = scale_and_shift(size, stats, weight, bias);
         x.par_chunks(CHUNK * shape.channels).zip(y.par_chunks_mut(CHUNK * shape.channels)).for_each(|(x, y)| {
-            for (x, y) in x.chunks_exact(shape.channels).zip(y.chunks_exact_mut(shape.channels)) {
-                for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(&scale).zip(&shift) {
-                    let z = x * scale + shift;
-                    *y = if silu { z * sigmoid(z) } else { z };
+            vectorised(|| {
+                for (x, y) in x.chunks_exact(shape.channels).zip(y.chunks_exact_mut(shape.channels)) {
+                    for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(&scale).zip(&shift) {
+                        let z = x * scale + shift;
+                        *y = if silu { z * sigmoid(z) } else { z };
+                    }
                 }
-            }
+            });
         });
     }
 }

@@ -1,0 +1,51 @@
+//! Denoising of two latents at once: the un-dragged reference, and the edit.
+
+use super::{Grid, Schedule, require_finite};
+use crate::error::Result;
+use crate::kernels::Backend;
+use crate::model::UNet;
+use crate::nn::{Mutual, Pass, Tensor};
+use crate::progress::Stage;
+
+/// The un-dragged latent and the edited one, at the same time.
+#[derive(Debug, Clone)]
+pub struct Pair<B: Backend> {
+    /// What denoises to the original picture.
+    pub reference: Tensor<B>,
+    /// What denoises to the edit.
+    pub edit: Tensor<B>,
+}
+
+/// Where a pair stands in the process.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// The timestep that the latents are at.
+    pub t: i64,
+    /// The stage, for messages.
+    pub stage: Stage,
+    /// The step inside the stage, from 1.
+    pub step: usize,
+}
+
+impl<B: Backend> Pair<B> {
+    /// One step of both in one batch. With `start_layer`, the edit's self-attention from that layer on reads the keys and
+    /// values of the reference (MasaCtrl, arXiv 2304.08465).
+    ///
+    /// # Errors
+    /// [`crate::Error::NotFinite`].
+    pub fn step(self, unet: &UNet<B>, schedule: &Schedule, grid: &Grid, place: Place, context: &Tensor<B>, start_layer: Option<usize>) -> Result<Self> {
+        let mut pass = Pass::inference();
+        if let Some(start_layer) = start_layer {
+            pass = pass.with_mutual(Mutual { start_layer, sources: vec![0, 0] });
+        }
+        let both = stack(&self.reference, &self.edit);
+        let noise = unet.predict(&both, place.t as f64, &stack(context, context), &mut pass);
+        require_finite(&noise, place.stage, place.step, "the noise prediction")?;
+        let next = schedule.step(both, &noise, place.t, grid.after(place.t));
+        Ok(Self { reference: next.picture(0), edit: next.picture(1) })
+    }
+}
+
+fn stack<B: Backend>(first: &Tensor<B>, second: &Tensor<B>) -> Tensor<B> {
+    Tensor::stacked(&[first.clone(), second.clone()]).unwrap_or_else(|| unreachable!("two tensors are stacked"))
+}

@@ -1,0 +1,98 @@
+//! Fine-tuning of a LoRA on one picture, so that the model knows what it is about to move.
+
+use super::{NoiseSource, Schedule};
+use crate::error::{Error, Result};
+use crate::interrupt::Interrupt;
+use crate::kernels::{AdamStep, Backend};
+use crate::model::UNet;
+use crate::model::unet::{Gradients, Want};
+use crate::nn::{Pass, Shape, Tensor};
+use crate::progress::{Progress, Stage};
+use crate::settings::Settings;
+
+/// AdamW's decay (DragDiffusion's trainer).
+const WEIGHT_DECAY: f64 = 1e-2;
+
+/// Latent cells of all pictures that go through the network at once; the batch is split to stay below.
+const CELLS_AT_ONCE: usize = 4096;
+
+/// The picture to learn.
+#[derive(Debug)]
+pub struct Subject<'a, B: Backend> {
+    /// Its mean latent (1, h, w, 4).
+    pub latent: &'a Tensor<B>,
+    /// Its prompt (1, 1, tokens, channels).
+    pub context: &'a Tensor<B>,
+}
+
+/// Trains the adapters of `unet` from `start`: noise prediction at random timesteps, mean squared error, AdamW at a constant rate.
+/// Returns the parameters.
+///
+/// # Errors
+/// [`Error::NotFinite`] when the loss diverges, [`Error::Interrupted`].
+pub fn finetune<B: Backend>(
+    unet: &UNet<B>,
+    schedule: &Schedule,
+    subject: &Subject<B>,
+    start: Vec<f32>,
+    settings: &Settings,
+    noise: &mut dyn NoiseSource,
+    progress: &mut dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<Tensor<B>> {
+    let backend = subject.latent.backend().clone();
+    let mut parameters = Tensor::vector(&backend, start);
+    let mut moments = [Tensor::zeros(&backend, parameters.shape()), Tensor::zeros(&backend, parameters.shape())];
+    for step in 1..=settings.lora_steps {
+        interrupt.check()?;
+        let draw = noise.fine_tuning(settings.lora_batch, subject.latent.shape().len(), schedule.timesteps());
+        let (loss, gradient) = gradient(unet, schedule, subject, &parameters, &draw.timesteps, &draw.noise);
+        if !loss.is_finite() {
+            return Err(Error::NotFinite { stage: Stage::Lora.name(), step, what: "the loss" });
+        }
+        let [first, second] = &mut moments;
+        let adam = AdamStep { step, lr: settings.lora_lr, decay: WEIGHT_DECAY };
+        backend.adam(&adam, gradient.buffer(), first.buffer_mut(), second.buffer_mut(), parameters.buffer_mut());
+        progress.step(Some(loss));
+    }
+    Ok(parameters)
+}
+
+/// Loss, and its gradient to the adapters' parameters: the mean squared error of the noise predicted for noisy copies of the subject,
+/// one per timestep, with `noise` (copies, h, w, 4).
+pub fn gradient<B: Backend>(
+    unet: &UNet<B>,
+    schedule: &Schedule,
+    subject: &Subject<B>,
+    parameters: &Tensor<B>,
+    timesteps: &[usize],
+    noise: &[f32],
+) -> (f64, Tensor<B>) {
+    let backend = subject.latent.backend();
+    let (shape, latent) = (subject.latent.shape(), subject.latent.to_host());
+    let at_once = (CELLS_AT_ONCE / shape.pixels()).clamp(1, timesteps.len());
+    let mut gradient = Tensor::zeros(backend, parameters.shape());
+    let mut loss = 0.0;
+    for (timesteps, noise_part) in timesteps.chunks(at_once).zip(noise.chunks(at_once * latent.len())) {
+        let mut noisy = Vec::with_capacity(noise_part.len());
+        for (t, noise) in timesteps.iter().zip(noise_part.chunks_exact(latent.len())) {
+            let alpha = schedule.alpha(*t as i64);
+            let (keep, add) = (alpha.sqrt() as f32, (1.0 - alpha).sqrt() as f32);
+            noisy.extend(latent.iter().zip(noise).map(|(x, n)| keep * x + add * n));
+        }
+        let shape = Shape { batch: timesteps.len(), ..shape };
+        let noisy = Tensor::from_host(backend, shape, noisy);
+        let contexts = vec![subject.context.clone(); timesteps.len()];
+        let context = Tensor::stacked(&contexts).unwrap_or_else(|| unreachable!("a part of the batch has a picture"));
+        let times: Vec<f64> = timesteps.iter().map(|t| *t as f64).collect();
+        let mut pass = Pass::recording().with_adapters(parameters).with_gradient(&mut gradient);
+        let output = unet.forward(&noisy, &times, &context, Want { noise: true, taps: &[] }, &mut pass);
+        let predicted = output.noise.as_ref().map(Tensor::to_host).unwrap_or_default();
+        let difference: Vec<f32> = predicted.iter().zip(noise_part).map(|(predicted, noise)| predicted - noise).collect();
+        loss += difference.iter().map(|d| f64::from(*d).powi(2)).sum::<f64>() / noise.len() as f64;
+        let scale = 2.0 / noise.len() as f32;
+        let d_noise = Tensor::from_host(backend, shape, difference.iter().map(|d| scale * d).collect());
+        unet.backward(&output, Gradients { noise: Some(d_noise), taps: Vec::new() }, false, &mut pass);
+    }
+    (loss, gradient)
+}

@@ -1,0 +1,312 @@
+//! From bytes to a [`DragFile`], or to everything that is wrong with them.
+
+use std::collections::HashMap;
+
+use jsonc_parser::ast::Value;
+use jsonc_parser::{CollectOptions, ParseOptions};
+use serde::de::IgnoredAny;
+
+use super::overrides::overrides;
+use super::reader::{Fields, Node, Reader, quoted};
+use super::source::{Source, printable};
+use super::suggestion::did_you_mean;
+use super::{DragFile, DragRegion, Editable, Fault, MAX_BYTES, MAX_POINTS, MAX_REGIONS, Movement, Shape};
+use crate::geometry::Point;
+use crate::outline::Outline;
+use crate::region::RegionKind;
+use crate::settings::Overrides;
+
+/// The version of the format that this program reads.
+const VERSION: u32 = 1;
+/// Characters of a region's name.
+const MAX_ID: usize = 64;
+/// Corners this close to one line, in pixels, enclose nothing.
+const FLAT: f64 = 1e-6;
+/// Ten turns; more is a mistake.
+const MAX_DEGREES: f64 = 3600.0;
+
+pub(super) fn parse(bytes: &[u8]) -> Result<DragFile, Vec<Fault>> {
+    if bytes.len() as u64 > MAX_BYTES {
+        let message = format!("the file has more than {} MiB", MAX_BYTES >> 20);
+        let hint = Some("large areas belong into mask pictures".into());
+        return Err(vec![Source::new("").fault("instruction.too_large", String::new(), 0, message, hint)]);
+    }
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let source = Source::new(text(bytes)?);
+    let tree = syntax(&source)?;
+    let mut parser = Parser { reader: Reader::new(&source), points: 0, ids: HashMap::new() };
+    let parsed = parser.file(&tree);
+    let Reader { mut faults, places, .. } = parser.reader;
+    faults.sort_by_key(|fault| (fault.line, fault.column));
+    match parsed {
+        Some((prompt, editable, regions, settings)) if faults.is_empty() => {
+            drop(tree);
+            Ok(DragFile { version: VERSION, prompt, editable, regions, settings, source, places })
+        }
+        _ => Err(faults),
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<&str, Vec<Fault>> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let offset = error.valid_up_to();
+        let before = Source::new(&String::from_utf8_lossy(&bytes[..offset]));
+        let message = format!("the file is not UTF-8: byte {offset} is 0x{:02x}", bytes[offset]);
+        vec![before.fault("instruction.not_utf8", String::new(), offset, message, Some("save the file as UTF-8".into()))]
+    })
+}
+
+/// The file as a tree with places. Two parsers look at it: one that is strict and says well what is wrong, and one that keeps places.
+fn syntax(source: &Source) -> Result<Value<'_>, Vec<Fault>> {
+    let fault = |offset, message: String| vec![source.fault("instruction.syntax", String::new(), offset, message, None)];
+    if let Err(error) = serde_json::from_str::<IgnoredAny>(source.text()) {
+        let message = error.to_string();
+        let reason = message.rsplit_once(" at line ").map_or(&*message, |(reason, _)| reason);
+        return Err(fault(source.offset(error.line(), error.column()), format!("not JSON: {reason}")));
+    }
+    let strict = ParseOptions {
+        allow_comments: false,
+        allow_loose_object_property_names: false,
+        allow_trailing_commas: false,
+        allow_missing_commas: false,
+        allow_single_quoted_strings: false,
+        allow_hexadecimal_numbers: false,
+        allow_unary_plus_numbers: false,
+        allow_bare_decimal_point_numbers: false,
+        allow_non_finite_numbers: false,
+        allow_extended_string_escapes: false,
+    };
+    match jsonc_parser::parse_to_ast(source.text(), &CollectOptions::default(), &strict) {
+        Ok(parsed) => parsed.value.ok_or_else(|| fault(0, "the file is empty".into())),
+        Err(error) => Err(fault(error.range().start, format!("not JSON: {}", error.kind()))),
+    }
+}
+
+struct Parser<'a> {
+    reader: Reader<'a>,
+    points: usize,
+    /// Where each region's name was given, by name.
+    ids: HashMap<String, String>,
+}
+
+impl<'a> Parser<'a> {
+    fn file(&mut self, tree: &'a Value<'a>) -> Option<(String, Editable, Vec<DragRegion>, Overrides)> {
+        let root = self.reader.root(tree);
+        if !matches!(tree, Value::Object(_)) {
+            self.reader.fault("instruction.syntax", &root, "a drag file is a JSON object: {\"version\": 1, \"regions\": [...]}");
+            return None;
+        }
+        // What another version calls its keys is not known here.
+        if let Value::Object(object) = tree
+            && let Some(version) = object.get("version")
+            && version.value.as_number_lit().is_some_and(|number| number.value != VERSION.to_string())
+        {
+            let node = Node { pointer: "/version".into(), value: &version.value };
+            let hint = Some("a newer program may read this file".into());
+            self.reader.fault_with_hint("instruction.version", &node, format!("this program reads version {VERSION}"), hint);
+            return None;
+        }
+        let known = ["$schema", "version", "prompt", "editable", "regions", "settings"];
+        let fields = self.reader.fields(&root, &known, "an object")?;
+        if let Some(version) = self.reader.required(&root, &fields, "version") {
+            self.reader.number(version, f64::INFINITY);
+        }
+        if let Some(schema) = fields.get("$schema") {
+            self.reader.string(schema);
+        }
+        let prompt = fields.get("prompt").and_then(|node| self.reader.string(node)).unwrap_or_default().to_owned();
+        let editable = fields.get("editable").map_or(Some(Editable::Swept), |node| self.editable(node));
+        let regions = self.reader.required(&root, &fields, "regions").and_then(|node| self.regions(node));
+        let settings = fields.get("settings").map_or_else(Overrides::default, |node| overrides(&mut self.reader, node));
+        Some((prompt, editable?, regions?, settings))
+    }
+
+    fn editable(&mut self, node: &Node<'a>) -> Option<Editable> {
+        let Value::StringLit(word) = node.value else { return self.shape(node).map(Editable::Shape) };
+        if word.value != "everything" {
+            let hint = did_you_mean(&word.value, ["everything"]);
+            let message = format!("expected \"everything\" or a shape, found {}", quoted(&word.value));
+            self.reader.fault_with_hint("instruction.range", node, message, hint);
+            return None;
+        }
+        Some(Editable::Everything)
+    }
+
+    fn regions(&mut self, node: &Node<'a>) -> Option<Vec<DragRegion>> {
+        let list = self.reader.list(node, "a list of regions")?;
+        if list.is_empty() {
+            self.reader.fault("instruction.no_regions", node, "there is no region to drag");
+        }
+        if list.len() > MAX_REGIONS {
+            let message = format!("there are {} regions; at most {MAX_REGIONS} are allowed", list.len());
+            self.reader.fault("instruction.too_large", node, message);
+            return None;
+        }
+        let regions: Vec<Option<DragRegion>> = list.iter().enumerate().map(|(index, entry)| self.region(index, entry)).collect();
+        regions.into_iter().collect()
+    }
+
+    fn region(&mut self, index: usize, node: &Node<'a>) -> Option<DragRegion> {
+        self.reader.places.insert(node.pointer.clone(), node.offset());
+        let known = ["id", "type", "region", "handle", "target", "center", "angle"];
+        let fields = self.reader.fields(node, &known, "a region")?;
+        let id = self.id(index, node, &fields);
+        let shape = self.reader.required(node, &fields, "region").and_then(|shape| self.shape(shape));
+        let kind = self.reader.required(node, &fields, "type").and_then(|kind| self.kind(kind));
+        let movement = match kind {
+            Some(RegionKind::Rotation) => self.turn(node, &fields),
+            Some(kind) => self.pull(node, &fields, kind),
+            None => self.unknown_movement(&fields),
+        };
+        Some(DragRegion { id: id?, kind: kind?, shape: shape?, movement: movement? })
+    }
+
+    fn id(&mut self, index: usize, region: &Node<'a>, fields: &Fields<'a>) -> Option<String> {
+        let node = fields.get("id").unwrap_or(region);
+        let id = match fields.get("id") {
+            Some(node) => self.reader.string(node)?.to_owned(),
+            None => format!("region-{}", index + 1),
+        };
+        if id.is_empty() || id.chars().count() > MAX_ID || id.chars().any(|c| printable(c) != c) {
+            self.reader.fault("instruction.range", node, format!("an `id` has 1 to {MAX_ID} characters, all of them visible"));
+            return None;
+        }
+        if let Some(first) = self.ids.insert(id.clone(), node.pointer.clone()) {
+            self.reader.fault("instruction.duplicate_id", node, format!("{} is also the `id` at {first}", quoted(&id)));
+            return None;
+        }
+        Some(id)
+    }
+
+    fn kind(&mut self, node: &Node<'a>) -> Option<RegionKind> {
+        let word = self.reader.string(node)?;
+        let found = RegionKind::ALL.into_iter().find(|kind| kind.name() == word);
+        if found.is_none() {
+            let hint = did_you_mean(word, RegionKind::ALL.map(RegionKind::name));
+            let message = format!("expected \"translation\", \"deformation\" or \"rotation\", found {}", quoted(word));
+            self.reader.fault_with_hint("instruction.range", node, message, hint);
+        }
+        found
+    }
+
+    fn pull(&mut self, region: &Node<'a>, fields: &Fields<'a>, kind: RegionKind) -> Option<Movement> {
+        for key in ["center", "angle"] {
+            if let Some(node) = fields.get(key) {
+                self.reader.fault("instruction.conflict", node, format!("a {} has no `{key}`", kind.name()));
+            }
+        }
+        let handle = self.required_point(region, fields, "handle");
+        let target = self.required_point(region, fields, "target");
+        Some(Movement::Pull { handle: handle?, target: target? })
+    }
+
+    fn turn(&mut self, region: &Node<'a>, fields: &Fields<'a>) -> Option<Movement> {
+        let center = fields.get("center").and_then(|node| self.reader.point(node));
+        if fields.get("center").is_none() {
+            self.reader.fault("region.rotation_centre", region, "a rotation needs a `center`");
+        }
+        if let Some(node) = fields.get("angle") {
+            let angle = self.reader.number(node, MAX_DEGREES);
+            if fields.get("handle").or(fields.get("target")).is_some() {
+                self.reader.fault("instruction.conflict", node, "a rotation has either an `angle` or a `handle` and a `target`");
+                return None;
+            }
+            return Some(Movement::TurnBy { center: center?, angle: angle? });
+        }
+        if fields.get("handle").or(fields.get("target")).is_none() {
+            self.reader.fault("instruction.missing_field", region, "a rotation needs a `handle` and a `target`, or an `angle`");
+            return None;
+        }
+        let handle = self.required_point(region, fields, "handle");
+        let target = self.required_point(region, fields, "target");
+        Some(Movement::Turn { center: center?, handle: handle?, target: target? })
+    }
+
+    /// What can be said of a movement whose kind is not known.
+    fn unknown_movement(&mut self, fields: &Fields<'a>) -> Option<Movement> {
+        for key in ["handle", "target", "center"] {
+            fields.get(key).and_then(|node| self.reader.point(node));
+        }
+        fields.get("angle").and_then(|node| self.reader.number(node, MAX_DEGREES));
+        None
+    }
+
+    fn required_point(&mut self, region: &Node<'a>, fields: &Fields<'a>, key: &str) -> Option<Point> {
+        self.reader.required(region, fields, key).and_then(|node| self.reader.point(node))
+    }
+
+    fn shape(&mut self, node: &Node<'a>) -> Option<Shape> {
+        let fields = self.reader.fields(node, &["rect", "ellipse", "polygon", "mask"], "a shape")?;
+        let (key, value) = match &*fields.entries {
+            [one] => one,
+            [] => {
+                self.reader.fault("instruction.missing_field", node, "a shape is one of `rect`, `ellipse`, `polygon` and `mask`");
+                return None;
+            }
+            [(first, _), (second, other), ..] => {
+                self.reader.fault("instruction.conflict", other, format!("a shape is one thing, not `{first}` and `{second}`"));
+                return None;
+            }
+        };
+        match *key {
+            "rect" => self.rect(value).map(Shape::Outline),
+            "ellipse" => self.ellipse(value).map(Shape::Outline),
+            "polygon" => self.polygon(value).map(Shape::Outline),
+            _ => self.mask(value),
+        }
+    }
+
+    fn rect(&mut self, node: &Node<'a>) -> Option<Outline> {
+        let edges @ [left, top, right, bottom] = self.reader.coordinates(node, "[x0, y0, x1, y1]")?;
+        if left >= right || top >= bottom {
+            self.reader.fault("instruction.range", node, "a rectangle [x0, y0, x1, y1] needs x0 < x1 and y0 < y1");
+            return None;
+        }
+        Some(Outline::Rect(edges))
+    }
+
+    fn ellipse(&mut self, node: &Node<'a>) -> Option<Outline> {
+        let numbers @ [_, _, rx, ry] = self.reader.coordinates(node, "[cx, cy, rx, ry]")?;
+        if rx <= 0.0 || ry <= 0.0 {
+            self.reader.fault("instruction.range", node, "the radii of an ellipse [cx, cy, rx, ry] must be above 0");
+            return None;
+        }
+        Some(Outline::Ellipse(numbers))
+    }
+
+    fn polygon(&mut self, node: &Node<'a>) -> Option<Outline> {
+        let list = self.reader.list(node, "a list of points [x, y]")?;
+        self.points += list.len();
+        if self.points > MAX_POINTS {
+            self.reader.fault("instruction.too_large", node, format!("the file's polygons have more than {MAX_POINTS} points"));
+            return None;
+        }
+        let corners: Vec<Option<Point>> = list.iter().map(|corner| self.reader.point(corner)).collect();
+        let corners: Vec<Point> = corners.into_iter().collect::<Option<_>>()?;
+        if corners.len() < 3 {
+            self.reader.fault("instruction.range", node, format!("a polygon needs at least 3 points, found {}", corners.len()));
+            return None;
+        }
+        if on_one_line(&corners) {
+            self.reader.fault("instruction.range", node, "the polygon's points lie on one line");
+            return None;
+        }
+        Some(Outline::Polygon(corners))
+    }
+
+    fn mask(&mut self, node: &Node<'a>) -> Option<Shape> {
+        let path = self.reader.string(node)?;
+        if path.is_empty() {
+            self.reader.fault("instruction.range", node, "the path of the mask is empty");
+            return None;
+        }
+        Some(Shape::Mask { mask: path.into() })
+    }
+}
+
+fn on_one_line(corners: &[Point]) -> bool {
+    let a = corners[0];
+    let Some(b) = corners.iter().max_by(|b, c| a.distance(**b).total_cmp(&a.distance(**c))) else { return true };
+    let length = a.distance(*b);
+    corners.iter().all(|c| ((b.x - a.x) * (c.y - a.y) - (b.y - a.y) * (c.x - a.x)).abs() <= FLAT * length)
+}

@@ -1,0 +1,194 @@
+//! Values of a JSON tree with their places: what is asked for, or a fault.
+
+use std::collections::{HashMap, HashSet};
+
+use jsonc_parser::ast::{ObjectProp, Value};
+use jsonc_parser::common::Ranged;
+
+use super::Fault;
+use super::source::Source;
+use super::suggestion::did_you_mean;
+use crate::geometry::Point;
+
+/// Who has so many faults to mend needs no further ones.
+const MAX_FAULTS: usize = 100;
+/// Characters of an unknown key that are repeated in messages.
+const MAX_KEY: usize = 40;
+/// Larger coordinates are a mistake; smaller ones are exact to a billionth of a pixel.
+const MAX_COORDINATE: f64 = 1e6;
+
+/// A value and where it stands.
+#[derive(Clone)]
+pub(super) struct Node<'a> {
+    pub(super) pointer: String,
+    pub(super) value: &'a Value<'a>,
+}
+
+impl<'a> Node<'a> {
+    pub(super) fn offset(&self) -> usize {
+        self.value.range().start
+    }
+
+    fn child(&self, key: &str, value: &'a Value<'a>) -> Self {
+        Self { pointer: format!("{}/{}", self.pointer, key.replace('~', "~0").replace('/', "~1")), value }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.value {
+            Value::StringLit(_) => "a string",
+            Value::NumberLit(_) => "a number",
+            Value::BooleanLit(_) => "true or false",
+            Value::Object(_) => "an object",
+            Value::Array(_) => "a list",
+            Value::NullKeyword(_) => "null",
+        }
+    }
+}
+
+/// The known keys of an object.
+pub(super) struct Fields<'a> {
+    pub(super) entries: Vec<(&'a str, Node<'a>)>,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn get(&self, key: &str) -> Option<&Node<'a>> {
+        self.entries.iter().find_map(|(name, node)| (*name == key).then_some(node))
+    }
+}
+
+/// Reads values and collects what is wrong with them.
+pub(super) struct Reader<'a> {
+    pub(super) source: &'a Source,
+    pub(super) faults: Vec<Fault>,
+    pub(super) places: HashMap<String, usize>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(source: &'a Source) -> Self {
+        Self { source, faults: Vec::new(), places: HashMap::new() }
+    }
+
+    pub(super) fn root(&mut self, value: &'a Value<'a>) -> Node<'a> {
+        let node = Node { pointer: String::new(), value };
+        self.places.insert(String::new(), node.offset());
+        node
+    }
+
+    pub(super) fn fault(&mut self, kind: &'static str, node: &Node, message: impl Into<String>) {
+        self.fault_at(kind, node.pointer.clone(), node.offset(), message.into(), None);
+    }
+
+    pub(super) fn fault_with_hint(&mut self, kind: &'static str, node: &Node, message: impl Into<String>, hint: Option<String>) {
+        self.fault_at(kind, node.pointer.clone(), node.offset(), message.into(), hint);
+    }
+
+    fn fault_at(&mut self, kind: &'static str, pointer: String, offset: usize, message: String, hint: Option<String>) {
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.push(self.source.fault(kind, pointer, offset, message, hint));
+        }
+    }
+
+    fn wrong_type(&mut self, node: &Node, expected: &str) {
+        self.fault("instruction.type", node, format!("expected {expected}, found {}", node.kind()));
+    }
+
+    /// The known keys of an object. Unknown and repeated keys are faults; `comment` and keys that start with `x-` are anybody's.
+    pub(super) fn fields(&mut self, node: &Node<'a>, known: &[&str], expected: &str) -> Option<Fields<'a>> {
+        let Value::Object(object) = node.value else {
+            self.wrong_type(node, expected);
+            return None;
+        };
+        let mut seen = HashSet::new();
+        let mut entries = Vec::new();
+        for property in &object.properties {
+            let key = property.name.as_str();
+            if !seen.insert(key) {
+                self.key_fault("instruction.duplicate_field", node, property, format!("{} is given twice", quoted(key)), None);
+            } else if known.contains(&key) {
+                let child = node.child(key, &property.value);
+                self.places.insert(child.pointer.clone(), child.offset());
+                entries.push((key, child));
+            } else if key != "comment" && !key.starts_with("x-") {
+                let hint = did_you_mean(key, known.iter().copied())
+                    .unwrap_or_else(|| format!("known keys are {}; a key that starts with `x-` is ignored", listed(known)));
+                self.key_fault("instruction.unknown_field", node, property, format!("unknown key {}", quoted(key)), Some(hint));
+            }
+        }
+        Some(Fields { entries })
+    }
+
+    /// A fault at a key, which may be anything: its pointer is cut and escaped, so that it fits a message.
+    fn key_fault(&mut self, kind: &'static str, node: &Node<'a>, property: &'a ObjectProp<'a>, message: String, hint: Option<String>) {
+        let key: String = property.name.as_str().chars().take(MAX_KEY).flat_map(char::escape_debug).collect();
+        self.fault_at(kind, node.child(&key, &property.value).pointer, property.range.start, message, hint);
+    }
+
+    /// The value of a key that must be there.
+    pub(super) fn required<'f>(&mut self, parent: &Node<'a>, fields: &'f Fields<'a>, key: &str) -> Option<&'f Node<'a>> {
+        let found = fields.get(key);
+        if found.is_none() {
+            self.fault("instruction.missing_field", parent, format!("`{key}` is missing"));
+        }
+        found
+    }
+
+    pub(super) fn list(&mut self, node: &Node<'a>, expected: &str) -> Option<Vec<Node<'a>>> {
+        let Value::Array(array) = node.value else {
+            self.wrong_type(node, expected);
+            return None;
+        };
+        Some(array.elements.iter().enumerate().map(|(index, value)| node.child(&index.to_string(), value)).collect())
+    }
+
+    pub(super) fn string(&mut self, node: &Node<'a>) -> Option<&'a str> {
+        let found = node.value.as_string_lit().map(|literal| &*literal.value);
+        if found.is_none() {
+            self.wrong_type(node, "a string");
+        }
+        found
+    }
+
+    /// A number within `-limit..=limit`.
+    pub(super) fn number(&mut self, node: &Node<'a>, limit: f64) -> Option<f64> {
+        let Some(literal) = node.value.as_number_lit() else {
+            self.wrong_type(node, "a number");
+            return None;
+        };
+        // 1e999 is a number in JSON and infinity here.
+        let number = literal.value.parse().unwrap_or(f64::INFINITY);
+        if number.abs() > limit {
+            self.fault("instruction.range", node, format!("{} is not between -{limit} and {limit}", quoted(literal.value)));
+            return None;
+        }
+        Some(number)
+    }
+
+    /// A list of `N` coordinates; `form` shows how it is written.
+    pub(super) fn coordinates<const N: usize>(&mut self, node: &Node<'a>, form: &str) -> Option<[f64; N]> {
+        let list = self.list(node, form)?;
+        if list.len() != N {
+            self.fault("instruction.type", node, format!("expected {form}, found a list of {}", list.len()));
+            return None;
+        }
+        let numbers: Vec<Option<f64>> = list.iter().map(|entry| self.number(entry, MAX_COORDINATE)).collect();
+        let numbers: Vec<f64> = numbers.into_iter().collect::<Option<_>>()?;
+        numbers.try_into().ok()
+    }
+
+    pub(super) fn point(&mut self, node: &Node<'a>) -> Option<Point> {
+        self.coordinates(node, "[x, y]").map(|[x, y]| Point::new(x, y))
+    }
+}
+
+/// Something from the file inside a message: in backticks, on one line, not too long.
+pub(super) fn quoted(text: &str) -> String {
+    let mut shown: String = text.chars().take(MAX_KEY).flat_map(char::escape_debug).collect();
+    if text.chars().nth(MAX_KEY).is_some() {
+        shown.push_str("...");
+    }
+    format!("`{shown}`")
+}
+
+fn listed(keys: &[&str]) -> String {
+    keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,246 @@
+use super::*;
+use crate::geometry::Point;
+use crate::outline::Outline;
+use crate::region::RegionKind;
+use proptest::prelude::*;
+
+const FULL: &str = r#"{
+  "$schema": "https://example.org/drag.schema.json", "version": 1, "comment": ["anything"],
+  "prompt": "a cat on a sofa",
+  "editable": { "mask": "cat.editable.png" },
+  "regions": [
+    { "id": "head", "type": "rotation", "x-tool": {"taget": 1},
+      "region": { "polygon": [[210, 80], [300, 70], [320, 180], [205, 190]] },
+      "handle": [300, 90], "target": [315, 130], "center": [255, 185] },
+    { "type": "translation", "region": { "ellipse": [410, 330, 40, 25] }, "handle": [410, 330], "target": [470, -0.0] },
+    { "id": "lid", "type": "rotation", "region": { "rect": [10, 10, 60.5, 4e1] }, "center": [10, 10], "angle": -720 }
+  ],
+  "settings": { "seed": 7, "taps": [2, 3], "start": "paper" }
+}
+"#;
+
+fn region(body: &str) -> String {
+    format!("{{\"version\": 1, \"regions\": [{{{body}}}]}}")
+}
+
+const MOVE: &str = r#""type": "translation", "region": {"rect": [0, 0, 9, 9]}, "handle": [1, 1], "target": [5, 1]"#;
+
+fn faults(text: impl AsRef<[u8]>) -> Vec<Fault> {
+    DragFile::parse(text.as_ref()).expect_err("the file is wrong")
+}
+
+/// `kind pointer` of every fault.
+fn found(text: impl AsRef<[u8]>) -> Vec<String> {
+    faults(text).iter().map(|fault| format!("{} {}", fault.kind, fault.pointer)).collect()
+}
+
+#[test]
+fn a_full_file_is_read() {
+    let drag = DragFile::parse(FULL.as_bytes()).expect("a good file");
+    assert_eq!(drag.prompt, "a cat on a sofa");
+    assert_eq!(drag.editable, Editable::Shape(Shape::Mask { mask: "cat.editable.png".into() }));
+    let [head, tail, lid] = &*drag.regions else { panic!("three regions") };
+    assert_eq!((&*head.id, &*tail.id, &*lid.id), ("head", "region-2", "lid"));
+    assert_eq!((head.kind, tail.kind), (RegionKind::Rotation, RegionKind::Translation));
+    assert_eq!(lid.shape, Shape::Outline(Outline::Rect([10.0, 10.0, 60.5, 40.0])));
+    assert_eq!(lid.movement, Movement::TurnBy { center: Point::new(10.0, 10.0), angle: -720.0 });
+    assert_eq!((drag.settings.seed, drag.settings.steps), (Some(7), None));
+}
+
+#[test]
+fn what_is_written_reads_the_same() {
+    let drag = DragFile::parse(FULL.as_bytes()).expect("a good file");
+    let written = serde_json::to_string(&drag).expect("it is written");
+    let again = DragFile::parse(written.as_bytes()).expect("what was written is a good file");
+    assert_eq!((again.editable, again.regions, again.settings), (drag.editable, drag.regions, drag.settings));
+}
+
+#[test]
+fn byte_order_mark_and_windows_lines_are_fine() {
+    let text = format!("\u{feff}{}", FULL.replace('\n', "\r\n"));
+    assert_eq!(DragFile::parse(text.as_bytes()).expect("a good file").regions.len(), 3);
+}
+
+#[test]
+fn all_faults_are_told_at_once_with_their_places() {
+    let text = "{\n  \"version\": 1, \"promt\": \"x\",\n  \"regions\": [\n    {\"type\": \"translation\", \"region\": {\"rect\": [9, 0, 9, 9]},\n     \"handle\": [1, \"90\"], \"taget\": [5, 1]}\n  ],\n  \"settings\": {\"lr\": -1}\n}\n";
+    let shown: Vec<String> = faults(text).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        [
+            "/promt (line 2, column 17): unknown key `promt`",
+            "/regions/0 (line 4, column 5): `target` is missing",
+            "/regions/0/region/rect (line 4, column 48): a rectangle [x0, y0, x1, y1] needs x0 < x1 and y0 < y1",
+            "/regions/0/handle/1 (line 5, column 20): expected a number, found a string",
+            "/regions/0/taget (line 5, column 27): unknown key `taget`",
+            "/settings/lr (line 7, column 22): `lr` must be above 0 and at most 100",
+        ]
+    );
+}
+
+#[test]
+fn a_fault_shows_its_line() {
+    let fault = &faults(region(&MOVE.replace("[5, 1]", "[5, 1e999]")).replace(", \"regions", ",\n\t\"regions"))[0];
+    let excerpt = fault.excerpt().expect("there is a line");
+    let [line, caret] = &*excerpt.lines().collect::<Vec<_>>() else { panic!("two lines: {excerpt}") };
+    assert!(line.starts_with("2 | ") && caret.starts_with("  | "));
+    assert!(line[caret.len() - 1..].starts_with("1e999"), "{excerpt}");
+}
+
+#[test]
+fn unknown_keys_come_with_a_suggestion() {
+    for (text, kind, hint) in [
+        (region(&MOVE.replace("target", "taget")), "instruction.unknown_field", "did you mean `target`?"),
+        (region(&MOVE.replace("rect", "ract")), "instruction.unknown_field", "did you mean `rect`?"),
+        (region(&MOVE.replace("translation", "tranlation")), "instruction.range", "did you mean `translation`?"),
+        (format!("{{\"settings\": {{\"lora-rank\": 4}}, {}", &region(MOVE)[1..]), "instruction.unknown_field", "did you mean `lora_rank`?"),
+    ] {
+        let faults = faults(&text);
+        assert!(faults.iter().any(|fault| fault.kind == kind && fault.hint.as_deref() == Some(hint)), "{text}: {faults:?}");
+    }
+}
+
+#[test]
+fn what_is_no_drag_file_is_a_syntax_fault() {
+    for text in
+        ["", "null", "[]", "plain text", "{\"version\": 1,}", "{\"version\": NaN}", "{'version': 1}", "{} {}", "// {}", "\"\\ud800\""]
+    {
+        assert_eq!(found(text), ["instruction.syntax "], "{text}");
+    }
+    let fault = &faults("{\n  \"version\": 1,\n  \"prompt\": nope\n}")[0];
+    assert_eq!((fault.line, fault.column), (3, 14), "{fault}");
+}
+
+#[test]
+fn deep_nesting_is_no_stack_overflow() {
+    for count in [10_000, 1_000_000] {
+        assert_eq!(found("[".repeat(count)), ["instruction.syntax "]);
+        assert_eq!(found("[".repeat(count) + &"]".repeat(count)), ["instruction.syntax "]);
+        assert_eq!(found("{\"comment\":".repeat(count) + "1" + &"}".repeat(count)), ["instruction.syntax "]);
+    }
+}
+
+#[test]
+fn what_is_not_utf8_is_told_with_its_offset() {
+    let fault = &faults(b"{\"prompt\":\n \"caf\xe9\"}")[0];
+    assert_eq!((fault.kind, fault.line, fault.column), ("instruction.not_utf8", 2, 6));
+    assert!(fault.message.contains("byte 16 is 0xe9"), "{fault}");
+}
+
+#[test]
+fn limits_of_size_are_kept() {
+    let spaces = vec![b' '; MAX_BYTES as usize + 1];
+    assert_eq!(found(spaces), ["instruction.too_large "]);
+    let many = |count: usize| format!("{{\"version\": 1, \"regions\": [{}]}}", vec![format!("{{{MOVE}}}"); count].join(","));
+    assert!(DragFile::parse(many(64).as_bytes()).is_ok());
+    assert_eq!(found(many(1001)), ["instruction.too_large /regions"]);
+    let polygon = |count: usize| {
+        let corners: Vec<String> = (0..count).map(|x| format!("[{x}, {}]", x % 7)).collect();
+        region(&MOVE.replace("\"rect\": [0, 0, 9, 9]", &format!("\"polygon\": [{}]", corners.join(","))))
+    };
+    assert!(DragFile::parse(polygon(10_000).as_bytes()).is_ok());
+    assert_eq!(found(polygon(10_001)), ["instruction.too_large /regions/0/region/polygon"]);
+}
+
+#[test]
+fn other_versions_are_refused_before_their_keys() {
+    assert_eq!(found("{\"version\": 99, \"nodes\": []}"), ["instruction.version /version"]);
+    assert_eq!(found("{\"version\": \"1\", \"regions\": []}"), ["instruction.type /version", "instruction.no_regions /regions"]);
+    assert_eq!(found("{}"), ["instruction.missing_field ", "instruction.missing_field "]);
+}
+
+#[test]
+fn values_that_cannot_be_are_refused() {
+    for (from, to, expected) in [
+        ("[5, 1]", "[5, \"1\"]", "instruction.type /regions/0/target/1"),
+        ("[5, 1]", "[5]", "instruction.type /regions/0/target"),
+        ("[5, 1]", "{\"x\": 5}", "instruction.type /regions/0/target"),
+        ("[5, 1]", "[5, 9223372036854775808]", "instruction.range /regions/0/target/1"),
+        ("[5, 1]", "[5, -1e999]", "instruction.range /regions/0/target/1"),
+        ("\"target\"", "\"handle\": [1, 1], \"target\"", "instruction.duplicate_field /regions/0/handle"),
+        ("\"target\"", "\"angle\": 4, \"target\"", "instruction.conflict /regions/0/angle"),
+        ("\"target\"", "\"id\": \"\", \"target\"", "instruction.range /regions/0/id"),
+        ("\"rect\": [0, 0, 9, 9]", "", "instruction.missing_field /regions/0/region"),
+        ("\"rect\"", "\"mask\": \"a.png\", \"rect\"", "instruction.conflict /regions/0/region/rect"),
+        ("\"rect\": [0, 0, 9, 9]", "\"ellipse\": [4, 4, 0, 1]", "instruction.range /regions/0/region/ellipse"),
+        ("\"rect\": [0, 0, 9, 9]", "\"polygon\": [[0, 0], [9, 9]]", "instruction.range /regions/0/region/polygon"),
+        ("\"rect\": [0, 0, 9, 9]", "\"polygon\": [[0, 0], [9, 9], [4, 4]]", "instruction.range /regions/0/region/polygon"),
+        ("\"rect\": [0, 0, 9, 9]", "\"mask\": \"\"", "instruction.range /regions/0/region/mask"),
+    ] {
+        let text = region(&MOVE.replace(from, to));
+        assert_eq!(found(&text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn a_rotation_has_a_centre_and_an_angle_or_two_points() {
+    let with = |rest: &str| region(&format!("\"type\": \"rotation\", \"region\": {{\"rect\": [0, 0, 9, 9]}}{rest}"));
+    let points = ", \"handle\": [1, 1], \"target\": [5, 1]";
+    assert_eq!(found(with(points)), ["region.rotation_centre /regions/0"]);
+    assert_eq!(found(with(", \"center\": [4, 4]")), ["instruction.missing_field /regions/0"]);
+    assert_eq!(found(with(&format!(", \"center\": [4, 4], \"angle\": 5{points}"))), ["instruction.conflict /regions/0/angle"]);
+    assert_eq!(found(with(", \"center\": [4, 4], \"angle\": 3601")), ["instruction.range /regions/0/angle"]);
+    assert_eq!(found(with(", \"center\": [4, 4], \"target\": [5, 1]")), ["instruction.missing_field /regions/0"]);
+    assert!(DragFile::parse(with(&format!(", \"center\": [4, 4]{points}")).as_bytes()).is_ok());
+}
+
+#[test]
+fn two_regions_cannot_have_one_name() {
+    let text = format!("{{\"version\": 1, \"regions\": [{{{MOVE}}}, {{\"id\": \"region-1\", {MOVE}}}]}}");
+    assert_eq!(found(text), ["instruction.duplicate_id /regions/1/id"]);
+}
+
+#[test]
+fn wrong_settings_have_their_own_places() {
+    let text = format!(
+        "{{\"settings\": {{\"lr\": \"fast\", \"strength\": 1.5, \"steps\": 1e999, \"taps\": [5], \"mode\": \"other\", \"steps\": 3}}, {}",
+        &region(MOVE)[1..]
+    );
+    assert_eq!(
+        found(text),
+        [
+            "instruction.type /settings/lr",
+            "instruction.range /settings/strength",
+            "instruction.range /settings/steps",
+            "instruction.range /settings/taps",
+            "instruction.type /settings/mode",
+            "instruction.duplicate_field /settings/steps"
+        ]
+    );
+}
+
+#[test]
+fn hostile_text_does_not_reach_the_terminal() {
+    let fault = &faults("{\"version\": 1, \"\\u001b[2J\u{202e}key\": 1, \"regions\": []}")[0];
+    let shown = format!("{fault} {}", fault.excerpt().expect("there is a line"));
+    assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown:?}");
+}
+
+#[test]
+fn endless_faults_are_cut() {
+    let keys: Vec<String> = (0..100_000).map(|key| format!("\"key{key}\": 1")).collect();
+    assert_eq!(faults(format!("{{{}}}", keys.join(","))).len(), 100);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #[test]
+    fn no_mutation_of_a_good_file_makes_the_parser_panic(
+        edits in prop::collection::vec((0..FULL.len(), 0..4_usize, any::<u8>(), 0..40_usize), 1..6)
+    ) {
+        let mut bytes = FULL.as_bytes().to_vec();
+        for (place, how, byte, length) in edits {
+            let place = place.min(bytes.len());
+            let end = (place + length).min(bytes.len());
+            match how {
+                0 => drop(bytes.drain(place..end)),
+                1 => bytes.insert(place, byte),
+                2 => bytes.get_mut(place).into_iter().for_each(|old| *old = byte),
+                _ => { let copy = bytes[place..end].to_vec(); bytes.splice(place..place, copy); }
+            }
+        }
+        if let Err(faults) = DragFile::parse(&bytes) {
+            prop_assert!(!faults.is_empty() && faults.iter().all(|fault| fault.line > 0 && fault.column > 0));
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What a drag file says, once it is known to be well formed. Serialised, it is a drag file again, without comments and with every
+//! `id` filled in.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::Fault;
+use super::source::Source;
+use crate::geometry::Point;
+use crate::outline::Outline;
+use crate::region::RegionKind;
+use crate::settings::Overrides;
+
+/// A drag file of version 1.
+#[derive(Debug, Clone, Serialize)]
+pub struct DragFile {
+    /// Always 1.
+    pub version: u32,
+    /// What the picture shows; may be empty.
+    pub prompt: String,
+    /// Where the picture may change.
+    #[serde(skip_serializing_if = "Editable::is_swept")]
+    pub editable: Editable,
+    /// What is dragged; at least one.
+    pub regions: Vec<DragRegion>,
+    /// Settings of the method that this file brings along.
+    pub settings: Overrides,
+    #[serde(skip)]
+    pub(super) source: Source,
+    /// Byte offsets of values by their JSON pointer.
+    #[serde(skip)]
+    pub(super) places: HashMap<String, usize>,
+}
+
+/// Where the picture may change.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Editable {
+    /// Not said: what the drag sweeps, and a margin.
+    Swept,
+    /// Everywhere.
+    Everything,
+    /// In this shape.
+    #[serde(untagged)]
+    Shape(Shape),
+}
+
+impl Editable {
+    fn is_swept(&self) -> bool {
+        *self == Self::Swept
+    }
+}
+
+/// An area of the image.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Shape {
+    /// Given by numbers, in pixels of the image.
+    Outline(Outline),
+    /// Given by a picture of the image's size.
+    Mask {
+        /// The picture; a relative path starts at the drag file's folder.
+        mask: PathBuf,
+    },
+}
+
+/// One region and its drag.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DragRegion {
+    /// Given, or `region-` and its number from 1; unique in its file.
+    pub id: String,
+    /// What is asked for.
+    #[serde(rename = "type")]
+    pub kind: RegionKind,
+    /// What is dragged.
+    #[serde(rename = "region")]
+    pub shape: Shape,
+    /// Where to.
+    #[serde(flatten)]
+    pub movement: Movement,
+}
+
+/// Where a region is dragged to, in pixels of the image.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Movement {
+    /// By the way from the handle to the target: translation and deformation.
+    Pull {
+        /// Where the drag begins, inside the region.
+        handle: Point,
+        /// Where it ends.
+        target: Point,
+    },
+    /// About a centre, from the handle's direction to the target's, the short way round.
+    Turn {
+        /// What stays in place.
+        center: Point,
+        /// Where the drag begins, inside the region.
+        handle: Point,
+        /// Where it ends.
+        target: Point,
+    },
+    /// About a centre by so many degrees, counter-clockwise on the screen.
+    TurnBy {
+        /// What stays in place.
+        center: Point,
+        /// Degrees; more than a full turn is allowed.
+        angle: f64,
+    },
+}
+
+impl Movement {
+    /// Where the drag begins and ends, when it was given by points.
+    pub fn handle_and_target(&self) -> Option<(Point, Point)> {
+        match *self {
+            Self::Pull { handle, target } | Self::Turn { handle, target, .. } => Some((handle, target)),
+            Self::TurnBy { .. } => None,
+        }
+    }
+}
+
+impl DragFile {
+    /// The file's text, without a byte order mark.
+    pub fn text(&self) -> &str {
+        self.source.text()
+    }
+
+    /// A fault at a value of this file, found by somebody who knows more than its text. A value that the file does not have is
+    /// placed at the closest one around it.
+    pub fn fault(&self, kind: &'static str, pointer: &str, message: String, hint: Option<String>) -> Fault {
+        let mut known = pointer;
+        let offset = loop {
+            match (self.places.get(known), known.rfind('/')) {
+                (Some(offset), _) => break *offset,
+                (None, Some(parent)) => known = &known[..parent],
+                (None, None) => break 0,
+            }
+        };
+        self.source.fault(kind, pointer.to_owned(), offset, message, hint)
+    }
+}

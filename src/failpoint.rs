@@ -1,0 +1,36 @@
+//! Named places where a test can make the program fail. They exist in builds with the feature `failpoints` alone; elsewhere
+//! the question is a constant `false`.
+
+use crate::kernels::Backend;
+use crate::nn::Tensor;
+
+/// The variable that names the places, separated by commas.
+#[cfg(feature = "failpoints")]
+const VARIABLE: &str = "DRAGNEXT_FAILPOINTS";
+
+/// Shall this place fail? Says so on stderr, because a test must prove that its fault happened.
+#[cfg(feature = "failpoints")]
+#[expect(clippy::print_stderr, reason = "a test reads it")]
+pub fn is_hit(name: &str) -> bool {
+    let hit = std::env::var(VARIABLE).is_ok_and(|names| names.split(',').any(|place| place == name));
+    if hit {
+        eprintln!("failpoint {name}");
+    }
+    hit
+}
+
+/// Shall this place fail?
+#[cfg(not(feature = "failpoints"))]
+pub const fn is_hit(_: &str) -> bool {
+    false
+}
+
+/// The tensor, with not a number in place of its first value where `name` is to fail.
+pub fn corrupt<B: Backend>(name: &str, tensor: Tensor<B>) -> Tensor<B> {
+    if !is_hit(name) {
+        return tensor;
+    }
+    let mut numbers = tensor.to_host();
+    numbers[0] = f32::NAN;
+    Tensor::from_host(tensor.backend(), tensor.shape(), numbers)
+}

@@ -1,0 +1,306 @@
+//! Points, sizes, grids and angles, and the way from an image's pixels to the working picture and back.
+//!
+//! All coordinates are continuous with the origin at the top left corner, x to the right and y down: pixel `(row, column)`
+//! covers `column..column + 1` times `row..row + 1`, and its centre is at a half. Angles are radians, counter-clockwise as
+//! seen on the screen.
+
+use std::f64::consts::PI;
+
+use serde::Serialize;
+
+/// The working picture's sides are multiples of this: the VAE halves them three times.
+pub const LATENT_CELL: usize = 8;
+/// Features, regions and targets are compared on a grid of half the working picture (arXiv 2506.07611,
+/// implementation details).
+pub const SUPERVISION_CELL: usize = 2;
+
+/// A point in continuous image coordinates; `[x, y]` in files.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(into = "[f64; 2]")]
+pub struct Point {
+    /// Distance from the left edge.
+    pub x: f64,
+    /// Distance from the top edge.
+    pub y: f64,
+}
+
+impl Point {
+    /// The point `(x, y)`.
+    pub const fn new(x: f64, y: f64) -> Self {
+        Self { x, y }
+    }
+
+    /// Euclidean distance.
+    pub fn distance(self, other: Self) -> f64 {
+        (self.x - other.x).hypot(self.y - other.y)
+    }
+
+    /// The point with both coordinates multiplied.
+    #[must_use]
+    pub fn scaled(self, by: Scale) -> Self {
+        Self::new(self.x * by.x, self.y * by.y)
+    }
+}
+
+impl From<Point> for [f64; 2] {
+    fn from(point: Point) -> Self {
+        [point.x, point.y]
+    }
+}
+
+impl std::fmt::Display for Point {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "({}, {})", self.x, self.y)
+    }
+}
+
+/// Factors along x and y; they differ by the rounding of a picture's sides to whole pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scale {
+    /// Factor along x.
+    pub x: f64,
+    /// Factor along y.
+    pub y: f64,
+}
+
+impl Scale {
+    /// One factor for lengths without a direction: the geometric mean.
+    pub fn mean(self) -> f64 {
+        (self.x * self.y).sqrt()
+    }
+}
+
+/// Width and height in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Size {
+    /// Pixels along x.
+    pub width: usize,
+    /// Pixels along y.
+    pub height: usize,
+}
+
+impl Size {
+    /// `width` by `height` pixels.
+    pub const fn new(width: usize, height: usize) -> Self {
+        Self { width, height }
+    }
+
+    /// Number of pixels.
+    pub const fn area(self) -> usize {
+        self.width * self.height
+    }
+
+    /// Whether a point lies in the picture; all four edges belong to it.
+    pub fn contains(self, point: Point) -> bool {
+        (0.0..=self.width as f64).contains(&point.x) && (0.0..=self.height as f64).contains(&point.y)
+    }
+
+    /// The factors that stretch this size to `other`.
+    pub fn scale_to(self, other: Self) -> Scale {
+        Scale { x: other.width as f64 / self.width as f64, y: other.height as f64 / self.height as f64 }
+    }
+
+    /// The centres of all pixels, row by row.
+    pub fn centres(self) -> impl Iterator<Item = Point> {
+        Grid { columns: self.width, rows: self.height, cell: 1.0 }.centres()
+    }
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} x {}", self.width, self.height)
+    }
+}
+
+/// Square cells over the working picture, stored row by row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Grid {
+    /// Cells along x.
+    pub columns: usize,
+    /// Cells along y.
+    pub rows: usize,
+    /// Side of a cell in working pixels.
+    pub cell: f64,
+}
+
+impl Grid {
+    /// Number of cells.
+    pub const fn len(&self) -> usize {
+        self.columns * self.rows
+    }
+
+    /// Whether there is no cell at all.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The grid's size in cells.
+    pub const fn size(&self) -> Size {
+        Size::new(self.columns, self.rows)
+    }
+
+    /// Centre of cell `index` (`row * columns + column`), in working coordinates.
+    pub fn centre(&self, index: usize) -> Point {
+        let (row, column) = (index / self.columns, index % self.columns);
+        Point::new((column as f64 + 0.5) * self.cell, (row as f64 + 0.5) * self.cell)
+    }
+
+    /// The centres of all cells, row by row.
+    pub fn centres(self) -> impl Iterator<Item = Point> {
+        (0..self.len()).map(move |index| self.centre(index))
+    }
+}
+
+/// How an image lies in the working picture: resized to `content`, then padded on the right and at the bottom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Frame {
+    /// The image as it was given, upright.
+    pub source: Size,
+    /// The image at working size.
+    pub content: Size,
+    /// The working picture: `content` rounded up to multiples of eight.
+    pub padded: Size,
+}
+
+impl Frame {
+    /// The frame whose content's shorter side is `size`, smaller for panoramas: the content never has more than `2 * size * size` pixels.
+    /// An image of that size is left as it is.
+    pub fn new(source: Size, size: usize) -> Self {
+        let (width, height) = (source.width as f64, source.height as f64);
+        let limit = 2.0 * (size * size) as f64;
+        let scale = size as f64 / width.min(height);
+        let content = if width * height * scale * scale <= limit {
+            Size::new((width * scale).round() as usize, (height * scale).round() as usize)
+        } else {
+            let scale = (limit / (width * height)).sqrt();
+            Size::new(((width * scale) as usize).max(1), ((height * scale) as usize).max(1))
+        };
+        let up = |side: usize| side.next_multiple_of(LATENT_CELL);
+        Self { source, content, padded: Size::new(up(content.width), up(content.height)) }
+    }
+
+    /// Working pixels per source pixel.
+    pub fn scale(&self) -> Scale {
+        self.source.scale_to(self.content)
+    }
+
+    /// A point of the image in working coordinates.
+    pub fn to_working(&self, point: Point) -> Point {
+        stretched(point, self.source, self.content)
+    }
+
+    /// A working point in the image's coordinates; the padding lies outside the image.
+    pub fn to_source(&self, point: Point) -> Point {
+        stretched(point, self.content, self.source)
+    }
+
+    /// The grid on which features are compared: half the working picture.
+    pub fn supervision_grid(&self) -> Grid {
+        self.grid(SUPERVISION_CELL)
+    }
+
+    /// The latent's cells: an eighth of the working picture.
+    pub fn latent_grid(&self) -> Grid {
+        self.grid(LATENT_CELL)
+    }
+
+    fn grid(&self, cell: usize) -> Grid {
+        Grid { columns: self.padded.width / cell, rows: self.padded.height / cell, cell: cell as f64 }
+    }
+}
+
+/// Multiplied before it is divided, so that the far edges meet exactly.
+fn stretched(point: Point, from: Size, to: Size) -> Point {
+    Point::new(point.x * to.width as f64 / from.width as f64, point.y * to.height as f64 / from.height as f64)
+}
+
+/// The angle that turns `handle` to the direction of `target` about `center`, the short way round: `(-pi, pi]`, counter-clockwise
+/// on the screen positive.
+pub fn turn_angle(handle: Point, target: Point, center: Point) -> f64 {
+    let (hx, hy) = (handle.x - center.x, handle.y - center.y);
+    let (tx, ty) = (target.x - center.x, target.y - center.y);
+    // y points down, so the usual cross product is negated; adding zero turns -0.0 into 0.0, which atan2 tells apart.
+    let (cross, dot) = (hy * tx - hx * ty + 0.0, hx * tx + hy * ty);
+    let angle = cross.atan2(dot);
+    if angle <= -PI { PI } else { angle }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn up_on_the_screen_is_a_turn_to_the_left() {
+        let center = Point::new(10.0, 10.0);
+        let (right, up) = (Point::new(13.0, 10.0), Point::new(10.0, 7.0));
+        assert!((turn_angle(right, up, center).to_degrees() - 90.0).abs() < 1e-12);
+        assert!((turn_angle(up, right, center).to_degrees() + 90.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn nearly_half_a_turn_keeps_its_side() {
+        let at = |degrees: f64| Point::new(degrees.to_radians().cos(), -degrees.to_radians().sin());
+        for degrees in [179.0, -179.0, 1.0, -1.0] {
+            let angle = turn_angle(at(0.0), at(degrees), Point::new(0.0, 0.0)).to_degrees();
+            assert!((angle - degrees).abs() < 1e-9, "{degrees} became {angle}");
+        }
+    }
+
+    #[test]
+    fn half_a_turn_is_positive_from_every_side() {
+        let center = Point::new(0.0, 0.0);
+        for (x, y) in [(3.0, 0.0), (-3.0, 0.0), (0.0, 3.0), (0.0, -3.0)] {
+            let angle = turn_angle(Point::new(x, y), Point::new(-x, -y), center);
+            assert_eq!(angle.to_bits(), PI.to_bits(), "handle ({x}, {y})");
+        }
+    }
+
+    #[test]
+    fn an_image_of_working_size_stays_as_it_is() {
+        for size in [Size::new(512, 512), Size::new(768, 512), Size::new(512, 1024)] {
+            let frame = Frame::new(size, 512);
+            assert_eq!((frame.content, frame.padded), (size, size));
+        }
+    }
+
+    #[test]
+    fn odd_sizes_are_resized_and_padded() {
+        let frame = Frame::new(Size::new(513, 771), 512);
+        assert_eq!((frame.content, frame.padded), (Size::new(512, 769), Size::new(512, 776)));
+        let small = Frame::new(Size::new(100, 75), 256);
+        assert_eq!((small.content, small.padded), (Size::new(341, 256), Size::new(344, 256)));
+    }
+
+    #[test]
+    fn a_panorama_keeps_within_twice_the_models_area() {
+        let frame = Frame::new(Size::new(3000, 500), 512);
+        assert!(frame.content.area() <= 2 * 512 * 512 && frame.content.area() > 2 * 512 * 510);
+        assert!(frame.content.height < 512);
+        assert!((frame.scale().x / frame.scale().y - 1.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn grids_cover_the_padded_picture() {
+        let frame = Frame::new(Size::new(513, 771), 512);
+        let (fine, coarse) = (frame.supervision_grid(), frame.latent_grid());
+        assert_eq!((fine.columns, fine.rows, coarse.columns, coarse.rows), (256, 388, 64, 97));
+        assert_eq!(fine.centre(256 + 2), Point::new(5.0, 3.0));
+        assert_eq!(coarse.centre(0), Point::new(4.0, 4.0));
+    }
+
+    proptest! {
+        #[test]
+        fn points_come_back_from_the_working_picture(
+            width in 64_usize..4000, height in 64_usize..4000, x in 0.0..=1.0_f64, y in 0.0..=1.0_f64, size in prop::sample::select(vec![256_usize, 512])
+        ) {
+            for source in [Size::new(width, height), Size::new(513, 771), Size::new(3000, 500)] {
+                let frame = Frame::new(source, size);
+                let point = Point::new(x * source.width as f64, y * source.height as f64);
+                prop_assert!(frame.to_source(frame.to_working(point)).distance(point) < 1e-9);
+                let corner = |size: Size| Point::new(size.width as f64, size.height as f64);
+                prop_assert_eq!(frame.to_working(corner(source)), corner(frame.content));
+            }
+        }
+    }
+}

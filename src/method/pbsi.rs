@@ -1,0 +1,175 @@
+//! Progressive backward self-intervention (DragNeXt, arXiv 2506.07611, Algorithm 1): at the first timesteps of denoising the
+//! latent is optimised so that decoder features of the regions, read from the un-dragged reconstruction at the same
+//! timestep, appear where the drag puts them.
+
+use super::feature_loss::{FeatureLoss, Reduction};
+use super::{Correspondence, Frozen, Ramp};
+use crate::diffusion::denoise::{Pair, Place};
+use crate::diffusion::{Grid, Schedule, require_finite};
+use crate::error::{Error, Result};
+use crate::geometry::Frame;
+use crate::interrupt::Interrupt;
+use crate::kernels::{AdamStep, Backend};
+use crate::model::UNet;
+use crate::model::unet::{Gradients, Want};
+use crate::nn::{Pass, Tensor};
+use crate::progress::{Progress, Stage};
+use crate::region::Region;
+use crate::settings::{Mode, Settings};
+
+/// Everything that stays the same during a drag.
+#[derive(Debug)]
+pub struct Pbsi<'a, B: Backend> {
+    /// The noise predictor, with the LoRA merged.
+    pub unet: &'a UNet<B>,
+    /// The prompt (1, 1, tokens, channels).
+    pub context: &'a Tensor<B>,
+    /// The noise schedule.
+    pub schedule: &'a Schedule,
+    /// The timesteps to walk.
+    pub grid: &'a Grid,
+    /// The regions that move.
+    pub regions: &'a [Region],
+    /// How the picture lies in the latent.
+    pub frame: Frame,
+    /// Cells that must stay; none when everything may change.
+    pub frozen: Option<Frozen<B>>,
+    /// All numbers of the method.
+    pub settings: &'a Settings,
+}
+
+/// What a drag gave.
+#[derive(Debug)]
+pub struct Dragged<B: Backend> {
+    /// Both latents after the last optimised timestep's denoising step.
+    pub pair: Pair<B>,
+    /// Steps of the grid that were walked.
+    pub walked: usize,
+    /// The loss of every iteration.
+    pub losses: Vec<f64>,
+}
+
+impl<B: Backend> Pbsi<'_, B> {
+    /// Steps of the grid that belong to the drag.
+    pub fn steps(&self) -> usize {
+        let ramp = Ramp::new(self.settings);
+        (0..self.grid.timesteps.len()).filter(|index| ramp.intervenes(*index)).max().map_or(0, |last| last + 1)
+    }
+
+    /// Iterations of the whole drag.
+    pub fn iterations(&self) -> usize {
+        let ramp = Ramp::new(self.settings);
+        (0..self.steps()).filter(|index| ramp.intervenes(*index)).count() * self.settings.iterations
+    }
+
+    /// Walks the drag's steps from the inverted latent (`reference`) and what it starts from (`edit`).
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`], [`Error::Interrupted`].
+    pub fn run(&self, mut pair: Pair<B>, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Dragged<B>> {
+        let ramp = Ramp::new(self.settings);
+        let mut losses = Vec::new();
+        if self.settings.hard_background {
+            pair.edit = self.held(pair.edit, &pair.reference);
+        }
+        let walked = self.steps();
+        for (index, &t) in self.grid.timesteps.iter().enumerate().take(walked) {
+            if ramp.intervenes(index) {
+                pair.edit = self.optimise(&pair, index, t, ramp, &mut losses, progress, interrupt)?;
+            }
+            interrupt.check()?;
+            let place = Place { t, stage: Stage::Drag, step: losses.len().max(1) };
+            pair = pair.step(self.unet, self.schedule, self.grid, place, self.context, None)?;
+        }
+        Ok(Dragged { pair, walked, losses })
+    }
+
+    fn held(&self, z: Tensor<B>, reference: &Tensor<B>) -> Tensor<B> {
+        match &self.frozen {
+            Some(frozen) => frozen.hold(z, reference),
+            None => z,
+        }
+    }
+
+    /// Is there a mask term? It alone needs the noise prediction.
+    fn wants_noise(&self) -> bool {
+        self.frozen.is_some() && self.settings.mask_weight > 0.0
+    }
+
+    /// The iterations at one timestep.
+    fn optimise(
+        &self,
+        pair: &Pair<B>,
+        index: usize,
+        t: i64,
+        ramp: Ramp,
+        losses: &mut Vec<f64>,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Tensor<B>> {
+        let literal = self.settings.mode != Mode::Pbsi;
+        let want = Want { noise: self.wants_noise(), taps: &self.settings.taps.0 };
+        let look = |z: &Tensor<B>| self.unet.forward(z, &[t as f64], self.context, want, &mut Pass::inference());
+        let reference = look(&pair.reference);
+        // The paper copies the features of the current latent; ours, like the released code, are those of the un-dragged one.
+        let features = if literal { look(&pair.edit).taps } else { reference.taps };
+        let reference_step = reference.noise.map(|noise| self.schedule.step(pair.reference.clone(), &noise, t, self.grid.after(t)));
+        let mut z = pair.edit.clone();
+        let mut previous = z.clone();
+        let backend = z.backend().clone();
+        let mut moments = [Tensor::zeros(&backend, z.shape()), Tensor::zeros(&backend, z.shape())];
+        let mut goal: Option<(f64, FeatureLoss<B>)> = None;
+        for iteration in 0..self.settings.iterations {
+            interrupt.check()?;
+            let eta = ramp.eta(index, iteration);
+            if goal.as_ref().is_none_or(|(at, _)| *at != eta) {
+                let pairs: Vec<Correspondence> = self.regions.iter().map(|region| Correspondence::new(region, eta, &self.frame)).collect();
+                goal = Some((eta, FeatureLoss::new(&pairs, &features, self.frame.padded)));
+            }
+            let Some((_, features)) = &goal else { unreachable!("the goal was just set") };
+            let step = losses.len() + 1;
+            let (loss, gradient) = self.gradient(&z, t, features, reference_step.as_ref())?;
+            let loss = if crate::failpoint::is_hit("nan_in_loss") { f64::NAN } else { loss };
+            if !loss.is_finite() {
+                return Err(Error::NotFinite { stage: Stage::Drag.name(), step, what: "the loss" });
+            }
+            require_finite(&gradient, Stage::Drag, step, "the gradient of the latent")?;
+            previous = z.clone();
+            let [first, second] = &mut moments;
+            let adam = AdamStep { step: iteration + 1, lr: self.settings.lr, decay: 0.0 };
+            backend.adam(&adam, gradient.buffer(), first.buffer_mut(), second.buffer_mut(), z.buffer_mut());
+            if self.settings.hard_background {
+                z = self.held(z, &pair.reference);
+            }
+            losses.push(loss);
+            progress.step(Some(loss));
+        }
+        // Algorithm 1 denoises z^{K-1}: its last update is dropped.
+        Ok(if literal { previous } else { z })
+    }
+
+    /// Loss of a latent at timestep t, and its gradient.
+    fn gradient(&self, z: &Tensor<B>, t: i64, goal: &FeatureLoss<B>, reference_step: Option<&Tensor<B>>) -> Result<(f64, Tensor<B>)> {
+        let literal = self.settings.mode != Mode::Pbsi;
+        let reduction = if literal { Reduction::Sum } else { Reduction::Mean(self.settings.loss_scale) };
+        let want = Want { noise: self.wants_noise(), taps: &self.settings.taps.0 };
+        let mut pass = Pass::recording();
+        let output = self.unet.forward(z, &[t as f64], self.context, want, &mut pass);
+        let (mut loss, gradients) = goal.evaluate(&output.taps, reduction);
+        let mut direct = None; // the mask term's gradient that does not pass through the network
+        let mut to_noise = None;
+        if let (Some(frozen), Some(noise), Some(reference)) = (&self.frozen, &output.noise, reference_step) {
+            let next = self.schedule.step(z.clone(), noise, t, self.grid.after(t));
+            let (difference, gradient) = frozen.difference(&next, reference);
+            loss += self.settings.mask_weight * difference;
+            let (scale, shift) = self.schedule.factors(t, self.grid.after(t));
+            let times = |factor: f64| gradient.clone().combined((self.settings.mask_weight * factor) as f32, 0.0, &gradient);
+            direct = Some(times(scale));
+            to_noise = Some(times(shift));
+        }
+        let taps = self.settings.taps.0.iter().copied().zip(gradients).collect();
+        let gradient = self.unet.backward(&output, Gradients { noise: to_noise, taps }, true, &mut pass);
+        let gradient = gradient.unwrap_or_else(|| unreachable!("the way back goes to the latent"));
+        Ok((loss, if let Some(direct) = direct { gradient.plus(&direct) } else { gradient }))
+    }
+}

@@ -1,0 +1,254 @@
+//! One edit, stage by stage: encode, fine-tune, invert, drag, denoise, decode.
+
+use std::time::Instant;
+
+use crate::diffusion::denoise::{Pair, Place};
+use crate::diffusion::finetune::{Subject, finetune};
+use crate::diffusion::invert::invert;
+use crate::diffusion::{NoiseSource, Schedule, require_finite};
+use crate::error::{Error, Result};
+use crate::interrupt::Interrupt;
+use crate::kernels::Backend;
+use crate::method::{Frozen, Pbsi, moved_start};
+use crate::model::lora::LoraFile;
+use crate::model::unet::AdapterPlace;
+use crate::model::{Model, UNet, Vae};
+use crate::nn::{Shape, Tensor};
+use crate::plan::Plan;
+use crate::progress::{Progress, Stage};
+use crate::settings::{Settings, Start};
+
+/// A model whose weights are in memory, ready for one edit after the other.
+#[derive(Debug)]
+pub struct Editor<B: Backend> {
+    backend: B,
+    model: Model,
+    unet: UNet<B>,
+    vae: Vae<B>,
+    schedule: Schedule,
+    seconds: f64,
+}
+
+/// What an edit works on.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// Regions, settings and sizes; with at least one region that moves.
+    pub plan: &'a Plan,
+    /// The working picture (padded height, padded width, 3) in -1..1.
+    pub picture: Vec<f32>,
+    /// A LoRA that was trained before, instead of a new one.
+    pub lora: Option<LoraFile>,
+}
+
+/// A LoRA that an edit trained.
+#[derive(Debug, Clone)]
+pub struct Trained {
+    /// The adapted projections.
+    pub places: Vec<AdapterPlace>,
+    /// Their parameters, in the order of the places.
+    pub parameters: Vec<f32>,
+}
+
+/// Steps that were done, for the record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Fine-tuning steps.
+    pub lora: usize,
+    /// Inversion steps.
+    pub invert: usize,
+    /// Iterations of the drag.
+    pub drag: usize,
+    /// Denoising steps.
+    pub denoise: usize,
+}
+
+/// What an edit gave.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The edited working picture (padded height, padded width, 3) in 0..1.
+    pub picture: Vec<f32>,
+    /// First and last loss of the drag.
+    pub loss: Option<(f64, f64)>,
+    /// Steps of each stage.
+    pub steps: Steps,
+    /// Seconds of each stage, in order.
+    pub seconds: Vec<(Stage, f64)>,
+    /// The LoRA that was trained for this edit.
+    pub lora: Option<Trained>,
+    /// Adapted projections about which a given LoRA file says nothing.
+    pub lora_absent: Vec<String>,
+}
+
+/// The latents of an edit, for checks against another implementation.
+#[derive(Debug)]
+pub struct Latents<B: Backend> {
+    /// The picture's own.
+    pub clean: Tensor<B>,
+    /// After inversion.
+    pub inverted: Tensor<B>,
+    /// Where the drag started.
+    pub prepared: Tensor<B>,
+    /// After the drag's last timestep.
+    pub dragged: Tensor<B>,
+    /// After denoising.
+    pub denoised: Tensor<B>,
+    /// The loss of every iteration.
+    pub losses: Vec<f64>,
+}
+
+/// Stages with their clock.
+struct Stages<'a> {
+    progress: &'a mut dyn Progress,
+    seconds: Vec<(Stage, f64)>,
+}
+
+impl Stages<'_> {
+    fn run<T>(&mut self, stage: Stage, steps: usize, work: impl FnOnce(&mut dyn Progress) -> Result<T>) -> Result<T> {
+        let start = Instant::now();
+        self.progress.begin(stage, steps);
+        let result = work(self.progress)?;
+        self.progress.end();
+        self.seconds.push((stage, start.elapsed().as_secs_f64()));
+        Ok(result)
+    }
+}
+
+impl<B: Backend> Editor<B> {
+    /// Loads a model's weights.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] when a file is missing, damaged, or does not fit its configuration.
+    pub fn load(backend: B, model: Model, progress: &mut dyn Progress) -> Result<Self> {
+        let mut stages = Stages { progress, seconds: Vec::new() };
+        let (unet, vae) = stages.run(Stage::Load, 1, |_| Ok((model.unet(&backend)?, model.vae(&backend)?)))?;
+        let schedule = Schedule::new(model.schedule());
+        let seconds = stages.seconds[0].1;
+        Ok(Self { backend, model, unet, vae, schedule, seconds })
+    }
+
+    /// SHA-256 of the weights of each part.
+    pub fn digests(&self) -> [&str; 2] {
+        [self.unet.digest(), self.vae.digest()]
+    }
+
+    /// Does one edit. The model is left as it was loaded.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`], [`Error::Interrupted`], [`Error::PromptTooLong`], [`Error::Weights`] when a LoRA does not fit.
+    pub fn edit(&mut self, job: Job, noise: &mut dyn NoiseSource, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Outcome> {
+        let result = self.stages(job, noise, progress, interrupt);
+        self.unet.detach_adapters();
+        result.map(|(outcome, _)| outcome)
+    }
+
+    /// As [`Editor::edit`], with the latents on the way.
+    ///
+    /// # Errors
+    /// As [`Editor::edit`].
+    pub fn edit_with_latents(
+        &mut self,
+        job: Job,
+        noise: &mut dyn NoiseSource,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<(Outcome, Latents<B>)> {
+        let result = self.stages(job, noise, progress, interrupt);
+        self.unet.detach_adapters();
+        result
+    }
+
+    fn stages(
+        &mut self,
+        job: Job,
+        noise: &mut dyn NoiseSource,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<(Outcome, Latents<B>)> {
+        let Job { plan, picture, lora } = job;
+        let settings = &plan.settings;
+        self.check_stages(settings)?;
+        let grid = self.schedule.grid(settings.steps, settings.executed_steps());
+        let mut stages = Stages { progress, seconds: vec![(Stage::Load, self.seconds)] };
+        let mut steps = Steps { invert: grid.timesteps.len(), denoise: grid.timesteps.len(), ..Steps::default() };
+
+        let (clean, context) = stages.run(Stage::Encode, 1, |_| {
+            let shape = Shape::new(1, plan.frame.padded.height, plan.frame.padded.width, 3);
+            let latent = self.vae.encode(&Tensor::from_host(&self.backend, shape, picture));
+            require_finite(&latent, Stage::Encode, 1, "the picture's latent")?;
+            Ok((latent, self.model.context(&self.backend, &plan.prompt)?))
+        })?;
+        interrupt.check()?;
+
+        let mut trained = None;
+        let mut absent = Vec::new();
+        if let Some(file) = lora {
+            let places = self.unet.attach_adapters(file.rank());
+            let lora = file.read(&places)?;
+            self.unet.merge_adapters(&Tensor::vector(&self.backend, lora.parameters));
+            absent = lora.absent;
+        } else if settings.lora_steps > 0 {
+            let places = self.unet.attach_adapters(settings.lora_rank);
+            let start = noise.adapters(&places);
+            let subject = Subject { latent: &clean, context: &context };
+            steps.lora = settings.lora_steps;
+            let parameters = stages.run(Stage::Lora, settings.lora_steps, |progress| {
+                finetune(&self.unet, &self.schedule, &subject, start, settings, noise, progress, interrupt)
+            })?;
+            self.unet.merge_adapters(&parameters);
+            trained = Some(Trained { places, parameters: parameters.to_host() });
+        }
+
+        let inverted = stages.run(Stage::Invert, grid.timesteps.len(), |progress| {
+            invert(&self.unet, &self.schedule, &grid, &clean, &context, progress, interrupt)
+        })?;
+
+        let prepared = match settings.start {
+            Start::Paper => inverted.clone(),
+            Start::Moved => {
+                let alpha = self.schedule.alpha(grid.timesteps[0]);
+                moved_start(&inverted, &clean, alpha, &noise.vacated(inverted.shape().len()), &plan.regions, &plan.frame)
+            }
+        };
+        let frozen = plan.editable.as_ref().map(|editable| Frozen::new(&self.backend, editable, &plan.frame));
+        let (unet, schedule) = (&self.unet, &self.schedule);
+        let method = Pbsi { unet, context: &context, schedule, grid: &grid, regions: &plan.regions, frame: plan.frame, frozen, settings };
+        steps.drag = method.iterations();
+        let pair = Pair { reference: inverted.clone(), edit: prepared.clone() };
+        let dragged = stages.run(Stage::Drag, method.iterations(), |progress| method.run(pair, progress, interrupt))?;
+        let after_drag = dragged.pair.edit.clone();
+
+        let rest = &grid.timesteps[dragged.walked..];
+        let pair = stages.run(Stage::Denoise, rest.len(), |progress| {
+            let mut pair = dragged.pair;
+            for (index, &t) in rest.iter().enumerate() {
+                interrupt.check()?;
+                let place = Place { t, stage: Stage::Denoise, step: index + 1 };
+                pair = pair.step(unet, schedule, &grid, place, &context, Some(settings.start_layer))?;
+                progress.step(None);
+            }
+            Ok(pair)
+        })?;
+
+        let picture = stages.run(Stage::Decode, 1, |_| {
+            let decoded = crate::failpoint::corrupt("nan_in_decode", self.vae.decode(&pair.edit));
+            require_finite(&decoded, Stage::Decode, 1, "the picture")?;
+            Ok(decoded.to_host().into_iter().map(|value| (value * 0.5 + 0.5).clamp(0.0, 1.0)).collect())
+        })?;
+        let loss = dragged.losses.first().copied().zip(dragged.losses.last().copied());
+        let outcome = Outcome { picture, loss, steps, seconds: stages.seconds, lora: trained, lora_absent: absent };
+        let latents = Latents { clean, inverted, prepared, dragged: after_drag, denoised: pair.edit, losses: dragged.losses };
+        Ok((outcome, latents))
+    }
+
+    fn check_stages(&self, settings: &Settings) -> Result<()> {
+        let stages = self.model.decoder_stages();
+        match settings.taps.0.iter().find(|tap| **tap > stages) {
+            None => Ok(()),
+            Some(tap) => Err(Error::Setting {
+                name: "taps".into(),
+                value: tap.to_string(),
+                reason: format!("is no decoder stage of this model, which has {stages}"),
+            }),
+        }
+    }
+}

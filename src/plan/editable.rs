@@ -1,0 +1,71 @@
+//! Where the picture may change: as given, or what the drag sweeps and a margin.
+
+use std::path::Path;
+
+use super::findings::Findings;
+use super::regions::read_mask;
+use crate::drag_file::{Editable, Shape};
+use crate::geometry::{Frame, Point, SUPERVISION_CELL};
+use crate::mask::Mask;
+use crate::region::Region;
+
+/// The sweep looks at least at every second pixel of the fastest cell's way, so that a long drag leaves no gaps.
+const SWEEP_STEP: f64 = 2.0;
+
+/// The editable area.
+pub(super) enum Area {
+    /// All of the picture.
+    Everything,
+    /// These pixels.
+    Part {
+        /// At the working picture's padded size.
+        working: Mask,
+        /// At the image's size.
+        source: Mask,
+    },
+}
+
+/// What the drag file says; `None` when it says nothing, or nothing that can be used.
+pub(super) fn given(findings: &mut Findings, frame: &Frame, folder: &Path) -> Option<Area> {
+    let source = match &findings.drag.editable {
+        Editable::Swept => return None,
+        Editable::Everything => return Some(Area::Everything),
+        Editable::Shape(Shape::Outline(outline)) => outline.raster(frame.source),
+        Editable::Shape(Shape::Mask { mask }) => read_mask(findings, &folder.join(mask), "/editable/mask", frame)?,
+    };
+    // The padding repeats the picture's last pixels, and may change when they may.
+    let last = Point::new(frame.content.width as f64 - 0.5, frame.content.height as f64 - 0.5);
+    let inside = |point: Point| source.at(frame.to_source(Point::new(point.x.min(last.x), point.y.min(last.y))));
+    let working = Mask::from_fn(frame.padded, inside);
+    if source.count() == 0 {
+        let hint = "white is where the picture may change; without `editable`, what the drag sweeps may";
+        findings.fault("editable.empty", "/editable", "no pixel of the image is editable".into(), hint);
+    } else if working.count() == 0 {
+        let message = format!("nothing of the editable area is left at working size ({})", frame.content);
+        findings.fault("editable.empty", "/editable", message, "enlarge the editable area");
+    }
+    Some(Area::Part { working, source })
+}
+
+/// What the regions sweep, grown by `margin` working pixels.
+pub(super) fn swept(regions: &[Region], frame: &Frame, margin: usize) -> Area {
+    let grid = frame.supervision_grid();
+    let mut swept = Mask::filled(grid.size(), false);
+    for region in regions {
+        region.sweep(&grid, SWEEP_STEP, &mut swept);
+    }
+    let working = swept.dilated((margin / SUPERVISION_CELL).max(1)).resized(frame.padded);
+    let source = Mask::from_fn(frame.source, |point| working.at(frame.to_working(point)));
+    Area::Part { working, source }
+}
+
+/// Warns of regions that are dragged to where nothing may change.
+pub(super) fn compare(findings: &mut Findings, area: &Area, regions: &[Region], frame: &Frame) {
+    let Area::Part { working, .. } = area else { return };
+    let grid = frame.supervision_grid();
+    for region in regions {
+        if !region.covered_cells(1.0, &grid).into_iter().any(|cell| working.at(grid.centre(cell))) {
+            findings.warn("region.not_editable", format!("region `{}` is dragged to where the picture may not change", region.id));
+        }
+    }
+}

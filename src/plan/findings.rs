@@ -1,0 +1,24 @@
+//! What planning finds wrong or doubtful.
+
+use super::Warning;
+use crate::drag_file::{DragFile, Fault};
+
+pub(super) struct Findings<'a> {
+    pub(super) drag: &'a DragFile,
+    pub(super) faults: Vec<Fault>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+impl<'a> Findings<'a> {
+    pub(super) fn new(drag: &'a DragFile) -> Self {
+        Self { drag, faults: Vec::new(), warnings: Vec::new() }
+    }
+
+    pub(super) fn fault(&mut self, kind: &'static str, pointer: &str, message: String, hint: impl Into<String>) {
+        self.faults.push(self.drag.fault(kind, pointer, message, Some(hint.into())));
+    }
+
+    pub(super) fn warn(&mut self, kind: &'static str, message: String) {
+        self.warnings.push(Warning { kind, message });
+    }
+}

@@ -1,0 +1,95 @@
+//! One edit, fully resolved before any weight is read: sizes, regions in working coordinates, and where the picture may change.
+//!
+//! Planning knows the drag file and the image's size, and reads the masks that the file names; it needs neither the image's
+//! pixels nor a model. What is wrong is reported like a fault of the file's text, with its place; what is merely doubtful
+//! becomes a warning.
+
+mod editable;
+mod findings;
+mod regions;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::drag_file::DragFile;
+use crate::error::{Error, Result};
+use crate::geometry::{Frame, Size};
+use crate::mask::Mask;
+use crate::region::Region;
+use crate::settings::Settings;
+
+use editable::Area;
+use findings::Findings;
+
+/// Something doubtful that does not stop an edit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// Stable name, such as `region.no_motion`.
+    pub kind: &'static str,
+    /// What was noticed.
+    pub message: String,
+}
+
+/// Everything that an edit needs to know beside the image's pixels and the weights.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// How the image lies in the working picture.
+    pub frame: Frame,
+    /// What the picture shows.
+    pub prompt: String,
+    /// What moves; empty when nothing does, and then the output is the input.
+    pub regions: Vec<Region>,
+    /// What was asked to move by less than one can see; left out of the edit.
+    pub still: Vec<Region>,
+    /// Where the working picture may change, at its padded size; `None` is everywhere.
+    pub editable: Option<Mask>,
+    /// The same area on the image itself.
+    pub editable_source: Option<Mask>,
+    /// The numbers of the method.
+    pub settings: Settings,
+    /// What is doubtful.
+    pub warnings: Vec<Warning>,
+}
+
+impl Plan {
+    /// Plans the edit of an upright image of size `source`. Masks are looked for beside the drag file; `model_size` is the shorter
+    /// side of the working picture unless the settings say another.
+    ///
+    /// # Errors
+    /// [`Error::Instruction`] with everything in the drag file that does not fit the image.
+    pub fn new(drag: &DragFile, drag_path: &Path, source: Size, settings: &Settings, model_size: usize) -> Result<Self> {
+        let size = if settings.size == 0 { model_size } else { settings.size };
+        let frame = Frame::new(source, size);
+        let folder = drag_path.parent().unwrap_or(Path::new(""));
+        let mut findings = Findings::new(drag);
+
+        let all: Vec<Region> = (0..drag.regions.len()).filter_map(|index| regions::region(&mut findings, index, &frame, folder)).collect();
+        let given = editable::given(&mut findings, &frame, folder);
+        if !findings.faults.is_empty() {
+            return Err(Error::Instruction { path: drag_path.to_owned(), faults: findings.faults });
+        }
+
+        let (still, regions): (Vec<Region>, Vec<Region>) = all.into_iter().partition(Region::is_still);
+        regions::compare(&mut findings, &regions, &still, &frame);
+        let area = given.unwrap_or_else(|| editable::swept(&regions, &frame, settings.margin));
+        editable::compare(&mut findings, &area, &regions, &frame);
+        let (editable, editable_source) = match area {
+            Area::Everything => (None, None),
+            Area::Part { working, source } => (Some(working), Some(source)),
+        };
+        let (prompt, settings, warnings) = (drag.prompt.clone(), settings.clone(), findings.warnings);
+        Ok(Self { frame, prompt, regions, still, editable, editable_source, settings, warnings })
+    }
+
+    /// How much of the edited picture each pixel of the image takes, row by row: 0 outside the editable area, rising inside it to 1
+    /// over `feather` working pixels. `None` takes all of it everywhere.
+    pub fn blend(&self) -> Option<Vec<f32>> {
+        let area = self.editable_source.as_ref()?;
+        let feather = self.settings.feather as f64 / self.frame.scale().mean();
+        let step = 1.0 / (feather as f32 + 1.0);
+        Some(area.depth().into_iter().map(|depth| (depth * step).min(1.0)).collect())
+    }
+}

@@ -1,0 +1,207 @@
+//! Regions of the drag file in working coordinates, and whether they make sense on this image.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::findings::Findings;
+use crate::drag_file::{DragRegion, Movement, Shape};
+use crate::geometry::{Frame, LATENT_CELL, Point, turn_angle};
+use crate::mask::{Mask, MaskError};
+use crate::outline::Outline;
+use crate::region::{Motion, Region};
+
+/// A handle may stand this many pixels beside its region.
+const HANDLE_TOLERANCE: f64 = 1.0;
+/// A handle or target this close to the centre has no direction.
+const MIN_RADIUS: f64 = 0.5;
+/// Radii of handle and target that differ by more than this share, and by two pixels, are worth a note.
+const RADIUS_TOLERANCE: f64 = 0.1;
+
+const UPRIGHT: &str = "coordinates are pixels of the upright image, from its top left corner; `dragnext preview` draws the drag on it";
+
+/// Region `index` of the drag file; `None` when it cannot be used, and then the findings say why.
+pub(super) fn region(findings: &mut Findings, index: usize, frame: &Frame, folder: &Path) -> Option<Region> {
+    let entry = &findings.drag.regions[index];
+    let before = findings.faults.len();
+    let place = |key: &str| format!("/regions/{index}{key}");
+    check_points(findings, entry, &place, frame);
+    let mask = mask(findings, &entry.shape, &place("/region"), frame, folder)?;
+    check_area(findings, entry, &mask, &place("/region"), frame);
+    if findings.faults.len() > before {
+        return None;
+    }
+
+    let region = Region::new(entry.id.clone(), entry.kind, mask, motion(&entry.movement, frame), frame);
+    check_handle(findings, entry, &region, &place("/handle"), frame);
+    if region.covered_cells(0.0, &frame.supervision_grid()).is_empty() {
+        let message = format!("region `{}` covers no cell of the grid on which regions are compared", entry.id);
+        findings.fault("region.vanishes", &place("/region"), message, size_needed(frame));
+    } else if region.covered_cells(1.0, &frame.supervision_grid()).is_empty() {
+        let message = format!("the drag carries region `{}` out of the image ({})", entry.id, frame.source);
+        let key = if matches!(entry.movement, Movement::TurnBy { .. }) { "/angle" } else { "/target" };
+        findings.fault("region.leaves", &place(key), message, "what leaves the image cannot be drawn; choose a nearer target");
+    }
+    (findings.faults.len() == before).then_some(region)
+}
+
+/// Warns of what is doubtful about the regions together, and of those that stay where they are.
+pub(super) fn compare(findings: &mut Findings, moving: &[Region], still: &[Region], frame: &Frame) {
+    for region in still {
+        let what = match region.motion {
+            Motion::Shift { .. } => "moves by less than a pixel",
+            Motion::Turn { .. } => "turns by less than 0.06 degrees",
+        };
+        findings.warn("region.no_motion", format!("region `{}` {what} and is left out", region.id));
+    }
+    for region in moving {
+        let lost = region.share_lost();
+        if lost > 0.0 {
+            let share = if lost < 0.01 { "less than 1".into() } else { format!("{:.0}", lost * 100.0) };
+            findings.warn("region.partly_leaves", format!("{share} % of region `{}` leave the image", region.id));
+        }
+    }
+    let grid = frame.supervision_grid();
+    let mut owner: Vec<Option<usize>> = vec![None; grid.len()];
+    let mut pairs = BTreeSet::new();
+    for (index, region) in moving.iter().enumerate() {
+        for cell in region.covered_cells(1.0, &grid) {
+            if let Some(other) = owner[cell].replace(index) {
+                pairs.insert((other, index));
+            }
+        }
+    }
+    for (a, b) in pairs {
+        let message =
+            format!("regions `{}` and `{}` are dragged onto each other; both pull where they overlap", moving[a].id, moving[b].id);
+        findings.warn("region.overlap", message);
+    }
+}
+
+/// The area of a shape at the working picture's padded size, nothing in the padding.
+fn mask(findings: &mut Findings, shape: &Shape, pointer: &str, frame: &Frame, folder: &Path) -> Option<Mask> {
+    match shape {
+        Shape::Outline(outline) => {
+            let content = outline.scaled(frame.scale()).raster(frame.content);
+            Some(Mask::from_fn(frame.padded, |point| content.at(point)))
+        }
+        Shape::Mask { mask } => {
+            let given = read_mask(findings, &folder.join(mask), &format!("{pointer}/mask"), frame)?;
+            Some(Mask::from_fn(frame.padded, |point| given.at(frame.to_source(point))))
+        }
+    }
+}
+
+/// A mask picture at the image's size.
+pub(super) fn read_mask(findings: &mut Findings, path: &Path, pointer: &str, frame: &Frame) -> Option<Mask> {
+    match Mask::read(path, frame.source) {
+        Ok(mask) => Some(mask),
+        Err(error) => {
+            let (kind, hint) = match error {
+                MaskError::File { .. } => ("mask.missing", "a relative path starts at the drag file's folder"),
+                MaskError::Decode { .. } => ("mask.decode", "a mask is a PNG, JPEG or WebP picture; white is inside"),
+                MaskError::Size { .. } => ("mask.size", "draw the mask on the upright image at its full size"),
+            };
+            findings.fault(kind, pointer, error.to_string(), hint);
+            None
+        }
+    }
+}
+
+fn motion(movement: &Movement, frame: &Frame) -> Motion {
+    match *movement {
+        Movement::Pull { handle, target } => {
+            let (handle, target) = (frame.to_working(handle), frame.to_working(target));
+            Motion::Shift { dx: target.x - handle.x, dy: target.y - handle.y }
+        }
+        // The angle is the one that the user drew on the image.
+        Movement::Turn { center, handle, target } => {
+            Motion::Turn { center: frame.to_working(center), angle: turn_angle(handle, target, center) }
+        }
+        Movement::TurnBy { center, angle } => Motion::Turn { center: frame.to_working(center), angle: angle.to_radians() },
+    }
+}
+
+/// Handle and target lie in the image, and a rotation's have a direction from its centre. The centre itself may lie anywhere:
+/// a door's hinge can be beside the picture.
+fn check_points(findings: &mut Findings, entry: &DragRegion, place: &impl Fn(&str) -> String, frame: &Frame) {
+    let Some((handle, target)) = entry.movement.handle_and_target() else { return };
+    for (key, point) in [("/handle", handle), ("/target", target)] {
+        if !frame.source.contains(point) {
+            let message = format!("region `{}`: point {point} lies outside the image ({})", entry.id, frame.source);
+            findings.fault("instruction.point_outside", &place(key), message, UPRIGHT);
+        }
+    }
+    let Movement::Turn { center, .. } = entry.movement else { return };
+    let (from, to) = (handle.distance(center), target.distance(center));
+    for (key, radius) in [("handle", from), ("target", to)] {
+        if radius < MIN_RADIUS {
+            let message = format!("region `{}`: the {key} lies on the centre of the rotation, so the angle is not defined", entry.id);
+            findings.fault("region.rotation_centre", &place(&format!("/{key}")), message, "move it away from `center`, or give an `angle`");
+        }
+    }
+    if (from - to).abs() > 2.0 && (from - to).abs() > RADIUS_TOLERANCE * from.max(to) {
+        let message = format!(
+            "region `{}`: handle and target are {from:.0} and {to:.0} px from the centre; only the angle between them counts",
+            entry.id
+        );
+        findings.warn("region.rotation_radius", message);
+    }
+}
+
+/// The region lies in the image and is as large as what a model can move.
+fn check_area(findings: &mut Findings, entry: &DragRegion, mask: &Mask, pointer: &str, frame: &Frame) {
+    let (id, source) = (&entry.id, frame.source);
+    let beyond = match &entry.shape {
+        Shape::Outline(outline) => beyond(outline, frame),
+        Shape::Mask { .. } => Beyond::Nothing,
+    };
+    let count = mask.count();
+    if let (Shape::Mask { .. }, 0) = (&entry.shape, count) {
+        findings.fault("mask.empty", pointer, format!("region `{id}`: the mask has no white pixel"), "white is inside the region");
+    } else if beyond == Beyond::All {
+        findings.fault("region.outside", pointer, format!("region `{id}` lies outside the image ({source})"), UPRIGHT);
+    } else if count < LATENT_CELL * LATENT_CELL {
+        let message =
+            format!("region `{id}` covers {count} pixels of the working picture ({}), less than one cell of the latent", frame.content);
+        findings.fault("region.vanishes", pointer, message, size_needed(frame));
+    } else if beyond == Beyond::Part {
+        findings.warn("region.partly_outside", format!("region `{id}` lies partly outside the image ({source}); what is inside counts"));
+    }
+}
+
+fn check_handle(findings: &mut Findings, entry: &DragRegion, region: &Region, pointer: &str, frame: &Frame) {
+    let Some((handle, _)) = entry.movement.handle_and_target() else { return };
+    let center = frame.to_working(handle);
+    let reach = HANDLE_TOLERANCE * frame.scale().mean().max(1.0);
+    let steps = [-reach, 0.0, reach];
+    let inside = steps.iter().any(|dy| steps.iter().any(|dx| region.mask.at(Point::new(center.x + dx, center.y + dy))));
+    if !inside {
+        let message = format!("region `{}`: the handle {handle} lies outside its region", entry.id);
+        findings.fault("region.handle_outside", pointer, message, "the handle is the point of the region that is pulled to the target");
+    }
+}
+
+/// How much of a shape lies beyond the image.
+#[derive(PartialEq)]
+enum Beyond {
+    Nothing,
+    Part,
+    All,
+}
+
+fn beyond(outline: &Outline, frame: &Frame) -> Beyond {
+    let (low, high) = outline.bounds();
+    let (width, height) = (frame.source.width as f64, frame.source.height as f64);
+    if high.x <= 0.0 || high.y <= 0.0 || low.x >= width || low.y >= height {
+        Beyond::All
+    } else if frame.source.contains(low) && frame.source.contains(high) {
+        Beyond::Nothing
+    } else {
+        Beyond::Part
+    }
+}
+
+fn size_needed(frame: &Frame) -> String {
+    let side = (LATENT_CELL as f64 / frame.scale().mean()).ceil();
+    format!("at working size a region needs at least {LATENT_CELL} x {LATENT_CELL} pixels, which is {side} x {side} pixels of this image")
+}

@@ -1,0 +1,229 @@
+use super::*;
+use crate::geometry::Point;
+use crate::region::Motion;
+use image::GrayImage;
+use proptest::prelude::*;
+
+const SIZE: Size = Size::new(256, 256);
+
+fn region(kind: &str, shape: &str, movement: &str) -> String {
+    format!("{{\"type\": \"{kind}\", \"region\": {{{shape}}}, {movement}}}")
+}
+
+fn box_from(handle: &str, target: &str) -> String {
+    region("translation", "\"rect\": [40, 40, 80, 80]", &format!("\"handle\": {handle}, \"target\": {target}"))
+}
+
+fn drag(editable: &str, regions: &[String]) -> DragFile {
+    let text = format!("{{\"version\": 1, {editable}\n\"regions\": [\n{}\n]}}", regions.join(",\n"));
+    DragFile::parse(text.as_bytes()).expect("a good file")
+}
+
+fn plan_in(folder: &Path, editable: &str, regions: &[String], source: Size) -> Result<Plan> {
+    Plan::new(&drag(editable, regions), &folder.join("drag.json"), source, &Settings::default(), 256)
+}
+
+fn plan(regions: &[String]) -> Plan {
+    plan_in(Path::new(""), "", regions, SIZE).expect("a good plan")
+}
+
+/// `kind pointer` of every fault.
+fn found(editable: &str, regions: &[String]) -> Vec<String> {
+    match plan_in(Path::new(""), editable, regions, SIZE) {
+        Err(Error::Instruction { faults, .. }) => faults.iter().map(|fault| format!("{} {}", fault.kind, fault.pointer)).collect(),
+        other => panic!("expected faults, found {other:?}"),
+    }
+}
+
+fn warnings(plan: &Plan) -> Vec<&str> {
+    plan.warnings.iter().map(|warning| warning.kind).collect()
+}
+
+#[test]
+fn a_drag_is_planned_in_working_coordinates() {
+    let plan = plan_in(Path::new(""), "", &[box_from("[60, 60]", "[80, 50]")], Size::new(512, 512)).expect("a good plan");
+    assert_eq!(plan.regions[0].motion, Motion::Shift { dx: 10.0, dy: -5.0 });
+    assert_eq!(plan.regions[0].mask.count(), 400);
+    assert!((plan.regions[0].moved_px() - 500.0_f64.sqrt()).abs() < 1e-9);
+    assert!(plan.warnings.is_empty() && plan.still.is_empty());
+}
+
+#[test]
+fn the_far_edge_is_inside_and_beyond_it_is_not() {
+    let at_edge = region("translation", "\"rect\": [200, 200, 256, 256]", "\"handle\": [256, 256], \"target\": [200, 256]");
+    assert_eq!(plan(std::slice::from_ref(&at_edge)).regions.len(), 1);
+    assert_eq!(found("", &[at_edge.replace("[200, 256]", "[200, 256.01]")]), ["instruction.point_outside /regions/0/target"]);
+}
+
+#[test]
+fn faults_of_the_plan_carry_their_lines() {
+    let regions = [box_from("[60, 60]", "[812, 40]"), box_from("[10, 10]", "[60, 60]")];
+    let error = plan_in(Path::new("a"), "", &regions, SIZE).expect_err("two faults");
+    let text = error.to_string();
+    assert!(text.contains("drag.json: /regions/0/target (line 3, column "), "{text}");
+    assert!(text.contains("region `region-1`: point (812, 40) lies outside the image (256 x 256)"), "{text}");
+    assert!(text.contains("/regions/1/handle (line 4, column "), "{text}");
+    assert_eq!((error.kind(), error.exit_status()), ("instruction.point_outside", 2));
+}
+
+#[test]
+fn regions_that_cannot_be_dragged_are_refused() {
+    let rotation = |movement: &str| region("rotation", "\"rect\": [40, 40, 80, 80]", movement);
+    for (region, expected) in [
+        (box_from("[82, 60]", "[60, 90]"), "region.handle_outside /regions/0/handle"),
+        (box_from("[60, 60]", "[60, 90]").replace("[40, 40, 80, 80]", "[58, 58, 61, 61]"), "region.vanishes /regions/0/region"),
+        (box_from("[60, 60]", "[60, 90]").replace("[40, 40, 80, 80]", "[300, 58, 361, 61]"), "region.outside /regions/0/region"),
+        (rotation("\"center\": [60, 60], \"handle\": [60, 60], \"target\": [70, 60]"), "region.rotation_centre /regions/0/handle"),
+        (rotation("\"center\": [60, 60], \"handle\": [70, 60], \"target\": [60.2, 60]"), "region.rotation_centre /regions/0/target"),
+        (rotation("\"center\": [-100, 60], \"angle\": 180"), "region.leaves /regions/0/angle"),
+        (box_from("[40, 40]", "[256, 256]"), "region.leaves /regions/0/target"),
+    ] {
+        assert_eq!(found("", std::slice::from_ref(&region)), [expected], "{region}");
+    }
+    assert_eq!(plan(&[box_from("[80.9, 60]", "[60, 90]")]).regions.len(), 1, "a handle may stand a pixel beside its region");
+}
+
+#[test]
+fn a_region_partly_outside_is_cut_off_with_a_warning() {
+    let plan = plan(&[region("translation", "\"ellipse\": [10, 100, 40, 30]", "\"handle\": [10, 100], \"target\": [60, 100]")]);
+    assert_eq!(warnings(&plan), ["region.partly_outside"]);
+    assert!(plan.regions[0].covers(1.0, Point::new(60.0, 100.0)) && !plan.regions[0].covers(1.0, Point::new(49.0, 100.0)));
+}
+
+#[test]
+fn doubtful_drags_are_planned_with_warnings() {
+    assert_eq!(warnings(&plan(&[box_from("[60, 60]", "[60, 10]")])), ["region.partly_leaves"]);
+    let both = [box_from("[60, 60]", "[160, 60]"), box_from("[60, 60]", "[150, 70]")];
+    assert_eq!(warnings(&plan(&both)), ["region.overlap"]);
+    let turn = "\"center\": [60, 60], \"handle\": [70, 60], \"target\": [60, 20]";
+    assert_eq!(warnings(&plan(&[region("rotation", "\"rect\": [40, 40, 80, 80]", turn)])), ["region.rotation_radius"]);
+    let elsewhere = plan_in(Path::new(""), "\"editable\": {\"rect\": [200, 200, 250, 250]},", &[box_from("[60, 60]", "[60, 90]")], SIZE);
+    assert_eq!(warnings(&elsewhere.expect("a good plan")), ["region.not_editable"]);
+}
+
+#[test]
+fn what_does_not_move_is_left_out() {
+    let mixed = plan(&[box_from("[60, 60]", "[60.5, 60.5]"), box_from("[60, 60]", "[60, 90]")]);
+    assert_eq!((mixed.still[0].id.as_str(), mixed.regions[0].id.as_str()), ("region-1", "region-2"));
+    assert_eq!(warnings(&mixed), ["region.no_motion"]);
+    let nothing = plan(&[box_from("[60, 60]", "[60, 60]")]);
+    assert!(nothing.regions.is_empty() && nothing.blend().expect("a part").iter().all(|weight| *weight == 0.0));
+}
+
+#[test]
+fn without_an_editable_area_the_sweep_and_a_margin_may_change() {
+    let plan = plan(&[box_from("[60, 60]", "[160, 60]")]);
+    let area = plan.editable.as_ref().expect("a part");
+    let (low, high) = area.bounds().expect("not empty");
+    assert_eq!((low, high), (Point::new(16.0, 16.0), Point::new(204.0, 104.0)));
+    assert_eq!(area.count(), 188 * 88, "no gaps");
+    assert_eq!(plan.editable_source.as_ref(), Some(area), "the image has the working size");
+}
+
+#[test]
+fn everything_may_change_when_the_file_says_so() {
+    let plan = plan_in(Path::new(""), "\"editable\": \"everything\",", &[box_from("[60, 60]", "[60, 90]")], SIZE).expect("a good plan");
+    assert!(plan.editable.is_none() && plan.editable_source.is_none() && plan.blend().is_none());
+}
+
+#[test]
+fn outside_the_editable_area_nothing_is_blended_in() {
+    for source in [SIZE, Size::new(513, 771), Size::new(1000, 640)] {
+        let editable = "\"editable\": {\"ellipse\": [60, 90, 90, 60]},";
+        let plan = plan_in(Path::new(""), editable, &[box_from("[60, 60]", "[60, 90]")], source).expect("a good plan");
+        let (area, blend) = (plan.editable_source.as_ref().expect("a part"), plan.blend().expect("a part"));
+        assert_eq!(area.size(), source);
+        assert!(area.data.iter().zip(&blend).all(|(inside, weight)| if *inside {
+            (f32::MIN_POSITIVE..=1.0).contains(weight)
+        } else {
+            *weight == 0.0
+        }));
+        assert!(blend.contains(&1.0) && blend.iter().any(|weight| *weight > 0.0 && *weight < 1.0));
+        assert!(blend[90 * source.width] >= 1.0, "the image's border is no edge of the area");
+    }
+}
+
+#[test]
+fn the_padding_may_change_with_the_pixels_beside_it() {
+    let editable = "\"editable\": {\"rect\": [100, 0, 300, 300]},";
+    let plan = plan_in(Path::new(""), editable, &[box_from("[60, 60]", "[60, 90]")], Size::new(250, 260)).expect("a good plan");
+    let area = plan.editable.expect("a part");
+    assert_eq!(area.size(), plan.frame.padded);
+    assert!(plan.frame.padded.width > 256 || plan.frame.padded.height > plan.frame.content.height);
+    assert!(area.at(Point::new(area.width as f64, area.height as f64)) && !area.at(Point::new(50.0, area.height as f64)));
+    assert!(!plan.regions[0].mask.at(Point::new(50.0, area.height as f64)));
+}
+
+#[test]
+fn masks_are_read_beside_the_drag_file() {
+    let folder = tempfile::tempdir().expect("a folder for the masks");
+    let save = |name: &str, picture: GrayImage| picture.save(folder.path().join(name)).expect("the mask is written");
+    save(
+        "box.png",
+        GrayImage::from_fn(256, 256, |x, y| image::Luma([if (40..80).contains(&x) && (40..80).contains(&y) { 255 } else { 0 }])),
+    );
+    save("black.png", GrayImage::new(256, 256));
+    save("small.png", GrayImage::new(640, 480));
+    std::fs::write(folder.path().join("text.png"), "no picture").expect("the file is written");
+    let with = |name: &str| box_from("[60, 60]", "[60, 90]").replace("\"rect\": [40, 40, 80, 80]", &format!("\"mask\": \"{name}\""));
+
+    let from_mask = plan_in(folder.path(), "", &[with("box.png")], SIZE).expect("a good plan");
+    assert_eq!(from_mask.regions[0].mask, plan(&[box_from("[60, 60]", "[60, 90]")]).regions[0].mask);
+    for (name, expected) in [
+        ("black.png", "mask.empty /regions/0/region"),
+        ("small.png", "mask.size /regions/0/region/mask"),
+        ("text.png", "mask.decode /regions/0/region/mask"),
+        ("none.png", "mask.missing /regions/0/region/mask"),
+        (".", "mask.missing /regions/0/region/mask"),
+    ] {
+        let Err(Error::Instruction { faults, .. }) = plan_in(folder.path(), "", &[with(name)], SIZE) else { panic!("{name} was taken") };
+        assert_eq!(format!("{} {}", faults[0].kind, faults[0].pointer), expected, "{name}: {}", faults[0]);
+    }
+    let black = plan_in(folder.path(), "\"editable\": {\"mask\": \"black.png\"},", &[with("box.png")], SIZE).expect_err("black");
+    assert_eq!(black.kind(), "editable.empty");
+}
+
+#[test]
+fn every_scene_of_the_bench_is_planned() {
+    let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenebench/suite");
+    let folders = std::fs::read_dir(&suite).expect("the suite is part of the repository");
+    let mut count = 0;
+    for folder in folders {
+        let path = folder.expect("a readable folder").path().join("drag.json");
+        let drag = DragFile::read(&path).expect("a good file");
+        let plan = Plan::new(&drag, &path, SIZE, &Settings::default(), 256).expect("a good plan");
+        assert_eq!(plan.regions.len(), drag.regions.len(), "{}", path.display());
+        assert!(plan.warnings.iter().all(|warning| warning.kind == "region.partly_outside"), "{}: {:?}", path.display(), plan.warnings);
+        count += 1;
+    }
+    assert!(count > 0, "{} is empty", suite.display());
+}
+
+#[test]
+fn the_settings_size_goes_before_the_models() {
+    let settings = Settings { size: 128, ..Settings::default() };
+    let drag = drag("", &[box_from("[60, 60]", "[60, 90]")]);
+    let plan = Plan::new(&drag, Path::new("drag.json"), SIZE, &settings, 256).expect("a good plan");
+    assert_eq!(plan.frame.padded, Size::new(128, 128));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    #[test]
+    fn no_numbers_make_planning_panic(
+        numbers in prop::collection::vec(prop_oneof![-1e6..1e6_f64, -50.0..400.0_f64], 10), angle in -3600.0..3600.0_f64,
+        width in 64..700_usize, height in 64..700_usize
+    ) {
+        let [a, b, c, d, hx, hy, tx, ty, cx, cy] = numbers.try_into().expect("ten numbers");
+        let rect = format!("\"rect\": [{}, {}, {}, {}]", f64::min(a, c), f64::min(b, d), f64::max(a, c) + 1.0, f64::max(b, d) + 1.0);
+        let regions = [
+            region("deformation", &rect, &format!("\"handle\": [{hx}, {hy}], \"target\": [{tx}, {ty}]")),
+            region("rotation", &rect, &format!("\"center\": [{cx}, {cy}], \"angle\": {angle}")),
+        ];
+        for regions in [&regions[..1], &regions[1..]] {
+            if let Ok(plan) = plan_in(Path::new(""), "", regions, Size::new(width, height)) {
+                prop_assert!(plan.blend().expect("a part").iter().all(|weight| weight.is_finite()));
+            }
+        }
+    }
+}
