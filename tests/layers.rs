@@ -405,6 +405,7 @@ fn points(numbers: &mut Numbers, count: usize, height: usize, width: usize) -> V
 }
 
 #[test]
+#[allow(clippy::float_cmp, reason = "zeros")]
 fn samples_between_pixels_and_their_loss() {
     let mut numbers = Numbers::new(13);
     let (height, width, channels) = (5, 6, 3);

@@ -24,6 +24,9 @@ fn places(rank: usize) -> Vec<AdapterPlace> {
     UNet::load(&Cpu, &source, &config).expect("the fixture has weights").attach_adapters(rank)
 }
 
+/// A tensor's name, in which `Q.` stands for that module, and shape.
+type Entry<'a> = (&'a str, &'a [usize]);
+
 /// A folder with a LoRA file of these tensors, all of ones.
 struct Spoilt {
     folder: tempfile::TempDir,
@@ -31,13 +34,13 @@ struct Spoilt {
 }
 
 impl Spoilt {
-    fn new(tensors: &[(&str, &[usize])]) -> Self {
-        let bytes: Vec<Vec<u8>> = tensors.iter().map(|(_, shape)| 1f32.to_le_bytes().repeat(shape.iter().product())).collect();
-        let view = |((name, shape), bytes): (&(&str, &[usize]), &'_ Vec<u8>)| {
-            (name.replace("Q.", &format!("{Q}.")), shape.to_vec(), bytes.clone())
-        };
-        let owned: Vec<(String, Vec<usize>, Vec<u8>)> = tensors.iter().zip(&bytes).map(view).collect();
-        let views = owned.iter().map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).expect("shapes fit")));
+    fn new(tensors: &[Entry]) -> Self {
+        let owned: Vec<(String, &[usize], Vec<u8>)> = tensors
+            .iter()
+            .map(|(name, shape)| (name.replace("Q.", &format!("{Q}.")), *shape, 1f32.to_le_bytes().repeat(shape.iter().product())))
+            .collect();
+        let views =
+            owned.iter().map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.to_vec(), bytes).expect("shapes fit")));
         let spoilt = Self { folder: tempfile::tempdir().expect("there is room for a folder"), name: "adapter_model.safetensors" };
         std::fs::write(spoilt.path(), serialize(views, None).expect("it can be serialised")).expect("it can be written");
         spoilt
@@ -90,6 +93,7 @@ fn what_is_written_is_read_again() {
 }
 
 #[test]
+#[allow(clippy::float_cmp, reason = "ones and zeros")]
 fn absent_modules_are_zeros_and_are_told() {
     let lora = Spoilt::new(&[("unet.Q.lora_A.weight", &[2, WIDTH]), ("unet.Q.lora_B.weight", &[WIDTH, 2])]).read().expect("it fits");
     let places = places(2);
@@ -104,9 +108,9 @@ fn absent_modules_are_zeros_and_are_told() {
 
 #[test]
 fn alpha_scales_the_second_matrix() {
-    let pair: [(&str, &[usize]); 2] = [("Q.lora_A.weight", &[2, WIDTH]), ("Q.lora_B.weight", &[WIDTH, 2])];
+    let pair: [Entry; 2] = [("Q.lora_A.weight", &[2, WIDTH]), ("Q.lora_B.weight", &[WIDTH, 2])];
     let values = |lora: Lora| (lora.parameters[0], lora.parameters[2 * WIDTH]);
-    let alpha: (&str, &[usize]) = ("Q.alpha", &[]);
+    let alpha: Entry = ("Q.alpha", &[]);
     assert_eq!(values(Spoilt::new(&[pair[0], pair[1], alpha]).read().expect("it fits")), (1.0, 0.5));
     // peft keeps it beside the file.
     let beside = Spoilt::new(&pair);
@@ -116,10 +120,10 @@ fn alpha_scales_the_second_matrix() {
 
 #[test]
 fn what_does_not_fit_is_named_with_both_shapes() {
-    let down: (&str, &[usize]) = ("Q.lora_A.weight", &[2, WIDTH]);
-    let up: (&str, &[usize]) = ("Q.lora_B.weight", &[WIDTH, 2]);
+    let down: Entry = ("Q.lora_A.weight", &[2, WIDTH]);
+    let up: Entry = ("Q.lora_B.weight", &[WIDTH, 2]);
     let other = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.lora_A.weight";
-    let cases: [(&[(&str, &[usize])], &str); 8] = [
+    let cases: [(&[Entry], &str); 8] = [
         (&[("Q.lora_A.weight", &[2, 9]), up], "lora_A.weight` is [2, 9], the model asks for [2, 8]"),
         (&[down, ("Q.lora_B.weight", &[WIDTH, 3])], "lora_B.weight` is [8, 3], the model asks for [8, 2]"),
         (&[down], "has no other half"),
@@ -137,7 +141,7 @@ fn what_does_not_fit_is_named_with_both_shapes() {
         assert_eq!(error.kind(), "lora.mismatch", "{error}");
         assert!(error.to_string().contains(part), "{error} does not say: {part}");
     }
-    let ranks: &[(&str, &[usize])] = &[down, up, (other, &[3, 24]), (&other.replace("lora_A", "lora_B"), &[16, 3])];
+    let ranks: &[Entry] = &[down, up, (other, &[3, 24]), (&other.replace("lora_A", "lora_B"), &[16, 3])];
     let error = Spoilt::new(ranks).error();
     assert!(error.to_string().contains("is [3, 24], but") && error.to_string().contains("has rank 2"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! The networks against PyTorch, diffusers and peft: what they compute, and their gradients. tests/fixtures/README.md says how
+//! The networks against torch, diffusers and peft: what they compute, and their gradients. tests/fixtures/README.md says how
 //! the numbers were made.
 
 mod fixture;
@@ -10,7 +10,7 @@ use dragnext::model::lora::LoraFile;
 use dragnext::model::unet::{AdapterPlace, Gradients, Want};
 use dragnext::model::{Source, UNet, Vae};
 use dragnext::nn::{Mutual, Pass, Shape, Tensor};
-use fixture::{Fixture, assert_close, assert_gradient, dot, relative};
+use fixture::{Fixture, assert_close, assert_gradient, dot, relative, report};
 use numbers::Numbers;
 
 /// Largest relative error of an output.
@@ -95,6 +95,24 @@ fn a_batch_is_its_pictures_one_by_one() {
     assert_close("one by one", &alone.collect::<Vec<f32>>(), &together, 1e-5);
 }
 
+#[test]
+fn numbers_do_not_depend_on_the_count_of_threads() {
+    let fixture = Fixture::open("parity.safetensors");
+    let unet = unet("tiny");
+    let vae = Vae::load(&Cpu, &fixture::source("tiny")).expect("the fixture has a VAE");
+    let with_threads = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads can be started");
+        pool.install(|| {
+            let latent = vae.encode(&fixture.picture("vae.image"));
+            [gradient_to_z(&unet, &fixture, "unet", true, &[2, 3]), latent.to_host(), vae.decode(&latent).to_host()]
+        })
+    };
+    let alone = with_threads(1);
+    for threads in [2, 5] {
+        assert_eq!(with_threads(threads), alone, "{threads} threads");
+    }
+}
+
 /// Gradient to z of what the weights `w` (`noise`, and decoder stages) of the fixture say.
 fn gradient_to_z(unet: &UNet<Cpu>, fixture: &Fixture, name: &str, noise: bool, taps: &[usize]) -> Vec<f32> {
     let input = Input::read(fixture, name);
@@ -127,10 +145,10 @@ fn gradient_to_the_latent() {
     }
 }
 
-/// Central differences of `loss` along `direction`, extrapolated from two steps (Richardson), because the network runs in f32.
-fn slope(loss: impl Fn(f32) -> f64) -> f64 {
+/// Central differences of `loss`, extrapolated from two steps (Richardson), because the network runs in f32.
+fn slope(step: f32, loss: impl Fn(f32) -> f64) -> f64 {
     let central = |step: f32| (loss(step) - loss(-step)) / (2.0 * f64::from(step));
-    (4.0 * central(0.01) - central(0.02)) / 3.0
+    (4.0 * central(step) - central(2.0 * step)) / 3.0
 }
 
 fn moved(x: &Tensor<Cpu>, step: f32, direction: &[f32]) -> Tensor<Cpu> {
@@ -145,11 +163,12 @@ fn assert_slopes(what: &str, gradient: &[f32], loss: impl Fn(f32, &[f32]) -> f64
     let mut directions = vec![gradient.iter().map(|x| x / size as f32).collect::<Vec<f32>>()];
     directions.extend((0..3).map(|_| numbers.scaled(gradient.len(), 1.0 / (gradient.len() as f32).sqrt())));
     for (index, v) in directions.iter().enumerate() {
-        // What a product with a direction of this length is on average; along itself it is the whole size.
-        let unit = if index == 0 { size } else { size / (gradient.len() as f64).sqrt() };
-        let error = (slope(|step| loss(step, v)) - dot(gradient, v)).abs() / unit;
-        println!("{what}, direction {index}: relative {error:.1e}");
-        assert!(error <= 5e-3, "{what}, direction {index}: relative error {error:.2e}");
+        // What a product with a direction of this length is on average; along itself it is the whole size. There the loss also
+        // bends most, while elsewhere it takes a longer step to change by more than its rounding errors.
+        let (unit, step) = if index == 0 { (size, 0.01) } else { (size / (gradient.len() as f64).sqrt(), 0.1) };
+        let error = (slope(step, |step| loss(step, v)) - dot(gradient, v)).abs() / unit;
+        report(&format!("{what}, direction {index}: relative {error:.1e}"));
+        assert!(error <= 1e-3, "{what}, direction {index}: relative error {error:.2e}");
     }
 }
 
@@ -325,6 +344,7 @@ fn pictures_to_latents_and_back() {
 }
 
 #[test]
+#[allow(clippy::float_cmp, reason = "the same operations in the same order")]
 fn a_sample_of_the_posterior_has_its_deviation() {
     let vae = Vae::load(&Cpu, &Source::Demo).expect("the demo model has a VAE");
     let posterior = vae.posterior(&Tensor::zeros(&Cpu, Shape::new(1, 16, 16, 3)));

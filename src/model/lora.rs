@@ -212,8 +212,9 @@ fn mismatch(place: &str, faults: &[String]) -> Error {
     }
 }
 
-/// The bytes of a safetensors file with the adapters at `places`, in the names that diffusers has read since 0.22 (`unet.M.lora.down.weight`).
-/// The same adapters and `notes` give the same bytes.
+/// The bytes of a safetensors file with the adapters at `places`, in the names that diffusers has read since 0.22
+/// (`unet.M.lora.down.weight`). There is no alpha, because diffusers refuses names without `lora`; the scale is 1. The same
+/// adapters and `notes` give the same bytes.
 ///
 /// # Panics
 /// When `parameters` are not those of `places`.

@@ -25,7 +25,7 @@ const BEGIN: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 /// Marks the last byte pair of a word.
 const END_OF_WORD: &str = "</w>";
-/// Words: marks, English contractions, letters, single digits, runs of anything else (OpenAI's CLIP, `simple_tokenizer.py`).
+/// Words: marks, English contractions, letters, single digits, runs of anything else (`simple_tokenizer.py` of openai/CLIP).
 const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
 /// Turns prompts into the text encoder's numbers.

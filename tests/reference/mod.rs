@@ -106,7 +106,7 @@ pub(crate) fn geglu(channels: usize, x: &[f64]) -> Vec<f64> {
     x.chunks_exact(2 * channels).flat_map(|row| (0..channels).map(move |i| row[i] * gelu(row[channels + i]))).collect()
 }
 
-/// Nearest neighbour, rounded down as in PyTorch.
+/// Nearest neighbour, rounded down as in torch.
 pub(crate) fn upsample(channels: usize, from: [usize; 2], to: [usize; 2], x: &[f64]) -> Vec<f64> {
     let mut y = Vec::new();
     for picture in x.chunks_exact(from[0] * from[1] * channels) {

@@ -71,6 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::float_cmp, reason = "these quotients are exact")]
     fn alpha_is_divided_by_the_rank() {
         let none = Scale { alpha: None, root: false };
         assert_eq!((none.factor(None, 4), none.factor(Some(2.0), 4)), (1.0, 0.5));
