@@ -58,7 +58,8 @@ pub enum Error {
     Output {
         /// The output.
         path: PathBuf,
-        /// `output.exists`, `output.is_input`, `output.write`, `output.disk_full` or `output.verify`.
+        /// `output.exists`, `output.is_input`, `output.is_link`, `output.not_a_file`, `output.folder`, `output.format`,
+        /// `output.write`, `output.disk_full` or `output.verify`.
         kind: &'static str,
         /// What is wrong with it.
         reason: String,
@@ -166,8 +167,6 @@ impl Error {
     /// The exit status of a single edit that ended with this error.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::Instruction { .. } | Self::Setting { .. } | Self::PromptTooLong { .. } | Self::Device { .. } => NOT_STARTED,
-            Self::Image { .. } | Self::Weights { .. } => NOT_STARTED,
             Self::Output { kind, .. } => match *kind {
                 "output.disk_full" => RETRY,
                 "output.write" | "output.verify" => FAILED,
@@ -176,8 +175,14 @@ impl Error {
             Self::NotFinite { .. } => FAILED,
             Self::Interrupted { signal } => 128 + *signal as u8,
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => RETRY,
-            Self::File { .. } => NOT_STARTED,
             Self::Tensor(_) => 101,
+            Self::Instruction { .. }
+            | Self::Setting { .. }
+            | Self::PromptTooLong { .. }
+            | Self::Image { .. }
+            | Self::Weights { .. }
+            | Self::Device { .. }
+            | Self::File { .. } => NOT_STARTED,
         }
     }
 }

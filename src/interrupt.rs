@@ -29,6 +29,9 @@ impl Interrupt {
             signal_hook::flag::register(signal, armed)?;
             signal_hook::flag::register_usize(signal, Arc::clone(&interrupt.signal), signal as usize)?;
         }
+        // A limit on the size of files (`ulimit -f`) is an error of the write, not the end of the process.
+        #[cfg(unix)]
+        signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
         Ok(interrupt)
     }
 

@@ -15,13 +15,17 @@
 //! else is computed or kept. candle reads tokens into a context ([`model::text_encoder`]); its own UNet is not used, because its gradient is
 //! incomplete (fused softmax and layer norm have none).
 //!
-//! Around them: [`error`] is everything that can go wrong, [`progress`] how a run tells where it stands, [`interrupt`] a tidy stop,
-//! [`failpoint`] how tests make it fail.
+//! Around them: [`cli`] is what was typed, [`picture`] pixels in and out, [`files`] verified writing, [`report`] what an edit leaves
+//! behind beside its pixels, [`digest`] hashes, [`error`] everything that can go wrong, [`progress`] how a run tells where it
+//! stands, [`interrupt`] a tidy stop, [`failpoint`] how tests make it fail.
 
+pub mod cli;
 pub mod diffusion;
+pub mod digest;
 pub mod drag_file;
 pub mod error;
 pub mod failpoint;
+pub mod files;
 pub mod geometry;
 pub mod interrupt;
 pub mod kernels;
@@ -30,10 +34,12 @@ pub mod method;
 pub mod model;
 pub mod nn;
 pub mod outline;
+pub mod picture;
 pub mod pipeline;
 pub mod plan;
 pub mod progress;
 pub mod region;
+pub mod report;
 pub mod settings;
 
 pub use error::Error;

@@ -1,1 +1,21 @@
-fn main(){}
+//! The `dragnext` command: parse, listen to signals, run, turn an error into an exit status.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use dragnext::cli::Cli;
+use dragnext::error::Error;
+use dragnext::interrupt::Interrupt;
+use dragnext::report;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let interrupt = Interrupt::on_signals().map_err(|source| Error::File { path: "signals".into(), source });
+    match interrupt.and_then(|interrupt| cli.run(&interrupt)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::print_error(&error);
+            ExitCode::from(error.exit_status())
+        }
+    }
+}

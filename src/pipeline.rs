@@ -2,17 +2,20 @@
 
 use std::time::Instant;
 
+use serde::Serialize;
+
 use crate::diffusion::denoise::{Pair, Place};
 use crate::diffusion::finetune::{Subject, finetune};
 use crate::diffusion::invert::invert;
 use crate::diffusion::{NoiseSource, Schedule, require_finite};
+use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::{Frozen, Pbsi, moved_start};
 use crate::model::lora::LoraFile;
 use crate::model::unet::AdapterPlace;
-use crate::model::{Model, UNet, Vae};
+use crate::model::{Model, TextEncoder, Tokenizer, UNet, Vae};
 use crate::nn::{Shape, Tensor};
 use crate::plan::Plan;
 use crate::progress::{Progress, Stage};
@@ -25,6 +28,8 @@ pub struct Editor<B: Backend> {
     model: Model,
     unet: UNet<B>,
     vae: Vae<B>,
+    tokenizer: Tokenizer,
+    text_encoder: TextEncoder,
     schedule: Schedule,
     seconds: f64,
 }
@@ -50,7 +55,7 @@ pub struct Trained {
 }
 
 /// Steps that were done, for the record.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Steps {
     /// Fine-tuning steps.
     pub lora: usize,
@@ -120,15 +125,16 @@ impl<B: Backend> Editor<B> {
     /// [`Error::Weights`] when a file is missing, damaged, or does not fit its configuration.
     pub fn load(backend: B, model: Model, progress: &mut dyn Progress) -> Result<Self> {
         let mut stages = Stages { progress, seconds: Vec::new() };
-        let (unet, vae) = stages.run(Stage::Load, 1, |_| Ok((model.unet(&backend)?, model.vae(&backend)?)))?;
+        let (unet, vae, (tokenizer, text_encoder)) =
+            stages.run(Stage::Load, 1, |_| Ok((model.unet(&backend)?, model.vae(&backend)?, model.text()?)))?;
         let schedule = Schedule::new(model.schedule());
         let seconds = stages.seconds[0].1;
-        Ok(Self { backend, model, unet, vae, schedule, seconds })
+        Ok(Self { backend, model, unet, vae, tokenizer, text_encoder, schedule, seconds })
     }
 
-    /// SHA-256 of the weights of each part.
-    pub fn digests(&self) -> [&str; 2] {
-        [self.unet.digest(), self.vae.digest()]
+    /// SHA-256 over the weights of all parts.
+    pub fn digest(&self) -> String {
+        sha256([self.unet.digest(), self.vae.digest(), self.text_encoder.digest()].concat().as_bytes())
     }
 
     /// Does one edit. The model is left as it was loaded.
@@ -175,7 +181,8 @@ impl<B: Backend> Editor<B> {
             let shape = Shape::new(1, plan.frame.padded.height, plan.frame.padded.width, 3);
             let latent = self.vae.encode(&Tensor::from_host(&self.backend, shape, picture));
             require_finite(&latent, Stage::Encode, 1, "the picture's latent")?;
-            Ok((latent, self.model.context(&self.backend, &plan.prompt)?))
+            let tokens = self.tokenizer.encode(&plan.prompt, self.text_encoder.positions())?;
+            Ok((latent, self.text_encoder.encode(&self.backend, &tokens)?))
         })?;
         interrupt.check()?;
 

@@ -14,6 +14,35 @@ pub struct Description {
     pub source: &'static str,
 }
 
+/// The environment variable of a setting: `DRAGNEXT_` and its name in upper case, made while compiling.
+macro_rules! variable {
+    ($name:ident) => {{
+        const NAME: &str = concat!("DRAGNEXT_", stringify!($name));
+        const VARIABLE: [u8; NAME.len()] = {
+            let mut bytes = [0; NAME.len()];
+            bytes.copy_from_slice(NAME.as_bytes());
+            bytes.make_ascii_uppercase();
+            bytes
+        };
+        const TEXT: &str = match std::str::from_utf8(&VARIABLE) {
+            Ok(text) => text,
+            Err(_) => panic!("upper case of ASCII is ASCII"),
+        };
+        TEXT
+    }};
+}
+
+/// What `--help` says about a setting.
+fn help(text: &str, default: &impl Serialize, source: &str) -> String {
+    format!("{} (default {}; {source})", text.trim(), shown(default))
+}
+
+/// A value as it is typed on the command line.
+fn shown(value: &impl Serialize) -> String {
+    let json = serde_json::to_string(value).unwrap_or_default();
+    json.trim_matches(['"', '[', ']']).to_owned()
+}
+
 macro_rules! settings {
     ($( $(#[doc = $doc:literal])+ $name:ident : $type:ty = $default:expr, $check:expr, $reason:literal, $source:literal; )+) => {
         /// The numbers of one edit, all known.
@@ -28,7 +57,7 @@ macro_rules! settings {
             $(
                 $(#[doc = $doc])+
                 #[serde(default, skip_serializing_if = "Option::is_none")]
-                #[arg(long, value_name = "VALUE", env = concat!("DRAGNEXT_", stringify!($name)), hide_env = true, hide_short_help = true, long_help = concat!($($doc, " ",)+ "(default ", stringify!($default), "; ", $source, ")"))]
+                #[arg(long, value_name = "VALUE", env = variable!($name), hide_env = true, hide_short_help = true, long_help = help(concat!($($doc,)+), &Settings::default().$name, $source))]
                 pub $name: Option<$type>,
             )+
         }
@@ -61,7 +90,7 @@ macro_rules! settings {
                     if !check(&resolved.$name) {
                         return Err(Error::Setting {
                             name: stringify!($name).replace('_', "-"),
-                            value: format!("{:?}", resolved.$name),
+                            value: shown(&resolved.$name),
                             reason: $reason.into(),
                         });
                     }

@@ -54,7 +54,7 @@ impl Model {
         Ok(Self { source, vae_source, unet, schedule, defaults })
     }
 
-    /// What the model is called in records.
+    /// What the model is called in records: `demo`, or the folder's own name without its path.
     pub fn name(&self) -> String {
         self.source.name()
     }
@@ -95,13 +95,11 @@ impl Model {
         Vae::load(backend, self.vae_source.as_ref().unwrap_or(&self.source))
     }
 
-    /// Loads the prompt encoder, reads the prompt and forgets the encoder again: context (1, 1, tokens, channels).
+    /// Loads what turns a prompt into tokens, and what turns tokens into the network's context.
     ///
     /// # Errors
-    /// As [`Model::unet`]; [`Error::PromptTooLong`].
-    pub fn context<B: Backend>(&self, backend: &B, prompt: &str) -> Result<crate::nn::Tensor<B>> {
-        let encoder = TextEncoder::load(&self.source, self.unet.cross_attention_dim)?;
-        let tokens = Tokenizer::load(&self.source)?.encode(prompt, encoder.positions())?;
-        encoder.encode(backend, &tokens)
+    /// As [`Model::unet`].
+    pub fn text(&self) -> Result<(Tokenizer, TextEncoder)> {
+        Ok((Tokenizer::load(&self.source)?, TextEncoder::load(&self.source, self.unet.cross_attention_dim)?))
     }
 }

@@ -10,6 +10,7 @@ use safetensors::tensor::Metadata;
 use sha2::{Digest, Sha256};
 
 use super::source::ReadSeek;
+use crate::digest::hexadecimal;
 use crate::error::{Error, Result};
 
 /// The largest header that the format allows.
@@ -81,13 +82,8 @@ impl SafetensorsFile {
 
     /// SHA-256, in hexadecimal, of the header and of what was read so far, in reading order.
     pub fn digest(&self) -> String {
-        hex(&self.digest.clone().finalize())
+        hexadecimal(&self.digest.clone().finalize())
     }
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn damaged(place: &str, reason: String) -> Error {

@@ -98,7 +98,10 @@ impl Source {
     pub fn name(&self) -> String {
         match self {
             Self::Demo => "demo".into(),
-            Self::Folder(folder) => folder.display().to_string(),
+            Self::Folder(folder) => {
+                let full = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+                full.file_name().unwrap_or(full.as_os_str()).to_string_lossy().into_owned()
+            }
         }
     }
 

@@ -27,7 +27,7 @@ impl<B: Backend> Transformer<B> {
     /// Reads the transformer `name`; `layer` counts them.
     pub fn load(w: &mut Weights<B>, config: &UNetConfig, name: &str, channels: usize, heads: usize, layer: &mut usize) -> Result<Self> {
         let block = format!("{name}.transformer_blocks.0");
-        let mut attention = |w: &mut Weights<B>, part: &str, context: usize| -> Result<Attention<B>> {
+        let attention = |w: &mut Weights<B>, part: &str, context: usize| -> Result<Attention<B>> {
             let q = w.linear(&format!("{block}.{part}.to_q"), channels, channels, false)?;
             let k = w.linear(&format!("{block}.{part}.to_k"), context, channels, false)?;
             let v = w.linear(&format!("{block}.{part}.to_v"), context, channels, false)?;

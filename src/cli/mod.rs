@@ -1,0 +1,61 @@
+//! The command line: one file for each subcommand, with its arguments and its `run`. The only place that knows clap,
+//! beside the settings, whose flags come from their one table.
+
+mod compute;
+mod edit;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Result;
+use crate::interrupt::Interrupt;
+
+/// Edits pictures by dragging: mark a part, say where it shall go, and the rest of the picture follows.
+///
+/// What is dragged stands in a small JSON file, the drag file. It names regions of the picture and, for each, where it
+/// moves, how it turns or how it stretches. Only the area around the drag changes; everything else keeps its pixels.
+#[derive(Debug, Parser)]
+#[command(name = "dragnext", version, arg_required_else_help = true, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Edit(Box<edit::Arguments>),
+}
+
+impl Cli {
+    /// Does what was asked for.
+    ///
+    /// # Errors
+    /// Whatever stopped it; its exit status is [`crate::error::Error::exit_status`].
+    pub fn run(self, interrupt: &Interrupt) -> Result<()> {
+        match self.command {
+            Command::Edit(arguments) => edit::run(&arguments, interrupt),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_setting_has_an_environment_variable_of_its_name() {
+        let command = Cli::command();
+        let edit = command.find_subcommand("edit").expect("edit is a subcommand");
+        let variables: Vec<&str> = edit.get_arguments().filter_map(|argument| argument.get_env()?.to_str()).collect();
+        for setting in crate::settings::DESCRIPTIONS {
+            let expected = format!("DRAGNEXT_{}", setting.name.to_uppercase());
+            assert!(variables.contains(&expected.as_str()), "{expected} is missing");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! How results get onto the disk: an output path holds what it held before, or the complete new file.
+//!
+//! The file is written beside its target under a temporary name, read back and compared, and then renamed into place.
+//! Nothing is deleted but the temporary file of this run: one that a killed run left may belong to a run that lives.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::error::{Error, Result};
+
+/// Extensions that promise another format than the PNG that is written.
+const OTHER_PICTURES: [&str; 9] = ["jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic"];
+
+const OVERWRITE_HINT: &str = "use --overwrite, or choose another output with -o";
+
+/// Refuses an output that could not be written, or must not be, before any work is done for it.
+///
+/// `inputs` are all files that the run reads. Leaves nothing behind.
+///
+/// # Errors
+/// [`Error::Output`]: `output.is_input`, `output.is_link`, `output.exists`, `output.not_a_file` or `output.folder`.
+pub fn check_output(inputs: &[PathBuf], output: &Path, overwrite: bool) -> Result<()> {
+    let refuse = |kind, reason: String, hint: &str| Err(refused(output, kind, reason, hint));
+    if let Some(input) = inputs.iter().find(|input| is_same_file(input, output)) {
+        let reason = format!("is the same file as the input `{}`", input.display());
+        return refuse("output.is_input", reason, "inputs are never written; choose another output");
+    }
+    if let Ok(target) = fs::read_link(output) {
+        let reason = format!("is a link to `{}`", target.display());
+        return refuse("output.is_link", reason, "give the path it leads to");
+    }
+    match fs::metadata(output) {
+        Ok(there) if !there.is_file() => return refuse("output.not_a_file", "is not a file".into(), "give the path of a file"),
+        Ok(_) if !overwrite => {
+            return refuse("output.exists", "exists already".into(), OVERWRITE_HINT);
+        }
+        Ok(_) | Err(_) => {}
+    }
+    check_folder(output)
+}
+
+/// Refuses a name that promises another format than PNG.
+///
+/// # Errors
+/// [`Error::Output`]: `output.format`.
+pub fn check_png_name(output: &Path) -> Result<()> {
+    let extension = output.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
+    if OTHER_PICTURES.contains(&extension.as_str()) {
+        let reason = "results are PNG files".to_owned();
+        return Err(refused(output, "output.format", reason, "let its name end in .png"));
+    }
+    Ok(())
+}
+
+/// Writes `bytes` to `path` in one step that cannot be seen half done. Folders that are missing are created.
+///
+/// `verify` judges what was read back from the disk, before it takes the place of anything.
+///
+/// # Errors
+/// [`Error::Output`]: `output.write`, `output.disk_full`, `output.verify`, or `output.exists` when a file appeared at
+/// `path` and `overwrite` is not set. The path then holds what it held before.
+pub fn write_verified(
+    path: &Path,
+    bytes: &[u8],
+    overwrite: bool,
+    verify: impl FnOnce(&[u8]) -> std::result::Result<(), String>,
+) -> Result<()> {
+    let failed = |error: io::Error| write_failed(path, &error);
+    let folder = folder_of(path);
+    fs::create_dir_all(&folder).map_err(failed)?;
+
+    let mut temporary = temporary_in(&folder).map_err(failed)?;
+    temporary.as_file_mut().write_all(bytes).map_err(failed)?;
+
+    let written = fs::read(temporary.path()).map_err(failed)?;
+    let verdict = if written == bytes { verify(&written) } else { Err("other bytes came back".into()) };
+    verdict.map_err(|reason| {
+        let reason = format!("the written file was read back and is wrong: {reason}");
+        refused(path, "output.verify", reason, "check the disk and the memory of this machine")
+    })?;
+
+    temporary.as_file().sync_all().map_err(failed)?;
+    let renamed = if overwrite { temporary.persist(path) } else { temporary.persist_noclobber(path) };
+    renamed.map_err(|refused| rename_failed(path, &refused.error))?;
+    // The file is complete under its name; a folder that cannot be synced (some network disks) does not change that.
+    let _ = File::open(&folder).and_then(|folder| folder.sync_all());
+    Ok(())
+}
+
+/// The folder that will hold `path` must exist, or its nearest ancestor that does must take new files.
+fn check_folder(output: &Path) -> Result<()> {
+    let folder = folder_of(output);
+    let existing = folder.ancestors().find(|ancestor| ancestor.symlink_metadata().is_ok());
+    let existing = existing.filter(|ancestor| !ancestor.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !existing.is_dir() {
+        let reason = format!("`{}` is not a folder", existing.display());
+        return Err(refused(output, "output.folder", reason, "give a path inside a folder"));
+    }
+    match temporary_in(existing) {
+        Ok(_) => Ok(()),
+        Err(error) if is_disk_full(&error) => Err(write_failed(output, &error)),
+        Err(error) => {
+            let reason = format!("`{}` takes no new files: {error}", existing.display());
+            Err(refused(output, "output.folder", reason, "choose a folder that you may write to"))
+        }
+    }
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf()
+}
+
+/// A file that is removed when dropped, with the permissions that any new file gets.
+fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".dragnext-").suffix(".tmp");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
+
+fn is_same_file(input: &Path, output: &Path) -> bool {
+    match (fs::metadata(input), fs::metadata(output)) {
+        (Ok(first), Ok(second)) => is_same_inode(&first, &second) || is_same_path(input, output),
+        _ => false,
+    }
+}
+
+#[cfg(unix)]
+fn is_same_inode(first: &Metadata, second: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (first.dev(), first.ino()) == (second.dev(), second.ino())
+}
+
+#[cfg(not(unix))]
+fn is_same_inode(_: &Metadata, _: &Metadata) -> bool {
+    false
+}
+
+fn is_same_path(first: &Path, second: &Path) -> bool {
+    matches!((fs::canonicalize(first), fs::canonicalize(second)), (Ok(first), Ok(second)) if first == second)
+}
+
+fn write_failed(path: &Path, error: &io::Error) -> Error {
+    if is_disk_full(error) {
+        refused(path, "output.disk_full", error.to_string(), "make room or raise the limit on file sizes, then run this again")
+    } else {
+        refused(path, "output.write", error.to_string(), "")
+    }
+}
+
+fn rename_failed(path: &Path, error: &io::Error) -> Error {
+    if error.kind() == ErrorKind::AlreadyExists {
+        refused(path, "output.exists", "appeared while this run was at work".into(), OVERWRITE_HINT)
+    } else {
+        write_failed(path, error)
+    }
+}
+
+/// No room, a quota, or a limit on the size of files.
+fn is_disk_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+}
+
+fn refused(path: &Path, kind: &'static str, reason: String, hint: &str) -> Error {
+    Error::Output { path: path.to_path_buf(), kind, reason, hint: hint.to_owned() }
+}

@@ -1,0 +1,106 @@
+//! Lays the edited pixels over the original ones.
+
+use image::Rgb32FImage;
+use image::imageops;
+use rayon::prelude::*;
+
+use super::working::filter;
+use super::{Channels, Picture, Samples};
+use crate::geometry::{Frame, Size};
+
+/// Weights of red, green and blue in a grey value (ITU-R BT.709).
+const LUMA: [f32; 3] = [0.2126, 0.7152, 0.0722];
+
+/// One sample of a picture.
+trait Sample: Copy + Send + Sync {
+    const MAX: f32;
+    fn to_f32(self) -> f32;
+    /// Rounds to the nearest level, within the range.
+    fn from_f32(value: f32) -> Self;
+}
+
+impl Sample for u8 {
+    const MAX: f32 = 255.0;
+    fn to_f32(self) -> f32 {
+        f32::from(self)
+    }
+    fn from_f32(value: f32) -> Self {
+        value.round() as Self
+    }
+}
+
+impl Sample for u16 {
+    const MAX: f32 = 65_535.0;
+    fn to_f32(self) -> f32 {
+        f32::from(self)
+    }
+    fn from_f32(value: f32) -> Self {
+        value.round() as Self
+    }
+}
+
+impl Picture {
+    /// This picture with the edit laid over it.
+    ///
+    /// `edited` is what the network made of [`Picture::working`]: (padded height, padded width, 3), 0 to 1. `blend` has
+    /// one weight for each pixel of this picture, 0 to 1; `None` takes the edit everywhere. Where a weight is 0 the samples
+    /// are this picture's own, bit for bit. Alpha and colour profile are kept, and a grey picture stays grey.
+    ///
+    /// # Panics
+    /// When `edited` or `blend` has another length than the frame says.
+    #[must_use]
+    pub fn composite(&self, frame: &Frame, edited: &[f32], blend: Option<&[f32]>) -> Self {
+        assert_eq!(frame.source, self.size, "the frame belongs to another picture");
+        assert_eq!(edited.len(), frame.padded.width * frame.padded.height * 3, "the edit does not have the padded size");
+        assert!(blend.is_none_or(|weights| weights.len() == self.size.width * self.size.height), "one weight for each pixel");
+
+        let edited = resize(crop(edited, frame.padded, frame.content), frame.content, frame.source);
+        let mut result = self.clone();
+        match &mut result.samples {
+            Samples::Eight(samples) => lay_over(samples, self.channels, &edited, blend),
+            Samples::Sixteen(samples) => lay_over(samples, self.channels, &edited, blend),
+        }
+        result
+    }
+}
+
+/// Cuts the padding off. (content height, content width, 3)
+fn crop(edited: &[f32], padded: Size, content: Size) -> Vec<f32> {
+    let rows = edited.chunks_exact(padded.width * 3).take(content.height);
+    rows.flat_map(|row| &row[..content.width * 3]).copied().collect()
+}
+
+fn resize(pixels: Vec<f32>, from: Size, to: Size) -> Vec<f32> {
+    if from == to {
+        return pixels;
+    }
+    let Some(image) = Rgb32FImage::from_raw(from.width as u32, from.height as u32, pixels) else {
+        unreachable!("the edit was cropped to the content")
+    };
+    imageops::resize(&image, to.width as u32, to.height as u32, filter(from, to)).into_raw()
+}
+
+fn lay_over<S: Sample>(samples: &mut [S], channels: Channels, edited: &[f32], blend: Option<&[f32]>) {
+    let pixels = samples.par_chunks_exact_mut(channels as usize).zip(edited.par_chunks_exact(3)).enumerate();
+    pixels.for_each(|(index, (pixel, edited))| {
+        let weight = blend.map_or(1.0, |weights| weights[index]);
+        if weight == 0.0 {
+            return;
+        }
+        match channels {
+            Channels::Grey | Channels::GreyAlpha => {
+                let grey = edited.iter().zip(LUMA).map(|(value, weight)| value * weight).sum();
+                pixel[0] = mix(pixel[0], grey, weight);
+            }
+            Channels::Rgb | Channels::Rgba => {
+                for (sample, value) in pixel.iter_mut().zip(edited) {
+                    *sample = mix(*sample, *value, weight);
+                }
+            }
+        }
+    });
+}
+
+fn mix<S: Sample>(original: S, edited: f32, weight: f32) -> S {
+    S::from_f32(original.to_f32() * (1.0 - weight) + edited.clamp(0.0, 1.0) * S::MAX * weight)
+}

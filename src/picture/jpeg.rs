@@ -1,0 +1,78 @@
+//! What the decoder does not tell about a JPEG: how many colour components it has, and whether it ends.
+//!
+//! The decoder turns CMYK into RGB without a profile, and fills what a cut file lacks with grey. Both would be edited
+//! as if they were the photograph.
+
+const START_OF_SCAN: u8 = 0xDA;
+const END_OF_IMAGE: u8 = 0xD9;
+
+/// What the markers of a JPEG say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Markers {
+    /// Components of the frame: 1 grey, 3 colour, 4 CMYK; 0 when there is no frame header.
+    pub(super) components: u8,
+    /// Whether an end marker follows the first scan.
+    pub(super) ends: bool,
+}
+
+/// Walks the segments up to the first scan. Knows no failure: what it cannot follow, the decoder will refuse.
+pub(super) fn markers(bytes: &[u8]) -> Markers {
+    let mut found = Markers { components: 0, ends: false };
+    let mut position = 2;
+    while let Some(&[0xFF, marker]) = bytes.get(position..position + 2) {
+        if marker == 0xFF {
+            position += 1; // fill byte
+            continue;
+        }
+        if has_no_length(marker) {
+            position += 2;
+            continue;
+        }
+        let Some(&[high, low]) = bytes.get(position + 2..position + 4) else { break };
+        if is_frame_header(marker) {
+            found.components = bytes.get(position + 9).copied().unwrap_or(0);
+        }
+        position += 2 + usize::from(u16::from_be_bytes([high, low]));
+        if marker == START_OF_SCAN {
+            // Inside a scan 0xFF is followed by 0 or a restart marker, so this is the end and nothing else.
+            found.ends = bytes.get(position..).is_some_and(|scan| scan.windows(2).any(|pair| pair == [0xFF, END_OF_IMAGE]));
+            break;
+        }
+    }
+    found
+}
+
+fn has_no_length(marker: u8) -> bool {
+    matches!(marker, 0x01 | 0xD0..=0xD8)
+}
+
+/// SOF0 to SOF15 without DHT (C4), JPG (C8) and DAC (CC), which share their range.
+fn is_frame_header(marker: u8) -> bool {
+    matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRAME_WITH_FOUR: [u8; 12] = [0xFF, 0xD8, 0xFF, 0xC0, 0x00, 0x14, 0x08, 0x00, 0x40, 0x00, 0x40, 0x04];
+
+    #[test]
+    fn components_are_read_from_the_frame_header() {
+        assert_eq!(markers(&FRAME_WITH_FOUR), Markers { components: 4, ends: false });
+    }
+
+    #[test]
+    fn an_end_inside_a_thumbnail_is_not_the_end() {
+        let with_thumbnail = [0xFF, 0xD8, 0xFF, 0xE1, 0x00, 0x04, 0xFF, 0xD9, 0xFF, 0xDA, 0x00, 0x02, 0x12, 0x34];
+        assert!(!markers(&with_thumbnail).ends);
+        assert!(markers(&[&with_thumbnail[..], &[0xFF, 0xD9]].concat()).ends);
+    }
+
+    #[test]
+    fn every_prefix_is_survived() {
+        for length in 0..FRAME_WITH_FOUR.len() {
+            markers(&FRAME_WITH_FOUR[..length]);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Pictures as PNG files: the same picture and report give the same bytes.
+
+use std::io::Cursor;
+
+use super::{Channels, Picture, Samples};
+
+/// Keyword of the text chunk that says how the picture was made.
+pub const KEYWORD: &str = "dragnext";
+
+impl Picture {
+    /// The picture as a PNG file, with `report` in a text chunk.
+    ///
+    /// # Errors
+    /// What the encoder says; it has no reason to refuse a picture that was read.
+    pub fn png(&self, report: Option<&str>) -> Result<Vec<u8>, png::EncodingError> {
+        let mut info = png::Info::with_size(self.size.width as u32, self.size.height as u32);
+        info.color_type = match self.channels {
+            Channels::Grey => png::ColorType::Grayscale,
+            Channels::GreyAlpha => png::ColorType::GrayscaleAlpha,
+            Channels::Rgb => png::ColorType::Rgb,
+            Channels::Rgba => png::ColorType::Rgba,
+        };
+        info.bit_depth = if self.is_sixteen_bit() { png::BitDepth::Sixteen } else { png::BitDepth::Eight };
+        info.icc_profile = self.icc.as_deref().map(Into::into);
+        info.utf8_text.extend(report.map(|report| png::text_metadata::ITXtChunk::new(KEYWORD, report)));
+
+        let mut bytes = Vec::new();
+        let mut writer = png::Encoder::with_info(&mut bytes, info)?.write_header()?;
+        match &self.samples {
+            Samples::Eight(samples) => writer.write_image_data(samples)?,
+            Samples::Sixteen(samples) => {
+                let big_endian: Vec<u8> = samples.iter().flat_map(|sample| sample.to_be_bytes()).collect();
+                writer.write_image_data(&big_endian)?;
+            }
+        }
+        writer.finish()?;
+        Ok(bytes)
+    }
+
+    /// Decodes `bytes` again and compares every sample.
+    ///
+    /// # Errors
+    /// What differs, or what the decoder says.
+    pub fn check_png(&self, bytes: &[u8]) -> Result<(), String> {
+        let mut reader = png::Decoder::new(Cursor::new(bytes)).read_info().map_err(|error| error.to_string())?;
+        let mut decoded = vec![0; reader.output_buffer_size().ok_or("the decoded picture is too large")?];
+        let frame = reader.next_frame(&mut decoded).map_err(|error| error.to_string())?;
+        if (frame.width as usize, frame.height as usize) != (self.size.width, self.size.height) {
+            return Err(format!("decodes as {} x {}", frame.width, frame.height));
+        }
+        let same = match &self.samples {
+            Samples::Eight(samples) => decoded == *samples,
+            Samples::Sixteen(samples) => {
+                decoded.len() == samples.len() * 2
+                    && decoded.chunks_exact(2).zip(samples).all(|(pair, sample)| pair == sample.to_be_bytes())
+            }
+        };
+        if same { Ok(()) } else { Err("decodes to other pixels".into()) }
+    }
+}

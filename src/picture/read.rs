@@ -1,0 +1,220 @@
+//! Reads a picture that nobody vouches for: PNG, JPEG or WebP, told apart by their content.
+//!
+//! Sizes are checked on the header, before memory is taken for pixels. Decoders run behind `catch_unwind`, since a
+//! decoder's bug is one bad picture and not the end of a batch.
+
+use std::fs;
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use image::codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
+use image::error::{ImageError, ImageResult, LimitErrorKind};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, Limits};
+
+use super::{Channels, Picture, Samples, jpeg};
+use crate::digest::sha256;
+use crate::error::{Error, Result};
+use crate::geometry::Size;
+use crate::plan::Warning;
+
+/// Longest side that is read, in pixels.
+pub const MAX_SIDE: u32 = 32_768;
+/// Most pixels that are read.
+pub const MAX_PIXELS: u64 = 256_000_000;
+/// Shortest side that can be edited: eight cells of the latent.
+pub const MIN_SIDE: u32 = 64;
+/// Longest file that is read; more than 256 million pixels need without any compression.
+const MAX_FILE: u64 = 2 << 30;
+/// What a PNG's compressed colour profile may take when unpacked, beside one row of pixels.
+const MAX_PNG_METADATA: u64 = 64 << 20;
+/// Largest colour profile that is carried over; profiles for screens and cameras have a few kilobytes.
+const MAX_ICC: usize = 4 << 20;
+
+/// A picture as it was read.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The picture, upright.
+    pub picture: Picture,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+    /// What was left out.
+    pub warnings: Vec<Warning>,
+}
+
+/// Reads the picture at `path`.
+///
+/// # Errors
+/// [`Error::Image`]: `image.missing`, `image.unsupported`, `image.too_large`, `image.too_small` or `image.decode`.
+pub fn read(path: &Path) -> Result<Source> {
+    let refuse = |refusal: Refusal| Error::Image {
+        path: path.to_path_buf(),
+        kind: refusal.kind,
+        reason: refusal.reason,
+        hint: refusal.hint.to_owned(),
+    };
+    let bytes = load(path).map_err(refuse)?;
+    let (picture, warnings) = guarded(|| decode(&bytes)).map_err(refuse)?;
+    Ok(Source { picture, sha256: sha256(&bytes), warnings })
+}
+
+/// Why a picture is not read; the path is added by [`read`].
+#[derive(Debug)]
+struct Refusal {
+    kind: &'static str,
+    reason: String,
+    hint: &'static str,
+}
+
+impl Refusal {
+    fn unsupported(reason: impl Into<String>, hint: &'static str) -> Self {
+        Self { kind: "image.unsupported", reason: reason.into(), hint }
+    }
+
+    fn damaged(reason: impl Into<String>) -> Self {
+        Self { kind: "image.decode", reason: reason.into(), hint: "the file is cut or damaged; open it in a viewer and save it again" }
+    }
+
+    fn too_large(reason: impl Into<String>) -> Self {
+        Self { kind: "image.too_large", reason: reason.into(), hint: "sides up to 32768 pixels and 256 million pixels in all are read" }
+    }
+}
+
+impl From<ImageError> for Refusal {
+    fn from(error: ImageError) -> Self {
+        match error {
+            ImageError::Limits(limit) if matches!(limit.kind(), LimitErrorKind::DimensionError) => {
+                Self::too_large("the picture is too large")
+            }
+            ImageError::Unsupported(error) => Self::unsupported(error.to_string(), "save it as an ordinary PNG, JPEG or WebP"),
+            error => Self::damaged(error.to_string()),
+        }
+    }
+}
+
+fn load(path: &Path) -> std::result::Result<Vec<u8>, Refusal> {
+    let missing = |error: std::io::Error| Refusal { kind: "image.missing", reason: error.to_string(), hint: "" };
+    let metadata = fs::metadata(path).map_err(missing)?;
+    if !metadata.is_file() {
+        return Err(Refusal::unsupported("is not a file", "give one PNG, JPEG or WebP"));
+    }
+    if metadata.len() > MAX_FILE {
+        return Err(Refusal::too_large(format!("the file has {} bytes; at most {MAX_FILE} are read", metadata.len())));
+    }
+    fs::read(path).map_err(missing)
+}
+
+/// Turns a decoder's panic into a refusal.
+fn guarded<T>(decode: impl FnOnce() -> std::result::Result<T, Refusal>) -> std::result::Result<T, Refusal> {
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(Refusal::damaged("the decoder failed on this file")))
+}
+
+fn decode(bytes: &[u8]) -> std::result::Result<(Picture, Vec<Warning>), Refusal> {
+    let limits = limits();
+    match image::guess_format(bytes) {
+        Ok(ImageFormat::Png) => {
+            let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits)?;
+            let animated = decoder.is_apng()?;
+            finish(decoder, animated)
+        }
+        Ok(ImageFormat::Jpeg) => {
+            let markers = jpeg::markers(bytes);
+            if markers.components == 4 {
+                return Err(Refusal::unsupported("is a CMYK JPEG", "convert it to RGB with its profile, in an image editor"));
+            }
+            let mut decoder = JpegDecoder::new(Cursor::new(bytes))?;
+            decoder.set_limits(limits)?;
+            if !markers.ends {
+                return Err(Refusal::damaged("the file ends before the picture does"));
+            }
+            finish(decoder, false)
+        }
+        Ok(ImageFormat::WebP) => {
+            let mut decoder = WebPDecoder::new(Cursor::new(bytes))?;
+            decoder.set_limits(limits)?;
+            let animated = decoder.has_animation();
+            finish(decoder, animated)
+        }
+        Ok(other) => Err(Refusal::unsupported(format!("is a {}", name(other)), "PNG, JPEG and WebP are read; convert it to PNG")),
+        Err(_) if bytes.is_empty() => Err(Refusal::damaged("the file is empty")),
+        Err(_) => Err(Refusal::unsupported("is not a picture in a known format", "PNG, JPEG and WebP are read")),
+    }
+}
+
+fn limits() -> Limits {
+    let mut limits = Limits::no_limits();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_PNG_METADATA);
+    limits
+}
+
+fn name(format: ImageFormat) -> String {
+    format.extensions_str().first().map_or_else(|| "picture".to_owned(), |extension| format!("{} file", extension.to_uppercase()))
+}
+
+/// Checks the size, reads the pixels, and turns them upright.
+fn finish(mut decoder: impl ImageDecoder, animated: bool) -> std::result::Result<(Picture, Vec<Warning>), Refusal> {
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(Refusal::too_large(format!("{width} x {height} is too large")));
+    }
+    if width.min(height) < MIN_SIDE {
+        return Err(Refusal {
+            kind: "image.too_small",
+            reason: format!("{width} x {height} is too small; each side needs at least {MIN_SIDE} pixels"),
+            hint: "enlarge the picture first",
+        });
+    }
+
+    let mut warnings = Vec::new();
+    if animated {
+        warnings.push(Warning { kind: "image.animated", message: "the picture is animated; its first frame is edited".into() });
+    }
+    // A damaged note about the picture is no reason to refuse the picture.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let icc = decoder.icc_profile().ok().flatten().filter(|profile| {
+        let fits = profile.len() <= MAX_ICC;
+        if !fits {
+            let message = format!("the colour profile has {} bytes and is left out", profile.len());
+            warnings.push(Warning { kind: "image.profile", message });
+        }
+        fits
+    });
+
+    let mut decoded = DynamicImage::from_decoder(decoder)?;
+    decoded.apply_orientation(orientation);
+    let size = Size { width: decoded.width() as usize, height: decoded.height() as usize };
+    let (channels, samples) = samples(decoded)?;
+    Ok((Picture { size, channels, samples, icc }, warnings))
+}
+
+fn samples(decoded: DynamicImage) -> ImageResult<(Channels, Samples)> {
+    Ok(match decoded {
+        DynamicImage::ImageLuma8(image) => (Channels::Grey, Samples::Eight(image.into_raw())),
+        DynamicImage::ImageLumaA8(image) => (Channels::GreyAlpha, Samples::Eight(image.into_raw())),
+        DynamicImage::ImageRgb8(image) => (Channels::Rgb, Samples::Eight(image.into_raw())),
+        DynamicImage::ImageRgba8(image) => (Channels::Rgba, Samples::Eight(image.into_raw())),
+        DynamicImage::ImageLuma16(image) => (Channels::Grey, Samples::Sixteen(image.into_raw())),
+        DynamicImage::ImageLumaA16(image) => (Channels::GreyAlpha, Samples::Sixteen(image.into_raw())),
+        DynamicImage::ImageRgb16(image) => (Channels::Rgb, Samples::Sixteen(image.into_raw())),
+        DynamicImage::ImageRgba16(image) => (Channels::Rgba, Samples::Sixteen(image.into_raw())),
+        other => {
+            let format = image::error::ImageFormatHint::Unknown;
+            let color = image::error::UnsupportedErrorKind::Color(other.color().into());
+            return Err(ImageError::Unsupported(image::error::UnsupportedError::from_format_and_kind(format, color)));
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_a_decoder_is_a_refusal() {
+        let refusal = guarded::<()>(|| panic!("a decoder's bug")).expect_err("the closure panics");
+        assert_eq!(refusal.kind, "image.decode");
+    }
+}

@@ -1,0 +1,12 @@
+//! What an edit leaves behind beside its pixels: the record of a run, the note inside the PNG, and messages.
+//!
+//! A record says what happened, with times and paths. The note inside the PNG says only what decides the pixels, so
+//! that the same edit gives the same file.
+
+mod job;
+mod messages;
+mod record;
+
+pub use job::{Job, Note};
+pub use messages::{print_error, print_record, print_warnings};
+pub use record::{Failure, Loss, Moved, Record, Status, peak_bytes};

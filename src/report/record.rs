@@ -1,0 +1,221 @@
+//! The record of one edit: one JSON object, complete whether the edit succeeded or not.
+
+use std::path::Path;
+
+use serde::{Serialize, Serializer};
+
+use crate::error::Error;
+use crate::plan::Warning;
+use crate::progress::Stage;
+
+/// How an edit ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// The result is on the disk.
+    Done,
+    /// Something was wrong; see `error`.
+    Failed,
+    /// A signal asked for a stop.
+    Interrupted,
+}
+
+/// What is known of one edit. Fields that an edit did not reach are left out.
+#[derive(Debug, Serialize)]
+pub struct Record {
+    /// Version of this format.
+    pub v: u8,
+    /// The picture's name without its extension.
+    pub id: String,
+    /// How it ended.
+    pub status: Status,
+    /// The picture, as given.
+    pub image: String,
+    /// The drag file, as given.
+    pub drag: String,
+    /// The result.
+    pub out: String,
+    /// SHA-256 of the result's file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out_sha256: Option<String>,
+    /// Hash of all that decides the pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// Seed of all noise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Width and height of the picture, upright.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<[usize; 2]>,
+    /// The device that computed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// The number format.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<String>,
+    /// The model's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What moved how far.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<Moved>,
+    /// The drag's loss.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Loss>,
+    /// Steps of each stage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<crate::pipeline::Steps>,
+    /// Seconds of each stage, in order.
+    #[serde(serialize_with = "seconds", skip_serializing_if = "Vec::is_empty")]
+    pub seconds: Vec<(Stage, f64)>,
+    /// Most memory the process held, where the system tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_bytes: Option<u64>,
+    /// What the user should know, although it stopped nothing.
+    pub warnings: Vec<Warning>,
+    /// What went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+}
+
+/// How far a region moved.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Moved {
+    /// The region's name in the drag file.
+    pub id: String,
+    /// Distance from handle to target, in pixels of the picture.
+    pub moved_px: f64,
+}
+
+/// The drag's loss at its first and its last iteration.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Loss {
+    /// First iteration.
+    pub first: f64,
+    /// Last iteration.
+    pub last: f64,
+}
+
+/// An error as data. `kind` is stable, `message` is for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// The stable name.
+    pub kind: &'static str,
+    /// What went wrong.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// Each fault, when a drag file has several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Failure>,
+}
+
+impl Record {
+    /// The record of an edit that has not begun. It counts as failed until its result is on the disk.
+    pub fn new(image: &Path, drag: &Path, out: &Path) -> Self {
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        Self {
+            v: 1,
+            id: image.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
+            status: Status::Failed,
+            image: text(image),
+            drag: text(drag),
+            out: text(out),
+            out_sha256: None,
+            job: None,
+            seed: None,
+            size: None,
+            device: None,
+            dtype: None,
+            model: None,
+            regions: Vec::new(),
+            loss: None,
+            steps: None,
+            seconds: Vec::new(),
+            peak_bytes: None,
+            warnings: Vec::new(),
+            error: None,
+        }
+    }
+
+    /// The result with this hash is on the disk.
+    pub fn done(&mut self, out_sha256: String) {
+        self.status = Status::Done;
+        self.out_sha256 = Some(out_sha256);
+        self.error = None;
+    }
+
+    /// The edit ended with `error`.
+    pub fn fail(&mut self, error: &Error) {
+        self.status = if matches!(error, Error::Interrupted { .. }) { Status::Interrupted } else { Status::Failed };
+        self.error = Some(Failure::from(error));
+    }
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        let faults = match error {
+            Error::Instruction { faults, .. } if faults.len() > 1 => faults.as_slice(),
+            _ => &[],
+        };
+        let faults =
+            faults.iter().map(|fault| Self { kind: fault.kind, message: fault.to_string(), hint: fault.hint.clone(), faults: Vec::new() });
+        Self { kind: error.kind(), message: error.to_string(), hint: error.hint(), faults: faults.collect() }
+    }
+}
+
+/// The most memory this process held so far, in bytes; `None` where the system has no `/proc`.
+pub fn peak_bytes() -> Option<u64> {
+    peak_of(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+fn peak_of(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// A JSON object in the order of the stages, in milliseconds' precision.
+fn seconds<S: Serializer>(seconds: &[(Stage, f64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(seconds.iter().map(|(stage, seconds)| (stage.name(), (seconds * 1000.0).round() / 1000.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_that_never_began_says_so_and_nothing_else() {
+        let mut record = Record::new(Path::new("in/cat.png"), Path::new("cat.json"), Path::new("in/cat.edited.png"));
+        record.fail(&Error::PromptTooLong { tokens: 90, limit: 77 });
+        let expected = concat!(
+            r#"{"v":1,"id":"cat","status":"failed","image":"in/cat.png","drag":"cat.json","out":"in/cat.edited.png","warnings":[],"#,
+            r#""error":{"kind":"instruction.prompt_too_long","#,
+            r#""message":"the prompt has 90 tokens with its start and end mark; the text encoder reads 77","#,
+            r#""hint":"shorten the prompt; an empty prompt works too"}}"#,
+        );
+        assert_eq!(serde_json::to_string(&record).expect("a record is text and numbers"), expected);
+    }
+
+    #[test]
+    fn stages_keep_their_order() {
+        let mut record = Record::new(Path::new("a.png"), Path::new("a.json"), Path::new("b.png"));
+        record.seconds = vec![(Stage::Load, 0.94), (Stage::Encode, 0.123_456), (Stage::Decode, 2.0)];
+        let json = serde_json::to_string(&record).expect("a record is text and numbers");
+        assert!(json.contains(r#""seconds":{"load":0.94,"encode":0.123,"decode":2.0}"#), "{json}");
+    }
+
+    #[test]
+    fn an_interrupted_edit_did_not_fail() {
+        let mut record = Record::new(Path::new("a.png"), Path::new("a.json"), Path::new("b.png"));
+        record.fail(&Error::Interrupted { signal: 2 });
+        assert_eq!(record.status, Status::Interrupted);
+    }
+
+    #[test]
+    fn peak_memory_is_read_from_the_status_of_the_process() {
+        assert_eq!(peak_of("Name:\tdragnext\nVmHWM:\t    2048 kB\nVmRSS:\t 12 kB\n"), Some(2 << 20));
+        assert_eq!(peak_of("Name:\tdragnext\n"), None);
+    }
+}
