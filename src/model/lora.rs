@@ -196,7 +196,8 @@ fn rank_of(place: &str, modules: &BTreeMap<String, Module>, shapes: &BTreeMap<St
         return Err(mismatch(place, &[format!("tensor `{first}` is {shape:?}; (rank, inputs) with a rank from 1 to {MAX_RANK} is read")]));
     };
     let others = downs.filter(|(_, shape)| shape.first() != Some(&rank));
-    let mut faults: Vec<String> = others.map(|(name, shape)| format!("tensor `{name}` is {shape:?}, but `{first}` has rank {rank}")).collect();
+    let mut faults: Vec<String> =
+        others.map(|(name, shape)| format!("tensor `{name}` is {shape:?}, but `{first}` has rank {rank}")).collect();
     let alphas = modules.values().filter_map(|module| module.alpha.as_ref()).filter(|name| shapes[*name].iter().product::<usize>() != 1);
     faults.extend(alphas.map(|name| format!("tensor `{name}` is {:?}, not one number", shapes[name])));
     if faults.is_empty() { Ok(rank) } else { Err(mismatch(place, &faults)) }
@@ -211,8 +212,9 @@ fn mismatch(place: &str, faults: &[String]) -> Error {
     }
 }
 
-/// The bytes of a safetensors file with the adapters at `places`, in the names that diffusers has read since 0.22 (`unet.M.lora.down.weight`).
-/// The same adapters and `notes` give the same bytes.
+/// The bytes of a safetensors file with the adapters at `places`, in the names that diffusers has read since 0.22
+/// (`unet.M.lora.down.weight`). There is no alpha, because diffusers refuses names without `lora`; the scale is 1. The same
+/// adapters and `notes` give the same bytes.
 ///
 /// # Panics
 /// When `parameters` are not those of `places`.

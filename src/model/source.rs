@@ -69,7 +69,8 @@ impl Source {
             return Ok(Self::Demo);
         }
         let path = PathBuf::from(name);
-        let refuse = |kind, reason: &str, hint: &str| Err(Error::Weights { path: name.into(), kind, reason: reason.into(), hint: hint.into() });
+        let refuse =
+            |kind, reason: &str, hint: &str| Err(Error::Weights { path: name.into(), kind, reason: reason.into(), hint: hint.into() });
         if path.is_dir() {
             return Ok(Self::Folder(path));
         }
@@ -181,7 +182,8 @@ impl Source {
 
     fn pickle_in(&self, folder: &str) -> Option<String> {
         let Self::Folder(root) = self else { return None };
-        let names = std::fs::read_dir(root.join(folder)).ok()?.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
+        let names =
+            std::fs::read_dir(root.join(folder)).ok()?.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
         let mut pickles: Vec<String> = names.filter(|name| is_pickle(Path::new(name))).collect();
         pickles.sort();
         pickles.into_iter().next()

@@ -86,7 +86,7 @@ impl TextEncoder {
     }
 }
 
-/// Reads text_encoder/config.json; absent keys have the defaults of transformers' `CLIPTextConfig`.
+/// Reads `text_encoder/config.json`; absent keys have the defaults of transformers' `CLIPTextConfig`.
 fn read_config(source: &Source, cross_attention_dim: usize) -> Result<ClipTextConfig> {
     let file = ConfigFile::read(source, "text_encoder/config.json")?;
     // candle knows this activation and this epsilon alone.

@@ -25,7 +25,7 @@ const BEGIN: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 /// Marks the last byte pair of a word.
 const END_OF_WORD: &str = "</w>";
-/// Words: marks, English contractions, letters, single digits, runs of anything else (OpenAI's CLIP, `simple_tokenizer.py`).
+/// Words: marks, English contractions, letters, single digits, runs of anything else (`simple_tokenizer.py` of openai/CLIP).
 const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
 /// Turns prompts into the text encoder's numbers.
@@ -52,9 +52,8 @@ impl Tokenizer {
         let vocabulary: HashMap<String, u32> =
             serde_json::from_str(&text).map_err(|error| damaged(VOCABULARY, format!("not a vocabulary: {error}")))?;
         let merges = parse_merges(&source.required_text(MERGES)?).map_err(|reason| damaged(MERGES, reason))?;
-        let number = |token: &str| {
-            vocabulary.get(token).copied().ok_or_else(|| damaged(VOCABULARY, format!("the token `{token}` is missing")))
-        };
+        let number =
+            |token: &str| vocabulary.get(token).copied().ok_or_else(|| damaged(VOCABULARY, format!("the token `{token}` is missing")));
         let (begin, end) = (number(BEGIN)?, number(END)?);
         let pad = number(pad_token(source)?.as_deref().unwrap_or(END))?;
         let pairs = clip(vocabulary.into_iter().collect(), merges, begin, end).map_err(|error| damaged(MERGES, error.to_string()))?;

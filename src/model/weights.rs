@@ -90,7 +90,15 @@ impl<'a, B: Backend> Weights<'a, B> {
     ///
     /// # Errors
     /// As [`Weights::numbers`].
-    pub fn conv(&mut self, name: &str, inputs: usize, outputs: usize, kernel: usize, stride: usize, padding: [usize; 2]) -> Result<Conv<B>> {
+    pub fn conv(
+        &mut self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        stride: usize,
+        padding: [usize; 2],
+    ) -> Result<Conv<B>> {
         let numbers = self.numbers(&format!("{name}.weight"), &[&[outputs, inputs, kernel, kernel]])?;
         let weight = channels_last(&numbers, inputs, kernel * kernel);
         let weight = Tensor::from_host(self.backend, Shape::new(outputs, kernel, kernel, inputs), weight);

@@ -28,7 +28,7 @@ pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// The distribution function of the normal distribution, (1 + erf(x / sqrt 2)) / 2, to 1e-7 absolute
+/// The distribution function of the normal distribution, (1 + erf(x / sqrt 2)) / 2, to 3e-7 absolute in f32
 /// (Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26), and e^(-x^2 / 2).
 #[inline(always)]
 fn normal_distribution(x: f32) -> (f32, f32) {
@@ -90,7 +90,7 @@ mod tests {
         for i in -800..=800 {
             let x = i as f32 / 100.0;
             let expected = 0.5 * (1.0 + libm::erf(f64::from(x) * std::f64::consts::FRAC_1_SQRT_2));
-            assert!((f64::from(normal_distribution(x).0) - expected).abs() < 2e-7, "at {x}");
+            assert!((f64::from(normal_distribution(x).0) - expected).abs() < 3e-7, "at {x}");
         }
     }
 }

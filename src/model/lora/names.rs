@@ -57,8 +57,12 @@ impl Name {
 pub(super) fn other_kind(tensor: &str) -> Option<&'static str> {
     const STARTS: [(&str, &str); 3] =
         [("lora_unet_", "a LoRA in kohya's names"), ("lora_te", "a LoRA in kohya's names"), ("lycoris_", "a LyCORIS adapter")];
-    const PARTS: [(&str, &str); 4] =
-        [(".hada_", "a LoHa adapter"), (".lokr_", "a LoKr adapter"), (".dora_scale", "a DoRA adapter"), (".lora_magnitude_vector", "a DoRA adapter")];
+    const PARTS: [(&str, &str); 4] = [
+        (".hada_", "a LoHa adapter"),
+        (".lokr_", "a LoKr adapter"),
+        (".dora_scale", "a DoRA adapter"),
+        (".lora_magnitude_vector", "a DoRA adapter"),
+    ];
     let part = PARTS.iter().find(|(part, _)| tensor.contains(part));
     part.or_else(|| STARTS.iter().find(|(start, _)| tensor.starts_with(start))).map(|(_, kind)| *kind)
 }

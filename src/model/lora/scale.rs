@@ -40,7 +40,8 @@ impl Scale {
     }
 
     fn parse(text: &str, place: &str) -> Result<Self> {
-        let refuse = |kind, reason| Error::Weights { path: place.into(), kind, reason, hint: "LoRAs with one rank and one alpha are read".into() };
+        let refuse =
+            |kind, reason| Error::Weights { path: place.into(), kind, reason, hint: "LoRAs with one rank and one alpha are read".into() };
         let values: Map<String, Value> =
             serde_json::from_str(text).map_err(|error| refuse("weights.damaged", format!("its peft configuration is broken: {error}")))?;
         // A pipeline's header has one configuration per part, with the part before each key.
@@ -53,7 +54,8 @@ impl Scale {
         if let Some(key) = ["use_dora", "alpha_pattern", "rank_pattern", "lora_bias"].into_iter().find(|key| is_set(key)) {
             return Err(refuse("weights.unsupported", format!("it was trained with peft's `{key}`")));
         }
-        let alpha = get("lora_alpha").map(|value| value.as_f64().ok_or_else(|| refuse("weights.damaged", format!("`lora_alpha` is {value}"))));
+        let alpha =
+            get("lora_alpha").map(|value| value.as_f64().ok_or_else(|| refuse("weights.damaged", format!("`lora_alpha` is {value}"))));
         Ok(Self { alpha: alpha.transpose()?, root: is_set("use_rslora") })
     }
 
@@ -69,6 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::float_cmp, reason = "these quotients are exact")]
     fn alpha_is_divided_by_the_rank() {
         let none = Scale { alpha: None, root: false };
         assert_eq!((none.factor(None, 4), none.factor(Some(2.0), 4)), (1.0, 0.5));
