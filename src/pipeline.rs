@@ -93,8 +93,6 @@ pub struct Latents<B: Backend> {
     pub inverted: Tensor<B>,
     /// Where the drag started.
     pub prepared: Tensor<B>,
-    /// After the drag's last timestep.
-    pub dragged: Tensor<B>,
     /// After denoising.
     pub denoised: Tensor<B>,
     /// The loss of every iteration.
@@ -222,7 +220,6 @@ impl<B: Backend> Editor<B> {
         steps.drag = method.iterations();
         let pair = Pair { reference: inverted.clone(), edit: prepared.clone() };
         let dragged = stages.run(Stage::Drag, method.iterations(), |progress| method.run(pair, progress, interrupt))?;
-        let after_drag = dragged.pair.edit.clone();
 
         let rest = &grid.timesteps[dragged.walked..];
         let pair = stages.run(Stage::Denoise, rest.len(), |progress| {
@@ -243,7 +240,7 @@ impl<B: Backend> Editor<B> {
         })?;
         let loss = dragged.losses.first().copied().zip(dragged.losses.last().copied());
         let outcome = Outcome { picture, loss, steps, seconds: stages.seconds, lora: trained, lora_absent: absent };
-        let latents = Latents { clean, inverted, prepared, dragged: after_drag, denoised: pair.edit, losses: dragged.losses };
+        let latents = Latents { clean, inverted, prepared, denoised: pair.edit, losses: dragged.losses };
         Ok((outcome, latents))
     }
 

@@ -1,6 +1,8 @@
 //! `dragnext edit` as its users run it, on a tiny model with random weights: what comes out is no picture, but how it comes out is
 //! the same as with a real one.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};

@@ -1,6 +1,8 @@
 //! The demo model moves what it is asked to move: two SceneBench cases through the program, held to the truth that the
 //! scene was rendered with.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test ends where something is not as it should be")]
+
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;

@@ -1,4 +1,5 @@
 //! Faults of weights, of numbers and of devices, through the program: each test proves first that its fault happened.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 #![cfg(feature = "failpoints")]
 
 use std::path::{Path, PathBuf};
@@ -136,7 +137,11 @@ fn tensors_that_do_not_fit_are_all_named() {
         header["conv_in.weight"]["shape"] = shape.into_iter().rev().collect();
     });
     let stderr = bench.fails(&mut bench.command(), 2, "weights.mismatch");
-    for part in ["`conv_in.bias` [8] is missing", "`conv_in.bais` [8] has no place", "`conv_in.weight` is [3, 3, 4, 8], the configuration asks for [8, 4, 3, 3]"] {
+    for part in [
+        "`conv_in.bias` [8] is missing",
+        "`conv_in.bais` [8] has no place",
+        "`conv_in.weight` is [3, 3, 4, 8], the configuration asks for [8, 4, 3, 3]",
+    ] {
         assert!(stderr.contains(part), "{part} is not in {stderr}");
     }
 }

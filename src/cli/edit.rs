@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::compute::{self, Compute, Device, Dtype};
+use crate::diffusion::Seeded;
 use crate::digest::sha256;
 use crate::drag_file::{DragFile, Editable, Shape};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::interrupt::Interrupt;
-use crate::diffusion::Seeded;
 use crate::kernels::cpu::Cpu;
 use crate::model::Model;
 use crate::model::lora::{self, LoraFile};

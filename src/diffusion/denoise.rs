@@ -33,7 +33,15 @@ impl<B: Backend> Pair<B> {
     ///
     /// # Errors
     /// [`crate::Error::NotFinite`].
-    pub fn step(self, unet: &UNet<B>, schedule: &Schedule, grid: &Grid, place: Place, context: &Tensor<B>, start_layer: Option<usize>) -> Result<Self> {
+    pub fn step(
+        self,
+        unet: &UNet<B>,
+        schedule: &Schedule,
+        grid: &Grid,
+        place: Place,
+        context: &Tensor<B>,
+        start_layer: Option<usize>,
+    ) -> Result<Self> {
         let mut pass = Pass::inference();
         if let Some(start_layer) = start_layer {
             pass = pass.with_mutual(Mutual { start_layer, sources: vec![0, 0] });

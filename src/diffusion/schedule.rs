@@ -82,7 +82,14 @@ mod tests {
     use crate::settings::Settings;
 
     fn stable_diffusion() -> Schedule {
-        let betas = ScheduleConfig { beta_start: 0.00085, beta_end: 0.012, scaled: true, timesteps: 1000, steps_offset: 1, set_alpha_to_one: false };
+        let betas = ScheduleConfig {
+            beta_start: 0.00085,
+            beta_end: 0.012,
+            scaled: true,
+            timesteps: 1000,
+            steps_offset: 1,
+            set_alpha_to_one: false,
+        };
         Schedule::new(&betas)
     }
 

@@ -181,7 +181,15 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// Normalises every row of `channels` numbers.
     fn layer_norm(&self, channels: usize, eps: f32, x: &Self::Buffer, weight: &Self::Buffer, bias: &Self::Buffer, y: &mut Self::Buffer);
     /// dx of [`Backend::layer_norm`].
-    fn layer_norm_backward(&self, channels: usize, eps: f32, x: &Self::Buffer, weight: &Self::Buffer, dy: &Self::Buffer, dx: &mut Self::Buffer);
+    fn layer_norm_backward(
+        &self,
+        channels: usize,
+        eps: f32,
+        x: &Self::Buffer,
+        weight: &Self::Buffer,
+        dy: &Self::Buffer,
+        dx: &mut Self::Buffer,
+    );
 
     /// o = softmax(q k^T / sqrt(head size)) v per head. Picture b reads the keys and values of picture `sources[b]`.
     fn attention(
@@ -245,5 +253,12 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     fn weighted_l1(&self, x: &Self::Buffer, reference: &Self::Buffer, weight: &Self::Buffer, gradient: &mut Self::Buffer) -> f64;
 
     /// One Adam step on flat buffers: betas 0.9 and 0.999, eps 1e-8, bias corrected, decoupled decay.
-    fn adam(&self, step: &AdamStep, gradient: &Self::Buffer, first: &mut Self::Buffer, second: &mut Self::Buffer, parameter: &mut Self::Buffer);
+    fn adam(
+        &self,
+        step: &AdamStep,
+        gradient: &Self::Buffer,
+        first: &mut Self::Buffer,
+        second: &mut Self::Buffer,
+        parameter: &mut Self::Buffer,
+    );
 }

@@ -128,7 +128,7 @@ impl<B: Backend> Pbsi<'_, B> {
             }
             let Some((_, features)) = &goal else { unreachable!("the goal was just set") };
             let step = losses.len() + 1;
-            let (loss, gradient) = self.gradient(&z, t, features, reference_step.as_ref())?;
+            let (loss, gradient) = self.gradient(&z, t, features, reference_step.as_ref());
             let loss = if crate::failpoint::is_hit("nan_in_loss") { f64::NAN } else { loss };
             if !loss.is_finite() {
                 return Err(Error::NotFinite { stage: Stage::Drag.name(), step, what: "the loss" });
@@ -149,7 +149,7 @@ impl<B: Backend> Pbsi<'_, B> {
     }
 
     /// Loss of a latent at timestep t, and its gradient.
-    fn gradient(&self, z: &Tensor<B>, t: i64, goal: &FeatureLoss<B>, reference_step: Option<&Tensor<B>>) -> Result<(f64, Tensor<B>)> {
+    fn gradient(&self, z: &Tensor<B>, t: i64, goal: &FeatureLoss<B>, reference_step: Option<&Tensor<B>>) -> (f64, Tensor<B>) {
         let literal = self.settings.mode != Mode::Pbsi;
         let reduction = if literal { Reduction::Sum } else { Reduction::Mean(self.settings.loss_scale) };
         let want = Want { noise: self.wants_noise(), taps: &self.settings.taps.0 };
@@ -170,6 +170,6 @@ impl<B: Backend> Pbsi<'_, B> {
         let taps = self.settings.taps.0.iter().copied().zip(gradients).collect();
         let gradient = self.unet.backward(&output, Gradients { noise: to_noise, taps }, true, &mut pass);
         let gradient = gradient.unwrap_or_else(|| unreachable!("the way back goes to the latent"));
-        Ok((loss, if let Some(direct) = direct { gradient.plus(&direct) } else { gradient }))
+        (loss, if let Some(direct) = direct { gradient.plus(&direct) } else { gradient })
     }
 }

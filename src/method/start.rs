@@ -8,7 +8,14 @@ use crate::region::{Region, RegionKind};
 
 /// The inverted latent, prepared for the drag. `clean` is the picture's own latent, `alpha` the schedule's value at the
 /// inverted latent's timestep, `noise` is normal (h, w, 4).
-pub fn moved_start<B: Backend>(inverted: &Tensor<B>, clean: &Tensor<B>, alpha: f64, noise: &[f32], regions: &[Region], frame: &Frame) -> Tensor<B> {
+pub fn moved_start<B: Backend>(
+    inverted: &Tensor<B>,
+    clean: &Tensor<B>,
+    alpha: f64,
+    noise: &[f32],
+    regions: &[Region],
+    frame: &Frame,
+) -> Tensor<B> {
     let grid = frame.latent_grid();
     let original = inverted.to_host();
     let channels = inverted.shape().channels;
@@ -85,7 +92,8 @@ mod tests {
     #[test]
     fn holes_are_filled_from_their_rim_inwards() {
         let grid = Grid { columns: 5, rows: 5, cell: 8.0 };
-        let latent: Vec<f32> = (0..25).map(|cell| if (cell % 5).clamp(1, 3) == cell % 5 && (5..20).contains(&cell) { 9.0 } else { 1.0 }).collect();
+        let latent: Vec<f32> =
+            (0..25).map(|cell| if (cell % 5).clamp(1, 3) == cell % 5 && (5..20).contains(&cell) { 9.0 } else { 1.0 }).collect();
         let hole: Vec<bool> = latent.iter().map(|value| *value == 9.0).collect();
         assert_eq!(filled(&latent, &hole, &grid, 1), vec![1.0; 25]);
         assert_eq!(filled(&latent, &[true; 25], &grid, 1), latent, "nothing is known: nothing is changed");

@@ -87,7 +87,12 @@ impl SafetensorsFile {
 }
 
 fn damaged(place: &str, reason: String) -> Error {
-    Error::Weights { path: place.into(), kind: "weights.damaged", reason, hint: "the file is incomplete or damaged: get it again and check its size".into() }
+    Error::Weights {
+        path: place.into(),
+        kind: "weights.damaged",
+        reason,
+        hint: "the file is incomplete or damaged: get it again and check its size".into(),
+    }
 }
 
 fn read_header(file: &mut Box<dyn ReadSeek>) -> std::result::Result<(Metadata, u64, Vec<u8>), String> {

@@ -81,23 +81,30 @@ impl<B: Backend> Vae<B> {
 
     /// The scaled mean latent (b, h / 8, w / 8, 4) of pictures (b, h, w, 3) in -1..1.
     pub fn encode(&self, picture: &Tensor<B>) -> Tensor<B> {
-        self.scaled(self.posterior(picture).mean, self.scaling_factor)
+        scaled(self.posterior(picture).mean, self.scaling_factor)
     }
 
     /// Pictures (b, 8 h, 8 w, 3), about -1..1, of scaled latents (b, h, w, 4).
     pub fn decode(&self, latent: &Tensor<B>) -> Tensor<B> {
-        self.decode_unscaled(&self.scaled(latent.clone(), 1.0 / self.scaling_factor))
+        self.decode_unscaled(&scaled(latent.clone(), 1.0 / self.scaling_factor))
     }
 
     /// As [`Vae::decode`], of latents as the encoder gives them.
     pub fn decode_unscaled(&self, latent: &Tensor<B>) -> Tensor<B> {
         self.decoder.forward(&self.post_quant.forward(latent, &mut Pass::inference()))
     }
+}
 
-    fn scaled(&self, latent: Tensor<B>, factor: f32) -> Tensor<B> {
-        let zeros = Tensor::zeros(latent.backend(), latent.shape());
-        latent.combined(factor, 0.0, &zeros)
-    }
+fn scaled<B: Backend>(latent: Tensor<B>, factor: f32) -> Tensor<B> {
+    let zeros = Tensor::zeros(latent.backend(), latent.shape());
+    latent.combined(factor, 0.0, &zeros)
+}
+
+/// Residual blocks of one resolution, and the convolution of the change to the next one.
+#[derive(Debug)]
+struct Level<B: Backend> {
+    resnets: Vec<Resnet<B>>,
+    change: Option<Conv<B>>,
 }
 
 /// Attention of all pixels to each other, around which the input is added.
@@ -141,7 +148,7 @@ impl<B: Backend> Middle<B> {
 #[derive(Debug)]
 struct Encoder<B: Backend> {
     conv_in: Conv<B>,
-    levels: Vec<(Vec<Resnet<B>>, Option<Conv<B>>)>,
+    levels: Vec<Level<B>>,
     middle: Middle<B>,
     norm_out: GroupNorm<B>,
     conv_out: Conv<B>,
@@ -162,7 +169,7 @@ impl<B: Backend> Encoder<B> {
             let name = format!("encoder.down_blocks.{level}.downsamplers.0.conv");
             // One row and column of zeros, below and to the right only.
             let downsample = if level + 1 < channels.len() { Some(w.conv(&name, *outputs, *outputs, 3, 2, [0, 1])?) } else { None };
-            levels.push((resnets, downsample));
+            levels.push(Level { resnets, change: downsample });
         }
         Ok(Self {
             conv_in: w.conv3("encoder.conv_in", 3, channels[0])?,
@@ -176,11 +183,11 @@ impl<B: Backend> Encoder<B> {
     fn forward(&self, picture: &Tensor<B>) -> Tensor<B> {
         let pass = &mut Pass::inference();
         let mut x = self.conv_in.forward(picture, pass);
-        for (resnets, downsample) in &self.levels {
+        for Level { resnets, change } in &self.levels {
             for resnet in resnets {
                 x = resnet.forward(&x, None, pass);
             }
-            if let Some(downsample) = downsample {
+            if let Some(downsample) = change {
                 x = downsample.forward(&x, pass);
             }
         }
@@ -193,7 +200,7 @@ impl<B: Backend> Encoder<B> {
 struct Decoder<B: Backend> {
     conv_in: Conv<B>,
     middle: Middle<B>,
-    stages: Vec<(Vec<Resnet<B>>, Option<Conv<B>>)>,
+    stages: Vec<Level<B>>,
     norm_out: GroupNorm<B>,
     conv_out: Conv<B>,
 }
@@ -214,7 +221,7 @@ impl<B: Backend> Decoder<B> {
             }
             let name = format!("decoder.up_blocks.{stage}.upsamplers.0.conv");
             let grow = if stage + 1 < levels { Some(w.conv3(&name, outputs, outputs)?) } else { None };
-            stages.push((resnets, grow));
+            stages.push(Level { resnets, change: grow });
         }
         Ok(Self {
             conv_in: w.conv3("decoder.conv_in", 4, last)?,
@@ -229,11 +236,11 @@ impl<B: Backend> Decoder<B> {
         let pass = &mut Pass::inference();
         let x = self.conv_in.forward(latent, pass);
         let mut x = self.middle.forward(&x);
-        for (resnets, grow) in &self.stages {
+        for Level { resnets, change } in &self.stages {
             for resnet in resnets {
                 x = resnet.forward(&x, None, pass);
             }
-            if let Some(conv) = grow {
+            if let Some(conv) = change {
                 let Shape { height, width, .. } = x.shape();
                 x = conv.forward(&upsample(&x, [2 * height, 2 * width], pass), pass);
             }

@@ -140,7 +140,9 @@ impl<'a, B: Backend> Weights<'a, B> {
     /// [`Error::Weights`] `weights.mismatch` that names every missing, misshapen and left over tensor.
     pub fn finish(mut self) -> Result<String> {
         let extra = std::mem::take(&mut self.left);
-        self.faults.extend(extra.iter().map(|(name, shape)| format!("tensor `{}` {shape:?} has no place in this configuration", name.escape_debug())));
+        self.faults.extend(
+            extra.iter().map(|(name, shape)| format!("tensor `{}` {shape:?} has no place in this configuration", name.escape_debug())),
+        );
         if self.faults.is_empty() {
             return Ok(self.file.digest());
         }

@@ -67,13 +67,13 @@ impl<B: Backend> Attention<B> {
     }
 
     /// Gradients to q, and to k and v where `wanted`.
-    fn inner_backward(&self, dy: &Tensor<B>, wanted: bool, pass: &mut Pass<B>) -> (Tensor<B>, Option<(Tensor<B>, Tensor<B>)>) {
+    fn inner_backward(&self, dy: &Tensor<B>, wanted: bool, pass: &mut Pass<B>) -> (Tensor<B>, Option<[Tensor<B>; 2]>) {
         let d_o = self.to_out.backward(dy, pass);
         let (o, v, k, q) = (pass.take(), pass.take(), pass.take(), pass.take());
         let (backend, shape) = (dy.backend(), self.shape(&q, &k));
-        let mut dkv = wanted.then(|| (Tensor::zeros(backend, k.shape()), Tensor::zeros(backend, v.shape())));
+        let mut dkv = wanted.then(|| [&k, &v].map(|x| Tensor::zeros(backend, x.shape())));
         let dq = Tensor::build(backend, q.shape(), |dq| {
-            let dkv = dkv.as_mut().map(|(dk, dv)| (dk.buffer_mut(), dv.buffer_mut()));
+            let dkv = dkv.as_mut().map(|[dk, dv]| (dk.buffer_mut(), dv.buffer_mut()));
             backend.attention_backward(&shape, q.buffer(), k.buffer(), v.buffer(), o.buffer(), d_o.buffer(), dq, dkv);
         });
         (dq, dkv)
@@ -82,7 +82,7 @@ impl<B: Backend> Attention<B> {
     /// dy to dx of [`Attention::forward_self`]; the trip must not have been mutual.
     pub fn backward_self(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         let (dq, dkv) = self.inner_backward(dy, true, pass);
-        let (dk, dv) = dkv.unwrap_or_else(|| unreachable!("key and value gradients were asked for"));
+        let [dk, dv] = dkv.unwrap_or_else(|| unreachable!("key and value gradients were asked for"));
         let dx = self.to_v.backward(&dv, pass).plus(&self.to_k.backward(&dk, pass));
         dx.plus(&self.to_q.backward(&dq, pass))
     }
@@ -90,7 +90,7 @@ impl<B: Backend> Attention<B> {
     /// dy to dx of [`Attention::forward_cross`]; the context needs no gradient.
     pub fn backward_cross(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         let (dq, dkv) = self.inner_backward(dy, pass.adapters().is_some(), pass);
-        if let Some((dk, dv)) = dkv {
+        if let Some([dk, dv]) = dkv {
             self.to_v.adapter_backward(&dv, pass);
             self.to_k.adapter_backward(&dk, pass);
         }

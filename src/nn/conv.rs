@@ -22,7 +22,13 @@ pub struct Conv<B: Backend> {
 
 impl<B: Backend> Conv<B> {
     /// Weight (out, kernel, kernel, in) of the sizes [out, kernel, in], bias (out).
-    pub fn new(weight: Tensor<B>, bias: Option<Tensor<B>>, [outputs, kernel, inputs]: [usize; 3], stride: usize, padding: [usize; 2]) -> Self {
+    pub fn new(
+        weight: Tensor<B>,
+        bias: Option<Tensor<B>>,
+        [outputs, kernel, inputs]: [usize; 3],
+        stride: usize,
+        padding: [usize; 2],
+    ) -> Self {
         Self { weight, bias, inputs, outputs, kernel, stride, padding, flipped: OnceLock::new() }
     }
 
@@ -44,6 +50,9 @@ impl<B: Backend> Conv<B> {
     }
 
     /// x (b, h, w, in) to y (b, h / stride, w / stride, out).
+    ///
+    /// # Panics
+    /// When x has other channels.
     pub fn forward(&self, x: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         assert_eq!(x.shape().channels, self.inputs, "channels of a convolution's input");
         pass.keep_shape(x.shape());

@@ -1,5 +1,7 @@
 //! SiLU, GEGLU and the functions under them, written without branches so that the compiler can vectorise them.
 
+#![expect(clippy::inline_always, reason = "a loop has the instruction set of the function it is inlined into")]
+
 use rayon::prelude::*;
 
 use super::vector::vectorised;

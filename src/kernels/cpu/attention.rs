@@ -31,9 +31,13 @@ fn probabilities(shape: &AttentionShape, q: Matrix<[f32]>, k: Matrix<[f32]>, sco
     vectorised(|| {
         for row in scores.chunks_exact_mut(shape.keys) {
             let largest = largest(row);
-            row.iter_mut().for_each(|score| *score = exp(*score - largest));
+            for score in row.iter_mut() {
+                *score = exp(*score - largest);
+            }
             let inverse = 1.0 / sum(row);
-            row.iter_mut().for_each(|score| *score *= inverse);
+            for score in row.iter_mut() {
+                *score *= inverse;
+            }
         }
     });
 }

@@ -20,7 +20,7 @@ use super::{AdamStep, AttentionShape, Backend, BilinearPoint, ConvShape, GroupSh
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cpu;
 
-fn slice<'a>(m: Matrix<'a, Vec<f32>>) -> Matrix<'a, [f32]> {
+fn slice(m: Matrix<Vec<f32>>) -> Matrix<[f32]> {
     Matrix { buffer: m.buffer.as_slice(), offset: m.offset, rows: m.rows, cols: m.cols, row_stride: m.row_stride, col_stride: m.col_stride }
 }
 

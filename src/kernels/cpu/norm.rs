@@ -12,12 +12,7 @@ use crate::kernels::GroupShape;
 const CHUNK: usize = 64;
 
 /// Sums two numbers per element over each group of one picture: `add` turns (channel, x, g) into the two terms.
-fn group_sums(
-    shape: &GroupShape,
-    x: &[f32],
-    g: &[f32],
-    add: impl Fn(usize, f32, f32) -> (f32, f32) + Sync,
-) -> Vec<(f64, f64)> {
+fn group_sums(shape: &GroupShape, x: &[f32], g: &[f32], add: impl Fn(usize, f32, f32) -> (f32, f32) + Sync) -> Vec<(f64, f64)> {
     let size = shape.channels / shape.groups;
     let chunk = CHUNK * shape.channels;
     let partial: Vec<Vec<(f64, f64)>> = x
@@ -35,7 +30,8 @@ fn group_sums(
                     }
                 }
             });
-            let [first, second] = sums.map(|sums| sums.chunks_exact(size).map(|group| group.iter().copied().map(f64::from).sum()).collect::<Vec<f64>>());
+            let [first, second] =
+                sums.map(|sums| sums.chunks_exact(size).map(|group| group.iter().copied().map(f64::from).sum()).collect::<Vec<f64>>());
             first.into_iter().zip(second).collect()
         })
         .collect();

@@ -1,5 +1,7 @@
 //! Loops that the compiler turns into the widest vector instructions of the machine, chosen at run time.
 
+#![expect(clippy::inline_always, reason = "a loop has the instruction set of the function it is inlined into")]
+
 /// Lanes of a sum: the order of additions is the same on every machine.
 const LANES: usize = 16;
 

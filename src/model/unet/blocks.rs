@@ -42,7 +42,14 @@ impl<B: Backend> DownBlock<B> {
     }
 
     /// x to the level's output; every inner output joins `skips`.
-    pub fn forward(&self, mut x: Tensor<B>, time: &Tensor<B>, context: &Tensor<B>, skips: &mut Vec<Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub fn forward(
+        &self,
+        mut x: Tensor<B>,
+        time: &Tensor<B>,
+        context: &Tensor<B>,
+        skips: &mut Vec<Tensor<B>>,
+        pass: &mut Pass<B>,
+    ) -> Tensor<B> {
         for (index, resnet) in self.resnets.iter().enumerate() {
             x = resnet.forward(&x, Some(time), pass);
             if let Some(attention) = self.attentions.get(index) {
@@ -125,7 +132,14 @@ impl<B: Backend> UpBlock<B> {
     }
 
     /// x to the stage's output; takes its skip connections off the end of `skips` and grows to the size of the next one.
-    pub fn forward(&self, mut x: Tensor<B>, time: &Tensor<B>, context: &Tensor<B>, skips: &mut Vec<Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub fn forward(
+        &self,
+        mut x: Tensor<B>,
+        time: &Tensor<B>,
+        context: &Tensor<B>,
+        skips: &mut Vec<Tensor<B>>,
+        pass: &mut Pass<B>,
+    ) -> Tensor<B> {
         for (index, resnet) in self.resnets.iter().enumerate() {
             let Some(skip) = skips.pop() else { unreachable!("every residual block on the way up has a partner on the way down") };
             x = resnet.forward(&x.concatenated(&skip), Some(time), pass);

@@ -27,7 +27,8 @@ impl<B: Backend> Resnet<B> {
 
     /// A block of the VAE, which knows no time.
     pub fn load_plain(weights: &mut Weights<B>, name: &str, inputs: usize, outputs: usize, groups: usize, eps: f64) -> Result<Self> {
-        let shortcut = if inputs == outputs { None } else { Some(weights.linear(&format!("{name}.conv_shortcut"), inputs, outputs, true)?) };
+        let shortcut =
+            if inputs == outputs { None } else { Some(weights.linear(&format!("{name}.conv_shortcut"), inputs, outputs, true)?) };
         Ok(Self {
             norm1: weights.group_norm(&format!("{name}.norm1"), inputs, groups, eps, true)?,
             conv1: weights.conv3(&format!("{name}.conv1"), inputs, outputs)?,
