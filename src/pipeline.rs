@@ -93,8 +93,10 @@ pub struct Latents<B: Backend> {
     pub inverted: Tensor<B>,
     /// Where the drag started.
     pub prepared: Tensor<B>,
-    /// After denoising.
+    /// The edit after denoising.
     pub denoised: Tensor<B>,
+    /// The un-dragged picture after denoising.
+    pub reference: Tensor<B>,
     /// The loss of every iteration.
     pub losses: Vec<f64>,
 }
@@ -240,7 +242,7 @@ impl<B: Backend> Editor<B> {
         })?;
         let loss = dragged.losses.first().copied().zip(dragged.losses.last().copied());
         let outcome = Outcome { picture, loss, steps, seconds: stages.seconds, lora: trained, lora_absent: absent };
-        let latents = Latents { clean, inverted, prepared, denoised: pair.edit, losses: dragged.losses };
+        let latents = Latents { clean, inverted, prepared, denoised: pair.edit, reference: pair.reference, losses: dragged.losses };
         Ok((outcome, latents))
     }
 

@@ -4,6 +4,7 @@
 mod fixture;
 mod numbers;
 
+use dragnext::diffusion::{NoiseSource, Seeded};
 use dragnext::kernels::cpu::Cpu;
 use dragnext::model::config::UNetConfig;
 use dragnext::model::lora::LoraFile;
@@ -353,4 +354,35 @@ fn a_sample_of_the_posterior_has_its_deviation() {
     for ((sample, mean), logvar) in sample.iter().zip(&mean).zip(&logvar) {
         assert_eq!(*sample, mean + (0.5 * logvar.clamp(-30.0, 20.0)).exp() * 2.0);
     }
+}
+
+/// Two adapters of the sizes (in + out) for query and output, two for key and value, in each of a transformer's two attentions.
+fn adapter_parameters(transformers: &[usize], context: usize, rank: usize) -> usize {
+    transformers.iter().map(|channels| rank * (12 * channels + 2 * (channels + context))).sum()
+}
+
+#[test]
+fn adapters_have_the_parameters_of_the_papers() {
+    // Two transformers on each of three levels down, one in the middle, three on each of three levels up.
+    let levels =
+        |widths: [usize; 3], middle: usize| widths.into_iter().flat_map(|width| [width; 5]).chain([middle]).collect::<Vec<usize>>();
+    assert_eq!(adapter_parameters(&levels([320, 640, 1280], 1280), 768, 16), 3_188_736, "Stable Diffusion 1.5 at rank 16");
+    let tiny: usize = unet("tiny").attach_adapters(4).iter().map(AdapterPlace::len).sum();
+    assert_eq!(tiny, adapter_parameters(&levels([8, 16, 16], 16), 24, 4));
+}
+
+/// An adapter whose second matrix is zero changes nothing, beside the weights and merged into them.
+#[test]
+fn a_fresh_adapter_is_the_identity() {
+    let fixture = Fixture::open("parity.safetensors");
+    let (z, context) = (fixture.picture("unet.z"), fixture.tokens("unet.context"));
+    let mut unet = unet("tiny");
+    let noise = |unet: &UNet<Cpu>, mut pass: Pass<Cpu>| unet.predict(&z, 741.0, &context, &mut pass).to_host();
+    let plain = noise(&unet, Pass::inference());
+    let places = unet.attach_adapters(4);
+    let parameters = Tensor::vector(&Cpu, Seeded::new(0).adapters(&places));
+    assert!(parameters.to_host().iter().any(|x| *x != 0.0), "the first matrix is not zero");
+    assert_eq!(noise(&unet, Pass::inference().with_adapters(&parameters)), plain);
+    unet.merge_adapters(&parameters);
+    assert_eq!(noise(&unet, Pass::inference()), plain);
 }

@@ -125,6 +125,33 @@ mod tests {
         }
     }
 
+    /// What diffusers and the formulas in Python give (tests/fixtures/schedule.json).
+    #[test]
+    fn schedule_and_toy_inversion_are_the_peers() {
+        let text = include_str!("../../tests/fixtures/schedule.json");
+        let expected: serde_json::Value = serde_json::from_str(text).unwrap();
+        let schedule = stable_diffusion();
+        for (t, alpha) in expected["alphas_cumprod"].as_object().unwrap() {
+            assert!((schedule.alpha(t.parse().unwrap()) - alpha.as_f64().unwrap()).abs() < 1e-5, "at {t}");
+        }
+        for steps in [50, 10] {
+            let timesteps: Vec<i64> = serde_json::from_value(expected["timesteps"][steps.to_string()].clone()).unwrap();
+            assert_eq!(schedule.grid(steps, steps).timesteps, timesteps);
+        }
+        let (grid, mut x) = (schedule.grid(50, 38), 1.0);
+        let mut step = |from: i64, to: i64, expected: &serde_json::Value| {
+            let (scale, shift) = schedule.factors(from, to);
+            x = scale * x + shift * (0.1 * x);
+            assert!((x - expected.as_f64().unwrap()).abs() < 1e-5, "from {from} to {to}: {x}");
+        };
+        for (&t, value) in grid.timesteps.iter().rev().zip(expected["toy"]["inverted"].as_array().unwrap()) {
+            step(grid.after(t), t, value);
+        }
+        for (&t, value) in grid.timesteps.iter().zip(expected["toy"]["denoised"].as_array().unwrap()) {
+            step(t, grid.after(t), value);
+        }
+    }
+
     /// With e(x, t) = A x, every step multiplies x by a number, so inversion and denoising are products.
     #[test]
     fn inversion_and_denoising_of_a_linear_network_are_products() {

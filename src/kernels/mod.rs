@@ -139,7 +139,7 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
 
     /// c = alpha * a b + beta * c, with c a dense row-major matrix that starts at `c_offset`.
     fn matmul(&self, alpha: f32, a: Matrix<Self::Buffer>, b: Matrix<Self::Buffer>, beta: f32, c: &mut Self::Buffer, c_offset: usize);
-    /// y = x, with `bias` (channels) added to every row of `rows`, where there is one.
+    /// Adds `bias` (channels) to every row of y.
     fn add_bias(&self, bias: &Self::Buffer, y: &mut Self::Buffer);
     /// Adds row b of `bias` (batch, channels) to every pixel of picture b.
     fn add_per_picture(&self, batch: usize, bias: &Self::Buffer, y: &mut Self::Buffer);

@@ -189,16 +189,22 @@ impl<B: Backend> Tensor<B> {
     /// Pictures of all `parts`, one after the other.
     pub fn stacked(parts: &[Self]) -> Option<Self> {
         let first = parts.first()?;
-        let numbers: Vec<f32> = parts.iter().flat_map(Self::to_host).collect();
-        let batch = parts.iter().map(|part| part.shape.batch).sum();
-        Some(Self::from_host(&first.backend, Shape { batch, ..first.shape }, numbers))
+        let shape = Shape { batch: parts.iter().map(|part| part.shape.batch).sum(), ..first.shape };
+        let mut offset = 0;
+        Some(Self::build(&first.backend, shape, |y| {
+            for part in parts {
+                let len = part.shape.len();
+                first.backend.copy_columns(len, &part.buffer, len, 0, y, shape.len(), offset);
+                offset += len;
+            }
+        }))
     }
 
     /// Picture `index` alone.
     #[must_use]
     pub fn picture(&self, index: usize) -> Self {
         let shape = Shape { batch: 1, ..self.shape };
-        let numbers = self.to_host()[index * shape.len()..(index + 1) * shape.len()].to_vec();
-        Self::from_host(&self.backend, shape, numbers)
+        let len = shape.len();
+        Self::build(&self.backend, shape, |y| self.backend.copy_columns(len, &self.buffer, self.shape.len(), index * len, y, len, 0))
     }
 }
