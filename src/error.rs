@@ -63,8 +63,8 @@ pub enum Error {
     Output {
         /// The output.
         path: PathBuf,
-        /// `output.exists`, `output.is_input`, `output.is_link`, `output.not_a_file`, `output.folder`, `output.format`,
-        /// `output.write`, `output.disk_full` or `output.verify`.
+        /// `output.exists`, `output.is_input`, `output.is_link`, `output.not_a_file`, `output.not_distinct`, `output.folder`,
+        /// `output.format`, `output.write`, `output.disk_full` or `output.verify`.
         kind: &'static str,
         /// What is wrong with it.
         reason: String,

@@ -53,7 +53,8 @@ fn describe(error: &Error) -> String {
             let faults = faults.iter().map(|fault| {
                 let mut message = escape(&format!("{}: {fault}", path.display()), Newlines::Escaped);
                 if let Some(excerpt) = fault.excerpt() {
-                    message.extend(["\n", &escape(excerpt, Newlines::Kept)]);
+                    message.push('\n');
+                    message.push_str(&escape(excerpt, Newlines::Kept));
                 }
                 paragraph(&message, fault.hint.as_deref())
             });
