@@ -12,7 +12,7 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// An interrupt that only [`Interrupt::raise`] sets: for library use and tests.
+    /// An interrupt that never comes: for library use and tests.
     pub fn never() -> Self {
         Self::default()
     }
@@ -34,11 +34,6 @@ impl Interrupt {
         #[cfg(unix)]
         signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
         Ok(interrupt)
-    }
-
-    /// Asks for a stop as if `signal` had come.
-    pub fn raise(&self, signal: usize) {
-        self.signal.store(signal, Ordering::Relaxed);
     }
 
     /// Ends what is going on when a stop was asked for.

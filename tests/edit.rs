@@ -144,7 +144,7 @@ fn without_a_drag_the_edit_is_its_reference() {
     assert!(distance(&latents.denoised.to_host(), &again.denoised.to_host()) < 1e-5);
 }
 
-/// The paper's own form runs: a sum loss over all decoder stages, ten times the iterations' range of eta.
+/// The paper's own form runs: a sum over all decoder stages, and one intervened timestep more, because its range is inclusive.
 #[test]
 fn the_literal_mode_runs_to_its_end() {
     let dump = Dump::read();
