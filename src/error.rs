@@ -16,6 +16,11 @@ pub const NOT_STARTED: u8 = 2;
 pub const FAILED: u8 = 1;
 /// Exit status of a run that could not be done now, but perhaps later.
 pub const RETRY: u8 = 75;
+/// Exit status of a run that met a bug; a panic has the same.
+pub const BUG: u8 = 101;
+
+/// What to do about a file that is not there.
+pub(crate) const NOT_FOUND: &str = "check the path; a relative one starts at the current folder";
 
 /// Everything that stops an edit.
 #[derive(Debug, thiserror::Error)]
@@ -58,8 +63,8 @@ pub enum Error {
     Output {
         /// The output.
         path: PathBuf,
-        /// `output.exists`, `output.is_input`, `output.is_link`, `output.not_a_file`, `output.folder`, `output.format`,
-        /// `output.write`, `output.disk_full` or `output.verify`.
+        /// `output.exists`, `output.is_input`, `output.is_link`, `output.not_a_file`, `output.not_distinct`, `output.folder`,
+        /// `output.format`, `output.write`, `output.disk_full` or `output.verify`.
         kind: &'static str,
         /// What is wrong with it.
         reason: String,
@@ -118,7 +123,7 @@ pub enum Error {
         signal: i32,
     },
 
-    /// A file could not be read or written.
+    /// A file could not be read.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.
@@ -127,7 +132,7 @@ pub enum Error {
         source: std::io::Error,
     },
 
-    /// A candle operation refused; a bug in this program or in a model file that passed every check.
+    /// A candle operation refused: a bug, since model files are checked before candle sees them.
     #[error("internal error in a tensor operation: {0}")]
     Tensor(#[from] candle_core::Error),
 }
@@ -159,6 +164,7 @@ impl Error {
             Self::NotFinite { .. } => {
                 Some("the model's weights may be damaged, or a learning rate is too high; f32 is the safest --dtype".into())
             }
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Some(NOT_FOUND.into()),
             Self::Interrupted { .. } | Self::File { .. } => None,
             Self::Tensor(_) => Some("please report this with the command line and the model's name".into()),
         }
@@ -174,8 +180,7 @@ impl Error {
             },
             Self::NotFinite { .. } => FAILED,
             Self::Interrupted { signal } => 128 + *signal as u8,
-            Self::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => RETRY,
-            Self::Tensor(_) => 101,
+            Self::Tensor(_) => BUG,
             Self::Instruction { .. }
             | Self::Setting { .. }
             | Self::PromptTooLong { .. }

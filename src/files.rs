@@ -28,6 +28,9 @@ pub fn check_output(inputs: &[PathBuf], output: &Path, overwrite: bool) -> Resul
         let reason = format!("is the same file as the input `{}`", input.display());
         return refuse("output.is_input", reason, "inputs are never written; choose another output");
     }
+    if output.to_string_lossy().ends_with(std::path::is_separator) {
+        return refuse("output.not_a_file", "names a folder".into(), "give the path of a file");
+    }
     if let Ok(target) = fs::read_link(output) {
         let reason = format!("is a link to `{}`", target.display());
         return refuse("output.is_link", reason, "give the path it leads to");
@@ -40,6 +43,22 @@ pub fn check_output(inputs: &[PathBuf], output: &Path, overwrite: bool) -> Resul
         Ok(_) | Err(_) => {}
     }
     check_folder(output)
+}
+
+/// Refuses two outputs of one run that are the same file.
+///
+/// # Errors
+/// [`Error::Output`]: `output.not_distinct`.
+pub fn check_distinct(first: &Path, second: &Path) -> Result<()> {
+    let full = |path: &Path| {
+        let folder = fs::canonicalize(folder_of(path)).or_else(|_| std::path::absolute(folder_of(path))).ok()?;
+        Some(folder.join(path.file_name()?))
+    };
+    if is_same_file(first, second) || full(first) == full(second) {
+        let reason = "is asked for twice, as two outputs of one run".to_owned();
+        return Err(refused(second, "output.not_distinct", reason, "give each output its own path"));
+    }
+    Ok(())
 }
 
 /// Refuses a name that promises another format than PNG.

@@ -1,7 +1,7 @@
 //! A tidy stop: signals set a flag, and the edit looks at it between two steps.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::error::{Error, Result};
 
@@ -12,21 +12,22 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// An interrupt that only [`Interrupt::raise`] sets: for library use and tests.
+    /// An interrupt that never comes: for library use and tests.
     pub fn never() -> Self {
         Self::default()
     }
 
-    /// Listens to SIGINT and SIGTERM. The first asks for a tidy stop; the second ends the process at once.
+    /// Listens to SIGINT and SIGTERM. The first of either asks for a tidy stop; the next of either ends the process at once.
     ///
     /// # Errors
     /// Whatever the operating system says against it.
     pub fn on_signals() -> std::io::Result<Self> {
         let interrupt = Self::default();
+        let armed = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            let armed = Arc::new(std::sync::atomic::AtomicBool::new(false));
+            // Handlers run in the order of their registration: only a later signal finds the switch set.
             signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&armed))?;
-            signal_hook::flag::register(signal, armed)?;
+            signal_hook::flag::register(signal, Arc::clone(&armed))?;
             signal_hook::flag::register_usize(signal, Arc::clone(&interrupt.signal), signal as usize)?;
         }
         // A limit on the size of files (`ulimit -f`) is an error of the write, not the end of the process.
@@ -35,11 +36,8 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// Asks for a stop as if `signal` had come.
-    pub fn raise(&self, signal: usize) {
-        self.signal.store(signal, Ordering::Relaxed);
-    }
-
+    /// Ends what is going on when a stop was asked for.
+    ///
     /// # Errors
     /// [`Error::Interrupted`] once a signal came.
     pub fn check(&self) -> Result<()> {

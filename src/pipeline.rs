@@ -140,16 +140,21 @@ impl<B: Backend> Editor<B> {
     /// Does one edit. The model is left as it was loaded.
     ///
     /// # Errors
-    /// [`Error::NotFinite`], [`Error::Interrupted`], [`Error::PromptTooLong`], [`Error::Weights`] when a LoRA does not fit.
+    /// [`Error::NotFinite`], [`Error::Interrupted`], [`Error::PromptTooLong`], [`Error::Weights`] when a LoRA does not fit,
+    /// [`Error::Setting`] for a decoder stage that the model does not have.
+    ///
+    /// # Panics
+    /// When the picture does not have the plan's padded size.
     pub fn edit(&mut self, job: Job, noise: &mut dyn NoiseSource, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Outcome> {
-        let result = self.stages(job, noise, progress, interrupt);
-        self.unet.detach_adapters();
-        result.map(|(outcome, _)| outcome)
+        self.edit_with_latents(job, noise, progress, interrupt).map(|(outcome, _)| outcome)
     }
 
     /// As [`Editor::edit`], with the latents on the way.
     ///
     /// # Errors
+    /// As [`Editor::edit`].
+    ///
+    /// # Panics
     /// As [`Editor::edit`].
     pub fn edit_with_latents(
         &mut self,
@@ -178,10 +183,11 @@ impl<B: Backend> Editor<B> {
         let mut steps = Steps { invert: grid.timesteps.len(), denoise: grid.timesteps.len(), ..Steps::default() };
 
         let (clean, context) = stages.run(Stage::Encode, 1, |_| {
+            // First, because a prompt that is too long need not wait for the picture.
+            let tokens = self.tokenizer.encode(&plan.prompt, self.text_encoder.positions())?;
             let shape = Shape::new(1, plan.frame.padded.height, plan.frame.padded.width, 3);
             let latent = self.vae.encode(&Tensor::from_host(&self.backend, shape, picture));
             require_finite(&latent, Stage::Encode, 1, "the picture's latent")?;
-            let tokens = self.tokenizer.encode(&plan.prompt, self.text_encoder.positions())?;
             Ok((latent, self.text_encoder.encode(&self.backend, &tokens)?))
         })?;
         interrupt.check()?;

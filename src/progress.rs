@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 /// The stages of one edit, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Reading the model's files.
     Load,
@@ -75,7 +75,7 @@ pub fn for_terminal(quiet: bool) -> Box<dyn Progress> {
 
 /// One plain line for each finished stage, on stderr.
 #[derive(Debug, Default)]
-pub struct Lines {
+struct Lines {
     current: Option<Running>,
 }
 
@@ -96,7 +96,7 @@ impl Progress for Lines {
 
 /// One bar for each stage, with the time that is left, on stderr; finished stages stay as lines.
 #[derive(Debug, Default)]
-pub struct Bars {
+struct Bars {
     current: Option<(Running, ProgressBar)>,
 }
 

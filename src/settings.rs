@@ -33,14 +33,23 @@ macro_rules! variable {
 }
 
 /// What `--help` says about a setting.
-fn help(text: &str, default: &impl Serialize, source: &str) -> String {
-    format!("{} (default {}; {source})", text.trim(), shown(default))
+fn help(text: &str, bounds: &str, default: &impl Typed, source: &str) -> String {
+    let bounds = if bounds.is_empty() { String::new() } else { format!("{bounds}; ") };
+    format!("{} ({bounds}default {}; {source})", text.trim(), shown(default))
 }
 
+/// A setting's value, which can be shown.
+trait Typed: Serialize + std::fmt::Debug {}
+
+impl<T: Serialize + std::fmt::Debug> Typed for T {}
+
 /// A value as it is typed on the command line.
-fn shown(value: &impl Serialize) -> String {
-    let json = serde_json::to_string(value).unwrap_or_default();
-    json.trim_matches(['"', '[', ']']).to_owned()
+fn shown(value: &impl Typed) -> String {
+    match serde_json::to_string(value) {
+        // JSON has no word for infinity and for what is not a number.
+        Ok(json) if json != "null" => json.trim_matches(['"', '[', ']']).to_owned(),
+        _ => format!("{value:?}"),
+    }
 }
 
 macro_rules! settings {
@@ -57,7 +66,7 @@ macro_rules! settings {
             $(
                 $(#[doc = $doc])+
                 #[serde(default, skip_serializing_if = "Option::is_none")]
-                #[arg(long, value_name = "VALUE", env = variable!($name), hide_env = true, hide_short_help = true, long_help = help(concat!($($doc,)+), &Settings::default().$name, $source))]
+                #[arg(long, value_name = "VALUE", env = variable!($name), hide_env = true, hide_short_help = true, long_help = help(concat!($($doc,)+), $reason, &Settings::default().$name, $source))]
                 pub $name: Option<$type>,
             )+
         }
@@ -95,7 +104,6 @@ macro_rules! settings {
                         });
                     }
                 )+
-                resolved.check_together()?;
                 Ok(resolved)
             }
         }
@@ -112,7 +120,7 @@ settings! {
     /// Iterations of the optimisation at each of these timesteps.
     iterations: usize = 10, |v| (1..=1000).contains(v), "must be 1 to 1000", "DragNeXt: K = 10";
     /// Timesteps over which the target moves from the handle to the goal; 0 means it is at the goal from the start. Default: 0 with the moved start, 5 with the paper's.
-    ramp: RampLength = RampLength::Auto, |_| true, "", "DragNeXt, Eq. 5 and the progress beside it";
+    ramp: RampLength = RampLength::Auto, |v| !matches!(v, RampLength::Timesteps(1001..)), "must be auto or at most 1000", "DragNeXt, Eq. 5 and the progress beside it";
     /// Learning rate of the latent's Adam.
     lr: f64 = 0.02, |v| *v > 0.0 && *v <= 100.0, "must be above 0 and at most 100", "DragNeXt: 2e-2";
     /// Weight of the term that keeps uneditable cells where the un-dragged picture has them.
@@ -170,7 +178,7 @@ pub enum Mode {
     LiteralStrict,
 }
 
-/// Timesteps over which the target moves to the goal.
+/// Timesteps over which the target moves to the goal; in files `"auto"` or their number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum RampLength {
@@ -187,15 +195,36 @@ fn serialize_auto<S: serde::Serializer>(serializer: S) -> std::result::Result<S:
 
 impl<'de> Deserialize<'de> for RampLength {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        Ok(Option::<usize>::deserialize(deserializer)?.map_or(Self::Auto, Self::Timesteps))
+        deserializer.deserialize_any(RampLengthVisitor)
+    }
+}
+
+struct RampLengthVisitor;
+
+impl serde::de::Visitor<'_> for RampLengthVisitor {
+    type Value = RampLength;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("a number of timesteps or \"auto\"")
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> std::result::Result<RampLength, E> {
+        usize::try_from(number).map(RampLength::Timesteps).map_err(|_| E::invalid_value(serde::de::Unexpected::Unsigned(number), &self))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, word: &str) -> std::result::Result<RampLength, E> {
+        if word == "auto" { Ok(RampLength::Auto) } else { Err(E::invalid_value(serde::de::Unexpected::Str(word), &self)) }
     }
 }
 
 impl std::str::FromStr for RampLength {
-    type Err = std::num::ParseIntError;
+    type Err = &'static str;
 
     fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
-        if text == "auto" { Ok(Self::Auto) } else { text.parse().map(Self::Timesteps) }
+        match text {
+            "auto" => Ok(Self::Auto),
+            _ => text.parse().map(Self::Timesteps).map_err(|_| "expected auto or a number of timesteps"),
+        }
     }
 }
 
@@ -212,10 +241,11 @@ impl Taps {
 }
 
 impl std::str::FromStr for Taps {
-    type Err = std::num::ParseIntError;
+    type Err = &'static str;
 
     fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
-        text.split(',').map(|tap| tap.trim().parse()).collect::<std::result::Result<_, _>>().map(Self)
+        let taps: Option<Vec<usize>> = text.split(',').map(|tap| tap.trim().parse().ok()).collect();
+        taps.map(Self).ok_or("expected numbers of decoder stages, separated by commas")
     }
 }
 
@@ -242,15 +272,6 @@ impl Settings {
             (RampLength::Auto, Start::Moved) => 0,
             (RampLength::Auto, Start::Paper) => 5,
         }
-    }
-
-    fn check_together(&self) -> Result<()> {
-        if let RampLength::Timesteps(length) = self.ramp
-            && length > 1000
-        {
-            return Err(Error::Setting { name: "ramp".into(), value: length.to_string(), reason: "must be at most 1000".into() });
-        }
-        Ok(())
     }
 }
 
@@ -279,5 +300,29 @@ mod tests {
         let given = Overrides { strength: Some(1.5), ..Overrides::default() };
         let error = Settings::resolve(&given).expect_err("1.5 is above 1");
         assert_eq!(error.to_string(), "strength: `1.5` must be above 0 and at most 1");
+        let given = Overrides { lr: Some(f64::NAN), ..Overrides::default() };
+        let error = Settings::resolve(&given).expect_err("NaN is no learning rate");
+        assert_eq!(error.to_string(), "lr: `NaN` must be above 0 and at most 100");
+        let given = Overrides { ramp: Some(RampLength::Timesteps(1001)), ..Overrides::default() };
+        let error = Settings::resolve(&given).expect_err("1001 is above 1000");
+        assert_eq!(error.to_string(), "ramp: `1001` must be auto or at most 1000");
+    }
+
+    #[test]
+    fn what_is_written_reads_the_same() {
+        for ramp in [RampLength::Auto, RampLength::Timesteps(3)] {
+            let settings = Settings { ramp, ..Settings::default() };
+            let json = serde_json::to_string(&settings).expect("settings are text and numbers");
+            let given: Overrides = serde_json::from_str(&json).expect("all settings, as they were written");
+            assert_eq!(Settings::resolve(&given).expect("they are within bounds"), settings);
+        }
+    }
+
+    #[test]
+    fn other_ramps_are_refused_with_what_is_expected() {
+        for json in [r#"{"ramp": "slow"}"#, r#"{"ramp": -1}"#, r#"{"ramp": [3]}"#] {
+            let error = serde_json::from_str::<Overrides>(json).expect_err("no ramp").to_string();
+            assert!(error.contains("expected a number of timesteps or \"auto\""), "{error}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -151,6 +152,44 @@ fn a_saved_lora_gives_the_same_picture() {
     assert!(read("a.png") != read("c.png"), "the LoRA does something");
 }
 
+/// Nothing that was given is written to, with `--overwrite` too, and no output takes the place of another.
+#[test]
+fn inputs_and_other_outputs_are_never_overwritten() {
+    let bench = Bench::new();
+    bench.picture("in.png", 96, 96);
+    bench.write("drag.json", TRANSLATION);
+    for name in ["unet/config.json", "unet/diffusion_pytorch_model.safetensors", "scheduler/scheduler_config.json"] {
+        std::fs::create_dir_all(bench.path("model").join(name).parent().unwrap()).unwrap();
+        std::fs::copy(fixture("tiny").join(name), bench.path("model").join(name)).unwrap();
+    }
+    for (outputs, kind) in [
+        (&["-o", "model/unet/diffusion_pytorch_model.safetensors"][..], "output.is_input"),
+        (&["-o", "drag.json"], "output.is_input"),
+        (&["-o", "out.png", "--save-lora", "in.png"], "output.is_input"),
+        (&["-o", "out.png", "--save-lora", "./out.png"], "output.not_distinct"),
+    ] {
+        let mut command = Command::cargo_bin("dragnext").unwrap();
+        command.env_clear().current_dir(bench.folder.path()).args(["edit", "in.png", "--drag", "drag.json", "--model", "model"]);
+        let output = command.args(["--overwrite", "--json"]).args(outputs).output().unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((output.status.code(), record["error"]["kind"].as_str()), (Some(2), Some(kind)), "{outputs:?}");
+    }
+    assert!(!bench.path("out.png").exists());
+}
+
+/// `--save-lora` without a training says that there is nothing to save.
+#[test]
+fn a_lora_that_was_not_trained_is_not_saved_with_a_warning() {
+    let bench = Bench::new();
+    bench.picture("in.png", 96, 96);
+    bench.write("drag.json", &TRANSLATION.replace("[60, 45]", "[40, 40]"));
+    let record: serde_json::Value =
+        serde_json::from_str(&bench.succeeds(&["in.png", "--drag", "drag.json", "--save-lora", "lora.safetensors", "--json"])).unwrap();
+    let kinds: Vec<&str> = record["warnings"].as_array().unwrap().iter().map(|warning| warning["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["region.no_motion", "lora.not_trained"]);
+    assert!(!bench.path("lora.safetensors").exists());
+}
+
 /// Relative names mean the folder one is in; masks are looked for beside the drag file.
 #[test]
 fn it_works_from_another_folder() {
@@ -201,15 +240,20 @@ fn a_signal_stops_the_edit_tidily() {
         let arguments = command.get_args().map(|argument| if argument == "2" { "1000".as_ref() } else { argument });
         process.args(arguments).env_clear().current_dir(bench.folder.path()).stderr(Stdio::piped()).stdout(Stdio::piped());
         let mut run = process.spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(700));
+        // The first line tells that the program listens, and that the stages have begun.
+        let mut stderr = BufReader::new(run.stderr.take().unwrap());
+        let mut told = String::new();
+        stderr.read_line(&mut told).unwrap();
+        assert!(told.starts_with("load"), "{told}");
         assert!(run.try_wait().unwrap().is_none(), "the edit is still running");
         let sent = Instant::now();
         let kill = std::process::Command::new("kill").arg(format!("-{signal}")).arg(run.id().to_string()).status().unwrap();
         assert!(kill.success());
+        stderr.read_to_string(&mut told).unwrap();
         let output = run.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(status), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(status), "{told}");
         assert!(sent.elapsed() < Duration::from_secs(30));
-        assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted; nothing was written"));
+        assert!(told.contains("interrupted; nothing was written"));
         assert!(!bench.path("out.png").exists());
         assert_eq!(std::fs::read_dir(bench.folder.path()).unwrap().count(), 2, "nothing is left behind");
     }

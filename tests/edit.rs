@@ -106,7 +106,7 @@ fn without_a_drag_the_edit_is_its_reference() {
     assert_eq!(mutual.denoised.to_host(), plain.denoised.to_host(), "mutual attention changes nothing");
 }
 
-/// The paper's own form runs: a sum loss over all decoder stages, ten times the iterations' range of eta.
+/// The paper's own form runs: a sum over all decoder stages, and one intervened timestep more, because its range is inclusive.
 #[test]
 fn the_literal_mode_runs_to_its_end() {
     let dump = Fixture::open("edit/dump.safetensors");

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use dragnext::error::Error;
-use dragnext::files::{check_output, check_png_name, write_verified};
+use dragnext::files::{check_distinct, check_output, check_png_name, write_verified};
 
 struct Folder(tempfile::TempDir);
 
@@ -63,6 +63,16 @@ fn inputs_are_never_outputs() {
     }
 }
 
+#[test]
+fn one_file_is_not_two_outputs() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("inner")).expect("the temporary folder takes folders");
+    for other in ["out.png", "./out.png", "inner/../out.png"] {
+        assert_eq!(kind(check_distinct(&folder.path("out.png"), &folder.path(other))), "output.not_distinct", "{other}");
+    }
+    check_distinct(&folder.path("out.png"), &folder.path("inner/out.png")).expect("they are two");
+}
+
 #[cfg(unix)]
 #[test]
 fn links_are_not_followed() {
@@ -84,6 +94,7 @@ fn links_are_not_followed() {
 fn folders_and_devices_are_not_outputs() {
     let folder = Folder::new();
     assert_eq!(kind(check_output(&[], folder.0.path(), true)), "output.not_a_file");
+    assert_eq!(kind(check_output(&[], &folder.path("new/"), true)), "output.not_a_file");
     #[cfg(unix)]
     assert_eq!(kind(check_output(&[], Path::new("/dev/null"), true)), "output.not_a_file");
 }

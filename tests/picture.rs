@@ -330,17 +330,17 @@ fn a_profile_that_unpacks_to_too_much_is_dropped() {
 }
 
 #[test]
-fn the_same_picture_and_report_give_the_same_bytes() {
+fn the_same_picture_and_note_give_the_same_bytes() {
     let folder = Folder::new();
     let file = File::new(64, 65, ColorType::Rgb, BitDepth::Eight);
     let encoded = file.encode(&file.data());
-    let report = r#"{"v":1,"prompt":"größer"}"#;
-    let first = folder.read("a.png", &encoded).png(Some(report)).expect("it encodes");
-    let second = folder.read("b.png", &encoded).png(Some(report)).expect("it encodes");
+    let note = r#"{"v":1,"prompt":"größer"}"#;
+    let first = folder.read("a.png", &encoded).png(Some(note)).expect("it encodes");
+    let second = folder.read("b.png", &encoded).png(Some(note)).expect("it encodes");
     assert_eq!(first, second);
     let (info, _) = decode(&first);
-    let text = info.utf8_text.iter().find(|chunk| chunk.keyword == KEYWORD).expect("the report is there");
-    assert_eq!(text.get_text().expect("it is UTF-8"), report);
+    let text = info.utf8_text.iter().find(|chunk| chunk.keyword == KEYWORD).expect("the note is there");
+    assert_eq!(text.get_text().expect("it is UTF-8"), note);
     let (bare, _) = decode(&folder.read("c.png", &first).png(None).expect("it encodes"));
-    assert!(bare.utf8_text.is_empty(), "no report of an earlier edit is carried along");
+    assert!(bare.utf8_text.is_empty(), "no note of an earlier edit is carried along");
 }

@@ -115,10 +115,8 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     if !arguments.quiet {
         report::print_warnings(&record.warnings);
     }
-    if arguments.json {
-        report::print_record(&record)?;
-    }
-    ended
+    let printed = if arguments.json { report::print_record(&record) } else { Ok(()) };
+    ended.and(printed)
 }
 
 fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &Interrupt) -> Result<()> {
@@ -128,7 +126,7 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
     let model = Model::open(&arguments.model, arguments.vae.as_deref())?;
     let settings = Settings::resolve(&arguments.settings().over(&drag.settings).over(model.defaults()))?;
     let plan = Plan::new(&drag, &arguments.drag, source.picture.size(), &settings, model.native_size())?;
-    arguments.check_outputs(output, &drag)?;
+    arguments.check_outputs(output, &drag, &model)?;
 
     let (name, lora) = (model.name(), arguments.lora()?);
     record_plan(record, &source, &plan, compute, &name);
@@ -150,20 +148,25 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
     let note = Note::new(&job, &hash, &name).to_json();
     record.job = Some(hash.clone());
 
-    let edited = if let Some(editor) = &mut editor {
+    let (edited, trained) = if let Some(editor) = &mut editor {
         let lora = lora.map(|(file, _)| file);
         let work = pipeline::Job { plan: &plan, picture: source.picture.working(&plan.frame), lora };
-        let outcome = editor.edit(work, &mut Seeded::new(plan.settings.seed), &mut *progress, interrupt)?;
+        let mut outcome = editor.edit(work, &mut Seeded::new(plan.settings.seed), &mut *progress, interrupt)?;
         let edited = composite(&source.picture, &plan, &outcome, arguments.no_composite);
-        arguments.save_lora(outcome.lora.as_ref(), &name)?;
+        let trained = outcome.lora.take();
         record_outcome(record, outcome);
-        edited
+        (edited, trained)
     } else {
-        source.picture
+        (source.picture, None)
     };
+    if arguments.save_lora.is_some() && trained.is_none() {
+        let message = "no LoRA was trained, so `--save-lora` wrote none".to_owned();
+        record.warnings.push(Warning { kind: "lora.not_trained", message });
+    }
 
     let png = edited.png((!arguments.no_metadata).then_some(note.as_str())).map_err(|error| cannot_encode(output, &error))?;
     interrupt.check()?;
+    arguments.save_lora(trained.as_ref(), &name)?;
     files::write_verified(output, &png, arguments.overwrite, |written| edited.check_png(written))?;
     record.peak_bytes = report::peak_bytes();
     record.done(sha256(&png));
@@ -192,18 +195,21 @@ impl Arguments {
         let (Some(path), Some(trained)) = (&self.save_lora, trained) else { return Ok(()) };
         let notes = BTreeMap::from([("dragnext_model".to_owned(), model.to_owned())]);
         let bytes = lora::write(&trained.places, &trained.parameters, &notes);
-        let same = |written: &[u8]| if written == bytes { Ok(()) } else { Err("it is not what was written".to_owned()) };
-        files::write_verified(path, &bytes, self.overwrite, same)
+        files::write_verified(path, &bytes, self.overwrite, |_| Ok(()))
     }
 
-    fn check_outputs(&self, output: &Path, drag: &DragFile) -> Result<()> {
+    /// Refuses outputs that are inputs, each other, or cannot be written.
+    fn check_outputs(&self, output: &Path, drag: &DragFile, model: &Model) -> Result<()> {
         let folder = self.drag.parent().unwrap_or(Path::new(""));
         let mut inputs = vec![self.image.clone(), self.drag.clone()];
         inputs.extend(self.lora.clone());
         inputs.extend(masks(drag).map(|mask| folder.join(mask)));
+        inputs.extend(model.files());
         files::check_png_name(output)?;
         files::check_output(&inputs, output, self.overwrite)?;
-        self.save_lora.as_ref().map_or(Ok(()), |lora| files::check_output(&inputs, lora, self.overwrite))
+        let Some(lora) = &self.save_lora else { return Ok(()) };
+        files::check_output(&inputs, lora, self.overwrite)?;
+        files::check_distinct(output, lora)
     }
 }
 

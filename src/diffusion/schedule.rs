@@ -34,11 +34,17 @@ impl Schedule {
     }
 
     /// The cumulative product of alphas at timestep t; below 0 that of the end of the process.
+    ///
+    /// # Panics
+    /// When t is beyond the training timesteps.
     pub fn alpha(&self, t: i64) -> f64 {
         usize::try_from(t).map_or(self.last, |t| self.alphas[t])
     }
 
-    /// The noisiest `executed` of `steps` timesteps in leading spacing.
+    /// The last `executed` of `steps` timesteps in leading spacing: those nearest to the picture.
+    ///
+    /// # Panics
+    /// When `steps` is 0.
     pub fn grid(&self, steps: usize, executed: usize) -> Grid {
         let stride = (self.timesteps() / steps).max(1);
         let most = self.timesteps() - 1;

@@ -21,6 +21,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 
 pub use fault::Fault;
+pub(crate) use source::moves_text;
 pub use types::{DragFile, DragRegion, Editable, Movement, Shape};
 
 /// A larger file is refused before it is read.

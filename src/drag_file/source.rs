@@ -53,8 +53,12 @@ impl Source {
 pub(super) fn printable(c: char) -> char {
     match c {
         '\t' | '\r' => ' ',
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
-        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c if moves_text(c) => char::REPLACEMENT_CHARACTER,
         c => c,
     }
+}
+
+/// Control characters, line separators, and marks, embeddings, overrides and isolates of the Unicode bidirectional algorithm (UAX 9).
+pub(crate) fn moves_text(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }

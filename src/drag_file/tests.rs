@@ -2,6 +2,7 @@ use super::*;
 use crate::geometry::Point;
 use crate::outline::Outline;
 use crate::region::RegionKind;
+use crate::settings::RampLength;
 use proptest::prelude::*;
 
 const FULL: &str = r#"{
@@ -15,7 +16,7 @@ const FULL: &str = r#"{
     { "type": "translation", "region": { "ellipse": [410, 330, 40, 25] }, "handle": [410, 330], "target": [470, -0.0] },
     { "id": "lid", "type": "rotation", "region": { "rect": [10, 10, 60.5, 4e1] }, "center": [10, 10], "angle": -720 }
   ],
-  "settings": { "seed": 7, "taps": [2, 3], "start": "paper" }
+  "settings": { "seed": 7, "taps": [2, 3], "start": "paper", "ramp": "auto" }
 }
 "#;
 
@@ -45,6 +46,7 @@ fn a_full_file_is_read() {
     assert_eq!(lid.shape, Shape::Outline(Outline::Rect([10.0, 10.0, 60.5, 40.0])));
     assert_eq!(lid.movement, Movement::TurnBy { center: Point::new(10.0, 10.0), angle: -720.0 });
     assert_eq!((drag.settings.seed, drag.settings.steps), (Some(7), None));
+    assert_eq!(drag.settings.ramp, Some(RampLength::Auto));
 }
 
 #[test]

@@ -8,6 +8,9 @@ use crate::region::{Region, RegionKind};
 
 /// The inverted latent, prepared for the drag. `clean` is the picture's own latent, `alpha` the schedule's value at the
 /// inverted latent's timestep, `noise` is normal (h, w, 4).
+///
+/// # Panics
+/// When the latents or the noise do not have the frame's size.
 pub fn moved_start<B: Backend>(
     inverted: &Tensor<B>,
     clean: &Tensor<B>,

@@ -58,16 +58,15 @@ pub struct Lora {
     pub parameters: Vec<f32>,
     /// Modules without an adapter in the file; theirs are zeros, which change nothing.
     pub absent: Vec<String>,
-    /// SHA-256 of the file's header and numbers.
-    pub digest: String,
 }
 
 impl LoraFile {
     /// Reads and sorts the names.
     ///
     /// # Errors
-    /// [`Error::Weights`]: `weights.format` for a pickle or a folder, `weights.unsupported` for the names of other trainers and
-    /// other kinds of adapters, `lora.mismatch` for names that are not understood.
+    /// [`Error::Weights`]: `weights.format` for a pickle or a folder, `weights.damaged` for a file that is cut, `weights.unsupported`
+    /// for the names of other trainers and other kinds of adapters, `lora.mismatch` for names that are not understood.
+    /// [`Error::File`] when it cannot be opened.
     pub fn open(path: &Path) -> Result<Self> {
         let place = path.display().to_string();
         if is_pickle(path) {
@@ -104,7 +103,7 @@ impl LoraFile {
         if !faults.is_empty() {
             return Err(mismatch(self.file.place(), &faults));
         }
-        let mut lora = Lora { parameters: Vec::new(), absent: Vec::new(), digest: String::new() };
+        let mut lora = Lora { parameters: Vec::new(), absent: Vec::new() };
         for place in places {
             let module = self.modules.get(&place.name);
             let Some((down, up)) = module.and_then(|module| module.down.as_ref().zip(module.up.as_ref())) else {
@@ -120,7 +119,6 @@ impl LoraFile {
             let factor = self.scale.factor(alpha, self.rank);
             lora.parameters.extend(self.file.read(up)?.iter().map(|value| factor * value));
         }
-        lora.digest = self.file.digest();
         Ok(lora)
     }
 
@@ -157,7 +155,7 @@ fn sort<'a>(place: &str, tensors: impl Iterator<Item = &'a String>) -> Result<BT
             return Err(Error::Weights {
                 path: place.into(),
                 kind: "weights.unsupported",
-                reason: format!("tensor `{tensor}` belongs to {kind}, which is not read"),
+                reason: format!("tensor `{}` belongs to {kind}, which is not read", tensor.escape_debug()),
                 hint: "LoRAs of diffusers and peft on the attentions of the UNet are read".into(),
             });
         }

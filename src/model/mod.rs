@@ -16,7 +16,7 @@ pub use tokenizer::Tokenizer;
 pub use unet::UNet;
 pub use vae::Vae;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::kernels::Backend;
@@ -57,6 +57,11 @@ impl Model {
     /// What the model is called in records: `demo`, or the folder's own name without its path.
     pub fn name(&self) -> String {
         self.source.name()
+    }
+
+    /// All files of the model that lie on the disk, for whoever must not write to them.
+    pub fn files(&self) -> Vec<PathBuf> {
+        [Some(&self.source), self.vae_source.as_ref()].into_iter().flatten().flat_map(Source::files).collect()
     }
 
     /// The model folder's own defaults for settings.

@@ -113,6 +113,17 @@ impl Source {
         }
     }
 
+    /// The files of the folder and of the folders in it; none for what is compiled in.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let Self::Folder(root) = self else { return Vec::new() };
+        let entries = |folder: &Path| -> Vec<PathBuf> {
+            std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect()
+        };
+        let (folders, mut files): (Vec<PathBuf>, Vec<PathBuf>) = entries(root).into_iter().partition(|path| path.is_dir());
+        files.extend(folders.iter().flat_map(|folder| entries(folder)).filter(|path| path.is_file()));
+        files
+    }
+
     /// Opens a file, if the model has it.
     ///
     /// # Errors

@@ -140,9 +140,7 @@ impl<'a, B: Backend> Weights<'a, B> {
     /// [`Error::Weights`] `weights.mismatch` that names every missing, misshapen and left over tensor.
     pub fn finish(mut self) -> Result<String> {
         let extra = std::mem::take(&mut self.left);
-        self.faults.extend(
-            extra.iter().map(|(name, shape)| format!("tensor `{}` {shape:?} has no place in this configuration", name.escape_debug())),
-        );
+        self.faults.extend(extra.iter().map(|(name, shape)| format!("tensor `{name}` {shape:?} has no place in this configuration")));
         if self.faults.is_empty() {
             return Ok(self.file.digest());
         }
@@ -155,9 +153,9 @@ impl<'a, B: Backend> Weights<'a, B> {
     }
 }
 
-/// The first faults, one per line, and the count of the others.
+/// The first faults, one per line, and the count of the others. A tensor may be called anything, but it cannot begin a line.
 pub(super) fn listed(faults: &[String]) -> String {
-    let mut lines: Vec<String> = faults.iter().take(LISTED).cloned().collect();
+    let mut lines: Vec<String> = faults.iter().take(LISTED).map(|fault| fault.replace('\n', "\\n")).collect();
     if faults.len() > LISTED {
         lines.push(format!("and {} more", faults.len() - LISTED));
     }

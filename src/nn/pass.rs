@@ -5,7 +5,7 @@ use crate::kernels::Backend;
 
 /// What a forward layer keeps for its backward call.
 #[derive(Debug)]
-pub enum Recorded<B: Backend> {
+enum Recorded<B: Backend> {
     /// Numbers.
     Tensor(Tensor<B>),
     /// The input's shape alone.
@@ -50,11 +50,6 @@ impl<'a, B: Backend> Pass<'a, B> {
         Self { mutual: Some(mutual), ..self }
     }
 
-    /// Does this trip keep what a backward call needs?
-    pub fn is_recording(&self) -> bool {
-        self.tape.is_some()
-    }
-
     /// The LoRA parameters, when adapters are switched on.
     pub fn adapters(&self) -> Option<&'a Tensor<B>> {
         self.adapters
@@ -63,11 +58,6 @@ impl<'a, B: Backend> Pass<'a, B> {
     /// Where adapters add their gradients.
     pub fn gradient(&mut self) -> Option<&mut Tensor<B>> {
         self.gradient.as_deref_mut()
-    }
-
-    /// Must the way back reach LoRA's parameters?
-    pub fn wants_gradient(&self) -> bool {
-        self.gradient.is_some()
     }
 
     /// The attention's control.

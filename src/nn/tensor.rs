@@ -129,16 +129,6 @@ impl<B: Backend> Tensor<B> {
         self.backend.all_finite(&self.buffer)
     }
 
-    /// The same numbers in another shape of the same length.
-    ///
-    /// # Panics
-    /// When the lengths differ.
-    #[must_use]
-    pub fn reshaped(self, shape: Shape) -> Self {
-        assert_eq!(self.shape.len(), shape.len(), "reshaping keeps the count of numbers");
-        Self { shape, ..self }
-    }
-
     /// self + other.
     ///
     /// # Panics
@@ -176,6 +166,9 @@ impl<B: Backend> Tensor<B> {
     }
 
     /// The first `left` channels, and the others.
+    ///
+    /// # Panics
+    /// When there are fewer than `left`.
     pub fn split(&self, left: usize) -> (Self, Self) {
         let channels = self.shape.channels;
         let part = |from: usize, count: usize| {
@@ -186,7 +179,10 @@ impl<B: Backend> Tensor<B> {
         (part(0, left), part(left, channels - left))
     }
 
-    /// Pictures of all `parts`, one after the other.
+    /// Pictures of all `parts`, one after the other; `None` when there is no part.
+    ///
+    /// # Panics
+    /// When the parts' pictures differ in size.
     pub fn stacked(parts: &[Self]) -> Option<Self> {
         let first = parts.first()?;
         let shape = Shape { batch: parts.iter().map(|part| part.shape.batch).sum(), ..first.shape };
@@ -201,6 +197,9 @@ impl<B: Backend> Tensor<B> {
     }
 
     /// Picture `index` alone.
+    ///
+    /// # Panics
+    /// When there is no such picture.
     #[must_use]
     pub fn picture(&self, index: usize) -> Self {
         let shape = Shape { batch: 1, ..self.shape };

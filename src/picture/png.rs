@@ -1,4 +1,4 @@
-//! Pictures as PNG files: the same picture and report give the same bytes.
+//! Pictures as PNG files: the same picture and note give the same bytes.
 
 use std::io::Cursor;
 
@@ -8,11 +8,11 @@ use super::{Channels, Picture, Samples};
 pub const KEYWORD: &str = "dragnext";
 
 impl Picture {
-    /// The picture as a PNG file, with `report` in a text chunk.
+    /// The picture as a PNG file, with `note` in a text chunk.
     ///
     /// # Errors
     /// What the encoder says; it has no reason to refuse a picture that was read.
-    pub fn png(&self, report: Option<&str>) -> Result<Vec<u8>, png::EncodingError> {
+    pub fn png(&self, note: Option<&str>) -> Result<Vec<u8>, png::EncodingError> {
         let mut info = png::Info::with_size(self.size.width as u32, self.size.height as u32);
         info.color_type = match self.channels {
             Channels::Grey => png::ColorType::Grayscale,
@@ -22,7 +22,7 @@ impl Picture {
         };
         info.bit_depth = if self.is_sixteen_bit() { png::BitDepth::Sixteen } else { png::BitDepth::Eight };
         info.icc_profile = self.icc.as_deref().map(Into::into);
-        info.utf8_text.extend(report.map(|report| png::text_metadata::ITXtChunk::new(KEYWORD, report)));
+        info.utf8_text.extend(note.map(|note| png::text_metadata::ITXtChunk::new(KEYWORD, note)));
 
         let mut bytes = Vec::new();
         let mut writer = png::Encoder::with_info(&mut bytes, info)?.write_header()?;

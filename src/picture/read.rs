@@ -15,7 +15,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, Limits};
 
 use super::{Channels, Picture, Samples, jpeg};
 use crate::digest::sha256;
-use crate::error::{Error, Result};
+use crate::error::{Error, NOT_FOUND, Result};
 use crate::geometry::Size;
 use crate::plan::Warning;
 
@@ -94,7 +94,10 @@ impl From<ImageError> for Refusal {
 }
 
 fn load(path: &Path) -> std::result::Result<Vec<u8>, Refusal> {
-    let missing = |error: std::io::Error| Refusal { kind: "image.missing", reason: error.to_string(), hint: "" };
+    let missing = |error: std::io::Error| {
+        let hint = if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { "" };
+        Refusal { kind: "image.missing", reason: error.to_string(), hint }
+    };
     let metadata = fs::metadata(path).map_err(missing)?;
     if !metadata.is_file() {
         return Err(Refusal::unsupported("is not a file", "give one PNG, JPEG or WebP"));

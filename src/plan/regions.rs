@@ -17,7 +17,7 @@ const MIN_RADIUS: f64 = 0.5;
 /// Radii of handle and target that differ by more than this share, and by two pixels, are worth a note.
 const RADIUS_TOLERANCE: f64 = 0.1;
 
-const UPRIGHT: &str = "coordinates are pixels of the upright image, from its top left corner; `dragnext preview` draws the drag on it";
+const UPRIGHT: &str = "coordinates are pixels of the upright image, from its top left corner";
 
 /// Region `index` of the drag file; `None` when it cannot be used, and then the findings say why.
 pub(super) fn region(findings: &mut Findings, index: usize, frame: &Frame, folder: &Path) -> Option<Region> {
@@ -157,7 +157,8 @@ fn check_area(findings: &mut Findings, entry: &DragRegion, mask: &Mask, pointer:
     };
     let count = mask.count();
     if let (Shape::Mask { .. }, 0) = (&entry.shape, count) {
-        findings.fault("mask.empty", pointer, format!("region `{id}`: the mask has no white pixel"), "white is inside the region");
+        let message = format!("region `{id}`: no white pixel of the mask is left at working size ({})", frame.content);
+        findings.fault("mask.empty", pointer, message, "white is inside the region");
     } else if beyond == Beyond::All {
         findings.fault("region.outside", pointer, format!("region `{id}` lies outside the image ({source})"), UPRIGHT);
     } else if count < LATENT_CELL * LATENT_CELL {

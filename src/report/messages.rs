@@ -4,9 +4,9 @@
 //! shown as escapes.
 
 use std::io::{self, ErrorKind, Write};
-use std::path::Path;
 
 use super::Record;
+use crate::drag_file::moves_text;
 use crate::error::Error;
 use crate::plan::Warning;
 
@@ -25,14 +25,19 @@ pub fn print_warnings(warnings: &[Warning]) {
 /// Prints the record to stdout, as one line.
 ///
 /// # Errors
-/// When stdout cannot be written. A reader that went away is no error: it had what it wanted.
+/// [`Error::Output`] `output.write` when stdout cannot be written. A reader that went away is no error: it had what it wanted.
 pub fn print_record(record: &Record) -> Result<(), Error> {
     let written = serde_json::to_string(record).map_err(io::Error::from).and_then(|json| {
         let mut stdout = io::stdout().lock();
         writeln!(stdout, "{json}").and_then(|()| stdout.flush())
     });
     match written {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Error::File { path: "stdout".into(), source: error }),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Error::Output {
+            path: "stdout".into(),
+            kind: "output.write",
+            reason: error.to_string(),
+            hint: "whether the edit was done is seen by its output; only its record is lost".into(),
+        }),
         _ => Ok(()),
     }
 }
@@ -46,13 +51,22 @@ fn describe(error: &Error) -> String {
     match error {
         Error::Instruction { path, faults } => {
             let faults = faults.iter().map(|fault| {
-                let message = format!("{}: {}", escape_path(path), escape(&fault.to_string(), Newlines::Kept));
+                let mut message = escape(&format!("{}: {fault}", path.display()), Newlines::Escaped);
+                if let Some(excerpt) = fault.excerpt() {
+                    message.push('\n');
+                    message.push_str(&escape(excerpt, Newlines::Kept));
+                }
                 paragraph(&message, fault.hint.as_deref())
             });
             faults.collect::<Vec<_>>().join("\n")
         }
-        // Lists of tensors and the tensor library's explanations have lines of their own.
-        Error::Tensor(_) | Error::Weights { .. } => paragraph(&escape(&error.to_string(), Newlines::Kept), error.hint().as_deref()),
+        // Lists of tensors have lines of their own.
+        Error::Weights { path, reason, hint, .. } => {
+            let message = format!("{}: {}", escape(path, Newlines::Escaped), escape(reason, Newlines::Kept));
+            paragraph(&message, Some(hint).filter(|hint| !hint.is_empty()).map(String::as_str))
+        }
+        // And so have the tensor library's explanations.
+        Error::Tensor(_) => paragraph(&escape(&error.to_string(), Newlines::Kept), error.hint().as_deref()),
         _ => paragraph(&escape(&error.to_string(), Newlines::Escaped), error.hint().as_deref()),
     }
 }
@@ -60,10 +74,6 @@ fn describe(error: &Error) -> String {
 fn paragraph(message: &str, hint: Option<&str>) -> String {
     let hint = hint.map(|hint| format!("\nhint: {}\n", escape(hint, Newlines::Escaped))).unwrap_or_default();
     format!("error: {message}\n{hint}")
-}
-
-fn escape_path(path: &Path) -> String {
-    escape(&path.to_string_lossy(), Newlines::Escaped)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,16 +87,11 @@ fn escape(text: &str, newlines: Newlines) -> String {
     for character in text.chars() {
         match character {
             '\n' if newlines == Newlines::Kept => escaped.push('\n'),
-            _ if character.is_control() || turns_direction(character) => escaped.extend(character.escape_default()),
+            _ if moves_text(character) => escaped.extend(character.escape_default()),
             _ => escaped.push(character),
         }
     }
     escaped
-}
-
-/// Marks, embeddings, overrides and isolates of the Unicode bidirectional algorithm (UAX 9), and line separators.
-fn turns_direction(character: char) -> bool {
-    matches!(character, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -97,6 +102,18 @@ mod tests {
     fn a_hostile_name_cannot_write_to_the_terminal() {
         let error = Error::File { path: "a\x1b[2J\n\u{202e}gnp.b".into(), source: io::Error::other("no") };
         assert_eq!(describe(&error), "error: a\\u{1b}[2J\\n\\u{202e}gnp.b: no\n");
+    }
+
+    #[test]
+    fn a_fault_shows_its_place_and_cannot_pose_as_a_message_of_ours() {
+        let text = "{\"version\": 1, \"regions\": [{\"type\": \"translation\", \"region\": {\"mask\": \"a\\nerror: b\"}, \"handle\": [1, 1], \"target\": [9, 9]}]}";
+        let drag = crate::drag_file::DragFile::parse(text.as_bytes()).expect("a good file");
+        let fault = drag.fault("mask.missing", "/version", "cannot read `a\nerror: b`".into(), Some("look\nthere".into()));
+        let shown = describe(&Error::Instruction { path: "d.json".into(), faults: vec![fault] });
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines[0], "error: d.json: /version (line 1, column 13): cannot read `a\\nerror: b`");
+        assert!(lines[1].starts_with("1 | {\"version\": 1, "), "{shown}");
+        assert_eq!(lines[2..], ["  |             ^", "", "hint: look\\nthere"]);
     }
 
     #[test]

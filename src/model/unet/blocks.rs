@@ -9,7 +9,7 @@ use crate::nn::{Conv, Linear, Pass, Tensor, upsample, upsample_backward};
 
 /// A level of the way down; every output also goes to the way up.
 #[derive(Debug)]
-pub struct DownBlock<B: Backend> {
+pub(super) struct DownBlock<B: Backend> {
     resnets: Vec<Resnet<B>>,
     /// One behind each residual block, or none.
     attentions: Vec<Transformer<B>>,
@@ -18,7 +18,7 @@ pub struct DownBlock<B: Backend> {
 
 impl<B: Backend> DownBlock<B> {
     /// Reads level `level`; `layer` counts self-attentions.
-    pub fn load(w: &mut Weights<B>, config: &UNetConfig, level: usize, layer: &mut usize) -> Result<Self> {
+    pub(super) fn load(w: &mut Weights<B>, config: &UNetConfig, level: usize, layer: &mut usize) -> Result<Self> {
         let outputs = config.channels[level];
         let inputs = config.channels[level.saturating_sub(1)];
         let mut block = Self { resnets: Vec::new(), attentions: Vec::new(), downsample: None };
@@ -37,12 +37,12 @@ impl<B: Backend> DownBlock<B> {
     }
 
     /// Is there attention on this level?
-    pub fn has_attention(&self) -> bool {
+    pub(super) fn has_attention(&self) -> bool {
         !self.attentions.is_empty()
     }
 
     /// x to the level's output; every inner output joins `skips`.
-    pub fn forward(
+    pub(super) fn forward(
         &self,
         mut x: Tensor<B>,
         time: &Tensor<B>,
@@ -65,7 +65,7 @@ impl<B: Backend> DownBlock<B> {
     }
 
     /// dy to dx; takes the skip connections' gradients off the end of `skips`. With `stop`, nothing before the first attention is walked.
-    pub fn backward(&self, mut d: Tensor<B>, skips: &mut Vec<Tensor<B>>, stop: bool, pass: &mut Pass<B>) -> Option<Tensor<B>> {
+    pub(super) fn backward(&self, mut d: Tensor<B>, skips: &mut Vec<Tensor<B>>, stop: bool, pass: &mut Pass<B>) -> Option<Tensor<B>> {
         if let Some(downsample) = &self.downsample {
             d = downsample.backward(&with_skip(d, skips), pass);
         }
@@ -83,7 +83,7 @@ impl<B: Backend> DownBlock<B> {
     }
 
     /// The attentions' projections.
-    pub fn adapted<'a>(&'a mut self, found: &mut Vec<(String, &'a mut Linear<B>)>) {
+    pub(super) fn adapted<'a>(&'a mut self, found: &mut Vec<(String, &'a mut Linear<B>)>) {
         self.attentions.iter_mut().for_each(|attention| attention.adapted(found));
     }
 }
@@ -97,7 +97,7 @@ fn with_skip<B: Backend>(d: Tensor<B>, skips: &mut Vec<Tensor<B>>) -> Tensor<B> 
 
 /// A stage of the way up: every residual block reads the channels of one skip connection beside its input.
 #[derive(Debug)]
-pub struct UpBlock<B: Backend> {
+pub(super) struct UpBlock<B: Backend> {
     resnets: Vec<Resnet<B>>,
     attentions: Vec<Transformer<B>>,
     upsample: Option<Conv<B>>,
@@ -107,7 +107,7 @@ pub struct UpBlock<B: Backend> {
 
 impl<B: Backend> UpBlock<B> {
     /// Reads stage `stage`, 0 the coarsest; `layer` counts self-attentions.
-    pub fn load(w: &mut Weights<B>, config: &UNetConfig, stage: usize, layer: &mut usize) -> Result<Self> {
+    pub(super) fn load(w: &mut Weights<B>, config: &UNetConfig, stage: usize, layer: &mut usize) -> Result<Self> {
         let levels = config.channels.len();
         let level = levels - 1 - stage;
         let outputs = config.channels[level];
@@ -132,7 +132,7 @@ impl<B: Backend> UpBlock<B> {
     }
 
     /// x to the stage's output; takes its skip connections off the end of `skips` and grows to the size of the next one.
-    pub fn forward(
+    pub(super) fn forward(
         &self,
         mut x: Tensor<B>,
         time: &Tensor<B>,
@@ -155,7 +155,7 @@ impl<B: Backend> UpBlock<B> {
     }
 
     /// dy to dx; the skip connections' gradients join `skips`, the finest first.
-    pub fn backward(&self, mut d: Tensor<B>, skips: &mut Vec<Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub(super) fn backward(&self, mut d: Tensor<B>, skips: &mut Vec<Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
         if let Some(conv) = &self.upsample {
             d = conv.backward(&d, pass);
             d = upsample_backward(&d, pass);
@@ -173,7 +173,7 @@ impl<B: Backend> UpBlock<B> {
     }
 
     /// The attentions' projections.
-    pub fn adapted<'a>(&'a mut self, found: &mut Vec<(String, &'a mut Linear<B>)>) {
+    pub(super) fn adapted<'a>(&'a mut self, found: &mut Vec<(String, &'a mut Linear<B>)>) {
         self.attentions.iter_mut().for_each(|attention| attention.adapted(found));
     }
 }

@@ -5,9 +5,7 @@ mod resnet;
 mod time;
 mod transformer;
 
-pub use blocks::{DownBlock, UpBlock};
 pub use resnet::Resnet;
-pub use transformer::Transformer;
 
 use super::config::UNetConfig;
 use super::source::Source;
@@ -15,7 +13,9 @@ use super::weights::Weights;
 use crate::error::Result;
 use crate::kernels::Backend;
 use crate::nn::{Adapter, Conv, GroupNorm, Linear, Pass, Tensor};
+use blocks::{DownBlock, UpBlock};
 use time::TimeEmbedding;
+use transformer::Transformer;
 
 /// File names, best first.
 const FILES: [&str; 2] = ["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"];
@@ -100,6 +100,9 @@ impl<B: Backend> UNet<B> {
     }
 
     /// Latents z (b, h, w, 4) at one timestep each, context (b, 1, tokens, channels).
+    ///
+    /// # Panics
+    /// When the shapes do not fit, or a decoder stage is asked for that the network does not have.
     pub fn forward(&self, z: &Tensor<B>, timesteps: &[f64], context: &Tensor<B>, want: Want, pass: &mut Pass<B>) -> Output<B> {
         let time = self.time.forward(z.backend(), timesteps);
         let mut skips = Vec::new();
@@ -127,7 +130,10 @@ impl<B: Backend> UNet<B> {
         Output { noise, taps, depths }
     }
 
-    /// The noise prediction alone, without a way back.
+    /// The noise prediction alone, all latents at one timestep.
+    ///
+    /// # Panics
+    /// When the shapes do not fit.
     pub fn predict(&self, z: &Tensor<B>, timestep: f64, context: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         let timesteps = vec![timestep; z.shape().batch];
         let output = self.forward(z, &timesteps, context, Want { noise: true, taps: &[] }, pass);
@@ -136,6 +142,9 @@ impl<B: Backend> UNet<B> {
 
     /// From gradients of what [`UNet::forward`] gave to the gradient of z. Adapters' gradients are added where the pass
     /// collects them. Without `need_input` the way ends at the last adapter and returns nothing.
+    ///
+    /// # Panics
+    /// When `pass` does not hold the tape of `output`.
     pub fn backward(&self, output: &Output<B>, gradients: Gradients<B>, need_input: bool, pass: &mut Pass<B>) -> Option<Tensor<B>> {
         let Gradients { noise, mut taps } = gradients;
         let deepest = if noise.is_some() { output.depths.len() } else { taps.iter().map(|(stage, _)| *stage).max()? };
@@ -184,7 +193,7 @@ impl<B: Backend> UNet<B> {
         found
     }
 
-    /// Gives all attention projections an adapter of this rank; returns name, inputs, outputs and place of each.
+    /// Gives all attention projections an adapter of this rank; returns their places, in the order of the parameters.
     pub fn attach_adapters(&mut self, rank: usize) -> Vec<AdapterPlace> {
         let mut offset = 0;
         let mut places = Vec::new();

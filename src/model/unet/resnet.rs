@@ -19,6 +19,9 @@ pub struct Resnet<B: Backend> {
 
 impl<B: Backend> Resnet<B> {
     /// A block of the UNet, with its time projection.
+    ///
+    /// # Errors
+    /// As [`Weights::numbers`].
     pub fn load(weights: &mut Weights<B>, config: &UNetConfig, name: &str, inputs: usize, outputs: usize) -> Result<Self> {
         let time = weights.linear(&format!("{name}.time_emb_proj"), 4 * config.channels[0], outputs, true)?;
         let block = Self::load_plain(weights, name, inputs, outputs, config.groups, config.eps)?;
@@ -26,6 +29,9 @@ impl<B: Backend> Resnet<B> {
     }
 
     /// A block of the VAE, which knows no time.
+    ///
+    /// # Errors
+    /// As [`Weights::numbers`].
     pub fn load_plain(weights: &mut Weights<B>, name: &str, inputs: usize, outputs: usize, groups: usize, eps: f64) -> Result<Self> {
         let shortcut =
             if inputs == outputs { None } else { Some(weights.linear(&format!("{name}.conv_shortcut"), inputs, outputs, true)?) };

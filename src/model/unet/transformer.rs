@@ -8,7 +8,7 @@ use crate::nn::{Attention, FeedForward, GroupNorm, LayerNorm, Linear, Pass, Tens
 
 /// diffusers' `Transformer2DModel` with one block.
 #[derive(Debug)]
-pub struct Transformer<B: Backend> {
+pub(super) struct Transformer<B: Backend> {
     name: String,
     /// Place among all self-attentions, in execution order.
     layer: usize,
@@ -25,7 +25,14 @@ pub struct Transformer<B: Backend> {
 
 impl<B: Backend> Transformer<B> {
     /// Reads the transformer `name`; `layer` counts them.
-    pub fn load(w: &mut Weights<B>, config: &UNetConfig, name: &str, channels: usize, heads: usize, layer: &mut usize) -> Result<Self> {
+    pub(super) fn load(
+        w: &mut Weights<B>,
+        config: &UNetConfig,
+        name: &str,
+        channels: usize,
+        heads: usize,
+        layer: &mut usize,
+    ) -> Result<Self> {
         let block = format!("{name}.transformer_blocks.0");
         let attention = |w: &mut Weights<B>, part: &str, context: usize| -> Result<Attention<B>> {
             let q = w.linear(&format!("{block}.{part}.to_q"), channels, channels, false)?;
@@ -56,7 +63,7 @@ impl<B: Backend> Transformer<B> {
     }
 
     /// x (b, h, w, c) and context (b, 1, tokens, channels) to (b, h, w, c).
-    pub fn forward(&self, x: &Tensor<B>, context: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub(super) fn forward(&self, x: &Tensor<B>, context: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         let h = self.norm.forward(x, pass);
         let h = self.proj_in.forward(&h, pass);
         let y = self.norm1.forward(&h, pass);
@@ -69,7 +76,7 @@ impl<B: Backend> Transformer<B> {
     }
 
     /// dy to dx.
-    pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub(super) fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         let d = self.proj_out.backward(dy, pass);
         let inner = self.feed_forward.backward(&d, pass);
         let d = self.norm3.backward(&inner, pass).plus(&d);
@@ -82,7 +89,7 @@ impl<B: Backend> Transformer<B> {
     }
 
     /// The attentions' projections, with their names in diffusers.
-    pub fn adapted<'a>(&'a mut self, found: &mut Vec<(String, &'a mut Linear<B>)>) {
+    pub(super) fn adapted<'a>(&'a mut self, found: &mut Vec<(String, &'a mut Linear<B>)>) {
         for (part, attention) in [("attn1", &mut self.attention1), ("attn2", &mut self.attention2)] {
             let Attention { to_q, to_k, to_v, to_out, .. } = attention;
             for (name, linear) in [("to_q", to_q), ("to_k", to_k), ("to_v", to_v), ("to_out.0", to_out)] {
