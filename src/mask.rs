@@ -1,5 +1,6 @@
 //! A yes or no for every pixel: read from a picture, grown, resized, looked up, measured.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use image::ImageDecoder;
@@ -87,7 +88,10 @@ impl Mask {
         let mut limits = image::Limits::default();
         limits.max_alloc = Some(DECODER_BYTES + 32 * expected.area() as u64);
         decoder.set_limits(limits).map_err(decode_error)?;
-        let grey = image::DynamicImage::from_decoder(decoder).map_err(decode_error)?.into_luma8();
+        // A decoder's bug is one bad mask and not the end of the program.
+        let decoded = catch_unwind(AssertUnwindSafe(|| image::DynamicImage::from_decoder(decoder)));
+        let failed = |_| std::io::Error::other("the decoder failed on this file");
+        let grey = decoded.map_err(failed).map_err(file_error)?.map_err(decode_error)?.into_luma8();
         Ok(Self { width: found.width, height: found.height, data: grey.iter().map(|value| *value > THRESHOLD).collect() })
     }
 

@@ -1,6 +1,5 @@
 //! Faults of weights, of numbers and of devices, through the program: each test proves first that its fault happened.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
-#![cfg(feature = "failpoints")]
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -191,6 +190,7 @@ fn pickles_are_refused() {
 }
 
 /// Not a number, wherever it appears, stops the edit with stage and step; no picture is written.
+#[cfg(feature = "failpoints")]
 #[test]
 fn not_a_number_stops_the_edit() {
     for (place, expected) in [

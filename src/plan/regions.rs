@@ -14,6 +14,8 @@ use crate::region::{Motion, Region};
 const HANDLE_TOLERANCE: f64 = 1.0;
 /// A handle or target this close to the centre has no direction.
 const MIN_RADIUS: f64 = 0.5;
+/// A centre further outside than so many diagonals of the image turns nothing that a shift would not, and its arcs take long to follow.
+const MAX_CENTRE_DIAGONALS: f64 = 8.0;
 /// Radii of handle and target that differ by more than this share, and by two pixels, are worth a note.
 const RADIUS_TOLERANCE: f64 = 0.1;
 
@@ -124,6 +126,16 @@ fn motion(movement: &Movement, frame: &Frame) -> Motion {
 /// Handle and target lie in the image, and a rotation's have a direction from its centre. The centre itself may lie anywhere:
 /// a door's hinge can be beside the picture.
 fn check_points(findings: &mut Findings, entry: &DragRegion, place: &impl Fn(&str) -> String, frame: &Frame) {
+    if let Movement::Turn { center, .. } | Movement::TurnBy { center, .. } = entry.movement {
+        let size = frame.source;
+        let nearest = Point::new(center.x.clamp(0.0, size.width as f64), center.y.clamp(0.0, size.height as f64));
+        let limit = MAX_CENTRE_DIAGONALS * (size.width as f64).hypot(size.height as f64);
+        if center.distance(nearest) > limit {
+            let message = format!("region `{}`: the centre {center} lies more than {limit:.0} px outside the image ({size})", entry.id);
+            findings.fault("region.rotation_centre", &place("/center"), message, "a turn about so far a point is a `translation`");
+            return;
+        }
+    }
     let Some((handle, target)) = entry.movement.handle_and_target() else { return };
     for (key, point) in [("/handle", handle), ("/target", target)] {
         if !frame.source.contains(point) {

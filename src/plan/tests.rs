@@ -76,6 +76,7 @@ fn regions_that_cannot_be_dragged_are_refused() {
         (rotation("\"center\": [60, 60], \"handle\": [60, 60], \"target\": [70, 60]"), "region.rotation_centre /regions/0/handle"),
         (rotation("\"center\": [60, 60], \"handle\": [70, 60], \"target\": [60.2, 60]"), "region.rotation_centre /regions/0/target"),
         (rotation("\"center\": [-100, 60], \"angle\": 180"), "region.leaves /regions/0/angle"),
+        (rotation("\"center\": [1e6, 1e6], \"angle\": 3600"), "region.rotation_centre /regions/0/center"),
         (box_from("[40, 40]", "[256, 256]"), "region.leaves /regions/0/target"),
     ] {
         assert_eq!(found("", std::slice::from_ref(&region)), [expected], "{region}");
