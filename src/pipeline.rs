@@ -9,10 +9,10 @@ use crate::diffusion::finetune::{Subject, finetune};
 use crate::diffusion::invert::invert;
 use crate::diffusion::{NoiseSource, Schedule, require_finite};
 use crate::digest::sha256;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
-use crate::method::{Frozen, Pbsi, moved_start};
+use crate::method::{Dragged, Frozen, Pbsi, moved_start};
 use crate::model::lora::LoraFile;
 use crate::model::unet::AdapterPlace;
 use crate::model::{Model, TextEncoder, Tokenizer, UNet, Vae};
@@ -122,7 +122,7 @@ impl<B: Backend> Editor<B> {
     /// Loads a model's weights.
     ///
     /// # Errors
-    /// [`Error::Weights`] when a file is missing, damaged, or does not fit its configuration.
+    /// [`crate::Error::Weights`] when a file is missing, damaged, or does not fit its configuration.
     pub fn load(backend: B, model: Model, progress: &mut dyn Progress) -> Result<Self> {
         let mut stages = Stages { progress, seconds: Vec::new() };
         let (unet, vae, (tokenizer, text_encoder)) =
@@ -140,8 +140,8 @@ impl<B: Backend> Editor<B> {
     /// Does one edit. The model is left as it was loaded.
     ///
     /// # Errors
-    /// [`Error::NotFinite`], [`Error::Interrupted`], [`Error::PromptTooLong`], [`Error::Weights`] when a LoRA does not fit,
-    /// [`Error::Setting`] for a decoder stage that the model does not have.
+    /// [`crate::Error::NotFinite`], [`crate::Error::Interrupted`], [`crate::Error::PromptTooLong`], [`crate::Error::Weights`] when a LoRA does not fit,
+    /// [`crate::Error::Setting`] for a decoder stage that the model does not have.
     ///
     /// # Panics
     /// When the picture does not have the plan's padded size.
@@ -177,41 +177,24 @@ impl<B: Backend> Editor<B> {
     ) -> Result<(Outcome, Latents<B>)> {
         let Job { plan, picture, lora } = job;
         let settings = &plan.settings;
-        self.check_stages(settings)?;
+        self.model.check(settings)?;
         let grid = self.schedule.grid(settings.steps, settings.executed_steps());
         let mut stages = Stages { progress, seconds: vec![(Stage::Load, self.seconds)] };
         let mut steps = Steps { invert: grid.timesteps.len(), denoise: grid.timesteps.len(), ..Steps::default() };
 
-        let (clean, context) = stages.run(Stage::Encode, 1, |_| {
-            // First, because a prompt that is too long need not wait for the picture.
-            let tokens = self.tokenizer.encode(&plan.prompt, self.text_encoder.positions())?;
-            let shape = Shape::new(1, plan.frame.padded.height, plan.frame.padded.width, 3);
-            let latent = self.vae.encode(&Tensor::from_host(&self.backend, shape, picture));
-            require_finite(&latent, Stage::Encode, 1, "the picture's latent")?;
-            Ok((latent, self.text_encoder.encode(&self.backend, &tokens)?))
-        })?;
+        let (clean, context) = stages.run(Stage::Encode, 1, |_| self.encode(plan, picture))?;
         interrupt.check()?;
 
-        let mut trained = None;
-        let mut absent = Vec::new();
+        let (mut trained, mut lora_absent) = (None, Vec::new());
         if let Some(file) = lora {
-            let places = self.unet.attach_adapters(file.rank());
-            let lora = file.read(&places)?;
-            self.unet.merge_adapters(&Tensor::vector(&self.backend, lora.parameters));
-            absent = lora.absent;
+            lora_absent = self.adapt(file)?;
         } else if settings.lora_steps > 0 {
-            let places = self.unet.attach_adapters(settings.lora_rank);
-            let start = noise.adapters(&places);
-            let subject = Subject { latent: &clean, context: &context };
             steps.lora = settings.lora_steps;
-            let parameters = stages.run(Stage::Lora, settings.lora_steps, |progress| {
-                finetune(&self.unet, &self.schedule, &subject, start, settings, noise, progress, interrupt)
-            })?;
-            self.unet.merge_adapters(&parameters);
-            trained = Some(Trained { places, parameters: parameters.to_host() });
+            let subject = Subject { latent: &clean, context: &context };
+            trained = Some(stages.run(Stage::Lora, steps.lora, |progress| self.train(&subject, settings, noise, progress, interrupt))?);
         }
 
-        let inverted = stages.run(Stage::Invert, grid.timesteps.len(), |progress| {
+        let inverted = stages.run(Stage::Invert, steps.invert, |progress| {
             invert(&self.unet, &self.schedule, &grid, &clean, &context, progress, interrupt)
         })?;
 
@@ -227,11 +210,10 @@ impl<B: Backend> Editor<B> {
         let method = Pbsi { unet, context: &context, schedule, grid: &grid, regions: &plan.regions, frame: plan.frame, frozen, settings };
         steps.drag = method.iterations();
         let pair = Pair { reference: inverted.clone(), edit: prepared.clone() };
-        let dragged = stages.run(Stage::Drag, method.iterations(), |progress| method.run(pair, progress, interrupt))?;
+        let Dragged { mut pair, walked, losses } = stages.run(Stage::Drag, steps.drag, |progress| method.run(pair, progress, interrupt))?;
 
-        let rest = &grid.timesteps[dragged.walked..];
-        let pair = stages.run(Stage::Denoise, rest.len(), |progress| {
-            let mut pair = dragged.pair;
+        let rest = &grid.timesteps[walked..];
+        pair = stages.run(Stage::Denoise, rest.len(), |progress| {
             for (index, &t) in rest.iter().enumerate() {
                 interrupt.check()?;
                 let place = Place { t, stage: Stage::Denoise, step: index + 1 };
@@ -241,26 +223,51 @@ impl<B: Backend> Editor<B> {
             Ok(pair)
         })?;
 
-        let picture = stages.run(Stage::Decode, 1, |_| {
-            let decoded = crate::failpoint::corrupt("nan_in_decode", self.vae.decode(&pair.edit));
-            require_finite(&decoded, Stage::Decode, 1, "the picture")?;
-            Ok(decoded.to_host().into_iter().map(|value| (value * 0.5 + 0.5).clamp(0.0, 1.0)).collect())
-        })?;
-        let loss = dragged.losses.first().copied().zip(dragged.losses.last().copied());
-        let outcome = Outcome { picture, loss, steps, seconds: stages.seconds, lora: trained, lora_absent: absent };
-        let latents = Latents { clean, inverted, prepared, denoised: pair.edit, reference: pair.reference, losses: dragged.losses };
+        let picture = stages.run(Stage::Decode, 1, |_| self.decode(&pair.edit))?;
+        let loss = losses.first().copied().zip(losses.last().copied());
+        let outcome = Outcome { picture, loss, steps, seconds: stages.seconds, lora: trained, lora_absent };
+        let latents = Latents { clean, inverted, prepared, denoised: pair.edit, reference: pair.reference, losses };
         Ok((outcome, latents))
     }
 
-    fn check_stages(&self, settings: &Settings) -> Result<()> {
-        let stages = self.model.decoder_stages();
-        match settings.taps.0.iter().find(|tap| **tap > stages) {
-            None => Ok(()),
-            Some(tap) => Err(Error::Setting {
-                name: "taps".into(),
-                value: tap.to_string(),
-                reason: format!("is no decoder stage of this model, which has {stages}"),
-            }),
-        }
+    /// The picture's mean latent, and the prompt's context.
+    fn encode(&self, plan: &Plan, picture: Vec<f32>) -> Result<(Tensor<B>, Tensor<B>)> {
+        // First, because a prompt that is too long need not wait for the picture.
+        let tokens = self.tokenizer.encode(&plan.prompt, self.text_encoder.positions())?;
+        let shape = Shape::new(1, plan.frame.padded.height, plan.frame.padded.width, 3);
+        let latent = self.vae.encode(&Tensor::from_host(&self.backend, shape, picture));
+        require_finite(&latent, Stage::Encode, 1, "the picture's latent")?;
+        Ok((latent, self.text_encoder.encode(&self.backend, &tokens)?))
+    }
+
+    /// Merges a LoRA file into the weights; returns the projections about which it says nothing.
+    fn adapt(&mut self, file: LoraFile) -> Result<Vec<String>> {
+        let places = self.unet.attach_adapters(file.rank());
+        let lora = file.read(&places)?;
+        self.unet.merge_adapters(&Tensor::vector(&self.backend, lora.parameters));
+        Ok(lora.absent)
+    }
+
+    /// Trains a LoRA on the picture and merges it into the weights.
+    fn train(
+        &mut self,
+        subject: &Subject<B>,
+        settings: &Settings,
+        noise: &mut dyn NoiseSource,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Trained> {
+        let places = self.unet.attach_adapters(settings.lora_rank);
+        let start = noise.adapters(&places);
+        let parameters = finetune(&self.unet, &self.schedule, subject, start, settings, noise, progress, interrupt)?;
+        self.unet.merge_adapters(&parameters);
+        Ok(Trained { places, parameters: parameters.to_host() })
+    }
+
+    /// The picture of a latent, in 0..1.
+    fn decode(&self, latent: &Tensor<B>) -> Result<Vec<f32>> {
+        let decoded = crate::failpoint::corrupt("nan_in_decode", self.vae.decode(latent));
+        require_finite(&decoded, Stage::Decode, 1, "the picture")?;
+        Ok(decoded.to_host().into_iter().map(|value| (value * 0.5 + 0.5).clamp(0.0, 1.0)).collect())
     }
 }

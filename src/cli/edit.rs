@@ -126,6 +126,7 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
     let model = Model::open(&arguments.model, arguments.vae.as_deref())?;
     let settings = Settings::resolve(&arguments.settings().over(&drag.settings).over(model.defaults()))?;
     let plan = Plan::new(&drag, &arguments.drag, source.picture.size(), &settings, model.native_size())?;
+    model.check(&settings)?;
     arguments.check_outputs(output, &drag, &model)?;
 
     let (name, lora) = (model.name(), arguments.lora()?);

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::kernels::Backend;
-use crate::settings::Overrides;
+use crate::settings::{Overrides, Settings};
 
 /// A model whose configuration is read and checked, but whose weights still lie on disk.
 #[derive(Debug)]
@@ -79,9 +79,20 @@ impl Model {
         &self.schedule
     }
 
-    /// Number of decoder stages whose outputs can be compared.
-    pub fn decoder_stages(&self) -> usize {
-        self.unet.channels.len()
+    /// Do the settings fit this model? Asked before any weight is read.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a decoder stage that the model does not have.
+    pub fn check(&self, settings: &Settings) -> Result<()> {
+        let stages = self.unet.channels.len();
+        match settings.taps.0.iter().find(|tap| **tap > stages) {
+            None => Ok(()),
+            Some(tap) => Err(Error::Setting {
+                name: "taps".into(),
+                value: tap.to_string(),
+                reason: format!("is no decoder stage of this model, which has {stages}"),
+            }),
+        }
     }
 
     /// Loads the noise predictor.
