@@ -178,6 +178,7 @@ impl<B: Backend> Editor<B> {
         let Job { plan, picture, lora } = job;
         let settings = &plan.settings;
         self.model.check(settings)?;
+        interrupt.check()?;
         let grid = self.schedule.grid(settings.steps, settings.executed_steps());
         let mut stages = Stages { progress, seconds: vec![(Stage::Load, self.seconds)] };
         let mut steps = Steps { invert: grid.timesteps.len(), denoise: grid.timesteps.len(), ..Steps::default() };
