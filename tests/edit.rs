@@ -102,8 +102,9 @@ fn without_a_drag_the_edit_is_its_reference() {
     };
     let (mutual, plain) = (still(10), still(1000));
     assert_eq!(mutual.inverted.to_host(), mutual.prepared.to_host(), "the paper's start is the inverted latent");
-    assert_eq!(mutual.reference.to_host(), mutual.denoised.to_host(), "both branches have the same bits");
-    assert_eq!(mutual.denoised.to_host(), plain.denoised.to_host(), "mutual attention changes nothing");
+    // Rows of a batch are rounded alike but for where they lie in a tile of a matrix product.
+    assert_close("both branches", &mutual.denoised.to_host(), &mutual.reference.to_host(), 1e-5);
+    assert_close("with and without mutual attention", &mutual.denoised.to_host(), &plain.denoised.to_host(), 1e-5);
 }
 
 /// The paper's own form runs: a sum over all decoder stages, and one intervened timestep more, because its range is inclusive.
