@@ -16,7 +16,7 @@
 //! incomplete (fused softmax and layer norm have none).
 //!
 //! Around them: [`cli`] is what was typed, [`picture`] pixels in and out, [`files`] verified writing, [`report`] what an edit leaves
-//! behind beside its pixels, [`digest`] hashes, [`error`] everything that can go wrong, [`progress`] how a run tells where it
+//! behind beside its pixels, [`digest`] hashes, [`error`] everything that can go wrong, [`warning`] what does not stop anything, [`progress`] how a run tells where it
 //! stands, [`interrupt`] a tidy stop, [`failpoint`] how tests make it fail.
 
 pub mod cli;
@@ -41,5 +41,6 @@ pub mod progress;
 pub mod region;
 pub mod report;
 pub mod settings;
+pub mod warning;
 
 pub use error::Error;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::compute::{self, Compute, Device, Dtype};
+use super::model::ModelArguments;
 use crate::diffusion::Seeded;
 use crate::digest::sha256;
 use crate::drag_file::{DragFile, Editable, Shape};
@@ -15,10 +16,11 @@ use crate::model::Model;
 use crate::model::lora::{self, LoraFile};
 use crate::picture::{self, Picture, Source};
 use crate::pipeline::{self, Editor, Outcome, Trained};
-use crate::plan::{Plan, Warning};
+use crate::plan::Plan;
 use crate::progress;
 use crate::report::{self, Job, Loss, Moved, Note, Record};
 use crate::settings::{Overrides, Settings};
+use crate::warning::Warning;
 
 /// Edits one picture.
 ///
@@ -43,13 +45,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     overwrite: bool,
 
-    /// The model: `demo`, which is built in, or a folder in the diffusers layout of Stable Diffusion 1.5.
-    #[arg(long, value_name = "MODEL", default_value = "demo", env = "DRAGNEXT_MODEL")]
-    model: String,
-
-    /// A folder with another VAE for the model.
-    #[arg(long, value_name = "FOLDER", env = "DRAGNEXT_VAE")]
-    vae: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArguments,
 
     /// Where to compute: auto, cpu or cuda[:N].
     #[arg(long, default_value = "auto", env = "DRAGNEXT_DEVICE")]
@@ -115,7 +112,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     if !arguments.quiet {
         report::print_warnings(&record.warnings);
     }
-    let printed = if arguments.json { report::print_record(&record) } else { Ok(()) };
+    let printed = if arguments.json { report::print_json(&record) } else { Ok(()) };
     ended.and(printed)
 }
 
@@ -123,7 +120,7 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
     let compute = compute::choose(arguments.device, arguments.dtype)?;
     let drag = DragFile::read(&arguments.drag)?;
     let source = picture::read(&arguments.image)?;
-    let model = Model::open(&arguments.model, arguments.vae.as_deref())?;
+    let model = arguments.model.open()?;
     let settings = Settings::resolve(&arguments.settings().over(&drag.settings).over(model.defaults()))?;
     let plan = Plan::new(&drag, &arguments.drag, source.picture.size(), &settings, model.native_size())?;
     model.check(&settings)?;

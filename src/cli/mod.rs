@@ -3,6 +3,7 @@
 
 mod compute;
 mod edit;
+mod model;
 
 use clap::{Parser, Subcommand};
 

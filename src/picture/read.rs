@@ -17,7 +17,7 @@ use super::{Channels, Picture, Samples, jpeg};
 use crate::digest::sha256;
 use crate::error::{Error, NOT_FOUND, Result};
 use crate::geometry::Size;
-use crate::plan::Warning;
+use crate::warning::Warning;
 
 /// Longest side that is read, in pixels.
 pub const MAX_SIDE: u32 = 32_768;

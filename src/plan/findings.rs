@@ -1,7 +1,7 @@
 //! What planning finds wrong or doubtful.
 
-use super::Warning;
 use crate::drag_file::{DragFile, Fault};
+use crate::warning::Warning;
 
 pub(super) struct Findings<'a> {
     pub(super) drag: &'a DragFile,

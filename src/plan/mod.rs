@@ -12,26 +12,16 @@ mod tests;
 
 use std::path::Path;
 
-use serde::Serialize;
-
 use crate::drag_file::DragFile;
 use crate::error::{Error, Result};
 use crate::geometry::{Frame, Size};
 use crate::mask::Mask;
 use crate::region::Region;
 use crate::settings::Settings;
+use crate::warning::Warning;
 
 use editable::Area;
 use findings::Findings;
-
-/// Something doubtful that does not stop an edit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Warning {
-    /// Stable name, such as `region.no_motion`.
-    pub kind: &'static str,
-    /// What was noticed.
-    pub message: String,
-}
 
 /// Everything that an edit needs to know beside the image's pixels and the weights.
 #[derive(Debug, Clone)]

@@ -5,10 +5,11 @@
 
 use std::io::{self, ErrorKind, Write};
 
-use super::Record;
+use serde::Serialize;
+
 use crate::drag_file::moves_text;
 use crate::error::Error;
-use crate::plan::Warning;
+use crate::warning::Warning;
 
 /// Prints `error: ...` and `hint: ...` to stderr, one such pair for each fault of a drag file.
 pub fn print_error(error: &Error) {
@@ -22,24 +23,30 @@ pub fn print_warnings(warnings: &[Warning]) {
     }
 }
 
-/// Prints the record to stdout, as one line.
+/// Prints data to stdout as one line of JSON, such as the record of an edit.
+///
+/// # Errors
+/// As [`print_text`].
+pub fn print_json(data: &impl Serialize) -> Result<(), Error> {
+    let json = serde_json::to_string(data).map_err(|error| stdout_failed(&error.into()))?;
+    print_text(&(json + "\n"))
+}
+
+/// Prints to stdout, as it is.
 ///
 /// # Errors
 /// [`Error::Output`] `output.write` when stdout cannot be written. A reader that went away is no error: it had what it wanted.
-pub fn print_record(record: &Record) -> Result<(), Error> {
-    let written = serde_json::to_string(record).map_err(io::Error::from).and_then(|json| {
-        let mut stdout = io::stdout().lock();
-        writeln!(stdout, "{json}").and_then(|()| stdout.flush())
-    });
-    match written {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Error::Output {
-            path: "stdout".into(),
-            kind: "output.write",
-            reason: error.to_string(),
-            hint: "whether the edit was done is seen by its output; only its record is lost".into(),
-        }),
+pub fn print_text(text: &str) -> Result<(), Error> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(stdout_failed(&error)),
         _ => Ok(()),
     }
+}
+
+fn stdout_failed(error: &io::Error) -> Error {
+    let hint = "what was to be printed is lost; files that were written are seen by their paths".into();
+    Error::Output { path: "stdout".into(), kind: "output.write", reason: error.to_string(), hint }
 }
 
 fn print(text: &str) {

@@ -8,5 +8,5 @@ mod messages;
 mod record;
 
 pub use job::{Job, Note};
-pub use messages::{print_error, print_record, print_warnings};
+pub use messages::{print_error, print_json, print_text, print_warnings};
 pub use record::{Failure, Loss, Moved, Record, Status, peak_bytes};

@@ -5,8 +5,8 @@ use std::path::Path;
 use serde::{Serialize, Serializer};
 
 use crate::error::Error;
-use crate::plan::Warning;
 use crate::progress::Stage;
+use crate::warning::Warning;
 
 /// How an edit ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
