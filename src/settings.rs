@@ -1,17 +1,44 @@
 //! Every number of the method, once: default, bounds and source. The command line, the environment, the drag
 //! file and a model folder's `dragnext.json` all fill the same [`Overrides`]; [`Settings::resolve`] lays them over the defaults.
 
+mod flag;
+mod form;
+mod layers;
+mod values;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::{Error, Result};
+use flag::Typed;
+
+pub use form::{Form, Misfit, either};
+pub use layers::{InForce, Layer, Origin, in_force};
+pub use values::{Mode, RampLength, Start, Taps};
 
 /// What is known of one setting beside its value.
 #[derive(Debug, Clone, Copy)]
 pub struct Description {
     /// Name in the drag file; on the command line `_` is written `-`.
     pub name: &'static str,
+    /// What it may be.
+    pub form: Form,
+    /// What it does, as its documentation has it.
+    pub documentation: &'static str,
     /// Where its default comes from.
     pub source: &'static str,
+}
+
+impl Description {
+    /// What it does, in one line.
+    pub fn text(&self) -> &'static str {
+        self.documentation.trim()
+    }
+
+    /// The value without anybody's choice.
+    pub fn default(&self) -> Value {
+        json(&Settings::default()).get(self.name).cloned().unwrap_or_default()
+    }
 }
 
 /// The environment variable of a setting: `DRAGNEXT_` and its name in upper case, made while compiling.
@@ -32,28 +59,31 @@ macro_rules! variable {
     }};
 }
 
-/// What `--help` says about a setting.
-fn help(text: &str, bounds: &str, default: &impl Typed, source: &str) -> String {
-    let bounds = if bounds.is_empty() { String::new() } else { format!("{bounds}; ") };
-    format!("{} ({bounds}default {}; {source})", text.trim(), shown(default))
+/// What `--help` says about a setting; clap itself lists words and switches.
+fn help(text: &str, form: Form, default: &impl Serialize, source: &str) -> String {
+    let bounds = match form {
+        Form::Switch | Form::Words(_) | Form::Whole(0, u64::MAX) => String::new(),
+        form => format!("{}; ", form.bounds()),
+    };
+    format!("{} ({bounds}default {}; {source})", text.trim(), typed(&json(default)))
 }
 
-/// A setting's value, which can be shown.
-trait Typed: Serialize + std::fmt::Debug {}
-
-impl<T: Serialize + std::fmt::Debug> Typed for T {}
+/// A value as it stands in files; infinity and what is not a number have no word there.
+fn json(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or_default()
+}
 
 /// A value as it is typed on the command line.
-fn shown(value: &impl Typed) -> String {
-    match serde_json::to_string(value) {
-        // JSON has no word for infinity and for what is not a number.
-        Ok(json) if json != "null" => json.trim_matches(['"', '[', ']']).to_owned(),
-        _ => format!("{value:?}"),
+pub fn typed(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(list) => list.iter().map(typed).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
     }
 }
 
 macro_rules! settings {
-    ($( $(#[doc = $doc:literal])+ $name:ident : $type:ty = $default:expr, $check:expr, $reason:literal, $source:literal; )+) => {
+    ($( $(#[doc = $doc:literal])+ $name:ident : $type:ty = $default:expr, $form:expr, $source:literal; )+) => {
         /// The numbers of one edit, all known.
         #[derive(Debug, Clone, PartialEq, Serialize)]
         pub struct Settings { $( $(#[doc = $doc])+ pub $name: $type, )+ }
@@ -66,7 +96,7 @@ macro_rules! settings {
             $(
                 $(#[doc = $doc])+
                 #[serde(default, skip_serializing_if = "Option::is_none")]
-                #[arg(long, value_name = "VALUE", env = variable!($name), hide_env = true, hide_short_help = true, long_help = help(concat!($($doc,)+), $reason, &Settings::default().$name, $source))]
+                #[arg(long, value_name = "VALUE", env = variable!($name), hide_env = true, hide_short_help = true, allow_negative_numbers = true, value_parser = <$type as Typed>::parser($form), long_help = help(concat!($($doc,)+), $form, &Settings::default().$name, $source))]
                 pub $name: Option<$type>,
             )+
         }
@@ -75,8 +105,10 @@ macro_rules! settings {
             fn default() -> Self { Self { $( $name: $default, )+ } }
         }
 
-        /// Names and sources of all settings, in the order of the help.
-        pub const DESCRIPTIONS: &[Description] = &[ $( Description { name: stringify!($name), source: $source }, )+ ];
+        /// All settings, in the order of the help.
+        pub const DESCRIPTIONS: &[Description] = &[
+            $( Description { name: stringify!($name), form: $form, documentation: concat!($($doc,)+), source: $source }, )+
+        ];
 
         impl Overrides {
             /// These values where they are given, else those of `below`.
@@ -95,12 +127,14 @@ macro_rules! settings {
                 let default = Self::defaults_of(given.mode.unwrap_or(Mode::Pbsi));
                 let resolved = Self { $( $name: given.$name.clone().unwrap_or(default.$name), )+ };
                 $(
-                    let check: fn(&$type) -> bool = $check;
-                    if !check(&resolved.$name) {
+                    if $form.read(&json(&resolved.$name)).is_err() {
                         return Err(Error::Setting {
                             name: stringify!($name).replace('_', "-"),
-                            value: shown(&resolved.$name),
-                            reason: $reason.into(),
+                            value: match json(&resolved.$name) {
+                                Value::Null => format!("{:?}", resolved.$name),
+                                value => typed(&value),
+                            },
+                            reason: $form.bounds(),
                         });
                     }
                 )+
@@ -112,141 +146,47 @@ macro_rules! settings {
 
 settings! {
     /// Number of timesteps of the denoising grid.
-    steps: usize = 50, |v| (1..=1000).contains(v), "must be 1 to 1000", "DragNeXt, arXiv 2506.07611, implementation details";
+    steps: usize = 50, Form::Whole(1, 1000), "DragNeXt, arXiv 2506.07611, implementation details: 50";
     /// Share of the grid that is inverted and denoised again.
-    strength: f64 = 0.75, |v| *v > 0.0 && *v <= 1.0, "must be above 0 and at most 1", "DragNeXt: T = 38 of 50";
+    strength: f64 = 0.75, Form::Above(0.0, 1.0), "DragNeXt, implementation details: 0.75, so that T = 38 of 50";
     /// Timesteps at which the latent is optimised.
-    timesteps: usize = 5, |v| *v <= 1000, "must be at most 1000", "DragNeXt: T - T' = 5";
+    timesteps: usize = 5, Form::Whole(0, 1000), "DragNeXt, implementation details: T - T' = 38 - 33";
     /// Iterations of the optimisation at each of these timesteps.
-    iterations: usize = 10, |v| (1..=1000).contains(v), "must be 1 to 1000", "DragNeXt: K = 10";
-    /// Timesteps over which the target moves from the handle to the goal; 0 means it is at the goal from the start. Default: 0 with the moved start, 5 with the paper's.
-    ramp: RampLength = RampLength::Auto, |v| !matches!(v, RampLength::Timesteps(1001..)), "must be auto or at most 1000", "DragNeXt, Eq. 5 and the progress beside it";
+    iterations: usize = 10, Form::Whole(1, 1000), "DragNeXt, implementation details: K = 10";
+    /// Timesteps over which the target moves from the handle to the goal; 0 means it is at the goal from the start. `auto` is 0 with the moved start, 5 with the paper's.
+    ramp: RampLength = RampLength::Auto, Form::WordOr("auto", 1000), "DragNeXt, Eq. 5 and the progress beside it";
     /// Learning rate of the latent's Adam.
-    lr: f64 = 0.02, |v| *v > 0.0 && *v <= 100.0, "must be above 0 and at most 100", "DragNeXt: 2e-2";
+    lr: f64 = 0.02, Form::Above(0.0, 100.0), "DragNeXt, Eq. 6 and implementation details: 2e-2";
     /// Weight of the term that keeps uneditable cells where the un-dragged picture has them.
-    mask_weight: f64 = 0.2, |v| (0.0..=1e6).contains(v), "must be 0 to 1e6", "released code of DragNeXt: lambda = 0.2";
+    mask_weight: f64 = 0.2, Form::Within(0.0, 1e6), "R_M of DragNeXt, Eq. 7; its released code: lambda = 0.2";
     /// Factor of the feature loss.
-    loss_scale: f64 = 10.0, |v| *v > 0.0 && *v <= 1e6, "must be above 0 and at most 1e6", "released code of DragNeXt";
-    /// Decoder stages whose outputs are compared, 1 to 4, separated by commas.
-    taps: Taps = Taps(vec![3]), |v| v.is_valid(), "must name decoder stages 1 to 4, each once, such as 3 or 2,3", "released code of DragNeXt: tap 3";
+    loss_scale: f64 = 10.0, Form::Above(0.0, 1e6), "DragNeXt, Eq. 7; its released code: 10";
+    /// Decoder stages whose outputs are compared, 1 to 4, separated by commas on the command line.
+    taps: Taps = Taps(vec![3]), Form::Stages(4), "DragNeXt, implementation details: all stages; its released code: 3";
     /// How the drag starts: `moved` puts the object's own noise at its target and background noise where it leaves; `paper` leaves the inverted latent as it is.
-    start: Start = Start::Moved, |_| true, "", "RegionDrag's copy as an initial value; `paper` is DragNeXt's form";
-    /// Which algorithm moves the features: `pbsi` is ours, `literal` is the paper word by word.
-    mode: Mode = Mode::Pbsi, |_| true, "", "DragNeXt, Algorithm 1";
+    start: Start = Start::Moved, Form::Words(&["moved", "paper"]), "ours, after RegionDrag's copy of the region, arXiv 2407.18247; `paper` is DragNeXt's form";
+    /// Which algorithm moves the features: `pbsi` is ours, `literal` is the paper word by word, `literal-strict` the same without the first and the last timestep, as its loop is written.
+    mode: Mode = Mode::Pbsi, Form::Words(&["pbsi", "literal", "literal-strict"]), "DragNeXt, Algorithm 1";
     /// Resets cells outside the editable area to the un-dragged latent after every update.
-    hard_background: bool = true, |_| true, "", "DragFlow, arXiv 2510.02253";
+    hard_background: bool = true, Form::Switch, "DragFlow, arXiv 2510.02253";
     /// First attention layer whose keys and values come from the un-dragged picture.
-    start_layer: usize = 10, |v| *v <= 1000, "must be at most 1000", "MasaCtrl and DragNeXt: layer 10";
+    start_layer: usize = 10, Form::Whole(0, 1000), "MasaCtrl, arXiv 2304.08465, and DragNeXt, implementation details: layer 10";
     /// Steps of the LoRA fine-tuning; 0 switches it off.
-    lora_steps: usize = 70, |v| *v <= 100_000, "must be at most 100000", "released code of DragNeXt and GoodDrag: 70";
+    lora_steps: usize = 70, Form::Whole(0, 100_000), "released code of DragNeXt and of GoodDrag, arXiv 2404.07206: 70";
     /// Rank of the LoRA.
-    lora_rank: usize = 16, |v| (1..=1024).contains(v), "must be 1 to 1024", "DragNeXt: rank 16";
+    lora_rank: usize = 16, Form::Whole(1, 1024), "DragNeXt, implementation details: 16";
     /// Learning rate of the LoRA's AdamW.
-    lora_lr: f64 = 5e-4, |v| *v > 0.0 && *v <= 10.0, "must be above 0 and at most 10", "DragDiffusion and DragNeXt: 5e-4";
+    lora_lr: f64 = 5e-4, Form::Above(0.0, 10.0), "DragDiffusion, arXiv 2306.14435, and DragNeXt: 5e-4";
     /// Noisy copies of the picture per LoRA step.
-    lora_batch: usize = 4, |v| (1..=64).contains(v), "must be 1 to 64", "DragDiffusion and DragNeXt: 4";
+    lora_batch: usize = 4, Form::Whole(1, 64), "DragDiffusion and DragNeXt: 4";
     /// Pixels (of the working size) added around what the drag sweeps, when no editable area is given.
-    margin: usize = 24, |v| *v <= 4096, "must be at most 4096", "three latent cells";
+    margin: usize = 24, Form::Whole(0, 4096), "ours: three cells of the latent";
     /// Pixels (of the working size) over which the edit fades in, inside the editable area.
-    feather: usize = 4, |v| *v <= 256, "must be at most 256", "ours";
+    feather: usize = 4, Form::Whole(0, 256), "ours: half a cell of the latent";
     /// Shorter side of the working picture in pixels; 0 takes the model's own size.
-    size: usize = 0, |v| *v == 0 || (64..=2048).contains(v), "must be 0 or 64 to 2048", "the model's sample size: 512 for SD 1.5, 256 for demo";
+    size: usize = 0, Form::ZeroOr(64, 2048), "the model's sample size: 512 for SD 1.5, 256 for demo";
     /// Seed of all noise.
-    seed: u64 = 0, |_| true, "", "DragDiffusion: seed 0 for the LoRA";
-}
-
-/// How the drag starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Start {
-    /// The object's own noise waits at its target, background noise where it leaves.
-    Moved,
-    /// The inverted latent, untouched.
-    Paper,
-}
-
-/// Which form of the optimisation runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// Absolute progress, features of the un-dragged reconstruction, mean loss, every update used.
-    Pbsi,
-    /// Algorithm 1 with its text's inclusive range of timesteps: sum loss over all decoder stages, source copied from the
-    /// current features, last update dropped.
-    Literal,
-    /// The same with Algorithm 1's strict loop, which leaves out the first and the last timestep.
-    LiteralStrict,
-}
-
-/// Timesteps over which the target moves to the goal; in files `"auto"` or their number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum RampLength {
-    /// 0 with the moved start, else 5.
-    #[serde(serialize_with = "serialize_auto")]
-    Auto,
-    /// So many.
-    Timesteps(usize),
-}
-
-fn serialize_auto<S: serde::Serializer>(serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.serialize_str("auto")
-}
-
-impl<'de> Deserialize<'de> for RampLength {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        deserializer.deserialize_any(RampLengthVisitor)
-    }
-}
-
-struct RampLengthVisitor;
-
-impl serde::de::Visitor<'_> for RampLengthVisitor {
-    type Value = RampLength;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str("a number of timesteps or \"auto\"")
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> std::result::Result<RampLength, E> {
-        usize::try_from(number).map(RampLength::Timesteps).map_err(|_| E::invalid_value(serde::de::Unexpected::Unsigned(number), &self))
-    }
-
-    fn visit_str<E: serde::de::Error>(self, word: &str) -> std::result::Result<RampLength, E> {
-        if word == "auto" { Ok(RampLength::Auto) } else { Err(E::invalid_value(serde::de::Unexpected::Str(word), &self)) }
-    }
-}
-
-impl std::str::FromStr for RampLength {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            _ => text.parse().map(Self::Timesteps).map_err(|_| "expected auto or a number of timesteps"),
-        }
-    }
-}
-
-/// Decoder stages, 1 (coarsest) to 4.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Taps(pub Vec<usize>);
-
-impl Taps {
-    fn is_valid(&self) -> bool {
-        let each_once = self.0.iter().enumerate().all(|(index, tap)| !self.0[..index].contains(tap));
-        !self.0.is_empty() && each_once && self.0.iter().all(|tap| (1..=4).contains(tap))
-    }
-}
-
-impl std::str::FromStr for Taps {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
-        let taps: Option<Vec<usize>> = text.split(',').map(|tap| tap.trim().parse().ok()).collect();
-        taps.map(Self).ok_or("expected numbers of decoder stages, separated by commas")
-    }
+    seed: u64 = 0, Form::Whole(0, u64::MAX), "DragDiffusion, LoRA: 0";
 }
 
 impl Settings {

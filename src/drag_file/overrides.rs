@@ -4,8 +4,11 @@ use jsonc_parser::common::Ranged;
 use serde_json::{Map, Value};
 
 use super::reader::{Node, Reader, quoted};
-use crate::error::Error;
-use crate::settings::{DESCRIPTIONS, Overrides, Settings};
+use super::suggestion::did_you_mean;
+use crate::settings::{DESCRIPTIONS, Description, Misfit, Overrides, either};
+
+/// What a fault of a setting's value is followed by.
+const HINT: &str = "`dragnext settings` shows every setting with its bounds";
 
 pub(super) fn overrides<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Overrides {
     let known: Vec<&str> = DESCRIPTIONS.iter().map(|setting| setting.name).collect();
@@ -18,29 +21,40 @@ pub(super) fn overrides<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Overrid
 }
 
 fn one<'a>(reader: &mut Reader<'a>, name: &str, node: &Node<'a>) -> Option<Overrides> {
+    let setting = DESCRIPTIONS.iter().find(|setting| setting.name == name)?;
     let text = node.value.text(reader.source.text());
     // The text is well-formed JSON by now; only a number can still be beyond what a number can hold.
-    let Ok(value) = serde_json::from_str::<Value>(text) else {
-        reader.fault("instruction.range", node, format!("{} is not a number that can be used", quoted(text)));
-        return None;
+    let read = match serde_json::from_str::<Value>(text) {
+        Ok(value) => setting.form.read(&value),
+        Err(_) => Err(Misfit::Bounds(setting.form.bounds())),
     };
-    let alone = Value::Object(Map::from_iter([(name.to_owned(), value)]));
-    let given: Overrides = match serde_json::from_value(alone) {
-        Ok(given) => given,
-        Err(error) => {
-            reader.fault("instruction.type", node, format!("`{name}`: {error}"));
+    let fits = match read {
+        Ok(value) => value,
+        Err(misfit) => {
+            refuse(reader, setting, node, misfit, text);
             return None;
         }
     };
-    match Settings::resolve(&given) {
-        Ok(_) => Some(given),
-        Err(Error::Setting { reason, .. }) => {
-            reader.fault("instruction.range", node, format!("`{name}` {reason}"));
-            None
-        }
-        Err(error) => {
-            reader.fault("instruction.range", node, error.to_string());
-            None
-        }
+    let alone = Value::Object(Map::from_iter([(name.to_owned(), fits)]));
+    let given = serde_json::from_value(alone);
+    if given.is_err() {
+        reader.fault("instruction.range", node, format!("{} is beyond what this machine counts", quoted(text)));
     }
+    given.ok()
+}
+
+fn refuse<'a>(reader: &mut Reader<'a>, setting: &Description, node: &Node<'a>, misfit: Misfit, text: &str) {
+    let (kind, message, hint) = match misfit {
+        Misfit::Type(expected) => {
+            let found = if node.value.as_number_lit().is_some() { quoted(text) } else { node.kind().to_owned() };
+            ("instruction.type", format!("expected {expected}, found {found}"), None)
+        }
+        Misfit::Word(words) => {
+            let word = node.value.as_string_lit().map(|literal| &*literal.value).unwrap_or_default();
+            let hint = did_you_mean(word, words.iter().copied());
+            ("instruction.range", format!("expected {}, found {}", either(words), quoted(word)), hint)
+        }
+        Misfit::Bounds(bounds) => ("instruction.range", format!("`{}` {bounds}, found {}", setting.name, quoted(text)), None),
+    };
+    reader.fault_with_hint(kind, node, message, hint.or_else(|| Some(HINT.to_owned())));
 }

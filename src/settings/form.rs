@@ -1,0 +1,201 @@
+//! What a setting may be: the one place from which its check, its messages and its schema come.
+
+use serde_json::{Value, json};
+
+/// Whole numbers beyond this are not exact as floating point.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// The values that a setting takes, as they stand in files.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Form {
+    /// A whole number within bounds, both included.
+    Whole(u64, u64),
+    /// 0, which leaves the choice to the program, or a whole number within bounds.
+    ZeroOr(u64, u64),
+    /// This word, or a whole number up to this one.
+    WordOr(&'static str, u64),
+    /// A number within bounds, both included.
+    Within(f64, f64),
+    /// A number above the first and at most the second.
+    Above(f64, f64),
+    /// True or false.
+    Switch,
+    /// One of these words.
+    Words(&'static [&'static str]),
+    /// A list of decoder stages, from 1 to this one, each once.
+    Stages(u64),
+}
+
+/// Why a value is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Misfit {
+    /// It is something else altogether; what was expected.
+    Type(String),
+    /// It is a word that means nothing here; the words that do.
+    Word(&'static [&'static str]),
+    /// It is out of its bounds, such as `must be 1 to 1000`.
+    Bounds(String),
+}
+
+impl Form {
+    /// The value as it is kept (`5e1` becomes `50` where whole numbers are asked for), or why it is refused.
+    ///
+    /// # Errors
+    /// The reason, without name and value.
+    pub fn read(self, value: &Value) -> Result<Value, Misfit> {
+        match self {
+            Self::Whole(low, high) => self.whole(value, |number| (low..=high).contains(&number)),
+            Self::ZeroOr(low, high) => self.whole(value, |number| number == 0 || (low..=high).contains(&number)),
+            Self::WordOr(word, high) => match value {
+                Value::String(text) if text == word => Ok(value.clone()),
+                Value::Number(_) => self.whole(value, |number| number <= high),
+                _ => Err(Misfit::Type(self.expected())),
+            },
+            Self::Within(low, high) => self.number(value, |number| (low..=high).contains(&number)),
+            Self::Above(low, high) => self.number(value, |number| number > low && number <= high),
+            Self::Switch if value.is_boolean() => Ok(value.clone()),
+            Self::Words(words) => match value {
+                Value::String(text) if words.contains(&text.as_str()) => Ok(value.clone()),
+                Value::String(_) => Err(Misfit::Word(words)),
+                _ => Err(Misfit::Type(self.expected())),
+            },
+            Self::Stages(last) => self.stages(value, last),
+            Self::Switch => Err(Misfit::Type(self.expected())),
+        }
+    }
+
+    fn whole(self, value: &Value, fits: impl Fn(u64) -> bool) -> Result<Value, Misfit> {
+        let number = value.as_f64().filter(|number| number.fract() == 0.0).ok_or_else(|| Misfit::Type(self.expected()))?;
+        let exact = value.as_u64().or_else(|| (0.0..=EXACT).contains(&number).then_some(number as u64));
+        match exact {
+            Some(whole) if fits(whole) => Ok(whole.into()),
+            _ => Err(Misfit::Bounds(self.bounds())),
+        }
+    }
+
+    fn number(self, value: &Value, fits: impl Fn(f64) -> bool) -> Result<Value, Misfit> {
+        let number = value.as_f64().ok_or_else(|| Misfit::Type(self.expected()))?;
+        if fits(number) { Ok(value.clone()) } else { Err(Misfit::Bounds(self.bounds())) }
+    }
+
+    fn stages(self, value: &Value, last: u64) -> Result<Value, Misfit> {
+        let list = value.as_array().ok_or_else(|| Misfit::Type(self.expected()))?;
+        let stages: Vec<Value> =
+            list.iter().map(|stage| self.whole(stage, |stage| (1..=last).contains(&stage))).collect::<Result<_, _>>()?;
+        let each_once = stages.iter().enumerate().all(|(index, stage)| !stages[..index].contains(stage));
+        if each_once && !stages.is_empty() { Ok(stages.into()) } else { Err(Misfit::Bounds(self.bounds())) }
+    }
+
+    /// What stands here, such as `a whole number`.
+    pub fn expected(self) -> String {
+        match self {
+            Self::Whole(..) | Self::ZeroOr(..) => "a whole number".into(),
+            Self::WordOr(word, _) => format!("a whole number or `{word}`"),
+            Self::Within(..) | Self::Above(..) => "a number".into(),
+            Self::Switch => "true or false".into(),
+            Self::Words(words) => either(words),
+            Self::Stages(_) => "a list of decoder stages, such as [2, 3]".into(),
+        }
+    }
+
+    /// What a value must be, such as `must be 1 to 1000`.
+    pub fn bounds(self) -> String {
+        match self {
+            Self::Whole(0, high) if high < u64::MAX => format!("must be at most {high}"),
+            Self::Whole(low, high) => format!("must be {low} to {high}"),
+            Self::ZeroOr(low, high) => format!("must be 0 or {low} to {high}"),
+            Self::WordOr(word, high) => format!("must be {word} or at most {high}"),
+            Self::Within(low, high) => format!("must be {} to {}", short(low), short(high)),
+            Self::Above(low, high) => format!("must be above {} and at most {}", short(low), short(high)),
+            Self::Switch | Self::Words(_) => format!("must be {}", self.expected()),
+            Self::Stages(last) => format!("must name decoder stages 1 to {last}, each once, such as 3 or 2,3"),
+        }
+    }
+
+    /// As a JSON schema.
+    pub fn schema(self) -> Value {
+        match self {
+            Self::Whole(low, high) => json!({ "type": "integer", "minimum": low, "maximum": high }),
+            Self::ZeroOr(low, high) => json!({ "anyOf": [{ "const": 0 }, Self::Whole(low, high).schema()] }),
+            Self::WordOr(word, high) => json!({ "anyOf": [{ "const": word }, Self::Whole(0, high).schema()] }),
+            Self::Within(low, high) => json!({ "type": "number", "minimum": low, "maximum": high }),
+            Self::Above(low, high) => json!({ "type": "number", "exclusiveMinimum": low, "maximum": high }),
+            Self::Switch => json!({ "type": "boolean" }),
+            Self::Words(words) => json!({ "enum": words }),
+            Self::Stages(last) => {
+                json!({ "type": "array", "items": Self::Whole(1, last).schema(), "minItems": 1, "uniqueItems": true })
+            }
+        }
+    }
+}
+
+/// Words in backticks with `or` before the last.
+pub fn either(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// A bound without a row of zeros.
+fn short(bound: f64) -> String {
+    if bound >= 1e6 { format!("{bound:e}") } else { bound.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(form: Form, text: &str) -> Result<Value, Misfit> {
+        form.read(&serde_json::from_str(text).expect("JSON"))
+    }
+
+    #[test]
+    fn whole_numbers_may_be_written_in_any_way() {
+        let form = Form::Whole(1, 1000);
+        for text in ["50", "50.0", "5e1"] {
+            assert_eq!(read(form, text), Ok(json!(50)), "{text}");
+        }
+        assert_eq!(read(Form::Whole(0, u64::MAX), "18446744073709551615"), Ok(json!(u64::MAX)));
+        let bounds = Misfit::Bounds("must be 1 to 1000".into());
+        for text in ["0", "-1", "-50.0", "1001", "1e300"] {
+            assert_eq!(read(form, text), Err(bounds.clone()), "{text}");
+        }
+        for text in ["1.5", "\"50\"", "null", "[50]", "true"] {
+            assert_eq!(read(form, text), Err(Misfit::Type("a whole number".into())), "{text}");
+        }
+    }
+
+    #[test]
+    fn bounds_are_in_or_out() {
+        assert!(read(Form::Within(0.0, 1e6), "0").is_ok() && read(Form::Within(0.0, 1e6), "1e6").is_ok());
+        assert!(read(Form::Above(0.0, 1.0), "1").is_ok() && read(Form::Above(0.0, 1.0), "5e-324").is_ok());
+        assert_eq!(read(Form::Above(0.0, 1.0), "0"), Err(Misfit::Bounds("must be above 0 and at most 1".into())));
+        assert_eq!(read(Form::Within(0.0, 1e6), "1000001"), Err(Misfit::Bounds("must be 0 to 1e6".into())));
+        assert!(read(Form::ZeroOr(64, 2048), "0").is_ok() && read(Form::ZeroOr(64, 2048), "63").is_err());
+    }
+
+    #[test]
+    fn words_are_told() {
+        let form = Form::Words(&["pbsi", "literal", "literal-strict"]);
+        assert_eq!(form.expected(), "`pbsi`, `literal` or `literal-strict`");
+        assert!(matches!(read(form, "\"other\""), Err(Misfit::Word(words)) if words.len() == 3));
+        assert_eq!(read(form, "3"), Err(Misfit::Type(form.expected())));
+        let form = Form::WordOr("auto", 1000);
+        assert_eq!(read(form, "\"slow\""), Err(Misfit::Type("a whole number or `auto`".into())));
+        assert!(read(form, "\"auto\"").is_ok() && read(form, "0").is_ok() && read(form, "1001").is_err());
+    }
+
+    #[test]
+    fn stages_are_named_once() {
+        assert_eq!(read(Form::Stages(4), "[2, 3.0]"), Ok(json!([2, 3])));
+        for text in ["[]", "[5]", "[0]", "[2, 2]", "[2, 2.0]"] {
+            assert!(matches!(read(Form::Stages(4), text), Err(Misfit::Bounds(_))), "{text}");
+        }
+        for text in ["3", "\"2,3\"", "[\"3\"]"] {
+            assert!(matches!(read(Form::Stages(4), text), Err(Misfit::Type(_))), "{text}");
+        }
+    }
+}
