@@ -132,6 +132,13 @@ pub enum Error {
         source: std::io::Error,
     },
 
+    /// Several files are wrong, each for its own reason.
+    #[error("{} files are wrong", errors.len())]
+    Several {
+        /// One for each file; never empty.
+        errors: Vec<Error>,
+    },
+
     /// A candle operation refused: a bug, since model files are checked before candle sees them.
     #[error("internal error in a tensor operation: {0}")]
     Tensor(#[from] candle_core::Error),
@@ -148,6 +155,7 @@ impl Error {
             Self::NotFinite { .. } => "compute.not_finite",
             Self::Interrupted { .. } => "interrupted",
             Self::File { .. } => "file",
+            Self::Several { errors } => errors.first().map_or("instruction", Self::kind),
             Self::Tensor(_) => "bug",
         }
     }
@@ -155,8 +163,8 @@ impl Error {
     /// What the user can do about it, where there is something.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Instruction { faults, .. } => faults.iter().find_map(|fault| fault.hint.clone()),
-            Self::Setting { .. } => Some("`dragnext edit --help` lists every setting with its bounds".into()),
+            Self::Instruction { faults, .. } => faults.first().and_then(|fault| fault.hint.clone()),
+            Self::Setting { .. } => Some("`dragnext settings` shows every setting with its bounds".into()),
             Self::Image { hint, .. } | Self::Output { hint, .. } | Self::Weights { hint, .. } | Self::Device { hint, .. } => {
                 (!hint.is_empty()).then(|| hint.clone())
             }
@@ -165,7 +173,7 @@ impl Error {
                 Some("the model's weights may be damaged, or a learning rate is too high; f32 is the safest --dtype".into())
             }
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Some(NOT_FOUND.into()),
-            Self::Interrupted { .. } | Self::File { .. } => None,
+            Self::Interrupted { .. } | Self::File { .. } | Self::Several { .. } => None,
             Self::Tensor(_) => Some("please report this with the command line and the model's name".into()),
         }
     }
@@ -180,6 +188,7 @@ impl Error {
             },
             Self::NotFinite { .. } => FAILED,
             Self::Interrupted { signal } => 128 + *signal as u8,
+            Self::Several { errors } => errors.iter().map(Self::exit_status).max().unwrap_or(NOT_STARTED),
             Self::Tensor(_) => BUG,
             Self::Instruction { .. }
             | Self::Setting { .. }

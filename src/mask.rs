@@ -4,8 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use image::ImageDecoder;
+use image::error::{ImageError, LimitError, LimitErrorKind};
 
 use crate::geometry::{Point, Size};
+use crate::picture::{MAX_PIXELS, MAX_SIDE};
 
 /// Grey values above this are inside.
 const THRESHOLD: u8 = 127;
@@ -71,6 +73,26 @@ impl Mask {
     /// # Errors
     /// When the file is missing, not a picture, or not of the expected size.
     pub fn read(path: &Path, expected: Size) -> Result<Self, MaskError> {
+        Self::load(path, |found| {
+            let refused = || MaskError::Size { path: path.display().to_string(), found, expected };
+            if found == expected { Ok(()) } else { Err(refused()) }
+        })
+    }
+
+    /// As [`Mask::read`], of whatever size it is, as long as pictures of that size can be edited.
+    ///
+    /// # Errors
+    /// When the file is missing, not a picture, or too large.
+    pub fn read_any(path: &Path) -> Result<Self, MaskError> {
+        Self::load(path, |found| {
+            let fits = found.width.max(found.height) <= MAX_SIDE as usize && found.area() as u64 <= MAX_PIXELS;
+            let limit = || LimitError::from_kind(LimitErrorKind::DimensionError);
+            let refused = || MaskError::Decode { path: path.display().to_string(), source: ImageError::Limits(limit()) };
+            if fits { Ok(()) } else { Err(refused()) }
+        })
+    }
+
+    fn load(path: &Path, check: impl FnOnce(Size) -> Result<(), MaskError>) -> Result<Self, MaskError> {
         let name = || path.display().to_string();
         let file_error = |source| MaskError::File { path: name(), source };
         let decode_error = |source| MaskError::Decode { path: name(), source };
@@ -81,18 +103,16 @@ impl Mask {
         let reader = image::ImageReader::open(path).and_then(image::ImageReader::with_guessed_format).map_err(file_error)?;
         let mut decoder = reader.into_decoder().map_err(decode_error)?;
         let (width, height) = decoder.dimensions();
-        let found = Size::new(width as usize, height as usize);
-        if found != expected {
-            return Err(MaskError::Size { path: name(), found, expected });
-        }
+        let size = Size::new(width as usize, height as usize);
+        check(size)?;
         let mut limits = image::Limits::default();
-        limits.max_alloc = Some(DECODER_BYTES + 32 * expected.area() as u64);
+        limits.max_alloc = Some(DECODER_BYTES + 32 * size.area() as u64);
         decoder.set_limits(limits).map_err(decode_error)?;
         // A decoder's bug is one bad mask and not the end of the program.
         let decoded = catch_unwind(AssertUnwindSafe(|| image::DynamicImage::from_decoder(decoder)));
         let failed = |_| std::io::Error::other("the decoder failed on this file");
         let grey = decoded.map_err(failed).map_err(file_error)?.map_err(decode_error)?.into_luma8();
-        Ok(Self { width: found.width, height: found.height, data: grey.iter().map(|value| *value > THRESHOLD).collect() })
+        Ok(Self { width: size.width, height: size.height, data: grey.iter().map(|value| *value > THRESHOLD).collect() })
     }
 
     /// Width and height.

@@ -36,6 +36,15 @@ impl RegionKind {
             Self::Rotation => "rotation",
         }
     }
+
+    /// What it does, in one line.
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::Translation => "A whole object moves; background appears where it was.",
+            Self::Deformation => "A part of an object moves and stretches the rest.",
+            Self::Rotation => "An object turns about a centre.",
+        }
+    }
 }
 
 /// A region's whole way, at progress 1, in working coordinates.

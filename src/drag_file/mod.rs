@@ -8,8 +8,11 @@ mod fault;
 mod overrides;
 mod parse;
 mod reader;
+mod schema;
 mod source;
 mod suggestion;
+mod syntax;
+mod template;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -20,8 +23,11 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-pub use fault::Fault;
+pub use fault::{Excerpt, Fault};
+pub(crate) use reader::MAX_FAULTS;
+pub use schema::schema;
 pub(crate) use source::moves_text;
+pub use template::{SCHEMA_FILE, template};
 pub use types::{DragFile, DragRegion, Editable, Movement, Shape};
 
 /// A larger file is refused before it is read.
@@ -37,11 +43,23 @@ impl DragFile {
     /// # Errors
     /// [`Error::Instruction`] with everything that is wrong, [`Error::File`] when the file cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
-        let instruction = |faults| Error::Instruction { path: path.to_owned(), faults };
+        let failed = |source| Error::File { path: path.to_owned(), source };
+        let file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.is_file() && metadata.len() > MAX_BYTES {
+            return Err(Error::Instruction { path: path.to_owned(), faults: vec![syntax::too_large()] });
+        }
+        Self::read_from(file, path)
+    }
+
+    /// Reads and checks a drag file from anywhere; `name` is its path in messages.
+    ///
+    /// # Errors
+    /// As [`DragFile::read`].
+    pub fn read_from(from: impl Read, name: &Path) -> Result<Self> {
         let mut bytes = Vec::new();
-        let file = File::open(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
-        file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|source| Error::File { path: path.to_owned(), source })?;
-        Self::parse(&bytes).map_err(instruction)
+        from.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|source| Error::File { path: name.to_owned(), source })?;
+        Self::parse(&bytes).map_err(|faults| Error::Instruction { path: name.to_owned(), faults })
     }
 
     /// Checks the bytes of a drag file.

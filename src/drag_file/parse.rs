@@ -3,41 +3,41 @@
 use std::collections::HashMap;
 
 use jsonc_parser::ast::Value;
-use jsonc_parser::{CollectOptions, ParseOptions};
-use serde::de::IgnoredAny;
 
 use super::overrides::overrides;
 use super::reader::{Fields, Node, Reader, quoted};
-use super::source::{Source, printable};
+use super::source::{Source, moves_text};
 use super::suggestion::did_you_mean;
+use super::syntax::{syntax, text, too_large};
+use super::types::region_index;
 use super::{DragFile, DragRegion, Editable, Fault, MAX_BYTES, MAX_POINTS, MAX_REGIONS, Movement, Shape};
 use crate::geometry::Point;
 use crate::outline::Outline;
 use crate::region::RegionKind;
-use crate::settings::Overrides;
+use crate::settings::{Overrides, either};
 
 /// The version of the format that this program reads.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 /// Characters of a region's name.
-const MAX_ID: usize = 64;
+pub(super) const MAX_ID: usize = 64;
 /// Corners this close to one line, in pixels, enclose nothing.
 const FLAT: f64 = 1e-6;
 /// Ten turns; more is a mistake.
-const MAX_DEGREES: f64 = 3600.0;
+pub(super) const MAX_DEGREES: f64 = 3600.0;
 
 pub(super) fn parse(bytes: &[u8]) -> Result<DragFile, Vec<Fault>> {
     if bytes.len() as u64 > MAX_BYTES {
-        let message = format!("the file has more than {} MiB", MAX_BYTES >> 20);
-        let hint = Some("large areas belong into mask pictures".into());
-        return Err(vec![Source::new("").fault("instruction.too_large", String::new(), 0, message, hint)]);
+        return Err(vec![too_large()]);
     }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let source = Source::new(text(bytes)?);
     let tree = syntax(&source)?;
     let mut parser = Parser { reader: Reader::new(&source), points: 0, ids: HashMap::new() };
     let parsed = parser.file(&tree);
     let Reader { mut faults, places, .. } = parser.reader;
     faults.sort_by_key(|fault| (fault.line, fault.column));
+    for fault in &mut faults {
+        fault.region = region_at(&tree, &fault.pointer);
+    }
     match parsed {
         Some((prompt, editable, regions, settings)) if faults.is_empty() => {
             drop(tree);
@@ -47,39 +47,16 @@ pub(super) fn parse(bytes: &[u8]) -> Result<DragFile, Vec<Fault>> {
     }
 }
 
-fn text(bytes: &[u8]) -> Result<&str, Vec<Fault>> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        let offset = error.valid_up_to();
-        let before = Source::new(&String::from_utf8_lossy(&bytes[..offset]));
-        let message = format!("the file is not UTF-8: byte {offset} is 0x{:02x}", bytes[offset]);
-        vec![before.fault("instruction.not_utf8", String::new(), offset, message, Some("save the file as UTF-8".into()))]
-    })
+/// The `id` that the file gives to the region that a pointer leads into.
+fn region_at(tree: &Value, pointer: &str) -> Option<String> {
+    let region = tree.as_object()?.get_array("regions")?.elements.get(region_index(pointer)?)?;
+    let id = &region.as_object()?.get_string("id")?.value;
+    is_id(id).then(|| id.to_string())
 }
 
-/// The file as a tree with places. Two parsers look at it: one that is strict and says well what is wrong, and one that keeps places.
-fn syntax(source: &Source) -> Result<Value<'_>, Vec<Fault>> {
-    let fault = |offset, message: String| vec![source.fault("instruction.syntax", String::new(), offset, message, None)];
-    if let Err(error) = serde_json::from_str::<IgnoredAny>(source.text()) {
-        let message = error.to_string();
-        let reason = message.rsplit_once(" at line ").map_or(&*message, |(reason, _)| reason);
-        return Err(fault(source.offset(error.line(), error.column()), format!("not JSON: {reason}")));
-    }
-    let strict = ParseOptions {
-        allow_comments: false,
-        allow_loose_object_property_names: false,
-        allow_trailing_commas: false,
-        allow_missing_commas: false,
-        allow_single_quoted_strings: false,
-        allow_hexadecimal_numbers: false,
-        allow_unary_plus_numbers: false,
-        allow_bare_decimal_point_numbers: false,
-        allow_non_finite_numbers: false,
-        allow_extended_string_escapes: false,
-    };
-    match jsonc_parser::parse_to_ast(source.text(), &CollectOptions::default(), &strict) {
-        Ok(parsed) => parsed.value.ok_or_else(|| fault(0, "the file is empty".into())),
-        Err(error) => Err(fault(error.range().start, format!("not JSON: {}", error.kind()))),
-    }
+/// Is this a name that messages can show?
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.chars().count() <= MAX_ID && !text.chars().any(moves_text)
 }
 
 struct Parser<'a> {
@@ -99,7 +76,7 @@ impl<'a> Parser<'a> {
         // What another version calls its keys is not known here.
         if let Value::Object(object) = tree
             && let Some(version) = object.get("version")
-            && version.value.as_number_lit().is_some_and(|number| number.value != VERSION.to_string())
+            && version.value.as_number_lit().is_some_and(|number| number.value.parse() != Ok(f64::from(VERSION)))
         {
             let node = Node { pointer: "/version".into(), value: &version.value };
             let hint = Some("a newer program may read this file".into());
@@ -125,7 +102,7 @@ impl<'a> Parser<'a> {
         let Value::StringLit(word) = node.value else { return self.shape(node).map(Editable::Shape) };
         if word.value != "everything" {
             let hint = did_you_mean(&word.value, ["everything"]);
-            let message = format!("expected \"everything\" or a shape, found {}", quoted(&word.value));
+            let message = format!("expected `everything` or a shape, found {}", quoted(&word.value));
             self.reader.fault_with_hint("instruction.range", node, message, hint);
             return None;
         }
@@ -147,7 +124,7 @@ impl<'a> Parser<'a> {
     }
 
     fn region(&mut self, index: usize, node: &Node<'a>) -> Option<DragRegion> {
-        self.reader.places.insert(node.pointer.clone(), node.offset());
+        self.reader.places.insert(node.pointer.clone(), node.span());
         let known = ["id", "type", "region", "handle", "target", "center", "angle"];
         let fields = self.reader.fields(node, &known, "a region")?;
         let id = self.id(index, node, &fields);
@@ -167,7 +144,7 @@ impl<'a> Parser<'a> {
             Some(node) => self.reader.string(node)?.to_owned(),
             None => format!("region-{}", index + 1),
         };
-        if id.is_empty() || id.chars().count() > MAX_ID || id.chars().any(|c| printable(c) != c) {
+        if !is_id(&id) {
             self.reader.fault("instruction.range", node, format!("an `id` has 1 to {MAX_ID} characters, all of them visible"));
             return None;
         }
@@ -182,8 +159,9 @@ impl<'a> Parser<'a> {
         let word = self.reader.string(node)?;
         let found = RegionKind::ALL.into_iter().find(|kind| kind.name() == word);
         if found.is_none() {
-            let hint = did_you_mean(word, RegionKind::ALL.map(RegionKind::name));
-            let message = format!("expected \"translation\", \"deformation\" or \"rotation\", found {}", quoted(word));
+            let names = RegionKind::ALL.map(RegionKind::name);
+            let hint = did_you_mean(word, names);
+            let message = format!("expected {}, found {}", either(&names), quoted(word));
             self.reader.fault_with_hint("instruction.range", node, message, hint);
         }
         found

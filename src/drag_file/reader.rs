@@ -1,6 +1,7 @@
 //! Values of a JSON tree with their places: what is asked for, or a fault.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use jsonc_parser::ast::{ObjectProp, Value};
 use jsonc_parser::common::Ranged;
@@ -11,11 +12,11 @@ use super::suggestion::did_you_mean;
 use crate::geometry::Point;
 
 /// Who has so many faults to mend needs no further ones.
-const MAX_FAULTS: usize = 100;
+pub(crate) const MAX_FAULTS: usize = 100;
 /// Characters of an unknown key that are repeated in messages.
 const MAX_KEY: usize = 40;
 /// Larger coordinates are a mistake; smaller ones are exact to a billionth of a pixel.
-const MAX_COORDINATE: f64 = 1e6;
+pub(super) const MAX_COORDINATE: f64 = 1e6;
 
 /// A value and where it stands.
 #[derive(Clone)]
@@ -25,15 +26,16 @@ pub(super) struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    pub(super) fn offset(&self) -> usize {
-        self.value.range().start
+    pub(super) fn span(&self) -> Range<usize> {
+        let range = self.value.range();
+        range.start..range.end
     }
 
     fn child(&self, key: &str, value: &'a Value<'a>) -> Self {
         Self { pointer: format!("{}/{}", self.pointer, key.replace('~', "~0").replace('/', "~1")), value }
     }
 
-    fn kind(&self) -> &'static str {
+    pub(super) fn kind(&self) -> &'static str {
         match self.value {
             Value::StringLit(_) => "a string",
             Value::NumberLit(_) => "a number",
@@ -60,7 +62,7 @@ impl<'a> Fields<'a> {
 pub(super) struct Reader<'a> {
     pub(super) source: &'a Source,
     pub(super) faults: Vec<Fault>,
-    pub(super) places: HashMap<String, usize>,
+    pub(super) places: HashMap<String, Range<usize>>,
 }
 
 impl<'a> Reader<'a> {
@@ -70,21 +72,21 @@ impl<'a> Reader<'a> {
 
     pub(super) fn root(&mut self, value: &'a Value<'a>) -> Node<'a> {
         let node = Node { pointer: String::new(), value };
-        self.places.insert(String::new(), node.offset());
+        self.places.insert(String::new(), node.span());
         node
     }
 
     pub(super) fn fault(&mut self, kind: &'static str, node: &Node, message: impl Into<String>) {
-        self.fault_at(kind, node.pointer.clone(), node.offset(), message.into(), None);
+        self.fault_at(kind, node.pointer.clone(), node.span(), message.into(), None);
     }
 
     pub(super) fn fault_with_hint(&mut self, kind: &'static str, node: &Node, message: impl Into<String>, hint: Option<String>) {
-        self.fault_at(kind, node.pointer.clone(), node.offset(), message.into(), hint);
+        self.fault_at(kind, node.pointer.clone(), node.span(), message.into(), hint);
     }
 
-    fn fault_at(&mut self, kind: &'static str, pointer: String, offset: usize, message: String, hint: Option<String>) {
+    fn fault_at(&mut self, kind: &'static str, pointer: String, span: Range<usize>, message: String, hint: Option<String>) {
         if self.faults.len() < MAX_FAULTS {
-            self.faults.push(self.source.fault(kind, pointer, offset, message, hint));
+            self.faults.push(self.source.fault(kind, pointer, span, message, hint));
         }
     }
 
@@ -106,7 +108,7 @@ impl<'a> Reader<'a> {
                 self.key_fault("instruction.duplicate_field", node, property, format!("{} is given twice", quoted(key)), None);
             } else if known.contains(&key) {
                 let child = node.child(key, &property.value);
-                self.places.insert(child.pointer.clone(), child.offset());
+                self.places.insert(child.pointer.clone(), child.span());
                 entries.push((key, child));
             } else if key != "comment" && !key.starts_with("x-") {
                 let hint = did_you_mean(key, known.iter().copied())
@@ -120,14 +122,17 @@ impl<'a> Reader<'a> {
     /// A fault at a key, which may be anything: its pointer is cut and escaped, so that it fits a message.
     fn key_fault(&mut self, kind: &'static str, node: &Node<'a>, property: &'a ObjectProp<'a>, message: String, hint: Option<String>) {
         let key: String = property.name.as_str().chars().take(MAX_KEY).flat_map(char::escape_debug).collect();
-        self.fault_at(kind, node.child(&key, &property.value).pointer, property.range.start, message, hint);
+        let name = property.name.range();
+        self.fault_at(kind, node.child(&key, &property.value).pointer, name.start..name.end, message, hint);
     }
 
     /// The value of a key that must be there.
     pub(super) fn required<'f>(&mut self, parent: &Node<'a>, fields: &'f Fields<'a>, key: &str) -> Option<&'f Node<'a>> {
         let found = fields.get(key);
         if found.is_none() {
-            self.fault("instruction.missing_field", parent, format!("`{key}` is missing"));
+            // Its brackets stand for an object that lacks something; all of its line would hide the rest.
+            let start = parent.span().start;
+            self.fault_at("instruction.missing_field", parent.pointer.clone(), start..start + 1, format!("`{key}` is missing"), None);
         }
         found
     }

@@ -1,64 +1,121 @@
 //! The text of a drag file, and places in it.
 
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
 use super::Fault;
+use super::fault::Excerpt;
 
-/// Characters of a line shown on either side of a fault.
-const CONTEXT: usize = 60;
+/// A file's text with the starts of its lines; copies share it, so that every fault can carry it.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Source(Arc<Lines>);
 
-/// A file's text with the starts of its lines.
-#[derive(Debug, Clone)]
-pub(super) struct Source {
+#[derive(PartialEq, Eq)]
+struct Lines {
     text: String,
-    lines: Vec<usize>,
+    starts: Vec<usize>,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Source({} bytes)", self.text().len())
+    }
 }
 
 impl Source {
     pub(super) fn new(text: &str) -> Self {
         let starts = text.bytes().enumerate().filter_map(|(index, byte)| (byte == b'\n').then_some(index + 1));
-        Self { lines: std::iter::once(0).chain(starts).collect(), text: text.to_owned() }
+        Self(Arc::new(Lines { starts: std::iter::once(0).chain(starts).collect(), text: text.to_owned() }))
     }
 
     pub(super) fn text(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     /// The offset of a line (from 1) and a column in bytes (from 1), as a parser reports them; never inside a character.
     pub(super) fn offset(&self, line: usize, column: usize) -> usize {
-        let start = self.lines[line.clamp(1, self.lines.len()) - 1];
-        self.text.floor_char_boundary((start + column.saturating_sub(1)).min(self.text.len()))
+        let start = self.0.starts[line.clamp(1, self.0.starts.len()) - 1];
+        self.text().floor_char_boundary((start + column.saturating_sub(1)).min(self.text().len()))
     }
 
-    pub(super) fn fault(&self, kind: &'static str, pointer: String, offset: usize, message: String, hint: Option<String>) -> Fault {
-        let line = self.lines.partition_point(|start| *start <= offset);
-        let start = self.lines[line - 1];
-        let column = self.text[start..offset].chars().count() + 1;
-        Fault { kind, pointer, line, column, message, hint, excerpt: self.excerpt(line, offset) }
-    }
-
-    fn excerpt(&self, line: usize, offset: usize) -> String {
-        let start = self.lines[line - 1];
-        let before: Vec<char> = self.text[start..offset].chars().rev().take(CONTEXT).collect();
-        let after = self.text[offset..].chars().take_while(|c| *c != '\n').take(CONTEXT);
-        let shown: String = before.iter().rev().copied().chain(after).map(printable).collect();
-        if shown.trim().is_empty() {
-            return String::new();
+    /// The word or number around an offset, else the character there; empty at the end of the text.
+    pub(super) fn word(&self, offset: usize) -> Range<usize> {
+        let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '+' | '.');
+        let (before, after) = self.text().split_at(offset);
+        let Some(first) = after.chars().next() else { return offset..offset };
+        if !part(first) {
+            return offset..offset + if first == '\n' { 0 } else { first.len_utf8() };
         }
-        let number = line.to_string();
-        let (margin, caret) = (" ".repeat(number.len()), " ".repeat(before.len()));
-        format!("{number} | {}\n{margin} | {caret}^", shown.trim_end())
+        let start = before.trim_end_matches(part).len();
+        start..offset + (after.len() - after.trim_start_matches(part).len())
     }
-}
 
-/// What a terminal may be shown: nothing that moves its cursor or turns the direction of its text.
-pub(super) fn printable(c: char) -> char {
-    match c {
-        '\t' | '\r' => ' ',
-        c if moves_text(c) => char::REPLACEMENT_CHARACTER,
-        c => c,
+    /// A fault at these bytes. Of what spans several lines, only the first character is marked.
+    pub(super) fn fault(&self, kind: &'static str, pointer: String, span: Range<usize>, message: String, hint: Option<String>) -> Fault {
+        let line = self.0.starts.partition_point(|start| *start <= span.start);
+        let column = self.text()[self.0.starts[line - 1]..span.start].chars().count() + 1;
+        let marked = &self.text()[span.clone()];
+        let first = marked.chars().next().map_or(0, char::len_utf8);
+        let length = if marked.contains('\n') { first } else { marked.len() };
+        let span = span.start..span.start + length;
+        Fault { kind, region: None, pointer, line, column, message, hint, span, source: self.clone() }
+    }
+
+    pub(super) fn excerpt(&self, span: &Range<usize>, around: usize, marked: usize) -> Excerpt<'_> {
+        let text = self.text();
+        let line = self.0.starts.partition_point(|start| *start <= span.start);
+        let (start, end) = (self.0.starts[line - 1], self.0.starts.get(line).map_or(text.len(), |next| next - 1));
+        let cut = |text: &str, count: usize| text.char_indices().nth(count).map_or(text.len(), |(index, _)| index);
+        let before = &text[start..span.start];
+        let before = match around.checked_sub(1).and_then(|last| before.char_indices().rev().nth(last)) {
+            Some((index, _)) => &before[index..],
+            None => before,
+        };
+        let inside = &text[span.clone()];
+        let inside = &inside[..cut(inside, marked)];
+        // A cut span goes on behind its mark.
+        let after = &text[span.start + inside.len()..end];
+        Excerpt { before, inside, after: after[..cut(after, around)].trim_end_matches('\r') }
     }
 }
 
 /// Control characters, line separators, and marks, embeddings, overrides and isolates of the Unicode bidirectional algorithm (UAX 9).
 pub(crate) fn moves_text(c: char) -> bool {
     c.is_control() || matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_found_from_any_of_its_letters() {
+        let source = Source::new("a: nope, -1e9x {\n");
+        for (offset, expected) in [(3, 3..7), (5, 3..7), (7, 7..8), (11, 9..14), (15, 15..16), (16, 16..16), (17, 17..17)] {
+            assert_eq!(source.word(offset), expected, "{offset}");
+        }
+    }
+
+    #[test]
+    fn an_excerpt_stays_in_its_line() {
+        let source = Source::new("one\r\ntwo three four\r\nfive");
+        let excerpt = |span, around| {
+            let Excerpt { before, inside, after } = source.excerpt(&span, around, 4);
+            [before, inside, after]
+        };
+        assert_eq!(excerpt(9..14, 99), ["two ", "thre", "e four"]);
+        assert_eq!(excerpt(9..14, 3), ["wo ", "thre", "e f"]);
+        assert_eq!(excerpt(5..5, 99), ["", "", "two three four"]);
+        assert_eq!(excerpt(25..25, 2), ["ve", "", ""]);
+    }
+
+    #[test]
+    fn what_spans_lines_is_marked_at_its_first_character() {
+        let source = Source::new("{ \"a\":\n 1 }");
+        let fault = source.fault("kind", String::new(), 0..11, String::new(), None);
+        assert_eq!(fault.span, 0..1);
+        let fault = source.fault("kind", String::new(), 2..5, String::new(), None);
+        assert_eq!((fault.span, fault.line, fault.column), (2..5, 1, 3));
+    }
 }

@@ -2,6 +2,7 @@
 //! `id` filled in.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -29,9 +30,9 @@ pub struct DragFile {
     pub settings: Overrides,
     #[serde(skip)]
     pub(super) source: Source,
-    /// Byte offsets of values by their JSON pointer.
+    /// Bytes of values by their JSON pointer.
     #[serde(skip)]
-    pub(super) places: HashMap<String, usize>,
+    pub(super) places: HashMap<String, Range<usize>>,
 }
 
 /// Where the picture may change.
@@ -131,13 +132,20 @@ impl DragFile {
     /// placed at the closest one around it.
     pub fn fault(&self, kind: &'static str, pointer: &str, message: String, hint: Option<String>) -> Fault {
         let mut known = pointer;
-        let offset = loop {
+        let span = loop {
             match (self.places.get(known), known.rfind('/')) {
-                (Some(offset), _) => break *offset,
+                (Some(span), _) => break span.clone(),
                 (None, Some(parent)) => known = &known[..parent],
-                (None, None) => break 0,
+                (None, None) => break 0..0,
             }
         };
-        self.source.fault(kind, pointer.to_owned(), offset, message, hint)
+        let given = |index: &usize| self.places.contains_key(&format!("/regions/{index}/id"));
+        let region = region_index(pointer).filter(given).and_then(|index| self.regions.get(index));
+        Fault { region: region.map(|region| region.id.clone()), ..self.source.fault(kind, pointer.to_owned(), span, message, hint) }
     }
+}
+
+/// The number of the region that a JSON pointer leads into.
+pub(super) fn region_index(pointer: &str) -> Option<usize> {
+    pointer.strip_prefix("/regions/")?.split('/').next()?.parse().ok()
 }

@@ -11,7 +11,7 @@ mod read;
 mod working;
 
 pub use png::KEYWORD;
-pub use read::{MAX_PIXELS, MAX_SIDE, MIN_SIDE, Source, read};
+pub use read::{MAX_PIXELS, MAX_SIDE, MIN_SIDE, Source, read, size};
 
 use crate::geometry::Size;
 

@@ -48,18 +48,22 @@ pub struct Source {
 /// # Errors
 /// [`Error::Image`]: `image.missing`, `image.unsupported`, `image.too_large`, `image.too_small` or `image.decode`.
 pub fn read(path: &Path) -> Result<Source> {
-    let refuse = |refusal: Refusal| Error::Image {
-        path: path.to_path_buf(),
-        kind: refusal.kind,
-        reason: refusal.reason,
-        hint: refusal.hint.to_owned(),
-    };
+    let refuse = |refusal: Refusal| refusal.at(path);
     let bytes = load(path).map_err(refuse)?;
-    let (picture, warnings) = guarded(|| decode(&bytes)).map_err(refuse)?;
+    let (picture, warnings) = guarded(|| decode(open(&bytes)?)).map_err(refuse)?;
     Ok(Source { picture, sha256: sha256(&bytes), warnings })
 }
 
-/// Why a picture is not read; the path is added by [`read`].
+/// Size of the picture at `path`, upright, and what reading it would warn of. No pixel is decoded.
+///
+/// # Errors
+/// As [`read`], but for damage that only the pixels show.
+pub fn size(path: &Path) -> Result<(Size, Vec<Warning>)> {
+    let header = load(path).and_then(|bytes| guarded(|| header(&mut open(&bytes)?)));
+    header.map(|header| (header.size, header.warnings)).map_err(|refusal| refusal.at(path))
+}
+
+/// Why a picture is not read, without its path.
 #[derive(Debug)]
 struct Refusal {
     kind: &'static str,
@@ -68,6 +72,10 @@ struct Refusal {
 }
 
 impl Refusal {
+    fn at(self, path: &Path) -> Error {
+        Error::Image { path: path.to_path_buf(), kind: self.kind, reason: self.reason, hint: self.hint.to_owned() }
+    }
+
     fn unsupported(reason: impl Into<String>, hint: &'static str) -> Self {
         Self { kind: "image.unsupported", reason: reason.into(), hint }
     }
@@ -113,13 +121,16 @@ fn guarded<T>(decode: impl FnOnce() -> std::result::Result<T, Refusal>) -> std::
     catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(Refusal::damaged("the decoder failed on this file")))
 }
 
-fn decode(bytes: &[u8]) -> std::result::Result<(Picture, Vec<Warning>), Refusal> {
+/// A picture of which only the header was read, and whether it is animated.
+type Opened<'a> = (Box<dyn ImageDecoder + 'a>, bool);
+
+fn open(bytes: &[u8]) -> std::result::Result<Opened<'_>, Refusal> {
     let limits = limits();
     match image::guess_format(bytes) {
         Ok(ImageFormat::Png) => {
             let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits)?;
             let animated = decoder.is_apng()?;
-            finish(decoder, animated)
+            Ok((Box::new(decoder), animated))
         }
         Ok(ImageFormat::Jpeg) => {
             let markers = jpeg::markers(bytes);
@@ -131,13 +142,13 @@ fn decode(bytes: &[u8]) -> std::result::Result<(Picture, Vec<Warning>), Refusal>
             if !markers.ends {
                 return Err(Refusal::damaged("the file ends before the picture does"));
             }
-            finish(decoder, false)
+            Ok((Box::new(decoder), false))
         }
         Ok(ImageFormat::WebP) => {
             let mut decoder = WebPDecoder::new(Cursor::new(bytes))?;
             decoder.set_limits(limits)?;
             let animated = decoder.has_animation();
-            finish(decoder, animated)
+            Ok((Box::new(decoder), animated))
         }
         Ok(other) => Err(Refusal::unsupported(format!("is a {}", name(other)), "PNG, JPEG and WebP are read; convert it to PNG")),
         Err(_) if bytes.is_empty() => Err(Refusal::damaged("the file is empty")),
@@ -157,8 +168,15 @@ fn name(format: ImageFormat) -> String {
     format.extensions_str().first().map_or_else(|| "picture".to_owned(), |extension| format!("{} file", extension.to_uppercase()))
 }
 
-/// Checks the size, reads the pixels, and turns them upright.
-fn finish(mut decoder: impl ImageDecoder, animated: bool) -> std::result::Result<(Picture, Vec<Warning>), Refusal> {
+struct Header {
+    /// Upright.
+    size: Size,
+    orientation: Orientation,
+    warnings: Vec<Warning>,
+}
+
+/// Checks the size.
+fn header((decoder, animated): &mut Opened) -> std::result::Result<Header, Refusal> {
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(Refusal::too_large(format!("{width} x {height} is too large")));
@@ -170,13 +188,22 @@ fn finish(mut decoder: impl ImageDecoder, animated: bool) -> std::result::Result
             hint: "enlarge the picture first",
         });
     }
-
     let mut warnings = Vec::new();
-    if animated {
+    if *animated {
         warnings.push(Warning { kind: "image.animated", message: "the picture is animated; its first frame is edited".into() });
     }
     // A damaged note about the picture is no reason to refuse the picture.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let lies =
+        matches!(orientation, Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH);
+    let (width, height) = if lies { (height, width) } else { (width, height) };
+    Ok(Header { size: Size::new(width as usize, height as usize), orientation, warnings })
+}
+
+/// Reads the pixels, and turns them upright.
+fn decode(mut opened: Opened) -> std::result::Result<(Picture, Vec<Warning>), Refusal> {
+    let Header { orientation, mut warnings, .. } = header(&mut opened)?;
+    let mut decoder = opened.0;
     let icc = decoder.icc_profile().ok().flatten().filter(|profile| {
         let fits = profile.len() <= MAX_ICC;
         if !fits {

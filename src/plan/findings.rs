@@ -1,6 +1,7 @@
 //! What planning finds wrong or doubtful.
 
 use crate::drag_file::{DragFile, Fault};
+use crate::mask::MaskError;
 use crate::warning::Warning;
 
 pub(super) struct Findings<'a> {
@@ -16,6 +17,15 @@ impl<'a> Findings<'a> {
 
     pub(super) fn fault(&mut self, kind: &'static str, pointer: &str, message: String, hint: impl Into<String>) {
         self.faults.push(self.drag.fault(kind, pointer, message, Some(hint.into())));
+    }
+
+    pub(super) fn mask_fault(&mut self, pointer: &str, error: &MaskError) {
+        let (kind, hint) = match error {
+            MaskError::File { .. } => ("mask.missing", "a relative path starts at the drag file's folder"),
+            MaskError::Decode { .. } => ("mask.decode", "a mask is a PNG, JPEG or WebP picture; white is inside"),
+            MaskError::Size { .. } => ("mask.size", "draw the mask on the upright image at its full size"),
+        };
+        self.fault(kind, pointer, error.to_string(), hint);
     }
 
     pub(super) fn warn(&mut self, kind: &'static str, message: String) {

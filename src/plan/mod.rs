@@ -6,6 +6,7 @@
 
 mod editable;
 mod findings;
+mod masks;
 mod regions;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,8 @@ use crate::warning::Warning;
 
 use editable::Area;
 use findings::Findings;
+
+pub use masks::check_masks;
 
 /// Everything that an edit needs to know beside the image's pixels and the weights.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::findings::Findings;
 use crate::drag_file::{DragRegion, Movement, Shape};
 use crate::geometry::{Frame, LATENT_CELL, Point, turn_angle};
-use crate::mask::{Mask, MaskError};
+use crate::mask::Mask;
 use crate::outline::Outline;
 use crate::region::{Motion, Region};
 
@@ -19,7 +19,7 @@ const MAX_CENTRE_DIAGONALS: f64 = 8.0;
 /// Radii of handle and target that differ by more than this share, and by two pixels, are worth a note.
 const RADIUS_TOLERANCE: f64 = 0.1;
 
-const UPRIGHT: &str = "coordinates are pixels of the upright image, from its top left corner";
+const UPRIGHT: &str = "coordinates are pixels of the upright image, from its top left corner; `dragnext preview` draws the drag on it";
 
 /// Region `index` of the drag file; `None` when it cannot be used, and then the findings say why.
 pub(super) fn region(findings: &mut Findings, index: usize, frame: &Frame, folder: &Path) -> Option<Region> {
@@ -36,10 +36,10 @@ pub(super) fn region(findings: &mut Findings, index: usize, frame: &Frame, folde
     let region = Region::new(entry.id.clone(), entry.kind, mask, motion(&entry.movement, frame), frame);
     check_handle(findings, entry, &region, &place("/handle"), frame);
     if region.covered_cells(0.0, &frame.supervision_grid()).is_empty() {
-        let message = format!("region `{}` covers no cell of the grid on which regions are compared", entry.id);
+        let message = "the region covers no cell of the grid on which regions are compared".to_owned();
         findings.fault("region.vanishes", &place("/region"), message, size_needed(frame));
     } else if region.covered_cells(1.0, &frame.supervision_grid()).is_empty() {
-        let message = format!("the drag carries region `{}` out of the image ({})", entry.id, frame.source);
+        let message = format!("the drag carries the region out of the image ({})", frame.source);
         let key = if matches!(entry.movement, Movement::TurnBy { .. }) { "/angle" } else { "/target" };
         findings.fault("region.leaves", &place(key), message, "what leaves the image cannot be drawn; choose a nearer target");
     }
@@ -95,18 +95,7 @@ fn mask(findings: &mut Findings, shape: &Shape, pointer: &str, frame: &Frame, fo
 
 /// A mask picture at the image's size.
 pub(super) fn read_mask(findings: &mut Findings, path: &Path, pointer: &str, frame: &Frame) -> Option<Mask> {
-    match Mask::read(path, frame.source) {
-        Ok(mask) => Some(mask),
-        Err(error) => {
-            let (kind, hint) = match error {
-                MaskError::File { .. } => ("mask.missing", "a relative path starts at the drag file's folder"),
-                MaskError::Decode { .. } => ("mask.decode", "a mask is a PNG, JPEG or WebP picture; white is inside"),
-                MaskError::Size { .. } => ("mask.size", "draw the mask on the upright image at its full size"),
-            };
-            findings.fault(kind, pointer, error.to_string(), hint);
-            None
-        }
-    }
+    Mask::read(path, frame.source).map_err(|error| findings.mask_fault(pointer, &error)).ok()
 }
 
 fn motion(movement: &Movement, frame: &Frame) -> Motion {
@@ -131,7 +120,7 @@ fn check_points(findings: &mut Findings, entry: &DragRegion, place: &impl Fn(&st
         let nearest = Point::new(center.x.clamp(0.0, size.width as f64), center.y.clamp(0.0, size.height as f64));
         let limit = MAX_CENTRE_DIAGONALS * (size.width as f64).hypot(size.height as f64);
         if center.distance(nearest) > limit {
-            let message = format!("region `{}`: the centre {center} lies more than {limit:.0} px outside the image ({size})", entry.id);
+            let message = format!("the centre {center} lies more than {limit:.0} px outside the image ({size})");
             findings.fault("region.rotation_centre", &place("/center"), message, "a turn about so far a point is a `translation`");
             return;
         }
@@ -139,7 +128,7 @@ fn check_points(findings: &mut Findings, entry: &DragRegion, place: &impl Fn(&st
     let Some((handle, target)) = entry.movement.handle_and_target() else { return };
     for (key, point) in [("/handle", handle), ("/target", target)] {
         if !frame.source.contains(point) {
-            let message = format!("region `{}`: point {point} lies outside the image ({})", entry.id, frame.source);
+            let message = format!("point {point} lies outside the image ({})", frame.source);
             findings.fault("instruction.point_outside", &place(key), message, UPRIGHT);
         }
     }
@@ -147,7 +136,7 @@ fn check_points(findings: &mut Findings, entry: &DragRegion, place: &impl Fn(&st
     let (from, to) = (handle.distance(center), target.distance(center));
     for (key, radius) in [("handle", from), ("target", to)] {
         if radius < MIN_RADIUS {
-            let message = format!("region `{}`: the {key} lies on the centre of the rotation, so the angle is not defined", entry.id);
+            let message = format!("the {key} lies on the centre of the rotation, so the angle is not defined");
             findings.fault("region.rotation_centre", &place(&format!("/{key}")), message, "move it away from `center`, or give an `angle`");
         }
     }
@@ -162,23 +151,26 @@ fn check_points(findings: &mut Findings, entry: &DragRegion, place: &impl Fn(&st
 
 /// The region lies in the image and is as large as what a model can move.
 fn check_area(findings: &mut Findings, entry: &DragRegion, mask: &Mask, pointer: &str, frame: &Frame) {
-    let (id, source) = (&entry.id, frame.source);
+    let source = frame.source;
     let beyond = match &entry.shape {
         Shape::Outline(outline) => beyond(outline, frame),
         Shape::Mask { .. } => Beyond::Nothing,
     };
     let count = mask.count();
     if let (Shape::Mask { .. }, 0) = (&entry.shape, count) {
-        let message = format!("region `{id}`: no white pixel of the mask is left at working size ({})", frame.content);
+        let message = format!("no white pixel of the mask is left at working size ({})", frame.content);
         findings.fault("mask.empty", pointer, message, "white is inside the region");
     } else if beyond == Beyond::All {
-        findings.fault("region.outside", pointer, format!("region `{id}` lies outside the image ({source})"), UPRIGHT);
+        findings.fault("region.outside", pointer, format!("the region lies outside the image ({source})"), UPRIGHT);
     } else if count < LATENT_CELL * LATENT_CELL {
         let message =
-            format!("region `{id}` covers {count} pixels of the working picture ({}), less than one cell of the latent", frame.content);
+            format!("the region covers {count} pixels of the working picture ({}), less than one cell of the latent", frame.content);
         findings.fault("region.vanishes", pointer, message, size_needed(frame));
     } else if beyond == Beyond::Part {
-        findings.warn("region.partly_outside", format!("region `{id}` lies partly outside the image ({source}); what is inside counts"));
+        findings.warn(
+            "region.partly_outside",
+            format!("region `{}` lies partly outside the image ({source}); what is inside counts", entry.id),
+        );
     }
 }
 
@@ -189,7 +181,7 @@ fn check_handle(findings: &mut Findings, entry: &DragRegion, region: &Region, po
     let steps = [-reach, 0.0, reach];
     let inside = steps.iter().any(|dy| steps.iter().any(|dx| region.mask.at(Point::new(center.x + dx, center.y + dy))));
     if !inside {
-        let message = format!("region `{}`: the handle {handle} lies outside its region", entry.id);
+        let message = format!("the handle {handle} lies outside its region");
         findings.fault("region.handle_outside", pointer, message, "the handle is the point of the region that is pulled to the target");
     }
 }

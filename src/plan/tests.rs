@@ -60,9 +60,10 @@ fn faults_of_the_plan_carry_their_lines() {
     let regions = [box_from("[60, 60]", "[812, 40]"), box_from("[10, 10]", "[60, 60]")];
     let error = plan_in(Path::new("a"), "", &regions, SIZE).expect_err("two faults");
     let text = error.to_string();
-    assert!(text.contains("drag.json: /regions/0/target (line 3, column "), "{text}");
-    assert!(text.contains("region `region-1`: point (812, 40) lies outside the image (256 x 256)"), "{text}");
-    assert!(text.contains("/regions/1/handle (line 4, column "), "{text}");
+    assert!(text.contains("drag.json: /regions/0/target: point (812, 40) lies outside the image (256 x 256)"), "{text}");
+    assert!(text.contains("drag.json: /regions/1/handle: the handle (10, 10) lies outside its region"), "{text}");
+    let Error::Instruction { faults, .. } = &error else { panic!("{error:?}") };
+    assert_eq!([faults[0].line, faults[1].line], [3, 4]);
     assert_eq!((error.kind(), error.exit_status()), ("instruction.point_outside", 2));
 }
 
@@ -182,6 +183,36 @@ fn masks_are_read_beside_the_drag_file() {
     }
     let black = plan_in(folder.path(), "\"editable\": {\"mask\": \"black.png\"},", &[with("box.png")], SIZE).expect_err("black");
     assert_eq!(black.kind(), "editable.empty");
+}
+
+#[test]
+fn masks_are_checked_without_an_image() {
+    let folder = tempfile::tempdir().expect("a folder for the masks");
+    let save = |name: &str, size: u32, grey: u8| {
+        GrayImage::from_pixel(size, size, image::Luma([grey])).save(folder.path().join(name)).expect("the mask is written");
+    };
+    save("white.png", 100, 255);
+    save("other.png", 90, 255);
+    save("black.png", 100, 0);
+    std::fs::write(folder.path().join("text.png"), "no picture").expect("the file is written");
+    let checked = |names: &[&str]| {
+        let region = |name: &&str| box_from("[60, 60]", "[60, 90]").replace("\"rect\": [40, 40, 80, 80]", &format!("\"mask\": \"{name}\""));
+        let regions: Vec<String> = names.iter().map(region).collect();
+        match check_masks(&drag("\"editable\": {\"mask\": \"white.png\"},", &regions), &folder.path().join("drag.json")) {
+            Err(Error::Instruction { faults, .. }) => faults.iter().map(|fault| format!("{} {}", fault.kind, fault.pointer)).collect(),
+            other => vec![format!("{other:?}")],
+        }
+    };
+    assert_eq!(checked(&["white.png", "white.png"]), ["Ok(())"]);
+    assert_eq!(
+        checked(&["white.png", "other.png", "black.png", "text.png", "none.png"]),
+        [
+            "mask.size /regions/1/region/mask",
+            "mask.empty /regions/2/region/mask",
+            "mask.decode /regions/3/region/mask",
+            "mask.missing /regions/4/region/mask"
+        ]
+    );
 }
 
 #[test]

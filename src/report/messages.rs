@@ -4,16 +4,24 @@
 //! shown as escapes.
 
 use std::io::{self, ErrorKind, Write};
+use std::path::Path;
 
 use serde::Serialize;
 
-use crate::drag_file::moves_text;
+use super::diagnostics::{self, paragraph};
+use super::screen::{Newlines, Screen, escape};
+use super::verdict::Verdict;
 use crate::error::Error;
 use crate::warning::Warning;
 
 /// Prints `error: ...` and `hint: ...` to stderr, one such pair for each fault of a drag file.
 pub fn print_error(error: &Error) {
-    print(&describe(error));
+    print(&message(error, Screen::stderr()));
+}
+
+/// The message of [`print_error`] without colours, for something that is `width` columns wide, or that needs no breaking of lines.
+pub fn describe(error: &Error, width: Option<usize>) -> String {
+    message(error, Screen { width, colour: false })
 }
 
 /// Prints one line for each warning to stderr.
@@ -44,6 +52,21 @@ pub fn print_text(text: &str) -> Result<(), Error> {
     }
 }
 
+/// Prints the verdict on a good drag file to stdout, as a line.
+///
+/// # Errors
+/// As [`print_text`].
+pub fn print_verdict(verdict: &Verdict) -> Result<(), Error> {
+    print_text(&(escape(&verdict.line(), Newlines::Escaped) + "\n"))
+}
+
+/// A path as one word of a shell's command line, to be shown.
+pub fn shell_word(path: &Path) -> String {
+    let text = escape(&path.display().to_string(), Newlines::Escaped);
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 fn stdout_failed(error: &io::Error) -> Error {
     let hint = "what was to be printed is lost; files that were written are seen by their paths".into();
     Error::Output { path: "stdout".into(), kind: "output.write", reason: error.to_string(), hint }
@@ -54,51 +77,22 @@ fn print(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-fn describe(error: &Error) -> String {
+fn message(error: &Error, screen: Screen) -> String {
     match error {
-        Error::Instruction { path, faults } => {
-            let faults = faults.iter().map(|fault| {
-                let mut message = escape(&format!("{}: {fault}", path.display()), Newlines::Escaped);
-                if let Some(excerpt) = fault.excerpt() {
-                    message.push('\n');
-                    message.push_str(&escape(excerpt, Newlines::Kept));
-                }
-                paragraph(&message, fault.hint.as_deref())
-            });
-            faults.collect::<Vec<_>>().join("\n")
+        Error::Instruction { path, faults } => diagnostics::faults(path, faults, screen),
+        Error::Several { errors } => {
+            let shown: Vec<String> = errors.iter().map(|error| message(error, screen)).collect();
+            format!("{}\n{error}\n", shown.join("\n"))
         }
         // Lists of tensors have lines of their own.
         Error::Weights { path, reason, hint, .. } => {
             let message = format!("{}: {}", escape(path, Newlines::Escaped), escape(reason, Newlines::Kept));
-            paragraph(&message, Some(hint).filter(|hint| !hint.is_empty()).map(String::as_str))
+            paragraph(message, Some(hint).filter(|hint| !hint.is_empty()).map(String::as_str), screen)
         }
         // And so have the tensor library's explanations.
-        Error::Tensor(_) => paragraph(&escape(&error.to_string(), Newlines::Kept), error.hint().as_deref()),
-        _ => paragraph(&escape(&error.to_string(), Newlines::Escaped), error.hint().as_deref()),
+        Error::Tensor(_) => paragraph(escape(&error.to_string(), Newlines::Kept), error.hint().as_deref(), screen),
+        _ => paragraph(escape(&error.to_string(), Newlines::Escaped), error.hint().as_deref(), screen),
     }
-}
-
-fn paragraph(message: &str, hint: Option<&str>) -> String {
-    let hint = hint.map(|hint| format!("\nhint: {}\n", escape(hint, Newlines::Escaped))).unwrap_or_default();
-    format!("error: {message}\n{hint}")
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Newlines {
-    Kept,
-    Escaped,
-}
-
-fn escape(text: &str, newlines: Newlines) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\n' if newlines == Newlines::Kept => escaped.push('\n'),
-            _ if moves_text(character) => escaped.extend(character.escape_default()),
-            _ => escaped.push(character),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]
@@ -108,25 +102,21 @@ mod tests {
     #[test]
     fn a_hostile_name_cannot_write_to_the_terminal() {
         let error = Error::File { path: "a\x1b[2J\n\u{202e}gnp.b".into(), source: io::Error::other("no") };
-        assert_eq!(describe(&error), "error: a\\u{1b}[2J\\n\\u{202e}gnp.b: no\n");
-    }
-
-    #[test]
-    fn a_fault_shows_its_place_and_cannot_pose_as_a_message_of_ours() {
-        let text = "{\"version\": 1, \"regions\": [{\"type\": \"translation\", \"region\": {\"mask\": \"a\\nerror: b\"}, \"handle\": [1, 1], \"target\": [9, 9]}]}";
-        let drag = crate::drag_file::DragFile::parse(text.as_bytes()).expect("a good file");
-        let fault = drag.fault("mask.missing", "/version", "cannot read `a\nerror: b`".into(), Some("look\nthere".into()));
-        let shown = describe(&Error::Instruction { path: "d.json".into(), faults: vec![fault] });
-        let lines: Vec<&str> = shown.lines().collect();
-        assert_eq!(lines[0], "error: d.json: /version (line 1, column 13): cannot read `a\\nerror: b`");
-        assert!(lines[1].starts_with("1 | {\"version\": 1, "), "{shown}");
-        assert_eq!(lines[2..], ["  |             ^", "", "hint: look\\nthere"]);
+        assert_eq!(describe(&error, None), "error: a\\u{1b}[2J\\n\\u{202e}gnp.b: no\n");
     }
 
     #[test]
     fn a_hint_stands_apart() {
         let error = Error::PromptTooLong { tokens: 90, limit: 77 };
         let expected = "error: the prompt has 90 tokens with its start and end mark; the text encoder reads 77\n\nhint: shorten the prompt; an empty prompt works too\n";
-        assert_eq!(describe(&error), expected);
+        assert_eq!(describe(&error, None), expected);
+    }
+
+    #[test]
+    fn several_errors_are_counted() {
+        let error = || Error::File { path: "a".into(), source: io::Error::other("no") };
+        let several = Error::Several { errors: vec![error(), error()] };
+        assert_eq!(describe(&several, None), "error: a: no\n\nerror: a: no\n\n2 files are wrong\n");
+        assert_eq!((several.kind(), several.exit_status()), ("file", 2));
     }
 }

@@ -3,10 +3,16 @@
 //! A record says what happened, with times and paths. The note inside the PNG says only what decides the pixels, so
 //! that the same edit gives the same file.
 
+mod diagnostics;
 mod job;
 mod messages;
 mod record;
+mod screen;
+mod settings_table;
+mod verdict;
 
 pub use job::{Job, Note};
-pub use messages::{print_error, print_json, print_text, print_warnings};
-pub use record::{Failure, Loss, Moved, Record, Status, peak_bytes};
+pub use messages::{describe, print_error, print_json, print_text, print_verdict, print_warnings, shell_word};
+pub use record::{Failure, Loss, Moved, Place, Record, Status, peak_bytes};
+pub use settings_table::print_settings;
+pub use verdict::{Verdict, VerdictStatus};

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Serialize, Serializer};
 
+use crate::drag_file::Fault;
 use crate::error::Error;
 use crate::progress::Stage;
 use crate::warning::Warning;
@@ -96,6 +97,20 @@ pub struct Loss {
     pub last: f64,
 }
 
+/// A place in a drag file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// JSON pointer to the value; empty for the whole file.
+    pub pointer: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// The `id` of the region, where the file gives one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+}
+
 /// An error as data. `kind` is stable, `message` is for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
@@ -106,6 +121,9 @@ pub struct Failure {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Where in a drag file; of several faults, the first.
+    #[serde(flatten)]
+    pub place: Option<Place>,
     /// Each fault, when a drag file has several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Failure>,
@@ -156,12 +174,26 @@ impl Record {
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
         let faults = match error {
-            Error::Instruction { faults, .. } if faults.len() > 1 => faults.as_slice(),
+            Error::Instruction { faults, .. } => faults.as_slice(),
             _ => &[],
         };
-        let faults =
-            faults.iter().map(|fault| Self { kind: fault.kind, message: fault.to_string(), hint: fault.hint.clone(), faults: Vec::new() });
-        Self { kind: error.kind(), message: error.to_string(), hint: error.hint(), faults: faults.collect() }
+        let place = faults.first().map(Place::from);
+        let faults = if faults.len() > 1 { faults.iter().map(Self::from).collect() } else { Vec::new() };
+        Self { kind: error.kind(), message: error.to_string(), hint: error.hint(), place, faults }
+    }
+}
+
+/// Its message stands alone: the place has fields of its own.
+impl From<&Fault> for Failure {
+    fn from(fault: &Fault) -> Self {
+        let (message, hint, place) = (fault.message.clone(), fault.hint.clone(), Some(Place::from(fault)));
+        Self { kind: fault.kind, message, hint, place, faults: Vec::new() }
+    }
+}
+
+impl From<&Fault> for Place {
+    fn from(fault: &Fault) -> Self {
+        Self { pointer: fault.pointer.clone(), line: fault.line, column: fault.column, region: fault.region.clone() }
     }
 }
 

@@ -1,0 +1,98 @@
+//! From bytes to a tree of JSON values with their places, or to the one fault that hides everything behind it.
+
+use jsonc_parser::ast::Value;
+use jsonc_parser::{CollectOptions, ParseOptions};
+use serde::de::IgnoredAny;
+
+use super::source::Source;
+use super::{Fault, MAX_BYTES};
+
+/// A drag file has a handful of brackets inside each other, and a parser's stack has an end.
+const MAX_DEPTH: usize = 128;
+
+/// The fault of a file that is not even read.
+pub(super) fn too_large() -> Fault {
+    let message = format!("the file has more than {} MiB", MAX_BYTES >> 20);
+    let hint = Some("large areas belong into mask pictures".into());
+    Source::new("").fault("instruction.too_large", String::new(), 0..0, message, hint)
+}
+
+pub(super) fn text(bytes: &[u8]) -> Result<&str, Vec<Fault>> {
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+    let content = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    std::str::from_utf8(content).map_err(|error| {
+        let offset = error.valid_up_to();
+        let place = offset + bytes.len() - content.len();
+        let message = format!("the file is not UTF-8: byte {place} is 0x{:02x}", content[offset]);
+        // A replacement character stands where the wrong byte was.
+        let shown = Source::new(&String::from_utf8_lossy(content));
+        let span = offset..offset + char::REPLACEMENT_CHARACTER.len_utf8();
+        vec![shown.fault("instruction.not_utf8", String::new(), span, message, Some("save the file as UTF-8".into()))]
+    })
+}
+
+/// The file as a tree with places. Two parsers look at it: one that is strict and says well what is wrong, and one that keeps places.
+pub(super) fn syntax(source: &Source) -> Result<Value<'_>, Vec<Fault>> {
+    let fault = |offset, message: String| {
+        let span = source.word(offset);
+        let hint = hint(source.text().split_at(offset)).map(Into::into);
+        vec![source.fault("instruction.syntax", String::new(), span, message, hint)]
+    };
+    if let Some(offset) = too_deep(source.text()) {
+        return Err(fault(offset, format!("recursion limit exceeded: more than {MAX_DEPTH} brackets are open")));
+    }
+    if let Err(error) = serde_json::from_str::<IgnoredAny>(source.text()) {
+        let message = error.to_string();
+        let reason = message.rsplit_once(" at line ").map_or(&*message, |(reason, _)| reason);
+        let end = source.text().trim_end().len();
+        return Err(match reason.strip_prefix("EOF while parsing ") {
+            Some("a value") if end == 0 => fault(source.text().len(), "the file is empty".into()),
+            Some("a value") => fault(end, "not JSON: the file ends where a value should stand".into()),
+            Some(inside) => fault(end, format!("not JSON: the file ends inside {inside}")),
+            None => fault(source.offset(error.line(), error.column()), format!("not JSON: {reason}")),
+        });
+    }
+    let strict = ParseOptions {
+        allow_comments: false,
+        allow_loose_object_property_names: false,
+        allow_trailing_commas: false,
+        allow_missing_commas: false,
+        allow_single_quoted_strings: false,
+        allow_hexadecimal_numbers: false,
+        allow_unary_plus_numbers: false,
+        allow_bare_decimal_point_numbers: false,
+        allow_non_finite_numbers: false,
+        allow_extended_string_escapes: false,
+    };
+    match jsonc_parser::parse_to_ast(source.text(), &CollectOptions::default(), &strict) {
+        Ok(parsed) => parsed.value.ok_or_else(|| fault(0, "the file is empty".into())),
+        Err(error) => Err(fault(error.range().start, format!("not JSON: {}", error.kind().to_string().to_lowercase()))),
+    }
+}
+
+/// What people who are used to kinder formats run into.
+fn hint((before, after): (&str, &str)) -> Option<&'static str> {
+    match after.chars().next() {
+        Some('/' | '#') => Some("JSON has no comments; a key named `comment` may say anything"),
+        Some('\'') => Some("JSON's strings stand in double quotes"),
+        Some('}' | ']') if before.trim_end().ends_with(',') => Some("remove the comma before this bracket"),
+        None if before.trim_end().is_empty() => Some("`dragnext new IMAGE` writes a drag file to start from"),
+        _ => None,
+    }
+}
+
+/// The first bracket that stands inside too many others.
+fn too_deep(text: &str) -> Option<usize> {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    text.bytes().position(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > MAX_DEPTH
+    })
+}

@@ -1,0 +1,46 @@
+//! What can be said of a drag file's masks while its image is not known.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::findings::Findings;
+use crate::drag_file::{DragFile, Editable, Shape};
+use crate::error::{Error, Result};
+use crate::geometry::Size;
+use crate::mask::Mask;
+
+/// Reads the masks that a drag file names: each must be a picture with something white in it, and all must have one size.
+///
+/// # Errors
+/// [`Error::Instruction`] with everything that is wrong with them.
+pub fn check_masks(drag: &DragFile, drag_path: &Path) -> Result<()> {
+    let folder = drag_path.parent().unwrap_or(Path::new(""));
+    let mut findings = Findings::new(drag);
+    let mut first: Option<(&Path, Size)> = None;
+    let mut seen = HashSet::new();
+    let regions = drag.regions.iter().enumerate().map(|(index, region)| (format!("/regions/{index}/region"), &region.shape));
+    let editable = match &drag.editable {
+        Editable::Shape(shape) => Some(("/editable".to_owned(), shape)),
+        Editable::Swept | Editable::Everything => None,
+    };
+    for (pointer, shape) in regions.chain(editable) {
+        let Shape::Mask { mask: name } = shape else { continue };
+        if !seen.insert(name) {
+            continue;
+        }
+        let pointer = format!("{pointer}/mask");
+        match Mask::read_any(&folder.join(name)) {
+            Err(error) => findings.mask_fault(&pointer, &error),
+            Ok(mask) => {
+                let (size, (other, expected)) = (mask.size(), *first.get_or_insert((name, mask.size())));
+                if size != expected {
+                    let message = format!("the mask is {size} pixels, the mask `{}` is {expected}", other.display());
+                    findings.fault("mask.size", &pointer, message, "all masks have the size of the upright image");
+                } else if mask.count() == 0 {
+                    findings.fault("mask.empty", &pointer, "no pixel of the mask is white".into(), "white is inside");
+                }
+            }
+        }
+    }
+    if findings.faults.is_empty() { Ok(()) } else { Err(Error::Instruction { path: drag_path.to_owned(), faults: findings.faults }) }
+}

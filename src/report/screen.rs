@@ -1,0 +1,108 @@
+//! What messages are shown on: how wide it is, whether it has colours, and which characters must not reach it.
+
+use std::ffi::OsStr;
+use std::io::IsTerminal;
+
+use terminal_size::{Width, terminal_size_of};
+
+use crate::drag_file::moves_text;
+
+/// Lines for a file or a pipe have this width.
+const PAPER: usize = 80;
+/// Longer lines of prose are hard to read.
+const PROSE: usize = 100;
+
+/// Where text goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Screen {
+    /// Columns of a terminal; `None` for a file or a pipe, where whoever reads breaks the lines.
+    pub(super) width: Option<usize>,
+    /// Whether escape codes colour the text.
+    pub(super) colour: bool,
+}
+
+impl Screen {
+    /// The process's stderr.
+    pub(super) fn stderr() -> Self {
+        let terminal = std::io::stderr();
+        let width = terminal.is_terminal().then(|| terminal_size_of(&terminal)).flatten().map(|(Width(width), _)| usize::from(width));
+        let [no_color, term] = ["NO_COLOR", "TERM"].map(std::env::var_os);
+        Self { width, colour: has_colour(terminal.is_terminal(), no_color.as_deref(), term.as_deref()) }
+    }
+}
+
+/// Columns for prose and tables on stdout.
+pub(super) fn stdout_width() -> usize {
+    let stdout = std::io::stdout();
+    let terminal = stdout.is_terminal().then(|| terminal_size_of(&stdout)).flatten();
+    terminal.map_or(PAPER, |(Width(width), _)| usize::from(width).clamp(40, PROSE))
+}
+
+/// <https://no-color.org>: a variable that is set and not empty, whatever it says.
+fn has_colour(is_terminal: bool, no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
+    is_terminal && no_color.is_none_or(OsStr::is_empty) && term.is_none_or(|term| term != "dumb")
+}
+
+/// Whether line breaks are the author's or somebody else's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Newlines {
+    Kept,
+    Escaped,
+}
+
+/// Control characters and those that turn the direction of text, shown as escapes.
+pub(super) fn escape(text: &str, newlines: Newlines) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' if newlines == Newlines::Kept => escaped.push('\n'),
+            _ if moves_text(character) => escaped.extend(character.escape_default()),
+            _ => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+/// Breaks text between words, so that no line has more than `width` characters; a longer word stays whole.
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut room = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        match lines.last_mut() {
+            Some(line) if length < room => {
+                line.push(' ');
+                line.push_str(word);
+                room -= length + 1;
+            }
+            _ => {
+                lines.push(word.to_owned());
+                room = width.saturating_sub(length);
+            }
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_need_a_terminal_that_has_them_and_a_user_who_wants_them() {
+        let value = |text: &'static str| Some(OsStr::new(text));
+        assert!(has_colour(true, None, None) && has_colour(true, value(""), value("xterm-256color")));
+        assert!(!has_colour(false, None, value("xterm")));
+        assert!(!has_colour(true, value("1"), value("xterm")) && !has_colour(true, value("0"), None));
+        assert!(!has_colour(true, None, value("dumb")));
+    }
+
+    #[test]
+    fn lines_break_between_words() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("one two three", 6), ["one", "two", "three"]);
+        assert_eq!(wrapped("extraordinary is it", 5), ["extraordinary", "is it"]);
+        assert_eq!(wrapped("two  spaces", 20), ["two  spaces"]);
+        assert_eq!(wrapped("", 20), [""]);
+    }
+}
