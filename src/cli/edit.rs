@@ -106,6 +106,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let output = arguments.output();
     let mut record = Record::new(&arguments.image, &arguments.drag, &output);
     let ended = edit(arguments, &output, &mut record, interrupt);
+    record.peak_bytes = report::peak_bytes();
     if let Err(error) = &ended {
         record.fail(error);
     }
@@ -166,7 +167,6 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
     interrupt.check()?;
     arguments.save_lora(trained.as_ref(), &name)?;
     files::write_verified(output, &png, arguments.overwrite, |written| edited.check_png(written))?;
-    record.peak_bytes = report::peak_bytes();
     record.done(sha256(&png));
     Ok(())
 }

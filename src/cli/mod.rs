@@ -4,6 +4,10 @@
 mod compute;
 mod edit;
 mod model;
+mod new;
+mod schema;
+mod settings;
+mod validate;
 
 use clap::{Parser, Subcommand};
 
@@ -24,6 +28,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Edit(Box<edit::Arguments>),
+    Validate(Box<validate::Arguments>),
+    New(new::Arguments),
+    Settings(Box<settings::Arguments>),
+    Schema(schema::Arguments),
 }
 
 impl Cli {
@@ -34,6 +42,10 @@ impl Cli {
     pub fn run(self, interrupt: &Interrupt) -> Result<()> {
         match self.command {
             Command::Edit(arguments) => edit::run(&arguments, interrupt),
+            Command::Validate(arguments) => validate::run(&arguments),
+            Command::New(arguments) => new::run(&arguments),
+            Command::Settings(arguments) => settings::run(&arguments),
+            Command::Schema(arguments) => schema::run(&arguments),
         }
     }
 }

@@ -1,0 +1,50 @@
+//! `dragnext new`: a drag file to start from.
+
+use std::path::{Path, PathBuf};
+
+use crate::drag_file::{DragFile, SCHEMA_FILE, template};
+use crate::error::Result;
+use crate::{files, picture, report};
+
+/// Writes a drag file for a picture, with comments, to start from.
+///
+/// It fits the picture's size and drags a box to the right. Only the header of IMAGE is read.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The picture that is to be edited.
+    image: PathBuf,
+
+    /// Where the drag file goes [default: the picture's name with `.json`, beside it].
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Replace the drag file when it exists.
+    #[arg(long)]
+    overwrite: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let Arguments { image, output, overwrite } = arguments;
+    let (size, warnings) = picture::size(image)?;
+    report::print_warnings(&warnings);
+    let output = output.clone().unwrap_or_else(|| image.with_extension("json"));
+    files::check_output(std::slice::from_ref(image), &output, *overwrite)?;
+    let name = image.file_name().unwrap_or(image.as_os_str()).to_string_lossy();
+    let text = template(&name, size);
+    let check = |written: &[u8]| DragFile::parse(written).map(|_| ()).map_err(|faults| format!("it has {} faults", faults.len()));
+    files::write_verified(&output, text.as_bytes(), *overwrite, check)?;
+    report::print_text(&next_steps(image, &output))
+}
+
+fn next_steps(image: &Path, output: &Path) -> String {
+    let schema = output.with_file_name(SCHEMA_FILE);
+    let [image, output, schema] = [image, output, &schema].map(report::shell_word);
+    format!(
+        "wrote {output}\n\n\
+         Open it in an editor, draw your own region and say where it goes; then\n\n  \
+         dragnext validate {output} --image {image}\n  \
+         dragnext edit {image} --drag {output}\n\n\
+         For an editor that completes keys and values:\n\n  \
+         dragnext schema > {schema}\n"
+    )
+}

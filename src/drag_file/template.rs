@@ -1,0 +1,76 @@
+//! A drag file to start from, with comments on everything in it.
+
+use serde_json::Value;
+
+use crate::geometry::Size;
+
+/// Where the file looks for its schema: beside itself, where `dragnext schema` can put it.
+pub const SCHEMA_FILE: &str = "drag.schema.json";
+
+/// The text of a drag file for a picture of this name and size. Its one region is a box left of the middle that moves to the right,
+/// which is a good drag on a picture of any size.
+pub fn template(picture: &str, size: Size) -> String {
+    let Size { width, height } = size;
+    let (left, top) = (width / 4, height / 3);
+    let (right, bottom) = (left + width / 4, top + height / 3);
+    let (x, y, to) = (left.midpoint(right), top.midpoint(bottom), left.midpoint(right) + width / 6);
+    // A name of a file may have characters that JSON escapes.
+    let about = Value::from(format!("A drag file for `{picture}`, {width} x {height} pixels."));
+    format!(
+        r#"{{
+  "$schema": "{SCHEMA_FILE}",
+  "comment": [
+    {about},
+    "Coordinates are pixels [x, y] of the upright picture: [0, 0] is its top left corner, [{width}, {height}] its bottom right one.",
+    "Keys named `comment`, and keys that begin with `x-`, are ignored; any other unknown key is a fault."
+  ],
+  "version": 1,
+  "x-prompt": "What the picture shows, in a few words, such as `a cat on a sofa`; it may stay empty.",
+  "prompt": "",
+  "x-editable": [
+    "Where the picture may change. Without `editable`, that is what the drag sweeps and a margin around it.",
+    "To choose it: \"editable\": \"everything\", or a shape as for a region below."
+  ],
+  "regions": [
+    {{
+      "comment": [
+        "`id`: any name; messages use it.",
+        "`type`: `translation` moves an object and fills where it was,",
+        "  `deformation` moves a part of an object and stretches the rest,",
+        "  `rotation` turns an object about `center`, from `handle` to `target` or by `angle` degrees (counter-clockwise positive).",
+        "`region`: what is dragged, as one of these shapes:",
+        "  {{ \"rect\": [left, top, right, bottom] }}, {{ \"ellipse\": [center x, center y, radius x, radius y] }},",
+        "  {{ \"polygon\": [[x, y], [x, y], [x, y]] }}, {{ \"mask\": \"a picture of the same size, white is inside\" }}.",
+        "`handle`: a point inside the region; `target`: where that point goes."
+      ],
+      "id": "box",
+      "type": "translation",
+      "region": {{ "rect": [{left}, {top}, {right}, {bottom}] }},
+      "handle": [{x}, {y}],
+      "target": [{to}, {y}]
+    }}
+  ],
+  "settings": {{
+    "comment": "Any number of the method; `dragnext settings` shows them all with their bounds and sources.",
+    "seed": 0
+  }}
+}}
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drag_file::DragFile;
+
+    #[test]
+    fn it_is_a_good_drag_file_whatever_the_pictures_name() {
+        for name in ["cat.png", "a \"quoted\"\\\n\u{1b}name.png"] {
+            let text = template(name, Size::new(641, 427));
+            let drag = DragFile::parse(text.as_bytes()).unwrap_or_else(|faults| panic!("{name:?}: {faults:?}"));
+            assert_eq!((drag.regions.len(), drag.regions[0].id.as_str()), (1, "box"));
+            assert!(text.contains("641 x 427") && text.contains("[641, 427]"));
+        }
+    }
+}
