@@ -110,7 +110,7 @@ impl<'a> Reader<'a> {
                 let child = node.child(key, &property.value);
                 self.places.insert(child.pointer.clone(), child.span());
                 entries.push((key, child));
-            } else if key != "comment" && !key.starts_with("x-") {
+            } else if key != "comment" && !key.starts_with("x-") && self.faults.len() < MAX_FAULTS {
                 let hint = did_you_mean(key, known.iter().copied())
                     .unwrap_or_else(|| format!("known keys are {}; a key that starts with `x-` is ignored", listed(known)));
                 self.key_fault("instruction.unknown_field", node, property, format!("unknown key {}", quoted(key)), Some(hint));
