@@ -34,3 +34,11 @@ pub fn corrupt<B: Backend>(name: &str, tensor: Tensor<B>) -> Tensor<B> {
     numbers[0] = f32::NAN;
     Tensor::from_host(tensor.backend(), tensor.shape(), numbers)
 }
+
+/// Panics where `name` is to fail.
+///
+/// # Panics
+/// There, as a bug would.
+pub fn panic(name: &str) {
+    assert!(!is_hit(name), "failpoint {name}");
+}

@@ -16,9 +16,10 @@
 //! incomplete (fused softmax and layer norm have none).
 //!
 //! Around them: [`cli`] is what was typed, [`picture`] pixels in and out, [`files`] verified writing, [`report`] what an edit leaves
-//! behind beside its pixels, [`digest`] hashes, [`error`] everything that can go wrong, [`warning`] what does not stop anything, [`progress`] how a run tells where it
+//! behind beside its pixels, [`digest`] hashes, [`error`] everything that can go wrong, [`bug`] what must not, [`warning`] what does not stop anything, [`progress`] how a run tells where it
 //! stands, [`interrupt`] a tidy stop, [`failpoint`] how tests make it fail.
 
+pub mod bug;
 pub mod cli;
 pub mod diffusion;
 pub mod digest;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::compute::{self, Compute, Device, Dtype};
+use super::instruction::{Instruction, InstructionArguments};
 use super::model::ModelArguments;
+use crate::bug;
 use crate::diffusion::Seeded;
 use crate::digest::sha256;
 use crate::drag_file::{DragFile, Editable, Shape};
@@ -15,10 +17,10 @@ use crate::kernels::cpu::Cpu;
 use crate::model::Model;
 use crate::model::lora::{self, LoraFile};
 use crate::picture::{self, Picture, Source};
-use crate::pipeline::{self, Editor, Outcome, Trained};
+use crate::pipeline::{Editor, Outcome, Trained, Work};
 use crate::plan::Plan;
 use crate::progress;
-use crate::report::{self, Job, Loss, Moved, Note, Record};
+use crate::report::{self, Job, Loss, Moved, Note, Paths, Record};
 use crate::settings::{Overrides, Settings};
 use crate::warning::Warning;
 
@@ -33,9 +35,8 @@ pub(super) struct Arguments {
     /// The picture to edit; it is never written to.
     image: PathBuf,
 
-    /// The drag file: which regions move, and where to.
-    #[arg(long, short, value_name = "FILE")]
-    drag: PathBuf,
+    #[command(flatten)]
+    instruction: InstructionArguments,
 
     /// Where the result goes [default: the picture's name with `.edited.png`, beside it].
     #[arg(long, short, value_name = "OUT")]
@@ -96,16 +97,18 @@ const EXAMPLE: &str = r#"Example: move what is in a rectangle 60 pixels to the r
                      "handle": [80, 120], "target": [140, 120] } ] }
 
   dragnext edit cat.png --drag cat.json          writes cat.edited.png
+  dragnext edit dog.png --like cat.edited.png    does the same to another picture
 
 `dragnext edit --help` also shows the settings of the method. A setting is
 taken from its flag, else from the environment (DRAGNEXT_SEED for --seed),
-else from the drag file, else from the model's dragnext.json."#;
+else from the drag file or the picture given by --like, else from the model's dragnext.json."#;
 
 /// Edits the picture, and prints the record of how it went.
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let output = arguments.output();
-    let mut record = Record::new(&arguments.image, &arguments.drag, &output);
-    let ended = edit(arguments, &output, &mut record, interrupt);
+    let InstructionArguments { drag, like } = arguments.instruction.clone();
+    let mut record = Record::new(Paths { image: arguments.image.clone(), drag, like, out: output.clone() });
+    let ended = bug::caught(|| edit(arguments, &output, &mut record, interrupt));
     if let Err(error) = &ended {
         record.fail(error);
     }
@@ -118,39 +121,44 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
 
 fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &Interrupt) -> Result<()> {
     let compute = compute::choose(arguments.device, arguments.dtype)?;
-    let drag = DragFile::read(&arguments.drag)?;
+    let instruction = arguments.instruction.read()?;
+    let drag = &instruction.drag;
     let source = picture::read(&arguments.image)?;
-    let model = arguments.model.open()?;
+    let size = source.picture.size();
+    let model = arguments.model.open_or(instruction.model())?;
     let settings = Settings::resolve(&arguments.settings().over(&drag.settings).over(model.defaults()))?;
-    let plan = Plan::new(&drag, &arguments.drag, source.picture.size(), &settings, model.native_size())?;
+    let plan = Plan::new(drag, &instruction.path, size, &settings, model.native_size()).map_err(|error| instruction.explain(error))?;
     model.check(&settings)?;
-    arguments.check_outputs(output, &drag, &model)?;
+    arguments.check_outputs(output, &instruction, &model)?;
 
     let (name, lora) = (model.name(), arguments.lora()?);
+    let lora_hash = lora.as_ref().map(|(_, hash)| hash.clone());
     record_plan(record, &source, &plan, compute, &name);
+    record.warnings.extend(instruction.differences(&model, arguments.model.is_given(), size, lora_hash.as_deref()));
 
     let mut progress = progress::for_terminal(arguments.quiet);
     // When nothing moves, the output is the input and no weight is read.
-    let mut editor = if plan.regions.is_empty() { None } else { Some(Editor::load(Cpu, model, &mut *progress)?) };
+    let mut editor = if plan.regions.is_empty() { None } else { Some(Editor::load(Cpu, model, &mut *progress, interrupt)?) };
+    let everywhere = arguments.no_composite || instruction.takes_every_pixel();
     let job = Job {
         image: &source.sha256,
-        instruction: &drag,
+        instruction: drag.into(),
         areas: &areas(&plan),
         settings: &plan.settings,
         weights: &editor.as_ref().map(Editor::digest).unwrap_or_default(),
-        lora: lora.as_ref().map(|(_, hash)| hash.as_str()),
-        composite: !arguments.no_composite,
+        lora: lora_hash.as_deref(),
+        composite: !everywhere,
         numerics: [compute.device, compute.dtype],
     };
     let hash = job.hash();
-    let note = Note::new(&job, &hash, &name).to_json();
+    let note = Note::new(&job, &hash, size, &name).to_json();
     record.job = Some(hash.clone());
 
     let (edited, trained) = if let Some(editor) = &mut editor {
         let lora = lora.map(|(file, _)| file);
-        let work = pipeline::Job { plan: &plan, picture: source.picture.working(&plan.frame), lora };
+        let work = Work { plan: &plan, picture: source.picture.working(&plan.frame), lora };
         let mut outcome = editor.edit(work, &mut Seeded::new(plan.settings.seed), &mut *progress, interrupt)?;
-        let edited = composite(&source.picture, &plan, &outcome, arguments.no_composite);
+        let edited = composite(&source.picture, &plan, &outcome, everywhere);
         let trained = outcome.lora.take();
         record_outcome(record, outcome);
         (edited, trained)
@@ -197,11 +205,11 @@ impl Arguments {
     }
 
     /// Refuses outputs that are inputs, each other, or cannot be written.
-    fn check_outputs(&self, output: &Path, drag: &DragFile, model: &Model) -> Result<()> {
-        let folder = self.drag.parent().unwrap_or(Path::new(""));
-        let mut inputs = vec![self.image.clone(), self.drag.clone()];
+    fn check_outputs(&self, output: &Path, instruction: &Instruction, model: &Model) -> Result<()> {
+        let folder = instruction.path.parent().unwrap_or(Path::new(""));
+        let mut inputs = vec![self.image.clone(), instruction.path.clone()];
         inputs.extend(self.lora.clone());
-        inputs.extend(masks(drag).map(|mask| folder.join(mask)));
+        inputs.extend(masks(&instruction.drag).map(|mask| folder.join(mask)));
         inputs.extend(model.files());
         files::check_png_name(output)?;
         files::check_output(&inputs, output, self.overwrite)?;

@@ -19,6 +19,7 @@ pub use vae::Vae;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::settings::{Overrides, Settings};
 
@@ -98,24 +99,24 @@ impl Model {
     /// Loads the noise predictor.
     ///
     /// # Errors
-    /// [`Error::Weights`] when its file is missing, damaged, or does not fit the configuration.
-    pub fn unet<B: Backend>(&self, backend: &B) -> Result<UNet<B>> {
-        UNet::load(backend, &self.source, &self.unet)
+    /// [`Error::Weights`] when its file is missing, damaged, or does not fit the configuration; [`Error::Interrupted`].
+    pub fn unet<B: Backend>(&self, backend: &B, interrupt: &Interrupt) -> Result<UNet<B>> {
+        UNet::load(backend, &self.source, &self.unet, interrupt)
     }
 
     /// Loads picture encoder and decoder.
     ///
     /// # Errors
     /// As [`Model::unet`].
-    pub fn vae<B: Backend>(&self, backend: &B) -> Result<Vae<B>> {
-        Vae::load(backend, self.vae_source.as_ref().unwrap_or(&self.source))
+    pub fn vae<B: Backend>(&self, backend: &B, interrupt: &Interrupt) -> Result<Vae<B>> {
+        Vae::load(backend, self.vae_source.as_ref().unwrap_or(&self.source), interrupt)
     }
 
     /// Loads what turns a prompt into tokens, and what turns tokens into the network's context.
     ///
     /// # Errors
     /// As [`Model::unet`].
-    pub fn text(&self) -> Result<(Tokenizer, TextEncoder)> {
-        Ok((Tokenizer::load(&self.source)?, TextEncoder::load(&self.source, self.unet.cross_attention_dim)?))
+    pub fn text(&self, interrupt: &Interrupt) -> Result<(Tokenizer, TextEncoder)> {
+        Ok((Tokenizer::load(&self.source)?, TextEncoder::load(&self.source, self.unet.cross_attention_dim, interrupt)?))
     }
 }

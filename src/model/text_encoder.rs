@@ -11,6 +11,7 @@ use super::config::ConfigFile;
 use super::source::Source;
 use super::weights::Weights;
 use crate::error::{Error, Result};
+use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::kernels::cpu::Cpu;
 use crate::nn::{Shape, Tensor};
@@ -35,10 +36,10 @@ impl TextEncoder {
     ///
     /// # Errors
     /// [`Error::Weights`] when a file is missing or damaged, the weights do not fit the configuration, or it holds a value
-    /// that is not supported.
-    pub fn load(source: &Source, cross_attention_dim: usize) -> Result<Self> {
+    /// that is not supported; [`Error::Interrupted`].
+    pub fn load(source: &Source, cross_attention_dim: usize, interrupt: &Interrupt) -> Result<Self> {
         let config = read_config(source, cross_attention_dim)?;
-        let mut weights = Weights::open(&Cpu, source, "text_encoder", &FILES)?;
+        let mut weights = Weights::open(&Cpu, source, "text_encoder", &FILES, interrupt)?;
         let prefix = if weights.has(&format!("{PREFIX}final_layer_norm.weight")) { PREFIX } else { "" };
         // Positions in order, and the projection of CLIP's other half: neither is part of the computation.
         weights.ignore(&[&format!("{prefix}embeddings.position_ids"), "text_projection.weight"]);

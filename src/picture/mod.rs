@@ -6,10 +6,12 @@
 
 mod composite;
 mod jpeg;
+mod note;
 mod png;
 mod read;
 mod working;
 
+pub use note::read_note;
 pub use png::KEYWORD;
 pub use read::{MAX_PIXELS, MAX_SIDE, MIN_SIDE, Source, read};
 

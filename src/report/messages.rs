@@ -83,6 +83,11 @@ fn paragraph(message: &str, hint: Option<&str>) -> String {
     format!("error: {message}\n{hint}")
 }
 
+/// Text from a file, harmless for a terminal and on one line.
+pub(crate) fn on_one_line(text: &str) -> String {
+    escape(text, Newlines::Escaped)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Newlines {
     Kept,
