@@ -182,6 +182,7 @@ impl<B: Backend> Editor<B> {
         interrupt.check()?;
         let grid = self.schedule.grid(settings.steps, settings.executed_steps());
         let mut stages = Stages { progress, seconds: vec![(Stage::Load, self.seconds)] };
+        stages.progress.plan(&passes(settings, grid.timesteps.len(), lora.is_some()));
         let mut steps = Steps { invert: grid.timesteps.len(), denoise: grid.timesteps.len(), ..Steps::default() };
 
         let (clean, context) = stages.run(Stage::Encode, 1, |_| self.encode(plan, picture, interrupt))?;
@@ -237,6 +238,7 @@ impl<B: Backend> Editor<B> {
         // First, because a prompt that is too long need not wait for the picture.
         let tokens = self.tokenizer.encode(&plan.prompt, self.text_encoder.positions())?;
         let shape = Shape::new(1, plan.frame.padded.height, plan.frame.padded.width, 3);
+        failpoint::wait("wait_in_encode", || interrupt.has_come());
         let latent = self.vae.encode(&Tensor::from_host(&self.backend, shape, picture), interrupt)?;
         require_finite(&latent, Stage::Encode, 1, "the picture's latent")?;
         Ok((latent, self.text_encoder.encode(&self.backend, &tokens)?))
@@ -269,8 +271,23 @@ impl<B: Backend> Editor<B> {
     /// The picture of a latent, in 0..1.
     fn decode(&self, latent: &Tensor<B>, interrupt: &Interrupt) -> Result<Vec<f32>> {
         failpoint::panic("panic_in_decode");
+        failpoint::wait("hang_in_decode", || false);
+        failpoint::wait("wait_in_decode", || interrupt.has_come());
         let decoded = failpoint::corrupt("nan_in_decode", self.vae.decode(latent, interrupt)?);
         require_finite(&decoded, Stage::Decode, 1, "the picture")?;
         Ok(decoded.to_host().into_iter().map(|value| (value * 0.5 + 0.5).clamp(0.0, 1.0)).collect())
     }
+}
+
+/// About how many pictures go through the network in each stage; a backward pass counts as two. Close enough to tell how long it takes.
+fn passes(settings: &Settings, timesteps: usize, is_lora_given: bool) -> Vec<(Stage, f64)> {
+    let drag = settings.timesteps.min(timesteps);
+    let lora = if is_lora_given { 0 } else { 3 * settings.lora_steps * settings.lora_batch };
+    let passes = [
+        (Stage::Lora, lora),
+        (Stage::Invert, timesteps),
+        (Stage::Drag, drag * (3 * settings.iterations + 2)),
+        (Stage::Denoise, 2 * (timesteps - drag)),
+    ];
+    passes.map(|(stage, passes)| (stage, passes as f64)).to_vec()
 }

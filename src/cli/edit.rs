@@ -125,7 +125,9 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
     let drag = &instruction.drag;
     let source = picture::read(&arguments.image)?;
     let size = source.picture.size();
-    let model = arguments.model.open_or(instruction.model())?;
+    let (model_arguments, replaced) = instruction.model(&arguments.model);
+    record.warnings.extend(replaced);
+    let model = model_arguments.open()?;
     let settings = Settings::resolve(&arguments.settings().over(&drag.settings).over(model.defaults()))?;
     let plan = Plan::new(drag, &instruction.path, size, &settings, model.native_size()).map_err(|error| instruction.explain(error))?;
     model.check(&settings)?;
@@ -134,7 +136,7 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
     let (name, lora) = (model.name(), arguments.lora()?);
     let lora_hash = lora.as_ref().map(|(_, hash)| hash.clone());
     record_plan(record, &source, &plan, compute, &name);
-    record.warnings.extend(instruction.differences(&model, arguments.model.is_given(), size, lora_hash.as_deref()));
+    record.warnings.extend(instruction.differences(size, lora_hash.as_deref()));
 
     let mut progress = progress::for_terminal(arguments.quiet);
     // When nothing moves, the output is the input and no weight is read.

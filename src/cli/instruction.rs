@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::model::ModelArguments;
 use crate::drag_file::DragFile;
 use crate::error::{Error, Result};
 use crate::geometry::Size;
-use crate::model::Model;
 use crate::report::{Made, Maker};
 use crate::warning::Warning;
 
@@ -48,9 +48,19 @@ impl InstructionArguments {
 }
 
 impl Instruction {
-    /// The model that the instruction was made for, where it is known and its name says which one it is everywhere.
-    pub(super) fn model(&self) -> Option<&str> {
-        self.like.as_ref().map(|made| made.model.as_str()).filter(|name| is_known_everywhere(name))
+    /// Which model does it: the one that was given, else the one it was done with before, where its name tells which that is;
+    /// with a warning where it does not.
+    pub(super) fn model(&self, given: &ModelArguments) -> (ModelArguments, Option<Warning>) {
+        let noted = self.like.as_ref().map(|made| made.model.as_str());
+        let model = given.or(noted.filter(|name| is_known_everywhere(name)));
+        let replaced = noted.filter(|name| !given.is_given() && !is_known_everywhere(name)).map(|name| {
+            let (path, used) = (self.path.display(), model.name());
+            let message = format!(
+                "`{path}` was made with the model `{name}`, a folder somewhere; this run uses `{used}`, and `--model` names another"
+            );
+            Warning { kind: "like.model", message }
+        });
+        (model, replaced)
     }
 
     /// Whether every pixel is to come from the model.
@@ -58,9 +68,9 @@ impl Instruction {
         self.like.as_ref().is_some_and(|made| !made.composite)
     }
 
-    /// What is not as it was when the instruction was done before: `model` is what it is done with now, on a picture of `size`, and
-    /// `lora` the hash of the LoRA file that is used.
-    pub(super) fn differences(&self, model: &Model, is_model_given: bool, size: Size, lora: Option<&str>) -> Vec<Warning> {
+    /// What is not as it was when the instruction was done before: now the picture has `size`, and `lora` is the hash of the LoRA
+    /// file that is used.
+    pub(super) fn differences(&self, size: Size, lora: Option<&str>) -> Vec<Warning> {
         let Some(made) = &self.like else { return Vec::new() };
         let path = self.path.display();
         let mut warnings = Vec::new();
@@ -69,13 +79,6 @@ impl Instruction {
             let message =
                 format!("the picture is {size}, the one `{path}` was made from was {width} x {height}; coordinates are taken as they are");
             warn("like.size", message);
-        }
-        let name = model.name();
-        if !is_model_given && name != made.model {
-            warn(
-                "like.model",
-                format!("`{path}` was made with the model `{}`, this run uses `{name}`; `--model` names another", made.model),
-            );
         }
         match (made.lora.as_deref(), lora) {
             (Some(old), None) => {

@@ -2,6 +2,7 @@
 
 use super::{NoiseSource, Schedule};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::interrupt::Interrupt;
 use crate::kernels::{AdamStep, Backend};
 use crate::model::UNet;
@@ -75,6 +76,7 @@ pub fn gradient<B: Backend>(
     let mut gradient = Tensor::zeros(backend, parameters.shape());
     let mut loss = 0.0;
     for (timesteps, noise_part) in timesteps.chunks(at_once).zip(noise.chunks(at_once * latent.len())) {
+        failpoint::wait("wait_in_lora", || interrupt.has_come());
         interrupt.check()?;
         let mut noisy = Vec::with_capacity(noise_part.len());
         for (t, noise) in timesteps.iter().zip(noise_part.chunks_exact(latent.len())) {

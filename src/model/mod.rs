@@ -34,7 +34,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads the configuration of `demo` or of a folder in diffusers layout; `vae` names a folder whose VAE replaces the model's own.
+    /// Reads the configuration of `demo` or of a folder in diffusers layout; `vae` names a folder whose VAE replaces the model's own, or
+    /// `demo` for the one that is built in.
     ///
     /// # Errors
     /// [`Error::Weights`] when a file is missing or holds a value that is not supported.
@@ -51,7 +52,12 @@ impl Model {
                 hint: "this file holds the model's own defaults for settings of `dragnext edit`".into(),
             })?,
         };
-        let vae_source = vae.map(|folder| Source::parse(&folder.to_string_lossy())).transpose()?;
+        // A folder may have a name that is no text.
+        let vae_source = |folder: &Path| match folder.is_dir() && folder != Path::new("demo") {
+            true => Ok(Source::Folder(folder.to_path_buf())),
+            false => Source::parse(&folder.to_string_lossy()),
+        };
+        let vae_source = vae.map(vae_source).transpose()?;
         Ok(Self { source, vae_source, unet, schedule, defaults })
     }
 

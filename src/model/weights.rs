@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::safetensors::SafetensorsFile;
 use super::source::Source;
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::nn::{Conv, GroupNorm, LayerNorm, Linear, Shape, Tensor};
@@ -64,6 +65,7 @@ impl<'a, B: Backend> Weights<'a, B> {
     /// # Errors
     /// [`Error::Weights`] when the file cannot be read, [`Error::Interrupted`] between two tensors.
     pub fn numbers(&mut self, name: &str, shapes: &[&[usize]]) -> Result<Vec<f32>> {
+        failpoint::wait("wait_in_load", || self.interrupt.has_come());
         self.interrupt.check()?;
         let found = self.left.remove(name);
         match found {
