@@ -18,6 +18,18 @@ pub enum Outline {
 }
 
 impl Outline {
+    /// The same shape with `corner` as the origin.
+    #[must_use]
+    pub fn seen_from(&self, corner: Point) -> Self {
+        match self {
+            Self::Rect([left, top, right, bottom]) => Self::Rect([left - corner.x, top - corner.y, right - corner.x, bottom - corner.y]),
+            Self::Ellipse([cx, cy, rx, ry]) => Self::Ellipse([cx - corner.x, cy - corner.y, *rx, *ry]),
+            Self::Polygon(corners) => {
+                Self::Polygon(corners.iter().map(|point| Point::new(point.x - corner.x, point.y - corner.y)).collect())
+            }
+        }
+    }
+
     /// The same shape after stretching the plane.
     #[must_use]
     pub fn scaled(&self, by: Scale) -> Self {

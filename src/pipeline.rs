@@ -178,7 +178,7 @@ impl<B: Backend> Editor<B> {
     ) -> Result<(Outcome, Latents<B>)> {
         let Work { plan, picture, lora } = work;
         let settings = &plan.settings;
-        self.model.check(settings)?;
+        self.model.check(settings, &plan.prompt)?;
         interrupt.check()?;
         let grid = self.schedule.grid(settings.steps, settings.executed_steps());
         let mut stages = Stages { progress, seconds: vec![(Stage::Load, self.seconds)] };

@@ -130,7 +130,7 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
     let model = model_arguments.open()?;
     let settings = Settings::resolve(&arguments.settings().over(&drag.settings).over(model.defaults()))?;
     let plan = Plan::new(drag, &instruction.path, size, &settings, model.native_size()).map_err(|error| instruction.explain(error))?;
-    model.check(&settings)?;
+    model.check(&settings, &plan.prompt)?;
     arguments.check_outputs(output, &instruction, &model)?;
 
     let (name, lora) = (model.name(), arguments.lora()?);
@@ -249,6 +249,10 @@ fn record_plan(record: &mut Record, source: &Source, plan: &Plan, compute: Compu
     let size = source.picture.size();
     record.seed = Some(plan.settings.seed);
     record.size = Some([size.width, size.height]);
+    let content = plan.frame.content;
+    record.window = Some(plan.frame.window);
+    record.working = Some([content.width, content.height]);
+    record.scale = Some((plan.frame.scale().mean() * 1e4).round() / 1e4);
     record.device = Some(compute.device.to_owned());
     record.dtype = Some(compute.dtype.to_owned());
     record.model = Some(model.to_owned());

@@ -86,20 +86,23 @@ impl Model {
         &self.schedule
     }
 
-    /// Do the settings fit this model? Asked before any weight is read.
+    /// Do the settings and the prompt fit this model? Asked before any weight is read.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a decoder stage that the model does not have.
-    pub fn check(&self, settings: &Settings) -> Result<()> {
+    /// [`Error::Setting`] for a decoder stage that the model does not have, [`Error::PromptTooLong`].
+    pub fn check(&self, settings: &Settings, prompt: &str) -> Result<()> {
         let stages = self.unet.channels.len();
-        match settings.taps.0.iter().find(|tap| **tap > stages) {
-            None => Ok(()),
-            Some(tap) => Err(Error::Setting {
-                name: "taps".into(),
-                value: tap.to_string(),
-                reason: format!("is no decoder stage of this model, which has {stages}"),
-            }),
+        if let Some(tap) = settings.taps.0.iter().find(|tap| **tap > stages) {
+            let reason = format!("is no decoder stage of this model, which has {stages}");
+            return Err(Error::Setting { name: "taps".into(), value: tap.to_string(), reason });
         }
+        let positions = TextEncoder::positions_of(&self.source, self.unet.cross_attention_dim)?;
+        // Begin, end, and no more tokens than bytes of the normalised text, which is at most three times as long: most prompts
+        // fit without being looked at.
+        if 2 + 3 * prompt.len() > positions {
+            Tokenizer::load(&self.source)?.encode(prompt, positions)?;
+        }
+        Ok(())
     }
 
     /// Loads the noise predictor.

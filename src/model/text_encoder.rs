@@ -53,6 +53,14 @@ impl TextEncoder {
         Ok(Self { transformer, config, place: source.place("text_encoder"), digest })
     }
 
+    /// What [`TextEncoder::positions`] will be, known without the weights.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] when the configuration is missing or holds a value that is not supported.
+    pub fn positions_of(source: &Source, cross_attention_dim: usize) -> Result<usize> {
+        Ok(read_config(source, cross_attention_dim)?.max_position_embeddings)
+    }
+
     /// Tokens of a prompt, padding included.
     pub fn positions(&self) -> usize {
         self.config.max_position_embeddings

@@ -1,12 +1,12 @@
 //! Regions of the drag file in working coordinates, and whether they make sense on this image.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use super::findings::Findings;
+use super::shapes::SourceShape;
 use crate::drag_file::{DragRegion, Movement, Shape};
 use crate::geometry::{Frame, LATENT_CELL, Point, turn_angle};
-use crate::mask::{Mask, MaskError};
+use crate::mask::Mask;
 use crate::outline::Outline;
 use crate::region::{Motion, Region};
 
@@ -21,13 +21,13 @@ const RADIUS_TOLERANCE: f64 = 0.1;
 
 const UPRIGHT: &str = "coordinates are pixels of the upright image, from its top left corner";
 
-/// Region `index` of the drag file; `None` when it cannot be used, and then the findings say why.
-pub(super) fn region(findings: &mut Findings, index: usize, frame: &Frame, folder: &Path) -> Option<Region> {
+/// Region `index` of the drag file, whose shape was read as `shape`; `None` when it cannot be used, and then the findings say why.
+pub(super) fn region(findings: &mut Findings, index: usize, shape: Option<&SourceShape>, frame: &Frame) -> Option<Region> {
     let entry = &findings.drag.regions[index];
     let before = findings.faults.len();
     let place = |key: &str| format!("/regions/{index}{key}");
     check_points(findings, entry, &place, frame);
-    let mask = mask(findings, &entry.shape, &place("/region"), frame, folder)?;
+    let mask = shape?.on_working(frame);
     check_area(findings, entry, &mask, &place("/region"), frame);
     if findings.faults.len() > before {
         return None;
@@ -76,36 +76,6 @@ pub(super) fn compare(findings: &mut Findings, moving: &[Region], still: &[Regio
         let message =
             format!("regions `{}` and `{}` are dragged onto each other; both pull where they overlap", moving[a].id, moving[b].id);
         findings.warn("region.overlap", message);
-    }
-}
-
-/// The area of a shape at the working picture's padded size, nothing in the padding.
-fn mask(findings: &mut Findings, shape: &Shape, pointer: &str, frame: &Frame, folder: &Path) -> Option<Mask> {
-    match shape {
-        Shape::Outline(outline) => {
-            let content = outline.scaled(frame.scale()).raster(frame.content);
-            Some(Mask::from_fn(frame.padded, |point| content.at(point)))
-        }
-        Shape::Mask { mask } => {
-            let given = read_mask(findings, &folder.join(mask), &format!("{pointer}/mask"), frame)?;
-            Some(Mask::from_fn(frame.padded, |point| given.at(frame.to_source(point))))
-        }
-    }
-}
-
-/// A mask picture at the image's size.
-pub(super) fn read_mask(findings: &mut Findings, path: &Path, pointer: &str, frame: &Frame) -> Option<Mask> {
-    match Mask::read(path, frame.source) {
-        Ok(mask) => Some(mask),
-        Err(error) => {
-            let (kind, hint) = match error {
-                MaskError::File { .. } => ("mask.missing", "a relative path starts at the drag file's folder"),
-                MaskError::Decode { .. } => ("mask.decode", "a mask is a PNG, JPEG or WebP picture; white is inside"),
-                MaskError::Size { .. } => ("mask.size", "draw the mask on the upright image at its full size"),
-            };
-            findings.fault(kind, pointer, error.to_string(), hint);
-            None
-        }
     }
 }
 

@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 
 use super::Paths;
 use crate::error::Error;
+use crate::geometry::Window;
 use crate::progress::Stage;
 use crate::warning::Warning;
 
@@ -43,6 +44,15 @@ pub struct Record {
     /// Width and height of the picture, upright.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<[usize; 2]>,
+    /// The part of the picture that the network saw: left, top, width and height.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// Size at which it was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub working: Option<[usize; 2]>,
+    /// Working pixels per pixel of the picture; below 1 the edited area was enlarged by its inverse.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
     /// The device that computed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
@@ -119,6 +129,9 @@ impl Record {
             job: None,
             seed: None,
             size: None,
+            window: None,
+            working: None,
+            scale: None,
             device: None,
             dtype: None,
             model: None,
