@@ -158,6 +158,7 @@ fn another_picture_is_edited_alike_or_refused_with_the_place() {
     let (kind, stderr) = refused(&mut bench.edit(&["small.png", "--like", "far.png"]));
     assert_eq!(kind, "instruction.point_outside");
     assert!(stderr.contains("far.png: ") && stderr.contains("/regions/0/target"), "{stderr}");
+    assert!(stderr.contains("warning: the picture is 64 x 64, the one that `far.png` was made from was 96 x 80"), "{stderr}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::interrupt::Interrupt;
 use crate::kernels::cpu::Cpu;
 use crate::model::Model;
 use crate::model::lora::{self, LoraFile};
-use crate::picture::{self, Picture, Source};
+use crate::picture::{self, Original, Picture};
 use crate::pipeline::{Editor, Outcome, Trained, Work};
 use crate::plan::Plan;
 use crate::progress;
@@ -127,6 +127,7 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
     let size = source.picture.size();
     let (model_arguments, replaced) = instruction.model(&arguments.model);
     record.warnings.extend(replaced);
+    record.warnings.extend(instruction.differences(size));
     let model = model_arguments.open()?;
     let settings = Settings::resolve(&arguments.settings().over(&drag.settings).over(model.defaults()))?;
     let plan = Plan::new(drag, &instruction.path, size, &settings, model.native_size()).map_err(|error| instruction.explain(error))?;
@@ -136,7 +137,7 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
     let (name, lora) = (model.name(), arguments.lora()?);
     let lora_hash = lora.as_ref().map(|(_, hash)| hash.clone());
     record_plan(record, &source, &plan, compute, &name);
-    record.warnings.extend(instruction.differences(size, lora_hash.as_deref()));
+    record.warnings.extend(instruction.other_lora(lora_hash.as_deref()));
 
     let mut progress = progress::for_terminal(arguments.quiet);
     // When nothing moves, the output is the input and no weight is read.
@@ -245,7 +246,7 @@ fn areas(plan: &Plan) -> String {
     sha256(&cells)
 }
 
-fn record_plan(record: &mut Record, source: &Source, plan: &Plan, compute: Compute, model: &str) {
+fn record_plan(record: &mut Record, source: &Original, plan: &Plan, compute: Compute, model: &str) {
     let size = source.picture.size();
     record.seed = Some(plan.settings.seed);
     record.size = Some([size.width, size.height]);

@@ -68,31 +68,33 @@ impl Instruction {
         self.like.as_ref().is_some_and(|made| !made.composite)
     }
 
-    /// What is not as it was when the instruction was done before: now the picture has `size`, and `lora` is the hash of the LoRA
-    /// file that is used.
-    pub(super) fn differences(&self, size: Size, lora: Option<&str>) -> Vec<Warning> {
+    /// What is not as it was when the instruction was done before: the picture's size, which now is `size`, and this program.
+    pub(super) fn differences(&self, size: Size) -> Vec<Warning> {
         let Some(made) = &self.like else { return Vec::new() };
         let path = self.path.display();
         let mut warnings = Vec::new();
-        let mut warn = |kind, message| warnings.push(Warning { kind, message });
         if let Some([width, height]) = made.size.filter(|old| *old != [size.width, size.height]) {
-            let message =
-                format!("the picture is {size}, the one `{path}` was made from was {width} x {height}; coordinates are taken as they are");
-            warn("like.size", message);
-        }
-        match (made.lora.as_deref(), lora) {
-            (Some(old), None) => {
-                warn("like.lora", format!("`{path}` was made with a LoRA file (SHA-256 {old}); without `--lora`, one is trained anew"));
-            }
-            (Some(old), Some(new)) if old != new => {
-                warn("like.lora", format!("`{path}` was made with another LoRA file (SHA-256 {old})"));
-            }
-            _ => {}
+            let message = format!(
+                "the picture is {size}, the one that `{path}` was made from was {width} x {height}; coordinates are taken as they are"
+            );
+            warnings.push(Warning { kind: "like.size", message });
         }
         if made.version != env!("CARGO_PKG_VERSION") {
-            warn("like.version", format!("`{path}` was made by dragnext {}; another version may give other pixels", made.version));
+            let message = format!("`{path}` was made by dragnext {}; another version may give other pixels", made.version);
+            warnings.push(Warning { kind: "like.version", message });
         }
         warnings
+    }
+
+    /// The LoRA file with which it was done before, when it is not the one with this hash that is used now.
+    pub(super) fn other_lora(&self, hash: Option<&str>) -> Option<Warning> {
+        let old = self.like.as_ref()?.lora.as_deref().filter(|old| Some(*old) != hash)?;
+        let path = self.path.display();
+        let message = match hash {
+            None => format!("`{path}` was made with a LoRA file (SHA-256 {old}); without `--lora`, one is trained anew"),
+            Some(_) => format!("`{path}` was made with another LoRA file (SHA-256 {old})"),
+        };
+        Some(Warning { kind: "like.lora", message })
     }
 
     /// Says of masks that are missing what holds for an instruction found in a picture.

@@ -13,7 +13,7 @@ mod working;
 
 pub use note::read_note;
 pub use png::KEYWORD;
-pub use read::{MAX_PIXELS, MAX_SIDE, MIN_SIDE, Source, read};
+pub use read::{MAX_PIXELS, MAX_SIDE, MIN_SIDE, Original, read};
 
 use crate::geometry::Size;
 

@@ -34,7 +34,7 @@ const MAX_ICC: usize = 4 << 20;
 
 /// A picture as it was read.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct Original {
     /// The picture, upright.
     pub picture: Picture,
     /// SHA-256 of the file, in hexadecimal.
@@ -47,7 +47,7 @@ pub struct Source {
 ///
 /// # Errors
 /// [`Error::Image`]: `image.missing`, `image.unsupported`, `image.too_large`, `image.too_small` or `image.decode`.
-pub fn read(path: &Path) -> Result<Source> {
+pub fn read(path: &Path) -> Result<Original> {
     let refuse = |refusal: Refusal| Error::Image {
         path: path.to_path_buf(),
         kind: refusal.kind,
@@ -56,7 +56,7 @@ pub fn read(path: &Path) -> Result<Source> {
     };
     let bytes = load(path).map_err(refuse)?;
     let (picture, warnings) = guarded(|| decode(&bytes)).map_err(refuse)?;
-    Ok(Source { picture, sha256: sha256(&bytes), warnings })
+    Ok(Original { picture, sha256: sha256(&bytes), warnings })
 }
 
 /// Why a picture is not read; the path is added by [`read`].
