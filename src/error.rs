@@ -85,6 +85,20 @@ pub enum Error {
         hint: String,
     },
 
+    /// A model of the hub cannot be had now: not fetched, not reached, or damaged in the cache.
+    #[error("{place}: {reason}")]
+    Hub {
+        /// Address, file or model.
+        place: String,
+        /// `weights.missing`, `weights.hash`, `weights.damaged`, `hub.unreachable`, `hub.refused`, `hub.not_found`, `hub.answer`,
+        /// `hub.cache` or `hub.disk_full`.
+        kind: &'static str,
+        /// Why not.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+
     /// The prompt has more tokens than the text encoder reads.
     #[error("the prompt has {tokens} tokens with its start and end mark; the text encoder reads {limit}")]
     PromptTooLong {
@@ -143,7 +157,11 @@ impl Error {
         match self {
             Self::Instruction { faults, .. } => faults.first().map_or("instruction", |fault| fault.kind),
             Self::Setting { .. } => "setting",
-            Self::Image { kind, .. } | Self::Output { kind, .. } | Self::Weights { kind, .. } | Self::Device { kind, .. } => kind,
+            Self::Image { kind, .. }
+            | Self::Output { kind, .. }
+            | Self::Weights { kind, .. }
+            | Self::Hub { kind, .. }
+            | Self::Device { kind, .. } => kind,
             Self::PromptTooLong { .. } => "instruction.prompt_too_long",
             Self::NotFinite { .. } => "compute.not_finite",
             Self::Interrupted { .. } => "interrupted",
@@ -157,9 +175,11 @@ impl Error {
         match self {
             Self::Instruction { faults, .. } => faults.iter().find_map(|fault| fault.hint.clone()),
             Self::Setting { .. } => Some("`dragnext edit --help` lists every setting with its bounds".into()),
-            Self::Image { hint, .. } | Self::Output { hint, .. } | Self::Weights { hint, .. } | Self::Device { hint, .. } => {
-                (!hint.is_empty()).then(|| hint.clone())
-            }
+            Self::Image { hint, .. }
+            | Self::Output { hint, .. }
+            | Self::Weights { hint, .. }
+            | Self::Hub { hint, .. }
+            | Self::Device { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
             Self::PromptTooLong { .. } => Some("shorten the prompt; an empty prompt works too".into()),
             Self::NotFinite { .. } => {
                 Some("the model's weights may be damaged, or a learning rate is too high; f32 is the safest --dtype".into())
@@ -178,6 +198,7 @@ impl Error {
                 "output.write" | "output.verify" => FAILED,
                 _ => NOT_STARTED,
             },
+            Self::Hub { .. } => RETRY,
             Self::NotFinite { .. } => FAILED,
             Self::Interrupted { signal } => 128 + *signal as u8,
             Self::Tensor(_) => BUG,

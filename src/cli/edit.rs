@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::compute::{self, Compute, Device, Dtype};
-use super::model::ModelArguments;
+use super::model::{ModelArguments, NATIVE_SIZE};
 use crate::diffusion::Seeded;
 use crate::digest::sha256;
 use crate::drag_file::{DragFile, Editable, Shape};
@@ -120,11 +120,12 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
     let compute = compute::choose(arguments.device, arguments.dtype)?;
     let drag = DragFile::read(&arguments.drag)?;
     let source = picture::read(&arguments.image)?;
-    let model = arguments.model.open()?;
-    let settings = Settings::resolve(&arguments.settings().over(&drag.settings).over(model.defaults()))?;
-    let plan = Plan::new(&drag, &arguments.drag, source.picture.size(), &settings, model.native_size())?;
-    model.check(&settings)?;
-    arguments.check_outputs(output, &drag, &model)?;
+    // What is wrong with the edit itself is said before gigabytes are fetched for it.
+    if arguments.model.open_present()?.is_none() {
+        arguments.plan(&drag, &source, output, None)?;
+    }
+    let model = arguments.model.open(arguments.quiet, interrupt)?;
+    let plan = arguments.plan(&drag, &source, output, Some(&model))?;
 
     let (name, lora) = (model.name(), arguments.lora()?);
     record_plan(record, &source, &plan, compute, &name);
@@ -180,6 +181,19 @@ impl Arguments {
         if self.no_lora { Overrides { lora_steps: Some(0), ..self.settings.clone() } } else { self.settings.clone() }
     }
 
+    /// The edit, resolved and checked, on a model that may not be here yet.
+    fn plan(&self, drag: &DragFile, source: &Source, output: &Path, model: Option<&Model>) -> Result<Plan> {
+        let defaults = model.map(|model| model.defaults().clone()).unwrap_or_default();
+        let settings = Settings::resolve(&self.settings().over(&drag.settings).over(&defaults))?;
+        let native_size = model.map_or(NATIVE_SIZE, Model::native_size);
+        let plan = Plan::new(drag, &self.drag, source.picture.size(), &settings, native_size)?;
+        if let Some(model) = model {
+            model.check(&settings)?;
+        }
+        self.check_outputs(output, drag, model.map(Model::files).unwrap_or_default())?;
+        Ok(plan)
+    }
+
     /// The LoRA file to use instead of training, with its hash.
     fn lora(&self) -> Result<Option<(LoraFile, String)>> {
         let Some(path) = &self.lora else { return Ok(None) };
@@ -197,12 +211,12 @@ impl Arguments {
     }
 
     /// Refuses outputs that are inputs, each other, or cannot be written.
-    fn check_outputs(&self, output: &Path, drag: &DragFile, model: &Model) -> Result<()> {
+    fn check_outputs(&self, output: &Path, drag: &DragFile, model: Vec<PathBuf>) -> Result<()> {
         let folder = self.drag.parent().unwrap_or(Path::new(""));
         let mut inputs = vec![self.image.clone(), self.drag.clone()];
         inputs.extend(self.lora.clone());
         inputs.extend(masks(drag).map(|mask| folder.join(mask)));
-        inputs.extend(model.files());
+        inputs.extend(model);
         files::check_png_name(output)?;
         files::check_output(&inputs, output, self.overwrite)?;
         let Some(lora) = &self.save_lora else { return Ok(()) };

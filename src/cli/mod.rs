@@ -2,7 +2,9 @@
 //! beside the settings, whose flags come from their one table.
 
 mod compute;
+mod doctor;
 mod edit;
+mod fetch;
 mod model;
 
 use clap::{Parser, Subcommand};
@@ -24,6 +26,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Edit(Box<edit::Arguments>),
+    Fetch(fetch::Arguments),
+    Doctor(doctor::Arguments),
 }
 
 impl Cli {
@@ -34,6 +38,8 @@ impl Cli {
     pub fn run(self, interrupt: &Interrupt) -> Result<()> {
         match self.command {
             Command::Edit(arguments) => edit::run(&arguments, interrupt),
+            Command::Fetch(arguments) => fetch::run(&arguments, interrupt),
+            Command::Doctor(arguments) => doctor::run(&arguments),
         }
     }
 }
