@@ -19,6 +19,18 @@ pub fn is_hit(name: &str) -> bool {
     hit
 }
 
+/// Waits, where `name` is to fail, until stdin ends: a test does something to the files meanwhile.
+#[cfg(feature = "failpoints")]
+pub fn wait(name: &str) {
+    if is_hit(name) {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+    }
+}
+
+/// Waits for nothing.
+#[cfg(not(feature = "failpoints"))]
+pub const fn wait(_: &str) {}
+
 /// Shall this place fail?
 #[cfg(not(feature = "failpoints"))]
 pub const fn is_hit(_: &str) -> bool {

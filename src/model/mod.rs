@@ -33,10 +33,12 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads the configuration of `demo` or of a folder in diffusers layout; `vae` names a folder whose VAE replaces the model's own.
+    /// Reads the configuration of `demo`, of a folder in diffusers layout, or of a model of the hub that is in the cache; `vae` names a folder whose
+    /// VAE replaces the model's own.
     ///
     /// # Errors
-    /// [`Error::Weights`] when a file is missing or holds a value that is not supported.
+    /// [`Error::Weights`] when a file is missing or holds a value that is not supported, [`Error::Hub`] when the cache does not have the
+    /// model, or not as it was fetched.
     pub fn open(name: &str, vae: Option<&Path>) -> Result<Self> {
         let source = Source::parse(name)?;
         let unet = config::UNetConfig::read(&source)?;
@@ -50,11 +52,11 @@ impl Model {
                 hint: "this file holds the model's own defaults for settings of `dragnext edit`".into(),
             })?,
         };
-        let vae_source = vae.map(|folder| Source::parse(&folder.to_string_lossy())).transpose()?;
+        let vae_source = vae.map(|folder| Source::parse_path(&folder.to_string_lossy())).transpose()?;
         Ok(Self { source, vae_source, unet, schedule, defaults })
     }
 
-    /// What the model is called in records: `demo`, or the folder's own name without its path.
+    /// What the model is called in records: `demo`, the folder's own name without its path, or `owner/name@commit`.
     pub fn name(&self) -> String {
         self.source.name()
     }

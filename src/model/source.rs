@@ -6,6 +6,7 @@ use std::io::{Cursor, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::hub::ledger::Stamp;
 use crate::hub::{self, Environment, HubId, Snapshot, integrity};
 
 /// The files of the model that is compiled in.
@@ -47,9 +48,22 @@ pub(super) fn refuse_pickle(place: &str, hint: &str) -> Error {
 }
 
 /// Something that can be read at any place.
-pub trait ReadSeek: Read + Seek + Send + Debug {}
+pub trait ReadSeek: Read + Seek + Send + Debug {
+    /// Length and last change, of what can change.
+    fn stamp(&self) -> Option<Stamp>;
+}
 
-impl<T: Read + Seek + Send + Debug> ReadSeek for T {}
+impl ReadSeek for File {
+    fn stamp(&self) -> Option<Stamp> {
+        Stamp::of(&self.metadata().ok()?)
+    }
+}
+
+impl ReadSeek for Cursor<&'static [u8]> {
+    fn stamp(&self) -> Option<Stamp> {
+        None
+    }
+}
 
 /// Where a model's files come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,9 +85,17 @@ impl Source {
         if name == "demo" {
             return Ok(Self::Demo);
         }
-        if let Some(id) = Self::hub_id(name) {
-            return hub::find(&Environment::read(), &id).map(Self::Hub);
+        match Self::hub_id(name) {
+            Some(id) => hub::find(&Environment::read(), &id).map(Self::Hub),
+            None => Self::parse_path(name),
         }
+    }
+
+    /// A folder of the disk.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] for anything else, with the reason.
+    pub fn parse_path(name: &str) -> Result<Self> {
         let path = PathBuf::from(name);
         let refuse =
             |kind, reason: &str, hint: &str| Err(Error::Weights { path: name.into(), kind, reason: reason.into(), hint: hint.into() });
