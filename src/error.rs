@@ -87,6 +87,20 @@ pub enum Error {
         hint: String,
     },
 
+    /// A model of the hub cannot be had now: not fetched, not reached, or damaged in the cache.
+    #[error("{place}: {reason}")]
+    Hub {
+        /// Address, file or model.
+        place: String,
+        /// `weights.missing`, `weights.hash`, `weights.damaged`, `hub.unreachable`, `hub.refused`, `hub.not_found`, `hub.answer`,
+        /// `hub.cache` or `hub.disk_full`.
+        kind: &'static str,
+        /// Why not.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+
     /// The prompt has more tokens than the text encoder reads.
     #[error("the prompt has {tokens} tokens with its start and end mark; the text encoder reads {limit}")]
     PromptTooLong {
@@ -168,6 +182,7 @@ impl Error {
             Self::Image { kind, .. }
             | Self::Output { kind, .. }
             | Self::Weights { kind, .. }
+            | Self::Hub { kind, .. }
             | Self::Device { kind, .. }
             | Self::Report { kind, .. } => kind,
             Self::PromptTooLong { .. } => "instruction.prompt_too_long",
@@ -186,6 +201,7 @@ impl Error {
             Self::Image { hint, .. }
             | Self::Output { hint, .. }
             | Self::Weights { hint, .. }
+            | Self::Hub { hint, .. }
             | Self::Device { hint, .. }
             | Self::Report { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
             Self::PromptTooLong { .. } => Some("shorten the prompt; an empty prompt works too".into()),
@@ -207,6 +223,7 @@ impl Error {
                 "output.write" | "output.verify" => FAILED,
                 _ => NOT_STARTED,
             },
+            Self::Hub { .. } => RETRY,
             Self::NotFinite { .. } => FAILED,
             Self::Interrupted { signal } => 128 + *signal as u8,
             Self::Bug(_) | Self::Tensor(_) => BUG,

@@ -55,3 +55,10 @@ pub fn wait(name: &str, has_come: impl Fn() -> bool) {
         }
     }
 }
+
+/// Stays where `name` is to fail until stdin ends: a test does something to the files meanwhile.
+pub fn wait_for_stdin(name: &str) {
+    if is_hit(name) {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+    }
+}

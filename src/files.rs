@@ -133,9 +133,14 @@ fn folder_of(path: &Path) -> PathBuf {
 }
 
 /// A file that is removed when dropped, with the permissions that any new file gets.
-fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
+pub(crate) fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
+    temporary_named(folder, ".dragnext-", ".tmp")
+}
+
+/// The same with a name that begins and ends so.
+pub(crate) fn temporary_named(folder: &Path, prefix: &str, suffix: &str) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".dragnext-").suffix(".tmp");
+    builder.prefix(prefix).suffix(suffix);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder)
@@ -180,7 +185,7 @@ fn rename_failed(path: &Path, error: &io::Error) -> Error {
 }
 
 /// No room, a quota, or a limit on the size of files.
-fn is_disk_full(error: &io::Error) -> bool {
+pub(crate) fn is_disk_full(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
 }
 

@@ -1,5 +1,9 @@
 //! How a run tells where it stands. The pipeline speaks to [`Progress`]; what is shown is decided here.
 
+mod transfer;
+
+pub use transfer::{Transfer, amount};
+
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 

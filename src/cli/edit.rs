@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::compute::{self, Compute, Device, Dtype};
 use super::instruction::{Instruction, InstructionArguments};
-use super::model::ModelArguments;
+use super::model::{ModelArguments, NATIVE_SIZE};
 use crate::bug;
 use crate::diffusion::Seeded;
 use crate::digest::sha256;
 use crate::drag_file::{DragFile, Editable, Shape};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::geometry::Size;
 use crate::interrupt::Interrupt;
 use crate::kernels::cpu::Cpu;
 use crate::model::Model;
@@ -128,11 +129,12 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
     let (model_arguments, replaced) = instruction.model(&arguments.model);
     record.warnings.extend(replaced);
     record.warnings.extend(instruction.differences(size));
-    let model = model_arguments.open()?;
-    let settings = Settings::resolve(&arguments.settings().over(&drag.settings).over(model.defaults()))?;
-    let plan = Plan::new(drag, &instruction.path, size, &settings, model.native_size()).map_err(|error| instruction.explain(error))?;
-    model.check(&settings, &plan.prompt)?;
-    arguments.check_outputs(output, &instruction, &model)?;
+    // What is wrong with the edit itself is said before gigabytes are fetched for it.
+    if model_arguments.open_present()?.is_none() {
+        arguments.plan(&instruction, size, output, None)?;
+    }
+    let model = model_arguments.open(arguments.quiet, interrupt)?;
+    let plan = arguments.plan(&instruction, size, output, Some(&model))?;
 
     let (name, lora) = (model.name(), arguments.lora()?);
     let lora_hash = lora.as_ref().map(|(_, hash)| hash.clone());
@@ -191,6 +193,20 @@ impl Arguments {
         if self.no_lora { Overrides { lora_steps: Some(0), ..self.settings.clone() } } else { self.settings.clone() }
     }
 
+    /// The edit of a picture of size `size`, resolved and checked, on a model that may not be here yet.
+    fn plan(&self, instruction: &Instruction, size: Size, output: &Path, model: Option<&Model>) -> Result<Plan> {
+        let defaults = model.map(|model| model.defaults().clone()).unwrap_or_default();
+        let settings = Settings::resolve(&self.settings().over(&instruction.drag.settings).over(&defaults))?;
+        let native_size = model.map_or(NATIVE_SIZE, Model::native_size);
+        let plan =
+            Plan::new(&instruction.drag, &instruction.path, size, &settings, native_size).map_err(|error| instruction.explain(error))?;
+        if let Some(model) = model {
+            model.check(&settings, &plan.prompt)?;
+        }
+        self.check_outputs(output, instruction, model.map(Model::files).unwrap_or_default())?;
+        Ok(plan)
+    }
+
     /// The LoRA file to use instead of training, with its hash.
     fn lora(&self) -> Result<Option<(LoraFile, String)>> {
         let Some(path) = &self.lora else { return Ok(None) };
@@ -208,12 +224,12 @@ impl Arguments {
     }
 
     /// Refuses outputs that are inputs, each other, or cannot be written.
-    fn check_outputs(&self, output: &Path, instruction: &Instruction, model: &Model) -> Result<()> {
+    fn check_outputs(&self, output: &Path, instruction: &Instruction, model: Vec<PathBuf>) -> Result<()> {
         let folder = instruction.path.parent().unwrap_or(Path::new(""));
         let mut inputs = vec![self.image.clone(), instruction.path.clone()];
         inputs.extend(self.lora.clone());
         inputs.extend(masks(&instruction.drag).map(|mask| folder.join(mask)));
-        inputs.extend(model.files());
+        inputs.extend(model);
         files::check_png_name(output)?;
         files::check_output(&inputs, output, self.overwrite)?;
         let Some(lora) = &self.save_lora else { return Ok(()) };

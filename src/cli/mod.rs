@@ -3,7 +3,9 @@
 
 mod completions;
 mod compute;
+mod doctor;
 mod edit;
+mod fetch;
 mod instruction;
 mod man;
 mod model;
@@ -40,6 +42,8 @@ enum Command {
     Show(show::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
+    Fetch(fetch::Arguments),
+    Doctor(doctor::Arguments),
 }
 
 impl Cli {
@@ -53,6 +57,8 @@ impl Cli {
             Command::Show(arguments) => show::run(&arguments),
             Command::Completions(arguments) => completions::run(&arguments),
             Command::Man(arguments) => man::run(&arguments),
+            Command::Fetch(arguments) => fetch::run(&arguments, interrupt),
+            Command::Doctor(arguments) => doctor::run(&arguments),
         }
     }
 }

@@ -34,11 +34,12 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads the configuration of `demo` or of a folder in diffusers layout; `vae` names a folder whose VAE replaces the model's own, or
-    /// `demo` for the one that is built in.
+    /// Reads the configuration of `demo`, of a folder in diffusers layout, or of a model of the hub that is in the cache; `vae` names a
+    /// folder whose VAE replaces the model's own, or `demo` for the one that is built in.
     ///
     /// # Errors
-    /// [`Error::Weights`] when a file is missing or holds a value that is not supported.
+    /// [`Error::Weights`] when a file is missing or holds a value that is not supported, [`Error::Hub`] when the cache does not have the
+    /// model, or not as it was fetched.
     pub fn open(name: &str, vae: Option<&Path>) -> Result<Self> {
         let source = Source::parse(name)?;
         let unet = config::UNetConfig::read(&source)?;
@@ -55,13 +56,13 @@ impl Model {
         // A folder may have a name that is no text.
         let vae_source = |folder: &Path| match folder.is_dir() && folder != Path::new("demo") {
             true => Ok(Source::Folder(folder.to_path_buf())),
-            false => Source::parse(&folder.to_string_lossy()),
+            false => Source::parse_path(&folder.to_string_lossy()),
         };
         let vae_source = vae.map(vae_source).transpose()?;
         Ok(Self { source, vae_source, unet, schedule, defaults })
     }
 
-    /// What the model is called in records: `demo`, or the folder's own name without its path.
+    /// What the model is called in records: `demo`, the folder's own name without its path, or `owner/name@commit`.
     pub fn name(&self) -> String {
         self.source.name()
     }

@@ -17,7 +17,7 @@ use crate::kernels::cpu::Cpu;
 use crate::nn::{Shape, Tensor};
 
 /// File names, best first.
-const FILES: [&str; 2] = ["model.safetensors", "model.fp16.safetensors"];
+pub(crate) const FILES: [&str; 2] = ["model.safetensors", "model.fp16.safetensors"];
 
 /// Older files have all names below this one.
 const PREFIX: &str = "text_model.";

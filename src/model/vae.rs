@@ -16,7 +16,7 @@ pub const DOWNSCALE: usize = 8;
 const EPS: f64 = 1e-6;
 
 /// File names, best first.
-const FILES: [&str; 2] = ["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"];
+pub(crate) const FILES: [&str; 2] = ["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"];
 
 /// The weights of both directions.
 #[derive(Debug)]

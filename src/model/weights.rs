@@ -142,8 +142,10 @@ impl<'a, B: Backend> Weights<'a, B> {
     /// Ends the handing out: the SHA-256 of what was read.
     ///
     /// # Errors
-    /// [`Error::Weights`] `weights.mismatch` that names every missing, misshapen and left over tensor.
+    /// [`Error::Weights`]: `weights.mismatch` that names every missing, misshapen and left over tensor, `weights.damaged` when the file
+    /// was changed while it was read.
     pub fn finish(mut self) -> Result<String> {
+        self.file.check_unchanged()?;
         let extra = std::mem::take(&mut self.left);
         self.faults.extend(extra.iter().map(|(name, shape)| format!("tensor `{name}` {shape:?} has no place in this configuration")));
         if self.faults.is_empty() {

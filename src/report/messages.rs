@@ -68,7 +68,7 @@ fn describe(error: &Error) -> String {
             faults.collect::<Vec<_>>().join("\n")
         }
         // Lists of tensors have lines of their own.
-        Error::Weights { path, reason, hint, .. } => {
+        Error::Weights { path, reason, hint, .. } | Error::Hub { place: path, reason, hint, .. } => {
             let message = format!("{}: {}", escape(path, Newlines::Escaped), escape(reason, Newlines::Kept));
             paragraph(&message, Some(hint).filter(|hint| !hint.is_empty()).map(String::as_str))
         }

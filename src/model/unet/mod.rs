@@ -19,7 +19,7 @@ use time::TimeEmbedding;
 use transformer::Transformer;
 
 /// File names, best first.
-const FILES: [&str; 2] = ["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"];
+pub(crate) const FILES: [&str; 2] = ["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"];
 
 /// The noise predictor's weights.
 #[derive(Debug)]
