@@ -3,23 +3,24 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::cannot_encode;
 use super::compute::{self, Compute, Device, Dtype};
-use super::model::ModelArguments;
+use super::planning::{InputArguments, Inputs};
+use super::preview::write as write_drawing;
 use crate::diffusion::Seeded;
 use crate::digest::sha256;
-use crate::drag_file::{DragFile, Editable, Shape};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::interrupt::Interrupt;
 use crate::kernels::cpu::Cpu;
-use crate::model::Model;
 use crate::model::lora::{self, LoraFile};
-use crate::picture::{self, Picture, Source};
+use crate::picture::{Picture, Source};
 use crate::pipeline::{self, Editor, Outcome, Trained};
 use crate::plan::Plan;
+use crate::preview;
 use crate::progress;
 use crate::report::{self, Job, Loss, Moved, Note, Record};
-use crate::settings::{Overrides, Settings};
+use crate::settings::Overrides;
 use crate::warning::Warning;
 
 /// Edits one picture.
@@ -30,12 +31,8 @@ use crate::warning::Warning;
 #[command(after_help = EXAMPLE)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Arguments {
-    /// The picture to edit; it is never written to.
-    image: PathBuf,
-
-    /// The drag file: which regions move, and where to.
-    #[arg(long, short, value_name = "FILE")]
-    drag: PathBuf,
+    #[command(flatten)]
+    inputs: InputArguments,
 
     /// Where the result goes [default: the picture's name with `.edited.png`, beside it].
     #[arg(long, short, value_name = "OUT")]
@@ -44,9 +41,6 @@ pub(super) struct Arguments {
     /// Replace the output when it exists.
     #[arg(long)]
     overwrite: bool,
-
-    #[command(flatten)]
-    model: ModelArguments,
 
     /// Where to compute: auto, cpu or cuda[:N].
     #[arg(long, default_value = "auto", env = "DRAGNEXT_DEVICE")]
@@ -76,6 +70,10 @@ pub(super) struct Arguments {
     #[arg(long)]
     no_metadata: bool,
 
+    /// Also write a picture of input, preview and result side by side.
+    #[arg(long, value_name = "FILE")]
+    strip: Option<PathBuf>,
+
     /// Print the record of the run to stdout, as one line of JSON.
     #[arg(long)]
     json: bool,
@@ -104,7 +102,7 @@ else from the drag file, else from the model's dragnext.json."#;
 /// Edits the picture, and prints the record of how it went.
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let output = arguments.output();
-    let mut record = Record::new(&arguments.image, &arguments.drag, &output);
+    let mut record = Record::new(&arguments.inputs.image, &arguments.inputs.drag, &output);
     let ended = edit(arguments, &output, &mut record, interrupt);
     if let Err(error) = &ended {
         record.fail(error);
@@ -118,13 +116,10 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
 
 fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &Interrupt) -> Result<()> {
     let compute = compute::choose(arguments.device, arguments.dtype)?;
-    let drag = DragFile::read(&arguments.drag)?;
-    let source = picture::read(&arguments.image)?;
-    let model = arguments.model.open()?;
-    let settings = Settings::resolve(&arguments.settings().over(&drag.settings).over(model.defaults()))?;
-    let plan = Plan::new(&drag, &arguments.drag, source.picture.size(), &settings, model.native_size())?;
-    model.check(&settings)?;
-    arguments.check_outputs(output, &drag, &model)?;
+    let inputs = arguments.inputs.read(&arguments.settings())?;
+    let plan = inputs.plan()?;
+    arguments.check_outputs(output, &inputs)?;
+    let Inputs { drag, source, model, .. } = inputs;
 
     let (name, lora) = (model.name(), arguments.lora()?);
     record_plan(record, &source, &plan, compute, &name);
@@ -155,7 +150,7 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
         record_outcome(record, outcome);
         (edited, trained)
     } else {
-        (source.picture, None)
+        (source.picture.clone(), None)
     };
     if arguments.save_lora.is_some() && trained.is_none() {
         let message = "no LoRA was trained, so `--save-lora` wrote none".to_owned();
@@ -165,6 +160,9 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
     let png = edited.png((!arguments.no_metadata).then_some(note.as_str())).map_err(|error| cannot_encode(output, &error))?;
     interrupt.check()?;
     arguments.save_lora(trained.as_ref(), &name)?;
+    if let Some(strip) = &arguments.strip {
+        write_drawing(strip, &preview::strip(&drag, &plan, &source.picture, &edited), arguments.overwrite)?;
+    }
     files::write_verified(output, &png, arguments.overwrite, |written| edited.check_png(written))?;
     record.peak_bytes = report::peak_bytes();
     record.done(sha256(&png));
@@ -173,7 +171,7 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
 
 impl Arguments {
     fn output(&self) -> PathBuf {
-        self.output.clone().unwrap_or_else(|| self.image.with_extension("edited.png"))
+        self.output.clone().unwrap_or_else(|| self.inputs.image.with_extension("edited.png"))
     }
 
     fn settings(&self) -> Overrides {
@@ -197,35 +195,27 @@ impl Arguments {
     }
 
     /// Refuses outputs that are inputs, each other, or cannot be written.
-    fn check_outputs(&self, output: &Path, drag: &DragFile, model: &Model) -> Result<()> {
-        let folder = self.drag.parent().unwrap_or(Path::new(""));
-        let mut inputs = vec![self.image.clone(), self.drag.clone()];
+    fn check_outputs(&self, output: &Path, inputs: &Inputs) -> Result<()> {
+        let mut inputs = inputs.files();
         inputs.extend(self.lora.clone());
-        inputs.extend(masks(drag).map(|mask| folder.join(mask)));
-        inputs.extend(model.files());
-        files::check_png_name(output)?;
-        files::check_output(&inputs, output, self.overwrite)?;
-        let Some(lora) = &self.save_lora else { return Ok(()) };
-        files::check_output(&inputs, lora, self.overwrite)?;
-        files::check_distinct(output, lora)
+        let pictures = [Some(output), self.strip.as_deref()];
+        for picture in pictures.into_iter().flatten() {
+            files::check_png_name(picture)?;
+        }
+        let outputs: Vec<&Path> = pictures.into_iter().chain([self.save_lora.as_deref()]).flatten().collect();
+        for (index, output) in outputs.iter().enumerate() {
+            files::check_output(&inputs, output, self.overwrite)?;
+            for other in &outputs[..index] {
+                files::check_distinct(other, output)?;
+            }
+        }
+        Ok(())
     }
 }
 
 fn composite(original: &Picture, plan: &Plan, outcome: &Outcome, everywhere: bool) -> Picture {
     let blend = if everywhere { None } else { plan.blend() };
     original.composite(&plan.frame, &outcome.picture, blend.as_deref())
-}
-
-/// The pictures that the drag file names.
-fn masks(drag: &DragFile) -> impl Iterator<Item = &Path> {
-    let editable = match &drag.editable {
-        Editable::Shape(shape) => Some(shape),
-        Editable::Swept | Editable::Everything => None,
-    };
-    drag.regions.iter().map(|region| &region.shape).chain(editable).filter_map(|shape| match shape {
-        Shape::Mask { mask } => Some(mask.as_path()),
-        Shape::Outline(_) => None,
-    })
 }
 
 /// Hash of the areas that the instruction resolved to: masks in files decide pixels as much as its text does.
@@ -256,8 +246,4 @@ fn record_outcome(record: &mut Record, outcome: Outcome) {
         let message = format!("the LoRA file says nothing about {} of the model's attentions, such as `{}`", absent.len(), absent[0]);
         record.warnings.push(Warning { kind: "lora.partial", message });
     }
-}
-
-fn cannot_encode(output: &Path, error: &png::EncodingError) -> Error {
-    Error::Output { path: output.to_path_buf(), kind: "output.write", reason: error.to_string(), hint: String::new() }
 }

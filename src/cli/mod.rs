@@ -4,10 +4,14 @@
 mod compute;
 mod edit;
 mod model;
+mod planning;
+mod preview;
+
+use std::path::Path;
 
 use clap::{Parser, Subcommand};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 
 /// Edits pictures by dragging: mark a part, say where it shall go, and the rest of the picture follows.
@@ -24,6 +28,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Edit(Box<edit::Arguments>),
+    Preview(Box<preview::Arguments>),
 }
 
 impl Cli {
@@ -34,8 +39,13 @@ impl Cli {
     pub fn run(self, interrupt: &Interrupt) -> Result<()> {
         match self.command {
             Command::Edit(arguments) => edit::run(&arguments, interrupt),
+            Command::Preview(arguments) => preview::run(&arguments, interrupt),
         }
     }
+}
+
+fn cannot_encode(output: &Path, error: &png::EncodingError) -> Error {
+    Error::Output { path: output.to_path_buf(), kind: "output.write", reason: error.to_string(), hint: String::new() }
 }
 
 #[cfg(test)]
