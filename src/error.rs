@@ -52,7 +52,7 @@ pub enum Error {
     Image {
         /// The picture.
         path: PathBuf,
-        /// `image.decode`, `image.too_large`, `image.too_small`, `image.missing` or `image.unsupported`.
+        /// `image.decode`, `image.too_large`, `image.too_small`, `image.missing`, `image.unsupported` or `image.size`.
         kind: &'static str,
         /// What is wrong with it.
         reason: String,

@@ -3,8 +3,10 @@
 //! A [`Picture`] keeps the samples of its file: their bit depth, grey or colour, alpha and colour profile. The network
 //! sees a small 8-bit RGB copy ([`Picture::working`]), and what it made is laid over the original samples
 //! ([`Picture::composite`]), so that whatever the edit does not touch is never converted at all.
+//! People are shown another copy ([`Picture::displayed`]), in any size.
 
 mod composite;
+mod display;
 mod jpeg;
 mod note;
 mod png;
