@@ -4,7 +4,9 @@
 //! sees a small 8-bit RGB copy ([`Picture::working`]), and what it made is laid over the original samples
 //! ([`Picture::composite`]), so that whatever the edit does not touch is never converted at all.
 
+mod chunks;
 mod composite;
+mod guard;
 mod jpeg;
 mod png;
 mod read;
@@ -12,6 +14,7 @@ mod working;
 
 pub use png::KEYWORD;
 pub use read::{MAX_PIXELS, MAX_SIDE, MIN_SIDE, Source, read};
+pub(crate) use read::{Refusal, read_grey};
 
 use crate::geometry::Size;
 
@@ -22,6 +25,8 @@ pub struct Picture {
     channels: Channels,
     samples: Samples,
     icc: Option<Vec<u8>>,
+    /// Chunks of a PNG that say how its samples are meant.
+    carried: Vec<chunks::Chunk>,
 }
 
 /// What the samples of one pixel are; the discriminant is their number.
