@@ -45,6 +45,10 @@ pub(super) struct Arguments {
     #[arg(long)]
     overwrite: bool,
 
+    /// Write to where the output leads when it is a link; without this a link is refused.
+    #[arg(long)]
+    follow: bool,
+
     #[command(flatten)]
     model: ModelArguments,
 
@@ -106,6 +110,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let output = arguments.output();
     let mut record = Record::new(&arguments.image, &arguments.drag, &output);
     let ended = edit(arguments, &output, &mut record, interrupt);
+    record.peak_bytes = report::peak_bytes();
     if let Err(error) = &ended {
         record.fail(error);
     }
@@ -124,7 +129,7 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
     let settings = Settings::resolve(&arguments.settings().over(&drag.settings).over(model.defaults()))?;
     let plan = Plan::new(&drag, &arguments.drag, source.picture.size(), &settings, model.native_size())?;
     model.check(&settings)?;
-    arguments.check_outputs(output, &drag, &model)?;
+    let (output, lora_output) = arguments.check_outputs(output, &drag, &model)?;
 
     let (name, lora) = (model.name(), arguments.lora()?);
     record_plan(record, &source, &plan, compute, &name);
@@ -162,11 +167,10 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
         record.warnings.push(Warning { kind: "lora.not_trained", message });
     }
 
-    let png = edited.png((!arguments.no_metadata).then_some(note.as_str())).map_err(|error| cannot_encode(output, &error))?;
+    let png = edited.png((!arguments.no_metadata).then_some(note.as_str())).map_err(|error| cannot_encode(&output, &error))?;
     interrupt.check()?;
-    arguments.save_lora(trained.as_ref(), &name)?;
-    files::write_verified(output, &png, arguments.overwrite, |written| edited.check_png(written))?;
-    record.peak_bytes = report::peak_bytes();
+    arguments.save_lora(lora_output.as_deref(), trained.as_ref(), &name)?;
+    files::write_verified(&output, &png, arguments.overwrite, |written| edited.check_png(written))?;
     record.done(sha256(&png));
     Ok(())
 }
@@ -189,25 +193,30 @@ impl Arguments {
     }
 
     /// Writes the LoRA that was trained, where that was asked for.
-    fn save_lora(&self, trained: Option<&Trained>, model: &str) -> Result<()> {
-        let (Some(path), Some(trained)) = (&self.save_lora, trained) else { return Ok(()) };
+    fn save_lora(&self, path: Option<&Path>, trained: Option<&Trained>, model: &str) -> Result<()> {
+        let (Some(path), Some(trained)) = (path, trained) else { return Ok(()) };
         let notes = BTreeMap::from([("dragnext_model".to_owned(), model.to_owned())]);
         let bytes = lora::write(&trained.places, &trained.parameters, &notes);
         files::write_verified(path, &bytes, self.overwrite, |_| Ok(()))
     }
 
-    /// Refuses outputs that are inputs, each other, or cannot be written.
-    fn check_outputs(&self, output: &Path, drag: &DragFile, model: &Model) -> Result<()> {
+    /// The paths to write to, picture and LoRA. Refuses outputs that are inputs, each other, or cannot be written.
+    fn check_outputs(&self, output: &Path, drag: &DragFile, model: &Model) -> Result<(PathBuf, Option<PathBuf>)> {
         let folder = self.drag.parent().unwrap_or(Path::new(""));
         let mut inputs = vec![self.image.clone(), self.drag.clone()];
         inputs.extend(self.lora.clone());
         inputs.extend(masks(drag).map(|mask| folder.join(mask)));
         inputs.extend(model.files());
-        files::check_png_name(output)?;
-        files::check_output(&inputs, output, self.overwrite)?;
-        let Some(lora) = &self.save_lora else { return Ok(()) };
-        files::check_output(&inputs, lora, self.overwrite)?;
-        files::check_distinct(output, lora)
+        let target = |path: &Path| if self.follow { files::follow(path) } else { Ok(path.to_path_buf()) };
+
+        let output = target(output)?;
+        files::check_png_name(&output)?;
+        files::check_output(&inputs, &output, self.overwrite)?;
+        let Some(lora) = &self.save_lora else { return Ok((output, None)) };
+        let lora = target(lora)?;
+        files::check_output(&inputs, &lora, self.overwrite)?;
+        files::check_distinct(&output, &lora)?;
+        Ok((output, Some(lora)))
     }
 }
 
