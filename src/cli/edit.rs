@@ -45,6 +45,10 @@ pub(super) struct Arguments {
     #[arg(long)]
     overwrite: bool,
 
+    /// Write to where the output leads when it is a link; without this a link is refused.
+    #[arg(long)]
+    follow: bool,
+
     /// Where to compute: auto, cpu or cuda[:N].
     #[arg(long, default_value = "auto", env = "DRAGNEXT_DEVICE")]
     device: Device,
@@ -109,6 +113,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let InstructionArguments { drag, like } = arguments.inputs.instruction.clone();
     let mut record = Record::new(Paths { image: arguments.inputs.image.clone(), drag, like, out: output.clone() });
     let ended = bug::caught(|| edit(arguments, &output, &mut record, interrupt));
+    record.peak_bytes = report::peak_bytes();
     if let Err(error) = &ended {
         record.fail(error);
     }
@@ -128,7 +133,7 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
         arguments.plan(&inputs, output, None)?;
     }
     let model = inputs.model.open(arguments.quiet, interrupt)?;
-    let plan = arguments.plan(&inputs, output, Some(&model))?;
+    let (plan, outputs) = arguments.plan(&inputs, output, Some(&model))?;
     let Inputs { instruction, original, .. } = inputs;
 
     let (name, lora) = (model.name(), arguments.lora()?);
@@ -172,14 +177,20 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
 
     let png = edited.png((!arguments.no_metadata).then_some(note.as_str())).map_err(|error| cannot_encode(output, &error))?;
     interrupt.check()?;
-    arguments.save_lora(trained.as_ref(), &name)?;
-    if let Some(strip) = &arguments.strip {
+    arguments.save_lora(outputs.lora.as_deref(), trained.as_ref(), &name)?;
+    if let Some(strip) = &outputs.strip {
         write_drawing(strip, &preview::strip(&instruction.drag, &plan, &original.picture, &edited), arguments.overwrite)?;
     }
-    files::write_verified(output, &png, arguments.overwrite, |written| edited.check_png(written))?;
-    record.peak_bytes = report::peak_bytes();
+    files::write_verified(&outputs.picture, &png, arguments.overwrite, |written| edited.check_png(written))?;
     record.done(sha256(&png));
     Ok(())
+}
+
+/// Where an edit writes to, links followed where that was asked for.
+struct Outputs {
+    picture: PathBuf,
+    strip: Option<PathBuf>,
+    lora: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -191,11 +202,9 @@ impl Arguments {
         if self.no_lora { Overrides { lora_steps: Some(0), ..self.settings.clone() } } else { self.settings.clone() }
     }
 
-    /// The edit, resolved, with outputs that can be written, on a model that may not be here yet.
-    fn plan(&self, inputs: &Inputs, output: &Path, model: Option<&Model>) -> Result<Plan> {
-        let plan = inputs.plan(&self.settings(), model)?;
-        self.check_outputs(output, inputs.files(model))?;
-        Ok(plan)
+    /// The edit, resolved, and where to write, on a model that may not be here yet.
+    fn plan(&self, inputs: &Inputs, output: &Path, model: Option<&Model>) -> Result<(Plan, Outputs)> {
+        Ok((inputs.plan(&self.settings(), model)?, self.outputs(output, inputs.files(model))?))
     }
 
     /// The LoRA file to use instead of training, with its hash.
@@ -207,28 +216,34 @@ impl Arguments {
     }
 
     /// Writes the LoRA that was trained, where that was asked for.
-    fn save_lora(&self, trained: Option<&Trained>, model: &str) -> Result<()> {
-        let (Some(path), Some(trained)) = (&self.save_lora, trained) else { return Ok(()) };
+    fn save_lora(&self, path: Option<&Path>, trained: Option<&Trained>, model: &str) -> Result<()> {
+        let (Some(path), Some(trained)) = (path, trained) else { return Ok(()) };
         let notes = BTreeMap::from([("dragnext_model".to_owned(), model.to_owned())]);
         let bytes = lora::write(&trained.places, &trained.parameters, &notes);
         files::write_verified(path, &bytes, self.overwrite, |_| Ok(()))
     }
 
-    /// Refuses outputs that are inputs, each other, or cannot be written.
-    fn check_outputs(&self, output: &Path, mut inputs: Vec<PathBuf>) -> Result<()> {
+    /// Where to write. Refuses outputs that are inputs, each other, or cannot be written.
+    fn outputs(&self, output: &Path, mut inputs: Vec<PathBuf>) -> Result<Outputs> {
         inputs.extend(self.lora.clone());
-        let pictures = [Some(output), self.strip.as_deref()];
-        for picture in pictures.into_iter().flatten() {
+        let target = |path: &Path| if self.follow { files::follow(path) } else { Ok(path.to_path_buf()) };
+        let outputs = Outputs {
+            picture: target(output)?,
+            strip: self.strip.as_deref().map(target).transpose()?,
+            lora: self.save_lora.as_deref().map(target).transpose()?,
+        };
+        let pictures = std::iter::once(&outputs.picture).chain(&outputs.strip);
+        for picture in pictures.clone() {
             files::check_png_name(picture)?;
         }
-        let outputs: Vec<&Path> = pictures.into_iter().chain([self.save_lora.as_deref()]).flatten().collect();
-        for (index, output) in outputs.iter().enumerate() {
+        let all: Vec<&PathBuf> = pictures.chain(&outputs.lora).collect();
+        for (index, output) in all.iter().enumerate() {
             files::check_output(&inputs, output, self.overwrite)?;
-            for other in &outputs[..index] {
+            for other in &all[..index] {
                 files::check_distinct(other, output)?;
             }
         }
-        Ok(())
+        Ok(outputs)
     }
 }
 

@@ -17,7 +17,7 @@ impl Picture {
     /// When `samples` is not (height, width, 3).
     pub fn from_rgb(size: Size, samples: Vec<u8>) -> Self {
         assert_eq!(samples.len(), size.area() * 3, "three samples for each pixel");
-        Self { size, channels: Channels::Rgb, samples: Samples::Eight(samples), icc: None }
+        Self { size, channels: Channels::Rgb, samples: Samples::Eight(samples), icc: None, carried: Vec::new() }
     }
 
     /// This picture with the colour profile of another, where both have colours.
@@ -84,7 +84,7 @@ mod tests {
 
     fn picture(channels: Channels, width: usize, samples: Vec<u8>) -> Picture {
         let size = Size::new(width, samples.len() / width / channels as usize);
-        Picture { size, channels, samples: Samples::Eight(samples), icc: None }
+        Picture { size, channels, samples: Samples::Eight(samples), icc: None, carried: Vec::new() }
     }
 
     #[test]
@@ -112,7 +112,13 @@ mod tests {
 
     #[test]
     fn sixteen_bits_become_eight() {
-        let deep = Picture { size: Size::new(2, 1), channels: Channels::Grey, samples: Samples::Sixteen(vec![65_535, 257 * 7]), icc: None };
+        let deep = Picture {
+            size: Size::new(2, 1),
+            channels: Channels::Grey,
+            samples: Samples::Sixteen(vec![65_535, 257 * 7]),
+            icc: None,
+            carried: Vec::new(),
+        };
         assert_eq!(deep.displayed(deep.size), [255, 255, 255, 7, 7, 7]);
     }
 
