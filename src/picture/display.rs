@@ -123,6 +123,14 @@ mod tests {
     }
 
     #[test]
+    fn a_profile_is_for_colours() {
+        let profiled = |channels| Picture { icc: Some(vec![1, 2]), ..picture(channels, 1, vec![0; channels as usize]) };
+        let drawn = || Picture::from_rgb(Size::new(1, 1), vec![0; 3]);
+        assert_eq!(drawn().with_profile_of(&profiled(Channels::Rgba)).icc(), Some(&[1, 2][..]));
+        assert_eq!(drawn().with_profile_of(&profiled(Channels::Grey)).icc(), None);
+    }
+
+    #[test]
     fn every_pixel_is_in_some_mean() {
         for (from, to) in [(5000, 4096), (4097, 4096), (10, 3), (7, 7), (3, 9)] {
             let spans: Vec<_> = (0..to).map(|index| span(index, from, to)).collect();

@@ -1,7 +1,9 @@
 //! One drag on the sheet: the region before and after, the way between, and the points that define it.
 
+use std::f64::consts::TAU;
+
 use super::arrow::{Arc, Arrow};
-use super::labels::{Bounds, Label};
+use super::labels::{Bounds, Label, Subject};
 use super::line;
 use super::pen::{BLUE, Line, Mark, Pen, RED, WHITE};
 use super::sheet::Sheet;
@@ -25,6 +27,11 @@ const PITCH: f64 = 9.0;
 /// share of its furthest point; then at another share of that.
 const NEAR: f64 = 0.35;
 const MIDWAY: f64 = 0.62;
+
+/// More turns are drawn as so many; the words beside them say how many they are.
+const MAX_TURNS: f64 = 2.0;
+/// Characters of a region's name.
+const LONGEST_NAME: usize = 24;
 
 pub(super) const BEFORE: Line = Line { colour: RED, width: 1.8, casing: 1.6, dash: None };
 pub(super) const AFTER: Line = Line { colour: BLUE, width: 2.0, casing: 2.4, dash: Some([6.0, 4.5]) };
@@ -119,9 +126,10 @@ impl<'a> Drag<'a> {
             pen.mark(mark, edge, self.radius);
             let about = Bounds::around(edge, 3.0 * self.radius);
             covered.push(about);
-            let (name, is_fault) = (mark.name(), mark != Mark::Center);
-            let outside = if is_fault { " is outside" } else { "" };
-            labels.push(Label { words: format!("{name} ({}, {}){outside}", rounded(point.x), rounded(point.y)), about, is_fault });
+            // A hinge may lie beside the picture; what is dragged may not.
+            let (outside, subject) = if mark == Mark::Center { ("", Subject::Detail) } else { (" is outside", Subject::Fault) };
+            let words = format!("{} ({}, {}){outside}", mark.name(), rounded(point.x), rounded(point.y));
+            labels.push(Label { words, short: None, about, subject });
         }
         (covered, labels)
     }
@@ -143,20 +151,21 @@ impl<'a> Drag<'a> {
         let mut labels = Vec::new();
         if let (Some(beside), Some(angle)) = (self.beside_arc, angle(&self.entry.movement)) {
             let about = Bounds::around(beside, self.sheet.unit);
-            labels.push(Label { words: degrees(angle), about, is_fault: false });
+            labels.push(Label { words: degrees(angle), short: None, about, subject: Subject::Detail });
         }
-        let id = &self.entry.id;
-        let words = match (self.region, self.entry.kind) {
-            (None, _) => id.clone(),
-            (Some(region), _) if region.is_still() => format!("{id} stays"),
-            (Some(_), RegionKind::Rotation) => format!("{id} turns"),
-            (Some(region), RegionKind::Translation) => format!("{id} moves {} px", rounded(region.moved_px())),
-            (Some(region), RegionKind::Deformation) => format!("{id} stretches {} px", rounded(region.moved_px())),
+        let id = short(&self.entry.id);
+        let does = match (self.region, self.entry.kind) {
+            (None, _) => String::new(),
+            (Some(region), _) if region.is_still() => " stays".into(),
+            (Some(_), RegionKind::Rotation) => " turns".into(),
+            (Some(region), RegionKind::Translation) => format!(" moves {} px", rounded(region.moved_px())),
+            (Some(region), RegionKind::Deformation) => format!(" stretches {} px", rounded(region.moved_px())),
         };
+        let words = format!("{id}{does}");
         let shape = Bounds::of(self.before.iter().flatten().copied(), self.sheet.size);
         let point = || points(&self.entry.movement).first().map(|(_, point)| self.edge_towards(self.sheet.place(*point)));
         if let Some(about) = shape.or_else(|| point().map(|point| Bounds::around(point, self.radius))) {
-            labels.push(Label { words, about, is_fault: false });
+            labels.push(Label { words, short: Some(id), about, subject: Subject::Region });
         }
         labels
     }
@@ -191,19 +200,16 @@ fn way(movement: &Movement, before: &[Vec<Point>], sheet: &Sheet) -> (Vec<Point>
             (center, start_of_turn(center, before))
         }
     };
-    let arc = Arc::new(center, start, angle(movement).unwrap_or_default(), LEAST_ARC * sheet.unit, PITCH * sheet.unit);
+    let arc = Arc::new(center, start, drawn(angle(movement).unwrap_or_default()), LEAST_ARC * sheet.unit, PITCH * sheet.unit);
     (arc.line(), Some(arc.at(0.5, HEAD * sheet.unit)))
 }
 
 /// Where an arc begins that no handle says.
 fn start_of_turn(center: Point, before: &[Vec<Point>]) -> Point {
     let points = || before.iter().flatten();
-    let count = points().count().max(1) as f64;
-    let sum = points().fold(Point::new(0.0, 0.0), |sum, point| Point::new(sum.x + point.x, sum.y + point.y));
-    let middle = Point::new(sum.x / count, sum.y / count);
+    let middle = Bounds::of_all(points().copied()).map_or(center, |bounds| bounds.middle());
     let furthest = points().map(|point| point.distance(center)).fold(0.0, f64::max);
-    let is_beside = before.iter().any(|ring| !ring.is_empty()) && middle.distance(center) > NEAR * furthest;
-    if is_beside { middle } else { Point::new(center.x + MIDWAY * furthest, center.y) }
+    if middle.distance(center) > NEAR * furthest { middle } else { Point::new(center.x + MIDWAY * furthest, center.y) }
 }
 
 fn points(movement: &Movement) -> Vec<(Mark, Point)> {
@@ -222,6 +228,18 @@ fn angle(movement: &Movement) -> Option<f64> {
         Movement::Turn { center, handle, target } => Some(turn_angle(handle, target, center)),
         Movement::TurnBy { angle, .. } => Some(angle.to_radians()),
     }
+}
+
+/// A region's name, cut off where it would hide more than it says.
+fn short(id: &str) -> String {
+    let rest = if id.chars().nth(LONGEST_NAME).is_some() { ".." } else { "" };
+    id.chars().take(LONGEST_NAME).chain(rest.chars()).collect()
+}
+
+/// A turn without the whole turns that would only be drawn over each other.
+fn drawn(angle: f64) -> f64 {
+    let extra = ((angle.abs() - MAX_TURNS * TAU) / TAU).ceil().max(0.0);
+    angle - angle.signum() * extra * TAU
 }
 
 /// An angle as it is written, such as `-35°`.
@@ -246,6 +264,20 @@ mod tests {
     }
 
     #[test]
+    fn many_turns_are_drawn_as_two_and_end_where_they_should() {
+        for (given, expected) in [(-35.0, -35.0), (400.0, 400.0), (720.0, 720.0), (730.0, 370.0), (-3600.0, -720.0), (0.0, 0.0)] {
+            assert!((drawn(f64::to_radians(given)).to_degrees() - expected).abs() < 1e-9, "{given}");
+        }
+    }
+
+    #[test]
+    fn long_names_are_cut_off() {
+        assert_eq!(short("tail"), "tail");
+        assert_eq!(short(&"x".repeat(24)), "x".repeat(24));
+        assert_eq!(short(&"\u{732b}".repeat(25)), "\u{732b}".repeat(24) + "..");
+    }
+
+    #[test]
     fn a_turn_without_a_handle_begins_at_the_regions_middle_or_beside_its_centre() {
         let square = |x: f64, y: f64| {
             closed(
@@ -255,7 +287,7 @@ mod tests {
             )
         };
         let hinge = start_of_turn(Point::new(0.0, 0.0), &[square(100.0, 50.0)]);
-        assert!(hinge.distance(Point::new(100.0, 50.0)) < 3.0, "{hinge}");
+        assert_eq!(hinge, Point::new(100.0, 50.0));
         let spin = start_of_turn(Point::new(100.0, 50.0), &[square(100.0, 50.0)]);
         assert_eq!((spin.y, spin.x > 105.0 && spin.x < 114.0), (50.0, true), "{spin}");
         assert_eq!(start_of_turn(Point::new(3.0, 4.0), &[]), Point::new(3.0, 4.0));

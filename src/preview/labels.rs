@@ -6,6 +6,9 @@ use crate::geometry::{Point, Size};
 
 /// Space around the words of a label, by the height of its text.
 const PADDING: f64 = 0.22;
+/// It is crowded where words hide more than this of other words and marks; then they are so much smaller.
+const CROWDED: f64 = 0.1;
+const SMALL: f64 = 0.7;
 /// The plates behind words.
 const PLATE: Colour = [16, 18, 22, 205];
 const FAULT_PLATE: Colour = [150, 16, 16, 235];
@@ -23,18 +26,22 @@ impl Bounds {
         Self { low: Point::new(point.x - radius, point.y - radius), high: Point::new(point.x + radius, point.y + radius) }
     }
 
-    /// The smallest one around points, cut off at the sheet; `None` when nothing of it is there.
-    pub(super) fn of(points: impl Iterator<Item = Point>, sheet: Size) -> Option<Self> {
-        let all = points.fold(None, |bounds: Option<Self>, point| {
+    /// The smallest one around points; `None` when there are none.
+    pub(super) fn of_all(points: impl Iterator<Item = Point>) -> Option<Self> {
+        points.fold(None, |bounds: Option<Self>, point| {
             let Self { low, high } = bounds.unwrap_or(Self { low: point, high: point });
             Some(Self {
                 low: Point::new(low.x.min(point.x), low.y.min(point.y)),
                 high: Point::new(high.x.max(point.x), high.y.max(point.y)),
             })
-        })?;
-        let (width, height) = (sheet.width as f64, sheet.height as f64);
+        })
+    }
+
+    /// The same, cut off at the sheet; `None` when nothing of it is there.
+    pub(super) fn of(points: impl Iterator<Item = Point>, sheet: Size) -> Option<Self> {
+        let all = Self::of_all(points)?;
         let low = Point::new(all.low.x.max(0.0), all.low.y.max(0.0));
-        let high = Point::new(all.high.x.min(width), all.high.y.min(height));
+        let high = Point::new(all.high.x.min(sheet.width as f64), all.high.y.min(sheet.height as f64));
         (low.x <= high.x && low.y <= high.y).then_some(Self { low, high })
     }
 
@@ -43,7 +50,7 @@ impl Bounds {
         (self.high.x - self.low.x, self.high.y - self.low.y)
     }
 
-    fn middle(&self) -> Point {
+    pub(super) fn middle(&self) -> Point {
         Point::new(f64::midpoint(self.low.x, self.high.x), f64::midpoint(self.low.y, self.high.y))
     }
 
@@ -67,37 +74,81 @@ impl Bounds {
     }
 }
 
+/// What words are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// A region; they stand beside regions where they can.
+    Region,
+    /// A way or a point; they stand close to it.
+    Detail,
+    /// Something that is wrong.
+    Fault,
+}
+
 /// Words about something on the sheet.
 #[derive(Debug, Clone)]
 pub(super) struct Label {
     pub(super) words: String,
+    /// Fewer of them, for where it is crowded.
+    pub(super) short: Option<String>,
     /// What they speak of; they stand beside it.
     pub(super) about: Bounds,
-    /// Whether they say that something is wrong.
-    pub(super) is_fault: bool,
+    pub(super) subject: Subject,
 }
 
-/// Draws labels so that they hide as little as possible of `obstacles` and of each other, and not much of `shapes`.
-pub(super) fn draw(pen: &mut Pen, labels: &[Label], mut obstacles: Vec<Bounds>, shapes: &[Bounds], sheet: Size, font: Font) {
-    for label in labels {
-        let padding = (font.line() as f64 * PADDING).round();
-        let text = font.text(&label.words, sheet.width.saturating_sub(2 * padding as usize));
-        let size = (text.width as f64 + 2.0 * padding, text.height as f64 + padding);
-        let plate = place(&label.about, size, &obstacles, shapes, sheet, padding);
-        draw_plate(pen, &text, &plate, padding, label.is_fault);
-        obstacles.push(plate);
+/// A label on its plate.
+struct Plate {
+    text: Text,
+    bounds: Bounds,
+    padding: f64,
+    subject: Subject,
+}
+
+/// Draws labels so that they hide as little as possible of `obstacles` and of each other, and not much of `shapes`, in text about
+/// `height` pixels high. Where it is crowded, all are short, and then small.
+pub(super) fn draw(pen: &mut Pen, labels: &[Label], obstacles: &[Bounds], shapes: &[Bounds], sheet: Size, height: f64) {
+    let mut least: Option<(f64, Vec<Plate>)> = None;
+    for (short, share) in [(false, 1.0), (true, 1.0), (true, SMALL)] {
+        let (hidden, plates) = lay_out(labels, short, obstacles, shapes, sheet, Font::near(share * height));
+        if least.as_ref().is_none_or(|(least, _)| hidden < *least) {
+            least = Some((hidden, plates));
+        }
+        if hidden <= CROWDED {
+            break;
+        }
+    }
+    for plate in least.into_iter().flat_map(|(_, plates)| plates) {
+        plate.draw(pen);
     }
 }
 
-/// The place beside `about` for a plate of a size that covers least; the first of equal ones.
-fn place(about: &Bounds, (width, height): (f64, f64), obstacles: &[Bounds], shapes: &[Bounds], sheet: Size, gap: f64) -> Bounds {
+/// Places for all labels, one after the other, and how much the worst of them hides.
+fn lay_out(labels: &[Label], short: bool, obstacles: &[Bounds], shapes: &[Bounds], sheet: Size, font: Font) -> (f64, Vec<Plate>) {
+    let padding = (font.line() as f64 * PADDING).round();
+    let (mut obstacles, mut plates, mut worst) = (obstacles.to_vec(), Vec::new(), 0.0_f64);
+    for label in labels {
+        let words = if short { label.short.as_ref() } else { None }.unwrap_or(&label.words);
+        let text = font.text(words, sheet.width.saturating_sub(2 * padding as usize));
+        let size = (text.width as f64 + 2.0 * padding, text.height as f64 + padding);
+        let shapes = if label.subject == Subject::Region { shapes } else { &[] };
+        let (hidden, bounds) = place(&label.about, size, &obstacles, shapes, sheet, padding);
+        worst = worst.max(hidden);
+        obstacles.push(bounds);
+        plates.push(Plate { text, bounds, padding, subject: label.subject });
+    }
+    (worst, plates)
+}
+
+/// The place beside `about` for a plate of a size that covers least, the first of equal ones, and how much of the obstacles it hides: 1
+/// for a whole one.
+fn place(about: &Bounds, (width, height): (f64, f64), obstacles: &[Bounds], shapes: &[Bounds], sheet: Size, gap: f64) -> (f64, Bounds) {
     let middle = about.middle();
     let beside = |at: f64, low: f64, high: f64, extent: f64| match at {
         -1.0 => low - gap - extent,
         1.0 => high + gap,
         _ => f64::midpoint(low, high) - extent / 2.0,
     };
-    let mut best: Option<(f64, Bounds)> = None;
+    let mut best: Option<(f64, f64, Bounds)> = None;
     for away in 0..4 {
         let reach = f64::from(away) * (height + gap);
         let about = Bounds {
@@ -113,18 +164,22 @@ fn place(about: &Bounds, (width, height): (f64, f64), obstacles: &[Bounds], shap
             let hidden: f64 = obstacles.iter().map(|obstacle| obstacle.overlap(&plate) / obstacle.area()).sum();
             let on_shapes: f64 = shapes.iter().map(|shape| shape.overlap(&plate) / (width * height)).sum();
             let cost = hidden + 0.3 * on_shapes.min(2.0) + 0.04 * plate.middle().distance(middle) / height;
-            if best.is_none_or(|(least, _)| cost < least) {
-                best = Some((cost, plate));
+            if best.is_none_or(|(least, ..)| cost < least) {
+                best = Some((cost, hidden, plate));
             }
         }
     }
-    best.map_or(*about, |(_, plate)| plate)
+    best.map_or((0.0, *about), |(_, hidden, plate)| (hidden, plate))
 }
 
-fn draw_plate(pen: &mut Pen, text: &Text, plate: &Bounds, padding: f64, is_fault: bool) {
-    pen.area(&rounded(plate, 1.5 * padding), if is_fault { FAULT_PLATE } else { PLATE });
-    let origin = (plate.low.x.max(0.0) + padding, plate.low.y.max(0.0) + (padding / 2.0).floor());
-    pen.stencil((origin.0 as usize, origin.1 as usize), &text.coverage, text.width, [255; 3]);
+impl Plate {
+    fn draw(&self, pen: &mut Pen) {
+        let Bounds { low, .. } = self.bounds;
+        let colour = if self.subject == Subject::Fault { FAULT_PLATE } else { PLATE };
+        pen.area(&rounded(&self.bounds, 1.5 * self.padding), colour);
+        let origin = (low.x.max(0.0) + self.padding, low.y.max(0.0) + (self.padding / 2.0).floor());
+        pen.stencil((origin.0 as usize, origin.1 as usize), &self.text.coverage, self.text.width, [255; 3]);
+    }
 }
 
 /// The corners of a rectangle with round corners.
@@ -158,32 +213,32 @@ mod tests {
 
     #[test]
     fn words_stand_above_where_there_is_room() {
-        let plate = place(&bounds(90.0, 50.0, 110.0, 60.0), (40.0, 10.0), &[], &[], SHEET, 2.0);
+        let plate = place(&bounds(90.0, 50.0, 110.0, 60.0), (40.0, 10.0), &[], &[], SHEET, 2.0).1;
         assert_eq!(plate, bounds(80.0, 38.0, 120.0, 48.0));
     }
 
     #[test]
     fn words_stay_inside_the_picture() {
         for about in [bounds(0.0, 0.0, 5.0, 5.0), bounds(195.0, 95.0, 200.0, 100.0), bounds(0.0, 0.0, 200.0, 100.0)] {
-            let plate = place(&about, (60.0, 20.0), &[], &[], SHEET, 2.0);
+            let plate = place(&about, (60.0, 20.0), &[], &[], SHEET, 2.0).1;
             assert!(plate.low.x >= 0.0 && plate.low.y >= 0.0 && plate.high.x <= 200.0 && plate.high.y <= 100.0, "{plate:?}");
         }
-        let too_large = place(&bounds(50.0, 50.0, 60.0, 60.0), (300.0, 20.0), &[], &[], SHEET, 2.0);
+        let too_large = place(&bounds(50.0, 50.0, 60.0, 60.0), (300.0, 20.0), &[], &[], SHEET, 2.0).1;
         assert_eq!(too_large.low.x, 0.0, "what does not fit begins at the edge");
     }
 
     #[test]
     fn words_go_round_what_is_there() {
         let about = bounds(90.0, 45.0, 110.0, 55.0);
-        let above = place(&about, (40.0, 10.0), &[], &[], SHEET, 2.0);
-        let other = place(&about, (40.0, 10.0), &[above], &[], SHEET, 2.0);
+        let above = place(&about, (40.0, 10.0), &[], &[], SHEET, 2.0).1;
+        let other = place(&about, (40.0, 10.0), &[above], &[], SHEET, 2.0).1;
         assert_eq!(above.overlap(&other), 0.0);
     }
 
     #[test]
     fn words_rather_stand_beside_a_shape_than_on_it() {
         let (about, shape) = (bounds(90.0, 45.0, 110.0, 55.0), bounds(60.0, 0.0, 140.0, 60.0));
-        let plate = place(&about, (40.0, 10.0), &[], &[shape], SHEET, 2.0);
+        let plate = place(&about, (40.0, 10.0), &[], &[shape], SHEET, 2.0).1;
         assert_eq!(shape.overlap(&plate), 0.0, "{plate:?}");
     }
 

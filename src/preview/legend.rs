@@ -12,6 +12,9 @@ const INK: [u8; 3] = [24, 26, 30];
 /// What a swatch shows striped or veiled.
 const SAMPLE: [u8; 3] = [214, 214, 208];
 
+/// Sizes of text to try, by the one that is wanted.
+const SMALLER: [f64; 3] = [1.0, 0.8, 0.65];
+
 /// One thing that a preview may show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
@@ -45,6 +48,16 @@ impl Entry {
             Self::Before | Self::After | Self::Window => 1.7,
             _ => 1.0,
         }
+    }
+
+    /// Pixels of the same.
+    fn icon(self, font: Font) -> usize {
+        (self.width() * font.line() as f64).round() as usize
+    }
+
+    /// Pixels of all that is drawn.
+    fn taken(self, font: Font) -> usize {
+        self.icon(font) + (1 + self.words().len()) * font.advance()
     }
 
     fn draw(self, pen: &mut Pen, middle: Point, line: f64) {
@@ -81,23 +94,11 @@ const fn opaque([red, green, blue]: [u8; 3]) -> Colour {
     [red, green, blue, 255]
 }
 
-/// Rows of pixels with these entries, (height, `width`, 3).
-pub(super) fn rows(entries: &[Entry], width: usize, font: Font) -> Vec<u8> {
-    let line = font.line();
-    let gap = font.advance();
-    let icon = |entry: Entry| (entry.width() * line as f64).round() as usize;
-    let taken = |entry: Entry| icon(entry) + gap + entry.words().len() * font.advance();
-    let mut lines: Vec<(usize, Vec<Entry>)> = Vec::new(); // width and entries
-    for entry in entries {
-        match lines.last_mut() {
-            Some((used, entries)) if *used + 2 * gap + taken(*entry) + 2 * gap <= width => {
-                *used += 2 * gap + taken(*entry);
-                entries.push(*entry);
-            }
-            _ => lines.push((taken(*entry), vec![*entry])),
-        }
-    }
-
+/// Rows of pixels with these entries, (height, `width`, 3), in letters `height` pixels high or less where that makes it one line.
+pub(super) fn rows(entries: &[Entry], width: usize, height: f64) -> Vec<u8> {
+    let fonts = SMALLER.map(|share| Font::near(share * height));
+    let font = fonts.into_iter().find(|font| lines(entries, width, *font).len() == 1).unwrap_or(fonts[1]);
+    let (lines, line) = (lines(entries, width, font), font.line());
     let spacing = line + line / 2;
     let size = Size::new(width, lines.len() * spacing + line / 2);
     let mut pen = Pen::new(size, &vec![PAPER; size.area() * 3], line as f64 / 14.0);
@@ -105,13 +106,30 @@ pub(super) fn rows(entries: &[Entry], width: usize, font: Font) -> Vec<u8> {
         let mut x = width.saturating_sub(used) / 2;
         let y = line / 2 + index * spacing;
         for entry in entries {
-            entry.draw(&mut pen, Point::new(x as f64 + icon(entry) as f64 / 2.0, y as f64 + line as f64 / 2.0), line as f64);
+            let icon = entry.icon(font);
+            entry.draw(&mut pen, Point::new(x as f64 + icon as f64 / 2.0, y as f64 + line as f64 / 2.0), line as f64);
             let text = font.text(entry.words(), usize::MAX);
-            pen.stencil((x + icon(entry) + gap / 2, y), &text.coverage, text.width, INK);
-            x += taken(entry) + 2 * gap;
+            pen.stencil((x + icon + font.advance() / 2, y), &text.coverage, text.width, INK);
+            x += entry.taken(font) + 2 * font.advance();
         }
     }
     pen.rgb()
+}
+
+/// The entries of each line, with its width in pixels.
+fn lines(entries: &[Entry], width: usize, font: Font) -> Vec<(usize, Vec<Entry>)> {
+    let gap = 2 * font.advance();
+    let mut lines: Vec<(usize, Vec<Entry>)> = Vec::new();
+    for entry in entries {
+        match lines.last_mut() {
+            Some((used, entries)) if *used + gap + entry.taken(font) + gap <= width => {
+                *used += gap + entry.taken(font);
+                entries.push(*entry);
+            }
+            _ => lines.push((entry.taken(font), vec![*entry])),
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -122,7 +140,7 @@ mod tests {
         [Entry::Handle, Entry::Target, Entry::Center, Entry::Before, Entry::After, Entry::Swept, Entry::Veiled, Entry::Window];
 
     fn height(entries: &[Entry], width: usize) -> usize {
-        rows(entries, width, Font::near(16.0)).len() / 3 / width
+        rows(entries, width, 16.0).len() / 3 / width
     }
 
     #[test]
@@ -133,9 +151,15 @@ mod tests {
     }
 
     #[test]
+    fn smaller_letters_make_it_one_line() {
+        let wide = |height: f64| rows(&ALL, 1000, height).len() / 3 / 1000;
+        assert_eq!((wide(24.0), wide(16.0)), (32, 32));
+    }
+
+    #[test]
     fn every_entry_is_drawn() {
         for entry in ALL {
-            let with = rows(&[entry], 300, Font::near(16.0));
+            let with = rows(&[entry], 300, 16.0);
             let icon = with.chunks_exact(300 * 3).flat_map(|row| row.chunks_exact(3)).filter(|pixel| *pixel != [PAPER; 3]).count();
             assert!(icon > 60, "{entry:?}");
         }

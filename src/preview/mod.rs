@@ -30,7 +30,6 @@ use labels::Label;
 use legend::Entry;
 use pen::{Line, Pen, WHITE};
 use sheet::Sheet;
-use text::Font;
 
 /// Longest side of a preview, and of a strip's three pictures together.
 pub const LONGEST_SIDE: usize = 4096;
@@ -44,7 +43,7 @@ const LEGEND: f64 = 15.0;
 /// The line around where the picture may change.
 const EDITABLE: Line = Line { colour: WHITE, width: 1.0, casing: 1.4, dash: None };
 /// The line around what the network sees.
-const WINDOW: Line = Line { colour: WHITE, width: 1.8, casing: 1.4, dash: Some([0.0, 5.0]) };
+const WINDOW: Line = Line { colour: WHITE, width: 1.8, casing: 1.4, dash: Some([2.0, 3.0]) };
 
 /// The drag drawn on its picture. The plan may be a draft: what could not be planned is drawn as the drag file says it.
 ///
@@ -80,7 +79,7 @@ pub fn strip(drag: &DragFile, plan: &Plan, picture: &Picture, edited: &Picture) 
 }
 
 fn with_legend(mut rgb: Vec<u8>, size: Size, drag: &DragFile, plan: &Plan, sheet: &Sheet) -> Picture {
-    rgb.extend(legend::rows(&entries(drag, plan), size.width, Font::near(LEGEND * sheet.unit)));
+    rgb.extend(legend::rows(&entries(drag, plan), size.width, LEGEND * sheet.unit));
     Picture::from_rgb(Size::new(size.width, rgb.len() / 3 / size.width), rgb)
 }
 
@@ -103,7 +102,7 @@ fn drawn(drag: &DragFile, plan: &Plan, picture: &Picture, sheet: &Sheet) -> Vec<
     }
     words.extend(drags.iter().flat_map(Drag::labels));
     let shapes: Vec<_> = drags.iter().flat_map(Drag::bounds).collect();
-    labels::draw(&mut pen, &words, obstacles, &shapes, sheet.size, Font::near(LABEL * sheet.unit));
+    labels::draw(&mut pen, &words, &obstacles, &shapes, sheet.size, LABEL * sheet.unit);
     pen.rgb()
 }
 

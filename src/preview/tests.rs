@@ -46,7 +46,7 @@ fn a_window_is_dotted() {
 }
 
 #[test]
-fn a_preview_lies_above_its_legend_and_keeps_the_profile() {
+fn a_preview_lies_above_its_legend_and_a_strip_has_three_panels() {
     let size = Size::new(200, 100);
     let (drag, Draft { plan, .. }) = draft(TURN, size);
     let picture = Picture::from_rgb(size, vec![100; size.area() * 3]);
