@@ -39,7 +39,7 @@ says where it is, HF_ENDPOINT where the hub is, and HF_TOKEN holds a token for
 private models. Of two formats of the same weights the smaller one is fetched.
 
   dragnext fetch                                 Stable Diffusion 1.5, about 2 GB
-  dragnext fetch SG161222/Realistic_Vision_V5.1_noVAE@main";
+  dragnext fetch OWNER/NAME@COMMIT               a model fine-tuned from it";
 
 /// What is printed as JSON.
 #[derive(Debug, Serialize)]

@@ -124,10 +124,8 @@ pub fn missing(environment: &Environment, id: &HubId, files: &[String]) -> Error
     let hint = format!("`dragnext fetch {id}` fetches it where there is a network; {WITHOUT_HUB}");
     #[cfg(not(feature = "hub"))]
     let hint = format!("{CANNOT_FETCH}: `hf download {} --revision {}` does; {WITHOUT_HUB}", id.repository(), id.revision());
-    Error::Hub {
-        place: id.to_string(),
-        kind: "weights.missing",
-        reason: format!("there is no folder of this name, and these files of the model are not in the cache `{cache}`:\n  {list}"),
-        hint,
-    }
+    // Whoever meant a folder and mistyped it should find out.
+    let folder = if id.repository() == DEFAULT_MODEL { "" } else { "there is no folder of this name, and " };
+    let reason = format!("{folder}these files of the model are not in the cache `{cache}`:\n  {list}");
+    Error::Hub { place: id.to_string(), kind: "weights.missing", reason, hint }
 }
