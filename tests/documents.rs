@@ -30,7 +30,9 @@ fn accepted(program: &str, arguments: &[&str], file: &Path) {
 #[test]
 fn shells_take_the_completions() {
     let folder = tempfile::tempdir().unwrap();
-    for (shell, check) in [("bash", Some("-n")), ("zsh", Some("-n")), ("fish", Some("--no-execute")), ("elvish", None), ("powershell", None)] {
+    for (shell, check) in
+        [("bash", Some("-n")), ("zsh", Some("-n")), ("fish", Some("--no-execute")), ("elvish", None), ("powershell", None)]
+    {
         let script = prints(folder.path(), &["completions", shell]);
         for word in ["edit", "show", "like", "hard-background"] {
             assert!(script.contains(word), "{shell} completes {word}");
