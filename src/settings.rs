@@ -14,7 +14,7 @@ use flag::Typed;
 
 pub use form::{Form, Misfit, either};
 pub use layers::{InForce, Layer, Origin, in_force};
-pub use values::{Mode, RampLength, Start, Taps};
+pub use values::{Mode, RampLength, Start, Taps, WindowChoice};
 
 /// What is known of one setting beside its value.
 #[derive(Debug, Clone, Copy)]
@@ -185,6 +185,8 @@ settings! {
     feather: usize = 4, Form::Whole(0, 256), "ours: half a cell of the latent";
     /// Shorter side of the working picture in pixels; 0 takes the model's own size.
     size: usize = 0, Form::ZeroOr(64, 2048), "the model's sample size: 512 for SD 1.5, 256 for demo";
+    /// What the network sees of a picture much larger than the model's size: `auto` is a window around the editable area, `full` the whole picture.
+    window: WindowChoice = WindowChoice::Auto, Form::Words(&["auto", "full"]), "ours";
     /// Seed of all noise.
     seed: u64 = 0, Form::Whole(0, u64::MAX), "DragDiffusion, LoRA: 0";
 }

@@ -29,7 +29,7 @@ impl Bench {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::cargo_bin("dragnext").unwrap();
-        command.env_clear().env("HOME", self.folder.path()).current_dir(self.folder.path()).args(arguments);
+        command.env_clear().env("HOME", self.folder.path()).env("DRAGNEXT_MODEL", "demo").current_dir(self.folder.path()).args(arguments);
         command
     }
 
@@ -456,7 +456,7 @@ fn faults_on_the_picture() {
 5 |       "handle": [40, 40], "target": [812, 40] },
   |                                     ^^^^^^^^^
   |
-  = hint: coordinates are pixels of the upright image, from its top left corner; `dragnext preview` draws the drag on it
+  = hint: coordinates are pixels of the upright image, from its top left corner; `dragnext preview` draws where they lie
 
 error: drag.json: /regions/1/region/mask: cannot read the mask `head.png`: No such file or directory (os error 2)
  --> drag.json:6:47

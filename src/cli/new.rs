@@ -25,8 +25,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { image, output, overwrite } = arguments;
-    let (size, warnings) = picture::size(image)?;
-    report::print_warnings(&warnings);
+    let size = picture::size(image)?;
     let output = output.clone().unwrap_or_else(|| image.with_extension("json"));
     files::check_output(std::slice::from_ref(image), &output, *overwrite)?;
     let name = image.file_name().unwrap_or(image.as_os_str()).to_string_lossy();

@@ -6,6 +6,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use super::model::ModelArguments;
+use super::planning::native_size;
 use crate::drag_file::DragFile;
 use crate::error::Result;
 use crate::report;
@@ -35,13 +36,14 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let drag = arguments.drag.as_deref().map(DragFile::read).transpose()?;
     let drag = drag.map(|drag| drag.settings).unwrap_or_default();
-    let model = arguments.model.open()?;
+    let model = arguments.model.open_present()?;
+    let defaults = model.as_ref().map(|model| model.defaults().clone()).unwrap_or_default();
     let layers = [
         Layer { given: &arguments.given.settings, origin: &|name| arguments.given.origin(name) },
         Layer { given: &drag, origin: &|_| Origin::DragFile },
-        Layer { given: model.defaults(), origin: &|_| Origin::Model },
+        Layer { given: &defaults, origin: &|_| Origin::Model },
     ];
-    report::print_settings(&in_force(&layers, model.native_size())?, arguments.json)
+    report::print_settings(&in_force(&layers, native_size(model.as_ref()))?, arguments.json)
 }
 
 /// Settings of the command line and of the environment, told apart.

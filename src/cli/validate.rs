@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::model::ModelArguments;
+use super::planning::native_size;
 use crate::drag_file::DragFile;
 use crate::error::{Error, Result};
 use crate::geometry::Size;
@@ -41,7 +42,8 @@ pub(super) struct Arguments {
 /// What the files are checked against.
 struct Target {
     size: Size,
-    model: Model,
+    /// `None` where it would have to be fetched.
+    model: Option<Model>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
@@ -72,11 +74,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 impl Arguments {
     fn target(&self) -> Result<Option<Target>> {
         let Some(image) = &self.image else { return Ok(None) };
-        let (size, warnings) = picture::size(image)?;
-        if !self.json {
-            print_warnings(&named(image, &warnings));
-        }
-        Ok(Some(Target { size, model: self.model.open()? }))
+        Ok(Some(Target { size: picture::size(image)?, model: self.model.open_present()? }))
     }
 
     fn check(&self, file: &Path, name: &Path, target: Option<&Target>, verdict: &mut Verdict) -> Result<()> {
@@ -86,9 +84,12 @@ impl Arguments {
             Settings::resolve(&self.settings.over(&drag.settings))?;
             return check_masks(&drag, name);
         };
-        let settings = Settings::resolve(&self.settings.over(&drag.settings).over(model.defaults()))?;
-        model.check(&settings)?;
-        let plan = Plan::new(&drag, name, *size, &settings, model.native_size())?;
+        let defaults = model.as_ref().map(|model| model.defaults().clone()).unwrap_or_default();
+        let settings = Settings::resolve(&self.settings.over(&drag.settings).over(&defaults))?;
+        let plan = Plan::new(&drag, name, *size, &settings, native_size(model.as_ref()))?;
+        if let Some(model) = model {
+            model.check(&settings, &plan.prompt)?;
+        }
         verdict.working = Some([plan.frame.content.width, plan.frame.content.height]);
         let moved = |region: &crate::region::Region| Moved { id: region.id.clone(), moved_px: region.moved_px() };
         verdict.regions = plan.regions.iter().chain(&plan.still).map(moved).collect();

@@ -85,7 +85,7 @@ fn message(error: &Error, screen: Screen) -> String {
             format!("{}\n{error}\n", shown.join("\n"))
         }
         // Lists of tensors have lines of their own.
-        Error::Weights { path, reason, hint, .. } => {
+        Error::Weights { path, reason, hint, .. } | Error::Hub { place: path, reason, hint, .. } => {
             let message = format!("{}: {}", escape(path, Newlines::Escaped), escape(reason, Newlines::Kept));
             paragraph(message, Some(hint).filter(|hint| !hint.is_empty()).map(String::as_str), screen)
         }
@@ -93,6 +93,11 @@ fn message(error: &Error, screen: Screen) -> String {
         Error::Tensor(_) => paragraph(escape(&error.to_string(), Newlines::Kept), error.hint().as_deref(), screen),
         _ => paragraph(escape(&error.to_string(), Newlines::Escaped), error.hint().as_deref(), screen),
     }
+}
+
+/// Text from a file, harmless for a terminal and on one line.
+pub(crate) fn on_one_line(text: &str) -> String {
+    escape(text, Newlines::Escaped)
 }
 
 #[cfg(test)]

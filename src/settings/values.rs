@@ -12,6 +12,16 @@ pub enum Start {
     Paper,
 }
 
+/// What the network sees of a large picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum WindowChoice {
+    /// A window around the editable area, where that gives a sharper result.
+    Auto,
+    /// The whole picture.
+    Full,
+}
+
 /// Which form of the optimisation runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
