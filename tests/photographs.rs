@@ -371,6 +371,17 @@ fn a_panic_of_a_decoder_is_a_refusal() {
     assert_eq!(bench.run(&arguments).status, Some(0), "without the fault all is well");
 }
 
+/// A palette of no whole number of colours, which a decoder of 2025 (png 0.18.1) does not survive.
+#[test]
+fn a_cut_palette_is_refused() {
+    let bench = Bench::new();
+    let mut png = Png::encode_palette(WIDTH, HEIGHT, &vec![6; WIDTH * HEIGHT], &noise(7 * 3), &[]);
+    bench.edit(&png.bytes(), &still(WIDTH, HEIGHT));
+    let palette = png.0.iter_mut().find(|(name, _)| name == b"PLTE").unwrap();
+    palette.1.truncate(20);
+    assert_refused(&bench.refusal(&png.bytes()), "image.decode", "a palette of 20 bytes");
+}
+
 /// Masks are read as pictures are: turned upright, and refused when they are cut or too much.
 #[test]
 fn masks_are_read_as_strictly_as_pictures() {
