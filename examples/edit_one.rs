@@ -11,7 +11,7 @@ use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
 use dragnext::model::Model;
 use dragnext::picture;
-use dragnext::pipeline::{Editor, Job};
+use dragnext::pipeline::{Editor, Work};
 use dragnext::plan::Plan;
 use dragnext::progress::Silent;
 use dragnext::settings::Settings;
@@ -28,9 +28,9 @@ fn main() -> Result<()> {
     let plan = Plan::new(&drag, Path::new(drag_file), source.size(), &settings, model.native_size())?;
 
     // One editor does any number of edits.
-    let mut editor = Editor::load(Cpu, model, &mut Silent)?;
-    let job = Job { plan: &plan, picture: source.working(&plan.frame), lora: None };
-    let outcome = editor.edit(job, &mut Seeded::new(settings.seed), &mut Silent, &Interrupt::never())?;
+    let mut editor = Editor::load(Cpu, model, &mut Silent, &Interrupt::never())?;
+    let work = Work { plan: &plan, picture: source.working(&plan.frame), lora: None };
+    let outcome = editor.edit(work, &mut Seeded::new(settings.seed), &mut Silent, &Interrupt::never())?;
 
     // Outside the editable area the result has the picture's own pixels.
     let edited = source.composite(&plan.frame, &outcome.picture, plan.blend().as_deref());

@@ -1,12 +1,30 @@
 //! SHA-256 as the hexadecimal text that records, reports and model folders use.
 
 use std::fmt::Write;
+use std::io::{self, Read};
 
 use sha2::{Digest, Sha256};
 
 /// The SHA-256 of `bytes`, in 64 lower-case hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
+}
+
+/// The SHA-256 of everything that is left to read, in the same form.
+///
+/// # Errors
+/// Whatever the reader says.
+pub fn sha256_of(reader: &mut impl Read) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut bytes = vec![0; 1 << 20];
+    loop {
+        match reader.read(&mut bytes) {
+            Ok(0) => return Ok(hexadecimal(&hasher.finalize())),
+            Ok(read) => hasher.update(&bytes[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Two lower-case digits for each byte.
@@ -24,6 +42,8 @@ mod tests {
     /// FIPS 180-2, appendix B.1.
     #[test]
     fn the_published_example_holds() {
-        assert_eq!(sha256(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(sha256(b"abc"), expected);
+        assert_eq!(sha256_of(&mut &b"abc"[..]).expect("bytes can be read"), expected);
     }
 }

@@ -22,6 +22,8 @@ pub const BUG: u8 = 101;
 /// What to do about a file that is not there.
 pub(crate) const NOT_FOUND: &str = "check the path; a relative one starts at the current folder";
 
+const BUG_HINT: &str = "please report this with the command line and the model's name; with RUST_BACKTRACE=1 in the environment, the program says how it came there";
+
 /// Everything that stops an edit.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -50,7 +52,7 @@ pub enum Error {
     Image {
         /// The picture.
         path: PathBuf,
-        /// `image.decode`, `image.too_large`, `image.too_small`, `image.missing` or `image.unsupported`.
+        /// `image.decode`, `image.too_large`, `image.too_small`, `image.missing`, `image.unsupported` or `image.size`.
         kind: &'static str,
         /// What is wrong with it.
         reason: String,
@@ -80,6 +82,20 @@ pub enum Error {
         /// `weights.missing`, `weights.damaged`, `weights.mismatch`, `weights.format`, `weights.unsupported` or `lora.mismatch`.
         kind: &'static str,
         /// What is wrong with it.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// A model of the hub cannot be had now: not fetched, not reached, or damaged in the cache.
+    #[error("{place}: {reason}")]
+    Hub {
+        /// Address, file or model.
+        place: String,
+        /// `weights.missing`, `weights.hash`, `weights.damaged`, `hub.unreachable`, `hub.refused`, `hub.not_found`, `hub.answer`,
+        /// `hub.cache` or `hub.disk_full`.
+        kind: &'static str,
+        /// Why not.
         reason: String,
         /// What to do.
         hint: String,
@@ -132,6 +148,26 @@ pub enum Error {
         source: std::io::Error,
     },
 
+    /// A picture does not say how it was made, or not so that it can be read.
+    #[error("{}: {reason}", path.display())]
+    Report {
+        /// The picture.
+        path: PathBuf,
+        /// `show.not_png`, `show.no_report`, `show.damaged` or `show.version`.
+        kind: &'static str,
+        /// What is wrong with it.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// The program met a state that it rules out.
+    #[error("a bug in dragnext: {0}")]
+    Bug(
+        /// What a panic said, and where.
+        String,
+    ),
+
     /// A candle operation refused: a bug, since model files are checked before candle sees them.
     #[error("internal error in a tensor operation: {0}")]
     Tensor(#[from] candle_core::Error),
@@ -143,12 +179,17 @@ impl Error {
         match self {
             Self::Instruction { faults, .. } => faults.first().map_or("instruction", |fault| fault.kind),
             Self::Setting { .. } => "setting",
-            Self::Image { kind, .. } | Self::Output { kind, .. } | Self::Weights { kind, .. } | Self::Device { kind, .. } => kind,
+            Self::Image { kind, .. }
+            | Self::Output { kind, .. }
+            | Self::Weights { kind, .. }
+            | Self::Hub { kind, .. }
+            | Self::Device { kind, .. }
+            | Self::Report { kind, .. } => kind,
             Self::PromptTooLong { .. } => "instruction.prompt_too_long",
             Self::NotFinite { .. } => "compute.not_finite",
             Self::Interrupted { .. } => "interrupted",
             Self::File { .. } => "file",
-            Self::Tensor(_) => "bug",
+            Self::Bug(_) | Self::Tensor(_) => "bug",
         }
     }
 
@@ -157,15 +198,19 @@ impl Error {
         match self {
             Self::Instruction { faults, .. } => faults.iter().find_map(|fault| fault.hint.clone()),
             Self::Setting { .. } => Some("`dragnext edit --help` lists every setting with its bounds".into()),
-            Self::Image { hint, .. } | Self::Output { hint, .. } | Self::Weights { hint, .. } | Self::Device { hint, .. } => {
-                (!hint.is_empty()).then(|| hint.clone())
-            }
+            Self::Image { hint, .. }
+            | Self::Output { hint, .. }
+            | Self::Weights { hint, .. }
+            | Self::Hub { hint, .. }
+            | Self::Device { hint, .. }
+            | Self::Report { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
             Self::PromptTooLong { .. } => Some("shorten the prompt; an empty prompt works too".into()),
             Self::NotFinite { .. } => {
                 Some("the model's weights may be damaged, or a learning rate is too high; f32 is the safest --dtype".into())
             }
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Some(NOT_FOUND.into()),
             Self::Interrupted { .. } | Self::File { .. } => None,
+            Self::Bug(_) => Some(BUG_HINT.into()),
             Self::Tensor(_) => Some("please report this with the command line and the model's name".into()),
         }
     }
@@ -178,15 +223,17 @@ impl Error {
                 "output.appeared" | "output.write" | "output.verify" => FAILED,
                 _ => NOT_STARTED,
             },
+            Self::Hub { .. } => RETRY,
             Self::NotFinite { .. } => FAILED,
             Self::Interrupted { signal } => 128 + *signal as u8,
-            Self::Tensor(_) => BUG,
+            Self::Bug(_) | Self::Tensor(_) => BUG,
             Self::Instruction { .. }
             | Self::Setting { .. }
             | Self::PromptTooLong { .. }
             | Self::Image { .. }
             | Self::Weights { .. }
             | Self::Device { .. }
+            | Self::Report { .. }
             | Self::File { .. } => NOT_STARTED,
         }
     }

@@ -1,6 +1,8 @@
 //! Named places where a test can make the program fail. They exist in builds with the feature `failpoints` alone; elsewhere
 //! the question is a constant `false`.
 
+use std::time::{Duration, Instant};
+
 use crate::kernels::Backend;
 use crate::nn::Tensor;
 
@@ -45,4 +47,30 @@ pub fn corrupt<B: Backend>(name: &str, tensor: Tensor<B>) -> Tensor<B> {
     let mut numbers = tensor.to_host();
     numbers[0] = f32::NAN;
     Tensor::from_host(tensor.backend(), tensor.shape(), numbers)
+}
+
+/// Panics where `name` is to fail.
+///
+/// # Panics
+/// There, as a bug would.
+#[track_caller]
+pub fn panic(name: &str) {
+    assert!(!is_hit(name), "failpoint {name}");
+}
+
+/// Stays where `name` is to fail until something has come, at most a minute.
+pub fn wait(name: &str, has_come: impl Fn() -> bool) {
+    if is_hit(name) {
+        let since = Instant::now();
+        while !has_come() && since.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// Stays where `name` is to fail until stdin ends: a test does something to the files meanwhile.
+pub fn wait_for_stdin(name: &str) {
+    if is_hit(name) {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+    }
 }

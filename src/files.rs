@@ -16,6 +16,7 @@ use crate::failpoint;
 
 pub use link::follow;
 use temporary::temporary_in;
+pub(crate) use temporary::temporary_named;
 
 /// Extensions that promise another format than the PNG that is written.
 const OTHER_PICTURES: [&str; 9] = ["jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic"];
@@ -201,6 +202,11 @@ fn rename_failed(path: &Path, error: &io::Error) -> Error {
     } else {
         write_failed(path, error)
     }
+}
+
+/// No room, a quota, or a limit on the size of files.
+pub(crate) fn is_disk_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
 }
 
 fn refused(path: &Path, kind: &'static str, reason: String, hint: &str) -> Error {

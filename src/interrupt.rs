@@ -46,4 +46,9 @@ impl Interrupt {
             signal => Err(Error::Interrupted { signal: signal as i32 }),
         }
     }
+
+    /// Was a stop asked for?
+    pub fn has_come(&self) -> bool {
+        self.check().is_err()
+    }
 }

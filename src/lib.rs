@@ -15,18 +15,68 @@
 //! else is computed or kept. candle reads tokens into a context ([`model::text_encoder`]); its own UNet is not used, because its gradient is
 //! incomplete (fused softmax and layer norm have none).
 //!
-//! Around them: [`cli`] is what was typed, [`picture`] pixels in and out, [`files`] verified writing, [`report`] what an edit leaves
-//! behind beside its pixels, [`digest`] hashes, [`error`] everything that can go wrong, [`warning`] what does not stop anything, [`progress`] how a run tells where it
+//! Around them: [`cli`] is what was typed, [`hub`] gets models from the Hugging Face hub, [`doctor`] looks at what there is, [`picture`] pixels in and out, [`preview`] a plan drawn on its picture, [`files`] verified writing, [`report`] what an edit leaves
+//! behind beside its pixels, [`digest`] hashes, [`error`] everything that can go wrong, [`bug`] what must not, [`warning`] what does not stop anything, [`progress`] how a run tells where it
 //! stands, [`interrupt`] a tidy stop, [`failpoint`] how tests make it fail.
+//!
+//! # One edit
+//!
+//! Everything that can be wrong with an instruction is found before weights are read; one [`pipeline::Editor`] then does any number of
+//! edits. The model here is the tests' own, tiny and random; `demo` or a folder with Stable Diffusion 1.5 takes its place.
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use dragnext::diffusion::Seeded;
+//! use dragnext::drag_file::DragFile;
+//! use dragnext::interrupt::Interrupt;
+//! use dragnext::kernels::cpu::Cpu;
+//! use dragnext::model::Model;
+//! use dragnext::pipeline::{Editor, Work};
+//! use dragnext::plan::Plan;
+//! use dragnext::progress::Silent;
+//! use dragnext::settings::{Overrides, Settings};
+//! use dragnext::{files, picture};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let out = folder.path().join("out.png");
+//! let drag_path = Path::new("examples/edits/translation-07/drag.json");
+//! let original = picture::read(Path::new("examples/edits/translation-07/input.png"))?.picture;
+//!
+//! // What is asked for, and with which numbers: ours, else the drag file's, else the model's own.
+//! let drag = DragFile::read(drag_path)?;
+//! let model = Model::open("tests/fixtures/tiny", None)?;
+//! let ours = Overrides { strength: Some(0.1), iterations: Some(2), lora_steps: Some(0), size: Some(96), ..Overrides::default() };
+//! let settings = Settings::resolve(&ours.over(&drag.settings).over(model.defaults()))?;
+//! let plan = Plan::new(&drag, drag_path, original.size(), &settings, model.native_size())?;
+//!
+//! // The same work gives the same numbers, with any number of threads.
+//! let interrupt = Interrupt::never();
+//! let mut editor = Editor::load(Cpu, model, &mut Silent, &interrupt)?;
+//! let work = Work { plan: &plan, picture: original.working(&plan.frame), lora: None };
+//! let outcome = editor.edit(work, &mut Seeded::new(settings.seed), &mut Silent, &interrupt)?;
+//!
+//! // Outside the editable area the result has the original's own pixels.
+//! let edited = original.composite(&plan.frame, &outcome.picture, plan.blend().as_deref());
+//! assert_eq!(edited.pixel(0, 0), original.pixel(0, 0));
+//! files::write_verified(&out, &edited.png(None)?, false, |written| edited.check_png(written))?;
+//! # assert!(image::open(&out).is_ok());
+//! # Ok(())
+//! # }
+//! ```
 
+pub mod bug;
 pub mod cli;
 pub mod diffusion;
 pub mod digest;
+pub mod doctor;
 pub mod drag_file;
 pub mod error;
 pub mod failpoint;
 pub mod files;
 pub mod geometry;
+pub mod hub;
 pub mod interrupt;
 pub mod kernels;
 pub mod mask;
@@ -37,6 +87,7 @@ pub mod outline;
 pub mod picture;
 pub mod pipeline;
 pub mod plan;
+pub mod preview;
 pub mod progress;
 pub mod region;
 pub mod report;

@@ -6,12 +6,13 @@ use clap::Parser;
 use dragnext::cli::Cli;
 use dragnext::error::Error;
 use dragnext::interrupt::Interrupt;
-use dragnext::report;
+use dragnext::{bug, report};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    bug::keep_quiet();
     let interrupt = Interrupt::on_signals().map_err(|source| Error::File { path: "signals".into(), source });
-    match interrupt.and_then(|interrupt| cli.run(&interrupt)) {
+    match interrupt.and_then(|interrupt| bug::caught(|| cli.run(&interrupt))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report::print_error(&error);

@@ -10,6 +10,7 @@ use crate::diffusion::invert::invert;
 use crate::diffusion::{NoiseSource, Schedule, require_finite};
 use crate::digest::sha256;
 use crate::error::Result;
+use crate::failpoint;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::{Dragged, Frozen, Pbsi, moved_start};
@@ -36,7 +37,7 @@ pub struct Editor<B: Backend> {
 
 /// What an edit works on.
 #[derive(Debug)]
-pub struct Job<'a> {
+pub struct Work<'a> {
     /// Regions, settings and sizes; with at least one region that moves.
     pub plan: &'a Plan,
     /// The working picture (padded height, padded width, 3) in -1..1.
@@ -122,11 +123,11 @@ impl<B: Backend> Editor<B> {
     /// Loads a model's weights.
     ///
     /// # Errors
-    /// [`crate::Error::Weights`] when a file is missing, damaged, or does not fit its configuration.
-    pub fn load(backend: B, model: Model, progress: &mut dyn Progress) -> Result<Self> {
+    /// [`crate::Error::Weights`] when a file is missing, damaged, or does not fit its configuration; [`crate::Error::Interrupted`].
+    pub fn load(backend: B, model: Model, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Self> {
         let mut stages = Stages { progress, seconds: Vec::new() };
-        let (unet, vae, (tokenizer, text_encoder)) =
-            stages.run(Stage::Load, 1, |_| Ok((model.unet(&backend)?, model.vae(&backend)?, model.text()?)))?;
+        let (unet, vae, (tokenizer, text_encoder)) = stages
+            .run(Stage::Load, 1, |_| Ok((model.unet(&backend, interrupt)?, model.vae(&backend, interrupt)?, model.text(interrupt)?)))?;
         let schedule = Schedule::new(model.schedule());
         let seconds = stages.seconds[0].1;
         Ok(Self { backend, model, unet, vae, tokenizer, text_encoder, schedule, seconds })
@@ -145,8 +146,8 @@ impl<B: Backend> Editor<B> {
     ///
     /// # Panics
     /// When the picture does not have the plan's padded size.
-    pub fn edit(&mut self, job: Job, noise: &mut dyn NoiseSource, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Outcome> {
-        self.edit_with_latents(job, noise, progress, interrupt).map(|(outcome, _)| outcome)
+    pub fn edit(&mut self, work: Work, noise: &mut dyn NoiseSource, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Outcome> {
+        self.edit_with_latents(work, noise, progress, interrupt).map(|(outcome, _)| outcome)
     }
 
     /// As [`Editor::edit`], with the latents on the way.
@@ -158,32 +159,33 @@ impl<B: Backend> Editor<B> {
     /// As [`Editor::edit`].
     pub fn edit_with_latents(
         &mut self,
-        job: Job,
+        work: Work,
         noise: &mut dyn NoiseSource,
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<(Outcome, Latents<B>)> {
-        let result = self.stages(job, noise, progress, interrupt);
+        let result = self.stages(work, noise, progress, interrupt);
         self.unet.detach_adapters();
         result
     }
 
     fn stages(
         &mut self,
-        job: Job,
+        work: Work,
         noise: &mut dyn NoiseSource,
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<(Outcome, Latents<B>)> {
-        let Job { plan, picture, lora } = job;
+        let Work { plan, picture, lora } = work;
         let settings = &plan.settings;
-        self.model.check(settings)?;
+        self.model.check(settings, &plan.prompt)?;
         interrupt.check()?;
         let grid = self.schedule.grid(settings.steps, settings.executed_steps());
         let mut stages = Stages { progress, seconds: vec![(Stage::Load, self.seconds)] };
+        stages.progress.plan(&passes(settings, grid.timesteps.len(), lora.is_some()));
         let mut steps = Steps { invert: grid.timesteps.len(), denoise: grid.timesteps.len(), ..Steps::default() };
 
-        let (clean, context) = stages.run(Stage::Encode, 1, |_| self.encode(plan, picture))?;
+        let (clean, context) = stages.run(Stage::Encode, 1, |_| self.encode(plan, picture, interrupt))?;
         interrupt.check()?;
 
         let (mut trained, mut lora_absent) = (None, Vec::new());
@@ -224,7 +226,7 @@ impl<B: Backend> Editor<B> {
             Ok(pair)
         })?;
 
-        let picture = stages.run(Stage::Decode, 1, |_| self.decode(&pair.edit))?;
+        let picture = stages.run(Stage::Decode, 1, |_| self.decode(&pair.edit, interrupt))?;
         let loss = losses.first().copied().zip(losses.last().copied());
         let outcome = Outcome { picture, loss, steps, seconds: stages.seconds, lora: trained, lora_absent };
         let latents = Latents { clean, inverted, prepared, denoised: pair.edit, reference: pair.reference, losses };
@@ -232,11 +234,12 @@ impl<B: Backend> Editor<B> {
     }
 
     /// The picture's mean latent, and the prompt's context.
-    fn encode(&self, plan: &Plan, picture: Vec<f32>) -> Result<(Tensor<B>, Tensor<B>)> {
+    fn encode(&self, plan: &Plan, picture: Vec<f32>, interrupt: &Interrupt) -> Result<(Tensor<B>, Tensor<B>)> {
         // First, because a prompt that is too long need not wait for the picture.
         let tokens = self.tokenizer.encode(&plan.prompt, self.text_encoder.positions())?;
         let shape = Shape::new(1, plan.frame.padded.height, plan.frame.padded.width, 3);
-        let latent = self.vae.encode(&Tensor::from_host(&self.backend, shape, picture));
+        failpoint::wait("wait_in_encode", || interrupt.has_come());
+        let latent = self.vae.encode(&Tensor::from_host(&self.backend, shape, picture), interrupt)?;
         require_finite(&latent, Stage::Encode, 1, "the picture's latent")?;
         Ok((latent, self.text_encoder.encode(&self.backend, &tokens)?))
     }
@@ -266,9 +269,25 @@ impl<B: Backend> Editor<B> {
     }
 
     /// The picture of a latent, in 0..1.
-    fn decode(&self, latent: &Tensor<B>) -> Result<Vec<f32>> {
-        let decoded = crate::failpoint::corrupt("nan_in_decode", self.vae.decode(latent));
+    fn decode(&self, latent: &Tensor<B>, interrupt: &Interrupt) -> Result<Vec<f32>> {
+        failpoint::panic("panic_in_decode");
+        failpoint::wait("hang_in_decode", || false);
+        failpoint::wait("wait_in_decode", || interrupt.has_come());
+        let decoded = failpoint::corrupt("nan_in_decode", self.vae.decode(latent, interrupt)?);
         require_finite(&decoded, Stage::Decode, 1, "the picture")?;
         Ok(decoded.to_host().into_iter().map(|value| (value * 0.5 + 0.5).clamp(0.0, 1.0)).collect())
     }
+}
+
+/// About how many pictures go through the network in each stage; a backward pass counts as two. Close enough to tell how long it takes.
+fn passes(settings: &Settings, timesteps: usize, is_lora_given: bool) -> Vec<(Stage, f64)> {
+    let drag = settings.timesteps.min(timesteps);
+    let lora = if is_lora_given { 0 } else { 3 * settings.lora_steps * settings.lora_batch };
+    let passes = [
+        (Stage::Lora, lora),
+        (Stage::Invert, timesteps),
+        (Stage::Drag, drag * (3 * settings.iterations + 2)),
+        (Stage::Denoise, 2 * (timesteps - drag)),
+    ];
+    passes.map(|(stage, passes)| (stage, passes as f64)).to_vec()
 }

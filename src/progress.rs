@@ -1,9 +1,16 @@
 //! How a run tells where it stands. The pipeline speaks to [`Progress`]; what is shown is decided here.
 
+mod transfer;
+
+pub use transfer::{Transfer, amount};
+
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressState, ProgressStyle};
+
+/// A narrower terminal has no room for a bar beside its numbers.
+const MIN_COLUMNS: u16 = 60;
 
 /// The stages of one edit, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +48,8 @@ impl Stage {
 
 /// Where the pipeline says what it does.
 pub trait Progress {
+    /// The stages that lie ahead of an edit, and how much each computes: a share of a whole, which is only an estimate.
+    fn plan(&mut self, _ahead: &[(Stage, f64)]) {}
     /// A stage of `steps` steps begins (1 for a stage without steps).
     fn begin(&mut self, stage: Stage, steps: usize);
     /// One step of the current stage is done; `loss` where the step has one.
@@ -59,14 +68,16 @@ impl Progress for Silent {
     fn end(&mut self) {}
 }
 
-/// What suits this process: nothing when `quiet`, bars on a terminal that can redraw a line, else plain lines.
+/// What suits this process: nothing when `quiet`, bars on a terminal that can redraw a line and has room for one, else plain lines.
 ///
-/// Nothing here is coloured, so that `NO_COLOR` needs no case of its own.
+/// Nothing here is coloured. Who sets `NO_COLOR` wants no escape codes, and redrawing takes some.
 pub fn for_terminal(quiet: bool) -> Box<dyn Progress> {
-    let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    let is_set = |variable: &str| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
+    let columns = terminal_size::terminal_size_of(std::io::stderr()).map_or(0, |(width, _)| width.0);
     if quiet {
         Box::new(Silent)
-    } else if std::io::stderr().is_terminal() && !is_dumb {
+    } else if std::io::stderr().is_terminal() && columns >= MIN_COLUMNS && !is_dumb && !is_set("NO_COLOR") {
         Box::new(Bars::default())
     } else {
         Box::new(Lines::default())
@@ -98,13 +109,29 @@ impl Progress for Lines {
 #[derive(Debug, Default)]
 struct Bars {
     current: Option<(Running, ProgressBar)>,
+    /// What lies ahead, the current stage excepted.
+    ahead: Vec<(Stage, f64)>,
 }
 
 impl Progress for Bars {
+    fn plan(&mut self, ahead: &[(Stage, f64)]) {
+        self.ahead = ahead.to_vec();
+    }
+
     fn begin(&mut self, stage: Stage, steps: usize) {
-        let template = if steps > 1 { "{prefix:8} {wide_bar} {pos}/{len} {msg} {eta} left" } else { "{prefix:8} {spinner} {elapsed}" };
+        let work = self.ahead.iter().find(|(other, _)| *other == stage).map_or(0.0, |(_, work)| *work);
+        self.ahead.retain(|(other, _)| *other != stage);
+        let later = self.ahead.iter().map(|(_, work)| work).sum::<f64>() / work;
+        let template = if steps > 1 { "{prefix:8} {wide_bar} {pos}/{len} {msg}{left}" } else { "{prefix:8} {spinner} {elapsed}" };
         // The templates are constants; if one were wrong, the default bar would do.
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = style.with_key("left", move |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+            let share = state.fraction();
+            if share > 0.0 && share < 1.0 {
+                // A text that cannot be written is not missed.
+                let _ = text.write_str(&time_left(state.elapsed().as_secs_f64(), f64::from(share), later));
+            }
+        });
         let bar = ProgressBar::new(steps as u64).with_prefix(stage.name()).with_style(style).with_finish(ProgressFinish::AndClear);
         bar.enable_steady_tick(Duration::from_millis(200));
         self.current = Some((Running { stage, steps, since: Instant::now() }, bar));
@@ -113,7 +140,7 @@ impl Progress for Bars {
     fn step(&mut self, loss: Option<f64>) {
         if let Some((_, bar)) = &self.current {
             if let Some(loss) = loss {
-                bar.set_message(format!("loss {loss:.4}"));
+                bar.set_message(format!("loss {loss:.4} "));
             }
             bar.inc(1);
         }
@@ -124,6 +151,27 @@ impl Progress for Bars {
             bar.finish_and_clear();
             let _ = writeln!(std::io::stderr(), "{}", running.summary());
         }
+    }
+}
+
+/// What is left of a stage that did `share` of its work in so many seconds, and of the whole edit when what comes later is
+/// `later` times the stage's work.
+fn time_left(seconds: f64, share: f64, later: f64) -> String {
+    let whole = seconds / share;
+    let left = whole - seconds;
+    let all = left + later * whole;
+    // Nothing comes later, or nobody said.
+    if all.is_finite() && all > left { format!("{} left, {} in all", clock(left), clock(all)) } else { format!("{} left", clock(left)) }
+}
+
+/// Seconds as one reads them.
+fn clock(seconds: f64) -> String {
+    let seconds = seconds.ceil() as u64;
+    let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{rest}s"),
+        (0, _) => format!("{minutes}m {rest:02}s"),
+        _ => format!("{hours}h {minutes:02}m"),
     }
 }
 
@@ -151,5 +199,12 @@ mod tests {
         let running = |stage, steps| Running { stage, steps, since: Instant::now() };
         assert_eq!(running(Stage::Lora, 70).summary(), "lora      70 steps      0.0 s");
         assert_eq!(running(Stage::Decode, 1).summary(), "decode                  0.0 s");
+    }
+    #[test]
+    fn the_time_left_counts_what_comes_later() {
+        assert_eq!(time_left(30.0, 0.25, 0.0), "1m 30s left");
+        assert_eq!(time_left(30.0, 0.25, 2.0), "1m 30s left, 5m 30s in all");
+        assert_eq!(time_left(3600.0, 0.5, 0.5), "1h 00m left, 2h 00m in all");
+        assert_eq!(time_left(2.0, 0.5, f64::NAN), "2s left", "nobody said what comes later");
     }
 }

@@ -151,6 +151,8 @@ settings! {
     feather: usize = 4, |v| *v <= 256, "must be at most 256", "ours";
     /// Shorter side of the working picture in pixels; 0 takes the model's own size.
     size: usize = 0, |v| *v == 0 || (64..=2048).contains(v), "must be 0 or 64 to 2048", "the model's sample size: 512 for SD 1.5, 256 for demo";
+    /// What the network sees of a picture much larger than the model's size: `auto` is a window around the editable area, `full` the whole picture.
+    window: WindowChoice = WindowChoice::Auto, |_| true, "", "ours";
     /// Seed of all noise.
     seed: u64 = 0, |_| true, "", "DragDiffusion: seed 0 for the LoRA";
 }
@@ -163,6 +165,16 @@ pub enum Start {
     Moved,
     /// The inverted latent, untouched.
     Paper,
+}
+
+/// What the network sees of a large picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum WindowChoice {
+    /// A window around the editable area, where that gives a sharper result.
+    Auto,
+    /// The whole picture.
+    Full,
 }
 
 /// Which form of the optimisation runs.

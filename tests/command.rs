@@ -259,3 +259,65 @@ fn a_signal_stops_the_edit_tidily() {
         assert_eq!(std::fs::read_dir(bench.folder.path()).unwrap().count(), 2, "nothing is left behind");
     }
 }
+
+/// Wherever the edit is, a signal is noticed before the stage it comes in has ended. The places wait for it, so that it cannot come late.
+#[cfg(all(unix, feature = "failpoints"))]
+#[test]
+fn a_signal_is_noticed_inside_long_stages() {
+    for (place, stage) in [("wait_in_load", "load"), ("wait_in_encode", "encode"), ("wait_in_lora", "lora"), ("wait_in_decode", "decode")] {
+        let bench = Bench::new();
+        let (mut run, mut stderr) = bench.start_at(place);
+        send("INT", run.id());
+        let mut told = String::new();
+        stderr.read_to_string(&mut told).unwrap();
+        assert_eq!(run.wait().unwrap().code(), Some(130), "{place}: {told}");
+        assert!(told.contains("interrupted; nothing was written"), "{place}: {told}");
+        assert!(told.lines().all(|line| !line.starts_with(&format!("{stage} "))), "{stage} did not end: {told}");
+        assert_eq!(std::fs::read_dir(bench.folder.path()).unwrap().count(), 2, "nothing is left behind");
+    }
+}
+
+/// Who asks twice does not want to wait: the second signal ends the process, wherever it is.
+#[cfg(all(unix, feature = "failpoints"))]
+#[test]
+fn a_second_signal_ends_the_process_at_once() {
+    for (second, status) in [("INT", 130), ("TERM", 143)] {
+        let bench = Bench::new();
+        let (mut run, mut stderr) = bench.start_at("hang_in_decode");
+        let sent = Instant::now();
+        send("INT", run.id());
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(run.try_wait().unwrap().is_none(), "the first signal waits for the place where the edit hangs");
+        send(second, run.id());
+        let mut told = String::new();
+        stderr.read_to_string(&mut told).unwrap();
+        assert_eq!(run.wait().unwrap().code(), Some(status), "{told}");
+        assert!(sent.elapsed() < Duration::from_secs(30), "the edit hangs for a minute, the process does not");
+        assert!(!told.contains("interrupted"), "there was no time for a message: {told}");
+        assert_eq!(std::fs::read_dir(bench.folder.path()).unwrap().count(), 2, "nothing is left behind");
+    }
+}
+
+#[cfg(all(unix, feature = "failpoints"))]
+fn send(signal: &str, process: u32) {
+    assert!(std::process::Command::new("kill").arg(format!("-{signal}")).arg(process.to_string()).status().unwrap().success());
+}
+
+#[cfg(all(unix, feature = "failpoints"))]
+impl Bench {
+    /// Starts an edit and returns when it has come to a place; with what it tells from there on.
+    fn start_at(&self, place: &str) -> (std::process::Child, BufReader<std::process::ChildStderr>) {
+        self.picture("in.png", 96, 96);
+        self.write("drag.json", TRANSLATION);
+        let command = self.command(&["in.png", "--drag", "drag.json", "-o", "out.png"]);
+        let mut process = std::process::Command::new(command.get_program());
+        process.args(command.get_args()).env_clear().env("DRAGNEXT_FAILPOINTS", place).current_dir(self.folder.path());
+        let mut run = process.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut stderr = BufReader::new(run.stderr.take().unwrap());
+        let mut told = String::new();
+        while !told.ends_with(&format!("failpoint {place}\n")) {
+            assert!(stderr.read_line(&mut told).unwrap() > 0, "the edit never came to {place}: {told}");
+        }
+        (run, stderr)
+    }
+}

@@ -9,13 +9,13 @@ mod fixture;
 use dragnext::diffusion::NoiseSource;
 use dragnext::diffusion::noise::Draw;
 use dragnext::drag_file::DragFile;
-use dragnext::geometry::Frame;
+use dragnext::geometry::{Frame, Window};
 use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
 use dragnext::model::Model;
 use dragnext::model::unet::AdapterPlace;
 use dragnext::picture;
-use dragnext::pipeline::{Editor, Job, Latents, Outcome};
+use dragnext::pipeline::{Editor, Latents, Outcome, Work};
 use dragnext::plan::Plan;
 use dragnext::progress::Silent;
 use dragnext::settings::{Mode, Overrides, Settings, Start};
@@ -57,10 +57,11 @@ fn edit(dump: &Fixture, change: impl Fn(&mut Overrides)) -> (Outcome, Latents<Cp
     let settings = Settings::resolve(&given).unwrap();
     let model = Model::open(&path("tiny").to_string_lossy(), None).unwrap();
     let plan = Plan::new(&drag, &drag_path, source.size(), &settings, model.native_size()).unwrap();
-    assert_eq!(plan.frame, Frame { source: source.size(), content: source.size(), padded: source.size() }, "nothing is resized");
-    let mut editor = Editor::load(Cpu, model, &mut Silent).unwrap();
-    let job = Job { plan: &plan, picture: source.working(&plan.frame), lora: None };
-    editor.edit_with_latents(job, &mut Replayed { dump, step: 0 }, &mut Silent, &Interrupt::never()).unwrap()
+    let size = source.size();
+    assert_eq!(plan.frame, Frame { source: size, window: Window::whole(size), content: size, padded: size }, "nothing is resized");
+    let mut editor = Editor::load(Cpu, model, &mut Silent, &Interrupt::never()).unwrap();
+    let work = Work { plan: &plan, picture: source.working(&plan.frame), lora: None };
+    editor.edit_with_latents(work, &mut Replayed { dump, step: 0 }, &mut Silent, &Interrupt::never()).unwrap()
 }
 
 #[test]

@@ -206,6 +206,23 @@ fn not_a_number_stops_the_edit() {
     }
 }
 
+/// A panic is a bug with a record and a message like those of other errors; Rust's own text comes when it is asked for.
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_panic_is_reported_as_a_bug() {
+    let bench = Bench::new();
+    let stderr = bench.fails(bench.command().env("DRAGNEXT_FAILPOINTS", "panic_in_decode"), 101, "bug");
+    assert!(stderr.contains("failpoint panic_in_decode\n"), "the fault happened: {stderr}");
+    assert!(stderr.contains("error: a bug in dragnext: failpoint panic_in_decode (src/pipeline.rs:"), "{stderr}");
+    assert!(stderr.contains("\n\nhint: please report this"), "{stderr}");
+    assert!(!stderr.contains("panicked") && !stderr.contains("thread"), "{stderr}");
+
+    let bench = Bench::new();
+    let command = &mut bench.command();
+    let stderr = bench.fails(command.env("DRAGNEXT_FAILPOINTS", "panic_in_decode").env("RUST_BACKTRACE", "1"), 101, "bug");
+    assert!(stderr.contains("panicked at") && stderr.contains("stack backtrace"), "{stderr}");
+}
+
 #[test]
 fn half_precision_on_the_cpu_is_refused() {
     for dtype in ["f16", "bf16"] {

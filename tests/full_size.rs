@@ -10,6 +10,7 @@ mod fixture;
 
 use std::path::PathBuf;
 
+use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
 use dragnext::model::Model;
 use dragnext::model::unet::Want;
@@ -24,9 +25,10 @@ fn the_full_shape_predicts_as_diffusers_does() {
     };
     let expected = Fixture::open(&folder.join("predicted.safetensors").to_string_lossy());
     let model = Model::open(&folder.join("model").to_string_lossy(), None).unwrap();
+    let never = Interrupt::never();
     let (z, context) = (expected.picture("z"), expected.tokens("context"));
 
-    let unet = model.unet(&Cpu).unwrap();
+    let unet = model.unet(&Cpu, &never).unwrap();
     let want = Want { noise: true, taps: &[1, 2, 3, 4] };
     let output = unet.forward(&z, &expected.timesteps("t"), &context, want, &mut Pass::inference());
     assert_close("noise", &output.noise.unwrap().to_host(), &expected.picture("noise").to_host(), 1e-3);
@@ -36,7 +38,17 @@ fn the_full_shape_predicts_as_diffusers_does() {
     }
     drop(unet);
 
-    let vae = model.vae(&Cpu).unwrap();
-    assert_close("mean", &vae.posterior(&expected.picture("image")).mean.to_host(), &expected.picture("mean").to_host(), 1e-3);
-    assert_close("decoded", &vae.decode_unscaled(&expected.picture("latent")).to_host(), &expected.picture("decoded").to_host(), 1e-3);
+    let vae = model.vae(&Cpu, &never).unwrap();
+    assert_close(
+        "mean",
+        &vae.posterior(&expected.picture("image"), &never).unwrap().mean.to_host(),
+        &expected.picture("mean").to_host(),
+        1e-3,
+    );
+    assert_close(
+        "decoded",
+        &vae.decode_unscaled(&expected.picture("latent"), &never).unwrap().to_host(),
+        &expected.picture("decoded").to_host(),
+        1e-3,
+    );
 }

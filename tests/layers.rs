@@ -6,6 +6,7 @@ mod reference;
 
 use std::path::PathBuf;
 
+use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
 use dragnext::kernels::{AdamStep, AttentionShape, Backend, BilinearPoint, ConvShape, GroupShape};
 use dragnext::model::Source;
@@ -333,7 +334,9 @@ fn residual_blocks() {
     let source = Source::Folder(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny")));
     let config = UNetConfig::read(&source).expect("the fixture is a model");
     let name = "unet/diffusion_pytorch_model.safetensors";
-    let mut weights = Weights::open(&Cpu, &source, "unet", &["diffusion_pytorch_model.safetensors"]).expect("the fixture has weights");
+    let never = Interrupt::never();
+    let mut weights =
+        Weights::open(&Cpu, &source, "unet", &["diffusion_pytorch_model.safetensors"], &never).expect("the fixture has weights");
     let file = source.open(name).expect("it can be opened").expect("it is there");
     let mut file = SafetensorsFile::open(name.into(), file).expect("its header is good");
     let mut numbers = Numbers::new(11);

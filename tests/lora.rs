@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use dragnext::Error;
+use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
 use dragnext::model::UNet;
 use dragnext::model::config::UNetConfig;
@@ -21,7 +22,7 @@ const WIDTH: usize = 8;
 fn places(rank: usize) -> Vec<AdapterPlace> {
     let source = fixture::source("tiny");
     let config = UNetConfig::read(&source).expect("the fixture is a model");
-    UNet::load(&Cpu, &source, &config).expect("the fixture has weights").attach_adapters(rank)
+    UNet::load(&Cpu, &source, &config, &Interrupt::never()).expect("the fixture has weights").attach_adapters(rank)
 }
 
 /// A tensor's name, in which `Q.` stands for that module, and shape.

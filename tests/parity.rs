@@ -5,6 +5,7 @@ mod fixture;
 mod numbers;
 
 use dragnext::diffusion::{NoiseSource, Seeded};
+use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
 use dragnext::model::config::UNetConfig;
 use dragnext::model::lora::LoraFile;
@@ -20,10 +21,18 @@ const FORWARD: f64 = 1e-4;
 const ALL_TAPS: [usize; 4] = [1, 2, 3, 4];
 const NOISE: Want = Want { noise: true, taps: &[] };
 
+fn encode(vae: &Vae<Cpu>, picture: &Tensor<Cpu>) -> Tensor<Cpu> {
+    vae.encode(picture, &Interrupt::never()).expect("nobody interrupts")
+}
+
+fn decode(vae: &Vae<Cpu>, latent: &Tensor<Cpu>) -> Tensor<Cpu> {
+    vae.decode(latent, &Interrupt::never()).expect("nobody interrupts")
+}
+
 fn unet(name: &str) -> UNet<Cpu> {
     let source = fixture::source(name);
     let config = UNetConfig::read(&source).expect("the fixture is a model");
-    UNet::load(&Cpu, &source, &config).expect("the fixture has weights")
+    UNet::load(&Cpu, &source, &config, &Interrupt::never()).expect("the fixture has weights")
 }
 
 /// An input of the network.
@@ -78,10 +87,11 @@ fn old_and_new_folders_hold_the_same_model() {
     for name in ["legacy", "linear"] {
         assert_eq!(input.noise(&unet(name), Pass::inference()), expected, "{name}");
     }
-    let [tiny, legacy] = ["tiny", "legacy"].map(|name| Vae::load(&Cpu, &fixture::source(name)).expect("the fixture has a VAE"));
+    let [tiny, legacy] =
+        ["tiny", "legacy"].map(|name| Vae::load(&Cpu, &fixture::source(name), &Interrupt::never()).expect("the fixture has a VAE"));
     let (picture, latent) = (fixture.picture("vae.image"), fixture.picture("vae.latent"));
-    assert_eq!(tiny.encode(&picture).to_host(), legacy.encode(&picture).to_host());
-    assert_eq!(tiny.decode(&latent).to_host(), legacy.decode(&latent).to_host());
+    assert_eq!(encode(&tiny, &picture).to_host(), encode(&legacy, &picture).to_host());
+    assert_eq!(decode(&tiny, &latent).to_host(), decode(&legacy, &latent).to_host());
 }
 
 #[test]
@@ -100,12 +110,12 @@ fn a_batch_is_its_pictures_one_by_one() {
 fn numbers_do_not_depend_on_the_count_of_threads() {
     let fixture = Fixture::open("parity.safetensors");
     let unet = unet("tiny");
-    let vae = Vae::load(&Cpu, &fixture::source("tiny")).expect("the fixture has a VAE");
+    let vae = Vae::load(&Cpu, &fixture::source("tiny"), &Interrupt::never()).expect("the fixture has a VAE");
     let with_threads = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads can be started");
         pool.install(|| {
-            let latent = vae.encode(&fixture.picture("vae.image"));
-            [gradient_to_z(&unet, &fixture, "unet", true, &[2, 3]), latent.to_host(), vae.decode(&latent).to_host()]
+            let latent = encode(&vae, &fixture.picture("vae.image"));
+            [gradient_to_z(&unet, &fixture, "unet", true, &[2, 3]), latent.to_host(), decode(&vae, &latent).to_host()]
         })
     };
     let alone = with_threads(1);
@@ -328,27 +338,32 @@ fn gradients_of_trained_adapters_are_the_slopes() {
 #[test]
 fn pictures_to_latents_and_back() {
     let fixture = Fixture::open("parity.safetensors");
-    let vae = Vae::load(&Cpu, &fixture::source("tiny")).expect("the fixture has a VAE");
+    let vae = Vae::load(&Cpu, &fixture::source("tiny"), &Interrupt::never()).expect("the fixture has a VAE");
     let picture = fixture.picture("vae.image");
-    let posterior = vae.posterior(&picture);
+    let posterior = vae.posterior(&picture, &Interrupt::never()).expect("nobody interrupts");
     let mean = fixture.picture("vae.mean").to_host();
     assert_close("vae.mean", &posterior.mean.to_host(), &mean, FORWARD);
     assert_close("vae.logvar", &posterior.logvar.to_host(), &fixture.picture("vae.logvar").to_host(), FORWARD);
     let scaled: Vec<f32> = mean.iter().map(|x| 0.18215 * x).collect();
-    assert_close("encoded", &vae.encode(&picture).to_host(), &scaled, FORWARD);
+    assert_close("encoded", &encode(&vae, &picture).to_host(), &scaled, FORWARD);
 
     let (latent, expected) = (fixture.picture("vae.latent"), fixture.picture("vae.decoded").to_host());
-    assert_close("vae.decoded", &vae.decode_unscaled(&latent).to_host(), &expected, FORWARD);
+    assert_close(
+        "vae.decoded",
+        &vae.decode_unscaled(&latent, &Interrupt::never()).expect("nobody interrupts").to_host(),
+        &expected,
+        FORWARD,
+    );
     let zeros = Tensor::zeros(&Cpu, latent.shape());
     let scaled = latent.combined(0.18215, 0.0, &zeros);
-    assert_close("vae.decoded, from the scaled latent", &vae.decode(&scaled).to_host(), &expected, FORWARD);
+    assert_close("vae.decoded, from the scaled latent", &decode(&vae, &scaled).to_host(), &expected, FORWARD);
 }
 
 #[test]
 #[allow(clippy::float_cmp, reason = "the same operations in the same order")]
 fn a_sample_of_the_posterior_has_its_deviation() {
-    let vae = Vae::load(&Cpu, &Source::Demo).expect("the demo model has a VAE");
-    let posterior = vae.posterior(&Tensor::zeros(&Cpu, Shape::new(1, 16, 16, 3)));
+    let vae = Vae::load(&Cpu, &Source::Demo, &Interrupt::never()).expect("the demo model has a VAE");
+    let posterior = vae.posterior(&Tensor::zeros(&Cpu, Shape::new(1, 16, 16, 3)), &Interrupt::never()).expect("nobody interrupts");
     let (mean, logvar) = (posterior.mean.to_host(), posterior.logvar.to_host());
     let sample = posterior.sample(&vec![2.0; mean.len()]).to_host();
     for ((sample, mean), logvar) in sample.iter().zip(&mean).zip(&logvar) {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use dragnext::geometry::{Frame, Size};
+use dragnext::geometry::{Frame, Size, Window};
 use dragnext::picture::{self, KEYWORD, Picture};
 use png::{BitDepth, ColorType};
 
@@ -81,7 +81,7 @@ const fn size(width: usize, height: usize) -> Size {
 
 fn frame(source: Size, content: Size) -> Frame {
     let padded = size(content.width.next_multiple_of(8), content.height.next_multiple_of(8));
-    Frame { source, content, padded }
+    Frame { source, window: Window::whole(source), content, padded }
 }
 
 fn decode(bytes: &[u8]) -> (png::Info<'static>, Vec<u8>) {

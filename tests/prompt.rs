@@ -5,6 +5,7 @@ mod fixture;
 use std::path::Path;
 
 use dragnext::Error;
+use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
 use dragnext::model::{Source, TextEncoder, Tokenizer};
 use fixture::{Fixture, assert_close};
@@ -41,7 +42,7 @@ fn hidden_states() {
     let fixture = Fixture::open("parity.safetensors");
     let (ids, expected) = (fixture.integers("text.ids"), fixture.numbers("text.hidden"));
     for model in ["tiny", "legacy"] {
-        let encoder = TextEncoder::load(&fixture::source(model), CHANNELS).expect("the fixture has a text encoder");
+        let encoder = TextEncoder::load(&fixture::source(model), CHANNELS, &Interrupt::never()).expect("the fixture has a text encoder");
         assert_eq!(encoder.positions(), 77);
         for (row, (ids, expected)) in ids.chunks_exact(77).zip(expected.chunks_exact(77 * CHANNELS)).enumerate() {
             let tokens: Vec<u32> = ids.iter().map(|id| *id as u32).collect();
@@ -75,7 +76,7 @@ fn set(file: &Path, key: &str, value: Value) {
 }
 
 fn load(folder: &Path) -> Error {
-    TextEncoder::load(&Source::Folder(folder.to_owned()), CHANNELS).expect_err("the model was spoilt")
+    TextEncoder::load(&Source::Folder(folder.to_owned()), CHANNELS, &Interrupt::never()).expect_err("the model was spoilt")
 }
 
 #[test]

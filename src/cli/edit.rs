@@ -3,23 +3,27 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::cannot_encode;
 use super::compute::{self, Compute, Device, Dtype};
-use super::model::ModelArguments;
+use super::instruction::InstructionArguments;
+use super::planning::{InputArguments, Inputs};
+use super::preview::write as write_drawing;
+use crate::bug;
 use crate::diffusion::Seeded;
 use crate::digest::sha256;
-use crate::drag_file::{DragFile, Editable, Shape};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::interrupt::Interrupt;
 use crate::kernels::cpu::Cpu;
 use crate::model::Model;
 use crate::model::lora::{self, LoraFile};
-use crate::picture::{self, Picture, Source};
-use crate::pipeline::{self, Editor, Outcome, Trained};
+use crate::picture::Picture;
+use crate::pipeline::{Editor, Outcome, Trained, Work};
 use crate::plan::Plan;
+use crate::preview;
 use crate::progress;
-use crate::report::{self, Job, Loss, Moved, Note, Record};
-use crate::settings::{Overrides, Settings};
+use crate::report::{self, Job, Loss, Moved, Note, Paths, Record};
+use crate::settings::Overrides;
 use crate::warning::Warning;
 
 /// Edits one picture.
@@ -30,12 +34,8 @@ use crate::warning::Warning;
 #[command(after_help = EXAMPLE)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Arguments {
-    /// The picture to edit; it is never written to.
-    image: PathBuf,
-
-    /// The drag file: which regions move, and where to.
-    #[arg(long, short, value_name = "FILE")]
-    drag: PathBuf,
+    #[command(flatten)]
+    inputs: InputArguments,
 
     /// Where the result goes [default: the picture's name with `.edited.png`, beside it].
     #[arg(long, short, value_name = "OUT")]
@@ -48,9 +48,6 @@ pub(super) struct Arguments {
     /// Write to where the output leads when it is a link; without this a link is refused.
     #[arg(long)]
     follow: bool,
-
-    #[command(flatten)]
-    model: ModelArguments,
 
     /// Where to compute: auto, cpu or cuda[:N].
     #[arg(long, default_value = "auto", env = "DRAGNEXT_DEVICE")]
@@ -80,6 +77,10 @@ pub(super) struct Arguments {
     #[arg(long)]
     no_metadata: bool,
 
+    /// Also write a picture of input, preview and result side by side.
+    #[arg(long, value_name = "FILE")]
+    strip: Option<PathBuf>,
+
     /// Print the record of the run to stdout, as one line of JSON.
     #[arg(long)]
     json: bool,
@@ -100,16 +101,18 @@ const EXAMPLE: &str = r#"Example: move what is in a rectangle 60 pixels to the r
                      "handle": [80, 120], "target": [140, 120] } ] }
 
   dragnext edit cat.png --drag cat.json          writes cat.edited.png
+  dragnext edit dog.png --like cat.edited.png    does the same to another picture
 
 `dragnext edit --help` also shows the settings of the method. A setting is
 taken from its flag, else from the environment (DRAGNEXT_SEED for --seed),
-else from the drag file, else from the model's dragnext.json."#;
+else from the drag file or the picture given by --like, else from the model's dragnext.json."#;
 
 /// Edits the picture, and prints the record of how it went.
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let output = arguments.output();
-    let mut record = Record::new(&arguments.image, &arguments.drag, &output);
-    let ended = edit(arguments, &output, &mut record, interrupt);
+    let InstructionArguments { drag, like } = arguments.inputs.instruction.clone();
+    let mut record = Record::new(Paths { image: arguments.inputs.image.clone(), drag, like, out: output.clone() });
+    let ended = bug::caught(|| edit(arguments, &output, &mut record, interrupt));
     record.peak_bytes = report::peak_bytes();
     if let Err(error) = &ended {
         record.fail(error);
@@ -123,65 +126,85 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
 
 fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &Interrupt) -> Result<()> {
     let compute = compute::choose(arguments.device, arguments.dtype)?;
-    let drag = DragFile::read(&arguments.drag)?;
-    let source = picture::read(&arguments.image)?;
-    let model = arguments.model.open()?;
-    let settings = Settings::resolve(&arguments.settings().over(&drag.settings).over(model.defaults()))?;
-    let plan = Plan::new(&drag, &arguments.drag, source.picture.size(), &settings, model.native_size())?;
-    model.check(&settings)?;
-    let (output, lora_output) = arguments.check_outputs(output, &drag, &model)?;
+    let inputs = arguments.inputs.read()?;
+    record.warnings.extend(inputs.warnings.iter().cloned());
+    // What is wrong with the edit itself is said before gigabytes are fetched for it.
+    if inputs.model.open_present()?.is_none() {
+        arguments.plan(&inputs, output, None)?;
+    }
+    let model = inputs.model.open(arguments.quiet, interrupt)?;
+    let (plan, outputs) = arguments.plan(&inputs, output, Some(&model))?;
+    let Inputs { instruction, original, .. } = inputs;
 
     let (name, lora) = (model.name(), arguments.lora()?);
-    record_plan(record, &source, &plan, compute, &name);
+    let lora_hash = lora.as_ref().map(|(_, hash)| hash.clone());
+    record_plan(record, &plan, compute, &name);
+    record.warnings.extend(instruction.other_lora(lora_hash.as_deref()));
 
     let mut progress = progress::for_terminal(arguments.quiet);
     // When nothing moves, the output is the input and no weight is read.
-    let mut editor = if plan.regions.is_empty() { None } else { Some(Editor::load(Cpu, model, &mut *progress)?) };
+    let mut editor = if plan.regions.is_empty() { None } else { Some(Editor::load(Cpu, model, &mut *progress, interrupt)?) };
+    let everywhere = arguments.no_composite || instruction.takes_every_pixel();
     let job = Job {
-        image: &source.sha256,
-        instruction: &drag,
+        image: &original.sha256,
+        instruction: (&instruction.drag).into(),
         areas: &areas(&plan),
         settings: &plan.settings,
         weights: &editor.as_ref().map(Editor::digest).unwrap_or_default(),
-        lora: lora.as_ref().map(|(_, hash)| hash.as_str()),
-        composite: !arguments.no_composite,
+        lora: lora_hash.as_deref(),
+        composite: !everywhere,
         numerics: [compute.device, compute.dtype],
     };
     let hash = job.hash();
-    let note = Note::new(&job, &hash, &name).to_json();
+    let note = Note::new(&job, &hash, original.picture.size(), &name).to_json();
     record.job = Some(hash.clone());
 
     let (edited, trained) = if let Some(editor) = &mut editor {
         let lora = lora.map(|(file, _)| file);
-        let work = pipeline::Job { plan: &plan, picture: source.picture.working(&plan.frame), lora };
+        let work = Work { plan: &plan, picture: original.picture.working(&plan.frame), lora };
         let mut outcome = editor.edit(work, &mut Seeded::new(plan.settings.seed), &mut *progress, interrupt)?;
-        let edited = composite(&source.picture, &plan, &outcome, arguments.no_composite);
+        let edited = composite(&original.picture, &plan, &outcome, everywhere);
         let trained = outcome.lora.take();
         record_outcome(record, outcome);
         (edited, trained)
     } else {
-        (source.picture, None)
+        (original.picture.clone(), None)
     };
     if arguments.save_lora.is_some() && trained.is_none() {
         let message = "no LoRA was trained, so `--save-lora` wrote none".to_owned();
         record.warnings.push(Warning { kind: "lora.not_trained", message });
     }
 
-    let png = edited.png((!arguments.no_metadata).then_some(note.as_str())).map_err(|error| cannot_encode(&output, &error))?;
+    let png = edited.png((!arguments.no_metadata).then_some(note.as_str())).map_err(|error| cannot_encode(output, &error))?;
     interrupt.check()?;
-    arguments.save_lora(lora_output.as_deref(), trained.as_ref(), &name)?;
-    files::write_verified(&output, &png, arguments.overwrite, |written| edited.check_png(written))?;
+    arguments.save_lora(outputs.lora.as_deref(), trained.as_ref(), &name)?;
+    if let Some(strip) = &outputs.strip {
+        write_drawing(strip, &preview::strip(&instruction.drag, &plan, &original.picture, &edited), arguments.overwrite)?;
+    }
+    files::write_verified(&outputs.picture, &png, arguments.overwrite, |written| edited.check_png(written))?;
     record.done(sha256(&png));
     Ok(())
 }
 
+/// Where an edit writes to, links followed where that was asked for.
+struct Outputs {
+    picture: PathBuf,
+    strip: Option<PathBuf>,
+    lora: Option<PathBuf>,
+}
+
 impl Arguments {
     fn output(&self) -> PathBuf {
-        self.output.clone().unwrap_or_else(|| self.image.with_extension("edited.png"))
+        self.output.clone().unwrap_or_else(|| self.inputs.image.with_extension("edited.png"))
     }
 
     fn settings(&self) -> Overrides {
         if self.no_lora { Overrides { lora_steps: Some(0), ..self.settings.clone() } } else { self.settings.clone() }
+    }
+
+    /// The edit, resolved, and where to write, on a model that may not be here yet.
+    fn plan(&self, inputs: &Inputs, output: &Path, model: Option<&Model>) -> Result<(Plan, Outputs)> {
+        Ok((inputs.plan(&self.settings(), model)?, self.outputs(output, inputs.files(model))?))
     }
 
     /// The LoRA file to use instead of training, with its hash.
@@ -200,41 +223,33 @@ impl Arguments {
         files::write_verified(path, &bytes, self.overwrite, |_| Ok(()))
     }
 
-    /// The paths to write to, picture and LoRA. Refuses outputs that are inputs, each other, or cannot be written.
-    fn check_outputs(&self, output: &Path, drag: &DragFile, model: &Model) -> Result<(PathBuf, Option<PathBuf>)> {
-        let folder = self.drag.parent().unwrap_or(Path::new(""));
-        let mut inputs = vec![self.image.clone(), self.drag.clone()];
+    /// Where to write. Refuses outputs that are inputs, each other, or cannot be written.
+    fn outputs(&self, output: &Path, mut inputs: Vec<PathBuf>) -> Result<Outputs> {
         inputs.extend(self.lora.clone());
-        inputs.extend(masks(drag).map(|mask| folder.join(mask)));
-        inputs.extend(model.files());
         let target = |path: &Path| if self.follow { files::follow(path) } else { Ok(path.to_path_buf()) };
-
-        let output = target(output)?;
-        files::check_png_name(&output)?;
-        files::check_output(&inputs, &output, self.overwrite)?;
-        let Some(lora) = &self.save_lora else { return Ok((output, None)) };
-        let lora = target(lora)?;
-        files::check_output(&inputs, &lora, self.overwrite)?;
-        files::check_distinct(&output, &lora)?;
-        Ok((output, Some(lora)))
+        let outputs = Outputs {
+            picture: target(output)?,
+            strip: self.strip.as_deref().map(target).transpose()?,
+            lora: self.save_lora.as_deref().map(target).transpose()?,
+        };
+        let pictures = std::iter::once(&outputs.picture).chain(&outputs.strip);
+        for picture in pictures.clone() {
+            files::check_png_name(picture)?;
+        }
+        let all: Vec<&PathBuf> = pictures.chain(&outputs.lora).collect();
+        for (index, output) in all.iter().enumerate() {
+            files::check_output(&inputs, output, self.overwrite)?;
+            for other in &all[..index] {
+                files::check_distinct(other, output)?;
+            }
+        }
+        Ok(outputs)
     }
 }
 
 fn composite(original: &Picture, plan: &Plan, outcome: &Outcome, everywhere: bool) -> Picture {
     let blend = if everywhere { None } else { plan.blend() };
     original.composite(&plan.frame, &outcome.picture, blend.as_deref())
-}
-
-/// The pictures that the drag file names.
-fn masks(drag: &DragFile) -> impl Iterator<Item = &Path> {
-    let editable = match &drag.editable {
-        Editable::Shape(shape) => Some(shape),
-        Editable::Swept | Editable::Everything => None,
-    };
-    drag.regions.iter().map(|region| &region.shape).chain(editable).filter_map(|shape| match shape {
-        Shape::Mask { mask } => Some(mask.as_path()),
-        Shape::Outline(_) => None,
-    })
 }
 
 /// Hash of the areas that the instruction resolved to: masks in files decide pixels as much as its text does.
@@ -244,16 +259,20 @@ fn areas(plan: &Plan) -> String {
     sha256(&cells)
 }
 
-fn record_plan(record: &mut Record, source: &Source, plan: &Plan, compute: Compute, model: &str) {
-    let size = source.picture.size();
+fn record_plan(record: &mut Record, plan: &Plan, compute: Compute, model: &str) {
+    let size = plan.frame.source;
     record.seed = Some(plan.settings.seed);
     record.size = Some([size.width, size.height]);
+    let content = plan.frame.content;
+    record.window = Some(plan.frame.window);
+    record.working = Some([content.width, content.height]);
+    record.scale = Some((plan.frame.scale().mean() * 1e4).round() / 1e4);
     record.device = Some(compute.device.to_owned());
     record.dtype = Some(compute.dtype.to_owned());
     record.model = Some(model.to_owned());
     record.regions =
         plan.regions.iter().chain(&plan.still).map(|region| Moved { id: region.id.clone(), moved_px: region.moved_px() }).collect();
-    record.warnings.extend(source.warnings.iter().chain(&plan.warnings).cloned());
+    record.warnings.extend(plan.warnings.iter().cloned());
 }
 
 fn record_outcome(record: &mut Record, outcome: Outcome) {
@@ -265,8 +284,4 @@ fn record_outcome(record: &mut Record, outcome: Outcome) {
         let message = format!("the LoRA file says nothing about {} of the model's attentions, such as `{}`", absent.len(), absent[0]);
         record.warnings.push(Warning { kind: "lora.partial", message });
     }
-}
-
-fn cannot_encode(output: &Path, error: &png::EncodingError) -> Error {
-    Error::Output { path: output.to_path_buf(), kind: "output.write", reason: error.to_string(), hint: String::new() }
 }

@@ -1,13 +1,23 @@
 //! The command line: one file for each subcommand, with its arguments and its `run`. The only place that knows clap,
 //! beside the settings, whose flags come from their one table.
 
+mod completions;
 mod compute;
+mod doctor;
 mod edit;
+mod fetch;
+mod instruction;
+mod man;
 mod model;
+mod planning;
+mod preview;
+mod show;
+
+use std::path::Path;
 
 use clap::{Parser, Subcommand};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 
 /// Edits pictures by dragging: mark a part, say where it shall go, and the rest of the picture follows.
@@ -15,15 +25,30 @@ use crate::interrupt::Interrupt;
 /// What is dragged stands in a small JSON file, the drag file. It names regions of the picture and, for each, where it
 /// moves, how it turns or how it stretches. Only the area around the drag changes; everything else keeps its pixels.
 #[derive(Debug, Parser)]
-#[command(name = "dragnext", version, arg_required_else_help = true, propagate_version = true, max_term_width = 100)]
+#[command(name = "dragnext", version, arg_required_else_help = true, propagate_version = true, max_term_width = 100, after_long_help = EXIT_STATUS)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+const EXIT_STATUS: &str = "\
+Exit status:
+  0    done
+  1    failed
+  2    not started because of what was given
+  75   could not run now (disk full), perhaps later
+  130  stopped by SIGINT; 143 by SIGTERM
+  101  a bug; please report it";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     Edit(Box<edit::Arguments>),
+    Show(show::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
+    Fetch(fetch::Arguments),
+    Doctor(doctor::Arguments),
+    Preview(Box<preview::Arguments>),
 }
 
 impl Cli {
@@ -34,8 +59,18 @@ impl Cli {
     pub fn run(self, interrupt: &Interrupt) -> Result<()> {
         match self.command {
             Command::Edit(arguments) => edit::run(&arguments, interrupt),
+            Command::Show(arguments) => show::run(&arguments),
+            Command::Completions(arguments) => completions::run(&arguments),
+            Command::Man(arguments) => man::run(&arguments),
+            Command::Fetch(arguments) => fetch::run(&arguments, interrupt),
+            Command::Doctor(arguments) => doctor::run(&arguments),
+            Command::Preview(arguments) => preview::run(&arguments, interrupt),
         }
     }
+}
+
+fn cannot_encode(output: &Path, error: &png::EncodingError) -> Error {
+    Error::Output { path: output.to_path_buf(), kind: "output.write", reason: error.to_string(), hint: String::new() }
 }
 
 #[cfg(test)]

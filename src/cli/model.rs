@@ -1,25 +1,86 @@
-//! `--model` and `--vae`, which several subcommands take.
+//! `--model`, `--vae` and `--offline`, which several subcommands take.
 
 use std::path::PathBuf;
 
-use crate::error::Result;
-use crate::model::Model;
+use crate::error::{Error, Result};
+use crate::hub::{self, DEFAULT_MODEL, Environment, HubId};
+use crate::interrupt::Interrupt;
+use crate::model::{Model, Source};
+use crate::progress::Transfer;
+
+/// Shorter side of the pictures that Stable Diffusion 1.5 was trained on: what is assumed of a model that is not here yet.
+pub(super) const NATIVE_SIZE: usize = 512;
 
 /// Which model.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct ModelArguments {
-    /// The model: `demo`, which is built in, or a folder in the diffusers layout of Stable Diffusion 1.5.
-    #[arg(long, value_name = "MODEL", default_value = "demo", env = "DRAGNEXT_MODEL")]
-    model: String,
+    /// The model: a name on the Hugging Face hub, as `owner/name` or `owner/name@revision`, which is fetched when it is not in the
+    /// cache; a folder in the diffusers layout of Stable Diffusion 1.5; or `demo`, which is built in
+    /// [default: stable-diffusion-v1-5/stable-diffusion-v1-5].
+    #[arg(long, value_name = "MODEL", env = "DRAGNEXT_MODEL")]
+    model: Option<String>,
 
-    /// A folder with another VAE for the model.
+    /// A folder with another VAE for the model; `demo` is the one that is built in, `./demo` a folder of that name.
     #[arg(long, value_name = "FOLDER", env = "DRAGNEXT_VAE")]
     vae: Option<PathBuf>,
+
+    /// Fetch nothing: use what is in the cache of the hub. `HF_HUB_OFFLINE=1` does the same.
+    #[arg(long)]
+    offline: bool,
 }
 
 impl ModelArguments {
-    /// The model's configuration, without its weights.
-    pub(super) fn open(&self) -> Result<Model> {
-        Model::open(&self.model, self.vae.as_deref())
+    /// These arguments, with `name` for the model when none was given on the command line or in the environment.
+    pub(super) fn or(&self, name: Option<&str>) -> Self {
+        Self { model: self.model.clone().or(name.map(str::to_owned)), ..self.clone() }
+    }
+
+    /// Was a model given, on the command line or in the environment?
+    pub(super) fn is_given(&self) -> bool {
+        self.model.is_some()
+    }
+
+    /// What the model is called where it was asked for.
+    pub(super) fn name(&self) -> &str {
+        self.model.as_deref().unwrap_or(DEFAULT_MODEL)
+    }
+
+    /// The model's configuration, without its weights. A model of the hub is fetched when something of it is missing.
+    pub(super) fn open(&self, quiet: bool, interrupt: &Interrupt) -> Result<Model> {
+        if let Some((environment, id)) = self.absent()?
+            && !environment.offline
+            && !self.offline
+        {
+            hub::fetch(&environment, &id, &mut Transfer::for_terminal(quiet), interrupt)?;
+        }
+        self.open_cached()
+    }
+
+    /// The same, but nothing is ever fetched.
+    pub(super) fn open_cached(&self) -> Result<Model> {
+        Model::open(self.name(), self.vae.as_deref())
+    }
+
+    /// The model, when it can be used without a download: nothing is fetched, and one that is not here yet is no error.
+    pub(super) fn open_present(&self) -> Result<Option<Model>> {
+        if self.absent()?.is_some() { Ok(None) } else { self.open_cached().map(Some) }
+    }
+
+    /// Shorter side, in pixels, of the pictures the model was trained on; nothing is fetched, and of a model that is not here
+    /// yet it is that of Stable Diffusion 1.5.
+    #[expect(dead_code, reason = "commands that look at drag files alone ask it")]
+    pub(super) fn native_size(&self) -> Result<usize> {
+        Ok(self.open_present()?.map_or(NATIVE_SIZE, |model| model.native_size()))
+    }
+
+    /// The model's name on the hub, when something of it is missing in the cache.
+    fn absent(&self) -> Result<Option<(Environment, HubId)>> {
+        let Some(id) = Source::hub_id(self.name()) else { return Ok(None) };
+        let environment = Environment::read();
+        match hub::find(&environment, &id) {
+            Ok(_) => Ok(None),
+            Err(Error::Hub { kind: "weights.missing", .. }) => Ok(Some((environment, id))),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{NoiseSource, Schedule};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::interrupt::Interrupt;
 use crate::kernels::{AdamStep, Backend};
 use crate::model::UNet;
@@ -46,7 +47,7 @@ pub fn finetune<B: Backend>(
     for step in 1..=settings.lora_steps {
         interrupt.check()?;
         let draw = noise.fine_tuning(settings.lora_batch, subject.latent.shape().len(), schedule.timesteps());
-        let (loss, gradient) = gradient(unet, schedule, subject, &parameters, &draw.timesteps, &draw.noise);
+        let (loss, gradient) = gradient(unet, schedule, subject, &parameters, &draw.timesteps, &draw.noise, interrupt)?;
         if !loss.is_finite() {
             return Err(Error::NotFinite { stage: Stage::Lora.name(), step, what: "the loss" });
         }
@@ -67,13 +68,16 @@ pub fn gradient<B: Backend>(
     parameters: &Tensor<B>,
     timesteps: &[usize],
     noise: &[f32],
-) -> (f64, Tensor<B>) {
+    interrupt: &Interrupt,
+) -> Result<(f64, Tensor<B>)> {
     let backend = subject.latent.backend();
     let (shape, latent) = (subject.latent.shape(), subject.latent.to_host());
     let at_once = (CELLS_AT_ONCE / shape.pixels()).clamp(1, timesteps.len());
     let mut gradient = Tensor::zeros(backend, parameters.shape());
     let mut loss = 0.0;
     for (timesteps, noise_part) in timesteps.chunks(at_once).zip(noise.chunks(at_once * latent.len())) {
+        failpoint::wait("wait_in_lora", || interrupt.has_come());
+        interrupt.check()?;
         let mut noisy = Vec::with_capacity(noise_part.len());
         for (t, noise) in timesteps.iter().zip(noise_part.chunks_exact(latent.len())) {
             let alpha = schedule.alpha(*t as i64);
@@ -94,5 +98,5 @@ pub fn gradient<B: Backend>(
         let d_noise = Tensor::from_host(backend, shape, difference.iter().map(|d| scale * d).collect());
         unet.backward(&output, Gradients { noise: Some(d_noise), taps: Vec::new() }, false, &mut pass);
     }
-    (loss, gradient)
+    Ok((loss, gradient))
 }

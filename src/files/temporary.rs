@@ -28,7 +28,7 @@ pub(super) fn temporary_in(folder: &Path, target: &Path) -> io::Result<NamedTemp
     remove_orphans(folder, &prefix);
     let kept = permissions(target);
     for _ in 0..ATTEMPTS {
-        let file = create(folder, &prefix, kept.as_ref())?;
+        let file = create(folder, &prefix, SUFFIX, kept.as_ref())?;
         let is_taken = matches!(file.as_file().try_lock(), Err(TryLockError::WouldBlock));
         if !is_taken && is_at(file.as_file(), file.path()) {
             return Ok(file);
@@ -37,9 +37,14 @@ pub(super) fn temporary_in(folder: &Path, target: &Path) -> io::Result<NamedTemp
     Err(io::Error::new(io::ErrorKind::ResourceBusy, "other runs keep removing the temporary file"))
 }
 
-fn create(folder: &Path, prefix: &str, kept: Option<&Permissions>) -> io::Result<NamedTempFile> {
+/// A new file in `folder` with a random name that begins and ends so and the permissions that any new file gets; removed when dropped.
+pub(crate) fn temporary_named(folder: &Path, prefix: &str, suffix: &str) -> io::Result<NamedTempFile> {
+    create(folder, prefix, suffix, None)
+}
+
+fn create(folder: &Path, prefix: &str, suffix: &str, kept: Option<&Permissions>) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(prefix).suffix(SUFFIX);
+    builder.prefix(prefix).suffix(suffix);
     #[cfg(unix)]
     builder.permissions(kept.cloned().unwrap_or_else(|| std::os::unix::fs::PermissionsExt::from_mode(0o666)));
     let file = builder.tempfile_in(folder)?;

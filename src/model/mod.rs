@@ -19,6 +19,7 @@ pub use vae::Vae;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::settings::{Overrides, Settings};
 
@@ -33,10 +34,12 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads the configuration of `demo` or of a folder in diffusers layout; `vae` names a folder whose VAE replaces the model's own.
+    /// Reads the configuration of `demo`, of a folder in diffusers layout, or of a model of the hub that is in the cache; `vae` names a
+    /// folder whose VAE replaces the model's own, or `demo` for the one that is built in.
     ///
     /// # Errors
-    /// [`Error::Weights`] when a file is missing or holds a value that is not supported.
+    /// [`Error::Weights`] when a file is missing or holds a value that is not supported, [`Error::Hub`] when the cache does not have the
+    /// model, or not as it was fetched.
     pub fn open(name: &str, vae: Option<&Path>) -> Result<Self> {
         let source = Source::parse(name)?;
         let unet = config::UNetConfig::read(&source)?;
@@ -50,11 +53,16 @@ impl Model {
                 hint: "this file holds the model's own defaults for settings of `dragnext edit`".into(),
             })?,
         };
-        let vae_source = vae.map(|folder| Source::parse(&folder.to_string_lossy())).transpose()?;
+        // A folder may have a name that is no text.
+        let vae_source = |folder: &Path| match folder.is_dir() && folder != Path::new("demo") {
+            true => Ok(Source::Folder(folder.to_path_buf())),
+            false => Source::parse_path(&folder.to_string_lossy()),
+        };
+        let vae_source = vae.map(vae_source).transpose()?;
         Ok(Self { source, vae_source, unet, schedule, defaults })
     }
 
-    /// What the model is called in records: `demo`, or the folder's own name without its path.
+    /// What the model is called in records: `demo`, the folder's own name without its path, or `owner/name@commit`.
     pub fn name(&self) -> String {
         self.source.name()
     }
@@ -79,43 +87,46 @@ impl Model {
         &self.schedule
     }
 
-    /// Do the settings fit this model? Asked before any weight is read.
+    /// Do the settings and the prompt fit this model? Asked before any weight is read.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a decoder stage that the model does not have.
-    pub fn check(&self, settings: &Settings) -> Result<()> {
+    /// [`Error::Setting`] for a decoder stage that the model does not have, [`Error::PromptTooLong`].
+    pub fn check(&self, settings: &Settings, prompt: &str) -> Result<()> {
         let stages = self.unet.channels.len();
-        match settings.taps.0.iter().find(|tap| **tap > stages) {
-            None => Ok(()),
-            Some(tap) => Err(Error::Setting {
-                name: "taps".into(),
-                value: tap.to_string(),
-                reason: format!("is no decoder stage of this model, which has {stages}"),
-            }),
+        if let Some(tap) = settings.taps.0.iter().find(|tap| **tap > stages) {
+            let reason = format!("is no decoder stage of this model, which has {stages}");
+            return Err(Error::Setting { name: "taps".into(), value: tap.to_string(), reason });
         }
+        let positions = TextEncoder::positions_of(&self.source, self.unet.cross_attention_dim)?;
+        // Begin, end, and no more tokens than bytes of the normalised text, which is at most three times as long: most prompts
+        // fit without being looked at.
+        if 2 + 3 * prompt.len() > positions {
+            Tokenizer::load(&self.source)?.encode(prompt, positions)?;
+        }
+        Ok(())
     }
 
     /// Loads the noise predictor.
     ///
     /// # Errors
-    /// [`Error::Weights`] when its file is missing, damaged, or does not fit the configuration.
-    pub fn unet<B: Backend>(&self, backend: &B) -> Result<UNet<B>> {
-        UNet::load(backend, &self.source, &self.unet)
+    /// [`Error::Weights`] when its file is missing, damaged, or does not fit the configuration; [`Error::Interrupted`].
+    pub fn unet<B: Backend>(&self, backend: &B, interrupt: &Interrupt) -> Result<UNet<B>> {
+        UNet::load(backend, &self.source, &self.unet, interrupt)
     }
 
     /// Loads picture encoder and decoder.
     ///
     /// # Errors
     /// As [`Model::unet`].
-    pub fn vae<B: Backend>(&self, backend: &B) -> Result<Vae<B>> {
-        Vae::load(backend, self.vae_source.as_ref().unwrap_or(&self.source))
+    pub fn vae<B: Backend>(&self, backend: &B, interrupt: &Interrupt) -> Result<Vae<B>> {
+        Vae::load(backend, self.vae_source.as_ref().unwrap_or(&self.source), interrupt)
     }
 
     /// Loads what turns a prompt into tokens, and what turns tokens into the network's context.
     ///
     /// # Errors
     /// As [`Model::unet`].
-    pub fn text(&self) -> Result<(Tokenizer, TextEncoder)> {
-        Ok((Tokenizer::load(&self.source)?, TextEncoder::load(&self.source, self.unet.cross_attention_dim)?))
+    pub fn text(&self, interrupt: &Interrupt) -> Result<(Tokenizer, TextEncoder)> {
+        Ok((Tokenizer::load(&self.source)?, TextEncoder::load(&self.source, self.unet.cross_attention_dim, interrupt)?))
     }
 }

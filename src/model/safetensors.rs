@@ -12,6 +12,8 @@ use sha2::{Digest, Sha256};
 use super::source::ReadSeek;
 use crate::digest::hexadecimal;
 use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::hub::ledger::Stamp;
 
 /// The largest header that the format allows.
 const MAX_HEADER: u64 = 100_000_000;
@@ -24,6 +26,7 @@ pub struct SafetensorsFile {
     metadata: Metadata,
     start: u64,
     digest: Sha256,
+    stamp: Option<Stamp>,
 }
 
 impl SafetensorsFile {
@@ -32,9 +35,11 @@ impl SafetensorsFile {
     /// # Errors
     /// [`Error::Weights`] `weights.damaged` when the header and the file do not fit together.
     pub fn open(place: String, mut file: Box<dyn ReadSeek>) -> Result<Self> {
+        let stamp = file.stamp();
         let header = read_header(&mut file);
+        failpoint::wait_for_stdin("header_read");
         match header {
-            Ok((metadata, start, bytes)) => Ok(Self { place, file, metadata, start, digest: Sha256::new().chain_update(&bytes) }),
+            Ok((metadata, start, bytes)) => Ok(Self { place, file, metadata, start, digest: Sha256::new().chain_update(&bytes), stamp }),
             Err(reason) => Err(damaged(&place, reason)),
         }
     }
@@ -78,6 +83,14 @@ impl SafetensorsFile {
                 hint: "convert the file to one of these types".into(),
             }),
         }
+    }
+
+    /// Was the file left alone since it was opened? A file that is replaced by another is no matter, because the old one stays open.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] `weights.damaged` when it was written to.
+    pub fn check_unchanged(&self) -> Result<()> {
+        if self.file.stamp() == self.stamp { Ok(()) } else { Err(damaged(&self.place, "the file was changed while it was read".into())) }
     }
 
     /// SHA-256, in hexadecimal, of the header and of what was read so far, in reading order.

@@ -1,4 +1,4 @@
-//! Where a model's files come from: the binary itself, or a folder in diffusers layout.
+//! Where a model's files come from: the binary itself, a folder in diffusers layout, or the cache of the hub.
 
 use std::fmt::Debug;
 use std::fs::File;
@@ -6,6 +6,8 @@ use std::io::{Cursor, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::hub::ledger::Stamp;
+use crate::hub::{self, Environment, HubId, Snapshot, integrity};
 
 /// The files of the model that is compiled in.
 macro_rules! embedded {
@@ -31,7 +33,7 @@ const DEMO: &[(&str, &[u8])] = embedded![
 const PICKLES: [&str; 5] = ["ckpt", "pt", "pth", "bin", "pkl"];
 
 /// Does the file's name say that it can run code when it is read?
-pub(super) fn is_pickle(path: &Path) -> bool {
+pub(crate) fn is_pickle(path: &Path) -> bool {
     path.extension().is_some_and(|extension| PICKLES.iter().any(|pickle| extension.eq_ignore_ascii_case(pickle)))
 }
 
@@ -46,9 +48,22 @@ pub(super) fn refuse_pickle(place: &str, hint: &str) -> Error {
 }
 
 /// Something that can be read at any place.
-pub trait ReadSeek: Read + Seek + Send + Debug {}
+pub trait ReadSeek: Read + Seek + Send + Debug {
+    /// Length and last change, of what can change.
+    fn stamp(&self) -> Option<Stamp>;
+}
 
-impl<T: Read + Seek + Send + Debug> ReadSeek for T {}
+impl ReadSeek for File {
+    fn stamp(&self) -> Option<Stamp> {
+        Stamp::of(&self.metadata().ok()?)
+    }
+}
+
+impl ReadSeek for Cursor<&'static [u8]> {
+    fn stamp(&self) -> Option<Stamp> {
+        None
+    }
+}
 
 /// Where a model's files come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,17 +72,30 @@ pub enum Source {
     Demo,
     /// A folder in diffusers layout.
     Folder(PathBuf),
+    /// A model of the hub, in the cache.
+    Hub(Snapshot),
 }
 
 impl Source {
-    /// `demo` or a folder.
+    /// `demo`, a folder, or the name of a model of the hub that is in the cache. Nothing is fetched; [`hub::fetch`] does that.
     ///
     /// # Errors
-    /// [`Error::Weights`] for anything else, with the reason.
+    /// [`Error::Hub`] when the cache does not have the model, [`Error::Weights`] for anything else, with the reason.
     pub fn parse(name: &str) -> Result<Self> {
         if name == "demo" {
             return Ok(Self::Demo);
         }
+        match Self::hub_id(name) {
+            Some(id) => hub::find(&Environment::read(), &id).map(Self::Hub),
+            None => Self::parse_path(name),
+        }
+    }
+
+    /// A folder of the disk.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] for anything else, with the reason.
+    pub fn parse_path(name: &str) -> Result<Self> {
         let path = PathBuf::from(name);
         let refuse =
             |kind, reason: &str, hint: &str| Err(Error::Weights { path: name.into(), kind, reason: reason.into(), hint: hint.into() });
@@ -90,8 +118,23 @@ impl Source {
         refuse(
             "weights.missing",
             "no such folder",
-            "give `demo` (the model inside the program) or a folder that holds unet/, vae/, text_encoder/, tokenizer/ and scheduler/",
+            "give `demo` (the model inside the program), a folder that holds unet/, vae/, text_encoder/, tokenizer/ and scheduler/, or a model of the hub as `owner/name`",
         )
+    }
+
+    /// What a model's name means on the hub; `None` where it is `demo`, something on the disk, or no name of the hub.
+    pub fn hub_id(name: &str) -> Option<HubId> {
+        let path = Path::new(name);
+        (!path.exists() && !is_pickle(path)).then(|| HubId::parse(name)).flatten()
+    }
+
+    /// The folder that the files lie in; none for what is compiled in.
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Demo => None,
+            Self::Folder(folder) => Some(folder),
+            Self::Hub(snapshot) => Some(&snapshot.folder),
+        }
     }
 
     /// The model's name for records.
@@ -102,20 +145,21 @@ impl Source {
                 let full = folder.canonicalize().unwrap_or_else(|_| folder.clone());
                 full.file_name().unwrap_or(full.as_os_str()).to_string_lossy().into_owned()
             }
+            Self::Hub(snapshot) => snapshot.name(),
         }
     }
 
     /// How messages name a file of the model.
     pub fn place(&self, name: &str) -> String {
-        match self {
-            Self::Demo => format!("demo:{name}"),
-            Self::Folder(folder) => folder.join(name).display().to_string(),
+        match self.folder() {
+            None => format!("demo:{name}"),
+            Some(folder) => folder.join(name).display().to_string(),
         }
     }
 
     /// The files of the folder and of the folders in it; none for what is compiled in.
     pub fn files(&self) -> Vec<PathBuf> {
-        let Self::Folder(root) = self else { return Vec::new() };
+        let Some(root) = self.folder() else { return Vec::new() };
         let entries = |folder: &Path| -> Vec<PathBuf> {
             std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect()
         };
@@ -124,17 +168,24 @@ impl Source {
         files
     }
 
-    /// Opens a file, if the model has it.
+    /// Opens a file, if the model has it. A file of the hub is compared with what was fetched.
     ///
     /// # Errors
-    /// [`Error::File`] when it is there but cannot be opened.
+    /// [`Error::File`] when it is there but cannot be opened, [`Error::Hub`] when it is not what was fetched.
     pub fn open(&self, name: &str) -> Result<Option<Box<dyn ReadSeek>>> {
-        match self {
-            Self::Demo => {
+        if let Self::Hub(snapshot) = self {
+            integrity::check(snapshot, name)?;
+        }
+        self.find(name)
+    }
+
+    fn find(&self, name: &str) -> Result<Option<Box<dyn ReadSeek>>> {
+        match self.folder() {
+            None => {
                 let content = DEMO.iter().find(|(file, _)| *file == name).map(|(_, content)| *content);
                 Ok(content.map(|content| Box::new(Cursor::new(content)) as Box<dyn ReadSeek>))
             }
-            Self::Folder(folder) => {
+            Some(folder) => {
                 let path = folder.join(name);
                 match File::open(&path) {
                     Ok(file) => Ok(Some(Box::new(file))),
@@ -181,7 +232,7 @@ impl Source {
     pub fn first_of(&self, folder: &str, names: &[&str]) -> Result<String> {
         for name in names {
             let name = format!("{folder}/{name}");
-            if self.open(&name)?.is_some() {
+            if self.find(&name)?.is_some() {
                 return Ok(name);
             }
         }
@@ -192,7 +243,7 @@ impl Source {
     }
 
     fn pickle_in(&self, folder: &str) -> Option<String> {
-        let Self::Folder(root) = self else { return None };
+        let root = self.folder()?;
         let names =
             std::fs::read_dir(root.join(folder)).ok()?.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
         let mut pickles: Vec<String> = names.filter(|name| is_pickle(Path::new(name))).collect();

@@ -11,12 +11,13 @@ use super::config::ConfigFile;
 use super::source::Source;
 use super::weights::Weights;
 use crate::error::{Error, Result};
+use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::kernels::cpu::Cpu;
 use crate::nn::{Shape, Tensor};
 
 /// File names, best first.
-const FILES: [&str; 2] = ["model.safetensors", "model.fp16.safetensors"];
+pub(crate) const FILES: [&str; 2] = ["model.safetensors", "model.fp16.safetensors"];
 
 /// Older files have all names below this one.
 const PREFIX: &str = "text_model.";
@@ -35,10 +36,10 @@ impl TextEncoder {
     ///
     /// # Errors
     /// [`Error::Weights`] when a file is missing or damaged, the weights do not fit the configuration, or it holds a value
-    /// that is not supported.
-    pub fn load(source: &Source, cross_attention_dim: usize) -> Result<Self> {
+    /// that is not supported; [`Error::Interrupted`].
+    pub fn load(source: &Source, cross_attention_dim: usize, interrupt: &Interrupt) -> Result<Self> {
         let config = read_config(source, cross_attention_dim)?;
-        let mut weights = Weights::open(&Cpu, source, "text_encoder", &FILES)?;
+        let mut weights = Weights::open(&Cpu, source, "text_encoder", &FILES, interrupt)?;
         let prefix = if weights.has(&format!("{PREFIX}final_layer_norm.weight")) { PREFIX } else { "" };
         // Positions in order, and the projection of CLIP's other half: neither is part of the computation.
         weights.ignore(&[&format!("{prefix}embeddings.position_ids"), "text_projection.weight"]);
@@ -50,6 +51,14 @@ impl TextEncoder {
         let digest = weights.finish()?;
         let transformer = ClipTextTransformer::new(VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu), &config)?;
         Ok(Self { transformer, config, place: source.place("text_encoder"), digest })
+    }
+
+    /// What [`TextEncoder::positions`] will be, known without the weights.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] when the configuration is missing or holds a value that is not supported.
+    pub fn positions_of(source: &Source, cross_attention_dim: usize) -> Result<usize> {
+        Ok(read_config(source, cross_attention_dim)?.max_position_embeddings)
     }
 
     /// Tokens of a prompt, padding included.

@@ -5,6 +5,7 @@ use super::source::Source;
 use super::unet::Resnet;
 use super::weights::Weights;
 use crate::error::Result;
+use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::nn::{Attention, Conv, GroupNorm, Linear, Pass, Shape, Tensor, upsample};
 
@@ -15,7 +16,7 @@ pub const DOWNSCALE: usize = 8;
 const EPS: f64 = 1e-6;
 
 /// File names, best first.
-const FILES: [&str; 2] = ["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"];
+pub(crate) const FILES: [&str; 2] = ["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"];
 
 /// The weights of both directions.
 #[derive(Debug)]
@@ -55,10 +56,11 @@ impl<B: Backend> Vae<B> {
     /// Reads the weights.
     ///
     /// # Errors
-    /// [`crate::Error::Weights`] when the file is missing, damaged, or does not fit the configuration.
-    pub fn load(backend: &B, source: &Source) -> Result<Self> {
+    /// [`crate::Error::Weights`] when the file is missing, damaged, or does not fit the configuration;
+    /// [`crate::Error::Interrupted`].
+    pub fn load(backend: &B, source: &Source, interrupt: &Interrupt) -> Result<Self> {
         let config = VaeConfig::read(source)?;
-        let mut weights = Weights::open(backend, source, "vae", &FILES)?;
+        let mut weights = Weights::open(backend, source, "vae", &FILES, interrupt)?;
         let encoder = Encoder::load(&mut weights, &config)?;
         let quant = weights.linear("quant_conv", 8, 8, true)?;
         let post_quant = weights.linear("post_quant_conv", 4, 4, true)?;
@@ -73,25 +75,37 @@ impl<B: Backend> Vae<B> {
     }
 
     /// The posterior of pictures (b, h, w, 3) in -1..1; h and w are multiples of 8.
-    pub fn posterior(&self, picture: &Tensor<B>) -> Posterior<B> {
-        let moments = self.quant.forward(&self.encoder.forward(picture), &mut Pass::inference());
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`].
+    pub fn posterior(&self, picture: &Tensor<B>, interrupt: &Interrupt) -> Result<Posterior<B>> {
+        let moments = self.quant.forward(&self.encoder.forward(picture, interrupt)?, &mut Pass::inference());
         let (mean, logvar) = moments.split(4);
-        Posterior { mean, logvar }
+        Ok(Posterior { mean, logvar })
     }
 
     /// The scaled mean latent (b, h / 8, w / 8, 4) of pictures (b, h, w, 3) in -1..1.
-    pub fn encode(&self, picture: &Tensor<B>) -> Tensor<B> {
-        scaled(self.posterior(picture).mean, self.scaling_factor)
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`].
+    pub fn encode(&self, picture: &Tensor<B>, interrupt: &Interrupt) -> Result<Tensor<B>> {
+        Ok(scaled(self.posterior(picture, interrupt)?.mean, self.scaling_factor))
     }
 
     /// Pictures (b, 8 h, 8 w, 3), about -1..1, of scaled latents (b, h, w, 4).
-    pub fn decode(&self, latent: &Tensor<B>) -> Tensor<B> {
-        self.decode_unscaled(&scaled(latent.clone(), 1.0 / self.scaling_factor))
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`].
+    pub fn decode(&self, latent: &Tensor<B>, interrupt: &Interrupt) -> Result<Tensor<B>> {
+        self.decode_unscaled(&scaled(latent.clone(), 1.0 / self.scaling_factor), interrupt)
     }
 
     /// As [`Vae::decode`], of latents as the encoder gives them.
-    pub fn decode_unscaled(&self, latent: &Tensor<B>) -> Tensor<B> {
-        self.decoder.forward(&self.post_quant.forward(latent, &mut Pass::inference()))
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`].
+    pub fn decode_unscaled(&self, latent: &Tensor<B>, interrupt: &Interrupt) -> Result<Tensor<B>> {
+        self.decoder.forward(&self.post_quant.forward(latent, &mut Pass::inference()), interrupt)
     }
 }
 
@@ -180,19 +194,21 @@ impl<B: Backend> Encoder<B> {
         })
     }
 
-    fn forward(&self, picture: &Tensor<B>) -> Tensor<B> {
+    fn forward(&self, picture: &Tensor<B>, interrupt: &Interrupt) -> Result<Tensor<B>> {
         let pass = &mut Pass::inference();
         let mut x = self.conv_in.forward(picture, pass);
         for Level { resnets, change } in &self.levels {
             for resnet in resnets {
+                interrupt.check()?;
                 x = resnet.forward(&x, None, pass);
             }
             if let Some(downsample) = change {
                 x = downsample.forward(&x, pass);
             }
         }
+        interrupt.check()?;
         let x = self.middle.forward(&x);
-        self.conv_out.forward(&self.norm_out.forward(&x, pass), pass)
+        Ok(self.conv_out.forward(&self.norm_out.forward(&x, pass), pass))
     }
 }
 
@@ -232,12 +248,13 @@ impl<B: Backend> Decoder<B> {
         })
     }
 
-    fn forward(&self, latent: &Tensor<B>) -> Tensor<B> {
+    fn forward(&self, latent: &Tensor<B>, interrupt: &Interrupt) -> Result<Tensor<B>> {
         let pass = &mut Pass::inference();
         let x = self.conv_in.forward(latent, pass);
         let mut x = self.middle.forward(&x);
         for Level { resnets, change } in &self.stages {
             for resnet in resnets {
+                interrupt.check()?;
                 x = resnet.forward(&x, None, pass);
             }
             if let Some(conv) = change {
@@ -245,6 +262,7 @@ impl<B: Backend> Decoder<B> {
                 x = conv.forward(&upsample(&x, [2 * height, 2 * width], pass), pass);
             }
         }
-        self.conv_out.forward(&self.norm_out.forward(&x, pass), pass)
+        interrupt.check()?;
+        Ok(self.conv_out.forward(&self.norm_out.forward(&x, pass), pass))
     }
 }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use super::safetensors::SafetensorsFile;
 use super::source::Source;
 use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::nn::{Conv, GroupNorm, LayerNorm, Linear, Shape, Tensor};
 
@@ -16,6 +18,7 @@ const LISTED: usize = 20;
 #[derive(Debug)]
 pub struct Weights<'a, B: Backend> {
     backend: &'a B,
+    interrupt: &'a Interrupt,
     file: SafetensorsFile,
     /// Tensors that nobody took yet.
     left: BTreeMap<String, Vec<usize>>,
@@ -27,7 +30,7 @@ impl<'a, B: Backend> Weights<'a, B> {
     ///
     /// # Errors
     /// [`Error::Weights`] when there is none or its header is damaged.
-    pub fn open(backend: &'a B, source: &Source, folder: &str, names: &[&str]) -> Result<Self> {
+    pub fn open(backend: &'a B, source: &Source, folder: &str, names: &[&str], interrupt: &'a Interrupt) -> Result<Self> {
         let name = source.first_of(folder, names)?;
         let file = source.open(&name)?.ok_or_else(|| Error::Weights {
             path: source.place(&name),
@@ -37,7 +40,7 @@ impl<'a, B: Backend> Weights<'a, B> {
         })?;
         let file = SafetensorsFile::open(source.place(&name), file)?;
         let left = file.shapes();
-        Ok(Self { backend, file, left, faults: Vec::new() })
+        Ok(Self { backend, interrupt, file, left, faults: Vec::new() })
     }
 
     /// Is there a tensor of this name?
@@ -60,8 +63,10 @@ impl<'a, B: Backend> Weights<'a, B> {
     /// The numbers of a tensor of one of the `shapes` (the first is the one asked for); zeros, and a fault, when it does not fit.
     ///
     /// # Errors
-    /// [`Error::Weights`] when the file cannot be read.
+    /// [`Error::Weights`] when the file cannot be read, [`Error::Interrupted`] between two tensors.
     pub fn numbers(&mut self, name: &str, shapes: &[&[usize]]) -> Result<Vec<f32>> {
+        failpoint::wait("wait_in_load", || self.interrupt.has_come());
+        self.interrupt.check()?;
         let found = self.left.remove(name);
         match found {
             Some(shape) if shapes.contains(&shape.as_slice()) => return self.file.read(name),
@@ -137,8 +142,10 @@ impl<'a, B: Backend> Weights<'a, B> {
     /// Ends the handing out: the SHA-256 of what was read.
     ///
     /// # Errors
-    /// [`Error::Weights`] `weights.mismatch` that names every missing, misshapen and left over tensor.
+    /// [`Error::Weights`]: `weights.mismatch` that names every missing, misshapen and left over tensor, `weights.damaged` when the file
+    /// was changed while it was read.
     pub fn finish(mut self) -> Result<String> {
+        self.file.check_unchanged()?;
         let extra = std::mem::take(&mut self.left);
         self.faults.extend(extra.iter().map(|(name, shape)| format!("tensor `{name}` {shape:?} has no place in this configuration")));
         if self.faults.is_empty() {

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::working::filter;
 use super::{Channels, Picture, Samples};
-use crate::geometry::{Frame, Size};
+use crate::geometry::{Frame, Size, Window};
 
 /// Weights of red, green and blue in a grey value (ITU-R BT.709).
 const LUMA: [f32; 3] = [0.2126, 0.7152, 0.0722];
@@ -43,8 +43,8 @@ impl Picture {
     /// This picture with the edit laid over it.
     ///
     /// `edited` is what the network made of [`Picture::working`]: (padded height, padded width, 3), 0 to 1. `blend` has
-    /// one weight for each pixel of this picture, 0 to 1; `None` takes the edit everywhere. Where a weight is 0 the samples
-    /// are this picture's own, bit for bit. Alpha and colour profile are kept, and a grey picture stays grey.
+    /// one weight for each pixel of this picture, 0 to 1; `None` takes the edit everywhere in the frame's window. Where a weight is
+    /// 0, and outside the window, the samples are this picture's own, bit for bit. Alpha and colour profile are kept, and a grey picture stays grey.
     ///
     /// # Panics
     /// When `edited` or `blend` has another length than the frame says.
@@ -54,11 +54,13 @@ impl Picture {
         assert_eq!(edited.len(), frame.padded.width * frame.padded.height * 3, "the edit does not have the padded size");
         assert!(blend.is_none_or(|weights| weights.len() == self.size.width * self.size.height), "one weight for each pixel");
 
-        let edited = resize(crop(edited, frame.padded, frame.content), frame.content, frame.source);
+        let window = frame.window;
+        let edited = resize(crop(edited, frame.padded, frame.content), frame.content, window.size);
+        let edited = Layer { window, pixels: &edited, width: self.size.width, blend };
         let mut result = self.clone();
         match &mut result.samples {
-            Samples::Eight(samples) => lay_over(samples, self.channels, &edited, blend),
-            Samples::Sixteen(samples) => lay_over(samples, self.channels, &edited, blend),
+            Samples::Eight(samples) => edited.lay_over(samples, self.channels),
+            Samples::Sixteen(samples) => edited.lay_over(samples, self.channels),
         }
         result
     }
@@ -80,25 +82,44 @@ fn resize(pixels: Vec<f32>, from: Size, to: Size) -> Vec<f32> {
     imageops::resize(&image, to.width as u32, to.height as u32, filter(from, to)).into_raw()
 }
 
-fn lay_over<S: Sample>(samples: &mut [S], channels: Channels, edited: &[f32], blend: Option<&[f32]>) {
-    let pixels = samples.par_chunks_exact_mut(channels as usize).zip(edited.par_chunks_exact(3)).enumerate();
-    pixels.for_each(|(index, (pixel, edited))| {
-        let weight = blend.map_or(1.0, |weights| weights[index]);
-        if weight == 0.0 {
-            return;
-        }
-        match channels {
-            Channels::Grey | Channels::GreyAlpha => {
-                let grey = edited.iter().zip(LUMA).map(|(value, weight)| value * weight).sum();
-                pixel[0] = mix(pixel[0], grey, weight);
+/// What is laid over a picture of width `width`: (window height, window width, 3), 0 to 1.
+struct Layer<'a> {
+    window: Window,
+    pixels: &'a [f32],
+    width: usize,
+    blend: Option<&'a [f32]>,
+}
+
+impl Layer<'_> {
+    fn lay_over<S: Sample>(&self, samples: &mut [S], channels: Channels) {
+        let Window { left, top, size } = self.window;
+        let rows = samples.par_chunks_exact_mut(self.width * channels as usize).skip(top).take(size.height);
+        rows.zip(self.pixels.par_chunks_exact(size.width * 3)).enumerate().for_each(|(row, (samples, edited))| {
+            let start = (top + row) * self.width + left;
+            let weights = self.blend.map(|weights| &weights[start..start + size.width]);
+            let pixels = samples.chunks_exact_mut(channels as usize).skip(left);
+            for (column, (pixel, edited)) in pixels.zip(edited.chunks_exact(3)).enumerate() {
+                lay_pixel_over(pixel, channels, edited, weights.map_or(1.0, |weights| weights[column]));
             }
-            Channels::Rgb | Channels::Rgba => {
-                for (sample, value) in pixel.iter_mut().zip(edited) {
-                    *sample = mix(*sample, *value, weight);
-                }
+        });
+    }
+}
+
+fn lay_pixel_over<S: Sample>(pixel: &mut [S], channels: Channels, edited: &[f32], weight: f32) {
+    if weight == 0.0 {
+        return;
+    }
+    match channels {
+        Channels::Grey | Channels::GreyAlpha => {
+            let grey = edited.iter().zip(LUMA).map(|(value, weight)| value * weight).sum();
+            pixel[0] = mix(pixel[0], grey, weight);
+        }
+        Channels::Rgb | Channels::Rgba => {
+            for (sample, value) in pixel.iter_mut().zip(edited) {
+                *sample = mix(*sample, *value, weight);
             }
         }
-    });
+    }
 }
 
 fn mix<S: Sample>(original: S, edited: f32, weight: f32) -> S {

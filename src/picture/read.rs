@@ -35,7 +35,7 @@ const MAX_ICC: usize = 4 << 20;
 
 /// A picture as it was read.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct Original {
     /// The picture, upright.
     pub picture: Picture,
     /// SHA-256 of the file, in hexadecimal.
@@ -48,7 +48,7 @@ pub struct Source {
 ///
 /// # Errors
 /// [`Error::Image`]: `image.missing`, `image.unsupported`, `image.too_large`, `image.too_small` or `image.decode`.
-pub fn read(path: &Path) -> Result<Source> {
+pub fn read(path: &Path) -> Result<Original> {
     let refuse = |refusal: Refusal| Error::Image {
         path: path.to_path_buf(),
         kind: refusal.kind,
@@ -60,7 +60,7 @@ pub fn read(path: &Path) -> Result<Source> {
     let size = decoded.size();
     let (channels, samples) = samples(decoded.pixels).map_err(|error| refuse(error.into()))?;
     let picture = Picture { size, channels, samples, icc: decoded.icc, carried: decoded.carried };
-    Ok(Source { picture, sha256: sha256(&bytes), warnings: decoded.warnings })
+    Ok(Original { picture, sha256: sha256(&bytes), warnings: decoded.warnings })
 }
 
 /// Reads the picture at `path` for its grey values, upright and row by row. `accept` judges its upright size before any pixel is decoded.

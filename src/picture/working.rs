@@ -5,13 +5,17 @@ use image::imageops::{self, FilterType};
 use rayon::prelude::*;
 
 use super::{Channels, Picture, Samples};
-use crate::geometry::{Frame, Size};
+use crate::geometry::{Frame, Size, Window};
 
 impl Picture {
-    /// The picture in the size of the network: resized to `frame.content`, then padded on the right and at the bottom
+    /// What the network sees: the frame's window resized to `frame.content`, then padded on the right and at the bottom
     /// by reflection to `frame.padded`. (padded height, padded width, 3), -1 to 1. Alpha is not looked at.
+    ///
+    /// # Panics
+    /// When the frame belongs to a picture of another size.
     pub fn working(&self, frame: &Frame) -> Vec<f32> {
-        let content = self.resized_rgb(frame.content);
+        assert_eq!(frame.source, self.size, "the frame belongs to another picture");
+        let content = self.resized_rgb(frame.window, frame.content);
         let mut working = vec![0.0; frame.padded.width * frame.padded.height * 3]; // (height, width, 3)
         let source_row = frame.content.width * 3;
         for (y, row) in working.chunks_exact_mut(frame.padded.width * 3).enumerate() {
@@ -27,29 +31,31 @@ impl Picture {
         working
     }
 
-    fn resized_rgb(&self, size: Size) -> Vec<u8> {
-        let rgb = self.rgb8();
-        if size == self.size {
+    fn resized_rgb(&self, window: Window, size: Size) -> Vec<u8> {
+        let rgb = self.rgb8(window);
+        if size == window.size {
             return rgb;
         }
-        let (width, height) = (self.size.width as u32, self.size.height as u32);
-        let Some(image) = RgbImage::from_raw(width, height, rgb) else { unreachable!("a picture has three RGB samples for each pixel") };
-        imageops::resize(&image, size.width as u32, size.height as u32, filter(self.size, size)).into_raw()
+        let (width, height) = (window.size.width as u32, window.size.height as u32);
+        let Some(image) = RgbImage::from_raw(width, height, rgb) else { unreachable!("a window has three RGB samples for each pixel") };
+        imageops::resize(&image, size.width as u32, size.height as u32, filter(window.size, size)).into_raw()
     }
 
-    /// (height, width, 3)
-    fn rgb8(&self) -> Vec<u8> {
+    /// (window height, window width, 3)
+    fn rgb8(&self, window: Window) -> Vec<u8> {
         match &self.samples {
-            Samples::Eight(samples) => rgb(samples, self.channels, |sample| sample),
+            Samples::Eight(samples) => rgb(samples, self.size, self.channels, window, |sample| sample),
             // 65535 = 255 * 257: the nearest of 256 levels.
-            Samples::Sixteen(samples) => rgb(samples, self.channels, |sample| ((u32::from(sample) + 128) / 257) as u8),
+            Samples::Sixteen(samples) => rgb(samples, self.size, self.channels, window, |sample| ((u32::from(sample) + 128) / 257) as u8),
         }
     }
 }
 
-fn rgb<S: Copy + Sync>(samples: &[S], channels: Channels, to_eight_bits: impl Fn(S) -> u8 + Sync) -> Vec<u8> {
-    let pixels = samples.par_chunks_exact(channels as usize);
-    pixels
+fn rgb<S: Copy + Sync>(samples: &[S], size: Size, channels: Channels, window: Window, to_eight_bits: impl Fn(S) -> u8 + Sync) -> Vec<u8> {
+    let count = channels as usize;
+    let columns = window.left * count..(window.left + window.size.width) * count;
+    let rows = samples.par_chunks_exact(size.width * count).skip(window.top).take(window.size.height);
+    rows.flat_map_iter(|row| row[columns.clone()].chunks_exact(count))
         .flat_map_iter(|pixel| {
             let [red, green, blue] = match channels {
                 Channels::Grey | Channels::GreyAlpha => [pixel[0]; 3],

@@ -1,10 +1,7 @@
 //! Where the picture may change: as given, or what the drag sweeps and a margin.
 
-use std::path::Path;
-
 use super::findings::Findings;
-use super::regions::read_mask;
-use crate::drag_file::{Editable, Shape};
+use super::shapes::SourceShape;
 use crate::geometry::{Frame, Point, SUPERVISION_CELL};
 use crate::mask::Mask;
 use crate::region::Region;
@@ -25,14 +22,9 @@ pub(super) enum Area {
     },
 }
 
-/// What the drag file says; `None` when it says nothing, or nothing that can be used.
-pub(super) fn given(findings: &mut Findings, frame: &Frame, folder: &Path) -> Option<Area> {
-    let source = match &findings.drag.editable {
-        Editable::Swept => return None,
-        Editable::Everything => return Some(Area::Everything),
-        Editable::Shape(Shape::Outline(outline)) => outline.raster(frame.source),
-        Editable::Shape(Shape::Mask { mask }) => read_mask(findings, &folder.join(mask), "/editable/mask", frame)?,
-    };
+/// The area that the drag file gives.
+pub(super) fn given(findings: &mut Findings, shape: &SourceShape, frame: &Frame) -> Area {
+    let source = shape.on_image(frame.source);
     // The padding repeats the picture's last pixels, and may change when they may.
     let last = Point::new(frame.content.width as f64 - 0.5, frame.content.height as f64 - 0.5);
     let inside = |point: Point| source.at(frame.to_source(Point::new(point.x.min(last.x), point.y.min(last.y))));
@@ -44,7 +36,7 @@ pub(super) fn given(findings: &mut Findings, frame: &Frame, folder: &Path) -> Op
         let message = format!("nothing of the editable area is left at working size ({})", frame.content);
         findings.fault("editable.empty", "/editable", message, "enlarge the editable area");
     }
-    Some(Area::Part { working, source })
+    Area::Part { working, source }
 }
 
 /// What the regions sweep, grown by `margin` working pixels.

@@ -7,21 +7,34 @@
 mod editable;
 mod findings;
 mod regions;
+mod shapes;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use std::path::Path;
 
-use crate::drag_file::DragFile;
+use crate::drag_file::{DragFile, Editable, Fault};
 use crate::error::{Error, Result};
-use crate::geometry::{Frame, Size};
+use crate::geometry::{Frame, Size, Window};
 use crate::mask::Mask;
 use crate::region::Region;
-use crate::settings::Settings;
+use crate::settings::{Settings, WindowChoice};
 use crate::warning::Warning;
 
 use editable::Area;
 use findings::Findings;
+use shapes::SourceShape;
+
+/// The result may be enlarged so many times before the user is told.
+const MAX_ENLARGEMENT: f64 = 1.5;
+
+/// What the drag file says of the editable area; a shape that could not be read is none.
+enum Given<'a> {
+    Nothing,
+    Everything,
+    Shape(Option<SourceShape<'a>>),
+}
 
 /// Everything that an edit needs to know beside the image's pixels and the weights.
 #[derive(Debug, Clone)]
@@ -44,6 +57,15 @@ pub struct Plan {
     pub warnings: Vec<Warning>,
 }
 
+/// As much of a plan as a drag file allows for. With faults it is for showing, not for editing.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Without what could not be planned.
+    pub plan: Plan,
+    /// Everything in the drag file that does not fit the image.
+    pub faults: Vec<Fault>,
+}
+
 impl Plan {
     /// Plans the edit of an upright image of size `source`. Masks are looked for beside the drag file; `model_size` is the shorter
     /// side of the working picture unless the settings say another.
@@ -51,27 +73,52 @@ impl Plan {
     /// # Errors
     /// [`Error::Instruction`] with everything in the drag file that does not fit the image.
     pub fn new(drag: &DragFile, drag_path: &Path, source: Size, settings: &Settings, model_size: usize) -> Result<Self> {
+        let Draft { plan, faults } = Self::draft(drag, drag_path, source, settings, model_size);
+        if faults.is_empty() { Ok(plan) } else { Err(Error::Instruction { path: drag_path.to_owned(), faults }) }
+    }
+
+    /// As [`Plan::new`], with what can be planned although something is wrong.
+    pub fn draft(drag: &DragFile, drag_path: &Path, source: Size, settings: &Settings, model_size: usize) -> Draft {
         let size = if settings.size == 0 { model_size } else { settings.size };
-        let frame = Frame::new(source, size);
         let folder = drag_path.parent().unwrap_or(Path::new(""));
         let mut findings = Findings::new(drag);
 
-        let all: Vec<Region> = (0..drag.regions.len()).filter_map(|index| regions::region(&mut findings, index, &frame, folder)).collect();
-        let given = editable::given(&mut findings, &frame, folder);
-        if !findings.faults.is_empty() {
-            return Err(Error::Instruction { path: drag_path.to_owned(), faults: findings.faults });
-        }
+        let shapes = drag.regions.iter().enumerate().map(|(index, region)| {
+            (region, shapes::read(&mut findings, &region.shape, folder, &format!("/regions/{index}/region"), source))
+        });
+        let shapes: Vec<_> = shapes.collect();
+        let given = match &drag.editable {
+            Editable::Shape(shape) => Given::Shape(shapes::read(&mut findings, shape, folder, "/editable", source)),
+            Editable::Everything => Given::Everything,
+            Editable::Swept => Given::Nothing,
+        };
+        let window = match (&given, settings.window) {
+            (Given::Nothing, WindowChoice::Auto) => window::choose(&shapes, None, source, size, settings.margin),
+            (Given::Shape(Some(shape)), WindowChoice::Auto) => window::choose(&shapes, Some(shape), source, size, settings.margin),
+            _ => Window::whole(source),
+        };
+        let frame = Frame::windowed(source, window, size);
 
+        let all = shapes.iter().enumerate().filter_map(|(index, (_, shape))| regions::region(&mut findings, index, shape.as_ref(), &frame));
+        let all: Vec<Region> = all.collect();
+        let given = match given {
+            Given::Shape(shape) => shape.map(|shape| editable::given(&mut findings, &shape, &frame)),
+            Given::Everything => Some(Area::Everything),
+            Given::Nothing => None,
+        };
         let (still, regions): (Vec<Region>, Vec<Region>) = all.into_iter().partition(Region::is_still);
         regions::compare(&mut findings, &regions, &still, &frame);
         let area = given.unwrap_or_else(|| editable::swept(&regions, &frame, settings.margin));
         editable::compare(&mut findings, &area, &regions, &frame);
+        warn_of_enlargement(&mut findings, &frame);
         let (editable, editable_source) = match area {
             Area::Everything => (None, None),
             Area::Part { working, source } => (Some(working), Some(source)),
         };
-        let (prompt, settings, warnings) = (drag.prompt.clone(), settings.clone(), findings.warnings);
-        Ok(Self { frame, prompt, regions, still, editable, editable_source, settings, warnings })
+        let Findings { mut faults, warnings, .. } = findings;
+        faults.sort_by_key(|fault| (fault.line, fault.column));
+        let (prompt, settings) = (drag.prompt.clone(), settings.clone());
+        Draft { plan: Self { frame, prompt, regions, still, editable, editable_source, settings, warnings }, faults }
     }
 
     /// How much of the edited picture each pixel of the image takes, row by row: 0 outside the editable area, rising inside it to 1
@@ -81,5 +128,17 @@ impl Plan {
         let feather = self.settings.feather as f64 / self.frame.scale().mean();
         let step = 1.0 / (feather as f32 + 1.0);
         Some(area.depth().into_iter().map(|depth| (depth * step).min(1.0)).collect())
+    }
+}
+
+/// A photograph's own detail is lost where the edit is pasted.
+fn warn_of_enlargement(findings: &mut Findings, frame: &Frame) {
+    let factor = 1.0 / frame.scale().mean();
+    if factor > MAX_ENLARGEMENT {
+        let message = format!(
+            "the edited area is computed at {} and enlarged {factor:.1} times, so it is less sharp than the picture",
+            frame.content
+        );
+        findings.warn("picture.enlarged", message);
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::geometry::Point;
 use crate::region::Motion;
+use crate::settings::WindowChoice;
 use image::GrayImage;
 use proptest::prelude::*;
 
@@ -41,11 +42,34 @@ fn warnings(plan: &Plan) -> Vec<&str> {
 
 #[test]
 fn a_drag_is_planned_in_working_coordinates() {
-    let plan = plan_in(Path::new(""), "", &[box_from("[60, 60]", "[80, 50]")], Size::new(512, 512)).expect("a good plan");
+    let drag = drag("", &[box_from("[60, 60]", "[80, 50]")]);
+    let settings = Settings { window: WindowChoice::Full, ..Settings::default() };
+    let plan = Plan::new(&drag, Path::new("drag.json"), Size::new(512, 512), &settings, 256).expect("a good plan");
     assert_eq!(plan.regions[0].motion, Motion::Shift { dx: 10.0, dy: -5.0 });
     assert_eq!(plan.regions[0].mask.count(), 400);
     assert!((plan.regions[0].moved_px() - 500.0_f64.sqrt()).abs() < 1e-9);
-    assert!(plan.warnings.is_empty() && plan.still.is_empty());
+    assert_eq!(warnings(&plan), ["picture.enlarged"]);
+    assert!(plan.still.is_empty());
+}
+
+#[test]
+fn a_window_changes_where_a_drag_lies_and_not_what_it_is() {
+    let regions = [region("rotation", "\"rect\": [900, 700, 1000, 760]", "\"center\": [1100, 900], \"angle\": 40")];
+    let image = Size::new(1600, 1200);
+    let plan = plan_in(Path::new(""), "", &regions, image).expect("a good plan");
+    assert!(!plan.frame.is_whole() && plan.warnings.is_empty(), "{:?}", plan.frame);
+    let drag = drag("", &regions);
+    let settings = Settings { window: WindowChoice::Full, ..Settings::default() };
+    let whole = Plan::new(&drag, Path::new("drag.json"), image, &settings, 256).expect("a good plan");
+    assert!((plan.regions[0].moved_px() / whole.regions[0].moved_px() - 1.0).abs() < 0.02);
+    let area = plan.editable_source.as_ref().expect("a swept area");
+    let window = plan.frame.window;
+    for (index, _) in area.data.iter().enumerate().filter(|(_, inside)| **inside) {
+        let (x, y) = (index % image.width, index / image.width);
+        assert!((window.left..window.left + window.size.width).contains(&x) && (window.top..window.top + window.size.height).contains(&y));
+    }
+    let swept = whole.editable_source.expect("a swept area");
+    assert!(area.count() < swept.count() && area.count() * 3 > swept.count(), "the margin is in working pixels, and those are smaller");
 }
 
 #[test]
@@ -202,7 +226,7 @@ fn every_scene_of_the_bench_is_planned() {
 
 #[test]
 fn the_settings_size_goes_before_the_models() {
-    let settings = Settings { size: 128, ..Settings::default() };
+    let settings = Settings { size: 128, window: WindowChoice::Full, ..Settings::default() };
     let drag = drag("", &[box_from("[60, 60]", "[60, 90]")]);
     let plan = Plan::new(&drag, Path::new("drag.json"), SIZE, &settings, 256).expect("a good plan");
     assert_eq!(plan.frame.padded, Size::new(128, 128));

@@ -68,7 +68,7 @@ fn describe(error: &Error) -> String {
             faults.collect::<Vec<_>>().join("\n")
         }
         // Lists of tensors have lines of their own.
-        Error::Weights { path, reason, hint, .. } => {
+        Error::Weights { path, reason, hint, .. } | Error::Hub { place: path, reason, hint, .. } => {
             let message = format!("{}: {}", escape(path, Newlines::Escaped), escape(reason, Newlines::Kept));
             paragraph(&message, Some(hint).filter(|hint| !hint.is_empty()).map(String::as_str))
         }
@@ -81,6 +81,11 @@ fn describe(error: &Error) -> String {
 fn paragraph(message: &str, hint: Option<&str>) -> String {
     let hint = hint.map(|hint| format!("\nhint: {}\n", escape(hint, Newlines::Escaped))).unwrap_or_default();
     format!("error: {message}\n{hint}")
+}
+
+/// Text from a file, harmless for a terminal and on one line.
+pub(crate) fn on_one_line(text: &str) -> String {
+    escape(text, Newlines::Escaped)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,16 @@
 
 mod job;
 mod messages;
+mod note;
+mod paths;
 mod record;
 
-pub use job::{Job, Note};
+pub use job::{Instruction, Job};
+pub(crate) use messages::on_one_line;
 pub use messages::{print_error, print_json, print_text, print_warnings};
+pub use note::{Made, Maker, Note};
+pub use paths::Paths;
 pub use record::{Failure, Loss, Moved, Record, Status, peak_bytes};
+
+/// The version of this program, which decides pixels too.
+const VERSION: &str = env!("CARGO_PKG_VERSION");

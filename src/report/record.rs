@@ -1,10 +1,10 @@
 //! The record of one edit: one JSON object, complete whether the edit succeeded or not.
 
-use std::path::Path;
-
 use serde::{Serialize, Serializer};
 
+use super::Paths;
 use crate::error::Error;
+use crate::geometry::Window;
 use crate::progress::Stage;
 use crate::warning::Warning;
 
@@ -29,12 +29,9 @@ pub struct Record {
     pub id: String,
     /// How it ended.
     pub status: Status,
-    /// The picture, as given.
-    pub image: String,
-    /// The drag file, as given.
-    pub drag: String,
-    /// The result.
-    pub out: String,
+    /// Its files, as they were given.
+    #[serde(flatten)]
+    pub paths: Paths,
     /// SHA-256 of the result's file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out_sha256: Option<String>,
@@ -47,6 +44,15 @@ pub struct Record {
     /// Width and height of the picture, upright.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<[usize; 2]>,
+    /// The part of the picture that the network saw: left, top, width and height.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// Size at which it was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub working: Option<[usize; 2]>,
+    /// Working pixels per pixel of the picture; below 1 the edited area was enlarged by its inverse.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
     /// The device that computed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
@@ -113,19 +119,19 @@ pub struct Failure {
 
 impl Record {
     /// The record of an edit that has not begun. It counts as failed until its result is on the disk.
-    pub fn new(image: &Path, drag: &Path, out: &Path) -> Self {
-        let text = |path: &Path| path.to_string_lossy().into_owned();
+    pub fn new(paths: Paths) -> Self {
         Self {
             v: 1,
-            id: image.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
+            id: paths.image.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
             status: Status::Failed,
-            image: text(image),
-            drag: text(drag),
-            out: text(out),
+            paths,
             out_sha256: None,
             job: None,
             seed: None,
             size: None,
+            window: None,
+            working: None,
+            scale: None,
             device: None,
             dtype: None,
             model: None,
@@ -187,7 +193,8 @@ mod tests {
 
     #[test]
     fn an_edit_that_never_began_says_so_and_nothing_else() {
-        let mut record = Record::new(Path::new("in/cat.png"), Path::new("cat.json"), Path::new("in/cat.edited.png"));
+        let mut record =
+            Record::new(Paths { image: "in/cat.png".into(), drag: Some("cat.json".into()), like: None, out: "in/cat.edited.png".into() });
         record.fail(&Error::PromptTooLong { tokens: 90, limit: 77 });
         let expected = concat!(
             r#"{"v":1,"id":"cat","status":"failed","image":"in/cat.png","drag":"cat.json","out":"in/cat.edited.png","warnings":[],"#,
@@ -200,7 +207,7 @@ mod tests {
 
     #[test]
     fn stages_keep_their_order() {
-        let mut record = Record::new(Path::new("a.png"), Path::new("a.json"), Path::new("b.png"));
+        let mut record = Record::new(Paths::default());
         record.seconds = vec![(Stage::Load, 0.94), (Stage::Encode, 0.123_456), (Stage::Decode, 2.0)];
         let json = serde_json::to_string(&record).expect("a record is text and numbers");
         assert!(json.contains(r#""seconds":{"load":0.94,"encode":0.123,"decode":2.0}"#), "{json}");
@@ -208,7 +215,7 @@ mod tests {
 
     #[test]
     fn an_interrupted_edit_did_not_fail() {
-        let mut record = Record::new(Path::new("a.png"), Path::new("a.json"), Path::new("b.png"));
+        let mut record = Record::new(Paths::default());
         record.fail(&Error::Interrupted { signal: 2 });
         assert_eq!(record.status, Status::Interrupted);
     }

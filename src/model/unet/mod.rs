@@ -11,6 +11,7 @@ use super::config::UNetConfig;
 use super::source::Source;
 use super::weights::Weights;
 use crate::error::Result;
+use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::nn::{Adapter, Conv, GroupNorm, Linear, Pass, Tensor};
 use blocks::{DownBlock, UpBlock};
@@ -18,7 +19,7 @@ use time::TimeEmbedding;
 use transformer::Transformer;
 
 /// File names, best first.
-const FILES: [&str; 2] = ["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"];
+pub(crate) const FILES: [&str; 2] = ["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"];
 
 /// The noise predictor's weights.
 #[derive(Debug)]
@@ -68,9 +69,10 @@ impl<B: Backend> UNet<B> {
     /// Reads the weights.
     ///
     /// # Errors
-    /// [`crate::Error::Weights`] when the file is missing, damaged, or does not fit the configuration.
-    pub fn load(backend: &B, source: &Source, config: &UNetConfig) -> Result<Self> {
-        let mut weights = Weights::open(backend, source, "unet", &FILES)?;
+    /// [`crate::Error::Weights`] when the file is missing, damaged, or does not fit the configuration;
+    /// [`crate::Error::Interrupted`].
+    pub fn load(backend: &B, source: &Source, config: &UNetConfig, interrupt: &Interrupt) -> Result<Self> {
+        let mut weights = Weights::open(backend, source, "unet", &FILES, interrupt)?;
         let w = &mut weights;
         let channels = &config.channels;
         let (levels, last) = (channels.len(), channels[channels.len() - 1]);

@@ -1,0 +1,81 @@
+//! The program and the machine: features, processor, memory, devices.
+
+use super::Check;
+use crate::progress::amount;
+
+/// What an edit with Stable Diffusion 1.5 at 512 x 512 takes in f32.
+const STABLE_DIFFUSION_BYTES: u64 = 8_000_000_000;
+
+/// Version and features.
+pub(super) fn program() -> Check {
+    let features = [("hub", cfg!(feature = "hub")), ("cuda", cfg!(feature = "cuda")), ("failpoints", cfg!(feature = "failpoints"))];
+    let built: Vec<&str> = features.iter().filter(|(_, built)| *built).map(|(name, _)| *name).collect();
+    let features = if built.is_empty() { "none".to_owned() } else { built.join(", ") };
+    Check::new(
+        "program",
+        format!("dragnext {}, {}-{}, features: {features}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS),
+    )
+}
+
+/// Cores and instruction set: with the same one, the same edit has the same bytes.
+pub(super) fn processor() -> Check {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = rayon::current_num_threads();
+    let threads = if threads == cores { String::new() } else { format!(", of which an edit uses {threads}") };
+    Check::new("processor", format!("{cores} cores{threads}; {}", instruction_set()))
+}
+
+#[cfg(target_arch = "x86_64")]
+fn instruction_set() -> &'static str {
+    if std::arch::is_x86_feature_detected!("avx512f") {
+        "AVX-512"
+    } else if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+        "AVX2 with FMA"
+    } else {
+        "neither AVX-512 nor AVX2 with FMA: an edit will be slow"
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn instruction_set() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "NEON" } else { "scalar code: an edit will be slow" }
+}
+
+/// Memory, and whether it is enough.
+pub(super) fn memory() -> Check {
+    let information = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let Some((total, available)) = field(&information, "MemTotal:").zip(field(&information, "MemAvailable:")) else {
+        return Check::new("memory", "this system does not say");
+    };
+    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let limited = limit.filter(|limit| *limit < total).map(|limit| format!(", limited to {}", amount(limit))).unwrap_or_default();
+    let check = Check::new("memory", format!("{} available of {}{limited}", amount(available), amount(total)));
+    if available.min(limit.unwrap_or(u64::MAX)) < STABLE_DIFFUSION_BYTES {
+        let needed = amount(STABLE_DIFFUSION_BYTES);
+        return check.noting(format!("Stable Diffusion 1.5 takes about {needed} of memory; the model `demo` takes little"));
+    }
+    check
+}
+
+fn field(information: &str, name: &str) -> Option<u64> {
+    let line = information.lines().find_map(|line| line.strip_prefix(name))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// What can compute.
+pub(super) fn devices() -> Check {
+    Check::new("devices", "cpu (f32); cuda: this version computes on the CPU only")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_in_bytes() {
+        let information = "MemTotal:       16384 kB\nMemFree:  1 kB\nMemAvailable:    8192 kB\n";
+        assert_eq!(field(information, "MemAvailable:"), Some(8 << 20));
+        assert_eq!(field(information, "SwapTotal:"), None);
+    }
+}

@@ -1,0 +1,73 @@
+//! Models in the hub's cache.
+
+use std::fs;
+use std::path::Path;
+
+use super::{Check, State};
+use crate::error::Error;
+use crate::files;
+use crate::hub::{Environment, HubId, ModelFolder, Snapshot};
+use crate::progress::amount;
+
+/// The cache: where it is, whether it takes files, and which models of Stable Diffusion are in it. The error is why nothing can be fetched.
+pub(super) fn cache(environment: &Environment) -> (Check, Option<Error>) {
+    let folder = &environment.cache;
+    let snapshots = snapshots(folder);
+    let mut check = Check::new("models", folder.display().to_string());
+    check.details = snapshots.iter().map(describe).collect();
+    let default = HubId::parse(crate::hub::DEFAULT_MODEL).map(|id| crate::hub::find(environment, &id));
+    let has_default = matches!(default, Some(Ok(_)));
+    if !has_default {
+        check = check.noting("`dragnext fetch` gets the default model (about 2 GB); `--model demo` is built in");
+    }
+    if let Err(error) = takes_files(folder) {
+        let error = Error::Hub {
+            place: folder.display().to_string(),
+            kind: "hub.cache",
+            reason: format!("the cache cannot be written to: {error}"),
+            hint: "HF_HUB_CACHE or HF_HOME chooses another folder for the cache".into(),
+        };
+        // A cache that may only be read is as good as any, when the model is in it.
+        let state = if has_default { State::Note } else { State::Bad };
+        check = Check { state, text: error.to_string(), hint: error.hint(), ..check };
+        return (check, (!has_default).then_some(error));
+    }
+    (check, None)
+}
+
+/// Snapshots that look like models of this program; the cache may hold much else.
+fn snapshots(cache: &Path) -> Vec<Snapshot> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some((owner, model)) = name.strip_prefix("models--").and_then(|name| name.split_once("--")) else { continue };
+        let repository = format!("{owner}/{model}");
+        let folder = ModelFolder::new(cache, &repository);
+        for commit in fs::read_dir(folder.path().join("snapshots")).into_iter().flatten().flatten() {
+            let snapshot = folder.snapshot(&repository, &commit.file_name().to_string_lossy());
+            if snapshot.present().iter().any(|file| file.starts_with("unet/")) {
+                found.push(snapshot);
+            }
+        }
+    }
+    found.sort_by_key(Snapshot::name);
+    found
+}
+
+fn describe(snapshot: &Snapshot) -> String {
+    let bytes = snapshot.present().iter().filter_map(|name| fs::metadata(snapshot.folder.join(name)).ok()).map(|file| file.len()).sum();
+    let state = match snapshot.missing().as_slice() {
+        [] => "complete".to_owned(),
+        [name] => format!("lacks {name}"),
+        names => format!("lacks {} files", names.len()),
+    };
+    format!("{} {}, {state}", snapshot.name(), amount(bytes))
+}
+
+/// Could a file be made in the folder, or in the nearest one above it that exists?
+fn takes_files(folder: &Path) -> std::io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let existing = folder.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("."));
+    let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
+    files::temporary_named(existing, ".dragnext-", ".tmp").map(|_| ())
+}

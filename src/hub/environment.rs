@@ -1,0 +1,208 @@
+//! What the environment says about the hub, read as the Hugging Face Python library reads it, so that both share cache,
+//! token and habits.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where models come from unless `HF_ENDPOINT` says otherwise.
+const HUB: &str = "https://huggingface.co";
+
+/// How long a silent server is waited for, in seconds, unless the environment says otherwise.
+const PATIENCE: u64 = 10;
+
+/// Variables that this program reads for the hub. The tokens among them are secret.
+pub const VARIABLES: [&str; 13] = [
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HUGGINGFACE_HUB_CACHE",
+    "XDG_CACHE_HOME",
+    "HF_ENDPOINT",
+    "HF_HUB_OFFLINE",
+    "TRANSFORMERS_OFFLINE",
+    "HF_HUB_ETAG_TIMEOUT",
+    "HF_HUB_DOWNLOAD_TIMEOUT",
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN",
+    "HF_TOKEN_PATH",
+    "HF_TOKEN",
+    "HUGGING_FACE_HUB_TOKEN",
+];
+
+/// A secret: there is no way to print it by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// Without line ends and outer spaces; `None` when nothing is left.
+    fn clean(text: &str) -> Option<Self> {
+        let text = text.replace(['\r', '\n'], "");
+        let text = text.trim();
+        (!text.is_empty()).then(|| Self(text.to_owned()))
+    }
+
+    /// The text itself, for the header of a request.
+    #[cfg(feature = "hub")]
+    pub(super) fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+/// Where the hub and its cache are.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// The folder that holds `models--owner--name` folders.
+    pub cache: PathBuf,
+    /// Address of the hub, without a slash at its end.
+    pub endpoint: String,
+    /// Whether no connection may be opened.
+    pub offline: bool,
+    /// How long an answer may take to begin.
+    pub answer_patience: Duration,
+    /// How long a download may stand still.
+    pub download_patience: Duration,
+    given_token: Option<Token>,
+    token_path: PathBuf,
+    sends_token: bool,
+}
+
+impl Environment {
+    /// The environment of this process.
+    pub fn read() -> Self {
+        Self::from_variables(|name| std::env::var_os(name), std::env::home_dir().as_deref())
+    }
+
+    fn from_variables(variable: impl Fn(&str) -> Option<OsString>, home: Option<&Path>) -> Self {
+        let given = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let text = |name: &str| given(name).map(|value| value.to_string_lossy().into_owned());
+        let path = |name: &str| given(name).map(|value| expand(value, home, &variable));
+        let is_true = |value: &str| ["1", "ON", "YES", "TRUE"].contains(&value.to_uppercase().as_str());
+        let seconds =
+            |name: &str| Duration::from_secs(text(name).and_then(|value| value.parse().ok()).filter(|s| *s > 0).unwrap_or(PATIENCE));
+
+        let caches = || path("XDG_CACHE_HOME").unwrap_or_else(|| home.unwrap_or(Path::new("")).join(".cache"));
+        let hf_home = path("HF_HOME").unwrap_or_else(|| caches().join("huggingface"));
+        let cache = path("HF_HUB_CACHE").or_else(|| path("HUGGINGFACE_HUB_CACHE")).unwrap_or_else(|| hf_home.join("hub"));
+        Self {
+            cache,
+            endpoint: text("HF_ENDPOINT").unwrap_or_else(|| HUB.into()).trim_end_matches('/').to_owned(),
+            // As in Python, the second is asked only where the first is not set.
+            offline: text("HF_HUB_OFFLINE").or_else(|| text("TRANSFORMERS_OFFLINE")).is_some_and(|value| is_true(&value)),
+            answer_patience: seconds("HF_HUB_ETAG_TIMEOUT"),
+            download_patience: seconds("HF_HUB_DOWNLOAD_TIMEOUT"),
+            given_token: ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"].iter().find_map(|name| text(name)).and_then(|token| Token::clean(&token)),
+            token_path: path("HF_TOKEN_PATH").unwrap_or_else(|| hf_home.join("token")),
+            sends_token: !text("HF_HUB_DISABLE_IMPLICIT_TOKEN").is_some_and(|value| is_true(&value)),
+        }
+    }
+
+    /// A cache below a folder, as `HF_HOME` makes it.
+    #[cfg(test)]
+    pub(super) fn for_tests(home: &Path) -> Self {
+        Self::from_variables(|name| (name == "HF_HOME").then(|| home.into()), None)
+    }
+
+    /// The token to send to the hub: from the environment, else from the file that `hf auth login` writes.
+    pub fn token(&self) -> Option<Token> {
+        if !self.sends_token {
+            return None;
+        }
+        self.given_token.clone().or_else(|| Token::clean(&std::fs::read_to_string(&self.token_path).ok()?))
+    }
+}
+
+/// An address without what may be secret in it: user and password before the host, and everything behind a `?`, where
+/// storage servers put signatures.
+pub fn shown(address: &str) -> String {
+    let address = address.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
+/// A leading `~` is the home folder, `$NAME` and `${NAME}` are variables; what is not set stays as it is.
+fn expand(value: OsString, home: Option<&Path>, variable: &impl Fn(&str) -> Option<OsString>) -> PathBuf {
+    let Some(text) = value.to_str() else { return value.into() };
+    let mut expanded = match (text.strip_prefix('~'), home) {
+        (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => format!("{}{rest}", home.display()),
+        _ => text.to_owned(),
+    };
+    let mut from = 0;
+    while let Some(dollar) = expanded[from..].find('$').map(|at| from + at) {
+        let rest = &expanded[dollar + 1..];
+        let is_letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let braced = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+        let plain = &rest[..rest.find(|c| !is_letter(c)).unwrap_or(rest.len())];
+        let (name, length) = braced.map_or((plain, plain.len() + 1), |(name, _)| (name, name.len() + 3));
+        match variable(name).and_then(|value| value.into_string().ok()).filter(|_| !name.is_empty()) {
+            Some(value) => {
+                expanded.replace_range(dollar..dollar + length, &value);
+                from = dollar + value.len();
+            }
+            None => from = dollar + 1,
+        }
+    }
+    expanded.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Environment {
+        let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value));
+        Environment::from_variables(find, Some(Path::new("/home/me")))
+    }
+
+    #[test]
+    fn the_cache_is_where_python_has_it() {
+        for (variables, expected) in [
+            (&[][..], "/home/me/.cache/huggingface/hub"),
+            (&[("XDG_CACHE_HOME", "/x")], "/x/huggingface/hub"),
+            (&[("HF_HOME", "~/my models")], "/home/me/my models/hub"),
+            (&[("HF_HOME", "relative")], "relative/hub"),
+            (&[("HF_HOME", "")], "/home/me/.cache/huggingface/hub"),
+            (&[("HF_HOME", "/h"), ("HUGGINGFACE_HUB_CACHE", "/old")], "/old"),
+            (&[("HF_HUB_CACHE", "$DATA/${WHO}/$NOBODY"), ("DATA", "/d"), ("WHO", "w"), ("HF_HOME", "/h")], "/d/w/$NOBODY"),
+        ] {
+            assert_eq!(read(variables).cache, Path::new(expected), "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn offline_takes_the_words_that_python_takes() {
+        for (value, expected) in [("1", true), ("on", true), ("Yes", true), ("TRUE", true), ("0", false), ("", false), ("off", false)] {
+            assert_eq!(read(&[("HF_HUB_OFFLINE", value)]).offline, expected, "{value}");
+        }
+        assert!(read(&[("TRANSFORMERS_OFFLINE", "1")]).offline);
+        assert!(read(&[("HF_HUB_OFFLINE", ""), ("TRANSFORMERS_OFFLINE", "1")]).offline);
+        assert!(!read(&[("HF_HUB_OFFLINE", "0"), ("TRANSFORMERS_OFFLINE", "1")]).offline);
+    }
+
+    #[test]
+    fn the_token_is_found_and_never_shown() {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        std::fs::write(folder.path().join("token"), " hf_file\n").expect("it can be written");
+        let home = folder.path().to_str().expect("a plain path");
+        assert_eq!(read(&[("HF_HOME", home)]).token(), Some(Token("hf_file".into())));
+        assert_eq!(read(&[("HF_HOME", home), ("HF_TOKEN", "hf_given")]).token(), Some(Token("hf_given".into())));
+        assert_eq!(read(&[("HF_HOME", home), ("HF_TOKEN", "hf_given"), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")]).token(), None);
+        assert_eq!(read(&[("HF_HOME", "/nowhere"), ("HF_TOKEN", " \n")]).token(), None);
+        let shown = format!("{:?}", read(&[("HF_TOKEN", "hf_given")]));
+        assert!(!shown.contains("hf_given"), "{shown}");
+    }
+
+    #[test]
+    fn addresses_are_shown_without_secrets() {
+        assert_eq!(shown("https://me:pw@host:1/a/b?Signature=x#y"), "https://host:1/a/b");
+        assert_eq!(shown("https://host"), "https://host");
+        assert_eq!(shown("host"), "host");
+    }
+}

@@ -1,0 +1,187 @@
+//! A model's missing files, from the hub into the cache.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+
+use super::cache::{ModelFolder, Snapshot};
+use super::client::{Client, Description, FileHead};
+use super::download::{Download, not_writable};
+use super::environment::Environment;
+use super::id::HubId;
+use super::integrity::{self, hash, is_sha256};
+use super::ledger::{Entry, Ledger, Stamp};
+use super::retry::Retries;
+use super::{Fetched, WITHOUT_HUB, needed};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::interrupt::Interrupt;
+use crate::progress::Transfer;
+
+/// A fetch of one model.
+#[derive(Debug)]
+pub(super) struct Fetch<'a> {
+    id: &'a HubId,
+    environment: &'a Environment,
+    client: Client<'a>,
+    folder: ModelFolder,
+    interrupt: &'a Interrupt,
+}
+
+/// A file that is to be had.
+struct Wanted {
+    name: String,
+    head: FileHead,
+    is_damaged: bool,
+}
+
+impl<'a> Fetch<'a> {
+    /// Prepares; nothing is asked yet.
+    ///
+    /// # Errors
+    /// [`Error::Hub`] when the endpoint is no address.
+    pub(super) fn new(environment: &'a Environment, id: &'a HubId, interrupt: &'a Interrupt) -> Result<Self> {
+        let client = Client::new(environment, id)?;
+        Ok(Self { id, environment, client, folder: ModelFolder::new(&environment.cache, id.repository()), interrupt })
+    }
+
+    /// What the hub says of the model.
+    ///
+    /// # Errors
+    /// [`Error::Hub`], [`Error::Interrupted`].
+    pub(super) fn describe(&self, transfer: &mut Transfer) -> Result<Description> {
+        Retries::until_done(transfer, self.interrupt, || self.client.describe())
+    }
+
+    /// Checks what is there, and fetches what is missing or damaged.
+    ///
+    /// # Errors
+    /// [`Error::Hub`], [`Error::Weights`] when the repository lacks a needed file, [`Error::Interrupted`].
+    pub(super) fn run(&self, transfer: &mut Transfer) -> Result<Fetched> {
+        match super::check(self.environment, self.id) {
+            Err(Error::Hub { kind: "weights.missing" | "weights.damaged" | "weights.hash", .. }) => {}
+            checked => return checked,
+        }
+        let description = self.describe(transfer)?;
+        let files = needed::choose(&description.files()).map_err(|missing| self.lacking(&description, &missing))?;
+        let snapshot = self.folder.snapshot(self.id.repository(), &description.sha);
+        let wanted = self.wanted(&snapshot, &files, transfer)?;
+        let (count, bytes) = (wanted.len(), wanted.iter().map(|wanted| wanted.head.size).sum());
+        transfer.say(&format!("fetching {count} files of {} ({})", snapshot.name(), crate::progress::amount(bytes)));
+        let mut received = 0;
+        for file in &wanted {
+            received += self.have(&snapshot, file, transfer)?;
+        }
+        self.record(&snapshot, &files)?;
+        Ok(Fetched { snapshot, files, received })
+    }
+
+    /// The files that are not there, or not as they were recorded, with what the hub says of them.
+    fn wanted(&self, snapshot: &Snapshot, files: &[String], transfer: &mut Transfer) -> Result<Vec<Wanted>> {
+        let mut wanted = Vec::new();
+        for name in files {
+            let is_there = snapshot.folder.join(name).is_file();
+            let is_damaged = is_there && integrity::check(snapshot, name).is_err();
+            if !is_there || is_damaged {
+                let head = Retries::until_done(transfer, self.interrupt, || self.client.head(&snapshot.commit, name))?;
+                wanted.push(Wanted { name: name.clone(), head, is_damaged });
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// Gets one file into the snapshot; returns the bytes that were received for it.
+    fn have(&self, snapshot: &Snapshot, file: &Wanted, transfer: &mut Transfer) -> Result<u64> {
+        let Wanted { name, head, is_damaged } = file;
+        let (client, folder, interrupt) = (&self.client, &self.folder, self.interrupt);
+        let download = Download { client, folder, commit: &snapshot.commit, name, head, interrupt };
+        let received = download.run(*is_damaged, transfer)?;
+        self.link(snapshot, name, &head.etag).map_err(|error| not_writable(folder.path(), &error))?;
+        Ok(received)
+    }
+
+    /// Makes the snapshot's file lead to its content.
+    fn link(&self, snapshot: &Snapshot, name: &str, etag: &str) -> io::Result<()> {
+        let path = snapshot.folder.join(name);
+        let folder = path.parent().unwrap_or(&snapshot.folder);
+        fs::create_dir_all(folder)?;
+        let ups = "../".repeat(2 + name.matches('/').count());
+        let target = format!("{ups}blobs/{etag}");
+        if snapshot.etag(name).as_deref() == Some(etag) && path.is_file() {
+            return Ok(());
+        }
+        // Under a name of its own first, so that the path never leads nowhere.
+        let temporary = folder.join(format!(".dragnext-{}.link", std::process::id()));
+        let _ = fs::remove_file(&temporary);
+        match symlink(&target, &temporary) {
+            Ok(()) => fs::rename(&temporary, &path),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
+            // A disk or a system without links has copies.
+            Err(_) => {
+                let mut copy = files::temporary_named(folder, ".dragnext-", ".tmp")?;
+                io::copy(&mut fs::File::open(self.folder.blobs().join(etag))?, &mut copy)?;
+                copy.persist(&path)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes down what was fetched, and which commit the branch is.
+    fn record(&self, snapshot: &Snapshot, names: &[String]) -> Result<()> {
+        let mut entries = BTreeMap::new();
+        for name in names {
+            let path = snapshot.folder.join(name);
+            let metadata = fs::metadata(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+            // What is called by its hash was compared with it.
+            let sha256 = match snapshot.etag(name).filter(|etag| is_sha256(etag)) {
+                Some(sha256) => sha256,
+                None => hash(&path)?,
+            };
+            entries.insert(name.clone(), Entry { length: metadata.len(), sha256, checked: Stamp::of(&metadata) });
+        }
+        let written = Ledger { files: entries }.merge_into(&snapshot.ledger);
+        let written = written.and_then(|()| match self.id.commit() {
+            Some(_) => Ok(()),
+            None => write_reference(&self.folder.reference(self.id.revision()), &snapshot.commit),
+        });
+        written.map_err(|error| not_writable(self.folder.path(), &error))
+    }
+
+    /// The error about a repository that is no model of ours.
+    fn lacking(&self, description: &Description, missing: &[String]) -> Error {
+        let pickles = description.files().into_iter().filter(|file| crate::model::source::is_pickle(Path::new(file)));
+        let pickles = pickles.filter(|file| file.matches('/').count() == 1).count();
+        let pickles =
+            if pickles > 0 { "\n  its weights are pickles, which can run code when they are read and are never fetched" } else { "" };
+        Error::Weights {
+            path: format!("{}@{}", self.id.repository(), description.sha),
+            kind: "weights.missing",
+            reason: format!(
+                "the repository at {} lacks files that a model needs:\n  {}{pickles}",
+                super::environment::shown(&self.environment.endpoint),
+                missing.join("\n  ")
+            ),
+            hint: format!("a model is a repository in diffusers layout with safetensors files; {WITHOUT_HUB}"),
+        }
+    }
+}
+
+fn write_reference(path: &Path, commit: &str) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut temporary = files::temporary_named(folder, ".dragnext-", ".tmp")?;
+    temporary.write_all(commit.as_bytes())?;
+    temporary.persist(path)?;
+    Ok(())
+}
+
+#[cfg(unix)]
+fn symlink(target: &str, link: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(target, link)
+}
+
+#[cfg(not(unix))]
+fn symlink(_: &str, _: &Path) -> io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}

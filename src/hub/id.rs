@@ -1,0 +1,111 @@
+//! What a model is called on the hub: `owner/name`, and which of its revisions.
+
+use std::fmt;
+
+/// The model that photographs are edited with unless another is named.
+pub const DEFAULT_MODEL: &str = "stable-diffusion-v1-5/stable-diffusion-v1-5";
+
+/// Revisions that are taken when none is named: what a program does must not change because somebody pushed to a branch.
+const PINNED: [(&str, &str); 1] = [(DEFAULT_MODEL, "451f4fe16113bff5a5d2269ed5ad43b0592e9a14")];
+
+/// The branch of models without a pinned revision.
+const DEFAULT_BRANCH: &str = "main";
+
+/// The hub's own limit on the length of owner and name.
+const LONGEST_NAME: usize = 96;
+
+/// A model of the hub at one of its revisions.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HubId {
+    repository: String,
+    revision: String,
+}
+
+impl HubId {
+    /// Reads `owner/name` or `owner/name@revision`; `None` for what no model of the hub can be called, such as a path.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (repository, revision) = match text.split_once('@') {
+            Some((repository, revision)) => (repository, Some(revision)),
+            None => (text, None),
+        };
+        let (owner, name) = repository.split_once('/')?;
+        if !is_name(owner) || !is_name(name) || !revision.is_none_or(is_revision) {
+            return None;
+        }
+        let pinned = || PINNED.iter().find(|(id, _)| *id == repository).map_or(DEFAULT_BRANCH, |(_, commit)| commit);
+        let revision = revision.unwrap_or_else(pinned);
+        let revision = if is_commit(revision) { revision.to_ascii_lowercase() } else { revision.to_owned() };
+        Some(Self { repository: repository.to_owned(), revision })
+    }
+
+    /// `owner/name`.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// A commit, a branch or a tag.
+    pub fn revision(&self) -> &str {
+        &self.revision
+    }
+
+    /// The revision, when it is a commit: only then it can never change.
+    pub fn commit(&self) -> Option<&str> {
+        is_commit(&self.revision).then_some(self.revision.as_str())
+    }
+}
+
+impl fmt::Display for HubId {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}@{}", self.repository, self.revision)
+    }
+}
+
+/// Is it a whole commit, 40 hexadecimal digits?
+pub fn is_commit(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn is_name(text: &str) -> bool {
+    let inside = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let edge = |byte: Option<&u8>| byte.is_some_and(|byte| !b"-.".contains(byte));
+    let bytes = text.as_bytes();
+    let spelled = bytes.iter().copied().all(inside) && edge(bytes.first()) && edge(bytes.last());
+    // Two dashes separate owner and name in the cache's folders.
+    spelled && bytes.len() <= LONGEST_NAME && !text.contains("--") && !text.contains("..")
+}
+
+/// A revision becomes a path inside the cache and a part of an address, so it is held to harmless characters.
+fn is_revision(text: &str) -> bool {
+    let part = |part: &str| {
+        let harmless = part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte));
+        !part.is_empty() && harmless && !part.starts_with('.') && !part.ends_with('.')
+    };
+    text.len() <= 200 && text.split('/').all(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_revisions_are_read() {
+        let read = |text: &str| HubId::parse(text).map(|id| id.to_string());
+        assert_eq!(read("a/b").as_deref(), Some("a/b@main"));
+        assert_eq!(read("a/b@refs/pr/1").as_deref(), Some("a/b@refs/pr/1"));
+        assert_eq!(read(DEFAULT_MODEL), Some(format!("{DEFAULT_MODEL}@451f4fe16113bff5a5d2269ed5ad43b0592e9a14")));
+        assert_eq!(read(&format!("{DEFAULT_MODEL}@main")), Some(format!("{DEFAULT_MODEL}@main")), "the pin is a default");
+        let upper = HubId::parse(&format!("a/b@{}", "AB".repeat(20))).expect("a commit");
+        assert_eq!(upper.commit(), Some("ab".repeat(20).as_str()));
+        assert_eq!(HubId::parse("a/b@v1.0").expect("a tag").commit(), None);
+    }
+
+    #[test]
+    fn paths_and_traps_are_no_names() {
+        let none =
+            ["", "demo", "/a/b", "./a", "../b", "a/", "a/b/c", "a/..", "a b/c", "a--b/c", "-a/b", "a/b.", "a/b@", "a/b@../x", "a/b@x//y"];
+        for text in none {
+            assert_eq!(HubId::parse(text), None, "{text}");
+        }
+        assert_eq!(HubId::parse(&format!("a/{}", "b".repeat(97))), None);
+    }
+}

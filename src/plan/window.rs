@@ -1,0 +1,230 @@
+//! Which part of a large image the network sees.
+//!
+//! A photograph shrunk to the model's size and enlarged again is blurred wherever the edit is pasted. When the drag needs
+//! only a part of it, the network sees just that part and the context around it, so that the pasted area keeps more of
+//! the photograph's resolution.
+
+use std::f64::consts::TAU;
+
+use super::shapes::SourceShape;
+use crate::drag_file::{DragRegion, Movement};
+use crate::geometry::{Frame, Point, Size, Window, turn_angle};
+
+/// The window is this many times as wide and as high as the area in it: half its size again as context.
+const CONTEXT: f64 = 1.5;
+/// Longer side over shorter side of a window; the network takes twice the area of its own size and no more.
+const MAX_ASPECT: f64 = 2.0;
+/// An image that is shrunk by less is seen whole.
+const MAX_SHRINK: f64 = 1.5;
+/// A window must show the area larger by this much, or the whole image's context is worth more.
+const MIN_GAIN: f64 = 1.25;
+/// Turns are followed in steps of this many radians, about a degree: between two of them no point strays from the straight way by more than
+/// a 25,000th of its distance from the centre.
+const TURN_STEP: f64 = TAU / 360.0;
+/// The margin depends on the scale, that on the window, and that on the margin; each round comes closer to the answer from above.
+const ROUNDS: usize = 32;
+
+/// An upright rectangle in continuous coordinates.
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    low: Point,
+    high: Point,
+}
+
+impl Extent {
+    fn around(self, other: Self) -> Self {
+        Self {
+            low: Point::new(self.low.x.min(other.low.x), self.low.y.min(other.low.y)),
+            high: Point::new(self.high.x.max(other.high.x), self.high.y.max(other.high.y)),
+        }
+    }
+
+    fn grown(self, by: f64) -> Self {
+        Self { low: Point::new(self.low.x - by, self.low.y - by), high: Point::new(self.high.x + by, self.high.y + by) }
+    }
+
+    /// What of it lies in an image.
+    fn within(self, image: Size) -> Self {
+        let inside = |point: Point| Point::new(point.x.clamp(0.0, image.width as f64), point.y.clamp(0.0, image.height as f64));
+        Self { low: inside(self.low), high: inside(self.high) }
+    }
+}
+
+/// The window for regions with their drags, of which `None` are those that could not be read. `editable` is the area that may
+/// change, where one is given, and else `margin` working pixels around what is swept. `size` is the shorter side of the working picture.
+pub(super) fn choose(
+    regions: &[(&DragRegion, Option<SourceShape>)],
+    editable: Option<&SourceShape>,
+    image: Size,
+    size: usize,
+    margin: usize,
+) -> Window {
+    let whole = Frame::new(image, size);
+    if 1.0 / whole.scale().mean() < MAX_SHRINK {
+        return whole.window;
+    }
+    let swept = regions.iter().map(|(region, shape)| Some(swept(&region.movement, extent(shape.as_ref()?)?)));
+    let Some(swept) = swept.reduce(|a, b| Some(a?.around(b?))).flatten() else { return whole.window };
+    let margin = if editable.is_some() { 0.0 } else { margin as f64 };
+    let area = match editable.map(extent) {
+        None => swept,
+        Some(Some(editable)) => swept.around(editable),
+        Some(None) => return whole.window,
+    };
+
+    let mut frame = whole;
+    for _ in 0..ROUNDS {
+        let area = area.grown(margin / frame.scale().mean()).within(image);
+        let window = around(area, image, size);
+        if window == frame.window {
+            break;
+        }
+        frame = Frame::windowed(image, window, size);
+    }
+    if frame.scale().mean() < MIN_GAIN * whole.scale().mean() { whole.window } else { frame.window }
+}
+
+fn extent(shape: &SourceShape) -> Option<Extent> {
+    shape.bounds().map(|(low, high)| Extent { low, high })
+}
+
+/// What a drag passes over.
+fn swept(movement: &Movement, from: Extent) -> Extent {
+    let (center, angle) = match *movement {
+        Movement::Pull { handle, target } => {
+            let moved = |point: Point| Point::new(point.x + target.x - handle.x, point.y + target.y - handle.y);
+            return from.around(Extent { low: moved(from.low), high: moved(from.high) });
+        }
+        Movement::Turn { center, handle, target } => (center, turn_angle(handle, target, center)),
+        Movement::TurnBy { center, angle } => (center, angle.to_radians()),
+    };
+    let angle = angle.clamp(-TAU, TAU);
+    let steps = (angle.abs() / TURN_STEP).ceil().max(1.0) as usize;
+    let corners = [from.low, Point::new(from.high.x, from.low.y), from.high, Point::new(from.low.x, from.high.y)];
+    let turned = (1..=steps).flat_map(|step| {
+        let (sin, cos) = (angle * step as f64 / steps as f64).sin_cos();
+        corners.map(|corner| {
+            let (dx, dy) = (corner.x - center.x, corner.y - center.y);
+            Point::new(center.x + cos * dx + sin * dy, center.y - sin * dx + cos * dy)
+        })
+    });
+    turned.fold(from, |extent, point| extent.around(Extent { low: point, high: point }))
+}
+
+/// The window around an area of the image: its context added, no smaller than the working picture, not too long, inside the image.
+fn around(area: Extent, image: Size, size: usize) -> Window {
+    let (width, height) = (CONTEXT * (area.high.x - area.low.x), CONTEXT * (area.high.y - area.low.y));
+    let least = (width.max(height) / MAX_ASPECT).max(size as f64);
+    let (left, width) = side(area.low.x, area.high.x, width.max(least), image.width);
+    let (top, height) = side(area.low.y, area.high.y, height.max(least), image.height);
+    Window { left, top, size: Size::new(width, height) }
+}
+
+/// Start and length of a window's side of at least `length` around `low..high`, moved into `0..limit`.
+fn side(low: f64, high: f64, length: f64, limit: usize) -> (usize, usize) {
+    let start = (low + high - length) / 2.0;
+    // The area's ends lie inside, whatever the rounding.
+    let length = ((start + length).max(high).ceil() - start.min(low).floor()).min(limit as f64) as usize;
+    let start = (start.min(low).floor().max(0.0) as usize).min(limit - length);
+    (start, length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drag_file::{DragFile, Editable, Shape};
+    use proptest::prelude::*;
+
+    fn window(text: &str, image: Size, size: usize) -> Window {
+        fn shape(shape: &Shape) -> SourceShape<'_> {
+            let Shape::Outline(outline) = shape else { panic!("no masks here") };
+            SourceShape::Outline(outline)
+        }
+        let drag = DragFile::parse(text.as_bytes()).expect("a good file");
+        let regions: Vec<_> = drag.regions.iter().map(|region| (region, Some(shape(&region.shape)))).collect();
+        let editable = match &drag.editable {
+            Editable::Shape(given) => Some(shape(given)),
+            _ => None,
+        };
+        choose(&regions, editable.as_ref(), image, size, 24)
+    }
+
+    fn drag(rest: &str, rect: [f64; 4], dx: f64) -> String {
+        let [left, top, right, bottom] = rect;
+        format!(
+            "{{\"version\": 1, {rest} \"regions\": [{{\"type\": \"translation\", \"region\": {{\"rect\": [{left}, {top}, {right}, {bottom}]}}, \"handle\": [{left}, {top}], \"target\": [{}, {top}]}}]}}",
+            left + dx
+        )
+    }
+
+    const PHOTOGRAPH: Size = Size::new(4000, 3000);
+
+    #[test]
+    fn a_small_drag_of_a_photograph_is_seen_at_its_own_resolution() {
+        let window = window(&drag("", [1000.0, 1000.0, 1150.0, 1150.0], 100.0), PHOTOGRAPH, 512);
+        assert_eq!(window.size, Size::new(512, 512));
+        assert_eq!((window.left, window.top), (869, 819));
+    }
+
+    #[test]
+    fn a_large_drag_has_half_its_size_as_context() {
+        // 1000 pixels wide, and 24 working pixels at 512 of 1500 or so on either side.
+        let window = window(&drag("", [500.0, 500.0, 1300.0, 1300.0], 200.0), PHOTOGRAPH, 512);
+        let scale = 512.0 / window.size.height as f64;
+        assert!((window.size.width as f64 - 1.5 * (1000.0 + 48.0 / scale)).abs() <= 4.0, "{window:?}");
+        assert!((window.size.height as f64 - 1.5 * (800.0 + 48.0 / scale)).abs() <= 4.0, "{window:?}");
+    }
+
+    #[test]
+    fn the_given_area_decides_where_there_is_one() {
+        let editable = "\"editable\": {\"rect\": [2000, 1000, 3000, 2000]},";
+        let window = window(&drag(editable, [2400.0, 1400.0, 2500.0, 1500.0], 50.0), PHOTOGRAPH, 512);
+        assert_eq!(window, Window { left: 1750, top: 750, size: Size::new(1500, 1500) });
+    }
+
+    #[test]
+    fn a_long_area_gets_a_window_that_the_network_takes() {
+        let window = window(&drag("", [100.0, 1000.0, 160.0, 1060.0], 2000.0), PHOTOGRAPH, 512);
+        assert!(window.size.width <= 2 * window.size.height && window.size.width > 3000, "{window:?}");
+    }
+
+    #[test]
+    fn what_needs_most_of_the_image_or_is_small_is_seen_whole() {
+        for (text, image) in [
+            (drag("", [100.0, 100.0, 2500.0, 2500.0], 1200.0), PHOTOGRAPH),
+            (drag("", [100.0, 100.0, 150.0, 150.0], 30.0), Size::new(760, 760)),
+        ] {
+            assert_eq!(window(&text, image, 512), Window::whole(image));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_window_holds_all_that_is_swept(
+            width in 600_usize..5000, height in 600_usize..5000, place in prop::array::uniform2(0.0..0.9_f64), side in 9.0..900.0_f64,
+            turn in -400.0..400.0_f64, center in prop::array::uniform2(-0.2..1.2_f64), size in prop::sample::select(vec![256_usize, 512])
+        ) {
+            let image = Size::new(width, height);
+            let (left, top) = (place[0] * width as f64, place[1] * height as f64);
+            let center = Point::new(center[0] * width as f64, center[1] * height as f64);
+            let text = format!(
+                "{{\"version\": 1, \"regions\": [{{\"type\": \"rotation\", \"region\": {{\"rect\": [{left}, {top}, {}, {}]}}, \"center\": [{}, {}], \"angle\": {turn}}}]}}",
+                left + side, top + side, center.x, center.y
+            );
+            let window = window(&text, image, size);
+            let (right, bottom) = (window.left + window.size.width, window.top + window.size.height);
+            prop_assert!(right <= width && bottom <= height && window.size.area() > 0);
+            prop_assert!(Frame::windowed(image, window, size).scale().mean() >= 0.999 * Frame::new(image, size).scale().mean());
+            for step in 0..=97 {
+                let (sin, cos) = (turn.to_radians() * f64::from(step) / 97.0).sin_cos();
+                for (x, y) in [(left, top), (left + side, top), (left, top + side), (left + side, top + side)] {
+                    let (dx, dy) = (x - center.x, y - center.y);
+                    let point = Point::new(center.x + cos * dx + sin * dy, center.y - sin * dx + cos * dy);
+                    let inside = (window.left as f64 - 1.0..=right as f64 + 1.0).contains(&point.x)
+                        && (window.top as f64 - 1.0..=bottom as f64 + 1.0).contains(&point.y);
+                    prop_assert!(!image.contains(point) || inside, "{point} of {window:?}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! What is in the cache is used without a network, and only as it was fetched.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::bench::{Bench, Ended, MODEL, UNET, fixture};
+use crate::server::{COMMIT, Fault};
+
+/// Whether a program with these arguments works here; says so when not.
+fn works(program: &str, arguments: &[&str], without: &str) -> bool {
+    let works =
+        Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+    if !works {
+        println!("skipped: `{program} {}` does not work here, so {without}", arguments.join(" "));
+    }
+    works
+}
+
+/// The same command, started by another program.
+fn inside(program: &str, arguments: &[&str], command: &Command) -> Ended {
+    let mut outer = Command::new(program);
+    outer.args(arguments).arg(command.get_program()).args(command.get_args()).current_dir(command.get_current_dir().unwrap());
+    outer.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
+    outer.output().unwrap().into()
+}
+
+#[test]
+fn offline_works_from_the_cache_and_opens_no_socket() {
+    let bench = Bench::filled();
+    let mut flag = bench.edit(MODEL);
+    flag.arg("--offline");
+    let mut variable = bench.edit(MODEL);
+    variable.env("HF_HUB_OFFLINE", "1");
+    let mut fetch = bench.command(&["fetch", MODEL, "--offline"]);
+    for command in [&mut flag, &mut variable, &mut fetch] {
+        Ended::from(command.output().unwrap()).succeeded();
+        if works("unshare", &["-rn", "true"], "the run without any network is left out") {
+            inside("unshare", &["-rn"], command).succeeded();
+        }
+        if works("strace", &["-f", "-o", "/dev/null", "true"], "sockets are not counted") {
+            inside("strace", &["-f", "-e", "trace=socket", "-o", "sockets"], command).succeeded();
+            let calls = std::fs::read_to_string(bench.path("sockets")).unwrap();
+            assert!(!calls.contains("socket(") && calls.contains("exited with 0"), "{calls}");
+        }
+    }
+    assert_eq!(bench.server.log().len(), 0);
+}
+
+#[test]
+fn offline_with_a_file_missing_names_it() {
+    let bench = Bench::filled();
+    std::fs::remove_file(bench.snapshot().join("vae/config.json")).unwrap();
+    let mut edit = bench.edit(MODEL);
+    let mut fetch = bench.command(&["fetch", MODEL, "--json"]);
+    for command in [edit.arg("--offline"), fetch.env("HF_HUB_OFFLINE", "YES")] {
+        let ended = Ended::from(command.output().unwrap());
+        let ended = ended.failed_for_now(&[
+            "someone/tiny@main",
+            "\n  vae/config.json\n",
+            "dragnext fetch someone/tiny@main",
+            "--model demo",
+            "--model FOLDER",
+        ]);
+        assert_eq!(ended.json()["error"]["kind"], "weights.missing");
+        assert!(!ended.stderr.contains("unet/"), "what is there is not named: {}", ended.stderr);
+    }
+    assert_eq!(bench.server.log().len(), 0);
+
+    // With a network it is fetched, and nothing else.
+    Ended::from(bench.edit(MODEL).output().unwrap()).succeeded();
+    assert_eq!(bench.server.log().iter().filter(|request| request.path.contains("/resolve/")).count(), 1, "its length and name");
+    bench.is_whole();
+}
+
+#[test]
+fn offline_with_an_empty_cache_names_the_default_model() {
+    let bench = Bench::new();
+    let ended = bench.run(&["fetch", "--offline"]);
+    ended.failed_for_now(&[
+        "stable-diffusion-v1-5/stable-diffusion-v1-5@451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
+        "unet/diffusion_pytorch_model.safetensors",
+    ]);
+    assert_eq!(bench.server.log().len(), 0);
+}
+
+/// A hub that takes connections and never answers: who asks it waits.
+#[test]
+fn a_cached_model_waits_for_nobody() {
+    let bench = Bench::filled();
+    bench.server.plan("", "", Fault::Stall, 100);
+    let start = Instant::now();
+    Ended::from(bench.edit(MODEL).output().unwrap()).succeeded();
+    assert!(start.elapsed() < Duration::from_secs(30));
+    assert_eq!(bench.server.log().len(), 0);
+}
+
+/// What Python's library fetched is used as it is, and its large files are compared with their names.
+#[cfg(unix)]
+#[test]
+fn a_cache_made_by_python_is_used() {
+    let bench = Bench::filled();
+    std::fs::remove_dir_all(bench.folder().join(".dragnext")).unwrap();
+    Ended::from(bench.edit(MODEL).arg("--offline").output().unwrap()).succeeded();
+    assert!(bench.folder().join(".dragnext").join(format!("{COMMIT}.json")).is_file(), "what was found is written down");
+    std::fs::remove_dir_all(bench.folder().join(".dragnext")).unwrap();
+    flip_a_bit(&bench.blob(UNET));
+    let ended = Ended::from(bench.edit(MODEL).arg("--offline").output().unwrap());
+    assert_eq!(ended.failed_for_now(&[UNET]).json()["error"]["kind"], "weights.hash");
+}
+
+fn flip_a_bit(path: &Path) {
+    let mut file = File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(500_000)).unwrap();
+    file.read_exact(&mut byte).unwrap();
+    file.seek(SeekFrom::Start(500_000)).unwrap();
+    file.write_all(&[byte[0] ^ 1]).unwrap();
+}
+
+#[test]
+fn a_flipped_bit_is_found_and_repaired_by_fetch() {
+    let bench = Bench::filled();
+    let length = std::fs::metadata(bench.blob(UNET)).unwrap().len();
+    flip_a_bit(&bench.blob(UNET));
+    assert!(std::fs::read(bench.blob(UNET)).unwrap() != bench.server.file(UNET), "the bit is flipped");
+    assert_eq!(std::fs::metadata(bench.blob(UNET)).unwrap().len(), length, "the length is right");
+    let command = format!("dragnext fetch someone/tiny@{COMMIT}");
+    let ended = Ended::from(bench.edit(MODEL).output().unwrap()).failed_for_now(&[UNET, "SHA-256", &command]);
+    assert_eq!(ended.json()["error"]["kind"], "weights.hash");
+    assert_eq!(bench.server.log().len(), 0, "an edit repairs nothing by itself");
+
+    let model = format!("{MODEL}@{COMMIT}");
+    bench.run(&["fetch", &model]).succeeded();
+    assert_eq!(bench.server.downloads(".safetensors").len(), 1, "the damaged file alone is fetched");
+    bench.is_whole();
+    Ended::from(bench.edit(MODEL).output().unwrap()).succeeded();
+}
+
+#[test]
+fn a_truncated_file_is_found_and_repaired_by_fetch() {
+    let bench = Bench::filled();
+    for name in [UNET, "unet/config.json"] {
+        File::options().write(true).open(bench.blob(name)).unwrap().set_len(100).unwrap();
+        let ended = Ended::from(bench.edit(MODEL).output().unwrap()).failed_for_now(&[name, "100 bytes, but", "dragnext fetch"]);
+        assert_eq!(ended.json()["error"]["kind"], "weights.damaged");
+        bench.fetch().succeeded();
+        bench.is_whole();
+    }
+}
+
+/// A configuration has no hash in its name; what was recorded tells.
+#[test]
+fn a_changed_configuration_is_found() {
+    let bench = Bench::filled();
+    let path = bench.blob("scheduler/scheduler_config.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let changed = text.replace("0.012", "0.013");
+    assert!(changed != text && changed.len() == text.len());
+    std::fs::write(&path, changed).unwrap();
+    let ended = Ended::from(bench.edit(MODEL).output().unwrap());
+    assert_eq!(ended.failed_for_now(&["scheduler_config.json"]).json()["error"]["kind"], "weights.hash");
+    bench.fetch().succeeded();
+    bench.is_whole();
+}
+
+#[test]
+fn the_cache_is_where_the_environment_says() {
+    for (variable, value, place) in [
+        ("HF_HOME", "my models", "my models/hub"),
+        ("HF_HOME", "not/there/yet", "not/there/yet/hub"),
+        ("HF_HOME", "~/home of hf", "home of hf/hub"),
+        ("HF_HUB_CACHE", "$HOME/hub cache", "hub cache"),
+        ("XDG_CACHE_HOME", "xdg", "xdg/huggingface/hub"),
+    ] {
+        let bench = Bench::new();
+        for times in [1, 0] {
+            bench.server.reset();
+            Ended::from(bench.command(&["fetch", MODEL]).env(variable, value).output().unwrap()).succeeded();
+            assert_eq!(bench.server.downloads("unet/config.json").len(), times, "{variable}={value}");
+        }
+        let unet = bench.path(place).join("models--someone--tiny/snapshots").join(COMMIT).join(UNET);
+        assert!(std::fs::read(unet).unwrap() == bench.server.file(UNET), "{variable}={value}");
+        assert!(!bench.path(".cache").exists());
+    }
+}
+
+/// Everything below the folder may be read by everybody and written by nobody; root, who may do anything, becomes nobody.
+#[cfg(unix)]
+fn as_reader(bench: &Bench, command: &mut Command) -> Option<Ended> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    let mut folders = vec![bench.home.path().to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o555)).unwrap();
+        folders.extend(
+            std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir() && !path.is_symlink()),
+        );
+    }
+    if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+        command.uid(65534).gid(65534);
+    }
+    let ended = command.output();
+    std::fs::set_permissions(bench.home.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    match ended {
+        Ok(output) => Some(output.into()),
+        Err(error) => {
+            println!("skipped: the program cannot be started as another user: {error}");
+            None
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_cache_that_may_only_be_read_is_enough() {
+    let bench = Bench::filled();
+    let out = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(out.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let out = out.path().join("out.png");
+    let Some(ended) = as_reader(&bench, &mut bench.edit_with(&["--model", MODEL, "-o", out.to_str().unwrap()])) else { return };
+    ended.succeeded();
+
+    // Something is missing, and cannot be put there.
+    let bench = Bench::new();
+    std::fs::create_dir_all(bench.folder()).unwrap();
+    let Some(ended) = as_reader(&bench, &mut bench.command(&["fetch", MODEL, "--json"])) else { return };
+    let ended = ended.failed_for_now(&["models--someone--tiny", "Permission denied", "HF_HUB_CACHE"]);
+    assert_eq!(ended.json()["error"]["kind"], "hub.cache");
+}
+
+/// Nothing is mapped into memory: a file that shrinks while it is read is an error, one that is replaced is read to its end.
+#[cfg(feature = "failpoints")]
+#[test]
+fn weights_that_change_while_they_are_read_end_no_process() {
+    use std::io::{BufRead, BufReader};
+    let length = std::fs::metadata(fixture("tiny").join(UNET)).unwrap().len();
+    let changes: [(&str, &dyn Fn(&Path), Option<&str>); 3] = [
+        ("cut", &|path| File::options().write(true).open(path).unwrap().set_len(length / 2).unwrap(), Some("weights.damaged")),
+        ("written to", &flip_a_bit, Some("weights.damaged")),
+        (
+            "replaced",
+            &|path| {
+                std::fs::write(path.with_extension("new"), "something else").unwrap();
+                std::fs::rename(path.with_extension("new"), path).unwrap();
+            },
+            None,
+        ),
+    ];
+    for (how, change, kind) in changes {
+        let bench = Bench::filled();
+        let mut run = bench
+            .edit(MODEL)
+            .env("DRAGNEXT_FAILPOINTS", "header_read")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(run.stderr.take().unwrap());
+        let mut told = String::new();
+        stderr.read_line(&mut told).unwrap();
+        assert_eq!(told, "failpoint header_read\n", "it waits with the file open");
+        change(&bench.blob(UNET));
+        drop(run.stdin.take());
+        stderr.read_to_string(&mut told).unwrap();
+        let output = run.wait_with_output().unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(record["error"]["kind"].as_str(), kind, "{how}: {told}");
+        assert_eq!(output.status.code(), Some(if kind.is_some() { 2 } else { 0 }), "{how}: {told}");
+    }
+}
+
+/// What a hub says never leads out of the cache.
+#[test]
+fn a_hostile_hub_cannot_name_other_places() {
+    let bench = Bench::new();
+    for header in ["X-Linked-Etag: \"../../../../outside\"", "ETag: \"..\""] {
+        bench.server.reset();
+        bench.server.plan("HEAD", "model_index.json", Fault::Status(200, header), 1);
+        bench.fetch().failed_for_now(&["ETag"]);
+        assert_eq!(bench.server.count(|fault| matches!(fault, Fault::Status(..))), 1);
+        assert_eq!(std::fs::read_dir(bench.home.path()).unwrap().count(), 0, "nothing was written");
+    }
+}
