@@ -52,7 +52,7 @@ pub enum Error {
     Image {
         /// The picture.
         path: PathBuf,
-        /// `image.decode`, `image.too_large`, `image.too_small`, `image.missing` or `image.unsupported`.
+        /// `image.decode`, `image.too_large`, `image.too_small`, `image.missing`, `image.unsupported` or `image.size`.
         kind: &'static str,
         /// What is wrong with it.
         reason: String,
@@ -66,7 +66,7 @@ pub enum Error {
         /// The output.
         path: PathBuf,
         /// `output.exists`, `output.is_input`, `output.is_link`, `output.not_a_file`, `output.not_distinct`, `output.folder`,
-        /// `output.format`, `output.write`, `output.disk_full` or `output.verify`.
+        /// `output.format`, `output.appeared`, `output.write`, `output.disk_full` or `output.verify`.
         kind: &'static str,
         /// What is wrong with it.
         reason: String,
@@ -220,7 +220,7 @@ impl Error {
         match self {
             Self::Output { kind, .. } => match *kind {
                 "output.disk_full" => RETRY,
-                "output.write" | "output.verify" => FAILED,
+                "output.appeared" | "output.write" | "output.verify" => FAILED,
                 _ => NOT_STARTED,
             },
             Self::Hub { .. } => RETRY,

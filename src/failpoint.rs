@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 use crate::kernels::Backend;
 use crate::nn::Tensor;
 
+/// The signal that nothing can be done about; it has this number on every Unix.
+#[cfg(unix)]
+const SIGKILL: i32 = 9;
+
 /// The variable that names the places, separated by commas.
 #[cfg(feature = "failpoints")]
 const VARIABLE: &str = "DRAGNEXT_FAILPOINTS";
@@ -25,6 +29,14 @@ pub fn is_hit(name: &str) -> bool {
 #[cfg(not(feature = "failpoints"))]
 pub const fn is_hit(_: &str) -> bool {
     false
+}
+
+/// Ends the process here, as SIGKILL from outside would, where `name` is to fail.
+pub fn kill(name: &str) {
+    if is_hit(name) {
+        #[cfg(unix)]
+        let _ = signal_hook::low_level::raise(SIGKILL);
+    }
 }
 
 /// The tensor, with not a number in place of its first value where `name` is to fail.

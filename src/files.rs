@@ -1,15 +1,22 @@
 //! How results get onto the disk: an output path holds what it held before, or the complete new file.
 //!
 //! The file is written beside its target under a temporary name, read back and compared, and then renamed into place.
-//! Nothing is deleted but the temporary file of this run: one that a killed run left may belong to a run that lives.
+//! Nothing is deleted but temporary files of this program: that of this run, and one that a killed run left for the same
+//! output, when a lock proves that no run has it any more.
+
+mod link;
+mod temporary;
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-
 use crate::error::{Error, Result};
+use crate::failpoint;
+
+pub use link::follow;
+use temporary::temporary_in;
+pub(crate) use temporary::temporary_named;
 
 /// Extensions that promise another format than the PNG that is written.
 const OTHER_PICTURES: [&str; 9] = ["jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic"];
@@ -33,7 +40,7 @@ pub fn check_output(inputs: &[PathBuf], output: &Path, overwrite: bool) -> Resul
     }
     if let Ok(target) = fs::read_link(output) {
         let reason = format!("is a link to `{}`", target.display());
-        return refuse("output.is_link", reason, "give the path it leads to");
+        return refuse("output.is_link", reason, "use --follow to write there, or give the path it leads to");
     }
     match fs::metadata(output) {
         Ok(there) if !there.is_file() => return refuse("output.not_a_file", "is not a file".into(), "give the path of a file"),
@@ -74,12 +81,13 @@ pub fn check_png_name(output: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes `bytes` to `path` in one step that cannot be seen half done. Folders that are missing are created.
+/// Writes `bytes` to `path` in one step that cannot be seen half done. Folders that are missing are created. A file that is replaced
+/// leaves its permissions to the new one.
 ///
 /// `verify` judges what was read back from the disk, before it takes the place of anything.
 ///
 /// # Errors
-/// [`Error::Output`]: `output.write`, `output.disk_full`, `output.verify`, or `output.exists` when a file appeared at
+/// [`Error::Output`]: `output.write`, `output.disk_full`, `output.verify`, or `output.appeared` when a file appeared at
 /// `path` and `overwrite` is not set. The path then holds what it held before.
 pub fn write_verified(
     path: &Path,
@@ -89,24 +97,46 @@ pub fn write_verified(
 ) -> Result<()> {
     let failed = |error: io::Error| write_failed(path, &error);
     let folder = folder_of(path);
+    let missing: Vec<&Path> = folder.ancestors().take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.exists()).collect();
     fs::create_dir_all(&folder).map_err(failed)?;
 
-    let mut temporary = temporary_in(&folder).map_err(failed)?;
-    temporary.as_file_mut().write_all(bytes).map_err(failed)?;
+    let mut temporary = temporary_in(&folder, path).map_err(failed)?;
+    failpoint::kill("kill_after_create");
+    write_in_two(temporary.as_file_mut(), bytes).map_err(failed)?;
+    failpoint::kill("kill_after_write");
 
-    let written = fs::read(temporary.path()).map_err(failed)?;
+    let mut written = fs::read(temporary.path()).map_err(failed)?;
+    if failpoint::is_hit("other_bytes_come_back") {
+        written[bytes.len() / 2] ^= 1;
+    }
     let verdict = if written == bytes { verify(&written) } else { Err("other bytes came back".into()) };
     verdict.map_err(|reason| {
         let reason = format!("the written file was read back and is wrong: {reason}");
         refused(path, "output.verify", reason, "check the disk and the memory of this machine")
     })?;
+    failpoint::kill("kill_after_read_back");
 
     temporary.as_file().sync_all().map_err(failed)?;
+    failpoint::kill("kill_after_sync");
     let renamed = if overwrite { temporary.persist(path) } else { temporary.persist_noclobber(path) };
     renamed.map_err(|refused| rename_failed(path, &refused.error))?;
+    failpoint::kill("kill_after_rename");
     // The file is complete under its name; a folder that cannot be synced (some network disks) does not change that.
-    let _ = File::open(&folder).and_then(|folder| folder.sync_all());
+    for holder in std::iter::once(folder.clone()).chain(missing.into_iter().map(folder_of)) {
+        let _ = File::open(holder).and_then(|holder| holder.sync_all());
+    }
     Ok(())
+}
+
+/// In two writes, for a test to end the process between them.
+fn write_in_two(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    file.write_all(first)?;
+    failpoint::kill("kill_in_write");
+    if failpoint::is_hit("disk_full") {
+        return Err(ErrorKind::StorageFull.into());
+    }
+    file.write_all(second)
 }
 
 /// The folder that will hold `path` must exist, or its nearest ancestor that does must take new files.
@@ -118,9 +148,12 @@ fn check_folder(output: &Path) -> Result<()> {
         let reason = format!("`{}` is not a folder", existing.display());
         return Err(refused(output, "output.folder", reason, "give a path inside a folder"));
     }
-    match temporary_in(existing) {
-        Ok(_) => Ok(()),
-        Err(error) if is_disk_full(&error) => Err(write_failed(output, &error)),
+    match temporary_in(existing, output) {
+        Ok(_) => {
+            failpoint::kill("kill_in_check");
+            Ok(())
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => Err(write_failed(output, &error)),
         Err(error) => {
             let reason = format!("`{}` takes no new files: {error}", existing.display());
             Err(refused(output, "output.folder", reason, "choose a folder that you may write to"))
@@ -130,20 +163,6 @@ fn check_folder(output: &Path) -> Result<()> {
 
 fn folder_of(path: &Path) -> PathBuf {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf()
-}
-
-/// A file that is removed when dropped, with the permissions that any new file gets.
-pub(crate) fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
-    temporary_named(folder, ".dragnext-", ".tmp")
-}
-
-/// The same with a name that begins and ends so.
-pub(crate) fn temporary_named(folder: &Path, prefix: &str, suffix: &str) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(prefix).suffix(suffix);
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
 }
 
 fn is_same_file(input: &Path, output: &Path) -> bool {
@@ -169,16 +188,17 @@ fn is_same_path(first: &Path, second: &Path) -> bool {
 }
 
 fn write_failed(path: &Path, error: &io::Error) -> Error {
-    if is_disk_full(error) {
-        refused(path, "output.disk_full", error.to_string(), "make room or raise the limit on file sizes, then run this again")
-    } else {
-        refused(path, "output.write", error.to_string(), "")
-    }
+    let (kind, hint) = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ("output.disk_full", "make room, then run this again"),
+        ErrorKind::FileTooLarge => ("output.write", "a limit on the size of files is in force; see `ulimit -f`"),
+        _ => ("output.write", ""),
+    };
+    refused(path, kind, error.to_string(), hint)
 }
 
 fn rename_failed(path: &Path, error: &io::Error) -> Error {
     if error.kind() == ErrorKind::AlreadyExists {
-        refused(path, "output.exists", "appeared while this run was at work".into(), OVERWRITE_HINT)
+        refused(path, "output.appeared", "appeared while this run was at work".into(), OVERWRITE_HINT)
     } else {
         write_failed(path, error)
     }

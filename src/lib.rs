@@ -15,7 +15,7 @@
 //! else is computed or kept. candle reads tokens into a context ([`model::text_encoder`]); its own UNet is not used, because its gradient is
 //! incomplete (fused softmax and layer norm have none).
 //!
-//! Around them: [`cli`] is what was typed, [`hub`] gets models from the Hugging Face hub, [`doctor`] looks at what there is, [`picture`] pixels in and out, [`files`] verified writing, [`report`] what an edit leaves
+//! Around them: [`cli`] is what was typed, [`hub`] gets models from the Hugging Face hub, [`doctor`] looks at what there is, [`picture`] pixels in and out, [`preview`] a plan drawn on its picture, [`files`] verified writing, [`report`] what an edit leaves
 //! behind beside its pixels, [`digest`] hashes, [`error`] everything that can go wrong, [`bug`] what must not, [`warning`] what does not stop anything, [`progress`] how a run tells where it
 //! stands, [`interrupt`] a tidy stop, [`failpoint`] how tests make it fail.
 //!
@@ -87,6 +87,7 @@ pub mod outline;
 pub mod picture;
 pub mod pipeline;
 pub mod plan;
+pub mod preview;
 pub mod progress;
 pub mod region;
 pub mod report;

@@ -1,16 +1,12 @@
 //! A yes or no for every pixel: read from a picture, grown, resized, looked up, measured.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use image::ImageDecoder;
-
 use crate::geometry::{Point, Size};
+use crate::picture::{Refusal, read_grey};
 
 /// Grey values above this are inside.
 const THRESHOLD: u8 = 127;
-/// A mask's decoder may hold this much beside what a mask of the expected size needs.
-const DECODER_BYTES: u64 = 64 << 20;
 
 /// Which pixels belong to an area, row by row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,20 +23,20 @@ pub struct Mask {
 #[derive(Debug, thiserror::Error)]
 pub enum MaskError {
     /// There is no such file, or it cannot be opened.
-    #[error("cannot read the mask `{path}`: {source}")]
+    #[error("cannot read the mask `{path}`: {reason}")]
     File {
         /// The mask.
         path: String,
         /// What the operating system said.
-        source: std::io::Error,
+        reason: String,
     },
     /// The file is no picture that can be decoded.
-    #[error("cannot decode the mask `{path}`: {source}")]
+    #[error("cannot decode the mask `{path}`: {reason}")]
     Decode {
         /// The mask.
         path: String,
         /// What the decoder said.
-        source: image::ImageError,
+        reason: String,
     },
     /// The mask does not have the image's size.
     #[error("the mask `{path}` is {found} pixels, the image is {expected}")]
@@ -66,33 +62,26 @@ impl Mask {
     }
 
     /// Reads a picture whose light pixels (grey above 127) are inside. Colours count by their luma, 16 bit by their
-    /// upper eight, transparency not at all. The size is checked before any pixel is decoded.
+    /// upper eight, transparency not at all; a camera's orientation is applied. The size is checked before any pixel is decoded.
     ///
     /// # Errors
     /// When the file is missing, not a picture, or not of the expected size.
     pub fn read(path: &Path, expected: Size) -> Result<Self, MaskError> {
-        let name = || path.display().to_string();
-        let file_error = |source| MaskError::File { path: name(), source };
-        let decode_error = |source| MaskError::Decode { path: name(), source };
-        // Opening a pipe would wait for somebody to write into it.
-        if !std::fs::metadata(path).map_err(file_error)?.is_file() {
-            return Err(file_error(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file")));
-        }
-        let reader = image::ImageReader::open(path).and_then(image::ImageReader::with_guessed_format).map_err(file_error)?;
-        let mut decoder = reader.into_decoder().map_err(decode_error)?;
-        let (width, height) = decoder.dimensions();
-        let found = Size::new(width as usize, height as usize);
-        if found != expected {
-            return Err(MaskError::Size { path: name(), found, expected });
-        }
-        let mut limits = image::Limits::default();
-        limits.max_alloc = Some(DECODER_BYTES + 32 * expected.area() as u64);
-        decoder.set_limits(limits).map_err(decode_error)?;
-        // A decoder's bug is one bad mask and not the end of the program.
-        let decoded = catch_unwind(AssertUnwindSafe(|| image::DynamicImage::from_decoder(decoder)));
-        let failed = |_| std::io::Error::other("the decoder failed on this file");
-        let grey = decoded.map_err(failed).map_err(file_error)?.map_err(decode_error)?.into_luma8();
-        Ok(Self { width: found.width, height: found.height, data: grey.iter().map(|value| *value > THRESHOLD).collect() })
+        let mut found = expected;
+        let mut accept = |size| {
+            found = size;
+            if size == expected { Ok(()) } else { Err(Refusal::other_size()) }
+        };
+        let grey = read_grey(path, &mut accept).map_err(|Refusal { kind, reason, .. }| {
+            let (is_file, path) = (path.is_file(), path.display().to_string());
+            match kind {
+                "image.size" => MaskError::Size { path, found, expected },
+                "image.missing" => MaskError::File { path, reason },
+                _ if !is_file => MaskError::File { path, reason },
+                _ => MaskError::Decode { path, reason },
+            }
+        })?;
+        Ok(Self { width: expected.width, height: expected.height, data: grey.iter().map(|value| *value > THRESHOLD).collect() })
     }
 
     /// Width and height.

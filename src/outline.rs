@@ -5,6 +5,9 @@ use serde::Serialize;
 use crate::geometry::{Point, Scale, Size};
 use crate::mask::Mask;
 
+/// Corners of the polygon that an ellipse is drawn as: on a circle of 1000 pixels it is never further off than a third of one.
+const ELLIPSE_CORNERS: usize = 128;
+
 /// A shape in continuous coordinates, written in files as `{"rect": [...]}` and so on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -52,6 +55,20 @@ impl Outline {
                     (Point::new(low.x.min(corner.x), low.y.min(corner.y)), Point::new(high.x.max(corner.x), high.y.max(corner.y)))
                 })
             }
+        }
+    }
+
+    /// The shape's edge as a closed line through these points: an ellipse has very many corners.
+    pub fn ring(&self) -> Vec<Point> {
+        match self {
+            Self::Rect([left, top, right, bottom]) => {
+                [(left, top), (right, top), (right, bottom), (left, bottom)].map(|(x, y)| Point::new(*x, *y)).to_vec()
+            }
+            Self::Ellipse([cx, cy, rx, ry]) => {
+                let corner = |index: usize| (std::f64::consts::TAU * index as f64 / ELLIPSE_CORNERS as f64).sin_cos();
+                (0..ELLIPSE_CORNERS).map(corner).map(|(sin, cos)| Point::new(cx + rx * cos, cy + ry * sin)).collect()
+            }
+            Self::Polygon(corners) => corners.clone(),
         }
     }
 
@@ -124,6 +141,15 @@ mod tests {
     fn an_ellipse_is_symmetric() {
         let ellipse = Outline::Ellipse([3.0, 2.0, 3.0, 2.0]);
         assert_eq!(rows(&ellipse, Size::new(6, 4)), [".####.", "######", "######", ".####."]);
+    }
+
+    #[test]
+    fn a_ring_lies_on_the_edge() {
+        let ellipse = Outline::Ellipse([30.0, 20.0, 20.0, 5.0]).ring();
+        assert!(ellipse.iter().all(|point| (((point.x - 30.0) / 20.0).hypot((point.y - 20.0) / 5.0) - 1.0).abs() < 1e-12));
+        let rect = Outline::Rect([1.0, 2.0, 5.0, 9.0]);
+        let size = Size::new(12, 12);
+        assert_eq!(Outline::Polygon(rect.ring()).raster(size), rect.raster(size));
     }
 
     #[test]

@@ -220,7 +220,8 @@ fn two_runs_at_once_leave_one_whole_picture() {
     };
     let runs = [start("out.png"), start("out.png")];
     let codes: Vec<i32> = runs.into_iter().map(|run| run.wait_with_output().unwrap().status.code().unwrap()).collect();
-    assert!(codes.contains(&0) && codes.iter().all(|code| [0, 2].contains(code)), "{codes:?}");
+    // The slower one may find the result at its start, or only when its own is done.
+    assert!(codes.contains(&0) && codes.iter().all(|code| [0, 1, 2].contains(code)), "{codes:?}");
     assert!(image::open(bench.path("out.png")).is_ok());
     let left = std::fs::read_dir(bench.folder.path()).unwrap().count();
     assert_eq!(left, 3, "picture, drag file and result; no temporary file");

@@ -170,7 +170,7 @@ fn a_file_that_appears_meanwhile_is_kept() {
         folder.with("out.png", "another program's");
         Ok(())
     });
-    assert_eq!(kind(refused), "output.exists");
+    assert_eq!(kind(refused), "output.appeared");
     assert_eq!((read(&output).as_str(), folder.names()), ("another program's", vec!["out.png".to_owned()]));
 }
 

@@ -3,31 +3,20 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
-
-/// A pseudo-terminal of so many columns: our end of it, and the program's.
-fn terminal(columns: u16) -> (OwnedFd, File) {
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&ours).unwrap();
-    unlockpt(&ours).unwrap();
-    let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
-    let theirs = OpenOptions::new().read(true).write(true).open(name).unwrap();
-    tcsetwinsize(&theirs, Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
-    (ours, theirs)
-}
+use nix::pty::{Winsize, openpty};
 
 /// All that a program wrote to its terminal.
 fn shown(columns: u16, environment: &[(&str, &str)], arguments: &[&str]) -> String {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let folder = tempfile::tempdir().unwrap();
-    let (ours, theirs) = terminal(columns);
+    let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    let terminal = openpty(Some(&size), None).unwrap();
+    let (ours, theirs) = (terminal.master, terminal.slave);
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("dragnext"));
     command.env_clear().env("TERM", "xterm-256color").envs(environment.iter().copied()).args(arguments);
     if arguments.is_empty() {

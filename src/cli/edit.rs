@@ -3,26 +3,27 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::cannot_encode;
 use super::compute::{self, Compute, Device, Dtype};
-use super::instruction::{Instruction, InstructionArguments};
-use super::model::{ModelArguments, NATIVE_SIZE};
+use super::instruction::InstructionArguments;
+use super::planning::{InputArguments, Inputs};
+use super::preview::write as write_drawing;
 use crate::bug;
 use crate::diffusion::Seeded;
 use crate::digest::sha256;
-use crate::drag_file::{DragFile, Editable, Shape};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::geometry::Size;
 use crate::interrupt::Interrupt;
 use crate::kernels::cpu::Cpu;
 use crate::model::Model;
 use crate::model::lora::{self, LoraFile};
-use crate::picture::{self, Original, Picture};
+use crate::picture::Picture;
 use crate::pipeline::{Editor, Outcome, Trained, Work};
 use crate::plan::Plan;
+use crate::preview;
 use crate::progress;
 use crate::report::{self, Job, Loss, Moved, Note, Paths, Record};
-use crate::settings::{Overrides, Settings};
+use crate::settings::Overrides;
 use crate::warning::Warning;
 
 /// Edits one picture.
@@ -33,11 +34,8 @@ use crate::warning::Warning;
 #[command(after_help = EXAMPLE)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Arguments {
-    /// The picture to edit; it is never written to.
-    image: PathBuf,
-
     #[command(flatten)]
-    instruction: InstructionArguments,
+    inputs: InputArguments,
 
     /// Where the result goes [default: the picture's name with `.edited.png`, beside it].
     #[arg(long, short, value_name = "OUT")]
@@ -47,8 +45,9 @@ pub(super) struct Arguments {
     #[arg(long)]
     overwrite: bool,
 
-    #[command(flatten)]
-    model: ModelArguments,
+    /// Write to where the output leads when it is a link; without this a link is refused.
+    #[arg(long)]
+    follow: bool,
 
     /// Where to compute: auto, cpu or cuda[:N].
     #[arg(long, default_value = "auto", env = "DRAGNEXT_DEVICE")]
@@ -77,6 +76,10 @@ pub(super) struct Arguments {
     /// Leave out the PNG's text that says how the result was made.
     #[arg(long)]
     no_metadata: bool,
+
+    /// Also write a picture of input, preview and result side by side.
+    #[arg(long, value_name = "FILE")]
+    strip: Option<PathBuf>,
 
     /// Print the record of the run to stdout, as one line of JSON.
     #[arg(long)]
@@ -107,9 +110,10 @@ else from the drag file or the picture given by --like, else from the model's dr
 /// Edits the picture, and prints the record of how it went.
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let output = arguments.output();
-    let InstructionArguments { drag, like } = arguments.instruction.clone();
-    let mut record = Record::new(Paths { image: arguments.image.clone(), drag, like, out: output.clone() });
+    let InstructionArguments { drag, like } = arguments.inputs.instruction.clone();
+    let mut record = Record::new(Paths { image: arguments.inputs.image.clone(), drag, like, out: output.clone() });
     let ended = bug::caught(|| edit(arguments, &output, &mut record, interrupt));
+    record.peak_bytes = report::peak_bytes();
     if let Err(error) = &ended {
         record.fail(error);
     }
@@ -122,23 +126,19 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
 
 fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &Interrupt) -> Result<()> {
     let compute = compute::choose(arguments.device, arguments.dtype)?;
-    let instruction = arguments.instruction.read()?;
-    let drag = &instruction.drag;
-    let source = picture::read(&arguments.image)?;
-    let size = source.picture.size();
-    let (model_arguments, replaced) = instruction.model(&arguments.model);
-    record.warnings.extend(replaced);
-    record.warnings.extend(instruction.differences(size));
+    let inputs = arguments.inputs.read()?;
+    record.warnings.extend(inputs.warnings.iter().cloned());
     // What is wrong with the edit itself is said before gigabytes are fetched for it.
-    if model_arguments.open_present()?.is_none() {
-        arguments.plan(&instruction, size, output, None)?;
+    if inputs.model.open_present()?.is_none() {
+        arguments.plan(&inputs, output, None)?;
     }
-    let model = model_arguments.open(arguments.quiet, interrupt)?;
-    let plan = arguments.plan(&instruction, size, output, Some(&model))?;
+    let model = inputs.model.open(arguments.quiet, interrupt)?;
+    let (plan, outputs) = arguments.plan(&inputs, output, Some(&model))?;
+    let Inputs { instruction, original, .. } = inputs;
 
     let (name, lora) = (model.name(), arguments.lora()?);
     let lora_hash = lora.as_ref().map(|(_, hash)| hash.clone());
-    record_plan(record, &source, &plan, compute, &name);
+    record_plan(record, &plan, compute, &name);
     record.warnings.extend(instruction.other_lora(lora_hash.as_deref()));
 
     let mut progress = progress::for_terminal(arguments.quiet);
@@ -146,8 +146,8 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
     let mut editor = if plan.regions.is_empty() { None } else { Some(Editor::load(Cpu, model, &mut *progress, interrupt)?) };
     let everywhere = arguments.no_composite || instruction.takes_every_pixel();
     let job = Job {
-        image: &source.sha256,
-        instruction: drag.into(),
+        image: &original.sha256,
+        instruction: (&instruction.drag).into(),
         areas: &areas(&plan),
         settings: &plan.settings,
         weights: &editor.as_ref().map(Editor::digest).unwrap_or_default(),
@@ -156,19 +156,19 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
         numerics: [compute.device, compute.dtype],
     };
     let hash = job.hash();
-    let note = Note::new(&job, &hash, size, &name).to_json();
+    let note = Note::new(&job, &hash, original.picture.size(), &name).to_json();
     record.job = Some(hash.clone());
 
     let (edited, trained) = if let Some(editor) = &mut editor {
         let lora = lora.map(|(file, _)| file);
-        let work = Work { plan: &plan, picture: source.picture.working(&plan.frame), lora };
+        let work = Work { plan: &plan, picture: original.picture.working(&plan.frame), lora };
         let mut outcome = editor.edit(work, &mut Seeded::new(plan.settings.seed), &mut *progress, interrupt)?;
-        let edited = composite(&source.picture, &plan, &outcome, everywhere);
+        let edited = composite(&original.picture, &plan, &outcome, everywhere);
         let trained = outcome.lora.take();
         record_outcome(record, outcome);
         (edited, trained)
     } else {
-        (source.picture, None)
+        (original.picture.clone(), None)
     };
     if arguments.save_lora.is_some() && trained.is_none() {
         let message = "no LoRA was trained, so `--save-lora` wrote none".to_owned();
@@ -177,34 +177,34 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
 
     let png = edited.png((!arguments.no_metadata).then_some(note.as_str())).map_err(|error| cannot_encode(output, &error))?;
     interrupt.check()?;
-    arguments.save_lora(trained.as_ref(), &name)?;
-    files::write_verified(output, &png, arguments.overwrite, |written| edited.check_png(written))?;
-    record.peak_bytes = report::peak_bytes();
+    arguments.save_lora(outputs.lora.as_deref(), trained.as_ref(), &name)?;
+    if let Some(strip) = &outputs.strip {
+        write_drawing(strip, &preview::strip(&instruction.drag, &plan, &original.picture, &edited), arguments.overwrite)?;
+    }
+    files::write_verified(&outputs.picture, &png, arguments.overwrite, |written| edited.check_png(written))?;
     record.done(sha256(&png));
     Ok(())
 }
 
+/// Where an edit writes to, links followed where that was asked for.
+struct Outputs {
+    picture: PathBuf,
+    strip: Option<PathBuf>,
+    lora: Option<PathBuf>,
+}
+
 impl Arguments {
     fn output(&self) -> PathBuf {
-        self.output.clone().unwrap_or_else(|| self.image.with_extension("edited.png"))
+        self.output.clone().unwrap_or_else(|| self.inputs.image.with_extension("edited.png"))
     }
 
     fn settings(&self) -> Overrides {
         if self.no_lora { Overrides { lora_steps: Some(0), ..self.settings.clone() } } else { self.settings.clone() }
     }
 
-    /// The edit of a picture of size `size`, resolved and checked, on a model that may not be here yet.
-    fn plan(&self, instruction: &Instruction, size: Size, output: &Path, model: Option<&Model>) -> Result<Plan> {
-        let defaults = model.map(|model| model.defaults().clone()).unwrap_or_default();
-        let settings = Settings::resolve(&self.settings().over(&instruction.drag.settings).over(&defaults))?;
-        let native_size = model.map_or(NATIVE_SIZE, Model::native_size);
-        let plan =
-            Plan::new(&instruction.drag, &instruction.path, size, &settings, native_size).map_err(|error| instruction.explain(error))?;
-        if let Some(model) = model {
-            model.check(&settings, &plan.prompt)?;
-        }
-        self.check_outputs(output, instruction, model.map(Model::files).unwrap_or_default())?;
-        Ok(plan)
+    /// The edit, resolved, and where to write, on a model that may not be here yet.
+    fn plan(&self, inputs: &Inputs, output: &Path, model: Option<&Model>) -> Result<(Plan, Outputs)> {
+        Ok((inputs.plan(&self.settings(), model)?, self.outputs(output, inputs.files(model))?))
     }
 
     /// The LoRA file to use instead of training, with its hash.
@@ -216,43 +216,40 @@ impl Arguments {
     }
 
     /// Writes the LoRA that was trained, where that was asked for.
-    fn save_lora(&self, trained: Option<&Trained>, model: &str) -> Result<()> {
-        let (Some(path), Some(trained)) = (&self.save_lora, trained) else { return Ok(()) };
+    fn save_lora(&self, path: Option<&Path>, trained: Option<&Trained>, model: &str) -> Result<()> {
+        let (Some(path), Some(trained)) = (path, trained) else { return Ok(()) };
         let notes = BTreeMap::from([("dragnext_model".to_owned(), model.to_owned())]);
         let bytes = lora::write(&trained.places, &trained.parameters, &notes);
         files::write_verified(path, &bytes, self.overwrite, |_| Ok(()))
     }
 
-    /// Refuses outputs that are inputs, each other, or cannot be written.
-    fn check_outputs(&self, output: &Path, instruction: &Instruction, model: Vec<PathBuf>) -> Result<()> {
-        let folder = instruction.path.parent().unwrap_or(Path::new(""));
-        let mut inputs = vec![self.image.clone(), instruction.path.clone()];
+    /// Where to write. Refuses outputs that are inputs, each other, or cannot be written.
+    fn outputs(&self, output: &Path, mut inputs: Vec<PathBuf>) -> Result<Outputs> {
         inputs.extend(self.lora.clone());
-        inputs.extend(masks(&instruction.drag).map(|mask| folder.join(mask)));
-        inputs.extend(model);
-        files::check_png_name(output)?;
-        files::check_output(&inputs, output, self.overwrite)?;
-        let Some(lora) = &self.save_lora else { return Ok(()) };
-        files::check_output(&inputs, lora, self.overwrite)?;
-        files::check_distinct(output, lora)
+        let target = |path: &Path| if self.follow { files::follow(path) } else { Ok(path.to_path_buf()) };
+        let outputs = Outputs {
+            picture: target(output)?,
+            strip: self.strip.as_deref().map(target).transpose()?,
+            lora: self.save_lora.as_deref().map(target).transpose()?,
+        };
+        let pictures = std::iter::once(&outputs.picture).chain(&outputs.strip);
+        for picture in pictures.clone() {
+            files::check_png_name(picture)?;
+        }
+        let all: Vec<&PathBuf> = pictures.chain(&outputs.lora).collect();
+        for (index, output) in all.iter().enumerate() {
+            files::check_output(&inputs, output, self.overwrite)?;
+            for other in &all[..index] {
+                files::check_distinct(other, output)?;
+            }
+        }
+        Ok(outputs)
     }
 }
 
 fn composite(original: &Picture, plan: &Plan, outcome: &Outcome, everywhere: bool) -> Picture {
     let blend = if everywhere { None } else { plan.blend() };
     original.composite(&plan.frame, &outcome.picture, blend.as_deref())
-}
-
-/// The pictures that the drag file names.
-fn masks(drag: &DragFile) -> impl Iterator<Item = &Path> {
-    let editable = match &drag.editable {
-        Editable::Shape(shape) => Some(shape),
-        Editable::Swept | Editable::Everything => None,
-    };
-    drag.regions.iter().map(|region| &region.shape).chain(editable).filter_map(|shape| match shape {
-        Shape::Mask { mask } => Some(mask.as_path()),
-        Shape::Outline(_) => None,
-    })
 }
 
 /// Hash of the areas that the instruction resolved to: masks in files decide pixels as much as its text does.
@@ -262,8 +259,8 @@ fn areas(plan: &Plan) -> String {
     sha256(&cells)
 }
 
-fn record_plan(record: &mut Record, source: &Original, plan: &Plan, compute: Compute, model: &str) {
-    let size = source.picture.size();
+fn record_plan(record: &mut Record, plan: &Plan, compute: Compute, model: &str) {
+    let size = plan.frame.source;
     record.seed = Some(plan.settings.seed);
     record.size = Some([size.width, size.height]);
     let content = plan.frame.content;
@@ -275,7 +272,7 @@ fn record_plan(record: &mut Record, source: &Original, plan: &Plan, compute: Com
     record.model = Some(model.to_owned());
     record.regions =
         plan.regions.iter().chain(&plan.still).map(|region| Moved { id: region.id.clone(), moved_px: region.moved_px() }).collect();
-    record.warnings.extend(source.warnings.iter().chain(&plan.warnings).cloned());
+    record.warnings.extend(plan.warnings.iter().cloned());
 }
 
 fn record_outcome(record: &mut Record, outcome: Outcome) {
@@ -287,8 +284,4 @@ fn record_outcome(record: &mut Record, outcome: Outcome) {
         let message = format!("the LoRA file says nothing about {} of the model's attentions, such as `{}`", absent.len(), absent[0]);
         record.warnings.push(Warning { kind: "lora.partial", message });
     }
-}
-
-fn cannot_encode(output: &Path, error: &png::EncodingError) -> Error {
-    Error::Output { path: output.to_path_buf(), kind: "output.write", reason: error.to_string(), hint: String::new() }
 }

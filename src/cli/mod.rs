@@ -9,11 +9,15 @@ mod fetch;
 mod instruction;
 mod man;
 mod model;
+mod planning;
+mod preview;
 mod show;
+
+use std::path::Path;
 
 use clap::{Parser, Subcommand};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 
 /// Edits pictures by dragging: mark a part, say where it shall go, and the rest of the picture follows.
@@ -44,6 +48,7 @@ enum Command {
     Man(man::Arguments),
     Fetch(fetch::Arguments),
     Doctor(doctor::Arguments),
+    Preview(Box<preview::Arguments>),
 }
 
 impl Cli {
@@ -59,8 +64,13 @@ impl Cli {
             Command::Man(arguments) => man::run(&arguments),
             Command::Fetch(arguments) => fetch::run(&arguments, interrupt),
             Command::Doctor(arguments) => doctor::run(&arguments),
+            Command::Preview(arguments) => preview::run(&arguments, interrupt),
         }
     }
+}
+
+fn cannot_encode(output: &Path, error: &png::EncodingError) -> Error {
+    Error::Output { path: output.to_path_buf(), kind: "output.write", reason: error.to_string(), hint: String::new() }
 }
 
 #[cfg(test)]

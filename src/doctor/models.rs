@@ -69,5 +69,5 @@ fn takes_files(folder: &Path) -> std::io::Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let existing = folder.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("."));
     let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
-    files::temporary_in(existing).map(|_| ())
+    files::temporary_named(existing, ".dragnext-", ".tmp").map(|_| ())
 }

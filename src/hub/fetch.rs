@@ -119,7 +119,7 @@ impl<'a> Fetch<'a> {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
             // A disk or a system without links has copies.
             Err(_) => {
-                let mut copy = files::temporary_in(folder)?;
+                let mut copy = files::temporary_named(folder, ".dragnext-", ".tmp")?;
                 io::copy(&mut fs::File::open(self.folder.blobs().join(etag))?, &mut copy)?;
                 copy.persist(&path)?;
                 Ok(())
@@ -170,7 +170,7 @@ impl<'a> Fetch<'a> {
 fn write_reference(path: &Path, commit: &str) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let mut temporary = files::temporary_in(folder)?;
+    let mut temporary = files::temporary_named(folder, ".dragnext-", ".tmp")?;
     temporary.write_all(commit.as_bytes())?;
     temporary.persist(path)?;
     Ok(())

@@ -58,7 +58,7 @@ impl Ledger {
         merged.files.extend(self.files.clone());
         let folder = path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
-        let mut temporary = crate::files::temporary_in(folder)?;
+        let mut temporary = crate::files::temporary_named(folder, ".dragnext-", ".tmp")?;
         serde_json::to_writer_pretty(&mut temporary, &merged)?;
         temporary.flush()?;
         temporary.persist(path)?;

@@ -1,23 +1,30 @@
-//! What the decoder does not tell about a JPEG: how many colour components it has, and whether it ends.
+//! What the decoder does not tell about a JPEG: how many colour components it has, whether it ends, and who signed it.
 //!
 //! The decoder turns CMYK into RGB without a profile, and fills what a cut file lacks with grey. Both would be edited
 //! as if they were the photograph.
 
 const START_OF_SCAN: u8 = 0xDA;
 const END_OF_IMAGE: u8 = 0xD9;
+/// Segments of applications: colour profiles are in 2, JUMBF boxes, which hold C2PA manifests, in 11.
+const APP2: u8 = 0xE2;
+const APP11: u8 = 0xEB;
 
 /// What the markers of a JPEG say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Markers {
     /// Components of the frame: 1 grey, 3 colour, 4 CMYK; 0 when there is no frame header.
     pub(super) components: u8,
     /// Whether an end marker follows the first scan.
     pub(super) ends: bool,
+    /// There is a colour profile, readable or not.
+    pub(super) has_profile: bool,
+    /// There is a C2PA manifest.
+    pub(super) is_signed: bool,
 }
 
 /// Walks the segments up to the first scan. Knows no failure: what it cannot follow, the decoder will refuse.
 pub(super) fn markers(bytes: &[u8]) -> Markers {
-    let mut found = Markers { components: 0, ends: false };
+    let mut found = Markers::default();
     let mut position = 2;
     while let Some(&[0xFF, marker]) = bytes.get(position..position + 2) {
         if marker == 0xFF {
@@ -32,7 +39,11 @@ pub(super) fn markers(bytes: &[u8]) -> Markers {
         if is_frame_header(marker) {
             found.components = bytes.get(position + 9).copied().unwrap_or(0);
         }
-        position += 2 + usize::from(u16::from_be_bytes([high, low]));
+        let end = position + 2 + usize::from(u16::from_be_bytes([high, low]));
+        let content = bytes.get(position + 4..end).unwrap_or_default();
+        found.has_profile |= marker == APP2 && content.starts_with(b"ICC_PROFILE\0");
+        found.is_signed |= marker == APP11 && content.starts_with(b"JP") && content.windows(4).any(|label| label == b"c2pa");
+        position = end;
         if marker == START_OF_SCAN {
             // Inside a scan 0xFF is followed by 0 or a restart marker, so this is the end and nothing else.
             found.ends = bytes.get(position..).is_some_and(|scan| scan.windows(2).any(|pair| pair == [0xFF, END_OF_IMAGE]));
@@ -59,7 +70,7 @@ mod tests {
 
     #[test]
     fn components_are_read_from_the_frame_header() {
-        assert_eq!(markers(&FRAME_WITH_FOUR), Markers { components: 4, ends: false });
+        assert_eq!(markers(&FRAME_WITH_FOUR), Markers { components: 4, ..Markers::default() });
     }
 
     #[test]

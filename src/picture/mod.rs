@@ -3,8 +3,12 @@
 //! A [`Picture`] keeps the samples of its file: their bit depth, grey or colour, alpha and colour profile. The network
 //! sees a small 8-bit RGB copy ([`Picture::working`]), and what it made is laid over the original samples
 //! ([`Picture::composite`]), so that whatever the edit does not touch is never converted at all.
+//! People are shown another copy ([`Picture::displayed`]), in any size.
 
+mod chunks;
 mod composite;
+mod display;
+mod guard;
 mod jpeg;
 mod note;
 mod png;
@@ -14,6 +18,7 @@ mod working;
 pub use note::read_note;
 pub use png::KEYWORD;
 pub use read::{MAX_PIXELS, MAX_SIDE, MIN_SIDE, Original, read};
+pub(crate) use read::{Refusal, read_grey};
 
 use crate::geometry::Size;
 
@@ -24,6 +29,8 @@ pub struct Picture {
     channels: Channels,
     samples: Samples,
     icc: Option<Vec<u8>>,
+    /// Chunks of a PNG that say how its samples are meant.
+    carried: Vec<chunks::Chunk>,
 }
 
 /// What the samples of one pixel are; the discriminant is their number.

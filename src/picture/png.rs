@@ -26,6 +26,9 @@ impl Picture {
 
         let mut bytes = Vec::new();
         let mut writer = png::Encoder::with_info(&mut bytes, info)?.write_header()?;
+        for (name, content) in &self.carried {
+            writer.write_chunk(png::chunk::ChunkType(*name), content)?;
+        }
         match &self.samples {
             Samples::Eight(samples) => writer.write_image_data(samples)?,
             Samples::Sixteen(samples) => {

@@ -1,11 +1,9 @@
 //! Reads a picture that nobody vouches for: PNG, JPEG or WebP, told apart by their content.
 //!
-//! Sizes are checked on the header, before memory is taken for pixels. Decoders run behind `catch_unwind`, since a
-//! decoder's bug is one bad picture and not the end of a batch.
+//! Sizes are checked on the header, before memory is taken for pixels. Pictures to edit and masks are read by the same code.
 
 use std::fs;
 use std::io::Cursor;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use image::codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
@@ -13,9 +11,12 @@ use image::error::{ImageError, ImageResult, LimitErrorKind};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, Limits};
 
+use super::chunks::{self, Beside, Chunk};
+use super::guard::guarded;
 use super::{Channels, Picture, Samples, jpeg};
 use crate::digest::sha256;
 use crate::error::{Error, NOT_FOUND, Result};
+use crate::failpoint;
 use crate::geometry::Size;
 use crate::warning::Warning;
 
@@ -55,19 +56,51 @@ pub fn read(path: &Path) -> Result<Original> {
         hint: refusal.hint.to_owned(),
     };
     let bytes = load(path).map_err(refuse)?;
-    let (picture, warnings) = guarded(|| decode(&bytes)).map_err(refuse)?;
-    Ok(Original { picture, sha256: sha256(&bytes), warnings })
+    let decoded = guarded_decode(&bytes, &mut large_enough).map_err(refuse)?;
+    let size = decoded.size();
+    let (channels, samples) = samples(decoded.pixels).map_err(|error| refuse(error.into()))?;
+    let picture = Picture { size, channels, samples, icc: decoded.icc, carried: decoded.carried };
+    Ok(Original { picture, sha256: sha256(&bytes), warnings: decoded.warnings })
 }
 
-/// Why a picture is not read; the path is added by [`read`].
+/// Reads the picture at `path` for its grey values, upright and row by row. `accept` judges its upright size before any pixel is decoded.
+pub(crate) fn read_grey(path: &Path, accept: &mut Judge<'_>) -> std::result::Result<Vec<u8>, Refusal> {
+    Ok(guarded_decode(&load(path)?, accept)?.pixels.into_luma8().into_raw())
+}
+
+/// Whether a picture of this size, upright, shall be decoded.
+type Judge<'a> = dyn FnMut(Size) -> std::result::Result<(), Refusal> + 'a;
+
+/// A file's pixels, upright, and what belongs to them.
+struct Decoded {
+    pixels: DynamicImage,
+    icc: Option<Vec<u8>>,
+    carried: Vec<Chunk>,
+    warnings: Vec<Warning>,
+}
+
+impl Decoded {
+    fn size(&self) -> Size {
+        Size { width: self.pixels.width() as usize, height: self.pixels.height() as usize }
+    }
+}
+
+/// Why a picture is not read; the path is added by who asked for it.
 #[derive(Debug)]
-struct Refusal {
-    kind: &'static str,
-    reason: String,
+pub(crate) struct Refusal {
+    /// As in [`Error::Image`].
+    pub(crate) kind: &'static str,
+    /// What is wrong with it.
+    pub(crate) reason: String,
     hint: &'static str,
 }
 
 impl Refusal {
+    /// The picture does not have the size that was asked for.
+    pub(crate) fn other_size() -> Self {
+        Self { kind: "image.size", reason: "has another size".into(), hint: "" }
+    }
+
     fn unsupported(reason: impl Into<String>, hint: &'static str) -> Self {
         Self { kind: "image.unsupported", reason: reason.into(), hint }
     }
@@ -108,18 +141,22 @@ fn load(path: &Path) -> std::result::Result<Vec<u8>, Refusal> {
     fs::read(path).map_err(missing)
 }
 
-/// Turns a decoder's panic into a refusal.
-fn guarded<T>(decode: impl FnOnce() -> std::result::Result<T, Refusal>) -> std::result::Result<T, Refusal> {
-    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(Refusal::damaged("the decoder failed on this file")))
+/// Decodes, and turns a decoder's panic into a refusal.
+fn guarded_decode(bytes: &[u8], accept: &mut Judge<'_>) -> std::result::Result<Decoded, Refusal> {
+    let decoded = guarded(|| {
+        assert!(!failpoint::is_hit("panic_in_decode"), "a decoder's bug");
+        decode(bytes, accept)
+    });
+    decoded.unwrap_or_else(|| Err(Refusal::damaged("the decoder failed on this file")))
 }
 
-fn decode(bytes: &[u8]) -> std::result::Result<(Picture, Vec<Warning>), Refusal> {
+fn decode(bytes: &[u8], accept: &mut Judge<'_>) -> std::result::Result<Decoded, Refusal> {
     let limits = limits();
     match image::guess_format(bytes) {
         Ok(ImageFormat::Png) => {
             let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits)?;
             let animated = decoder.is_apng()?;
-            finish(decoder, animated)
+            finish(decoder, animated, chunks::of_png(bytes), accept)
         }
         Ok(ImageFormat::Jpeg) => {
             let markers = jpeg::markers(bytes);
@@ -131,13 +168,14 @@ fn decode(bytes: &[u8]) -> std::result::Result<(Picture, Vec<Warning>), Refusal>
             if !markers.ends {
                 return Err(Refusal::damaged("the file ends before the picture does"));
             }
-            finish(decoder, false)
+            let beside = Beside { has_profile: markers.has_profile, is_signed: markers.is_signed, carried: Vec::new() };
+            finish(decoder, false, beside, accept)
         }
         Ok(ImageFormat::WebP) => {
             let mut decoder = WebPDecoder::new(Cursor::new(bytes))?;
             decoder.set_limits(limits)?;
             let animated = decoder.has_animation();
-            finish(decoder, animated)
+            finish(decoder, animated, chunks::of_webp(bytes), accept)
         }
         Ok(other) => Err(Refusal::unsupported(format!("is a {}", name(other)), "PNG, JPEG and WebP are read; convert it to PNG")),
         Err(_) if bytes.is_empty() => Err(Refusal::damaged("the file is empty")),
@@ -157,40 +195,65 @@ fn name(format: ImageFormat) -> String {
     format.extensions_str().first().map_or_else(|| "picture".to_owned(), |extension| format!("{} file", extension.to_uppercase()))
 }
 
+/// Refuses what has too few cells of the latent to be edited.
+fn large_enough(size: Size) -> std::result::Result<(), Refusal> {
+    if size.width.min(size.height) >= MIN_SIDE as usize {
+        return Ok(());
+    }
+    let reason = format!("{size} is too small; each side needs at least {MIN_SIDE} pixels");
+    Err(Refusal { kind: "image.too_small", reason, hint: "enlarge the picture first" })
+}
+
 /// Checks the size, reads the pixels, and turns them upright.
-fn finish(mut decoder: impl ImageDecoder, animated: bool) -> std::result::Result<(Picture, Vec<Warning>), Refusal> {
+fn finish(mut decoder: impl ImageDecoder, animated: bool, beside: Beside, accept: &mut Judge<'_>) -> std::result::Result<Decoded, Refusal> {
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(Refusal::too_large(format!("{width} x {height} is too large")));
     }
-    if width.min(height) < MIN_SIDE {
-        return Err(Refusal {
-            kind: "image.too_small",
-            reason: format!("{width} x {height} is too small; each side needs at least {MIN_SIDE} pixels"),
-            hint: "enlarge the picture first",
-        });
-    }
-
-    let mut warnings = Vec::new();
-    if animated {
-        warnings.push(Warning { kind: "image.animated", message: "the picture is animated; its first frame is edited".into() });
-    }
     // A damaged note about the picture is no reason to refuse the picture.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let icc = decoder.icc_profile().ok().flatten().filter(|profile| {
-        let fits = profile.len() <= MAX_ICC;
-        if !fits {
-            let message = format!("the colour profile has {} bytes and is left out", profile.len());
-            warnings.push(Warning { kind: "image.profile", message });
-        }
-        fits
-    });
+    let stored = Size { width: width as usize, height: height as usize };
+    accept(if swaps_sides(orientation) { Size { width: stored.height, height: stored.width } } else { stored })?;
 
-    let mut decoded = DynamicImage::from_decoder(decoder)?;
-    decoded.apply_orientation(orientation);
-    let size = Size { width: decoded.width() as usize, height: decoded.height() as usize };
-    let (channels, samples) = samples(decoded)?;
-    Ok((Picture { size, channels, samples, icc }, warnings))
+    let mut warnings = Vec::new();
+    let mut warn = |kind, message: String| warnings.push(Warning { kind, message });
+    if animated {
+        warn("image.animated", "the picture is animated; its first frame is edited".into());
+    }
+    if beside.is_signed {
+        warn("image.c2pa", "the picture is signed (C2PA); the signature does not hold for the result and is left out".into());
+    }
+    let icc = match decoder.icc_profile().ok().flatten() {
+        Some(profile) if profile.len() > MAX_ICC => {
+            warn("image.profile", format!("the colour profile has {} bytes and is left out", profile.len()));
+            None
+        }
+        None if beside.has_profile => {
+            warn("image.profile", "the colour profile is damaged or far too large, and is left out".into());
+            None
+        }
+        profile => profile,
+    };
+
+    let mut pixels = DynamicImage::from_decoder(decoder)?;
+    pixels.apply_orientation(orientation);
+    let mut carried = beside.carried;
+    if swaps_sides(orientation) {
+        turn_densities(&mut carried);
+    }
+    Ok(Decoded { pixels, icc, carried, warnings })
+}
+
+const fn swaps_sides(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+}
+
+/// A PNG's pixels per metre stand for x first, then for y.
+fn turn_densities(carried: &mut [Chunk]) {
+    for (_, content) in carried.iter_mut().filter(|(name, _)| name == b"pHYs") {
+        content[..8].rotate_left(4);
+    }
 }
 
 fn samples(decoded: DynamicImage) -> ImageResult<(Channels, Samples)> {
@@ -209,15 +272,4 @@ fn samples(decoded: DynamicImage) -> ImageResult<(Channels, Samples)> {
             return Err(ImageError::Unsupported(image::error::UnsupportedError::from_format_and_kind(format, color)));
         }
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_of_a_decoder_is_a_refusal() {
-        let refusal = guarded::<()>(|| panic!("a decoder's bug")).expect_err("the closure panics");
-        assert_eq!(refusal.kind, "image.decode");
-    }
 }

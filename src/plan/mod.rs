@@ -14,7 +14,7 @@ mod window;
 
 use std::path::Path;
 
-use crate::drag_file::{DragFile, Editable};
+use crate::drag_file::{DragFile, Editable, Fault};
 use crate::error::{Error, Result};
 use crate::geometry::{Frame, Size, Window};
 use crate::mask::Mask;
@@ -57,6 +57,15 @@ pub struct Plan {
     pub warnings: Vec<Warning>,
 }
 
+/// As much of a plan as a drag file allows for. With faults it is for showing, not for editing.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Without what could not be planned.
+    pub plan: Plan,
+    /// Everything in the drag file that does not fit the image.
+    pub faults: Vec<Fault>,
+}
+
 impl Plan {
     /// Plans the edit of an upright image of size `source`. Masks are looked for beside the drag file; `model_size` is the shorter
     /// side of the working picture unless the settings say another.
@@ -64,6 +73,12 @@ impl Plan {
     /// # Errors
     /// [`Error::Instruction`] with everything in the drag file that does not fit the image.
     pub fn new(drag: &DragFile, drag_path: &Path, source: Size, settings: &Settings, model_size: usize) -> Result<Self> {
+        let Draft { plan, faults } = Self::draft(drag, drag_path, source, settings, model_size);
+        if faults.is_empty() { Ok(plan) } else { Err(Error::Instruction { path: drag_path.to_owned(), faults }) }
+    }
+
+    /// As [`Plan::new`], with what can be planned although something is wrong.
+    pub fn draft(drag: &DragFile, drag_path: &Path, source: Size, settings: &Settings, model_size: usize) -> Draft {
         let size = if settings.size == 0 { model_size } else { settings.size };
         let folder = drag_path.parent().unwrap_or(Path::new(""));
         let mut findings = Findings::new(drag);
@@ -91,11 +106,6 @@ impl Plan {
             Given::Everything => Some(Area::Everything),
             Given::Nothing => None,
         };
-        if !findings.faults.is_empty() {
-            findings.faults.sort_by_key(|fault| (fault.line, fault.column));
-            return Err(Error::Instruction { path: drag_path.to_owned(), faults: findings.faults });
-        }
-
         let (still, regions): (Vec<Region>, Vec<Region>) = all.into_iter().partition(Region::is_still);
         regions::compare(&mut findings, &regions, &still, &frame);
         let area = given.unwrap_or_else(|| editable::swept(&regions, &frame, settings.margin));
@@ -105,8 +115,10 @@ impl Plan {
             Area::Everything => (None, None),
             Area::Part { working, source } => (Some(working), Some(source)),
         };
-        let (prompt, settings, warnings) = (drag.prompt.clone(), settings.clone(), findings.warnings);
-        Ok(Self { frame, prompt, regions, still, editable, editable_source, settings, warnings })
+        let Findings { mut faults, warnings, .. } = findings;
+        faults.sort_by_key(|fault| (fault.line, fault.column));
+        let (prompt, settings) = (drag.prompt.clone(), settings.clone());
+        Draft { plan: Self { frame, prompt, regions, still, editable, editable_source, settings, warnings }, faults }
     }
 
     /// How much of the edited picture each pixel of the image takes, row by row: 0 outside the editable area, rising inside it to 1

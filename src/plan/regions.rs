@@ -19,21 +19,27 @@ const MAX_CENTRE_DIAGONALS: f64 = 8.0;
 /// Radii of handle and target that differ by more than this share, and by two pixels, are worth a note.
 const RADIUS_TOLERANCE: f64 = 0.1;
 
-const UPRIGHT: &str = "coordinates are pixels of the upright image, from its top left corner";
+const UPRIGHT: &str = "coordinates are pixels of the upright image, from its top left corner; `dragnext preview` draws where they lie";
 
-/// Region `index` of the drag file, whose shape was read as `shape`; `None` when it cannot be used, and then the findings say why.
+/// Region `index` of the drag file, whose shape was read as `shape`; `None` when its area or its motion is not known. The findings say what is wrong with it.
 pub(super) fn region(findings: &mut Findings, index: usize, shape: Option<&SourceShape>, frame: &Frame) -> Option<Region> {
     let entry = &findings.drag.regions[index];
     let before = findings.faults.len();
     let place = |key: &str| format!("/regions/{index}{key}");
-    check_points(findings, entry, &place, frame);
+    let has_motion = check_centre(findings, entry, &place("/center"), frame);
+    if has_motion {
+        check_points(findings, entry, &place, frame);
+    }
     let mask = shape?.on_working(frame);
     check_area(findings, entry, &mask, &place("/region"), frame);
-    if findings.faults.len() > before {
+    if !has_motion {
         return None;
     }
-
     let region = Region::new(entry.id.clone(), entry.kind, mask, motion(&entry.movement, frame), frame);
+    if findings.faults.len() > before {
+        return Some(region);
+    }
+
     check_handle(findings, entry, &region, &place("/handle"), frame);
     if region.covered_cells(0.0, &frame.supervision_grid()).is_empty() {
         let message = format!("region `{}` covers no cell of the grid on which regions are compared", entry.id);
@@ -43,7 +49,7 @@ pub(super) fn region(findings: &mut Findings, index: usize, shape: Option<&Sourc
         let key = if matches!(entry.movement, Movement::TurnBy { .. }) { "/angle" } else { "/target" };
         findings.fault("region.leaves", &place(key), message, "what leaves the image cannot be drawn; choose a nearer target");
     }
-    (findings.faults.len() == before).then_some(region)
+    Some(region)
 }
 
 /// Warns of what is doubtful about the regions together, and of those that stay where they are.
@@ -93,19 +99,22 @@ fn motion(movement: &Movement, frame: &Frame) -> Motion {
     }
 }
 
-/// Handle and target lie in the image, and a rotation's have a direction from its centre. The centre itself may lie anywhere:
-/// a door's hinge can be beside the picture.
-fn check_points(findings: &mut Findings, entry: &DragRegion, place: &impl Fn(&str) -> String, frame: &Frame) {
-    if let Movement::Turn { center, .. } | Movement::TurnBy { center, .. } = entry.movement {
-        let size = frame.source;
-        let nearest = Point::new(center.x.clamp(0.0, size.width as f64), center.y.clamp(0.0, size.height as f64));
-        let limit = MAX_CENTRE_DIAGONALS * (size.width as f64).hypot(size.height as f64);
-        if center.distance(nearest) > limit {
-            let message = format!("region `{}`: the centre {center} lies more than {limit:.0} px outside the image ({size})", entry.id);
-            findings.fault("region.rotation_centre", &place("/center"), message, "a turn about so far a point is a `translation`");
-            return;
-        }
+/// Whether a rotation's centre is close enough to turn anything. It may lie outside: a door's hinge can be beside the picture.
+fn check_centre(findings: &mut Findings, entry: &DragRegion, pointer: &str, frame: &Frame) -> bool {
+    let (Movement::Turn { center, .. } | Movement::TurnBy { center, .. }) = entry.movement else { return true };
+    let size = frame.source;
+    let nearest = Point::new(center.x.clamp(0.0, size.width as f64), center.y.clamp(0.0, size.height as f64));
+    let limit = MAX_CENTRE_DIAGONALS * (size.width as f64).hypot(size.height as f64);
+    let is_near = center.distance(nearest) <= limit;
+    if !is_near {
+        let message = format!("region `{}`: the centre {center} lies more than {limit:.0} px outside the image ({size})", entry.id);
+        findings.fault("region.rotation_centre", pointer, message, "a turn about so far a point is a `translation`");
     }
+    is_near
+}
+
+/// Handle and target lie in the image, and a rotation's have a direction from its centre.
+fn check_points(findings: &mut Findings, entry: &DragRegion, place: &impl Fn(&str) -> String, frame: &Frame) {
     let Some((handle, target)) = entry.movement.handle_and_target() else { return };
     for (key, point) in [("/handle", handle), ("/target", target)] {
         if !frame.source.contains(point) {

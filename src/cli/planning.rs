@@ -1,0 +1,102 @@
+//! A picture, an instruction and a model, read and planned: what every subcommand begins with that is about one edit.
+
+use std::path::{Path, PathBuf};
+
+use super::instruction::{Instruction, InstructionArguments};
+use super::model::{ModelArguments, NATIVE_SIZE};
+use crate::drag_file::{DragFile, Editable, Shape};
+use crate::error::Result;
+use crate::model::Model;
+use crate::picture::{self, Original};
+use crate::plan::{Draft, Plan};
+use crate::settings::{Overrides, Settings};
+use crate::warning::Warning;
+
+/// What one edit is about.
+#[derive(Debug, clap::Args)]
+pub(super) struct InputArguments {
+    /// The picture; it is never written to.
+    pub(super) image: PathBuf,
+
+    #[command(flatten)]
+    pub(super) instruction: InstructionArguments,
+
+    #[command(flatten)]
+    pub(super) model: ModelArguments,
+}
+
+/// Everything that was read before a model is looked for.
+pub(super) struct Inputs {
+    image: PathBuf,
+    pub(super) instruction: Instruction,
+    pub(super) original: Original,
+    /// Which model: the one that was given, else the one that the instruction names.
+    pub(super) model: ModelArguments,
+    /// What is doubtful about the picture and about doing again what was done before.
+    pub(super) warnings: Vec<Warning>,
+}
+
+impl InputArguments {
+    /// Reads the instruction and the picture.
+    pub(super) fn read(&self) -> Result<Inputs> {
+        let instruction = self.instruction.read()?;
+        let original = picture::read(&self.image)?;
+        let (model, replaced) = instruction.model(&self.model);
+        let mut warnings = original.warnings.clone();
+        warnings.extend(replaced);
+        warnings.extend(instruction.differences(original.picture.size()));
+        Ok(Inputs { image: self.image.clone(), instruction, original, model, warnings })
+    }
+}
+
+impl Inputs {
+    /// The edit, resolved and checked, with `flags` before the instruction's settings before those of the model, which may not be
+    /// here yet.
+    pub(super) fn plan(&self, flags: &Overrides, model: Option<&Model>) -> Result<Plan> {
+        let settings = self.settings(flags, model)?;
+        let Instruction { drag, path, .. } = &self.instruction;
+        let plan = Plan::new(drag, path, self.original.picture.size(), &settings, native_size(model));
+        let plan = plan.map_err(|error| self.instruction.explain(error))?;
+        if let Some(model) = model {
+            model.check(&settings, &plan.prompt)?;
+        }
+        Ok(plan)
+    }
+
+    /// What of the edit can be planned, and what cannot.
+    pub(super) fn draft(&self, flags: &Overrides, model: Option<&Model>) -> Result<Draft> {
+        let settings = self.settings(flags, model)?;
+        let Instruction { drag, path, .. } = &self.instruction;
+        Ok(Plan::draft(drag, path, self.original.picture.size(), &settings, native_size(model)))
+    }
+
+    /// All files that were read, or will be.
+    pub(super) fn files(&self, model: Option<&Model>) -> Vec<PathBuf> {
+        let Instruction { drag, path, .. } = &self.instruction;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let masks = masks(drag).map(|mask| folder.join(mask));
+        let model = model.map(Model::files).unwrap_or_default();
+        [self.image.clone(), path.clone()].into_iter().chain(masks).chain(model).collect()
+    }
+
+    fn settings(&self, flags: &Overrides, model: Option<&Model>) -> Result<Settings> {
+        let defaults = model.map(|model| model.defaults().clone()).unwrap_or_default();
+        Settings::resolve(&flags.over(&self.instruction.drag.settings).over(&defaults))
+    }
+}
+
+fn native_size(model: Option<&Model>) -> usize {
+    model.map_or(NATIVE_SIZE, Model::native_size)
+}
+
+/// The pictures that the drag file names.
+fn masks(drag: &DragFile) -> impl Iterator<Item = &Path> {
+    let editable = match &drag.editable {
+        Editable::Shape(shape) => Some(shape),
+        Editable::Swept | Editable::Everything => None,
+    };
+    drag.regions.iter().map(|region| &region.shape).chain(editable).filter_map(|shape| match shape {
+        Shape::Mask { mask } => Some(mask.as_path()),
+        Shape::Outline(_) => None,
+    })
+}

@@ -1,0 +1,106 @@
+//! `dragnext preview`: the drag drawn on its picture.
+
+use std::path::{Path, PathBuf};
+
+use super::planning::{InputArguments, Inputs};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::interrupt::Interrupt;
+use crate::picture::{self, Picture};
+use crate::plan::Draft;
+use crate::preview;
+use crate::report;
+use crate::settings::Overrides;
+
+/// Draws what a drag file asks for on its picture.
+///
+/// Reads what `dragnext edit` reads, and none of the model's weights. Writes a PNG: regions in red, where they go in blue and dashed, the
+/// handle as a red disc, the target as a blue diamond, the center as a green cross, arrows, arcs with their degrees, what the drag
+/// passes on its way, and a veil over what cannot change. Small pictures are enlarged, by a whole number, and large ones shrunk to 4096
+/// pixels, so that all of it can be read.
+///
+/// A drag file that does not fit the picture is drawn as well, as far as it goes; then the exit status is 2, and what is wrong is said.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n\n  dragnext preview cat.png --drag cat.json          writes cat.preview.png")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    inputs: InputArguments,
+
+    /// Where the preview goes [default: the picture's name with `.preview.png`, beside it; `.strip.png` with --strip].
+    #[arg(long, short, value_name = "OUT")]
+    output: Option<PathBuf>,
+
+    /// Replace the output when it exists.
+    #[arg(long)]
+    overwrite: bool,
+
+    /// Lay picture, preview and this result of the edit side by side.
+    #[arg(long, value_name = "EDITED")]
+    strip: Option<PathBuf>,
+
+    /// Show no warnings.
+    #[arg(long, short)]
+    quiet: bool,
+
+    #[command(flatten)]
+    settings: Overrides,
+}
+
+/// Draws and writes the preview.
+pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
+    let inputs = arguments.inputs.read()?;
+    let edited = arguments.edited(&inputs)?;
+    let model = inputs.model.open_present()?;
+    let Draft { plan, faults } = inputs.draft(&arguments.settings, model.as_ref())?;
+    let output = arguments.output();
+    arguments.check_output(&output, inputs.files(model.as_ref()))?;
+    if !arguments.quiet {
+        report::print_warnings(&inputs.warnings);
+        // What is doubtful is said of a drag file that is otherwise right.
+        report::print_warnings(if faults.is_empty() { &plan.warnings } else { &[] });
+    }
+
+    let (drag, picture) = (&inputs.instruction.drag, &inputs.original.picture);
+    let drawn = match &edited {
+        Some(edited) => preview::strip(drag, &plan, picture, edited),
+        None => preview::preview(drag, &plan, picture),
+    };
+    interrupt.check()?;
+    write(&output, &drawn, arguments.overwrite)?;
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(inputs.instruction.explain(Error::Instruction { path: inputs.instruction.path.clone(), faults }))
+}
+
+/// Encodes a picture that was drawn, and writes it.
+pub(super) fn write(output: &Path, drawn: &Picture, overwrite: bool) -> Result<()> {
+    let png = drawn.png(None).map_err(|error| super::cannot_encode(output, &error))?;
+    files::write_verified(output, &png, overwrite, |written| drawn.check_png(written))
+}
+
+impl Arguments {
+    fn output(&self) -> PathBuf {
+        let extension = if self.strip.is_some() { "strip.png" } else { "preview.png" };
+        self.output.clone().unwrap_or_else(|| self.inputs.image.with_extension(extension))
+    }
+
+    /// The result for `--strip`, which has the picture's size.
+    fn edited(&self, inputs: &Inputs) -> Result<Option<Picture>> {
+        let Some(path) = &self.strip else { return Ok(None) };
+        let edited = picture::read(path)?.picture;
+        let (found, expected) = (edited.size(), inputs.original.picture.size());
+        if found != expected {
+            let reason = format!("is {found} pixels, the picture is {expected}");
+            let hint = "give the result of this picture's edit".into();
+            return Err(Error::Image { path: path.clone(), kind: "image.size", reason, hint });
+        }
+        Ok(Some(edited))
+    }
+
+    fn check_output(&self, output: &Path, mut files: Vec<PathBuf>) -> Result<()> {
+        files.extend(self.strip.clone());
+        files::check_png_name(output)?;
+        files::check_output(&files, output, self.overwrite)
+    }
+}

@@ -1,0 +1,130 @@
+//! What a PNG or WebP says in chunks of its own, beside its pixels: how its samples are meant, and who signed it.
+//!
+//! Samples outside the edit are left as they are, so what gives them their meaning must come along. The decoders do not hand it out.
+
+/// Chunks that say how samples are meant or how large they are shown, with their lengths (PNG, third edition, 11.3).
+const CARRIED: [(&[u8; 4], usize); 7] =
+    [(b"cICP", 4), (b"mDCV", 24), (b"cLLI", 8), (b"sRGB", 1), (b"gAMA", 4), (b"cHRM", 32), (b"pHYs", 9)];
+
+const PNG_SIGNATURE: usize = 8;
+const RIFF_HEADER: usize = 12;
+
+/// A chunk of a PNG: its name and its content, without length and checksum.
+pub(super) type Chunk = ([u8; 4], Vec<u8>);
+
+/// What a file holds beside its pixels.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Beside {
+    /// There is a colour profile, readable or not.
+    pub(super) has_profile: bool,
+    /// There is a C2PA manifest, which is true of these very bytes and of no others.
+    pub(super) is_signed: bool,
+    /// Chunks that the result carries on, each at most once.
+    pub(super) carried: Vec<Chunk>,
+}
+
+/// Walks the chunks of a PNG. Knows no failure: what it cannot follow, the decoder will refuse or leave out.
+pub(super) fn of_png(bytes: &[u8]) -> Beside {
+    let mut beside = Beside::default();
+    let mut has_pixels = false;
+    let mut rest = bytes.get(PNG_SIGNATURE..).unwrap_or_default();
+    while let Some((length, after)) = rest.split_first_chunk::<4>() {
+        let length = u32::from_be_bytes(*length) as usize;
+        let Some((name, after)) = after.split_first_chunk::<4>() else { break };
+        let Some((content, after)) = after.split_at_checked(length) else { break };
+        let Some((checksum, after)) = after.split_first_chunk::<4>() else { break };
+        match name {
+            b"IDAT" => has_pixels = true,
+            b"iCCP" => beside.has_profile = true,
+            b"caBX" => beside.is_signed = true,
+            _ if has_pixels || beside.carried.iter().any(|(there, _)| there == name) => {}
+            _ if is_carried(*name, content) && crc32(name.iter().chain(content)) == u32::from_be_bytes(*checksum) => {
+                beside.carried.push((*name, content.to_vec()));
+            }
+            _ => {}
+        }
+        rest = after;
+    }
+    beside
+}
+
+/// Walks the chunks of a WebP, in the same way.
+pub(super) fn of_webp(bytes: &[u8]) -> Beside {
+    let mut beside = Beside::default();
+    let mut rest = bytes.get(RIFF_HEADER..).unwrap_or_default();
+    while let Some((name, after)) = rest.split_first_chunk::<4>() {
+        let Some((length, after)) = after.split_first_chunk::<4>() else { break };
+        match name {
+            b"ICCP" => beside.has_profile = true,
+            b"C2PA" => beside.is_signed = true,
+            _ => {}
+        }
+        let padded = (u32::from_le_bytes(*length) as usize).next_multiple_of(2);
+        rest = after.get(padded..).unwrap_or_default();
+    }
+    beside
+}
+
+fn is_carried(name: [u8; 4], content: &[u8]) -> bool {
+    let sound = match &name {
+        b"gAMA" => content != [0; 4],
+        b"sRGB" => content.first().is_some_and(|intent| *intent < 4),
+        b"pHYs" => content.last().is_some_and(|unit| *unit < 2),
+        _ => true,
+    };
+    sound && CARRIED.contains(&(&name, content.len()))
+}
+
+/// CRC-32 as PNG's chunks end with it (ISO 3309). Only small chunks are asked for, so bit by bit is fast enough.
+fn crc32<'a>(bytes: impl Iterator<Item = &'a u8>) -> u32 {
+    let step = |crc: u32, _| if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 };
+    !bytes.fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn png(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+        let mut bytes = vec![0; PNG_SIGNATURE];
+        for (name, content) in chunks {
+            bytes.extend((content.len() as u32).to_be_bytes());
+            bytes.extend(name.iter().chain(*content));
+            bytes.extend(crc32(name.iter().chain(*content)).to_be_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn the_checksum_is_that_of_every_png() {
+        assert_eq!(crc32(b"IEND".iter()), 0xAE42_6082);
+    }
+
+    #[test]
+    fn the_first_sound_chunk_of_a_name_before_the_pixels_is_carried() {
+        let bytes =
+            png(&[(b"gAMA", &[0; 4]), (b"gAMA", &[0, 0, 177, 143]), (b"gAMA", &[9; 4]), (b"IDAT", b""), (b"sRGB", &[0]), (b"caBX", b"")]);
+        let expected = Beside { has_profile: false, is_signed: true, carried: vec![(*b"gAMA", vec![0, 0, 177, 143])] };
+        assert_eq!(of_png(&bytes), expected);
+        let mut damaged = png(&[(b"cICP", &[12, 13, 0, 1])]);
+        damaged[16] ^= 1;
+        assert_eq!(of_png(&damaged), Beside::default());
+    }
+
+    #[test]
+    fn chunks_of_a_webp_are_padded() {
+        let mut bytes = b"RIFF\0\0\0\0WEBPEXIF\x01\0\0\0!\0ICCP\x02\0\0\0ab".to_vec();
+        assert_eq!(of_webp(&bytes), Beside { has_profile: true, ..Beside::default() });
+        bytes.extend(b"C2PA\xFF\xFF\xFF\xFF");
+        assert!(of_webp(&bytes).is_signed);
+    }
+
+    #[test]
+    fn every_prefix_is_survived() {
+        let bytes = png(&[(b"gAMA", &[1; 4]), (b"pHYs", &[1; 9])]);
+        for length in 0..bytes.len() {
+            of_png(&bytes[..length]);
+            of_webp(&bytes[..length]);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What a drag file asks for, drawn on its picture: pure, from a plan and pixels to pixels, without weights.
+//!
+//! A preview shows where each region is (a red line) and where it goes (a dashed blue one), the handle (a red disc), the target (a blue
+//! diamond) and the centre (a green cross), an arrow or an arc with its degrees, what the drag passes (tinted), and where nothing may
+//! change (veiled). Below stands what is what. Everything scales with the picture; a small picture is enlarged, by a whole number, and a
+//! large one shrunk, so that all of it can be read and no preview is larger than 4096 pixels.
+
+mod arrow;
+mod drag;
+mod ground;
+mod labels;
+mod legend;
+mod line;
+mod pen;
+mod sheet;
+#[cfg(test)]
+mod tests;
+mod text;
+mod trace;
+
+use crate::drag_file::{DragFile, Movement};
+use crate::geometry::{Frame, Point, Size};
+use crate::picture::Picture;
+use crate::plan::Plan;
+use crate::region::Region;
+
+use drag::Drag;
+use ground::ground;
+use labels::Label;
+use legend::Entry;
+use pen::{Line, Pen, WHITE};
+use sheet::Sheet;
+
+/// Longest side of a preview, and of a strip's three pictures together.
+pub const LONGEST_SIDE: usize = 4096;
+/// Between the pictures of a strip, in units of its sheet.
+const GAP: f64 = 8.0;
+const GAP_GREY: u8 = 246;
+/// Heights of text, in units of the sheet.
+const LABEL: f64 = 17.0;
+const LEGEND: f64 = 15.0;
+
+/// The line around where the picture may change.
+const EDITABLE: Line = Line { colour: WHITE, width: 1.0, casing: 1.4, dash: None };
+/// The line around what the network sees.
+const WINDOW: Line = Line { colour: WHITE, width: 1.8, casing: 1.4, dash: Some([2.0, 3.0]) };
+
+/// The drag drawn on its picture. The plan may be a draft: what could not be planned is drawn as the drag file says it.
+///
+/// # Panics
+/// When the plan belongs to a picture of another size.
+pub fn preview(drag: &DragFile, plan: &Plan, picture: &Picture) -> Picture {
+    let sheet = Sheet::new(picture.size(), Size::new(LONGEST_SIDE, LONGEST_SIDE));
+    let rgb = drawn(drag, plan, picture, &sheet);
+    with_legend(rgb, sheet.size, drag, plan, &sheet).with_profile_of(picture)
+}
+
+/// The picture, the drag drawn on it, and the result, beside each other.
+///
+/// # Panics
+/// When the plan or the result belongs to a picture of another size.
+pub fn strip(drag: &DragFile, plan: &Plan, picture: &Picture, edited: &Picture) -> Picture {
+    assert_eq!(edited.size(), picture.size(), "the result belongs to another picture");
+    let sheet = Sheet::new(picture.size(), Size::new(LONGEST_SIDE / 3, LONGEST_SIDE));
+    let panels = [picture.displayed(sheet.size), drawn(drag, plan, picture, &sheet), edited.displayed(sheet.size)];
+    let gap = (GAP * sheet.unit).round() as usize;
+    let size = Size::new(3 * sheet.size.width + 2 * gap, sheet.size.height);
+    let row = sheet.size.width * 3;
+    let mut rgb = Vec::with_capacity(size.area() * 3); // (height, width, 3)
+    for y in 0..sheet.size.height {
+        for (index, panel) in panels.iter().enumerate() {
+            if index > 0 {
+                rgb.resize(rgb.len() + gap * 3, GAP_GREY);
+            }
+            rgb.extend_from_slice(&panel[y * row..(y + 1) * row]);
+        }
+    }
+    with_legend(rgb, size, drag, plan, &sheet).with_profile_of(picture)
+}
+
+fn with_legend(mut rgb: Vec<u8>, size: Size, drag: &DragFile, plan: &Plan, sheet: &Sheet) -> Picture {
+    rgb.extend(legend::rows(&entries(drag, plan), size.width, LEGEND * sheet.unit));
+    Picture::from_rgb(Size::new(size.width, rgb.len() / 3 / size.width), rgb)
+}
+
+/// The drawing without its legend: (height, width, 3) of the sheet.
+fn drawn(drag: &DragFile, plan: &Plan, picture: &Picture, sheet: &Sheet) -> Vec<u8> {
+    assert_eq!(plan.frame.source, picture.size(), "the plan belongs to another picture");
+    let mut pen = Pen::new(sheet.size, &ground(picture, plan, sheet), sheet.unit);
+    draw_editable(&mut pen, plan, sheet);
+    draw_window(&mut pen, &plan.frame, sheet);
+
+    let planned = |id: &str| plan.regions.iter().chain(&plan.still).find(|region: &&Region| region.id == id);
+    let drags: Vec<Drag> = drag.regions.iter().map(|entry| Drag::new(entry, planned(&entry.id), &plan.frame, sheet)).collect();
+    drags.iter().for_each(|drag| drag.draw_outlines(&mut pen));
+    let mut obstacles: Vec<_> = drags.iter().flat_map(|drag| drag.draw_way(&mut pen)).collect();
+    let mut words: Vec<Label> = Vec::new();
+    for drag in &drags {
+        let (covered, about_points) = drag.draw_marks(&mut pen);
+        obstacles.extend(covered);
+        words.extend(about_points);
+    }
+    words.extend(drags.iter().flat_map(Drag::labels));
+    let shapes: Vec<_> = drags.iter().flat_map(Drag::bounds).collect();
+    labels::draw(&mut pen, &words, &obstacles, &shapes, sheet.size, LABEL * sheet.unit);
+    pen.rgb()
+}
+
+/// A thin line around where the picture may change.
+fn draw_editable(pen: &mut Pen, plan: &Plan, sheet: &Sheet) {
+    for ring in plan.editable_source.iter().flat_map(trace::edges) {
+        let mut ring: Vec<Point> = ring.into_iter().map(|point| sheet.place(point)).collect();
+        ring.extend(ring.first().copied());
+        pen.line(&ring, EDITABLE);
+    }
+}
+
+/// A dotted line around what the network sees, where that is not the whole picture.
+fn draw_window(pen: &mut Pen, frame: &Frame, sheet: &Sheet) {
+    if let Some([low, high]) = window(frame) {
+        let corners = [low, Point::new(high.x, low.y), high, Point::new(low.x, high.y), low];
+        pen.line(&corners.map(|corner| sheet.place(corner)), WINDOW);
+    }
+}
+
+/// Top left and bottom right corner of what the network sees of the image; `None` when that is all of it.
+fn window(frame: &Frame) -> Option<[Point; 2]> {
+    let corner = |size: Size| Point::new(size.width as f64, size.height as f64);
+    let [low, high] = [Point::new(0.0, 0.0), corner(frame.content)].map(|point| frame.to_source(point));
+    let is_part = low.x > 0.5 || low.y > 0.5 || high.distance(corner(frame.source)) > 0.5;
+    is_part.then_some([low, high])
+}
+
+/// What of the legend this drawing needs.
+fn entries(drag: &DragFile, plan: &Plan) -> Vec<Entry> {
+    let any = |is: fn(&Movement) -> bool| drag.regions.iter().any(|region| is(&region.movement));
+    let with_points = any(|movement| movement.handle_and_target().is_some());
+    let turning = any(|movement| matches!(movement, Movement::Turn { .. } | Movement::TurnBy { .. }));
+    let moving = !plan.regions.is_empty();
+    let veiled = plan.editable_source.as_ref().is_some_and(|editable| editable.data.contains(&false));
+    let shown = [
+        (Entry::Handle, with_points),
+        (Entry::Target, with_points),
+        (Entry::Center, turning),
+        (Entry::Before, true),
+        (Entry::After, moving),
+        (Entry::Swept, moving),
+        (Entry::Veiled, veiled),
+        (Entry::Window, window(&plan.frame).is_some()),
+    ];
+    shown.into_iter().filter_map(|(entry, is_shown)| is_shown.then_some(entry)).collect()
+}

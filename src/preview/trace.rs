@@ -1,0 +1,202 @@
+//! The edges of a mask as closed lines.
+
+use crate::geometry::{Point, Size};
+use crate::mask::Mask;
+
+/// Masks are traced at most this fine: on a preview an eighth of a line's width.
+const LONGEST_SIDE: usize = 1024;
+/// Most corners of one mask's edges; a mask of noise has millions, and none of them can be told from the next.
+const MAX_CORNERS: usize = 8000;
+
+/// Steps of a line between pixels: east, south, west, north.
+const STEPS: [(isize, isize); 4] = [(1, 0), (0, 1), (-1, 0), (0, -1)];
+
+/// A corner between two straight lines of so many pixels is one; between shorter ones it is a step of a staircase.
+const STRAIGHT: usize = 6;
+
+/// The closed lines between what is inside and what is not, in the mask's own coordinates, the picture's border included. Staircases
+/// become slopes. Of masks with very many corners the longest lines are kept.
+pub(super) fn edges(mask: &Mask) -> Vec<Vec<Point>> {
+    let longer = mask.width.max(mask.height);
+    let small = |side: usize| (side * LONGEST_SIDE / longer).max(1);
+    let reduced = (longer > LONGEST_SIDE).then(|| mask.resized(Size::new(small(mask.width), small(mask.height))));
+    let traced = reduced.as_ref().unwrap_or(mask);
+    let scale = traced.size().scale_to(mask.size());
+    let mut rings = rings(traced);
+    // Stable, so that the order of equal ones is that of the mask.
+    rings.sort_by_key(|ring| std::cmp::Reverse(ring.len()));
+    let mut left = MAX_CORNERS;
+    let kept = rings.iter().map(|ring| sloped(ring)).take_while(|ring| {
+        let fits = ring.len() <= left;
+        left = left.saturating_sub(ring.len());
+        fits
+    });
+    kept.map(|ring| ring.into_iter().map(|point| point.scaled(scale)).collect()).collect()
+}
+
+/// All closed lines along the sides of pixels, with the inside on their right, one step of one pixel after the other. Pixels that touch
+/// at a corner alone belong to different lines.
+fn rings(mask: &Mask) -> Vec<Vec<(usize, usize)>> {
+    let (width, height) = (mask.width as isize, mask.height as isize);
+    let inside = |x: isize, y: isize| (0..width).contains(&x) && (0..height).contains(&y) && mask.data[(y * width + x) as usize];
+    let mut walked = vec![false; mask.data.len()]; // whose upper side is part of a line already
+    let mut rings = Vec::new();
+    for start in 0..width * height {
+        let (column, row) = (start % width, start / width);
+        if walked[start as usize] || !inside(column, row) || inside(column, row - 1) {
+            continue;
+        }
+        let (mut x, mut y, mut direction) = (column, row, 0);
+        let mut ring = Vec::new();
+        loop {
+            ring.push((x as usize, y as usize));
+            if direction == 0 {
+                walked[(y * width + x) as usize] = true;
+            }
+            let (dx, dy) = STEPS[direction];
+            (x, y) = (x + dx, y + dy);
+            // The two pixels ahead: the right one is inside where the line goes on, the left one where it must turn away.
+            let (right, left) = match direction {
+                0 => ((x, y), (x, y - 1)),
+                1 => ((x - 1, y), (x, y)),
+                2 => ((x - 1, y - 1), (x - 1, y)),
+                _ => ((x, y - 1), (x - 1, y - 1)),
+            };
+            if !inside(right.0, right.1) {
+                direction = (direction + 1) % 4;
+            } else if inside(left.0, left.1) {
+                direction = (direction + 3) % 4;
+            }
+            if (x, y, direction) == (column, row, 0) {
+                break;
+            }
+        }
+        rings.push(ring);
+    }
+    rings
+}
+
+/// The line through the middles of a ring's steps, so that a staircase of one to one becomes straight, and through the corners between
+/// its straight parts.
+fn sloped(ring: &[(usize, usize)]) -> Vec<Point> {
+    let count = ring.len();
+    let at = |index: usize| ring[index % count];
+    let direction = |index: usize| (at(index + 1).0 as isize - at(index).0 as isize, at(index + 1).1 as isize - at(index).1 as isize);
+    let is_straight = |from: usize| (1..STRAIGHT).all(|step| direction(from + step) == direction(from));
+    let mut line: Vec<Point> = Vec::new();
+    for index in 0..count {
+        let (from, to) = (at(index), at(index + 1));
+        line.push(Point::new((from.0 + to.0) as f64 / 2.0, (from.1 + to.1) as f64 / 2.0));
+        let turns = direction(index) != direction(index + 1);
+        if turns && count > 2 * STRAIGHT && is_straight(index + count + 1 - STRAIGHT) && is_straight(index + 1) {
+            line.push(Point::new(to.0 as f64, to.1 as f64));
+        }
+    }
+    turning(&line)
+}
+
+/// A ring without the points between two steps of the same direction.
+fn turning(ring: &[Point]) -> Vec<Point> {
+    let count = ring.len();
+    let is_turn = |index: &usize| {
+        let (before, here, after) = (ring[(index + count - 1) % count], ring[*index], ring[(index + 1) % count]);
+        (here.x - before.x) * (after.y - here.y) != (here.y - before.y) * (after.x - here.x)
+    };
+    (0..count).filter(is_turn).map(|index| ring[index]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn mask(rows: &[&str]) -> Mask {
+        let data = rows.iter().flat_map(|row| row.chars().map(|c| c == '#')).collect();
+        Mask { width: rows[0].len(), height: rows.len(), data }
+    }
+
+    fn points(rows: &[&str]) -> Vec<Vec<[f64; 2]>> {
+        edges(&mask(rows)).into_iter().map(|ring| ring.into_iter().map(<[f64; 2]>::from).collect()).collect()
+    }
+
+    #[test]
+    fn a_rectangle_has_four_corners() {
+        let size = Size::new(20, 12);
+        for (low, high) in [((3.0, 2.0), (14.0, 11.0)), ((0.0, 0.0), (20.0, 12.0))] {
+            let rect = crate::outline::Outline::Rect([low.0, low.1, high.0, high.1]);
+            let mut turned = rect.ring();
+            turned.rotate_left(1);
+            assert_eq!(edges(&rect.raster(size)), [turned], "the picture's border is an edge");
+        }
+        assert!(points(&["..", ".."]).is_empty());
+        assert_eq!(points(&["#"]), [[[0.5, 0.0], [1.0, 0.5], [0.5, 1.0], [0.0, 0.5]]], "what is small has no corners");
+    }
+
+    #[test]
+    fn a_hole_is_a_line_of_its_own_that_runs_the_other_way() {
+        let found = points(&["###", "#.#", "###"]);
+        assert_eq!(found.len(), 2);
+        let areas: Vec<f64> = found.iter().map(|ring| area(ring)).collect();
+        assert!(areas[0] > 8.0 && areas[1] == -0.5, "{areas:?}");
+    }
+
+    fn area(ring: &[[f64; 2]]) -> f64 {
+        ring.iter().zip(ring.iter().cycle().skip(1)).map(|(a, b)| a[0] * b[1] - b[0] * a[1]).sum::<f64>() / 2.0
+    }
+
+    #[test]
+    fn pixels_that_touch_at_a_corner_are_two_shapes() {
+        assert_eq!(points(&["#.", ".#"]).len(), 2);
+        assert_eq!(points(&[".#", "#."]).len(), 2);
+    }
+
+    #[test]
+    fn a_staircase_becomes_a_slope() {
+        let stairs: Vec<String> = (0..20).map(|row| "#".repeat(row + 1) + &".".repeat(19 - row)).collect();
+        let stairs: Vec<&str> = stairs.iter().map(String::as_str).collect();
+        let [ring] = &edges(&mask(&stairs))[..] else { panic!("one shape") };
+        assert!(ring.len() <= 7, "two legs, a slope, and cut tips: {ring:?}");
+        assert!(ring.contains(&Point::new(0.0, 20.0)), "the right angle is a corner: {ring:?}");
+    }
+
+    #[test]
+    fn noise_is_cut_off_at_its_longest_lines() {
+        let size = Size::new(600, 600);
+        let mut noise = Mask::from_fn(size, |point| (point.x as usize + point.y as usize).is_multiple_of(2));
+        for index in 0..50 * 600 {
+            noise.data[index] = index % 600 != 0 && index / 600 != 0;
+        }
+        let found = edges(&noise);
+        assert!(found.iter().map(Vec::len).sum::<usize>() <= MAX_CORNERS);
+        assert!(found[0].contains(&Point::new(1.0, 1.0)), "the large rectangle is there");
+    }
+
+    #[test]
+    fn a_large_mask_is_traced_in_its_own_coordinates() {
+        let large = Mask::from_fn(Size::new(4000, 2000), |point| point.x > 1000.0 && point.y > 500.0);
+        let [ring] = &edges(&large)[..] else { panic!("one rectangle") };
+        let near = |x: f64, y: f64| ring.iter().any(|point| point.distance(Point::new(x, y)) < 8.0);
+        assert!(ring.len() == 4 && near(1000.0, 500.0) && near(4000.0, 2000.0), "{ring:?}");
+    }
+
+    proptest! {
+        /// The lines enclose as much as is inside, and are as long as the sides between inside and outside.
+        #[test]
+        fn lines_enclose_what_is_inside(width in 1_usize..12, height in 1_usize..12, bits in prop::collection::vec(any::<bool>(), 144)) {
+            let mask = Mask { width, height, data: bits[..width * height].to_vec() };
+            let rings = rings(&mask);
+            let area: isize = rings.iter().flat_map(|ring| ring.iter().zip(ring.iter().cycle().skip(1))).map(|(a, b)| {
+                a.0 as isize * b.1 as isize - b.0 as isize * a.1 as isize
+            }).sum();
+            prop_assert_eq!(area, 2 * mask.count() as isize);
+            let at = |x: isize, y: isize| x >= 0 && y >= 0 && x < width as isize && y < height as isize && mask.data[y as usize * width + x as usize];
+            let mut sides = 0;
+            for y in 0..=height as isize {
+                for x in 0..=width as isize {
+                    sides += usize::from(at(x, y) != at(x - 1, y)) + usize::from(at(x, y) != at(x, y - 1));
+                }
+            }
+            prop_assert_eq!(rings.iter().map(Vec::len).sum::<usize>(), sides);
+        }
+    }
+}
