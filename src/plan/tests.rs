@@ -92,6 +92,19 @@ fn faults_of_the_plan_carry_their_lines() {
 }
 
 #[test]
+fn a_draft_holds_what_can_be_planned_beside_what_is_wrong() {
+    let far = region("rotation", "\"rect\": [40, 40, 80, 80]", "\"center\": [1e6, 1e6], \"angle\": 3600");
+    let lost = region("translation", "\"mask\": \"none.png\"", "\"handle\": [60, 60], \"target\": [90, 60]");
+    let file = drag("", &[box_from("[60, 60]", "[812, 40]"), far, lost, box_from("[60, 60]", "[60, 90]")]);
+    let Draft { plan, faults } = Plan::draft(&file, Path::new("drag.json"), SIZE, &Settings::default(), 256);
+    let kinds: Vec<&str> = faults.iter().map(|fault| fault.kind).collect();
+    assert_eq!(kinds, ["instruction.point_outside", "region.rotation_centre", "mask.missing"]);
+    let names: Vec<&str> = plan.regions.iter().map(|region| region.id.as_str()).collect();
+    assert_eq!(names, ["region-1", "region-4"], "what has an area and a motion");
+    assert!(plan.editable.expect("a part").at(Point::new(60.0, 90.0)));
+}
+
+#[test]
 fn regions_that_cannot_be_dragged_are_refused() {
     let rotation = |movement: &str| region("rotation", "\"rect\": [40, 40, 80, 80]", movement);
     for (region, expected) in [

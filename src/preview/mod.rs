@@ -92,7 +92,9 @@ fn drawn(drag: &DragFile, plan: &Plan, picture: &Picture, sheet: &Sheet) -> Vec<
 
     let planned = |id: &str| plan.regions.iter().chain(&plan.still).find(|region: &&Region| region.id == id);
     let drags: Vec<Drag> = drag.regions.iter().map(|entry| Drag::new(entry, planned(&entry.id), &plan.frame, sheet)).collect();
-    drags.iter().for_each(|drag| drag.draw_outlines(&mut pen));
+    for drag in &drags {
+        drag.draw_outlines(&mut pen);
+    }
     let mut obstacles: Vec<_> = drags.iter().flat_map(|drag| drag.draw_way(&mut pen)).collect();
     let mut words: Vec<Label> = Vec::new();
     for drag in &drags {

@@ -35,7 +35,7 @@ fn a_whole_picture_has_no_window() {
 fn a_window_is_dotted() {
     let frame = Frame { source: Size::new(200, 100), ..Frame::new(Size::new(100, 100), 100) };
     assert_eq!(window(&frame), None, "stretched, but whole");
-    let mut pen = Pen::new(Size::new(200, 100), &[90; 200 * 100 * 3], 1.0);
+    let mut pen = Pen::new(Size::new(200, 100), &vec![90; 200 * 100 * 3], 1.0);
     let corners =
         [Point::new(20.0, 20.0), Point::new(150.0, 20.0), Point::new(150.0, 80.0), Point::new(20.0, 80.0), Point::new(20.0, 20.0)];
     pen.line(&corners, WINDOW);

@@ -6,7 +6,7 @@ use crate::mask::Mask;
 /// Masks are traced at most this fine: on a preview an eighth of a line's width.
 const LONGEST_SIDE: usize = 1024;
 /// Most corners of one mask's edges; a mask of noise has millions, and none of them can be told from the next.
-const MAX_CORNERS: usize = 8000;
+const MAX_CORNERS: usize = 6000;
 
 /// Steps of a line between pixels: east, south, west, north.
 const STEPS: [(isize, isize); 4] = [(1, 0), (0, 1), (-1, 0), (0, -1)];
@@ -26,7 +26,7 @@ pub(super) fn edges(mask: &Mask) -> Vec<Vec<Point>> {
     // Stable, so that the order of equal ones is that of the mask.
     rings.sort_by_key(|ring| std::cmp::Reverse(ring.len()));
     let mut left = MAX_CORNERS;
-    let kept = rings.iter().map(|ring| sloped(ring)).take_while(|ring| {
+    let kept = rings.iter().map(|ring| thinned(sloped(ring))).take_while(|ring| {
         let fits = ring.len() <= left;
         left = left.saturating_sub(ring.len());
         fits
@@ -93,6 +93,12 @@ fn sloped(ring: &[(usize, usize)]) -> Vec<Point> {
         }
     }
     turning(&line)
+}
+
+/// A ring of very many corners with some of them alone, evenly: it is drawn, if not exactly.
+fn thinned(ring: Vec<Point>) -> Vec<Point> {
+    let step = ring.len().div_ceil(MAX_CORNERS);
+    if step > 1 { ring.into_iter().step_by(step).collect() } else { ring }
 }
 
 /// A ring without the points between two steps of the same direction.
@@ -169,6 +175,16 @@ mod tests {
         let found = edges(&noise);
         assert!(found.iter().map(Vec::len).sum::<usize>() <= MAX_CORNERS);
         assert!(found[0].contains(&Point::new(1.0, 1.0)), "the large rectangle is there");
+    }
+
+    #[test]
+    fn one_very_long_line_is_thinned_and_not_lost() {
+        let tooth = |x: usize, y: usize| y % 4 == 0 || (y % 4 == 1 && x % 2 == 0);
+        let comb = Mask::from_fn(Size::new(1000, 1000), |point| point.x < 2.0 || tooth(point.x as usize, point.y as usize));
+        let long = rings(&comb).into_iter().map(|ring| sloped(&ring).len()).max();
+        assert!(long > Some(MAX_CORNERS), "{long:?}");
+        let corners = edges(&comb)[0].len();
+        assert!((MAX_CORNERS / 2..=MAX_CORNERS).contains(&corners), "{corners}");
     }
 
     #[test]

@@ -158,3 +158,15 @@ fn a_token_is_taken_from_where_python_has_it() {
     assert_eq!(asked(&[("HF_TOKEN", "hf_Given")]).as_deref(), Some("Bearer hf_Given"));
     assert_eq!(asked(&[("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")]), None);
 }
+
+/// A pickle can run code when it is read: it is refused by its name, on the disk and on the hub.
+#[test]
+fn a_pickle_is_no_model() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("model.ckpt"), b"\x80\x04.").unwrap();
+    for name in ["model.ckpt", "someone/model.ckpt"] {
+        let ended = Ended::from(bench.edit(name).output().unwrap());
+        assert_eq!((ended.status, ended.json()["error"]["kind"].as_str()), (Some(2), Some("weights.format")), "{name}");
+    }
+    assert_eq!(bench.server.log().len(), 0);
+}
