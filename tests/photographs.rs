@@ -363,9 +363,9 @@ fn a_panic_of_a_decoder_is_a_refusal() {
     bench.write("picture", rgb_png().bytes());
     let arguments = ["picture", "--drag", "drag.json", "-o", "out.png"];
     let mut command = bench.command(&arguments);
-    command.env("DRAGNEXT_FAILPOINTS", "panic_in_decode").env("RUST_BACKTRACE", "1");
+    command.env("DRAGNEXT_FAILPOINTS", "panic_in_picture").env("RUST_BACKTRACE", "1");
     let run = pictures::run(command);
-    assert!(run.stderr.contains("failpoint panic_in_decode"), "the fault happened: {}", run.stderr);
+    assert!(run.stderr.contains("failpoint panic_in_picture"), "the fault happened: {}", run.stderr);
     assert_refused(&run, "image.decode", "a panic");
     assert!(!run.stderr.contains("a decoder's bug") && !run.stderr.contains("backtrace"), "{}", run.stderr);
     assert_eq!(bench.run(&arguments).status, Some(0), "without the fault all is well");

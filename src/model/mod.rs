@@ -97,6 +97,9 @@ impl Model {
             let reason = format!("is no decoder stage of this model, which has {stages}");
             return Err(Error::Setting { name: "taps".into(), value: tap.to_string(), reason });
         }
+        if prompt.is_empty() {
+            return Ok(());
+        }
         let positions = TextEncoder::positions_of(&self.source, self.unet.cross_attention_dim)?;
         // Begin, end, and no more tokens than bytes of the normalised text, which is at most three times as long: most prompts
         // fit without being looked at.

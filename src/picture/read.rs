@@ -163,7 +163,7 @@ fn load(path: &Path) -> std::result::Result<Vec<u8>, Refusal> {
 /// Decodes, and turns a decoder's panic into a refusal.
 fn guarded_decode(bytes: &[u8], accept: &mut Judge<'_>) -> std::result::Result<Decoded, Refusal> {
     let decoded = guarded(|| {
-        assert!(!failpoint::is_hit("panic_in_decode"), "a decoder's bug");
+        assert!(!failpoint::is_hit("panic_in_picture"), "a decoder's bug");
         decode(bytes, accept)
     });
     decoded.unwrap_or_else(|| Err(Refusal::damaged("the decoder failed on this file")))

@@ -19,7 +19,7 @@ mod text;
 mod trace;
 
 use crate::drag_file::{DragFile, Movement};
-use crate::geometry::{Frame, Point, Size};
+use crate::geometry::{Frame, Point, Size, Window};
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::region::Region;
@@ -127,10 +127,10 @@ fn draw_window(pen: &mut Pen, frame: &Frame, sheet: &Sheet) {
 
 /// Top left and bottom right corner of what the network sees of the image; `None` when that is all of it.
 fn window(frame: &Frame) -> Option<[Point; 2]> {
-    let corner = |size: Size| Point::new(size.width as f64, size.height as f64);
-    let [low, high] = [Point::new(0.0, 0.0), corner(frame.content)].map(|point| frame.to_source(point));
-    let is_part = low.x > 0.5 || low.y > 0.5 || high.distance(corner(frame.source)) > 0.5;
-    is_part.then_some([low, high])
+    let Window { size, .. } = frame.window;
+    let low = frame.window.corner();
+    let high = Point::new(low.x + size.width as f64, low.y + size.height as f64);
+    (!frame.is_whole()).then_some([low, high])
 }
 
 /// What of the legend this drawing needs.

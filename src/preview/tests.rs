@@ -33,8 +33,9 @@ fn a_whole_picture_has_no_window() {
 
 #[test]
 fn a_window_is_dotted() {
-    let frame = Frame { source: Size::new(200, 100), ..Frame::new(Size::new(100, 100), 100) };
-    assert_eq!(window(&frame), None, "stretched, but whole");
+    let image = Size::new(2000, 1000);
+    let part = Window { left: 200, top: 100, size: Size::new(600, 500) };
+    assert_eq!(window(&Frame::windowed(image, part, 256)), Some([Point::new(200.0, 100.0), Point::new(800.0, 600.0)]));
     let mut pen = Pen::new(Size::new(200, 100), &vec![90; 200 * 100 * 3], 1.0);
     let corners =
         [Point::new(20.0, 20.0), Point::new(150.0, 20.0), Point::new(150.0, 80.0), Point::new(20.0, 80.0), Point::new(20.0, 20.0)];
