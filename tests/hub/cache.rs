@@ -231,13 +231,17 @@ fn a_cache_that_may_only_be_read_is_enough() {
     assert_eq!(ended.json()["error"]["kind"], "hub.cache");
 }
 
+/// Something that is done to a file.
+#[cfg(feature = "failpoints")]
+type Change<'a> = &'a dyn Fn(&Path);
+
 /// Nothing is mapped into memory: a file that shrinks while it is read is an error, one that is replaced is read to its end.
 #[cfg(feature = "failpoints")]
 #[test]
 fn weights_that_change_while_they_are_read_end_no_process() {
     use std::io::{BufRead, BufReader};
     let length = std::fs::metadata(fixture("tiny").join(UNET)).unwrap().len();
-    let changes: [(&str, &dyn Fn(&Path), Option<&str>); 3] = [
+    let changes: [(&str, Change, Option<&str>); 3] = [
         ("cut", &|path| File::options().write(true).open(path).unwrap().set_len(length / 2).unwrap(), Some("weights.damaged")),
         ("written to", &flip_a_bit, Some("weights.damaged")),
         (
