@@ -68,20 +68,22 @@ impl Progress for Silent {
     fn end(&mut self) {}
 }
 
-/// What suits this process: nothing when `quiet`, bars on a terminal that can redraw a line and has room for one, else plain lines.
-///
-/// Nothing here is coloured. Who sets `NO_COLOR` wants no escape codes, and redrawing takes some.
+/// What suits this process: nothing when `quiet`, bars on a terminal that can redraw a line, else plain lines.
 pub fn for_terminal(quiet: bool) -> Box<dyn Progress> {
-    let is_set = |variable: &str| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
-    let is_dumb = std::env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
-    let columns = terminal_size::terminal_size_of(std::io::stderr()).map_or(0, |(width, _)| width.0);
-    if quiet {
-        Box::new(Silent)
-    } else if std::io::stderr().is_terminal() && columns >= MIN_COLUMNS && !is_dumb && !is_set("NO_COLOR") {
-        Box::new(Bars::default())
-    } else {
-        Box::new(Lines::default())
+    match quiet {
+        true => Box::new(Silent),
+        false if has_bars() => Box::new(Bars::default()),
+        false => Box::new(Lines::default()),
     }
+}
+
+/// Is stderr a terminal that can redraw a line, with room for a bar? Nothing here is coloured, but who sets `NO_COLOR` wants no escape
+/// codes, and redrawing takes some.
+fn has_bars() -> bool {
+    let is_set = |variable: &str| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").map_or(cfg!(unix), |terminal| terminal == "dumb");
+    let columns = terminal_size::terminal_size_of(std::io::stderr()).map_or(0, |(width, _)| width.0);
+    std::io::stderr().is_terminal() && columns >= MIN_COLUMNS && !is_dumb && !is_set("NO_COLOR")
 }
 
 /// One plain line for each finished stage, on stderr.

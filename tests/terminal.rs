@@ -10,8 +10,13 @@ use std::process::{Command, Stdio};
 
 use nix::pty::{Winsize, openpty};
 
-/// All that a program wrote to its terminal.
+/// All that a program that succeeded wrote to its terminal.
 fn shown(columns: u16, environment: &[(&str, &str)], arguments: &[&str]) -> String {
+    ended(0, columns, environment, arguments)
+}
+
+/// All that a program wrote to its terminal before it ended with this status.
+fn ended(status: i32, columns: u16, environment: &[(&str, &str)], arguments: &[&str]) -> String {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let folder = tempfile::tempdir().unwrap();
     let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
@@ -32,7 +37,7 @@ fn shown(columns: u16, environment: &[(&str, &str)], arguments: &[&str]) -> Stri
         bytes.extend_from_slice(&part[..read]);
     }
     let text = String::from_utf8(bytes).unwrap();
-    assert!(run.wait().unwrap().success(), "{text}");
+    assert_eq!(run.wait().unwrap().code(), Some(status), "{text}");
     text
 }
 
@@ -71,5 +76,25 @@ fn the_help_is_plain_for_who_wants_it_plain() {
     assert!(coloured.contains("\x1b["), "a terminal gets the help with effects, else this test shows nothing: {coloured:?}");
     for environment in [("NO_COLOR", "1"), ("TERM", "dumb")] {
         assert!(!moves_the_cursor(&shown(80, &[environment], &["edit", "--help"])), "{environment:?}");
+    }
+}
+
+/// Faults of a drag file are as wide as the terminal, on lines far longer than it, and in colours for who wants them.
+#[test]
+fn faults_fit_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("drag.json");
+    let long = format!("{{ \"version\": 1, \"comment\": \"{}\", \"regions\": [] }}", "a word ".repeat(1000));
+    std::fs::write(&file, long).unwrap();
+    let arguments = ["validate", file.to_str().unwrap()];
+    for columns in [40, 80, 200] {
+        let plain = ended(2, columns, &[("NO_COLOR", "1")], &arguments);
+        assert!(!moves_the_cursor(&plain), "{plain:?}");
+        let line = plain.lines().find(|line| line.starts_with("1 |")).unwrap();
+        let width = line.chars().count();
+        assert!(width <= usize::from(columns) && width * 10 >= usize::from(columns) * 7, "{columns} columns: {line}");
+        assert!(plain.contains("/drag.json:1:7043") && line.contains("\"regions\": []"), "{plain}");
+        let coloured = ended(2, columns, &[], &arguments);
+        assert!(coloured.contains("\x1b[1m") && !ended(2, columns, &[("TERM", "dumb")], &arguments).contains('\x1b'), "{coloured:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! How a download tells where it stands.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
@@ -33,10 +33,9 @@ struct Current {
 impl Transfer {
     /// What suits this process; nothing when `quiet`.
     pub fn for_terminal(quiet: bool) -> Self {
-        let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
         let shown = match quiet {
             true => Shown::Nothing,
-            false if std::io::stderr().is_terminal() && !is_dumb => Shown::Bars,
+            false if super::has_bars() => Shown::Bars,
             false => Shown::Lines,
         };
         Self { shown, current: None }
