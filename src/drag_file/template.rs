@@ -7,13 +7,20 @@ use crate::geometry::Size;
 /// Where the file looks for its schema: beside itself, where `dragnext schema` can put it.
 pub const SCHEMA_FILE: &str = "drag.schema.json";
 
-/// The text of a drag file for a picture of this name and size. Its one region is a box left of the middle that moves to the right,
-/// which is a good drag on a picture of any size.
+/// Longest side of the box, and longest way that it moves: on a large photograph they fit a window that any model sees in full
+/// resolution.
+const BOX: usize = 72;
+const WAY: usize = 48;
+
+/// The text of a drag file for a picture of this name and size. Its one region is a box in the middle that moves to the right, which
+/// is a good drag on a picture of any size.
 pub fn template(picture: &str, size: Size) -> String {
     let Size { width, height } = size;
-    let (left, top) = (width / 4, height / 3);
-    let (right, bottom) = (left + width / 4, top + height / 3);
-    let (x, y, to) = (left.midpoint(right), top.midpoint(bottom), left.midpoint(right) + width / 6);
+    let (across, down, way) = (BOX.min(width / 4), BOX.min(height / 3), WAY.min(width / 6));
+    let (left, top) = ((width - across - way) / 2, (height - down) / 2);
+    let (right, bottom) = (left + across, top + down);
+    let (x, y) = (left.midpoint(right), top.midpoint(bottom));
+    let to = x + way;
     // A name of a file may have characters that JSON escapes.
     let about = Value::from(format!("A drag file for `{picture}`, {width} x {height} pixels."));
     format!(
