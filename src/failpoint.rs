@@ -62,7 +62,7 @@ pub fn panic(name: &str) {
 pub fn wait(name: &str, has_come: impl Fn() -> bool) {
     if is_hit(name) {
         let since = Instant::now();
-        while !has_come() && since.elapsed() < Duration::from_secs(60) {
+        while !has_come() && since.elapsed() < Duration::from_mins(1) {
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -155,7 +155,7 @@ fn a_turned_photograph_is_drawn_upright() {
 
     let region = r#"{ "type": "translation", "region": { "rect": [20, 120, 60, 180] }, "handle": [40, 150], "target": [90, 190] }"#;
     let look = bench.preview("in.jpg", &drag_file(r#""editable": "everything","#, region));
-    assert!(look.width() % 120 == 0 && look.height() > look.width() * 200 / 120, "{:?}", look.dimensions());
+    assert!(look.width().is_multiple_of(120) && look.height() > look.width() * 200 / 120, "{:?}", look.dimensions());
     assert!(is_red(under(&look, 120, [40.0, 150.0])) && is_blue(under(&look, 120, [90.0, 190.0])));
     assert!(under(&look, 120, [100.0, 20.0]).0[0] < 110 && under(&look, 120, [10.0, 190.0]).0[0] > 150, "upright");
 }

@@ -50,7 +50,7 @@ fn name(command: &Command) -> String {
     format!("{}.1", command.get_display_name().unwrap_or_else(|| command.get_name()))
 }
 
-/// The page in roff. As clap_mangen's own, but for the heading of the text behind the options.
+/// The page in roff. As the one of `clap_mangen`, but for the heading of the text behind the options.
 fn page(command: &Command) -> Result<String> {
     let man = Man::new(command.clone().term_width(80)).manual("dragnext");
     let mut page = Vec::new();

@@ -54,9 +54,12 @@ impl Model {
             })?,
         };
         // A folder may have a name that is no text.
-        let vae_source = |folder: &Path| match folder.is_dir() && folder != Path::new("demo") {
-            true => Ok(Source::Folder(folder.to_path_buf())),
-            false => Source::parse_path(&folder.to_string_lossy()),
+        let vae_source = |folder: &Path| {
+            if folder.is_dir() && folder != Path::new("demo") {
+                Ok(Source::Folder(folder.to_path_buf()))
+            } else {
+                Source::parse_path(&folder.to_string_lossy())
+            }
         };
         let vae_source = vae.map(vae_source).transpose()?;
         Ok(Self { source, vae_source, unet, schedule, defaults })

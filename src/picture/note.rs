@@ -151,17 +151,17 @@ mod tests {
 
     use super::*;
 
-    fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    fn chunk(kind: [u8; 4], data: &[u8]) -> Vec<u8> {
         let mut crc = Crc::new();
-        crc.update(kind);
+        crc.update(&kind);
         crc.update(data);
         [&(data.len() as u32).to_be_bytes(), kind.as_slice(), data, &crc.sum().to_be_bytes()].concat()
     }
 
     /// A file of chunks with `data` as its text chunk.
     fn file(data: &[u8]) -> Vec<u8> {
-        let text = chunk(b"iTXt", data);
-        [&SIGNATURE, &*chunk(b"IHDR", &[0; 13]), &*chunk(b"iTXt", b"Comment\0\0\0\0\0dragnext"), &*text, &*chunk(b"IEND", b"")].concat()
+        let text = chunk(*b"iTXt", data);
+        [&SIGNATURE, &*chunk(*b"IHDR", &[0; 13]), &*chunk(*b"iTXt", b"Comment\0\0\0\0\0dragnext"), &*text, &*chunk(*b"IEND", b"")].concat()
     }
 
     fn find_in(bytes: &[u8]) -> std::result::Result<String, (&'static str, String)> {

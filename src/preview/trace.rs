@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn one_very_long_line_is_thinned_and_not_lost() {
-        let tooth = |x: usize, y: usize| y % 4 == 0 || (y % 4 == 1 && x % 2 == 0);
+        let tooth = |x: usize, y: usize| y.is_multiple_of(4) || (y % 4 == 1 && x.is_multiple_of(2));
         let comb = Mask::from_fn(Size::new(1000, 1000), |point| point.x < 2.0 || tooth(point.x as usize, point.y as usize));
         let long = rings(&comb).into_iter().map(|ring| sloped(&ring).len()).max();
         assert!(long > Some(MAX_CORNERS), "{long:?}");

@@ -44,6 +44,7 @@ impl<'a> From<&'a DragFile> for Instruction<'a> {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands the field by reference")]
 fn is_swept(editable: &&Editable) -> bool {
     **editable == Editable::Swept
 }
