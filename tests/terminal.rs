@@ -27,6 +27,8 @@ fn ended(status: i32, columns: u16, environment: &[(&str, &str)], arguments: &[&
     if arguments.is_empty() {
         command.arg("edit").arg(fixtures.join("edit/input.png")).arg("--drag").arg(fixtures.join("edit/drag.json"));
         command.arg("--model").arg(fixtures.join("tiny")).arg("-o").arg(folder.path().join("out.png")).args(["--size", "80"]);
+        // Long enough to be drawn more than once.
+        command.args(["--lora-steps", "30"]);
     }
     let mut run = command.stdin(Stdio::null()).stdout(theirs.try_clone().unwrap()).stderr(theirs).spawn().unwrap();
     drop(command); // holds the program's end open
