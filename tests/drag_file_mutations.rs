@@ -232,7 +232,9 @@ fn no_mutation_of_a_good_file_makes_anything_panic() {
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let run = runner.run(&strategy, |(seed, damages, (width, height), columns)| {
         let mut bytes = seed.into_bytes();
-        damages.iter().for_each(|damage| damage.apply(&mut bytes));
+        for damage in &damages {
+            damage.apply(&mut bytes);
+        }
         let start = Instant::now();
         let outcome = judge(&bytes, Size::new(width, height), columns);
         slowest.set(slowest.get().max(start.elapsed()));

