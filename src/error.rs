@@ -121,6 +121,17 @@ pub enum Error {
         what: &'static str,
     },
 
+    /// An optimisation ran away: its latent is no latent of the model any more.
+    #[error("{stage}, step {step}: the latent diverged at a learning rate of {lr}")]
+    Diverged {
+        /// The stage of the edit.
+        stage: &'static str,
+        /// The step inside the stage, from 1.
+        step: usize,
+        /// The learning rate.
+        lr: f64,
+    },
+
     /// The device or the number format asked for cannot be used.
     #[error("{reason}")]
     Device {
@@ -194,6 +205,7 @@ impl Error {
             | Self::Report { kind, .. } => kind,
             Self::PromptTooLong { .. } => "instruction.prompt_too_long",
             Self::NotFinite { .. } => "compute.not_finite",
+            Self::Diverged { .. } => "compute.diverged",
             Self::Interrupted { .. } => "interrupted",
             Self::File { .. } => "file",
             Self::Several { errors } => errors.first().map_or("instruction", Self::kind),
@@ -216,6 +228,7 @@ impl Error {
             Self::NotFinite { .. } => {
                 Some("the model's weights may be damaged, or a learning rate is too high; f32 is the safest --dtype".into())
             }
+            Self::Diverged { .. } => Some("lower `--lr`; `--keep-partial true` goes on with the best latents there were".into()),
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Some(NOT_FOUND.into()),
             Self::Interrupted { .. } | Self::File { .. } | Self::Several { .. } => None,
             Self::Bug(_) => Some(BUG_HINT.into()),
@@ -232,7 +245,7 @@ impl Error {
                 _ => NOT_STARTED,
             },
             Self::Hub { .. } => RETRY,
-            Self::NotFinite { .. } => FAILED,
+            Self::NotFinite { .. } | Self::Diverged { .. } => FAILED,
             Self::Interrupted { signal } => 128 + *signal as u8,
             Self::Several { errors } => errors.iter().map(Self::exit_status).max().unwrap_or(NOT_STARTED),
             Self::Bug(_) | Self::Tensor(_) => BUG,

@@ -15,9 +15,11 @@
 //! else is computed or kept. candle reads tokens into a context ([`model::text_encoder`]); its own UNet is not used, because its gradient is
 //! incomplete (fused softmax and layer norm have none).
 //!
-//! Around them: [`cli`] is what was typed, [`hub`] gets models from the Hugging Face hub, [`doctor`] looks at what there is, [`picture`] pixels in and out, [`preview`] a plan drawn on its picture, [`files`] verified writing, [`report`] what an edit leaves
-//! behind beside its pixels, [`digest`] hashes, [`error`] everything that can go wrong, [`bug`] what must not, [`warning`] what does not stop anything, [`progress`] how a run tells where it
-//! stands, [`interrupt`] a tidy stop, [`failpoint`] how tests make it fail.
+//! Around them: [`cli`] is what was typed, [`hub`] gets models from the Hugging Face hub, [`doctor`] looks at what there is,
+//! [`picture`] pixels in and out, [`preview`] a plan drawn on its picture, [`files`] verified writing, [`report`] what an edit
+//! leaves behind beside its pixels, [`digest`] hashes, [`error`] everything that can go wrong, [`bug`] what must not, [`warning`]
+//! what does not stop anything, [`progress`] how a run tells where it stands, [`interrupt`] a tidy stop, [`failpoint`] how tests
+//! make it fail.
 //!
 //! # One edit
 //!

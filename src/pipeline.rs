@@ -75,6 +75,8 @@ pub struct Outcome {
     pub picture: Vec<f32>,
     /// First and last loss of the drag.
     pub loss: Option<(f64, f64)>,
+    /// Timesteps at which the drag ran away, and went on with the best latent until then.
+    pub diverged: usize,
     /// Steps of each stage.
     pub steps: Steps,
     /// Seconds of each stage, in order.
@@ -213,7 +215,8 @@ impl<B: Backend> Editor<B> {
         let method = Pbsi { unet, context: &context, schedule, grid: &grid, regions: &plan.regions, frame: plan.frame, frozen, settings };
         steps.drag = method.iterations();
         let pair = Pair { reference: inverted.clone(), edit: prepared.clone() };
-        let Dragged { mut pair, walked, losses } = stages.run(Stage::Drag, steps.drag, |progress| method.run(pair, progress, interrupt))?;
+        let Dragged { mut pair, walked, losses, diverged } =
+            stages.run(Stage::Drag, steps.drag, |progress| method.run(pair, progress, interrupt))?;
 
         let rest = &grid.timesteps[walked..];
         pair = stages.run(Stage::Denoise, rest.len(), |progress| {
@@ -228,7 +231,7 @@ impl<B: Backend> Editor<B> {
 
         let picture = stages.run(Stage::Decode, 1, |_| self.decode(&pair.edit, interrupt))?;
         let loss = losses.first().copied().zip(losses.last().copied());
-        let outcome = Outcome { picture, loss, steps, seconds: stages.seconds, lora: trained, lora_absent };
+        let outcome = Outcome { picture, loss, diverged, steps, seconds: stages.seconds, lora: trained, lora_absent };
         let latents = Latents { clean, inverted, prepared, denoised: pair.edit, reference: pair.reference, losses };
         Ok((outcome, latents))
     }

@@ -169,6 +169,8 @@ settings! {
     mode: Mode = Mode::Pbsi, Form::Words(&["pbsi", "literal", "literal-strict"]), "DragNeXt, Algorithm 1";
     /// Resets cells outside the editable area to the un-dragged latent after every update.
     hard_background: bool = true, Form::Switch, "DragFlow, arXiv 2510.02253";
+    /// Goes on with the best latent of a timestep when the drag diverges there, instead of stopping with an error.
+    keep_partial: bool = false, Form::Switch, "ours";
     /// First attention layer whose keys and values come from the un-dragged picture.
     start_layer: usize = 10, Form::Whole(0, 1000), "MasaCtrl, arXiv 2304.08465, and DragNeXt, implementation details: layer 10";
     /// Steps of the LoRA fine-tuning; 0 switches it off.

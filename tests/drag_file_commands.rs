@@ -199,7 +199,7 @@ fn a_new_drag_file_has_the_schema_beside_it() {
     bench.picture("in.png", 300, 200);
     let (status, stdout, stderr) = bench.run(&["new", "in.png", "-o", "my drags/a.json"]);
     assert_eq!(status, 0, "{stderr}");
-    assert!(stdout.contains("dragnext validate 'my drags/a.json' --image in.png\n"), "{stdout}");
+    assert!(stdout.contains("dragnext preview in.png --drag 'my drags/a.json'\n"), "{stdout}");
     assert!(stdout.contains("dragnext schema > 'my drags/drag.schema.json'\n"), "{stdout}");
     let file: Value = serde_json::from_slice(&std::fs::read(bench.path("my drags/a.json")).unwrap()).unwrap();
     assert_eq!(file["$schema"], "drag.schema.json");

@@ -223,6 +223,56 @@ fn a_panic_is_reported_as_a_bug() {
     assert!(stderr.contains("panicked at") && stderr.contains("stack backtrace"), "{stderr}");
 }
 
+/// A learning rate that throws the latent out of its range stops the edit; who asks for it gets the best there was, and is told.
+#[test]
+fn a_drag_that_diverges_is_stopped() {
+    let bench = Bench::new();
+    let lively = ["--lr", "100", "--no-lora", "--strength", "0.1", "--timesteps", "2", "--iterations", "3"];
+    let stderr = bench.fails(bench.command().args(lively), 1, "compute.diverged");
+    assert!(
+        stderr.contains("drag, step 1: the latent diverged at a learning rate of 100") && stderr.contains("--keep-partial"),
+        "{stderr}"
+    );
+
+    let output = bench.command().args(lively).args(["--keep-partial", "true", "--json"]).output().unwrap();
+    let (stdout, stderr) = texts(&output);
+    assert!(output.status.success(), "{stderr}");
+    let record: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert!(record["warnings"].as_array().unwrap().iter().any(|warning| warning["kind"] == "drag.diverged"), "{record}");
+    assert!(image::open(bench.path("out.png")).is_ok());
+
+    // At the method's own rate nothing diverges, so what stopped the edit was the rate.
+    let mut calm = bench.command();
+    calm.args(&lively[2..]).args(["--overwrite", "--quiet"]);
+    assert!(calm.output().unwrap().status.success());
+}
+
+/// LoRA files as diffusers and peft write them are used; one of another model is refused with the tensors that do not fit.
+#[test]
+fn a_lora_of_another_model_is_named() {
+    let brief = ["--strength", "0.04", "--timesteps", "1", "--iterations", "1"];
+    for file in ["lora_adapter.safetensors", "lora_attn_procs.safetensors", "lora_old.safetensors", "lora_peft.safetensors"] {
+        let bench = Bench::new();
+        let output = bench.command().args(brief).arg("--lora").arg(fixture(file)).output().unwrap();
+        assert!(output.status.success(), "{file}: {}", texts(&output).1);
+    }
+    let bench = Bench::new();
+    let mut command = bench.command();
+    let stderr = bench.fails(command.args(brief).arg("--lora").arg(other_lora(&bench)), 2, "lora.mismatch");
+    assert!(stderr.contains("to_q") && stderr.contains("[4, 9]"), "{stderr}");
+}
+
+/// A LoRA file in peft's names whose first matrix has nine input channels, which no layer of the tiny model has.
+fn other_lora(bench: &Bench) -> PathBuf {
+    let path = bench.path("model/other.safetensors");
+    let name = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q";
+    let numbers = vec![0_u8; 4 * 4 * 9];
+    let view = |shape: Vec<usize>| safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, &numbers).unwrap();
+    let tensors = [(format!("{name}.lora_A.weight"), view(vec![4, 9])), (format!("{name}.lora_B.weight"), view(vec![9, 4]))];
+    std::fs::write(&path, safetensors::serialize(tensors, None).unwrap()).unwrap();
+    path
+}
+
 #[test]
 fn half_precision_on_the_cpu_is_refused() {
     for dtype in ["f16", "bf16"] {

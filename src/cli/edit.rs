@@ -119,6 +119,9 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     }
     if !arguments.quiet {
         report::print_warnings(&record.warnings);
+        if ended.is_ok() {
+            report::print_written(&output);
+        }
     }
     let printed = if arguments.json { report::print_json(&record) } else { Ok(()) };
     ended.and(printed)
@@ -279,6 +282,10 @@ fn record_outcome(record: &mut Record, outcome: Outcome) {
     record.loss = outcome.loss.map(|(first, last)| Loss { first, last });
     record.steps = Some(outcome.steps);
     record.seconds = outcome.seconds;
+    if outcome.diverged > 0 {
+        let message = format!("the drag diverged at {} of its timesteps and went on with the best latents there were", outcome.diverged);
+        record.warnings.push(Warning { kind: "drag.diverged", message });
+    }
     if !outcome.lora_absent.is_empty() {
         let absent = outcome.lora_absent;
         let message = format!("the LoRA file says nothing about {} of the model's attentions, such as `{}`", absent.len(), absent[0]);

@@ -40,8 +40,8 @@ fn next_steps(image: &Path, output: &Path) -> String {
     let [image, output, schema] = [image, output, &schema].map(report::shell_word);
     format!(
         "wrote {output}\n\n\
-         Open it in an editor, draw your own region and say where it goes; then\n\n  \
-         dragnext validate {output} --image {image}\n  \
+         Open it in an editor and say which part goes where; then look at it, and edit the picture:\n\n  \
+         dragnext preview {image} --drag {output}\n  \
          dragnext edit {image} --drag {output}\n\n\
          For an editor that completes keys and values:\n\n  \
          dragnext schema > {schema}\n"

@@ -67,6 +67,9 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     };
     interrupt.check()?;
     write(&output, &drawn, arguments.overwrite)?;
+    if !arguments.quiet {
+        report::print_written(&output);
+    }
     if faults.is_empty() {
         return Ok(());
     }

@@ -4,6 +4,7 @@
 //! appear where the drag puts them. It knows the network's features and gradients, but no files and no pictures.
 
 mod correspondence;
+mod divergence;
 mod eta;
 mod feature_loss;
 mod frozen;

@@ -2,6 +2,7 @@
 //! latent is optimised so that decoder features of the regions, read from the un-dragged reconstruction at the same
 //! timestep, appear where the drag puts them.
 
+use super::divergence::has_diverged;
 use super::feature_loss::{FeatureLoss, Reduction};
 use super::{Correspondence, Frozen, Ramp};
 use crate::diffusion::denoise::{Pair, Place};
@@ -47,6 +48,8 @@ pub struct Dragged<B: Backend> {
     pub walked: usize,
     /// The loss of every iteration.
     pub losses: Vec<f64>,
+    /// Timesteps at which the optimisation ran away and the best latent until then was kept.
+    pub diverged: usize,
 }
 
 impl<B: Backend> Pbsi<'_, B> {
@@ -65,23 +68,25 @@ impl<B: Backend> Pbsi<'_, B> {
     /// Walks the drag's steps from the inverted latent (`reference`) and what it starts from (`edit`).
     ///
     /// # Errors
-    /// [`Error::NotFinite`], [`Error::Interrupted`].
+    /// [`Error::NotFinite`], [`Error::Interrupted`]; [`Error::Diverged`] unless the settings keep what there is.
     pub fn run(&self, mut pair: Pair<B>, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Dragged<B>> {
         let ramp = Ramp::new(self.settings);
-        let mut losses = Vec::new();
+        let (mut losses, mut diverged) = (Vec::new(), 0);
         if self.settings.hard_background {
             pair.edit = self.held(pair.edit, &pair.reference);
         }
         let walked = self.steps();
         for (index, &t) in self.grid.timesteps.iter().enumerate().take(walked) {
             if ramp.intervenes(index) {
-                pair.edit = self.optimise(&pair, index, t, ramp, &mut losses, progress, interrupt)?;
+                let (edit, has_run_away) = self.optimise(&pair, index, t, ramp, &mut losses, progress, interrupt)?;
+                pair.edit = edit;
+                diverged += usize::from(has_run_away);
             }
             interrupt.check()?;
             let place = Place { t, stage: Stage::Drag, step: losses.len().max(1) };
             pair = pair.step(self.unet, self.schedule, self.grid, place, self.context, None)?;
         }
-        Ok(Dragged { pair, walked, losses })
+        Ok(Dragged { pair, walked, losses, diverged })
     }
 
     fn held(&self, z: Tensor<B>, reference: &Tensor<B>) -> Tensor<B> {
@@ -96,7 +101,7 @@ impl<B: Backend> Pbsi<'_, B> {
         self.frozen.is_some() && self.settings.mask_weight > 0.0
     }
 
-    /// The iterations at one timestep.
+    /// The iterations at one timestep: the latent, and whether they ran away, so that it is the best one until then.
     fn optimise(
         &self,
         pair: &Pair<B>,
@@ -106,7 +111,7 @@ impl<B: Backend> Pbsi<'_, B> {
         losses: &mut Vec<f64>,
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
-    ) -> Result<Tensor<B>> {
+    ) -> Result<(Tensor<B>, bool)> {
         let literal = self.settings.mode != Mode::Pbsi;
         let want = Want { noise: self.wants_noise(), taps: &self.settings.taps.0 };
         let look = |z: &Tensor<B>| self.unet.forward(z, &[t as f64], self.context, want, &mut Pass::inference());
@@ -119,6 +124,7 @@ impl<B: Backend> Pbsi<'_, B> {
         let backend = z.backend().clone();
         let mut moments = [Tensor::zeros(&backend, z.shape()), Tensor::zeros(&backend, z.shape())];
         let mut goal: Option<(f64, FeatureLoss<B>)> = None;
+        let mut best: Option<(f64, Tensor<B>)> = None;
         for iteration in 0..self.settings.iterations {
             interrupt.check()?;
             let eta = ramp.eta(index, iteration);
@@ -135,6 +141,9 @@ impl<B: Backend> Pbsi<'_, B> {
             }
             require_finite(&gradient, Stage::Drag, step, "the gradient of the latent")?;
             previous = z.clone();
+            if best.as_ref().is_none_or(|(least, _)| loss < *least) {
+                best = Some((loss, z.clone()));
+            }
             let [first, second] = &mut moments;
             let adam = AdamStep { step: iteration + 1, lr: self.settings.lr, decay: 0.0 };
             backend.adam(&adam, gradient.buffer(), first.buffer_mut(), second.buffer_mut(), z.buffer_mut());
@@ -143,9 +152,15 @@ impl<B: Backend> Pbsi<'_, B> {
             }
             losses.push(loss);
             progress.step(Some(loss));
+            if has_diverged(&z, &pair.reference) {
+                return match best {
+                    Some((_, best)) if self.settings.keep_partial => Ok((best, true)),
+                    _ => Err(Error::Diverged { stage: Stage::Drag.name(), step, lr: self.settings.lr }),
+                };
+            }
         }
         // Algorithm 1 denoises z^{K-1}: its last update is dropped.
-        Ok(if literal { previous } else { z })
+        Ok((if literal { previous } else { z }, false))
     }
 
     /// Loss of a latent at timestep t, and its gradient.

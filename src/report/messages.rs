@@ -31,6 +31,11 @@ pub fn print_warnings(warnings: &[Warning]) {
     }
 }
 
+/// Says on stderr that this file was written.
+pub fn print_written(path: &Path) {
+    print(&format!("wrote {}\n", escape(&path.display().to_string(), Newlines::Escaped)));
+}
+
 /// Prints data to stdout as one line of JSON, such as the record of an edit.
 ///
 /// # Errors

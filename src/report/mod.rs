@@ -15,7 +15,7 @@ mod verdict;
 
 pub use job::{Instruction, Job};
 pub(crate) use messages::on_one_line;
-pub use messages::{describe, print_error, print_json, print_text, print_verdict, print_warnings, shell_word};
+pub use messages::{describe, print_error, print_json, print_text, print_verdict, print_warnings, print_written, shell_word};
 pub use note::{Made, Maker, Note};
 pub use paths::Paths;
 pub use record::{Failure, Loss, Moved, Place, Record, Status, peak_bytes};
