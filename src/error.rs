@@ -144,7 +144,7 @@ pub enum Error {
     },
 
     /// A signal asked for a stop; nothing was written.
-    #[error("interrupted; nothing was written")]
+    #[error("interrupted; no result was written")]
     Interrupted {
         /// The signal's number: 2 or 15.
         signal: i32,

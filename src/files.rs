@@ -11,6 +11,8 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use tempfile::{NamedTempFile, PersistError};
+
 use crate::error::{Error, Result};
 use crate::failpoint;
 
@@ -118,7 +120,7 @@ pub fn write_verified(
 
     temporary.as_file().sync_all().map_err(failed)?;
     failpoint::kill("kill_after_sync");
-    let renamed = if overwrite { temporary.persist(path) } else { temporary.persist_noclobber(path) };
+    let renamed = if overwrite { temporary.persist(path) } else { persist_new(temporary, path) };
     renamed.map_err(|refused| rename_failed(path, &refused.error))?;
     failpoint::kill("kill_after_rename");
     // The file is complete under its name; a folder that cannot be synced (some network disks) does not change that.
@@ -137,6 +139,15 @@ fn write_in_two(file: &mut File, bytes: &[u8]) -> io::Result<()> {
         return Err(ErrorKind::StorageFull.into());
     }
     file.write_all(second)
+}
+
+/// Gives the file its name unless another one has it. Some disks know neither a rename that spares what is there nor hard links; there,
+/// looking first is the best that can be done.
+fn persist_new(temporary: NamedTempFile, path: &Path) -> std::result::Result<File, PersistError> {
+    temporary.persist_noclobber(path).or_else(|refused| match fs::symlink_metadata(path) {
+        Err(gone) if gone.kind() == ErrorKind::NotFound && refused.error.kind() != ErrorKind::AlreadyExists => refused.file.persist(path),
+        _ => Err(refused),
+    })
 }
 
 /// The folder that will hold `path` must exist, or its nearest ancestor that does must take new files.

@@ -217,6 +217,7 @@ impl<B: Backend> Editor<B> {
         let pair = Pair { reference: inverted.clone(), edit: prepared.clone() };
         let Dragged { mut pair, walked, losses, diverged } =
             stages.run(Stage::Drag, steps.drag, |progress| method.run(pair, progress, interrupt))?;
+        steps.drag = losses.len();
 
         let rest = &grid.timesteps[walked..];
         pair = stages.run(Stage::Denoise, rest.len(), |progress| {

@@ -254,7 +254,7 @@ fn a_signal_stops_the_edit_tidily() {
         let output = run.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(status), "{told}");
         assert!(sent.elapsed() < Duration::from_secs(30));
-        assert!(told.contains("interrupted; nothing was written"));
+        assert!(told.contains("interrupted; no result was written"));
         assert!(!bench.path("out.png").exists());
         assert_eq!(std::fs::read_dir(bench.folder.path()).unwrap().count(), 2, "nothing is left behind");
     }
@@ -271,7 +271,7 @@ fn a_signal_is_noticed_inside_long_stages() {
         let mut told = String::new();
         stderr.read_to_string(&mut told).unwrap();
         assert_eq!(run.wait().unwrap().code(), Some(130), "{place}: {told}");
-        assert!(told.contains("interrupted; nothing was written"), "{place}: {told}");
+        assert!(told.contains("interrupted; no result was written"), "{place}: {told}");
         assert!(told.lines().all(|line| !line.starts_with(&format!("{stage} "))), "{stage} did not end: {told}");
         assert_eq!(std::fs::read_dir(bench.folder.path()).unwrap().count(), 2, "nothing is left behind");
     }

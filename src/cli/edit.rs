@@ -23,7 +23,7 @@ use crate::plan::Plan;
 use crate::preview;
 use crate::progress;
 use crate::report::{self, Job, Loss, Moved, Note, Paths, Record};
-use crate::settings::Overrides;
+use crate::settings::{Overrides, WindowChoice};
 use crate::warning::Warning;
 
 /// Edits one picture.
@@ -112,22 +112,24 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let output = arguments.output();
     let InstructionArguments { drag, like } = arguments.inputs.instruction.clone();
     let mut record = Record::new(Paths { image: arguments.inputs.image.clone(), drag, like, out: output.clone() });
-    let ended = bug::caught(|| edit(arguments, &output, &mut record, interrupt));
+    let mut written = Vec::new();
+    let ended = bug::caught(|| edit(arguments, &output, &mut record, &mut written, interrupt));
     record.peak_bytes = report::peak_bytes();
     if let Err(error) = &ended {
         record.fail(error);
     }
     if !arguments.quiet {
         report::print_warnings(&record.warnings);
-        if ended.is_ok() {
-            report::print_written(&output);
+        for path in &written {
+            report::print_written(path);
         }
     }
     let printed = if arguments.json { report::print_json(&record) } else { Ok(()) };
     ended.and(printed)
 }
 
-fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &Interrupt) -> Result<()> {
+/// Says in `written` which files it wrote.
+fn edit(arguments: &Arguments, output: &Path, record: &mut Record, written: &mut Vec<PathBuf>, interrupt: &Interrupt) -> Result<()> {
     let compute = compute::choose(arguments.device, arguments.dtype)?;
     let inputs = arguments.inputs.read()?;
     record.warnings.extend(inputs.warnings.iter().cloned());
@@ -147,6 +149,9 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
     let mut progress = progress::for_terminal(arguments.quiet);
     // When nothing moves, the output is the input and no weight is read.
     let mut editor = if plan.regions.is_empty() { None } else { Some(Editor::load(Cpu, model, &mut *progress, interrupt)?) };
+    if let Some(editor) = &editor {
+        record.warnings.extend(instruction.other_weights(&editor.digest()));
+    }
     let everywhere = arguments.no_composite || instruction.takes_every_pixel();
     let job = Job {
         image: &original.sha256,
@@ -180,12 +185,17 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, interrupt: &I
 
     let png = edited.png((!arguments.no_metadata).then_some(note.as_str())).map_err(|error| cannot_encode(output, &error))?;
     interrupt.check()?;
-    arguments.save_lora(outputs.lora.as_deref(), trained.as_ref(), &name)?;
-    if let Some(strip) = &outputs.strip {
-        write_drawing(strip, &preview::strip(&instruction.drag, &plan, &original.picture, &edited), arguments.overwrite)?;
-    }
+    // The picture first: what can still fail after it does not cost it.
     files::write_verified(&outputs.picture, &png, arguments.overwrite, |written| edited.check_png(written))?;
     record.done(sha256(&png));
+    written.push(outputs.picture);
+    if arguments.save_lora(outputs.lora.as_deref(), trained.as_ref(), &name)? {
+        written.extend(outputs.lora);
+    }
+    if let Some(strip) = outputs.strip {
+        write_drawing(&strip, &preview::strip(&instruction.drag, &plan, &original.picture, &edited), arguments.overwrite)?;
+        written.push(strip);
+    }
     Ok(())
 }
 
@@ -202,7 +212,15 @@ impl Arguments {
     }
 
     fn settings(&self) -> Overrides {
-        if self.no_lora { Overrides { lora_steps: Some(0), ..self.settings.clone() } } else { self.settings.clone() }
+        let mut settings = self.settings.clone();
+        if self.no_lora {
+            settings.lora_steps = Some(0);
+        }
+        if self.no_composite {
+            // Every pixel can only come from a model that saw every pixel.
+            settings.window = settings.window.or(Some(WindowChoice::Full));
+        }
+        settings
     }
 
     /// The edit, resolved, and where to write, on a model that may not be here yet.
@@ -218,12 +236,13 @@ impl Arguments {
         Ok(Some((file, sha256(&bytes))))
     }
 
-    /// Writes the LoRA that was trained, where that was asked for.
-    fn save_lora(&self, path: Option<&Path>, trained: Option<&Trained>, model: &str) -> Result<()> {
-        let (Some(path), Some(trained)) = (path, trained) else { return Ok(()) };
+    /// Writes the LoRA that was trained, where that was asked for; says whether it did.
+    fn save_lora(&self, path: Option<&Path>, trained: Option<&Trained>, model: &str) -> Result<bool> {
+        let (Some(path), Some(trained)) = (path, trained) else { return Ok(false) };
         let notes = BTreeMap::from([("dragnext_model".to_owned(), model.to_owned())]);
         let bytes = lora::write(&trained.places, &trained.parameters, &notes);
-        files::write_verified(path, &bytes, self.overwrite, |_| Ok(()))
+        files::write_verified(path, &bytes, self.overwrite, |_| Ok(()))?;
+        Ok(true)
     }
 
     /// Where to write. Refuses outputs that are inputs, each other, or cannot be written.
@@ -266,10 +285,12 @@ fn record_plan(record: &mut Record, plan: &Plan, compute: Compute, model: &str) 
     let size = plan.frame.source;
     record.seed = Some(plan.settings.seed);
     record.size = Some([size.width, size.height]);
-    let content = plan.frame.content;
-    record.window = Some(plan.frame.window);
-    record.working = Some([content.width, content.height]);
-    record.scale = Some((plan.frame.scale().mean() * 1e4).round() / 1e4);
+    if !plan.regions.is_empty() {
+        let content = plan.frame.content;
+        record.window = Some(plan.frame.window);
+        record.working = Some([content.width, content.height]);
+        record.scale = Some((plan.frame.scale().mean() * 1e4).round() / 1e4);
+    }
     record.device = Some(compute.device.to_owned());
     record.dtype = Some(compute.dtype.to_owned());
     record.model = Some(model.to_owned());

@@ -97,6 +97,18 @@ impl Instruction {
         Some(Warning { kind: "like.lora", message })
     }
 
+    /// The weights with which it was done before, when they are not the ones with this hash that are used now.
+    pub(super) fn other_weights(&self, digest: &str) -> Option<Warning> {
+        let made = self.like.as_ref()?;
+        made.weights.as_deref().filter(|old| !old.is_empty() && *old != digest)?;
+        let message = format!(
+            "`{}` was made with other weights of `{}` than those used now; `--model` and `--vae` choose them",
+            self.path.display(),
+            made.model
+        );
+        Some(Warning { kind: "like.weights", message })
+    }
+
     /// Says of masks that are missing what holds for an instruction found in a picture.
     pub(super) fn explain(&self, mut error: Error) -> Error {
         if let (Some(_), Error::Instruction { faults, .. }) = (&self.like, &mut error) {

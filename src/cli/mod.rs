@@ -40,7 +40,7 @@ Exit status:
   0    done
   1    failed
   2    not started because of what was given
-  75   could not run now (disk full), perhaps later
+  75   could not run now (no network, disk full), perhaps later
   130  stopped by SIGINT; 143 by SIGTERM
   101  a bug; please report it";
 

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
+#[cfg(unix)]
 use super::is_same_inode;
 use crate::digest::sha256;
 
@@ -96,6 +97,13 @@ fn remove_when_dead(path: &Path) {
 }
 
 /// Whether this open file is still what stands at `path`.
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// Whether this open file is still what stands at `path`.
+#[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     matches!((file.metadata(), fs::symlink_metadata(path)), (Ok(open), Ok(there)) if is_same_inode(&open, &there))
 }

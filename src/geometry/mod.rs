@@ -149,6 +149,12 @@ impl Grid {
         Point::new((column as f64 + 0.5) * self.cell, (row as f64 + 0.5) * self.cell)
     }
 
+    /// Centre of the top left pixel of cell `index`, in working coordinates.
+    pub fn first_pixel(&self, index: usize) -> Point {
+        let (row, column) = (index / self.columns, index % self.columns);
+        Point::new(column as f64 * self.cell + 0.5, row as f64 * self.cell + 0.5)
+    }
+
     /// The centres of all cells, row by row.
     pub fn centres(self) -> impl Iterator<Item = Point> {
         (0..self.len()).map(move |index| self.centre(index))

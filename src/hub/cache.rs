@@ -123,7 +123,7 @@ impl Snapshot {
     pub fn missing(&self) -> Vec<String> {
         let has = |name: &str| self.folder.join(name).is_file();
         let mut missing = needed::missing(has);
-        missing.extend(Ledger::read(&self.ledger).files.into_keys().filter(|name| !has(name)));
+        missing.extend(Ledger::read(&self.ledger).files.into_keys().filter(|name| !has(name) && !needed::has_twin(name, has)));
         missing.sort();
         missing.dedup();
         missing

@@ -238,6 +238,9 @@ impl<'a> Client<'a> {
                 refuse("hub.refused", format!("check the name `{repository}`; a private model needs a token in HF_TOKEN"))
             }
             401 => refuse("hub.refused", format!("check the name `{repository}`, and whether your token is valid and may read it")),
+            403 if self.token.is_none() => {
+                refuse("hub.refused", format!("only some may read `{repository}`; set HF_TOKEN, and look at {page}"))
+            }
             403 => refuse("hub.refused", format!("your token may not read `{repository}`; look at {page}")),
             404 | 410 => refuse("hub.not_found", format!("check the name `{repository}` and the revision `{revision}` at {page}")),
             408 | 416 | 425 | 429 | 500..=599 => {

@@ -11,6 +11,8 @@ const HUB: &str = "https://huggingface.co";
 
 /// How long a silent server is waited for, in seconds, unless the environment says otherwise.
 const PATIENCE: u64 = 10;
+/// Nobody waits longer than a day.
+const MOST_PATIENCE: u64 = 86_400;
 
 /// Variables that this program reads for the hub. The tokens among them are secret.
 pub const VARIABLES: [&str; 13] = [
@@ -83,8 +85,9 @@ impl Environment {
         let text = |name: &str| given(name).map(|value| value.to_string_lossy().into_owned());
         let path = |name: &str| given(name).map(|value| expand(value, home, &variable));
         let is_true = |value: &str| ["1", "ON", "YES", "TRUE"].contains(&value.to_uppercase().as_str());
-        let seconds =
-            |name: &str| Duration::from_secs(text(name).and_then(|value| value.parse().ok()).filter(|s| *s > 0).unwrap_or(PATIENCE));
+        let seconds = |name: &str| {
+            Duration::from_secs(text(name).and_then(|value| value.parse().ok()).filter(|s| *s > 0).unwrap_or(PATIENCE).min(MOST_PATIENCE))
+        };
 
         let caches = || path("XDG_CACHE_HOME").unwrap_or_else(|| home.unwrap_or(Path::new("")).join(".cache"));
         let hf_home = path("HF_HOME").unwrap_or_else(|| caches().join("huggingface"));
@@ -118,13 +121,14 @@ impl Environment {
 }
 
 /// An address without what may be secret in it: user and password before the host, and everything behind a `?`, where
-/// storage servers put signatures.
+/// storage servers put signatures. A password may hold any sign, so what stands before the last `@` goes with it.
 pub fn shown(address: &str) -> String {
-    let address = address.split(['?', '#']).next().unwrap_or_default();
-    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    format!("{scheme}://{host}{path}")
+    let (scheme, rest) = address.split_once("://").map_or((None, address), |(scheme, rest)| (Some(scheme), rest));
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
+    let rest = if rest[..end].contains('@') || !rest.contains('@') { &rest[..end] } else { rest };
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    scheme.map_or_else(|| rest.to_owned(), |scheme| format!("{scheme}://{rest}"))
 }
 
 /// A leading `~` is the home folder, `$NAME` and `${NAME}` are variables; what is not set stays as it is.

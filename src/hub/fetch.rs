@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use super::cache::{ModelFolder, Snapshot};
@@ -64,10 +64,16 @@ impl<'a> Fetch<'a> {
             checked => return checked,
         }
         let description = self.describe(transfer)?;
-        let files = needed::choose(&description.files()).map_err(|missing| self.lacking(&description, &missing))?;
+        let listed = description.files();
+        let mut files = needed::choose(&listed).map_err(|missing| self.lacking(&description, &missing))?;
         let snapshot = self.folder.snapshot(self.id.repository(), &description.sha);
+        // What is there will be used, in whichever precision it came: it is mended, and its twin is not fetched beside it.
+        let present = snapshot.present();
+        let has = |name: &str| present.iter().any(|there| there == name);
+        files.retain(|name| has(name) || !needed::has_twin(name, has));
+        files.extend(present.iter().filter(|name| listed.contains(name) && !files.contains(name)).cloned().collect::<Vec<_>>());
         let wanted = self.wanted(&snapshot, &files, transfer)?;
-        let (count, bytes) = (wanted.len(), wanted.iter().map(|wanted| wanted.head.size).sum());
+        let (count, bytes) = (wanted.len(), wanted.iter().map(|wanted| wanted.head.size).fold(0, u64::saturating_add));
         transfer.say(&format!("fetching {count} files of {} ({})", snapshot.name(), crate::progress::amount(bytes)));
         let mut received = 0;
         for file in &wanted {
@@ -112,19 +118,15 @@ impl<'a> Fetch<'a> {
             return Ok(());
         }
         // Under a name of its own first, so that the path never leads nowhere.
-        let temporary = folder.join(format!(".dragnext-{}.link", std::process::id()));
-        let _ = fs::remove_file(&temporary);
-        match symlink(&target, &temporary) {
-            Ok(()) => fs::rename(&temporary, &path),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
-            // A disk or a system without links has copies.
-            Err(_) => {
-                let mut copy = files::temporary_named(folder, ".dragnext-", ".tmp")?;
-                io::copy(&mut fs::File::open(self.folder.blobs().join(etag))?, &mut copy)?;
-                copy.persist(&path)?;
-                Ok(())
-            }
+        if let Ok(link) = tempfile::Builder::new().prefix(".dragnext-").suffix(".link").make_in(folder, |path| symlink(&target, path)) {
+            return link.persist(&path).map(drop).map_err(|refused| refused.error);
         }
+        // A disk or a system without links has copies.
+        let mut copy = files::temporary_named(folder, ".dragnext-", ".tmp")?;
+        io::copy(&mut fs::File::open(self.folder.blobs().join(etag))?, &mut copy)?;
+        copy.as_file().sync_all()?;
+        copy.persist(&path)?;
+        Ok(())
     }
 
     /// Writes down what was fetched, and which commit the branch is.

@@ -33,6 +33,12 @@ pub fn all() -> Vec<String> {
     OPTIONAL.iter().chain(&REQUIRED).map(|name| (*name).to_owned()).chain(weights).collect()
 }
 
+/// Is this a file of weights, beside which there is another one with the same weights? `has` says whether the folder has a file.
+pub fn has_twin(name: &str, has: impl Fn(&str) -> bool) -> bool {
+    let twins = WEIGHTS.iter().map(|(folder, names)| names.iter().map(|twin| format!("{folder}/{twin}")).collect::<Vec<_>>());
+    twins.into_iter().any(|twins| twins.iter().any(|twin| twin == name) && twins.iter().any(|twin| twin != name && has(twin)))
+}
+
 /// What to fetch from a repository with these files: small files first, so that a model without a valid configuration is known
 /// before its weights are fetched.
 ///

@@ -8,12 +8,12 @@ pub(super) const MOST: usize = 8;
 /// The address that a `Location` means, seen from the address that was asked.
 pub(super) fn target(asked: &Uri, location: &str) -> Option<Uri> {
     let (scheme, authority) = (asked.scheme_str()?, asked.authority()?);
-    let text = if location.contains("://") {
-        location.to_owned()
-    } else if location.starts_with("//") {
+    let text = if location.starts_with("//") {
         format!("{scheme}:{location}")
     } else if location.starts_with('/') {
         format!("{scheme}://{authority}{location}")
+    } else if location.split(['?', '#']).next().is_some_and(|head| head.contains("://")) {
+        location.to_owned()
     } else {
         let folder = asked.path().rsplit_once('/').map_or("", |(folder, _)| folder);
         format!("{scheme}://{authority}{folder}/{location}")

@@ -15,11 +15,7 @@ impl<B: Backend> Frozen<B> {
     /// From the editable area at working size; a cell is editable when its top left pixel is (nearest neighbour, as in the released code of DragNeXt).
     pub fn new(backend: &B, editable: &Mask, frame: &Frame) -> Self {
         let grid = frame.latent_grid();
-        let corner = |index: usize| {
-            let (row, column) = (index / grid.columns, index % grid.columns);
-            crate::geometry::Point::new(column as f64 * grid.cell + 0.5, row as f64 * grid.cell + 0.5)
-        };
-        let cells = (0..grid.len()).map(|index| if editable.at(corner(index)) { 0.0 } else { 1.0 }).collect();
+        let cells = (0..grid.len()).map(|index| if editable.at(grid.first_pixel(index)) { 0.0 } else { 1.0 }).collect();
         Self::from_cells(backend, grid.rows, grid.columns, cells)
     }
 

@@ -131,6 +131,7 @@ impl<B: Backend> Pbsi<'_, B> {
             if goal.as_ref().is_none_or(|(at, _)| *at != eta) {
                 let pairs: Vec<Correspondence> = self.regions.iter().map(|region| Correspondence::new(region, eta, &self.frame)).collect();
                 goal = Some((eta, FeatureLoss::new(&pairs, &features, self.frame.padded)));
+                best = None; // losses of different goals do not compare
             }
             let Some((_, features)) = &goal else { unreachable!("the goal was just set") };
             let step = losses.len() + 1;
@@ -152,7 +153,8 @@ impl<B: Backend> Pbsi<'_, B> {
             }
             losses.push(loss);
             progress.step(Some(loss));
-            if has_diverged(&z, &pair.reference) {
+            let is_dropped = literal && iteration + 1 == self.settings.iterations;
+            if !is_dropped && has_diverged(&z, &pair.reference) {
                 return match best {
                     Some((_, best)) if self.settings.keep_partial => Ok((best, true)),
                     _ => Err(Error::Diverged { stage: Stage::Drag.name(), step, lr: self.settings.lr }),

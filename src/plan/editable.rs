@@ -29,12 +29,16 @@ pub(super) fn given(findings: &mut Findings, shape: &SourceShape, frame: &Frame)
     let last = Point::new(frame.content.width as f64 - 0.5, frame.content.height as f64 - 0.5);
     let inside = |point: Point| source.at(frame.to_source(Point::new(point.x.min(last.x), point.y.min(last.y))));
     let working = Mask::from_fn(frame.padded, inside);
+    let grid = frame.latent_grid();
     if source.count() == 0 {
         let hint = "white is where the picture may change; without `editable`, what the drag sweeps may";
         findings.fault("editable.empty", "/editable", "no pixel of the image is editable".into(), hint);
     } else if working.count() == 0 {
         let message = format!("nothing of the editable area is left at working size ({})", frame.content);
         findings.fault("editable.empty", "/editable", message, "enlarge the editable area");
+    } else if !(0..grid.len()).any(|cell| working.at(grid.first_pixel(cell))) {
+        let message = format!("the editable area holds no cell of the latent at working size ({})", frame.content);
+        findings.fault("editable.empty", "/editable", message, "a cell is 8 x 8 working pixels; enlarge the editable area");
     }
     Area::Part { working, source }
 }

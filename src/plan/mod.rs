@@ -113,7 +113,9 @@ impl Plan {
         regions::compare(&mut findings, &regions, &still, &frame);
         let area = given.unwrap_or_else(|| editable::swept(&regions, &frame, settings.margin));
         editable::compare(&mut findings, &area, &regions, &frame);
-        warn_of_enlargement(&mut findings, &frame);
+        if !regions.is_empty() {
+            warn_of_enlargement(&mut findings, &frame);
+        }
         let (editable, editable_source) = match area {
             Area::Everything => (None, None),
             Area::Part { working, source } => (Some(working), Some(source)),

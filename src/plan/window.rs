@@ -122,11 +122,11 @@ fn around(area: Extent, image: Size, size: usize) -> Window {
 
 /// Start and length of a window's side of at least `length` around `low..high`, moved into `0..limit`.
 fn side(low: f64, high: f64, length: f64, limit: usize) -> (usize, usize) {
-    let start = (low + high - length) / 2.0;
-    // The area's ends lie inside, whatever the rounding.
-    let length = ((start + length).max(high).ceil() - start.min(low).floor()).min(limit as f64) as usize;
-    let start = (start.min(low).floor().max(0.0) as usize).min(limit - length);
-    (start, length)
+    let (first, last) = (low.floor(), high.ceil());
+    let length = length.ceil().max(last - first).min(limit as f64);
+    // The area's ends lie inside, whatever the rounding, and no pixel is added for it.
+    let start = ((low + high - length) / 2.0).round().clamp(last - length, first).clamp(0.0, limit as f64 - length);
+    (start as usize, length as usize)
 }
 
 #[cfg(test)]
@@ -164,6 +164,14 @@ mod tests {
         let window = window(&drag("", [1000.0, 1000.0, 1150.0, 1150.0], 100.0), PHOTOGRAPH, 512);
         assert_eq!(window.size, Size::new(512, 512));
         assert_eq!((window.left, window.top), (869, 819));
+    }
+
+    #[test]
+    fn odd_and_broken_numbers_do_not_make_the_window_larger() {
+        for (left, right) in [(1000.0, 1151.0), (1000.3, 1150.9), (0.0, 151.5), (3848.5, 3900.0)] {
+            let window = window(&drag("", [left, 1000.25, right, 1151.0], 99.5), PHOTOGRAPH, 512);
+            assert_eq!(window.size, Size::new(512, 512), "{left} to {right}");
+        }
     }
 
     #[test]
