@@ -72,7 +72,7 @@ fn answers_that_last_are_not_asked_for_again() {
     for (status, header, kind, hint) in [
         (401, "X-Error-Code: RepoNotFound", "hub.refused", "HF_TOKEN"),
         (403, "X-Error-Code: GatedRepo", "hub.refused", "accept the model's conditions at http://127.0.0.1:"),
-        (403, "", "hub.refused", "may not read `someone/tiny`"),
+        (403, "", "hub.refused", "may read `someone/tiny`"),
         (404, "X-Error-Code: RevisionNotFound", "hub.not_found", "the revision `main`"),
     ] {
         let bench = Bench::new();
