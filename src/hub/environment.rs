@@ -208,5 +208,8 @@ mod tests {
         assert_eq!(shown("https://me:pw@host:1/a/b?Signature=x#y"), "https://host:1/a/b");
         assert_eq!(shown("https://host"), "https://host");
         assert_eq!(shown("host"), "host");
+        for proxy in ["me:pw@proxy:3128", "http://me:p/w@proxy:3128", "http://me:p#w?@proxy:3128", "http://me:p@w@proxy:3128/"] {
+            assert!(shown(proxy).trim_start_matches("http://").starts_with("proxy:3128"), "{proxy} became {}", shown(proxy));
+        }
     }
 }

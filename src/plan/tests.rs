@@ -223,6 +223,13 @@ fn masks_are_read_beside_the_drag_file() {
 }
 
 #[test]
+fn an_editable_area_between_the_latents_cells_is_refused() {
+    let move_box = [box_from("[60, 60]", "[80, 60]")];
+    assert_eq!(found("\"editable\": {\"rect\": [57, 57, 64, 64]},", &move_box), ["editable.empty /editable"]);
+    assert!(plan_in(Path::new(""), "\"editable\": {\"rect\": [56, 56, 64, 64]},", &move_box, SIZE).is_ok());
+}
+
+#[test]
 fn masks_are_checked_without_an_image() {
     let folder = tempfile::tempdir().expect("a folder for the masks");
     let save = |name: &str, size: u32, grey: u8| {

@@ -139,6 +139,22 @@ fn a_flipped_bit_is_found_and_repaired_by_fetch() {
     Ended::from(bench.edit(MODEL).output().unwrap()).succeeded();
 }
 
+/// A repository that came to offer half precision too: what is cached in full is mended, and nothing is fetched beside it.
+#[test]
+fn weights_are_mended_in_the_precision_that_they_have() {
+    let bench = Bench::filled();
+    let twin = UNET.replace(".safetensors", ".fp16.safetensors");
+    let mut other = bench.server.file(UNET);
+    other[600_000] ^= 1;
+    bench.server.set(&twin, Some(other));
+    flip_a_bit(&bench.blob(UNET));
+    bench.fetch().succeeded();
+    assert_eq!(bench.server.downloads(".safetensors").len(), 1, "one file is fetched");
+    assert!(std::fs::read(bench.blob(UNET)).unwrap() == bench.server.file(UNET), "the damaged one");
+    assert!(!bench.snapshot().join(&twin).exists());
+    Ended::from(bench.edit(MODEL).arg("--offline").output().unwrap()).succeeded();
+}
+
 #[test]
 fn a_truncated_file_is_found_and_repaired_by_fetch() {
     let bench = Bench::filled();
