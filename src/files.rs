@@ -216,6 +216,7 @@ fn rename_failed(path: &Path, error: &io::Error) -> Error {
 }
 
 /// No room, a quota, or a limit on the size of files.
+#[cfg(feature = "hub")]
 pub(crate) fn is_disk_full(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
 }
