@@ -1,0 +1,52 @@
+//! A whole edit, from the picture in memory to the edited one.
+
+use std::path::Path;
+
+use anyhow::Result;
+use dragnext::diffusion::Seeded;
+use dragnext::drag_file::DragFile;
+use dragnext::interrupt::Interrupt;
+use dragnext::kernels::cpu::Cpu;
+use dragnext::model::Model;
+use dragnext::picture;
+use dragnext::pipeline::{Editor, Work};
+use dragnext::plan::Plan;
+use dragnext::settings::Settings;
+
+use crate::cost::{Cost, Meter, Stages};
+
+/// An editor with its work.
+pub(crate) struct Edit {
+    editor: Editor<Cpu>,
+    plan: Plan,
+    picture: Vec<f32>,
+    load: Cost,
+}
+
+impl Edit {
+    pub(crate) fn new(model: &str, image: &Path, drag_path: &Path) -> Result<Self> {
+        let source = picture::read(image)?.picture;
+        let drag = DragFile::read(drag_path)?;
+        let model = Model::open(model, None)?;
+        let settings = Settings::resolve(&drag.settings.over(model.defaults()))?;
+        let plan = Plan::new(&drag, drag_path, source.size(), &settings, model.native_size())?;
+        let picture = source.working(&plan.frame);
+        let meter = Meter::start();
+        let editor = Editor::load(Cpu, model, &mut Stages::default(), &Interrupt::never())?;
+        Ok(Self { editor, plan, picture, load: meter.stop() })
+    }
+
+    /// The cost of the edit and that of each stage. The first stage is the loading, which is done once and is not
+    /// part of the edit's cost.
+    pub(crate) fn run(&mut self) -> Result<(Cost, Vec<(&'static str, Cost)>)> {
+        let work = Work { plan: &self.plan, picture: self.picture.clone(), lora: None };
+        let (mut stages, mut noise) = (Stages::default(), Seeded::new(self.plan.settings.seed));
+        let meter = Meter::start();
+        self.editor.edit(work, &mut noise, &mut stages, &Interrupt::never())?;
+        let mut cost = meter.stop();
+        // Every stage counts its peak anew.
+        cost.peak_bytes = stages.costs.iter().map(|(_, stage)| stage.peak_bytes).chain([cost.peak_bytes]).max().flatten();
+        let stages = stages.costs.iter().map(|(stage, cost)| (stage.name(), *cost));
+        Ok((cost, [("load", self.load)].into_iter().chain(stages).collect()))
+    }
+}
