@@ -153,6 +153,12 @@ impl Calls {
         Ok(Self { name: name.to_owned(), model: Model::open(name, None)?, inputs, reference, edit, part: Part::Nothing })
     }
 
+    /// Width and height of the picture that the calls' latents stand for.
+    pub(crate) fn size(&self) -> [usize; 2] {
+        let latents = self.inputs.latents.shape();
+        [latents.width, latents.height].map(|cells| DOWNSCALE * cells)
+    }
+
     /// Floating-point operations of a call, if the reference knows them.
     pub(crate) fn flop(&self, call: Call) -> Option<f64> {
         self.reference.flop(&call.name())

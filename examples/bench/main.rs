@@ -61,7 +61,8 @@ struct Arguments {
 struct Report<'a> {
     agreement: BTreeMap<String, Agreement>,
     model: &'a str,
-    size: u16,
+    /// Width and height of the picture.
+    size: [usize; 2],
     threads: usize,
     repeat: u16,
     calls: BTreeMap<Call, Summary>,
@@ -98,8 +99,8 @@ fn report(arguments: &Arguments, calls: &mut Calls) -> Result<()> {
         let runs = (0..arguments.repeat).map(|_| calls.run(call)).collect::<Result<Vec<Run>>>()?;
         summaries.insert(call, Summary::new(&runs, calls.flop(call)));
     }
-    let Arguments { model, size, repeat, .. } = arguments;
-    let report = Report { agreement, model, size: *size, threads: rayon::current_num_threads(), repeat: *repeat, calls: summaries };
+    let Arguments { model, repeat, .. } = arguments;
+    let report = Report { agreement, model, size: calls.size(), threads: rayon::current_num_threads(), repeat: *repeat, calls: summaries };
     println!("{}", serde_json::to_string(&report)?);
     Ok(())
 }
