@@ -1,7 +1,7 @@
 """How fast dragnext is beside PyTorch on the same machine: the same calls on the same numbers, in turn.
 
     python3 bench.py compare MODEL --bench ../../target/release/examples/bench [--before OTHER] [--size 256] [--threads 2] [--repeat 5] [--calls a,b]
-                     [--edit PICTURE DRAG.json] [--peers default,channels-last] [--reference FILE]
+                     [--edit PICTURE DRAG.json] [--peers default,channels-last,kept-memory] [--reference FILE]
     python3 bench.py reference MODEL OUT.safetensors [--size 256] [--f64]     inputs, expected outputs and operation counts of all calls
     python3 bench.py serve MODEL REFERENCE [--threads 2] [--channels-last]    names of calls on the standard input, a line of JSON for each
 
@@ -16,15 +16,19 @@ import argparse, importlib.metadata, json, os, pathlib, statistics, subprocess, 
 from safetensors import safe_open                                 # PyTorch is left to the programs that `compare` starts
 
 CALLS = ("unet_b1", "unet_b2", "unet_mutual_b2", "drag", "drag_noise", "lora", "vae_encode", "vae_decode")
-
-
+PEERS = {                                                         # options and environment of each way to run PyTorch
+    "default": ([], {}), "channels-last": (["--channels-last"], {}),
+    "kept-memory": ([], {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}),      # glibc gives nothing back to the kernel: few page faults
+}
 QUIET = {"TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 
 
 class Program:
-    def __init__(self, name, command, threads):
+    """One that waits for names of calls, and sleeps meanwhile."""
+
+    def __init__(self, name, command, threads, environment=()):
         self.name = name
-        settings = {"RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads), **QUIET}
+        settings = {"RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads), **QUIET, **dict(environment)}
         self.process = subprocess.Popen([str(c) for c in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **settings})
 
     def ask(self, line):
@@ -45,9 +49,9 @@ def programs(args, path):
     if args.before:
         yield Program("before", ours(args.before), args.threads)
     for peer in args.peers:
-        flags = ["--channels-last"] if peer == "channels-last" else []
+        flags, environment = PEERS[peer]
         command = [sys.executable, __file__, "serve", args.model, path, "--threads", args.threads, "--lora-at-once", args.lora_at_once, *flags, *edit]
-        yield Program("torch" if peer == "default" else f"torch {peer}", command, args.threads)
+        yield Program("torch" if peer == "default" else f"torch {peer}", command, args.threads, environment)
 
 
 def summary(runs, flop):
@@ -70,7 +74,8 @@ def compare(args):
         path = args.reference or pathlib.Path(t) / "reference.safetensors"
         if not args.reference:
             note("making the reference")
-            subprocess.run([sys.executable, __file__, "reference", args.model, path, "--size", str(args.size), "--lora-at-once", str(args.lora_at_once)], check=True, env={**os.environ, **QUIET})
+            options = ["--size", args.size, "--lora-at-once", args.lora_at_once, *(["--calls", ",".join(args.calls)] if args.calls else [])]
+            subprocess.run([sys.executable, __file__, "reference", args.model, *map(str, [path, *options])], check=True, env={**os.environ, **QUIET})
         with safe_open(path, "np") as f:
             flop = {c: f.get_tensor(f"flop.{c}").item() for c in CALLS}
             args.size = 8 * f.get_slice("z").get_shape()[2]
@@ -114,7 +119,8 @@ def show(args, names, near, figures):
     rows = [(call, by) for call, by in figures.items()]
     if "edit" in figures:                                         # we count the steps between dragged timesteps to the drag, the peer to the denoising
         for stages in (("encode",), ("lora",), ("invert",), ("drag", "denoise"), ("decode",)):
-            rows.append(("edit: " + " + ".join(stages), {n: together([by["stages"][s] for s in stages if s in by["stages"]]) for n, by in figures["edit"].items()}))
+            if all(s in by["stages"] for s in stages for by in figures["edit"].values()):     # ours has no stage without work
+                rows.append(("edit: " + " + ".join(stages), {n: together([by["stages"][s] for s in stages]) for n, by in figures["edit"].items()}))
     seconds = lambda by, n: f"{by[n]['median']:.4g} ({by[n]['min']:.4g})" + (f", {by[n]['gflop_per_second']:.0f}" if "gflop_per_second" in by[n] else "")
     table(["seconds (least), GFLOP/s", *names, *(f"{n} / dragnext" for n in names[1:])],
           [[call, *(seconds(by, n) for n in names), *(f"{by[n]['median'] / by[names[0]]['median']:.2f}" for n in names[1:])] for call, by in rows])
@@ -138,13 +144,13 @@ def main():
     for q in (r, s, c):
         q.add_argument("model"); q.add_argument("--lora-at-once", type=int, default=4, help="of four, pictures of a step of the fine-tuning that PyTorch computes at once")
     for q in (r, c):
-        q.add_argument("--size", type=int, default=256)
+        q.add_argument("--size", type=int, default=256); q.add_argument("--calls", type=lambda v: v.split(","))
     for q in (s, c):
         q.add_argument("--threads", type=int, default=os.cpu_count()); q.add_argument("--edit", nargs=2, metavar=("PICTURE", "DRAG.json"))
     r.add_argument("out"); r.add_argument("--f64", action="store_true")
     s.add_argument("reference"); s.add_argument("--channels-last", action="store_true")
     c.add_argument("--bench", type=pathlib.Path, required=True); c.add_argument("--before", type=pathlib.Path); c.add_argument("--reference")
-    c.add_argument("--repeat", type=int, default=5); c.add_argument("--calls", type=lambda v: v.split(",")); c.add_argument("--rest", type=float, default=.2)
+    c.add_argument("--repeat", type=int, default=5); c.add_argument("--rest", type=float, default=.2)
     c.add_argument("--peers", type=lambda v: v.split(","), default=["default"])
     a = p.parse_args()
     if a.command == "compare":
