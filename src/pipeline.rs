@@ -108,6 +108,8 @@ pub struct Latents<B: Backend> {
 struct Stages<'a> {
     progress: &'a mut dyn Progress,
     seconds: Vec<(Stage, f64)>,
+    /// Called when a stage is over: what it needed, the next one does not.
+    over: &'a dyn Fn(),
 }
 
 impl Stages<'_> {
@@ -117,6 +119,7 @@ impl Stages<'_> {
         let result = work(self.progress)?;
         self.progress.end();
         self.seconds.push((stage, start.elapsed().as_secs_f64()));
+        (self.over)();
         Ok(result)
     }
 }
@@ -127,7 +130,7 @@ impl<B: Backend> Editor<B> {
     /// # Errors
     /// [`crate::Error::Weights`] when a file is missing, damaged, or does not fit its configuration; [`crate::Error::Interrupted`].
     pub fn load(backend: B, model: Model, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Self> {
-        let mut stages = Stages { progress, seconds: Vec::new() };
+        let mut stages = Stages { progress, seconds: Vec::new(), over: &|| backend.trim() };
         let (unet, vae, (tokenizer, text_encoder)) = stages
             .run(Stage::Load, 1, |_| Ok((model.unet(&backend, interrupt)?, model.vae(&backend, interrupt)?, model.text(interrupt)?)))?;
         let schedule = Schedule::new(model.schedule());
@@ -183,7 +186,8 @@ impl<B: Backend> Editor<B> {
         self.model.check(settings, &plan.prompt)?;
         interrupt.check()?;
         let grid = self.schedule.grid(settings.steps, settings.executed_steps());
-        let mut stages = Stages { progress, seconds: vec![(Stage::Load, self.seconds)] };
+        let backend = self.backend.clone();
+        let mut stages = Stages { progress, seconds: vec![(Stage::Load, self.seconds)], over: &|| backend.trim() };
         stages.progress.plan(&passes(settings, grid.timesteps.len(), lora.is_some()));
         let mut steps = Steps { invert: grid.timesteps.len(), denoise: grid.timesteps.len(), ..Steps::default() };
 
@@ -199,9 +203,9 @@ impl<B: Backend> Editor<B> {
             trained = Some(stages.run(Stage::Lora, steps.lora, |progress| self.train(&subject, settings, noise, progress, interrupt))?);
         }
 
-        let inverted = stages.run(Stage::Invert, steps.invert, |progress| {
-            invert(&self.unet, &self.schedule, &grid, &clean, &context, progress, interrupt)
-        })?;
+        let prompt = self.unet.prepare(&context);
+        let inverted = stages
+            .run(Stage::Invert, steps.invert, |progress| invert(&self.unet, &self.schedule, &grid, &clean, &prompt, progress, interrupt))?;
 
         let prepared = match settings.start {
             Start::Paper => inverted.clone(),
@@ -212,7 +216,7 @@ impl<B: Backend> Editor<B> {
         };
         let frozen = plan.editable.as_ref().map(|editable| Frozen::new(&self.backend, editable, &plan.frame));
         let (unet, schedule) = (&self.unet, &self.schedule);
-        let method = Pbsi { unet, context: &context, schedule, grid: &grid, regions: &plan.regions, frame: plan.frame, frozen, settings };
+        let method = Pbsi { unet, prompt: &prompt, schedule, grid: &grid, regions: &plan.regions, frame: plan.frame, frozen, settings };
         steps.drag = method.iterations();
         let pair = Pair { reference: inverted.clone(), edit: prepared.clone() };
         let Dragged { mut pair, walked, losses, diverged } =
@@ -224,7 +228,7 @@ impl<B: Backend> Editor<B> {
             for (index, &t) in rest.iter().enumerate() {
                 interrupt.check()?;
                 let place = Place { t, stage: Stage::Denoise, step: index + 1 };
-                pair = pair.step(unet, schedule, &grid, place, &context, Some(settings.start_layer))?;
+                pair = pair.step(unet, schedule, &grid, place, &prompt, Some(settings.start_layer))?;
                 progress.step(None);
             }
             Ok(pair)
@@ -267,8 +271,7 @@ impl<B: Backend> Editor<B> {
     ) -> Result<Trained> {
         let places = self.unet.attach_adapters(settings.lora_rank);
         let start = noise.adapters(&places);
-        let parameters = finetune(&self.unet, &self.schedule, subject, start, settings, noise, progress, interrupt)?;
-        self.unet.merge_adapters(&parameters);
+        let parameters = finetune(&mut self.unet, &self.schedule, subject, start, settings, noise, progress, interrupt)?;
         Ok(Trained { places, parameters: parameters.to_host() })
     }
 

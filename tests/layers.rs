@@ -7,7 +7,7 @@ mod reference;
 use std::path::PathBuf;
 
 use dragnext::interrupt::Interrupt;
-use dragnext::kernels::cpu::Cpu;
+use dragnext::kernels::cpu::{Buffer, Cpu};
 use dragnext::kernels::{AdamStep, AttentionShape, Backend, BilinearPoint, ConvShape, GroupShape};
 use dragnext::model::Source;
 use dragnext::model::config::UNetConfig;
@@ -29,6 +29,10 @@ const SMALL: usize = 400;
 
 fn tensor(shape: Shape, numbers: &[f32]) -> Tensor<Cpu> {
     Tensor::from_host(&Cpu, shape, numbers.to_vec())
+}
+
+fn buffer(numbers: &[f32]) -> Buffer {
+    Cpu.upload(numbers.to_vec())
 }
 
 fn vector(numbers: &[f32]) -> Tensor<Cpu> {
@@ -117,10 +121,12 @@ impl Dense {
         offset + rank * (self.inputs + self.outputs())
     }
 
-    fn layer(&self) -> Linear<Cpu> {
+    /// The layer, with its adapter merged into the weights.
+    fn layer(&self, parameters: &[f32]) -> Linear<Cpu> {
         let weight = tensor(Shape::new(1, 1, self.outputs(), self.inputs), &self.weight);
-        let mut layer = Linear::new(weight, self.bias.as_deref().map(vector));
+        let mut layer = Linear::new(&weight, self.bias.as_deref().map(vector));
         layer.set_adapter(self.adapter);
+        layer.merge(&vector(parameters));
         layer
     }
 
@@ -154,7 +160,7 @@ fn convolutions() {
         let weight = numbers.scaled(outputs * 9 * inputs, 1.0 / (9.0 * inputs as f32).sqrt());
         let (bias, x) = (numbers.normal(outputs), numbers.normal(batch * height * width * inputs));
         let layer =
-            Conv::new(tensor(Shape::new(outputs, 3, 3, inputs), &weight), Some(vector(&bias)), [outputs, 3, inputs], stride, padding);
+            Conv::new(&tensor(Shape::new(outputs, 3, 3, inputs), &weight), Some(vector(&bias)), [outputs, 3, inputs], stride, padding);
         let function = |x: &[f64]| reference::conv(&shape, x, &wide(&weight), &wide(&bias));
         let input = tensor(Shape::new(batch, height, width, inputs), &x);
         let trip = trip(&input, &[], |x, pass| layer.forward(x, pass), |dy, pass| layer.backward(dy, pass));
@@ -170,7 +176,8 @@ fn linear_layers_and_their_adapters() {
         let what = format!("{rows} rows, {inputs} to {outputs}, rank {rank}");
         let mut dense = Dense::new(&mut numbers, inputs, outputs, true);
         let len = if rank > 0 { dense.adapt(0, rank) } else { 0 };
-        let (parameters, x, layer) = (numbers.normal(len), numbers.normal(rows * inputs), dense.layer());
+        let (parameters, x) = (numbers.normal(len), numbers.normal(rows * inputs));
+        let layer = dense.layer(&parameters);
         let input = tensor(Shape::new(1, rows, 1, inputs), &x);
         let trip = trip(&input, &parameters, |x, pass| layer.forward(x, pass), |dy, pass| layer.backward(dy, pass));
         assert_close(&what, &trip.y, &dense.reference(&wide(&x), &wide(&parameters)), FORWARD);
@@ -247,10 +254,10 @@ fn attention_of_pixels_to_each_other() {
         let x = numbers.normal(batch * height * width * channels);
         let pixels = height * width;
         let shape = AttentionShape { batch, heads, queries: pixels, keys: pixels, head_size: channels / heads };
-        let layer = Attention::new(dense.each_ref().map(Dense::layer), heads);
+        let layer = Attention::new(dense.each_ref().map(|dense| dense.layer(&parameters)), heads);
         let function = |x: &[f64], parameters: &[f64]| attention_reference(&shape, &dense, x, x, parameters);
         let input = tensor(Shape::new(batch, height, width, channels), &x);
-        let trip = trip(&input, &parameters, |x, pass| layer.forward_self(x, 0, pass), |dy, pass| layer.backward_self(dy, pass));
+        let trip = trip(&input, &parameters, |x, pass| layer.forward_self(x, 0, None, pass), |dy, pass| layer.backward_self(dy, pass));
         assert_close(&what, &trip.y, &function(&wide(&x), &wide(&parameters)), FORWARD);
         assert_gradient(&what, &x, &trip.w, &trip.dx, |x| function(x, &wide(&parameters)));
         if adapted && pixels < 200 {
@@ -268,11 +275,12 @@ fn attention_of_pixels_to_tokens() {
         let (dense, parameters) = projections(&mut numbers, channels, context_channels, adapted);
         let (x, context) = (numbers.normal(batch * height * width * channels), numbers.normal(batch * tokens * context_channels));
         let shape = AttentionShape { batch, heads, queries: height * width, keys: tokens, head_size: channels / heads };
-        let layer = Attention::new(dense.each_ref().map(Dense::layer), heads);
+        let layer = Attention::new(dense.each_ref().map(|dense| dense.layer(&parameters)), heads);
         let function = |x: &[f64], parameters: &[f64]| attention_reference(&shape, &dense, x, &wide(&context), parameters);
         let input = tensor(Shape::new(batch, height, width, channels), &x);
         let tokens = tensor(Shape::new(batch, 1, tokens, context_channels), &context);
-        let trip = trip(&input, &parameters, |x, pass| layer.forward_cross(x, &tokens, pass), |dy, pass| layer.backward_cross(dy, pass));
+        let trip =
+            trip(&input, &parameters, |x, pass| layer.forward_cross(x, &tokens, None, pass), |dy, pass| layer.backward_cross(dy, pass));
         assert_close(&what, &trip.y, &function(&wide(&x), &wide(&parameters)), FORWARD);
         assert_gradient(&what, &x, &trip.w, &trip.dx, |x| function(x, &wide(&parameters)));
         if adapted {
@@ -287,8 +295,8 @@ fn attention_reads_other_pictures_where_it_is_told_to() {
     let shape = AttentionShape { batch: 3, heads: 2, queries: 70, keys: 9, head_size: 4 };
     let (q, k, v) = (numbers.normal(3 * 70 * 8), numbers.normal(3 * 9 * 8), numbers.normal(3 * 9 * 8));
     for sources in [[0, 1, 2], [0, 0, 1], [2, 2, 2]] {
-        let mut o = vec![f32::NAN; q.len()];
-        Cpu.attention(&shape, &sources, &q, &k, &v, &mut o);
+        let mut o = buffer(&vec![f32::NAN; q.len()]);
+        Cpu.attention(&shape, &sources, &buffer(&q), &buffer(&k), &buffer(&v), &mut Cpu.unset(3 * 2 * 70), &mut o);
         assert_close(&format!("{sources:?}"), &o, &reference::attention(&shape, &sources, &wide(&q), &wide(&k), &wide(&v)), FORWARD);
     }
 }
@@ -296,9 +304,9 @@ fn attention_reads_other_pictures_where_it_is_told_to() {
 #[test]
 fn attention_survives_scores_beyond_the_range_of_exp() {
     let shape = AttentionShape { batch: 1, heads: 1, queries: 1, keys: 2, head_size: 1 };
-    let mut o = vec![0.0];
-    Cpu.attention(&shape, &[0], &vec![100.0], &vec![100.0, -100.0], &vec![3.0, 5.0], &mut o);
-    assert_eq!(o, [3.0]);
+    let mut o = Cpu.unset(1);
+    Cpu.attention(&shape, &[0], &buffer(&[100.0]), &buffer(&[100.0, -100.0]), &buffer(&[3.0, 5.0]), &mut Cpu.unset(1), &mut o);
+    assert_eq!(o[..], [3.0]);
 }
 
 #[test]
@@ -307,9 +315,10 @@ fn feed_forward_with_its_gate() {
     for rows in [4, 150] {
         let (widen, narrow) = (Dense::new(&mut numbers, 6, 48, true), Dense::new(&mut numbers, 24, 6, true));
         let x = numbers.normal(rows * 6);
-        let layer = FeedForward::new(widen.layer(), narrow.layer());
+        let layer = FeedForward::new(widen.layer(&[]), narrow.layer(&[]));
         let function = |x: &[f64]| narrow.reference(&reference::geglu(24, &widen.reference(x, &[])), &[]);
-        let trip = trip(&tensor(Shape::new(1, rows, 1, 6), &x), &[], |x, pass| layer.forward(x, pass), |dy, pass| layer.backward(dy, pass));
+        let trip =
+            trip(&tensor(Shape::new(1, rows, 1, 6), &x), &[], |x, pass| layer.forward(x, None, pass), |dy, pass| layer.backward(dy, pass));
         assert_close("feed-forward", &trip.y, &function(&wide(&x)), FORWARD);
         assert_gradient("feed-forward", &x, &trip.w, &trip.dx, function);
     }
@@ -377,7 +386,8 @@ fn residual_blocks() {
         };
         let time = tensor(Shape::new(2, 1, 1, 4 * config.channels[0]), &time);
         let input = tensor(Shape::new(2, height, width, inputs), &x);
-        let trip = trip(&input, &[], |x, pass| layer.forward(x, Some(&time), pass), |dy, pass| layer.backward(dy, pass));
+        let shift = layer.shift(&time);
+        let trip = trip(&input, &[], |x, pass| layer.forward(x, shift.as_ref(), pass), |dy, pass| layer.backward(dy, pass));
         assert_close(block, &trip.y, &function(&wide(&x)), FORWARD);
         assert_gradient(block, &x, &trip.w, &trip.dx, function);
     }
@@ -414,7 +424,8 @@ fn samples_between_pixels_and_their_loss() {
     let (height, width, channels) = (5, 6, 3);
     let points = points(&mut numbers, 20, height, width);
     let (map, target) = (numbers.normal(height * width * channels), numbers.normal(20 * channels));
-    let values = Cpu.sample(channels, &map, &points);
+    let on_device = buffer(&map);
+    let values = Cpu.sample(channels, &on_device, &points);
     assert_close("samples", &values, &reference::sample(channels, &wide(&map), &points), FORWARD);
 
     let scale = 0.3;
@@ -423,14 +434,14 @@ fn samples_between_pixels_and_their_loss() {
         vec![sampled.iter().zip(&target).map(|(value, target)| f64::from(scale) * (value - f64::from(*target)).abs()).sum()]
     };
     let start = numbers.normal(map.len());
-    let mut gradient = start.clone();
-    let got = Cpu.sampled_l1(channels, &map, &points, &target, scale, &mut gradient);
+    let mut gradient = buffer(&start);
+    let got = Cpu.sampled_l1(channels, &on_device, &points, &buffer(&target), scale, &mut gradient);
     assert!((got / loss(&wide(&map))[0] - 1.0).abs() < 1e-6);
     let added: Vec<f32> = gradient.iter().zip(&start).map(|(sum, start)| sum - start).collect();
     assert_gradient("sampled loss", &map, &[1.0], &added, loss);
 
-    let mut unmoved = vec![0.0; map.len()];
-    assert_eq!(Cpu.sampled_l1(channels, &map, &points, &values, scale, &mut unmoved), 0.0, "at its target the loss is zero");
+    let mut unmoved = Cpu.zeros(map.len());
+    assert_eq!(Cpu.sampled_l1(channels, &on_device, &points, &values, scale, &mut unmoved), 0.0, "at its target the loss is zero");
     assert!(unmoved.iter().all(|value| *value == 0.0), "and so is its gradient");
 }
 
@@ -444,8 +455,8 @@ fn loss_of_cells_with_weights() {
         let term = |at: usize| f64::from(weight[at / channels]) * (x[at] - f64::from(kept[at])).abs();
         vec![(0..x.len()).map(term).sum()]
     };
-    let mut gradient = vec![f32::NAN; x.len()];
-    let got = Cpu.weighted_l1(&x, &kept, &weight, &mut gradient);
+    let mut gradient = buffer(&vec![f32::NAN; x.len()]);
+    let got = Cpu.weighted_l1(&buffer(&x), &buffer(&kept), &buffer(&weight), &mut gradient);
     assert!((got / loss(&wide(&x))[0] - 1.0).abs() < 1e-6);
     assert_gradient("weighted loss", &x, &[1.0], &gradient, loss);
 }
@@ -455,14 +466,14 @@ fn loss_of_cells_with_weights() {
 fn adam_is_the_textbook() {
     let mut numbers = Numbers::new(15);
     for decay in [0.0, 1e-2] {
-        let mut parameter = numbers.normal(50);
-        let (mut first, mut second) = (vec![0.0; 50], vec![0.0; 50]);
+        let mut parameter = buffer(&numbers.normal(50));
+        let (mut first, mut second) = (Cpu.zeros(50), Cpu.zeros(50));
         let mut expected = wide(&parameter);
         let (mut m, mut v) = (vec![0.0; 50], vec![0.0; 50]);
         let lr = 0.02;
         for step in 1..=30 {
             let gradient = numbers.scaled(50, 1e-3);
-            Cpu.adam(&AdamStep { step, lr, decay }, &gradient, &mut first, &mut second, &mut parameter);
+            Cpu.adam(&AdamStep { step, lr, decay }, &buffer(&gradient), &mut first, &mut second, &mut parameter);
             for (at, g) in wide(&gradient).into_iter().enumerate() {
                 m[at] = 0.9 * m[at] + 0.1 * g;
                 v[at] = 0.999 * v[at] + 0.001 * g * g;
@@ -471,5 +482,20 @@ fn adam_is_the_textbook() {
             }
         }
         assert_close(&format!("decay {decay}"), &parameter, &expected, 1e-5);
+    }
+}
+
+/// The same tests once more, as on machines with wider vectors and without any.
+#[test]
+#[cfg(feature = "failpoints")]
+fn layers_with_other_vectors() {
+    const LANES: &str = "DRAGNEXT_LANES";
+    if std::env::var_os(LANES).is_some() {
+        return;
+    }
+    for lanes in ["16", "1"] {
+        let run = std::process::Command::new(std::env::current_exe().expect("a test runs from a file")).env(LANES, lanes).output();
+        let run = run.expect("a test can be started");
+        assert!(run.status.success(), "{lanes} lanes:\n{}", String::from_utf8_lossy(&run.stdout));
     }
 }

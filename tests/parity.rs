@@ -9,7 +9,7 @@ use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
 use dragnext::model::config::UNetConfig;
 use dragnext::model::lora::LoraFile;
-use dragnext::model::unet::{AdapterPlace, Gradients, Want};
+use dragnext::model::unet::{AdapterPlace, Context, Gradients, Want};
 use dragnext::model::{Source, UNet, Vae};
 use dragnext::nn::{Mutual, Pass, Shape, Tensor};
 use fixture::{Fixture, assert_close, assert_gradient, dot, relative, report};
@@ -51,7 +51,11 @@ impl Input {
         }
     }
 
-    fn noise(&self, unet: &UNet<Cpu>, mut pass: Pass<Cpu>) -> Vec<f32> {
+    fn noise(&self, unet: &UNet<Cpu>) -> Vec<f32> {
+        self.noise_with(unet, Pass::inference())
+    }
+
+    fn noise_with(&self, unet: &UNet<Cpu>, mut pass: Pass<Cpu>) -> Vec<f32> {
         let output = unet.forward(&self.z, &self.timesteps, &self.context, NOISE, &mut pass);
         output.noise.expect("it was asked for").to_host()
     }
@@ -83,9 +87,9 @@ fn noise_and_decoder_outputs() {
 fn old_and_new_folders_hold_the_same_model() {
     let fixture = Fixture::open("parity.safetensors");
     let input = Input::read(&fixture, "unet");
-    let expected = input.noise(&unet("tiny"), Pass::inference());
+    let expected = input.noise(&unet("tiny"));
     for name in ["legacy", "linear"] {
-        assert_eq!(input.noise(&unet(name), Pass::inference()), expected, "{name}");
+        assert_eq!(input.noise(&unet(name)), expected, "{name}");
     }
     let [tiny, legacy] =
         ["tiny", "legacy"].map(|name| Vae::load(&Cpu, &fixture::source(name), &Interrupt::never()).expect("the fixture has a VAE"));
@@ -95,13 +99,32 @@ fn old_and_new_folders_hold_the_same_model() {
 }
 
 #[test]
+fn a_prepared_prompt_changes_nothing() {
+    let input = Input::read(&Fixture::open("parity.safetensors"), "unet");
+    let unet = unet("tiny");
+    let context = input.context.picture(0);
+    let prompt = unet.prepare(&context);
+    let both = [Context::from(&context), Context::from(&prompt)].map(|context| {
+        let mut pass = Pass::recording();
+        let output = unet.forward(&input.z, &input.timesteps, context, NOISE, &mut pass);
+        let noise = output.noise.clone().expect("it was asked for");
+        let dx = unet.backward(&output, Gradients { noise: Some(noise.clone()), taps: Vec::new() }, true, &mut pass);
+        (noise.to_host(), dx.expect("it was asked for").to_host())
+    });
+    assert_eq!(both[0], both[1]);
+    // One picture of tokens stands for as many as there are latents.
+    let copies = Tensor::stacked(&[context.clone(), context]).expect("there are two");
+    assert_eq!(Input { context: copies, ..input }.noise(&unet), both[0].0);
+}
+
+#[test]
 fn a_batch_is_its_pictures_one_by_one() {
     let input = Input::read(&Fixture::open("parity.safetensors"), "unet");
     let unet = unet("tiny");
-    let together = input.noise(&unet, Pass::inference());
+    let together = input.noise(&unet);
     let alone = (0..2).flat_map(|index| {
         let alone = Input { z: input.z.picture(index), timesteps: vec![input.timesteps[index]], context: input.context.picture(index) };
-        alone.noise(&unet, Pass::inference())
+        alone.noise(&unet)
     });
     assert_close("one by one", &alone.collect::<Vec<f32>>(), &together, 1e-5);
 }
@@ -206,37 +229,35 @@ fn mutual_self_attention() {
     let unet = unet("tiny");
     let mutual = |start_layer| Mutual { start_layer, sources: vec![0, 0] };
     let expected = fixture.picture("mutual.noise").to_host();
-    let noise = input.noise(&unet, Pass::inference().with_mutual(mutual(10)));
+    let noise = input.noise_with(&unet, Pass::inference().with_mutual(mutual(10)));
     assert_close("mutual.noise", &noise, &expected, FORWARD);
-    let plain = input.noise(&unet, Pass::inference());
+    let plain = input.noise(&unet);
     let half = plain.len() / 2;
     assert_eq!(noise[..half], plain[..half], "the picture that is read does not change");
     assert!(relative(&noise[half..], &plain[half..]) > 1e-2, "the picture that reads does");
-    assert_eq!(input.noise(&unet, Pass::inference().with_mutual(mutual(16))), plain, "there are 16 layers, 0 to 15");
+    assert_eq!(input.noise_with(&unet, Pass::inference().with_mutual(mutual(16))), plain, "there are 16 layers, 0 to 15");
 }
 
 #[test]
-fn adapters_of_every_dialect_merged_and_not() {
+fn adapters_of_every_dialect_merged() {
     let fixture = Fixture::open("parity.safetensors");
     let input = Input::read(&fixture, "unet");
     let expected = fixture.picture("lora.noise").to_host();
     let mut unet = unet("tiny");
-    let untouched = input.noise(&unet, Pass::inference());
+    let untouched = input.noise(&unet);
     for dialect in ["peft", "adapter", "old", "attn_procs"] {
         let file = LoraFile::open(&fixture::path(&format!("lora_{dialect}.safetensors"))).expect("the fixture is a LoRA");
         let places = unet.attach_adapters(file.rank());
         let lora = file.read(&places).expect("it fits the model");
         assert_eq!(lora.absent, [] as [&str; 0]);
         let parameters = Tensor::vector(&Cpu, lora.parameters);
-        let beside = input.noise(&unet, Pass::inference().with_adapters(&parameters));
-        assert_close(&format!("{dialect}, beside the weights"), &beside, &expected, FORWARD);
-        assert_eq!(input.noise(&unet, Pass::inference()), untouched, "a trip without adapters does not see them");
+        assert_eq!(input.noise(&unet), untouched, "adapters work when they are merged");
         unet.merge_adapters(&parameters);
-        assert_close(&format!("{dialect}, merged"), &input.noise(&unet, Pass::inference()), &expected, FORWARD);
+        assert_close(&format!("{dialect}, merged"), &input.noise(&unet), &expected, FORWARD);
         unet.merge_adapters(&parameters);
-        assert_close(&format!("{dialect}, merged anew"), &input.noise(&unet, Pass::inference()), &expected, FORWARD);
+        assert_close(&format!("{dialect}, merged anew"), &input.noise(&unet), &expected, FORWARD);
         unet.detach_adapters();
-        assert_eq!(input.noise(&unet, Pass::inference()), untouched, "detaching restores every bit");
+        assert_eq!(input.noise(&unet), untouched, "detaching restores every bit");
     }
 }
 
@@ -258,8 +279,7 @@ impl TrainingStep {
             (alpha.sqrt() * f64::from(z0[at % len]) + (1.0 - alpha).sqrt() * f64::from(*noise)) as f32
         };
         let numbers = noise.to_host().iter().enumerate().map(noisy).collect();
-        let context = vec![fixture.tokens("context"); timesteps.len()];
-        let context = Tensor::stacked(&context).expect("there is one per timestep");
+        let context = fixture.tokens("context");
         Self { noisy: Tensor::from_host(&Cpu, noise.shape(), numbers), noise, timesteps, context }
     }
 
@@ -270,7 +290,7 @@ impl TrainingStep {
             Tensor::stacked(&pictures).expect("a part is not empty")
         };
         let mut pass = Pass::recording().with_adapters(parameters).with_gradient(gradient);
-        let output = unet.forward(&part(&self.noisy), &self.timesteps[from..to], &part(&self.context), NOISE, &mut pass);
+        let output = unet.forward(&part(&self.noisy), &self.timesteps[from..to], &self.context, NOISE, &mut pass);
         let residual = output.noise.clone().expect("it was asked for").combined(1.0, -1.0, &part(&self.noise));
         let count = self.noise.shape().len() as f64;
         let loss = dot(&residual.to_host(), &residual.to_host()) / count;
@@ -301,6 +321,7 @@ fn gradients_of_a_training_step() {
     let parameters = Tensor::vector(&Cpu, from_dump(&fixture, &places, "lora.start"));
     let expected = from_dump(&fixture, &places, "lora.first_gradient");
     let step = TrainingStep::read(&fixture);
+    unet.merge_adapters(&parameters);
 
     let train = |parts: &[[usize; 2]], need_input: bool| {
         let mut gradient = Tensor::zeros(&Cpu, parameters.shape());
@@ -327,11 +348,15 @@ fn gradients_of_trained_adapters_are_the_slopes() {
     let parameters = Tensor::vector(&Cpu, file.read(&places).expect("it fits the model").parameters);
     let step = TrainingStep::read(&fixture);
     let mut gradient = Tensor::zeros(&Cpu, parameters.shape());
+    unet.merge_adapters(&parameters);
     step.run(&unet, &parameters, &mut gradient, [0, 4], false);
     let mut ignored = Tensor::zeros(&Cpu, parameters.shape());
-    let ignored = std::cell::RefCell::new(&mut ignored);
+    let state = std::cell::RefCell::new((&mut unet, &mut ignored));
     assert_slopes("adapters", &gradient.to_host(), |amount, v| {
-        step.run(&unet, &moved(&parameters, amount, v), &mut ignored.borrow_mut(), [0, 4], false)
+        let (unet, ignored) = &mut *state.borrow_mut();
+        let parameters = moved(&parameters, amount, v);
+        unet.merge_adapters(&parameters);
+        step.run(unet, &parameters, ignored, [0, 4], false)
     });
 }
 
@@ -386,18 +411,17 @@ fn adapters_have_the_parameters_of_the_papers() {
     assert_eq!(tiny, adapter_parameters(&levels([8, 16, 16], 16), 24, 4));
 }
 
-/// An adapter whose second matrix is zero changes nothing, beside the weights and merged into them.
+/// An adapter whose second matrix is zero changes nothing.
 #[test]
 fn a_fresh_adapter_is_the_identity() {
     let fixture = Fixture::open("parity.safetensors");
     let (z, context) = (fixture.picture("unet.z"), fixture.tokens("unet.context"));
     let mut unet = unet("tiny");
-    let noise = |unet: &UNet<Cpu>, mut pass: Pass<Cpu>| unet.predict(&z, 741.0, &context, &mut pass).to_host();
-    let plain = noise(&unet, Pass::inference());
+    let noise = |unet: &UNet<Cpu>| unet.predict(&z, 741.0, &context, &mut Pass::inference()).to_host();
+    let plain = noise(&unet);
     let places = unet.attach_adapters(4);
     let parameters = Tensor::vector(&Cpu, Seeded::new(0).adapters(&places));
     assert!(parameters.to_host().iter().any(|x| *x != 0.0), "the first matrix is not zero");
-    assert_eq!(noise(&unet, Pass::inference().with_adapters(&parameters)), plain);
     unet.merge_adapters(&parameters);
-    assert_eq!(noise(&unet, Pass::inference()), plain);
+    assert_eq!(noise(&unet), plain);
 }

@@ -219,6 +219,7 @@ impl Calls {
         let context = inputs.context.picture(0);
         let subject = Subject { latent, context: &context };
         let meter = Meter::start();
+        unet.merge_adapters(&parameters);
         let (loss, gradient) = gradient(unet, &schedule, &subject, &parameters, timesteps, noise, &Interrupt::never())?;
         let cost = meter.stop();
         unet.detach_adapters();

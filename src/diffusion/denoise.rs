@@ -4,6 +4,7 @@ use super::{Grid, Schedule, require_finite};
 use crate::error::Result;
 use crate::kernels::Backend;
 use crate::model::UNet;
+use crate::model::unet::Prompt;
 use crate::nn::{Mutual, Pass, Tensor};
 use crate::progress::Stage;
 
@@ -39,7 +40,7 @@ impl<B: Backend> Pair<B> {
         schedule: &Schedule,
         grid: &Grid,
         place: Place,
-        context: &Tensor<B>,
+        prompt: &Prompt<B>,
         start_layer: Option<usize>,
     ) -> Result<Self> {
         let mut pass = Pass::inference();
@@ -47,7 +48,7 @@ impl<B: Backend> Pair<B> {
             pass = pass.with_mutual(Mutual { start_layer, sources: vec![0, 0] });
         }
         let both = stack(&self.reference, &self.edit);
-        let noise = unet.predict(&both, place.t as f64, &stack(context, context), &mut pass);
+        let noise = unet.predict(&both, place.t as f64, prompt, &mut pass);
         require_finite(&noise, place.stage, place.step, "the noise prediction")?;
         let next = schedule.step(both, &noise, place.t, grid.after(place.t));
         Ok(Self { reference: next.picture(0), edit: next.picture(1) })

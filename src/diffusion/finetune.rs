@@ -27,12 +27,12 @@ pub struct Subject<'a, B: Backend> {
 }
 
 /// Trains the adapters of `unet` from `start`: noise prediction at random timesteps, mean squared error, AdamW at a constant rate.
-/// Returns the parameters.
+/// Returns the parameters, which are then merged into the weights.
 ///
 /// # Errors
 /// [`Error::NotFinite`] when the loss diverges, [`Error::Interrupted`].
 pub fn finetune<B: Backend>(
-    unet: &UNet<B>,
+    unet: &mut UNet<B>,
     schedule: &Schedule,
     subject: &Subject<B>,
     start: Vec<f32>,
@@ -46,6 +46,7 @@ pub fn finetune<B: Backend>(
     let mut moments = [Tensor::zeros(&backend, parameters.shape()), Tensor::zeros(&backend, parameters.shape())];
     for step in 1..=settings.lora_steps {
         interrupt.check()?;
+        unet.merge_adapters(&parameters);
         let draw = noise.fine_tuning(settings.lora_batch, subject.latent.shape().len(), schedule.timesteps());
         let (loss, gradient) = gradient(unet, schedule, subject, &parameters, &draw.timesteps, &draw.noise, interrupt)?;
         if !loss.is_finite() {
@@ -56,10 +57,11 @@ pub fn finetune<B: Backend>(
         backend.adam(&adam, gradient.buffer(), first.buffer_mut(), second.buffer_mut(), parameters.buffer_mut());
         progress.step(Some(loss));
     }
+    unet.merge_adapters(&parameters);
     Ok(parameters)
 }
 
-/// Loss, and its gradient to the adapters' parameters: the mean squared error of the noise predicted for noisy copies of the subject,
+/// Loss, and its gradient to the adapters' parameters, which are merged into the weights: the mean squared error of the noise predicted for noisy copies of the subject,
 /// one per timestep, with `noise` (copies, h, w, 4).
 pub fn gradient<B: Backend>(
     unet: &UNet<B>,
@@ -86,11 +88,9 @@ pub fn gradient<B: Backend>(
         }
         let shape = Shape { batch: timesteps.len(), ..shape };
         let noisy = Tensor::from_host(backend, shape, noisy);
-        let contexts = vec![subject.context.clone(); timesteps.len()];
-        let context = Tensor::stacked(&contexts).unwrap_or_else(|| unreachable!("a part of the batch has a picture"));
         let times: Vec<f64> = timesteps.iter().map(|t| *t as f64).collect();
         let mut pass = Pass::recording().with_adapters(parameters).with_gradient(&mut gradient);
-        let output = unet.forward(&noisy, &times, &context, Want { noise: true, taps: &[] }, &mut pass);
+        let output = unet.forward(&noisy, &times, subject.context, Want { noise: true, taps: &[] }, &mut pass);
         let predicted = output.noise.as_ref().map(Tensor::to_host).unwrap_or_default();
         let difference: Vec<f32> = predicted.iter().zip(noise_part).map(|(predicted, noise)| predicted - noise).collect();
         loss += difference.iter().map(|d| f64::from(*d).powi(2)).sum::<f64>() / noise.len() as f64;

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::model::UNet;
+use crate::model::unet::Prompt;
 use crate::nn::{Pass, Tensor};
 use crate::progress::{Progress, Stage};
 
@@ -18,14 +19,14 @@ pub fn invert<B: Backend>(
     schedule: &Schedule,
     grid: &Grid,
     latent: &Tensor<B>,
-    context: &Tensor<B>,
+    prompt: &Prompt<B>,
     progress: &mut dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<Tensor<B>> {
     let mut z = latent.clone();
     for (index, &t) in grid.timesteps.iter().rev().enumerate() {
         interrupt.check()?;
-        let noise = crate::failpoint::corrupt("nan_in_unet", unet.predict(&z, t as f64, context, &mut Pass::inference()));
+        let noise = crate::failpoint::corrupt("nan_in_unet", unet.predict(&z, t as f64, prompt, &mut Pass::inference()));
         require_finite(&noise, Stage::Invert, index + 1, "the noise prediction")?;
         z = schedule.step(z, &noise, grid.after(t), t);
         progress.step(None);

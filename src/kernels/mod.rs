@@ -121,11 +121,47 @@ pub struct AdamStep {
     pub decay: f64,
 }
 
+/// What a convolution adds to its product before it stores it.
+#[derive(Debug)]
+pub struct Added<'a, T: ?Sized> {
+    /// One number per channel.
+    pub bias: Option<&'a T>,
+    /// One number per picture and channel: (batch, channels).
+    pub per_picture: Option<&'a T>,
+    /// One number per number of the output.
+    pub residual: Option<&'a T>,
+}
+
+impl<T: ?Sized> Clone for Added<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: ?Sized> Copy for Added<'_, T> {}
+
+impl<T: ?Sized> Default for Added<'_, T> {
+    fn default() -> Self {
+        Self { bias: None, per_picture: None, residual: None }
+    }
+}
+
 /// What a device can do.
 pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// Numbers on the device.
     type Buffer: Debug + Send + Sync;
+    /// Weights of a linear layer, as the device likes them best.
+    type LinearWeight: Debug + Send + Sync;
+    /// Weights of a convolution, as the device likes them best.
+    type ConvWeight: Debug + Send + Sync;
 
+    /// Runs `work`, which calls the device many times, where calls cost least.
+    fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R;
+    /// Gives memory back that waits to be used again, for example because a stage of an edit is over.
+    fn trim(&self);
+
+    /// A buffer of any numbers, for one who overwrites all of them.
+    fn unset(&self, len: usize) -> Self::Buffer;
     /// A buffer of zeros.
     fn zeros(&self, len: usize) -> Self::Buffer;
     /// Host to device.
@@ -137,23 +173,36 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// Is every number finite?
     fn all_finite(&self, buffer: &Self::Buffer) -> bool;
 
-    /// c = alpha * a b + beta * c, with c a dense row-major matrix that starts at `c_offset`.
-    fn matmul(&self, alpha: f32, a: Matrix<Self::Buffer>, b: Matrix<Self::Buffer>, beta: f32, c: &mut Self::Buffer, c_offset: usize);
-    /// Adds `bias` (channels) to every row of y.
-    fn add_bias(&self, bias: &Self::Buffer, y: &mut Self::Buffer);
-    /// Adds row b of `bias` (batch, channels) to every pixel of picture b.
-    fn add_per_picture(&self, batch: usize, bias: &Self::Buffer, y: &mut Self::Buffer);
+    /// c = a b, plus c if `add`, with c a dense row-major matrix that starts at `c_offset`.
+    fn matmul(&self, a: Matrix<Self::Buffer>, b: Matrix<Self::Buffer>, add: bool, c: &mut Self::Buffer, c_offset: usize);
+    /// Prepares the weights (out, in) of a linear layer.
+    fn linear_weight(&self, outputs: usize, inputs: usize, weight: &Self::Buffer) -> Self::LinearWeight;
+    /// W + up down, for the adapter matrices up (out, rank) and down (rank, in).
+    fn merged(&self, weight: &Self::LinearWeight, up: Matrix<Self::Buffer>, down: Matrix<Self::Buffer>) -> Self::LinearWeight;
+    /// y (rows, out) = x W^T, plus bias (out), plus residual (rows, out).
+    fn linear(
+        &self,
+        x: &Self::Buffer,
+        weight: &Self::LinearWeight,
+        bias: Option<&Self::Buffer>,
+        residual: Option<&Self::Buffer>,
+        y: &mut Self::Buffer,
+    );
+    /// dx (rows, in) = dy W, plus dx if `add`.
+    fn linear_backward(&self, dy: &Self::Buffer, weight: &Self::LinearWeight, add: bool, dx: &mut Self::Buffer);
     /// y = a * y + b * x.
     fn combine(&self, a: f32, y: &mut Self::Buffer, b: f32, x: &Self::Buffer);
+    /// y (picture) = sum of the pictures of x.
+    fn sum_pictures(&self, x: &Self::Buffer, y: &mut Self::Buffer);
     /// y = x where the cell's mask is above one half, else y. The mask is (pixels), y and x are (pixels, channels).
     fn select(&self, mask: &Self::Buffer, x: &Self::Buffer, y: &mut Self::Buffer);
 
-    /// y = convolution of x, plus bias.
-    fn conv(&self, shape: &ConvShape, x: &Self::Buffer, weight: &Self::Buffer, bias: Option<&Self::Buffer>, y: &mut Self::Buffer);
-    /// The kernel (in, kernel, kernel, out) whose plain convolution is the input gradient of a stride 1 convolution.
-    fn flip_kernel(&self, shape: &ConvShape, weight: &Self::Buffer) -> Self::Buffer;
-    /// dx = input gradient of a convolution of any stride.
-    fn conv_input_gradient(&self, shape: &ConvShape, dy: &Self::Buffer, weight: &Self::Buffer, dx: &mut Self::Buffer);
+    /// Prepares the weights (out, kernel, kernel, in) of a convolution; of `shape`, channels, kernel and stride are read.
+    fn conv_weight(&self, shape: &ConvShape, weight: &Self::Buffer) -> Self::ConvWeight;
+    /// y = convolution of x, plus what is added.
+    fn conv(&self, shape: &ConvShape, x: &Self::Buffer, weight: &Self::ConvWeight, added: Added<Self::Buffer>, y: &mut Self::Buffer);
+    /// dx of [`Backend::conv`].
+    fn conv_backward(&self, shape: &ConvShape, dy: &Self::Buffer, weight: &Self::ConvWeight, dx: &mut Self::Buffer);
 
     /// y = weight * (x - mean) / deviation + bias per group, then SiLU if `silu`; `stats` (batch, groups, 2) receives mean and inverse deviation.
     fn group_norm(
@@ -166,7 +215,7 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         stats: &mut Self::Buffer,
         y: &mut Self::Buffer,
     );
-    /// dx of [`Backend::group_norm`].
+    /// dx of [`Backend::group_norm`], plus `residual`.
     fn group_norm_backward(
         &self,
         shape: &GroupShape,
@@ -176,11 +225,12 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         silu: bool,
         stats: &Self::Buffer,
         dy: &Self::Buffer,
+        residual: Option<&Self::Buffer>,
         dx: &mut Self::Buffer,
     );
     /// Normalises every row of `channels` numbers.
     fn layer_norm(&self, channels: usize, eps: f32, x: &Self::Buffer, weight: &Self::Buffer, bias: &Self::Buffer, y: &mut Self::Buffer);
-    /// dx of [`Backend::layer_norm`].
+    /// dx of [`Backend::layer_norm`], plus `residual`.
     fn layer_norm_backward(
         &self,
         channels: usize,
@@ -188,10 +238,12 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         x: &Self::Buffer,
         weight: &Self::Buffer,
         dy: &Self::Buffer,
+        residual: Option<&Self::Buffer>,
         dx: &mut Self::Buffer,
     );
 
-    /// o = softmax(q k^T / sqrt(head size)) v per head. Picture b reads the keys and values of picture `sources[b]`.
+    /// o = softmax(q k^T / sqrt(head size)) v per head. Picture b reads the keys and values of picture `sources[b]`. `stats` (batch, heads,
+    /// queries) receives the logarithms of the sums of the scores' exponentials.
     fn attention(
         &self,
         shape: &AttentionShape,
@@ -199,15 +251,18 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         q: &Self::Buffer,
         k: &Self::Buffer,
         v: &Self::Buffer,
+        stats: &mut Self::Buffer,
         o: &mut Self::Buffer,
     );
-    /// dq, and dk and dv where they are asked for, of an attention in which every picture reads its own keys and values.
+    /// dq, and dk and dv where they are asked for, of an attention in which every picture reads its own keys and values, or, when there is
+    /// one picture of keys and values, all read that; dk and dv are always those of all pictures (batch, keys, channels).
     fn attention_backward(
         &self,
         shape: &AttentionShape,
         q: &Self::Buffer,
         k: &Self::Buffer,
         v: &Self::Buffer,
+        stats: &Self::Buffer,
         o: &Self::Buffer,
         d_o: &Self::Buffer,
         dq: &mut Self::Buffer,

@@ -5,14 +5,14 @@
 use super::divergence::has_diverged;
 use super::feature_loss::{FeatureLoss, Reduction};
 use super::{Correspondence, Frozen, Ramp};
-use crate::diffusion::denoise::{Pair, Place};
+use crate::diffusion::denoise::Pair;
 use crate::diffusion::{Grid, Schedule, require_finite};
 use crate::error::{Error, Result};
 use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
 use crate::kernels::{AdamStep, Backend};
 use crate::model::UNet;
-use crate::model::unet::{Gradients, Want};
+use crate::model::unet::{Gradients, Prompt, Want};
 use crate::nn::{Pass, Tensor};
 use crate::progress::{Progress, Stage};
 use crate::region::Region;
@@ -23,8 +23,8 @@ use crate::settings::{Mode, Settings};
 pub struct Pbsi<'a, B: Backend> {
     /// The noise predictor, with the LoRA merged.
     pub unet: &'a UNet<B>,
-    /// The prompt (1, 1, tokens, channels).
-    pub context: &'a Tensor<B>,
+    /// The prompt, prepared for these weights.
+    pub prompt: &'a Prompt<B>,
     /// The noise schedule.
     pub schedule: &'a Schedule,
     /// The timesteps to walk.
@@ -37,6 +37,18 @@ pub struct Pbsi<'a, B: Backend> {
     pub frozen: Option<Frozen<B>>,
     /// All numbers of the method.
     pub settings: &'a Settings,
+}
+
+/// What the iterations at one timestep aim at.
+struct Target<'a, B: Backend> {
+    /// The timestep's place in the grid.
+    index: usize,
+    /// The timestep.
+    t: i64,
+    /// Features of the un-dragged latent.
+    features: Vec<Tensor<B>>,
+    /// The un-dragged latent after the denoising step from here.
+    next: &'a Tensor<B>,
 }
 
 /// What a drag gave.
@@ -77,16 +89,28 @@ impl<B: Backend> Pbsi<'_, B> {
         }
         let walked = self.steps();
         for (index, &t) in self.grid.timesteps.iter().enumerate().take(walked) {
+            // Without mutual attention the two latents do not meet: the reference's trip gives both its features and its step.
+            let want = Want { noise: true, taps: &self.settings.taps.0 };
+            let seen = self.unet.forward(&pair.reference, &[t as f64], self.prompt, want, &mut Pass::inference());
+            let reference = self.stepped(&pair.reference, seen.noise, t, losses.len() + 1)?;
             if ramp.intervenes(index) {
-                let (edit, has_run_away) = self.optimise(&pair, index, t, ramp, &mut losses, progress, interrupt)?;
+                let target = Target { index, t, features: seen.taps, next: &reference };
+                let (edit, has_run_away) = self.optimise(&pair, target, ramp, &mut losses, progress, interrupt)?;
                 pair.edit = edit;
                 diverged += usize::from(has_run_away);
             }
             interrupt.check()?;
-            let place = Place { t, stage: Stage::Drag, step: losses.len().max(1) };
-            pair = pair.step(self.unet, self.schedule, self.grid, place, self.context, None)?;
+            let noise = self.unet.predict(&pair.edit, t as f64, self.prompt, &mut Pass::inference());
+            pair = Pair { edit: self.stepped(&pair.edit, Some(noise), t, losses.len().max(1))?, reference };
         }
         Ok(Dragged { pair, walked, losses, diverged })
+    }
+
+    /// The latent after the denoising step from t, with the noise that was predicted for it.
+    fn stepped(&self, z: &Tensor<B>, noise: Option<Tensor<B>>, t: i64, step: usize) -> Result<Tensor<B>> {
+        let noise = noise.unwrap_or_else(|| unreachable!("the noise was asked for"));
+        require_finite(&noise, Stage::Drag, step, "the noise prediction")?;
+        Ok(self.schedule.step(z.clone(), &noise, t, self.grid.after(t)))
     }
 
     fn held(&self, z: Tensor<B>, reference: &Tensor<B>) -> Tensor<B> {
@@ -105,20 +129,19 @@ impl<B: Backend> Pbsi<'_, B> {
     fn optimise(
         &self,
         pair: &Pair<B>,
-        index: usize,
-        t: i64,
+        target: Target<B>,
         ramp: Ramp,
         losses: &mut Vec<f64>,
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<(Tensor<B>, bool)> {
         let literal = self.settings.mode != Mode::Pbsi;
-        let want = Want { noise: self.wants_noise(), taps: &self.settings.taps.0 };
-        let look = |z: &Tensor<B>| self.unet.forward(z, &[t as f64], self.context, want, &mut Pass::inference());
-        let reference = look(&pair.reference);
+        let Target { index, t, mut features, next } = target;
         // The paper copies the features of the current latent; ours, like the released code, are those of the un-dragged one.
-        let features = if literal { look(&pair.edit).taps } else { reference.taps };
-        let reference_step = reference.noise.map(|noise| self.schedule.step(pair.reference.clone(), &noise, t, self.grid.after(t)));
+        if literal {
+            let want = Want { noise: false, taps: &self.settings.taps.0 };
+            features = self.unet.forward(&pair.edit, &[t as f64], self.prompt, want, &mut Pass::inference()).taps;
+        }
         let mut z = pair.edit.clone();
         let mut previous = z.clone();
         let backend = z.backend().clone();
@@ -135,7 +158,7 @@ impl<B: Backend> Pbsi<'_, B> {
             }
             let Some((_, features)) = &goal else { unreachable!("the goal was just set") };
             let step = losses.len() + 1;
-            let (loss, gradient) = self.gradient(&z, t, features, reference_step.as_ref());
+            let (loss, gradient) = self.gradient(&z, t, features, next);
             let loss = if crate::failpoint::is_hit("nan_in_loss") { f64::NAN } else { loss };
             if !loss.is_finite() {
                 return Err(Error::NotFinite { stage: Stage::Drag.name(), step, what: "the loss" });
@@ -166,16 +189,16 @@ impl<B: Backend> Pbsi<'_, B> {
     }
 
     /// Loss of a latent at timestep t, and its gradient.
-    fn gradient(&self, z: &Tensor<B>, t: i64, goal: &FeatureLoss<B>, reference_step: Option<&Tensor<B>>) -> (f64, Tensor<B>) {
+    fn gradient(&self, z: &Tensor<B>, t: i64, goal: &FeatureLoss<B>, reference: &Tensor<B>) -> (f64, Tensor<B>) {
         let literal = self.settings.mode != Mode::Pbsi;
         let reduction = if literal { Reduction::Sum } else { Reduction::Mean(self.settings.loss_scale) };
         let want = Want { noise: self.wants_noise(), taps: &self.settings.taps.0 };
         let mut pass = Pass::recording();
-        let output = self.unet.forward(z, &[t as f64], self.context, want, &mut pass);
+        let output = self.unet.forward(z, &[t as f64], self.prompt, want, &mut pass);
         let (mut loss, gradients) = goal.evaluate(&output.taps, reduction);
         let mut direct = None; // the mask term's gradient that does not pass through the network
         let mut to_noise = None;
-        if let (Some(frozen), Some(noise), Some(reference)) = (&self.frozen, &output.noise, reference_step) {
+        if let (Some(frozen), Some(noise)) = (&self.frozen, &output.noise) {
             let next = self.schedule.step(z.clone(), noise, t, self.grid.after(t));
             let (difference, gradient) = frozen.difference(&next, reference);
             loss += self.settings.mask_weight * difference;

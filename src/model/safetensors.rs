@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
 
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
+use rayon::prelude::*;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use sha2::{Digest, Sha256};
@@ -14,6 +16,9 @@ use crate::digest::hexadecimal;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::hub::ledger::Stamp;
+
+/// Numbers that are widened together.
+const CHUNK: usize = 1 << 16;
 
 /// The largest header that the format allows.
 const MAX_HEADER: u64 = 100_000_000;
@@ -70,19 +75,24 @@ impl SafetensorsFile {
         let mut bytes = vec![0; to - from];
         let read = self.file.seek(SeekFrom::Start(self.start + from as u64)).and_then(|_| self.file.read_exact(&mut bytes));
         read.map_err(|error| damaged(&self.place, format!("tensor `{name}`: {error}")))?;
-        self.digest.update(name.as_bytes());
-        self.digest.update(&bytes);
-        match dtype {
-            Dtype::F32 => Ok(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()),
-            Dtype::F16 => Ok(bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()),
-            Dtype::BF16 => Ok(bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect()),
-            other => Err(Error::Weights {
+        let Some(widen) = widening(dtype) else {
+            return Err(Error::Weights {
                 path: self.place.clone(),
                 kind: "weights.mismatch",
-                reason: format!("tensor `{name}` holds {other:?}; F32, F16 and BF16 are read"),
+                reason: format!("tensor `{name}` holds {dtype:?}; F32, F16 and BF16 are read"),
                 hint: "convert the file to one of these types".into(),
-            }),
-        }
+            });
+        };
+        let mut numbers = vec![0.0; bytes.len() / (dtype.bitsize() / 8)];
+        let hash = || {
+            self.digest.update(name.as_bytes());
+            self.digest.update(&bytes);
+        };
+        rayon::join(hash, || {
+            let narrow = CHUNK * dtype.bitsize() / 8;
+            numbers.par_chunks_mut(CHUNK).zip(bytes.par_chunks(narrow)).for_each(|(numbers, bytes)| widen(bytes, numbers));
+        });
+        Ok(numbers)
     }
 
     /// Was the file left alone since it was opened? A file that is replaced by another is no matter, because the old one stays open.
@@ -96,6 +106,29 @@ impl SafetensorsFile {
     /// SHA-256, in hexadecimal, of the header and of what was read so far, in reading order.
     pub fn digest(&self) -> String {
         hexadecimal(&self.digest.clone().finalize())
+    }
+}
+
+/// Turns the bytes of numbers into numbers.
+type Widen = fn(&[u8], &mut [f32]);
+
+/// How numbers of a type become f32.
+fn widening(dtype: Dtype) -> Option<Widen> {
+    match dtype {
+        Dtype::F32 => Some(|bytes, numbers| {
+            bytes.chunks_exact(4).zip(numbers).for_each(|(b, number)| *number = f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        }),
+        Dtype::F16 => Some(|bytes, numbers| {
+            let mut narrow = [f16::ZERO; 256];
+            for (bytes, numbers) in bytes.chunks(512).zip(numbers.chunks_mut(256)) {
+                bytes.chunks_exact(2).zip(&mut narrow).for_each(|(b, half)| *half = f16::from_le_bytes([b[0], b[1]]));
+                narrow[..numbers.len()].convert_to_f32_slice(numbers);
+            }
+        }),
+        Dtype::BF16 => Some(|bytes, numbers| {
+            bytes.chunks_exact(2).zip(numbers).for_each(|(b, number)| *number = bf16::from_le_bytes([b[0], b[1]]).to_f32());
+        }),
+        _ => None,
     }
 }
 

@@ -79,7 +79,8 @@ impl<B: Backend> Vae<B> {
     /// # Errors
     /// [`crate::Error::Interrupted`].
     pub fn posterior(&self, picture: &Tensor<B>, interrupt: &Interrupt) -> Result<Posterior<B>> {
-        let moments = self.quant.forward(&self.encoder.forward(picture, interrupt)?, &mut Pass::inference());
+        let encoded = picture.backend().run(|| self.encoder.forward(picture, interrupt))?;
+        let moments = self.quant.forward(&encoded, &mut Pass::inference());
         let (mean, logvar) = moments.split(4);
         Ok(Posterior { mean, logvar })
     }
@@ -105,7 +106,7 @@ impl<B: Backend> Vae<B> {
     /// # Errors
     /// [`crate::Error::Interrupted`].
     pub fn decode_unscaled(&self, latent: &Tensor<B>, interrupt: &Interrupt) -> Result<Tensor<B>> {
-        self.decoder.forward(&self.post_quant.forward(latent, &mut Pass::inference()), interrupt)
+        latent.backend().run(|| self.decoder.forward(&self.post_quant.forward(latent, &mut Pass::inference()), interrupt))
     }
 }
 
@@ -154,7 +155,7 @@ impl<B: Backend> Middle<B> {
         let pass = &mut Pass::inference();
         let x = self.first.forward(x, None, pass);
         let y = self.norm.forward(&x, pass);
-        let x = self.attention.forward_self(&y, 0, pass).plus(&x);
+        let x = self.attention.forward_self(&y, 0, Some(&x), pass);
         self.second.forward(&x, None, pass)
     }
 }

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
+
 use super::safetensors::SafetensorsFile;
 use super::source::Source;
 use crate::error::{Error, Result};
@@ -88,7 +90,7 @@ impl<'a, B: Backend> Weights<'a, B> {
         let weight = self.numbers(&format!("{name}.weight"), &[&[outputs, inputs], &[outputs, inputs, 1, 1]])?;
         let weight = Tensor::from_host(self.backend, Shape::new(1, 1, outputs, inputs), weight);
         let bias = if bias { Some(self.vector(&format!("{name}.bias"), outputs)?) } else { None };
-        Ok(Linear::new(weight, bias))
+        Ok(Linear::new(&weight, bias))
     }
 
     /// `name.weight` (out, in, kernel, kernel) and `name.bias` (out).
@@ -108,7 +110,7 @@ impl<'a, B: Backend> Weights<'a, B> {
         let weight = channels_last(&numbers, inputs, kernel * kernel);
         let weight = Tensor::from_host(self.backend, Shape::new(outputs, kernel, kernel, inputs), weight);
         let bias = self.vector(&format!("{name}.bias"), outputs)?;
-        Ok(Conv::new(weight, Some(bias), [outputs, kernel, inputs], stride, padding))
+        Ok(Conv::new(&weight, Some(bias), [outputs, kernel, inputs], stride, padding))
     }
 
     /// A 3x3 convolution that keeps the size.
@@ -172,12 +174,10 @@ pub(super) fn listed(faults: &[String]) -> String {
 /// (out, in, taps) to (out, taps, in).
 fn channels_last(numbers: &[f32], inputs: usize, taps: usize) -> Vec<f32> {
     let mut sorted = vec![0.0; numbers.len()];
-    for (from, to) in numbers.chunks_exact(inputs * taps).zip(sorted.chunks_exact_mut(inputs * taps)) {
-        for input in 0..inputs {
-            for tap in 0..taps {
-                to[tap * inputs + input] = from[input * taps + tap];
-            }
+    numbers.par_chunks(inputs * taps).zip(sorted.par_chunks_mut(inputs * taps)).for_each(|(from, to)| {
+        for (tap, to) in to.chunks_exact_mut(inputs).enumerate() {
+            to.iter_mut().zip(from[tap..].iter().step_by(taps)).for_each(|(to, from)| *to = *from);
         }
-    }
+    });
     sorted
 }

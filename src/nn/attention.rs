@@ -1,6 +1,6 @@
 //! Multi-head attention: of pixels to pixels, or of pixels to the prompt's tokens.
 
-use super::{Linear, Pass, Tensor};
+use super::{Linear, Pass, Shape, Tensor};
 use crate::kernels::{AttentionShape, Backend};
 
 /// Mutual self-attention (MasaCtrl, arXiv 2304.08465): in late layers, pictures read keys and values of another picture of the batch.
@@ -37,57 +37,86 @@ impl<B: Backend> Attention<B> {
         AttentionShape { batch: q.shape().batch, heads: self.heads, queries: q.shape().pixels(), keys: k.shape().pixels(), head_size }
     }
 
-    /// Attention of the pixels of `x` to each other. `layer` counts self-attentions in execution order.
-    pub fn forward_self(&self, x: &Tensor<B>, layer: usize, pass: &mut Pass<B>) -> Tensor<B> {
+    /// Attention of the pixels of `x` to each other, plus `residual`. `layer` counts self-attentions in execution order.
+    pub fn forward_self(&self, x: &Tensor<B>, layer: usize, residual: Option<&Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
         let sources = match pass.mutual() {
             Some(mutual) if layer >= mutual.start_layer => mutual.sources.clone(),
             _ => (0..x.shape().batch).collect(),
         };
-        self.forward(x, x, &sources, pass)
+        let q = self.to_q.forward(x, pass);
+        // Where all read the first picture, nobody asks for the keys and values of the others.
+        let first = (sources.len() > 1 && sources.iter().all(|source| *source == 0)).then(|| x.picture(0));
+        let read = first.as_ref().unwrap_or(x);
+        let k = self.to_k.forward(read, pass);
+        let v = self.to_v.forward(read, pass);
+        self.attend(&q, [&k, &v], &sources, residual, pass)
     }
 
-    /// Attention of the pixels of `x` to the tokens of `context`.
-    pub fn forward_cross(&self, x: &Tensor<B>, context: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
-        let sources: Vec<usize> = (0..x.shape().batch).collect();
-        self.forward(x, context, &sources, pass)
-    }
-
-    fn forward(&self, x: &Tensor<B>, context: &Tensor<B>, sources: &[usize], pass: &mut Pass<B>) -> Tensor<B> {
+    /// Attention of the pixels of `x` to the tokens of `context`, plus `residual`. With one picture of tokens, all pictures read it.
+    pub fn forward_cross(&self, x: &Tensor<B>, context: &Tensor<B>, residual: Option<&Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
         let q = self.to_q.forward(x, pass);
         let k = self.to_k.forward(context, pass);
         let v = self.to_v.forward(context, pass);
-        let shape = self.shape(&q, &k);
-        let o = Tensor::build(x.backend(), q.shape(), |o| {
-            x.backend().attention(&shape, sources, q.buffer(), k.buffer(), v.buffer(), o);
+        self.attend(&q, [&k, &v], &own_or_first(x, context), residual, pass)
+    }
+
+    /// Keys and values of `context`, for [`Attention::forward_prepared`].
+    pub fn prepare(&self, context: &Tensor<B>) -> [Tensor<B>; 2] {
+        [&self.to_k, &self.to_v].map(|linear| linear.forward(context, &mut Pass::inference()))
+    }
+
+    /// As [`Attention::forward_cross`], of a context whose keys and values are known.
+    pub fn forward_prepared(&self, x: &Tensor<B>, [k, v]: &[Tensor<B>; 2], residual: Option<&Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
+        let q = self.to_q.forward(x, pass);
+        self.attend(&q, [k, v], &own_or_first(x, k), residual, pass)
+    }
+
+    fn attend(
+        &self,
+        q: &Tensor<B>,
+        [k, v]: [&Tensor<B>; 2],
+        sources: &[usize],
+        residual: Option<&Tensor<B>>,
+        pass: &mut Pass<B>,
+    ) -> Tensor<B> {
+        let (backend, shape) = (q.backend(), self.shape(q, k));
+        let mut stats = Tensor::unset(backend, Shape::new(shape.batch, 1, shape.heads, shape.queries));
+        let o = Tensor::build(backend, q.shape(), |o| {
+            backend.attention(&shape, sources, q.buffer(), k.buffer(), v.buffer(), stats.buffer_mut(), o);
         });
-        for kept in [&q, &k, &v, &o] {
+        for kept in [q, k, v, &stats, &o] {
             pass.keep(kept);
         }
-        self.to_out.forward(&o, pass)
+        self.to_out.forward_plus(&o, residual, pass)
     }
 
     /// Gradients to q, and to k and v where `wanted`.
     fn inner_backward(&self, dy: &Tensor<B>, wanted: bool, pass: &mut Pass<B>) -> (Tensor<B>, Option<[Tensor<B>; 2]>) {
         let d_o = self.to_out.backward(dy, pass);
-        let (o, v, k, q) = (pass.take(), pass.take(), pass.take(), pass.take());
+        let (o, stats, v, k, q) = (pass.take(), pass.take(), pass.take(), pass.take(), pass.take());
         let (backend, shape) = (dy.backend(), self.shape(&q, &k));
-        let mut dkv = wanted.then(|| [&k, &v].map(|x| Tensor::zeros(backend, x.shape())));
+        let kv_shape = Shape { batch: shape.batch, ..k.shape() };
+        let mut dkv = wanted.then(|| [(); 2].map(|()| Tensor::unset(backend, kv_shape)));
         let dq = Tensor::build(backend, q.shape(), |dq| {
             let dkv = dkv.as_mut().map(|[dk, dv]| (dk.buffer_mut(), dv.buffer_mut()));
-            backend.attention_backward(&shape, q.buffer(), k.buffer(), v.buffer(), o.buffer(), d_o.buffer(), dq, dkv);
+            let [q, k, v, stats, o, d_o] = [&q, &k, &v, &stats, &o, &d_o].map(Tensor::buffer);
+            backend.attention_backward(&shape, q, k, v, stats, o, d_o, dq, dkv);
         });
-        (dq, dkv)
+        let shared = k.shape().batch < shape.batch;
+        (dq, if shared { dkv.map(|dkv| dkv.map(|gradient| gradient.summed())) } else { dkv })
     }
 
-    /// dy to dx of [`Attention::forward_self`]; the trip must not have been mutual.
+    /// dy to dx of [`Attention::forward_self`] without its residual; the trip must not have been mutual.
     pub fn backward_self(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         let (dq, dkv) = self.inner_backward(dy, true, pass);
         let [dk, dv] = dkv.unwrap_or_else(|| unreachable!("key and value gradients were asked for"));
-        let dx = self.to_v.backward(&dv, pass).plus(&self.to_k.backward(&dk, pass));
-        dx.plus(&self.to_q.backward(&dq, pass))
+        let mut dx = self.to_v.backward(&dv, pass);
+        self.to_k.backward_onto(&dk, &mut dx, pass);
+        self.to_q.backward_onto(&dq, &mut dx, pass);
+        dx
     }
 
-    /// dy to dx of [`Attention::forward_cross`]; the context needs no gradient.
+    /// dy to dx of [`Attention::forward_cross`] without its residual; the context needs no gradient.
     pub fn backward_cross(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         let (dq, dkv) = self.inner_backward(dy, pass.adapters().is_some(), pass);
         if let Some([dk, dv]) = dkv {
@@ -96,4 +125,9 @@ impl<B: Backend> Attention<B> {
         }
         self.to_q.backward(&dq, pass)
     }
+}
+
+/// Whose tokens every picture of `x` reads.
+fn own_or_first<B: Backend>(x: &Tensor<B>, context: &Tensor<B>) -> Vec<usize> {
+    (0..x.shape().batch).map(|picture| if context.shape().batch == 1 { 0 } else { picture }).collect()
 }

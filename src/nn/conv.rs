@@ -1,14 +1,12 @@
 //! Convolutions with frozen weights.
 
-use std::sync::OnceLock;
-
 use super::{Pass, Shape, Tensor};
-use crate::kernels::{Backend, ConvShape};
+use crate::kernels::{Added, Backend, ConvShape};
 
-/// A square convolution. Weights are (out, kernel, kernel, in).
+/// A square convolution.
 #[derive(Debug)]
 pub struct Conv<B: Backend> {
-    weight: Tensor<B>,
+    weight: B::ConvWeight,
     bias: Option<Tensor<B>>,
     inputs: usize,
     outputs: usize,
@@ -16,20 +14,20 @@ pub struct Conv<B: Backend> {
     stride: usize,
     /// Zeros before the first and after the last row and column.
     padding: [usize; 2],
-    /// The kernel of the way back; made when first needed.
-    flipped: OnceLock<B::Buffer>,
 }
 
 impl<B: Backend> Conv<B> {
     /// Weight (out, kernel, kernel, in) of the sizes [out, kernel, in], bias (out).
     pub fn new(
-        weight: Tensor<B>,
+        weight: &Tensor<B>,
         bias: Option<Tensor<B>>,
         [outputs, kernel, inputs]: [usize; 3],
         stride: usize,
         padding: [usize; 2],
     ) -> Self {
-        Self { weight, bias, inputs, outputs, kernel, stride, padding, flipped: OnceLock::new() }
+        let shape = ConvShape { batch: 1, input: [1, 1, inputs], output: [1, 1, outputs], kernel, stride, pad: padding[0] };
+        let weight = weight.backend().conv_weight(&shape, weight.buffer());
+        Self { weight, bias, inputs, outputs, kernel, stride, padding }
     }
 
     /// Output channels.
@@ -54,27 +52,34 @@ impl<B: Backend> Conv<B> {
     /// # Panics
     /// When x has other channels.
     pub fn forward(&self, x: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+        self.forward_plus(x, None, None, pass)
+    }
+
+    /// The same plus `per_picture` (b, 1, 1, out) and `residual` (of y's shape).
+    ///
+    /// # Panics
+    /// When x has other channels.
+    pub fn forward_plus(
+        &self,
+        x: &Tensor<B>,
+        per_picture: Option<&Tensor<B>>,
+        residual: Option<&Tensor<B>>,
+        pass: &mut Pass<B>,
+    ) -> Tensor<B> {
         assert_eq!(x.shape().channels, self.inputs, "channels of a convolution's input");
         pass.keep_shape(x.shape());
         let shape = self.shape(x.shape());
         let [height, width, channels] = shape.output;
+        let [bias, per_picture, residual] = [self.bias.as_ref(), per_picture, residual].map(|tensor| tensor.map(Tensor::buffer));
         Tensor::build(x.backend(), Shape::new(x.shape().batch, height, width, channels), |y| {
-            x.backend().conv(&shape, x.buffer(), self.weight.buffer(), self.bias.as_ref().map(Tensor::buffer), y);
+            x.backend().conv(&shape, x.buffer(), &self.weight, Added { bias, per_picture, residual }, y);
         })
     }
 
     /// dy to dx.
     pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         let input = pass.take_shape();
-        let (backend, shape) = (dy.backend(), self.shape(input));
-        Tensor::build(backend, input, |dx| {
-            if self.stride == 1 {
-                let flipped = self.flipped.get_or_init(|| backend.flip_kernel(&shape, self.weight.buffer()));
-                let back = ConvShape { input: shape.output, output: shape.input, pad: self.kernel - 1 - self.padding[0], ..shape };
-                backend.conv(&back, dy.buffer(), flipped, None, dx);
-            } else {
-                backend.conv_input_gradient(&shape, dy.buffer(), self.weight.buffer(), dx);
-            }
-        })
+        let shape = self.shape(input);
+        Tensor::build(dy.backend(), input, |dx| dy.backend().conv_backward(&shape, dy.buffer(), &self.weight, dx))
     }
 }

@@ -16,18 +16,18 @@ impl<B: Backend> FeedForward<B> {
         Self { widen, narrow }
     }
 
-    /// x to y of the same shape.
-    pub fn forward(&self, x: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+    /// x to y + residual, all of the same shape.
+    pub fn forward(&self, x: &Tensor<B>, residual: Option<&Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
         let wide = self.widen.forward(x, pass);
         pass.keep(&wide);
         let channels = self.narrow.inputs();
         let gated = Tensor::build(x.backend(), x.shape().with_channels(channels), |y| {
             x.backend().geglu(channels, wide.buffer(), y);
         });
-        self.narrow.forward(&gated, pass)
+        self.narrow.forward_plus(&gated, residual, pass)
     }
 
-    /// dy to dx.
+    /// dy to dx, without the residual.
     pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         let d_gated = self.narrow.backward(dy, pass);
         let wide = pass.take();

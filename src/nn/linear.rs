@@ -1,6 +1,8 @@
-//! y = x W^T + b, with an optional low-rank adapter: y += (x A^T) B^T (LoRA, arXiv 2106.09685).
+//! y = x W^T + b, where W may hold a low-rank adapter: W = W0 + up down (LoRA, arXiv 2106.09685).
 
-use super::{Pass, Tensor};
+use std::sync::Arc;
+
+use super::{Pass, Shape, Tensor};
 use crate::kernels::{Backend, Matrix};
 
 /// Where an adapter's two matrices lie in the flat list of LoRA parameters.
@@ -15,32 +17,36 @@ pub struct Adapter {
 /// A linear layer over the channels of every pixel.
 #[derive(Debug)]
 pub struct Linear<B: Backend> {
-    weight: Tensor<B>, // (1, 1, out, in)
+    weight: Arc<B::LinearWeight>,
     bias: Option<Tensor<B>>,
+    inputs: usize,
+    outputs: usize,
     adapter: Option<Adapter>,
-    /// The weight before adapters were merged into it.
-    base: Option<Tensor<B>>,
+    /// The weight before an adapter was merged into it.
+    base: Option<Arc<B::LinearWeight>>,
 }
 
 impl<B: Backend> Linear<B> {
-    /// Weight (out, in), row-major, and bias (out).
-    pub fn new(weight: Tensor<B>, bias: Option<Tensor<B>>) -> Self {
-        Self { weight, bias, adapter: None, base: None }
+    /// Weight (1, 1, out, in) and bias (out).
+    pub fn new(weight: &Tensor<B>, bias: Option<Tensor<B>>) -> Self {
+        let Shape { width: outputs, channels: inputs, .. } = weight.shape();
+        let weight = Arc::new(weight.backend().linear_weight(outputs, inputs, weight.buffer()));
+        Self { weight, bias, inputs, outputs, adapter: None, base: None }
     }
 
     /// Input channels.
     pub fn inputs(&self) -> usize {
-        self.weight.shape().channels
+        self.inputs
     }
 
     /// Output channels.
     pub fn outputs(&self) -> usize {
-        self.weight.shape().width
+        self.outputs
     }
 
     /// Numbers of an adapter of this rank.
     pub fn adapter_len(&self, rank: usize) -> usize {
-        rank * (self.inputs() + self.outputs())
+        rank * (self.inputs + self.outputs)
     }
 
     /// Gives the layer an adapter, or takes it away.
@@ -51,13 +57,9 @@ impl<B: Backend> Linear<B> {
     /// W = W0 + up down, from the weight as it was loaded.
     pub fn merge(&mut self, parameters: &Tensor<B>) {
         let Some(adapter) = self.adapter else { return };
-        let base = self.base.get_or_insert_with(|| self.weight.clone());
-        let (inputs, outputs) = (self.weight.shape().channels, self.weight.shape().width);
-        let mut merged = base.clone();
-        let (down, up) = matrices(parameters.buffer(), adapter, inputs, outputs);
-        let backend = merged.backend().clone();
-        backend.matmul(1.0, up, down, 1.0, merged.buffer_mut(), 0);
-        self.weight = merged;
+        let base = self.base.get_or_insert_with(|| Arc::clone(&self.weight));
+        let (down, up) = matrices(parameters.buffer(), adapter, self.inputs, self.outputs);
+        self.weight = Arc::new(parameters.backend().merged(base, up, down));
     }
 
     /// W = W0, exactly as it was loaded.
@@ -69,60 +71,61 @@ impl<B: Backend> Linear<B> {
 
     /// x (.., in) to y (.., out).
     pub fn forward(&self, x: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
-        let (backend, rows) = (x.backend(), x.shape().rows());
-        let mut y = Tensor::build(backend, x.shape().with_channels(self.outputs()), |y| {
-            let input = Matrix::dense(x.buffer(), 0, rows, self.inputs());
-            let weight = Matrix::dense(self.weight.buffer(), 0, self.outputs(), self.inputs());
-            backend.matmul(1.0, input, weight.transposed(), 0.0, y, 0);
-            if let Some(bias) = &self.bias {
-                backend.add_bias(bias.buffer(), y);
-            }
-        });
-        if let (Some(adapter), Some(parameters)) = (self.adapter, pass.adapters()) {
-            let (down, up) = matrices(parameters.buffer(), adapter, self.inputs(), self.outputs());
-            let inner = Tensor::build(backend, x.shape().with_channels(adapter.rank), |inner| {
-                backend.matmul(1.0, Matrix::dense(x.buffer(), 0, rows, self.inputs()), down.transposed(), 0.0, inner, 0);
-            });
-            let left = Matrix::dense(inner.buffer(), 0, rows, adapter.rank);
-            backend.matmul(1.0, left, up.transposed(), 1.0, y.buffer_mut(), 0);
+        self.forward_plus(x, None, pass)
+    }
+
+    /// x (.., in) to y + residual (.., out).
+    pub fn forward_plus(&self, x: &Tensor<B>, residual: Option<&Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
+        if self.adapter.is_some() && pass.adapters().is_some() {
             pass.keep(x);
-            pass.keep(&inner);
         }
-        y
+        Tensor::build(x.backend(), x.shape().with_channels(self.outputs), |y| {
+            let [bias, residual] = [self.bias.as_ref(), residual].map(|tensor| tensor.map(Tensor::buffer));
+            x.backend().linear(x.buffer(), &self.weight, bias, residual, y);
+        })
     }
 
     /// dy to dx; adds the adapter's gradient where the pass collects it.
     pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
-        let inner = self.adapter_backward(dy, pass);
-        let (backend, rows) = (dy.backend(), dy.shape().rows());
-        Tensor::build(backend, dy.shape().with_channels(self.inputs()), |dx| {
-            let weight = Matrix::dense(self.weight.buffer(), 0, self.outputs(), self.inputs());
-            backend.matmul(1.0, Matrix::dense(dy.buffer(), 0, rows, self.outputs()), weight, 0.0, dx, 0);
-            if let (Some(inner), Some(adapter), Some(parameters)) = (inner, self.adapter, pass.adapters()) {
-                let (down, _) = matrices(parameters.buffer(), adapter, self.inputs(), self.outputs());
-                backend.matmul(1.0, Matrix::dense(inner.buffer(), 0, rows, adapter.rank), down, 1.0, dx, 0);
-            }
+        self.adapter_backward(dy, pass);
+        Tensor::build(dy.backend(), dy.shape().with_channels(self.inputs), |dx| {
+            dy.backend().linear_backward(dy.buffer(), &self.weight, false, dx);
         })
     }
 
-    /// The way back for a layer whose input needs no gradient: the adapter's own part. Returns dy up (.., rank).
-    pub fn adapter_backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Option<Tensor<B>> {
-        let (adapter, parameters) = (self.adapter?, pass.adapters()?);
-        let (inner, x) = (pass.take(), pass.take());
-        let (backend, rows) = (dy.backend(), dy.shape().rows());
-        let (_, up) = matrices(parameters.buffer(), adapter, self.inputs(), self.outputs());
-        let outer = Matrix::dense(dy.buffer(), 0, rows, self.outputs());
-        let d_inner = Tensor::build(backend, dy.shape().with_channels(adapter.rank), |d_inner| {
-            backend.matmul(1.0, outer, up, 0.0, d_inner, 0);
-        });
-        if let Some(gradient) = pass.gradient() {
-            let gradient = gradient.buffer_mut();
-            let left = Matrix::dense(d_inner.buffer(), 0, rows, adapter.rank);
-            backend.matmul(1.0, left.transposed(), Matrix::dense(x.buffer(), 0, rows, self.inputs()), 1.0, gradient, adapter.offset);
-            let up_offset = adapter.offset + adapter.rank * self.inputs();
-            backend.matmul(1.0, outer.transposed(), Matrix::dense(inner.buffer(), 0, rows, adapter.rank), 1.0, gradient, up_offset);
+    /// The same, added to what `dx` already holds.
+    pub fn backward_onto(&self, dy: &Tensor<B>, dx: &mut Tensor<B>, pass: &mut Pass<B>) {
+        self.adapter_backward(dy, pass);
+        dy.backend().linear_backward(dy.buffer(), &self.weight, true, dx.buffer_mut());
+    }
+
+    /// The way back for a layer whose input needs no gradient: the adapter's own part,
+    /// d down = (dy up)^T x and d up = dy^T (x down^T), or both from dy^T x where that is less work.
+    pub fn adapter_backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) {
+        let (Some(adapter), Some(parameters)) = (self.adapter, pass.adapters()) else { return };
+        let x = pass.take();
+        let Some(gradient) = pass.gradient() else { return };
+        let (backend, rows, Adapter { offset, rank }) = (dy.backend(), dy.shape().rows(), adapter);
+        let (down, up) = matrices(parameters.buffer(), adapter, self.inputs, self.outputs);
+        let [d_down, d_up] = [offset, offset + rank * self.inputs];
+        let (x, dy) = (Matrix::dense(x.buffer(), 0, rows, self.inputs), Matrix::dense(dy.buffer(), 0, rows, self.outputs));
+        let product = |a: Matrix<B::Buffer>, b: Matrix<B::Buffer>| {
+            let mut c = backend.unset(a.rows * b.cols);
+            backend.matmul(a, b, false, &mut c, 0);
+            c
+        };
+        let gradient = gradient.buffer_mut();
+        if self.inputs * self.outputs <= 2 * rank * (self.inputs + self.outputs) {
+            let whole = product(dy.transposed(), x);
+            let whole = Matrix::dense(&whole, 0, self.outputs, self.inputs);
+            backend.matmul(up.transposed(), whole, true, gradient, d_down);
+            backend.matmul(whole, down.transposed(), true, gradient, d_up);
+        } else {
+            let (inner, d_inner) = (product(x, down.transposed()), product(dy, up));
+            let [inner, d_inner] = [&inner, &d_inner].map(|inner| Matrix::dense(inner, 0, rows, rank));
+            backend.matmul(d_inner.transposed(), x, true, gradient, d_down);
+            backend.matmul(dy.transposed(), inner, true, gradient, d_up);
         }
-        Some(d_inner)
     }
 }
 

@@ -19,6 +19,11 @@ impl<B: Backend> GroupNorm<B> {
         Self { weight, bias, groups, eps, silu }
     }
 
+    /// The device.
+    pub fn backend(&self) -> &B {
+        self.weight.backend()
+    }
+
     fn shape(&self, x: Shape) -> GroupShape {
         GroupShape { batch: x.batch, pixels: x.pixels(), channels: x.channels, groups: self.groups, eps: self.eps }
     }
@@ -26,7 +31,7 @@ impl<B: Backend> GroupNorm<B> {
     /// x to y of the same shape.
     pub fn forward(&self, x: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         let (backend, shape) = (x.backend(), self.shape(x.shape()));
-        let mut stats = Tensor::zeros(backend, Shape::new(shape.batch, 1, self.groups, 2));
+        let mut stats = Tensor::unset(backend, Shape::new(shape.batch, 1, self.groups, 2));
         let y = Tensor::build(backend, x.shape(), |y| {
             backend.group_norm(&shape, x.buffer(), self.weight.buffer(), self.bias.buffer(), self.silu, stats.buffer_mut(), y);
         });
@@ -37,11 +42,26 @@ impl<B: Backend> GroupNorm<B> {
 
     /// dy to dx.
     pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+        self.backward_plus(dy, None, pass)
+    }
+
+    /// dy to dx + residual.
+    pub fn backward_plus(&self, dy: &Tensor<B>, residual: Option<&Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
         let (stats, x) = (pass.take(), pass.take());
         let (backend, shape) = (x.backend(), self.shape(x.shape()));
         let (weight, bias) = (self.weight.buffer(), self.bias.buffer());
         Tensor::build(backend, x.shape(), |dx| {
-            backend.group_norm_backward(&shape, x.buffer(), weight, bias, self.silu, stats.buffer(), dy.buffer(), dx);
+            backend.group_norm_backward(
+                &shape,
+                x.buffer(),
+                weight,
+                bias,
+                self.silu,
+                stats.buffer(),
+                dy.buffer(),
+                residual.map(Tensor::buffer),
+                dx,
+            );
         })
     }
 }
@@ -71,10 +91,23 @@ impl<B: Backend> LayerNorm<B> {
 
     /// dy to dx.
     pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+        self.backward_plus(dy, None, pass)
+    }
+
+    /// dy to dx + residual.
+    pub fn backward_plus(&self, dy: &Tensor<B>, residual: Option<&Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
         let x = pass.take();
         let channels = x.shape().channels;
         Tensor::build(x.backend(), x.shape(), |dx| {
-            x.backend().layer_norm_backward(channels, self.eps, x.buffer(), self.weight.buffer(), dy.buffer(), dx);
+            x.backend().layer_norm_backward(
+                channels,
+                self.eps,
+                x.buffer(),
+                self.weight.buffer(),
+                dy.buffer(),
+                residual.map(Tensor::buffer),
+                dx,
+            );
         })
     }
 }

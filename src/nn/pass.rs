@@ -32,7 +32,7 @@ impl<'a, B: Backend> Pass<'a, B> {
         Self { tape: Some(Vec::new()), ..Self::inference() }
     }
 
-    /// With LoRA adapters switched on; their parameters lie in one flat tensor.
+    /// With the way back going through LoRA adapters too, which are merged into the weights; their parameters lie in one flat tensor.
     #[must_use]
     pub fn with_adapters(self, parameters: &'a Tensor<B>) -> Self {
         Self { adapters: Some(parameters), ..self }
@@ -50,7 +50,7 @@ impl<'a, B: Backend> Pass<'a, B> {
         Self { mutual: Some(mutual), ..self }
     }
 
-    /// The LoRA parameters, when adapters are switched on.
+    /// The LoRA parameters, when the way back goes through adapters.
     pub fn adapters(&self) -> Option<&'a Tensor<B>> {
         self.adapters
     }

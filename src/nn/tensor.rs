@@ -89,9 +89,14 @@ impl<B: Backend> Tensor<B> {
         Self::from_buffer(backend, shape, backend.zeros(shape.len()))
     }
 
-    /// The tensor that `fill` writes into a fresh buffer.
+    /// Any numbers, for one who overwrites all of them.
+    pub fn unset(backend: &B, shape: Shape) -> Self {
+        Self::from_buffer(backend, shape, backend.unset(shape.len()))
+    }
+
+    /// The tensor that `fill` writes, all of it, into a buffer of any numbers.
     pub fn build(backend: &B, shape: Shape, fill: impl FnOnce(&mut B::Buffer)) -> Self {
-        let mut buffer = backend.zeros(shape.len());
+        let mut buffer = backend.unset(shape.len());
         fill(&mut buffer);
         Self::from_buffer(backend, shape, buffer)
     }
@@ -177,6 +182,12 @@ impl<B: Backend> Tensor<B> {
             })
         };
         (part(0, left), part(left, channels - left))
+    }
+
+    /// The pictures' sum: one picture.
+    #[must_use]
+    pub fn summed(&self) -> Self {
+        Self::build(&self.backend, Shape { batch: 1, ..self.shape }, |y| self.backend.sum_pictures(&self.buffer, y))
     }
 
     /// Pictures of all `parts`, one after the other; `None` when there is no part.

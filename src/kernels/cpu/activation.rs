@@ -1,98 +1,115 @@
-//! SiLU, GEGLU and the functions under them, written without branches so that the compiler can vectorise them.
+//! SiLU, GEGLU and the functions under them.
 
 #![expect(clippy::inline_always, reason = "a loop has the instruction set of the function it is inlined into")]
 
+use std::f32::consts::{FRAC_1_SQRT_2, LOG2_E};
+
+use pulp::Simd;
 use rayon::prelude::*;
 
-use super::vector::vectorised;
-
-/// Numbers per task.
-const CHUNK: usize = 1 << 14;
-
-/// e^x to about 2 units in the last place for -87 <= x <= 88; outside, the value at the nearer end, or 0 below.
-#[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
-    // x = n ln 2 + r with |r| <= ln 2 / 2; e^r by the Taylor series to the seventh power.
-    // Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the lowest bits.
-    const MAGIC: f32 = 12_582_912.0;
-    let clamped = x.clamp(-87.0, 88.0);
-    let shifted = clamped * std::f32::consts::LOG2_E + MAGIC;
-    let n = shifted - MAGIC;
-    let r = (clamped - n * 0.693_359_4) - n * -2.121_944_4e-4;
-    let p = 1.0 + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r / 5040.0))))));
-    let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
-    if x < -87.0 { 0.0 } else { p * power }
-}
+use super::GRAIN;
+use super::vector::{Lanes, each, vectorised};
 
 /// 1 / (1 + e^-x).
 #[inline(always)]
-pub(super) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
+pub(super) fn sigmoid<S: Simd>(x: Lanes<S>) -> Lanes<S> {
+    // Beyond 87 the exponential would overflow.
+    Lanes::splat(x.simd(), 1.0) / (((-x).at_most(87.0) * LOG2_E).exp2() + 1.0)
 }
 
 /// The distribution function of the normal distribution, (1 + erf(x / sqrt 2)) / 2, to 3e-7 absolute in f32
 /// (Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26), and e^(-x^2 / 2).
 #[inline(always)]
-fn normal_distribution(x: f32) -> (f32, f32) {
-    let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
-    let bell = exp(-z * z);
-    let t = 1.0 / (1.0 + 0.327_591_1 * z);
-    let tail = 0.5 * t * (0.254_829_6 + t * (-0.284_496_74 + t * (1.421_413_7 + t * (-1.453_152 + t * 1.061_405_4)))) * bell;
-    (if x < 0.0 { tail } else { 1.0 - tail }, bell)
+fn normal_distribution<S: Simd>(x: Lanes<S>) -> [Lanes<S>; 2] {
+    let one = Lanes::splat(x.simd(), 1.0);
+    let z = x.abs() * FRAC_1_SQRT_2;
+    let bell = (-(z * z) * LOG2_E).exp2();
+    let t = one / (z * 0.327_591_1 + 1.0);
+    let mut p = Lanes::splat(x.simd(), 1.061_405_4);
+    for coefficient in [-1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6] {
+        p = p.mul_add(t, coefficient);
+    }
+    let tail = t * p * bell * 0.5;
+    [x.choose(0.0, tail, one - tail), bell]
+}
+
+vectorised! {
+    fn silu_of<'a>(simd, x: &'a [f32], y: &'a mut [f32]) {
+        each(simd, [x], [y], |[x]| [x * sigmoid(x)]);
+    }
 }
 
 pub(super) fn silu(x: &[f32], y: &mut [f32]) {
-    x.par_chunks(CHUNK).zip(y.par_chunks_mut(CHUNK)).for_each(|(x, y)| {
-        vectorised(|| x.iter().zip(y).for_each(|(x, y)| *y = x * sigmoid(*x)));
-    });
+    x.par_chunks(GRAIN).zip(y.par_chunks_mut(GRAIN)).for_each(|(x, y)| silu_of(x, y));
+}
+
+vectorised! {
+    /// Some rows of [`geglu`].
+    fn gated<'a>(simd, channels: usize, x: &'a [f32], y: &'a mut [f32]) {
+        for (x, y) in x.chunks_exact(2 * channels).zip(y.chunks_exact_mut(channels)) {
+            let (h, gate) = x.split_at(channels);
+            each(simd, [h, gate], [y], |[h, gate]| [h * gate * normal_distribution(gate)[0]]);
+        }
+    }
 }
 
 pub(super) fn geglu(channels: usize, x: &[f32], y: &mut [f32]) {
-    x.par_chunks(2 * channels).zip(y.par_chunks_mut(channels)).with_min_len(32).for_each(|(x, y)| {
-        let (h, gate) = x.split_at(channels);
-        vectorised(|| y.iter_mut().zip(h).zip(gate).for_each(|((y, h), gate)| *y = h * gate * normal_distribution(*gate).0));
-    });
+    let rows = (GRAIN / channels).max(1);
+    x.par_chunks(2 * channels * rows).zip(y.par_chunks_mut(channels * rows)).for_each(|(x, y)| gated(channels, x, y));
+}
+
+vectorised! {
+    /// Some rows of [`geglu_backward`].
+    fn gated_backward<'a>(simd, channels: usize, x: &'a [f32], dy: &'a [f32], dx: &'a mut [f32]) {
+        for ((x, dy), dx) in x.chunks_exact(2 * channels).zip(dy.chunks_exact(channels)).zip(dx.chunks_exact_mut(2 * channels)) {
+            let ((h, gate), (dh, dgate)) = (x.split_at(channels), dx.split_at_mut(channels));
+            each(simd, [h, gate, dy], [dh, dgate], |[h, gate, dy]| {
+                let [cumulative, bell] = normal_distribution(gate);
+                // gelu' = Phi + x phi, with phi = e^(-x^2 / 2) / sqrt(2 pi).
+                [dy * gate * cumulative, dy * h * (cumulative + gate * bell * 0.398_942_3)]
+            });
+        }
+    }
 }
 
 pub(super) fn geglu_backward(channels: usize, x: &[f32], dy: &[f32], dx: &mut [f32]) {
-    let rows = x.par_chunks(2 * channels).zip(dy.par_chunks(channels)).zip(dx.par_chunks_mut(2 * channels));
-    rows.with_min_len(32).for_each(|((x, dy), dx)| {
-        let ((h, gate), (dh, dgate)) = (x.split_at(channels), dx.split_at_mut(channels));
-        vectorised(|| {
-            for ((((dh, dgate), h), gate), dy) in dh.iter_mut().zip(dgate).zip(h).zip(gate).zip(dy) {
-                let (cumulative, bell) = normal_distribution(*gate);
-                *dh = dy * gate * cumulative;
-                // gelu' = Phi + x phi, with phi = e^(-x^2 / 2) / sqrt(2 pi).
-                *dgate = dy * h * (cumulative + gate * bell * 0.398_942_3);
-            }
-        });
-    });
+    let rows = (GRAIN / channels).max(1);
+    let parts = x.par_chunks(2 * channels * rows).zip(dy.par_chunks(channels * rows)).zip(dx.par_chunks_mut(2 * channels * rows));
+    parts.for_each(|((x, dy), dx)| gated_backward(channels, x, dy, dx));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn exp_is_close_over_its_whole_range() {
-        for i in -8800..=8800 {
-            let x = i as f32 / 100.0;
-            let expected = f64::from(x).exp();
-            if x >= -87.0 {
-                assert!((f64::from(exp(x)) / expected - 1.0).abs() < 5e-7, "exp({x}) = {}", exp(x));
-            } else {
-                assert_eq!(exp(x), 0.0);
-            }
-        }
-        assert!(exp(f32::NAN).is_nan() && exp(f32::NEG_INFINITY) == 0.0);
+    /// y = function(x) for many x in -range..=range, and NaN.
+    fn table(range: f32, function: impl Fn(&[f32], &mut [f32])) -> Vec<(f32, f32)> {
+        let x: Vec<f32> = (-1000..=1000).map(|i| i as f32 / 1000.0 * range).chain([f32::NAN]).collect();
+        let mut y = vec![0.0; x.len()];
+        function(&x, &mut y);
+        assert!(y[x.len() - 1].is_nan(), "NaN stays NaN");
+        x.into_iter().zip(y).take(2001).collect()
     }
 
     #[test]
-    fn normal_distribution_is_close() {
-        for i in -800..=800 {
-            let x = i as f32 / 100.0;
-            let expected = 0.5 * (1.0 + libm::erf(f64::from(x) * std::f64::consts::FRAC_1_SQRT_2));
-            assert!((f64::from(normal_distribution(x).0) - expected).abs() < 3e-7, "at {x}");
+    fn silu_is_close_over_its_whole_range() {
+        for (x, y) in [3.0, 30.0, 300.0].into_iter().flat_map(|range| table(range, silu)) {
+            let expected = f64::from(x) / (1.0 + (-f64::from(x)).exp());
+            // The exponent's own rounding grows with x.
+            let tolerance = 1e-7 * f64::from(x.abs()).max(10.0);
+            assert!((f64::from(y) - expected).abs() <= tolerance * expected.abs() + 1e-30, "silu({x}) = {y}, not {expected}");
+        }
+    }
+
+    #[test]
+    fn gelu_is_close() {
+        let gelu = |x: &[f32], y: &mut [f32]| {
+            let rows: Vec<f32> = x.iter().flat_map(|x| [1.0, *x]).collect();
+            geglu(1, &rows, y);
+        };
+        for (x, y) in table(8.0, gelu) {
+            let expected = f64::from(x) * 0.5 * (1.0 + libm::erf(f64::from(x) * std::f64::consts::FRAC_1_SQRT_2));
+            assert!((f64::from(y) - expected).abs() < 3e-7 * f64::from(x.abs()).max(1.0), "gelu({x}) = {y}, not {expected}");
         }
     }
 }

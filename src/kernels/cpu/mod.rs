@@ -1,4 +1,4 @@
-//! The CPU backend: f32 in plain vectors, threads from rayon, matrix products from `gemm`.
+//! The CPU backend: f32, threads from rayon, vector instructions chosen at run time.
 //!
 //! How work is split depends on shapes alone and sums run in a fixed order, so results are the same bits with any
 //! number of threads.
@@ -6,69 +6,110 @@
 mod activation;
 mod adam;
 mod attention;
+mod buffer;
 mod conv;
+mod exponential;
 mod gemm;
+mod linear;
 mod norm;
 mod resample;
 mod vector;
 
 use rayon::prelude::*;
 
-use super::{AdamStep, AttentionShape, Backend, BilinearPoint, ConvShape, GroupShape, Matrix};
+use super::{AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, GroupShape, Matrix};
+pub use buffer::Buffer;
+pub use conv::Kernel;
+pub use linear::LinearWeight;
+use vector::{update, vectorised};
 
 /// The machine's processor cores.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cpu;
 
-fn slice(m: Matrix<Vec<f32>>) -> Matrix<[f32]> {
-    Matrix { buffer: m.buffer.as_slice(), offset: m.offset, rows: m.rows, cols: m.cols, row_stride: m.row_stride, col_stride: m.col_stride }
+/// Numbers that are worth another thread, where each is read and written once.
+const GRAIN: usize = 1 << 14;
+
+fn slice(m: Matrix<Buffer>) -> Matrix<[f32]> {
+    Matrix { buffer: m.buffer, offset: m.offset, rows: m.rows, cols: m.cols, row_stride: m.row_stride, col_stride: m.col_stride }
+}
+
+vectorised! {
+    fn combine<'a>(simd, a: f32, y: &'a mut [f32], b: f32, x: &'a [f32]) {
+        update(simd, [x], [y], |[y], [x]| [y * a + x * b]);
+    }
 }
 
 impl Backend for Cpu {
-    type Buffer = Vec<f32>;
+    type Buffer = Buffer;
+    type LinearWeight = LinearWeight;
+    type ConvWeight = Kernel;
 
-    fn zeros(&self, len: usize) -> Vec<f32> {
-        vec![0.0; len]
+    fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        // Inside the pool a call is shared with the other threads without waking one up first.
+        rayon::scope(|_| work())
     }
 
-    fn upload(&self, data: Vec<f32>) -> Vec<f32> {
-        data
+    fn trim(&self) {
+        buffer::trim();
     }
 
-    fn download(&self, buffer: &Vec<f32>) -> Vec<f32> {
+    fn unset(&self, len: usize) -> Buffer {
+        Buffer::unset(len)
+    }
+
+    fn zeros(&self, len: usize) -> Buffer {
+        Buffer::zeros(len)
+    }
+
+    fn upload(&self, data: Vec<f32>) -> Buffer {
+        data.into()
+    }
+
+    fn download(&self, buffer: &Buffer) -> Vec<f32> {
+        buffer.to_vec()
+    }
+
+    fn duplicate(&self, buffer: &Buffer) -> Buffer {
         buffer.clone()
     }
 
-    fn duplicate(&self, buffer: &Vec<f32>) -> Vec<f32> {
-        buffer.clone()
-    }
-
-    fn all_finite(&self, buffer: &Vec<f32>) -> bool {
+    fn all_finite(&self, buffer: &Buffer) -> bool {
         buffer.par_chunks(1 << 16).all(|chunk| chunk.iter().all(|x| x.is_finite()))
     }
 
-    fn matmul(&self, alpha: f32, a: Matrix<Vec<f32>>, b: Matrix<Vec<f32>>, beta: f32, c: &mut Vec<f32>, c_offset: usize) {
-        gemm::parallel_gemm(alpha, slice(a), slice(b), beta, &mut c[c_offset..], b.cols);
+    fn matmul(&self, a: Matrix<Buffer>, b: Matrix<Buffer>, add: bool, c: &mut Buffer, c_offset: usize) {
+        linear::product(slice(a), slice(b), add, &mut c[c_offset..], b.cols);
     }
 
-    fn add_bias(&self, bias: &Vec<f32>, y: &mut Vec<f32>) {
-        self.add_per_picture(1, bias, y);
+    fn linear_weight(&self, outputs: usize, inputs: usize, weight: &Buffer) -> LinearWeight {
+        LinearWeight::new(outputs, inputs, weight)
     }
 
-    fn add_per_picture(&self, batch: usize, bias: &Vec<f32>, y: &mut Vec<f32>) {
-        let (channels, picture) = (bias.len() / batch, y.len() / batch);
-        for (bias, y) in bias.chunks_exact(channels).zip(y.chunks_exact_mut(picture)) {
-            y.par_chunks_mut(64 * channels).for_each(|rows| {
-                rows.chunks_exact_mut(channels).for_each(|row| row.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias));
-            });
+    fn merged(&self, weight: &LinearWeight, up: Matrix<Buffer>, down: Matrix<Buffer>) -> LinearWeight {
+        weight.merged(slice(up), slice(down))
+    }
+
+    fn linear(&self, x: &Buffer, weight: &LinearWeight, bias: Option<&Buffer>, residual: Option<&Buffer>, y: &mut Buffer) {
+        linear::linear(x, weight, bias.map(|bias| &bias[..]), residual.map(|residual| &residual[..]), y);
+    }
+
+    fn linear_backward(&self, dy: &Buffer, weight: &LinearWeight, add: bool, dx: &mut Buffer) {
+        linear::linear_backward(dy, weight, add, dx);
+    }
+
+    fn combine(&self, a: f32, y: &mut Buffer, b: f32, x: &Buffer) {
+        y.par_chunks_mut(GRAIN).zip(x.par_chunks(GRAIN)).for_each(|(y, x)| combine(a, y, b, x));
+    }
+
+    fn sum_pictures(&self, x: &Buffer, y: &mut Buffer) {
+        y.fill(0.0);
+        for x in x.chunks_exact(y.len()) {
+            y.iter_mut().zip(x).for_each(|(sum, value)| *sum += value);
         }
     }
 
-    fn combine(&self, a: f32, y: &mut Vec<f32>, b: f32, x: &Vec<f32>) {
-        y.par_chunks_mut(1 << 14).zip(x.par_chunks(1 << 14)).for_each(|(y, x)| y.iter_mut().zip(x).for_each(|(y, x)| *y = a * *y + b * x));
-    }
-
-    fn select(&self, mask: &Vec<f32>, x: &Vec<f32>, y: &mut Vec<f32>) {
+    fn select(&self, mask: &Buffer, x: &Buffer, y: &mut Buffer) {
         let channels = y.len() / mask.len();
         for ((mask, x), y) in mask.iter().zip(x.chunks_exact(channels)).zip(y.chunks_exact_mut(channels)) {
             if *mask > 0.5 {
@@ -77,117 +118,122 @@ impl Backend for Cpu {
         }
     }
 
-    fn conv(&self, shape: &ConvShape, x: &Vec<f32>, weight: &Vec<f32>, bias: Option<&Vec<f32>>, y: &mut Vec<f32>) {
-        conv::conv(shape, x, weight, bias.map(Vec::as_slice), y);
+    fn conv_weight(&self, shape: &ConvShape, weight: &Buffer) -> Kernel {
+        Kernel::new(weight, shape.output[2], shape.kernel, shape.input[2])
     }
 
-    fn flip_kernel(&self, shape: &ConvShape, weight: &Vec<f32>) -> Vec<f32> {
-        conv::flip_kernel(shape, weight)
+    fn conv(&self, shape: &ConvShape, x: &Buffer, weight: &Kernel, added: Added<Buffer>, y: &mut Buffer) {
+        let Added { bias, per_picture, residual } = added;
+        let [bias, per_picture, residual] = [bias, per_picture, residual].map(|buffer| buffer.map(|buffer| &buffer[..]));
+        conv::conv(shape, x, weight, Added { bias, per_picture, residual }, y);
     }
 
-    fn conv_input_gradient(&self, shape: &ConvShape, dy: &Vec<f32>, weight: &Vec<f32>, dx: &mut Vec<f32>) {
-        conv::input_gradient(shape, dy, weight, dx);
+    fn conv_backward(&self, shape: &ConvShape, dy: &Buffer, weight: &Kernel, dx: &mut Buffer) {
+        conv::conv_backward(shape, dy, weight, dx);
     }
 
-    fn group_norm(
-        &self,
-        shape: &GroupShape,
-        x: &Vec<f32>,
-        weight: &Vec<f32>,
-        bias: &Vec<f32>,
-        silu: bool,
-        stats: &mut Vec<f32>,
-        y: &mut Vec<f32>,
-    ) {
+    fn group_norm(&self, shape: &GroupShape, x: &Buffer, weight: &Buffer, bias: &Buffer, silu: bool, stats: &mut Buffer, y: &mut Buffer) {
         norm::group_norm(shape, x, weight, bias, silu, stats, y);
     }
 
     fn group_norm_backward(
         &self,
         shape: &GroupShape,
-        x: &Vec<f32>,
-        weight: &Vec<f32>,
-        bias: &Vec<f32>,
+        x: &Buffer,
+        weight: &Buffer,
+        bias: &Buffer,
         silu: bool,
-        stats: &Vec<f32>,
-        dy: &Vec<f32>,
-        dx: &mut Vec<f32>,
+        stats: &Buffer,
+        dy: &Buffer,
+        residual: Option<&Buffer>,
+        dx: &mut Buffer,
     ) {
-        norm::group_norm_backward(shape, x, weight, bias, silu, stats, dy, dx);
+        let residual = residual.map(|residual| &residual[..]);
+        norm::group_norm_backward(shape, [x, dy], [weight, bias], silu, stats, residual, dx);
     }
 
-    fn layer_norm(&self, channels: usize, eps: f32, x: &Vec<f32>, weight: &Vec<f32>, bias: &Vec<f32>, y: &mut Vec<f32>) {
+    fn layer_norm(&self, channels: usize, eps: f32, x: &Buffer, weight: &Buffer, bias: &Buffer, y: &mut Buffer) {
         norm::layer_norm(channels, eps, x, weight, bias, y);
     }
 
-    fn layer_norm_backward(&self, channels: usize, eps: f32, x: &Vec<f32>, weight: &Vec<f32>, dy: &Vec<f32>, dx: &mut Vec<f32>) {
-        norm::layer_norm_backward(channels, eps, x, weight, dy, dx);
+    fn layer_norm_backward(
+        &self,
+        channels: usize,
+        eps: f32,
+        x: &Buffer,
+        weight: &Buffer,
+        dy: &Buffer,
+        residual: Option<&Buffer>,
+        dx: &mut Buffer,
+    ) {
+        norm::layer_norm_backward(channels, eps, [x, dy], weight, residual.map(|residual| &residual[..]), dx);
     }
 
-    fn attention(&self, shape: &AttentionShape, sources: &[usize], q: &Vec<f32>, k: &Vec<f32>, v: &Vec<f32>, o: &mut Vec<f32>) {
-        attention::attention(shape, sources, q, k, v, o);
+    fn attention(&self, shape: &AttentionShape, sources: &[usize], q: &Buffer, k: &Buffer, v: &Buffer, stats: &mut Buffer, o: &mut Buffer) {
+        attention::attention(shape, sources, q, k, v, o, stats);
     }
 
     fn attention_backward(
         &self,
         shape: &AttentionShape,
-        q: &Vec<f32>,
-        k: &Vec<f32>,
-        v: &Vec<f32>,
-        o: &Vec<f32>,
-        d_o: &Vec<f32>,
-        dq: &mut Vec<f32>,
-        dkv: Option<(&mut Vec<f32>, &mut Vec<f32>)>,
+        q: &Buffer,
+        k: &Buffer,
+        v: &Buffer,
+        stats: &Buffer,
+        o: &Buffer,
+        d_o: &Buffer,
+        dq: &mut Buffer,
+        dkv: Option<(&mut Buffer, &mut Buffer)>,
     ) {
-        let dkv = dkv.map(|(dk, dv)| (dk.as_mut_slice(), dv.as_mut_slice()));
-        attention::attention_backward(shape, [q, k, v, o, d_o], dq, dkv);
+        let dkv = dkv.map(|(dk, dv)| (&mut dk[..], &mut dv[..]));
+        attention::attention_backward(shape, [q, k, v, o, d_o], stats, dq, dkv);
     }
 
-    fn silu(&self, x: &Vec<f32>, y: &mut Vec<f32>) {
+    fn silu(&self, x: &Buffer, y: &mut Buffer) {
         activation::silu(x, y);
     }
 
-    fn geglu(&self, channels: usize, x: &Vec<f32>, y: &mut Vec<f32>) {
+    fn geglu(&self, channels: usize, x: &Buffer, y: &mut Buffer) {
         activation::geglu(channels, x, y);
     }
 
-    fn geglu_backward(&self, channels: usize, x: &Vec<f32>, dy: &Vec<f32>, dx: &mut Vec<f32>) {
+    fn geglu_backward(&self, channels: usize, x: &Buffer, dy: &Buffer, dx: &mut Buffer) {
         activation::geglu_backward(channels, x, dy, dx);
     }
 
-    fn upsample(&self, channels: usize, from: [usize; 2], to: [usize; 2], x: &Vec<f32>, y: &mut Vec<f32>) {
+    fn upsample(&self, channels: usize, from: [usize; 2], to: [usize; 2], x: &Buffer, y: &mut Buffer) {
         resample::upsample(channels, from, to, x, y);
     }
 
-    fn upsample_backward(&self, channels: usize, from: [usize; 2], to: [usize; 2], dy: &Vec<f32>, dx: &mut Vec<f32>) {
+    fn upsample_backward(&self, channels: usize, from: [usize; 2], to: [usize; 2], dy: &Buffer, dx: &mut Buffer) {
         resample::upsample_backward(channels, from, to, dy, dx);
     }
 
-    fn copy_columns(&self, count: usize, x: &Vec<f32>, x_channels: usize, from: usize, y: &mut Vec<f32>, y_channels: usize, to: usize) {
+    fn copy_columns(&self, count: usize, x: &Buffer, x_channels: usize, from: usize, y: &mut Buffer, y_channels: usize, to: usize) {
         resample::copy_columns(count, x, x_channels, from, y, y_channels, to);
     }
 
-    fn sample(&self, channels: usize, map: &Vec<f32>, points: &[BilinearPoint]) -> Vec<f32> {
+    fn sample(&self, channels: usize, map: &Buffer, points: &[BilinearPoint]) -> Buffer {
         resample::sample(channels, map, points)
     }
 
     fn sampled_l1(
         &self,
         channels: usize,
-        map: &Vec<f32>,
+        map: &Buffer,
         points: &[BilinearPoint],
-        target: &Vec<f32>,
+        target: &Buffer,
         scale: f32,
-        gradient: &mut Vec<f32>,
+        gradient: &mut Buffer,
     ) -> f64 {
         resample::sampled_l1(channels, map, points, target, scale, gradient)
     }
 
-    fn weighted_l1(&self, x: &Vec<f32>, reference: &Vec<f32>, weight: &Vec<f32>, gradient: &mut Vec<f32>) -> f64 {
+    fn weighted_l1(&self, x: &Buffer, reference: &Buffer, weight: &Buffer, gradient: &mut Buffer) -> f64 {
         resample::weighted_l1(x, reference, weight, gradient)
     }
 
-    fn adam(&self, step: &AdamStep, gradient: &Vec<f32>, first: &mut Vec<f32>, second: &mut Vec<f32>, parameter: &mut Vec<f32>) {
+    fn adam(&self, step: &AdamStep, gradient: &Buffer, first: &mut Buffer, second: &mut Buffer, parameter: &mut Buffer) {
         adam::adam(step, gradient, first, second, parameter);
     }
 }

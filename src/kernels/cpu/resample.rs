@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use super::GRAIN;
+use super::buffer::Buffer;
 use crate::kernels::BilinearPoint;
 
 /// The source of cell `index` when `from` cells become `to` (PyTorch's rule: round down).
@@ -10,7 +12,8 @@ fn source(index: usize, from: usize, to: usize) -> usize {
 }
 
 pub(super) fn upsample(channels: usize, from: [usize; 2], to: [usize; 2], x: &[f32], y: &mut [f32]) {
-    y.par_chunks_mut(to[1] * channels).enumerate().for_each(|(index, y)| {
+    let line = to[1] * channels;
+    y.par_chunks_mut(line).enumerate().with_min_len((GRAIN / line).max(1)).for_each(|(index, y)| {
         let line = index / to[0] * from[0] + source(index % to[0], from[0], to[0]);
         let x = &x[line * from[1] * channels..][..from[1] * channels];
         for (column, y) in y.chunks_exact_mut(channels).enumerate() {
@@ -20,7 +23,8 @@ pub(super) fn upsample(channels: usize, from: [usize; 2], to: [usize; 2], x: &[f
 }
 
 pub(super) fn upsample_backward(channels: usize, from: [usize; 2], to: [usize; 2], dy: &[f32], dx: &mut [f32]) {
-    dx.par_chunks_mut(from[1] * channels).enumerate().for_each(|(index, dx)| {
+    let line = from[1] * channels;
+    dx.par_chunks_mut(line).enumerate().with_min_len((GRAIN / line).max(1)).for_each(|(index, dx)| {
         dx.fill(0.0);
         for line in (0..to[0]).filter(|line| source(*line, from[0], to[0]) == index % from[0]) {
             let dy = &dy[(index / from[0] * to[0] + line) * to[1] * channels..][..to[1] * channels];
@@ -33,7 +37,7 @@ pub(super) fn upsample_backward(channels: usize, from: [usize; 2], to: [usize; 2
 }
 
 pub(super) fn copy_columns(count: usize, x: &[f32], x_channels: usize, from: usize, y: &mut [f32], y_channels: usize, to: usize) {
-    x.par_chunks(x_channels).zip(y.par_chunks_mut(y_channels)).with_min_len(256).for_each(|(x, y)| {
+    x.par_chunks(x_channels).zip(y.par_chunks_mut(y_channels)).with_min_len((GRAIN / count.max(1)).max(1)).for_each(|(x, y)| {
         y[to..to + count].copy_from_slice(&x[from..from + count]);
     });
 }
@@ -46,8 +50,8 @@ fn value_at(channels: usize, map: &[f32], point: &BilinearPoint, values: &mut [f
     }
 }
 
-pub(super) fn sample(channels: usize, map: &[f32], points: &[BilinearPoint]) -> Vec<f32> {
-    let mut values = vec![0.0; points.len() * channels];
+pub(super) fn sample(channels: usize, map: &[f32], points: &[BilinearPoint]) -> Buffer {
+    let mut values = Buffer::unset(points.len() * channels);
     values.par_chunks_mut(channels).zip(points).for_each(|(values, point)| value_at(channels, map, point, values));
     values
 }

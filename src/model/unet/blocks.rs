@@ -1,6 +1,8 @@
 //! The levels of the way down and the stages of the way up.
 
-use super::{Resnet, Transformer};
+use std::slice::Iter;
+
+use super::{Context, Resnet, Transformer};
 use crate::error::Result;
 use crate::kernels::Backend;
 use crate::model::config::UNetConfig;
@@ -36,22 +38,32 @@ impl<B: Backend> DownBlock<B> {
         Ok(block)
     }
 
+    /// The residual blocks, in execution order.
+    pub(super) fn resnets(&self) -> &[Resnet<B>] {
+        &self.resnets
+    }
+
+    /// The transformers, in execution order.
+    pub(super) fn transformers(&self) -> &[Transformer<B>] {
+        &self.attentions
+    }
+
     /// Is there attention on this level?
     pub(super) fn has_attention(&self) -> bool {
         !self.attentions.is_empty()
     }
 
-    /// x to the level's output; every inner output joins `skips`.
+    /// x to the level's output; every inner output joins `skips`, every residual block takes its `shifts`.
     pub(super) fn forward(
         &self,
         mut x: Tensor<B>,
-        time: &Tensor<B>,
-        context: &Tensor<B>,
+        shifts: &mut Iter<Tensor<B>>,
+        context: Context<B>,
         skips: &mut Vec<Tensor<B>>,
         pass: &mut Pass<B>,
     ) -> Tensor<B> {
         for (index, resnet) in self.resnets.iter().enumerate() {
-            x = resnet.forward(&x, Some(time), pass);
+            x = resnet.forward(&x, shifts.next(), pass);
             if let Some(attention) = self.attentions.get(index) {
                 x = attention.forward(&x, context, pass);
             }
@@ -131,18 +143,28 @@ impl<B: Backend> UpBlock<B> {
         Ok(block)
     }
 
+    /// The residual blocks, in execution order.
+    pub(super) fn resnets(&self) -> &[Resnet<B>] {
+        &self.resnets
+    }
+
+    /// The transformers, in execution order.
+    pub(super) fn transformers(&self) -> &[Transformer<B>] {
+        &self.attentions
+    }
+
     /// x to the stage's output; takes its skip connections off the end of `skips` and grows to the size of the next one.
     pub(super) fn forward(
         &self,
         mut x: Tensor<B>,
-        time: &Tensor<B>,
-        context: &Tensor<B>,
+        shifts: &mut Iter<Tensor<B>>,
+        context: Context<B>,
         skips: &mut Vec<Tensor<B>>,
         pass: &mut Pass<B>,
     ) -> Tensor<B> {
         for (index, resnet) in self.resnets.iter().enumerate() {
             let Some(skip) = skips.pop() else { unreachable!("every residual block on the way up has a partner on the way down") };
-            x = resnet.forward(&x.concatenated(&skip), Some(time), pass);
+            x = resnet.forward(&x.concatenated(&skip), shifts.next(), pass);
             if let Some(attention) = self.attentions.get(index) {
                 x = attention.forward(&x, context, pass);
             }

@@ -1,10 +1,12 @@
 //! The noise predictor: diffusers' `UNet2DConditionModel` of Stable Diffusion 1, with its outputs inside the decoder and its way back.
 
 mod blocks;
+mod context;
 mod resnet;
 mod time;
 mod transformer;
 
+pub use context::{Context, Prompt};
 pub use resnet::Resnet;
 
 use super::config::UNetConfig;
@@ -101,26 +103,49 @@ impl<B: Backend> UNet<B> {
         &self.digest
     }
 
-    /// Latents z (b, h, w, 4) at one timestep each, context (b, 1, tokens, channels).
+    /// Keys and values of the prompt's tokens (1, 1, tokens, channels) for the weights as they are now.
+    pub fn prepare(&self, tokens: &Tensor<B>) -> Prompt<B> {
+        let down = self.down.iter().flat_map(DownBlock::transformers);
+        let up = self.up.iter().flat_map(UpBlock::transformers);
+        Prompt::new(down.chain([&self.mid_attention]).chain(up).map(|transformer| transformer.prepare(tokens)).collect())
+    }
+
+    /// Latents z (b, h, w, 4) at one timestep each, and the prompt.
     ///
     /// # Panics
     /// When the shapes do not fit, or a decoder stage is asked for that the network does not have.
-    pub fn forward(&self, z: &Tensor<B>, timesteps: &[f64], context: &Tensor<B>, want: Want, pass: &mut Pass<B>) -> Output<B> {
-        let time = self.time.forward(z.backend(), timesteps);
+    pub fn forward<'c>(
+        &self,
+        z: &Tensor<B>,
+        timesteps: &[f64],
+        context: impl Into<Context<'c, B>>,
+        want: Want,
+        pass: &mut Pass<B>,
+    ) -> Output<B> {
+        let context = context.into();
+        z.backend().run(|| self.walk(z, timesteps, context, want, pass))
+    }
+
+    fn walk(&self, z: &Tensor<B>, timesteps: &[f64], context: Context<B>, want: Want, pass: &mut Pass<B>) -> Output<B> {
+        let down = self.down.iter().flat_map(DownBlock::resnets);
+        let up = self.up.iter().flat_map(UpBlock::resnets);
+        let resnets: Vec<&Resnet<B>> = down.chain([&self.mid_first, &self.mid_second]).chain(up).collect();
+        let shifts = self.time.shifts(z.backend(), timesteps, &resnets);
+        let shifts = &mut shifts.iter();
         let mut skips = Vec::new();
         let mut x = self.conv_in.forward(z, pass);
         skips.push(x.clone());
         for block in &self.down {
-            x = block.forward(x, &time, context, &mut skips, pass);
+            x = block.forward(x, shifts, context, &mut skips, pass);
         }
-        x = self.mid_first.forward(&x, Some(&time), pass);
+        x = self.mid_first.forward(&x, shifts.next(), pass);
         x = self.mid_attention.forward(&x, context, pass);
-        x = self.mid_second.forward(&x, Some(&time), pass);
+        x = self.mid_second.forward(&x, shifts.next(), pass);
         let mut stages: Vec<Tensor<B>> = Vec::new();
         let mut depths = Vec::new();
         let needed = if want.noise { self.up.len() } else { want.taps.iter().copied().max().unwrap_or(0) };
         for block in &self.up[..needed.min(self.up.len())] {
-            x = block.forward(x, &time, context, &mut skips, pass);
+            x = block.forward(x, shifts, context, &mut skips, pass);
             stages.push(x.clone());
             depths.push(pass.depth());
         }
@@ -136,7 +161,7 @@ impl<B: Backend> UNet<B> {
     ///
     /// # Panics
     /// When the shapes do not fit.
-    pub fn predict(&self, z: &Tensor<B>, timestep: f64, context: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub fn predict<'c>(&self, z: &Tensor<B>, timestep: f64, context: impl Into<Context<'c, B>>, pass: &mut Pass<B>) -> Tensor<B> {
         let timesteps = vec![timestep; z.shape().batch];
         let output = self.forward(z, &timesteps, context, Want { noise: true, taps: &[] }, pass);
         output.noise.unwrap_or_else(|| unreachable!("the noise was asked for"))
@@ -148,6 +173,10 @@ impl<B: Backend> UNet<B> {
     /// # Panics
     /// When `pass` does not hold the tape of `output`.
     pub fn backward(&self, output: &Output<B>, gradients: Gradients<B>, need_input: bool, pass: &mut Pass<B>) -> Option<Tensor<B>> {
+        self.norm_out.backend().run(|| self.walk_back(output, gradients, need_input, pass))
+    }
+
+    fn walk_back(&self, output: &Output<B>, gradients: Gradients<B>, need_input: bool, pass: &mut Pass<B>) -> Option<Tensor<B>> {
         let Gradients { noise, mut taps } = gradients;
         let deepest = if noise.is_some() { output.depths.len() } else { taps.iter().map(|(stage, _)| *stage).max()? };
         let mut dx = noise.map(|noise| {

@@ -50,22 +50,19 @@ impl<B: Backend> Resnet<B> {
         self.conv2.outputs()
     }
 
-    /// x (b, h, w, in) to (b, h, w, out); `time` is the time embedding after SiLU, (b, 1, 1, channels).
-    pub fn forward(&self, x: &Tensor<B>, time: Option<&Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
+    /// What the time embedding after SiLU (b, 1, 1, channels) adds to every pixel: (b, 1, 1, out).
+    pub fn shift(&self, time: &Tensor<B>) -> Option<Tensor<B>> {
+        // The time embedding does not depend on the latent: nothing of it is recorded.
+        self.time.as_ref().map(|layer| layer.forward(time, &mut Pass::inference()))
+    }
+
+    /// x (b, h, w, in) to (b, h, w, out); `shift` is that of the time.
+    pub fn forward(&self, x: &Tensor<B>, shift: Option<&Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
         let h = self.norm1.forward(x, pass);
-        let mut h = self.conv1.forward(&h, pass);
-        if let (Some(layer), Some(time)) = (&self.time, time) {
-            // The time embedding does not depend on the latent: nothing of it is recorded.
-            let shift = layer.forward(time, &mut Pass::inference());
-            let (backend, batch) = (h.backend().clone(), h.shape().batch);
-            backend.add_per_picture(batch, shift.buffer(), h.buffer_mut());
-        }
+        let h = self.conv1.forward_plus(&h, shift, None, pass);
         let h = self.norm2.forward(&h, pass);
-        let h = self.conv2.forward(&h, pass);
-        match &self.shortcut {
-            Some(shortcut) => h.plus(&shortcut.forward(x, &mut Pass::inference())),
-            None => h.plus(x),
-        }
+        let through = self.shortcut.as_ref().map(|shortcut| shortcut.forward(x, &mut Pass::inference()));
+        self.conv2.forward_plus(&h, None, Some(through.as_ref().unwrap_or(x)), pass)
     }
 
     /// dy to dx.
@@ -73,10 +70,7 @@ impl<B: Backend> Resnet<B> {
         let d = self.conv2.backward(dy, pass);
         let d = self.norm2.backward(&d, pass);
         let d = self.conv1.backward(&d, pass);
-        let d = self.norm1.backward(&d, pass);
-        match &self.shortcut {
-            Some(shortcut) => d.plus(&shortcut.backward(dy, &mut Pass::inference())),
-            None => d.plus(dy),
-        }
+        let around = self.shortcut.as_ref().map(|shortcut| shortcut.backward(dy, &mut Pass::inference()));
+        self.norm1.backward_plus(&d, Some(around.as_ref().unwrap_or(dy)), pass)
     }
 }

@@ -1,5 +1,9 @@
 //! The embedding of the timestep (Vaswani et al., arXiv 1706.03762, section 3.5; frequencies as in DDPM).
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::Resnet;
 use crate::error::Result;
 use crate::kernels::Backend;
 use crate::model::config::UNetConfig;
@@ -13,7 +17,14 @@ pub(super) struct TimeEmbedding<B: Backend> {
     second: Linear<B>,
     flip_sin_to_cos: bool,
     freq_shift: f64,
+    known: Mutex<Known<B>>,
 }
+
+/// What single timesteps (their bits) add in every residual block, in execution order: (1, 1, 1, out) each.
+type Known<B> = BTreeMap<u64, Vec<Tensor<B>>>;
+
+/// Timesteps that are remembered: those of a whole edit.
+const KNOWN: usize = 128;
 
 impl<B: Backend> TimeEmbedding<B> {
     pub(super) fn load(weights: &mut Weights<B>, config: &UNetConfig) -> Result<Self> {
@@ -23,14 +34,40 @@ impl<B: Backend> TimeEmbedding<B> {
             second: weights.linear("time_embedding.linear_2", 4 * channels, 4 * channels, true)?,
             flip_sin_to_cos: config.flip_sin_to_cos,
             freq_shift: config.freq_shift,
+            known: Mutex::default(),
         })
     }
 
-    /// SiLU of the embedding, as every residual block reads it: (timesteps, 1, 1, channels).
-    pub(super) fn forward(&self, backend: &B, timesteps: &[f64]) -> Tensor<B> {
-        let channels = self.first.inputs();
-        let numbers = timesteps.iter().flat_map(|timestep| self.waves(*timestep)).collect();
-        let waves = Tensor::from_host(backend, Shape::new(timesteps.len(), 1, 1, channels), numbers);
+    /// What the timesteps add in every one of `resnets`: (timesteps, 1, 1, out) each. No latent and no adapter has a part in it, so
+    /// every timestep is worked out once.
+    pub(super) fn shifts(&self, backend: &B, timesteps: &[f64], resnets: &[&Resnet<B>]) -> Vec<Tensor<B>> {
+        let rows: Vec<Vec<Tensor<B>>> = timesteps.iter().map(|timestep| self.shifts_at(backend, *timestep, resnets)).collect();
+        match &rows[..] {
+            [alone] => alone.clone(),
+            rows => (0..resnets.len())
+                .filter_map(|layer| Tensor::stacked(&rows.iter().map(|row| row[layer].clone()).collect::<Vec<_>>()))
+                .collect(),
+        }
+    }
+
+    fn shifts_at(&self, backend: &B, timestep: f64, resnets: &[&Resnet<B>]) -> Vec<Tensor<B>> {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shifts) = known().get(&timestep.to_bits()) {
+            return shifts.clone();
+        }
+        let time = self.forward(backend, timestep);
+        let shifts: Vec<Tensor<B>> = resnets.iter().filter_map(|resnet| resnet.shift(&time)).collect();
+        let mut known = known();
+        if known.len() >= KNOWN {
+            known.clear();
+        }
+        known.insert(timestep.to_bits(), shifts.clone());
+        shifts
+    }
+
+    /// SiLU of the embedding, as every residual block reads it: (1, 1, 1, channels).
+    fn forward(&self, backend: &B, timestep: f64) -> Tensor<B> {
+        let waves = Tensor::from_host(backend, Shape::new(1, 1, 1, self.first.inputs()), self.waves(timestep));
         let pass = &mut Pass::inference();
         let hidden = silu(&self.first.forward(&waves, pass));
         silu(&self.second.forward(&hidden, pass))

@@ -1,5 +1,6 @@
 //! The spatial transformer: self-attention, attention to the prompt, feed-forward, around which the input is added.
 
+use super::Context;
 use crate::error::Result;
 use crate::kernels::Backend;
 use crate::model::config::UNetConfig;
@@ -62,30 +63,38 @@ impl<B: Backend> Transformer<B> {
         })
     }
 
-    /// x (b, h, w, c) and context (b, 1, tokens, channels) to (b, h, w, c).
-    pub(super) fn forward(&self, x: &Tensor<B>, context: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+    /// Keys and values of the prompt's tokens.
+    pub(super) fn prepare(&self, tokens: &Tensor<B>) -> [Tensor<B>; 2] {
+        self.attention2.prepare(tokens)
+    }
+
+    /// x (b, h, w, c) and the prompt to (b, h, w, c).
+    pub(super) fn forward(&self, x: &Tensor<B>, context: Context<B>, pass: &mut Pass<B>) -> Tensor<B> {
         let h = self.norm.forward(x, pass);
         let h = self.proj_in.forward(&h, pass);
         let y = self.norm1.forward(&h, pass);
-        let h = self.attention1.forward_self(&y, self.layer, pass).plus(&h);
+        let h = self.attention1.forward_self(&y, self.layer, Some(&h), pass);
         let y = self.norm2.forward(&h, pass);
-        let h = self.attention2.forward_cross(&y, context, pass).plus(&h);
+        let h = match context {
+            Context::Tokens(tokens) => self.attention2.forward_cross(&y, tokens, Some(&h), pass),
+            Context::Prepared(prompt) => self.attention2.forward_prepared(&y, prompt.of_layer(self.layer), Some(&h), pass),
+        };
         let y = self.norm3.forward(&h, pass);
-        let h = self.feed_forward.forward(&y, pass).plus(&h);
-        self.proj_out.forward(&h, pass).plus(x)
+        let h = self.feed_forward.forward(&y, Some(&h), pass);
+        self.proj_out.forward_plus(&h, Some(x), pass)
     }
 
     /// dy to dx.
     pub(super) fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         let d = self.proj_out.backward(dy, pass);
         let inner = self.feed_forward.backward(&d, pass);
-        let d = self.norm3.backward(&inner, pass).plus(&d);
+        let d = self.norm3.backward_plus(&inner, Some(&d), pass);
         let inner = self.attention2.backward_cross(&d, pass);
-        let d = self.norm2.backward(&inner, pass).plus(&d);
+        let d = self.norm2.backward_plus(&inner, Some(&d), pass);
         let inner = self.attention1.backward_self(&d, pass);
-        let d = self.norm1.backward(&inner, pass).plus(&d);
+        let d = self.norm1.backward_plus(&inner, Some(&d), pass);
         let d = self.proj_in.backward(&d, pass);
-        self.norm.backward(&d, pass).plus(dy)
+        self.norm.backward_plus(&d, Some(dy), pass)
     }
 
     /// The attentions' projections, with their names in diffusers.

@@ -1,0 +1,193 @@
+//! Matrix products in f32. The right matrix is laid out in panels, weights once and for all; the work is split into
+//! rectangles of the product whose sizes depend on the shape alone, so that the result does not depend on the number of threads.
+
+#![allow(unsafe_code)]
+
+mod kernel;
+mod panels;
+
+use std::ptr::null;
+
+use rayon::prelude::*;
+
+use super::buffer::Buffer;
+use super::vector::dispatch;
+use crate::kernels::Matrix;
+use kernel::{Block, Joins};
+pub(super) use panels::{len as panels_len, pack, width as panel_width};
+
+/// Inner indices that are worked off at once: the numbers of a panel stay in the nearest cache.
+const DEPTH: usize = 640;
+/// Rows of one thread's rectangle: 20 tiles, whose numbers stay in the second cache.
+const ROWS: usize = 120;
+/// Rectangles that a product is split into at least, where it is large enough.
+const TASKS: usize = 16;
+/// Multiplications that are worth another thread.
+const GRAIN: usize = 1 << 17;
+
+/// A right matrix (rows, cols) in panels.
+#[derive(Debug)]
+pub(super) struct Panels {
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    data: Buffer,
+}
+
+impl Panels {
+    /// Lays out `b`.
+    pub(super) fn new(b: Matrix<[f32]>) -> Self {
+        let (width, stride) = (panel_width(), b.rows * panel_width());
+        let mut data = Buffer::unset(panels_len(b.rows, b.cols));
+        if stride > 0 {
+            data.par_chunks_mut(stride).enumerate().with_min_len((GRAIN / stride).max(1)).for_each(|(index, panel)| {
+                let first = index * width;
+                pack(Matrix { offset: b.offset + first * b.col_stride, cols: width.min(b.cols - first), ..b }, panel);
+            });
+        }
+        Self { rows: b.rows, cols: b.cols, data }
+    }
+
+    /// Adds a matrix of the same sizes.
+    pub(super) fn add(&mut self, other: &Self) {
+        assert_eq!((self.rows, self.cols), (other.rows, other.cols), "sums are of equal matrices");
+        self.data.par_chunks_mut(GRAIN).zip(other.data.par_chunks(GRAIN)).for_each(|(sums, values)| {
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        });
+    }
+
+    /// Panel after panel of [`panel_width`] columns, each row after row.
+    pub(super) fn data(&self) -> &[f32] {
+        &self.data
+    }
+
+    pub(super) fn view(&self) -> Right<'_> {
+        Right { rows: self.rows, cols: self.cols, data: &self.data }
+    }
+}
+
+/// A right matrix in panels that lies elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Right<'a> {
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    pub(super) data: &'a [f32],
+}
+
+/// A left matrix: `rows` rows whose numbers are neighbours, `stride` apart.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Left<'a> {
+    pub(super) data: &'a [f32],
+    pub(super) rows: usize,
+    pub(super) stride: usize,
+}
+
+/// What is added to a product.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Add<'a> {
+    /// The numbers that already stand where it goes.
+    pub(super) old: bool,
+    /// One number per column.
+    pub(super) bias: Option<&'a [f32]>,
+    /// A matrix of its size, and the distance of its rows.
+    pub(super) residual: Option<(&'a [f32], usize)>,
+}
+
+/// Where a product goes, and which rectangle of it one task writes.
+#[derive(Debug, Clone, Copy)]
+struct Product<'a> {
+    a: Left<'a>,
+    b: Right<'a>,
+    add: Add<'a>,
+    c: *mut f32,
+    c_stride: usize,
+}
+
+// SAFETY: the pointer is only used by `rectangle`, whose callers hand out rectangles that do not overlap.
+unsafe impl Send for Product<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Product<'_> {}
+
+/// c = a b + what is added, on the calling thread; c has `c_stride` numbers from row to row.
+pub(super) fn multiply_here(a: Left, b: Right, add: Add, c: &mut [f32], c_stride: usize) {
+    let product = Product::new(a, b, add, c, c_stride);
+    // SAFETY: the rectangle is the whole product, and `c` is borrowed mutably.
+    unsafe { product.rectangle([0, a.rows], [0, b.cols]) }
+}
+
+/// The same on all threads.
+pub(super) fn multiply(a: Left, b: Right, add: Add, c: &mut [f32], c_stride: usize) {
+    let product = Product::new(a, b, add, c, c_stride);
+    let [rows, cols] = split(a.rows, b.rows, b.cols);
+    let [down, across] = [a.rows.div_ceil(rows), b.cols.div_ceil(cols)];
+    if down * across <= 1 {
+        // SAFETY: as in `multiply_here`.
+        return unsafe { product.rectangle([0, a.rows], [0, b.cols]) };
+    }
+    (0..down * across).into_par_iter().for_each(|index| {
+        // Neighbours share a part of `b`, which stays in the last cache.
+        let (row, col) = (index % down * rows, index / down * cols);
+        // SAFETY: every index has a rectangle of its own, inside the product.
+        unsafe { product.rectangle([row, a.rows.min(row + rows)], [col, b.cols.min(col + cols)]) }
+    });
+}
+
+/// Rows and columns (whole panels) of one task's rectangle.
+fn split(rows: usize, depth: usize, cols: usize) -> [usize; 2] {
+    let work = rows * depth * cols;
+    if work < 2 * GRAIN {
+        return [rows.max(1), cols.max(1)];
+    }
+    let tasks = TASKS.min(work / GRAIN);
+    let down = rows.div_ceil(ROWS);
+    // Tall products: rows alone, in whole tiles. Flat ones: columns too, so that every thread reads its own part of `b`.
+    let across = tasks.div_ceil(down).min(cols.div_ceil(panel_width()));
+    [rows.div_ceil(down).next_multiple_of(6), cols.div_ceil(across).next_multiple_of(panel_width())]
+}
+
+impl<'a> Product<'a> {
+    fn new(a: Left<'a>, b: Right<'a>, add: Add<'a>, c: &mut [f32], c_stride: usize) -> Self {
+        let fits =
+            |len: usize, stride: usize, cols: usize| a.rows == 0 || cols == 0 || (stride >= cols && (a.rows - 1) * stride + cols <= len);
+        assert!(fits(a.data.len(), a.stride, b.rows), "the left matrix lies inside its buffer");
+        assert!(fits(c.len(), c_stride, b.cols), "the product fits its buffer");
+        assert!(b.data.len() >= panels_len(b.rows, b.cols), "the panels are complete");
+        assert!(add.bias.is_none_or(|bias| bias.len() >= b.cols), "a bias for every column");
+        assert!(add.residual.is_none_or(|(residual, stride)| fits(residual.len(), stride, b.cols)), "the residual has the product's size");
+        Self { a, b, add, c: c.as_mut_ptr(), c_stride }
+    }
+
+    /// Rows `top..bottom` and columns `left..right`; `left` begins a panel.
+    ///
+    /// # Safety
+    /// The rectangle lies inside the product, and nobody else uses it.
+    unsafe fn rectangle(&self, [top, bottom]: [usize; 2], [left, right]: [usize; 2]) {
+        let Self { a, b, add, c, c_stride } = *self;
+        let width = panel_width();
+        let parts = b.rows.div_ceil(DEPTH).max(1);
+        let depth = b.rows.div_ceil(parts);
+        for part in 0..parts {
+            let (first, last) = (part * depth, part + 1 == parts);
+            // SAFETY: `new` proved that all offsets below lie inside the slices.
+            let block = unsafe {
+                Block {
+                    a: a.data.as_ptr().add(top * a.stride + first),
+                    a_stride: a.stride,
+                    rows: bottom - top,
+                    depth: depth.min(b.rows - first),
+                    b: b.data.as_ptr().add(left / width * b.rows * width + first * width),
+                    panel_stride: b.rows * width,
+                    cols: right - left,
+                    c: c.add(top * c_stride + left),
+                    c_stride,
+                    joins: Joins {
+                        old: add.old || part > 0,
+                        bias: add.bias.filter(|_| last).map_or(null(), |bias| bias.as_ptr().add(left)),
+                        residual: add.residual.filter(|_| last).map_or(null(), |(data, stride)| data.as_ptr().add(top * stride + left)),
+                        residual_stride: add.residual.map_or(0, |(_, stride)| stride),
+                    },
+                }
+            };
+            dispatch(block);
+        }
+    }
+}
