@@ -10,7 +10,7 @@ use dragnext::diffusion::{NoiseSource, Schedule, Seeded};
 use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
 use dragnext::model::config::UNetConfig;
-use dragnext::model::unet::{AdapterPlace, Gradients, Want};
+use dragnext::model::unet::{AdapterPlace, Context as PromptContext, Gradients, Want};
 use dragnext::model::vae::DOWNSCALE;
 use dragnext::model::{Model, Source, UNet, Vae};
 use dragnext::nn::{Mutual, Pass, Shape, Tensor};
@@ -42,8 +42,16 @@ pub(crate) enum Call {
     Drag,
     /// To decoder stage 3 and the noise, and back from both.
     DragNoise,
+    /// As `unet_b1`, with the prompt's keys and values known.
+    UnetPrepared,
+    /// The prompt's keys and values.
+    Prompt,
     /// Loss and adapters' gradient of a step of the fine-tuning, four latents.
     Lora,
+    /// The same adapters' gradient from one latent, where the way back ends at the last adapter.
+    AdaptersB1,
+    /// The same on the whole way back to the latent.
+    AdaptersToLatent,
     /// Picture to latent.
     VaeEncode,
     /// Latent to picture.
@@ -170,6 +178,8 @@ impl Calls {
             Call::VaeEncode | Call::VaeDecode => self.run_vae(call),
             Call::Edit => self.run_edit(),
             Call::Lora => self.run_lora(),
+            Call::AdaptersB1 | Call::AdaptersToLatent => self.run_adapters(call == Call::AdaptersToLatent),
+            Call::Prompt => self.run_prompt(),
             _ => self.run_unet(call),
         }
     }
@@ -196,8 +206,10 @@ impl Calls {
         if call == Call::UnetMutualB2 {
             pass = pass.with_mutual(Mutual { start_layer: MUTUAL_START, sources: vec![0, 0] });
         }
+        let prompt = (call == Call::UnetPrepared).then(|| unet.prepare(&context));
+        let context = prompt.as_ref().map_or(PromptContext::Tokens(&context), PromptContext::Prepared);
         let meter = Meter::start();
-        let output = unet.forward(&z, timesteps, &context, want, &mut pass);
+        let output = unet.forward(&z, timesteps, context, want, &mut pass);
         let gradient = is_drag.then(|| {
             let noise = (call == Call::DragNoise).then(|| inputs.d_noise.clone());
             unet.backward(&output, Gradients { noise, taps: vec![(TAP, inputs.d_tap.clone())] }, true, &mut pass)
@@ -205,6 +217,29 @@ impl Calls {
         let cost = meter.stop();
         let outputs = [("noise", output.noise), ("tap", output.taps.into_iter().next()), ("gradient", gradient.flatten())];
         Ok(Run { cost, stages: Vec::new(), outputs: outputs.into_iter().filter_map(|(name, x)| Some((name, x?))).collect() })
+    }
+
+    fn run_prompt(&mut self) -> Result<Run> {
+        let (unet, inputs) = self.unet()?;
+        let tokens = inputs.context.picture(0);
+        let meter = Meter::start();
+        unet.prepare(&tokens);
+        Ok(Run { cost: meter.stop(), stages: Vec::new(), outputs: Vec::new() })
+    }
+
+    fn run_adapters(&mut self, to_latent: bool) -> Result<Run> {
+        let (unet, _) = self.unet()?;
+        let parameters = Tensor::vector(&Cpu, Seeded::new(9).adapters(&unet.attach_adapters(LORA_RANK)));
+        let (unet, inputs) = self.unet()?;
+        let (z, context) = (inputs.latents.picture(0), inputs.context.picture(0));
+        let mut gradient = Tensor::zeros(&Cpu, parameters.shape());
+        let mut pass = Pass::recording().with_adapters(&parameters).with_gradient(&mut gradient);
+        let meter = Meter::start();
+        let output = unet.forward(&z, &inputs.timesteps[..1], &context, Want { noise: true, taps: &[] }, &mut pass);
+        unet.backward(&output, Gradients { noise: Some(inputs.d_noise.clone()), taps: Vec::new() }, to_latent, &mut pass);
+        let cost = meter.stop();
+        unet.detach_adapters();
+        Ok(Run { cost, stages: Vec::new(), outputs: Vec::new() })
     }
 
     fn run_lora(&mut self) -> Result<Run> {
