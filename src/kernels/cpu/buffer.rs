@@ -20,6 +20,8 @@ pub struct Buffer {
     numbers: Vec<f32>,
     first: usize,
     len: usize,
+    /// Does the memory wait for the next buffer? What came from elsewhere, such as weights from a file, has sizes that nobody asks for again.
+    stays: bool,
 }
 
 impl Buffer {
@@ -29,7 +31,7 @@ impl Buffer {
         let waiting = if whole < POOLED { None } else { pool(|pool| pool.take(whole)) };
         let numbers = waiting.unwrap_or_else(|| vec![0.0; if whole < POOLED { whole } else { whole.next_multiple_of(POOLED) }]);
         let first = numbers.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
-        Self { numbers, first, len }
+        Self { numbers, first, len, stays: whole >= POOLED }
     }
 
     /// Zeros.
@@ -42,7 +44,7 @@ impl Buffer {
 
 impl From<Vec<f32>> for Buffer {
     fn from(numbers: Vec<f32>) -> Self {
-        Self { first: 0, len: numbers.len(), numbers }
+        Self { first: 0, len: numbers.len(), numbers, stays: false }
     }
 }
 
@@ -56,7 +58,7 @@ impl Clone for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if self.numbers.len() >= POOLED {
+        if self.stays {
             let numbers = std::mem::take(&mut self.numbers);
             pool(|pool| pool.give(numbers));
         }

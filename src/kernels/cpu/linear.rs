@@ -12,6 +12,10 @@ use crate::kernels::Matrix;
 /// Rows of a left matrix that are laid out together, because their numbers are neighbours in memory.
 const TOGETHER: usize = 16;
 
+/// Weights of at most so many numbers are kept in panels for both directions; larger ones are turned for every gradient, because
+/// they would take gigabytes, and the product takes much longer.
+const KEPT: usize = 1 << 22;
+
 /// The weights of a linear layer.
 #[derive(Debug)]
 pub struct LinearWeight {
@@ -36,17 +40,22 @@ impl LinearWeight {
         Self { forward, backward: OnceLock::new() }
     }
 
-    fn backward(&self) -> &Panels {
-        self.backward.get_or_init(|| {
-            let (inputs, outputs, width) = (self.forward.rows, self.forward.cols, panel_width());
-            let mut weight = Buffer::unset(outputs * inputs);
-            for (panel, rows) in self.forward.data().chunks_exact(inputs * width).zip(weight.chunks_mut(inputs * width)) {
-                for (output, row) in rows.chunks_exact_mut(inputs).enumerate() {
-                    row.iter_mut().zip(panel[output..].iter().step_by(width)).for_each(|(weight, value)| *weight = *value);
-                }
+    /// Calls `work` with W in panels.
+    fn with_backward<R>(&self, work: impl FnOnce(&Panels) -> R) -> R {
+        if self.forward.rows * self.forward.cols <= KEPT { work(self.backward.get_or_init(|| self.turned())) } else { work(&self.turned()) }
+    }
+
+    /// W (out, in) from W^T.
+    fn turned(&self) -> Panels {
+        let (inputs, outputs, width) = (self.forward.rows, self.forward.cols, panel_width());
+        let mut weight = Buffer::unset(outputs * inputs);
+        let panels = self.forward.data().par_chunks_exact(inputs * width).zip(weight.par_chunks_mut(inputs * width));
+        panels.with_min_len((GRAIN / (inputs * width)).max(1)).for_each(|(panel, rows)| {
+            for (output, row) in rows.chunks_exact_mut(inputs).enumerate() {
+                row.iter_mut().zip(panel[output..].iter().step_by(width)).for_each(|(weight, value)| *weight = *value);
             }
-            Panels::new(Matrix::dense(&weight[..], 0, outputs, inputs))
-        })
+        });
+        Panels::new(Matrix::dense(&weight[..], 0, outputs, inputs))
     }
 }
 
@@ -60,7 +69,7 @@ pub(super) fn linear(x: &[f32], weight: &LinearWeight, bias: Option<&[f32]>, res
 pub(super) fn linear_backward(dy: &[f32], weight: &LinearWeight, add: bool, dx: &mut [f32]) {
     let (inputs, outputs) = (weight.forward.rows, weight.forward.cols);
     let left = Left { data: dy, rows: dy.len() / outputs, stride: outputs };
-    multiply(left, weight.backward().view(), Add { old: add, ..Add::default() }, dx, inputs);
+    weight.with_backward(|panels| multiply(left, panels.view(), Add { old: add, ..Add::default() }, dx, inputs));
 }
 
 /// c = a b, plus c if `add`, of matrices that lie anyhow.
