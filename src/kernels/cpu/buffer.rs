@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 /// Shorter buffers come straight from the allocator, which keeps them at hand itself.
 const POOLED: usize = 4096;
 /// Buffers freed after one that is still waiting when it is given back for good.
-const PATIENCE: u64 = 4096;
+const PATIENCE: u64 = 1 << 15;
 
 /// Numbers in a line of the cache.
 const LINE: usize = 16;
