@@ -2,8 +2,9 @@
 //!
 //!     cargo run --release --example kernels [-- PART OF A NAME]
 //!
-//! The peak is measured in the same run: fused multiply-adds on all threads that never leave the registers. Work is counted as
-//! the plain algorithm would do it, so a convolution in fewer multiplications may come out above the peak. Each line is the median of five.
+//! The peak is measured in the same run: fused multiply-adds on all threads that never leave the registers. A convolution's work is
+//! counted as the plain algorithm would do it, so one in fewer multiplications may come out above the peak; an attention's way back
+//! counts five products, because it computes the scores again. Each line is the median of five.
 
 #![allow(clippy::print_stdout, reason = "this program has no other output")]
 
@@ -17,7 +18,7 @@ use pulp::{Simd, WithSimd};
 /// Seconds that a measurement lasts at least.
 const LONG: f64 = 0.1;
 
-/// Fused multiply-adds on sixteen vectors.
+/// Fused multiply-adds on twelve vectors.
 struct Peak {
     rounds: usize,
 }
@@ -41,11 +42,15 @@ impl WithSimd for Peak {
     }
 }
 
-/// GFLOP/s of all threads together.
+/// GFLOP/s of all threads together: the best of five.
 fn peak() -> f64 {
-    let start = Instant::now();
-    let work: f64 = rayon::broadcast(|_| black_box(pulp::Arch::new().dispatch(Peak { rounds: 20_000_000 })).0).iter().sum();
-    work / start.elapsed().as_secs_f64() / 1e9
+    let run = || {
+        let start = Instant::now();
+        let work: f64 = rayon::broadcast(|_| black_box(pulp::Arch::new().dispatch(Peak { rounds: 20_000_000 })).0).iter().sum();
+        work / start.elapsed().as_secs_f64() / 1e9
+    };
+    run();
+    (0..5).map(|_| run()).fold(0.0, f64::max)
 }
 
 struct Bench {

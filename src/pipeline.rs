@@ -171,6 +171,7 @@ impl<B: Backend> Editor<B> {
     ) -> Result<(Outcome, Latents<B>)> {
         let result = self.stages(work, noise, progress, interrupt);
         self.unet.detach_adapters();
+        self.backend.trim();
         result
     }
 
@@ -203,9 +204,11 @@ impl<B: Backend> Editor<B> {
             trained = Some(stages.run(Stage::Lora, steps.lora, |progress| self.train(&subject, settings, noise, progress, interrupt))?);
         }
 
-        let prompt = self.unet.prepare(&context);
-        let inverted = stages
-            .run(Stage::Invert, steps.invert, |progress| invert(&self.unet, &self.schedule, &grid, &clean, &prompt, progress, interrupt))?;
+        let (prompt, inverted) = stages.run(Stage::Invert, steps.invert, |progress| {
+            let prompt = self.unet.prepare(&context);
+            let inverted = invert(&self.unet, &self.schedule, &grid, &clean, &prompt, progress, interrupt)?;
+            Ok((prompt, inverted))
+        })?;
 
         let prepared = match settings.start {
             Start::Paper => inverted.clone(),
@@ -227,8 +230,8 @@ impl<B: Backend> Editor<B> {
         pair = stages.run(Stage::Denoise, rest.len(), |progress| {
             for (index, &t) in rest.iter().enumerate() {
                 interrupt.check()?;
-                let place = Place { t, stage: Stage::Denoise, step: index + 1 };
-                pair = pair.step(unet, schedule, &grid, place, &prompt, Some(settings.start_layer))?;
+                let place = Place { t, step: index + 1 };
+                pair = pair.step(unet, schedule, &grid, place, &prompt, settings.start_layer)?;
                 progress.step(None);
             }
             Ok(pair)
@@ -286,14 +289,14 @@ impl<B: Backend> Editor<B> {
     }
 }
 
-/// About how many pictures go through the network in each stage; a backward pass counts as two. Close enough to tell how long it takes.
+/// About how many pictures go through the network in each stage; a backward pass counts as one. Close enough to tell how long it takes.
 fn passes(settings: &Settings, timesteps: usize, is_lora_given: bool) -> Vec<(Stage, f64)> {
     let drag = settings.timesteps.min(timesteps);
-    let lora = if is_lora_given { 0 } else { 3 * settings.lora_steps * settings.lora_batch };
+    let lora = if is_lora_given { 0 } else { 2 * settings.lora_steps * settings.lora_batch };
     let passes = [
         (Stage::Lora, lora),
         (Stage::Invert, timesteps),
-        (Stage::Drag, drag * (3 * settings.iterations + 2)),
+        (Stage::Drag, drag * (2 * settings.iterations + 2)),
         (Stage::Denoise, 2 * (timesteps - drag)),
     ];
     passes.map(|(stage, passes)| (stage, passes as f64)).to_vec()

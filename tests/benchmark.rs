@@ -12,7 +12,21 @@ use fixture::{Fixture, path, report};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::Value;
 
-const CALLS: [&str; 9] = ["unet_b1", "unet_b2", "unet_mutual_b2", "drag", "drag_noise", "lora", "vae_encode", "vae_decode", "edit"];
+const CALLS: [&str; 13] = [
+    "unet_b1",
+    "unet_b2",
+    "unet_mutual_b2",
+    "drag",
+    "drag_noise",
+    "unet_prepared",
+    "prompt",
+    "lora",
+    "adapters_b1",
+    "adapters_to_latent",
+    "vae_encode",
+    "vae_decode",
+    "edit",
+];
 
 /// The scale of the latents of the fixture's VAE.
 const SCALE: f32 = 0.18215;

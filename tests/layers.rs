@@ -41,6 +41,7 @@ fn vector(numbers: &[f32]) -> Tensor<Cpu> {
 
 fn assert_close(what: &str, got: &[f32], expected: &[f64], tolerance: f64) {
     assert_eq!(got.len(), expected.len(), "{what}: length");
+    assert!(got.iter().all(|x| x.is_finite()), "{what}: not finite");
     let largest = expected.iter().fold(f64::MIN_POSITIVE, |largest, x| largest.max(x.abs()));
     let error = got.iter().zip(expected).fold(0.0, |error: f64, (got, expected)| error.max((f64::from(*got) - expected).abs()));
     assert!(error <= tolerance * largest, "{what}: off by {:.2e} of the largest number", error / largest);

@@ -118,6 +118,32 @@ fn a_prepared_prompt_changes_nothing() {
 }
 
 #[test]
+#[should_panic(expected = "need the prompt's tokens")]
+fn a_prepared_prompt_has_no_gradients_of_adapters() {
+    let input = Input::read(&Fixture::open("parity.safetensors"), "unet");
+    let mut unet = unet("tiny");
+    let places = unet.attach_adapters(4);
+    let parameters = Tensor::vector(&Cpu, Seeded::new(0).adapters(&places));
+    let prompt = unet.prepare(&input.context.picture(0));
+    unet.forward(&input.z, &input.timesteps, &prompt, NOISE, &mut Pass::recording().with_adapters(&parameters));
+}
+
+/// More timesteps than are remembered, twice.
+#[test]
+fn remembered_timesteps_change_nothing() {
+    let input = Input::read(&Fixture::open("parity.safetensors"), "unet");
+    let (z, context) = (input.z.picture(0), input.context.picture(0));
+    let noise = |unet: &UNet<Cpu>, t: f64| unet.predict(&z, t, &context, &mut Pass::inference()).to_host();
+    let worn = unet("tiny");
+    for t in 0..130 {
+        noise(&worn, f64::from(t));
+    }
+    for t in [0.0, 1.0, 129.0, 400.0] {
+        assert_eq!(noise(&worn, t), noise(&unet("tiny"), t), "timestep {t}");
+    }
+}
+
+#[test]
 fn a_batch_is_its_pictures_one_by_one() {
     let input = Input::read(&Fixture::open("parity.safetensors"), "unet");
     let unet = unet("tiny");

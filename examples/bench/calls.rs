@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use dragnext::diffusion::finetune::{Subject, gradient};
 use dragnext::diffusion::{NoiseSource, Schedule, Seeded};
 use dragnext::interrupt::Interrupt;
+use dragnext::kernels::Backend;
 use dragnext::kernels::cpu::Cpu;
 use dragnext::model::config::UNetConfig;
 use dragnext::model::unet::{AdapterPlace, Context as PromptContext, Gradients, Want};
@@ -151,6 +152,7 @@ pub(crate) struct Calls {
     reference: Reference,
     edit: Option<[PathBuf; 2]>,
     part: Part,
+    last: Option<Call>,
 }
 
 impl Calls {
@@ -158,7 +160,7 @@ impl Calls {
     pub(crate) fn new(name: &str, size: usize, reference: Reference, edit: Option<[PathBuf; 2]>) -> Result<Self> {
         let config = UNetConfig::read(&Source::parse(name)?)?;
         let inputs = Inputs::new(&config, size, &reference)?;
-        Ok(Self { name: name.to_owned(), model: Model::open(name, None)?, inputs, reference, edit, part: Part::Nothing })
+        Ok(Self { name: name.to_owned(), model: Model::open(name, None)?, inputs, reference, edit, part: Part::Nothing, last: None })
     }
 
     /// Width and height of the picture that the calls' latents stand for.
@@ -174,6 +176,10 @@ impl Calls {
 
     /// Does a call once. Loading and preparing are not counted.
     pub(crate) fn run(&mut self, call: Call) -> Result<Run> {
+        if self.last.replace(call) != Some(call) {
+            // What another call needed is not this one's memory.
+            Cpu.trim();
+        }
         match call {
             Call::VaeEncode | Call::VaeDecode => self.run_vae(call),
             Call::Edit => self.run_edit(),

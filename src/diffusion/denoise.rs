@@ -17,20 +17,18 @@ pub struct Pair<B: Backend> {
     pub edit: Tensor<B>,
 }
 
-/// Where a pair stands in the process.
+/// Where a pair stands in the denoising.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
     /// The timestep that the latents are at.
     pub t: i64,
-    /// The stage, for messages.
-    pub stage: Stage,
-    /// The step inside the stage, from 1.
+    /// The step, from 1.
     pub step: usize,
 }
 
 impl<B: Backend> Pair<B> {
-    /// One step of both in one batch. With `start_layer`, the edit's self-attention from that layer on reads the keys and
-    /// values of the reference (MasaCtrl, arXiv 2304.08465).
+    /// One step of both in one batch. From `start_layer` on, the edit's self-attention reads the keys and values of the reference
+    /// (MasaCtrl, arXiv 2304.08465).
     ///
     /// # Errors
     /// [`crate::Error::NotFinite`].
@@ -41,15 +39,12 @@ impl<B: Backend> Pair<B> {
         grid: &Grid,
         place: Place,
         prompt: &Prompt<B>,
-        start_layer: Option<usize>,
+        start_layer: usize,
     ) -> Result<Self> {
-        let mut pass = Pass::inference();
-        if let Some(start_layer) = start_layer {
-            pass = pass.with_mutual(Mutual { start_layer, sources: vec![0, 0] });
-        }
+        let mut pass = Pass::inference().with_mutual(Mutual { start_layer, sources: vec![0, 0] });
         let both = stack(&self.reference, &self.edit);
         let noise = unet.predict(&both, place.t as f64, prompt, &mut pass);
-        require_finite(&noise, place.stage, place.step, "the noise prediction")?;
+        require_finite(&noise, Stage::Denoise, place.step, "the noise prediction")?;
         let next = schedule.step(both, &noise, place.t, grid.after(place.t));
         Ok(Self { reference: next.picture(0), edit: next.picture(1) })
     }

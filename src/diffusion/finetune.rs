@@ -30,7 +30,8 @@ pub struct Subject<'a, B: Backend> {
 /// Returns the parameters, which are then merged into the weights.
 ///
 /// # Errors
-/// [`Error::NotFinite`] when the loss diverges, [`Error::Interrupted`].
+/// [`Error::NotFinite`] when the loss diverges, [`Error::Interrupted`]. Then the weights hold the adapters of the step that failed;
+/// [`UNet::detach_adapters`] restores them.
 pub fn finetune<B: Backend>(
     unet: &mut UNet<B>,
     schedule: &Schedule,
@@ -61,8 +62,11 @@ pub fn finetune<B: Backend>(
     Ok(parameters)
 }
 
-/// Loss, and its gradient to the adapters' parameters, which are merged into the weights: the mean squared error of the noise predicted for noisy copies of the subject,
-/// one per timestep, with `noise` (copies, h, w, 4).
+/// Loss, and its gradient to the adapters' parameters, which are merged into the weights: the mean squared error of the noise
+/// predicted for noisy copies of the subject, one per timestep, with `noise` (copies, h, w, 4).
+///
+/// # Errors
+/// [`Error::Interrupted`].
 pub fn gradient<B: Backend>(
     unet: &UNet<B>,
     schedule: &Schedule,

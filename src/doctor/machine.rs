@@ -27,12 +27,10 @@ pub(super) fn processor() -> Check {
 
 #[cfg(target_arch = "x86_64")]
 fn instruction_set() -> &'static str {
-    if std::arch::is_x86_feature_detected!("avx512f") {
-        "AVX-512"
-    } else if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-        "AVX2 with FMA"
-    } else {
-        "neither AVX-512 nor AVX2 with FMA: an edit will be slow"
+    match pulp::Arch::new() {
+        pulp::Arch::V4(_) => "AVX-512",
+        pulp::Arch::V3(_) => "AVX2 with FMA",
+        _ => "neither AVX-512 nor AVX2 with FMA: an edit will be slow",
     }
 }
 

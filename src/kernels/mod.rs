@@ -26,7 +26,8 @@ pub struct ConvShape {
     pub pad: usize,
 }
 
-/// An attention's sizes. Queries and outputs are (batch, queries, heads * head size), keys and values (batch, keys, heads * head size).
+/// An attention's sizes. Queries and outputs are (batch, queries, heads * head size), keys and values (pictures, keys, heads * head size)
+/// of as many pictures as are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttentionShape {
     /// Rows of the batch.
@@ -197,7 +198,7 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// y = x where the cell's mask is above one half, else y. The mask is (pixels), y and x are (pixels, channels).
     fn select(&self, mask: &Self::Buffer, x: &Self::Buffer, y: &mut Self::Buffer);
 
-    /// Prepares the weights (out, kernel, kernel, in) of a convolution; of `shape`, channels, kernel and stride are read.
+    /// Prepares the weights (out, kernel, kernel, in) of a convolution; of `shape`, channels and kernel are read.
     fn conv_weight(&self, shape: &ConvShape, weight: &Self::Buffer) -> Self::ConvWeight;
     /// y = convolution of x, plus what is added.
     fn conv(&self, shape: &ConvShape, x: &Self::Buffer, weight: &Self::ConvWeight, added: Added<Self::Buffer>, y: &mut Self::Buffer);
@@ -242,8 +243,8 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         dx: &mut Self::Buffer,
     );
 
-    /// o = softmax(q k^T / sqrt(head size)) v per head. Picture b reads the keys and values of picture `sources[b]`. `stats` (batch, heads,
-    /// queries) receives the logarithms of the sums of the scores' exponentials.
+    /// o = softmax(q k^T / sqrt(head size)) v per head. Picture b reads the keys and values of picture `sources[b]`; k and v hold at least
+    /// the pictures that are read. `stats` (batch, heads, queries) receives the logarithms of the sums of the scores' exponentials.
     fn attention(
         &self,
         shape: &AttentionShape,

@@ -89,6 +89,7 @@ impl<B: Backend> Pbsi<'_, B> {
         }
         let walked = self.steps();
         for (index, &t) in self.grid.timesteps.iter().enumerate().take(walked) {
+            interrupt.check()?;
             // Without mutual attention the two latents do not meet: the reference's trip gives both its features and its step.
             let want = Want { noise: true, taps: &self.settings.taps.0 };
             let seen = self.unet.forward(&pair.reference, &[t as f64], self.prompt, want, &mut Pass::inference());

@@ -162,3 +162,25 @@ fn read_header(file: &mut Box<dyn ReadSeek>) -> std::result::Result<(Metadata, u
     }
     Ok((metadata, 8 + header, bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_half_becomes_the_same_number() {
+        // All of them, and a part of a chunk.
+        let all: Vec<u16> = (0..=u16::MAX).chain(0..257).collect();
+        let bytes: Vec<u8> = all.iter().flat_map(|bits| bits.to_le_bytes()).collect();
+        for (dtype, expected) in
+            [(Dtype::F16, (|bits| f16::from_bits(bits).to_f32()) as fn(u16) -> f32), (Dtype::BF16, |bits| bf16::from_bits(bits).to_f32())]
+        {
+            let mut numbers = vec![0.0; all.len()];
+            widening(dtype).expect("it is read")(&bytes, &mut numbers);
+            for (bits, number) in all.iter().zip(numbers) {
+                let expected = expected(*bits);
+                assert!(number == expected || (number.is_nan() && expected.is_nan()), "{dtype:?} {bits:#06x}: {number}, not {expected}");
+            }
+        }
+    }
+}

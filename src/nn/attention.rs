@@ -66,7 +66,11 @@ impl<B: Backend> Attention<B> {
     }
 
     /// As [`Attention::forward_cross`], of a context whose keys and values are known.
+    ///
+    /// # Panics
+    /// When the pass is to find gradients of adapters, which need the context itself.
     pub fn forward_prepared(&self, x: &Tensor<B>, [k, v]: &[Tensor<B>; 2], residual: Option<&Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
+        assert!(pass.adapters().is_none(), "gradients of adapters need the prompt's tokens");
         let q = self.to_q.forward(x, pass);
         self.attend(&q, [k, v], &own_or_first(x, k), residual, pass)
     }

@@ -115,7 +115,7 @@ impl<B: Backend> Linear<B> {
             c
         };
         let gradient = gradient.buffer_mut();
-        if self.inputs * self.outputs <= 2 * rank * (self.inputs + self.outputs) {
+        if (rows + 2 * rank) * self.inputs * self.outputs <= 2 * rank * rows * (self.inputs + self.outputs) {
             let whole = product(dy.transposed(), x);
             let whole = Matrix::dense(&whole, 0, self.outputs, self.inputs);
             backend.matmul(up.transposed(), whole, true, gradient, d_down);

@@ -197,6 +197,7 @@ impl<B: Backend> Tensor<B> {
     pub fn stacked(parts: &[Self]) -> Option<Self> {
         let first = parts.first()?;
         let shape = Shape { batch: parts.iter().map(|part| part.shape.batch).sum(), ..first.shape };
+        assert!(parts.iter().all(|part| part.shape == Shape { batch: part.shape.batch, ..shape }), "stacked pictures have one size");
         let mut offset = 0;
         Some(Self::build(&first.backend, shape, |y| {
             for part in parts {

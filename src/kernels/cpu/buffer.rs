@@ -14,7 +14,8 @@ const PATIENCE: u64 = 1 << 15;
 /// Numbers in a line of the cache.
 const LINE: usize = 16;
 
-/// f32 numbers that begin with a line of the cache, so that no vector lies in two lines. Their memory is used again when it is dropped.
+/// f32 numbers that begin with a line of the cache, so that no vector lies in two lines, and whose memory is used again when it is
+/// dropped. Neither is true of numbers that came from elsewhere.
 pub struct Buffer {
     /// `len` numbers from `first` on, and others around them.
     numbers: Vec<f32>,
@@ -30,6 +31,8 @@ impl Buffer {
         let whole = len + LINE;
         let waiting = if whole < POOLED { None } else { pool(|pool| pool.take(whole)) };
         let numbers = waiting.unwrap_or_else(|| vec![0.0; if whole < POOLED { whole } else { whole.next_multiple_of(POOLED) }]);
+        #[cfg(feature = "failpoints")]
+        let numbers = if super::vector::lanes_to_stand_for().is_some() { vec![f32::NAN; numbers.len()] } else { numbers };
         let first = numbers.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
         Self { numbers, first, len, stays: whole >= POOLED }
     }

@@ -6,14 +6,14 @@ use rayon::prelude::*;
 
 use super::GRAIN;
 use super::buffer::Buffer;
-use super::gemm::{Add, Left, Panels, multiply, panel_width};
+use super::gemm::{Add, Left, Panels, multiply};
 use crate::kernels::Matrix;
 
 /// Rows of a left matrix that are laid out together, because their numbers are neighbours in memory.
 const TOGETHER: usize = 16;
 
 /// Weights of at most so many numbers are kept in panels for both directions; larger ones are turned for every gradient, because
-/// they would take gigabytes, and the product takes much longer.
+/// those of Stable Diffusion 1.5 would take half a gigabyte more.
 const KEPT: usize = 1 << 22;
 
 /// The weights of a linear layer.
@@ -28,6 +28,7 @@ pub struct LinearWeight {
 impl LinearWeight {
     /// From weights (out, in), row-major.
     pub(super) fn new(outputs: usize, inputs: usize, weight: &[f32]) -> Self {
+        assert_eq!(weight.len(), outputs * inputs, "a weight for every input of every output");
         Self { forward: Panels::new(Matrix::dense(weight, 0, outputs, inputs).transposed()), backward: OnceLock::new() }
     }
 
@@ -42,26 +43,21 @@ impl LinearWeight {
 
     /// Calls `work` with W in panels.
     fn with_backward<R>(&self, work: impl FnOnce(&Panels) -> R) -> R {
-        if self.forward.rows * self.forward.cols <= KEPT { work(self.backward.get_or_init(|| self.turned())) } else { work(&self.turned()) }
-    }
-
-    /// W (out, in) from W^T.
-    fn turned(&self) -> Panels {
-        let (inputs, outputs, width) = (self.forward.rows, self.forward.cols, panel_width());
-        let mut weight = Buffer::unset(outputs * inputs);
-        let panels = self.forward.data().par_chunks_exact(inputs * width).zip(weight.par_chunks_mut(inputs * width));
-        panels.with_min_len((GRAIN / (inputs * width)).max(1)).for_each(|(panel, rows)| {
-            for (output, row) in rows.chunks_exact_mut(inputs).enumerate() {
-                row.iter_mut().zip(panel[output..].iter().step_by(width)).for_each(|(weight, value)| *weight = *value);
-            }
-        });
-        Panels::new(Matrix::dense(&weight[..], 0, outputs, inputs))
+        if self.forward.rows * self.forward.cols > KEPT {
+            return work(&self.forward.transposed());
+        }
+        // Made outside the lock: a thread that waits in there may take up other work, which could want the same lock.
+        work(self.backward.get().unwrap_or_else(|| {
+            let turned = self.forward.transposed();
+            self.backward.get_or_init(|| turned)
+        }))
     }
 }
 
 pub(super) fn linear(x: &[f32], weight: &LinearWeight, bias: Option<&[f32]>, residual: Option<&[f32]>, y: &mut [f32]) {
     let (inputs, outputs) = (weight.forward.rows, weight.forward.cols);
     let left = Left { data: x, rows: x.len() / inputs, stride: inputs };
+    assert_eq!((x.len(), y.len()), (left.rows * inputs, left.rows * outputs), "rows of inputs and of outputs");
     let add = Add { old: false, bias, residual: residual.map(|residual| (residual, outputs)) };
     multiply(left, weight.forward.view(), add, y, outputs);
 }
@@ -69,11 +65,13 @@ pub(super) fn linear(x: &[f32], weight: &LinearWeight, bias: Option<&[f32]>, res
 pub(super) fn linear_backward(dy: &[f32], weight: &LinearWeight, add: bool, dx: &mut [f32]) {
     let (inputs, outputs) = (weight.forward.rows, weight.forward.cols);
     let left = Left { data: dy, rows: dy.len() / outputs, stride: outputs };
+    assert_eq!((dy.len(), dx.len()), (left.rows * outputs, left.rows * inputs), "rows of outputs and of inputs");
     weight.with_backward(|panels| multiply(left, panels.view(), Add { old: add, ..Add::default() }, dx, inputs));
 }
 
 /// c = a b, plus c if `add`, of matrices that lie anyhow.
 pub(super) fn product(a: Matrix<[f32]>, b: Matrix<[f32]>, add: bool, c: &mut [f32], c_stride: usize) {
+    assert_eq!(a.cols, b.rows, "inner sizes of a product");
     let panels = Panels::new(b);
     let add = Add { old: add, ..Add::default() };
     if a.col_stride == 1 {

@@ -1,7 +1,8 @@
 //! The CPU backend: f32, threads from rayon, vector instructions chosen at run time.
 //!
 //! How work is split depends on shapes alone and sums run in a fixed order, so results are the same bits with any
-//! number of threads.
+//! number of threads. With vectors of another width they differ in the last bits: sums of rows, blocks and the way of a convolution
+//! follow the lanes.
 
 mod activation;
 mod adam;

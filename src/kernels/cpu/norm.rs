@@ -78,7 +78,10 @@ fn moments(shape: &GroupShape, x: &[f32]) -> Vec<Moments> {
                     squares += second + 2.0 * start * first + count * start * start;
                 }
                 let count = count * size as f64;
-                *part = Moments { count, mean: origin + sum / count, squares: (squares - sum * sum / count).max(0.0) };
+                let squares = squares - sum * sum / count;
+                // What overflowed must not pass for a large deviation.
+                let mean = if squares.is_finite() { origin + sum / count } else { f64::NAN };
+                *part = Moments { count, mean, squares: if squares < 0.0 { 0.0 } else { squares } };
             }
         },
     );
@@ -244,9 +247,9 @@ vectorised! {
 }
 
 pub(super) fn layer_norm(channels: usize, eps: f32, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
-    let chunk = CHUNK * channels;
-    let tasks = x.par_chunks(chunk).zip(y.par_chunks_mut(chunk)).with_min_len(at_least(chunk));
-    tasks.for_each(|(x, y)| normalised_rows(eps, x, &weight[..channels], bias, y));
+    let chunk = at_least(channels) * channels;
+    let tasks = x.par_chunks(chunk).zip(y.par_chunks_mut(chunk));
+    tasks.for_each(|(x, y)| normalised_rows(eps, x, weight, bias, y));
 }
 
 vectorised! {
@@ -273,8 +276,8 @@ pub(super) fn layer_norm_backward(
     residual: Option<&[f32]>,
     dx: &mut [f32],
 ) {
-    let chunk = CHUNK * channels;
-    let tasks = x.par_chunks(chunk).zip(dy.par_chunks(chunk)).zip(dx.par_chunks_mut(chunk)).enumerate().with_min_len(at_least(chunk));
+    let chunk = at_least(channels) * channels;
+    let tasks = x.par_chunks(chunk).zip(dy.par_chunks(chunk)).zip(dx.par_chunks_mut(chunk)).enumerate();
     tasks.for_each(|(task, ((x, dy), dx))| {
         let residual = residual.map(|residual| &residual[task * chunk..][..dx.len()]);
         rows_backward(eps, x, weight, dy, residual, dx);

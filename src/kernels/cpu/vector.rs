@@ -13,7 +13,7 @@ use super::exponential::exp2;
 /// Does `work` with the best instruction set of the machine.
 ///
 /// With the feature `failpoints`, `DRAGNEXT_LANES=16` stands for a machine with vectors of 16 lanes and `DRAGNEXT_LANES=1` for one
-/// without vectors, both slowly: tests see all of the code that depends on lanes wherever they run.
+/// without vectors, both slowly: tests see all of the code that depends on lanes wherever they run. Fresh buffers then hold NaN.
 #[inline]
 pub(super) fn dispatch<W: WithSimd>(work: W) -> W::Output {
     #[cfg(feature = "failpoints")]
@@ -25,8 +25,9 @@ pub(super) fn dispatch<W: WithSimd>(work: W) -> W::Output {
     pulp::Arch::new().dispatch(work)
 }
 
+/// The lanes that `DRAGNEXT_LANES` asks for.
 #[cfg(feature = "failpoints")]
-fn lanes_to_stand_for() -> Option<usize> {
+pub(super) fn lanes_to_stand_for() -> Option<usize> {
     static LANES: std::sync::OnceLock<Option<usize>> = std::sync::OnceLock::new();
     *LANES.get_or_init(|| std::env::var("DRAGNEXT_LANES").ok()?.parse().ok())
 }
@@ -278,4 +279,25 @@ pub(super) fn sums<S: Simd, const N: usize, const M: usize>(
         }
     }
     totals.map(|total| simd.reduce_sum_f32s(total))
+}
+
+#[cfg(all(test, feature = "failpoints"))]
+mod tests {
+    use super::lanes_to_stand_for;
+    use crate::kernels::cpu::gemm::panel_width;
+
+    /// The tests of all kernels once more, as on machines with wider vectors and without any.
+    #[test]
+    fn kernels_with_other_vectors() {
+        if let Some(lanes) = lanes_to_stand_for() {
+            return assert_eq!(panel_width(), 2 * lanes, "two vectors");
+        }
+        for lanes in ["16", "1"] {
+            let program = std::env::current_exe().expect("a test runs from a file");
+            let run = std::process::Command::new(program).arg("kernels::").env("DRAGNEXT_LANES", lanes).output();
+            let run = run.expect("a test can be started");
+            let said = String::from_utf8_lossy(&run.stdout);
+            assert!(run.status.success() && said.contains("kernels_with_other_vectors ... ok"), "{lanes} lanes:\n{said}");
+        }
+    }
 }

@@ -107,7 +107,8 @@ impl<B: Backend> UNet<B> {
     pub fn prepare(&self, tokens: &Tensor<B>) -> Prompt<B> {
         let down = self.down.iter().flat_map(DownBlock::transformers);
         let up = self.up.iter().flat_map(UpBlock::transformers);
-        Prompt::new(down.chain([&self.mid_attention]).chain(up).map(|transformer| transformer.prepare(tokens)).collect())
+        let all = down.chain([&self.mid_attention]).chain(up);
+        tokens.backend().run(|| Prompt::new(all.map(|transformer| transformer.prepare(tokens)).collect()))
     }
 
     /// Latents z (b, h, w, 4) at one timestep each, and the prompt.
@@ -123,6 +124,10 @@ impl<B: Backend> UNet<B> {
         pass: &mut Pass<B>,
     ) -> Output<B> {
         let context = context.into();
+        assert_eq!(timesteps.len(), z.shape().batch, "a timestep for every latent");
+        if let Context::Tokens(tokens) = context {
+            assert!([1, z.shape().batch].contains(&tokens.shape().batch), "one prompt, or one for every latent");
+        }
         z.backend().run(|| self.walk(z, timesteps, context, want, pass))
     }
 

@@ -20,7 +20,7 @@ const QUERIES: usize = 96;
 const KEYS: usize = 256;
 /// Numbers of a block of keys, at most.
 const KEY_NUMBERS: usize = 1 << 14;
-/// Parts of the queries that collect key and value gradients of their own, at most, and the numbers that these may take.
+/// Parts of the queries that collect key and value gradients of their own, at most, and the numbers that more than four may take.
 const PARTS: usize = 8;
 const PART_NUMBERS: usize = 1 << 23;
 
@@ -136,11 +136,9 @@ fn packed(shape: &AttentionShape, blocks: &Blocks, pictures: usize, k: &[f32], v
         let [k, v] = [k, v].map(|x| head(shape, x, shape.keys, picture, h, first, blocks.keys.min(shape.keys - first)));
         let (k_to, to) = to.split_at_mut(blocks.transposed);
         let (v_to, rows_to) = to.split_at_mut(blocks.transposed);
-        dispatch(|| {
-            pack_transposed(k, lanes(), k_to);
-            pack_transposed(v, lanes(), v_to);
-            pack(k, lanes(), rows_to);
-        });
+        pack_transposed(k, lanes(), k_to);
+        pack_transposed(v, lanes(), v_to);
+        pack(k, lanes(), rows_to);
     });
     packed
 }

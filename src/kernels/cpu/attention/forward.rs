@@ -96,7 +96,7 @@ pub(in super::super) fn attention(
                 keys: shape.keys,
                 scale: scale(shape) * LOG2_E,
                 q: head(shape, q, shape.queries, picture, h, first, rows),
-                packed: &packed[(sources[picture] * shape.heads + h) * blocks.count * blocks.len..],
+                packed: &packed[(sources[picture] * shape.heads + h) * blocks.count * blocks.len..][..blocks.count * blocks.len],
                 o,
                 o_first: (picture * shape.queries + first) * channels + h * shape.head_size,
                 // SAFETY: every task has a picture, head and queries of its own.
@@ -110,6 +110,8 @@ pub(in super::super) fn attention(
 /// The keys and values that are asked for, block by block, head by head.
 fn packed(shape: &AttentionShape, blocks: &Blocks, sources: &[usize], k: &[f32], v: &[f32]) -> Buffer {
     let pictures = k.len() / (shape.keys * shape.channels());
+    assert_eq!(k.len(), pictures * shape.keys * shape.channels(), "whole pictures of keys");
+    assert!(sources.iter().all(|source| *source < pictures), "keys of every source");
     let mut packed = Buffer::unset(pictures * shape.heads * blocks.count * blocks.len);
     packed.par_chunks_mut(blocks.len).enumerate().with_min_len(GRAIN.div_ceil(4 * blocks.len)).for_each(|(index, to)| {
         let (above, block) = (index / blocks.count, index % blocks.count);
@@ -118,10 +120,8 @@ fn packed(shape: &AttentionShape, blocks: &Blocks, sources: &[usize], k: &[f32],
             let rows = blocks.rows(block, shape.keys);
             let [k, v] = [k, v].map(|x| head(shape, x, shape.keys, picture, h, block * blocks.keys, rows));
             let (k_to, v_to) = to.split_at_mut(blocks.k_len);
-            dispatch(|| {
-                pack_transposed(k, lanes(), k_to);
-                pack(v, lanes(), v_to);
-            });
+            pack_transposed(k, lanes(), k_to);
+            pack(v, lanes(), v_to);
         }
     });
     packed
@@ -129,7 +129,7 @@ fn packed(shape: &AttentionShape, blocks: &Blocks, sources: &[usize], k: &[f32],
 
 /// What a task needs beside its operands.
 struct Scratch {
-    /// Scores of a strip, later probabilities. One vector more per row keeps rows out of the same places of the cache.
+    /// Scores of a strip, later probabilities. Two vectors more per row keep rows out of the same places of the cache.
     scores: Buffer,
     score_stride: usize,
     /// The largest scores of a strip, and the sums of probabilities of a block: a vector per row.

@@ -20,6 +20,7 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
+use super::buffer::Buffer;
 use super::gemm::{Panels, panel_width};
 use crate::kernels::{Added, ConvShape, Matrix};
 use direct::{Direct, Meets, Places, Window};
@@ -42,7 +43,7 @@ pub struct Kernel {
     /// A matrix (taps * inputs, outputs).
     panels: Panels,
     /// Small weights, transformed to tiles of four and of six, forwards and backwards.
-    kept: [OnceLock<Vec<f32>>; 4],
+    kept: [OnceLock<Buffer>; 4],
 }
 
 impl Debug for Kernel {
@@ -76,21 +77,27 @@ impl Kernel {
     fn kept<const N: usize>(&self, weights: Weights, tiles: usize) -> Option<&[f32]> {
         self.keeps(weights, tiles).then(|| {
             let place = usize::from(N == 6) * 2 + usize::from(weights.backward);
-            let kept = self.kept[place].get_or_init(|| {
-                let mut transformed = vec![0.0; weights.transformed_len::<N>()];
+            let kept = &self.kept[place];
+            // Made outside the lock: a thread that waits in there may take up other work, which could want the same lock.
+            let kept = kept.get().unwrap_or_else(|| {
+                let mut transformed = Buffer::unset(weights.transformed_len::<N>());
                 weights.transform::<N>(&mut transformed);
-                transformed
+                kept.get_or_init(|| transformed)
             });
             &kept[..]
         })
     }
 }
 
+fn size_of_pictures(batch: usize, [height, width, channels]: [usize; 3]) -> usize {
+    target::size(&[batch, height, width, channels])
+}
+
 /// y = convolution of x, plus what is added.
 pub(super) fn conv(shape: &ConvShape, x: &[f32], kernel: &Kernel, added: Added<[f32]>, y: &mut [f32]) {
     let ConvShape { batch, input, output, kernel: size, stride, pad } = *shape;
     assert_eq!([kernel.outputs, kernel.size, kernel.inputs], [output[2], size, input[2]], "the kernel is the shape's");
-    assert_eq!(x.len(), batch * input.iter().product::<usize>(), "the input has the shape's size");
+    assert_eq!(x.len(), size_of_pictures(batch, input), "the input has the shape's size");
     let target = Target::new(y, [batch, output[0], output[1], output[2]], added);
     let weights = Weights { kernel, backward: false };
     let window = Window { grid: [output[0], output[1]], step: stride, first: [-(pad as isize); 2], size: [size; 2] };
@@ -107,7 +114,7 @@ pub(super) fn conv(shape: &ConvShape, x: &[f32], kernel: &Kernel, added: Added<[
 pub(super) fn conv_backward(shape: &ConvShape, dy: &[f32], kernel: &Kernel, dx: &mut [f32]) {
     let ConvShape { batch, input, output, kernel: size, stride, pad } = *shape;
     assert_eq!([kernel.outputs, kernel.size, kernel.inputs], [output[2], size, input[2]], "the kernel is the shape's");
-    assert_eq!(dy.len(), batch * output.iter().product::<usize>(), "the gradient has the output's size");
+    assert_eq!(dy.len(), size_of_pictures(batch, output), "the gradient has the output's size");
     let target = Target::new(dx, [batch, input[0], input[1], input[2]], Added::default());
     let weights = Weights { kernel, backward: true };
     for position in 0..stride * stride {

@@ -2,19 +2,23 @@
 
 #![expect(clippy::inline_always, reason = "a loop has the instruction set of the function it is inlined into")]
 
-use std::slice::{from_raw_parts, from_raw_parts_mut};
-
 use pulp::{Simd, WithSimd};
 
+use super::super::vector::{load, store};
 use crate::kernels::Added;
+
+/// The product of all sizes.
+pub(super) fn size(sizes: &[usize]) -> usize {
+    sizes.iter().try_fold(1, |product: usize, size| product.checked_mul(*size)).expect("pictures fit into memory")
+}
 
 /// Pictures (batch, height, width, channels) that several tasks write at once, each its own pixels or channels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Target<'a> {
     y: *mut f32,
-    len: usize,
+    pub(super) len: usize,
     pub(super) channels: usize,
-    pixels: usize,
+    pub(super) pixels: usize,
     added: Added<'a, [f32]>,
 }
 
@@ -25,7 +29,7 @@ unsafe impl Sync for Target<'_> {}
 
 impl<'a> Target<'a> {
     pub(super) fn new(y: &'a mut [f32], [batch, height, width, channels]: [usize; 4], added: Added<'a, [f32]>) -> Self {
-        let (pixels, len) = (height * width, batch * height * width * channels);
+        let (pixels, len) = (size(&[height, width]), size(&[batch, height, width, channels]));
         assert_eq!(y.len(), len, "the output has the shape's size");
         assert!(added.bias.is_none_or(|bias| bias.len() == channels), "a bias for every channel");
         assert!(added.per_picture.is_none_or(|rows| rows.len() == batch * channels), "a row for every picture");
@@ -57,30 +61,6 @@ impl<'a> Target<'a> {
     }
 }
 
-/// # Safety
-/// `count` numbers, at most a vector, can be read at `from`.
-#[inline(always)]
-pub(super) unsafe fn load<S: Simd>(simd: S, from: *const f32, count: usize) -> S::f32s {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if count >= S::F32_LANES { from.cast::<S::f32s>().read_unaligned() } else { simd.partial_load_f32s(from_raw_parts(from, count)) }
-    }
-}
-
-/// # Safety
-/// `count` numbers, at most a vector, can be written at `to`.
-#[inline(always)]
-pub(super) unsafe fn store<S: Simd>(simd: S, to: *mut f32, count: usize, value: S::f32s) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if count >= S::F32_LANES {
-            to.cast::<S::f32s>().write_unaligned(value);
-        } else {
-            simd.partial_store_f32s(from_raw_parts_mut(to, count), value);
-        }
-    }
-}
-
 /// Rows of numbers on their way to some channels of a line of pixels: row `row` belongs to pixel `first + row * step`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rows<'a, 'b> {
@@ -104,6 +84,7 @@ impl WithSimd for Rows<'_, '_> {
         assert!(self.count == 0 || (self.count - 1) * self.from_stride + self.channels <= self.from.len(), "all rows are there");
         assert!(self.count == 0 || self.first + (self.count - 1) * self.step < self.target.pixels, "the pixels exist");
         assert!(self.channel + self.channels <= self.target.channels, "the channels exist");
+        assert!((self.picture + 1) * self.target.pixels * self.target.channels <= self.target.len, "the picture exists");
         for row in 0..self.count {
             for channel in (0..self.channels).step_by(S::F32_LANES) {
                 let count = S::F32_LANES.min(self.channels - channel);

@@ -8,8 +8,9 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
+use super::super::vector::{load, store};
 use super::lines;
-use super::target::{Target, load, store};
+use super::target::Target;
 
 /// Pictures and the tiles of `N - 2` by `N - 2` outputs that cover them.
 #[derive(Debug, Clone, Copy)]
@@ -151,7 +152,9 @@ impl<const N: usize, const OUT: usize> WithSimd for Products<'_, '_, N, OUT> {
     /// Nobody else uses those channels of the tiles' pixels: the caller of `dispatch` promises that.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let [height, width, _] = self.grid.output;
+        let [height, width, channels] = self.grid.output;
+        assert_eq!([height * width, channels], [self.target.pixels, self.target.channels], "the target is the grid's");
+        assert!(self.grid.batch * height * width * channels <= self.target.len, "all pictures are there");
         let padded = self.channels.next_multiple_of(S::F32_LANES);
         assert!(padded <= self.m_stride && self.tiles.end <= self.grid.tiles(), "rows hold whole vectors, and the tiles exist");
         assert!(

@@ -8,11 +8,11 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::super::gemm::{panel_width, panels_len};
+use super::super::gemm::{VECTORS, panel_width, panels_len};
 use super::super::vector::dispatch;
+use super::super::vector::{load, store};
 use super::Kernel;
 use super::lines;
-use super::target::{load, store};
 
 /// Rows of a panel that one task transforms.
 const ROWS: usize = 256;
@@ -162,6 +162,9 @@ impl Places {
         self.0.wrapping_add(offset)
     }
 }
+
+/// A row of a panel is two vectors: the transform reads them together.
+const _: () = assert!(VECTORS == 2);
 
 /// Transforms rows of a panel to some lines of the tiles' places, which are `distance` numbers apart.
 #[derive(Debug)]

@@ -1,19 +1,20 @@
 //! The inner loops of a matrix product: tiles of 6 rows by two vectors, whose sums stay in registers.
 //!
-//! Every element of a product is one chain of fused multiply-adds in the order of the inner index, whatever the width of
-//! the machine's vectors: the same bits with AVX2 and with AVX-512.
+//! Every element of a product is a chain of fused multiply-adds in the order of the inner index, one for each of its parts, whatever the
+//! width of the machine's vectors.
 
 #![expect(clippy::inline_always, reason = "a loop has the instruction set of the function it is inlined into")]
 
 use std::ptr::read_unaligned;
-use std::slice::{from_raw_parts, from_raw_parts_mut};
 
 use pulp::{Simd, WithSimd};
+
+use super::super::vector::{load, store};
 
 /// Rows of a full tile.
 pub(super) const ROWS: usize = 6;
 /// Vectors in a row of a full tile, and in a row of a panel.
-pub(super) const VECTORS: usize = 2;
+pub(in super::super) const VECTORS: usize = 2;
 
 /// What a tile's sums join before they are stored. Null pointers mean nothing.
 #[derive(Debug, Clone, Copy)]
@@ -143,19 +144,7 @@ impl Block {
             if old {
                 sum = simd.add_f32s(sum, load(simd, c, count));
             }
-            if count == S::F32_LANES {
-                c.cast::<S::f32s>().write_unaligned(sum);
-            } else {
-                simd.partial_store_f32s(from_raw_parts_mut(c, count), sum);
-            }
+            store(simd, c, count, sum);
         }
     }
-}
-
-/// # Safety
-/// `count` numbers, at most a vector, can be read at `from`.
-#[inline(always)]
-unsafe fn load<S: Simd>(simd: S, from: *const f32, count: usize) -> S::f32s {
-    // SAFETY: the caller's promise.
-    unsafe { if count == S::F32_LANES { read_unaligned(from.cast()) } else { simd.partial_load_f32s(from_raw_parts(from, count)) } }
 }

@@ -13,8 +13,10 @@ use rayon::prelude::*;
 use super::buffer::Buffer;
 use super::vector::dispatch;
 use crate::kernels::Matrix;
+pub(super) use kernel::VECTORS;
 use kernel::{Block, Joins};
-pub(super) use panels::{len as panels_len, pack, width as panel_width};
+use panels::pack;
+pub(super) use panels::{len as panels_len, width as panel_width};
 
 /// Inner indices that are worked off at once: the numbers of a panel stay in the nearest cache.
 const DEPTH: usize = 640;
@@ -55,9 +57,25 @@ impl Panels {
         });
     }
 
-    /// Panel after panel of [`panel_width`] columns, each row after row.
-    pub(super) fn data(&self) -> &[f32] {
-        &self.data
+    /// The same of the transposed matrix.
+    pub(super) fn transposed(&self) -> Self {
+        let (width, rows, cols) = (panel_width(), self.cols, self.rows);
+        let mut data = Buffer::unset(panels_len(rows, cols));
+        data.par_chunks_mut((rows * width).max(1)).enumerate().with_min_len((GRAIN / (rows * width).max(1)).max(1)).for_each(
+            |(index, to)| {
+                let first = index * width;
+                for (block, to) in to.chunks_mut(width * width).enumerate() {
+                    // Square `(index, block)` of this matrix becomes square `(block, index)`.
+                    let from = &self.data[block * self.rows * width + first * width..][..width.min(cols - first) * width];
+                    for (row, to) in to.chunks_exact_mut(width).enumerate() {
+                        let (inside, behind) = to.split_at_mut(from.len() / width);
+                        inside.iter_mut().zip(from[row..].iter().step_by(width)).for_each(|(to, from)| *to = *from);
+                        behind.fill(0.0);
+                    }
+                }
+            },
+        );
+        Self { rows, cols, data }
     }
 
     pub(super) fn view(&self) -> Right<'_> {
@@ -146,8 +164,12 @@ fn split(rows: usize, depth: usize, cols: usize) -> [usize; 2] {
 
 impl<'a> Product<'a> {
     fn new(a: Left<'a>, b: Right<'a>, add: Add<'a>, c: &mut [f32], c_stride: usize) -> Self {
-        let fits =
-            |len: usize, stride: usize, cols: usize| a.rows == 0 || cols == 0 || (stride >= cols && (a.rows - 1) * stride + cols <= len);
+        let fits = |len: usize, stride: usize, cols: usize| {
+            let last = || (a.rows - 1).checked_mul(stride)?.checked_add(cols);
+            a.rows == 0 || cols == 0 || (stride >= cols && last().is_some_and(|last| last <= len))
+        };
+        // Without an inner index nothing of the left matrix is read, however its rows lie.
+        let a = Left { stride: if b.rows == 0 { 0 } else { a.stride }, ..a };
         assert!(fits(a.data.len(), a.stride, b.rows), "the left matrix lies inside its buffer");
         assert!(fits(c.len(), c_stride, b.cols), "the product fits its buffer");
         assert!(b.data.len() >= panels_len(b.rows, b.cols), "the panels are complete");
