@@ -4,7 +4,7 @@ use super::Check;
 use crate::progress::amount;
 
 /// What an edit with Stable Diffusion 1.5 at 512 x 512 takes in f32.
-const STABLE_DIFFUSION_BYTES: u64 = 8_000_000_000;
+const STABLE_DIFFUSION_BYTES: u64 = 9_100_000_000;
 
 /// Version and features.
 pub(super) fn program() -> Check {
