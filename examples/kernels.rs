@@ -11,6 +11,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use dragnext::diffusion::{NoiseSource, Seeded};
 use dragnext::kernels::cpu::{Buffer, Cpu};
 use dragnext::kernels::{Added, AttentionShape, Backend, ConvShape, GroupShape};
 use pulp::{Simd, WithSimd};
@@ -146,14 +147,9 @@ impl Bench {
     }
 }
 
-/// Numbers in -1..1.
+/// Normally distributed numbers.
 fn numbers(len: usize) -> Buffer {
-    let mut state = 12345_u32;
-    let next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 9) as f32 / 4_194_304.0 - 1.0
-    };
-    Cpu.upload(std::iter::repeat_with(next).take(len).collect())
+    Cpu.upload(Seeded::new(len as u64).vacated(len))
 }
 
 fn main() {

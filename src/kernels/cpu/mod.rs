@@ -1,6 +1,15 @@
 //! The CPU backend: f32, threads from rayon, vector instructions chosen at run time.
 //!
-//! How work is split depends on shapes alone and sums run in a fixed order, so results are the same bits with any
+//! | room | what is in it |
+//! |---|---|
+//! | `gemm`, `linear` | matrix products over weights laid out in panels; linear layers and adapters |
+//! | `conv` | convolutions: directly, or of three by three as products of transformed tiles (Winograd) |
+//! | `attention` | softmax(q k^T) v in blocks, and its way back |
+//! | `norm`, `activation`, `resample`, `adam` | normalisation; SiLU and GEGLU; upsampling, columns, bilinear samples and their loss; the optimiser |
+//! | `vector`, `exponential` | the instruction set is chosen; vectors with operators; powers of two |
+//! | `buffer`, `shared` | memory that is used again; numbers that several tasks write |
+//!
+//! How sums are split depends on shapes alone and they run in a fixed order, so results are the same bits with any
 //! number of threads. With vectors of another width they differ in the last bits: sums of rows, blocks and the way of a convolution
 //! follow the lanes.
 
@@ -14,6 +23,7 @@ mod gemm;
 mod linear;
 mod norm;
 mod resample;
+mod shared;
 mod vector;
 
 use rayon::prelude::*;

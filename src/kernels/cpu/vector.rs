@@ -25,6 +25,33 @@ pub(super) fn dispatch<W: WithSimd>(work: W) -> W::Output {
     pulp::Arch::new().dispatch(work)
 }
 
+/// Work that reads and writes where its maker promised that it may.
+pub(super) trait Promised {
+    /// # Safety
+    /// What the work's documentation asks of its maker is true.
+    unsafe fn run<S: Simd>(self, simd: S);
+}
+
+/// As [`dispatch`].
+///
+/// # Safety
+/// What the work's documentation asks of its maker is true.
+#[inline]
+pub(super) unsafe fn dispatch_promised<W: Promised>(work: W) {
+    struct Kept<W>(W);
+
+    impl<W: Promised> WithSimd for Kept<W> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            // SAFETY: the only maker of this is a caller who promised it.
+            unsafe { self.0.run(simd) }
+        }
+    }
+    dispatch(Kept(work));
+}
+
 /// The lanes that `DRAGNEXT_LANES` asks for.
 #[cfg(feature = "failpoints")]
 pub(super) fn lanes_to_stand_for() -> Option<usize> {

@@ -7,10 +7,12 @@ use rayon::prelude::*;
 
 use super::super::buffer::Buffer;
 use super::super::exponential::exp2;
+use super::super::gemm::GRAIN;
+use super::super::shared::Shared;
 use super::super::vector::dispatch;
 use super::panels::{Tokens, lanes, pack, pack_transposed};
 use super::product::{Finish, Left, Right, Store, multiply};
-use super::{GRAIN, Shared, TASKS, head, part, scale};
+use super::{TASKS, head, part, scale};
 use crate::kernels::AttentionShape;
 
 /// Queries of a task: while they last, a block of keys stays in the second cache.

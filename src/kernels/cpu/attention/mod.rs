@@ -9,11 +9,10 @@
 mod backward;
 mod forward;
 mod panels;
+mod probabilities;
 mod product;
 #[cfg(test)]
 mod tests;
-
-use std::marker::PhantomData;
 
 use crate::kernels::AttentionShape;
 use panels::Tokens;
@@ -21,8 +20,6 @@ use panels::Tokens;
 pub(super) use backward::attention_backward;
 pub(super) use forward::attention;
 
-/// Multiplications that are worth another thread.
-const GRAIN: usize = 1 << 17;
 /// Tasks that an attention is split into at least, where it is large enough.
 const TASKS: usize = 16;
 
@@ -41,34 +38,4 @@ fn scale(shape: &AttentionShape) -> f32 {
 /// `total` in the fewest equal parts of at most `most`, each a multiple of `unit`: the size of a part.
 fn part(total: usize, most: usize, unit: usize) -> usize {
     total.div_ceil(total.div_ceil(most.max(unit)).max(1)).next_multiple_of(unit)
-}
-
-/// A buffer of which every task writes a part of its own.
-#[derive(Debug, Clone, Copy)]
-struct Shared<'a> {
-    data: *mut f32,
-    len: usize,
-    borrow: PhantomData<&'a mut [f32]>,
-}
-
-// SAFETY: it is only used through `Shared::run`, whose callers hand out runs that do not overlap.
-unsafe impl Send for Shared<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for Shared<'_> {}
-
-impl<'a> Shared<'a> {
-    fn new(data: &'a mut [f32]) -> Self {
-        Self { data: data.as_mut_ptr(), len: data.len(), borrow: PhantomData }
-    }
-
-    /// `len` numbers from `first` on.
-    ///
-    /// # Safety
-    /// No other run that is in use overlaps with this one.
-    #[inline(always)]
-    unsafe fn run(&self, first: usize, len: usize) -> &'a mut [f32] {
-        assert!(first <= self.len && len <= self.len - first, "a run lies inside its buffer");
-        // SAFETY: inside the buffer that was borrowed for 'a, and the caller promises that nobody else uses it.
-        unsafe { std::slice::from_raw_parts_mut(self.data.add(first), len) }
-    }
 }

@@ -1,13 +1,9 @@
 use super::*;
+use crate::diffusion::{NoiseSource, Seeded};
 
-/// Numbers between -1 and 1 that look random.
-fn noise(seed: usize, len: usize) -> Vec<f32> {
-    let mut state = seed as u32 * 7919 + 1;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / 8_388_608.0 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
+/// Normally distributed numbers.
+fn noise(seed: u64, len: usize) -> Vec<f32> {
+    Seeded::new(seed).vacated(len)
 }
 
 fn shape(batch: usize, heads: usize, queries: usize, keys: usize, head_size: usize) -> AttentionShape {
@@ -120,7 +116,8 @@ fn outputs_and_gradients_are_those_of_the_definitions() {
         let forward = [error(&actual.o, &expected.o), error(&actual.stats, &expected.stats)];
         let backward = [error(&actual.dq, &expected.dq), error(&actual.dk, &expected.dk), error(&actual.dv, &expected.dv)];
         let single = shape.keys == 1;
-        assert!(forward.iter().all(|e| *e <= 2e-6), "{shape:?}: o, stats {forward:?}");
+        // Scores of 512 normally distributed products carry a rounding of their own.
+        assert!(forward.iter().all(|e| *e <= 4e-6), "{shape:?}: o, stats {forward:?}");
         // With a single key the gradients of scores are zero, and what is left is rounding.
         assert!(single && backward[2] <= 1e-5 || backward.iter().all(|e| *e <= 1e-5), "{shape:?}: dq, dk, dv {backward:?}");
     }

@@ -5,11 +5,11 @@
 //! pixel between the kernel's steps; each has the weights that meet it there.
 
 use super::super::buffer::Buffer;
-use super::super::gemm::{Add, Left, Right, multiply_here, panel_width};
-use super::super::vector::dispatch;
+use super::super::gemm::{Add, GRAIN, Left, Right, multiply_here, panel_width};
+use super::super::vector::dispatch_promised;
+use super::each;
 use super::target::{Rows, Target};
 use super::weights::Weights;
-use super::{GRAIN, each};
 
 /// Pixels of one task, at most.
 const PIXELS: usize = 96;
@@ -159,17 +159,20 @@ impl Direct<'_, '_> {
         while done < count {
             let (i, j) = ((start + done) / across, (start + done) % across);
             let rows = (across - j).min(count - done);
-            dispatch(Rows {
-                target: self.target,
-                from: &sums[done * stride..],
-                from_stride: stride,
-                count: rows,
-                picture,
-                first: (i * step + top) * width + j * step + left,
-                step,
-                channel,
-                channels,
-            });
+            // SAFETY: every task has pixels or channels of its own.
+            unsafe {
+                dispatch_promised(Rows {
+                    target: self.target,
+                    from: &sums[done * stride..],
+                    from_stride: stride,
+                    count: rows,
+                    picture,
+                    first: (i * step + top) * width + j * step + left,
+                    step,
+                    channel,
+                    channels,
+                });
+            }
             done += rows;
         }
     }

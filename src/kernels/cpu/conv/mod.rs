@@ -21,15 +21,13 @@ use std::sync::OnceLock;
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
-use super::gemm::{Panels, panel_width};
+use super::gemm::{GRAIN, Panels, panel_width};
 use crate::kernels::{Added, ConvShape, Matrix};
 use direct::{Direct, Meets, Places, Window};
 use target::Target;
 use transform::Grid;
 use weights::Weights;
 
-/// Multiplications that are worth another thread.
-const GRAIN: usize = 1 << 17;
 /// Weights up to so many numbers may be kept transformed, where few tiles would pay for their transform.
 const KEPT: usize = 1 << 18;
 const KEPT_TILES: usize = 512;

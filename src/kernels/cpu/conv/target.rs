@@ -2,9 +2,10 @@
 
 #![expect(clippy::inline_always, reason = "a loop has the instruction set of the function it is inlined into")]
 
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 
-use super::super::vector::{load, store};
+use super::super::shared::Shared;
+use super::super::vector::{Promised, load, store};
 use crate::kernels::Added;
 
 /// The product of all sizes.
@@ -15,17 +16,11 @@ pub(super) fn size(sizes: &[usize]) -> usize {
 /// Pictures (batch, height, width, channels) that several tasks write at once, each its own pixels or channels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Target<'a> {
-    y: *mut f32,
-    pub(super) len: usize,
+    y: Shared<'a>,
     pub(super) channels: usize,
     pub(super) pixels: usize,
     added: Added<'a, [f32]>,
 }
-
-// SAFETY: the pointer is only used by `join`, whose callers promise to be alone at their numbers.
-unsafe impl Send for Target<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for Target<'_> {}
 
 impl<'a> Target<'a> {
     pub(super) fn new(y: &'a mut [f32], [batch, height, width, channels]: [usize; 4], added: Added<'a, [f32]>) -> Self {
@@ -34,7 +29,12 @@ impl<'a> Target<'a> {
         assert!(added.bias.is_none_or(|bias| bias.len() == channels), "a bias for every channel");
         assert!(added.per_picture.is_none_or(|rows| rows.len() == batch * channels), "a row for every picture");
         assert!(added.residual.is_none_or(|residual| residual.len() == len), "the residual has the output's size");
-        Self { y: y.as_mut_ptr(), len, channels, pixels, added }
+        Self { y: Shared::new(y), channels, pixels, added }
+    }
+
+    /// Numbers of all pictures.
+    pub(super) fn len(&self) -> usize {
+        self.y.len()
     }
 
     /// Stores the first `count` numbers of a vector at channels `channel..` of pixel `pixel` of picture `picture`, with what they join.
@@ -44,7 +44,7 @@ impl<'a> Target<'a> {
     #[inline(always)]
     pub(super) unsafe fn join<S: Simd>(&self, simd: S, [picture, pixel, channel]: [usize; 3], count: usize, mut value: S::f32s) {
         let start = (picture * self.pixels + pixel) * self.channels + channel;
-        debug_assert!(channel + count <= self.channels && start + count <= self.len, "inside the pictures");
+        debug_assert!(channel + count <= self.channels && start + count <= self.len(), "inside the pictures");
         // SAFETY: the caller's promise, and `new` compared all sizes.
         unsafe {
             if let Some(bias) = self.added.bias {
@@ -56,12 +56,14 @@ impl<'a> Target<'a> {
             if let Some(residual) = self.added.residual {
                 value = simd.add_f32s(value, load(simd, residual.as_ptr().add(start), count));
             }
-            store(simd, self.y.add(start), count, value);
+            store(simd, self.y.at(start), count, value);
         }
     }
 }
 
 /// Rows of numbers on their way to some channels of a line of pixels: row `row` belongs to pixel `first + row * step`.
+///
+/// Its maker promises that nobody else uses those channels of those pixels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rows<'a, 'b> {
     pub(super) target: &'a Target<'b>,
@@ -75,16 +77,13 @@ pub(super) struct Rows<'a, 'b> {
     pub(super) channels: usize,
 }
 
-impl WithSimd for Rows<'_, '_> {
-    type Output = ();
-
-    /// Nobody else uses those channels of those pixels: the caller of `dispatch` promises that.
+impl Promised for Rows<'_, '_> {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    unsafe fn run<S: Simd>(self, simd: S) {
         assert!(self.count == 0 || (self.count - 1) * self.from_stride + self.channels <= self.from.len(), "all rows are there");
         assert!(self.count == 0 || self.first + (self.count - 1) * self.step < self.target.pixels, "the pixels exist");
         assert!(self.channel + self.channels <= self.target.channels, "the channels exist");
-        assert!((self.picture + 1) * self.target.pixels * self.target.channels <= self.target.len, "the picture exists");
+        assert!((self.picture + 1) * self.target.pixels * self.target.channels <= self.target.len(), "the picture exists");
         for row in 0..self.count {
             for channel in (0..self.channels).step_by(S::F32_LANES) {
                 let count = S::F32_LANES.min(self.channels - channel);

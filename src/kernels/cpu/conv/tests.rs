@@ -1,17 +1,11 @@
 //! Against sums in f64, for every way.
 
 use super::*;
+use crate::diffusion::{NoiseSource, Seeded};
 
 /// Normally distributed numbers.
 fn normal(len: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut uniform = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 11) as f64 / (1_u64 << 53) as f64
-    };
-    (0..len).map(|_| ((-2.0 * (uniform() + 1e-300).ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos()) as f32).collect()
+    Seeded::new(seed).vacated(len)
 }
 
 fn shape(batch: usize, input: [usize; 3], outputs: usize, kernel: usize, stride: usize, pad: usize, below: usize) -> ConvShape {

@@ -6,9 +6,9 @@
 
 use std::ops::Range;
 
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 
-use super::super::vector::{load, store};
+use super::super::vector::{Promised, load, store};
 use super::lines;
 use super::target::Target;
 
@@ -58,6 +58,8 @@ pub(super) struct Layout {
 }
 
 /// Transforms `tiles` of `x`.
+///
+/// Its maker promises that the matrices have a row for every tile, which nobody else uses.
 #[derive(Debug)]
 pub(super) struct Pixels<'a, const N: usize> {
     pub(super) grid: Grid,
@@ -68,12 +70,9 @@ pub(super) struct Pixels<'a, const N: usize> {
     pub(super) layout: Layout,
 }
 
-impl<const N: usize> WithSimd for Pixels<'_, N> {
-    type Output = ();
-
-    /// The matrices have a row for every tile that nobody else uses: the maker promises that.
+impl<const N: usize> Promised for Pixels<'_, N> {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    unsafe fn run<S: Simd>(self, simd: S) {
         let Grid { batch, input: [height, width, channels], pad, .. } = self.grid;
         assert_eq!(self.x.len(), batch * height * width * channels, "the input has the shape's size");
         assert!(self.tiles.end <= self.grid.tiles(), "the tiles exist");
@@ -133,6 +132,8 @@ impl<const N: usize> Pixels<'_, N> {
 }
 
 /// Transforms products, matrices (tiles, columns) that are `distance` apart, back to pixels of the target.
+///
+/// Its maker promises that nobody else uses those channels of the tiles' pixels.
 #[derive(Debug)]
 pub(super) struct Products<'a, 'b, const N: usize, const OUT: usize> {
     pub(super) grid: Grid,
@@ -146,15 +147,12 @@ pub(super) struct Products<'a, 'b, const N: usize, const OUT: usize> {
     pub(super) target: &'a Target<'b>,
 }
 
-impl<const N: usize, const OUT: usize> WithSimd for Products<'_, '_, N, OUT> {
-    type Output = ();
-
-    /// Nobody else uses those channels of the tiles' pixels: the caller of `dispatch` promises that.
+impl<const N: usize, const OUT: usize> Promised for Products<'_, '_, N, OUT> {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    unsafe fn run<S: Simd>(self, simd: S) {
         let [height, width, channels] = self.grid.output;
         assert_eq!([height * width, channels], [self.target.pixels, self.target.channels], "the target is the grid's");
-        assert!(self.grid.batch * height * width * channels <= self.target.len, "all pictures are there");
+        assert!(self.grid.batch * height * width * channels <= self.target.len(), "all pictures are there");
         let padded = self.channels.next_multiple_of(S::F32_LANES);
         assert!(padded <= self.m_stride && self.tiles.end <= self.grid.tiles(), "rows hold whole vectors, and the tiles exist");
         assert!(

@@ -9,8 +9,8 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::super::gemm::{VECTORS, panel_width, panels_len};
-use super::super::vector::dispatch;
-use super::super::vector::{load, store};
+use super::super::shared::Shared;
+use super::super::vector::{Promised, dispatch, dispatch_promised, load, store};
 use super::Kernel;
 use super::lines;
 
@@ -116,7 +116,7 @@ impl Weights<'_> {
         let rows = ROWS.next_multiple_of(width).min(depth.next_multiple_of(width));
         let (parts, distance) = (depth.div_ceil(rows), panels_len(depth, self.columns()));
         assert_eq!(to.len(), N * N * distance, "room for all places");
-        let to = Places(to.as_mut_ptr());
+        let to = Shared::new(to);
         (0..self.columns().div_ceil(width) * parts).into_par_iter().with_min_len((ROWS / rows).max(1)).for_each_init(
             || vec![0.0; self.taps_len(rows)],
             |scratch, index| {
@@ -125,7 +125,8 @@ impl Weights<'_> {
                 self.flip(panel..panel + 1, &rows, scratch, 0);
                 let taps = self.taps(panel, &rows, scratch);
                 let to = to.at((panel * depth + first) * width);
-                dispatch(Transform::<N> { taps, rows: rows.len(), lines: 0..N, to, distance });
+                // SAFETY: every task has rows of a panel of its own, and all places are `distance` apart inside `to`.
+                unsafe { dispatch_promised(Transform::<N> { taps, rows: rows.len(), lines: 0..N, to, distance }) };
             },
         );
     }
@@ -149,24 +150,12 @@ impl WithSimd for Transpose<'_> {
     }
 }
 
-/// Where the tasks of one transform write, each its own rows of its own panel.
-struct Places(*mut f32);
-
-// SAFETY: the tasks write at different places.
-unsafe impl Send for Places {}
-// SAFETY: as above.
-unsafe impl Sync for Places {}
-
-impl Places {
-    fn at(&self, offset: usize) -> *mut f32 {
-        self.0.wrapping_add(offset)
-    }
-}
-
 /// A row of a panel is two vectors: the transform reads them together.
 const _: () = assert!(VECTORS == 2);
 
 /// Transforms rows of a panel to some lines of the tiles' places, which are `distance` numbers apart.
+///
+/// Its maker promises that all places have room for the rows, and that nobody else uses it.
 #[derive(Debug)]
 pub(super) struct Transform<'a, const N: usize> {
     pub(super) taps: Taps<'a>,
@@ -178,12 +167,9 @@ pub(super) struct Transform<'a, const N: usize> {
     pub(super) distance: usize,
 }
 
-impl<const N: usize> WithSimd for Transform<'_, N> {
-    type Output = ();
-
-    /// All places have room for the rows, and nobody else uses it: the maker promises that.
+impl<const N: usize> Promised for Transform<'_, N> {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    unsafe fn run<S: Simd>(self, simd: S) {
         let Taps { data, distance } = self.taps;
         let numbers = self.rows * panel_width();
         assert!(8 * distance + numbers <= data.len(), "nine taps are there");

@@ -2,12 +2,13 @@
 //! F(4x4, 3x3) with `N` = 6. Two ways to go about it, whichever keeps the larger operand in the caches.
 
 use super::super::buffer::Buffer;
-use super::super::gemm::{Add, Left, Right, multiply_here, panel_width, panels_len};
-use super::super::vector::dispatch;
+use super::super::gemm::{Add, GRAIN, Left, Right, multiply_here, panel_width, panels_len};
+use super::super::shared::Shared;
+use super::super::vector::dispatch_promised;
+use super::each;
 use super::target::Target;
 use super::transform::{Grid, Layout, Pixels, Products};
 use super::weights::{Transform, Weights};
-use super::{GRAIN, each};
 
 /// Transformed weights of at most so many numbers are made at once for all tasks.
 const WHOLE: usize = 3 << 20;
@@ -63,7 +64,8 @@ fn by_tiles<const N: usize, const OUT: usize>(grid: Grid, weights: Weights, u: &
     let scratch = || (Buffer::unset(N * N * v_distance), Buffer::unset(N * N * m_distance));
     each(tiles.div_ceil(block), work::<N>(tiles, weights), scratch, |(v, m), index| {
         let tiles = index * block..tiles.min((index + 1) * block);
-        dispatch(Pixels::<N> { grid, x, tiles: tiles.clone(), v: v.as_mut_ptr(), layout });
+        // SAFETY: the task's own scratch has rows for as many tiles as a block has.
+        unsafe { dispatch_promised(Pixels::<N> { grid, x, tiles: tiles.clone(), v: v.as_mut_ptr(), layout }) };
         for channel in (0..columns).step_by(narrow) {
             let channels = narrow.min(columns - channel);
             for place in 0..N * N {
@@ -72,7 +74,10 @@ fn by_tiles<const N: usize, const OUT: usize>(grid: Grid, weights: Weights, u: &
                 multiply_here(left, right, Add::default(), &mut m[place * m_distance..], narrow);
             }
             let tiles = tiles.clone();
-            dispatch(Products::<N, OUT> { grid, tiles, m, m_stride: narrow, distance: m_distance, channel, channels, target });
+            // SAFETY: every task has tiles or channels of its own.
+            unsafe {
+                dispatch_promised(Products::<N, OUT> { grid, tiles, m, m_stride: narrow, distance: m_distance, channel, channels, target });
+            }
         }
     });
 }
@@ -90,8 +95,9 @@ fn by_columns<const N: usize, const OUT: usize>(grid: Grid, weights: Weights, ke
     let (depth, columns, all, width) = (weights.depth(), weights.columns(), grid.tiles(), panel_width());
     let groups = all.div_ceil((PIXELS / (N * N * depth)).max(6));
     let group = all.div_ceil(groups).next_multiple_of(6).min(all);
-    // Whole panels for all, and as equal parts of the depth as these allow.
-    let blocks = columns.div_ceil(NARROW).next_multiple_of(4);
+    // Whole panels for all, and as equal parts of the depth as these allow. How columns are shared out changes no bit, so that it may
+    // depend on the threads.
+    let blocks = columns.div_ceil(NARROW).next_multiple_of(rayon::current_num_threads().max(4));
     let narrow = columns.div_ceil(blocks).next_multiple_of(width);
     let part = if kept.is_some() { depth } else { depth.div_ceil(depth.div_ceil(DEPTH)).next_multiple_of(width) };
     let layout = Layout { distance: apart(group * depth.next_multiple_of(part)), part, part_distance: group * part };
@@ -127,7 +133,9 @@ fn by_columns<const N: usize, const OUT: usize>(grid: Grid, weights: Weights, ke
                         for panel in 0..panels.len() {
                             let taps = weights.taps(panels.start + panel, &rows, &taps[flipped(panel)]);
                             let to = u[panel * rows.len() * width..].as_mut_ptr();
-                            dispatch(Transform::<N> { taps, rows: rows.len(), lines: line..line + 1, to, distance: u_distance });
+                            let lines = line..line + 1;
+                            // SAFETY: the task's own scratch has room for a line of places of all panels.
+                            unsafe { dispatch_promised(Transform::<N> { taps, rows: rows.len(), lines, to, distance: u_distance }) };
                         }
                         for column in 0..N {
                             let place = line * N + column;
@@ -139,22 +147,11 @@ fn by_columns<const N: usize, const OUT: usize>(grid: Grid, weights: Weights, ke
                 }
             }
             let tiles = tiles.clone();
-            dispatch(Products::<N, OUT> { grid, tiles, m, m_stride: narrow, distance: m_distance, channel, channels, target });
+            // SAFETY: every task has tiles or channels of its own.
+            unsafe {
+                dispatch_promised(Products::<N, OUT> { grid, tiles, m, m_stride: narrow, distance: m_distance, channel, channels, target });
+            }
         });
-    }
-}
-
-/// Rows of the transformed pixels that tasks write, each its own.
-struct Matrices(*mut f32);
-
-// SAFETY: the tasks write different rows.
-unsafe impl Send for Matrices {}
-// SAFETY: as above.
-unsafe impl Sync for Matrices {}
-
-impl Matrices {
-    fn row(&self, offset: usize) -> *mut f32 {
-        self.0.wrapping_add(offset)
     }
 }
 
@@ -164,7 +161,7 @@ fn transform_pixels<const N: usize>(grid: Grid, x: &[f32], tiles: std::ops::Rang
         (N * N - 1) * layout.distance + (depth - 1) / layout.part * layout.part_distance + tiles.len() * layout.part <= v.len(),
         "a row for every tile"
     );
-    let v = Matrices(v.as_mut_ptr());
+    let v = Shared::new(v);
     // About so many tiles are worth a task of their own.
     let block = (GRAIN / (16 * N * N * depth)).max(1);
     each(
@@ -174,7 +171,8 @@ fn transform_pixels<const N: usize>(grid: Grid, x: &[f32], tiles: std::ops::Rang
         |(), index| {
             let first = index * block;
             let tiles = tiles.start + first..tiles.end.min(tiles.start + first + block);
-            dispatch(Pixels::<N> { grid, x, tiles, v: v.row(first * layout.part), layout });
+            // SAFETY: as asserted above, there is a row for every tile, and every task has tiles of its own.
+            unsafe { dispatch_promised(Pixels::<N> { grid, x, tiles, v: v.at(first * layout.part), layout }) };
         },
     );
 }

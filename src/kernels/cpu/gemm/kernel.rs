@@ -7,9 +7,9 @@
 
 use std::ptr::read_unaligned;
 
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 
-use super::super::vector::{load, store};
+use super::super::vector::{Promised, load, store};
 
 /// Rows of a full tile.
 pub(super) const ROWS: usize = 6;
@@ -29,6 +29,8 @@ pub(super) struct Joins {
 }
 
 /// Some rows times some panels over a part of the inner index, on one thread.
+///
+/// Its maker promises that all pointers are valid for its sizes, and that nobody else uses the product's rectangle.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Block {
     /// Element (0, 0) of the left matrix; its columns are neighbours.
@@ -47,12 +49,9 @@ pub(super) struct Block {
     pub(super) joins: Joins,
 }
 
-impl WithSimd for Block {
-    type Output = ();
-
-    /// All pointers are valid for the block's sizes, and nobody else uses the product's rectangle: its maker promises that.
+impl Promised for Block {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    unsafe fn run<S: Simd>(self, simd: S) {
         let width = VECTORS * S::F32_LANES;
         let mut col = 0;
         while col < self.cols {

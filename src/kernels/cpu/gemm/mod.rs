@@ -11,7 +11,8 @@ use std::ptr::null;
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
-use super::vector::dispatch;
+use super::shared::Shared;
+use super::vector::dispatch_promised;
 use crate::kernels::Matrix;
 pub(super) use kernel::VECTORS;
 use kernel::{Block, Joins};
@@ -25,7 +26,7 @@ const ROWS: usize = 120;
 /// Rectangles that a product is split into at least, where it is large enough.
 const TASKS: usize = 16;
 /// Multiplications that are worth another thread.
-const GRAIN: usize = 1 << 17;
+pub(super) const GRAIN: usize = 1 << 17;
 
 /// A right matrix (rows, cols) in panels.
 #[derive(Debug)]
@@ -116,14 +117,9 @@ struct Product<'a> {
     a: Left<'a>,
     b: Right<'a>,
     add: Add<'a>,
-    c: *mut f32,
+    c: Shared<'a>,
     c_stride: usize,
 }
-
-// SAFETY: the pointer is only used by `rectangle`, whose callers hand out rectangles that do not overlap.
-unsafe impl Send for Product<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for Product<'_> {}
 
 /// c = a b + what is added, on the calling thread; c has `c_stride` numbers from row to row.
 pub(super) fn multiply_here(a: Left, b: Right, add: Add, c: &mut [f32], c_stride: usize) {
@@ -163,7 +159,7 @@ fn split(rows: usize, depth: usize, cols: usize) -> [usize; 2] {
 }
 
 impl<'a> Product<'a> {
-    fn new(a: Left<'a>, b: Right<'a>, add: Add<'a>, c: &mut [f32], c_stride: usize) -> Self {
+    fn new(a: Left<'a>, b: Right<'a>, add: Add<'a>, c: &'a mut [f32], c_stride: usize) -> Self {
         let fits = |len: usize, stride: usize, cols: usize| {
             let last = || (a.rows - 1).checked_mul(stride)?.checked_add(cols);
             a.rows == 0 || cols == 0 || (stride >= cols && last().is_some_and(|last| last <= len))
@@ -175,7 +171,7 @@ impl<'a> Product<'a> {
         assert!(b.data.len() >= panels_len(b.rows, b.cols), "the panels are complete");
         assert!(add.bias.is_none_or(|bias| bias.len() >= b.cols), "a bias for every column");
         assert!(add.residual.is_none_or(|(residual, stride)| fits(residual.len(), stride, b.cols)), "the residual has the product's size");
-        Self { a, b, add, c: c.as_mut_ptr(), c_stride }
+        Self { a, b, add, c: Shared::new(c), c_stride }
     }
 
     /// Rows `top..bottom` and columns `left..right`; `left` begins a panel.
@@ -199,7 +195,7 @@ impl<'a> Product<'a> {
                     b: b.data.as_ptr().add(left / width * b.rows * width + first * width),
                     panel_stride: b.rows * width,
                     cols: right - left,
-                    c: c.add(top * c_stride + left),
+                    c: c.at(top * c_stride + left),
                     c_stride,
                     joins: Joins {
                         old: add.old || part > 0,
@@ -209,7 +205,8 @@ impl<'a> Product<'a> {
                     },
                 }
             };
-            dispatch(block);
+            // SAFETY: the block is inside the operands, and its rectangle is this call's alone.
+            unsafe { dispatch_promised(block) };
         }
     }
 }
