@@ -12,7 +12,7 @@ use crate::digest::sha256;
 use crate::error::Result;
 use crate::failpoint;
 use crate::interrupt::Interrupt;
-use crate::kernels::Backend;
+use crate::kernels::{Backend, fault};
 use crate::method::{Dragged, Frozen, Pbsi, moved_start};
 use crate::model::lora::LoraFile;
 use crate::model::unet::AdapterPlace;
@@ -131,8 +131,9 @@ impl<B: Backend> Editor<B> {
     /// [`crate::Error::Weights`] when a file is missing, damaged, or does not fit its configuration; [`crate::Error::Interrupted`].
     pub fn load(backend: B, model: Model, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Self> {
         let mut stages = Stages { progress, seconds: Vec::new(), over: &|| backend.trim() };
-        let (unet, vae, (tokenizer, text_encoder)) = stages
-            .run(Stage::Load, 1, |_| Ok((model.unet(&backend, interrupt)?, model.vae(&backend, interrupt)?, model.text(interrupt)?)))?;
+        let (unet, vae, (tokenizer, text_encoder)) = stages.run(Stage::Load, 1, |_| {
+            fault::caught(|| Ok((model.unet(&backend, interrupt)?, model.vae(&backend.for_pictures(), interrupt)?, model.text(interrupt)?)))
+        })?;
         let schedule = Schedule::new(model.schedule());
         let seconds = stages.seconds[0].1;
         Ok(Self { backend, model, unet, vae, tokenizer, text_encoder, schedule, seconds })
@@ -169,7 +170,7 @@ impl<B: Backend> Editor<B> {
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<(Outcome, Latents<B>)> {
-        let result = self.stages(work, noise, progress, interrupt);
+        let result = fault::caught(|| self.stages(work, noise, progress, interrupt));
         self.unet.detach_adapters();
         self.backend.trim();
         result

@@ -218,7 +218,7 @@ impl Calls {
         let output = unet.forward(&z, timesteps, context, want, &mut pass);
         let gradient = is_drag.then(|| {
             let noise = (call == Call::DragNoise).then(|| inputs.d_noise.clone());
-            unet.backward(&output, Gradients { noise, taps: vec![(TAP, inputs.d_tap.clone())] }, true, &mut pass)
+            unet.backward(&output, Gradients { magnitude: 1.0, noise, taps: vec![(TAP, inputs.d_tap.clone())] }, true, &mut pass)
         });
         let cost = meter.stop();
         let outputs = [("noise", output.noise), ("tap", output.taps.into_iter().next()), ("gradient", gradient.flatten())];
@@ -242,7 +242,7 @@ impl Calls {
         let mut pass = Pass::recording().with_adapters(&parameters).with_gradient(&mut gradient);
         let meter = Meter::start();
         let output = unet.forward(&z, &inputs.timesteps[..1], &context, Want { noise: true, taps: &[] }, &mut pass);
-        unet.backward(&output, Gradients { noise: Some(inputs.d_noise.clone()), taps: Vec::new() }, to_latent, &mut pass);
+        unet.backward(&output, Gradients { magnitude: 1.0, noise: Some(inputs.d_noise.clone()), taps: Vec::new() }, to_latent, &mut pass);
         let cost = meter.stop();
         unet.detach_adapters();
         Ok(Run { cost, stages: Vec::new(), outputs: Vec::new() })
