@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn a_fault_is_an_error_and_a_panic_stays_one() {
         let lost = || throw(Fault::Lost { call: "cuLaunchKernel".into(), reason: "an illegal address".into() });
-        assert_eq!(caught::<()>(|| lost()).expect_err("it was thrown").kind(), "device.lost");
+        assert_eq!(caught::<()>(lost).expect_err("it was thrown").kind(), "device.lost");
         let memory = Fault::OutOfMemory { need: 3 << 20, free: 1, total: 2 << 20 };
         let error = caught::<()>(|| throw(memory)).expect_err("it was thrown");
         assert_eq!((error.kind(), error.exit_status()), ("compute.out_of_memory", 1));

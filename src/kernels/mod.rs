@@ -7,6 +7,8 @@
 //! Every method has a plain meaning that the tests check against a slow reference.
 
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod fault;
 
 use std::fmt::Debug;
@@ -165,9 +167,17 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// Gives memory back that waits to be used again, for example because a stage of an edit is over.
     fn trim(&self);
 
+    /// Waits until all that was asked for is done.
+    fn wait(&self);
+    /// Kernels and library calls so far; `None` where nobody counts them.
+    fn launches(&self) -> Option<u64>;
+
     /// The same device, computing as the encoding and decoding of pictures wants it: the numbers there leave the range of f16.
     #[must_use]
     fn for_pictures(&self) -> Self;
+
+    /// The most bytes of the device's own memory that were held at once; `None` where it is the process's.
+    fn peak_bytes(&self) -> Option<u64>;
 
     /// A buffer of any f32 numbers, for one who overwrites all of them.
     fn unset(&self, len: usize) -> Self::Buffer;

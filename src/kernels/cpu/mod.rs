@@ -75,8 +75,18 @@ impl Backend for Cpu {
         buffer::trim();
     }
 
+    fn wait(&self) {}
+
+    fn launches(&self) -> Option<u64> {
+        None
+    }
+
     fn for_pictures(&self) -> Self {
         *self
+    }
+
+    fn peak_bytes(&self) -> Option<u64> {
+        None
     }
 
     fn unset(&self, len: usize) -> Buffer {
