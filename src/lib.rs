@@ -18,7 +18,7 @@
 //!
 //! Around them: [`cli`] is what was typed, [`hub`] gets models from the Hugging Face hub, [`doctor`] looks at what there is,
 //! [`picture`] pixels in and out, [`preview`] a plan drawn on its picture, [`files`] verified writing, [`report`] what an edit
-//! leaves behind beside its pixels, [`digest`] hashes, [`error`] everything that can go wrong, [`bug`] what must not, [`warning`]
+//! leaves behind beside its pixels, [`batch`] many edits in one run, [`digest`] hashes, [`error`] everything that can go wrong, [`bug`] what must not, [`warning`]
 //! what does not stop anything, [`progress`] how a run tells where it stands, [`interrupt`] a tidy stop, [`failpoint`] how tests
 //! make it fail.
 //!
@@ -69,6 +69,7 @@
 //! # }
 //! ```
 
+pub mod batch;
 pub mod bug;
 pub mod cli;
 pub mod diffusion;
