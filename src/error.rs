@@ -179,6 +179,19 @@ pub enum Error {
         hint: String,
     },
 
+    /// A batch, or one of its items, cannot be done as it was asked for.
+    #[error("{reason}")]
+    Batch {
+        /// `manifest.*` for what is wrong with the list of items, `item.gone`, or `batch.*` for how a run as a whole ended.
+        kind: &'static str,
+        /// What is the matter, with its place.
+        reason: String,
+        /// What to do.
+        hint: String,
+        /// The exit status of a run that ends with it.
+        status: u8,
+    },
+
     /// The program met a state that it rules out.
     #[error("a bug in dragnext: {0}")]
     Bug(
@@ -202,7 +215,8 @@ impl Error {
             | Self::Weights { kind, .. }
             | Self::Hub { kind, .. }
             | Self::Device { kind, .. }
-            | Self::Report { kind, .. } => kind,
+            | Self::Report { kind, .. }
+            | Self::Batch { kind, .. } => kind,
             Self::PromptTooLong { .. } => "instruction.prompt_too_long",
             Self::NotFinite { .. } => "compute.not_finite",
             Self::Diverged { .. } => "compute.diverged",
@@ -223,7 +237,8 @@ impl Error {
             | Self::Weights { hint, .. }
             | Self::Hub { hint, .. }
             | Self::Device { hint, .. }
-            | Self::Report { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
+            | Self::Report { hint, .. }
+            | Self::Batch { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
             Self::PromptTooLong { .. } => Some("shorten the prompt; an empty prompt works too".into()),
             Self::NotFinite { .. } => {
                 Some("the model's weights may be damaged, or a learning rate is too high; f32 is the safest --dtype".into())
@@ -247,6 +262,7 @@ impl Error {
             Self::Hub { .. } | Self::Device { kind: "device.lost", .. } => RETRY,
             Self::NotFinite { .. } | Self::Diverged { .. } | Self::Device { kind: "compute.out_of_memory", .. } => FAILED,
             Self::Interrupted { signal } => 128 + *signal as u8,
+            Self::Batch { status, .. } => *status,
             Self::Several { errors } => errors.iter().map(Self::exit_status).max().unwrap_or(NOT_STARTED),
             Self::Bug(_) | Self::Tensor(_) => BUG,
             Self::Instruction { .. }

@@ -8,7 +8,7 @@
 //! 3. [`model`] finds, checks and loads a model's files and is its network: [`model::UNet`], [`model::Vae`], text encoder, LoRA files.
 //! 4. [`diffusion`] walks the process: schedule, noise, fine-tuning of a LoRA, inversion, denoising.
 //! 5. [`method`] moves the latent: progressive backward self-intervention (DragNeXt, arXiv 2506.07611).
-//! 6. [`pipeline`] runs these stages in order for one edit.
+//! 6. [`pipeline`] runs these stages in order for one edit; [`mod@edit`] is what comes before and after them, for whoever edits.
 //!
 //! Under them lie [`nn`], layers with forward and backward by hand, and [`kernels`], what a device can compute ([`kernels::cpu`] says
 //! where what is; `examples/kernels.rs` and `examples/bench` measure it, `tests/peer/bench.py` beside PyTorch). There is no
@@ -18,7 +18,7 @@
 //!
 //! Around them: [`cli`] is what was typed, [`hub`] gets models from the Hugging Face hub, [`doctor`] looks at what there is,
 //! [`picture`] pixels in and out, [`preview`] a plan drawn on its picture, [`files`] verified writing, [`report`] what an edit
-//! leaves behind beside its pixels, [`digest`] hashes, [`error`] everything that can go wrong, [`bug`] what must not, [`warning`]
+//! leaves behind beside its pixels, [`batch`] many edits in one run, [`digest`] hashes, [`error`] everything that can go wrong, [`bug`] what must not, [`warning`]
 //! what does not stop anything, [`progress`] how a run tells where it stands, [`interrupt`] a tidy stop, [`failpoint`] how tests
 //! make it fail.
 //!
@@ -69,12 +69,14 @@
 //! # }
 //! ```
 
+pub mod batch;
 pub mod bug;
 pub mod cli;
 pub mod diffusion;
 pub mod digest;
 pub mod doctor;
 pub mod drag_file;
+pub mod edit;
 pub mod error;
 pub mod failpoint;
 pub mod files;

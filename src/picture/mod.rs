@@ -17,7 +17,7 @@ mod working;
 
 pub use note::read_note;
 pub use png::KEYWORD;
-pub use read::{MAX_PIXELS, MAX_SIDE, MIN_SIDE, Original, read, size};
+pub use read::{MAX_PIXELS, MAX_SIDE, MIN_SIDE, Original, identify, read, size};
 pub(crate) use read::{Refusal, read_grey};
 
 use crate::geometry::Size;

@@ -3,6 +3,7 @@
 //! A record says what happened, with times and paths. The note inside the PNG says only what decides the pixels, so
 //! that the same edit gives the same file.
 
+mod account;
 mod diagnostics;
 mod job;
 mod messages;
@@ -11,15 +12,17 @@ mod paths;
 mod record;
 mod screen;
 mod settings_table;
+mod summary;
 mod verdict;
 
 pub use job::{Instruction, Job};
 pub(crate) use messages::on_one_line;
-pub use messages::{describe, print_error, print_json, print_text, print_verdict, print_warnings, print_written, shell_word};
+pub use messages::{describe, print_error, print_json, print_line, print_text, print_verdict, print_warnings, print_written, shell_word};
 pub use note::{Made, Maker, Note};
 pub use paths::Paths;
 pub use record::{Failure, Loss, Moved, Place, Record, Status, peak_bytes};
 pub use settings_table::print_settings;
+pub use summary::{Summary, counted};
 pub use verdict::{Verdict, VerdictStatus};
 
 /// The version of this program, which decides pixels too.
