@@ -36,6 +36,27 @@ pub struct Editor<B: Backend> {
     seconds: f64,
 }
 
+/// An editor on a device that only the run knows.
+pub trait Edits: std::fmt::Debug {
+    /// SHA-256 over the weights of all parts.
+    fn digest(&self) -> String;
+    /// Does one edit. The model is left as it was loaded.
+    ///
+    /// # Errors
+    /// As [`Editor::edit`].
+    fn edit(&mut self, work: Work, noise: &mut dyn NoiseSource, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Outcome>;
+}
+
+impl<B: Backend> Edits for Editor<B> {
+    fn digest(&self) -> String {
+        Editor::digest(self)
+    }
+
+    fn edit(&mut self, work: Work, noise: &mut dyn NoiseSource, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Outcome> {
+        Editor::edit(self, work, noise, progress, interrupt)
+    }
+}
+
 /// What an edit works on.
 #[derive(Debug)]
 pub struct Work<'a> {
@@ -86,6 +107,8 @@ pub struct Outcome {
     pub lora: Option<Trained>,
     /// Adapted projections about which a given LoRA file says nothing.
     pub lora_absent: Vec<String>,
+    /// The most bytes of the device's own memory that were held at once; `None` where it is the process's.
+    pub device_peak_bytes: Option<u64>,
 }
 
 /// The latents of an edit, for checks against another implementation.
@@ -242,7 +265,8 @@ impl<B: Backend> Editor<B> {
 
         let picture = stages.run(Stage::Decode, 1, |_| self.decode(&pair.edit, interrupt))?;
         let loss = losses.first().copied().zip(losses.last().copied());
-        let outcome = Outcome { picture, loss, diverged, steps, seconds: stages.seconds, lora: trained, lora_absent };
+        let (seconds, device_peak_bytes) = (stages.seconds, backend.peak_bytes());
+        let outcome = Outcome { picture, loss, diverged, steps, seconds, lora: trained, lora_absent, device_peak_bytes };
         let latents = Latents { clean, inverted, prepared, denoised: pair.edit, reference: pair.reference, losses };
         Ok((outcome, latents))
     }
