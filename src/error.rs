@@ -132,10 +132,10 @@ pub enum Error {
         lr: f64,
     },
 
-    /// The device or the number format asked for cannot be used.
+    /// The device or the number format asked for cannot be used, or not any more.
     #[error("{reason}")]
     Device {
-        /// `device.none` or `device.dtype`.
+        /// `device.none`, `device.dtype`, `device.lost` or `compute.out_of_memory`.
         kind: &'static str,
         /// Why.
         reason: String,
@@ -259,8 +259,8 @@ impl Error {
                 "output.appeared" | "output.write" | "output.verify" => FAILED,
                 _ => NOT_STARTED,
             },
-            Self::Hub { .. } => RETRY,
-            Self::NotFinite { .. } | Self::Diverged { .. } => FAILED,
+            Self::Hub { .. } | Self::Device { kind: "device.lost", .. } => RETRY,
+            Self::NotFinite { .. } | Self::Diverged { .. } | Self::Device { kind: "compute.out_of_memory", .. } => FAILED,
             Self::Interrupted { signal } => 128 + *signal as u8,
             Self::Batch { status, .. } => *status,
             Self::Several { errors } => errors.iter().map(Self::exit_status).max().unwrap_or(NOT_STARTED),
