@@ -159,8 +159,8 @@ pub enum Error {
         source: std::io::Error,
     },
 
-    /// Several files are wrong, each for its own reason.
-    #[error("{} files are wrong", errors.len())]
+    /// Several files, or items of a list, are wrong, each for its own reason.
+    #[error("{} {} are wrong", errors.len(), if matches!(errors.first(), Some(Self::Batch { .. })) { "items" } else { "files" })]
     Several {
         /// One for each file; never empty.
         errors: Vec<Error>,

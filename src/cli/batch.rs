@@ -15,7 +15,7 @@ use crate::error::{Error, FAILED, NOT_STARTED, RETRY, Result};
 use crate::interrupt::Interrupt;
 use crate::model::Model;
 use crate::progress::{self, Items};
-use crate::report::{self, Summary, counted};
+use crate::report::{self, Failure, Summary, counted};
 use crate::settings::{Overrides, WindowChoice};
 
 /// Edits many pictures: the weights are loaded once, and a run that was stopped goes on where it was.
@@ -137,7 +137,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         Some(path) => Some((DragFile::read(path)?, path.clone())),
         None => None,
     };
-    let list = arguments.list()?;
+    let list = arguments.list().or_else(|error| arguments.refuse(error))?;
     if !arguments.quiet {
         report::print_warnings(&list.warnings);
     }
@@ -261,6 +261,18 @@ impl Arguments {
             None => "`cat.png` goes with `cat.json` beside it, else with `cat/drag.json`; --drag gives one drag file for all",
         };
         Err(not_started("manifest.empty", format!("{}: there is nothing to edit", path.display()), hint))
+    }
+
+    /// The error about the list, as data too where that was asked for.
+    fn refuse<T>(&self, error: Error) -> Result<T> {
+        if self.json {
+            let faults: Vec<Failure> = match &error {
+                Error::Several { errors } => errors.iter().map(Failure::from).collect(),
+                error => vec![Failure::from(error)],
+            };
+            report::print_json(&serde_json::json!({ "v": 1, "faults": faults }))?;
+        }
+        Err(error)
     }
 
     fn check_redo(&self, list: &List) -> Result<()> {
