@@ -179,6 +179,30 @@ pub enum Error {
         hint: String,
     },
 
+    /// A file or folder that a run was given for its work is not what it should be.
+    #[error("{}: {reason}", path.display())]
+    Given {
+        /// The file or folder.
+        path: PathBuf,
+        /// `check.no_cases`, `check.case`, `check.limits`, `records.unreadable`, `manifest.line`, `manifest.duplicate` or `manifest.elsewhere`.
+        kind: &'static str,
+        /// What is wrong with it.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// A run was finished, and what it looked at is not as it should be.
+    #[error("{reason}")]
+    Finding {
+        /// `compare.differs`, `check.failed`, `check.blessed` or `merge.incomplete`.
+        kind: &'static str,
+        /// What was found.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+
     /// The program met a state that it rules out.
     #[error("a bug in dragnext: {0}")]
     Bug(
@@ -192,6 +216,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// Nothing wrong, one thing, or several.
+    ///
+    /// # Errors
+    /// The only one of `errors`, or all of them as [`Error::Several`].
+    pub fn all(mut errors: Vec<Self>) -> Result<()> {
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => Err(Self::Several { errors }),
+        }
+    }
+
     /// The stable name that scripts match; messages may change, kinds do not.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -202,7 +238,9 @@ impl Error {
             | Self::Weights { kind, .. }
             | Self::Hub { kind, .. }
             | Self::Device { kind, .. }
-            | Self::Report { kind, .. } => kind,
+            | Self::Report { kind, .. }
+            | Self::Given { kind, .. }
+            | Self::Finding { kind, .. } => kind,
             Self::PromptTooLong { .. } => "instruction.prompt_too_long",
             Self::NotFinite { .. } => "compute.not_finite",
             Self::Diverged { .. } => "compute.diverged",
@@ -223,7 +261,9 @@ impl Error {
             | Self::Weights { hint, .. }
             | Self::Hub { hint, .. }
             | Self::Device { hint, .. }
-            | Self::Report { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
+            | Self::Report { hint, .. }
+            | Self::Given { hint, .. }
+            | Self::Finding { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
             Self::PromptTooLong { .. } => Some("shorten the prompt; an empty prompt works too".into()),
             Self::NotFinite { .. } => {
                 Some("the model's weights may be damaged, or a learning rate is too high; f32 is the safest --dtype".into())
@@ -245,7 +285,7 @@ impl Error {
                 _ => NOT_STARTED,
             },
             Self::Hub { .. } => RETRY,
-            Self::NotFinite { .. } | Self::Diverged { .. } => FAILED,
+            Self::NotFinite { .. } | Self::Diverged { .. } | Self::Finding { .. } => FAILED,
             Self::Interrupted { signal } => 128 + *signal as u8,
             Self::Several { errors } => errors.iter().map(Self::exit_status).max().unwrap_or(NOT_STARTED),
             Self::Bug(_) | Self::Tensor(_) => BUG,
@@ -256,6 +296,7 @@ impl Error {
             | Self::Weights { .. }
             | Self::Device { .. }
             | Self::Report { .. }
+            | Self::Given { .. }
             | Self::File { .. } => NOT_STARTED,
         }
     }

@@ -1,17 +1,21 @@
 //! The command line: one file for each subcommand, with its arguments and its `run`. The only place that knows clap,
 //! beside the settings, whose flags come from their one table.
 
+mod check;
+mod compare;
 mod completions;
 mod compute;
 mod doctor;
 mod edit;
 mod fetch;
 mod instruction;
+mod limits;
 mod man;
 mod model;
 mod new;
 mod planning;
 mod preview;
+mod report;
 mod schema;
 mod settings;
 mod show;
@@ -52,6 +56,9 @@ enum Command {
     New(new::Arguments),
     Settings(Box<settings::Arguments>),
     Schema(schema::Arguments),
+    Compare(Box<compare::Arguments>),
+    Check(Box<check::Arguments>),
+    Report(report::Arguments),
     Show(show::Arguments),
     Fetch(fetch::Arguments),
     Doctor(doctor::Arguments),
@@ -67,6 +74,9 @@ impl Cli {
     pub fn run(self, interrupt: &Interrupt) -> Result<()> {
         match self.command {
             Command::Edit(arguments) => edit::run(&arguments, interrupt),
+            Command::Compare(arguments) => compare::run(&arguments),
+            Command::Check(arguments) => check::run(&arguments, interrupt),
+            Command::Report(arguments) => report::run(&arguments),
             Command::Show(arguments) => show::run(&arguments),
             Command::Completions(arguments) => completions::run(&arguments),
             Command::Man(arguments) => man::run(&arguments),

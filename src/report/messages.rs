@@ -27,8 +27,13 @@ pub fn describe(error: &Error, width: Option<usize>) -> String {
 /// Prints one line for each warning to stderr.
 pub fn print_warnings(warnings: &[Warning]) {
     for warning in warnings {
-        print(&format!("warning: {}\n", escape(&warning.message, Newlines::Escaped)));
+        warn(&warning.message);
     }
+}
+
+/// Prints one warning to stderr.
+pub(super) fn warn(message: &str) {
+    print(&format!("warning: {}\n", escape(message, Newlines::Escaped)));
 }
 
 /// Says on stderr that this file was written.

@@ -3,8 +3,12 @@
 //! A record says what happened, with times and paths. The note inside the PNG says only what decides the pixels, so
 //! that the same edit gives the same file.
 
+mod comparison;
 mod diagnostics;
+mod github;
 mod job;
+mod markdown;
+mod merged;
 mod messages;
 mod note;
 mod paths;
@@ -13,7 +17,9 @@ mod screen;
 mod settings_table;
 mod verdict;
 
+pub use comparison::{Compared, print_comparison};
 pub use job::{Instruction, Job};
+pub use merged::{MergedForm, print_merge_warnings, print_merged};
 pub(crate) use messages::on_one_line;
 pub use messages::{describe, print_error, print_json, print_text, print_verdict, print_warnings, print_written, shell_word};
 pub use note::{Made, Maker, Note};
