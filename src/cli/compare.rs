@@ -69,7 +69,7 @@ impl Arguments {
 }
 
 /// Refuses to compare pictures of different sizes.
-fn same_size(expected_path: &Path, expected: &Picture, path: &Path, actual: &Picture) -> Result<()> {
+pub(super) fn same_size(expected_path: &Path, expected: &Picture, path: &Path, actual: &Picture) -> Result<()> {
     let (wanted, found) = (expected.size(), actual.size());
     if wanted == found {
         return Ok(());

@@ -81,8 +81,8 @@ struct File {
     max_share: Option<f64>,
     outside_max_diff: Option<f64>,
     /// Why they are as they are.
-    #[expect(dead_code, reason = "it is for people")]
-    comment: Option<IgnoredAny>,
+    #[serde(rename = "comment")]
+    _comment: Option<IgnoredAny>,
 }
 
 #[cfg(test)]

@@ -36,6 +36,11 @@ pub(super) fn warn(message: &str) {
     print(&format!("warning: {}\n", escape(message, Newlines::Escaped)));
 }
 
+/// Prints to stderr, as it is.
+pub(super) fn print_error_text(text: &str) {
+    print(text);
+}
+
 /// Says on stderr that this file was written.
 pub fn print_written(path: &Path) {
     print(&format!("wrote {}\n", escape(&path.display().to_string(), Newlines::Escaped)));

@@ -3,6 +3,7 @@
 //! A record says what happened, with times and paths. The note inside the PNG says only what decides the pixels, so
 //! that the same edit gives the same file.
 
+mod checked;
 mod comparison;
 mod diagnostics;
 mod github;
@@ -17,6 +18,7 @@ mod screen;
 mod settings_table;
 mod verdict;
 
+pub use checked::{CaseStatus, Checked, CheckedForm, print_checked, summarise_checked};
 pub use comparison::{Compared, print_comparison};
 pub use job::{Instruction, Job};
 pub use merged::{MergedForm, print_merge_warnings, print_merged};
