@@ -32,7 +32,7 @@ use crate::settings::Overrides;
 /// DIR has a folder for each case, with the picture (input.png, .jpg or .webp), drag.json, and expected.png, which is what is to come of
 /// it. Every case is edited as `dragnext edit` does it, with the weights loaded once, and compared with expected.png: inside the editable area
 /// within limits, outside of it bit for bit. A limit is taken from its flag, else from the case's own check.json (such as
-/// {"min_psnr": 30}), else it is the usual one: a PSNR of 36 dB, an SSIM of 0.98 and a mean difference of 2, which hold on processors with
+/// `{"min_psnr": 30}`), else it is the usual one: a PSNR of 36 dB, an SSIM of 0.98 and a mean difference of 2, which hold on processors with
 /// other vector instructions too.
 ///
 /// Of a case that differs, CASE.actual.png and CASE.triptych.png (expected, difference, actual) are written to the folder of --output. In a job
@@ -41,8 +41,9 @@ use crate::settings::Overrides;
 /// The exit status is 1 when a case differs, or was blessed, or its edit failed; 2 when something is wrong with the cases, which is found
 /// before any edit.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n\n  dragnext check golden --model demo\n  dragnext check golden --model demo --only cat,dog\n  dragnext check golden --model demo --bless          accepts what differs now")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+#[command(
+    after_help = "Examples:\n\n  dragnext check golden --model demo\n  dragnext check golden --model demo --only cat,dog\n  dragnext check golden --model demo --bless          accepts what differs now"
+)]
 pub(super) struct Arguments {
     /// The folder with a folder for each case, or one case.
     #[arg(value_name = "DIR")]
@@ -123,7 +124,9 @@ impl Arguments {
 
     /// Everything that is wrong with the cases, before weights are loaded; says whether any of them needs weights.
     fn examine(&self, cases: &[Case]) -> Result<bool> {
-        if self.output.is_some() && let Some(first) = cases.first() {
+        if self.output.is_some()
+            && let Some(first) = cases.first()
+        {
             files::check_output(&[], &self.output().join(format!("{}.triptych.png", first.name)), true)?;
         }
         let model = self.model.open_present()?;
@@ -158,7 +161,7 @@ impl Arguments {
 struct Bench<'a> {
     arguments: &'a Arguments,
     compute: Compute,
-    /// For planning; its weights are in the editor's hands.
+    /// For planning; the editor has one of its own.
     model: Model,
     /// `None` when no case moves anything.
     editor: Option<Editor<Cpu>>,
@@ -177,7 +180,7 @@ struct Edited {
 impl<'a> Bench<'a> {
     fn new(arguments: &'a Arguments, compute: Compute, model: Model, moves: bool, interrupt: &'a Interrupt) -> Result<Self> {
         let mut progress = progress::for_terminal(arguments.quiet);
-        let editor = if moves { Some(Editor::load(Cpu, model.clone(), &mut *progress, interrupt)?) } else { None };
+        let editor = if moves { Some(Editor::load(Cpu, arguments.model.open_cached()?, &mut *progress, interrupt)?) } else { None };
         let weights = editor.as_ref().map(Editor::digest).unwrap_or_default();
         Ok(Self { arguments, compute, model, editor, weights, progress, interrupt })
     }

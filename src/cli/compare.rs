@@ -19,7 +19,9 @@ use crate::report::{self, Compared};
 /// Without limits the exit status is 0, however much they differ. With limits it is 1 when one is broken, and 2 when a picture
 /// cannot be read or they have different sizes.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n\n  dragnext compare expected.png actual.png\n  dragnext compare expected.png actual.png --max-diff 0          are they the same?\n  dragnext compare expected.png actual.png --mask cat.editable.png --min-psnr 40 --outside-max-diff 0")]
+#[command(
+    after_help = "Examples:\n\n  dragnext compare expected.png actual.png\n  dragnext compare expected.png actual.png --max-diff 0          are they the same?\n  dragnext compare expected.png actual.png --mask cat.editable.png --min-psnr 40 --outside-max-diff 0"
+)]
 pub(super) struct Arguments {
     /// What it should be.
     expected: PathBuf,

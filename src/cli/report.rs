@@ -27,8 +27,8 @@ enum Command {
 
 /// Merges the records of many runs: what is done, what failed, what is missing.
 ///
-/// FILES are records, one line of JSON for each item that was ended. Of an item with several records the last one holds: the last line of its
-/// file, and of several files the one that is given last. Half a line, as a run leaves that was killed, is left out with a warning.
+/// FILES are records, one line of JSON for each item that was ended. Of an item with several records the newest holds. Half a
+/// line, as a run leaves that was killed, is left out with a warning.
 ///
 /// The exit status is 0 when every item is done, 1 when one is not, and 2 when a file cannot be read.
 #[derive(Debug, clap::Args)]
@@ -155,6 +155,7 @@ impl MergeArguments {
 }
 
 fn same_folder(first: &Path, second: &Path) -> bool {
-    let folder = |path: &Path| path.parent().map(|folder| if folder == Path::new("") { Path::new(".") } else { folder })?.canonicalize().ok();
+    let folder =
+        |path: &Path| path.parent().map(|folder| if folder == Path::new("") { Path::new(".") } else { folder })?.canonicalize().ok();
     folder(first).is_some() && folder(first) == folder(second)
 }

@@ -51,7 +51,8 @@ fn subfolders(folder: &Path) -> Result<Vec<PathBuf>> {
         let hint = if source.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { "" };
         Error::Given { path: folder.to_path_buf(), kind: "check.no_cases", reason: source.to_string(), hint: hint.into() }
     };
-    let entries: Vec<PathBuf> = fs::read_dir(folder).map_err(failed)?.map(|entry| Ok(entry.map_err(failed)?.path())).collect::<Result<_>>()?;
+    let entries: Vec<PathBuf> =
+        fs::read_dir(folder).map_err(failed)?.map(|entry| Ok(entry.map_err(failed)?.path())).collect::<Result<_>>()?;
     let mut folders: Vec<PathBuf> = entries.into_iter().filter(|path| case::is_one(path)).collect();
     folders.sort();
     Ok(folders)
@@ -88,7 +89,16 @@ mod tests {
 
     #[test]
     fn everything_wrong_is_told_at_once() {
-        let folder = folder(&["a/drag.json", "b/input.png", "c/drag.json", "c/input.png", "c/input.jpg", "d/input.png", "d/drag.json", "d/check.json"]);
+        let folder = folder(&[
+            "a/drag.json",
+            "b/input.png",
+            "c/drag.json",
+            "c/input.png",
+            "c/input.jpg",
+            "d/input.png",
+            "d/drag.json",
+            "d/check.json",
+        ]);
         fs::write(folder.path().join("d/check.json"), r#"{"max_dif": 3}"#).expect("limits");
         let error = find(folder.path(), &[]).expect_err("four cases are wrong");
         let Error::Several { errors } = &error else { panic!("{error}") };

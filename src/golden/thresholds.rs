@@ -33,7 +33,8 @@ impl Thresholds {
     /// # Errors
     /// [`Error::Given`] `check.limits`.
     pub fn read(path: &Path) -> Result<Self> {
-        let refuse = |reason: String, hint: &str| Error::Given { path: path.to_path_buf(), kind: "check.limits", reason, hint: hint.to_owned() };
+        let refuse =
+            |reason: String, hint: &str| Error::Given { path: path.to_path_buf(), kind: "check.limits", reason, hint: hint.to_owned() };
         let failed = |error: std::io::Error| refuse(error.to_string(), "");
         if std::fs::metadata(path).map_err(failed)?.len() > MAX_BYTES {
             return Err(refuse("is far too long for a file of limits".into(), ""));

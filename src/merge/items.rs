@@ -17,6 +17,8 @@ pub struct Item {
     pub image: Option<PathBuf>,
     /// The result, as its record names it.
     pub out: Option<PathBuf>,
+    /// When it ended, in seconds since 1970.
+    pub ended: Option<f64>,
     /// Doubts that the run had.
     pub warnings: usize,
     /// Last loss of the drag by its first: what it did not achieve.
@@ -61,7 +63,12 @@ pub struct Fault {
 impl Item {
     /// An item without any record.
     pub(super) fn missing(id: String) -> Self {
-        Self { id, state: State::Missing, fault: None, image: None, out: None, warnings: 0, loss_left: None }
+        Self { id, state: State::Missing, fault: None, image: None, out: None, ended: None, warnings: 0, loss_left: None }
+    }
+
+    /// Whether this record takes the place of `other`: the newer one does, and where no clock tells, the one that was read later.
+    pub(super) fn replaces(&self, other: &Self) -> bool {
+        !matches!((self.ended, other.ended), (Some(ours), Some(theirs)) if ours < theirs)
     }
 
     /// More is worse: first whether it failed, then whether there are doubts, then what the drag left undone.

@@ -25,7 +25,17 @@ pub struct Manifest {
 #[derive(Deserialize)]
 struct Line<'a> {
     #[serde(borrow)]
-    id: Cow<'a, str>,
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    image: Option<Cow<'a, str>>,
+}
+
+impl Line<'_> {
+    /// The item's own name, else its picture's path without the extension.
+    fn id(self) -> Option<String> {
+        let stem = || Path::new(self.image.as_deref()?).with_extension("").to_str().map(str::to_owned);
+        self.id.map(Cow::into_owned).or_else(stem).filter(|id| !id.is_empty())
+    }
 }
 
 impl Manifest {
@@ -49,11 +59,15 @@ impl Manifest {
                 Error::Given { path: path.to_path_buf(), kind, reason: format!("line {}: {reason}", index + 1), hint }
             };
             match serde_json::from_slice::<Line>(line.trim_ascii()) {
-                Ok(Line { id }) => {
-                    if let Some(first) = lines.insert(id.clone().into_owned(), index + 1) {
+                Ok(entry) => {
+                    let Some(id) = entry.id() else {
+                        errors.push(refuse("manifest.line", "names neither an id nor an image".into()));
+                        continue;
+                    };
+                    if let Some(first) = lines.insert(id.clone(), index + 1) {
                         errors.push(refuse("manifest.duplicate", format!("the id `{id}` is that of line {first} too")));
                     }
-                    entries.push((id.into_owned(), place));
+                    entries.push((id, place));
                 }
                 Err(error) => errors.push(refuse("manifest.line", without_place(&error))),
             }
@@ -118,12 +132,19 @@ mod tests {
     }
 
     #[test]
+    fn an_item_without_a_name_has_that_of_its_picture() {
+        let manifest = read("{\"image\": \"cats/tom.png\"}\n{\"id\": \"b\", \"image\": \"b.jpg\"}\n").expect("two items");
+        let ids: Vec<&str> = manifest.entries.iter().map(|(id, _)| id.as_str()).collect();
+        assert_eq!(ids, ["cats/tom", "b"]);
+    }
+
+    #[test]
     fn every_wrong_line_is_told_with_its_number() {
         let error = read("{\"id\":\"a\"}\n{\"id\":\n{}\n{\"id\":\"a\"}\n").expect_err("three lines are wrong");
         let Error::Several { errors } = &error else { panic!("{error}") };
         let said: Vec<String> = errors.iter().map(|error| error.to_string().split_once(".jsonl: ").expect("a path").1.to_owned()).collect();
         assert_eq!(said[0], "line 2: EOF while parsing a value at column 6");
-        assert_eq!(said[1], "line 3: missing field `id` at column 2");
+        assert_eq!(said[1], "line 3: names neither an id nor an image");
         assert_eq!(said[2], "line 4: the id `a` is that of line 1 too");
         assert_eq!(error.exit_status(), 2);
     }

@@ -1,8 +1,8 @@
 //! What many runs left behind, as one: the newest record of every item, and what is still to do.
 //!
 //! Runs append a line of JSON for each item that they end, to a file of their own ([`crate::report::Record`]); an item that was done again has
-//! several. Of an id in one file the last line holds, of an id in several files that of the file given last. A run that was killed may have
-//! left half a line: it is left out, and said.
+//! several, of which the newest holds by the time in it; of records without a time, the one that is read last. A run that was killed may have left
+//! half a line: it is left out, and said.
 
 mod items;
 mod manifest;
@@ -136,6 +136,15 @@ mod tests {
         let both = merged(&[&format!("{FAILED_A}{FAILED_B}"), DONE_A], None);
         assert_eq!(states(&both), [("a", State::Done), ("b", State::Failed)]);
         assert_eq!((both.records, both.counts().done, both.counts().failed), (3, 1, 1));
+    }
+
+    /// A folder's files are given in the order of their names, which is not the order of the runs.
+    #[test]
+    fn the_clock_decides_between_files() {
+        let at = |line: &str, seconds: f64| line.replace("{\"v\":1", &format!("{{\"v\":1,\"ended\":{seconds}"));
+        assert_eq!(states(&merged(&[&at(DONE_A, 20.5), &at(FAILED_A, 10.25)], None)), [("a", State::Done)]);
+        assert_eq!(states(&merged(&[&at(DONE_A, 10.0), &at(FAILED_A, 20.0)], None)), [("a", State::Failed)]);
+        assert_eq!(states(&merged(&[&at(DONE_A, 10.0), &at(FAILED_A, 10.0)], None)), [("a", State::Failed)]);
     }
 
     #[test]

@@ -29,7 +29,8 @@ pub(super) struct Records {
 impl Records {
     /// Reads one more file.
     pub(super) fn read(&mut self, path: &Path) -> Result<()> {
-        let refuse = |reason: String, hint: &str| Error::Given { path: path.to_path_buf(), kind: "records.unreadable", reason, hint: hint.into() };
+        let refuse =
+            |reason: String, hint: &str| Error::Given { path: path.to_path_buf(), kind: "records.unreadable", reason, hint: hint.into() };
         let failed = |error: std::io::Error| {
             let hint = if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { "" };
             refuse(error.to_string(), hint)
@@ -67,7 +68,10 @@ impl Records {
         self.read += 1;
         let item = Item::from(record);
         if let Some(place) = self.places.get(&item.id) {
-            self.items[*place] = item;
+            let known = &mut self.items[*place];
+            if item.replaces(known) {
+                *known = item;
+            }
         } else {
             self.places.insert(item.id.clone(), self.items.len());
             self.items.push(item);
@@ -89,6 +93,7 @@ struct Line<'a> {
     #[serde(borrow)]
     error: Option<Failure<'a>>,
     loss: Option<Loss>,
+    ended: Option<f64>,
     #[serde(default)]
     warnings: Vec<IgnoredAny>,
 }
@@ -123,6 +128,7 @@ impl From<Line<'_>> for Item {
             fault,
             image: path(line.image),
             out: path(line.out),
+            ended: line.ended,
             warnings: line.warnings.len(),
             loss_left,
         }

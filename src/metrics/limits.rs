@@ -136,8 +136,7 @@ mod tests {
     use super::*;
     use crate::geometry::Size;
 
-    const DIFFERENCE: Difference =
-        Difference { pixels: 100, differing: 5, max: 9.0, mean: 0.25, psnr: Some(40.0), ssim: Some(0.98) };
+    const DIFFERENCE: Difference = Difference { pixels: 100, differing: 5, max: 9.0, mean: 0.25, psnr: Some(40.0), ssim: Some(0.98) };
 
     #[test]
     fn a_limit_may_be_reached_and_not_passed() {

@@ -25,7 +25,8 @@ impl Picture {
 
     /// Whether nothing of it is transparent, not even a little.
     pub fn is_opaque(&self) -> bool {
-        !matches!(self.channels, Channels::GreyAlpha | Channels::Rgba) || self.plane(Channel::Alpha).par_iter().all(|alpha| *alpha == u16::MAX)
+        !matches!(self.channels, Channels::GreyAlpha | Channels::Rgba)
+            || self.plane(Channel::Alpha).par_iter().all(|alpha| *alpha == u16::MAX)
     }
 
     /// A channel's samples in 65,536 levels, row by row; those of an 8-bit picture are multiples of 257.

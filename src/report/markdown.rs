@@ -37,11 +37,8 @@ mod tests {
     #[test]
     fn cells_cannot_write_tables_of_their_own() {
         let rows = vec![vec!["a|b\n| c |".to_owned(), "<img src=x> `d` [e](f) @g \u{202e}".to_owned()]];
-        let expected = concat!(
-            "| one | two |\n",
-            "| --- | --- |\n",
-            "| a\\|b\\\\n\\| c \\| | &lt;img src=x> 'd' \\[e\\](f) &#64;g \\\\u{202e} |\n",
-        );
+        let expected =
+            concat!("| one | two |\n", "| --- | --- |\n", "| a\\|b\\\\n\\| c \\| | &lt;img src=x> 'd' \\[e\\](f) &#64;g \\\\u{202e} |\n",);
         assert_eq!(table(&["one", "two"], &rows), expected);
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::messages::{print_json, print_text, warn};
+use super::record::peak_bytes;
 use super::screen::{Newlines, escape};
 use super::{github, markdown};
 use crate::error::Error;
@@ -49,7 +50,11 @@ pub fn print_merged(merged: &Merged, form: MergedForm) -> Result<(), Error> {
 /// Says on stderr what was left out.
 pub fn print_merge_warnings(merged: &Merged) {
     for torn in merged.torn.iter().take(MOST_ITEMS) {
-        warn(&format!("{}: line {} is no record and is left out; a run that was killed leaves half a line", torn.file.display(), torn.line));
+        warn(&format!(
+            "{}: line {} is no record and is left out; a run that was killed leaves half a line",
+            torn.file.display(),
+            torn.line
+        ));
     }
     if merged.torn.len() > MOST_ITEMS {
         warn(&format!("{} lines more are no records", merged.torn.len() - MOST_ITEMS));
@@ -126,6 +131,9 @@ struct Data<'a> {
     rest: Vec<Value>,
     strangers: &'a [String],
     torn: &'a [crate::merge::Torn],
+    /// Most memory that merging took, where the system tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_bytes: Option<u64>,
 }
 
 fn data(merged: &Merged) -> Data<'_> {
@@ -138,7 +146,16 @@ fn data(merged: &Merged) -> Data<'_> {
         None => json!({"id": item.id, "state": item.state}),
     };
     let rest = merged.rest().map(entry).collect();
-    Data { v: 1, counts: merged.counts(), records: merged.records, kinds, rest, strangers: &merged.strangers, torn: &merged.torn }
+    Data {
+        v: 1,
+        counts: merged.counts(),
+        records: merged.records,
+        kinds,
+        rest,
+        strangers: &merged.strangers,
+        torn: &merged.torn,
+        peak_bytes: peak_bytes(),
+    }
 }
 
 #[cfg(test)]
@@ -147,13 +164,19 @@ mod tests {
     use crate::merge::{Fault, State};
 
     fn merged() -> Merged {
-        let item = |id: &str, state, fault| Item { id: id.into(), state, fault, image: None, out: None, warnings: 0, loss_left: None };
+        let item = |id: &str, state, fault| Item {
+            id: id.into(),
+            state,
+            fault,
+            image: None,
+            out: None,
+            ended: None,
+            warnings: 0,
+            loss_left: None,
+        };
         let fault = Fault { kind: "image.decode".into(), message: "a|b".into() };
-        let items = vec![
-            item("a", State::Done, None),
-            item("b\u{1b}", State::Failed, Some(fault)),
-            item("long-name", State::Missing, None),
-        ];
+        let items =
+            vec![item("a", State::Done, None), item("b\u{1b}", State::Failed, Some(fault)), item("long-name", State::Missing, None)];
         Merged { items, records: 2, strangers: Vec::new(), torn: Vec::new() }
     }
 
