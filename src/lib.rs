@@ -8,7 +8,7 @@
 //! 3. [`model`] finds, checks and loads a model's files and is its network: [`model::UNet`], [`model::Vae`], text encoder, LoRA files.
 //! 4. [`diffusion`] walks the process: schedule, noise, fine-tuning of a LoRA, inversion, denoising.
 //! 5. [`method`] moves the latent: progressive backward self-intervention (DragNeXt, arXiv 2506.07611).
-//! 6. [`pipeline`] runs these stages in order for one edit.
+//! 6. [`pipeline`] runs these stages in order for one edit; [`mod@edit`] is what comes before and after them, for whoever edits.
 //!
 //! Under them lie [`nn`], layers with forward and backward by hand, and [`kernels`], what a device can compute ([`kernels::cpu`] says
 //! where what is; `examples/kernels.rs` and `examples/bench` measure it, `tests/peer/bench.py` beside PyTorch). There is no
@@ -76,6 +76,7 @@ pub mod diffusion;
 pub mod digest;
 pub mod doctor;
 pub mod drag_file;
+pub mod edit;
 pub mod error;
 pub mod failpoint;
 pub mod files;

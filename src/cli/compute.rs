@@ -44,6 +44,13 @@ pub(super) struct Compute {
     pub(super) dtype: &'static str,
 }
 
+impl Compute {
+    /// Kind of device and number format, which decide pixels.
+    pub(super) fn numerics(self) -> [&'static str; 2] {
+        [self.device, self.dtype]
+    }
+}
+
 /// What the two flags come to.
 ///
 /// # Errors

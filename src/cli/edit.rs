@@ -4,25 +4,24 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::cannot_encode;
-use super::compute::{self, Compute, Device, Dtype};
+use super::compute::{self, Device, Dtype};
 use super::instruction::InstructionArguments;
 use super::planning::{InputArguments, Inputs};
 use super::preview::write as write_drawing;
 use crate::bug;
-use crate::diffusion::Seeded;
 use crate::digest::sha256;
+use crate::edit::{GivenLora, Identity, Means, Prepared};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::interrupt::Interrupt;
 use crate::kernels::cpu::Cpu;
 use crate::model::Model;
 use crate::model::lora::{self, LoraFile};
-use crate::picture::Picture;
-use crate::pipeline::{Editor, Outcome, Trained, Work};
+use crate::pipeline::{Editor, Trained};
 use crate::plan::Plan;
 use crate::preview;
 use crate::progress;
-use crate::report::{self, Job, Loss, Moved, Note, Paths, Record};
+use crate::report::{self, Paths, Record};
 use crate::settings::{Overrides, WindowChoice};
 use crate::warning::Warning;
 
@@ -142,42 +141,25 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, written: &mut
     let Inputs { instruction, original, .. } = inputs;
 
     let (name, lora) = (model.name(), arguments.lora()?);
-    let lora_hash = lora.as_ref().map(|(_, hash)| hash.clone());
-    record_plan(record, &plan, compute, &name);
-    record.warnings.extend(instruction.other_lora(lora_hash.as_deref()));
+    record.planned(&plan, compute.numerics(), &name);
+    record.warnings.extend(instruction.other_lora(lora.as_ref().map(|lora| lora.sha256.as_str())));
 
     let mut progress = progress::for_terminal(arguments.quiet);
+    let keeps_outside = !(arguments.no_composite || instruction.takes_every_pixel());
+    let mut prepared = Prepared::new(instruction.drag.clone(), original, plan, keeps_outside, lora);
     // When nothing moves, the output is the input and no weight is read.
-    let mut editor = if plan.regions.is_empty() { None } else { Some(Editor::load(Cpu, model, &mut *progress, interrupt)?) };
-    if let Some(editor) = &editor {
-        record.warnings.extend(instruction.other_weights(&editor.digest()));
-    }
-    let everywhere = arguments.no_composite || instruction.takes_every_pixel();
-    let job = Job {
-        image: &original.sha256,
-        instruction: (&instruction.drag).into(),
-        areas: &areas(&plan),
-        settings: &plan.settings,
-        weights: &editor.as_ref().map(Editor::digest).unwrap_or_default(),
-        lora: lora_hash.as_deref(),
-        composite: !everywhere,
-        numerics: [compute.device, compute.dtype],
-    };
-    let hash = job.hash();
-    let note = Note::new(&job, &hash, original.picture.size(), &name).to_json();
-    record.job = Some(hash.clone());
+    let mut editor = if prepared.moves() { Some(Editor::load(Cpu, model, &mut *progress, interrupt)?) } else { None };
+    let weights = editor.as_ref().map(Editor::digest).unwrap_or_default();
+    record.warnings.extend(editor.as_ref().and_then(|_| instruction.other_weights(&weights)));
+    let Identity { job, note } = prepared.identity(Means { weights: &weights, model: &name, numerics: compute.numerics() });
+    record.job = Some(job);
 
-    let (edited, trained) = if let Some(editor) = &mut editor {
-        let lora = lora.map(|(file, _)| file);
-        let work = Work { plan: &plan, picture: original.picture.working(&plan.frame), lora };
-        let mut outcome = editor.edit(work, &mut Seeded::new(plan.settings.seed), &mut *progress, interrupt)?;
-        let edited = composite(&original.picture, &plan, &outcome, everywhere);
-        let trained = outcome.lora.take();
-        record_outcome(record, outcome);
-        (edited, trained)
-    } else {
-        (original.picture.clone(), None)
-    };
+    let outcome = editor.as_mut().map(|editor| prepared.compute(editor, &mut *progress, interrupt)).transpose()?;
+    if let Some(outcome) = &outcome {
+        record.computed(outcome);
+    }
+    let edited = prepared.composite(outcome.as_ref());
+    let trained = outcome.and_then(|outcome| outcome.lora);
     if arguments.save_lora.is_some() && trained.is_none() {
         let message = "no LoRA was trained, so `--save-lora` wrote none".to_owned();
         record.warnings.push(Warning { kind: "lora.not_trained", message });
@@ -193,7 +175,7 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, written: &mut
         written.extend(outputs.lora);
     }
     if let Some(strip) = outputs.strip {
-        write_drawing(&strip, &preview::strip(&instruction.drag, &plan, &original.picture, &edited), arguments.overwrite)?;
+        write_drawing(&strip, &preview::strip(&prepared.drag, &prepared.plan, &prepared.original.picture, &edited), arguments.overwrite)?;
         written.push(strip);
     }
     Ok(())
@@ -229,11 +211,11 @@ impl Arguments {
     }
 
     /// The LoRA file to use instead of training, with its hash.
-    fn lora(&self) -> Result<Option<(LoraFile, String)>> {
+    fn lora(&self) -> Result<Option<GivenLora>> {
         let Some(path) = &self.lora else { return Ok(None) };
         let file = LoraFile::open(path)?;
         let bytes = std::fs::read(path).map_err(|source| Error::File { path: path.clone(), source })?;
-        Ok(Some((file, sha256(&bytes))))
+        Ok(Some(GivenLora { file, sha256: sha256(&bytes) }))
     }
 
     /// Writes the LoRA that was trained, where that was asked for; says whether it did.
@@ -266,50 +248,5 @@ impl Arguments {
             }
         }
         Ok(outputs)
-    }
-}
-
-fn composite(original: &Picture, plan: &Plan, outcome: &Outcome, everywhere: bool) -> Picture {
-    let blend = if everywhere { None } else { plan.blend() };
-    original.composite(&plan.frame, &outcome.picture, blend.as_deref())
-}
-
-/// Hash of the areas that the instruction resolved to: masks in files decide pixels as much as its text does.
-fn areas(plan: &Plan) -> String {
-    let masks = plan.regions.iter().map(|region| &region.mask).chain(&plan.editable_source);
-    let cells: Vec<u8> = masks.flat_map(|mask| mask.data.iter().map(|inside| u8::from(*inside))).collect();
-    sha256(&cells)
-}
-
-fn record_plan(record: &mut Record, plan: &Plan, compute: Compute, model: &str) {
-    let size = plan.frame.source;
-    record.seed = Some(plan.settings.seed);
-    record.size = Some([size.width, size.height]);
-    if !plan.regions.is_empty() {
-        let content = plan.frame.content;
-        record.window = Some(plan.frame.window);
-        record.working = Some([content.width, content.height]);
-        record.scale = Some((plan.frame.scale().mean() * 1e4).round() / 1e4);
-    }
-    record.device = Some(compute.device.to_owned());
-    record.dtype = Some(compute.dtype.to_owned());
-    record.model = Some(model.to_owned());
-    record.regions =
-        plan.regions.iter().chain(&plan.still).map(|region| Moved { id: region.id.clone(), moved_px: region.moved_px() }).collect();
-    record.warnings.extend(plan.warnings.iter().cloned());
-}
-
-fn record_outcome(record: &mut Record, outcome: Outcome) {
-    record.loss = outcome.loss.map(|(first, last)| Loss { first, last });
-    record.steps = Some(outcome.steps);
-    record.seconds = outcome.seconds;
-    if outcome.diverged > 0 {
-        let message = format!("the drag diverged at {} of its timesteps and went on with the best latents there were", outcome.diverged);
-        record.warnings.push(Warning { kind: "drag.diverged", message });
-    }
-    if !outcome.lora_absent.is_empty() {
-        let absent = outcome.lora_absent;
-        let message = format!("the LoRA file says nothing about {} of the model's attentions, such as `{}`", absent.len(), absent[0]);
-        record.warnings.push(Warning { kind: "lora.partial", message });
     }
 }

@@ -3,6 +3,7 @@
 //! A record says what happened, with times and paths. The note inside the PNG says only what decides the pixels, so
 //! that the same edit gives the same file.
 
+mod account;
 mod checked;
 mod comparison;
 mod diagnostics;
