@@ -41,8 +41,14 @@ impl Bench {
 
 /// As a run writes it.
 fn record(id: &str, status: &str, ended: f64) -> String {
-    let error = if status == "failed" { r#","error":{"kind":"compute.not_finite","message":"decode, step 1: the picture is not finite"}"# } else { "" };
-    format!("{{\"v\":1,\"id\":\"{id}\",\"status\":\"{status}\",\"image\":\"{id}.png\",\"out\":\"out/{id}.png\",\"ended\":{ended},\"warnings\":[]{error}}}\n")
+    let error = if status == "failed" {
+        r#","error":{"kind":"compute.not_finite","message":"decode, step 1: the picture is not finite"}"#
+    } else {
+        ""
+    };
+    format!(
+        "{{\"v\":1,\"id\":\"{id}\",\"status\":\"{status}\",\"image\":\"{id}.png\",\"out\":\"out/{id}.png\",\"ended\":{ended},\"warnings\":[]{error}}}\n"
+    )
 }
 
 fn manifest(ids: &[&str]) -> String {
@@ -100,7 +106,12 @@ fn every_form_has_its_reader() {
     assert_eq!((status, &summary["items"], &summary["done"], &summary["missing"]), (Some(1), &5.into(), &1.into(), &3.into()));
     assert_eq!((&summary["kinds"]["compute.not_finite"], &summary["rest"][0]["id"]), (&1.into(), &"b".into()));
     let (_, stdout, _) = form("markdown");
-    assert!(stdout.starts_with("### 5 items: 1 done, 1 failed, 3 missing\n\n| item | state | reason |\n| --- | --- | --- |\n| b | missing |  |\n"), "{stdout}");
+    assert!(
+        stdout.starts_with(
+            "### 5 items: 1 done, 1 failed, 3 missing\n\n| item | state | reason |\n| --- | --- | --- |\n| b | missing |  |\n"
+        ),
+        "{stdout}"
+    );
     let summary = bench.path("summary.md");
     std::fs::write(&summary, "before\n").unwrap();
     let output = bench.command(&base).arg("github").env("GITHUB_STEP_SUMMARY", &summary).output().unwrap();
@@ -169,7 +180,8 @@ fn a_hundred_thousand_records_take_little_time_and_memory() {
     for item in 0..100_000 {
         let _ = writeln!(list, "{{\"id\":\"item-{item}\",\"image\":\"pictures/item-{item}.png\",\"drag\":\"drags/item-{item}.json\"}}");
         let status = if item % 10 == 0 { "failed" } else { "done" };
-        let line = record(&format!("item-{item}"), status, 1.0).replace("\"warnings\":[]", &format!("\"model\":\"{filler}\",\"warnings\":[]"));
+        let line =
+            record(&format!("item-{item}"), status, 1.0).replace("\"warnings\":[]", &format!("\"model\":\"{filler}\",\"warnings\":[]"));
         text += &line;
         if item % 100 == 0 {
             text += &line.replace("failed", "done");

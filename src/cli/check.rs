@@ -32,8 +32,8 @@ use crate::settings::Overrides;
 /// DIR has a folder for each case, with the picture (input.png, .jpg or .webp), drag.json, and expected.png, which is what is to come of
 /// it. Every case is edited as `dragnext edit` does it, with the weights loaded once, and compared with expected.png: inside the editable area
 /// within limits, outside of it bit for bit. A limit is taken from its flag, else from the case's own check.json (such as
-/// `{"min_psnr": 30}`), else it is the usual one: a PSNR of 36 dB, an SSIM of 0.98 and a mean difference of 2, which hold on processors with
-/// other vector instructions too.
+/// `{"min_psnr": 30}`), else it is the usual one: a PSNR of 40 dB, an SSIM of 0.995 and a mean difference of 0.5, which hold on processors
+/// with other vector instructions too.
 ///
 /// Of a case that differs, CASE.actual.png and CASE.triptych.png (expected, difference, actual) are written to the folder of --output. In a job
 /// of GitHub Actions, what differs is annotated and a table is written to the summary of the job.
