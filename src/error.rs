@@ -184,7 +184,7 @@ pub enum Error {
     Given {
         /// The file or folder.
         path: PathBuf,
-        /// `check.no_cases`, `check.case`, `check.limits`, `records.unreadable`, `manifest.line`, `manifest.duplicate` or `manifest.elsewhere`.
+        /// `check.no_cases`, `check.case`, `check.limits`, `records.unreadable`, `manifest.line`, `manifest.duplicate_id` or `manifest.elsewhere`.
         kind: &'static str,
         /// What is wrong with it.
         reason: String,
@@ -201,6 +201,19 @@ pub enum Error {
         reason: String,
         /// What to do.
         hint: String,
+    },
+
+    /// A batch, or one of its items, cannot be done as it was asked for.
+    #[error("{reason}")]
+    Batch {
+        /// `manifest.*` for what is wrong with the list of items, `item.gone`, or `batch.*` for how a run as a whole ended.
+        kind: &'static str,
+        /// What is the matter, with its place.
+        reason: String,
+        /// What to do.
+        hint: String,
+        /// The exit status of a run that ends with it.
+        status: u8,
     },
 
     /// The program met a state that it rules out.
@@ -240,7 +253,8 @@ impl Error {
             | Self::Device { kind, .. }
             | Self::Report { kind, .. }
             | Self::Given { kind, .. }
-            | Self::Finding { kind, .. } => kind,
+            | Self::Finding { kind, .. }
+            | Self::Batch { kind, .. } => kind,
             Self::PromptTooLong { .. } => "instruction.prompt_too_long",
             Self::NotFinite { .. } => "compute.not_finite",
             Self::Diverged { .. } => "compute.diverged",
@@ -263,7 +277,8 @@ impl Error {
             | Self::Device { hint, .. }
             | Self::Report { hint, .. }
             | Self::Given { hint, .. }
-            | Self::Finding { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
+            | Self::Finding { hint, .. }
+            | Self::Batch { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
             Self::PromptTooLong { .. } => Some("shorten the prompt; an empty prompt works too".into()),
             Self::NotFinite { .. } => {
                 Some("the model's weights may be damaged, or a learning rate is too high; f32 is the safest --dtype".into())
@@ -287,6 +302,7 @@ impl Error {
             Self::Hub { .. } => RETRY,
             Self::NotFinite { .. } | Self::Diverged { .. } | Self::Finding { .. } => FAILED,
             Self::Interrupted { signal } => 128 + *signal as u8,
+            Self::Batch { status, .. } => *status,
             Self::Several { errors } => errors.iter().map(Self::exit_status).max().unwrap_or(NOT_STARTED),
             Self::Bug(_) | Self::Tensor(_) => BUG,
             Self::Instruction { .. }

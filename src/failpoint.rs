@@ -1,6 +1,10 @@
 //! Named places where a test can make the program fail. They exist in builds with the feature `failpoints` alone; elsewhere
 //! the question is a constant `false`.
 
+#[cfg(feature = "failpoints")]
+use std::collections::BTreeMap;
+#[cfg(feature = "failpoints")]
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::kernels::Backend;
@@ -10,7 +14,7 @@ use crate::nn::Tensor;
 #[cfg(unix)]
 const SIGKILL: i32 = 9;
 
-/// The variable that names the places, separated by commas.
+/// The variable that names the places, separated by commas; `place#3` fails the third time it is reached, and only then.
 #[cfg(feature = "failpoints")]
 const VARIABLE: &str = "DRAGNEXT_FAILPOINTS";
 
@@ -18,11 +22,25 @@ const VARIABLE: &str = "DRAGNEXT_FAILPOINTS";
 #[cfg(feature = "failpoints")]
 #[expect(clippy::print_stderr, reason = "a test reads it")]
 pub fn is_hit(name: &str) -> bool {
-    let hit = std::env::var(VARIABLE).is_ok_and(|names| names.split(',').any(|place| place == name));
+    let hit = std::env::var(VARIABLE).is_ok_and(|names| names.split(',').any(|place| is_due(place, name)));
     if hit {
         eprintln!("failpoint {name}");
     }
     hit
+}
+
+/// Does `place`, as it stands in the variable, mean this visit of `name`?
+#[cfg(feature = "failpoints")]
+fn is_due(place: &str, name: &str) -> bool {
+    static VISITS: Mutex<BTreeMap<String, usize>> = Mutex::new(BTreeMap::new());
+    let Some((place_name, due)) = place.split_once('#') else { return place == name };
+    if place_name != name {
+        return false;
+    }
+    let mut visits = VISITS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let visit = visits.entry(place.to_owned()).or_default();
+    *visit += 1;
+    due == visit.to_string()
 }
 
 /// Shall this place fail?

@@ -46,12 +46,20 @@ pub fn check_output(inputs: &[PathBuf], output: &Path, overwrite: bool) -> Resul
     }
     match fs::metadata(output) {
         Ok(there) if !there.is_file() => return refuse("output.not_a_file", "is not a file".into(), "give the path of a file"),
-        Ok(_) if !overwrite => {
-            return refuse("output.exists", "exists already".into(), OVERWRITE_HINT);
-        }
+        Ok(_) if !overwrite => return Err(exists_already(output)),
         Ok(_) | Err(_) => {}
     }
     check_folder(output)
+}
+
+/// The error about an output that exists and is not to be replaced.
+pub(crate) fn exists_already(output: &Path) -> Error {
+    refused(output, "output.exists", "exists already".into(), OVERWRITE_HINT)
+}
+
+/// The error about a picture that no PNG can hold.
+pub(crate) fn cannot_encode(output: &Path, error: &png::EncodingError) -> Error {
+    refused(output, "output.write", error.to_string(), "")
 }
 
 /// Refuses two outputs of one run that are the same file.
@@ -198,7 +206,7 @@ fn is_same_path(first: &Path, second: &Path) -> bool {
     matches!((fs::canonicalize(first), fs::canonicalize(second)), (Ok(first), Ok(second)) if first == second)
 }
 
-fn write_failed(path: &Path, error: &io::Error) -> Error {
+pub(crate) fn write_failed(path: &Path, error: &io::Error) -> Error {
     let (kind, hint) = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ("output.disk_full", "make room, then run this again"),
         ErrorKind::FileTooLarge => ("output.write", "a limit on the size of files is in force; see `ulimit -f`"),

@@ -1,5 +1,6 @@
 //! One edit, stage by stage: encode, fine-tune, invert, drag, denoise, decode.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
 use serde::Serialize;
@@ -169,10 +170,11 @@ impl<B: Backend> Editor<B> {
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<(Outcome, Latents<B>)> {
-        let result = self.stages(work, noise, progress, interrupt);
+        // Whatever becomes of one edit, the next one finds the weights as they were loaded.
+        let result = catch_unwind(AssertUnwindSafe(|| self.stages(work, noise, progress, interrupt)));
         self.unet.detach_adapters();
         self.backend.trim();
-        result
+        result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     fn stages(
@@ -287,6 +289,11 @@ impl<B: Backend> Editor<B> {
         require_finite(&decoded, Stage::Decode, 1, "the picture")?;
         Ok(decoded.to_host().into_iter().map(|value| (value * 0.5 + 0.5).clamp(0.0, 1.0)).collect())
     }
+}
+
+/// About how many pictures go through the network in an edit with these settings.
+pub fn passes_of(settings: &Settings) -> f64 {
+    passes(settings, settings.executed_steps(), false).iter().map(|(_, passes)| passes).sum()
 }
 
 /// About how many pictures go through the network in each stage; a backward pass counts as one. Close enough to tell how long it takes.

@@ -1,7 +1,9 @@
 //! How a run tells where it stands. The pipeline speaks to [`Progress`]; what is shown is decided here.
 
+mod items;
 mod transfer;
 
+pub use items::{Items, Stages};
 pub use transfer::{Transfer, amount};
 
 use std::io::{IsTerminal, Write};
@@ -167,7 +169,7 @@ fn time_left(seconds: f64, share: f64, later: f64) -> String {
 }
 
 /// Seconds as one reads them.
-fn clock(seconds: f64) -> String {
+pub fn clock(seconds: f64) -> String {
     let seconds = seconds.ceil() as u64;
     let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match (hours, minutes) {

@@ -110,7 +110,12 @@ fn what_was_blessed_passes_and_is_what_edit_makes() {
     let said = bench.check(&[]);
     assert_eq!(said.status, Some(0), "{}{}", said.stdout, said.stderr);
     assert!(said.stdout.starts_with("ok       far ") && said.stdout.contains("\nok       near "), "{}", said.stdout);
-    assert_eq!(said.stderr.matches("\nload ").count() + usize::from(said.stderr.starts_with("load ")), 1, "weights are loaded once: {}", said.stderr);
+    assert_eq!(
+        said.stderr.matches("\nload ").count() + usize::from(said.stderr.starts_with("load ")),
+        1,
+        "weights are loaded once: {}",
+        said.stderr
+    );
 
     let mut edit = Command::cargo_bin("dragnext").unwrap();
     edit.env_clear().current_dir(bench.folder.path()).args(["edit", "golden/near/input.png", "--drag", "golden/near/drag.json"]);
@@ -127,7 +132,11 @@ fn outside_of_the_editable_area_everything_is_held() {
     bench.spoil("near", (40, 40), 1);
     let said = bench.check(&[]);
     assert_eq!(said.status, Some(1), "{}", said.stdout);
-    assert!(said.stdout.contains("FAILED   far") && said.stdout.contains("outside the mask: largest difference 1 is above 0"), "{}", said.stdout);
+    assert!(
+        said.stdout.contains("FAILED   far") && said.stdout.contains("outside the mask: largest difference 1 is above 0"),
+        "{}",
+        said.stdout
+    );
     assert!(said.stdout.contains("ok       near"), "one case does not hide the other: {}", said.stdout);
     assert!(said.stderr.contains("error: 1 of 2 cases failed\n\nhint: look at the pictures in `dragnext-check`"), "{}", said.stderr);
     let triptych = image::open(bench.path("dragnext-check/far.triptych.png")).unwrap();
@@ -202,7 +211,11 @@ fn wrong_cases_are_found_before_any_edit() {
     std::fs::write(bench.path("golden/near/input.png"), "no picture").unwrap();
     let said = bench.check(&["--bless"]);
     assert_eq!((said.status, &*said.stdout), (Some(2), ""), "{}", said.stderr);
-    assert!(said.stderr.contains("far/drag.json") && said.stderr.contains("near/input.png") && said.stderr.contains("2 files are wrong"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("far/drag.json") && said.stderr.contains("near/input.png") && said.stderr.contains("2 files are wrong"),
+        "{}",
+        said.stderr
+    );
     assert!(!bench.path("golden/far/expected.png").exists());
     let said = bench.check(&["--only", "fra"]);
     assert!(said.status == Some(2) && said.stderr.contains("hint: did you mean `far`?"), "{}", said.stderr);
@@ -224,7 +237,10 @@ fn github_is_told_where_and_what() {
     assert_eq!((said.status, annotations), (Some(1), vec![expected]), "{}", said.stderr);
     let page = std::fs::read_to_string(bench.path("summary.md")).unwrap();
     assert!(page.starts_with("### dragnext check: 1 of 2 as expected\n\n| case | result |"), "{page}");
-    assert!(page.contains("| far | outside the mask: largest difference 7 is above 0 |") && page.contains("| near | as expected |"), "{page}");
+    assert!(
+        page.contains("| far | outside the mask: largest difference 7 is above 0 |") && page.contains("| near | as expected |"),
+        "{page}"
+    );
     let said = github(&["--json"]);
     assert!(said.stdout.lines().all(|line| line.starts_with('{')) && said.stderr.contains(expected), "{}", said.stdout);
     assert!(!bench.check(&[]).stdout.contains("::error"), "elsewhere nobody is");
@@ -238,7 +254,8 @@ fn an_edit_that_fails_does_not_stop_the_others() {
     for (failpoint, kind) in [("panic_in_decode", "bug"), ("nan_in_decode", "compute.not_finite")] {
         let said = Said::from(bench.command(&["--json"]).env("DRAGNEXT_FAILPOINTS", failpoint).output().unwrap());
         assert_eq!(said.stderr.matches(&format!("failpoint {failpoint}\n")).count(), 2, "it happened in both: {}", said.stderr);
-        let kinds: Vec<Value> = said.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["error"]["kind"].take()).collect();
+        let kinds: Vec<Value> =
+            said.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["error"]["kind"].take()).collect();
         assert_eq!((said.status, kinds), (Some(1), vec![kind.into(), kind.into()]), "{}", said.stderr);
     }
     assert!(bench.check(&[]).status == Some(0), "nothing was touched");

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::compare;
 use super::compute::{self, Compute, Device, Dtype};
 use super::instruction::InstructionArguments;
 use super::limits::LimitArguments;
 use super::model::ModelArguments;
 use super::planning::{InputArguments, Inputs};
 use super::preview::write as write_drawing;
-use super::{cannot_encode, compare};
 use crate::bug;
 use crate::edit::{Means, Prepared};
 use crate::error::{Error, Result};
@@ -234,7 +234,7 @@ impl<'a> Bench<'a> {
         };
         self.interrupt.check()?;
         let picture = prepared.composite(outcome.as_ref());
-        let png = picture.png(Some(&note)).map_err(|error| cannot_encode(&case.expected, &error))?;
+        let png = picture.png(Some(&note)).map_err(|error| files::cannot_encode(&case.expected, &error))?;
         Ok(Edited { picture, png, prepared })
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::cannot_encode;
 use super::compute::{self, Device, Dtype};
 use super::instruction::InstructionArguments;
 use super::planning::{InputArguments, Inputs};
@@ -165,7 +164,7 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, written: &mut
         record.warnings.push(Warning { kind: "lora.not_trained", message });
     }
 
-    let png = edited.png((!arguments.no_metadata).then_some(note.as_str())).map_err(|error| cannot_encode(output, &error))?;
+    let png = edited.png((!arguments.no_metadata).then_some(note.as_str())).map_err(|error| files::cannot_encode(output, &error))?;
     interrupt.check()?;
     // The picture first: what can still fail after it does not cost it.
     files::write_verified(&outputs.picture, &png, arguments.overwrite, |written| edited.check_png(written))?;

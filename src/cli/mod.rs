@@ -1,6 +1,7 @@
 //! The command line: one file for each subcommand, with its arguments and its `run`. The only place that knows clap,
 //! beside the settings, whose flags come from their one table.
 
+mod batch;
 mod check;
 mod compare;
 mod completions;
@@ -15,17 +16,16 @@ mod model;
 mod new;
 mod planning;
 mod preview;
+mod rehearsal;
 mod report;
 mod schema;
 mod settings;
 mod show;
 mod validate;
 
-use std::path::Path;
-
 use clap::{Parser, Subcommand};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::interrupt::Interrupt;
 
 /// Edits pictures by dragging: mark a part, say where it shall go, and the rest of the picture follows.
@@ -42,7 +42,7 @@ pub struct Cli {
 const EXIT_STATUS: &str = "\
 Exit status:
   0    done
-  1    failed
+  1    failed, or at least one item of a batch did
   2    not started because of what was given
   75   could not run now (no network, disk full), perhaps later
   130  stopped by SIGINT; 143 by SIGTERM
@@ -51,6 +51,7 @@ Exit status:
 #[derive(Debug, Subcommand)]
 enum Command {
     Edit(Box<edit::Arguments>),
+    Batch(Box<batch::Arguments>),
     Validate(Box<validate::Arguments>),
     Preview(Box<preview::Arguments>),
     New(new::Arguments),
@@ -74,6 +75,7 @@ impl Cli {
     pub fn run(self, interrupt: &Interrupt) -> Result<()> {
         match self.command {
             Command::Edit(arguments) => edit::run(&arguments, interrupt),
+            Command::Batch(arguments) => batch::run(&arguments, interrupt),
             Command::Compare(arguments) => compare::run(&arguments),
             Command::Check(arguments) => check::run(&arguments, interrupt),
             Command::Report(arguments) => report::run(&arguments),
@@ -89,10 +91,6 @@ impl Cli {
             Command::Schema(arguments) => schema::run(&arguments),
         }
     }
-}
-
-fn cannot_encode(output: &Path, error: &png::EncodingError) -> Error {
-    Error::Output { path: output.to_path_buf(), kind: "output.write", reason: error.to_string(), hint: String::new() }
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
 
 /// Encodes a picture that was drawn, and writes it.
 pub(super) fn write(output: &Path, drawn: &Picture, overwrite: bool) -> Result<()> {
-    let png = drawn.png(None).map_err(|error| super::cannot_encode(output, &error))?;
+    let png = drawn.png(None).map_err(|error| files::cannot_encode(output, &error))?;
     files::write_verified(output, &png, overwrite, |written| drawn.check_png(written))
 }
 

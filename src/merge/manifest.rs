@@ -42,7 +42,7 @@ impl Manifest {
     /// Reads the ids of a manifest.
     ///
     /// # Errors
-    /// [`Error::File`]; [`Error::Given`] `manifest.line` for a line without an id, `manifest.duplicate` for an id that another line has;
+    /// [`Error::File`]; [`Error::Given`] `manifest.line` for a line without an id, `manifest.duplicate_id` for an id that another line has;
     /// [`Error::Several`] of these.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read(path).map_err(|source| Error::File { path: path.to_path_buf(), source })?;
@@ -65,7 +65,7 @@ impl Manifest {
                         continue;
                     };
                     if let Some(first) = lines.insert(id.clone(), index + 1) {
-                        errors.push(refuse("manifest.duplicate", format!("the id `{id}` is that of line {first} too")));
+                        errors.push(refuse("manifest.duplicate_id", format!("the id `{id}` is that of line {first} too")));
                     }
                     entries.push((id, place));
                 }

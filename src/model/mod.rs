@@ -75,6 +75,12 @@ impl Model {
         [Some(&self.source), self.vae_source.as_ref()].into_iter().flatten().flat_map(Source::files).collect()
     }
 
+    /// What tells the files of this model and its VAE from others without reading them; `None` where the system does not tell.
+    pub fn stamp(&self) -> Option<String> {
+        let vae = self.vae_source.as_ref().map_or(Some(String::new()), Source::stamp)?;
+        Some(format!("{}{vae}", self.source.stamp()?))
+    }
+
     /// The model folder's own defaults for settings.
     pub fn defaults(&self) -> &Overrides {
         &self.defaults

@@ -5,6 +5,9 @@ use std::fs::File;
 use std::io::{Cursor, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
+use crate::digest::hexadecimal;
 use crate::error::{Error, Result};
 use crate::hub::ledger::Stamp;
 use crate::hub::{self, Environment, HubId, Snapshot, integrity};
@@ -166,6 +169,26 @@ impl Source {
         let (folders, mut files): (Vec<PathBuf>, Vec<PathBuf>) = entries(root).into_iter().partition(|path| path.is_dir());
         files.extend(folders.iter().flat_map(|folder| entries(folder)).filter(|path| path.is_file()));
         files
+    }
+
+    /// What tells the model's files from others without reading them: names, lengths and times of last change, and the bytes of what is
+    /// compiled in. `None` where the system does not tell.
+    pub fn stamp(&self) -> Option<String> {
+        let mut hasher = Sha256::new();
+        let Some(root) = self.folder() else {
+            for (_, content) in DEMO {
+                hasher.update(content);
+            }
+            return Some(hexadecimal(&hasher.finalize()));
+        };
+        let mut files = self.files();
+        files.sort();
+        for file in files {
+            let stamp = Stamp::of(&std::fs::metadata(&file).ok()?)?;
+            hasher.update(file.strip_prefix(root).unwrap_or(&file).as_os_str().as_encoded_bytes());
+            hasher.update(serde_json::to_vec(&stamp).ok()?);
+        }
+        Some(hexadecimal(&hasher.finalize()))
     }
 
     /// Opens a file, if the model has it. A file of the hub is compared with what was fetched.

@@ -19,7 +19,7 @@ mod working;
 pub use note::read_note;
 pub use plane::Channel;
 pub use png::KEYWORD;
-pub use read::{MAX_PIXELS, MAX_SIDE, MIN_SIDE, Original, read, read_any, size};
+pub use read::{MAX_PIXELS, MAX_SIDE, MIN_SIDE, Original, identify, read, read_any, size};
 pub(crate) use read::{Refusal, read_grey};
 
 use crate::geometry::Size;

@@ -75,6 +75,21 @@ fn read_if(path: &Path, accept: &mut Judge<'_>) -> Result<Original> {
 /// # Errors
 /// As [`read`], but for damage that only the pixels show.
 pub fn size(path: &Path) -> Result<Size> {
+    let bytes = load(path).map_err(|refusal| refusal.at(path))?;
+    size_of(&bytes).map_err(|refusal| refusal.at(path))
+}
+
+/// Size of the picture at `path`, upright, and the SHA-256 of its file. No pixel is decoded.
+///
+/// # Errors
+/// As [`size`].
+pub fn identify(path: &Path) -> Result<(Size, String)> {
+    let bytes = load(path).map_err(|refusal| refusal.at(path))?;
+    let size = size_of(&bytes).map_err(|refusal| refusal.at(path))?;
+    Ok((size, sha256(&bytes)))
+}
+
+fn size_of(bytes: &[u8]) -> std::result::Result<Size, Refusal> {
     let mut found = None;
     let mut look = |size| {
         large_enough(size)?;
@@ -82,11 +97,11 @@ pub fn size(path: &Path) -> Result<Size> {
         // That was all: there is nothing to decode.
         Err(Refusal::other_size())
     };
-    let looked = load(path).and_then(|bytes| guarded_decode(&bytes, &mut look));
+    let looked = guarded_decode(bytes, &mut look);
     match (found, looked) {
         (Some(size), _) => Ok(size),
         (None, Ok(decoded)) => Ok(decoded.size()),
-        (None, Err(refusal)) => Err(refusal.at(path)),
+        (None, Err(refusal)) => Err(refusal),
     }
 }
 

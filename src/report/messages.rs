@@ -46,6 +46,11 @@ pub fn print_written(path: &Path) {
     print(&format!("wrote {}\n", escape(&path.display().to_string(), Newlines::Escaped)));
 }
 
+/// Prints a line of text to stderr.
+pub fn print_line(text: &str) {
+    print(&format!("{}\n", escape(text, Newlines::Escaped)));
+}
+
 /// Prints data to stdout as one line of JSON, such as the record of an edit.
 ///
 /// # Errors

@@ -17,6 +17,7 @@ mod paths;
 mod record;
 mod screen;
 mod settings_table;
+mod summary;
 mod verdict;
 
 pub use checked::{CaseStatus, Checked, CheckedForm, print_checked, summarise_checked};
@@ -24,11 +25,12 @@ pub use comparison::{Compared, print_comparison};
 pub use job::{Instruction, Job};
 pub use merged::{MergedForm, print_merge_warnings, print_merged};
 pub(crate) use messages::on_one_line;
-pub use messages::{describe, print_error, print_json, print_text, print_verdict, print_warnings, print_written, shell_word};
+pub use messages::{describe, print_error, print_json, print_line, print_text, print_verdict, print_warnings, print_written, shell_word};
 pub use note::{Made, Maker, Note};
 pub use paths::Paths;
 pub use record::{Failure, Loss, Moved, Place, Record, Status, peak_bytes};
 pub use settings_table::print_settings;
+pub use summary::{Summary, counted};
 pub use verdict::{Verdict, VerdictStatus};
 
 /// The version of this program, which decides pixels too.

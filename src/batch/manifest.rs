@@ -1,0 +1,103 @@
+//! A manifest: one line of JSON for each item, with paths relative to the manifest.
+//!
+//! ```text
+//! {"id": "cat", "image": "in/cat.png", "drag": "drags/cat.json", "out": "cat.png", "settings": {"seed": 7}}
+//! ```
+//!
+//! Only `image` must be there. `id` is else the picture's path without its extension, `out` that path with `.png`, and `drag` is what
+//! the command line gives for all.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::list::{Entry, Fault};
+use crate::error::{Error, Result};
+use crate::settings::{Overrides, Settings};
+
+/// A longer line is refused before it is read whole.
+const MAX_LINE: u64 = 1 << 20;
+
+/// One line.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Line {
+    /// The item's name in records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The picture.
+    pub image: PathBuf,
+    /// The drag file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drag: Option<PathBuf>,
+    /// The result, inside the output folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out: Option<PathBuf>,
+    /// Settings of this item, which go before those of its drag file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Overrides>,
+    /// Whoever wrote the manifest may keep notes in keys that start with `x-`, and in `comment`.
+    #[serde(flatten, skip_serializing)]
+    other: BTreeMap<String, Value>,
+}
+
+/// All lines that are not empty, each with what is wrong with it.
+pub(super) fn read(path: &Path) -> Result<Vec<Entry>> {
+    let failed = |source| Error::File { path: path.to_path_buf(), source };
+    let file = File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.is_dir() {
+        return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+    }
+    let mut reader = BufReader::new(file);
+    let (mut entries, mut number, mut bytes) = (Vec::new(), 0, Vec::new());
+    loop {
+        bytes.clear();
+        let read = std::io::Read::take(&mut reader, MAX_LINE).read_until(b'\n', &mut bytes).map_err(failed)?;
+        number += 1;
+        if read == 0 {
+            return Ok(entries);
+        }
+        let place = format!("{}:{number}", path.display());
+        if read as u64 == MAX_LINE && bytes.last() != Some(&b'\n') {
+            entries.push(Entry::broken(place, number, "is longer than a mebibyte".into()));
+            // What follows cannot be told from the rest of it.
+            return Ok(entries);
+        }
+        let text = bytes.strip_prefix(b"\xEF\xBB\xBF".as_slice()).filter(|_| number == 1).unwrap_or(&bytes).trim_ascii();
+        if !text.is_empty() {
+            entries.push(entry(text, place, number));
+        }
+    }
+}
+
+fn entry(text: &[u8], place: String, number: usize) -> Entry {
+    let line: Line = match serde_json::from_slice(text) {
+        Ok(line) => line,
+        // The line's own number is in the place; the parser's would always be 1.
+        Err(error) => {
+            let said = error.to_string();
+            let said = said.split(" at line ").next().unwrap_or(&said).to_owned();
+            return Entry::broken(place, number, format!("column {}: {said}", error.column()));
+        }
+    };
+    let known = |key: &&String| key.starts_with("x-") || *key == "comment";
+    if let Some(key) = line.other.keys().find(|key| !known(key)) {
+        return Entry::broken(place, number, format!("`{key}` is no key of a manifest; they are id, image, drag, out and settings"));
+    }
+    if let Some(Err(error)) = line.settings.as_ref().map(Settings::resolve) {
+        return Entry::broken(place, number, format!("settings: {error}"));
+    }
+    let Line { id, image, drag, out, settings, .. } = line;
+    Entry { place, number, id, image, drag, out, settings: settings.map(Box::new), fault: None }
+}
+
+impl Entry {
+    fn broken(place: String, number: usize, reason: String) -> Self {
+        let hint = "each line is one JSON object, such as {\"image\": \"cat.png\", \"drag\": \"cat.json\"}";
+        let fault = Fault { place: place.clone(), kind: "manifest.line", reason, hint };
+        Self { fault: Some(fault), ..Self::of(place, number, PathBuf::new()) }
+    }
+}

@@ -1,0 +1,88 @@
+//! Paths from a list stay inside the folders that the command line names, links resolved.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+/// A folder that paths must not leave.
+#[derive(Debug, Clone)]
+pub(super) struct Root {
+    folder: PathBuf,
+    /// The folder without links; `None` when it is not there yet, and then nothing in it can lead anywhere.
+    real: Option<PathBuf>,
+    /// Whether folders under it, by the path that was asked for, lie inside.
+    known: HashMap<PathBuf, bool>,
+}
+
+impl Root {
+    pub(super) fn new(folder: &Path) -> Self {
+        let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_path_buf() };
+        Self { real: fs::canonicalize(&folder).ok(), folder, known: HashMap::new() }
+    }
+
+    /// Does the text of this path alone keep it inside: no absolute path, no way up, no other drive?
+    pub(super) fn is_plain(path: &Path) -> bool {
+        path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+    }
+
+    /// Does what `path` leads to, which may not exist yet, lie inside the folder? `path` starts where the folder's own path does.
+    pub(super) fn holds(&mut self, path: &Path, is_link: bool) -> bool {
+        let Some(real) = &self.real else { return true };
+        if is_link {
+            return fs::canonicalize(path).is_ok_and(|target| target.starts_with(real));
+        }
+        let Some(parent) = path.parent() else { return false };
+        if let Some(inside) = self.known.get(parent) {
+            return *inside;
+        }
+        let existing = parent.ancestors().find_map(|ancestor| {
+            let ancestor = if ancestor.as_os_str().is_empty() { Path::new(".") } else { ancestor };
+            fs::canonicalize(ancestor).ok()
+        });
+        let inside = existing.is_some_and(|existing| existing.starts_with(real) || real.starts_with(&existing) && !parent.exists());
+        self.known.insert(parent.to_path_buf(), inside);
+        inside
+    }
+
+    /// The folder, as it was given.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leads_out_is_seen_in_the_text_or_behind_links() {
+        for path in ["a.png", "./a/b.png", "a/..b/c"] {
+            assert!(Root::is_plain(Path::new(path)), "{path}");
+        }
+        for path in ["../a.png", "a/../b", "/etc/passwd", ".."] {
+            assert!(!Root::is_plain(Path::new(path)), "{path}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_resolved() {
+        let folder = tempfile::tempdir().expect("room for a folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir_all(path("root/inner")).expect("new folders");
+        fs::create_dir_all(path("other")).expect("a new folder");
+        std::os::unix::fs::symlink(path("other"), path("root/away")).expect("a link");
+        std::os::unix::fs::symlink(path("root/inner"), path("root/near")).expect("a link");
+        let mut root = Root::new(&path("root"));
+        for (name, inside) in [
+            ("root/a", true),
+            ("root/inner/a", true),
+            ("root/near/a", true),
+            ("root/new/er/a", true),
+            ("root/away/a", false),
+            ("root/away/new/a", false),
+        ] {
+            assert_eq!(root.holds(&path(name), false), inside, "{name}");
+        }
+    }
+}

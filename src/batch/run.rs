@@ -1,0 +1,264 @@
+//! Three threads for one batch: while the network is at one item, the next is read and decoded, and the one before is encoded, written and
+//! recorded. Items are handed over one at a time, so that no more than three are in memory, however long the list is.
+//!
+//! What goes wrong with an item is that item's failure, a panic too; what goes wrong with the records ends the run, for without them
+//! nothing would be known of what it does.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use super::limits::Reached;
+use super::{History, Item, Limits, Log, Terms};
+use crate::bug;
+use crate::digest::sha256;
+use crate::edit::{Identity, Means, Prepared};
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::files;
+use crate::interrupt::Interrupt;
+use crate::kernels::Backend;
+use crate::pipeline::{Editor, Outcome};
+use crate::progress::{Items, Progress, Stage};
+use crate::report::{self, Made, Paths, Record, Status};
+
+/// So many items in a row that find the disk full are the disk's matter, not theirs.
+const FULL_IN_A_ROW: usize = 2;
+
+/// How a batch is run.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// What holds for all items.
+    pub terms: &'a Terms,
+    /// What earlier runs wrote.
+    pub history: &'a History,
+    /// Replace outputs that this program did not make.
+    pub overwrite: bool,
+    /// Write into each PNG how it was made.
+    pub metadata: bool,
+    /// Print each record to stdout.
+    pub json: bool,
+    /// When to stop before the end.
+    pub limits: Limits,
+    /// Where it is told what happens.
+    pub shown: &'a Items,
+    /// A stop that is asked for from outside.
+    pub interrupt: &'a Interrupt,
+}
+
+/// How many items ended how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// With a picture.
+    pub done: usize,
+    /// With an error.
+    pub failed: usize,
+    /// Of these, because the disk is full.
+    pub disk_full: usize,
+    /// Begun, and to be done again.
+    pub interrupted: usize,
+    /// Why no further one was begun.
+    pub stopped: Option<Reached>,
+}
+
+/// An item that was read.
+struct Ready<'a> {
+    item: &'a Item,
+    record: Record,
+    prepared: Result<Ours>,
+}
+
+/// An edit with its name, and whether its result may take the place of what is there.
+struct Ours {
+    prepared: Prepared,
+    identity: Identity,
+    replaces: bool,
+}
+
+/// An item that the network is done with.
+struct Computed<'a> {
+    item: &'a Item,
+    record: Record,
+    made: Result<(Ours, Option<Outcome>)>,
+}
+
+impl Run<'_> {
+    /// Does the items in their order, and records each of them.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when a record cannot be written, or when the disk is full; together with what was done until then.
+    ///
+    /// # Panics
+    /// When one of its threads does, which is a bug.
+    pub fn all<B: Backend>(&self, items: &[&Item], mut editor: Editor<B>, means: Means, log: &mut Log) -> (Tally, Result<()>) {
+        // Results that could not be written; other failures are known where the next item is begun.
+        let unwritten = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            // Nothing waits between two threads but what the one before holds in its hands.
+            let (ready_to, ready) = sync_channel(0);
+            let (computed_to, computed) = sync_channel(0);
+            scope.spawn(move || self.read(items, means, &ready_to));
+            let writer = scope.spawn(|| self.write(computed, log, &unwritten));
+            let stopped = self.compute(ready, &computed_to, &mut editor, means, &unwritten);
+            drop(computed_to);
+            let (mut tally, ended) = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            tally.stopped = stopped;
+            (tally, ended)
+        })
+    }
+
+    fn read<'a>(&self, items: &[&'a Item], means: Means, to: &SyncSender<Ready<'a>>) {
+        for item in items {
+            let drag = item.drag.clone().or_else(|| self.terms.drag.as_ref().map(|(_, path)| path.clone()));
+            let mut record = Record::new(Paths { image: item.image.clone(), drag, like: None, out: item.out.clone() });
+            record.id.clone_from(&item.id);
+            let prepared = bug::caught(|| {
+                let prepared = self.terms.prepare(item)?;
+                let identity = prepared.identity(means);
+                let replaces = self.may_replace(item);
+                // Before any work is done for it.
+                if !replaces && self.metadata && !is_named(&item.out, &identity.job) {
+                    return Err(files::exists_already(&item.out));
+                }
+                Ok(Ours { prepared, identity, replaces })
+            });
+            if to.send(Ready { item, record, prepared }).is_err() {
+                return; // no further item is begun
+            }
+        }
+    }
+
+    /// Is there nothing, or what an earlier run recorded? Anything else is not this program's to replace unless that is asked for: the same
+    /// bytes stay, and others are refused.
+    fn may_replace(&self, item: &Item) -> bool {
+        self.overwrite
+            || fs::symlink_metadata(&item.out).is_err()
+            || fs::read(&item.out).is_ok_and(|bytes| self.history.made(item, &sha256(&bytes)))
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "when no further item is begun, the one who reads is to know")]
+    fn compute<'a, B: Backend>(
+        &self,
+        ready: Receiver<Ready<'a>>,
+        to: &SyncSender<Computed<'a>>,
+        editor: &mut Editor<B>,
+        means: Means,
+        unwritten: &AtomicUsize,
+    ) -> Option<Reached> {
+        let mut own_failures = 0;
+        let mut is_first = true;
+        loop {
+            if let Some(reached) = self.limits.reached(own_failures + unwritten.load(Ordering::Relaxed)) {
+                // The last item may have been the last of all.
+                return ready.recv().is_ok().then_some(reached);
+            }
+            if self.interrupt.has_come() {
+                return None;
+            }
+            let Ok(Ready { item, mut record, prepared }) = ready.recv() else { return None };
+            self.shown.begin(&item.id);
+            let made = prepared.and_then(|ours| bug::caught(|| self.compute_one(ours, &mut record, editor, means)));
+            if !is_first {
+                // The weights were loaded for the first.
+                record.seconds.retain(|(stage, _)| *stage != Stage::Load);
+            }
+            is_first &= record.seconds.is_empty();
+            own_failures += usize::from(matches!(&made, Err(error) if !is_interrupt(error)));
+            if to.send(Computed { item, record, made }).is_err() {
+                return None; // the writer says why
+            }
+        }
+    }
+
+    fn compute_one<B: Backend>(
+        &self,
+        mut ours: Ours,
+        record: &mut Record,
+        editor: &mut Editor<B>,
+        means: Means,
+    ) -> Result<(Ours, Option<Outcome>)> {
+        let prepared = &mut ours.prepared;
+        record.warnings.extend(prepared.original.warnings.iter().cloned());
+        record.planned(&prepared.plan, means.numerics, means.model);
+        record.job = Some(ours.identity.job.clone());
+        failpoint::panic("panic_in_item");
+        let mut progress = self.shown.stages();
+        let progress: &mut dyn Progress = &mut progress;
+        let outcome = if prepared.moves() { Some(prepared.compute(editor, progress, self.interrupt)?) } else { None };
+        if let Some(outcome) = &outcome {
+            record.computed(outcome);
+        }
+        Ok((ours, outcome))
+    }
+
+    fn write(&self, computed: Receiver<Computed>, log: &mut Log, unwritten: &AtomicUsize) -> (Tally, Result<()>) {
+        let mut tally = Tally::default();
+        let mut full_in_a_row = 0;
+        for Computed { item, mut record, made } in computed {
+            let was_made = made.is_ok();
+            let written = made.and_then(|(ours, outcome)| bug::caught(|| self.write_one(item, &ours, outcome.as_ref())));
+            record.peak_bytes = report::peak_bytes();
+            match &written {
+                Ok(hash) => record.done(hash.clone()),
+                Err(error) => record.fail(error),
+            }
+            // Not told to be done before it is known to be: without its record it would be done again.
+            if let Err(error) = log.append(&record) {
+                return (tally, Err(error));
+            }
+            match record.status {
+                Status::Done => tally.done += 1,
+                Status::Failed => tally.failed += 1,
+                Status::Interrupted => tally.interrupted += 1,
+            }
+            unwritten.fetch_add(usize::from(was_made && written.is_err()), Ordering::Relaxed);
+            self.shown.end(&record);
+            if self.json {
+                // The records on the disk say the same.
+                let _ = report::print_json(&record);
+            }
+            if let Err(error) = written
+                && error.kind() == "output.disk_full"
+            {
+                tally.disk_full += 1;
+                full_in_a_row += 1;
+                if full_in_a_row == FULL_IN_A_ROW {
+                    return (tally, Err(error));
+                }
+            } else {
+                full_in_a_row = 0;
+            }
+        }
+        (tally, Ok(()))
+    }
+
+    /// Writes the result; returns the hash of its file.
+    fn write_one(&self, item: &Item, Ours { prepared, identity, replaces }: &Ours, outcome: Option<&Outcome>) -> Result<String> {
+        failpoint::panic("panic_in_writer");
+        let edited = prepared.composite(outcome);
+        let png = edited.png(self.metadata.then_some(identity.note.as_str())).map_err(|error| files::cannot_encode(&item.out, &error))?;
+        failpoint::kill("kill_before_picture");
+        // The same bytes are the same result: a run wrote them that did not come to record it.
+        if *replaces || !holds(&item.out, &png) {
+            files::write_verified(&item.out, &png, *replaces, |written| edited.check_png(written))?;
+        }
+        failpoint::kill("kill_after_picture");
+        Ok(sha256(&png))
+    }
+}
+
+/// Does the picture at `path` say that it is the result of this job?
+fn is_named(path: &Path, job: &str) -> bool {
+    Made::read(path).is_ok_and(|made| made.by.job == job)
+}
+
+fn is_interrupt(error: &Error) -> bool {
+    matches!(error, Error::Interrupted { .. })
+}
+
+fn holds(path: &Path, bytes: &[u8]) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|there| there.is_file() && there.len() == bytes.len() as u64)
+        && fs::read(path).is_ok_and(|there| there == bytes)
+}

@@ -1,0 +1,161 @@
+//! What holds for all items of a batch: flags, the model's defaults, and the drag file that is for all. Reads, plans and prepares one of
+//! them.
+
+use std::borrow::Cow;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::list::Item;
+use crate::drag_file::{DragFile, Editable, Shape};
+use crate::edit::{self, Means, Prepared};
+use crate::error::{Error, FAILED, Result};
+use crate::files;
+use crate::geometry::Size;
+use crate::model::Model;
+use crate::picture;
+use crate::plan::Plan;
+use crate::settings::{Overrides, Settings};
+
+/// What holds for all items.
+#[derive(Debug)]
+pub struct Terms {
+    /// Settings of the command line and the environment.
+    pub flags: Overrides,
+    /// The model's own defaults.
+    pub defaults: Overrides,
+    /// Shorter side of the pictures the model was trained on.
+    pub native_size: usize,
+    /// The drag file for all, and its path.
+    pub drag: Option<(DragFile, PathBuf)>,
+    /// Whether the original is kept outside the editable area.
+    pub keeps_outside: bool,
+    /// Folders that masks must not leave; none when inputs may lie anywhere.
+    pub roots: Vec<PathBuf>,
+    /// Files of the model, which must not be written to.
+    pub model_files: Vec<PathBuf>,
+}
+
+impl Terms {
+    /// The terms with a model.
+    pub fn new(flags: Overrides, model: Option<&Model>, native_size: usize, drag: Option<(DragFile, PathBuf)>) -> Self {
+        Self {
+            flags,
+            defaults: model.map(|model| model.defaults().clone()).unwrap_or_default(),
+            native_size: model.map_or(native_size, Model::native_size),
+            drag,
+            keeps_outside: true,
+            roots: Vec::new(),
+            model_files: model.map(Model::files).unwrap_or_default(),
+        }
+    }
+
+    /// Hash of all that decides the pixels of an item; no pixel is decoded for it.
+    ///
+    /// # Errors
+    /// Whatever would fail the item before its network.
+    pub fn job(&self, item: &Item, means: Means) -> Result<String> {
+        let (drag, path) = self.instruction(item)?;
+        let (size, image) = picture::identify(&item.image).map_err(|error| gone(&item.image, error))?;
+        let plan = self.plan(item, &drag, path, size)?;
+        Ok(edit::job_hash(&drag, &image, &plan, self.keeps_outside, means))
+    }
+
+    /// The plan of an item, from its picture's header.
+    ///
+    /// # Errors
+    /// As [`Terms::job`].
+    pub fn draft(&self, item: &Item) -> Result<Plan> {
+        let (drag, path) = self.instruction(item)?;
+        let size = picture::size(&item.image).map_err(|error| gone(&item.image, error))?;
+        self.plan(item, &drag, path, size)
+    }
+
+    /// Reads all that an item needs beside the weights.
+    ///
+    /// # Errors
+    /// Whatever is wrong with its files, with the plan or with where it goes to; `item.gone` when a file is not there any more.
+    pub fn prepare(&self, item: &Item) -> Result<Prepared> {
+        if let Some(fault) = &item.fault {
+            return Err(fault.as_failure());
+        }
+        let (drag, path) = self.instruction(item)?;
+        let original = picture::read(&item.image).map_err(|error| gone(&item.image, error))?;
+        let plan = self.plan(item, &drag, path, original.picture.size())?;
+        let masks = masks(&drag, path);
+        let inputs = [item.image.clone(), path.to_path_buf()].into_iter().chain(masks).chain(self.model_files.iter().cloned());
+        files::check_output(&inputs.collect::<Vec<_>>(), &item.out, true)?;
+        Ok(Prepared::new(drag.into_owned(), original, plan, self.keeps_outside, None))
+    }
+
+    /// Where an item's drag file is.
+    ///
+    /// # Panics
+    /// When it has none, which the list's check rules out.
+    pub fn drag_path<'a>(&'a self, item: &'a Item) -> &'a Path {
+        let common = self.drag.as_ref().map(|(_, path)| path);
+        item.drag.as_ref().or(common).expect("an item without a drag file is at fault")
+    }
+
+    fn instruction<'a>(&'a self, item: &'a Item) -> Result<(Cow<'a, DragFile>, &'a Path)> {
+        if let (None, Some((drag, path))) = (&item.drag, &self.drag) {
+            return Ok((Cow::Borrowed(drag), path));
+        }
+        let path = self.drag_path(item);
+        Ok((Cow::Owned(DragFile::read(path).map_err(|error| gone(path, error))?), path))
+    }
+
+    fn plan(&self, item: &Item, drag: &DragFile, path: &Path, size: Size) -> Result<Plan> {
+        for mask in masks(drag, path) {
+            self.check_inside(&mask)?;
+        }
+        let given = match &item.settings {
+            Some(settings) => self.flags.over(settings),
+            None => self.flags.clone(),
+        };
+        let settings = Settings::resolve(&given.over(&drag.settings).over(&self.defaults))?;
+        Plan::new(drag, path, size, &settings, self.native_size)
+    }
+
+    /// A drag file may come from anybody; what it names is looked at inside the folders that were given.
+    fn check_inside(&self, mask: &Path) -> Result<()> {
+        let Ok(real) = fs::canonicalize(mask) else { return Ok(()) }; // planning will say that it is missing
+        let is_inside = |root: &PathBuf| fs::canonicalize(root).is_ok_and(|root| real.starts_with(root));
+        if self.roots.is_empty() || self.roots.iter().any(is_inside) {
+            return Ok(());
+        }
+        Err(Error::Batch {
+            kind: "manifest.path_escapes",
+            reason: format!("{}: the mask leads out of the folder of the list", mask.display()),
+            hint: "--allow-outside reads inputs from anywhere".into(),
+            status: FAILED,
+        })
+    }
+}
+
+/// The pictures that a drag file names, from the current folder on.
+fn masks<'a>(drag: &'a DragFile, path: &'a Path) -> impl Iterator<Item = PathBuf> + 'a {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let editable = match &drag.editable {
+        Editable::Shape(shape) => Some(shape),
+        Editable::Swept | Editable::Everything => None,
+    };
+    drag.regions.iter().map(|region| &region.shape).chain(editable).filter_map(move |shape| match shape {
+        Shape::Mask { mask } => Some(folder.join(mask)),
+        Shape::Outline(_) => None,
+    })
+}
+
+/// The list was checked: a file that is not there now was there then.
+fn gone(path: &Path, error: Error) -> Error {
+    let is_gone = match &error {
+        Error::Image { kind: "image.missing", .. } => fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound),
+        Error::File { source, .. } => source.kind() == ErrorKind::NotFound,
+        _ => false,
+    };
+    if !is_gone {
+        return error;
+    }
+    let reason = format!("{}: was there when the run began, and is gone", path.display());
+    Error::Batch { kind: "item.gone", reason, hint: "the list of items is fixed at the start".into(), status: FAILED }
+}

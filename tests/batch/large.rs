@@ -1,0 +1,57 @@
+//! Long lists: planned in no time, done in little memory.
+
+use std::fmt::Write;
+use std::time::Instant;
+
+use crate::folder::Folder;
+use crate::pictures::report;
+
+/// The most memory that any child of this process held, in bytes.
+#[cfg(target_os = "linux")]
+fn peak() -> u64 {
+    use nix::sys::resource::{UsageWho, getrusage};
+    getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss() as u64 * 1024
+}
+
+/// A hundred thousand items, each with a picture and a drag file of its own: in seconds and less than 200 MB, no picture opened.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hundred_thousand_items_are_planned_in_little_time_and_memory() {
+    const ITEMS: usize = 100_000;
+    let folder = Folder::new(1);
+    let mut lines = String::new();
+    for index in 0..ITEMS {
+        if index % 1000 == 0 {
+            std::fs::create_dir_all(folder.path(&format!("many/{}", index / 1000))).unwrap();
+        }
+        let name = format!("many/{}/{index}", index / 1000);
+        std::fs::hard_link(folder.path("in/p0.png"), folder.path(&format!("{name}.png"))).unwrap();
+        std::fs::hard_link(folder.path("in/p0.json"), folder.path(&format!("{name}.json"))).unwrap();
+        writeln!(lines, r#"{{"id": "item {index}", "image": "{name}.png", "drag": "{name}.json", "settings": {{"seed": {index}}}}}"#)
+            .unwrap();
+    }
+    folder.write("list.jsonl", &lines);
+    for arguments in [&["--manifest", "list.jsonl", "-o", "out", "--dry-run", "--json"][..], &["many", "-o", "out", "--dry-run"]] {
+        let begun = Instant::now();
+        let told = folder.run(arguments).assert(0).stdout;
+        let seconds = begun.elapsed().as_secs_f64();
+        assert!(told.lines().count() == ITEMS || told.contains("100000 items"), "{}", &told[..told.len().min(500)]);
+        let peak = peak();
+        report(&format!("{arguments:?}: {seconds:.2} s, {} MB", peak / 1_000_000));
+        assert!(peak < 200_000_000, "{} MB", peak / 1_000_000);
+        assert!(seconds < 20.0, "{seconds:.1} s; the promise is 2 on a machine that does nothing else");
+    }
+}
+
+/// As many items as `DRAGNEXT_TEST_ITEMS` says: after the third, no more memory is needed.
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_does_not_grow_with_the_list() {
+    let items = std::env::var("DRAGNEXT_TEST_ITEMS").ok().and_then(|items| items.parse().ok()).unwrap_or(24);
+    let folder = Folder::new(items);
+    folder.whole(&[]).assert(0);
+    let peaks: Vec<f64> = folder.records().iter().map(|record| record["peak_bytes"].as_f64().unwrap()).collect();
+    let (third, last) = (peaks[2], peaks[items - 1]);
+    report(&format!("{items} items: {:.1} MB after the third, {:.1} MB after the last", third / 1e6, last / 1e6));
+    assert!(last <= third * 1.05, "{third} after the third, {last} after the last");
+}

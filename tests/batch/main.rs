@@ -1,0 +1,15 @@
+//! `dragnext batch` as its users run it, on a tiny model with random weights: nothing is lost, nothing is done twice, and every fault is
+//! told.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+
+mod crash;
+mod failures;
+mod folder;
+mod large;
+mod list;
+#[path = "../pictures/mod.rs"]
+mod pictures;
+mod resume;
+mod stops;
+mod together;
