@@ -10,18 +10,19 @@ shift 2
 gpus=${GPUS:-$(nvidia-smi --list-gpus | wc -l)}
 device=${DEVICE:-cuda:{\}}
 
-# A shard that could not run now (75) is run again, up to three times in all; what it did until then is skipped.
+# A shard that could not run now (75) or was killed (137, by the system when memory ends) is run again, up to three times in all; what it did
+# until then is skipped.
 shard() {
   local number=$1 shards=$2 attempt status
   shift 2
   for attempt in 1 2 3; do
     status=0
     dragnext batch "$@" --shard "$number/$shards" --quiet || status=$?
-    [ "$status" = 75 ] || return "$status"
-    echo "shard $number/$shards could not run now (attempt $attempt)" >&2
+    case $status in 75 | 137) ;; *) return "$status" ;; esac
+    echo "shard $number/$shards ended with $status (attempt $attempt)" >&2
     sleep "${WAIT:-30}"
   done
-  return 75
+  return "$status"
 }
 export -f shard
 
