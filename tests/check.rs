@@ -119,7 +119,7 @@ fn what_was_blessed_passes_and_is_what_edit_makes() {
 
     let mut edit = Command::cargo_bin("dragnext").unwrap();
     edit.env_clear().current_dir(bench.folder.path()).args(["edit", "golden/near/input.png", "--drag", "golden/near/drag.json"]);
-    assert!(edit.args(["-o", "near.png", "-q", "--model"]).arg(tiny()).args(FEW).status().unwrap().success());
+    assert!(edit.args(["-o", "near.png", "-q", "--model"]).arg(tiny()).args(FEW).output().unwrap().status.success());
     assert!(std::fs::read(bench.path("near.png")).unwrap() == bench.expected("near"), "the second case has the bytes of an edit by itself");
     assert!(bench.expected("near") != bench.expected("far"));
 }
@@ -272,6 +272,6 @@ fn a_signal_stops_it_tidily() {
     let mut child = command.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap() == "failpoint wait_in_encode"), "it is at work");
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).output().unwrap().status.success());
     assert_eq!(child.wait().unwrap().code(), Some(143));
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 
-pub use items::{Item, State};
+pub use items::{Fault, Item, State};
 pub use manifest::Manifest;
 
 use records::Records;
