@@ -69,7 +69,7 @@ GPUS=2 DEVICE=cpu WAIT=1 "$root/examples/scale/parallel.sh" items.jsonl parallel
 running=$!
 at_work parallel 1-of-2
 victim=$(pgrep -f -- '-o parallel .*--shard 1/2|--shard 1/2 .*-o parallel' | while read -r pid; do
-  [ "$(readlink "/proc/$pid/exe")" = "$work/bin/dragnext" ] && echo "$pid" && break
+  case $(cat "/proc/$pid/comm") in dragnext*) echo "$pid" && break ;; esac
 done)
 kill -KILL "$victim"
 wait "$running" || { cat parallel.log; exit 1; }
@@ -95,6 +95,7 @@ SlurmUser=$(id -un)
 AuthInfo=cred_expire=5
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
+MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 GresTypes=gpu
@@ -111,8 +112,11 @@ JobCompLoc=$work/jobs.log
 NodeName=$host CPUs=$(nproc) Gres=gpu:2 State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES State=UP
 END
-# Two GPUs without a device behind them.
-echo "NodeName=$host Name=gpu Count=2" >gres.conf
+# Two devices that are no GPUs.
+for gpu in 0 1; do
+  [ -e "gpu$gpu" ] || mknod "gpu$gpu" c 1 3
+done
+echo "NodeName=$host Name=gpu File=$work/gpu[0-1]" >gres.conf
 export SLURM_CONF=$work/slurm.conf
 slurmctld -D >slurmctld.out 2>&1 &
 daemons+=($!)
@@ -123,6 +127,7 @@ for _ in $(seq 60); do
   sleep 1
 done
 sinfo --format='%N %T %G'
+[ "$(sinfo --noheader --format=%T)" = idle ] || { cat slurmctld.log slurmd.log; exit 1; }
 
 export MANIFEST=items.jsonl OUT=slurm DEVICE=cpu
 job=$(sbatch --parsable --array=0-1 --cpus-per-task=1 --mem=0 "$root/examples/scale/array.sbatch")
