@@ -45,6 +45,10 @@ impl Thresholds {
         }
         let text = std::fs::read(path).map_err(failed)?;
         let hint = "it holds numbers for any of max_diff, mean_diff, min_psnr, min_ssim, max_share and outside_max_diff";
+        // A list would be taken for the values in the order of their keys.
+        if text.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+            return Err(refuse("is no object".into(), hint));
+        }
         let file: File = serde_json::from_slice(&text).map_err(|error| refuse(error.to_string(), hint))?;
         let ranges = [
             ("max_diff", file.max_diff, 255.0),

@@ -78,9 +78,9 @@ fn headline(counts: &Counts) -> String {
 
 fn text(merged: &Merged) -> String {
     let mut text = headline(&merged.counts()) + "\n";
-    let width = merged.rest().take(MOST_ITEMS).map(|item| item.id.chars().count()).max().unwrap_or_default().min(40);
-    for item in merged.rest().take(MOST_ITEMS) {
-        let id = escape(&item.id, Newlines::Escaped);
+    let shown: Vec<(String, &Item)> = merged.rest().take(MOST_ITEMS).map(|item| (escape(&item.id, Newlines::Escaped), item)).collect();
+    let width = shown.iter().map(|(id, _)| id.chars().count()).max().unwrap_or_default().min(40);
+    for (id, item) in shown {
         let line = format!("{:<12} {id:<width$}  {}", item.state.name(), escape(&reason(item), Newlines::Escaped));
         let _ = writeln!(text, "{}", line.trim_end());
     }
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn every_form_names_what_is_not_done() {
         let merged = merged();
-        let expected = "3 items: 1 done, 1 failed, 1 missing\nfailed       b\\u{1b}  image.decode: a|b\nmissing      long-name\n";
+        let expected = "3 items: 1 done, 1 failed, 1 missing\nfailed       b\\u{1b}    image.decode: a|b\nmissing      long-name\n";
         assert_eq!(text(&merged), expected);
         let expected = "### 3 items: 1 done, 1 failed, 1 missing\n\n| item | state | reason |\n| --- | --- | --- |\n| b\\\\u{1b} | failed | image.decode: a\\|b |\n| long-name | missing |  |\n\n";
         assert_eq!(page(&merged), expected);
