@@ -14,9 +14,6 @@ use crate::settings::Settings;
 /// AdamW's decay (DragDiffusion's trainer).
 const WEIGHT_DECAY: f64 = 1e-2;
 
-/// Latent cells of all pictures that go through the network at once; the batch is split to stay below.
-const CELLS_AT_ONCE: usize = 4096;
-
 /// The picture to learn.
 #[derive(Debug)]
 pub struct Subject<'a, B: Backend> {
@@ -83,7 +80,7 @@ pub fn gradient<B: Backend>(
 ) -> Result<(f64, Tensor<B>)> {
     let backend = subject.latent.backend();
     let (shape, latent) = (subject.latent.shape(), subject.latent.to_host());
-    let at_once = (CELLS_AT_ONCE / shape.pixels()).clamp(1, timesteps.len());
+    let at_once = (backend.cells_at_once() / shape.pixels()).clamp(1, timesteps.len());
     let mut gradient = Tensor::zeros(backend, parameters.shape());
     let mut loss = 0.0;
     for (timesteps, noise_part) in timesteps.chunks(at_once).zip(noise.chunks(at_once * latent.len())) {

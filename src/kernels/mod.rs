@@ -167,6 +167,9 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// Gives memory back that waits to be used again, for example because a stage of an edit is over.
     fn trim(&self);
 
+    /// Latent cells of all pictures that best go through the network at once when a way back is recorded.
+    fn cells_at_once(&self) -> usize;
+
     /// Waits until all that was asked for is done.
     fn wait(&self);
     /// Kernels and library calls so far; `None` where nobody counts them.

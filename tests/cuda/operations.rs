@@ -157,7 +157,7 @@ impl<B: Backend> Said<'_, B> {
         let (x, residual) = (self.given(rows * channels), self.given(rows * channels));
         let (weight, bias) = (self.full(channels), self.full(channels));
         self.write(&format!("layer norm, {name}"), &x, rows * channels, |backend, y| {
-            backend.layer_norm(channels, 1e-5, &x, &weight, &bias, y)
+            backend.layer_norm(channels, 1e-5, &x, &weight, &bias, y);
         });
         for residual in [None, Some(&residual)] {
             self.write(&format!("layer norm back, {name}"), &x, rows * channels, |backend, dx| {
@@ -191,7 +191,7 @@ impl<B: Backend> Said<'_, B> {
             let name = format!("{shape:?}, SiLU {silu}");
             let mut stats = self.backend.unset(2 * batch * groups);
             self.write(&format!("group norm, {name}"), &x, len, |backend, y| {
-                backend.group_norm(&shape, &x, &weight, &bias, silu, &mut stats, y)
+                backend.group_norm(&shape, &x, &weight, &bias, silu, &mut stats, y);
             });
             self.keep(&format!("statistics, {name}"), &stats);
             for residual in [None, Some(&residual)] {
@@ -234,10 +234,18 @@ impl<B: Backend> Said<'_, B> {
 /// Every operation that no network above does at these sizes.
 fn operations<B: Backend>(backend: &B) -> Vec<(String, Vec<f32>)> {
     let mut said = Said { backend, numbers: Numbers::new(11), results: Vec::new() };
-    [1, 7, 256, 3001].into_iter().for_each(|len| said.elementwise(len));
-    [(1, 5), (9, 3), (70, 40), (3, 321)].into_iter().for_each(|(rows, channels)| said.rows(rows, channels));
-    [[1, 2, 12, 2], [2, 35, 12, 4], [1, 600, 40, 4], [3, 77, 10, 1]].into_iter().for_each(|sizes| said.groups(sizes));
-    [([3, 5], [6, 10]), ([4, 3], [7, 5]), ([1, 1], [3, 2])].into_iter().for_each(|(from, to)| said.resized(5, from, to));
+    for len in [1, 7, 256, 3001] {
+        said.elementwise(len);
+    }
+    for (rows, channels) in [(1, 5), (9, 3), (70, 40), (3, 321)] {
+        said.rows(rows, channels);
+    }
+    for sizes in [[1, 2, 12, 2], [2, 35, 12, 4], [1, 600, 40, 4], [3, 77, 10, 1]] {
+        said.groups(sizes);
+    }
+    for (from, to) in [([3, 5], [6, 10]), ([4, 3], [7, 5]), ([1, 1], [3, 2])] {
+        said.resized(5, from, to);
+    }
     said.optimiser(1001);
     said.mask_term(333, 4);
     said.results

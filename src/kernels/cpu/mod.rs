@@ -41,6 +41,9 @@ pub struct Cpu;
 /// Numbers that are worth another thread, where each is read and written once.
 const GRAIN: usize = 1 << 14;
 
+/// One picture of 512 pixels' sides: larger batches make nothing faster, and take more memory.
+const CELLS_AT_ONCE: usize = 64 * 64;
+
 fn slice(m: Matrix<Buffer>) -> Matrix<[f32]> {
     Matrix { buffer: m.buffer, offset: m.offset, rows: m.rows, cols: m.cols, row_stride: m.row_stride, col_stride: m.col_stride }
 }
@@ -73,6 +76,10 @@ impl Backend for Cpu {
 
     fn trim(&self) {
         buffer::trim();
+    }
+
+    fn cells_at_once(&self) -> usize {
+        CELLS_AT_ONCE
     }
 
     fn wait(&self) {}
