@@ -179,6 +179,30 @@ pub enum Error {
         hint: String,
     },
 
+    /// A file or folder that a run was given for its work is not what it should be.
+    #[error("{}: {reason}", path.display())]
+    Given {
+        /// The file or folder.
+        path: PathBuf,
+        /// `check.no_cases`, `check.case`, `check.limits`, `records.unreadable`, `manifest.line`, `manifest.duplicate_id` or `manifest.elsewhere`.
+        kind: &'static str,
+        /// What is wrong with it.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// A run was finished, and what it looked at is not as it should be.
+    #[error("{reason}")]
+    Finding {
+        /// `compare.differs`, `check.failed`, `check.blessed` or `merge.incomplete`.
+        kind: &'static str,
+        /// What was found.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+
     /// A batch, or one of its items, cannot be done as it was asked for.
     #[error("{reason}")]
     Batch {
@@ -205,6 +229,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// Nothing wrong, one thing, or several.
+    ///
+    /// # Errors
+    /// The only one of `errors`, or all of them as [`Error::Several`].
+    pub fn all(mut errors: Vec<Self>) -> Result<()> {
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => Err(Self::Several { errors }),
+        }
+    }
+
     /// The stable name that scripts match; messages may change, kinds do not.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -216,6 +252,8 @@ impl Error {
             | Self::Hub { kind, .. }
             | Self::Device { kind, .. }
             | Self::Report { kind, .. }
+            | Self::Given { kind, .. }
+            | Self::Finding { kind, .. }
             | Self::Batch { kind, .. } => kind,
             Self::PromptTooLong { .. } => "instruction.prompt_too_long",
             Self::NotFinite { .. } => "compute.not_finite",
@@ -238,6 +276,8 @@ impl Error {
             | Self::Hub { hint, .. }
             | Self::Device { hint, .. }
             | Self::Report { hint, .. }
+            | Self::Given { hint, .. }
+            | Self::Finding { hint, .. }
             | Self::Batch { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
             Self::PromptTooLong { .. } => Some("shorten the prompt; an empty prompt works too".into()),
             Self::NotFinite { .. } => {
@@ -260,7 +300,9 @@ impl Error {
                 _ => NOT_STARTED,
             },
             Self::Hub { .. } | Self::Device { kind: "device.lost", .. } => RETRY,
-            Self::NotFinite { .. } | Self::Diverged { .. } | Self::Device { kind: "compute.out_of_memory", .. } => FAILED,
+            Self::NotFinite { .. } | Self::Diverged { .. } | Self::Finding { .. } | Self::Device { kind: "compute.out_of_memory", .. } => {
+                FAILED
+            }
             Self::Interrupted { signal } => 128 + *signal as u8,
             Self::Batch { status, .. } => *status,
             Self::Several { errors } => errors.iter().map(Self::exit_status).max().unwrap_or(NOT_STARTED),
@@ -272,6 +314,7 @@ impl Error {
             | Self::Weights { .. }
             | Self::Device { .. }
             | Self::Report { .. }
+            | Self::Given { .. }
             | Self::File { .. } => NOT_STARTED,
         }
     }

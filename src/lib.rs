@@ -18,7 +18,8 @@
 //!
 //! Around them: [`cli`] is what was typed, [`hub`] gets models from the Hugging Face hub, [`doctor`] looks at what there is,
 //! [`picture`] pixels in and out, [`preview`] a plan drawn on its picture, [`files`] verified writing, [`report`] what an edit
-//! leaves behind beside its pixels, [`batch`] many edits in one run, [`digest`] hashes, [`error`] everything that can go wrong, [`bug`] what must not, [`warning`]
+//! leaves behind beside its pixels, [`batch`] many edits in one run, [`metrics`] how much two pictures differ, [`golden`] edits whose results
+//! are known, [`merge`] what many runs left behind, [`digest`] hashes, [`error`] everything that can go wrong, [`bug`] what must not, [`warning`]
 //! what does not stop anything, [`progress`] how a run tells where it stands, [`interrupt`] a tidy stop, [`failpoint`] how tests
 //! make it fail.
 //!
@@ -81,11 +82,14 @@ pub mod error;
 pub mod failpoint;
 pub mod files;
 pub mod geometry;
+pub mod golden;
 pub mod hub;
 pub mod interrupt;
 pub mod kernels;
 pub mod mask;
+pub mod merge;
 pub mod method;
+pub mod metrics;
 pub mod model;
 pub mod nn;
 pub mod outline;

@@ -2,18 +2,22 @@
 //! beside the settings, whose flags come from their one table.
 
 mod batch;
+mod check;
+mod compare;
 mod completions;
 mod compute;
 mod doctor;
 mod edit;
 mod fetch;
 mod instruction;
+mod limits;
 mod man;
 mod model;
 mod new;
 mod planning;
 mod preview;
 mod rehearsal;
+mod report;
 mod schema;
 mod settings;
 mod show;
@@ -53,6 +57,9 @@ enum Command {
     New(new::Arguments),
     Settings(Box<settings::Arguments>),
     Schema(schema::Arguments),
+    Compare(Box<compare::Arguments>),
+    Check(Box<check::Arguments>),
+    Report(report::Arguments),
     Show(show::Arguments),
     Fetch(fetch::Arguments),
     Doctor(doctor::Arguments),
@@ -69,6 +76,9 @@ impl Cli {
         match self.command {
             Command::Edit(arguments) => edit::run(&arguments, interrupt),
             Command::Batch(arguments) => batch::run(&arguments, interrupt),
+            Command::Compare(arguments) => compare::run(&arguments),
+            Command::Check(arguments) => check::run(&arguments, interrupt),
+            Command::Report(arguments) => report::run(&arguments),
             Command::Show(arguments) => show::run(&arguments),
             Command::Completions(arguments) => completions::run(&arguments),
             Command::Man(arguments) => man::run(&arguments),

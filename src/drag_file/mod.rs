@@ -27,6 +27,7 @@ pub use fault::{Excerpt, Fault};
 pub(crate) use reader::MAX_FAULTS;
 pub use schema::schema;
 pub(crate) use source::moves_text;
+pub(crate) use suggestion::did_you_mean;
 pub use template::{SCHEMA_FILE, template};
 pub use types::{DragFile, DragRegion, Editable, Movement, Shape};
 

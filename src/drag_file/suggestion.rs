@@ -1,7 +1,7 @@
 //! "Did you mean ...?"
 
 /// A hint that names the candidate closest to `word`, when one is close.
-pub(super) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     // A longer word would be compared at a cost that grows with its length, and is close to nothing.
     if word.len() > 64 {
         return None;

@@ -11,13 +11,15 @@ mod display;
 mod guard;
 mod jpeg;
 mod note;
+mod plane;
 mod png;
 mod read;
 mod working;
 
 pub use note::read_note;
+pub use plane::Channel;
 pub use png::KEYWORD;
-pub use read::{MAX_PIXELS, MAX_SIDE, MIN_SIDE, Original, identify, read, size};
+pub use read::{MAX_PIXELS, MAX_SIDE, MIN_SIDE, Original, identify, read, read_any, size};
 pub(crate) use read::{Refusal, read_grey};
 
 use crate::geometry::Size;

@@ -49,9 +49,21 @@ pub struct Original {
 /// # Errors
 /// [`Error::Image`]: `image.missing`, `image.unsupported`, `image.too_large`, `image.too_small` or `image.decode`.
 pub fn read(path: &Path) -> Result<Original> {
+    read_if(path, &mut large_enough)
+}
+
+/// As [`read`], also of a picture that is too small to be edited.
+///
+/// # Errors
+/// As [`read`], but for `image.too_small`.
+pub fn read_any(path: &Path) -> Result<Original> {
+    read_if(path, &mut |_| Ok(()))
+}
+
+fn read_if(path: &Path, accept: &mut Judge<'_>) -> Result<Original> {
     let refuse = |refusal: Refusal| refusal.at(path);
     let bytes = load(path).map_err(refuse)?;
-    let decoded = guarded_decode(&bytes, &mut large_enough).map_err(refuse)?;
+    let decoded = guarded_decode(&bytes, accept).map_err(refuse)?;
     let size = decoded.size();
     let (channels, samples) = samples(decoded.pixels).map_err(|error| refuse(error.into()))?;
     let picture = Picture { size, channels, samples, icc: decoded.icc, carried: decoded.carried };

@@ -4,8 +4,13 @@
 //! diamond) and the centre (a green cross), an arrow or an arc with its degrees, what the drag passes (tinted), and where nothing may
 //! change (veiled). Below stands what is what. Everything scales with the picture; a small picture is enlarged, by a whole number, and a
 //! large one shrunk, so that all of it can be read and no preview is larger than 4096 pixels.
+//!
+//! Beside it, what results are looked at with: a [`triptych`] of what was expected, the difference and what came, and a [`contact_sheet`] of
+//! many edits.
 
 mod arrow;
+mod board;
+mod contact;
 mod drag;
 mod ground;
 mod labels;
@@ -17,6 +22,7 @@ mod sheet;
 mod tests;
 mod text;
 mod trace;
+mod triptych;
 
 use crate::drag_file::{DragFile, Movement};
 use crate::geometry::{Frame, Point, Size, Window};
@@ -30,6 +36,9 @@ use labels::Label;
 use legend::Entry;
 use pen::{Line, Pen, WHITE};
 use sheet::Sheet;
+
+pub use contact::{Exhibit, MOST_EXHIBITS, contact_sheet};
+pub use triptych::triptych;
 
 /// Longest side of a preview, and of a strip's three pictures together.
 pub const LONGEST_SIDE: usize = 4096;

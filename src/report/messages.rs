@@ -27,8 +27,18 @@ pub fn describe(error: &Error, width: Option<usize>) -> String {
 /// Prints one line for each warning to stderr.
 pub fn print_warnings(warnings: &[Warning]) {
     for warning in warnings {
-        print(&format!("warning: {}\n", escape(&warning.message, Newlines::Escaped)));
+        warn(&warning.message);
     }
+}
+
+/// Prints one warning to stderr.
+pub(super) fn warn(message: &str) {
+    print(&format!("warning: {}\n", escape(message, Newlines::Escaped)));
+}
+
+/// Prints to stderr, as it is.
+pub(super) fn print_error_text(text: &str) {
+    print(text);
 }
 
 /// Says on stderr that this file was written.

@@ -4,8 +4,13 @@
 //! that the same edit gives the same file.
 
 mod account;
+mod checked;
+mod comparison;
 mod diagnostics;
+mod github;
 mod job;
+mod markdown;
+mod merged;
 mod messages;
 mod note;
 mod paths;
@@ -15,7 +20,10 @@ mod settings_table;
 mod summary;
 mod verdict;
 
+pub use checked::{CaseStatus, Checked, CheckedForm, print_checked, summarise_checked};
+pub use comparison::{Compared, print_comparison};
 pub use job::{Instruction, Job};
+pub use merged::{MergedForm, print_merge_warnings, print_merged};
 pub(crate) use messages::on_one_line;
 pub use messages::{describe, print_error, print_json, print_line, print_text, print_verdict, print_warnings, print_written, shell_word};
 pub use note::{Made, Maker, Note};

@@ -1,5 +1,7 @@
 //! The record of one edit: one JSON object, complete whether the edit succeeded or not.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde::{Serialize, Serializer};
 
 use super::Paths;
@@ -78,6 +80,9 @@ pub struct Record {
     /// Seconds of each stage, in order.
     #[serde(serialize_with = "seconds", skip_serializing_if = "Vec::is_empty")]
     pub seconds: Vec<(Stage, f64)>,
+    /// When it ended: seconds since 1970, for who asks which of two records is newer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<f64>,
     /// Most memory the process held, where the system tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_bytes: Option<u64>,
@@ -161,6 +166,7 @@ impl Record {
             loss: None,
             steps: None,
             seconds: Vec::new(),
+            ended: None,
             peak_bytes: None,
             warnings: Vec::new(),
             error: None,
@@ -172,13 +178,21 @@ impl Record {
         self.status = Status::Done;
         self.out_sha256 = Some(out_sha256);
         self.error = None;
+        self.ended = now();
     }
 
     /// The edit ended with `error`.
     pub fn fail(&mut self, error: &Error) {
         self.status = if matches!(error, Error::Interrupted { .. }) { Status::Interrupted } else { Status::Failed };
         self.error = Some(Failure::from(error));
+        self.ended = now();
     }
+}
+
+/// Seconds since 1970, in milliseconds' precision; `None` where the clock stands before that.
+fn now() -> Option<f64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    Some(since.as_millis() as f64 / 1e3)
 }
 
 impl From<&Error> for Failure {
@@ -232,6 +246,7 @@ mod tests {
         let mut record =
             Record::new(Paths { image: "in/cat.png".into(), drag: Some("cat.json".into()), like: None, out: "in/cat.edited.png".into() });
         record.fail(&Error::PromptTooLong { tokens: 90, limit: 77 });
+        assert!(record.ended.take().is_some_and(|seconds| seconds > 1.7e9), "the clock of today");
         let expected = concat!(
             r#"{"v":1,"id":"cat","status":"failed","image":"in/cat.png","drag":"cat.json","out":"in/cat.edited.png","warnings":[],"#,
             r#""error":{"kind":"instruction.prompt_too_long","#,

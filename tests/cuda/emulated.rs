@@ -70,9 +70,20 @@ fn compile() -> Option<libloading::Library> {
     std::fs::create_dir_all(&folder).expect("the target folder can be written");
     let library = folder.join("kernels.so");
     let compiled = Command::new("c++")
-        .args(["-std=c++20", "-O2", "-g1", "-fno-strict-aliasing", "-Wno-unknown-pragmas", "-fPIC", "-shared", "-DEMULATED"])
+        .args([
+            "-std=c++20",
+            "-O2",
+            "-g1",
+            "-fno-strict-aliasing",
+            "-Wno-unknown-pragmas",
+            "-ftrivial-auto-var-init=pattern",
+            "-fvisibility=hidden",
+            "-fPIC",
+            "-shared",
+            "-DEMULATED",
+        ])
         .arg("-include")
-        .arg(root.join("tests/cuda/emulator.hpp"))
+        .arg(root.join("tests/cuda/emulator/emulator.hpp"))
         .args(["-x", "c++"])
         .arg(root.join("src/kernels/cuda/source/kernels.cu"))
         .arg("-o")

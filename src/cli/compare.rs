@@ -1,0 +1,98 @@
+//! `dragnext compare`: how much two pictures differ.
+
+use std::path::{Path, PathBuf};
+
+use super::limits::LimitArguments;
+use crate::error::{Error, Result};
+use crate::geometry::Size;
+use crate::mask::{Mask, MaskError};
+use crate::metrics::{self, Comparison, Excess, Limits};
+use crate::picture::{self, Picture};
+use crate::report::{self, Compared};
+
+/// Says how much two pictures differ.
+///
+/// Reads PNG, JPEG and WebP, upright, with 8 or 16 bits and with alpha. Tells the largest and the mean difference of all samples (in levels of
+/// 0 to 255; 16-bit samples have fractions of one), the share of pixels that differ, PSNR and SSIM; with a mask also of what is inside and
+/// outside of it. Colour profiles and whatever else a file holds are not compared.
+///
+/// Without limits the exit status is 0, however much they differ. With limits it is 1 when one is broken, and 2 when a picture
+/// cannot be read or they have different sizes.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n\n  dragnext compare expected.png actual.png\n  dragnext compare expected.png actual.png --max-diff 0          are they the same?\n  dragnext compare expected.png actual.png --mask cat.editable.png --min-psnr 40 --outside-max-diff 0"
+)]
+pub(super) struct Arguments {
+    /// What it should be.
+    expected: PathBuf,
+
+    /// What it is.
+    actual: PathBuf,
+
+    /// A picture of the same size whose light pixels are inside (brighter than 127). Limits then hold inside and outside, each by itself.
+    #[arg(long, short, value_name = "FILE")]
+    mask: Option<PathBuf>,
+
+    #[command(flatten)]
+    limits: LimitArguments,
+
+    /// Print one line of JSON; a PSNR of `null` is infinite.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Measures, prints, and judges.
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let measured = arguments.measure();
+    let excesses = measured.as_ref().map(|comparison| arguments.excesses(comparison)).unwrap_or_default();
+    let compared = Compared::new(&arguments.expected, &arguments.actual, measured.as_ref(), &excesses);
+    if arguments.json {
+        report::print_json(&compared)?;
+    } else if let Ok(comparison) = &measured {
+        report::print_comparison(comparison)?;
+    }
+    measured?;
+    if excesses.is_empty() { Ok(()) } else { Err(differs(&arguments.actual, &arguments.expected, &excesses)) }
+}
+
+impl Arguments {
+    fn measure(&self) -> Result<Comparison> {
+        let (expected, actual) = (picture::read_any(&self.expected)?.picture, picture::read_any(&self.actual)?.picture);
+        same_size(&self.expected, &expected, &self.actual, &actual)?;
+        let mask = self.mask.as_deref().map(|mask| read_mask(mask, expected.size())).transpose()?;
+        Ok(metrics::compare(&expected, &actual, mask.as_ref()))
+    }
+
+    fn excesses(&self, comparison: &Comparison) -> Vec<Excess> {
+        let limits = self.limits.limits();
+        let outside = Limits { max_diff: self.limits.outside_max_diff(), ..Limits::default() };
+        comparison.excesses(&limits, &outside.over(&limits))
+    }
+}
+
+/// Refuses to compare pictures of different sizes.
+pub(super) fn same_size(expected_path: &Path, expected: &Picture, path: &Path, actual: &Picture) -> Result<()> {
+    let (wanted, found) = (expected.size(), actual.size());
+    if wanted == found {
+        return Ok(());
+    }
+    let reason = format!("is {found} pixels, `{}` is {wanted}", expected_path.display());
+    Err(Error::Image { path: path.to_path_buf(), kind: "image.size", reason, hint: "pictures of one size are compared".into() })
+}
+
+fn read_mask(path: &Path, size: Size) -> Result<Mask> {
+    Mask::read(path, size).map_err(|error| {
+        let (kind, reason) = match error {
+            MaskError::File { reason, .. } => ("mask.missing", reason),
+            MaskError::Decode { reason, .. } => ("mask.decode", reason),
+            MaskError::Size { found, expected, .. } => ("mask.size", format!("the mask is {found} pixels, the pictures are {expected}")),
+        };
+        Error::Image { path: path.to_path_buf(), kind, reason, hint: String::new() }
+    })
+}
+
+fn differs(actual: &Path, expected: &Path, excesses: &[Excess]) -> Error {
+    let excesses: Vec<String> = excesses.iter().map(ToString::to_string).collect();
+    let reason = format!("{}: differs from `{}`: {}", actual.display(), expected.display(), excesses.join("; "));
+    Error::Finding { kind: "compare.differs", reason, hint: String::new() }
+}

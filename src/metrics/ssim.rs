@@ -1,0 +1,145 @@
+//! Structural similarity (Wang, Bovik, Sheikh and Simoncelli, 2004), equation 13, with the weights and constants of the paper's section
+//! III.C: a Gaussian window of 11 x 11 with a standard deviation of 1.5, K1 = 0.01 and K2 = 0.03, variances without Bessel's correction.
+//!
+//! Of colour pictures it is the mean over the channels. Averaged are the pixels whose whole window lies in the picture, so that nothing
+//! needs to be made up beyond its border. `structural_similarity` of scikit-image computes the same with `gaussian_weights=True, sigma=1.5,
+//! use_sample_covariance=False`.
+
+use rayon::prelude::*;
+
+use crate::geometry::Size;
+
+/// Side of the window.
+const WINDOW: usize = 11;
+/// Pixels of the window to each side of its centre.
+pub const RADIUS: usize = WINDOW / 2;
+/// Standard deviation of the window's weights.
+const SIGMA: f64 = 1.5;
+/// (K1 L)², for samples of 0 to L = 1.
+const C1: f64 = 0.01 * 0.01;
+/// (K2 L)².
+const C2: f64 = 0.03 * 0.03;
+
+/// A sum of similarities, and of how many pixels.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Sum {
+    sum: f64,
+    pixels: usize,
+}
+
+impl Sum {
+    /// `None` of no pixels.
+    pub fn mean(self) -> Option<f64> {
+        (self.pixels > 0).then(|| self.sum / self.pixels as f64)
+    }
+
+    /// Both sums in one.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self { sum: self.sum + other.sum, pixels: self.pixels + other.pixels }
+    }
+}
+
+/// Sums of the similarity of two channels of 16-bit levels (height, width): of the pixels that are not `inside`, and of those that are.
+/// The same for any number of threads.
+///
+/// # Panics
+/// When a channel does not have `size`.
+pub fn sums(size: Size, x: &[u16], y: &[u16], inside: impl Fn(usize) -> bool + Sync) -> [Sum; 2] {
+    assert!(x.len() == size.area() && y.len() == size.area(), "one sample for each pixel");
+    if size.width < WINDOW || size.height < WINDOW {
+        return [Sum::default(); 2];
+    }
+    let weights = weights();
+    let rows = (RADIUS..size.height - RADIUS).into_par_iter().map(|row| {
+        let mut sums = [Sum::default(); 2];
+        for (column, similarity) in similarities(size.width, row, x, y, &weights).into_iter().enumerate() {
+            let side = usize::from(inside(row * size.width + RADIUS + column));
+            sums[side] = sums[side].plus(Sum { sum: similarity, pixels: 1 });
+        }
+        sums
+    });
+    // Rows are summed in their order.
+    let rows: Vec<[Sum; 2]> = rows.collect();
+    rows.into_iter().fold([Sum::default(); 2], |all, row| [all[0].plus(row[0]), all[1].plus(row[1])])
+}
+
+/// The window is the product of these weights along x and along y.
+fn weights() -> [f64; WINDOW] {
+    let weight = |place: usize| (-0.5 * ((place as f64 - RADIUS as f64) / SIGMA).powi(2)).exp();
+    let weights: [f64; WINDOW] = std::array::from_fn(weight);
+    let sum: f64 = weights.iter().sum();
+    weights.map(|weight| weight / sum)
+}
+
+/// The similarity around each pixel of a row, from the first that has a whole window to the last.
+fn similarities(width: usize, row: usize, x: &[u16], y: &[u16], weights: &[f64; WINDOW]) -> Vec<f64> {
+    // x, y, x², y² and xy of every column, each a weighted mean over the window's height.
+    let mut columns = vec![[0.0; 5]; width];
+    for (line, weight) in (row - RADIUS..).zip(weights) {
+        let place = line * width..(line + 1) * width;
+        for (column, (x, y)) in columns.iter_mut().zip(x[place.clone()].iter().zip(&y[place])) {
+            let [x, y] = [x, y].map(|level| f64::from(*level) / f64::from(u16::MAX));
+            for (mean, value) in column.iter_mut().zip([x, y, x * x, y * y, x * y]) {
+                *mean += weight * value;
+            }
+        }
+    }
+    let around = |window: &[[f64; 5]]| {
+        let mut means = [0.0; 5];
+        for (column, weight) in window.iter().zip(weights) {
+            for (mean, value) in means.iter_mut().zip(column) {
+                *mean += weight * value;
+            }
+        }
+        similarity(means)
+    };
+    columns.windows(WINDOW).map(around).collect()
+}
+
+/// Equation 13 of the paper, from the weighted means of x, y, x², y² and xy.
+fn similarity([x, y, xx, yy, xy]: [f64; 5]) -> f64 {
+    let (variance_x, variance_y, covariance) = (xx - x * x, yy - y * y, xy - x * y);
+    (2.0 * x * y + C1) * (2.0 * covariance + C2) / ((x * x + y * y + C1) * (variance_x + variance_y + C2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: Size = Size::new(17, 14);
+
+    /// Two channels of 8 bits that anyone can make again.
+    fn channels() -> [Vec<u16>; 2] {
+        let x = |place: usize| (place * place * 7 + place * 31) % 256;
+        let y = |place: usize| (x(place) * 3 + place * 5) / 4 % 256;
+        [(0..SIZE.area()).map(|place| x(place) as u16 * 257).collect(), (0..SIZE.area()).map(|place| y(place) as u16 * 257).collect()]
+    }
+
+    /// tests/peer/similarity.py prints these numbers.
+    #[test]
+    fn it_is_the_similarity_that_scikit_image_computes() {
+        let [x, y] = channels();
+        let [left, right] = sums(SIZE, &x, &y, |pixel| pixel % SIZE.width > 8);
+        let close = |sum: Sum, expected: f64| assert!((sum.mean().expect("pixels") - expected).abs() < 1e-9, "{sum:?} {expected}");
+        close(left.plus(right), ALL);
+        close(left, LEFT);
+        close(right, RIGHT);
+    }
+    const ALL: f64 = -0.258_431_036_102_686_8;
+    const LEFT: f64 = -0.245_953_462_764_220_48;
+    const RIGHT: f64 = -0.275_067_800_554_768_5;
+
+    #[test]
+    fn what_is_the_same_is_similar_by_one() {
+        let [x, _] = channels();
+        let [all, none] = sums(SIZE, &x, &x, |_| false);
+        assert!((all.mean().expect("pixels") - 1.0).abs() < 1e-12);
+        assert_eq!((all.pixels, none.mean()), (7 * 4, None));
+    }
+
+    #[test]
+    fn a_picture_narrower_than_the_window_has_none() {
+        assert_eq!(sums(Size::new(10, 20), &[0; 200], &[0; 200], |_| true), [Sum::default(); 2]);
+    }
+}
