@@ -19,6 +19,7 @@ struct Seen {
     id: String,
     status: String,
     job: Option<String>,
+    inputs: Option<String>,
     out_sha256: Option<String>,
     error: Option<SeenFailure>,
     seconds: Option<HashMap<String, f64>>,
@@ -29,13 +30,21 @@ struct SeenFailure {
     kind: String,
 }
 
+/// What an item was, when it ended.
+#[derive(Debug)]
+struct Was {
+    job: String,
+    /// What the job was made from.
+    inputs: Option<String>,
+}
+
 /// What is known of an item.
 #[derive(Debug, Default)]
 struct Past {
-    /// Job and hash of the output.
-    done: Option<(String, String)>,
-    /// Why it failed after it was last done: job and kind.
-    failed: Option<(Option<String>, String)>,
+    /// With the hash of the output.
+    done: Option<(Was, String)>,
+    /// After it was last done, with the kind of the error.
+    failed: Option<(Was, String)>,
 }
 
 /// What earlier runs wrote.
@@ -104,14 +113,20 @@ impl History {
 
     fn add(&mut self, seen: Seen) {
         let past = self.items.entry(seen.id).or_default();
-        match (seen.status.as_str(), seen.job, seen.out_sha256, seen.error) {
-            ("done", Some(job), Some(out), _) => {
-                *past = Past { done: Some((job, out)), failed: None };
+        let Some(job) = seen.job else {
+            // It did not come so far that it could be known again.
+            past.failed = None;
+            return;
+        };
+        let was = Was { job, inputs: seen.inputs };
+        match (seen.status.as_str(), seen.out_sha256, seen.error) {
+            ("done", Some(out), _) => {
+                *past = Past { done: Some((was, out)), failed: None };
                 let load_apart = seen.seconds.unwrap_or_default().into_iter().filter(|(stage, _)| stage != "load");
                 self.taken.0 += load_apart.map(|(_, seconds)| seconds).sum::<f64>();
                 self.taken.1 += 1;
             }
-            ("failed", job, _, Some(failure)) => past.failed = Some((job, failure.kind)),
+            ("failed", _, Some(failure)) => past.failed = Some((was, failure.kind)),
             _ => {}
         }
     }
@@ -138,13 +153,14 @@ impl History {
         if redo.all || redo.ids.contains(&item.id) || item.fault.is_some() {
             return State::Open;
         }
-        let Ok(job) = terms.job(item, means) else { return State::Open };
-        if past.done.as_ref().is_some_and(|(done, out)| *done == job && output_is(&item.out, out)) {
+        // What cannot be read now is for the item itself to say.
+        let is_same = |was: &Was| terms.is_job(item, &was.job, was.inputs.as_deref(), means).unwrap_or(false);
+        if past.done.as_ref().is_some_and(|(was, out)| output_is(&item.out, out) && is_same(was)) {
             return State::Done;
         }
         let lasts = |kind: &str| !kind.starts_with("output.") && !kind.starts_with("item.");
         match &past.failed {
-            Some((Some(failed), kind)) if *failed == job && lasts(kind) && !redo.failed => State::Failed,
+            Some((was, kind)) if lasts(kind) && !redo.failed && is_same(was) => State::Failed,
             _ => State::Open,
         }
     }

@@ -116,7 +116,8 @@ impl Run<'_> {
             let mut record = Record::new(Paths { image: item.image.clone(), drag, like: None, out: item.out.clone() });
             record.id.clone_from(&item.id);
             let prepared = bug::caught(|| {
-                let prepared = self.terms.prepare(item)?;
+                let (prepared, inputs) = self.terms.prepare(item, means)?;
+                record.inputs = Some(inputs);
                 let identity = prepared.identity(means);
                 let replaces = self.may_replace(item);
                 // Before any work is done for it.

@@ -7,6 +7,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::list::Item;
+use crate::digest::sha256;
 use crate::drag_file::{DragFile, Editable, Shape};
 use crate::edit::{self, Means, Prepared};
 use crate::error::{Error, FAILED, Result};
@@ -15,6 +16,7 @@ use crate::geometry::Size;
 use crate::model::Model;
 use crate::picture;
 use crate::plan::Plan;
+use crate::report::Instruction;
 use crate::settings::{Overrides, Settings};
 
 /// What holds for all items.
@@ -50,32 +52,49 @@ impl Terms {
         }
     }
 
-    /// Hash of all that decides the pixels of an item; no pixel is decoded for it.
+    /// Is this what a record says that an item was made from, or, where something of it is written otherwise, the same job? No pixel is
+    /// decoded, and nothing is planned when it is the first.
     ///
     /// # Errors
     /// Whatever would fail the item before its network.
-    pub fn job(&self, item: &Item, means: Means) -> Result<String> {
+    pub fn is_job(&self, item: &Item, job: &str, inputs: Option<&str>, means: Means) -> Result<bool> {
         let (drag, path) = self.instruction(item)?;
+        let bytes = fs::read(&item.image).map_err(|source| Error::File { path: item.image.clone(), source })?;
+        if inputs == Some(self.inputs(item, &drag, path, &sha256(&bytes), means)?.as_str()) {
+            return Ok(true);
+        }
         let (size, image) = picture::identify(&item.image).map_err(|error| gone(&item.image, error))?;
         let plan = self.plan(item, &drag, path, size)?;
-        Ok(edit::job_hash(&drag, &image, &plan, self.keeps_outside, means))
+        Ok(edit::job_hash(&drag, &image, &plan, self.keeps_outside, means) == job)
+    }
+
+    /// Hash of everything that a job is made from: the bytes of picture and masks, the instruction, settings and means.
+    fn inputs(&self, item: &Item, drag: &DragFile, path: &Path, image: &str, means: Means) -> Result<String> {
+        let settings = self.settings(item, drag)?;
+        let instruction = Instruction::from(drag);
+        let hash = |mask: PathBuf| fs::read(&mask).map(|bytes| sha256(&bytes)).map_err(|source| Error::File { path: mask, source });
+        let masks = masks(drag, path).map(hash).collect::<Result<Vec<String>>>()?;
+        let from = (image, instruction, masks, settings, self.native_size, self.keeps_outside);
+        let made = (env!("CARGO_PKG_VERSION"), means.weights, means.numerics);
+        let json = serde_json::to_vec(&(from, made)).map_err(|error| Error::Bug(error.to_string()))?;
+        Ok(sha256(&json))
     }
 
     /// The plan of an item, from its picture's header.
     ///
     /// # Errors
-    /// As [`Terms::job`].
+    /// As [`Terms::is_job`].
     pub fn draft(&self, item: &Item) -> Result<Plan> {
         let (drag, path) = self.instruction(item)?;
         let size = picture::size(&item.image).map_err(|error| gone(&item.image, error))?;
         self.plan(item, &drag, path, size)
     }
 
-    /// Reads all that an item needs beside the weights.
+    /// Reads all that an item needs beside the weights; with the hash of what its job is made from.
     ///
     /// # Errors
     /// Whatever is wrong with its files, with the plan or with where it goes to; `item.gone` when a file is not there any more.
-    pub fn prepare(&self, item: &Item) -> Result<Prepared> {
+    pub fn prepare(&self, item: &Item, means: Means) -> Result<(Prepared, String)> {
         if let Some(fault) = &item.fault {
             return Err(fault.as_failure());
         }
@@ -85,7 +104,8 @@ impl Terms {
         let masks = masks(&drag, path);
         let inputs = [item.image.clone(), path.to_path_buf()].into_iter().chain(masks).chain(self.model_files.iter().cloned());
         files::check_output(&inputs.collect::<Vec<_>>(), &item.out, true)?;
-        Ok(Prepared::new(drag.into_owned(), original, plan, self.keeps_outside, None))
+        let from = self.inputs(item, &drag, path, &original.sha256, means)?;
+        Ok((Prepared::new(drag.into_owned(), original, plan, self.keeps_outside, None), from))
     }
 
     /// Where an item's drag file is.
@@ -109,12 +129,15 @@ impl Terms {
         for mask in masks(drag, path) {
             self.check_inside(&mask)?;
         }
+        Plan::new(drag, path, size, &self.settings(item, drag)?, self.native_size)
+    }
+
+    fn settings(&self, item: &Item, drag: &DragFile) -> Result<Settings> {
         let given = match &item.settings {
             Some(settings) => self.flags.over(settings),
             None => self.flags.clone(),
         };
-        let settings = Settings::resolve(&given.over(&drag.settings).over(&self.defaults))?;
-        Plan::new(drag, path, size, &settings, self.native_size)
+        Settings::resolve(&given.over(&drag.settings).over(&self.defaults))
     }
 
     /// A drag file may come from anybody; what it names is looked at inside the folders that were given.

@@ -41,6 +41,9 @@ pub struct Record {
     /// Hash of all that decides the pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
+    /// Hash of what the job was made from, in a batch: where it is the same, the job is, and nothing need be planned to know it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<String>,
     /// Seed of all noise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
@@ -150,6 +153,7 @@ impl Record {
             paths,
             out_sha256: None,
             job: None,
+            inputs: None,
             seed: None,
             size: None,
             window: None,

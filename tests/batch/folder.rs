@@ -179,7 +179,8 @@ pub(crate) fn start_at(mut command: Command, place: &str) -> (Child, std::io::Bu
         }
         line.clear();
     }
-    panic!("it never came to {place}: {all}");
+    let ended = child.wait();
+    panic!("it never came to {place} ({ended:?}): {all}");
 }
 
 #[cfg(unix)]

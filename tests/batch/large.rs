@@ -46,7 +46,8 @@ fn a_hundred_thousand_items_are_planned_in_little_time_and_memory() {
     }
 }
 
-/// As many items as `DRAGNEXT_TEST_ITEMS` says: after the third, no more memory is needed.
+/// As many items as `DRAGNEXT_TEST_ITEMS` says: the second half of them needs no more memory than the first did, and that hardly more than
+/// the first three. (Each thread keeps some memory of its own, which it comes to have in the course of the first items.)
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_does_not_grow_with_the_list() {
@@ -54,7 +55,9 @@ fn memory_does_not_grow_with_the_list() {
     let folder = Folder::new(items);
     folder.whole(&[]).assert(0);
     let peaks: Vec<f64> = folder.records().iter().map(|record| record["peak_bytes"].as_f64().unwrap()).collect();
-    let (third, last) = (peaks[2], peaks[items - 1]);
-    report(&format!("{items} items: {:.1} MB after the third, {:.1} MB after the last", third / 1e6, last / 1e6));
-    assert!(last <= third * 1.05, "{third} after the third, {last} after the last");
+    let [third, middle, last] = [peaks[2], peaks[items / 2], peaks[items - 1]];
+    let shown = [third, middle, last].map(|peak| format!("{:.1} MB", peak / 1e6));
+    report(&format!("{items} items: peaks after the third, the middle and the last: {}", shown.join(", ")));
+    assert!(last <= third * 1.1, "{third} after the third, {last} after the last");
+    assert!(last <= middle * 1.05, "{middle} in the middle, {last} after the last");
 }
