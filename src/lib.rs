@@ -10,8 +10,9 @@
 //! 5. [`method`] moves the latent: progressive backward self-intervention (DragNeXt, arXiv 2506.07611).
 //! 6. [`pipeline`] runs these stages in order for one edit; [`mod@edit`] is what comes before and after them, for whoever edits.
 //!
-//! Under them lie [`nn`], layers with forward and backward by hand, and [`kernels`], what a device can compute ([`kernels::cpu`] says
-//! where what is; `examples/kernels.rs` and `examples/bench` measure it, `tests/peer/bench.py` beside PyTorch). There is no
+//! Under them lie [`nn`], layers with forward and backward by hand, and [`kernels`], what a device can compute ([`kernels::cpu`] and
+//! `kernels::cuda`, with the feature `cuda`, say where what is; `examples/kernels.rs` and `examples/bench` measure it, `tests/peer/bench.py` and
+//! `.ci/gpu` beside PyTorch). There is no
 //! autograd graph: weights are frozen, so the only gradients are those of the latent and of LoRA adapters, and nothing
 //! else is computed or kept. candle reads tokens into a context ([`model::text_encoder`]); its own UNet is not used, because its gradient is
 //! incomplete (fused softmax and layer norm have none).
