@@ -132,10 +132,10 @@ pub enum Error {
         lr: f64,
     },
 
-    /// The device or the number format asked for cannot be used.
+    /// The device or the number format asked for cannot be used, or not any more.
     #[error("{reason}")]
     Device {
-        /// `device.none` or `device.dtype`.
+        /// `device.none`, `device.dtype`, `device.lost` or `compute.out_of_memory`.
         kind: &'static str,
         /// Why.
         reason: String,
@@ -159,8 +159,8 @@ pub enum Error {
         source: std::io::Error,
     },
 
-    /// Several files are wrong, each for its own reason.
-    #[error("{} files are wrong", errors.len())]
+    /// Several files, or items of a list, are wrong, each for its own reason.
+    #[error("{} {} are wrong", errors.len(), if matches!(errors.first(), Some(Self::Batch { .. })) { "items" } else { "files" })]
     Several {
         /// One for each file; never empty.
         errors: Vec<Error>,
@@ -299,8 +299,10 @@ impl Error {
                 "output.appeared" | "output.write" | "output.verify" => FAILED,
                 _ => NOT_STARTED,
             },
-            Self::Hub { .. } => RETRY,
-            Self::NotFinite { .. } | Self::Diverged { .. } | Self::Finding { .. } => FAILED,
+            Self::Hub { .. } | Self::Device { kind: "device.lost", .. } => RETRY,
+            Self::NotFinite { .. } | Self::Diverged { .. } | Self::Finding { .. } | Self::Device { kind: "compute.out_of_memory", .. } => {
+                FAILED
+            }
             Self::Interrupted { signal } => 128 + *signal as u8,
             Self::Batch { status, .. } => *status,
             Self::Several { errors } => errors.iter().map(Self::exit_status).max().unwrap_or(NOT_STARTED),

@@ -13,7 +13,7 @@ use crate::digest::sha256;
 use crate::error::Result;
 use crate::failpoint;
 use crate::interrupt::Interrupt;
-use crate::kernels::Backend;
+use crate::kernels::{Backend, fault};
 use crate::method::{Dragged, Frozen, Pbsi, moved_start};
 use crate::model::lora::LoraFile;
 use crate::model::unet::AdapterPlace;
@@ -34,6 +34,27 @@ pub struct Editor<B: Backend> {
     text_encoder: TextEncoder,
     schedule: Schedule,
     seconds: f64,
+}
+
+/// An editor on a device that only the run knows.
+pub trait Edits: std::fmt::Debug {
+    /// SHA-256 over the weights of all parts.
+    fn digest(&self) -> String;
+    /// Does one edit. The model is left as it was loaded.
+    ///
+    /// # Errors
+    /// As [`Editor::edit`].
+    fn edit(&mut self, work: Work, noise: &mut dyn NoiseSource, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Outcome>;
+}
+
+impl<B: Backend> Edits for Editor<B> {
+    fn digest(&self) -> String {
+        Editor::digest(self)
+    }
+
+    fn edit(&mut self, work: Work, noise: &mut dyn NoiseSource, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Outcome> {
+        Editor::edit(self, work, noise, progress, interrupt)
+    }
 }
 
 /// What an edit works on.
@@ -86,6 +107,8 @@ pub struct Outcome {
     pub lora: Option<Trained>,
     /// Adapted projections about which a given LoRA file says nothing.
     pub lora_absent: Vec<String>,
+    /// The most bytes of the device's own memory that were held at once; `None` where it is the process's.
+    pub device_peak_bytes: Option<u64>,
 }
 
 /// The latents of an edit, for checks against another implementation.
@@ -132,8 +155,9 @@ impl<B: Backend> Editor<B> {
     /// [`crate::Error::Weights`] when a file is missing, damaged, or does not fit its configuration; [`crate::Error::Interrupted`].
     pub fn load(backend: B, model: Model, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Self> {
         let mut stages = Stages { progress, seconds: Vec::new(), over: &|| backend.trim() };
-        let (unet, vae, (tokenizer, text_encoder)) = stages
-            .run(Stage::Load, 1, |_| Ok((model.unet(&backend, interrupt)?, model.vae(&backend, interrupt)?, model.text(interrupt)?)))?;
+        let (unet, vae, (tokenizer, text_encoder)) = stages.run(Stage::Load, 1, |_| {
+            fault::caught(|| Ok((model.unet(&backend, interrupt)?, model.vae(&backend.for_pictures(), interrupt)?, model.text(interrupt)?)))
+        })?;
         let schedule = Schedule::new(model.schedule());
         let seconds = stages.seconds[0].1;
         Ok(Self { backend, model, unet, vae, tokenizer, text_encoder, schedule, seconds })
@@ -171,7 +195,7 @@ impl<B: Backend> Editor<B> {
         interrupt: &Interrupt,
     ) -> Result<(Outcome, Latents<B>)> {
         // Whatever becomes of one edit, the next one finds the weights as they were loaded.
-        let result = catch_unwind(AssertUnwindSafe(|| self.stages(work, noise, progress, interrupt)));
+        let result = catch_unwind(AssertUnwindSafe(|| fault::caught(|| self.stages(work, noise, progress, interrupt))));
         self.unet.detach_adapters();
         self.backend.trim();
         result.unwrap_or_else(|panic| resume_unwind(panic))
@@ -241,7 +265,8 @@ impl<B: Backend> Editor<B> {
 
         let picture = stages.run(Stage::Decode, 1, |_| self.decode(&pair.edit, interrupt))?;
         let loss = losses.first().copied().zip(losses.last().copied());
-        let outcome = Outcome { picture, loss, diverged, steps, seconds: stages.seconds, lora: trained, lora_absent };
+        let (seconds, device_peak_bytes) = (stages.seconds, backend.peak_bytes());
+        let outcome = Outcome { picture, loss, diverged, steps, seconds, lora: trained, lora_absent, device_peak_bytes };
         let latents = Latents { clean, inverted, prepared, denoised: pair.edit, reference: pair.reference, losses };
         Ok((outcome, latents))
     }

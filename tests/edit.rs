@@ -6,86 +6,21 @@
 
 mod fixture;
 
-use dragnext::diffusion::NoiseSource;
-use dragnext::diffusion::noise::Draw;
-use dragnext::drag_file::DragFile;
-use dragnext::geometry::{Frame, Window};
-use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
-use dragnext::model::Model;
-use dragnext::model::unet::AdapterPlace;
-use dragnext::picture;
-use dragnext::pipeline::{Editor, Latents, Outcome, Work};
-use dragnext::plan::Plan;
-use dragnext::progress::Silent;
-use dragnext::settings::{Mode, Overrides, Settings, Start};
-use fixture::{Fixture, assert_close, path};
-
-/// The other program's random numbers.
-struct Replayed<'a> {
-    dump: &'a Fixture,
-    step: usize,
-}
-
-impl NoiseSource for Replayed<'_> {
-    fn adapters(&mut self, places: &[AdapterPlace]) -> Vec<f32> {
-        let of = |place: &AdapterPlace, part: &str| self.dump.numbers(&format!("lora.start.{}.{part}.weight", place.name));
-        places.iter().flat_map(|place| [of(place, "lora_A"), of(place, "lora_B")].concat()).collect()
-    }
-
-    fn fine_tuning(&mut self, batch: usize, len: usize, _: usize) -> Draw {
-        let timesteps: Vec<usize> = self.dump.integers(&format!("lora.t.{}", self.step)).into_iter().map(|t| t as usize).collect();
-        let noise = self.dump.picture(&format!("lora.noise.{}", self.step)).to_host();
-        assert_eq!((timesteps.len(), noise.len()), (batch, batch * len));
-        self.step += 1;
-        Draw { timesteps, noise }
-    }
-
-    fn vacated(&mut self, len: usize) -> Vec<f32> {
-        let noise = self.dump.picture("vacated_noise").to_host();
-        assert_eq!(noise.len(), len);
-        noise
-    }
-}
+use dragnext::pipeline::{Latents, Outcome};
+use dragnext::settings::{Mode, Overrides, Start};
+use fixture::short_edit::{assert_peers, try_edit};
+use fixture::{Fixture, assert_close};
 
 fn edit(dump: &Fixture, change: impl Fn(&mut Overrides)) -> (Outcome, Latents<Cpu>) {
-    let drag_path = path("edit/drag.json");
-    let drag = DragFile::read(&drag_path).unwrap();
-    let source = picture::read(&path("edit/input.png")).unwrap().picture;
-    let mut given = Overrides { size: Some(80), ..drag.settings.clone() };
-    change(&mut given);
-    let settings = Settings::resolve(&given).unwrap();
-    let model = Model::open(&path("tiny").to_string_lossy(), None).unwrap();
-    let plan = Plan::new(&drag, &drag_path, source.size(), &settings, model.native_size()).unwrap();
-    let size = source.size();
-    assert_eq!(plan.frame, Frame { source: size, window: Window::whole(size), content: size, padded: size }, "nothing is resized");
-    let mut editor = Editor::load(Cpu, model, &mut Silent, &Interrupt::never()).unwrap();
-    let work = Work { plan: &plan, picture: source.working(&plan.frame), lora: None };
-    editor.edit_with_latents(work, &mut Replayed { dump, step: 0 }, &mut Silent, &Interrupt::never()).unwrap()
+    try_edit(Cpu, dump, change).unwrap()
 }
 
 #[test]
 fn a_short_edit_agrees_with_the_peer() {
     let dump = Fixture::open("edit/dump.safetensors");
     let (outcome, latents) = edit(&dump, |_| ());
-
-    let trained = outcome.lora.expect("a LoRA was trained");
-    let of = |place: &AdapterPlace, part: &str| dump.numbers(&format!("lora.end.{}.{part}.weight", place.name));
-    let expected: Vec<f32> = trained.places.iter().flat_map(|place| [of(place, "lora_A"), of(place, "lora_B")].concat()).collect();
-    assert_close("LoRA", &trained.parameters, &expected, 1e-2);
-    for (name, latent, tolerance) in [
-        ("z0", &latents.clean, 1e-4),
-        ("z_T", &latents.inverted, 1e-3),
-        ("prepared", &latents.prepared, 1e-3),
-        ("z_end", &latents.denoised, 1e-2),
-    ] {
-        assert_close(name, &latent.to_host(), &dump.picture(name).to_host(), tolerance);
-    }
-    for (iteration, loss) in latents.losses.iter().enumerate() {
-        assert_close("loss", &[*loss as f32], &dump.numbers(&format!("drag.loss.0.{iteration}")), 1e-3);
-    }
-    let decoded: Vec<f32> = dump.picture("decoded").to_host().iter().map(|value| value * 0.5 + 0.5).collect();
-    assert_close("picture", &outcome.picture, &decoded, 1e-2);
+    assert_peers(&dump, &outcome, &latents, [1e-2, 1e-4, 1e-3, 1e-3]);
 }
 
 /// Without an optimisation and with the paper's start nothing tells the edit from its reference, and mutual self-attention between

@@ -108,7 +108,7 @@ fn a_prepared_prompt_changes_nothing() {
         let mut pass = Pass::recording();
         let output = unet.forward(&input.z, &input.timesteps, context, NOISE, &mut pass);
         let noise = output.noise.clone().expect("it was asked for");
-        let dx = unet.backward(&output, Gradients { noise: Some(noise.clone()), taps: Vec::new() }, true, &mut pass);
+        let dx = unet.backward(&output, Gradients { magnitude: 1.0, noise: Some(noise.clone()), taps: Vec::new() }, true, &mut pass);
         (noise.to_host(), dx.expect("it was asked for").to_host())
     });
     assert_eq!(both[0], both[1]);
@@ -181,7 +181,8 @@ fn gradient_to_z(unet: &UNet<Cpu>, fixture: &Fixture, name: &str, noise: bool, t
     let want = Want { noise: true, taps: &ALL_TAPS };
     let output = unet.forward(&input.z, &input.timesteps, &input.context, want, &mut pass);
     let weight = |index: usize| fixture.picture(&format!("{name}.w{index}"));
-    let gradients = Gradients { noise: noise.then(|| weight(0)), taps: taps.iter().map(|tap| (*tap, weight(*tap))).collect() };
+    let gradients =
+        Gradients { magnitude: 1.0, noise: noise.then(|| weight(0)), taps: taps.iter().map(|tap| (*tap, weight(*tap))).collect() };
     let dx = unet.backward(&output, gradients, true, &mut pass).expect("the gradient of z was asked for");
     assert_eq!(pass.depth(), 0, "the way back takes everything off the tape");
     dx.to_host()
@@ -322,7 +323,7 @@ impl TrainingStep {
         let loss = dot(&residual.to_host(), &residual.to_host()) / count;
         let zeros = Tensor::zeros(&Cpu, residual.shape());
         let d_noise = residual.combined((2.0 / count) as f32, 0.0, &zeros);
-        let dx = unet.backward(&output, Gradients { noise: Some(d_noise), taps: Vec::new() }, need_input, &mut pass);
+        let dx = unet.backward(&output, Gradients { magnitude: 1.0, noise: Some(d_noise), taps: Vec::new() }, need_input, &mut pass);
         assert_eq!(dx.is_some(), need_input);
         loss
     }

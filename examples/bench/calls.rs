@@ -9,7 +9,6 @@ use dragnext::diffusion::finetune::{Subject, gradient};
 use dragnext::diffusion::{NoiseSource, Schedule, Seeded};
 use dragnext::interrupt::Interrupt;
 use dragnext::kernels::Backend;
-use dragnext::kernels::cpu::Cpu;
 use dragnext::model::config::UNetConfig;
 use dragnext::model::unet::{AdapterPlace, Context as PromptContext, Gradients, Want};
 use dragnext::model::vae::DOWNSCALE;
@@ -79,38 +78,47 @@ pub(crate) struct Run {
     pub(crate) cost: Cost,
     /// Costs of an edit's stages.
     pub(crate) stages: Vec<(&'static str, Cost)>,
-    outputs: Vec<(&'static str, Tensor<Cpu>)>,
+    outputs: Vec<(&'static str, Vec<f32>)>,
+}
+
+impl Run {
+    /// What it gave, under the names of a reference.
+    pub(crate) fn results(&self, call: Call) -> impl Iterator<Item = (String, Vec<f32>)> {
+        self.outputs.iter().map(move |(output, numbers)| (format!("{}.{output}", call.name()), numbers.clone()))
+    }
 }
 
 /// What a step of the fine-tuning starts from.
-struct LoraInput {
-    latent: Tensor<Cpu>,
+struct LoraInput<B: Backend> {
+    latent: Tensor<B>,
     timesteps: Vec<usize>,
     noise: Vec<f32>,
 }
 
 /// A batch of two for the network, the gradients that come back to it, and what the others take. Numbers that the reference does not
 /// hold are random.
-struct Inputs {
-    latents: Tensor<Cpu>,
+struct Inputs<B: Backend> {
+    latents: Tensor<B>,
     timesteps: Vec<f64>,
-    context: Tensor<Cpu>,
-    d_tap: Tensor<Cpu>,
-    d_noise: Tensor<Cpu>,
-    lora: LoraInput,
-    picture: Tensor<Cpu>,
-    latent: Tensor<Cpu>,
+    context: Tensor<B>,
+    d_tap: Tensor<B>,
+    d_noise: Tensor<B>,
+    lora: LoraInput<B>,
+    picture: Tensor<B>,
+    latent: Tensor<B>,
 }
 
-fn random(seed: u64, shape: Shape) -> Tensor<Cpu> {
-    Tensor::from_host(&Cpu, shape, Seeded::new(seed).vacated(shape.len()))
+fn random<B: Backend>(backend: &B, seed: u64, shape: Shape) -> Tensor<B> {
+    Tensor::from_host(backend, shape, Seeded::new(seed).vacated(shape.len()))
 }
 
-impl Inputs {
-    fn new(config: &UNetConfig, size: usize, given: &Reference) -> Result<Self> {
+impl<B: Backend> Inputs<B> {
+    fn new(backend: &B, config: &UNetConfig, size: usize, given: &Reference) -> Result<Self> {
         let side = size / DOWNSCALE;
-        let picture =
-            |name: &str, seed: u64, shape: Shape| Ok::<_, anyhow::Error>(given.picture(name)?.unwrap_or_else(|| random(seed, shape)));
+        let stored = |(shape, numbers): (Shape, Vec<f32>)| Tensor::from_host(backend, shape, numbers);
+        let picture = |name: &str, seed: u64, shape: Shape| {
+            Ok::<_, anyhow::Error>(given.picture(name)?.map_or_else(|| random(backend, seed, shape), stored))
+        };
         let latents = picture("z", 1, Shape::new(2, side, side, 4))?;
         let one = Shape { batch: 1, ..latents.shape() };
         let levels = config.channels.len();
@@ -121,13 +129,13 @@ impl Inputs {
         let draw = Seeded::new(6).fine_tuning(LORA_BATCH, one.len(), 1000);
         Ok(Self {
             timesteps: given.numbers("t").map_or_else(|| vec![741.0, 21.0], |t| t.iter().map(|t| f64::from(*t)).collect()),
-            context: given.tokens("context")?.unwrap_or_else(|| random(2, Shape::new(2, 1, 77, config.cross_attention_dim))),
+            context: given.tokens("context")?.map_or_else(|| random(backend, 2, Shape::new(2, 1, 77, config.cross_attention_dim)), stored),
             d_tap: picture("d_tap", 3, tap)?,
             d_noise: picture("d_noise", 4, one)?,
             lora: LoraInput {
                 latent: picture("lora.latent", 5, one)?,
                 timesteps: given.numbers("lora.t").map_or(draw.timesteps, |t| t.iter().map(|t| *t as usize).collect()),
-                noise: given.picture("lora.noise")?.map_or(draw.noise, |noise| noise.to_host()),
+                noise: given.picture("lora.noise")?.map_or(draw.noise, |(_, noise)| noise),
             },
             picture: picture("image", 7, Shape::new(1, DOWNSCALE * one.height, DOWNSCALE * one.width, 3))?,
             latent: picture("latent", 8, one)?,
@@ -137,30 +145,32 @@ impl Inputs {
 }
 
 /// The part of the model that is loaded; one at a time, so that two programs with a model of full size fit into memory beside each other.
-enum Part {
+enum Part<B: Backend> {
     Nothing,
-    UNet(Box<UNet<Cpu>>),
-    Vae(Box<Vae<Cpu>>),
-    Edit(Box<Edit>),
+    UNet(Box<UNet<B>>),
+    Vae(Box<Vae<B>>),
+    Edit(Box<Edit<B>>),
 }
 
 /// A model, and all that its calls need.
-pub(crate) struct Calls {
+pub(crate) struct Calls<B: Backend> {
+    backend: B,
     name: String,
     model: Model,
-    inputs: Inputs,
+    inputs: Inputs<B>,
     reference: Reference,
     edit: Option<[PathBuf; 2]>,
-    part: Part,
+    part: Part<B>,
     last: Option<Call>,
 }
 
-impl Calls {
+impl<B: Backend> Calls<B> {
     /// `name` is a model as the command line has it, `edit` a picture and its drag file.
-    pub(crate) fn new(name: &str, size: usize, reference: Reference, edit: Option<[PathBuf; 2]>) -> Result<Self> {
+    pub(crate) fn new(backend: B, name: &str, size: usize, reference: Reference, edit: Option<[PathBuf; 2]>) -> Result<Self> {
         let config = UNetConfig::read(&Source::parse(name)?)?;
-        let inputs = Inputs::new(&config, size, &reference)?;
-        Ok(Self { name: name.to_owned(), model: Model::open(name, None)?, inputs, reference, edit, part: Part::Nothing, last: None })
+        let inputs = Inputs::new(&backend, &config, size, &reference)?;
+        let model = Model::open(name, None)?;
+        Ok(Self { backend, name: name.to_owned(), model, inputs, reference, edit, part: Part::Nothing, last: None })
     }
 
     /// Width and height of the picture that the calls' latents stand for.
@@ -178,7 +188,7 @@ impl Calls {
     pub(crate) fn run(&mut self, call: Call) -> Result<Run> {
         if self.last.replace(call) != Some(call) {
             // What another call needed is not this one's memory.
-            Cpu.trim();
+            self.backend.trim();
         }
         match call {
             Call::VaeEncode | Call::VaeDecode => self.run_vae(call),
@@ -190,10 +200,10 @@ impl Calls {
         }
     }
 
-    fn unet(&mut self) -> Result<(&mut UNet<Cpu>, &Inputs)> {
+    fn unet(&mut self) -> Result<(&mut UNet<B>, &Inputs<B>)> {
         if !matches!(self.part, Part::UNet(_)) {
             self.part = Part::Nothing;
-            self.part = Part::UNet(Box::new(self.model.unet(&Cpu, &Interrupt::never())?));
+            self.part = Part::UNet(Box::new(self.model.unet(&self.backend, &Interrupt::never())?));
         }
         match &mut self.part {
             Part::UNet(unet) => Ok((unet, &self.inputs)),
@@ -202,9 +212,10 @@ impl Calls {
     }
 
     fn run_unet(&mut self, call: Call) -> Result<Run> {
+        let backend = self.backend.clone();
         let (unet, inputs) = self.unet()?;
         let batch = if matches!(call, Call::UnetB2 | Call::UnetMutualB2) { 2 } else { 1 };
-        let part = |x: &Tensor<Cpu>| if batch == 2 { x.clone() } else { x.picture(0) };
+        let part = |x: &Tensor<B>| if batch == 2 { x.clone() } else { x.picture(0) };
         let (z, context, timesteps) = (part(&inputs.latents), part(&inputs.context), &inputs.timesteps[..batch]);
         let is_drag = matches!(call, Call::Drag | Call::DragNoise);
         let want = Want { noise: call != Call::Drag, taps: if is_drag { &[TAP] } else { &[] } };
@@ -214,80 +225,85 @@ impl Calls {
         }
         let prompt = (call == Call::UnetPrepared).then(|| unet.prepare(&context));
         let context = prompt.as_ref().map_or(PromptContext::Tokens(&context), PromptContext::Prepared);
-        let meter = Meter::start();
+        let meter = Meter::start(&backend);
         let output = unet.forward(&z, timesteps, context, want, &mut pass);
         let gradient = is_drag.then(|| {
             let noise = (call == Call::DragNoise).then(|| inputs.d_noise.clone());
-            unet.backward(&output, Gradients { noise, taps: vec![(TAP, inputs.d_tap.clone())] }, true, &mut pass)
+            unet.backward(&output, Gradients { magnitude: 1.0, noise, taps: vec![(TAP, inputs.d_tap.clone())] }, true, &mut pass)
         });
         let cost = meter.stop();
         let outputs = [("noise", output.noise), ("tap", output.taps.into_iter().next()), ("gradient", gradient.flatten())];
-        Ok(Run { cost, stages: Vec::new(), outputs: outputs.into_iter().filter_map(|(name, x)| Some((name, x?))).collect() })
+        Ok(Run { cost, stages: Vec::new(), outputs: outputs.into_iter().filter_map(|(name, x)| Some((name, x?.to_host()))).collect() })
     }
 
     fn run_prompt(&mut self) -> Result<Run> {
+        let backend = self.backend.clone();
         let (unet, inputs) = self.unet()?;
         let tokens = inputs.context.picture(0);
-        let meter = Meter::start();
+        let meter = Meter::start(&backend);
         unet.prepare(&tokens);
         Ok(Run { cost: meter.stop(), stages: Vec::new(), outputs: Vec::new() })
     }
 
     fn run_adapters(&mut self, to_latent: bool) -> Result<Run> {
+        let backend = self.backend.clone();
         let (unet, _) = self.unet()?;
-        let parameters = Tensor::vector(&Cpu, Seeded::new(9).adapters(&unet.attach_adapters(LORA_RANK)));
+        let parameters = Tensor::vector(&backend, Seeded::new(9).adapters(&unet.attach_adapters(LORA_RANK)));
         let (unet, inputs) = self.unet()?;
         let (z, context) = (inputs.latents.picture(0), inputs.context.picture(0));
-        let mut gradient = Tensor::zeros(&Cpu, parameters.shape());
+        let mut gradient = Tensor::zeros(&backend, parameters.shape());
         let mut pass = Pass::recording().with_adapters(&parameters).with_gradient(&mut gradient);
-        let meter = Meter::start();
+        let meter = Meter::start(&backend);
         let output = unet.forward(&z, &inputs.timesteps[..1], &context, Want { noise: true, taps: &[] }, &mut pass);
-        unet.backward(&output, Gradients { noise: Some(inputs.d_noise.clone()), taps: Vec::new() }, to_latent, &mut pass);
+        unet.backward(&output, Gradients { magnitude: 1.0, noise: Some(inputs.d_noise.clone()), taps: Vec::new() }, to_latent, &mut pass);
         let cost = meter.stop();
         unet.detach_adapters();
         Ok(Run { cost, stages: Vec::new(), outputs: Vec::new() })
     }
 
     fn run_lora(&mut self) -> Result<Run> {
+        let backend = self.backend.clone();
         let schedule = Schedule::new(self.model.schedule());
         let given = self.reference.numbers("lora.start").map(<[f32]>::to_vec);
         let (unet, _) = self.unet()?;
         let per_rank: usize = unet.attach_adapters(1).iter().map(AdapterPlace::len).sum();
         let places = unet.attach_adapters(given.as_ref().map_or(LORA_RANK, |given| given.len() / per_rank));
-        let parameters = Tensor::vector(&Cpu, given.unwrap_or_else(|| Seeded::new(9).adapters(&places)));
+        let parameters = Tensor::vector(&backend, given.unwrap_or_else(|| Seeded::new(9).adapters(&places)));
         let (unet, inputs) = self.unet()?;
         let LoraInput { latent, timesteps, noise } = &inputs.lora;
         let context = inputs.context.picture(0);
         let subject = Subject { latent, context: &context };
-        let meter = Meter::start();
+        let meter = Meter::start(&backend);
         unet.merge_adapters(&parameters);
         let (loss, gradient) = gradient(unet, &schedule, &subject, &parameters, timesteps, noise, &Interrupt::never())?;
         let cost = meter.stop();
         unet.detach_adapters();
-        Ok(Run { cost, stages: Vec::new(), outputs: vec![("loss", Tensor::vector(&Cpu, vec![loss as f32])), ("gradient", gradient)] })
+        Ok(Run { cost, stages: Vec::new(), outputs: vec![("loss", vec![loss as f32]), ("gradient", gradient.to_host())] })
     }
 
     fn run_vae(&mut self, call: Call) -> Result<Run> {
+        let backend = self.backend.clone();
         let never = Interrupt::never();
         if !matches!(self.part, Part::Vae(_)) {
             self.part = Part::Nothing;
-            self.part = Part::Vae(Box::new(self.model.vae(&Cpu, &never)?));
+            self.part = Part::Vae(Box::new(self.model.vae(&self.backend.for_pictures(), &never)?));
         }
         let Part::Vae(vae) = &self.part else { unreachable!("it was just loaded") };
-        let meter = Meter::start();
+        let meter = Meter::start(&backend);
         let output = if call == Call::VaeEncode {
             ("mean", vae.encode(&self.inputs.picture, &never)?)
         } else {
             ("picture", vae.decode(&self.inputs.latent, &never)?)
         };
-        Ok(Run { cost: meter.stop(), stages: Vec::new(), outputs: vec![output] })
+        let cost = meter.stop();
+        Ok(Run { cost, stages: Vec::new(), outputs: vec![(output.0, output.1.to_host())] })
     }
 
     fn run_edit(&mut self) -> Result<Run> {
         let [picture, drag] = self.edit.as_ref().context("an edit needs a picture and a drag file: `--edit PICTURE DRAG.json`")?;
         if !matches!(self.part, Part::Edit(_)) {
             self.part = Part::Nothing;
-            self.part = Part::Edit(Box::new(Edit::new(&self.name, picture, drag)?));
+            self.part = Part::Edit(Box::new(Edit::new(self.backend.clone(), &self.name, picture, drag)?));
         }
         let Part::Edit(edit) = &mut self.part else { unreachable!("it was just loaded") };
         let (cost, stages) = edit.run()?;
@@ -297,9 +313,8 @@ impl Calls {
     /// How near what a run gave is to the reference.
     pub(crate) fn agreement(&self, call: Call, run: &Run) -> Result<BTreeMap<String, Agreement>> {
         let mut found = BTreeMap::new();
-        for (output, got) in &run.outputs {
-            let name = format!("{}.{output}", call.name());
-            found.extend(self.reference.agreement(&name, got)?.map(|agreement| (name, agreement)));
+        for (name, got) in run.results(call) {
+            found.extend(self.reference.agreement(&name, &got)?.map(|agreement| (name, agreement)));
         }
         Ok(found)
     }

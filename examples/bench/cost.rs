@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Instant;
 
+use dragnext::kernels::Backend;
 use dragnext::progress::{Progress, Stage};
 use serde::Serialize;
 
@@ -20,22 +21,37 @@ pub(crate) struct Cost {
     pub(crate) allocated_bytes: u64,
     /// The most memory that was resident, weights included.
     pub(crate) peak_bytes: Option<u64>,
+    /// The most memory of a device that was held so far, and kernels and library calls that were asked of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) device_peak_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) launches: Option<u64>,
 }
 
 /// Work that has begun.
-pub(crate) struct Meter {
+pub(crate) struct Meter<B: Backend> {
+    backend: B,
+    launches: Option<u64>,
     since: Instant,
     faults: Option<[u64; 2]>,
     allocations: (u64, u64),
 }
 
-impl Meter {
-    pub(crate) fn start() -> Self {
+impl<B: Backend> Meter<B> {
+    pub(crate) fn start(backend: &B) -> Self {
         forget_peak();
-        Self { faults: faults(), allocations: allocations::so_far(), since: Instant::now() }
+        backend.wait();
+        Self {
+            backend: backend.clone(),
+            launches: backend.launches(),
+            faults: faults(),
+            allocations: allocations::so_far(),
+            since: Instant::now(),
+        }
     }
 
     pub(crate) fn stop(&self) -> Cost {
+        self.backend.wait();
         let seconds = self.since.elapsed().as_secs_f64();
         let (count, bytes) = allocations::so_far();
         let faults = faults().zip(self.faults).map(|(now, before)| [now[0] - before[0], now[1] - before[1]]);
@@ -46,6 +62,8 @@ impl Meter {
             allocations: count - self.allocations.0,
             allocated_bytes: bytes - self.allocations.1,
             peak_bytes: peak(),
+            device_peak_bytes: self.backend.peak_bytes(),
+            launches: self.backend.launches().zip(self.launches).map(|(now, before)| now - before),
         }
     }
 }
@@ -70,15 +88,21 @@ fn peak() -> Option<u64> {
 }
 
 /// The cost of every stage of an edit, listening as a progress display would.
-#[derive(Default)]
-pub(crate) struct Stages {
-    current: Option<(Stage, Meter)>,
+pub(crate) struct Stages<B: Backend> {
+    backend: B,
+    current: Option<(Stage, Meter<B>)>,
     pub(crate) costs: Vec<(Stage, Cost)>,
 }
 
-impl Progress for Stages {
+impl<B: Backend> Stages<B> {
+    pub(crate) fn new(backend: &B) -> Self {
+        Self { backend: backend.clone(), current: None, costs: Vec::new() }
+    }
+}
+
+impl<B: Backend> Progress for Stages<B> {
     fn begin(&mut self, stage: Stage, _: usize) {
-        self.current = Some((stage, Meter::start()));
+        self.current = Some((stage, Meter::start(&self.backend)));
     }
 
     fn step(&mut self, _: Option<f64>) {}

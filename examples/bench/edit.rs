@@ -6,7 +6,7 @@ use anyhow::Result;
 use dragnext::diffusion::Seeded;
 use dragnext::drag_file::DragFile;
 use dragnext::interrupt::Interrupt;
-use dragnext::kernels::cpu::Cpu;
+use dragnext::kernels::Backend;
 use dragnext::model::Model;
 use dragnext::picture;
 use dragnext::pipeline::{Editor, Work};
@@ -16,32 +16,33 @@ use dragnext::settings::Settings;
 use crate::cost::{Cost, Meter, Stages};
 
 /// An editor with its work.
-pub(crate) struct Edit {
-    editor: Editor<Cpu>,
+pub(crate) struct Edit<B: Backend> {
+    backend: B,
+    editor: Editor<B>,
     plan: Plan,
     picture: Vec<f32>,
     load: Cost,
 }
 
-impl Edit {
-    pub(crate) fn new(model: &str, image: &Path, drag_path: &Path) -> Result<Self> {
+impl<B: Backend> Edit<B> {
+    pub(crate) fn new(backend: B, model: &str, image: &Path, drag_path: &Path) -> Result<Self> {
         let source = picture::read(image)?.picture;
         let drag = DragFile::read(drag_path)?;
         let model = Model::open(model, None)?;
         let settings = Settings::resolve(&drag.settings.over(model.defaults()))?;
         let plan = Plan::new(&drag, drag_path, source.size(), &settings, model.native_size())?;
         let picture = source.working(&plan.frame);
-        let meter = Meter::start();
-        let editor = Editor::load(Cpu, model, &mut Stages::default(), &Interrupt::never())?;
-        Ok(Self { editor, plan, picture, load: meter.stop() })
+        let meter = Meter::start(&backend);
+        let editor = Editor::load(backend.clone(), model, &mut Stages::new(&backend), &Interrupt::never())?;
+        Ok(Self { editor, plan, picture, load: meter.stop(), backend })
     }
 
     /// The cost of the edit and that of each stage. The first stage is the loading, which is done once and is not
     /// part of the edit's cost.
     pub(crate) fn run(&mut self) -> Result<(Cost, Vec<(&'static str, Cost)>)> {
         let work = Work { plan: &self.plan, picture: self.picture.clone(), lora: None };
-        let (mut stages, mut noise) = (Stages::default(), Seeded::new(self.plan.settings.seed));
-        let meter = Meter::start();
+        let (mut stages, mut noise) = (Stages::new(&self.backend), Seeded::new(self.plan.settings.seed));
+        let meter = Meter::start(&self.backend);
         self.editor.edit(work, &mut noise, &mut stages, &Interrupt::never())?;
         let mut cost = meter.stop();
         // Every stage counts its peak anew.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use dragnext::kernels::cpu::Cpu;
-use dragnext::nn::{Shape, Tensor};
+use dragnext::nn::Shape;
+use safetensors::tensor::{TensorView, serialize};
 use safetensors::{Dtype, SafeTensors};
 use serde::Serialize;
 
@@ -57,31 +57,40 @@ impl Reference {
     }
 
     /// A picture as (batch, height, width, channels).
-    pub(crate) fn picture(&self, name: &str) -> Result<Option<Tensor<Cpu>>> {
+    pub(crate) fn picture(&self, name: &str) -> Result<Option<(Shape, Vec<f32>)>> {
         let Some((shape, numbers)) = self.tensors.get(name) else { return Ok(None) };
         let [batch, channels, height, width] = shape[..] else { bail!("`{name}` is no picture") };
         let picture =
             |picture: &[f32]| (0..picture.len()).map(|at| picture[at % channels * height * width + at / channels]).collect::<Vec<f32>>();
         let numbers = numbers.chunks_exact(channels * height * width).flat_map(picture).collect();
-        Ok(Some(Tensor::from_host(&Cpu, Shape::new(batch, height, width, channels), numbers)))
+        Ok(Some((Shape::new(batch, height, width, channels), numbers)))
     }
 
     /// Tokens as (batch, 1, tokens, channels).
-    pub(crate) fn tokens(&self, name: &str) -> Result<Option<Tensor<Cpu>>> {
+    pub(crate) fn tokens(&self, name: &str) -> Result<Option<(Shape, Vec<f32>)>> {
         let Some((shape, numbers)) = self.tensors.get(name) else { return Ok(None) };
         let [batch, tokens, channels] = shape[..] else { bail!("`{name}` is no list of tokens") };
-        Ok(Some(Tensor::from_host(&Cpu, Shape::new(batch, 1, tokens, channels), numbers.clone())))
+        Ok(Some((Shape::new(batch, 1, tokens, channels), numbers.clone())))
     }
 
     /// How near a picture, or a flat list, is to the one of this name, if there is one.
-    pub(crate) fn agreement(&self, name: &str, got: &Tensor<Cpu>) -> Result<Option<Agreement>> {
+    pub(crate) fn agreement(&self, name: &str, got: &[f32]) -> Result<Option<Agreement>> {
         let expected = match self.tensors.get(name) {
             None => return Ok(None),
             Some((shape, numbers)) if shape.len() < 2 => numbers.clone(),
-            Some(_) => self.picture(name)?.map(|picture| picture.to_host()).unwrap_or_default(),
+            Some(_) => self.picture(name)?.map(|(_, picture)| picture).unwrap_or_default(),
         };
-        Agreement::new(name, &got.to_host(), &expected).map(Some)
+        Agreement::new(name, got, &expected).map(Some)
     }
+}
+
+/// Writes results as flat lists.
+pub(crate) fn write(path: &Path, results: &BTreeMap<String, Vec<f32>>) -> Result<()> {
+    let bytes: Vec<(&String, Vec<u8>)> =
+        results.iter().map(|(name, numbers)| (name, numbers.iter().flat_map(|number| number.to_le_bytes()).collect())).collect();
+    let views = bytes.iter().map(|(name, bytes)| Ok((name, TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes)?)));
+    let views = views.collect::<Result<Vec<_>>>()?;
+    std::fs::write(path, serialize(views, None)?).with_context(|| format!("cannot write {}", path.display()))
 }
 
 impl Agreement {

@@ -20,6 +20,10 @@ pub(crate) struct Summary {
     allocated_bytes: u64,
     /// The highest of all runs; the other counts are medians.
     peak_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_peak_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    launches: Option<u64>,
     /// Floating-point operations, where they are known, and how many of them a second.
     flop: Option<f64>,
     gflop_per_second: Option<f64>,
@@ -53,6 +57,8 @@ impl Summary {
             allocations: middle(costs, |cost| cost.allocations),
             allocated_bytes: middle(costs, |cost| cost.allocated_bytes),
             peak_bytes: costs.iter().filter_map(|cost| cost.peak_bytes).max(),
+            device_peak_bytes: costs.iter().filter_map(|cost| cost.device_peak_bytes).max(),
+            launches: middle(costs, |cost| cost.launches),
             flop,
             gflop_per_second: flop.map(|flop| flop / median / 1e9),
             stages,

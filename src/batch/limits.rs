@@ -16,6 +16,8 @@ pub enum Reached {
     Failures,
     /// The time is over.
     Time,
+    /// The device does not answer any more.
+    Device,
 }
 
 impl Limits {

@@ -2,6 +2,7 @@
 //! time costs a run per fault.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
@@ -252,20 +253,19 @@ fn clean(path: &Path) -> PathBuf {
 fn distinct(items: &mut [Item], places: &[String]) {
     let mut real = Real::default();
     let sound = |item: &&mut Item| item.fault.is_none();
-    let inputs: HashSet<PathBuf> =
-        items.iter().flat_map(|item| std::iter::once(&item.image).chain(&item.drag)).filter_map(|path| real.path(path)).collect();
+    let inputs = real.shared(items);
     let mut ids: HashMap<String, usize> = HashMap::new();
     let mut outputs: HashMap<String, usize> = HashMap::new();
     for item in items.iter_mut().filter(sound) {
         // Disks that do not tell upper case from lower would give two items one file.
         let out = item.out.to_string_lossy().to_lowercase();
         let shown = item.out.display();
-        let wrong = if let Some(other) = ids.get(&item.id) {
-            let reason = format!("the id `{}` is taken by {}", item.id, places[*other]);
-            Some(("manifest.duplicate_id", reason, "give each item an id of its own"))
-        } else if let Some(other) = outputs.get(&out) {
+        let wrong = if let Some(other) = outputs.get(&out) {
             let reason = format!("the output `{shown}` is that of {}", places[*other]);
             Some(("manifest.same_output", reason, "give each item its own output, in a manifest; upper and lower case count as the same"))
+        } else if let Some(other) = ids.get(&item.id) {
+            let reason = format!("the id `{}` is taken by {}", item.id, places[*other]);
+            Some(("manifest.duplicate_id", reason, "give each item an id of its own"))
         } else if real.path(&item.out).is_some_and(|out| inputs.contains(&out)) {
             let hint = "inputs are never written; choose another output folder";
             Some(("manifest.output", format!("the output `{shown}` is an input"), hint))
@@ -274,7 +274,8 @@ fn distinct(items: &mut [Item], places: &[String]) {
         };
         if let Some((kind, reason, hint)) = wrong {
             let place = places[item.index].clone();
-            if kind == "manifest.duplicate_id" {
+            if ids.contains_key(&item.id) {
+                // What is said about this one is not to be taken for the other's.
                 item.id.clone_from(&place);
             }
             item.fault = Some(Box::new(Fault { place, kind, reason, hint }));
@@ -288,16 +289,38 @@ fn distinct(items: &mut [Item], places: &[String]) {
 /// Paths whose folders are without links. That a file itself is a link is seen when it is written.
 #[derive(Default)]
 struct Real {
-    folders: HashMap<PathBuf, Option<PathBuf>>,
+    /// By their text: paths take their time to be compared.
+    folders: HashMap<OsString, Option<PathBuf>>,
 }
 
 impl Real {
     /// `None` in a folder that is not there.
     fn path(&mut self, path: &Path) -> Option<PathBuf> {
+        Some(self.folder(path)?.join(path.file_name()?))
+    }
+
+    /// The folder that holds `path`.
+    fn folder(&mut self, path: &Path) -> Option<&PathBuf> {
         let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-        if !self.folders.contains_key(folder) {
-            self.folders.insert(folder.to_path_buf(), fs::canonicalize(folder).ok());
+        if !self.folders.contains_key(folder.as_os_str()) {
+            self.folders.insert(folder.as_os_str().to_owned(), fs::canonicalize(folder).ok());
         }
-        Some(self.folders.get(folder)?.as_ref()?.join(path.file_name()?))
+        self.folders.get(folder.as_os_str())?.as_ref()
+    }
+
+    /// All inputs, when one of them lies in a folder that outputs go to; else none of them can be an output.
+    fn shared(&mut self, items: &[Item]) -> HashSet<PathBuf> {
+        let inputs = || items.iter().flat_map(|item| std::iter::once(&item.image).chain(&item.drag));
+        let mut outputs = HashSet::new();
+        for item in items {
+            if let Some(folder) = self.folder(&item.out)
+                && !outputs.contains(folder.as_os_str())
+            {
+                outputs.insert(folder.as_os_str().to_owned());
+            }
+        }
+        let is_shared =
+            !outputs.is_empty() && inputs().any(|input| self.folder(input).is_some_and(|folder| outputs.contains(folder.as_os_str())));
+        if is_shared { inputs().filter_map(|input| self.path(input)).collect() } else { HashSet::new() }
     }
 }

@@ -81,18 +81,16 @@ impl Log {
         })
     }
 
+    /// In two writes, for a test to end the process between them.
     fn write(&mut self, line: &[u8]) -> io::Result<()> {
         failpoint::kill("kill_before_record");
-        let first = &line[..line.len() / 2];
-        if failpoint::is_hit("kill_in_record") {
-            self.file.write_all(first)?;
-            failpoint::kill("kill_in_record");
-        }
+        let (first, second) = line.split_at(line.len() / 2);
+        self.file.write_all(first)?;
+        failpoint::kill("kill_in_record");
         if failpoint::is_hit("record_disk_full") {
-            self.file.write_all(first)?;
             return Err(io::ErrorKind::StorageFull.into());
         }
-        self.file.write_all(line)?;
+        self.file.write_all(second)?;
         failpoint::kill("kill_after_record");
         self.file.sync_data()?;
         self.length += line.len() as u64;

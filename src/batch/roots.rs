@@ -1,6 +1,7 @@
 //! Paths from a list stay inside the folders that the command line names, links resolved.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
@@ -11,7 +12,7 @@ pub(super) struct Root {
     /// The folder without links; `None` when it is not there yet, and then nothing in it can lead anywhere.
     real: Option<PathBuf>,
     /// Whether folders under it, by the path that was asked for, lie inside.
-    known: HashMap<PathBuf, bool>,
+    known: HashMap<OsString, bool>,
 }
 
 impl Root {
@@ -32,15 +33,15 @@ impl Root {
             return fs::canonicalize(path).is_ok_and(|target| target.starts_with(real));
         }
         let Some(parent) = path.parent() else { return false };
-        if let Some(inside) = self.known.get(parent) {
+        if let Some(inside) = self.known.get(parent.as_os_str()) {
             return *inside;
         }
         let existing = parent.ancestors().find_map(|ancestor| {
             let ancestor = if ancestor.as_os_str().is_empty() { Path::new(".") } else { ancestor };
             fs::canonicalize(ancestor).ok()
         });
-        let inside = existing.is_some_and(|existing| existing.starts_with(real) || real.starts_with(&existing) && !parent.exists());
-        self.known.insert(parent.to_path_buf(), inside);
+        let inside = existing.is_some_and(|existing| existing.starts_with(real));
+        self.known.insert(parent.as_os_str().to_owned(), inside);
         inside
     }
 

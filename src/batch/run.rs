@@ -19,8 +19,7 @@ use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::files;
 use crate::interrupt::Interrupt;
-use crate::kernels::Backend;
-use crate::pipeline::{Editor, Outcome};
+use crate::pipeline::{Edits, Outcome};
 use crate::progress::{Items, Progress, Stage};
 use crate::report::{self, Made, Paths, Record, Status};
 
@@ -32,6 +31,8 @@ const FULL_IN_A_ROW: usize = 2;
 pub struct Run<'a> {
     /// What holds for all items.
     pub terms: &'a Terms,
+    /// The device's name.
+    pub device: &'a str,
     /// What earlier runs wrote.
     pub history: &'a History,
     /// Replace outputs that this program did not make.
@@ -92,7 +93,7 @@ impl Run<'_> {
     ///
     /// # Panics
     /// When one of its threads does, which is a bug.
-    pub fn all<B: Backend>(&self, items: &[&Item], mut editor: Editor<B>, means: Means, log: &mut Log) -> (Tally, Result<()>) {
+    pub fn all(&self, items: &[&Item], editor: &mut dyn Edits, means: Means, log: &mut Log) -> (Tally, Result<()>) {
         // Results that could not be written; other failures are known where the next item is begun.
         let unwritten = AtomicUsize::new(0);
         thread::scope(|scope| {
@@ -101,7 +102,7 @@ impl Run<'_> {
             let (computed_to, computed) = sync_channel(0);
             scope.spawn(move || self.read(items, means, &ready_to));
             let writer = scope.spawn(|| self.write(computed, log, &unwritten));
-            let stopped = self.compute(ready, &computed_to, &mut editor, means, &unwritten);
+            let stopped = self.compute(ready, &computed_to, editor, means, &unwritten);
             drop(computed_to);
             let (mut tally, ended) = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             tally.stopped = stopped;
@@ -139,11 +140,11 @@ impl Run<'_> {
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "when no further item is begun, the one who reads is to know")]
-    fn compute<'a, B: Backend>(
+    fn compute<'a>(
         &self,
         ready: Receiver<Ready<'a>>,
         to: &SyncSender<Computed<'a>>,
-        editor: &mut Editor<B>,
+        editor: &mut dyn Edits,
         means: Means,
         unwritten: &AtomicUsize,
     ) -> Option<Reached> {
@@ -165,23 +166,22 @@ impl Run<'_> {
                 record.seconds.retain(|(stage, _)| *stage != Stage::Load);
             }
             is_first &= record.seconds.is_empty();
+            let is_lost = matches!(&made, Err(error) if error.kind() == "device.lost");
             own_failures += usize::from(matches!(&made, Err(error) if !is_interrupt(error)));
             if to.send(Computed { item, record, made }).is_err() {
                 return None; // the writer says why
             }
+            if is_lost {
+                // Every further item would fail like this one; another run may find the device well.
+                return Some(Reached::Device);
+            }
         }
     }
 
-    fn compute_one<B: Backend>(
-        &self,
-        mut ours: Ours,
-        record: &mut Record,
-        editor: &mut Editor<B>,
-        means: Means,
-    ) -> Result<(Ours, Option<Outcome>)> {
+    fn compute_one(&self, mut ours: Ours, record: &mut Record, editor: &mut dyn Edits, means: Means) -> Result<(Ours, Option<Outcome>)> {
         let prepared = &mut ours.prepared;
         record.warnings.extend(prepared.original.warnings.iter().cloned());
-        record.planned(&prepared.plan, means.numerics, means.model);
+        record.planned(&prepared.plan, [self.device, means.numerics[1]], means.model);
         record.job = Some(ours.identity.job.clone());
         failpoint::panic("panic_in_item");
         let mut progress = self.shown.stages();
@@ -199,7 +199,7 @@ impl Run<'_> {
         for Computed { item, mut record, made } in computed {
             let was_made = made.is_ok();
             let written = made.and_then(|(ours, outcome)| bug::caught(|| self.write_one(item, &ours, outcome.as_ref())));
-            record.peak_bytes = report::peak_bytes();
+            record.peak_bytes = record.peak_bytes.or_else(report::peak_bytes);
             match &written {
                 Ok(hash) => record.done(hash.clone()),
                 Err(error) => record.fail(error),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use super::compute::{self, Device, Dtype};
+use super::compute::{self, Compute, Device, Dtype};
 use super::model::{ModelArguments, NATIVE_SIZE};
 use super::rehearsal;
 use crate::batch::{History, Item, Limits, List, Log, Origin, Reached, Redo, Rules, Run, Shard, State, Tally, Terms, remember, remembered};
@@ -13,11 +13,9 @@ use crate::drag_file::DragFile;
 use crate::edit::Means;
 use crate::error::{Error, FAILED, NOT_STARTED, RETRY, Result};
 use crate::interrupt::Interrupt;
-use crate::kernels::cpu::Cpu;
 use crate::model::Model;
-use crate::pipeline::Editor;
 use crate::progress::{self, Items};
-use crate::report::{self, Summary, counted};
+use crate::report::{self, Failure, Summary, counted};
 use crate::settings::{Overrides, WindowChoice};
 
 /// Edits many pictures: the weights are loaded once, and a run that was stopped goes on where it was.
@@ -49,11 +47,11 @@ pub(super) struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
 
-    /// Where to compute: auto, cpu or cuda[:N].
+    /// Where to compute: auto (a GPU if there is one), cpu or cuda[:N].
     #[arg(long, default_value = "auto", env = "DRAGNEXT_DEVICE")]
     device: Device,
 
-    /// The number format; the CPU computes in f32.
+    /// The number format: f32 on the CPU; f16, bf16 or f32 on a GPU.
     #[arg(long, value_enum, default_value = "auto", env = "DRAGNEXT_DTYPE")]
     dtype: Dtype,
 
@@ -139,7 +137,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         Some(path) => Some((DragFile::read(path)?, path.clone())),
         None => None,
     };
-    let list = arguments.list()?;
+    let list = arguments.list().or_else(|error| arguments.refuse(error))?;
     if !arguments.quiet {
         report::print_warnings(&list.warnings);
     }
@@ -166,7 +164,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     }
     let history = History::read(&arguments.output)?;
     let mut summary = Summary { items: selected.len(), ..Summary::default() };
-    let mut work = Work { arguments, terms, history, numerics: compute.numerics(), name: model.name() };
+    let mut work = Work { arguments, terms, history, compute: &compute, name: model.name() };
     let (tally, ended) = work.run(model, selected, &mut log, &mut summary, interrupt)?;
     summary.left = summary.items - summary.done_before - summary.failed_before - tally.done - tally.failed;
     (summary.done, summary.failed, summary.seconds) = (tally.done, tally.failed, since.elapsed().as_secs_f64());
@@ -183,7 +181,7 @@ struct Work<'a> {
     arguments: &'a Arguments,
     terms: Terms,
     history: History,
-    numerics: [&'static str; 2],
+    compute: &'a Compute,
     name: String,
 }
 
@@ -209,7 +207,7 @@ impl Work<'_> {
         }
         let stamp = model.stamp();
         let mut progress = progress::for_terminal(self.arguments.quiet);
-        let editor = Editor::load(Cpu, model, &mut *progress, interrupt)?;
+        let mut editor = self.compute.load(model, &mut *progress, interrupt)?;
         let weights = editor.digest();
         remember(outputs, stamp, &weights);
         if !is_new && known.is_none() {
@@ -218,6 +216,7 @@ impl Work<'_> {
         let shown = Items::for_terminal(selected.len(), self.arguments.quiet);
         let run = Run {
             terms: &self.terms,
+            device: &self.compute.device,
             history: &self.history,
             overwrite: self.arguments.overwrite,
             metadata: !self.arguments.no_metadata,
@@ -226,8 +225,8 @@ impl Work<'_> {
             shown: &shown,
             interrupt,
         };
-        let means = Means { weights: &weights, model: &self.name, numerics: self.numerics };
-        let ended = run.all(&selected, editor, means, log);
+        let means = Means { weights: &weights, model: &self.name, numerics: self.compute.numerics };
+        let ended = run.all(&selected, &mut *editor, means, log);
         shown.close();
         Ok(ended)
     }
@@ -235,7 +234,7 @@ impl Work<'_> {
     /// The items that are to be done; the others are counted.
     fn open<'a>(&self, items: Vec<&'a Item>, weights: &str, summary: &mut Summary) -> Vec<&'a Item> {
         let redo = Redo::new(&self.arguments.redo);
-        let means = Means { weights, model: &self.name, numerics: self.numerics };
+        let means = Means { weights, model: &self.name, numerics: self.compute.numerics };
         let states: Vec<State> = items.par_iter().map(|item| self.history.state(item, &redo, &self.terms, means)).collect();
         summary.done_before = states.iter().filter(|state| **state == State::Done).count();
         summary.failed_before = states.iter().filter(|state| **state == State::Failed).count();
@@ -262,6 +261,18 @@ impl Arguments {
             None => "`cat.png` goes with `cat.json` beside it, else with `cat/drag.json`; --drag gives one drag file for all",
         };
         Err(not_started("manifest.empty", format!("{}: there is nothing to edit", path.display()), hint))
+    }
+
+    /// The error about the list, as data too where that was asked for.
+    fn refuse<T>(&self, error: Error) -> Result<T> {
+        if self.json {
+            let faults: Vec<Failure> = match &error {
+                Error::Several { errors } => errors.iter().map(Failure::from).collect(),
+                error => vec![Failure::from(error)],
+            };
+            report::print_json(&serde_json::json!({ "v": 1, "faults": faults }))?;
+        }
+        Err(error)
     }
 
     fn check_redo(&self, list: &List) -> Result<()> {
@@ -322,6 +333,10 @@ fn verdict(summary: &Summary, tally: &Tally, interrupt: &Interrupt) -> Result<()
     }
     match tally.stopped {
         Some(Reached::Time) => error("batch.time_over", format!("the time is over; {left} of {all} are left"), again, RETRY),
+        Some(Reached::Device) => {
+            let reason = format!("the device stopped answering after {}; {left} of {all} are left", counted(tally.done + tally.failed));
+            error("device.lost", reason, again, RETRY)
+        }
         Some(Reached::Failures) => {
             let reason = format!("stopped after {} failed; {left} of {all} are left", counted(tally.failed));
             error("batch.failures", reason, again, FAILED)

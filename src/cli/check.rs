@@ -16,11 +16,10 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::golden::{self, Case, Thresholds};
 use crate::interrupt::Interrupt;
-use crate::kernels::cpu::Cpu;
 use crate::metrics;
 use crate::model::Model;
 use crate::picture::{self, Picture};
-use crate::pipeline::Editor;
+use crate::pipeline::Edits;
 use crate::plan::Plan;
 use crate::preview;
 use crate::progress::{self, Progress};
@@ -64,11 +63,11 @@ pub(super) struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
 
-    /// Where to compute: auto, cpu or cuda[:N].
+    /// Where to compute: auto (a GPU if there is one), cpu or cuda[:N].
     #[arg(long, default_value = "auto", env = "DRAGNEXT_DEVICE")]
     device: Device,
 
-    /// The number format; the CPU computes in f32.
+    /// The number format: f32 on the CPU; f16, bf16 or f32 on a GPU.
     #[arg(long, value_enum, default_value = "auto", env = "DRAGNEXT_DTYPE")]
     dtype: Dtype,
 
@@ -93,6 +92,9 @@ const OUTPUT: &str = "dragnext-check";
 /// Checks the cases, one after the other, and says how each one ended.
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let compute = compute::choose(arguments.device, arguments.dtype)?;
+    if !arguments.quiet {
+        report::print_warnings(compute.warning.as_slice());
+    }
     let cases = golden::find(&arguments.folder, &arguments.only)?;
     let moves = arguments.examine(&cases)?;
     let model = arguments.model.open(arguments.quiet, interrupt)?;
@@ -164,7 +166,7 @@ struct Bench<'a> {
     /// For planning; the editor has one of its own.
     model: Model,
     /// `None` when no case moves anything.
-    editor: Option<Editor<Cpu>>,
+    editor: Option<Box<dyn Edits>>,
     weights: String,
     progress: Box<dyn Progress>,
     interrupt: &'a Interrupt,
@@ -180,8 +182,8 @@ struct Edited {
 impl<'a> Bench<'a> {
     fn new(arguments: &'a Arguments, compute: Compute, model: Model, moves: bool, interrupt: &'a Interrupt) -> Result<Self> {
         let mut progress = progress::for_terminal(arguments.quiet);
-        let editor = if moves { Some(Editor::load(Cpu, arguments.model.open_cached()?, &mut *progress, interrupt)?) } else { None };
-        let weights = editor.as_ref().map(Editor::digest).unwrap_or_default();
+        let editor = if moves { Some(compute.load(arguments.model.open_cached()?, &mut *progress, interrupt)?) } else { None };
+        let weights = editor.as_ref().map(|editor| editor.digest()).unwrap_or_default();
         Ok(Self { arguments, compute, model, editor, weights, progress, interrupt })
     }
 
@@ -226,10 +228,10 @@ impl<'a> Bench<'a> {
         let plan = self.arguments.plan(&inputs, Some(&self.model))?;
         checked.warnings = inputs.warnings.iter().chain(&plan.warnings).cloned().collect();
         let mut prepared = Prepared::new(inputs.instruction.drag, inputs.original, plan, true, None);
-        let means = Means { weights: &self.weights, model: &self.model.name(), numerics: self.compute.numerics() };
+        let means = Means { weights: &self.weights, model: &self.model.name(), numerics: self.compute.numerics };
         let note = prepared.identity(means).note;
         let outcome = match &mut self.editor {
-            Some(editor) if prepared.moves() => Some(prepared.compute(editor, &mut *self.progress, self.interrupt)?),
+            Some(editor) if prepared.moves() => Some(prepared.compute(&mut **editor, &mut *self.progress, self.interrupt)?),
             _ => None,
         };
         self.interrupt.check()?;

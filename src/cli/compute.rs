@@ -5,6 +5,14 @@ use std::str::FromStr;
 use clap::ValueEnum;
 
 use crate::error::{Error, Result};
+use crate::interrupt::Interrupt;
+use crate::kernels::cpu::Cpu;
+#[cfg(feature = "cuda")]
+use crate::kernels::cuda::{Cuda, device::Unavailable, driver::Format};
+use crate::model::Model;
+use crate::pipeline::{Editor, Edits};
+use crate::progress::Progress;
+use crate::warning::Warning;
 
 /// `--device`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,37 +45,109 @@ pub(super) enum Dtype {
     Bf16,
 }
 
-/// Names of the device and the number format that a run uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What computes.
+#[derive(Debug, Clone)]
+enum Processor {
+    Cpu,
+    #[cfg(feature = "cuda")]
+    Cuda(Cuda),
+}
+
+/// The device and the number format that a run uses.
+#[derive(Debug, Clone)]
 pub(super) struct Compute {
-    pub(super) device: &'static str,
-    pub(super) dtype: &'static str,
+    /// Its name, with its number where there may be several.
+    pub(super) device: String,
+    /// Kind of device and number format, which decide pixels.
+    pub(super) numerics: [&'static str; 2],
+    /// Why it is not what might have been expected.
+    pub(super) warning: Option<Warning>,
+    processor: Processor,
 }
 
 impl Compute {
-    /// Kind of device and number format, which decide pixels.
-    pub(super) fn numerics(self) -> [&'static str; 2] {
-        [self.device, self.dtype]
+    /// Loads a model's weights onto the device.
+    ///
+    /// # Errors
+    /// As [`Editor::load`].
+    pub(super) fn load(&self, model: Model, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Box<dyn Edits>> {
+        Ok(match &self.processor {
+            Processor::Cpu => Box::new(Editor::load(Cpu, model, progress, interrupt)?),
+            #[cfg(feature = "cuda")]
+            Processor::Cuda(cuda) => Box::new(Editor::load(cuda.clone(), model, progress, interrupt)?),
+        })
     }
 }
 
-/// What the two flags come to.
+/// What the two flags come to. `auto` is a GPU where this program can use one, else the CPU.
 ///
 /// # Errors
 /// [`Error::Device`]: `device.none` or `device.dtype`.
 pub(super) fn choose(device: Device, dtype: Dtype) -> Result<Compute> {
-    match (device, dtype) {
-        (Device::Cuda(index), _) => Err(Error::Device {
-            kind: "device.none",
-            reason: format!("cuda:{index} cannot be used: this version computes on the CPU only"),
-            hint: "use `--device cpu` or leave it out".into(),
-        }),
-        (_, Dtype::F16 | Dtype::Bf16) => Err(Error::Device {
+    match device {
+        Device::Cpu => cpu(dtype, None),
+        Device::Cuda(index) => cuda(index, dtype),
+        Device::Auto => auto(dtype),
+    }
+}
+
+fn cpu(dtype: Dtype, warning: Option<Warning>) -> Result<Compute> {
+    if matches!(dtype, Dtype::F16 | Dtype::Bf16) {
+        return Err(Error::Device {
             kind: "device.dtype",
             reason: "the CPU computes in f32 only".into(),
             hint: "use `--dtype f32` or leave it out".into(),
-        }),
-        (Device::Auto | Device::Cpu, Dtype::Auto | Dtype::F32) => Ok(Compute { device: "cpu", dtype: "f32" }),
+        });
+    }
+    Ok(Compute { device: "cpu".into(), numerics: ["cpu", "f32"], warning, processor: Processor::Cpu })
+}
+
+#[cfg(not(feature = "cuda"))]
+fn auto(dtype: Dtype) -> Result<Compute> {
+    cpu(dtype, None)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(index: usize, _: Dtype) -> Result<Compute> {
+    Err(Error::Device {
+        kind: "device.none",
+        reason: format!("cuda:{index} cannot be used: this build computes on the CPU only"),
+        hint: "use `--device cpu`, or a build with `--features cuda`".into(),
+    })
+}
+
+#[cfg(feature = "cuda")]
+fn auto(dtype: Dtype) -> Result<Compute> {
+    match open(0, dtype) {
+        Ok(compute) => Ok(compute),
+        // Nobody with a format for GPUs alone wants the CPU.
+        Err(reason) if matches!(dtype, Dtype::F16 | Dtype::Bf16) => Err(unavailable(0, &reason)),
+        Err(reason) => cpu(dtype, Some(Warning { kind: "device.cpu", message: format!("computing on the CPU, because {reason}") })),
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn cuda(index: usize, dtype: Dtype) -> Result<Compute> {
+    open(index, dtype).map_err(|reason| unavailable(index, &reason))
+}
+
+#[cfg(feature = "cuda")]
+fn open(index: usize, dtype: Dtype) -> std::result::Result<Compute, Unavailable> {
+    let format = match dtype {
+        Dtype::Auto | Dtype::F16 => Format::F16,
+        Dtype::Bf16 => Format::Bf16,
+        Dtype::F32 => Format::F32,
+    };
+    let processor = Processor::Cuda(Cuda::open(index, format)?);
+    Ok(Compute { device: format!("cuda:{index}"), numerics: ["cuda", format.name()], warning: None, processor })
+}
+
+#[cfg(feature = "cuda")]
+fn unavailable(index: usize, reason: &Unavailable) -> Error {
+    Error::Device {
+        kind: "device.none",
+        reason: format!("cuda:{index} cannot be used: {reason}"),
+        hint: "`dragnext doctor` shows what was found; `--device cpu` computes without a GPU".into(),
     }
 }
 
@@ -87,7 +167,14 @@ mod tests {
     #[test]
     fn half_precision_on_the_cpu_is_refused() {
         for dtype in [Dtype::F16, Dtype::Bf16] {
-            assert_eq!(choose(Device::Auto, dtype).expect_err("the CPU has no f16 kernels").kind(), "device.dtype");
+            assert_eq!(choose(Device::Cpu, dtype).expect_err("the CPU has no f16 kernels").kind(), "device.dtype");
         }
+    }
+
+    #[test]
+    fn a_gpu_that_nobody_has_is_no_device() {
+        let error = choose(Device::Cuda(4711), Dtype::Auto).expect_err("nobody has so many");
+        assert_eq!((error.kind(), error.exit_status()), ("device.none", 2));
+        assert!(error.to_string().starts_with("cuda:4711 cannot be used: "), "{error}");
     }
 }

@@ -13,10 +13,9 @@ use crate::edit::{GivenLora, Identity, Means, Prepared};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::interrupt::Interrupt;
-use crate::kernels::cpu::Cpu;
 use crate::model::Model;
 use crate::model::lora::{self, LoraFile};
-use crate::pipeline::{Editor, Trained};
+use crate::pipeline::Trained;
 use crate::plan::Plan;
 use crate::preview;
 use crate::progress;
@@ -47,11 +46,11 @@ pub(super) struct Arguments {
     #[arg(long)]
     follow: bool,
 
-    /// Where to compute: auto, cpu or cuda[:N].
+    /// Where to compute: auto (a GPU if there is one), cpu or cuda[:N].
     #[arg(long, default_value = "auto", env = "DRAGNEXT_DEVICE")]
     device: Device,
 
-    /// The number format; the CPU computes in f32.
+    /// The number format: f32 on the CPU; f16, bf16 or f32 on a GPU.
     #[arg(long, value_enum, default_value = "auto", env = "DRAGNEXT_DTYPE")]
     dtype: Dtype,
 
@@ -112,7 +111,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let mut record = Record::new(Paths { image: arguments.inputs.image.clone(), drag, like, out: output.clone() });
     let mut written = Vec::new();
     let ended = bug::caught(|| edit(arguments, &output, &mut record, &mut written, interrupt));
-    record.peak_bytes = report::peak_bytes();
+    record.peak_bytes = record.peak_bytes.or_else(report::peak_bytes);
     if let Err(error) = &ended {
         record.fail(error);
     }
@@ -140,20 +139,21 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, written: &mut
     let Inputs { instruction, original, .. } = inputs;
 
     let (name, lora) = (model.name(), arguments.lora()?);
-    record.planned(&plan, compute.numerics(), &name);
+    record.planned(&plan, [&compute.device, compute.numerics[1]], &name);
+    record.warnings.extend(compute.warning.clone());
     record.warnings.extend(instruction.other_lora(lora.as_ref().map(|lora| lora.sha256.as_str())));
 
     let mut progress = progress::for_terminal(arguments.quiet);
     let keeps_outside = !(arguments.no_composite || instruction.takes_every_pixel());
     let mut prepared = Prepared::new(instruction.drag.clone(), original, plan, keeps_outside, lora);
     // When nothing moves, the output is the input and no weight is read.
-    let mut editor = if prepared.moves() { Some(Editor::load(Cpu, model, &mut *progress, interrupt)?) } else { None };
-    let weights = editor.as_ref().map(Editor::digest).unwrap_or_default();
+    let mut editor = if prepared.moves() { Some(compute.load(model, &mut *progress, interrupt)?) } else { None };
+    let weights = editor.as_ref().map(|editor| editor.digest()).unwrap_or_default();
     record.warnings.extend(editor.as_ref().and_then(|_| instruction.other_weights(&weights)));
-    let Identity { job, note } = prepared.identity(Means { weights: &weights, model: &name, numerics: compute.numerics() });
+    let Identity { job, note } = prepared.identity(Means { weights: &weights, model: &name, numerics: compute.numerics });
     record.job = Some(job);
 
-    let outcome = editor.as_mut().map(|editor| prepared.compute(editor, &mut *progress, interrupt)).transpose()?;
+    let outcome = editor.as_mut().map(|editor| prepared.compute(&mut **editor, &mut *progress, interrupt)).transpose()?;
     if let Some(outcome) = &outcome {
         record.computed(outcome);
     }

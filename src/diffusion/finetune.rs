@@ -49,7 +49,12 @@ pub fn finetune<B: Backend>(
         interrupt.check()?;
         unet.merge_adapters(&parameters);
         let draw = noise.fine_tuning(settings.lora_batch, subject.latent.shape().len(), schedule.timesteps());
-        let (loss, gradient) = gradient(unet, schedule, subject, &parameters, &draw.timesteps, &draw.noise, interrupt)?;
+        let (loss, gradient) = loop {
+            let (loss, gradient) = gradient(unet, schedule, subject, &parameters, &draw.timesteps, &draw.noise, interrupt)?;
+            if !loss.is_finite() || gradient.is_finite() || !backend.lower_gradient_scale() {
+                break (loss, gradient);
+            }
+        };
         if !loss.is_finite() {
             return Err(Error::NotFinite { stage: Stage::Lora.name(), step, what: "the loss" });
         }
@@ -100,7 +105,7 @@ pub fn gradient<B: Backend>(
         loss += difference.iter().map(|d| f64::from(*d).powi(2)).sum::<f64>() / noise.len() as f64;
         let scale = 2.0 / noise.len() as f32;
         let d_noise = Tensor::from_host(backend, shape, difference.iter().map(|d| scale * d).collect());
-        unet.backward(&output, Gradients { noise: Some(d_noise), taps: Vec::new() }, false, &mut pass);
+        unet.backward(&output, Gradients { magnitude: scale, noise: Some(d_noise), taps: Vec::new() }, false, &mut pass);
     }
     Ok((loss, gradient))
 }

@@ -61,9 +61,40 @@ fn field(information: &str, name: &str) -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// What can compute.
+/// What can compute, beside the CPU.
+#[cfg(not(feature = "cuda"))]
 pub(super) fn devices() -> Check {
-    Check::new("devices", "cpu (f32); cuda: this version computes on the CPU only")
+    Check::new("devices", "cpu (f32); cuda: this build computes on the CPU only, one with `--features cuda` also on NVIDIA's GPUs")
+}
+
+/// What can compute, beside the CPU: every GPU with its memory, and the libraries.
+#[cfg(feature = "cuda")]
+pub(super) fn devices() -> Check {
+    use crate::kernels::cuda::device::{Device, Unavailable};
+    use crate::kernels::cuda::driver::Driver;
+
+    let count = match Device::count() {
+        Ok(count) => count,
+        Err(reason @ Unavailable::NoDriver { .. }) => return Check::new("devices", format!("cpu (f32); cuda: {reason}")),
+        Err(reason) => return Check::new("devices", "cpu (f32)").noting(format!("cuda cannot be used: {reason}")),
+    };
+    let kernels = crate::kernels::cuda::kernels();
+    let (mut details, mut works) = (Vec::new(), false);
+    for index in 0..count {
+        let found = Device::open(index, &kernels).map_err(|reason| reason.to_string()).and_then(|device| {
+            let told = |error: crate::kernels::fault::Fault| crate::Error::from(error).to_string();
+            let (name, (major, minor)) = (device.name().map_err(told)?, device.compute_capability().map_err(told)?);
+            let (driver, memory, libraries) = (device.driver_version().map_err(told)?, device.memory(), device.libraries());
+            let cudnn = libraries.cudnn.map_or_else(|reason| format!("no cuDNN ({reason})"), |version| format!("cuDNN {version}"));
+            let room = format!("{} free of {}", amount(memory.free), amount(memory.total));
+            let driver = format!("driver for CUDA {}.{}", driver / 1000, driver % 1000 / 10);
+            Ok(format!("{name}, compute capability {major}.{minor}, {room}, {driver}, cuBLASLt {}, {cudnn}", libraries.cublaslt))
+        });
+        works |= found.is_ok();
+        details.push(format!("cuda:{index}: {}", found.unwrap_or_else(|reason| format!("cannot be used: {reason}"))));
+    }
+    let check = Check { details, ..Check::new("devices", format!("cpu (f32), cuda (f16, bf16, f32): {count} found")) };
+    if works { check } else { check.noting("no GPU can be used; edits run on the CPU") }
 }
 
 #[cfg(test)]

@@ -9,10 +9,9 @@ use crate::digest::sha256;
 use crate::drag_file::DragFile;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
-use crate::kernels::Backend;
 use crate::model::lora::LoraFile;
 use crate::picture::{Original, Picture};
-use crate::pipeline::{Editor, Outcome, Work};
+use crate::pipeline::{Edits, Outcome, Work};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::report::{Job, Note};
@@ -92,11 +91,11 @@ impl Prepared {
     /// Asks the network. Once: what it sees is handed over.
     ///
     /// # Errors
-    /// As [`Editor::edit`].
+    /// As [`Edits::edit`].
     ///
     /// # Panics
     /// When nothing moves, or when it was asked before.
-    pub fn compute<B: Backend>(&mut self, editor: &mut Editor<B>, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Outcome> {
+    pub fn compute(&mut self, editor: &mut dyn Edits, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Outcome> {
         let picture = std::mem::take(&mut self.working);
         let work = Work { plan: &self.plan, picture, lora: self.lora.take().map(|lora| lora.file) };
         editor.edit(work, &mut Seeded::new(self.plan.settings.seed), progress, interrupt)

@@ -1,11 +1,15 @@
 //! The seam between right and fast: what the layers of [`crate::nn`] ask of a device, as one trait.
 //!
-//! A backend owns buffers of f32 numbers (a device may store them otherwise) and computes on them. It knows
+//! A backend owns buffers of numbers and computes on them. What is summed is summed as f32; what is stored is f32 too, or, for the
+//! network's weights and activations, a shorter format of the backend's choice ([`Backend::compact`]). It knows
 //! shapes and strides, but no layers, no tape and no model. Activations are NHWC: (batch, height, width,
 //! channels); a row is one pixel or token. Convolution weights are KRSC: (out, kernel height, kernel width, in).
 //! Every method has a plain meaning that the tests check against a slow reference.
 
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
+pub mod fault;
 
 use std::fmt::Debug;
 
@@ -147,7 +151,7 @@ impl<T: ?Sized> Default for Added<'_, T> {
     }
 }
 
-/// What a device can do.
+/// What a device can do. Outputs of a shape that an input has are stored as that input is.
 pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// Numbers on the device.
     type Buffer: Debug + Send + Sync;
@@ -155,18 +159,43 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     type LinearWeight: Debug + Send + Sync;
     /// Weights of a convolution, as the device likes them best.
     type ConvWeight: Debug + Send + Sync;
+    /// Points of a map, as the device likes them best.
+    type Points: Debug + Send + Sync;
 
     /// Runs `work`, which calls the device many times, where calls cost least.
     fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R;
     /// Gives memory back that waits to be used again, for example because a stage of an edit is over.
     fn trim(&self);
 
-    /// A buffer of any numbers, for one who overwrites all of them.
+    /// Waits until all that was asked for is done.
+    fn wait(&self);
+    /// Kernels and library calls so far; `None` where nobody counts them.
+    fn launches(&self) -> Option<u64>;
+
+    /// The same device, computing as the encoding and decoding of pictures wants it: the numbers there leave the range of f16.
+    #[must_use]
+    fn for_pictures(&self) -> Self;
+
+    /// The most bytes of the device's own memory that were held at once; `None` where it is the process's.
+    fn peak_bytes(&self) -> Option<u64>;
+
+    /// A buffer of any f32 numbers, for one who overwrites all of them.
     fn unset(&self, len: usize) -> Self::Buffer;
-    /// A buffer of zeros.
+    /// A buffer of any numbers, stored as those of `model` are.
+    fn unset_like(&self, model: &Self::Buffer, len: usize) -> Self::Buffer;
+    /// A buffer of f32 zeros.
     fn zeros(&self, len: usize) -> Self::Buffer;
-    /// Host to device.
+    /// Host to device, as f32.
     fn upload(&self, data: Vec<f32>) -> Self::Buffer;
+    /// factor * x, stored as the network's activations are; `None` where that is x itself.
+    fn compact(&self, x: &Self::Buffer, factor: f32) -> Option<Self::Buffer>;
+    /// factor * x, stored as f32; `None` where that is x itself.
+    fn full(&self, x: &Self::Buffer, factor: f32) -> Option<Self::Buffer>;
+    /// The size, a power of two, to which gradients are brought for their way back, so that none is lost to a short format; `None` where
+    /// they are f32 throughout.
+    fn gradient_scale(&self) -> Option<f32>;
+    /// Brings gradients to a smaller size from now on, because one left the format's range; `false` where that cannot be the reason.
+    fn lower_gradient_scale(&self) -> bool;
     /// Device to host.
     fn download(&self, buffer: &Self::Buffer) -> Vec<f32>;
     /// A second buffer with the same numbers.
@@ -174,8 +203,8 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// Is every number finite?
     fn all_finite(&self, buffer: &Self::Buffer) -> bool;
 
-    /// c = a b, plus c if `add`, with c a dense row-major matrix that starts at `c_offset`.
-    fn matmul(&self, a: Matrix<Self::Buffer>, b: Matrix<Self::Buffer>, add: bool, c: &mut Self::Buffer, c_offset: usize);
+    /// c = factor * a b, plus c if `add`, with c a dense row-major matrix that starts at `c_offset`.
+    fn matmul(&self, factor: f32, a: Matrix<Self::Buffer>, b: Matrix<Self::Buffer>, add: bool, c: &mut Self::Buffer, c_offset: usize);
     /// Prepares the weights (out, in) of a linear layer.
     fn linear_weight(&self, outputs: usize, inputs: usize, weight: &Self::Buffer) -> Self::LinearWeight;
     /// W + up down, for the adapter matrices up (out, rank) and down (rank, in).
@@ -293,22 +322,24 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         to: usize,
     );
 
-    /// Values (points, channels) of a map (pixels, channels) at `points`.
-    fn sample(&self, channels: usize, map: &Self::Buffer, points: &[BilinearPoint]) -> Self::Buffer;
-    /// scale * sum |map at `points` - target| and, added to `gradient` (the map's shape), its gradient to the map.
+    /// Prepares points of a map.
+    fn points(&self, points: Vec<BilinearPoint>) -> Self::Points;
+    /// f32 values (points, channels) of a map (pixels, channels) at `points`.
+    fn sample(&self, channels: usize, map: &Self::Buffer, points: &Self::Points) -> Self::Buffer;
+    /// scale * sum |map at `points` - target| and, added to `gradient` (the map's shape, f32), its gradient to the map.
     fn sampled_l1(
         &self,
         channels: usize,
         map: &Self::Buffer,
-        points: &[BilinearPoint],
+        points: &Self::Points,
         target: &Self::Buffer,
         scale: f32,
         gradient: &mut Self::Buffer,
     ) -> f64;
-    /// sum weight * |x - reference| over cells (cells) and channels, and its gradient to x. Weight is (cells), the others (cells, channels).
+    /// sum weight * |x - reference| over cells (cells) and channels, and its gradient to x. Weight is (cells), the others (cells, channels), all f32.
     fn weighted_l1(&self, x: &Self::Buffer, reference: &Self::Buffer, weight: &Self::Buffer, gradient: &mut Self::Buffer) -> f64;
 
-    /// One Adam step on flat buffers: betas 0.9 and 0.999, eps 1e-8, bias corrected, decoupled decay.
+    /// One Adam step on flat f32 buffers: betas 0.9 and 0.999, eps 1e-8, bias corrected, decoupled decay.
     fn adam(
         &self,
         step: &AdamStep,

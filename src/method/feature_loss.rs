@@ -3,14 +3,14 @@
 use super::Correspondence;
 use super::correspondence::on_map;
 use crate::geometry::Size;
-use crate::kernels::{Backend, BilinearPoint};
+use crate::kernels::Backend;
 use crate::nn::Tensor;
 
 /// One region's target at one progress: features to reach, at points of each compared decoder stage.
 #[derive(Debug)]
 struct Goal<B: Backend> {
     /// Per stage: where the current features are read, and what they shall be.
-    stages: Vec<(Vec<BilinearPoint>, B::Buffer)>,
+    stages: Vec<(B::Points, B::Buffer)>,
     /// Number of pairs.
     pairs: usize,
 }
@@ -38,19 +38,19 @@ impl<B: Backend> FeatureLoss<B> {
             stages: reference
                 .iter()
                 .map(|map| {
-                    let size = Size::new(map.shape().width, map.shape().height);
-                    let target = map.backend().sample(map.shape().channels, map.buffer(), &on_map(&pairs.there, picture, size));
-                    (on_map(&pairs.here, picture, size), target)
+                    let backend = map.backend();
+                    let points = |pairs| backend.points(on_map(pairs, picture, Size::new(map.shape().width, map.shape().height)));
+                    (points(&pairs.here), backend.sample(map.shape().channels, map.buffer(), &points(&pairs.there)))
                 })
                 .collect(),
         };
         Self { goals: correspondences.iter().filter(|pairs| !pairs.is_empty()).map(goal).collect() }
     }
 
-    /// The loss of the current features, and its gradient to each stage's.
-    pub(super) fn evaluate(&self, features: &[Tensor<B>], reduction: Reduction) -> (f64, Vec<Tensor<B>>) {
+    /// The loss of the current features, its gradient to each stage's, and the largest factor of a difference.
+    pub(super) fn evaluate(&self, features: &[Tensor<B>], reduction: Reduction) -> (f64, Vec<Tensor<B>>, f32) {
         let mut gradients: Vec<Tensor<B>> = features.iter().map(|map| Tensor::zeros(map.backend(), map.shape())).collect();
-        let mut loss = 0.0;
+        let (mut loss, mut magnitude) = (0.0, f32::MIN_POSITIVE);
         for goal in &self.goals {
             for ((map, gradient), (points, target)) in features.iter().zip(&mut gradients).zip(&goal.stages) {
                 let channels = map.shape().channels;
@@ -58,9 +58,10 @@ impl<B: Backend> FeatureLoss<B> {
                     Reduction::Mean(factor) => factor / (features.len() * goal.pairs * channels) as f64,
                     Reduction::Sum => 1.0,
                 };
+                magnitude = magnitude.max(scale as f32);
                 loss += map.backend().sampled_l1(channels, map.buffer(), points, target, scale as f32, gradient.buffer_mut());
             }
         }
-        (loss, gradients)
+        (loss, gradients, magnitude)
     }
 }

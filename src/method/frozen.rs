@@ -34,7 +34,7 @@ impl<B: Backend> Frozen<B> {
     /// Sum over frozen cells and channels of |x - reference|, and its gradient to x (DragNeXt's R_M without its weight).
     pub fn difference(&self, x: &Tensor<B>, reference: &Tensor<B>) -> (f64, Tensor<B>) {
         let mut sum = 0.0;
-        let gradient = Tensor::build(x.backend(), x.shape(), |gradient| {
+        let gradient = x.build(x.shape(), |gradient| {
             sum = x.backend().weighted_l1(x.buffer(), reference.buffer(), self.cells.buffer(), gradient);
         });
         (sum, gradient)

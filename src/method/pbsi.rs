@@ -159,7 +159,12 @@ impl<B: Backend> Pbsi<'_, B> {
             }
             let Some((_, features)) = &goal else { unreachable!("the goal was just set") };
             let step = losses.len() + 1;
-            let (loss, gradient) = self.gradient(&z, t, features, next);
+            let (loss, gradient) = loop {
+                let (loss, gradient) = self.gradient(&z, t, features, next);
+                if !loss.is_finite() || gradient.is_finite() || !backend.lower_gradient_scale() {
+                    break (loss, gradient);
+                }
+            };
             let loss = if crate::failpoint::is_hit("nan_in_loss") { f64::NAN } else { loss };
             if !loss.is_finite() {
                 return Err(Error::NotFinite { stage: Stage::Drag.name(), step, what: "the loss" });
@@ -196,7 +201,7 @@ impl<B: Backend> Pbsi<'_, B> {
         let want = Want { noise: self.wants_noise(), taps: &self.settings.taps.0 };
         let mut pass = Pass::recording();
         let output = self.unet.forward(z, &[t as f64], self.prompt, want, &mut pass);
-        let (mut loss, gradients) = goal.evaluate(&output.taps, reduction);
+        let (mut loss, gradients, mut magnitude) = goal.evaluate(&output.taps, reduction);
         let mut direct = None; // the mask term's gradient that does not pass through the network
         let mut to_noise = None;
         if let (Some(frozen), Some(noise)) = (&self.frozen, &output.noise) {
@@ -207,9 +212,10 @@ impl<B: Backend> Pbsi<'_, B> {
             let times = |factor: f64| gradient.clone().combined((self.settings.mask_weight * factor) as f32, 0.0, &gradient);
             direct = Some(times(scale));
             to_noise = Some(times(shift));
+            magnitude = magnitude.max((self.settings.mask_weight * shift).abs() as f32);
         }
         let taps = self.settings.taps.0.iter().copied().zip(gradients).collect();
-        let gradient = self.unet.backward(&output, Gradients { noise: to_noise, taps }, true, &mut pass);
+        let gradient = self.unet.backward(&output, Gradients { magnitude, noise: to_noise, taps }, true, &mut pass);
         let gradient = gradient.unwrap_or_else(|| unreachable!("the way back goes to the latent"));
         (loss, if let Some(direct) = direct { gradient.plus(&direct) } else { gradient })
     }

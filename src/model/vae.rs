@@ -79,8 +79,9 @@ impl<B: Backend> Vae<B> {
     /// # Errors
     /// [`crate::Error::Interrupted`].
     pub fn posterior(&self, picture: &Tensor<B>, interrupt: &Interrupt) -> Result<Posterior<B>> {
-        let encoded = picture.backend().run(|| self.encoder.forward(picture, interrupt))?;
-        let moments = self.quant.forward(&encoded, &mut Pass::inference());
+        let backend = self.encoder.backend();
+        let encoded = backend.run(|| self.encoder.forward(&picture.compact(backend, 1.0), interrupt))?;
+        let moments = self.quant.forward(&encoded, &mut Pass::inference()).full(1.0);
         let (mean, logvar) = moments.split(4);
         Ok(Posterior { mean, logvar })
     }
@@ -106,7 +107,9 @@ impl<B: Backend> Vae<B> {
     /// # Errors
     /// [`crate::Error::Interrupted`].
     pub fn decode_unscaled(&self, latent: &Tensor<B>, interrupt: &Interrupt) -> Result<Tensor<B>> {
-        latent.backend().run(|| self.decoder.forward(&self.post_quant.forward(latent, &mut Pass::inference()), interrupt))
+        let backend = self.encoder.backend();
+        let latent = self.post_quant.forward(&latent.compact(backend, 1.0), &mut Pass::inference());
+        Ok(backend.run(|| self.decoder.forward(&latent, interrupt))?.full(1.0))
     }
 }
 
@@ -170,6 +173,10 @@ struct Encoder<B: Backend> {
 }
 
 impl<B: Backend> Encoder<B> {
+    fn backend(&self) -> &B {
+        self.norm_out.backend()
+    }
+
     fn load(w: &mut Weights<B>, config: &VaeConfig) -> Result<Self> {
         let channels = &config.channels;
         let last = channels[channels.len() - 1];

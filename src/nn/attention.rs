@@ -85,7 +85,7 @@ impl<B: Backend> Attention<B> {
     ) -> Tensor<B> {
         let (backend, shape) = (q.backend(), self.shape(q, k));
         let mut stats = Tensor::unset(backend, Shape::new(shape.batch, 1, shape.heads, shape.queries));
-        let o = Tensor::build(backend, q.shape(), |o| {
+        let o = q.build(q.shape(), |o| {
             backend.attention(&shape, sources, q.buffer(), k.buffer(), v.buffer(), stats.buffer_mut(), o);
         });
         for kept in [q, k, v, &stats, &o] {
@@ -100,8 +100,8 @@ impl<B: Backend> Attention<B> {
         let (o, stats, v, k, q) = (pass.take(), pass.take(), pass.take(), pass.take(), pass.take());
         let (backend, shape) = (dy.backend(), self.shape(&q, &k));
         let kv_shape = Shape { batch: shape.batch, ..k.shape() };
-        let mut dkv = wanted.then(|| [(); 2].map(|()| Tensor::unset(backend, kv_shape)));
-        let dq = Tensor::build(backend, q.shape(), |dq| {
+        let mut dkv = wanted.then(|| [(); 2].map(|()| k.unset_like(kv_shape)));
+        let dq = q.build(q.shape(), |dq| {
             let dkv = dkv.as_mut().map(|[dk, dv]| (dk.buffer_mut(), dv.buffer_mut()));
             let [q, k, v, stats, o, d_o] = [&q, &k, &v, &stats, &o, &d_o].map(Tensor::buffer);
             backend.attention_backward(&shape, q, k, v, stats, o, d_o, dq, dkv);

@@ -71,7 +71,7 @@ impl<B: Backend> Conv<B> {
         let shape = self.shape(x.shape());
         let [height, width, channels] = shape.output;
         let [bias, per_picture, residual] = [self.bias.as_ref(), per_picture, residual].map(|tensor| tensor.map(Tensor::buffer));
-        Tensor::build(x.backend(), Shape::new(x.shape().batch, height, width, channels), |y| {
+        x.build(Shape::new(x.shape().batch, height, width, channels), |y| {
             x.backend().conv(&shape, x.buffer(), &self.weight, Added { bias, per_picture, residual }, y);
         })
     }
@@ -80,6 +80,6 @@ impl<B: Backend> Conv<B> {
     pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         let input = pass.take_shape();
         let shape = self.shape(input);
-        Tensor::build(dy.backend(), input, |dx| dy.backend().conv_backward(&shape, dy.buffer(), &self.weight, dx))
+        dy.build(input, |dx| dy.backend().conv_backward(&shape, dy.buffer(), &self.weight, dx))
     }
 }

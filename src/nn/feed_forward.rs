@@ -21,7 +21,7 @@ impl<B: Backend> FeedForward<B> {
         let wide = self.widen.forward(x, pass);
         pass.keep(&wide);
         let channels = self.narrow.inputs();
-        let gated = Tensor::build(x.backend(), x.shape().with_channels(channels), |y| {
+        let gated = x.build(x.shape().with_channels(channels), |y| {
             x.backend().geglu(channels, wide.buffer(), y);
         });
         self.narrow.forward_plus(&gated, residual, pass)
@@ -31,7 +31,7 @@ impl<B: Backend> FeedForward<B> {
     pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         let d_gated = self.narrow.backward(dy, pass);
         let wide = pass.take();
-        let d_wide = Tensor::build(dy.backend(), wide.shape(), |dx| {
+        let d_wide = dy.build(wide.shape(), |dx| {
             dy.backend().geglu_backward(self.narrow.inputs(), wide.buffer(), d_gated.buffer(), dx);
         });
         self.widen.backward(&d_wide, pass)

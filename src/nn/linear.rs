@@ -79,7 +79,7 @@ impl<B: Backend> Linear<B> {
         if self.adapter.is_some() && pass.adapters().is_some() {
             pass.keep(x);
         }
-        Tensor::build(x.backend(), x.shape().with_channels(self.outputs), |y| {
+        x.build(x.shape().with_channels(self.outputs), |y| {
             let [bias, residual] = [self.bias.as_ref(), residual].map(|tensor| tensor.map(Tensor::buffer));
             x.backend().linear(x.buffer(), &self.weight, bias, residual, y);
         })
@@ -88,7 +88,7 @@ impl<B: Backend> Linear<B> {
     /// dy to dx; adds the adapter's gradient where the pass collects it.
     pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         self.adapter_backward(dy, pass);
-        Tensor::build(dy.backend(), dy.shape().with_channels(self.inputs), |dx| {
+        dy.build(dy.shape().with_channels(self.inputs), |dx| {
             dy.backend().linear_backward(dy.buffer(), &self.weight, false, dx);
         })
     }
@@ -104,27 +104,29 @@ impl<B: Backend> Linear<B> {
     pub fn adapter_backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) {
         let (Some(adapter), Some(parameters)) = (self.adapter, pass.adapters()) else { return };
         let x = pass.take();
+        let unscale = 1.0 / pass.gradient_scale();
         let Some(gradient) = pass.gradient() else { return };
         let (backend, rows, Adapter { offset, rank }) = (dy.backend(), dy.shape().rows(), adapter);
         let (down, up) = matrices(parameters.buffer(), adapter, self.inputs, self.outputs);
         let [d_down, d_up] = [offset, offset + rank * self.inputs];
-        let (x, dy) = (Matrix::dense(x.buffer(), 0, rows, self.inputs), Matrix::dense(dy.buffer(), 0, rows, self.outputs));
+        let like = dy.buffer();
+        let (x, dy) = (Matrix::dense(x.buffer(), 0, rows, self.inputs), Matrix::dense(like, 0, rows, self.outputs));
         let product = |a: Matrix<B::Buffer>, b: Matrix<B::Buffer>| {
-            let mut c = backend.unset(a.rows * b.cols);
-            backend.matmul(a, b, false, &mut c, 0);
+            let mut c = backend.unset_like(like, a.rows * b.cols);
+            backend.matmul(1.0, a, b, false, &mut c, 0);
             c
         };
         let gradient = gradient.buffer_mut();
         if (rows + 2 * rank) * self.inputs * self.outputs <= 2 * rank * rows * (self.inputs + self.outputs) {
             let whole = product(dy.transposed(), x);
             let whole = Matrix::dense(&whole, 0, self.outputs, self.inputs);
-            backend.matmul(up.transposed(), whole, true, gradient, d_down);
-            backend.matmul(whole, down.transposed(), true, gradient, d_up);
+            backend.matmul(unscale, up.transposed(), whole, true, gradient, d_down);
+            backend.matmul(unscale, whole, down.transposed(), true, gradient, d_up);
         } else {
             let (inner, d_inner) = (product(x, down.transposed()), product(dy, up));
             let [inner, d_inner] = [&inner, &d_inner].map(|inner| Matrix::dense(inner, 0, rows, rank));
-            backend.matmul(d_inner.transposed(), x, true, gradient, d_down);
-            backend.matmul(dy.transposed(), inner, true, gradient, d_up);
+            backend.matmul(unscale, d_inner.transposed(), x, true, gradient, d_down);
+            backend.matmul(unscale, dy.transposed(), inner, true, gradient, d_up);
         }
     }
 }

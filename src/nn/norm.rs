@@ -32,7 +32,7 @@ impl<B: Backend> GroupNorm<B> {
     pub fn forward(&self, x: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         let (backend, shape) = (x.backend(), self.shape(x.shape()));
         let mut stats = Tensor::unset(backend, Shape::new(shape.batch, 1, self.groups, 2));
-        let y = Tensor::build(backend, x.shape(), |y| {
+        let y = x.build(x.shape(), |y| {
             backend.group_norm(&shape, x.buffer(), self.weight.buffer(), self.bias.buffer(), self.silu, stats.buffer_mut(), y);
         });
         pass.keep(x);
@@ -50,7 +50,7 @@ impl<B: Backend> GroupNorm<B> {
         let (stats, x) = (pass.take(), pass.take());
         let (backend, shape) = (x.backend(), self.shape(x.shape()));
         let (weight, bias) = (self.weight.buffer(), self.bias.buffer());
-        Tensor::build(backend, x.shape(), |dx| {
+        x.build(x.shape(), |dx| {
             backend.group_norm_backward(
                 &shape,
                 x.buffer(),
@@ -84,7 +84,7 @@ impl<B: Backend> LayerNorm<B> {
     pub fn forward(&self, x: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         pass.keep(x);
         let channels = x.shape().channels;
-        Tensor::build(x.backend(), x.shape(), |y| {
+        x.build(x.shape(), |y| {
             x.backend().layer_norm(channels, self.eps, x.buffer(), self.weight.buffer(), self.bias.buffer(), y);
         })
     }
@@ -98,7 +98,7 @@ impl<B: Backend> LayerNorm<B> {
     pub fn backward_plus(&self, dy: &Tensor<B>, residual: Option<&Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
         let x = pass.take();
         let channels = x.shape().channels;
-        Tensor::build(x.backend(), x.shape(), |dx| {
+        x.build(x.shape(), |dx| {
             x.backend().layer_norm_backward(
                 channels,
                 self.eps,

@@ -19,12 +19,13 @@ pub struct Pass<'a, B: Backend> {
     adapters: Option<&'a Tensor<B>>,
     gradient: Option<&'a mut Tensor<B>>,
     mutual: Option<Mutual>,
+    gradient_scale: f32,
 }
 
 impl<'a, B: Backend> Pass<'a, B> {
     /// A trip without a way back: nothing is kept.
     pub fn inference() -> Self {
-        Self { tape: None, adapters: None, gradient: None, mutual: None }
+        Self { tape: None, adapters: None, gradient: None, mutual: None, gradient_scale: 1.0 }
     }
 
     /// A trip that can be walked back.
@@ -58,6 +59,16 @@ impl<'a, B: Backend> Pass<'a, B> {
     /// Where adapters add their gradients.
     pub fn gradient(&mut self) -> Option<&mut Tensor<B>> {
         self.gradient.as_deref_mut()
+    }
+
+    /// From here on, gradients are so many times what they should be, lest a short number format loses the small ones.
+    pub fn set_gradient_scale(&mut self, scale: f32) {
+        self.gradient_scale = scale;
+    }
+
+    /// How many times too large the gradients on the way back are.
+    pub fn gradient_scale(&self) -> f32 {
+        self.gradient_scale
     }
 
     /// The attention's control.

@@ -84,21 +84,45 @@ impl<B: Backend> Tensor<B> {
         Self::from_host(backend, Shape::new(1, 1, 1, data.len()), data)
     }
 
-    /// Zeros.
+    /// Zeros, as f32.
     pub fn zeros(backend: &B, shape: Shape) -> Self {
         Self::from_buffer(backend, shape, backend.zeros(shape.len()))
     }
 
-    /// Any numbers, for one who overwrites all of them.
+    /// Any f32 numbers, for one who overwrites all of them.
     pub fn unset(backend: &B, shape: Shape) -> Self {
         Self::from_buffer(backend, shape, backend.unset(shape.len()))
     }
 
-    /// The tensor that `fill` writes, all of it, into a buffer of any numbers.
-    pub fn build(backend: &B, shape: Shape, fill: impl FnOnce(&mut B::Buffer)) -> Self {
-        let mut buffer = backend.unset(shape.len());
-        fill(&mut buffer);
-        Self::from_buffer(backend, shape, buffer)
+    /// Any numbers, stored as those of `self` are, for one who overwrites all of them.
+    #[must_use]
+    pub fn unset_like(&self, shape: Shape) -> Self {
+        Self::from_buffer(&self.backend, shape, self.backend.unset_like(&self.buffer, shape.len()))
+    }
+
+    /// The tensor that `fill` writes, all of it, into a buffer of any numbers, stored as those of `self` are.
+    #[must_use]
+    pub fn build(&self, shape: Shape, fill: impl FnOnce(&mut B::Buffer)) -> Self {
+        let mut tensor = self.unset_like(shape);
+        fill(tensor.buffer_mut());
+        tensor
+    }
+
+    /// factor * self, stored as the activations of `backend` are.
+    #[must_use]
+    pub fn compact(&self, backend: &B, factor: f32) -> Self {
+        self.stored(backend, backend.compact(&self.buffer, factor))
+    }
+
+    /// factor * self, stored as f32.
+    #[must_use]
+    pub fn full(&self, factor: f32) -> Self {
+        self.stored(&self.backend, self.backend.full(&self.buffer, factor))
+    }
+
+    fn stored(&self, backend: &B, buffer: Option<B::Buffer>) -> Self {
+        let buffer = buffer.map_or_else(|| Arc::clone(&self.buffer), Arc::new);
+        Self { backend: backend.clone(), shape: self.shape, buffer }
     }
 
     /// The device.
@@ -164,7 +188,7 @@ impl<B: Backend> Tensor<B> {
         let (left, right) = (self.shape.channels, other.shape.channels);
         let shape = self.shape.with_channels(left + right);
         assert_eq!(self.shape, other.shape.with_channels(left), "channels are joined over equal planes");
-        Self::build(&self.backend, shape, |y| {
+        self.build(shape, |y| {
             self.backend.copy_columns(left, &self.buffer, left, 0, y, left + right, 0);
             self.backend.copy_columns(right, &other.buffer, right, 0, y, left + right, left);
         })
@@ -177,7 +201,7 @@ impl<B: Backend> Tensor<B> {
     pub fn split(&self, left: usize) -> (Self, Self) {
         let channels = self.shape.channels;
         let part = |from: usize, count: usize| {
-            Self::build(&self.backend, self.shape.with_channels(count), |y| {
+            self.build(self.shape.with_channels(count), |y| {
                 self.backend.copy_columns(count, &self.buffer, channels, from, y, count, 0);
             })
         };
@@ -187,7 +211,7 @@ impl<B: Backend> Tensor<B> {
     /// The pictures' sum: one picture.
     #[must_use]
     pub fn summed(&self) -> Self {
-        Self::build(&self.backend, Shape { batch: 1, ..self.shape }, |y| self.backend.sum_pictures(&self.buffer, y))
+        self.build(Shape { batch: 1, ..self.shape }, |y| self.backend.sum_pictures(&self.buffer, y))
     }
 
     /// Pictures of all `parts`, one after the other; `None` when there is no part.
@@ -199,7 +223,7 @@ impl<B: Backend> Tensor<B> {
         let shape = Shape { batch: parts.iter().map(|part| part.shape.batch).sum(), ..first.shape };
         assert!(parts.iter().all(|part| part.shape == Shape { batch: part.shape.batch, ..shape }), "stacked pictures have one size");
         let mut offset = 0;
-        Some(Self::build(&first.backend, shape, |y| {
+        Some(first.build(shape, |y| {
             for part in parts {
                 let len = part.shape.len();
                 first.backend.copy_columns(len, &part.buffer, len, 0, y, shape.len(), offset);
@@ -216,6 +240,6 @@ impl<B: Backend> Tensor<B> {
     pub fn picture(&self, index: usize) -> Self {
         let shape = Shape { batch: 1, ..self.shape };
         let len = shape.len();
-        Self::build(&self.backend, shape, |y| self.backend.copy_columns(len, &self.buffer, self.shape.len(), index * len, y, len, 0))
+        self.build(shape, |y| self.backend.copy_columns(len, &self.buffer, self.shape.len(), index * len, y, len, 0))
     }
 }

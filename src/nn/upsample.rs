@@ -7,7 +7,7 @@ use crate::kernels::Backend;
 pub fn upsample<B: Backend>(x: &Tensor<B>, [height, width]: [usize; 2], pass: &mut Pass<B>) -> Tensor<B> {
     let from = x.shape();
     pass.keep_shape(from);
-    Tensor::build(x.backend(), Shape { height, width, ..from }, |y| {
+    x.build(Shape { height, width, ..from }, |y| {
         x.backend().upsample(from.channels, [from.height, from.width], [height, width], x.buffer(), y);
     })
 }
@@ -15,7 +15,7 @@ pub fn upsample<B: Backend>(x: &Tensor<B>, [height, width]: [usize; 2], pass: &m
 /// dy to dx of [`upsample`].
 pub fn upsample_backward<B: Backend>(dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
     let (from, to) = (pass.take_shape(), dy.shape());
-    Tensor::build(dy.backend(), from, |dx| {
+    dy.build(from, |dx| {
         dy.backend().upsample_backward(from.channels, [from.height, from.width], [to.height, to.width], dy.buffer(), dx);
     })
 }

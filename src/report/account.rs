@@ -27,6 +27,7 @@ impl Record {
 
     /// What the network's work was.
     pub fn computed(&mut self, outcome: &Outcome) {
+        self.peak_bytes = outcome.device_peak_bytes;
         self.loss = outcome.loss.map(|(first, last)| Loss { first, last });
         self.steps = Some(outcome.steps);
         self.seconds.clone_from(&outcome.seconds);

@@ -133,7 +133,7 @@ fn a_small_disk_that_fills_up() {
     let folder = Folder::new(6);
     let expected = folder.expected();
     std::fs::create_dir(folder.path("out")).unwrap();
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(folder.path("out")).output();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=48k", "tmpfs"]).arg(folder.path("out")).output();
     if !mounted.is_ok_and(|output| output.status.success()) {
         report("skipped: a small disk cannot be mounted here");
         return;
@@ -145,7 +145,7 @@ fn a_small_disk_that_fills_up() {
     let again = folder.whole(&[]);
     let after = folder.results();
     assert!(Command::new("umount").arg(folder.path("out")).status().unwrap().success());
-    report(&format!("64 KiB: {:?}, {} results, {told:?}", run.status, results.len()));
+    report(&format!("48 KiB: {:?}, {} results, {told:?}", run.status, results.len()));
     assert!(run.stderr.contains("No space left on device"), "the disk was full: {}", run.stderr);
     assert_eq!(run.status, Some(75), "{}", run.stderr);
     assert!(results.iter().all(|(name, bytes)| *bytes == expected[name]) && results.len() < 6, "no part of a picture");

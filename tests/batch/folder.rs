@@ -1,4 +1,5 @@
 //! A folder of small pictures with their drag files, and `dragnext batch` run on it.
+#![allow(dead_code, reason = "without failpoints, some tests are not there")]
 
 use std::collections::BTreeMap;
 use std::io::BufRead;

@@ -18,15 +18,18 @@ fn peak() -> u64 {
 #[test]
 fn a_hundred_thousand_items_are_planned_in_little_time_and_memory() {
     const ITEMS: usize = 100_000;
-    let folder = Folder::new(1);
+    let folder = Folder::new(0);
     let mut lines = String::new();
     for index in 0..ITEMS {
+        let inner = format!("many/{}", index / 1000);
+        // A file has at most some ten thousand links.
         if index % 1000 == 0 {
-            std::fs::create_dir_all(folder.path(&format!("many/{}", index / 1000))).unwrap();
+            folder.item(&format!("{inner}/first"), 0);
+            std::fs::rename(folder.path(&format!("{inner}/first.png")), folder.path(&format!("{inner}/first"))).unwrap();
         }
-        let name = format!("many/{}/{index}", index / 1000);
-        std::fs::hard_link(folder.path("in/p0.png"), folder.path(&format!("{name}.png"))).unwrap();
-        std::fs::hard_link(folder.path("in/p0.json"), folder.path(&format!("{name}.json"))).unwrap();
+        let name = format!("{inner}/{index}");
+        std::fs::hard_link(folder.path(&format!("{inner}/first")), folder.path(&format!("{name}.png"))).unwrap();
+        std::fs::hard_link(folder.path(&format!("{inner}/first.json")), folder.path(&format!("{name}.json"))).unwrap();
         writeln!(lines, r#"{{"id": "item {index}", "image": "{name}.png", "drag": "{name}.json", "settings": {{"seed": {index}}}}}"#)
             .unwrap();
     }

@@ -45,7 +45,14 @@ fn every_fault_of_a_manifest_is_told_at_once_with_its_line() {
     for (line, expected) in faults {
         assert!(told.contains(expected), "{line}: `{expected}` is not in\n{told}");
     }
-    assert!(told.contains(&format!("{} files are wrong", faults.len())) || told.matches("error: ").count() == faults.len(), "{told}");
+    assert!(told.ends_with(&format!("\n{} items are wrong\n", faults.len())) && told.matches("error: ").count() == faults.len(), "{told}");
+    // The same as data.
+    let run = folder.run(&["--manifest", "list.jsonl", "-o", "out", "--json", "--quiet"]).assert(2);
+    let data: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let kinds: Vec<&str> = data["faults"].as_array().unwrap().iter().map(|fault| fault["kind"].as_str().unwrap()).collect();
+    let known = ["line", "missing", "no_drag", "duplicate_id", "same_output", "output", "not_a_file", "name"];
+    assert_eq!(kinds.len(), faults.len());
+    assert!(known.iter().all(|kind| kinds.contains(&format!("manifest.{kind}").as_str())), "{kinds:?}");
 }
 
 /// Where outputs and inputs may be; each of these would leave its folder.
@@ -110,7 +117,10 @@ fn pipes_and_devices_are_refused_unread() {
     std::fs::copy(folder.path("in/p0.json"), folder.path("in/pipe.json")).unwrap();
     folder.whole(&[]).assert(2).says("in/pipe.png: is no file, but a pipe, a socket or a device");
     folder.whole(&["--keep-going"]).assert(1).says("1 done, 1 failed");
-    folder.write("l.jsonl", "{\"image\": \"in/pipe.png\", \"drag\": \"in/p0.json\"}\n{\"image\": \"/dev/zero\", \"drag\": \"in/p0.json\"}");
+    folder.write(
+        "l.jsonl",
+        "{\"image\": \"in/pipe.png\", \"drag\": \"in/p0.json\"}\n{\"image\": \"/dev/zero\", \"drag\": \"in/p0.json\", \"out\": \"z.png\"}",
+    );
     let run = folder.run(&["--manifest", "l.jsonl", "-o", "out", "--allow-outside"]).assert(2);
     assert_eq!(run.stderr.matches("is no file, but a pipe").count(), 2, "{}", run.stderr);
 }
@@ -140,7 +150,7 @@ fn hostile_names_are_refused_or_shown_as_escapes() {
 fn two_pictures_with_one_result_are_both_named() {
     let folder = Folder::new(1);
     folder.picture("in/p0.jpg", 2);
-    folder.whole(&[]).assert(2).says("in/p0.png: the id `p0` is taken by in/p0.jpg");
+    folder.whole(&[]).assert(2).says("in/p0.png: the output `out/p0.png` is that of in/p0.jpg");
     folder.run(&["in", "-o", "in"]).assert(2);
     let folder = Folder::new(1);
     folder.run(&["in", "-o", "in"]).assert(2).says("in/p0.png: the output `in/p0.png` is an input");

@@ -1,4 +1,5 @@
 //! Numbers for tests that must be the same in every run.
+#![allow(dead_code, reason = "every test file uses its own part")]
 
 /// Reproducible numbers of about the normal distribution.
 #[derive(Debug)]

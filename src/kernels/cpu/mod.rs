@@ -51,10 +51,20 @@ vectorised! {
     }
 }
 
+/// factor * x, unless that is x.
+fn scaled(x: &Buffer, factor: f32) -> Option<Buffer> {
+    (factor != 1.0).then(|| {
+        let mut y = x.clone();
+        combine(factor, &mut y, 0.0, x);
+        y
+    })
+}
+
 impl Backend for Cpu {
     type Buffer = Buffer;
     type LinearWeight = LinearWeight;
     type ConvWeight = Kernel;
+    type Points = Vec<BilinearPoint>;
 
     fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         // Inside the pool a call is shared with the other threads without waking one up first.
@@ -65,7 +75,25 @@ impl Backend for Cpu {
         buffer::trim();
     }
 
+    fn wait(&self) {}
+
+    fn launches(&self) -> Option<u64> {
+        None
+    }
+
+    fn for_pictures(&self) -> Self {
+        *self
+    }
+
+    fn peak_bytes(&self) -> Option<u64> {
+        None
+    }
+
     fn unset(&self, len: usize) -> Buffer {
+        Buffer::unset(len)
+    }
+
+    fn unset_like(&self, _: &Buffer, len: usize) -> Buffer {
         Buffer::unset(len)
     }
 
@@ -75,6 +103,22 @@ impl Backend for Cpu {
 
     fn upload(&self, data: Vec<f32>) -> Buffer {
         data.into()
+    }
+
+    fn compact(&self, x: &Buffer, factor: f32) -> Option<Buffer> {
+        scaled(x, factor)
+    }
+
+    fn full(&self, x: &Buffer, factor: f32) -> Option<Buffer> {
+        scaled(x, factor)
+    }
+
+    fn gradient_scale(&self) -> Option<f32> {
+        None
+    }
+
+    fn lower_gradient_scale(&self) -> bool {
+        false
     }
 
     fn download(&self, buffer: &Buffer) -> Vec<f32> {
@@ -89,8 +133,18 @@ impl Backend for Cpu {
         buffer.par_chunks(1 << 16).all(|chunk| chunk.iter().all(|x| x.is_finite()))
     }
 
-    fn matmul(&self, a: Matrix<Buffer>, b: Matrix<Buffer>, add: bool, c: &mut Buffer, c_offset: usize) {
-        linear::product(slice(a), slice(b), add, &mut c[c_offset..], b.cols);
+    fn matmul(&self, factor: f32, a: Matrix<Buffer>, b: Matrix<Buffer>, add: bool, c: &mut Buffer, c_offset: usize) {
+        let c = &mut c[c_offset..][..a.rows * b.cols];
+        if factor == 1.0 {
+            return linear::product(slice(a), slice(b), add, c, b.cols);
+        }
+        let mut product = Buffer::unset(c.len());
+        linear::product(slice(a), slice(b), false, &mut product, b.cols);
+        if add {
+            combine(1.0, c, factor, &product);
+        } else {
+            c.iter_mut().zip(&product[..]).for_each(|(c, product)| *c = factor * product);
+        }
     }
 
     fn linear_weight(&self, outputs: usize, inputs: usize, weight: &Buffer) -> LinearWeight {
@@ -224,7 +278,11 @@ impl Backend for Cpu {
         resample::copy_columns(count, x, x_channels, from, y, y_channels, to);
     }
 
-    fn sample(&self, channels: usize, map: &Buffer, points: &[BilinearPoint]) -> Buffer {
+    fn points(&self, points: Vec<BilinearPoint>) -> Vec<BilinearPoint> {
+        points
+    }
+
+    fn sample(&self, channels: usize, map: &Buffer, points: &Vec<BilinearPoint>) -> Buffer {
         resample::sample(channels, map, points)
     }
 
@@ -232,7 +290,7 @@ impl Backend for Cpu {
         &self,
         channels: usize,
         map: &Buffer,
-        points: &[BilinearPoint],
+        points: &Vec<BilinearPoint>,
         target: &Buffer,
         scale: f32,
         gradient: &mut Buffer,

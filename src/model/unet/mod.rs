@@ -61,6 +61,8 @@ pub struct Output<B: Backend> {
 /// Gradients to what a trip gave, for the way back.
 #[derive(Debug)]
 pub struct Gradients<B: Backend> {
+    /// About how large the larger ones are. A device with a short number format brings them to the middle of its range by it.
+    pub magnitude: f32,
     /// To the noise prediction.
     pub noise: Option<Tensor<B>>,
     /// To decoder stages' outputs: (stage, gradient).
@@ -98,6 +100,10 @@ impl<B: Backend> UNet<B> {
         Ok(Self { time, conv_in, down, mid_first, mid_attention, mid_second, up, norm_out, conv_out, digest })
     }
 
+    fn backend(&self) -> &B {
+        self.norm_out.backend()
+    }
+
     /// SHA-256 of the weights as they were read.
     pub fn digest(&self) -> &str {
         &self.digest
@@ -108,7 +114,9 @@ impl<B: Backend> UNet<B> {
         let down = self.down.iter().flat_map(DownBlock::transformers);
         let up = self.up.iter().flat_map(UpBlock::transformers);
         let all = down.chain([&self.mid_attention]).chain(up);
-        tokens.backend().run(|| Prompt::new(all.map(|transformer| transformer.prepare(tokens)).collect()))
+        let backend = self.backend();
+        let tokens = tokens.compact(backend, 1.0);
+        backend.run(|| Prompt::new(all.map(|transformer| transformer.prepare(&tokens)).collect()))
     }
 
     /// Latents z (b, h, w, 4) at one timestep each, and the prompt.
@@ -123,12 +131,16 @@ impl<B: Backend> UNet<B> {
         want: Want,
         pass: &mut Pass<B>,
     ) -> Output<B> {
-        let context = context.into();
+        let backend = self.backend();
+        let mut context = context.into();
         assert_eq!(timesteps.len(), z.shape().batch, "a timestep for every latent");
-        if let Context::Tokens(tokens) = context {
-            assert!([1, z.shape().batch].contains(&tokens.shape().batch), "one prompt, or one for every latent");
+        let tokens;
+        if let Context::Tokens(full) = context {
+            assert!([1, z.shape().batch].contains(&full.shape().batch), "one prompt, or one for every latent");
+            tokens = full.compact(backend, 1.0);
+            context = Context::Tokens(&tokens);
         }
-        z.backend().run(|| self.walk(z, timesteps, context, want, pass))
+        backend.run(|| self.walk(&z.compact(backend, 1.0), timesteps, context, want, pass))
     }
 
     fn walk(&self, z: &Tensor<B>, timesteps: &[f64], context: Context<B>, want: Want, pass: &mut Pass<B>) -> Output<B> {
@@ -156,7 +168,7 @@ impl<B: Backend> UNet<B> {
         }
         let noise = want.noise.then(|| {
             let x = self.norm_out.forward(&x, pass);
-            self.conv_out.forward(&x, pass)
+            self.conv_out.forward(&x, pass).full(1.0)
         });
         let taps = want.taps.iter().map(|stage| stages[stage - 1].clone()).collect();
         Output { noise, taps, depths }
@@ -178,14 +190,19 @@ impl<B: Backend> UNet<B> {
     /// # Panics
     /// When `pass` does not hold the tape of `output`.
     pub fn backward(&self, output: &Output<B>, gradients: Gradients<B>, need_input: bool, pass: &mut Pass<B>) -> Option<Tensor<B>> {
-        self.norm_out.backend().run(|| self.walk_back(output, gradients, need_input, pass))
+        let backend = self.backend();
+        // A power of two: what is multiplied by it here and divided by it at the end is the same number.
+        let scale = backend.gradient_scale().map_or(1.0, |size| size / gradients.magnitude.log2().round().exp2());
+        pass.set_gradient_scale(scale);
+        backend.run(|| self.walk_back(output, gradients, need_input, pass))
     }
 
     fn walk_back(&self, output: &Output<B>, gradients: Gradients<B>, need_input: bool, pass: &mut Pass<B>) -> Option<Tensor<B>> {
-        let Gradients { noise, mut taps } = gradients;
+        let Gradients { noise, mut taps, .. } = gradients;
+        let (backend, scale) = (self.backend(), pass.gradient_scale());
         let deepest = if noise.is_some() { output.depths.len() } else { taps.iter().map(|(stage, _)| *stage).max()? };
         let mut dx = noise.map(|noise| {
-            let dx = self.conv_out.backward(&noise, pass);
+            let dx = self.conv_out.backward(&noise.compact(backend, scale), pass);
             self.norm_out.backward(&dx, pass)
         });
         if dx.is_none() {
@@ -194,8 +211,11 @@ impl<B: Backend> UNet<B> {
         let mut skips = Vec::new(); // gradients of the skip connections, finest first
         for (stage, block) in self.up.iter().enumerate().take(deepest).rev() {
             while let Some(position) = taps.iter().position(|(tap, _)| *tap == stage + 1) {
-                let (_, gradient) = taps.swap_remove(position);
-                dx = Some(dx.map_or(gradient.clone(), |dx| dx.plus(&gradient)));
+                let gradient = taps.swap_remove(position).1.compact(backend, scale);
+                dx = Some(match dx {
+                    Some(dx) => dx.plus(&gradient),
+                    None => gradient,
+                });
             }
             let Some(dy) = dx else { unreachable!("the deepest stage has a gradient") };
             dx = Some(block.backward(dy, &mut skips, pass));
@@ -213,7 +233,7 @@ impl<B: Backend> UNet<B> {
         if let Some(skip) = skips.pop() {
             dx = dx.plus(&skip);
         }
-        Some(self.conv_in.backward(&dx, pass))
+        Some(self.conv_in.backward(&dx, pass).full(1.0 / scale))
     }
 
     /// Query, key, value and output projections of all attentions in execution order, with their names in diffusers.

@@ -83,5 +83,5 @@ impl<B: Backend> TimeEmbedding<B> {
 }
 
 fn silu<B: Backend>(x: &Tensor<B>) -> Tensor<B> {
-    Tensor::build(x.backend(), x.shape(), |y| x.backend().silu(x.buffer(), y))
+    x.build(x.shape(), |y| x.backend().silu(x.buffer(), y))
 }

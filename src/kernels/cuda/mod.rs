@@ -1,0 +1,293 @@
+//! The CUDA backend: weights and activations in 16 bits (or f32), sums in f32, on one GPU.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | `driver` | what is asked of a GPU, as a trait: memory, kernels, products, convolutions |
+//! | `device` | a real GPU behind it: NVIDIA's driver, cuBLASLt and cuDNN, all opened when they are first needed |
+//! | `gpu`, `memory` | one GPU with the memory that waits on it; buffers |
+//! | `linear`, `conv`, `attention`, `norm`, `elementwise`, `loss` | the backend's operations: which kernel or product with which sizes |
+//! | `source/` | the kernels; `kernels.ptx.gz` is what NVRTC makes of them for compute capability 8.0 (`.ci/ptx`), and the driver makes the rest |
+//!
+//! Nothing here is linked against CUDA: the same program starts where there is none. A fault of the GPU unwinds to
+//! [`super::fault::caught`]. All work is done in order on one stream, so memory is used again without waiting, and the same work
+//! gives the same bits.
+
+mod attention;
+mod conv;
+
+pub mod device;
+pub mod driver;
+mod elementwise;
+mod gpu;
+mod linear;
+mod loss;
+mod memory;
+mod norm;
+
+use std::io::Read;
+use std::sync::Arc;
+
+use self::gpu::Gpu;
+use super::{AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, GroupShape, Matrix};
+use attention::{Gradients, Inputs, Returning};
+pub use conv::ConvWeight;
+use device::{Device, Unavailable};
+use driver::{Driver, Format};
+pub use linear::LinearWeight;
+pub use loss::Points;
+pub use memory::Buffer;
+
+/// The kernels for compute capability 8.0 and later, a text in PTX: what NVRTC makes of `source/`, compressed (`.ci/ptx`).
+static KERNELS: &[u8] = include_bytes!("kernels.ptx.gz");
+
+/// The kernels' PTX.
+///
+/// # Panics
+/// When the program is damaged.
+pub fn kernels() -> String {
+    let mut text = String::new();
+    let read = flate2::read::GzDecoder::new(KERNELS).read_to_string(&mut text);
+    assert!(read.is_ok(), "the program holds its kernels: {read:?}");
+    text
+}
+
+/// A GPU, and how the network's weights and activations are stored on it.
+#[derive(Debug, Clone)]
+pub struct Cuda {
+    gpu: Arc<Gpu>,
+    format: Format,
+}
+
+impl Cuda {
+    /// GPU `index` of this machine, which stores weights and activations in `format`.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub fn open(index: usize, format: Format) -> Result<Self, Unavailable> {
+        Ok(Self::new(Device::open(index, &kernels())?, format))
+    }
+
+    /// A GPU behind a driver of any kind.
+    pub fn new(driver: impl Driver + 'static, format: Format) -> Self {
+        Self { gpu: Gpu::new(Box::new(driver)), format }
+    }
+}
+
+impl Backend for Cuda {
+    type Buffer = Buffer;
+    type LinearWeight = LinearWeight;
+    type ConvWeight = ConvWeight;
+    type Points = Points;
+
+    fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        work()
+    }
+
+    fn trim(&self) {
+        self.gpu.trim();
+    }
+
+    fn wait(&self) {
+        self.gpu.wait();
+    }
+
+    fn launches(&self) -> Option<u64> {
+        Some(self.gpu.launches())
+    }
+
+    fn for_pictures(&self) -> Self {
+        Self { format: Format::F32, ..self.clone() }
+    }
+
+    fn peak_bytes(&self) -> Option<u64> {
+        Some(memory::lock(self.gpu.pool()).peak())
+    }
+
+    fn unset(&self, len: usize) -> Buffer {
+        Buffer::unset(&self.gpu, Format::F32, len)
+    }
+
+    fn unset_like(&self, model: &Buffer, len: usize) -> Buffer {
+        Buffer::unset(&self.gpu, model.format(), len)
+    }
+
+    fn zeros(&self, len: usize) -> Buffer {
+        Buffer::zeros(&self.gpu, len)
+    }
+
+    fn upload(&self, data: Vec<f32>) -> Buffer {
+        Buffer::upload(&self.gpu, &data)
+    }
+
+    fn compact(&self, x: &Buffer, factor: f32) -> Option<Buffer> {
+        (factor != 1.0 || x.format() != self.format).then(|| x.converted(self.format, factor))
+    }
+
+    fn full(&self, x: &Buffer, factor: f32) -> Option<Buffer> {
+        (factor != 1.0 || x.format() != Format::F32).then(|| x.converted(Format::F32, factor))
+    }
+
+    fn gradient_scale(&self) -> Option<f32> {
+        (self.format == Format::F16).then(|| self.gpu.gradient_scale())
+    }
+
+    fn lower_gradient_scale(&self) -> bool {
+        self.format == Format::F16 && self.gpu.lower_gradient_scale()
+    }
+
+    fn download(&self, buffer: &Buffer) -> Vec<f32> {
+        buffer.download()
+    }
+
+    fn duplicate(&self, buffer: &Buffer) -> Buffer {
+        buffer.duplicate()
+    }
+
+    fn all_finite(&self, buffer: &Buffer) -> bool {
+        elementwise::all_finite(buffer)
+    }
+
+    fn matmul(&self, factor: f32, a: Matrix<Buffer>, b: Matrix<Buffer>, add: bool, c: &mut Buffer, c_offset: usize) {
+        linear::matmul(factor, a, b, add, c, c_offset);
+    }
+
+    fn linear_weight(&self, outputs: usize, inputs: usize, weight: &Buffer) -> LinearWeight {
+        LinearWeight::new(outputs, inputs, weight, self.format)
+    }
+
+    fn merged(&self, weight: &LinearWeight, up: Matrix<Buffer>, down: Matrix<Buffer>) -> LinearWeight {
+        weight.merged(up, down)
+    }
+
+    fn linear(&self, x: &Buffer, weight: &LinearWeight, bias: Option<&Buffer>, residual: Option<&Buffer>, y: &mut Buffer) {
+        linear::linear(x, weight, bias, residual, y);
+    }
+
+    fn linear_backward(&self, dy: &Buffer, weight: &LinearWeight, add: bool, dx: &mut Buffer) {
+        linear::linear_backward(dy, weight, add, dx);
+    }
+
+    fn combine(&self, a: f32, y: &mut Buffer, b: f32, x: &Buffer) {
+        elementwise::combine(a, y, b, x);
+    }
+
+    fn sum_pictures(&self, x: &Buffer, y: &mut Buffer) {
+        elementwise::sum_pictures(x, y);
+    }
+
+    fn select(&self, mask: &Buffer, x: &Buffer, y: &mut Buffer) {
+        elementwise::select(mask, x, y);
+    }
+
+    fn conv_weight(&self, _: &ConvShape, weight: &Buffer) -> ConvWeight {
+        ConvWeight::new(weight, self.format)
+    }
+
+    fn conv(&self, shape: &ConvShape, x: &Buffer, weight: &ConvWeight, added: Added<Buffer>, y: &mut Buffer) {
+        conv::conv(shape, x, weight, added, y);
+    }
+
+    fn conv_backward(&self, shape: &ConvShape, dy: &Buffer, weight: &ConvWeight, dx: &mut Buffer) {
+        conv::conv_backward(shape, dy, weight, dx);
+    }
+
+    fn group_norm(&self, shape: &GroupShape, x: &Buffer, weight: &Buffer, bias: &Buffer, silu: bool, stats: &mut Buffer, y: &mut Buffer) {
+        norm::group_norm(shape, x, [weight, bias], silu, stats, y);
+    }
+
+    fn group_norm_backward(
+        &self,
+        shape: &GroupShape,
+        x: &Buffer,
+        weight: &Buffer,
+        bias: &Buffer,
+        silu: bool,
+        stats: &Buffer,
+        dy: &Buffer,
+        residual: Option<&Buffer>,
+        dx: &mut Buffer,
+    ) {
+        norm::group_norm_backward(shape, [x, dy], [weight, bias], silu, stats, residual, dx);
+    }
+
+    fn layer_norm(&self, channels: usize, eps: f32, x: &Buffer, weight: &Buffer, bias: &Buffer, y: &mut Buffer) {
+        norm::layer_norm(channels, eps, x, [weight, bias], y);
+    }
+
+    fn layer_norm_backward(
+        &self,
+        channels: usize,
+        eps: f32,
+        x: &Buffer,
+        weight: &Buffer,
+        dy: &Buffer,
+        residual: Option<&Buffer>,
+        dx: &mut Buffer,
+    ) {
+        norm::layer_norm_backward(channels, eps, [x, dy], weight, residual, dx);
+    }
+
+    fn attention(&self, shape: &AttentionShape, sources: &[usize], q: &Buffer, k: &Buffer, v: &Buffer, stats: &mut Buffer, o: &mut Buffer) {
+        attention::attention(Inputs { shape: *shape, q, k, v }, sources, stats, o);
+    }
+
+    fn attention_backward(
+        &self,
+        shape: &AttentionShape,
+        q: &Buffer,
+        k: &Buffer,
+        v: &Buffer,
+        stats: &Buffer,
+        o: &Buffer,
+        d_o: &Buffer,
+        dq: &mut Buffer,
+        dkv: Option<(&mut Buffer, &mut Buffer)>,
+    ) {
+        let dkv = dkv.map(|(dk, dv)| [&*dk, &*dv]);
+        attention::attention_backward(Inputs { shape: *shape, q, k, v }, Returning { stats, o, d_o }, &Gradients { dq, dkv });
+    }
+
+    fn silu(&self, x: &Buffer, y: &mut Buffer) {
+        elementwise::silu(x, y);
+    }
+
+    fn geglu(&self, channels: usize, x: &Buffer, y: &mut Buffer) {
+        elementwise::geglu(channels, x, y);
+    }
+
+    fn geglu_backward(&self, channels: usize, x: &Buffer, dy: &Buffer, dx: &mut Buffer) {
+        elementwise::geglu_backward(channels, x, dy, dx);
+    }
+
+    fn upsample(&self, channels: usize, from: [usize; 2], to: [usize; 2], x: &Buffer, y: &mut Buffer) {
+        elementwise::upsample(channels, from, to, x, y);
+    }
+
+    fn upsample_backward(&self, channels: usize, from: [usize; 2], to: [usize; 2], dy: &Buffer, dx: &mut Buffer) {
+        elementwise::upsample_backward(channels, from, to, dy, dx);
+    }
+
+    fn copy_columns(&self, count: usize, x: &Buffer, x_channels: usize, from: usize, y: &mut Buffer, y_channels: usize, to: usize) {
+        elementwise::copy_columns(count, x, [x_channels, from], y, [y_channels, to]);
+    }
+
+    fn points(&self, points: Vec<BilinearPoint>) -> Points {
+        Points::new(&self.gpu, &points)
+    }
+
+    fn sample(&self, channels: usize, map: &Buffer, points: &Points) -> Buffer {
+        loss::sample(channels, map, points)
+    }
+
+    fn sampled_l1(&self, channels: usize, map: &Buffer, points: &Points, target: &Buffer, scale: f32, gradient: &mut Buffer) -> f64 {
+        loss::sampled_l1(channels, map, points, target, scale, gradient)
+    }
+
+    fn weighted_l1(&self, x: &Buffer, reference: &Buffer, weight: &Buffer, gradient: &mut Buffer) -> f64 {
+        loss::weighted_l1(x, reference, weight, gradient)
+    }
+
+    fn adam(&self, step: &AdamStep, gradient: &Buffer, first: &mut Buffer, second: &mut Buffer, parameter: &mut Buffer) {
+        loss::adam(step, gradient, [first, second], parameter);
+    }
+}
