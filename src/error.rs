@@ -135,7 +135,7 @@ pub enum Error {
     /// The device or the number format asked for cannot be used, or not any more.
     #[error("{reason}")]
     Device {
-        /// `device.none`, `device.dtype`, `device.lost` or `compute.out_of_memory`.
+        /// `device.none`, `device.dtype`, `device.lost`, `device.refused` or `compute.out_of_memory`.
         kind: &'static str,
         /// Why.
         reason: String,
@@ -300,9 +300,10 @@ impl Error {
                 _ => NOT_STARTED,
             },
             Self::Hub { .. } | Self::Device { kind: "device.lost", .. } => RETRY,
-            Self::NotFinite { .. } | Self::Diverged { .. } | Self::Finding { .. } | Self::Device { kind: "compute.out_of_memory", .. } => {
-                FAILED
-            }
+            Self::NotFinite { .. }
+            | Self::Diverged { .. }
+            | Self::Finding { .. }
+            | Self::Device { kind: "compute.out_of_memory" | "device.refused", .. } => FAILED,
             Self::Interrupted { signal } => 128 + *signal as u8,
             Self::Batch { status, .. } => *status,
             Self::Several { errors } => errors.iter().map(Self::exit_status).max().unwrap_or(NOT_STARTED),

@@ -194,6 +194,7 @@ impl<B: Backend> Editor<B> {
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<(Outcome, Latents<B>)> {
+        self.backend.restore_gradient_scale();
         // Whatever becomes of one edit, the next one finds the weights as they were loaded.
         let result = catch_unwind(AssertUnwindSafe(|| fault::caught(|| self.stages(work, noise, progress, interrupt))));
         self.unet.detach_adapters();

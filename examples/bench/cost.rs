@@ -26,6 +26,9 @@ pub(crate) struct Cost {
     pub(crate) device_peak_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) launches: Option<u64>,
+    /// Until all of that was asked for; the device may still be at work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) issue_seconds: Option<f64>,
 }
 
 /// Work that has begun.
@@ -51,6 +54,7 @@ impl<B: Backend> Meter<B> {
     }
 
     pub(crate) fn stop(&self) -> Cost {
+        let issued = self.since.elapsed().as_secs_f64();
         self.backend.wait();
         let seconds = self.since.elapsed().as_secs_f64();
         let (count, bytes) = allocations::so_far();
@@ -63,6 +67,7 @@ impl<B: Backend> Meter<B> {
             allocated_bytes: bytes - self.allocations.1,
             peak_bytes: peak(),
             device_peak_bytes: self.backend.peak_bytes(),
+            issue_seconds: self.backend.launches().map(|_| issued),
             launches: self.backend.launches().zip(self.launches).map(|(now, before)| now - before),
         }
     }

@@ -22,8 +22,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use dragnext::kernels::Backend;
 use dragnext::kernels::cpu::Cpu;
+use dragnext::kernels::{Backend, fault};
 use serde::Serialize;
 
 use calls::{Call, Calls, Run};
@@ -104,8 +104,14 @@ fn main() -> Result<()> {
 }
 
 fn measure<B: Backend>(backend: B, arguments: &Arguments, reference: Reference, edit: Option<[PathBuf; 2]>) -> Result<()> {
-    let mut calls = Calls::new(backend, &arguments.model, arguments.size.into(), reference, edit)?;
-    if arguments.serve { serve(&mut calls) } else { report(arguments, &mut calls) }
+    let mut outcome = Ok(());
+    // A fault of the device is an error, too.
+    fault::caught(|| {
+        let calls = Calls::new(backend, &arguments.model, arguments.size.into(), reference, edit);
+        outcome = calls.and_then(|mut calls| if arguments.serve { serve(&mut calls) } else { report(arguments, &mut calls) });
+        Ok(())
+    })?;
+    outcome
 }
 
 fn report<B: Backend>(arguments: &Arguments, calls: &mut Calls<B>) -> Result<()> {

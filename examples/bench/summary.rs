@@ -24,6 +24,8 @@ pub(crate) struct Summary {
     device_peak_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     launches: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issue_seconds: Option<f64>,
     /// Floating-point operations, where they are known, and how many of them a second.
     flop: Option<f64>,
     gflop_per_second: Option<f64>,
@@ -58,12 +60,17 @@ impl Summary {
             allocated_bytes: middle(costs, |cost| cost.allocated_bytes),
             peak_bytes: costs.iter().filter_map(|cost| cost.peak_bytes).max(),
             device_peak_bytes: costs.iter().filter_map(|cost| cost.device_peak_bytes).max(),
+            issue_seconds: least(costs.iter().filter_map(|cost| cost.issue_seconds)),
             launches: middle(costs, |cost| cost.launches),
             flop,
             gflop_per_second: flop.map(|flop| flop / median / 1e9),
             stages,
         }
     }
+}
+
+fn least(numbers: impl Iterator<Item = f64>) -> Option<f64> {
+    numbers.reduce(f64::min)
 }
 
 fn middle<T: Ord>(costs: &[Cost], of: impl Fn(&Cost) -> T) -> T {

@@ -1,6 +1,6 @@
 //! Fine-tuning of a LoRA on one picture, so that the model knows what it is about to move.
 
-use super::{NoiseSource, Schedule};
+use super::{NoiseSource, Schedule, require_finite};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::interrupt::Interrupt;
@@ -55,6 +55,7 @@ pub fn finetune<B: Backend>(
         if !loss.is_finite() {
             return Err(Error::NotFinite { stage: Stage::Lora.name(), step, what: "the loss" });
         }
+        require_finite(&gradient, Stage::Lora, step, "the gradient of the adapters")?;
         let [first, second] = &mut moments;
         let adam = AdamStep { step, lr: settings.lora_lr, decay: WEIGHT_DECAY };
         backend.adam(&adam, gradient.buffer(), first.buffer_mut(), second.buffer_mut(), parameters.buffer_mut());

@@ -10,12 +10,19 @@ use crate::error::{Error, Result};
 pub enum Fault {
     /// There is not so much memory.
     OutOfMemory {
-        /// Bytes that were asked for.
+        /// Bytes that were asked for; 0 where a library does not say what it wanted.
         need: u64,
         /// Bytes that are free.
         free: u64,
         /// Bytes in all.
         total: u64,
+    },
+    /// A call could not be done; others can.
+    Refused {
+        /// The library's function.
+        call: String,
+        /// Why not.
+        reason: String,
     },
     /// A call failed, and with it all that come after.
     Lost {
@@ -31,13 +38,19 @@ impl From<Fault> for Error {
         match fault {
             Fault::OutOfMemory { need, free, total } => {
                 let [need, free, total] = [need, free, total].map(|bytes| bytes.div_ceil(1 << 20));
+                let need = if need == 0 { "memory".to_owned() } else { format!("{need} MiB") };
                 Self::Device {
                     kind: "compute.out_of_memory",
-                    reason: format!("the GPU has no {need} MiB more: {free} of its {total} MiB are free"),
+                    reason: format!("the GPU has no {need} more: {free} of its {total} MiB are free"),
                     hint: "try `--dtype f16`, a smaller `--size`, `--lora-batch 1`, or `--device cpu`; other programs may hold memory too"
                         .into(),
                 }
             }
+            Fault::Refused { call, reason } => Self::Device {
+                kind: "device.refused",
+                reason: format!("the GPU's libraries cannot do what was asked: {call}: {reason}"),
+                hint: "please report this with what `dragnext doctor` says; `--device cpu` does without them".into(),
+            },
             Fault::Lost { call, reason } => Self::Device {
                 kind: "device.lost",
                 reason: format!("the GPU stopped answering: {call}: {reason}"),

@@ -199,6 +199,8 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     fn gradient_scale(&self) -> Option<f32>;
     /// Brings gradients to a smaller size from now on, because one left the format's range; `false` where that cannot be the reason.
     fn lower_gradient_scale(&self) -> bool;
+    /// Brings gradients to the first size again, because another edit begins.
+    fn restore_gradient_scale(&self);
     /// Device to host.
     fn download(&self, buffer: &Self::Buffer) -> Vec<f32>;
     /// A second buffer with the same numbers.

@@ -7,13 +7,27 @@ use crate::nn::Tensor;
 /// rate no cell moves by more than about one of its standard deviations.
 const LIMIT: f64 = 4.0;
 
-/// Has the latent left the range of latents?
-pub(super) fn has_diverged<B: Backend>(latent: &Tensor<B>, reference: &Tensor<B>) -> bool {
-    let size = |tensor: &Tensor<B>| {
-        let numbers = tensor.to_host();
-        (numbers.iter().map(|number| f64::from(*number).powi(2)).sum::<f64>() / numbers.len() as f64).sqrt()
-    };
-    size(latent) > LIMIT * size(reference)
+/// The range that a latent must not leave.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Range {
+    most: f64,
+}
+
+impl Range {
+    /// Of latents like the un-dragged one.
+    pub(super) fn around<B: Backend>(reference: &Tensor<B>) -> Self {
+        Self { most: LIMIT * root_mean_square(reference) }
+    }
+
+    /// Has the latent left it?
+    pub(super) fn is_left_by<B: Backend>(self, latent: &Tensor<B>) -> bool {
+        root_mean_square(latent) > self.most
+    }
+}
+
+fn root_mean_square<B: Backend>(tensor: &Tensor<B>) -> f64 {
+    let numbers = tensor.to_host();
+    (numbers.iter().map(|number| f64::from(*number).powi(2)).sum::<f64>() / numbers.len() as f64).sqrt()
 }
 
 #[cfg(test)]
@@ -26,7 +40,7 @@ mod tests {
         let latent = |factor: f32| Tensor::vector(&Cpu, [1.0, -0.5, 0.25, 0.0].map(|number: f32| factor * number).to_vec());
         for (factor, diverged) in [(1.0, false), (3.9, false), (4.1, true), (f32::INFINITY, false)] {
             // Infinity times zero is not a number, which is told as such and not as a divergence.
-            assert_eq!(has_diverged(&latent(factor), &latent(1.0)), diverged, "{factor}");
+            assert_eq!(Range::around(&latent(1.0)).is_left_by(&latent(factor)), diverged, "{factor}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //! latent is optimised so that decoder features of the regions, read from the un-dragged reconstruction at the same
 //! timestep, appear where the drag puts them.
 
-use super::divergence::has_diverged;
+use super::divergence::Range;
 use super::feature_loss::{FeatureLoss, Reduction};
 use super::{Correspondence, Frozen, Ramp};
 use crate::diffusion::denoise::Pair;
@@ -146,6 +146,7 @@ impl<B: Backend> Pbsi<'_, B> {
         let mut z = pair.edit.clone();
         let mut previous = z.clone();
         let backend = z.backend().clone();
+        let range = Range::around(&pair.reference);
         let mut moments = [Tensor::zeros(&backend, z.shape()), Tensor::zeros(&backend, z.shape())];
         let mut goal: Option<(f64, FeatureLoss<B>)> = None;
         let mut best: Option<(f64, Tensor<B>)> = None;
@@ -159,17 +160,20 @@ impl<B: Backend> Pbsi<'_, B> {
             }
             let Some((_, features)) = &goal else { unreachable!("the goal was just set") };
             let step = losses.len() + 1;
-            let (loss, gradient) = loop {
+            let (loss, is_sound, gradient) = loop {
                 let (loss, gradient) = self.gradient(&z, t, features, next);
-                if !loss.is_finite() || gradient.is_finite() || !backend.lower_gradient_scale() {
-                    break (loss, gradient);
+                let is_sound = gradient.is_finite();
+                if is_sound || !loss.is_finite() || !backend.lower_gradient_scale() {
+                    break (loss, is_sound, gradient);
                 }
             };
             let loss = if crate::failpoint::is_hit("nan_in_loss") { f64::NAN } else { loss };
             if !loss.is_finite() {
                 return Err(Error::NotFinite { stage: Stage::Drag.name(), step, what: "the loss" });
             }
-            require_finite(&gradient, Stage::Drag, step, "the gradient of the latent")?;
+            if !is_sound {
+                return Err(Error::NotFinite { stage: Stage::Drag.name(), step, what: "the gradient of the latent" });
+            }
             previous = z.clone();
             if best.as_ref().is_none_or(|(least, _)| loss < *least) {
                 best = Some((loss, z.clone()));
@@ -183,7 +187,7 @@ impl<B: Backend> Pbsi<'_, B> {
             losses.push(loss);
             progress.step(Some(loss));
             let is_dropped = literal && iteration + 1 == self.settings.iterations;
-            if !is_dropped && has_diverged(&z, &pair.reference) {
+            if !is_dropped && range.is_left_by(&z) {
                 return match best {
                     Some((_, best)) if self.settings.keep_partial => Ok((best, true)),
                     _ => Err(Error::Diverged { stage: Stage::Drag.name(), step, lr: self.settings.lr }),

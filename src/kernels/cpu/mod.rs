@@ -128,6 +128,8 @@ impl Backend for Cpu {
         false
     }
 
+    fn restore_gradient_scale(&self) {}
+
     fn download(&self, buffer: &Buffer) -> Vec<f32> {
         buffer.to_vec()
     }

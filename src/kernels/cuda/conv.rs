@@ -27,11 +27,7 @@ fn described(shape: &ConvShape, direction: Direction, format: Format) -> Convolu
 }
 
 fn convolution(gpu: &Gpu, shape: &Convolution, data: &ConvolutionData) -> Convolved {
-    let convolved = gpu.done(gpu.driver().convolution(shape, data));
-    if convolved != Convolved::Not {
-        gpu.count();
-    }
-    convolved
+    gpu.call(|driver| driver.convolution(shape, data))
 }
 
 /// y = convolution of x, plus what is added.

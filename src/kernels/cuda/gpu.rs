@@ -51,9 +51,16 @@ impl Gpu {
         self.launches.load(Ordering::Relaxed)
     }
 
-    /// Counts a kernel or a library call.
-    pub(super) fn count(&self) {
+    /// A kernel or a library call, which is counted. What waits to be used again may be the memory that it lacks.
+    pub(super) fn call<T>(&self, call: impl Fn(&dyn Driver) -> Result<T, Fault>) -> T {
         self.launches.fetch_add(1, Ordering::Relaxed);
+        self.done(match call(self.driver()) {
+            Err(Fault::OutOfMemory { .. }) => {
+                self.trim();
+                call(self.driver())
+            }
+            done => done,
+        })
     }
 
     /// Waits until all that was asked for is done.
@@ -72,6 +79,11 @@ impl Gpu {
         (self.scale.load(Ordering::Relaxed) as f32).exp2()
     }
 
+    /// Brings gradients to the first size again: what one edit met is no other one's matter.
+    pub(super) fn restore_gradient_scale(&self) {
+        self.scale.store(SCALE, Ordering::Relaxed);
+    }
+
     /// Halves it, unless it is small already.
     pub(super) fn lower_gradient_scale(&self) -> bool {
         self.scale.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |scale| (scale > LEAST_SCALE).then_some(scale - 1)).is_ok()
@@ -85,8 +97,7 @@ impl Gpu {
     /// Starts `kernel` on a grid of blocks of any width, with `shared` bytes of memory each.
     pub(super) fn launch_wide(&self, kernel: &str, blocks: [usize; 3], threads: u32, shared: u32, arguments: &[Argument]) {
         let blocks = blocks.map(|count| u32::try_from(count).unwrap_or_else(|_| unreachable!("a grid of at most 2^32 blocks")));
-        self.count();
-        self.done(self.driver.launch(&Launch { kernel, blocks, threads, shared, arguments }));
+        self.call(|driver| driver.launch(&Launch { kernel, blocks, threads, shared, arguments }));
     }
 
     /// Blocks for `count` numbers, rows or warps of which a block takes `per_block` at a time.
@@ -103,8 +114,13 @@ impl Gpu {
 
     /// A product of matrices.
     pub(super) fn product(&self, product: &Product) {
-        self.count();
-        self.done(self.driver.product(product));
+        self.call(|driver| driver.product(product));
+    }
+}
+
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        self.trim();
     }
 }
 

@@ -1,20 +1,26 @@
 //! The losses with their gradients, and the optimiser.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::driver::Format;
 use super::gpu::{Gpu, THREADS};
 use super::memory::{Buffer, Memory};
 use crate::kernels::{AdamStep, BilinearPoint};
 
-/// Points of a map, both ways: the pixels of every point, and the points of every pixel. Gradients are so gathered in a fixed order.
+/// Points of a map.
 #[derive(Debug)]
 pub struct Points {
-    count: usize,
-    touched: usize,
+    all: Vec<BilinearPoint>,
     pixels: Memory,
     weights: Memory,
+    /// Made when a gradient first comes back.
+    by_pixel: OnceLock<ByPixel>,
+}
+
+/// The points of every pixel that has any. Gradients are so gathered in a fixed order.
+#[derive(Debug)]
+struct ByPixel {
+    touched: usize,
     pixel: Memory,
     first: Memory,
     point: Memory,
@@ -22,49 +28,61 @@ pub struct Points {
 }
 
 impl Points {
-    pub(super) fn new(gpu: &Arc<Gpu>, points: &[BilinearPoint]) -> Self {
-        let mut by_pixel: BTreeMap<u32, Vec<(u32, f32)>> = BTreeMap::new();
-        for (index, point) in points.iter().enumerate() {
-            for (pixel, weight) in point.pixels.iter().zip(point.weights) {
-                by_pixel.entry(*pixel).or_default().push((index as u32, weight));
-            }
-        }
-        let mut first = vec![0u32];
-        first.extend(by_pixel.values().scan(0, |sum, entries| {
-            *sum += entries.len() as u32;
-            Some(*sum)
-        }));
-        let touched: Vec<u32> = by_pixel.keys().copied().collect();
-        let (point, weight): (Vec<u32>, Vec<f32>) = by_pixel.into_values().flatten().unzip();
+    pub(super) fn new(gpu: &Arc<Gpu>, points: Vec<BilinearPoint>) -> Self {
         let pixels: Vec<u32> = points.iter().flat_map(|point| point.pixels).collect();
         let weights: Vec<f32> = points.iter().flat_map(|point| point.weights).collect();
+        let [pixels, weights] = [bytemuck::cast_slice(&pixels), bytemuck::cast_slice(&weights)].map(|bytes| Memory::from_host(gpu, bytes));
+        Self { all: points, pixels, weights, by_pixel: OnceLock::new() }
+    }
+
+    fn by_pixel(&self, gpu: &Arc<Gpu>) -> &ByPixel {
+        self.by_pixel.get_or_init(|| ByPixel::new(gpu, &self.all))
+    }
+}
+
+impl ByPixel {
+    fn new(gpu: &Arc<Gpu>, points: &[BilinearPoint]) -> Self {
+        let entries = points
+            .iter()
+            .enumerate()
+            .flat_map(|(index, point)| point.pixels.iter().zip(point.weights).map(move |(pixel, weight)| (*pixel, index as u32, weight)));
+        let mut entries: Vec<(u32, u32, f32)> = entries.collect();
+        // Stable: the points of a pixel stay in their order.
+        entries.sort_by_key(|(pixel, ..)| *pixel);
+        let (mut pixel, mut first) = (Vec::new(), Vec::new());
+        for (at, entry) in entries.iter().enumerate() {
+            if pixel.last() != Some(&entry.0) {
+                pixel.push(entry.0);
+                first.push(at as u32);
+            }
+        }
+        first.push(entries.len() as u32);
+        let point: Vec<u32> = entries.iter().map(|entry| entry.1).collect();
+        let weight: Vec<f32> = entries.iter().map(|entry| entry.2).collect();
         let counts = |numbers: &[u32]| Memory::from_host(gpu, bytemuck::cast_slice(numbers));
-        let numbers = |numbers: &[f32]| Memory::from_host(gpu, bytemuck::cast_slice(numbers));
         Self {
-            count: points.len(),
-            touched: touched.len(),
-            pixels: counts(&pixels),
-            weights: numbers(&weights),
-            pixel: counts(&touched),
+            touched: pixel.len(),
+            pixel: counts(&pixel),
             first: counts(&first),
             point: counts(&point),
-            weight: numbers(&weight),
+            weight: Memory::from_host(gpu, bytemuck::cast_slice(&weight)),
         }
     }
 }
 
 /// Values (points, channels) of a map at points.
 pub(super) fn sample(channels: usize, map: &Buffer, points: &Points) -> Buffer {
-    let (gpu, len) = (map.gpu(), points.count * channels);
+    let (gpu, len) = (map.gpu(), points.all.len() * channels);
     let out = Buffer::unset(gpu, Format::F32, len);
-    let arguments = [map.into(), (&points.pixels).into(), (&points.weights).into(), (&out).into(), channels.into(), points.count.into()];
+    let arguments =
+        [map.into(), (&points.pixels).into(), (&points.weights).into(), (&out).into(), channels.into(), points.all.len().into()];
     gpu.spread(&format!("sample_{}", map.format().name()), len, &arguments);
     out
 }
 
 /// scale * sum |map at `points` - target| and, added to `gradient`, its gradient to the map.
 pub(super) fn sampled_l1(channels: usize, map: &Buffer, points: &Points, target: &Buffer, scale: f32, gradient: &mut Buffer) -> f64 {
-    let (gpu, len) = (map.gpu(), points.count * channels);
+    let (gpu, len) = (map.gpu(), points.all.len() * channels);
     if len == 0 {
         return 0.0;
     }
@@ -80,21 +98,22 @@ pub(super) fn sampled_l1(channels: usize, map: &Buffer, points: &Points, target:
         (&signs).into(),
         (&partial).into(),
         channels.into(),
-        points.count.into(),
+        points.all.len().into(),
     ];
     gpu.launch(&format!("sampled_difference_{}", map.format().name()), [blocks, 1, 1], &difference);
     assert_eq!(gradient.format(), Format::F32, "gradients are added up as f32");
+    let by_pixel = points.by_pixel(gpu);
     let gather = [
         (&signs).into(),
-        (&points.pixel).into(),
-        (&points.first).into(),
-        (&points.point).into(),
-        (&points.weight).into(),
+        (&by_pixel.pixel).into(),
+        (&by_pixel.first).into(),
+        (&by_pixel.point).into(),
+        (&by_pixel.weight).into(),
         gradient.into(),
         channels.into(),
-        points.touched.into(),
+        by_pixel.touched.into(),
     ];
-    gpu.spread("sampled_gradient", points.touched * channels, &gather);
+    gpu.spread("sampled_gradient", by_pixel.touched * channels, &gather);
     total(&partial) * f64::from(scale)
 }
 

@@ -145,6 +145,10 @@ impl Backend for Cuda {
         self.format == Format::F16 && self.gpu.lower_gradient_scale()
     }
 
+    fn restore_gradient_scale(&self) {
+        self.gpu.restore_gradient_scale();
+    }
+
     fn download(&self, buffer: &Buffer) -> Vec<f32> {
         buffer.download()
     }
@@ -282,7 +286,7 @@ impl Backend for Cuda {
     }
 
     fn points(&self, points: Vec<BilinearPoint>) -> Points {
-        Points::new(&self.gpu, &points)
+        Points::new(&self.gpu, points)
     }
 
     fn sample(&self, channels: usize, map: &Buffer, points: &Points) -> Buffer {

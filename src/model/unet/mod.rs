@@ -192,7 +192,8 @@ impl<B: Backend> UNet<B> {
     pub fn backward(&self, output: &Output<B>, gradients: Gradients<B>, need_input: bool, pass: &mut Pass<B>) -> Option<Tensor<B>> {
         let backend = self.backend();
         // A power of two: what is multiplied by it here and divided by it at the end is the same number.
-        let scale = backend.gradient_scale().map_or(1.0, |size| size / gradients.magnitude.log2().round().exp2());
+        let magnitude = if gradients.magnitude.is_normal() { gradients.magnitude.log2().round().clamp(-60.0, 60.0) } else { 0.0 };
+        let scale = backend.gradient_scale().map_or(1.0, |size| size / magnitude.exp2());
         pass.set_gradient_scale(scale);
         backend.run(|| self.walk_back(output, gradients, need_input, pass))
     }

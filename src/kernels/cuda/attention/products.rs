@@ -9,6 +9,9 @@ use crate::kernels::cuda::memory::Buffer;
 /// Bytes of the scores that are there at once.
 const SCORES: usize = 128 << 20;
 
+/// Rows of a softmax that a block takes at a time: one for each of its warps.
+const ROWS: usize = 8;
+
 /// Some heads, or some queries of one head, of a picture.
 #[derive(Debug, Clone, Copy)]
 struct Part {
@@ -115,7 +118,7 @@ pub(super) fn attention(inputs: Inputs, sources: &[usize], stats: &Buffer, o: &B
         gpu.product(&places.scores(places.of_queries(q), places.of_keys(k, source), places.of_scores(&scores)));
         let arguments =
             [(&scores).into(), (&p).into(), places.of_rows(stats).into(), scale(&shape).into(), shape.keys.into(), part.rows().into()];
-        gpu.launch(&format!("softmax_{}", q.format().name()), [part.rows(), 1, 1], &arguments);
+        gpu.launch(&format!("softmax_{}", q.format().name()), [gpu.blocks(part.rows(), ROWS), 1, 1], &arguments);
         gpu.product(&places.outputs(places.of_scores(&p), places.of_keys(v, source), places.of_queries(o)));
     }
 }
@@ -144,7 +147,7 @@ pub(super) fn attention_backward(inputs: Inputs, returning: Returning, delta: &B
             shape.keys.into(),
             part.rows().into(),
         ];
-        gpu.launch(&format!("softmax_backward_{}", q.format().name()), [part.rows(), 1, 1], &arguments);
+        gpu.launch(&format!("softmax_backward_{}", q.format().name()), [gpu.blocks(part.rows(), ROWS), 1, 1], &arguments);
         gpu.product(&places.outputs(places.of_scores(&ds), places.of_keys(k, source), places.of_queries(gradients.dq)));
         if let Some([dk, dv]) = gradients.dkv {
             let own = part.picture * shape.keys * shape.channels();

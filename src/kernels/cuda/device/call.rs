@@ -20,15 +20,39 @@ pub struct Failure {
     pub reason: String,
 }
 
+impl Failure {
+    /// Was there no memory, the GPU's or a library's own?
+    pub(super) fn is_out_of_memory(&self) -> bool {
+        // CUDA_ERROR_OUT_OF_MEMORY, CUBLAS_STATUS_ALLOC_FAILED, and cuDNN's allocations on the host and on the device.
+        let codes: &[u32] = match self.call {
+            call if call.starts_with("cublas") => &[3],
+            call if call.starts_with("cudnn") => &[4003, 4004],
+            _ => &[2],
+        };
+        codes.contains(&self.code)
+    }
+}
+
 impl From<Failure> for Fault {
     fn from(failure: Failure) -> Self {
-        lost(failure.call, failure.reason)
+        if !failure.is_out_of_memory() {
+            return lost(failure.call, failure.reason);
+        }
+        let (mut free, mut total) = (0, 0);
+        // SAFETY: writes two numbers; where the driver does not say, they stay zeros.
+        let _ = unsafe { driver::cuMemGetInfo_v2(&raw mut free, &raw mut total) };
+        Self::OutOfMemory { need: 0, free: free as u64, total: total as u64 }
     }
 }
 
 /// A fault that no library reported.
 pub(super) fn lost(call: &str, reason: impl Into<String>) -> Fault {
     Fault::Lost { call: call.to_owned(), reason: reason.into() }
+}
+
+/// A fault of one call, after which others can still be made.
+pub(super) fn refused(call: &str, reason: impl Into<String>) -> Fault {
+    Fault::Refused { call: call.to_owned(), reason: reason.into() }
 }
 
 /// What a library's functions return.

@@ -142,13 +142,13 @@ impl Drop for Geometry {
 pub(super) struct Activation(pub(super) cudnnActivationDescriptor_t);
 
 impl Activation {
-    /// Nothing.
+    /// Nothing. How it treats what is not a number changes nothing either, but fused convolutions are offered for this way alone.
     fn identity() -> Result<Self, Failure> {
         let mut handle = ptr::null_mut();
         // SAFETY: writes one handle.
         unsafe { ask!(cudnn, cudnnCreateActivationDescriptor(&raw mut handle)) }?;
         let activation = Self(handle);
-        let (mode, nan) = (cudnnActivationMode_t::CUDNN_ACTIVATION_IDENTITY, cudnnNanPropagation_t::CUDNN_PROPAGATE_NAN);
+        let (mode, nan) = (cudnnActivationMode_t::CUDNN_ACTIVATION_IDENTITY, cudnnNanPropagation_t::CUDNN_NOT_PROPAGATE_NAN);
         // SAFETY: the handle is alive.
         unsafe { ask!(cudnn, cudnnSetActivationDescriptor(handle, mode, nan, 0.0)) }?;
         Ok(activation)

@@ -61,9 +61,8 @@ impl Memory {
         Ok(Self { context, pool, deferred: Mutex::default(), scratch: Mutex::new(Scratch::NONE) })
     }
 
-    /// Memory for `bytes`, at least one. Aligned to 256 as all of CUDA's allocations are (CUDA C++ Programming Guide, "Device Memory
-    /// Accesses": "any address of a variable residing in global memory or returned by one of the memory allocation routines [...] is
-    /// always aligned to at least 256 bytes").
+    /// Memory for `bytes`, at least one. Aligned to 256, as all of CUDA's allocations are (CUDA C++ Programming Guide, "Device Memory
+    /// Accesses").
     pub(super) fn allocate(&self, bytes: usize) -> Result<Address, Fault> {
         if self.context.is_capturing() {
             return Err(lost("cuMemAllocAsync", "memory cannot be taken while work is recorded for a graph"));

@@ -14,7 +14,7 @@ use cudarc::cublaslt::sys::{
 use crate::kernels::cuda::driver::{Address, Format, Product, Stored};
 use crate::kernels::fault::Fault;
 
-use super::call::{Failure, Status, ask, lost};
+use super::call::{Failure, Status, ask, refused};
 use super::context::{Context, driver_version};
 use super::description::{Description, MatrixLayout, Preference, WORKSPACE};
 use super::library::Library;
@@ -187,7 +187,7 @@ impl Drop for Multiplier {
 fn unable(product: &Product, reason: &str) -> Fault {
     let Product { rows, cols, inner, batch, .. } = *product;
     let formats = [product.a.format.name(), product.c.format.name()];
-    lost("cublasLtMatmul", format!("{batch} of ({rows}, {inner}) ({inner}, {cols}), {} to {}: {reason}", formats[0], formats[1]))
+    refused("cublasLtMatmul", format!("{batch} of ({rows}, {inner}) ({inner}, {cols}), {} to {}: {reason}", formats[0], formats[1]))
 }
 
 fn pointer(address: Address) -> *const c_void {

@@ -52,12 +52,11 @@ pub(super) enum Refusal {
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
-        // Thousands are categories: 2 is a parameter that does not fit, 3 what is not supported. Both are said before anything is begun,
-        // and which one of them it is depends on where in the library it is noticed.
-        match failure.code / 1000 {
-            2 | 3 => Self::Unsupported(format!("{}: {}", failure.call, failure.reason)),
-            _ => Self::Fault(failure.into()),
+        // Whatever is wrong with a library, the convolution can be done without it. Where the GPU itself is lost, the next call says so.
+        if failure.is_out_of_memory() {
+            return Self::Fault(failure.into());
         }
+        Self::Unsupported(format!("{}: {}", failure.call, failure.reason))
     }
 }
 
@@ -304,11 +303,10 @@ mod tests {
     #[test]
     fn refusals_are_told_from_failures() {
         let failure = |code| Failure { call: "cudnnConvolutionForward", code, reason: "no".to_owned() };
-        for code in [2000, 2008, 3000, 3003] {
+        for code in [1001, 2000, 2008, 3000, 3003, 4002, 5000] {
+            assert!(!failure(code).is_out_of_memory());
             assert!(matches!(Refusal::from(failure(code)), Refusal::Unsupported(_)));
         }
-        for code in [1001, 4004, 5000] {
-            assert!(matches!(Refusal::from(failure(code)), Refusal::Fault(Fault::Lost { .. })));
-        }
+        assert!([4003, 4004].into_iter().all(|code| failure(code).is_out_of_memory()));
     }
 }

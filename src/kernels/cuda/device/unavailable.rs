@@ -103,7 +103,7 @@ impl From<Fault> for Unavailable {
                 let reason = format!("the GPU has no {need} bytes left: {free} of {total} are free");
                 Self::Failed { call: "cuMemAllocAsync".to_owned(), reason }
             }
-            Fault::Lost { call, reason } => Self::Failed { call, reason },
+            Fault::Refused { call, reason } | Fault::Lost { call, reason } => Self::Failed { call, reason },
         }
     }
 }

@@ -138,7 +138,8 @@ __device__ __forceinline__ void attention(
                 most[m][half] = quad_maximum(most[m][half]);
                 grown |= fmaf(most[m][half], power, shift[m][half]) > SLACK;
             }
-            if (grown) {
+            // All lanes of a warp take the same way: they meet again in the products below.
+            if (any_lane(grown)) {
 #pragma unroll
                 for (int i = 0; i < 2 * M; i++) {
                     const int m = i / 2, half = i % 2;

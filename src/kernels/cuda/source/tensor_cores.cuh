@@ -171,6 +171,17 @@ __device__ __forceinline__ float quad_maximum(float x) {
     return fmaxf(x, __shfl_xor_sync(ALL_LANES, x, 2));
 }
 
+// Does it hold for any lane of the warp?
+__device__ __forceinline__ bool any_lane(bool holds) {
+#ifdef EMULATED
+    unsigned found = holds;
+    for (int distance = 16; distance > 0; distance /= 2) found |= __shfl_xor_sync(ALL_LANES, found, distance);
+    return found != 0;
+#else
+    return __any_sync(ALL_LANES, holds) != 0;
+#endif
+}
+
 __device__ __forceinline__ float quad_sum(float x) {
     x += __shfl_xor_sync(ALL_LANES, x, 1);
     return x + __shfl_xor_sync(ALL_LANES, x, 2);
