@@ -148,7 +148,7 @@ fn cannot_multiply() {
         bias: None,
     };
     for product in [product, Product { bias: Some(x), ..product }, Product { c: Stored { stride: 3, ..matrix }, ..product }] {
-        let Err(Fault::Lost { call, reason }) = device.product(&product) else { panic!("it cannot be multiplied") };
+        let Err(Fault::Refused { call, reason }) = device.product(&product) else { panic!("it cannot be multiplied") };
         assert!(call == "cublasLtMatmul" && reason.contains("(4, 4) (4, 4), f32 to f32"), "{reason}");
     }
     device.product(&Product { rows: 0, ..product }).expect("nothing to do");
