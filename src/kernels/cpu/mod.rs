@@ -78,6 +78,10 @@ impl Backend for Cpu {
         buffer::trim();
     }
 
+    fn arithmetic(&self) -> String {
+        format!("cpu f32 {}", vector::instructions())
+    }
+
     fn cells_at_once(&self) -> usize {
         CELLS_AT_ONCE
     }
@@ -127,6 +131,8 @@ impl Backend for Cpu {
     fn lower_gradient_scale(&self) -> bool {
         false
     }
+
+    fn restore_gradient_scale(&self) {}
 
     fn download(&self, buffer: &Buffer) -> Vec<f32> {
         buffer.to_vec()

@@ -77,6 +77,11 @@ impl Gpu {
         self.scale.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |scale| (scale > LEAST_SCALE).then_some(scale - 1)).is_ok()
     }
 
+    /// Gradients are brought to the first size again.
+    pub(super) fn restore_gradient_scale(&self) {
+        self.scale.store(SCALE, Ordering::Relaxed);
+    }
+
     /// Starts `kernel` on a grid.
     pub(super) fn launch(&self, kernel: &str, blocks: [usize; 3], arguments: &[Argument]) {
         self.launch_wide(kernel, blocks, THREADS, 0, arguments);

@@ -28,6 +28,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use self::gpu::Gpu;
+use super::cpu::Cpu;
 use super::{AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, GroupShape, Matrix};
 use attention::{Gradients, Inputs, Returning};
 pub use conv::ConvWeight;
@@ -92,6 +93,13 @@ impl Backend for Cuda {
         self.gpu.trim();
     }
 
+    fn arithmetic(&self) -> String {
+        let driver = self.gpu.driver();
+        let (gpu, blocks) = (driver.description(), driver.multiprocessors());
+        // The text encoder runs on the processor.
+        format!("cuda {} {gpu}, {blocks} multiprocessors, {} cells; {}", self.format.name(), self.cells_at_once(), Cpu.arithmetic())
+    }
+
     fn cells_at_once(&self) -> usize {
         let is_small = self.gpu.driver().memory().total < ENOUGH_FOR_TWO;
         if is_small { PICTURE } else { 2 * PICTURE }
@@ -143,6 +151,10 @@ impl Backend for Cuda {
 
     fn lower_gradient_scale(&self) -> bool {
         self.format == Format::F16 && self.gpu.lower_gradient_scale()
+    }
+
+    fn restore_gradient_scale(&self) {
+        self.gpu.restore_gradient_scale();
     }
 
     fn download(&self, buffer: &Buffer) -> Vec<f32> {
