@@ -154,7 +154,9 @@ impl Run<'_> {
         let mut own_failures = 0;
         let mut is_first = true;
         let mut pictures: HashMap<&Path, usize> = HashMap::new();
-        items.iter().for_each(|item| *pictures.entry(&item.image).or_default() += 1);
+        for item in items {
+            *pictures.entry(&item.image).or_default() += 1;
+        }
         loop {
             if let Some(reached) = self.limits.reached(own_failures + unwritten.load(Ordering::Relaxed)) {
                 // The last item may have been the last of all.

@@ -9,7 +9,7 @@ use crate::warning::Warning;
 const FOLDER: &str = "DRAGNEXT_CACHE";
 /// The variable that names the limit.
 const LIMIT: &str = "DRAGNEXT_CACHE_LIMIT";
-/// As much as the LoRAs of about 150 pictures take with Stable Diffusion 1.5.
+/// What is kept of about 150 pictures with Stable Diffusion 1.5.
 const USUAL_LIMIT: u64 = 2_000_000_000;
 
 /// A folder, which need not be there yet, and the most bytes that entries may take in it.

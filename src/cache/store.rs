@@ -55,20 +55,23 @@ impl Cache {
     /// The numbers of an entry, of each name as many as are asked for; `None` when it is not there, or not as it was kept.
     pub(crate) fn get(&mut self, name: &Name, wanted: &[(&'static str, usize)]) -> Option<Vec<Vec<f32>>> {
         let path = self.path(name);
-        let numbers = match read(&path, wanted) {
-            Ok(bytes) => entry::decode(name, &bytes, wanted),
-            Err(error) if error.kind() == ErrorKind::NotFound => return None,
-            Err(error) => Err(error.to_string()),
+        let bytes = match read(&path, wanted) {
+            Ok(bytes) => bytes,
+            // Where there is no folder either, keeping will say so.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return None,
+            Err(error) => {
+                self.warn("cache.read", format!("{}: cannot be read: {error}", path.display()));
+                return None;
+            }
         };
-        match numbers {
+        match entry::decode(name, &bytes, wanted) {
             Ok(numbers) => {
                 // Where the time cannot be set, the entry goes earlier than it should.
                 let _ = File::options().append(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
                 Some(numbers)
             }
             Err(reason) => {
-                let message = format!("{}: not used, because it is damaged: {reason}", path.display());
-                self.warnings.push(Warning { kind: "cache.damaged", message });
+                self.warn("cache.damaged", format!("{}: not used, because it is damaged: {reason}", path.display()));
                 None
             }
         }
@@ -98,10 +101,13 @@ impl Cache {
             Ok(()) => make_room(&self.place, &path),
             Err(reason) => {
                 self.is_stuck = true;
-                let message = format!("{}: nothing is kept for the next edit: {reason}", self.place.folder.display());
-                self.warnings.push(Warning { kind: "cache.write", message });
+                self.warn("cache.write", format!("{}: nothing is kept for the next edit: {reason}", self.place.folder.display()));
             }
         }
+    }
+
+    fn warn(&mut self, kind: &'static str, message: String) {
+        self.warnings.push(Warning { kind, message });
     }
 
     fn path(&self, name: &Name) -> PathBuf {

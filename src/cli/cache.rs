@@ -20,16 +20,19 @@ const DAY: f64 = 86_400.0;
 ///
 /// An edit keeps the LoRA that it trained and the inverted latent. The next one of the same picture with the same prompt, model and settings of the
 /// LoRA takes them from there: it begins with the drag, and its result has the same bytes as without. Everything is checked when it is
-/// read. What was not used for longest goes when there is more than 2 GB.
-///
-/// The folder is that of DRAGNEXT_CACHE, else the user's folder for caches (XDG_CACHE_HOME/dragnext, ~/.cache/dragnext).
-/// DRAGNEXT_CACHE_LIMIT is another limit, such as 500MB; with 0 nothing is kept or used. `--no-cache` says the same for one edit.
+/// read. What was not used for longest goes when there is more than the limit.
 #[derive(Debug, clap::Args)]
-#[command(arg_required_else_help = true)]
+#[command(arg_required_else_help = true, after_help = ENVIRONMENT)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
+
+const ENVIRONMENT: &str = "\
+DRAGNEXT_CACHE names the folder [default: dragnext in the user's folder for
+caches, such as ~/.cache/dragnext]. DRAGNEXT_CACHE_LIMIT is the limit, such as
+500MB [default: 2GB]; with 0 nothing is kept or used. For one edit or one batch,
+--no-cache does the same.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -167,7 +170,7 @@ mod tests {
 
     #[test]
     fn days_may_be_broken_but_not_negative() {
-        assert_eq!(days("1.5"), Ok(Duration::from_secs(129_600)));
+        assert_eq!(days("1.5"), Ok(Duration::from_hours(36)));
         for text in ["-1", "NaN", "inf", "1e300", "soon"] {
             assert!(days(text).is_err(), "{text}");
         }
