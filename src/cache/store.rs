@@ -222,9 +222,12 @@ mod tests {
         keep(&mut cache, 2);
         assert_eq!([0, 1, 2].map(|facts| has(&mut cache, facts)), [true, false, true]);
         assert!(cache.place.folder.join("lora-mine.safetensors").exists());
-        cache.place.limit = 3000;
-        keep(&mut cache, 3);
-        assert_eq!([0, 1, 2, 3].map(|facts| has(&mut cache, facts)), [true, false, true, false], "larger than all may be");
+        cache.keep(&name(3), &About::default(), &[("parameters", &[3.0; 3000])]);
+        assert_eq!(cache.get(&name(3), &[("parameters", 3000)]), None, "larger than all may be");
+        assert_eq!([0, 1, 2].map(|facts| has(&mut cache, facts)), [true, false, true], "and nothing goes for it");
+        cache.place.limit = 5000;
+        keep(&mut cache, 4);
+        assert_eq!([0, 2, 4].map(|facts| has(&mut cache, facts)), [false, false, true], "a new limit holds at once");
     }
 
     #[test]
