@@ -18,7 +18,7 @@ const DAY: f64 = 86_400.0;
 
 /// Shows or removes what edits keep for later ones of the same picture.
 ///
-/// An edit keeps the LoRA that it trained and the inverted latent. The next one of the same picture with the same prompt, model and settings of the
+/// An edit keeps the LoRA that it trained and the inverted latent. The next one of the same picture with the same prompt, seed, model and settings of the
 /// LoRA takes them from there: it begins with the drag, and its result has the same bytes as without. Everything is checked when it is
 /// read. What was not used for longest goes when there is more than the limit.
 #[derive(Debug, clap::Args)]
