@@ -92,6 +92,9 @@ const OUTPUT: &str = "dragnext-check";
 /// Checks the cases, one after the other, and says how each one ended.
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let compute = compute::choose(arguments.device, arguments.dtype)?;
+    if !arguments.quiet {
+        report::print_warnings(compute.warning.as_slice());
+    }
     let cases = golden::find(&arguments.folder, &arguments.only)?;
     let moves = arguments.examine(&cases)?;
     let model = arguments.model.open(arguments.quiet, interrupt)?;
