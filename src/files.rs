@@ -18,7 +18,7 @@ use crate::failpoint;
 
 pub use link::follow;
 use temporary::temporary_in;
-pub(crate) use temporary::temporary_named;
+pub(crate) use temporary::{remove_orphans, temporary_named};
 
 /// Extensions that promise another format than the PNG that is written.
 const OTHER_PICTURES: [&str; 9] = ["jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic"];

@@ -20,7 +20,8 @@
 //! Around them: [`cli`] is what was typed, [`hub`] gets models from the Hugging Face hub, [`doctor`] looks at what there is,
 //! [`picture`] pixels in and out, [`preview`] a plan drawn on its picture, [`files`] verified writing, [`report`] what an edit
 //! leaves behind beside its pixels, [`batch`] many edits in one run, [`metrics`] how much two pictures differ, [`golden`] edits whose results
-//! are known, [`merge`] what many runs left behind, [`digest`] hashes, [`error`] everything that can go wrong, [`bug`] what must not, [`warning`]
+//! are known, [`merge`] what many runs left behind, [`cache`] what an edit leaves for the next one of
+//! the same picture, [`digest`] hashes, [`error`] everything that can go wrong, [`bug`] what must not, [`warning`]
 //! what does not stop anything, [`progress`] how a run tells where it stands, [`interrupt`] a tidy stop, [`failpoint`] how tests
 //! make it fail.
 //!
@@ -73,6 +74,7 @@
 
 pub mod batch;
 pub mod bug;
+pub mod cache;
 pub mod cli;
 pub mod diffusion;
 pub mod digest;

@@ -1,12 +1,16 @@
-//! One edit, stage by stage: encode, fine-tune, invert, drag, denoise, decode.
+//! One edit, stage by stage: encode, fine-tune, invert, drag, denoise, decode. With a cache, what an earlier edit of the same picture
+//! trained and inverted is taken from there.
+
+mod adapters;
+mod outcome;
+mod reuse;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
-use serde::Serialize;
-
+use crate::cache::Cache;
 use crate::diffusion::denoise::{Pair, Place};
-use crate::diffusion::finetune::{Subject, finetune};
+use crate::diffusion::finetune::Subject;
 use crate::diffusion::invert::invert;
 use crate::diffusion::{NoiseSource, Schedule, require_finite};
 use crate::digest::sha256;
@@ -16,12 +20,14 @@ use crate::interrupt::Interrupt;
 use crate::kernels::{Backend, fault};
 use crate::method::{Dragged, Frozen, Pbsi, moved_start};
 use crate::model::lora::LoraFile;
-use crate::model::unet::AdapterPlace;
+use crate::model::vae::DOWNSCALE;
 use crate::model::{Model, TextEncoder, Tokenizer, UNet, Vae};
 use crate::nn::{Shape, Tensor};
 use crate::plan::Plan;
 use crate::progress::{Progress, Stage};
 use crate::settings::{Settings, Start};
+pub use outcome::{Latents, Outcome, Steps, Trained};
+use reuse::{Kept, Reuse};
 
 /// A model whose weights are in memory, ready for one edit after the other.
 #[derive(Debug)]
@@ -34,6 +40,7 @@ pub struct Editor<B: Backend> {
     text_encoder: TextEncoder,
     schedule: Schedule,
     seconds: f64,
+    kept: Option<Kept>,
 }
 
 /// An editor on a device that only the run knows.
@@ -45,6 +52,13 @@ pub trait Edits: std::fmt::Debug {
     /// # Errors
     /// As [`Editor::edit`].
     fn edit(&mut self, work: Work, noise: &mut dyn NoiseSource, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Outcome>;
+    /// From now on, edits take from this cache what is there, and keep in it what they compute.
+    ///
+    /// # Errors
+    /// As [`Editor::reuse`].
+    fn reuse(&mut self, cache: Cache) -> Result<()>;
+    /// The cache, where there is one.
+    fn cache(&mut self) -> Option<&mut Cache>;
 }
 
 impl<B: Backend> Edits for Editor<B> {
@@ -54,6 +68,14 @@ impl<B: Backend> Edits for Editor<B> {
 
     fn edit(&mut self, work: Work, noise: &mut dyn NoiseSource, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Outcome> {
         Editor::edit(self, work, noise, progress, interrupt)
+    }
+
+    fn reuse(&mut self, cache: Cache) -> Result<()> {
+        Editor::reuse(self, cache)
+    }
+
+    fn cache(&mut self) -> Option<&mut Cache> {
+        self.kept.as_mut().map(Kept::cache)
     }
 }
 
@@ -66,66 +88,6 @@ pub struct Work<'a> {
     pub picture: Vec<f32>,
     /// A LoRA that was trained before, instead of a new one.
     pub lora: Option<LoraFile>,
-}
-
-/// A LoRA that an edit trained.
-#[derive(Debug, Clone)]
-pub struct Trained {
-    /// The adapted projections.
-    pub places: Vec<AdapterPlace>,
-    /// Their parameters, in the order of the places.
-    pub parameters: Vec<f32>,
-}
-
-/// Steps that were done, for the record.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Steps {
-    /// Fine-tuning steps.
-    pub lora: usize,
-    /// Inversion steps.
-    pub invert: usize,
-    /// Iterations of the drag.
-    pub drag: usize,
-    /// Denoising steps.
-    pub denoise: usize,
-}
-
-/// What an edit gave.
-#[derive(Debug)]
-pub struct Outcome {
-    /// The edited working picture (padded height, padded width, 3) in 0..1.
-    pub picture: Vec<f32>,
-    /// First and last loss of the drag.
-    pub loss: Option<(f64, f64)>,
-    /// Timesteps at which the drag ran away, and went on with the best latent until then.
-    pub diverged: usize,
-    /// Steps of each stage.
-    pub steps: Steps,
-    /// Seconds of each stage, in order.
-    pub seconds: Vec<(Stage, f64)>,
-    /// The LoRA that was trained for this edit.
-    pub lora: Option<Trained>,
-    /// Adapted projections about which a given LoRA file says nothing.
-    pub lora_absent: Vec<String>,
-    /// The most bytes of the device's own memory that were held at once; `None` where it is the process's.
-    pub device_peak_bytes: Option<u64>,
-}
-
-/// The latents of an edit, for checks against another implementation.
-#[derive(Debug)]
-pub struct Latents<B: Backend> {
-    /// The picture's own.
-    pub clean: Tensor<B>,
-    /// After inversion.
-    pub inverted: Tensor<B>,
-    /// Where the drag started.
-    pub prepared: Tensor<B>,
-    /// The edit after denoising.
-    pub denoised: Tensor<B>,
-    /// The un-dragged picture after denoising.
-    pub reference: Tensor<B>,
-    /// The loss of every iteration.
-    pub losses: Vec<f64>,
 }
 
 /// Stages with their clock.
@@ -160,7 +122,16 @@ impl<B: Backend> Editor<B> {
         })?;
         let schedule = Schedule::new(model.schedule());
         let seconds = stages.seconds[0].1;
-        Ok(Self { backend, model, unet, vae, tokenizer, text_encoder, schedule, seconds })
+        Ok(Self { backend, model, unet, vae, tokenizer, text_encoder, schedule, seconds, kept: None })
+    }
+
+    /// From now on, edits take from this cache what is there, and keep in it what they compute. Their results have the same bytes.
+    ///
+    /// # Errors
+    /// [`crate::Error::Weights`] when the model's configuration cannot be read again.
+    pub fn reuse(&mut self, cache: Cache) -> Result<()> {
+        self.kept = Kept::new(cache, self.backend.arithmetic(), self.digest(), self.model.configuration()?);
+        Ok(())
     }
 
     /// SHA-256 over the weights of all parts.
@@ -194,10 +165,12 @@ impl<B: Backend> Editor<B> {
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<(Outcome, Latents<B>)> {
-        self.backend.restore_gradient_scale();
         // Whatever becomes of one edit, the next one finds the weights as they were loaded.
-        let result = catch_unwind(AssertUnwindSafe(|| fault::caught(|| self.stages(work, noise, progress, interrupt))));
+        let mut kept = self.kept.take();
+        let result = catch_unwind(AssertUnwindSafe(|| fault::caught(|| self.stages(work, kept.as_mut(), noise, progress, interrupt))));
+        self.kept = kept;
         self.unet.detach_adapters();
+        self.backend.restore_gradient_scale();
         self.backend.trim();
         result.unwrap_or_else(|panic| resume_unwind(panic))
     }
@@ -205,6 +178,7 @@ impl<B: Backend> Editor<B> {
     fn stages(
         &mut self,
         work: Work,
+        kept: Option<&mut Kept>,
         noise: &mut dyn NoiseSource,
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
@@ -215,27 +189,61 @@ impl<B: Backend> Editor<B> {
         interrupt.check()?;
         let grid = self.schedule.grid(settings.steps, settings.executed_steps());
         let backend = self.backend.clone();
-        let mut stages = Stages { progress, seconds: vec![(Stage::Load, self.seconds)], over: &|| backend.trim() };
-        stages.progress.plan(&passes(settings, grid.timesteps.len(), lora.is_some()));
-        let mut steps = Steps { invert: grid.timesteps.len(), denoise: grid.timesteps.len(), ..Steps::default() };
+        let over = || {
+            backend.trim();
+            backend.restore_gradient_scale();
+        };
+        let mut stages = Stages { progress, seconds: vec![(Stage::Load, self.seconds)], over: &over };
+        let mut steps = Steps { denoise: grid.timesteps.len(), ..Steps::default() };
 
-        let (clean, context) = stages.run(Stage::Encode, 1, |_| self.encode(plan, picture, interrupt))?;
+        // First, because a prompt that is too long need not wait for the picture.
+        let tokens = self.tokenizer.encode(&plan.prompt, self.text_encoder.positions())?;
+        let mut reuse = kept.map(|kept| {
+            let subject = kept.subject(&picture, plan.frame.padded, &tokens);
+            Reuse::new(kept, subject)
+        });
+        let mut adapters = self.adapters(lora, settings, noise.seed(), reuse.as_mut())?;
+        // Whoever has to train has to invert as well.
+        let latent = Shape::new(1, plan.frame.padded.height / DOWNSCALE, plan.frame.padded.width / DOWNSCALE, 4);
+        let known = match (&mut reuse, &adapters.hash) {
+            (Some(reuse), Some(hash)) => reuse.latents(hash, &grid, latent.len()),
+            _ => None,
+        };
+        stages.progress.plan(&passes(settings, grid.timesteps.len(), adapters.hash.is_some(), known.is_some()));
+        let mut cached = adapters.are_cached.then_some(Stage::Lora).into_iter().collect::<Vec<_>>();
+
+        let (known_clean, known_inverted) = known.map(|[clean, inverted]| (clean, inverted)).unzip();
+        let (clean, context) = stages.run(Stage::Encode, 1, |_| {
+            let clean = match known_clean {
+                Some(numbers) => Tensor::from_host(&backend, latent, numbers),
+                None => self.encode(plan, picture, interrupt)?,
+            };
+            Ok((clean, self.text_encoder.encode(&backend, &tokens)?))
+        })?;
         interrupt.check()?;
 
-        let (mut trained, mut lora_absent) = (None, Vec::new());
-        if let Some(file) = lora {
-            lora_absent = self.adapt(file)?;
-        } else if settings.lora_steps > 0 {
+        if adapters.hash.is_none() {
             steps.lora = settings.lora_steps;
             let subject = Subject { latent: &clean, context: &context };
-            trained = Some(stages.run(Stage::Lora, steps.lora, |progress| self.train(&subject, settings, noise, progress, interrupt))?);
+            stages.run(Stage::Lora, steps.lora, |progress| {
+                self.train(&mut adapters, &subject, settings, noise, reuse.as_mut(), progress, interrupt)
+            })?;
         }
 
-        let (prompt, inverted) = stages.run(Stage::Invert, steps.invert, |progress| {
-            let prompt = self.unet.prepare(&context);
-            let inverted = invert(&self.unet, &self.schedule, &grid, &clean, &prompt, progress, interrupt)?;
-            Ok((prompt, inverted))
-        })?;
+        let prompt = self.unet.prepare(&context);
+        let inverted = if let Some(numbers) = known_inverted {
+            cached.push(Stage::Invert);
+            Tensor::from_host(&backend, latent, numbers)
+        } else {
+            steps.invert = grid.timesteps.len();
+            let inverted = stages.run(Stage::Invert, steps.invert, |progress| {
+                invert(&self.unet, &self.schedule, &grid, &clean, &prompt, progress, interrupt)
+            })?;
+            if let (Some(reuse), Some(hash)) = (&mut reuse, &adapters.hash) {
+                reuse.keep_latents(hash, &grid, [&clean.to_host(), &inverted.to_host()]);
+            }
+            inverted
+        };
 
         let prepared = match settings.start {
             Start::Paper => inverted.clone(),
@@ -267,43 +275,21 @@ impl<B: Backend> Editor<B> {
         let picture = stages.run(Stage::Decode, 1, |_| self.decode(&pair.edit, interrupt))?;
         let loss = losses.first().copied().zip(losses.last().copied());
         let (seconds, device_peak_bytes) = (stages.seconds, backend.peak_bytes());
-        let outcome = Outcome { picture, loss, diverged, steps, seconds, lora: trained, lora_absent, device_peak_bytes };
+        let warnings = reuse.map(|mut reuse| reuse.take_warnings()).unwrap_or_default();
+        let (lora, lora_absent) = (adapters.trained, adapters.absent);
+        let outcome = Outcome { picture, loss, diverged, steps, seconds, cached, warnings, lora, lora_absent, device_peak_bytes };
         let latents = Latents { clean, inverted, prepared, denoised: pair.edit, reference: pair.reference, losses };
         Ok((outcome, latents))
     }
 
-    /// The picture's mean latent, and the prompt's context.
-    fn encode(&self, plan: &Plan, picture: Vec<f32>, interrupt: &Interrupt) -> Result<(Tensor<B>, Tensor<B>)> {
-        // First, because a prompt that is too long need not wait for the picture.
-        let tokens = self.tokenizer.encode(&plan.prompt, self.text_encoder.positions())?;
+    /// The picture's mean latent.
+    fn encode(&self, plan: &Plan, picture: Vec<f32>, interrupt: &Interrupt) -> Result<Tensor<B>> {
         let shape = Shape::new(1, plan.frame.padded.height, plan.frame.padded.width, 3);
         failpoint::wait("wait_in_encode", || interrupt.has_come());
         let latent = self.vae.encode(&Tensor::from_host(&self.backend, shape, picture), interrupt)?;
         require_finite(&latent, Stage::Encode, 1, "the picture's latent")?;
-        Ok((latent, self.text_encoder.encode(&self.backend, &tokens)?))
-    }
-
-    /// Merges a LoRA file into the weights; returns the projections about which it says nothing.
-    fn adapt(&mut self, file: LoraFile) -> Result<Vec<String>> {
-        let places = self.unet.attach_adapters(file.rank());
-        let lora = file.read(&places)?;
-        self.unet.merge_adapters(&Tensor::vector(&self.backend, lora.parameters));
-        Ok(lora.absent)
-    }
-
-    /// Trains a LoRA on the picture and merges it into the weights.
-    fn train(
-        &mut self,
-        subject: &Subject<B>,
-        settings: &Settings,
-        noise: &mut dyn NoiseSource,
-        progress: &mut dyn Progress,
-        interrupt: &Interrupt,
-    ) -> Result<Trained> {
-        let places = self.unet.attach_adapters(settings.lora_rank);
-        let start = noise.adapters(&places);
-        let parameters = finetune(&mut self.unet, &self.schedule, subject, start, settings, noise, progress, interrupt)?;
-        Ok(Trained { places, parameters: parameters.to_host() })
+        // From here on the network computes with it, which has a format of its own; a latent from the cache lies there, too.
+        Ok(Tensor::from_host(&self.backend, latent.shape(), latent.to_host()))
     }
 
     /// The picture of a latent, in 0..1.
@@ -319,16 +305,16 @@ impl<B: Backend> Editor<B> {
 
 /// About how many pictures go through the network in an edit with these settings.
 pub fn passes_of(settings: &Settings) -> f64 {
-    passes(settings, settings.executed_steps(), false).iter().map(|(_, passes)| passes).sum()
+    passes(settings, settings.executed_steps(), false, false).iter().map(|(_, passes)| passes).sum()
 }
 
 /// About how many pictures go through the network in each stage; a backward pass counts as one. Close enough to tell how long it takes.
-fn passes(settings: &Settings, timesteps: usize, is_lora_given: bool) -> Vec<(Stage, f64)> {
+fn passes(settings: &Settings, timesteps: usize, has_lora: bool, is_inverted: bool) -> Vec<(Stage, f64)> {
     let drag = settings.timesteps.min(timesteps);
-    let lora = if is_lora_given { 0 } else { 2 * settings.lora_steps * settings.lora_batch };
+    let lora = if has_lora { 0 } else { 2 * settings.lora_steps * settings.lora_batch };
     let passes = [
         (Stage::Lora, lora),
-        (Stage::Invert, timesteps),
+        (Stage::Invert, if is_inverted { 0 } else { timesteps }),
         (Stage::Drag, drag * (2 * settings.iterations + 2)),
         (Stage::Denoise, 2 * (timesteps - drag)),
     ];

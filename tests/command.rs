@@ -49,7 +49,13 @@ impl Bench {
     /// Few steps of everything.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::cargo_bin("dragnext").unwrap();
-        command.env_clear().env("HOME", self.folder.path()).current_dir(self.folder.path()).arg("edit").args(arguments);
+        command
+            .env_clear()
+            .env("HOME", self.folder.path())
+            .env("DRAGNEXT_CACHE_LIMIT", "0")
+            .current_dir(self.folder.path())
+            .arg("edit")
+            .args(arguments);
         command.arg("--model").arg(fixture("tiny"));
         command.args(["--strength", "0.08", "--timesteps", "2", "--iterations", "2", "--lora-steps", "2", "--lora-rank", "4"]);
         command

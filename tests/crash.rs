@@ -238,7 +238,7 @@ fn traced(scene: &Scene, inject: Option<&Call>) -> (bool, String) {
     if let Some(call) = inject {
         command.arg(format!("--inject={}:signal=KILL:when={}", call.name, call.number));
     }
-    command.arg(run.get_program()).args(run.get_args()).env_clear().env("HOME", scene.bench.folder());
+    command.arg(run.get_program()).args(run.get_args()).env_clear().env("HOME", scene.bench.folder()).env("DRAGNEXT_CACHE_LIMIT", "0");
     command.current_dir(scene.bench.folder()).stdout(Stdio::null()).stderr(Stdio::null());
     let status = command.status().unwrap();
     (status.success(), String::from_utf8_lossy(&scene.bench.read("log")).into_owned())

@@ -39,7 +39,7 @@ impl Bench {
 
     fn command(&self) -> Command {
         let mut command = Command::cargo_bin("dragnext").unwrap();
-        command.env_clear().env("HOME", self.folder.path()).current_dir(self.folder.path());
+        command.env_clear().env("HOME", self.folder.path()).env("DRAGNEXT_CACHE_LIMIT", "0").current_dir(self.folder.path());
         command.arg("edit").arg(fixture("edit/input.png")).arg("--drag").arg(fixture("edit/drag.json"));
         command.arg("--model").arg(self.path("model")).arg("-o").arg(self.path("out.png"));
         command.args(["--size", "80"]);

@@ -33,7 +33,7 @@ fn after(bench: &Bench, shell: &str, arguments: &[&str]) -> Run {
     let inner = bench.command(&[&["in.png", "--drag", "drag.json"], arguments].concat());
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(format!("{shell}; exec \"$0\" \"$@\"")).arg(inner.get_program()).args(inner.get_args());
-    command.env_clear().env("HOME", bench.folder()).current_dir(bench.folder());
+    command.env_clear().env("HOME", bench.folder()).env("DRAGNEXT_CACHE_LIMIT", "0").current_dir(bench.folder());
     run(command)
 }
 

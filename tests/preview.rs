@@ -42,7 +42,13 @@ impl Bench {
 
     fn command(&self, subcommand: &str, arguments: &[&str]) -> Command {
         let mut command = Command::cargo_bin("dragnext").unwrap();
-        command.env_clear().env("HOME", self.folder.path()).current_dir(self.folder.path()).arg(subcommand).args(arguments);
+        command
+            .env_clear()
+            .env("HOME", self.folder.path())
+            .env("DRAGNEXT_CACHE_LIMIT", "0")
+            .current_dir(self.folder.path())
+            .arg(subcommand)
+            .args(arguments);
         command
     }
 

@@ -59,7 +59,12 @@ impl Bench {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::cargo_bin("dragnext").unwrap();
-        command.env_clear().env("HOME", self.folder.path()).current_dir(self.folder.path()).args(arguments);
+        command
+            .env_clear()
+            .env("HOME", self.folder.path())
+            .env("DRAGNEXT_CACHE_LIMIT", "0")
+            .current_dir(self.folder.path())
+            .args(arguments);
         command
     }
 

@@ -30,7 +30,7 @@ fn detailed(folder: &Path, width: u32, height: u32) -> PathBuf {
 fn edit(folder: &Path, out: &str, more: &[&str]) -> Value {
     std::fs::write(folder.join("drag.json"), DRAG).unwrap();
     let mut command = Command::cargo_bin("dragnext").unwrap();
-    command.env_clear().env("HOME", folder).current_dir(folder);
+    command.env_clear().env("HOME", folder).env("DRAGNEXT_CACHE_LIMIT", "0").current_dir(folder);
     command.args(["edit", "in.png", "--drag", "drag.json", "--quiet", "--json", "--size", "64", "--margin", "8", "-o", out]);
     command.args(["--strength", "0.04", "--timesteps", "1", "--iterations", "1", "--no-lora", "--model"]);
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny")).args(more);

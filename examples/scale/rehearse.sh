@@ -6,6 +6,8 @@
 #
 # MODEL is the model (default: the tests' tiny one), OPTIONS more options for `dragnext batch`, PROGRAM a dragnext that is built already.
 set -euo pipefail
+# Every run does its own work.
+export DRAGNEXT_CACHE_LIMIT=0
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=${1:-$(mktemp -d)}
 mkdir -p "$work"

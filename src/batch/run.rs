@@ -4,6 +4,7 @@
 //! What goes wrong with an item is that item's failure, a panic too; what goes wrong with the records ends the run, for without them
 //! nothing would be known of what it does.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -102,7 +103,7 @@ impl Run<'_> {
             let (computed_to, computed) = sync_channel(0);
             scope.spawn(move || self.read(items, means, &ready_to));
             let writer = scope.spawn(|| self.write(computed, log, &unwritten));
-            let stopped = self.compute(ready, &computed_to, editor, means, &unwritten);
+            let stopped = self.compute(items, ready, &computed_to, editor, means, &unwritten);
             drop(computed_to);
             let (mut tally, ended) = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             tally.stopped = stopped;
@@ -143,6 +144,7 @@ impl Run<'_> {
     #[expect(clippy::needless_pass_by_value, reason = "when no further item is begun, the one who reads is to know")]
     fn compute<'a>(
         &self,
+        items: &[&Item],
         ready: Receiver<Ready<'a>>,
         to: &SyncSender<Computed<'a>>,
         editor: &mut dyn Edits,
@@ -151,6 +153,10 @@ impl Run<'_> {
     ) -> Option<Reached> {
         let mut own_failures = 0;
         let mut is_first = true;
+        let mut pictures: HashMap<&Path, usize> = HashMap::new();
+        for item in items {
+            *pictures.entry(&item.image).or_default() += 1;
+        }
         loop {
             if let Some(reached) = self.limits.reached(own_failures + unwritten.load(Ordering::Relaxed)) {
                 // The last item may have been the last of all.
@@ -161,6 +167,10 @@ impl Run<'_> {
             }
             let Ok(Ready { item, mut record, prepared }) = ready.recv() else { return None };
             self.shown.begin(&item.id);
+            if let Some(cache) = editor.cache() {
+                // A long list of pictures would push everything out of the cache, for nobody.
+                cache.set_keeps(pictures.get(item.image.as_path()).is_some_and(|count| *count > 1));
+            }
             let made = prepared.and_then(|ours| bug::caught(|| self.compute_one(ours, &mut record, editor, means)));
             if !is_first {
                 // The weights were loaded for the first.

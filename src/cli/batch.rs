@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use super::cache::reuse;
 use super::compute::{self, Compute, Device, Dtype};
 use super::model::{ModelArguments, NATIVE_SIZE};
 use super::rehearsal;
@@ -94,6 +95,10 @@ pub(super) struct Arguments {
     /// Train no LoRA: faster, but the results keep less of their pictures.
     #[arg(long)]
     no_lora: bool,
+
+    /// Train and invert anew, and keep nothing of it. Otherwise what earlier edits left in the cache is used, and what is done for a picture that the list has several times is kept.
+    #[arg(long)]
+    no_cache: bool,
 
     /// Take every pixel from the model instead of keeping the original ones outside the editable area.
     #[arg(long)]
@@ -208,6 +213,9 @@ impl Work<'_> {
         let stamp = model.stamp();
         let mut progress = progress::for_terminal(self.arguments.quiet);
         let mut editor = self.compute.load(model, &mut *progress, interrupt)?;
+        if !self.arguments.no_cache {
+            reuse(&mut *editor)?;
+        }
         let weights = editor.digest();
         remember(outputs, stamp, &weights);
         if !is_new && known.is_none() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::cache::reuse;
 use super::compute::{self, Device, Dtype};
 use super::instruction::InstructionArguments;
 use super::planning::{InputArguments, Inputs};
@@ -65,6 +66,10 @@ pub(super) struct Arguments {
     /// Train no LoRA: faster, but the result keeps less of the picture.
     #[arg(long)]
     no_lora: bool,
+
+    /// Train and invert anew, and keep nothing of it for later edits of the same picture.
+    #[arg(long)]
+    no_cache: bool,
 
     /// Take every pixel from the model instead of keeping the original ones outside the editable area.
     #[arg(long)]
@@ -148,6 +153,9 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, written: &mut
     let mut prepared = Prepared::new(instruction.drag.clone(), original, plan, keeps_outside, lora);
     // When nothing moves, the output is the input and no weight is read.
     let mut editor = if prepared.moves() { Some(compute.load(model, &mut *progress, interrupt)?) } else { None };
+    if let (Some(editor), false) = (&mut editor, arguments.no_cache) {
+        reuse(&mut **editor)?;
+    }
     let weights = editor.as_ref().map(|editor| editor.digest()).unwrap_or_default();
     record.warnings.extend(editor.as_ref().and_then(|_| instruction.other_weights(&weights)));
     let Identity { job, note } = prepared.identity(Means { weights: &weights, model: &name, numerics: compute.numerics });

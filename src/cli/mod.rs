@@ -2,6 +2,7 @@
 //! beside the settings, whose flags come from their one table.
 
 mod batch;
+mod cache;
 mod check;
 mod compare;
 mod completions;
@@ -63,6 +64,7 @@ enum Command {
     Show(show::Arguments),
     Fetch(fetch::Arguments),
     Doctor(doctor::Arguments),
+    Cache(cache::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
 }
@@ -84,6 +86,7 @@ impl Cli {
             Command::Man(arguments) => man::run(&arguments),
             Command::Fetch(arguments) => fetch::run(&arguments, interrupt),
             Command::Doctor(arguments) => doctor::run(&arguments),
+            Command::Cache(arguments) => cache::run(&arguments),
             Command::Preview(arguments) => preview::run(&arguments, interrupt),
             Command::Validate(arguments) => validate::run(&arguments),
             Command::New(arguments) => new::run(&arguments),

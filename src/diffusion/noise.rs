@@ -22,11 +22,16 @@ pub trait NoiseSource {
     fn fine_tuning(&mut self, batch: usize, len: usize, timesteps: usize) -> Draw;
     /// Noise (height, width, 4) for the cells that an object leaves.
     fn vacated(&mut self, len: usize) -> Vec<f32>;
+    /// The seed from which everything comes that the fine-tuning of a LoRA draws; `None` where no seed, or more than a seed, decides it.
+    fn seed(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Numbers from a seed, through the ChaCha20 stream cipher and the Box-Muller transform in portable arithmetic.
 #[derive(Debug)]
 pub struct Seeded {
+    seed: u64,
     adapters: ChaCha20Rng,
     fine_tuning: ChaCha20Rng,
     vacated: ChaCha20Rng,
@@ -40,7 +45,7 @@ impl Seeded {
             generator.set_stream(number);
             generator
         };
-        Self { adapters: stream(1), fine_tuning: stream(2), vacated: stream(3) }
+        Self { seed, adapters: stream(1), fine_tuning: stream(2), vacated: stream(3) }
     }
 }
 
@@ -83,6 +88,11 @@ impl NoiseSource for Seeded {
     fn vacated(&mut self, len: usize) -> Vec<f32> {
         normal(&mut self.vacated, len)
     }
+
+    /// None once the fine-tuning has drawn: what comes then depends on what came before.
+    fn seed(&self) -> Option<u64> {
+        (self.adapters.get_word_pos() == 0 && self.fine_tuning.get_word_pos() == 0).then_some(self.seed)
+    }
 }
 
 #[cfg(test)]
@@ -98,6 +108,17 @@ mod tests {
         let variance: f64 = draw.noise.iter().map(|x| f64::from(x * x)).sum::<f64>() / 1e5;
         assert!(mean.abs() < 0.01 && (variance - 1.0).abs() < 0.02, "mean {mean}, variance {variance}");
         assert!(draw.timesteps.iter().all(|t| *t < 1000));
+    }
+
+    /// What is taken from the cache draws nothing: the numbers after it must be those that would have come anyway.
+    #[test]
+    fn streams_do_not_shift_each_other_and_tell_when_they_have_begun() {
+        let (mut drawn, mut fresh) = (Seeded::new(7), Seeded::new(7));
+        assert_eq!(drawn.seed(), Some(7));
+        drawn.fine_tuning(2, 33, 1000);
+        assert_eq!(drawn.seed(), None);
+        assert_eq!(drawn.vacated(5), fresh.vacated(5));
+        assert_eq!(fresh.seed(), Some(7), "noise for vacated cells has nothing to do with a LoRA");
     }
 
     /// The first numbers of seed 0, computed by another implementation of ChaCha20 (RFC 8439, nonce and counter of 64 bits each),

@@ -1,5 +1,6 @@
 //! What this program finds on this machine, as a list of checks: each is one function that looks at one thing.
 
+mod cache;
 mod environment;
 mod machine;
 mod models;
@@ -57,11 +58,19 @@ impl Check {
 /// Looks at everything; the network is asked only when `network` says so. The error is the first that stands in the way of an edit with a model of the hub.
 pub fn examine(network: bool) -> (Vec<Check>, Option<Error>) {
     let hub = Environment::read();
-    let (cache, cache_error) = models::cache(&hub);
+    let (models, models_error) = models::cache(&hub);
     let (reached, network_error) = reach(&hub, network);
-    let checks =
-        vec![machine::program(), machine::processor(), machine::memory(), machine::devices(), cache, reached, environment::variables(&hub)];
-    (checks, cache_error.or(network_error))
+    let checks = vec![
+        machine::program(),
+        machine::processor(),
+        machine::memory(),
+        machine::devices(),
+        models,
+        cache::cache(),
+        reached,
+        environment::variables(&hub),
+    ];
+    (checks, models_error.or(network_error))
 }
 
 /// Does the hub answer?

@@ -26,7 +26,7 @@ const ATTEMPTS: usize = 16;
 /// that any new file gets. What a killed run left for the same target is removed.
 pub(super) fn temporary_in(folder: &Path, target: &Path) -> io::Result<NamedTempFile> {
     let prefix = format!("{PREFIX}{}-", mark(target));
-    remove_orphans(folder, &prefix);
+    remove_those_of_dead_runs(folder, |name| name.starts_with(&prefix));
     let kept = permissions(target);
     for _ in 0..ATTEMPTS {
         let file = create(folder, &prefix, SUFFIX, kept.as_ref())?;
@@ -76,12 +76,20 @@ fn mark(target: &Path) -> String {
     digits
 }
 
+/// Removes what dead runs left for any target in `folder`.
+pub(crate) fn remove_orphans(folder: &Path) {
+    let is_mark = |mark: &str| mark.len() == MARK && mark.bytes().all(|digit| digit.is_ascii_hexdigit());
+    remove_those_of_dead_runs(folder, |name| {
+        name.strip_prefix(PREFIX).and_then(|name| name.split_once('-')).is_some_and(|(mark, _)| is_mark(mark))
+    });
+}
+
 /// Removes the files of dead runs. A folder or a file that does not let itself be looked at is left as it is.
-fn remove_orphans(folder: &Path, prefix: &str) {
+fn remove_those_of_dead_runs(folder: &Path, is_ours: impl Fn(&str) -> bool) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let is_ours = name.to_str().is_some_and(|name| name.starts_with(prefix) && name.ends_with(SUFFIX));
+        let is_ours = name.to_str().is_some_and(|name| is_ours(name) && name.ends_with(SUFFIX));
         if is_ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
             remove_when_dead(&entry.path());
         }

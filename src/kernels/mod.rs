@@ -167,6 +167,9 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// Gives memory back that waits to be used again, for example because a stage of an edit is over.
     fn trim(&self);
 
+    /// What decides how numbers are rounded: with the same arithmetic the same work gives the same bits.
+    fn arithmetic(&self) -> String;
+
     /// Latent cells of all pictures that best go through the network at once when a way back is recorded.
     fn cells_at_once(&self) -> usize;
 
@@ -199,7 +202,7 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     fn gradient_scale(&self) -> Option<f32>;
     /// Brings gradients to a smaller size from now on, because one left the format's range; `false` where that cannot be the reason.
     fn lower_gradient_scale(&self) -> bool;
-    /// Brings gradients to the first size again, because another edit begins.
+    /// Brings gradients to the size at which they start again: what one stage of an edit met says nothing of the next.
     fn restore_gradient_scale(&self);
     /// Device to host.
     fn download(&self, buffer: &Self::Buffer) -> Vec<f32>;

@@ -18,6 +18,7 @@ pub use vae::Vae;
 
 use std::path::{Path, PathBuf};
 
+use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
@@ -94,6 +95,21 @@ impl Model {
     /// The training noise schedule.
     pub fn schedule(&self) -> &config::ScheduleConfig {
         &self.schedule
+    }
+
+    /// SHA-256 of the configuration files of all parts, which decide numbers as the weights do.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] or [`Error::File`] when one cannot be read.
+    pub fn configuration(&self) -> Result<String> {
+        let vae = self.vae_source.as_ref().unwrap_or(&self.source);
+        let texts = [
+            self.source.required_text("unet/config.json")?,
+            vae.required_text("vae/config.json")?,
+            self.source.required_text("text_encoder/config.json")?,
+            self.source.required_text("scheduler/scheduler_config.json")?,
+        ];
+        Ok(sha256(texts.map(|text| sha256(text.as_bytes())).concat().as_bytes()))
     }
 
     /// Do the settings and the prompt fit this model? Asked before any weight is read.

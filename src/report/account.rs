@@ -31,6 +31,8 @@ impl Record {
         self.loss = outcome.loss.map(|(first, last)| Loss { first, last });
         self.steps = Some(outcome.steps);
         self.seconds.clone_from(&outcome.seconds);
+        self.cached = outcome.cached.iter().map(|stage| stage.name()).collect();
+        self.warnings.extend(outcome.warnings.iter().cloned());
         if outcome.diverged > 0 {
             let message =
                 format!("the drag diverged at {} of its timesteps and went on with the best latents there were", outcome.diverged);

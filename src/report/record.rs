@@ -80,6 +80,9 @@ pub struct Record {
     /// Seconds of each stage, in order.
     #[serde(serialize_with = "seconds", skip_serializing_if = "Vec::is_empty")]
     pub seconds: Vec<(Stage, f64)>,
+    /// Stages whose result was taken from the cache.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cached: Vec<&'static str>,
     /// When it ended: seconds since 1970, for who asks which of two records is newer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<f64>,
@@ -166,6 +169,7 @@ impl Record {
             loss: None,
             steps: None,
             seconds: Vec::new(),
+            cached: Vec::new(),
             ended: None,
             peak_bytes: None,
             warnings: Vec::new(),

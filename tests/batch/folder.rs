@@ -79,7 +79,12 @@ impl Folder {
     /// `dragnext COMMAND` with few steps of everything.
     pub(crate) fn dragnext(&self, command: &str, arguments: &[&str]) -> Command {
         let mut run = Command::new(env!("CARGO_BIN_EXE_dragnext"));
-        run.env_clear().env("HOME", self.bench.folder()).current_dir(self.bench.folder()).arg(command).args(arguments);
+        run.env_clear()
+            .env("HOME", self.bench.folder())
+            .env("DRAGNEXT_CACHE_LIMIT", "0")
+            .current_dir(self.bench.folder())
+            .arg(command)
+            .args(arguments);
         run.arg("--model").arg(model());
         run.args(["--size", "64", "--strength", "0.04", "--timesteps", "1", "--iterations", "1", "--lora-steps", "1", "--lora-rank", "2"]);
         run.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -325,6 +325,10 @@ impl Driver for Emulated {
         Memory { free: (self.limit - held) as u64, total: self.limit as u64 }
     }
 
+    fn description(&self) -> String {
+        "emulated".into()
+    }
+
     fn multiprocessors(&self) -> u32 {
         // Few, because blocks run one after another; more than one, so that sums are split.
         3

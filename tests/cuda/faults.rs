@@ -45,6 +45,8 @@ fn gradients_beyond_the_formats_range_are_made_smaller_and_come_back() {
     let first = cuda.gradient_scale().expect("f16 needs one");
     assert!(cuda.lower_gradient_scale());
     assert_eq!(cuda.gradient_scale(), Some(first / 2.0));
+    cuda.restore_gradient_scale();
+    assert_eq!(cuda.gradient_scale(), Some(first), "the next stage starts as the first one did");
     while cuda.lower_gradient_scale() {}
     assert!(cuda.gradient_scale().expect("f16 needs one") > 0.0);
     for format in [Format::F32, Format::Bf16] {

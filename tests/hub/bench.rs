@@ -78,7 +78,7 @@ impl Bench {
     /// The program with an emptied environment that knows this home and this hub.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin("dragnext"));
-        command.env_clear().env("HOME", self.home.path()).env("HF_ENDPOINT", self.server.endpoint());
+        command.env_clear().env("HOME", self.home.path()).env("DRAGNEXT_CACHE_LIMIT", "0").env("HF_ENDPOINT", self.server.endpoint());
         command.current_dir(self.home.path()).args(arguments).stdin(Stdio::null());
         command
     }

@@ -11,7 +11,7 @@ fn check<'a>(report: &'a serde_json::Value, name: &str) -> &'a serde_json::Value
 fn it_tells_what_there_is_and_asks_nobody() {
     let bench = Bench::filled();
     let report = bench.run(&["doctor", "--json"]).succeeded().json();
-    for name in ["program", "processor", "memory", "devices", "models", "network", "environment"] {
+    for name in ["program", "processor", "memory", "devices", "models", "cache", "network", "environment"] {
         assert!(!check(&report, name)["text"].as_str().unwrap().is_empty());
     }
     assert!(check(&report, "program")["text"].as_str().unwrap().contains(env!("CARGO_PKG_VERSION")));

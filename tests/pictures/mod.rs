@@ -75,7 +75,7 @@ impl Bench {
     /// `dragnext edit` with these arguments, few steps of everything, and its record on stdout.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dragnext"));
-        command.env_clear().env("HOME", self.folder()).current_dir(self.folder());
+        command.env_clear().env("HOME", self.folder()).env("DRAGNEXT_CACHE_LIMIT", "0").current_dir(self.folder());
         command.arg("edit").args(arguments).arg("--json").arg("--model").arg(model());
         command.args(["--size", "64", "--strength", "0.04", "--timesteps", "1", "--iterations", "1", "--no-lora"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -3,6 +3,8 @@
 #   tests/scenebench/run.sh OUT_DIR [SUITE] [-- FLAGS OF dragnext edit ...]
 # Needs Python with numpy and Pillow for the scores. Cases that are done already are kept, so a run that was cut off goes on.
 set -euo pipefail
+# The times in the records are those of whole edits.
+export DRAGNEXT_CACHE_LIMIT=0
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:?a folder for the edits}; shift
 suite=$here/suite

@@ -78,6 +78,10 @@ impl Backend for Cpu {
         buffer::trim();
     }
 
+    fn arithmetic(&self) -> String {
+        format!("cpu f32 {}", vector::instructions())
+    }
+
     fn cells_at_once(&self) -> usize {
         CELLS_AT_ONCE
     }

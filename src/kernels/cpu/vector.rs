@@ -25,6 +25,21 @@ pub(super) fn dispatch<W: WithSimd>(work: W) -> W::Output {
     pulp::Arch::new().dispatch(work)
 }
 
+/// The name of the instruction set that [`dispatch`] chooses.
+pub(super) fn instructions() -> &'static str {
+    struct Name;
+
+    impl WithSimd for Name {
+        type Output = &'static str;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> &'static str {
+            std::any::type_name::<S>()
+        }
+    }
+    dispatch(Name)
+}
+
 /// Work that reads and writes where its maker promised that it may.
 pub(super) trait Promised {
     /// # Safety

@@ -233,4 +233,6 @@ pub trait Driver: Debug + Send + Sync {
     fn memory(&self) -> Memory;
     /// Multiprocessors, for how many blocks are worth starting.
     fn multiprocessors(&self) -> u32;
+    /// The GPU and what computes on it, with versions: where they are others, sums may be rounded in another way.
+    fn description(&self) -> String;
 }

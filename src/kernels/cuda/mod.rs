@@ -28,6 +28,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use self::gpu::Gpu;
+use super::cpu::Cpu;
 use super::{AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, GroupShape, Matrix};
 use attention::{Gradients, Inputs, Returning};
 pub use conv::ConvWeight;
@@ -90,6 +91,13 @@ impl Backend for Cuda {
 
     fn trim(&self) {
         self.gpu.trim();
+    }
+
+    fn arithmetic(&self) -> String {
+        let driver = self.gpu.driver();
+        let (gpu, blocks) = (driver.description(), driver.multiprocessors());
+        // The text encoder runs on the processor.
+        format!("cuda {} {gpu}, {blocks} multiprocessors, {} cells; {}", self.format.name(), self.cells_at_once(), Cpu.arithmetic())
     }
 
     fn cells_at_once(&self) -> usize {

@@ -229,6 +229,10 @@ impl Driver for Device {
     fn multiprocessors(&self) -> u32 {
         self.multiprocessors
     }
+
+    fn description(&self) -> String {
+        format!("{:?} {:?} {:?} {:?}", self.name(), self.compute_capability(), self.driver_version(), self.libraries())
+    }
 }
 
 impl Drop for Device {
