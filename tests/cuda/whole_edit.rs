@@ -1,11 +1,21 @@
 //! A short edit on a GPU beside the same edit in PyTorch and diffusers.
 
+use dragnext::cache::{Cache, Place};
+use dragnext::diffusion::Seeded;
+use dragnext::drag_file::DragFile;
+use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cuda::Cuda;
 use dragnext::kernels::cuda::driver::Format;
+use dragnext::model::Model;
+use dragnext::picture;
+use dragnext::pipeline::{Editor, Work};
+use dragnext::plan::Plan;
+use dragnext::progress::{Silent, Stage};
+use dragnext::settings::{Overrides, Settings};
 
 use super::emulated::{Emulated, Library, available};
-use super::fixture::Fixture;
 use super::fixture::short_edit::{assert_peers, try_edit};
+use super::fixture::{Fixture, path};
 
 #[test]
 fn a_short_edit_agrees_with_the_peer() {
@@ -18,5 +28,43 @@ fn a_short_edit_agrees_with_the_peer() {
         let cuda = Cuda::new(Emulated::new(Library::Whole), format);
         let (outcome, latents) = try_edit(cuda, &dump, |_| ()).expect("the edit is done");
         assert_peers(&dump, &outcome, &latents, tolerances);
+    }
+}
+
+/// What comes from the cache is uploaded again, and the next stage starts with gradients as large as if the LoRA had been trained.
+#[test]
+fn an_edit_from_the_cache_has_the_same_bits() {
+    if !available("an_edit_from_the_cache_has_the_same_bits") {
+        return;
+    }
+    let drag_path = path("edit/drag.json");
+    let drag = DragFile::read(&drag_path).expect("the fixture is a drag file");
+    let source = picture::read(&path("edit/input.png")).expect("the fixture is a picture").picture;
+    let given = Overrides {
+        size: Some(64),
+        lora_steps: Some(2),
+        timesteps: Some(1),
+        iterations: Some(2),
+        strength: Some(0.06),
+        ..Overrides::default()
+    };
+    let settings = Settings::resolve(&given).expect("within bounds");
+    let folder = tempfile::tempdir().expect("room for a folder");
+    let edit = |cached: bool| {
+        let cuda = Cuda::new(Emulated::new(Library::Whole), Format::F16);
+        let model = Model::open(&path("tiny").to_string_lossy(), None).expect("the fixture is a model");
+        let plan = Plan::new(&drag, &drag_path, source.size(), &settings, model.native_size()).expect("a good plan");
+        let mut editor = Editor::load(cuda.clone(), model, &mut Silent, &Interrupt::never()).expect("it has weights");
+        if cached {
+            editor.reuse(Cache::new(Place { folder: folder.path().into(), limit: 1 << 30 })).expect("it has a configuration");
+        }
+        let work = Work { plan: &plan, picture: source.working(&plan.frame), lora: None };
+        editor.edit(work, &mut Seeded::new(settings.seed), &mut Silent, &Interrupt::never()).expect("the edit is done")
+    };
+    let anew = edit(false);
+    for expected in [&[][..], &[Stage::Lora, Stage::Invert]] {
+        let outcome = edit(true);
+        assert_eq!((outcome.cached.as_slice(), outcome.warnings.len()), (expected, 0));
+        assert!(outcome.picture == anew.picture, "with {expected:?} from the cache");
     }
 }
