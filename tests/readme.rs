@@ -43,7 +43,11 @@ fn flags(command: &Command) -> BTreeSet<String> {
 
 fn variables(command: &Command) -> BTreeSet<String> {
     let own = command.get_arguments().filter_map(|argument| Some(argument.get_env()?.to_str()?.to_owned()));
-    own.chain(command.get_subcommands().flat_map(variables)).collect()
+    // Some stand for no flag, and are explained below them.
+    let explained = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let explained = explained.split(|c: char| !(c.is_ascii_uppercase() || c == '_')).filter(|word| word.starts_with("DRAGNEXT_"));
+    let explained: Vec<String> = explained.map(str::to_owned).collect();
+    own.chain(explained).chain(command.get_subcommands().flat_map(variables)).collect()
 }
 
 #[test]
