@@ -1,9 +1,11 @@
 //! Golden edits: a folder with a folder for each case, and in it a picture, a drag file and the picture that is to come of them.
 //!
-//!     DIR/CASE/input.png      or input.jpg, input.jpeg, input.webp
-//!     DIR/CASE/drag.json
-//!     DIR/CASE/expected.png
-//!     DIR/CASE/check.json     optional: the case's own limits
+//! ```text
+//! DIR/CASE/input.png      or input.jpg, input.jpeg, input.webp
+//! DIR/CASE/drag.json
+//! DIR/CASE/expected.png
+//! DIR/CASE/check.json     optional: the case's own limits
+//! ```
 //!
 //! A folder that has a drag.json itself is one case. Everything that is wrong with the folders is found before any edit, and all of it at once.
 
