@@ -11,6 +11,7 @@
 //! | `weights` | the hash of the weights, remembered, so that a run with nothing to do reads none |
 //! | `limits` | when a run stops before its end |
 //! | `run` | three threads: the next item is read while the network is at one, and the one before is encoded and written |
+//! | `verdict` | how it ended as a whole, as an exit status |
 //!
 //! Done means: a record says so, the hash of all that decides the pixels is the same as now, and the output is there with the hash that the
 //! record names. Nothing else does: neither the output's existence nor a time stamp.
@@ -25,6 +26,7 @@ mod roots;
 mod run;
 mod shard;
 mod terms;
+mod verdict;
 mod weights;
 
 pub use history::{History, Redo, State};
@@ -35,6 +37,7 @@ pub use manifest::Line;
 pub use run::{Run, Tally};
 pub use shard::Shard;
 pub use terms::Terms;
+pub use verdict::verdict;
 pub use weights::{remember, remembered};
 
 /// The folder inside an output folder that holds records.

@@ -6,17 +6,17 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::cache::reuse;
-use super::compute::{self, Compute, Device, Dtype};
+use super::compute::{Compute, ComputeArguments};
 use super::model::{ModelArguments, NATIVE_SIZE};
 use super::rehearsal;
-use crate::batch::{History, Item, Limits, List, Log, Origin, Reached, Redo, Rules, Run, Shard, State, Tally, Terms, remember, remembered};
+use crate::batch::{History, Item, Limits, List, Log, Origin, Redo, Rules, Run, Shard, State, Tally, Terms, remember, remembered, verdict};
 use crate::drag_file::DragFile;
 use crate::edit::Means;
-use crate::error::{Error, FAILED, NOT_STARTED, RETRY, Result};
+use crate::error::{Error, NOT_STARTED, Result};
 use crate::interrupt::Interrupt;
 use crate::model::Model;
 use crate::progress::{self, Items};
-use crate::report::{self, Failure, Summary, counted};
+use crate::report::{self, Failure, Summary};
 use crate::settings::{Overrides, WindowChoice};
 
 /// Edits many pictures: the weights are loaded once, and a run that was stopped goes on where it was.
@@ -48,13 +48,8 @@ pub(super) struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
 
-    /// Where to compute: auto (a GPU if there is one), cpu or cuda[:N].
-    #[arg(long, default_value = "auto", env = "DRAGNEXT_DEVICE")]
-    device: Device,
-
-    /// The number format: f32 on the CPU; f16, bf16 or f32 on a GPU.
-    #[arg(long, value_enum, default_value = "auto", env = "DRAGNEXT_DTYPE")]
-    dtype: Dtype,
+    #[command(flatten)]
+    compute: ComputeArguments,
 
     /// Do a part of the list: item k, from 0, belongs to shard k mod N. Every shard can run anywhere, and again.
     #[arg(long, value_name = "I/N")]
@@ -137,7 +132,7 @@ fn seconds(text: &str) -> std::result::Result<f64, &'static str> {
 /// Does what is left of the list.
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let since = Instant::now();
-    let compute = compute::choose(arguments.device, arguments.dtype)?;
+    let compute = arguments.compute.choose()?;
     let drag = match &arguments.drag {
         Some(path) => Some((DragFile::read(path)?, path.clone())),
         None => None,
@@ -327,35 +322,4 @@ impl Arguments {
 
 fn not_started(kind: &'static str, reason: String, hint: &str) -> Error {
     Error::Batch { kind, reason, hint: hint.to_owned(), status: NOT_STARTED }
-}
-
-/// The exit status of the whole: what was stopped goes before what failed, because the same command goes on with it.
-fn verdict(summary: &Summary, tally: &Tally, interrupt: &Interrupt) -> Result<()> {
-    let Summary { items, left, .. } = *summary;
-    let (all, failed) = (counted(items), summary.failed + summary.failed_before);
-    let again = "the same command goes on with what is left".to_owned();
-    let error = |kind, reason, hint, status| Err(Error::Batch { kind, reason, hint, status });
-    if let (Err(interrupted), true) = (interrupt.check(), left > 0) {
-        let status = interrupted.exit_status();
-        return error("batch.interrupted", format!("interrupted; {left} of {all} are left"), again, status);
-    }
-    match tally.stopped {
-        Some(Reached::Time) => error("batch.time_over", format!("the time is over; {left} of {all} are left"), again, RETRY),
-        Some(Reached::Device) => {
-            let reason = format!("the device stopped answering after {}; {left} of {all} are left", counted(tally.done + tally.failed));
-            error("device.lost", reason, again, RETRY)
-        }
-        Some(Reached::Failures) => {
-            let reason = format!("stopped after {} failed; {left} of {all} are left", counted(tally.failed));
-            error("batch.failures", reason, again, FAILED)
-        }
-        None if tally.failed > 0 && tally.disk_full == tally.failed && tally.done == 0 => {
-            error("output.disk_full", "nothing could be written: the disk is full".into(), "make room, then run this again".into(), RETRY)
-        }
-        None if failed > 0 => {
-            let hint = "the records say why; --redo failed tries all of them again".into();
-            error("batch.failed", format!("{failed} of {all} failed"), hint, FAILED)
-        }
-        None => Ok(()),
-    }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::compare;
-use super::compute::{self, Compute, Device, Dtype};
+use super::compute::{Compute, ComputeArguments};
 use super::instruction::InstructionArguments;
 use super::limits::LimitArguments;
 use super::model::ModelArguments;
@@ -63,13 +63,8 @@ pub(super) struct Arguments {
     #[command(flatten)]
     model: ModelArguments,
 
-    /// Where to compute: auto (a GPU if there is one), cpu or cuda[:N].
-    #[arg(long, default_value = "auto", env = "DRAGNEXT_DEVICE")]
-    device: Device,
-
-    /// The number format: f32 on the CPU; f16, bf16 or f32 on a GPU.
-    #[arg(long, value_enum, default_value = "auto", env = "DRAGNEXT_DTYPE")]
-    dtype: Dtype,
+    #[command(flatten)]
+    compute: ComputeArguments,
 
     /// Print one line of JSON for each case.
     #[arg(long)]
@@ -91,7 +86,7 @@ const OUTPUT: &str = "dragnext-check";
 
 /// Checks the cases, one after the other, and says how each one ended.
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
-    let compute = compute::choose(arguments.device, arguments.dtype)?;
+    let compute = arguments.compute.choose()?;
     if !arguments.quiet {
         report::print_warnings(compute.warning.as_slice());
     }

@@ -16,7 +16,7 @@ use crate::warning::Warning;
 
 /// `--device`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Device {
+enum Device {
     Auto,
     Cpu,
     Cuda(usize),
@@ -38,11 +38,33 @@ impl FromStr for Device {
 
 /// `--dtype`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Dtype {
+enum Dtype {
     Auto,
     F32,
     F16,
     Bf16,
+}
+
+/// The flags of every command that asks the network.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct ComputeArguments {
+    /// Where to compute: auto (a GPU if there is one), cpu or cuda[:N].
+    #[arg(long, default_value = "auto", env = "DRAGNEXT_DEVICE")]
+    device: Device,
+
+    /// The number format: f32 on the CPU; f16, bf16 or f32 on a GPU.
+    #[arg(long, value_enum, default_value = "auto", env = "DRAGNEXT_DTYPE")]
+    dtype: Dtype,
+}
+
+impl ComputeArguments {
+    /// What the two flags come to. `auto` is a GPU where this program can use one, else the CPU.
+    ///
+    /// # Errors
+    /// [`Error::Device`]: `device.none` or `device.dtype`.
+    pub(super) fn choose(&self) -> Result<Compute> {
+        choose(self.device, self.dtype)
+    }
 }
 
 /// What computes.
@@ -79,11 +101,7 @@ impl Compute {
     }
 }
 
-/// What the two flags come to. `auto` is a GPU where this program can use one, else the CPU.
-///
-/// # Errors
-/// [`Error::Device`]: `device.none` or `device.dtype`.
-pub(super) fn choose(device: Device, dtype: Dtype) -> Result<Compute> {
+fn choose(device: Device, dtype: Dtype) -> Result<Compute> {
     match device {
         Device::Cpu => cpu(dtype, None),
         Device::Cuda(index) => cuda(index, dtype),

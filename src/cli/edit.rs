@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::cache::reuse;
-use super::compute::{self, Device, Dtype};
+use super::compute::ComputeArguments;
 use super::instruction::InstructionArguments;
 use super::planning::{InputArguments, Inputs};
 use super::preview::write as write_drawing;
@@ -47,13 +47,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     follow: bool,
 
-    /// Where to compute: auto (a GPU if there is one), cpu or cuda[:N].
-    #[arg(long, default_value = "auto", env = "DRAGNEXT_DEVICE")]
-    device: Device,
-
-    /// The number format: f32 on the CPU; f16, bf16 or f32 on a GPU.
-    #[arg(long, value_enum, default_value = "auto", env = "DRAGNEXT_DTYPE")]
-    dtype: Dtype,
+    #[command(flatten)]
+    compute: ComputeArguments,
 
     /// Use this LoRA instead of training one on the picture.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["save_lora", "no_lora"])]
@@ -132,7 +127,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
 
 /// Says in `written` which files it wrote.
 fn edit(arguments: &Arguments, output: &Path, record: &mut Record, written: &mut Vec<PathBuf>, interrupt: &Interrupt) -> Result<()> {
-    let compute = compute::choose(arguments.device, arguments.dtype)?;
+    let compute = arguments.compute.choose()?;
     let inputs = arguments.inputs.read()?;
     record.warnings.extend(inputs.warnings.iter().cloned());
     // What is wrong with the edit itself is said before gigabytes are fetched for it.

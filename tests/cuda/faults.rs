@@ -4,7 +4,8 @@ use dragnext::kernels::Backend;
 use dragnext::kernels::cuda::Cuda;
 use dragnext::kernels::cuda::driver::Format;
 
-use super::emulated::{Emulated, Library, available};
+use super::compiled::available;
+use super::emulated::{Emulated, Library};
 use super::fixture::Fixture;
 use super::fixture::short_edit::try_edit;
 

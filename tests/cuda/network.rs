@@ -12,7 +12,8 @@ use dragnext::model::unet::{Gradients, Want};
 use dragnext::model::{Source, UNet, Vae};
 use dragnext::nn::{Mutual, Pass, Shape, Tensor};
 
-use super::emulated::{Emulated, Library, available};
+use super::compiled::available;
+use super::emulated::{Emulated, Library};
 use super::fixture::{cosine, dot, relative, report, source};
 use super::numbers::Numbers;
 

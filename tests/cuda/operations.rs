@@ -5,7 +5,8 @@ use dragnext::kernels::cuda::Cuda;
 use dragnext::kernels::cuda::driver::Format;
 use dragnext::kernels::{AdamStep, AttentionShape, Backend, BilinearPoint, GroupShape};
 
-use super::emulated::{Emulated, Library, available};
+use super::compiled::available;
+use super::emulated::{Emulated, Library};
 use super::fixture::{cosine, relative, report};
 use super::numbers::Numbers;
 

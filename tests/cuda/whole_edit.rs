@@ -13,7 +13,8 @@ use dragnext::plan::Plan;
 use dragnext::progress::{Silent, Stage};
 use dragnext::settings::{Overrides, Settings};
 
-use super::emulated::{Emulated, Library, available};
+use super::compiled::available;
+use super::emulated::{Emulated, Library};
 use super::fixture::short_edit::{assert_peers, try_edit};
 use super::fixture::{Fixture, path};
 

@@ -1,0 +1,61 @@
+//! The kernels' own sources as a library for the processor, made once by the C++ compiler.
+
+#![allow(unsafe_code)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The compiled kernels; `None` where there is no compiler for them.
+pub(crate) fn kernels() -> Option<&'static libloading::Library> {
+    static LIBRARY: OnceLock<Option<libloading::Library>> = OnceLock::new();
+    LIBRARY.get_or_init(compile).as_ref()
+}
+
+/// Can kernels be run here? Says so when not, so that a skipped test is seen.
+#[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
+pub(crate) fn available(test: &str) -> bool {
+    let found = kernels().is_some();
+    if !found {
+        eprintln!("skipped: {test}: no C++ compiler (`c++`) to compile the kernels for the processor");
+    }
+    found
+}
+
+fn compile() -> Option<libloading::Library> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("kernels-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("the target folder can be written");
+    let library = folder.join("kernels.so");
+    let compiled = Command::new("c++")
+        .args([
+            "-std=c++20",
+            "-O2",
+            "-g1",
+            "-fno-strict-aliasing",
+            "-Wno-unknown-pragmas",
+            "-ftrivial-auto-var-init=pattern",
+            "-fvisibility=hidden",
+            "-fPIC",
+            "-shared",
+            "-DEMULATED",
+        ])
+        .arg("-include")
+        .arg(root.join("tests/cuda/emulator/emulator.hpp"))
+        .args(["-x", "c++"])
+        .arg(root.join("src/kernels/cuda/source/kernels.cu"))
+        .arg("-o")
+        .arg(&library)
+        .status();
+    match compiled {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => panic!("c++ cannot be started: {error}"),
+        Ok(status) => {
+            assert!(status.success(), "the kernels do not compile for the processor");
+            // SAFETY: the library was just made; what runs when it is opened fills a table of names.
+            let opened = unsafe { libloading::Library::new(&library) }.expect("what was just compiled can be opened");
+            std::fs::remove_dir_all(&folder).expect("the folder is ours");
+            Some(opened)
+        }
+    }
+}
