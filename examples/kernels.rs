@@ -92,9 +92,11 @@ impl Bench {
         let (x, w, mut y) = (numbers(rows * inputs), numbers(inputs * outputs), Cpu.zeros(rows * outputs));
         let weight = Cpu.linear_weight(outputs, inputs, &w);
         let flop = 2 * rows * inputs * outputs;
-        self.line(&format!("linear {rows} x {inputs} to {outputs}"), flop, 0, || Cpu.linear(&x, &weight, None, None, &mut y));
+        self.line(&format!("linear {rows} x {inputs} to {outputs}"), flop, 0, || Cpu.linear(0..rows, &x, &weight, None, None, &mut y));
         let (dy, mut dx) = (numbers(rows * outputs), Cpu.zeros(rows * inputs));
-        self.line(&format!("linear {rows} x {inputs} to {outputs}, back"), flop, 0, || Cpu.linear_backward(&dy, &weight, false, &mut dx));
+        self.line(&format!("linear {rows} x {inputs} to {outputs}, back"), flop, 0, || {
+            Cpu.linear_backward(0..rows, &dy, &weight, false, &mut dx)
+        });
     }
 
     fn conv(&self, batch: usize, side: usize, inputs: usize, outputs: usize) {

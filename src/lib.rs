@@ -22,7 +22,7 @@
 //! leaves behind beside its pixels, [`batch`] many edits in one run, [`metrics`] how much two pictures differ, [`golden`] edits whose results
 //! are known, [`merge`] what many runs left behind, [`cache`] what an edit leaves for the next one of
 //! the same picture, [`digest`] hashes, [`error`] everything that can go wrong, [`bug`] what must not, [`warning`]
-//! what does not stop anything, [`progress`] how a run tells where it stands, [`interrupt`] a tidy stop, [`failpoint`] how tests
+//! what does not stop anything, [`allocator`] how memory is handed out, [`progress`] how a run tells where it stands, [`interrupt`] a tidy stop, [`failpoint`] how tests
 //! make it fail.
 //!
 //! # One edit
@@ -72,6 +72,7 @@
 //! # }
 //! ```
 
+pub mod allocator;
 pub mod batch;
 pub mod bug;
 pub mod cache;

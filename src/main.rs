@@ -6,9 +6,10 @@ use clap::Parser;
 use dragnext::cli::Cli;
 use dragnext::error::Error;
 use dragnext::interrupt::Interrupt;
-use dragnext::{bug, report};
+use dragnext::{allocator, bug, report};
 
 fn main() -> ExitCode {
+    allocator::settle();
     let cli = Cli::parse();
     bug::keep_quiet();
     let interrupt = Interrupt::on_signals().map_err(|source| Error::File { path: "signals".into(), source });

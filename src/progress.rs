@@ -49,7 +49,7 @@ impl Stage {
 }
 
 /// Where the pipeline says what it does.
-pub trait Progress {
+pub trait Progress: Send {
     /// The stages that lie ahead of an edit, and how much each computes: a share of a whole, which is only an estimate.
     fn plan(&mut self, _ahead: &[(Stage, f64)]) {}
     /// A stage of `steps` steps begins (1 for a stage without steps).
@@ -61,7 +61,7 @@ pub trait Progress {
 }
 
 /// Shows nothing: for library use and tests.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Silent;
 
 impl Progress for Silent {

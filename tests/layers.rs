@@ -126,8 +126,8 @@ impl Dense {
     fn layer(&self, parameters: &[f32]) -> Linear<Cpu> {
         let weight = tensor(Shape::new(1, 1, self.outputs(), self.inputs), &self.weight);
         let mut layer = Linear::new(&weight, self.bias.as_deref().map(vector));
-        layer.set_adapter(self.adapter);
-        layer.merge(&vector(parameters));
+        layer.set_adapter(0, self.adapter);
+        layer.merge(0, &vector(parameters));
         layer
     }
 

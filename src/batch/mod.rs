@@ -11,12 +11,14 @@
 //! | `weights` | the hash of the weights, remembered, so that a run with nothing to do reads none |
 //! | `limits` | when a run stops before its end |
 //! | `run` | three threads: the next item is read while the network is at one, and the one before is encoded and written |
+//! | `group` | items that go through the network side by side |
 //! | `verdict` | how it ended as a whole, as an exit status |
 //!
 //! Done means: a record says so, the hash of all that decides the pixels is the same as now, and the output is there with the hash that the
 //! record names. Nothing else does: neither the output's existence nor a time stamp.
 
 mod folder;
+mod group;
 mod history;
 mod limits;
 mod list;

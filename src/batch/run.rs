@@ -1,5 +1,6 @@
 //! Three threads for one batch: while the network is at one item, the next is read and decoded, and the one before is encoded, written and
-//! recorded. Items are handed over one at a time, so that no more than three are in memory, however long the list is.
+//! recorded. Items are handed over one at a time, so that no more than three are in memory, or the network's own and two, however long the
+//! list is.
 //!
 //! What goes wrong with an item is that item's failure, a panic too; what goes wrong with the records ends the run, for without them
 //! nothing would be known of what it does.
@@ -11,18 +12,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
+use super::group::{Made, is_interrupt};
 use super::limits::Reached;
 use super::{History, Item, Limits, Log, Terms};
 use crate::bug;
 use crate::digest::sha256;
 use crate::edit::{Identity, Means, Prepared};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::failpoint;
 use crate::files;
 use crate::interrupt::Interrupt;
 use crate::pipeline::{Edits, Outcome};
-use crate::progress::{Items, Progress, Stage};
-use crate::report::{self, Made, Paths, Record, Status};
+use crate::progress::{Items, Stage};
+use crate::report::{self, Paths, Record, Status};
 
 /// So many items in a row that find the disk full are the disk's matter, not theirs.
 const FULL_IN_A_ROW: usize = 2;
@@ -42,6 +44,8 @@ pub struct Run<'a> {
     pub metadata: bool,
     /// Print each record to stdout.
     pub json: bool,
+    /// How many items go through the network side by side.
+    pub together: usize,
     /// When to stop before the end.
     pub limits: Limits,
     /// Where it is told what happens.
@@ -73,9 +77,9 @@ struct Ready<'a> {
 }
 
 /// An edit with its name, and whether its result may take the place of what is there.
-struct Ours {
-    prepared: Prepared,
-    identity: Identity,
+pub(super) struct Ours {
+    pub(super) prepared: Prepared,
+    pub(super) identity: Identity,
     replaces: bool,
 }
 
@@ -83,14 +87,14 @@ struct Ours {
 struct Computed<'a> {
     item: &'a Item,
     record: Record,
-    made: Result<(Ours, Option<Outcome>)>,
+    made: Made,
 }
 
 impl Run<'_> {
     /// Does the items in their order, and records each of them.
     ///
     /// # Errors
-    /// [`Error::Output`] when a record cannot be written, or when the disk is full; together with what was done until then.
+    /// [`crate::Error::Output`] when a record cannot be written, or when the disk is full; together with what was done until then.
     ///
     /// # Panics
     /// When one of its threads does, which is a bug.
@@ -165,43 +169,35 @@ impl Run<'_> {
             if self.interrupt.has_come() {
                 return None;
             }
-            let Ok(Ready { item, mut record, prepared }) = ready.recv() else { return None };
-            self.shown.begin(&item.id);
+            let group: Vec<Ready> = ready.iter().take(self.together).collect();
+            let Some(first) = group.first() else { return None };
+            self.shown.begin(&first.item.id, group.len());
             if let Some(cache) = editor.cache() {
-                // A long list of pictures would push everything out of the cache, for nobody.
-                cache.set_keeps(pictures.get(item.image.as_path()).is_some_and(|count| *count > 1));
+                // A long list of pictures would push everything out of the cache, for nobody; and what is computed side by side differs in
+                // its last bits from what another run would compute and expect.
+                cache.set_keeps(group.len() == 1 && pictures.get(first.item.image.as_path()).is_some_and(|count| *count > 1));
             }
-            let made = prepared.and_then(|ours| bug::caught(|| self.compute_one(ours, &mut record, editor, means)));
-            if !is_first {
-                // The weights were loaded for the first.
-                record.seconds.retain(|(stage, _)| *stage != Stage::Load);
-            }
-            is_first &= record.seconds.is_empty();
-            let is_lost = matches!(&made, Err(error) if error.kind() == "device.lost");
-            own_failures += usize::from(matches!(&made, Err(error) if !is_interrupt(error)));
-            if to.send(Computed { item, record, made }).is_err() {
-                return None; // the writer says why
+            let (items, work): (Vec<_>, Vec<_>) = group.into_iter().map(|ready| (ready.item, (ready.record, ready.prepared))).unzip();
+            let together = items.len();
+            let mut is_lost = false;
+            for (item, (mut record, made)) in items.into_iter().zip(self.compute_all(work, editor, means)) {
+                if !is_first {
+                    // The weights were loaded for the first.
+                    record.seconds.retain(|(stage, _)| *stage != Stage::Load);
+                }
+                is_first &= record.seconds.is_empty();
+                record.together = (together > 1).then_some(together);
+                is_lost |= matches!(&made, Err(error) if error.kind() == "device.lost");
+                own_failures += usize::from(matches!(&made, Err(error) if !is_interrupt(error)));
+                if to.send(Computed { item, record, made }).is_err() {
+                    return None; // the writer says why
+                }
             }
             if is_lost {
                 // Every further item would fail like this one; another run may find the device well.
                 return Some(Reached::Device);
             }
         }
-    }
-
-    fn compute_one(&self, mut ours: Ours, record: &mut Record, editor: &mut dyn Edits, means: Means) -> Result<(Ours, Option<Outcome>)> {
-        let prepared = &mut ours.prepared;
-        record.warnings.extend(prepared.original.warnings.iter().cloned());
-        record.planned(&prepared.plan, [self.device, means.numerics[1]], means.model);
-        record.job = Some(ours.identity.job.clone());
-        failpoint::panic("panic_in_item");
-        let mut progress = self.shown.stages();
-        let progress: &mut dyn Progress = &mut progress;
-        let outcome = if prepared.moves() { Some(prepared.compute(editor, progress, self.interrupt)?) } else { None };
-        if let Some(outcome) = &outcome {
-            record.computed(outcome);
-        }
-        Ok((ours, outcome))
     }
 
     fn write(&self, computed: Receiver<Computed>, log: &mut Log, unwritten: &AtomicUsize) -> (Tally, Result<()>) {
@@ -262,11 +258,7 @@ impl Run<'_> {
 
 /// Does the picture at `path` say that it is the result of this job?
 fn is_named(path: &Path, job: &str) -> bool {
-    Made::read(path).is_ok_and(|made| made.by.job == job)
-}
-
-fn is_interrupt(error: &Error) -> bool {
-    matches!(error, Error::Interrupted { .. })
+    report::Made::read(path).is_ok_and(|made| made.by.job == job)
 }
 
 fn holds(path: &Path, bytes: &[u8]) -> bool {

@@ -51,6 +51,10 @@ pub(super) struct Arguments {
     #[command(flatten)]
     compute: ComputeArguments,
 
+    /// Edit N pictures side by side: what they ask of the network at the same time is computed in one call. It takes about N times the memory of the network's activations, and pays on a GPU; on a processor hardly. Results are the same but for rounding, and the cache is only read.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64), hide_default_value = true)]
+    batch: u8,
+
     /// Do a part of the list: item k, from 0, belongs to shard k mod N. Every shard can run anywhere, and again.
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
@@ -224,6 +228,7 @@ impl Work<'_> {
             overwrite: self.arguments.overwrite,
             metadata: !self.arguments.no_metadata,
             json: self.arguments.json,
+            together: self.arguments.batch.into(),
             limits: self.arguments.limits(),
             shown: &shown,
             interrupt,

@@ -3,8 +3,7 @@
 use super::{Grid, Schedule, require_finite};
 use crate::error::Result;
 use crate::kernels::Backend;
-use crate::model::UNet;
-use crate::model::unet::Prompt;
+use crate::model::unet::{Network, Prompt};
 use crate::nn::{Mutual, Pass, Tensor};
 use crate::progress::Stage;
 
@@ -34,7 +33,7 @@ impl<B: Backend> Pair<B> {
     /// [`crate::Error::NotFinite`].
     pub fn step(
         self,
-        unet: &UNet<B>,
+        unet: &impl Network<B>,
         schedule: &Schedule,
         grid: &Grid,
         place: Place,
@@ -43,7 +42,7 @@ impl<B: Backend> Pair<B> {
     ) -> Result<Self> {
         let mut pass = Pass::inference().with_mutual(Mutual { start_layer, sources: vec![0, 0] });
         let both = stack(&self.reference, &self.edit);
-        let noise = unet.predict(&both, place.t as f64, prompt, &mut pass);
+        let noise = unet.predict(&both, place.t as f64, prompt.into(), &mut pass);
         require_finite(&noise, Stage::Denoise, place.step, "the noise prediction")?;
         let next = schedule.step(both, &noise, place.t, grid.after(place.t));
         Ok(Self { reference: next.picture(0), edit: next.picture(1) })

@@ -5,8 +5,7 @@ use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::interrupt::Interrupt;
 use crate::kernels::{AdamStep, Backend};
-use crate::model::UNet;
-use crate::model::unet::{Gradients, Want};
+use crate::model::unet::{Gradients, Network, Want};
 use crate::nn::{Pass, Shape, Tensor};
 use crate::progress::{Progress, Stage};
 use crate::settings::Settings;
@@ -28,9 +27,9 @@ pub struct Subject<'a, B: Backend> {
 ///
 /// # Errors
 /// [`Error::NotFinite`] when the loss diverges, [`Error::Interrupted`]. Then the weights hold the adapters of the step that failed;
-/// [`UNet::detach_adapters`] restores them.
+/// [`crate::model::UNet::detach_adapters`] restores them.
 pub fn finetune<B: Backend>(
-    unet: &mut UNet<B>,
+    unet: &mut impl Network<B>,
     schedule: &Schedule,
     subject: &Subject<B>,
     start: Vec<f32>,
@@ -71,7 +70,7 @@ pub fn finetune<B: Backend>(
 /// # Errors
 /// [`Error::Interrupted`].
 pub fn gradient<B: Backend>(
-    unet: &UNet<B>,
+    unet: &impl Network<B>,
     schedule: &Schedule,
     subject: &Subject<B>,
     parameters: &Tensor<B>,
@@ -97,7 +96,7 @@ pub fn gradient<B: Backend>(
         let noisy = Tensor::from_host(backend, shape, noisy);
         let times: Vec<f64> = timesteps.iter().map(|t| *t as f64).collect();
         let mut pass = Pass::recording().with_adapters(parameters).with_gradient(&mut gradient);
-        let output = unet.forward(&noisy, &times, subject.context, Want { noise: true, taps: &[] }, &mut pass);
+        let output = unet.forward(&noisy, &times, subject.context.into(), Want { noise: true, taps: &[] }, &mut pass);
         let predicted = output.noise.as_ref().map(Tensor::to_host).unwrap_or_default();
         let difference: Vec<f32> = predicted.iter().zip(noise_part).map(|(predicted, noise)| predicted - noise).collect();
         loss += difference.iter().map(|d| f64::from(*d).powi(2)).sum::<f64>() / noise.len() as f64;

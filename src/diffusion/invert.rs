@@ -4,8 +4,7 @@ use super::{Grid, Schedule, require_finite};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
-use crate::model::UNet;
-use crate::model::unet::Prompt;
+use crate::model::unet::{Network, Prompt};
 use crate::nn::{Pass, Tensor};
 use crate::progress::{Progress, Stage};
 
@@ -15,7 +14,7 @@ use crate::progress::{Progress, Stage};
 /// # Errors
 /// [`crate::Error::NotFinite`], [`crate::Error::Interrupted`].
 pub fn invert<B: Backend>(
-    unet: &UNet<B>,
+    unet: &impl Network<B>,
     schedule: &Schedule,
     grid: &Grid,
     latent: &Tensor<B>,
@@ -26,7 +25,7 @@ pub fn invert<B: Backend>(
     let mut z = latent.clone();
     for (index, &t) in grid.timesteps.iter().rev().enumerate() {
         interrupt.check()?;
-        let noise = crate::failpoint::corrupt("nan_in_unet", unet.predict(&z, t as f64, prompt, &mut Pass::inference()));
+        let noise = crate::failpoint::corrupt("nan_in_unet", unet.predict(&z, t as f64, prompt.into(), &mut Pass::inference()));
         require_finite(&noise, Stage::Invert, index + 1, "the noise prediction")?;
         z = schedule.step(z, &noise, grid.after(t), t);
         progress.step(None);

@@ -15,7 +15,7 @@ pub struct Draw {
 }
 
 /// Where an edit takes its random numbers from.
-pub trait NoiseSource {
+pub trait NoiseSource: Send {
     /// The start of a LoRA: all adapters' parameters in the order of their places.
     fn adapters(&mut self, places: &[AdapterPlace]) -> Vec<f32>;
     /// Timesteps below `timesteps` and noise for `batch` copies of a latent of `len` numbers.

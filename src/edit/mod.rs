@@ -88,17 +88,21 @@ impl Prepared {
         Identity { job: hash, note }
     }
 
-    /// Asks the network. Once: what it sees is handed over.
+    /// What the network works on. A given LoRA is handed over.
+    pub fn work(&mut self) -> Work<'_> {
+        Work { plan: &self.plan, picture: self.working.clone(), lora: self.lora.take().map(|lora| lora.file) }
+    }
+
+    /// Asks the network.
     ///
     /// # Errors
     /// As [`Edits::edit`].
     ///
     /// # Panics
-    /// When nothing moves, or when it was asked before.
+    /// When nothing moves.
     pub fn compute(&mut self, editor: &mut dyn Edits, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Outcome> {
-        let picture = std::mem::take(&mut self.working);
-        let work = Work { plan: &self.plan, picture, lora: self.lora.take().map(|lora| lora.file) };
-        editor.edit(work, &mut Seeded::new(self.plan.settings.seed), progress, interrupt)
+        let seed = self.plan.settings.seed;
+        editor.edit(self.work(), &mut Seeded::new(seed), progress, interrupt)
     }
 
     /// The result: what the network made of the picture, laid over the original; without an outcome, the original.

@@ -13,6 +13,7 @@ pub mod fault;
 mod shape;
 
 use std::fmt::Debug;
+use std::ops::Range;
 
 pub use shape::{AdamStep, Added, AttentionShape, BilinearPoint, ConvShape, GroupShape, Matrix};
 
@@ -82,17 +83,18 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     fn linear_weight(&self, outputs: usize, inputs: usize, weight: &Self::Buffer) -> Self::LinearWeight;
     /// W + up down, for the adapter matrices up (out, rank) and down (rank, in).
     fn merged(&self, weight: &Self::LinearWeight, up: Matrix<Self::Buffer>, down: Matrix<Self::Buffer>) -> Self::LinearWeight;
-    /// y (rows, out) = x W^T, plus bias (out), plus residual (rows, out).
+    /// y (.., out) = x W^T, plus bias (out), plus residual (.., out), in these rows; the others of y stay as they are.
     fn linear(
         &self,
+        rows: Range<usize>,
         x: &Self::Buffer,
         weight: &Self::LinearWeight,
         bias: Option<&Self::Buffer>,
         residual: Option<&Self::Buffer>,
         y: &mut Self::Buffer,
     );
-    /// dx (rows, in) = dy W, plus dx if `add`.
-    fn linear_backward(&self, dy: &Self::Buffer, weight: &Self::LinearWeight, add: bool, dx: &mut Self::Buffer);
+    /// dx (.., in) = dy W, plus dx if `add`, in these rows; the others of dx stay as they are.
+    fn linear_backward(&self, rows: Range<usize>, dy: &Self::Buffer, weight: &Self::LinearWeight, add: bool, dx: &mut Self::Buffer);
     /// y = a * y + b * x.
     fn combine(&self, a: f32, y: &mut Self::Buffer, b: f32, x: &Self::Buffer);
     /// y (picture) = sum of the pictures of x.

@@ -11,8 +11,7 @@ use crate::error::{Error, Result};
 use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
 use crate::kernels::{AdamStep, Backend};
-use crate::model::UNet;
-use crate::model::unet::{Gradients, Prompt, Want};
+use crate::model::unet::{Gradients, Network, Prompt, Want};
 use crate::nn::{Pass, Tensor};
 use crate::progress::{Progress, Stage};
 use crate::region::Region;
@@ -20,9 +19,9 @@ use crate::settings::{Mode, Settings};
 
 /// Everything that stays the same during a drag.
 #[derive(Debug)]
-pub struct Pbsi<'a, B: Backend> {
+pub struct Pbsi<'a, B: Backend, N> {
     /// The noise predictor, with the LoRA merged.
-    pub unet: &'a UNet<B>,
+    pub unet: &'a N,
     /// The prompt, prepared for these weights.
     pub prompt: &'a Prompt<B>,
     /// The noise schedule.
@@ -64,7 +63,7 @@ pub struct Dragged<B: Backend> {
     pub diverged: usize,
 }
 
-impl<B: Backend> Pbsi<'_, B> {
+impl<B: Backend, N: Network<B>> Pbsi<'_, B, N> {
     /// Steps of the grid that belong to the drag.
     pub fn steps(&self) -> usize {
         let ramp = Ramp::new(self.settings);
@@ -92,7 +91,7 @@ impl<B: Backend> Pbsi<'_, B> {
             interrupt.check()?;
             // Without mutual attention the two latents do not meet: the reference's trip gives both its features and its step.
             let want = Want { noise: true, taps: &self.settings.taps.0 };
-            let seen = self.unet.forward(&pair.reference, &[t as f64], self.prompt, want, &mut Pass::inference());
+            let seen = self.unet.forward(&pair.reference, &[t as f64], self.prompt.into(), want, &mut Pass::inference());
             let reference = self.stepped(&pair.reference, seen.noise, t, losses.len() + 1)?;
             if ramp.intervenes(index) {
                 let target = Target { index, t, features: seen.taps, next: &reference };
@@ -101,7 +100,7 @@ impl<B: Backend> Pbsi<'_, B> {
                 diverged += usize::from(has_run_away);
             }
             interrupt.check()?;
-            let noise = self.unet.predict(&pair.edit, t as f64, self.prompt, &mut Pass::inference());
+            let noise = self.unet.predict(&pair.edit, t as f64, self.prompt.into(), &mut Pass::inference());
             pair = Pair { edit: self.stepped(&pair.edit, Some(noise), t, losses.len().max(1))?, reference };
         }
         Ok(Dragged { pair, walked, losses, diverged })
@@ -141,7 +140,7 @@ impl<B: Backend> Pbsi<'_, B> {
         // The paper copies the features of the current latent; ours, like the released code, are those of the un-dragged one.
         if literal {
             let want = Want { noise: false, taps: &self.settings.taps.0 };
-            features = self.unet.forward(&pair.edit, &[t as f64], self.prompt, want, &mut Pass::inference()).taps;
+            features = self.unet.forward(&pair.edit, &[t as f64], self.prompt.into(), want, &mut Pass::inference()).taps;
         }
         let mut z = pair.edit.clone();
         let mut previous = z.clone();
@@ -204,7 +203,7 @@ impl<B: Backend> Pbsi<'_, B> {
         let reduction = if literal { Reduction::Sum } else { Reduction::Mean(self.settings.loss_scale) };
         let want = Want { noise: self.wants_noise(), taps: &self.settings.taps.0 };
         let mut pass = Pass::recording();
-        let output = self.unet.forward(z, &[t as f64], self.prompt, want, &mut pass);
+        let output = self.unet.forward(z, &[t as f64], self.prompt.into(), want, &mut pass);
         let (mut loss, gradients, mut magnitude) = goal.evaluate(&output.taps, reduction);
         let mut direct = None; // the mask term's gradient that does not pass through the network
         let mut to_noise = None;

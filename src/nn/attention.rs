@@ -1,6 +1,6 @@
 //! Multi-head attention: of pixels to pixels, or of pixels to the prompt's tokens.
 
-use super::{Linear, Pass, Shape, Tensor};
+use super::{Linear, Pass, Run, Shape, Tensor};
 use crate::kernels::{AttentionShape, Backend};
 
 /// Mutual self-attention (MasaCtrl, arXiv 2304.08465): in late layers, pictures read keys and values of another picture of the batch.
@@ -45,7 +45,7 @@ impl<B: Backend> Attention<B> {
         };
         let q = self.to_q.forward(x, pass);
         // Where all read the first picture, nobody asks for the keys and values of the others.
-        let first = (sources.len() > 1 && sources.iter().all(|source| *source == 0)).then(|| x.picture(0));
+        let first = (sources.len() > 1 && pass.runs().len() <= 1 && sources.iter().all(|source| *source == 0)).then(|| x.picture(0));
         let read = first.as_ref().unwrap_or(x);
         let k = self.to_k.forward(read, pass);
         let v = self.to_v.forward(read, pass);
@@ -60,9 +60,10 @@ impl<B: Backend> Attention<B> {
         self.attend(&q, [&k, &v], &own_or_first(x, context), residual, pass)
     }
 
-    /// Keys and values of `context`, for [`Attention::forward_prepared`].
-    pub fn prepare(&self, context: &Tensor<B>) -> [Tensor<B>; 2] {
-        [&self.to_k, &self.to_v].map(|linear| linear.forward(context, &mut Pass::inference()))
+    /// Keys and values of `context` with the adapters of one set, for [`Attention::forward_prepared`].
+    pub fn prepare(&self, set: usize, context: &Tensor<B>) -> [Tensor<B>; 2] {
+        let mut pass = Pass::inference().with_runs(vec![Run { pictures: context.shape().batch, set }]);
+        [&self.to_k, &self.to_v].map(|linear| linear.forward(context, &mut pass))
     }
 
     /// As [`Attention::forward_cross`], of a context whose keys and values are known.
@@ -70,7 +71,7 @@ impl<B: Backend> Attention<B> {
     /// # Panics
     /// When the pass is to find gradients of adapters, which need the context itself.
     pub fn forward_prepared(&self, x: &Tensor<B>, [k, v]: &[Tensor<B>; 2], residual: Option<&Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
-        assert!(pass.adapters().is_none(), "gradients of adapters need the prompt's tokens");
+        assert!(!pass.learns(), "gradients of adapters need the prompt's tokens");
         let q = self.to_q.forward(x, pass);
         self.attend(&q, [k, v], &own_or_first(x, k), residual, pass)
     }
@@ -122,7 +123,7 @@ impl<B: Backend> Attention<B> {
 
     /// dy to dx of [`Attention::forward_cross`] without its residual; the context needs no gradient.
     pub fn backward_cross(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
-        let (dq, dkv) = self.inner_backward(dy, pass.adapters().is_some(), pass);
+        let (dq, dkv) = self.inner_backward(dy, pass.learns(), pass);
         if let Some([dk, dv]) = dkv {
             self.to_v.adapter_backward(&dv, pass);
             self.to_k.adapter_backward(&dk, pass);

@@ -1,7 +1,10 @@
-//! y = x W^T + b, where W may hold a low-rank adapter: W = W0 + up down (LoRA, arXiv 2106.09685).
+//! y = x W^T + b, where W may hold a low-rank adapter: W = W0 + up down (LoRA, arXiv 2106.09685). Pictures of one batch may go through
+//! different adapters.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::pass::Learner;
 use super::{Pass, Shape, Tensor};
 use crate::kernels::{Backend, Matrix};
 
@@ -17,13 +20,20 @@ pub struct Adapter {
 /// A linear layer over the channels of every pixel.
 #[derive(Debug)]
 pub struct Linear<B: Backend> {
+    /// As it was loaded.
     weight: Arc<B::LinearWeight>,
     bias: Option<Tensor<B>>,
     inputs: usize,
     outputs: usize,
-    adapter: Option<Adapter>,
-    /// The weight before an adapter was merged into it.
-    base: Option<Arc<B::LinearWeight>>,
+    /// The adapter of every set that has one.
+    adapted: Vec<Option<Adapted<B>>>,
+}
+
+/// An adapter, and the weight that it was merged into.
+#[derive(Debug)]
+struct Adapted<B: Backend> {
+    adapter: Adapter,
+    weight: Option<Arc<B::LinearWeight>>,
 }
 
 impl<B: Backend> Linear<B> {
@@ -31,7 +41,7 @@ impl<B: Backend> Linear<B> {
     pub fn new(weight: &Tensor<B>, bias: Option<Tensor<B>>) -> Self {
         let Shape { width: outputs, channels: inputs, .. } = weight.shape();
         let weight = Arc::new(weight.backend().linear_weight(outputs, inputs, weight.buffer()));
-        Self { weight, bias, inputs, outputs, adapter: None, base: None }
+        Self { weight, bias, inputs, outputs, adapted: Vec::new() }
     }
 
     /// Input channels.
@@ -49,23 +59,48 @@ impl<B: Backend> Linear<B> {
         rank * (self.inputs + self.outputs)
     }
 
-    /// Gives the layer an adapter, or takes it away.
-    pub fn set_adapter(&mut self, adapter: Option<Adapter>) {
-        self.adapter = adapter;
+    /// Gives the layer an adapter of set `set`, or takes it away; the weight is then as it was loaded.
+    pub fn set_adapter(&mut self, set: usize, adapter: Option<Adapter>) {
+        self.adapted.resize_with(self.adapted.len().max(set + 1), || None);
+        self.adapted[set] = adapter.map(|adapter| Adapted { adapter, weight: None });
     }
 
-    /// W = W0 + up down, from the weight as it was loaded.
-    pub fn merge(&mut self, parameters: &Tensor<B>) {
-        let Some(adapter) = self.adapter else { return };
-        let base = self.base.get_or_insert_with(|| Arc::clone(&self.weight));
-        let (down, up) = matrices(parameters.buffer(), adapter, self.inputs, self.outputs);
-        self.weight = Arc::new(parameters.backend().merged(base, up, down));
+    /// W = W0 + up down for the pictures of set `set`, where W0 is the weight as it was loaded.
+    pub fn merge(&mut self, set: usize, parameters: &Tensor<B>) {
+        let (inputs, outputs) = (self.inputs, self.outputs);
+        let Some(Some(Adapted { adapter, weight })) = self.adapted.get_mut(set) else { return };
+        let (down, up) = matrices(parameters.buffer(), *adapter, inputs, outputs);
+        *weight = Some(Arc::new(parameters.backend().merged(&self.weight, up, down)));
     }
 
-    /// W = W0, exactly as it was loaded.
-    pub fn unmerge(&mut self) {
-        if let Some(base) = self.base.take() {
-            self.weight = base;
+    fn adapter(&self, set: usize) -> Option<Adapter> {
+        self.adapted.get(set)?.as_ref().map(|adapted| adapted.adapter)
+    }
+
+    fn weight(&self, set: usize) -> &B::LinearWeight {
+        let merged = self.adapted.get(set).and_then(Option::as_ref).and_then(|adapted| adapted.weight.as_ref());
+        merged.unwrap_or(&self.weight)
+    }
+
+    /// The rows that go through one weight together, and the set that it belongs to.
+    fn rows(&self, shape: Shape, pass: &Pass<B>) -> Vec<(Range<usize>, usize)> {
+        let is_adapted = self.adapted.iter().any(Option::is_some);
+        match pass.runs() {
+            [] => vec![(0..shape.rows(), 0)],
+            [run] => vec![(0..shape.rows(), run.set)],
+            // Without adapters, all sets have one weight.
+            runs if !is_adapted => vec![(0..shape.rows(), runs[0].set)],
+            runs => {
+                let mut next = 0;
+                let rows = runs.iter().map(|run| {
+                    let first = next;
+                    next += run.pictures * shape.pixels();
+                    (first..next, run.set)
+                });
+                let rows = rows.collect();
+                assert_eq!(next, shape.rows(), "the runs are the batch");
+                rows
+            }
         }
     }
 
@@ -76,41 +111,71 @@ impl<B: Backend> Linear<B> {
 
     /// x (.., in) to y + residual (.., out).
     pub fn forward_plus(&self, x: &Tensor<B>, residual: Option<&Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
-        if self.adapter.is_some() && pass.adapters().is_some() {
+        if self.learns(pass) {
             pass.keep(x);
         }
         x.build(x.shape().with_channels(self.outputs), |y| {
             let [bias, residual] = [self.bias.as_ref(), residual].map(|tensor| tensor.map(Tensor::buffer));
-            x.backend().linear(x.buffer(), &self.weight, bias, residual, y);
+            for (rows, set) in self.rows(x.shape(), pass) {
+                x.backend().linear(rows, x.buffer(), self.weight(set), bias, residual, y);
+            }
         })
     }
 
-    /// dy to dx; adds the adapter's gradient where the pass collects it.
+    /// dy to dx; adds the adapters' gradients where the pass collects them.
     pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         self.adapter_backward(dy, pass);
-        dy.build(dy.shape().with_channels(self.inputs), |dx| {
-            dy.backend().linear_backward(dy.buffer(), &self.weight, false, dx);
-        })
+        dy.build(dy.shape().with_channels(self.inputs), |dx| self.input_backward(dy, false, dx, pass))
     }
 
     /// The same, added to what `dx` already holds.
     pub fn backward_onto(&self, dy: &Tensor<B>, dx: &mut Tensor<B>, pass: &mut Pass<B>) {
         self.adapter_backward(dy, pass);
-        dy.backend().linear_backward(dy.buffer(), &self.weight, true, dx.buffer_mut());
+        self.input_backward(dy, true, dx.buffer_mut(), pass);
     }
 
-    /// The way back for a layer whose input needs no gradient: the adapter's own part,
-    /// d down = (dy up)^T x and d up = dy^T (x down^T), or both from dy^T x where that is less work.
+    fn input_backward(&self, dy: &Tensor<B>, add: bool, dx: &mut B::Buffer, pass: &Pass<B>) {
+        for (rows, set) in self.rows(dy.shape(), pass) {
+            dy.backend().linear_backward(rows, dy.buffer(), self.weight(set), add, dx);
+        }
+    }
+
+    /// Does the way back need the input, because an adapter of this layer learns?
+    fn learns(&self, pass: &Pass<B>) -> bool {
+        pass.learns() && self.adapted.iter().any(Option::is_some)
+    }
+
+    /// The way back for a layer whose input needs no gradient: the adapters' own part.
     pub fn adapter_backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) {
-        let (Some(adapter), Some(parameters)) = (self.adapter, pass.adapters()) else { return };
+        if !self.learns(pass) {
+            return;
+        }
         let x = pass.take();
         let unscale = 1.0 / pass.gradient_scale();
-        let Some(gradient) = pass.gradient() else { return };
-        let (backend, rows, Adapter { offset, rank }) = (dy.backend(), dy.shape().rows(), adapter);
+        for (rows, set) in self.rows(dy.shape(), pass) {
+            let learner = pass.learners().iter_mut().find(|learner| learner.set == set);
+            if let (Some(adapter), Some(Learner { parameters, gradient: Some(gradient), .. })) = (self.adapter(set), learner) {
+                self.add_gradient(adapter, rows, [&x, dy], unscale, parameters, gradient);
+            }
+        }
+    }
+
+    /// d down = (dy up)^T x and d up = dy^T (x down^T) of these rows, or both from dy^T x where that is less work.
+    fn add_gradient(
+        &self,
+        adapter: Adapter,
+        rows: Range<usize>,
+        [x, dy]: [&Tensor<B>; 2],
+        unscale: f32,
+        parameters: &Tensor<B>,
+        gradient: &mut Tensor<B>,
+    ) {
+        let (backend, Adapter { offset, rank }) = (dy.backend(), adapter);
         let (down, up) = matrices(parameters.buffer(), adapter, self.inputs, self.outputs);
         let [d_down, d_up] = [offset, offset + rank * self.inputs];
-        let like = dy.buffer();
-        let (x, dy) = (Matrix::dense(x.buffer(), 0, rows, self.inputs), Matrix::dense(like, 0, rows, self.outputs));
+        let (first, rows, like) = (rows.start, rows.len(), dy.buffer());
+        let x = Matrix::dense(x.buffer(), first * self.inputs, rows, self.inputs);
+        let dy = Matrix::dense(like, first * self.outputs, rows, self.outputs);
         let product = |a: Matrix<B::Buffer>, b: Matrix<B::Buffer>| {
             let mut c = backend.unset_like(like, a.rows * b.cols);
             backend.matmul(1.0, a, b, false, &mut c, 0);

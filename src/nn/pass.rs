@@ -1,4 +1,4 @@
-//! One trip through the network: whether it records for a backward trip, and what steers it.
+//! One trip through the network: whether it records for a backward trip, what steers it, and whose adapters its pictures go through.
 
 use super::{Mutual, Shape, Tensor};
 use crate::kernels::Backend;
@@ -12,12 +12,36 @@ enum Recorded<B: Backend> {
     Shape(Shape),
 }
 
-/// The state of one trip: the tape, the LoRA parameters and their gradient, and the attention's control.
+/// What a recorded trip kept for its way back.
+#[derive(Debug)]
+pub struct Tape<B: Backend>(Vec<Recorded<B>>);
+
+/// A run of a batch's pictures whose weights hold one set of adapters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// How many pictures.
+    pub pictures: usize,
+    /// The set of adapters.
+    pub set: usize,
+}
+
+/// A set of adapters that learns.
+#[derive(Debug)]
+pub struct Learner<'a, B: Backend> {
+    /// Which one.
+    pub set: usize,
+    /// Its parameters, in one flat tensor; they are merged into the weights.
+    pub parameters: &'a Tensor<B>,
+    /// A flat tensor, as long as the parameters, to which the way back adds their gradient.
+    pub gradient: Option<&'a mut Tensor<B>>,
+}
+
+/// The state of one trip: the tape, the adapters that learn, and the attention's control.
 #[derive(Debug)]
 pub struct Pass<'a, B: Backend> {
-    tape: Option<Vec<Recorded<B>>>,
-    adapters: Option<&'a Tensor<B>>,
-    gradient: Option<&'a mut Tensor<B>>,
+    tape: Option<Tape<B>>,
+    runs: Vec<Run>,
+    learners: Vec<Learner<'a, B>>,
     mutual: Option<Mutual>,
     gradient_scale: f32,
 }
@@ -25,24 +49,47 @@ pub struct Pass<'a, B: Backend> {
 impl<'a, B: Backend> Pass<'a, B> {
     /// A trip without a way back: nothing is kept.
     pub fn inference() -> Self {
-        Self { tape: None, adapters: None, gradient: None, mutual: None, gradient_scale: 1.0 }
+        Self { tape: None, runs: Vec::new(), learners: Vec::new(), mutual: None, gradient_scale: 1.0 }
     }
 
     /// A trip that can be walked back.
     pub fn recording() -> Self {
-        Self { tape: Some(Vec::new()), ..Self::inference() }
+        Self::resumed(Tape(Vec::new()))
     }
 
-    /// With the way back going through LoRA adapters too, which are merged into the weights; their parameters lie in one flat tensor.
+    /// A trip that was recorded before, for its way back.
+    pub fn resumed(tape: Tape<B>) -> Self {
+        Self { tape: Some(tape), ..Self::inference() }
+    }
+
+    /// With the way back going through the LoRA adapters of set 0, which are merged into the weights; their parameters lie in one flat tensor.
     #[must_use]
     pub fn with_adapters(self, parameters: &'a Tensor<B>) -> Self {
-        Self { adapters: Some(parameters), ..self }
+        self.with_learner(Learner { set: 0, parameters, gradient: None })
     }
 
     /// With a flat tensor, as long as the parameters, to which the way back adds the adapters' gradients.
+    ///
+    /// # Panics
+    /// When there are no adapters.
     #[must_use]
-    pub fn with_gradient(self, gradient: &'a mut Tensor<B>) -> Self {
-        Self { gradient: Some(gradient), ..self }
+    pub fn with_gradient(mut self, gradient: &'a mut Tensor<B>) -> Self {
+        let Some(learner) = self.learners.last_mut() else { panic!("a gradient belongs to adapters") };
+        learner.gradient = Some(gradient);
+        self
+    }
+
+    /// With the way back going through one more set of adapters.
+    #[must_use]
+    pub fn with_learner(mut self, learner: Learner<'a, B>) -> Self {
+        self.learners.push(learner);
+        self
+    }
+
+    /// With pictures that go through other sets of adapters than set 0. Together the runs are the batch.
+    #[must_use]
+    pub fn with_runs(self, runs: Vec<Run>) -> Self {
+        Self { runs, ..self }
     }
 
     /// With late self-attention layers reading the keys and values of other pictures of the batch.
@@ -51,14 +98,29 @@ impl<'a, B: Backend> Pass<'a, B> {
         Self { mutual: Some(mutual), ..self }
     }
 
-    /// The LoRA parameters, when the way back goes through adapters.
-    pub fn adapters(&self) -> Option<&'a Tensor<B>> {
-        self.adapters
+    /// Whose adapters the pictures go through, one run after the other; nothing where it is set 0 for all.
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
     }
 
-    /// Where adapters add their gradients.
-    pub fn gradient(&mut self) -> Option<&mut Tensor<B>> {
-        self.gradient.as_deref_mut()
+    /// Do adapters learn?
+    pub fn learns(&self) -> bool {
+        !self.learners.is_empty()
+    }
+
+    /// The adapters that learn.
+    pub fn learners(&mut self) -> &mut [Learner<'a, B>] {
+        &mut self.learners
+    }
+
+    /// Is there a way back?
+    pub fn records(&self) -> bool {
+        self.tape.is_some()
+    }
+
+    /// What was recorded, for [`Pass::resumed`].
+    pub fn into_tape(self) -> Option<Tape<B>> {
+        self.tape
     }
 
     /// From here on, gradients are so many times what they should be, lest a short number format loses the small ones.
@@ -78,14 +140,14 @@ impl<'a, B: Backend> Pass<'a, B> {
 
     /// Keeps numbers for the backward call.
     pub fn keep(&mut self, tensor: &Tensor<B>) {
-        if let Some(tape) = &mut self.tape {
+        if let Some(Tape(tape)) = &mut self.tape {
             tape.push(Recorded::Tensor(tensor.clone()));
         }
     }
 
     /// Keeps a shape for the backward call.
     pub fn keep_shape(&mut self, shape: Shape) {
-        if let Some(tape) = &mut self.tape {
+        if let Some(Tape(tape)) = &mut self.tape {
             tape.push(Recorded::Shape(shape));
         }
     }
@@ -95,7 +157,7 @@ impl<'a, B: Backend> Pass<'a, B> {
     /// # Panics
     /// When backward calls do not mirror the forward calls.
     pub fn take(&mut self) -> Tensor<B> {
-        match self.tape.as_mut().and_then(Vec::pop) {
+        match self.pop() {
             Some(Recorded::Tensor(tensor)) => tensor,
             other => panic!("the way back expects numbers, the tape holds {}", describe(other.as_ref())),
         }
@@ -106,20 +168,24 @@ impl<'a, B: Backend> Pass<'a, B> {
     /// # Panics
     /// When backward calls do not mirror the forward calls.
     pub fn take_shape(&mut self) -> Shape {
-        match self.tape.as_mut().and_then(Vec::pop) {
+        match self.pop() {
             Some(Recorded::Shape(shape)) => shape,
             other => panic!("the way back expects a shape, the tape holds {}", describe(other.as_ref())),
         }
     }
 
+    fn pop(&mut self) -> Option<Recorded<B>> {
+        self.tape.as_mut().and_then(|Tape(tape)| tape.pop())
+    }
+
     /// Entries still on the tape.
     pub fn depth(&self) -> usize {
-        self.tape.as_ref().map_or(0, Vec::len)
+        self.tape.as_ref().map_or(0, |Tape(tape)| tape.len())
     }
 
     /// Forgets everything above `depth`: the part of the way back that nobody needs.
     pub fn rewind(&mut self, depth: usize) {
-        if let Some(tape) = &mut self.tape {
+        if let Some(Tape(tape)) = &mut self.tape {
             tape.truncate(depth);
         }
     }

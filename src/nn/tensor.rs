@@ -1,5 +1,6 @@
 //! An activation: a shape and a shared buffer on a device.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::kernels::Backend;
@@ -238,8 +239,26 @@ impl<B: Backend> Tensor<B> {
     /// When there is no such picture.
     #[must_use]
     pub fn picture(&self, index: usize) -> Self {
-        let shape = Shape { batch: 1, ..self.shape };
-        let len = shape.len();
-        self.build(shape, |y| self.backend.copy_columns(len, &self.buffer, self.shape.len(), index * len, y, len, 0))
+        self.pictures(index..index + 1)
+    }
+
+    /// Some pictures, in their order; the tensor itself where they are all.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    #[must_use]
+    pub fn pictures(&self, which: Range<usize>) -> Self {
+        assert!(which.end <= self.shape.batch, "pictures {which:?} of {}", self.shape.batch);
+        if which == (0..self.shape.batch) {
+            return self.clone();
+        }
+        let shape = Shape { batch: which.len(), ..self.shape };
+        let (first, len) = (which.start * shape.pixels() * shape.channels, shape.len());
+        self.build(shape, |y| self.backend.copy_columns(len, &self.buffer, self.shape.len(), first, y, len, 0))
+    }
+
+    /// Are these the same numbers in the same place?
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.buffer, &other.buffer)
     }
 }

@@ -1,7 +1,8 @@
 //! Where the adapters of an edit come from: a file, an earlier edit of the same picture, or their training.
 
+use super::Trained;
 use super::reuse::{Reuse, adapters_hash};
-use super::{Editor, Trained};
+use super::stages::Parts;
 use crate::cache::Name;
 use crate::diffusion::NoiseSource;
 use crate::diffusion::finetune::{Subject, finetune};
@@ -9,7 +10,7 @@ use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::model::lora::LoraFile;
-use crate::model::unet::AdapterPlace;
+use crate::model::unet::{AdapterPlace, Network};
 use crate::nn::Tensor;
 use crate::progress::Progress;
 use crate::settings::Settings;
@@ -30,34 +31,35 @@ pub(super) struct Adapters {
     name: Option<Name>,
 }
 
-impl<B: Backend> Editor<B> {
+impl<B: Backend> Parts<B> {
     /// The adapters as far as they are known before an edit begins. Those that are known are merged into the weights.
     ///
     /// # Errors
     /// [`crate::Error::Weights`] when a given file does not fit.
     pub(super) fn adapters(
-        &mut self,
+        &self,
+        network: &mut impl Network<B>,
         given: Option<LoraFile>,
         settings: &Settings,
         seed: Option<u64>,
-        reuse: Option<&mut Reuse>,
+        reuse: Option<&Reuse>,
     ) -> Result<Adapters> {
         if let Some(file) = given {
             let rank = file.rank();
-            let lora = file.read(&self.unet.attach_adapters(rank))?;
+            let lora = file.read(&network.attach_adapters(rank))?;
             let hash = Some(adapters_hash(rank, &lora.parameters));
-            self.unet.merge_adapters(&Tensor::vector(&self.backend, lora.parameters));
+            network.merge_adapters(&Tensor::vector(&self.backend, lora.parameters));
             return Ok(Adapters { hash, absent: lora.absent, ..Adapters::default() });
         }
         if settings.lora_steps == 0 {
             return Ok(Adapters { hash: Some(String::new()), ..Adapters::default() });
         }
-        let places = self.unet.attach_adapters(settings.lora_rank);
+        let places = network.attach_adapters(settings.lora_rank);
         let len = places.iter().map(AdapterPlace::len).sum();
-        let name = reuse.as_ref().zip(seed).map(|(reuse, seed)| reuse.lora(settings, seed));
+        let name = reuse.zip(seed).map(|(reuse, seed)| reuse.lora(settings, seed));
         let known = reuse.zip(name.as_ref()).and_then(|(reuse, name)| reuse.parameters(name, len));
         let Some(parameters) = known else { return Ok(Adapters { places, name, ..Adapters::default() }) };
-        self.unet.merge_adapters(&Tensor::vector(&self.backend, parameters.clone()));
+        network.merge_adapters(&Tensor::vector(&self.backend, parameters.clone()));
         let hash = Some(adapters_hash(settings.lora_rank, &parameters));
         Ok(Adapters { hash, trained: Some(Trained { places, parameters }), are_cached: true, ..Adapters::default() })
     }
@@ -67,18 +69,19 @@ impl<B: Backend> Editor<B> {
     /// # Errors
     /// As [`finetune`].
     pub(super) fn train(
-        &mut self,
+        &self,
+        network: &mut impl Network<B>,
         adapters: &mut Adapters,
         subject: &Subject<B>,
         settings: &Settings,
         noise: &mut dyn NoiseSource,
-        reuse: Option<&mut Reuse>,
+        reuse: Option<&Reuse>,
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<()> {
         let places = std::mem::take(&mut adapters.places);
         let start = noise.adapters(&places);
-        let parameters = finetune(&mut self.unet, &self.schedule, subject, start, settings, noise, progress, interrupt)?.to_host();
+        let parameters = finetune(network, &self.schedule, subject, start, settings, noise, progress, interrupt)?.to_host();
         if let (Some(reuse), Some(name)) = (reuse, &adapters.name) {
             reuse.keep_parameters(name, &parameters);
         }

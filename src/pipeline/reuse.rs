@@ -1,6 +1,7 @@
 //! What an edit takes from the cache and leaves in it, and the keys: all that decides the numbers, and nothing else.
 
 use std::fs::File;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
@@ -14,7 +15,7 @@ use crate::warning::Warning;
 /// A cache, and what decides numbers of any edit with one editor.
 #[derive(Debug)]
 pub(super) struct Kept {
-    cache: Cache,
+    cache: Mutex<Cache>,
     maker: Maker,
 }
 
@@ -59,11 +60,11 @@ struct Walk<'a> {
 impl Kept {
     /// `None` where the program cannot be told from others.
     pub(super) fn new(cache: Cache, arithmetic: String, weights: String, configuration: String) -> Option<Self> {
-        Some(Self { cache, maker: Maker { program: program()?, arithmetic, weights, configuration } })
+        Some(Self { cache: cache.into(), maker: Maker { program: program()?, arithmetic, weights, configuration } })
     }
 
     pub(super) fn cache(&mut self) -> &mut Cache {
-        &mut self.cache
+        self.cache.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What an edit of this working picture (padded height, padded width, 3) with this prompt is made from.
@@ -76,7 +77,7 @@ impl Kept {
 /// The cache as one edit sees it.
 #[derive(Debug)]
 pub(super) struct Reuse<'a> {
-    cache: &'a mut Cache,
+    cache: &'a Mutex<Cache>,
     subject: Subject,
 }
 
@@ -87,8 +88,12 @@ const INVERTED: &str = "inverted";
 const PARAMETERS: &str = "parameters";
 
 impl<'a> Reuse<'a> {
-    pub(super) fn new(kept: &'a mut Kept, subject: Subject) -> Self {
-        Self { cache: &mut kept.cache, subject }
+    pub(super) fn new(kept: &'a Kept, subject: Subject) -> Self {
+        Self { cache: &kept.cache, subject }
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The name of a LoRA that is trained with these settings from this seed.
@@ -98,21 +103,21 @@ impl<'a> Reuse<'a> {
     }
 
     /// `len` parameters of all adapters.
-    pub(super) fn parameters(&mut self, name: &Name, len: usize) -> Option<Vec<f32>> {
-        self.cache.get(name, &[(PARAMETERS, len)])?.pop()
+    pub(super) fn parameters(&self, name: &Name, len: usize) -> Option<Vec<f32>> {
+        self.cache().get(name, &[(PARAMETERS, len)])?.pop()
     }
 
-    pub(super) fn keep_parameters(&mut self, name: &Name, parameters: &[f32]) {
-        self.cache.keep(name, &self.about(), &[(PARAMETERS, parameters)]);
+    pub(super) fn keep_parameters(&self, name: &Name, parameters: &[f32]) {
+        self.cache().keep(name, &self.about(), &[(PARAMETERS, parameters)]);
     }
 
     /// The picture's own latent and the inverted one, of `len` numbers each, with adapters of this hash in the weights.
-    pub(super) fn latents(&mut self, adapters: &str, grid: &Grid, len: usize) -> Option<[Vec<f32>; 2]> {
-        self.cache.get(&self.inversion(adapters, grid), &[(CLEAN, len), (INVERTED, len)])?.try_into().ok()
+    pub(super) fn latents(&self, adapters: &str, grid: &Grid, len: usize) -> Option<[Vec<f32>; 2]> {
+        self.cache().get(&self.inversion(adapters, grid), &[(CLEAN, len), (INVERTED, len)])?.try_into().ok()
     }
 
-    pub(super) fn keep_latents(&mut self, adapters: &str, grid: &Grid, [clean, inverted]: [&[f32]; 2]) {
-        self.cache.keep(&self.inversion(adapters, grid), &self.about(), &[(CLEAN, clean), (INVERTED, inverted)]);
+    pub(super) fn keep_latents(&self, adapters: &str, grid: &Grid, [clean, inverted]: [&[f32]; 2]) {
+        self.cache().keep(&self.inversion(adapters, grid), &self.about(), &[(CLEAN, clean), (INVERTED, inverted)]);
     }
 
     /// The name of the inversion along this grid.
@@ -120,8 +125,8 @@ impl<'a> Reuse<'a> {
         Name::of(Kind::Inversion, &Walk { subject: &self.subject, adapters, timesteps: &grid.timesteps, stride: grid.stride })
     }
 
-    pub(super) fn take_warnings(&mut self) -> Vec<Warning> {
-        self.cache.take_warnings()
+    pub(super) fn take_warnings(&self) -> Vec<Warning> {
+        self.cache().take_warnings()
     }
 
     fn about(&self) -> About {

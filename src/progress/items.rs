@@ -28,6 +28,9 @@ enum Shown {
 struct State {
     ended: usize,
     since: Instant,
+    /// Items still to end of those that went side by side, and the seconds of each.
+    beside: usize,
+    seconds: f64,
 }
 
 impl Items {
@@ -38,13 +41,14 @@ impl Items {
             false if super::has_bars() => Shown::Bar(bar(total)),
             false => Shown::Lines,
         };
-        Self { shown, total, state: Mutex::new(State { ended: 0, since: Instant::now() }) }
+        Self { shown, total, state: Mutex::new(State { ended: 0, since: Instant::now(), beside: 0, seconds: 0.0 }) }
     }
 
-    /// The network begins with an item.
-    pub fn begin(&self, id: &str) {
+    /// The network begins with an item, or with so many, of which it is the first.
+    pub fn begin(&self, id: &str, count: usize) {
         if let Shown::Bar(bar) = &self.shown {
-            bar.set_prefix(on_one_line(id));
+            let others = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+            bar.set_prefix(on_one_line(id) + &others);
         }
     }
 
@@ -58,8 +62,13 @@ impl Items {
     pub fn end(&self, record: &Record) {
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         state.ended += 1;
-        let seconds = state.since.elapsed().as_secs_f64();
-        state.since = Instant::now();
+        if state.beside == 0 {
+            state.beside = record.together.unwrap_or(1);
+            state.seconds = state.since.elapsed().as_secs_f64() / state.beside as f64;
+            state.since = Instant::now();
+        }
+        state.beside -= 1;
+        let seconds = state.seconds;
         let count = format!("[{:>width$}/{}]", state.ended, self.total, width = self.total.to_string().len());
         let mut lines: Vec<String> = match (&record.status, &record.error) {
             (Status::Failed, Some(error)) => {

@@ -86,6 +86,9 @@ pub struct Record {
     /// When it ended: seconds since 1970, for who asks which of two records is newer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<f64>,
+    /// So many edits went through the network side by side; the seconds are those of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub together: Option<usize>,
     /// Most memory the process held, where the system tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_bytes: Option<u64>,
@@ -171,6 +174,7 @@ impl Record {
             seconds: Vec::new(),
             cached: Vec::new(),
             ended: None,
+            together: None,
             peak_bytes: None,
             warnings: Vec::new(),
             error: None,

@@ -91,6 +91,14 @@ impl Folder {
         run
     }
 
+    /// `dragnext` with these arguments and no others.
+    pub(crate) fn plain(&self, arguments: &[&str]) -> Command {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_dragnext"));
+        run.env_clear().current_dir(self.bench.folder()).args(arguments);
+        run.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        run
+    }
+
     pub(crate) fn batch(&self, arguments: &[&str]) -> Command {
         self.dragnext("batch", arguments)
     }

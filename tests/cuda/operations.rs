@@ -169,11 +169,20 @@ impl<B: Backend> Said<'_, B> {
         let weight = self.given(outputs * channels);
         let weight = self.backend.linear_weight(outputs, channels, &weight);
         let bias = self.full(outputs);
-        let y = self.write(&format!("linear, {name}"), &x, rows * outputs, |backend, y| backend.linear(&x, &weight, Some(&bias), None, y));
-        self.write(&format!("linear plus, {name}"), &x, rows * outputs, |backend, to| backend.linear(&x, &weight, None, Some(&y), to));
+        let y = self
+            .write(&format!("linear, {name}"), &x, rows * outputs, |backend, y| backend.linear(0..rows, &x, &weight, Some(&bias), None, y));
+        self.write(&format!("linear plus, {name}"), &x, rows * outputs, |backend, to| {
+            backend.linear(0..rows, &x, &weight, None, Some(&y), to)
+        });
         let mut dx = self.given(rows * channels);
-        self.backend.linear_backward(&y, &weight, true, &mut dx);
+        self.backend.linear_backward(0..rows, &y, &weight, true, &mut dx);
         self.keep(&format!("linear back, {name}"), &dx);
+        let mut some = self.given(rows * outputs);
+        self.backend.linear(rows / 3..rows - rows / 4, &x, &weight, Some(&bias), Some(&y), &mut some);
+        self.keep(&format!("linear of some rows, {name}"), &some);
+        let mut some = self.given(rows * channels);
+        self.backend.linear_backward(rows / 3..rows - rows / 4, &y, &weight, false, &mut some);
+        self.keep(&format!("linear of some rows back, {name}"), &some);
         let cells = self.backend.upload((0..rows).map(|row| (row % 2) as f32).collect());
         let mut y = self.given(rows * channels);
         self.backend.select(&cells, &x, &mut y);

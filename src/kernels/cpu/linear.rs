@@ -1,5 +1,6 @@
 //! Weights of linear layers in panels, for both directions.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use rayon::prelude::*;
@@ -54,19 +55,19 @@ impl LinearWeight {
     }
 }
 
-pub(super) fn linear(x: &[f32], weight: &LinearWeight, bias: Option<&[f32]>, residual: Option<&[f32]>, y: &mut [f32]) {
+pub(super) fn linear(rows: Range<usize>, x: &[f32], weight: &LinearWeight, bias: Option<&[f32]>, residual: Option<&[f32]>, y: &mut [f32]) {
     let (inputs, outputs) = (weight.forward.rows, weight.forward.cols);
-    let left = Left { data: x, rows: x.len() / inputs, stride: inputs };
-    assert_eq!((x.len(), y.len()), (left.rows * inputs, left.rows * outputs), "rows of inputs and of outputs");
-    let add = Add { old: false, bias, residual: residual.map(|residual| (residual, outputs)) };
-    multiply(left, weight.forward.view(), add, y, outputs);
+    let (read, written) = (rows.start * inputs..rows.end * inputs, rows.start * outputs..rows.end * outputs);
+    let left = Left { data: &x[read], rows: rows.len(), stride: inputs };
+    let add = Add { old: false, bias, residual: residual.map(|residual| (&residual[written.clone()], outputs)) };
+    multiply(left, weight.forward.view(), add, &mut y[written], outputs);
 }
 
-pub(super) fn linear_backward(dy: &[f32], weight: &LinearWeight, add: bool, dx: &mut [f32]) {
+pub(super) fn linear_backward(rows: Range<usize>, dy: &[f32], weight: &LinearWeight, add: bool, dx: &mut [f32]) {
     let (inputs, outputs) = (weight.forward.rows, weight.forward.cols);
-    let left = Left { data: dy, rows: dy.len() / outputs, stride: outputs };
-    assert_eq!((dy.len(), dx.len()), (left.rows * outputs, left.rows * inputs), "rows of outputs and of inputs");
-    weight.with_backward(|panels| multiply(left, panels.view(), Add { old: add, ..Add::default() }, dx, inputs));
+    let (read, written) = (rows.start * outputs..rows.end * outputs, rows.start * inputs..rows.end * inputs);
+    let left = Left { data: &dy[read], rows: rows.len(), stride: outputs };
+    weight.with_backward(|panels| multiply(left, panels.view(), Add { old: add, ..Add::default() }, &mut dx[written], inputs));
 }
 
 /// c = a b, plus c if `add`, of matrices that lie anyhow.

@@ -26,6 +26,8 @@ mod resample;
 mod shared;
 mod vector;
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::{AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, GroupShape, Matrix};
@@ -168,12 +170,20 @@ impl Backend for Cpu {
         weight.merged(slice(up), slice(down))
     }
 
-    fn linear(&self, x: &Buffer, weight: &LinearWeight, bias: Option<&Buffer>, residual: Option<&Buffer>, y: &mut Buffer) {
-        linear::linear(x, weight, bias.map(|bias| &bias[..]), residual.map(|residual| &residual[..]), y);
+    fn linear(
+        &self,
+        rows: Range<usize>,
+        x: &Buffer,
+        weight: &LinearWeight,
+        bias: Option<&Buffer>,
+        residual: Option<&Buffer>,
+        y: &mut Buffer,
+    ) {
+        linear::linear(rows, x, weight, bias.map(|bias| &bias[..]), residual.map(|residual| &residual[..]), y);
     }
 
-    fn linear_backward(&self, dy: &Buffer, weight: &LinearWeight, add: bool, dx: &mut Buffer) {
-        linear::linear_backward(dy, weight, add, dx);
+    fn linear_backward(&self, rows: Range<usize>, dy: &Buffer, weight: &LinearWeight, add: bool, dx: &mut Buffer) {
+        linear::linear_backward(rows, dy, weight, add, dx);
     }
 
     fn combine(&self, a: f32, y: &mut Buffer, b: f32, x: &Buffer) {

@@ -1,6 +1,8 @@
 //! Linear layers and other products of matrices.
 
-use super::driver::{Format, Product, Stored};
+use std::ops::Range;
+
+use super::driver::{Address, Format, Product, Stored};
 use super::gpu::THREADS;
 use super::memory::Buffer;
 use crate::kernels::Matrix;
@@ -37,18 +39,39 @@ pub(super) fn dense(buffer: &Buffer, cols: usize) -> Stored {
     Stored { address: buffer.address(), format: buffer.format(), stride: cols, batch_stride: 0 }
 }
 
-/// y (rows, out) = x W^T + bias + residual.
-pub(super) fn linear(x: &Buffer, weight: &LinearWeight, bias: Option<&Buffer>, residual: Option<&Buffer>, y: &mut Buffer) {
+/// The rows of a buffer from `first` on as a matrix with rows of `cols` numbers.
+fn below(buffer: &Buffer, first: usize, cols: usize) -> Stored {
+    Stored { address: buffer.at(first * cols), ..dense(buffer, cols) }
+}
+
+/// These rows of y (.., out) = x W^T + bias + residual.
+pub(super) fn linear(
+    rows: Range<usize>,
+    x: &Buffer,
+    weight: &LinearWeight,
+    bias: Option<&Buffer>,
+    residual: Option<&Buffer>,
+    y: &mut Buffer,
+) {
     let LinearWeight { numbers, outputs, inputs } = weight;
-    let (gpu, rows) = (x.gpu(), y.len() / outputs);
-    assert_eq!(x.len(), rows * inputs, "a row of inputs for every row of outputs");
+    let (gpu, first, last, rows) = (x.gpu(), rows.start, rows.end, rows.len());
+    assert!(last * inputs <= x.len() && last * outputs <= y.len(), "rows of inputs and of outputs");
     if x.format() != numbers.format() || x.format() == Format::F32 && rows <= FEW {
         let kernel = format!("linear_rows_{}", numbers.format().name());
-        let [bias, residual] = [bias, residual].map(|given| given.map(|given| given.stored_as(Format::F32)));
+        let bias = bias.map(|bias| bias.stored_as(Format::F32));
+        let residual = residual.map_or(Address::NONE, |residual| residual.stored_as(Format::F32).at(first * outputs));
         assert!([x.format(), y.format()] == [Format::F32; 2], "numbers of another format than the weights are f32");
         let blocks = gpu.blocks(rows * outputs, THREADS as usize / 32);
-        let arguments =
-            [x.into(), numbers.into(), bias.into(), residual.into(), y.into(), rows.into(), (*inputs).into(), (*outputs).into()];
+        let arguments = [
+            x.at(first * inputs).into(),
+            numbers.into(),
+            bias.into(),
+            residual.into(),
+            y.at(first * outputs).into(),
+            rows.into(),
+            (*inputs).into(),
+            (*outputs).into(),
+        ];
         return gpu.launch(&kernel, [blocks, 1, 1], &arguments);
     }
     gpu.product(&Product {
@@ -57,27 +80,28 @@ pub(super) fn linear(x: &Buffer, weight: &LinearWeight, bias: Option<&Buffer>, r
         inner: *inputs,
         batch: 1,
         alpha: 1.0,
-        a: dense(x, *inputs),
+        a: below(x, first, *inputs),
         a_transposed: false,
         b: dense(numbers, *inputs),
         b_transposed: true,
-        c: dense(y, *outputs),
-        add: residual.map(|residual| (dense(residual, *outputs), 1.0)),
+        c: below(y, first, *outputs),
+        add: residual.map(|residual| (below(residual, first, *outputs), 1.0)),
         bias: bias.map(|bias| bias.stored_as(y.format()).address()),
     });
 }
 
-/// dx (rows, in) = dy W, plus dx if `add`.
-pub(super) fn linear_backward(dy: &Buffer, weight: &LinearWeight, add: bool, dx: &mut Buffer) {
+/// These rows of dx (.., in) = dy W, plus dx if `add`.
+pub(super) fn linear_backward(rows: Range<usize>, dy: &Buffer, weight: &LinearWeight, add: bool, dx: &mut Buffer) {
     let LinearWeight { numbers, outputs, inputs } = weight;
-    let c = dense(dx, *inputs);
+    assert!(rows.end * outputs <= dy.len() && rows.end * inputs <= dx.len(), "rows of outputs and of inputs");
+    let c = below(dx, rows.start, *inputs);
     dy.gpu().product(&Product {
-        rows: dx.len() / inputs,
+        rows: rows.len(),
         cols: *inputs,
         inner: *outputs,
         batch: 1,
         alpha: 1.0,
-        a: dense(dy, *outputs),
+        a: below(dy, rows.start, *outputs),
         a_transposed: false,
         b: dense(numbers, *inputs),
         b_transposed: false,

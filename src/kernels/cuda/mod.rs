@@ -25,6 +25,7 @@ mod memory;
 mod norm;
 
 use std::io::Read;
+use std::ops::Range;
 use std::sync::Arc;
 
 use self::gpu::Gpu;
@@ -181,12 +182,20 @@ impl Backend for Cuda {
         weight.merged(up, down)
     }
 
-    fn linear(&self, x: &Buffer, weight: &LinearWeight, bias: Option<&Buffer>, residual: Option<&Buffer>, y: &mut Buffer) {
-        linear::linear(x, weight, bias, residual, y);
+    fn linear(
+        &self,
+        rows: Range<usize>,
+        x: &Buffer,
+        weight: &LinearWeight,
+        bias: Option<&Buffer>,
+        residual: Option<&Buffer>,
+        y: &mut Buffer,
+    ) {
+        linear::linear(rows, x, weight, bias, residual, y);
     }
 
-    fn linear_backward(&self, dy: &Buffer, weight: &LinearWeight, add: bool, dx: &mut Buffer) {
-        linear::linear_backward(dy, weight, add, dx);
+    fn linear_backward(&self, rows: Range<usize>, dy: &Buffer, weight: &LinearWeight, add: bool, dx: &mut Buffer) {
+        linear::linear_backward(rows, dy, weight, add, dx);
     }
 
     fn combine(&self, a: f32, y: &mut Buffer, b: f32, x: &Buffer) {

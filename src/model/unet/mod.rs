@@ -2,12 +2,18 @@
 
 mod blocks;
 mod context;
+mod network;
 mod resnet;
 mod time;
+mod together;
 mod transformer;
 
+use std::ops::Range;
+
 pub use context::{Context, Prompt};
+pub use network::Network;
 pub use resnet::Resnet;
+pub use together::{Lane, Together};
 
 use super::config::UNetConfig;
 use super::source::Source;
@@ -56,6 +62,16 @@ pub struct Output<B: Backend> {
     pub taps: Vec<Tensor<B>>,
     /// Tape depth after each decoder stage.
     depths: Vec<usize>,
+    /// The number of a trip of several edits, of which this is a part.
+    trip: Option<u64>,
+}
+
+impl<B: Backend> Output<B> {
+    /// What some pictures have of it.
+    fn part(&self, pictures: Range<usize>, trip: Option<u64>) -> Self {
+        let part = |tensor: &Tensor<B>| tensor.pictures(pictures.clone());
+        Self { noise: self.noise.as_ref().map(part), taps: self.taps.iter().map(part).collect(), depths: Vec::new(), trip }
+    }
 }
 
 /// Gradients to what a trip gave, for the way back.
@@ -111,12 +127,17 @@ impl<B: Backend> UNet<B> {
 
     /// Keys and values of the prompt's tokens (1, 1, tokens, channels) for the weights as they are now.
     pub fn prepare(&self, tokens: &Tensor<B>) -> Prompt<B> {
+        self.prepare_for(0, tokens)
+    }
+
+    /// The same for one set of adapters.
+    pub fn prepare_for(&self, set: usize, tokens: &Tensor<B>) -> Prompt<B> {
         let down = self.down.iter().flat_map(DownBlock::transformers);
         let up = self.up.iter().flat_map(UpBlock::transformers);
         let all = down.chain([&self.mid_attention]).chain(up);
         let backend = self.backend();
         let tokens = tokens.compact(backend, 1.0);
-        backend.run(|| Prompt::new(all.map(|transformer| transformer.prepare(&tokens)).collect()))
+        backend.run(|| Prompt::new(all.map(|transformer| transformer.prepare(set, &tokens)).collect()))
     }
 
     /// Latents z (b, h, w, 4) at one timestep each, and the prompt.
@@ -171,7 +192,7 @@ impl<B: Backend> UNet<B> {
             self.conv_out.forward(&x, pass).full(1.0)
         });
         let taps = want.taps.iter().map(|stage| stages[stage - 1].clone()).collect();
-        Output { noise, taps, depths }
+        Output { noise, taps, depths, trip: None }
     }
 
     /// The noise prediction alone, all latents at one timestep.
@@ -252,11 +273,16 @@ impl<B: Backend> UNet<B> {
 
     /// Gives all attention projections an adapter of this rank; returns their places, in the order of the parameters.
     pub fn attach_adapters(&mut self, rank: usize) -> Vec<AdapterPlace> {
+        self.attach_adapters_of(0, rank)
+    }
+
+    /// The same for one set of adapters; which one a picture goes through, its pass says ([`Pass::with_runs`]).
+    pub fn attach_adapters_of(&mut self, set: usize, rank: usize) -> Vec<AdapterPlace> {
         let mut offset = 0;
         let mut places = Vec::new();
         for (name, linear) in self.adapted() {
             let adapter = Adapter { offset, rank };
-            linear.set_adapter(Some(adapter));
+            linear.set_adapter(set, Some(adapter));
             places.push(AdapterPlace { name, inputs: linear.inputs(), outputs: linear.outputs(), adapter });
             offset += linear.adapter_len(rank);
         }
@@ -265,15 +291,22 @@ impl<B: Backend> UNet<B> {
 
     /// Adds up * down to every adapted weight, in f32, starting from the weights as loaded.
     pub fn merge_adapters(&mut self, parameters: &Tensor<B>) {
-        self.adapted().into_iter().for_each(|(_, linear)| linear.merge(parameters));
+        self.merge_adapters_of(0, parameters);
+    }
+
+    /// The same for one set of adapters.
+    pub fn merge_adapters_of(&mut self, set: usize, parameters: &Tensor<B>) {
+        self.adapted().into_iter().for_each(|(_, linear)| linear.merge(set, parameters));
     }
 
     /// Restores the weights exactly as loaded, and takes the adapters away.
     pub fn detach_adapters(&mut self) {
-        for (_, linear) in self.adapted() {
-            linear.unmerge();
-            linear.set_adapter(None);
-        }
+        self.detach_adapters_of(0);
+    }
+
+    /// The same for one set of adapters.
+    pub fn detach_adapters_of(&mut self, set: usize) {
+        self.adapted().into_iter().for_each(|(_, linear)| linear.set_adapter(set, None));
     }
 }
 

@@ -64,8 +64,8 @@ impl<B: Backend> Transformer<B> {
     }
 
     /// Keys and values of the prompt's tokens.
-    pub(super) fn prepare(&self, tokens: &Tensor<B>) -> [Tensor<B>; 2] {
-        self.attention2.prepare(tokens)
+    pub(super) fn prepare(&self, set: usize, tokens: &Tensor<B>) -> [Tensor<B>; 2] {
+        self.attention2.prepare(set, tokens)
     }
 
     /// x (b, h, w, c) and the prompt to (b, h, w, c).

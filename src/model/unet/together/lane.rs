@@ -1,0 +1,79 @@
+//! An edit's way to a network that it shares.
+
+use std::sync::mpsc::{Receiver, Sender};
+
+use super::calls::{Answer, Backward, Call, Forward, Question, Trouble, Words};
+use crate::kernels::Backend;
+use crate::kernels::fault;
+use crate::model::unet::{AdapterPlace, Context, Gradients, Network, Output, Prompt, Want};
+use crate::nn::{Learner, Pass, Tensor};
+
+/// One of the edits that share a network. A fault of the device is thrown in each that had a part in the call.
+#[derive(Debug)]
+pub struct Lane<B: Backend> {
+    questions: Sender<Question<B>>,
+    answers: Receiver<Answer<B>>,
+}
+
+impl<B: Backend> Lane<B> {
+    pub(super) fn new(questions: Sender<Question<B>>, answers: Receiver<Answer<B>>) -> Self {
+        Self { questions, answers }
+    }
+
+    fn ask(&self, question: Question<B>) -> Answer<B> {
+        let asked = self.questions.send(question);
+        match asked.ok().and_then(|()| self.answers.recv().ok()) {
+            Some(Answer::Trouble(Trouble::Fault(fault))) => fault::throw(fault),
+            Some(Answer::Trouble(Trouble::Panic(message))) => panic!("{message}"),
+            Some(answer) => answer,
+            None => panic!("the network that is shared does not answer"),
+        }
+    }
+}
+
+impl<B: Backend> Network<B> for Lane<B> {
+    fn attach_adapters(&mut self, rank: usize) -> Vec<AdapterPlace> {
+        let Answer::Places(places) = self.ask(Question::Attach { rank }) else { unreachable!("places were asked for") };
+        places
+    }
+
+    fn merge_adapters(&mut self, parameters: &Tensor<B>) {
+        self.ask(Question::Merge { parameters: parameters.clone() });
+    }
+
+    fn prepare(&self, tokens: &Tensor<B>) -> Prompt<B> {
+        let Answer::Prompt(prompt) = self.ask(Question::Prepare { tokens: tokens.clone() }) else { unreachable!("a prompt was asked for") };
+        prompt
+    }
+
+    fn forward(&self, z: &Tensor<B>, timesteps: &[f64], context: Context<B>, want: Want, pass: &mut Pass<B>) -> Output<B> {
+        let forward = Forward {
+            z: z.clone(),
+            timesteps: timesteps.to_vec(),
+            words: match context {
+                Context::Tokens(tokens) => Words::Tokens(tokens.clone()),
+                Context::Prepared(prompt) => Words::Prepared(prompt.clone()),
+            },
+            noise: want.noise,
+            taps: want.taps.to_vec(),
+            records: pass.records(),
+            parameters: pass.learners().first().map(|learner| learner.parameters.clone()),
+            mutual: pass.mutual().cloned(),
+        };
+        let Answer::Output(output) = self.ask(Question::Call(Call::Forward(forward))) else { unreachable!("an output was asked for") };
+        output
+    }
+
+    fn backward(&self, output: &Output<B>, gradients: Gradients<B>, need_input: bool, pass: &mut Pass<B>) -> Option<Tensor<B>> {
+        let Some(trip) = output.trip else { panic!("the way back belongs to a trip that was recorded") };
+        let backward = Backward { trip, gradients, need_input };
+        let Answer::Gradients { input, parameters } = self.ask(Question::Call(Call::Backward(backward))) else {
+            unreachable!("gradients were asked for")
+        };
+        if let (Some(Learner { gradient: Some(gradient), .. }), Some(parameters)) = (pass.learners().first_mut(), parameters) {
+            let backend = gradient.backend().clone();
+            backend.combine(1.0, gradient.buffer_mut(), 1.0, parameters.buffer());
+        }
+        input
+    }
+}

@@ -1,0 +1,107 @@
+//! One network for several edits at a time: each runs on a thread of its own and asks through a [`Lane`]; [`Together`] waits until all
+//! of them ask, and answers equal questions with one call.
+//!
+//! Every lane has a set of adapters of its own, so pictures of one call may go through different weights. Edits with equal settings
+//! ask for the same in the same order, and so stay together; where they part, each is answered for itself.
+
+mod calls;
+mod lane;
+mod trip;
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use super::UNet;
+use crate::kernels::Backend;
+use crate::kernels::fault::Fault;
+use calls::{Answer, Call, Question, Trouble};
+pub use lane::Lane;
+use trip::Trips;
+
+/// The ends of a lane's channels that the network holds.
+#[derive(Debug)]
+struct Link<B: Backend> {
+    questions: Receiver<Question<B>>,
+    answers: Sender<Answer<B>>,
+}
+
+impl<B: Backend> Link<B> {
+    fn answer(&self, answer: Result<Answer<B>, Trouble>) {
+        // A lane that is gone needs no answer.
+        let _ = self.answers.send(answer.unwrap_or_else(Answer::Trouble));
+    }
+}
+
+/// A network that several lanes share.
+#[derive(Debug)]
+pub struct Together<'a, B: Backend> {
+    unet: &'a mut UNet<B>,
+    links: Vec<Link<B>>,
+    trips: Trips<B>,
+}
+
+impl<'a, B: Backend> Together<'a, B> {
+    /// So many lanes of one network. Each is for a thread of its own, while this one serves them.
+    pub fn new(unet: &'a mut UNet<B>, lanes: usize) -> (Self, Vec<Lane<B>>) {
+        let (links, lanes) = (0..lanes).map(|_| link()).unzip();
+        (Self { unet, links, trips: Trips::default() }, lanes)
+    }
+
+    /// Answers until all lanes are gone. The weights are then as they were loaded.
+    pub fn serve(mut self) {
+        let mut waiting: Vec<Option<Call<B>>> = self.links.iter().map(|_| None).collect();
+        loop {
+            for (lane, waiting) in waiting.iter_mut().enumerate() {
+                *waiting = self.next_call(lane);
+            }
+            let calls: Vec<(usize, Call<B>)> =
+                waiting.iter_mut().enumerate().filter_map(|(lane, call)| Some((lane, call.take()?))).collect();
+            if calls.is_empty() {
+                break;
+            }
+            for (lane, answer) in self.trips.answer(self.unet, calls) {
+                self.links[lane].answer(answer);
+            }
+        }
+        for set in 0..self.links.len() {
+            self.unet.detach_adapters_of(set);
+        }
+    }
+
+    /// The next call of a lane that others may join; what concerns the lane alone is answered on the way. `None` when it is gone.
+    fn next_call(&mut self, lane: usize) -> Option<Call<B>> {
+        while let Ok(question) = self.links[lane].questions.recv() {
+            let unet = &mut *self.unet;
+            let answer = match question {
+                Question::Call(call) => return Some(call),
+                Question::Attach { rank } => guarded(|| Answer::Places(unet.attach_adapters_of(lane, rank))),
+                Question::Merge { parameters } => guarded(|| {
+                    unet.merge_adapters_of(lane, &parameters);
+                    Answer::Done
+                }),
+                Question::Prepare { tokens } => guarded(|| Answer::Prompt(unet.prepare_for(lane, &tokens))),
+            };
+            self.links[lane].answer(answer);
+        }
+        None
+    }
+}
+
+fn link<B: Backend>() -> (Link<B>, Lane<B>) {
+    let (ask, questions) = channel();
+    let (answers, hear) = channel();
+    (Link { questions, answers }, Lane::new(ask, hear))
+}
+
+/// Does `work`; a fault of the device or a panic inside is for the lanes that asked for it.
+fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Trouble> {
+    panic::catch_unwind(AssertUnwindSafe(work)).map_err(|payload| match payload.downcast::<Fault>() {
+        Ok(fault) => Trouble::Fault(*fault),
+        Err(payload) => Trouble::Panic(message(&*payload).to_owned()),
+    })
+}
+
+fn message(payload: &(dyn std::any::Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without words")
+}
