@@ -95,7 +95,7 @@ impl Bench {
         self.line(&format!("linear {rows} x {inputs} to {outputs}"), flop, 0, || Cpu.linear(0..rows, &x, &weight, None, None, &mut y));
         let (dy, mut dx) = (numbers(rows * outputs), Cpu.zeros(rows * inputs));
         self.line(&format!("linear {rows} x {inputs} to {outputs}, back"), flop, 0, || {
-            Cpu.linear_backward(0..rows, &dy, &weight, false, &mut dx)
+            Cpu.linear_backward(0..rows, &dy, &weight, false, &mut dx);
         });
     }
 

@@ -17,7 +17,12 @@ impl Run<'_> {
     /// Asks the network for all of them; each is given back with what it was asked for and what came of it.
     pub(super) fn compute_all(&self, group: Vec<(Record, Result<Ours>)>, editor: &mut dyn Edits, means: Means) -> Vec<(Record, Made)> {
         let begun = group.into_iter().map(|(mut record, ours)| {
-            let ours = ours.and_then(|ours| bug::caught(|| self.begun(ours, &mut record, means)));
+            let ours = ours.and_then(|ours| {
+                bug::caught(|| {
+                    self.begin(&ours, &mut record, means);
+                    Ok(ours)
+                })
+            });
             (record, ours)
         });
         let mut begun: Vec<(Record, Result<Ours>)> = begun.collect();
@@ -33,13 +38,12 @@ impl Run<'_> {
         made.collect()
     }
 
-    fn begun(&self, ours: Ours, record: &mut Record, means: Means) -> Result<Ours> {
+    fn begin(&self, ours: &Ours, record: &mut Record, means: Means) {
         let prepared = &ours.prepared;
         record.warnings.extend(prepared.original.warnings.iter().cloned());
         record.planned(&prepared.plan, [self.device, means.numerics[1]], means.model);
         record.job = Some(ours.identity.job.clone());
         failpoint::panic("panic_in_item");
-        Ok(ours)
     }
 
     /// What the network makes of each.

@@ -170,7 +170,7 @@ impl Run<'_> {
                 return None;
             }
             let group: Vec<Ready> = ready.iter().take(self.together).collect();
-            let Some(first) = group.first() else { return None };
+            let first = group.first()?;
             self.shown.begin(&first.item.id, group.len());
             if let Some(cache) = editor.cache() {
                 // A long list of pictures would push everything out of the cache, for nobody; and what is computed side by side differs in

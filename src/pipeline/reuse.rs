@@ -197,7 +197,7 @@ mod tests {
             inversions.push(inversion);
         }
         let subject = first.subject(&picture, Size::new(8, 8), &tokens);
-        let reuse = Reuse::new(&mut first, subject);
+        let reuse = Reuse::new(&first, subject);
         let grid = |timesteps: &[i64], stride| Grid { timesteps: timesteps.to_vec(), stride };
         inversions.extend([
             reuse.inversion("", &grid(&[21, 1], 20)),

@@ -77,6 +77,16 @@ mod injected {
         }
     }
 
+    /// Then they go one after the other, and have the bytes of single edits.
+    #[test]
+    fn where_the_memory_is_not_enough_for_several_they_go_one_by_one() {
+        let folder = Folder::new(3);
+        let expected = folder.expected();
+        let failpoint = "no_memory_for_several#2";
+        folder.whole_at(failpoint, &["--batch", "3"]).assert(0).says("failpoint no_memory_for_several").says("3 items: 3 done");
+        assert!(folder.results() == expected);
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_signal_stops_all_that_are_at_work_and_the_next_run_does_them() {

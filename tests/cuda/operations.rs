@@ -172,7 +172,7 @@ impl<B: Backend> Said<'_, B> {
         let y = self
             .write(&format!("linear, {name}"), &x, rows * outputs, |backend, y| backend.linear(0..rows, &x, &weight, Some(&bias), None, y));
         self.write(&format!("linear plus, {name}"), &x, rows * outputs, |backend, to| {
-            backend.linear(0..rows, &x, &weight, None, Some(&y), to)
+            backend.linear(0..rows, &x, &weight, None, Some(&y), to);
         });
         let mut dx = self.given(rows * channels);
         self.backend.linear_backward(0..rows, &y, &weight, true, &mut dx);

@@ -6,6 +6,7 @@
 
 mod calls;
 mod lane;
+mod prompts;
 mod trip;
 
 use std::panic::{self, AssertUnwindSafe};

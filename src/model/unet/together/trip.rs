@@ -4,8 +4,11 @@ use std::ops::Range;
 
 use super::calls::{Answer, Backward, Call, Forward, Trouble, Words};
 use super::guarded;
+use super::prompts::Prompts;
+use crate::failpoint;
 use crate::kernels::Backend;
-use crate::model::unet::{Context, Gradients, Output, Prompt, UNet, Want};
+use crate::kernels::fault::{self, Fault};
+use crate::model::unet::{Context, Gradients, Output, UNet, Want};
 use crate::nn::{Learner, Mutual, Pass, Run, Shape, Tape, Tensor};
 
 type Answered<B> = (usize, Result<Answer<B>, Trouble>);
@@ -15,13 +18,12 @@ type Answered<B> = (usize, Result<Answer<B>, Trouble>);
 pub(super) struct Trips<B: Backend> {
     open: Vec<Trip<B>>,
     last: u64,
-    /// The prompts that were last made one, and what they became: most calls come from the same lanes.
-    prompt: Option<(Vec<(Prompt<B>, usize)>, Prompt<B>)>,
+    prompts: Prompts<B>,
 }
 
 impl<B: Backend> Default for Trips<B> {
     fn default() -> Self {
-        Self { open: Vec::new(), last: 0, prompt: None }
+        Self { open: Vec::new(), last: 0, prompts: Prompts::default() }
     }
 }
 
@@ -66,12 +68,12 @@ impl<B: Backend> Trips<B> {
         let lost = |(lane, call): (usize, Backward<B>)| (lane, Err(Trouble::Panic(format!("trip {} was walked back already", call.trip))));
         answers.extend(backward.into_iter().map(lost));
         for group in forward {
-            answers.extend(self.walk(unet, group));
+            answers.extend(self.walk(unet, &group));
         }
         answers
     }
 
-    fn walk(&mut self, unet: &UNet<B>, group: Vec<(usize, Forward<B>)>) -> Vec<Answered<B>> {
+    fn walk(&mut self, unet: &UNet<B>, group: &[(usize, Forward<B>)]) -> Vec<Answered<B>> {
         let mut next = 0;
         let members = group.iter().map(|(lane, call)| {
             let first = next;
@@ -80,6 +82,9 @@ impl<B: Backend> Trips<B> {
         });
         let members: Vec<Member<B>> = members.collect();
         let walked = guarded(|| {
+            if group.len() > 1 && failpoint::is_hit("no_memory_for_several") {
+                fault::throw(Fault::OutOfMemory { need: 0, free: 0, total: 0 });
+            }
             let calls: Vec<&Forward<B>> = group.iter().map(|(_, call)| call).collect();
             let z = stacked(calls.iter().map(|call| call.z.clone()).collect());
             let timesteps: Vec<f64> = calls.iter().flat_map(|call| call.timesteps.iter().copied()).collect();
@@ -143,18 +148,7 @@ impl<B: Backend> Trips<B> {
         if prompts.is_empty() {
             return Words::Tokens(stacked(tokens));
         }
-        let is_known = self
-            .prompt
-            .as_ref()
-            .is_some_and(|(parts, _)| parts.len() == prompts.len() && parts.iter().zip(&prompts).all(|((a, m), (b, n))| a.is(b) && m == n));
-        if !is_known {
-            self.prompt = None;
-        }
-        let (_, prompt) = self.prompt.get_or_insert_with(|| {
-            let whole = Prompt::joined(&prompts, |parts| stacked(parts.iter().flat_map(|(part, count)| repeated(part, *count)).collect()));
-            (prompts, whole)
-        });
-        Words::Prepared(prompt.clone())
+        Words::Prepared(self.prompts.joined(prompts))
     }
 }
 
@@ -230,10 +224,10 @@ fn runs<B: Backend>(members: &[Member<B>]) -> Vec<Run> {
 }
 
 /// One for each of so many pictures.
-fn repeated<B: Backend>(one_or_all: &Tensor<B>, pictures: usize) -> Vec<Tensor<B>> {
+pub(super) fn repeated<B: Backend>(one_or_all: &Tensor<B>, pictures: usize) -> Vec<Tensor<B>> {
     if one_or_all.shape().batch == pictures { vec![one_or_all.clone()] } else { vec![one_or_all.clone(); pictures] }
 }
 
-fn stacked<B: Backend>(mut parts: Vec<Tensor<B>>) -> Tensor<B> {
+pub(super) fn stacked<B: Backend>(mut parts: Vec<Tensor<B>>) -> Tensor<B> {
     if parts.len() == 1 { parts.remove(0) } else { Tensor::stacked(&parts).unwrap_or_else(|| unreachable!("a call has a member")) }
 }
