@@ -9,7 +9,7 @@ use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
 use dragnext::model::UNet;
 use dragnext::model::config::UNetConfig;
-use dragnext::model::unet::{Gradients, Lane, Network, Together, Want};
+use dragnext::model::unet::{AdapterPlace, Gradients, Lane, Network, Together, Want};
 use dragnext::nn::{Mutual, Pass, Shape, Tensor};
 use fixture::assert_close;
 use numbers::Numbers;
@@ -52,7 +52,7 @@ impl Edit {
         let tokens = Tensor::from_host(&Cpu, Shape::new(1, 1, 77, 24), numbers.normal(77 * 24));
         let mut heard = Vec::new();
         if self.rank > 0 {
-            let len = network.attach_adapters(self.rank).iter().map(|place| place.len()).sum();
+            let len = network.attach_adapters(self.rank).iter().map(AdapterPlace::len).sum();
             let parameters = Tensor::vector(&Cpu, numbers.scaled(len, 0.1));
             network.merge_adapters(&parameters);
             let mut gradient = Tensor::zeros(&Cpu, parameters.shape());
