@@ -374,6 +374,7 @@ def save(folder, part, weights, settings):
             raise ValueError(f"{part}: {name} has values that f16 cannot hold")
     new = folder / (FILES[part] + ".new")
     save_file({k: v.detach().half().cpu().contiguous() for k, v in weights.items()}, new, metadata={"format": "pt"})
+    new.chmod(0o644)
     new.replace(folder / FILES[part])
     (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
 

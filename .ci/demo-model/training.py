@@ -4,11 +4,14 @@ A training's schedule is a fraction from 0 to 1. With --steps it follows the ste
 CPU; a GPU's sums have no fixed order). With --minutes it follows the clock: a call goes from the fraction where the last one stopped to --until, in the
 time that it has from the start of the process. Each step's randomness comes from its number, so no generator is kept.
 """
-import contextlib, hashlib, json, math, os, pathlib, shutil, signal, sys, tarfile, time
+import time
+
+START = time.monotonic()                                          # of the process: --minutes counts all of it, PyTorch's own start too
+
+import contextlib, hashlib, json, math, os, pathlib, shutil, signal, tarfile
 import torch
 import networks
 
-START = time.monotonic()                                          # of the process: --minutes counts all of it
 PARTS = {"vae": ["vae"], "unet": ["unet", "text_encoder"]}        # of a stage
 FLOOR = .02                                                       # of the peak rate, at the end
 PATIENCE = 50                                                     # steps that are skipped in a row
@@ -33,7 +36,7 @@ class Training:
         self.path = pathlib.Path(a.out) / f"{stage}.pt"
         self.parameters = {f"{part}/{k}": p for part, m in modules.items() for k, p in m.named_parameters()}
         self.average = {k: p.detach().clone() for k, p in self.parameters.items()}
-        self.optimiser = torch.optim.AdamW(self.parameters.values(), lr=0.0, betas=(.9, beta), weight_decay=weight_decay, fused=a.device == "cuda")
+        self.optimiser = torch.optim.AdamW(list(self.parameters.values()), lr=0.0, betas=(.9, beta), weight_decay=weight_decay, fused=a.device == "cuda")
         self.step, self.fraction, self.skipped, self.in_a_row, self.stopped = 0, 0.0, 0, 0, None
         self.generator = torch.Generator(a.device)
         if a.resume and self.path.exists():
@@ -83,7 +86,7 @@ class Training:
         """One step of the optimiser, unless the loss or its gradient is not finite: then the step is skipped and counted."""
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
+        norm = torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), 1.0)
         if not torch.isfinite(loss.detach() + norm):
             self.skipped += 1; self.in_a_row += 1
             if self.in_a_row >= PATIENCE:
@@ -167,13 +170,16 @@ def narrow(state):
 
 
 def pack(a):
-    """OUT's model, and with --state a training's state, as pieces of at most --split MiB in the folder --to, with their checksums."""
+    """OUT's model, and with --state a training's state, as pieces of at most --split MiB in the folder --to, with their checksums.
+
+    What a state averages is not packed twice: `join` writes that part of the model from the state.
+    """
     out, to = pathlib.Path(a.out), pathlib.Path(a.to)
     to.mkdir(parents=True, exist_ok=True)
     files = []
     if (out / "model").exists():
         with tarfile.open(out / "model.tar", "w") as tar:
-            tar.add(out / "model", "model")
+            tar.add(out / "model", "model", filter=lambda f: None if any(f.name.startswith(f"model/{p}") for p in PARTS.get(a.state, [])) else f)
         files.append("model.tar")
     if a.state:
         write(out / f"{a.state}.small.pt", lambda new: torch.save(narrow(torch.load(out / f"{a.state}.pt", map_location="cpu", weights_only=True)), new))
@@ -204,4 +210,9 @@ def join(a):
             with tarfile.open(target) as tar:
                 tar.extractall(out, filter="data")
             target.unlink()
+        else:
+            state = torch.load(target, map_location="cpu", weights_only=True)
+            for part, settings in state["configs"].items():
+                average = {k.split("/", 1)[1]: v for k, v in state["average"].items() if k.split("/", 1)[0] == part}
+                networks.save(out / "model", part, average, json.loads(settings))
         say(f"{name}: {len(data)} bytes, as packed")

@@ -53,7 +53,7 @@ def train(a):
     settings = networks.config("unet")
     if a.widths:
         widths = [int(w) for w in a.widths.split(",")]
-        settings.update(block_out_channels=widths, norm_num_groups=min(16, math.gcd(*widths)))
+        settings.update(block_out_channels=widths, norm_num_groups=math.gcd(16, *widths))
     text, unet = networks.TextEncoder(networks.config("text_encoder")), networks.Unet(settings)
     if a.start:
         text.load_state_dict(networks.load(a.start, "text_encoder").state_dict())

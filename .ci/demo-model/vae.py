@@ -65,5 +65,7 @@ def train(a):
         training.say(f"vae: {report()}, scaling factor {scale:.4f}")
     settings = networks.config("vae", scaling_factor=scale)
     settings.pop("_name_or_path", None)
+    vae.config = settings                                         # the state says it too, for who goes on from it alone
+    run.save()
     networks.save(training.model_folder(a), "vae", run.average_of("vae"), settings)
     return finished
