@@ -51,6 +51,10 @@ class Model:
         return z
 
 
+def seen(scenes, device):
+    return torch.cat([pictures.as_floats(pictures.in_bytes(scenes[i:i + 16], device)) for i in range(0, len(scenes), 16)])
+
+
 def in_parts(size, function, *tensors):
     return torch.cat([function(*p) for p in zip(*(t.split(size) for t in tensors))])
 
@@ -73,7 +77,7 @@ def grid(path, rows, labels=None):
 
 
 def check_vae(m, plain, rich, out, results):
-    x = {"plain": pictures.render(plain, m.device), "rich": pictures.render(rich, m.device)}
+    x = {"plain": seen(plain, m.device), "rich": seen(rich, m.device)}
     y = {}
     for kind, p in x.items():
         y[kind] = reconstruct(m.vae, p, 8)[1].clamp(-1, 1)
@@ -112,32 +116,32 @@ def check_samples(m, scenes, out, results):
     z = in_parts(16, lambda z, c: m.denoise(z, c, STEPS, empty, GUIDANCE), z, m.context(captions))
     y = in_parts(8, m.vae.decode, z).clamp(-1, 1)
     all_there = lambda pictures_: sum(all(shows(p, o["color"]) for o in s["objects"]) for p, s in zip(pictures_, scenes))
-    results["samples_with_all_colours"] = {"of": len(scenes), "samples": all_there(y), "true_pictures": all_there(pictures.render(scenes, m.device))}
+    results["samples_with_all_colours"] = {"of": len(scenes), "samples": all_there(y), "true_pictures": all_there(seen(scenes, m.device))}
     grid(out / "samples.png", list(y.split(8)), captions)
     return {"samples: finite": bool(y.isfinite().all())}
 
 
 def check_inversion(m, scenes, out, results):
-    z = in_parts(8, m.vae.encode, pictures.render(scenes, m.device))
-    seen = in_parts(8, m.vae.decode, z).clamp(-1, 1)
+    z = in_parts(8, m.vae.encode, seen(scenes, m.device))
+    before = in_parts(8, m.vae.decode, z).clamp(-1, 1)
     captions = m.context([pictures.caption(s) for s in scenes])
     for name, context in (("caption", captions), ("empty", m.context([""]).expand_as(captions))):
         back = in_parts(16, lambda z, c: m.denoise(m.invert(z, c), c), z, context)
         y = in_parts(8, m.vae.decode, back).clamp(-1, 1)
-        figures = [psnr(a, b) for a, b in zip(seen, y)]
+        figures = [psnr(a, b) for a, b in zip(before, y)]
         results[f"inversion_psnr_{name}"] = {"median": statistics.median(figures), "worst": min(figures), "best": max(figures)}
         results[f"inversion_latent_error_{name}"] = (back - z).square().mean().sqrt().item()
         if name == "caption":
             order = sorted(range(len(scenes)), key=figures.__getitem__)
             few, middle = min(8, len(order)), len(order) // 2     # the worst, then those in the middle
-            grid(out / "inversions.png", [[v[i] for i in part] for part in (order[:few], order[middle - few // 2:middle - few // 2 + few]) for v in (seen, y)])
+            grid(out / "inversions.png", [[v[i] for i in part] for part in (order[:few], order[middle - few // 2:middle - few // 2 + few]) for v in (before, y)])
     return {"inversion: median PSNR at least 30 dB": results["inversion_psnr_caption"]["median"] >= 30}
 
 
 def check_noise(m, scenes, out, results):
     """The error of the noise prediction over all timesteps."""
     g = torch.Generator().manual_seed(11)
-    z, context = in_parts(8, m.vae.encode, pictures.render(scenes, m.device)), m.context([pictures.caption(s) for s in scenes])
+    z, context = in_parts(8, m.vae.encode, seen(scenes, m.device)), m.context([pictures.caption(s) for s in scenes])
     errors = []
     for k in range(8):
         t = ((torch.arange(len(z)) * 8 + k) * 1000 // (8 * len(z))).to(m.device)

@@ -81,7 +81,7 @@ def models(a):
 
 def table(a):
     lines = []
-    for where, suite in suites(a).items():
+    for where, suite in suites(a, not a.no_suite).items():
         lines += ["", f"{where}:", "", "| kind | model | gain | hit | spill |" + (" peer's gain | hit | spill |" if a.peer else ""), "|---|---|" + "---|" * (6 if a.peer else 3)]
         rows = {}
         for name, folder in models(a).items():
@@ -156,7 +156,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("what", choices=["table", "sweep", "readme", "time"]); p.add_argument("out", type=pathlib.Path)
     p.add_argument("--model", action="append", required=True, metavar="NAME=FOLDER"); p.add_argument("--seeds", default="")
-    p.add_argument("--cases", type=int, default=8); p.add_argument("--only"); p.add_argument("--peer", action="store_true")
+    p.add_argument("--cases", type=int, default=8); p.add_argument("--only"); p.add_argument("--peer", action="store_true"); p.add_argument("--no-suite", action="store_true", help="seeds only")
     a = p.parse_args()
     if "1" in a.seeds.split(","):
         p.error("seed 1 is the suite")

@@ -15,13 +15,33 @@ FILES = {"vae": "diffusion_pytorch_model.safetensors", "unet": "diffusion_pytorc
 
 # ---------------------------------------------------------------- common layers
 
+def in_16_bits(x, normalise, weights):
+    """Autocast would widen what is normalised to f32 and back, at three times the memory's traffic; the kernels sum in f32 anyway."""
+    with torch.autocast(x.device.type, enabled=False):
+        return normalise(x, *(w.to(x.dtype) for w in weights))
+
+
+class GroupNorm(nn.GroupNorm):
+    def forward(self, x):
+        if x.dtype != torch.bfloat16:
+            return super().forward(x)
+        return in_16_bits(x, lambda x, w, b: F.group_norm(x, self.num_groups, w, b, self.eps), (self.weight, self.bias))
+
+
+class LayerNorm(nn.LayerNorm):
+    def forward(self, x):
+        if x.dtype != torch.bfloat16:
+            return super().forward(x)
+        return in_16_bits(x, lambda x, w, b: F.layer_norm(x, self.normalized_shape, w, b, self.eps), (self.weight, self.bias))
+
+
 class Resnet(nn.Module):
     def __init__(self, before, after, groups, eps, time=None):
         super().__init__()
-        self.norm1, self.conv1 = nn.GroupNorm(groups, before, eps), nn.Conv2d(before, after, 3, padding=1)
+        self.norm1, self.conv1 = GroupNorm(groups, before, eps), nn.Conv2d(before, after, 3, padding=1)
         if time:
             self.time_emb_proj = nn.Linear(time, after)
-        self.norm2, self.conv2 = nn.GroupNorm(groups, after, eps), nn.Conv2d(after, after, 3, padding=1)
+        self.norm2, self.conv2 = GroupNorm(groups, after, eps), nn.Conv2d(after, after, 3, padding=1)
         self.conv_shortcut = nn.Conv2d(before, after, 1) if before != after else None
 
     def forward(self, x, time=None):
@@ -74,7 +94,7 @@ class Block(nn.Module):
 class PictureAttention(nn.Module):
     def __init__(self, width, groups):
         super().__init__()
-        self.group_norm = nn.GroupNorm(groups, width, 1e-6)
+        self.group_norm = GroupNorm(groups, width, 1e-6)
         self.to_q, self.to_k, self.to_v = (nn.Linear(width, width) for _ in range(3))
         self.to_out = nn.ModuleList([nn.Linear(width, width)])
 
@@ -107,7 +127,7 @@ class Half(nn.Module):
             self.up_blocks = nn.ModuleList(blocks)
         top = widths[-1]
         self.mid_block = Block([resnet(top, top), resnet(top, top)], [PictureAttention(top, groups)])
-        self.conv_norm_out = nn.GroupNorm(groups, order[-1], 1e-6)
+        self.conv_norm_out = GroupNorm(groups, order[-1], 1e-6)
         self.conv_out = nn.Conv2d(order[-1], 2 * config["latent_channels"] if encodes else config["out_channels"], 3, padding=1)
 
     def middle(self, x):
@@ -188,9 +208,9 @@ class FeedForward(nn.Module):
 class TransformerBlock(nn.Module):
     def __init__(self, width, context, heads):
         super().__init__()
-        self.norm1, self.attn1 = nn.LayerNorm(width), Attention(width, width, heads)
-        self.norm2, self.attn2 = nn.LayerNorm(width), Attention(width, context, heads)
-        self.norm3, self.ff = nn.LayerNorm(width), FeedForward(width)
+        self.norm1, self.attn1 = LayerNorm(width), Attention(width, width, heads)
+        self.norm2, self.attn2 = LayerNorm(width), Attention(width, context, heads)
+        self.norm3, self.ff = LayerNorm(width), FeedForward(width)
 
     def forward(self, x, context):
         y = self.norm1(x)
@@ -202,7 +222,7 @@ class TransformerBlock(nn.Module):
 class Transformer(nn.Module):
     def __init__(self, width, context, heads, groups):
         super().__init__()
-        self.norm = nn.GroupNorm(groups, width, 1e-6)
+        self.norm = GroupNorm(groups, width, 1e-6)
         self.proj_in, self.proj_out = nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 1)
         self.transformer_blocks = nn.ModuleList([TransformerBlock(width, context, heads)])
 
@@ -247,7 +267,7 @@ class Unet(nn.Module):
                 resnets.append(resnet(past + skips.pop(), w))
                 past = w
             self.up_blocks.append(Block(resnets, None if i == 0 else [transformer(w) for _ in range(layers + 1)], up=None if i == len(widths) - 1 else Up(w)))
-        self.conv_norm_out, self.conv_out = nn.GroupNorm(groups, widths[0], 1e-5), nn.Conv2d(widths[0], config["out_channels"], 3, padding=1)
+        self.conv_norm_out, self.conv_out = GroupNorm(groups, widths[0], 1e-5), nn.Conv2d(widths[0], config["out_channels"], 3, padding=1)
 
     def forward(self, x, t, context):
         time, x = self.time_embedding(t), self.conv_in(x)
@@ -287,7 +307,7 @@ class TextAttention(nn.Module):
 class TextLayer(nn.Module):
     def __init__(self, width, inner, heads):
         super().__init__()
-        self.layer_norm1, self.self_attn, self.layer_norm2 = nn.LayerNorm(width), TextAttention(width, heads), nn.LayerNorm(width)
+        self.layer_norm1, self.self_attn, self.layer_norm2 = LayerNorm(width), TextAttention(width, heads), LayerNorm(width)
         self.mlp = nn.ModuleDict({"fc1": nn.Linear(width, inner), "fc2": nn.Linear(inner, width)})
 
     def forward(self, x):
@@ -304,7 +324,7 @@ class TextEncoder(nn.Module):
         for e in embeddings.values():
             nn.init.normal_(e.weight, std=.02)
         layers = nn.ModuleList(TextLayer(width, config["intermediate_size"], config["num_attention_heads"]) for _ in range(config["num_hidden_layers"]))
-        self.text_model = nn.ModuleDict({"embeddings": embeddings, "encoder": nn.ModuleDict({"layers": layers}), "final_layer_norm": nn.LayerNorm(width)})
+        self.text_model = nn.ModuleDict({"embeddings": embeddings, "encoder": nn.ModuleDict({"layers": layers}), "final_layer_norm": LayerNorm(width)})
 
     def forward(self, ids):
         m = self.text_model

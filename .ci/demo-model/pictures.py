@@ -2,7 +2,9 @@
 
     PLAIN    as tests/scenebench/scenes.py draws them, bars of other lengths included
     BARS     the same look; bars come first, of 0.7 to 2.2 times their default length: what a pull at one end leads to
-    RICH     the rest: objects that cast shadows, overlap, are striped or dotted, stand before a horizon; now and then none at all
+    RICH     the rest: objects that cast shadows, overlap, are striped or dotted, differ a little from their colour, stand before a horizon;
+             now and then none at all
+White and black are commoner in BARS and RICH than other colours: they are what a VAE gets wrong first.
 
 `draw(seed, index)` is a description as in scenes.py with a few more keys, `caption` its words, `render` a batch of pictures: with PyTorch, so
 that a GPU draws its own. test.py holds plain scenes to what scenes.py renders.
@@ -38,7 +40,8 @@ def place(rng, count, kinds, gap):
         edge = min(reach + 9, SIZE / 2 - 1)
         x, y = (float(v) for v in rng.uniform(edge, SIZE - edge, 2))
         if all(math.hypot(x - o["x"], y - o["y"]) > gap * (reach + r) for o, r in zip(objects, reaches)):
-            objects.append({"kind": kind, "color": str(rng.choice(list(COLORS))), "x": x, "y": y, "s": s, "angle": float(rng.uniform(0, 2 * math.pi))})
+            color = str(rng.choice(["white", "black"] if rng.uniform() < .2 else list(COLORS)))
+            objects.append({"kind": kind, "color": color, "x": x, "y": y, "s": s, "angle": float(rng.uniform(0, 2 * math.pi))})
             if length:
                 objects[-1]["length"] = length
             reaches.append(reach)
@@ -65,6 +68,8 @@ def draw(seed, index):
     for o in scene["objects"]:
         if rich and rng.uniform() < .35:
             o["pattern"], o["pitch"] = str(rng.choice(["striped", "dotted"])), float(rng.uniform(14, 24))
+        if rich and rng.uniform() < .3:
+            o["tint"] = [float(v) for v in rng.uniform(-.05, .05, 3)]
     return scene
 
 
@@ -167,10 +172,19 @@ def render(batch, device):
                 f = 2 * math.pi / o["pitch"]
                 wave = torch.sin(f * u[k]) if o["pattern"] == "striped" else 1.6 * torch.sin(f * u[k]) * torch.sin(f * v[k])
                 shade[k] = shade[k] - .16 + .16 * torch.tanh(3 * wave)
-        color, i = tensor([COLORS[o["color"]] for o in objects])[:, :, None, None], torch.tensor(which, device=device)
+        color, i = tensor([[c + d for c, d in zip(COLORS[o["color"]], o.get("tint", (0, 0, 0)))] for o in objects])[:, :, None, None], torch.tensor(which, device=device)
         part = image[i] * (1 - outer) + .45 * color * outer
         image[i] = part * (1 - inner) + (color * shade[:, None]).clamp(0, 1) * inner
     return image.clamp(0, 1) * 2 - 1
+
+
+def in_bytes(batch, device):
+    """The same in the 8 bits of a file."""
+    return ((render(batch, device) + 1) * 127.5 + .5).byte()
+
+
+def as_floats(pictures):
+    return (pictures.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
 
 if __name__ == "__main__":                                        # a look at them: python3 pictures.py OUT.png

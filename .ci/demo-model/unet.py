@@ -30,7 +30,7 @@ def latents(a, count):
     size = 64 if a.device == "cuda" else 8
     with torch.no_grad():
         for first in range(0, count, size):
-            x = pictures.render(scenes[first:first + size], a.device).contiguous(memory_format=torch.channels_last)
+            x = pictures.as_floats(pictures.in_bytes(scenes[first:first + size], a.device))
             parts.append(vae.encode(x).half().contiguous())
             if a.device == "cuda" and first % (32 * size) == 0:
                 torch.cuda.synchronize()
@@ -48,7 +48,7 @@ def latents(a, count):
 def train(a):
     cuda, model = a.device == "cuda", pathlib.Path(a.out) / "model"
     z, ids = latents(a, a.scenes or (200_000 if cuda else 6_000))
-    batch = a.batch or (256 if cuda else 16)
+    batch = a.batch or (512 if cuda else 16)
     torch.manual_seed(1)
     settings = networks.config("unet")
     if a.widths:
