@@ -1,7 +1,7 @@
 """Checks 1 to 3 of a demo model, from its f16 files: FOLDER/check.json, and three pictures that go into assets/demo.
 
     1 reconstructions.png  the VAE: PSNR of 64 plain scenes it never saw at least 38 dB, of means over blocks of 16 pixels at least 42 dB; white and
-                           black objects keep their colour to 5 of 255 levels
+                           black objects keep their colour to 8 of 255 levels
     2 samples.png          32 samples from captions (50 DDIM steps, guidance 3): whoever looks counts those that show every named object in its colour
     3 inversions.png       64 plain scenes inverted and denoised (38 of 50 steps): median PSNR at least 30 dB against the VAE's reconstruction
 

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BENCH = ROOT / "tests/scenebench"
 PROGRAM = os.environ.get("DRAGNEXT", str(ROOT / "target/release/dragnext"))
 DEFAULTS = dict(strength=.75, lora_steps=70, lora_rank=16, taps="3", ramp="auto", iterations=10, start="moved", timesteps=5)
-SWEEP = dict(lora_steps=[0, 20, 40, 70, 120], lora_rank=[8, 16, 32], taps=["2", "3", "2,3", "3,4"], ramp=["0", "5"], iterations=[3, 10, 20], strength=[.4, .5, .6, .75],
+SWEEP = dict(lora_steps=[0, 20, 40, 70, 120], lora_rank=[8, 16, 32], taps=["2", "3", "2,3", "3,4"], ramp=["2", "5"], iterations=[3, 10, 20], strength=[.4, .5, .6, .75],
              start=["moved", "paper"], timesteps=[3, 5, 10])
 
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Checks of the recipe that need no GPU: python3 .ci/demo-model/test.py [networks|pictures|resume]...
+"""Checks of the recipe that need no GPU: python3 .ci/demo-model/test.py [networks|pictures|skips|resume]...
 
 networks  the plain networks give what diffusers and transformers give (needs both), tokens too
 pictures  plain scenes are drawn as tests/scenebench draws them, and the same scene twice is the same
+skips     a step that is not finite changes nothing and is counted; fifty in a row end the training
 resume    a training that is killed and goes on ends bit-equal to one that was not
 """
 import os, pathlib, subprocess, sys, tempfile
@@ -64,6 +65,25 @@ def test_pictures():
     assert all(pictures.caption(s) == scenes.caption(s) for s in plain)
 
 
+def test_skips():
+    import types
+    import training
+    with tempfile.TemporaryDirectory() as folder:
+        module = torch.nn.Linear(2, 1)
+        module.config = {}
+        a = types.SimpleNamespace(out=folder, rate=None, device="cpu", resume=False, minutes=1, reserve=0, steps=8, until=1.0, die_at=None, checkpoint_every=1e9, report_every=1e9)
+        run = training.Training(a, "vae", {"vae": module}, rate=.1, warm=1, decay=.9, beta=.9, weight_decay=0.0)
+        run.run(lambda g, f: module(torch.ones(1, 2)).square().mean() * (float("nan") if run.step in (2, 5) else 1), lambda: "")
+        assert run.skipped == 2 and run.step == 8 and all(torch.isfinite(p).all() for p in [*run.parameters.values(), *run.average.values()])
+        a.steps = 100
+        try:
+            run.run(lambda g, f: module(torch.ones(1, 2)).mean() * float("inf"), lambda: "")
+            raise AssertionError("it went on")
+        except SystemExit as end:
+            print(end)
+        assert torch.load(run.path, weights_only=True)["step"] == 8
+
+
 def test_resume():
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
@@ -87,5 +107,5 @@ def test_resume():
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for name in sys.argv[1:] or ["networks", "pictures", "resume"]:
+    for name in sys.argv[1:] or ["networks", "pictures", "skips", "resume"]:
         globals()[f"test_{name}"]()

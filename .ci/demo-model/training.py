@@ -117,6 +117,8 @@ class Training:
             now = time.monotonic()
             if steps == 1:
                 begun = now                                       # what compiles in the first step is no part of the schedule
+                if not a.steps and deadline - begun < 5:
+                    raise SystemExit(f"{self.stage}: the start took all of the time; the state is as it was")
             self.fraction = self.step / a.steps if a.steps else min(a.until, first + (a.until - first) * max(0, now - begun) / max(1, deadline - begun))
             value = value.item()
             if math.isfinite(value):

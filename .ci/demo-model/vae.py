@@ -44,7 +44,9 @@ def train(a):
     run = training.Training(a, "vae", {"vae": vae}, rate=8e-4 if cuda else 6e-4, warm=200, decay=.999, beta=.95, weight_decay=1e-4)
     forward = training.compiled(a, vae)
     # A GPU draws all of them once (0.2 MB each); a CPU those that it needs.
-    pool = torch.cat([pictures.in_bytes(scenes[i:i + 64], a.device) for i in range(0, len(scenes), 64)]) if cuda else None
+    pool = torch.empty(len(scenes), 3, pictures.SIZE, pictures.SIZE, dtype=torch.uint8, device=a.device) if cuda else None
+    for i in range(0, len(scenes) if cuda else 0, 64):
+        pool[i:i + 64] = pictures.in_bytes(scenes[i:i + 64], a.device)
     held_out = pictures.render(pictures.many(pictures.HELD_OUT, 16 if cuda else 4, kind=pictures.plain), a.device)
 
     def loss(generator, fraction):
