@@ -129,7 +129,7 @@ class Training:
                 with self.averaged():
                     extra = report()
                 memory = f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if a.device == "cuda" else ""
-                say(f"step {self.step} ({self.fraction:.1%}) loss {mean:.5f} {extra}, {steps / (now - begun + 1e-9):.2f} steps/s, skipped {self.skipped}{memory}")
+                say(f"step {self.step} ({self.fraction:.1%}) loss {math.nan if mean is None else mean:.5f} {extra}, {steps / (now - begun + 1e-9):.2f} steps/s, skipped {self.skipped}{memory}")
                 spoken = time.monotonic()
         self.save()
         speed = f"{steps} steps in {time.monotonic() - begun:.0f} s, skipped {self.skipped}"
