@@ -1,0 +1,75 @@
+"""Trains the VAE: pictures of 256 x 256 to latents of 4 x 32 x 32 and back.
+
+The loss asks for colours (means over blocks of 8 and 16 pixels), for edges and for each pixel, and little of the latent's distribution: the program
+uses its mean. The last quarter of the schedule computes in TF32 instead of bf16, for the last decibels.
+"""
+import math, pathlib
+import torch
+import torch.nn.functional as F
+import networks, pictures, training
+
+PRECISE = .75                                                     # of the schedule; then TF32
+KL = 1e-4
+
+
+def psnr(a, b):
+    """Of pictures in -1..1."""
+    return -10 * math.log10(max(F.mse_loss(a, b).item(), 1e-12) / 4)
+
+
+def criterion(x, y, mean, logvar):
+    across, down = lambda t: t[..., 1:] - t[..., :-1], lambda t: t[..., 1:, :] - t[..., :-1, :]
+    edges = (across(x) - across(y)).abs().mean() + (down(x) - down(y)).abs().mean()
+    colour = sum((F.avg_pool2d(x, k) - F.avg_pool2d(y, k)).abs().mean() for k in (8, 16))
+    kl = .5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+    return (x - y).abs().mean() + 2 * edges + 16 * F.mse_loss(y, x) + colour + KL * kl
+
+
+def reconstruct(vae, x, part=16):
+    with torch.no_grad():
+        z = torch.cat([vae.moments(p)[0] for p in x.split(part)])
+        return z, torch.cat([vae.decode_raw(p) for p in z.split(part)])
+
+
+def train(a):
+    cuda = a.device == "cuda"
+    scenes = pictures.many(pictures.TRAINING, a.scenes or (80_000 if cuda else 20_000))
+    batch = a.batch or (64 if cuda else 4)
+    training.say(f"{len(scenes)} scenes described")
+    torch.manual_seed(0)
+    vae = networks.Vae(networks.config("vae"))
+    if a.start:
+        vae.load_state_dict(networks.load(a.start, "vae").state_dict())
+    vae = vae.to(a.device, memory_format=torch.channels_last)
+    run = training.Training(a, "vae", {"vae": vae}, rate=8e-4 if cuda else 6e-4, warm=200, decay=.999, beta=.95, weight_decay=1e-4)
+    forward = training.compiled(a, vae)
+    # A GPU draws all of them once (0.2 MB each); a CPU those that it needs.
+    pool = torch.empty(len(scenes), 3, pictures.SIZE, pictures.SIZE, dtype=torch.uint8, device=a.device) if cuda else None
+    for i in range(0, len(scenes) if cuda else 0, 64):
+        pool[i:i + 64] = pictures.in_bytes(scenes[i:i + 64], a.device)
+    held_out = pictures.render(pictures.many(pictures.HELD_OUT, 16 if cuda else 4, kind=pictures.plain), a.device)
+
+    def loss(generator, fraction):
+        index = torch.randint(0, len(scenes), (batch,), generator=generator, device=a.device)
+        noise = torch.randn(batch, 4, pictures.SIZE // 8, pictures.SIZE // 8, generator=generator, device=a.device)
+        x = pictures.as_floats(pool[index] if cuda else pictures.in_bytes([scenes[i] for i in index.tolist()], a.device))
+        with training.autocast(a, a.compile or fraction < PRECISE):   # compiled, a change would compile again
+            y, mean, logvar = forward(x, noise)
+        return criterion(x, y.float(), mean.float(), logvar.float())
+
+    def report():
+        _, y = reconstruct(vae, held_out)
+        return f"psnr {psnr(held_out, y):.2f}, of means {psnr(F.avg_pool2d(held_out, 16), F.avg_pool2d(y, 16)):.2f}"
+
+    finished = run.run(loss, report)
+    with run.averaged():                                          # the scale of what the UNet will see
+        shown = pictures.render(pictures.many(pictures.HELD_OUT, 256 if cuda else 16, first=1000), a.device)
+        with torch.no_grad():
+            scale = 1 / torch.cat([vae.moments(p)[0] for p in shown.split(16)]).std().item()
+        training.say(f"vae: {report()}, scaling factor {scale:.4f}")
+    settings = networks.config("vae", scaling_factor=scale)
+    settings.pop("_name_or_path", None)
+    vae.config = settings                                         # the state says it too, for who goes on from it alone
+    run.save()
+    networks.save(training.model_folder(a), "vae", run.average_of("vae"), settings)
+    return finished
