@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     // One editor does any number of edits.
     let mut editor = Editor::load(Cpu, model, &mut Silent, &Interrupt::never())?;
     let work = Work { plan: &plan, picture: source.working(&plan.frame), lora: None };
-    let outcome = editor.edit(work, &mut Seeded::new(settings.seed), &mut Silent, &Interrupt::never())?;
+    let outcome = editor.edit(work, &mut Seeded::of(&settings), &mut Silent, &Interrupt::never())?;
 
     // Outside the editable area the result has the picture's own pixels.
     let edited = source.composite(&plan.frame, &outcome.picture, plan.blend().as_deref());

@@ -61,7 +61,7 @@
 //! let interrupt = Interrupt::never();
 //! let mut editor = Editor::load(Cpu, model, &mut Silent, &interrupt)?;
 //! let work = Work { plan: &plan, picture: original.working(&plan.frame), lora: None };
-//! let outcome = editor.edit(work, &mut Seeded::new(settings.seed), &mut Silent, &interrupt)?;
+//! let outcome = editor.edit(work, &mut Seeded::of(&settings), &mut Silent, &interrupt)?;
 //!
 //! // Outside the editable area the result has the original's own pixels.
 //! let edited = original.composite(&plan.frame, &outcome.picture, plan.blend().as_deref());

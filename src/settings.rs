@@ -14,7 +14,7 @@ use flag::Typed;
 
 pub use form::{Form, Misfit, either};
 pub use layers::{InForce, Layer, Origin, in_force};
-pub use values::{Mode, RampLength, Start, Taps, WindowChoice};
+pub use values::{LoraSeed, Mode, RampLength, Start, Taps, WindowChoice};
 
 /// What is known of one setting beside its value.
 #[derive(Debug, Clone, Copy)]
@@ -191,6 +191,8 @@ settings! {
     window: WindowChoice = WindowChoice::Auto, Form::Words(&["auto", "full"]), "ours";
     /// Seed of all noise.
     seed: u64 = 0, Form::Whole(0, u64::MAX), "DragDiffusion, LoRA: 0";
+    /// Seed of the LoRA's training; `auto` is the seed of all noise. With one LoRA, other seeds give variants of the drag alone.
+    lora_seed: LoraSeed = LoraSeed::Auto, Form::WordOr("auto", u64::MAX), "ours";
 }
 
 impl Settings {
@@ -207,6 +209,14 @@ impl Settings {
     /// Executed steps: `strength * steps`, rounded half to even (DragDiffusion's rounding: 37.5 gives 38).
     pub fn executed_steps(&self) -> usize {
         ((self.strength * self.steps as f64).round_ties_even() as usize).clamp(1, self.steps)
+    }
+
+    /// Seed of the LoRA's training, `auto` resolved.
+    pub fn training_seed(&self) -> u64 {
+        match self.lora_seed {
+            LoraSeed::Auto => self.seed,
+            LoraSeed::Of(seed) => seed,
+        }
     }
 
     /// Timesteps over which the target moves, `auto` resolved.
@@ -254,8 +264,8 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_the_same() {
-        for ramp in [RampLength::Auto, RampLength::Timesteps(3)] {
-            let settings = Settings { ramp, ..Settings::default() };
+        for (ramp, lora_seed) in [(RampLength::Auto, LoraSeed::Of(u64::MAX)), (RampLength::Timesteps(3), LoraSeed::Auto)] {
+            let settings = Settings { ramp, lora_seed, ..Settings::default() };
             let json = serde_json::to_string(&settings).expect("settings are text and numbers");
             let given: Overrides = serde_json::from_str(&json).expect("all settings, as they were written");
             assert_eq!(Settings::resolve(&given).expect("they are within bounds"), settings);

@@ -133,7 +133,7 @@ fn outside_of_the_editable_area_everything_is_held() {
     let said = bench.check(&[]);
     assert_eq!(said.status, Some(1), "{}", said.stdout);
     assert!(
-        said.stdout.contains("FAILED   far") && said.stdout.contains("outside the mask: largest difference 1 is above 0"),
+        said.stdout.contains("FAILED   far") && said.stdout.contains("outside the area: largest difference 1 is above 0"),
         "{}",
         said.stdout
     );
@@ -233,12 +233,12 @@ fn github_is_told_where_and_what() {
     };
     let said = github(&[]);
     let annotations: Vec<&str> = said.stdout.lines().filter(|line| line.starts_with("::")).collect();
-    let expected = "::error file=golden/far/drag.json,title=dragnext check%3A far::outside the mask: largest difference 7 is above 0%0Awrote dragnext-check/far.triptych.png, dragnext-check/far.actual.png";
+    let expected = "::error file=golden/far/drag.json,title=dragnext check%3A far::outside the area: largest difference 7 is above 0%0Awrote dragnext-check/far.triptych.png, dragnext-check/far.actual.png";
     assert_eq!((said.status, annotations), (Some(1), vec![expected]), "{}", said.stderr);
     let page = std::fs::read_to_string(bench.path("summary.md")).unwrap();
     assert!(page.starts_with("### dragnext check: 1 of 2 as expected\n\n| case | result |"), "{page}");
     assert!(
-        page.contains("| far | outside the mask: largest difference 7 is above 0 |") && page.contains("| near | as expected |"),
+        page.contains("| far | outside the area: largest difference 7 is above 0 |") && page.contains("| near | as expected |"),
         "{page}"
     );
     let said = github(&["--json"]);

@@ -41,7 +41,7 @@ impl<B: Backend> Edit<B> {
     /// part of the edit's cost.
     pub(crate) fn run(&mut self) -> Result<(Cost, Vec<(&'static str, Cost)>)> {
         let work = Work { plan: &self.plan, picture: self.picture.clone(), lora: None };
-        let (mut stages, mut noise) = (Stages::new(&self.backend), Seeded::new(self.plan.settings.seed));
+        let (mut stages, mut noise) = (Stages::new(&self.backend), Seeded::of(&self.plan.settings));
         let meter = Meter::start(&self.backend);
         self.editor.edit(work, &mut noise, &mut stages, &Interrupt::never())?;
         let mut cost = meter.stop();

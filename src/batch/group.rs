@@ -51,7 +51,7 @@ impl Run<'_> {
         if moving.len() < 2 {
             return moving.into_iter().map(|ours| self.outcome(ours, editor)).collect();
         }
-        let mut noise: Vec<Seeded> = moving.iter().map(|ours| Seeded::new(ours.prepared.plan.settings.seed)).collect();
+        let mut noise: Vec<Seeded> = moving.iter().map(|ours| Seeded::of(&ours.prepared.plan.settings)).collect();
         // They go in step, so the first one's stages are those of all.
         let mut first = self.shown.stages();
         let mut others = vec![Silent; moving.len() - 1];

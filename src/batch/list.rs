@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use super::roots::Root;
-use super::{folder, manifest};
+use super::{Seeds, folder, manifest};
 use crate::drag_file::moves_text;
 use crate::error::{Error, FAILED, NOT_STARTED, Result};
 use crate::files;
@@ -24,7 +24,7 @@ pub enum Origin {
 }
 
 /// What the folder or a line says, before it is checked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Entry {
     /// How messages name it.
     pub(super) place: String,
@@ -107,6 +107,8 @@ pub struct Rules<'a> {
     pub outputs: &'a Path,
     /// A drag file that is for all.
     pub drag: Option<&'a Path>,
+    /// Each item once with each of these.
+    pub seeds: &'a Seeds,
     /// Whether inputs may lie outside the list's folder.
     pub allow_outside: bool,
     /// Whether faults become failed items.
@@ -129,6 +131,7 @@ impl List {
                 (root, manifest::read(path)?, Vec::new())
             }
         };
+        let entries: Vec<Entry> = entries.into_iter().flat_map(|entry| rules.seeds.variants(entry)).collect();
         let mut check = Check { root: Root::new(&root), outputs: Root::new(rules.outputs), rules };
         let places: Vec<String> = entries.iter().map(|entry| entry.place.clone()).collect();
         let mut items: Vec<Item> = entries.into_iter().enumerate().map(|(index, entry)| check.item(index, entry)).collect();

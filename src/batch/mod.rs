@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `folder`, `manifest` | where a list of items comes from |
 //! | `list`, `roots` | the whole list is checked before anything runs: ids, outputs, paths that leave their folders |
+//! | `seeds` | variants: every item once with each of some seeds |
 //! | `shard` | the part of the list that one of many runs does |
 //! | `terms` | what holds for all items; reads, plans and prepares one of them |
 //! | `log` | records on the disk: one writer, a line for each item after its picture is in place |
@@ -26,6 +27,7 @@ mod log;
 mod manifest;
 mod roots;
 mod run;
+mod seeds;
 mod shard;
 mod terms;
 mod verdict;
@@ -37,6 +39,7 @@ pub use list::{Fault, Item, List, Origin, Rules};
 pub use log::Log;
 pub use manifest::Line;
 pub use run::{Run, Tally};
+pub use seeds::Seeds;
 pub use shard::Shard;
 pub use terms::Terms;
 pub use verdict::verdict;

@@ -9,7 +9,9 @@ use super::cache::reuse;
 use super::compute::{Compute, ComputeArguments};
 use super::model::{ModelArguments, NATIVE_SIZE};
 use super::rehearsal;
-use crate::batch::{History, Item, Limits, List, Log, Origin, Redo, Rules, Run, Shard, State, Tally, Terms, remember, remembered, verdict};
+use crate::batch::{
+    History, Item, Limits, List, Log, Origin, Redo, Rules, Run, Seeds, Shard, State, Tally, Terms, remember, remembered, verdict,
+};
 use crate::drag_file::DragFile;
 use crate::edit::Means;
 use crate::error::{Error, NOT_STARTED, Result};
@@ -54,6 +56,10 @@ pub(super) struct Arguments {
     /// Edit N pictures side by side: what they ask of the network at the same time is computed in one call. It takes about N times the memory of the network's activations, and pays on a GPU; on a processor hardly. Results are the same but for rounding, and the cache is only read.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64), hide_default_value = true)]
     batch: u8,
+
+    /// Edit each picture once with each of these seeds, such as 1,2,5-8: variants of its drag, to `cat.seed-1.png` and so on. They have one LoRA, trained with the first seed, or with --lora-seed. With `--start paper` there is nothing that a seed changes.
+    #[arg(long, value_name = "LIST", conflicts_with = "seed")]
+    seeds: Option<Seeds>,
 
     /// Do a part of the list: item k, from 0, belongs to shard k mod N. Every shard can run anywhere, and again.
     #[arg(long, value_name = "I/N")]
@@ -257,8 +263,14 @@ impl Arguments {
             (Some(folder), None) => Origin::Folder(folder.clone()),
             (None, None) => unreachable!("the command line asks for one of them"),
         };
-        let rules =
-            Rules { outputs: &self.output, drag: self.drag.as_deref(), allow_outside: self.allow_outside, keep_going: self.keep_going };
+        let seeds = self.seeds.clone().unwrap_or_default();
+        let rules = Rules {
+            outputs: &self.output,
+            drag: self.drag.as_deref(),
+            seeds: &seeds,
+            allow_outside: self.allow_outside,
+            keep_going: self.keep_going,
+        };
         let list = List::read(&origin, rules)?;
         if !list.items.is_empty() {
             return Ok(list);
@@ -299,6 +311,10 @@ impl Arguments {
         let mut flags = self.settings.clone();
         if self.no_lora {
             flags.lora_steps = Some(0);
+        }
+        if self.seeds.is_some() {
+            // The environment's would go before those of the list.
+            flags.seed = None;
         }
         if self.no_composite {
             // Every pixel can only come from a model that saw every pixel.

@@ -28,7 +28,7 @@ pub(super) struct LimitArguments {
     #[arg(long, value_name = "SHARE")]
     max_share: Option<Amount<1>>,
 
-    /// Largest difference of two samples outside the mask, 0 to 255.
+    /// Largest difference of two samples outside the area (the mask, or what may be edited), 0 to 255.
     #[arg(long, value_name = "LEVELS")]
     outside_max_diff: Option<Amount<255>>,
 }

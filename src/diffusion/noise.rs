@@ -4,6 +4,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::model::unet::AdapterPlace;
+use crate::settings::Settings;
 
 /// What one step of the fine-tuning draws.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +32,8 @@ pub trait NoiseSource: Send {
 /// Numbers from a seed, through the ChaCha20 stream cipher and the Box-Muller transform in portable arithmetic.
 #[derive(Debug)]
 pub struct Seeded {
-    seed: u64,
+    /// Seed of a LoRA's training.
+    training: u64,
     adapters: ChaCha20Rng,
     fine_tuning: ChaCha20Rng,
     vacated: ChaCha20Rng,
@@ -40,12 +42,21 @@ pub struct Seeded {
 impl Seeded {
     /// Every purpose has a stream of its own, so that one does not shift the others.
     pub fn new(seed: u64) -> Self {
-        let stream = |number| {
+        Self::with_training(seed, seed)
+    }
+
+    /// The noise of an edit with these settings.
+    pub fn of(settings: &Settings) -> Self {
+        Self::with_training(settings.seed, settings.training_seed())
+    }
+
+    fn with_training(seed: u64, training: u64) -> Self {
+        let stream = |seed, number| {
             let mut generator = ChaCha20Rng::seed_from_u64(seed);
             generator.set_stream(number);
             generator
         };
-        Self { seed, adapters: stream(1), fine_tuning: stream(2), vacated: stream(3) }
+        Self { training, adapters: stream(training, 1), fine_tuning: stream(training, 2), vacated: stream(seed, 3) }
     }
 }
 
@@ -91,13 +102,14 @@ impl NoiseSource for Seeded {
 
     /// None once the fine-tuning has drawn: what comes then depends on what came before.
     fn seed(&self) -> Option<u64> {
-        (self.adapters.get_word_pos() == 0 && self.fine_tuning.get_word_pos() == 0).then_some(self.seed)
+        (self.adapters.get_word_pos() == 0 && self.fine_tuning.get_word_pos() == 0).then_some(self.training)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::LoraSeed;
 
     #[test]
     fn noise_is_normal_and_follows_the_seed() {
@@ -108,6 +120,16 @@ mod tests {
         let variance: f64 = draw.noise.iter().map(|x| f64::from(x * x)).sum::<f64>() / 1e5;
         assert!(mean.abs() < 0.01 && (variance - 1.0).abs() < 0.02, "mean {mean}, variance {variance}");
         assert!(draw.timesteps.iter().all(|t| *t < 1000));
+    }
+
+    #[test]
+    fn a_training_may_have_a_seed_of_its_own() {
+        let settings = Settings { seed: 7, lora_seed: LoraSeed::Of(8), ..Settings::default() };
+        let mut noise = Seeded::of(&settings);
+        assert_eq!(noise.seed(), Some(8));
+        assert_eq!(noise.fine_tuning(2, 33, 1000), Seeded::new(8).fine_tuning(2, 33, 1000));
+        assert_eq!(noise.vacated(5), Seeded::new(7).vacated(5));
+        assert_eq!(Seeded::of(&Settings { seed: 7, ..Settings::default() }).seed(), Some(7));
     }
 
     /// What is taken from the cache draws nothing: the numbers after it must be those that would have come anyway.

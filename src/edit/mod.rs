@@ -101,8 +101,8 @@ impl Prepared {
     /// # Panics
     /// When nothing moves.
     pub fn compute(&mut self, editor: &mut dyn Edits, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Outcome> {
-        let seed = self.plan.settings.seed;
-        editor.edit(self.work(), &mut Seeded::new(seed), progress, interrupt)
+        let mut noise = Seeded::of(&self.plan.settings);
+        editor.edit(self.work(), &mut noise, progress, interrupt)
     }
 
     /// The result: what the network made of the picture, laid over the original; without an outcome, the original.

@@ -118,7 +118,7 @@ impl fmt::Display for Excess {
         };
         match self.area {
             Area::All => {}
-            area => write!(f, "{} the mask: ", area.name())?,
+            area => write!(f, "{} the area: ", area.name())?,
         }
         let side = if is_least { "below" } else { "above" };
         write!(f, "{name} {}{unit} is {side} {}{unit}", rounded(self.value), rounded(self.limit))
@@ -147,11 +147,11 @@ mod tests {
             Limits { max_diff: Some(8.9), mean_diff: Some(0.24), min_psnr: Some(40.1), min_ssim: Some(0.981), max_share: Some(0.049) };
         let said: Vec<String> = passed.broken_by(Area::Inside, &DIFFERENCE).iter().map(ToString::to_string).collect();
         let expected = [
-            "inside the mask: largest difference 9 is above 8.9",
-            "inside the mask: mean difference 0.25 is above 0.24",
-            "inside the mask: share of differing pixels 0.05 is above 0.049",
-            "inside the mask: PSNR 40 dB is below 40.1 dB",
-            "inside the mask: SSIM 0.98 is below 0.981",
+            "inside the area: largest difference 9 is above 8.9",
+            "inside the area: mean difference 0.25 is above 0.24",
+            "inside the area: share of differing pixels 0.05 is above 0.049",
+            "inside the area: PSNR 40 dB is below 40.1 dB",
+            "inside the area: SSIM 0.98 is below 0.981",
         ];
         assert_eq!(said, expected);
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::messages::{print_json, print_text, warn};
 use super::record::peak_bytes;
 use super::screen::{Newlines, escape};
+use super::summary::counted;
 use super::{github, markdown};
 use crate::error::Error;
 use crate::merge::{Counts, Item, Merged};
@@ -67,7 +68,7 @@ pub fn print_merge_warnings(merged: &Merged) {
 /// The counts as one line.
 fn headline(counts: &Counts) -> String {
     let Counts { items, done, failed, interrupted, missing } = counts;
-    let mut line = format!("{items} items: {done} done");
+    let mut line = format!("{}: {done} done", counted(*items));
     for (count, name) in [(failed, "failed"), (interrupted, "interrupted"), (missing, "missing")] {
         if *count > 0 {
             let _ = write!(line, ", {count} {name}");

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use clap::builder::ValueParser;
 use clap::value_parser;
 
-use super::{Form, Mode, RampLength, Start, Taps, WindowChoice};
+use super::{Form, LoraSeed, Mode, RampLength, Start, Taps, WindowChoice};
 
 /// A setting's type on the command line.
 pub(super) trait Typed {
@@ -29,7 +29,7 @@ macro_rules! typed {
     };
 }
 
-typed! { by text: f64, usize, u64, RampLength, Taps; by name: bool, Mode, Start, WindowChoice }
+typed! { by text: f64, usize, u64, RampLength, LoraSeed, Taps; by name: bool, Mode, Start, WindowChoice }
 
 #[cfg(test)]
 mod tests {

@@ -50,40 +50,59 @@ fn serialize_auto<S: serde::Serializer>(serializer: S) -> std::result::Result<S:
     serializer.serialize_str("auto")
 }
 
-impl<'de> Deserialize<'de> for RampLength {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        deserializer.deserialize_any(RampLengthVisitor)
-    }
+/// Seed of a LoRA's training; in files `"auto"` or the seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum LoraSeed {
+    /// The seed of all noise.
+    #[serde(serialize_with = "serialize_auto")]
+    Auto,
+    /// This one.
+    Of(u64),
 }
 
-struct RampLengthVisitor;
+/// A number, or the word `auto` for a choice that the program makes.
+macro_rules! auto_or {
+    ($type:ident, $number:ident, $expected:literal, $short:literal) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+                struct Visitor;
 
-impl serde::de::Visitor<'_> for RampLengthVisitor {
-    type Value = RampLength;
+                impl serde::de::Visitor<'_> for Visitor {
+                    type Value = $type;
 
-    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str("a number of timesteps or \"auto\"")
-    }
+                    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                        f.write_str($expected)
+                    }
 
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> std::result::Result<RampLength, E> {
-        usize::try_from(number).map(RampLength::Timesteps).map_err(|_| E::invalid_value(serde::de::Unexpected::Unsigned(number), &self))
-    }
+                    fn visit_u64<E: serde::de::Error>(self, number: u64) -> std::result::Result<$type, E> {
+                        number.try_into().map($type::$number).map_err(|_| E::invalid_value(serde::de::Unexpected::Unsigned(number), &self))
+                    }
 
-    fn visit_str<E: serde::de::Error>(self, word: &str) -> std::result::Result<RampLength, E> {
-        if word == "auto" { Ok(RampLength::Auto) } else { Err(E::invalid_value(serde::de::Unexpected::Str(word), &self)) }
-    }
-}
+                    fn visit_str<E: serde::de::Error>(self, word: &str) -> std::result::Result<$type, E> {
+                        if word == "auto" { Ok($type::Auto) } else { Err(E::invalid_value(serde::de::Unexpected::Str(word), &self)) }
+                    }
+                }
 
-impl std::str::FromStr for RampLength {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            _ => text.parse().map(Self::Timesteps).map_err(|_| "expected auto or a number of timesteps"),
+                deserializer.deserialize_any(Visitor)
+            }
         }
-    }
+
+        impl std::str::FromStr for $type {
+            type Err = &'static str;
+
+            fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+                match text {
+                    "auto" => Ok(Self::Auto),
+                    _ => text.parse().map(Self::$number).map_err(|_| $short),
+                }
+            }
+        }
+    };
 }
+
+auto_or!(RampLength, Timesteps, "a number of timesteps or \"auto\"", "expected auto or a number of timesteps");
+auto_or!(LoraSeed, Of, "a seed or \"auto\"", "expected auto or a seed");
 
 /// Decoder stages, 1 (coarsest) to 4.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,3 +14,4 @@ mod pictures;
 mod resume;
 mod stops;
 mod together;
+mod variants;

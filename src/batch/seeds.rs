@@ -1,0 +1,89 @@
+//! Variants: every item of a list once with each of some seeds.
+
+use std::str::FromStr;
+
+use super::list::Entry;
+use crate::settings::LoraSeed;
+
+/// More than so many would be a slip of the finger.
+const MOST: usize = 1000;
+
+/// Seeds, each once, in the order in which they were given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seeds(Vec<u64>);
+
+impl FromStr for Seeds {
+    type Err = &'static str;
+
+    /// Numbers and ranges, both ends included: `1,2,5-8`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "expected seeds, each once, at most 1000, such as 1,2,5-8";
+        let mut seeds: Vec<u64> = Vec::new();
+        for part in text.split(',') {
+            let (first, last) = part.trim().split_once('-').unwrap_or((part.trim(), part.trim()));
+            let (Ok(first), Ok(last)) = (first.parse::<u64>(), last.parse::<u64>()) else { return Err(EXPECTED) };
+            if first > last || last - first >= MOST as u64 || seeds.iter().any(|seed| (first..=last).contains(seed)) {
+                return Err(EXPECTED);
+            }
+            seeds.extend(first..=last);
+        }
+        if seeds.len() > MOST { Err(EXPECTED) } else { Ok(Self(seeds)) }
+    }
+}
+
+impl Seeds {
+    /// The entry once for each seed, with the seed behind its name; the LoRA is the first one's for all, so that it is trained once. Without
+    /// seeds, the entry itself.
+    pub(super) fn variants(&self, entry: Entry) -> Vec<Entry> {
+        let Some(first) = self.0.first().copied() else { return vec![entry] };
+        let variant = |seed: &u64| {
+            let mut variant = entry.clone();
+            let stem = entry.image.with_extension("").to_string_lossy().into_owned();
+            let id = entry.id.clone().unwrap_or(stem);
+            let out = entry.out.clone().unwrap_or_else(|| entry.image.clone());
+            let mut name = out.file_stem().unwrap_or_default().to_owned();
+            name.push(format!(".seed-{seed}.png"));
+            variant.id = Some(format!("{id}.seed-{seed}"));
+            variant.out = Some(out.with_file_name(name));
+            let settings = variant.settings.get_or_insert_default();
+            settings.seed = Some(*seed);
+            settings.lora_seed = settings.lora_seed.or(Some(LoraSeed::Of(first)));
+            variant
+        };
+        self.0.iter().map(variant).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_numbers_and_ranges() {
+        assert_eq!("3".parse(), Ok(Seeds(vec![3])));
+        assert_eq!("9, 1-3,7".parse(), Ok(Seeds(vec![9, 1, 2, 3, 7])));
+        for wrong in ["", "a", "1,", "3-1", "1,1", "1-3,2", "-1", "1.5", "0-1000", "1-700,1001-1700", "1-2-3"] {
+            assert!(wrong.parse::<Seeds>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_entry_becomes_one_for_each_seed() {
+        let entry = Entry { id: None, ..Entry::of("line 1".into(), 1, "in/cat.jpg".into()) };
+        let seeds: Seeds = "5,6".parse().expect("two seeds");
+        let told: Vec<_> = seeds
+            .variants(entry.clone())
+            .into_iter()
+            .map(|entry| {
+                let settings = entry.settings.expect("seeds");
+                (entry.id.expect("an id"), entry.out.expect("an output"), settings.seed, settings.lora_seed)
+            })
+            .collect();
+        let expected =
+            |seed: u64| (format!("in/cat.seed-{seed}"), format!("in/cat.seed-{seed}.png").into(), Some(seed), Some(LoraSeed::Of(5)));
+        assert_eq!(told, [expected(5), expected(6)]);
+        let named = Entry { id: Some("a".into()), out: Some("b.png".into()), ..entry };
+        let last = seeds.variants(named).pop().expect("the last");
+        assert_eq!((last.id.as_deref(), last.out), (Some("a.seed-6"), Some("b.seed-6.png".into())));
+    }
+}
