@@ -1,5 +1,6 @@
 //! Panics are bugs, and a bug is an error like others: it has a kind, a message in our style and an exit status.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::Mutex;
 
@@ -32,11 +33,14 @@ fn describe(info: &PanicHookInfo) -> String {
 /// # Errors
 /// [`Error::Bug`] when it panics, else what the work says.
 pub fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-        let told = LATEST.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        let said = || payload.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| payload.downcast_ref().cloned());
-        Err(Error::Bug(told.or_else(said).unwrap_or_else(|| "no reason is known".into())))
-    })
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(Error::Bug(told(&*payload))))
+}
+
+/// What a panic that was caught said, and where.
+pub fn told(payload: &(dyn Any + Send)) -> String {
+    let told = LATEST.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    let said = || payload.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| payload.downcast_ref().cloned());
+    told.or_else(said).unwrap_or_else(|| "no reason is known".into())
 }
 
 #[cfg(test)]

@@ -174,8 +174,13 @@ impl<B: Backend> Editor<B> {
         let (together, lanes) = Together::new(unet, edits.len());
         let results = thread::scope(|scope| {
             let edits = edits.into_iter().zip(lanes).map(|(Asked { work, noise, progress }, mut lane)| {
-                let edit = move || fault::caught(|| parts.stages(&mut lane, work, kept, noise, progress, interrupt));
-                scope.spawn(|| bug::caught(edit).map(|(outcome, _)| outcome))
+                scope.spawn(move || {
+                    let edit = || fault::caught(|| parts.stages(&mut lane, work, kept, noise, progress, interrupt));
+                    let result = bug::caught(edit).map(|(outcome, _)| outcome);
+                    // The gradients of the others are no concern of one that failed.
+                    parts.backend.restore_gradient_scale();
+                    result
+                })
             });
             let edits: Vec<_> = edits.collect();
             together.serve();

@@ -213,7 +213,7 @@ fn a_panic_is_reported_as_a_bug() {
     let bench = Bench::new();
     let stderr = bench.fails(bench.command().env("DRAGNEXT_FAILPOINTS", "panic_in_decode"), 101, "bug");
     assert!(stderr.contains("failpoint panic_in_decode\n"), "the fault happened: {stderr}");
-    assert!(stderr.contains("error: a bug in dragnext: failpoint panic_in_decode (src/pipeline.rs:"), "{stderr}");
+    assert!(stderr.contains("error: a bug in dragnext: failpoint panic_in_decode (src/pipeline/stages.rs:"), "{stderr}");
     assert!(stderr.contains("\n\nhint: please report this"), "{stderr}");
     assert!(!stderr.contains("panicked") && !stderr.contains("thread"), "{stderr}");
 

@@ -24,6 +24,9 @@ fn unet() -> UNet<Cpu> {
     UNet::load(&Cpu, &source, &config, &Interrupt::never()).expect("the fixture has weights")
 }
 
+/// What an edit hears, by name.
+type Heard = Vec<(&'static str, Vec<f32>)>;
+
 /// An edit in small: what it asks of a network.
 #[derive(Clone, Copy)]
 struct Edit {
@@ -42,7 +45,7 @@ const EDIT: Edit = Edit { seed: 1, rank: 2, copies: 2, side: 8, breaks_off: fals
 
 impl Edit {
     /// Asks, and returns everything it hears, by name.
-    fn run(&self, network: &mut impl Network<Cpu>) -> Vec<(&'static str, Vec<f32>)> {
+    fn run(&self, network: &mut impl Network<Cpu>) -> Heard {
         let mut numbers = Numbers::new(self.seed);
         let mut latents = |count: usize| {
             let shape = Shape::new(count, self.side, self.side, 4);
@@ -85,11 +88,12 @@ impl Edit {
     }
 }
 
-fn alone(edit: Edit) -> Vec<(&'static str, Vec<f32>)> {
+fn alone(edit: Edit) -> Heard {
     edit.run(&mut unet())
 }
 
-fn side_by_side(unet: &mut UNet<Cpu>, edits: &[Edit]) -> Vec<Vec<(&'static str, Vec<f32>)>> {
+/// What each of them hears, and the calls of the network that it took.
+fn side_by_side(unet: &mut UNet<Cpu>, edits: &[Edit]) -> (Vec<Heard>, usize) {
     let (together, lanes) = Together::new(unet, edits.len());
     thread::scope(|scope| {
         let run = |(edit, mut lane): (&Edit, Lane<Cpu>)| {
@@ -97,13 +101,15 @@ fn side_by_side(unet: &mut UNet<Cpu>, edits: &[Edit]) -> Vec<Vec<(&'static str, 
             scope.spawn(move || edit.run(&mut lane))
         };
         let threads: Vec<_> = edits.iter().zip(lanes).map(run).collect();
-        together.serve();
-        threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect()
+        let calls = together.serve();
+        (threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect(), calls)
     })
 }
 
-fn assert_as_alone(unet: &mut UNet<Cpu>, edits: &[Edit]) {
-    for (index, (edit, heard)) in edits.iter().zip(side_by_side(unet, edits)).enumerate() {
+/// Returns the calls of the network that it took.
+fn assert_as_alone(unet: &mut UNet<Cpu>, edits: &[Edit]) -> usize {
+    let (all, calls) = side_by_side(unet, edits);
+    for (index, (edit, heard)) in edits.iter().zip(all).enumerate() {
         let expected = alone(*edit);
         assert_eq!(heard.len(), expected.len());
         for ((name, heard), (_, expected)) in heard.iter().zip(&expected) {
@@ -111,15 +117,17 @@ fn assert_as_alone(unet: &mut UNet<Cpu>, edits: &[Edit]) {
             assert_close(&format!("edit {index}, {name}"), heard, expected, bound);
         }
     }
+    calls
 }
 
 #[test]
 fn equal_edits_of_other_pictures() {
     let edits = [EDIT, Edit { seed: 2, ..EDIT }, Edit { seed: 3, ..EDIT }];
     let mut unet = unet();
-    assert_as_alone(&mut unet, &edits);
-    // Nothing of one group is left for the next.
-    assert_as_alone(&mut unet, &[Edit { rank: 0, ..EDIT }, Edit { seed: 7, ..EDIT }]);
+    let (_, of_one) = side_by_side(&mut unet, &[EDIT]);
+    assert_eq!(assert_as_alone(&mut unet, &edits), of_one, "each call is one for all");
+    // Nothing of one group is left for the next. One without a LoRA is two calls ahead, so they never ask for the same at the same time.
+    assert_eq!(assert_as_alone(&mut unet, &[Edit { rank: 0, ..EDIT }, Edit { seed: 7, ..EDIT }]), of_one + of_one - 2);
 }
 
 /// Other ranks, none at all, other sizes, other batches: they part, and meet again where they ask for the same.
@@ -144,6 +152,7 @@ fn one_that_breaks_off_leaves_the_others_as_they_are() {
 /// With nobody beside it, an edit hears the bits that it would hear without lanes.
 #[test]
 fn one_alone_hears_the_same_bits() {
-    let heard = side_by_side(&mut unet(), &[EDIT]);
+    let (heard, calls) = side_by_side(&mut unet(), &[EDIT]);
+    assert_eq!(calls, 8, "training, inversion, twice there and back, denoising");
     assert!(heard[0] == alone(EDIT));
 }

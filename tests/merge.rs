@@ -151,7 +151,7 @@ fn what_is_no_record_or_no_manifest_is_refused() {
     // A run that was killed at its first line, and one that did nothing, leave files without records.
     for file in ["torn.jsonl", "empty.jsonl"] {
         let (status, stdout, stderr) = bench.run(&[file, "good.jsonl"]);
-        assert_eq!((status, &*stdout), (Some(0), "1 items: 1 done\n"), "{stderr}");
+        assert_eq!((status, &*stdout), (Some(0), "1 item: 1 done\n"), "{stderr}");
     }
 }
 

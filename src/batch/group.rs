@@ -9,13 +9,33 @@ use crate::failpoint;
 use crate::pipeline::{Asked, Edits, Outcome};
 use crate::progress::{Progress, Silent};
 use crate::report::Record;
+use crate::warning::Warning;
 
 /// What became of an item: without an outcome, nothing moves in it.
 pub(super) type Made = Result<(Ours, Option<Outcome>)>;
 
+/// Was there memory for so many at a time?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    Enough,
+    Short,
+}
+
+/// What the network made of an item, and how many went side by side.
+struct Computed {
+    outcome: Result<Outcome>,
+    together: usize,
+    warning: Option<Warning>,
+}
+
 impl Run<'_> {
-    /// Asks the network for all of them; each is given back with what it was asked for and what came of it.
-    pub(super) fn compute_all(&self, group: Vec<(Record, Result<Ours>)>, editor: &mut dyn Edits, means: Means) -> Vec<(Record, Made)> {
+    /// Asks the network for all of them; each is given back with its record and what came of it.
+    pub(super) fn compute_all(
+        &self,
+        group: Vec<(Record, Result<Ours>)>,
+        editor: &mut dyn Edits,
+        means: Means,
+    ) -> (Vec<(Record, Made)>, Room) {
         let begun = group.into_iter().map(|(mut record, ours)| {
             let ours = ours.and_then(|ours| {
                 bug::caught(|| {
@@ -26,16 +46,22 @@ impl Run<'_> {
             (record, ours)
         });
         let mut begun: Vec<(Record, Result<Ours>)> = begun.collect();
-        let mut outcomes = self.outcomes(begun.iter_mut().filter_map(|(_, ours)| moving(ours)).collect(), editor).into_iter();
+        let computed = self.outcomes(begun.iter_mut().filter_map(|(_, ours)| moving(ours)).collect(), editor);
+        let room = if computed.iter().any(|computed| computed.warning.is_some()) { Room::Short } else { Room::Enough };
+        let mut computed = computed.into_iter();
         let made = begun.into_iter().map(|(mut record, mut ours)| {
-            let outcome = if moving(&mut ours).is_some() { outcomes.next() } else { None };
-            let made = ours.and_then(|ours| Ok((ours, outcome.transpose()?)));
-            if let Ok((_, Some(outcome))) = &made {
-                record.computed(outcome);
-            }
+            let computed = if moving(&mut ours).is_some() { computed.next() } else { None };
+            let made = ours.and_then(|ours| {
+                let Some(Computed { outcome, together, warning }) = computed else { return Ok((ours, None)) };
+                record.together = (together > 1).then_some(together);
+                record.warnings.extend(warning);
+                let outcome = outcome?;
+                record.computed(&outcome);
+                Ok((ours, Some(outcome)))
+            });
             (record, made)
         });
-        made.collect()
+        (made.collect(), room)
     }
 
     fn begin(&self, ours: &Ours, record: &mut Record, means: Means) {
@@ -47,32 +73,40 @@ impl Run<'_> {
     }
 
     /// What the network makes of each.
-    fn outcomes(&self, mut moving: Vec<&mut Ours>, editor: &mut dyn Edits) -> Vec<Result<Outcome>> {
-        if moving.len() < 2 {
-            return moving.into_iter().map(|ours| self.outcome(ours, editor)).collect();
+    fn outcomes(&self, mut moving: Vec<&mut Ours>, editor: &mut dyn Edits) -> Vec<Computed> {
+        let together = moving.len();
+        if together < 2 {
+            return moving.into_iter().map(|ours| self.alone(ours, editor, None)).collect();
         }
         let mut noise: Vec<Seeded> = moving.iter().map(|ours| Seeded::of(&ours.prepared.plan.settings)).collect();
-        // They go in step, so the first one's stages are those of all.
+        // They begin in step, so the first one's stages say where about all of them are.
         let mut first = self.shown.stages();
-        let mut others = vec![Silent; moving.len() - 1];
+        let mut others = vec![Silent; together - 1];
         let progress = std::iter::once(&mut first as &mut dyn Progress).chain(others.iter_mut().map(|silent| silent as &mut dyn Progress));
         let edits = moving.iter_mut().zip(&mut noise).zip(progress);
         let edits = edits.map(|((ours, noise), progress)| Asked { work: ours.prepared.work(), noise, progress }).collect();
-        let Ok(mut outcomes) = bug::caught(|| Ok(editor.edit_together(edits, self.interrupt))) else {
-            return moving.into_iter().map(|ours| self.outcome(ours, editor)).collect();
-        };
-        for (outcome, ours) in outcomes.iter_mut().zip(moving) {
-            // For all of them there is no room: then for one after the other.
-            if matches!(outcome, Err(error) if error.kind() == "compute.out_of_memory") {
-                *outcome = self.outcome(ours, editor);
+        let outcomes = editor.edit_together(edits, self.interrupt);
+        let computed = outcomes.into_iter().zip(moving).map(|(outcome, ours)| match outcome {
+            // What is too much for the device together may not be for each.
+            Err(error) if ["compute.out_of_memory", "device.refused"].contains(&error.kind()) => {
+                self.alone(ours, editor, Some(one_by_one(together, &error)))
             }
-        }
-        outcomes
+            outcome => Computed { outcome, together, warning: None },
+        });
+        computed.collect()
     }
 
-    fn outcome(&self, ours: &mut Ours, editor: &mut dyn Edits) -> Result<Outcome> {
-        bug::caught(|| ours.prepared.compute(editor, &mut self.shown.stages(), self.interrupt))
+    fn alone(&self, ours: &mut Ours, editor: &mut dyn Edits, warning: Option<Warning>) -> Computed {
+        let outcome = bug::caught(|| ours.prepared.compute(editor, &mut self.shown.stages(), self.interrupt));
+        Computed { outcome, together: 1, warning }
     }
+}
+
+fn one_by_one(together: usize, error: &Error) -> Warning {
+    let reason = error.to_string();
+    let reason = reason.lines().next().unwrap_or_default();
+    let message = format!("{together} at a time are too many for the device, so it was done alone ({reason})");
+    Warning { kind: "batch.one_by_one", message }
 }
 
 fn moving(ours: &mut Result<Ours>) -> Option<&mut Ours> {

@@ -23,6 +23,7 @@ struct Seen {
     out_sha256: Option<String>,
     error: Option<SeenFailure>,
     seconds: Option<HashMap<String, f64>>,
+    together: Option<usize>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -123,7 +124,7 @@ impl History {
             ("done", Some(out), _) => {
                 *past = Past { done: Some((was, out)), failed: None };
                 let load_apart = seen.seconds.unwrap_or_default().into_iter().filter(|(stage, _)| stage != "load");
-                self.taken.0 += load_apart.map(|(_, seconds)| seconds).sum::<f64>();
+                self.taken.0 += load_apart.map(|(_, seconds)| seconds).sum::<f64>() / seen.together.unwrap_or(1).max(1) as f64;
                 self.taken.1 += 1;
             }
             ("failed", _, Some(failure)) => past.failed = Some((was, failure.kind)),

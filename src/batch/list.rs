@@ -136,7 +136,10 @@ impl List {
         let places: Vec<String> = entries.iter().map(|entry| entry.place.clone()).collect();
         let mut items: Vec<Item> = entries.into_iter().enumerate().map(|(index, entry)| check.item(index, entry)).collect();
         distinct(&mut items, &places);
-        let faults: Vec<Error> = items.iter().filter_map(|item| item.fault.as_ref()).map(|fault| fault.error(NOT_STARTED)).collect();
+        // Variants of one entry have its faults in common.
+        let mut faults: Vec<&Fault> = items.iter().filter_map(|item| item.fault.as_deref()).collect();
+        faults.dedup();
+        let faults: Vec<Error> = faults.into_iter().map(|fault| fault.error(NOT_STARTED)).collect();
         match faults.len() {
             0 => {}
             _ if rules.keep_going => {}

@@ -1,6 +1,5 @@
 //! Three threads for one batch: while the network is at one item, the next is read and decoded, and the one before is encoded, written and
-//! recorded. Items are handed over one at a time, so that no more than three are in memory, or the network's own and two, however long the
-//! list is.
+//! recorded. No more items than the network is at wait on either side of it, so that few are in memory, however long the list is.
 //!
 //! What goes wrong with an item is that item's failure, a panic too; what goes wrong with the records ends the run, for without them
 //! nothing would be known of what it does.
@@ -12,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use super::group::{Made, is_interrupt};
+use super::group::{Made, Room, is_interrupt};
 use super::limits::Reached;
 use super::{History, Item, Limits, Log, Terms};
 use crate::bug;
@@ -88,6 +87,8 @@ struct Computed<'a> {
     item: &'a Item,
     record: Record,
     made: Made,
+    /// How many went through the network with it, if any.
+    beside: usize,
 }
 
 impl Run<'_> {
@@ -102,9 +103,9 @@ impl Run<'_> {
         // Results that could not be written; other failures are known where the next item is begun.
         let unwritten = AtomicUsize::new(0);
         thread::scope(|scope| {
-            // Nothing waits between two threads but what the one before holds in its hands.
-            let (ready_to, ready) = sync_channel(0);
-            let (computed_to, computed) = sync_channel(0);
+            // One at a time, nothing waits between two threads but what the one before holds in its hands.
+            let (ready_to, ready) = sync_channel(self.together - 1);
+            let (computed_to, computed) = sync_channel(self.together - 1);
             scope.spawn(move || self.read(items, means, &ready_to));
             let writer = scope.spawn(|| self.write(computed, log, &unwritten));
             let stopped = self.compute(items, ready, &computed_to, editor, means, &unwritten);
@@ -124,9 +125,10 @@ impl Run<'_> {
                 let (prepared, inputs) = self.terms.prepare(item, means)?;
                 record.inputs = Some(inputs);
                 let identity = prepared.identity(means);
-                let replaces = self.may_replace(item);
+                // A run that did not come to record it may have made it, perhaps beside other items, with other last bits.
+                let replaces = self.may_replace(item) || self.metadata && is_named(&item.out, &identity.job);
                 // Before any work is done for it.
-                if !replaces && self.metadata && !is_named(&item.out, &identity.job) {
+                if !replaces && self.metadata {
                     return Err(files::exists_already(&item.out));
                 }
                 Ok(Ours { prepared, identity, replaces })
@@ -155,7 +157,8 @@ impl Run<'_> {
         means: Means,
         unwritten: &AtomicUsize,
     ) -> Option<Reached> {
-        let mut own_failures = 0;
+        let (mut own_failures, mut together) = (0, self.together);
+        let mut next = None;
         let mut is_first = true;
         let mut pictures: HashMap<&Path, usize> = HashMap::new();
         for item in items {
@@ -164,32 +167,45 @@ impl Run<'_> {
         loop {
             if let Some(reached) = self.limits.reached(own_failures + unwritten.load(Ordering::Relaxed)) {
                 // The last item may have been the last of all.
-                return ready.recv().is_ok().then_some(reached);
+                return (next.is_some() || ready.recv().is_ok()).then_some(reached);
             }
             if self.interrupt.has_come() {
                 return None;
             }
-            let group: Vec<Ready> = ready.iter().take(self.together).collect();
+            let has_cache = editor.cache().is_some();
+            let goes_alone = |ready: &Ready| has_cache && pictures.get(ready.item.image.as_path()).is_some_and(|count| *count > 1);
+            let mut group: Vec<Ready> = Vec::from_iter(next.take().or_else(|| ready.recv().ok()));
             let first = group.first()?;
-            self.shown.begin(&first.item.id, group.len());
+            let alone = goes_alone(first);
             if let Some(cache) = editor.cache() {
-                // A long list of pictures would push everything out of the cache, for nobody; and what is computed side by side differs in
-                // its last bits from what another run would compute and expect.
-                cache.set_keeps(group.len() == 1 && pictures.get(first.item.image.as_path()).is_some_and(|count| *count > 1));
+                // A long list of pictures would push everything out of the cache, for nobody.
+                cache.set_keeps(alone);
+            }
+            self.shown.begin(&first.item.id);
+            // What the list has several times goes one by one, because the later ones begin where the first one leaves the cache.
+            while !alone && group.len() < together && next.is_none() {
+                match ready.recv() {
+                    Ok(more) if goes_alone(&more) => next = Some(more),
+                    Ok(more) => group.push(more),
+                    Err(_) => break,
+                }
             }
             let (items, work): (Vec<_>, Vec<_>) = group.into_iter().map(|ready| (ready.item, (ready.record, ready.prepared))).unzip();
-            let together = items.len();
+            let beside = items.len();
             let mut is_lost = false;
-            for (item, (mut record, made)) in items.into_iter().zip(self.compute_all(work, editor, means)) {
+            let (made, room) = self.compute_all(work, editor, means);
+            if room == Room::Short {
+                together = (together / 2).max(1);
+            }
+            for (item, (mut record, made)) in items.into_iter().zip(made) {
                 if !is_first {
                     // The weights were loaded for the first.
                     record.seconds.retain(|(stage, _)| *stage != Stage::Load);
                 }
                 is_first &= record.seconds.is_empty();
-                record.together = (together > 1).then_some(together);
                 is_lost |= matches!(&made, Err(error) if error.kind() == "device.lost");
                 own_failures += usize::from(matches!(&made, Err(error) if !is_interrupt(error)));
-                if to.send(Computed { item, record, made }).is_err() {
+                if to.send(Computed { item, record, made, beside }).is_err() {
                     return None; // the writer says why
                 }
             }
@@ -203,7 +219,7 @@ impl Run<'_> {
     fn write(&self, computed: Receiver<Computed>, log: &mut Log, unwritten: &AtomicUsize) -> (Tally, Result<()>) {
         let mut tally = Tally::default();
         let mut full_in_a_row = 0;
-        for Computed { item, mut record, made } in computed {
+        for Computed { item, mut record, made, beside } in computed {
             let was_made = made.is_ok();
             let written = made.and_then(|(ours, outcome)| bug::caught(|| self.write_one(item, &ours, outcome.as_ref())));
             record.peak_bytes = record.peak_bytes.or_else(report::peak_bytes);
@@ -221,7 +237,7 @@ impl Run<'_> {
                 Status::Interrupted => tally.interrupted += 1,
             }
             unwritten.fetch_add(usize::from(was_made && written.is_err()), Ordering::Relaxed);
-            self.shown.end(&record);
+            self.shown.end(&record, beside);
             if self.json {
                 // The records on the disk say the same.
                 let _ = report::print_json(&record);

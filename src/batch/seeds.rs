@@ -1,8 +1,10 @@
 //! Variants: every item of a list once with each of some seeds.
 
+use std::path::Path;
 use std::str::FromStr;
 
 use super::list::Entry;
+use crate::files;
 use crate::settings::LoraSeed;
 
 /// More than so many would be a slip of the finger.
@@ -36,6 +38,11 @@ impl Seeds {
     /// seeds, the entry itself.
     pub(super) fn variants(&self, entry: Entry) -> Vec<Entry> {
         let Some(first) = self.0.first().copied() else { return vec![entry] };
+        // What is wrong with it is told once, and about what was written.
+        let names_no_png = |out: &Path| out.to_string_lossy().ends_with(std::path::is_separator) || files::check_png_name(out).is_err();
+        if entry.fault.is_some() || entry.out.as_deref().is_some_and(names_no_png) {
+            return vec![entry];
+        }
         let variant = |seed: &u64| {
             let mut variant = entry.clone();
             let stem = entry.image.with_extension("").to_string_lossy().into_owned();

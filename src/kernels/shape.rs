@@ -89,7 +89,9 @@ impl<'a, T: ?Sized> Matrix<'a, T> {
     /// The same numbers with rows and columns exchanged.
     #[must_use]
     pub fn transposed(self) -> Self {
-        Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
+        // A single row has no next one; where its numbers are neighbours, it is told like any dense row.
+        let row_stride = if self.cols == 1 && self.row_stride == 1 { self.rows } else { self.col_stride };
+        Self { rows: self.cols, cols: self.rows, row_stride, col_stride: self.row_stride, ..self }
     }
 }
 

@@ -44,11 +44,10 @@ impl Items {
         Self { shown, total, state: Mutex::new(State { ended: 0, since: Instant::now(), beside: 0, seconds: 0.0 }) }
     }
 
-    /// The network begins with an item, or with so many, of which it is the first.
-    pub fn begin(&self, id: &str, count: usize) {
+    /// The network begins with an item, or with several, of which it is the first.
+    pub fn begin(&self, id: &str) {
         if let Shown::Bar(bar) = &self.shown {
-            let others = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
-            bar.set_prefix(on_one_line(id) + &others);
+            bar.set_prefix(on_one_line(id));
         }
     }
 
@@ -58,12 +57,12 @@ impl Items {
         Stages { bar }
     }
 
-    /// An item has ended.
-    pub fn end(&self, record: &Record) {
+    /// One of `beside` items, with which the network was at a time, has ended.
+    pub fn end(&self, record: &Record, beside: usize) {
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         state.ended += 1;
         if state.beside == 0 {
-            state.beside = record.together.unwrap_or(1);
+            state.beside = beside.max(1);
             state.seconds = state.since.elapsed().as_secs_f64() / state.beside as f64;
             state.since = Instant::now();
         }

@@ -104,6 +104,7 @@ impl Form {
             Self::Whole(0, high) if high < u64::MAX => format!("must be at most {high}"),
             Self::Whole(low, high) => format!("must be {low} to {high}"),
             Self::ZeroOr(low, high) => format!("must be 0 or {low} to {high}"),
+            Self::WordOr(word, u64::MAX) => format!("must be {word} or a whole number"),
             Self::WordOr(word, high) => format!("must be {word} or at most {high}"),
             Self::Within(low, high) => format!("must be {} to {}", short(low), short(high)),
             Self::Above(low, high) => format!("must be above {} and at most {}", short(low), short(high)),

@@ -74,9 +74,8 @@ pub fn in_force(layers: &[Layer], model_size: usize) -> Result<Vec<InForce>> {
         let chosen = layers.iter().find(|(given, _)| given.get(name).is_some()).map(|(_, layer)| (layer.origin)(name));
         let unchosen = if value == setting.default() { Origin::Default } else { Origin::Mode };
         let resolved = match name {
-            "ramp" => Some(settings.ramp_length() as u64),
-            "size" => Some(if settings.size == 0 { model_size } else { settings.size } as u64),
-            "lora_seed" => Some(settings.training_seed()),
+            "ramp" => Some(settings.ramp_length()),
+            "size" => Some(if settings.size == 0 { model_size } else { settings.size }),
             _ => None,
         };
         let resolved = resolved.map(Value::from).filter(|resolved| *resolved != value);

@@ -11,6 +11,14 @@ fn assert_like_single_edits(folder: &Folder, out: &str, names: &[&str]) {
     }
 }
 
+#[cfg(feature = "failpoints")]
+fn assert_like_each_other(folder: &Folder, names: &[&str]) {
+    for name in names {
+        let [one, other] = ["out", "together"].map(|place| format!("{place}/{name}.png"));
+        ended(folder.plain(&["compare", &one, &other, "--max-diff", "2", "--min-psnr", "55"])).assert(0);
+    }
+}
+
 #[test]
 fn items_side_by_side_give_what_each_gives_alone() {
     let folder = Folder::new(5);
@@ -83,8 +91,39 @@ mod injected {
         let folder = Folder::new(3);
         let expected = folder.expected();
         let failpoint = "no_memory_for_several#2";
-        folder.whole_at(failpoint, &["--batch", "3"]).assert(0).says("failpoint no_memory_for_several").says("3 items: 3 done");
+        let ended = folder.whole_at(failpoint, &["--batch", "3"]).assert(0);
+        ended.says("failpoint no_memory_for_several").says("warning: p0: 3 at a time are too many").says("3 items: 3 done");
         assert!(folder.results() == expected);
+        assert!(folder.records().iter().all(|record| record["together"].is_null()), "none of them went beside another");
+    }
+
+    /// The next run makes other last bits of it, alone, and the picture without a record is this program's to replace.
+    #[test]
+    fn killed_between_picture_and_record_the_next_run_does_it_again() {
+        for (place, status) in [("kill_after_picture#2", "second"), ("kill_before_picture#2", "second")] {
+            let folder = Folder::new(3);
+            folder.expected();
+            let ended = folder.whole_at(place, &["--batch", "3"]);
+            assert_eq!(ended.status, None, "{status} item: {}", ended.stderr);
+            assert_eq!(folder.done(), ["p0"]);
+            folder.whole(&[]).assert(0).says("3 items: 2 done, 1 done before");
+            let [expected, results] = [folder.path("undisturbed"), folder.path("out")].map(|place| crate::folder::results(&place));
+            assert!(["p1.png", "p2.png"].iter().all(|name| results[*name] == expected[*name]), "{place}");
+            assert_like_single_edits(&folder, "out", &["p0"]);
+        }
+    }
+
+    /// What a picture's second edit can take from the first one's is not computed beside it.
+    #[test]
+    fn pictures_that_the_list_has_twice_go_by_themselves() {
+        let folder = Folder::new(3);
+        let mut command = folder.batch(&["in", "-o", "out", "--seeds", "1-2", "--batch", "4"]);
+        command.env("DRAGNEXT_CACHE_LIMIT", "100MB").env("DRAGNEXT_CACHE", folder.path("cache"));
+        ended(command).assert(0).says("6 items: 6 done");
+        let cached: Vec<bool> = folder.records().iter().map(|record| record["cached"].to_string().contains("lora")).collect();
+        assert_eq!(cached, [false, true, false, true, false, true]);
+        folder.run(&["in", "-o", "together", "--seeds", "1-2", "--batch", "4"]).assert(0).says("6 items: 6 done");
+        assert_like_each_other(&folder, &["p0.seed-1", "p0.seed-2", "p2.seed-2"]);
     }
 
     #[cfg(unix)]

@@ -1,5 +1,6 @@
 //! An edit's way to a network that it shares.
 
+use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, Sender};
 
 use super::calls::{Answer, Backward, Call, Forward, Question, Trouble, Words};
@@ -24,7 +25,8 @@ impl<B: Backend> Lane<B> {
         let asked = self.questions.send(question);
         match asked.ok().and_then(|()| self.answers.recv().ok()) {
             Some(Answer::Trouble(Trouble::Fault(fault))) => fault::throw(fault),
-            Some(Answer::Trouble(Trouble::Panic(message))) => panic!("{message}"),
+            // It was told where it happened.
+            Some(Answer::Trouble(Trouble::Panic(message))) => resume_unwind(Box::new(message)),
             Some(answer) => answer,
             None => panic!("the network that is shared does not answer"),
         }

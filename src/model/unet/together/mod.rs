@@ -13,6 +13,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::UNet;
+use crate::bug;
 use crate::kernels::Backend;
 use crate::kernels::fault::Fault;
 use calls::{Answer, Call, Question, Trouble};
@@ -41,6 +42,12 @@ pub struct Together<'a, B: Backend> {
     trips: Trips<B>,
 }
 
+impl<B: Backend> Drop for Together<'_, B> {
+    fn drop(&mut self) {
+        (0..self.links.len()).for_each(|set| self.unet.detach_adapters_of(set));
+    }
+}
+
 impl<'a, B: Backend> Together<'a, B> {
     /// So many lanes of one network. Each is for a thread of its own, while this one serves them.
     pub fn new(unet: &'a mut UNet<B>, lanes: usize) -> (Self, Vec<Lane<B>>) {
@@ -48,8 +55,10 @@ impl<'a, B: Backend> Together<'a, B> {
         (Self { unet, links, trips: Trips::default() }, lanes)
     }
 
-    /// Answers until all lanes are gone. The weights are then as they were loaded.
-    pub fn serve(mut self) {
+    /// Answers until all lanes are gone, and returns how many calls of the network that took. The weights are then as they were loaded.
+    ///
+    /// Every lane is waited for before the next answers are computed: one that decodes its picture holds the others up.
+    pub fn serve(mut self) -> usize {
         let mut waiting: Vec<Option<Call<B>>> = self.links.iter().map(|_| None).collect();
         loop {
             for (lane, waiting) in waiting.iter_mut().enumerate() {
@@ -58,14 +67,11 @@ impl<'a, B: Backend> Together<'a, B> {
             let calls: Vec<(usize, Call<B>)> =
                 waiting.iter_mut().enumerate().filter_map(|(lane, call)| Some((lane, call.take()?))).collect();
             if calls.is_empty() {
-                break;
+                return self.trips.calls();
             }
             for (lane, answer) in self.trips.answer(self.unet, calls) {
                 self.links[lane].answer(answer);
             }
-        }
-        for set in 0..self.links.len() {
-            self.unet.detach_adapters_of(set);
         }
     }
 
@@ -84,6 +90,8 @@ impl<'a, B: Backend> Together<'a, B> {
             };
             self.links[lane].answer(answer);
         }
+        // Its weights are of no use any more.
+        self.unet.detach_adapters_of(lane);
         None
     }
 }
@@ -98,11 +106,6 @@ fn link<B: Backend>() -> (Link<B>, Lane<B>) {
 fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Trouble> {
     panic::catch_unwind(AssertUnwindSafe(work)).map_err(|payload| match payload.downcast::<Fault>() {
         Ok(fault) => Trouble::Fault(*fault),
-        Err(payload) => Trouble::Panic(message(&*payload).to_owned()),
+        Err(payload) => Trouble::Panic(bug::told(&*payload)),
     })
-}
-
-fn message(payload: &(dyn std::any::Any + Send)) -> &str {
-    let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without words")
 }

@@ -18,12 +18,13 @@ type Answered<B> = (usize, Result<Answer<B>, Trouble>);
 pub(super) struct Trips<B: Backend> {
     open: Vec<Trip<B>>,
     last: u64,
+    calls: usize,
     prompts: Prompts<B>,
 }
 
 impl<B: Backend> Default for Trips<B> {
     fn default() -> Self {
-        Self { open: Vec::new(), last: 0, prompts: Prompts::default() }
+        Self { open: Vec::new(), last: 0, calls: 0, prompts: Prompts::default() }
     }
 }
 
@@ -45,6 +46,11 @@ struct Member<B: Backend> {
 }
 
 impl<B: Backend> Trips<B> {
+    /// How many calls of the network there were.
+    pub(super) fn calls(&self) -> usize {
+        self.calls
+    }
+
     /// Answers one call of each of some lanes.
     pub(super) fn answer(&mut self, unet: &UNet<B>, calls: Vec<(usize, Call<B>)>) -> Vec<Answered<B>> {
         let mut answers = Vec::new();
@@ -63,10 +69,12 @@ impl<B: Backend> Trips<B> {
         for trip in std::mem::take(&mut self.open) {
             let (here, others) = backward.into_iter().partition(|(_, call)| call.trip == trip.number);
             backward = others;
+            self.calls += usize::from(!here.is_empty());
             answers.extend(walk_back(unet, trip, here));
         }
         let lost = |(lane, call): (usize, Backward<B>)| (lane, Err(Trouble::Panic(format!("trip {} was walked back already", call.trip))));
         answers.extend(backward.into_iter().map(lost));
+        self.calls += forward.len();
         for group in forward {
             answers.extend(self.walk(unet, &group));
         }
