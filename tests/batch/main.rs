@@ -13,5 +13,7 @@ mod list;
 mod pictures;
 mod resume;
 mod stops;
+#[cfg(unix)]
+mod surroundings;
 mod together;
 mod variants;
