@@ -21,12 +21,17 @@ use crate::error::Result;
 use crate::failpoint;
 use crate::files;
 use crate::interrupt::Interrupt;
+use crate::metrics;
+use crate::picture::{self, Picture};
 use crate::pipeline::{Edits, Outcome};
 use crate::progress::{Items, Stage};
 use crate::report::{self, Paths, Record, Status};
 
 /// So many items in a row that find the disk full are the disk's matter, not theirs.
 const FULL_IN_A_ROW: usize = 2;
+
+/// Levels of 255 by which a sample may differ between results of the same job.
+const ROUNDING: f64 = 2.0;
 
 /// How a batch is run.
 #[derive(Debug)]
@@ -125,10 +130,9 @@ impl Run<'_> {
                 let (prepared, inputs) = self.terms.prepare(item, means)?;
                 record.inputs = Some(inputs);
                 let identity = prepared.identity(means);
-                // A run that did not come to record it may have made it, perhaps beside other items, with other last bits.
-                let replaces = self.may_replace(item) || self.metadata && is_named(&item.out, &identity.job);
+                let replaces = self.may_replace(item);
                 // Before any work is done for it.
-                if !replaces && self.metadata {
+                if !replaces && self.metadata && !is_named(&item.out, &identity.job) {
                     return Err(files::exists_already(&item.out));
                 }
                 Ok(Ours { prepared, identity, replaces })
@@ -263,7 +267,10 @@ impl Run<'_> {
         let edited = prepared.composite(outcome);
         let png = edited.png(self.metadata.then_some(identity.note.as_str())).map_err(|error| files::cannot_encode(&item.out, &error))?;
         failpoint::kill("kill_before_picture");
-        // The same bytes are the same result: a run wrote them that did not come to record it.
+        // The same picture is the same result: a run wrote it that did not come to record it.
+        if !*replaces && let Some(hash) = written_before(&item.out, &edited) {
+            return Ok(hash);
+        }
         if *replaces || !holds(&item.out, &png) {
             files::write_verified(&item.out, &png, *replaces, |written| edited.check_png(written))?;
         }
@@ -275,6 +282,14 @@ impl Run<'_> {
 /// Does the picture at `path` say that it is the result of this job?
 fn is_named(path: &Path, job: &str) -> bool {
     report::Made::read(path).is_ok_and(|made| made.by.job == job)
+}
+
+/// The hash of the file at `path`, when its picture is `edited` but for rounding, in which what is computed side by side may differ.
+fn written_before(path: &Path, edited: &Picture) -> Option<String> {
+    let is_file = fs::symlink_metadata(path).is_ok_and(|there| there.is_file());
+    let there = if is_file { picture::read_any(path).ok()? } else { return None };
+    let is_equal = there.picture.size() == edited.size() && metrics::compare(edited, &there.picture, None).all.max <= ROUNDING;
+    is_equal.then_some(there.sha256)
 }
 
 fn holds(path: &Path, bytes: &[u8]) -> bool {

@@ -97,20 +97,35 @@ mod injected {
         assert!(folder.records().iter().all(|record| record["together"].is_null()), "none of them went beside another");
     }
 
-    /// The next run makes other last bits of it, alone, and the picture without a record is this program's to replace.
+    /// The next run makes the same picture, perhaps with other last bits: then the one without a record is it.
     #[test]
-    fn killed_between_picture_and_record_the_next_run_does_it_again() {
-        for (place, status) in [("kill_after_picture#2", "second"), ("kill_before_picture#2", "second")] {
-            let folder = Folder::new(3);
-            folder.expected();
-            let ended = folder.whole_at(place, &["--batch", "3"]);
-            assert_eq!(ended.status, None, "{status} item: {}", ended.stderr);
-            assert_eq!(folder.done(), ["p0"]);
-            folder.whole(&[]).assert(0).says("3 items: 2 done, 1 done before");
-            let [expected, results] = [folder.path("undisturbed"), folder.path("out")].map(|place| crate::folder::results(&place));
-            assert!(["p1.png", "p2.png"].iter().all(|name| results[*name] == expected[*name]), "{place}");
-            assert_like_single_edits(&folder, "out", &["p0"]);
+    fn killed_between_picture_and_record_the_next_run_goes_on() {
+        for place in ["kill_after_picture#2", "kill_before_picture#2"] {
+            for more in [&[][..], &["--no-metadata"]] {
+                let folder = Folder::new(3);
+                folder.expected();
+                let ended = folder.whole_at(place, &[more, &["--batch", "3"]].concat());
+                assert_eq!(ended.status, None, "killed: {}", ended.stderr);
+                assert_eq!(folder.done(), ["p0"]);
+                let left = folder.results().remove("p1.png");
+                assert_eq!(left.is_some(), place.starts_with("kill_after"));
+                folder.whole(more).assert(0).says("3 items: 2 done, 1 done before");
+                assert!(left.is_none_or(|left| folder.results()["p1.png"] == left), "it is not written again");
+                assert_like_single_edits(&folder, "out", &["p0", "p1", "p2"]);
+                folder.whole(more).assert(0).says("3 items: 3 done before");
+            }
         }
+    }
+
+    /// What somebody made of a result is not taken for it, and not replaced.
+    #[test]
+    fn a_result_that_was_painted_over_stays_and_is_told() {
+        let folder = Folder::new(1);
+        let ended = folder.whole_at("kill_after_picture#1", &["--no-metadata"]);
+        assert_eq!(ended.status, None, "killed: {}", ended.stderr);
+        std::fs::copy(folder.path("in/p0.png"), folder.path("out/p0.png")).unwrap();
+        folder.whole(&["--no-metadata"]).assert(1).says("out/p0.png");
+        assert!(folder.results()["p0.png"] == folder.bench.read("in/p0.png"), "it is as it was");
     }
 
     /// What a picture's second edit can take from the first one's is not computed beside it.
