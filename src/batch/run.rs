@@ -30,7 +30,7 @@ use crate::report::{self, Paths, Record, Status};
 /// So many items in a row that find the disk full are the disk's matter, not theirs.
 const FULL_IN_A_ROW: usize = 2;
 
-/// Levels of 255 by which a sample may differ between results of the same job.
+/// Levels of 255 by which a sample may differ where nothing else tells that a picture is the result of a job.
 const ROUNDING: f64 = 2.0;
 
 /// How a batch is run.
@@ -268,7 +268,8 @@ impl Run<'_> {
         let png = edited.png(self.metadata.then_some(identity.note.as_str())).map_err(|error| files::cannot_encode(&item.out, &error))?;
         failpoint::kill("kill_before_picture");
         // The same picture is the same result: a run wrote it that did not come to record it.
-        if !*replaces && let Some(hash) = written_before(&item.out, &edited) {
+        let job = self.metadata.then_some(identity.job.as_str());
+        if !*replaces && let Some(hash) = written_before(&item.out, &edited, job) {
             return Ok(hash);
         }
         if *replaces || !holds(&item.out, &png) {
@@ -284,12 +285,15 @@ fn is_named(path: &Path, job: &str) -> bool {
     report::Made::read(path).is_ok_and(|made| made.by.job == job)
 }
 
-/// The hash of the file at `path`, when its picture is `edited` but for rounding, in which what is computed side by side may differ.
-fn written_before(path: &Path, edited: &Picture) -> Option<String> {
+/// The hash of the file at `path`, when it is the result that was computed again as `edited`. It says so itself; without a job that it
+/// could name, it has the same pixels but for rounding. What is computed side by side rounds in another way than alone, and an edit
+/// amplifies that.
+fn written_before(path: &Path, edited: &Picture, job: Option<&str>) -> Option<String> {
     let is_file = fs::symlink_metadata(path).is_ok_and(|there| there.is_file());
     let there = if is_file { picture::read_any(path).ok()? } else { return None };
-    let is_equal = there.picture.size() == edited.size() && metrics::compare(edited, &there.picture, None).all.max <= ROUNDING;
-    is_equal.then_some(there.sha256)
+    let is_equal = || metrics::compare(edited, &there.picture, None).all.max <= ROUNDING;
+    let is_result = there.picture.size() == edited.size() && job.map_or_else(is_equal, |job| is_named(path, job));
+    is_result.then_some(there.sha256)
 }
 
 fn holds(path: &Path, bytes: &[u8]) -> bool {

@@ -53,7 +53,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     compute: ComputeArguments,
 
-    /// Edit N pictures side by side: what they ask of the network at the same time is computed in one call. Meant for a GPU; a processor gains nothing by it. It takes about N times the memory beside the weights, and for each LoRA a copy of the weights that it changes (0.2 GB for SD 1.5 in 16 bits); where that is too much, they go one by one. Results are the same but for rounding. A picture that the list has several times goes by itself, because its LoRA and inversion are used again; with --no-cache it does not.
+    /// Edit N pictures side by side: what they ask of the network at the same time is computed in one call. Meant for a GPU; a processor gains nothing by it. It takes about N times the memory beside the weights, and for each LoRA a copy of the weights that it changes (0.2 GB for SD 1.5 in 16 bits); where that is too much, they go one by one. Results are the same but for rounding, which training and drag amplify. A picture that the list has several times goes by itself, because its LoRA and inversion are used again; with --no-cache it does not.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64), hide_default_value = true)]
     batch: u8,
 
