@@ -3,6 +3,13 @@
 //!
 //! Every lane has a set of adapters of its own, so pictures of one call may go through different weights. Edits with equal settings
 //! ask for the same in the same order, and so stay together; where they part, each is answered for itself.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | `lane` | an edit's way to the network, for which it is one like any other |
+//! | `calls` | what lanes ask and hear, and which questions are equal |
+//! | `trip` | equal questions made one call, and its way back |
+//! | `prompts` | prompts made one, and remembered |
 
 mod calls;
 mod lane;
