@@ -18,19 +18,36 @@ use dragnext::settings::Settings;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [image, drag_file, out] = arguments.as_slice() else { anyhow::bail!("three names are needed: picture, drag file, result") };
+    let [image, drag_file, out] = arguments.as_slice() else {
+        anyhow::bail!("three names are needed: picture, drag file, result")
+    };
 
     // Everything is resolved before any weight is read.
     let source = picture::read(Path::new(image))?.picture;
     let drag = DragFile::read(Path::new(drag_file))?;
     let model = Model::open("demo", None)?;
     let settings = Settings::resolve(&drag.settings.over(model.defaults()))?;
-    let plan = Plan::new(&drag, Path::new(drag_file), source.size(), &settings, model.native_size())?;
+    let plan = Plan::new(
+        &drag,
+        Path::new(drag_file),
+        source.size(),
+        &settings,
+        model.native_size(),
+    )?;
 
     // One editor does any number of edits.
     let mut editor = Editor::load(Cpu, model, &mut Silent, &Interrupt::never())?;
-    let work = Work { plan: &plan, picture: source.working(&plan.frame), lora: None };
-    let outcome = editor.edit(work, &mut Seeded::of(&settings), &mut Silent, &Interrupt::never())?;
+    let work = Work {
+        plan: &plan,
+        picture: source.working(&plan.frame),
+        lora: None,
+    };
+    let outcome = editor.edit(
+        work,
+        &mut Seeded::of(&settings),
+        &mut Silent,
+        &Interrupt::never(),
+    )?;
 
     // Outside the editable area the result has the picture's own pixels.
     let edited = source.composite(&plan.frame, &outcome.picture, plan.blend().as_deref());

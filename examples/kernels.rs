@@ -29,17 +29,28 @@ impl WithSimd for Peak {
     type Output = (f64, f32);
 
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the loop has the instruction set of the function it is inlined into")]
+    #[expect(
+        clippy::inline_always,
+        reason = "the loop has the instruction set of the function it is inlined into"
+    )]
     fn with_simd<S: Simd>(self, simd: S) -> (f64, f32) {
-        let (factor, add) = (simd.splat_f32s(black_box(0.999)), simd.splat_f32s(black_box(1e-4)));
+        let (factor, add) = (
+            simd.splat_f32s(black_box(0.999)),
+            simd.splat_f32s(black_box(1e-4)),
+        );
         let mut sums = [simd.splat_f32s(1.0); 12];
         for _ in 0..self.rounds {
             for sum in &mut sums {
                 *sum = simd.mul_add_f32s(*sum, factor, add);
             }
         }
-        let all = sums.iter().fold(simd.splat_f32s(0.0), |all, sum| simd.add_f32s(all, *sum));
-        ((self.rounds * sums.len() * S::F32_LANES * 2) as f64, simd.reduce_sum_f32s(all))
+        let all = sums
+            .iter()
+            .fold(simd.splat_f32s(0.0), |all, sum| simd.add_f32s(all, *sum));
+        (
+            (self.rounds * sums.len() * S::F32_LANES * 2) as f64,
+            simd.reduce_sum_f32s(all),
+        )
     }
 }
 
@@ -47,7 +58,11 @@ impl WithSimd for Peak {
 fn peak() -> f64 {
     let run = || {
         let start = Instant::now();
-        let work: f64 = rayon::broadcast(|_| black_box(pulp::Arch::new().dispatch(Peak { rounds: 20_000_000 })).0).iter().sum();
+        let work: f64 = rayon::broadcast(|_| {
+            black_box(pulp::Arch::new().dispatch(Peak { rounds: 20_000_000 })).0
+        })
+        .iter()
+        .sum();
         work / start.elapsed().as_secs_f64() / 1e9
     };
     run();
@@ -82,70 +97,185 @@ impl Bench {
         let (median, best) = (seconds[2], seconds[0]);
         if flop > 0 {
             let rate = flop as f64 / median / 1e9;
-            println!("{name:44} {:9.3} ms {:9.3} best {rate:7.1} GFLOP/s {:4.0} %", median * 1e3, best * 1e3, 100.0 * rate / self.peak);
+            println!(
+                "{name:44} {:9.3} ms {:9.3} best {rate:7.1} GFLOP/s {:4.0} %",
+                median * 1e3,
+                best * 1e3,
+                100.0 * rate / self.peak
+            );
         } else {
-            println!("{name:44} {:9.3} ms {:9.3} best {:7.1} GB/s", median * 1e3, best * 1e3, bytes as f64 / median / 1e9);
+            println!(
+                "{name:44} {:9.3} ms {:9.3} best {:7.1} GB/s",
+                median * 1e3,
+                best * 1e3,
+                bytes as f64 / median / 1e9
+            );
         }
     }
 
     fn linear(&self, rows: usize, inputs: usize, outputs: usize) {
-        let (x, w, mut y) = (numbers(rows * inputs), numbers(inputs * outputs), Cpu.zeros(rows * outputs));
+        let (x, w, mut y) = (
+            numbers(rows * inputs),
+            numbers(inputs * outputs),
+            Cpu.zeros(rows * outputs),
+        );
         let weight = Cpu.linear_weight(outputs, inputs, &w);
         let flop = 2 * rows * inputs * outputs;
-        self.line(&format!("linear {rows} x {inputs} to {outputs}"), flop, 0, || Cpu.linear(0..rows, &x, &weight, None, None, &mut y));
+        self.line(
+            &format!("linear {rows} x {inputs} to {outputs}"),
+            flop,
+            0,
+            || Cpu.linear(0..rows, &x, &weight, None, None, &mut y),
+        );
         let (dy, mut dx) = (numbers(rows * outputs), Cpu.zeros(rows * inputs));
-        self.line(&format!("linear {rows} x {inputs} to {outputs}, back"), flop, 0, || {
-            Cpu.linear_backward(0..rows, &dy, &weight, false, &mut dx);
-        });
+        self.line(
+            &format!("linear {rows} x {inputs} to {outputs}, back"),
+            flop,
+            0,
+            || {
+                Cpu.linear_backward(0..rows, &dy, &weight, false, &mut dx);
+            },
+        );
     }
 
     fn conv(&self, batch: usize, side: usize, inputs: usize, outputs: usize) {
-        let shape = ConvShape { batch, input: [side, side, inputs], output: [side, side, outputs], kernel: 3, stride: 1, pad: 1 };
+        let shape = ConvShape {
+            batch,
+            input: [side, side, inputs],
+            output: [side, side, outputs],
+            kernel: 3,
+            stride: 1,
+            pad: 1,
+        };
         let pixels = batch * side * side;
-        let (x, w, bias, mut y) = (numbers(pixels * inputs), numbers(9 * inputs * outputs), numbers(outputs), Cpu.zeros(pixels * outputs));
+        let (x, w, bias, mut y) = (
+            numbers(pixels * inputs),
+            numbers(9 * inputs * outputs),
+            numbers(outputs),
+            Cpu.zeros(pixels * outputs),
+        );
         let weight = Cpu.conv_weight(&shape, &w);
-        let (name, flop) = (format!("conv {batch} x {side}x{side} x {inputs} to {outputs}"), 18 * pixels * inputs * outputs);
-        let added = Added { bias: Some(&bias), per_picture: None, residual: None };
-        self.line(&name, flop, 0, || Cpu.conv(&shape, &x, &weight, added, &mut y));
+        let (name, flop) = (
+            format!("conv {batch} x {side}x{side} x {inputs} to {outputs}"),
+            18 * pixels * inputs * outputs,
+        );
+        let added = Added {
+            bias: Some(&bias),
+            per_picture: None,
+            residual: None,
+        };
+        self.line(&name, flop, 0, || {
+            Cpu.conv(&shape, &x, &weight, added, &mut y)
+        });
         let (dy, mut dx) = (numbers(pixels * outputs), Cpu.zeros(pixels * inputs));
-        self.line(&format!("{name}, back"), flop, 0, || Cpu.conv_backward(&shape, &dy, &weight, &mut dx));
+        self.line(&format!("{name}, back"), flop, 0, || {
+            Cpu.conv_backward(&shape, &dy, &weight, &mut dx)
+        });
     }
 
     fn attention(&self, batch: usize, queries: usize, keys: usize, heads: usize, head_size: usize) {
-        let shape = AttentionShape { batch, heads, queries, keys, head_size };
+        let shape = AttentionShape {
+            batch,
+            heads,
+            queries,
+            keys,
+            head_size,
+        };
         let [rows, tokens] = [queries, keys].map(|count| batch * count * heads * head_size);
-        let (q, k, v, d_o) = (numbers(rows), numbers(tokens), numbers(tokens), numbers(rows));
-        let (mut o, mut stats, mut dq) = (Cpu.zeros(rows), Cpu.zeros(batch * heads * queries), Cpu.zeros(rows));
+        let (q, k, v, d_o) = (
+            numbers(rows),
+            numbers(tokens),
+            numbers(tokens),
+            numbers(rows),
+        );
+        let (mut o, mut stats, mut dq) = (
+            Cpu.zeros(rows),
+            Cpu.zeros(batch * heads * queries),
+            Cpu.zeros(rows),
+        );
         let [mut dk, mut dv] = [Cpu.zeros(tokens), Cpu.zeros(tokens)];
         let sources: Vec<usize> = (0..batch).collect();
         let name = format!("attention {batch} x {queries} to {keys}, {heads} x {head_size}");
         let product = 2 * batch * queries * keys * heads * head_size;
-        self.line(&name, 2 * product, 0, || Cpu.attention(&shape, &sources, &q, &k, &v, &mut stats, &mut o));
+        self.line(&name, 2 * product, 0, || {
+            Cpu.attention(&shape, &sources, &q, &k, &v, &mut stats, &mut o)
+        });
         self.line(&format!("{name}, back"), 5 * product, 0, || {
-            Cpu.attention_backward(&shape, &q, &k, &v, &stats, &o, &d_o, &mut dq, Some((&mut dk, &mut dv)));
+            Cpu.attention_backward(
+                &shape,
+                &q,
+                &k,
+                &v,
+                &stats,
+                &o,
+                &d_o,
+                &mut dq,
+                Some((&mut dk, &mut dv)),
+            );
         });
     }
 
     fn pointwise(&self, pixels: usize, channels: usize, groups: usize) {
         let len = pixels * channels;
-        let shape = GroupShape { batch: 1, pixels, channels, groups, eps: 1e-5 };
+        let shape = GroupShape {
+            batch: 1,
+            pixels,
+            channels,
+            groups,
+            eps: 1e-5,
+        };
         let (x, dy, mut y) = (numbers(len), numbers(len), Cpu.zeros(len));
-        let (weight, bias, mut stats) = (numbers(channels), numbers(channels), Cpu.zeros(2 * groups));
-        self.line(&format!("group norm + SiLU {pixels} x {channels}"), 0, 8 * len, || {
-            Cpu.group_norm(&shape, &x, &weight, &bias, true, &mut stats, &mut y);
+        let (weight, bias, mut stats) =
+            (numbers(channels), numbers(channels), Cpu.zeros(2 * groups));
+        self.line(
+            &format!("group norm + SiLU {pixels} x {channels}"),
+            0,
+            8 * len,
+            || {
+                Cpu.group_norm(&shape, &x, &weight, &bias, true, &mut stats, &mut y);
+            },
+        );
+        self.line(
+            &format!("group norm + SiLU {pixels} x {channels}, back"),
+            0,
+            12 * len,
+            || {
+                Cpu.group_norm_backward(
+                    &shape, &x, &weight, &bias, true, &stats, &dy, None, &mut y,
+                );
+            },
+        );
+        self.line(
+            &format!("layer norm {pixels} x {channels}"),
+            0,
+            8 * len,
+            || Cpu.layer_norm(channels, 1e-5, &x, &weight, &bias, &mut y),
+        );
+        self.line(
+            &format!("layer norm {pixels} x {channels}, back"),
+            0,
+            12 * len,
+            || {
+                Cpu.layer_norm_backward(channels, 1e-5, &x, &weight, &dy, None, &mut y);
+            },
+        );
+        let (wide, d_gated, mut gated, mut d_wide) = (
+            numbers(8 * len),
+            numbers(4 * len),
+            Cpu.zeros(4 * len),
+            Cpu.zeros(8 * len),
+        );
+        self.line(&format!("GEGLU {pixels} x {channels}"), 0, 48 * len, || {
+            Cpu.geglu(4 * channels, &wide, &mut gated)
         });
-        self.line(&format!("group norm + SiLU {pixels} x {channels}, back"), 0, 12 * len, || {
-            Cpu.group_norm_backward(&shape, &x, &weight, &bias, true, &stats, &dy, None, &mut y);
-        });
-        self.line(&format!("layer norm {pixels} x {channels}"), 0, 8 * len, || Cpu.layer_norm(channels, 1e-5, &x, &weight, &bias, &mut y));
-        self.line(&format!("layer norm {pixels} x {channels}, back"), 0, 12 * len, || {
-            Cpu.layer_norm_backward(channels, 1e-5, &x, &weight, &dy, None, &mut y);
-        });
-        let (wide, d_gated, mut gated, mut d_wide) = (numbers(8 * len), numbers(4 * len), Cpu.zeros(4 * len), Cpu.zeros(8 * len));
-        self.line(&format!("GEGLU {pixels} x {channels}"), 0, 48 * len, || Cpu.geglu(4 * channels, &wide, &mut gated));
-        self.line(&format!("GEGLU {pixels} x {channels}, back"), 0, 80 * len, || {
-            Cpu.geglu_backward(4 * channels, &wide, &d_gated, &mut d_wide);
-        });
+        self.line(
+            &format!("GEGLU {pixels} x {channels}, back"),
+            0,
+            80 * len,
+            || {
+                Cpu.geglu_backward(4 * channels, &wide, &d_gated, &mut d_wide);
+            },
+        );
     }
 }
 
@@ -155,8 +285,15 @@ fn numbers(len: usize) -> Buffer {
 }
 
 fn main() {
-    let bench = Bench { peak: peak(), part: std::env::args().nth(1).unwrap_or_default() };
-    println!("{} threads, {:.0} GFLOP/s in registers", rayon::current_num_threads(), bench.peak);
+    let bench = Bench {
+        peak: peak(),
+        part: std::env::args().nth(1).unwrap_or_default(),
+    };
+    println!(
+        "{} threads, {:.0} GFLOP/s in registers",
+        rayon::current_num_threads(),
+        bench.peak
+    );
     for (side, inputs, outputs) in [
         (64, 320, 320),
         (64, 960, 320),

@@ -16,7 +16,9 @@ pub fn keep_quiet() {
     let usual = std::panic::take_hook();
     let is_verbose = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
     std::panic::set_hook(Box::new(move |info| {
-        *LATEST.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(describe(info));
+        *LATEST
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(describe(info));
         if is_verbose {
             usual(info);
         }
@@ -25,7 +27,10 @@ pub fn keep_quiet() {
 
 fn describe(info: &PanicHookInfo) -> String {
     let said = info.payload_as_str().unwrap_or("no reason is known");
-    info.location().map_or_else(|| said.to_owned(), |place| format!("{said} ({}:{})", place.file(), place.line()))
+    info.location().map_or_else(
+        || said.to_owned(),
+        |place| format!("{said} ({}:{})", place.file(), place.line()),
+    )
 }
 
 /// Does the work, and turns a panic into an error.
@@ -38,9 +43,18 @@ pub fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 
 /// What a panic that was caught said, and where.
 pub fn told(payload: &(dyn Any + Send)) -> String {
-    let told = LATEST.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-    let said = || payload.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| payload.downcast_ref().cloned());
-    told.or_else(said).unwrap_or_else(|| "no reason is known".into())
+    let told = LATEST
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .take();
+    let said = || {
+        payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref().cloned())
+    };
+    told.or_else(said)
+        .unwrap_or_else(|| "no reason is known".into())
 }
 
 #[cfg(test)]
@@ -49,13 +63,21 @@ mod tests {
 
     #[test]
     fn a_panic_is_an_error_wherever_it_happens() {
-        for work in [(|| panic!("on the {} thread", "same")) as fn() -> Result<()>, || {
-            rayon::join(|| panic!("on the same thread"), || ());
-            Ok(())
-        }] {
+        for work in [
+            (|| panic!("on the {} thread", "same")) as fn() -> Result<()>,
+            || {
+                rayon::join(|| panic!("on the same thread"), || ());
+                Ok(())
+            },
+        ] {
             let error = caught(work).expect_err("it panics");
             assert_eq!((error.kind(), error.exit_status()), ("bug", 101));
-            assert!(error.to_string().starts_with("a bug in dragnext: on the same thread"), "{error}");
+            assert!(
+                error
+                    .to_string()
+                    .starts_with("a bug in dragnext: on the same thread"),
+                "{error}"
+            );
         }
         assert!(caught(|| Ok(())).is_ok());
     }

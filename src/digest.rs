@@ -29,10 +29,12 @@ pub fn sha256_of(reader: &mut impl Read) -> io::Result<String> {
 
 /// Two lower-case digits for each byte.
 pub fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
+            text
+        })
 }
 
 #[cfg(test)]
@@ -44,6 +46,9 @@ mod tests {
     fn the_published_example_holds() {
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(sha256(b"abc"), expected);
-        assert_eq!(sha256_of(&mut &b"abc"[..]).expect("bytes can be read"), expected);
+        assert_eq!(
+            sha256_of(&mut &b"abc"[..]).expect("bytes can be read"),
+            expected
+        );
     }
 }

@@ -102,7 +102,9 @@ pub enum Error {
     },
 
     /// The prompt has more tokens than the text encoder reads.
-    #[error("the prompt has {tokens} tokens with its start and end mark; the text encoder reads {limit}")]
+    #[error(
+        "the prompt has {tokens} tokens with its start and end mark; the text encoder reads {limit}"
+    )]
     PromptTooLong {
         /// Tokens with start and end.
         tokens: usize,
@@ -244,7 +246,9 @@ impl Error {
     /// The stable name that scripts match; messages may change, kinds do not.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Instruction { faults, .. } => faults.first().map_or("instruction", |fault| fault.kind),
+            Self::Instruction { faults, .. } => {
+                faults.first().map_or("instruction", |fault| fault.kind)
+            }
             Self::Setting { .. } => "setting",
             Self::Image { kind, .. }
             | Self::Output { kind, .. }
@@ -299,14 +303,25 @@ impl Error {
                 "output.appeared" | "output.write" | "output.verify" => FAILED,
                 _ => NOT_STARTED,
             },
-            Self::Hub { .. } | Self::Device { kind: "device.lost", .. } => RETRY,
+            Self::Hub { .. }
+            | Self::Device {
+                kind: "device.lost",
+                ..
+            } => RETRY,
             Self::NotFinite { .. }
             | Self::Diverged { .. }
             | Self::Finding { .. }
-            | Self::Device { kind: "compute.out_of_memory" | "device.refused", .. } => FAILED,
+            | Self::Device {
+                kind: "compute.out_of_memory" | "device.refused",
+                ..
+            } => FAILED,
             Self::Interrupted { signal } => 128 + *signal as u8,
             Self::Batch { status, .. } => *status,
-            Self::Several { errors } => errors.iter().map(Self::exit_status).max().unwrap_or(NOT_STARTED),
+            Self::Several { errors } => errors
+                .iter()
+                .map(Self::exit_status)
+                .max()
+                .unwrap_or(NOT_STARTED),
             Self::Bug(_) | Self::Tensor(_) => BUG,
             Self::Instruction { .. }
             | Self::Setting { .. }
@@ -322,6 +337,9 @@ impl Error {
 }
 
 fn list_faults(path: &std::path::Path, faults: &[Fault]) -> String {
-    let lines: Vec<String> = faults.iter().map(|fault| format!("{}: {fault}", path.display())).collect();
+    let lines: Vec<String> = faults
+        .iter()
+        .map(|fault| format!("{}: {fault}", path.display()))
+        .collect();
     lines.join("\n")
 }

@@ -22,7 +22,8 @@ const VARIABLE: &str = "DRAGNEXT_FAILPOINTS";
 #[cfg(feature = "failpoints")]
 #[expect(clippy::print_stderr, reason = "a test reads it")]
 pub fn is_hit(name: &str) -> bool {
-    let hit = std::env::var(VARIABLE).is_ok_and(|names| names.split(',').any(|place| is_due(place, name)));
+    let hit = std::env::var(VARIABLE)
+        .is_ok_and(|names| names.split(',').any(|place| is_due(place, name)));
     if hit {
         eprintln!("failpoint {name}");
     }
@@ -33,11 +34,15 @@ pub fn is_hit(name: &str) -> bool {
 #[cfg(feature = "failpoints")]
 fn is_due(place: &str, name: &str) -> bool {
     static VISITS: Mutex<BTreeMap<String, usize>> = Mutex::new(BTreeMap::new());
-    let Some((place_name, due)) = place.split_once('#') else { return place == name };
+    let Some((place_name, due)) = place.split_once('#') else {
+        return place == name;
+    };
     if place_name != name {
         return false;
     }
-    let mut visits = VISITS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut visits = VISITS
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     let visit = visits.entry(place.to_owned()).or_default();
     *visit += 1;
     due == visit.to_string()

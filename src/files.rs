@@ -21,7 +21,9 @@ use temporary::temporary_in;
 pub(crate) use temporary::{remove_orphans, temporary_named};
 
 /// Extensions that promise another format than the PNG that is written.
-const OTHER_PICTURES: [&str; 9] = ["jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic"];
+const OTHER_PICTURES: [&str; 9] = [
+    "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic",
+];
 
 const OVERWRITE_HINT: &str = "use --overwrite, or choose another output with -o";
 
@@ -35,17 +37,35 @@ pub fn check_output(inputs: &[PathBuf], output: &Path, overwrite: bool) -> Resul
     let refuse = |kind, reason: String, hint: &str| Err(refused(output, kind, reason, hint));
     if let Some(input) = inputs.iter().find(|input| is_same_file(input, output)) {
         let reason = format!("is the same file as the input `{}`", input.display());
-        return refuse("output.is_input", reason, "inputs are never written; choose another output");
+        return refuse(
+            "output.is_input",
+            reason,
+            "inputs are never written; choose another output",
+        );
     }
     if output.to_string_lossy().ends_with(std::path::is_separator) {
-        return refuse("output.not_a_file", "names a folder".into(), "give the path of a file");
+        return refuse(
+            "output.not_a_file",
+            "names a folder".into(),
+            "give the path of a file",
+        );
     }
     if let Ok(target) = fs::read_link(output) {
         let reason = format!("is a link to `{}`", target.display());
-        return refuse("output.is_link", reason, "use --follow to write there, or give the path it leads to");
+        return refuse(
+            "output.is_link",
+            reason,
+            "use --follow to write there, or give the path it leads to",
+        );
     }
     match fs::metadata(output) {
-        Ok(there) if !there.is_file() => return refuse("output.not_a_file", "is not a file".into(), "give the path of a file"),
+        Ok(there) if !there.is_file() => {
+            return refuse(
+                "output.not_a_file",
+                "is not a file".into(),
+                "give the path of a file",
+            );
+        }
         Ok(_) if !overwrite => return Err(exists_already(output)),
         Ok(_) | Err(_) => {}
     }
@@ -54,7 +74,12 @@ pub fn check_output(inputs: &[PathBuf], output: &Path, overwrite: bool) -> Resul
 
 /// The error about an output that exists and is not to be replaced.
 pub(crate) fn exists_already(output: &Path) -> Error {
-    refused(output, "output.exists", "exists already".into(), OVERWRITE_HINT)
+    refused(
+        output,
+        "output.exists",
+        "exists already".into(),
+        OVERWRITE_HINT,
+    )
 }
 
 /// The error about a picture that no PNG can hold.
@@ -68,12 +93,19 @@ pub(crate) fn cannot_encode(output: &Path, error: &png::EncodingError) -> Error 
 /// [`Error::Output`]: `output.not_distinct`.
 pub fn check_distinct(first: &Path, second: &Path) -> Result<()> {
     let full = |path: &Path| {
-        let folder = fs::canonicalize(folder_of(path)).or_else(|_| std::path::absolute(folder_of(path))).ok()?;
+        let folder = fs::canonicalize(folder_of(path))
+            .or_else(|_| std::path::absolute(folder_of(path)))
+            .ok()?;
         Some(folder.join(path.file_name()?))
     };
     if is_same_file(first, second) || full(first) == full(second) {
         let reason = "is asked for twice, as two outputs of one run".to_owned();
-        return Err(refused(second, "output.not_distinct", reason, "give each output its own path"));
+        return Err(refused(
+            second,
+            "output.not_distinct",
+            reason,
+            "give each output its own path",
+        ));
     }
     Ok(())
 }
@@ -83,10 +115,18 @@ pub fn check_distinct(first: &Path, second: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::Output`]: `output.format`.
 pub fn check_png_name(output: &Path) -> Result<()> {
-    let extension = output.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let extension = output
+        .extension()
+        .map(|extension| extension.to_string_lossy().to_lowercase())
+        .unwrap_or_default();
     if OTHER_PICTURES.contains(&extension.as_str()) {
         let reason = "results are PNG files".to_owned();
-        return Err(refused(output, "output.format", reason, "let its name end in .png"));
+        return Err(refused(
+            output,
+            "output.format",
+            reason,
+            "let its name end in .png",
+        ));
     }
     Ok(())
 }
@@ -107,7 +147,10 @@ pub fn write_verified(
 ) -> Result<()> {
     let failed = |error: io::Error| write_failed(path, &error);
     let folder = folder_of(path);
-    let missing: Vec<&Path> = folder.ancestors().take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.exists()).collect();
+    let missing: Vec<&Path> = folder
+        .ancestors()
+        .take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.exists())
+        .collect();
     fs::create_dir_all(&folder).map_err(failed)?;
 
     let mut temporary = temporary_in(&folder, path).map_err(failed)?;
@@ -119,16 +162,29 @@ pub fn write_verified(
     if failpoint::is_hit("other_bytes_come_back") {
         written[bytes.len() / 2] ^= 1;
     }
-    let verdict = if written == bytes { verify(&written) } else { Err("other bytes came back".into()) };
+    let verdict = if written == bytes {
+        verify(&written)
+    } else {
+        Err("other bytes came back".into())
+    };
     verdict.map_err(|reason| {
         let reason = format!("the written file was read back and is wrong: {reason}");
-        refused(path, "output.verify", reason, "check the disk and the memory of this machine")
+        refused(
+            path,
+            "output.verify",
+            reason,
+            "check the disk and the memory of this machine",
+        )
     })?;
     failpoint::kill("kill_after_read_back");
 
     temporary.as_file().sync_all().map_err(failed)?;
     failpoint::kill("kill_after_sync");
-    let renamed = if overwrite { temporary.persist(path) } else { persist_new(temporary, path) };
+    let renamed = if overwrite {
+        temporary.persist(path)
+    } else {
+        persist_new(temporary, path)
+    };
     renamed.map_err(|refused| rename_failed(path, &refused.error))?;
     failpoint::kill("kill_after_rename");
     // The file is complete under its name; a folder that cannot be synced (some network disks) does not change that.
@@ -152,36 +208,67 @@ fn write_in_two(file: &mut File, bytes: &[u8]) -> io::Result<()> {
 /// Gives the file its name unless another one has it. Some disks know neither a rename that spares what is there nor hard links; there,
 /// looking first is the best that can be done.
 fn persist_new(temporary: NamedTempFile, path: &Path) -> std::result::Result<File, PersistError> {
-    temporary.persist_noclobber(path).or_else(|refused| match fs::symlink_metadata(path) {
-        Err(gone) if gone.kind() == ErrorKind::NotFound && refused.error.kind() != ErrorKind::AlreadyExists => refused.file.persist(path),
-        _ => Err(refused),
-    })
+    temporary
+        .persist_noclobber(path)
+        .or_else(|refused| match fs::symlink_metadata(path) {
+            Err(gone)
+                if gone.kind() == ErrorKind::NotFound
+                    && refused.error.kind() != ErrorKind::AlreadyExists =>
+            {
+                refused.file.persist(path)
+            }
+            _ => Err(refused),
+        })
 }
 
 /// The folder that will hold `path` must exist, or its nearest ancestor that does must take new files.
 fn check_folder(output: &Path) -> Result<()> {
     let folder = folder_of(output);
-    let existing = folder.ancestors().find(|ancestor| ancestor.symlink_metadata().is_ok());
-    let existing = existing.filter(|ancestor| !ancestor.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let existing = folder
+        .ancestors()
+        .find(|ancestor| ancestor.symlink_metadata().is_ok());
+    let existing = existing
+        .filter(|ancestor| !ancestor.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     if !existing.is_dir() {
         let reason = format!("`{}` is not a folder", existing.display());
-        return Err(refused(output, "output.folder", reason, "give a path inside a folder"));
+        return Err(refused(
+            output,
+            "output.folder",
+            reason,
+            "give a path inside a folder",
+        ));
     }
     match temporary_in(existing, output) {
         Ok(_) => {
             failpoint::kill("kill_in_check");
             Ok(())
         }
-        Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => Err(write_failed(output, &error)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+            ) =>
+        {
+            Err(write_failed(output, &error))
+        }
         Err(error) => {
             let reason = format!("`{}` takes no new files: {error}", existing.display());
-            Err(refused(output, "output.folder", reason, "choose a folder that you may write to"))
+            Err(refused(
+                output,
+                "output.folder",
+                reason,
+                "choose a folder that you may write to",
+            ))
         }
     }
 }
 
 fn folder_of(path: &Path) -> PathBuf {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf()
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+        .to_path_buf()
 }
 
 fn is_same_file(input: &Path, output: &Path) -> bool {
@@ -208,8 +295,13 @@ fn is_same_path(first: &Path, second: &Path) -> bool {
 
 pub(crate) fn write_failed(path: &Path, error: &io::Error) -> Error {
     let (kind, hint) = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ("output.disk_full", "make room, then run this again"),
-        ErrorKind::FileTooLarge => ("output.write", "a limit on the size of files is in force; see `ulimit -f`"),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            ("output.disk_full", "make room, then run this again")
+        }
+        ErrorKind::FileTooLarge => (
+            "output.write",
+            "a limit on the size of files is in force; see `ulimit -f`",
+        ),
         _ => ("output.write", ""),
     };
     refused(path, kind, error.to_string(), hint)
@@ -217,7 +309,12 @@ pub(crate) fn write_failed(path: &Path, error: &io::Error) -> Error {
 
 fn rename_failed(path: &Path, error: &io::Error) -> Error {
     if error.kind() == ErrorKind::AlreadyExists {
-        refused(path, "output.appeared", "appeared while this run was at work".into(), OVERWRITE_HINT)
+        refused(
+            path,
+            "output.appeared",
+            "appeared while this run was at work".into(),
+            OVERWRITE_HINT,
+        )
     } else {
         write_failed(path, error)
     }
@@ -226,9 +323,17 @@ fn rename_failed(path: &Path, error: &io::Error) -> Error {
 /// No room, a quota, or a limit on the size of files.
 #[cfg(feature = "hub")]
 pub(crate) fn is_disk_full(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+    )
 }
 
 fn refused(path: &Path, kind: &'static str, reason: String, hint: &str) -> Error {
-    Error::Output { path: path.to_path_buf(), kind, reason, hint: hint.to_owned() }
+    Error::Output {
+        path: path.to_path_buf(),
+        kind,
+        reason,
+        hint: hint.to_owned(),
+    }
 }

@@ -26,9 +26,17 @@ impl Interrupt {
         let armed = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             // Handlers run in the order of their registration: only a later signal finds the switch set.
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&armed))?;
+            signal_hook::flag::register_conditional_shutdown(
+                signal,
+                128 + signal,
+                Arc::clone(&armed),
+            )?;
             signal_hook::flag::register(signal, Arc::clone(&armed))?;
-            signal_hook::flag::register_usize(signal, Arc::clone(&interrupt.signal), signal as usize)?;
+            signal_hook::flag::register_usize(
+                signal,
+                Arc::clone(&interrupt.signal),
+                signal as usize,
+            )?;
         }
         // A limit on the size of files (`ulimit -f`) is an error of the write, not the end of the process.
         #[cfg(unix)]
@@ -43,7 +51,9 @@ impl Interrupt {
     pub fn check(&self) -> Result<()> {
         match self.signal.load(Ordering::Relaxed) {
             0 => Ok(()),
-            signal => Err(Error::Interrupted { signal: signal as i32 }),
+            signal => Err(Error::Interrupted {
+                signal: signal as i32,
+            }),
         }
     }
 

@@ -12,7 +12,10 @@ fn main() -> ExitCode {
     allocator::settle();
     let cli = Cli::parse();
     bug::keep_quiet();
-    let interrupt = Interrupt::on_signals().map_err(|source| Error::File { path: "signals".into(), source });
+    let interrupt = Interrupt::on_signals().map_err(|source| Error::File {
+        path: "signals".into(),
+        source,
+    });
     match interrupt.and_then(|interrupt| bug::caught(|| cli.run(&interrupt))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -25,11 +25,21 @@ impl Outline {
     #[must_use]
     pub fn seen_from(&self, corner: Point) -> Self {
         match self {
-            Self::Rect([left, top, right, bottom]) => Self::Rect([left - corner.x, top - corner.y, right - corner.x, bottom - corner.y]),
-            Self::Ellipse([cx, cy, rx, ry]) => Self::Ellipse([cx - corner.x, cy - corner.y, *rx, *ry]),
-            Self::Polygon(corners) => {
-                Self::Polygon(corners.iter().map(|point| Point::new(point.x - corner.x, point.y - corner.y)).collect())
+            Self::Rect([left, top, right, bottom]) => Self::Rect([
+                left - corner.x,
+                top - corner.y,
+                right - corner.x,
+                bottom - corner.y,
+            ]),
+            Self::Ellipse([cx, cy, rx, ry]) => {
+                Self::Ellipse([cx - corner.x, cy - corner.y, *rx, *ry])
             }
+            Self::Polygon(corners) => Self::Polygon(
+                corners
+                    .iter()
+                    .map(|point| Point::new(point.x - corner.x, point.y - corner.y))
+                    .collect(),
+            ),
         }
     }
 
@@ -40,19 +50,31 @@ impl Outline {
         match self {
             Self::Rect(edges) => Self::Rect(stretch(*edges)),
             Self::Ellipse(numbers) => Self::Ellipse(stretch(*numbers)),
-            Self::Polygon(corners) => Self::Polygon(corners.iter().map(|corner| corner.scaled(by)).collect()),
+            Self::Polygon(corners) => {
+                Self::Polygon(corners.iter().map(|corner| corner.scaled(by)).collect())
+            }
         }
     }
 
     /// Top left and bottom right corner of the smallest upright rectangle around the shape.
     pub fn bounds(&self) -> (Point, Point) {
         match self {
-            Self::Rect([left, top, right, bottom]) => (Point::new(*left, *top), Point::new(*right, *bottom)),
-            Self::Ellipse([cx, cy, rx, ry]) => (Point::new(cx - rx, cy - ry), Point::new(cx + rx, cy + ry)),
+            Self::Rect([left, top, right, bottom]) => {
+                (Point::new(*left, *top), Point::new(*right, *bottom))
+            }
+            Self::Ellipse([cx, cy, rx, ry]) => {
+                (Point::new(cx - rx, cy - ry), Point::new(cx + rx, cy + ry))
+            }
             Self::Polygon(corners) => {
-                let nothing = (Point::new(f64::INFINITY, f64::INFINITY), Point::new(f64::NEG_INFINITY, f64::NEG_INFINITY));
+                let nothing = (
+                    Point::new(f64::INFINITY, f64::INFINITY),
+                    Point::new(f64::NEG_INFINITY, f64::NEG_INFINITY),
+                );
                 corners.iter().fold(nothing, |(low, high), corner| {
-                    (Point::new(low.x.min(corner.x), low.y.min(corner.y)), Point::new(high.x.max(corner.x), high.y.max(corner.y)))
+                    (
+                        Point::new(low.x.min(corner.x), low.y.min(corner.y)),
+                        Point::new(high.x.max(corner.x), high.y.max(corner.y)),
+                    )
                 })
             }
         }
@@ -62,11 +84,18 @@ impl Outline {
     pub fn ring(&self) -> Vec<Point> {
         match self {
             Self::Rect([left, top, right, bottom]) => {
-                [(left, top), (right, top), (right, bottom), (left, bottom)].map(|(x, y)| Point::new(*x, *y)).to_vec()
+                [(left, top), (right, top), (right, bottom), (left, bottom)]
+                    .map(|(x, y)| Point::new(*x, *y))
+                    .to_vec()
             }
             Self::Ellipse([cx, cy, rx, ry]) => {
-                let corner = |index: usize| (std::f64::consts::TAU * index as f64 / ELLIPSE_CORNERS as f64).sin_cos();
-                (0..ELLIPSE_CORNERS).map(corner).map(|(sin, cos)| Point::new(cx + rx * cos, cy + ry * sin)).collect()
+                let corner = |index: usize| {
+                    (std::f64::consts::TAU * index as f64 / ELLIPSE_CORNERS as f64).sin_cos()
+                };
+                (0..ELLIPSE_CORNERS)
+                    .map(corner)
+                    .map(|(sin, cos)| Point::new(cx + rx * cos, cy + ry * sin))
+                    .collect()
             }
             Self::Polygon(corners) => corners.clone(),
         }
@@ -124,7 +153,14 @@ mod tests {
 
     fn rows(outline: &Outline, size: Size) -> Vec<String> {
         let mask = outline.raster(size);
-        mask.data.chunks(size.width).map(|row| row.iter().map(|inside| if *inside { '#' } else { '.' }).collect()).collect()
+        mask.data
+            .chunks(size.width)
+            .map(|row| {
+                row.iter()
+                    .map(|inside| if *inside { '#' } else { '.' })
+                    .collect()
+            })
+            .collect()
     }
 
     fn polygon(corners: &[[f64; 2]]) -> Outline {
@@ -134,22 +170,33 @@ mod tests {
     #[test]
     fn a_pixel_is_covered_when_its_centre_is() {
         let rect = Outline::Rect([0.6, 1.0, 3.5, 3.4]);
-        assert_eq!(rows(&rect, Size::new(5, 4)), [".....", ".##..", ".##..", "....."]);
+        assert_eq!(
+            rows(&rect, Size::new(5, 4)),
+            [".....", ".##..", ".##..", "....."]
+        );
     }
 
     #[test]
     fn an_ellipse_is_symmetric() {
         let ellipse = Outline::Ellipse([3.0, 2.0, 3.0, 2.0]);
-        assert_eq!(rows(&ellipse, Size::new(6, 4)), [".####.", "######", "######", ".####."]);
+        assert_eq!(
+            rows(&ellipse, Size::new(6, 4)),
+            [".####.", "######", "######", ".####."]
+        );
     }
 
     #[test]
     fn a_ring_lies_on_the_edge() {
         let ellipse = Outline::Ellipse([30.0, 20.0, 20.0, 5.0]).ring();
-        assert!(ellipse.iter().all(|point| (((point.x - 30.0) / 20.0).hypot((point.y - 20.0) / 5.0) - 1.0).abs() < 1e-12));
+        assert!(ellipse.iter().all(|point| {
+            (((point.x - 30.0) / 20.0).hypot((point.y - 20.0) / 5.0) - 1.0).abs() < 1e-12
+        }));
         let rect = Outline::Rect([1.0, 2.0, 5.0, 9.0]);
         let size = Size::new(12, 12);
-        assert_eq!(Outline::Polygon(rect.ring()).raster(size), rect.raster(size));
+        assert_eq!(
+            Outline::Polygon(rect.ring()).raster(size),
+            rect.raster(size)
+        );
     }
 
     #[test]
@@ -166,14 +213,22 @@ mod tests {
             [2.0, 4.0],
             [2.0, 2.0],
         ]);
-        assert_eq!(rows(&inner_square_twice, Size::new(6, 6)), ["######", "######", "##..##", "##..##", "######", "######"]);
+        assert_eq!(
+            rows(&inner_square_twice, Size::new(6, 6)),
+            ["######", "######", "##..##", "##..##", "######", "######"]
+        );
     }
 
     #[test]
     fn a_shape_beyond_the_picture_is_cut_off() {
         let rect = Outline::Rect([-5.0, -5.0, 2.0, 1e6]);
         assert_eq!(rows(&rect, Size::new(3, 2)), ["##.", "##."]);
-        assert_eq!(Outline::Rect([10.0, 0.0, 20.0, 5.0]).raster(Size::new(4, 4)).count(), 0);
+        assert_eq!(
+            Outline::Rect([10.0, 0.0, 20.0, 5.0])
+                .raster(Size::new(4, 4))
+                .count(),
+            0
+        );
     }
 
     #[test]

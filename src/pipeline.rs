@@ -42,7 +42,13 @@ pub trait Edits: std::fmt::Debug {
     ///
     /// # Errors
     /// As [`Editor::edit`].
-    fn edit(&mut self, work: Work, noise: &mut dyn NoiseSource, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Outcome>;
+    fn edit(
+        &mut self,
+        work: Work,
+        noise: &mut dyn NoiseSource,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Outcome>;
     /// Does several edits side by side: [`Editor::edit_together`].
     fn edit_together(&mut self, edits: Vec<Asked>, interrupt: &Interrupt) -> Vec<Result<Outcome>>;
     /// From now on, edits take from this cache what is there, and keep in it what they compute.
@@ -59,7 +65,13 @@ impl<B: Backend> Edits for Editor<B> {
         Editor::digest(self)
     }
 
-    fn edit(&mut self, work: Work, noise: &mut dyn NoiseSource, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Outcome> {
+    fn edit(
+        &mut self,
+        work: Work,
+        noise: &mut dyn NoiseSource,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Outcome> {
         Editor::edit(self, work, noise, progress, interrupt)
     }
 
@@ -102,16 +114,40 @@ impl<B: Backend> Editor<B> {
     ///
     /// # Errors
     /// [`crate::Error::Weights`] when a file is missing, damaged, or does not fit its configuration; [`crate::Error::Interrupted`].
-    pub fn load(backend: B, model: Model, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Self> {
+    pub fn load(
+        backend: B,
+        model: Model,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
         let over = || backend.trim();
         let mut clock = Clock::new(progress, &over);
         let (unet, vae, (tokenizer, text_encoder)) = clock.run(Stage::Load, 1, |_| {
-            fault::caught(|| Ok((model.unet(&backend, interrupt)?, model.vae(&backend.for_pictures(), interrupt)?, model.text(interrupt)?)))
+            fault::caught(|| {
+                Ok((
+                    model.unet(&backend, interrupt)?,
+                    model.vae(&backend.for_pictures(), interrupt)?,
+                    model.text(interrupt)?,
+                ))
+            })
         })?;
         let schedule = Schedule::new(model.schedule());
         let seconds = clock.seconds[0].1;
-        let parts = Parts { backend, model, vae, is_in_use: ().into(), tokenizer, text_encoder, schedule, seconds };
-        Ok(Self { unet, parts, kept: None })
+        let parts = Parts {
+            backend,
+            model,
+            vae,
+            is_in_use: ().into(),
+            tokenizer,
+            text_encoder,
+            schedule,
+            seconds,
+        };
+        Ok(Self {
+            unet,
+            parts,
+            kept: None,
+        })
     }
 
     /// From now on, edits take from this cache what is there, and keep in it what they compute. Their results have the same bytes.
@@ -119,13 +155,26 @@ impl<B: Backend> Editor<B> {
     /// # Errors
     /// [`crate::Error::Weights`] when the model's configuration cannot be read again.
     pub fn reuse(&mut self, cache: Cache) -> Result<()> {
-        self.kept = Kept::new(cache, self.parts.backend.arithmetic(), self.digest(), self.parts.model.configuration()?);
+        self.kept = Kept::new(
+            cache,
+            self.parts.backend.arithmetic(),
+            self.digest(),
+            self.parts.model.configuration()?,
+        );
         Ok(())
     }
 
     /// SHA-256 over the weights of all parts.
     pub fn digest(&self) -> String {
-        sha256([self.unet.digest(), self.parts.vae.digest(), self.parts.text_encoder.digest()].concat().as_bytes())
+        sha256(
+            [
+                self.unet.digest(),
+                self.parts.vae.digest(),
+                self.parts.text_encoder.digest(),
+            ]
+            .concat()
+            .as_bytes(),
+        )
     }
 
     /// Does one edit. The model is left as it was loaded.
@@ -136,8 +185,15 @@ impl<B: Backend> Editor<B> {
     ///
     /// # Panics
     /// When the picture does not have the plan's padded size.
-    pub fn edit(&mut self, work: Work, noise: &mut dyn NoiseSource, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Outcome> {
-        self.edit_with_latents(work, noise, progress, interrupt).map(|(outcome, _)| outcome)
+    pub fn edit(
+        &mut self,
+        work: Work,
+        noise: &mut dyn NoiseSource,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Outcome> {
+        self.edit_with_latents(work, noise, progress, interrupt)
+            .map(|(outcome, _)| outcome)
     }
 
     /// As [`Editor::edit`], with the latents on the way.
@@ -155,7 +211,9 @@ impl<B: Backend> Editor<B> {
         interrupt: &Interrupt,
     ) -> Result<(Outcome, Latents<B>)> {
         let Self { unet, parts, kept } = self;
-        let edit = || fault::caught(|| parts.stages(unet, work, kept.as_ref(), noise, progress, interrupt));
+        let edit = || {
+            fault::caught(|| parts.stages(unet, work, kept.as_ref(), noise, progress, interrupt))
+        };
         let result = catch_unwind(AssertUnwindSafe(edit));
         // Whatever becomes of one edit, the next one finds the weights as they were loaded.
         self.unet.detach_adapters();
@@ -168,23 +226,43 @@ impl<B: Backend> Editor<B> {
     /// The model is left as it was loaded.
     ///
     /// One that fails does not stop the others. Its errors are those of [`Editor::edit`]; a panic is an error, too.
-    pub fn edit_together(&mut self, edits: Vec<Asked>, interrupt: &Interrupt) -> Vec<Result<Outcome>> {
+    pub fn edit_together(
+        &mut self,
+        edits: Vec<Asked>,
+        interrupt: &Interrupt,
+    ) -> Vec<Result<Outcome>> {
         let Self { unet, parts, kept } = self;
         let (parts, kept) = (&*parts, kept.as_ref());
         let (together, lanes) = Together::new(unet, edits.len());
         let results = thread::scope(|scope| {
-            let edits = edits.into_iter().zip(lanes).map(|(Asked { work, noise, progress }, mut lane)| {
-                scope.spawn(move || {
-                    let edit = || fault::caught(|| parts.stages(&mut lane, work, kept, noise, progress, interrupt));
-                    let result = bug::caught(edit).map(|(outcome, _)| outcome);
-                    // The gradients of the others are no concern of one that failed.
-                    parts.backend.restore_gradient_scale();
-                    result
-                })
-            });
+            let edits = edits.into_iter().zip(lanes).map(
+                |(
+                    Asked {
+                        work,
+                        noise,
+                        progress,
+                    },
+                    mut lane,
+                )| {
+                    scope.spawn(move || {
+                        let edit = || {
+                            fault::caught(|| {
+                                parts.stages(&mut lane, work, kept, noise, progress, interrupt)
+                            })
+                        };
+                        let result = bug::caught(edit).map(|(outcome, _)| outcome);
+                        // The gradients of the others are no concern of one that failed.
+                        parts.backend.restore_gradient_scale();
+                        result
+                    })
+                },
+            );
             let edits: Vec<_> = edits.collect();
             together.serve();
-            edits.into_iter().map(|edit| edit.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+            edits
+                .into_iter()
+                .map(|edit| edit.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
         });
         self.parts.over();
         results

@@ -84,7 +84,8 @@ pub fn for_terminal(quiet: bool) -> Box<dyn Progress> {
 fn has_bars() -> bool {
     let is_set = |variable: &str| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").map_or(cfg!(unix), |terminal| terminal == "dumb");
-    let columns = terminal_size::terminal_size_of(std::io::stderr()).map_or(0, |(width, _)| width.0);
+    let columns =
+        terminal_size::terminal_size_of(std::io::stderr()).map_or(0, |(width, _)| width.0);
     std::io::stderr().is_terminal() && columns >= MIN_COLUMNS && !is_dumb && !is_set("NO_COLOR")
 }
 
@@ -96,7 +97,11 @@ struct Lines {
 
 impl Progress for Lines {
     fn begin(&mut self, stage: Stage, steps: usize) {
-        self.current = Some(Running { stage, steps, since: Instant::now() });
+        self.current = Some(Running {
+            stage,
+            steps,
+            since: Instant::now(),
+        });
     }
 
     fn step(&mut self, _: Option<f64>) {}
@@ -123,22 +128,48 @@ impl Progress for Bars {
     }
 
     fn begin(&mut self, stage: Stage, steps: usize) {
-        let work = self.ahead.iter().find(|(other, _)| *other == stage).map_or(0.0, |(_, work)| *work);
+        let work = self
+            .ahead
+            .iter()
+            .find(|(other, _)| *other == stage)
+            .map_or(0.0, |(_, work)| *work);
         self.ahead.retain(|(other, _)| *other != stage);
         let later = self.ahead.iter().map(|(_, work)| work).sum::<f64>() / work;
-        let template = if steps > 1 { "{prefix:8} {wide_bar} {pos}/{len} {msg}{left}" } else { "{prefix:8} {spinner} {elapsed}" };
+        let template = if steps > 1 {
+            "{prefix:8} {wide_bar} {pos}/{len} {msg}{left}"
+        } else {
+            "{prefix:8} {spinner} {elapsed}"
+        };
         // The templates are constants; if one were wrong, the default bar would do.
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let style = style.with_key("left", move |state: &ProgressState, text: &mut dyn std::fmt::Write| {
-            let share = state.fraction();
-            if share > 0.0 && share < 1.0 {
-                // A text that cannot be written is not missed.
-                let _ = text.write_str(&time_left(state.elapsed().as_secs_f64(), f64::from(share), later));
-            }
-        });
-        let bar = ProgressBar::new(steps as u64).with_prefix(stage.name()).with_style(style).with_finish(ProgressFinish::AndClear);
+        let style =
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = style.with_key(
+            "left",
+            move |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+                let share = state.fraction();
+                if share > 0.0 && share < 1.0 {
+                    // A text that cannot be written is not missed.
+                    let _ = text.write_str(&time_left(
+                        state.elapsed().as_secs_f64(),
+                        f64::from(share),
+                        later,
+                    ));
+                }
+            },
+        );
+        let bar = ProgressBar::new(steps as u64)
+            .with_prefix(stage.name())
+            .with_style(style)
+            .with_finish(ProgressFinish::AndClear);
         bar.enable_steady_tick(Duration::from_millis(200));
-        self.current = Some((Running { stage, steps, since: Instant::now() }, bar));
+        self.current = Some((
+            Running {
+                stage,
+                steps,
+                since: Instant::now(),
+            },
+            bar,
+        ));
     }
 
     fn step(&mut self, loss: Option<f64>) {
@@ -165,7 +196,11 @@ fn time_left(seconds: f64, share: f64, later: f64) -> String {
     let left = whole - seconds;
     let all = left + later * whole;
     // Nothing comes later, or nobody said.
-    if all.is_finite() && all > left { format!("{} left, {} in all", clock(left), clock(all)) } else { format!("{} left", clock(left)) }
+    if all.is_finite() && all > left {
+        format!("{} left, {} in all", clock(left), clock(all))
+    } else {
+        format!("{} left", clock(left))
+    }
 }
 
 /// Seconds as one reads them.
@@ -189,8 +224,16 @@ struct Running {
 
 impl Running {
     fn summary(&self) -> String {
-        let steps = if self.steps > 1 { format!("{} steps", self.steps) } else { String::new() };
-        format!("{:8} {steps:>9} {:>8.1} s", self.stage.name(), self.since.elapsed().as_secs_f64())
+        let steps = if self.steps > 1 {
+            format!("{} steps", self.steps)
+        } else {
+            String::new()
+        };
+        format!(
+            "{:8} {steps:>9} {:>8.1} s",
+            self.stage.name(),
+            self.since.elapsed().as_secs_f64()
+        )
     }
 }
 
@@ -200,15 +243,29 @@ mod tests {
 
     #[test]
     fn a_summary_names_the_stage_and_its_steps() {
-        let running = |stage, steps| Running { stage, steps, since: Instant::now() };
-        assert_eq!(running(Stage::Lora, 70).summary(), "lora      70 steps      0.0 s");
-        assert_eq!(running(Stage::Decode, 1).summary(), "decode                  0.0 s");
+        let running = |stage, steps| Running {
+            stage,
+            steps,
+            since: Instant::now(),
+        };
+        assert_eq!(
+            running(Stage::Lora, 70).summary(),
+            "lora      70 steps      0.0 s"
+        );
+        assert_eq!(
+            running(Stage::Decode, 1).summary(),
+            "decode                  0.0 s"
+        );
     }
     #[test]
     fn the_time_left_counts_what_comes_later() {
         assert_eq!(time_left(30.0, 0.25, 0.0), "1m 30s left");
         assert_eq!(time_left(30.0, 0.25, 2.0), "1m 30s left, 5m 30s in all");
         assert_eq!(time_left(3600.0, 0.5, 0.5), "1h 00m left, 2h 00m in all");
-        assert_eq!(time_left(2.0, 0.5, f64::NAN), "2s left", "nobody said what comes later");
+        assert_eq!(
+            time_left(2.0, 0.5, f64::NAN),
+            "2s left",
+            "nobody said what comes later"
+        );
     }
 }

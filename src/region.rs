@@ -76,7 +76,10 @@ enum Pose {
 impl Motion {
     fn at(self, eta: f64) -> Pose {
         match self {
-            Self::Shift { dx, dy } => Pose::Shift { dx: eta * dx, dy: eta * dy },
+            Self::Shift { dx, dy } => Pose::Shift {
+                dx: eta * dx,
+                dy: eta * dy,
+            },
             Self::Turn { center, angle } => {
                 let (sin, cos) = (eta * angle).sin_cos();
                 Pose::Turn { center, cos, sin }
@@ -104,7 +107,10 @@ impl Pose {
 
 fn turned(point: Point, center: Point, cos: f64, sin: f64) -> Point {
     let (dx, dy) = (point.x - center.x, point.y - center.y);
-    Point::new(center.x + cos * dx + sin * dy, center.y - sin * dx + cos * dy)
+    Point::new(
+        center.x + cos * dx + sin * dy,
+        center.y - sin * dx + cos * dy,
+    )
 }
 
 /// One region of a drag, in working coordinates.
@@ -126,7 +132,15 @@ pub struct Region {
 impl Region {
     /// A region of the frame's working picture.
     pub fn new(id: String, kind: RegionKind, mask: Mask, motion: Motion, frame: &Frame) -> Self {
-        Self { id, kind, bounds: mask.bounds(), mask, motion, content: frame.content, scale: frame.scale() }
+        Self {
+            id,
+            kind,
+            bounds: mask.bounds(),
+            mask,
+            motion,
+            content: frame.content,
+            scale: frame.scale(),
+        }
     }
 
     /// Where the content that stands at `point` at progress `eta` came from.
@@ -152,23 +166,41 @@ impl Region {
     /// The cells of `grid` whose centres the region covers at progress `eta`, in ascending order.
     pub fn covered_cells(&self, eta: f64, grid: &Grid) -> Vec<usize> {
         let pose = self.motion.at(eta);
-        self.near_cells(pose, grid).filter(|cell| self.pose_covers(pose, grid.centre(*cell))).collect()
+        self.near_cells(pose, grid)
+            .filter(|cell| self.pose_covers(pose, grid.centre(*cell)))
+            .collect()
     }
 
     /// The cells under the moved mask's bounding box, in ascending order: all that can be covered, and some more.
     fn near_cells(&self, pose: Pose, grid: &Grid) -> impl Iterator<Item = usize> + use<> {
-        let corners = self.corners().map(|corners| corners.map(|corner| pose.forward(corner)));
+        let corners = self
+            .corners()
+            .map(|corners| corners.map(|corner| pose.forward(corner)));
         let cells = |along: fn(&Point) -> f64, count: usize| {
             let ways = corners.iter().flatten().map(along);
-            let (from, to) = ways.fold((f64::INFINITY, f64::NEG_INFINITY), |(from, to), way| (from.min(way), to.max(way)));
-            ((from / grid.cell).max(0.0) as usize).min(count)..((to / grid.cell).max(-1.0) + 1.0).min(count as f64) as usize
+            let (from, to) = ways.fold((f64::INFINITY, f64::NEG_INFINITY), |(from, to), way| {
+                (from.min(way), to.max(way))
+            });
+            ((from / grid.cell).max(0.0) as usize).min(count)
+                ..((to / grid.cell).max(-1.0) + 1.0).min(count as f64) as usize
         };
-        let (columns, rows, width) = (cells(|corner| corner.x, grid.columns), cells(|corner| corner.y, grid.rows), grid.columns);
+        let (columns, rows, width) = (
+            cells(|corner| corner.x, grid.columns),
+            cells(|corner| corner.y, grid.rows),
+            grid.columns,
+        );
         rows.flat_map(move |row| columns.clone().map(move |column| row * width + column))
     }
 
     fn corners(&self) -> Option<[Point; 4]> {
-        self.bounds.map(|(low, high)| [low, Point::new(high.x, low.y), high, Point::new(low.x, high.y)])
+        self.bounds.map(|(low, high)| {
+            [
+                low,
+                Point::new(high.x, low.y),
+                high,
+                Point::new(low.x, high.y),
+            ]
+        })
     }
 
     /// Whether the drag asks for no visible motion: less than a pixel of the image, or than 0.06 degrees.
@@ -185,7 +217,9 @@ impl Region {
             Motion::Shift { dx, dy } => (dx / self.scale.x).hypot(dy / self.scale.y),
             Motion::Turn { center, angle } => {
                 let radii = self.pixels().map(|point| point.distance(center));
-                let (count, sum) = radii.fold((0_usize, 0.0), |(count, sum), radius| (count + 1, sum + radius));
+                let (count, sum) = radii.fold((0_usize, 0.0), |(count, sum), radius| {
+                    (count + 1, sum + radius)
+                });
                 angle.abs() * sum / count.max(1) as f64 / self.scale.mean()
             }
         }
@@ -196,7 +230,12 @@ impl Region {
         let pose = self.motion.at(1.0);
         let (count, lost) = self
             .pixels()
-            .fold((0_usize, 0_usize), |(count, lost), point| (count + 1, lost + usize::from(!self.content.contains(pose.forward(point)))));
+            .fold((0_usize, 0_usize), |(count, lost), point| {
+                (
+                    count + 1,
+                    lost + usize::from(!self.content.contains(pose.forward(point))),
+                )
+            });
         lost as f64 / count.max(1) as f64
     }
 
@@ -208,7 +247,12 @@ impl Region {
             Motion::Turn { center, angle } => {
                 // One full turn sweeps all that more turns do.
                 let end = (TAU / angle.abs()).min(1.0);
-                let radius = self.corners().into_iter().flatten().map(|corner| corner.distance(center)).fold(0.0, f64::max);
+                let radius = self
+                    .corners()
+                    .into_iter()
+                    .flatten()
+                    .map(|corner| corner.distance(center))
+                    .fold(0.0, f64::max);
                 (end, radius * angle.abs() * end)
             }
         };
@@ -225,7 +269,11 @@ impl Region {
     }
 
     fn pixels(&self) -> impl Iterator<Item = Point> {
-        self.mask.size().centres().zip(&self.mask.data).filter_map(|(centre, inside)| inside.then_some(centre))
+        self.mask
+            .size()
+            .centres()
+            .zip(&self.mask.data)
+            .filter_map(|(centre, inside)| inside.then_some(centre))
     }
 }
 
@@ -238,15 +286,29 @@ mod tests {
 
     fn region(size: Size, outline: &Outline, motion: Motion) -> Region {
         let frame = Frame::new(size, size.width.min(size.height));
-        Region::new("it".into(), RegionKind::Translation, outline.raster(frame.padded), motion, &frame)
+        Region::new(
+            "it".into(),
+            RegionKind::Translation,
+            outline.raster(frame.padded),
+            motion,
+            &frame,
+        )
     }
 
     #[test]
     fn a_quarter_turn_to_the_left_lands_above_the_centre() {
         let center = Point::new(32.0, 32.0);
         let angle = turn_angle(Point::new(38.0, 32.0), Point::new(32.0, 26.0), center);
-        let it = region(Size::new(64, 64), &Outline::Rect([36.0, 30.0, 40.0, 34.0]), Motion::Turn { center, angle });
-        assert!(it.forward(1.0, Point::new(38.0, 32.0)).distance(Point::new(32.0, 26.0)) < 1e-12);
+        let it = region(
+            Size::new(64, 64),
+            &Outline::Rect([36.0, 30.0, 40.0, 34.0]),
+            Motion::Turn { center, angle },
+        );
+        assert!(
+            it.forward(1.0, Point::new(38.0, 32.0))
+                .distance(Point::new(32.0, 26.0))
+                < 1e-12
+        );
         assert!(it.covers(1.0, Point::new(32.0, 26.0)) && !it.covers(1.0, Point::new(32.0, 38.0)));
         assert!(it.covers(0.0, Point::new(38.0, 32.0)) && !it.covers(1.0, Point::new(38.0, 32.0)));
     }
@@ -255,9 +317,21 @@ mod tests {
     fn nearly_half_a_turn_passes_on_its_own_side() {
         let center = Point::new(32.0, 32.0);
         for (degrees, above) in [(179.0_f64, true), (-179.0, false)] {
-            let motion = Motion::Turn { center, angle: degrees.to_radians() };
-            let half_way = region(Size::new(64, 64), &Outline::Rect([40.0, 30.0, 44.0, 34.0]), motion).forward(0.5, Point::new(42.0, 32.0));
-            assert_eq!(half_way.y < center.y, above, "{degrees} degrees pass through {half_way}");
+            let motion = Motion::Turn {
+                center,
+                angle: degrees.to_radians(),
+            };
+            let half_way = region(
+                Size::new(64, 64),
+                &Outline::Rect([40.0, 30.0, 44.0, 34.0]),
+                motion,
+            )
+            .forward(0.5, Point::new(42.0, 32.0));
+            assert_eq!(
+                half_way.y < center.y,
+                above,
+                "{degrees} degrees pass through {half_way}"
+            );
         }
     }
 
@@ -268,12 +342,24 @@ mod tests {
         for motion in [
             Motion::Shift { dx: 13.3, dy: -7.9 },
             Motion::Shift { dx: -60.0, dy: 0.0 },
-            Motion::Turn { center: Point::new(90.0, 20.0), angle: 1.234 },
-            Motion::Turn { center: Point::new(30.0, 30.0), angle: -7.0 },
+            Motion::Turn {
+                center: Point::new(90.0, 20.0),
+                angle: 1.234,
+            },
+            Motion::Turn {
+                center: Point::new(30.0, 30.0),
+                angle: -7.0,
+            },
         ] {
-            let it = region(frame.source, &Outline::Ellipse([40.0, 30.0, 20.0, 11.0]), motion);
+            let it = region(
+                frame.source,
+                &Outline::Ellipse([40.0, 30.0, 20.0, 11.0]),
+                motion,
+            );
             for eta in [0.0, 0.3, 1.0] {
-                let all: Vec<usize> = (0..grid.len()).filter(|index| it.covers(eta, grid.centre(*index))).collect();
+                let all: Vec<usize> = (0..grid.len())
+                    .filter(|index| it.covers(eta, grid.centre(*index)))
+                    .collect();
                 assert_eq!(it.covered_cells(eta, &grid), all, "{motion:?} at {eta}");
             }
         }
@@ -281,7 +367,11 @@ mod tests {
 
     #[test]
     fn what_leaves_the_image_is_dropped_and_counted() {
-        let it = region(Size::new(64, 64), &Outline::Rect([40.0, 0.0, 60.0, 20.0]), Motion::Shift { dx: 14.0, dy: 0.0 });
+        let it = region(
+            Size::new(64, 64),
+            &Outline::Rect([40.0, 0.0, 60.0, 20.0]),
+            Motion::Shift { dx: 14.0, dy: 0.0 },
+        );
         assert!((it.share_lost() - 0.5).abs() < 1e-12);
         let cells = it.covered_cells(1.0, &Frame::new(Size::new(64, 64), 64).supervision_grid());
         assert_eq!(cells.len(), 5 * 10);
@@ -299,9 +389,17 @@ mod tests {
                 &frame,
             )
         };
-        assert!(with(Motion::Shift { dx: 1.9, dy: 0.0 }).is_still() && !with(Motion::Shift { dx: 2.1, dy: 0.0 }).is_still());
+        assert!(
+            with(Motion::Shift { dx: 1.9, dy: 0.0 }).is_still()
+                && !with(Motion::Shift { dx: 2.1, dy: 0.0 }).is_still()
+        );
         assert!((with(Motion::Shift { dx: 60.0, dy: 80.0 }).moved_px() - 50.0).abs() < 1e-9);
-        let turn = |degrees: f64| with(Motion::Turn { center: Point::new(120.0, 120.0), angle: degrees.to_radians() });
+        let turn = |degrees: f64| {
+            with(Motion::Turn {
+                center: Point::new(120.0, 120.0),
+                angle: degrees.to_radians(),
+            })
+        };
         assert!(turn(-0.05).is_still() && !turn(-0.07).is_still());
         let (half, full) = (turn(180.0).moved_px(), turn(-360.0).moved_px());
         assert!((full - 2.0 * half).abs() < 1e-9 && half > 0.0);
@@ -311,9 +409,17 @@ mod tests {
     fn many_turns_sweep_what_one_does() {
         let frame = Frame::new(Size::new(64, 64), 64);
         let turn = |turns: f64| {
-            let motion = Motion::Turn { center: Point::new(32.0, 32.0), angle: turns * TAU };
+            let motion = Motion::Turn {
+                center: Point::new(32.0, 32.0),
+                angle: turns * TAU,
+            };
             let mut swept = Mask::filled(frame.supervision_grid().size(), false);
-            region(frame.source, &Outline::Rect([40.0, 30.0, 50.0, 34.0]), motion).sweep(&frame.supervision_grid(), 2.0, &mut swept);
+            region(
+                frame.source,
+                &Outline::Rect([40.0, 30.0, 50.0, 34.0]),
+                motion,
+            )
+            .sweep(&frame.supervision_grid(), 2.0, &mut swept);
             swept
         };
         assert_eq!(turn(1.0), turn(10.0));

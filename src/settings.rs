@@ -37,7 +37,10 @@ impl Description {
 
     /// The value without anybody's choice.
     pub fn default(&self) -> Value {
-        json(&Settings::default()).get(self.name).cloned().unwrap_or_default()
+        json(&Settings::default())
+            .get(self.name)
+            .cloned()
+            .unwrap_or_default()
     }
 }
 
@@ -65,7 +68,11 @@ fn help(text: &str, form: Form, default: &impl Serialize, source: &str) -> Strin
         Form::Switch | Form::Words(_) | Form::Whole(0, u64::MAX) => String::new(),
         form => format!("{}; ", form.bounds()),
     };
-    format!("{} ({bounds}default {}; {source})", text.trim(), typed(&json(default)))
+    format!(
+        "{} ({bounds}default {}; {source})",
+        text.trim(),
+        typed(&json(default))
+    )
 }
 
 /// A value as it stands in files; infinity and what is not a number have no word there.
@@ -200,9 +207,13 @@ impl Settings {
     fn defaults_of(mode: Mode) -> Self {
         match mode {
             Mode::Pbsi => Self::default(),
-            Mode::Literal | Mode::LiteralStrict => {
-                Self { mode, taps: Taps(vec![1, 2, 3, 4]), start: Start::Paper, hard_background: false, ..Self::default() }
-            }
+            Mode::Literal | Mode::LiteralStrict => Self {
+                mode,
+                taps: Taps(vec![1, 2, 3, 4]),
+                start: Start::Paper,
+                hard_background: false,
+                ..Self::default()
+            },
         }
     }
 
@@ -236,47 +247,91 @@ mod tests {
     #[test]
     fn executed_steps_round_half_to_even() {
         for (strength, expected) in [(0.75, 38), (0.70, 35), (0.65, 32), (0.85, 42)] {
-            let settings = Settings { strength, ..Settings::default() };
+            let settings = Settings {
+                strength,
+                ..Settings::default()
+            };
             assert_eq!(settings.executed_steps(), expected, "strength {strength}");
         }
     }
 
     #[test]
     fn what_is_given_first_wins() {
-        let flags = Overrides { lr: Some(0.5), ..Overrides::default() };
-        let file = Overrides { lr: Some(0.1), seed: Some(7), ..Overrides::default() };
+        let flags = Overrides {
+            lr: Some(0.5),
+            ..Overrides::default()
+        };
+        let file = Overrides {
+            lr: Some(0.1),
+            seed: Some(7),
+            ..Overrides::default()
+        };
         let settings = Settings::resolve(&flags.over(&file)).expect("both are within bounds");
         assert_eq!((settings.lr, settings.seed, settings.steps), (0.5, 7, 50));
     }
 
     #[test]
     fn values_out_of_bounds_are_refused_by_name() {
-        let given = Overrides { strength: Some(1.5), ..Overrides::default() };
+        let given = Overrides {
+            strength: Some(1.5),
+            ..Overrides::default()
+        };
         let error = Settings::resolve(&given).expect_err("1.5 is above 1");
-        assert_eq!(error.to_string(), "strength: `1.5` must be above 0 and at most 1");
-        let given = Overrides { lr: Some(f64::NAN), ..Overrides::default() };
+        assert_eq!(
+            error.to_string(),
+            "strength: `1.5` must be above 0 and at most 1"
+        );
+        let given = Overrides {
+            lr: Some(f64::NAN),
+            ..Overrides::default()
+        };
         let error = Settings::resolve(&given).expect_err("NaN is no learning rate");
-        assert_eq!(error.to_string(), "lr: `NaN` must be above 0 and at most 100");
-        let given = Overrides { ramp: Some(RampLength::Timesteps(1001)), ..Overrides::default() };
+        assert_eq!(
+            error.to_string(),
+            "lr: `NaN` must be above 0 and at most 100"
+        );
+        let given = Overrides {
+            ramp: Some(RampLength::Timesteps(1001)),
+            ..Overrides::default()
+        };
         let error = Settings::resolve(&given).expect_err("1001 is above 1000");
-        assert_eq!(error.to_string(), "ramp: `1001` must be auto or at most 1000");
+        assert_eq!(
+            error.to_string(),
+            "ramp: `1001` must be auto or at most 1000"
+        );
     }
 
     #[test]
     fn what_is_written_reads_the_same() {
-        for (ramp, lora_seed) in [(RampLength::Auto, LoraSeed::Of(u64::MAX)), (RampLength::Timesteps(3), LoraSeed::Auto)] {
-            let settings = Settings { ramp, lora_seed, ..Settings::default() };
+        for (ramp, lora_seed) in [
+            (RampLength::Auto, LoraSeed::Of(u64::MAX)),
+            (RampLength::Timesteps(3), LoraSeed::Auto),
+        ] {
+            let settings = Settings {
+                ramp,
+                lora_seed,
+                ..Settings::default()
+            };
             let json = serde_json::to_string(&settings).expect("settings are text and numbers");
-            let given: Overrides = serde_json::from_str(&json).expect("all settings, as they were written");
-            assert_eq!(Settings::resolve(&given).expect("they are within bounds"), settings);
+            let given: Overrides =
+                serde_json::from_str(&json).expect("all settings, as they were written");
+            assert_eq!(
+                Settings::resolve(&given).expect("they are within bounds"),
+                settings
+            );
         }
     }
 
     #[test]
     fn other_ramps_are_refused_with_what_is_expected() {
         for json in [r#"{"ramp": "slow"}"#, r#"{"ramp": -1}"#, r#"{"ramp": [3]}"#] {
-            let error = serde_json::from_str::<Overrides>(json).expect_err("no ramp").to_string();
-            assert!(error.contains("expected a number of timesteps or \"auto\""), "{error}");
+            let error = serde_json::from_str::<Overrides>(json)
+                .expect_err("no ramp")
+                .to_string();
+            assert!(
+                error.contains("expected a number of timesteps or \"auto\""),
+                "{error}"
+            );
         }
     }
 }

@@ -5,7 +5,10 @@
 //! `strace` is installed). Each test proves that its runs died of SIGKILL.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
 
 mod pictures;
 
@@ -43,10 +46,25 @@ struct Tally {
 impl Scene {
     fn new(replaces: bool, side: usize) -> Self {
         let bench = Bench::new();
-        bench.write("in.png", Png::encode(side, side, ColorType::Rgb, BitDepth::Eight, &noise(side * side * 3)).bytes());
+        bench.write(
+            "in.png",
+            Png::encode(
+                side,
+                side,
+                ColorType::Rgb,
+                BitDepth::Eight,
+                &noise(side * side * 3),
+            )
+            .bytes(),
+        );
         bench.write("drag.json", still(side, side));
         std::fs::create_dir(bench.path("results")).unwrap();
-        let mut scene = Self { bench, new: Vec::new(), replaces, orphan: None };
+        let mut scene = Self {
+            bench,
+            new: Vec::new(),
+            replaces,
+            orphan: None,
+        };
         scene.reset();
         assert!(scene.command().status().unwrap().success());
         scene.new = scene.bench.read("results/new.png");
@@ -77,12 +95,20 @@ impl Scene {
     /// Names of temporary files.
     fn left(&self) -> Vec<String> {
         let names = pictures::names(&self.bench.path("results")).into_iter();
-        names.filter(|name| name.starts_with(".dragnext-")).collect()
+        names
+            .filter(|name| name.starts_with(".dragnext-"))
+            .collect()
     }
 
     fn command(&self) -> Command {
         let overwrite: &[&str] = if self.replaces { &["--overwrite"] } else { &[] };
-        let mut command = self.bench.command(&[&["in.png", "--drag", "drag.json", "-o", "results/new.png"], overwrite].concat());
+        let mut command = self.bench.command(
+            &[
+                &["in.png", "--drag", "drag.json", "-o", "results/new.png"],
+                overwrite,
+            ]
+            .concat(),
+        );
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
@@ -96,15 +122,24 @@ impl Scene {
         match std::fs::read(self.bench.path("results/new.png")) {
             Ok(bytes) if bytes == self.new => tally.new += 1,
             Ok(bytes) => {
-                assert!(self.replaces && bytes == OLD, "{what}: {} bytes that are neither the old file nor the new one", bytes.len());
+                assert!(
+                    self.replaces && bytes == OLD,
+                    "{what}: {} bytes that are neither the old file nor the new one",
+                    bytes.len()
+                );
                 tally.old += 1;
             }
             Err(error) => {
-                assert!(!self.replaces && error.kind() == std::io::ErrorKind::NotFound, "{what}: {error}");
+                assert!(
+                    !self.replaces && error.kind() == std::io::ErrorKind::NotFound,
+                    "{what}: {error}"
+                );
                 tally.old += 1;
             }
         }
-        let others = pictures::names(&self.bench.path("results")).into_iter().filter(|name| !left.contains(name) && name != "new.png");
+        let others = pictures::names(&self.bench.path("results"))
+            .into_iter()
+            .filter(|name| !left.contains(name) && name != "new.png");
         assert_eq!(others.count(), 0, "{what}: nothing else is there");
         self.reset();
     }
@@ -113,7 +148,11 @@ impl Scene {
     fn finish(&self) {
         assert!(self.command().status().unwrap().success());
         assert!(self.bench.read("results/new.png") == self.new);
-        assert_eq!(pictures::names(&self.bench.path("results")), ["new.png"], "what killed runs left is gone");
+        assert_eq!(
+            pictures::names(&self.bench.path("results")),
+            ["new.png"],
+            "what killed runs left is gone"
+        );
         self.reset();
     }
 }
@@ -135,11 +174,22 @@ fn killed_at_any_named_place_the_old_file_or_the_new_one_is_there() {
         for (place, is_new) in PLACES {
             let mut tally = Tally::default();
             let mut command = scene.command();
-            let output = command.env("DRAGNEXT_FAILPOINTS", place).stderr(Stdio::piped()).output().unwrap();
-            assert!(String::from_utf8_lossy(&output.stderr).ends_with(&format!("failpoint {place}\n")), "the last that was heard of it");
+            let output = command
+                .env("DRAGNEXT_FAILPOINTS", place)
+                .stderr(Stdio::piped())
+                .output()
+                .unwrap();
+            assert!(
+                String::from_utf8_lossy(&output.stderr).ends_with(&format!("failpoint {place}\n")),
+                "the last that was heard of it"
+            );
             assert_eq!(output.status.signal(), Some(SIGKILL), "{place}");
             scene.check(&mut tally, place);
-            assert_eq!((tally.new, tally.left), if is_new { (1, 0) } else { (0, 1) }, "{place}");
+            assert_eq!(
+                (tally.new, tally.left),
+                if is_new { (1, 0) } else { (0, 1) },
+                "{place}"
+            );
         }
         scene.finish();
     }
@@ -150,13 +200,22 @@ fn killed_at_any_named_place_the_old_file_or_the_new_one_is_there() {
 #[test]
 fn the_temporary_file_of_another_output_stays() {
     let scene = Scene::new(true, 100);
-    let output = scene.command().env("DRAGNEXT_FAILPOINTS", "kill_in_write").output().unwrap();
+    let output = scene
+        .command()
+        .env("DRAGNEXT_FAILPOINTS", "kill_in_write")
+        .output()
+        .unwrap();
     assert_eq!(output.status.signal(), Some(SIGKILL));
     let left = pictures::names(&scene.bench.path("results"));
     assert_eq!(left.len(), 2, "{left:?}");
-    let run = scene.bench.run(&["in.png", "--drag", "drag.json", "-o", "results/other.png"]);
+    let run = scene
+        .bench
+        .run(&["in.png", "--drag", "drag.json", "-o", "results/other.png"]);
     assert_eq!(run.status, Some(0), "{}", run.stderr);
-    assert!(scene.bench.path("results").join(&left[0]).exists(), "it is not this run's to remove");
+    assert!(
+        scene.bench.path("results").join(&left[0]).exists(),
+        "it is not this run's to remove"
+    );
     std::fs::remove_file(scene.bench.path("results/other.png")).unwrap();
     scene.finish();
 }
@@ -172,9 +231,13 @@ fn killed_at_random_moments_the_old_file_or_the_new_one_is_there() {
         scene.finish();
         let whole = begun.elapsed();
         let mut tally = Tally::default();
-        let mut delays = noise(KILLS * 20).into_iter().map(|share| whole.mul_f64(f64::from(share) / 255.0));
+        let mut delays = noise(KILLS * 20)
+            .into_iter()
+            .map(|share| whole.mul_f64(f64::from(share) / 255.0));
         while tally.killed < KILLS {
-            let delay = delays.next().unwrap_or_else(|| panic!("only {} of the runs were killed", tally.killed));
+            let delay = delays
+                .next()
+                .unwrap_or_else(|| panic!("only {} of the runs were killed", tally.killed));
             let mut child = scene.command().spawn().unwrap();
             std::thread::sleep(delay.max(Duration::from_micros(100)));
             child.kill().unwrap();
@@ -186,7 +249,9 @@ fn killed_at_random_moments_the_old_file_or_the_new_one_is_there() {
                 None => scene.reset(), // it was done before
             }
         }
-        report(&format!("random moments of {whole:?}, replaces {replaces}: {tally:?}"));
+        report(&format!(
+            "random moments of {whole:?}, replaces {replaces}: {tally:?}"
+        ));
         scene.finish();
     }
 }
@@ -202,27 +267,53 @@ struct Call {
 fn calls(log: &str) -> Vec<Call> {
     let mut counts = HashMap::new();
     let mut touching = Vec::new();
-    let main = log.lines().next().unwrap().split_whitespace().next().unwrap();
+    let main = log
+        .lines()
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap();
     // Files of the folder that are open, by number.
     let mut open = HashSet::new();
     for line in log.lines() {
-        let Some((thread, call)) = line.split_once(char::is_whitespace) else { continue };
+        let Some((thread, call)) = line.split_once(char::is_whitespace) else {
+            continue;
+        };
         let call = call.trim_start();
-        let Some((name, rest)) = call.split_once('(') else { continue };
-        if thread != main || !name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
+        let Some((name, rest)) = call.split_once('(') else {
+            continue;
+        };
+        if thread != main
+            || !name
+                .chars()
+                .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+        {
             continue;
         }
-        let number = *counts.entry(name.to_owned()).and_modify(|count| *count += 1).or_insert(1);
+        let number = *counts
+            .entry(name.to_owned())
+            .and_modify(|count| *count += 1)
+            .or_insert(1);
         let first = rest.split([',', ')']).next().unwrap().to_owned();
         // The command line names the output too, and so does the record on stdout.
         let names_it = rest.contains("results") && !["execve", "write"].contains(&name);
         if names_it || open.contains(&first) {
-            touching.push(Call { name: name.to_owned(), number, line: call.to_owned() });
+            touching.push(Call {
+                name: name.to_owned(),
+                number,
+                line: call.to_owned(),
+            });
         }
         match name {
             "close" => drop(open.remove(&first)),
             _ if names_it && name.starts_with("open") => {
-                open.extend(call.rsplit(" = ").next().filter(|number| number.parse::<u32>().is_ok()).map(str::to_owned));
+                open.extend(
+                    call.rsplit(" = ")
+                        .next()
+                        .filter(|number| number.parse::<u32>().is_ok())
+                        .map(str::to_owned),
+                );
             }
             _ => {}
         }
@@ -236,17 +327,35 @@ fn traced(scene: &Scene, inject: Option<&Call>) -> (bool, String) {
     let mut command = Command::new("strace");
     command.args(["-f", "-s", "100", "-o", "log"]);
     if let Some(call) = inject {
-        command.arg(format!("--inject={}:signal=KILL:when={}", call.name, call.number));
+        command.arg(format!(
+            "--inject={}:signal=KILL:when={}",
+            call.name, call.number
+        ));
     }
-    command.arg(run.get_program()).args(run.get_args()).env_clear().env("HOME", scene.bench.folder()).env("DRAGNEXT_CACHE_LIMIT", "0");
-    command.current_dir(scene.bench.folder()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .arg(run.get_program())
+        .args(run.get_args())
+        .env_clear()
+        .env("HOME", scene.bench.folder())
+        .env("DRAGNEXT_CACHE_LIMIT", "0");
+    command
+        .current_dir(scene.bench.folder())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let status = command.status().unwrap();
-    (status.success(), String::from_utf8_lossy(&scene.bench.read("log")).into_owned())
+    (
+        status.success(),
+        String::from_utf8_lossy(&scene.bench.read("log")).into_owned(),
+    )
 }
 
 #[test]
 fn killed_at_every_system_call_the_old_file_or_the_new_one_is_there() {
-    if !Command::new("strace").args(["-o", "/dev/null", "true"]).status().is_ok_and(|status| status.success()) {
+    if !Command::new("strace")
+        .args(["-o", "/dev/null", "true"])
+        .status()
+        .is_ok_and(|status| status.success())
+    {
         report("skipped: strace is not installed, or may not trace");
         return;
     }
@@ -256,7 +365,10 @@ fn killed_at_every_system_call_the_old_file_or_the_new_one_is_there() {
         let (done, log) = traced(&scene, None);
         assert!(done, "{log}");
         if has_orphan {
-            let write = calls(&log).into_iter().rfind(|call| call.name == "write").unwrap();
+            let write = calls(&log)
+                .into_iter()
+                .rfind(|call| call.name == "write")
+                .unwrap();
             scene.restore();
             traced(&scene, Some(&write));
             scene.orphan = scene.left().pop();
@@ -274,15 +386,29 @@ fn killed_at_every_system_call_the_old_file_or_the_new_one_is_there() {
             let what = format!("{} {} `{}`", call.name, call.number, call.line);
             scene.restore();
             let (_, log) = traced(&scene, Some(call));
-            assert!(log.contains("+++ killed by SIGKILL +++"), "{what}: the run was killed");
-            let last = log.lines().rfind(|line| line.contains(&format!("{}(", call.name))).unwrap();
-            assert!(last.contains("results") || !call.line.contains("results"), "{what}: and it was at this call: {last}");
+            assert!(
+                log.contains("+++ killed by SIGKILL +++"),
+                "{what}: the run was killed"
+            );
+            let last = log
+                .lines()
+                .rfind(|line| line.contains(&format!("{}(", call.name)))
+                .unwrap();
+            assert!(
+                last.contains("results") || !call.line.contains("results"),
+                "{what}: and it was at this call: {last}"
+            );
             scene.check(&mut tally, &what);
             *places.entry(call.name.clone()).or_insert(0) += 1;
         }
-        report(&format!("system calls, an old file {replaces}, an orphan {has_orphan}: {tally:?} at {places:?}"));
+        report(&format!(
+            "system calls, an old file {replaces}, an orphan {has_orphan}: {tally:?} at {places:?}"
+        ));
         assert_eq!(tally.killed, calls.len());
-        assert!(tally.old > 10 && tally.new > 1, "before and after the rename: {tally:?}");
+        assert!(
+            tally.old > 10 && tally.new > 1,
+            "before and after the rename: {tally:?}"
+        );
         scene.finish();
     }
 }
@@ -290,15 +416,32 @@ fn killed_at_every_system_call_the_old_file_or_the_new_one_is_there() {
 /// The file is synced before it is renamed, and its folder afterwards: a crash of the machine, too, leaves the old file or the new one.
 fn assert_durable(calls: &[Call]) {
     let place = |what: &str, wanted: &dyn Fn(&Call) -> bool| {
-        calls
-            .iter()
-            .position(wanted)
-            .unwrap_or_else(|| panic!("no {what} among {:?}", calls.iter().map(|call| &call.line).collect::<Vec<_>>()))
+        calls.iter().position(wanted).unwrap_or_else(|| {
+            panic!(
+                "no {what} among {:?}",
+                calls.iter().map(|call| &call.line).collect::<Vec<_>>()
+            )
+        })
     };
     let write = calls.iter().rposition(|call| call.name == "write").unwrap();
-    let sync = place("sync of the file", &|call| call.name == "fsync" || call.name == "fdatasync");
-    let rename = place("rename", &|call| call.name.starts_with("rename") || call.name.starts_with("link"));
-    let folder = rename + calls[rename..].iter().position(|call| call.name == "fsync").expect("a sync of the folder");
-    assert!(write < sync && sync < rename && rename < folder, "write {write}, sync {sync}, rename {rename}, folder {folder}");
-    assert!(calls[rename].line.contains(".dragnext-") && calls[rename].line.contains("results/new.png"), "{}", calls[rename].line);
+    let sync = place("sync of the file", &|call| {
+        call.name == "fsync" || call.name == "fdatasync"
+    });
+    let rename = place("rename", &|call| {
+        call.name.starts_with("rename") || call.name.starts_with("link")
+    });
+    let folder = rename
+        + calls[rename..]
+            .iter()
+            .position(|call| call.name == "fsync")
+            .expect("a sync of the folder");
+    assert!(
+        write < sync && sync < rename && rename < folder,
+        "write {write}, sync {sync}, rename {rename}, folder {folder}"
+    );
+    assert!(
+        calls[rename].line.contains(".dragnext-") && calls[rename].line.contains("results/new.png"),
+        "{}",
+        calls[rename].line
+    );
 }

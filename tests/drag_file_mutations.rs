@@ -1,7 +1,11 @@
 //! Good drag files, damaged in every way: no damage makes the reader, the plan or the messages panic, or keeps them long.
 //!
 //! `PROPTEST_CASES=100000 cargo test --release --test drag_file_mutations -- --nocapture` tries more of them and shows the times.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test ends where something is not as it should be, and says how it went")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test ends where something is not as it should be, and says how it went"
+)]
 
 use std::cell::Cell;
 use std::path::Path;
@@ -73,7 +77,12 @@ const HOSTILE: &[&str] = &[
 #[derive(Debug, Clone)]
 enum Damage {
     /// Bytes are removed, inserted, replaced or repeated.
-    Bytes { place: usize, how: u8, byte: u8, length: usize },
+    Bytes {
+        place: usize,
+        how: u8,
+        byte: u8,
+        length: usize,
+    },
     /// Two tokens change places.
     Swap(usize, usize),
     /// A token is lost.
@@ -85,7 +94,12 @@ enum Damage {
     /// A number becomes another one.
     Number { place: usize, number: f64 },
     /// Brackets are opened before a token, and closed or not.
-    Nest { place: usize, depth: usize, object: bool, closed: bool },
+    Nest {
+        place: usize,
+        depth: usize,
+        object: bool,
+        closed: bool,
+    },
     /// The file ends.
     Truncate(usize),
     /// A token becomes very long.
@@ -119,7 +133,10 @@ fn tokens(text: &str) -> Vec<String> {
     let (mut inside, mut escaped) = (false, false);
     let word = |c: char| c.is_alphanumeric() || "+-._$".contains(c);
     for c in text.chars() {
-        let joins = inside || tokens.last().is_some_and(|token| word(c) && token.chars().all(word));
+        let joins = inside
+            || tokens
+                .last()
+                .is_some_and(|token| word(c) && token.chars().all(word));
         match tokens.last_mut() {
             Some(token) if joins => token.push(c),
             _ => tokens.push(c.to_string()),
@@ -134,7 +151,13 @@ fn tokens(text: &str) -> Vec<String> {
 
 impl Damage {
     fn apply(&self, bytes: &mut Vec<u8>) {
-        if let Self::Bytes { place, how, byte, length } = *self {
+        if let Self::Bytes {
+            place,
+            how,
+            byte,
+            length,
+        } = *self
+        {
             let place = place % (bytes.len() + 1);
             let end = (place + length).min(bytes.len());
             match how {
@@ -153,24 +176,40 @@ impl Damage {
         match *self {
             Self::Swap(first, second) => tokens.swap(first % count, second % count),
             Self::Lose(place) => drop(tokens.remove(place % count)),
-            Self::Repeat { place, count: length } => {
+            Self::Repeat {
+                place,
+                count: length,
+            } => {
                 let place = place % count;
                 let copy = tokens[place..(place + length).min(count)].to_vec();
                 drop(tokens.splice(place..place, copy));
             }
             Self::Replace { place, by } => by.clone_into(&mut tokens[place % count]),
             Self::Number { place, number } => {
-                let numbers: Vec<usize> = (0..count).filter(|index| tokens[*index].parse::<f64>().is_ok()).collect();
-                let place = numbers.get(place % numbers.len().max(1)).copied().unwrap_or(place % count);
+                let numbers: Vec<usize> = (0..count)
+                    .filter(|index| tokens[*index].parse::<f64>().is_ok())
+                    .collect();
+                let place = numbers
+                    .get(place % numbers.len().max(1))
+                    .copied()
+                    .unwrap_or(place % count);
                 tokens[place] = number.to_string();
             }
-            Self::Nest { place, depth, object, closed } => {
+            Self::Nest {
+                place,
+                depth,
+                object,
+                closed,
+            } => {
                 let token = &mut tokens[place % count];
                 let (open, close) = if object { ("{\"a\":", "}") } else { ("[", "]") };
                 *token = open.repeat(depth) + token + &close.repeat(if closed { depth } else { 0 });
             }
             Self::Truncate(place) => tokens.truncate(place % count),
-            Self::Lengthen { place, count: times } => {
+            Self::Lengthen {
+                place,
+                count: times,
+            } => {
                 let token = &mut tokens[place % count];
                 *token = token.repeat(times / token.len().max(1) + 1);
             }
@@ -185,15 +224,35 @@ fn judge(bytes: &[u8], size: Size, width: Option<usize>) -> &'static str {
     let path = Path::new("/nonexistent/drag.json");
     let tell = |error: Error, outcome| {
         let told = report::describe(&error, width);
-        assert!(told.starts_with("error: ") && told.ends_with('\n'), "{told:?}");
-        assert!(told.chars().all(|c| c == '\n' || !c.is_control()), "{told:?}");
-        assert!(!told.contains(['\u{202e}', '\u{2066}', '\u{2028}']), "{told:?}");
+        assert!(
+            told.starts_with("error: ") && told.ends_with('\n'),
+            "{told:?}"
+        );
+        assert!(
+            told.chars().all(|c| c == '\n' || !c.is_control()),
+            "{told:?}"
+        );
+        assert!(
+            !told.contains(['\u{202e}', '\u{2066}', '\u{2028}']),
+            "{told:?}"
+        );
         outcome
     };
     match DragFile::parse(bytes) {
         Err(faults) => {
-            assert!(!faults.is_empty() && faults.iter().all(|fault| fault.line > 0 && fault.column > 0));
-            tell(Error::Instruction { path: path.into(), faults }, "refused by the reader")
+            assert!(
+                !faults.is_empty()
+                    && faults
+                        .iter()
+                        .all(|fault| fault.line > 0 && fault.column > 0)
+            );
+            tell(
+                Error::Instruction {
+                    path: path.into(),
+                    faults,
+                },
+                "refused by the reader",
+            )
         }
         Ok(drag) => {
             let masks = check_masks(&drag, path);
@@ -201,7 +260,10 @@ fn judge(bytes: &[u8], size: Size, width: Option<usize>) -> &'static str {
             match (Plan::new(&drag, path, size, &settings, 64), masks) {
                 (Err(error), _) | (_, Err(error)) => tell(error, "refused by the plan"),
                 (Ok(plan), Ok(())) => {
-                    assert!(plan.blend().is_none_or(|blend| blend.iter().all(|weight| weight.is_finite())));
+                    assert!(
+                        plan.blend()
+                            .is_none_or(|blend| blend.iter().all(|weight| weight.is_finite()))
+                    );
                     "planned"
                 }
             }
@@ -211,25 +273,43 @@ fn judge(bytes: &[u8], size: Size, width: Option<usize>) -> &'static str {
 
 #[test]
 fn no_mutation_of_a_good_file_makes_anything_panic() {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2000);
+    let cases = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(2000);
     let size = Size::new(200, 150);
     // Without the mask, which is nowhere, a file can come through.
-    let rich = RICH.replace("\"mask\": \"nowhere.png\"", "\"rect\": [5, 5, 40, 40]").replace("-720", "30");
+    let rich = RICH
+        .replace("\"mask\": \"nowhere.png\"", "\"rect\": [5, 5, 40, 40]")
+        .replace("-720", "30");
     let seeds = [RICH.to_owned(), rich, template("cat.png", size)];
     for seed in &seeds {
         assert_eq!(tokens(seed).concat(), *seed);
     }
-    assert_eq!([judge(seeds[0].as_bytes(), size, None), judge(seeds[2].as_bytes(), size, None)], ["refused by the plan", "planned"]);
+    assert_eq!(
+        [
+            judge(seeds[0].as_bytes(), size, None),
+            judge(seeds[2].as_bytes(), size, None)
+        ],
+        ["refused by the plan", "planned"]
+    );
 
     let (slowest, outcomes) = (Cell::new(Duration::ZERO), Cell::new([0_usize; 3]));
     let begin = Instant::now();
     let strategy = (
         prop::sample::select(seeds.to_vec()),
-        prop_oneof![prop::collection::vec(damage(), 1), prop::collection::vec(damage(), 1..6)],
+        prop_oneof![
+            prop::collection::vec(damage(), 1),
+            prop::collection::vec(damage(), 1..6)
+        ],
         (64..300_usize, 64..300_usize),
         prop::option::of(1..200_usize),
     );
-    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases,
+        failure_persistence: None,
+        ..Config::default()
+    });
     let run = runner.run(&strategy, |(seed, damages, (width, height), columns)| {
         let mut bytes = seed.into_bytes();
         for damage in &damages {
@@ -239,15 +319,28 @@ fn no_mutation_of_a_good_file_makes_anything_panic() {
         let outcome = judge(&bytes, Size::new(width, height), columns);
         slowest.set(slowest.get().max(start.elapsed()));
         let mut counts = outcomes.get();
-        counts[["refused by the reader", "refused by the plan", "planned"].iter().position(|name| *name == outcome).unwrap()] += 1;
+        counts[["refused by the reader", "refused by the plan", "planned"]
+            .iter()
+            .position(|name| *name == outcome)
+            .unwrap()] += 1;
         outcomes.set(counts);
         Ok(())
     });
     run.unwrap();
     let [reader, plan, planned] = outcomes.get();
-    println!("{cases} files in {:.1?}: {reader} refused by the reader, {plan} by the plan, {planned} planned", begin.elapsed());
+    println!(
+        "{cases} files in {:.1?}: {reader} refused by the reader, {plan} by the plan, {planned} planned",
+        begin.elapsed()
+    );
     println!("the slowest took {:.1?}", slowest.get());
     // The promise is a tenth of this, on a machine that does nothing else.
-    assert!(slowest.get() < Duration::from_secs(1), "{:?}", slowest.get());
-    assert!(cases < 1000 || [reader, plan, planned].iter().all(|count| *count > 0), "every outcome is among them");
+    assert!(
+        slowest.get() < Duration::from_secs(1),
+        "{:?}",
+        slowest.get()
+    );
+    assert!(
+        cases < 1000 || [reader, plan, planned].iter().all(|count| *count > 0),
+        "every outcome is among them"
+    );
 }

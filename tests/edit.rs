@@ -2,7 +2,10 @@
 //! two LoRA steps, four of fifty timesteps, two iterations of the drag. The numbers of the other program stand in
 //! `tests/fixtures/edit/dump.safetensors`.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
 
 mod fixture;
 
@@ -37,10 +40,24 @@ fn without_a_drag_the_edit_is_its_reference() {
         latents
     };
     let (mutual, plain) = (still(10), still(1000));
-    assert_eq!(mutual.inverted.to_host(), mutual.prepared.to_host(), "the paper's start is the inverted latent");
+    assert_eq!(
+        mutual.inverted.to_host(),
+        mutual.prepared.to_host(),
+        "the paper's start is the inverted latent"
+    );
     // Rows of a batch are rounded alike but for where they lie in a tile of a matrix product.
-    assert_close("both branches", &mutual.denoised.to_host(), &mutual.reference.to_host(), 1e-5);
-    assert_close("with and without mutual attention", &mutual.denoised.to_host(), &plain.denoised.to_host(), 1e-5);
+    assert_close(
+        "both branches",
+        &mutual.denoised.to_host(),
+        &mutual.reference.to_host(),
+        1e-5,
+    );
+    assert_close(
+        "with and without mutual attention",
+        &mutual.denoised.to_host(),
+        &plain.denoised.to_host(),
+        1e-5,
+    );
 }
 
 /// The paper's own form runs: a sum over all decoder stages, and one intervened timestep more, because its range is inclusive.
@@ -51,8 +68,19 @@ fn the_literal_mode_runs_to_its_end() {
         given.mode = Some(Mode::Literal);
         given.timesteps = Some(1);
     });
-    assert_eq!(outcome.steps.drag, 2 * 2, "timesteps 0 and 1, two iterations each");
+    assert_eq!(
+        outcome.steps.drag,
+        2 * 2,
+        "timesteps 0 and 1, two iterations each"
+    );
     assert_eq!(latents.losses.len(), 4);
-    assert_eq!(latents.losses[0], 0.0, "eta is 0 at first, and the source is the current latent's own features");
-    assert!(latents.losses[1] > 100.0, "a sum, not a mean: {:?}", latents.losses);
+    assert_eq!(
+        latents.losses[0], 0.0,
+        "eta is 0 at first, and the source is the current latent's own features"
+    );
+    assert!(
+        latents.losses[1] > 100.0,
+        "a sum, not a mean: {:?}",
+        latents.losses
+    );
 }

@@ -1,5 +1,8 @@
 //! Faults of weights, of numbers and of devices, through the program: each test proves first that its fault happened.
-#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -7,7 +10,9 @@ use std::process::Output;
 use assert_cmd::Command;
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
 }
 
 /// A copy of the tiny model that a test may break, and a place for the result.
@@ -39,9 +44,21 @@ impl Bench {
 
     fn command(&self) -> Command {
         let mut command = Command::cargo_bin("dragnext").unwrap();
-        command.env_clear().env("HOME", self.folder.path()).env("DRAGNEXT_CACHE_LIMIT", "0").current_dir(self.folder.path());
-        command.arg("edit").arg(fixture("edit/input.png")).arg("--drag").arg(fixture("edit/drag.json"));
-        command.arg("--model").arg(self.path("model")).arg("-o").arg(self.path("out.png"));
+        command
+            .env_clear()
+            .env("HOME", self.folder.path())
+            .env("DRAGNEXT_CACHE_LIMIT", "0")
+            .current_dir(self.folder.path());
+        command
+            .arg("edit")
+            .arg(fixture("edit/input.png"))
+            .arg("--drag")
+            .arg(fixture("edit/drag.json"));
+        command
+            .arg("--model")
+            .arg(self.path("model"))
+            .arg("-o")
+            .arg(self.path("out.png"));
         command.args(["--size", "80"]);
         command
     }
@@ -51,16 +68,23 @@ impl Bench {
         let output = command.arg("--json").output().unwrap();
         let (stdout, stderr) = texts(&output);
         assert_eq!(output.status.code(), Some(status), "{stderr}");
-        let record: serde_json::Value = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}"));
+        let record: serde_json::Value =
+            serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}"));
         assert_eq!(record["error"]["kind"], kind, "{record}");
-        let left: Vec<_> = std::fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> = std::fs::read_dir(self.folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         assert_eq!(left, ["model"], "nothing is left behind");
         stderr
     }
 }
 
 fn texts(output: &Output) -> (String, String) {
-    (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+    (
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
 }
 
 #[test]
@@ -82,9 +106,16 @@ fn truncated_weights_are_named() {
     let whole = std::fs::read(bench.unet()).unwrap();
     for length in [0, 1, 7, 8, 9, 100, whole.len() / 2, whole.len() - 1] {
         std::fs::write(bench.unet(), &whole[..length]).unwrap();
-        assert_eq!(std::fs::metadata(bench.unet()).unwrap().len(), length as u64, "the file is cut");
+        assert_eq!(
+            std::fs::metadata(bench.unet()).unwrap().len(),
+            length as u64,
+            "the file is cut"
+        );
         let stderr = bench.fails(&mut bench.command(), 2, "weights.damaged");
-        assert!(stderr.contains("diffusion_pytorch_model.safetensors"), "{stderr}");
+        assert!(
+            stderr.contains("diffusion_pytorch_model.safetensors"),
+            "{stderr}"
+        );
     }
 }
 
@@ -132,7 +163,10 @@ fn tensors_that_do_not_fit_are_all_named() {
     rewrite_header(&bench.unet(), |header| {
         let bias = header.remove("conv_in.bias").unwrap();
         header.insert("conv_in.bais".into(), bias);
-        let shape = header["conv_in.weight"]["shape"].as_array().unwrap().clone();
+        let shape = header["conv_in.weight"]["shape"]
+            .as_array()
+            .unwrap()
+            .clone();
         header["conv_in.weight"]["shape"] = shape.into_iter().rev().collect();
     });
     let stderr = bench.fails(&mut bench.command(), 2, "weights.mismatch");
@@ -148,7 +182,9 @@ fn tensors_that_do_not_fit_are_all_named() {
 #[test]
 fn weights_of_another_type_are_refused() {
     let bench = Bench::new();
-    rewrite_header(&bench.unet(), |header| header["conv_in.bias"]["dtype"] = "I32".into());
+    rewrite_header(&bench.unet(), |header| {
+        header["conv_in.bias"]["dtype"] = "I32".into()
+    });
     let stderr = bench.fails(&mut bench.command(), 2, "weights.mismatch");
     assert!(stderr.contains("`conv_in.bias` holds I32"), "{stderr}");
 }
@@ -163,13 +199,21 @@ fn unsupported_configurations_are_named() {
         ("text_encoder", "hidden_act", "\"gelu\""),
     ] {
         let bench = Bench::new();
-        let name = if part == "scheduler" { "scheduler_config.json" } else { "config.json" };
+        let name = if part == "scheduler" {
+            "scheduler_config.json"
+        } else {
+            "config.json"
+        };
         let path = bench.path("model").join(part).join(name);
-        let mut config: serde_json::Map<_, _> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let mut config: serde_json::Map<_, _> =
+            serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         config.insert(key.into(), serde_json::from_str(value).unwrap());
         std::fs::write(&path, serde_json::to_vec(&config).unwrap()).unwrap();
         let stderr = bench.fails(&mut bench.command(), 2, "weights.unsupported");
-        assert!(stderr.contains(key) && stderr.contains(value.trim_matches('"')), "{stderr}");
+        assert!(
+            stderr.contains(key) && stderr.contains(value.trim_matches('"')),
+            "{stderr}"
+        );
     }
 }
 
@@ -180,8 +224,15 @@ fn pickles_are_refused() {
         let bench = Bench::new();
         let pickle = bench.path("model").join(name);
         std::fs::write(&pickle, b"\x80\x04.").unwrap();
-        let stderr = bench.fails(bench.command().arg("--lora").arg(&pickle), 2, "weights.format");
-        assert!(stderr.contains("pickle") && stderr.contains(name), "{stderr}");
+        let stderr = bench.fails(
+            bench.command().arg("--lora").arg(&pickle),
+            2,
+            "weights.format",
+        );
+        assert!(
+            stderr.contains("pickle") && stderr.contains(name),
+            "{stderr}"
+        );
     }
     let bench = Bench::new();
     std::fs::rename(bench.unet(), bench.unet().with_extension("bin")).unwrap();
@@ -194,14 +245,24 @@ fn pickles_are_refused() {
 #[test]
 fn not_a_number_stops_the_edit() {
     for (place, expected) in [
-        ("nan_in_unet", "invert, step 1: the noise prediction is not finite"),
+        (
+            "nan_in_unet",
+            "invert, step 1: the noise prediction is not finite",
+        ),
         ("nan_in_loss", "drag, step 1: the loss is not finite"),
         ("nan_in_decode", "decode, step 1: the picture is not finite"),
     ] {
         let bench = Bench::new();
         let mut command = bench.command();
-        let stderr = bench.fails(command.env("DRAGNEXT_FAILPOINTS", place), 1, "compute.not_finite");
-        assert!(stderr.contains(&format!("failpoint {place}")), "the fault happened: {stderr}");
+        let stderr = bench.fails(
+            command.env("DRAGNEXT_FAILPOINTS", place),
+            1,
+            "compute.not_finite",
+        );
+        assert!(
+            stderr.contains(&format!("failpoint {place}")),
+            "the fault happened: {stderr}"
+        );
         assert!(stderr.contains(expected), "{stderr}");
     }
 }
@@ -211,34 +272,83 @@ fn not_a_number_stops_the_edit() {
 #[test]
 fn a_panic_is_reported_as_a_bug() {
     let bench = Bench::new();
-    let stderr = bench.fails(bench.command().env("DRAGNEXT_FAILPOINTS", "panic_in_decode"), 101, "bug");
-    assert!(stderr.contains("failpoint panic_in_decode\n"), "the fault happened: {stderr}");
-    assert!(stderr.contains("error: a bug in dragnext: failpoint panic_in_decode (src/pipeline/stages.rs:"), "{stderr}");
+    let stderr = bench.fails(
+        bench
+            .command()
+            .env("DRAGNEXT_FAILPOINTS", "panic_in_decode"),
+        101,
+        "bug",
+    );
+    assert!(
+        stderr.contains("failpoint panic_in_decode\n"),
+        "the fault happened: {stderr}"
+    );
+    assert!(
+        stderr.contains(
+            "error: a bug in dragnext: failpoint panic_in_decode (src/pipeline/stages.rs:"
+        ),
+        "{stderr}"
+    );
     assert!(stderr.contains("\n\nhint: please report this"), "{stderr}");
-    assert!(!stderr.contains("panicked") && !stderr.contains("thread"), "{stderr}");
+    assert!(
+        !stderr.contains("panicked") && !stderr.contains("thread"),
+        "{stderr}"
+    );
 
     let bench = Bench::new();
     let command = &mut bench.command();
-    let stderr = bench.fails(command.env("DRAGNEXT_FAILPOINTS", "panic_in_decode").env("RUST_BACKTRACE", "1"), 101, "bug");
-    assert!(stderr.contains("panicked at") && stderr.contains("stack backtrace"), "{stderr}");
+    let stderr = bench.fails(
+        command
+            .env("DRAGNEXT_FAILPOINTS", "panic_in_decode")
+            .env("RUST_BACKTRACE", "1"),
+        101,
+        "bug",
+    );
+    assert!(
+        stderr.contains("panicked at") && stderr.contains("stack backtrace"),
+        "{stderr}"
+    );
 }
 
 /// A learning rate that throws the latent out of its range stops the edit; who asks for it gets the best there was, and is told.
 #[test]
 fn a_drag_that_diverges_is_stopped() {
     let bench = Bench::new();
-    let lively = ["--lr", "100", "--no-lora", "--strength", "0.1", "--timesteps", "2", "--iterations", "3"];
+    let lively = [
+        "--lr",
+        "100",
+        "--no-lora",
+        "--strength",
+        "0.1",
+        "--timesteps",
+        "2",
+        "--iterations",
+        "3",
+    ];
     let stderr = bench.fails(bench.command().args(lively), 1, "compute.diverged");
     assert!(
-        stderr.contains("drag, step 1: the latent diverged at a learning rate of 100") && stderr.contains("--keep-partial"),
+        stderr.contains("drag, step 1: the latent diverged at a learning rate of 100")
+            && stderr.contains("--keep-partial"),
         "{stderr}"
     );
 
-    let output = bench.command().args(lively).args(["--keep-partial", "true", "--json"]).output().unwrap();
+    let output = bench
+        .command()
+        .args(lively)
+        .args(["--keep-partial", "true", "--json"])
+        .output()
+        .unwrap();
     let (stdout, stderr) = texts(&output);
     assert!(output.status.success(), "{stderr}");
     let record: serde_json::Value = serde_json::from_str(&stdout).unwrap();
-    assert!(record["warnings"].as_array().unwrap().iter().any(|warning| warning["kind"] == "drag.diverged"), "{record}");
+    assert!(
+        record["warnings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|warning| warning["kind"] == "drag.diverged"),
+        "{record}"
+    );
     assert!(image::open(bench.path("out.png")).is_ok());
 
     // At the method's own rate nothing diverges, so what stopped the edit was the rate.
@@ -250,16 +360,41 @@ fn a_drag_that_diverges_is_stopped() {
 /// LoRA files as diffusers and peft write them are used; one of another model is refused with the tensors that do not fit.
 #[test]
 fn a_lora_of_another_model_is_named() {
-    let brief = ["--strength", "0.04", "--timesteps", "1", "--iterations", "1"];
-    for file in ["lora_adapter.safetensors", "lora_attn_procs.safetensors", "lora_old.safetensors", "lora_peft.safetensors"] {
+    let brief = [
+        "--strength",
+        "0.04",
+        "--timesteps",
+        "1",
+        "--iterations",
+        "1",
+    ];
+    for file in [
+        "lora_adapter.safetensors",
+        "lora_attn_procs.safetensors",
+        "lora_old.safetensors",
+        "lora_peft.safetensors",
+    ] {
         let bench = Bench::new();
-        let output = bench.command().args(brief).arg("--lora").arg(fixture(file)).output().unwrap();
+        let output = bench
+            .command()
+            .args(brief)
+            .arg("--lora")
+            .arg(fixture(file))
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{file}: {}", texts(&output).1);
     }
     let bench = Bench::new();
     let mut command = bench.command();
-    let stderr = bench.fails(command.args(brief).arg("--lora").arg(other_lora(&bench)), 2, "lora.mismatch");
-    assert!(stderr.contains("to_q") && stderr.contains("[4, 9]"), "{stderr}");
+    let stderr = bench.fails(
+        command.args(brief).arg("--lora").arg(other_lora(&bench)),
+        2,
+        "lora.mismatch",
+    );
+    assert!(
+        stderr.contains("to_q") && stderr.contains("[4, 9]"),
+        "{stderr}"
+    );
 }
 
 /// A LoRA file in peft's names whose first matrix has nine input channels, which no layer of the tiny model has.
@@ -267,8 +402,13 @@ fn other_lora(bench: &Bench) -> PathBuf {
     let path = bench.path("model/other.safetensors");
     let name = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q";
     let numbers = vec![0_u8; 4 * 4 * 9];
-    let view = |shape: Vec<usize>| safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, &numbers).unwrap();
-    let tensors = [(format!("{name}.lora_A.weight"), view(vec![4, 9])), (format!("{name}.lora_B.weight"), view(vec![9, 4]))];
+    let view = |shape: Vec<usize>| {
+        safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, &numbers).unwrap()
+    };
+    let tensors = [
+        (format!("{name}.lora_A.weight"), view(vec![4, 9])),
+        (format!("{name}.lora_B.weight"), view(vec![9, 4])),
+    ];
     std::fs::write(&path, safetensors::serialize(tensors, None).unwrap()).unwrap();
     path
 }
@@ -285,7 +425,8 @@ fn half_precision_on_the_cpu_is_refused() {
 #[test]
 fn prompts_that_are_too_long_are_refused() {
     let bench = Bench::new();
-    let mut drag: serde_json::Value = serde_json::from_slice(&std::fs::read(fixture("edit/drag.json")).unwrap()).unwrap();
+    let mut drag: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(fixture("edit/drag.json")).unwrap()).unwrap();
     drag["prompt"] = "cat ".repeat(100).into();
     for mask in ["moved.png", "turned.png", "editable.png"] {
         std::fs::copy(fixture("edit").join(mask), bench.path("model").join(mask)).unwrap();
@@ -293,8 +434,18 @@ fn prompts_that_are_too_long_are_refused() {
     let path = bench.path("model/drag.json");
     std::fs::write(&path, drag.to_string()).unwrap();
     let mut command = Command::cargo_bin("dragnext").unwrap();
-    command.env_clear().arg("edit").arg(fixture("edit/input.png")).arg("--drag").arg(path);
-    command.arg("--model").arg(bench.path("model")).arg("-o").arg(bench.path("out.png")).args(["--size", "80"]);
+    command
+        .env_clear()
+        .arg("edit")
+        .arg(fixture("edit/input.png"))
+        .arg("--drag")
+        .arg(path);
+    command
+        .arg("--model")
+        .arg(bench.path("model"))
+        .arg("-o")
+        .arg(bench.path("out.png"))
+        .args(["--size", "80"]);
     let stderr = bench.fails(&mut command, 2, "instruction.prompt_too_long");
     assert!(stderr.contains("the text encoder reads 77"), "{stderr}");
 }

@@ -4,7 +4,10 @@
 //!     python3 tests/peer/full_size.py predict DIR/model DIR/predicted.safetensors --vae
 //!     DRAGNEXT_FULL_SIZE=DIR cargo test --release --test full_size -- --nocapture
 
-#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
 
 mod fixture;
 
@@ -29,25 +32,49 @@ fn the_full_shape_predicts_as_diffusers_does() {
     let (z, context) = (expected.picture("z"), expected.tokens("context"));
 
     let unet = model.unet(&Cpu, &never).unwrap();
-    let want = Want { noise: true, taps: &[1, 2, 3, 4] };
-    let output = unet.forward(&z, &expected.timesteps("t"), &context, want, &mut Pass::inference());
-    assert_close("noise", &output.noise.unwrap().to_host(), &expected.picture("noise").to_host(), 1e-3);
+    let want = Want {
+        noise: true,
+        taps: &[1, 2, 3, 4],
+    };
+    let output = unet.forward(
+        &z,
+        &expected.timesteps("t"),
+        &context,
+        want,
+        &mut Pass::inference(),
+    );
+    assert_close(
+        "noise",
+        &output.noise.unwrap().to_host(),
+        &expected.picture("noise").to_host(),
+        1e-3,
+    );
     for (stage, tap) in (1..).zip(&output.taps) {
         let name = format!("tap.{stage}");
-        assert_close(&name, &tap.to_host(), &expected.picture(&name).to_host(), 1e-3);
+        assert_close(
+            &name,
+            &tap.to_host(),
+            &expected.picture(&name).to_host(),
+            1e-3,
+        );
     }
     drop(unet);
 
     let vae = model.vae(&Cpu, &never).unwrap();
     assert_close(
         "mean",
-        &vae.posterior(&expected.picture("image"), &never).unwrap().mean.to_host(),
+        &vae.posterior(&expected.picture("image"), &never)
+            .unwrap()
+            .mean
+            .to_host(),
         &expected.picture("mean").to_host(),
         1e-3,
     );
     assert_close(
         "decoded",
-        &vae.decode_unscaled(&expected.picture("latent"), &never).unwrap().to_host(),
+        &vae.decode_unscaled(&expected.picture("latent"), &never)
+            .unwrap()
+            .to_host(),
         &expected.picture("decoded").to_host(),
         1e-3,
     );

@@ -41,7 +41,13 @@ struct Edit {
     breaks_off: bool,
 }
 
-const EDIT: Edit = Edit { seed: 1, rank: 2, copies: 2, side: 8, breaks_off: false };
+const EDIT: Edit = Edit {
+    seed: 1,
+    rank: 2,
+    copies: 2,
+    side: 8,
+    breaks_off: false,
+};
 
 impl Edit {
     /// Asks, and returns everything it hears, by name.
@@ -51,39 +57,104 @@ impl Edit {
             let shape = Shape::new(count, self.side, self.side, 4);
             Tensor::from_host(&Cpu, shape, numbers.normal(shape.len()))
         };
-        let (noisy, target, pair, single) = (latents(self.copies), latents(self.copies), latents(2), latents(1));
+        let (noisy, target, pair, single) = (
+            latents(self.copies),
+            latents(self.copies),
+            latents(2),
+            latents(1),
+        );
         let tokens = Tensor::from_host(&Cpu, Shape::new(1, 1, 77, 24), numbers.normal(77 * 24));
         let mut heard = Vec::new();
         if self.rank > 0 {
-            let len = network.attach_adapters(self.rank).iter().map(AdapterPlace::len).sum();
+            let len = network
+                .attach_adapters(self.rank)
+                .iter()
+                .map(AdapterPlace::len)
+                .sum();
             let parameters = Tensor::vector(&Cpu, numbers.scaled(len, 0.1));
             network.merge_adapters(&parameters);
             let mut gradient = Tensor::zeros(&Cpu, parameters.shape());
-            let mut pass = Pass::recording().with_adapters(&parameters).with_gradient(&mut gradient);
-            let timesteps: Vec<f64> = (0..self.copies).map(|copy| (100 * copy + 7) as f64).collect();
-            let output = network.forward(&noisy, &timesteps, (&tokens).into(), Want { noise: true, taps: &[] }, &mut pass);
+            let mut pass = Pass::recording()
+                .with_adapters(&parameters)
+                .with_gradient(&mut gradient);
+            let timesteps: Vec<f64> = (0..self.copies)
+                .map(|copy| (100 * copy + 7) as f64)
+                .collect();
+            let output = network.forward(
+                &noisy,
+                &timesteps,
+                (&tokens).into(),
+                Want {
+                    noise: true,
+                    taps: &[],
+                },
+                &mut pass,
+            );
             let noise = output.noise.clone().expect("it was asked for");
             heard.push(("trained noise", noise.to_host()));
             let noise = noise.combined(1.0, -1.0, &target);
-            network.backward(&output, Gradients { magnitude: 1.0, noise: Some(noise), taps: Vec::new() }, false, &mut pass);
+            network.backward(
+                &output,
+                Gradients {
+                    magnitude: 1.0,
+                    noise: Some(noise),
+                    taps: Vec::new(),
+                },
+                false,
+                &mut pass,
+            );
             drop(pass);
             heard.push(("adapters", gradient.to_host()));
         }
         let prompt = network.prepare(&tokens);
-        heard.push(("inverted", network.predict(&single, 41.0, (&prompt).into(), &mut Pass::inference()).to_host()));
+        heard.push((
+            "inverted",
+            network
+                .predict(&single, 41.0, (&prompt).into(), &mut Pass::inference())
+                .to_host(),
+        ));
         for step in 0..2 {
             let mut pass = Pass::recording();
-            let output = network.forward(&single, &[481.0], (&prompt).into(), Want { noise: step == 1, taps: &[1, 3] }, &mut pass);
+            let output = network.forward(
+                &single,
+                &[481.0],
+                (&prompt).into(),
+                Want {
+                    noise: step == 1,
+                    taps: &[1, 3],
+                },
+                &mut pass,
+            );
             heard.extend(output.taps.iter().map(|tap| ("tap", tap.to_host())));
             if self.breaks_off {
                 return heard;
             }
-            let taps = [1, 3].into_iter().zip(output.taps.iter().cloned()).collect();
-            let gradient = network.backward(&output, Gradients { magnitude: 1.0, noise: output.noise.clone(), taps }, true, &mut pass);
+            let taps = [1, 3]
+                .into_iter()
+                .zip(output.taps.iter().cloned())
+                .collect();
+            let gradient = network.backward(
+                &output,
+                Gradients {
+                    magnitude: 1.0,
+                    noise: output.noise.clone(),
+                    taps,
+                },
+                true,
+                &mut pass,
+            );
             heard.push(("gradient", gradient.expect("it was asked for").to_host()));
         }
-        let mut pass = Pass::inference().with_mutual(Mutual { start_layer: 3, sources: vec![0, 0] });
-        heard.push(("pair", network.predict(&pair, 281.0, (&prompt).into(), &mut pass).to_host()));
+        let mut pass = Pass::inference().with_mutual(Mutual {
+            start_layer: 3,
+            sources: vec![0, 0],
+        });
+        heard.push((
+            "pair",
+            network
+                .predict(&pair, 281.0, (&prompt).into(), &mut pass)
+                .to_host(),
+        ));
         heard
     }
 }
@@ -102,7 +173,13 @@ fn side_by_side(unet: &mut UNet<Cpu>, edits: &[Edit]) -> (Vec<Heard>, usize) {
         };
         let threads: Vec<_> = edits.iter().zip(lanes).map(run).collect();
         let calls = together.serve();
-        (threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect(), calls)
+        (
+            threads
+                .into_iter()
+                .map(|thread| thread.join().expect("it does not panic"))
+                .collect(),
+            calls,
+        )
     })
 }
 
@@ -113,7 +190,11 @@ fn assert_as_alone(unet: &mut UNet<Cpu>, edits: &[Edit]) -> usize {
         let expected = alone(*edit);
         assert_eq!(heard.len(), expected.len());
         for ((name, heard), (_, expected)) in heard.iter().zip(&expected) {
-            let bound = if ["adapters", "gradient"].contains(name) { BACKWARD } else { FORWARD };
+            let bound = if ["adapters", "gradient"].contains(name) {
+                BACKWARD
+            } else {
+                FORWARD
+            };
             assert_close(&format!("edit {index}, {name}"), heard, expected, bound);
         }
     }
@@ -125,9 +206,19 @@ fn equal_edits_of_other_pictures() {
     let edits = [EDIT, Edit { seed: 2, ..EDIT }, Edit { seed: 3, ..EDIT }];
     let mut unet = unet();
     let (_, of_one) = side_by_side(&mut unet, &[EDIT]);
-    assert_eq!(assert_as_alone(&mut unet, &edits), of_one, "each call is one for all");
+    assert_eq!(
+        assert_as_alone(&mut unet, &edits),
+        of_one,
+        "each call is one for all"
+    );
     // Nothing of one group is left for the next. One without a LoRA is two calls ahead, so they never ask for the same at the same time.
-    assert_eq!(assert_as_alone(&mut unet, &[Edit { rank: 0, ..EDIT }, Edit { seed: 7, ..EDIT }]), of_one + of_one - 2);
+    assert_eq!(
+        assert_as_alone(
+            &mut unet,
+            &[Edit { rank: 0, ..EDIT }, Edit { seed: 7, ..EDIT }]
+        ),
+        of_one + of_one - 2
+    );
 }
 
 /// Other ranks, none at all, other sizes, other batches: they part, and meet again where they ask for the same.
@@ -135,17 +226,43 @@ fn equal_edits_of_other_pictures() {
 fn edits_that_have_little_in_common() {
     let edits = [
         EDIT,
-        Edit { seed: 2, rank: 4, copies: 1, ..EDIT },
-        Edit { seed: 3, rank: 0, ..EDIT },
-        Edit { seed: 4, side: 12, ..EDIT },
-        Edit { seed: 5, rank: 1, copies: 3, ..EDIT },
+        Edit {
+            seed: 2,
+            rank: 4,
+            copies: 1,
+            ..EDIT
+        },
+        Edit {
+            seed: 3,
+            rank: 0,
+            ..EDIT
+        },
+        Edit {
+            seed: 4,
+            side: 12,
+            ..EDIT
+        },
+        Edit {
+            seed: 5,
+            rank: 1,
+            copies: 3,
+            ..EDIT
+        },
     ];
     assert_as_alone(&mut unet(), &edits);
 }
 
 #[test]
 fn one_that_breaks_off_leaves_the_others_as_they_are() {
-    let edits = [EDIT, Edit { seed: 2, breaks_off: true, ..EDIT }, Edit { seed: 3, ..EDIT }];
+    let edits = [
+        EDIT,
+        Edit {
+            seed: 2,
+            breaks_off: true,
+            ..EDIT
+        },
+        Edit { seed: 3, ..EDIT },
+    ];
     assert_as_alone(&mut unet(), &edits);
 }
 
@@ -153,6 +270,9 @@ fn one_that_breaks_off_leaves_the_others_as_they_are() {
 #[test]
 fn one_alone_hears_the_same_bits() {
     let (heard, calls) = side_by_side(&mut unet(), &[EDIT]);
-    assert_eq!(calls, 8, "training, inversion, twice there and back, denoising");
+    assert_eq!(
+        calls, 8,
+        "training, inversion, twice there and back, denoising"
+    );
     assert!(heard[0] == alone(EDIT));
 }

@@ -4,7 +4,10 @@
 //! the first look, and to its bytes. `PROPTEST_CASES=10000 cargo test --release --test mutations -- --nocapture` makes 10^4 of
 //! them and shows what came of them.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
 
 mod pictures;
 
@@ -42,28 +45,50 @@ enum Format {
 
 impl File {
     fn png(png: Png) -> Self {
-        Self { format: Format::Png, parts: png.0, rest: Vec::new() }
+        Self {
+            format: Format::Png,
+            parts: png.0,
+            rest: Vec::new(),
+        }
     }
 
     /// Segments up to the first scan, and all that follows.
     fn jpeg(bytes: &[u8]) -> Self {
         let (mut parts, mut position) = (Vec::new(), 2);
         while bytes[position + 1] != 0xDA {
-            let length = usize::from(u16::from_be_bytes([bytes[position + 2], bytes[position + 3]]));
-            parts.push((bytes[position..position + 2].to_vec(), bytes[position + 4..position + 2 + length].to_vec()));
+            let length = usize::from(u16::from_be_bytes([
+                bytes[position + 2],
+                bytes[position + 3],
+            ]));
+            parts.push((
+                bytes[position..position + 2].to_vec(),
+                bytes[position + 4..position + 2 + length].to_vec(),
+            ));
             position += 2 + length;
         }
-        Self { format: Format::Jpeg, parts, rest: bytes[position..].to_vec() }
+        Self {
+            format: Format::Jpeg,
+            parts,
+            rest: bytes[position..].to_vec(),
+        }
     }
 
     fn webp(bytes: &[u8]) -> Self {
         let (mut parts, mut position) = (Vec::new(), 12);
         while position < bytes.len() {
-            let length = u32::from_le_bytes(bytes[position + 4..position + 8].try_into().unwrap()) as usize;
-            parts.push((bytes[position..position + 4].to_vec(), bytes[position + 8..position + 8 + length].to_vec()));
+            let length =
+                u32::from_le_bytes(bytes[position + 4..position + 8].try_into().unwrap()) as usize;
+            parts.push((
+                bytes[position..position + 4].to_vec(),
+                bytes[position + 8..position + 8 + length].to_vec(),
+            ));
             position += 8 + length.next_multiple_of(2);
         }
-        Self { format: Format::WebP, parts, rest: Vec::new() }
+        Self {
+            format: Format::WebP,
+            parts,
+            rest: Vec::new(),
+        }
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -74,11 +99,25 @@ impl File {
                     let length = ((content.len() + 2) as u16).to_be_bytes();
                     [marker.as_slice(), &length, content].concat()
                 };
-                [b"\xFF\xD8".to_vec(), self.parts.iter().flat_map(segment).collect(), self.rest.clone()].concat()
+                [
+                    b"\xFF\xD8".to_vec(),
+                    self.parts.iter().flat_map(segment).collect(),
+                    self.rest.clone(),
+                ]
+                .concat()
             }
             Format::WebP => {
-                let chunk = |(name, content): &(Vec<u8>, Vec<u8>)| webp::chunk(name.as_slice().try_into().unwrap(), content);
-                webp::chunk(b"RIFF", &[b"WEBP".to_vec(), self.parts.iter().flat_map(chunk).collect()].concat())
+                let chunk = |(name, content): &(Vec<u8>, Vec<u8>)| {
+                    webp::chunk(name.as_slice().try_into().unwrap(), content)
+                };
+                webp::chunk(
+                    b"RIFF",
+                    &[
+                        b"WEBP".to_vec(),
+                        self.parts.iter().flat_map(chunk).collect(),
+                    ]
+                    .concat(),
+                )
             }
         }
     }
@@ -92,12 +131,21 @@ fn files() -> Vec<File> {
             BitDepth::One => 1,
             _ => 8,
         };
-        Png::encode(WIDTH, HEIGHT, color, depth, &noise(WIDTH * HEIGHT * color.samples() * bits / 8))
+        Png::encode(
+            WIDTH,
+            HEIGHT,
+            color,
+            depth,
+            &noise(WIDTH * HEIGHT * color.samples() * bits / 8),
+        )
     };
     let palette = Png::encode_palette(
         WIDTH,
         HEIGHT,
-        &noise(WIDTH * HEIGHT).iter().map(|index| index % 16).collect::<Vec<_>>(),
+        &noise(WIDTH * HEIGHT)
+            .iter()
+            .map(|index| index % 16)
+            .collect::<Vec<_>>(),
         &noise(48),
         &noise(16),
     );
@@ -107,7 +155,10 @@ fn files() -> Vec<File> {
         .with(b"cHRM", &noise(32))
         .with(b"eXIf", &pictures::exif(6))
         .with(b"pHYs", &[0, 0, 11, 19, 0, 0, 11, 19, 1])
-        .with(b"zTXt", &[b"t\0\0".to_vec(), png_file::deflated_zeros(5000)].concat())
+        .with(
+            b"zTXt",
+            &[b"t\0\0".to_vec(), png_file::deflated_zeros(5000)].concat(),
+        )
         .with(b"caBX", &pictures::manifest());
     let baseline = jpeg::with_profile(&jpeg::turned(jpeg::RESTARTS, 6), &noise(3000));
     let lossless = webp::encode(WIDTH, HEIGHT, &smooth(WIDTH, HEIGHT, 3));
@@ -125,15 +176,42 @@ fn files() -> Vec<File> {
     .map(File::png)
     .into();
     files.extend([jpeg::RESTARTS, jpeg::PROGRESSIVE, &baseline].map(File::jpeg));
-    let extended = webp::extended(&lossless, WIDTH, HEIGHT, Some(&noise(500)), Some(&pictures::exif(3)), &webp::chunk(b"C2PA", &noise(50)));
-    files.extend([webp::LOSSY, webp::LOSSY_ALPHA, webp::ANIMATED, &lossless, &extended].map(File::webp));
+    let extended = webp::extended(
+        &lossless,
+        WIDTH,
+        HEIGHT,
+        Some(&noise(500)),
+        Some(&pictures::exif(3)),
+        &webp::chunk(b"C2PA", &noise(50)),
+    );
+    files.extend(
+        [
+            webp::LOSSY,
+            webp::LOSSY_ALPHA,
+            webp::ANIMATED,
+            &lossless,
+            &extended,
+        ]
+        .map(File::webp),
+    );
     files
 }
 
 /// Seven passes (Adam7) over a picture of zeros: rows of each pass, a filter byte before each.
 fn interlaced() -> Png {
-    const PASSES: [[usize; 4]; 7] = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
-    let length = PASSES.iter().map(|[x, y, dx, dy]| (HEIGHT - y).div_ceil(*dy) * (1 + 3 * (WIDTH - x).div_ceil(*dx))).sum();
+    const PASSES: [[usize; 4]; 7] = [
+        [0, 0, 8, 8],
+        [4, 0, 8, 8],
+        [0, 4, 4, 8],
+        [2, 0, 4, 4],
+        [0, 2, 2, 4],
+        [1, 0, 2, 2],
+        [0, 1, 1, 2],
+    ];
+    let length = PASSES
+        .iter()
+        .map(|[x, y, dx, dy]| (HEIGHT - y).div_ceil(*dy) * (1 + 3 * (WIDTH - x).div_ceil(*dx)))
+        .sum();
     let mut png = png_file::zeros(WIDTH, HEIGHT, ColorType::Rgb);
     png.0[0].1[12] = 1;
     png.0[1].1 = png_file::deflated_zeros(length);
@@ -274,8 +352,12 @@ fn change_bytes(bytes: &mut Vec<u8>, change: &ByteChange) {
     match change {
         ByteChange::Flip(at, bit) => bytes[at.index(length)] ^= 1 << bit,
         ByteChange::Set(at, value) => bytes[at.index(length)] = *value,
-        ByteChange::Remove(at, count) => drop(bytes.drain(at.index(length)..(at.index(length) + count).min(length))),
-        ByteChange::Insert(at, more) => drop(bytes.splice(at.index(length)..at.index(length), more.iter().copied())),
+        ByteChange::Remove(at, count) => {
+            drop(bytes.drain(at.index(length)..(at.index(length) + count).min(length)))
+        }
+        ByteChange::Insert(at, more) => {
+            drop(bytes.splice(at.index(length)..at.index(length), more.iter().copied()))
+        }
         ByteChange::Repeat(at, count) => {
             let range = at.index(length)..(at.index(length) + count).min(length);
             let again = bytes[range.clone()].to_vec();
@@ -292,7 +374,10 @@ fn unchanged_files_are_read() {
     let path = folder.path().join("picture");
     for (index, file) in files().iter().enumerate() {
         std::fs::write(&path, file.bytes()).unwrap();
-        let size = picture::read(&path).unwrap_or_else(|error| panic!("file {index}: {error}")).picture.size();
+        let size = picture::read(&path)
+            .unwrap_or_else(|error| panic!("file {index}: {error}"))
+            .picture
+            .size();
         Mask::read(&path, size).unwrap_or_else(|error| panic!("file {index}: {error}"));
     }
 }
@@ -306,9 +391,16 @@ fn no_change_of_a_picture_brings_the_program_down() {
     let longest = RefCell::new(Duration::ZERO);
     let count = |what: &str| *outcomes.borrow_mut().entry(what.to_owned()).or_default() += 1;
 
-    let config = Config { failure_persistence: None, ..Config::default() };
+    let config = Config {
+        failure_persistence: None,
+        ..Config::default()
+    };
     let cases = config.cases;
-    let changes = (any::<Index>(), prop::collection::vec(part_change(), 0..4), prop::collection::vec(byte_change(), 0..3));
+    let changes = (
+        any::<Index>(),
+        prop::collection::vec(part_change(), 0..4),
+        prop::collection::vec(byte_change(), 0..3),
+    );
     let ended = TestRunner::new(config).run(&changes, |(index, of_parts, of_bytes)| {
         let mut file = files[index.index(files.len())].clone();
         for change in &of_parts {
@@ -325,10 +417,22 @@ fn no_change_of_a_picture_brings_the_program_down() {
             Ok(source) => {
                 count("picture: read");
                 // What was read can be written, and reads the same.
-                let png = source.picture.png(None).map_err(|error| TestCaseError::fail(error.to_string()))?;
-                source.picture.check_png(&png).map_err(TestCaseError::fail)?;
+                let png = source
+                    .picture
+                    .png(None)
+                    .map_err(|error| TestCaseError::fail(error.to_string()))?;
+                source
+                    .picture
+                    .check_png(&png)
+                    .map_err(TestCaseError::fail)?;
             }
-            Err(error) if error.to_string().contains("the decoder failed on this file") => count("picture: a panic was caught"),
+            Err(error)
+                if error
+                    .to_string()
+                    .contains("the decoder failed on this file") =>
+            {
+                count("picture: a panic was caught")
+            }
             Err(error) => count(&format!("picture: {}", error.kind())),
         }
         match Mask::read(&path, Size::new(WIDTH, HEIGHT)) {
@@ -336,7 +440,13 @@ fn no_change_of_a_picture_brings_the_program_down() {
                 count("mask: read");
                 prop_assert_eq!(mask.data.len(), WIDTH * HEIGHT);
             }
-            Err(error) if error.to_string().contains("the decoder failed on this file") => count("mask: a panic was caught"),
+            Err(error)
+                if error
+                    .to_string()
+                    .contains("the decoder failed on this file") =>
+            {
+                count("mask: a panic was caught")
+            }
             Err(_) => count("mask: refused"),
         }
         let mut longest = longest.borrow_mut();
@@ -345,10 +455,20 @@ fn no_change_of_a_picture_brings_the_program_down() {
     });
     let peak = dragnext::report::peak_bytes().unwrap_or_default();
     report(&format!("{cases} changed files: {:?}", outcomes.borrow()));
-    report(&format!("longest {:?}, peak memory {} MiB", longest.borrow(), peak >> 20));
+    report(&format!(
+        "longest {:?}, peak memory {} MiB",
+        longest.borrow(),
+        peak >> 20
+    ));
     ended.unwrap();
     let outcomes = outcomes.borrow();
     let of = |what: &str| outcomes.get(what).copied().unwrap_or_default();
-    assert!(of("picture: read") > cases as usize / 20, "changes reach the pixels: {outcomes:?}");
-    assert!(of("picture: image.decode") > cases as usize / 20, "and they do harm: {outcomes:?}");
+    assert!(
+        of("picture: read") > cases as usize / 20,
+        "changes reach the pixels: {outcomes:?}"
+    );
+    assert!(
+        of("picture: image.decode") > cases as usize / 20,
+        "and they do harm: {outcomes:?}"
+    );
 }

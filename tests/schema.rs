@@ -1,5 +1,8 @@
 //! The JSON schema of drag files: what is committed is what the program prints, and it agrees with the reader wherever a schema can.
-#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +27,10 @@ fn with(pointer: &str, value: Value) -> Value {
     let (parent, key) = pointer.rsplit_once('/').unwrap();
     match file.pointer_mut(parent).unwrap() {
         Value::Object(object) => object.insert(key.into(), value),
-        Value::Array(list) => Some(std::mem::replace(&mut list[key.parse::<usize>().unwrap()], value)),
+        Value::Array(list) => Some(std::mem::replace(
+            &mut list[key.parse::<usize>().unwrap()],
+            value,
+        )),
         other => panic!("{other} has no {key}"),
     };
     file
@@ -33,13 +39,21 @@ fn with(pointer: &str, value: Value) -> Value {
 fn without(pointer: &str) -> Value {
     let mut file = good();
     let (parent, key) = pointer.rsplit_once('/').unwrap();
-    file.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(key).unwrap();
+    file.pointer_mut(parent)
+        .unwrap()
+        .as_object_mut()
+        .unwrap()
+        .remove(key)
+        .unwrap();
     file
 }
 
 fn rotation(movement: &Value) -> Value {
     let mut region = json!({ "type": "rotation", "region": { "ellipse": [4, 4, 3, 2] } });
-    region.as_object_mut().unwrap().extend(movement.as_object().unwrap().clone());
+    region
+        .as_object_mut()
+        .unwrap()
+        .extend(movement.as_object().unwrap().clone());
     with("/regions/0", region)
 }
 
@@ -47,7 +61,12 @@ fn rotation(movement: &Value) -> Value {
 #[test]
 fn the_committed_schema_is_the_one_that_is_printed() {
     let committed = std::fs::read_to_string(root().join("assets/drag.schema.json")).unwrap();
-    let output = assert_cmd::Command::cargo_bin("dragnext").unwrap().env_clear().arg("schema").output().unwrap();
+    let output = assert_cmd::Command::cargo_bin("dragnext")
+        .unwrap()
+        .env_clear()
+        .arg("schema")
+        .output()
+        .unwrap();
     assert!(output.status.success());
     assert!(
         committed == String::from_utf8(output.stdout).unwrap(),
@@ -72,7 +91,10 @@ fn every_drag_file_of_the_repository_has_the_schema() {
     assert!(files.len() > 40, "{files:?}");
     for path in files {
         let file: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        let errors: Vec<String> = validator.iter_errors(&file).map(|error| error.to_string()).collect();
+        let errors: Vec<String> = validator
+            .iter_errors(&file)
+            .map(|error| error.to_string())
+            .collect();
         assert!(errors.is_empty(), "{}: {errors:?}", path.display());
     }
 }
@@ -81,10 +103,15 @@ fn every_drag_file_of_the_repository_has_the_schema() {
 #[test]
 fn every_key_is_described() {
     fn check(schema: &Value, place: &str) {
-        let Value::Object(properties) = &schema["properties"] else { return };
+        let Value::Object(properties) = &schema["properties"] else {
+            return;
+        };
         for (key, value) in properties {
             let place = format!("{place}/{key}");
-            assert!(value["description"].is_string() || value["$ref"].is_string(), "{place} has no description");
+            assert!(
+                value["description"].is_string() || value["$ref"].is_string(),
+                "{place} has no description"
+            );
             check(value, &place);
         }
     }
@@ -94,10 +121,18 @@ fn every_key_is_described() {
         check(&schema["$defs"][part], part);
     }
     for setting in DESCRIPTIONS {
-        assert!(!setting.source.is_empty() && setting.text().len() > 10, "{}", setting.name);
+        assert!(
+            !setting.source.is_empty() && setting.text().len() > 10,
+            "{}",
+            setting.name
+        );
         let known = &schema["properties"]["settings"]["properties"][setting.name];
         assert!(
-            known["default"] == setting.default() && known["description"].as_str().unwrap().contains(setting.source),
+            known["default"] == setting.default()
+                && known["description"]
+                    .as_str()
+                    .unwrap()
+                    .contains(setting.source),
             "{}",
             setting.name
         );
@@ -118,16 +153,28 @@ fn schema_and_reader_agree() {
         (true, with("/prompt", json!("a cat"))),
         (true, with("/version", json!(1.0))),
         (true, with("/editable", json!("everything"))),
-        (true, with("/editable", json!({ "mask": "a.png", "comment": 1 }))),
+        (
+            true,
+            with("/editable", json!({ "mask": "a.png", "comment": 1 })),
+        ),
         (true, with("/regions/0/id", json!("tail"))),
         (true, with("/regions/0/x-id", json!(3))),
         (true, with("/regions/0/type", json!("deformation"))),
         (true, with("/regions/0/target/1", json!(-0.0))),
         (true, with("/regions/0/target/1", json!(1e6))),
-        (true, with("/regions/0/region", json!({ "polygon": [[0, 0], [9, 0], [4, 8]] }))),
+        (
+            true,
+            with(
+                "/regions/0/region",
+                json!({ "polygon": [[0, 0], [9, 0], [4, 8]] }),
+            ),
+        ),
         (true, with("/regions", json!(regions(64)))),
         (true, rotation(&json!({ "center": [4, 4], "angle": -3600 }))),
-        (true, rotation(&json!({ "center": [4, 4], "handle": [1, 1], "target": [5, 1] }))),
+        (
+            true,
+            rotation(&json!({ "center": [4, 4], "handle": [1, 1], "target": [5, 1] })),
+        ),
         (false, json!([])),
         (false, json!(null)),
         (false, without("/version")),
@@ -157,20 +204,53 @@ fn schema_and_reader_agree() {
         (false, with("/regions/0/target/1", json!("1"))),
         (false, with("/regions/0/target/1", json!(1_000_001))),
         (false, with("/regions/0/region", json!({}))),
-        (false, with("/regions/0/region", json!({ "rect": [0, 0, 9, 9], "mask": "a.png" }))),
-        (false, with("/regions/0/region", json!({ "ract": [0, 0, 9, 9] }))),
-        (false, with("/regions/0/region", json!({ "rect": [0, 0, 9] }))),
-        (false, with("/regions/0/region", json!({ "ellipse": [4, 4, 0, 1] }))),
-        (false, with("/regions/0/region", json!({ "polygon": points(2) }))),
-        (false, with("/regions/0/region", json!({ "polygon": points(10_001) }))),
+        (
+            false,
+            with(
+                "/regions/0/region",
+                json!({ "rect": [0, 0, 9, 9], "mask": "a.png" }),
+            ),
+        ),
+        (
+            false,
+            with("/regions/0/region", json!({ "ract": [0, 0, 9, 9] })),
+        ),
+        (
+            false,
+            with("/regions/0/region", json!({ "rect": [0, 0, 9] })),
+        ),
+        (
+            false,
+            with("/regions/0/region", json!({ "ellipse": [4, 4, 0, 1] })),
+        ),
+        (
+            false,
+            with("/regions/0/region", json!({ "polygon": points(2) })),
+        ),
+        (
+            false,
+            with("/regions/0/region", json!({ "polygon": points(10_001) })),
+        ),
         (false, with("/regions/0/region", json!({ "mask": "" }))),
-        (false, rotation(&json!({ "handle": [1, 1], "target": [5, 1] }))),
+        (
+            false,
+            rotation(&json!({ "handle": [1, 1], "target": [5, 1] })),
+        ),
         (false, rotation(&json!({ "center": [4, 4] }))),
         (false, rotation(&json!({ "center": [4, 4], "angle": 3601 }))),
-        (false, rotation(&json!({ "center": [4, 4], "angle": 9, "handle": [1, 1], "target": [5, 1] }))),
-        (false, rotation(&json!({ "center": [4, 4], "target": [5, 1] }))),
+        (
+            false,
+            rotation(&json!({ "center": [4, 4], "angle": 9, "handle": [1, 1], "target": [5, 1] })),
+        ),
+        (
+            false,
+            rotation(&json!({ "center": [4, 4], "target": [5, 1] })),
+        ),
         (false, with("/settings", json!([]))),
-        (true, with("/settings", json!({ "comment": "fast", "x-lr": 3 }))),
+        (
+            true,
+            with("/settings", json!({ "comment": "fast", "x-lr": 3 })),
+        ),
         (false, set("lora-rank", json!(4))),
     ];
     // Every setting: its default, and something of every type and size.
@@ -203,7 +283,15 @@ fn schema_and_reader_agree() {
     for (expected, file) in files {
         let text = file.to_string();
         let read = DragFile::parse(text.as_bytes());
-        assert_eq!(read.is_ok(), expected, "the reader on {text:.300}: {read:.300?}");
-        assert_eq!(validator.is_valid(&file), expected, "the schema on {text:.300}");
+        assert_eq!(
+            read.is_ok(),
+            expected,
+            "the reader on {text:.300}: {read:.300?}"
+        );
+        assert_eq!(
+            validator.is_valid(&file),
+            expected,
+            "the schema on {text:.300}"
+        );
     }
 }

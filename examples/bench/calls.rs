@@ -63,7 +63,8 @@ pub(crate) enum Call {
 impl Call {
     /// Its name on the command line and in reports.
     pub(crate) fn name(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+        self.to_possible_value()
+            .map_or_else(String::new, |value| value.get_name().to_owned())
     }
 }
 
@@ -84,7 +85,9 @@ pub(crate) struct Run {
 impl Run {
     /// What it gave, under the names of a reference.
     pub(crate) fn results(&self, call: Call) -> impl Iterator<Item = (String, Vec<f32>)> {
-        self.outputs.iter().map(move |(output, numbers)| (format!("{}.{output}", call.name()), numbers.clone()))
+        self.outputs
+            .iter()
+            .map(move |(output, numbers)| (format!("{}.{output}", call.name()), numbers.clone()))
     }
 }
 
@@ -115,29 +118,59 @@ fn random<B: Backend>(backend: &B, seed: u64, shape: Shape) -> Tensor<B> {
 impl<B: Backend> Inputs<B> {
     fn new(backend: &B, config: &UNetConfig, size: usize, given: &Reference) -> Result<Self> {
         let side = size / DOWNSCALE;
-        let stored = |(shape, numbers): (Shape, Vec<f32>)| Tensor::from_host(backend, shape, numbers);
+        let stored =
+            |(shape, numbers): (Shape, Vec<f32>)| Tensor::from_host(backend, shape, numbers);
         let picture = |name: &str, seed: u64, shape: Shape| {
-            Ok::<_, anyhow::Error>(given.picture(name)?.map_or_else(|| random(backend, seed, shape), stored))
+            Ok::<_, anyhow::Error>(
+                given
+                    .picture(name)?
+                    .map_or_else(|| random(backend, seed, shape), stored),
+            )
         };
         let latents = picture("z", 1, Shape::new(2, side, side, 4))?;
-        let one = Shape { batch: 1, ..latents.shape() };
+        let one = Shape {
+            batch: 1,
+            ..latents.shape()
+        };
         let levels = config.channels.len();
-        ensure!(levels >= TAP, "the model has {levels} decoder stages, the drag looks at stage {TAP}");
+        ensure!(
+            levels >= TAP,
+            "the model has {levels} decoder stages, the drag looks at stage {TAP}"
+        );
         // The encoder halves the sides between two levels and rounds up; every decoder stage but the last goes back by one.
         let tap_side = |side: usize| side.div_ceil(1 << (levels - 1 - TAP.min(levels - 1)));
-        let tap = Shape::new(1, tap_side(one.height), tap_side(one.width), config.channels[levels - TAP]);
+        let tap = Shape::new(
+            1,
+            tap_side(one.height),
+            tap_side(one.width),
+            config.channels[levels - TAP],
+        );
         let draw = Seeded::new(6).fine_tuning(LORA_BATCH, one.len(), 1000);
         Ok(Self {
-            timesteps: given.numbers("t").map_or_else(|| vec![741.0, 21.0], |t| t.iter().map(|t| f64::from(*t)).collect()),
-            context: given.tokens("context")?.map_or_else(|| random(backend, 2, Shape::new(2, 1, 77, config.cross_attention_dim)), stored),
+            timesteps: given.numbers("t").map_or_else(
+                || vec![741.0, 21.0],
+                |t| t.iter().map(|t| f64::from(*t)).collect(),
+            ),
+            context: given.tokens("context")?.map_or_else(
+                || random(backend, 2, Shape::new(2, 1, 77, config.cross_attention_dim)),
+                stored,
+            ),
             d_tap: picture("d_tap", 3, tap)?,
             d_noise: picture("d_noise", 4, one)?,
             lora: LoraInput {
                 latent: picture("lora.latent", 5, one)?,
-                timesteps: given.numbers("lora.t").map_or(draw.timesteps, |t| t.iter().map(|t| *t as usize).collect()),
-                noise: given.picture("lora.noise")?.map_or(draw.noise, |(_, noise)| noise),
+                timesteps: given
+                    .numbers("lora.t")
+                    .map_or(draw.timesteps, |t| t.iter().map(|t| *t as usize).collect()),
+                noise: given
+                    .picture("lora.noise")?
+                    .map_or(draw.noise, |(_, noise)| noise),
             },
-            picture: picture("image", 7, Shape::new(1, DOWNSCALE * one.height, DOWNSCALE * one.width, 3))?,
+            picture: picture(
+                "image",
+                7,
+                Shape::new(1, DOWNSCALE * one.height, DOWNSCALE * one.width, 3),
+            )?,
             latent: picture("latent", 8, one)?,
             latents,
         })
@@ -166,11 +199,26 @@ pub(crate) struct Calls<B: Backend> {
 
 impl<B: Backend> Calls<B> {
     /// `name` is a model as the command line has it, `edit` a picture and its drag file.
-    pub(crate) fn new(backend: B, name: &str, size: usize, reference: Reference, edit: Option<[PathBuf; 2]>) -> Result<Self> {
+    pub(crate) fn new(
+        backend: B,
+        name: &str,
+        size: usize,
+        reference: Reference,
+        edit: Option<[PathBuf; 2]>,
+    ) -> Result<Self> {
         let config = UNetConfig::read(&Source::parse(name)?)?;
         let inputs = Inputs::new(&backend, &config, size, &reference)?;
         let model = Model::open(name, None)?;
-        Ok(Self { backend, name: name.to_owned(), model, inputs, reference, edit, part: Part::Nothing, last: None })
+        Ok(Self {
+            backend,
+            name: name.to_owned(),
+            model,
+            inputs,
+            reference,
+            edit,
+            part: Part::Nothing,
+            last: None,
+        })
     }
 
     /// Width and height of the picture that the calls' latents stand for.
@@ -194,7 +242,9 @@ impl<B: Backend> Calls<B> {
             Call::VaeEncode | Call::VaeDecode => self.run_vae(call),
             Call::Edit => self.run_edit(),
             Call::Lora => self.run_lora(),
-            Call::AdaptersB1 | Call::AdaptersToLatent => self.run_adapters(call == Call::AdaptersToLatent),
+            Call::AdaptersB1 | Call::AdaptersToLatent => {
+                self.run_adapters(call == Call::AdaptersToLatent)
+            }
             Call::Prompt => self.run_prompt(),
             _ => self.run_unet(call),
         }
@@ -203,7 +253,9 @@ impl<B: Backend> Calls<B> {
     fn unet(&mut self) -> Result<(&mut UNet<B>, &Inputs<B>)> {
         if !matches!(self.part, Part::UNet(_)) {
             self.part = Part::Nothing;
-            self.part = Part::UNet(Box::new(self.model.unet(&self.backend, &Interrupt::never())?));
+            self.part = Part::UNet(Box::new(
+                self.model.unet(&self.backend, &Interrupt::never())?,
+            ));
         }
         match &mut self.part {
             Part::UNet(unet) => Ok((unet, &self.inputs)),
@@ -214,26 +266,66 @@ impl<B: Backend> Calls<B> {
     fn run_unet(&mut self, call: Call) -> Result<Run> {
         let backend = self.backend.clone();
         let (unet, inputs) = self.unet()?;
-        let batch = if matches!(call, Call::UnetB2 | Call::UnetMutualB2) { 2 } else { 1 };
+        let batch = if matches!(call, Call::UnetB2 | Call::UnetMutualB2) {
+            2
+        } else {
+            1
+        };
         let part = |x: &Tensor<B>| if batch == 2 { x.clone() } else { x.picture(0) };
-        let (z, context, timesteps) = (part(&inputs.latents), part(&inputs.context), &inputs.timesteps[..batch]);
+        let (z, context, timesteps) = (
+            part(&inputs.latents),
+            part(&inputs.context),
+            &inputs.timesteps[..batch],
+        );
         let is_drag = matches!(call, Call::Drag | Call::DragNoise);
-        let want = Want { noise: call != Call::Drag, taps: if is_drag { &[TAP] } else { &[] } };
-        let mut pass = if is_drag { Pass::recording() } else { Pass::inference() };
+        let want = Want {
+            noise: call != Call::Drag,
+            taps: if is_drag { &[TAP] } else { &[] },
+        };
+        let mut pass = if is_drag {
+            Pass::recording()
+        } else {
+            Pass::inference()
+        };
         if call == Call::UnetMutualB2 {
-            pass = pass.with_mutual(Mutual { start_layer: MUTUAL_START, sources: vec![0, 0] });
+            pass = pass.with_mutual(Mutual {
+                start_layer: MUTUAL_START,
+                sources: vec![0, 0],
+            });
         }
         let prompt = (call == Call::UnetPrepared).then(|| unet.prepare(&context));
-        let context = prompt.as_ref().map_or(PromptContext::Tokens(&context), PromptContext::Prepared);
+        let context = prompt
+            .as_ref()
+            .map_or(PromptContext::Tokens(&context), PromptContext::Prepared);
         let meter = Meter::start(&backend);
         let output = unet.forward(&z, timesteps, context, want, &mut pass);
         let gradient = is_drag.then(|| {
             let noise = (call == Call::DragNoise).then(|| inputs.d_noise.clone());
-            unet.backward(&output, Gradients { magnitude: 1.0, noise, taps: vec![(TAP, inputs.d_tap.clone())] }, true, &mut pass)
+            unet.backward(
+                &output,
+                Gradients {
+                    magnitude: 1.0,
+                    noise,
+                    taps: vec![(TAP, inputs.d_tap.clone())],
+                },
+                true,
+                &mut pass,
+            )
         });
         let cost = meter.stop();
-        let outputs = [("noise", output.noise), ("tap", output.taps.into_iter().next()), ("gradient", gradient.flatten())];
-        Ok(Run { cost, stages: Vec::new(), outputs: outputs.into_iter().filter_map(|(name, x)| Some((name, x?.to_host()))).collect() })
+        let outputs = [
+            ("noise", output.noise),
+            ("tap", output.taps.into_iter().next()),
+            ("gradient", gradient.flatten()),
+        ];
+        Ok(Run {
+            cost,
+            stages: Vec::new(),
+            outputs: outputs
+                .into_iter()
+                .filter_map(|(name, x)| Some((name, x?.to_host())))
+                .collect(),
+        })
     }
 
     fn run_prompt(&mut self) -> Result<Run> {
@@ -242,23 +334,54 @@ impl<B: Backend> Calls<B> {
         let tokens = inputs.context.picture(0);
         let meter = Meter::start(&backend);
         unet.prepare(&tokens);
-        Ok(Run { cost: meter.stop(), stages: Vec::new(), outputs: Vec::new() })
+        Ok(Run {
+            cost: meter.stop(),
+            stages: Vec::new(),
+            outputs: Vec::new(),
+        })
     }
 
     fn run_adapters(&mut self, to_latent: bool) -> Result<Run> {
         let backend = self.backend.clone();
         let (unet, _) = self.unet()?;
-        let parameters = Tensor::vector(&backend, Seeded::new(9).adapters(&unet.attach_adapters(LORA_RANK)));
+        let parameters = Tensor::vector(
+            &backend,
+            Seeded::new(9).adapters(&unet.attach_adapters(LORA_RANK)),
+        );
         let (unet, inputs) = self.unet()?;
         let (z, context) = (inputs.latents.picture(0), inputs.context.picture(0));
         let mut gradient = Tensor::zeros(&backend, parameters.shape());
-        let mut pass = Pass::recording().with_adapters(&parameters).with_gradient(&mut gradient);
+        let mut pass = Pass::recording()
+            .with_adapters(&parameters)
+            .with_gradient(&mut gradient);
         let meter = Meter::start(&backend);
-        let output = unet.forward(&z, &inputs.timesteps[..1], &context, Want { noise: true, taps: &[] }, &mut pass);
-        unet.backward(&output, Gradients { magnitude: 1.0, noise: Some(inputs.d_noise.clone()), taps: Vec::new() }, to_latent, &mut pass);
+        let output = unet.forward(
+            &z,
+            &inputs.timesteps[..1],
+            &context,
+            Want {
+                noise: true,
+                taps: &[],
+            },
+            &mut pass,
+        );
+        unet.backward(
+            &output,
+            Gradients {
+                magnitude: 1.0,
+                noise: Some(inputs.d_noise.clone()),
+                taps: Vec::new(),
+            },
+            to_latent,
+            &mut pass,
+        );
         let cost = meter.stop();
         unet.detach_adapters();
-        Ok(Run { cost, stages: Vec::new(), outputs: Vec::new() })
+        Ok(Run {
+            cost,
+            stages: Vec::new(),
+            outputs: Vec::new(),
+        })
     }
 
     fn run_lora(&mut self) -> Result<Run> {
@@ -267,18 +390,47 @@ impl<B: Backend> Calls<B> {
         let given = self.reference.numbers("lora.start").map(<[f32]>::to_vec);
         let (unet, _) = self.unet()?;
         let per_rank: usize = unet.attach_adapters(1).iter().map(AdapterPlace::len).sum();
-        let places = unet.attach_adapters(given.as_ref().map_or(LORA_RANK, |given| given.len() / per_rank));
-        let parameters = Tensor::vector(&backend, given.unwrap_or_else(|| Seeded::new(9).adapters(&places)));
+        let places = unet.attach_adapters(
+            given
+                .as_ref()
+                .map_or(LORA_RANK, |given| given.len() / per_rank),
+        );
+        let parameters = Tensor::vector(
+            &backend,
+            given.unwrap_or_else(|| Seeded::new(9).adapters(&places)),
+        );
         let (unet, inputs) = self.unet()?;
-        let LoraInput { latent, timesteps, noise } = &inputs.lora;
+        let LoraInput {
+            latent,
+            timesteps,
+            noise,
+        } = &inputs.lora;
         let context = inputs.context.picture(0);
-        let subject = Subject { latent, context: &context };
+        let subject = Subject {
+            latent,
+            context: &context,
+        };
         let meter = Meter::start(&backend);
         unet.merge_adapters(&parameters);
-        let (loss, gradient) = gradient(unet, &schedule, &subject, &parameters, timesteps, noise, &Interrupt::never())?;
+        let (loss, gradient) = gradient(
+            unet,
+            &schedule,
+            &subject,
+            &parameters,
+            timesteps,
+            noise,
+            &Interrupt::never(),
+        )?;
         let cost = meter.stop();
         unet.detach_adapters();
-        Ok(Run { cost, stages: Vec::new(), outputs: vec![("loss", vec![loss as f32]), ("gradient", gradient.to_host())] })
+        Ok(Run {
+            cost,
+            stages: Vec::new(),
+            outputs: vec![
+                ("loss", vec![loss as f32]),
+                ("gradient", gradient.to_host()),
+            ],
+        })
     }
 
     fn run_vae(&mut self, call: Call) -> Result<Run> {
@@ -286,9 +438,13 @@ impl<B: Backend> Calls<B> {
         let never = Interrupt::never();
         if !matches!(self.part, Part::Vae(_)) {
             self.part = Part::Nothing;
-            self.part = Part::Vae(Box::new(self.model.vae(&self.backend.for_pictures(), &never)?));
+            self.part = Part::Vae(Box::new(
+                self.model.vae(&self.backend.for_pictures(), &never)?,
+            ));
         }
-        let Part::Vae(vae) = &self.part else { unreachable!("it was just loaded") };
+        let Part::Vae(vae) = &self.part else {
+            unreachable!("it was just loaded")
+        };
         let meter = Meter::start(&backend);
         let output = if call == Call::VaeEncode {
             ("mean", vae.encode(&self.inputs.picture, &never)?)
@@ -296,25 +452,47 @@ impl<B: Backend> Calls<B> {
             ("picture", vae.decode(&self.inputs.latent, &never)?)
         };
         let cost = meter.stop();
-        Ok(Run { cost, stages: Vec::new(), outputs: vec![(output.0, output.1.to_host())] })
+        Ok(Run {
+            cost,
+            stages: Vec::new(),
+            outputs: vec![(output.0, output.1.to_host())],
+        })
     }
 
     fn run_edit(&mut self) -> Result<Run> {
-        let [picture, drag] = self.edit.as_ref().context("an edit needs a picture and a drag file: `--edit PICTURE DRAG.json`")?;
+        let [picture, drag] = self
+            .edit
+            .as_ref()
+            .context("an edit needs a picture and a drag file: `--edit PICTURE DRAG.json`")?;
         if !matches!(self.part, Part::Edit(_)) {
             self.part = Part::Nothing;
-            self.part = Part::Edit(Box::new(Edit::new(self.backend.clone(), &self.name, picture, drag)?));
+            self.part = Part::Edit(Box::new(Edit::new(
+                self.backend.clone(),
+                &self.name,
+                picture,
+                drag,
+            )?));
         }
-        let Part::Edit(edit) = &mut self.part else { unreachable!("it was just loaded") };
+        let Part::Edit(edit) = &mut self.part else {
+            unreachable!("it was just loaded")
+        };
         let (cost, stages) = edit.run()?;
-        Ok(Run { cost, stages, outputs: Vec::new() })
+        Ok(Run {
+            cost,
+            stages,
+            outputs: Vec::new(),
+        })
     }
 
     /// How near what a run gave is to the reference.
     pub(crate) fn agreement(&self, call: Call, run: &Run) -> Result<BTreeMap<String, Agreement>> {
         let mut found = BTreeMap::new();
         for (name, got) in run.results(call) {
-            found.extend(self.reference.agreement(&name, &got)?.map(|agreement| (name, agreement)));
+            found.extend(
+                self.reference
+                    .agreement(&name, &got)?
+                    .map(|agreement| (name, agreement)),
+            );
         }
         Ok(found)
     }

@@ -58,7 +58,9 @@ impl<B: Backend> Meter<B> {
         self.backend.wait();
         let seconds = self.since.elapsed().as_secs_f64();
         let (count, bytes) = allocations::so_far();
-        let faults = faults().zip(self.faults).map(|(now, before)| [now[0] - before[0], now[1] - before[1]]);
+        let faults = faults()
+            .zip(self.faults)
+            .map(|(now, before)| [now[0] - before[0], now[1] - before[1]]);
         Cost {
             seconds,
             minor_faults: faults.map(|faults| faults[0]),
@@ -68,7 +70,11 @@ impl<B: Backend> Meter<B> {
             peak_bytes: peak(),
             device_peak_bytes: self.backend.peak_bytes(),
             issue_seconds: self.backend.launches().map(|_| issued),
-            launches: self.backend.launches().zip(self.launches).map(|(now, before)| now - before),
+            launches: self
+                .backend
+                .launches()
+                .zip(self.launches)
+                .map(|(now, before)| now - before),
         }
     }
 }
@@ -88,7 +94,9 @@ fn forget_peak() {
 
 fn peak() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }
 
@@ -101,7 +109,11 @@ pub(crate) struct Stages<B: Backend> {
 
 impl<B: Backend> Stages<B> {
     pub(crate) fn new(backend: &B) -> Self {
-        Self { backend: backend.clone(), current: None, costs: Vec::new() }
+        Self {
+            backend: backend.clone(),
+            current: None,
+            costs: Vec::new(),
+        }
     }
 }
 

@@ -30,24 +30,58 @@ impl<B: Backend> Edit<B> {
         let drag = DragFile::read(drag_path)?;
         let model = Model::open(model, None)?;
         let settings = Settings::resolve(&drag.settings.over(model.defaults()))?;
-        let plan = Plan::new(&drag, drag_path, source.size(), &settings, model.native_size())?;
+        let plan = Plan::new(
+            &drag,
+            drag_path,
+            source.size(),
+            &settings,
+            model.native_size(),
+        )?;
         let picture = source.working(&plan.frame);
         let meter = Meter::start(&backend);
-        let editor = Editor::load(backend.clone(), model, &mut Stages::new(&backend), &Interrupt::never())?;
-        Ok(Self { editor, plan, picture, load: meter.stop(), backend })
+        let editor = Editor::load(
+            backend.clone(),
+            model,
+            &mut Stages::new(&backend),
+            &Interrupt::never(),
+        )?;
+        Ok(Self {
+            editor,
+            plan,
+            picture,
+            load: meter.stop(),
+            backend,
+        })
     }
 
     /// The cost of the edit and that of each stage. The first stage is the loading, which is done once and is not
     /// part of the edit's cost.
     pub(crate) fn run(&mut self) -> Result<(Cost, Vec<(&'static str, Cost)>)> {
-        let work = Work { plan: &self.plan, picture: self.picture.clone(), lora: None };
+        let work = Work {
+            plan: &self.plan,
+            picture: self.picture.clone(),
+            lora: None,
+        };
         let (mut stages, mut noise) = (Stages::new(&self.backend), Seeded::of(&self.plan.settings));
         let meter = Meter::start(&self.backend);
-        self.editor.edit(work, &mut noise, &mut stages, &Interrupt::never())?;
+        self.editor
+            .edit(work, &mut noise, &mut stages, &Interrupt::never())?;
         let mut cost = meter.stop();
         // Every stage counts its peak anew.
-        cost.peak_bytes = stages.costs.iter().map(|(_, stage)| stage.peak_bytes).chain([cost.peak_bytes]).max().flatten();
-        let stages = stages.costs.iter().map(|(stage, cost)| (stage.name(), *cost));
-        Ok((cost, [("load", self.load)].into_iter().chain(stages).collect()))
+        cost.peak_bytes = stages
+            .costs
+            .iter()
+            .map(|(_, stage)| stage.peak_bytes)
+            .chain([cost.peak_bytes])
+            .max()
+            .flatten();
+        let stages = stages
+            .costs
+            .iter()
+            .map(|(stage, cost)| (stage.name(), *cost));
+        Ok((
+            cost,
+            [("load", self.load)].into_iter().chain(stages).collect(),
+        ))
     }
 }

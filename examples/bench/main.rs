@@ -95,20 +95,50 @@ struct Answer {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let reference = arguments.reference.as_deref().map(Reference::read).transpose()?.unwrap_or_default();
-    let edit = arguments.edit.clone().and_then(|edit| <[PathBuf; 2]>::try_from(edit).ok());
+    let reference = arguments
+        .reference
+        .as_deref()
+        .map(Reference::read)
+        .transpose()?
+        .unwrap_or_default();
+    let edit = arguments
+        .edit
+        .clone()
+        .and_then(|edit| <[PathBuf; 2]>::try_from(edit).ok());
     match arguments.device.strip_prefix("cuda") {
         None => measure(Cpu, &arguments, reference, edit),
-        Some(number) => measure(device::cuda(number, &arguments.dtype)?, &arguments, reference, edit),
+        Some(number) => measure(
+            device::cuda(number, &arguments.dtype)?,
+            &arguments,
+            reference,
+            edit,
+        ),
     }
 }
 
-fn measure<B: Backend>(backend: B, arguments: &Arguments, reference: Reference, edit: Option<[PathBuf; 2]>) -> Result<()> {
+fn measure<B: Backend>(
+    backend: B,
+    arguments: &Arguments,
+    reference: Reference,
+    edit: Option<[PathBuf; 2]>,
+) -> Result<()> {
     let mut outcome = Ok(());
     // A fault of the device is an error, too.
     fault::caught(|| {
-        let calls = Calls::new(backend, &arguments.model, arguments.size.into(), reference, edit);
-        outcome = calls.and_then(|mut calls| if arguments.serve { serve(&mut calls) } else { report(arguments, &mut calls) });
+        let calls = Calls::new(
+            backend,
+            &arguments.model,
+            arguments.size.into(),
+            reference,
+            edit,
+        );
+        outcome = calls.and_then(|mut calls| {
+            if arguments.serve {
+                serve(&mut calls)
+            } else {
+                report(arguments, &mut calls)
+            }
+        });
         Ok(())
     })?;
     outcome
@@ -116,24 +146,48 @@ fn measure<B: Backend>(backend: B, arguments: &Arguments, reference: Reference, 
 
 fn report<B: Backend>(arguments: &Arguments, calls: &mut Calls<B>) -> Result<()> {
     let named = arguments.calls.clone();
-    let all = || Call::value_variants().iter().copied().filter(|call| *call != Call::Edit || arguments.edit.is_some()).collect();
+    let all = || {
+        Call::value_variants()
+            .iter()
+            .copied()
+            .filter(|call| *call != Call::Edit || arguments.edit.is_some())
+            .collect()
+    };
     let wanted: Vec<Call> = if named.is_empty() { all() } else { named };
-    let (mut agreement, mut summaries, mut results) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let (mut agreement, mut summaries, mut results) =
+        (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for call in wanted {
         // The first run is not counted: it finds caches cold, and its results are compared.
         let first = calls.run(call)?;
         agreement.append(&mut calls.agreement(call, &first)?);
         results.extend(first.results(call));
-        let runs = (0..arguments.repeat).map(|_| calls.run(call)).collect::<Result<Vec<Run>>>()?;
+        let runs = (0..arguments.repeat)
+            .map(|_| calls.run(call))
+            .collect::<Result<Vec<Run>>>()?;
         summaries.insert(call, Summary::new(&runs, calls.flop(call)));
     }
     if let Some(path) = &arguments.record {
         reference::write(path, &results)?;
     }
-    let Arguments { model, repeat, device, dtype, .. } = arguments;
+    let Arguments {
+        model,
+        repeat,
+        device,
+        dtype,
+        ..
+    } = arguments;
     let dtype = if device == "cpu" { "f32" } else { dtype };
     let (size, threads) = (calls.size(), rayon::current_num_threads());
-    let report = Report { agreement, model, size, threads, device, dtype, repeat: *repeat, calls: summaries };
+    let report = Report {
+        agreement,
+        model,
+        size,
+        threads,
+        device,
+        dtype,
+        repeat: *repeat,
+        calls: summaries,
+    };
     println!("{}", serde_json::to_string(&report)?);
     Ok(())
 }
@@ -149,9 +203,21 @@ fn serve<B: Backend>(calls: &mut Calls<B>) -> Result<()> {
 }
 
 fn answer<B: Backend>(calls: &mut Calls<B>, line: &str) -> Result<Answer> {
-    let (is_check, name) = line.trim().strip_prefix("check ").map_or((false, line.trim()), |name| (true, name));
+    let (is_check, name) = line
+        .trim()
+        .strip_prefix("check ")
+        .map_or((false, line.trim()), |name| (true, name));
     let call = Call::from_str(name, false).map_err(anyhow::Error::msg)?;
     let run = calls.run(call)?;
-    let agreement = if is_check { calls.agreement(call, &run)? } else { BTreeMap::new() };
-    Ok(Answer { call, agreement, cost: run.cost, stages: run.stages.into_iter().collect() })
+    let agreement = if is_check {
+        calls.agreement(call, &run)?
+    } else {
+        BTreeMap::new()
+    };
+    Ok(Answer {
+        call,
+        agreement,
+        cost: run.cost,
+        stages: run.stages.into_iter().collect(),
+    })
 }

@@ -41,7 +41,10 @@ impl Summary {
             stages.entry(stage).or_default().push(*cost);
         }
         let costs: Vec<Cost> = runs.iter().map(|run| run.cost).collect();
-        let stages = stages.into_iter().map(|(stage, costs)| (stage, Self::of_costs(&costs, None, BTreeMap::new()))).collect();
+        let stages = stages
+            .into_iter()
+            .map(|(stage, costs)| (stage, Self::of_costs(&costs, None, BTreeMap::new())))
+            .collect();
         Self::of_costs(&costs, flop, stages)
     }
 

@@ -21,14 +21,22 @@ struct Left {
 
 /// All pictures under `root` that have a drag file, or all pictures when one drag file is for all; sorted by their paths. Nothing under
 /// `outputs` counts, nothing hidden, and no link to a folder is followed.
-pub(super) fn read(root: &Path, outputs: &Path, drag_for_all: bool) -> Result<(Vec<Entry>, Vec<Warning>)> {
+pub(super) fn read(
+    root: &Path,
+    outputs: &Path,
+    drag_for_all: bool,
+) -> Result<(Vec<Entry>, Vec<Warning>)> {
     let outputs = fs::canonicalize(outputs).ok();
     let is_outputs = |folder: &Path| outputs.is_some() && fs::canonicalize(folder).ok() == outputs;
     let (mut entries, mut left) = (Vec::new(), Left::default());
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
         let names = names(&root.join(&folder))?;
-        let files: HashSet<&OsString> = names.iter().filter(|(_, kind)| !kind.is_dir()).map(|(name, _)| name).collect();
+        let files: HashSet<&OsString> = names
+            .iter()
+            .filter(|(_, kind)| !kind.is_dir())
+            .map(|(name, _)| name)
+            .collect();
         for (name, kind) in &names {
             let path = folder.join(name);
             if name.as_encoded_bytes().starts_with(b".") {
@@ -45,7 +53,10 @@ pub(super) fn read(root: &Path, outputs: &Path, drag_for_all: bool) -> Result<(V
                 let inside = path.with_extension("").join("drag.json");
                 let drag = if drag_for_all {
                     None
-                } else if beside.file_name().is_some_and(|name| files.contains(&name.to_owned())) {
+                } else if beside
+                    .file_name()
+                    .is_some_and(|name| files.contains(&name.to_owned()))
+                {
                     Some(beside)
                 } else if root.join(&inside).exists() {
                     Some(inside)
@@ -66,22 +77,46 @@ pub(super) fn read(root: &Path, outputs: &Path, drag_for_all: bool) -> Result<(V
 
 fn entry(root: &Path, image: PathBuf, drag: Option<PathBuf>, kind: FileType) -> Entry {
     let place = root.join(&image).display().to_string();
-    let entry = Entry { drag, ..Entry::of(place.clone(), 0, image) };
+    let entry = Entry {
+        drag,
+        ..Entry::of(place.clone(), 0, image)
+    };
     if kind.is_file() || kind.is_symlink() {
         return entry;
     }
     let reason = "is no file, but a pipe, a socket or a device".to_owned();
-    Entry { fault: Some(Fault { place, kind: "manifest.not_a_file", reason, hint: "take it out of the folder" }), ..entry }
+    Entry {
+        fault: Some(Fault {
+            place,
+            kind: "manifest.not_a_file",
+            reason,
+            hint: "take it out of the folder",
+        }),
+        ..entry
+    }
 }
 
 fn names(folder: &Path) -> Result<Vec<(OsString, FileType)>> {
-    let failed = |source| Error::File { path: folder.to_path_buf(), source };
+    let failed = |source| Error::File {
+        path: folder.to_path_buf(),
+        source,
+    };
     let entries = fs::read_dir(folder).map_err(failed)?;
-    entries.map(|entry| entry.and_then(|entry| Ok((entry.file_name(), entry.file_type()?))).map_err(failed)).collect()
+    entries
+        .map(|entry| {
+            entry
+                .and_then(|entry| Ok((entry.file_name(), entry.file_type()?)))
+                .map_err(failed)
+        })
+        .collect()
 }
 
 fn is_picture(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| PICTURES.iter().any(|picture| extension.eq_ignore_ascii_case(picture)))
+    path.extension().is_some_and(|extension| {
+        PICTURES
+            .iter()
+            .any(|picture| extension.eq_ignore_ascii_case(picture))
+    })
 }
 
 impl Left {
@@ -89,17 +124,32 @@ impl Left {
         let tell = |paths: Vec<PathBuf>, kind, one: &str, many: &str| {
             let first = paths.iter().min()?;
             let count = paths.len();
-            let what = if count == 1 { one.to_owned() } else { many.replace('#', &count.to_string()) };
-            Some(Warning { kind, message: format!("{what}, such as `{}`", root.join(first).display()) })
+            let what = if count == 1 {
+                one.to_owned()
+            } else {
+                many.replace('#', &count.to_string())
+            };
+            Some(Warning {
+                kind,
+                message: format!("{what}, such as `{}`", root.join(first).display()),
+            })
         };
-        let Self { without_drag, links } = self;
+        let Self {
+            without_drag,
+            links,
+        } = self;
         let drags = tell(
             without_drag,
             "batch.without_drag",
             "1 picture has no drag file and is left out",
             "# pictures have no drag file and are left out",
         );
-        let links = tell(links, "batch.links", "1 link to a folder is not followed", "# links to folders are not followed");
+        let links = tell(
+            links,
+            "batch.links",
+            "1 link to a folder is not followed",
+            "# links to folders are not followed",
+        );
         drags.into_iter().chain(links).collect()
     }
 }

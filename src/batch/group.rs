@@ -46,13 +46,34 @@ impl Run<'_> {
             (record, ours)
         });
         let mut begun: Vec<(Record, Result<Ours>)> = begun.collect();
-        let computed = self.outcomes(begun.iter_mut().filter_map(|(_, ours)| moving(ours)).collect(), editor);
-        let room = if computed.iter().any(|computed| computed.warning.is_some()) { Room::Short } else { Room::Enough };
+        let computed = self.outcomes(
+            begun
+                .iter_mut()
+                .filter_map(|(_, ours)| moving(ours))
+                .collect(),
+            editor,
+        );
+        let room = if computed.iter().any(|computed| computed.warning.is_some()) {
+            Room::Short
+        } else {
+            Room::Enough
+        };
         let mut computed = computed.into_iter();
         let made = begun.into_iter().map(|(mut record, mut ours)| {
-            let computed = if moving(&mut ours).is_some() { computed.next() } else { None };
+            let computed = if moving(&mut ours).is_some() {
+                computed.next()
+            } else {
+                None
+            };
             let made = ours.and_then(|ours| {
-                let Some(Computed { outcome, together, warning }) = computed else { return Ok((ours, None)) };
+                let Some(Computed {
+                    outcome,
+                    together,
+                    warning,
+                }) = computed
+                else {
+                    return Ok((ours, None));
+                };
                 record.together = (together > 1).then_some(together);
                 record.warnings.extend(warning);
                 let outcome = outcome?;
@@ -66,8 +87,14 @@ impl Run<'_> {
 
     fn begin(&self, ours: &Ours, record: &mut Record, means: Means) {
         let prepared = &ours.prepared;
-        record.warnings.extend(prepared.original.warnings.iter().cloned());
-        record.planned(&prepared.plan, [self.device, means.numerics[1]], means.model);
+        record
+            .warnings
+            .extend(prepared.original.warnings.iter().cloned());
+        record.planned(
+            &prepared.plan,
+            [self.device, means.numerics[1]],
+            means.model,
+        );
         record.job = Some(ours.identity.job.clone());
         failpoint::panic("panic_in_item");
     }
@@ -76,37 +103,71 @@ impl Run<'_> {
     fn outcomes(&self, mut moving: Vec<&mut Ours>, editor: &mut dyn Edits) -> Vec<Computed> {
         let together = moving.len();
         if together < 2 {
-            return moving.into_iter().map(|ours| self.alone(ours, editor, None)).collect();
+            return moving
+                .into_iter()
+                .map(|ours| self.alone(ours, editor, None))
+                .collect();
         }
-        let mut noise: Vec<Seeded> = moving.iter().map(|ours| Seeded::of(&ours.prepared.plan.settings)).collect();
+        let mut noise: Vec<Seeded> = moving
+            .iter()
+            .map(|ours| Seeded::of(&ours.prepared.plan.settings))
+            .collect();
         // They begin in step, so the first one's stages say where about all of them are.
         let mut first = self.shown.stages();
         let mut others = vec![Silent; together - 1];
-        let progress = std::iter::once(&mut first as &mut dyn Progress).chain(others.iter_mut().map(|silent| silent as &mut dyn Progress));
+        let progress = std::iter::once(&mut first as &mut dyn Progress)
+            .chain(others.iter_mut().map(|silent| silent as &mut dyn Progress));
         let edits = moving.iter_mut().zip(&mut noise).zip(progress);
-        let edits = edits.map(|((ours, noise), progress)| Asked { work: ours.prepared.work(), noise, progress }).collect();
+        let edits = edits
+            .map(|((ours, noise), progress)| Asked {
+                work: ours.prepared.work(),
+                noise,
+                progress,
+            })
+            .collect();
         let outcomes = editor.edit_together(edits, self.interrupt);
-        let computed = outcomes.into_iter().zip(moving).map(|(outcome, ours)| match outcome {
-            // What is too much for the device together may not be for each.
-            Err(error) if ["compute.out_of_memory", "device.refused"].contains(&error.kind()) => {
-                self.alone(ours, editor, Some(one_by_one(together, &error)))
-            }
-            outcome => Computed { outcome, together, warning: None },
-        });
+        let computed = outcomes
+            .into_iter()
+            .zip(moving)
+            .map(|(outcome, ours)| match outcome {
+                // What is too much for the device together may not be for each.
+                Err(error)
+                    if ["compute.out_of_memory", "device.refused"].contains(&error.kind()) =>
+                {
+                    self.alone(ours, editor, Some(one_by_one(together, &error)))
+                }
+                outcome => Computed {
+                    outcome,
+                    together,
+                    warning: None,
+                },
+            });
         computed.collect()
     }
 
     fn alone(&self, ours: &mut Ours, editor: &mut dyn Edits, warning: Option<Warning>) -> Computed {
-        let outcome = bug::caught(|| ours.prepared.compute(editor, &mut self.shown.stages(), self.interrupt));
-        Computed { outcome, together: 1, warning }
+        let outcome = bug::caught(|| {
+            ours.prepared
+                .compute(editor, &mut self.shown.stages(), self.interrupt)
+        });
+        Computed {
+            outcome,
+            together: 1,
+            warning,
+        }
     }
 }
 
 fn one_by_one(together: usize, error: &Error) -> Warning {
     let reason = error.to_string();
     let reason = reason.lines().next().unwrap_or_default();
-    let message = format!("{together} at a time are too many for the device, so it was done alone ({reason})");
-    Warning { kind: "batch.one_by_one", message }
+    let message = format!(
+        "{together} at a time are too many for the device, so it was done alone ({reason})"
+    );
+    Warning {
+        kind: "batch.one_by_one",
+        message,
+    }
 }
 
 fn moving(ours: &mut Result<Ours>) -> Option<&mut Ours> {

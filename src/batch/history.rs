@@ -71,8 +71,16 @@ impl Redo {
     /// `all`, `failed`, or names.
     pub fn new(words: &[String]) -> Self {
         let has = |word: &str| words.iter().any(|given| given == word);
-        let ids = words.iter().filter(|word| !["all", "failed"].contains(&word.as_str())).cloned().collect();
-        Self { all: has("all"), failed: has("failed"), ids }
+        let ids = words
+            .iter()
+            .filter(|word| !["all", "failed"].contains(&word.as_str()))
+            .cloned()
+            .collect();
+        Self {
+            all: has("all"),
+            failed: has("failed"),
+            ids,
+        }
     }
 }
 
@@ -94,12 +102,20 @@ impl History {
     /// [`Error::File`] when there are records that cannot be read.
     pub fn read(outputs: &Path) -> Result<Self> {
         let mut history = Self::default();
-        let Ok(entries) = fs::read_dir(outputs.join(RECORDS)) else { return Ok(history) };
-        let mut paths: Vec<_> =
-            entries.flatten().map(|entry| entry.path()).filter(|path| path.extension() == Some("jsonl".as_ref())).collect();
+        let Ok(entries) = fs::read_dir(outputs.join(RECORDS)) else {
+            return Ok(history);
+        };
+        let mut paths: Vec<_> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension() == Some("jsonl".as_ref()))
+            .collect();
         paths.sort();
         for path in paths {
-            let failed = |source| Error::File { path: path.clone(), source };
+            let failed = |source| Error::File {
+                path: path.clone(),
+                source,
+            };
             let mut reader = BufReader::new(File::open(&path).map_err(failed)?);
             let mut line = Vec::new();
             while reader.read_until(b'\n', &mut line).map_err(failed)? > 0 {
@@ -119,12 +135,23 @@ impl History {
             past.failed = None;
             return;
         };
-        let was = Was { job, inputs: seen.inputs };
+        let was = Was {
+            job,
+            inputs: seen.inputs,
+        };
         match (seen.status.as_str(), seen.out_sha256, seen.error) {
             ("done", Some(out), _) => {
-                *past = Past { done: Some((was, out)), failed: None };
-                let load_apart = seen.seconds.unwrap_or_default().into_iter().filter(|(stage, _)| stage != "load");
-                self.taken.0 += load_apart.map(|(_, seconds)| seconds).sum::<f64>() / seen.together.unwrap_or(1).max(1) as f64;
+                *past = Past {
+                    done: Some((was, out)),
+                    failed: None,
+                };
+                let load_apart = seen
+                    .seconds
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter(|(stage, _)| stage != "load");
+                self.taken.0 += load_apart.map(|(_, seconds)| seconds).sum::<f64>()
+                    / seen.together.unwrap_or(1).max(1) as f64;
                 self.taken.1 += 1;
             }
             ("failed", _, Some(failure)) => past.failed = Some((was, failure.kind)),
@@ -150,13 +177,23 @@ impl History {
 
     /// Where an item stands. A failure is kept where the same would fail again: with the same job, and not because of where it was to be written.
     pub fn state(&self, item: &Item, redo: &Redo, terms: &Terms, means: Means) -> State {
-        let Some(past) = self.items.get(&item.id) else { return State::Open };
+        let Some(past) = self.items.get(&item.id) else {
+            return State::Open;
+        };
         if redo.all || redo.ids.contains(&item.id) || item.fault.is_some() {
             return State::Open;
         }
         // What cannot be read now is for the item itself to say.
-        let is_same = |was: &Was| terms.is_job(item, &was.job, was.inputs.as_deref(), means).unwrap_or(false);
-        if past.done.as_ref().is_some_and(|(was, out)| output_is(&item.out, out) && is_same(was)) {
+        let is_same = |was: &Was| {
+            terms
+                .is_job(item, &was.job, was.inputs.as_deref(), means)
+                .unwrap_or(false)
+        };
+        if past
+            .done
+            .as_ref()
+            .is_some_and(|(was, out)| output_is(&item.out, out) && is_same(was))
+        {
             return State::Done;
         }
         let lasts = |kind: &str| !kind.starts_with("output.") && !kind.starts_with("item.");
@@ -170,5 +207,8 @@ impl History {
 /// Does the file at `path` have these bytes? A link is no output of ours.
 fn output_is(path: &Path, sha256: &str) -> bool {
     let is_file = fs::symlink_metadata(path).is_ok_and(|there| there.is_file());
-    is_file && File::open(path).and_then(|mut file| sha256_of(&mut file)).is_ok_and(|found| found == sha256)
+    is_file
+        && File::open(path)
+            .and_then(|mut file| sha256_of(&mut file))
+            .is_ok_and(|found| found == sha256)
 }

@@ -41,7 +41,16 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn of(place: String, number: usize, image: PathBuf) -> Self {
-        Self { place, number, id: None, image, drag: None, out: None, settings: None, fault: None }
+        Self {
+            place,
+            number,
+            id: None,
+            image,
+            drag: None,
+            out: None,
+            settings: None,
+            fault: None,
+        }
     }
 }
 
@@ -61,7 +70,12 @@ pub struct Fault {
 
 impl Fault {
     fn error(&self, status: u8) -> Error {
-        Error::Batch { kind: self.kind, reason: format!("{}: {}", self.place, self.reason), hint: self.hint.to_owned(), status }
+        Error::Batch {
+            kind: self.kind,
+            reason: format!("{}: {}", self.place, self.reason),
+            hint: self.hint.to_owned(),
+            status,
+        }
     }
 
     /// As the error of its item, in a run that goes on without it.
@@ -131,22 +145,48 @@ impl List {
                 (root, manifest::read(path)?, Vec::new())
             }
         };
-        let entries: Vec<Entry> = entries.into_iter().flat_map(|entry| rules.seeds.variants(entry)).collect();
-        let mut check = Check { root: Root::new(&root), outputs: Root::new(rules.outputs), rules };
+        let entries: Vec<Entry> = entries
+            .into_iter()
+            .flat_map(|entry| rules.seeds.variants(entry))
+            .collect();
+        let mut check = Check {
+            root: Root::new(&root),
+            outputs: Root::new(rules.outputs),
+            rules,
+        };
         let places: Vec<String> = entries.iter().map(|entry| entry.place.clone()).collect();
-        let mut items: Vec<Item> = entries.into_iter().enumerate().map(|(index, entry)| check.item(index, entry)).collect();
+        let mut items: Vec<Item> = entries
+            .into_iter()
+            .enumerate()
+            .map(|(index, entry)| check.item(index, entry))
+            .collect();
         distinct(&mut items, &places);
         // Variants of one entry have its faults in common.
-        let mut faults: Vec<&Fault> = items.iter().filter_map(|item| item.fault.as_deref()).collect();
+        let mut faults: Vec<&Fault> = items
+            .iter()
+            .filter_map(|item| item.fault.as_deref())
+            .collect();
         faults.dedup();
-        let faults: Vec<Error> = faults.into_iter().map(|fault| fault.error(NOT_STARTED)).collect();
+        let faults: Vec<Error> = faults
+            .into_iter()
+            .map(|fault| fault.error(NOT_STARTED))
+            .collect();
         match faults.len() {
             0 => {}
             _ if rules.keep_going => {}
-            1 => return Err(faults.into_iter().next().unwrap_or_else(|| unreachable!("there is one"))),
+            1 => {
+                return Err(faults
+                    .into_iter()
+                    .next()
+                    .unwrap_or_else(|| unreachable!("there is one")));
+            }
             _ => return Err(Error::Several { errors: faults }),
         }
-        Ok(Self { items, warnings, root })
+        Ok(Self {
+            items,
+            warnings,
+            root,
+        })
     }
 }
 
@@ -161,22 +201,50 @@ type Wrong = (&'static str, String, &'static str);
 
 impl Check<'_> {
     fn item(&mut self, index: usize, entry: Entry) -> Item {
-        let Entry { place, number, id, image, drag, out, settings, fault } = entry;
+        let Entry {
+            place,
+            number,
+            id,
+            image,
+            drag,
+            out,
+            settings,
+            fault,
+        } = entry;
         let out_name = out.unwrap_or_else(|| image.with_extension("png"));
         let id = id.unwrap_or_else(|| {
             let stem = image.with_extension("").to_string_lossy().into_owned();
-            if stem.is_empty() { format!("line {number}") } else { stem }
+            if stem.is_empty() {
+                format!("line {number}")
+            } else {
+                stem
+            }
         });
         let fault = fault.or_else(|| {
             let wrong = self.wrong(&id, &image, drag.as_deref(), &out_name).err()?;
             let (kind, reason, hint) = wrong;
-            Some(Fault { place, kind, reason, hint })
+            Some(Fault {
+                place,
+                kind,
+                reason,
+                hint,
+            })
         });
-        let join = |path: PathBuf| if self.root.folder() == Path::new(".") { path } else { self.root.folder().join(path) };
+        let join = |path: PathBuf| {
+            if self.root.folder() == Path::new(".") {
+                path
+            } else {
+                self.root.folder().join(path)
+            }
+        };
         Item {
             index,
             // A name that writes to the terminal is none; its place serves.
-            id: if id.chars().any(moves_text) { format!("line {number}") } else { id },
+            id: if id.chars().any(moves_text) {
+                format!("line {number}")
+            } else {
+                id
+            },
             image: join(image),
             drag: drag.map(join),
             out: self.rules.outputs.join(clean(&out_name)),
@@ -185,37 +253,77 @@ impl Check<'_> {
         }
     }
 
-    fn wrong(&mut self, id: &str, image: &Path, drag: Option<&Path>, out: &Path) -> std::result::Result<(), Wrong> {
-        let names = [Some(id.into()), Some(image.to_string_lossy()), drag.map(Path::to_string_lossy), Some(out.to_string_lossy())];
+    fn wrong(
+        &mut self,
+        id: &str,
+        image: &Path,
+        drag: Option<&Path>,
+        out: &Path,
+    ) -> std::result::Result<(), Wrong> {
+        let names = [
+            Some(id.into()),
+            Some(image.to_string_lossy()),
+            drag.map(Path::to_string_lossy),
+            Some(out.to_string_lossy()),
+        ];
         for name in names.into_iter().flatten() {
             if name.chars().any(moves_text) {
-                let reason = format!("`{name}` has control characters, or characters that turn the direction of text");
+                let reason = format!(
+                    "`{name}` has control characters, or characters that turn the direction of text"
+                );
                 return Err(("manifest.name", reason, "rename it"));
             }
         }
         if id.is_empty() {
-            return Err(("manifest.name", "the id is empty".into(), "give each item a name of its own, or none"));
+            return Err((
+                "manifest.name",
+                "the id is empty".into(),
+                "give each item a name of its own, or none",
+            ));
         }
         if drag.is_none() && self.rules.drag.is_none() {
-            return Err(("manifest.no_drag", "no drag file is named".into(), "name one in the line, or give one for all with --drag"));
+            return Err((
+                "manifest.no_drag",
+                "no drag file is named".into(),
+                "name one in the line, or give one for all with --drag",
+            ));
         }
         self.output(out)?;
-        [Some(image), drag].into_iter().flatten().try_for_each(|path| self.input(path))
+        [Some(image), drag]
+            .into_iter()
+            .flatten()
+            .try_for_each(|path| self.input(path))
     }
 
     fn output(&mut self, out: &Path) -> std::result::Result<(), Wrong> {
         let text = out.to_string_lossy();
         let has_drive = text.contains('\\') || text.as_bytes().get(1) == Some(&b':');
         if clean(out).as_os_str().is_empty() || text.ends_with(std::path::is_separator) {
-            return Err(("manifest.path_escapes", format!("the output `{text}` names no file"), "give the path of a file"));
+            return Err((
+                "manifest.path_escapes",
+                format!("the output `{text}` names no file"),
+                "give the path of a file",
+            ));
         }
         let path = self.rules.outputs.join(out);
         if !Root::is_plain(out) || has_drive || !self.outputs.holds(&path, false) {
-            let reason = format!("the output `{text}` leads out of `{}`", self.rules.outputs.display());
-            return Err(("manifest.path_escapes", reason, "outputs are paths inside the output folder"));
+            let reason = format!(
+                "the output `{text}` leads out of `{}`",
+                self.rules.outputs.display()
+            );
+            return Err((
+                "manifest.path_escapes",
+                reason,
+                "outputs are paths inside the output folder",
+            ));
         }
-        files::check_png_name(out)
-            .map_err(|_| ("manifest.output", format!("the output `{text}` is no PNG by its name"), "let its name end in .png"))
+        files::check_png_name(out).map_err(|_| {
+            (
+                "manifest.output",
+                format!("the output `{text}` is no PNG by its name"),
+                "let its name end in .png",
+            )
+        })
     }
 
     fn input(&mut self, path: &Path) -> std::result::Result<(), Wrong> {
@@ -223,36 +331,68 @@ impl Check<'_> {
         let full = self.root.folder().join(path);
         let escapes = |root: &Root| {
             let reason = format!("`{shown}` leads out of `{}`", root.folder().display());
-            ("manifest.path_escapes", reason, "--allow-outside reads inputs from anywhere")
+            (
+                "manifest.path_escapes",
+                reason,
+                "--allow-outside reads inputs from anywhere",
+            )
         };
         if path.as_os_str().is_empty() {
-            return Err(("manifest.path_escapes", "the path of an input is empty".into(), "give the path of a file"));
+            return Err((
+                "manifest.path_escapes",
+                "the path of an input is empty".into(),
+                "give the path of a file",
+            ));
         }
         if !self.rules.allow_outside && !Root::is_plain(path) {
             return Err(escapes(&self.root));
         }
-        let missing = |error: std::io::Error| ("manifest.missing", format!("`{shown}`: {error}"), "paths are relative to the manifest");
+        let missing = |error: std::io::Error| {
+            (
+                "manifest.missing",
+                format!("`{shown}`: {error}"),
+                "paths are relative to the manifest",
+            )
+        };
         let there = fs::symlink_metadata(&full).map_err(missing)?;
         let is_link = there.is_symlink();
         if !self.rules.allow_outside && !self.root.holds(&full, is_link) {
             return Err(if is_link && !full.exists() {
-                ("manifest.missing", format!("`{shown}` is a link to nothing"), "paths are relative to the manifest")
+                (
+                    "manifest.missing",
+                    format!("`{shown}` is a link to nothing"),
+                    "paths are relative to the manifest",
+                )
             } else {
                 escapes(&self.root)
             });
         }
-        let there = if is_link { fs::metadata(&full).map_err(missing)? } else { there };
+        let there = if is_link {
+            fs::metadata(&full).map_err(missing)?
+        } else {
+            there
+        };
         if there.is_file() {
             return Ok(());
         }
-        let what = if there.is_dir() { "a folder" } else { "no file, but a pipe, a socket or a device" };
-        Err(("manifest.not_a_file", format!("`{shown}` is {what}"), "give the path of a file"))
+        let what = if there.is_dir() {
+            "a folder"
+        } else {
+            "no file, but a pipe, a socket or a device"
+        };
+        Err((
+            "manifest.not_a_file",
+            format!("`{shown}` is {what}"),
+            "give the path of a file",
+        ))
     }
 }
 
 /// Without `.` in it.
 fn clean(path: &Path) -> PathBuf {
-    path.components().filter(|part| *part != Component::CurDir).collect()
+    path.components()
+        .filter(|part| *part != Component::CurDir)
+        .collect()
 }
 
 /// Ids and outputs are each other's and the inputs' none. Of two that share one, the later is at fault, and both are named.
@@ -268,13 +408,28 @@ fn distinct(items: &mut [Item], places: &[String]) {
         let shown = item.out.display();
         let wrong = if let Some(other) = outputs.get(&out) {
             let reason = format!("the output `{shown}` is that of {}", places[*other]);
-            Some(("manifest.same_output", reason, "give each item its own output, in a manifest; upper and lower case count as the same"))
+            Some((
+                "manifest.same_output",
+                reason,
+                "give each item its own output, in a manifest; upper and lower case count as the same",
+            ))
         } else if let Some(other) = ids.get(&item.id) {
             let reason = format!("the id `{}` is taken by {}", item.id, places[*other]);
-            Some(("manifest.duplicate_id", reason, "give each item an id of its own"))
-        } else if real.path(&item.out).is_some_and(|out| inputs.contains(&out)) {
+            Some((
+                "manifest.duplicate_id",
+                reason,
+                "give each item an id of its own",
+            ))
+        } else if real
+            .path(&item.out)
+            .is_some_and(|out| inputs.contains(&out))
+        {
             let hint = "inputs are never written; choose another output folder";
-            Some(("manifest.output", format!("the output `{shown}` is an input"), hint))
+            Some((
+                "manifest.output",
+                format!("the output `{shown}` is an input"),
+                hint,
+            ))
         } else {
             None
         };
@@ -284,7 +439,12 @@ fn distinct(items: &mut [Item], places: &[String]) {
                 // What is said about this one is not to be taken for the other's.
                 item.id.clone_from(&place);
             }
-            item.fault = Some(Box::new(Fault { place, kind, reason, hint }));
+            item.fault = Some(Box::new(Fault {
+                place,
+                kind,
+                reason,
+                hint,
+            }));
         } else {
             ids.insert(item.id.clone(), item.index);
             outputs.insert(out, item.index);
@@ -307,16 +467,24 @@ impl Real {
 
     /// The folder that holds `path`.
     fn folder(&mut self, path: &Path) -> Option<&PathBuf> {
-        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        let folder = path
+            .parent()
+            .filter(|folder| *folder != Path::new(""))
+            .unwrap_or(Path::new("."));
         if !self.folders.contains_key(folder.as_os_str()) {
-            self.folders.insert(folder.as_os_str().to_owned(), fs::canonicalize(folder).ok());
+            self.folders
+                .insert(folder.as_os_str().to_owned(), fs::canonicalize(folder).ok());
         }
         self.folders.get(folder.as_os_str())?.as_ref()
     }
 
     /// All inputs, when one of them lies in a folder that outputs go to; else none of them can be an output.
     fn shared(&mut self, items: &[Item]) -> HashSet<PathBuf> {
-        let inputs = || items.iter().flat_map(|item| std::iter::once(&item.image).chain(&item.drag));
+        let inputs = || {
+            items
+                .iter()
+                .flat_map(|item| std::iter::once(&item.image).chain(&item.drag))
+        };
         let mut outputs = HashSet::new();
         for item in items {
             if let Some(folder) = self.folder(&item.out)
@@ -325,8 +493,15 @@ impl Real {
                 outputs.insert(folder.as_os_str().to_owned());
             }
         }
-        let is_shared =
-            !outputs.is_empty() && inputs().any(|input| self.folder(input).is_some_and(|folder| outputs.contains(folder.as_os_str())));
-        if is_shared { inputs().filter_map(|input| self.path(input)).collect() } else { HashSet::new() }
+        let is_shared = !outputs.is_empty()
+            && inputs().any(|input| {
+                self.folder(input)
+                    .is_some_and(|folder| outputs.contains(folder.as_os_str()))
+            });
+        if is_shared {
+            inputs().filter_map(|input| self.path(input)).collect()
+        } else {
+            HashSet::new()
+        }
     }
 }

@@ -49,7 +49,12 @@ impl Log {
         let failed = |error: io::Error| files::write_failed(&path, &error);
         fs::create_dir_all(&folder).map_err(failed)?;
         let lock = lock(&folder.join(format!("{name}.lock")), outputs, shard)?;
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(failed)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(&path)
+            .map_err(failed)?;
         let (length, complete) = lengths(&mut file).map_err(failed)?;
         let warning = (length > complete).then(|| {
             let message = format!(
@@ -59,9 +64,16 @@ impl Log {
             Warning { kind: "batch.torn_record", message }
         });
         if length > complete {
-            file.set_len(complete).and_then(|()| file.sync_data()).map_err(failed)?;
+            file.set_len(complete)
+                .and_then(|()| file.sync_data())
+                .map_err(failed)?;
         }
-        let log = Self { path, file, length: complete, _lock: lock };
+        let log = Self {
+            path,
+            file,
+            length: complete,
+            _lock: lock,
+        };
         Ok((log, warning))
     }
 
@@ -70,10 +82,12 @@ impl Log {
     /// # Errors
     /// [`Error::Output`]; the file then ends with the line before.
     pub fn append(&mut self, record: &Record) -> Result<()> {
-        let appended = serde_json::to_vec(record).map_err(io::Error::from).and_then(|mut line| {
-            line.push(b'\n');
-            self.write(&line)
-        });
+        let appended = serde_json::to_vec(record)
+            .map_err(io::Error::from)
+            .and_then(|mut line| {
+                line.push(b'\n');
+                self.write(&line)
+            });
         appended.map_err(|error| {
             // What does not fit is not left there as half a line; if this fails too, the next run sees to it.
             let _ = self.file.set_len(self.length);
@@ -113,35 +127,68 @@ fn lengths(file: &mut File) -> io::Result<(u64, u64)> {
     let mut bytes = Vec::new();
     file.seek(SeekFrom::Start(0))?;
     file.read_to_end(&mut bytes)?;
-    Ok((length, bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last as u64 + 1)))
+    Ok((
+        length,
+        bytes
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |last| last as u64 + 1),
+    ))
 }
 
 /// Takes the lock, and says in its file who has it.
 fn lock(path: &Path, outputs: &Path, shard: Option<Shard>) -> Result<File> {
     let failed = |error: io::Error| files::write_failed(path, &error);
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(failed)?;
     if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
         let mut text = String::new();
-        let holder = file.take(1 << 12).read_to_string(&mut text).ok().and_then(|_| serde_json::from_str::<Holder>(&text).ok());
-        let who = holder.map_or_else(|| "another run".to_owned(), |holder| format!("process {} on {}", holder.pid, holder.host));
-        let what = shard.map_or_else(|| "this folder".to_owned(), |shard| format!("shard {shard} of this folder"));
+        let holder = file
+            .take(1 << 12)
+            .read_to_string(&mut text)
+            .ok()
+            .and_then(|_| serde_json::from_str::<Holder>(&text).ok());
+        let who = holder.map_or_else(
+            || "another run".to_owned(),
+            |holder| format!("process {} on {}", holder.pid, holder.host),
+        );
+        let what = shard.map_or_else(
+            || "this folder".to_owned(),
+            |shard| format!("shard {shard} of this folder"),
+        );
         return Err(Error::Batch {
             kind: "batch.locked",
             reason: format!("{}: {who} is at work on {what}", outputs.display()),
-            hint: "wait until it is done, or give each run a shard of its own with --shard I/N".into(),
+            hint: "wait until it is done, or give each run a shard of its own with --shard I/N"
+                .into(),
             status: RETRY,
         });
     }
     // Disks without locks cannot keep two runs apart; the pictures are whole there too.
-    let holder = Holder { pid: std::process::id(), host: host() };
+    let holder = Holder {
+        pid: std::process::id(),
+        host: host(),
+    };
     let text = serde_json::to_string(&holder).map_err(|error| failed(error.into()))?;
-    let said = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).and_then(|_| file.write_all((text + "\n").as_bytes()));
+    let said = file
+        .set_len(0)
+        .and_then(|()| file.seek(SeekFrom::Start(0)))
+        .and_then(|_| file.write_all((text + "\n").as_bytes()));
     said.map_err(failed)?;
     Ok(file)
 }
 
 /// The machine's name, where it tells.
 fn host() -> String {
-    let told = fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
-    told.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "a machine without a name".into())
+    let told = fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| std::env::var("HOSTNAME").ok());
+    told.map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "a machine without a name".into())
 }

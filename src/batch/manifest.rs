@@ -46,7 +46,10 @@ pub struct Line {
 
 /// All lines that are not empty, each with what is wrong with it.
 pub(super) fn read(path: &Path) -> Result<Vec<Entry>> {
-    let failed = |source| Error::File { path: path.to_path_buf(), source };
+    let failed = |source| Error::File {
+        path: path.to_path_buf(),
+        source,
+    };
     let file = File::open(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.is_dir() {
         return Err(failed(std::io::ErrorKind::IsADirectory.into()));
@@ -55,18 +58,28 @@ pub(super) fn read(path: &Path) -> Result<Vec<Entry>> {
     let (mut entries, mut number, mut bytes) = (Vec::new(), 0, Vec::new());
     loop {
         bytes.clear();
-        let read = std::io::Read::take(&mut reader, MAX_LINE).read_until(b'\n', &mut bytes).map_err(failed)?;
+        let read = std::io::Read::take(&mut reader, MAX_LINE)
+            .read_until(b'\n', &mut bytes)
+            .map_err(failed)?;
         number += 1;
         if read == 0 {
             return Ok(entries);
         }
         let place = format!("{}:{number}", path.display());
         if read as u64 == MAX_LINE && bytes.last() != Some(&b'\n') {
-            entries.push(Entry::broken(place, number, "is longer than a mebibyte".into()));
+            entries.push(Entry::broken(
+                place,
+                number,
+                "is longer than a mebibyte".into(),
+            ));
             // What follows cannot be told from the rest of it.
             return Ok(entries);
         }
-        let text = bytes.strip_prefix(b"\xEF\xBB\xBF".as_slice()).filter(|_| number == 1).unwrap_or(&bytes).trim_ascii();
+        let text = bytes
+            .strip_prefix(b"\xEF\xBB\xBF".as_slice())
+            .filter(|_| number == 1)
+            .unwrap_or(&bytes)
+            .trim_ascii();
         if !text.is_empty() {
             entries.push(entry(text, place, number));
         }
@@ -85,19 +98,47 @@ fn entry(text: &[u8], place: String, number: usize) -> Entry {
     };
     let known = |key: &&String| key.starts_with("x-") || *key == "comment";
     if let Some(key) = line.other.keys().find(|key| !known(key)) {
-        return Entry::broken(place, number, format!("`{key}` is no key of a manifest; they are id, image, drag, out and settings"));
+        return Entry::broken(
+            place,
+            number,
+            format!("`{key}` is no key of a manifest; they are id, image, drag, out and settings"),
+        );
     }
     if let Some(Err(error)) = line.settings.as_ref().map(Settings::resolve) {
         return Entry::broken(place, number, format!("settings: {error}"));
     }
-    let Line { id, image, drag, out, settings, .. } = line;
-    Entry { place, number, id, image, drag, out, settings: settings.map(Box::new), fault: None }
+    let Line {
+        id,
+        image,
+        drag,
+        out,
+        settings,
+        ..
+    } = line;
+    Entry {
+        place,
+        number,
+        id,
+        image,
+        drag,
+        out,
+        settings: settings.map(Box::new),
+        fault: None,
+    }
 }
 
 impl Entry {
     fn broken(place: String, number: usize, reason: String) -> Self {
         let hint = "each line is one JSON object, such as {\"image\": \"cat.png\", \"drag\": \"cat.json\"}";
-        let fault = Fault { place: place.clone(), kind: "manifest.line", reason, hint };
-        Self { fault: Some(fault), ..Self::of(place, number, PathBuf::new()) }
+        let fault = Fault {
+            place: place.clone(),
+            kind: "manifest.line",
+            reason,
+            hint,
+        };
+        Self {
+            fault: Some(fault),
+            ..Self::of(place, number, PathBuf::new())
+        }
     }
 }

@@ -17,13 +17,22 @@ pub(super) struct Root {
 
 impl Root {
     pub(super) fn new(folder: &Path) -> Self {
-        let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_path_buf() };
-        Self { real: fs::canonicalize(&folder).ok(), folder, known: HashMap::new() }
+        let folder = if folder.as_os_str().is_empty() {
+            PathBuf::from(".")
+        } else {
+            folder.to_path_buf()
+        };
+        Self {
+            real: fs::canonicalize(&folder).ok(),
+            folder,
+            known: HashMap::new(),
+        }
     }
 
     /// Does the text of this path alone keep it inside: no absolute path, no way up, no other drive?
     pub(super) fn is_plain(path: &Path) -> bool {
-        path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+        path.components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
     }
 
     /// Does what `path` leads to, which may not exist yet, lie inside the folder? `path` starts where the folder's own path does.
@@ -32,12 +41,18 @@ impl Root {
         if is_link {
             return fs::canonicalize(path).is_ok_and(|target| target.starts_with(real));
         }
-        let Some(parent) = path.parent() else { return false };
+        let Some(parent) = path.parent() else {
+            return false;
+        };
         if let Some(inside) = self.known.get(parent.as_os_str()) {
             return *inside;
         }
         let existing = parent.ancestors().find_map(|ancestor| {
-            let ancestor = if ancestor.as_os_str().is_empty() { Path::new(".") } else { ancestor };
+            let ancestor = if ancestor.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                ancestor
+            };
             fs::canonicalize(ancestor).ok()
         });
         let inside = existing.is_some_and(|existing| existing.starts_with(real));

@@ -104,7 +104,13 @@ impl Run<'_> {
     ///
     /// # Panics
     /// When one of its threads does, which is a bug.
-    pub fn all(&self, items: &[&Item], editor: &mut dyn Edits, means: Means, log: &mut Log) -> (Tally, Result<()>) {
+    pub fn all(
+        &self,
+        items: &[&Item],
+        editor: &mut dyn Edits,
+        means: Means,
+        log: &mut Log,
+    ) -> (Tally, Result<()>) {
         // Results that could not be written; other failures are known where the next item is begun.
         let unwritten = AtomicUsize::new(0);
         thread::scope(|scope| {
@@ -115,7 +121,9 @@ impl Run<'_> {
             let writer = scope.spawn(|| self.write(computed, log, &unwritten));
             let stopped = self.compute(items, ready, &computed_to, editor, means, &unwritten);
             drop(computed_to);
-            let (mut tally, ended) = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let (mut tally, ended) = writer
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             tally.stopped = stopped;
             (tally, ended)
         })
@@ -123,8 +131,16 @@ impl Run<'_> {
 
     fn read<'a>(&self, items: &[&'a Item], means: Means, to: &SyncSender<Ready<'a>>) {
         for item in items {
-            let drag = item.drag.clone().or_else(|| self.terms.drag.as_ref().map(|(_, path)| path.clone()));
-            let mut record = Record::new(Paths { image: item.image.clone(), drag, like: None, out: item.out.clone() });
+            let drag = item
+                .drag
+                .clone()
+                .or_else(|| self.terms.drag.as_ref().map(|(_, path)| path.clone()));
+            let mut record = Record::new(Paths {
+                image: item.image.clone(),
+                drag,
+                like: None,
+                out: item.out.clone(),
+            });
             record.id.clone_from(&item.id);
             let prepared = bug::caught(|| {
                 let (prepared, inputs) = self.terms.prepare(item, means)?;
@@ -135,9 +151,20 @@ impl Run<'_> {
                 if !replaces && self.metadata && !is_named(&item.out, &identity.job) {
                     return Err(files::exists_already(&item.out));
                 }
-                Ok(Ours { prepared, identity, replaces })
+                Ok(Ours {
+                    prepared,
+                    identity,
+                    replaces,
+                })
             });
-            if to.send(Ready { item, record, prepared }).is_err() {
+            if to
+                .send(Ready {
+                    item,
+                    record,
+                    prepared,
+                })
+                .is_err()
+            {
                 return; // no further item is begun
             }
         }
@@ -151,7 +178,10 @@ impl Run<'_> {
             || fs::read(&item.out).is_ok_and(|bytes| self.history.made(item, &sha256(&bytes)))
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "when no further item is begun, the one who reads is to know")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "when no further item is begun, the one who reads is to know"
+    )]
     fn compute<'a>(
         &self,
         items: &[&Item],
@@ -169,7 +199,10 @@ impl Run<'_> {
             *pictures.entry(&item.image).or_default() += 1;
         }
         loop {
-            if let Some(reached) = self.limits.reached(own_failures + unwritten.load(Ordering::Relaxed)) {
+            if let Some(reached) = self
+                .limits
+                .reached(own_failures + unwritten.load(Ordering::Relaxed))
+            {
                 // The last item may have been the last of all.
                 return (next.is_some() || ready.recv().is_ok()).then_some(reached);
             }
@@ -177,7 +210,12 @@ impl Run<'_> {
                 return None;
             }
             let has_cache = editor.cache().is_some();
-            let goes_alone = |ready: &Ready| has_cache && pictures.get(ready.item.image.as_path()).is_some_and(|count| *count > 1);
+            let goes_alone = |ready: &Ready| {
+                has_cache
+                    && pictures
+                        .get(ready.item.image.as_path())
+                        .is_some_and(|count| *count > 1)
+            };
             let mut group: Vec<Ready> = Vec::from_iter(next.take().or_else(|| ready.recv().ok()));
             let first = group.first()?;
             let alone = goes_alone(first);
@@ -194,7 +232,10 @@ impl Run<'_> {
                     Err(_) => break,
                 }
             }
-            let (items, work): (Vec<_>, Vec<_>) = group.into_iter().map(|ready| (ready.item, (ready.record, ready.prepared))).unzip();
+            let (items, work): (Vec<_>, Vec<_>) = group
+                .into_iter()
+                .map(|ready| (ready.item, (ready.record, ready.prepared)))
+                .unzip();
             let beside = items.len();
             let mut is_lost = false;
             let (made, room) = self.compute_all(work, editor, means);
@@ -209,7 +250,15 @@ impl Run<'_> {
                 is_first &= record.seconds.is_empty();
                 is_lost |= matches!(&made, Err(error) if error.kind() == "device.lost");
                 own_failures += usize::from(matches!(&made, Err(error) if !is_interrupt(error)));
-                if to.send(Computed { item, record, made, beside }).is_err() {
+                if to
+                    .send(Computed {
+                        item,
+                        record,
+                        made,
+                        beside,
+                    })
+                    .is_err()
+                {
                     return None; // the writer says why
                 }
             }
@@ -220,12 +269,25 @@ impl Run<'_> {
         }
     }
 
-    fn write(&self, computed: Receiver<Computed>, log: &mut Log, unwritten: &AtomicUsize) -> (Tally, Result<()>) {
+    fn write(
+        &self,
+        computed: Receiver<Computed>,
+        log: &mut Log,
+        unwritten: &AtomicUsize,
+    ) -> (Tally, Result<()>) {
         let mut tally = Tally::default();
         let mut full_in_a_row = 0;
-        for Computed { item, mut record, made, beside } in computed {
+        for Computed {
+            item,
+            mut record,
+            made,
+            beside,
+        } in computed
+        {
             let was_made = made.is_ok();
-            let written = made.and_then(|(ours, outcome)| bug::caught(|| self.write_one(item, &ours, outcome.as_ref())));
+            let written = made.and_then(|(ours, outcome)| {
+                bug::caught(|| self.write_one(item, &ours, outcome.as_ref()))
+            });
             record.peak_bytes = record.peak_bytes.or_else(report::peak_bytes);
             match &written {
                 Ok(hash) => record.done(hash.clone()),
@@ -262,10 +324,21 @@ impl Run<'_> {
     }
 
     /// Writes the result; returns the hash of its file.
-    fn write_one(&self, item: &Item, Ours { prepared, identity, replaces }: &Ours, outcome: Option<&Outcome>) -> Result<String> {
+    fn write_one(
+        &self,
+        item: &Item,
+        Ours {
+            prepared,
+            identity,
+            replaces,
+        }: &Ours,
+        outcome: Option<&Outcome>,
+    ) -> Result<String> {
         failpoint::panic("panic_in_writer");
         let edited = prepared.composite(outcome);
-        let png = edited.png(self.metadata.then_some(identity.note.as_str())).map_err(|error| files::cannot_encode(&item.out, &error))?;
+        let png = edited
+            .png(self.metadata.then_some(identity.note.as_str()))
+            .map_err(|error| files::cannot_encode(&item.out, &error))?;
         failpoint::kill("kill_before_picture");
         // The same picture is the same result: a run wrote it that did not come to record it.
         let job = self.metadata.then_some(identity.job.as_str());
@@ -273,7 +346,9 @@ impl Run<'_> {
             return Ok(hash);
         }
         if *replaces || !holds(&item.out, &png) {
-            files::write_verified(&item.out, &png, *replaces, |written| edited.check_png(written))?;
+            files::write_verified(&item.out, &png, *replaces, |written| {
+                edited.check_png(written)
+            })?;
         }
         failpoint::kill("kill_after_picture");
         Ok(sha256(&png))
@@ -290,13 +365,19 @@ fn is_named(path: &Path, job: &str) -> bool {
 /// amplifies that.
 fn written_before(path: &Path, edited: &Picture, job: Option<&str>) -> Option<String> {
     let is_file = fs::symlink_metadata(path).is_ok_and(|there| there.is_file());
-    let there = if is_file { picture::read_any(path).ok()? } else { return None };
+    let there = if is_file {
+        picture::read_any(path).ok()?
+    } else {
+        return None;
+    };
     let is_equal = || metrics::compare(edited, &there.picture, None).all.max <= ROUNDING;
-    let is_result = there.picture.size() == edited.size() && job.map_or_else(is_equal, |job| is_named(path, job));
+    let is_result = there.picture.size() == edited.size()
+        && job.map_or_else(is_equal, |job| is_named(path, job));
     is_result.then_some(there.sha256)
 }
 
 fn holds(path: &Path, bytes: &[u8]) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|there| there.is_file() && there.len() == bytes.len() as u64)
+    fs::symlink_metadata(path)
+        .is_ok_and(|there| there.is_file() && there.len() == bytes.len() as u64)
         && fs::read(path).is_ok_and(|there| there == bytes)
 }

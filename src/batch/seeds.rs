@@ -22,14 +22,26 @@ impl FromStr for Seeds {
         const EXPECTED: &str = "expected seeds, each once, at most 1000, such as 1,2,5-8";
         let mut seeds: Vec<u64> = Vec::new();
         for part in text.split(',') {
-            let (first, last) = part.trim().split_once('-').unwrap_or((part.trim(), part.trim()));
-            let (Ok(first), Ok(last)) = (first.parse::<u64>(), last.parse::<u64>()) else { return Err(EXPECTED) };
-            if first > last || last - first >= MOST as u64 || seeds.iter().any(|seed| (first..=last).contains(seed)) {
+            let (first, last) = part
+                .trim()
+                .split_once('-')
+                .unwrap_or((part.trim(), part.trim()));
+            let (Ok(first), Ok(last)) = (first.parse::<u64>(), last.parse::<u64>()) else {
+                return Err(EXPECTED);
+            };
+            if first > last
+                || last - first >= MOST as u64
+                || seeds.iter().any(|seed| (first..=last).contains(seed))
+            {
                 return Err(EXPECTED);
             }
             seeds.extend(first..=last);
         }
-        if seeds.len() > MOST { Err(EXPECTED) } else { Ok(Self(seeds)) }
+        if seeds.len() > MOST {
+            Err(EXPECTED)
+        } else {
+            Ok(Self(seeds))
+        }
     }
 }
 
@@ -37,15 +49,24 @@ impl Seeds {
     /// The entry once for each seed, with the seed behind its name; the LoRA is the first one's for all, so that it is trained once. Without
     /// seeds, the entry itself.
     pub(super) fn variants(&self, entry: Entry) -> Vec<Entry> {
-        let Some(first) = self.0.first().copied() else { return vec![entry] };
+        let Some(first) = self.0.first().copied() else {
+            return vec![entry];
+        };
         // What is wrong with it is told once, and about what was written.
-        let names_no_png = |out: &Path| out.to_string_lossy().ends_with(std::path::is_separator) || files::check_png_name(out).is_err();
+        let names_no_png = |out: &Path| {
+            out.to_string_lossy().ends_with(std::path::is_separator)
+                || files::check_png_name(out).is_err()
+        };
         if entry.fault.is_some() || entry.out.as_deref().is_some_and(names_no_png) {
             return vec![entry];
         }
         let variant = |seed: &u64| {
             let mut variant = entry.clone();
-            let stem = entry.image.with_extension("").to_string_lossy().into_owned();
+            let stem = entry
+                .image
+                .with_extension("")
+                .to_string_lossy()
+                .into_owned();
             let id = entry.id.clone().unwrap_or(stem);
             let out = entry.out.clone().unwrap_or_else(|| entry.image.clone());
             let mut name = out.file_stem().unwrap_or_default().to_owned();
@@ -69,28 +90,61 @@ mod tests {
     fn seeds_are_numbers_and_ranges() {
         assert_eq!("3".parse(), Ok(Seeds(vec![3])));
         assert_eq!("9, 1-3,7".parse(), Ok(Seeds(vec![9, 1, 2, 3, 7])));
-        for wrong in ["", "a", "1,", "3-1", "1,1", "1-3,2", "-1", "1.5", "0-1000", "1-700,1001-1700", "1-2-3"] {
+        for wrong in [
+            "",
+            "a",
+            "1,",
+            "3-1",
+            "1,1",
+            "1-3,2",
+            "-1",
+            "1.5",
+            "0-1000",
+            "1-700,1001-1700",
+            "1-2-3",
+        ] {
             assert!(wrong.parse::<Seeds>().is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn an_entry_becomes_one_for_each_seed() {
-        let entry = Entry { id: None, ..Entry::of("line 1".into(), 1, "in/cat.jpg".into()) };
+        let entry = Entry {
+            id: None,
+            ..Entry::of("line 1".into(), 1, "in/cat.jpg".into())
+        };
         let seeds: Seeds = "5,6".parse().expect("two seeds");
         let told: Vec<_> = seeds
             .variants(entry.clone())
             .into_iter()
             .map(|entry| {
                 let settings = entry.settings.expect("seeds");
-                (entry.id.expect("an id"), entry.out.expect("an output"), settings.seed, settings.lora_seed)
+                (
+                    entry.id.expect("an id"),
+                    entry.out.expect("an output"),
+                    settings.seed,
+                    settings.lora_seed,
+                )
             })
             .collect();
-        let expected =
-            |seed: u64| (format!("in/cat.seed-{seed}"), format!("in/cat.seed-{seed}.png").into(), Some(seed), Some(LoraSeed::Of(5)));
+        let expected = |seed: u64| {
+            (
+                format!("in/cat.seed-{seed}"),
+                format!("in/cat.seed-{seed}.png").into(),
+                Some(seed),
+                Some(LoraSeed::Of(5)),
+            )
+        };
         assert_eq!(told, [expected(5), expected(6)]);
-        let named = Entry { id: Some("a".into()), out: Some("b.png".into()), ..entry };
+        let named = Entry {
+            id: Some("a".into()),
+            out: Some("b.png".into()),
+            ..entry
+        };
         let last = seeds.variants(named).pop().expect("the last");
-        assert_eq!((last.id.as_deref(), last.out), (Some("a.seed-6"), Some("b.seed-6.png".into())));
+        assert_eq!(
+            (last.id.as_deref(), last.out),
+            (Some("a.seed-6"), Some("b.seed-6.png".into()))
+        );
     }
 }

@@ -34,12 +34,20 @@ impl FromStr for Shard {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let read = || {
             let (index, count) = text.split_once('/')?;
-            Some(Self { index: index.parse().ok()?, count: count.parse().ok()? })
+            Some(Self {
+                index: index.parse().ok()?,
+                count: count.parse().ok()?,
+            })
         };
         match read() {
             Some(shard) if shard.index < shard.count => Ok(shard),
-            Some(Self { count: 0, .. }) | None => Err("expected I/N, such as 0/8 for the first of eight".into()),
-            Some(Self { count, .. }) => Err(format!("shards count from 0, so the last of {count} is {}/{count}", count - 1)),
+            Some(Self { count: 0, .. }) | None => {
+                Err("expected I/N, such as 0/8 for the first of eight".into())
+            }
+            Some(Self { count, .. }) => Err(format!(
+                "shards count from 0, so the last of {count} is {}/{count}",
+                count - 1
+            )),
         }
     }
 }
@@ -52,17 +60,31 @@ mod tests {
     fn every_item_is_in_exactly_one_shard() {
         let shards: Vec<Shard> = (0..5).map(|index| Shard { index, count: 5 }).collect();
         for k in 0..23 {
-            assert_eq!(shards.iter().filter(|shard| shard.has(k)).count(), 1, "item {k}");
+            assert_eq!(
+                shards.iter().filter(|shard| shard.has(k)).count(),
+                1,
+                "item {k}"
+            );
         }
         assert!(shards[2].has(7) && !shards[3].has(7));
     }
 
     #[test]
     fn what_is_no_shard_is_refused_with_what_is() {
-        assert_eq!("2/8".parse::<Shard>().map(Shard::file_name), Ok("2-of-8".into()));
+        assert_eq!(
+            "2/8".parse::<Shard>().map(Shard::file_name),
+            Ok("2-of-8".into())
+        );
         for text in ["", "2", "0/0", "a/b", "-1/2", "1/2/3"] {
-            assert!(text.parse::<Shard>().is_err_and(|reason| reason.contains("expected I/N")), "{text}");
+            assert!(
+                text.parse::<Shard>()
+                    .is_err_and(|reason| reason.contains("expected I/N")),
+                "{text}"
+            );
         }
-        assert_eq!("8/8".parse::<Shard>(), Err("shards count from 0, so the last of 8 is 7/8".into()));
+        assert_eq!(
+            "8/8".parse::<Shard>(),
+            Err("shards count from 0, so the last of 8 is 7/8".into())
+        );
     }
 }

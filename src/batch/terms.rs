@@ -40,10 +40,17 @@ pub struct Terms {
 
 impl Terms {
     /// The terms with a model.
-    pub fn new(flags: Overrides, model: Option<&Model>, native_size: usize, drag: Option<(DragFile, PathBuf)>) -> Self {
+    pub fn new(
+        flags: Overrides,
+        model: Option<&Model>,
+        native_size: usize,
+        drag: Option<(DragFile, PathBuf)>,
+    ) -> Self {
         Self {
             flags,
-            defaults: model.map(|model| model.defaults().clone()).unwrap_or_default(),
+            defaults: model
+                .map(|model| model.defaults().clone())
+                .unwrap_or_default(),
             native_size: model.map_or(native_size, Model::native_size),
             drag,
             keeps_outside: true,
@@ -57,26 +64,62 @@ impl Terms {
     ///
     /// # Errors
     /// Whatever would fail the item before its network.
-    pub fn is_job(&self, item: &Item, job: &str, inputs: Option<&str>, means: Means) -> Result<bool> {
+    pub fn is_job(
+        &self,
+        item: &Item,
+        job: &str,
+        inputs: Option<&str>,
+        means: Means,
+    ) -> Result<bool> {
         let (drag, path) = self.instruction(item)?;
-        let bytes = fs::read(&item.image).map_err(|source| Error::File { path: item.image.clone(), source })?;
-        if inputs == Some(self.inputs(item, &drag, path, &sha256(&bytes), means)?.as_str()) {
+        let bytes = fs::read(&item.image).map_err(|source| Error::File {
+            path: item.image.clone(),
+            source,
+        })?;
+        if inputs
+            == Some(
+                self.inputs(item, &drag, path, &sha256(&bytes), means)?
+                    .as_str(),
+            )
+        {
             return Ok(true);
         }
-        let (size, image) = picture::identify(&item.image).map_err(|error| gone(&item.image, error))?;
+        let (size, image) =
+            picture::identify(&item.image).map_err(|error| gone(&item.image, error))?;
         let plan = self.plan(item, &drag, path, size)?;
         Ok(edit::job_hash(&drag, &image, &plan, self.keeps_outside, means) == job)
     }
 
     /// Hash of everything that a job is made from: the bytes of picture and masks, the instruction, settings and means.
-    fn inputs(&self, item: &Item, drag: &DragFile, path: &Path, image: &str, means: Means) -> Result<String> {
+    fn inputs(
+        &self,
+        item: &Item,
+        drag: &DragFile,
+        path: &Path,
+        image: &str,
+        means: Means,
+    ) -> Result<String> {
         let settings = self.settings(item, drag)?;
         let instruction = Instruction::from(drag);
-        let hash = |mask: PathBuf| fs::read(&mask).map(|bytes| sha256(&bytes)).map_err(|source| Error::File { path: mask, source });
-        let masks = masks(drag, path).map(hash).collect::<Result<Vec<String>>>()?;
-        let from = (image, instruction, masks, settings, self.native_size, self.keeps_outside);
+        let hash = |mask: PathBuf| {
+            fs::read(&mask)
+                .map(|bytes| sha256(&bytes))
+                .map_err(|source| Error::File { path: mask, source })
+        };
+        let masks = masks(drag, path)
+            .map(hash)
+            .collect::<Result<Vec<String>>>()?;
+        let from = (
+            image,
+            instruction,
+            masks,
+            settings,
+            self.native_size,
+            self.keeps_outside,
+        );
         let made = (env!("CARGO_PKG_VERSION"), means.weights, means.numerics);
-        let json = serde_json::to_vec(&(from, made)).map_err(|error| Error::Bug(error.to_string()))?;
+        let json =
+            serde_json::to_vec(&(from, made)).map_err(|error| Error::Bug(error.to_string()))?;
         Ok(sha256(&json))
     }
 
@@ -102,10 +145,16 @@ impl Terms {
         let original = picture::read(&item.image).map_err(|error| gone(&item.image, error))?;
         let plan = self.plan(item, &drag, path, original.picture.size())?;
         let masks = masks(&drag, path);
-        let inputs = [item.image.clone(), path.to_path_buf()].into_iter().chain(masks).chain(self.model_files.iter().cloned());
+        let inputs = [item.image.clone(), path.to_path_buf()]
+            .into_iter()
+            .chain(masks)
+            .chain(self.model_files.iter().cloned());
         files::check_output(&inputs.collect::<Vec<_>>(), &item.out, true)?;
         let from = self.inputs(item, &drag, path, &original.sha256, means)?;
-        Ok((Prepared::new(drag.into_owned(), original, plan, self.keeps_outside, None), from))
+        Ok((
+            Prepared::new(drag.into_owned(), original, plan, self.keeps_outside, None),
+            from,
+        ))
     }
 
     /// Where an item's drag file is.
@@ -114,7 +163,10 @@ impl Terms {
     /// When it has none, which the list's check rules out.
     pub fn drag_path<'a>(&'a self, item: &'a Item) -> &'a Path {
         let common = self.drag.as_ref().map(|(_, path)| path);
-        item.drag.as_ref().or(common).expect("an item without a drag file is at fault")
+        item.drag
+            .as_ref()
+            .or(common)
+            .expect("an item without a drag file is at fault")
     }
 
     fn instruction<'a>(&'a self, item: &'a Item) -> Result<(Cow<'a, DragFile>, &'a Path)> {
@@ -122,14 +174,23 @@ impl Terms {
             return Ok((Cow::Borrowed(drag), path));
         }
         let path = self.drag_path(item);
-        Ok((Cow::Owned(DragFile::read(path).map_err(|error| gone(path, error))?), path))
+        Ok((
+            Cow::Owned(DragFile::read(path).map_err(|error| gone(path, error))?),
+            path,
+        ))
     }
 
     fn plan(&self, item: &Item, drag: &DragFile, path: &Path, size: Size) -> Result<Plan> {
         for mask in masks(drag, path) {
             self.check_inside(&mask)?;
         }
-        Plan::new(drag, path, size, &self.settings(item, drag)?, self.native_size)
+        Plan::new(
+            drag,
+            path,
+            size,
+            &self.settings(item, drag)?,
+            self.native_size,
+        )
     }
 
     fn settings(&self, item: &Item, drag: &DragFile) -> Result<Settings> {
@@ -142,14 +203,20 @@ impl Terms {
 
     /// A drag file may come from anybody; what it names is looked at inside the folders that were given.
     fn check_inside(&self, mask: &Path) -> Result<()> {
-        let Ok(real) = fs::canonicalize(mask) else { return Ok(()) }; // planning will say that it is missing
-        let is_inside = |root: &PathBuf| fs::canonicalize(root).is_ok_and(|root| real.starts_with(root));
+        let Ok(real) = fs::canonicalize(mask) else {
+            return Ok(());
+        }; // planning will say that it is missing
+        let is_inside =
+            |root: &PathBuf| fs::canonicalize(root).is_ok_and(|root| real.starts_with(root));
         if self.roots.is_empty() || self.roots.iter().any(is_inside) {
             return Ok(());
         }
         Err(Error::Batch {
             kind: "manifest.path_escapes",
-            reason: format!("{}: the mask leads out of the folder of the list", mask.display()),
+            reason: format!(
+                "{}: the mask leads out of the folder of the list",
+                mask.display()
+            ),
             hint: "--allow-outside reads inputs from anywhere".into(),
             status: FAILED,
         })
@@ -163,22 +230,37 @@ fn masks<'a>(drag: &'a DragFile, path: &'a Path) -> impl Iterator<Item = PathBuf
         Editable::Shape(shape) => Some(shape),
         Editable::Swept | Editable::Everything => None,
     };
-    drag.regions.iter().map(|region| &region.shape).chain(editable).filter_map(move |shape| match shape {
-        Shape::Mask { mask } => Some(folder.join(mask)),
-        Shape::Outline(_) => None,
-    })
+    drag.regions
+        .iter()
+        .map(|region| &region.shape)
+        .chain(editable)
+        .filter_map(move |shape| match shape {
+            Shape::Mask { mask } => Some(folder.join(mask)),
+            Shape::Outline(_) => None,
+        })
 }
 
 /// The list was checked: a file that is not there now was there then.
 fn gone(path: &Path, error: Error) -> Error {
     let is_gone = match &error {
-        Error::Image { kind: "image.missing", .. } => fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound),
+        Error::Image {
+            kind: "image.missing",
+            ..
+        } => fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound),
         Error::File { source, .. } => source.kind() == ErrorKind::NotFound,
         _ => false,
     };
     if !is_gone {
         return error;
     }
-    let reason = format!("{}: was there when the run began, and is gone", path.display());
-    Error::Batch { kind: "item.gone", reason, hint: "the list of items is fixed at the start".into(), status: FAILED }
+    let reason = format!(
+        "{}: was there when the run began, and is gone",
+        path.display()
+    );
+    Error::Batch {
+        kind: "item.gone",
+        reason,
+        hint: "the list of items is fixed at the start".into(),
+        status: FAILED,
+    }
 }

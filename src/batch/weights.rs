@@ -31,5 +31,8 @@ pub fn remember(outputs: &Path, stamp: Option<String>, digest: &str) {
 }
 
 fn read(outputs: &Path) -> BTreeMap<String, String> {
-    fs::read(outputs.join(RECORDS).join(FILE)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    fs::read(outputs.join(RECORDS).join(FILE))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default()
 }

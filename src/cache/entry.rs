@@ -48,7 +48,10 @@ impl Name {
     /// # Panics
     /// When they cannot be written as JSON, which holds for no text and no number.
     pub fn of(kind: Kind, facts: &impl Serialize) -> Self {
-        Self { kind, key: sha256(&serde_json::to_vec(facts).expect("facts are text and numbers")) }
+        Self {
+            kind,
+            key: sha256(&serde_json::to_vec(facts).expect("facts are text and numbers")),
+        }
     }
 
     /// The name of its file.
@@ -59,9 +62,17 @@ impl Name {
     /// The entry that a file of this name is; `None` for anybody else's files.
     pub fn parse(file: &str) -> Option<Self> {
         let (kind, key) = file.strip_suffix(EXTENSION)?.split_once('-')?;
-        let kind = [Kind::Lora, Kind::Inversion].into_iter().find(|known| known.name() == kind)?;
-        let is_key = key.len() == KEY && key.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
-        is_key.then(|| Self { kind, key: key.to_owned() })
+        let kind = [Kind::Lora, Kind::Inversion]
+            .into_iter()
+            .find(|known| known.name() == kind)?;
+        let is_key = key.len() == KEY
+            && key
+                .bytes()
+                .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        is_key.then(|| Self {
+            kind,
+            key: key.to_owned(),
+        })
     }
 }
 
@@ -83,7 +94,11 @@ impl About {
         let size = note("size");
         let (width, height) = size.split_once('x').unwrap_or_default();
         let number = |text: &str| text.parse().unwrap_or_default();
-        Self { picture: note("picture"), size: [number(width), number(height)], made: note("made").parse().unwrap_or_default() }
+        Self {
+            picture: note("picture"),
+            size: [number(width), number(height)],
+            made: note("made").parse().unwrap_or_default(),
+        }
     }
 }
 
@@ -95,8 +110,21 @@ pub(super) type Numbers<'a> = (&'static str, &'a [f32]);
 /// # Errors
 /// Why they are no safetensors file.
 pub(super) fn encode(name: &Name, about: &About, tensors: &[Numbers]) -> Result<Vec<u8>, String> {
-    let bytes: Vec<Vec<u8>> = tensors.iter().map(|(_, numbers)| numbers.iter().flat_map(|number| number.to_le_bytes()).collect()).collect();
-    let named = || tensors.iter().map(|(tensor, _)| *tensor).zip(bytes.iter().map(Vec::as_slice));
+    let bytes: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|(_, numbers)| {
+            numbers
+                .iter()
+                .flat_map(|number| number.to_le_bytes())
+                .collect()
+        })
+        .collect();
+    let named = || {
+        tensors
+            .iter()
+            .map(|(tensor, _)| *tensor)
+            .zip(bytes.iter().map(Vec::as_slice))
+    };
     let [width, height] = about.size;
     let notes: HashMap<String, String> = [
         ("kind", name.kind.name().to_owned()),
@@ -108,8 +136,14 @@ pub(super) fn encode(name: &Name, about: &About, tensors: &[Numbers]) -> Result<
     ]
     .map(|(note, text)| (note.to_owned(), text))
     .into();
-    let views: Result<Vec<_>, _> =
-        named().map(|(tensor, bytes)| Ok((tensor, TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes)?))).collect();
+    let views: Result<Vec<_>, _> = named()
+        .map(|(tensor, bytes)| {
+            Ok((
+                tensor,
+                TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes)?,
+            ))
+        })
+        .collect();
     let all = views.and_then(|views| serialize(views, Some(notes)));
     all.map_err(|error: safetensors::SafeTensorError| error.to_string())
 }
@@ -118,7 +152,11 @@ pub(super) fn encode(name: &Name, about: &About, tensors: &[Numbers]) -> Result<
 ///
 /// # Errors
 /// Why these bytes are not what was kept under this name.
-pub(super) fn decode(name: &Name, bytes: &[u8], wanted: &[(&'static str, usize)]) -> Result<Vec<Vec<f32>>, String> {
+pub(super) fn decode(
+    name: &Name,
+    bytes: &[u8],
+    wanted: &[(&'static str, usize)],
+) -> Result<Vec<Vec<f32>>, String> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
     let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
     let mut found = Vec::new();
@@ -129,11 +167,19 @@ pub(super) fn decode(name: &Name, bytes: &[u8], wanted: &[(&'static str, usize)]
         }
         found.push((*tensor, view.data()));
     }
-    let expected = metadata.metadata().as_ref().and_then(|notes| notes.get("sha256"));
+    let expected = metadata
+        .metadata()
+        .as_ref()
+        .and_then(|notes| notes.get("sha256"));
     if file.len() != wanted.len() || expected != Some(&digest(name, found.iter().copied())) {
         return Err("its content does not have the hash that was written with it".into());
     }
-    let numbers = |bytes: &[u8]| bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let numbers = |bytes: &[u8]| {
+        bytes
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect()
+    };
     Ok(found.into_iter().map(|(_, bytes)| numbers(bytes)).collect())
 }
 
@@ -156,8 +202,20 @@ mod tests {
     }
 
     fn encoded() -> Vec<u8> {
-        let about = About { picture: "ab".into(), size: [24, 16], made: 9 };
-        encode(&name("a"), &about, &[("clean", &[1.0, -0.0, f32::MIN_POSITIVE]), ("inverted", &[2.5])]).expect("two lists of numbers")
+        let about = About {
+            picture: "ab".into(),
+            size: [24, 16],
+            made: 9,
+        };
+        encode(
+            &name("a"),
+            &about,
+            &[
+                ("clean", &[1.0, -0.0, f32::MIN_POSITIVE]),
+                ("inverted", &[2.5]),
+            ],
+        )
+        .expect("two lists of numbers")
     }
 
     const WANTED: [(&str, usize); 2] = [("clean", 3), ("inverted", 1)];
@@ -165,7 +223,11 @@ mod tests {
     #[test]
     fn what_is_kept_comes_back_bit_for_bit() {
         let numbers = decode(&name("a"), &encoded(), &WANTED).expect("nothing happened to it");
-        let bits: Vec<u32> = numbers.concat().iter().map(|number| number.to_bits()).collect();
+        let bits: Vec<u32> = numbers
+            .concat()
+            .iter()
+            .map(|number| number.to_bits())
+            .collect();
         assert_eq!(bits, [1.0, -0.0, f32::MIN_POSITIVE, 2.5].map(f32::to_bits));
     }
 
@@ -180,29 +242,64 @@ mod tests {
             assert!(decode(&name("a"), &damaged, &WANTED).is_err(), "byte {at}");
         }
         for length in 0..bytes.len() {
-            assert!(decode(&name("a"), &bytes[..length], &WANTED).is_err(), "{length} bytes");
+            assert!(
+                decode(&name("a"), &bytes[..length], &WANTED).is_err(),
+                "{length} bytes"
+            );
         }
-        assert!(decode(&name("a"), &[bytes.as_slice(), &[0]].concat(), &WANTED).is_err(), "one byte more");
+        assert!(
+            decode(&name("a"), &[bytes.as_slice(), &[0]].concat(), &WANTED).is_err(),
+            "one byte more"
+        );
     }
 
     #[test]
     fn an_entry_answers_to_its_own_name_and_shape_alone() {
-        assert!(decode(&name("b"), &encoded(), &WANTED).is_err(), "another key");
-        assert!(decode(&Name { kind: Kind::Lora, ..name("a") }, &encoded(), &WANTED).is_err(), "another kind");
-        assert!(decode(&name("a"), &encoded(), &[("clean", 2), ("inverted", 2)]).is_err(), "other lengths");
-        assert!(decode(&name("a"), &encoded(), &WANTED[..1]).is_err(), "fewer tensors");
-        assert!(decode(&name("a"), &encoded(), &[("other", 3), ("inverted", 1)]).is_err(), "another tensor");
+        assert!(
+            decode(&name("b"), &encoded(), &WANTED).is_err(),
+            "another key"
+        );
+        assert!(
+            decode(
+                &Name {
+                    kind: Kind::Lora,
+                    ..name("a")
+                },
+                &encoded(),
+                &WANTED
+            )
+            .is_err(),
+            "another kind"
+        );
+        assert!(
+            decode(&name("a"), &encoded(), &[("clean", 2), ("inverted", 2)]).is_err(),
+            "other lengths"
+        );
+        assert!(
+            decode(&name("a"), &encoded(), &WANTED[..1]).is_err(),
+            "fewer tensors"
+        );
+        assert!(
+            decode(&name("a"), &encoded(), &[("other", 3), ("inverted", 1)]).is_err(),
+            "another tensor"
+        );
     }
 
     #[test]
     fn names_of_files_are_those_of_entries_and_of_nothing_else() {
         let name = name("a");
         assert_eq!(Name::parse(&name.file()), Some(name.clone()));
-        for other in
-            [name.key.clone(), format!("{}-{}", name.kind.name(), name.key), name.file().to_uppercase(), "lora-.safetensors".into()]
-        {
+        for other in [
+            name.key.clone(),
+            format!("{}-{}", name.kind.name(), name.key),
+            name.file().to_uppercase(),
+            "lora-.safetensors".into(),
+        ] {
             assert_eq!(Name::parse(&other), None, "{other}");
         }
-        assert_eq!(Name::parse(&format!("other-{}.safetensors", name.key)), None);
+        assert_eq!(
+            Name::parse(&format!("other-{}.safetensors", name.key)),
+            None
+        );
     }
 }

@@ -34,8 +34,15 @@ pub struct Listed {
     pub used: SystemTime,
 }
 
-fn seconds<S: Serializer>(time: &SystemTime, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.serialize_u64(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+fn seconds<S: Serializer>(
+    time: &SystemTime,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_u64(
+        time.duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs(),
+    )
 }
 
 /// Everything in the cache at this folder, what was used last first. Numbers are not read: a damaged entry may be among them.
@@ -60,8 +67,11 @@ pub fn list(folder: &Path) -> Result<Vec<Listed>> {
 
 /// What the header of an entry says; nothing where it cannot be read.
 fn about(path: &Path) -> About {
-    let file = File::open(path).ok().and_then(|file| SafetensorsFile::open(path.display().to_string(), Box::new(file)).ok());
-    file.map(|file| About::read(&file.notes())).unwrap_or_default()
+    let file = File::open(path)
+        .ok()
+        .and_then(|file| SafetensorsFile::open(path.display().to_string(), Box::new(file)).ok());
+    file.map(|file| About::read(&file.notes()))
+        .unwrap_or_default()
 }
 
 /// Removes what was not used for `older_than`, and what runs that were killed left half written; says how many entries went, and their bytes.
@@ -86,5 +96,8 @@ pub fn clear(folder: &Path, older_than: Duration) -> Result<(usize, u64)> {
 }
 
 fn stored(folder: &Path) -> Result<Vec<Stored>> {
-    entries(folder).map_err(|source| Error::File { path: folder.to_path_buf(), source })
+    entries(folder).map_err(|source| Error::File {
+        path: folder.to_path_buf(),
+        source,
+    })
 }

@@ -28,12 +28,16 @@ impl Place {
         Self::from_variables(|name| std::env::var_os(name))
     }
 
-    fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> (Option<Self>, Option<Warning>) {
+    fn from_variables(
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> (Option<Self>, Option<Warning>) {
         let given = |name: &str| variable(name).filter(|value| !value.is_empty());
         let path = |name: &str| given(name).map(PathBuf::from);
         // A relative one is to be ignored, says the specification of these variables.
         let absolute = |name: &str| path(name).filter(|path| path.is_absolute());
-        let folder = path(FOLDER).or_else(|| absolute("XDG_CACHE_HOME").map(|caches| caches.join("dragnext"))).or_else(|| usual(&absolute));
+        let folder = path(FOLDER)
+            .or_else(|| absolute("XDG_CACHE_HOME").map(|caches| caches.join("dragnext")))
+            .or_else(|| usual(&absolute));
         let text = given(LIMIT).map(|text| text.to_string_lossy().into_owned());
         let limit = text.as_deref().map(bytes);
         let warning = limit.is_some_and(|limit| limit.is_none()).then(|| Warning {
@@ -44,7 +48,13 @@ impl Place {
                 USUAL_LIMIT / 1_000_000_000
             ),
         });
-        (folder.map(|folder| Self { folder, limit: limit.flatten().unwrap_or(USUAL_LIMIT) }), warning)
+        (
+            folder.map(|folder| Self {
+                folder,
+                limit: limit.flatten().unwrap_or(USUAL_LIMIT),
+            }),
+            warning,
+        )
     }
 }
 
@@ -53,14 +63,20 @@ fn usual(absolute: &impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     if cfg!(windows) {
         return Some(absolute("LOCALAPPDATA")?.join("dragnext").join("cache"));
     }
-    let caches = if cfg!(target_os = "macos") { Path::new("Library/Caches") } else { Path::new(".cache") };
+    let caches = if cfg!(target_os = "macos") {
+        Path::new("Library/Caches")
+    } else {
+        Path::new(".cache")
+    };
     Some(absolute("HOME")?.join(caches).join("dragnext"))
 }
 
 /// Bytes of a size as people write it: a number, then B, kB, MB, GB or TB, in powers of ten; bytes when no unit is there.
 fn bytes(text: &str) -> Option<u64> {
     let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let unit = match text[end..].trim().to_ascii_lowercase().as_str() {
         "" | "b" => 1.0,
         "k" | "kb" => 1e3,
@@ -78,23 +94,51 @@ mod tests {
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> (Option<Place>, Option<Warning>) {
-        Place::from_variables(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value)))
+        Place::from_variables(|name| {
+            variables
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| OsString::from(value))
+        })
     }
 
     #[cfg(all(unix, not(target_os = "macos")))]
     #[test]
     fn the_folder_is_the_first_that_is_named() {
         for (variables, expected) in [
-            (&[("HOME", "/home/me")][..], Some("/home/me/.cache/dragnext")),
-            (&[("HOME", "/home/me"), ("XDG_CACHE_HOME", "/x")], Some("/x/dragnext")),
-            (&[("HOME", "/home/me"), ("XDG_CACHE_HOME", "x")], Some("/home/me/.cache/dragnext")),
-            (&[("HOME", "/home/me"), ("XDG_CACHE_HOME", "/x"), ("DRAGNEXT_CACHE", "here")], Some("here")),
-            (&[("HOME", "/home/me"), ("DRAGNEXT_CACHE", "")], Some("/home/me/.cache/dragnext")),
+            (
+                &[("HOME", "/home/me")][..],
+                Some("/home/me/.cache/dragnext"),
+            ),
+            (
+                &[("HOME", "/home/me"), ("XDG_CACHE_HOME", "/x")],
+                Some("/x/dragnext"),
+            ),
+            (
+                &[("HOME", "/home/me"), ("XDG_CACHE_HOME", "x")],
+                Some("/home/me/.cache/dragnext"),
+            ),
+            (
+                &[
+                    ("HOME", "/home/me"),
+                    ("XDG_CACHE_HOME", "/x"),
+                    ("DRAGNEXT_CACHE", "here"),
+                ],
+                Some("here"),
+            ),
+            (
+                &[("HOME", "/home/me"), ("DRAGNEXT_CACHE", "")],
+                Some("/home/me/.cache/dragnext"),
+            ),
             (&[("HOME", "")], None),
             (&[], None),
         ] {
             let (place, warning) = read(variables);
-            assert_eq!((place.map(|place| place.folder), warning), (expected.map(PathBuf::from), None), "{variables:?}");
+            assert_eq!(
+                (place.map(|place| place.folder), warning),
+                (expected.map(PathBuf::from), None),
+                "{variables:?}"
+            );
         }
     }
 
@@ -122,10 +166,21 @@ mod tests {
     #[test]
     fn a_limit_that_is_none_is_told_and_the_usual_one_holds() {
         let (place, warning) = read(&[("DRAGNEXT_CACHE", "/c"), ("DRAGNEXT_CACHE_LIMIT", "lots")]);
-        assert_eq!(place, Some(Place { folder: "/c".into(), limit: USUAL_LIMIT }));
+        assert_eq!(
+            place,
+            Some(Place {
+                folder: "/c".into(),
+                limit: USUAL_LIMIT
+            })
+        );
         let warning = warning.expect("lots is no size");
         assert_eq!(warning.kind, "cache.limit");
         assert!(warning.message.contains("`lots`"), "{}", warning.message);
-        assert_eq!(read(&[("DRAGNEXT_CACHE", "/c"), ("DRAGNEXT_CACHE_LIMIT", "0")]).0.map(|place| place.limit), Some(0));
+        assert_eq!(
+            read(&[("DRAGNEXT_CACHE", "/c"), ("DRAGNEXT_CACHE_LIMIT", "0")])
+                .0
+                .map(|place| place.limit),
+            Some(0)
+        );
     }
 }

@@ -32,14 +32,22 @@ pub struct Cache {
 impl Cache {
     /// The cache in a folder, which need not be there yet.
     pub fn new(place: Place) -> Self {
-        Self { place, keeps: true, is_stuck: false, warnings: Vec::new() }
+        Self {
+            place,
+            keeps: true,
+            is_stuck: false,
+            warnings: Vec::new(),
+        }
     }
 
     /// The cache that the environment of this process asks for: `None` when it asks for none.
     pub fn from_environment() -> Option<Self> {
         let (place, warning) = Place::read();
         let place = place.filter(|place| place.limit > 0)?;
-        Some(Self { warnings: warning.into_iter().collect(), ..Self::new(place) })
+        Some(Self {
+            warnings: warning.into_iter().collect(),
+            ..Self::new(place)
+        })
     }
 
     /// Shall what is computed from now on be kept? What is there is used in any case.
@@ -53,25 +61,45 @@ impl Cache {
     }
 
     /// The numbers of an entry, of each name as many as are asked for; `None` when it is not there, or not as it was kept.
-    pub(crate) fn get(&mut self, name: &Name, wanted: &[(&'static str, usize)]) -> Option<Vec<Vec<f32>>> {
+    pub(crate) fn get(
+        &mut self,
+        name: &Name,
+        wanted: &[(&'static str, usize)],
+    ) -> Option<Vec<Vec<f32>>> {
         let path = self.path(name);
         let bytes = match read(&path, wanted) {
             Ok(bytes) => bytes,
             // Where there is no folder either, keeping will say so.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return None,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return None;
+            }
             Err(error) => {
-                self.warn("cache.read", format!("{}: cannot be read: {error}", path.display()));
+                self.warn(
+                    "cache.read",
+                    format!("{}: cannot be read: {error}", path.display()),
+                );
                 return None;
             }
         };
         match entry::decode(name, &bytes, wanted) {
             Ok(numbers) => {
                 // Where the time cannot be set, the entry goes earlier than it should.
-                let _ = File::options().append(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+                let _ = File::options()
+                    .append(true)
+                    .open(&path)
+                    .and_then(|file| file.set_modified(SystemTime::now()));
                 Some(numbers)
             }
             Err(reason) => {
-                self.warn("cache.damaged", format!("{}: not used, because it is damaged: {reason}", path.display()));
+                self.warn(
+                    "cache.damaged",
+                    format!(
+                        "{}: not used, because it is damaged: {reason}",
+                        path.display()
+                    ),
+                );
                 None
             }
         }
@@ -79,11 +107,16 @@ impl Cache {
 
     /// Keeps numbers for the next edit, in place of what is there, and makes room for them.
     pub(crate) fn keep(&mut self, name: &Name, about: &About, tensors: &[Numbers]) {
-        let is_finite = tensors.iter().all(|(_, numbers)| numbers.iter().all(|number| number.is_finite()));
+        let is_finite = tensors
+            .iter()
+            .all(|(_, numbers)| numbers.iter().all(|number| number.is_finite()));
         if !self.keeps || self.is_stuck || !is_finite {
             return;
         }
-        let about = About { made: now(), ..about.clone() };
+        let about = About {
+            made: now(),
+            ..about.clone()
+        };
         let path = self.path(name);
         let kept = entry::encode(name, &about, tensors).and_then(|bytes| {
             // One that is larger than all may be would go at once.
@@ -101,7 +134,13 @@ impl Cache {
             Ok(()) => make_room(&self.place, &path),
             Err(reason) => {
                 self.is_stuck = true;
-                self.warn("cache.write", format!("{}: nothing is kept for the next edit: {reason}", self.place.folder.display()));
+                self.warn(
+                    "cache.write",
+                    format!(
+                        "{}: nothing is kept for the next edit: {reason}",
+                        self.place.folder.display()
+                    ),
+                );
             }
         }
     }
@@ -156,7 +195,12 @@ pub(super) fn entries(folder: &Path) -> std::io::Result<Vec<Stored>> {
         let name = Name::parse(entry.file_name().to_str()?)?;
         // Not those of links: the cache makes none.
         let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
-        Some(Stored { name, path: entry.path(), bytes: metadata.len(), used: metadata.modified().unwrap_or(UNIX_EPOCH) })
+        Some(Stored {
+            name,
+            path: entry.path(),
+            bytes: metadata.len(),
+            used: metadata.modified().unwrap_or(UNIX_EPOCH),
+        })
     };
     let mut entries: Vec<Stored> = read.filter_map(|entry| stored(entry.ok()?)).collect();
     entries.sort_by(|a, b| (a.used, &a.name).cmp(&(b.used, &b.name)));
@@ -166,7 +210,9 @@ pub(super) fn entries(folder: &Path) -> std::io::Result<Vec<Stored>> {
 /// Removes entries, those first that were not used for longest, until the rest is within the limit; never the one at `kept`.
 fn make_room(place: &Place, kept: &Path) {
     // What cannot be listed or removed now will be another time.
-    let Ok(entries) = entries(&place.folder) else { return };
+    let Ok(entries) = entries(&place.folder) else {
+        return;
+    };
     let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
     for entry in entries.iter().filter(|entry| entry.path != kept) {
         if total <= place.limit {
@@ -180,7 +226,10 @@ fn make_room(place: &Place, kept: &Path) {
 
 /// Seconds since 1970; 0 where the clock stands before that.
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
 }
 
 #[cfg(test)]
@@ -195,7 +244,11 @@ mod tests {
     }
 
     fn keep(cache: &mut Cache, facts: usize) {
-        cache.keep(&name(facts), &About::default(), &[("parameters", &[facts as f32; 1000])]);
+        cache.keep(
+            &name(facts),
+            &About::default(),
+            &[("parameters", &[facts as f32; 1000])],
+        );
         assert_eq!(cache.take_warnings(), []);
     }
 
@@ -209,32 +262,62 @@ mod tests {
     #[test]
     fn what_was_not_used_for_longest_makes_room() {
         let folder = tempfile::tempdir().expect("room for a folder");
-        let mut cache = Cache::new(Place { folder: folder.path().join("a/b"), limit: 10_000 });
+        let mut cache = Cache::new(Place {
+            folder: folder.path().join("a/b"),
+            limit: 10_000,
+        });
         keep(&mut cache, 0);
         keep(&mut cache, 1);
         // Clocks of file systems are coarse.
         for (facts, age) in [(0, 100), (1, 50)] {
-            let file = File::options().append(true).open(cache.path(&name(facts))).expect("it was kept");
-            file.set_modified(SystemTime::now() - Duration::from_secs(age)).expect("its time can be set");
+            let file = File::options()
+                .append(true)
+                .open(cache.path(&name(facts)))
+                .expect("it was kept");
+            file.set_modified(SystemTime::now() - Duration::from_secs(age))
+                .expect("its time can be set");
         }
         assert!(has(&mut cache, 0), "and it is used now");
-        fs::write(cache.place.folder.join("lora-mine.safetensors"), [0; 9000]).expect("a file of somebody else");
+        fs::write(cache.place.folder.join("lora-mine.safetensors"), [0; 9000])
+            .expect("a file of somebody else");
         keep(&mut cache, 2);
-        assert_eq!([0, 1, 2].map(|facts| has(&mut cache, facts)), [true, false, true]);
+        assert_eq!(
+            [0, 1, 2].map(|facts| has(&mut cache, facts)),
+            [true, false, true]
+        );
         assert!(cache.place.folder.join("lora-mine.safetensors").exists());
         cache.keep(&name(3), &About::default(), &[("parameters", &[3.0; 3000])]);
-        assert_eq!(cache.get(&name(3), &[("parameters", 3000)]), None, "larger than all may be");
-        assert_eq!([0, 1, 2].map(|facts| has(&mut cache, facts)), [true, false, true], "and nothing goes for it");
+        assert_eq!(
+            cache.get(&name(3), &[("parameters", 3000)]),
+            None,
+            "larger than all may be"
+        );
+        assert_eq!(
+            [0, 1, 2].map(|facts| has(&mut cache, facts)),
+            [true, false, true],
+            "and nothing goes for it"
+        );
         cache.place.limit = 5000;
         keep(&mut cache, 4);
-        assert_eq!([0, 2, 4].map(|facts| has(&mut cache, facts)), [false, false, true], "a new limit holds at once");
+        assert_eq!(
+            [0, 2, 4].map(|facts| has(&mut cache, facts)),
+            [false, false, true],
+            "a new limit holds at once"
+        );
     }
 
     #[test]
     fn what_is_no_number_is_not_kept() {
         let folder = tempfile::tempdir().expect("room for a folder");
-        let mut cache = Cache::new(Place { folder: folder.path().into(), limit: 10_000 });
-        cache.keep(&name(0), &About::default(), &[("parameters", &[1.0, f32::NAN])]);
+        let mut cache = Cache::new(Place {
+            folder: folder.path().into(),
+            limit: 10_000,
+        });
+        cache.keep(
+            &name(0),
+            &About::default(),
+            &[("parameters", &[1.0, f32::NAN])],
+        );
         assert_eq!(cache.get(&name(0), &[("parameters", 2)]), None);
         cache.set_keeps(false);
         keep(&mut cache, 1);

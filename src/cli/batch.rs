@@ -10,7 +10,8 @@ use super::compute::{Compute, ComputeArguments};
 use super::model::{ModelArguments, NATIVE_SIZE};
 use super::rehearsal;
 use crate::batch::{
-    History, Item, Limits, List, Log, Origin, Redo, Rules, Run, Seeds, Shard, State, Tally, Terms, remember, remembered, verdict,
+    History, Item, Limits, List, Log, Origin, Redo, Rules, Run, Seeds, Shard, State, Tally, Terms,
+    remember, remembered, verdict,
 };
 use crate::drag_file::DragFile;
 use crate::edit::Means;
@@ -29,10 +30,17 @@ use crate::settings::{Overrides, WindowChoice};
 /// program. One item that fails does not stop the others; the exit status is then 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub(super) struct Arguments {
     /// A folder of pictures with their drag files.
-    #[arg(value_name = "DIR", required_unless_present = "manifest", conflicts_with = "manifest")]
+    #[arg(
+        value_name = "DIR",
+        required_unless_present = "manifest",
+        conflicts_with = "manifest"
+    )]
     folder: Option<PathBuf>,
 
     /// A list of items: lines of JSON with `image`, and `id`, `drag`, `out` and `settings` where they are not the usual ones. Paths are relative to it.
@@ -136,7 +144,10 @@ SIGINT and SIGTERM stop the item at work and keep what is done; a second one sto
 settings of the method."#;
 
 fn seconds(text: &str) -> std::result::Result<f64, &'static str> {
-    text.parse().ok().filter(|seconds: &f64| *seconds >= 0.0).ok_or("expected a number of seconds")
+    text.parse()
+        .ok()
+        .filter(|seconds: &f64| *seconds >= 0.0)
+        .ok_or("expected a number of seconds")
 }
 
 /// Does what is left of the list.
@@ -152,18 +163,32 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         report::print_warnings(&list.warnings);
     }
     arguments.check_redo(&list)?;
-    let selected: Vec<&Item> = list.items.iter().filter(|item| arguments.shard.is_none_or(|shard| shard.has(item.index))).collect();
+    let selected: Vec<&Item> = list
+        .items
+        .iter()
+        .filter(|item| arguments.shard.is_none_or(|shard| shard.has(item.index)))
+        .collect();
     if arguments.dry_run && arguments.json {
         return rehearsal::print_manifest(&list, &selected, &arguments.output);
     }
     if selected.is_empty() {
-        arguments.say(&format!("0 items in shard {}", arguments.shard.map(|shard| shard.to_string()).unwrap_or_default()));
+        arguments.say(&format!(
+            "0 items in shard {}",
+            arguments
+                .shard
+                .map(|shard| shard.to_string())
+                .unwrap_or_default()
+        ));
         return Ok(());
     }
     if arguments.dry_run {
         let model = arguments.model.open_present()?;
         let history = History::read(&arguments.output)?;
-        return rehearsal::print(&selected, &arguments.terms(&list, drag, model.as_ref()), &history);
+        return rehearsal::print(
+            &selected,
+            &arguments.terms(&list, drag, model.as_ref()),
+            &history,
+        );
     }
 
     let model = arguments.model.open(arguments.quiet, interrupt)?;
@@ -173,11 +198,22 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         report::print_warnings(torn.as_slice());
     }
     let history = History::read(&arguments.output)?;
-    let mut summary = Summary { items: selected.len(), ..Summary::default() };
-    let mut work = Work { arguments, terms, history, compute: &compute, name: model.name() };
+    let mut summary = Summary {
+        items: selected.len(),
+        ..Summary::default()
+    };
+    let mut work = Work {
+        arguments,
+        terms,
+        history,
+        compute: &compute,
+        name: model.name(),
+    };
     let (tally, ended) = work.run(model, selected, &mut log, &mut summary, interrupt)?;
-    summary.left = summary.items - summary.done_before - summary.failed_before - tally.done - tally.failed;
-    (summary.done, summary.failed, summary.seconds) = (tally.done, tally.failed, since.elapsed().as_secs_f64());
+    summary.left =
+        summary.items - summary.done_before - summary.failed_before - tally.done - tally.failed;
+    (summary.done, summary.failed, summary.seconds) =
+        (tally.done, tally.failed, since.elapsed().as_secs_f64());
     arguments.say(&summary.to_string());
     if arguments.json {
         report::print_json(&summary.to_json())?;
@@ -239,20 +275,44 @@ impl Work<'_> {
             shown: &shown,
             interrupt,
         };
-        let means = Means { weights: &weights, model: &self.name, numerics: self.compute.numerics };
+        let means = Means {
+            weights: &weights,
+            model: &self.name,
+            numerics: self.compute.numerics,
+        };
         let ended = run.all(&selected, &mut *editor, means, log);
         shown.close();
         Ok(ended)
     }
 
     /// The items that are to be done; the others are counted.
-    fn open<'a>(&self, items: Vec<&'a Item>, weights: &str, summary: &mut Summary) -> Vec<&'a Item> {
+    fn open<'a>(
+        &self,
+        items: Vec<&'a Item>,
+        weights: &str,
+        summary: &mut Summary,
+    ) -> Vec<&'a Item> {
         let redo = Redo::new(&self.arguments.redo);
-        let means = Means { weights, model: &self.name, numerics: self.compute.numerics };
-        let states: Vec<State> = items.par_iter().map(|item| self.history.state(item, &redo, &self.terms, means)).collect();
+        let means = Means {
+            weights,
+            model: &self.name,
+            numerics: self.compute.numerics,
+        };
+        let states: Vec<State> = items
+            .par_iter()
+            .map(|item| self.history.state(item, &redo, &self.terms, means))
+            .collect();
         summary.done_before = states.iter().filter(|state| **state == State::Done).count();
-        summary.failed_before = states.iter().filter(|state| **state == State::Failed).count();
-        items.into_iter().zip(states).filter(|(_, state)| *state == State::Open).map(|(item, _)| item).collect()
+        summary.failed_before = states
+            .iter()
+            .filter(|state| **state == State::Failed)
+            .count();
+        items
+            .into_iter()
+            .zip(states)
+            .filter(|(_, state)| *state == State::Open)
+            .map(|(item, _)| item)
+            .collect()
     }
 }
 
@@ -277,10 +337,18 @@ impl Arguments {
         }
         let (Origin::Folder(path) | Origin::Manifest(path)) = origin;
         let hint = match self.manifest {
-            Some(_) => "each line is one JSON object, such as {\"image\": \"cat.png\", \"drag\": \"cat.json\"}",
-            None => "`cat.png` goes with `cat.json` beside it, else with `cat/drag.json`; --drag gives one drag file for all",
+            Some(_) => {
+                "each line is one JSON object, such as {\"image\": \"cat.png\", \"drag\": \"cat.json\"}"
+            }
+            None => {
+                "`cat.png` goes with `cat.json` beside it, else with `cat/drag.json`; --drag gives one drag file for all"
+            }
         };
-        Err(not_started("manifest.empty", format!("{}: there is nothing to edit", path.display()), hint))
+        Err(not_started(
+            "manifest.empty",
+            format!("{}: there is nothing to edit", path.display()),
+            hint,
+        ))
     }
 
     /// The error about the list, as data too where that was asked for.
@@ -296,7 +364,10 @@ impl Arguments {
     }
 
     fn check_redo(&self, list: &List) -> Result<()> {
-        let unknown = Redo::new(&self.redo).ids.into_iter().find(|id| !list.items.iter().any(|item| item.id == *id));
+        let unknown = Redo::new(&self.redo)
+            .ids
+            .into_iter()
+            .find(|id| !list.items.iter().any(|item| item.id == *id));
         match unknown {
             None => Ok(()),
             Some(id) => Err(not_started(
@@ -307,7 +378,12 @@ impl Arguments {
         }
     }
 
-    fn terms(&self, list: &List, drag: Option<(DragFile, PathBuf)>, model: Option<&Model>) -> Terms {
+    fn terms(
+        &self,
+        list: &List,
+        drag: Option<(DragFile, PathBuf)>,
+        model: Option<&Model>,
+    ) -> Terms {
         let mut flags = self.settings.clone();
         if self.no_lora {
             flags.lora_steps = Some(0);
@@ -324,13 +400,21 @@ impl Arguments {
         terms.keeps_outside = !self.no_composite;
         if !self.allow_outside {
             let beside = self.drag.as_ref().and_then(|path| path.parent());
-            terms.roots = [Some(list.root.as_path()), beside].into_iter().flatten().map(PathBuf::from).collect();
+            terms.roots = [Some(list.root.as_path()), beside]
+                .into_iter()
+                .flatten()
+                .map(PathBuf::from)
+                .collect();
         }
         terms
     }
 
     fn limits(&self) -> Limits {
-        let max_failures = if self.fail_fast { Some(1) } else { self.max_failures.map(|count| count as usize) };
+        let max_failures = if self.fail_fast {
+            Some(1)
+        } else {
+            self.max_failures.map(|count| count as usize)
+        };
         Limits::new(max_failures, self.max_seconds)
     }
 
@@ -342,5 +426,10 @@ impl Arguments {
 }
 
 fn not_started(kind: &'static str, reason: String, hint: &str) -> Error {
-    Error::Batch { kind, reason, hint: hint.to_owned(), status: NOT_STARTED }
+    Error::Batch {
+        kind,
+        reason,
+        hint: hint.to_owned(),
+        status: NOT_STARTED,
+    }
 }

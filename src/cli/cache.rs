@@ -52,7 +52,9 @@ struct ListArguments {
 
 /// Removes what is kept.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n\n  dragnext cache clear\n  dragnext cache clear --older-than 30")]
+#[command(
+    after_help = "Examples:\n\n  dragnext cache clear\n  dragnext cache clear --older-than 30"
+)]
 struct ClearArguments {
     /// Only what was not used for so many days.
     #[arg(long, value_name = "DAYS", value_parser = days)]
@@ -61,7 +63,8 @@ struct ClearArguments {
 
 fn days(text: &str) -> std::result::Result<Duration, &'static str> {
     let days = text.parse().ok().filter(|days: &f64| *days >= 0.0);
-    days.and_then(|days| Duration::try_from_secs_f64(days * DAY).ok()).ok_or("expected a number of days")
+    days.and_then(|days| Duration::try_from_secs_f64(days * DAY).ok())
+        .ok_or("expected a number of days")
 }
 
 /// What is printed as JSON.
@@ -92,11 +95,19 @@ pub(super) fn reuse(editor: &mut dyn Edits) -> Result<()> {
 }
 
 fn show(arguments: &ListArguments, place: Option<&Place>) -> Result<()> {
-    let entries = place.map(|place| list(&place.folder)).transpose()?.unwrap_or_default();
+    let entries = place
+        .map(|place| list(&place.folder))
+        .transpose()?
+        .unwrap_or_default();
     let bytes = entries.iter().map(|entry| entry.bytes).sum();
     if arguments.json {
         let folder = place.map(|place| place.folder.display().to_string());
-        return report::print_json(&Contents { folder, limit: place.map(|place| place.limit), bytes, entries });
+        return report::print_json(&Contents {
+            folder,
+            limit: place.map(|place| place.limit),
+            bytes,
+            entries,
+        });
     }
     let Some(place) = place else {
         report::print_line(NOWHERE);
@@ -105,8 +116,10 @@ fn show(arguments: &ListArguments, place: Option<&Place>) -> Result<()> {
     let now = SystemTime::now();
     let lines: Vec<String> = entries.iter().map(|entry| line(entry, now)).collect();
     if !lines.is_empty() {
-        let head =
-            format!("{:DIGITS$}  {:9}  {:>9}  {:DIGITS$}  {:>9}  {:>8}  {:>8}", "key", "kind", "bytes", "picture", "size", "made", "used");
+        let head = format!(
+            "{:DIGITS$}  {:9}  {:>9}  {:DIGITS$}  {:>9}  {:>8}  {:>8}",
+            "key", "kind", "bytes", "picture", "size", "made", "used"
+        );
         report::print_text(&format!("{head}\n{}\n", lines.join("\n")))?;
     }
     report::print_line(&format!(
@@ -128,17 +141,43 @@ fn remove(arguments: &ClearArguments, place: Option<&Place>) -> Result<()> {
         return Ok(());
     };
     let (count, bytes) = clear(&place.folder, arguments.older_than.unwrap_or_default())?;
-    report::print_line(&format!("{}: removed {} with {}", place.folder.display(), counted(count), amount(bytes)));
+    report::print_line(&format!(
+        "{}: removed {} with {}",
+        place.folder.display(),
+        counted(count),
+        amount(bytes)
+    ));
     Ok(())
 }
 
 fn line(entry: &Listed, now: SystemTime) -> String {
-    let Listed { key, kind, bytes, picture, size: [width, height], made, used } = entry;
+    let Listed {
+        key,
+        kind,
+        bytes,
+        picture,
+        size: [width, height],
+        made,
+        used,
+    } = entry;
     let short = |hash: &str| hash.chars().take(DIGITS).collect::<String>();
     // A header that could not be read leaves no hash.
-    let picture = if picture.is_empty() { "damaged".into() } else { short(picture) };
-    let (key, kind, bytes, size) = (short(key), kind.name(), amount(*bytes), format!("{width}x{height}"));
-    format!("{key:DIGITS$}  {kind:9}  {bytes:>9}  {picture:DIGITS$}  {size:>9}  {:>8}  {:>8}", age(*made, now), age(*used, now))
+    let picture = if picture.is_empty() {
+        "damaged".into()
+    } else {
+        short(picture)
+    };
+    let (key, kind, bytes, size) = (
+        short(key),
+        kind.name(),
+        amount(*bytes),
+        format!("{width}x{height}"),
+    );
+    format!(
+        "{key:DIGITS$}  {kind:9}  {bytes:>9}  {picture:DIGITS$}  {size:>9}  {:>8}  {:>8}",
+        age(*made, now),
+        age(*used, now)
+    )
 }
 
 /// How long ago something was, in the largest unit of which there is one.
@@ -153,7 +192,10 @@ fn age(then: SystemTime, now: SystemTime) -> String {
 }
 
 fn counted(entries: usize) -> String {
-    format!("{entries} {}", if entries == 1 { "entry" } else { "entries" })
+    format!(
+        "{entries} {}",
+        if entries == 1 { "entry" } else { "entries" }
+    )
 }
 
 #[cfg(test)]
@@ -163,9 +205,14 @@ mod tests {
     #[test]
     fn ages_are_short() {
         let now = SystemTime::now();
-        let ages = [0, 59, 60, 7199, 86_400 * 400].map(|seconds| age(now - Duration::from_secs(seconds), now));
+        let ages = [0, 59, 60, 7199, 86_400 * 400]
+            .map(|seconds| age(now - Duration::from_secs(seconds), now));
         assert_eq!(ages, ["0 s", "59 s", "1 min", "1 h", "400 d"]);
-        assert_eq!(age(now + Duration::from_secs(9), now), "0 s", "a clock that went back");
+        assert_eq!(
+            age(now + Duration::from_secs(9), now),
+            "0 s",
+            "a clock that went back"
+        );
     }
 
     #[test]

@@ -95,7 +95,11 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let model = arguments.model.open(arguments.quiet, interrupt)?;
     let mut bench = Bench::new(arguments, compute, model, moves, interrupt)?;
 
-    let form = if arguments.json { CheckedForm::Json } else { CheckedForm::Text };
+    let form = if arguments.json {
+        CheckedForm::Json
+    } else {
+        CheckedForm::Text
+    };
     let mut all = Vec::new();
     for case in &cases {
         let checked = bench.check(case);
@@ -124,14 +128,25 @@ impl Arguments {
         if self.output.is_some()
             && let Some(first) = cases.first()
         {
-            files::check_output(&[], &self.output().join(format!("{}.triptych.png", first.name)), true)?;
+            files::check_output(
+                &[],
+                &self.output().join(format!("{}.triptych.png", first.name)),
+                true,
+            )?;
         }
         let model = self.model.open_present()?;
         let plan = |case: &Case| {
             if self.bless {
-                files::check_output(&[case.image.clone(), case.drag.clone()], &case.expected, true)?;
+                files::check_output(
+                    &[case.image.clone(), case.drag.clone()],
+                    &case.expected,
+                    true,
+                )?;
             }
-            Ok(!self.plan(&self.inputs(case)?, model.as_ref())?.regions.is_empty())
+            Ok(!self
+                .plan(&self.inputs(case)?, model.as_ref())?
+                .regions
+                .is_empty())
         };
         let (moves, errors): (Vec<_>, Vec<_>) = cases.iter().map(plan).partition(Result::is_ok);
         Error::all(errors.into_iter().filter_map(Result::err).collect())?;
@@ -139,8 +154,16 @@ impl Arguments {
     }
 
     fn inputs(&self, case: &Case) -> Result<Inputs> {
-        let instruction = InstructionArguments { drag: Some(case.drag.clone()), like: None };
-        InputArguments { image: case.image.clone(), instruction, model: self.model.clone() }.read()
+        let instruction = InstructionArguments {
+            drag: Some(case.drag.clone()),
+            like: None,
+        };
+        InputArguments {
+            image: case.image.clone(),
+            instruction,
+            model: self.model.clone(),
+        }
+        .read()
     }
 
     fn plan(&self, inputs: &Inputs, model: Option<&Model>) -> Result<Plan> {
@@ -149,7 +172,10 @@ impl Arguments {
 
     /// The limits of a case.
     fn thresholds(&self, case: &Case) -> Thresholds {
-        let typed = Thresholds { inside: self.limits.limits(), outside_max_diff: self.limits.outside_max_diff() };
+        let typed = Thresholds {
+            inside: self.limits.limits(),
+            outside_max_diff: self.limits.outside_max_diff(),
+        };
         typed.over(&case.thresholds).over(&Thresholds::USUAL)
     }
 }
@@ -175,18 +201,43 @@ struct Edited {
 }
 
 impl<'a> Bench<'a> {
-    fn new(arguments: &'a Arguments, compute: Compute, model: Model, moves: bool, interrupt: &'a Interrupt) -> Result<Self> {
+    fn new(
+        arguments: &'a Arguments,
+        compute: Compute,
+        model: Model,
+        moves: bool,
+        interrupt: &'a Interrupt,
+    ) -> Result<Self> {
         let mut progress = progress::for_terminal(arguments.quiet);
-        let editor = if moves { Some(compute.load(arguments.model.open_cached()?, &mut *progress, interrupt)?) } else { None };
-        let weights = editor.as_ref().map(|editor| editor.digest()).unwrap_or_default();
-        Ok(Self { arguments, compute, model, editor, weights, progress, interrupt })
+        let editor = if moves {
+            Some(compute.load(arguments.model.open_cached()?, &mut *progress, interrupt)?)
+        } else {
+            None
+        };
+        let weights = editor
+            .as_ref()
+            .map(|editor| editor.digest())
+            .unwrap_or_default();
+        Ok(Self {
+            arguments,
+            compute,
+            model,
+            editor,
+            weights,
+            progress,
+            interrupt,
+        })
     }
 
     /// Does a case and judges it.
     fn check(&mut self, case: &Case) -> Result<Checked> {
         let since = Instant::now();
         let mut checked = Checked::new(case);
-        let Edited { picture, png, prepared } = bug::caught(|| self.edit(case, &mut checked))?;
+        let Edited {
+            picture,
+            png,
+            prepared,
+        } = bug::caught(|| self.edit(case, &mut checked))?;
         checked.seconds = since.elapsed().as_secs_f64();
         let expected = expected(case, &picture);
         let editable = prepared.plan.editable_source.as_ref();
@@ -200,8 +251,17 @@ impl<'a> Bench<'a> {
                     checked.status = CaseStatus::Passed;
                     return Ok(checked);
                 }
-                let triptych = self.arguments.output().join(format!("{}.triptych.png", case.name));
-                write_picture(&triptych, || write_drawing(&triptych, &preview::triptych(expected, &picture, editable), true))?;
+                let triptych = self
+                    .arguments
+                    .output()
+                    .join(format!("{}.triptych.png", case.name));
+                write_picture(&triptych, || {
+                    write_drawing(
+                        &triptych,
+                        &preview::triptych(expected, &picture, editable),
+                        true,
+                    )
+                })?;
                 checked.written.push(triptych);
             }
             Err(error) => checked.fail(error),
@@ -210,9 +270,13 @@ impl<'a> Bench<'a> {
             checked.status = CaseStatus::Blessed;
             case.expected.clone()
         } else {
-            self.arguments.output().join(format!("{}.actual.png", case.name))
+            self.arguments
+                .output()
+                .join(format!("{}.actual.png", case.name))
         };
-        write_picture(&actual, || files::write_verified(&actual, &png, true, |written| picture.check_png(written)))?;
+        write_picture(&actual, || {
+            files::write_verified(&actual, &png, true, |written| picture.check_png(written))
+        })?;
         checked.written.push(actual);
         Ok(checked)
     }
@@ -221,18 +285,36 @@ impl<'a> Bench<'a> {
     fn edit(&mut self, case: &Case, checked: &mut Checked) -> Result<Edited> {
         let inputs = self.arguments.inputs(case)?;
         let plan = self.arguments.plan(&inputs, Some(&self.model))?;
-        checked.warnings = inputs.warnings.iter().chain(&plan.warnings).cloned().collect();
-        let mut prepared = Prepared::new(inputs.instruction.drag, inputs.original, plan, true, None);
-        let means = Means { weights: &self.weights, model: &self.model.name(), numerics: self.compute.numerics };
+        checked.warnings = inputs
+            .warnings
+            .iter()
+            .chain(&plan.warnings)
+            .cloned()
+            .collect();
+        let mut prepared =
+            Prepared::new(inputs.instruction.drag, inputs.original, plan, true, None);
+        let means = Means {
+            weights: &self.weights,
+            model: &self.model.name(),
+            numerics: self.compute.numerics,
+        };
         let note = prepared.identity(means).note;
         let outcome = match &mut self.editor {
-            Some(editor) if prepared.moves() => Some(prepared.compute(&mut **editor, &mut *self.progress, self.interrupt)?),
+            Some(editor) if prepared.moves() => {
+                Some(prepared.compute(&mut **editor, &mut *self.progress, self.interrupt)?)
+            }
             _ => None,
         };
         self.interrupt.check()?;
         let picture = prepared.composite(outcome.as_ref());
-        let png = picture.png(Some(&note)).map_err(|error| files::cannot_encode(&case.expected, &error))?;
-        Ok(Edited { picture, png, prepared })
+        let png = picture
+            .png(Some(&note))
+            .map_err(|error| files::cannot_encode(&case.expected, &error))?;
+        Ok(Edited {
+            picture,
+            png,
+            prepared,
+        })
     }
 }
 
@@ -241,7 +323,12 @@ fn expected(case: &Case, actual: &Picture) -> Result<Picture> {
     if !case.expected.exists() {
         let reason = "is not there yet".to_owned();
         let hint = "look at what came of the edit; `--bless` takes it for what is expected".into();
-        return Err(Error::Given { path: case.expected.clone(), kind: "check.no_expected", reason, hint });
+        return Err(Error::Given {
+            path: case.expected.clone(),
+            kind: "check.no_expected",
+            reason,
+            hint,
+        });
     }
     let expected = picture::read_any(&case.expected)?.picture;
     compare::same_size(&case.image, actual, &case.expected, &expected)?;
@@ -255,23 +342,40 @@ fn write_picture(path: &Path, write: impl FnOnce() -> Result<()>) -> Result<()> 
 }
 
 fn judge(all: &[Checked], output: &Path) -> Result<()> {
-    let count = |status| all.iter().filter(|checked| checked.status == status).count();
+    let count = |status| {
+        all.iter()
+            .filter(|checked| checked.status == status)
+            .count()
+    };
     let (failed, blessed) = (count(CaseStatus::Failed), count(CaseStatus::Blessed));
     let cases = if all.len() == 1 { "case" } else { "cases" };
     if failed > 0 {
         let reason = format!("{failed} of {} {cases} failed", all.len());
-        let has_pictures = all.iter().any(|checked| checked.status == CaseStatus::Failed && !checked.written.is_empty());
+        let has_pictures = all
+            .iter()
+            .any(|checked| checked.status == CaseStatus::Failed && !checked.written.is_empty());
         let hint = if has_pictures {
-            format!("look at the pictures in `{}`; `--bless` takes what came for what is expected", output.display())
+            format!(
+                "look at the pictures in `{}`; `--bless` takes what came for what is expected",
+                output.display()
+            )
         } else {
             String::new()
         };
-        return Err(Error::Finding { kind: "check.failed", reason, hint });
+        return Err(Error::Finding {
+            kind: "check.failed",
+            reason,
+            hint,
+        });
     }
     if blessed > 0 {
         let reason = format!("{blessed} of {} {cases} blessed", all.len());
         let hint = "look at what changed, commit it, and run this again".into();
-        return Err(Error::Finding { kind: "check.blessed", reason, hint });
+        return Err(Error::Finding {
+            kind: "check.blessed",
+            reason,
+            hint,
+        });
     }
     Ok(())
 }

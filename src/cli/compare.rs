@@ -44,40 +44,75 @@ pub(super) struct Arguments {
 /// Measures, prints, and judges.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let measured = arguments.measure();
-    let excesses = measured.as_ref().map(|comparison| arguments.excesses(comparison)).unwrap_or_default();
-    let compared = Compared::new(&arguments.expected, &arguments.actual, measured.as_ref(), &excesses);
+    let excesses = measured
+        .as_ref()
+        .map(|comparison| arguments.excesses(comparison))
+        .unwrap_or_default();
+    let compared = Compared::new(
+        &arguments.expected,
+        &arguments.actual,
+        measured.as_ref(),
+        &excesses,
+    );
     if arguments.json {
         report::print_json(&compared)?;
     } else if let Ok(comparison) = &measured {
         report::print_comparison(comparison)?;
     }
     measured?;
-    if excesses.is_empty() { Ok(()) } else { Err(differs(&arguments.actual, &arguments.expected, &excesses)) }
+    if excesses.is_empty() {
+        Ok(())
+    } else {
+        Err(differs(&arguments.actual, &arguments.expected, &excesses))
+    }
 }
 
 impl Arguments {
     fn measure(&self) -> Result<Comparison> {
-        let (expected, actual) = (picture::read_any(&self.expected)?.picture, picture::read_any(&self.actual)?.picture);
+        let (expected, actual) = (
+            picture::read_any(&self.expected)?.picture,
+            picture::read_any(&self.actual)?.picture,
+        );
         same_size(&self.expected, &expected, &self.actual, &actual)?;
-        let mask = self.mask.as_deref().map(|mask| read_mask(mask, expected.size())).transpose()?;
+        let mask = self
+            .mask
+            .as_deref()
+            .map(|mask| read_mask(mask, expected.size()))
+            .transpose()?;
         Ok(metrics::compare(&expected, &actual, mask.as_ref()))
     }
 
     fn excesses(&self, comparison: &Comparison) -> Vec<Excess> {
         let limits = self.limits.limits();
-        let outside = Limits { max_diff: self.limits.outside_max_diff(), ..Limits::default() };
+        let outside = Limits {
+            max_diff: self.limits.outside_max_diff(),
+            ..Limits::default()
+        };
         comparison.excesses(&limits, &outside.over(&limits))
     }
 }
 
 /// Refuses to compare pictures of different sizes.
-pub(super) fn same_size(expected_path: &Path, expected: &Picture, path: &Path, actual: &Picture) -> Result<()> {
+pub(super) fn same_size(
+    expected_path: &Path,
+    expected: &Picture,
+    path: &Path,
+    actual: &Picture,
+) -> Result<()> {
     let (wanted, found) = (expected.size(), actual.size());
     if wanted == found {
         return Ok(());
     }
-    let reason = format!("is {found} pixels, `{}` is {wanted}", expected_path.display());
-    Err(Error::Image { path: path.to_path_buf(), kind: "image.size", reason, hint: "pictures of one size are compared".into() })
+    let reason = format!(
+        "is {found} pixels, `{}` is {wanted}",
+        expected_path.display()
+    );
+    Err(Error::Image {
+        path: path.to_path_buf(),
+        kind: "image.size",
+        reason,
+        hint: "pictures of one size are compared".into(),
+    })
 }
 
 fn read_mask(path: &Path, size: Size) -> Result<Mask> {
@@ -85,14 +120,33 @@ fn read_mask(path: &Path, size: Size) -> Result<Mask> {
         let (kind, reason) = match error {
             MaskError::File { reason, .. } => ("mask.missing", reason),
             MaskError::Decode { reason, .. } => ("mask.decode", reason),
-            MaskError::Size { found, expected, .. } => ("mask.size", format!("the mask is {found} pixels, the pictures are {expected}")),
+            MaskError::Size {
+                found, expected, ..
+            } => (
+                "mask.size",
+                format!("the mask is {found} pixels, the pictures are {expected}"),
+            ),
         };
-        Error::Image { path: path.to_path_buf(), kind, reason, hint: String::new() }
+        Error::Image {
+            path: path.to_path_buf(),
+            kind,
+            reason,
+            hint: String::new(),
+        }
     })
 }
 
 fn differs(actual: &Path, expected: &Path, excesses: &[Excess]) -> Error {
     let excesses: Vec<String> = excesses.iter().map(ToString::to_string).collect();
-    let reason = format!("{}: differs from `{}`: {}", actual.display(), expected.display(), excesses.join("; "));
-    Error::Finding { kind: "compare.differs", reason, hint: String::new() }
+    let reason = format!(
+        "{}: differs from `{}`: {}",
+        actual.display(),
+        expected.display(),
+        excesses.join("; ")
+    );
+    Error::Finding {
+        kind: "compare.differs",
+        reason,
+        hint: String::new(),
+    }
 }

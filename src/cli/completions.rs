@@ -27,6 +27,11 @@ Where they go, for one user:
 /// Prints the script.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut Cli::command(), "dragnext", &mut script);
+    clap_complete::generate(
+        arguments.shell,
+        &mut Cli::command(),
+        "dragnext",
+        &mut script,
+    );
     report::print_text(&String::from_utf8_lossy(&script))
 }

@@ -31,7 +31,11 @@ impl FromStr for Device {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda(0)),
-            _ => text.strip_prefix("cuda:").and_then(|index| index.parse().ok()).map(Self::Cuda).ok_or(EXPECTED),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|index| index.parse().ok())
+                .map(Self::Cuda)
+                .ok_or(EXPECTED),
         }
     }
 }
@@ -92,11 +96,18 @@ impl Compute {
     ///
     /// # Errors
     /// As [`Editor::load`].
-    pub(super) fn load(&self, model: Model, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Box<dyn Edits>> {
+    pub(super) fn load(
+        &self,
+        model: Model,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Box<dyn Edits>> {
         Ok(match &self.processor {
             Processor::Cpu => Box::new(Editor::load(Cpu, model, progress, interrupt)?),
             #[cfg(feature = "cuda")]
-            Processor::Cuda(cuda) => Box::new(Editor::load(cuda.clone(), model, progress, interrupt)?),
+            Processor::Cuda(cuda) => {
+                Box::new(Editor::load(cuda.clone(), model, progress, interrupt)?)
+            }
         })
     }
 }
@@ -117,7 +128,12 @@ fn cpu(dtype: Dtype, warning: Option<Warning>) -> Result<Compute> {
             hint: "use `--dtype f32` or leave it out".into(),
         });
     }
-    Ok(Compute { device: "cpu".into(), numerics: ["cpu", "f32"], warning, processor: Processor::Cpu })
+    Ok(Compute {
+        device: "cpu".into(),
+        numerics: ["cpu", "f32"],
+        warning,
+        processor: Processor::Cpu,
+    })
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -140,7 +156,13 @@ fn auto(dtype: Dtype) -> Result<Compute> {
         Ok(compute) => Ok(compute),
         // Nobody with a format for GPUs alone wants the CPU.
         Err(reason) if matches!(dtype, Dtype::F16 | Dtype::Bf16) => Err(unavailable(0, &reason)),
-        Err(reason) => cpu(dtype, Some(Warning { kind: "device.cpu", message: format!("computing on the CPU, because {reason}") })),
+        Err(reason) => cpu(
+            dtype,
+            Some(Warning {
+                kind: "device.cpu",
+                message: format!("computing on the CPU, because {reason}"),
+            }),
+        ),
     }
 }
 
@@ -157,7 +179,12 @@ fn open(index: usize, dtype: Dtype) -> std::result::Result<Compute, Unavailable>
         Dtype::F32 => Format::F32,
     };
     let processor = Processor::Cuda(Cuda::open(index, format)?);
-    Ok(Compute { device: format!("cuda:{index}"), numerics: ["cuda", format.name()], warning: None, processor })
+    Ok(Compute {
+        device: format!("cuda:{index}"),
+        numerics: ["cuda", format.name()],
+        warning: None,
+        processor,
+    })
 }
 
 #[cfg(feature = "cuda")]
@@ -165,7 +192,8 @@ fn unavailable(index: usize, reason: &Unavailable) -> Error {
     Error::Device {
         kind: "device.none",
         reason: format!("cuda:{index} cannot be used: {reason}"),
-        hint: "`dragnext doctor` shows what was found; `--device cpu` computes without a GPU".into(),
+        hint: "`dragnext doctor` shows what was found; `--device cpu` computes without a GPU"
+            .into(),
     }
 }
 
@@ -185,7 +213,12 @@ mod tests {
     #[test]
     fn half_precision_on_the_cpu_is_refused() {
         for dtype in [Dtype::F16, Dtype::Bf16] {
-            assert_eq!(choose(Device::Cpu, dtype).expect_err("the CPU has no f16 kernels").kind(), "device.dtype");
+            assert_eq!(
+                choose(Device::Cpu, dtype)
+                    .expect_err("the CPU has no f16 kernels")
+                    .kind(),
+                "device.dtype"
+            );
         }
     }
 
@@ -193,6 +226,9 @@ mod tests {
     fn a_gpu_that_nobody_has_is_no_device() {
         let error = choose(Device::Cuda(4711), Dtype::Auto).expect_err("nobody has so many");
         assert_eq!((error.kind(), error.exit_status()), ("device.none", 2));
-        assert!(error.to_string().starts_with("cuda:4711 cannot be used: "), "{error}");
+        assert!(
+            error.to_string().starts_with("cuda:4711 cannot be used: "),
+            "{error}"
+        );
     }
 }

@@ -37,10 +37,22 @@ fn shown(checks: &[Check]) -> String {
             State::Bad => 'x',
         };
         let first = format!("{mark} {:<12} {}", check.name, check.text);
-        std::iter::once(first).chain(check.details.iter().map(|detail| format!("{:15}{detail}", "")))
+        std::iter::once(first).chain(
+            check
+                .details
+                .iter()
+                .map(|detail| format!("{:15}{detail}", "")),
+        )
     });
-    let hints: Vec<&str> = checks.iter().filter_map(|check| check.hint.as_deref()).collect();
-    let next = if hints.is_empty() { "nothing is missing".to_owned() } else { hints.join("\n               ") };
+    let hints: Vec<&str> = checks
+        .iter()
+        .filter_map(|check| check.hint.as_deref())
+        .collect();
+    let next = if hints.is_empty() {
+        "nothing is missing".to_owned()
+    } else {
+        hints.join("\n               ")
+    };
     let next = format!("  {:<12} {next}\n", "next");
     lines.chain([next]).collect::<Vec<_>>().join("\n")
 }

@@ -30,7 +30,10 @@ use crate::warning::Warning;
 /// the result has the pixels of IMAGE, bit for bit.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub(super) struct Arguments {
     #[command(flatten)]
     inputs: InputArguments,
@@ -108,7 +111,12 @@ else from the drag file or the picture given by --like, else from the model's dr
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let output = arguments.output();
     let InstructionArguments { drag, like } = arguments.inputs.instruction.clone();
-    let mut record = Record::new(Paths { image: arguments.inputs.image.clone(), drag, like, out: output.clone() });
+    let mut record = Record::new(Paths {
+        image: arguments.inputs.image.clone(),
+        drag,
+        like,
+        out: output.clone(),
+    });
     let mut written = Vec::new();
     let ended = bug::caught(|| edit(arguments, &output, &mut record, &mut written, interrupt));
     record.peak_bytes = record.peak_bytes.or_else(report::peak_bytes);
@@ -121,12 +129,22 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
             report::print_written(path);
         }
     }
-    let printed = if arguments.json { report::print_json(&record) } else { Ok(()) };
+    let printed = if arguments.json {
+        report::print_json(&record)
+    } else {
+        Ok(())
+    };
     ended.and(printed)
 }
 
 /// Says in `written` which files it wrote.
-fn edit(arguments: &Arguments, output: &Path, record: &mut Record, written: &mut Vec<PathBuf>, interrupt: &Interrupt) -> Result<()> {
+fn edit(
+    arguments: &Arguments,
+    output: &Path,
+    record: &mut Record,
+    written: &mut Vec<PathBuf>,
+    interrupt: &Interrupt,
+) -> Result<()> {
     let compute = arguments.compute.choose()?;
     let inputs = arguments.inputs.read()?;
     record.warnings.extend(inputs.warnings.iter().cloned());
@@ -136,27 +154,57 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, written: &mut
     }
     let model = inputs.model.open(arguments.quiet, interrupt)?;
     let (plan, outputs) = arguments.plan(&inputs, output, Some(&model))?;
-    let Inputs { instruction, original, .. } = inputs;
+    let Inputs {
+        instruction,
+        original,
+        ..
+    } = inputs;
 
     let (name, lora) = (model.name(), arguments.lora()?);
     record.planned(&plan, [&compute.device, compute.numerics[1]], &name);
     record.warnings.extend(compute.warning.clone());
-    record.warnings.extend(instruction.other_lora(lora.as_ref().map(|lora| lora.sha256.as_str())));
+    record
+        .warnings
+        .extend(instruction.other_lora(lora.as_ref().map(|lora| lora.sha256.as_str())));
 
     let mut progress = progress::for_terminal(arguments.quiet);
     let keeps_outside = !(arguments.no_composite || instruction.takes_every_pixel());
-    let mut prepared = Prepared::new(instruction.drag.clone(), original, plan, keeps_outside, lora);
+    let mut prepared = Prepared::new(
+        instruction.drag.clone(),
+        original,
+        plan,
+        keeps_outside,
+        lora,
+    );
     // When nothing moves, the output is the input and no weight is read.
-    let mut editor = if prepared.moves() { Some(compute.load(model, &mut *progress, interrupt)?) } else { None };
+    let mut editor = if prepared.moves() {
+        Some(compute.load(model, &mut *progress, interrupt)?)
+    } else {
+        None
+    };
     if let (Some(editor), false) = (&mut editor, arguments.no_cache) {
         reuse(&mut **editor)?;
     }
-    let weights = editor.as_ref().map(|editor| editor.digest()).unwrap_or_default();
-    record.warnings.extend(editor.as_ref().and_then(|_| instruction.other_weights(&weights)));
-    let Identity { job, note } = prepared.identity(Means { weights: &weights, model: &name, numerics: compute.numerics });
+    let weights = editor
+        .as_ref()
+        .map(|editor| editor.digest())
+        .unwrap_or_default();
+    record.warnings.extend(
+        editor
+            .as_ref()
+            .and_then(|_| instruction.other_weights(&weights)),
+    );
+    let Identity { job, note } = prepared.identity(Means {
+        weights: &weights,
+        model: &name,
+        numerics: compute.numerics,
+    });
     record.job = Some(job);
 
-    let outcome = editor.as_mut().map(|editor| prepared.compute(&mut **editor, &mut *progress, interrupt)).transpose()?;
+    let outcome = editor
+        .as_mut()
+        .map(|editor| prepared.compute(&mut **editor, &mut *progress, interrupt))
+        .transpose()?;
     if let Some(outcome) = &outcome {
         record.computed(outcome);
     }
@@ -164,20 +212,36 @@ fn edit(arguments: &Arguments, output: &Path, record: &mut Record, written: &mut
     let trained = outcome.and_then(|outcome| outcome.lora);
     if arguments.save_lora.is_some() && trained.is_none() {
         let message = "no LoRA was trained, so `--save-lora` wrote none".to_owned();
-        record.warnings.push(Warning { kind: "lora.not_trained", message });
+        record.warnings.push(Warning {
+            kind: "lora.not_trained",
+            message,
+        });
     }
 
-    let png = edited.png((!arguments.no_metadata).then_some(note.as_str())).map_err(|error| files::cannot_encode(output, &error))?;
+    let png = edited
+        .png((!arguments.no_metadata).then_some(note.as_str()))
+        .map_err(|error| files::cannot_encode(output, &error))?;
     interrupt.check()?;
     // The picture first: what can still fail after it does not cost it.
-    files::write_verified(&outputs.picture, &png, arguments.overwrite, |written| edited.check_png(written))?;
+    files::write_verified(&outputs.picture, &png, arguments.overwrite, |written| {
+        edited.check_png(written)
+    })?;
     record.done(sha256(&png));
     written.push(outputs.picture);
     if arguments.save_lora(outputs.lora.as_deref(), trained.as_ref(), &name)? {
         written.extend(outputs.lora);
     }
     if let Some(strip) = outputs.strip {
-        write_drawing(&strip, &preview::strip(&prepared.drag, &prepared.plan, &prepared.original.picture, &edited), arguments.overwrite)?;
+        write_drawing(
+            &strip,
+            &preview::strip(
+                &prepared.drag,
+                &prepared.plan,
+                &prepared.original.picture,
+                &edited,
+            ),
+            arguments.overwrite,
+        )?;
         written.push(strip);
     }
     Ok(())
@@ -192,7 +256,9 @@ struct Outputs {
 
 impl Arguments {
     fn output(&self) -> PathBuf {
-        self.output.clone().unwrap_or_else(|| self.inputs.image.with_extension("edited.png"))
+        self.output
+            .clone()
+            .unwrap_or_else(|| self.inputs.image.with_extension("edited.png"))
     }
 
     fn settings(&self) -> Overrides {
@@ -208,21 +274,44 @@ impl Arguments {
     }
 
     /// The edit, resolved, and where to write, on a model that may not be here yet.
-    fn plan(&self, inputs: &Inputs, output: &Path, model: Option<&Model>) -> Result<(Plan, Outputs)> {
-        Ok((inputs.plan(&self.settings(), model)?, self.outputs(output, inputs.files(model))?))
+    fn plan(
+        &self,
+        inputs: &Inputs,
+        output: &Path,
+        model: Option<&Model>,
+    ) -> Result<(Plan, Outputs)> {
+        Ok((
+            inputs.plan(&self.settings(), model)?,
+            self.outputs(output, inputs.files(model))?,
+        ))
     }
 
     /// The LoRA file to use instead of training, with its hash.
     fn lora(&self) -> Result<Option<GivenLora>> {
-        let Some(path) = &self.lora else { return Ok(None) };
+        let Some(path) = &self.lora else {
+            return Ok(None);
+        };
         let file = LoraFile::open(path)?;
-        let bytes = std::fs::read(path).map_err(|source| Error::File { path: path.clone(), source })?;
-        Ok(Some(GivenLora { file, sha256: sha256(&bytes) }))
+        let bytes = std::fs::read(path).map_err(|source| Error::File {
+            path: path.clone(),
+            source,
+        })?;
+        Ok(Some(GivenLora {
+            file,
+            sha256: sha256(&bytes),
+        }))
     }
 
     /// Writes the LoRA that was trained, where that was asked for; says whether it did.
-    fn save_lora(&self, path: Option<&Path>, trained: Option<&Trained>, model: &str) -> Result<bool> {
-        let (Some(path), Some(trained)) = (path, trained) else { return Ok(false) };
+    fn save_lora(
+        &self,
+        path: Option<&Path>,
+        trained: Option<&Trained>,
+        model: &str,
+    ) -> Result<bool> {
+        let (Some(path), Some(trained)) = (path, trained) else {
+            return Ok(false);
+        };
         let notes = BTreeMap::from([("dragnext_model".to_owned(), model.to_owned())]);
         let bytes = lora::write(&trained.places, &trained.parameters, &notes);
         files::write_verified(path, &bytes, self.overwrite, |_| Ok(()))?;
@@ -232,7 +321,13 @@ impl Arguments {
     /// Where to write. Refuses outputs that are inputs, each other, or cannot be written.
     fn outputs(&self, output: &Path, mut inputs: Vec<PathBuf>) -> Result<Outputs> {
         inputs.extend(self.lora.clone());
-        let target = |path: &Path| if self.follow { files::follow(path) } else { Ok(path.to_path_buf()) };
+        let target = |path: &Path| {
+            if self.follow {
+                files::follow(path)
+            } else {
+                Ok(path.to_path_buf())
+            }
+        };
         let outputs = Outputs {
             picture: target(output)?,
             strip: self.strip.as_deref().map(target).transpose()?,

@@ -60,20 +60,42 @@ struct Failed<'a> {
 
 /// Fetches, and says where the files are.
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
-    let Some(id) = Source::hub_id(&arguments.model) else { return say_where(&Source::parse(&arguments.model)?) };
+    let Some(id) = Source::hub_id(&arguments.model) else {
+        return say_where(&Source::parse(&arguments.model)?);
+    };
     let mut transfer = Transfer::for_terminal(arguments.quiet);
     let fetched = arguments.fetch(&id, &mut transfer, interrupt);
     if let (true, Err(error)) = (arguments.json, &fetched) {
-        report::print_json(&Failed { model: id.repository(), error: Failure::from(error) })?;
+        report::print_json(&Failed {
+            model: id.repository(),
+            error: Failure::from(error),
+        })?;
     }
-    let Fetched { snapshot, files, received } = fetched?;
+    let Fetched {
+        snapshot,
+        files,
+        received,
+    } = fetched?;
     transfer.say(&match received {
-        0 => format!("{} files are in the cache, and are as they were fetched", files.len()),
-        _ => format!("{} files are in the cache; {} were received", files.len(), amount(received)),
+        0 => format!(
+            "{} files are in the cache, and are as they were fetched",
+            files.len()
+        ),
+        _ => format!(
+            "{} files are in the cache; {} were received",
+            files.len(),
+            amount(received)
+        ),
     });
     let folder = snapshot.folder.display().to_string();
     if arguments.json {
-        return report::print_json(&Report { model: &snapshot.repository, commit: &snapshot.commit, folder, files: &files, received });
+        return report::print_json(&Report {
+            model: &snapshot.repository,
+            commit: &snapshot.commit,
+            folder,
+            files: &files,
+            received,
+        });
     }
     report::print_text(&format!("{}\n{folder}\n", snapshot.name()))
 }
@@ -81,12 +103,19 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
 impl Arguments {
     fn fetch(&self, id: &HubId, transfer: &mut Transfer, interrupt: &Interrupt) -> Result<Fetched> {
         let environment = Environment::read();
-        if self.offline || environment.offline { hub::check(&environment, id) } else { hub::fetch(&environment, id, transfer, interrupt) }
+        if self.offline || environment.offline {
+            hub::check(&environment, id)
+        } else {
+            hub::fetch(&environment, id, transfer, interrupt)
+        }
     }
 }
 
 /// `demo` and folders need no fetching.
 fn say_where(source: &Source) -> Result<()> {
-    let place = source.folder().map_or_else(|| "built in".to_owned(), |folder| folder.display().to_string());
+    let place = source.folder().map_or_else(
+        || "built in".to_owned(),
+        |folder| folder.display().to_string(),
+    );
     report::print_text(&format!("{}\n{place}\n", source.name()))
 }

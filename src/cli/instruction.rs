@@ -39,9 +39,17 @@ impl InstructionArguments {
         match (&self.drag, &self.like) {
             (_, Some(path)) => {
                 let Made { by, drag } = Made::read(path)?;
-                Ok(Instruction { drag, path: path.clone(), like: Some(by) })
+                Ok(Instruction {
+                    drag,
+                    path: path.clone(),
+                    like: Some(by),
+                })
             }
-            (Some(path), None) => Ok(Instruction { drag: DragFile::read(path)?, path: path.clone(), like: None }),
+            (Some(path), None) => Ok(Instruction {
+                drag: DragFile::read(path)?,
+                path: path.clone(),
+                like: None,
+            }),
             (None, None) => unreachable!("the command line asks for one of them"),
         }
     }
@@ -70,50 +78,83 @@ impl Instruction {
 
     /// What is not as it was when the instruction was done before: the picture's size, which now is `size`, and this program.
     pub(super) fn differences(&self, size: Size) -> Vec<Warning> {
-        let Some(made) = &self.like else { return Vec::new() };
+        let Some(made) = &self.like else {
+            return Vec::new();
+        };
         let path = self.path.display();
         let mut warnings = Vec::new();
         if let Some([width, height]) = made.size.filter(|old| *old != [size.width, size.height]) {
             let message = format!(
                 "the picture is {size}, the one that `{path}` was made from was {width} x {height}; coordinates are taken as they are"
             );
-            warnings.push(Warning { kind: "like.size", message });
+            warnings.push(Warning {
+                kind: "like.size",
+                message,
+            });
         }
         if made.version != env!("CARGO_PKG_VERSION") {
-            let message = format!("`{path}` was made by dragnext {}; another version may give other pixels", made.version);
-            warnings.push(Warning { kind: "like.version", message });
+            let message = format!(
+                "`{path}` was made by dragnext {}; another version may give other pixels",
+                made.version
+            );
+            warnings.push(Warning {
+                kind: "like.version",
+                message,
+            });
         }
         warnings
     }
 
     /// The LoRA file with which it was done before, when it is not the one with this hash that is used now.
     pub(super) fn other_lora(&self, hash: Option<&str>) -> Option<Warning> {
-        let old = self.like.as_ref()?.lora.as_deref().filter(|old| Some(*old) != hash)?;
+        let old = self
+            .like
+            .as_ref()?
+            .lora
+            .as_deref()
+            .filter(|old| Some(*old) != hash)?;
         let path = self.path.display();
         let message = match hash {
-            None => format!("`{path}` was made with a LoRA file (SHA-256 {old}); without `--lora`, one is trained anew"),
+            None => format!(
+                "`{path}` was made with a LoRA file (SHA-256 {old}); without `--lora`, one is trained anew"
+            ),
             Some(_) => format!("`{path}` was made with another LoRA file (SHA-256 {old})"),
         };
-        Some(Warning { kind: "like.lora", message })
+        Some(Warning {
+            kind: "like.lora",
+            message,
+        })
     }
 
     /// The weights with which it was done before, when they are not the ones with this hash that are used now.
     pub(super) fn other_weights(&self, digest: &str) -> Option<Warning> {
         let made = self.like.as_ref()?;
-        made.weights.as_deref().filter(|old| !old.is_empty() && *old != digest)?;
+        made.weights
+            .as_deref()
+            .filter(|old| !old.is_empty() && *old != digest)?;
         let message = format!(
             "`{}` was made with other weights of `{}` than those used now; `--model` and `--vae` choose them",
             self.path.display(),
             made.model
         );
-        Some(Warning { kind: "like.weights", message })
+        Some(Warning {
+            kind: "like.weights",
+            message,
+        })
     }
 
     /// Says of masks that are missing what holds for an instruction found in a picture.
     pub(super) fn explain(&self, mut error: Error) -> Error {
         if let (Some(_), Error::Instruction { faults, .. }) = (&self.like, &mut error) {
-            for fault in faults.iter_mut().filter(|fault| fault.kind == "mask.missing") {
-                let folder = self.path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+            for fault in faults
+                .iter_mut()
+                .filter(|fault| fault.kind == "mask.missing")
+            {
+                let folder = self
+                    .path
+                    .parent()
+                    .filter(|folder| *folder != Path::new(""))
+                    .unwrap_or(Path::new("."));
                 fault.hint = Some(format!(
                     "a report names masks and does not hold them; put the mask where it is looked for, from the folder `{}` on, or use `--drag`",
                     folder.display()
@@ -130,8 +171,12 @@ fn is_known_everywhere(name: &str) -> bool {
         let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         !word.is_empty() && !word.starts_with('.') && word.bytes().all(is_sign)
     };
-    let (id, revision) = name.split_once('@').map_or((name, None), |(id, revision)| (id, Some(revision)));
-    let is_id = id.split_once('/').is_some_and(|(owner, name)| is_word(owner) && is_word(name));
+    let (id, revision) = name
+        .split_once('@')
+        .map_or((name, None), |(id, revision)| (id, Some(revision)));
+    let is_id = id
+        .split_once('/')
+        .is_some_and(|(owner, name)| is_word(owner) && is_word(name));
     name == "demo" || is_id && revision.is_none_or(is_word)
 }
 
@@ -141,10 +186,28 @@ mod tests {
 
     #[test]
     fn only_names_that_mean_the_same_everywhere_are_taken_from_a_report() {
-        for name in ["demo", "stable-diffusion-v1-5/stable-diffusion-v1-5", "a/b@0123abc"] {
+        for name in [
+            "demo",
+            "stable-diffusion-v1-5/stable-diffusion-v1-5",
+            "a/b@0123abc",
+        ] {
             assert!(is_known_everywhere(name), "{name}");
         }
-        for name in ["", "tiny", "../secret", "a/../b", "/etc", "a/b/c", "a/", "/b", "a/.b", "a/b@", "a/b@../c", "a b/c", "demo@x"] {
+        for name in [
+            "",
+            "tiny",
+            "../secret",
+            "a/../b",
+            "/etc",
+            "a/b/c",
+            "a/",
+            "/b",
+            "a/.b",
+            "a/b@",
+            "a/b@../c",
+            "a b/c",
+            "demo@x",
+        ] {
             assert!(!is_known_everywhere(name), "{name}");
         }
     }

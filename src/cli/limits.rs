@@ -62,7 +62,9 @@ impl<const MOST: u16> FromStr for Amount<MOST> {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let number: Option<f64> = text.parse().ok();
         let within = number.filter(|number| (0.0..=f64::from(MOST)).contains(number));
-        within.map(Self).ok_or_else(|| format!("expected a number from 0 to {MOST}"))
+        within
+            .map(Self)
+            .ok_or_else(|| format!("expected a number from 0 to {MOST}"))
     }
 }
 
@@ -73,7 +75,10 @@ mod tests {
     #[test]
     fn limits_are_numbers_within_their_range() {
         let read = |text: &str| text.parse::<Amount<255>>().map(|amount| amount.0).ok();
-        assert_eq!(["0", "255", "1.5", "1e1"].map(read), [Some(0.0), Some(255.0), Some(1.5), Some(10.0)]);
+        assert_eq!(
+            ["0", "255", "1.5", "1e1"].map(read),
+            [Some(0.0), Some(255.0), Some(1.5), Some(10.0)]
+        );
         assert_eq!(["-1", "256", "nan", "inf", "", "3px"].map(read), [None; 6]);
     }
 }

@@ -31,23 +31,37 @@ const EXAMPLE: &str = "\
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
-    let Some(folder) = &arguments.dir else { return report::print_text(&page(&command)?) };
-    let pages = family(&command).into_iter().map(|command| Ok((folder.join(name(command)), page(command)?)));
+    let Some(folder) = &arguments.dir else {
+        return report::print_text(&page(&command)?);
+    };
+    let pages = family(&command)
+        .into_iter()
+        .map(|command| Ok((folder.join(name(command)), page(command)?)));
     let pages: Vec<(PathBuf, String)> = pages.collect::<Result<_>>()?;
     for (path, _) in &pages {
         files::check_output(&[], path, arguments.overwrite)?;
     }
-    pages.iter().try_for_each(|(path, page)| files::write_verified(path, page.as_bytes(), arguments.overwrite, |_| Ok(())))
+    pages.iter().try_for_each(|(path, page)| {
+        files::write_verified(path, page.as_bytes(), arguments.overwrite, |_| Ok(()))
+    })
 }
 
 /// A command and all commands under it that are shown.
 fn family(command: &Command) -> Vec<&Command> {
-    let under = command.get_subcommands().filter(|command| !command.is_hide_set()).flat_map(family);
+    let under = command
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set())
+        .flat_map(family);
     std::iter::once(command).chain(under).collect()
 }
 
 fn name(command: &Command) -> String {
-    format!("{}.1", command.get_display_name().unwrap_or_else(|| command.get_name()))
+    format!(
+        "{}.1",
+        command
+            .get_display_name()
+            .unwrap_or_else(|| command.get_name())
+    )
 }
 
 /// The page in roff. As the one of `clap_mangen`, but for the heading of the text behind the options.
@@ -66,11 +80,15 @@ fn page(command: &Command) -> Result<String> {
         if let Some(text) = command.get_after_long_help().or(command.get_after_help()) {
             // Its lines are set by hand: tables and examples.
             let mut roff = Roff::default();
-            roff.control("SH", ["NOTES"]).control("nf", []).text([roman(text.to_string())]).control("fi", []);
+            roff.control("SH", ["NOTES"])
+                .control("nf", [])
+                .text([roman(text.to_string())])
+                .control("fi", []);
             roff.to_writer(&mut page)?;
         }
         man.render_version_section(&mut page)
     };
     render().map_err(|error| Error::Bug(format!("a manual page cannot be made: {error}")))?;
-    String::from_utf8(page).map_err(|error| Error::Bug(format!("a manual page is no text: {error}")))
+    String::from_utf8(page)
+        .map_err(|error| Error::Bug(format!("a manual page is no text: {error}")))
 }

@@ -110,11 +110,19 @@ mod tests {
     #[test]
     fn every_setting_has_an_environment_variable_of_its_name() {
         let command = Cli::command();
-        let edit = command.find_subcommand("edit").expect("edit is a subcommand");
-        let variables: Vec<&str> = edit.get_arguments().filter_map(|argument| argument.get_env()?.to_str()).collect();
+        let edit = command
+            .find_subcommand("edit")
+            .expect("edit is a subcommand");
+        let variables: Vec<&str> = edit
+            .get_arguments()
+            .filter_map(|argument| argument.get_env()?.to_str())
+            .collect();
         for setting in crate::settings::DESCRIPTIONS {
             let expected = format!("DRAGNEXT_{}", setting.name.to_uppercase());
-            assert!(variables.contains(&expected.as_str()), "{expected} is missing");
+            assert!(
+                variables.contains(&expected.as_str()),
+                "{expected} is missing"
+            );
         }
     }
 }

@@ -32,7 +32,10 @@ pub(super) struct ModelArguments {
 impl ModelArguments {
     /// These arguments, with `name` for the model when none was given on the command line or in the environment.
     pub(super) fn or(&self, name: Option<&str>) -> Self {
-        Self { model: self.model.clone().or(name.map(str::to_owned)), ..self.clone() }
+        Self {
+            model: self.model.clone().or(name.map(str::to_owned)),
+            ..self.clone()
+        }
     }
 
     /// Was a model given, on the command line or in the environment?
@@ -51,7 +54,12 @@ impl ModelArguments {
             && !environment.offline
             && !self.offline
         {
-            hub::fetch(&environment, &id, &mut Transfer::for_terminal(quiet), interrupt)?;
+            hub::fetch(
+                &environment,
+                &id,
+                &mut Transfer::for_terminal(quiet),
+                interrupt,
+            )?;
         }
         self.open_cached()
     }
@@ -63,16 +71,25 @@ impl ModelArguments {
 
     /// The model, when it can be used without a download: nothing is fetched, and one that is not here yet is no error.
     pub(super) fn open_present(&self) -> Result<Option<Model>> {
-        if self.absent()?.is_some() { Ok(None) } else { self.open_cached().map(Some) }
+        if self.absent()?.is_some() {
+            Ok(None)
+        } else {
+            self.open_cached().map(Some)
+        }
     }
 
     /// The model's name on the hub, when something of it is missing in the cache.
     fn absent(&self) -> Result<Option<(Environment, HubId)>> {
-        let Some(id) = Source::hub_id(self.name()) else { return Ok(None) };
+        let Some(id) = Source::hub_id(self.name()) else {
+            return Ok(None);
+        };
         let environment = Environment::read();
         match hub::find(&environment, &id) {
             Ok(_) => Ok(None),
-            Err(Error::Hub { kind: "weights.missing", .. }) => Ok(Some((environment, id))),
+            Err(Error::Hub {
+                kind: "weights.missing",
+                ..
+            }) => Ok(Some((environment, id))),
             Err(error) => Err(error),
         }
     }

@@ -24,13 +24,26 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let Arguments { image, output, overwrite } = arguments;
+    let Arguments {
+        image,
+        output,
+        overwrite,
+    } = arguments;
     let size = picture::size(image)?;
-    let output = output.clone().unwrap_or_else(|| image.with_extension("json"));
+    let output = output
+        .clone()
+        .unwrap_or_else(|| image.with_extension("json"));
     files::check_output(std::slice::from_ref(image), &output, *overwrite)?;
-    let name = image.file_name().unwrap_or(image.as_os_str()).to_string_lossy();
+    let name = image
+        .file_name()
+        .unwrap_or(image.as_os_str())
+        .to_string_lossy();
     let text = template(&name, size);
-    let check = |written: &[u8]| DragFile::parse(written).map(|_| ()).map_err(|faults| format!("it has {} faults", faults.len()));
+    let check = |written: &[u8]| {
+        DragFile::parse(written)
+            .map(|_| ())
+            .map_err(|faults| format!("it has {} faults", faults.len()))
+    };
     files::write_verified(&output, text.as_bytes(), *overwrite, check)?;
     report::print_text(&next_steps(image, &output))
 }

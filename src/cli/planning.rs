@@ -45,7 +45,13 @@ impl InputArguments {
         let mut warnings = original.warnings.clone();
         warnings.extend(replaced);
         warnings.extend(instruction.differences(original.picture.size()));
-        Ok(Inputs { image: self.image.clone(), instruction, original, model, warnings })
+        Ok(Inputs {
+            image: self.image.clone(),
+            instruction,
+            original,
+            model,
+            warnings,
+        })
     }
 }
 
@@ -55,7 +61,13 @@ impl Inputs {
     pub(super) fn plan(&self, flags: &Overrides, model: Option<&Model>) -> Result<Plan> {
         let settings = self.settings(flags, model)?;
         let Instruction { drag, path, .. } = &self.instruction;
-        let plan = Plan::new(drag, path, self.original.picture.size(), &settings, native_size(model));
+        let plan = Plan::new(
+            drag,
+            path,
+            self.original.picture.size(),
+            &settings,
+            native_size(model),
+        );
         let plan = plan.map_err(|error| self.instruction.explain(error))?;
         if let Some(model) = model {
             model.check(&settings, &plan.prompt)?;
@@ -67,7 +79,13 @@ impl Inputs {
     pub(super) fn draft(&self, flags: &Overrides, model: Option<&Model>) -> Result<Draft> {
         let settings = self.settings(flags, model)?;
         let Instruction { drag, path, .. } = &self.instruction;
-        Ok(Plan::draft(drag, path, self.original.picture.size(), &settings, native_size(model)))
+        Ok(Plan::draft(
+            drag,
+            path,
+            self.original.picture.size(),
+            &settings,
+            native_size(model),
+        ))
     }
 
     /// All files that were read, or will be.
@@ -76,11 +94,17 @@ impl Inputs {
         let folder = path.parent().unwrap_or(Path::new(""));
         let masks = masks(drag).map(|mask| folder.join(mask));
         let model = model.map(Model::files).unwrap_or_default();
-        [self.image.clone(), path.clone()].into_iter().chain(masks).chain(model).collect()
+        [self.image.clone(), path.clone()]
+            .into_iter()
+            .chain(masks)
+            .chain(model)
+            .collect()
     }
 
     fn settings(&self, flags: &Overrides, model: Option<&Model>) -> Result<Settings> {
-        let defaults = model.map(|model| model.defaults().clone()).unwrap_or_default();
+        let defaults = model
+            .map(|model| model.defaults().clone())
+            .unwrap_or_default();
         Settings::resolve(&flags.over(&self.instruction.drag.settings).over(&defaults))
     }
 }
@@ -96,8 +120,12 @@ fn masks(drag: &DragFile) -> impl Iterator<Item = &Path> {
         Editable::Shape(shape) => Some(shape),
         Editable::Swept | Editable::Everything => None,
     };
-    drag.regions.iter().map(|region| &region.shape).chain(editable).filter_map(|shape| match shape {
-        Shape::Mask { mask } => Some(mask.as_path()),
-        Shape::Outline(_) => None,
-    })
+    drag.regions
+        .iter()
+        .map(|region| &region.shape)
+        .chain(editable)
+        .filter_map(|shape| match shape {
+            Shape::Mask { mask } => Some(mask.as_path()),
+            Shape::Outline(_) => None,
+        })
 }

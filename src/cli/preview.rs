@@ -21,7 +21,9 @@ use crate::settings::Overrides;
 ///
 /// A drag file that does not fit the picture is drawn as well, as far as it goes; then the exit status is 2, and what is wrong is said.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n\n  dragnext preview cat.png --drag cat.json          writes cat.preview.png")]
+#[command(
+    after_help = "Example:\n\n  dragnext preview cat.png --drag cat.json          writes cat.preview.png"
+)]
 pub(super) struct Arguments {
     #[command(flatten)]
     inputs: InputArguments,
@@ -57,7 +59,11 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     if !arguments.quiet {
         report::print_warnings(&inputs.warnings);
         // What is doubtful is said of a drag file that is otherwise right.
-        report::print_warnings(if faults.is_empty() { &plan.warnings } else { &[] });
+        report::print_warnings(if faults.is_empty() {
+            &plan.warnings
+        } else {
+            &[]
+        });
     }
 
     let (drag, picture) = (&inputs.instruction.drag, &inputs.original.picture);
@@ -73,30 +79,48 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     if faults.is_empty() {
         return Ok(());
     }
-    Err(inputs.instruction.explain(Error::Instruction { path: inputs.instruction.path.clone(), faults }))
+    Err(inputs.instruction.explain(Error::Instruction {
+        path: inputs.instruction.path.clone(),
+        faults,
+    }))
 }
 
 /// Encodes a picture that was drawn, and writes it.
 pub(super) fn write(output: &Path, drawn: &Picture, overwrite: bool) -> Result<()> {
-    let png = drawn.png(None).map_err(|error| files::cannot_encode(output, &error))?;
+    let png = drawn
+        .png(None)
+        .map_err(|error| files::cannot_encode(output, &error))?;
     files::write_verified(output, &png, overwrite, |written| drawn.check_png(written))
 }
 
 impl Arguments {
     fn output(&self) -> PathBuf {
-        let extension = if self.strip.is_some() { "strip.png" } else { "preview.png" };
-        self.output.clone().unwrap_or_else(|| self.inputs.image.with_extension(extension))
+        let extension = if self.strip.is_some() {
+            "strip.png"
+        } else {
+            "preview.png"
+        };
+        self.output
+            .clone()
+            .unwrap_or_else(|| self.inputs.image.with_extension(extension))
     }
 
     /// The result for `--strip`, which has the picture's size.
     fn edited(&self, inputs: &Inputs) -> Result<Option<Picture>> {
-        let Some(path) = &self.strip else { return Ok(None) };
+        let Some(path) = &self.strip else {
+            return Ok(None);
+        };
         let edited = picture::read(path)?.picture;
         let (found, expected) = (edited.size(), inputs.original.picture.size());
         if found != expected {
             let reason = format!("is {found} pixels, the picture is {expected}");
             let hint = "give the result of this picture's edit".into();
-            return Err(Error::Image { path: path.clone(), kind: "image.size", reason, hint });
+            return Err(Error::Image {
+                path: path.clone(),
+                kind: "image.size",
+                reason,
+                hint,
+            });
         }
         Ok(Some(edited))
     }

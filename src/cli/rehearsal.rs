@@ -17,7 +17,8 @@ const SHOWN: usize = 200;
 
 /// Prints the items as a manifest, with paths relative to the list's own folder: written there, it is the same list.
 pub(super) fn print_manifest(list: &List, items: &[&Item], outputs: &Path) -> Result<()> {
-    let relative = |path: &PathBuf, root: &Path| path.strip_prefix(root).unwrap_or(path).to_path_buf();
+    let relative =
+        |path: &PathBuf, root: &Path| path.strip_prefix(root).unwrap_or(path).to_path_buf();
     let mut text = String::new();
     for item in items.iter().filter(|item| item.fault.is_none()) {
         let mut line = Line::default();
@@ -27,8 +28,16 @@ pub(super) fn print_manifest(list: &List, items: &[&Item], outputs: &Path) -> Re
         line.out = Some(relative(&item.out, outputs));
         line.settings = item.settings.as_deref().cloned();
         let Ok(line) = serde_json::to_string(&line) else {
-            let reason = format!("{}: a path that is no text cannot stand in a manifest", item.image.display());
-            return Err(Error::Batch { kind: "manifest.name", reason, hint: "rename it".into(), status: NOT_STARTED });
+            let reason = format!(
+                "{}: a path that is no text cannot stand in a manifest",
+                item.image.display()
+            );
+            return Err(Error::Batch {
+                kind: "manifest.name",
+                reason,
+                hint: "rename it".into(),
+                status: NOT_STARTED,
+            });
         };
         text += &line;
         text.push('\n');
@@ -39,8 +48,14 @@ pub(super) fn print_manifest(list: &List, items: &[&Item], outputs: &Path) -> Re
 /// Prints a line for each item, with sizes and passes through the network, and an estimate of all.
 pub(super) fn print(items: &[&Item], terms: &Terms, history: &History) -> Result<()> {
     let shown = &items[..items.len().min(SHOWN)];
-    let plans: Vec<Result<Plan>> =
-        shown.par_iter().map(|item| item.fault.as_ref().map_or_else(|| terms.draft(item), |fault| Err(fault.as_failure()))).collect();
+    let plans: Vec<Result<Plan>> = shown
+        .par_iter()
+        .map(|item| {
+            item.fault
+                .as_ref()
+                .map_or_else(|| terms.draft(item), |fault| Err(fault.as_failure()))
+        })
+        .collect();
     // Writing to a String cannot fail.
     let mut text = String::new();
     let (mut passes, mut planned, mut wrong) = (0.0, 0, 0);
@@ -55,7 +70,11 @@ pub(super) fn print(items: &[&Item], terms: &Terms, history: &History) -> Result
             Err(error) => {
                 wrong += 1;
                 let message = error.to_string();
-                format!("{}: cannot be done: {}", item.id, message.lines().next().unwrap_or_default())
+                format!(
+                    "{}: cannot be done: {}",
+                    item.id,
+                    message.lines().next().unwrap_or_default()
+                )
             }
         });
         text.push('\n');
@@ -64,9 +83,18 @@ pub(super) fn print(items: &[&Item], terms: &Terms, history: &History) -> Result
         let _ = writeln!(text, "and {} more", items.len() - shown.len());
     }
     let share = items.len() as f64 / shown.len().max(1) as f64;
-    let _ = write!(text, "{}, about {:.0} passes through the network", counted(items.len()), passes * share);
+    let _ = write!(
+        text,
+        "{}, about {:.0} passes through the network",
+        counted(items.len()),
+        passes * share
+    );
     if let Some(pace) = history.pace() {
-        let _ = write!(text, ", about {} at the pace of what is done", clock(pace * f64::from(planned) * share));
+        let _ = write!(
+            text,
+            ", about {} at the pace of what is done",
+            clock(pace * f64::from(planned) * share)
+        );
     }
     text.push('\n');
     report::print_text(&text)?;
@@ -88,5 +116,11 @@ fn describe(item: &Item, plan: &Plan, passes: f64) -> String {
     } else {
         format!("works at {}, {passes:.0} passes", frame.content)
     };
-    format!("{}: {} {}, {what}, to {}", item.id, item.image.display(), frame.source, item.out.display())
+    format!(
+        "{}: {} {}, {what}, to {}",
+        item.id,
+        item.image.display(),
+        frame.source,
+        item.out.display()
+    )
 }

@@ -32,7 +32,9 @@ enum Command {
 ///
 /// The exit status is 0 when every item is done, 1 when one is not, and 2 when a file cannot be read.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n\n  dragnext report merge OUT/records/*.jsonl --manifest items.jsonl --todo rest.jsonl")]
+#[command(
+    after_help = "Example:\n\n  dragnext report merge OUT/records/*.jsonl --manifest items.jsonl --todo rest.jsonl"
+)]
 struct MergeArguments {
     /// Files of records.
     #[arg(required = true, value_name = "FILES")]
@@ -80,17 +82,30 @@ impl From<Form> for MergedForm {
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let Command::Merge(arguments) = &arguments.command;
-    let manifest = arguments.manifest.as_deref().map(Manifest::read).transpose()?;
+    let manifest = arguments
+        .manifest
+        .as_deref()
+        .map(Manifest::read)
+        .transpose()?;
     arguments.check_outputs(manifest.as_ref())?;
     let merged = Merged::read(&arguments.files, manifest.as_ref())?;
     report::print_merge_warnings(&merged);
     report::print_merged(&merged, arguments.format.into())?;
     if let (Some(todo), Some(manifest)) = (&arguments.todo, &manifest) {
-        files::write_verified(todo, &manifest.lines(merged.rest()), arguments.overwrite, |_| Ok(()))?;
+        files::write_verified(
+            todo,
+            &manifest.lines(merged.rest()),
+            arguments.overwrite,
+            |_| Ok(()),
+        )?;
         report::print_written(todo);
     }
     if let Some(sheet) = &arguments.sheet {
-        write_drawing(sheet, &contact_sheet(&arguments.exhibits(&merged)), arguments.overwrite)?;
+        write_drawing(
+            sheet,
+            &contact_sheet(&arguments.exhibits(&merged)),
+            arguments.overwrite,
+        )?;
         report::print_written(sheet);
     }
     arguments.judge(&merged)
@@ -111,8 +126,15 @@ impl MergeArguments {
         match (&self.todo, manifest) {
             (Some(todo), Some(manifest)) if !same_folder(todo, manifest.path()) => {
                 let reason = format!("is not beside the manifest `{}`", manifest.path().display());
-                let hint = "paths in a manifest start at its folder, so the rest of it belongs there too".into();
-                Err(Error::Given { path: todo.clone(), kind: "manifest.elsewhere", reason, hint })
+                let hint =
+                    "paths in a manifest start at its folder, so the rest of it belongs there too"
+                        .into();
+                Err(Error::Given {
+                    path: todo.clone(),
+                    kind: "manifest.elsewhere",
+                    reason,
+                    hint,
+                })
             }
             _ => Ok(()),
         }
@@ -120,16 +142,27 @@ impl MergeArguments {
 
     /// The worst items with their pictures, as far as these can be read.
     fn exhibits(&self, merged: &Merged) -> Vec<Exhibit> {
-        merged.worst_first().into_iter().take(MOST_EXHIBITS).map(|item| self.exhibit(item)).collect()
+        merged
+            .worst_first()
+            .into_iter()
+            .take(MOST_EXHIBITS)
+            .map(|item| self.exhibit(item))
+            .collect()
     }
 
     fn exhibit(&self, item: &Item) -> Exhibit {
         let read = |path: Option<&PathBuf>| {
             let path = merge::places(path?, self.manifest.as_deref(), &self.files)?;
-            picture::read_any(&path).ok().map(|original| original.picture)
+            picture::read_any(&path)
+                .ok()
+                .map(|original| original.picture)
         };
         let before = read(item.image.as_ref());
-        let after = if item.state == State::Done { read(item.out.as_ref()) } else { None };
+        let after = if item.state == State::Done {
+            read(item.out.as_ref())
+        } else {
+            None
+        };
         let complaint = match (&item.fault, item.state, &after) {
             (Some(fault), ..) => Some(fault.kind.clone()),
             (None, State::Done, Some(_)) => None,
@@ -144,18 +177,36 @@ impl MergeArguments {
         if counts.done == counts.items {
             return Ok(());
         }
-        let reason = format!("{} of {} items are not done", counts.items - counts.done, counts.items);
+        let reason = format!(
+            "{} of {} items are not done",
+            counts.items - counts.done,
+            counts.items
+        );
         let hint = match (&self.todo, &self.manifest) {
             (Some(todo), _) => format!("`{}` lists them for another run", todo.display()),
             (None, Some(_)) => "`--todo FILE` lists them for another run".into(),
             (None, None) => String::new(),
         };
-        Err(Error::Finding { kind: "merge.incomplete", reason, hint })
+        Err(Error::Finding {
+            kind: "merge.incomplete",
+            reason,
+            hint,
+        })
     }
 }
 
 fn same_folder(first: &Path, second: &Path) -> bool {
-    let folder =
-        |path: &Path| path.parent().map(|folder| if folder == Path::new("") { Path::new(".") } else { folder })?.canonicalize().ok();
+    let folder = |path: &Path| {
+        path.parent()
+            .map(|folder| {
+                if folder == Path::new("") {
+                    Path::new(".")
+                } else {
+                    folder
+                }
+            })?
+            .canonicalize()
+            .ok()
+    };
     folder(first).is_some() && folder(first) == folder(second)
 }

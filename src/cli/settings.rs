@@ -37,13 +37,28 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let drag = arguments.drag.as_deref().map(DragFile::read).transpose()?;
     let drag = drag.map(|drag| drag.settings).unwrap_or_default();
     let model = arguments.model.open_present()?;
-    let defaults = model.as_ref().map(|model| model.defaults().clone()).unwrap_or_default();
+    let defaults = model
+        .as_ref()
+        .map(|model| model.defaults().clone())
+        .unwrap_or_default();
     let layers = [
-        Layer { given: &arguments.given.settings, origin: &|name| arguments.given.origin(name) },
-        Layer { given: &drag, origin: &|_| Origin::DragFile },
-        Layer { given: &defaults, origin: &|_| Origin::Model },
+        Layer {
+            given: &arguments.given.settings,
+            origin: &|name| arguments.given.origin(name),
+        },
+        Layer {
+            given: &drag,
+            origin: &|_| Origin::DragFile,
+        },
+        Layer {
+            given: &defaults,
+            origin: &|_| Origin::Model,
+        },
     ];
-    report::print_settings(&in_force(&layers, native_size(model.as_ref()))?, arguments.json)
+    report::print_settings(
+        &in_force(&layers, native_size(model.as_ref()))?,
+        arguments.json,
+    )
 }
 
 /// Settings of the command line and of the environment, told apart.
@@ -56,7 +71,11 @@ struct Given {
 
 impl Given {
     fn origin(&self, name: &str) -> Origin {
-        if self.environment.contains(&name) { Origin::Environment } else { Origin::Flag }
+        if self.environment.contains(&name) {
+            Origin::Environment
+        } else {
+            Origin::Flag
+        }
     }
 }
 
@@ -66,12 +85,23 @@ impl FromArgMatches for Given {
     }
 
     fn from_arg_matches_mut(matches: &mut ArgMatches) -> std::result::Result<Self, clap::Error> {
-        let in_environment = |name: &&str| matches.value_source(name) == Some(ValueSource::EnvVariable);
-        let environment = DESCRIPTIONS.iter().map(|setting| setting.name).filter(in_environment).collect();
-        Ok(Self { settings: Overrides::from_arg_matches_mut(matches)?, environment })
+        let in_environment =
+            |name: &&str| matches.value_source(name) == Some(ValueSource::EnvVariable);
+        let environment = DESCRIPTIONS
+            .iter()
+            .map(|setting| setting.name)
+            .filter(in_environment)
+            .collect();
+        Ok(Self {
+            settings: Overrides::from_arg_matches_mut(matches)?,
+            environment,
+        })
     }
 
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> std::result::Result<(), clap::Error> {
+    fn update_from_arg_matches(
+        &mut self,
+        matches: &ArgMatches,
+    ) -> std::result::Result<(), clap::Error> {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }

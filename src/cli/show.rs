@@ -45,14 +45,27 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 /// What people want to know, a line for each thing. Whatever comes from the file stays on its line.
 fn summary(place: &str, made: &Made) -> String {
     let Made { by, drag } = made;
-    let mut lines = vec![("", format!("{place}: edited by dragnext {} with the model {}", by.version, by.model))];
+    let mut lines = vec![(
+        "",
+        format!(
+            "{place}: edited by dragnext {} with the model {}",
+            by.version, by.model
+        ),
+    )];
     if !drag.prompt.is_empty() {
         lines.push(("prompt", drag.prompt.clone()));
     }
-    lines.extend(drag.regions.iter().map(|region| ("region", describe(region))));
+    lines.extend(
+        drag.regions
+            .iter()
+            .map(|region| ("region", describe(region))),
+    );
     lines.push(("editable", editable(&drag.editable)));
     if !by.composite {
-        lines.push(("", "every pixel comes from the model (--no-composite)".into()));
+        lines.push((
+            "",
+            "every pixel comes from the model (--no-composite)".into(),
+        ));
     }
     lines.push(("seed", by.seed.to_string()));
     lines.push(("settings", settings(drag)));
@@ -68,10 +81,18 @@ fn summary(place: &str, made: &Made) -> String {
 fn origin(by: &Maker) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some([width, height]) = by.size {
-        let hash = by.image.as_ref().map(|hash| format!(", SHA-256 {hash}")).unwrap_or_default();
+        let hash = by
+            .image
+            .as_ref()
+            .map(|hash| format!(", SHA-256 {hash}"))
+            .unwrap_or_default();
         lines.push(("original", format!("{width} x {height}{hash}")));
     }
-    lines.extend(by.lora.as_ref().map(|hash| ("lora", format!("SHA-256 {hash}"))));
+    lines.extend(
+        by.lora
+            .as_ref()
+            .map(|hash| ("lora", format!("SHA-256 {hash}"))),
+    );
     if let (Some(device), Some(dtype)) = (&by.device, &by.dtype) {
         lines.push(("device", format!("{device}, {dtype}")));
     }
@@ -83,10 +104,26 @@ fn describe(region: &DragRegion) -> String {
     let point = |point: Point| format!("({}, {})", point.x, point.y);
     let way = match region.movement {
         Movement::Pull { handle, target } => format!("from {} to {}", point(handle), point(target)),
-        Movement::Turn { center, handle, target } => format!("about {}, from {} to {}", point(center), point(handle), point(target)),
-        Movement::TurnBy { center, angle } => format!("about {}, by {angle} degrees", point(center)),
+        Movement::Turn {
+            center,
+            handle,
+            target,
+        } => format!(
+            "about {}, from {} to {}",
+            point(center),
+            point(handle),
+            point(target)
+        ),
+        Movement::TurnBy { center, angle } => {
+            format!("about {}, by {angle} degrees", point(center))
+        }
     };
-    format!("{}: {} of {}, {way}", region.id, region.kind.name(), shape(&region.shape))
+    format!(
+        "{}: {} of {}, {way}",
+        region.id,
+        region.kind.name(),
+        shape(&region.shape)
+    )
 }
 
 fn shape(shape: &Shape) -> String {
@@ -94,7 +131,9 @@ fn shape(shape: &Shape) -> String {
         Shape::Mask { mask } => format!("the mask `{}`", mask.display()),
         Shape::Outline(Outline::Rect(numbers)) => format!("the rect {numbers:?}"),
         Shape::Outline(Outline::Ellipse(numbers)) => format!("the ellipse {numbers:?}"),
-        Shape::Outline(Outline::Polygon(corners)) => format!("a polygon of {} points", corners.len()),
+        Shape::Outline(Outline::Polygon(corners)) => {
+            format!("a polygon of {} points", corners.len())
+        }
     }
 }
 
@@ -112,14 +151,30 @@ fn settings(drag: &DragFile) -> String {
         Ok(Value::Object(map)) => map,
         _ => serde_json::Map::new(),
     };
-    let (given, default) = (as_map(serde_json::to_value(&drag.settings)), as_map(serde_json::to_value(Settings::default())));
-    let changed = DESCRIPTIONS.iter().filter(|setting| setting.name != "seed").filter_map(|setting| {
-        let value = given.get(setting.name).filter(|value| default.get(setting.name) != Some(*value))?;
-        let usual = default.get(setting.name).map(typed).unwrap_or_default();
-        Some(format!("{} {} (default {usual})", setting.name.replace('_', "-"), typed(value)))
-    });
+    let (given, default) = (
+        as_map(serde_json::to_value(&drag.settings)),
+        as_map(serde_json::to_value(Settings::default())),
+    );
+    let changed = DESCRIPTIONS
+        .iter()
+        .filter(|setting| setting.name != "seed")
+        .filter_map(|setting| {
+            let value = given
+                .get(setting.name)
+                .filter(|value| default.get(setting.name) != Some(*value))?;
+            let usual = default.get(setting.name).map(typed).unwrap_or_default();
+            Some(format!(
+                "{} {} (default {usual})",
+                setting.name.replace('_', "-"),
+                typed(value)
+            ))
+        });
     let changed: Vec<String> = changed.collect();
-    if changed.is_empty() { "all at their defaults".into() } else { changed.join(", ") }
+    if changed.is_empty() {
+        "all at their defaults".into()
+    } else {
+        changed.join(", ")
+    }
 }
 
 fn typed(value: &Value) -> String {

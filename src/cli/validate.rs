@@ -50,7 +50,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let target = arguments.target()?;
     let mut errors = Vec::new();
     for file in &arguments.files {
-        let name = if file.as_os_str() == "-" { Path::new("stdin") } else { file };
+        let name = if file.as_os_str() == "-" {
+            Path::new("stdin")
+        } else {
+            file
+        };
         let mut verdict = Verdict::new(name);
         let checked = arguments.check(file, name, target.as_ref(), &mut verdict);
         if let Err(error) = &checked {
@@ -73,25 +77,46 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 
 impl Arguments {
     fn target(&self) -> Result<Option<Target>> {
-        let Some(image) = &self.image else { return Ok(None) };
-        Ok(Some(Target { size: picture::size(image)?, model: self.model.open_present()? }))
+        let Some(image) = &self.image else {
+            return Ok(None);
+        };
+        Ok(Some(Target {
+            size: picture::size(image)?,
+            model: self.model.open_present()?,
+        }))
     }
 
-    fn check(&self, file: &Path, name: &Path, target: Option<&Target>, verdict: &mut Verdict) -> Result<()> {
-        let drag = if file.as_os_str() == "-" { DragFile::read_from(std::io::stdin(), name)? } else { DragFile::read(file)? };
+    fn check(
+        &self,
+        file: &Path,
+        name: &Path,
+        target: Option<&Target>,
+        verdict: &mut Verdict,
+    ) -> Result<()> {
+        let drag = if file.as_os_str() == "-" {
+            DragFile::read_from(std::io::stdin(), name)?
+        } else {
+            DragFile::read(file)?
+        };
         verdict.count = Some(drag.regions.len());
         let Some(Target { size, model }) = target else {
             Settings::resolve(&self.settings.over(&drag.settings))?;
             return check_masks(&drag, name);
         };
-        let defaults = model.as_ref().map(|model| model.defaults().clone()).unwrap_or_default();
+        let defaults = model
+            .as_ref()
+            .map(|model| model.defaults().clone())
+            .unwrap_or_default();
         let settings = Settings::resolve(&self.settings.over(&drag.settings).over(&defaults))?;
         let plan = Plan::new(&drag, name, *size, &settings, native_size(model.as_ref()))?;
         if let Some(model) = model {
             model.check(&settings, &plan.prompt)?;
         }
         verdict.working = Some([plan.frame.content.width, plan.frame.content.height]);
-        let moved = |region: &crate::region::Region| Moved { id: region.id.clone(), moved_px: region.moved_px() };
+        let moved = |region: &crate::region::Region| Moved {
+            id: region.id.clone(),
+            moved_px: region.moved_px(),
+        };
         verdict.regions = plan.regions.iter().chain(&plan.still).map(moved).collect();
         verdict.warnings = plan.warnings;
         Ok(())
@@ -100,6 +125,9 @@ impl Arguments {
 
 /// Warnings with the file that they are about, since there may be others.
 fn named(file: &Path, warnings: &[Warning]) -> Vec<Warning> {
-    let name = |warning: &Warning| Warning { message: format!("{}: {}", file.display(), warning.message), ..warning.clone() };
+    let name = |warning: &Warning| Warning {
+        message: format!("{}: {}", file.display(), warning.message),
+        ..warning.clone()
+    };
     warnings.iter().map(name).collect()
 }

@@ -40,15 +40,22 @@ impl<B: Backend> Pair<B> {
         prompt: &Prompt<B>,
         start_layer: usize,
     ) -> Result<Self> {
-        let mut pass = Pass::inference().with_mutual(Mutual { start_layer, sources: vec![0, 0] });
+        let mut pass = Pass::inference().with_mutual(Mutual {
+            start_layer,
+            sources: vec![0, 0],
+        });
         let both = stack(&self.reference, &self.edit);
         let noise = unet.predict(&both, place.t as f64, prompt.into(), &mut pass);
         require_finite(&noise, Stage::Denoise, place.step, "the noise prediction")?;
         let next = schedule.step(both, &noise, place.t, grid.after(place.t));
-        Ok(Self { reference: next.picture(0), edit: next.picture(1) })
+        Ok(Self {
+            reference: next.picture(0),
+            edit: next.picture(1),
+        })
     }
 }
 
 fn stack<B: Backend>(first: &Tensor<B>, second: &Tensor<B>) -> Tensor<B> {
-    Tensor::stacked(&[first.clone(), second.clone()]).unwrap_or_else(|| unreachable!("two tensors are stacked"))
+    Tensor::stacked(&[first.clone(), second.clone()])
+        .unwrap_or_else(|| unreachable!("two tensors are stacked"))
 }

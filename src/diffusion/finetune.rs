@@ -40,24 +40,53 @@ pub fn finetune<B: Backend>(
 ) -> Result<Tensor<B>> {
     let backend = subject.latent.backend().clone();
     let mut parameters = Tensor::vector(&backend, start);
-    let mut moments = [Tensor::zeros(&backend, parameters.shape()), Tensor::zeros(&backend, parameters.shape())];
+    let mut moments = [
+        Tensor::zeros(&backend, parameters.shape()),
+        Tensor::zeros(&backend, parameters.shape()),
+    ];
     for step in 1..=settings.lora_steps {
         interrupt.check()?;
         unet.merge_adapters(&parameters);
-        let draw = noise.fine_tuning(settings.lora_batch, subject.latent.shape().len(), schedule.timesteps());
+        let draw = noise.fine_tuning(
+            settings.lora_batch,
+            subject.latent.shape().len(),
+            schedule.timesteps(),
+        );
         let (loss, gradient) = loop {
-            let (loss, gradient) = gradient(unet, schedule, subject, &parameters, &draw.timesteps, &draw.noise, interrupt)?;
+            let (loss, gradient) = gradient(
+                unet,
+                schedule,
+                subject,
+                &parameters,
+                &draw.timesteps,
+                &draw.noise,
+                interrupt,
+            )?;
             if !loss.is_finite() || gradient.is_finite() || !backend.lower_gradient_scale() {
                 break (loss, gradient);
             }
         };
         if !loss.is_finite() {
-            return Err(Error::NotFinite { stage: Stage::Lora.name(), step, what: "the loss" });
+            return Err(Error::NotFinite {
+                stage: Stage::Lora.name(),
+                step,
+                what: "the loss",
+            });
         }
         require_finite(&gradient, Stage::Lora, step, "the gradient of the adapters")?;
         let [first, second] = &mut moments;
-        let adam = AdamStep { step, lr: settings.lora_lr, decay: WEIGHT_DECAY };
-        backend.adam(&adam, gradient.buffer(), first.buffer_mut(), second.buffer_mut(), parameters.buffer_mut());
+        let adam = AdamStep {
+            step,
+            lr: settings.lora_lr,
+            decay: WEIGHT_DECAY,
+        };
+        backend.adam(
+            &adam,
+            gradient.buffer(),
+            first.buffer_mut(),
+            second.buffer_mut(),
+            parameters.buffer_mut(),
+        );
         progress.step(Some(loss));
     }
     unet.merge_adapters(&parameters);
@@ -83,7 +112,10 @@ pub fn gradient<B: Backend>(
     let at_once = (backend.cells_at_once() / shape.pixels()).clamp(1, timesteps.len());
     let mut gradient = Tensor::zeros(backend, parameters.shape());
     let mut loss = 0.0;
-    for (timesteps, noise_part) in timesteps.chunks(at_once).zip(noise.chunks(at_once * latent.len())) {
+    for (timesteps, noise_part) in timesteps
+        .chunks(at_once)
+        .zip(noise.chunks(at_once * latent.len()))
+    {
         failpoint::wait("wait_in_lora", || interrupt.has_come());
         interrupt.check()?;
         let mut noisy = Vec::with_capacity(noise_part.len());
@@ -92,17 +124,56 @@ pub fn gradient<B: Backend>(
             let (keep, add) = (alpha.sqrt() as f32, (1.0 - alpha).sqrt() as f32);
             noisy.extend(latent.iter().zip(noise).map(|(x, n)| keep * x + add * n));
         }
-        let shape = Shape { batch: timesteps.len(), ..shape };
+        let shape = Shape {
+            batch: timesteps.len(),
+            ..shape
+        };
         let noisy = Tensor::from_host(backend, shape, noisy);
         let times: Vec<f64> = timesteps.iter().map(|t| *t as f64).collect();
-        let mut pass = Pass::recording().with_adapters(parameters).with_gradient(&mut gradient);
-        let output = unet.forward(&noisy, &times, subject.context.into(), Want { noise: true, taps: &[] }, &mut pass);
-        let predicted = output.noise.as_ref().map(Tensor::to_host).unwrap_or_default();
-        let difference: Vec<f32> = predicted.iter().zip(noise_part).map(|(predicted, noise)| predicted - noise).collect();
-        loss += difference.iter().map(|d| f64::from(*d).powi(2)).sum::<f64>() / noise.len() as f64;
+        let mut pass = Pass::recording()
+            .with_adapters(parameters)
+            .with_gradient(&mut gradient);
+        let output = unet.forward(
+            &noisy,
+            &times,
+            subject.context.into(),
+            Want {
+                noise: true,
+                taps: &[],
+            },
+            &mut pass,
+        );
+        let predicted = output
+            .noise
+            .as_ref()
+            .map(Tensor::to_host)
+            .unwrap_or_default();
+        let difference: Vec<f32> = predicted
+            .iter()
+            .zip(noise_part)
+            .map(|(predicted, noise)| predicted - noise)
+            .collect();
+        loss += difference
+            .iter()
+            .map(|d| f64::from(*d).powi(2))
+            .sum::<f64>()
+            / noise.len() as f64;
         let scale = 2.0 / noise.len() as f32;
-        let d_noise = Tensor::from_host(backend, shape, difference.iter().map(|d| scale * d).collect());
-        unet.backward(&output, Gradients { magnitude: scale, noise: Some(d_noise), taps: Vec::new() }, false, &mut pass);
+        let d_noise = Tensor::from_host(
+            backend,
+            shape,
+            difference.iter().map(|d| scale * d).collect(),
+        );
+        unet.backward(
+            &output,
+            Gradients {
+                magnitude: scale,
+                noise: Some(d_noise),
+                taps: Vec::new(),
+            },
+            false,
+            &mut pass,
+        );
     }
     Ok((loss, gradient))
 }

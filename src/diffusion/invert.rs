@@ -25,7 +25,10 @@ pub fn invert<B: Backend>(
     let mut z = latent.clone();
     for (index, &t) in grid.timesteps.iter().rev().enumerate() {
         interrupt.check()?;
-        let noise = crate::failpoint::corrupt("nan_in_unet", unet.predict(&z, t as f64, prompt.into(), &mut Pass::inference()));
+        let noise = crate::failpoint::corrupt(
+            "nan_in_unet",
+            unet.predict(&z, t as f64, prompt.into(), &mut Pass::inference()),
+        );
         require_finite(&noise, Stage::Invert, index + 1, "the noise prediction")?;
         z = schedule.step(z, &noise, grid.after(t), t);
         progress.step(None);

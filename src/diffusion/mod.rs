@@ -18,6 +18,19 @@ use crate::progress::Stage;
 ///
 /// # Errors
 /// [`Error::NotFinite`] that names stage, step (from 1) and what was looked at.
-pub fn require_finite<B: Backend>(tensor: &Tensor<B>, stage: Stage, step: usize, what: &'static str) -> Result<()> {
-    if tensor.is_finite() { Ok(()) } else { Err(Error::NotFinite { stage: stage.name(), step, what }) }
+pub fn require_finite<B: Backend>(
+    tensor: &Tensor<B>,
+    stage: Stage,
+    step: usize,
+    what: &'static str,
+) -> Result<()> {
+    if tensor.is_finite() {
+        Ok(())
+    } else {
+        Err(Error::NotFinite {
+            stage: stage.name(),
+            step,
+            what,
+        })
+    }
 }

@@ -56,7 +56,12 @@ impl Seeded {
             generator.set_stream(number);
             generator
         };
-        Self { training, adapters: stream(training, 1), fine_tuning: stream(training, 2), vacated: stream(seed, 3) }
+        Self {
+            training,
+            adapters: stream(training, 1),
+            fine_tuning: stream(training, 2),
+            vacated: stream(seed, 3),
+        }
     }
 }
 
@@ -84,7 +89,11 @@ impl NoiseSource for Seeded {
         let mut parameters = Vec::new();
         for place in places {
             let deviation = 1.0 / place.adapter.rank as f32;
-            parameters.extend(normal(&mut self.adapters, place.down_len()).iter().map(|number| number * deviation));
+            parameters.extend(
+                normal(&mut self.adapters, place.down_len())
+                    .iter()
+                    .map(|number| number * deviation),
+            );
             parameters.resize(place.adapter.offset + place.len(), 0.0);
         }
         parameters
@@ -92,8 +101,13 @@ impl NoiseSource for Seeded {
 
     fn fine_tuning(&mut self, batch: usize, len: usize, timesteps: usize) -> Draw {
         let generator = &mut self.fine_tuning;
-        let timesteps = (0..batch).map(|_| (uniform(generator) * timesteps as f64).ceil() as usize - 1).collect();
-        Draw { timesteps, noise: normal(generator, batch * len) }
+        let timesteps = (0..batch)
+            .map(|_| (uniform(generator) * timesteps as f64).ceil() as usize - 1)
+            .collect();
+        Draw {
+            timesteps,
+            noise: normal(generator, batch * len),
+        }
     }
 
     fn vacated(&mut self, len: usize) -> Vec<f32> {
@@ -102,7 +116,8 @@ impl NoiseSource for Seeded {
 
     /// None once the fine-tuning has drawn: what comes then depends on what came before.
     fn seed(&self) -> Option<u64> {
-        (self.adapters.get_word_pos() == 0 && self.fine_tuning.get_word_pos() == 0).then_some(self.training)
+        (self.adapters.get_word_pos() == 0 && self.fine_tuning.get_word_pos() == 0)
+            .then_some(self.training)
     }
 }
 
@@ -115,21 +130,41 @@ mod tests {
     fn noise_is_normal_and_follows_the_seed() {
         let draw = Seeded::new(7).fine_tuning(4, 25_000, 1000);
         assert_eq!(draw, Seeded::new(7).fine_tuning(4, 25_000, 1000));
-        assert_ne!(draw.noise, Seeded::new(8).fine_tuning(4, 25_000, 1000).noise);
+        assert_ne!(
+            draw.noise,
+            Seeded::new(8).fine_tuning(4, 25_000, 1000).noise
+        );
         let mean: f64 = draw.noise.iter().map(|x| f64::from(*x)).sum::<f64>() / 1e5;
         let variance: f64 = draw.noise.iter().map(|x| f64::from(x * x)).sum::<f64>() / 1e5;
-        assert!(mean.abs() < 0.01 && (variance - 1.0).abs() < 0.02, "mean {mean}, variance {variance}");
+        assert!(
+            mean.abs() < 0.01 && (variance - 1.0).abs() < 0.02,
+            "mean {mean}, variance {variance}"
+        );
         assert!(draw.timesteps.iter().all(|t| *t < 1000));
     }
 
     #[test]
     fn a_training_may_have_a_seed_of_its_own() {
-        let settings = Settings { seed: 7, lora_seed: LoraSeed::Of(8), ..Settings::default() };
+        let settings = Settings {
+            seed: 7,
+            lora_seed: LoraSeed::Of(8),
+            ..Settings::default()
+        };
         let mut noise = Seeded::of(&settings);
         assert_eq!(noise.seed(), Some(8));
-        assert_eq!(noise.fine_tuning(2, 33, 1000), Seeded::new(8).fine_tuning(2, 33, 1000));
+        assert_eq!(
+            noise.fine_tuning(2, 33, 1000),
+            Seeded::new(8).fine_tuning(2, 33, 1000)
+        );
         assert_eq!(noise.vacated(5), Seeded::new(7).vacated(5));
-        assert_eq!(Seeded::of(&Settings { seed: 7, ..Settings::default() }).seed(), Some(7));
+        assert_eq!(
+            Seeded::of(&Settings {
+                seed: 7,
+                ..Settings::default()
+            })
+            .seed(),
+            Some(7)
+        );
     }
 
     /// What is taken from the cache draws nothing: the numbers after it must be those that would have come anyway.
@@ -140,7 +175,11 @@ mod tests {
         drawn.fine_tuning(2, 33, 1000);
         assert_eq!(drawn.seed(), None);
         assert_eq!(drawn.vacated(5), fresh.vacated(5));
-        assert_eq!(fresh.seed(), Some(7), "noise for vacated cells has nothing to do with a LoRA");
+        assert_eq!(
+            fresh.seed(),
+            Some(7),
+            "noise for vacated cells has nothing to do with a LoRA"
+        );
     }
 
     /// The first numbers of seed 0, computed by another implementation of ChaCha20 (RFC 8439, nonce and counter of 64 bits each),
@@ -149,6 +188,10 @@ mod tests {
     fn noise_is_the_same_everywhere() {
         let expected = [-0.257_798_37_f32, -0.074_062_77, -0.620_321_4, 1.606_869_7];
         assert_eq!(Seeded::new(0).vacated(4), expected);
-        assert_eq!(Seeded::new(0).vacated(7)[..4], expected, "a longer draw begins with a shorter one");
+        assert_eq!(
+            Seeded::new(0).vacated(7)[..4],
+            expected,
+            "a longer draw begins with a shorter one"
+        );
     }
 }

@@ -24,8 +24,16 @@ impl Schedule {
             product *= 1.0 - if config.scaled { value * value } else { value };
             alphas.push(product);
         }
-        let last = if config.set_alpha_to_one { 1.0 } else { alphas[0] };
-        Self { alphas, last, steps_offset: config.steps_offset }
+        let last = if config.set_alpha_to_one {
+            1.0
+        } else {
+            alphas[0]
+        };
+        Self {
+            alphas,
+            last,
+            steps_offset: config.steps_offset,
+        }
     }
 
     /// Training timesteps.
@@ -48,8 +56,14 @@ impl Schedule {
     pub fn grid(&self, steps: usize, executed: usize) -> Grid {
         let stride = (self.timesteps() / steps).max(1);
         let most = self.timesteps() - 1;
-        let timesteps = (0..executed).rev().map(|index| (index * stride + self.steps_offset).min(most) as i64).collect();
-        Grid { timesteps, stride: stride as i64 }
+        let timesteps = (0..executed)
+            .rev()
+            .map(|index| (index * stride + self.steps_offset).min(most) as i64)
+            .collect();
+        Grid {
+            timesteps,
+            stride: stride as i64,
+        }
     }
 
     /// Factors (of the latent, of the noise prediction) that take a latent at timestep `from` to timestep `to`, deterministically (DDIM, eta = 0).
@@ -60,7 +74,13 @@ impl Schedule {
     }
 
     /// The latent z at timestep `from`, with the noise predicted as `noise`, at timestep `to`.
-    pub fn step<B: Backend>(&self, z: Tensor<B>, noise: &Tensor<B>, from: i64, to: i64) -> Tensor<B> {
+    pub fn step<B: Backend>(
+        &self,
+        z: Tensor<B>,
+        noise: &Tensor<B>,
+        from: i64,
+        to: i64,
+    ) -> Tensor<B> {
         let (scale, shift) = self.factors(from, to);
         z.combined(scale as f32, shift as f32, noise)
     }
@@ -114,7 +134,11 @@ mod tests {
             (981, 0.005_776),
         ];
         for (t, alpha) in expected {
-            assert!((stable_diffusion().alpha(t) - alpha).abs() < 1e-5, "at {t}: {}", stable_diffusion().alpha(t));
+            assert!(
+                (stable_diffusion().alpha(t) - alpha).abs() < 1e-5,
+                "at {t}: {}",
+                stable_diffusion().alpha(t)
+            );
         }
         assert_eq!(stable_diffusion().alpha(-19), stable_diffusion().alpha(0));
     }
@@ -123,11 +147,29 @@ mod tests {
     fn grids_are_leading_with_an_offset_of_one() {
         let schedule = stable_diffusion();
         assert_eq!(schedule.grid(50, 50).timesteps[..3], [981, 961, 941]);
-        assert_eq!(schedule.grid(10, 10).timesteps, [901, 801, 701, 601, 501, 401, 301, 201, 101, 1]);
-        for (strength, executed, first) in [(0.75, 38, 741), (0.70, 35, 681), (0.65, 32, 621), (0.85, 42, 821)] {
-            let settings = Settings { strength, ..Settings::default() };
+        assert_eq!(
+            schedule.grid(10, 10).timesteps,
+            [901, 801, 701, 601, 501, 401, 301, 201, 101, 1]
+        );
+        for (strength, executed, first) in [
+            (0.75, 38, 741),
+            (0.70, 35, 681),
+            (0.65, 32, 621),
+            (0.85, 42, 821),
+        ] {
+            let settings = Settings {
+                strength,
+                ..Settings::default()
+            };
             let grid = schedule.grid(settings.steps, settings.executed_steps());
-            assert_eq!((grid.timesteps.len(), grid.timesteps[0], grid.timesteps[executed - 1]), (executed, first, 1));
+            assert_eq!(
+                (
+                    grid.timesteps.len(),
+                    grid.timesteps[0],
+                    grid.timesteps[executed - 1]
+                ),
+                (executed, first, 1)
+            );
         }
     }
 
@@ -138,22 +180,38 @@ mod tests {
         let expected: serde_json::Value = serde_json::from_str(text).unwrap();
         let schedule = stable_diffusion();
         for (t, alpha) in expected["alphas_cumprod"].as_object().unwrap() {
-            assert!((schedule.alpha(t.parse().unwrap()) - alpha.as_f64().unwrap()).abs() < 1e-5, "at {t}");
+            assert!(
+                (schedule.alpha(t.parse().unwrap()) - alpha.as_f64().unwrap()).abs() < 1e-5,
+                "at {t}"
+            );
         }
         for steps in [50, 10] {
-            let timesteps: Vec<i64> = serde_json::from_value(expected["timesteps"][steps.to_string()].clone()).unwrap();
+            let timesteps: Vec<i64> =
+                serde_json::from_value(expected["timesteps"][steps.to_string()].clone()).unwrap();
             assert_eq!(schedule.grid(steps, steps).timesteps, timesteps);
         }
         let (grid, mut x) = (schedule.grid(50, 38), 1.0);
         let mut step = |from: i64, to: i64, expected: &serde_json::Value| {
             let (scale, shift) = schedule.factors(from, to);
             x = scale * x + shift * (0.1 * x);
-            assert!((x - expected.as_f64().unwrap()).abs() < 1e-5, "from {from} to {to}: {x}");
+            assert!(
+                (x - expected.as_f64().unwrap()).abs() < 1e-5,
+                "from {from} to {to}: {x}"
+            );
         };
-        for (&t, value) in grid.timesteps.iter().rev().zip(expected["toy"]["inverted"].as_array().unwrap()) {
+        for (&t, value) in grid
+            .timesteps
+            .iter()
+            .rev()
+            .zip(expected["toy"]["inverted"].as_array().unwrap())
+        {
             step(grid.after(t), t, value);
         }
-        for (&t, value) in grid.timesteps.iter().zip(expected["toy"]["denoised"].as_array().unwrap()) {
+        for (&t, value) in grid
+            .timesteps
+            .iter()
+            .zip(expected["toy"]["denoised"].as_array().unwrap())
+        {
             step(t, grid.after(t), value);
         }
     }
@@ -169,13 +227,17 @@ mod tests {
             let (scale, shift) = schedule.factors(grid.after(t), t);
             x = scale * x + shift * (A * x);
             let (from, to) = (schedule.alpha(grid.after(t)), schedule.alpha(t));
-            product *= to.sqrt() * (1.0 - (1.0 - from).sqrt() * A) / from.sqrt() + (1.0 - to).sqrt() * A;
+            product *=
+                to.sqrt() * (1.0 - (1.0 - from).sqrt() * A) / from.sqrt() + (1.0 - to).sqrt() * A;
         }
         assert!((x - product).abs() < 1e-12, "{x} is not {product}");
         for &t in &grid.timesteps {
             let (scale, shift) = schedule.factors(t, grid.after(t));
             x = scale * x + shift * (A * x);
         }
-        assert!((x - 1.0).abs() < 0.02, "denoising nearly undoes inversion: {x}");
+        assert!(
+            (x - 1.0).abs() < 0.02,
+            "denoising nearly undoes inversion: {x}"
+        );
     }
 }

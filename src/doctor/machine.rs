@@ -8,12 +8,29 @@ const STABLE_DIFFUSION_BYTES: u64 = 9_100_000_000;
 
 /// Version and features.
 pub(super) fn program() -> Check {
-    let features = [("hub", cfg!(feature = "hub")), ("cuda", cfg!(feature = "cuda")), ("failpoints", cfg!(feature = "failpoints"))];
-    let built: Vec<&str> = features.iter().filter(|(_, built)| *built).map(|(name, _)| *name).collect();
-    let features = if built.is_empty() { "none".to_owned() } else { built.join(", ") };
+    let features = [
+        ("hub", cfg!(feature = "hub")),
+        ("cuda", cfg!(feature = "cuda")),
+        ("failpoints", cfg!(feature = "failpoints")),
+    ];
+    let built: Vec<&str> = features
+        .iter()
+        .filter(|(_, built)| *built)
+        .map(|(name, _)| *name)
+        .collect();
+    let features = if built.is_empty() {
+        "none".to_owned()
+    } else {
+        built.join(", ")
+    };
     Check::new(
         "program",
-        format!("dragnext {}, {}-{}, features: {features}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS),
+        format!(
+            "dragnext {}, {}-{}, features: {features}",
+            env!("CARGO_PKG_VERSION"),
+            std::env::consts::ARCH,
+            std::env::consts::OS
+        ),
     )
 }
 
@@ -21,8 +38,15 @@ pub(super) fn program() -> Check {
 pub(super) fn processor() -> Check {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = rayon::current_num_threads();
-    let threads = if threads == cores { String::new() } else { format!(", of which an edit uses {threads}") };
-    Check::new("processor", format!("{cores} cores{threads}; {}", instruction_set()))
+    let threads = if threads == cores {
+        String::new()
+    } else {
+        format!(", of which an edit uses {threads}")
+    };
+    Check::new(
+        "processor",
+        format!("{cores} cores{threads}; {}", instruction_set()),
+    )
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -36,27 +60,49 @@ fn instruction_set() -> &'static str {
 
 #[cfg(not(target_arch = "x86_64"))]
 fn instruction_set() -> &'static str {
-    if cfg!(target_arch = "aarch64") { "NEON" } else { "scalar code: an edit will be slow" }
+    if cfg!(target_arch = "aarch64") {
+        "NEON"
+    } else {
+        "scalar code: an edit will be slow"
+    }
 }
 
 /// Memory, and whether it is enough.
 pub(super) fn memory() -> Check {
     let information = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let Some((total, available)) = field(&information, "MemTotal:").zip(field(&information, "MemAvailable:")) else {
+    let Some((total, available)) =
+        field(&information, "MemTotal:").zip(field(&information, "MemAvailable:"))
+    else {
         return Check::new("memory", "this system does not say");
     };
-    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse::<u64>().ok());
-    let limited = limit.filter(|limit| *limit < total).map(|limit| format!(", limited to {}", amount(limit))).unwrap_or_default();
-    let check = Check::new("memory", format!("{} available of {}{limited}", amount(available), amount(total)));
+    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
+        .ok()
+        .and_then(|text| text.trim().parse::<u64>().ok());
+    let limited = limit
+        .filter(|limit| *limit < total)
+        .map(|limit| format!(", limited to {}", amount(limit)))
+        .unwrap_or_default();
+    let check = Check::new(
+        "memory",
+        format!(
+            "{} available of {}{limited}",
+            amount(available),
+            amount(total)
+        ),
+    );
     if available.min(limit.unwrap_or(u64::MAX)) < STABLE_DIFFUSION_BYTES {
         let needed = amount(STABLE_DIFFUSION_BYTES);
-        return check.noting(format!("Stable Diffusion 1.5 takes about {needed} of memory; the model `demo` takes little"));
+        return check.noting(format!(
+            "Stable Diffusion 1.5 takes about {needed} of memory; the model `demo` takes little"
+        ));
     }
     check
 }
 
 fn field(information: &str, name: &str) -> Option<u64> {
-    let line = information.lines().find_map(|line| line.strip_prefix(name))?;
+    let line = information
+        .lines()
+        .find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
 }
@@ -64,7 +110,10 @@ fn field(information: &str, name: &str) -> Option<u64> {
 /// What can compute, beside the CPU.
 #[cfg(not(feature = "cuda"))]
 pub(super) fn devices() -> Check {
-    Check::new("devices", "cpu (f32); cuda: this build computes on the CPU only, one with `--features cuda` also on NVIDIA's GPUs")
+    Check::new(
+        "devices",
+        "cpu (f32); cuda: this build computes on the CPU only, one with `--features cuda` also on NVIDIA's GPUs",
+    )
 }
 
 /// What can compute, beside the CPU: every GPU with its memory, and the libraries.
@@ -75,8 +124,13 @@ pub(super) fn devices() -> Check {
 
     let count = match Device::count() {
         Ok(count) => count,
-        Err(reason @ Unavailable::NoDriver { .. }) => return Check::new("devices", format!("cpu (f32); cuda: {reason}")),
-        Err(reason) => return Check::new("devices", "cpu (f32)").noting(format!("cuda cannot be used: {reason}")),
+        Err(reason @ Unavailable::NoDriver { .. }) => {
+            return Check::new("devices", format!("cpu (f32); cuda: {reason}"));
+        }
+        Err(reason) => {
+            return Check::new("devices", "cpu (f32)")
+                .noting(format!("cuda cannot be used: {reason}"));
+        }
     };
     let kernels = crate::kernels::cuda::kernels();
     let (mut details, mut works) = (Vec::new(), false);
@@ -91,10 +145,23 @@ pub(super) fn devices() -> Check {
             Ok(format!("{name}, compute capability {major}.{minor}, {room}, {driver}, cuBLASLt {}, {cudnn}", libraries.cublaslt))
         });
         works |= found.is_ok();
-        details.push(format!("cuda:{index}: {}", found.unwrap_or_else(|reason| format!("cannot be used: {reason}"))));
+        details.push(format!(
+            "cuda:{index}: {}",
+            found.unwrap_or_else(|reason| format!("cannot be used: {reason}"))
+        ));
     }
-    let check = Check { details, ..Check::new("devices", format!("cpu (f32), cuda (f16, bf16, f32): {count} found")) };
-    if works { check } else { check.noting("no GPU can be used; edits run on the CPU") }
+    let check = Check {
+        details,
+        ..Check::new(
+            "devices",
+            format!("cpu (f32), cuda (f16, bf16, f32): {count} found"),
+        )
+    };
+    if works {
+        check
+    } else {
+        check.noting("no GPU can be used; edits run on the CPU")
+    }
 }
 
 #[cfg(test)]

@@ -41,7 +41,13 @@ pub struct Check {
 
 impl Check {
     fn new(name: &'static str, text: impl Into<String>) -> Self {
-        Self { name, state: State::Good, text: text.into(), details: Vec::new(), hint: None }
+        Self {
+            name,
+            state: State::Good,
+            text: text.into(),
+            details: Vec::new(),
+            hint: None,
+        }
     }
 
     fn noting(mut self, hint: impl Into<String>) -> Self {
@@ -51,7 +57,13 @@ impl Check {
     }
 
     fn failing(name: &'static str, error: &Error) -> Self {
-        Self { name, state: State::Bad, text: error.to_string(), details: Vec::new(), hint: error.hint() }
+        Self {
+            name,
+            state: State::Bad,
+            text: error.to_string(),
+            details: Vec::new(),
+            hint: error.hint(),
+        }
     }
 }
 
@@ -77,10 +89,19 @@ pub fn examine(network: bool) -> (Vec<Check>, Option<Error>) {
 fn reach(environment: &Environment, network: bool) -> (Check, Option<Error>) {
     let endpoint = hub::environment::shown(&environment.endpoint);
     if environment.offline {
-        return (Check::new("network", "offline is set: nothing is ever fetched"), None);
+        return (
+            Check::new("network", "offline is set: nothing is ever fetched"),
+            None,
+        );
     }
     if !network {
-        return (Check::new("network", format!("not tried; `dragnext doctor --network` asks {endpoint}")), None);
+        return (
+            Check::new(
+                "network",
+                format!("not tried; `dragnext doctor --network` asks {endpoint}"),
+            ),
+            None,
+        );
     }
     match hub::reach(environment) {
         Ok(()) => (Check::new("network", format!("{endpoint} answers")), None),

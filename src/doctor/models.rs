@@ -15,10 +15,13 @@ pub(super) fn cache(environment: &Environment) -> (Check, Option<Error>) {
     let snapshots = snapshots(folder);
     let mut check = Check::new("models", folder.display().to_string());
     check.details = snapshots.iter().map(describe).collect();
-    let default = HubId::parse(crate::hub::DEFAULT_MODEL).map(|id| crate::hub::find(environment, &id));
+    let default =
+        HubId::parse(crate::hub::DEFAULT_MODEL).map(|id| crate::hub::find(environment, &id));
     let has_default = matches!(default, Some(Ok(_)));
     if !has_default {
-        check = check.noting("`dragnext fetch` gets the default model (about 2 GB); `--model demo` is built in");
+        check = check.noting(
+            "`dragnext fetch` gets the default model (about 2 GB); `--model demo` is built in",
+        );
     }
     if let Err(error) = takes_files(folder) {
         let error = Error::Hub {
@@ -29,7 +32,12 @@ pub(super) fn cache(environment: &Environment) -> (Check, Option<Error>) {
         };
         // A cache that may only be read is as good as any, when the model is in it.
         let state = if has_default { State::Note } else { State::Bad };
-        check = Check { state, text: error.to_string(), hint: error.hint(), ..check };
+        check = Check {
+            state,
+            text: error.to_string(),
+            hint: error.hint(),
+            ..check
+        };
         return (check, (!has_default).then_some(error));
     }
     (check, None)
@@ -40,12 +48,25 @@ fn snapshots(cache: &Path) -> Vec<Snapshot> {
     let mut found = Vec::new();
     for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let Some((owner, model)) = name.strip_prefix("models--").and_then(|name| name.split_once("--")) else { continue };
+        let Some((owner, model)) = name
+            .strip_prefix("models--")
+            .and_then(|name| name.split_once("--"))
+        else {
+            continue;
+        };
         let repository = format!("{owner}/{model}");
         let folder = ModelFolder::new(cache, &repository);
-        for commit in fs::read_dir(folder.path().join("snapshots")).into_iter().flatten().flatten() {
+        for commit in fs::read_dir(folder.path().join("snapshots"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             let snapshot = folder.snapshot(&repository, &commit.file_name().to_string_lossy());
-            if snapshot.present().iter().any(|file| file.starts_with("unet/")) {
+            if snapshot
+                .present()
+                .iter()
+                .any(|file| file.starts_with("unet/"))
+            {
                 found.push(snapshot);
             }
         }
@@ -55,7 +76,12 @@ fn snapshots(cache: &Path) -> Vec<Snapshot> {
 }
 
 fn describe(snapshot: &Snapshot) -> String {
-    let bytes = snapshot.present().iter().filter_map(|name| fs::metadata(snapshot.folder.join(name)).ok()).map(|file| file.len()).sum();
+    let bytes = snapshot
+        .present()
+        .iter()
+        .filter_map(|name| fs::metadata(snapshot.folder.join(name)).ok())
+        .map(|file| file.len())
+        .sum();
     let state = match snapshot.missing().as_slice() {
         [] => "complete".to_owned(),
         [name] => format!("lacks {name}"),
@@ -66,8 +92,19 @@ fn describe(snapshot: &Snapshot) -> String {
 
 /// Could a file be made in the folder, or in the nearest one above it that exists?
 fn takes_files(folder: &Path) -> std::io::Result<()> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let existing = folder.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("."));
-    let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let existing = folder
+        .ancestors()
+        .find(|ancestor| ancestor.exists())
+        .unwrap_or(Path::new("."));
+    let existing = if existing.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        existing
+    };
     files::temporary_named(existing, ".dragnext-", ".tmp").map(|_| ())
 }

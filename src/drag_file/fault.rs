@@ -46,7 +46,12 @@ impl Fault {
 
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { region, pointer, message, .. } = self;
+        let Self {
+            region,
+            pointer,
+            message,
+            ..
+        } = self;
         match region {
             Some(id) => write!(f, "region `{id}` at {pointer}: {message}"),
             None if pointer.is_empty() => write!(f, "{message}"),

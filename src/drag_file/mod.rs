@@ -44,11 +44,17 @@ impl DragFile {
     /// # Errors
     /// [`Error::Instruction`] with everything that is wrong, [`Error::File`] when the file cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
-        let failed = |source| Error::File { path: path.to_owned(), source };
+        let failed = |source| Error::File {
+            path: path.to_owned(),
+            source,
+        };
         let file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if metadata.is_file() && metadata.len() > MAX_BYTES {
-            return Err(Error::Instruction { path: path.to_owned(), faults: vec![syntax::too_large()] });
+            return Err(Error::Instruction {
+                path: path.to_owned(),
+                faults: vec![syntax::too_large()],
+            });
         }
         Self::read_from(file, path)
     }
@@ -59,8 +65,16 @@ impl DragFile {
     /// As [`DragFile::read`].
     pub fn read_from(from: impl Read, name: &Path) -> Result<Self> {
         let mut bytes = Vec::new();
-        from.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|source| Error::File { path: name.to_owned(), source })?;
-        Self::parse(&bytes).map_err(|faults| Error::Instruction { path: name.to_owned(), faults })
+        from.take(MAX_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|source| Error::File {
+                path: name.to_owned(),
+                source,
+            })?;
+        Self::parse(&bytes).map_err(|faults| Error::Instruction {
+            path: name.to_owned(),
+            faults,
+        })
     }
 
     /// Checks the bytes of a drag file.

@@ -14,10 +14,14 @@ pub(super) fn overrides<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Overrid
     let known: Vec<&str> = DESCRIPTIONS.iter().map(|setting| setting.name).collect();
     let fields = reader.fields(node, &known, "an object of settings");
     let entries = fields.map(|fields| fields.entries).unwrap_or_default();
-    entries.iter().fold(Overrides::default(), |given, (name, value)| match one(reader, name, value) {
-        Some(one) => one.over(&given),
-        None => given,
-    })
+    entries
+        .iter()
+        .fold(Overrides::default(), |given, (name, value)| {
+            match one(reader, name, value) {
+                Some(one) => one.over(&given),
+                None => given,
+            }
+        })
 }
 
 fn one<'a>(reader: &mut Reader<'a>, name: &str, node: &Node<'a>) -> Option<Overrides> {
@@ -38,23 +42,53 @@ fn one<'a>(reader: &mut Reader<'a>, name: &str, node: &Node<'a>) -> Option<Overr
     let alone = Value::Object(Map::from_iter([(name.to_owned(), fits)]));
     let given = serde_json::from_value(alone);
     if given.is_err() {
-        reader.fault("instruction.range", node, format!("{} is beyond what this machine counts", quoted(text)));
+        reader.fault(
+            "instruction.range",
+            node,
+            format!("{} is beyond what this machine counts", quoted(text)),
+        );
     }
     given.ok()
 }
 
-fn refuse<'a>(reader: &mut Reader<'a>, setting: &Description, node: &Node<'a>, misfit: Misfit, text: &str) {
+fn refuse<'a>(
+    reader: &mut Reader<'a>,
+    setting: &Description,
+    node: &Node<'a>,
+    misfit: Misfit,
+    text: &str,
+) {
     let (kind, message, hint) = match misfit {
         Misfit::Type(expected) => {
-            let found = if node.value.as_number_lit().is_some() { quoted(text) } else { node.kind().to_owned() };
-            ("instruction.type", format!("expected {expected}, found {found}"), None)
+            let found = if node.value.as_number_lit().is_some() {
+                quoted(text)
+            } else {
+                node.kind().to_owned()
+            };
+            (
+                "instruction.type",
+                format!("expected {expected}, found {found}"),
+                None,
+            )
         }
         Misfit::Word(words) => {
-            let word = node.value.as_string_lit().map(|literal| &*literal.value).unwrap_or_default();
+            let word = node
+                .value
+                .as_string_lit()
+                .map(|literal| &*literal.value)
+                .unwrap_or_default();
             let hint = did_you_mean(word, words.iter().copied());
-            ("instruction.range", format!("expected {}, found {}", either(words), quoted(word)), hint)
+            (
+                "instruction.range",
+                format!("expected {}, found {}", either(words), quoted(word)),
+                hint,
+            )
         }
-        Misfit::Bounds(bounds) => ("instruction.range", format!("`{}` {bounds}, found {}", setting.name, quoted(text)), None),
+        Misfit::Bounds(bounds) => (
+            "instruction.range",
+            format!("`{}` {bounds}, found {}", setting.name, quoted(text)),
+            None,
+        ),
     };
     reader.fault_with_hint(kind, node, message, hint.or_else(|| Some(HINT.to_owned())));
 }

@@ -10,7 +10,9 @@ use super::source::{Source, moves_text};
 use super::suggestion::did_you_mean;
 use super::syntax::{syntax, text, too_large};
 use super::types::region_index;
-use super::{DragFile, DragRegion, Editable, Fault, MAX_BYTES, MAX_POINTS, MAX_REGIONS, Movement, Shape};
+use super::{
+    DragFile, DragRegion, Editable, Fault, MAX_BYTES, MAX_POINTS, MAX_REGIONS, Movement, Shape,
+};
 use crate::geometry::Point;
 use crate::outline::Outline;
 use crate::region::RegionKind;
@@ -31,9 +33,15 @@ pub(super) fn parse(bytes: &[u8]) -> Result<DragFile, Vec<Fault>> {
     }
     let source = Source::new(text(bytes)?);
     let tree = syntax(&source)?;
-    let mut parser = Parser { reader: Reader::new(&source), points: 0, ids: HashMap::new() };
+    let mut parser = Parser {
+        reader: Reader::new(&source),
+        points: 0,
+        ids: HashMap::new(),
+    };
     let parsed = parser.file(&tree);
-    let Reader { mut faults, places, .. } = parser.reader;
+    let Reader {
+        mut faults, places, ..
+    } = parser.reader;
     faults.sort_by_key(|fault| (fault.line, fault.column));
     for fault in &mut faults {
         fault.region = region_at(&tree, &fault.pointer);
@@ -41,7 +49,15 @@ pub(super) fn parse(bytes: &[u8]) -> Result<DragFile, Vec<Fault>> {
     match parsed {
         Some((prompt, editable, regions, settings)) if faults.is_empty() => {
             drop(tree);
-            Ok(DragFile { version: VERSION, prompt, editable, regions, settings, source, places })
+            Ok(DragFile {
+                version: VERSION,
+                prompt,
+                editable,
+                regions,
+                settings,
+                source,
+                places,
+            })
         }
         _ => Err(faults),
     }
@@ -49,7 +65,11 @@ pub(super) fn parse(bytes: &[u8]) -> Result<DragFile, Vec<Fault>> {
 
 /// The `id` that the file gives to the region that a pointer leads into.
 fn region_at(tree: &Value, pointer: &str) -> Option<String> {
-    let region = tree.as_object()?.get_array("regions")?.elements.get(region_index(pointer)?)?;
+    let region = tree
+        .as_object()?
+        .get_array("regions")?
+        .elements
+        .get(region_index(pointer)?)?;
     let id = &region.as_object()?.get_string("id")?.value;
     is_id(id).then(|| id.to_string())
 }
@@ -67,23 +87,43 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn file(&mut self, tree: &'a Value<'a>) -> Option<(String, Editable, Vec<DragRegion>, Overrides)> {
+    fn file(
+        &mut self,
+        tree: &'a Value<'a>,
+    ) -> Option<(String, Editable, Vec<DragRegion>, Overrides)> {
         let root = self.reader.root(tree);
         if !matches!(tree, Value::Object(_)) {
-            self.reader.fault("instruction.syntax", &root, "a drag file is a JSON object: {\"version\": 1, \"regions\": [...]}");
+            self.reader.fault(
+                "instruction.syntax",
+                &root,
+                "a drag file is a JSON object: {\"version\": 1, \"regions\": [...]}",
+            );
             return None;
         }
         // What another version calls its keys is not known here.
         if let Value::Object(object) = tree
             && let Some(version) = object.get("version")
-            && version.value.as_number_lit().is_some_and(|number| number.value.parse() != Ok(f64::from(VERSION)))
+            && version
+                .value
+                .as_number_lit()
+                .is_some_and(|number| number.value.parse() != Ok(f64::from(VERSION)))
         {
-            let node = Node { pointer: "/version".into(), value: &version.value };
+            let node = Node {
+                pointer: "/version".into(),
+                value: &version.value,
+            };
             let hint = Some("a newer program may read this file".into());
-            self.reader.fault_with_hint("instruction.version", &node, format!("this program reads version {VERSION}"), hint);
+            self.reader.fault_with_hint(
+                "instruction.version",
+                &node,
+                format!("this program reads version {VERSION}"),
+                hint,
+            );
             return None;
         }
-        let known = ["$schema", "version", "prompt", "editable", "regions", "settings"];
+        let known = [
+            "$schema", "version", "prompt", "editable", "regions", "settings",
+        ];
         let fields = self.reader.fields(&root, &known, "an object")?;
         if let Some(version) = self.reader.required(&root, &fields, "version") {
             self.reader.number(version, f64::INFINITY);
@@ -91,19 +131,36 @@ impl<'a> Parser<'a> {
         if let Some(schema) = fields.get("$schema") {
             self.reader.string(schema);
         }
-        let prompt = fields.get("prompt").and_then(|node| self.reader.string(node)).unwrap_or_default().to_owned();
-        let editable = fields.get("editable").map_or(Some(Editable::Swept), |node| self.editable(node));
-        let regions = self.reader.required(&root, &fields, "regions").and_then(|node| self.regions(node));
-        let settings = fields.get("settings").map_or_else(Overrides::default, |node| overrides(&mut self.reader, node));
+        let prompt = fields
+            .get("prompt")
+            .and_then(|node| self.reader.string(node))
+            .unwrap_or_default()
+            .to_owned();
+        let editable = fields
+            .get("editable")
+            .map_or(Some(Editable::Swept), |node| self.editable(node));
+        let regions = self
+            .reader
+            .required(&root, &fields, "regions")
+            .and_then(|node| self.regions(node));
+        let settings = fields
+            .get("settings")
+            .map_or_else(Overrides::default, |node| overrides(&mut self.reader, node));
         Some((prompt, editable?, regions?, settings))
     }
 
     fn editable(&mut self, node: &Node<'a>) -> Option<Editable> {
-        let Value::StringLit(word) = node.value else { return self.shape(node).map(Editable::Shape) };
+        let Value::StringLit(word) = node.value else {
+            return self.shape(node).map(Editable::Shape);
+        };
         if word.value != "everything" {
             let hint = did_you_mean(&word.value, ["everything"]);
-            let message = format!("expected `everything` or a shape, found {}", quoted(&word.value));
-            self.reader.fault_with_hint("instruction.range", node, message, hint);
+            let message = format!(
+                "expected `everything` or a shape, found {}",
+                quoted(&word.value)
+            );
+            self.reader
+                .fault_with_hint("instruction.range", node, message, hint);
             return None;
         }
         Some(Editable::Everything)
@@ -112,30 +169,51 @@ impl<'a> Parser<'a> {
     fn regions(&mut self, node: &Node<'a>) -> Option<Vec<DragRegion>> {
         let list = self.reader.list(node, "a list of regions")?;
         if list.is_empty() {
-            self.reader.fault("instruction.no_regions", node, "there is no region to drag");
+            self.reader
+                .fault("instruction.no_regions", node, "there is no region to drag");
         }
         if list.len() > MAX_REGIONS {
-            let message = format!("there are {} regions; at most {MAX_REGIONS} are allowed", list.len());
+            let message = format!(
+                "there are {} regions; at most {MAX_REGIONS} are allowed",
+                list.len()
+            );
             self.reader.fault("instruction.too_large", node, message);
             return None;
         }
-        let regions: Vec<Option<DragRegion>> = list.iter().enumerate().map(|(index, entry)| self.region(index, entry)).collect();
+        let regions: Vec<Option<DragRegion>> = list
+            .iter()
+            .enumerate()
+            .map(|(index, entry)| self.region(index, entry))
+            .collect();
         regions.into_iter().collect()
     }
 
     fn region(&mut self, index: usize, node: &Node<'a>) -> Option<DragRegion> {
         self.reader.places.insert(node.pointer.clone(), node.span());
-        let known = ["id", "type", "region", "handle", "target", "center", "angle"];
+        let known = [
+            "id", "type", "region", "handle", "target", "center", "angle",
+        ];
         let fields = self.reader.fields(node, &known, "a region")?;
         let id = self.id(index, node, &fields);
-        let shape = self.reader.required(node, &fields, "region").and_then(|shape| self.shape(shape));
-        let kind = self.reader.required(node, &fields, "type").and_then(|kind| self.kind(kind));
+        let shape = self
+            .reader
+            .required(node, &fields, "region")
+            .and_then(|shape| self.shape(shape));
+        let kind = self
+            .reader
+            .required(node, &fields, "type")
+            .and_then(|kind| self.kind(kind));
         let movement = match kind {
             Some(RegionKind::Rotation) => self.turn(node, &fields),
             Some(kind) => self.pull(node, &fields, kind),
             None => self.unknown_movement(&fields),
         };
-        Some(DragRegion { id: id?, kind: kind?, shape: shape?, movement: movement? })
+        Some(DragRegion {
+            id: id?,
+            kind: kind?,
+            shape: shape?,
+            movement: movement?,
+        })
     }
 
     fn id(&mut self, index: usize, region: &Node<'a>, fields: &Fields<'a>) -> Option<String> {
@@ -145,11 +223,19 @@ impl<'a> Parser<'a> {
             None => format!("region-{}", index + 1),
         };
         if !is_id(&id) {
-            self.reader.fault("instruction.range", node, format!("an `id` has 1 to {MAX_ID} characters, all of them visible"));
+            self.reader.fault(
+                "instruction.range",
+                node,
+                format!("an `id` has 1 to {MAX_ID} characters, all of them visible"),
+            );
             return None;
         }
         if let Some(first) = self.ids.insert(id.clone(), node.pointer.clone()) {
-            self.reader.fault("instruction.duplicate_id", node, format!("{} is also the `id` at {first}", quoted(&id)));
+            self.reader.fault(
+                "instruction.duplicate_id",
+                node,
+                format!("{} is also the `id` at {first}", quoted(&id)),
+            );
             return None;
         }
         Some(id)
@@ -162,42 +248,76 @@ impl<'a> Parser<'a> {
             let names = RegionKind::ALL.map(RegionKind::name);
             let hint = did_you_mean(word, names);
             let message = format!("expected {}, found {}", either(&names), quoted(word));
-            self.reader.fault_with_hint("instruction.range", node, message, hint);
+            self.reader
+                .fault_with_hint("instruction.range", node, message, hint);
         }
         found
     }
 
-    fn pull(&mut self, region: &Node<'a>, fields: &Fields<'a>, kind: RegionKind) -> Option<Movement> {
+    fn pull(
+        &mut self,
+        region: &Node<'a>,
+        fields: &Fields<'a>,
+        kind: RegionKind,
+    ) -> Option<Movement> {
         for key in ["center", "angle"] {
             if let Some(node) = fields.get(key) {
-                self.reader.fault("instruction.conflict", node, format!("a {} has no `{key}`", kind.name()));
+                self.reader.fault(
+                    "instruction.conflict",
+                    node,
+                    format!("a {} has no `{key}`", kind.name()),
+                );
             }
         }
         let handle = self.required_point(region, fields, "handle");
         let target = self.required_point(region, fields, "target");
-        Some(Movement::Pull { handle: handle?, target: target? })
+        Some(Movement::Pull {
+            handle: handle?,
+            target: target?,
+        })
     }
 
     fn turn(&mut self, region: &Node<'a>, fields: &Fields<'a>) -> Option<Movement> {
-        let center = fields.get("center").and_then(|node| self.reader.point(node));
+        let center = fields
+            .get("center")
+            .and_then(|node| self.reader.point(node));
         if fields.get("center").is_none() {
-            self.reader.fault("region.rotation_centre", region, "a rotation needs a `center`");
+            self.reader.fault(
+                "region.rotation_centre",
+                region,
+                "a rotation needs a `center`",
+            );
         }
         if let Some(node) = fields.get("angle") {
             let angle = self.reader.number(node, MAX_DEGREES);
             if fields.get("handle").or(fields.get("target")).is_some() {
-                self.reader.fault("instruction.conflict", node, "a rotation has either an `angle` or a `handle` and a `target`");
+                self.reader.fault(
+                    "instruction.conflict",
+                    node,
+                    "a rotation has either an `angle` or a `handle` and a `target`",
+                );
                 return None;
             }
-            return Some(Movement::TurnBy { center: center?, angle: angle? });
+            return Some(Movement::TurnBy {
+                center: center?,
+                angle: angle?,
+            });
         }
         if fields.get("handle").or(fields.get("target")).is_none() {
-            self.reader.fault("instruction.missing_field", region, "a rotation needs a `handle` and a `target`, or an `angle`");
+            self.reader.fault(
+                "instruction.missing_field",
+                region,
+                "a rotation needs a `handle` and a `target`, or an `angle`",
+            );
             return None;
         }
         let handle = self.required_point(region, fields, "handle");
         let target = self.required_point(region, fields, "target");
-        Some(Movement::Turn { center: center?, handle: handle?, target: target? })
+        Some(Movement::Turn {
+            center: center?,
+            handle: handle?,
+            target: target?,
+        })
     }
 
     /// What can be said of a movement whose kind is not known.
@@ -205,24 +325,43 @@ impl<'a> Parser<'a> {
         for key in ["handle", "target", "center"] {
             fields.get(key).and_then(|node| self.reader.point(node));
         }
-        fields.get("angle").and_then(|node| self.reader.number(node, MAX_DEGREES));
+        fields
+            .get("angle")
+            .and_then(|node| self.reader.number(node, MAX_DEGREES));
         None
     }
 
-    fn required_point(&mut self, region: &Node<'a>, fields: &Fields<'a>, key: &str) -> Option<Point> {
-        self.reader.required(region, fields, key).and_then(|node| self.reader.point(node))
+    fn required_point(
+        &mut self,
+        region: &Node<'a>,
+        fields: &Fields<'a>,
+        key: &str,
+    ) -> Option<Point> {
+        self.reader
+            .required(region, fields, key)
+            .and_then(|node| self.reader.point(node))
     }
 
     fn shape(&mut self, node: &Node<'a>) -> Option<Shape> {
-        let fields = self.reader.fields(node, &["rect", "ellipse", "polygon", "mask"], "a shape")?;
+        let fields =
+            self.reader
+                .fields(node, &["rect", "ellipse", "polygon", "mask"], "a shape")?;
         let (key, value) = match &*fields.entries {
             [one] => one,
             [] => {
-                self.reader.fault("instruction.missing_field", node, "a shape is one of `rect`, `ellipse`, `polygon` and `mask`");
+                self.reader.fault(
+                    "instruction.missing_field",
+                    node,
+                    "a shape is one of `rect`, `ellipse`, `polygon` and `mask`",
+                );
                 return None;
             }
             [(first, _), (second, other), ..] => {
-                self.reader.fault("instruction.conflict", other, format!("a shape is one thing, not `{first}` and `{second}`"));
+                self.reader.fault(
+                    "instruction.conflict",
+                    other,
+                    format!("a shape is one thing, not `{first}` and `{second}`"),
+                );
                 return None;
             }
         };
@@ -235,9 +374,14 @@ impl<'a> Parser<'a> {
     }
 
     fn rect(&mut self, node: &Node<'a>) -> Option<Outline> {
-        let edges @ [left, top, right, bottom] = self.reader.coordinates(node, "[x0, y0, x1, y1]")?;
+        let edges @ [left, top, right, bottom] =
+            self.reader.coordinates(node, "[x0, y0, x1, y1]")?;
         if left >= right || top >= bottom {
-            self.reader.fault("instruction.range", node, "a rectangle [x0, y0, x1, y1] needs x0 < x1 and y0 < y1");
+            self.reader.fault(
+                "instruction.range",
+                node,
+                "a rectangle [x0, y0, x1, y1] needs x0 < x1 and y0 < y1",
+            );
             return None;
         }
         Some(Outline::Rect(edges))
@@ -246,7 +390,11 @@ impl<'a> Parser<'a> {
     fn ellipse(&mut self, node: &Node<'a>) -> Option<Outline> {
         let numbers @ [_, _, rx, ry] = self.reader.coordinates(node, "[cx, cy, rx, ry]")?;
         if rx <= 0.0 || ry <= 0.0 {
-            self.reader.fault("instruction.range", node, "the radii of an ellipse [cx, cy, rx, ry] must be above 0");
+            self.reader.fault(
+                "instruction.range",
+                node,
+                "the radii of an ellipse [cx, cy, rx, ry] must be above 0",
+            );
             return None;
         }
         Some(Outline::Ellipse(numbers))
@@ -256,17 +404,32 @@ impl<'a> Parser<'a> {
         let list = self.reader.list(node, "a list of points [x, y]")?;
         self.points += list.len();
         if self.points > MAX_POINTS {
-            self.reader.fault("instruction.too_large", node, format!("the file's polygons have more than {MAX_POINTS} points"));
+            self.reader.fault(
+                "instruction.too_large",
+                node,
+                format!("the file's polygons have more than {MAX_POINTS} points"),
+            );
             return None;
         }
-        let corners: Vec<Option<Point>> = list.iter().map(|corner| self.reader.point(corner)).collect();
+        let corners: Vec<Option<Point>> = list
+            .iter()
+            .map(|corner| self.reader.point(corner))
+            .collect();
         let corners: Vec<Point> = corners.into_iter().collect::<Option<_>>()?;
         if corners.len() < 3 {
-            self.reader.fault("instruction.range", node, format!("a polygon needs at least 3 points, found {}", corners.len()));
+            self.reader.fault(
+                "instruction.range",
+                node,
+                format!("a polygon needs at least 3 points, found {}", corners.len()),
+            );
             return None;
         }
         if on_one_line(&corners) {
-            self.reader.fault("instruction.range", node, "the polygon's points lie on one line");
+            self.reader.fault(
+                "instruction.range",
+                node,
+                "the polygon's points lie on one line",
+            );
             return None;
         }
         Some(Outline::Polygon(corners))
@@ -275,7 +438,8 @@ impl<'a> Parser<'a> {
     fn mask(&mut self, node: &Node<'a>) -> Option<Shape> {
         let path = self.reader.string(node)?;
         if path.is_empty() {
-            self.reader.fault("instruction.range", node, "the path of the mask is empty");
+            self.reader
+                .fault("instruction.range", node, "the path of the mask is empty");
             return None;
         }
         Some(Shape::Mask { mask: path.into() })
@@ -284,7 +448,14 @@ impl<'a> Parser<'a> {
 
 fn on_one_line(corners: &[Point]) -> bool {
     let a = corners[0];
-    let Some(b) = corners.iter().max_by(|b, c| a.distance(**b).total_cmp(&a.distance(**c))) else { return true };
+    let Some(b) = corners
+        .iter()
+        .max_by(|b, c| a.distance(**b).total_cmp(&a.distance(**c)))
+    else {
+        return true;
+    };
     let length = a.distance(*b);
-    corners.iter().all(|c| ((b.x - a.x) * (c.y - a.y) - (b.y - a.y) * (c.x - a.x)).abs() <= FLAT * length)
+    corners
+        .iter()
+        .all(|c| ((b.x - a.x) * (c.y - a.y) - (b.y - a.y) * (c.x - a.x)).abs() <= FLAT * length)
 }

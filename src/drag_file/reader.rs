@@ -32,7 +32,14 @@ impl<'a> Node<'a> {
     }
 
     fn child(&self, key: &str, value: &'a Value<'a>) -> Self {
-        Self { pointer: format!("{}/{}", self.pointer, key.replace('~', "~0").replace('/', "~1")), value }
+        Self {
+            pointer: format!(
+                "{}/{}",
+                self.pointer,
+                key.replace('~', "~0").replace('/', "~1")
+            ),
+            value,
+        }
     }
 
     pub(super) fn kind(&self) -> &'static str {
@@ -54,7 +61,9 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub(super) fn get(&self, key: &str) -> Option<&Node<'a>> {
-        self.entries.iter().find_map(|(name, node)| (*name == key).then_some(node))
+        self.entries
+            .iter()
+            .find_map(|(name, node)| (*name == key).then_some(node))
     }
 }
 
@@ -67,35 +76,77 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(source: &'a Source) -> Self {
-        Self { source, faults: Vec::new(), places: HashMap::new() }
+        Self {
+            source,
+            faults: Vec::new(),
+            places: HashMap::new(),
+        }
     }
 
     pub(super) fn root(&mut self, value: &'a Value<'a>) -> Node<'a> {
-        let node = Node { pointer: String::new(), value };
+        let node = Node {
+            pointer: String::new(),
+            value,
+        };
         self.places.insert(String::new(), node.span());
         node
     }
 
     pub(super) fn fault(&mut self, kind: &'static str, node: &Node, message: impl Into<String>) {
-        self.fault_at(kind, node.pointer.clone(), node.span(), message.into(), None);
+        self.fault_at(
+            kind,
+            node.pointer.clone(),
+            node.span(),
+            message.into(),
+            None,
+        );
     }
 
-    pub(super) fn fault_with_hint(&mut self, kind: &'static str, node: &Node, message: impl Into<String>, hint: Option<String>) {
-        self.fault_at(kind, node.pointer.clone(), node.span(), message.into(), hint);
+    pub(super) fn fault_with_hint(
+        &mut self,
+        kind: &'static str,
+        node: &Node,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        self.fault_at(
+            kind,
+            node.pointer.clone(),
+            node.span(),
+            message.into(),
+            hint,
+        );
     }
 
-    fn fault_at(&mut self, kind: &'static str, pointer: String, span: Range<usize>, message: String, hint: Option<String>) {
+    fn fault_at(
+        &mut self,
+        kind: &'static str,
+        pointer: String,
+        span: Range<usize>,
+        message: String,
+        hint: Option<String>,
+    ) {
         if self.faults.len() < MAX_FAULTS {
-            self.faults.push(self.source.fault(kind, pointer, span, message, hint));
+            self.faults
+                .push(self.source.fault(kind, pointer, span, message, hint));
         }
     }
 
     fn wrong_type(&mut self, node: &Node, expected: &str) {
-        self.fault("instruction.type", node, format!("expected {expected}, found {}", node.kind()));
+        self.fault(
+            "instruction.type",
+            node,
+            format!("expected {expected}, found {}", node.kind()),
+        );
     }
 
     /// The known keys of an object. Unknown and repeated keys are faults; `comment` and keys that start with `x-` are anybody's.
-    pub(super) fn fields(&mut self, node: &Node<'a>, known: &[&str], expected: &str) -> Option<Fields<'a>> {
+    pub(super) fn fields(
+        &mut self,
+        node: &Node<'a>,
+        known: &[&str],
+        expected: &str,
+    ) -> Option<Fields<'a>> {
         let Value::Object(object) = node.value else {
             self.wrong_type(node, expected);
             return None;
@@ -105,34 +156,80 @@ impl<'a> Reader<'a> {
         for property in &object.properties {
             let key = property.name.as_str();
             if !seen.insert(key) {
-                self.key_fault("instruction.duplicate_field", node, property, format!("{} is given twice", quoted(key)), None);
+                self.key_fault(
+                    "instruction.duplicate_field",
+                    node,
+                    property,
+                    format!("{} is given twice", quoted(key)),
+                    None,
+                );
             } else if known.contains(&key) {
                 let child = node.child(key, &property.value);
                 self.places.insert(child.pointer.clone(), child.span());
                 entries.push((key, child));
             } else if key != "comment" && !key.starts_with("x-") && self.faults.len() < MAX_FAULTS {
-                let hint = did_you_mean(key, known.iter().copied())
-                    .unwrap_or_else(|| format!("known keys are {}; a key that starts with `x-` is ignored", listed(known)));
-                self.key_fault("instruction.unknown_field", node, property, format!("unknown key {}", quoted(key)), Some(hint));
+                let hint = did_you_mean(key, known.iter().copied()).unwrap_or_else(|| {
+                    format!(
+                        "known keys are {}; a key that starts with `x-` is ignored",
+                        listed(known)
+                    )
+                });
+                self.key_fault(
+                    "instruction.unknown_field",
+                    node,
+                    property,
+                    format!("unknown key {}", quoted(key)),
+                    Some(hint),
+                );
             }
         }
         Some(Fields { entries })
     }
 
     /// A fault at a key, which may be anything: its pointer is cut and escaped, so that it fits a message.
-    fn key_fault(&mut self, kind: &'static str, node: &Node<'a>, property: &'a ObjectProp<'a>, message: String, hint: Option<String>) {
-        let key: String = property.name.as_str().chars().take(MAX_KEY).flat_map(char::escape_debug).collect();
+    fn key_fault(
+        &mut self,
+        kind: &'static str,
+        node: &Node<'a>,
+        property: &'a ObjectProp<'a>,
+        message: String,
+        hint: Option<String>,
+    ) {
+        let key: String = property
+            .name
+            .as_str()
+            .chars()
+            .take(MAX_KEY)
+            .flat_map(char::escape_debug)
+            .collect();
         let name = property.name.range();
-        self.fault_at(kind, node.child(&key, &property.value).pointer, name.start..name.end, message, hint);
+        self.fault_at(
+            kind,
+            node.child(&key, &property.value).pointer,
+            name.start..name.end,
+            message,
+            hint,
+        );
     }
 
     /// The value of a key that must be there.
-    pub(super) fn required<'f>(&mut self, parent: &Node<'a>, fields: &'f Fields<'a>, key: &str) -> Option<&'f Node<'a>> {
+    pub(super) fn required<'f>(
+        &mut self,
+        parent: &Node<'a>,
+        fields: &'f Fields<'a>,
+        key: &str,
+    ) -> Option<&'f Node<'a>> {
         let found = fields.get(key);
         if found.is_none() {
             // Its brackets stand for an object that lacks something; all of its line would hide the rest.
             let start = parent.span().start;
-            self.fault_at("instruction.missing_field", parent.pointer.clone(), start..start + 1, format!("`{key}` is missing"), None);
+            self.fault_at(
+                "instruction.missing_field",
+                parent.pointer.clone(),
+                start..start + 1,
+                format!("`{key}` is missing"),
+                None,
+            );
         }
         found
     }
@@ -142,7 +239,14 @@ impl<'a> Reader<'a> {
             self.wrong_type(node, expected);
             return None;
         };
-        Some(array.elements.iter().enumerate().map(|(index, value)| node.child(&index.to_string(), value)).collect())
+        Some(
+            array
+                .elements
+                .iter()
+                .enumerate()
+                .map(|(index, value)| node.child(&index.to_string(), value))
+                .collect(),
+        )
     }
 
     pub(super) fn string(&mut self, node: &Node<'a>) -> Option<&'a str> {
@@ -162,32 +266,55 @@ impl<'a> Reader<'a> {
         // 1e999 is a number in JSON and infinity here.
         let number = literal.value.parse().unwrap_or(f64::INFINITY);
         if number.abs() > limit {
-            self.fault("instruction.range", node, format!("{} is not between -{limit} and {limit}", quoted(literal.value)));
+            self.fault(
+                "instruction.range",
+                node,
+                format!(
+                    "{} is not between -{limit} and {limit}",
+                    quoted(literal.value)
+                ),
+            );
             return None;
         }
         Some(number)
     }
 
     /// A list of `N` coordinates; `form` shows how it is written.
-    pub(super) fn coordinates<const N: usize>(&mut self, node: &Node<'a>, form: &str) -> Option<[f64; N]> {
+    pub(super) fn coordinates<const N: usize>(
+        &mut self,
+        node: &Node<'a>,
+        form: &str,
+    ) -> Option<[f64; N]> {
         let list = self.list(node, form)?;
         if list.len() != N {
-            self.fault("instruction.type", node, format!("expected {form}, found a list of {}", list.len()));
+            self.fault(
+                "instruction.type",
+                node,
+                format!("expected {form}, found a list of {}", list.len()),
+            );
             return None;
         }
-        let numbers: Vec<Option<f64>> = list.iter().map(|entry| self.number(entry, MAX_COORDINATE)).collect();
+        let numbers: Vec<Option<f64>> = list
+            .iter()
+            .map(|entry| self.number(entry, MAX_COORDINATE))
+            .collect();
         let numbers: Vec<f64> = numbers.into_iter().collect::<Option<_>>()?;
         numbers.try_into().ok()
     }
 
     pub(super) fn point(&mut self, node: &Node<'a>) -> Option<Point> {
-        self.coordinates(node, "[x, y]").map(|[x, y]| Point::new(x, y))
+        self.coordinates(node, "[x, y]")
+            .map(|[x, y]| Point::new(x, y))
     }
 }
 
 /// Something from the file inside a message: in backticks, on one line, not too long.
 pub(super) fn quoted(text: &str) -> String {
-    let mut shown: String = text.chars().take(MAX_KEY).flat_map(char::escape_debug).collect();
+    let mut shown: String = text
+        .chars()
+        .take(MAX_KEY)
+        .flat_map(char::escape_debug)
+        .collect();
     if text.chars().nth(MAX_KEY).is_some() {
         shown.push_str("...");
     }
@@ -195,5 +322,8 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 fn listed(keys: &[&str]) -> String {
-    keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+    keys.iter()
+        .map(|key| format!("`{key}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -105,7 +105,10 @@ fn shape() -> Value {
 }
 
 fn region() -> Value {
-    let kinds: Vec<Value> = RegionKind::ALL.iter().map(|kind| json!({ "const": kind.name(), "description": kind.description() })).collect();
+    let kinds: Vec<Value> = RegionKind::ALL
+        .iter()
+        .map(|kind| json!({ "const": kind.name(), "description": kind.description() }))
+        .collect();
     let by_points = json!({ "required": ["handle", "target"], "not": { "required": ["angle"] } });
     let by_angle = json!({ "required": ["angle"], "not": { "anyOf": [{ "required": ["handle"] }, { "required": ["target"] }] } });
     let no_turn = json!({ "anyOf": [{ "required": ["center"] }, { "required": ["angle"] }] });
@@ -142,7 +145,8 @@ fn region() -> Value {
 }
 
 fn settings() -> Value {
-    let mut properties = Map::from_iter([("comment".to_owned(), json!({ "$ref": "#/$defs/comment" }))]);
+    let mut properties =
+        Map::from_iter([("comment".to_owned(), json!({ "$ref": "#/$defs/comment" }))]);
     for setting in DESCRIPTIONS {
         let mut schema = setting.form.schema();
         schema["description"] = format!("{} Source: {}.", setting.text(), setting.source).into();

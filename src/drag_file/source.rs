@@ -25,8 +25,14 @@ impl fmt::Debug for Source {
 
 impl Source {
     pub(super) fn new(text: &str) -> Self {
-        let starts = text.bytes().enumerate().filter_map(|(index, byte)| (byte == b'\n').then_some(index + 1));
-        Self(Arc::new(Lines { starts: std::iter::once(0).chain(starts).collect(), text: text.to_owned() }))
+        let starts = text
+            .bytes()
+            .enumerate()
+            .filter_map(|(index, byte)| (byte == b'\n').then_some(index + 1));
+        Self(Arc::new(Lines {
+            starts: std::iter::once(0).chain(starts).collect(),
+            text: text.to_owned(),
+        }))
     }
 
     pub(super) fn text(&self) -> &str {
@@ -36,14 +42,17 @@ impl Source {
     /// The offset of a line (from 1) and a column in bytes (from 1), as a parser reports them; never inside a character.
     pub(super) fn offset(&self, line: usize, column: usize) -> usize {
         let start = self.0.starts[line.clamp(1, self.0.starts.len()) - 1];
-        self.text().floor_char_boundary((start + column.saturating_sub(1)).min(self.text().len()))
+        self.text()
+            .floor_char_boundary((start + column.saturating_sub(1)).min(self.text().len()))
     }
 
     /// The word or number around an offset, else the character there; empty at the end of the text.
     pub(super) fn word(&self, offset: usize) -> Range<usize> {
         let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '+' | '.');
         let (before, after) = self.text().split_at(offset);
-        let Some(first) = after.chars().next() else { return offset..offset };
+        let Some(first) = after.chars().next() else {
+            return offset..offset;
+        };
         if !part(first) {
             return offset..offset + if first == '\n' { 0 } else { first.len_utf8() };
         }
@@ -52,23 +61,57 @@ impl Source {
     }
 
     /// A fault at these bytes. Of what spans several lines, only the first character is marked.
-    pub(super) fn fault(&self, kind: &'static str, pointer: String, span: Range<usize>, message: String, hint: Option<String>) -> Fault {
+    pub(super) fn fault(
+        &self,
+        kind: &'static str,
+        pointer: String,
+        span: Range<usize>,
+        message: String,
+        hint: Option<String>,
+    ) -> Fault {
         let line = self.0.starts.partition_point(|start| *start <= span.start);
-        let column = self.text()[self.0.starts[line - 1]..span.start].chars().count() + 1;
+        let column = self.text()[self.0.starts[line - 1]..span.start]
+            .chars()
+            .count()
+            + 1;
         let marked = &self.text()[span.clone()];
         let first = marked.chars().next().map_or(0, char::len_utf8);
-        let length = if marked.contains('\n') { first } else { marked.len() };
+        let length = if marked.contains('\n') {
+            first
+        } else {
+            marked.len()
+        };
         let span = span.start..span.start + length;
-        Fault { kind, region: None, pointer, line, column, message, hint, span, source: self.clone() }
+        Fault {
+            kind,
+            region: None,
+            pointer,
+            line,
+            column,
+            message,
+            hint,
+            span,
+            source: self.clone(),
+        }
     }
 
     pub(super) fn excerpt(&self, span: &Range<usize>, around: usize, marked: usize) -> Excerpt<'_> {
         let text = self.text();
         let line = self.0.starts.partition_point(|start| *start <= span.start);
-        let (start, end) = (self.0.starts[line - 1], self.0.starts.get(line).map_or(text.len(), |next| next - 1));
-        let cut = |text: &str, count: usize| text.char_indices().nth(count).map_or(text.len(), |(index, _)| index);
+        let (start, end) = (
+            self.0.starts[line - 1],
+            self.0.starts.get(line).map_or(text.len(), |next| next - 1),
+        );
+        let cut = |text: &str, count: usize| {
+            text.char_indices()
+                .nth(count)
+                .map_or(text.len(), |(index, _)| index)
+        };
         let before = &text[start..span.start];
-        let before = match around.checked_sub(1).and_then(|last| before.char_indices().rev().nth(last)) {
+        let before = match around
+            .checked_sub(1)
+            .and_then(|last| before.char_indices().rev().nth(last))
+        {
             Some((index, _)) => &before[index..],
             None => before,
         };
@@ -76,13 +119,18 @@ impl Source {
         let inside = &inside[..cut(inside, marked)];
         // A cut span goes on behind its mark.
         let after = &text[span.start + inside.len()..end];
-        Excerpt { before, inside, after: after[..cut(after, around)].trim_end_matches('\r') }
+        Excerpt {
+            before,
+            inside,
+            after: after[..cut(after, around)].trim_end_matches('\r'),
+        }
     }
 }
 
 /// Control characters, line separators, and marks, embeddings, overrides and isolates of the Unicode bidirectional algorithm (UAX 9).
 pub(crate) fn moves_text(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    c.is_control()
+        || matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -92,7 +140,15 @@ mod tests {
     #[test]
     fn a_word_is_found_from_any_of_its_letters() {
         let source = Source::new("a: nope, -1e9x {\n");
-        for (offset, expected) in [(3, 3..7), (5, 3..7), (7, 7..8), (11, 9..14), (15, 15..16), (16, 16..16), (17, 17..17)] {
+        for (offset, expected) in [
+            (3, 3..7),
+            (5, 3..7),
+            (7, 7..8),
+            (11, 9..14),
+            (15, 15..16),
+            (16, 16..16),
+            (17, 17..17),
+        ] {
             assert_eq!(source.word(offset), expected, "{offset}");
         }
     }
@@ -101,7 +157,11 @@ mod tests {
     fn an_excerpt_stays_in_its_line() {
         let source = Source::new("one\r\ntwo three four\r\nfive");
         let excerpt = |span, around| {
-            let Excerpt { before, inside, after } = source.excerpt(&span, around, 4);
+            let Excerpt {
+                before,
+                inside,
+                after,
+            } = source.excerpt(&span, around, 4);
             [before, inside, after]
         };
         assert_eq!(excerpt(9..14, 99), ["two ", "thre", "e four"]);

@@ -23,11 +23,20 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str, Vec<Fault>> {
     std::str::from_utf8(content).map_err(|error| {
         let offset = error.valid_up_to();
         let place = offset + bytes.len() - content.len();
-        let message = format!("the file is not UTF-8: byte {place} is 0x{:02x}", content[offset]);
+        let message = format!(
+            "the file is not UTF-8: byte {place} is 0x{:02x}",
+            content[offset]
+        );
         // A replacement character stands where the wrong byte was.
         let shown = Source::new(&String::from_utf8_lossy(content));
         let span = offset..offset + char::REPLACEMENT_CHARACTER.len_utf8();
-        vec![shown.fault("instruction.not_utf8", String::new(), span, message, Some("save the file as UTF-8".into()))]
+        vec![shown.fault(
+            "instruction.not_utf8",
+            String::new(),
+            span,
+            message,
+            Some("save the file as UTF-8".into()),
+        )]
     })
 }
 
@@ -39,17 +48,28 @@ pub(super) fn syntax(source: &Source) -> Result<Value<'_>, Vec<Fault>> {
         vec![source.fault("instruction.syntax", String::new(), span, message, hint)]
     };
     if let Some(offset) = too_deep(source.text()) {
-        return Err(fault(offset, format!("recursion limit exceeded: more than {MAX_DEPTH} brackets are open")));
+        return Err(fault(
+            offset,
+            format!("recursion limit exceeded: more than {MAX_DEPTH} brackets are open"),
+        ));
     }
     if let Err(error) = serde_json::from_str::<IgnoredAny>(source.text()) {
         let message = error.to_string();
-        let reason = message.rsplit_once(" at line ").map_or(&*message, |(reason, _)| reason);
+        let reason = message
+            .rsplit_once(" at line ")
+            .map_or(&*message, |(reason, _)| reason);
         let end = source.text().trim_end().len();
         return Err(match reason.strip_prefix("EOF while parsing ") {
             Some("a value") if end == 0 => fault(source.text().len(), "the file is empty".into()),
-            Some("a value") => fault(end, "not JSON: the file ends where a value should stand".into()),
+            Some("a value") => fault(
+                end,
+                "not JSON: the file ends where a value should stand".into(),
+            ),
             Some(inside) => fault(end, format!("not JSON: the file ends inside {inside}")),
-            None => fault(source.offset(error.line(), error.column()), format!("not JSON: {reason}")),
+            None => fault(
+                source.offset(error.line(), error.column()),
+                format!("not JSON: {reason}"),
+            ),
         });
     }
     let strict = ParseOptions {
@@ -65,8 +85,13 @@ pub(super) fn syntax(source: &Source) -> Result<Value<'_>, Vec<Fault>> {
         allow_extended_string_escapes: false,
     };
     match jsonc_parser::parse_to_ast(source.text(), &CollectOptions::default(), &strict) {
-        Ok(parsed) => parsed.value.ok_or_else(|| fault(0, "the file is empty".into())),
-        Err(error) => Err(fault(error.range().start, format!("not JSON: {}", error.kind().to_string().to_lowercase()))),
+        Ok(parsed) => parsed
+            .value
+            .ok_or_else(|| fault(0, "the file is empty".into())),
+        Err(error) => Err(fault(
+            error.range().start,
+            format!("not JSON: {}", error.kind().to_string().to_lowercase()),
+        )),
     }
 }
 
@@ -75,8 +100,12 @@ fn hint((before, after): (&str, &str)) -> Option<&'static str> {
     match after.chars().next() {
         Some('/' | '#') => Some("JSON has no comments; a key named `comment` may say anything"),
         Some('\'') => Some("JSON's strings stand in double quotes"),
-        Some('}' | ']') if before.trim_end().ends_with(',') => Some("remove the comma before this bracket"),
-        None if before.trim_end().is_empty() => Some("`dragnext new IMAGE` writes a drag file to start from"),
+        Some('}' | ']') if before.trim_end().ends_with(',') => {
+            Some("remove the comma before this bracket")
+        }
+        None if before.trim_end().is_empty() => {
+            Some("`dragnext new IMAGE` writes a drag file to start from")
+        }
         _ => None,
     }
 }

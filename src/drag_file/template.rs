@@ -22,7 +22,9 @@ pub fn template(picture: &str, size: Size) -> String {
     let (x, y) = (left.midpoint(right), top.midpoint(bottom));
     let to = x + way;
     // A name of a file may have characters that JSON escapes.
-    let about = Value::from(format!("A drag file for `{picture}`, {width} x {height} pixels."));
+    let about = Value::from(format!(
+        "A drag file for `{picture}`, {width} x {height} pixels."
+    ));
     format!(
         r#"{{
   "$schema": "{SCHEMA_FILE}",
@@ -75,8 +77,12 @@ mod tests {
     fn it_is_a_good_drag_file_whatever_the_pictures_name() {
         for name in ["cat.png", "a \"quoted\"\\\n\u{1b}name.png"] {
             let text = template(name, Size::new(641, 427));
-            let drag = DragFile::parse(text.as_bytes()).unwrap_or_else(|faults| panic!("{name:?}: {faults:?}"));
-            assert_eq!((drag.regions.len(), drag.regions[0].id.as_str()), (1, "box"));
+            let drag = DragFile::parse(text.as_bytes())
+                .unwrap_or_else(|faults| panic!("{name:?}: {faults:?}"));
+            assert_eq!(
+                (drag.regions.len(), drag.regions[0].id.as_str()),
+                (1, "box")
+            );
             assert!(text.contains("641 x 427") && text.contains("[641, 427]"));
         }
     }

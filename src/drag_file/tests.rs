@@ -31,19 +31,44 @@ fn faults(text: impl AsRef<[u8]>) -> Vec<Fault> {
 
 /// `kind pointer` of every fault.
 fn found(text: impl AsRef<[u8]>) -> Vec<String> {
-    faults(text).iter().map(|fault| format!("{} {}", fault.kind, fault.pointer)).collect()
+    faults(text)
+        .iter()
+        .map(|fault| format!("{} {}", fault.kind, fault.pointer))
+        .collect()
 }
 
 #[test]
 fn a_full_file_is_read() {
     let drag = DragFile::parse(FULL.as_bytes()).expect("a good file");
     assert_eq!(drag.prompt, "a cat on a sofa");
-    assert_eq!(drag.editable, Editable::Shape(Shape::Mask { mask: "cat.editable.png".into() }));
-    let [head, tail, lid] = &*drag.regions else { panic!("three regions") };
-    assert_eq!((&*head.id, &*tail.id, &*lid.id), ("head", "region-2", "lid"));
-    assert_eq!((head.kind, tail.kind), (RegionKind::Rotation, RegionKind::Translation));
-    assert_eq!(lid.shape, Shape::Outline(Outline::Rect([10.0, 10.0, 60.5, 40.0])));
-    assert_eq!(lid.movement, Movement::TurnBy { center: Point::new(10.0, 10.0), angle: -720.0 });
+    assert_eq!(
+        drag.editable,
+        Editable::Shape(Shape::Mask {
+            mask: "cat.editable.png".into()
+        })
+    );
+    let [head, tail, lid] = &*drag.regions else {
+        panic!("three regions")
+    };
+    assert_eq!(
+        (&*head.id, &*tail.id, &*lid.id),
+        ("head", "region-2", "lid")
+    );
+    assert_eq!(
+        (head.kind, tail.kind),
+        (RegionKind::Rotation, RegionKind::Translation)
+    );
+    assert_eq!(
+        lid.shape,
+        Shape::Outline(Outline::Rect([10.0, 10.0, 60.5, 40.0]))
+    );
+    assert_eq!(
+        lid.movement,
+        Movement::TurnBy {
+            center: Point::new(10.0, 10.0),
+            angle: -720.0
+        }
+    );
     assert_eq!((drag.settings.seed, drag.settings.steps), (Some(7), None));
     assert_eq!(drag.settings.ramp, Some(RampLength::Auto));
 }
@@ -53,19 +78,31 @@ fn what_is_written_reads_the_same() {
     let drag = DragFile::parse(FULL.as_bytes()).expect("a good file");
     let written = serde_json::to_string(&drag).expect("it is written");
     let again = DragFile::parse(written.as_bytes()).expect("what was written is a good file");
-    assert_eq!((again.editable, again.regions, again.settings), (drag.editable, drag.regions, drag.settings));
+    assert_eq!(
+        (again.editable, again.regions, again.settings),
+        (drag.editable, drag.regions, drag.settings)
+    );
 }
 
 #[test]
 fn byte_order_mark_and_windows_lines_are_fine() {
     let text = format!("\u{feff}{}", FULL.replace('\n', "\r\n"));
-    assert_eq!(DragFile::parse(text.as_bytes()).expect("a good file").regions.len(), 3);
+    assert_eq!(
+        DragFile::parse(text.as_bytes())
+            .expect("a good file")
+            .regions
+            .len(),
+        3
+    );
 }
 
 #[test]
 fn all_faults_are_told_at_once_with_their_places() {
     let text = "{\n  \"version\": 1, \"promt\": \"x\",\n  \"regions\": [\n    {\"type\": \"translation\", \"region\": {\"rect\": [9, 0, 9, 9]},\n     \"handle\": [1, \"90\"], \"taget\": [5, 1]}\n  ],\n  \"settings\": {\"lr\": -1}\n}\n";
-    let shown: Vec<String> = faults(text).iter().map(|fault| format!("{}:{} {fault}", fault.line, fault.column)).collect();
+    let shown: Vec<String> = faults(text)
+        .iter()
+        .map(|fault| format!("{}:{} {fault}", fault.line, fault.column))
+        .collect();
     assert_eq!(
         shown,
         [
@@ -81,26 +118,51 @@ fn all_faults_are_told_at_once_with_their_places() {
 
 #[test]
 fn a_fault_marks_its_value_or_its_key() {
-    let text = region(&MOVE.replace("[5, 1]", "[5, 1e999], \"hadle\": 3")).replace(", \"regions", ",\n\t\"regions");
+    let text = region(&MOVE.replace("[5, 1]", "[5, 1e999], \"hadle\": 3"))
+        .replace(", \"regions", ",\n\t\"regions");
     let faults = faults(&text);
-    let marked: Vec<&str> = faults.iter().map(|fault| fault.excerpt(9, 9).inside).collect();
+    let marked: Vec<&str> = faults
+        .iter()
+        .map(|fault| fault.excerpt(9, 9).inside)
+        .collect();
     assert_eq!(marked, ["1e999", "\"hadle\""]);
-    assert!(faults[0].excerpt(999, 9).before.starts_with("\t\"regions\": [{") && faults[0].excerpt(3, 9).before == "5, ");
+    assert!(
+        faults[0]
+            .excerpt(999, 9)
+            .before
+            .starts_with("\t\"regions\": [{")
+            && faults[0].excerpt(3, 9).before == "5, "
+    );
 }
 
 #[test]
 fn faults_name_the_region_when_it_has_a_name() {
     let text = |id: &str| region(&format!("{id}{}", MOVE.replace("[5, 1]", "[5]")));
-    assert_eq!(faults(text("\"id\": \"tail\", "))[0].to_string(), "region `tail` at /regions/0/target: expected [x, y], found a list of 1");
-    assert_eq!(faults(text(""))[0].to_string(), "/regions/0/target: expected [x, y], found a list of 1");
     assert_eq!(
-        faults(text("\"id\": \"\\u001b\", ")).iter().filter(|fault| fault.region.is_some()).count(),
+        faults(text("\"id\": \"tail\", "))[0].to_string(),
+        "region `tail` at /regions/0/target: expected [x, y], found a list of 1"
+    );
+    assert_eq!(
+        faults(text(""))[0].to_string(),
+        "/regions/0/target: expected [x, y], found a list of 1"
+    );
+    assert_eq!(
+        faults(text("\"id\": \"\\u001b\", "))
+            .iter()
+            .filter(|fault| fault.region.is_some())
+            .count(),
         0,
         "a name that cannot be shown"
     );
     let drag = DragFile::parse(FULL.as_bytes()).expect("a good file");
-    let at = |pointer: &str| drag.fault("kind", pointer, "message".into(), None).to_string();
-    assert_eq!(at("/regions/0/handle"), "region `head` at /regions/0/handle: message");
+    let at = |pointer: &str| {
+        drag.fault("kind", pointer, "message".into(), None)
+            .to_string()
+    };
+    assert_eq!(
+        at("/regions/0/handle"),
+        "region `head` at /regions/0/handle: message"
+    );
     assert_eq!(at("/regions/1/handle"), "/regions/1/handle: message");
     assert_eq!(at("/editable"), "/editable: message");
 }
@@ -108,40 +170,86 @@ fn faults_name_the_region_when_it_has_a_name() {
 #[test]
 fn unknown_keys_come_with_a_suggestion() {
     for (text, kind, hint) in [
-        (region(&MOVE.replace("target", "taget")), "instruction.unknown_field", "did you mean `target`?"),
-        (region(&MOVE.replace("rect", "ract")), "instruction.unknown_field", "did you mean `rect`?"),
-        (region(&MOVE.replace("translation", "tranlation")), "instruction.range", "did you mean `translation`?"),
-        (format!("{{\"settings\": {{\"lora-rank\": 4}}, {}", &region(MOVE)[1..]), "instruction.unknown_field", "did you mean `lora_rank`?"),
+        (
+            region(&MOVE.replace("target", "taget")),
+            "instruction.unknown_field",
+            "did you mean `target`?",
+        ),
+        (
+            region(&MOVE.replace("rect", "ract")),
+            "instruction.unknown_field",
+            "did you mean `rect`?",
+        ),
+        (
+            region(&MOVE.replace("translation", "tranlation")),
+            "instruction.range",
+            "did you mean `translation`?",
+        ),
+        (
+            format!(
+                "{{\"settings\": {{\"lora-rank\": 4}}, {}",
+                &region(MOVE)[1..]
+            ),
+            "instruction.unknown_field",
+            "did you mean `lora_rank`?",
+        ),
     ] {
         let faults = faults(&text);
-        assert!(faults.iter().any(|fault| fault.kind == kind && fault.hint.as_deref() == Some(hint)), "{text}: {faults:?}");
+        assert!(
+            faults
+                .iter()
+                .any(|fault| fault.kind == kind && fault.hint.as_deref() == Some(hint)),
+            "{text}: {faults:?}"
+        );
     }
 }
 
 #[test]
 fn what_is_no_drag_file_is_a_syntax_fault() {
-    for text in
-        ["", "null", "[]", "plain text", "{\"version\": 1,}", "{\"version\": NaN}", "{'version': 1}", "{} {}", "// {}", "\"\\ud800\""]
-    {
+    for text in [
+        "",
+        "null",
+        "[]",
+        "plain text",
+        "{\"version\": 1,}",
+        "{\"version\": NaN}",
+        "{'version': 1}",
+        "{} {}",
+        "// {}",
+        "\"\\ud800\"",
+    ] {
         assert_eq!(found(text), ["instruction.syntax "], "{text}");
     }
     let fault = &faults("{\n  \"version\": 1,\n  \"prompt\": nope\n}")[0];
-    assert_eq!((fault.line, fault.column, fault.excerpt(9, 9).inside), (3, 13, "nope"), "{fault}");
+    assert_eq!(
+        (fault.line, fault.column, fault.excerpt(9, 9).inside),
+        (3, 13, "nope"),
+        "{fault}"
+    );
 }
 
 #[test]
 fn deep_nesting_is_no_stack_overflow() {
     for count in [10_000, 1_000_000] {
         assert_eq!(found("[".repeat(count)), ["instruction.syntax "]);
-        assert_eq!(found("[".repeat(count) + &"]".repeat(count)), ["instruction.syntax "]);
-        assert_eq!(found("{\"comment\":".repeat(count) + "1" + &"}".repeat(count)), ["instruction.syntax "]);
+        assert_eq!(
+            found("[".repeat(count) + &"]".repeat(count)),
+            ["instruction.syntax "]
+        );
+        assert_eq!(
+            found("{\"comment\":".repeat(count) + "1" + &"}".repeat(count)),
+            ["instruction.syntax "]
+        );
     }
 }
 
 #[test]
 fn what_is_not_utf8_is_told_with_its_offset() {
     let fault = &faults(b"{\"prompt\":\n \"caf\xe9\"}")[0];
-    assert_eq!((fault.kind, fault.line, fault.column), ("instruction.not_utf8", 2, 6));
+    assert_eq!(
+        (fault.kind, fault.line, fault.column),
+        ("instruction.not_utf8", 2, 6)
+    );
     assert!(fault.message.contains("byte 16 is 0xe9"), "{fault}");
 }
 
@@ -149,42 +257,120 @@ fn what_is_not_utf8_is_told_with_its_offset() {
 fn limits_of_size_are_kept() {
     let spaces = vec![b' '; MAX_BYTES as usize + 1];
     assert_eq!(found(spaces), ["instruction.too_large "]);
-    let many = |count: usize| format!("{{\"version\": 1, \"regions\": [{}]}}", vec![format!("{{{MOVE}}}"); count].join(","));
+    let many = |count: usize| {
+        format!(
+            "{{\"version\": 1, \"regions\": [{}]}}",
+            vec![format!("{{{MOVE}}}"); count].join(",")
+        )
+    };
     assert!(DragFile::parse(many(64).as_bytes()).is_ok());
     assert_eq!(found(many(1001)), ["instruction.too_large /regions"]);
     let polygon = |count: usize| {
         let corners: Vec<String> = (0..count).map(|x| format!("[{x}, {}]", x % 7)).collect();
-        region(&MOVE.replace("\"rect\": [0, 0, 9, 9]", &format!("\"polygon\": [{}]", corners.join(","))))
+        region(&MOVE.replace(
+            "\"rect\": [0, 0, 9, 9]",
+            &format!("\"polygon\": [{}]", corners.join(",")),
+        ))
     };
     assert!(DragFile::parse(polygon(10_000).as_bytes()).is_ok());
-    assert_eq!(found(polygon(10_001)), ["instruction.too_large /regions/0/region/polygon"]);
+    assert_eq!(
+        found(polygon(10_001)),
+        ["instruction.too_large /regions/0/region/polygon"]
+    );
 }
 
 #[test]
 fn other_versions_are_refused_before_their_keys() {
-    assert_eq!(found("{\"version\": 99, \"nodes\": []}"), ["instruction.version /version"]);
-    assert!(DragFile::parse(region(MOVE).replace("\"version\": 1", "\"version\": 1.0").as_bytes()).is_ok());
-    assert_eq!(found("{\"version\": \"1\", \"regions\": []}"), ["instruction.type /version", "instruction.no_regions /regions"]);
-    assert_eq!(found("{}"), ["instruction.missing_field ", "instruction.missing_field "]);
+    assert_eq!(
+        found("{\"version\": 99, \"nodes\": []}"),
+        ["instruction.version /version"]
+    );
+    assert!(
+        DragFile::parse(
+            region(MOVE)
+                .replace("\"version\": 1", "\"version\": 1.0")
+                .as_bytes()
+        )
+        .is_ok()
+    );
+    assert_eq!(
+        found("{\"version\": \"1\", \"regions\": []}"),
+        [
+            "instruction.type /version",
+            "instruction.no_regions /regions"
+        ]
+    );
+    assert_eq!(
+        found("{}"),
+        ["instruction.missing_field ", "instruction.missing_field "]
+    );
 }
 
 #[test]
 fn values_that_cannot_be_are_refused() {
     for (from, to, expected) in [
-        ("[5, 1]", "[5, \"1\"]", "instruction.type /regions/0/target/1"),
+        (
+            "[5, 1]",
+            "[5, \"1\"]",
+            "instruction.type /regions/0/target/1",
+        ),
         ("[5, 1]", "[5]", "instruction.type /regions/0/target"),
         ("[5, 1]", "{\"x\": 5}", "instruction.type /regions/0/target"),
-        ("[5, 1]", "[5, 9223372036854775808]", "instruction.range /regions/0/target/1"),
-        ("[5, 1]", "[5, -1e999]", "instruction.range /regions/0/target/1"),
-        ("\"target\"", "\"handle\": [1, 1], \"target\"", "instruction.duplicate_field /regions/0/handle"),
-        ("\"target\"", "\"angle\": 4, \"target\"", "instruction.conflict /regions/0/angle"),
-        ("\"target\"", "\"id\": \"\", \"target\"", "instruction.range /regions/0/id"),
-        ("\"rect\": [0, 0, 9, 9]", "", "instruction.missing_field /regions/0/region"),
-        ("\"rect\"", "\"mask\": \"a.png\", \"rect\"", "instruction.conflict /regions/0/region/rect"),
-        ("\"rect\": [0, 0, 9, 9]", "\"ellipse\": [4, 4, 0, 1]", "instruction.range /regions/0/region/ellipse"),
-        ("\"rect\": [0, 0, 9, 9]", "\"polygon\": [[0, 0], [9, 9]]", "instruction.range /regions/0/region/polygon"),
-        ("\"rect\": [0, 0, 9, 9]", "\"polygon\": [[0, 0], [9, 9], [4, 4]]", "instruction.range /regions/0/region/polygon"),
-        ("\"rect\": [0, 0, 9, 9]", "\"mask\": \"\"", "instruction.range /regions/0/region/mask"),
+        (
+            "[5, 1]",
+            "[5, 9223372036854775808]",
+            "instruction.range /regions/0/target/1",
+        ),
+        (
+            "[5, 1]",
+            "[5, -1e999]",
+            "instruction.range /regions/0/target/1",
+        ),
+        (
+            "\"target\"",
+            "\"handle\": [1, 1], \"target\"",
+            "instruction.duplicate_field /regions/0/handle",
+        ),
+        (
+            "\"target\"",
+            "\"angle\": 4, \"target\"",
+            "instruction.conflict /regions/0/angle",
+        ),
+        (
+            "\"target\"",
+            "\"id\": \"\", \"target\"",
+            "instruction.range /regions/0/id",
+        ),
+        (
+            "\"rect\": [0, 0, 9, 9]",
+            "",
+            "instruction.missing_field /regions/0/region",
+        ),
+        (
+            "\"rect\"",
+            "\"mask\": \"a.png\", \"rect\"",
+            "instruction.conflict /regions/0/region/rect",
+        ),
+        (
+            "\"rect\": [0, 0, 9, 9]",
+            "\"ellipse\": [4, 4, 0, 1]",
+            "instruction.range /regions/0/region/ellipse",
+        ),
+        (
+            "\"rect\": [0, 0, 9, 9]",
+            "\"polygon\": [[0, 0], [9, 9]]",
+            "instruction.range /regions/0/region/polygon",
+        ),
+        (
+            "\"rect\": [0, 0, 9, 9]",
+            "\"polygon\": [[0, 0], [9, 9], [4, 4]]",
+            "instruction.range /regions/0/region/polygon",
+        ),
+        (
+            "\"rect\": [0, 0, 9, 9]",
+            "\"mask\": \"\"",
+            "instruction.range /regions/0/region/mask",
+        ),
     ] {
         let text = region(&MOVE.replace(from, to));
         assert_eq!(found(&text), [expected], "{text}");
@@ -193,19 +379,36 @@ fn values_that_cannot_be_are_refused() {
 
 #[test]
 fn a_rotation_has_a_centre_and_an_angle_or_two_points() {
-    let with = |rest: &str| region(&format!("\"type\": \"rotation\", \"region\": {{\"rect\": [0, 0, 9, 9]}}{rest}"));
+    let with = |rest: &str| {
+        region(&format!(
+            "\"type\": \"rotation\", \"region\": {{\"rect\": [0, 0, 9, 9]}}{rest}"
+        ))
+    };
     let points = ", \"handle\": [1, 1], \"target\": [5, 1]";
     assert_eq!(found(with(points)), ["region.rotation_centre /regions/0"]);
-    assert_eq!(found(with(", \"center\": [4, 4]")), ["instruction.missing_field /regions/0"]);
-    assert_eq!(found(with(&format!(", \"center\": [4, 4], \"angle\": 5{points}"))), ["instruction.conflict /regions/0/angle"]);
-    assert_eq!(found(with(", \"center\": [4, 4], \"angle\": 3601")), ["instruction.range /regions/0/angle"]);
-    assert_eq!(found(with(", \"center\": [4, 4], \"target\": [5, 1]")), ["instruction.missing_field /regions/0"]);
+    assert_eq!(
+        found(with(", \"center\": [4, 4]")),
+        ["instruction.missing_field /regions/0"]
+    );
+    assert_eq!(
+        found(with(&format!(", \"center\": [4, 4], \"angle\": 5{points}"))),
+        ["instruction.conflict /regions/0/angle"]
+    );
+    assert_eq!(
+        found(with(", \"center\": [4, 4], \"angle\": 3601")),
+        ["instruction.range /regions/0/angle"]
+    );
+    assert_eq!(
+        found(with(", \"center\": [4, 4], \"target\": [5, 1]")),
+        ["instruction.missing_field /regions/0"]
+    );
     assert!(DragFile::parse(with(&format!(", \"center\": [4, 4]{points}")).as_bytes()).is_ok());
 }
 
 #[test]
 fn two_regions_cannot_have_one_name() {
-    let text = format!("{{\"version\": 1, \"regions\": [{{{MOVE}}}, {{\"id\": \"region-1\", {MOVE}}}]}}");
+    let text =
+        format!("{{\"version\": 1, \"regions\": [{{{MOVE}}}, {{\"id\": \"region-1\", {MOVE}}}]}}");
     assert_eq!(found(text), ["instruction.duplicate_id /regions/1/id"]);
 }
 
@@ -231,34 +434,71 @@ fn wrong_settings_have_their_own_places() {
 #[test]
 fn wrong_settings_are_told_in_words_of_their_own() {
     for (value, expected, hint) in [
-        ("\"lr\": \"fast\"", "expected a number, found a string", "`dragnext settings` shows every setting with its bounds"),
-        ("\"steps\": 1.5", "expected a whole number, found `1.5`", "`dragnext settings` shows every setting with its bounds"),
-        ("\"steps\": null", "expected a whole number, found null", "`dragnext settings` shows every setting with its bounds"),
-        ("\"steps\": -3", "`steps` must be 1 to 1000, found `-3`", "`dragnext settings` shows every setting with its bounds"),
-        ("\"mode\": \"litral\"", "expected `pbsi`, `literal` or `literal-strict`, found `litral`", "did you mean `literal`?"),
+        (
+            "\"lr\": \"fast\"",
+            "expected a number, found a string",
+            "`dragnext settings` shows every setting with its bounds",
+        ),
+        (
+            "\"steps\": 1.5",
+            "expected a whole number, found `1.5`",
+            "`dragnext settings` shows every setting with its bounds",
+        ),
+        (
+            "\"steps\": null",
+            "expected a whole number, found null",
+            "`dragnext settings` shows every setting with its bounds",
+        ),
+        (
+            "\"steps\": -3",
+            "`steps` must be 1 to 1000, found `-3`",
+            "`dragnext settings` shows every setting with its bounds",
+        ),
+        (
+            "\"mode\": \"litral\"",
+            "expected `pbsi`, `literal` or `literal-strict`, found `litral`",
+            "did you mean `literal`?",
+        ),
         (
             "\"ramp\": \"slow\"",
             "expected a whole number or `auto`, found a string",
             "`dragnext settings` shows every setting with its bounds",
         ),
-        ("\"hard_background\": 1", "expected true or false, found `1`", "`dragnext settings` shows every setting with its bounds"),
+        (
+            "\"hard_background\": 1",
+            "expected true or false, found `1`",
+            "`dragnext settings` shows every setting with its bounds",
+        ),
         (
             "\"taps\": 3",
             "expected a list of decoder stages, such as [2, 3], found `3`",
             "`dragnext settings` shows every setting with its bounds",
         ),
     ] {
-        let faults = faults(format!("{{\"settings\": {{{value}}}, {}", &region(MOVE)[1..]));
-        assert_eq!((&*faults[0].message, faults[0].hint.as_deref()), (expected, Some(hint)), "{value}");
+        let faults = faults(format!(
+            "{{\"settings\": {{{value}}}, {}",
+            &region(MOVE)[1..]
+        ));
+        assert_eq!(
+            (&*faults[0].message, faults[0].hint.as_deref()),
+            (expected, Some(hint)),
+            "{value}"
+        );
     }
-    let drag = DragFile::parse(format!("{{\"settings\": {{\"steps\": 5e1}}, {}", &region(MOVE)[1..]).as_bytes()).expect("a good file");
+    let drag = DragFile::parse(
+        format!("{{\"settings\": {{\"steps\": 5e1}}, {}", &region(MOVE)[1..]).as_bytes(),
+    )
+    .expect("a good file");
     assert_eq!(drag.settings.steps, Some(50));
 }
 
 #[test]
 fn keys_in_messages_are_escaped() {
     let fault = &faults("{\"version\": 1, \"\\u001b[2J\u{202e}key\": 1, \"regions\": []}")[0];
-    assert!(!fault.to_string().contains(['\u{1b}', '\u{202e}']), "{fault:?}");
+    assert!(
+        !fault.to_string().contains(['\u{1b}', '\u{202e}']),
+        "{fault:?}"
+    );
 }
 
 #[test]

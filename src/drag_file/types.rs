@@ -116,7 +116,9 @@ impl Movement {
     /// Where the drag begins and ends, when it was given by points.
     pub fn handle_and_target(&self) -> Option<(Point, Point)> {
         match *self {
-            Self::Pull { handle, target } | Self::Turn { handle, target, .. } => Some((handle, target)),
+            Self::Pull { handle, target } | Self::Turn { handle, target, .. } => {
+                Some((handle, target))
+            }
             Self::TurnBy { .. } => None,
         }
     }
@@ -130,7 +132,13 @@ impl DragFile {
 
     /// A fault at a value of this file, found by somebody who knows more than its text. A value that the file does not have is
     /// placed at the closest one around it.
-    pub fn fault(&self, kind: &'static str, pointer: &str, message: String, hint: Option<String>) -> Fault {
+    pub fn fault(
+        &self,
+        kind: &'static str,
+        pointer: &str,
+        message: String,
+        hint: Option<String>,
+    ) -> Fault {
         let mut known = pointer;
         let span = loop {
             match (self.places.get(known), known.rfind('/')) {
@@ -140,12 +148,24 @@ impl DragFile {
             }
         };
         let given = |index: &usize| self.places.contains_key(&format!("/regions/{index}/id"));
-        let region = region_index(pointer).filter(given).and_then(|index| self.regions.get(index));
-        Fault { region: region.map(|region| region.id.clone()), ..self.source.fault(kind, pointer.to_owned(), span, message, hint) }
+        let region = region_index(pointer)
+            .filter(given)
+            .and_then(|index| self.regions.get(index));
+        Fault {
+            region: region.map(|region| region.id.clone()),
+            ..self
+                .source
+                .fault(kind, pointer.to_owned(), span, message, hint)
+        }
     }
 }
 
 /// The number of the region that a JSON pointer leads into.
 pub(super) fn region_index(pointer: &str) -> Option<usize> {
-    pointer.strip_prefix("/regions/")?.split('/').next()?.parse().ok()
+    pointer
+        .strip_prefix("/regions/")?
+        .split('/')
+        .next()?
+        .parse()
+        .ok()
 }

@@ -68,10 +68,28 @@ impl Prepared {
     ///
     /// # Panics
     /// When the plan belongs to a picture of another size.
-    pub fn new(drag: DragFile, original: Original, plan: Plan, keeps_outside: bool, lora: Option<GivenLora>) -> Self {
-        let working = if plan.regions.is_empty() { Vec::new() } else { original.picture.working(&plan.frame) };
+    pub fn new(
+        drag: DragFile,
+        original: Original,
+        plan: Plan,
+        keeps_outside: bool,
+        lora: Option<GivenLora>,
+    ) -> Self {
+        let working = if plan.regions.is_empty() {
+            Vec::new()
+        } else {
+            original.picture.working(&plan.frame)
+        };
         let areas = areas(&plan);
-        Self { drag, original, plan, keeps_outside, lora, working, areas }
+        Self {
+            drag,
+            original,
+            plan,
+            keeps_outside,
+            lora,
+            working,
+            areas,
+        }
     }
 
     /// Does anything move? If not, the result has the picture's pixels, and no weight is read.
@@ -82,7 +100,17 @@ impl Prepared {
     /// What this edit is known by, when it is computed with these means.
     pub fn identity(&self, means: Means) -> Identity {
         let lora = self.lora.as_ref().map(|lora| lora.sha256.as_str());
-        let job = Job { lora, ..job(&self.drag, &self.original.sha256, &self.plan, &self.areas, self.keeps_outside, means) };
+        let job = Job {
+            lora,
+            ..job(
+                &self.drag,
+                &self.original.sha256,
+                &self.plan,
+                &self.areas,
+                self.keeps_outside,
+                means,
+            )
+        };
         let hash = job.hash();
         let note = Note::new(&job, &hash, self.original.picture.size(), means.model).to_json();
         Identity { job: hash, note }
@@ -90,7 +118,11 @@ impl Prepared {
 
     /// What the network works on. A given LoRA is handed over.
     pub fn work(&mut self) -> Work<'_> {
-        Work { plan: &self.plan, picture: self.working.clone(), lora: self.lora.take().map(|lora| lora.file) }
+        Work {
+            plan: &self.plan,
+            picture: self.working.clone(),
+            lora: self.lora.take().map(|lora| lora.file),
+        }
     }
 
     /// Asks the network.
@@ -100,34 +132,79 @@ impl Prepared {
     ///
     /// # Panics
     /// When nothing moves.
-    pub fn compute(&mut self, editor: &mut dyn Edits, progress: &mut dyn Progress, interrupt: &Interrupt) -> Result<Outcome> {
+    pub fn compute(
+        &mut self,
+        editor: &mut dyn Edits,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Outcome> {
         let mut noise = Seeded::of(&self.plan.settings);
         editor.edit(self.work(), &mut noise, progress, interrupt)
     }
 
     /// The result: what the network made of the picture, laid over the original; without an outcome, the original.
     pub fn composite(&self, outcome: Option<&Outcome>) -> Picture {
-        let Some(outcome) = outcome else { return self.original.picture.clone() };
-        let blend = if self.keeps_outside { self.plan.blend() } else { None };
-        self.original.picture.composite(&self.plan.frame, &outcome.picture, blend.as_deref())
+        let Some(outcome) = outcome else {
+            return self.original.picture.clone();
+        };
+        let blend = if self.keeps_outside {
+            self.plan.blend()
+        } else {
+            None
+        };
+        self.original
+            .picture
+            .composite(&self.plan.frame, &outcome.picture, blend.as_deref())
     }
 }
 
 /// The job hash of an edit whose picture has this size's plan and this hash, without its pixels.
-pub fn job_hash(drag: &DragFile, image: &str, plan: &Plan, keeps_outside: bool, means: Means) -> String {
+pub fn job_hash(
+    drag: &DragFile,
+    image: &str,
+    plan: &Plan,
+    keeps_outside: bool,
+    means: Means,
+) -> String {
     job(drag, image, plan, &areas(plan), keeps_outside, means).hash()
 }
 
-fn job<'a>(drag: &'a DragFile, image: &'a str, plan: &'a Plan, areas: &'a str, keeps_outside: bool, means: Means<'a>) -> Job<'a> {
+fn job<'a>(
+    drag: &'a DragFile,
+    image: &'a str,
+    plan: &'a Plan,
+    areas: &'a str,
+    keeps_outside: bool,
+    means: Means<'a>,
+) -> Job<'a> {
     // When nothing moves, no weight decides anything.
-    let weights = if plan.regions.is_empty() { "" } else { means.weights };
+    let weights = if plan.regions.is_empty() {
+        ""
+    } else {
+        means.weights
+    };
     let (instruction, settings, numerics) = (drag.into(), &plan.settings, means.numerics);
-    Job { image, instruction, areas, settings, weights, lora: None, composite: keeps_outside, numerics }
+    Job {
+        image,
+        instruction,
+        areas,
+        settings,
+        weights,
+        lora: None,
+        composite: keeps_outside,
+        numerics,
+    }
 }
 
 /// Hash of the areas that the instruction resolved to: masks in files decide pixels as much as its text does.
 fn areas(plan: &Plan) -> String {
-    let masks = plan.regions.iter().map(|region| &region.mask).chain(&plan.editable_source);
-    let cells: Vec<u8> = masks.flat_map(|mask| mask.data.iter().map(|inside| u8::from(*inside))).collect();
+    let masks = plan
+        .regions
+        .iter()
+        .map(|region| &region.mask)
+        .chain(&plan.editable_source);
+    let cells: Vec<u8> = masks
+        .flat_map(|mask| mask.data.iter().map(|inside| u8::from(*inside)))
+        .collect();
     sha256(&cells)
 }

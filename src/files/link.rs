@@ -21,11 +21,21 @@ pub fn follow(output: &Path) -> Result<PathBuf> {
             if path != output && !folder.is_dir() {
                 // Folders are made where the user named them, not where a link happens to point.
                 let reason = format!("is a link into `{}`, which is no folder", folder.display());
-                return Err(refused(output, "output.folder", reason, "make the folder, or give another path"));
+                return Err(refused(
+                    output,
+                    "output.folder",
+                    reason,
+                    "make the folder, or give another path",
+                ));
             }
             return Ok(path);
         };
         path = folder_of(&path).join(target);
     }
-    Err(refused(output, "output.is_link", "is a link that leads in a circle".into(), "give the path of a file"))
+    Err(refused(
+        output,
+        "output.is_link",
+        "is a link that leads in a circle".into(),
+        "give the path of a file",
+    ))
 }

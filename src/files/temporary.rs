@@ -35,19 +35,34 @@ pub(super) fn temporary_in(folder: &Path, target: &Path) -> io::Result<NamedTemp
             return Ok(file);
         }
     }
-    Err(io::Error::new(io::ErrorKind::ResourceBusy, "other runs keep removing the temporary file"))
+    Err(io::Error::new(
+        io::ErrorKind::ResourceBusy,
+        "other runs keep removing the temporary file",
+    ))
 }
 
 /// A new file in `folder` with a random name that begins and ends so and the permissions that any new file gets; removed when dropped.
-pub(crate) fn temporary_named(folder: &Path, prefix: &str, suffix: &str) -> io::Result<NamedTempFile> {
+pub(crate) fn temporary_named(
+    folder: &Path,
+    prefix: &str,
+    suffix: &str,
+) -> io::Result<NamedTempFile> {
     create(folder, prefix, suffix, None)
 }
 
-fn create(folder: &Path, prefix: &str, suffix: &str, kept: Option<&Permissions>) -> io::Result<NamedTempFile> {
+fn create(
+    folder: &Path,
+    prefix: &str,
+    suffix: &str,
+    kept: Option<&Permissions>,
+) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(prefix).suffix(suffix);
     #[cfg(unix)]
-    builder.permissions(kept.cloned().unwrap_or_else(|| std::os::unix::fs::PermissionsExt::from_mode(0o666)));
+    builder.permissions(
+        kept.cloned()
+            .unwrap_or_else(|| std::os::unix::fs::PermissionsExt::from_mode(0o666)),
+    );
     let file = builder.tempfile_in(folder)?;
     if let Some(kept) = kept {
         // Until here the umask has taken bits away. Where they cannot be given, the result is seen by fewer, not by more.
@@ -78,18 +93,25 @@ fn mark(target: &Path) -> String {
 
 /// Removes what dead runs left for any target in `folder`.
 pub(crate) fn remove_orphans(folder: &Path) {
-    let is_mark = |mark: &str| mark.len() == MARK && mark.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let is_mark =
+        |mark: &str| mark.len() == MARK && mark.bytes().all(|digit| digit.is_ascii_hexdigit());
     remove_those_of_dead_runs(folder, |name| {
-        name.strip_prefix(PREFIX).and_then(|name| name.split_once('-')).is_some_and(|(mark, _)| is_mark(mark))
+        name.strip_prefix(PREFIX)
+            .and_then(|name| name.split_once('-'))
+            .is_some_and(|(mark, _)| is_mark(mark))
     });
 }
 
 /// Removes the files of dead runs. A folder or a file that does not let itself be looked at is left as it is.
 fn remove_those_of_dead_runs(folder: &Path, is_ours: impl Fn(&str) -> bool) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let is_ours = name.to_str().is_some_and(|name| is_ours(name) && name.ends_with(SUFFIX));
+        let is_ours = name
+            .to_str()
+            .is_some_and(|name| is_ours(name) && name.ends_with(SUFFIX));
         if is_ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
             remove_when_dead(&entry.path());
         }
@@ -122,23 +144,49 @@ mod tests {
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).expect("the folder is there");
-        entries.map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned()).collect()
+        entries
+            .map(|entry| {
+                entry
+                    .expect("readable")
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .collect()
     }
 
     #[test]
     fn what_a_dead_run_left_for_the_same_target_is_removed_and_nothing_else() {
         let folder = tempfile::tempdir().expect("room for a folder");
-        let (target, other) = (folder.path().join("out.png"), folder.path().join("other.png"));
+        let (target, other) = (
+            folder.path().join("out.png"),
+            folder.path().join("other.png"),
+        );
         // Keeping the path and closing the file is what the end of a process does.
-        let dead = temporary_in(folder.path(), &target).expect("a new file").into_temp_path().keep().expect("it stays");
+        let dead = temporary_in(folder.path(), &target)
+            .expect("a new file")
+            .into_temp_path()
+            .keep()
+            .expect("it stays");
         let alive = temporary_in(folder.path(), &other).expect("a new file");
-        let others = temporary_in(folder.path(), &other).expect("a new file").into_temp_path().keep().expect("it stays");
-        fs::write(folder.path().join(".dragnext-notes.tmp"), "mine").expect("a file of somebody else");
+        let others = temporary_in(folder.path(), &other)
+            .expect("a new file")
+            .into_temp_path()
+            .keep()
+            .expect("it stays");
+        fs::write(folder.path().join(".dragnext-notes.tmp"), "mine")
+            .expect("a file of somebody else");
 
         let new = temporary_in(folder.path(), &target).expect("a new file");
         assert!(!dead.exists(), "its run is dead");
-        assert!(new.path().exists() && alive.path().exists(), "their runs live");
-        assert!(others.exists(), "the next run for its target will see to it");
+        assert!(
+            new.path().exists() && alive.path().exists(),
+            "their runs live"
+        );
+        assert!(
+            others.exists(),
+            "the next run for its target will see to it"
+        );
         assert_eq!(names(folder.path()).len(), 4, "{:?}", names(folder.path()));
     }
 

@@ -18,7 +18,11 @@ pub struct Window {
 impl Window {
     /// All of an image.
     pub const fn whole(image: Size) -> Self {
-        Self { left: 0, top: 0, size: image }
+        Self {
+            left: 0,
+            top: 0,
+            size: image,
+        }
     }
 
     /// Its top left corner in the image.
@@ -60,13 +64,24 @@ impl Frame {
         let limit = 2.0 * (size * size) as f64;
         let scale = size as f64 / width.min(height);
         let content = if width * height * scale * scale <= limit {
-            Size::new((width * scale).round() as usize, (height * scale).round() as usize)
+            Size::new(
+                (width * scale).round() as usize,
+                (height * scale).round() as usize,
+            )
         } else {
             let scale = (limit / (width * height)).sqrt();
-            Size::new(((width * scale) as usize).max(1), ((height * scale) as usize).max(1))
+            Size::new(
+                ((width * scale) as usize).max(1),
+                ((height * scale) as usize).max(1),
+            )
         };
         let up = |side: usize| side.next_multiple_of(LATENT_CELL);
-        Self { source, window, content, padded: Size::new(up(content.width), up(content.height)) }
+        Self {
+            source,
+            window,
+            content,
+            padded: Size::new(up(content.width), up(content.height)),
+        }
     }
 
     /// Whether the network sees all of the image.
@@ -82,12 +97,19 @@ impl Frame {
     /// A point of the image in working coordinates.
     pub fn to_working(&self, point: Point) -> Point {
         let corner = self.window.corner();
-        stretched(Point::new(point.x - corner.x, point.y - corner.y), self.window.size, self.content)
+        stretched(
+            Point::new(point.x - corner.x, point.y - corner.y),
+            self.window.size,
+            self.content,
+        )
     }
 
     /// A working point in the image's coordinates; the padding lies outside the window.
     pub fn to_source(&self, point: Point) -> Point {
-        let (corner, inside) = (self.window.corner(), stretched(point, self.content, self.window.size));
+        let (corner, inside) = (
+            self.window.corner(),
+            stretched(point, self.content, self.window.size),
+        );
         Point::new(inside.x + corner.x, inside.y + corner.y)
     }
 
@@ -102,13 +124,20 @@ impl Frame {
     }
 
     fn grid(&self, cell: usize) -> Grid {
-        Grid { columns: self.padded.width / cell, rows: self.padded.height / cell, cell: cell as f64 }
+        Grid {
+            columns: self.padded.width / cell,
+            rows: self.padded.height / cell,
+            cell: cell as f64,
+        }
     }
 }
 
 /// Multiplied before it is divided, so that the far edges meet exactly.
 fn stretched(point: Point, from: Size, to: Size) -> Point {
-    Point::new(point.x * to.width as f64 / from.width as f64, point.y * to.height as f64 / from.height as f64)
+    Point::new(
+        point.x * to.width as f64 / from.width as f64,
+        point.y * to.height as f64 / from.height as f64,
+    )
 }
 
 #[cfg(test)]
@@ -118,7 +147,11 @@ mod tests {
 
     #[test]
     fn an_image_of_working_size_stays_as_it_is() {
-        for size in [Size::new(512, 512), Size::new(768, 512), Size::new(512, 1024)] {
+        for size in [
+            Size::new(512, 512),
+            Size::new(768, 512),
+            Size::new(512, 1024),
+        ] {
             let frame = Frame::new(size, 512);
             assert_eq!((frame.content, frame.padded), (size, size));
         }
@@ -127,9 +160,15 @@ mod tests {
     #[test]
     fn odd_sizes_are_resized_and_padded() {
         let frame = Frame::new(Size::new(513, 771), 512);
-        assert_eq!((frame.content, frame.padded), (Size::new(512, 769), Size::new(512, 776)));
+        assert_eq!(
+            (frame.content, frame.padded),
+            (Size::new(512, 769), Size::new(512, 776))
+        );
         let small = Frame::new(Size::new(100, 75), 256);
-        assert_eq!((small.content, small.padded), (Size::new(341, 256), Size::new(344, 256)));
+        assert_eq!(
+            (small.content, small.padded),
+            (Size::new(341, 256), Size::new(344, 256))
+        );
     }
 
     #[test]
@@ -144,7 +183,10 @@ mod tests {
     fn grids_cover_the_padded_picture() {
         let frame = Frame::new(Size::new(513, 771), 512);
         let (fine, coarse) = (frame.supervision_grid(), frame.latent_grid());
-        assert_eq!((fine.columns, fine.rows, coarse.columns, coarse.rows), (256, 388, 64, 97));
+        assert_eq!(
+            (fine.columns, fine.rows, coarse.columns, coarse.rows),
+            (256, 388, 64, 97)
+        );
         assert_eq!(fine.centre(256 + 2), Point::new(5.0, 3.0));
         assert_eq!(coarse.centre(0), Point::new(4.0, 4.0));
     }

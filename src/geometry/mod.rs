@@ -96,17 +96,26 @@ impl Size {
 
     /// Whether a point lies in the picture; all four edges belong to it.
     pub fn contains(self, point: Point) -> bool {
-        (0.0..=self.width as f64).contains(&point.x) && (0.0..=self.height as f64).contains(&point.y)
+        (0.0..=self.width as f64).contains(&point.x)
+            && (0.0..=self.height as f64).contains(&point.y)
     }
 
     /// The factors that stretch this size to `other`.
     pub fn scale_to(self, other: Self) -> Scale {
-        Scale { x: other.width as f64 / self.width as f64, y: other.height as f64 / self.height as f64 }
+        Scale {
+            x: other.width as f64 / self.width as f64,
+            y: other.height as f64 / self.height as f64,
+        }
     }
 
     /// The centres of all pixels, row by row.
     pub fn centres(self) -> impl Iterator<Item = Point> {
-        Grid { columns: self.width, rows: self.height, cell: 1.0 }.centres()
+        Grid {
+            columns: self.width,
+            rows: self.height,
+            cell: 1.0,
+        }
+        .centres()
     }
 }
 
@@ -146,13 +155,19 @@ impl Grid {
     /// Centre of cell `index` (`row * columns + column`), in working coordinates.
     pub fn centre(&self, index: usize) -> Point {
         let (row, column) = (index / self.columns, index % self.columns);
-        Point::new((column as f64 + 0.5) * self.cell, (row as f64 + 0.5) * self.cell)
+        Point::new(
+            (column as f64 + 0.5) * self.cell,
+            (row as f64 + 0.5) * self.cell,
+        )
     }
 
     /// Centre of the top left pixel of cell `index`, in working coordinates.
     pub fn first_pixel(&self, index: usize) -> Point {
         let (row, column) = (index / self.columns, index % self.columns);
-        Point::new(column as f64 * self.cell + 0.5, row as f64 * self.cell + 0.5)
+        Point::new(
+            column as f64 * self.cell + 0.5,
+            row as f64 * self.cell + 0.5,
+        )
     }
 
     /// The centres of all cells, row by row.

@@ -32,33 +32,68 @@ impl Case {
     /// [`Error::Given`]: `check.case` or `check.limits`.
     pub(super) fn open(folder: &Path) -> Result<Self> {
         let refuse = |reason: String, hint: &str| {
-            Err(Error::Given { path: folder.to_path_buf(), kind: "check.case", reason, hint: hint.to_owned() })
+            Err(Error::Given {
+                path: folder.to_path_buf(),
+                kind: "check.case",
+                reason,
+                hint: hint.to_owned(),
+            })
         };
         let drag = folder.join(DRAG);
         if !drag.is_file() {
-            return refuse(format!("has no {DRAG}"), "every case has one; a folder without picture and drag file is no case");
+            return refuse(
+                format!("has no {DRAG}"),
+                "every case has one; a folder without picture and drag file is no case",
+            );
         }
-        let inputs: Vec<PathBuf> = INPUTS.iter().map(|name| folder.join(name)).filter(|path| path.is_file()).collect();
+        let inputs: Vec<PathBuf> = INPUTS
+            .iter()
+            .map(|name| folder.join(name))
+            .filter(|path| path.is_file())
+            .collect();
         let [image] = inputs.as_slice() else {
             return match inputs.len() {
-                0 => refuse("has no input picture".into(), "it is called input.png, input.jpg, input.jpeg or input.webp"),
+                0 => refuse(
+                    "has no input picture".into(),
+                    "it is called input.png, input.jpg, input.jpeg or input.webp",
+                ),
                 count => refuse(format!("has {count} input pictures"), "leave one of them"),
             };
         };
         let limits = folder.join(LIMITS);
-        let thresholds = if limits.exists() { Thresholds::read(&limits)? } else { Thresholds::default() };
-        Ok(Self { name: name(folder), image: image.clone(), drag, expected: folder.join(EXPECTED), thresholds })
+        let thresholds = if limits.exists() {
+            Thresholds::read(&limits)?
+        } else {
+            Thresholds::default()
+        };
+        Ok(Self {
+            name: name(folder),
+            image: image.clone(),
+            drag,
+            expected: folder.join(EXPECTED),
+            thresholds,
+        })
     }
 }
 
 /// What a case is called: its folder's own name.
 pub(super) fn name(folder: &Path) -> String {
-    let name = |folder: &Path| folder.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = |folder: &Path| {
+        folder
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+    };
     let full = || name(&folder.canonicalize().ok()?);
-    name(folder).or_else(full).unwrap_or_else(|| folder.display().to_string())
+    name(folder)
+        .or_else(full)
+        .unwrap_or_else(|| folder.display().to_string())
 }
 
 /// Has this folder anything of a case?
 pub(super) fn is_one(folder: &Path) -> bool {
-    folder.is_dir() && [DRAG, EXPECTED].iter().chain(&INPUTS).any(|name| folder.join(name).is_file())
+    folder.is_dir()
+        && [DRAG, EXPECTED]
+            .iter()
+            .chain(&INPUTS)
+            .any(|name| folder.join(name).is_file())
 }

@@ -26,11 +26,20 @@ pub use thresholds::Thresholds;
 /// # Errors
 /// [`Error::Given`]: `check.no_cases`, `check.case` for what is not there or there twice, `check.limits`; [`Error::Several`] of these.
 pub fn find(folder: &Path, only: &[String]) -> Result<Vec<Case>> {
-    let mut folders = if folder.join(case::DRAG).is_file() { vec![folder.to_path_buf()] } else { subfolders(folder)? };
+    let mut folders = if folder.join(case::DRAG).is_file() {
+        vec![folder.to_path_buf()]
+    } else {
+        subfolders(folder)?
+    };
     if folders.is_empty() {
         let reason = "has no cases".to_owned();
         let hint = "a case is a folder with input.png, drag.json and expected.png; give the folder that holds the cases".to_owned();
-        return Err(Error::Given { path: folder.to_path_buf(), kind: "check.no_cases", reason, hint });
+        return Err(Error::Given {
+            path: folder.to_path_buf(),
+            kind: "check.no_cases",
+            reason,
+            hint,
+        });
     }
     if !only.is_empty() {
         let names: Vec<String> = folders.iter().map(|folder| case::name(folder)).collect();
@@ -38,11 +47,19 @@ pub fn find(folder: &Path, only: &[String]) -> Result<Vec<Case>> {
             let hint = did_you_mean(unknown, names.iter().map(String::as_str));
             let hint = hint.unwrap_or_else(|| format!("there are: {}", names.join(", ")));
             let reason = format!("has no case `{unknown}`");
-            return Err(Error::Given { path: folder.to_path_buf(), kind: "check.no_cases", reason, hint });
+            return Err(Error::Given {
+                path: folder.to_path_buf(),
+                kind: "check.no_cases",
+                reason,
+                hint,
+            });
         }
         folders.retain(|folder| only.contains(&case::name(folder)));
     }
-    let (cases, errors): (Vec<_>, Vec<_>) = folders.iter().map(|folder| Case::open(folder)).partition(Result::is_ok);
+    let (cases, errors): (Vec<_>, Vec<_>) = folders
+        .iter()
+        .map(|folder| Case::open(folder))
+        .partition(Result::is_ok);
     Error::all(errors.into_iter().filter_map(Result::err).collect())?;
     Ok(cases.into_iter().flatten().collect())
 }
@@ -50,12 +67,26 @@ pub fn find(folder: &Path, only: &[String]) -> Result<Vec<Case>> {
 /// The folders with anything of a case in them.
 fn subfolders(folder: &Path) -> Result<Vec<PathBuf>> {
     let failed = |source: std::io::Error| {
-        let hint = if source.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { "" };
-        Error::Given { path: folder.to_path_buf(), kind: "check.no_cases", reason: source.to_string(), hint: hint.into() }
+        let hint = if source.kind() == std::io::ErrorKind::NotFound {
+            NOT_FOUND
+        } else {
+            ""
+        };
+        Error::Given {
+            path: folder.to_path_buf(),
+            kind: "check.no_cases",
+            reason: source.to_string(),
+            hint: hint.into(),
+        }
     };
-    let entries: Vec<PathBuf> =
-        fs::read_dir(folder).map_err(failed)?.map(|entry| Ok(entry.map_err(failed)?.path())).collect::<Result<_>>()?;
-    let mut folders: Vec<PathBuf> = entries.into_iter().filter(|path| case::is_one(path)).collect();
+    let entries: Vec<PathBuf> = fs::read_dir(folder)
+        .map_err(failed)?
+        .map(|entry| Ok(entry.map_err(failed)?.path()))
+        .collect::<Result<_>>()?;
+    let mut folders: Vec<PathBuf> = entries
+        .into_iter()
+        .filter(|path| case::is_one(path))
+        .collect();
     folders.sort();
     Ok(folders)
 }
@@ -80,11 +111,25 @@ mod tests {
 
     #[test]
     fn cases_are_folders_with_a_case_in_them() {
-        let folder = folder(&["b/input.png", "b/drag.json", "a/input.webp", "a/drag.json", "a/expected.png", "masks/m.png", "drag.txt"]);
+        let folder = folder(&[
+            "b/input.png",
+            "b/drag.json",
+            "a/input.webp",
+            "a/drag.json",
+            "a/expected.png",
+            "masks/m.png",
+            "drag.txt",
+        ]);
         let cases = find(folder.path(), &[]).expect("two cases");
         assert_eq!(names(&cases), ["a", "b"]);
-        assert!(cases[0].image.ends_with("a/input.webp") && cases[1].expected.ends_with("b/expected.png"));
-        assert_eq!(names(&find(folder.path(), &["b".into()]).expect("one of them")), ["b"]);
+        assert!(
+            cases[0].image.ends_with("a/input.webp")
+                && cases[1].expected.ends_with("b/expected.png")
+        );
+        assert_eq!(
+            names(&find(folder.path(), &["b".into()]).expect("one of them")),
+            ["b"]
+        );
         let case = find(&folder.path().join("a"), &[]).expect("a case by itself");
         assert_eq!(names(&case), ["a"]);
     }
@@ -103,15 +148,26 @@ mod tests {
         ]);
         fs::write(folder.path().join("d/check.json"), r#"{"max_dif": 3}"#).expect("limits");
         let error = find(folder.path(), &[]).expect_err("four cases are wrong");
-        let Error::Several { errors } = &error else { panic!("{error}") };
+        let Error::Several { errors } = &error else {
+            panic!("{error}")
+        };
         let kinds: Vec<&str> = errors.iter().map(Error::kind).collect();
-        assert_eq!((kinds, error.exit_status()), (vec!["check.case", "check.case", "check.case", "check.limits"], 2));
+        assert_eq!(
+            (kinds, error.exit_status()),
+            (
+                vec!["check.case", "check.case", "check.case", "check.limits"],
+                2
+            )
+        );
     }
 
     #[test]
     fn a_folder_without_cases_is_no_success() {
         let folder = folder(&["masks/m.png"]);
-        for (path, only) in [(folder.path().to_path_buf(), None), (folder.path().join("none"), None)] {
+        for (path, only) in [
+            (folder.path().to_path_buf(), None),
+            (folder.path().join("none"), None),
+        ] {
             let error = find(&path, only.unwrap_or_default()).expect_err("there is no case");
             assert_eq!((error.kind(), error.exit_status()), ("check.no_cases", 2));
         }

@@ -28,7 +28,13 @@ impl Thresholds {
     /// PSNRs from 45.2 dB, SSIMs from 0.9986 and mean differences up to 0.17, with single samples 58 levels off. What is another edit gave at
     /// most 35.3 dB and 0.990, and at least 0.75: another seed, another number of iterations, 60 LoRA steps for 40.
     pub const USUAL: Self = Self {
-        inside: Limits { max_diff: None, mean_diff: Some(0.5), min_psnr: Some(40.0), min_ssim: Some(0.995), max_share: None },
+        inside: Limits {
+            max_diff: None,
+            mean_diff: Some(0.5),
+            min_psnr: Some(40.0),
+            min_ssim: Some(0.995),
+            max_share: None,
+        },
         outside_max_diff: Some(0.0),
     };
 
@@ -37,8 +43,12 @@ impl Thresholds {
     /// # Errors
     /// [`Error::Given`] `check.limits`.
     pub fn read(path: &Path) -> Result<Self> {
-        let refuse =
-            |reason: String, hint: &str| Error::Given { path: path.to_path_buf(), kind: "check.limits", reason, hint: hint.to_owned() };
+        let refuse = |reason: String, hint: &str| Error::Given {
+            path: path.to_path_buf(),
+            kind: "check.limits",
+            reason,
+            hint: hint.to_owned(),
+        };
         let failed = |error: std::io::Error| refuse(error.to_string(), "");
         if std::fs::metadata(path).map_err(failed)?.len() > MAX_BYTES {
             return Err(refuse("is far too long for a file of limits".into(), ""));
@@ -46,10 +56,15 @@ impl Thresholds {
         let text = std::fs::read(path).map_err(failed)?;
         let hint = "it holds numbers for any of max_diff, mean_diff, min_psnr, min_ssim, max_share and outside_max_diff";
         // A list would be taken for the values in the order of their keys.
-        if text.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        if text
+            .trim_ascii_start()
+            .first()
+            .is_some_and(|first| *first != b'{')
+        {
             return Err(refuse("is no object".into(), hint));
         }
-        let file: File = serde_json::from_slice(&text).map_err(|error| refuse(error.to_string(), hint))?;
+        let file: File =
+            serde_json::from_slice(&text).map_err(|error| refuse(error.to_string(), hint))?;
         let ranges = [
             ("max_diff", file.max_diff, 255.0),
             ("mean_diff", file.mean_diff, 255.0),
@@ -60,22 +75,48 @@ impl Thresholds {
         ];
         for (name, value, most) in ranges {
             if let Some(value) = value.filter(|value| !(0.0..=most).contains(value)) {
-                return Err(refuse(format!("`{name}` is {value}; it must be 0 to {most}"), ""));
+                return Err(refuse(
+                    format!("`{name}` is {value}; it must be 0 to {most}"),
+                    "",
+                ));
             }
         }
-        let File { max_diff, mean_diff, min_psnr, min_ssim, max_share, outside_max_diff, .. } = file;
-        Ok(Self { inside: Limits { max_diff, mean_diff, min_psnr, min_ssim, max_share }, outside_max_diff })
+        let File {
+            max_diff,
+            mean_diff,
+            min_psnr,
+            min_ssim,
+            max_share,
+            outside_max_diff,
+            ..
+        } = file;
+        Ok(Self {
+            inside: Limits {
+                max_diff,
+                mean_diff,
+                min_psnr,
+                min_ssim,
+                max_share,
+            },
+            outside_max_diff,
+        })
     }
 
     /// What is given here, and in place of what is not, that of `other`.
     #[must_use]
     pub fn over(&self, other: &Self) -> Self {
-        Self { inside: self.inside.over(&other.inside), outside_max_diff: self.outside_max_diff.or(other.outside_max_diff) }
+        Self {
+            inside: self.inside.over(&other.inside),
+            outside_max_diff: self.outside_max_diff.or(other.outside_max_diff),
+        }
     }
 
     /// The limits outside of the editable area.
     pub fn outside(&self) -> Limits {
-        Limits { max_diff: self.outside_max_diff, ..Limits::default() }
+        Limits {
+            max_diff: self.outside_max_diff,
+            ..Limits::default()
+        }
     }
 }
 
@@ -107,20 +148,40 @@ mod tests {
 
     #[test]
     fn a_case_says_what_it_wants_and_leaves_the_rest() {
-        let own = read(r#"{"comment": "its edge moves", "min_psnr": 30, "outside_max_diff": 2}"#).expect("they are right");
+        let own = read(r#"{"comment": "its edge moves", "min_psnr": 30, "outside_max_diff": 2}"#)
+            .expect("they are right");
         let all = own.over(&Thresholds::USUAL);
-        assert_eq!((all.inside.min_psnr, all.inside.min_ssim), (Some(30.0), Thresholds::USUAL.inside.min_ssim));
+        assert_eq!(
+            (all.inside.min_psnr, all.inside.min_ssim),
+            (Some(30.0), Thresholds::USUAL.inside.min_ssim)
+        );
         assert_eq!(all.outside().max_diff, Some(2.0));
         assert_eq!(read("{}").expect("nothing is said"), Thresholds::default());
     }
 
     #[test]
     fn what_is_no_limit_is_refused() {
-        for text in ["", "[]", r#"{"psnr": 30}"#, r#"{"min_psnr": "30"}"#, r#"{"min_ssim": 1.5}"#, r#"{"max_diff": -1}"#] {
+        for text in [
+            "",
+            "[]",
+            r#"{"psnr": 30}"#,
+            r#"{"min_psnr": "30"}"#,
+            r#"{"min_ssim": 1.5}"#,
+            r#"{"max_diff": -1}"#,
+        ] {
             let error = read(text).expect_err(text);
-            assert_eq!((error.kind(), error.exit_status()), ("check.limits", 2), "{text}");
+            assert_eq!(
+                (error.kind(), error.exit_status()),
+                ("check.limits", 2),
+                "{text}"
+            );
         }
-        let message = read("{\n  \"psnr\": 30 }").expect_err("there is no such key").to_string();
-        assert!(message.contains("unknown field `psnr`") && message.contains("line 2"), "{message}");
+        let message = read("{\n  \"psnr\": 30 }")
+            .expect_err("there is no such key")
+            .to_string();
+        assert!(
+            message.contains("unknown field `psnr`") && message.contains("line 2"),
+            "{message}"
+        );
     }
 }

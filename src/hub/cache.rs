@@ -45,7 +45,10 @@ impl ModelFolder {
     /// The folder of `owner/name` in a cache.
     pub fn new(cache: &Path, repository: &str) -> Self {
         let name = format!("models--{}", repository.replace('/', "--"));
-        Self { path: cache.join(&name), locks: cache.join(".locks").join(name) }
+        Self {
+            path: cache.join(&name),
+            locks: cache.join(".locks").join(name),
+        }
     }
 
     /// The folder itself.
@@ -88,7 +91,9 @@ impl ModelFolder {
         }
         let path = self.reference(id.revision());
         match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text.trim().to_ascii_lowercase()).filter(|commit| is_commit(commit))),
+            Ok(text) => {
+                Ok(Some(text.trim().to_ascii_lowercase()).filter(|commit| is_commit(commit)))
+            }
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(unreadable(&path, &error)),
         }
@@ -99,7 +104,9 @@ impl ModelFolder {
     /// # Errors
     /// [`Error::Hub`] when the cache cannot be read.
     pub fn find(&self, id: &HubId) -> Result<Found> {
-        let Some(commit) = self.commit(id)? else { return Ok(Found::Missing(needed::missing(|_| false))) };
+        let Some(commit) = self.commit(id)? else {
+            return Ok(Found::Missing(needed::missing(|_| false)));
+        };
         let snapshot = self.snapshot(id.repository(), &commit);
         for folder in [&self.path, &snapshot.folder] {
             if let Err(error) = fs::metadata(folder)
@@ -109,7 +116,11 @@ impl ModelFolder {
             }
         }
         let missing = snapshot.missing();
-        Ok(if missing.is_empty() { Found::Complete(snapshot) } else { Found::Missing(missing) })
+        Ok(if missing.is_empty() {
+            Found::Complete(snapshot)
+        } else {
+            Found::Missing(missing)
+        })
     }
 }
 
@@ -123,7 +134,12 @@ impl Snapshot {
     pub fn missing(&self) -> Vec<String> {
         let has = |name: &str| self.folder.join(name).is_file();
         let mut missing = needed::missing(has);
-        missing.extend(Ledger::read(&self.ledger).files.into_keys().filter(|name| !has(name) && !needed::has_twin(name, has)));
+        missing.extend(
+            Ledger::read(&self.ledger)
+                .files
+                .into_keys()
+                .filter(|name| !has(name) && !needed::has_twin(name, has)),
+        );
         missing.sort();
         missing.dedup();
         missing
@@ -151,7 +167,12 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Error {
-    Error::Hub { place: path.display().to_string(), kind: "hub.cache", reason: error.to_string(), hint: CACHE_HINT.into() }
+    Error::Hub {
+        place: path.display().to_string(),
+        kind: "hub.cache",
+        reason: error.to_string(),
+        hint: CACHE_HINT.into(),
+    }
 }
 
 #[cfg(test)]
@@ -163,8 +184,14 @@ mod tests {
         let folder = ModelFolder::new(Path::new("/c"), "a/b");
         assert_eq!(folder.blobs(), Path::new("/c/models--a--b/blobs"));
         assert_eq!(folder.lock("e"), Path::new("/c/.locks/models--a--b/e.lock"));
-        assert_eq!(folder.reference("refs/pr/1"), Path::new("/c/models--a--b/refs/refs/pr/1"));
-        assert_eq!(folder.snapshot("a/b", "f").folder, Path::new("/c/models--a--b/snapshots/f"));
+        assert_eq!(
+            folder.reference("refs/pr/1"),
+            Path::new("/c/models--a--b/refs/refs/pr/1")
+        );
+        assert_eq!(
+            folder.snapshot("a/b", "f").folder,
+            Path::new("/c/models--a--b/snapshots/f")
+        );
     }
 
     #[test]
@@ -173,12 +200,20 @@ mod tests {
         let folder = ModelFolder::new(cache.path(), "a/b");
         let id = HubId::parse("a/b@main").expect("a name");
         assert_eq!(folder.commit(&id).expect("nothing is wrong"), None);
-        fs::create_dir_all(folder.reference("main").parent().expect("it has one")).expect("it can be made");
-        for (text, commit) in
-            [("../../etc", None), ("0123456789abcdef0123456789abcdef01234567\n", Some("0123456789abcdef0123456789abcdef01234567"))]
-        {
+        fs::create_dir_all(folder.reference("main").parent().expect("it has one"))
+            .expect("it can be made");
+        for (text, commit) in [
+            ("../../etc", None),
+            (
+                "0123456789abcdef0123456789abcdef01234567\n",
+                Some("0123456789abcdef0123456789abcdef01234567"),
+            ),
+        ] {
             fs::write(folder.reference("main"), text).expect("it can be written");
-            assert_eq!(folder.commit(&id).expect("nothing is wrong").as_deref(), commit);
+            assert_eq!(
+                folder.commit(&id).expect("nothing is wrong").as_deref(),
+                commit
+            );
         }
     }
 }

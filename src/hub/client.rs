@@ -9,7 +9,10 @@ use std::time::Duration;
 use hf_hub::api::sync::{ApiBuilder, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
 use serde::Deserialize;
-use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LOCATION, RANGE, RETRY_AFTER};
+use ureq::http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LOCATION, RANGE,
+    RETRY_AFTER,
+};
 use ureq::http::{HeaderMap, HeaderName, Response, StatusCode, Uri};
 use ureq::{Agent, Body};
 
@@ -39,7 +42,10 @@ struct Sibling {
 impl Description {
     /// Paths of all files.
     pub(super) fn files(&self) -> Vec<String> {
-        self.siblings.iter().map(|sibling| sibling.rfilename.clone()).collect()
+        self.siblings
+            .iter()
+            .map(|sibling| sibling.rfilename.clone())
+            .collect()
     }
 }
 
@@ -75,7 +81,10 @@ pub(super) struct Client<'a> {
 /// hf-hub's own `Debug` shows the token.
 impl fmt::Debug for Client<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.debug_struct("Client").field("id", &self.id).field("environment", &self.environment).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("id", &self.id)
+            .field("environment", &self.environment)
+            .finish_non_exhaustive()
     }
 }
 
@@ -86,12 +95,16 @@ impl<'a> Client<'a> {
     /// [`Error::Hub`] when the endpoint is no address.
     pub(super) fn new(environment: &'a Environment, id: &'a HubId) -> Result<Self> {
         let endpoint: Option<Uri> = environment.endpoint.parse().ok();
-        let endpoint = endpoint.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
+        let endpoint = endpoint.filter(|uri| {
+            matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
+        });
         let wrong = |reason: String| Error::Hub {
             place: shown(&environment.endpoint),
             kind: "hub.unreachable",
             reason,
-            hint: format!("HF_ENDPOINT is the address of a hub, such as https://huggingface.co; {WITHOUT_HUB}"),
+            hint: format!(
+                "HF_ENDPOINT is the address of a hub, such as https://huggingface.co; {WITHOUT_HUB}"
+            ),
         };
         let endpoint = endpoint.ok_or_else(|| wrong("is no address of a hub".into()))?;
         let token = environment.token();
@@ -102,7 +115,11 @@ impl<'a> Client<'a> {
             .with_user_agent("dragnext", env!("CARGO_PKG_VERSION"))
             .build()
             .map_err(|error| wrong(error.to_string()))?;
-        let repository = api.repo(Repo::with_revision(id.repository().to_owned(), RepoType::Model, revision));
+        let repository = api.repo(Repo::with_revision(
+            id.repository().to_owned(),
+            RepoType::Model,
+            revision,
+        ));
         let patience = Some(environment.answer_patience);
         let agent = Agent::config_builder()
             .http_status_as_error(false)
@@ -115,25 +132,55 @@ impl<'a> Client<'a> {
             .timeout_per_read(Some(environment.download_patience))
             .build()
             .into();
-        Ok(Self { id, environment, endpoint, token, repository, agent })
+        Ok(Self {
+            id,
+            environment,
+            endpoint,
+            token,
+            repository,
+            agent,
+        })
     }
 
     /// What the hub says of the model.
     pub(super) fn describe(&self) -> std::result::Result<Description, Fault> {
         let patience = Some(self.environment.answer_patience);
         let request = self.repository.info_request();
-        let address = request.uri_ref().cloned().unwrap_or_else(|| self.endpoint.clone());
-        let request = request.config().http_status_as_error(false).redirect_auth_headers(ureq::config::RedirectAuthHeaders::Never);
-        let request =
-            request.timeout_resolve(patience).timeout_connect(patience).timeout_recv_response(patience).timeout_per_read(patience);
-        let mut answer = request.build().call().map_err(|error| Fault::passing(&address, describe(&error)))?;
+        let address = request
+            .uri_ref()
+            .cloned()
+            .unwrap_or_else(|| self.endpoint.clone());
+        let request = request
+            .config()
+            .http_status_as_error(false)
+            .redirect_auth_headers(ureq::config::RedirectAuthHeaders::Never);
+        let request = request
+            .timeout_resolve(patience)
+            .timeout_connect(patience)
+            .timeout_recv_response(patience)
+            .timeout_per_read(patience);
+        let mut answer = request
+            .build()
+            .call()
+            .map_err(|error| Fault::passing(&address, describe(&error)))?;
         self.judge(&address, answer.status(), answer.headers())?;
-        let text = answer.body_mut().read_to_vec().map_err(|error| Fault::passing(&address, describe(&error)))?;
-        let described: Description =
-            serde_json::from_slice(&text).map_err(|error| self.nonsense(&address, &format!("no description of a model: {error}")))?;
+        let text = answer
+            .body_mut()
+            .read_to_vec()
+            .map_err(|error| Fault::passing(&address, describe(&error)))?;
+        let described: Description = serde_json::from_slice(&text).map_err(|error| {
+            self.nonsense(&address, &format!("no description of a model: {error}"))
+        })?;
         // It becomes the name of a folder.
-        if !is_commit(&described.sha) || self.id.commit().is_some_and(|commit| commit != described.sha) {
-            return Err(self.nonsense(&address, "another commit than the one that was asked for").into());
+        if !is_commit(&described.sha)
+            || self
+                .id
+                .commit()
+                .is_some_and(|commit| commit != described.sha)
+        {
+            return Err(self
+                .nonsense(&address, "another commit than the one that was asked for")
+                .into());
         }
         Ok(described)
     }
@@ -149,7 +196,10 @@ impl<'a> Client<'a> {
             if let Some(next) = self.redirect(&address, &answer)? {
                 // The storage server knows nothing better.
                 if let (Some(etag), Some(size)) = (&etag, size) {
-                    return Ok(FileHead { etag: etag.clone(), size });
+                    return Ok(FileHead {
+                        etag: etag.clone(),
+                        size,
+                    });
                 }
                 address = next;
                 continue;
@@ -158,15 +208,24 @@ impl<'a> Client<'a> {
             let etag = etag.or_else(|| content_name(answer.headers(), &ETAG));
             let size = size.or_else(|| number(answer.headers(), &CONTENT_LENGTH));
             let (Some(etag), Some(size)) = (etag, size) else {
-                return Err(self.nonsense(&address, "neither the file's ETag nor its length").into());
+                return Err(self
+                    .nonsense(&address, "neither the file's ETag nor its length")
+                    .into());
             };
             return Ok(FileHead { etag, size });
         }
-        Err(self.nonsense(&address, "one redirect after the other").into())
+        Err(self
+            .nonsense(&address, "one redirect after the other")
+            .into())
     }
 
     /// A file's bytes, from the place on that is asked for where the server can do that, else from its beginning.
-    pub(super) fn stream(&self, commit: &str, name: &str, from: u64) -> std::result::Result<Stream, Fault> {
+    pub(super) fn stream(
+        &self,
+        commit: &str,
+        name: &str,
+        from: u64,
+    ) -> std::result::Result<Stream, Fault> {
         let mut address = self.file(commit, name)?;
         for _ in 0..redirect::MOST {
             let answer = self.send(&address, false, from)?;
@@ -175,50 +234,109 @@ impl<'a> Client<'a> {
                 continue;
             }
             self.judge(&address, answer.status(), answer.headers())?;
-            let begins = if answer.status() == StatusCode::PARTIAL_CONTENT { range_start(answer.headers()) } else { Some(0) };
-            let Some(begins) = begins.filter(|begins| *begins == from || *begins == 0) else {
-                return Err(self.nonsense(&address, "another part of the file than the one that was asked for").into());
+            let begins = if answer.status() == StatusCode::PARTIAL_CONTENT {
+                range_start(answer.headers())
+            } else {
+                Some(0)
             };
-            return Ok(Stream { address, from: begins, body: answer.into_body() });
+            let Some(begins) = begins.filter(|begins| *begins == from || *begins == 0) else {
+                return Err(self
+                    .nonsense(
+                        &address,
+                        "another part of the file than the one that was asked for",
+                    )
+                    .into());
+            };
+            return Ok(Stream {
+                address,
+                from: begins,
+                body: answer.into_body(),
+            });
         }
-        Err(self.nonsense(&address, "one redirect after the other").into())
+        Err(self
+            .nonsense(&address, "one redirect after the other")
+            .into())
     }
 
     fn file(&self, commit: &str, name: &str) -> Result<Uri> {
-        let at_commit = Repo::with_revision(self.id.repository().to_owned(), RepoType::Model, commit.to_owned());
-        let address = format!("{}/{}/resolve/{}/{name}", self.environment.endpoint, at_commit.url(), at_commit.url_revision());
-        address.parse().map_err(|_| self.nonsense(&self.endpoint, "a name that cannot be asked for"))
+        let at_commit = Repo::with_revision(
+            self.id.repository().to_owned(),
+            RepoType::Model,
+            commit.to_owned(),
+        );
+        let address = format!(
+            "{}/{}/resolve/{}/{name}",
+            self.environment.endpoint,
+            at_commit.url(),
+            at_commit.url_revision()
+        );
+        address
+            .parse()
+            .map_err(|_| self.nonsense(&self.endpoint, "a name that cannot be asked for"))
     }
 
     /// One request; the token goes along to the hub alone.
-    fn send(&self, address: &Uri, head: bool, from: u64) -> std::result::Result<Response<Body>, Fault> {
-        let mut request = if head { self.agent.head(address) } else { self.agent.get(address) };
+    fn send(
+        &self,
+        address: &Uri,
+        head: bool,
+        from: u64,
+    ) -> std::result::Result<Response<Body>, Fault> {
+        let mut request = if head {
+            self.agent.head(address)
+        } else {
+            self.agent.get(address)
+        };
         // Lengths and hashes are those of the file, not of a packed form of it.
         request = request.header(ACCEPT_ENCODING, "identity");
         if from > 0 {
             request = request.header(RANGE, format!("bytes={from}-"));
         }
-        if let Some(token) = self.token.as_ref().filter(|_| redirect::is_same_origin(&self.endpoint, address)) {
+        if let Some(token) = self
+            .token
+            .as_ref()
+            .filter(|_| redirect::is_same_origin(&self.endpoint, address))
+        {
             request = request.header(AUTHORIZATION, format!("Bearer {}", token.secret()));
         }
-        request.call().map_err(|error| Fault::passing(address, describe(&error)))
+        request
+            .call()
+            .map_err(|error| Fault::passing(address, describe(&error)))
     }
 
-    fn redirect(&self, address: &Uri, answer: &Response<Body>) -> std::result::Result<Option<Uri>, Fault> {
+    fn redirect(
+        &self,
+        address: &Uri,
+        answer: &Response<Body>,
+    ) -> std::result::Result<Option<Uri>, Fault> {
         if !answer.status().is_redirection() {
             return Ok(None);
         }
-        let location = answer.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+        let location = answer
+            .headers()
+            .get(LOCATION)
+            .and_then(|location| location.to_str().ok());
         let next = location.and_then(|location| redirect::target(address, location));
-        next.map(Some).ok_or_else(|| self.nonsense(address, "a redirect that leads nowhere").into())
+        next.map(Some).ok_or_else(|| {
+            self.nonsense(address, "a redirect that leads nowhere")
+                .into()
+        })
     }
 
     /// Is it an answer to what was asked for?
-    fn judge(&self, address: &Uri, status: StatusCode, headers: &HeaderMap) -> std::result::Result<(), Fault> {
+    fn judge(
+        &self,
+        address: &Uri,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> std::result::Result<(), Fault> {
         if status.is_success() {
             return Ok(());
         }
-        let code = headers.get(&ERROR_CODE).and_then(|code| code.to_str().ok()).unwrap_or_default();
+        let code = headers
+            .get(&ERROR_CODE)
+            .and_then(|code| code.to_str().ok())
+            .unwrap_or_default();
         let refuse = |kind, hint: String| {
             let place = shown(&address.to_string());
             Err(Fault::Lasting(Error::Hub {
@@ -231,23 +349,52 @@ impl<'a> Client<'a> {
         let (repository, revision) = (self.id.repository(), self.id.revision());
         let page = shown(&format!("{}/{repository}", self.environment.endpoint));
         match status.as_u16() {
-            _ if code == "GatedRepo" => {
-                refuse("hub.refused", format!("accept the model's conditions at {page}, and set HF_TOKEN to a token of yours"))
-            }
-            401 if self.token.is_none() => {
-                refuse("hub.refused", format!("check the name `{repository}`; a private model needs a token in HF_TOKEN"))
-            }
-            401 => refuse("hub.refused", format!("check the name `{repository}`, and whether your token is valid and may read it")),
-            403 if self.token.is_none() => {
-                refuse("hub.refused", format!("only some may read `{repository}`; set HF_TOKEN, and look at {page}"))
-            }
-            403 => refuse("hub.refused", format!("your token may not read `{repository}`; look at {page}")),
-            404 | 410 => refuse("hub.not_found", format!("check the name `{repository}` and the revision `{revision}` at {page}")),
+            _ if code == "GatedRepo" => refuse(
+                "hub.refused",
+                format!(
+                    "accept the model's conditions at {page}, and set HF_TOKEN to a token of yours"
+                ),
+            ),
+            401 if self.token.is_none() => refuse(
+                "hub.refused",
+                format!("check the name `{repository}`; a private model needs a token in HF_TOKEN"),
+            ),
+            401 => refuse(
+                "hub.refused",
+                format!(
+                    "check the name `{repository}`, and whether your token is valid and may read it"
+                ),
+            ),
+            403 if self.token.is_none() => refuse(
+                "hub.refused",
+                format!("only some may read `{repository}`; set HF_TOKEN, and look at {page}"),
+            ),
+            403 => refuse(
+                "hub.refused",
+                format!("your token may not read `{repository}`; look at {page}"),
+            ),
+            404 | 410 => refuse(
+                "hub.not_found",
+                format!("check the name `{repository}` and the revision `{revision}` at {page}"),
+            ),
             408 | 416 | 425 | 429 | 500..=599 => {
-                let pause = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok()).map(Duration::from_secs);
-                Err(Fault::Passing { address: shown(&address.to_string()), reason: format!("the server answers {status}"), pause })
+                let pause = headers
+                    .get(RETRY_AFTER)
+                    .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+                    .map(Duration::from_secs);
+                Err(Fault::Passing {
+                    address: shown(&address.to_string()),
+                    reason: format!("the server answers {status}"),
+                    pause,
+                })
             }
-            _ => refuse("hub.answer", format!("check HF_ENDPOINT (`{}`)", shown(&self.environment.endpoint))),
+            _ => refuse(
+                "hub.answer",
+                format!(
+                    "check HF_ENDPOINT (`{}`)",
+                    shown(&self.environment.endpoint)
+                ),
+            ),
         }
     }
 
@@ -256,7 +403,10 @@ impl<'a> Client<'a> {
             place: shown(&address.to_string()),
             kind: "hub.answer",
             reason: format!("the answer is {what}"),
-            hint: format!("check HF_ENDPOINT (`{}`); {WITHOUT_HUB}", shown(&self.environment.endpoint)),
+            hint: format!(
+                "check HF_ENDPOINT (`{}`); {WITHOUT_HUB}",
+                shown(&self.environment.endpoint)
+            ),
         }
     }
 }
@@ -276,7 +426,9 @@ fn describe(error: &ureq::Error) -> String {
 fn content_name(headers: &HeaderMap, header: &HeaderName) -> Option<String> {
     let text = headers.get(header)?.to_str().ok()?.trim();
     let name = text.strip_prefix("W/").unwrap_or(text).trim_matches('"');
-    let harmless = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let harmless = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     (harmless && !name.is_empty() && name.len() <= 128).then(|| name.to_owned())
 }
 
@@ -286,7 +438,17 @@ fn number(headers: &HeaderMap, header: &HeaderName) -> Option<u64> {
 
 /// Where the part of a file begins that an answer with 206 holds.
 fn range_start(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_RANGE)?.to_str().ok()?.trim().strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
+    headers
+        .get(CONTENT_RANGE)?
+        .to_str()
+        .ok()?
+        .trim()
+        .strip_prefix("bytes ")?
+        .split('-')
+        .next()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]

@@ -54,7 +54,13 @@ impl Download<'_> {
         // A damaged blob is replaced; another process may have done so while this one waited.
         let is_done = || (!is_damaged || written_at(&blob) != before) && self.has_length(&blob);
         let lock = self.folder.lock(&self.head.etag);
-        let grown = || self.unfinished().iter().filter_map(|path| fs::metadata(path).ok()).map(|part| part.len()).sum();
+        let grown = || {
+            self.unfinished()
+                .iter()
+                .filter_map(|path| fs::metadata(path).ok())
+                .map(|part| part.len())
+                .sum()
+        };
         let turn = turn::take(&lock, self.name, is_done, grown, transfer, self.interrupt)?;
         if matches!(turn, Turn::Done) && self.is_right(&blob)? {
             return Ok(0);
@@ -96,7 +102,10 @@ impl Download<'_> {
                         if wrong == WRONG_HASHES {
                             return Err(self.other_bytes(&sha256));
                         }
-                        transfer.say(&format!("{}: other bytes came than the hub announced; fetching it again", self.name));
+                        transfer.say(&format!(
+                            "{}: other bytes came than the hub announced; fetching it again",
+                            self.name
+                        ));
                         continue;
                     }
                 },
@@ -133,13 +142,17 @@ impl Download<'_> {
             && let Some((length, longest)) = others.last()
             && *length <= self.head.size
         {
-            let copied = File::open(longest).and_then(|file| io::copy(&mut file.take(*length), part.as_file_mut()));
+            let copied = File::open(longest)
+                .and_then(|file| io::copy(&mut file.take(*length), part.as_file_mut()));
             if copied.is_err() {
                 self.empty(&mut part)?;
             }
         }
         for (_, path) in others {
-            let is_abandoned = File::options().write(true).open(&path).is_ok_and(|file| turn::try_lock(&file).is_ok());
+            let is_abandoned = File::options()
+                .write(true)
+                .open(&path)
+                .is_ok_and(|file| turn::try_lock(&file).is_ok());
             if is_abandoned {
                 let _ = fs::remove_file(&path);
             }
@@ -149,20 +162,33 @@ impl Download<'_> {
 
     fn new_part(&self) -> Result<NamedTempFile> {
         let prefix = format!("{}{MARK}", self.head.etag);
-        files::temporary_named(&self.folder.blobs(), &prefix, END).map_err(|error| self.not_writable(&error))
+        files::temporary_named(&self.folder.blobs(), &prefix, END)
+            .map_err(|error| self.not_writable(&error))
     }
 
     /// Files of unfinished downloads of this content.
     fn unfinished(&self) -> Vec<PathBuf> {
         let prefix = format!("{}{MARK}", self.head.etag);
         let is_part = |path: &PathBuf| {
-            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&prefix) && name.ends_with(END))
+            path.file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(|name| name.starts_with(&prefix) && name.ends_with(END))
         };
-        fs::read_dir(self.folder.blobs()).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).filter(is_part).collect()
+        fs::read_dir(self.folder.blobs())
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(is_part)
+            .collect()
     }
 
     /// One request, and everything that comes of it.
-    fn receive(&self, part: &mut NamedTempFile, received: &mut u64, transfer: &mut Transfer) -> std::result::Result<(), Fault> {
+    fn receive(
+        &self,
+        part: &mut NamedTempFile,
+        received: &mut u64,
+        transfer: &mut Transfer,
+    ) -> std::result::Result<(), Fault> {
         let mut at = self.length(part)?;
         // Without a hash to compare, nothing stands for what is there but the answer itself.
         if at == self.head.size && (self.has_hash() || at > 0) {
@@ -173,7 +199,9 @@ impl Download<'_> {
             self.empty(part)?;
             at = 0;
         }
-        part.as_file_mut().seek(SeekFrom::Start(at)).map_err(|error| self.not_writable(&error))?;
+        part.as_file_mut()
+            .seek(SeekFrom::Start(at))
+            .map_err(|error| self.not_writable(&error))?;
         transfer.at(at);
         let mut reader = stream.body.as_reader();
         let mut bytes = vec![0; CHUNK];
@@ -182,16 +210,31 @@ impl Download<'_> {
             let room = usize::try_from(self.head.size - at).map_or(CHUNK, |left| left.min(CHUNK));
             let read = match reader.read(&mut bytes[..room]) {
                 Ok(0) => {
-                    return Err(Fault::passing(&stream.address, format!("the connection ended after {at} of {} bytes", self.head.size)));
+                    return Err(Fault::passing(
+                        &stream.address,
+                        format!(
+                            "the connection ended after {at} of {} bytes",
+                            self.head.size
+                        ),
+                    ));
                 }
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    let reason = if error.kind() == ErrorKind::UnexpectedEof { "the connection was cut".into() } else { error.to_string() };
-                    return Err(Fault::passing(&stream.address, format!("{reason} after {at} of {} bytes", self.head.size)));
+                    let reason = if error.kind() == ErrorKind::UnexpectedEof {
+                        "the connection was cut".into()
+                    } else {
+                        error.to_string()
+                    };
+                    return Err(Fault::passing(
+                        &stream.address,
+                        format!("{reason} after {at} of {} bytes", self.head.size),
+                    ));
                 }
             };
-            part.as_file_mut().write_all(&bytes[..read]).map_err(|error| self.not_writable(&error))?;
+            part.as_file_mut()
+                .write_all(&bytes[..read])
+                .map_err(|error| self.not_writable(&error))?;
             at += read as u64;
             *received += read as u64;
             transfer.at(at);
@@ -200,8 +243,16 @@ impl Download<'_> {
                 std::thread::sleep(std::time::Duration::from_mins(10));
             }
         }
-        if !self.has_hash() && reader.read(&mut bytes[..1]).map_err(|error| Fault::passing(&stream.address, error.to_string()))? > 0 {
-            return Err(Fault::passing(&stream.address, "more bytes came than the hub announced"));
+        if !self.has_hash()
+            && reader
+                .read(&mut bytes[..1])
+                .map_err(|error| Fault::passing(&stream.address, error.to_string()))?
+                > 0
+        {
+            return Err(Fault::passing(
+                &stream.address,
+                "more bytes came than the hub announced",
+            ));
         }
         Ok(())
     }
@@ -219,12 +270,19 @@ impl Download<'_> {
 
     /// Puts the finished file in its place.
     fn settle(&self, mut part: NamedTempFile) -> Result<()> {
-        part.as_file().sync_all().map_err(|error| self.not_writable(&error))?;
+        part.as_file()
+            .sync_all()
+            .map_err(|error| self.not_writable(&error))?;
         // Where locks lie, another process may have taken the name away; the file is still ours.
         if !part.path().exists() {
             let mut again = self.new_part()?;
-            let copied = part.as_file_mut().seek(SeekFrom::Start(0)).and_then(|_| io::copy(part.as_file_mut(), again.as_file_mut()));
-            copied.and_then(|_| again.as_file().sync_all()).map_err(|error| self.not_writable(&error))?;
+            let copied = part
+                .as_file_mut()
+                .seek(SeekFrom::Start(0))
+                .and_then(|_| io::copy(part.as_file_mut(), again.as_file_mut()));
+            copied
+                .and_then(|_| again.as_file().sync_all())
+                .map_err(|error| self.not_writable(&error))?;
             part = again;
         }
         match part.persist(self.blob()) {
@@ -236,25 +294,38 @@ impl Download<'_> {
     /// Leaves what came for the next run, unless nobody could use it or the disk is full.
     fn leave(&self, part: NamedTempFile, error: &Error) {
         let is_of_use = self.has_hash() && self.length(&part).is_ok_and(|length| length > 0);
-        if is_of_use && (matches!(error, Error::Interrupted { .. }) || error.kind() == "hub.unreachable") {
+        if is_of_use
+            && (matches!(error, Error::Interrupted { .. }) || error.kind() == "hub.unreachable")
+        {
             let _ = part.keep();
         }
     }
 
     fn length(&self, part: &NamedTempFile) -> Result<u64> {
-        part.as_file().metadata().map(|file| file.len()).map_err(|error| self.not_writable(&error))
+        part.as_file()
+            .metadata()
+            .map(|file| file.len())
+            .map_err(|error| self.not_writable(&error))
     }
 
     fn empty(&self, part: &mut NamedTempFile) -> Result<()> {
-        part.as_file_mut().set_len(0).and_then(|()| part.as_file_mut().rewind()).map_err(|error| self.not_writable(&error))
+        part.as_file_mut()
+            .set_len(0)
+            .and_then(|()| part.as_file_mut().rewind())
+            .map_err(|error| self.not_writable(&error))
     }
 
     fn other_bytes(&self, sha256: &str) -> Error {
         Error::Hub {
             place: self.name.to_owned(),
             kind: "weights.hash",
-            reason: format!("the SHA-256 of what came is {sha256}; the hub announced {}", self.head.etag),
-            hint: format!("something between the hub and this machine changes files; {WITHOUT_HUB}"),
+            reason: format!(
+                "the SHA-256 of what came is {sha256}; the hub announced {}",
+                self.head.etag
+            ),
+            hint: format!(
+                "something between the hub and this machine changes files; {WITHOUT_HUB}"
+            ),
         }
     }
 
@@ -273,8 +344,18 @@ pub(super) fn not_writable(path: &Path, error: &io::Error) -> Error {
     let place = path.display().to_string();
     if files::is_disk_full(error) {
         let hint = format!("make room, then run this again; {CACHE_HINT}");
-        return Error::Hub { place, kind: "hub.disk_full", reason: format!("the model does not fit on the disk: {error}"), hint };
+        return Error::Hub {
+            place,
+            kind: "hub.disk_full",
+            reason: format!("the model does not fit on the disk: {error}"),
+            hint,
+        };
     }
     let reason = format!("the cache cannot be written to: {error}");
-    Error::Hub { place, kind: "hub.cache", reason, hint: CACHE_HINT.into() }
+    Error::Hub {
+        place,
+        kind: "hub.cache",
+        reason,
+        hint: CACHE_HINT.into(),
+    }
 }

@@ -77,31 +77,54 @@ pub struct Environment {
 impl Environment {
     /// The environment of this process.
     pub fn read() -> Self {
-        Self::from_variables(|name| std::env::var_os(name), std::env::home_dir().as_deref())
+        Self::from_variables(
+            |name| std::env::var_os(name),
+            std::env::home_dir().as_deref(),
+        )
     }
 
     fn from_variables(variable: impl Fn(&str) -> Option<OsString>, home: Option<&Path>) -> Self {
         let given = |name: &str| variable(name).filter(|value| !value.is_empty());
         let text = |name: &str| given(name).map(|value| value.to_string_lossy().into_owned());
         let path = |name: &str| given(name).map(|value| expand(value, home, &variable));
-        let is_true = |value: &str| ["1", "ON", "YES", "TRUE"].contains(&value.to_uppercase().as_str());
+        let is_true =
+            |value: &str| ["1", "ON", "YES", "TRUE"].contains(&value.to_uppercase().as_str());
         let seconds = |name: &str| {
-            Duration::from_secs(text(name).and_then(|value| value.parse().ok()).filter(|s| *s > 0).unwrap_or(PATIENCE).min(MOST_PATIENCE))
+            Duration::from_secs(
+                text(name)
+                    .and_then(|value| value.parse().ok())
+                    .filter(|s| *s > 0)
+                    .unwrap_or(PATIENCE)
+                    .min(MOST_PATIENCE),
+            )
         };
 
-        let caches = || path("XDG_CACHE_HOME").unwrap_or_else(|| home.unwrap_or(Path::new("")).join(".cache"));
+        let caches = || {
+            path("XDG_CACHE_HOME").unwrap_or_else(|| home.unwrap_or(Path::new("")).join(".cache"))
+        };
         let hf_home = path("HF_HOME").unwrap_or_else(|| caches().join("huggingface"));
-        let cache = path("HF_HUB_CACHE").or_else(|| path("HUGGINGFACE_HUB_CACHE")).unwrap_or_else(|| hf_home.join("hub"));
+        let cache = path("HF_HUB_CACHE")
+            .or_else(|| path("HUGGINGFACE_HUB_CACHE"))
+            .unwrap_or_else(|| hf_home.join("hub"));
         Self {
             cache,
-            endpoint: text("HF_ENDPOINT").unwrap_or_else(|| HUB.into()).trim_end_matches('/').to_owned(),
+            endpoint: text("HF_ENDPOINT")
+                .unwrap_or_else(|| HUB.into())
+                .trim_end_matches('/')
+                .to_owned(),
             // As in Python, the second is asked only where the first is not set.
-            offline: text("HF_HUB_OFFLINE").or_else(|| text("TRANSFORMERS_OFFLINE")).is_some_and(|value| is_true(&value)),
+            offline: text("HF_HUB_OFFLINE")
+                .or_else(|| text("TRANSFORMERS_OFFLINE"))
+                .is_some_and(|value| is_true(&value)),
             answer_patience: seconds("HF_HUB_ETAG_TIMEOUT"),
             download_patience: seconds("HF_HUB_DOWNLOAD_TIMEOUT"),
-            given_token: ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"].iter().find_map(|name| text(name)).and_then(|token| Token::clean(&token)),
+            given_token: ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"]
+                .iter()
+                .find_map(|name| text(name))
+                .and_then(|token| Token::clean(&token)),
             token_path: path("HF_TOKEN_PATH").unwrap_or_else(|| hf_home.join("token")),
-            sends_token: !text("HF_HUB_DISABLE_IMPLICIT_TOKEN").is_some_and(|value| is_true(&value)),
+            sends_token: !text("HF_HUB_DISABLE_IMPLICIT_TOKEN")
+                .is_some_and(|value| is_true(&value)),
         }
     }
 
@@ -116,26 +139,42 @@ impl Environment {
         if !self.sends_token {
             return None;
         }
-        self.given_token.clone().or_else(|| Token::clean(&std::fs::read_to_string(&self.token_path).ok()?))
+        self.given_token
+            .clone()
+            .or_else(|| Token::clean(&std::fs::read_to_string(&self.token_path).ok()?))
     }
 }
 
 /// An address without what may be secret in it: user and password before the host, and everything behind a `?`, where
 /// storage servers put signatures. A password may hold any sign, so what stands before the last `@` goes with it.
 pub fn shown(address: &str) -> String {
-    let (scheme, rest) = address.split_once("://").map_or((None, address), |(scheme, rest)| (Some(scheme), rest));
+    let (scheme, rest) = address
+        .split_once("://")
+        .map_or((None, address), |(scheme, rest)| (Some(scheme), rest));
     let end = rest.find(['?', '#']).unwrap_or(rest.len());
-    let rest = if rest[..end].contains('@') || !rest.contains('@') { &rest[..end] } else { rest };
+    let rest = if rest[..end].contains('@') || !rest.contains('@') {
+        &rest[..end]
+    } else {
+        rest
+    };
     let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     scheme.map_or_else(|| rest.to_owned(), |scheme| format!("{scheme}://{rest}"))
 }
 
 /// A leading `~` is the home folder, `$NAME` and `${NAME}` are variables; what is not set stays as it is.
-fn expand(value: OsString, home: Option<&Path>, variable: &impl Fn(&str) -> Option<OsString>) -> PathBuf {
-    let Some(text) = value.to_str() else { return value.into() };
+fn expand(
+    value: OsString,
+    home: Option<&Path>,
+    variable: &impl Fn(&str) -> Option<OsString>,
+) -> PathBuf {
+    let Some(text) = value.to_str() else {
+        return value.into();
+    };
     let mut expanded = match (text.strip_prefix('~'), home) {
-        (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => format!("{}{rest}", home.display()),
+        (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
+            format!("{}{rest}", home.display())
+        }
         _ => text.to_owned(),
     };
     let mut from = 0;
@@ -144,8 +183,12 @@ fn expand(value: OsString, home: Option<&Path>, variable: &impl Fn(&str) -> Opti
         let is_letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let braced = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
         let plain = &rest[..rest.find(|c| !is_letter(c)).unwrap_or(rest.len())];
-        let (name, length) = braced.map_or((plain, plain.len() + 1), |(name, _)| (name, name.len() + 3));
-        match variable(name).and_then(|value| value.into_string().ok()).filter(|_| !name.is_empty()) {
+        let (name, length) =
+            braced.map_or((plain, plain.len() + 1), |(name, _)| (name, name.len() + 3));
+        match variable(name)
+            .and_then(|value| value.into_string().ok())
+            .filter(|_| !name.is_empty())
+        {
             Some(value) => {
                 expanded.replace_range(dollar..dollar + length, &value);
                 from = dollar + value.len();
@@ -161,7 +204,12 @@ mod tests {
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Environment {
-        let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value));
+        let find = |name: &str| {
+            variables
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| OsString::from(value))
+        };
         Environment::from_variables(find, Some(Path::new("/home/me")))
     }
 
@@ -173,8 +221,19 @@ mod tests {
             (&[("HF_HOME", "~/my models")], "/home/me/my models/hub"),
             (&[("HF_HOME", "relative")], "relative/hub"),
             (&[("HF_HOME", "")], "/home/me/.cache/huggingface/hub"),
-            (&[("HF_HOME", "/h"), ("HUGGINGFACE_HUB_CACHE", "/old")], "/old"),
-            (&[("HF_HUB_CACHE", "$DATA/${WHO}/$NOBODY"), ("DATA", "/d"), ("WHO", "w"), ("HF_HOME", "/h")], "/d/w/$NOBODY"),
+            (
+                &[("HF_HOME", "/h"), ("HUGGINGFACE_HUB_CACHE", "/old")],
+                "/old",
+            ),
+            (
+                &[
+                    ("HF_HUB_CACHE", "$DATA/${WHO}/$NOBODY"),
+                    ("DATA", "/d"),
+                    ("WHO", "w"),
+                    ("HF_HOME", "/h"),
+                ],
+                "/d/w/$NOBODY",
+            ),
         ] {
             assert_eq!(read(variables).cache, Path::new(expected), "{variables:?}");
         }
@@ -182,8 +241,20 @@ mod tests {
 
     #[test]
     fn offline_takes_the_words_that_python_takes() {
-        for (value, expected) in [("1", true), ("on", true), ("Yes", true), ("TRUE", true), ("0", false), ("", false), ("off", false)] {
-            assert_eq!(read(&[("HF_HUB_OFFLINE", value)]).offline, expected, "{value}");
+        for (value, expected) in [
+            ("1", true),
+            ("on", true),
+            ("Yes", true),
+            ("TRUE", true),
+            ("0", false),
+            ("", false),
+            ("off", false),
+        ] {
+            assert_eq!(
+                read(&[("HF_HUB_OFFLINE", value)]).offline,
+                expected,
+                "{value}"
+            );
         }
         assert!(read(&[("TRANSFORMERS_OFFLINE", "1")]).offline);
         assert!(read(&[("HF_HUB_OFFLINE", ""), ("TRANSFORMERS_OFFLINE", "1")]).offline);
@@ -195,21 +266,52 @@ mod tests {
         let folder = tempfile::tempdir().expect("there is room for a folder");
         std::fs::write(folder.path().join("token"), " hf_file\n").expect("it can be written");
         let home = folder.path().to_str().expect("a plain path");
-        assert_eq!(read(&[("HF_HOME", home)]).token(), Some(Token("hf_file".into())));
-        assert_eq!(read(&[("HF_HOME", home), ("HF_TOKEN", "hf_given")]).token(), Some(Token("hf_given".into())));
-        assert_eq!(read(&[("HF_HOME", home), ("HF_TOKEN", "hf_given"), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")]).token(), None);
-        assert_eq!(read(&[("HF_HOME", "/nowhere"), ("HF_TOKEN", " \n")]).token(), None);
+        assert_eq!(
+            read(&[("HF_HOME", home)]).token(),
+            Some(Token("hf_file".into()))
+        );
+        assert_eq!(
+            read(&[("HF_HOME", home), ("HF_TOKEN", "hf_given")]).token(),
+            Some(Token("hf_given".into()))
+        );
+        assert_eq!(
+            read(&[
+                ("HF_HOME", home),
+                ("HF_TOKEN", "hf_given"),
+                ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
+            ])
+            .token(),
+            None
+        );
+        assert_eq!(
+            read(&[("HF_HOME", "/nowhere"), ("HF_TOKEN", " \n")]).token(),
+            None
+        );
         let shown = format!("{:?}", read(&[("HF_TOKEN", "hf_given")]));
         assert!(!shown.contains("hf_given"), "{shown}");
     }
 
     #[test]
     fn addresses_are_shown_without_secrets() {
-        assert_eq!(shown("https://me:pw@host:1/a/b?Signature=x#y"), "https://host:1/a/b");
+        assert_eq!(
+            shown("https://me:pw@host:1/a/b?Signature=x#y"),
+            "https://host:1/a/b"
+        );
         assert_eq!(shown("https://host"), "https://host");
         assert_eq!(shown("host"), "host");
-        for proxy in ["me:pw@proxy:3128", "http://me:p/w@proxy:3128", "http://me:p#w?@proxy:3128", "http://me:p@w@proxy:3128/"] {
-            assert!(shown(proxy).trim_start_matches("http://").starts_with("proxy:3128"), "{proxy} became {}", shown(proxy));
+        for proxy in [
+            "me:pw@proxy:3128",
+            "http://me:p/w@proxy:3128",
+            "http://me:p#w?@proxy:3128",
+            "http://me:p@w@proxy:3128/",
+        ] {
+            assert!(
+                shown(proxy)
+                    .trim_start_matches("http://")
+                    .starts_with("proxy:3128"),
+                "{proxy} became {}",
+                shown(proxy)
+            );
         }
     }
 }

@@ -41,9 +41,19 @@ impl<'a> Fetch<'a> {
     ///
     /// # Errors
     /// [`Error::Hub`] when the endpoint is no address.
-    pub(super) fn new(environment: &'a Environment, id: &'a HubId, interrupt: &'a Interrupt) -> Result<Self> {
+    pub(super) fn new(
+        environment: &'a Environment,
+        id: &'a HubId,
+        interrupt: &'a Interrupt,
+    ) -> Result<Self> {
         let client = Client::new(environment, id)?;
-        Ok(Self { id, environment, client, folder: ModelFolder::new(&environment.cache, id.repository()), interrupt })
+        Ok(Self {
+            id,
+            environment,
+            client,
+            folder: ModelFolder::new(&environment.cache, id.repository()),
+            interrupt,
+        })
     }
 
     /// What the hub says of the model.
@@ -60,38 +70,73 @@ impl<'a> Fetch<'a> {
     /// [`Error::Hub`], [`Error::Weights`] when the repository lacks a needed file, [`Error::Interrupted`].
     pub(super) fn run(&self, transfer: &mut Transfer) -> Result<Fetched> {
         match super::check(self.environment, self.id) {
-            Err(Error::Hub { kind: "weights.missing" | "weights.damaged" | "weights.hash", .. }) => {}
+            Err(Error::Hub {
+                kind: "weights.missing" | "weights.damaged" | "weights.hash",
+                ..
+            }) => {}
             checked => return checked,
         }
         let description = self.describe(transfer)?;
         let listed = description.files();
-        let mut files = needed::choose(&listed).map_err(|missing| self.lacking(&description, &missing))?;
+        let mut files =
+            needed::choose(&listed).map_err(|missing| self.lacking(&description, &missing))?;
         let snapshot = self.folder.snapshot(self.id.repository(), &description.sha);
         // What is there will be used, in whichever precision it came: it is mended, and its twin is not fetched beside it.
         let present = snapshot.present();
         let has = |name: &str| present.iter().any(|there| there == name);
         files.retain(|name| has(name) || !needed::has_twin(name, has));
-        files.extend(present.iter().filter(|name| listed.contains(name) && !files.contains(name)).cloned().collect::<Vec<_>>());
+        files.extend(
+            present
+                .iter()
+                .filter(|name| listed.contains(name) && !files.contains(name))
+                .cloned()
+                .collect::<Vec<_>>(),
+        );
         let wanted = self.wanted(&snapshot, &files, transfer)?;
-        let (count, bytes) = (wanted.len(), wanted.iter().map(|wanted| wanted.head.size).fold(0, u64::saturating_add));
-        transfer.say(&format!("fetching {count} files of {} ({})", snapshot.name(), crate::progress::amount(bytes)));
+        let (count, bytes) = (
+            wanted.len(),
+            wanted
+                .iter()
+                .map(|wanted| wanted.head.size)
+                .fold(0, u64::saturating_add),
+        );
+        transfer.say(&format!(
+            "fetching {count} files of {} ({})",
+            snapshot.name(),
+            crate::progress::amount(bytes)
+        ));
         let mut received = 0;
         for file in &wanted {
             received += self.have(&snapshot, file, transfer)?;
         }
         self.record(&snapshot, &files)?;
-        Ok(Fetched { snapshot, files, received })
+        Ok(Fetched {
+            snapshot,
+            files,
+            received,
+        })
     }
 
     /// The files that are not there, or not as they were recorded, with what the hub says of them.
-    fn wanted(&self, snapshot: &Snapshot, files: &[String], transfer: &mut Transfer) -> Result<Vec<Wanted>> {
+    fn wanted(
+        &self,
+        snapshot: &Snapshot,
+        files: &[String],
+        transfer: &mut Transfer,
+    ) -> Result<Vec<Wanted>> {
         let mut wanted = Vec::new();
         for name in files {
             let is_there = snapshot.folder.join(name).is_file();
             let is_damaged = is_there && integrity::check(snapshot, name).is_err();
             if !is_there || is_damaged {
-                let head = Retries::until_done(transfer, self.interrupt, || self.client.head(&snapshot.commit, name))?;
-                wanted.push(Wanted { name: name.clone(), head, is_damaged });
+                let head = Retries::until_done(transfer, self.interrupt, || {
+                    self.client.head(&snapshot.commit, name)
+                })?;
+                wanted.push(Wanted {
+                    name: name.clone(),
+                    head,
+                    is_damaged,
+                });
             }
         }
         Ok(wanted)
@@ -99,11 +144,23 @@ impl<'a> Fetch<'a> {
 
     /// Gets one file into the snapshot; returns the bytes that were received for it.
     fn have(&self, snapshot: &Snapshot, file: &Wanted, transfer: &mut Transfer) -> Result<u64> {
-        let Wanted { name, head, is_damaged } = file;
+        let Wanted {
+            name,
+            head,
+            is_damaged,
+        } = file;
         let (client, folder, interrupt) = (&self.client, &self.folder, self.interrupt);
-        let download = Download { client, folder, commit: &snapshot.commit, name, head, interrupt };
+        let download = Download {
+            client,
+            folder,
+            commit: &snapshot.commit,
+            name,
+            head,
+            interrupt,
+        };
         let received = download.run(*is_damaged, transfer)?;
-        self.link(snapshot, name, &head.etag).map_err(|error| not_writable(folder.path(), &error))?;
+        self.link(snapshot, name, &head.etag)
+            .map_err(|error| not_writable(folder.path(), &error))?;
         Ok(received)
     }
 
@@ -118,12 +175,22 @@ impl<'a> Fetch<'a> {
             return Ok(());
         }
         // Under a name of its own first, so that the path never leads nowhere.
-        if let Ok(link) = tempfile::Builder::new().prefix(".dragnext-").suffix(".link").make_in(folder, |path| symlink(&target, path)) {
-            return link.persist(&path).map(drop).map_err(|refused| refused.error);
+        if let Ok(link) = tempfile::Builder::new()
+            .prefix(".dragnext-")
+            .suffix(".link")
+            .make_in(folder, |path| symlink(&target, path))
+        {
+            return link
+                .persist(&path)
+                .map(drop)
+                .map_err(|refused| refused.error);
         }
         // A disk or a system without links has copies.
         let mut copy = files::temporary_named(folder, ".dragnext-", ".tmp")?;
-        io::copy(&mut fs::File::open(self.folder.blobs().join(etag))?, &mut copy)?;
+        io::copy(
+            &mut fs::File::open(self.folder.blobs().join(etag))?,
+            &mut copy,
+        )?;
         copy.as_file().sync_all()?;
         copy.persist(&path)?;
         Ok(())
@@ -134,13 +201,23 @@ impl<'a> Fetch<'a> {
         let mut entries = BTreeMap::new();
         for name in names {
             let path = snapshot.folder.join(name);
-            let metadata = fs::metadata(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+            let metadata = fs::metadata(&path).map_err(|source| Error::File {
+                path: path.clone(),
+                source,
+            })?;
             // What is called by its hash was compared with it.
             let sha256 = match snapshot.etag(name).filter(|etag| is_sha256(etag)) {
                 Some(sha256) => sha256,
                 None => hash(&path)?,
             };
-            entries.insert(name.clone(), Entry { length: metadata.len(), sha256, checked: Stamp::of(&metadata) });
+            entries.insert(
+                name.clone(),
+                Entry {
+                    length: metadata.len(),
+                    sha256,
+                    checked: Stamp::of(&metadata),
+                },
+            );
         }
         let written = Ledger { files: entries }.merge_into(&snapshot.ledger);
         let written = written.and_then(|()| match self.id.commit() {
@@ -152,10 +229,18 @@ impl<'a> Fetch<'a> {
 
     /// The error about a repository that is no model of ours.
     fn lacking(&self, description: &Description, missing: &[String]) -> Error {
-        let pickles = description.files().into_iter().filter(|file| crate::model::source::is_pickle(Path::new(file)));
-        let pickles = pickles.filter(|file| file.matches('/').count() == 1).count();
-        let pickles =
-            if pickles > 0 { "\n  its weights are pickles, which can run code when they are read and are never fetched" } else { "" };
+        let pickles = description
+            .files()
+            .into_iter()
+            .filter(|file| crate::model::source::is_pickle(Path::new(file)));
+        let pickles = pickles
+            .filter(|file| file.matches('/').count() == 1)
+            .count();
+        let pickles = if pickles > 0 {
+            "\n  its weights are pickles, which can run code when they are read and are never fetched"
+        } else {
+            ""
+        };
         Error::Weights {
             path: format!("{}@{}", self.id.repository(), description.sha),
             kind: "weights.missing",
@@ -164,7 +249,9 @@ impl<'a> Fetch<'a> {
                 super::environment::shown(&self.environment.endpoint),
                 missing.join("\n  ")
             ),
-            hint: format!("a model is a repository in diffusers layout with safetensors files; {WITHOUT_HUB}"),
+            hint: format!(
+                "a model is a repository in diffusers layout with safetensors files; {WITHOUT_HUB}"
+            ),
         }
     }
 }

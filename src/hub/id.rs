@@ -32,10 +32,22 @@ impl HubId {
         if !is_name(owner) || !is_name(name) || !revision.is_none_or(is_revision) {
             return None;
         }
-        let pinned = || PINNED.iter().find(|(id, _)| *id == repository).map_or(DEFAULT_BRANCH, |(_, commit)| commit);
+        let pinned = || {
+            PINNED
+                .iter()
+                .find(|(id, _)| *id == repository)
+                .map_or(DEFAULT_BRANCH, |(_, commit)| commit)
+        };
         let revision = revision.unwrap_or_else(pinned);
-        let revision = if is_commit(revision) { revision.to_ascii_lowercase() } else { revision.to_owned() };
-        Some(Self { repository: repository.to_owned(), revision })
+        let revision = if is_commit(revision) {
+            revision.to_ascii_lowercase()
+        } else {
+            revision.to_owned()
+        };
+        Some(Self {
+            repository: repository.to_owned(),
+            revision,
+        })
     }
 
     /// `owner/name`.
@@ -77,7 +89,9 @@ fn is_name(text: &str) -> bool {
 /// A revision becomes a path inside the cache and a part of an address, so it is held to harmless characters.
 fn is_revision(text: &str) -> bool {
     let part = |part: &str| {
-        let harmless = part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte));
+        let harmless = part
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte));
         !part.is_empty() && harmless && !part.starts_with('.') && !part.ends_with('.')
     };
     text.len() <= 200 && text.split('/').all(part)
@@ -92,8 +106,17 @@ mod tests {
         let read = |text: &str| HubId::parse(text).map(|id| id.to_string());
         assert_eq!(read("a/b").as_deref(), Some("a/b@main"));
         assert_eq!(read("a/b@refs/pr/1").as_deref(), Some("a/b@refs/pr/1"));
-        assert_eq!(read(DEFAULT_MODEL), Some(format!("{DEFAULT_MODEL}@451f4fe16113bff5a5d2269ed5ad43b0592e9a14")));
-        assert_eq!(read(&format!("{DEFAULT_MODEL}@main")), Some(format!("{DEFAULT_MODEL}@main")), "the pin is a default");
+        assert_eq!(
+            read(DEFAULT_MODEL),
+            Some(format!(
+                "{DEFAULT_MODEL}@451f4fe16113bff5a5d2269ed5ad43b0592e9a14"
+            ))
+        );
+        assert_eq!(
+            read(&format!("{DEFAULT_MODEL}@main")),
+            Some(format!("{DEFAULT_MODEL}@main")),
+            "the pin is a default"
+        );
         let upper = HubId::parse(&format!("a/b@{}", "AB".repeat(20))).expect("a commit");
         assert_eq!(upper.commit(), Some("ab".repeat(20).as_str()));
         assert_eq!(HubId::parse("a/b@v1.0").expect("a tag").commit(), None);
@@ -101,8 +124,10 @@ mod tests {
 
     #[test]
     fn paths_and_traps_are_no_names() {
-        let none =
-            ["", "demo", "/a/b", "./a", "../b", "a/", "a/b/c", "a/..", "a b/c", "a--b/c", "-a/b", "a/b.", "a/b@", "a/b@../x", "a/b@x//y"];
+        let none = [
+            "", "demo", "/a/b", "./a", "../b", "a/", "a/b/c", "a/..", "a b/c", "a--b/c", "-a/b",
+            "a/b.", "a/b@", "a/b@../x", "a/b@x//y",
+        ];
         for text in none {
             assert_eq!(HubId::parse(text), None, "{text}");
         }

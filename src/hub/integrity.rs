@@ -17,29 +17,53 @@ use crate::error::{Error, Result};
 /// [`Error::Hub`]: `weights.damaged` for another length, `weights.hash` for other bytes. [`Error::File`] when it cannot be read.
 pub fn check(snapshot: &Snapshot, name: &str) -> Result<()> {
     let path = snapshot.folder.join(name);
-    let Ok(metadata) = fs::metadata(&path) else { return Ok(()) };
+    let Ok(metadata) = fs::metadata(&path) else {
+        return Ok(());
+    };
     let recorded = Ledger::read(&snapshot.ledger).files.remove(name);
     if let Some(entry) = &recorded
         && entry.length != metadata.len()
     {
-        let reason = format!("{} bytes, but {} were fetched", metadata.len(), entry.length);
+        let reason = format!(
+            "{} bytes, but {} were fetched",
+            metadata.len(),
+            entry.length
+        );
         return Err(wrong(snapshot, &path, "weights.damaged", reason));
     }
     let stamp = Stamp::of(&metadata);
-    if stamp.is_some() && recorded.as_ref().is_some_and(|entry| entry.checked == stamp) {
+    if stamp.is_some()
+        && recorded
+            .as_ref()
+            .is_some_and(|entry| entry.checked == stamp)
+    {
         return Ok(());
     }
     let sha256 = hash(&path)?;
-    let expected = recorded.map(|entry| entry.sha256).or_else(|| snapshot.etag(name).filter(|etag| is_sha256(etag)));
+    let expected = recorded
+        .map(|entry| entry.sha256)
+        .or_else(|| snapshot.etag(name).filter(|etag| is_sha256(etag)));
     if let Some(expected) = expected.filter(|expected| *expected != sha256) {
-        let reason = format!("its SHA-256 is {sha256}, but {expected} was fetched: the file was changed or damaged");
+        let reason = format!(
+            "its SHA-256 is {sha256}, but {expected} was fetched: the file was changed or damaged"
+        );
         return Err(wrong(snapshot, &path, "weights.hash", reason));
     }
     // It may have changed while it was read; then the next use hashes it again.
-    let unchanged = fs::metadata(&path).ok().and_then(|metadata| Stamp::of(&metadata)) == stamp;
-    let entry = Entry { length: metadata.len(), sha256, checked: stamp.filter(|_| unchanged) };
+    let unchanged = fs::metadata(&path)
+        .ok()
+        .and_then(|metadata| Stamp::of(&metadata))
+        == stamp;
+    let entry = Entry {
+        length: metadata.len(),
+        sha256,
+        checked: stamp.filter(|_| unchanged),
+    };
     // A cache that cannot be written to is hashed every time.
-    let _ = Ledger { files: BTreeMap::from([(name.to_owned(), entry)]) }.merge_into(&snapshot.ledger);
+    let _ = Ledger {
+        files: BTreeMap::from([(name.to_owned(), entry)]),
+    }
+    .merge_into(&snapshot.ledger);
     Ok(())
 }
 
@@ -49,17 +73,31 @@ pub fn check(snapshot: &Snapshot, name: &str) -> Result<()> {
 /// [`Error::File`] when it cannot be read.
 pub fn hash(path: &Path) -> Result<String> {
     let hashed = File::open(path).and_then(|mut file| sha256_of(&mut file));
-    hashed.map_err(|source| Error::File { path: path.to_path_buf(), source })
+    hashed.map_err(|source| Error::File {
+        path: path.to_path_buf(),
+        source,
+    })
 }
 
 /// Is it the hexadecimal form of a SHA-256? The hub calls large files by theirs.
 pub fn is_sha256(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    text.len() == 64
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 fn wrong(snapshot: &Snapshot, path: &Path, kind: &'static str, reason: String) -> Error {
-    let hint = format!("`dragnext fetch {}` fetches what is damaged again", snapshot.name());
-    Error::Hub { place: path.display().to_string(), kind, reason, hint }
+    let hint = format!(
+        "`dragnext fetch {}` fetches what is damaged again",
+        snapshot.name()
+    );
+    Error::Hub {
+        place: path.display().to_string(),
+        kind,
+        reason,
+        hint,
+    }
 }
 
 #[cfg(test)]
@@ -82,15 +120,31 @@ mod tests {
         fs::write(&path, "abc").expect("it can be written");
         check(&snapshot, "file").expect("nothing is known yet");
         let entry = Ledger::read(&snapshot.ledger).files["file"].clone();
-        assert_eq!((entry.length, entry.sha256.as_str()), (3, sha256(b"abc").as_str()));
+        assert_eq!(
+            (entry.length, entry.sha256.as_str()),
+            (3, sha256(b"abc").as_str())
+        );
         assert!(entry.checked.is_some());
 
         fs::write(&path, "abd").expect("it can be written");
-        let later = fs::metadata(&path).and_then(|file| file.modified()).expect("it is there") + std::time::Duration::from_secs(1);
-        File::options().write(true).open(&path).and_then(|file| file.set_modified(later)).expect("it can be touched");
-        assert_eq!(check(&snapshot, "file").expect_err("it was changed").kind(), "weights.hash");
+        let later = fs::metadata(&path)
+            .and_then(|file| file.modified())
+            .expect("it is there")
+            + std::time::Duration::from_secs(1);
+        File::options()
+            .write(true)
+            .open(&path)
+            .and_then(|file| file.set_modified(later))
+            .expect("it can be touched");
+        assert_eq!(
+            check(&snapshot, "file").expect_err("it was changed").kind(),
+            "weights.hash"
+        );
         fs::write(&path, "abcd").expect("it can be written");
-        assert_eq!(check(&snapshot, "file").expect_err("it grew").kind(), "weights.damaged");
+        assert_eq!(
+            check(&snapshot, "file").expect_err("it grew").kind(),
+            "weights.damaged"
+        );
     }
 
     #[test]
@@ -101,8 +155,16 @@ mod tests {
         fs::write(&path, "abc").expect("it can be written");
         let stamp = Stamp::of(&fs::metadata(&path).expect("it is there"));
         // Were it hashed, this would not match.
-        let entry = Entry { length: 3, sha256: "no hash".into(), checked: stamp };
-        Ledger { files: BTreeMap::from([("file".to_owned(), entry)]) }.merge_into(&snapshot.ledger).expect("it can be written");
+        let entry = Entry {
+            length: 3,
+            sha256: "no hash".into(),
+            checked: stamp,
+        };
+        Ledger {
+            files: BTreeMap::from([("file".to_owned(), entry)]),
+        }
+        .merge_into(&snapshot.ledger)
+        .expect("it can be written");
         check(&snapshot, "file").expect("its stamp is known");
     }
 
@@ -114,9 +176,13 @@ mod tests {
         let blobs = cache.path().join("models--a--b/blobs");
         fs::create_dir_all(&blobs).expect("it can be made");
         let etag = sha256(b"abc");
-        std::os::unix::fs::symlink(format!("../../blobs/{etag}"), snapshot.folder.join("file")).expect("it can be linked");
+        std::os::unix::fs::symlink(format!("../../blobs/{etag}"), snapshot.folder.join("file"))
+            .expect("it can be linked");
         fs::write(blobs.join(&etag), "abd").expect("it can be written");
-        assert_eq!(check(&snapshot, "file").expect_err("other bytes").kind(), "weights.hash");
+        assert_eq!(
+            check(&snapshot, "file").expect_err("other bytes").kind(),
+            "weights.hash"
+        );
         fs::write(blobs.join(&etag), "abc").expect("it can be written");
         check(&snapshot, "file").expect("its own bytes");
     }

@@ -39,14 +39,20 @@ impl Stamp {
     /// The stamp of a file; `None` where the system tells no time.
     pub fn of(metadata: &Metadata) -> Option<Self> {
         let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-        Some(Self { length: metadata.len(), modified_ns: u64::try_from(modified.as_nanos()).ok()? })
+        Some(Self {
+            length: metadata.len(),
+            modified_ns: u64::try_from(modified.as_nanos()).ok()?,
+        })
     }
 }
 
 impl Ledger {
     /// Reads a ledger. One that is missing, or that is none, is empty: it only remembers what can be found out again.
     pub fn read(path: &Path) -> Self {
-        fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+        fs::read(path)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default()
     }
 
     /// Writes these entries over those that are there, in one step that cannot be seen half done.

@@ -37,8 +37,7 @@ use crate::interrupt::Interrupt;
 use crate::progress::Transfer;
 
 /// What to do without the hub.
-pub(crate) const WITHOUT_HUB: &str =
-    "`--model demo` is built in and needs no download; `--model FOLDER` takes a folder that was downloaded elsewhere";
+pub(crate) const WITHOUT_HUB: &str = "`--model demo` is built in and needs no download; `--model FOLDER` takes a folder that was downloaded elsewhere";
 
 /// What to do about a cache that cannot be used.
 const CACHE_HINT: &str = "HF_HUB_CACHE or HF_HOME chooses another folder for the cache";
@@ -72,8 +71,14 @@ pub fn find(environment: &Environment, id: &HubId) -> Result<Snapshot> {
 pub fn check(environment: &Environment, id: &HubId) -> Result<Fetched> {
     let snapshot = find(environment, id)?;
     let files = snapshot.present();
-    files.iter().try_for_each(|name| integrity::check(&snapshot, name))?;
-    Ok(Fetched { snapshot, files, received: 0 })
+    files
+        .iter()
+        .try_for_each(|name| integrity::check(&snapshot, name))?;
+    Ok(Fetched {
+        snapshot,
+        files,
+        received: 0,
+    })
 }
 
 /// Fetches what is missing of a model, or damaged, and checks all of it.
@@ -81,7 +86,12 @@ pub fn check(environment: &Environment, id: &HubId) -> Result<Fetched> {
 /// # Errors
 /// [`Error::Hub`] when it cannot be had, [`Error::Interrupted`].
 #[cfg(feature = "hub")]
-pub fn fetch(environment: &Environment, id: &HubId, transfer: &mut Transfer, interrupt: &Interrupt) -> Result<Fetched> {
+pub fn fetch(
+    environment: &Environment,
+    id: &HubId,
+    transfer: &mut Transfer,
+    interrupt: &Interrupt,
+) -> Result<Fetched> {
     fetch::Fetch::new(environment, id, interrupt)?.run(transfer)
 }
 
@@ -90,7 +100,12 @@ pub fn fetch(environment: &Environment, id: &HubId, transfer: &mut Transfer, int
 /// # Errors
 /// [`Error::Hub`] `weights.missing` unless the model is complete.
 #[cfg(not(feature = "hub"))]
-pub fn fetch(environment: &Environment, id: &HubId, _: &mut Transfer, _: &Interrupt) -> Result<Fetched> {
+pub fn fetch(
+    environment: &Environment,
+    id: &HubId,
+    _: &mut Transfer,
+    _: &Interrupt,
+) -> Result<Fetched> {
     check(environment, id)
 }
 
@@ -100,8 +115,12 @@ pub fn fetch(environment: &Environment, id: &HubId, _: &mut Transfer, _: &Interr
 /// [`Error::Hub`] when it is not.
 #[cfg(feature = "hub")]
 pub fn reach(environment: &Environment) -> Result<()> {
-    let Some(id) = HubId::parse(DEFAULT_MODEL) else { return Ok(()) };
-    fetch::Fetch::new(environment, &id, &Interrupt::never())?.describe(&mut Transfer::silent()).map(|_| ())
+    let Some(id) = HubId::parse(DEFAULT_MODEL) else {
+        return Ok(());
+    };
+    fetch::Fetch::new(environment, &id, &Interrupt::never())?
+        .describe(&mut Transfer::silent())
+        .map(|_| ())
 }
 
 /// Says that this build cannot reach anything.
@@ -111,7 +130,12 @@ pub fn reach(environment: &Environment) -> Result<()> {
 #[cfg(not(feature = "hub"))]
 pub fn reach(environment: &Environment) -> Result<()> {
     let reason = CANNOT_FETCH.to_owned();
-    Err(Error::Hub { place: environment::shown(&environment.endpoint), kind: "hub.unreachable", reason, hint: WITHOUT_HUB.into() })
+    Err(Error::Hub {
+        place: environment::shown(&environment.endpoint),
+        kind: "hub.unreachable",
+        reason,
+        hint: WITHOUT_HUB.into(),
+    })
 }
 
 #[cfg(not(feature = "hub"))]
@@ -123,9 +147,23 @@ pub fn missing(environment: &Environment, id: &HubId, files: &[String]) -> Error
     #[cfg(feature = "hub")]
     let hint = format!("`dragnext fetch {id}` fetches it where there is a network; {WITHOUT_HUB}");
     #[cfg(not(feature = "hub"))]
-    let hint = format!("{CANNOT_FETCH}: `hf download {} --revision {}` does; {WITHOUT_HUB}", id.repository(), id.revision());
+    let hint = format!(
+        "{CANNOT_FETCH}: `hf download {} --revision {}` does; {WITHOUT_HUB}",
+        id.repository(),
+        id.revision()
+    );
     // Whoever meant a folder and mistyped it should find out.
-    let folder = if id.repository() == DEFAULT_MODEL { "" } else { "there is no folder of this name, and " };
-    let reason = format!("{folder}these files of the model are not in the cache `{cache}`:\n  {list}");
-    Error::Hub { place: id.to_string(), kind: "weights.missing", reason, hint }
+    let folder = if id.repository() == DEFAULT_MODEL {
+        ""
+    } else {
+        "there is no folder of this name, and "
+    };
+    let reason =
+        format!("{folder}these files of the model are not in the cache `{cache}`:\n  {list}");
+    Error::Hub {
+        place: id.to_string(),
+        kind: "weights.missing",
+        reason,
+        hint,
+    }
 }

@@ -14,29 +14,62 @@ const REQUIRED: [&str; 6] = [
 ];
 
 /// Files that are read where a model has them, and its index, which makes the folder whole for other programs.
-const OPTIONAL: [&str; 4] = ["dragnext.json", "model_index.json", "tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json"];
+const OPTIONAL: [&str; 4] = [
+    "dragnext.json",
+    "model_index.json",
+    "tokenizer/special_tokens_map.json",
+    "tokenizer/tokenizer_config.json",
+];
 
 /// Folders with weights, and the names that these may have.
-const WEIGHTS: [(&str, &[&str]); 3] = [("text_encoder", &text_encoder::FILES), ("unet", &unet::FILES), ("vae", &vae::FILES)];
+const WEIGHTS: [(&str, &[&str]); 3] = [
+    ("text_encoder", &text_encoder::FILES),
+    ("unet", &unet::FILES),
+    ("vae", &vae::FILES),
+];
 
 /// What a folder lacks that a model needs; `has` says whether it has a file. Of several names that weights may have, the first stands for all.
 pub fn missing(has: impl Fn(&str) -> bool) -> Vec<String> {
-    let required = REQUIRED.iter().filter(|name| !has(name)).map(|name| (*name).to_owned());
-    let paths = WEIGHTS.iter().map(|(folder, names)| names.iter().map(|name| format!("{folder}/{name}")).collect::<Vec<_>>());
-    let weights = paths.filter(|paths| !paths.iter().any(|path| has(path))).map(|mut paths| paths.swap_remove(0));
+    let required = REQUIRED
+        .iter()
+        .filter(|name| !has(name))
+        .map(|name| (*name).to_owned());
+    let paths = WEIGHTS.iter().map(|(folder, names)| {
+        names
+            .iter()
+            .map(|name| format!("{folder}/{name}"))
+            .collect::<Vec<_>>()
+    });
+    let weights = paths
+        .filter(|paths| !paths.iter().any(|path| has(path)))
+        .map(|mut paths| paths.swap_remove(0));
     required.chain(weights).collect()
 }
 
 /// Every file that a model may need.
 pub fn all() -> Vec<String> {
-    let weights = WEIGHTS.iter().flat_map(|(folder, names)| names.iter().map(move |name| format!("{folder}/{name}")));
-    OPTIONAL.iter().chain(&REQUIRED).map(|name| (*name).to_owned()).chain(weights).collect()
+    let weights = WEIGHTS
+        .iter()
+        .flat_map(|(folder, names)| names.iter().map(move |name| format!("{folder}/{name}")));
+    OPTIONAL
+        .iter()
+        .chain(&REQUIRED)
+        .map(|name| (*name).to_owned())
+        .chain(weights)
+        .collect()
 }
 
 /// Is this a file of weights, beside which there is another one with the same weights? `has` says whether the folder has a file.
 pub fn has_twin(name: &str, has: impl Fn(&str) -> bool) -> bool {
-    let twins = WEIGHTS.iter().map(|(folder, names)| names.iter().map(|twin| format!("{folder}/{twin}")).collect::<Vec<_>>());
-    twins.into_iter().any(|twins| twins.iter().any(|twin| twin == name) && twins.iter().any(|twin| twin != name && has(twin)))
+    let twins = WEIGHTS.iter().map(|(folder, names)| {
+        names
+            .iter()
+            .map(|twin| format!("{folder}/{twin}"))
+            .collect::<Vec<_>>()
+    });
+    twins.into_iter().any(|twins| {
+        twins.iter().any(|twin| twin == name) && twins.iter().any(|twin| twin != name && has(twin))
+    })
 }
 
 /// What to fetch from a repository with these files: small files first, so that a model without a valid configuration is known
@@ -53,7 +86,11 @@ pub fn choose(files: &[String]) -> Result<Vec<String>, Vec<String>> {
     if !missing.is_empty() {
         return Err(missing);
     }
-    let small = OPTIONAL.iter().chain(&REQUIRED).filter(|name| has(name)).map(|name| (*name).to_owned());
+    let small = OPTIONAL
+        .iter()
+        .chain(&REQUIRED)
+        .filter(|name| has(name))
+        .map(|name| (*name).to_owned());
     let weights = WEIGHTS.iter().filter_map(|(folder, names)| {
         let halves_first = names.iter().rev().map(|name| format!("{folder}/{name}"));
         halves_first.into_iter().find(|path| has(path))
@@ -66,7 +103,11 @@ mod tests {
     use super::*;
 
     fn files(names: &[&str]) -> Vec<String> {
-        REQUIRED.iter().chain(names).map(|name| (*name).to_owned()).collect()
+        REQUIRED
+            .iter()
+            .chain(names)
+            .map(|name| (*name).to_owned())
+            .collect()
     }
 
     #[test]
@@ -93,8 +134,17 @@ mod tests {
 
     #[test]
     fn what_is_lacking_is_named() {
-        let files = files(&["unet/diffusion_pytorch_model.bin", "vae/diffusion_pytorch_model.safetensors"]);
+        let files = files(&[
+            "unet/diffusion_pytorch_model.bin",
+            "vae/diffusion_pytorch_model.safetensors",
+        ]);
         let lacking = choose(&files).expect_err("weights are lacking");
-        assert_eq!(lacking, ["text_encoder/model.safetensors", "unet/diffusion_pytorch_model.safetensors"]);
+        assert_eq!(
+            lacking,
+            [
+                "text_encoder/model.safetensors",
+                "unet/diffusion_pytorch_model.safetensors"
+            ]
+        );
     }
 }

@@ -12,10 +12,17 @@ pub(super) fn target(asked: &Uri, location: &str) -> Option<Uri> {
         format!("{scheme}:{location}")
     } else if location.starts_with('/') {
         format!("{scheme}://{authority}{location}")
-    } else if location.split(['?', '#']).next().is_some_and(|head| head.contains("://")) {
+    } else if location
+        .split(['?', '#'])
+        .next()
+        .is_some_and(|head| head.contains("://"))
+    {
         location.to_owned()
     } else {
-        let folder = asked.path().rsplit_once('/').map_or("", |(folder, _)| folder);
+        let folder = asked
+            .path()
+            .rsplit_once('/')
+            .map_or("", |(folder, _)| folder);
         format!("{scheme}://{authority}{folder}/{location}")
     };
     let target: Uri = text.parse().ok()?;
@@ -27,8 +34,16 @@ pub(super) fn target(asked: &Uri, location: &str) -> Option<Uri> {
 /// Same scheme, host and port: only there the token is known already.
 pub(super) fn is_same_origin(first: &Uri, second: &Uri) -> bool {
     let origin = |uri: &Uri| {
-        let standard = if uri.scheme_str() == Some("https") { 443 } else { 80 };
-        (uri.scheme_str().map(str::to_owned), uri.host().map(str::to_ascii_lowercase), uri.port_u16().unwrap_or(standard))
+        let standard = if uri.scheme_str() == Some("https") {
+            443
+        } else {
+            80
+        };
+        (
+            uri.scheme_str().map(str::to_owned),
+            uri.host().map(str::to_ascii_lowercase),
+            uri.port_u16().unwrap_or(standard),
+        )
     };
     origin(first) == origin(second)
 }
@@ -45,10 +60,16 @@ mod tests {
     fn locations_are_read_as_browsers_read_them() {
         let asked = uri("https://hub:8443/a/b/resolve/main/x.json?q=1");
         let target = |location: &str| target(&asked, location).map(|uri| uri.to_string());
-        assert_eq!(target("https://cdn/x?sig=1").as_deref(), Some("https://cdn/x?sig=1"));
+        assert_eq!(
+            target("https://cdn/x?sig=1").as_deref(),
+            Some("https://cdn/x?sig=1")
+        );
         assert_eq!(target("//cdn/x").as_deref(), Some("https://cdn/x"));
         assert_eq!(target("/c/d").as_deref(), Some("https://hub:8443/c/d"));
-        assert_eq!(target("y.json").as_deref(), Some("https://hub:8443/a/b/resolve/main/y.json"));
+        assert_eq!(
+            target("y.json").as_deref(),
+            Some("https://hub:8443/a/b/resolve/main/y.json")
+        );
         assert_eq!(target("http://cdn/x"), None, "no way back to plain text");
     }
 
@@ -56,7 +77,12 @@ mod tests {
     fn an_origin_is_scheme_host_and_port() {
         let hub = uri("https://hub/a");
         assert!(is_same_origin(&hub, &uri("https://HUB:443/b")));
-        for other in ["http://hub/a", "https://hub:444/a", "https://cdn/a", "https://hub.evil/a"] {
+        for other in [
+            "http://hub/a",
+            "https://hub:444/a",
+            "https://cdn/a",
+            "https://hub.evil/a",
+        ] {
             assert!(!is_same_origin(&hub, &uri(other)), "{other}");
         }
     }

@@ -38,7 +38,11 @@ pub(super) enum Fault {
 impl Fault {
     /// A fault that may pass.
     pub(super) fn passing(address: &Uri, reason: impl Into<String>) -> Self {
-        Self::Passing { address: shown(&address.to_string()), reason: reason.into(), pause: None }
+        Self::Passing {
+            address: shown(&address.to_string()),
+            reason: reason.into(),
+            pause: None,
+        }
     }
 }
 
@@ -64,10 +68,19 @@ impl Retries {
     ///
     /// # Errors
     /// When this fault ends it: it lasts, or there were too many, or the server asks for too long a pause. [`Error::Interrupted`].
-    pub(super) fn pause(&mut self, fault: Fault, transfer: &mut Transfer, interrupt: &Interrupt) -> Result<()> {
+    pub(super) fn pause(
+        &mut self,
+        fault: Fault,
+        transfer: &mut Transfer,
+        interrupt: &Interrupt,
+    ) -> Result<()> {
         let (address, reason, asked) = match fault {
             Fault::Lasting(error) => return Err(error),
-            Fault::Passing { address, reason, pause } => (address, reason, pause),
+            Fault::Passing {
+                address,
+                reason,
+                pause,
+            } => (address, reason, pause),
         };
         let pause = asked.unwrap_or(FIRST_PAUSE * 2u32.pow(self.failures));
         self.failures += 1;
@@ -76,11 +89,25 @@ impl Retries {
                 1 => String::new(),
                 attempts => format!(" (after {attempts} attempts)"),
             };
-            let waits = if pause > LONGEST_PAUSE { format!(", and asks to wait {} s", pause.as_secs()) } else { String::new() };
-            let hint = format!("check the network and run this again: it goes on where it stopped; {WITHOUT_HUB}");
-            return Err(Error::Hub { place: address, kind: "hub.unreachable", reason: format!("{reason}{waits}{after}"), hint });
+            let waits = if pause > LONGEST_PAUSE {
+                format!(", and asks to wait {} s", pause.as_secs())
+            } else {
+                String::new()
+            };
+            let hint = format!(
+                "check the network and run this again: it goes on where it stopped; {WITHOUT_HUB}"
+            );
+            return Err(Error::Hub {
+                place: address,
+                kind: "hub.unreachable",
+                reason: format!("{reason}{waits}{after}"),
+                hint,
+            });
         }
-        transfer.say(&format!("{address}: {reason}; trying again in {:.1} s", pause.as_secs_f64()));
+        transfer.say(&format!(
+            "{address}: {reason}; trying again in {:.1} s",
+            pause.as_secs_f64()
+        ));
         let until = Instant::now() + pause;
         while Instant::now() < until {
             interrupt.check()?;

@@ -38,7 +38,9 @@ pub(super) fn take(
     interrupt: &Interrupt,
 ) -> Result<Turn> {
     // Without a lock file, in a folder that cannot be written to, everybody goes on.
-    let Some(file) = open(lock) else { return Ok(Turn::Mine(None)) };
+    let Some(file) = open(lock) else {
+        return Ok(Turn::Mine(None));
+    };
     let mut told = false;
     let (mut size, mut since) = (0, Instant::now());
     loop {
@@ -51,7 +53,9 @@ pub(super) fn take(
             Ok(()) => return Ok(Turn::Mine(Some(file))),
             Err(TryLockError::WouldBlock) if since.elapsed() < PATIENCE => {}
             Err(TryLockError::WouldBlock) => {
-                transfer.say(&format!("{name}: the other process does not get on; fetching it here"));
+                transfer.say(&format!(
+                    "{name}: the other process does not get on; fetching it here"
+                ));
                 return Ok(Turn::Mine(None));
             }
             // Some network disks have no locks.
@@ -71,10 +75,19 @@ pub(super) fn take(
 
 /// Takes a lock without waiting. A test can make it lie, as some network disks do.
 pub(super) fn try_lock(file: &File) -> std::result::Result<(), TryLockError> {
-    if failpoint::is_hit("locks_lie") { Ok(()) } else { file.try_lock() }
+    if failpoint::is_hit("locks_lie") {
+        Ok(())
+    } else {
+        file.try_lock()
+    }
 }
 
 fn open(lock: &Path) -> Option<File> {
     fs::create_dir_all(lock.parent()?).ok()?;
-    File::options().create(true).truncate(false).write(true).open(lock).ok()
+    File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(lock)
+        .ok()
 }

@@ -86,13 +86,34 @@ mod tests {
 
     #[test]
     fn a_fault_is_an_error_and_a_panic_stays_one() {
-        let lost = || throw(Fault::Lost { call: "cuLaunchKernel".into(), reason: "an illegal address".into() });
-        assert_eq!(caught::<()>(lost).expect_err("it was thrown").kind(), "device.lost");
-        let memory = Fault::OutOfMemory { need: 3 << 20, free: 1, total: 2 << 20 };
+        let lost = || {
+            throw(Fault::Lost {
+                call: "cuLaunchKernel".into(),
+                reason: "an illegal address".into(),
+            })
+        };
+        assert_eq!(
+            caught::<()>(lost).expect_err("it was thrown").kind(),
+            "device.lost"
+        );
+        let memory = Fault::OutOfMemory {
+            need: 3 << 20,
+            free: 1,
+            total: 2 << 20,
+        };
         let error = caught::<()>(|| throw(memory)).expect_err("it was thrown");
-        assert_eq!((error.kind(), error.exit_status()), ("compute.out_of_memory", 1));
-        assert!(error.to_string().contains("no 3 MiB more: 1 of its 2 MiB"), "{error}");
+        assert_eq!(
+            (error.kind(), error.exit_status()),
+            ("compute.out_of_memory", 1)
+        );
+        assert!(
+            error.to_string().contains("no 3 MiB more: 1 of its 2 MiB"),
+            "{error}"
+        );
         assert_eq!(caught(|| Ok(7)).expect("nothing was thrown"), 7);
-        assert!(panic::catch_unwind(|| caught::<()>(|| panic::resume_unwind(Box::new("a bug")))).is_err());
+        assert!(
+            panic::catch_unwind(|| caught::<()>(|| panic::resume_unwind(Box::new("a bug"))))
+                .is_err()
+        );
     }
 }

@@ -78,11 +78,29 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     fn all_finite(&self, buffer: &Self::Buffer) -> bool;
 
     /// c = factor * a b, plus c if `add`, with c a dense row-major matrix that starts at `c_offset`.
-    fn matmul(&self, factor: f32, a: Matrix<Self::Buffer>, b: Matrix<Self::Buffer>, add: bool, c: &mut Self::Buffer, c_offset: usize);
+    fn matmul(
+        &self,
+        factor: f32,
+        a: Matrix<Self::Buffer>,
+        b: Matrix<Self::Buffer>,
+        add: bool,
+        c: &mut Self::Buffer,
+        c_offset: usize,
+    );
     /// Prepares the weights (out, in) of a linear layer.
-    fn linear_weight(&self, outputs: usize, inputs: usize, weight: &Self::Buffer) -> Self::LinearWeight;
+    fn linear_weight(
+        &self,
+        outputs: usize,
+        inputs: usize,
+        weight: &Self::Buffer,
+    ) -> Self::LinearWeight;
     /// W + up down, for the adapter matrices up (out, rank) and down (rank, in).
-    fn merged(&self, weight: &Self::LinearWeight, up: Matrix<Self::Buffer>, down: Matrix<Self::Buffer>) -> Self::LinearWeight;
+    fn merged(
+        &self,
+        weight: &Self::LinearWeight,
+        up: Matrix<Self::Buffer>,
+        down: Matrix<Self::Buffer>,
+    ) -> Self::LinearWeight;
     /// y (.., out) = x W^T, plus bias (out), plus residual (.., out), in these rows; the others of y stay as they are.
     fn linear(
         &self,
@@ -94,7 +112,14 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         y: &mut Self::Buffer,
     );
     /// dx (.., in) = dy W, plus dx if `add`, in these rows; the others of dx stay as they are.
-    fn linear_backward(&self, rows: Range<usize>, dy: &Self::Buffer, weight: &Self::LinearWeight, add: bool, dx: &mut Self::Buffer);
+    fn linear_backward(
+        &self,
+        rows: Range<usize>,
+        dy: &Self::Buffer,
+        weight: &Self::LinearWeight,
+        add: bool,
+        dx: &mut Self::Buffer,
+    );
     /// y = a * y + b * x.
     fn combine(&self, a: f32, y: &mut Self::Buffer, b: f32, x: &Self::Buffer);
     /// y (picture) = sum of the pictures of x.
@@ -105,9 +130,22 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// Prepares the weights (out, kernel, kernel, in) of a convolution; of `shape`, channels and kernel are read.
     fn conv_weight(&self, shape: &ConvShape, weight: &Self::Buffer) -> Self::ConvWeight;
     /// y = convolution of x, plus what is added.
-    fn conv(&self, shape: &ConvShape, x: &Self::Buffer, weight: &Self::ConvWeight, added: Added<Self::Buffer>, y: &mut Self::Buffer);
+    fn conv(
+        &self,
+        shape: &ConvShape,
+        x: &Self::Buffer,
+        weight: &Self::ConvWeight,
+        added: Added<Self::Buffer>,
+        y: &mut Self::Buffer,
+    );
     /// dx of [`Backend::conv`].
-    fn conv_backward(&self, shape: &ConvShape, dy: &Self::Buffer, weight: &Self::ConvWeight, dx: &mut Self::Buffer);
+    fn conv_backward(
+        &self,
+        shape: &ConvShape,
+        dy: &Self::Buffer,
+        weight: &Self::ConvWeight,
+        dx: &mut Self::Buffer,
+    );
 
     /// y = weight * (x - mean) / deviation + bias per group, then SiLU if `silu`; `stats` (batch, groups, 2) receives mean and inverse deviation.
     fn group_norm(
@@ -134,7 +172,15 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         dx: &mut Self::Buffer,
     );
     /// Normalises every row of `channels` numbers.
-    fn layer_norm(&self, channels: usize, eps: f32, x: &Self::Buffer, weight: &Self::Buffer, bias: &Self::Buffer, y: &mut Self::Buffer);
+    fn layer_norm(
+        &self,
+        channels: usize,
+        eps: f32,
+        x: &Self::Buffer,
+        weight: &Self::Buffer,
+        bias: &Self::Buffer,
+        y: &mut Self::Buffer,
+    );
     /// dx of [`Backend::layer_norm`], plus `residual`.
     fn layer_norm_backward(
         &self,
@@ -179,12 +225,32 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// Row by row, x = (h, gate): y = h * gelu(gate) with the erf form of GELU. y has `channels` per row.
     fn geglu(&self, channels: usize, x: &Self::Buffer, y: &mut Self::Buffer);
     /// dx of [`Backend::geglu`].
-    fn geglu_backward(&self, channels: usize, x: &Self::Buffer, dy: &Self::Buffer, dx: &mut Self::Buffer);
+    fn geglu_backward(
+        &self,
+        channels: usize,
+        x: &Self::Buffer,
+        dy: &Self::Buffer,
+        dx: &mut Self::Buffer,
+    );
 
     /// Nearest neighbour resize of pictures (batch, from height, from width, channels) to (to height, to width).
-    fn upsample(&self, channels: usize, from: [usize; 2], to: [usize; 2], x: &Self::Buffer, y: &mut Self::Buffer);
+    fn upsample(
+        &self,
+        channels: usize,
+        from: [usize; 2],
+        to: [usize; 2],
+        x: &Self::Buffer,
+        y: &mut Self::Buffer,
+    );
     /// dx of [`Backend::upsample`].
-    fn upsample_backward(&self, channels: usize, from: [usize; 2], to: [usize; 2], dy: &Self::Buffer, dx: &mut Self::Buffer);
+    fn upsample_backward(
+        &self,
+        channels: usize,
+        from: [usize; 2],
+        to: [usize; 2],
+        dy: &Self::Buffer,
+        dx: &mut Self::Buffer,
+    );
     /// Copies columns: row by row, y[to..to + count] = x[from..from + count], with `x_channels` and `y_channels` numbers per row.
     fn copy_columns(
         &self,
@@ -212,7 +278,13 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         gradient: &mut Self::Buffer,
     ) -> f64;
     /// sum weight * |x - reference| over cells (cells) and channels, and its gradient to x. Weight is (cells), the others (cells, channels), all f32.
-    fn weighted_l1(&self, x: &Self::Buffer, reference: &Self::Buffer, weight: &Self::Buffer, gradient: &mut Self::Buffer) -> f64;
+    fn weighted_l1(
+        &self,
+        x: &Self::Buffer,
+        reference: &Self::Buffer,
+        weight: &Self::Buffer,
+        gradient: &mut Self::Buffer,
+    ) -> f64;
 
     /// One Adam step on flat f32 buffers: betas 0.9 and 0.999, eps 1e-8, bias corrected, decoupled decay.
     fn adam(

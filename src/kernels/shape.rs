@@ -83,15 +83,32 @@ impl<T: ?Sized> Copy for Matrix<'_, T> {}
 impl<'a, T: ?Sized> Matrix<'a, T> {
     /// A dense row-major matrix that starts at `offset`.
     pub fn dense(buffer: &'a T, offset: usize, rows: usize, cols: usize) -> Self {
-        Self { buffer, offset, rows, cols, row_stride: cols, col_stride: 1 }
+        Self {
+            buffer,
+            offset,
+            rows,
+            cols,
+            row_stride: cols,
+            col_stride: 1,
+        }
     }
 
     /// The same numbers with rows and columns exchanged.
     #[must_use]
     pub fn transposed(self) -> Self {
         // A single row has no next one; where its numbers are neighbours, it is told like any dense row.
-        let row_stride = if self.cols == 1 && self.row_stride == 1 { self.rows } else { self.col_stride };
-        Self { rows: self.cols, cols: self.rows, row_stride, col_stride: self.row_stride, ..self }
+        let row_stride = if self.cols == 1 && self.row_stride == 1 {
+            self.rows
+        } else {
+            self.col_stride
+        };
+        Self {
+            rows: self.cols,
+            cols: self.rows,
+            row_stride,
+            col_stride: self.row_stride,
+            ..self
+        }
     }
 }
 
@@ -136,6 +153,10 @@ impl<T: ?Sized> Copy for Added<'_, T> {}
 
 impl<T: ?Sized> Default for Added<'_, T> {
     fn default() -> Self {
-        Self { bias: None, per_picture: None, residual: None }
+        Self {
+            bias: None,
+            per_picture: None,
+            residual: None,
+        }
     }
 }

@@ -63,7 +63,16 @@ pub struct Fault {
 impl Item {
     /// An item without any record.
     pub(super) fn missing(id: String) -> Self {
-        Self { id, state: State::Missing, fault: None, image: None, out: None, ended: None, warnings: 0, loss_left: None }
+        Self {
+            id,
+            state: State::Missing,
+            fault: None,
+            image: None,
+            out: None,
+            ended: None,
+            warnings: 0,
+            loss_left: None,
+        }
     }
 
     /// Whether this record takes the place of `other`: the newer one does, and where no clock tells, the one that was read later.
@@ -73,6 +82,10 @@ impl Item {
 
     /// More is worse: first whether it failed, then whether there are doubts, then what the drag left undone.
     pub(super) fn badness(&self) -> (bool, bool, f64) {
-        (self.state != State::Done, self.warnings > 0, self.loss_left.unwrap_or(0.0))
+        (
+            self.state != State::Done,
+            self.warnings > 0,
+            self.loss_left.unwrap_or(0.0),
+        )
     }
 }

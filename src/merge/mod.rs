@@ -66,17 +66,43 @@ impl Merged {
         for file in files {
             records.read(file)?;
         }
-        let Records { items, read, torn, .. } = records;
-        let Some(manifest) = manifest else { return Ok(Self { items, records: read, strangers: Vec::new(), torn }) };
+        let Records {
+            items, read, torn, ..
+        } = records;
+        let Some(manifest) = manifest else {
+            return Ok(Self {
+                items,
+                records: read,
+                strangers: Vec::new(),
+                torn,
+            });
+        };
         let (items, strangers) = manifest.order(items);
-        Ok(Self { items, records: read, strangers, torn })
+        Ok(Self {
+            items,
+            records: read,
+            strangers,
+            torn,
+        })
     }
 
     /// How many items are in which state.
     pub fn counts(&self) -> Counts {
         let count = |state| self.items.iter().filter(|item| item.state == state).count();
-        let [done, failed, interrupted, missing] = [State::Done, State::Failed, State::Interrupted, State::Missing].map(count);
-        Counts { items: self.items.len(), done, failed, interrupted, missing }
+        let [done, failed, interrupted, missing] = [
+            State::Done,
+            State::Failed,
+            State::Interrupted,
+            State::Missing,
+        ]
+        .map(count);
+        Counts {
+            items: self.items.len(),
+            done,
+            failed,
+            interrupted,
+            missing,
+        }
     }
 
     /// Those that are not done.
@@ -86,9 +112,17 @@ impl Merged {
 
     /// All items, worst first: what failed, then what is doubtful, then those whose drag achieved least.
     pub fn worst_first(&self) -> Vec<&Item> {
-        let mut items: Vec<&Item> = self.items.iter().filter(|item| item.state != State::Missing).collect();
+        let mut items: Vec<&Item> = self
+            .items
+            .iter()
+            .filter(|item| item.state != State::Missing)
+            .collect();
         // The sort is stable: items that are equally bad keep their order.
-        items.sort_by(|a, b| b.badness().partial_cmp(&a.badness()).unwrap_or(std::cmp::Ordering::Equal));
+        items.sort_by(|a, b| {
+            b.badness()
+                .partial_cmp(&a.badness())
+                .unwrap_or(std::cmp::Ordering::Equal)
+        });
         items
     }
 }
@@ -97,8 +131,12 @@ impl Merged {
 pub fn places(path: &Path, manifest: Option<&Path>, records: &[PathBuf]) -> Option<PathBuf> {
     let manifest = manifest.and_then(Path::parent).map(Path::to_path_buf);
     let above = |file: &PathBuf| Some(file.parent()?.parent()?.to_path_buf());
-    let folders = std::iter::once(PathBuf::new()).chain(manifest).chain(records.iter().filter_map(above));
-    folders.map(|folder| folder.join(path)).find(|path| path.is_file())
+    let folders = std::iter::once(PathBuf::new())
+        .chain(manifest)
+        .chain(records.iter().filter_map(above));
+    folders
+        .map(|folder| folder.join(path))
+        .find(|path| path.is_file())
 }
 
 #[cfg(test)]
@@ -122,7 +160,11 @@ mod tests {
     }
 
     fn states(merged: &Merged) -> Vec<(&str, State)> {
-        merged.items.iter().map(|item| (item.id.as_str(), item.state)).collect()
+        merged
+            .items
+            .iter()
+            .map(|item| (item.id.as_str(), item.state))
+            .collect()
     }
 
     const DONE_A: &str = "{\"v\":1,\"id\":\"a\",\"status\":\"done\"}\n";
@@ -131,29 +173,55 @@ mod tests {
 
     #[test]
     fn the_last_record_of_an_id_holds() {
-        assert_eq!(states(&merged(&[&format!("{FAILED_A}{DONE_A}")], None)), [("a", State::Done)]);
-        assert_eq!(states(&merged(&[&format!("{DONE_A}{FAILED_A}")], None)), [("a", State::Failed)]);
+        assert_eq!(
+            states(&merged(&[&format!("{FAILED_A}{DONE_A}")], None)),
+            [("a", State::Done)]
+        );
+        assert_eq!(
+            states(&merged(&[&format!("{DONE_A}{FAILED_A}")], None)),
+            [("a", State::Failed)]
+        );
         let both = merged(&[&format!("{FAILED_A}{FAILED_B}"), DONE_A], None);
         assert_eq!(states(&both), [("a", State::Done), ("b", State::Failed)]);
-        assert_eq!((both.records, both.counts().done, both.counts().failed), (3, 1, 1));
+        assert_eq!(
+            (both.records, both.counts().done, both.counts().failed),
+            (3, 1, 1)
+        );
     }
 
     /// A folder's files are given in the order of their names, which is not the order of the runs.
     #[test]
     fn the_clock_decides_between_files() {
-        let at = |line: &str, seconds: f64| line.replace("{\"v\":1", &format!("{{\"v\":1,\"ended\":{seconds}"));
-        assert_eq!(states(&merged(&[&at(DONE_A, 20.5), &at(FAILED_A, 10.25)], None)), [("a", State::Done)]);
-        assert_eq!(states(&merged(&[&at(DONE_A, 10.0), &at(FAILED_A, 20.0)], None)), [("a", State::Failed)]);
-        assert_eq!(states(&merged(&[&at(DONE_A, 10.0), &at(FAILED_A, 10.0)], None)), [("a", State::Failed)]);
+        let at = |line: &str, seconds: f64| {
+            line.replace("{\"v\":1", &format!("{{\"v\":1,\"ended\":{seconds}"))
+        };
+        assert_eq!(
+            states(&merged(&[&at(DONE_A, 20.5), &at(FAILED_A, 10.25)], None)),
+            [("a", State::Done)]
+        );
+        assert_eq!(
+            states(&merged(&[&at(DONE_A, 10.0), &at(FAILED_A, 20.0)], None)),
+            [("a", State::Failed)]
+        );
+        assert_eq!(
+            states(&merged(&[&at(DONE_A, 10.0), &at(FAILED_A, 10.0)], None)),
+            [("a", State::Failed)]
+        );
     }
 
     #[test]
     fn half_a_line_is_left_out_and_said() {
         let torn = merged(&[&format!("{DONE_A}{}", &FAILED_B[..20])], None);
         assert_eq!(states(&torn), [("a", State::Done)]);
-        assert_eq!(torn.torn.iter().map(|torn| torn.line).collect::<Vec<_>>(), [2]);
+        assert_eq!(
+            torn.torn.iter().map(|torn| torn.line).collect::<Vec<_>>(),
+            [2]
+        );
         let healed = merged(&[&format!("{}\n{DONE_A}", &FAILED_B[..20])], None);
-        assert_eq!((states(&healed), healed.torn.len()), (vec![("a", State::Done)], 1));
+        assert_eq!(
+            (states(&healed), healed.torn.len()),
+            (vec![("a", State::Done)], 1)
+        );
         let lonely = merged(&[&FAILED_B[..20]], None);
         assert_eq!((lonely.items.len(), lonely.torn.len()), (0, 1));
     }
@@ -164,18 +232,36 @@ mod tests {
         let merged = merged(&[DONE_A, FAILED_B], Some(manifest));
         assert_eq!(states(&merged), [("c", State::Missing), ("a", State::Done)]);
         assert_eq!(merged.strangers, ["b"]);
-        assert_eq!(merged.rest().map(|item| item.id.as_str()).collect::<Vec<_>>(), ["c"]);
+        assert_eq!(
+            merged
+                .rest()
+                .map(|item| item.id.as_str())
+                .collect::<Vec<_>>(),
+            ["c"]
+        );
     }
 
     #[test]
     fn the_worst_comes_first() {
         let done = |id: &str, last: f64, warnings: &str| {
-            format!("{{\"id\":\"{id}\",\"status\":\"done\",\"loss\":{{\"first\":1.0,\"last\":{last}}},\"warnings\":[{warnings}]}}\n")
+            format!(
+                "{{\"id\":\"{id}\",\"status\":\"done\",\"loss\":{{\"first\":1.0,\"last\":{last}}},\"warnings\":[{warnings}]}}\n"
+            )
         };
         let warned = "{\"kind\":\"drag.diverged\",\"message\":\"\"}";
-        let text = [done("good", 0.1, ""), done("poor", 0.8, ""), done("doubtful", 0.2, warned), FAILED_B.to_owned()].concat();
+        let text = [
+            done("good", 0.1, ""),
+            done("poor", 0.8, ""),
+            done("doubtful", 0.2, warned),
+            FAILED_B.to_owned(),
+        ]
+        .concat();
         let merged = merged(&[&text], None);
-        let order: Vec<&str> = merged.worst_first().iter().map(|item| item.id.as_str()).collect();
+        let order: Vec<&str> = merged
+            .worst_first()
+            .iter()
+            .map(|item| item.id.as_str())
+            .collect();
         assert_eq!(order, ["b", "doubtful", "poor", "good"]);
     }
 }

@@ -29,21 +29,39 @@ pub(super) struct Records {
 impl Records {
     /// Reads one more file.
     pub(super) fn read(&mut self, path: &Path) -> Result<()> {
-        let refuse =
-            |reason: String, hint: &str| Error::Given { path: path.to_path_buf(), kind: "records.unreadable", reason, hint: hint.into() };
+        let refuse = |reason: String, hint: &str| Error::Given {
+            path: path.to_path_buf(),
+            kind: "records.unreadable",
+            reason,
+            hint: hint.into(),
+        };
         let failed = |error: std::io::Error| {
-            let hint = if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { "" };
+            let hint = if error.kind() == std::io::ErrorKind::NotFound {
+                NOT_FOUND
+            } else {
+                ""
+            };
             refuse(error.to_string(), hint)
         };
         let file = File::open(path).map_err(failed)?;
         if !file.metadata().map_err(failed)?.is_file() {
-            return Err(refuse("is not a file".into(), "give the files of records, one line of JSON for each item"));
+            return Err(refuse(
+                "is not a file".into(),
+                "give the files of records, one line of JSON for each item",
+            ));
         }
-        let (mut reader, mut line, mut number) = (BufReader::with_capacity(1 << 16, file), Vec::new(), 0);
+        let (mut reader, mut line, mut number) =
+            (BufReader::with_capacity(1 << 16, file), Vec::new(), 0);
         let (before, mut whole_lines) = (self.read, 0);
         loop {
             line.clear();
-            if reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).map_err(failed)? == 0 {
+            if reader
+                .by_ref()
+                .take(MAX_LINE)
+                .read_until(b'\n', &mut line)
+                .map_err(failed)?
+                == 0
+            {
                 break;
             }
             number += 1;
@@ -53,7 +71,10 @@ impl Records {
             whole_lines += usize::from(line.ends_with(b"\n"));
             match serde_json::from_slice::<Line>(&line) {
                 Ok(record) => self.add(record),
-                Err(_) => self.torn.push(Torn { file: path.to_path_buf(), line: number }),
+                Err(_) => self.torn.push(Torn {
+                    file: path.to_path_buf(),
+                    line: number,
+                }),
             }
         }
         // One line that was cut off is all that a run may have left; others are something else.
@@ -119,9 +140,15 @@ impl From<Line<'_>> for Item {
             "interrupted" => State::Interrupted,
             _ => State::Failed,
         };
-        let fault = line.error.map(|Failure { kind, message }| Fault { kind: kind.into_owned(), message: message.into_owned() });
+        let fault = line.error.map(|Failure { kind, message }| Fault {
+            kind: kind.into_owned(),
+            message: message.into_owned(),
+        });
         let path = |path: Option<Cow<str>>| path.map(|path| PathBuf::from(path.into_owned()));
-        let loss_left = line.loss.map(|Loss { first, last }| last / first).filter(|left| left.is_finite());
+        let loss_left = line
+            .loss
+            .map(|Loss { first, last }| last / first)
+            .filter(|left| left.is_finite());
         Self {
             id: line.id.into_owned(),
             state,

@@ -18,8 +18,15 @@ impl Correspondence {
     /// The pairs of `region` at progress `eta`. Cells whose source lies outside the picture are left out.
     pub fn new(region: &Region, eta: f64, frame: &Frame) -> Self {
         let grid = frame.supervision_grid();
-        let here: Vec<Point> = region.covered_cells(eta, &grid).into_iter().map(|cell| grid.centre(cell)).collect();
-        let there = here.iter().map(|point| region.source_of(eta, *point)).collect();
+        let here: Vec<Point> = region
+            .covered_cells(eta, &grid)
+            .into_iter()
+            .map(|cell| grid.centre(cell))
+            .collect();
+        let there = here
+            .iter()
+            .map(|point| region.source_of(eta, *point))
+            .collect();
         Self { here, there }
     }
 
@@ -41,7 +48,12 @@ pub(super) fn on_map(points: &[Point], picture: Size, map: Size) -> Vec<Bilinear
         let (top, bottom, y) = axis(point.y, picture.height, map.height);
         let pixel = |row: usize, column: usize| (row * map.width + column) as u32;
         BilinearPoint {
-            pixels: [pixel(top, left), pixel(top, right), pixel(bottom, left), pixel(bottom, right)],
+            pixels: [
+                pixel(top, left),
+                pixel(top, right),
+                pixel(bottom, left),
+                pixel(bottom, right),
+            ],
             weights: [(1.0 - y) * (1.0 - x), (1.0 - y) * x, y * (1.0 - x), y * x],
         }
     };
@@ -54,9 +66,22 @@ mod tests {
 
     #[test]
     fn a_cells_centre_reads_that_cell_alone() {
-        let points = on_map(&[Point::new(20.0, 12.0), Point::new(64.0, 0.0)], Size::new(64, 32), Size::new(8, 4));
-        let strongest = |point: &BilinearPoint| (0..4).filter(|i| point.weights[*i] > 0.999).map(|i| point.pixels[i]).collect::<Vec<_>>();
+        let points = on_map(
+            &[Point::new(20.0, 12.0), Point::new(64.0, 0.0)],
+            Size::new(64, 32),
+            Size::new(8, 4),
+        );
+        let strongest = |point: &BilinearPoint| {
+            (0..4)
+                .filter(|i| point.weights[*i] > 0.999)
+                .map(|i| point.pixels[i])
+                .collect::<Vec<_>>()
+        };
         assert_eq!(strongest(&points[0]), [8 + 2], "row 1, column 2");
-        assert_eq!(strongest(&points[1]), [7], "the corner is clamped to the last cell of the first row");
+        assert_eq!(
+            strongest(&points[1]),
+            [7],
+            "the corner is clamped to the last cell of the first row"
+        );
     }
 }

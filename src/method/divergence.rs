@@ -16,7 +16,9 @@ pub(super) struct Range {
 impl Range {
     /// Of latents like the un-dragged one.
     pub(super) fn around<B: Backend>(reference: &Tensor<B>) -> Self {
-        Self { most: LIMIT * root_mean_square(reference) }
+        Self {
+            most: LIMIT * root_mean_square(reference),
+        }
     }
 
     /// Has the latent left it?
@@ -27,7 +29,12 @@ impl Range {
 
 fn root_mean_square<B: Backend>(tensor: &Tensor<B>) -> f64 {
     let numbers = tensor.to_host();
-    (numbers.iter().map(|number| f64::from(*number).powi(2)).sum::<f64>() / numbers.len() as f64).sqrt()
+    (numbers
+        .iter()
+        .map(|number| f64::from(*number).powi(2))
+        .sum::<f64>()
+        / numbers.len() as f64)
+        .sqrt()
 }
 
 #[cfg(test)]
@@ -37,10 +44,26 @@ mod tests {
 
     #[test]
     fn what_grows_beyond_all_bounds_has_diverged() {
-        let latent = |factor: f32| Tensor::vector(&Cpu, [1.0, -0.5, 0.25, 0.0].map(|number: f32| factor * number).to_vec());
-        for (factor, diverged) in [(1.0, false), (3.9, false), (4.1, true), (f32::INFINITY, false)] {
+        let latent = |factor: f32| {
+            Tensor::vector(
+                &Cpu,
+                [1.0, -0.5, 0.25, 0.0]
+                    .map(|number: f32| factor * number)
+                    .to_vec(),
+            )
+        };
+        for (factor, diverged) in [
+            (1.0, false),
+            (3.9, false),
+            (4.1, true),
+            (f32::INFINITY, false),
+        ] {
             // Infinity times zero is not a number, which is told as such and not as a divergence.
-            assert_eq!(Range::around(&latent(1.0)).is_left_by(&latent(factor)), diverged, "{factor}");
+            assert_eq!(
+                Range::around(&latent(1.0)).is_left_by(&latent(factor)),
+                diverged,
+                "{factor}"
+            );
         }
     }
 }

@@ -32,34 +32,71 @@ pub(super) enum Reduction {
 
 impl<B: Backend> FeatureLoss<B> {
     /// Reads the reference features once, at the pairs' sources.
-    pub(super) fn new(correspondences: &[Correspondence], reference: &[Tensor<B>], picture: Size) -> Self {
+    pub(super) fn new(
+        correspondences: &[Correspondence],
+        reference: &[Tensor<B>],
+        picture: Size,
+    ) -> Self {
         let goal = |pairs: &Correspondence| Goal {
             pairs: pairs.here.len(),
             stages: reference
                 .iter()
                 .map(|map| {
                     let backend = map.backend();
-                    let points = |pairs| backend.points(on_map(pairs, picture, Size::new(map.shape().width, map.shape().height)));
-                    (points(&pairs.here), backend.sample(map.shape().channels, map.buffer(), &points(&pairs.there)))
+                    let points = |pairs| {
+                        backend.points(on_map(
+                            pairs,
+                            picture,
+                            Size::new(map.shape().width, map.shape().height),
+                        ))
+                    };
+                    (
+                        points(&pairs.here),
+                        backend.sample(map.shape().channels, map.buffer(), &points(&pairs.there)),
+                    )
                 })
                 .collect(),
         };
-        Self { goals: correspondences.iter().filter(|pairs| !pairs.is_empty()).map(goal).collect() }
+        Self {
+            goals: correspondences
+                .iter()
+                .filter(|pairs| !pairs.is_empty())
+                .map(goal)
+                .collect(),
+        }
     }
 
     /// The loss of the current features, its gradient to each stage's, and the largest factor of a difference.
-    pub(super) fn evaluate(&self, features: &[Tensor<B>], reduction: Reduction) -> (f64, Vec<Tensor<B>>, f32) {
-        let mut gradients: Vec<Tensor<B>> = features.iter().map(|map| Tensor::zeros(map.backend(), map.shape())).collect();
+    pub(super) fn evaluate(
+        &self,
+        features: &[Tensor<B>],
+        reduction: Reduction,
+    ) -> (f64, Vec<Tensor<B>>, f32) {
+        let mut gradients: Vec<Tensor<B>> = features
+            .iter()
+            .map(|map| Tensor::zeros(map.backend(), map.shape()))
+            .collect();
         let (mut loss, mut magnitude) = (0.0, f32::MIN_POSITIVE);
         for goal in &self.goals {
-            for ((map, gradient), (points, target)) in features.iter().zip(&mut gradients).zip(&goal.stages) {
+            for ((map, gradient), (points, target)) in
+                features.iter().zip(&mut gradients).zip(&goal.stages)
+            {
                 let channels = map.shape().channels;
                 let scale = match reduction {
-                    Reduction::Mean(factor) => factor / (features.len() * goal.pairs * channels) as f64,
+                    Reduction::Mean(factor) => {
+                        factor / (features.len() * goal.pairs * channels) as f64
+                    }
                     Reduction::Sum => 1.0,
                 };
                 magnitude = magnitude.max(scale as f32);
-                loss += map.backend().sampled_l1(channels, map.buffer(), points, target, scale as f32, gradient.buffer_mut());
+                loss += map.backend().sampled_l1(
+                    channels,
+                    map.buffer(),
+                    points,
+                    target,
+                    scale as f32,
+                    gradient.buffer_mut(),
+                );
             }
         }
         (loss, gradients, magnitude)

@@ -15,13 +15,23 @@ impl<B: Backend> Frozen<B> {
     /// From the editable area at working size; a cell is editable when its top left pixel is (nearest neighbour, as in the released code of DragNeXt).
     pub fn new(backend: &B, editable: &Mask, frame: &Frame) -> Self {
         let grid = frame.latent_grid();
-        let cells = (0..grid.len()).map(|index| if editable.at(grid.first_pixel(index)) { 0.0 } else { 1.0 }).collect();
+        let cells = (0..grid.len())
+            .map(|index| {
+                if editable.at(grid.first_pixel(index)) {
+                    0.0
+                } else {
+                    1.0
+                }
+            })
+            .collect();
         Self::from_cells(backend, grid.rows, grid.columns, cells)
     }
 
     /// From numbers per cell, row by row.
     pub fn from_cells(backend: &B, rows: usize, columns: usize, cells: Vec<f32>) -> Self {
-        Self { cells: Tensor::from_host(backend, Shape::new(1, rows, columns, 1), cells) }
+        Self {
+            cells: Tensor::from_host(backend, Shape::new(1, rows, columns, 1), cells),
+        }
     }
 
     /// `z` inside the editable area, `reference` outside it.
@@ -35,7 +45,12 @@ impl<B: Backend> Frozen<B> {
     pub fn difference(&self, x: &Tensor<B>, reference: &Tensor<B>) -> (f64, Tensor<B>) {
         let mut sum = 0.0;
         let gradient = x.build(x.shape(), |gradient| {
-            sum = x.backend().weighted_l1(x.buffer(), reference.buffer(), self.cells.buffer(), gradient);
+            sum = x.backend().weighted_l1(
+                x.buffer(),
+                reference.buffer(),
+                self.cells.buffer(),
+                gradient,
+            );
         });
         (sum, gradient)
     }
@@ -52,7 +67,11 @@ mod tests {
 
     #[test]
     fn the_term_is_a_sum_over_frozen_cells() {
-        let term = |cells: &[f32]| Frozen::from_cells(&Cpu, 2, 3, cells.to_vec()).difference(&latent(1.5), &latent(1.0)).0;
+        let term = |cells: &[f32]| {
+            Frozen::from_cells(&Cpu, 2, 3, cells.to_vec())
+                .difference(&latent(1.5), &latent(1.0))
+                .0
+        };
         assert_eq!(term(&[0.0; 6]), 0.0, "everything is editable");
         let one = term(&[1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
         assert_eq!(one, 2.0, "four channels, half a unit each");
@@ -61,7 +80,9 @@ mod tests {
 
     #[test]
     fn the_background_is_put_back_exactly() {
-        let held = Frozen::from_cells(&Cpu, 2, 3, vec![1.0, 0.0, 0.0, 1.0, 0.0, 0.0]).hold(latent(2.0), &latent(1.0)).to_host();
+        let held = Frozen::from_cells(&Cpu, 2, 3, vec![1.0, 0.0, 0.0, 1.0, 0.0, 0.0])
+            .hold(latent(2.0), &latent(1.0))
+            .to_host();
         assert_eq!((held[0], held[4], held[12], held[20]), (1.0, 2.0, 1.0, 2.0));
     }
 }

@@ -24,7 +24,10 @@ pub fn moved_start<B: Backend>(
     let channels = inverted.shape().channels;
     let mut latent = original.clone();
 
-    let leaving: Vec<&Region> = regions.iter().filter(|region| region.kind != RegionKind::Deformation).collect();
+    let leaving: Vec<&Region> = regions
+        .iter()
+        .filter(|region| region.kind != RegionKind::Deformation)
+        .collect();
     let before = touched(&leaving, 0.0, frame);
     let after = touched(&regions.iter().collect::<Vec<_>>(), 1.0, frame);
     let background = filled(&clean.to_host(), &before, &grid, channels);
@@ -38,7 +41,8 @@ pub fn moved_start<B: Backend>(
     for region in regions {
         for cell in region.covered_cells(1.0, &grid) {
             let source = cell_at(&grid, region.source_of(1.0, grid.centre(cell)));
-            latent[cell * channels..(cell + 1) * channels].copy_from_slice(&original[source * channels..(source + 1) * channels]);
+            latent[cell * channels..(cell + 1) * channels]
+                .copy_from_slice(&original[source * channels..(source + 1) * channels]);
         }
     }
     Tensor::from_host(inverted.backend(), inverted.shape(), latent)
@@ -46,13 +50,21 @@ pub fn moved_start<B: Backend>(
 
 /// The cell that holds a point; points beyond the border belong to the nearest cell.
 fn cell_at(grid: &Grid, point: Point) -> usize {
-    let along = |position: f64, cells: usize| ((position / grid.cell).max(0.0) as usize).min(cells - 1);
+    let along =
+        |position: f64, cells: usize| ((position / grid.cell).max(0.0) as usize).min(cells - 1);
     along(point.y, grid.rows) * grid.columns + along(point.x, grid.columns)
 }
 
 /// Latent cells of which any pixel is covered by a region at progress `eta`.
 fn touched(regions: &[&Region], eta: f64, frame: &Frame) -> Vec<bool> {
-    let (cells, pixels) = (frame.latent_grid(), Grid { columns: frame.padded.width, rows: frame.padded.height, cell: 1.0 });
+    let (cells, pixels) = (
+        frame.latent_grid(),
+        Grid {
+            columns: frame.padded.width,
+            rows: frame.padded.height,
+            cell: 1.0,
+        },
+    );
     let mut touched = vec![false; cells.len()];
     for region in regions {
         for pixel in region.covered_cells(eta, &pixels) {
@@ -72,14 +84,20 @@ fn filled(latent: &[f32], hole: &[bool], grid: &Grid, channels: usize) -> Vec<f3
         for cell in (0..grid.len()).filter(|cell| !old_known[*cell]) {
             let (row, column) = (cell / columns, cell % columns);
             let neighbours: Vec<usize> = (row.saturating_sub(1)..(row + 2).min(rows))
-                .flat_map(|row| (column.saturating_sub(1)..(column + 2).min(columns)).map(move |column| row * columns + column))
+                .flat_map(|row| {
+                    (column.saturating_sub(1)..(column + 2).min(columns))
+                        .map(move |column| row * columns + column)
+                })
                 .filter(|neighbour| old_known[*neighbour])
                 .collect();
             if neighbours.is_empty() {
                 continue;
             }
             for channel in 0..channels {
-                let sum: f32 = neighbours.iter().map(|neighbour| old_values[neighbour * channels + channel]).sum();
+                let sum: f32 = neighbours
+                    .iter()
+                    .map(|neighbour| old_values[neighbour * channels + channel])
+                    .sum();
                 values[cell * channels + channel] = sum / neighbours.len() as f32;
             }
             known[cell] = true;
@@ -94,11 +112,26 @@ mod tests {
 
     #[test]
     fn holes_are_filled_from_their_rim_inwards() {
-        let grid = Grid { columns: 5, rows: 5, cell: 8.0 };
-        let latent: Vec<f32> =
-            (0..25).map(|cell| if (cell % 5).clamp(1, 3) == cell % 5 && (5..20).contains(&cell) { 9.0 } else { 1.0 }).collect();
+        let grid = Grid {
+            columns: 5,
+            rows: 5,
+            cell: 8.0,
+        };
+        let latent: Vec<f32> = (0..25)
+            .map(|cell| {
+                if (cell % 5).clamp(1, 3) == cell % 5 && (5..20).contains(&cell) {
+                    9.0
+                } else {
+                    1.0
+                }
+            })
+            .collect();
         let hole: Vec<bool> = latent.iter().map(|value| *value == 9.0).collect();
         assert_eq!(filled(&latent, &hole, &grid, 1), vec![1.0; 25]);
-        assert_eq!(filled(&latent, &[true; 25], &grid, 1), latent, "nothing is known: nothing is changed");
+        assert_eq!(
+            filled(&latent, &[true; 25], &grid, 1),
+            latent,
+            "nothing is known: nothing is changed"
+        );
     }
 }

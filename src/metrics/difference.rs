@@ -26,12 +26,28 @@ impl Difference {
     pub(super) fn new(pixels: usize, sums: &Sums, similarity: &[ssim::Sum]) -> Self {
         let samples = sums.samples.max(1) as f64;
         // One division of whole numbers, rounded once.
-        let (mean, square) = (sums.absolute as f64 / (samples * LEVELS), sums.squares as f64 / (samples * LEVELS * LEVELS));
-        let psnr = if square > 0.0 { 10.0 * (255.0 * 255.0 / square).log10() } else { f64::INFINITY };
+        let (mean, square) = (
+            sums.absolute as f64 / (samples * LEVELS),
+            sums.squares as f64 / (samples * LEVELS * LEVELS),
+        );
+        let psnr = if square > 0.0 {
+            10.0 * (255.0 * 255.0 / square).log10()
+        } else {
+            f64::INFINITY
+        };
         let means: Option<Vec<f64>> = similarity.iter().map(|channel| channel.mean()).collect();
-        let ssim = means.filter(|means| !means.is_empty()).map(|means| means.iter().sum::<f64>() / means.len() as f64);
+        let ssim = means
+            .filter(|means| !means.is_empty())
+            .map(|means| means.iter().sum::<f64>() / means.len() as f64);
         let max = f64::from(sums.max) / LEVELS;
-        Self { pixels, differing: sums.differing, max, mean, psnr: (pixels > 0).then_some(psnr), ssim }
+        Self {
+            pixels,
+            differing: sums.differing,
+            max,
+            mean,
+            psnr: (pixels > 0).then_some(psnr),
+            ssim,
+        }
     }
 
     /// Pixels with any difference, by all pixels: 0 to 1.

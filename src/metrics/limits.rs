@@ -46,7 +46,13 @@ pub struct Limits {
 
 impl Limits {
     /// Nothing may differ.
-    pub const EQUAL: Self = Self { max_diff: Some(0.0), mean_diff: None, min_psnr: None, min_ssim: None, max_share: None };
+    pub const EQUAL: Self = Self {
+        max_diff: Some(0.0),
+        mean_diff: None,
+        min_psnr: None,
+        min_ssim: None,
+        max_share: None,
+    };
 
     /// What is given here, and in place of what is not, that of `other`.
     #[must_use]
@@ -67,13 +73,30 @@ impl Limits {
             ("mean_diff", Some(difference.mean), self.mean_diff),
             ("share", Some(difference.share()), self.max_share),
         ];
-        let below = [("psnr", difference.psnr, self.min_psnr), ("ssim", difference.ssim, self.min_ssim)];
-        let excess = |(metric, value, limit): (&'static str, Option<f64>, Option<f64>), is_over: fn(f64, f64) -> bool| {
+        let below = [
+            ("psnr", difference.psnr, self.min_psnr),
+            ("ssim", difference.ssim, self.min_ssim),
+        ];
+        let excess = |(metric, value, limit): (&'static str, Option<f64>, Option<f64>),
+                      is_over: fn(f64, f64) -> bool| {
             let (value, limit) = (value?, limit?);
-            is_over(value, limit).then_some(Excess { area, metric, value, limit })
+            is_over(value, limit).then_some(Excess {
+                area,
+                metric,
+                value,
+                limit,
+            })
         };
-        let above = above.into_iter().filter_map(|one| excess(one, |value, limit| value > limit));
-        above.chain(below.into_iter().filter_map(|one| excess(one, |value, limit| value < limit))).collect()
+        let above = above
+            .into_iter()
+            .filter_map(|one| excess(one, |value, limit| value > limit));
+        above
+            .chain(
+                below
+                    .into_iter()
+                    .filter_map(|one| excess(one, |value, limit| value < limit)),
+            )
+            .collect()
     }
 }
 
@@ -83,7 +106,9 @@ impl Comparison {
     pub fn excesses(&self, limits: &Limits, outside: &Limits) -> Vec<Excess> {
         let is_masked = self.inside.is_some() || self.outside.is_some();
         let judge = |area, limits: &Limits, difference: Option<&Difference>| {
-            difference.map(|difference| limits.broken_by(area, difference)).unwrap_or_default()
+            difference
+                .map(|difference| limits.broken_by(area, difference))
+                .unwrap_or_default()
         };
         if !is_masked {
             return limits.broken_by(Area::All, &self.all);
@@ -121,7 +146,12 @@ impl fmt::Display for Excess {
             area => write!(f, "{} the area: ", area.name())?,
         }
         let side = if is_least { "below" } else { "above" };
-        write!(f, "{name} {}{unit} is {side} {}{unit}", rounded(self.value), rounded(self.limit))
+        write!(
+            f,
+            "{name} {}{unit} is {side} {}{unit}",
+            rounded(self.value),
+            rounded(self.limit)
+        )
     }
 }
 
@@ -136,16 +166,37 @@ mod tests {
     use super::*;
     use crate::geometry::Size;
 
-    const DIFFERENCE: Difference = Difference { pixels: 100, differing: 5, max: 9.0, mean: 0.25, psnr: Some(40.0), ssim: Some(0.98) };
+    const DIFFERENCE: Difference = Difference {
+        pixels: 100,
+        differing: 5,
+        max: 9.0,
+        mean: 0.25,
+        psnr: Some(40.0),
+        ssim: Some(0.98),
+    };
 
     #[test]
     fn a_limit_may_be_reached_and_not_passed() {
-        let reached =
-            Limits { max_diff: Some(9.0), mean_diff: Some(0.25), min_psnr: Some(40.0), min_ssim: Some(0.98), max_share: Some(0.05) };
+        let reached = Limits {
+            max_diff: Some(9.0),
+            mean_diff: Some(0.25),
+            min_psnr: Some(40.0),
+            min_ssim: Some(0.98),
+            max_share: Some(0.05),
+        };
         assert_eq!(reached.broken_by(Area::All, &DIFFERENCE), []);
-        let passed =
-            Limits { max_diff: Some(8.9), mean_diff: Some(0.24), min_psnr: Some(40.1), min_ssim: Some(0.981), max_share: Some(0.049) };
-        let said: Vec<String> = passed.broken_by(Area::Inside, &DIFFERENCE).iter().map(ToString::to_string).collect();
+        let passed = Limits {
+            max_diff: Some(8.9),
+            mean_diff: Some(0.24),
+            min_psnr: Some(40.1),
+            min_ssim: Some(0.981),
+            max_share: Some(0.049),
+        };
+        let said: Vec<String> = passed
+            .broken_by(Area::Inside, &DIFFERENCE)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         let expected = [
             "inside the area: largest difference 9 is above 8.9",
             "inside the area: mean difference 0.25 is above 0.24",
@@ -159,20 +210,59 @@ mod tests {
     #[test]
     fn nothing_given_allows_everything() {
         assert_eq!(Limits::default().broken_by(Area::All, &DIFFERENCE), []);
-        let none = Difference { psnr: None, ssim: None, ..DIFFERENCE };
-        let limits = Limits { min_psnr: Some(99.0), min_ssim: Some(1.0), ..Limits::default() };
-        assert_eq!(limits.broken_by(Area::All, &none), [], "what there is not is not judged");
+        let none = Difference {
+            psnr: None,
+            ssim: None,
+            ..DIFFERENCE
+        };
+        let limits = Limits {
+            min_psnr: Some(99.0),
+            min_ssim: Some(1.0),
+            ..Limits::default()
+        };
+        assert_eq!(
+            limits.broken_by(Area::All, &none),
+            [],
+            "what there is not is not judged"
+        );
     }
 
     #[test]
     fn each_side_of_a_mask_has_its_own_limits() {
         let size = Size::new(10, 10);
-        let (inside, outside) = (Some(DIFFERENCE), Some(Difference { max: 1.0, ..DIFFERENCE }));
-        let masked = Comparison { size, all: DIFFERENCE, inside, outside };
-        let limits = Limits { max_diff: Some(9.0), ..Limits::default() };
+        let (inside, outside) = (
+            Some(DIFFERENCE),
+            Some(Difference {
+                max: 1.0,
+                ..DIFFERENCE
+            }),
+        );
+        let masked = Comparison {
+            size,
+            all: DIFFERENCE,
+            inside,
+            outside,
+        };
+        let limits = Limits {
+            max_diff: Some(9.0),
+            ..Limits::default()
+        };
         let excesses = masked.excesses(&limits, &Limits::EQUAL);
-        assert_eq!(excesses.iter().map(|excess| (excess.area, excess.value)).collect::<Vec<_>>(), [(Area::Outside, 1.0)]);
-        let plain = Comparison { inside: None, outside: None, ..masked };
-        assert_eq!(plain.excesses(&Limits::EQUAL, &Limits::default())[0].area, Area::All);
+        assert_eq!(
+            excesses
+                .iter()
+                .map(|excess| (excess.area, excess.value))
+                .collect::<Vec<_>>(),
+            [(Area::Outside, 1.0)]
+        );
+        let plain = Comparison {
+            inside: None,
+            outside: None,
+            ..masked
+        };
+        assert_eq!(
+            plain.excesses(&Limits::EQUAL, &Limits::default())[0].area,
+            Area::All
+        );
     }
 }

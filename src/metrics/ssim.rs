@@ -36,7 +36,10 @@ impl Sum {
     /// Both sums in one.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
-        Self { sum: self.sum + other.sum, pixels: self.pixels + other.pixels }
+        Self {
+            sum: self.sum + other.sum,
+            pixels: self.pixels + other.pixels,
+        }
     }
 }
 
@@ -46,22 +49,33 @@ impl Sum {
 /// # Panics
 /// When a channel does not have `size`.
 pub fn sums(size: Size, x: &[u16], y: &[u16], inside: impl Fn(usize) -> bool + Sync) -> [Sum; 2] {
-    assert!(x.len() == size.area() && y.len() == size.area(), "one sample for each pixel");
+    assert!(
+        x.len() == size.area() && y.len() == size.area(),
+        "one sample for each pixel"
+    );
     if size.width < WINDOW || size.height < WINDOW {
         return [Sum::default(); 2];
     }
     let weights = weights();
     let rows = (RADIUS..size.height - RADIUS).into_par_iter().map(|row| {
         let mut sums = [Sum::default(); 2];
-        for (column, similarity) in similarities(size.width, row, x, y, &weights).into_iter().enumerate() {
+        for (column, similarity) in similarities(size.width, row, x, y, &weights)
+            .into_iter()
+            .enumerate()
+        {
             let side = usize::from(inside(row * size.width + RADIUS + column));
-            sums[side] = sums[side].plus(Sum { sum: similarity, pixels: 1 });
+            sums[side] = sums[side].plus(Sum {
+                sum: similarity,
+                pixels: 1,
+            });
         }
         sums
     });
     // Rows are summed in their order.
     let rows: Vec<[Sum; 2]> = rows.collect();
-    rows.into_iter().fold([Sum::default(); 2], |all, row| [all[0].plus(row[0]), all[1].plus(row[1])])
+    rows.into_iter().fold([Sum::default(); 2], |all, row| {
+        [all[0].plus(row[0]), all[1].plus(row[1])]
+    })
 }
 
 /// The window is the product of these weights along x and along y.
@@ -73,12 +87,21 @@ fn weights() -> [f64; WINDOW] {
 }
 
 /// The similarity around each pixel of a row, from the first that has a whole window to the last.
-fn similarities(width: usize, row: usize, x: &[u16], y: &[u16], weights: &[f64; WINDOW]) -> Vec<f64> {
+fn similarities(
+    width: usize,
+    row: usize,
+    x: &[u16],
+    y: &[u16],
+    weights: &[f64; WINDOW],
+) -> Vec<f64> {
     // x, y, x², y² and xy of every column, each a weighted mean over the window's height.
     let mut columns = vec![[0.0; 5]; width];
     for (line, weight) in (row - RADIUS..).zip(weights) {
         let place = line * width..(line + 1) * width;
-        for (column, (x, y)) in columns.iter_mut().zip(x[place.clone()].iter().zip(&y[place])) {
+        for (column, (x, y)) in columns
+            .iter_mut()
+            .zip(x[place.clone()].iter().zip(&y[place]))
+        {
             let [x, y] = [x, y].map(|level| f64::from(*level) / f64::from(u16::MAX));
             for (mean, value) in column.iter_mut().zip([x, y, x * x, y * y, x * y]) {
                 *mean += weight * value;
@@ -100,7 +123,8 @@ fn similarities(width: usize, row: usize, x: &[u16], y: &[u16], weights: &[f64; 
 /// Equation 13 of the paper, from the weighted means of x, y, x², y² and xy.
 fn similarity([x, y, xx, yy, xy]: [f64; 5]) -> f64 {
     let (variance_x, variance_y, covariance) = (xx - x * x, yy - y * y, xy - x * y);
-    (2.0 * x * y + C1) * (2.0 * covariance + C2) / ((x * x + y * y + C1) * (variance_x + variance_y + C2))
+    (2.0 * x * y + C1) * (2.0 * covariance + C2)
+        / ((x * x + y * y + C1) * (variance_x + variance_y + C2))
 }
 
 #[cfg(test)]
@@ -113,7 +137,14 @@ mod tests {
     fn channels() -> [Vec<u16>; 2] {
         let x = |place: usize| (place * place * 7 + place * 31) % 256;
         let y = |place: usize| (x(place) * 3 + place * 5) / 4 % 256;
-        [(0..SIZE.area()).map(|place| x(place) as u16 * 257).collect(), (0..SIZE.area()).map(|place| y(place) as u16 * 257).collect()]
+        [
+            (0..SIZE.area())
+                .map(|place| x(place) as u16 * 257)
+                .collect(),
+            (0..SIZE.area())
+                .map(|place| y(place) as u16 * 257)
+                .collect(),
+        ]
     }
 
     /// tests/peer/similarity.py prints these numbers.
@@ -121,7 +152,12 @@ mod tests {
     fn it_is_the_similarity_that_scikit_image_computes() {
         let [x, y] = channels();
         let [left, right] = sums(SIZE, &x, &y, |pixel| pixel % SIZE.width > 8);
-        let close = |sum: Sum, expected: f64| assert!((sum.mean().expect("pixels") - expected).abs() < 1e-9, "{sum:?} {expected}");
+        let close = |sum: Sum, expected: f64| {
+            assert!(
+                (sum.mean().expect("pixels") - expected).abs() < 1e-9,
+                "{sum:?} {expected}"
+            )
+        };
         close(left.plus(right), ALL);
         close(left, LEFT);
         close(right, RIGHT);
@@ -140,6 +176,9 @@ mod tests {
 
     #[test]
     fn a_picture_narrower_than_the_window_has_none() {
-        assert_eq!(sums(Size::new(10, 20), &[0; 200], &[0; 200], |_| true), [Sum::default(); 2]);
+        assert_eq!(
+            sums(Size::new(10, 20), &[0; 200], &[0; 200], |_| true),
+            [Sum::default(); 2]
+        );
     }
 }

@@ -26,7 +26,10 @@ impl ConfigFile {
             reason: format!("not a configuration: {error}"),
             hint: "get the model's files again".into(),
         })?;
-        Ok(Self { place: source.place(name), values })
+        Ok(Self {
+            place: source.place(name),
+            values,
+        })
     }
 
     /// The value of a key; null counts as absent.
@@ -51,7 +54,13 @@ impl ConfigFile {
     /// [`Error::Weights`] for the first that has another.
     pub fn only(&self, allowed: &[(&str, Value)]) -> Result<()> {
         for (key, value) in allowed {
-            let same = |found: &Value| found == value || found.as_f64().zip(value.as_f64()).is_some_and(|(a, b)| a == b);
+            let same = |found: &Value| {
+                found == value
+                    || found
+                        .as_f64()
+                        .zip(value.as_f64())
+                        .is_some_and(|(a, b)| a == b)
+            };
             if self.get(key).is_some_and(|found| !same(found)) {
                 return Err(self.unsupported(key, &format!("{value} alone")));
             }
@@ -78,7 +87,11 @@ impl ConfigFile {
     /// # Errors
     /// [`Error::Weights`] when it is something else.
     pub fn number(&self, key: &str, default: f64) -> Result<f64> {
-        self.get(key).map_or(Ok(default), |value| value.as_f64().ok_or_else(|| self.unsupported(key, "a number")))
+        self.get(key).map_or(Ok(default), |value| {
+            value
+                .as_f64()
+                .ok_or_else(|| self.unsupported(key, "a number"))
+        })
     }
 
     /// A switch.
@@ -86,7 +99,11 @@ impl ConfigFile {
     /// # Errors
     /// [`Error::Weights`] when it is something else.
     pub fn switch(&self, key: &str, default: bool) -> Result<bool> {
-        self.get(key).map_or(Ok(default), |value| value.as_bool().ok_or_else(|| self.unsupported(key, "true or false")))
+        self.get(key).map_or(Ok(default), |value| {
+            value
+                .as_bool()
+                .ok_or_else(|| self.unsupported(key, "true or false"))
+        })
     }
 
     /// A list of sizes.
@@ -94,23 +111,45 @@ impl ConfigFile {
     /// # Errors
     /// [`Error::Weights`] when it is something else.
     pub fn sizes(&self, key: &str, default: &[usize]) -> Result<Vec<usize>> {
-        let Some(value) = self.get(key) else { return Ok(default.to_vec()) };
-        let list: Option<Vec<usize>> = value.as_array().and_then(|list| list.iter().map(|v| v.as_u64().map(|v| v as usize)).collect());
-        list.filter(|list| !list.is_empty() && list.len() <= 8 && list.iter().all(|v| (1..=16384).contains(v)))
-            .ok_or_else(|| self.unsupported(key, "a list of sizes"))
+        let Some(value) = self.get(key) else {
+            return Ok(default.to_vec());
+        };
+        let list: Option<Vec<usize>> = value.as_array().and_then(|list| {
+            list.iter()
+                .map(|v| v.as_u64().map(|v| v as usize))
+                .collect()
+        });
+        list.filter(|list| {
+            !list.is_empty() && list.len() <= 8 && list.iter().all(|v| (1..=16384).contains(v))
+        })
+        .ok_or_else(|| self.unsupported(key, "a list of sizes"))
     }
 
     /// A list of block types: for each block, its place in `kinds`.
     ///
     /// # Errors
     /// [`Error::Weights`] when a type is not among `kinds`, or there are not `count` of them.
-    pub fn blocks(&self, key: &str, default: &[&str], kinds: &[&str], count: usize) -> Result<Vec<usize>> {
+    pub fn blocks(
+        &self,
+        key: &str,
+        default: &[&str],
+        kinds: &[&str],
+        count: usize,
+    ) -> Result<Vec<usize>> {
         let names: Vec<&str> = match self.get(key) {
             None => default.to_vec(),
-            Some(value) => value.as_array().map(|list| list.iter().filter_map(Value::as_str).collect()).unwrap_or_default(),
+            Some(value) => value
+                .as_array()
+                .map(|list| list.iter().filter_map(Value::as_str).collect())
+                .unwrap_or_default(),
         };
-        let found: Option<Vec<usize>> = names.iter().map(|name| kinds.iter().position(|kind| kind == name)).collect();
-        found.filter(|found| found.len() == count).ok_or_else(|| self.unsupported(key, &format!("{count} of {}", kinds.join(", "))))
+        let found: Option<Vec<usize>> = names
+            .iter()
+            .map(|name| kinds.iter().position(|kind| kind == name))
+            .collect();
+        found
+            .filter(|found| found.len() == count)
+            .ok_or_else(|| self.unsupported(key, &format!("{count} of {}", kinds.join(", "))))
     }
 
     /// `count` must divide every one of `sizes`.
@@ -201,16 +240,44 @@ impl UNetConfig {
         }
         let channels = file.sizes("block_out_channels", &[320, 640, 1280, 1280])?;
         let levels = channels.len();
-        let down = ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"];
-        let up = ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"];
-        let down = file.blocks("down_block_types", &down, &["CrossAttnDownBlock2D", "DownBlock2D"], levels)?;
-        let up = file.blocks("up_block_types", &up, &["CrossAttnUpBlock2D", "UpBlock2D"], levels)?;
+        let down = [
+            "CrossAttnDownBlock2D",
+            "CrossAttnDownBlock2D",
+            "CrossAttnDownBlock2D",
+            "DownBlock2D",
+        ];
+        let up = [
+            "UpBlock2D",
+            "CrossAttnUpBlock2D",
+            "CrossAttnUpBlock2D",
+            "CrossAttnUpBlock2D",
+        ];
+        let down = file.blocks(
+            "down_block_types",
+            &down,
+            &["CrossAttnDownBlock2D", "DownBlock2D"],
+            levels,
+        )?;
+        let up = file.blocks(
+            "up_block_types",
+            &up,
+            &["CrossAttnUpBlock2D", "UpBlock2D"],
+            levels,
+        )?;
         let heads = match file.get("attention_head_dim") {
             Some(Value::Array(_)) => file.sizes("attention_head_dim", &[])?,
             _ => vec![file.size("attention_head_dim", Some(8), 1024)?; levels],
         };
-        if heads.len() != levels || heads.iter().zip(&channels).any(|(heads, channels)| channels % heads != 0) {
-            return Err(file.unsupported("attention_head_dim", &format!("numbers of heads that divide the channels {channels:?}")));
+        if heads.len() != levels
+            || heads
+                .iter()
+                .zip(&channels)
+                .any(|(heads, channels)| channels % heads != 0)
+        {
+            return Err(file.unsupported(
+                "attention_head_dim",
+                &format!("numbers of heads that divide the channels {channels:?}"),
+            ));
         }
         let groups = file.size("norm_num_groups", Some(32), 4096)?;
         file.divides("norm_num_groups", groups, &channels)?;
@@ -265,17 +332,35 @@ impl VaeConfig {
         ])?;
         let channels = file.sizes("block_out_channels", &[64])?;
         if channels.len() != 4 {
-            return Err(file.unsupported("block_out_channels", "four levels (latents of an eighth of the picture)"));
+            return Err(file.unsupported(
+                "block_out_channels",
+                "four levels (latents of an eighth of the picture)",
+            ));
         }
-        file.blocks("down_block_types", &["DownEncoderBlock2D"; 4], &["DownEncoderBlock2D"], 4)?;
-        file.blocks("up_block_types", &["UpDecoderBlock2D"; 4], &["UpDecoderBlock2D"], 4)?;
+        file.blocks(
+            "down_block_types",
+            &["DownEncoderBlock2D"; 4],
+            &["DownEncoderBlock2D"],
+            4,
+        )?;
+        file.blocks(
+            "up_block_types",
+            &["UpDecoderBlock2D"; 4],
+            &["UpDecoderBlock2D"],
+            4,
+        )?;
         let groups = file.size("norm_num_groups", Some(32), 4096)?;
         file.divides("norm_num_groups", groups, &channels)?;
         let scaling_factor = file.number("scaling_factor", 0.18215)?;
         if !(scaling_factor.is_finite() && scaling_factor > 0.0) {
             return Err(file.unsupported("scaling_factor", "positive numbers"));
         }
-        Ok(Self { layers_per_block: file.size("layers_per_block", Some(1), 16)?, groups, scaling_factor, channels })
+        Ok(Self {
+            layers_per_block: file.size("layers_per_block", Some(1), 16)?,
+            groups,
+            scaling_factor,
+            channels,
+        })
     }
 }
 

@@ -70,7 +70,10 @@ impl LoraFile {
     pub fn open(path: &Path) -> Result<Self> {
         let place = path.display().to_string();
         if is_pickle(path) {
-            return Err(refuse_pickle(&place, "convert it to a safetensors file, for example with diffusers' `save_lora_weights`"));
+            return Err(refuse_pickle(
+                &place,
+                "convert it to a safetensors file, for example with diffusers' `save_lora_weights`",
+            ));
         }
         if path.is_dir() {
             return Err(Error::Weights {
@@ -80,13 +83,22 @@ impl LoraFile {
                 hint: "give the file, often named pytorch_lora_weights.safetensors or adapter_model.safetensors".into(),
             });
         }
-        let file = File::open(path).map_err(|source| Error::File { path: path.into(), source })?;
+        let file = File::open(path).map_err(|source| Error::File {
+            path: path.into(),
+            source,
+        })?;
         let file = SafetensorsFile::open(place, Box::new(file))?;
         let scale = Scale::read(&file, path)?;
         let shapes = file.shapes();
         let modules = sort(file.place(), shapes.keys())?;
         let rank = rank_of(file.place(), &modules, &shapes)?;
-        Ok(Self { file, shapes, modules, rank, scale })
+        Ok(Self {
+            file,
+            shapes,
+            modules,
+            rank,
+            scale,
+        })
     }
 
     /// Inner size of the adapters, for [`super::UNet::attach_adapters`].
@@ -103,12 +115,18 @@ impl LoraFile {
         if !faults.is_empty() {
             return Err(mismatch(self.file.place(), &faults));
         }
-        let mut lora = Lora { parameters: Vec::new(), absent: Vec::new() };
+        let mut lora = Lora {
+            parameters: Vec::new(),
+            absent: Vec::new(),
+        };
         for place in places {
             let module = self.modules.get(&place.name);
-            let Some((down, up)) = module.and_then(|module| module.down.as_ref().zip(module.up.as_ref())) else {
+            let Some((down, up)) =
+                module.and_then(|module| module.down.as_ref().zip(module.up.as_ref()))
+            else {
                 lora.absent.push(place.name.clone());
-                lora.parameters.resize(lora.parameters.len() + place.len(), 0.0);
+                lora.parameters
+                    .resize(lora.parameters.len() + place.len(), 0.0);
                 continue;
             };
             lora.parameters.extend(self.file.read(down)?);
@@ -117,7 +135,8 @@ impl LoraFile {
                 None => None,
             };
             let factor = self.scale.factor(alpha, self.rank);
-            lora.parameters.extend(self.file.read(up)?.iter().map(|value| factor * value));
+            lora.parameters
+                .extend(self.file.read(up)?.iter().map(|value| factor * value));
         }
         Ok(lora)
     }
@@ -128,18 +147,35 @@ impl LoraFile {
         let mut check = |name: &String, expected: &[usize]| {
             let found = &self.shapes[name];
             if found != expected {
-                faults.push(format!("tensor `{name}` is {found:?}, the model asks for {expected:?}"));
+                faults.push(format!(
+                    "tensor `{name}` is {found:?}, the model asks for {expected:?}"
+                ));
             }
         };
         for place in places {
-            let Some(module) = self.modules.get(&place.name) else { continue };
-            module.down.iter().for_each(|name| check(name, &[self.rank, place.inputs]));
-            module.up.iter().for_each(|name| check(name, &[place.outputs, self.rank]));
+            let Some(module) = self.modules.get(&place.name) else {
+                continue;
+            };
+            module
+                .down
+                .iter()
+                .for_each(|name| check(name, &[self.rank, place.inputs]));
+            module
+                .up
+                .iter()
+                .for_each(|name| check(name, &[place.outputs, self.rank]));
         }
         for (name, module) in &self.modules {
             if !places.iter().any(|place| place.name == *name) {
-                let tensors = [&module.down, &module.up, &module.alpha].into_iter().flatten();
-                faults.extend(tensors.map(|tensor| format!("tensor `{tensor}` {:?} has no place in this model", self.shapes[tensor])));
+                let tensors = [&module.down, &module.up, &module.alpha]
+                    .into_iter()
+                    .flatten();
+                faults.extend(tensors.map(|tensor| {
+                    format!(
+                        "tensor `{tensor}` {:?} has no place in this model",
+                        self.shapes[tensor]
+                    )
+                }));
             }
         }
         faults
@@ -147,7 +183,10 @@ impl LoraFile {
 }
 
 /// Tensors by module.
-fn sort<'a>(place: &str, tensors: impl Iterator<Item = &'a String>) -> Result<BTreeMap<String, Module>> {
+fn sort<'a>(
+    place: &str,
+    tensors: impl Iterator<Item = &'a String>,
+) -> Result<BTreeMap<String, Module>> {
     let mut modules: BTreeMap<String, Module> = BTreeMap::new();
     let mut faults = Vec::new();
     for tensor in tensors {
@@ -155,12 +194,17 @@ fn sort<'a>(place: &str, tensors: impl Iterator<Item = &'a String>) -> Result<BT
             return Err(Error::Weights {
                 path: place.into(),
                 kind: "weights.unsupported",
-                reason: format!("tensor `{}` belongs to {kind}, which is not read", tensor.escape_debug()),
+                reason: format!(
+                    "tensor `{}` belongs to {kind}, which is not read",
+                    tensor.escape_debug()
+                ),
                 hint: "LoRAs of diffusers and peft on the attentions of the UNet are read".into(),
             });
         }
         let Some(Name { module, half }) = Name::parse(tensor) else {
-            faults.push(format!("tensor `{tensor}` is no part of an adapter of an attention"));
+            faults.push(format!(
+                "tensor `{tensor}` is no part of an adapter of an attention"
+            ));
             continue;
         };
         let entry = modules.entry(module).or_default();
@@ -170,35 +214,72 @@ fn sort<'a>(place: &str, tensors: impl Iterator<Item = &'a String>) -> Result<BT
             Half::Alpha => &mut entry.alpha,
         };
         if let Some(first) = slot.replace(tensor.clone()) {
-            faults.push(format!("tensors `{first}` and `{tensor}` are the same part of one adapter"));
+            faults.push(format!(
+                "tensors `{first}` and `{tensor}` are the same part of one adapter"
+            ));
         }
     }
     for module in modules.values() {
         match (&module.down, &module.up) {
             (Some(_), Some(_)) => {}
-            (Some(half), None) | (None, Some(half)) => faults.push(format!("tensor `{half}` has no other half")),
-            (None, None) => faults.extend(module.alpha.iter().map(|alpha| format!("tensor `{alpha}` has no adapter"))),
+            (Some(half), None) | (None, Some(half)) => {
+                faults.push(format!("tensor `{half}` has no other half"))
+            }
+            (None, None) => faults.extend(
+                module
+                    .alpha
+                    .iter()
+                    .map(|alpha| format!("tensor `{alpha}` has no adapter")),
+            ),
         }
     }
     if modules.is_empty() && faults.is_empty() {
         faults.push("it holds no tensors".into());
     }
-    if faults.is_empty() { Ok(modules) } else { Err(mismatch(place, &faults)) }
+    if faults.is_empty() {
+        Ok(modules)
+    } else {
+        Err(mismatch(place, &faults))
+    }
 }
 
 /// The one rank of all adapters.
-fn rank_of(place: &str, modules: &BTreeMap<String, Module>, shapes: &BTreeMap<String, Vec<usize>>) -> Result<usize> {
-    let mut downs = modules.values().filter_map(|module| module.down.as_ref()).map(|name| (name, &shapes[name]));
-    let Some((first, shape)) = downs.next() else { return Err(mismatch(place, &["it holds no adapter".into()])) };
+fn rank_of(
+    place: &str,
+    modules: &BTreeMap<String, Module>,
+    shapes: &BTreeMap<String, Vec<usize>>,
+) -> Result<usize> {
+    let mut downs = modules
+        .values()
+        .filter_map(|module| module.down.as_ref())
+        .map(|name| (name, &shapes[name]));
+    let Some((first, shape)) = downs.next() else {
+        return Err(mismatch(place, &["it holds no adapter".into()]));
+    };
     let [rank @ 1..=MAX_RANK, _] = shape[..] else {
-        return Err(mismatch(place, &[format!("tensor `{first}` is {shape:?}; (rank, inputs) with a rank from 1 to {MAX_RANK} is read")]));
+        return Err(mismatch(
+            place,
+            &[format!(
+                "tensor `{first}` is {shape:?}; (rank, inputs) with a rank from 1 to {MAX_RANK} is read"
+            )],
+        ));
     };
     let others = downs.filter(|(_, shape)| shape.first() != Some(&rank));
-    let mut faults: Vec<String> =
-        others.map(|(name, shape)| format!("tensor `{name}` is {shape:?}, but `{first}` has rank {rank}")).collect();
-    let alphas = modules.values().filter_map(|module| module.alpha.as_ref()).filter(|name| shapes[*name].iter().product::<usize>() != 1);
-    faults.extend(alphas.map(|name| format!("tensor `{name}` is {:?}, not one number", shapes[name])));
-    if faults.is_empty() { Ok(rank) } else { Err(mismatch(place, &faults)) }
+    let mut faults: Vec<String> = others
+        .map(|(name, shape)| format!("tensor `{name}` is {shape:?}, but `{first}` has rank {rank}"))
+        .collect();
+    let alphas = modules
+        .values()
+        .filter_map(|module| module.alpha.as_ref())
+        .filter(|name| shapes[*name].iter().product::<usize>() != 1);
+    faults.extend(
+        alphas.map(|name| format!("tensor `{name}` is {:?}, not one number", shapes[name])),
+    );
+    if faults.is_empty() {
+        Ok(rank)
+    } else {
+        Err(mismatch(place, &faults))
+    }
 }
 
 fn mismatch(place: &str, faults: &[String]) -> Error {
@@ -206,7 +287,9 @@ fn mismatch(place: &str, faults: &[String]) -> Error {
         path: place.into(),
         kind: "lora.mismatch",
         reason: format!("this LoRA does not fit the model:\n  {}", listed(faults)),
-        hint: "a LoRA works with the model it was trained for, and on the attentions of the UNet only".into(),
+        hint:
+            "a LoRA works with the model it was trained for, and on the attentions of the UNet only"
+                .into(),
     }
 }
 
@@ -216,22 +299,40 @@ fn mismatch(place: &str, faults: &[String]) -> Error {
 ///
 /// # Panics
 /// When `parameters` are not those of `places`.
-pub fn write(places: &[AdapterPlace], parameters: &[f32], notes: &BTreeMap<String, String>) -> Vec<u8> {
-    assert_eq!(parameters.len(), places.iter().map(AdapterPlace::len).sum::<usize>(), "the parameters of all adapters");
+pub fn write(
+    places: &[AdapterPlace],
+    parameters: &[f32],
+    notes: &BTreeMap<String, String>,
+) -> Vec<u8> {
+    assert_eq!(
+        parameters.len(),
+        places.iter().map(AdapterPlace::len).sum::<usize>(),
+        "the parameters of all adapters"
+    );
     let mut header = Map::new();
     let rank = places.first().map_or(0, |place| place.adapter.rank);
-    let own = [("format", "pt".to_owned()), ("rank", rank.to_string())].map(|(key, value)| (key.to_owned(), value));
+    let own = [("format", "pt".to_owned()), ("rank", rank.to_string())]
+        .map(|(key, value)| (key.to_owned(), value));
     let notes: BTreeMap<String, String> = notes.clone().into_iter().chain(own).collect();
     header.insert("__metadata__".into(), json!(notes));
     let mut end = 0;
     let mut describe = |name: String, shape: [usize; 2]| {
         let start = end;
         end += 4 * shape[0] * shape[1];
-        header.insert(name, json!({ "dtype": "F32", "shape": shape, "data_offsets": [start, end] }));
+        header.insert(
+            name,
+            json!({ "dtype": "F32", "shape": shape, "data_offsets": [start, end] }),
+        );
     };
     for place in places {
-        describe(format!("unet.{}.lora.down.weight", place.name), [place.adapter.rank, place.inputs]);
-        describe(format!("unet.{}.lora.up.weight", place.name), [place.outputs, place.adapter.rank]);
+        describe(
+            format!("unet.{}.lora.down.weight", place.name),
+            [place.adapter.rank, place.inputs],
+        );
+        describe(
+            format!("unet.{}.lora.up.weight", place.name),
+            [place.outputs, place.adapter.rank],
+        );
     }
     let mut header = Value::Object(header).to_string().into_bytes();
     header.resize(header.len().next_multiple_of(8), b' ');

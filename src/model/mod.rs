@@ -51,7 +51,8 @@ impl Model {
                 path: source.place("dragnext.json"),
                 kind: "weights.unsupported",
                 reason: error.to_string(),
-                hint: "this file holds the model's own defaults for settings of `dragnext edit`".into(),
+                hint: "this file holds the model's own defaults for settings of `dragnext edit`"
+                    .into(),
             })?,
         };
         // A folder may have a name that is no text.
@@ -63,7 +64,13 @@ impl Model {
             }
         };
         let vae_source = vae.map(vae_source).transpose()?;
-        Ok(Self { source, vae_source, unet, schedule, defaults })
+        Ok(Self {
+            source,
+            vae_source,
+            unet,
+            schedule,
+            defaults,
+        })
     }
 
     /// What the model is called in records: `demo`, the folder's own name without its path, or `owner/name@commit`.
@@ -73,12 +80,19 @@ impl Model {
 
     /// All files of the model that lie on the disk, for whoever must not write to them.
     pub fn files(&self) -> Vec<PathBuf> {
-        [Some(&self.source), self.vae_source.as_ref()].into_iter().flatten().flat_map(Source::files).collect()
+        [Some(&self.source), self.vae_source.as_ref()]
+            .into_iter()
+            .flatten()
+            .flat_map(Source::files)
+            .collect()
     }
 
     /// What tells the files of this model and its VAE from others without reading them; `None` where the system does not tell.
     pub fn stamp(&self) -> Option<String> {
-        let vae = self.vae_source.as_ref().map_or(Some(String::new()), Source::stamp)?;
+        let vae = self
+            .vae_source
+            .as_ref()
+            .map_or(Some(String::new()), Source::stamp)?;
         Some(format!("{}{vae}", self.source.stamp()?))
     }
 
@@ -107,9 +121,15 @@ impl Model {
             self.source.required_text("unet/config.json")?,
             vae.required_text("vae/config.json")?,
             self.source.required_text("text_encoder/config.json")?,
-            self.source.required_text("scheduler/scheduler_config.json")?,
+            self.source
+                .required_text("scheduler/scheduler_config.json")?,
         ];
-        Ok(sha256(texts.map(|text| sha256(text.as_bytes())).concat().as_bytes()))
+        Ok(sha256(
+            texts
+                .map(|text| sha256(text.as_bytes()))
+                .concat()
+                .as_bytes(),
+        ))
     }
 
     /// Do the settings and the prompt fit this model? Asked before any weight is read.
@@ -120,7 +140,11 @@ impl Model {
         let stages = self.unet.channels.len();
         if let Some(tap) = settings.taps.0.iter().find(|tap| **tap > stages) {
             let reason = format!("is no decoder stage of this model, which has {stages}");
-            return Err(Error::Setting { name: "taps".into(), value: tap.to_string(), reason });
+            return Err(Error::Setting {
+                name: "taps".into(),
+                value: tap.to_string(),
+                reason,
+            });
         }
         if prompt.is_empty() {
             return Ok(());
@@ -147,7 +171,11 @@ impl Model {
     /// # Errors
     /// As [`Model::unet`].
     pub fn vae<B: Backend>(&self, backend: &B, interrupt: &Interrupt) -> Result<Vae<B>> {
-        Vae::load(backend, self.vae_source.as_ref().unwrap_or(&self.source), interrupt)
+        Vae::load(
+            backend,
+            self.vae_source.as_ref().unwrap_or(&self.source),
+            interrupt,
+        )
     }
 
     /// Loads what turns a prompt into tokens, and what turns tokens into the network's context.
@@ -155,6 +183,9 @@ impl Model {
     /// # Errors
     /// As [`Model::unet`].
     pub fn text(&self, interrupt: &Interrupt) -> Result<(Tokenizer, TextEncoder)> {
-        Ok((Tokenizer::load(&self.source)?, TextEncoder::load(&self.source, self.unet.cross_attention_dim, interrupt)?))
+        Ok((
+            Tokenizer::load(&self.source)?,
+            TextEncoder::load(&self.source, self.unet.cross_attention_dim, interrupt)?,
+        ))
     }
 }

@@ -37,7 +37,11 @@ const PICKLES: [&str; 5] = ["ckpt", "pt", "pth", "bin", "pkl"];
 
 /// Does the file's name say that it can run code when it is read?
 pub(crate) fn is_pickle(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| PICKLES.iter().any(|pickle| extension.eq_ignore_ascii_case(pickle)))
+    path.extension().is_some_and(|extension| {
+        PICKLES
+            .iter()
+            .any(|pickle| extension.eq_ignore_ascii_case(pickle))
+    })
 }
 
 /// The error about such a file.
@@ -45,7 +49,8 @@ pub(super) fn refuse_pickle(place: &str, hint: &str) -> Error {
     Error::Weights {
         path: place.into(),
         kind: "weights.format",
-        reason: "this is a pickle, which can run code when it is read; only safetensors are loaded".into(),
+        reason: "this is a pickle, which can run code when it is read; only safetensors are loaded"
+            .into(),
         hint: hint.into(),
     }
 }
@@ -100,8 +105,14 @@ impl Source {
     /// [`Error::Weights`] for anything else, with the reason.
     pub fn parse_path(name: &str) -> Result<Self> {
         let path = PathBuf::from(name);
-        let refuse =
-            |kind, reason: &str, hint: &str| Err(Error::Weights { path: name.into(), kind, reason: reason.into(), hint: hint.into() });
+        let refuse = |kind, reason: &str, hint: &str| {
+            Err(Error::Weights {
+                path: name.into(),
+                kind,
+                reason: reason.into(),
+                hint: hint.into(),
+            })
+        };
         if path.is_dir() {
             return Ok(Self::Folder(path));
         }
@@ -128,7 +139,9 @@ impl Source {
     /// What a model's name means on the hub; `None` where it is `demo`, something on the disk, or no name of the hub.
     pub fn hub_id(name: &str) -> Option<HubId> {
         let path = Path::new(name);
-        (!path.exists() && !is_pickle(path)).then(|| HubId::parse(name)).flatten()
+        (!path.exists() && !is_pickle(path))
+            .then(|| HubId::parse(name))
+            .flatten()
     }
 
     /// The folder that the files lie in; none for what is compiled in.
@@ -146,7 +159,10 @@ impl Source {
             Self::Demo => "demo".into(),
             Self::Folder(folder) => {
                 let full = folder.canonicalize().unwrap_or_else(|_| folder.clone());
-                full.file_name().unwrap_or(full.as_os_str()).to_string_lossy().into_owned()
+                full.file_name()
+                    .unwrap_or(full.as_os_str())
+                    .to_string_lossy()
+                    .into_owned()
             }
             Self::Hub(snapshot) => snapshot.name(),
         }
@@ -162,12 +178,24 @@ impl Source {
 
     /// The files of the folder and of the folders in it; none for what is compiled in.
     pub fn files(&self) -> Vec<PathBuf> {
-        let Some(root) = self.folder() else { return Vec::new() };
-        let entries = |folder: &Path| -> Vec<PathBuf> {
-            std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect()
+        let Some(root) = self.folder() else {
+            return Vec::new();
         };
-        let (folders, mut files): (Vec<PathBuf>, Vec<PathBuf>) = entries(root).into_iter().partition(|path| path.is_dir());
-        files.extend(folders.iter().flat_map(|folder| entries(folder)).filter(|path| path.is_file()));
+        let entries = |folder: &Path| -> Vec<PathBuf> {
+            std::fs::read_dir(folder)
+                .into_iter()
+                .flatten()
+                .filter_map(|entry| Some(entry.ok()?.path()))
+                .collect()
+        };
+        let (folders, mut files): (Vec<PathBuf>, Vec<PathBuf>) =
+            entries(root).into_iter().partition(|path| path.is_dir());
+        files.extend(
+            folders
+                .iter()
+                .flat_map(|folder| entries(folder))
+                .filter(|path| path.is_file()),
+        );
         files
     }
 
@@ -185,7 +213,12 @@ impl Source {
         files.sort();
         for file in files {
             let stamp = Stamp::of(&std::fs::metadata(&file).ok()?)?;
-            hasher.update(file.strip_prefix(root).unwrap_or(&file).as_os_str().as_encoded_bytes());
+            hasher.update(
+                file.strip_prefix(root)
+                    .unwrap_or(&file)
+                    .as_os_str()
+                    .as_encoded_bytes(),
+            );
             hasher.update(serde_json::to_vec(&stamp).ok()?);
         }
         Some(hexadecimal(&hasher.finalize()))
@@ -205,7 +238,10 @@ impl Source {
     fn find(&self, name: &str) -> Result<Option<Box<dyn ReadSeek>>> {
         match self.folder() {
             None => {
-                let content = DEMO.iter().find(|(file, _)| *file == name).map(|(_, content)| *content);
+                let content = DEMO
+                    .iter()
+                    .find(|(file, _)| *file == name)
+                    .map(|(_, content)| *content);
                 Ok(content.map(|content| Box::new(Cursor::new(content)) as Box<dyn ReadSeek>))
             }
             Some(folder) => {
@@ -225,9 +261,16 @@ impl Source {
     /// [`Error::File`] when it cannot be read, [`Error::Weights`] when it is not text or larger than 64 MiB.
     pub fn text(&self, name: &str) -> Result<Option<String>> {
         const LIMIT: u64 = 64 << 20;
-        let Some(file) = self.open(name)? else { return Ok(None) };
+        let Some(file) = self.open(name)? else {
+            return Ok(None);
+        };
         let mut bytes = Vec::new();
-        file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(|source| Error::File { path: self.place(name).into(), source })?;
+        file.take(LIMIT + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|source| Error::File {
+                path: self.place(name).into(),
+                source,
+            })?;
         let refuse = |reason: &str| Error::Weights {
             path: self.place(name),
             kind: "weights.damaged",
@@ -237,7 +280,9 @@ impl Source {
         if bytes.len() as u64 > LIMIT {
             return Err(refuse("larger than 64 MiB, which no file of this kind is"));
         }
-        String::from_utf8(bytes).map(Some).map_err(|_| refuse("not UTF-8 text"))
+        String::from_utf8(bytes)
+            .map(Some)
+            .map_err(|_| refuse("not UTF-8 text"))
     }
 
     /// The text of a file that the model must have.
@@ -260,15 +305,22 @@ impl Source {
             }
         }
         if let Some(pickle) = self.pickle_in(folder) {
-            return Err(refuse_pickle(&self.place(&format!("{folder}/{pickle}")), &format!("get or make {folder}/{}", names[0])));
+            return Err(refuse_pickle(
+                &self.place(&format!("{folder}/{pickle}")),
+                &format!("get or make {folder}/{}", names[0]),
+            ));
         }
-        Err(self.missing(&format!("{folder}/{}", names[0]), &format!(" (nor {})", names[1..].join(", "))))
+        Err(self.missing(
+            &format!("{folder}/{}", names[0]),
+            &format!(" (nor {})", names[1..].join(", ")),
+        ))
     }
 
     fn pickle_in(&self, folder: &str) -> Option<String> {
         let root = self.folder()?;
-        let names =
-            std::fs::read_dir(root.join(folder)).ok()?.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
+        let names = std::fs::read_dir(root.join(folder))
+            .ok()?
+            .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
         let mut pickles: Vec<String> = names.filter(|name| is_pickle(Path::new(name))).collect();
         pickles.sort();
         pickles.into_iter().next()

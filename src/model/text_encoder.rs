@@ -5,7 +5,9 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
-use candle_transformers::models::clip::text_model::{Activation, ClipTextConfig, ClipTextTransformer};
+use candle_transformers::models::clip::text_model::{
+    Activation, ClipTextConfig, ClipTextTransformer,
+};
 
 use super::config::ConfigFile;
 use super::source::Source;
@@ -37,20 +39,42 @@ impl TextEncoder {
     /// # Errors
     /// [`Error::Weights`] when a file is missing or damaged, the weights do not fit the configuration, or it holds a value
     /// that is not supported; [`Error::Interrupted`].
-    pub fn load(source: &Source, cross_attention_dim: usize, interrupt: &Interrupt) -> Result<Self> {
+    pub fn load(
+        source: &Source,
+        cross_attention_dim: usize,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
         let config = read_config(source, cross_attention_dim)?;
         let mut weights = Weights::open(&Cpu, source, "text_encoder", &FILES, interrupt)?;
-        let prefix = if weights.has(&format!("{PREFIX}final_layer_norm.weight")) { PREFIX } else { "" };
+        let prefix = if weights.has(&format!("{PREFIX}final_layer_norm.weight")) {
+            PREFIX
+        } else {
+            ""
+        };
         // Positions in order, and the projection of CLIP's other half: neither is part of the computation.
-        weights.ignore(&[&format!("{prefix}embeddings.position_ids"), "text_projection.weight"]);
+        weights.ignore(&[
+            &format!("{prefix}embeddings.position_ids"),
+            "text_projection.weight",
+        ]);
         let mut tensors = HashMap::new();
         for (name, shape) in layout(&config) {
             let numbers = weights.numbers(&format!("{prefix}{name}"), &[&shape])?;
-            tensors.insert(name, candle_core::Tensor::from_vec(numbers, shape, &Device::Cpu)?);
+            tensors.insert(
+                name,
+                candle_core::Tensor::from_vec(numbers, shape, &Device::Cpu)?,
+            );
         }
         let digest = weights.finish()?;
-        let transformer = ClipTextTransformer::new(VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu), &config)?;
-        Ok(Self { transformer, config, place: source.place("text_encoder"), digest })
+        let transformer = ClipTextTransformer::new(
+            VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu),
+            &config,
+        )?;
+        Ok(Self {
+            transformer,
+            config,
+            place: source.place("text_encoder"),
+            digest,
+        })
     }
 
     /// What [`TextEncoder::positions`] will be, known without the weights.
@@ -77,13 +101,22 @@ impl TextEncoder {
     /// [`Error::PromptTooLong`] for more tokens than positions, [`Error::Weights`] for a token that the encoder does not know.
     pub fn encode<B: Backend>(&self, backend: &B, tokens: &[u32]) -> Result<Tensor<B>> {
         if tokens.len() > self.positions() {
-            return Err(Error::PromptTooLong { tokens: tokens.len(), limit: self.positions() });
+            return Err(Error::PromptTooLong {
+                tokens: tokens.len(),
+                limit: self.positions(),
+            });
         }
-        if let Some(token) = tokens.iter().find(|token| **token as usize >= self.config.vocab_size) {
+        if let Some(token) = tokens
+            .iter()
+            .find(|token| **token as usize >= self.config.vocab_size)
+        {
             return Err(Error::Weights {
                 path: self.place.clone(),
                 kind: "weights.mismatch",
-                reason: format!("the tokenizer gives token {token}, the text encoder knows {}", self.config.vocab_size),
+                reason: format!(
+                    "the tokenizer gives token {token}, the text encoder knows {}",
+                    self.config.vocab_size
+                ),
                 hint: "tokenizer and text encoder must belong to the same model".into(),
             });
         }
@@ -91,7 +124,11 @@ impl TextEncoder {
         // `forward` would pick the last token alone; nothing but the causal mask hides a token.
         let hidden = self.transformer.forward_with_mask(&input, usize::MAX)?;
         let shape = Shape::new(1, 1, tokens.len(), self.config.embed_dim);
-        Ok(Tensor::from_host(backend, shape, hidden.flatten_all()?.to_vec1()?))
+        Ok(Tensor::from_host(
+            backend,
+            shape,
+            hidden.flatten_all()?.to_vec1()?,
+        ))
     }
 }
 
@@ -99,10 +136,16 @@ impl TextEncoder {
 fn read_config(source: &Source, cross_attention_dim: usize) -> Result<ClipTextConfig> {
     let file = ConfigFile::read(source, "text_encoder/config.json")?;
     // candle knows this activation and this epsilon alone.
-    file.only(&[("hidden_act", "quick_gelu".into()), ("layer_norm_eps", 1e-5.into())])?;
+    file.only(&[
+        ("hidden_act", "quick_gelu".into()),
+        ("layer_norm_eps", 1e-5.into()),
+    ])?;
     let embed_dim = file.size("hidden_size", Some(512), 16384)?;
     if embed_dim != cross_attention_dim {
-        return Err(file.unsupported("hidden_size", &format!("{cross_attention_dim} here, the UNet's `cross_attention_dim`")));
+        return Err(file.unsupported(
+            "hidden_size",
+            &format!("{cross_attention_dim} here, the UNet's `cross_attention_dim`"),
+        ));
     }
     let num_attention_heads = file.size("num_attention_heads", Some(8), 1024)?;
     file.divides("num_attention_heads", num_attention_heads, &[embed_dim])?;
@@ -123,8 +166,14 @@ fn read_config(source: &Source, cross_attention_dim: usize) -> Result<ClipTextCo
 fn layout(config: &ClipTextConfig) -> Vec<(String, Vec<usize>)> {
     let (channels, wide) = (config.embed_dim, config.intermediate_size);
     let mut layout = vec![
-        ("embeddings.token_embedding.weight".to_owned(), vec![config.vocab_size, channels]),
-        ("embeddings.position_embedding.weight".to_owned(), vec![config.max_position_embeddings, channels]),
+        (
+            "embeddings.token_embedding.weight".to_owned(),
+            vec![config.vocab_size, channels],
+        ),
+        (
+            "embeddings.position_embedding.weight".to_owned(),
+            vec![config.max_position_embeddings, channels],
+        ),
     ];
     let mut affine = |name: String, weight: Vec<usize>| {
         layout.push((format!("{name}.bias"), weight[..1].to_vec()));
@@ -133,7 +182,10 @@ fn layout(config: &ClipTextConfig) -> Vec<(String, Vec<usize>)> {
     for index in 0..config.num_hidden_layers {
         let layer = format!("encoder.layers.{index}");
         for projection in ["q_proj", "k_proj", "v_proj", "out_proj"] {
-            affine(format!("{layer}.self_attn.{projection}"), vec![channels, channels]);
+            affine(
+                format!("{layer}.self_attn.{projection}"),
+                vec![channels, channels],
+            );
         }
         affine(format!("{layer}.layer_norm1"), vec![channels]);
         affine(format!("{layer}.mlp.fc1"), vec![wide, channels]);

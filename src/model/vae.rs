@@ -16,7 +16,10 @@ pub const DOWNSCALE: usize = 8;
 const EPS: f64 = 1e-6;
 
 /// File names, best first.
-pub(crate) const FILES: [&str; 2] = ["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"];
+pub(crate) const FILES: [&str; 2] = [
+    "diffusion_pytorch_model.safetensors",
+    "diffusion_pytorch_model.fp16.safetensors",
+];
 
 /// The weights of both directions.
 #[derive(Debug)]
@@ -46,7 +49,9 @@ impl<B: Backend> Posterior<B> {
     pub fn sample(&self, noise: &[f32]) -> Tensor<B> {
         let (mean, logvar) = (self.mean.to_host(), self.logvar.to_host());
         assert_eq!(noise.len(), mean.len(), "one noise value per latent value");
-        let value = |((mean, logvar), noise): ((&f32, &f32), &f32)| mean + (0.5 * logvar.clamp(-30.0, 20.0)).exp() * noise;
+        let value = |((mean, logvar), noise): ((&f32, &f32), &f32)| {
+            mean + (0.5 * logvar.clamp(-30.0, 20.0)).exp() * noise
+        };
         let numbers = mean.iter().zip(&logvar).zip(noise).map(value).collect();
         Tensor::from_host(self.mean.backend(), self.mean.shape(), numbers)
     }
@@ -66,7 +71,14 @@ impl<B: Backend> Vae<B> {
         let post_quant = weights.linear("post_quant_conv", 4, 4, true)?;
         let decoder = Decoder::load(&mut weights, &config)?;
         let digest = weights.finish()?;
-        Ok(Self { encoder, quant, post_quant, decoder, scaling_factor: config.scaling_factor as f32, digest })
+        Ok(Self {
+            encoder,
+            quant,
+            post_quant,
+            decoder,
+            scaling_factor: config.scaling_factor as f32,
+            digest,
+        })
     }
 
     /// SHA-256 of the weights as they were read.
@@ -80,8 +92,14 @@ impl<B: Backend> Vae<B> {
     /// [`crate::Error::Interrupted`].
     pub fn posterior(&self, picture: &Tensor<B>, interrupt: &Interrupt) -> Result<Posterior<B>> {
         let backend = self.encoder.backend();
-        let encoded = backend.run(|| self.encoder.forward(&picture.compact(backend, 1.0), interrupt))?;
-        let moments = self.quant.forward(&encoded, &mut Pass::inference()).full(1.0);
+        let encoded = backend.run(|| {
+            self.encoder
+                .forward(&picture.compact(backend, 1.0), interrupt)
+        })?;
+        let moments = self
+            .quant
+            .forward(&encoded, &mut Pass::inference())
+            .full(1.0);
         let (mean, logvar) = moments.split(4);
         Ok(Posterior { mean, logvar })
     }
@@ -91,7 +109,10 @@ impl<B: Backend> Vae<B> {
     /// # Errors
     /// [`crate::Error::Interrupted`].
     pub fn encode(&self, picture: &Tensor<B>, interrupt: &Interrupt) -> Result<Tensor<B>> {
-        Ok(scaled(self.posterior(picture, interrupt)?.mean, self.scaling_factor))
+        Ok(scaled(
+            self.posterior(picture, interrupt)?.mean,
+            self.scaling_factor,
+        ))
     }
 
     /// Pictures (b, 8 h, 8 w, 3), about -1..1, of scaled latents (b, h, w, 4).
@@ -99,7 +120,10 @@ impl<B: Backend> Vae<B> {
     /// # Errors
     /// [`crate::Error::Interrupted`].
     pub fn decode(&self, latent: &Tensor<B>, interrupt: &Interrupt) -> Result<Tensor<B>> {
-        self.decode_unscaled(&scaled(latent.clone(), 1.0 / self.scaling_factor), interrupt)
+        self.decode_unscaled(
+            &scaled(latent.clone(), 1.0 / self.scaling_factor),
+            interrupt,
+        )
     }
 
     /// As [`Vae::decode`], of latents as the encoder gives them.
@@ -108,8 +132,12 @@ impl<B: Backend> Vae<B> {
     /// [`crate::Error::Interrupted`].
     pub fn decode_unscaled(&self, latent: &Tensor<B>, interrupt: &Interrupt) -> Result<Tensor<B>> {
         let backend = self.encoder.backend();
-        let latent = self.post_quant.forward(&latent.compact(backend, 1.0), &mut Pass::inference());
-        Ok(backend.run(|| self.decoder.forward(&latent, interrupt))?.full(1.0))
+        let latent = self
+            .post_quant
+            .forward(&latent.compact(backend, 1.0), &mut Pass::inference());
+        Ok(backend
+            .run(|| self.decoder.forward(&latent, interrupt))?
+            .full(1.0))
     }
 }
 
@@ -140,17 +168,44 @@ impl<B: Backend> Middle<B> {
         let block = format!("{name}.attentions.0");
         let mut linears = Vec::new();
         // Files of the first Stable Diffusion models still have the names of an older diffusers.
-        for (today, legacy) in [("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")] {
+        for (today, legacy) in [
+            ("to_q", "query"),
+            ("to_k", "key"),
+            ("to_v", "value"),
+            ("to_out.0", "proj_attn"),
+        ] {
             let is_legacy = w.has(&format!("{block}.{legacy}.weight"));
-            linears.push(w.linear(&format!("{block}.{}", if is_legacy { legacy } else { today }), channels, channels, true)?);
+            linears.push(w.linear(
+                &format!("{block}.{}", if is_legacy { legacy } else { today }),
+                channels,
+                channels,
+                true,
+            )?);
         }
         let mut next = linears.into_iter();
-        let mut linear = || next.next().unwrap_or_else(|| unreachable!("four projections were read"));
+        let mut linear = || {
+            next.next()
+                .unwrap_or_else(|| unreachable!("four projections were read"))
+        };
         Ok(Self {
-            first: Resnet::load_plain(w, &format!("{name}.resnets.0"), channels, channels, groups, EPS)?,
+            first: Resnet::load_plain(
+                w,
+                &format!("{name}.resnets.0"),
+                channels,
+                channels,
+                groups,
+                EPS,
+            )?,
             norm: w.group_norm(&format!("{block}.group_norm"), channels, groups, EPS, false)?,
             attention: Attention::new([linear(), linear(), linear(), linear()], 1),
-            second: Resnet::load_plain(w, &format!("{name}.resnets.1"), channels, channels, groups, EPS)?,
+            second: Resnet::load_plain(
+                w,
+                &format!("{name}.resnets.1"),
+                channels,
+                channels,
+                groups,
+                EPS,
+            )?,
         })
     }
 
@@ -186,12 +241,26 @@ impl<B: Backend> Encoder<B> {
             let mut resnets = Vec::new();
             for index in 0..config.layers_per_block {
                 let name = format!("encoder.down_blocks.{level}.resnets.{index}");
-                resnets.push(Resnet::load_plain(w, &name, if index == 0 { inputs } else { *outputs }, *outputs, config.groups, EPS)?);
+                resnets.push(Resnet::load_plain(
+                    w,
+                    &name,
+                    if index == 0 { inputs } else { *outputs },
+                    *outputs,
+                    config.groups,
+                    EPS,
+                )?);
             }
             let name = format!("encoder.down_blocks.{level}.downsamplers.0.conv");
             // One row and column of zeros, below and to the right only.
-            let downsample = if level + 1 < channels.len() { Some(w.conv(&name, *outputs, *outputs, 3, 2, [0, 1])?) } else { None };
-            levels.push(Level { resnets, change: downsample });
+            let downsample = if level + 1 < channels.len() {
+                Some(w.conv(&name, *outputs, *outputs, 3, 2, [0, 1])?)
+            } else {
+                None
+            };
+            levels.push(Level {
+                resnets,
+                change: downsample,
+            });
         }
         Ok(Self {
             conv_in: w.conv3("encoder.conv_in", 3, channels[0])?,
@@ -216,7 +285,9 @@ impl<B: Backend> Encoder<B> {
         }
         interrupt.check()?;
         let x = self.middle.forward(&x);
-        Ok(self.conv_out.forward(&self.norm_out.forward(&x, pass), pass))
+        Ok(self
+            .conv_out
+            .forward(&self.norm_out.forward(&x, pass), pass))
     }
 }
 
@@ -241,17 +312,37 @@ impl<B: Backend> Decoder<B> {
             let mut resnets = Vec::new();
             for index in 0..=config.layers_per_block {
                 let name = format!("decoder.up_blocks.{stage}.resnets.{index}");
-                resnets.push(Resnet::load_plain(w, &name, if index == 0 { inputs } else { outputs }, outputs, config.groups, EPS)?);
+                resnets.push(Resnet::load_plain(
+                    w,
+                    &name,
+                    if index == 0 { inputs } else { outputs },
+                    outputs,
+                    config.groups,
+                    EPS,
+                )?);
             }
             let name = format!("decoder.up_blocks.{stage}.upsamplers.0.conv");
-            let grow = if stage + 1 < levels { Some(w.conv3(&name, outputs, outputs)?) } else { None };
-            stages.push(Level { resnets, change: grow });
+            let grow = if stage + 1 < levels {
+                Some(w.conv3(&name, outputs, outputs)?)
+            } else {
+                None
+            };
+            stages.push(Level {
+                resnets,
+                change: grow,
+            });
         }
         Ok(Self {
             conv_in: w.conv3("decoder.conv_in", 4, last)?,
             middle: Middle::load(w, "decoder", last, config.groups)?,
             stages,
-            norm_out: w.group_norm("decoder.conv_norm_out", channels[0], config.groups, EPS, true)?,
+            norm_out: w.group_norm(
+                "decoder.conv_norm_out",
+                channels[0],
+                config.groups,
+                EPS,
+                true,
+            )?,
             conv_out: w.conv3("decoder.conv_out", channels[0], 3)?,
         })
     }
@@ -271,6 +362,8 @@ impl<B: Backend> Decoder<B> {
             }
         }
         interrupt.check()?;
-        Ok(self.conv_out.forward(&self.norm_out.forward(&x, pass), pass))
+        Ok(self
+            .conv_out
+            .forward(&self.norm_out.forward(&x, pass), pass))
     }
 }

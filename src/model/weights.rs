@@ -32,7 +32,13 @@ impl<'a, B: Backend> Weights<'a, B> {
     ///
     /// # Errors
     /// [`Error::Weights`] when there is none or its header is damaged.
-    pub fn open(backend: &'a B, source: &Source, folder: &str, names: &[&str], interrupt: &'a Interrupt) -> Result<Self> {
+    pub fn open(
+        backend: &'a B,
+        source: &Source,
+        folder: &str,
+        names: &[&str],
+        interrupt: &'a Interrupt,
+    ) -> Result<Self> {
         let name = source.first_of(folder, names)?;
         let file = source.open(&name)?.ok_or_else(|| Error::Weights {
             path: source.place(&name),
@@ -42,7 +48,13 @@ impl<'a, B: Backend> Weights<'a, B> {
         })?;
         let file = SafetensorsFile::open(source.place(&name), file)?;
         let left = file.shapes();
-        Ok(Self { backend, interrupt, file, left, faults: Vec::new() })
+        Ok(Self {
+            backend,
+            interrupt,
+            file,
+            left,
+            faults: Vec::new(),
+        })
     }
 
     /// Is there a tensor of this name?
@@ -72,8 +84,13 @@ impl<'a, B: Backend> Weights<'a, B> {
         let found = self.left.remove(name);
         match found {
             Some(shape) if shapes.contains(&shape.as_slice()) => return self.file.read(name),
-            Some(shape) => self.faults.push(format!("tensor `{name}` is {shape:?}, the configuration asks for {:?}", shapes[0])),
-            None => self.faults.push(format!("tensor `{name}` {:?} is missing", shapes[0])),
+            Some(shape) => self.faults.push(format!(
+                "tensor `{name}` is {shape:?}, the configuration asks for {:?}",
+                shapes[0]
+            )),
+            None => self
+                .faults
+                .push(format!("tensor `{name}` {:?} is missing", shapes[0])),
         }
         Ok(vec![0.0; shapes[0].iter().product()])
     }
@@ -86,10 +103,23 @@ impl<'a, B: Backend> Weights<'a, B> {
     ///
     /// # Errors
     /// As [`Weights::numbers`].
-    pub fn linear(&mut self, name: &str, inputs: usize, outputs: usize, bias: bool) -> Result<Linear<B>> {
-        let weight = self.numbers(&format!("{name}.weight"), &[&[outputs, inputs], &[outputs, inputs, 1, 1]])?;
+    pub fn linear(
+        &mut self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        bias: bool,
+    ) -> Result<Linear<B>> {
+        let weight = self.numbers(
+            &format!("{name}.weight"),
+            &[&[outputs, inputs], &[outputs, inputs, 1, 1]],
+        )?;
         let weight = Tensor::from_host(self.backend, Shape::new(1, 1, outputs, inputs), weight);
-        let bias = if bias { Some(self.vector(&format!("{name}.bias"), outputs)?) } else { None };
+        let bias = if bias {
+            Some(self.vector(&format!("{name}.bias"), outputs)?)
+        } else {
+            None
+        };
         Ok(Linear::new(&weight, bias))
     }
 
@@ -106,11 +136,24 @@ impl<'a, B: Backend> Weights<'a, B> {
         stride: usize,
         padding: [usize; 2],
     ) -> Result<Conv<B>> {
-        let numbers = self.numbers(&format!("{name}.weight"), &[&[outputs, inputs, kernel, kernel]])?;
+        let numbers = self.numbers(
+            &format!("{name}.weight"),
+            &[&[outputs, inputs, kernel, kernel]],
+        )?;
         let weight = channels_last(&numbers, inputs, kernel * kernel);
-        let weight = Tensor::from_host(self.backend, Shape::new(outputs, kernel, kernel, inputs), weight);
+        let weight = Tensor::from_host(
+            self.backend,
+            Shape::new(outputs, kernel, kernel, inputs),
+            weight,
+        );
         let bias = self.vector(&format!("{name}.bias"), outputs)?;
-        Ok(Conv::new(&weight, Some(bias), [outputs, kernel, inputs], stride, padding))
+        Ok(Conv::new(
+            &weight,
+            Some(bias),
+            [outputs, kernel, inputs],
+            stride,
+            padding,
+        ))
     }
 
     /// A 3x3 convolution that keeps the size.
@@ -125,7 +168,14 @@ impl<'a, B: Backend> Weights<'a, B> {
     ///
     /// # Errors
     /// As [`Weights::numbers`].
-    pub fn group_norm(&mut self, name: &str, channels: usize, groups: usize, eps: f64, silu: bool) -> Result<GroupNorm<B>> {
+    pub fn group_norm(
+        &mut self,
+        name: &str,
+        channels: usize,
+        groups: usize,
+        eps: f64,
+        silu: bool,
+    ) -> Result<GroupNorm<B>> {
         let weight = self.vector(&format!("{name}.weight"), channels)?;
         let bias = self.vector(&format!("{name}.bias"), channels)?;
         Ok(GroupNorm::new(weight, bias, groups, eps as f32, silu))
@@ -149,14 +199,20 @@ impl<'a, B: Backend> Weights<'a, B> {
     pub fn finish(mut self) -> Result<String> {
         self.file.check_unchanged()?;
         let extra = std::mem::take(&mut self.left);
-        self.faults.extend(extra.iter().map(|(name, shape)| format!("tensor `{name}` {shape:?} has no place in this configuration")));
+        self.faults.extend(extra.iter().map(|(name, shape)| {
+            format!("tensor `{name}` {shape:?} has no place in this configuration")
+        }));
         if self.faults.is_empty() {
             return Ok(self.file.digest());
         }
         Err(Error::Weights {
             path: self.file.place().into(),
             kind: "weights.mismatch",
-            reason: format!("{} tensors do not fit config.json:\n  {}", self.faults.len(), listed(&self.faults)),
+            reason: format!(
+                "{} tensors do not fit config.json:\n  {}",
+                self.faults.len(),
+                listed(&self.faults)
+            ),
             hint: "weights and config.json must belong to the same model".into(),
         })
     }
@@ -164,7 +220,11 @@ impl<'a, B: Backend> Weights<'a, B> {
 
 /// The first faults, one per line, and the count of the others. A tensor may be called anything, but it cannot begin a line.
 pub(super) fn listed(faults: &[String]) -> String {
-    let mut lines: Vec<String> = faults.iter().take(LISTED).map(|fault| fault.replace('\n', "\\n")).collect();
+    let mut lines: Vec<String> = faults
+        .iter()
+        .take(LISTED)
+        .map(|fault| fault.replace('\n', "\\n"))
+        .collect();
     if faults.len() > LISTED {
         lines.push(format!("and {} more", faults.len() - LISTED));
     }
@@ -174,10 +234,15 @@ pub(super) fn listed(faults: &[String]) -> String {
 /// (out, in, taps) to (out, taps, in).
 fn channels_last(numbers: &[f32], inputs: usize, taps: usize) -> Vec<f32> {
     let mut sorted = vec![0.0; numbers.len()];
-    numbers.par_chunks(inputs * taps).zip(sorted.par_chunks_mut(inputs * taps)).for_each(|(from, to)| {
-        for (tap, to) in to.chunks_exact_mut(inputs).enumerate() {
-            to.iter_mut().zip(from[tap..].iter().step_by(taps)).for_each(|(to, from)| *to = *from);
-        }
-    });
+    numbers
+        .par_chunks(inputs * taps)
+        .zip(sorted.par_chunks_mut(inputs * taps))
+        .for_each(|(from, to)| {
+            for (tap, to) in to.chunks_exact_mut(inputs).enumerate() {
+                to.iter_mut()
+                    .zip(from[tap..].iter().step_by(taps))
+                    .for_each(|(to, from)| *to = *from);
+            }
+        });
     sorted
 }

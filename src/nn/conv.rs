@@ -25,9 +25,24 @@ impl<B: Backend> Conv<B> {
         stride: usize,
         padding: [usize; 2],
     ) -> Self {
-        let shape = ConvShape { batch: 1, input: [1, 1, inputs], output: [1, 1, outputs], kernel, stride, pad: padding[0] };
+        let shape = ConvShape {
+            batch: 1,
+            input: [1, 1, inputs],
+            output: [1, 1, outputs],
+            kernel,
+            stride,
+            pad: padding[0],
+        };
         let weight = weight.backend().conv_weight(&shape, weight.buffer());
-        Self { weight, bias, inputs, outputs, kernel, stride, padding }
+        Self {
+            weight,
+            bias,
+            inputs,
+            outputs,
+            kernel,
+            stride,
+            padding,
+        }
     }
 
     /// Output channels.
@@ -36,7 +51,9 @@ impl<B: Backend> Conv<B> {
     }
 
     fn shape(&self, x: Shape) -> ConvShape {
-        let out = |size: usize| (size + self.padding[0] + self.padding[1] - self.kernel) / self.stride + 1;
+        let out = |size: usize| {
+            (size + self.padding[0] + self.padding[1] - self.kernel) / self.stride + 1
+        };
         ConvShape {
             batch: x.batch,
             input: [x.height, x.width, self.inputs],
@@ -66,13 +83,28 @@ impl<B: Backend> Conv<B> {
         residual: Option<&Tensor<B>>,
         pass: &mut Pass<B>,
     ) -> Tensor<B> {
-        assert_eq!(x.shape().channels, self.inputs, "channels of a convolution's input");
+        assert_eq!(
+            x.shape().channels,
+            self.inputs,
+            "channels of a convolution's input"
+        );
         pass.keep_shape(x.shape());
         let shape = self.shape(x.shape());
         let [height, width, channels] = shape.output;
-        let [bias, per_picture, residual] = [self.bias.as_ref(), per_picture, residual].map(|tensor| tensor.map(Tensor::buffer));
+        let [bias, per_picture, residual] =
+            [self.bias.as_ref(), per_picture, residual].map(|tensor| tensor.map(Tensor::buffer));
         x.build(Shape::new(x.shape().batch, height, width, channels), |y| {
-            x.backend().conv(&shape, x.buffer(), &self.weight, Added { bias, per_picture, residual }, y);
+            x.backend().conv(
+                &shape,
+                x.buffer(),
+                &self.weight,
+                Added {
+                    bias,
+                    per_picture,
+                    residual,
+                },
+                y,
+            );
         })
     }
 
@@ -80,6 +112,9 @@ impl<B: Backend> Conv<B> {
     pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         let input = pass.take_shape();
         let shape = self.shape(input);
-        dy.build(input, |dx| dy.backend().conv_backward(&shape, dy.buffer(), &self.weight, dx))
+        dy.build(input, |dx| {
+            dy.backend()
+                .conv_backward(&shape, dy.buffer(), &self.weight, dx)
+        })
     }
 }

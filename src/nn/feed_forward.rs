@@ -17,7 +17,12 @@ impl<B: Backend> FeedForward<B> {
     }
 
     /// x to y + residual, all of the same shape.
-    pub fn forward(&self, x: &Tensor<B>, residual: Option<&Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub fn forward(
+        &self,
+        x: &Tensor<B>,
+        residual: Option<&Tensor<B>>,
+        pass: &mut Pass<B>,
+    ) -> Tensor<B> {
         let wide = self.widen.forward(x, pass);
         pass.keep(&wide);
         let channels = self.narrow.inputs();
@@ -32,7 +37,8 @@ impl<B: Backend> FeedForward<B> {
         let d_gated = self.narrow.backward(dy, pass);
         let wide = pass.take();
         let d_wide = dy.build(wide.shape(), |dx| {
-            dy.backend().geglu_backward(self.narrow.inputs(), wide.buffer(), d_gated.buffer(), dx);
+            dy.backend()
+                .geglu_backward(self.narrow.inputs(), wide.buffer(), d_gated.buffer(), dx);
         });
         self.widen.backward(&d_wide, pass)
     }

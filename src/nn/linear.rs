@@ -39,9 +39,23 @@ struct Adapted<B: Backend> {
 impl<B: Backend> Linear<B> {
     /// Weight (1, 1, out, in) and bias (out).
     pub fn new(weight: &Tensor<B>, bias: Option<Tensor<B>>) -> Self {
-        let Shape { width: outputs, channels: inputs, .. } = weight.shape();
-        let weight = Arc::new(weight.backend().linear_weight(outputs, inputs, weight.buffer()));
-        Self { weight, bias, inputs, outputs, adapted: Vec::new() }
+        let Shape {
+            width: outputs,
+            channels: inputs,
+            ..
+        } = weight.shape();
+        let weight = Arc::new(
+            weight
+                .backend()
+                .linear_weight(outputs, inputs, weight.buffer()),
+        );
+        Self {
+            weight,
+            bias,
+            inputs,
+            outputs,
+            adapted: Vec::new(),
+        }
     }
 
     /// Input channels.
@@ -61,24 +75,41 @@ impl<B: Backend> Linear<B> {
 
     /// Gives the layer an adapter of set `set`, or takes it away; the weight is then as it was loaded.
     pub fn set_adapter(&mut self, set: usize, adapter: Option<Adapter>) {
-        self.adapted.resize_with(self.adapted.len().max(set + 1), || None);
-        self.adapted[set] = adapter.map(|adapter| Adapted { adapter, weight: None });
+        self.adapted
+            .resize_with(self.adapted.len().max(set + 1), || None);
+        self.adapted[set] = adapter.map(|adapter| Adapted {
+            adapter,
+            weight: None,
+        });
     }
 
     /// W = W0 + up down for the pictures of set `set`, where W0 is the weight as it was loaded.
     pub fn merge(&mut self, set: usize, parameters: &Tensor<B>) {
         let (inputs, outputs) = (self.inputs, self.outputs);
-        let Some(Some(Adapted { adapter, weight })) = self.adapted.get_mut(set) else { return };
+        let Some(Some(Adapted { adapter, weight })) = self.adapted.get_mut(set) else {
+            return;
+        };
         let (down, up) = matrices(parameters.buffer(), *adapter, inputs, outputs);
-        *weight = Some(Arc::new(parameters.backend().merged(&self.weight, up, down)));
+        *weight = Some(Arc::new(parameters.backend().merged(
+            &self.weight,
+            up,
+            down,
+        )));
     }
 
     fn adapter(&self, set: usize) -> Option<Adapter> {
-        self.adapted.get(set)?.as_ref().map(|adapted| adapted.adapter)
+        self.adapted
+            .get(set)?
+            .as_ref()
+            .map(|adapted| adapted.adapter)
     }
 
     fn weight(&self, set: usize) -> &B::LinearWeight {
-        let merged = self.adapted.get(set).and_then(Option::as_ref).and_then(|adapted| adapted.weight.as_ref());
+        let merged = self
+            .adapted
+            .get(set)
+            .and_then(Option::as_ref)
+            .and_then(|adapted| adapted.weight.as_ref());
         merged.unwrap_or(&self.weight)
     }
 
@@ -110,14 +141,21 @@ impl<B: Backend> Linear<B> {
     }
 
     /// x (.., in) to y + residual (.., out).
-    pub fn forward_plus(&self, x: &Tensor<B>, residual: Option<&Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub fn forward_plus(
+        &self,
+        x: &Tensor<B>,
+        residual: Option<&Tensor<B>>,
+        pass: &mut Pass<B>,
+    ) -> Tensor<B> {
         if self.learns(pass) {
             pass.keep(x);
         }
         x.build(x.shape().with_channels(self.outputs), |y| {
-            let [bias, residual] = [self.bias.as_ref(), residual].map(|tensor| tensor.map(Tensor::buffer));
+            let [bias, residual] =
+                [self.bias.as_ref(), residual].map(|tensor| tensor.map(Tensor::buffer));
             for (rows, set) in self.rows(x.shape(), pass) {
-                x.backend().linear(rows, x.buffer(), self.weight(set), bias, residual, y);
+                x.backend()
+                    .linear(rows, x.buffer(), self.weight(set), bias, residual, y);
             }
         })
     }
@@ -125,7 +163,9 @@ impl<B: Backend> Linear<B> {
     /// dy to dx; adds the adapters' gradients where the pass collects them.
     pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         self.adapter_backward(dy, pass);
-        dy.build(dy.shape().with_channels(self.inputs), |dx| self.input_backward(dy, false, dx, pass))
+        dy.build(dy.shape().with_channels(self.inputs), |dx| {
+            self.input_backward(dy, false, dx, pass)
+        })
     }
 
     /// The same, added to what `dx` already holds.
@@ -136,7 +176,8 @@ impl<B: Backend> Linear<B> {
 
     fn input_backward(&self, dy: &Tensor<B>, add: bool, dx: &mut B::Buffer, pass: &Pass<B>) {
         for (rows, set) in self.rows(dy.shape(), pass) {
-            dy.backend().linear_backward(rows, dy.buffer(), self.weight(set), add, dx);
+            dy.backend()
+                .linear_backward(rows, dy.buffer(), self.weight(set), add, dx);
         }
     }
 
@@ -153,8 +194,19 @@ impl<B: Backend> Linear<B> {
         let x = pass.take();
         let unscale = 1.0 / pass.gradient_scale();
         for (rows, set) in self.rows(dy.shape(), pass) {
-            let learner = pass.learners().iter_mut().find(|learner| learner.set == set);
-            if let (Some(adapter), Some(Learner { parameters, gradient: Some(gradient), .. })) = (self.adapter(set), learner) {
+            let learner = pass
+                .learners()
+                .iter_mut()
+                .find(|learner| learner.set == set);
+            if let (
+                Some(adapter),
+                Some(Learner {
+                    parameters,
+                    gradient: Some(gradient),
+                    ..
+                }),
+            ) = (self.adapter(set), learner)
+            {
                 self.add_gradient(adapter, rows, [&x, dy], unscale, parameters, gradient);
             }
         }
@@ -182,14 +234,17 @@ impl<B: Backend> Linear<B> {
             c
         };
         let gradient = gradient.buffer_mut();
-        if (rows + 2 * rank) * self.inputs * self.outputs <= 2 * rank * rows * (self.inputs + self.outputs) {
+        if (rows + 2 * rank) * self.inputs * self.outputs
+            <= 2 * rank * rows * (self.inputs + self.outputs)
+        {
             let whole = product(dy.transposed(), x);
             let whole = Matrix::dense(&whole, 0, self.outputs, self.inputs);
             backend.matmul(unscale, up.transposed(), whole, true, gradient, d_down);
             backend.matmul(unscale, whole, down.transposed(), true, gradient, d_up);
         } else {
             let (inner, d_inner) = (product(x, down.transposed()), product(dy, up));
-            let [inner, d_inner] = [&inner, &d_inner].map(|inner| Matrix::dense(inner, 0, rows, rank));
+            let [inner, d_inner] =
+                [&inner, &d_inner].map(|inner| Matrix::dense(inner, 0, rows, rank));
             backend.matmul(unscale, d_inner.transposed(), x, true, gradient, d_down);
             backend.matmul(unscale, dy.transposed(), inner, true, gradient, d_up);
         }
@@ -197,8 +252,18 @@ impl<B: Backend> Linear<B> {
 }
 
 /// down (rank, in) and up (out, rank).
-fn matrices<T>(parameters: &T, adapter: Adapter, inputs: usize, outputs: usize) -> (Matrix<'_, T>, Matrix<'_, T>) {
+fn matrices<T>(
+    parameters: &T,
+    adapter: Adapter,
+    inputs: usize,
+    outputs: usize,
+) -> (Matrix<'_, T>, Matrix<'_, T>) {
     let down = Matrix::dense(parameters, adapter.offset, adapter.rank, inputs);
-    let up = Matrix::dense(parameters, adapter.offset + adapter.rank * inputs, outputs, adapter.rank);
+    let up = Matrix::dense(
+        parameters,
+        adapter.offset + adapter.rank * inputs,
+        outputs,
+        adapter.rank,
+    );
     (down, up)
 }

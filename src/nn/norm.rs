@@ -16,7 +16,13 @@ pub struct GroupNorm<B: Backend> {
 impl<B: Backend> GroupNorm<B> {
     /// Weight and bias per channel; `silu` applies SiLU to the result.
     pub fn new(weight: Tensor<B>, bias: Tensor<B>, groups: usize, eps: f32, silu: bool) -> Self {
-        Self { weight, bias, groups, eps, silu }
+        Self {
+            weight,
+            bias,
+            groups,
+            eps,
+            silu,
+        }
     }
 
     /// The device.
@@ -25,7 +31,13 @@ impl<B: Backend> GroupNorm<B> {
     }
 
     fn shape(&self, x: Shape) -> GroupShape {
-        GroupShape { batch: x.batch, pixels: x.pixels(), channels: x.channels, groups: self.groups, eps: self.eps }
+        GroupShape {
+            batch: x.batch,
+            pixels: x.pixels(),
+            channels: x.channels,
+            groups: self.groups,
+            eps: self.eps,
+        }
     }
 
     /// x to y of the same shape.
@@ -33,7 +45,15 @@ impl<B: Backend> GroupNorm<B> {
         let (backend, shape) = (x.backend(), self.shape(x.shape()));
         let mut stats = Tensor::unset(backend, Shape::new(shape.batch, 1, self.groups, 2));
         let y = x.build(x.shape(), |y| {
-            backend.group_norm(&shape, x.buffer(), self.weight.buffer(), self.bias.buffer(), self.silu, stats.buffer_mut(), y);
+            backend.group_norm(
+                &shape,
+                x.buffer(),
+                self.weight.buffer(),
+                self.bias.buffer(),
+                self.silu,
+                stats.buffer_mut(),
+                y,
+            );
         });
         pass.keep(x);
         pass.keep(&stats);
@@ -46,7 +66,12 @@ impl<B: Backend> GroupNorm<B> {
     }
 
     /// dy to dx + residual.
-    pub fn backward_plus(&self, dy: &Tensor<B>, residual: Option<&Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub fn backward_plus(
+        &self,
+        dy: &Tensor<B>,
+        residual: Option<&Tensor<B>>,
+        pass: &mut Pass<B>,
+    ) -> Tensor<B> {
         let (stats, x) = (pass.take(), pass.take());
         let (backend, shape) = (x.backend(), self.shape(x.shape()));
         let (weight, bias) = (self.weight.buffer(), self.bias.buffer());
@@ -85,7 +110,14 @@ impl<B: Backend> LayerNorm<B> {
         pass.keep(x);
         let channels = x.shape().channels;
         x.build(x.shape(), |y| {
-            x.backend().layer_norm(channels, self.eps, x.buffer(), self.weight.buffer(), self.bias.buffer(), y);
+            x.backend().layer_norm(
+                channels,
+                self.eps,
+                x.buffer(),
+                self.weight.buffer(),
+                self.bias.buffer(),
+                y,
+            );
         })
     }
 
@@ -95,7 +127,12 @@ impl<B: Backend> LayerNorm<B> {
     }
 
     /// dy to dx + residual.
-    pub fn backward_plus(&self, dy: &Tensor<B>, residual: Option<&Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub fn backward_plus(
+        &self,
+        dy: &Tensor<B>,
+        residual: Option<&Tensor<B>>,
+        pass: &mut Pass<B>,
+    ) -> Tensor<B> {
         let x = pass.take();
         let channels = x.shape().channels;
         x.build(x.shape(), |dx| {

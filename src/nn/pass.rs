@@ -49,7 +49,13 @@ pub struct Pass<'a, B: Backend> {
 impl<'a, B: Backend> Pass<'a, B> {
     /// A trip without a way back: nothing is kept.
     pub fn inference() -> Self {
-        Self { tape: None, runs: Vec::new(), learners: Vec::new(), mutual: None, gradient_scale: 1.0 }
+        Self {
+            tape: None,
+            runs: Vec::new(),
+            learners: Vec::new(),
+            mutual: None,
+            gradient_scale: 1.0,
+        }
     }
 
     /// A trip that can be walked back.
@@ -59,13 +65,20 @@ impl<'a, B: Backend> Pass<'a, B> {
 
     /// A trip that was recorded before, for its way back.
     pub fn resumed(tape: Tape<B>) -> Self {
-        Self { tape: Some(tape), ..Self::inference() }
+        Self {
+            tape: Some(tape),
+            ..Self::inference()
+        }
     }
 
     /// With the way back going through the LoRA adapters of set 0, which are merged into the weights; their parameters lie in one flat tensor.
     #[must_use]
     pub fn with_adapters(self, parameters: &'a Tensor<B>) -> Self {
-        self.with_learner(Learner { set: 0, parameters, gradient: None })
+        self.with_learner(Learner {
+            set: 0,
+            parameters,
+            gradient: None,
+        })
     }
 
     /// With a flat tensor, as long as the parameters, to which the way back adds the adapters' gradients.
@@ -74,7 +87,9 @@ impl<'a, B: Backend> Pass<'a, B> {
     /// When there are no adapters.
     #[must_use]
     pub fn with_gradient(mut self, gradient: &'a mut Tensor<B>) -> Self {
-        let Some(learner) = self.learners.last_mut() else { panic!("a gradient belongs to adapters") };
+        let Some(learner) = self.learners.last_mut() else {
+            panic!("a gradient belongs to adapters")
+        };
         learner.gradient = Some(gradient);
         self
     }
@@ -95,7 +110,10 @@ impl<'a, B: Backend> Pass<'a, B> {
     /// With late self-attention layers reading the keys and values of other pictures of the batch.
     #[must_use]
     pub fn with_mutual(self, mutual: Mutual) -> Self {
-        Self { mutual: Some(mutual), ..self }
+        Self {
+            mutual: Some(mutual),
+            ..self
+        }
     }
 
     /// Whose adapters the pictures go through, one run after the other; nothing where it is set 0 for all.
@@ -159,7 +177,10 @@ impl<'a, B: Backend> Pass<'a, B> {
     pub fn take(&mut self) -> Tensor<B> {
         match self.pop() {
             Some(Recorded::Tensor(tensor)) => tensor,
-            other => panic!("the way back expects numbers, the tape holds {}", describe(other.as_ref())),
+            other => panic!(
+                "the way back expects numbers, the tape holds {}",
+                describe(other.as_ref())
+            ),
         }
     }
 
@@ -170,7 +191,10 @@ impl<'a, B: Backend> Pass<'a, B> {
     pub fn take_shape(&mut self) -> Shape {
         match self.pop() {
             Some(Recorded::Shape(shape)) => shape,
-            other => panic!("the way back expects a shape, the tape holds {}", describe(other.as_ref())),
+            other => panic!(
+                "the way back expects a shape, the tape holds {}",
+                describe(other.as_ref())
+            ),
         }
     }
 

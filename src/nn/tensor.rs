@@ -21,7 +21,12 @@ pub struct Shape {
 impl Shape {
     /// The shape (batch, height, width, channels).
     pub fn new(batch: usize, height: usize, width: usize, channels: usize) -> Self {
-        Self { batch, height, width, channels }
+        Self {
+            batch,
+            height,
+            width,
+            channels,
+        }
     }
 
     /// Pixels of one picture.
@@ -61,7 +66,11 @@ pub struct Tensor<B: Backend> {
 
 impl<B: Backend> Clone for Tensor<B> {
     fn clone(&self) -> Self {
-        Self { backend: self.backend.clone(), shape: self.shape, buffer: Arc::clone(&self.buffer) }
+        Self {
+            backend: self.backend.clone(),
+            shape: self.shape,
+            buffer: Arc::clone(&self.buffer),
+        }
     }
 }
 
@@ -77,7 +86,11 @@ impl<B: Backend> Tensor<B> {
 
     /// A buffer that is already on the device.
     pub fn from_buffer(backend: &B, shape: Shape, buffer: B::Buffer) -> Self {
-        Self { backend: backend.clone(), shape, buffer: Arc::new(buffer) }
+        Self {
+            backend: backend.clone(),
+            shape,
+            buffer: Arc::new(buffer),
+        }
     }
 
     /// A flat list of numbers, such as a bias.
@@ -98,7 +111,11 @@ impl<B: Backend> Tensor<B> {
     /// Any numbers, stored as those of `self` are, for one who overwrites all of them.
     #[must_use]
     pub fn unset_like(&self, shape: Shape) -> Self {
-        Self::from_buffer(&self.backend, shape, self.backend.unset_like(&self.buffer, shape.len()))
+        Self::from_buffer(
+            &self.backend,
+            shape,
+            self.backend.unset_like(&self.buffer, shape.len()),
+        )
     }
 
     /// The tensor that `fill` writes, all of it, into a buffer of any numbers, stored as those of `self` are.
@@ -123,7 +140,11 @@ impl<B: Backend> Tensor<B> {
 
     fn stored(&self, backend: &B, buffer: Option<B::Buffer>) -> Self {
         let buffer = buffer.map_or_else(|| Arc::clone(&self.buffer), Arc::new);
-        Self { backend: backend.clone(), shape: self.shape, buffer }
+        Self {
+            backend: backend.clone(),
+            shape: self.shape,
+            buffer,
+        }
     }
 
     /// The device.
@@ -146,7 +167,8 @@ impl<B: Backend> Tensor<B> {
         if Arc::get_mut(&mut self.buffer).is_none() {
             self.buffer = Arc::new(self.backend.duplicate(&self.buffer));
         }
-        Arc::get_mut(&mut self.buffer).unwrap_or_else(|| unreachable!("the buffer was just made unique"))
+        Arc::get_mut(&mut self.buffer)
+            .unwrap_or_else(|| unreachable!("the buffer was just made unique"))
     }
 
     /// The numbers on the host.
@@ -188,10 +210,16 @@ impl<B: Backend> Tensor<B> {
     pub fn concatenated(&self, other: &Self) -> Self {
         let (left, right) = (self.shape.channels, other.shape.channels);
         let shape = self.shape.with_channels(left + right);
-        assert_eq!(self.shape, other.shape.with_channels(left), "channels are joined over equal planes");
+        assert_eq!(
+            self.shape,
+            other.shape.with_channels(left),
+            "channels are joined over equal planes"
+        );
         self.build(shape, |y| {
-            self.backend.copy_columns(left, &self.buffer, left, 0, y, left + right, 0);
-            self.backend.copy_columns(right, &other.buffer, right, 0, y, left + right, left);
+            self.backend
+                .copy_columns(left, &self.buffer, left, 0, y, left + right, 0);
+            self.backend
+                .copy_columns(right, &other.buffer, right, 0, y, left + right, left);
         })
     }
 
@@ -203,7 +231,8 @@ impl<B: Backend> Tensor<B> {
         let channels = self.shape.channels;
         let part = |from: usize, count: usize| {
             self.build(self.shape.with_channels(count), |y| {
-                self.backend.copy_columns(count, &self.buffer, channels, from, y, count, 0);
+                self.backend
+                    .copy_columns(count, &self.buffer, channels, from, y, count, 0);
             })
         };
         (part(0, left), part(left, channels - left))
@@ -212,7 +241,13 @@ impl<B: Backend> Tensor<B> {
     /// The pictures' sum: one picture.
     #[must_use]
     pub fn summed(&self) -> Self {
-        self.build(Shape { batch: 1, ..self.shape }, |y| self.backend.sum_pictures(&self.buffer, y))
+        self.build(
+            Shape {
+                batch: 1,
+                ..self.shape
+            },
+            |y| self.backend.sum_pictures(&self.buffer, y),
+        )
     }
 
     /// Pictures of all `parts`, one after the other; `None` when there is no part.
@@ -221,13 +256,25 @@ impl<B: Backend> Tensor<B> {
     /// When the parts' pictures differ in size.
     pub fn stacked(parts: &[Self]) -> Option<Self> {
         let first = parts.first()?;
-        let shape = Shape { batch: parts.iter().map(|part| part.shape.batch).sum(), ..first.shape };
-        assert!(parts.iter().all(|part| part.shape == Shape { batch: part.shape.batch, ..shape }), "stacked pictures have one size");
+        let shape = Shape {
+            batch: parts.iter().map(|part| part.shape.batch).sum(),
+            ..first.shape
+        };
+        assert!(
+            parts.iter().all(|part| part.shape
+                == Shape {
+                    batch: part.shape.batch,
+                    ..shape
+                }),
+            "stacked pictures have one size"
+        );
         let mut offset = 0;
         Some(first.build(shape, |y| {
             for part in parts {
                 let len = part.shape.len();
-                first.backend.copy_columns(len, &part.buffer, len, 0, y, shape.len(), offset);
+                first
+                    .backend
+                    .copy_columns(len, &part.buffer, len, 0, y, shape.len(), offset);
                 offset += len;
             }
         }))
@@ -248,13 +295,23 @@ impl<B: Backend> Tensor<B> {
     /// When there are fewer.
     #[must_use]
     pub fn pictures(&self, which: Range<usize>) -> Self {
-        assert!(which.end <= self.shape.batch, "pictures {which:?} of {}", self.shape.batch);
+        assert!(
+            which.end <= self.shape.batch,
+            "pictures {which:?} of {}",
+            self.shape.batch
+        );
         if which == (0..self.shape.batch) {
             return self.clone();
         }
-        let shape = Shape { batch: which.len(), ..self.shape };
+        let shape = Shape {
+            batch: which.len(),
+            ..self.shape
+        };
         let (first, len) = (which.start * shape.pixels() * shape.channels, shape.len());
-        self.build(shape, |y| self.backend.copy_columns(len, &self.buffer, self.shape.len(), first, y, len, 0))
+        self.build(shape, |y| {
+            self.backend
+                .copy_columns(len, &self.buffer, self.shape.len(), first, y, len, 0)
+        })
     }
 
     /// Are these the same numbers in the same place?

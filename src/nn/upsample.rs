@@ -4,18 +4,41 @@ use super::{Pass, Shape, Tensor};
 use crate::kernels::Backend;
 
 /// x (b, h, w, c) to (b, height, width, c).
-pub fn upsample<B: Backend>(x: &Tensor<B>, [height, width]: [usize; 2], pass: &mut Pass<B>) -> Tensor<B> {
+pub fn upsample<B: Backend>(
+    x: &Tensor<B>,
+    [height, width]: [usize; 2],
+    pass: &mut Pass<B>,
+) -> Tensor<B> {
     let from = x.shape();
     pass.keep_shape(from);
-    x.build(Shape { height, width, ..from }, |y| {
-        x.backend().upsample(from.channels, [from.height, from.width], [height, width], x.buffer(), y);
-    })
+    x.build(
+        Shape {
+            height,
+            width,
+            ..from
+        },
+        |y| {
+            x.backend().upsample(
+                from.channels,
+                [from.height, from.width],
+                [height, width],
+                x.buffer(),
+                y,
+            );
+        },
+    )
 }
 
 /// dy to dx of [`upsample`].
 pub fn upsample_backward<B: Backend>(dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
     let (from, to) = (pass.take_shape(), dy.shape());
     dy.build(from, |dx| {
-        dy.backend().upsample_backward(from.channels, [from.height, from.width], [to.height, to.width], dy.buffer(), dx);
+        dy.backend().upsample_backward(
+            from.channels,
+            [from.height, from.width],
+            [to.height, to.width],
+            dy.buffer(),
+            dx,
+        );
     })
 }

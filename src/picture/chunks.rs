@@ -3,8 +3,15 @@
 //! Samples outside the edit are left as they are, so what gives them their meaning must come along. The decoders do not hand it out.
 
 /// Chunks that say how samples are meant or how large they are shown, with their lengths (PNG, third edition, 11.3).
-const CARRIED: [(&[u8; 4], usize); 7] =
-    [(b"cICP", 4), (b"mDCV", 24), (b"cLLI", 8), (b"sRGB", 1), (b"gAMA", 4), (b"cHRM", 32), (b"pHYs", 9)];
+const CARRIED: [(&[u8; 4], usize); 7] = [
+    (b"cICP", 4),
+    (b"mDCV", 24),
+    (b"cLLI", 8),
+    (b"sRGB", 1),
+    (b"gAMA", 4),
+    (b"cHRM", 32),
+    (b"pHYs", 9),
+];
 
 const PNG_SIGNATURE: usize = 8;
 const RIFF_HEADER: usize = 12;
@@ -30,15 +37,23 @@ pub(super) fn of_png(bytes: &[u8]) -> Beside {
     let mut rest = bytes.get(PNG_SIGNATURE..).unwrap_or_default();
     while let Some((length, after)) = rest.split_first_chunk::<4>() {
         let length = u32::from_be_bytes(*length) as usize;
-        let Some((name, after)) = after.split_first_chunk::<4>() else { break };
-        let Some((content, after)) = after.split_at_checked(length) else { break };
-        let Some((checksum, after)) = after.split_first_chunk::<4>() else { break };
+        let Some((name, after)) = after.split_first_chunk::<4>() else {
+            break;
+        };
+        let Some((content, after)) = after.split_at_checked(length) else {
+            break;
+        };
+        let Some((checksum, after)) = after.split_first_chunk::<4>() else {
+            break;
+        };
         match name {
             b"IDAT" => has_pixels = true,
             b"iCCP" => beside.has_profile = true,
             b"caBX" => beside.is_signed = true,
             _ if has_pixels || beside.carried.iter().any(|(there, _)| there == name) => {}
-            _ if is_carried(*name, content) && crc32(name.iter().chain(content)) == u32::from_be_bytes(*checksum) => {
+            _ if is_carried(*name, content)
+                && crc32(name.iter().chain(content)) == u32::from_be_bytes(*checksum) =>
+            {
                 beside.carried.push((*name, content.to_vec()));
             }
             _ => {}
@@ -53,7 +68,9 @@ pub(super) fn of_webp(bytes: &[u8]) -> Beside {
     let mut beside = Beside::default();
     let mut rest = bytes.get(RIFF_HEADER..).unwrap_or_default();
     while let Some((name, after)) = rest.split_first_chunk::<4>() {
-        let Some((length, after)) = after.split_first_chunk::<4>() else { break };
+        let Some((length, after)) = after.split_first_chunk::<4>() else {
+            break;
+        };
         match name {
             b"ICCP" => beside.has_profile = true,
             b"C2PA" => beside.is_signed = true,
@@ -77,7 +94,13 @@ fn is_carried(name: [u8; 4], content: &[u8]) -> bool {
 
 /// CRC-32 as PNG's chunks end with it (ISO 3309). Only small chunks are asked for, so bit by bit is fast enough.
 fn crc32<'a>(bytes: impl Iterator<Item = &'a u8>) -> u32 {
-    let step = |crc: u32, _| if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 };
+    let step = |crc: u32, _| {
+        if crc & 1 == 1 {
+            (crc >> 1) ^ 0xEDB8_8320
+        } else {
+            crc >> 1
+        }
+    };
     !bytes.fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
 }
 
@@ -102,9 +125,19 @@ mod tests {
 
     #[test]
     fn the_first_sound_chunk_of_a_name_before_the_pixels_is_carried() {
-        let bytes =
-            png(&[(b"gAMA", &[0; 4]), (b"gAMA", &[0, 0, 177, 143]), (b"gAMA", &[9; 4]), (b"IDAT", b""), (b"sRGB", &[0]), (b"caBX", b"")]);
-        let expected = Beside { has_profile: false, is_signed: true, carried: vec![(*b"gAMA", vec![0, 0, 177, 143])] };
+        let bytes = png(&[
+            (b"gAMA", &[0; 4]),
+            (b"gAMA", &[0, 0, 177, 143]),
+            (b"gAMA", &[9; 4]),
+            (b"IDAT", b""),
+            (b"sRGB", &[0]),
+            (b"caBX", b""),
+        ]);
+        let expected = Beside {
+            has_profile: false,
+            is_signed: true,
+            carried: vec![(*b"gAMA", vec![0, 0, 177, 143])],
+        };
         assert_eq!(of_png(&bytes), expected);
         let mut damaged = png(&[(b"cICP", &[12, 13, 0, 1])]);
         damaged[16] ^= 1;
@@ -114,7 +147,13 @@ mod tests {
     #[test]
     fn chunks_of_a_webp_are_padded() {
         let mut bytes = b"RIFF\0\0\0\0WEBPEXIF\x01\0\0\0!\0ICCP\x02\0\0\0ab".to_vec();
-        assert_eq!(of_webp(&bytes), Beside { has_profile: true, ..Beside::default() });
+        assert_eq!(
+            of_webp(&bytes),
+            Beside {
+                has_profile: true,
+                ..Beside::default()
+            }
+        );
         bytes.extend(b"C2PA\xFF\xFF\xFF\xFF");
         assert!(of_webp(&bytes).is_signed);
     }

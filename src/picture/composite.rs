@@ -50,13 +50,32 @@ impl Picture {
     /// When `edited` or `blend` has another length than the frame says.
     #[must_use]
     pub fn composite(&self, frame: &Frame, edited: &[f32], blend: Option<&[f32]>) -> Self {
-        assert_eq!(frame.source, self.size, "the frame belongs to another picture");
-        assert_eq!(edited.len(), frame.padded.width * frame.padded.height * 3, "the edit does not have the padded size");
-        assert!(blend.is_none_or(|weights| weights.len() == self.size.width * self.size.height), "one weight for each pixel");
+        assert_eq!(
+            frame.source, self.size,
+            "the frame belongs to another picture"
+        );
+        assert_eq!(
+            edited.len(),
+            frame.padded.width * frame.padded.height * 3,
+            "the edit does not have the padded size"
+        );
+        assert!(
+            blend.is_none_or(|weights| weights.len() == self.size.width * self.size.height),
+            "one weight for each pixel"
+        );
 
         let window = frame.window;
-        let edited = resize(crop(edited, frame.padded, frame.content), frame.content, window.size);
-        let edited = Layer { window, pixels: &edited, width: self.size.width, blend };
+        let edited = resize(
+            crop(edited, frame.padded, frame.content),
+            frame.content,
+            window.size,
+        );
+        let edited = Layer {
+            window,
+            pixels: &edited,
+            width: self.size.width,
+            blend,
+        };
         let mut result = self.clone();
         match &mut result.samples {
             Samples::Eight(samples) => edited.lay_over(samples, self.channels),
@@ -69,7 +88,9 @@ impl Picture {
 /// Cuts the padding off. (content height, content width, 3)
 fn crop(edited: &[f32], padded: Size, content: Size) -> Vec<f32> {
     let rows = edited.chunks_exact(padded.width * 3).take(content.height);
-    rows.flat_map(|row| &row[..content.width * 3]).copied().collect()
+    rows.flat_map(|row| &row[..content.width * 3])
+        .copied()
+        .collect()
 }
 
 fn resize(pixels: Vec<f32>, from: Size, to: Size) -> Vec<f32> {
@@ -93,15 +114,27 @@ struct Layer<'a> {
 impl Layer<'_> {
     fn lay_over<S: Sample>(&self, samples: &mut [S], channels: Channels) {
         let Window { left, top, size } = self.window;
-        let rows = samples.par_chunks_exact_mut(self.width * channels as usize).skip(top).take(size.height);
-        rows.zip(self.pixels.par_chunks_exact(size.width * 3)).enumerate().for_each(|(row, (samples, edited))| {
-            let start = (top + row) * self.width + left;
-            let weights = self.blend.map(|weights| &weights[start..start + size.width]);
-            let pixels = samples.chunks_exact_mut(channels as usize).skip(left);
-            for (column, (pixel, edited)) in pixels.zip(edited.chunks_exact(3)).enumerate() {
-                lay_pixel_over(pixel, channels, edited, weights.map_or(1.0, |weights| weights[column]));
-            }
-        });
+        let rows = samples
+            .par_chunks_exact_mut(self.width * channels as usize)
+            .skip(top)
+            .take(size.height);
+        rows.zip(self.pixels.par_chunks_exact(size.width * 3))
+            .enumerate()
+            .for_each(|(row, (samples, edited))| {
+                let start = (top + row) * self.width + left;
+                let weights = self
+                    .blend
+                    .map(|weights| &weights[start..start + size.width]);
+                let pixels = samples.chunks_exact_mut(channels as usize).skip(left);
+                for (column, (pixel, edited)) in pixels.zip(edited.chunks_exact(3)).enumerate() {
+                    lay_pixel_over(
+                        pixel,
+                        channels,
+                        edited,
+                        weights.map_or(1.0, |weights| weights[column]),
+                    );
+                }
+            });
     }
 }
 
@@ -111,7 +144,11 @@ fn lay_pixel_over<S: Sample>(pixel: &mut [S], channels: Channels, edited: &[f32]
     }
     match channels {
         Channels::Grey | Channels::GreyAlpha => {
-            let grey = edited.iter().zip(LUMA).map(|(value, weight)| value * weight).sum();
+            let grey = edited
+                .iter()
+                .zip(LUMA)
+                .map(|(value, weight)| value * weight)
+                .sum();
             pixel[0] = mix(pixel[0], grey, weight);
         }
         Channels::Rgb | Channels::Rgba => {

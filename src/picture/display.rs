@@ -16,15 +16,29 @@ impl Picture {
     /// # Panics
     /// When `samples` is not (height, width, 3).
     pub fn from_rgb(size: Size, samples: Vec<u8>) -> Self {
-        assert_eq!(samples.len(), size.area() * 3, "three samples for each pixel");
-        Self { size, channels: Channels::Rgb, samples: Samples::Eight(samples), icc: None, carried: Vec::new() }
+        assert_eq!(
+            samples.len(),
+            size.area() * 3,
+            "three samples for each pixel"
+        );
+        Self {
+            size,
+            channels: Channels::Rgb,
+            samples: Samples::Eight(samples),
+            icc: None,
+            carried: Vec::new(),
+        }
     }
 
     /// This picture with the colour profile of another, where both have colours.
     #[must_use]
     pub fn with_profile_of(self, other: &Self) -> Self {
         let coloured = |picture: &Self| matches!(picture.channels, Channels::Rgb | Channels::Rgba);
-        let icc = if coloured(&self) && coloured(other) { other.icc.clone() } else { None };
+        let icc = if coloured(&self) && coloured(other) {
+            other.icc.clone()
+        } else {
+            None
+        };
         Self { icc, ..self }
     }
 
@@ -32,43 +46,63 @@ impl Picture {
     /// stands for. Transparent parts lie on grey chequers. Needs no memory beside the result.
     pub fn displayed(&self, size: Size) -> Vec<u8> {
         match &self.samples {
-            Samples::Eight(samples) => displayed(samples, self.channels, self.size, size, u64::from),
+            Samples::Eight(samples) => {
+                displayed(samples, self.channels, self.size, size, u64::from)
+            }
             // 65535 = 255 * 257: the nearest of 256 levels.
-            Samples::Sixteen(samples) => displayed(samples, self.channels, self.size, size, |sample| (u64::from(sample) + 128) / 257),
+            Samples::Sixteen(samples) => {
+                displayed(samples, self.channels, self.size, size, |sample| {
+                    (u64::from(sample) + 128) / 257
+                })
+            }
         }
     }
 }
 
-fn displayed<S: Copy + Sync>(samples: &[S], channels: Channels, from: Size, to: Size, eight_bits: impl Fn(S) -> u64 + Sync) -> Vec<u8> {
+fn displayed<S: Copy + Sync>(
+    samples: &[S],
+    channels: Channels,
+    from: Size,
+    to: Size,
+    eight_bits: impl Fn(S) -> u64 + Sync,
+) -> Vec<u8> {
     let chequer = (to.width.min(to.height) / CHEQUERS_ACROSS).max(4);
     let mut shown = vec![0; to.area() * 3]; // (height, width, 3)
-    shown.par_chunks_exact_mut(to.width * 3).enumerate().for_each(|(y, line)| {
-        let rows = span(y, from.height, to.height);
-        for (x, shown) in line.chunks_exact_mut(3).enumerate() {
-            let columns = span(x, from.width, to.width);
-            let (mut sum, mut alphas) = ([0; 3], 0);
-            for row in rows.clone() {
-                let from_row = &samples[row * from.width * channels as usize..];
-                for pixel in from_row[columns.start * channels as usize..columns.end * channels as usize].chunks_exact(channels as usize) {
-                    let (colour, alpha) = match channels {
-                        Channels::Grey => ([pixel[0]; 3], 255),
-                        Channels::GreyAlpha => ([pixel[0]; 3], eight_bits(pixel[1])),
-                        Channels::Rgb => ([pixel[0], pixel[1], pixel[2]], 255),
-                        Channels::Rgba => ([pixel[0], pixel[1], pixel[2]], eight_bits(pixel[3])),
-                    };
-                    alphas += alpha;
-                    for (sum, sample) in sum.iter_mut().zip(colour) {
-                        *sum += eight_bits(sample) * alpha;
+    shown
+        .par_chunks_exact_mut(to.width * 3)
+        .enumerate()
+        .for_each(|(y, line)| {
+            let rows = span(y, from.height, to.height);
+            for (x, shown) in line.chunks_exact_mut(3).enumerate() {
+                let columns = span(x, from.width, to.width);
+                let (mut sum, mut alphas) = ([0; 3], 0);
+                for row in rows.clone() {
+                    let from_row = &samples[row * from.width * channels as usize..];
+                    for pixel in from_row
+                        [columns.start * channels as usize..columns.end * channels as usize]
+                        .chunks_exact(channels as usize)
+                    {
+                        let (colour, alpha) = match channels {
+                            Channels::Grey => ([pixel[0]; 3], 255),
+                            Channels::GreyAlpha => ([pixel[0]; 3], eight_bits(pixel[1])),
+                            Channels::Rgb => ([pixel[0], pixel[1], pixel[2]], 255),
+                            Channels::Rgba => {
+                                ([pixel[0], pixel[1], pixel[2]], eight_bits(pixel[3]))
+                            }
+                        };
+                        alphas += alpha;
+                        for (sum, sample) in sum.iter_mut().zip(colour) {
+                            *sum += eight_bits(sample) * alpha;
+                        }
                     }
                 }
+                let whole = 255 * (rows.len() * columns.len()) as u64;
+                let ground = CHEQUERS[(x / chequer + y / chequer) % 2] * (whole - alphas);
+                for (shown, sum) in shown.iter_mut().zip(sum) {
+                    *shown = ((sum + ground + whole / 2) / whole) as u8;
+                }
             }
-            let whole = 255 * (rows.len() * columns.len()) as u64;
-            let ground = CHEQUERS[(x / chequer + y / chequer) % 2] * (whole - alphas);
-            for (shown, sum) in shown.iter_mut().zip(sum) {
-                *shown = ((sum + ground + whole / 2) / whole) as u8;
-            }
-        }
-    });
+        });
     shown
 }
 
@@ -84,22 +118,38 @@ mod tests {
 
     fn picture(channels: Channels, width: usize, samples: Vec<u8>) -> Picture {
         let size = Size::new(width, samples.len() / width / channels as usize);
-        Picture { size, channels, samples: Samples::Eight(samples), icc: None, carried: Vec::new() }
+        Picture {
+            size,
+            channels,
+            samples: Samples::Eight(samples),
+            icc: None,
+            carried: Vec::new(),
+        }
     }
 
     #[test]
     fn enlarged_pixels_are_squares() {
         let grey = picture(Channels::Grey, 2, vec![10, 200]);
         let shown = grey.displayed(Size::new(6, 3));
-        let row: Vec<u8> = [10, 10, 10, 200, 200, 200].iter().flat_map(|value| [*value; 3]).collect();
+        let row: Vec<u8> = [10, 10, 10, 200, 200, 200]
+            .iter()
+            .flat_map(|value| [*value; 3])
+            .collect();
         assert_eq!(shown, row.repeat(3));
     }
 
     #[test]
     fn shrunk_pixels_are_means() {
-        let colours = picture(Channels::Rgb, 2, vec![0, 100, 255, 20, 100, 255, 40, 100, 255, 60, 100, 254]);
+        let colours = picture(
+            Channels::Rgb,
+            2,
+            vec![0, 100, 255, 20, 100, 255, 40, 100, 255, 60, 100, 254],
+        );
         assert_eq!(colours.displayed(Size::new(1, 1)), [30, 100, 255]);
-        assert_eq!(colours.displayed(colours.size), [0, 100, 255, 20, 100, 255, 40, 100, 255, 60, 100, 254]);
+        assert_eq!(
+            colours.displayed(colours.size),
+            [0, 100, 255, 20, 100, 255, 40, 100, 255, 60, 100, 254]
+        );
     }
 
     #[test]
@@ -124,10 +174,19 @@ mod tests {
 
     #[test]
     fn a_profile_is_for_colours() {
-        let profiled = |channels| Picture { icc: Some(vec![1, 2]), ..picture(channels, 1, vec![0; channels as usize]) };
+        let profiled = |channels| Picture {
+            icc: Some(vec![1, 2]),
+            ..picture(channels, 1, vec![0; channels as usize])
+        };
         let drawn = || Picture::from_rgb(Size::new(1, 1), vec![0; 3]);
-        assert_eq!(drawn().with_profile_of(&profiled(Channels::Rgba)).icc(), Some(&[1, 2][..]));
-        assert_eq!(drawn().with_profile_of(&profiled(Channels::Grey)).icc(), None);
+        assert_eq!(
+            drawn().with_profile_of(&profiled(Channels::Rgba)).icc(),
+            Some(&[1, 2][..])
+        );
+        assert_eq!(
+            drawn().with_profile_of(&profiled(Channels::Grey)).icc(),
+            None
+        );
     }
 
     #[test]
@@ -135,7 +194,12 @@ mod tests {
         for (from, to) in [(5000, 4096), (4097, 4096), (10, 3), (7, 7), (3, 9)] {
             let spans: Vec<_> = (0..to).map(|index| span(index, from, to)).collect();
             assert!(spans[0].start == 0 && spans[to - 1].end == from);
-            assert!(spans.windows(2).all(|pair| pair[1].start <= pair[0].end && !pair[0].is_empty()), "{from} to {to}");
+            assert!(
+                spans
+                    .windows(2)
+                    .all(|pair| pair[1].start <= pair[0].end && !pair[0].is_empty()),
+                "{from} to {to}"
+            );
         }
     }
 }

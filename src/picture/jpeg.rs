@@ -35,18 +35,24 @@ pub(super) fn markers(bytes: &[u8]) -> Markers {
             position += 2;
             continue;
         }
-        let Some(&[high, low]) = bytes.get(position + 2..position + 4) else { break };
+        let Some(&[high, low]) = bytes.get(position + 2..position + 4) else {
+            break;
+        };
         if is_frame_header(marker) {
             found.components = bytes.get(position + 9).copied().unwrap_or(0);
         }
         let end = position + 2 + usize::from(u16::from_be_bytes([high, low]));
         let content = bytes.get(position + 4..end).unwrap_or_default();
         found.has_profile |= marker == APP2 && content.starts_with(b"ICC_PROFILE\0");
-        found.is_signed |= marker == APP11 && content.starts_with(b"JP") && content.windows(4).any(|label| label == b"c2pa");
+        found.is_signed |= marker == APP11
+            && content.starts_with(b"JP")
+            && content.windows(4).any(|label| label == b"c2pa");
         position = end;
         if marker == START_OF_SCAN {
             // Inside a scan 0xFF is followed by 0 or a restart marker, so this is the end and nothing else.
-            found.ends = bytes.get(position..).is_some_and(|scan| scan.windows(2).any(|pair| pair == [0xFF, END_OF_IMAGE]));
+            found.ends = bytes
+                .get(position..)
+                .is_some_and(|scan| scan.windows(2).any(|pair| pair == [0xFF, END_OF_IMAGE]));
             break;
         }
     }
@@ -66,16 +72,26 @@ fn is_frame_header(marker: u8) -> bool {
 mod tests {
     use super::*;
 
-    const FRAME_WITH_FOUR: [u8; 12] = [0xFF, 0xD8, 0xFF, 0xC0, 0x00, 0x14, 0x08, 0x00, 0x40, 0x00, 0x40, 0x04];
+    const FRAME_WITH_FOUR: [u8; 12] = [
+        0xFF, 0xD8, 0xFF, 0xC0, 0x00, 0x14, 0x08, 0x00, 0x40, 0x00, 0x40, 0x04,
+    ];
 
     #[test]
     fn components_are_read_from_the_frame_header() {
-        assert_eq!(markers(&FRAME_WITH_FOUR), Markers { components: 4, ..Markers::default() });
+        assert_eq!(
+            markers(&FRAME_WITH_FOUR),
+            Markers {
+                components: 4,
+                ..Markers::default()
+            }
+        );
     }
 
     #[test]
     fn an_end_inside_a_thumbnail_is_not_the_end() {
-        let with_thumbnail = [0xFF, 0xD8, 0xFF, 0xE1, 0x00, 0x04, 0xFF, 0xD9, 0xFF, 0xDA, 0x00, 0x02, 0x12, 0x34];
+        let with_thumbnail = [
+            0xFF, 0xD8, 0xFF, 0xE1, 0x00, 0x04, 0xFF, 0xD9, 0xFF, 0xDA, 0x00, 0x02, 0x12, 0x34,
+        ];
         assert!(!markers(&with_thumbnail).ends);
         assert!(markers(&[&with_thumbnail[..], &[0xFF, 0xD9]].concat()).ends);
     }

@@ -72,11 +72,17 @@ impl Picture {
     /// # Panics
     /// When the pixel lies outside the picture.
     pub fn pixel(&self, x: usize, y: usize) -> Vec<u16> {
-        assert!(x < self.size.width && y < self.size.height, "({x}, {y}) lies outside the picture");
+        assert!(
+            x < self.size.width && y < self.size.height,
+            "({x}, {y}) lies outside the picture"
+        );
         let channels = self.channels as usize;
         let start = (y * self.size.width + x) * channels;
         match &self.samples {
-            Samples::Eight(samples) => samples[start..start + channels].iter().map(|sample| u16::from(*sample)).collect(),
+            Samples::Eight(samples) => samples[start..start + channels]
+                .iter()
+                .map(|sample| u16::from(*sample))
+                .collect(),
             Samples::Sixteen(samples) => samples[start..start + channels].to_vec(),
         }
     }

@@ -18,22 +18,34 @@ const SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1a\n";
 /// Longest note that is read; a drag file may have as much.
 const MAX_NOTE: u64 = 16 << 20;
 
-const DAMAGED: &str = "the picture is cut or was changed by another program; its pixels may still be good";
+const DAMAGED: &str =
+    "the picture is cut or was changed by another program; its pixels may still be good";
 
 /// The note inside the PNG at `path`, as the text that stands there.
 ///
 /// # Errors
 /// [`Error::File`] when it cannot be read; [`Error::Report`] `show.not_png`, `show.no_report` or `show.damaged`.
 pub fn read_note(path: &Path) -> Result<String> {
-    let failed = |source| Error::File { path: path.to_path_buf(), source };
+    let failed = |source| Error::File {
+        path: path.to_path_buf(),
+        source,
+    };
     // Opening a pipe would wait for somebody to write into it.
     if !fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(failed(std::io::Error::new(ErrorKind::InvalidInput, "not a regular file")));
+        return Err(failed(std::io::Error::new(
+            ErrorKind::InvalidInput,
+            "not a regular file",
+        )));
     }
     let mut file = BufReader::new(File::open(path).map_err(failed)?);
     find(&mut file).map_err(|missing| match missing {
         Missing::File(source) => failed(source),
-        Missing::Report { kind, reason, hint } => Error::Report { path: path.to_path_buf(), kind, reason, hint: hint.into() },
+        Missing::Report { kind, reason, hint } => Error::Report {
+            path: path.to_path_buf(),
+            kind,
+            reason,
+            hint: hint.into(),
+        },
     })
 }
 
@@ -41,12 +53,20 @@ pub fn read_note(path: &Path) -> Result<String> {
 #[derive(Debug)]
 enum Missing {
     File(std::io::Error),
-    Report { kind: &'static str, reason: String, hint: &'static str },
+    Report {
+        kind: &'static str,
+        reason: String,
+        hint: &'static str,
+    },
 }
 
 impl Missing {
     fn damaged(reason: impl Into<String>) -> Self {
-        Self::Report { kind: "show.damaged", reason: reason.into(), hint: DAMAGED }
+        Self::Report {
+            kind: "show.damaged",
+            reason: reason.into(),
+            hint: DAMAGED,
+        }
     }
 
     fn no_report() -> Self {
@@ -60,7 +80,11 @@ impl Missing {
 
 impl From<std::io::Error> for Missing {
     fn from(error: std::io::Error) -> Self {
-        if error.kind() == ErrorKind::UnexpectedEof { Self::damaged("the file ends before the picture does") } else { Self::File(error) }
+        if error.kind() == ErrorKind::UnexpectedEof {
+            Self::damaged("the file ends before the picture does")
+        } else {
+            Self::File(error)
+        }
     }
 }
 
@@ -71,7 +95,8 @@ fn find(file: &mut (impl Read + Seek)) -> std::result::Result<String, Missing> {
     loop {
         let mut header = [0; 8];
         file.read_exact(&mut header)?;
-        let [length, kind] = [0, 4].map(|at| [header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let [length, kind] =
+            [0, 4].map(|at| [header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let length = u64::from(u32::from_be_bytes(length));
         place += 12 + length;
         if place > end {
@@ -82,7 +107,10 @@ fn find(file: &mut (impl Read + Seek)) -> std::result::Result<String, Missing> {
             b"iTXt" => {
                 let mut data = vec![0; length.min(MAX_NOTE) as usize];
                 file.read_exact(&mut data)?;
-                if let Some(note) = data.strip_prefix(KEYWORD.as_bytes()).and_then(|rest| rest.strip_prefix(b"\0")) {
+                if let Some(note) = data
+                    .strip_prefix(KEYWORD.as_bytes())
+                    .and_then(|rest| rest.strip_prefix(b"\0"))
+                {
                     if length > MAX_NOTE {
                         return Err(too_long());
                     }
@@ -110,24 +138,43 @@ fn check_signature(file: &mut impl Read) -> std::result::Result<(), Missing> {
         return Ok(());
     }
     let reason = match image::guess_format(&start) {
-        Ok(format) => format!("is a {} file", format.extensions_str().first().unwrap_or(&"picture").to_uppercase()),
+        Ok(format) => format!(
+            "is a {} file",
+            format
+                .extensions_str()
+                .first()
+                .unwrap_or(&"picture")
+                .to_uppercase()
+        ),
         Err(_) => "is no PNG".into(),
     };
-    Err(Missing::Report { kind: "show.not_png", reason, hint: "only the PNGs that `dragnext edit` writes say how they were made" })
+    Err(Missing::Report {
+        kind: "show.not_png",
+        reason,
+        hint: "only the PNGs that `dragnext edit` writes say how they were made",
+    })
 }
 
 /// The text of an iTXt chunk, from behind its keyword: two bytes about its packing, two words about its language, the text.
 fn text(chunk: &[u8]) -> std::result::Result<String, Missing> {
     let not_a_text = || Missing::damaged("the report is no text chunk");
-    let [packed, method, rest @ ..] = chunk else { return Err(not_a_text()) };
+    let [packed, method, rest @ ..] = chunk else {
+        return Err(not_a_text());
+    };
     let mut parts = rest.splitn(3, |byte| *byte == 0);
-    let (Some(_), Some(_), Some(text)) = (parts.next(), parts.next(), parts.next()) else { return Err(not_a_text()) };
+    let (Some(_), Some(_), Some(text)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(not_a_text());
+    };
     let mut bytes = Vec::new();
     match (packed, method) {
         (0, _) => bytes.extend_from_slice(text),
         (1, 0) => {
-            let read = ZlibDecoder::new(text).take(MAX_NOTE + 1).read_to_end(&mut bytes);
-            read.map_err(|error| Missing::damaged(format!("the report cannot be unpacked: {error}")))?;
+            let read = ZlibDecoder::new(text)
+                .take(MAX_NOTE + 1)
+                .read_to_end(&mut bytes);
+            read.map_err(|error| {
+                Missing::damaged(format!("the report cannot be unpacked: {error}"))
+            })?;
         }
         _ => return Err(not_a_text()),
     }
@@ -155,13 +202,26 @@ mod tests {
         let mut crc = Crc::new();
         crc.update(&kind);
         crc.update(data);
-        [&(data.len() as u32).to_be_bytes(), kind.as_slice(), data, &crc.sum().to_be_bytes()].concat()
+        [
+            &(data.len() as u32).to_be_bytes(),
+            kind.as_slice(),
+            data,
+            &crc.sum().to_be_bytes(),
+        ]
+        .concat()
     }
 
     /// A file of chunks with `data` as its text chunk.
     fn file(data: &[u8]) -> Vec<u8> {
         let text = chunk(*b"iTXt", data);
-        [&SIGNATURE, &*chunk(*b"IHDR", &[0; 13]), &*chunk(*b"iTXt", b"Comment\0\0\0\0\0dragnext"), &*text, &*chunk(*b"IEND", b"")].concat()
+        [
+            &SIGNATURE,
+            &*chunk(*b"IHDR", &[0; 13]),
+            &*chunk(*b"iTXt", b"Comment\0\0\0\0\0dragnext"),
+            &*text,
+            &*chunk(*b"IEND", b""),
+        ]
+        .concat()
     }
 
     fn find_in(bytes: &[u8]) -> std::result::Result<String, (&'static str, String)> {
@@ -180,8 +240,14 @@ mod tests {
     #[test]
     fn the_note_is_found_plain_and_packed() {
         assert_eq!(find_in(&file(b"dragnext\0\0\0\0\0{}")).as_deref(), Ok("{}"));
-        assert_eq!(find_in(&file("dragnext\0\0\0en\0édition\0{ }".as_bytes())).as_deref(), Ok("{ }"));
-        assert_eq!(find_in(&file(&packed(b"{\"v\":1}"))).as_deref(), Ok("{\"v\":1}"));
+        assert_eq!(
+            find_in(&file("dragnext\0\0\0en\0édition\0{ }".as_bytes())).as_deref(),
+            Ok("{ }")
+        );
+        assert_eq!(
+            find_in(&file(&packed(b"{\"v\":1}"))).as_deref(),
+            Ok("{\"v\":1}")
+        );
     }
 
     #[test]
@@ -190,11 +256,26 @@ mod tests {
         assert_eq!(kind(&file(b"dragnextra\0\0\0\0\0{}")), "show.no_report");
         assert_eq!(kind(b"\xff\xd8\xff\xe0\0\x10JFIF\0"), "show.not_png");
         assert_eq!(kind(b""), "show.not_png");
-        assert_eq!(find_in(b"\xff\xd8\xff\xe0\0\x10JFIF\0").expect_err("a JPEG").1, "is a JPG file");
-        for data in [&b"dragnext\0"[..], b"dragnext\0\0", b"dragnext\0\0\0en", b"dragnext\0\x02\0\0\0{}", b"dragnext\0\0\0\0\0\xff"] {
+        assert_eq!(
+            find_in(b"\xff\xd8\xff\xe0\0\x10JFIF\0")
+                .expect_err("a JPEG")
+                .1,
+            "is a JPG file"
+        );
+        for data in [
+            &b"dragnext\0"[..],
+            b"dragnext\0\0",
+            b"dragnext\0\0\0en",
+            b"dragnext\0\x02\0\0\0{}",
+            b"dragnext\0\0\0\0\0\xff",
+        ] {
             assert_eq!(kind(&file(data)), "show.damaged", "{data:?}");
         }
-        assert_eq!(kind(&file(b"dragnext\0\x01\0\0\0{}")), "show.damaged", "it says that it is packed, and is not");
+        assert_eq!(
+            kind(&file(b"dragnext\0\x01\0\0\0{}")),
+            "show.damaged",
+            "it says that it is packed, and is not"
+        );
     }
 
     /// A small chunk that unpacks to a lot, and a chunk that claims a lot: neither takes the memory it asks for.
@@ -202,11 +283,23 @@ mod tests {
     fn a_note_cannot_be_a_bomb() {
         let bomb = file(&packed(&vec![b' '; (MAX_NOTE + 1) as usize]));
         assert!(bomb.len() < 1 << 17, "{} bytes", bomb.len());
-        assert_eq!(find_in(&bomb), Err(("show.damaged", "the report is longer than 16 MiB".into())));
+        assert_eq!(
+            find_in(&bomb),
+            Err(("show.damaged", "the report is longer than 16 MiB".into()))
+        );
         let mut claim = file(b"dragnext\0\0\0\0\0{}");
-        let text = claim.windows(12).position(|window| window == b"iTXtdragnext").expect("the chunk is there");
+        let text = claim
+            .windows(12)
+            .position(|window| window == b"iTXtdragnext")
+            .expect("the chunk is there");
         claim[text - 4..text].copy_from_slice(&u32::MAX.to_be_bytes());
-        assert_eq!(find_in(&claim), Err(("show.damaged", "the file ends before the picture does".into())));
+        assert_eq!(
+            find_in(&claim),
+            Err((
+                "show.damaged",
+                "the file ends before the picture does".into()
+            ))
+        );
     }
 
     proptest! {

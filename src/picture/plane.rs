@@ -26,22 +26,38 @@ impl Picture {
     /// Whether nothing of it is transparent, not even a little.
     pub fn is_opaque(&self) -> bool {
         !matches!(self.channels, Channels::GreyAlpha | Channels::Rgba)
-            || self.plane(Channel::Alpha).par_iter().all(|alpha| *alpha == u16::MAX)
+            || self
+                .plane(Channel::Alpha)
+                .par_iter()
+                .all(|alpha| *alpha == u16::MAX)
     }
 
     /// A channel's samples in 65,536 levels, row by row; those of an 8-bit picture are multiples of 257.
     pub fn plane(&self, channel: Channel) -> Vec<u16> {
         let place = match (self.channels, channel) {
-            (Channels::Grey | Channels::Rgb, Channel::Alpha) => return vec![u16::MAX; self.size.area()],
-            (Channels::Grey | Channels::GreyAlpha, Channel::Red | Channel::Green | Channel::Blue) | (_, Channel::Red) => 0,
-            (Channels::GreyAlpha, Channel::Alpha) | (Channels::Rgb | Channels::Rgba, Channel::Green) => 1,
+            (Channels::Grey | Channels::Rgb, Channel::Alpha) => {
+                return vec![u16::MAX; self.size.area()];
+            }
+            (
+                Channels::Grey | Channels::GreyAlpha,
+                Channel::Red | Channel::Green | Channel::Blue,
+            )
+            | (_, Channel::Red) => 0,
+            (Channels::GreyAlpha, Channel::Alpha)
+            | (Channels::Rgb | Channels::Rgba, Channel::Green) => 1,
             (Channels::Rgb | Channels::Rgba, Channel::Blue) => 2,
             (Channels::Rgba, Channel::Alpha) => 3,
         };
         let channels = self.channels as usize;
         match &self.samples {
-            Samples::Eight(samples) => samples.par_chunks_exact(channels).map(|pixel| u16::from(pixel[place]) * 257).collect(),
-            Samples::Sixteen(samples) => samples.par_chunks_exact(channels).map(|pixel| pixel[place]).collect(),
+            Samples::Eight(samples) => samples
+                .par_chunks_exact(channels)
+                .map(|pixel| u16::from(pixel[place]) * 257)
+                .collect(),
+            Samples::Sixteen(samples) => samples
+                .par_chunks_exact(channels)
+                .map(|pixel| pixel[place])
+                .collect(),
         }
     }
 }
@@ -54,7 +70,13 @@ mod tests {
     const ALL: [Channel; 4] = [Channel::Red, Channel::Green, Channel::Blue, Channel::Alpha];
 
     fn planes(channels: Channels, samples: Samples) -> [Vec<u16>; 4] {
-        let picture = Picture { size: Size::new(2, 1), channels, samples, icc: None, carried: Vec::new() };
+        let picture = Picture {
+            size: Size::new(2, 1),
+            channels,
+            samples,
+            icc: None,
+            carried: Vec::new(),
+        };
         ALL.map(|channel| picture.plane(channel))
     }
 
@@ -62,20 +84,37 @@ mod tests {
     fn eight_and_sixteen_bits_have_one_scale() {
         let full = vec![65_535, 65_535];
         let grey = planes(Channels::Grey, Samples::Eight(vec![0, 255]));
-        assert_eq!(grey, [vec![0, 65_535], vec![0, 65_535], vec![0, 65_535], full.clone()]);
+        assert_eq!(
+            grey,
+            [
+                vec![0, 65_535],
+                vec![0, 65_535],
+                vec![0, 65_535],
+                full.clone()
+            ]
+        );
         let grey = planes(Channels::GreyAlpha, Samples::Sixteen(vec![1, 2, 3, 4]));
         assert_eq!(grey, [vec![1, 3], vec![1, 3], vec![1, 3], vec![2, 4]]);
         let rgb = planes(Channels::Rgb, Samples::Sixteen(vec![1, 2, 3, 4, 5, 6]));
         assert_eq!(rgb, [vec![1, 4], vec![2, 5], vec![3, 6], full]);
         let rgba = planes(Channels::Rgba, Samples::Eight(vec![1, 2, 3, 4, 5, 6, 7, 8]));
-        assert_eq!(rgba, [[1, 5], [2, 6], [3, 7], [4, 8]].map(|pair| pair.map(|level| level * 257).to_vec()));
+        assert_eq!(
+            rgba,
+            [[1, 5], [2, 6], [3, 7], [4, 8]].map(|pair| pair.map(|level| level * 257).to_vec())
+        );
     }
 
     #[test]
     fn a_picture_is_opaque_by_its_samples() {
         let picture = |alpha| {
             let samples = Samples::Eight(vec![9, 255, 9, alpha]);
-            Picture { size: Size::new(2, 1), channels: Channels::GreyAlpha, samples, icc: None, carried: Vec::new() }
+            Picture {
+                size: Size::new(2, 1),
+                channels: Channels::GreyAlpha,
+                samples,
+                icc: None,
+                carried: Vec::new(),
+            }
         };
         assert!(picture(255).is_opaque() && !picture(254).is_opaque());
         assert!(Picture::from_rgb(Size::new(1, 1), vec![0; 3]).is_opaque());

@@ -20,9 +20,14 @@ impl Picture {
             Channels::Rgb => png::ColorType::Rgb,
             Channels::Rgba => png::ColorType::Rgba,
         };
-        info.bit_depth = if self.is_sixteen_bit() { png::BitDepth::Sixteen } else { png::BitDepth::Eight };
+        info.bit_depth = if self.is_sixteen_bit() {
+            png::BitDepth::Sixteen
+        } else {
+            png::BitDepth::Eight
+        };
         info.icc_profile = self.icc.as_deref().map(Into::into);
-        info.utf8_text.extend(note.map(|note| png::text_metadata::ITXtChunk::new(KEYWORD, note)));
+        info.utf8_text
+            .extend(note.map(|note| png::text_metadata::ITXtChunk::new(KEYWORD, note)));
 
         let mut bytes = Vec::new();
         let mut writer = png::Encoder::with_info(&mut bytes, info)?.write_header()?;
@@ -32,7 +37,10 @@ impl Picture {
         match &self.samples {
             Samples::Eight(samples) => writer.write_image_data(samples)?,
             Samples::Sixteen(samples) => {
-                let big_endian: Vec<u8> = samples.iter().flat_map(|sample| sample.to_be_bytes()).collect();
+                let big_endian: Vec<u8> = samples
+                    .iter()
+                    .flat_map(|sample| sample.to_be_bytes())
+                    .collect();
                 writer.write_image_data(&big_endian)?;
             }
         }
@@ -45,9 +53,18 @@ impl Picture {
     /// # Errors
     /// What differs, or what the decoder says.
     pub fn check_png(&self, bytes: &[u8]) -> Result<(), String> {
-        let mut reader = png::Decoder::new(Cursor::new(bytes)).read_info().map_err(|error| error.to_string())?;
-        let mut decoded = vec![0; reader.output_buffer_size().ok_or("the decoded picture is too large")?];
-        let frame = reader.next_frame(&mut decoded).map_err(|error| error.to_string())?;
+        let mut reader = png::Decoder::new(Cursor::new(bytes))
+            .read_info()
+            .map_err(|error| error.to_string())?;
+        let mut decoded = vec![
+            0;
+            reader
+                .output_buffer_size()
+                .ok_or("the decoded picture is too large")?
+        ];
+        let frame = reader
+            .next_frame(&mut decoded)
+            .map_err(|error| error.to_string())?;
         if (frame.width as usize, frame.height as usize) != (self.size.width, self.size.height) {
             return Err(format!("decodes as {} x {}", frame.width, frame.height));
         }
@@ -55,9 +72,16 @@ impl Picture {
             Samples::Eight(samples) => decoded == *samples,
             Samples::Sixteen(samples) => {
                 decoded.len() == samples.len() * 2
-                    && decoded.chunks_exact(2).zip(samples).all(|(pair, sample)| pair == sample.to_be_bytes())
+                    && decoded
+                        .chunks_exact(2)
+                        .zip(samples)
+                        .all(|(pair, sample)| pair == sample.to_be_bytes())
             }
         };
-        if same { Ok(()) } else { Err("decodes to other pixels".into()) }
+        if same {
+            Ok(())
+        } else {
+            Err("decodes to other pixels".into())
+        }
     }
 }

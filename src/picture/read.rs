@@ -66,8 +66,18 @@ fn read_if(path: &Path, accept: &mut Judge<'_>) -> Result<Original> {
     let decoded = guarded_decode(&bytes, accept).map_err(refuse)?;
     let size = decoded.size();
     let (channels, samples) = samples(decoded.pixels).map_err(|error| refuse(error.into()))?;
-    let picture = Picture { size, channels, samples, icc: decoded.icc, carried: decoded.carried };
-    Ok(Original { picture, sha256: sha256(&bytes), warnings: decoded.warnings })
+    let picture = Picture {
+        size,
+        channels,
+        samples,
+        icc: decoded.icc,
+        carried: decoded.carried,
+    };
+    Ok(Original {
+        picture,
+        sha256: sha256(&bytes),
+        warnings: decoded.warnings,
+    })
 }
 
 /// Size of the picture at `path`, upright. No pixel is decoded.
@@ -106,8 +116,14 @@ fn size_of(bytes: &[u8]) -> std::result::Result<Size, Refusal> {
 }
 
 /// Reads the picture at `path` for its grey values, upright and row by row. `accept` judges its upright size before any pixel is decoded.
-pub(crate) fn read_grey(path: &Path, accept: &mut Judge<'_>) -> std::result::Result<Vec<u8>, Refusal> {
-    Ok(guarded_decode(&load(path)?, accept)?.pixels.into_luma8().into_raw())
+pub(crate) fn read_grey(
+    path: &Path,
+    accept: &mut Judge<'_>,
+) -> std::result::Result<Vec<u8>, Refusal> {
+    Ok(guarded_decode(&load(path)?, accept)?
+        .pixels
+        .into_luma8()
+        .into_raw())
 }
 
 /// Whether a picture of this size, upright, shall be decoded.
@@ -123,7 +139,10 @@ struct Decoded {
 
 impl Decoded {
     fn size(&self) -> Size {
-        Size { width: self.pixels.width() as usize, height: self.pixels.height() as usize }
+        Size {
+            width: self.pixels.width() as usize,
+            height: self.pixels.height() as usize,
+        }
     }
 }
 
@@ -139,24 +158,45 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     fn at(self, path: &Path) -> Error {
-        Error::Image { path: path.to_path_buf(), kind: self.kind, reason: self.reason, hint: self.hint.to_owned() }
+        Error::Image {
+            path: path.to_path_buf(),
+            kind: self.kind,
+            reason: self.reason,
+            hint: self.hint.to_owned(),
+        }
     }
 
     /// The picture does not have the size that was asked for.
     pub(crate) fn other_size() -> Self {
-        Self { kind: "image.size", reason: "has another size".into(), hint: "" }
+        Self {
+            kind: "image.size",
+            reason: "has another size".into(),
+            hint: "",
+        }
     }
 
     fn unsupported(reason: impl Into<String>, hint: &'static str) -> Self {
-        Self { kind: "image.unsupported", reason: reason.into(), hint }
+        Self {
+            kind: "image.unsupported",
+            reason: reason.into(),
+            hint,
+        }
     }
 
     fn damaged(reason: impl Into<String>) -> Self {
-        Self { kind: "image.decode", reason: reason.into(), hint: "the file is cut or damaged; open it in a viewer and save it again" }
+        Self {
+            kind: "image.decode",
+            reason: reason.into(),
+            hint: "the file is cut or damaged; open it in a viewer and save it again",
+        }
     }
 
     fn too_large(reason: impl Into<String>) -> Self {
-        Self { kind: "image.too_large", reason: reason.into(), hint: "sides up to 32768 pixels and 256 million pixels in all are read" }
+        Self {
+            kind: "image.too_large",
+            reason: reason.into(),
+            hint: "sides up to 32768 pixels and 256 million pixels in all are read",
+        }
     }
 }
 
@@ -166,7 +206,10 @@ impl From<ImageError> for Refusal {
             ImageError::Limits(limit) if matches!(limit.kind(), LimitErrorKind::DimensionError) => {
                 Self::too_large("the picture is too large")
             }
-            ImageError::Unsupported(error) => Self::unsupported(error.to_string(), "save it as an ordinary PNG, JPEG or WebP"),
+            ImageError::Unsupported(error) => Self::unsupported(
+                error.to_string(),
+                "save it as an ordinary PNG, JPEG or WebP",
+            ),
             error => Self::damaged(error.to_string()),
         }
     }
@@ -174,15 +217,29 @@ impl From<ImageError> for Refusal {
 
 fn load(path: &Path) -> std::result::Result<Vec<u8>, Refusal> {
     let missing = |error: std::io::Error| {
-        let hint = if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { "" };
-        Refusal { kind: "image.missing", reason: error.to_string(), hint }
+        let hint = if error.kind() == std::io::ErrorKind::NotFound {
+            NOT_FOUND
+        } else {
+            ""
+        };
+        Refusal {
+            kind: "image.missing",
+            reason: error.to_string(),
+            hint,
+        }
     };
     let metadata = fs::metadata(path).map_err(missing)?;
     if !metadata.is_file() {
-        return Err(Refusal::unsupported("is not a file", "give one PNG, JPEG or WebP"));
+        return Err(Refusal::unsupported(
+            "is not a file",
+            "give one PNG, JPEG or WebP",
+        ));
     }
     if metadata.len() > MAX_FILE {
-        return Err(Refusal::too_large(format!("the file has {} bytes; at most {MAX_FILE} are read", metadata.len())));
+        return Err(Refusal::too_large(format!(
+            "the file has {} bytes; at most {MAX_FILE} are read",
+            metadata.len()
+        )));
     }
     fs::read(path).map_err(missing)
 }
@@ -207,14 +264,21 @@ fn decode(bytes: &[u8], accept: &mut Judge<'_>) -> std::result::Result<Decoded, 
         Ok(ImageFormat::Jpeg) => {
             let markers = jpeg::markers(bytes);
             if markers.components == 4 {
-                return Err(Refusal::unsupported("is a CMYK JPEG", "convert it to RGB with its profile, in an image editor"));
+                return Err(Refusal::unsupported(
+                    "is a CMYK JPEG",
+                    "convert it to RGB with its profile, in an image editor",
+                ));
             }
             let mut decoder = JpegDecoder::new(Cursor::new(bytes))?;
             decoder.set_limits(limits)?;
             if !markers.ends {
                 return Err(Refusal::damaged("the file ends before the picture does"));
             }
-            let beside = Beside { has_profile: markers.has_profile, is_signed: markers.is_signed, carried: Vec::new() };
+            let beside = Beside {
+                has_profile: markers.has_profile,
+                is_signed: markers.is_signed,
+                carried: Vec::new(),
+            };
             finish(decoder, false, beside, accept)
         }
         Ok(ImageFormat::WebP) => {
@@ -223,9 +287,15 @@ fn decode(bytes: &[u8], accept: &mut Judge<'_>) -> std::result::Result<Decoded, 
             let animated = decoder.has_animation();
             finish(decoder, animated, chunks::of_webp(bytes), accept)
         }
-        Ok(other) => Err(Refusal::unsupported(format!("is a {}", name(other)), "PNG, JPEG and WebP are read; convert it to PNG")),
+        Ok(other) => Err(Refusal::unsupported(
+            format!("is a {}", name(other)),
+            "PNG, JPEG and WebP are read; convert it to PNG",
+        )),
         Err(_) if bytes.is_empty() => Err(Refusal::damaged("the file is empty")),
-        Err(_) => Err(Refusal::unsupported("is not a picture in a known format", "PNG, JPEG and WebP are read")),
+        Err(_) => Err(Refusal::unsupported(
+            "is not a picture in a known format",
+            "PNG, JPEG and WebP are read",
+        )),
     }
 }
 
@@ -238,7 +308,10 @@ fn limits() -> Limits {
 }
 
 fn name(format: ImageFormat) -> String {
-    format.extensions_str().first().map_or_else(|| "picture".to_owned(), |extension| format!("{} file", extension.to_uppercase()))
+    format.extensions_str().first().map_or_else(
+        || "picture".to_owned(),
+        |extension| format!("{} file", extension.to_uppercase()),
+    )
 }
 
 /// Refuses what has too few cells of the latent to be edited.
@@ -247,35 +320,68 @@ fn large_enough(size: Size) -> std::result::Result<(), Refusal> {
         return Ok(());
     }
     let reason = format!("{size} is too small; each side needs at least {MIN_SIDE} pixels");
-    Err(Refusal { kind: "image.too_small", reason, hint: "enlarge the picture first" })
+    Err(Refusal {
+        kind: "image.too_small",
+        reason,
+        hint: "enlarge the picture first",
+    })
 }
 
 /// Checks the size, reads the pixels, and turns them upright.
-fn finish(mut decoder: impl ImageDecoder, animated: bool, beside: Beside, accept: &mut Judge<'_>) -> std::result::Result<Decoded, Refusal> {
+fn finish(
+    mut decoder: impl ImageDecoder,
+    animated: bool,
+    beside: Beside,
+    accept: &mut Judge<'_>,
+) -> std::result::Result<Decoded, Refusal> {
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(Refusal::too_large(format!("{width} x {height} is too large")));
+        return Err(Refusal::too_large(format!(
+            "{width} x {height} is too large"
+        )));
     }
     // A damaged note about the picture is no reason to refuse the picture.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let stored = Size { width: width as usize, height: height as usize };
-    accept(if swaps_sides(orientation) { Size { width: stored.height, height: stored.width } } else { stored })?;
+    let stored = Size {
+        width: width as usize,
+        height: height as usize,
+    };
+    accept(if swaps_sides(orientation) {
+        Size {
+            width: stored.height,
+            height: stored.width,
+        }
+    } else {
+        stored
+    })?;
 
     let mut warnings = Vec::new();
     let mut warn = |kind, message: String| warnings.push(Warning { kind, message });
     if animated {
-        warn("image.animated", "the picture is animated; its first frame is edited".into());
+        warn(
+            "image.animated",
+            "the picture is animated; its first frame is edited".into(),
+        );
     }
     if beside.is_signed {
         warn("image.c2pa", "the picture is signed (C2PA); the signature does not hold for the result and is left out".into());
     }
     let icc = match decoder.icc_profile().ok().flatten() {
         Some(profile) if profile.len() > MAX_ICC => {
-            warn("image.profile", format!("the colour profile has {} bytes and is left out", profile.len()));
+            warn(
+                "image.profile",
+                format!(
+                    "the colour profile has {} bytes and is left out",
+                    profile.len()
+                ),
+            );
             None
         }
         None if beside.has_profile => {
-            warn("image.profile", "the colour profile is damaged or far too large, and is left out".into());
+            warn(
+                "image.profile",
+                "the colour profile is damaged or far too large, and is left out".into(),
+            );
             None
         }
         profile => profile,
@@ -287,12 +393,20 @@ fn finish(mut decoder: impl ImageDecoder, animated: bool, beside: Beside, accept
     if swaps_sides(orientation) {
         turn_densities(&mut carried);
     }
-    Ok(Decoded { pixels, icc, carried, warnings })
+    Ok(Decoded {
+        pixels,
+        icc,
+        carried,
+        warnings,
+    })
 }
 
 const fn swaps_sides(orientation: Orientation) -> bool {
     use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
-    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+    matches!(
+        orientation,
+        Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH
+    )
 }
 
 /// A PNG's pixels per metre stand for x first, then for y.
@@ -309,13 +423,17 @@ fn samples(decoded: DynamicImage) -> ImageResult<(Channels, Samples)> {
         DynamicImage::ImageRgb8(image) => (Channels::Rgb, Samples::Eight(image.into_raw())),
         DynamicImage::ImageRgba8(image) => (Channels::Rgba, Samples::Eight(image.into_raw())),
         DynamicImage::ImageLuma16(image) => (Channels::Grey, Samples::Sixteen(image.into_raw())),
-        DynamicImage::ImageLumaA16(image) => (Channels::GreyAlpha, Samples::Sixteen(image.into_raw())),
+        DynamicImage::ImageLumaA16(image) => {
+            (Channels::GreyAlpha, Samples::Sixteen(image.into_raw()))
+        }
         DynamicImage::ImageRgb16(image) => (Channels::Rgb, Samples::Sixteen(image.into_raw())),
         DynamicImage::ImageRgba16(image) => (Channels::Rgba, Samples::Sixteen(image.into_raw())),
         other => {
             let format = image::error::ImageFormatHint::Unknown;
             let color = image::error::UnsupportedErrorKind::Color(other.color().into());
-            return Err(ImageError::Unsupported(image::error::UnsupportedError::from_format_and_kind(format, color)));
+            return Err(ImageError::Unsupported(
+                image::error::UnsupportedError::from_format_and_kind(format, color),
+            ));
         }
     })
 }

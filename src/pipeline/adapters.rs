@@ -49,19 +49,41 @@ impl<B: Backend> Parts<B> {
             let lora = file.read(&network.attach_adapters(rank))?;
             let hash = Some(adapters_hash(rank, &lora.parameters));
             network.merge_adapters(&Tensor::vector(&self.backend, lora.parameters));
-            return Ok(Adapters { hash, absent: lora.absent, ..Adapters::default() });
+            return Ok(Adapters {
+                hash,
+                absent: lora.absent,
+                ..Adapters::default()
+            });
         }
         if settings.lora_steps == 0 {
-            return Ok(Adapters { hash: Some(String::new()), ..Adapters::default() });
+            return Ok(Adapters {
+                hash: Some(String::new()),
+                ..Adapters::default()
+            });
         }
         let places = network.attach_adapters(settings.lora_rank);
         let len = places.iter().map(AdapterPlace::len).sum();
-        let name = reuse.zip(seed).map(|(reuse, seed)| reuse.lora(settings, seed));
-        let known = reuse.zip(name.as_ref()).and_then(|(reuse, name)| reuse.parameters(name, len));
-        let Some(parameters) = known else { return Ok(Adapters { places, name, ..Adapters::default() }) };
+        let name = reuse
+            .zip(seed)
+            .map(|(reuse, seed)| reuse.lora(settings, seed));
+        let known = reuse
+            .zip(name.as_ref())
+            .and_then(|(reuse, name)| reuse.parameters(name, len));
+        let Some(parameters) = known else {
+            return Ok(Adapters {
+                places,
+                name,
+                ..Adapters::default()
+            });
+        };
         network.merge_adapters(&Tensor::vector(&self.backend, parameters.clone()));
         let hash = Some(adapters_hash(settings.lora_rank, &parameters));
-        Ok(Adapters { hash, trained: Some(Trained { places, parameters }), are_cached: true, ..Adapters::default() })
+        Ok(Adapters {
+            hash,
+            trained: Some(Trained { places, parameters }),
+            are_cached: true,
+            ..Adapters::default()
+        })
     }
 
     /// Trains on the picture those that are not known, merges them into the weights, and keeps them for the next edit.
@@ -81,7 +103,17 @@ impl<B: Backend> Parts<B> {
     ) -> Result<()> {
         let places = std::mem::take(&mut adapters.places);
         let start = noise.adapters(&places);
-        let parameters = finetune(network, &self.schedule, subject, start, settings, noise, progress, interrupt)?.to_host();
+        let parameters = finetune(
+            network,
+            &self.schedule,
+            subject,
+            start,
+            settings,
+            noise,
+            progress,
+            interrupt,
+        )?
+        .to_host();
         if let (Some(reuse), Some(name)) = (reuse, &adapters.name) {
             reuse.keep_parameters(name, &parameters);
         }

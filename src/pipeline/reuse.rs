@@ -59,8 +59,21 @@ struct Walk<'a> {
 
 impl Kept {
     /// `None` where the program cannot be told from others.
-    pub(super) fn new(cache: Cache, arithmetic: String, weights: String, configuration: String) -> Option<Self> {
-        Some(Self { cache: cache.into(), maker: Maker { program: program()?, arithmetic, weights, configuration } })
+    pub(super) fn new(
+        cache: Cache,
+        arithmetic: String,
+        weights: String,
+        configuration: String,
+    ) -> Option<Self> {
+        Some(Self {
+            cache: cache.into(),
+            maker: Maker {
+                program: program()?,
+                arithmetic,
+                weights,
+                configuration,
+            },
+        })
     }
 
     pub(super) fn cache(&mut self) -> &mut Cache {
@@ -69,8 +82,16 @@ impl Kept {
 
     /// What an edit of this working picture (padded height, padded width, 3) with this prompt is made from.
     pub(super) fn subject(&self, picture: &[f32], size: Size, tokens: &[u32]) -> Subject {
-        let bytes: Vec<u8> = picture.iter().flat_map(|number| number.to_le_bytes()).collect();
-        Subject { maker: self.maker.clone(), picture: sha256(&bytes), size: [size.width, size.height], tokens: tokens.to_vec() }
+        let bytes: Vec<u8> = picture
+            .iter()
+            .flat_map(|number| number.to_le_bytes())
+            .collect();
+        Subject {
+            maker: self.maker.clone(),
+            picture: sha256(&bytes),
+            size: [size.width, size.height],
+            tokens: tokens.to_vec(),
+        }
     }
 }
 
@@ -89,7 +110,10 @@ const PARAMETERS: &str = "parameters";
 
 impl<'a> Reuse<'a> {
     pub(super) fn new(kept: &'a Kept, subject: Subject) -> Self {
-        Self { cache: &kept.cache, subject }
+        Self {
+            cache: &kept.cache,
+            subject,
+        }
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {
@@ -98,8 +122,23 @@ impl<'a> Reuse<'a> {
 
     /// The name of a LoRA that is trained with these settings from this seed.
     pub(super) fn lora(&self, settings: &Settings, seed: u64) -> Name {
-        let (steps, rank, lr, batch) = (settings.lora_steps, settings.lora_rank, settings.lora_lr, settings.lora_batch);
-        Name::of(Kind::Lora, &Training { subject: &self.subject, steps, rank, lr, batch, seed })
+        let (steps, rank, lr, batch) = (
+            settings.lora_steps,
+            settings.lora_rank,
+            settings.lora_lr,
+            settings.lora_batch,
+        );
+        Name::of(
+            Kind::Lora,
+            &Training {
+                subject: &self.subject,
+                steps,
+                rank,
+                lr,
+                batch,
+                seed,
+            },
+        )
     }
 
     /// `len` parameters of all adapters.
@@ -108,21 +147,40 @@ impl<'a> Reuse<'a> {
     }
 
     pub(super) fn keep_parameters(&self, name: &Name, parameters: &[f32]) {
-        self.cache().keep(name, &self.about(), &[(PARAMETERS, parameters)]);
+        self.cache()
+            .keep(name, &self.about(), &[(PARAMETERS, parameters)]);
     }
 
     /// The picture's own latent and the inverted one, of `len` numbers each, with adapters of this hash in the weights.
     pub(super) fn latents(&self, adapters: &str, grid: &Grid, len: usize) -> Option<[Vec<f32>; 2]> {
-        self.cache().get(&self.inversion(adapters, grid), &[(CLEAN, len), (INVERTED, len)])?.try_into().ok()
+        self.cache()
+            .get(
+                &self.inversion(adapters, grid),
+                &[(CLEAN, len), (INVERTED, len)],
+            )?
+            .try_into()
+            .ok()
     }
 
     pub(super) fn keep_latents(&self, adapters: &str, grid: &Grid, [clean, inverted]: [&[f32]; 2]) {
-        self.cache().keep(&self.inversion(adapters, grid), &self.about(), &[(CLEAN, clean), (INVERTED, inverted)]);
+        self.cache().keep(
+            &self.inversion(adapters, grid),
+            &self.about(),
+            &[(CLEAN, clean), (INVERTED, inverted)],
+        );
     }
 
     /// The name of the inversion along this grid.
     fn inversion(&self, adapters: &str, grid: &Grid) -> Name {
-        Name::of(Kind::Inversion, &Walk { subject: &self.subject, adapters, timesteps: &grid.timesteps, stride: grid.stride })
+        Name::of(
+            Kind::Inversion,
+            &Walk {
+                subject: &self.subject,
+                adapters,
+                timesteps: &grid.timesteps,
+                stride: grid.stride,
+            },
+        )
     }
 
     pub(super) fn take_warnings(&self) -> Vec<Warning> {
@@ -130,7 +188,11 @@ impl<'a> Reuse<'a> {
     }
 
     fn about(&self) -> About {
-        About { picture: self.subject.picture.clone(), size: self.subject.size, made: 0 }
+        About {
+            picture: self.subject.picture.clone(),
+            size: self.subject.size,
+            made: 0,
+        }
     }
 }
 
@@ -144,7 +206,9 @@ pub(super) fn adapters_hash(rank: usize, parameters: &[f32]) -> String {
 /// SHA-256 of the program that runs. A version would not do: what is built from other sources may round in another way.
 fn program() -> Option<String> {
     // On Linux this is what runs, even when its file was replaced since.
-    let file = File::open("/proc/self/exe").or_else(|_| File::open(std::env::current_exe()?)).ok();
+    let file = File::open("/proc/self/exe")
+        .or_else(|_| File::open(std::env::current_exe()?))
+        .ok();
     sha256_of(&mut file?).ok()
 }
 
@@ -154,13 +218,25 @@ mod tests {
     use crate::cache::Place;
 
     fn kept(folder: &std::path::Path) -> Kept {
-        let cache = Cache::new(Place { folder: folder.into(), limit: 1 << 20 });
+        let cache = Cache::new(Place {
+            folder: folder.into(),
+            limit: 1 << 20,
+        });
         Kept::new(cache, "cpu".into(), "w".into(), "c".into()).expect("this program can be read")
     }
 
-    fn names(kept: &mut Kept, picture: &[f32], tokens: &[u32], settings: &Settings, seed: u64) -> [Name; 2] {
+    fn names(
+        kept: &mut Kept,
+        picture: &[f32],
+        tokens: &[u32],
+        settings: &Settings,
+        seed: u64,
+    ) -> [Name; 2] {
         let subject = kept.subject(picture, Size::new(8, 8), tokens);
-        let grid = Grid { timesteps: vec![21, 1], stride: 20 };
+        let grid = Grid {
+            timesteps: vec![21, 1],
+            stride: 20,
+        };
         let reuse = Reuse::new(kept, subject);
         [reuse.lora(settings, seed), reuse.inversion("a", &grid)]
     }
@@ -172,7 +248,10 @@ mod tests {
         let (picture, tokens, usual) = ([0.0; 192], [1, 2], Settings::default());
         let mut first = kept(folder.path());
         let [lora, inversion] = names(&mut first, &picture, &tokens, &usual, 0);
-        assert_eq!(names(&mut first, &picture, &tokens, &usual, 0), [lora.clone(), inversion.clone()]);
+        assert_eq!(
+            names(&mut first, &picture, &tokens, &usual, 0),
+            [lora.clone(), inversion.clone()]
+        );
         let other_picture = [[1.0].as_slice(), &picture[1..]].concat();
         let mut loras = vec![
             lora,
@@ -180,14 +259,23 @@ mod tests {
             names(&mut first, &picture, &[1, 3], &usual, 0)[0].clone(),
             names(&mut first, &picture, &tokens, &usual, 1)[0].clone(),
         ];
-        let changes: [fn(&mut Settings); 4] = [|s| s.lora_steps += 1, |s| s.lora_rank += 1, |s| s.lora_lr *= 2.0, |s| s.lora_batch += 1];
+        let changes: [fn(&mut Settings); 4] = [
+            |s| s.lora_steps += 1,
+            |s| s.lora_rank += 1,
+            |s| s.lora_lr *= 2.0,
+            |s| s.lora_batch += 1,
+        ];
         for change in changes {
             let mut settings = usual.clone();
             change(&mut settings);
             loras.push(names(&mut first, &picture, &tokens, &settings, 0)[0].clone());
         }
-        let changes: [fn(&mut Maker); 4] =
-            [|m| m.arithmetic.push('x'), |m| m.weights.push('x'), |m| m.configuration.push('x'), |m| m.program.push('x')];
+        let changes: [fn(&mut Maker); 4] = [
+            |m| m.arithmetic.push('x'),
+            |m| m.weights.push('x'),
+            |m| m.configuration.push('x'),
+            |m| m.program.push('x'),
+        ];
         let mut inversions = vec![inversion];
         for change in changes {
             let mut kept = kept(folder.path());
@@ -198,7 +286,10 @@ mod tests {
         }
         let subject = first.subject(&picture, Size::new(8, 8), &tokens);
         let reuse = Reuse::new(&first, subject);
-        let grid = |timesteps: &[i64], stride| Grid { timesteps: timesteps.to_vec(), stride };
+        let grid = |timesteps: &[i64], stride| Grid {
+            timesteps: timesteps.to_vec(),
+            stride,
+        };
         inversions.extend([
             reuse.inversion("", &grid(&[21, 1], 20)),
             reuse.inversion("b", &grid(&[21, 1], 20)),
@@ -207,7 +298,10 @@ mod tests {
         ]);
         for names in [loras, inversions] {
             for (index, name) in names.iter().enumerate() {
-                assert!(!names[..index].contains(name), "number {index} is one of those before it");
+                assert!(
+                    !names[..index].contains(name),
+                    "number {index} is one of those before it"
+                );
             }
         }
     }
@@ -217,14 +311,27 @@ mod tests {
         let folder = tempfile::tempdir().expect("room for a folder");
         let mut kept = kept(folder.path());
         let usual = Settings::default();
-        let other = Settings { lr: 0.5, iterations: 3, feather: 9, ..usual.clone() };
+        let other = Settings {
+            lr: 0.5,
+            iterations: 3,
+            feather: 9,
+            ..usual.clone()
+        };
         let picture = [0.5; 192];
-        assert_eq!(names(&mut kept, &picture, &[1], &usual, 0), names(&mut kept, &picture, &[1], &other, 0));
+        assert_eq!(
+            names(&mut kept, &picture, &[1], &usual, 0),
+            names(&mut kept, &picture, &[1], &other, 0)
+        );
     }
 
     #[test]
     fn adapters_are_known_by_rank_and_numbers() {
-        let hashes = [adapters_hash(1, &[1.0, 2.0]), adapters_hash(2, &[1.0, 2.0]), adapters_hash(1, &[2.0, 1.0]), adapters_hash(1, &[])];
+        let hashes = [
+            adapters_hash(1, &[1.0, 2.0]),
+            adapters_hash(2, &[1.0, 2.0]),
+            adapters_hash(1, &[2.0, 1.0]),
+            adapters_hash(1, &[]),
+        ];
         for (index, hash) in hashes.iter().enumerate() {
             assert!(!hashes[..index].contains(hash));
         }

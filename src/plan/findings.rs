@@ -12,18 +12,38 @@ pub(super) struct Findings<'a> {
 
 impl<'a> Findings<'a> {
     pub(super) fn new(drag: &'a DragFile) -> Self {
-        Self { drag, faults: Vec::new(), warnings: Vec::new() }
+        Self {
+            drag,
+            faults: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
-    pub(super) fn fault(&mut self, kind: &'static str, pointer: &str, message: String, hint: impl Into<String>) {
-        self.faults.push(self.drag.fault(kind, pointer, message, Some(hint.into())));
+    pub(super) fn fault(
+        &mut self,
+        kind: &'static str,
+        pointer: &str,
+        message: String,
+        hint: impl Into<String>,
+    ) {
+        self.faults
+            .push(self.drag.fault(kind, pointer, message, Some(hint.into())));
     }
 
     pub(super) fn mask_fault(&mut self, pointer: &str, error: &MaskError) {
         let (kind, hint) = match error {
-            MaskError::File { .. } => ("mask.missing", "a relative path starts at the drag file's folder"),
-            MaskError::Decode { .. } => ("mask.decode", "a mask is a PNG, JPEG or WebP picture; white is inside"),
-            MaskError::Size { .. } => ("mask.size", "draw the mask on the upright image at its full size"),
+            MaskError::File { .. } => (
+                "mask.missing",
+                "a relative path starts at the drag file's folder",
+            ),
+            MaskError::Decode { .. } => (
+                "mask.decode",
+                "a mask is a PNG, JPEG or WebP picture; white is inside",
+            ),
+            MaskError::Size { .. } => (
+                "mask.size",
+                "draw the mask on the upright image at its full size",
+            ),
         };
         self.fault(kind, pointer, error.to_string(), hint);
     }

@@ -18,13 +18,19 @@ pub fn check_masks(drag: &DragFile, drag_path: &Path) -> Result<()> {
     let mut findings = Findings::new(drag);
     let mut first: Option<(&Path, Size)> = None;
     let mut seen = HashSet::new();
-    let regions = drag.regions.iter().enumerate().map(|(index, region)| (format!("/regions/{index}/region"), &region.shape));
+    let regions = drag
+        .regions
+        .iter()
+        .enumerate()
+        .map(|(index, region)| (format!("/regions/{index}/region"), &region.shape));
     let editable = match &drag.editable {
         Editable::Shape(shape) => Some(("/editable".to_owned(), shape)),
         Editable::Swept | Editable::Everything => None,
     };
     for (pointer, shape) in regions.chain(editable) {
-        let Shape::Mask { mask: name } = shape else { continue };
+        let Shape::Mask { mask: name } = shape else {
+            continue;
+        };
         if !seen.insert(name) {
             continue;
         }
@@ -32,15 +38,36 @@ pub fn check_masks(drag: &DragFile, drag_path: &Path) -> Result<()> {
         match Mask::read_any(&folder.join(name)) {
             Err(error) => findings.mask_fault(&pointer, &error),
             Ok(mask) => {
-                let (size, (other, expected)) = (mask.size(), *first.get_or_insert((name, mask.size())));
+                let (size, (other, expected)) =
+                    (mask.size(), *first.get_or_insert((name, mask.size())));
                 if size != expected {
-                    let message = format!("the mask is {size} pixels, the mask `{}` is {expected}", other.display());
-                    findings.fault("mask.size", &pointer, message, "all masks have the size of the upright image");
+                    let message = format!(
+                        "the mask is {size} pixels, the mask `{}` is {expected}",
+                        other.display()
+                    );
+                    findings.fault(
+                        "mask.size",
+                        &pointer,
+                        message,
+                        "all masks have the size of the upright image",
+                    );
                 } else if mask.count() == 0 {
-                    findings.fault("mask.empty", &pointer, "no pixel of the mask is white".into(), "white is inside");
+                    findings.fault(
+                        "mask.empty",
+                        &pointer,
+                        "no pixel of the mask is white".into(),
+                        "white is inside",
+                    );
                 }
             }
         }
     }
-    if findings.faults.is_empty() { Ok(()) } else { Err(Error::Instruction { path: drag_path.to_owned(), faults: findings.faults }) }
+    if findings.faults.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Instruction {
+            path: drag_path.to_owned(),
+            faults: findings.faults,
+        })
+    }
 }

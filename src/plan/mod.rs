@@ -75,41 +75,88 @@ impl Plan {
     ///
     /// # Errors
     /// [`Error::Instruction`] with everything in the drag file that does not fit the image.
-    pub fn new(drag: &DragFile, drag_path: &Path, source: Size, settings: &Settings, model_size: usize) -> Result<Self> {
+    pub fn new(
+        drag: &DragFile,
+        drag_path: &Path,
+        source: Size,
+        settings: &Settings,
+        model_size: usize,
+    ) -> Result<Self> {
         let Draft { plan, faults } = Self::draft(drag, drag_path, source, settings, model_size);
-        if faults.is_empty() { Ok(plan) } else { Err(Error::Instruction { path: drag_path.to_owned(), faults }) }
+        if faults.is_empty() {
+            Ok(plan)
+        } else {
+            Err(Error::Instruction {
+                path: drag_path.to_owned(),
+                faults,
+            })
+        }
     }
 
     /// As [`Plan::new`], with what can be planned although something is wrong.
-    pub fn draft(drag: &DragFile, drag_path: &Path, source: Size, settings: &Settings, model_size: usize) -> Draft {
-        let size = if settings.size == 0 { model_size } else { settings.size };
+    pub fn draft(
+        drag: &DragFile,
+        drag_path: &Path,
+        source: Size,
+        settings: &Settings,
+        model_size: usize,
+    ) -> Draft {
+        let size = if settings.size == 0 {
+            model_size
+        } else {
+            settings.size
+        };
         let folder = drag_path.parent().unwrap_or(Path::new(""));
         let mut findings = Findings::new(drag);
 
         let shapes = drag.regions.iter().enumerate().map(|(index, region)| {
-            (region, shapes::read(&mut findings, &region.shape, folder, &format!("/regions/{index}/region"), source))
+            (
+                region,
+                shapes::read(
+                    &mut findings,
+                    &region.shape,
+                    folder,
+                    &format!("/regions/{index}/region"),
+                    source,
+                ),
+            )
         });
         let shapes: Vec<_> = shapes.collect();
         let given = match &drag.editable {
-            Editable::Shape(shape) => Given::Shape(shapes::read(&mut findings, shape, folder, "/editable", source)),
+            Editable::Shape(shape) => Given::Shape(shapes::read(
+                &mut findings,
+                shape,
+                folder,
+                "/editable",
+                source,
+            )),
             Editable::Everything => Given::Everything,
             Editable::Swept => Given::Nothing,
         };
         let window = match (&given, settings.window) {
-            (Given::Nothing, WindowChoice::Auto) => window::choose(&shapes, None, source, size, settings.margin),
-            (Given::Shape(Some(shape)), WindowChoice::Auto) => window::choose(&shapes, Some(shape), source, size, settings.margin),
+            (Given::Nothing, WindowChoice::Auto) => {
+                window::choose(&shapes, None, source, size, settings.margin)
+            }
+            (Given::Shape(Some(shape)), WindowChoice::Auto) => {
+                window::choose(&shapes, Some(shape), source, size, settings.margin)
+            }
             _ => Window::whole(source),
         };
         let frame = Frame::windowed(source, window, size);
 
-        let all = shapes.iter().enumerate().filter_map(|(index, (_, shape))| regions::region(&mut findings, index, shape.as_ref(), &frame));
+        let all = shapes.iter().enumerate().filter_map(|(index, (_, shape))| {
+            regions::region(&mut findings, index, shape.as_ref(), &frame)
+        });
         let all: Vec<Region> = all.collect();
         let given = match given {
-            Given::Shape(shape) => shape.map(|shape| editable::given(&mut findings, &shape, &frame)),
+            Given::Shape(shape) => {
+                shape.map(|shape| editable::given(&mut findings, &shape, &frame))
+            }
             Given::Everything => Some(Area::Everything),
             Given::Nothing => None,
         };
-        let (still, regions): (Vec<Region>, Vec<Region>) = all.into_iter().partition(Region::is_still);
+        let (still, regions): (Vec<Region>, Vec<Region>) =
+            all.into_iter().partition(Region::is_still);
         regions::compare(&mut findings, &regions, &still, &frame);
         let area = given.unwrap_or_else(|| editable::swept(&regions, &frame, settings.margin));
         editable::compare(&mut findings, &area, &regions, &frame);
@@ -120,10 +167,26 @@ impl Plan {
             Area::Everything => (None, None),
             Area::Part { working, source } => (Some(working), Some(source)),
         };
-        let Findings { mut faults, warnings, .. } = findings;
+        let Findings {
+            mut faults,
+            warnings,
+            ..
+        } = findings;
         faults.sort_by_key(|fault| (fault.line, fault.column));
         let (prompt, settings) = (drag.prompt.clone(), settings.clone());
-        Draft { plan: Self { frame, prompt, regions, still, editable, editable_source, settings, warnings }, faults }
+        Draft {
+            plan: Self {
+                frame,
+                prompt,
+                regions,
+                still,
+                editable,
+                editable_source,
+                settings,
+                warnings,
+            },
+            faults,
+        }
     }
 
     /// How much of the edited picture each pixel of the image takes, row by row: 0 outside the editable area, rising inside it to 1
@@ -132,7 +195,12 @@ impl Plan {
         let area = self.editable_source.as_ref()?;
         let feather = self.settings.feather as f64 / self.frame.scale().mean();
         let step = 1.0 / (feather as f32 + 1.0);
-        Some(area.depth().into_iter().map(|depth| (depth * step).min(1.0)).collect())
+        Some(
+            area.depth()
+                .into_iter()
+                .map(|depth| (depth * step).min(1.0))
+                .collect(),
+        )
     }
 }
 

@@ -22,7 +22,12 @@ const RADIUS_TOLERANCE: f64 = 0.1;
 const UPRIGHT: &str = "coordinates are pixels of the upright image, from its top left corner; `dragnext preview` draws where they lie";
 
 /// Region `index` of the drag file, whose shape was read as `shape`; `None` when its area or its motion is not known. The findings say what is wrong with it.
-pub(super) fn region(findings: &mut Findings, index: usize, shape: Option<&SourceShape>, frame: &Frame) -> Option<Region> {
+pub(super) fn region(
+    findings: &mut Findings,
+    index: usize,
+    shape: Option<&SourceShape>,
+    frame: &Frame,
+) -> Option<Region> {
     let entry = &findings.drag.regions[index];
     let before = findings.faults.len();
     let place = |key: &str| format!("/regions/{index}{key}");
@@ -35,19 +40,49 @@ pub(super) fn region(findings: &mut Findings, index: usize, shape: Option<&Sourc
     if !has_motion {
         return None;
     }
-    let region = Region::new(entry.id.clone(), entry.kind, mask, motion(&entry.movement, frame), frame);
+    let region = Region::new(
+        entry.id.clone(),
+        entry.kind,
+        mask,
+        motion(&entry.movement, frame),
+        frame,
+    );
     if findings.faults.len() > before {
         return Some(region);
     }
 
     check_handle(findings, entry, &region, &place("/handle"), frame);
-    if region.covered_cells(0.0, &frame.supervision_grid()).is_empty() {
-        let message = "the region covers no cell of the grid on which regions are compared".to_owned();
-        findings.fault("region.vanishes", &place("/region"), message, size_needed(frame));
-    } else if region.covered_cells(1.0, &frame.supervision_grid()).is_empty() {
-        let message = format!("the drag carries the region out of the image ({})", frame.source);
-        let key = if matches!(entry.movement, Movement::TurnBy { .. }) { "/angle" } else { "/target" };
-        findings.fault("region.leaves", &place(key), message, "what leaves the image cannot be drawn; choose a nearer target");
+    if region
+        .covered_cells(0.0, &frame.supervision_grid())
+        .is_empty()
+    {
+        let message =
+            "the region covers no cell of the grid on which regions are compared".to_owned();
+        findings.fault(
+            "region.vanishes",
+            &place("/region"),
+            message,
+            size_needed(frame),
+        );
+    } else if region
+        .covered_cells(1.0, &frame.supervision_grid())
+        .is_empty()
+    {
+        let message = format!(
+            "the drag carries the region out of the image ({})",
+            frame.source
+        );
+        let key = if matches!(entry.movement, Movement::TurnBy { .. }) {
+            "/angle"
+        } else {
+            "/target"
+        };
+        findings.fault(
+            "region.leaves",
+            &place(key),
+            message,
+            "what leaves the image cannot be drawn; choose a nearer target",
+        );
     }
     Some(region)
 }
@@ -59,13 +94,23 @@ pub(super) fn compare(findings: &mut Findings, moving: &[Region], still: &[Regio
             Motion::Shift { .. } => "moves by less than a pixel",
             Motion::Turn { .. } => "turns by less than 0.06 degrees",
         };
-        findings.warn("region.no_motion", format!("region `{}` {what} and is left out", region.id));
+        findings.warn(
+            "region.no_motion",
+            format!("region `{}` {what} and is left out", region.id),
+        );
     }
     for region in moving {
         let lost = region.share_lost();
         if lost > 0.0 {
-            let share = if lost < 0.01 { "less than 1".into() } else { format!("{:.0}", lost * 100.0) };
-            findings.warn("region.partly_leaves", format!("{share} % of region `{}` leave the image", region.id));
+            let share = if lost < 0.01 {
+                "less than 1".into()
+            } else {
+                format!("{:.0}", lost * 100.0)
+            };
+            findings.warn(
+                "region.partly_leaves",
+                format!("{share} % of region `{}` leave the image", region.id),
+            );
         }
     }
     let grid = frame.supervision_grid();
@@ -79,8 +124,10 @@ pub(super) fn compare(findings: &mut Findings, moving: &[Region], still: &[Regio
         }
     }
     for (a, b) in pairs {
-        let message =
-            format!("regions `{}` and `{}` are dragged onto each other; both pull where they overlap", moving[a].id, moving[b].id);
+        let message = format!(
+            "regions `{}` and `{}` are dragged onto each other; both pull where they overlap",
+            moving[a].id, moving[b].id
+        );
         findings.warn("region.overlap", message);
     }
 }
@@ -89,45 +136,83 @@ fn motion(movement: &Movement, frame: &Frame) -> Motion {
     match *movement {
         Movement::Pull { handle, target } => {
             let (handle, target) = (frame.to_working(handle), frame.to_working(target));
-            Motion::Shift { dx: target.x - handle.x, dy: target.y - handle.y }
+            Motion::Shift {
+                dx: target.x - handle.x,
+                dy: target.y - handle.y,
+            }
         }
         // The angle is the one that the user drew on the image.
-        Movement::Turn { center, handle, target } => {
-            Motion::Turn { center: frame.to_working(center), angle: turn_angle(handle, target, center) }
-        }
-        Movement::TurnBy { center, angle } => Motion::Turn { center: frame.to_working(center), angle: angle.to_radians() },
+        Movement::Turn {
+            center,
+            handle,
+            target,
+        } => Motion::Turn {
+            center: frame.to_working(center),
+            angle: turn_angle(handle, target, center),
+        },
+        Movement::TurnBy { center, angle } => Motion::Turn {
+            center: frame.to_working(center),
+            angle: angle.to_radians(),
+        },
     }
 }
 
 /// Whether a rotation's centre is close enough to turn anything. It may lie outside: a door's hinge can be beside the picture.
 fn check_centre(findings: &mut Findings, entry: &DragRegion, pointer: &str, frame: &Frame) -> bool {
-    let (Movement::Turn { center, .. } | Movement::TurnBy { center, .. }) = entry.movement else { return true };
+    let (Movement::Turn { center, .. } | Movement::TurnBy { center, .. }) = entry.movement else {
+        return true;
+    };
     let size = frame.source;
-    let nearest = Point::new(center.x.clamp(0.0, size.width as f64), center.y.clamp(0.0, size.height as f64));
+    let nearest = Point::new(
+        center.x.clamp(0.0, size.width as f64),
+        center.y.clamp(0.0, size.height as f64),
+    );
     let limit = MAX_CENTRE_DIAGONALS * (size.width as f64).hypot(size.height as f64);
     let is_near = center.distance(nearest) <= limit;
     if !is_near {
-        let message = format!("the centre {center} lies more than {limit:.0} px outside the image ({size})");
-        findings.fault("region.rotation_centre", pointer, message, "a turn about so far a point is a `translation`");
+        let message =
+            format!("the centre {center} lies more than {limit:.0} px outside the image ({size})");
+        findings.fault(
+            "region.rotation_centre",
+            pointer,
+            message,
+            "a turn about so far a point is a `translation`",
+        );
     }
     is_near
 }
 
 /// Handle and target lie in the image, and a rotation's have a direction from its centre.
-fn check_points(findings: &mut Findings, entry: &DragRegion, place: &impl Fn(&str) -> String, frame: &Frame) {
-    let Some((handle, target)) = entry.movement.handle_and_target() else { return };
+fn check_points(
+    findings: &mut Findings,
+    entry: &DragRegion,
+    place: &impl Fn(&str) -> String,
+    frame: &Frame,
+) {
+    let Some((handle, target)) = entry.movement.handle_and_target() else {
+        return;
+    };
     for (key, point) in [("/handle", handle), ("/target", target)] {
         if !frame.source.contains(point) {
             let message = format!("point {point} lies outside the image ({})", frame.source);
             findings.fault("instruction.point_outside", &place(key), message, UPRIGHT);
         }
     }
-    let Movement::Turn { center, .. } = entry.movement else { return };
+    let Movement::Turn { center, .. } = entry.movement else {
+        return;
+    };
     let (from, to) = (handle.distance(center), target.distance(center));
     for (key, radius) in [("handle", from), ("target", to)] {
         if radius < MIN_RADIUS {
-            let message = format!("the {key} lies on the centre of the rotation, so the angle is not defined");
-            findings.fault("region.rotation_centre", &place(&format!("/{key}")), message, "move it away from `center`, or give an `angle`");
+            let message = format!(
+                "the {key} lies on the centre of the rotation, so the angle is not defined"
+            );
+            findings.fault(
+                "region.rotation_centre",
+                &place(&format!("/{key}")),
+                message,
+                "move it away from `center`, or give an `angle`",
+            );
         }
     }
     if (from - to).abs() > 2.0 && (from - to).abs() > RADIUS_TOLERANCE * from.max(to) {
@@ -140,7 +225,13 @@ fn check_points(findings: &mut Findings, entry: &DragRegion, place: &impl Fn(&st
 }
 
 /// The region lies in the image and is as large as what a model can move.
-fn check_area(findings: &mut Findings, entry: &DragRegion, mask: &Mask, pointer: &str, frame: &Frame) {
+fn check_area(
+    findings: &mut Findings,
+    entry: &DragRegion,
+    mask: &Mask,
+    pointer: &str,
+    frame: &Frame,
+) {
     let source = frame.source;
     let beyond = match &entry.shape {
         Shape::Outline(outline) => beyond(outline, frame),
@@ -148,31 +239,61 @@ fn check_area(findings: &mut Findings, entry: &DragRegion, mask: &Mask, pointer:
     };
     let count = mask.count();
     if let (Shape::Mask { .. }, 0) = (&entry.shape, count) {
-        let message = format!("no white pixel of the mask is left at working size ({})", frame.content);
+        let message = format!(
+            "no white pixel of the mask is left at working size ({})",
+            frame.content
+        );
         findings.fault("mask.empty", pointer, message, "white is inside the region");
     } else if beyond == Beyond::All {
-        findings.fault("region.outside", pointer, format!("the region lies outside the image ({source})"), UPRIGHT);
+        findings.fault(
+            "region.outside",
+            pointer,
+            format!("the region lies outside the image ({source})"),
+            UPRIGHT,
+        );
     } else if count < LATENT_CELL * LATENT_CELL {
-        let message =
-            format!("the region covers {count} pixels of the working picture ({}), less than one cell of the latent", frame.content);
+        let message = format!(
+            "the region covers {count} pixels of the working picture ({}), less than one cell of the latent",
+            frame.content
+        );
         findings.fault("region.vanishes", pointer, message, size_needed(frame));
     } else if beyond == Beyond::Part {
         findings.warn(
             "region.partly_outside",
-            format!("region `{}` lies partly outside the image ({source}); what is inside counts", entry.id),
+            format!(
+                "region `{}` lies partly outside the image ({source}); what is inside counts",
+                entry.id
+            ),
         );
     }
 }
 
-fn check_handle(findings: &mut Findings, entry: &DragRegion, region: &Region, pointer: &str, frame: &Frame) {
-    let Some((handle, _)) = entry.movement.handle_and_target() else { return };
+fn check_handle(
+    findings: &mut Findings,
+    entry: &DragRegion,
+    region: &Region,
+    pointer: &str,
+    frame: &Frame,
+) {
+    let Some((handle, _)) = entry.movement.handle_and_target() else {
+        return;
+    };
     let center = frame.to_working(handle);
     let reach = HANDLE_TOLERANCE * frame.scale().mean().max(1.0);
     let steps = [-reach, 0.0, reach];
-    let inside = steps.iter().any(|dy| steps.iter().any(|dx| region.mask.at(Point::new(center.x + dx, center.y + dy))));
+    let inside = steps.iter().any(|dy| {
+        steps
+            .iter()
+            .any(|dx| region.mask.at(Point::new(center.x + dx, center.y + dy)))
+    });
     if !inside {
         let message = format!("the handle {handle} lies outside its region");
-        findings.fault("region.handle_outside", pointer, message, "the handle is the point of the region that is pulled to the target");
+        findings.fault(
+            "region.handle_outside",
+            pointer,
+            message,
+            "the handle is the point of the region that is pulled to the target",
+        );
     }
 }
 
@@ -198,5 +319,7 @@ fn beyond(outline: &Outline, frame: &Frame) -> Beyond {
 
 fn size_needed(frame: &Frame) -> String {
     let side = (LATENT_CELL as f64 / frame.scale().mean()).ceil();
-    format!("at working size a region needs at least {LATENT_CELL} x {LATENT_CELL} pixels, which is {side} x {side} pixels of this image")
+    format!(
+        "at working size a region needs at least {LATENT_CELL} x {LATENT_CELL} pixels, which is {side} x {side} pixels of this image"
+    )
 }

@@ -15,13 +15,21 @@ pub(super) enum SourceShape<'a> {
 }
 
 /// Reads the picture of a shape that is one; `None` when that cannot be done, and then the findings say why.
-pub(super) fn read<'a>(findings: &mut Findings, shape: &'a Shape, folder: &Path, pointer: &str, image: Size) -> Option<SourceShape<'a>> {
+pub(super) fn read<'a>(
+    findings: &mut Findings,
+    shape: &'a Shape,
+    folder: &Path,
+    pointer: &str,
+    image: Size,
+) -> Option<SourceShape<'a>> {
     let mask = match shape {
         Shape::Outline(outline) => return Some(SourceShape::Outline(outline)),
         Shape::Mask { mask } => mask,
     };
     let read = Mask::read(&folder.join(mask), image);
-    read.map_err(|error| findings.mask_fault(&format!("{pointer}/mask"), &error)).ok().map(SourceShape::Mask)
+    read.map_err(|error| findings.mask_fault(&format!("{pointer}/mask"), &error))
+        .ok()
+        .map(SourceShape::Mask)
 }
 
 impl SourceShape<'_> {
@@ -45,10 +53,15 @@ impl SourceShape<'_> {
     pub(super) fn on_working(&self, frame: &Frame) -> Mask {
         match self {
             Self::Outline(outline) => {
-                let content = outline.seen_from(frame.window.corner()).scaled(frame.scale()).raster(frame.content);
+                let content = outline
+                    .seen_from(frame.window.corner())
+                    .scaled(frame.scale())
+                    .raster(frame.content);
                 Mask::from_fn(frame.padded, |point| content.at(point))
             }
-            Self::Mask(mask) => Mask::from_fn(frame.padded, |point| frame.content.contains(point) && mask.at(frame.to_source(point))),
+            Self::Mask(mask) => Mask::from_fn(frame.padded, |point| {
+                frame.content.contains(point) && mask.at(frame.to_source(point))
+            }),
         }
     }
 }

@@ -12,16 +12,29 @@ fn region(kind: &str, shape: &str, movement: &str) -> String {
 }
 
 fn box_from(handle: &str, target: &str) -> String {
-    region("translation", "\"rect\": [40, 40, 80, 80]", &format!("\"handle\": {handle}, \"target\": {target}"))
+    region(
+        "translation",
+        "\"rect\": [40, 40, 80, 80]",
+        &format!("\"handle\": {handle}, \"target\": {target}"),
+    )
 }
 
 fn drag(editable: &str, regions: &[String]) -> DragFile {
-    let text = format!("{{\"version\": 1, {editable}\n\"regions\": [\n{}\n]}}", regions.join(",\n"));
+    let text = format!(
+        "{{\"version\": 1, {editable}\n\"regions\": [\n{}\n]}}",
+        regions.join(",\n")
+    );
     DragFile::parse(text.as_bytes()).expect("a good file")
 }
 
 fn plan_in(folder: &Path, editable: &str, regions: &[String], source: Size) -> Result<Plan> {
-    Plan::new(&drag(editable, regions), &folder.join("drag.json"), source, &Settings::default(), 256)
+    Plan::new(
+        &drag(editable, regions),
+        &folder.join("drag.json"),
+        source,
+        &Settings::default(),
+        256,
+    )
 }
 
 fn plan(regions: &[String]) -> Plan {
@@ -31,7 +44,10 @@ fn plan(regions: &[String]) -> Plan {
 /// `kind pointer` of every fault.
 fn found(editable: &str, regions: &[String]) -> Vec<String> {
     match plan_in(Path::new(""), editable, regions, SIZE) {
-        Err(Error::Instruction { faults, .. }) => faults.iter().map(|fault| format!("{} {}", fault.kind, fault.pointer)).collect(),
+        Err(Error::Instruction { faults, .. }) => faults
+            .iter()
+            .map(|fault| format!("{} {}", fault.kind, fault.pointer))
+            .collect(),
         other => panic!("expected faults, found {other:?}"),
     }
 }
@@ -43,8 +59,18 @@ fn warnings(plan: &Plan) -> Vec<&str> {
 #[test]
 fn a_drag_is_planned_in_working_coordinates() {
     let drag = drag("", &[box_from("[60, 60]", "[80, 50]")]);
-    let settings = Settings { window: WindowChoice::Full, ..Settings::default() };
-    let plan = Plan::new(&drag, Path::new("drag.json"), Size::new(512, 512), &settings, 256).expect("a good plan");
+    let settings = Settings {
+        window: WindowChoice::Full,
+        ..Settings::default()
+    };
+    let plan = Plan::new(
+        &drag,
+        Path::new("drag.json"),
+        Size::new(512, 512),
+        &settings,
+        256,
+    )
+    .expect("a good plan");
     assert_eq!(plan.regions[0].motion, Motion::Shift { dx: 10.0, dy: -5.0 });
     assert_eq!(plan.regions[0].mask.count(), 400);
     assert!((plan.regions[0].moved_px() - 500.0_f64.sqrt()).abs() < 1e-9);
@@ -54,53 +80,131 @@ fn a_drag_is_planned_in_working_coordinates() {
 
 #[test]
 fn a_window_changes_where_a_drag_lies_and_not_what_it_is() {
-    let regions = [region("rotation", "\"rect\": [900, 700, 1000, 760]", "\"center\": [1100, 900], \"angle\": 40")];
+    let regions = [region(
+        "rotation",
+        "\"rect\": [900, 700, 1000, 760]",
+        "\"center\": [1100, 900], \"angle\": 40",
+    )];
     let image = Size::new(1600, 1200);
     let plan = plan_in(Path::new(""), "", &regions, image).expect("a good plan");
-    assert!(!plan.frame.is_whole() && plan.warnings.is_empty(), "{:?}", plan.frame);
+    assert!(
+        !plan.frame.is_whole() && plan.warnings.is_empty(),
+        "{:?}",
+        plan.frame
+    );
     let drag = drag("", &regions);
-    let settings = Settings { window: WindowChoice::Full, ..Settings::default() };
-    let whole = Plan::new(&drag, Path::new("drag.json"), image, &settings, 256).expect("a good plan");
+    let settings = Settings {
+        window: WindowChoice::Full,
+        ..Settings::default()
+    };
+    let whole =
+        Plan::new(&drag, Path::new("drag.json"), image, &settings, 256).expect("a good plan");
     assert!((plan.regions[0].moved_px() / whole.regions[0].moved_px() - 1.0).abs() < 0.02);
     let area = plan.editable_source.as_ref().expect("a swept area");
     let window = plan.frame.window;
     for (index, _) in area.data.iter().enumerate().filter(|(_, inside)| **inside) {
         let (x, y) = (index % image.width, index / image.width);
-        assert!((window.left..window.left + window.size.width).contains(&x) && (window.top..window.top + window.size.height).contains(&y));
+        assert!(
+            (window.left..window.left + window.size.width).contains(&x)
+                && (window.top..window.top + window.size.height).contains(&y)
+        );
     }
     let swept = whole.editable_source.expect("a swept area");
-    assert!(area.count() < swept.count() && area.count() * 3 > swept.count(), "the margin is in working pixels, and those are smaller");
+    assert!(
+        area.count() < swept.count() && area.count() * 3 > swept.count(),
+        "the margin is in working pixels, and those are smaller"
+    );
 }
 
 #[test]
 fn the_far_edge_is_inside_and_beyond_it_is_not() {
-    let at_edge = region("translation", "\"rect\": [200, 200, 256, 256]", "\"handle\": [256, 256], \"target\": [200, 256]");
+    let at_edge = region(
+        "translation",
+        "\"rect\": [200, 200, 256, 256]",
+        "\"handle\": [256, 256], \"target\": [200, 256]",
+    );
     assert_eq!(plan(std::slice::from_ref(&at_edge)).regions.len(), 1);
-    assert_eq!(found("", &[at_edge.replace("[200, 256]", "[200, 256.01]")]), ["instruction.point_outside /regions/0/target"]);
+    assert_eq!(
+        found("", &[at_edge.replace("[200, 256]", "[200, 256.01]")]),
+        ["instruction.point_outside /regions/0/target"]
+    );
 }
 
 #[test]
 fn faults_of_the_plan_carry_their_lines() {
-    let regions = [box_from("[60, 60]", "[812, 40]"), box_from("[10, 10]", "[60, 60]")];
+    let regions = [
+        box_from("[60, 60]", "[812, 40]"),
+        box_from("[10, 10]", "[60, 60]"),
+    ];
     let error = plan_in(Path::new("a"), "", &regions, SIZE).expect_err("two faults");
     let text = error.to_string();
-    assert!(text.contains("drag.json: /regions/0/target: point (812, 40) lies outside the image (256 x 256)"), "{text}");
-    assert!(text.contains("drag.json: /regions/1/handle: the handle (10, 10) lies outside its region"), "{text}");
-    let Error::Instruction { faults, .. } = &error else { panic!("{error:?}") };
+    assert!(
+        text.contains(
+            "drag.json: /regions/0/target: point (812, 40) lies outside the image (256 x 256)"
+        ),
+        "{text}"
+    );
+    assert!(
+        text.contains("drag.json: /regions/1/handle: the handle (10, 10) lies outside its region"),
+        "{text}"
+    );
+    let Error::Instruction { faults, .. } = &error else {
+        panic!("{error:?}")
+    };
     assert_eq!([faults[0].line, faults[1].line], [3, 4]);
-    assert_eq!((error.kind(), error.exit_status()), ("instruction.point_outside", 2));
+    assert_eq!(
+        (error.kind(), error.exit_status()),
+        ("instruction.point_outside", 2)
+    );
 }
 
 #[test]
 fn a_draft_holds_what_can_be_planned_beside_what_is_wrong() {
-    let far = region("rotation", "\"rect\": [40, 40, 80, 80]", "\"center\": [1e6, 1e6], \"angle\": 3600");
-    let lost = region("translation", "\"mask\": \"none.png\"", "\"handle\": [60, 60], \"target\": [90, 60]");
-    let file = drag("", &[box_from("[60, 60]", "[812, 40]"), far, lost, box_from("[60, 60]", "[60, 90]")]);
-    let Draft { plan, faults } = Plan::draft(&file, Path::new("drag.json"), SIZE, &Settings::default(), 256);
+    let far = region(
+        "rotation",
+        "\"rect\": [40, 40, 80, 80]",
+        "\"center\": [1e6, 1e6], \"angle\": 3600",
+    );
+    let lost = region(
+        "translation",
+        "\"mask\": \"none.png\"",
+        "\"handle\": [60, 60], \"target\": [90, 60]",
+    );
+    let file = drag(
+        "",
+        &[
+            box_from("[60, 60]", "[812, 40]"),
+            far,
+            lost,
+            box_from("[60, 60]", "[60, 90]"),
+        ],
+    );
+    let Draft { plan, faults } = Plan::draft(
+        &file,
+        Path::new("drag.json"),
+        SIZE,
+        &Settings::default(),
+        256,
+    );
     let kinds: Vec<&str> = faults.iter().map(|fault| fault.kind).collect();
-    assert_eq!(kinds, ["instruction.point_outside", "region.rotation_centre", "mask.missing"]);
-    let names: Vec<&str> = plan.regions.iter().map(|region| region.id.as_str()).collect();
-    assert_eq!(names, ["region-1", "region-4"], "what has an area and a motion");
+    assert_eq!(
+        kinds,
+        [
+            "instruction.point_outside",
+            "region.rotation_centre",
+            "mask.missing"
+        ]
+    );
+    let names: Vec<&str> = plan
+        .regions
+        .iter()
+        .map(|region| region.id.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        ["region-1", "region-4"],
+        "what has an area and a motion"
+    );
     assert!(plan.editable.expect("a part").at(Point::new(60.0, 90.0)));
 }
 
@@ -108,45 +212,118 @@ fn a_draft_holds_what_can_be_planned_beside_what_is_wrong() {
 fn regions_that_cannot_be_dragged_are_refused() {
     let rotation = |movement: &str| region("rotation", "\"rect\": [40, 40, 80, 80]", movement);
     for (region, expected) in [
-        (box_from("[82, 60]", "[60, 90]"), "region.handle_outside /regions/0/handle"),
-        (box_from("[60, 60]", "[60, 90]").replace("[40, 40, 80, 80]", "[58, 58, 61, 61]"), "region.vanishes /regions/0/region"),
-        (box_from("[60, 60]", "[60, 90]").replace("[40, 40, 80, 80]", "[300, 58, 361, 61]"), "region.outside /regions/0/region"),
-        (rotation("\"center\": [60, 60], \"handle\": [60, 60], \"target\": [70, 60]"), "region.rotation_centre /regions/0/handle"),
-        (rotation("\"center\": [60, 60], \"handle\": [70, 60], \"target\": [60.2, 60]"), "region.rotation_centre /regions/0/target"),
-        (rotation("\"center\": [-100, 60], \"angle\": 180"), "region.leaves /regions/0/angle"),
-        (rotation("\"center\": [1e6, 1e6], \"angle\": 3600"), "region.rotation_centre /regions/0/center"),
-        (box_from("[40, 40]", "[256, 256]"), "region.leaves /regions/0/target"),
+        (
+            box_from("[82, 60]", "[60, 90]"),
+            "region.handle_outside /regions/0/handle",
+        ),
+        (
+            box_from("[60, 60]", "[60, 90]").replace("[40, 40, 80, 80]", "[58, 58, 61, 61]"),
+            "region.vanishes /regions/0/region",
+        ),
+        (
+            box_from("[60, 60]", "[60, 90]").replace("[40, 40, 80, 80]", "[300, 58, 361, 61]"),
+            "region.outside /regions/0/region",
+        ),
+        (
+            rotation("\"center\": [60, 60], \"handle\": [60, 60], \"target\": [70, 60]"),
+            "region.rotation_centre /regions/0/handle",
+        ),
+        (
+            rotation("\"center\": [60, 60], \"handle\": [70, 60], \"target\": [60.2, 60]"),
+            "region.rotation_centre /regions/0/target",
+        ),
+        (
+            rotation("\"center\": [-100, 60], \"angle\": 180"),
+            "region.leaves /regions/0/angle",
+        ),
+        (
+            rotation("\"center\": [1e6, 1e6], \"angle\": 3600"),
+            "region.rotation_centre /regions/0/center",
+        ),
+        (
+            box_from("[40, 40]", "[256, 256]"),
+            "region.leaves /regions/0/target",
+        ),
     ] {
-        assert_eq!(found("", std::slice::from_ref(&region)), [expected], "{region}");
+        assert_eq!(
+            found("", std::slice::from_ref(&region)),
+            [expected],
+            "{region}"
+        );
     }
-    assert_eq!(plan(&[box_from("[80.9, 60]", "[60, 90]")]).regions.len(), 1, "a handle may stand a pixel beside its region");
+    assert_eq!(
+        plan(&[box_from("[80.9, 60]", "[60, 90]")]).regions.len(),
+        1,
+        "a handle may stand a pixel beside its region"
+    );
 }
 
 #[test]
 fn a_region_partly_outside_is_cut_off_with_a_warning() {
-    let plan = plan(&[region("translation", "\"ellipse\": [10, 100, 40, 30]", "\"handle\": [10, 100], \"target\": [60, 100]")]);
+    let plan = plan(&[region(
+        "translation",
+        "\"ellipse\": [10, 100, 40, 30]",
+        "\"handle\": [10, 100], \"target\": [60, 100]",
+    )]);
     assert_eq!(warnings(&plan), ["region.partly_outside"]);
-    assert!(plan.regions[0].covers(1.0, Point::new(60.0, 100.0)) && !plan.regions[0].covers(1.0, Point::new(49.0, 100.0)));
+    assert!(
+        plan.regions[0].covers(1.0, Point::new(60.0, 100.0))
+            && !plan.regions[0].covers(1.0, Point::new(49.0, 100.0))
+    );
 }
 
 #[test]
 fn doubtful_drags_are_planned_with_warnings() {
-    assert_eq!(warnings(&plan(&[box_from("[60, 60]", "[60, 10]")])), ["region.partly_leaves"]);
-    let both = [box_from("[60, 60]", "[160, 60]"), box_from("[60, 60]", "[150, 70]")];
+    assert_eq!(
+        warnings(&plan(&[box_from("[60, 60]", "[60, 10]")])),
+        ["region.partly_leaves"]
+    );
+    let both = [
+        box_from("[60, 60]", "[160, 60]"),
+        box_from("[60, 60]", "[150, 70]"),
+    ];
     assert_eq!(warnings(&plan(&both)), ["region.overlap"]);
     let turn = "\"center\": [60, 60], \"handle\": [70, 60], \"target\": [60, 20]";
-    assert_eq!(warnings(&plan(&[region("rotation", "\"rect\": [40, 40, 80, 80]", turn)])), ["region.rotation_radius"]);
-    let elsewhere = plan_in(Path::new(""), "\"editable\": {\"rect\": [200, 200, 250, 250]},", &[box_from("[60, 60]", "[60, 90]")], SIZE);
-    assert_eq!(warnings(&elsewhere.expect("a good plan")), ["region.not_editable"]);
+    assert_eq!(
+        warnings(&plan(&[region(
+            "rotation",
+            "\"rect\": [40, 40, 80, 80]",
+            turn
+        )])),
+        ["region.rotation_radius"]
+    );
+    let elsewhere = plan_in(
+        Path::new(""),
+        "\"editable\": {\"rect\": [200, 200, 250, 250]},",
+        &[box_from("[60, 60]", "[60, 90]")],
+        SIZE,
+    );
+    assert_eq!(
+        warnings(&elsewhere.expect("a good plan")),
+        ["region.not_editable"]
+    );
 }
 
 #[test]
 fn what_does_not_move_is_left_out() {
-    let mixed = plan(&[box_from("[60, 60]", "[60.5, 60.5]"), box_from("[60, 60]", "[60, 90]")]);
-    assert_eq!((mixed.still[0].id.as_str(), mixed.regions[0].id.as_str()), ("region-1", "region-2"));
+    let mixed = plan(&[
+        box_from("[60, 60]", "[60.5, 60.5]"),
+        box_from("[60, 60]", "[60, 90]"),
+    ]);
+    assert_eq!(
+        (mixed.still[0].id.as_str(), mixed.regions[0].id.as_str()),
+        ("region-1", "region-2")
+    );
     assert_eq!(warnings(&mixed), ["region.no_motion"]);
     let nothing = plan(&[box_from("[60, 60]", "[60, 60]")]);
-    assert!(nothing.regions.is_empty() && nothing.blend().expect("a part").iter().all(|weight| *weight == 0.0));
+    assert!(
+        nothing.regions.is_empty()
+            && nothing
+                .blend()
+                .expect("a part")
+                .iter()
+                .all(|weight| *weight == 0.0)
+    );
 }
 
 #[test]
@@ -154,14 +331,27 @@ fn without_an_editable_area_the_sweep_and_a_margin_may_change() {
     let plan = plan(&[box_from("[60, 60]", "[160, 60]")]);
     let area = plan.editable.as_ref().expect("a part");
     let (low, high) = area.bounds().expect("not empty");
-    assert_eq!((low, high), (Point::new(16.0, 16.0), Point::new(204.0, 104.0)));
+    assert_eq!(
+        (low, high),
+        (Point::new(16.0, 16.0), Point::new(204.0, 104.0))
+    );
     assert_eq!(area.count(), 188 * 88, "no gaps");
-    assert_eq!(plan.editable_source.as_ref(), Some(area), "the image has the working size");
+    assert_eq!(
+        plan.editable_source.as_ref(),
+        Some(area),
+        "the image has the working size"
+    );
 }
 
 #[test]
 fn everything_may_change_when_the_file_says_so() {
-    let plan = plan_in(Path::new(""), "\"editable\": \"everything\",", &[box_from("[60, 60]", "[60, 90]")], SIZE).expect("a good plan");
+    let plan = plan_in(
+        Path::new(""),
+        "\"editable\": \"everything\",",
+        &[box_from("[60, 60]", "[60, 90]")],
+        SIZE,
+    )
+    .expect("a good plan");
     assert!(plan.editable.is_none() && plan.editable_source.is_none() && plan.blend().is_none());
 }
 
@@ -169,45 +359,93 @@ fn everything_may_change_when_the_file_says_so() {
 fn outside_the_editable_area_nothing_is_blended_in() {
     for source in [SIZE, Size::new(513, 771), Size::new(1000, 640)] {
         let editable = "\"editable\": {\"ellipse\": [60, 90, 90, 60]},";
-        let plan = plan_in(Path::new(""), editable, &[box_from("[60, 60]", "[60, 90]")], source).expect("a good plan");
-        let (area, blend) = (plan.editable_source.as_ref().expect("a part"), plan.blend().expect("a part"));
+        let plan = plan_in(
+            Path::new(""),
+            editable,
+            &[box_from("[60, 60]", "[60, 90]")],
+            source,
+        )
+        .expect("a good plan");
+        let (area, blend) = (
+            plan.editable_source.as_ref().expect("a part"),
+            plan.blend().expect("a part"),
+        );
         assert_eq!(area.size(), source);
-        assert!(area.data.iter().zip(&blend).all(|(inside, weight)| if *inside {
-            (f32::MIN_POSITIVE..=1.0).contains(weight)
-        } else {
-            *weight == 0.0
-        }));
+        assert!(
+            area.data
+                .iter()
+                .zip(&blend)
+                .all(|(inside, weight)| if *inside {
+                    (f32::MIN_POSITIVE..=1.0).contains(weight)
+                } else {
+                    *weight == 0.0
+                })
+        );
         assert!(blend.contains(&1.0) && blend.iter().any(|weight| *weight > 0.0 && *weight < 1.0));
-        assert!(blend[90 * source.width] >= 1.0, "the image's border is no edge of the area");
+        assert!(
+            blend[90 * source.width] >= 1.0,
+            "the image's border is no edge of the area"
+        );
     }
 }
 
 #[test]
 fn the_padding_may_change_with_the_pixels_beside_it() {
     let editable = "\"editable\": {\"rect\": [100, 0, 300, 300]},";
-    let plan = plan_in(Path::new(""), editable, &[box_from("[60, 60]", "[60, 90]")], Size::new(250, 260)).expect("a good plan");
+    let plan = plan_in(
+        Path::new(""),
+        editable,
+        &[box_from("[60, 60]", "[60, 90]")],
+        Size::new(250, 260),
+    )
+    .expect("a good plan");
     let area = plan.editable.expect("a part");
     assert_eq!(area.size(), plan.frame.padded);
     assert!(plan.frame.padded.width > 256 || plan.frame.padded.height > plan.frame.content.height);
-    assert!(area.at(Point::new(area.width as f64, area.height as f64)) && !area.at(Point::new(50.0, area.height as f64)));
-    assert!(!plan.regions[0].mask.at(Point::new(50.0, area.height as f64)));
+    assert!(
+        area.at(Point::new(area.width as f64, area.height as f64))
+            && !area.at(Point::new(50.0, area.height as f64))
+    );
+    assert!(
+        !plan.regions[0]
+            .mask
+            .at(Point::new(50.0, area.height as f64))
+    );
 }
 
 #[test]
 fn masks_are_read_beside_the_drag_file() {
     let folder = tempfile::tempdir().expect("a folder for the masks");
-    let save = |name: &str, picture: GrayImage| picture.save(folder.path().join(name)).expect("the mask is written");
+    let save = |name: &str, picture: GrayImage| {
+        picture
+            .save(folder.path().join(name))
+            .expect("the mask is written")
+    };
     save(
         "box.png",
-        GrayImage::from_fn(256, 256, |x, y| image::Luma([if (40..80).contains(&x) && (40..80).contains(&y) { 255 } else { 0 }])),
+        GrayImage::from_fn(256, 256, |x, y| {
+            image::Luma([if (40..80).contains(&x) && (40..80).contains(&y) {
+                255
+            } else {
+                0
+            }])
+        }),
     );
     save("black.png", GrayImage::new(256, 256));
     save("small.png", GrayImage::new(640, 480));
     std::fs::write(folder.path().join("text.png"), "no picture").expect("the file is written");
-    let with = |name: &str| box_from("[60, 60]", "[60, 90]").replace("\"rect\": [40, 40, 80, 80]", &format!("\"mask\": \"{name}\""));
+    let with = |name: &str| {
+        box_from("[60, 60]", "[60, 90]").replace(
+            "\"rect\": [40, 40, 80, 80]",
+            &format!("\"mask\": \"{name}\""),
+        )
+    };
 
     let from_mask = plan_in(folder.path(), "", &[with("box.png")], SIZE).expect("a good plan");
-    assert_eq!(from_mask.regions[0].mask, plan(&[box_from("[60, 60]", "[60, 90]")]).regions[0].mask);
+    assert_eq!(
+        from_mask.regions[0].mask,
+        plan(&[box_from("[60, 60]", "[60, 90]")]).regions[0].mask
+    );
     for (name, expected) in [
         ("black.png", "mask.empty /regions/0/region"),
         ("small.png", "mask.size /regions/0/region/mask"),
@@ -215,41 +453,86 @@ fn masks_are_read_beside_the_drag_file() {
         ("none.png", "mask.missing /regions/0/region/mask"),
         (".", "mask.missing /regions/0/region/mask"),
     ] {
-        let Err(Error::Instruction { faults, .. }) = plan_in(folder.path(), "", &[with(name)], SIZE) else { panic!("{name} was taken") };
-        assert_eq!(format!("{} {}", faults[0].kind, faults[0].pointer), expected, "{name}: {}", faults[0]);
+        let Err(Error::Instruction { faults, .. }) =
+            plan_in(folder.path(), "", &[with(name)], SIZE)
+        else {
+            panic!("{name} was taken")
+        };
+        assert_eq!(
+            format!("{} {}", faults[0].kind, faults[0].pointer),
+            expected,
+            "{name}: {}",
+            faults[0]
+        );
     }
-    let black = plan_in(folder.path(), "\"editable\": {\"mask\": \"black.png\"},", &[with("box.png")], SIZE).expect_err("black");
+    let black = plan_in(
+        folder.path(),
+        "\"editable\": {\"mask\": \"black.png\"},",
+        &[with("box.png")],
+        SIZE,
+    )
+    .expect_err("black");
     assert_eq!(black.kind(), "editable.empty");
 }
 
 #[test]
 fn an_editable_area_between_the_latents_cells_is_refused() {
     let move_box = [box_from("[60, 60]", "[80, 60]")];
-    assert_eq!(found("\"editable\": {\"rect\": [57, 57, 64, 64]},", &move_box), ["editable.empty /editable"]);
-    assert!(plan_in(Path::new(""), "\"editable\": {\"rect\": [56, 56, 64, 64]},", &move_box, SIZE).is_ok());
+    assert_eq!(
+        found("\"editable\": {\"rect\": [57, 57, 64, 64]},", &move_box),
+        ["editable.empty /editable"]
+    );
+    assert!(
+        plan_in(
+            Path::new(""),
+            "\"editable\": {\"rect\": [56, 56, 64, 64]},",
+            &move_box,
+            SIZE
+        )
+        .is_ok()
+    );
 }
 
 #[test]
 fn masks_are_checked_without_an_image() {
     let folder = tempfile::tempdir().expect("a folder for the masks");
     let save = |name: &str, size: u32, grey: u8| {
-        GrayImage::from_pixel(size, size, image::Luma([grey])).save(folder.path().join(name)).expect("the mask is written");
+        GrayImage::from_pixel(size, size, image::Luma([grey]))
+            .save(folder.path().join(name))
+            .expect("the mask is written");
     };
     save("white.png", 100, 255);
     save("other.png", 90, 255);
     save("black.png", 100, 0);
     std::fs::write(folder.path().join("text.png"), "no picture").expect("the file is written");
     let checked = |names: &[&str]| {
-        let region = |name: &&str| box_from("[60, 60]", "[60, 90]").replace("\"rect\": [40, 40, 80, 80]", &format!("\"mask\": \"{name}\""));
+        let region = |name: &&str| {
+            box_from("[60, 60]", "[60, 90]").replace(
+                "\"rect\": [40, 40, 80, 80]",
+                &format!("\"mask\": \"{name}\""),
+            )
+        };
         let regions: Vec<String> = names.iter().map(region).collect();
-        match check_masks(&drag("\"editable\": {\"mask\": \"white.png\"},", &regions), &folder.path().join("drag.json")) {
-            Err(Error::Instruction { faults, .. }) => faults.iter().map(|fault| format!("{} {}", fault.kind, fault.pointer)).collect(),
+        match check_masks(
+            &drag("\"editable\": {\"mask\": \"white.png\"},", &regions),
+            &folder.path().join("drag.json"),
+        ) {
+            Err(Error::Instruction { faults, .. }) => faults
+                .iter()
+                .map(|fault| format!("{} {}", fault.kind, fault.pointer))
+                .collect(),
             other => vec![format!("{other:?}")],
         }
     };
     assert_eq!(checked(&["white.png", "white.png"]), ["Ok(())"]);
     assert_eq!(
-        checked(&["white.png", "other.png", "black.png", "text.png", "none.png"]),
+        checked(&[
+            "white.png",
+            "other.png",
+            "black.png",
+            "text.png",
+            "none.png"
+        ]),
         [
             "mask.size /regions/1/region/mask",
             "mask.empty /regions/2/region/mask",
@@ -269,7 +552,14 @@ fn every_scene_of_the_bench_is_planned() {
         let drag = DragFile::read(&path).expect("a good file");
         let plan = Plan::new(&drag, &path, SIZE, &Settings::default(), 256).expect("a good plan");
         assert_eq!(plan.regions.len(), drag.regions.len(), "{}", path.display());
-        assert!(plan.warnings.iter().all(|warning| warning.kind == "region.partly_outside"), "{}: {:?}", path.display(), plan.warnings);
+        assert!(
+            plan.warnings
+                .iter()
+                .all(|warning| warning.kind == "region.partly_outside"),
+            "{}: {:?}",
+            path.display(),
+            plan.warnings
+        );
         count += 1;
     }
     assert!(count > 0, "{} is empty", suite.display());
@@ -277,7 +567,11 @@ fn every_scene_of_the_bench_is_planned() {
 
 #[test]
 fn the_settings_size_goes_before_the_models() {
-    let settings = Settings { size: 128, window: WindowChoice::Full, ..Settings::default() };
+    let settings = Settings {
+        size: 128,
+        window: WindowChoice::Full,
+        ..Settings::default()
+    };
     let drag = drag("", &[box_from("[60, 60]", "[60, 90]")]);
     let plan = Plan::new(&drag, Path::new("drag.json"), SIZE, &settings, 256).expect("a good plan");
     assert_eq!(plan.frame.padded, Size::new(128, 128));

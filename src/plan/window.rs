@@ -40,13 +40,24 @@ impl Extent {
     }
 
     fn grown(self, by: f64) -> Self {
-        Self { low: Point::new(self.low.x - by, self.low.y - by), high: Point::new(self.high.x + by, self.high.y + by) }
+        Self {
+            low: Point::new(self.low.x - by, self.low.y - by),
+            high: Point::new(self.high.x + by, self.high.y + by),
+        }
     }
 
     /// What of it lies in an image.
     fn within(self, image: Size) -> Self {
-        let inside = |point: Point| Point::new(point.x.clamp(0.0, image.width as f64), point.y.clamp(0.0, image.height as f64));
-        Self { low: inside(self.low), high: inside(self.high) }
+        let inside = |point: Point| {
+            Point::new(
+                point.x.clamp(0.0, image.width as f64),
+                point.y.clamp(0.0, image.height as f64),
+            )
+        };
+        Self {
+            low: inside(self.low),
+            high: inside(self.high),
+        }
     }
 }
 
@@ -63,9 +74,17 @@ pub(super) fn choose(
     if 1.0 / whole.scale().mean() < MAX_SHRINK {
         return whole.window;
     }
-    let swept = regions.iter().map(|(region, shape)| Some(swept(&region.movement, extent(shape.as_ref()?)?)));
-    let Some(swept) = swept.reduce(|a, b| Some(a?.around(b?))).flatten() else { return whole.window };
-    let margin = if editable.is_some() { 0.0 } else { margin as f64 };
+    let swept = regions
+        .iter()
+        .map(|(region, shape)| Some(swept(&region.movement, extent(shape.as_ref()?)?)));
+    let Some(swept) = swept.reduce(|a, b| Some(a?.around(b?))).flatten() else {
+        return whole.window;
+    };
+    let margin = if editable.is_some() {
+        0.0
+    } else {
+        margin as f64
+    };
     let area = match editable.map(extent) {
         None => swept,
         Some(Some(editable)) => swept.around(editable),
@@ -81,7 +100,11 @@ pub(super) fn choose(
         }
         frame = Frame::windowed(image, window, size);
     }
-    if frame.scale().mean() < MIN_GAIN * whole.scale().mean() { whole.window } else { frame.window }
+    if frame.scale().mean() < MIN_GAIN * whole.scale().mean() {
+        whole.window
+    } else {
+        frame.window
+    }
 }
 
 fn extent(shape: &SourceShape) -> Option<Extent> {
@@ -92,32 +115,61 @@ fn extent(shape: &SourceShape) -> Option<Extent> {
 fn swept(movement: &Movement, from: Extent) -> Extent {
     let (center, angle) = match *movement {
         Movement::Pull { handle, target } => {
-            let moved = |point: Point| Point::new(point.x + target.x - handle.x, point.y + target.y - handle.y);
-            return from.around(Extent { low: moved(from.low), high: moved(from.high) });
+            let moved = |point: Point| {
+                Point::new(point.x + target.x - handle.x, point.y + target.y - handle.y)
+            };
+            return from.around(Extent {
+                low: moved(from.low),
+                high: moved(from.high),
+            });
         }
-        Movement::Turn { center, handle, target } => (center, turn_angle(handle, target, center)),
+        Movement::Turn {
+            center,
+            handle,
+            target,
+        } => (center, turn_angle(handle, target, center)),
         Movement::TurnBy { center, angle } => (center, angle.to_radians()),
     };
     let angle = angle.clamp(-TAU, TAU);
     let steps = (angle.abs() / TURN_STEP).ceil().max(1.0) as usize;
-    let corners = [from.low, Point::new(from.high.x, from.low.y), from.high, Point::new(from.low.x, from.high.y)];
+    let corners = [
+        from.low,
+        Point::new(from.high.x, from.low.y),
+        from.high,
+        Point::new(from.low.x, from.high.y),
+    ];
     let turned = (1..=steps).flat_map(|step| {
         let (sin, cos) = (angle * step as f64 / steps as f64).sin_cos();
         corners.map(|corner| {
             let (dx, dy) = (corner.x - center.x, corner.y - center.y);
-            Point::new(center.x + cos * dx + sin * dy, center.y - sin * dx + cos * dy)
+            Point::new(
+                center.x + cos * dx + sin * dy,
+                center.y - sin * dx + cos * dy,
+            )
         })
     });
-    turned.fold(from, |extent, point| extent.around(Extent { low: point, high: point }))
+    turned.fold(from, |extent, point| {
+        extent.around(Extent {
+            low: point,
+            high: point,
+        })
+    })
 }
 
 /// The window around an area of the image: its context added, no smaller than the working picture, not too long, inside the image.
 fn around(area: Extent, image: Size, size: usize) -> Window {
-    let (width, height) = (CONTEXT * (area.high.x - area.low.x), CONTEXT * (area.high.y - area.low.y));
+    let (width, height) = (
+        CONTEXT * (area.high.x - area.low.x),
+        CONTEXT * (area.high.y - area.low.y),
+    );
     let least = (width.max(height) / MAX_ASPECT).max(size as f64);
     let (left, width) = side(area.low.x, area.high.x, width.max(least), image.width);
     let (top, height) = side(area.low.y, area.high.y, height.max(least), image.height);
-    Window { left, top, size: Size::new(width, height) }
+    Window {
+        left,
+        top,
+        size: Size::new(width, height),
+    }
 }
 
 /// Start and length of a window's side of at least `length` around `low..high`, moved into `0..limit`.
@@ -125,7 +177,10 @@ fn side(low: f64, high: f64, length: f64, limit: usize) -> (usize, usize) {
     let (first, last) = (low.floor(), high.ceil());
     let length = length.ceil().max(last - first).min(limit as f64);
     // The area's ends lie inside, whatever the rounding, and no pixel is added for it.
-    let start = ((low + high - length) / 2.0).round().clamp(last - length, first).clamp(0.0, limit as f64 - length);
+    let start = ((low + high - length) / 2.0)
+        .round()
+        .clamp(last - length, first)
+        .clamp(0.0, limit as f64 - length);
     (start as usize, length as usize)
 }
 
@@ -137,11 +192,17 @@ mod tests {
 
     fn window(text: &str, image: Size, size: usize) -> Window {
         fn shape(shape: &Shape) -> SourceShape<'_> {
-            let Shape::Outline(outline) = shape else { panic!("no masks here") };
+            let Shape::Outline(outline) = shape else {
+                panic!("no masks here")
+            };
             SourceShape::Outline(outline)
         }
         let drag = DragFile::parse(text.as_bytes()).expect("a good file");
-        let regions: Vec<_> = drag.regions.iter().map(|region| (region, Some(shape(&region.shape)))).collect();
+        let regions: Vec<_> = drag
+            .regions
+            .iter()
+            .map(|region| (region, Some(shape(&region.shape))))
+            .collect();
         let editable = match &drag.editable {
             Editable::Shape(given) => Some(shape(given)),
             _ => None,
@@ -161,15 +222,28 @@ mod tests {
 
     #[test]
     fn a_small_drag_of_a_photograph_is_seen_at_its_own_resolution() {
-        let window = window(&drag("", [1000.0, 1000.0, 1150.0, 1150.0], 100.0), PHOTOGRAPH, 512);
+        let window = window(
+            &drag("", [1000.0, 1000.0, 1150.0, 1150.0], 100.0),
+            PHOTOGRAPH,
+            512,
+        );
         assert_eq!(window.size, Size::new(512, 512));
         assert_eq!((window.left, window.top), (869, 819));
     }
 
     #[test]
     fn odd_and_broken_numbers_do_not_make_the_window_larger() {
-        for (left, right) in [(1000.0, 1151.0), (1000.3, 1150.9), (0.0, 151.5), (3848.5, 3900.0)] {
-            let window = window(&drag("", [left, 1000.25, right, 1151.0], 99.5), PHOTOGRAPH, 512);
+        for (left, right) in [
+            (1000.0, 1151.0),
+            (1000.3, 1150.9),
+            (0.0, 151.5),
+            (3848.5, 3900.0),
+        ] {
+            let window = window(
+                &drag("", [left, 1000.25, right, 1151.0], 99.5),
+                PHOTOGRAPH,
+                512,
+            );
             assert_eq!(window.size, Size::new(512, 512), "{left} to {right}");
         }
     }
@@ -177,30 +251,61 @@ mod tests {
     #[test]
     fn a_large_drag_has_half_its_size_as_context() {
         // 1000 pixels wide, and 24 working pixels at 512 of 1500 or so on either side.
-        let window = window(&drag("", [500.0, 500.0, 1300.0, 1300.0], 200.0), PHOTOGRAPH, 512);
+        let window = window(
+            &drag("", [500.0, 500.0, 1300.0, 1300.0], 200.0),
+            PHOTOGRAPH,
+            512,
+        );
         let scale = 512.0 / window.size.height as f64;
-        assert!((window.size.width as f64 - 1.5 * (1000.0 + 48.0 / scale)).abs() <= 4.0, "{window:?}");
-        assert!((window.size.height as f64 - 1.5 * (800.0 + 48.0 / scale)).abs() <= 4.0, "{window:?}");
+        assert!(
+            (window.size.width as f64 - 1.5 * (1000.0 + 48.0 / scale)).abs() <= 4.0,
+            "{window:?}"
+        );
+        assert!(
+            (window.size.height as f64 - 1.5 * (800.0 + 48.0 / scale)).abs() <= 4.0,
+            "{window:?}"
+        );
     }
 
     #[test]
     fn the_given_area_decides_where_there_is_one() {
         let editable = "\"editable\": {\"rect\": [2000, 1000, 3000, 2000]},";
-        let window = window(&drag(editable, [2400.0, 1400.0, 2500.0, 1500.0], 50.0), PHOTOGRAPH, 512);
-        assert_eq!(window, Window { left: 1750, top: 750, size: Size::new(1500, 1500) });
+        let window = window(
+            &drag(editable, [2400.0, 1400.0, 2500.0, 1500.0], 50.0),
+            PHOTOGRAPH,
+            512,
+        );
+        assert_eq!(
+            window,
+            Window {
+                left: 1750,
+                top: 750,
+                size: Size::new(1500, 1500)
+            }
+        );
     }
 
     #[test]
     fn a_long_area_gets_a_window_that_the_network_takes() {
-        let window = window(&drag("", [100.0, 1000.0, 160.0, 1060.0], 2000.0), PHOTOGRAPH, 512);
-        assert!(window.size.width <= 2 * window.size.height && window.size.width > 3000, "{window:?}");
+        let window = window(
+            &drag("", [100.0, 1000.0, 160.0, 1060.0], 2000.0),
+            PHOTOGRAPH,
+            512,
+        );
+        assert!(
+            window.size.width <= 2 * window.size.height && window.size.width > 3000,
+            "{window:?}"
+        );
     }
 
     #[test]
     fn what_needs_most_of_the_image_or_is_small_is_seen_whole() {
         for (text, image) in [
             (drag("", [100.0, 100.0, 2500.0, 2500.0], 1200.0), PHOTOGRAPH),
-            (drag("", [100.0, 100.0, 150.0, 150.0], 30.0), Size::new(760, 760)),
+            (
+                drag("", [100.0, 100.0, 150.0, 150.0], 30.0),
+                Size::new(760, 760),
+            ),
         ] {
             assert_eq!(window(&text, image, 512), Window::whole(image));
         }

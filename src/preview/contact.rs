@@ -36,14 +36,27 @@ impl Thumbnail {
         let longer = width.max(height);
         let side = |side: usize| (side * THUMBNAIL / longer).max(1);
         let size = Size::new(side(width), side(height));
-        Self { size, rgb: picture.displayed(size) }
+        Self {
+            size,
+            rgb: picture.displayed(size),
+        }
     }
 }
 
 impl Exhibit {
     /// Shrinks the pictures, so that they need not be kept.
-    pub fn new(caption: String, complaint: Option<String>, before: Option<&Picture>, after: Option<&Picture>) -> Self {
-        Self { caption, complaint, before: before.map(Thumbnail::new), after: after.map(Thumbnail::new) }
+    pub fn new(
+        caption: String,
+        complaint: Option<String>,
+        before: Option<&Picture>,
+        after: Option<&Picture>,
+    ) -> Self {
+        Self {
+            caption,
+            complaint,
+            before: before.map(Thumbnail::new),
+            after: after.map(Thumbnail::new),
+        }
     }
 }
 
@@ -57,17 +70,29 @@ pub fn contact_sheet(exhibits: &[Exhibit]) -> Picture {
     let columns = exhibits.len().clamp(1, COLUMNS);
     let cell = Size::new(2 * THUMBNAIL + GAP, THUMBNAIL + font.line() + GAP);
     let rows = exhibits.len().div_ceil(columns).max(1);
-    let mut board = Board::new(Size::new(columns * (cell.width + 2 * GAP), rows * (cell.height + GAP) + GAP));
+    let mut board = Board::new(Size::new(
+        columns * (cell.width + 2 * GAP),
+        rows * (cell.height + GAP) + GAP,
+    ));
     for (index, exhibit) in exhibits.iter().enumerate() {
-        let (left, top) = (GAP + index % columns * (cell.width + 2 * GAP), GAP + index / columns * (cell.height + GAP));
-        let ink = if exhibit.complaint.is_some() { Ink::Alarm } else { Ink::Plain };
+        let (left, top) = (
+            GAP + index % columns * (cell.width + 2 * GAP),
+            GAP + index / columns * (cell.height + GAP),
+        );
+        let ink = if exhibit.complaint.is_some() {
+            Ink::Alarm
+        } else {
+            Ink::Plain
+        };
         board.write(&exhibit.caption, font, (left, top), cell.width, ink);
         let top = top + font.line() + GAP / 3;
         for (side, thumbnail) in [&exhibit.before, &exhibit.after].into_iter().enumerate() {
             let left = left + side * (THUMBNAIL + GAP);
             match (thumbnail, &exhibit.complaint) {
                 (Some(thumbnail), _) => board.lay(&thumbnail.rgb, thumbnail.size, (left, top)),
-                (None, Some(complaint)) if side == 1 => board.write(complaint, font, (left, top), THUMBNAIL, Ink::Alarm),
+                (None, Some(complaint)) if side == 1 => {
+                    board.write(complaint, font, (left, top), THUMBNAIL, Ink::Alarm)
+                }
                 (None, _) => {}
             }
         }
@@ -82,8 +107,21 @@ mod tests {
     #[test]
     fn every_edit_has_its_place() {
         let picture = |grey| Picture::from_rgb(Size::new(100, 50), vec![grey; 100 * 50 * 3]);
-        let exhibit = |grey| Exhibit::new("a".into(), None, Some(&picture(grey)), Some(&picture(grey + 1)));
-        let sheet = contact_sheet(&[exhibit(10), exhibit(20), exhibit(30), exhibit(40), exhibit(50)]);
+        let exhibit = |grey| {
+            Exhibit::new(
+                "a".into(),
+                None,
+                Some(&picture(grey)),
+                Some(&picture(grey + 1)),
+            )
+        };
+        let sheet = contact_sheet(&[
+            exhibit(10),
+            exhibit(20),
+            exhibit(30),
+            exhibit(40),
+            exhibit(50),
+        ]);
         let has = |grey: u16| {
             let Size { width, height } = sheet.size();
             (0..width * height).any(|place| sheet.pixel(place % width, place / width) == [grey; 3])
@@ -98,6 +136,9 @@ mod tests {
     fn a_sheet_is_not_larger_than_a_preview() {
         let many = vec![Exhibit::new("a".into(), Some("failed".into()), None, None); 1000];
         let Size { width, height } = contact_sheet(&many).size();
-        assert!(width <= LONGEST_SIDE && height <= LONGEST_SIDE, "{width} x {height}");
+        assert!(
+            width <= LONGEST_SIDE && height <= LONGEST_SIDE,
+            "{width} x {height}"
+        );
     }
 }

@@ -28,24 +28,38 @@ const LUMA: [f64; 3] = [0.2126, 0.7152, 0.0722];
 pub(super) fn ground(picture: &Picture, plan: &Plan, sheet: &Sheet) -> Vec<u8> {
     let mut rgb = picture.displayed(sheet.size);
     let swept = Swept::new(plan);
-    rgb.par_chunks_exact_mut(sheet.size.width * 3).enumerate().for_each(|(y, row)| {
-        for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
-            let point = sheet.source_of(Point::new(x as f64 + 0.5, y as f64 + 0.5));
-            if plan.editable_source.as_ref().is_some_and(|editable| !editable.at(point)) {
-                veil(pixel);
+    rgb.par_chunks_exact_mut(sheet.size.width * 3)
+        .enumerate()
+        .for_each(|(y, row)| {
+            for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
+                let point = sheet.source_of(Point::new(x as f64 + 0.5, y as f64 + 0.5));
+                if plan
+                    .editable_source
+                    .as_ref()
+                    .is_some_and(|editable| !editable.at(point))
+                {
+                    veil(pixel);
+                }
+                let swept = swept.share(plan.frame.to_working(point));
+                if swept > 0.0 {
+                    mix(
+                        pixel,
+                        TINT.map(f64::from),
+                        swept * stripes((x + y) as f64 / sheet.unit),
+                    );
+                }
             }
-            let swept = swept.share(plan.frame.to_working(point));
-            if swept > 0.0 {
-                mix(pixel, TINT.map(f64::from), swept * stripes((x + y) as f64 / sheet.unit));
-            }
-        }
-    });
+        });
     rgb
 }
 
 /// Greyed, and closer to the veil.
 pub(super) fn veil(pixel: &mut [u8]) {
-    let luma: f64 = pixel.iter().zip(LUMA).map(|(sample, weight)| f64::from(*sample) * weight).sum();
+    let luma: f64 = pixel
+        .iter()
+        .zip(LUMA)
+        .map(|(sample, weight)| f64::from(*sample) * weight)
+        .sum();
     mix(pixel, [luma; 3], VEIL_SHARE);
     mix(pixel, [VEIL; 3], VEIL_SHARE);
 }
@@ -81,9 +95,14 @@ impl Swept {
 
     /// How much of a working point's neighbourhood is swept, 0 to 1: between the centres of cells it is interpolated.
     fn share(&self, point: Point) -> f64 {
-        let (x, y) = (point.x / self.grid.cell - 0.5, point.y / self.grid.cell - 0.5);
+        let (x, y) = (
+            point.x / self.grid.cell - 0.5,
+            point.y / self.grid.cell - 0.5,
+        );
         let (left, top) = (x.floor(), y.floor());
-        let cell = |column: f64, row: f64| f64::from(u8::from(self.cells.at(Point::new(column + 0.5, row + 0.5))));
+        let cell = |column: f64, row: f64| {
+            f64::from(u8::from(self.cells.at(Point::new(column + 0.5, row + 0.5))))
+        };
         let (right, down) = (x - left, y - top);
         let upper = cell(left, top) * (1.0 - right) + cell(left + 1.0, top) * right;
         let lower = cell(left, top + 1.0) * (1.0 - right) + cell(left + 1.0, top + 1.0) * right;
@@ -100,7 +119,11 @@ mod tests {
         for ground in [[0, 0, 0], [255, 255, 255], [250, 20, 20]] {
             let mut veiled = ground;
             veil(&mut veiled);
-            let largest = veiled.iter().zip(ground).map(|(veiled, ground)| veiled.abs_diff(ground)).max();
+            let largest = veiled
+                .iter()
+                .zip(ground)
+                .map(|(veiled, ground)| veiled.abs_diff(ground))
+                .max();
             assert!(largest > Some(50), "{ground:?} became {veiled:?}");
         }
     }

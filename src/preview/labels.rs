@@ -23,13 +23,19 @@ pub(super) struct Bounds {
 impl Bounds {
     /// The square around a point.
     pub(super) fn around(point: Point, radius: f64) -> Self {
-        Self { low: Point::new(point.x - radius, point.y - radius), high: Point::new(point.x + radius, point.y + radius) }
+        Self {
+            low: Point::new(point.x - radius, point.y - radius),
+            high: Point::new(point.x + radius, point.y + radius),
+        }
     }
 
     /// The smallest one around points; `None` when there are none.
     pub(super) fn of_all(points: impl Iterator<Item = Point>) -> Option<Self> {
         points.fold(None, |bounds: Option<Self>, point| {
-            let Self { low, high } = bounds.unwrap_or(Self { low: point, high: point });
+            let Self { low, high } = bounds.unwrap_or(Self {
+                low: point,
+                high: point,
+            });
             Some(Self {
                 low: Point::new(low.x.min(point.x), low.y.min(point.y)),
                 high: Point::new(high.x.max(point.x), high.y.max(point.y)),
@@ -41,7 +47,10 @@ impl Bounds {
     pub(super) fn of(points: impl Iterator<Item = Point>, sheet: Size) -> Option<Self> {
         let all = Self::of_all(points)?;
         let low = Point::new(all.low.x.max(0.0), all.low.y.max(0.0));
-        let high = Point::new(all.high.x.min(sheet.width as f64), all.high.y.min(sheet.height as f64));
+        let high = Point::new(
+            all.high.x.min(sheet.width as f64),
+            all.high.y.min(sheet.height as f64),
+        );
         (low.x <= high.x && low.y <= high.y).then_some(Self { low, high })
     }
 
@@ -51,7 +60,10 @@ impl Bounds {
     }
 
     pub(super) fn middle(&self) -> Point {
-        Point::new(f64::midpoint(self.low.x, self.high.x), f64::midpoint(self.low.y, self.high.y))
+        Point::new(
+            f64::midpoint(self.low.x, self.high.x),
+            f64::midpoint(self.low.y, self.high.y),
+        )
     }
 
     fn area(&self) -> f64 {
@@ -69,8 +81,14 @@ impl Bounds {
     /// Moved as little as possible to lie on the sheet; what is larger than that begins at its top left.
     fn inside(&self, sheet: Size) -> Self {
         let shift = |low: f64, high: f64, room: f64| (room - high).min(0.0).max(-low);
-        let (dx, dy) = (shift(self.low.x, self.high.x, sheet.width as f64), shift(self.low.y, self.high.y, sheet.height as f64));
-        Self { low: Point::new(self.low.x + dx, self.low.y + dy), high: Point::new(self.high.x + dx, self.high.y + dy) }
+        let (dx, dy) = (
+            shift(self.low.x, self.high.x, sheet.width as f64),
+            shift(self.low.y, self.high.y, sheet.height as f64),
+        );
+        Self {
+            low: Point::new(self.low.x + dx, self.low.y + dy),
+            high: Point::new(self.high.x + dx, self.high.y + dy),
+        }
     }
 }
 
@@ -106,10 +124,24 @@ struct Plate {
 
 /// Draws labels so that they hide as little as possible of `obstacles` and of each other, and not much of `shapes`, in text about
 /// `height` pixels high. Where it is crowded, all are short, and then small.
-pub(super) fn draw(pen: &mut Pen, labels: &[Label], obstacles: &[Bounds], shapes: &[Bounds], sheet: Size, height: f64) {
+pub(super) fn draw(
+    pen: &mut Pen,
+    labels: &[Label],
+    obstacles: &[Bounds],
+    shapes: &[Bounds],
+    sheet: Size,
+    height: f64,
+) {
     let mut least: Option<(f64, Vec<Plate>)> = None;
     for (short, share) in [(false, 1.0), (true, 1.0), (true, SMALL)] {
-        let (hidden, plates) = lay_out(labels, short, obstacles, shapes, sheet, Font::near(share * height));
+        let (hidden, plates) = lay_out(
+            labels,
+            short,
+            obstacles,
+            shapes,
+            sheet,
+            Font::near(share * height),
+        );
         if least.as_ref().is_none_or(|(least, _)| hidden < *least) {
             least = Some((hidden, plates));
         }
@@ -123,25 +155,51 @@ pub(super) fn draw(pen: &mut Pen, labels: &[Label], obstacles: &[Bounds], shapes
 }
 
 /// Places for all labels, one after the other, and how much the worst of them hides.
-fn lay_out(labels: &[Label], short: bool, obstacles: &[Bounds], shapes: &[Bounds], sheet: Size, font: Font) -> (f64, Vec<Plate>) {
+fn lay_out(
+    labels: &[Label],
+    short: bool,
+    obstacles: &[Bounds],
+    shapes: &[Bounds],
+    sheet: Size,
+    font: Font,
+) -> (f64, Vec<Plate>) {
     let padding = (font.line() as f64 * PADDING).round();
     let (mut obstacles, mut plates, mut worst) = (obstacles.to_vec(), Vec::new(), 0.0_f64);
     for label in labels {
         let words = if short { label.short.as_ref() } else { None }.unwrap_or(&label.words);
         let text = font.text(words, sheet.width.saturating_sub(2 * padding as usize));
-        let size = (text.width as f64 + 2.0 * padding, text.height as f64 + padding);
-        let shapes = if label.subject == Subject::Region { shapes } else { &[] };
+        let size = (
+            text.width as f64 + 2.0 * padding,
+            text.height as f64 + padding,
+        );
+        let shapes = if label.subject == Subject::Region {
+            shapes
+        } else {
+            &[]
+        };
         let (hidden, bounds) = place(&label.about, size, &obstacles, shapes, sheet, padding);
         worst = worst.max(hidden);
         obstacles.push(bounds);
-        plates.push(Plate { text, bounds, padding, subject: label.subject });
+        plates.push(Plate {
+            text,
+            bounds,
+            padding,
+            subject: label.subject,
+        });
     }
     (worst, plates)
 }
 
 /// The place beside `about` for a plate of a size that covers least, the first of equal ones, and how much of the obstacles it hides: 1
 /// for a whole one.
-fn place(about: &Bounds, (width, height): (f64, f64), obstacles: &[Bounds], shapes: &[Bounds], sheet: Size, gap: f64) -> (f64, Bounds) {
+fn place(
+    about: &Bounds,
+    (width, height): (f64, f64),
+    obstacles: &[Bounds],
+    shapes: &[Bounds],
+    sheet: Size,
+    gap: f64,
+) -> (f64, Bounds) {
     let middle = about.middle();
     let beside = |at: f64, low: f64, high: f64, extent: f64| match at {
         -1.0 => low - gap - extent,
@@ -155,15 +213,36 @@ fn place(about: &Bounds, (width, height): (f64, f64), obstacles: &[Bounds], shap
             low: Point::new(about.low.x - reach, about.low.y - reach),
             high: Point::new(about.high.x + reach, about.high.y + reach),
         };
-        for (x, y) in [(0.0, -1.0), (0.0, 1.0), (1.0, 0.0), (-1.0, 0.0), (1.0, -1.0), (-1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)] {
-            let low = Point::new(beside(x, about.low.x, about.high.x, width), beside(y, about.low.y, about.high.y, height));
-            let plate =
-                Bounds { low: Point::new(low.x.round(), low.y.round()), high: Point::new(low.x.round() + width, low.y.round() + height) };
+        for (x, y) in [
+            (0.0, -1.0),
+            (0.0, 1.0),
+            (1.0, 0.0),
+            (-1.0, 0.0),
+            (1.0, -1.0),
+            (-1.0, -1.0),
+            (1.0, 1.0),
+            (-1.0, 1.0),
+        ] {
+            let low = Point::new(
+                beside(x, about.low.x, about.high.x, width),
+                beside(y, about.low.y, about.high.y, height),
+            );
+            let plate = Bounds {
+                low: Point::new(low.x.round(), low.y.round()),
+                high: Point::new(low.x.round() + width, low.y.round() + height),
+            };
             let plate = plate.inside(sheet);
             // A hidden mark is worse than to lie on a shape, and that worse than to stand some lines away.
-            let hidden: f64 = obstacles.iter().map(|obstacle| obstacle.overlap(&plate) / obstacle.area()).sum();
-            let on_shapes: f64 = shapes.iter().map(|shape| shape.overlap(&plate) / (width * height)).sum();
-            let cost = hidden + 0.3 * on_shapes.min(2.0) + 0.04 * plate.middle().distance(middle) / height;
+            let hidden: f64 = obstacles
+                .iter()
+                .map(|obstacle| obstacle.overlap(&plate) / obstacle.area())
+                .sum();
+            let on_shapes: f64 = shapes
+                .iter()
+                .map(|shape| shape.overlap(&plate) / (width * height))
+                .sum();
+            let cost =
+                hidden + 0.3 * on_shapes.min(2.0) + 0.04 * plate.middle().distance(middle) / height;
             if best.is_none_or(|(least, ..)| cost < least) {
                 best = Some((cost, hidden, plate));
             }
@@ -175,17 +254,32 @@ fn place(about: &Bounds, (width, height): (f64, f64), obstacles: &[Bounds], shap
 impl Plate {
     fn draw(&self, pen: &mut Pen) {
         let Bounds { low, .. } = self.bounds;
-        let colour = if self.subject == Subject::Fault { FAULT_PLATE } else { PLATE };
+        let colour = if self.subject == Subject::Fault {
+            FAULT_PLATE
+        } else {
+            PLATE
+        };
         pen.area(&rounded(&self.bounds, 1.5 * self.padding), colour);
-        let origin = (low.x.max(0.0) + self.padding, low.y.max(0.0) + (self.padding / 2.0).floor());
-        pen.stencil((origin.0 as usize, origin.1 as usize), &self.text.coverage, self.text.width, [255; 3]);
+        let origin = (
+            low.x.max(0.0) + self.padding,
+            low.y.max(0.0) + (self.padding / 2.0).floor(),
+        );
+        pen.stencil(
+            (origin.0 as usize, origin.1 as usize),
+            &self.text.coverage,
+            self.text.width,
+            [255; 3],
+        );
     }
 }
 
 /// The corners of a rectangle with round corners.
 pub(super) fn rounded(bounds: &Bounds, radius: f64) -> Vec<Point> {
     let Bounds { low, high } = *bounds;
-    let radius = radius.min((high.x - low.x) / 2.0).min((high.y - low.y) / 2.0).max(0.0);
+    let radius = radius
+        .min((high.x - low.x) / 2.0)
+        .min((high.y - low.y) / 2.0)
+        .max(0.0);
     let corners = [
         (high.x - radius, low.y + radius),
         (low.x + radius, low.y + radius),
@@ -208,22 +302,51 @@ mod tests {
     const SHEET: Size = Size::new(200, 100);
 
     fn bounds(left: f64, top: f64, right: f64, bottom: f64) -> Bounds {
-        Bounds { low: Point::new(left, top), high: Point::new(right, bottom) }
+        Bounds {
+            low: Point::new(left, top),
+            high: Point::new(right, bottom),
+        }
     }
 
     #[test]
     fn words_stand_above_where_there_is_room() {
-        let plate = place(&bounds(90.0, 50.0, 110.0, 60.0), (40.0, 10.0), &[], &[], SHEET, 2.0).1;
+        let plate = place(
+            &bounds(90.0, 50.0, 110.0, 60.0),
+            (40.0, 10.0),
+            &[],
+            &[],
+            SHEET,
+            2.0,
+        )
+        .1;
         assert_eq!(plate, bounds(80.0, 38.0, 120.0, 48.0));
     }
 
     #[test]
     fn words_stay_inside_the_picture() {
-        for about in [bounds(0.0, 0.0, 5.0, 5.0), bounds(195.0, 95.0, 200.0, 100.0), bounds(0.0, 0.0, 200.0, 100.0)] {
+        for about in [
+            bounds(0.0, 0.0, 5.0, 5.0),
+            bounds(195.0, 95.0, 200.0, 100.0),
+            bounds(0.0, 0.0, 200.0, 100.0),
+        ] {
             let plate = place(&about, (60.0, 20.0), &[], &[], SHEET, 2.0).1;
-            assert!(plate.low.x >= 0.0 && plate.low.y >= 0.0 && plate.high.x <= 200.0 && plate.high.y <= 100.0, "{plate:?}");
+            assert!(
+                plate.low.x >= 0.0
+                    && plate.low.y >= 0.0
+                    && plate.high.x <= 200.0
+                    && plate.high.y <= 100.0,
+                "{plate:?}"
+            );
         }
-        let too_large = place(&bounds(50.0, 50.0, 60.0, 60.0), (300.0, 20.0), &[], &[], SHEET, 2.0).1;
+        let too_large = place(
+            &bounds(50.0, 50.0, 60.0, 60.0),
+            (300.0, 20.0),
+            &[],
+            &[],
+            SHEET,
+            2.0,
+        )
+        .1;
         assert_eq!(too_large.low.x, 0.0, "what does not fit begins at the edge");
     }
 
@@ -237,15 +360,23 @@ mod tests {
 
     #[test]
     fn words_rather_stand_beside_a_shape_than_on_it() {
-        let (about, shape) = (bounds(90.0, 45.0, 110.0, 55.0), bounds(60.0, 0.0, 140.0, 60.0));
+        let (about, shape) = (
+            bounds(90.0, 45.0, 110.0, 55.0),
+            bounds(60.0, 0.0, 140.0, 60.0),
+        );
         let plate = place(&about, (40.0, 10.0), &[], &[shape], SHEET, 2.0).1;
         assert_eq!(shape.overlap(&plate), 0.0, "{plate:?}");
     }
 
     #[test]
     fn bounds_are_cut_off_at_the_sheet() {
-        let points = |points: &[(f64, f64)]| Bounds::of(points.iter().map(|(x, y)| Point::new(*x, *y)), SHEET);
-        assert_eq!(points(&[(-50.0, 20.0), (10.0, 300.0)]), Some(bounds(0.0, 20.0, 10.0, 100.0)));
+        let points = |points: &[(f64, f64)]| {
+            Bounds::of(points.iter().map(|(x, y)| Point::new(*x, *y)), SHEET)
+        };
+        assert_eq!(
+            points(&[(-50.0, 20.0), (10.0, 300.0)]),
+            Some(bounds(0.0, 20.0, 10.0, 100.0))
+        );
         assert_eq!(points(&[(-50.0, 20.0), (-10.0, 30.0)]), None);
         assert_eq!(points(&[]), None);
     }

@@ -63,7 +63,10 @@ impl Entry {
     fn draw(self, pen: &mut Pen, middle: Point, line: f64) {
         let (size, half) = (0.8 * line, 0.4 * line);
         let across = self.width() * half;
-        let from_to = [Point::new(middle.x - across, middle.y), Point::new(middle.x + across, middle.y)];
+        let from_to = [
+            Point::new(middle.x - across, middle.y),
+            Point::new(middle.x + across, middle.y),
+        ];
         let square = rounded(&Bounds::around(middle, half), size / 6.0);
         match self {
             Self::Handle => pen.mark(Mark::Handle, middle, 0.36 * size),
@@ -78,7 +81,15 @@ impl Entry {
                     let (reach, bend) = (half - offset.abs() / 2.0, offset / 2.0);
                     let from = Point::new(middle.x + bend - reach, middle.y + bend + reach);
                     let to = Point::new(middle.x + bend + reach, middle.y + bend - reach);
-                    pen.line(&[from, to], Line { colour: opaque(TINT), width: 1.6, casing: 0.0, dash: None });
+                    pen.line(
+                        &[from, to],
+                        Line {
+                            colour: opaque(TINT),
+                            width: 1.6,
+                            casing: 0.0,
+                            dash: None,
+                        },
+                    );
                 }
             }
             Self::Veiled => {
@@ -97,7 +108,10 @@ const fn opaque([red, green, blue]: [u8; 3]) -> Colour {
 /// Rows of pixels with these entries, (height, `width`, 3), in letters `height` pixels high or less where that makes it one line.
 pub(super) fn rows(entries: &[Entry], width: usize, height: f64) -> Vec<u8> {
     let fonts = SMALLER.map(|share| Font::near(share * height));
-    let font = fonts.into_iter().find(|font| lines(entries, width, *font).len() == 1).unwrap_or(fonts[1]);
+    let font = fonts
+        .into_iter()
+        .find(|font| lines(entries, width, *font).len() == 1)
+        .unwrap_or(fonts[1]);
     let (lines, line) = (lines(entries, width, font), font.line());
     let spacing = line + line / 2;
     let size = Size::new(width, lines.len() * spacing + line / 2);
@@ -107,9 +121,18 @@ pub(super) fn rows(entries: &[Entry], width: usize, height: f64) -> Vec<u8> {
         let y = line / 2 + index * spacing;
         for entry in entries {
             let icon = entry.icon(font);
-            entry.draw(&mut pen, Point::new(x as f64 + icon as f64 / 2.0, y as f64 + line as f64 / 2.0), line as f64);
+            entry.draw(
+                &mut pen,
+                Point::new(x as f64 + icon as f64 / 2.0, y as f64 + line as f64 / 2.0),
+                line as f64,
+            );
             let text = font.text(entry.words(), usize::MAX);
-            pen.stencil((x + icon + font.advance() / 2, y), &text.coverage, text.width, INK);
+            pen.stencil(
+                (x + icon + font.advance() / 2, y),
+                &text.coverage,
+                text.width,
+                INK,
+            );
             x += entry.taken(font) + 2 * font.advance();
         }
     }
@@ -136,8 +159,16 @@ fn lines(entries: &[Entry], width: usize, font: Font) -> Vec<(usize, Vec<Entry>)
 mod tests {
     use super::*;
 
-    const ALL: [Entry; 8] =
-        [Entry::Handle, Entry::Target, Entry::Center, Entry::Before, Entry::After, Entry::Swept, Entry::Veiled, Entry::Window];
+    const ALL: [Entry; 8] = [
+        Entry::Handle,
+        Entry::Target,
+        Entry::Center,
+        Entry::Before,
+        Entry::After,
+        Entry::Swept,
+        Entry::Veiled,
+        Entry::Window,
+    ];
 
     fn height(entries: &[Entry], width: usize) -> usize {
         rows(entries, width, 16.0).len() / 3 / width
@@ -160,7 +191,11 @@ mod tests {
     fn every_entry_is_drawn() {
         for entry in ALL {
             let with = rows(&[entry], 300, 16.0);
-            let icon = with.chunks_exact(300 * 3).flat_map(|row| row.chunks_exact(3)).filter(|pixel| *pixel != [PAPER; 3]).count();
+            let icon = with
+                .chunks_exact(300 * 3)
+                .flat_map(|row| row.chunks_exact(3))
+                .filter(|pixel| *pixel != [PAPER; 3])
+                .count();
             assert!(icon > 60, "{entry:?}");
         }
     }

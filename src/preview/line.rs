@@ -39,7 +39,9 @@ pub(super) fn part(line: &[Point], from: f64, to: f64) -> Vec<Point> {
 pub(super) fn near(line: &[Point], sheet: Size, margin: f64) -> Vec<Vec<Point>> {
     let mut pieces: Vec<Vec<Point>> = Vec::new();
     for ends in line.windows(2) {
-        let Some((from, to)) = clipped(ends[0], ends[1], sheet, margin) else { continue };
+        let Some((from, to)) = clipped(ends[0], ends[1], sheet, margin) else {
+            continue;
+        };
         match pieces.last_mut() {
             Some(piece) if piece.last() == Some(&from) => piece.push(to),
             _ => pieces.push(vec![from, to]),
@@ -53,7 +55,12 @@ fn clipped(a: Point, b: Point, sheet: Size, margin: f64) -> Option<(Point, Point
     let (dx, dy) = (b.x - a.x, b.y - a.y);
     let (mut from, mut to) = (0.0_f64, 1.0_f64);
     let (right, bottom) = (sheet.width as f64 + margin, sheet.height as f64 + margin);
-    for (outwards, room) in [(-dx, a.x + margin), (dx, right - a.x), (-dy, a.y + margin), (dy, bottom - a.y)] {
+    for (outwards, room) in [
+        (-dx, a.x + margin),
+        (dx, right - a.x),
+        (-dy, a.y + margin),
+        (dy, bottom - a.y),
+    ] {
         if outwards == 0.0 {
             if room < 0.0 {
                 return None;
@@ -91,7 +98,10 @@ mod tests {
         assert_eq!(length(&corner), 20.0);
         assert_eq!(at(&corner, 14.0), Some(Point::new(10.0, 4.0)));
         assert_eq!(at(&corner, 99.0), Some(Point::new(10.0, 10.0)));
-        assert_eq!(part(&corner, 2.0, 15.0), line(&[[2.0, 0.0], [10.0, 0.0], [10.0, 5.0]]));
+        assert_eq!(
+            part(&corner, 2.0, 15.0),
+            line(&[[2.0, 0.0], [10.0, 0.0], [10.0, 5.0]])
+        );
         assert_eq!(part(&corner, 11.0, 15.0), line(&[[10.0, 1.0], [10.0, 5.0]]));
         assert_eq!(part(&[], 0.0, 1.0), []);
     }
@@ -101,8 +111,17 @@ mod tests {
         let sheet = Size::new(100, 50);
         let out_and_back = line(&[[10.0, 10.0], [10.0, -1e6], [90.0, -1e6], [90.0, 10.0]]);
         let pieces = near(&out_and_back, sheet, 5.0);
-        assert_eq!(pieces, [line(&[[10.0, 10.0], [10.0, -5.0]]), line(&[[90.0, -5.0], [90.0, 10.0]])]);
-        assert!(near(&line(&[[-10.0, 0.0], [0.0, -10.0]]), sheet, 4.9).is_empty(), "past the corner");
+        assert_eq!(
+            pieces,
+            [
+                line(&[[10.0, 10.0], [10.0, -5.0]]),
+                line(&[[90.0, -5.0], [90.0, 10.0]])
+            ]
+        );
+        assert!(
+            near(&line(&[[-10.0, 0.0], [0.0, -10.0]]), sheet, 4.9).is_empty(),
+            "past the corner"
+        );
         let inside = line(&[[1.0, 1.0], [50.0, 20.0], [99.0, 49.0], [1.0, 1.0]]);
         assert_eq!(near(&inside, sheet, 0.0), [inside]);
     }

@@ -50,9 +50,19 @@ const LABEL: f64 = 17.0;
 const LEGEND: f64 = 15.0;
 
 /// The line around where the picture may change.
-const EDITABLE: Line = Line { colour: WHITE, width: 1.0, casing: 1.4, dash: None };
+const EDITABLE: Line = Line {
+    colour: WHITE,
+    width: 1.0,
+    casing: 1.4,
+    dash: None,
+};
 /// The line around what the network sees.
-const WINDOW: Line = Line { colour: WHITE, width: 1.8, casing: 1.4, dash: Some([2.0, 3.0]) };
+const WINDOW: Line = Line {
+    colour: WHITE,
+    width: 1.8,
+    casing: 1.4,
+    dash: Some([2.0, 3.0]),
+};
 
 /// The drag drawn on its picture. The plan may be a draft: what could not be planned is drawn as the drag file says it.
 ///
@@ -69,9 +79,17 @@ pub fn preview(drag: &DragFile, plan: &Plan, picture: &Picture) -> Picture {
 /// # Panics
 /// When the plan or the result belongs to a picture of another size.
 pub fn strip(drag: &DragFile, plan: &Plan, picture: &Picture, edited: &Picture) -> Picture {
-    assert_eq!(edited.size(), picture.size(), "the result belongs to another picture");
+    assert_eq!(
+        edited.size(),
+        picture.size(),
+        "the result belongs to another picture"
+    );
     let sheet = Sheet::new(picture.size(), Size::new(LONGEST_SIDE / 3, LONGEST_SIDE));
-    let panels = [picture.displayed(sheet.size), drawn(drag, plan, picture, &sheet), edited.displayed(sheet.size)];
+    let panels = [
+        picture.displayed(sheet.size),
+        drawn(drag, plan, picture, &sheet),
+        edited.displayed(sheet.size),
+    ];
     let gap = (GAP * sheet.unit).round() as usize;
     let size = Size::new(3 * sheet.size.width + 2 * gap, sheet.size.height);
     let row = sheet.size.width * 3;
@@ -87,24 +105,50 @@ pub fn strip(drag: &DragFile, plan: &Plan, picture: &Picture, edited: &Picture) 
     with_legend(rgb, size, drag, plan, &sheet).with_profile_of(picture)
 }
 
-fn with_legend(mut rgb: Vec<u8>, size: Size, drag: &DragFile, plan: &Plan, sheet: &Sheet) -> Picture {
-    rgb.extend(legend::rows(&entries(drag, plan), size.width, LEGEND * sheet.unit));
+fn with_legend(
+    mut rgb: Vec<u8>,
+    size: Size,
+    drag: &DragFile,
+    plan: &Plan,
+    sheet: &Sheet,
+) -> Picture {
+    rgb.extend(legend::rows(
+        &entries(drag, plan),
+        size.width,
+        LEGEND * sheet.unit,
+    ));
     Picture::from_rgb(Size::new(size.width, rgb.len() / 3 / size.width), rgb)
 }
 
 /// The drawing without its legend: (height, width, 3) of the sheet.
 fn drawn(drag: &DragFile, plan: &Plan, picture: &Picture, sheet: &Sheet) -> Vec<u8> {
-    assert_eq!(plan.frame.source, picture.size(), "the plan belongs to another picture");
+    assert_eq!(
+        plan.frame.source,
+        picture.size(),
+        "the plan belongs to another picture"
+    );
     let mut pen = Pen::new(sheet.size, &ground(picture, plan, sheet), sheet.unit);
     draw_editable(&mut pen, plan, sheet);
     draw_window(&mut pen, &plan.frame, sheet);
 
-    let planned = |id: &str| plan.regions.iter().chain(&plan.still).find(|region: &&Region| region.id == id);
-    let drags: Vec<Drag> = drag.regions.iter().map(|entry| Drag::new(entry, planned(&entry.id), &plan.frame, sheet)).collect();
+    let planned = |id: &str| {
+        plan.regions
+            .iter()
+            .chain(&plan.still)
+            .find(|region: &&Region| region.id == id)
+    };
+    let drags: Vec<Drag> = drag
+        .regions
+        .iter()
+        .map(|entry| Drag::new(entry, planned(&entry.id), &plan.frame, sheet))
+        .collect();
     for drag in &drags {
         drag.draw_outlines(&mut pen);
     }
-    let mut obstacles: Vec<_> = drags.iter().flat_map(|drag| drag.draw_way(&mut pen)).collect();
+    let mut obstacles: Vec<_> = drags
+        .iter()
+        .flat_map(|drag| drag.draw_way(&mut pen))
+        .collect();
     let mut words: Vec<Label> = Vec::new();
     for drag in &drags {
         let (covered, about_points) = drag.draw_marks(&mut pen);
@@ -113,7 +157,14 @@ fn drawn(drag: &DragFile, plan: &Plan, picture: &Picture, sheet: &Sheet) -> Vec<
     }
     words.extend(drags.iter().flat_map(Drag::labels));
     let shapes: Vec<_> = drags.iter().flat_map(Drag::bounds).collect();
-    labels::draw(&mut pen, &words, &obstacles, &shapes, sheet.size, LABEL * sheet.unit);
+    labels::draw(
+        &mut pen,
+        &words,
+        &obstacles,
+        &shapes,
+        sheet.size,
+        LABEL * sheet.unit,
+    );
     pen.rgb()
 }
 
@@ -129,7 +180,13 @@ fn draw_editable(pen: &mut Pen, plan: &Plan, sheet: &Sheet) {
 /// A dotted line around what the network sees, where that is not the whole picture.
 fn draw_window(pen: &mut Pen, frame: &Frame, sheet: &Sheet) {
     if let Some([low, high]) = window(frame) {
-        let corners = [low, Point::new(high.x, low.y), high, Point::new(low.x, high.y), low];
+        let corners = [
+            low,
+            Point::new(high.x, low.y),
+            high,
+            Point::new(low.x, high.y),
+            low,
+        ];
         pen.line(&corners.map(|corner| sheet.place(corner)), WINDOW);
     }
 }
@@ -146,9 +203,13 @@ fn window(frame: &Frame) -> Option<[Point; 2]> {
 fn entries(drag: &DragFile, plan: &Plan) -> Vec<Entry> {
     let any = |is: fn(&Movement) -> bool| drag.regions.iter().any(|region| is(&region.movement));
     let with_points = any(|movement| movement.handle_and_target().is_some());
-    let turning = any(|movement| matches!(movement, Movement::Turn { .. } | Movement::TurnBy { .. }));
+    let turning =
+        any(|movement| matches!(movement, Movement::Turn { .. } | Movement::TurnBy { .. }));
     let moving = !plan.regions.is_empty();
-    let veiled = plan.editable_source.as_ref().is_some_and(|editable| editable.data.contains(&false));
+    let veiled = plan
+        .editable_source
+        .as_ref()
+        .is_some_and(|editable| editable.data.contains(&false));
     let shown = [
         (Entry::Handle, with_points),
         (Entry::Target, with_points),
@@ -159,5 +220,8 @@ fn entries(drag: &DragFile, plan: &Plan) -> Vec<Entry> {
         (Entry::Veiled, veiled),
         (Entry::Window, window(&plan.frame).is_some()),
     ];
-    shown.into_iter().filter_map(|(entry, is_shown)| is_shown.then_some(entry)).collect()
+    shown
+        .into_iter()
+        .filter_map(|(entry, is_shown)| is_shown.then_some(entry))
+        .collect()
 }

@@ -2,7 +2,8 @@
 //! dark one.
 
 use tiny_skia::{
-    Color, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, PremultipliedColorU8, Stroke, StrokeDash, Transform,
+    Color, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, PremultipliedColorU8,
+    Stroke, StrokeDash, Transform,
 };
 
 use super::line;
@@ -61,7 +62,12 @@ impl Mark {
 
     /// Its shape about a point.
     fn shape(self, at: Point, radius: f64) -> Vec<Point> {
-        let corners = |corners: &[(f64, f64)]| corners.iter().map(|(x, y)| Point::new(at.x + x * radius, at.y + y * radius)).collect();
+        let corners = |corners: &[(f64, f64)]| {
+            corners
+                .iter()
+                .map(|(x, y)| Point::new(at.x + x * radius, at.y + y * radius))
+                .collect()
+        };
         match self {
             Self::Handle => (0..48)
                 .map(|index| f64::from(index) / 48.0 * std::f64::consts::TAU)
@@ -71,8 +77,12 @@ impl Mark {
             Self::Center => {
                 let (far, near) = (1.25, 0.42);
                 let arm = [(near, -near), (near, -far), (-near, -far), (-near, -near)];
-                let turned = |(x, y): (f64, f64), quarter: usize| [(x, y), (y, -x), (-x, -y), (-y, x)][quarter];
-                let cross: Vec<(f64, f64)> = (0..4).flat_map(|quarter| arm.map(|corner| turned(corner, quarter))).collect();
+                let turned = |(x, y): (f64, f64), quarter: usize| {
+                    [(x, y), (y, -x), (-x, -y), (-y, x)][quarter]
+                };
+                let cross: Vec<(f64, f64)> = (0..4)
+                    .flat_map(|quarter| arm.map(|corner| turned(corner, quarter)))
+                    .collect();
                 corners(&cross)
             }
         }
@@ -103,47 +113,99 @@ impl Pen {
 
     /// (height, width, 3)
     pub(super) fn rgb(&self) -> Vec<u8> {
-        self.pixmap.pixels().iter().flat_map(|pixel| [pixel.red(), pixel.green(), pixel.blue()]).collect()
+        self.pixmap
+            .pixels()
+            .iter()
+            .flat_map(|pixel| [pixel.red(), pixel.green(), pixel.blue()])
+            .collect()
     }
 
     /// Draws an open line, or a closed one whose first point is its last too.
     pub(super) fn line(&mut self, points: &[Point], style: Line) {
         let margin = 4.0 * (style.width + style.casing) * self.unit;
         let pieces = line::near(points, self.size(), margin);
-        let Some(path) = path(&pieces, false) else { return };
+        let Some(path) = path(&pieces, false) else {
+            return;
+        };
         let stroke = |width: f64, dash: Option<StrokeDash>| Stroke {
             width: (width * self.unit) as f32,
-            line_cap: if style.dash.is_some() { LineCap::Butt } else { LineCap::Round },
+            line_cap: if style.dash.is_some() {
+                LineCap::Butt
+            } else {
+                LineCap::Round
+            },
             line_join: LineJoin::Round,
             dash,
             ..Stroke::default()
         };
-        let dash = style.dash.and_then(|lengths| StrokeDash::new(lengths.map(|length| (length * self.unit) as f32).to_vec(), 0.0));
+        let dash = style.dash.and_then(|lengths| {
+            StrokeDash::new(
+                lengths.map(|length| (length * self.unit) as f32).to_vec(),
+                0.0,
+            )
+        });
         let below = stroke(style.width + style.casing, dash.clone());
         let above = stroke(style.width, dash);
         if style.casing > 0.0 {
-            self.pixmap.stroke_path(&path, &paint(contrast(style.colour)), &below, Transform::identity(), None);
+            self.pixmap.stroke_path(
+                &path,
+                &paint(contrast(style.colour)),
+                &below,
+                Transform::identity(),
+                None,
+            );
         }
-        self.pixmap.stroke_path(&path, &paint(style.colour), &above, Transform::identity(), None);
+        self.pixmap.stroke_path(
+            &path,
+            &paint(style.colour),
+            &above,
+            Transform::identity(),
+            None,
+        );
     }
 
     /// Fills the inside of corners.
     pub(super) fn area(&mut self, corners: &[Point], colour: Colour) {
         if let Some(path) = path(&[corners.to_vec()], true) {
-            self.pixmap.fill_path(&path, &paint(colour), FillRule::Winding, Transform::identity(), None);
+            self.pixmap.fill_path(
+                &path,
+                &paint(colour),
+                FillRule::Winding,
+                Transform::identity(),
+                None,
+            );
         }
     }
 
     /// Fills the inside of corners, with an edge of `width` units around them.
     pub(super) fn edged_area(&mut self, corners: &[Point], colour: Colour, width: f64) {
-        let Some(path) = path(&[corners.to_vec()], true) else { return };
-        let stroke = |width: f64| Stroke { width: (2.0 * width * self.unit) as f32, line_join: LineJoin::Round, ..Stroke::default() };
+        let Some(path) = path(&[corners.to_vec()], true) else {
+            return;
+        };
+        let stroke = |width: f64| Stroke {
+            width: (2.0 * width * self.unit) as f32,
+            line_join: LineJoin::Round,
+            ..Stroke::default()
+        };
         let (outer, inner) = (stroke(1.6 * width), stroke(width));
         if contrast(colour) == LIGHT {
-            self.pixmap.stroke_path(&path, &paint(DARK), &outer, Transform::identity(), None);
+            self.pixmap
+                .stroke_path(&path, &paint(DARK), &outer, Transform::identity(), None);
         }
-        self.pixmap.stroke_path(&path, &paint(contrast(colour)), &inner, Transform::identity(), None);
-        self.pixmap.fill_path(&path, &paint(colour), FillRule::Winding, Transform::identity(), None);
+        self.pixmap.stroke_path(
+            &path,
+            &paint(contrast(colour)),
+            &inner,
+            Transform::identity(),
+            None,
+        );
+        self.pixmap.fill_path(
+            &path,
+            &paint(colour),
+            FillRule::Winding,
+            Transform::identity(),
+            None,
+        );
     }
 
     /// Marks a point.
@@ -152,16 +214,31 @@ impl Pen {
     }
 
     /// Lays one colour over a rectangle of pixels whose top left is `origin`, as much as `coverage` says for each of its pixels, row by row.
-    pub(super) fn stencil(&mut self, origin: (usize, usize), coverage: &[u8], width: usize, colour: [u8; 3]) {
+    pub(super) fn stencil(
+        &mut self,
+        origin: (usize, usize),
+        coverage: &[u8],
+        width: usize,
+        colour: [u8; 3],
+    ) {
         let size = self.size();
-        let below = self.pixmap.pixels_mut().chunks_exact_mut(size.width).skip(origin.1);
+        let below = self
+            .pixmap
+            .pixels_mut()
+            .chunks_exact_mut(size.width)
+            .skip(origin.1);
         for (pixels, line) in below.zip(coverage.chunks_exact(width.max(1))) {
             for (pixel, share) in pixels.iter_mut().skip(origin.0).zip(line) {
                 let mix = |below: u8, above: u8| {
                     let share = u32::from(*share);
-                    ((u32::from(below) * (255 - share) + u32::from(above) * share + 127) / 255) as u8
+                    ((u32::from(below) * (255 - share) + u32::from(above) * share + 127) / 255)
+                        as u8
                 };
-                *pixel = opaque([mix(pixel.red(), colour[0]), mix(pixel.green(), colour[1]), mix(pixel.blue(), colour[2])]);
+                *pixel = opaque([
+                    mix(pixel.red(), colour[0]),
+                    mix(pixel.green(), colour[1]),
+                    mix(pixel.blue(), colour[2]),
+                ]);
             }
         }
     }
@@ -169,7 +246,11 @@ impl Pen {
 
 /// Light under colours, dark under white.
 fn contrast(colour: Colour) -> Colour {
-    if colour[..3] == WHITE[..3] { DARK } else { LIGHT }
+    if colour[..3] == WHITE[..3] {
+        DARK
+    } else {
+        LIGHT
+    }
 }
 
 fn opaque([red, green, blue]: [u8; 3]) -> PremultipliedColorU8 {
@@ -185,7 +266,9 @@ fn paint([red, green, blue, alpha]: Colour) -> Paint<'static> {
 fn path(pieces: &[Vec<Point>], closed: bool) -> Option<Path> {
     let mut builder = PathBuilder::new();
     for piece in pieces {
-        let Some((first, rest)) = piece.split_first() else { continue };
+        let Some((first, rest)) = piece.split_first() else {
+            continue;
+        };
         builder.move_to(first.x as f32, first.y as f32);
         for point in rest {
             builder.line_to(point.x as f32, point.y as f32);
@@ -207,7 +290,9 @@ mod tests {
 
     fn at(pen: &Pen, x: usize, y: usize) -> [u8; 3] {
         let start = (y * 40 + x) * 3;
-        pen.rgb()[start..start + 3].try_into().expect("three samples")
+        pen.rgb()[start..start + 3]
+            .try_into()
+            .expect("three samples")
     }
 
     #[test]
@@ -218,7 +303,10 @@ mod tests {
                 pen.mark(mark, Point::new(20.0, 20.0), 6.0);
                 assert_eq!(at(&pen, 20, 20), mark.colour()[..3], "{mark:?}");
                 let edges: Vec<u8> = (0..20).map(|x| at(&pen, x, 20)[1]).collect();
-                let (darkest, lightest) = (edges.iter().min().expect("some"), edges.iter().max().expect("some"));
+                let (darkest, lightest) = (
+                    edges.iter().min().expect("some"),
+                    edges.iter().max().expect("some"),
+                );
                 assert!(lightest - darkest > 80, "{mark:?} on {ground}: {edges:?}");
             }
         }
@@ -228,7 +316,15 @@ mod tests {
     fn dashes_have_gaps_and_whole_lines_have_none() {
         let line = |dash| {
             let mut pen = pen(90);
-            pen.line(&[Point::new(-50.0, 20.5), Point::new(90.0, 20.5)], Line { colour: BLUE, width: 2.0, casing: 2.0, dash });
+            pen.line(
+                &[Point::new(-50.0, 20.5), Point::new(90.0, 20.5)],
+                Line {
+                    colour: BLUE,
+                    width: 2.0,
+                    casing: 2.0,
+                    dash,
+                },
+            );
             (0..40).filter(|x| at(&pen, *x, 20) == BLUE[..3]).count()
         };
         assert_eq!(line(None), 40);
@@ -240,7 +336,10 @@ mod tests {
         let mut pen = pen(0);
         pen.stencil((30, 35), &[255; 20 * 20], 20, [9, 8, 7]);
         pen.stencil((60, 10), &[255; 20 * 20], 20, [1, 2, 3]);
-        assert_eq!((at(&pen, 39, 39), at(&pen, 29, 39), at(&pen, 30, 34)), ([9, 8, 7], [0; 3], [0; 3]));
+        assert_eq!(
+            (at(&pen, 39, 39), at(&pen, 29, 39), at(&pen, 30, 34)),
+            ([9, 8, 7], [0; 3], [0; 3])
+        );
         assert!(!pen.rgb().contains(&1));
     }
 }

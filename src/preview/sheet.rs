@@ -22,18 +22,31 @@ pub(super) struct Sheet {
 impl Sheet {
     /// The sheet of an image of size `source`: enlarged by a whole number where it is small, shrunk where it does not fit into `room`.
     pub(super) fn new(source: Size, room: Size) -> Self {
-        let (longer, shorter) = (source.width.max(source.height), source.width.min(source.height));
+        let (longer, shorter) = (
+            source.width.max(source.height),
+            source.width.min(source.height),
+        );
         let fits = (room.width / source.width).min(room.height / source.height);
-        let wanted = READABLE.div_ceil(longer).max(READABLE_ACROSS.div_ceil(shorter));
+        let wanted = READABLE
+            .div_ceil(longer)
+            .max(READABLE_ACROSS.div_ceil(shorter));
         let size = if fits > 0 {
             let times = wanted.min(fits);
             Size::new(source.width * times, source.height * times)
         } else {
-            let ratio = (room.width as f64 / source.width as f64).min(room.height as f64 / source.height as f64);
+            let ratio = (room.width as f64 / source.width as f64)
+                .min(room.height as f64 / source.height as f64);
             let shrunk = |side: usize| ((side as f64 * ratio).round() as usize).max(1);
-            Size::new(shrunk(source.width).min(room.width), shrunk(source.height).min(room.height))
+            Size::new(
+                shrunk(source.width).min(room.width),
+                shrunk(source.height).min(room.height),
+            )
         };
-        Self { source, size, unit: ((size.area() as f64).sqrt() / UNIT_SIDE).max(1.0) }
+        Self {
+            source,
+            size,
+            unit: ((size.area() as f64).sqrt() / UNIT_SIDE).max(1.0),
+        }
     }
 
     /// A point of the image on the preview.

@@ -6,27 +6,53 @@ use crate::settings::Settings;
 
 fn draft(text: &str, size: Size) -> (DragFile, Draft) {
     let drag = DragFile::parse(text.as_bytes()).expect("a good file");
-    let draft = Plan::draft(&drag, Path::new("drag.json"), size, &Settings::default(), 256);
+    let draft = Plan::draft(
+        &drag,
+        Path::new("drag.json"),
+        size,
+        &Settings::default(),
+        256,
+    );
     (drag, draft)
 }
 
-const TURN: &str =
-    r#"{"version": 1, "regions": [{"type": "rotation", "region": {"rect": [40, 40, 90, 90]}, "center": [60, 60], "angle": 30}]}"#;
+const TURN: &str = r#"{"version": 1, "regions": [{"type": "rotation", "region": {"rect": [40, 40, 90, 90]}, "center": [60, 60], "angle": 30}]}"#;
 
 #[test]
 fn the_legend_names_what_is_there() {
     let size = Size::new(200, 100);
     let (drag, Draft { plan, .. }) = draft(TURN, size);
-    assert_eq!(entries(&drag, &plan), [Entry::Center, Entry::Before, Entry::After, Entry::Swept, Entry::Veiled]);
-    let (drag, Draft { plan, .. }) = draft(&TURN.replace("\"regions\"", "\"editable\": \"everything\", \"regions\""), size);
+    assert_eq!(
+        entries(&drag, &plan),
+        [
+            Entry::Center,
+            Entry::Before,
+            Entry::After,
+            Entry::Swept,
+            Entry::Veiled
+        ]
+    );
+    let (drag, Draft { plan, .. }) = draft(
+        &TURN.replace("\"regions\"", "\"editable\": \"everything\", \"regions\""),
+        size,
+    );
     assert!(!entries(&drag, &plan).contains(&Entry::Veiled));
     let (drag, Draft { plan, .. }) = draft(&TURN.replace("30", "0"), size);
-    assert_eq!(entries(&drag, &plan), [Entry::Center, Entry::Before, Entry::Veiled], "nothing moves, so nothing may change");
+    assert_eq!(
+        entries(&drag, &plan),
+        [Entry::Center, Entry::Before, Entry::Veiled],
+        "nothing moves, so nothing may change"
+    );
 }
 
 #[test]
 fn a_whole_picture_has_no_window() {
-    for size in [Size::new(64, 64), Size::new(513, 771), Size::new(3000, 500), Size::new(4000, 3000)] {
+    for size in [
+        Size::new(64, 64),
+        Size::new(513, 771),
+        Size::new(3000, 500),
+        Size::new(4000, 3000),
+    ] {
         assert_eq!(window(&Frame::new(size, 256)), None, "{size}");
     }
 }
@@ -34,11 +60,23 @@ fn a_whole_picture_has_no_window() {
 #[test]
 fn a_window_is_dotted() {
     let image = Size::new(2000, 1000);
-    let part = Window { left: 200, top: 100, size: Size::new(600, 500) };
-    assert_eq!(window(&Frame::windowed(image, part, 256)), Some([Point::new(200.0, 100.0), Point::new(800.0, 600.0)]));
+    let part = Window {
+        left: 200,
+        top: 100,
+        size: Size::new(600, 500),
+    };
+    assert_eq!(
+        window(&Frame::windowed(image, part, 256)),
+        Some([Point::new(200.0, 100.0), Point::new(800.0, 600.0)])
+    );
     let mut pen = Pen::new(Size::new(200, 100), &vec![90; 200 * 100 * 3], 1.0);
-    let corners =
-        [Point::new(20.0, 20.0), Point::new(150.0, 20.0), Point::new(150.0, 80.0), Point::new(20.0, 80.0), Point::new(20.0, 20.0)];
+    let corners = [
+        Point::new(20.0, 20.0),
+        Point::new(150.0, 20.0),
+        Point::new(150.0, 80.0),
+        Point::new(20.0, 80.0),
+        Point::new(20.0, 20.0),
+    ];
     pen.line(&corners, WINDOW);
     let rgb = pen.rgb();
     let row: Vec<bool> = (25..145).map(|x| rgb[(20 * 200 + x) * 3] > 200).collect();
@@ -67,6 +105,10 @@ fn what_is_far_outside_is_drawn_at_its_edge() {
     let size = Size::new(128, 96);
     let (drag, Draft { plan, faults }) = draft(far, size);
     assert_eq!(faults.len(), 1, "{faults:?}");
-    let look = preview(&drag, &plan, &Picture::from_rgb(size, vec![100; size.area() * 3]));
+    let look = preview(
+        &drag,
+        &plan,
+        &Picture::from_rgb(size, vec![100; size.area() * 3]),
+    );
     assert_eq!(look.size().width, 768);
 }

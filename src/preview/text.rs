@@ -1,9 +1,15 @@
 //! Words as pixels, from a font that is compiled in.
 
-use noto_sans_mono_bitmap::{FontWeight, RasterHeight, RasterizedChar, get_raster, get_raster_width};
+use noto_sans_mono_bitmap::{
+    FontWeight, RasterHeight, RasterizedChar, get_raster, get_raster_width,
+};
 
 /// The heights in which the font was drawn.
-const HEIGHTS: [RasterHeight; 3] = [RasterHeight::Size16, RasterHeight::Size24, RasterHeight::Size32];
+const HEIGHTS: [RasterHeight; 3] = [
+    RasterHeight::Size16,
+    RasterHeight::Size24,
+    RasterHeight::Size32,
+];
 /// Stands for a character that the font does not have.
 const UNKNOWN: char = '?';
 /// Stands for what did not fit.
@@ -27,11 +33,26 @@ pub(super) struct Text {
 impl Font {
     /// The font whose lines are closest to so many pixels high.
     pub(super) fn near(pixels: f64) -> Self {
-        let enlarged = (2..64).map(|times| Self { height: RasterHeight::Size32, times });
-        let all = HEIGHTS.into_iter().map(|height| Self { height, times: 1 }).chain(enlarged);
+        let enlarged = (2..64).map(|times| Self {
+            height: RasterHeight::Size32,
+            times,
+        });
+        let all = HEIGHTS
+            .into_iter()
+            .map(|height| Self { height, times: 1 })
+            .chain(enlarged);
         let difference = |font: &Self| (font.line() as f64 - pixels).abs();
-        let smallest = Self { height: RasterHeight::Size16, times: 1 };
-        all.fold(smallest, |best, font| if difference(&font) < difference(&best) { font } else { best })
+        let smallest = Self {
+            height: RasterHeight::Size16,
+            times: 1,
+        };
+        all.fold(smallest, |best, font| {
+            if difference(&font) < difference(&best) {
+                font
+            } else {
+                best
+            }
+        })
     }
 
     /// Pixels from one line to the next.
@@ -55,18 +76,28 @@ impl Font {
         let (width, height) = (characters.len() * self.advance(), self.line());
         let mut coverage = vec![0; width * height]; // (height, width)
         for (index, character) in characters.into_iter().enumerate() {
-            let Some(glyph) = self.glyph(character) else { continue };
+            let Some(glyph) = self.glyph(character) else {
+                continue;
+            };
             for (y, row) in coverage.chunks_exact_mut(width.max(1)).enumerate() {
-                for (x, pixel) in row[index * self.advance()..][..self.advance()].iter_mut().enumerate() {
+                for (x, pixel) in row[index * self.advance()..][..self.advance()]
+                    .iter_mut()
+                    .enumerate()
+                {
                     *pixel = self.sample(&glyph, x, y);
                 }
             }
         }
-        Text { width, height, coverage }
+        Text {
+            width,
+            height,
+            coverage,
+        }
     }
 
     fn glyph(self, character: char) -> Option<RasterizedChar> {
-        get_raster(character, FontWeight::Bold, self.height).or_else(|| get_raster(UNKNOWN, FontWeight::Bold, self.height))
+        get_raster(character, FontWeight::Bold, self.height)
+            .or_else(|| get_raster(UNKNOWN, FontWeight::Bold, self.height))
     }
 
     /// A pixel of an enlarged character: interpolated, then steepened, so that its edges are smooth and as sharp as the small one's.
@@ -75,17 +106,26 @@ impl Font {
             return glyph.pixel(x, y).unwrap_or(0);
         }
         let times = self.times as f32;
-        let (x, y) = ((x as f32 + 0.5) / times - 0.5, (y as f32 + 0.5) / times - 0.5);
+        let (x, y) = (
+            (x as f32 + 0.5) / times - 0.5,
+            (y as f32 + 0.5) / times - 0.5,
+        );
         let at = |x: f32, y: f32| {
             let inside = x >= 0.0 && y >= 0.0;
-            if inside { f32::from(glyph.pixel(x as usize, y as usize).unwrap_or(0)) } else { 0.0 }
+            if inside {
+                f32::from(glyph.pixel(x as usize, y as usize).unwrap_or(0))
+            } else {
+                0.0
+            }
         };
         let (left, top) = (x.floor(), y.floor());
         let (right, down) = (x - left, y - top);
         let upper = at(left, top) * (1.0 - right) + at(left + 1.0, top) * right;
         let lower = at(left, top + 1.0) * (1.0 - right) + at(left + 1.0, top + 1.0) * right;
         let between = upper * (1.0 - down) + lower * down;
-        ((between - 127.5) * times + 127.5).round().clamp(0.0, 255.0) as u8
+        ((between - 127.5) * times + 127.5)
+            .round()
+            .clamp(0.0, 255.0) as u8
     }
 }
 
@@ -96,23 +136,44 @@ mod tests {
     #[test]
     fn the_nearest_height_is_taken() {
         let line = |pixels: f64| Font::near(pixels).line();
-        assert_eq!([0.0, 17.0, 22.0, 30.0, 60.0, 110.0, 1e9].map(line), [16, 16, 24, 32, 64, 96, 63 * 32]);
+        assert_eq!(
+            [0.0, 17.0, 22.0, 30.0, 60.0, 110.0, 1e9].map(line),
+            [16, 16, 24, 32, 64, 96, 63 * 32]
+        );
     }
 
     #[test]
     fn what_the_font_lacks_is_shown_as_unknown() {
         let font = Font::near(24.0);
-        assert_eq!(font.text("\u{732b}", 999).coverage, font.text("?", 999).coverage);
-        assert_ne!(font.text("\u{b0}", 999).coverage, font.text("?", 999).coverage, "degrees are there");
-        assert!(font.text("-35\u{b0}", 999).coverage.iter().any(|pixel| *pixel > 200));
+        assert_eq!(
+            font.text("\u{732b}", 999).coverage,
+            font.text("?", 999).coverage
+        );
+        assert_ne!(
+            font.text("\u{b0}", 999).coverage,
+            font.text("?", 999).coverage,
+            "degrees are there"
+        );
+        assert!(
+            font.text("-35\u{b0}", 999)
+                .coverage
+                .iter()
+                .any(|pixel| *pixel > 200)
+        );
     }
 
     #[test]
     fn long_text_is_cut_off() {
         let font = Font::near(16.0);
         let wide = |text: &str, characters: usize| font.text(text, characters * font.advance());
-        assert_eq!(wide("abcdef", 6).coverage, font.text("abcdef", usize::MAX).coverage);
-        assert_eq!(wide("abcdef", 5).coverage, font.text("abc..", usize::MAX).coverage);
+        assert_eq!(
+            wide("abcdef", 6).coverage,
+            font.text("abcdef", usize::MAX).coverage
+        );
+        assert_eq!(
+            wide("abcdef", 5).coverage,
+            font.text("abc..", usize::MAX).coverage
+        );
         assert_eq!(font.text("abcdef", 0).width, font.advance());
         assert_eq!(font.text("", 100).width, 0);
     }
@@ -121,7 +182,11 @@ mod tests {
     fn enlarged_text_has_the_same_share_of_ink() {
         let ink = |font: Font| {
             let text = font.text("region 7\u{b0}", usize::MAX);
-            text.coverage.iter().map(|pixel| f64::from(*pixel)).sum::<f64>() / text.coverage.len() as f64
+            text.coverage
+                .iter()
+                .map(|pixel| f64::from(*pixel))
+                .sum::<f64>()
+                / text.coverage.len() as f64
         };
         let (small, large) = (ink(Font::near(32.0)), ink(Font::near(128.0)));
         assert!((small / large - 1.0).abs() < 0.05, "{small} {large}");

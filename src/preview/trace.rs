@@ -19,26 +19,33 @@ const STRAIGHT: usize = 6;
 pub(super) fn edges(mask: &Mask) -> Vec<Vec<Point>> {
     let longer = mask.width.max(mask.height);
     let small = |side: usize| (side * LONGEST_SIDE / longer).max(1);
-    let reduced = (longer > LONGEST_SIDE).then(|| mask.resized(Size::new(small(mask.width), small(mask.height))));
+    let reduced = (longer > LONGEST_SIDE)
+        .then(|| mask.resized(Size::new(small(mask.width), small(mask.height))));
     let traced = reduced.as_ref().unwrap_or(mask);
     let scale = traced.size().scale_to(mask.size());
     let mut rings = rings(traced);
     // Stable, so that the order of equal ones is that of the mask.
     rings.sort_by_key(|ring| std::cmp::Reverse(ring.len()));
     let mut left = MAX_CORNERS;
-    let kept = rings.iter().map(|ring| thinned(sloped(ring))).take_while(|ring| {
-        let fits = ring.len() <= left;
-        left = left.saturating_sub(ring.len());
-        fits
-    });
-    kept.map(|ring| ring.into_iter().map(|point| point.scaled(scale)).collect()).collect()
+    let kept = rings
+        .iter()
+        .map(|ring| thinned(sloped(ring)))
+        .take_while(|ring| {
+            let fits = ring.len() <= left;
+            left = left.saturating_sub(ring.len());
+            fits
+        });
+    kept.map(|ring| ring.into_iter().map(|point| point.scaled(scale)).collect())
+        .collect()
 }
 
 /// All closed lines along the sides of pixels, with the inside on their right, one step of one pixel after the other. Pixels that touch
 /// at a corner alone belong to different lines.
 fn rings(mask: &Mask) -> Vec<Vec<(usize, usize)>> {
     let (width, height) = (mask.width as isize, mask.height as isize);
-    let inside = |x: isize, y: isize| (0..width).contains(&x) && (0..height).contains(&y) && mask.data[(y * width + x) as usize];
+    let inside = |x: isize, y: isize| {
+        (0..width).contains(&x) && (0..height).contains(&y) && mask.data[(y * width + x) as usize]
+    };
     let mut walked = vec![false; mask.data.len()]; // whose upper side is part of a line already
     let mut rings = Vec::new();
     for start in 0..width * height {
@@ -81,14 +88,27 @@ fn rings(mask: &Mask) -> Vec<Vec<(usize, usize)>> {
 fn sloped(ring: &[(usize, usize)]) -> Vec<Point> {
     let count = ring.len();
     let at = |index: usize| ring[index % count];
-    let direction = |index: usize| (at(index + 1).0 as isize - at(index).0 as isize, at(index + 1).1 as isize - at(index).1 as isize);
-    let is_straight = |from: usize| (1..STRAIGHT).all(|step| direction(from + step) == direction(from));
+    let direction = |index: usize| {
+        (
+            at(index + 1).0 as isize - at(index).0 as isize,
+            at(index + 1).1 as isize - at(index).1 as isize,
+        )
+    };
+    let is_straight =
+        |from: usize| (1..STRAIGHT).all(|step| direction(from + step) == direction(from));
     let mut line: Vec<Point> = Vec::new();
     for index in 0..count {
         let (from, to) = (at(index), at(index + 1));
-        line.push(Point::new((from.0 + to.0) as f64 / 2.0, (from.1 + to.1) as f64 / 2.0));
+        line.push(Point::new(
+            (from.0 + to.0) as f64 / 2.0,
+            (from.1 + to.1) as f64 / 2.0,
+        ));
         let turns = direction(index) != direction(index + 1);
-        if turns && count > 2 * STRAIGHT && is_straight(index + count + 1 - STRAIGHT) && is_straight(index + 1) {
+        if turns
+            && count > 2 * STRAIGHT
+            && is_straight(index + count + 1 - STRAIGHT)
+            && is_straight(index + 1)
+        {
             line.push(Point::new(to.0 as f64, to.1 as f64));
         }
     }
@@ -98,17 +118,28 @@ fn sloped(ring: &[(usize, usize)]) -> Vec<Point> {
 /// A ring of very many corners with some of them alone, evenly: it is drawn, if not exactly.
 fn thinned(ring: Vec<Point>) -> Vec<Point> {
     let step = ring.len().div_ceil(MAX_CORNERS);
-    if step > 1 { ring.into_iter().step_by(step).collect() } else { ring }
+    if step > 1 {
+        ring.into_iter().step_by(step).collect()
+    } else {
+        ring
+    }
 }
 
 /// A ring without the points between two steps of the same direction.
 fn turning(ring: &[Point]) -> Vec<Point> {
     let count = ring.len();
     let is_turn = |index: &usize| {
-        let (before, here, after) = (ring[(index + count - 1) % count], ring[*index], ring[(index + 1) % count]);
+        let (before, here, after) = (
+            ring[(index + count - 1) % count],
+            ring[*index],
+            ring[(index + 1) % count],
+        );
         (here.x - before.x) * (after.y - here.y) != (here.y - before.y) * (after.x - here.x)
     };
-    (0..count).filter(is_turn).map(|index| ring[index]).collect()
+    (0..count)
+        .filter(is_turn)
+        .map(|index| ring[index])
+        .collect()
 }
 
 #[cfg(test)]
@@ -117,12 +148,22 @@ mod tests {
     use proptest::prelude::*;
 
     fn mask(rows: &[&str]) -> Mask {
-        let data = rows.iter().flat_map(|row| row.chars().map(|c| c == '#')).collect();
-        Mask { width: rows[0].len(), height: rows.len(), data }
+        let data = rows
+            .iter()
+            .flat_map(|row| row.chars().map(|c| c == '#'))
+            .collect();
+        Mask {
+            width: rows[0].len(),
+            height: rows.len(),
+            data,
+        }
     }
 
     fn points(rows: &[&str]) -> Vec<Vec<[f64; 2]>> {
-        edges(&mask(rows)).into_iter().map(|ring| ring.into_iter().map(<[f64; 2]>::from).collect()).collect()
+        edges(&mask(rows))
+            .into_iter()
+            .map(|ring| ring.into_iter().map(<[f64; 2]>::from).collect())
+            .collect()
     }
 
     #[test]
@@ -132,10 +173,18 @@ mod tests {
             let rect = crate::outline::Outline::Rect([low.0, low.1, high.0, high.1]);
             let mut turned = rect.ring();
             turned.rotate_left(1);
-            assert_eq!(edges(&rect.raster(size)), [turned], "the picture's border is an edge");
+            assert_eq!(
+                edges(&rect.raster(size)),
+                [turned],
+                "the picture's border is an edge"
+            );
         }
         assert!(points(&["..", ".."]).is_empty());
-        assert_eq!(points(&["#"]), [[[0.5, 0.0], [1.0, 0.5], [0.5, 1.0], [0.0, 0.5]]], "what is small has no corners");
+        assert_eq!(
+            points(&["#"]),
+            [[[0.5, 0.0], [1.0, 0.5], [0.5, 1.0], [0.0, 0.5]]],
+            "what is small has no corners"
+        );
     }
 
     #[test]
@@ -147,7 +196,11 @@ mod tests {
     }
 
     fn area(ring: &[[f64; 2]]) -> f64 {
-        ring.iter().zip(ring.iter().cycle().skip(1)).map(|(a, b)| a[0] * b[1] - b[0] * a[1]).sum::<f64>() / 2.0
+        ring.iter()
+            .zip(ring.iter().cycle().skip(1))
+            .map(|(a, b)| a[0] * b[1] - b[0] * a[1])
+            .sum::<f64>()
+            / 2.0
     }
 
     #[test]
@@ -158,41 +211,71 @@ mod tests {
 
     #[test]
     fn a_staircase_becomes_a_slope() {
-        let stairs: Vec<String> = (0..20).map(|row| "#".repeat(row + 1) + &".".repeat(19 - row)).collect();
+        let stairs: Vec<String> = (0..20)
+            .map(|row| "#".repeat(row + 1) + &".".repeat(19 - row))
+            .collect();
         let stairs: Vec<&str> = stairs.iter().map(String::as_str).collect();
-        let [ring] = &edges(&mask(&stairs))[..] else { panic!("one shape") };
+        let [ring] = &edges(&mask(&stairs))[..] else {
+            panic!("one shape")
+        };
         assert!(ring.len() <= 7, "two legs, a slope, and cut tips: {ring:?}");
-        assert!(ring.contains(&Point::new(0.0, 20.0)), "the right angle is a corner: {ring:?}");
+        assert!(
+            ring.contains(&Point::new(0.0, 20.0)),
+            "the right angle is a corner: {ring:?}"
+        );
     }
 
     #[test]
     fn noise_is_cut_off_at_its_longest_lines() {
         let size = Size::new(600, 600);
-        let mut noise = Mask::from_fn(size, |point| (point.x as usize + point.y as usize).is_multiple_of(2));
+        let mut noise = Mask::from_fn(size, |point| {
+            (point.x as usize + point.y as usize).is_multiple_of(2)
+        });
         for index in 0..50 * 600 {
             noise.data[index] = index % 600 != 0 && index / 600 != 0;
         }
         let found = edges(&noise);
         assert!(found.iter().map(Vec::len).sum::<usize>() <= MAX_CORNERS);
-        assert!(found[0].contains(&Point::new(1.0, 1.0)), "the large rectangle is there");
+        assert!(
+            found[0].contains(&Point::new(1.0, 1.0)),
+            "the large rectangle is there"
+        );
     }
 
     #[test]
     fn one_very_long_line_is_thinned_and_not_lost() {
         let tooth = |x: usize, y: usize| y.is_multiple_of(4) || (y % 4 == 1 && x.is_multiple_of(2));
-        let comb = Mask::from_fn(Size::new(1000, 1000), |point| point.x < 2.0 || tooth(point.x as usize, point.y as usize));
-        let long = rings(&comb).into_iter().map(|ring| sloped(&ring).len()).max();
+        let comb = Mask::from_fn(Size::new(1000, 1000), |point| {
+            point.x < 2.0 || tooth(point.x as usize, point.y as usize)
+        });
+        let long = rings(&comb)
+            .into_iter()
+            .map(|ring| sloped(&ring).len())
+            .max();
         assert!(long > Some(MAX_CORNERS), "{long:?}");
         let corners = edges(&comb)[0].len();
-        assert!((MAX_CORNERS / 2..=MAX_CORNERS).contains(&corners), "{corners}");
+        assert!(
+            (MAX_CORNERS / 2..=MAX_CORNERS).contains(&corners),
+            "{corners}"
+        );
     }
 
     #[test]
     fn a_large_mask_is_traced_in_its_own_coordinates() {
-        let large = Mask::from_fn(Size::new(4000, 2000), |point| point.x > 1000.0 && point.y > 500.0);
-        let [ring] = &edges(&large)[..] else { panic!("one rectangle") };
-        let near = |x: f64, y: f64| ring.iter().any(|point| point.distance(Point::new(x, y)) < 8.0);
-        assert!(ring.len() == 4 && near(1000.0, 500.0) && near(4000.0, 2000.0), "{ring:?}");
+        let large = Mask::from_fn(Size::new(4000, 2000), |point| {
+            point.x > 1000.0 && point.y > 500.0
+        });
+        let [ring] = &edges(&large)[..] else {
+            panic!("one rectangle")
+        };
+        let near = |x: f64, y: f64| {
+            ring.iter()
+                .any(|point| point.distance(Point::new(x, y)) < 8.0)
+        };
+        assert!(
+            ring.len() == 4 && near(1000.0, 500.0) && near(4000.0, 2000.0),
+            "{ring:?}"
+        );
     }
 
     proptest! {

@@ -29,20 +29,38 @@ const FORBIDDEN: [f64; 3] = [200.0, 0.0, 220.0];
 /// When the pictures or the mask do not have the same size.
 pub fn triptych(expected: &Picture, actual: &Picture, editable: Option<&Mask>) -> Picture {
     assert_eq!(expected.size(), actual.size(), "pictures of one size");
-    assert!(editable.is_none_or(|mask| mask.size() == expected.size()), "the mask has the pictures' size");
+    assert!(
+        editable.is_none_or(|mask| mask.size() == expected.size()),
+        "the mask has the pictures' size"
+    );
     let sheet = Sheet::new(expected.size(), Size::new(LONGEST_SIDE / 3, LONGEST_SIDE));
-    let (gap, font) = ((GAP * sheet.unit).round() as usize, Font::near(WORDS * sheet.unit));
+    let (gap, font) = (
+        (GAP * sheet.unit).round() as usize,
+        Font::near(WORDS * sheet.unit),
+    );
     let panels = [
         ("expected", expected.displayed(sheet.size)),
-        ("difference", difference(expected, actual, editable, sheet.size)),
+        (
+            "difference",
+            difference(expected, actual, editable, sheet.size),
+        ),
         ("actual", actual.displayed(sheet.size)),
     ];
-    let size = Size::new(3 * sheet.size.width + 2 * gap, sheet.size.height + font.line() + gap);
+    let size = Size::new(
+        3 * sheet.size.width + 2 * gap,
+        sheet.size.height + font.line() + gap,
+    );
     let mut board = Board::new(size);
     for (index, (words, pixels)) in panels.iter().enumerate() {
         let left = index * (sheet.size.width + gap);
         board.lay(pixels, sheet.size, (left, 0));
-        board.write(words, font, (left + gap / 2, sheet.size.height + gap / 2), sheet.size.width - gap / 2, Ink::Plain);
+        board.write(
+            words,
+            font,
+            (left + gap / 2, sheet.size.height + gap / 2),
+            sheet.size.width - gap / 2,
+            Ink::Plain,
+        );
     }
     board.picture().with_profile_of(actual)
 }
@@ -52,29 +70,44 @@ fn difference(expected: &Picture, actual: &Picture, editable: Option<&Mask>, to:
     let from = expected.size();
     let differences = largest(expected, actual);
     let mut shown = expected.displayed(to);
-    shown.par_chunks_exact_mut(to.width * 3).enumerate().for_each(|(y, line)| {
-        for (x, pixel) in line.chunks_exact_mut(3).enumerate() {
-            veil(pixel);
-            let (mut most, mut is_forbidden) = (0, false);
-            for row in span(y, from.height, to.height) {
-                for place in span(x, from.width, to.width).map(|column| row * from.width + column) {
-                    most = most.max(differences[place]);
-                    is_forbidden |= differences[place] > 0 && editable.is_some_and(|mask| !mask.data[place]);
+    shown
+        .par_chunks_exact_mut(to.width * 3)
+        .enumerate()
+        .for_each(|(y, line)| {
+            for (x, pixel) in line.chunks_exact_mut(3).enumerate() {
+                veil(pixel);
+                let (mut most, mut is_forbidden) = (0, false);
+                for row in span(y, from.height, to.height) {
+                    for place in
+                        span(x, from.width, to.width).map(|column| row * from.width + column)
+                    {
+                        most = most.max(differences[place]);
+                        is_forbidden |= differences[place] > 0
+                            && editable.is_some_and(|mask| !mask.data[place]);
+                    }
+                }
+                if most > 0 {
+                    // Square roots show what is small beside what is large.
+                    let amount = (f64::from(most) / f64::from(u16::MAX)).sqrt();
+                    let colour = |index: usize| {
+                        if is_forbidden {
+                            FORBIDDEN[index]
+                        } else {
+                            SMALL[index] + (LARGE[index] - SMALL[index]) * amount
+                        }
+                    };
+                    let share = if is_forbidden {
+                        1.0
+                    } else {
+                        LEAST + (1.0 - LEAST) * amount
+                    };
+                    for (index, sample) in pixel.iter_mut().enumerate() {
+                        *sample = (f64::from(*sample) * (1.0 - share) + colour(index) * share)
+                            .round() as u8;
+                    }
                 }
             }
-            if most > 0 {
-                // Square roots show what is small beside what is large.
-                let amount = (f64::from(most) / f64::from(u16::MAX)).sqrt();
-                let colour = |index: usize| {
-                    if is_forbidden { FORBIDDEN[index] } else { SMALL[index] + (LARGE[index] - SMALL[index]) * amount }
-                };
-                let share = if is_forbidden { 1.0 } else { LEAST + (1.0 - LEAST) * amount };
-                for (index, sample) in pixel.iter_mut().enumerate() {
-                    *sample = (f64::from(*sample) * (1.0 - share) + colour(index) * share).round() as u8;
-                }
-            }
-        }
-    });
+        });
     shown
 }
 
@@ -83,7 +116,10 @@ fn largest(expected: &Picture, actual: &Picture) -> Vec<u16> {
     let mut differences = vec![0; expected.size().area()];
     for channel in [Channel::Red, Channel::Green, Channel::Blue, Channel::Alpha] {
         let (x, y) = (expected.plane(channel), actual.plane(channel));
-        differences.par_iter_mut().zip(x.par_iter().zip(&y)).for_each(|(most, (x, y)): (&mut u16, _)| *most = (*most).max(x.abs_diff(*y)));
+        differences
+            .par_iter_mut()
+            .zip(x.par_iter().zip(&y))
+            .for_each(|(most, (x, y)): (&mut u16, _)| *most = (*most).max(x.abs_diff(*y)));
     }
     differences
 }
@@ -105,7 +141,10 @@ mod tests {
         let mut actual = expected.clone();
         actual[(10 * 64 + 10) * 3] = 121;
         actual[(50 * 64 + 50) * 3 + 1] = 255;
-        (Picture::from_rgb(size, expected), Picture::from_rgb(size, actual))
+        (
+            Picture::from_rgb(size, expected),
+            Picture::from_rgb(size, actual),
+        )
     }
 
     #[test]
@@ -114,11 +153,32 @@ mod tests {
         let shown = difference(&expected, &actual, None, expected.size());
         let pixel = |x: usize, y: usize| &shown[(y * 64 + x) * 3..][..3];
         let ground = pixel(0, 0);
-        assert!(pixel(10, 10)[0] > ground[0] + 40 && pixel(10, 10)[2] < pixel(10, 10)[0] - 40, "{:?} {ground:?}", pixel(10, 10));
-        assert!(pixel(50, 50)[0] > 180 && pixel(50, 50)[1] < 110, "{:?}", pixel(50, 50));
-        assert_eq!(shown.chunks_exact(3).filter(|pixel| *pixel != ground).count(), 2);
+        assert!(
+            pixel(10, 10)[0] > ground[0] + 40 && pixel(10, 10)[2] < pixel(10, 10)[0] - 40,
+            "{:?} {ground:?}",
+            pixel(10, 10)
+        );
+        assert!(
+            pixel(50, 50)[0] > 180 && pixel(50, 50)[1] < 110,
+            "{:?}",
+            pixel(50, 50)
+        );
+        assert_eq!(
+            shown
+                .chunks_exact(3)
+                .filter(|pixel| *pixel != ground)
+                .count(),
+            2
+        );
         let shrunk = difference(&expected, &actual, None, Size::new(8, 8));
-        assert_eq!(shrunk.chunks_exact(3).filter(|pixel| *pixel != ground).count(), 2, "shrunk too");
+        assert_eq!(
+            shrunk
+                .chunks_exact(3)
+                .filter(|pixel| *pixel != ground)
+                .count(),
+            2,
+            "shrunk too"
+        );
     }
 
     #[test]
@@ -126,8 +186,14 @@ mod tests {
         let (expected, actual) = pair();
         let editable = Mask::from_fn(expected.size(), |point| point.x < 32.0);
         let shown = difference(&expected, &actual, Some(&editable), expected.size());
-        assert_eq!(shown[(50 * 64 + 50) * 3..][..3], FORBIDDEN.map(|sample| sample as u8));
-        assert_ne!(shown[(10 * 64 + 10) * 3..][..3], FORBIDDEN.map(|sample| sample as u8));
+        assert_eq!(
+            shown[(50 * 64 + 50) * 3..][..3],
+            FORBIDDEN.map(|sample| sample as u8)
+        );
+        assert_ne!(
+            shown[(10 * 64 + 10) * 3..][..3],
+            FORBIDDEN.map(|sample| sample as u8)
+        );
     }
 
     #[test]

@@ -41,7 +41,16 @@ impl Items {
             false if super::has_bars() => Shown::Bar(bar(total)),
             false => Shown::Lines,
         };
-        Self { shown, total, state: Mutex::new(State { ended: 0, since: Instant::now(), beside: 0, seconds: 0.0 }) }
+        Self {
+            shown,
+            total,
+            state: Mutex::new(State {
+                ended: 0,
+                since: Instant::now(),
+                beside: 0,
+                seconds: 0.0,
+            }),
+        }
     }
 
     /// The network begins with an item, or with several, of which it is the first.
@@ -53,13 +62,20 @@ impl Items {
 
     /// The stages of the item that is at work.
     pub fn stages(&self) -> Stages {
-        let bar = if let Shown::Bar(bar) = &self.shown { Some(bar.clone()) } else { None };
+        let bar = if let Shown::Bar(bar) = &self.shown {
+            Some(bar.clone())
+        } else {
+            None
+        };
         Stages { bar }
     }
 
     /// One of `beside` items, with which the network was at a time, has ended.
     pub fn end(&self, record: &Record, beside: usize) {
-        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut state = self
+            .state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         state.ended += 1;
         if state.beside == 0 {
             state.beside = beside.max(1);
@@ -68,17 +84,30 @@ impl Items {
         }
         state.beside -= 1;
         let seconds = state.seconds;
-        let count = format!("[{:>width$}/{}]", state.ended, self.total, width = self.total.to_string().len());
+        let count = format!(
+            "[{:>width$}/{}]",
+            state.ended,
+            self.total,
+            width = self.total.to_string().len()
+        );
         let mut lines: Vec<String> = match (&record.status, &record.error) {
             (Status::Failed, Some(error)) => {
                 let message = error.message.lines().next().unwrap_or_default();
-                vec![format!("{count} {}: failed: {}", record.id, on_one_line(message))]
+                vec![format!(
+                    "{count} {}: failed: {}",
+                    record.id,
+                    on_one_line(message)
+                )]
             }
             (Status::Interrupted, _) => vec![format!("{count} {}: interrupted", record.id)],
             _ if matches!(self.shown, Shown::Bar(_)) => Vec::new(),
             _ => vec![format!("{count} {}: done {seconds:.1} s", record.id)],
         };
-        lines.extend(record.warnings.iter().map(|warning| format!("warning: {}: {}", record.id, on_one_line(&warning.message))));
+        lines.extend(
+            record.warnings.iter().map(|warning| {
+                format!("warning: {}: {}", record.id, on_one_line(&warning.message))
+            }),
+        );
         match &self.shown {
             Shown::Nothing => {}
             Shown::Lines => lines.iter().for_each(|line| print(line)),
@@ -101,7 +130,9 @@ fn bar(total: usize) -> ProgressBar {
     // The template is a constant; if it were wrong, the default bar would do.
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {eta} left  {prefix} {msg:8}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(total as u64).with_style(style).with_finish(ProgressFinish::AndClear);
+    let bar = ProgressBar::new(total as u64)
+        .with_style(style)
+        .with_finish(ProgressFinish::AndClear);
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }

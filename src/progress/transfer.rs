@@ -38,17 +38,27 @@ impl Transfer {
             false if super::has_bars() => Shown::Bars,
             false => Shown::Lines,
         };
-        Self { shown, current: None }
+        Self {
+            shown,
+            current: None,
+        }
     }
 
     /// Shows nothing: for library use and tests.
     pub fn silent() -> Self {
-        Self { shown: Shown::Nothing, current: None }
+        Self {
+            shown: Shown::Nothing,
+            current: None,
+        }
     }
 
     /// Something that is worth a line of its own.
     pub fn say(&mut self, text: &str) {
-        match self.current.as_ref().and_then(|current| current.bar.as_ref()) {
+        match self
+            .current
+            .as_ref()
+            .and_then(|current| current.bar.as_ref())
+        {
             Some(bar) => bar.suspend(|| print(text)),
             None if self.shown == Shown::Nothing => {}
             None => print(text),
@@ -59,39 +69,63 @@ impl Transfer {
     pub fn begin(&mut self, name: &str, size: u64) {
         let bar = (self.shown == Shown::Bars).then(|| {
             // The template is a constant; if it were wrong, the default bar would do.
-            let style = ProgressStyle::with_template("{prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left");
+            let style = ProgressStyle::with_template(
+                "{prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left",
+            );
             let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = ProgressBar::new(size).with_prefix(name.to_owned()).with_style(style).with_finish(ProgressFinish::AndClear);
+            let bar = ProgressBar::new(size)
+                .with_prefix(name.to_owned())
+                .with_style(style)
+                .with_finish(ProgressFinish::AndClear);
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
         if bar.is_none() && size >= LARGE {
             self.say(&format!("fetch    {name} {}", amount(size)));
         }
-        self.current = Some(Current { name: name.to_owned(), size, since: Instant::now(), bar });
+        self.current = Some(Current {
+            name: name.to_owned(),
+            size,
+            since: Instant::now(),
+            bar,
+        });
     }
 
     /// So many bytes of the file are there.
     pub fn at(&mut self, bytes: u64) {
-        if let Some(bar) = self.current.as_ref().and_then(|current| current.bar.as_ref()) {
+        if let Some(bar) = self
+            .current
+            .as_ref()
+            .and_then(|current| current.bar.as_ref())
+        {
             bar.set_position(bytes);
         }
     }
 
     /// The file is complete.
     pub fn end(&mut self) {
-        let Some(current) = self.current.take() else { return };
+        let Some(current) = self.current.take() else {
+            return;
+        };
         if let Some(bar) = &current.bar {
             bar.finish_and_clear();
         }
-        self.say(&format!("fetched  {} {} {:.1} s", current.name, amount(current.size), current.since.elapsed().as_secs_f64()));
+        self.say(&format!(
+            "fetched  {} {} {:.1} s",
+            current.name,
+            amount(current.size),
+            current.since.elapsed().as_secs_f64()
+        ));
     }
 }
 
 /// Bytes as people read them, in powers of ten as the hub and disks count them.
 pub fn amount(bytes: u64) -> String {
     let bytes = bytes as f64;
-    match [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)].iter().find(|(_, unit)| bytes >= *unit) {
+    match [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)]
+        .iter()
+        .find(|(_, unit)| bytes >= *unit)
+    {
         Some((name, unit)) => format!("{:.1} {name}", bytes / unit),
         None => format!("{bytes} B"),
     }
@@ -99,7 +133,10 @@ pub fn amount(bytes: u64) -> String {
 
 fn print(text: &str) {
     // Nobody who closed stderr wants to know. What servers say is not to write to the terminal.
-    let text: String = text.chars().filter(|character| !character.is_control()).collect();
+    let text: String = text
+        .chars()
+        .filter(|character| !character.is_control())
+        .collect();
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 

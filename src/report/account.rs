@@ -20,8 +20,15 @@ impl Record {
         self.device = Some(device.to_owned());
         self.dtype = Some(dtype.to_owned());
         self.model = Some(model.to_owned());
-        self.regions =
-            plan.regions.iter().chain(&plan.still).map(|region| Moved { id: region.id.clone(), moved_px: region.moved_px() }).collect();
+        self.regions = plan
+            .regions
+            .iter()
+            .chain(&plan.still)
+            .map(|region| Moved {
+                id: region.id.clone(),
+                moved_px: region.moved_px(),
+            })
+            .collect();
         self.warnings.extend(plan.warnings.iter().cloned());
     }
 
@@ -34,14 +41,24 @@ impl Record {
         self.cached = outcome.cached.iter().map(|stage| stage.name()).collect();
         self.warnings.extend(outcome.warnings.iter().cloned());
         if outcome.diverged > 0 {
-            let message =
-                format!("the drag diverged at {} of its timesteps and went on with the best latents there were", outcome.diverged);
-            self.warnings.push(Warning { kind: "drag.diverged", message });
+            let message = format!(
+                "the drag diverged at {} of its timesteps and went on with the best latents there were",
+                outcome.diverged
+            );
+            self.warnings.push(Warning {
+                kind: "drag.diverged",
+                message,
+            });
         }
         if let Some(first) = outcome.lora_absent.first() {
             let count = outcome.lora_absent.len();
-            let message = format!("the LoRA file says nothing about {count} of the model's attentions, such as `{first}`");
-            self.warnings.push(Warning { kind: "lora.partial", message });
+            let message = format!(
+                "the LoRA file says nothing about {count} of the model's attentions, such as `{first}`"
+            );
+            self.warnings.push(Warning {
+                kind: "lora.partial",
+                message,
+            });
         }
     }
 }

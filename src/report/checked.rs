@@ -88,7 +88,12 @@ impl Checked {
     fn reason(&self) -> String {
         match &self.failure {
             Some(failure) => failure.message.clone(),
-            None => self.excesses.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+            None => self
+                .excesses
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; "),
         }
     }
 
@@ -108,8 +113,16 @@ impl Checked {
             let [max, mean, psnr, ssim] = cells(difference);
             format!("PSNR {psnr}, SSIM {ssim}, mean {mean}, max {max}")
         });
-        let about = if self.status == CaseStatus::Passed { numbers.unwrap_or_default() } else { self.reason() };
-        let line = format!("{word:<8} {:<20} {:>7.1} s  {about}", escape(&self.name, Newlines::Escaped), self.seconds);
+        let about = if self.status == CaseStatus::Passed {
+            numbers.unwrap_or_default()
+        } else {
+            self.reason()
+        };
+        let line = format!(
+            "{word:<8} {:<20} {:>7.1} s  {about}",
+            escape(&self.name, Newlines::Escaped),
+            self.seconds
+        );
         escape(line.trim_end(), Newlines::Escaped) + "\n"
     }
 
@@ -119,17 +132,35 @@ impl Checked {
             CaseStatus::Failed => self.reason(),
             CaseStatus::Blessed => format!("blessed: {}", self.reason()),
         };
-        let numbers = self.difference().map_or_else(|| ["-"; 4].map(str::to_owned), cells);
+        let numbers = self
+            .difference()
+            .map_or_else(|| ["-"; 4].map(str::to_owned), cells);
         [vec![self.name.clone(), result], numbers.to_vec()].concat()
     }
 
     /// What GitHub shows beside the drag file.
     fn annotation(&self) -> String {
-        let place = self.failure.as_ref().and_then(|failure| failure.place.as_ref()).map(|place| [place.line, place.column]);
-        let files: Vec<String> = self.written.iter().map(|path| path.display().to_string()).collect();
-        let written = if files.is_empty() { String::new() } else { format!("\nwrote {}", files.join(", ")) };
+        let place = self
+            .failure
+            .as_ref()
+            .and_then(|failure| failure.place.as_ref())
+            .map(|place| [place.line, place.column]);
+        let files: Vec<String> = self
+            .written
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        let written = if files.is_empty() {
+            String::new()
+        } else {
+            format!("\nwrote {}", files.join(", "))
+        };
         let title = format!("dragnext check: {}", self.name);
-        github::annotation(Some((&self.drag, place)), &title, &(self.reason() + &written))
+        github::annotation(
+            Some((&self.drag, place)),
+            &title,
+            &(self.reason() + &written),
+        )
     }
 }
 
@@ -138,7 +169,8 @@ impl Checked {
 /// # Errors
 /// As [`print_text`].
 pub fn print_checked(checked: &Checked, form: CheckedForm) -> Result<(), Error> {
-    let annotation = (github::is_here() && checked.status != CaseStatus::Passed).then(|| checked.annotation());
+    let annotation =
+        (github::is_here() && checked.status != CaseStatus::Passed).then(|| checked.annotation());
     match form {
         CheckedForm::Text => print_text(&(checked.line() + &annotation.unwrap_or_default())),
         CheckedForm::Json => {
@@ -155,15 +187,24 @@ pub fn summarise_checked(all: &[Checked]) {
         return;
     }
     if let Err((path, error)) = github::summarise(&page(all)) {
-        warn(&format!("{}: the summary was not written: {error}", path.display()));
+        warn(&format!(
+            "{}: the summary was not written: {error}",
+            path.display()
+        ));
     }
 }
 
 fn page(all: &[Checked]) -> String {
-    let passed = all.iter().filter(|checked| checked.status == CaseStatus::Passed).count();
+    let passed = all
+        .iter()
+        .filter(|checked| checked.status == CaseStatus::Passed)
+        .count();
     let rows: Vec<Vec<String>> = all.iter().map(Checked::row).collect();
     let table = markdown::table(&["case", "result", "max", "mean", "PSNR", "SSIM"], &rows);
-    format!("### dragnext check: {passed} of {} as expected\n\n{table}\n", all.len())
+    format!(
+        "### dragnext check: {passed} of {} as expected\n\n{table}\n",
+        all.len()
+    )
 }
 
 #[derive(Debug, Serialize)]
@@ -190,7 +231,11 @@ impl<'a> From<&'a Checked> for Data<'a> {
             seconds: (checked.seconds * 1e3).round() / 1e3,
             numbers: checked.comparison.as_ref().map(Numbers::from),
             over: &checked.excesses,
-            written: checked.written.iter().map(|path: &PathBuf| path_text(path)).collect(),
+            written: checked
+                .written
+                .iter()
+                .map(|path: &PathBuf| path_text(path))
+                .collect(),
             warnings: &checked.warnings,
             error: checked.failure.as_ref(),
         }

@@ -40,7 +40,12 @@ enum ComparedStatus {
 
 impl Compared {
     /// What was found about two files.
-    pub fn new(expected: &Path, actual: &Path, measured: Result<&Comparison, &Error>, over: &[Excess]) -> Self {
+    pub fn new(
+        expected: &Path,
+        actual: &Path,
+        measured: Result<&Comparison, &Error>,
+        over: &[Excess],
+    ) -> Self {
         let status = match &measured {
             Err(_) => ComparedStatus::Failed,
             Ok(_) if over.is_empty() => ComparedStatus::Within,
@@ -97,9 +102,25 @@ impl Serialize for AreaNumbers {
             #[serde(skip_serializing_if = "Option::is_none")]
             ssim: Option<f64>,
         }
-        let Difference { pixels, differing, max, mean, psnr, ssim } = self.0;
+        let Difference {
+            pixels,
+            differing,
+            max,
+            mean,
+            psnr,
+            ssim,
+        } = self.0;
         let psnr = psnr.filter(|psnr| psnr.is_finite());
-        Fields { pixels, differing, share: self.0.share(), max_diff: max, mean_diff: mean, psnr, ssim }.serialize(serializer)
+        Fields {
+            pixels,
+            differing,
+            share: self.0.share(),
+            max_diff: max,
+            mean_diff: mean,
+            psnr,
+            ssim,
+        }
+        .serialize(serializer)
     }
 }
 
@@ -112,21 +133,42 @@ pub fn print_comparison(comparison: &Comparison) -> Result<(), Error> {
 }
 
 fn table(comparison: &Comparison) -> String {
-    let mut text = format!("{:<8}{:>10}{:>12}{:>9}{:>9}{:>11}{:>9}\n", "", "pixels", "differing", "max", "mean", "PSNR", "SSIM");
+    let mut text = format!(
+        "{:<8}{:>10}{:>12}{:>9}{:>9}{:>11}{:>9}\n",
+        "", "pixels", "differing", "max", "mean", "PSNR", "SSIM"
+    );
     for (area, difference) in comparison.areas() {
         let [max, mean, psnr, ssim] = cells(difference);
         let share = format!("{:.3} %", 100.0 * difference.share());
-        let _ = writeln!(text, "{:<8}{:>10}{share:>12}{max:>9}{mean:>9}{psnr:>11}{ssim:>9}", area.name(), difference.pixels);
+        let _ = writeln!(
+            text,
+            "{:<8}{:>10}{share:>12}{max:>9}{mean:>9}{psnr:>11}{ssim:>9}",
+            area.name(),
+            difference.pixels
+        );
     }
     text
 }
 
 /// Largest and mean difference, PSNR and SSIM as one reads them.
 pub(super) fn cells(difference: &Difference) -> [String; 4] {
-    let psnr = difference.psnr.map_or("-".into(), |psnr| if psnr.is_finite() { format!("{psnr:.2} dB") } else { "inf".into() });
-    let ssim = difference.ssim.map_or("-".into(), |ssim| format!("{ssim:.5}"));
+    let psnr = difference.psnr.map_or("-".into(), |psnr| {
+        if psnr.is_finite() {
+            format!("{psnr:.2} dB")
+        } else {
+            "inf".into()
+        }
+    });
+    let ssim = difference
+        .ssim
+        .map_or("-".into(), |ssim| format!("{ssim:.5}"));
     let max = (difference.max * 1e3).round() / 1e3;
-    [max.to_string(), format!("{:.4}", difference.mean), psnr, ssim]
+    [
+        max.to_string(),
+        format!("{:.4}", difference.mean),
+        psnr,
+        ssim,
+    ]
 }
 
 #[cfg(test)]
@@ -136,9 +178,28 @@ mod tests {
 
     #[test]
     fn areas_stand_below_each_other() {
-        let all = Difference { pixels: 4096, differing: 41, max: 3.0, mean: 0.125, psnr: Some(51.25), ssim: Some(0.99) };
-        let outside = Difference { pixels: 4000, differing: 0, max: 0.0, mean: 0.0, psnr: Some(f64::INFINITY), ssim: None };
-        let comparison = Comparison { size: Size::new(64, 64), all, inside: None, outside: Some(outside) };
+        let all = Difference {
+            pixels: 4096,
+            differing: 41,
+            max: 3.0,
+            mean: 0.125,
+            psnr: Some(51.25),
+            ssim: Some(0.99),
+        };
+        let outside = Difference {
+            pixels: 4000,
+            differing: 0,
+            max: 0.0,
+            mean: 0.0,
+            psnr: Some(f64::INFINITY),
+            ssim: None,
+        };
+        let comparison = Comparison {
+            size: Size::new(64, 64),
+            all,
+            inside: None,
+            outside: Some(outside),
+        };
         let expected = concat!(
             "            pixels   differing      max     mean       PSNR     SSIM\n",
             "all           4096     1.001 %        3   0.1250   51.25 dB  0.99000\n",

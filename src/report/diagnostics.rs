@@ -25,12 +25,17 @@ const MARGIN: usize = 22;
 
 impl Screen {
     pub(super) fn renderer(self) -> Renderer {
-        let renderer = if self.colour { Renderer::styled() } else { Renderer::plain() };
+        let renderer = if self.colour {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
         renderer.term_width(self.columns())
     }
 
     fn columns(self) -> usize {
-        self.width.map_or(DEFAULT_TERM_WIDTH, |width| width.max(MIN_WIDTH))
+        self.width
+            .map_or(DEFAULT_TERM_WIDTH, |width| width.max(MIN_WIDTH))
     }
 
     /// Text of a message whose first line begins after `indent` columns, with its own line breaks on a terminal.
@@ -48,16 +53,25 @@ pub(super) fn faults(path: &Path, faults: &[Fault], screen: Screen) -> String {
     let name = escape(&path.display().to_string(), Newlines::Escaped);
     match faults.len() {
         0 | 1 => {}
-        MAX_FAULTS => shown.push(format!("{MAX_FAULTS} faults in {name}, and there may be more\n")),
+        MAX_FAULTS => shown.push(format!(
+            "{MAX_FAULTS} faults in {name}, and there may be more\n"
+        )),
         count => shown.push(format!("{count} faults in {name}\n")),
     }
     shown.join("\n")
 }
 
 fn fault(path: &Path, fault: &Fault, screen: Screen) -> String {
-    let title = screen.prose(&escape(&format!("{}: {fault}", path.display()), Newlines::Escaped), "error: ".len());
+    let title = screen.prose(
+        &escape(&format!("{}: {fault}", path.display()), Newlines::Escaped),
+        "error: ".len(),
+    );
     // The renderer wants to see all of what it is given; of a long line it gets no more than it can show.
-    let Excerpt { before, inside, after } = fault.excerpt(screen.columns(), screen.columns() - MARGIN);
+    let Excerpt {
+        before,
+        inside,
+        after,
+    } = fault.excerpt(screen.columns(), screen.columns() - MARGIN);
     let (before, inside, after) = (visible(before), visible(inside), visible(after));
     if before.trim().is_empty() && inside.is_empty() && after.trim().is_empty() {
         return paragraph(title, fault.hint.as_deref(), screen);
@@ -65,16 +79,30 @@ fn fault(path: &Path, fault: &Fault, screen: Screen) -> String {
 
     // It also would count columns in that part of the line, so their line is ours.
     let margin = " ".repeat(fault.line.to_string().len());
-    let style = if screen.colour { DEFAULT_LINE_NUM_STYLE } else { Style::new() };
-    let place = format!("{}:{}:{}", escape(&path.display().to_string(), Newlines::Escaped), fault.line, fault.column);
+    let style = if screen.colour {
+        DEFAULT_LINE_NUM_STYLE
+    } else {
+        Style::new()
+    };
+    let place = format!(
+        "{}:{}:{}",
+        escape(&path.display().to_string(), Newlines::Escaped),
+        fault.line,
+        fault.column
+    );
     let span = before.len()..before.len() + inside.len();
     let snippet = Snippet::source(before + &inside + &after).line_start(fault.line);
-    let mut shown = Group::with_level(Level::ERROR).element(snippet.annotation(AnnotationKind::Primary.span(span)));
+    let mut shown = Group::with_level(Level::ERROR)
+        .element(snippet.annotation(AnnotationKind::Primary.span(span)));
     if let Some(hint) = &fault.hint {
-        let hint = screen.prose(&escape(hint, Newlines::Escaped), margin.len() + " = hint: ".len());
+        let hint = screen.prose(
+            &escape(hint, Newlines::Escaped),
+            margin.len() + " = hint: ".len(),
+        );
         shown = shown.element(Level::HELP.with_name("hint").message(hint));
     }
-    let [title, shown] = [Group::with_title(Level::ERROR.primary_title(title)), shown].map(|group| screen.renderer().render(&[group]));
+    let [title, shown] = [Group::with_title(Level::ERROR.primary_title(title)), shown]
+        .map(|group| screen.renderer().render(&[group]));
     format!("{title}\n{margin}{style}-->{style:#} {place}\n{shown}\n")
 }
 
@@ -83,7 +111,10 @@ pub(super) fn paragraph(message: String, hint: Option<&str>, screen: Screen) -> 
     let render = |title| screen.renderer().render(&[Group::with_title(title)]);
     let error = render(Level::ERROR.primary_title(message));
     match hint.map(|hint| escape(hint, Newlines::Escaped)) {
-        Some(hint) => format!("{error}\n\n{}\n", render(Level::HELP.with_name("hint").secondary_title(hint))),
+        Some(hint) => format!(
+            "{error}\n\n{}\n",
+            render(Level::HELP.with_name("hint").secondary_title(hint))
+        ),
         None => error + "\n",
     }
 }
@@ -120,11 +151,23 @@ mod tests {
     fn outside() -> Fault {
         let drag = DragFile::parse(FILE.as_bytes()).expect("a good file");
         let hint = "coordinates are pixels of the upright image, from its top left corner";
-        drag.fault("kind", "/regions/0/target", "point (812, 40) lies outside the image (768 x 512)".into(), Some(hint.into()))
+        drag.fault(
+            "kind",
+            "/regions/0/target",
+            "point (812, 40) lies outside the image (768 x 512)".into(),
+            Some(hint.into()),
+        )
     }
 
     fn shown(fault: &Fault, width: Option<usize>) -> String {
-        super::fault(Path::new("cat.json"), fault, Screen { width, colour: false })
+        super::fault(
+            Path::new("cat.json"),
+            fault,
+            Screen {
+                width,
+                colour: false,
+            },
+        )
     }
 
     #[test]
@@ -138,7 +181,11 @@ mod tests {
   = hint: coordinates are pixels of the upright image, from its top left corner
 "#;
         assert_eq!(shown(&outside(), Some(160)), expected);
-        assert_eq!(shown(&outside(), None), expected, "a file or a pipe breaks no lines");
+        assert_eq!(
+            shown(&outside(), None),
+            expected,
+            "a file or a pipe breaks no lines"
+        );
     }
 
     #[test]
@@ -175,18 +222,33 @@ mod tests {
 
     #[test]
     fn no_line_is_wider_than_the_terminal() {
-        let long = FILE.replace('\n', " ").replace("[812, 40]", &format!("[812, \"{}\"]", "4".repeat(500)));
+        let long = FILE
+            .replace('\n', " ")
+            .replace("[812, 40]", &format!("[812, \"{}\"]", "4".repeat(500)));
         let faults = DragFile::parse(long.as_bytes()).expect_err("a string is no coordinate");
         for width in [30, 40, 80, 200] {
             let text = shown(&faults[0], Some(width));
-            assert!(text.contains("^^^^") && text.contains("cat.json:1:"), "{text}");
-            assert!(text.lines().all(|line| line.chars().count() <= width), "{width}: {text}");
+            assert!(
+                text.contains("^^^^") && text.contains("cat.json:1:"),
+                "{text}"
+            );
+            assert!(
+                text.lines().all(|line| line.chars().count() <= width),
+                "{width}: {text}"
+            );
         }
     }
 
     #[test]
     fn colours_are_codes_around_the_same_text() {
-        let coloured = super::fault(Path::new("cat.json"), &outside(), Screen { width: None, colour: true });
+        let coloured = super::fault(
+            Path::new("cat.json"),
+            &outside(),
+            Screen {
+                width: None,
+                colour: true,
+            },
+        );
         let mut plain = String::new();
         let mut parts = coloured.split('\u{1b}');
         plain.extend(parts.next());
@@ -199,19 +261,60 @@ mod tests {
     fn what_the_file_says_cannot_write_to_the_terminal_or_pose_as_a_message() {
         let text = "{\"version\": 1,\t\"\u{9b}2J\u{202e}\u{7f}\": 1, \"regions\": []}\r\n";
         let faults = DragFile::parse(text.as_bytes()).expect_err("an unknown key");
-        let shown = super::fault(Path::new("a\nerror: \u{1b}.json"), &faults[0], Screen { width: None, colour: false });
-        assert!(shown.chars().all(|c| c == '\n' || !moves_text(c)), "{shown:?}");
-        assert!(shown.contains("\n1 | {\"version\": 1, \"\u{fffd}2J\u{fffd}\u{fffd}\": 1, \"regions\": []}\n"), "{shown}");
-        assert!(shown.contains("\n --> a\\nerror: \\u{1b}.json:1:16\n"), "{shown}");
+        let shown = super::fault(
+            Path::new("a\nerror: \u{1b}.json"),
+            &faults[0],
+            Screen {
+                width: None,
+                colour: false,
+            },
+        );
+        assert!(
+            shown.chars().all(|c| c == '\n' || !moves_text(c)),
+            "{shown:?}"
+        );
+        assert!(
+            shown.contains(
+                "\n1 | {\"version\": 1, \"\u{fffd}2J\u{fffd}\u{fffd}\": 1, \"regions\": []}\n"
+            ),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("\n --> a\\nerror: \\u{1b}.json:1:16\n"),
+            "{shown}"
+        );
         assert_eq!(shown.matches("\nerror").count(), 0, "{shown}");
     }
 
     #[test]
     fn several_faults_are_counted() {
         let faults = vec![outside(); 3];
-        let text = super::faults(Path::new("cat.json"), &faults, Screen { width: None, colour: false });
-        assert_eq!(text, format!("{0}\n{0}\n{0}\n3 faults in cat.json\n", shown(&outside(), None)));
-        let text = super::faults(Path::new("cat.json"), &vec![outside(); MAX_FAULTS], Screen { width: None, colour: false });
-        assert!(text.ends_with("\n100 faults in cat.json, and there may be more\n"), "{text}");
+        let text = super::faults(
+            Path::new("cat.json"),
+            &faults,
+            Screen {
+                width: None,
+                colour: false,
+            },
+        );
+        assert_eq!(
+            text,
+            format!(
+                "{0}\n{0}\n{0}\n3 faults in cat.json\n",
+                shown(&outside(), None)
+            )
+        );
+        let text = super::faults(
+            Path::new("cat.json"),
+            &vec![outside(); MAX_FAULTS],
+            Screen {
+                width: None,
+                colour: false,
+            },
+        );
+        assert!(
+            text.ends_with("\n100 faults in cat.json, and there may be more\n"),
+            "{text}"
+        );
     }
 }

@@ -18,10 +18,17 @@ pub(super) fn is_here() -> bool {
 }
 
 /// The line that makes an error annotation, on a file where there is one.
-pub(super) fn annotation(file: Option<(&Path, Option<[usize; 2]>)>, title: &str, message: &str) -> String {
+pub(super) fn annotation(
+    file: Option<(&Path, Option<[usize; 2]>)>,
+    title: &str,
+    message: &str,
+) -> String {
     let mut properties = Vec::new();
     if let Some((file, place)) = file {
-        properties.push(format!("file={}", property(&in_workspace(file).to_string_lossy())));
+        properties.push(format!(
+            "file={}",
+            property(&in_workspace(file).to_string_lossy())
+        ));
         if let Some([line, column]) = place {
             properties.push(format!("line={line},col={column}"));
         }
@@ -35,23 +42,44 @@ pub(super) fn annotation(file: Option<(&Path, Option<[usize; 2]>)>, title: &str,
 /// # Errors
 /// What the system says, with the file.
 pub(super) fn summarise(markdown: &str) -> Result<(), (PathBuf, std::io::Error)> {
-    let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()).map(PathBuf::from) else { return Ok(()) };
+    let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY")
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+    else {
+        return Ok(());
+    };
     let file = OpenOptions::new().create(true).append(true).open(&path);
-    file.and_then(|mut file| file.write_all(markdown.as_bytes())).map_err(|error| (path, error))
+    file.and_then(|mut file| file.write_all(markdown.as_bytes()))
+        .map_err(|error| (path, error))
 }
 
 /// Annotations name files from the root of the repository.
 fn in_workspace(file: &Path) -> PathBuf {
     let inside = || {
-        let workspace = PathBuf::from(std::env::var_os("GITHUB_WORKSPACE")?).canonicalize().ok()?;
-        Some(file.canonicalize().ok()?.strip_prefix(workspace).ok()?.to_path_buf())
+        let workspace = PathBuf::from(std::env::var_os("GITHUB_WORKSPACE")?)
+            .canonicalize()
+            .ok()?;
+        Some(
+            file.canonicalize()
+                .ok()?
+                .strip_prefix(workspace)
+                .ok()?
+                .to_path_buf(),
+        )
     };
     inside().unwrap_or_else(|| file.to_path_buf())
 }
 
 fn data(text: &str) -> String {
-    let lines: Vec<String> = text.split('\n').map(|line| escape(line, Newlines::Escaped)).collect();
-    lines.join("\n").replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    let lines: Vec<String> = text
+        .split('\n')
+        .map(|line| escape(line, Newlines::Escaped))
+        .collect();
+    lines
+        .join("\n")
+        .replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
 }
 
 fn property(text: &str) -> String {
@@ -64,8 +92,15 @@ mod tests {
 
     #[test]
     fn names_cannot_give_commands() {
-        let line = annotation(Some((Path::new("a,b/c:d.json"), Some([3, 4]))), "100 %\n::error::", "one\ntwo %");
-        assert_eq!(line, "::error file=a%2Cb/c%3Ad.json,line=3,col=4,title=100 %25%0A%3A%3Aerror%3A%3A::one%0Atwo %25\n");
+        let line = annotation(
+            Some((Path::new("a,b/c:d.json"), Some([3, 4]))),
+            "100 %\n::error::",
+            "one\ntwo %",
+        );
+        assert_eq!(
+            line,
+            "::error file=a%2Cb/c%3Ad.json,line=3,col=4,title=100 %25%0A%3A%3Aerror%3A%3A::one%0Atwo %25\n"
+        );
         assert_eq!(annotation(None, "a", "b"), "::error title=a::b\n");
     }
 }

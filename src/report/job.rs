@@ -40,11 +40,19 @@ pub struct Instruction<'a> {
 
 impl<'a> From<&'a DragFile> for Instruction<'a> {
     fn from(drag: &'a DragFile) -> Self {
-        Self { version: drag.version, prompt: &drag.prompt, editable: &drag.editable, regions: &drag.regions }
+        Self {
+            version: drag.version,
+            prompt: &drag.prompt,
+            editable: &drag.editable,
+            regions: &drag.regions,
+        }
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands the field by reference")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands the field by reference"
+)]
 fn is_swept(editable: &&Editable) -> bool {
     **editable == Editable::Swept
 }

@@ -6,7 +6,11 @@ use super::screen::{Newlines, escape};
 
 /// A table. Cells are text, whatever they hold.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let mut text = format!("| {} |\n|{}\n", head.join(" | "), " --- |".repeat(head.len()));
+    let mut text = format!(
+        "| {} |\n|{}\n",
+        head.join(" | "),
+        " --- |".repeat(head.len())
+    );
     for row in rows {
         let cells: Vec<String> = row.iter().map(|cell| literal(cell)).collect();
         let _ = writeln!(text, "| {} |", cells.join(" | "));
@@ -22,7 +26,9 @@ pub(super) fn literal(text: &str) -> String {
             '<' => literal.push_str("&lt;"),
             '&' => literal.push_str("&amp;"),
             '@' => literal.push_str("&#64;"), // or it calls somebody
-            '|' | '\\' | '*' | '_' | '~' | '[' | ']' | '#' | '!' => literal.extend(['\\', character]),
+            '|' | '\\' | '*' | '_' | '~' | '[' | ']' | '#' | '!' => {
+                literal.extend(['\\', character])
+            }
             '`' => literal.push('\''),
             _ => literal.push(character),
         }
@@ -36,9 +42,15 @@ mod tests {
 
     #[test]
     fn cells_cannot_write_tables_of_their_own() {
-        let rows = vec![vec!["a|b\n| c |".to_owned(), "<img src=x> `d` [e](f) @g \u{202e}".to_owned()]];
-        let expected =
-            concat!("| one | two |\n", "| --- | --- |\n", "| a\\|b\\\\n\\| c \\| | &lt;img src=x> 'd' \\[e\\](f) &#64;g \\\\u{202e} |\n",);
+        let rows = vec![vec![
+            "a|b\n| c |".to_owned(),
+            "<img src=x> `d` [e](f) @g \u{202e}".to_owned(),
+        ]];
+        let expected = concat!(
+            "| one | two |\n",
+            "| --- | --- |\n",
+            "| a\\|b\\\\n\\| c \\| | &lt;img src=x> 'd' \\[e\\](f) &#64;g \\\\u{202e} |\n",
+        );
         assert_eq!(table(&["one", "two"], &rows), expected);
     }
 }

@@ -41,7 +41,10 @@ pub fn print_merged(merged: &Merged, form: MergedForm) -> Result<(), Error> {
         MergedForm::Markdown => print_text(&page(merged)),
         MergedForm::Github => {
             if let Err((path, error)) = github::summarise(&page(merged)) {
-                warn(&format!("{}: the summary was not written: {error}", path.display()));
+                warn(&format!(
+                    "{}: the summary was not written: {error}",
+                    path.display()
+                ));
             }
             print_text(&(annotations(merged) + &headline(&merged.counts()) + "\n"))
         }
@@ -58,18 +61,34 @@ pub fn print_merge_warnings(merged: &Merged) {
         ));
     }
     if merged.torn.len() > MOST_ITEMS {
-        warn(&format!("{} lines more are no records", merged.torn.len() - MOST_ITEMS));
+        warn(&format!(
+            "{} lines more are no records",
+            merged.torn.len() - MOST_ITEMS
+        ));
     }
     if let Some(first) = merged.strangers.first() {
-        warn(&format!("{} ids with records are not in the manifest, such as `{first}`", merged.strangers.len()));
+        warn(&format!(
+            "{} ids with records are not in the manifest, such as `{first}`",
+            merged.strangers.len()
+        ));
     }
 }
 
 /// The counts as one line.
 fn headline(counts: &Counts) -> String {
-    let Counts { items, done, failed, interrupted, missing } = counts;
+    let Counts {
+        items,
+        done,
+        failed,
+        interrupted,
+        missing,
+    } = counts;
     let mut line = format!("{}: {done} done", counted(*items));
-    for (count, name) in [(failed, "failed"), (interrupted, "interrupted"), (missing, "missing")] {
+    for (count, name) in [
+        (failed, "failed"),
+        (interrupted, "interrupted"),
+        (missing, "missing"),
+    ] {
         if *count > 0 {
             let _ = write!(line, ", {count} {name}");
         }
@@ -79,10 +98,23 @@ fn headline(counts: &Counts) -> String {
 
 fn text(merged: &Merged) -> String {
     let mut text = headline(&merged.counts()) + "\n";
-    let shown: Vec<(String, &Item)> = merged.rest().take(MOST_ITEMS).map(|item| (escape(&item.id, Newlines::Escaped), item)).collect();
-    let width = shown.iter().map(|(id, _)| id.chars().count()).max().unwrap_or_default().min(40);
+    let shown: Vec<(String, &Item)> = merged
+        .rest()
+        .take(MOST_ITEMS)
+        .map(|item| (escape(&item.id, Newlines::Escaped), item))
+        .collect();
+    let width = shown
+        .iter()
+        .map(|(id, _)| id.chars().count())
+        .max()
+        .unwrap_or_default()
+        .min(40);
     for (id, item) in shown {
-        let line = format!("{:<12} {id:<width$}  {}", item.state.name(), escape(&reason(item), Newlines::Escaped));
+        let line = format!(
+            "{:<12} {id:<width$}  {}",
+            item.state.name(),
+            escape(&reason(item), Newlines::Escaped)
+        );
         let _ = writeln!(text, "{}", line.trim_end());
     }
     let more = merged.rest().count().saturating_sub(MOST_ITEMS);
@@ -93,12 +125,18 @@ fn text(merged: &Merged) -> String {
 }
 
 fn reason(item: &Item) -> String {
-    item.fault.as_ref().map(|fault| format!("{}: {}", fault.kind, fault.message)).unwrap_or_default()
+    item.fault
+        .as_ref()
+        .map(|fault| format!("{}: {}", fault.kind, fault.message))
+        .unwrap_or_default()
 }
 
 fn page(merged: &Merged) -> String {
-    let rows: Vec<Vec<String>> =
-        merged.rest().take(MOST_ITEMS).map(|item| vec![item.id.clone(), item.state.name().to_owned(), reason(item)]).collect();
+    let rows: Vec<Vec<String>> = merged
+        .rest()
+        .take(MOST_ITEMS)
+        .map(|item| vec![item.id.clone(), item.state.name().to_owned(), reason(item)])
+        .collect();
     let mut page = format!("### {}\n", headline(&merged.counts()));
     if !rows.is_empty() {
         page += "\n";
@@ -114,10 +152,18 @@ fn page(merged: &Merged) -> String {
 fn annotations(merged: &Merged) -> String {
     let of = |item: &Item| {
         let reason = reason(item);
-        let message = if reason.is_empty() { item.state.name() } else { &reason };
+        let message = if reason.is_empty() {
+            item.state.name()
+        } else {
+            &reason
+        };
         github::annotation(None, &item.id, message)
     };
-    merged.rest().take(github::MOST_ANNOTATIONS).map(of).collect()
+    merged
+        .rest()
+        .take(github::MOST_ANNOTATIONS)
+        .map(of)
+        .collect()
 }
 
 #[derive(Debug, Serialize)]
@@ -143,7 +189,9 @@ fn data(merged: &Merged) -> Data<'_> {
         *kinds.entry(fault.kind.as_str()).or_default() += 1;
     }
     let entry = |item: &Item| match &item.fault {
-        Some(fault) => json!({"id": item.id, "state": item.state, "kind": fault.kind, "message": fault.message}),
+        Some(fault) => {
+            json!({"id": item.id, "state": item.state, "kind": fault.kind, "message": fault.message})
+        }
         None => json!({"id": item.id, "state": item.state}),
     };
     let rest = merged.rest().map(entry).collect();
@@ -175,10 +223,21 @@ mod tests {
             warnings: 0,
             loss_left: None,
         };
-        let fault = Fault { kind: "image.decode".into(), message: "a|b".into() };
-        let items =
-            vec![item("a", State::Done, None), item("b\u{1b}", State::Failed, Some(fault)), item("long-name", State::Missing, None)];
-        Merged { items, records: 2, strangers: Vec::new(), torn: Vec::new() }
+        let fault = Fault {
+            kind: "image.decode".into(),
+            message: "a|b".into(),
+        };
+        let items = vec![
+            item("a", State::Done, None),
+            item("b\u{1b}", State::Failed, Some(fault)),
+            item("long-name", State::Missing, None),
+        ];
+        Merged {
+            items,
+            records: 2,
+            strangers: Vec::new(),
+            torn: Vec::new(),
+        }
     }
 
     #[test]
@@ -188,8 +247,18 @@ mod tests {
         assert_eq!(text(&merged), expected);
         let expected = "### 3 items: 1 done, 1 failed, 1 missing\n\n| item | state | reason |\n| --- | --- | --- |\n| b\\\\u{1b} | failed | image.decode: a\\|b |\n| long-name | missing |  |\n\n";
         assert_eq!(page(&merged), expected);
-        assert_eq!(annotations(&merged), "::error title=b\\u{1b}::image.decode: a|b\n::error title=long-name::missing\n");
+        assert_eq!(
+            annotations(&merged),
+            "::error title=b\\u{1b}::image.decode: a|b\n::error title=long-name::missing\n"
+        );
         let data = serde_json::to_value(data(&merged)).expect("text and numbers");
-        assert_eq!((&data["items"], &data["kinds"]["image.decode"], &data["rest"][1]["id"]), (&3.into(), &1.into(), &"long-name".into()));
+        assert_eq!(
+            (
+                &data["items"],
+                &data["kinds"]["image.decode"],
+                &data["rest"][1]["id"]
+            ),
+            (&3.into(), &1.into(), &"long-name".into())
+        );
     }
 }

@@ -21,7 +21,13 @@ pub fn print_error(error: &Error) {
 
 /// The message of [`print_error`] without colours, for something that is `width` columns wide, or that needs no breaking of lines.
 pub fn describe(error: &Error, width: Option<usize>) -> String {
-    message(error, Screen { width, colour: false })
+    message(
+        error,
+        Screen {
+            width,
+            colour: false,
+        },
+    )
 }
 
 /// Prints one line for each warning to stderr.
@@ -33,7 +39,10 @@ pub fn print_warnings(warnings: &[Warning]) {
 
 /// Prints one warning to stderr.
 pub(super) fn warn(message: &str) {
-    print(&format!("warning: {}\n", escape(message, Newlines::Escaped)));
+    print(&format!(
+        "warning: {}\n",
+        escape(message, Newlines::Escaped)
+    ));
 }
 
 /// Prints to stderr, as it is.
@@ -43,7 +52,10 @@ pub(super) fn print_error_text(text: &str) {
 
 /// Says on stderr that this file was written.
 pub fn print_written(path: &Path) {
-    print(&format!("wrote {}\n", escape(&path.display().to_string(), Newlines::Escaped)));
+    print(&format!(
+        "wrote {}\n",
+        escape(&path.display().to_string(), Newlines::Escaped)
+    ));
 }
 
 /// Prints a line of text to stderr.
@@ -66,7 +78,10 @@ pub fn print_json(data: &impl Serialize) -> Result<(), Error> {
 /// [`Error::Output`] `output.write` when stdout cannot be written. A reader that went away is no error: it had what it wanted.
 pub fn print_text(text: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(stdout_failed(&error)),
         _ => Ok(()),
     }
@@ -84,12 +99,22 @@ pub fn print_verdict(verdict: &Verdict) -> Result<(), Error> {
 pub fn shell_word(path: &Path) -> String {
     let text = escape(&path.display().to_string(), Newlines::Escaped);
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 fn stdout_failed(error: &io::Error) -> Error {
-    let hint = "what was to be printed is lost; files that were written are seen by their paths".into();
-    Error::Output { path: "stdout".into(), kind: "output.write", reason: error.to_string(), hint }
+    let hint =
+        "what was to be printed is lost; files that were written are seen by their paths".into();
+    Error::Output {
+        path: "stdout".into(),
+        kind: "output.write",
+        reason: error.to_string(),
+        hint,
+    }
 }
 
 fn print(text: &str) {
@@ -105,13 +130,39 @@ fn message(error: &Error, screen: Screen) -> String {
             format!("{}\n{error}\n", shown.join("\n"))
         }
         // Lists of tensors have lines of their own.
-        Error::Weights { path, reason, hint, .. } | Error::Hub { place: path, reason, hint, .. } => {
-            let message = format!("{}: {}", escape(path, Newlines::Escaped), escape(reason, Newlines::Kept));
-            paragraph(message, Some(hint).filter(|hint| !hint.is_empty()).map(String::as_str), screen)
+        Error::Weights {
+            path, reason, hint, ..
+        }
+        | Error::Hub {
+            place: path,
+            reason,
+            hint,
+            ..
+        } => {
+            let message = format!(
+                "{}: {}",
+                escape(path, Newlines::Escaped),
+                escape(reason, Newlines::Kept)
+            );
+            paragraph(
+                message,
+                Some(hint)
+                    .filter(|hint| !hint.is_empty())
+                    .map(String::as_str),
+                screen,
+            )
         }
         // And so have the tensor library's explanations.
-        Error::Tensor(_) => paragraph(escape(&error.to_string(), Newlines::Kept), error.hint().as_deref(), screen),
-        _ => paragraph(escape(&error.to_string(), Newlines::Escaped), error.hint().as_deref(), screen),
+        Error::Tensor(_) => paragraph(
+            escape(&error.to_string(), Newlines::Kept),
+            error.hint().as_deref(),
+            screen,
+        ),
+        _ => paragraph(
+            escape(&error.to_string(), Newlines::Escaped),
+            error.hint().as_deref(),
+            screen,
+        ),
     }
 }
 
@@ -126,22 +177,39 @@ mod tests {
 
     #[test]
     fn a_hostile_name_cannot_write_to_the_terminal() {
-        let error = Error::File { path: "a\x1b[2J\n\u{202e}gnp.b".into(), source: io::Error::other("no") };
-        assert_eq!(describe(&error, None), "error: a\\u{1b}[2J\\n\\u{202e}gnp.b: no\n");
+        let error = Error::File {
+            path: "a\x1b[2J\n\u{202e}gnp.b".into(),
+            source: io::Error::other("no"),
+        };
+        assert_eq!(
+            describe(&error, None),
+            "error: a\\u{1b}[2J\\n\\u{202e}gnp.b: no\n"
+        );
     }
 
     #[test]
     fn a_hint_stands_apart() {
-        let error = Error::PromptTooLong { tokens: 90, limit: 77 };
+        let error = Error::PromptTooLong {
+            tokens: 90,
+            limit: 77,
+        };
         let expected = "error: the prompt has 90 tokens with its start and end mark; the text encoder reads 77\n\nhint: shorten the prompt; an empty prompt works too\n";
         assert_eq!(describe(&error, None), expected);
     }
 
     #[test]
     fn several_errors_are_counted() {
-        let error = || Error::File { path: "a".into(), source: io::Error::other("no") };
-        let several = Error::Several { errors: vec![error(), error()] };
-        assert_eq!(describe(&several, None), "error: a: no\n\nerror: a: no\n\n2 files are wrong\n");
+        let error = || Error::File {
+            path: "a".into(),
+            source: io::Error::other("no"),
+        };
+        let several = Error::Several {
+            errors: vec![error(), error()],
+        };
+        assert_eq!(
+            describe(&several, None),
+            "error: a: no\n\nerror: a: no\n\n2 files are wrong\n"
+        );
         assert_eq!((several.kind(), several.exit_status()), ("file", 2));
     }
 }

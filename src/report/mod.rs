@@ -25,7 +25,10 @@ pub use comparison::{Compared, print_comparison};
 pub use job::{Instruction, Job};
 pub use merged::{MergedForm, print_merge_warnings, print_merged};
 pub(crate) use messages::on_one_line;
-pub use messages::{describe, print_error, print_json, print_line, print_text, print_verdict, print_warnings, print_written, shell_word};
+pub use messages::{
+    describe, print_error, print_json, print_line, print_text, print_verdict, print_warnings,
+    print_written, shell_word,
+};
 pub use note::{Made, Maker, Note};
 pub use paths::Paths;
 pub use record::{Failure, Loss, Moved, Place, Record, Status, peak_bytes};

@@ -42,9 +42,34 @@ pub struct Note<'a> {
 impl<'a> Note<'a> {
     /// The note about `job`, whose hash is `hash`, on a picture of `size`, made with the model called `model`.
     pub fn new(job: &Job<'a>, hash: &'a str, size: Size, model: &'a str) -> Self {
-        let Job { image, instruction, areas, settings, weights, lora, composite, numerics: [device, dtype] } = *job;
+        let Job {
+            image,
+            instruction,
+            areas,
+            settings,
+            weights,
+            lora,
+            composite,
+            numerics: [device, dtype],
+        } = *job;
         let (v, version, size, seed) = (FORM, VERSION, [size.width, size.height], settings.seed);
-        Self { v, version, job: hash, image, size, areas, model, weights, lora, composite, device, dtype, seed, settings, instruction }
+        Self {
+            v,
+            version,
+            job: hash,
+            image,
+            size,
+            areas,
+            model,
+            weights,
+            lora,
+            composite,
+            device,
+            dtype,
+            seed,
+            settings,
+            instruction,
+        }
     }
 
     /// The note as JSON.
@@ -117,20 +142,36 @@ impl Made {
     /// [`Error::Report`] `show.damaged` or `show.version`, and [`Error::Instruction`] with places in the drag file that
     /// [`DragFile::text`] of a good note gives.
     pub fn parse(note: &str, path: &Path) -> Result<Self> {
-        let refuse = |kind, reason, hint: &str| Error::Report { path: path.to_path_buf(), kind, reason, hint: hint.into() };
-        let damaged = |reason| refuse("show.damaged", reason, "the report was changed after this program wrote it");
-        let mut value: Value = serde_json::from_str(note).map_err(|error| damaged(format!("the report is not JSON: {error}")))?;
+        let refuse = |kind, reason, hint: &str| Error::Report {
+            path: path.to_path_buf(),
+            kind,
+            reason,
+            hint: hint.into(),
+        };
+        let damaged = |reason| {
+            refuse(
+                "show.damaged",
+                reason,
+                "the report was changed after this program wrote it",
+            )
+        };
+        let mut value: Value = serde_json::from_str(note)
+            .map_err(|error| damaged(format!("the report is not JSON: {error}")))?;
         // What another version calls its keys is not known here.
         match value.as_object_mut().and_then(|keys| keys.remove("v")) {
             Some(form) if form == FORM => {}
             Some(form) => {
                 let reason = format!("the report has version {form}; this program reads {FORM}");
-                return Err(refuse("show.version", reason, "a newer program may read it"));
+                return Err(refuse(
+                    "show.version",
+                    reason,
+                    "a newer program may read it",
+                ));
             }
             None => return Err(damaged("the report has no version".into())),
         }
-        let mut by: Maker =
-            serde_json::from_value(value).map_err(|error| damaged(format!("the report is incomplete or changed: {error}")))?;
+        let mut by: Maker = serde_json::from_value(value)
+            .map_err(|error| damaged(format!("the report is incomplete or changed: {error}")))?;
         let (settings, mut instruction) = (by.settings.take(), by.instruction.take());
         if settings.get("seed").and_then(Value::as_u64) != Some(by.seed) {
             return Err(damaged("the report gives two seeds".into()));
@@ -139,7 +180,10 @@ impl Made {
             keys.insert("settings".into(), settings);
         }
         let text = format!("{instruction:#}");
-        let drag = DragFile::parse(text.as_bytes()).map_err(|faults| Error::Instruction { path: path.to_path_buf(), faults })?;
+        let drag = DragFile::parse(text.as_bytes()).map_err(|faults| Error::Instruction {
+            path: path.to_path_buf(),
+            faults,
+        })?;
         Ok(Self { by, drag })
     }
 }
@@ -176,26 +220,53 @@ mod tests {
     }
 
     fn kind(note: &str) -> &'static str {
-        parse(note).expect_err("the note is not as it was written").kind()
+        parse(note)
+            .expect_err("the note is not as it was written")
+            .kind()
     }
 
     #[test]
     fn what_is_written_is_read_again() {
-        let settings = Settings { lr: 0.300_000_000_000_000_04, seed: u64::MAX, ..Settings::default() };
+        let settings = Settings {
+            lr: 0.300_000_000_000_000_04,
+            seed: u64::MAX,
+            ..Settings::default()
+        };
         let Made { by, drag } = parse(&note(&settings)).expect("just written");
         let original = DragFile::parse(DRAG.as_bytes()).expect("a good drag file");
-        assert_eq!((drag.prompt, drag.editable, drag.regions), (original.prompt, original.editable, original.regions));
         assert_eq!(
-            Settings::resolve(&drag.settings.over(&Overrides { steps: Some(7), ..Overrides::default() })).expect("in bounds"),
+            (drag.prompt, drag.editable, drag.regions),
+            (original.prompt, original.editable, original.regions)
+        );
+        assert_eq!(
+            Settings::resolve(&drag.settings.over(&Overrides {
+                steps: Some(7),
+                ..Overrides::default()
+            }))
+            .expect("in bounds"),
             settings
         );
-        assert_eq!((by.model.as_str(), by.size, by.composite, by.seed), ("demo", Some([640, 480]), false, u64::MAX));
-        assert_eq!([by.image, by.areas, by.weights, by.lora].map(Option::unwrap_or_default), ["1", "2", "3", "4"]);
+        assert_eq!(
+            (by.model.as_str(), by.size, by.composite, by.seed),
+            ("demo", Some([640, 480]), false, u64::MAX)
+        );
+        assert_eq!(
+            [by.image, by.areas, by.weights, by.lora].map(Option::unwrap_or_default),
+            ["1", "2", "3", "4"]
+        );
     }
 
     #[test]
     fn the_settings_that_a_drag_file_brings_along_are_no_second_truth() {
-        assert_eq!(note(&Settings { seed: 5, ..Settings::default() }).matches("\"seed\":3").count(), 0);
+        assert_eq!(
+            note(&Settings {
+                seed: 5,
+                ..Settings::default()
+            })
+            .matches("\"seed\":3")
+            .count(),
+            0
+        );
     }
 
     #[test]
@@ -203,13 +274,31 @@ mod tests {
         let good = note(&Settings::default());
         assert_eq!(kind("{"), "show.damaged");
         assert_eq!(kind("[]"), "show.damaged");
-        assert_eq!(kind(&good.replacen("\"v\":1", "\"v\":2", 1)), "show.version");
+        assert_eq!(
+            kind(&good.replacen("\"v\":1", "\"v\":2", 1)),
+            "show.version"
+        );
         assert_eq!(kind(&good.replacen("\"v\":1,", "", 1)), "show.damaged");
-        assert_eq!(kind(&good.replacen("\"model\"", "\"modle\"", 1)), "show.damaged");
-        assert_eq!(kind(&good.replacen("\"seed\":0", "\"seed\":1", 1)), "show.damaged");
-        assert_eq!(kind(&good.replacen("\"strength\":0.75", "\"strength\":7", 1)), "instruction.range");
-        assert_eq!(kind(&good.replacen("\"strength\"", "\"strenght\"", 1)), "instruction.unknown_field");
-        assert_eq!(kind(&good.replacen("\"rotation\"", "\"spin\"", 1)), "instruction.range");
+        assert_eq!(
+            kind(&good.replacen("\"model\"", "\"modle\"", 1)),
+            "show.damaged"
+        );
+        assert_eq!(
+            kind(&good.replacen("\"seed\":0", "\"seed\":1", 1)),
+            "show.damaged"
+        );
+        assert_eq!(
+            kind(&good.replacen("\"strength\":0.75", "\"strength\":7", 1)),
+            "instruction.range"
+        );
+        assert_eq!(
+            kind(&good.replacen("\"strength\"", "\"strenght\"", 1)),
+            "instruction.unknown_field"
+        );
+        assert_eq!(
+            kind(&good.replacen("\"rotation\"", "\"spin\"", 1)),
+            "instruction.range"
+        );
     }
 
     proptest! {

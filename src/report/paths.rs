@@ -22,11 +22,29 @@ pub struct Paths {
 
 impl Serialize for Paths {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let given = [("image", Some(&self.image)), ("drag", self.drag.as_ref()), ("like", self.like.as_ref()), ("out", Some(&self.out))];
-        let entries = given.into_iter().filter_map(|(name, path)| Some((name, path?))).flat_map(|(name, path)| {
-            let bytes = path.to_str().is_none().then(|| (format!("{name}_bytes"), hexadecimal(path.as_os_str().as_encoded_bytes())));
-            [Some((name.to_owned(), path.to_string_lossy().into_owned())), bytes].into_iter().flatten()
-        });
+        let given = [
+            ("image", Some(&self.image)),
+            ("drag", self.drag.as_ref()),
+            ("like", self.like.as_ref()),
+            ("out", Some(&self.out)),
+        ];
+        let entries = given
+            .into_iter()
+            .filter_map(|(name, path)| Some((name, path?)))
+            .flat_map(|(name, path)| {
+                let bytes = path.to_str().is_none().then(|| {
+                    (
+                        format!("{name}_bytes"),
+                        hexadecimal(path.as_os_str().as_encoded_bytes()),
+                    )
+                });
+                [
+                    Some((name.to_owned(), path.to_string_lossy().into_owned())),
+                    bytes,
+                ]
+                .into_iter()
+                .flatten()
+            });
         serializer.collect_map(entries)
     }
 }
@@ -37,7 +55,12 @@ mod tests {
 
     #[test]
     fn text_is_enough_for_a_path_that_is_text() {
-        let paths = Paths { image: "é.png".into(), drag: Some("d.json".into()), like: None, out: "o.png".into() };
+        let paths = Paths {
+            image: "é.png".into(),
+            drag: Some("d.json".into()),
+            like: None,
+            out: "o.png".into(),
+        };
         let json = serde_json::to_string(&paths).expect("paths are text");
         assert_eq!(json, r#"{"image":"é.png","drag":"d.json","out":"o.png"}"#);
     }
@@ -47,8 +70,16 @@ mod tests {
     fn a_path_that_is_no_text_keeps_its_bytes() {
         use std::os::unix::ffi::OsStringExt;
         let name = PathBuf::from(std::ffi::OsString::from_vec(b"a\xff.png".to_vec()));
-        let paths = Paths { image: name, like: Some("l.png".into()), out: "o.png".into(), ..Paths::default() };
+        let paths = Paths {
+            image: name,
+            like: Some("l.png".into()),
+            out: "o.png".into(),
+            ..Paths::default()
+        };
         let json = serde_json::to_string(&paths).expect("paths are text");
-        assert_eq!(json, "{\"image\":\"a\u{fffd}.png\",\"image_bytes\":\"61ff2e706e67\",\"like\":\"l.png\",\"out\":\"o.png\"}");
+        assert_eq!(
+            json,
+            "{\"image\":\"a\u{fffd}.png\",\"image_bytes\":\"61ff2e706e67\",\"like\":\"l.png\",\"out\":\"o.png\"}"
+        );
     }
 }

@@ -154,7 +154,11 @@ impl Record {
     pub fn new(paths: Paths) -> Self {
         Self {
             v: 1,
-            id: paths.image.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
+            id: paths
+                .image
+                .file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned())
+                .unwrap_or_default(),
             status: Status::Failed,
             paths,
             out_sha256: None,
@@ -191,7 +195,11 @@ impl Record {
 
     /// The edit ended with `error`.
     pub fn fail(&mut self, error: &Error) {
-        self.status = if matches!(error, Error::Interrupted { .. }) { Status::Interrupted } else { Status::Failed };
+        self.status = if matches!(error, Error::Interrupted { .. }) {
+            Status::Interrupted
+        } else {
+            Status::Failed
+        };
         self.error = Some(Failure::from(error));
         self.ended = now();
     }
@@ -210,22 +218,47 @@ impl From<&Error> for Failure {
             _ => &[],
         };
         let place = faults.first().map(Place::from);
-        let faults = if faults.len() > 1 { faults.iter().map(Self::from).collect() } else { Vec::new() };
-        Self { kind: error.kind(), message: error.to_string(), hint: error.hint(), place, faults }
+        let faults = if faults.len() > 1 {
+            faults.iter().map(Self::from).collect()
+        } else {
+            Vec::new()
+        };
+        Self {
+            kind: error.kind(),
+            message: error.to_string(),
+            hint: error.hint(),
+            place,
+            faults,
+        }
     }
 }
 
 /// Its message stands alone: the place has fields of its own.
 impl From<&Fault> for Failure {
     fn from(fault: &Fault) -> Self {
-        let (message, hint, place) = (fault.message.clone(), fault.hint.clone(), Some(Place::from(fault)));
-        Self { kind: fault.kind, message, hint, place, faults: Vec::new() }
+        let (message, hint, place) = (
+            fault.message.clone(),
+            fault.hint.clone(),
+            Some(Place::from(fault)),
+        );
+        Self {
+            kind: fault.kind,
+            message,
+            hint,
+            place,
+            faults: Vec::new(),
+        }
     }
 }
 
 impl From<&Fault> for Place {
     fn from(fault: &Fault) -> Self {
-        Self { pointer: fault.pointer.clone(), line: fault.line, column: fault.column, region: fault.region.clone() }
+        Self {
+            pointer: fault.pointer.clone(),
+            line: fault.line,
+            column: fault.column,
+            region: fault.region.clone(),
+        }
     }
 }
 
@@ -235,14 +268,20 @@ pub fn peak_bytes() -> Option<u64> {
 }
 
 fn peak_of(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
 }
 
 /// A JSON object in the order of the stages, in milliseconds' precision.
 fn seconds<S: Serializer>(seconds: &[(Stage, f64)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(seconds.iter().map(|(stage, seconds)| (stage.name(), (seconds * 1000.0).round() / 1000.0)))
+    serializer.collect_map(
+        seconds
+            .iter()
+            .map(|(stage, seconds)| (stage.name(), (seconds * 1000.0).round() / 1000.0)),
+    )
 }
 
 #[cfg(test)]
@@ -251,25 +290,45 @@ mod tests {
 
     #[test]
     fn an_edit_that_never_began_says_so_and_nothing_else() {
-        let mut record =
-            Record::new(Paths { image: "in/cat.png".into(), drag: Some("cat.json".into()), like: None, out: "in/cat.edited.png".into() });
-        record.fail(&Error::PromptTooLong { tokens: 90, limit: 77 });
-        assert!(record.ended.take().is_some_and(|seconds| seconds > 1.7e9), "the clock of today");
+        let mut record = Record::new(Paths {
+            image: "in/cat.png".into(),
+            drag: Some("cat.json".into()),
+            like: None,
+            out: "in/cat.edited.png".into(),
+        });
+        record.fail(&Error::PromptTooLong {
+            tokens: 90,
+            limit: 77,
+        });
+        assert!(
+            record.ended.take().is_some_and(|seconds| seconds > 1.7e9),
+            "the clock of today"
+        );
         let expected = concat!(
             r#"{"v":1,"id":"cat","status":"failed","image":"in/cat.png","drag":"cat.json","out":"in/cat.edited.png","warnings":[],"#,
             r#""error":{"kind":"instruction.prompt_too_long","#,
             r#""message":"the prompt has 90 tokens with its start and end mark; the text encoder reads 77","#,
             r#""hint":"shorten the prompt; an empty prompt works too"}}"#,
         );
-        assert_eq!(serde_json::to_string(&record).expect("a record is text and numbers"), expected);
+        assert_eq!(
+            serde_json::to_string(&record).expect("a record is text and numbers"),
+            expected
+        );
     }
 
     #[test]
     fn stages_keep_their_order() {
         let mut record = Record::new(Paths::default());
-        record.seconds = vec![(Stage::Load, 0.94), (Stage::Encode, 0.123_456), (Stage::Decode, 2.0)];
+        record.seconds = vec![
+            (Stage::Load, 0.94),
+            (Stage::Encode, 0.123_456),
+            (Stage::Decode, 2.0),
+        ];
         let json = serde_json::to_string(&record).expect("a record is text and numbers");
-        assert!(json.contains(r#""seconds":{"load":0.94,"encode":0.123,"decode":2.0}"#), "{json}");
+        assert!(
+            json.contains(r#""seconds":{"load":0.94,"encode":0.123,"decode":2.0}"#),
+            "{json}"
+        );
     }
 
     #[test]
@@ -281,7 +340,10 @@ mod tests {
 
     #[test]
     fn peak_memory_is_read_from_the_status_of_the_process() {
-        assert_eq!(peak_of("Name:\tdragnext\nVmHWM:\t    2048 kB\nVmRSS:\t 12 kB\n"), Some(2 << 20));
+        assert_eq!(
+            peak_of("Name:\tdragnext\nVmHWM:\t    2048 kB\nVmRSS:\t 12 kB\n"),
+            Some(2 << 20)
+        );
         assert_eq!(peak_of("Name:\tdragnext\n"), None);
     }
 }

@@ -25,17 +25,29 @@ impl Screen {
     /// The process's stderr.
     pub(super) fn stderr() -> Self {
         let terminal = std::io::stderr();
-        let width = terminal.is_terminal().then(|| terminal_size_of(&terminal)).flatten().map(|(Width(width), _)| usize::from(width));
+        let width = terminal
+            .is_terminal()
+            .then(|| terminal_size_of(&terminal))
+            .flatten()
+            .map(|(Width(width), _)| usize::from(width));
         let [no_color, term] = ["NO_COLOR", "TERM"].map(std::env::var_os);
-        Self { width, colour: has_colour(terminal.is_terminal(), no_color.as_deref(), term.as_deref()) }
+        Self {
+            width,
+            colour: has_colour(terminal.is_terminal(), no_color.as_deref(), term.as_deref()),
+        }
     }
 }
 
 /// Columns for prose and tables on stdout.
 pub(super) fn stdout_width() -> usize {
     let stdout = std::io::stdout();
-    let terminal = stdout.is_terminal().then(|| terminal_size_of(&stdout)).flatten();
-    terminal.map_or(PAPER, |(Width(width), _)| usize::from(width).clamp(40, PROSE))
+    let terminal = stdout
+        .is_terminal()
+        .then(|| terminal_size_of(&stdout))
+        .flatten();
+    terminal.map_or(PAPER, |(Width(width), _)| {
+        usize::from(width).clamp(40, PROSE)
+    })
 }
 
 /// <https://no-color.org>: a variable that is set and not empty, whatever it says.
@@ -91,9 +103,13 @@ mod tests {
     #[test]
     fn colours_need_a_terminal_that_has_them_and_a_user_who_wants_them() {
         let value = |text: &'static str| Some(OsStr::new(text));
-        assert!(has_colour(true, None, None) && has_colour(true, value(""), value("xterm-256color")));
+        assert!(
+            has_colour(true, None, None) && has_colour(true, value(""), value("xterm-256color"))
+        );
         assert!(!has_colour(false, None, value("xterm")));
-        assert!(!has_colour(true, value("1"), value("xterm")) && !has_colour(true, value("0"), None));
+        assert!(
+            !has_colour(true, value("1"), value("xterm")) && !has_colour(true, value("0"), None)
+        );
         assert!(!has_colour(true, None, value("dumb")));
     }
 
@@ -101,7 +117,10 @@ mod tests {
     fn lines_break_between_words() {
         assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
         assert_eq!(wrapped("one two three", 6), ["one", "two", "three"]);
-        assert_eq!(wrapped("extraordinary is it", 5), ["extraordinary", "is it"]);
+        assert_eq!(
+            wrapped("extraordinary is it", 5),
+            ["extraordinary", "is it"]
+        );
         assert_eq!(wrapped("two  spaces", 20), ["two  spaces"]);
         assert_eq!(wrapped("", 20), [""]);
     }

@@ -30,18 +30,30 @@ fn table(settings: &[InForce], width: usize) -> String {
             Some(resolved) => format!("{} ({})", typed(&entry.value), typed(resolved)),
             None => typed(&entry.value),
         };
-        [entry.setting.name.to_owned(), value, entry.origin.name().to_owned(), short_bounds(entry.setting.form)]
+        [
+            entry.setting.name.to_owned(),
+            value,
+            entry.origin.name().to_owned(),
+            short_bounds(entry.setting.form),
+        ]
     });
     let heading = ["setting", "value", "from", "bounds"].map(str::to_owned);
     let rows: Vec<[String; 4]> = std::iter::once(heading).chain(rows).collect();
-    let column = |index: usize| rows.iter().map(|row| row[index].chars().count()).max().unwrap_or_default();
+    let column = |index: usize| {
+        rows.iter()
+            .map(|row| row[index].chars().count())
+            .max()
+            .unwrap_or_default()
+    };
     let (names, values, origins) = (column(0), column(1), column(2));
 
     let mut text = String::new();
     for (index, [name, value, origin, bounds]) in rows.iter().enumerate() {
         let line = format!("{name:names$}  {value:values$}  {origin:origins$}  {bounds}");
         let _ = writeln!(text, "{}", line.trim_end());
-        let Some(entry) = index.checked_sub(1).and_then(|index| settings.get(index)) else { continue };
+        let Some(entry) = index.checked_sub(1).and_then(|index| settings.get(index)) else {
+            continue;
+        };
         let about = format!("{} Source: {}.", entry.setting.text(), entry.setting.source);
         for line in wrapped(&about, width.saturating_sub(INDENT.len())) {
             let _ = writeln!(text, "{INDENT}{line}");
@@ -65,7 +77,11 @@ struct Settings<'a>(&'a [InForce]);
 
 impl Serialize for Settings<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|entry| (entry.setting.name, described(entry))))
+        serializer.collect_map(
+            self.0
+                .iter()
+                .map(|entry| (entry.setting.name, described(entry))),
+        )
     }
 }
 
@@ -76,7 +92,10 @@ fn described(entry: &InForce) -> Map<String, Value> {
     if let Some(resolved) = &entry.resolved {
         object.insert("resolved".into(), resolved.clone());
     }
-    object.insert("origin".into(), serde_json::to_value(entry.origin).unwrap_or_default());
+    object.insert(
+        "origin".into(),
+        serde_json::to_value(entry.origin).unwrap_or_default(),
+    );
     object.insert("default".into(), setting.default());
     object.insert("schema".into(), setting.form.schema());
     object.insert("description".into(), setting.text().into());
@@ -95,12 +114,31 @@ mod tests {
         for width in [60, 80, 100] {
             let text = table(&settings, width);
             let longest = text.lines().map(|line| line.chars().count()).max();
-            assert!(longest <= Some(if width == 60 { 72 } else { width }), "{width}: {longest:?}\n{text}");
-            assert!(DESCRIPTIONS.iter().all(|setting| text.contains(&format!("\n{} ", setting.name))), "{text}");
+            assert!(
+                longest <= Some(if width == 60 { 72 } else { width }),
+                "{width}: {longest:?}\n{text}"
+            );
+            assert!(
+                DESCRIPTIONS
+                    .iter()
+                    .all(|setting| text.contains(&format!("\n{} ", setting.name))),
+                "{text}"
+            );
         }
         let text = table(&settings, 80);
-        assert!(text.starts_with("setting          value     from     bounds\n"), "{text}");
-        assert!(text.contains("\nsize             0 (256)   default  0 or 64 to 2048\n"), "{text}");
-        assert!(text.contains("\n    Number of timesteps of the denoising grid. Source: DragNeXt, arXiv"), "{text}");
+        assert!(
+            text.starts_with("setting          value     from     bounds\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\nsize             0 (256)   default  0 or 64 to 2048\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains(
+                "\n    Number of timesteps of the denoising grid. Source: DragNeXt, arXiv"
+            ),
+            "{text}"
+        );
     }
 }

@@ -33,17 +33,43 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { items, done, done_before, failed, failed_before, left, seconds } = *self;
-        let parts = [(done, "done"), (done_before, "done before"), (failed, "failed"), (failed_before, "failed before"), (left, "left")];
-        let told: Vec<String> = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-        let told = if told.is_empty() { "nothing to do".to_owned() } else { told.join(", ") };
+        let Self {
+            items,
+            done,
+            done_before,
+            failed,
+            failed_before,
+            left,
+            seconds,
+        } = *self;
+        let parts = [
+            (done, "done"),
+            (done_before, "done before"),
+            (failed, "failed"),
+            (failed_before, "failed before"),
+            (left, "left"),
+        ];
+        let told: Vec<String> = parts
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        let told = if told.is_empty() {
+            "nothing to do".to_owned()
+        } else {
+            told.join(", ")
+        };
         write!(f, "{}: {told} in {seconds:.1} s", counted(items))
     }
 }
 
 /// `1 item`, `2 items`.
 pub fn counted(items: usize) -> String {
-    if items == 1 { "1 item".to_owned() } else { format!("{items} items") }
+    if items == 1 {
+        "1 item".to_owned()
+    } else {
+        format!("{items} items")
+    }
 }
 
 #[cfg(test)]
@@ -52,8 +78,26 @@ mod tests {
 
     #[test]
     fn only_what_there_is_is_told() {
-        let summary = Summary { items: 24, done: 20, failed: 1, left: 3, seconds: 61.04, ..Summary::default() };
-        assert_eq!(summary.to_string(), "24 items: 20 done, 1 failed, 3 left in 61.0 s");
-        assert_eq!(Summary { items: 1, done_before: 1, ..Summary::default() }.to_string(), "1 item: 1 done before in 0.0 s");
+        let summary = Summary {
+            items: 24,
+            done: 20,
+            failed: 1,
+            left: 3,
+            seconds: 61.04,
+            ..Summary::default()
+        };
+        assert_eq!(
+            summary.to_string(),
+            "24 items: 20 done, 1 failed, 3 left in 61.0 s"
+        );
+        assert_eq!(
+            Summary {
+                items: 1,
+                done_before: 1,
+                ..Summary::default()
+            }
+            .to_string(),
+            "1 item: 1 done before in 0.0 s"
+        );
     }
 }

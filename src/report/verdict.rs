@@ -77,7 +77,10 @@ impl Verdict {
             1 => ", 1 warning".to_owned(),
             count => format!(", {count} warnings"),
         };
-        let size = self.working.map(|[width, height]| format!(", works at {width} x {height}")).unwrap_or_default();
+        let size = self
+            .working
+            .map(|[width, height]| format!(", works at {width} x {height}"))
+            .unwrap_or_default();
         format!("{}: ok, {regions}{size}{doubts}", self.file)
     }
 }

@@ -46,23 +46,55 @@ mod tests {
     #[test]
     fn wrong_flags_are_told_in_words_of_their_own() {
         for (flag, expected) in [
-            ("--lr=fast", "expected a number; it must be above 0 and at most 100"),
-            ("--steps=1.5", "expected a whole number; it must be 1 to 1000"),
-            ("--seed=-1", "expected a whole number; it must be 0 to 18446744073709551615"),
-            ("--ramp=slow", "expected a whole number or `auto`; it must be auto or at most 1000"),
-            ("--taps=a", "must name decoder stages 1 to 4, each once, such as 3 or 2,3"),
-            ("--mode=fast", "[possible values: pbsi, literal, literal-strict]"),
+            (
+                "--lr=fast",
+                "expected a number; it must be above 0 and at most 100",
+            ),
+            (
+                "--steps=1.5",
+                "expected a whole number; it must be 1 to 1000",
+            ),
+            (
+                "--seed=-1",
+                "expected a whole number; it must be 0 to 18446744073709551615",
+            ),
+            (
+                "--ramp=slow",
+                "expected a whole number or `auto`; it must be auto or at most 1000",
+            ),
+            (
+                "--taps=a",
+                "must name decoder stages 1 to 4, each once, such as 3 or 2,3",
+            ),
+            (
+                "--mode=fast",
+                "[possible values: pbsi, literal, literal-strict]",
+            ),
         ] {
-            let error = Line::try_parse_from(["dragnext", flag]).expect_err("it is wrong").to_string();
+            let error = Line::try_parse_from(["dragnext", flag])
+                .expect_err("it is wrong")
+                .to_string();
             assert!(error.contains(expected), "{flag}: {error}");
         }
     }
 
     #[test]
     fn flags_are_read() {
-        let line = ["dragnext", "--lr=1e-3", "--taps=2, 3", "--ramp=auto", "--hard-background=false"];
+        let line = [
+            "dragnext",
+            "--lr=1e-3",
+            "--taps=2, 3",
+            "--ramp=auto",
+            "--hard-background=false",
+        ];
         let settings = Line::try_parse_from(line).expect("they are right").settings;
-        assert_eq!((settings.lr, settings.taps.map(|taps| taps.0)), (Some(1e-3), Some(vec![2, 3])));
-        assert_eq!((settings.ramp, settings.hard_background), (Some(RampLength::Auto), Some(false)));
+        assert_eq!(
+            (settings.lr, settings.taps.map(|taps| taps.0)),
+            (Some(1e-3), Some(vec![2, 3]))
+        );
+        assert_eq!(
+            (settings.ramp, settings.hard_background),
+            (Some(RampLength::Auto), Some(false))
+        );
     }
 }

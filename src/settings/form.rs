@@ -45,7 +45,9 @@ impl Form {
     pub fn read(self, value: &Value) -> Result<Value, Misfit> {
         match self {
             Self::Whole(low, high) => self.whole(value, |number| (low..=high).contains(&number)),
-            Self::ZeroOr(low, high) => self.whole(value, |number| number == 0 || (low..=high).contains(&number)),
+            Self::ZeroOr(low, high) => self.whole(value, |number| {
+                number == 0 || (low..=high).contains(&number)
+            }),
             Self::WordOr(word, high) => match value {
                 Value::String(text) if text == word => Ok(value.clone()),
                 Value::Number(_) => self.whole(value, |number| number <= high),
@@ -65,8 +67,13 @@ impl Form {
     }
 
     fn whole(self, value: &Value, fits: impl Fn(u64) -> bool) -> Result<Value, Misfit> {
-        let number = value.as_f64().filter(|number| number.fract() == 0.0).ok_or_else(|| Misfit::Type(self.expected()))?;
-        let exact = value.as_u64().or_else(|| (0.0..=EXACT).contains(&number).then_some(number as u64));
+        let number = value
+            .as_f64()
+            .filter(|number| number.fract() == 0.0)
+            .ok_or_else(|| Misfit::Type(self.expected()))?;
+        let exact = value
+            .as_u64()
+            .or_else(|| (0.0..=EXACT).contains(&number).then_some(number as u64));
         match exact {
             Some(whole) if fits(whole) => Ok(whole.into()),
             _ => Err(Misfit::Bounds(self.bounds())),
@@ -74,16 +81,33 @@ impl Form {
     }
 
     fn number(self, value: &Value, fits: impl Fn(f64) -> bool) -> Result<Value, Misfit> {
-        let number = value.as_f64().ok_or_else(|| Misfit::Type(self.expected()))?;
-        if fits(number) { Ok(value.clone()) } else { Err(Misfit::Bounds(self.bounds())) }
+        let number = value
+            .as_f64()
+            .ok_or_else(|| Misfit::Type(self.expected()))?;
+        if fits(number) {
+            Ok(value.clone())
+        } else {
+            Err(Misfit::Bounds(self.bounds()))
+        }
     }
 
     fn stages(self, value: &Value, last: u64) -> Result<Value, Misfit> {
-        let list = value.as_array().ok_or_else(|| Misfit::Type(self.expected()))?;
-        let stages: Vec<Value> =
-            list.iter().map(|stage| self.whole(stage, |stage| (1..=last).contains(&stage))).collect::<Result<_, _>>()?;
-        let each_once = stages.iter().enumerate().all(|(index, stage)| !stages[..index].contains(stage));
-        if each_once && !stages.is_empty() { Ok(stages.into()) } else { Err(Misfit::Bounds(self.bounds())) }
+        let list = value
+            .as_array()
+            .ok_or_else(|| Misfit::Type(self.expected()))?;
+        let stages: Vec<Value> = list
+            .iter()
+            .map(|stage| self.whole(stage, |stage| (1..=last).contains(&stage)))
+            .collect::<Result<_, _>>()?;
+        let each_once = stages
+            .iter()
+            .enumerate()
+            .all(|(index, stage)| !stages[..index].contains(stage));
+        if each_once && !stages.is_empty() {
+            Ok(stages.into())
+        } else {
+            Err(Misfit::Bounds(self.bounds()))
+        }
     }
 
     /// What stands here, such as `a whole number`.
@@ -107,9 +131,13 @@ impl Form {
             Self::WordOr(word, u64::MAX) => format!("must be {word} or a whole number"),
             Self::WordOr(word, high) => format!("must be {word} or at most {high}"),
             Self::Within(low, high) => format!("must be {} to {}", short(low), short(high)),
-            Self::Above(low, high) => format!("must be above {} and at most {}", short(low), short(high)),
+            Self::Above(low, high) => {
+                format!("must be above {} and at most {}", short(low), short(high))
+            }
             Self::Switch | Self::Words(_) => format!("must be {}", self.expected()),
-            Self::Stages(last) => format!("must name decoder stages 1 to {last}, each once, such as 3 or 2,3"),
+            Self::Stages(last) => {
+                format!("must name decoder stages 1 to {last}, each once, such as 3 or 2,3")
+            }
         }
     }
 
@@ -117,10 +145,16 @@ impl Form {
     pub fn schema(self) -> Value {
         match self {
             Self::Whole(low, high) => json!({ "type": "integer", "minimum": low, "maximum": high }),
-            Self::ZeroOr(low, high) => json!({ "anyOf": [{ "const": 0 }, Self::Whole(low, high).schema()] }),
-            Self::WordOr(word, high) => json!({ "anyOf": [{ "const": word }, Self::Whole(0, high).schema()] }),
+            Self::ZeroOr(low, high) => {
+                json!({ "anyOf": [{ "const": 0 }, Self::Whole(low, high).schema()] })
+            }
+            Self::WordOr(word, high) => {
+                json!({ "anyOf": [{ "const": word }, Self::Whole(0, high).schema()] })
+            }
             Self::Within(low, high) => json!({ "type": "number", "minimum": low, "maximum": high }),
-            Self::Above(low, high) => json!({ "type": "number", "exclusiveMinimum": low, "maximum": high }),
+            Self::Above(low, high) => {
+                json!({ "type": "number", "exclusiveMinimum": low, "maximum": high })
+            }
             Self::Switch => json!({ "type": "boolean" }),
             Self::Words(words) => json!({ "enum": words }),
             Self::Stages(last) => {
@@ -142,7 +176,11 @@ pub fn either(words: &[&str]) -> String {
 
 /// A bound without a row of zeros.
 fn short(bound: f64) -> String {
-    if bound >= 1e6 { format!("{bound:e}") } else { bound.to_string() }
+    if bound >= 1e6 {
+        format!("{bound:e}")
+    } else {
+        bound.to_string()
+    }
 }
 
 #[cfg(test)]
@@ -159,23 +197,45 @@ mod tests {
         for text in ["50", "50.0", "5e1"] {
             assert_eq!(read(form, text), Ok(json!(50)), "{text}");
         }
-        assert_eq!(read(Form::Whole(0, u64::MAX), "18446744073709551615"), Ok(json!(u64::MAX)));
+        assert_eq!(
+            read(Form::Whole(0, u64::MAX), "18446744073709551615"),
+            Ok(json!(u64::MAX))
+        );
         let bounds = Misfit::Bounds("must be 1 to 1000".into());
         for text in ["0", "-1", "-50.0", "1001", "1e300"] {
             assert_eq!(read(form, text), Err(bounds.clone()), "{text}");
         }
         for text in ["1.5", "\"50\"", "null", "[50]", "true"] {
-            assert_eq!(read(form, text), Err(Misfit::Type("a whole number".into())), "{text}");
+            assert_eq!(
+                read(form, text),
+                Err(Misfit::Type("a whole number".into())),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn bounds_are_in_or_out() {
-        assert!(read(Form::Within(0.0, 1e6), "0").is_ok() && read(Form::Within(0.0, 1e6), "1e6").is_ok());
-        assert!(read(Form::Above(0.0, 1.0), "1").is_ok() && read(Form::Above(0.0, 1.0), "5e-324").is_ok());
-        assert_eq!(read(Form::Above(0.0, 1.0), "0"), Err(Misfit::Bounds("must be above 0 and at most 1".into())));
-        assert_eq!(read(Form::Within(0.0, 1e6), "1000001"), Err(Misfit::Bounds("must be 0 to 1e6".into())));
-        assert!(read(Form::ZeroOr(64, 2048), "0").is_ok() && read(Form::ZeroOr(64, 2048), "63").is_err());
+        assert!(
+            read(Form::Within(0.0, 1e6), "0").is_ok()
+                && read(Form::Within(0.0, 1e6), "1e6").is_ok()
+        );
+        assert!(
+            read(Form::Above(0.0, 1.0), "1").is_ok()
+                && read(Form::Above(0.0, 1.0), "5e-324").is_ok()
+        );
+        assert_eq!(
+            read(Form::Above(0.0, 1.0), "0"),
+            Err(Misfit::Bounds("must be above 0 and at most 1".into()))
+        );
+        assert_eq!(
+            read(Form::Within(0.0, 1e6), "1000001"),
+            Err(Misfit::Bounds("must be 0 to 1e6".into()))
+        );
+        assert!(
+            read(Form::ZeroOr(64, 2048), "0").is_ok()
+                && read(Form::ZeroOr(64, 2048), "63").is_err()
+        );
     }
 
     #[test]
@@ -185,18 +245,31 @@ mod tests {
         assert!(matches!(read(form, "\"other\""), Err(Misfit::Word(words)) if words.len() == 3));
         assert_eq!(read(form, "3"), Err(Misfit::Type(form.expected())));
         let form = Form::WordOr("auto", 1000);
-        assert_eq!(read(form, "\"slow\""), Err(Misfit::Type("a whole number or `auto`".into())));
-        assert!(read(form, "\"auto\"").is_ok() && read(form, "0").is_ok() && read(form, "1001").is_err());
+        assert_eq!(
+            read(form, "\"slow\""),
+            Err(Misfit::Type("a whole number or `auto`".into()))
+        );
+        assert!(
+            read(form, "\"auto\"").is_ok()
+                && read(form, "0").is_ok()
+                && read(form, "1001").is_err()
+        );
     }
 
     #[test]
     fn stages_are_named_once() {
         assert_eq!(read(Form::Stages(4), "[2, 3.0]"), Ok(json!([2, 3])));
         for text in ["[]", "[5]", "[0]", "[2, 2]", "[2, 2.0]"] {
-            assert!(matches!(read(Form::Stages(4), text), Err(Misfit::Bounds(_))), "{text}");
+            assert!(
+                matches!(read(Form::Stages(4), text), Err(Misfit::Bounds(_))),
+                "{text}"
+            );
         }
         for text in ["3", "\"2,3\"", "[\"3\"]"] {
-            assert!(matches!(read(Form::Stages(4), text), Err(Misfit::Type(_))), "{text}");
+            assert!(
+                matches!(read(Form::Stages(4), text), Err(Misfit::Type(_))),
+                "{text}"
+            );
         }
     }
 }

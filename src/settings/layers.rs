@@ -64,22 +64,47 @@ pub struct InForce {
 /// # Errors
 /// As [`Settings::resolve`].
 pub fn in_force(layers: &[Layer], model_size: usize) -> Result<Vec<InForce>> {
-    let given = layers.iter().fold(Overrides::default(), |above, layer| above.over(layer.given));
+    let given = layers
+        .iter()
+        .fold(Overrides::default(), |above, layer| above.over(layer.given));
     let settings = Settings::resolve(&given)?;
-    let (values, layers): (Value, Vec<(Value, &Layer)>) =
-        (json(&settings), layers.iter().map(|layer| (json(layer.given), layer)).collect());
+    let (values, layers): (Value, Vec<(Value, &Layer)>) = (
+        json(&settings),
+        layers
+            .iter()
+            .map(|layer| (json(layer.given), layer))
+            .collect(),
+    );
     let list = DESCRIPTIONS.iter().map(|setting| {
         let name = setting.name;
         let value = values[name].clone();
-        let chosen = layers.iter().find(|(given, _)| given.get(name).is_some()).map(|(_, layer)| (layer.origin)(name));
-        let unchosen = if value == setting.default() { Origin::Default } else { Origin::Mode };
+        let chosen = layers
+            .iter()
+            .find(|(given, _)| given.get(name).is_some())
+            .map(|(_, layer)| (layer.origin)(name));
+        let unchosen = if value == setting.default() {
+            Origin::Default
+        } else {
+            Origin::Mode
+        };
         let resolved = match name {
             "ramp" => Some(settings.ramp_length()),
-            "size" => Some(if settings.size == 0 { model_size } else { settings.size }),
+            "size" => Some(if settings.size == 0 {
+                model_size
+            } else {
+                settings.size
+            }),
             _ => None,
         };
-        let resolved = resolved.map(Value::from).filter(|resolved| *resolved != value);
-        InForce { setting, value, resolved, origin: chosen.unwrap_or(unchosen) }
+        let resolved = resolved
+            .map(Value::from)
+            .filter(|resolved| *resolved != value);
+        InForce {
+            setting,
+            value,
+            resolved,
+            origin: chosen.unwrap_or(unchosen),
+        }
     });
     Ok(list.collect())
 }
@@ -91,14 +116,39 @@ mod tests {
 
     #[test]
     fn every_value_knows_who_chose_it() {
-        let flags = Overrides { lr: Some(0.5), seed: Some(1), ..Overrides::default() };
-        let file = Overrides { lr: Some(0.1), mode: Some(Mode::Literal), steps: Some(50), ..Overrides::default() };
+        let flags = Overrides {
+            lr: Some(0.5),
+            seed: Some(1),
+            ..Overrides::default()
+        };
+        let file = Overrides {
+            lr: Some(0.1),
+            mode: Some(Mode::Literal),
+            steps: Some(50),
+            ..Overrides::default()
+        };
         let layers = [
-            Layer { given: &flags, origin: &|name| if name == "seed" { Origin::Environment } else { Origin::Flag } },
-            Layer { given: &file, origin: &|_| Origin::DragFile },
+            Layer {
+                given: &flags,
+                origin: &|name| {
+                    if name == "seed" {
+                        Origin::Environment
+                    } else {
+                        Origin::Flag
+                    }
+                },
+            },
+            Layer {
+                given: &file,
+                origin: &|_| Origin::DragFile,
+            },
         ];
         let list = in_force(&layers, 256).expect("they are within bounds");
-        let find = |name: &str| list.iter().find(|entry| entry.setting.name == name).expect("it is a setting");
+        let find = |name: &str| {
+            list.iter()
+                .find(|entry| entry.setting.name == name)
+                .expect("it is a setting")
+        };
         for (name, origin) in [
             ("lr", Origin::Flag),
             ("seed", Origin::Environment),
@@ -109,9 +159,18 @@ mod tests {
         ] {
             assert_eq!(find(name).origin, origin, "{name}");
         }
-        assert_eq!((&find("lr").value, &find("lr").resolved), (&0.5.into(), &None));
-        assert_eq!((&find("ramp").value, &find("ramp").resolved), (&"auto".into(), &Some(5.into())));
-        assert_eq!((&find("size").value, &find("size").resolved), (&0.into(), &Some(256.into())));
+        assert_eq!(
+            (&find("lr").value, &find("lr").resolved),
+            (&0.5.into(), &None)
+        );
+        assert_eq!(
+            (&find("ramp").value, &find("ramp").resolved),
+            (&"auto".into(), &Some(5.into()))
+        );
+        assert_eq!(
+            (&find("size").value, &find("size").resolved),
+            (&0.into(), &Some(256.into()))
+        );
         assert_eq!(list.len(), DESCRIPTIONS.len());
     }
 }

@@ -65,7 +65,9 @@ pub enum LoraSeed {
 macro_rules! auto_or {
     ($type:ident, $number:ident, $expected:literal, $short:literal) => {
         impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+            fn deserialize<D: serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> std::result::Result<Self, D::Error> {
                 struct Visitor;
 
                 impl serde::de::Visitor<'_> for Visitor {
@@ -75,12 +77,24 @@ macro_rules! auto_or {
                         f.write_str($expected)
                     }
 
-                    fn visit_u64<E: serde::de::Error>(self, number: u64) -> std::result::Result<$type, E> {
-                        number.try_into().map($type::$number).map_err(|_| E::invalid_value(serde::de::Unexpected::Unsigned(number), &self))
+                    fn visit_u64<E: serde::de::Error>(
+                        self,
+                        number: u64,
+                    ) -> std::result::Result<$type, E> {
+                        number.try_into().map($type::$number).map_err(|_| {
+                            E::invalid_value(serde::de::Unexpected::Unsigned(number), &self)
+                        })
                     }
 
-                    fn visit_str<E: serde::de::Error>(self, word: &str) -> std::result::Result<$type, E> {
-                        if word == "auto" { Ok($type::Auto) } else { Err(E::invalid_value(serde::de::Unexpected::Str(word), &self)) }
+                    fn visit_str<E: serde::de::Error>(
+                        self,
+                        word: &str,
+                    ) -> std::result::Result<$type, E> {
+                        if word == "auto" {
+                            Ok($type::Auto)
+                        } else {
+                            Err(E::invalid_value(serde::de::Unexpected::Str(word), &self))
+                        }
                     }
                 }
 
@@ -101,8 +115,18 @@ macro_rules! auto_or {
     };
 }
 
-auto_or!(RampLength, Timesteps, "a number of timesteps or \"auto\"", "expected auto or a number of timesteps");
-auto_or!(LoraSeed, Of, "a seed or \"auto\"", "expected auto or a seed");
+auto_or!(
+    RampLength,
+    Timesteps,
+    "a number of timesteps or \"auto\"",
+    "expected auto or a number of timesteps"
+);
+auto_or!(
+    LoraSeed,
+    Of,
+    "a seed or \"auto\"",
+    "expected auto or a seed"
+);
 
 /// Decoder stages, 1 (coarsest) to 4.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +138,7 @@ impl std::str::FromStr for Taps {
 
     fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
         let taps: Option<Vec<usize>> = text.split(',').map(|tap| tap.trim().parse().ok()).collect();
-        taps.map(Self).ok_or("expected numbers of decoder stages, separated by commas")
+        taps.map(Self)
+            .ok_or("expected numbers of decoder stages, separated by commas")
     }
 }

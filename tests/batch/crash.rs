@@ -18,11 +18,21 @@ fn check(folder: &Folder, expected: &BTreeMap<String, Vec<u8>>, what: &str) -> u
         assert!(*bytes == expected[name], "{what}: {name} is not whole");
     }
     let records = std::fs::read(folder.path("out/records/all.jsonl")).unwrap_or_default();
-    let complete = records.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-    for line in records[..complete].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let record: serde_json::Value = serde_json::from_slice(line).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let complete = records
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |last| last + 1);
+    for line in records[..complete]
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
+        let record: serde_json::Value =
+            serde_json::from_slice(line).unwrap_or_else(|error| panic!("{what}: {error}"));
         let name = format!("{}.png", record["id"].as_str().unwrap());
-        assert!(record["status"] != "done" || results.contains_key(&name), "{what}: {name} is told to be done and is not there");
+        assert!(
+            record["status"] != "done" || results.contains_key(&name),
+            "{what}: {name} is told to be done and is not there"
+        );
     }
     results.len()
 }
@@ -33,9 +43,14 @@ fn finish(folder: &Folder, expected: &BTreeMap<String, Vec<u8>>) {
     assert!(folder.results() == *expected);
     let mut done = folder.done();
     done.sort();
-    let ids: Vec<String> = expected.keys().map(|name| name.trim_end_matches(".png").to_owned()).collect();
+    let ids: Vec<String> = expected
+        .keys()
+        .map(|name| name.trim_end_matches(".png").to_owned())
+        .collect();
     assert_eq!(done, ids, "each exactly once");
-    let left = crate::pictures::names(&folder.path("out")).into_iter().filter(|name| name.starts_with(".dragnext-"));
+    let left = crate::pictures::names(&folder.path("out"))
+        .into_iter()
+        .filter(|name| name.starts_with(".dragnext-"));
     assert_eq!(left.count(), 0, "no temporary file");
 }
 
@@ -65,7 +80,10 @@ fn killed_at_any_named_place_nothing_is_lost() {
         let mut command = folder.batch(&["in", "-o", "out"]);
         let output = command.env("DRAGNEXT_FAILPOINTS", place).output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(told.contains(&format!("failpoint {}\n", place.split('#').next().unwrap())), "{place}: {told}");
+        assert!(
+            told.contains(&format!("failpoint {}\n", place.split('#').next().unwrap())),
+            "{place}: {told}"
+        );
         assert_eq!(output.status.signal(), Some(SIGKILL), "{place}");
         check(&folder, &expected, place);
         finish(&folder, &expected);
@@ -78,10 +96,17 @@ fn a_torn_last_record_is_left_out_with_a_warning() {
     let folder = Folder::new(3);
     let expected = folder.expected();
     let run = folder.whole_at("kill_in_record#2", &[]);
-    assert_eq!((run.status, run.stderr.contains("failpoint kill_in_record")), (None, true));
+    assert_eq!(
+        (run.status, run.stderr.contains("failpoint kill_in_record")),
+        (None, true)
+    );
     let bytes = folder.bench.read("out/records/all.jsonl");
     assert!(!bytes.ends_with(b"\n"), "the last line is torn");
-    folder.whole(&[]).assert(0).says("the last line is torn").says("3 items: 2 done, 1 done before");
+    folder
+        .whole(&[])
+        .assert(0)
+        .says("the last line is torn")
+        .says("3 items: 2 done, 1 done before");
     assert_eq!(folder.done(), ["p0", "p1", "p2"]);
     assert!(folder.results() == expected);
     folder.whole(&[]).assert(0).does_not_say("torn");
@@ -90,17 +115,30 @@ fn a_torn_last_record_is_left_out_with_a_warning() {
 /// As many kills as `DRAGNEXT_TEST_KILLS` says, at moments spread over a run; after each the next run goes on.
 #[test]
 fn killed_at_random_moments_nothing_is_lost() {
-    let wanted = std::env::var("DRAGNEXT_TEST_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(12);
+    let wanted = std::env::var("DRAGNEXT_TEST_KILLS")
+        .ok()
+        .and_then(|kills| kills.parse().ok())
+        .unwrap_or(12);
     let folder = Folder::new(6);
     let begun = Instant::now();
     let expected = folder.expected();
     let whole = begun.elapsed();
     let (mut kills, mut rounds, mut partial) = (0_usize, 0_usize, 0_usize);
-    let mut shares = noise(wanted * 40).into_iter().map(|share| f64::from(share) / 255.0);
+    let mut shares = noise(wanted * 40)
+        .into_iter()
+        .map(|share| f64::from(share) / 255.0);
     while kills < wanted {
-        let delay = whole.mul_f64(shares.next().unwrap_or_else(|| panic!("only {kills} of {wanted} runs were killed")));
+        let delay = whole.mul_f64(
+            shares
+                .next()
+                .unwrap_or_else(|| panic!("only {kills} of {wanted} runs were killed")),
+        );
         let mut command = folder.batch(&["in", "-o", "out"]);
-        let mut child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        let mut child = command
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
         std::thread::sleep(delay.max(Duration::from_millis(1)));
         child.kill().unwrap();
         if let Some(signal) = child.wait().unwrap().signal() {
@@ -116,6 +154,9 @@ fn killed_at_random_moments_nothing_is_lost() {
         }
     }
     finish(&folder, &expected);
-    report(&format!("{kills} kills in {} lists of 6, {partial} with a part of the list done", rounds + 1));
+    report(&format!(
+        "{kills} kills in {} lists of 6, {partial} with a part of the list done",
+        rounds + 1
+    ));
     assert!(partial > 0, "at least one came in the middle of the list");
 }

@@ -6,17 +6,31 @@ use crate::folder::Folder;
 fn what_is_wrong_with_one_item_is_its_own_failure() {
     let folder = Folder::new(4);
     let expected = folder.expected();
-    folder.write("in/p1.json", r#"{"version": 1, "regions": [{"type": "translation"}]}"#);
+    folder.write(
+        "in/p1.json",
+        r#"{"version": 1, "regions": [{"type": "translation"}]}"#,
+    );
     folder.write("in/p2.png", &folder.bench.read("in/p2.png")[..200]);
-    folder.whole(&[]).assert(1).says("p1: failed: in/p1.json: ").says("p2: failed: in/p2.png: ").says("2 of 4 items failed");
+    folder
+        .whole(&[])
+        .assert(1)
+        .says("p1: failed: in/p1.json: ")
+        .says("p2: failed: in/p2.png: ")
+        .says("2 of 4 items failed");
     let told = folder.told();
     assert_eq!([&told[1].1, &told[2].1], ["failed", "failed"]);
-    assert!(told[2].2 == "image.decode" && told[1].2.starts_with("instruction."), "{told:?}");
+    assert!(
+        told[2].2 == "image.decode" && told[1].2.starts_with("instruction."),
+        "{told:?}"
+    );
     assert!(folder.results()["p3.png"] == expected["p3.png"] && folder.results().len() == 2);
     // Mended, they are done without being asked for again.
     folder.item("in/p1", 1);
     folder.item("in/p2", 2);
-    folder.whole(&[]).assert(0).says("4 items: 2 done, 2 done before");
+    folder
+        .whole(&[])
+        .assert(0)
+        .says("4 items: 2 done, 2 done before");
     assert!(folder.results() == expected);
 }
 
@@ -50,20 +64,37 @@ mod injected {
         ] {
             let _ = std::fs::remove_dir_all(folder.path("out"));
             let name = place.split('#').next().unwrap();
-            let run = folder.whole_at(place, &[]).assert(1).says(&format!("failpoint {name}\n")).says("4 items: 3 done, 1 failed");
+            let run = folder
+                .whole_at(place, &[])
+                .assert(1)
+                .says(&format!("failpoint {name}\n"))
+                .says("4 items: 3 done, 1 failed");
             assert!(!run.stderr.contains("panicked at"), "{}", run.stderr);
-            assert_eq!(folder.told()[1], ("p1".into(), "failed".into(), kind.into()), "{place}");
+            assert_eq!(
+                folder.told()[1],
+                ("p1".into(), "failed".into(), kind.into()),
+                "{place}"
+            );
             let mut results = folder.results();
             assert!(!results.contains_key("p1.png"), "{place}");
             results.insert("p1.png".into(), expected["p1.png"].clone());
-            assert!(results == expected, "{place}: the others are as they are without it");
+            assert!(
+                results == expected,
+                "{place}: the others are as they are without it"
+            );
 
             // The same would fail again, where it has to do with the item alone.
             let lasts = ["bug", "compute.not_finite"].contains(&kind);
             let again = folder.whole(&[]);
             if lasts {
-                again.assert(1).says("4 items: 3 done before, 1 failed before").says("--redo failed");
-                folder.whole(&["--redo", "failed"]).assert(0).says("4 items: 1 done, 3 done before");
+                again
+                    .assert(1)
+                    .says("4 items: 3 done before, 1 failed before")
+                    .says("--redo failed");
+                folder
+                    .whole(&["--redo", "failed"])
+                    .assert(0)
+                    .says("4 items: 1 done, 3 done before");
             } else {
                 again.assert(0).says("4 items: 1 done, 3 done before");
             }
@@ -78,11 +109,20 @@ mod injected {
         let folder = Folder::new(4);
         let expected = folder.expected();
         // The hash of the weights is the first file that is written.
-        folder.whole_at("disk_full#3", &[]).assert(1).says("failpoint disk_full").says("p1: failed: ").says("4 items: 3 done, 1 failed");
+        folder
+            .whole_at("disk_full#3", &[])
+            .assert(1)
+            .says("failpoint disk_full")
+            .says("p1: failed: ")
+            .says("4 items: 3 done, 1 failed");
         assert_eq!(folder.told()[1].2, "output.disk_full");
         folder.whole(&[]).assert(0).says("1 done, 3 done before");
         std::fs::remove_dir_all(folder.path("out")).unwrap();
-        folder.whole_at("disk_full", &[]).assert(75).says("make room, then run this again").says("left in");
+        folder
+            .whole_at("disk_full", &[])
+            .assert(75)
+            .says("make room, then run this again")
+            .says("left in");
         assert!(folder.results().is_empty());
         folder.whole(&[]).assert(0);
         assert!(folder.results() == expected);
@@ -93,9 +133,17 @@ mod injected {
     fn a_record_that_finds_no_room_stops_the_run() {
         let folder = Folder::new(4);
         let expected = folder.expected();
-        folder.whole_at("record_disk_full#2", &[]).assert(75).says("failpoint record_disk_full").says("all.jsonl: ");
+        folder
+            .whole_at("record_disk_full#2", &[])
+            .assert(75)
+            .says("failpoint record_disk_full")
+            .says("all.jsonl: ");
         assert_eq!(folder.done(), ["p0"]);
-        folder.whole(&[]).assert(0).says("4 items: 3 done, 1 done before").does_not_say("torn");
+        folder
+            .whole(&[])
+            .assert(0)
+            .says("4 items: 3 done, 1 done before")
+            .does_not_say("torn");
         assert!(folder.results() == expected);
     }
 
@@ -105,7 +153,9 @@ mod injected {
         let folder = Folder::new(3);
         let mut command = folder.batch(&["in", "-o", "out"]);
         // The first item is read while the weights are waited for; the others are not.
-        command.env("DRAGNEXT_FAILPOINTS", "header_read#1").stdin(Stdio::piped());
+        command
+            .env("DRAGNEXT_FAILPOINTS", "header_read#1")
+            .stdin(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         while !folder.path("out/records/all.jsonl").exists() {
@@ -116,10 +166,21 @@ mod injected {
         folder.item("in/new", 8);
         stdin.write_all(b"go on").unwrap();
         drop(stdin);
-        wait(child).assert(1).says("failpoint header_read").says("p1: failed: in/p1.png: was there when the run began, and is gone");
+        wait(child)
+            .assert(1)
+            .says("failpoint header_read")
+            .says("p1: failed: in/p1.png: was there when the run began, and is gone");
         assert_eq!(
-            folder.told().into_iter().map(|(id, _, kind)| (id, kind)).collect::<Vec<_>>(),
-            [("p0".into(), String::new()), ("p1".into(), "item.gone".into()), ("p2".into(), "item.gone".into())]
+            folder
+                .told()
+                .into_iter()
+                .map(|(id, _, kind)| (id, kind))
+                .collect::<Vec<_>>(),
+            [
+                ("p0".into(), String::new()),
+                ("p1".into(), "item.gone".into()),
+                ("p2".into(), "item.gone".into())
+            ]
         );
     }
 }
@@ -133,22 +194,46 @@ fn a_small_disk_that_fills_up() {
     let folder = Folder::new(6);
     let expected = folder.expected();
     std::fs::create_dir(folder.path("out")).unwrap();
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=48k", "tmpfs"]).arg(folder.path("out")).output();
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=48k", "tmpfs"])
+        .arg(folder.path("out"))
+        .output();
     if !mounted.is_ok_and(|output| output.status.success()) {
         report("skipped: a small disk cannot be mounted here");
         return;
     }
     let run = folder.whole(&[]);
     let (told, results) = (folder.told(), folder.results());
-    let free = Command::new("mount").args(["-o", "remount,size=64m"]).arg(folder.path("out")).status().unwrap();
+    let free = Command::new("mount")
+        .args(["-o", "remount,size=64m"])
+        .arg(folder.path("out"))
+        .status()
+        .unwrap();
     assert!(free.success());
     let again = folder.whole(&[]);
     let after = folder.results();
-    assert!(Command::new("umount").arg(folder.path("out")).status().unwrap().success());
-    report(&format!("48 KiB: {:?}, {} results, {told:?}", run.status, results.len()));
-    assert!(run.stderr.contains("No space left on device"), "the disk was full: {}", run.stderr);
+    assert!(
+        Command::new("umount")
+            .arg(folder.path("out"))
+            .status()
+            .unwrap()
+            .success()
+    );
+    report(&format!(
+        "48 KiB: {:?}, {} results, {told:?}",
+        run.status,
+        results.len()
+    ));
+    assert!(
+        run.stderr.contains("No space left on device"),
+        "the disk was full: {}",
+        run.stderr
+    );
     assert_eq!(run.status, Some(75), "{}", run.stderr);
-    assert!(results.iter().all(|(name, bytes)| *bytes == expected[name]) && results.len() < 6, "no part of a picture");
+    assert!(
+        results.iter().all(|(name, bytes)| *bytes == expected[name]) && results.len() < 6,
+        "no part of a picture"
+    );
     again.assert(0);
     assert!(after == expected);
 }

@@ -33,12 +33,20 @@ impl Ended {
     }
 
     pub(crate) fn says(self, text: &str) -> Self {
-        assert!(self.stderr.contains(text), "`{text}` is not in: {}", self.stderr);
+        assert!(
+            self.stderr.contains(text),
+            "`{text}` is not in: {}",
+            self.stderr
+        );
         self
     }
 
     pub(crate) fn does_not_say(self, text: &str) -> Self {
-        assert!(!self.stderr.contains(text), "`{text}` is in: {}", self.stderr);
+        assert!(
+            !self.stderr.contains(text),
+            "`{text}` is in: {}",
+            self.stderr
+        );
         self
     }
 }
@@ -46,7 +54,9 @@ impl Ended {
 impl Folder {
     /// `in/p0.png` and so on, each another picture, with `in/p0.json`.
     pub(crate) fn new(count: usize) -> Self {
-        let folder = Self { bench: Bench::new() };
+        let folder = Self {
+            bench: Bench::new(),
+        };
         std::fs::create_dir(folder.path("in")).unwrap();
         (0..count).for_each(|index| folder.item(&format!("in/p{index}"), index));
         folder
@@ -65,8 +75,13 @@ impl Folder {
     pub(crate) fn picture(&self, name: &str, number: usize) {
         let [width, height] = SIDES;
         let mut samples = smooth(width, height, 3);
-        samples.iter_mut().enumerate().for_each(|(index, sample)| *sample = sample.wrapping_add((index * number / 7 % 50) as u8));
-        self.write(name, Png::encode(width, height, ColorType::Rgb, BitDepth::Eight, &samples).bytes());
+        samples.iter_mut().enumerate().for_each(|(index, sample)| {
+            *sample = sample.wrapping_add((index * number / 7 % 50) as u8)
+        });
+        self.write(
+            name,
+            Png::encode(width, height, ColorType::Rgb, BitDepth::Eight, &samples).bytes(),
+        );
     }
 
     pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
@@ -86,16 +101,35 @@ impl Folder {
             .arg(command)
             .args(arguments);
         run.arg("--model").arg(model());
-        run.args(["--size", "64", "--strength", "0.04", "--timesteps", "1", "--iterations", "1", "--lora-steps", "1", "--lora-rank", "2"]);
-        run.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        run.args([
+            "--size",
+            "64",
+            "--strength",
+            "0.04",
+            "--timesteps",
+            "1",
+            "--iterations",
+            "1",
+            "--lora-steps",
+            "1",
+            "--lora-rank",
+            "2",
+        ]);
+        run.stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         run
     }
 
     /// `dragnext` with these arguments and no others.
     pub(crate) fn plain(&self, arguments: &[&str]) -> Command {
         let mut run = Command::new(env!("CARGO_BIN_EXE_dragnext"));
-        run.env_clear().current_dir(self.bench.folder()).args(arguments);
-        run.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        run.env_clear()
+            .current_dir(self.bench.folder())
+            .args(arguments);
+        run.stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         run
     }
 
@@ -122,9 +156,16 @@ impl Folder {
     pub(crate) fn records(&self) -> Vec<Value> {
         let mut records = Vec::new();
         for name in crate::pictures::names(&self.path("out/records")) {
-            if Path::new(&name).extension().is_some_and(|extension| extension == "jsonl") {
+            if Path::new(&name)
+                .extension()
+                .is_some_and(|extension| extension == "jsonl")
+            {
                 let bytes = std::fs::read(self.path("out/records").join(name)).unwrap();
-                records.extend(bytes.lines().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()));
+                records.extend(
+                    bytes
+                        .lines()
+                        .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()),
+                );
             }
         }
         records
@@ -133,11 +174,24 @@ impl Folder {
     /// Status and error kind of every record, in order.
     pub(crate) fn told(&self) -> Vec<(String, String, String)> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        self.records().iter().map(|record| (text(&record["id"]), text(&record["status"]), text(&record["error"]["kind"]))).collect()
+        self.records()
+            .iter()
+            .map(|record| {
+                (
+                    text(&record["id"]),
+                    text(&record["status"]),
+                    text(&record["error"]["kind"]),
+                )
+            })
+            .collect()
     }
 
     pub(crate) fn done(&self) -> Vec<String> {
-        self.told().into_iter().filter(|(_, status, _)| status == "done").map(|(id, ..)| id).collect()
+        self.told()
+            .into_iter()
+            .filter(|(_, status, _)| status == "done")
+            .map(|(id, ..)| id)
+            .collect()
     }
 
     /// The results, by their paths in `out/`.
@@ -156,12 +210,20 @@ pub(crate) fn results(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(inner) = folders.pop() {
-        for entry in std::fs::read_dir(&inner).into_iter().flatten().map(Result::unwrap) {
+        for entry in std::fs::read_dir(&inner)
+            .into_iter()
+            .flatten()
+            .map(Result::unwrap)
+        {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "png") {
-                let name = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
+                let name = path
+                    .strip_prefix(folder)
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned();
                 found.insert(name, std::fs::read(&path).unwrap());
             }
         }
@@ -176,11 +238,18 @@ pub(crate) fn ended(mut command: Command) -> Ended {
 pub(crate) fn wait(child: Child) -> Ended {
     let output = child.wait_with_output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Ended { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    Ended {
+        status: output.status.code(),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
 }
 
 /// Starts a run that stays at `place`, and waits until it is there; what it says further is left to read.
-pub(crate) fn start_at(mut command: Command, place: &str) -> (Child, std::io::BufReader<std::process::ChildStderr>) {
+pub(crate) fn start_at(
+    mut command: Command,
+    place: &str,
+) -> (Child, std::io::BufReader<std::process::ChildStderr>) {
     let mut child = command.env("DRAGNEXT_FAILPOINTS", place).spawn().unwrap();
     let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
     let name = place.split('#').next().unwrap();
@@ -198,5 +267,12 @@ pub(crate) fn start_at(mut command: Command, place: &str) -> (Child, std::io::Bu
 
 #[cfg(unix)]
 pub(crate) fn send(signal: &str, child: &Child) {
-    assert!(Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .arg(format!("-{signal}"))
+            .arg(child.id().to_string())
+            .status()
+            .unwrap()
+            .success()
+    );
 }

@@ -6,8 +6,16 @@ use crate::folder::Folder;
 
 /// Runs a manifest of these lines beside one that is right; returns what is said. Nothing may have been written.
 fn refusal(folder: &Folder, lines: &[&str]) -> String {
-    folder.write("list.jsonl", format!("{{\"image\": \"in/p0.png\", \"drag\": \"in/p0.json\"}}\n{}\n", lines.join("\n")));
-    let run = folder.run(&["--manifest", "list.jsonl", "-o", "out"]).assert(2);
+    folder.write(
+        "list.jsonl",
+        format!(
+            "{{\"image\": \"in/p0.png\", \"drag\": \"in/p0.json\"}}\n{}\n",
+            lines.join("\n")
+        ),
+    );
+    let run = folder
+        .run(&["--manifest", "list.jsonl", "-o", "out"])
+        .assert(2);
     assert!(!folder.path("out").exists(), "nothing was written");
     run.stderr
 }
@@ -19,12 +27,30 @@ fn every_fault_of_a_manifest_is_told_at_once_with_its_line() {
         ("{\"image\": \"in/p1.png\"", "list.jsonl:2: column"),
         ("[]", "list.jsonl:3: column"),
         ("{\"drag\": \"in/p1.json\"}", "missing field `image`"),
-        ("{\"image\": \"in/p1.png\", \"drga\": \"in/p1.json\"}", "`drga` is no key of a manifest"),
-        ("{\"image\": \"in/p1.png\", \"image\": \"in/p1.png\"}", "duplicate field `image`"),
-        ("{\"image\": \"in/p1.png\", \"drag\": \"in/p1.json\", \"settings\": {\"lr\": -1}}", "settings: lr: `-1.0` must be above 0"),
-        ("{\"image\": \"in/p1.png\", \"drag\": \"in/p1.json\", \"settings\": {\"lrr\": 1}}", "unknown field `lrr`"),
-        ("{\"image\": \"in/p9.png\", \"drag\": \"in/p1.json\", \"id\": \"a\"}", "list.jsonl:9: `in/p9.png`: No such file"),
-        ("{\"image\": \"in/p1.png\", \"id\": \"b\"}", "list.jsonl:10: no drag file is named"),
+        (
+            "{\"image\": \"in/p1.png\", \"drga\": \"in/p1.json\"}",
+            "`drga` is no key of a manifest",
+        ),
+        (
+            "{\"image\": \"in/p1.png\", \"image\": \"in/p1.png\"}",
+            "duplicate field `image`",
+        ),
+        (
+            "{\"image\": \"in/p1.png\", \"drag\": \"in/p1.json\", \"settings\": {\"lr\": -1}}",
+            "settings: lr: `-1.0` must be above 0",
+        ),
+        (
+            "{\"image\": \"in/p1.png\", \"drag\": \"in/p1.json\", \"settings\": {\"lrr\": 1}}",
+            "unknown field `lrr`",
+        ),
+        (
+            "{\"image\": \"in/p9.png\", \"drag\": \"in/p1.json\", \"id\": \"a\"}",
+            "list.jsonl:9: `in/p9.png`: No such file",
+        ),
+        (
+            "{\"image\": \"in/p1.png\", \"id\": \"b\"}",
+            "list.jsonl:10: no drag file is named",
+        ),
         (
             "{\"image\": \"in/p1.png\", \"drag\": \"in/p1.json\", \"id\": \"in/p0\"}",
             "list.jsonl:11: the id `in/p0` is taken by list.jsonl:1",
@@ -37,22 +63,56 @@ fn every_fault_of_a_manifest_is_told_at_once_with_its_line() {
             "{\"image\": \"in/p1.png\", \"drag\": \"in/p1.json\", \"id\": \"d\", \"out\": \"d.jpg\"}",
             "list.jsonl:13: the output `d.jpg` is no PNG",
         ),
-        ("{\"image\": \"in\", \"drag\": \"in/p1.json\", \"id\": \"e\"}", "list.jsonl:14: `in` is a folder"),
-        ("{\"image\": \"in/p1.png\", \"drag\": \"in/p1.json\", \"id\": \"\"}", "list.jsonl:15: the id is empty"),
+        (
+            "{\"image\": \"in\", \"drag\": \"in/p1.json\", \"id\": \"e\"}",
+            "list.jsonl:14: `in` is a folder",
+        ),
+        (
+            "{\"image\": \"in/p1.png\", \"drag\": \"in/p1.json\", \"id\": \"\"}",
+            "list.jsonl:15: the id is empty",
+        ),
     ];
     let lines: Vec<&str> = faults.iter().map(|(line, _)| *line).collect();
     let told = refusal(&folder, &lines);
     for (line, expected) in faults {
-        assert!(told.contains(expected), "{line}: `{expected}` is not in\n{told}");
+        assert!(
+            told.contains(expected),
+            "{line}: `{expected}` is not in\n{told}"
+        );
     }
-    assert!(told.ends_with(&format!("\n{} items are wrong\n", faults.len())) && told.matches("error: ").count() == faults.len(), "{told}");
+    assert!(
+        told.ends_with(&format!("\n{} items are wrong\n", faults.len()))
+            && told.matches("error: ").count() == faults.len(),
+        "{told}"
+    );
     // The same as data.
-    let run = folder.run(&["--manifest", "list.jsonl", "-o", "out", "--json", "--quiet"]).assert(2);
+    let run = folder
+        .run(&["--manifest", "list.jsonl", "-o", "out", "--json", "--quiet"])
+        .assert(2);
     let data: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
-    let kinds: Vec<&str> = data["faults"].as_array().unwrap().iter().map(|fault| fault["kind"].as_str().unwrap()).collect();
-    let known = ["line", "missing", "no_drag", "duplicate_id", "same_output", "output", "not_a_file", "name"];
+    let kinds: Vec<&str> = data["faults"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|fault| fault["kind"].as_str().unwrap())
+        .collect();
+    let known = [
+        "line",
+        "missing",
+        "no_drag",
+        "duplicate_id",
+        "same_output",
+        "output",
+        "not_a_file",
+        "name",
+    ];
     assert_eq!(kinds.len(), faults.len());
-    assert!(known.iter().all(|kind| kinds.contains(&format!("manifest.{kind}").as_str())), "{kinds:?}");
+    assert!(
+        known
+            .iter()
+            .all(|kind| kinds.contains(&format!("manifest.{kind}").as_str())),
+        "{kinds:?}"
+    );
 }
 
 /// Where outputs and inputs may be; each of these would leave its folder.
@@ -62,15 +122,43 @@ fn paths_that_leave_their_folders_are_refused() {
     std::fs::create_dir(folder.path("lists")).unwrap();
     std::fs::copy(folder.path("in/p1.png"), folder.path("lists/p1.png")).unwrap();
     std::fs::copy(folder.path("in/p1.json"), folder.path("lists/p1.json")).unwrap();
-    for out in ["../../etc/passwd", "/tmp/x.png", "C:\\\\x.png", "C:x.png", "", ".", "a/..", "a/../../b.png", "a/"] {
-        folder.write("lists/l.jsonl", format!("{{\"image\": \"p1.png\", \"drag\": \"p1.json\", \"out\": \"{out}\"}}"));
-        folder.run(&["--manifest", "lists/l.jsonl", "-o", "out"]).assert(2).says("lists/l.jsonl:1: the output `");
+    for out in [
+        "../../etc/passwd",
+        "/tmp/x.png",
+        "C:\\\\x.png",
+        "C:x.png",
+        "",
+        ".",
+        "a/..",
+        "a/../../b.png",
+        "a/",
+    ] {
+        folder.write(
+            "lists/l.jsonl",
+            format!("{{\"image\": \"p1.png\", \"drag\": \"p1.json\", \"out\": \"{out}\"}}"),
+        );
+        folder
+            .run(&["--manifest", "lists/l.jsonl", "-o", "out"])
+            .assert(2)
+            .says("lists/l.jsonl:1: the output `");
     }
     let absolute = folder.path("in/p0.png");
     for image in ["../in/p0.png", absolute.to_str().unwrap()] {
         folder.write("lists/l.jsonl", format!("{{\"id\": \"a\", \"image\": \"{image}\", \"drag\": \"p1.json\", \"out\": \"a.png\"}}"));
-        folder.run(&["--manifest", "lists/l.jsonl", "-o", "out"]).assert(2).says("leads out of `lists`").says("--allow-outside");
-        folder.run(&["--manifest", "lists/l.jsonl", "-o", "out", "--allow-outside"]).assert(0);
+        folder
+            .run(&["--manifest", "lists/l.jsonl", "-o", "out"])
+            .assert(2)
+            .says("leads out of `lists`")
+            .says("--allow-outside");
+        folder
+            .run(&[
+                "--manifest",
+                "lists/l.jsonl",
+                "-o",
+                "out",
+                "--allow-outside",
+            ])
+            .assert(0);
     }
     assert_eq!(folder.results().len(), 1);
 }
@@ -83,29 +171,48 @@ fn links_that_leave_their_folders_are_refused() {
     folder.item("away/secret", 3);
     symlink(folder.path("away/secret.png"), folder.path("in/link.png")).unwrap();
     std::fs::copy(folder.path("in/p0.json"), folder.path("in/link.json")).unwrap();
-    folder.whole(&[]).assert(2).says("in/link.png: `link.png` leads out of `in`");
-    folder.whole(&["--allow-outside"]).assert(0).says("2 items: 2 done");
+    folder
+        .whole(&[])
+        .assert(2)
+        .says("in/link.png: `link.png` leads out of `in`");
+    folder
+        .whole(&["--allow-outside"])
+        .assert(0)
+        .says("2 items: 2 done");
     std::fs::remove_file(folder.path("in/link.png")).unwrap();
 
     // Inside the folder a link is as good as its target; links to folders are not followed, so a loop ends.
     symlink("p0.png", folder.path("in/link.png")).unwrap();
     symlink(".", folder.path("in/loop")).unwrap();
     symlink(folder.path("away"), folder.path("in/folder")).unwrap();
-    folder.run(&["in", "-o", "new"]).assert(0).says("2 items: 2 done").says("2 links to folders are not followed");
+    folder
+        .run(&["in", "-o", "new"])
+        .assert(0)
+        .says("2 items: 2 done")
+        .says("2 links to folders are not followed");
 
     // A folder of the outputs that is a link elsewhere.
     std::fs::create_dir_all(folder.path("there")).unwrap();
     std::fs::create_dir_all(folder.path("out2")).unwrap();
     symlink(folder.path("there"), folder.path("out2/in")).unwrap();
-    folder.write("l.jsonl", "{\"image\": \"in/p0.png\", \"drag\": \"in/p0.json\"}");
-    folder.run(&["--manifest", "l.jsonl", "-o", "out2"]).assert(2).says("the output `in/p0.png` leads out of `out2`");
+    folder.write(
+        "l.jsonl",
+        "{\"image\": \"in/p0.png\", \"drag\": \"in/p0.json\"}",
+    );
+    folder
+        .run(&["--manifest", "l.jsonl", "-o", "out2"])
+        .assert(2)
+        .says("the output `in/p0.png` leads out of `out2`");
     assert_eq!(std::fs::read_dir(folder.path("there")).unwrap().count(), 0);
 
     // What a drag file names is an input too.
     folder.item("masked/m", 4);
     let drag = r#"{"version": 1, "regions": [{"type": "translation", "region": {"mask": "../away/secret.png"}, "handle": [20, 20], "target": [40, 20]}]}"#;
     folder.write("masked/m.json", drag);
-    folder.run(&["masked", "-o", "out3"]).assert(1).says("the mask leads out of the folder of the list");
+    folder
+        .run(&["masked", "-o", "out3"])
+        .assert(1)
+        .says("the mask leads out of the folder of the list");
 }
 
 /// Pipes are never opened: a run that did would wait for ever.
@@ -113,16 +220,35 @@ fn links_that_leave_their_folders_are_refused() {
 #[test]
 fn pipes_and_devices_are_refused_unread() {
     let folder = Folder::new(1);
-    assert!(Command::new("mkfifo").arg(folder.path("in/pipe.png")).status().unwrap().success());
+    assert!(
+        Command::new("mkfifo")
+            .arg(folder.path("in/pipe.png"))
+            .status()
+            .unwrap()
+            .success()
+    );
     std::fs::copy(folder.path("in/p0.json"), folder.path("in/pipe.json")).unwrap();
-    folder.whole(&[]).assert(2).says("in/pipe.png: is no file, but a pipe, a socket or a device");
-    folder.whole(&["--keep-going"]).assert(1).says("1 done, 1 failed");
+    folder
+        .whole(&[])
+        .assert(2)
+        .says("in/pipe.png: is no file, but a pipe, a socket or a device");
+    folder
+        .whole(&["--keep-going"])
+        .assert(1)
+        .says("1 done, 1 failed");
     folder.write(
         "l.jsonl",
         "{\"image\": \"in/pipe.png\", \"drag\": \"in/p0.json\"}\n{\"image\": \"/dev/zero\", \"drag\": \"in/p0.json\", \"out\": \"z.png\"}",
     );
-    let run = folder.run(&["--manifest", "l.jsonl", "-o", "out", "--allow-outside"]).assert(2);
-    assert_eq!(run.stderr.matches("is no file, but a pipe").count(), 2, "{}", run.stderr);
+    let run = folder
+        .run(&["--manifest", "l.jsonl", "-o", "out", "--allow-outside"])
+        .assert(2);
+    assert_eq!(
+        run.stderr.matches("is no file, but a pipe").count(),
+        2,
+        "{}",
+        run.stderr
+    );
 }
 
 #[cfg(unix)]
@@ -134,13 +260,27 @@ fn hostile_names_are_refused_or_shown_as_escapes() {
     for name in ["a\nb", "a\u{1b}[2Jb", "a\u{202e}b"] {
         folder.item(&format!("in/{name}"), 1);
         let run = folder.whole(&[]).assert(2).says("has control characters");
-        assert!(!run.stderr.contains('\u{1b}') && !run.stderr.contains('\u{202e}') && !run.stderr.contains("a\nb"), "{:?}", run.stderr);
+        assert!(
+            !run.stderr.contains('\u{1b}')
+                && !run.stderr.contains('\u{202e}')
+                && !run.stderr.contains("a\nb"),
+            "{:?}",
+            run.stderr
+        );
         std::fs::remove_file(folder.path(&format!("in/{name}.png"))).unwrap();
     }
     // A name that is no text works, and its record has its bytes.
     let bytes = folder.bench.read("in/p0.png");
-    std::fs::write(folder.path("in").join(OsStr::from_bytes(b"q\xff.png")), bytes).unwrap();
-    std::fs::write(folder.path("in").join(OsStr::from_bytes(b"q\xff.json")), folder.bench.read("in/p0.json")).unwrap();
+    std::fs::write(
+        folder.path("in").join(OsStr::from_bytes(b"q\xff.png")),
+        bytes,
+    )
+    .unwrap();
+    std::fs::write(
+        folder.path("in").join(OsStr::from_bytes(b"q\xff.json")),
+        folder.bench.read("in/p0.json"),
+    )
+    .unwrap();
     folder.whole(&[]).assert(0).says("2 items: 2 done");
     assert_eq!(folder.records()[1]["image_bytes"], "696e2f71ff2e706e67");
     folder.whole(&[]).assert(0).says("2 items: 2 done before");
@@ -150,10 +290,16 @@ fn hostile_names_are_refused_or_shown_as_escapes() {
 fn two_pictures_with_one_result_are_both_named() {
     let folder = Folder::new(1);
     folder.picture("in/p0.jpg", 2);
-    folder.whole(&[]).assert(2).says("in/p0.png: the output `out/p0.png` is that of in/p0.jpg");
+    folder
+        .whole(&[])
+        .assert(2)
+        .says("in/p0.png: the output `out/p0.png` is that of in/p0.jpg");
     folder.run(&["in", "-o", "in"]).assert(2);
     let folder = Folder::new(1);
-    folder.run(&["in", "-o", "in"]).assert(2).says("in/p0.png: the output `in/p0.png` is an input");
+    folder
+        .run(&["in", "-o", "in"])
+        .assert(2)
+        .says("in/p0.png: the output `in/p0.png` is an input");
     assert!(!folder.path("in/records").exists());
 }
 
@@ -164,24 +310,50 @@ fn with_keep_going_faults_are_failed_items() {
         "list.jsonl",
         "{\"image\": \"in/p0.png\", \"drag\": \"in/p0.json\", \"id\": \"a\"}\n{\"image\": \n{\"image\": \"in/p1.png\", \"drag\": \"in/p1.json\", \"id\": \"a\"}\n",
     );
-    folder.run(&["--manifest", "list.jsonl", "-o", "out", "--keep-going"]).assert(1).says("3 items: 1 done, 2 failed");
+    folder
+        .run(&["--manifest", "list.jsonl", "-o", "out", "--keep-going"])
+        .assert(1)
+        .says("3 items: 1 done, 2 failed");
     let told = folder.told();
     assert_eq!(told[0], ("a".into(), "done".into(), String::new()));
-    assert_eq!(told[1], ("line 2".into(), "failed".into(), "manifest.line".into()));
-    assert_eq!(told[2], ("list.jsonl:3".into(), "failed".into(), "manifest.duplicate_id".into()));
+    assert_eq!(
+        told[1],
+        ("line 2".into(), "failed".into(), "manifest.line".into())
+    );
+    assert_eq!(
+        told[2],
+        (
+            "list.jsonl:3".into(),
+            "failed".into(),
+            "manifest.duplicate_id".into()
+        )
+    );
 }
 
 #[test]
 fn nothing_to_edit_is_said() {
     let folder = Folder::new(0);
-    folder.whole(&[]).assert(2).says("there is nothing to edit").says("--drag gives one drag file for all");
-    folder.run(&["nowhere", "-o", "out"]).assert(2).says("nowhere");
+    folder
+        .whole(&[])
+        .assert(2)
+        .says("there is nothing to edit")
+        .says("--drag gives one drag file for all");
+    folder
+        .run(&["nowhere", "-o", "out"])
+        .assert(2)
+        .says("nowhere");
     folder.write("l.jsonl", "\n");
-    folder.run(&["--manifest", "l.jsonl", "-o", "out"]).assert(2).says("l.jsonl: there is nothing to edit");
+    folder
+        .run(&["--manifest", "l.jsonl", "-o", "out"])
+        .assert(2)
+        .says("l.jsonl: there is nothing to edit");
     folder.run(&["--manifest", "in", "-o", "out"]).assert(2);
     // A drag file for all is looked at before everything.
     folder.item("in/p", 1);
     folder.write("bad.json", "{}");
-    folder.whole(&["--drag", "bad.json"]).assert(2).says("bad.json");
+    folder
+        .whole(&["--drag", "bad.json"])
+        .assert(2)
+        .says("bad.json");
     assert!(!folder.path("out").exists());
 }

@@ -1,7 +1,10 @@
 //! `dragnext batch` as its users run it, on a tiny model with random weights: nothing is lost, nothing is done twice, and every fault is
 //! told.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
 
 mod beside;
 mod crash;

@@ -8,17 +8,37 @@ fn a_batch_gives_the_bytes_of_single_edits_in_any_order() {
     let folder = Folder::new(4);
     folder.whole(&[]).assert(0).says("4 items: 4 done");
     let batch = folder.results();
-    assert_eq!(batch.keys().collect::<Vec<_>>(), ["p0.png", "p1.png", "p2.png", "p3.png"]);
+    assert_eq!(
+        batch.keys().collect::<Vec<_>>(),
+        ["p0.png", "p1.png", "p2.png", "p3.png"]
+    );
     for name in ["p0", "p1", "p2", "p3"] {
         let (image, drag) = (format!("in/{name}.png"), format!("in/{name}.json"));
-        ended(folder.dragnext("edit", &[&image, "--drag", &drag, "-o", "single.png", "--overwrite"])).assert(0);
-        assert!(folder.bench.read("single.png") == batch[&format!("{name}.png")], "{name}");
+        ended(folder.dragnext(
+            "edit",
+            &[&image, "--drag", &drag, "-o", "single.png", "--overwrite"],
+        ))
+        .assert(0);
+        assert!(
+            folder.bench.read("single.png") == batch[&format!("{name}.png")],
+            "{name}"
+        );
     }
-    let line = |name: &str| format!(r#"{{"id": "{name}", "image": "in/{name}.png", "drag": "in/{name}.json", "out": "{name}.png"}}"#);
+    let line = |name: &str| {
+        format!(
+            r#"{{"id": "{name}", "image": "in/{name}.png", "drag": "in/{name}.json", "out": "{name}.png"}}"#
+        )
+    };
     folder.write("list.jsonl", ["p2", "p0", "p3", "p1"].map(line).join("\n"));
-    folder.run(&["--manifest", "list.jsonl", "-o", "other"]).assert(0);
+    folder
+        .run(&["--manifest", "list.jsonl", "-o", "other"])
+        .assert(0);
     assert!(results(&folder.path("other")) == batch, "in another order");
-    let ids: Vec<String> = folder.records().iter().map(|record| record["id"].as_str().unwrap().to_owned()).collect();
+    let ids: Vec<String> = folder
+        .records()
+        .iter()
+        .map(|record| record["id"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(ids, ["p0", "p1", "p2", "p3"]);
 }
 
@@ -29,13 +49,26 @@ fn sub_folders_are_kept_and_drag_files_are_found_beside_and_inside() {
     folder.item("in/b/cat", 2);
     folder.picture("in/dog.JPEG", 3);
     std::fs::create_dir_all(folder.path("in/dog")).unwrap();
-    std::fs::copy(folder.path("in/a/cat.json"), folder.path("in/dog/drag.json")).unwrap();
+    std::fs::copy(
+        folder.path("in/a/cat.json"),
+        folder.path("in/dog/drag.json"),
+    )
+    .unwrap();
     folder.picture("in/alone.png", 4);
-    folder.whole(&[]).assert(0).says("1 picture has no drag file and is left out, such as `in/alone.png`");
-    assert_eq!(folder.results().keys().collect::<Vec<_>>(), ["a/cat.png", "b/cat.png", "dog.png"]);
+    folder
+        .whole(&[])
+        .assert(0)
+        .says("1 picture has no drag file and is left out, such as `in/alone.png`");
+    assert_eq!(
+        folder.results().keys().collect::<Vec<_>>(),
+        ["a/cat.png", "b/cat.png", "dog.png"]
+    );
     assert_eq!(folder.done(), ["a/cat", "b/cat", "dog"]);
     // One for all: the picture without a drag file of its own too.
-    folder.run(&["in", "-o", "all", "--drag", "in/a/cat.json"]).assert(0).says("4 items: 4 done");
+    folder
+        .run(&["in", "-o", "all", "--drag", "in/a/cat.json"])
+        .assert(0)
+        .says("4 items: 4 done");
     assert!(results(&folder.path("all"))["a/cat.png"] == folder.results()["a/cat.png"]);
 }
 
@@ -43,8 +76,14 @@ fn sub_folders_are_kept_and_drag_files_are_found_beside_and_inside() {
 #[test]
 fn results_are_no_inputs() {
     let folder = Folder::new(2);
-    folder.run(&["in", "-o", "in/out", "--drag", "in/p0.json"]).assert(0).says("2 items: 2 done");
-    folder.run(&["in", "-o", "in/out", "--drag", "in/p0.json"]).assert(0).says("2 items: 2 done before");
+    folder
+        .run(&["in", "-o", "in/out", "--drag", "in/p0.json"])
+        .assert(0)
+        .says("2 items: 2 done");
+    folder
+        .run(&["in", "-o", "in/out", "--drag", "in/p0.json"])
+        .assert(0)
+        .says("2 items: 2 done before");
 }
 
 #[test]
@@ -52,15 +91,35 @@ fn a_second_run_does_nothing_and_reads_no_weights() {
     let folder = Folder::new(3);
     folder.whole(&[]).assert(0).says("load ");
     let (records, times) = (folder.records(), modified(&folder));
-    folder.whole(&[]).assert(0).says("3 items: 3 done before").does_not_say("load ");
-    assert!(folder.records() == records && modified(&folder) == times, "nothing was written");
+    folder
+        .whole(&[])
+        .assert(0)
+        .says("3 items: 3 done before")
+        .does_not_say("load ");
+    assert!(
+        folder.records() == records && modified(&folder) == times,
+        "nothing was written"
+    );
     // Without the remembered hash the weights are read, and the same is found.
     std::fs::remove_file(folder.path("out/records/weights.json")).unwrap();
-    folder.whole(&[]).assert(0).says("3 items: 3 done before").says("load ");
+    folder
+        .whole(&[])
+        .assert(0)
+        .says("3 items: 3 done before")
+        .says("load ");
 }
 
 fn modified(folder: &Folder) -> Vec<std::time::SystemTime> {
-    folder.results().keys().map(|name| std::fs::metadata(folder.path("out").join(name)).unwrap().modified().unwrap()).collect()
+    folder
+        .results()
+        .keys()
+        .map(|name| {
+            std::fs::metadata(folder.path("out").join(name))
+                .unwrap()
+                .modified()
+                .unwrap()
+        })
+        .collect()
 }
 
 /// What decides pixels is what counts: picture, drag, settings; and that the result is there.
@@ -70,17 +129,38 @@ fn what_changed_is_done_again_and_nothing_else() {
     folder.whole(&[]).assert(0);
     let first = folder.results();
     folder.picture("in/p1.png", 9);
-    folder.whole(&[]).assert(0).says("3 items: 1 done, 2 done before");
-    assert!(folder.results()["p1.png"] != first["p1.png"] && folder.results()["p0.png"] == first["p0.png"]);
+    folder
+        .whole(&[])
+        .assert(0)
+        .says("3 items: 1 done, 2 done before");
+    assert!(
+        folder.results()["p1.png"] != first["p1.png"]
+            && folder.results()["p0.png"] == first["p0.png"]
+    );
     let drag = std::fs::read_to_string(folder.path("in/p2.json")).unwrap();
-    folder.write("in/p2.json", drag.replace("\"version\":1", "\"version\":1,\"comment\":\"mine\""));
+    folder.write(
+        "in/p2.json",
+        drag.replace("\"version\":1", "\"version\":1,\"comment\":\"mine\""),
+    );
     folder.whole(&[]).assert(0).says("3 items: 3 done before");
-    folder.write("in/p2.json", drag.replace("\"version\":1", "\"version\":1,\"prompt\":\"a cat\""));
-    folder.whole(&[]).assert(0).says("3 items: 1 done, 2 done before");
+    folder.write(
+        "in/p2.json",
+        drag.replace("\"version\":1", "\"version\":1,\"prompt\":\"a cat\""),
+    );
+    folder
+        .whole(&[])
+        .assert(0)
+        .says("3 items: 1 done, 2 done before");
     std::fs::remove_file(folder.path("out/p0.png")).unwrap();
-    folder.whole(&[]).assert(0).says("3 items: 1 done, 2 done before");
+    folder
+        .whole(&[])
+        .assert(0)
+        .says("3 items: 1 done, 2 done before");
     assert!(folder.results()["p0.png"] == first["p0.png"]);
-    folder.whole(&["--seed", "3"]).assert(0).says("3 items: 3 done");
+    folder
+        .whole(&["--seed", "3"])
+        .assert(0)
+        .says("3 items: 3 done");
     folder.whole(&[]).assert(0).says("3 items: 3 done");
     assert!(folder.results()["p0.png"] == first["p0.png"]);
 }
@@ -91,9 +171,15 @@ fn an_output_that_is_not_ours_is_refused_unless_asked_for() {
     let folder = Folder::new(2);
     let expected = folder.expected();
     folder.write("out/p1.png", "mine");
-    folder.whole(&[]).assert(1).says("p1: failed: out/p1.png: exists already");
+    folder
+        .whole(&[])
+        .assert(1)
+        .says("p1: failed: out/p1.png: exists already");
     assert_eq!(folder.results()["p1.png"], b"mine");
-    folder.whole(&["--overwrite"]).assert(0).says("2 items: 1 done, 1 done before");
+    folder
+        .whole(&["--overwrite"])
+        .assert(0)
+        .says("2 items: 1 done, 1 done before");
     assert!(folder.results() == expected);
     folder.write("out/p0.png", "touched up");
     folder.whole(&[]).assert(1).says("exists already");
@@ -107,11 +193,26 @@ fn an_output_that_is_not_ours_is_refused_unless_asked_for() {
 fn redo_does_again_what_it_names() {
     let folder = Folder::new(3);
     folder.whole(&[]).assert(0);
-    folder.whole(&["--redo", "p1"]).assert(0).says("3 items: 1 done, 2 done before");
-    folder.whole(&["--redo", "p1", "--redo", "p2"]).assert(0).says("3 items: 2 done, 1 done before");
-    folder.whole(&["--redo", "failed"]).assert(0).says("3 items: 3 done before");
-    folder.whole(&["--redo", "all"]).assert(0).says("3 items: 3 done");
-    folder.whole(&["--redo", "p7"]).assert(2).says("no item is called `p7`");
+    folder
+        .whole(&["--redo", "p1"])
+        .assert(0)
+        .says("3 items: 1 done, 2 done before");
+    folder
+        .whole(&["--redo", "p1", "--redo", "p2"])
+        .assert(0)
+        .says("3 items: 2 done, 1 done before");
+    folder
+        .whole(&["--redo", "failed"])
+        .assert(0)
+        .says("3 items: 3 done before");
+    folder
+        .whole(&["--redo", "all"])
+        .assert(0)
+        .says("3 items: 3 done");
+    folder
+        .whole(&["--redo", "p7"])
+        .assert(2)
+        .says("no item is called `p7`");
 }
 
 #[test]
@@ -122,11 +223,29 @@ fn a_manifest_gives_ids_outputs_and_settings() {
         "\u{feff}{\"image\": \"in/p0.png\", \"drag\": \"in/p0.json\", \"x-note\": [1], \"comment\": {}}\r\n\n\
          {\"id\": \"other\", \"image\": \"in/p0.png\", \"out\": \"deep/er/o.png\", \"settings\": {\"seed\": 7}}\n",
     );
-    folder.run(&["--manifest", "list.jsonl", "-o", "out", "--drag", "in/p1.json"]).assert(0);
-    assert_eq!(folder.results().keys().collect::<Vec<_>>(), ["deep/er/o.png", "in/p0.png"]);
+    folder
+        .run(&[
+            "--manifest",
+            "list.jsonl",
+            "-o",
+            "out",
+            "--drag",
+            "in/p1.json",
+        ])
+        .assert(0);
+    assert_eq!(
+        folder.results().keys().collect::<Vec<_>>(),
+        ["deep/er/o.png", "in/p0.png"]
+    );
     let records = folder.records();
-    assert_eq!((records[0]["id"].as_str(), records[0]["seed"].as_u64()), (Some("in/p0"), Some(0)));
-    assert_eq!((records[1]["id"].as_str(), records[1]["seed"].as_u64()), (Some("other"), Some(7)));
+    assert_eq!(
+        (records[0]["id"].as_str(), records[0]["seed"].as_u64()),
+        (Some("in/p0"), Some(0))
+    );
+    assert_eq!(
+        (records[1]["id"].as_str(), records[1]["seed"].as_u64()),
+        (Some("other"), Some(7))
+    );
 }
 
 /// The dry run's manifest is the list, and writes nothing; its text has sizes, and what will fail.
@@ -136,9 +255,26 @@ fn a_dry_run_tells_and_writes_nothing() {
     let list = folder.whole(&["--dry-run", "--json"]).assert(0).stdout;
     assert_eq!(list.lines().count(), 3);
     folder.write("in/list.jsonl", &list);
-    assert_eq!(folder.run(&["--manifest", "in/list.jsonl", "-o", "out", "--dry-run", "--json"]).assert(0).stdout, list);
+    assert_eq!(
+        folder
+            .run(&[
+                "--manifest",
+                "in/list.jsonl",
+                "-o",
+                "out",
+                "--dry-run",
+                "--json"
+            ])
+            .assert(0)
+            .stdout,
+        list
+    );
     let text = folder.whole(&["--dry-run"]).assert(0).stdout;
-    assert!(text.contains("p1: in/p1.png 72 x 66, works at 70 x 64,") && text.contains("3 items, about "), "{text}");
+    assert!(
+        text.contains("p1: in/p1.png 72 x 66, works at 70 x 64,")
+            && text.contains("3 items, about "),
+        "{text}"
+    );
     assert!(!folder.path("out").exists());
     folder.write("in/p1.json", "{}");
     let run = folder.whole(&["--dry-run"]).assert(1);
@@ -154,9 +290,19 @@ fn records_and_a_summary_go_to_stdout_when_asked_for() {
     let folder = Folder::new(2);
     let run = folder.whole(&["--json", "--quiet"]).assert(0);
     assert_eq!(run.stderr, "");
-    let lines: Vec<serde_json::Value> = run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<serde_json::Value> = run
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!(lines[..2], folder.records());
-    assert_eq!((lines[2]["summary"]["done"].as_u64(), lines[2]["summary"]["left"].as_u64()), (Some(2), Some(0)));
+    assert_eq!(
+        (
+            lines[2]["summary"]["done"].as_u64(),
+            lines[2]["summary"]["left"].as_u64()
+        ),
+        (Some(2), Some(0))
+    );
     // A reader that goes away has what it wanted; the work goes on.
     let mut command = folder.batch(&["in", "-o", "again", "--json"]);
     let mut child = command.spawn().unwrap();

@@ -16,18 +16,29 @@ mod signals {
         for (signal, status) in [("INT", 130), ("TERM", 143)] {
             let folder = Folder::new(4);
             let expected = folder.expected();
-            let (mut run, mut stderr) = start_at(folder.batch(&["in", "-o", "out"]), "wait_in_decode#3");
+            let (mut run, mut stderr) =
+                start_at(folder.batch(&["in", "-o", "out"]), "wait_in_decode#3");
             let sent = Instant::now();
             send(signal, &run);
             let mut told = String::new();
             stderr.read_to_string(&mut told).unwrap();
             assert_eq!(run.wait().unwrap().code(), Some(status), "{told}");
             assert!(sent.elapsed() < Duration::from_secs(10));
-            assert!(told.contains("interrupted; 2 of 4 items are left") && told.contains("4 items: 2 done, 2 left"), "{told}");
+            assert!(
+                told.contains("interrupted; 2 of 4 items are left")
+                    && told.contains("4 items: 2 done, 2 left"),
+                "{told}"
+            );
             assert_eq!(folder.done(), ["p0", "p1"]);
             assert_eq!(folder.told()[2].1, "interrupted");
-            assert_eq!(folder.results().keys().collect::<Vec<_>>(), ["p0.png", "p1.png"]);
-            folder.whole(&[]).assert(0).says("4 items: 2 done, 2 done before");
+            assert_eq!(
+                folder.results().keys().collect::<Vec<_>>(),
+                ["p0.png", "p1.png"]
+            );
+            folder
+                .whole(&[])
+                .assert(0)
+                .says("4 items: 2 done, 2 done before");
             assert!(folder.results() == expected);
         }
     }
@@ -40,14 +51,20 @@ mod signals {
         let (mut run, _stderr) = start_at(folder.batch(&["in", "-o", "out"]), "hang_in_decode#2");
         send("INT", &run);
         std::thread::sleep(Duration::from_millis(300));
-        assert!(run.try_wait().unwrap().is_none(), "where it hangs, nothing looks at the first");
+        assert!(
+            run.try_wait().unwrap().is_none(),
+            "where it hangs, nothing looks at the first"
+        );
         let sent = Instant::now();
         send("INT", &run);
         let ended = run.wait().unwrap();
         assert_eq!((ended.code(), ended.signal()), (Some(130), None));
         assert!(sent.elapsed() < Duration::from_secs(2));
         assert_eq!(folder.done(), ["p0"]);
-        folder.whole(&[]).assert(0).says("3 items: 2 done, 1 done before");
+        folder
+            .whole(&[])
+            .assert(0)
+            .says("3 items: 2 done, 1 done before");
         assert!(folder.results() == expected);
     }
 }
@@ -55,10 +72,16 @@ mod signals {
 #[test]
 fn when_the_time_is_over_no_further_item_is_begun() {
     let folder = Folder::new(2);
-    folder.whole(&["--max-seconds", "0"]).assert(75).says("the time is over; 2 of 2 items are left");
+    folder
+        .whole(&["--max-seconds", "0"])
+        .assert(75)
+        .says("the time is over; 2 of 2 items are left");
     assert!(folder.results().is_empty() && folder.records().is_empty());
     folder.whole(&["--max-seconds", "1000"]).assert(0);
-    folder.whole(&["--max-seconds", "0"]).assert(0).says("2 items: 2 done before");
+    folder
+        .whole(&["--max-seconds", "0"])
+        .assert(0)
+        .says("2 items: 2 done before");
     folder.whole(&["--max-seconds", "-1"]).assert(2);
 }
 
@@ -68,8 +91,18 @@ fn after_as_many_failures_as_may_be_no_further_item_is_begun() {
     for name in ["in/p1.json", "in/p2.json", "in/p4.json"] {
         folder.write(name, "{}");
     }
-    folder.whole(&["--fail-fast"]).assert(1).says("5 items: 1 done, 1 failed, 3 left").says("stopped after 1 item failed");
-    folder.whole(&["--max-failures", "2"]).assert(1).says("5 items: 1 done before, 2 failed, 2 left");
-    folder.whole(&["--max-failures", "3"]).assert(1).says("5 items: 1 done, 1 done before, 3 failed");
+    folder
+        .whole(&["--fail-fast"])
+        .assert(1)
+        .says("5 items: 1 done, 1 failed, 3 left")
+        .says("stopped after 1 item failed");
+    folder
+        .whole(&["--max-failures", "2"])
+        .assert(1)
+        .says("5 items: 1 done before, 2 failed, 2 left");
+    folder
+        .whole(&["--max-failures", "3"])
+        .assert(1)
+        .says("5 items: 1 done, 1 done before, 3 failed");
     folder.whole(&["--max-failures", "0"]).assert(2);
 }

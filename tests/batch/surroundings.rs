@@ -9,11 +9,26 @@ use crate::folder::{Folder, ended, send, start_at, wait};
 /// The batch of a folder as a shell's command, after `before`, from within a folder of its own.
 fn after(folder: &Folder, before: &str, out: &str) -> crate::folder::Ended {
     std::fs::create_dir(folder.path("here")).unwrap();
-    let batch = folder.batch(&[folder.path("in").to_str().unwrap(), "-o", folder.path(out).to_str().unwrap()]);
+    let batch = folder.batch(&[
+        folder.path("in").to_str().unwrap(),
+        "-o",
+        folder.path(out).to_str().unwrap(),
+    ]);
     let mut shell = Command::new("/bin/sh");
-    shell.env_clear().env("PATH", "/usr/bin:/bin").env("DRAGNEXT_CACHE_LIMIT", "0").current_dir(folder.path("here"));
-    shell.arg("-c").arg(format!("{before}; exec \"$0\" \"$@\"")).arg(batch.get_program()).args(batch.get_args());
-    shell.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    shell
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("DRAGNEXT_CACHE_LIMIT", "0")
+        .current_dir(folder.path("here"));
+    shell
+        .arg("-c")
+        .arg(format!("{before}; exec \"$0\" \"$@\""))
+        .arg(batch.get_program())
+        .args(batch.get_args());
+    shell
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
     let ended = ended(shell);
     let _ = std::fs::remove_dir(folder.path("here"));
     ended
@@ -23,12 +38,23 @@ fn after(folder: &Folder, before: &str, out: &str) -> crate::folder::Ended {
 fn a_batch_needs_neither_home_nor_temporary_folder_nor_current_folder() {
     let folder = Folder::new(2);
     let expected = folder.expected();
-    for (number, before) in
-        ["unset HOME", "export TMPDIR=/proc/nowhere", "rmdir ../here; test ! -e ../here", "export HOME=/proc/nowhere"].iter().enumerate()
+    for (number, before) in [
+        "unset HOME",
+        "export TMPDIR=/proc/nowhere",
+        "rmdir ../here; test ! -e ../here",
+        "export HOME=/proc/nowhere",
+    ]
+    .iter()
+    .enumerate()
     {
         let out = format!("out{number}");
-        after(&folder, before, &out).assert(0).says("2 items: 2 done");
-        assert!(crate::folder::results(&folder.path(&out)) == expected, "{before}");
+        after(&folder, before, &out)
+            .assert(0)
+            .says("2 items: 2 done");
+        assert!(
+            crate::folder::results(&folder.path(&out)) == expected,
+            "{before}"
+        );
     }
 }
 
@@ -39,8 +65,19 @@ fn pictures_and_records_have_the_rights_that_the_user_wants() {
         let out = format!("out{umask}");
         after(&folder, &format!("umask {umask}"), &out).assert(0);
         for name in ["p0.png", "records/all.jsonl"] {
-            let mode = folder.path(&out).join(name).metadata().unwrap().permissions().mode() & 0o777;
-            assert_eq!(format!("{mode:o}"), format!("{expected:o}"), "{name} with umask {umask}");
+            let mode = folder
+                .path(&out)
+                .join(name)
+                .metadata()
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777;
+            assert_eq!(
+                format!("{mode:o}"),
+                format!("{expected:o}"),
+                "{name} with umask {umask}"
+            );
         }
     }
 }
@@ -57,7 +94,10 @@ fn a_process_that_stood_still_goes_on_and_tells_true_durations() {
     send("STOP", &child);
     std::thread::sleep(Duration::from_millis(700));
     let state = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
-    assert!(state.is_empty() || state.contains(") T "), "it stands still: {state}");
+    assert!(
+        state.is_empty() || state.contains(") T "),
+        "it stands still: {state}"
+    );
     send("CONT", &child);
     send("INT", &child);
     drop(stderr);
@@ -66,10 +106,15 @@ fn a_process_that_stood_still_goes_on_and_tells_true_durations() {
     assert!(folder.results() == expected);
     let wall = begun.elapsed().as_secs_f64();
     let records = folder.records();
-    let stages = records.iter().filter_map(|record| record["seconds"].as_object()).flat_map(|stages| stages.values());
+    let stages = records
+        .iter()
+        .filter_map(|record| record["seconds"].as_object())
+        .flat_map(|stages| stages.values());
     let seconds: Vec<f64> = stages.map(|seconds| seconds.as_f64().unwrap()).collect();
     assert!(
-        !seconds.is_empty() && seconds.iter().all(|seconds| *seconds >= 0.0) && seconds.iter().sum::<f64>() <= wall,
+        !seconds.is_empty()
+            && seconds.iter().all(|seconds| *seconds >= 0.0)
+            && seconds.iter().sum::<f64>() <= wall,
         "{seconds:?} of {wall}"
     );
 }

@@ -5,20 +5,42 @@ use crate::folder::Folder;
 #[test]
 fn shards_do_each_item_once_and_find_what_others_did() {
     let folder = Folder::new(5);
-    folder.whole(&["--shard", "1/2"]).assert(0).says("2 items: 2 done");
+    folder
+        .whole(&["--shard", "1/2"])
+        .assert(0)
+        .says("2 items: 2 done");
     assert_eq!(folder.done(), ["p1", "p3"]);
-    folder.whole(&["--shard", "0/2"]).assert(0).says("3 items: 3 done");
+    folder
+        .whole(&["--shard", "0/2"])
+        .assert(0)
+        .says("3 items: 3 done");
     assert_eq!(
         crate::pictures::names(&folder.path("out/records")),
-        ["0-of-2.jsonl", "0-of-2.lock", "1-of-2.jsonl", "1-of-2.lock", "weights.json"]
+        [
+            "0-of-2.jsonl",
+            "0-of-2.lock",
+            "1-of-2.jsonl",
+            "1-of-2.lock",
+            "weights.json"
+        ]
     );
-    folder.whole(&["--shard", "5/8"]).assert(0).says("0 items in shard 5/8");
+    folder
+        .whole(&["--shard", "5/8"])
+        .assert(0)
+        .says("0 items in shard 5/8");
     for shard in ["0/2", "2/3"] {
-        folder.whole(&["--shard", shard]).assert(0).says("done before").does_not_say("load ");
+        folder
+            .whole(&["--shard", shard])
+            .assert(0)
+            .says("done before")
+            .does_not_say("load ");
     }
     folder.whole(&[]).assert(0).says("5 items: 5 done before");
     assert!(folder.results() == folder.expected());
-    folder.whole(&["--shard", "2/2"]).assert(2).says("shards count from 0");
+    folder
+        .whole(&["--shard", "2/2"])
+        .assert(2)
+        .says("shards count from 0");
 }
 
 /// The second run for the same shard is refused and names the first; another shard is not; and a dead run's lock is gone with it.
@@ -27,12 +49,28 @@ fn shards_do_each_item_once_and_find_what_others_did() {
 fn a_second_run_on_one_shard_is_refused_and_names_the_first() {
     use crate::folder::{send, start_at};
     let folder = Folder::new(2);
-    let (mut first, _stderr) = start_at(folder.batch(&["in", "-o", "out", "--shard", "0/2"]), "hang_in_decode");
+    let (mut first, _stderr) = start_at(
+        folder.batch(&["in", "-o", "out", "--shard", "0/2"]),
+        "hang_in_decode",
+    );
     let said = format!("out: process {} on ", first.id());
-    folder.whole(&["--shard", "0/2"]).assert(75).says(&said).says("shard 0/2");
-    folder.whole(&["--shard", "1/2"]).assert(0).says("1 item: 1 done");
-    assert!(first.try_wait().unwrap().is_none(), "the first is still at work");
+    folder
+        .whole(&["--shard", "0/2"])
+        .assert(75)
+        .says(&said)
+        .says("shard 0/2");
+    folder
+        .whole(&["--shard", "1/2"])
+        .assert(0)
+        .says("1 item: 1 done");
+    assert!(
+        first.try_wait().unwrap().is_none(),
+        "the first is still at work"
+    );
     send("KILL", &first);
     first.wait().unwrap();
-    folder.whole(&["--shard", "0/2"]).assert(0).says("1 item: 1 done");
+    folder
+        .whole(&["--shard", "0/2"])
+        .assert(0)
+        .says("1 item: 1 done");
 }

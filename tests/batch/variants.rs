@@ -12,43 +12,108 @@ fn are_equal(folder: &Folder, one: &str, other: &str) -> bool {
 #[test]
 fn variants_are_edits_with_other_seeds_and_one_lora() {
     let folder = Folder::new(2);
-    folder.whole(&["--seeds", "4,6-7"]).assert(0).says("6 items: 6 done");
+    folder
+        .whole(&["--seeds", "4,6-7"])
+        .assert(0)
+        .says("6 items: 6 done");
     let variants = folder.results();
     let names: Vec<&String> = variants.keys().collect();
-    assert_eq!(names, ["p0.seed-4.png", "p0.seed-6.png", "p0.seed-7.png", "p1.seed-4.png", "p1.seed-6.png", "p1.seed-7.png"]);
+    assert_eq!(
+        names,
+        [
+            "p0.seed-4.png",
+            "p0.seed-6.png",
+            "p0.seed-7.png",
+            "p1.seed-4.png",
+            "p1.seed-6.png",
+            "p1.seed-7.png"
+        ]
+    );
     assert_eq!(folder.done()[..3], ["p0.seed-4", "p0.seed-6", "p0.seed-7"]);
-    for (variant, seeds) in [("p0.seed-4.png", &["--seed", "4"][..]), ("p1.seed-7.png", &["--seed", "7", "--lora-seed", "4"])] {
+    for (variant, seeds) in [
+        ("p0.seed-4.png", &["--seed", "4"][..]),
+        ("p1.seed-7.png", &["--seed", "7", "--lora-seed", "4"]),
+    ] {
         let name = &variant[..2];
         let (image, drag) = (format!("in/{name}.png"), format!("in/{name}.json"));
-        let single = [&[image.as_str(), "--drag", &drag, "-o", "single.png", "--overwrite"], seeds].concat();
+        let single = [
+            &[
+                image.as_str(),
+                "--drag",
+                &drag,
+                "-o",
+                "single.png",
+                "--overwrite",
+            ],
+            seeds,
+        ]
+        .concat();
         ended(folder.dragnext("edit", &single)).assert(0);
-        assert!(are_equal(&folder, "single.png", &format!("out/{variant}")), "{variant}");
+        assert!(
+            are_equal(&folder, "single.png", &format!("out/{variant}")),
+            "{variant}"
+        );
     }
-    assert!(!are_equal(&folder, "out/p0.seed-4.png", "out/p0.seed-6.png"));
-    folder.whole(&["--seeds", "4,6-7"]).assert(0).says("6 items: 6 done before");
-    folder.whole(&["--seeds", "4,6-8"]).assert(0).says("8 items: 2 done, 6 done before");
+    assert!(!are_equal(
+        &folder,
+        "out/p0.seed-4.png",
+        "out/p0.seed-6.png"
+    ));
+    folder
+        .whole(&["--seeds", "4,6-7"])
+        .assert(0)
+        .says("6 items: 6 done before");
+    folder
+        .whole(&["--seeds", "4,6-8"])
+        .assert(0)
+        .says("8 items: 2 done, 6 done before");
 }
 
 /// The second variant of a picture begins with the drag.
 #[test]
 fn what_variants_have_in_common_is_done_once() {
     let folder = Folder::new(1);
-    folder.run(&["in", "-o", "plain", "--seeds", "1-3"]).assert(0);
+    folder
+        .run(&["in", "-o", "plain", "--seeds", "1-3"])
+        .assert(0);
     let mut command = folder.batch(&["in", "-o", "out", "--seeds", "1-3"]);
-    command.env("DRAGNEXT_CACHE_LIMIT", "100MB").env("DRAGNEXT_CACHE", folder.path("cache"));
+    command
+        .env("DRAGNEXT_CACHE_LIMIT", "100MB")
+        .env("DRAGNEXT_CACHE", folder.path("cache"));
     ended(command).assert(0);
-    let cached: Vec<String> = folder.records().iter().map(|record| record["cached"].to_string()).collect();
-    assert_eq!(cached[1..], [r#"["lora","invert"]"#, r#"["lora","invert"]"#], "{cached:?}");
-    assert!(folder.results() == results(&folder.path("plain")), "the bytes are those without a cache");
+    let cached: Vec<String> = folder
+        .records()
+        .iter()
+        .map(|record| record["cached"].to_string())
+        .collect();
+    assert_eq!(
+        cached[1..],
+        [r#"["lora","invert"]"#, r#"["lora","invert"]"#],
+        "{cached:?}"
+    );
+    assert!(
+        folder.results() == results(&folder.path("plain")),
+        "the bytes are those without a cache"
+    );
 }
 
 #[test]
 fn a_rehearsal_lists_the_variants_and_its_list_gives_the_same() {
     let folder = Folder::new(1);
-    let list = folder.whole(&["--seeds", "1,2", "--dry-run", "--json"]).assert(0).stdout;
-    assert!(list.lines().count() == 2 && list.contains(r#""seed":2"#) && list.contains(r#""lora_seed":1"#), "{list}");
+    let list = folder
+        .whole(&["--seeds", "1,2", "--dry-run", "--json"])
+        .assert(0)
+        .stdout;
+    assert!(
+        list.lines().count() == 2
+            && list.contains(r#""seed":2"#)
+            && list.contains(r#""lora_seed":1"#),
+        "{list}"
+    );
     folder.write("in/list.jsonl", list);
-    folder.run(&["--manifest", "in/list.jsonl", "-o", "listed"]).assert(0);
+    folder
+        .run(&["--manifest", "in/list.jsonl", "-o", "listed"])
+        .assert(0);
     folder.whole(&["--seeds", "1,2"]).assert(0);
     assert!(results(&folder.path("listed")) == folder.results());
 }
@@ -56,11 +121,18 @@ fn a_rehearsal_lists_the_variants_and_its_list_gives_the_same() {
 #[test]
 fn seeds_that_are_none_are_refused() {
     let folder = Folder::new(1);
-    folder.whole(&["--seeds", "1,a"]).assert(2).says("expected seeds, each once, at most 1000, such as 1,2,5-8");
+    folder
+        .whole(&["--seeds", "1,a"])
+        .assert(2)
+        .says("expected seeds, each once, at most 1000, such as 1,2,5-8");
     // A single seed, of the environment for example, holds for what names none.
     let mut command = folder.batch(&["in", "-o", "out", "--seeds", "1,2"]);
     command.env("DRAGNEXT_SEED", "9");
     ended(command).assert(0);
-    let seeds: Vec<u64> = folder.records().iter().map(|record| record["seed"].as_u64().unwrap()).collect();
+    let seeds: Vec<u64> = folder
+        .records()
+        .iter()
+        .map(|record| record["seed"].as_u64().unwrap())
+        .collect();
     assert_eq!(seeds, [1, 2]);
 }

@@ -17,14 +17,17 @@ pub(crate) fn kernels() -> Option<&'static libloading::Library> {
 pub(crate) fn available(test: &str) -> bool {
     let found = kernels().is_some();
     if !found {
-        eprintln!("skipped: {test}: no C++ compiler (`c++`) to compile the kernels for the processor");
+        eprintln!(
+            "skipped: {test}: no C++ compiler (`c++`) to compile the kernels for the processor"
+        );
     }
     found
 }
 
 fn compile() -> Option<libloading::Library> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("kernels-{}", std::process::id()));
+    let folder =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("kernels-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("the target folder can be written");
     let library = folder.join("kernels.so");
     let compiled = Command::new("c++")
@@ -51,9 +54,13 @@ fn compile() -> Option<libloading::Library> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => panic!("c++ cannot be started: {error}"),
         Ok(status) => {
-            assert!(status.success(), "the kernels do not compile for the processor");
+            assert!(
+                status.success(),
+                "the kernels do not compile for the processor"
+            );
             // SAFETY: the library was just made; what runs when it is opened fills a table of names.
-            let opened = unsafe { libloading::Library::new(&library) }.expect("what was just compiled can be opened");
+            let opened = unsafe { libloading::Library::new(&library) }
+                .expect("what was just compiled can be opened");
             std::fs::remove_dir_all(&folder).expect("the folder is ours");
             Some(opened)
         }

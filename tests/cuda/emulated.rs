@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dragnext::kernels::cuda::driver::{
-    Address, Argument, Convolution, ConvolutionData, Convolved, Direction, Driver, Format, Launch, Memory, Product, Stored,
+    Address, Argument, Convolution, ConvolutionData, Convolved, Direction, Driver, Format, Launch,
+    Memory, Product, Stored,
 };
 use dragnext::kernels::fault::Fault;
 use half::{bf16, f16};
@@ -55,7 +56,12 @@ impl Emulated {
 
     /// With no more than `limit` bytes of memory.
     pub(crate) fn with_memory(library: Library, limit: usize) -> Self {
-        Self { library, limit, state: Mutex::default(), calls: AtomicUsize::new(0) }
+        Self {
+            library,
+            limit,
+            state: Mutex::default(),
+            calls: AtomicUsize::new(0),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -65,8 +71,11 @@ impl Emulated {
     /// Is all of this inside memory that was given out?
     fn check(&self, address: Address, bytes: usize) {
         let state = self.state();
-        let inside =
-            state.given.range(..=address.0).next_back().is_some_and(|(start, given)| address.0 + bytes as u64 <= start + *given as u64);
+        let inside = state
+            .given
+            .range(..=address.0)
+            .next_back()
+            .is_some_and(|(start, given)| address.0 + bytes as u64 <= start + *given as u64);
         assert!(inside, "{bytes} bytes at {:#x} are nobody's", address.0);
     }
 
@@ -95,18 +104,43 @@ impl Emulated {
     }
 
     /// A matrix of `rows` and `cols`, row by row, as f32.
-    fn matrix(&self, stored: Stored, batch: usize, [rows, cols]: [usize; 2], transposed: bool) -> Vec<f32> {
-        let [stored_rows, stored_cols] = if transposed { [cols, rows] } else { [rows, cols] };
+    fn matrix(
+        &self,
+        stored: Stored,
+        batch: usize,
+        [rows, cols]: [usize; 2],
+        transposed: bool,
+    ) -> Vec<f32> {
+        let [stored_rows, stored_cols] = if transposed {
+            [cols, rows]
+        } else {
+            [rows, cols]
+        };
         assert!(stored.stride >= stored_cols, "rows do not overlap");
-        let start = stored.address.plus(batch * stored.batch_stride * stored.format.bytes());
-        self.check(start, ((stored_rows - 1) * stored.stride + stored_cols) * stored.format.bytes());
-        let at = |row: usize, col: usize| if transposed { col * stored.stride + row } else { row * stored.stride + col };
-        (0..rows * cols).map(|index| Self::number(stored.format, start, at(index / cols, index % cols))).collect()
+        let start = stored
+            .address
+            .plus(batch * stored.batch_stride * stored.format.bytes());
+        self.check(
+            start,
+            ((stored_rows - 1) * stored.stride + stored_cols) * stored.format.bytes(),
+        );
+        let at = |row: usize, col: usize| {
+            if transposed {
+                col * stored.stride + row
+            } else {
+                row * stored.stride + col
+            }
+        };
+        (0..rows * cols)
+            .map(|index| Self::number(stored.format, start, at(index / cols, index % cols)))
+            .collect()
     }
 
     fn picture(&self, format: Format, address: Address, len: usize) -> Vec<f32> {
         self.check(address, len * format.bytes());
-        (0..len).map(|index| Self::number(format, address, index)).collect()
+        (0..len)
+            .map(|index| Self::number(format, address, index))
+            .collect()
     }
 }
 
@@ -126,7 +160,11 @@ impl Driver for Emulated {
         let mut state = self.state();
         let free = self.limit.saturating_sub(state.held);
         if bytes > free {
-            return Err(Fault::OutOfMemory { need: bytes as u64, free: free as u64, total: self.limit as u64 });
+            return Err(Fault::OutOfMemory {
+                need: bytes as u64,
+                free: free as u64,
+                total: self.limit as u64,
+            });
         }
         let layout = Layout::from_size_align(bytes, 256).expect("a size");
         // SAFETY: the size is not zero, and the memory is written before it is given out.
@@ -143,10 +181,18 @@ impl Driver for Emulated {
 
     fn free(&self, address: Address) {
         let mut state = self.state();
-        let bytes = state.given.remove(&address.0).expect("what is freed was given");
+        let bytes = state
+            .given
+            .remove(&address.0)
+            .expect("what is freed was given");
         state.held -= bytes;
         // SAFETY: it was allocated with this size and alignment, and nobody has it any more.
-        unsafe { dealloc(address.0 as *mut u8, Layout::from_size_align(bytes, 256).expect("a size")) };
+        unsafe {
+            dealloc(
+                address.0 as *mut u8,
+                Layout::from_size_align(bytes, 256).expect("a size"),
+            )
+        };
     }
 
     fn write(&self, to: Address, bytes: &[u8]) -> Result<(), Fault> {
@@ -159,14 +205,19 @@ impl Driver for Emulated {
     fn read(&self, from: Address, bytes: &mut [u8]) -> Result<(), Fault> {
         self.check(from, bytes.len());
         // SAFETY: as above.
-        unsafe { std::ptr::copy_nonoverlapping(from.0 as *const u8, bytes.as_mut_ptr(), bytes.len()) };
+        unsafe {
+            std::ptr::copy_nonoverlapping(from.0 as *const u8, bytes.as_mut_ptr(), bytes.len())
+        };
         Ok(())
     }
 
     fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), Fault> {
         self.check(from, bytes);
         self.check(to, bytes);
-        assert!(from.0.abs_diff(to.0) >= bytes as u64, "the places do not overlap");
+        assert!(
+            from.0.abs_diff(to.0) >= bytes as u64,
+            "the places do not overlap"
+        );
         // SAFETY: both places were checked.
         unsafe { std::ptr::copy_nonoverlapping(from.0 as *const u8, to.0 as *mut u8, bytes) };
         Ok(())
@@ -180,7 +231,8 @@ impl Driver for Emulated {
     }
 
     fn launch(&self, launch: &Launch) -> Result<(), Fault> {
-        type Entry = unsafe extern "C" fn(*const i8, *const u32, u32, u32, *const *const c_void, u32) -> i32;
+        type Entry =
+            unsafe extern "C" fn(*const i8, *const u32, u32, u32, *const *const c_void, u32) -> i32;
         self.calls.fetch_add(1, Ordering::Relaxed);
         let library = kernels().expect("a test asks whether kernels can be run");
         let name = CString::new(launch.kernel).expect("a name");
@@ -195,35 +247,76 @@ impl Driver for Emulated {
             .collect();
         // SAFETY: the emulator checks name, count of arguments and sizes, and the kernels' own reads and writes are what is tested.
         let status = unsafe {
-            let entry = library.get::<Entry>(b"emulator_launch").expect("the emulator's entry");
+            let entry = library
+                .get::<Entry>(b"emulator_launch")
+                .expect("the emulator's entry");
             let blocks = launch.blocks.as_ptr();
-            entry(name.as_ptr().cast(), blocks, launch.threads, launch.shared, values.as_ptr(), values.len() as u32)
+            entry(
+                name.as_ptr().cast(),
+                blocks,
+                launch.threads,
+                launch.shared,
+                values.as_ptr(),
+                values.len() as u32,
+            )
         };
-        let reason = ["", "no kernel has this name", "it takes other arguments", "no GPU takes these sizes"][status as usize];
+        let reason = [
+            "",
+            "no kernel has this name",
+            "it takes other arguments",
+            "no GPU takes these sizes",
+        ][status as usize];
         assert_eq!(status, 0, "{}: {reason}: {launch:?}", launch.kernel);
         Ok(())
     }
 
     fn product(&self, product: &Product) -> Result<(), Fault> {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        let Product { rows, cols, inner, batch, alpha, a, a_transposed, b, b_transposed, c, add, bias } = *product;
+        let Product {
+            rows,
+            cols,
+            inner,
+            batch,
+            alpha,
+            a,
+            a_transposed,
+            b,
+            b_transposed,
+            c,
+            add,
+            bias,
+        } = *product;
         assert_eq!(a.format, b.format, "one format for both factors");
-        assert!([a.format, Format::F32].contains(&c.format), "results are stored as the factors are, or as f32");
+        assert!(
+            [a.format, Format::F32].contains(&c.format),
+            "results are stored as the factors are, or as f32"
+        );
         assert!(bias.is_none() || batch == 1, "a bias is for one matrix");
         let bias = bias.map(|bias| self.picture(c.format, bias, cols));
         for index in 0..batch {
             let left = self.matrix(a, index, [rows, inner], a_transposed);
             let right = self.matrix(b, index, [inner, cols], b_transposed);
             let old = add.map(|(old, beta)| {
-                assert_eq!(old.format, c.format, "what is added to is stored as the result is");
+                assert_eq!(
+                    old.format, c.format,
+                    "what is added to is stored as the result is"
+                );
                 (self.matrix(old, index, [rows, cols], false), beta)
             });
             let to = c.address.plus(index * c.batch_stride * c.format.bytes());
             self.check(to, ((rows - 1) * c.stride + cols) * c.format.bytes());
-            for (at, sum) in multiplied(&left, &right, [rows, inner, cols]).into_iter().enumerate() {
+            for (at, sum) in multiplied(&left, &right, [rows, inner, cols])
+                .into_iter()
+                .enumerate()
+            {
                 let old = old.as_ref().map_or(0.0, |(old, beta)| beta * old[at]);
                 let bias = bias.as_ref().map_or(0.0, |bias| bias[at % cols]);
-                Self::set(c.format, to, at / cols * c.stride + at % cols, alpha * sum + old + bias);
+                Self::set(
+                    c.format,
+                    to,
+                    at / cols * c.stride + at % cols,
+                    alpha * sum + old + bias,
+                );
             }
         }
         Ok(())
@@ -234,41 +327,70 @@ impl Driver for Emulated {
             return Ok(Convolved::Not);
         }
         self.calls.fetch_add(1, Ordering::Relaxed);
-        let Convolution { direction, format, batch, input, output, kernel, .. } = *shape;
-        let lengths = [input, output].map(|[height, width, channels]| batch * height * width * channels);
+        let Convolution {
+            direction,
+            format,
+            batch,
+            input,
+            output,
+            kernel,
+            ..
+        } = *shape;
+        let lengths =
+            [input, output].map(|[height, width, channels]| batch * height * width * channels);
         let weight = self.picture(format, data.weight, output[2] * kernel * kernel * input[2]);
-        let (from, to) = if direction == Direction::Forward { (lengths[0], lengths[1]) } else { (lengths[1], lengths[0]) };
+        let (from, to) = if direction == Direction::Forward {
+            (lengths[0], lengths[1])
+        } else {
+            (lengths[1], lengths[0])
+        };
         let from = self.picture(format, data.from, from);
         let mut sums = vec![0.0f32; to];
         for_each_tap(shape, |x, y, w| {
             // x and y are pixels, w is the place of the tap among a channel's weights.
             for out in 0..output[2] {
-                let weights = &weight[out * kernel * kernel * input[2] + w * input[2]..][..input[2]];
+                let weights =
+                    &weight[out * kernel * kernel * input[2] + w * input[2]..][..input[2]];
                 let at = y * output[2] + out;
                 if direction == Direction::Forward {
                     let x = &from[x * input[2]..][..input[2]];
                     sums[at] += x.iter().zip(weights).map(|(x, w)| x * w).sum::<f32>();
                 } else {
                     let dx = &mut sums[x * input[2]..][..input[2]];
-                    dx.iter_mut().zip(weights).for_each(|(dx, w)| *dx += from[at] * w);
+                    dx.iter_mut()
+                        .zip(weights)
+                        .for_each(|(dx, w)| *dx += from[at] * w);
                 }
             }
         });
         self.check(data.to, to * format.bytes());
         let whole = self.library == Library::Whole;
-        let bias = data.bias.filter(|_| whole).map(|bias| self.picture(format, bias, output[2]));
-        let residual = data.residual.filter(|_| whole).map(|residual| self.picture(format, residual, to));
+        let bias = data
+            .bias
+            .filter(|_| whole)
+            .map(|bias| self.picture(format, bias, output[2]));
+        let residual = data
+            .residual
+            .filter(|_| whole)
+            .map(|residual| self.picture(format, residual, to));
         for (index, sum) in sums.into_iter().enumerate() {
-            let added =
-                bias.as_ref().map_or(0.0, |bias| bias[index % output[2]]) + residual.as_ref().map_or(0.0, |residual| residual[index]);
+            let added = bias.as_ref().map_or(0.0, |bias| bias[index % output[2]])
+                + residual.as_ref().map_or(0.0, |residual| residual[index]);
             Self::set(format, data.to, index, sum + added);
         }
-        Ok(if whole { Convolved::Whole } else { Convolved::Bare })
+        Ok(if whole {
+            Convolved::Whole
+        } else {
+            Convolved::Bare
+        })
     }
 
     fn memory(&self) -> Memory {
         let held = self.state().held;
-        Memory { free: (self.limit - held) as u64, total: self.limit as u64 }
+        Memory {
+            free: (self.limit - held) as u64,
+            total: self.limit as u64,
+        }
     }
 
     fn description(&self) -> String {
@@ -285,14 +407,26 @@ impl Driver for Emulated {
 fn for_each_tap(shape: &Convolution, mut tap: impl FnMut(usize, usize, usize)) {
     let ([height, width, _], [out_height, out_width, _]) = (shape.input, shape.output);
     for picture in 0..shape.batch {
-        for (row, column) in (0..out_height).flat_map(|row| (0..out_width).map(move |column| (row, column))) {
-            for (down, right) in (0..shape.kernel).flat_map(|down| (0..shape.kernel).map(move |right| (down, right))) {
+        for (row, column) in
+            (0..out_height).flat_map(|row| (0..out_width).map(move |column| (row, column)))
+        {
+            for (down, right) in
+                (0..shape.kernel).flat_map(|down| (0..shape.kernel).map(move |right| (down, right)))
+            {
                 let (y, x) = (row * shape.stride + down, column * shape.stride + right);
-                if y < shape.pad || x < shape.pad || y - shape.pad >= height || x - shape.pad >= width {
+                if y < shape.pad
+                    || x < shape.pad
+                    || y - shape.pad >= height
+                    || x - shape.pad >= width
+                {
                     continue;
                 }
                 let from = (picture * height + y - shape.pad) * width + x - shape.pad;
-                tap(from, (picture * out_height + row) * out_width + column, down * shape.kernel + right);
+                tap(
+                    from,
+                    (picture * out_height + row) * out_width + column,
+                    down * shape.kernel + right,
+                );
             }
         }
     }

@@ -25,16 +25,34 @@ fn too_little_memory_is_an_error_with_the_need_and_the_next_edit_runs() {
     let needed = cuda.peak_bytes().expect("a GPU has memory of its own") as usize;
     let mut stages = std::collections::BTreeSet::new();
     for share in [5, 15, 30, 50, 70, 85, 95, 99] {
-        let cuda = Cuda::new(Emulated::with_memory(Library::Whole, needed / 100 * share), Format::F16);
-        let Err(error) = try_edit(cuda.clone(), &dump, short) else { continue };
-        assert_eq!((error.kind(), error.exit_status()), ("compute.out_of_memory", 1), "{error}");
-        assert!(error.to_string().contains("MiB are free") && error.hint().is_some_and(|hint| hint.contains("--dtype f16")), "{error}");
+        let cuda = Cuda::new(
+            Emulated::with_memory(Library::Whole, needed / 100 * share),
+            Format::F16,
+        );
+        let Err(error) = try_edit(cuda.clone(), &dump, short) else {
+            continue;
+        };
+        assert_eq!(
+            (error.kind(), error.exit_status()),
+            ("compute.out_of_memory", 1),
+            "{error}"
+        );
+        assert!(
+            error.to_string().contains("MiB are free")
+                && error
+                    .hint()
+                    .is_some_and(|hint| hint.contains("--dtype f16")),
+            "{error}"
+        );
         stages.insert(share);
         // Nothing of the failed edit stays: a buffer of all but what waits can be had.
         cuda.trim();
         drop(cuda.zeros(needed / 100 * share / 4 - 4096));
     }
-    assert!(stages.len() >= 3, "memory ran out at {stages:?} % of what is needed");
+    assert!(
+        stages.len() >= 3,
+        "memory ran out at {stages:?} % of what is needed"
+    );
 }
 
 #[test]
@@ -47,11 +65,19 @@ fn gradients_beyond_the_formats_range_are_made_smaller_and_come_back() {
     assert!(cuda.lower_gradient_scale());
     assert_eq!(cuda.gradient_scale(), Some(first / 2.0));
     cuda.restore_gradient_scale();
-    assert_eq!(cuda.gradient_scale(), Some(first), "the next stage starts as the first one did");
+    assert_eq!(
+        cuda.gradient_scale(),
+        Some(first),
+        "the next stage starts as the first one did"
+    );
     while cuda.lower_gradient_scale() {}
     assert!(cuda.gradient_scale().expect("f16 needs one") > 0.0);
     for format in [Format::F32, Format::Bf16] {
         let cuda = Cuda::new(Emulated::new(Library::Absent), format);
-        assert_eq!((cuda.gradient_scale(), cuda.lower_gradient_scale()), (None, false), "{format:?} has the range of f32");
+        assert_eq!(
+            (cuda.gradient_scale(), cuda.lower_gradient_scale()),
+            (None, false),
+            "{format:?} has the range of f32"
+        );
     }
 }

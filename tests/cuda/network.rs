@@ -19,7 +19,11 @@ use super::numbers::Numbers;
 
 /// Number format, largest relative error of an output, least cosine of a gradient. Of a small random network, which enlarges errors more
 /// than a trained one.
-const FORMATS: [(Format, f64, f64); 3] = [(Format::F32, 1e-4, 1.0 - 1e-7), (Format::F16, 5e-3, 0.999), (Format::Bf16, 6e-2, 0.95)];
+const FORMATS: [(Format, f64, f64); 3] = [
+    (Format::F32, 1e-4, 1.0 - 1e-7),
+    (Format::F16, 5e-3, 0.999),
+    (Format::Bf16, 6e-2, 0.95),
+];
 
 /// What a network says, number by number.
 struct Said {
@@ -30,14 +34,36 @@ struct Said {
 fn compare(what: &str, format: Format, got: &Said, expected: &Said, [output, gradient]: [f64; 2]) {
     for ((name, got), (_, expected)) in got.outputs.iter().zip(&expected.outputs) {
         let error = relative(got, expected);
-        report(&format!("{what}, {}, {name}: relative {error:.1e}", format.name()));
-        assert!(error <= output, "{what}, {}, {name}: relative error {error:.2e}", format.name());
+        report(&format!(
+            "{what}, {}, {name}: relative {error:.1e}",
+            format.name()
+        ));
+        assert!(
+            error <= output,
+            "{what}, {}, {name}: relative error {error:.2e}",
+            format.name()
+        );
     }
     for ((name, got), (_, expected)) in got.gradients.iter().zip(&expected.gradients) {
-        let (cosine, length) = (cosine(got, expected), (dot(got, got) / dot(expected, expected)).sqrt());
-        report(&format!("{what}, {}, {name}: cosine 1 - {:.1e}, {length:.4} times as long", format.name(), 1.0 - cosine));
-        assert!(cosine >= gradient, "{what}, {}, {name}: cosine {cosine}", format.name());
-        assert!((length - 1.0).abs() <= (4.0 * output).max(1e-3), "{what}, {}, {name}: {length} times as long", format.name());
+        let (cosine, length) = (
+            cosine(got, expected),
+            (dot(got, got) / dot(expected, expected)).sqrt(),
+        );
+        report(&format!(
+            "{what}, {}, {name}: cosine 1 - {:.1e}, {length:.4} times as long",
+            format.name(),
+            1.0 - cosine
+        ));
+        assert!(
+            cosine >= gradient,
+            "{what}, {}, {name}: cosine {cosine}",
+            format.name()
+        );
+        assert!(
+            (length - 1.0).abs() <= (4.0 * output).max(1e-3),
+            "{what}, {}, {name}: {length} times as long",
+            format.name()
+        );
     }
 }
 
@@ -53,8 +79,13 @@ fn random<B: Backend>(backend: &B, seed: u64, shape: Shape) -> Tensor<B> {
 /// Noise, decoder outputs, mutual attention, the gradient to the latent and a training step's.
 fn walk<B: Backend>(backend: &B, source: &Source, [height, width]: [usize; 2]) -> Said {
     let mut unet = unet(backend, source);
-    let tokens = UNetConfig::read(source).expect("the fixture is a model").cross_attention_dim;
-    let (z, context) = (random(backend, 1, Shape::new(2, height, width, 4)), random(backend, 2, Shape::new(1, 1, 7, tokens)));
+    let tokens = UNetConfig::read(source)
+        .expect("the fixture is a model")
+        .cross_attention_dim;
+    let (z, context) = (
+        random(backend, 1, Shape::new(2, height, width, 4)),
+        random(backend, 2, Shape::new(1, 1, 7, tokens)),
+    );
     let mut outputs = Vec::new();
     let mut gradients = Vec::new();
     for taps in [&[2, 3][..], &[3][..]] {
@@ -62,24 +93,51 @@ fn walk<B: Backend>(backend: &B, source: &Source, [height, width]: [usize; 2]) -
         let mut pass = Pass::recording();
         let prompt = unet.prepare(&context);
         let output = unet.forward(&z, &[981.0, 21.0], &prompt, Want { noise, taps }, &mut pass);
-        let w = |index: usize, like: &Tensor<B>| random(backend, 10 + index as u64, like.shape()).combined(1e-3, 0.0, &z_like(like));
+        let w = |index: usize, like: &Tensor<B>| {
+            random(backend, 10 + index as u64, like.shape()).combined(1e-3, 0.0, &z_like(like))
+        };
         let back = Gradients {
             magnitude: 1e-3,
             noise: output.noise.as_ref().map(|noise| w(0, noise)),
-            taps: taps.iter().zip(&output.taps).map(|(tap, found)| (*tap, w(*tap, found))).collect(),
+            taps: taps
+                .iter()
+                .zip(&output.taps)
+                .map(|(tap, found)| (*tap, w(*tap, found)))
+                .collect(),
         };
-        outputs.extend(output.noise.iter().map(|noise| ("noise".to_owned(), noise.to_host())));
-        outputs.extend(taps.iter().zip(&output.taps).map(|(tap, found)| (format!("stage {tap}"), found.to_host())));
-        let dx = unet.backward(&output, back, true, &mut pass).expect("it was asked for");
+        outputs.extend(
+            output
+                .noise
+                .iter()
+                .map(|noise| ("noise".to_owned(), noise.to_host())),
+        );
+        outputs.extend(
+            taps.iter()
+                .zip(&output.taps)
+                .map(|(tap, found)| (format!("stage {tap}"), found.to_host())),
+        );
+        let dx = unet
+            .backward(&output, back, true, &mut pass)
+            .expect("it was asked for");
         gradients.push((format!("gradient of {taps:?}"), dx.to_host()));
     }
-    let mut mutual = Pass::inference().with_mutual(Mutual { start_layer: 2, sources: vec![0, 0] });
-    outputs.push(("mutual".into(), unet.predict(&z, 500.0, &context, &mut mutual).to_host()));
+    let mut mutual = Pass::inference().with_mutual(Mutual {
+        start_layer: 2,
+        sources: vec![0, 0],
+    });
+    outputs.push((
+        "mutual".into(),
+        unet.predict(&z, 500.0, &context, &mut mutual).to_host(),
+    ));
 
     let places = unet.attach_adapters(4);
     let start = Seeded::new(3).adapters(&places);
     // Behind the start, where `up` is zero and `down` has no gradient.
-    let start = start.iter().zip(Numbers::new(4).normal(start.len())).map(|(a, b)| a + 0.02 * b).collect();
+    let start = start
+        .iter()
+        .zip(Numbers::new(4).normal(start.len()))
+        .map(|(a, b)| a + 0.02 * b)
+        .collect();
     let parameters = Tensor::vector(backend, start);
     unet.merge_adapters(&parameters);
     let schedule = Schedule::new(&ScheduleConfig {
@@ -91,9 +149,20 @@ fn walk<B: Backend>(backend: &B, source: &Source, [height, width]: [usize; 2]) -
         set_alpha_to_one: false,
     });
     let latent = z.picture(0);
-    let subject = Subject { latent: &latent, context: &context };
+    let subject = Subject {
+        latent: &latent,
+        context: &context,
+    };
     let noise = Numbers::new(5).normal(2 * latent.shape().len());
-    let trained = finetune::gradient(&unet, &schedule, &subject, &parameters, &[700, 30], &noise, &Interrupt::never());
+    let trained = finetune::gradient(
+        &unet,
+        &schedule,
+        &subject,
+        &parameters,
+        &[700, 30],
+        &noise,
+        &Interrupt::never(),
+    );
     let (loss, gradient) = trained.expect("nobody interrupts");
     outputs.push(("loss".into(), vec![loss as f32]));
     gradients.push(("gradient of the adapters".into(), gradient.to_host()));
@@ -117,7 +186,13 @@ fn the_noise_predictor_and_its_way_back() {
         for (format, output, gradient) in formats {
             for library in [Library::Absent, Library::Bare, Library::Whole] {
                 let cuda = Cuda::new(Emulated::new(library), *format);
-                compare(&format!("tiny, {library:?}"), *format, &walk(&cuda, &source("tiny"), size), &expected, [*output, *gradient]);
+                compare(
+                    &format!("tiny, {library:?}"),
+                    *format,
+                    &walk(&cuda, &source("tiny"), size),
+                    &expected,
+                    [*output, *gradient],
+                );
             }
         }
     }
@@ -130,18 +205,42 @@ fn the_demo_model() {
         return;
     }
     let expected = walk(&Cpu, &Source::Demo, [8, 8]);
-    for (format, output, gradient) in [(Format::F32, 1e-5, 1.0 - 1e-9), (Format::F16, 5e-3, 0.9999), (Format::Bf16, 2e-2, 0.999)] {
+    for (format, output, gradient) in [
+        (Format::F32, 1e-5, 1.0 - 1e-9),
+        (Format::F16, 5e-3, 0.9999),
+        (Format::Bf16, 2e-2, 0.999),
+    ] {
         let cuda = Cuda::new(Emulated::new(Library::Whole), format);
-        compare("demo", format, &walk(&cuda, &Source::Demo, [8, 8]), &expected, [output, gradient]);
+        compare(
+            "demo",
+            format,
+            &walk(&cuda, &Source::Demo, [8, 8]),
+            &expected,
+            [output, gradient],
+        );
     }
 }
 
 /// A picture's latent, and the picture of that.
 fn code<B: Backend>(backend: &B) -> Said {
-    let vae = Vae::load(backend, &source("tiny"), &Interrupt::never()).expect("the fixture has a VAE");
-    let latent = vae.encode(&random(backend, 1, Shape::new(1, 24, 40, 3)), &Interrupt::never()).expect("nobody interrupts");
-    let picture = vae.decode(&latent, &Interrupt::never()).expect("nobody interrupts");
-    Said { outputs: vec![("latent".into(), latent.to_host()), ("picture".into(), picture.to_host())], gradients: Vec::new() }
+    let vae =
+        Vae::load(backend, &source("tiny"), &Interrupt::never()).expect("the fixture has a VAE");
+    let latent = vae
+        .encode(
+            &random(backend, 1, Shape::new(1, 24, 40, 3)),
+            &Interrupt::never(),
+        )
+        .expect("nobody interrupts");
+    let picture = vae
+        .decode(&latent, &Interrupt::never())
+        .expect("nobody interrupts");
+    Said {
+        outputs: vec![
+            ("latent".into(), latent.to_host()),
+            ("picture".into(), picture.to_host()),
+        ],
+        gradients: Vec::new(),
+    }
 }
 
 #[test]
@@ -153,9 +252,21 @@ fn pictures_to_latents_and_back() {
     for library in [Library::Absent, Library::Whole] {
         for (format, output, gradient) in FORMATS {
             let cuda = Cuda::new(Emulated::new(library), format);
-            compare("pictures", format, &code(&cuda), &expected, [output, gradient]);
+            compare(
+                "pictures",
+                format,
+                &code(&cuda),
+                &expected,
+                [output, gradient],
+            );
             // An edit encodes and decodes as f32 whatever its format.
-            compare("pictures", Format::F32, &code(&cuda.for_pictures()), &expected, [FORMATS[0].1, FORMATS[0].2]);
+            compare(
+                "pictures",
+                Format::F32,
+                &code(&cuda.for_pictures()),
+                &expected,
+                [FORMATS[0].1, FORMATS[0].2],
+            );
         }
     }
 }
@@ -166,7 +277,11 @@ fn the_same_work_gives_the_same_bits() {
         return;
     }
     let said = || {
-        let said = walk(&Cuda::new(Emulated::new(Library::Whole), Format::F16), &source("tiny"), [8, 8]);
+        let said = walk(
+            &Cuda::new(Emulated::new(Library::Whole), Format::F16),
+            &source("tiny"),
+            [8, 8],
+        );
         [said.outputs, said.gradients].concat()
     };
     assert_eq!(said(), said());

@@ -7,7 +7,7 @@ use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cuda::Cuda;
 use dragnext::kernels::cuda::driver::Format;
 use dragnext::model::Model;
-use dragnext::picture;
+use dragnext::picture::{self, Picture};
 use dragnext::pipeline::{Asked, Editor, Work};
 use dragnext::plan::Plan;
 use dragnext::progress::{Silent, Stage};
@@ -25,11 +25,67 @@ fn a_short_edit_agrees_with_the_peer() {
     }
     let dump = Fixture::open("edit/dump.safetensors");
     // Of the LoRA and the end, of the picture's latent, of the inverted one, and of the losses.
-    for (format, tolerances) in [(Format::F32, [1e-2, 1e-4, 1e-3, 1e-3]), (Format::F16, [5e-2, 1e-4, 1e-2, 1e-2])] {
+    for (format, tolerances) in [
+        (Format::F32, [1e-2, 1e-4, 1e-3, 1e-3]),
+        (Format::F16, [5e-2, 1e-4, 1e-2, 1e-2]),
+    ] {
         let cuda = Cuda::new(Emulated::new(Library::Whole), format);
         let (outcome, latents) = try_edit(cuda, &dump, |_| ()).expect("the edit is done");
         assert_peers(&dump, &outcome, &latents, tolerances);
     }
+}
+
+/// A picture with a drag, and a short edit of it.
+struct Scene {
+    drag: DragFile,
+    source: Picture,
+}
+
+impl Scene {
+    fn read() -> Self {
+        let drag = DragFile::read(&path("edit/drag.json")).expect("the fixture is a drag file");
+        Self {
+            drag,
+            source: picture::read(&path("edit/input.png"))
+                .expect("the fixture is a picture")
+                .picture,
+        }
+    }
+
+    fn plan(&self, given: &Overrides) -> Plan {
+        let few = Overrides {
+            size: Some(64),
+            timesteps: Some(1),
+            iterations: Some(2),
+            ..Overrides::default()
+        };
+        let settings = Settings::resolve(&given.over(&few)).expect("within bounds");
+        Plan::new(
+            &self.drag,
+            &path("edit/drag.json"),
+            self.source.size(),
+            &settings,
+            model().native_size(),
+        )
+        .expect("a good plan")
+    }
+
+    fn work<'a>(&self, plan: &'a Plan) -> Work<'a> {
+        Work {
+            plan,
+            picture: self.source.working(&plan.frame),
+            lora: None,
+        }
+    }
+}
+
+fn model() -> Model {
+    Model::open(&path("tiny").to_string_lossy(), None).expect("the fixture is a model")
+}
+
+fn editor(format: Format) -> Editor<Cuda> {
+    let cuda = Cuda::new(Emulated::new(Library::Whole), format);
+    Editor::load(cuda, model(), &mut Silent, &Interrupt::never()).expect("it has weights")
 }
 
 /// What comes from the cache is uploaded again, and the next stage starts with gradients as large as if the LoRA had been trained.
@@ -38,35 +94,43 @@ fn an_edit_from_the_cache_has_the_same_bits() {
     if !available("an_edit_from_the_cache_has_the_same_bits") {
         return;
     }
-    let drag_path = path("edit/drag.json");
-    let drag = DragFile::read(&drag_path).expect("the fixture is a drag file");
-    let source = picture::read(&path("edit/input.png")).expect("the fixture is a picture").picture;
-    let given = Overrides {
-        size: Some(64),
+    let scene = Scene::read();
+    let plan = scene.plan(&Overrides {
         lora_steps: Some(2),
-        timesteps: Some(1),
-        iterations: Some(2),
         strength: Some(0.06),
         ..Overrides::default()
-    };
-    let settings = Settings::resolve(&given).expect("within bounds");
+    });
     let folder = tempfile::tempdir().expect("room for a folder");
     let edit = |cached: bool| {
-        let cuda = Cuda::new(Emulated::new(Library::Whole), Format::F16);
-        let model = Model::open(&path("tiny").to_string_lossy(), None).expect("the fixture is a model");
-        let plan = Plan::new(&drag, &drag_path, source.size(), &settings, model.native_size()).expect("a good plan");
-        let mut editor = Editor::load(cuda.clone(), model, &mut Silent, &Interrupt::never()).expect("it has weights");
+        let mut editor = editor(Format::F16);
         if cached {
-            editor.reuse(Cache::new(Place { folder: folder.path().into(), limit: 1 << 30 })).expect("it has a configuration");
+            editor
+                .reuse(Cache::new(Place {
+                    folder: folder.path().into(),
+                    limit: 1 << 30,
+                }))
+                .expect("it has a configuration");
         }
-        let work = Work { plan: &plan, picture: source.working(&plan.frame), lora: None };
-        editor.edit(work, &mut Seeded::new(settings.seed), &mut Silent, &Interrupt::never()).expect("the edit is done")
+        editor
+            .edit(
+                scene.work(&plan),
+                &mut Seeded::of(&plan.settings),
+                &mut Silent,
+                &Interrupt::never(),
+            )
+            .expect("the edit is done")
     };
     let anew = edit(false);
     for expected in [&[][..], &[Stage::Lora, Stage::Invert]] {
         let outcome = edit(true);
-        assert_eq!((outcome.cached.as_slice(), outcome.warnings.len()), (expected, 0));
-        assert!(outcome.picture == anew.picture, "with {expected:?} from the cache");
+        assert_eq!(
+            (outcome.cached.as_slice(), outcome.warnings.len()),
+            (expected, 0)
+        );
+        assert!(
+            outcome.picture == anew.picture,
+            "with {expected:?} from the cache"
+        );
     }
 }
 
@@ -76,40 +140,52 @@ fn edits_side_by_side_are_those_of_each_alone() {
     if !available("edits_side_by_side_are_those_of_each_alone") {
         return;
     }
-    let drag_path = path("edit/drag.json");
-    let drag = DragFile::read(&drag_path).expect("the fixture is a drag file");
-    let source = picture::read(&path("edit/input.png")).expect("the fixture is a picture").picture;
-    let settings = [3, 4].map(|seed| {
-        let given = Overrides {
-            size: Some(64),
-            seed: Some(seed),
-            lora_steps: Some(1),
-            timesteps: Some(1),
-            iterations: Some(2),
-            strength: Some(0.04),
-            ..Overrides::default()
-        };
-        Settings::resolve(&given).expect("within bounds")
-    });
-    let open = || Model::open(&path("tiny").to_string_lossy(), None).expect("the fixture is a model");
-    let plans = settings.map(|settings| Plan::new(&drag, &drag_path, source.size(), &settings, open().native_size()).expect("a good plan"));
-    let work = |plan| Work { plan, picture: source.working(&plan.frame), lora: None };
+    let scene = Scene::read();
+    let given = |seed| Overrides {
+        seed: Some(seed),
+        lora_steps: Some(1),
+        strength: Some(0.04),
+        ..Overrides::default()
+    };
+    let plans = [3, 4].map(|seed| scene.plan(&given(seed)));
     // In f16 all share one gradient scale, and the first steps of Adam make much of roundings: f16 alone is as far from f32.
     for (format, tolerance) in [(Format::F32, 1e-4), (Format::F16, 2e-2)] {
-        let load = || {
-            let cuda = Cuda::new(Emulated::new(Library::Whole), format);
-            Editor::load(cuda, open(), &mut Silent, &Interrupt::never()).expect("it has weights")
-        };
         let alone = plans.each_ref().map(|plan| {
-            let mut noise = Seeded::new(plan.settings.seed);
-            load().edit(work(plan), &mut noise, &mut Silent, &Interrupt::never()).expect("the edit is done").picture
+            let mut noise = Seeded::of(&plan.settings);
+            editor(format)
+                .edit(
+                    scene.work(plan),
+                    &mut noise,
+                    &mut Silent,
+                    &Interrupt::never(),
+                )
+                .expect("the edit is done")
+                .picture
         });
         assert!(alone[0] != alone[1], "each has a LoRA of its own");
-        let (mut noise, mut progress) = (plans.each_ref().map(|plan| Seeded::new(plan.settings.seed)), [Silent, Silent]);
+        let (mut noise, mut progress) = (
+            plans.each_ref().map(|plan| Seeded::of(&plan.settings)),
+            [Silent, Silent],
+        );
         let edits = plans.iter().zip(&mut noise).zip(&mut progress);
-        let edits = edits.map(|((plan, noise), progress)| Asked { work: work(plan), noise, progress }).collect();
-        for (outcome, alone) in load().edit_together(edits, &Interrupt::never()).into_iter().zip(&alone) {
-            assert_close(&format!("{format:?}, side by side"), &outcome.expect("the edit is done").picture, alone, tolerance);
+        let edits = edits
+            .map(|((plan, noise), progress)| Asked {
+                work: scene.work(plan),
+                noise,
+                progress,
+            })
+            .collect();
+        for (outcome, alone) in editor(format)
+            .edit_together(edits, &Interrupt::never())
+            .into_iter()
+            .zip(&alone)
+        {
+            assert_close(
+                &format!("{format:?}, side by side"),
+                &outcome.expect("the edit is done").picture,
+                alone,
+                tolerance,
+            );
         }
     }
 }

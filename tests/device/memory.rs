@@ -33,16 +33,26 @@ fn moves_bytes() {
     device.write(from, &gone).expect("it can be written");
     gone.fill(0);
     let to = device.allocate(large.len()).expect("there is memory");
-    device.copy(from, to, large.len()).expect("it can be copied");
+    device
+        .copy(from, to, large.len())
+        .expect("it can be copied");
     device.clear(to.plus(1000), 500).expect("it can be cleared");
     device.read(to, &mut gone).expect("it can be read");
     assert!(gone[1000..1500].iter().all(|byte| *byte == 0));
     assert!(gone[..1000] == large[..1000] && gone[1500..] == large[1500..]);
     // Nothing is as good as something.
-    device.write(Address::NONE, &[]).expect("nothing can be written");
-    device.read(Address::NONE, &mut []).expect("nothing can be read");
-    device.clear(Address::NONE, 0).expect("nothing can be cleared");
-    device.copy(Address::NONE, Address::NONE, 0).expect("nothing can be copied");
+    device
+        .write(Address::NONE, &[])
+        .expect("nothing can be written");
+    device
+        .read(Address::NONE, &mut [])
+        .expect("nothing can be read");
+    device
+        .clear(Address::NONE, 0)
+        .expect("nothing can be cleared");
+    device
+        .copy(Address::NONE, Address::NONE, 0)
+        .expect("nothing can be copied");
     let nothing = device.allocate(0).expect("there is memory");
     for address in pieces.into_iter().chain([from, to, nothing, Address::NONE]) {
         device.free(address);
@@ -58,11 +68,24 @@ fn runs_out_of_memory() {
     let device = open();
     let first = device.allocate(30_000_000).expect("there is memory");
     device.free(first);
-    assert_eq!(device.memory().free, 100_000_000 - (32 << 20), "the pool's unused memory is free, too");
-    let second = device.allocate(60_000_000).expect("what the pool kept is given back for it");
+    assert_eq!(
+        device.memory().free,
+        100_000_000 - (32 << 20),
+        "the pool's unused memory is free, too"
+    );
+    let second = device
+        .allocate(60_000_000)
+        .expect("what the pool kept is given back for it");
     let fault = device.allocate(10_000_000).expect_err("there is no memory");
     let free = 100_000_000 - 60_000_000 - (32 << 20);
-    assert_eq!(fault, Fault::OutOfMemory { need: 10_000_000, free, total: 100_000_000 });
+    assert_eq!(
+        fault,
+        Fault::OutOfMemory {
+            need: 10_000_000,
+            free,
+            total: 100_000_000
+        }
+    );
     device.free(second);
     let third = device.allocate(10_000_000).expect("the GPU is not lost");
     device.free(third);

@@ -16,7 +16,9 @@ pub(crate) const TEXT_ENCODER: &str = "text_encoder/model.safetensors";
 pub(crate) const FILES: usize = 11;
 
 pub(crate) fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
 }
 
 pub(crate) struct Bench {
@@ -34,7 +36,11 @@ pub(crate) struct Ended {
 impl From<Output> for Ended {
     fn from(output: Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self { status: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+        Self {
+            status: output.status.code(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
     }
 }
 
@@ -48,19 +54,27 @@ impl Ended {
     pub(crate) fn failed_for_now(self, parts: &[&str]) -> Self {
         assert_eq!(self.status, Some(75), "{}{}", self.stdout, self.stderr);
         for part in parts {
-            assert!(self.stderr.contains(part), "`{part}` is not in {}", self.stderr);
+            assert!(
+                self.stderr.contains(part),
+                "`{part}` is not in {}",
+                self.stderr
+            );
         }
         self
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}{}", self.stdout, self.stderr))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}{}", self.stdout, self.stderr))
     }
 }
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        Self { home: tempfile::tempdir().unwrap(), server: Server::start(&fixture("tiny")) }
+        Self {
+            home: tempfile::tempdir().unwrap(),
+            server: Server::start(&fixture("tiny")),
+        }
     }
 
     /// One whose cache has the model.
@@ -78,8 +92,15 @@ impl Bench {
     /// The program with an emptied environment that knows this home and this hub.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin("dragnext"));
-        command.env_clear().env("HOME", self.home.path()).env("DRAGNEXT_CACHE_LIMIT", "0").env("HF_ENDPOINT", self.server.endpoint());
-        command.current_dir(self.home.path()).args(arguments).stdin(Stdio::null());
+        command
+            .env_clear()
+            .env("HOME", self.home.path())
+            .env("DRAGNEXT_CACHE_LIMIT", "0")
+            .env("HF_ENDPOINT", self.server.endpoint());
+        command
+            .current_dir(self.home.path())
+            .args(arguments)
+            .stdin(Stdio::null());
         command
     }
 
@@ -94,8 +115,22 @@ impl Bench {
     /// An edit of a moment, with these arguments as well.
     pub(crate) fn edit_with(&self, arguments: &[&str]) -> Command {
         let mut command = self.command(&["edit", "--json", "--overwrite"]);
-        command.arg(fixture("edit/input.png")).arg("--drag").arg(fixture("edit/drag.json")).args(arguments);
-        command.args(["--size", "80", "--no-lora", "--strength", "0.04", "--timesteps", "1", "--iterations", "1"]);
+        command
+            .arg(fixture("edit/input.png"))
+            .arg("--drag")
+            .arg(fixture("edit/drag.json"))
+            .args(arguments);
+        command.args([
+            "--size",
+            "80",
+            "--no-lora",
+            "--strength",
+            "0.04",
+            "--timesteps",
+            "1",
+            "--iterations",
+            "1",
+        ]);
         command
     }
 
@@ -112,32 +147,57 @@ impl Bench {
     }
 
     pub(crate) fn blob(&self, name: &str) -> PathBuf {
-        self.folder().join("blobs").join(etag(name, &self.server.file(name)))
+        self.folder()
+            .join("blobs")
+            .join(etag(name, &self.server.file(name)))
     }
 
     /// Names in the folder of the contents.
     pub(crate) fn blobs(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.folder().join("blobs")).into_iter().flatten();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        let entries = std::fs::read_dir(self.folder().join("blobs"))
+            .into_iter()
+            .flatten();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
     }
 
     /// Every file of the snapshot has the bytes that the server has, every content has its right name, and nothing unfinished is left.
     pub(crate) fn is_whole(&self) {
         let blobs = self.blobs();
         assert_eq!(blobs.len(), FILES, "{blobs:?}");
-        for name in
-            [UNET, VAE, TEXT_ENCODER, "unet/config.json", "tokenizer/vocab.json", "scheduler/scheduler_config.json", "model_index.json"]
-        {
-            assert!(std::fs::read(self.snapshot().join(name)).unwrap() == self.server.file(name), "{name}");
-            assert!(std::fs::read(self.blob(name)).unwrap() == self.server.file(name), "{name}");
+        for name in [
+            UNET,
+            VAE,
+            TEXT_ENCODER,
+            "unet/config.json",
+            "tokenizer/vocab.json",
+            "scheduler/scheduler_config.json",
+            "model_index.json",
+        ] {
+            assert!(
+                std::fs::read(self.snapshot().join(name)).unwrap() == self.server.file(name),
+                "{name}"
+            );
+            assert!(
+                std::fs::read(self.blob(name)).unwrap() == self.server.file(name),
+                "{name}"
+            );
         }
     }
 
     /// No content lies under its name that is not whole.
     pub(crate) fn has_no_half_blob(&self) {
-        for name in self.blobs().iter().filter(|name| !name.ends_with(".incomplete")) {
+        for name in self
+            .blobs()
+            .iter()
+            .filter(|name| !name.ends_with(".incomplete"))
+        {
             let bytes = std::fs::read(self.folder().join("blobs").join(name)).unwrap();
-            assert!(dragnext::digest::sha256(&bytes).starts_with(name.as_str()), "{name} has its own bytes");
+            assert!(
+                dragnext::digest::sha256(&bytes).starts_with(name.as_str()),
+                "{name} has its own bytes"
+            );
         }
     }
 }

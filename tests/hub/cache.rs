@@ -11,10 +11,17 @@ use crate::server::{COMMIT, Fault};
 
 /// Whether a program with these arguments works here; says so when not.
 fn works(program: &str, arguments: &[&str], without: &str) -> bool {
-    let works =
-        Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+    let works = Command::new(program)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
     if !works {
-        println!("skipped: `{program} {}` does not work here, so {without}", arguments.join(" "));
+        println!(
+            "skipped: `{program} {}` does not work here, so {without}",
+            arguments.join(" ")
+        );
     }
     works
 }
@@ -22,8 +29,19 @@ fn works(program: &str, arguments: &[&str], without: &str) -> bool {
 /// The same command, started by another program.
 fn inside(program: &str, arguments: &[&str], command: &Command) -> Ended {
     let mut outer = Command::new(program);
-    outer.args(arguments).arg(command.get_program()).args(command.get_args()).current_dir(command.get_current_dir().unwrap());
-    outer.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
+    outer
+        .args(arguments)
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir(command.get_current_dir().unwrap());
+    outer
+        .env_clear()
+        .envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .stdin(Stdio::null());
     outer.output().unwrap().into()
 }
 
@@ -37,13 +55,29 @@ fn offline_works_from_the_cache_and_opens_no_socket() {
     let mut fetch = bench.command(&["fetch", MODEL, "--offline"]);
     for command in [&mut flag, &mut variable, &mut fetch] {
         Ended::from(command.output().unwrap()).succeeded();
-        if works("unshare", &["-rn", "true"], "the run without any network is left out") {
+        if works(
+            "unshare",
+            &["-rn", "true"],
+            "the run without any network is left out",
+        ) {
             inside("unshare", &["-rn"], command).succeeded();
         }
-        if works("strace", &["-f", "-o", "/dev/null", "true"], "sockets are not counted") {
-            inside("strace", &["-f", "-e", "trace=socket", "-o", "sockets"], command).succeeded();
+        if works(
+            "strace",
+            &["-f", "-o", "/dev/null", "true"],
+            "sockets are not counted",
+        ) {
+            inside(
+                "strace",
+                &["-f", "-e", "trace=socket", "-o", "sockets"],
+                command,
+            )
+            .succeeded();
             let calls = std::fs::read_to_string(bench.path("sockets")).unwrap();
-            assert!(!calls.contains("socket(") && calls.contains("exited with 0"), "{calls}");
+            assert!(
+                !calls.contains("socket(") && calls.contains("exited with 0"),
+                "{calls}"
+            );
         }
     }
     assert_eq!(bench.server.log().len(), 0);
@@ -65,13 +99,26 @@ fn offline_with_a_file_missing_names_it() {
             "--model FOLDER",
         ]);
         assert_eq!(ended.json()["error"]["kind"], "weights.missing");
-        assert!(!ended.stderr.contains("unet/"), "what is there is not named: {}", ended.stderr);
+        assert!(
+            !ended.stderr.contains("unet/"),
+            "what is there is not named: {}",
+            ended.stderr
+        );
     }
     assert_eq!(bench.server.log().len(), 0);
 
     // With a network it is fetched, and nothing else.
     Ended::from(bench.edit(MODEL).output().unwrap()).succeeded();
-    assert_eq!(bench.server.log().iter().filter(|request| request.path.contains("/resolve/")).count(), 1, "its length and name");
+    assert_eq!(
+        bench
+            .server
+            .log()
+            .iter()
+            .filter(|request| request.path.contains("/resolve/"))
+            .count(),
+        1,
+        "its length and name"
+    );
     bench.is_whole();
 }
 
@@ -104,11 +151,21 @@ fn a_cache_made_by_python_is_used() {
     let bench = Bench::filled();
     std::fs::remove_dir_all(bench.folder().join(".dragnext")).unwrap();
     Ended::from(bench.edit(MODEL).arg("--offline").output().unwrap()).succeeded();
-    assert!(bench.folder().join(".dragnext").join(format!("{COMMIT}.json")).is_file(), "what was found is written down");
+    assert!(
+        bench
+            .folder()
+            .join(".dragnext")
+            .join(format!("{COMMIT}.json"))
+            .is_file(),
+        "what was found is written down"
+    );
     std::fs::remove_dir_all(bench.folder().join(".dragnext")).unwrap();
     flip_a_bit(&bench.blob(UNET));
     let ended = Ended::from(bench.edit(MODEL).arg("--offline").output().unwrap());
-    assert_eq!(ended.failed_for_now(&[UNET]).json()["error"]["kind"], "weights.hash");
+    assert_eq!(
+        ended.failed_for_now(&[UNET]).json()["error"]["kind"],
+        "weights.hash"
+    );
 }
 
 fn flip_a_bit(path: &Path) {
@@ -125,16 +182,32 @@ fn a_flipped_bit_is_found_and_repaired_by_fetch() {
     let bench = Bench::filled();
     let length = std::fs::metadata(bench.blob(UNET)).unwrap().len();
     flip_a_bit(&bench.blob(UNET));
-    assert!(std::fs::read(bench.blob(UNET)).unwrap() != bench.server.file(UNET), "the bit is flipped");
-    assert_eq!(std::fs::metadata(bench.blob(UNET)).unwrap().len(), length, "the length is right");
+    assert!(
+        std::fs::read(bench.blob(UNET)).unwrap() != bench.server.file(UNET),
+        "the bit is flipped"
+    );
+    assert_eq!(
+        std::fs::metadata(bench.blob(UNET)).unwrap().len(),
+        length,
+        "the length is right"
+    );
     let command = format!("dragnext fetch someone/tiny@{COMMIT}");
-    let ended = Ended::from(bench.edit(MODEL).output().unwrap()).failed_for_now(&[UNET, "SHA-256", &command]);
+    let ended = Ended::from(bench.edit(MODEL).output().unwrap())
+        .failed_for_now(&[UNET, "SHA-256", &command]);
     assert_eq!(ended.json()["error"]["kind"], "weights.hash");
-    assert_eq!(bench.server.log().len(), 0, "an edit repairs nothing by itself");
+    assert_eq!(
+        bench.server.log().len(),
+        0,
+        "an edit repairs nothing by itself"
+    );
 
     let model = format!("{MODEL}@{COMMIT}");
     bench.run(&["fetch", &model]).succeeded();
-    assert_eq!(bench.server.downloads(".safetensors").len(), 1, "the damaged file alone is fetched");
+    assert_eq!(
+        bench.server.downloads(".safetensors").len(),
+        1,
+        "the damaged file alone is fetched"
+    );
     bench.is_whole();
     Ended::from(bench.edit(MODEL).output().unwrap()).succeeded();
 }
@@ -149,8 +222,15 @@ fn weights_are_mended_in_the_precision_that_they_have() {
     bench.server.set(&twin, Some(other));
     flip_a_bit(&bench.blob(UNET));
     bench.fetch().succeeded();
-    assert_eq!(bench.server.downloads(".safetensors").len(), 1, "one file is fetched");
-    assert!(std::fs::read(bench.blob(UNET)).unwrap() == bench.server.file(UNET), "the damaged one");
+    assert_eq!(
+        bench.server.downloads(".safetensors").len(),
+        1,
+        "one file is fetched"
+    );
+    assert!(
+        std::fs::read(bench.blob(UNET)).unwrap() == bench.server.file(UNET),
+        "the damaged one"
+    );
     assert!(!bench.snapshot().join(&twin).exists());
     Ended::from(bench.edit(MODEL).arg("--offline").output().unwrap()).succeeded();
 }
@@ -159,8 +239,17 @@ fn weights_are_mended_in_the_precision_that_they_have() {
 fn a_truncated_file_is_found_and_repaired_by_fetch() {
     let bench = Bench::filled();
     for name in [UNET, "unet/config.json"] {
-        File::options().write(true).open(bench.blob(name)).unwrap().set_len(100).unwrap();
-        let ended = Ended::from(bench.edit(MODEL).output().unwrap()).failed_for_now(&[name, "100 bytes, but", "dragnext fetch"]);
+        File::options()
+            .write(true)
+            .open(bench.blob(name))
+            .unwrap()
+            .set_len(100)
+            .unwrap();
+        let ended = Ended::from(bench.edit(MODEL).output().unwrap()).failed_for_now(&[
+            name,
+            "100 bytes, but",
+            "dragnext fetch",
+        ]);
         assert_eq!(ended.json()["error"]["kind"], "weights.damaged");
         bench.fetch().succeeded();
         bench.is_whole();
@@ -177,7 +266,10 @@ fn a_changed_configuration_is_found() {
     assert!(changed != text && changed.len() == text.len());
     std::fs::write(&path, changed).unwrap();
     let ended = Ended::from(bench.edit(MODEL).output().unwrap());
-    assert_eq!(ended.failed_for_now(&["scheduler_config.json"]).json()["error"]["kind"], "weights.hash");
+    assert_eq!(
+        ended.failed_for_now(&["scheduler_config.json"]).json()["error"]["kind"],
+        "weights.hash"
+    );
     bench.fetch().succeeded();
     bench.is_whole();
 }
@@ -194,11 +286,29 @@ fn the_cache_is_where_the_environment_says() {
         let bench = Bench::new();
         for times in [1, 0] {
             bench.server.reset();
-            Ended::from(bench.command(&["fetch", MODEL]).env(variable, value).output().unwrap()).succeeded();
-            assert_eq!(bench.server.downloads("unet/config.json").len(), times, "{variable}={value}");
+            Ended::from(
+                bench
+                    .command(&["fetch", MODEL])
+                    .env(variable, value)
+                    .output()
+                    .unwrap(),
+            )
+            .succeeded();
+            assert_eq!(
+                bench.server.downloads("unet/config.json").len(),
+                times,
+                "{variable}={value}"
+            );
         }
-        let unet = bench.path(place).join("models--someone--tiny/snapshots").join(COMMIT).join(UNET);
-        assert!(std::fs::read(unet).unwrap() == bench.server.file(UNET), "{variable}={value}");
+        let unet = bench
+            .path(place)
+            .join("models--someone--tiny/snapshots")
+            .join(COMMIT)
+            .join(UNET);
+        assert!(
+            std::fs::read(unet).unwrap() == bench.server.file(UNET),
+            "{variable}={value}"
+        );
         assert!(!bench.path(".cache").exists());
     }
 }
@@ -212,7 +322,10 @@ fn as_reader(bench: &Bench, command: &mut Command) -> Option<Ended> {
     while let Some(folder) = folders.pop() {
         std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o555)).unwrap();
         folders.extend(
-            std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir() && !path.is_symlink()),
+            std::fs::read_dir(&folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .filter(|path| path.is_dir() && !path.is_symlink()),
         );
     }
     if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
@@ -234,16 +347,28 @@ fn as_reader(bench: &Bench, command: &mut Command) -> Option<Ended> {
 fn a_cache_that_may_only_be_read_is_enough() {
     let bench = Bench::filled();
     let out = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(out.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    std::fs::set_permissions(
+        out.path(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o777),
+    )
+    .unwrap();
     let out = out.path().join("out.png");
-    let Some(ended) = as_reader(&bench, &mut bench.edit_with(&["--model", MODEL, "-o", out.to_str().unwrap()])) else { return };
+    let Some(ended) = as_reader(
+        &bench,
+        &mut bench.edit_with(&["--model", MODEL, "-o", out.to_str().unwrap()]),
+    ) else {
+        return;
+    };
     ended.succeeded();
 
     // Something is missing, and cannot be put there.
     let bench = Bench::new();
     std::fs::create_dir_all(bench.folder()).unwrap();
-    let Some(ended) = as_reader(&bench, &mut bench.command(&["fetch", MODEL, "--json"])) else { return };
-    let ended = ended.failed_for_now(&["models--someone--tiny", "Permission denied", "HF_HUB_CACHE"]);
+    let Some(ended) = as_reader(&bench, &mut bench.command(&["fetch", MODEL, "--json"])) else {
+        return;
+    };
+    let ended =
+        ended.failed_for_now(&["models--someone--tiny", "Permission denied", "HF_HUB_CACHE"]);
     assert_eq!(ended.json()["error"]["kind"], "hub.cache");
 }
 
@@ -258,7 +383,18 @@ fn weights_that_change_while_they_are_read_end_no_process() {
     use std::io::{BufRead, BufReader};
     let length = std::fs::metadata(fixture("tiny").join(UNET)).unwrap().len();
     let changes: [(&str, Change, Option<&str>); 3] = [
-        ("cut", &|path| File::options().write(true).open(path).unwrap().set_len(length / 2).unwrap(), Some("weights.damaged")),
+        (
+            "cut",
+            &|path| {
+                File::options()
+                    .write(true)
+                    .open(path)
+                    .unwrap()
+                    .set_len(length / 2)
+                    .unwrap()
+            },
+            Some("weights.damaged"),
+        ),
         ("written to", &flip_a_bit, Some("weights.damaged")),
         (
             "replaced",
@@ -282,14 +418,21 @@ fn weights_that_change_while_they_are_read_end_no_process() {
         let mut stderr = BufReader::new(run.stderr.take().unwrap());
         let mut told = String::new();
         stderr.read_line(&mut told).unwrap();
-        assert_eq!(told, "failpoint header_read\n", "it waits with the file open");
+        assert_eq!(
+            told, "failpoint header_read\n",
+            "it waits with the file open"
+        );
         change(&bench.blob(UNET));
         drop(run.stdin.take());
         stderr.read_to_string(&mut told).unwrap();
         let output = run.wait_with_output().unwrap();
         let record: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(record["error"]["kind"].as_str(), kind, "{how}: {told}");
-        assert_eq!(output.status.code(), Some(if kind.is_some() { 2 } else { 0 }), "{how}: {told}");
+        assert_eq!(
+            output.status.code(),
+            Some(if kind.is_some() { 2 } else { 0 }),
+            "{how}: {told}"
+        );
     }
 }
 
@@ -299,9 +442,20 @@ fn a_hostile_hub_cannot_name_other_places() {
     let bench = Bench::new();
     for header in ["X-Linked-Etag: \"../../../../outside\"", "ETag: \"..\""] {
         bench.server.reset();
-        bench.server.plan("HEAD", "model_index.json", Fault::Status(200, header), 1);
+        bench
+            .server
+            .plan("HEAD", "model_index.json", Fault::Status(200, header), 1);
         bench.fetch().failed_for_now(&["ETag"]);
-        assert_eq!(bench.server.count(|fault| matches!(fault, Fault::Status(..))), 1);
-        assert_eq!(std::fs::read_dir(bench.home.path()).unwrap().count(), 0, "nothing was written");
+        assert_eq!(
+            bench
+                .server
+                .count(|fault| matches!(fault, Fault::Status(..))),
+            1
+        );
+        assert_eq!(
+            std::fs::read_dir(bench.home.path()).unwrap().count(),
+            0,
+            "nothing was written"
+        );
     }
 }

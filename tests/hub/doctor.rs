@@ -4,39 +4,87 @@ use crate::bench::{Bench, Ended, MODEL};
 use crate::server::COMMIT;
 
 fn check<'a>(report: &'a serde_json::Value, name: &str) -> &'a serde_json::Value {
-    report.as_array().unwrap().iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no {name} in {report}"))
+    report
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|check| check["name"] == name)
+        .unwrap_or_else(|| panic!("no {name} in {report}"))
 }
 
 #[test]
 fn it_tells_what_there_is_and_asks_nobody() {
     let bench = Bench::filled();
     let report = bench.run(&["doctor", "--json"]).succeeded().json();
-    for name in ["program", "processor", "memory", "devices", "models", "cache", "network", "environment"] {
+    for name in [
+        "program",
+        "processor",
+        "memory",
+        "devices",
+        "models",
+        "cache",
+        "network",
+        "environment",
+    ] {
         assert!(!check(&report, name)["text"].as_str().unwrap().is_empty());
     }
-    assert!(check(&report, "program")["text"].as_str().unwrap().contains(env!("CARGO_PKG_VERSION")));
+    assert!(
+        check(&report, "program")["text"]
+            .as_str()
+            .unwrap()
+            .contains(env!("CARGO_PKG_VERSION"))
+    );
     let models = check(&report, "models");
-    assert_eq!(models["details"][0], format!("{MODEL}@{COMMIT} 1.5 MB, complete"));
+    assert_eq!(
+        models["details"][0],
+        format!("{MODEL}@{COMMIT} 1.5 MB, complete")
+    );
     assert_eq!(models["state"], "note", "the default model is not there");
     assert!(models["hint"].as_str().unwrap().contains("dragnext fetch"));
-    assert!(check(&report, "network")["text"].as_str().unwrap().starts_with("not tried"));
+    assert!(
+        check(&report, "network")["text"]
+            .as_str()
+            .unwrap()
+            .starts_with("not tried")
+    );
     let endpoint = format!("HF_ENDPOINT={}", bench.server.endpoint());
-    assert!(check(&report, "environment")["details"].as_array().unwrap().iter().any(|line| *line == endpoint.as_str()));
+    assert!(
+        check(&report, "environment")["details"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|line| *line == endpoint.as_str())
+    );
     assert_eq!(bench.server.log().len(), 0, "nobody was asked");
 
     std::fs::remove_file(bench.snapshot().join("unet/config.json")).unwrap();
     let text = bench.run(&["doctor"]).succeeded().stdout;
-    assert!(text.contains("lacks unet/config.json") && text.contains("  next  "), "{text}");
+    assert!(
+        text.contains("lacks unet/config.json") && text.contains("  next  "),
+        "{text}"
+    );
 }
 
 #[test]
 fn it_asks_the_hub_when_told_to() {
     let bench = Bench::new();
-    let report = bench.run(&["doctor", "--network", "--json"]).succeeded().json();
+    let report = bench
+        .run(&["doctor", "--network", "--json"])
+        .succeeded()
+        .json();
     assert_eq!(check(&report, "network")["state"], "good");
-    assert!(bench.server.log()[0].path.starts_with("/api/models/stable-diffusion-v1-5/"));
+    assert!(
+        bench.server.log()[0]
+            .path
+            .starts_with("/api/models/stable-diffusion-v1-5/")
+    );
     bench.server.reset();
-    let offline: Ended = bench.command(&["doctor", "--network"]).env("HF_HUB_OFFLINE", "1").output().unwrap().into();
+    let offline: Ended = bench
+        .command(&["doctor", "--network"])
+        .env("HF_HUB_OFFLINE", "1")
+        .output()
+        .unwrap()
+        .into();
     assert!(offline.succeeded().stdout.contains("offline is set"));
     assert_eq!(bench.server.log().len(), 0);
 }
@@ -45,9 +93,19 @@ fn it_asks_the_hub_when_told_to() {
 fn a_cache_that_cannot_be_is_told() {
     let bench = Bench::new();
     std::fs::write(bench.path("file"), "no folder").unwrap();
-    let ended: Ended = bench.command(&["doctor", "--json"]).env("HF_HUB_CACHE", "file/hub").output().unwrap().into();
+    let ended: Ended = bench
+        .command(&["doctor", "--json"])
+        .env("HF_HUB_CACHE", "file/hub")
+        .output()
+        .unwrap()
+        .into();
     let ended = ended.failed_for_now(&["file/hub: the cache cannot be written to", "HF_HUB_CACHE"]);
     assert_eq!(check(&ended.json(), "models")["state"], "bad");
-    let fetched: Ended = bench.command(&["fetch", MODEL]).env("HF_HUB_CACHE", "file/hub").output().unwrap().into();
+    let fetched: Ended = bench
+        .command(&["fetch", MODEL])
+        .env("HF_HUB_CACHE", "file/hub")
+        .output()
+        .unwrap()
+        .into();
     fetched.failed_for_now(&["file/hub", "HF_HUB_CACHE"]);
 }

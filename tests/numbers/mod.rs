@@ -21,11 +21,16 @@ impl Numbers {
 
     /// Sums of twelve uniform numbers, which have deviation 1.
     pub(crate) fn normal(&mut self, len: usize) -> Vec<f32> {
-        (0..len).map(|_| ((0..12).map(|_| self.uniform()).sum::<f64>() - 6.0) as f32).collect()
+        (0..len)
+            .map(|_| ((0..12).map(|_| self.uniform()).sum::<f64>() - 6.0) as f32)
+            .collect()
     }
 
     /// The same with another deviation.
     pub(crate) fn scaled(&mut self, len: usize, deviation: f32) -> Vec<f32> {
-        self.normal(len).into_iter().map(|x| deviation * x).collect()
+        self.normal(len)
+            .into_iter()
+            .map(|x| deviation * x)
+            .collect()
     }
 }

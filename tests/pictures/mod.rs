@@ -1,7 +1,13 @@
 //! Pictures made by hand, and the program run on them.
 #![allow(dead_code, reason = "every test file uses its own part")]
-#![allow(clippy::trivially_copy_pass_by_ref, reason = "a chunk's name is written as a byte string, which is a reference")]
-#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+#![allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "a chunk's name is written as a byte string, which is a reference"
+)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
 
 pub(crate) mod jpeg;
 pub(crate) mod png;
@@ -13,7 +19,10 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 /// What `cargo test -- --nocapture` shows.
-#[allow(clippy::print_stdout, reason = "the test runner keeps it to itself unless asked")]
+#[allow(
+    clippy::print_stdout,
+    reason = "the test runner keeps it to itself unless asked"
+)]
 pub(crate) fn report(line: &str) {
     println!("{line}");
 }
@@ -37,7 +46,12 @@ impl Run {
     }
 
     pub(crate) fn warnings(&self) -> Vec<&str> {
-        self.record["warnings"].as_array().unwrap().iter().map(|warning| warning["kind"].as_str().unwrap()).collect()
+        self.record["warnings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|warning| warning["kind"].as_str().unwrap())
+            .collect()
     }
 
     pub(crate) fn peak_bytes(&self) -> u64 {
@@ -47,7 +61,9 @@ impl Run {
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -75,10 +91,32 @@ impl Bench {
     /// `dragnext edit` with these arguments, few steps of everything, and its record on stdout.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dragnext"));
-        command.env_clear().env("HOME", self.folder()).env("DRAGNEXT_CACHE_LIMIT", "0").current_dir(self.folder());
-        command.arg("edit").args(arguments).arg("--json").arg("--model").arg(model());
-        command.args(["--size", "64", "--strength", "0.04", "--timesteps", "1", "--iterations", "1", "--no-lora"]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .env_clear()
+            .env("HOME", self.folder())
+            .env("DRAGNEXT_CACHE_LIMIT", "0")
+            .current_dir(self.folder());
+        command
+            .arg("edit")
+            .args(arguments)
+            .arg("--json")
+            .arg("--model")
+            .arg(model());
+        command.args([
+            "--size",
+            "64",
+            "--strength",
+            "0.04",
+            "--timesteps",
+            "1",
+            "--iterations",
+            "1",
+            "--no-lora",
+        ]);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
 
@@ -97,7 +135,14 @@ impl Bench {
     /// Edits the file `picture` with `drag` into `out.png`, replacing it; whatever comes of it.
     pub(crate) fn run_with_drag(&self, picture: &str, drag: &str) -> Run {
         self.write("drag.json", drag);
-        self.run(&[picture, "--drag", "drag.json", "-o", "out.png", "--overwrite"])
+        self.run(&[
+            picture,
+            "--drag",
+            "drag.json",
+            "-o",
+            "out.png",
+            "--overwrite",
+        ])
     }
 
     /// Tries to edit `picture`, which must be refused before anything is written.
@@ -112,7 +157,9 @@ impl Bench {
 
 pub(crate) fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
-    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }
@@ -122,7 +169,11 @@ pub(crate) fn run(mut command: Command) -> Run {
     let output = command.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     let record = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
-    Run { status: output.status.code(), record, stderr }
+    Run {
+        status: output.status.code(),
+        record,
+        stderr,
+    }
 }
 
 /// The tiny model with random weights.
@@ -170,14 +221,23 @@ pub(crate) fn exif(orientation: u8) -> Vec<u8> {
 
 /// Bytes without order, the same at each call.
 pub(crate) fn noise(length: usize) -> Vec<u8> {
-    let states = std::iter::successors(Some(1_u32), |state| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223)));
-    states.map(|state| (state >> 24) as u8).take(length).collect()
+    let states = std::iter::successors(Some(1_u32), |state| {
+        Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223))
+    });
+    states
+        .map(|state| (state >> 24) as u8)
+        .take(length)
+        .collect()
 }
 
 /// A smooth picture, 8 bits a sample. (height, width, channels)
 pub(crate) fn smooth(width: usize, height: usize, channels: usize) -> Vec<u8> {
     let sample = |index: usize| {
-        let (channel, x, y) = (index % channels, index / channels % width, index / channels / width);
+        let (channel, x, y) = (
+            index % channels,
+            index / channels % width,
+            index / channels / width,
+        );
         let wave = (x as f32 * 0.11 + channel as f32).sin() * 70.0 + (y as f32 * 0.07).cos() * 50.0;
         (wave + 128.0) as u8
     };
@@ -187,6 +247,18 @@ pub(crate) fn smooth(width: usize, height: usize, channels: usize) -> Vec<u8> {
 /// A JUMBF superbox whose description box says that it is a C2PA manifest store.
 pub(crate) fn manifest() -> Vec<u8> {
     let uuid = b"c2pa\0\x11\0\x10\x80\0\0\xAA\0\x38\x9B\x71";
-    let description = [&33_u32.to_be_bytes()[..], b"jumd", uuid, b"\x03c2pa\0", &[0; 3]].concat();
-    [&(8 + description.len() as u32).to_be_bytes()[..], b"jumb", &description].concat()
+    let description = [
+        &33_u32.to_be_bytes()[..],
+        b"jumd",
+        uuid,
+        b"\x03c2pa\0",
+        &[0; 3],
+    ]
+    .concat();
+    [
+        &(8 + description.len() as u32).to_be_bytes()[..],
+        b"jumb",
+        &description,
+    ]
+    .concat()
 }

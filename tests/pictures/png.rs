@@ -10,16 +10,42 @@ pub(crate) struct Png(pub(crate) Vec<(Vec<u8>, Vec<u8>)>);
 
 impl Png {
     /// Encodes samples; those of 16 bits are big-endian pairs.
-    pub(crate) fn encode(width: usize, height: usize, color: ColorType, depth: BitDepth, data: &[u8]) -> Self {
+    pub(crate) fn encode(
+        width: usize,
+        height: usize,
+        color: ColorType,
+        depth: BitDepth,
+        data: &[u8],
+    ) -> Self {
         Self::encode_with(width, height, color, depth, data, None)
     }
 
     /// Encodes indices into a palette of RGB colours with an alpha each.
-    pub(crate) fn encode_palette(width: usize, height: usize, data: &[u8], palette: &[u8], alphas: &[u8]) -> Self {
-        Self::encode_with(width, height, ColorType::Indexed, BitDepth::Eight, data, Some((palette, alphas)))
+    pub(crate) fn encode_palette(
+        width: usize,
+        height: usize,
+        data: &[u8],
+        palette: &[u8],
+        alphas: &[u8],
+    ) -> Self {
+        Self::encode_with(
+            width,
+            height,
+            ColorType::Indexed,
+            BitDepth::Eight,
+            data,
+            Some((palette, alphas)),
+        )
     }
 
-    fn encode_with(width: usize, height: usize, color: ColorType, depth: BitDepth, data: &[u8], palette: Option<(&[u8], &[u8])>) -> Self {
+    fn encode_with(
+        width: usize,
+        height: usize,
+        color: ColorType,
+        depth: BitDepth,
+        data: &[u8],
+        palette: Option<(&[u8], &[u8])>,
+    ) -> Self {
         let mut bytes = Vec::new();
         let mut encoder = png::Encoder::new(&mut bytes, width as u32, height as u32);
         encoder.set_color(color);
@@ -54,7 +80,11 @@ impl Png {
 
     /// The contents of all chunks of a name.
     pub(crate) fn all(&self, name: &[u8; 4]) -> Vec<&[u8]> {
-        self.0.iter().filter(|(there, _)| there == name).map(|(_, content)| content.as_slice()).collect()
+        self.0
+            .iter()
+            .filter(|(there, _)| there == name)
+            .map(|(_, content)| content.as_slice())
+            .collect()
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
@@ -95,7 +125,10 @@ pub(crate) fn iccp(packed: &[u8]) -> Vec<u8> {
 /// A zlib stream that unpacks to `length` zeros, about 159 times as long: one zero, then copies of 258 bytes each
 /// (RFC 1951, 3.2.6: length 258 is code 285, eight bits; distance 1 is code 0, five bits).
 pub(crate) fn deflated_zeros(length: usize) -> Vec<u8> {
-    let mut bits = Bits { bytes: vec![0x78, 0x01], free: 0 };
+    let mut bits = Bits {
+        bytes: vec![0x78, 0x01],
+        free: 0,
+    };
     bits.push(0b011, 3); // the last block, fixed codes
     let (copies, single) = ((length - 1) / 258, 1 + (length - 1) % 258);
     for _ in 0..single {
@@ -135,13 +168,21 @@ impl Bits {
 
 /// CRC-32 of ISO 3309, as PNG chunks end with it.
 pub(crate) fn crc<'a>(bytes: impl Iterator<Item = &'a u8>) -> u32 {
-    let step = |crc: u32, _| if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 };
+    let step = |crc: u32, _| {
+        if crc & 1 == 1 {
+            (crc >> 1) ^ 0xEDB8_8320
+        } else {
+            crc >> 1
+        }
+    };
     !bytes.fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
 }
 
 /// Header and samples as stored, not expanded.
 pub(crate) fn decode(bytes: &[u8]) -> (png::Info<'static>, Vec<u8>) {
-    let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
+    let mut reader = png::Decoder::new(std::io::Cursor::new(bytes))
+        .read_info()
+        .unwrap();
     let mut data = vec![0; reader.output_buffer_size().unwrap()];
     reader.next_frame(&mut data).unwrap();
     (reader.info().clone(), data)

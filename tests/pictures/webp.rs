@@ -14,17 +14,31 @@ const HAS_EXIF: u8 = 0x08;
 pub(crate) fn encode(width: usize, height: usize, data: &[u8]) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     let image = image::RgbImage::from_raw(width as u32, height as u32, data.to_vec()).unwrap();
-    image.write_to(&mut bytes, image::ImageFormat::WebP).unwrap();
+    image
+        .write_to(&mut bytes, image::ImageFormat::WebP)
+        .unwrap();
     bytes.into_inner()
 }
 
 /// The same picture in the extended format, with a profile before and other chunks after the pixels.
-pub(crate) fn extended(webp: &[u8], width: usize, height: usize, profile: Option<&[u8]>, exif: Option<&[u8]>, more: &[u8]) -> Vec<u8> {
-    let flags = if profile.is_some() { HAS_PROFILE } else { 0 } | if exif.is_some() { HAS_EXIF } else { 0 };
+pub(crate) fn extended(
+    webp: &[u8],
+    width: usize,
+    height: usize,
+    profile: Option<&[u8]>,
+    exif: Option<&[u8]>,
+    more: &[u8],
+) -> Vec<u8> {
+    let flags =
+        if profile.is_some() { HAS_PROFILE } else { 0 } | if exif.is_some() { HAS_EXIF } else { 0 };
     let sides = [(width - 1) as u32, (height - 1) as u32].map(u32::to_le_bytes);
     let header = [&[flags, 0, 0, 0], &sides[0][..3], &sides[1][..3]].concat();
     let mut body = [b"WEBP".to_vec(), chunk(b"VP8X", &header)].concat();
-    body.extend(profile.map(|profile| chunk(b"ICCP", profile)).unwrap_or_default());
+    body.extend(
+        profile
+            .map(|profile| chunk(b"ICCP", profile))
+            .unwrap_or_default(),
+    );
     body.extend(&webp[12..]);
     body.extend(exif.map(|exif| chunk(b"EXIF", exif)).unwrap_or_default());
     body.extend(more);

@@ -1,6 +1,9 @@
 //! SiLU, GEGLU and the functions under them.
 
-#![expect(clippy::inline_always, reason = "a loop has the instruction set of the function it is inlined into")]
+#![expect(
+    clippy::inline_always,
+    reason = "a loop has the instruction set of the function it is inlined into"
+)]
 
 use std::f32::consts::{FRAC_1_SQRT_2, LOG2_E};
 
@@ -40,7 +43,9 @@ vectorised! {
 }
 
 pub(super) fn silu(x: &[f32], y: &mut [f32]) {
-    x.par_chunks(GRAIN).zip(y.par_chunks_mut(GRAIN)).for_each(|(x, y)| silu_of(x, y));
+    x.par_chunks(GRAIN)
+        .zip(y.par_chunks_mut(GRAIN))
+        .for_each(|(x, y)| silu_of(x, y));
 }
 
 vectorised! {
@@ -55,7 +60,9 @@ vectorised! {
 
 pub(super) fn geglu(channels: usize, x: &[f32], y: &mut [f32]) {
     let rows = (GRAIN / channels).max(1);
-    x.par_chunks(2 * channels * rows).zip(y.par_chunks_mut(channels * rows)).for_each(|(x, y)| gated(channels, x, y));
+    x.par_chunks(2 * channels * rows)
+        .zip(y.par_chunks_mut(channels * rows))
+        .for_each(|(x, y)| gated(channels, x, y));
 }
 
 vectorised! {
@@ -74,7 +81,10 @@ vectorised! {
 
 pub(super) fn geglu_backward(channels: usize, x: &[f32], dy: &[f32], dx: &mut [f32]) {
     let rows = (GRAIN / channels).max(1);
-    let parts = x.par_chunks(2 * channels * rows).zip(dy.par_chunks(channels * rows)).zip(dx.par_chunks_mut(2 * channels * rows));
+    let parts = x
+        .par_chunks(2 * channels * rows)
+        .zip(dy.par_chunks(channels * rows))
+        .zip(dx.par_chunks_mut(2 * channels * rows));
     parts.for_each(|((x, dy), dx)| gated_backward(channels, x, dy, dx));
 }
 
@@ -84,7 +94,10 @@ mod tests {
 
     /// y = function(x) for many x in -range..=range, and NaN.
     fn table(range: f32, function: impl Fn(&[f32], &mut [f32])) -> Vec<(f32, f32)> {
-        let x: Vec<f32> = (-1000..=1000).map(|i| i as f32 / 1000.0 * range).chain([f32::NAN]).collect();
+        let x: Vec<f32> = (-1000..=1000)
+            .map(|i| i as f32 / 1000.0 * range)
+            .chain([f32::NAN])
+            .collect();
         let mut y = vec![0.0; x.len()];
         function(&x, &mut y);
         assert!(y[x.len() - 1].is_nan(), "NaN stays NaN");
@@ -93,11 +106,17 @@ mod tests {
 
     #[test]
     fn silu_is_close_over_its_whole_range() {
-        for (x, y) in [3.0, 30.0, 300.0].into_iter().flat_map(|range| table(range, silu)) {
+        for (x, y) in [3.0, 30.0, 300.0]
+            .into_iter()
+            .flat_map(|range| table(range, silu))
+        {
             let expected = f64::from(x) / (1.0 + (-f64::from(x)).exp());
             // The exponent's own rounding grows with x.
             let tolerance = 1e-7 * f64::from(x.abs()).max(10.0);
-            assert!((f64::from(y) - expected).abs() <= tolerance * expected.abs() + 1e-30, "silu({x}) = {y}, not {expected}");
+            assert!(
+                (f64::from(y) - expected).abs() <= tolerance * expected.abs() + 1e-30,
+                "silu({x}) = {y}, not {expected}"
+            );
         }
     }
 
@@ -108,8 +127,13 @@ mod tests {
             geglu(1, &rows, y);
         };
         for (x, y) in table(8.0, gelu) {
-            let expected = f64::from(x) * 0.5 * (1.0 + libm::erf(f64::from(x) * std::f64::consts::FRAC_1_SQRT_2));
-            assert!((f64::from(y) - expected).abs() < 3e-7 * f64::from(x.abs()).max(1.0), "gelu({x}) = {y}, not {expected}");
+            let expected = f64::from(x)
+                * 0.5
+                * (1.0 + libm::erf(f64::from(x) * std::f64::consts::FRAC_1_SQRT_2));
+            assert!(
+                (f64::from(y) - expected).abs() < 3e-7 * f64::from(x.abs()).max(1.0),
+                "gelu({x}) = {y}, not {expected}"
+            );
         }
     }
 }

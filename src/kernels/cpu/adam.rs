@@ -29,11 +29,28 @@ vectorised! {
     }
 }
 
-pub(super) fn adam(step: &AdamStep, gradient: &[f32], first: &mut [f32], second: &mut [f32], parameter: &mut [f32]) {
+pub(super) fn adam(
+    step: &AdamStep,
+    gradient: &[f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    parameter: &mut [f32],
+) {
     let corrections = BETAS.map(|beta| 1.0 - beta.powi(step.step as i32));
     let rate = (step.lr / corrections[0]) as f32;
-    let rates = Rates { rate, root: (1.0 / corrections[1].sqrt()) as f32, shrink: (1.0 - step.lr * step.decay) as f32 };
-    let moments = first.par_chunks_mut(GRAIN).zip(second.par_chunks_mut(GRAIN));
-    let parts = gradient.par_chunks(GRAIN).zip(moments).zip(parameter.par_chunks_mut(GRAIN));
-    parts.for_each(|((gradient, (first, second)), parameter)| advance(rates, gradient, first, second, parameter));
+    let rates = Rates {
+        rate,
+        root: (1.0 / corrections[1].sqrt()) as f32,
+        shrink: (1.0 - step.lr * step.decay) as f32,
+    };
+    let moments = first
+        .par_chunks_mut(GRAIN)
+        .zip(second.par_chunks_mut(GRAIN));
+    let parts = gradient
+        .par_chunks(GRAIN)
+        .zip(moments)
+        .zip(parameter.par_chunks_mut(GRAIN));
+    parts.for_each(|((gradient, (first, second)), parameter)| {
+        advance(rates, gradient, first, second, parameter)
+    });
 }

@@ -29,12 +29,37 @@ impl Buffer {
     /// Numbers of any value, for one who overwrites all of them.
     pub fn unset(len: usize) -> Self {
         let whole = len + LINE;
-        let waiting = if whole < POOLED { None } else { pool(|pool| pool.take(whole)) };
-        let numbers = waiting.unwrap_or_else(|| vec![0.0; if whole < POOLED { whole } else { whole.next_multiple_of(POOLED) }]);
+        let waiting = if whole < POOLED {
+            None
+        } else {
+            pool(|pool| pool.take(whole))
+        };
+        let numbers = waiting.unwrap_or_else(|| {
+            vec![
+                0.0;
+                if whole < POOLED {
+                    whole
+                } else {
+                    whole.next_multiple_of(POOLED)
+                }
+            ]
+        });
         #[cfg(feature = "failpoints")]
-        let numbers = if super::vector::lanes_to_stand_for().is_some() { vec![f32::NAN; numbers.len()] } else { numbers };
-        let first = numbers.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
-        Self { numbers, first, len, stays: whole >= POOLED }
+        let numbers = if super::vector::lanes_to_stand_for().is_some() {
+            vec![f32::NAN; numbers.len()]
+        } else {
+            numbers
+        };
+        let first = numbers
+            .as_ptr()
+            .align_offset(LINE * size_of::<f32>())
+            .min(LINE);
+        Self {
+            numbers,
+            first,
+            len,
+            stays: whole >= POOLED,
+        }
     }
 
     /// Zeros.
@@ -47,7 +72,12 @@ impl Buffer {
 
 impl From<Vec<f32>> for Buffer {
     fn from(numbers: Vec<f32>) -> Self {
-        Self { first: 0, len: numbers.len(), numbers, stays: false }
+        Self {
+            first: 0,
+            len: numbers.len(),
+            numbers,
+            stays: false,
+        }
     }
 }
 
@@ -98,12 +128,18 @@ struct Pool {
 
 impl Pool {
     const fn new() -> Self {
-        Self { waiting: BTreeMap::new(), given: 0 }
+        Self {
+            waiting: BTreeMap::new(),
+            given: 0,
+        }
     }
 
     /// Memory of at least `len` numbers and little more; what was given last is still in the caches.
     fn take(&mut self, len: usize) -> Option<Vec<f32>> {
-        let fits = self.waiting.range_mut(len..=len + len / 8 + POOLED).find_map(|(_, waiting)| waiting.pop());
+        let fits = self
+            .waiting
+            .range_mut(len..=len + len / 8 + POOLED)
+            .find_map(|(_, waiting)| waiting.pop());
         if fits.is_none() {
             self.forget(PATIENCE);
         }
@@ -112,7 +148,10 @@ impl Pool {
 
     fn give(&mut self, numbers: Vec<f32>) {
         self.given += 1;
-        self.waiting.entry(numbers.len()).or_default().push((self.given, numbers));
+        self.waiting
+            .entry(numbers.len())
+            .or_default()
+            .push((self.given, numbers));
     }
 
     /// Frees what waits for longer than `patience` givings.
@@ -145,7 +184,10 @@ mod tests {
         let mut pool = Pool::new();
         pool.give(vec![7.0; 3 * POOLED]);
         assert!(pool.take(POOLED).is_none(), "three times too large");
-        assert_eq!(pool.take(2 * POOLED + 1).map(|numbers| numbers.len()), Some(3 * POOLED));
+        assert_eq!(
+            pool.take(2 * POOLED + 1).map(|numbers| numbers.len()),
+            Some(3 * POOLED)
+        );
         assert!(pool.take(2 * POOLED + 1).is_none(), "it was taken");
         Buffer::unset(5 * POOLED).fill(3.0);
         assert!(Buffer::zeros(5 * POOLED).iter().all(|x| *x == 0.0));

@@ -9,7 +9,14 @@ pub(super) fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     // it the exponent of 2^n.
     const MAGIC: f32 = 12_582_912.0 + 127.0;
     // 2^r on [-1/2, 1/2] with the smallest largest relative error (7.5e-8), found by least squares with growing weights.
-    const POLYNOMIAL: [f32; 6] = [1.0, 0.693_146_94, 0.240_221_2, 0.055_507_13, 0.009_675_541, 0.001_327_647_1];
+    const POLYNOMIAL: [f32; 6] = [
+        1.0,
+        0.693_146_94,
+        0.240_221_2,
+        0.055_507_13,
+        0.009_675_541,
+        0.001_327_647_1,
+    ];
     let magic = simd.splat_f32s(MAGIC);
     let shifted = simd.add_f32s(x, magic);
     let r = simd.sub_f32s(x, simd.sub_f32s(shifted, magic));
@@ -20,5 +27,9 @@ pub(super) fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let power = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(shifted), simd.splat_u32s(23));
     let value = simd.mul_f32s(p, simd.transmute_f32s_u32s(power));
     // A comparison with NaN is false.
-    simd.select_f32s(simd.less_than_f32s(x, simd.splat_f32s(-126.0)), simd.splat_f32s(0.0), value)
+    simd.select_f32s(
+        simd.less_than_f32s(x, simd.splat_f32s(-126.0)),
+        simd.splat_f32s(0.0),
+        value,
+    )
 }

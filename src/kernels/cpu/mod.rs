@@ -30,7 +30,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, GroupShape, Matrix};
+use super::{
+    AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, GroupShape, Matrix,
+};
 pub use buffer::Buffer;
 pub use conv::Kernel;
 pub use linear::LinearWeight;
@@ -47,7 +49,14 @@ const GRAIN: usize = 1 << 14;
 const CELLS_AT_ONCE: usize = 64 * 64;
 
 fn slice(m: Matrix<Buffer>) -> Matrix<[f32]> {
-    Matrix { buffer: m.buffer, offset: m.offset, rows: m.rows, cols: m.cols, row_stride: m.row_stride, col_stride: m.col_stride }
+    Matrix {
+        buffer: m.buffer,
+        offset: m.offset,
+        rows: m.rows,
+        cols: m.cols,
+        row_stride: m.row_stride,
+        col_stride: m.col_stride,
+    }
 }
 
 vectorised! {
@@ -145,10 +154,20 @@ impl Backend for Cpu {
     }
 
     fn all_finite(&self, buffer: &Buffer) -> bool {
-        buffer.par_chunks(1 << 16).all(|chunk| chunk.iter().all(|x| x.is_finite()))
+        buffer
+            .par_chunks(1 << 16)
+            .all(|chunk| chunk.iter().all(|x| x.is_finite()))
     }
 
-    fn matmul(&self, factor: f32, a: Matrix<Buffer>, b: Matrix<Buffer>, add: bool, c: &mut Buffer, c_offset: usize) {
+    fn matmul(
+        &self,
+        factor: f32,
+        a: Matrix<Buffer>,
+        b: Matrix<Buffer>,
+        add: bool,
+        c: &mut Buffer,
+        c_offset: usize,
+    ) {
         let c = &mut c[c_offset..][..a.rows * b.cols];
         if factor == 1.0 {
             return linear::product(slice(a), slice(b), add, c, b.cols);
@@ -158,7 +177,9 @@ impl Backend for Cpu {
         if add {
             combine(1.0, c, factor, &product);
         } else {
-            c.iter_mut().zip(&product[..]).for_each(|(c, product)| *c = factor * product);
+            c.iter_mut()
+                .zip(&product[..])
+                .for_each(|(c, product)| *c = factor * product);
         }
     }
 
@@ -166,7 +187,12 @@ impl Backend for Cpu {
         LinearWeight::new(outputs, inputs, weight)
     }
 
-    fn merged(&self, weight: &LinearWeight, up: Matrix<Buffer>, down: Matrix<Buffer>) -> LinearWeight {
+    fn merged(
+        &self,
+        weight: &LinearWeight,
+        up: Matrix<Buffer>,
+        down: Matrix<Buffer>,
+    ) -> LinearWeight {
         weight.merged(slice(up), slice(down))
     }
 
@@ -179,15 +205,31 @@ impl Backend for Cpu {
         residual: Option<&Buffer>,
         y: &mut Buffer,
     ) {
-        linear::linear(rows, x, weight, bias.map(|bias| &bias[..]), residual.map(|residual| &residual[..]), y);
+        linear::linear(
+            rows,
+            x,
+            weight,
+            bias.map(|bias| &bias[..]),
+            residual.map(|residual| &residual[..]),
+            y,
+        );
     }
 
-    fn linear_backward(&self, rows: Range<usize>, dy: &Buffer, weight: &LinearWeight, add: bool, dx: &mut Buffer) {
+    fn linear_backward(
+        &self,
+        rows: Range<usize>,
+        dy: &Buffer,
+        weight: &LinearWeight,
+        add: bool,
+        dx: &mut Buffer,
+    ) {
         linear::linear_backward(rows, dy, weight, add, dx);
     }
 
     fn combine(&self, a: f32, y: &mut Buffer, b: f32, x: &Buffer) {
-        y.par_chunks_mut(GRAIN).zip(x.par_chunks(GRAIN)).for_each(|(y, x)| combine(a, y, b, x));
+        y.par_chunks_mut(GRAIN)
+            .zip(x.par_chunks(GRAIN))
+            .for_each(|(y, x)| combine(a, y, b, x));
     }
 
     fn sum_pictures(&self, x: &Buffer, y: &mut Buffer) {
@@ -199,7 +241,11 @@ impl Backend for Cpu {
 
     fn select(&self, mask: &Buffer, x: &Buffer, y: &mut Buffer) {
         let channels = y.len() / mask.len();
-        for ((mask, x), y) in mask.iter().zip(x.chunks_exact(channels)).zip(y.chunks_exact_mut(channels)) {
+        for ((mask, x), y) in mask
+            .iter()
+            .zip(x.chunks_exact(channels))
+            .zip(y.chunks_exact_mut(channels))
+        {
             if *mask > 0.5 {
                 y.copy_from_slice(x);
             }
@@ -210,17 +256,48 @@ impl Backend for Cpu {
         Kernel::new(weight, shape.output[2], shape.kernel, shape.input[2])
     }
 
-    fn conv(&self, shape: &ConvShape, x: &Buffer, weight: &Kernel, added: Added<Buffer>, y: &mut Buffer) {
-        let Added { bias, per_picture, residual } = added;
-        let [bias, per_picture, residual] = [bias, per_picture, residual].map(|buffer| buffer.map(|buffer| &buffer[..]));
-        conv::conv(shape, x, weight, Added { bias, per_picture, residual }, y);
+    fn conv(
+        &self,
+        shape: &ConvShape,
+        x: &Buffer,
+        weight: &Kernel,
+        added: Added<Buffer>,
+        y: &mut Buffer,
+    ) {
+        let Added {
+            bias,
+            per_picture,
+            residual,
+        } = added;
+        let [bias, per_picture, residual] =
+            [bias, per_picture, residual].map(|buffer| buffer.map(|buffer| &buffer[..]));
+        conv::conv(
+            shape,
+            x,
+            weight,
+            Added {
+                bias,
+                per_picture,
+                residual,
+            },
+            y,
+        );
     }
 
     fn conv_backward(&self, shape: &ConvShape, dy: &Buffer, weight: &Kernel, dx: &mut Buffer) {
         conv::conv_backward(shape, dy, weight, dx);
     }
 
-    fn group_norm(&self, shape: &GroupShape, x: &Buffer, weight: &Buffer, bias: &Buffer, silu: bool, stats: &mut Buffer, y: &mut Buffer) {
+    fn group_norm(
+        &self,
+        shape: &GroupShape,
+        x: &Buffer,
+        weight: &Buffer,
+        bias: &Buffer,
+        silu: bool,
+        stats: &mut Buffer,
+        y: &mut Buffer,
+    ) {
         norm::group_norm(shape, x, weight, bias, silu, stats, y);
     }
 
@@ -240,7 +317,15 @@ impl Backend for Cpu {
         norm::group_norm_backward(shape, [x, dy], [weight, bias], silu, stats, residual, dx);
     }
 
-    fn layer_norm(&self, channels: usize, eps: f32, x: &Buffer, weight: &Buffer, bias: &Buffer, y: &mut Buffer) {
+    fn layer_norm(
+        &self,
+        channels: usize,
+        eps: f32,
+        x: &Buffer,
+        weight: &Buffer,
+        bias: &Buffer,
+        y: &mut Buffer,
+    ) {
         norm::layer_norm(channels, eps, x, weight, bias, y);
     }
 
@@ -254,10 +339,26 @@ impl Backend for Cpu {
         residual: Option<&Buffer>,
         dx: &mut Buffer,
     ) {
-        norm::layer_norm_backward(channels, eps, [x, dy], weight, residual.map(|residual| &residual[..]), dx);
+        norm::layer_norm_backward(
+            channels,
+            eps,
+            [x, dy],
+            weight,
+            residual.map(|residual| &residual[..]),
+            dx,
+        );
     }
 
-    fn attention(&self, shape: &AttentionShape, sources: &[usize], q: &Buffer, k: &Buffer, v: &Buffer, stats: &mut Buffer, o: &mut Buffer) {
+    fn attention(
+        &self,
+        shape: &AttentionShape,
+        sources: &[usize],
+        q: &Buffer,
+        k: &Buffer,
+        v: &Buffer,
+        stats: &mut Buffer,
+        o: &mut Buffer,
+    ) {
         attention::attention(shape, sources, q, k, v, o, stats);
     }
 
@@ -289,15 +390,38 @@ impl Backend for Cpu {
         activation::geglu_backward(channels, x, dy, dx);
     }
 
-    fn upsample(&self, channels: usize, from: [usize; 2], to: [usize; 2], x: &Buffer, y: &mut Buffer) {
+    fn upsample(
+        &self,
+        channels: usize,
+        from: [usize; 2],
+        to: [usize; 2],
+        x: &Buffer,
+        y: &mut Buffer,
+    ) {
         resample::upsample(channels, from, to, x, y);
     }
 
-    fn upsample_backward(&self, channels: usize, from: [usize; 2], to: [usize; 2], dy: &Buffer, dx: &mut Buffer) {
+    fn upsample_backward(
+        &self,
+        channels: usize,
+        from: [usize; 2],
+        to: [usize; 2],
+        dy: &Buffer,
+        dx: &mut Buffer,
+    ) {
         resample::upsample_backward(channels, from, to, dy, dx);
     }
 
-    fn copy_columns(&self, count: usize, x: &Buffer, x_channels: usize, from: usize, y: &mut Buffer, y_channels: usize, to: usize) {
+    fn copy_columns(
+        &self,
+        count: usize,
+        x: &Buffer,
+        x_channels: usize,
+        from: usize,
+        y: &mut Buffer,
+        y_channels: usize,
+        to: usize,
+    ) {
         resample::copy_columns(count, x, x_channels, from, y, y_channels, to);
     }
 
@@ -321,11 +445,24 @@ impl Backend for Cpu {
         resample::sampled_l1(channels, map, points, target, scale, gradient)
     }
 
-    fn weighted_l1(&self, x: &Buffer, reference: &Buffer, weight: &Buffer, gradient: &mut Buffer) -> f64 {
+    fn weighted_l1(
+        &self,
+        x: &Buffer,
+        reference: &Buffer,
+        weight: &Buffer,
+        gradient: &mut Buffer,
+    ) -> f64 {
         resample::weighted_l1(x, reference, weight, gradient)
     }
 
-    fn adam(&self, step: &AdamStep, gradient: &Buffer, first: &mut Buffer, second: &mut Buffer, parameter: &mut Buffer) {
+    fn adam(
+        &self,
+        step: &AdamStep,
+        gradient: &Buffer,
+        first: &mut Buffer,
+        second: &mut Buffer,
+        parameter: &mut Buffer,
+    ) {
         adam::adam(step, gradient, first, second, parameter);
     }
 }

@@ -34,7 +34,9 @@ impl Moments {
         Self {
             count,
             mean: self.mean + distance * other.count / count,
-            squares: self.squares + other.squares + distance * distance * self.count * other.count / count,
+            squares: self.squares
+                + other.squares
+                + distance * distance * self.count * other.count / count,
         }
     }
 }
@@ -60,7 +62,10 @@ fn moments(shape: &GroupShape, x: &[f32]) -> Vec<Moments> {
     let (channels, size) = (shape.channels, shape.channels / shape.groups);
     let chunk = CHUNK * channels;
     let mut parts = vec![Moments::default(); x.len().div_ceil(chunk) * shape.groups];
-    let tasks = x.par_chunks(chunk).zip(parts.par_chunks_mut(shape.groups)).with_min_len(at_least(chunk));
+    let tasks = x
+        .par_chunks(chunk)
+        .zip(parts.par_chunks_mut(shape.groups))
+        .with_min_len(at_least(chunk));
     tasks.for_each_init(
         || vec![0f32; 2 * channels],
         |sums, (x, parts)| {
@@ -80,14 +85,24 @@ fn moments(shape: &GroupShape, x: &[f32]) -> Vec<Moments> {
                 let count = count * size as f64;
                 let squares = squares - sum * sum / count;
                 // What overflowed must not pass for a large deviation.
-                let mean = if squares.is_finite() { origin + sum / count } else { f64::NAN };
-                *part = Moments { count, mean, squares: if squares < 0.0 { 0.0 } else { squares } };
+                let mean = if squares.is_finite() {
+                    origin + sum / count
+                } else {
+                    f64::NAN
+                };
+                *part = Moments {
+                    count,
+                    mean,
+                    squares: if squares < 0.0 { 0.0 } else { squares },
+                };
             }
         },
     );
     let (all, others) = parts.split_at_mut(shape.groups);
     for parts in others.chunks_exact(shape.groups) {
-        all.iter_mut().zip(parts).for_each(|(all, part)| *all = all.join(*part));
+        all.iter_mut()
+            .zip(parts)
+            .for_each(|(all, part)| *all = all.join(*part));
     }
     parts.truncate(shape.groups);
     parts
@@ -110,29 +125,65 @@ vectorised! {
     }
 }
 
-pub(super) fn group_norm(shape: &GroupShape, x: &[f32], weight: &[f32], bias: &[f32], silu: bool, stats: &mut [f32], y: &mut [f32]) {
-    let (picture, size, chunk) = (shape.pixels * shape.channels, shape.channels / shape.groups, CHUNK * shape.channels);
-    for ((x, y), stats) in x.chunks(picture).zip(y.chunks_mut(picture)).zip(stats.chunks_mut(2 * shape.groups)) {
+pub(super) fn group_norm(
+    shape: &GroupShape,
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    silu: bool,
+    stats: &mut [f32],
+    y: &mut [f32],
+) {
+    let (picture, size, chunk) = (
+        shape.pixels * shape.channels,
+        shape.channels / shape.groups,
+        CHUNK * shape.channels,
+    );
+    for ((x, y), stats) in x
+        .chunks(picture)
+        .zip(y.chunks_mut(picture))
+        .zip(stats.chunks_mut(2 * shape.groups))
+    {
         for (moments, stats) in moments(shape, x).iter().zip(stats.chunks_exact_mut(2)) {
             stats[0] = moments.mean as f32;
-            stats[1] = (1.0 / (moments.squares / moments.count + f64::from(shape.eps)).sqrt()) as f32;
+            stats[1] =
+                (1.0 / (moments.squares / moments.count + f64::from(shape.eps)).sqrt()) as f32;
         }
         let (scale, shift) = scale_and_shift(size, stats, weight, bias);
-        let tasks = x.par_chunks(chunk).zip(y.par_chunks_mut(chunk)).with_min_len(at_least(chunk));
+        let tasks = x
+            .par_chunks(chunk)
+            .zip(y.par_chunks_mut(chunk))
+            .with_min_len(at_least(chunk));
         tasks.for_each(|(x, y)| normalised(x, &scale, &shift, silu, y));
     }
 }
 
 /// Per channel: normalised and weighted x is x * scale + shift.
-fn scale_and_shift(size: usize, stats: &[f32], weight: &[f32], bias: &[f32]) -> (Vec<f32>, Vec<f32>) {
+fn scale_and_shift(
+    size: usize,
+    stats: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+) -> (Vec<f32>, Vec<f32>) {
     let per_channel = |channel: usize| (stats[channel / size * 2], stats[channel / size * 2 + 1]);
-    let scale: Vec<f32> = weight.iter().enumerate().map(|(channel, weight)| weight * per_channel(channel).1).collect();
-    let shift = bias.iter().enumerate().map(|(channel, bias)| bias - per_channel(channel).0 * scale[channel]).collect();
+    let scale: Vec<f32> = weight
+        .iter()
+        .enumerate()
+        .map(|(channel, weight)| weight * per_channel(channel).1)
+        .collect();
+    let shift = bias
+        .iter()
+        .enumerate()
+        .map(|(channel, bias)| bias - per_channel(channel).0 * scale[channel])
+        .collect();
     (scale, shift)
 }
 
 /// Derivative of SiLU at z.
-#[expect(clippy::inline_always, reason = "a loop has the instruction set of the function it is inlined into")]
+#[expect(
+    clippy::inline_always,
+    reason = "a loop has the instruction set of the function it is inlined into"
+)]
 #[inline(always)]
 fn silu_slope<S: Simd>(z: Lanes<S>) -> Lanes<S> {
     let s = sigmoid(z);
@@ -191,33 +242,61 @@ pub(super) fn group_norm_backward(
     let (channels, size) = (shape.channels, shape.channels / shape.groups);
     let (picture, chunk) = (shape.pixels * channels, CHUNK * channels);
     let count = (shape.pixels * size) as f64;
-    for (index, (dx, stats)) in dx.chunks_mut(picture).zip(stats.chunks(2 * shape.groups)).enumerate() {
+    for (index, (dx, stats)) in dx
+        .chunks_mut(picture)
+        .zip(stats.chunks(2 * shape.groups))
+        .enumerate()
+    {
         let [x, dy] = [x, dy].map(|numbers| &numbers[index * picture..][..picture]);
         let residual = residual.map(|residual| &residual[index * picture..][..picture]);
         let (scale, shift) = scale_and_shift(size, stats, weight, bias);
-        let centre: Vec<f32> = (0..channels).map(|channel| stats[channel / size * 2]).collect();
-        let per = PerChannel { scale: &scale, shift: &shift, centre: &centre };
+        let centre: Vec<f32> = (0..channels)
+            .map(|channel| stats[channel / size * 2])
+            .collect();
+        let per = PerChannel {
+            scale: &scale,
+            shift: &shift,
+            centre: &centre,
+        };
         // dx holds g until all sums are known.
         let mut parts = vec![0f32; picture.div_ceil(chunk) * 2 * channels];
-        let tasks = x.par_chunks(chunk).zip(dy.par_chunks(chunk)).zip(dx.par_chunks_mut(chunk)).zip(parts.par_chunks_mut(2 * channels));
-        tasks.with_min_len(at_least(chunk)).for_each(|(((x, dy), g), sums)| slopes(x, dy, per, silu, g, sums));
+        let tasks = x
+            .par_chunks(chunk)
+            .zip(dy.par_chunks(chunk))
+            .zip(dx.par_chunks_mut(chunk))
+            .zip(parts.par_chunks_mut(2 * channels));
+        tasks
+            .with_min_len(at_least(chunk))
+            .for_each(|(((x, dy), g), sums)| slopes(x, dy, per, silu, g, sums));
         let mut totals = vec![0f64; 2 * channels];
         for sums in parts.chunks_exact(2 * channels) {
-            totals.iter_mut().zip(sums).for_each(|(total, sum)| *total += f64::from(*sum));
+            totals
+                .iter_mut()
+                .zip(sums)
+                .for_each(|(total, sum)| *total += f64::from(*sum));
         }
         let (mut tilt, mut level) = (vec![0f32; channels], vec![0f32; channels]);
         for group in 0..shape.groups {
             let (mean, inverse) = (f64::from(stats[group * 2]), f64::from(stats[group * 2 + 1]));
             let members = group * size..(group + 1) * size;
-            let sum =
-                |offset: usize| members.clone().map(|channel| f64::from(weight[channel]) * totals[offset + channel]).sum::<f64>() / count;
+            let sum = |offset: usize| {
+                members
+                    .clone()
+                    .map(|channel| f64::from(weight[channel]) * totals[offset + channel])
+                    .sum::<f64>()
+                    / count
+            };
             let (plain, with_normal) = (sum(0), sum(channels) * inverse);
             for channel in members {
                 tilt[channel] = (inverse * inverse * with_normal) as f32;
                 level[channel] = (inverse * (plain - mean * inverse * with_normal)) as f32;
             }
         }
-        let tasks = x.par_chunks(chunk).zip(dx.par_chunks_mut(chunk)).enumerate().with_min_len(at_least(chunk));
+        let tasks = x
+            .par_chunks(chunk)
+            .zip(dx.par_chunks_mut(chunk))
+            .enumerate()
+            .with_min_len(at_least(chunk));
         tasks.for_each(|(task, (x, dx))| {
             let residual = residual.map(|residual| &residual[task * chunk..][..dx.len()]);
             tilted(x, &scale, &tilt, &level, residual, dx);
@@ -226,7 +305,10 @@ pub(super) fn group_norm_backward(
 }
 
 /// Mean and inverse deviation of a row.
-#[expect(clippy::inline_always, reason = "a loop has the instruction set of the function it is inlined into")]
+#[expect(
+    clippy::inline_always,
+    reason = "a loop has the instruction set of the function it is inlined into"
+)]
 #[inline(always)]
 fn row_stats<S: Simd>(simd: S, x: &[f32], eps: f32) -> (f32, f32) {
     let count = x.len() as f32;
@@ -246,7 +328,14 @@ vectorised! {
     }
 }
 
-pub(super) fn layer_norm(channels: usize, eps: f32, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
+pub(super) fn layer_norm(
+    channels: usize,
+    eps: f32,
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    y: &mut [f32],
+) {
     let chunk = at_least(channels) * channels;
     let tasks = x.par_chunks(chunk).zip(y.par_chunks_mut(chunk));
     tasks.for_each(|(x, y)| normalised_rows(eps, x, weight, bias, y));
@@ -277,7 +366,11 @@ pub(super) fn layer_norm_backward(
     dx: &mut [f32],
 ) {
     let chunk = at_least(channels) * channels;
-    let tasks = x.par_chunks(chunk).zip(dy.par_chunks(chunk)).zip(dx.par_chunks_mut(chunk)).enumerate();
+    let tasks = x
+        .par_chunks(chunk)
+        .zip(dy.par_chunks(chunk))
+        .zip(dx.par_chunks_mut(chunk))
+        .enumerate();
     tasks.for_each(|(task, ((x, dy), dx))| {
         let residual = residual.map(|residual| &residual[task * chunk..][..dx.len()]);
         rows_backward(eps, x, weight, dy, residual, dx);

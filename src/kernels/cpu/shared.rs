@@ -19,7 +19,11 @@ unsafe impl Sync for Shared<'_> {}
 
 impl<'a> Shared<'a> {
     pub(super) fn new(data: &'a mut [f32]) -> Self {
-        Self { data: data.as_mut_ptr(), len: data.len(), borrow: PhantomData }
+        Self {
+            data: data.as_mut_ptr(),
+            len: data.len(),
+            borrow: PhantomData,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -38,7 +42,10 @@ impl<'a> Shared<'a> {
     /// No other run that is in use overlaps with this one.
     #[inline]
     pub(super) unsafe fn run(&self, first: usize, len: usize) -> &'a mut [f32] {
-        assert!(first <= self.len && len <= self.len - first, "a run lies inside its buffer");
+        assert!(
+            first <= self.len && len <= self.len - first,
+            "a run lies inside its buffer"
+        );
         // SAFETY: inside the buffer that was borrowed for 'a, and the caller promises that nobody else uses it.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(first), len) }
     }

@@ -1,7 +1,10 @@
 //! Loops in the widest vector instructions of the machine, chosen at run time, and the functions that they share.
 
 #![allow(unsafe_code)]
-#![expect(clippy::inline_always, reason = "a loop has the instruction set of the function it is inlined into")]
+#![expect(
+    clippy::inline_always,
+    reason = "a loop has the instruction set of the function it is inlined into"
+)]
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 use std::slice::{from_raw_parts, from_raw_parts_mut};
@@ -108,7 +111,10 @@ pub(super) struct Lanes<S: Simd> {
     x: S::f32s,
 }
 
-#[expect(clippy::expl_impl_clone_on_copy, reason = "the derived one would ask for vectors that compare")]
+#[expect(
+    clippy::expl_impl_clone_on_copy,
+    reason = "the derived one would ask for vectors that compare"
+)]
 impl<S: Simd> Clone for Lanes<S> {
     #[inline(always)]
     fn clone(&self) -> Self {
@@ -154,14 +160,20 @@ impl<S: Simd> Neg for Lanes<S> {
 
     #[inline(always)]
     fn neg(self) -> Self {
-        Self { x: self.simd.neg_f32s(self.x), ..self }
+        Self {
+            x: self.simd.neg_f32s(self.x),
+            ..self
+        }
     }
 }
 
 impl<S: Simd> Lanes<S> {
     #[inline(always)]
     pub(super) fn splat(simd: S, x: f32) -> Self {
-        Self { simd, x: simd.splat_f32s(x) }
+        Self {
+            simd,
+            x: simd.splat_f32s(x),
+        }
     }
 
     /// The instruction set.
@@ -172,38 +184,62 @@ impl<S: Simd> Lanes<S> {
 
     #[inline(always)]
     pub(super) fn abs(self) -> Self {
-        Self { x: self.simd.abs_f32s(self.x), ..self }
+        Self {
+            x: self.simd.abs_f32s(self.x),
+            ..self
+        }
     }
 
     /// self * factor + term, rounded once.
     #[inline(always)]
     pub(super) fn mul_add(self, factor: Self, term: f32) -> Self {
-        Self { x: self.simd.mul_add_f32s(self.x, factor.x, self.simd.splat_f32s(term)), ..self }
+        Self {
+            x: self
+                .simd
+                .mul_add_f32s(self.x, factor.x, self.simd.splat_f32s(term)),
+            ..self
+        }
     }
 
     #[inline(always)]
     pub(super) fn sqrt(self) -> Self {
-        Self { x: self.simd.sqrt_f32s(self.x), ..self }
+        Self {
+            x: self.simd.sqrt_f32s(self.x),
+            ..self
+        }
     }
 
     /// The smaller of self and a limit; NaN for NaN.
     #[inline(always)]
     pub(super) fn at_most(self, limit: f32) -> Self {
         let limit = self.simd.splat_f32s(limit);
-        Self { x: self.simd.select_f32s(self.simd.greater_than_f32s(self.x, limit), limit, self.x), ..self }
+        Self {
+            x: self
+                .simd
+                .select_f32s(self.simd.greater_than_f32s(self.x, limit), limit, self.x),
+            ..self
+        }
     }
 
     /// `below` in lanes where self is less than the limit, `other` elsewhere (where it is NaN, too).
     #[inline(always)]
     pub(super) fn choose(self, limit: f32, below: Self, other: Self) -> Self {
-        let is_below = self.simd.less_than_f32s(self.x, self.simd.splat_f32s(limit));
-        Self { x: self.simd.select_f32s(is_below, below.x, other.x), ..self }
+        let is_below = self
+            .simd
+            .less_than_f32s(self.x, self.simd.splat_f32s(limit));
+        Self {
+            x: self.simd.select_f32s(is_below, below.x, other.x),
+            ..self
+        }
     }
 
     /// 2^self for numbers up to 127 to about 2 units in the last place: exact at 0, zero below -126, NaN for NaN.
     #[inline(always)]
     pub(super) fn exp2(self) -> Self {
-        Self { x: exp2(self.simd, self.x), ..self }
+        Self {
+            x: exp2(self.simd, self.x),
+            ..self
+        }
     }
 }
 
@@ -213,7 +249,11 @@ impl<S: Simd> Lanes<S> {
 pub(super) unsafe fn load<S: Simd>(simd: S, from: *const f32, count: usize) -> S::f32s {
     // SAFETY: the caller's promise.
     unsafe {
-        if count == S::F32_LANES { from.cast::<S::f32s>().read_unaligned() } else { simd.partial_load_f32s(from_raw_parts(from, count)) }
+        if count == S::F32_LANES {
+            from.cast::<S::f32s>().read_unaligned()
+        } else {
+            simd.partial_load_f32s(from_raw_parts(from, count))
+        }
     }
 }
 
@@ -238,7 +278,10 @@ pub(super) unsafe fn store<S: Simd>(simd: S, to: *mut f32, count: usize, numbers
 #[inline(always)]
 unsafe fn lanes<S: Simd>(simd: S, numbers: &[f32], at: usize, count: usize) -> Lanes<S> {
     // SAFETY: the caller's promise.
-    Lanes { simd, x: unsafe { load(simd, numbers.as_ptr().add(at), count) } }
+    Lanes {
+        simd,
+        x: unsafe { load(simd, numbers.as_ptr().add(at), count) },
+    }
 }
 
 /// Writes what `terms` makes of the numbers of `inputs`; all have one length. `terms` has one caller, so that it is inlined.
@@ -250,7 +293,11 @@ pub(super) fn each<S: Simd, const N: usize, const M: usize>(
     terms: impl Fn([Lanes<S>; N]) -> [Lanes<S>; M],
 ) {
     let len = inputs[0].len();
-    assert!(inputs.iter().all(|input| input.len() == len) && outputs.iter().all(|output| output.len() == len), "operands of one length");
+    assert!(
+        inputs.iter().all(|input| input.len() == len)
+            && outputs.iter().all(|output| output.len() == len),
+        "operands of one length"
+    );
     for at in (0..len).step_by(S::F32_LANES) {
         let count = S::F32_LANES.min(len - at);
         let mut x = [Lanes::splat(simd, 0.0); N];
@@ -276,7 +323,11 @@ pub(super) fn update<S: Simd, const N: usize, const M: usize>(
     terms: impl Fn([Lanes<S>; M], [Lanes<S>; N]) -> [Lanes<S>; M],
 ) {
     let len = inputs[0].len();
-    assert!(inputs.iter().all(|input| input.len() == len) && outputs.iter().all(|output| output.len() == len), "operands of one length");
+    assert!(
+        inputs.iter().all(|input| input.len() == len)
+            && outputs.iter().all(|output| output.len() == len),
+        "operands of one length"
+    );
     for at in (0..len).step_by(S::F32_LANES) {
         let count = S::F32_LANES.min(len - at);
         let (mut y, mut x) = ([Lanes::splat(simd, 0.0); M], [Lanes::splat(simd, 0.0); N]);
@@ -304,7 +355,10 @@ pub(super) fn sums<S: Simd, const N: usize, const M: usize>(
     terms: impl Fn([Lanes<S>; N]) -> [Lanes<S>; M],
 ) -> [f32; M] {
     let len = inputs[0].len();
-    assert!(inputs.iter().all(|input| input.len() == len), "operands of one length");
+    assert!(
+        inputs.iter().all(|input| input.len() == len),
+        "operands of one length"
+    );
     let mut totals = [simd.splat_f32s(0.0); M];
     for at in (0..len).step_by(S::F32_LANES) {
         let count = S::F32_LANES.min(len - at);
@@ -316,7 +370,11 @@ pub(super) fn sums<S: Simd, const N: usize, const M: usize>(
         for (total, result) in totals.iter_mut().zip(terms(x)) {
             // What stands behind the last number does not count.
             let counted = simd.mask_between_m32s(0, count as u32).mask();
-            let term = if count == S::F32_LANES { result.x } else { simd.select_f32s(counted, result.x, simd.splat_f32s(0.0)) };
+            let term = if count == S::F32_LANES {
+                result.x
+            } else {
+                simd.select_f32s(counted, result.x, simd.splat_f32s(0.0))
+            };
             *total = simd.add_f32s(*total, term);
         }
     }
@@ -336,10 +394,16 @@ mod tests {
         }
         for lanes in ["16", "1"] {
             let program = std::env::current_exe().expect("a test runs from a file");
-            let run = std::process::Command::new(program).arg("kernels::").env("DRAGNEXT_LANES", lanes).output();
+            let run = std::process::Command::new(program)
+                .arg("kernels::")
+                .env("DRAGNEXT_LANES", lanes)
+                .output();
             let run = run.expect("a test can be started");
             let said = String::from_utf8_lossy(&run.stdout);
-            assert!(run.status.success() && said.contains("kernels_with_other_vectors ... ok"), "{lanes} lanes:\n{said}");
+            assert!(
+                run.status.success() && said.contains("kernels_with_other_vectors ... ok"),
+                "{lanes} lanes:\n{said}"
+            );
         }
     }
 }

@@ -32,7 +32,11 @@ pub(super) struct Gradients<'a> {
 
 /// o = softmax(q k^T / sqrt(head size)) v per head; picture b reads the keys and values of picture `sources[b]`.
 pub(super) fn attention(inputs: Inputs, sources: &[usize], stats: &Buffer, o: &Buffer) {
-    if fused::exists(&inputs) { fused::attention(inputs, sources, stats, o) } else { products::attention(inputs, sources, stats, o) }
+    if fused::exists(&inputs) {
+        fused::attention(inputs, sources, stats, o)
+    } else {
+        products::attention(inputs, sources, stats, o)
+    }
 }
 
 /// Gradients of an attention in which every picture reads its own keys and values, or all read the only ones.
@@ -50,7 +54,11 @@ pub(super) fn attention_backward(inputs: Inputs, returning: Returning, gradients
         shape.queries.into(),
         shape.head_size.into(),
     ];
-    gpu.spread(&format!("attention_delta_{}", q.format().name()), rows, &arguments);
+    gpu.spread(
+        &format!("attention_delta_{}", q.format().name()),
+        rows,
+        &arguments,
+    );
     if fused::exists(&inputs) {
         fused::attention_backward(inputs, returning, &delta, gradients);
     } else {

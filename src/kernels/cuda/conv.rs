@@ -1,6 +1,8 @@
 //! Convolutions: by the library where it can, else as products of unfolded patches.
 
-use super::driver::{Address, Convolution, ConvolutionData, Convolved, Direction, Format, Product, Stored};
+use super::driver::{
+    Address, Convolution, ConvolutionData, Convolved, Direction, Format, Product, Stored,
+};
 use super::gpu::Gpu;
 use super::linear::dense;
 use super::memory::Buffer;
@@ -17,13 +19,31 @@ pub struct ConvWeight {
 
 impl ConvWeight {
     pub(super) fn new(weight: &Buffer, format: Format) -> Self {
-        Self { numbers: weight.converted(format, 1.0) }
+        Self {
+            numbers: weight.converted(format, 1.0),
+        }
     }
 }
 
 fn described(shape: &ConvShape, direction: Direction, format: Format) -> Convolution {
-    let ConvShape { batch, input, output, kernel, stride, pad } = *shape;
-    Convolution { direction, format, batch, input, output, kernel, stride, pad }
+    let ConvShape {
+        batch,
+        input,
+        output,
+        kernel,
+        stride,
+        pad,
+    } = *shape;
+    Convolution {
+        direction,
+        format,
+        batch,
+        input,
+        output,
+        kernel,
+        stride,
+        pad,
+    }
 }
 
 fn convolution(gpu: &Gpu, shape: &Convolution, data: &ConvolutionData) -> Convolved {
@@ -31,13 +51,29 @@ fn convolution(gpu: &Gpu, shape: &Convolution, data: &ConvolutionData) -> Convol
 }
 
 /// y = convolution of x, plus what is added.
-pub(super) fn conv(shape: &ConvShape, x: &Buffer, weight: &ConvWeight, added: Added<Buffer>, y: &mut Buffer) {
+pub(super) fn conv(
+    shape: &ConvShape,
+    x: &Buffer,
+    weight: &ConvWeight,
+    added: Added<Buffer>,
+    y: &mut Buffer,
+) {
     let gpu = x.gpu();
-    assert_eq!(x.format(), weight.numbers.format(), "one format for pictures and weights");
-    let Added { bias, per_picture, residual } = added;
+    assert_eq!(
+        x.format(),
+        weight.numbers.format(),
+        "one format for pictures and weights"
+    );
+    let Added {
+        bias,
+        per_picture,
+        residual,
+    } = added;
     // What differs from picture to picture is more than a library adds; then one pass adds all.
     let fused = per_picture.is_none();
-    let fused_bias = bias.filter(|_| fused).map(|bias| bias.stored_as(y.format()).address());
+    let fused_bias = bias
+        .filter(|_| fused)
+        .map(|bias| bias.stored_as(y.format()).address());
     let fused_residual = residual.filter(|_| fused);
     let data = ConvolutionData {
         from: x.address(),
@@ -46,7 +82,11 @@ pub(super) fn conv(shape: &ConvShape, x: &Buffer, weight: &ConvWeight, added: Ad
         bias: fused_bias,
         residual: fused_residual.map(Buffer::address),
     };
-    let convolved = match convolution(gpu, &described(shape, Direction::Forward, x.format()), &data) {
+    let convolved = match convolution(
+        gpu,
+        &described(shape, Direction::Forward, x.format()),
+        &data,
+    ) {
         Convolved::Not => {
             unfolded(shape, x, weight, [fused_bias, data.residual], y);
             Convolved::Whole
@@ -56,9 +96,18 @@ pub(super) fn conv(shape: &ConvShape, x: &Buffer, weight: &ConvWeight, added: Ad
     if !fused || convolved == Convolved::Bare {
         let channels = shape.output[2];
         let pixels = shape.output[0] * shape.output[1];
-        let [bias, per_picture] = [bias, per_picture].map(|given| given.map(|given| given.stored_as(Format::F32)));
+        let [bias, per_picture] =
+            [bias, per_picture].map(|given| given.map(|given| given.stored_as(Format::F32)));
         let len = y.len();
-        let arguments = [(&*y).into(), bias.into(), per_picture.into(), residual.into(), channels.into(), pixels.into(), len.into()];
+        let arguments = [
+            (&*y).into(),
+            bias.into(),
+            per_picture.into(),
+            residual.into(),
+            channels.into(),
+            pixels.into(),
+            len.into(),
+        ];
         if bias.is_some() || per_picture.is_some() || residual.is_some() {
             gpu.spread(&format!("add_{}", y.format().name()), len, &arguments);
         }
@@ -66,10 +115,19 @@ pub(super) fn conv(shape: &ConvShape, x: &Buffer, weight: &ConvWeight, added: Ad
 }
 
 /// The convolution as products of patches with the weights, as many rows at a time as memory allows.
-fn unfolded(shape: &ConvShape, x: &Buffer, weight: &ConvWeight, [bias, residual]: [Option<Address>; 2], y: &Buffer) {
+fn unfolded(
+    shape: &ConvShape,
+    x: &Buffer,
+    weight: &ConvWeight,
+    [bias, residual]: [Option<Address>; 2],
+    y: &Buffer,
+) {
     let ([height, width, channels], [out_height, out_width, outputs]) = (shape.input, shape.output);
     let (gpu, format) = (x.gpu(), x.format());
-    let (patch, out_pixels) = (shape.kernel * shape.kernel * channels, out_height * out_width);
+    let (patch, out_pixels) = (
+        shape.kernel * shape.kernel * channels,
+        out_height * out_width,
+    );
     let all = shape.batch * out_pixels;
     let at_once = (UNFOLDED / (patch * format.bytes())).clamp(1, all);
     let columns = Buffer::unset(gpu, format, at_once * patch);
@@ -89,8 +147,15 @@ fn unfolded(shape: &ConvShape, x: &Buffer, weight: &ConvWeight, [bias, residual]
             first.into(),
             rows.into(),
         ];
-        gpu.spread(&format!("unfold_{}", format.name()), rows * patch, &arguments);
-        let c = Stored { address: y.at(first * outputs), ..dense(y, outputs) };
+        gpu.spread(
+            &format!("unfold_{}", format.name()),
+            rows * patch,
+            &arguments,
+        );
+        let c = Stored {
+            address: y.at(first * outputs),
+            ..dense(y, outputs)
+        };
         gpu.product(&Product {
             rows,
             cols: outputs,
@@ -102,7 +167,15 @@ fn unfolded(shape: &ConvShape, x: &Buffer, weight: &ConvWeight, [bias, residual]
             b: dense(&weight.numbers, patch),
             b_transposed: true,
             c,
-            add: residual.map(|residual| (Stored { address: residual.plus(first * outputs * format.bytes()), ..c }, 1.0)),
+            add: residual.map(|residual| {
+                (
+                    Stored {
+                        address: residual.plus(first * outputs * format.bytes()),
+                        ..c
+                    },
+                    1.0,
+                )
+            }),
             bias,
         });
     }
@@ -111,8 +184,19 @@ fn unfolded(shape: &ConvShape, x: &Buffer, weight: &ConvWeight, [bias, residual]
 /// dx of [`conv`].
 pub(super) fn conv_backward(shape: &ConvShape, dy: &Buffer, weight: &ConvWeight, dx: &mut Buffer) {
     let gpu = dy.gpu();
-    let data = ConvolutionData { from: dy.address(), weight: weight.numbers.address(), to: dx.address(), bias: None, residual: None };
-    if convolution(gpu, &described(shape, Direction::Backward, dy.format()), &data) == Convolved::Not {
+    let data = ConvolutionData {
+        from: dy.address(),
+        weight: weight.numbers.address(),
+        to: dx.address(),
+        bias: None,
+        residual: None,
+    };
+    if convolution(
+        gpu,
+        &described(shape, Direction::Backward, dy.format()),
+        &data,
+    ) == Convolved::Not
+    {
         folded(shape, dy, weight, dx);
     }
 }
@@ -120,7 +204,11 @@ pub(super) fn conv_backward(shape: &ConvShape, dy: &Buffer, weight: &ConvWeight,
 /// The gradients of all patches by one product, and their sums.
 fn folded(shape: &ConvShape, dy: &Buffer, weight: &ConvWeight, dx: &mut Buffer) {
     let ([height, width, channels], [out_height, out_width, outputs]) = (shape.input, shape.output);
-    let (gpu, format, patch) = (dy.gpu(), dy.format(), shape.kernel * shape.kernel * channels);
+    let (gpu, format, patch) = (
+        dy.gpu(),
+        dy.format(),
+        shape.kernel * shape.kernel * channels,
+    );
     let rows = shape.batch * out_height * out_width;
     let columns = Buffer::unset(gpu, format, rows * patch);
     gpu.product(&Product {

@@ -30,7 +30,12 @@ pub(super) struct Gpu {
 
 impl Gpu {
     pub(super) fn new(driver: Box<dyn Driver>) -> Arc<Self> {
-        Arc::new(Self { driver, pool: Mutex::default(), scale: AtomicI32::new(SCALE), launches: AtomicU64::new(0) })
+        Arc::new(Self {
+            driver,
+            pool: Mutex::default(),
+            scale: AtomicI32::new(SCALE),
+            launches: AtomicU64::new(0),
+        })
     }
 
     pub(super) fn driver(&self) -> &dyn Driver {
@@ -86,7 +91,11 @@ impl Gpu {
 
     /// Halves it, unless it is small already.
     pub(super) fn lower_gradient_scale(&self) -> bool {
-        self.scale.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |scale| (scale > LEAST_SCALE).then_some(scale - 1)).is_ok()
+        self.scale
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |scale| {
+                (scale > LEAST_SCALE).then_some(scale - 1)
+            })
+            .is_ok()
     }
 
     /// Starts `kernel` on a grid.
@@ -95,20 +104,43 @@ impl Gpu {
     }
 
     /// Starts `kernel` on a grid of blocks of any width, with `shared` bytes of memory each.
-    pub(super) fn launch_wide(&self, kernel: &str, blocks: [usize; 3], threads: u32, shared: u32, arguments: &[Argument]) {
-        let blocks = blocks.map(|count| u32::try_from(count).unwrap_or_else(|_| unreachable!("a grid of at most 2^32 blocks")));
-        self.call(|driver| driver.launch(&Launch { kernel, blocks, threads, shared, arguments }));
+    pub(super) fn launch_wide(
+        &self,
+        kernel: &str,
+        blocks: [usize; 3],
+        threads: u32,
+        shared: u32,
+        arguments: &[Argument],
+    ) {
+        let blocks = blocks.map(|count| {
+            u32::try_from(count).unwrap_or_else(|_| unreachable!("a grid of at most 2^32 blocks"))
+        });
+        self.call(|driver| {
+            driver.launch(&Launch {
+                kernel,
+                blocks,
+                threads,
+                shared,
+                arguments,
+            })
+        });
     }
 
     /// Blocks for `count` numbers, rows or warps of which a block takes `per_block` at a time.
     pub(super) fn blocks(&self, count: usize, per_block: usize) -> usize {
-        count.div_ceil(per_block).clamp(1, (self.driver.multiprocessors() * BLOCKS) as usize)
+        count
+            .div_ceil(per_block)
+            .clamp(1, (self.driver.multiprocessors() * BLOCKS) as usize)
     }
 
     /// Starts a kernel that takes `count` numbers one by one, in any number of blocks.
     pub(super) fn spread(&self, kernel: &str, count: usize, arguments: &[Argument]) {
         if count > 0 {
-            self.launch(kernel, [self.blocks(count, THREADS as usize), 1, 1], arguments);
+            self.launch(
+                kernel,
+                [self.blocks(count, THREADS as usize), 1, 1],
+                arguments,
+            );
         }
     }
 
@@ -156,7 +188,10 @@ impl From<Address> for Argument {
 
 impl From<usize> for Argument {
     fn from(count: usize) -> Self {
-        Self::Count(u32::try_from(count).unwrap_or_else(|_| unreachable!("a buffer has fewer than 2^32 numbers")))
+        Self::Count(
+            u32::try_from(count)
+                .unwrap_or_else(|_| unreachable!("a buffer has fewer than 2^32 numbers")),
+        )
     }
 }
 

@@ -20,28 +20,61 @@ pub struct LinearWeight {
 
 impl LinearWeight {
     pub(super) fn new(outputs: usize, inputs: usize, weight: &Buffer, format: Format) -> Self {
-        assert_eq!(weight.len(), outputs * inputs, "a weight for every input of every output");
-        Self { numbers: weight.converted(format, 1.0), outputs, inputs }
+        assert_eq!(
+            weight.len(),
+            outputs * inputs,
+            "a weight for every input of every output"
+        );
+        Self {
+            numbers: weight.converted(format, 1.0),
+            outputs,
+            inputs,
+        }
     }
 
     /// W + up down: a sum of f32 products, rounded once.
     pub(super) fn merged(&self, up: Matrix<Buffer>, down: Matrix<Buffer>) -> Self {
-        let Self { outputs, inputs, .. } = *self;
-        let merged = Buffer::unset(self.numbers.gpu(), self.numbers.format(), self.numbers.len());
+        let Self {
+            outputs, inputs, ..
+        } = *self;
+        let merged = Buffer::unset(
+            self.numbers.gpu(),
+            self.numbers.format(),
+            self.numbers.len(),
+        );
         let base = dense(&self.numbers, inputs);
-        multiply(1.0, up, down, Some((base, 1.0)), self.numbers.format(), dense(&merged, inputs));
-        Self { numbers: merged, outputs, inputs }
+        multiply(
+            1.0,
+            up,
+            down,
+            Some((base, 1.0)),
+            self.numbers.format(),
+            dense(&merged, inputs),
+        );
+        Self {
+            numbers: merged,
+            outputs,
+            inputs,
+        }
     }
 }
 
 /// The whole of a buffer as a matrix with rows of `cols` numbers.
 pub(super) fn dense(buffer: &Buffer, cols: usize) -> Stored {
-    Stored { address: buffer.address(), format: buffer.format(), stride: cols, batch_stride: 0 }
+    Stored {
+        address: buffer.address(),
+        format: buffer.format(),
+        stride: cols,
+        batch_stride: 0,
+    }
 }
 
 /// The rows of a buffer from `first` on as a matrix with rows of `cols` numbers.
 fn below(buffer: &Buffer, first: usize, cols: usize) -> Stored {
-    Stored { address: buffer.at(first * cols), ..dense(buffer, cols) }
+    Stored {
+        address: buffer.at(first * cols),
+        ..dense(buffer, cols)
+    }
 }
 
 /// These rows of y (.., out) = x W^T + bias + residual.
@@ -53,14 +86,26 @@ pub(super) fn linear(
     residual: Option<&Buffer>,
     y: &mut Buffer,
 ) {
-    let LinearWeight { numbers, outputs, inputs } = weight;
+    let LinearWeight {
+        numbers,
+        outputs,
+        inputs,
+    } = weight;
     let (gpu, first, last, rows) = (x.gpu(), rows.start, rows.end, rows.len());
-    assert!(last * inputs <= x.len() && last * outputs <= y.len(), "rows of inputs and of outputs");
+    assert!(
+        last * inputs <= x.len() && last * outputs <= y.len(),
+        "rows of inputs and of outputs"
+    );
     if x.format() != numbers.format() || x.format() == Format::F32 && rows <= FEW {
         let kernel = format!("linear_rows_{}", numbers.format().name());
         let bias = bias.map(|bias| bias.stored_as(Format::F32));
-        let residual = residual.map_or(Address::NONE, |residual| residual.stored_as(Format::F32).at(first * outputs));
-        assert!([x.format(), y.format()] == [Format::F32; 2], "numbers of another format than the weights are f32");
+        let residual = residual.map_or(Address::NONE, |residual| {
+            residual.stored_as(Format::F32).at(first * outputs)
+        });
+        assert!(
+            [x.format(), y.format()] == [Format::F32; 2],
+            "numbers of another format than the weights are f32"
+        );
         let blocks = gpu.blocks(rows * outputs, THREADS as usize / 32);
         let arguments = [
             x.at(first * inputs).into(),
@@ -91,9 +136,22 @@ pub(super) fn linear(
 }
 
 /// These rows of dx (.., in) = dy W, plus dx if `add`.
-pub(super) fn linear_backward(rows: Range<usize>, dy: &Buffer, weight: &LinearWeight, add: bool, dx: &mut Buffer) {
-    let LinearWeight { numbers, outputs, inputs } = weight;
-    assert!(rows.end * outputs <= dy.len() && rows.end * inputs <= dx.len(), "rows of outputs and of inputs");
+pub(super) fn linear_backward(
+    rows: Range<usize>,
+    dy: &Buffer,
+    weight: &LinearWeight,
+    add: bool,
+    dx: &mut Buffer,
+) {
+    let LinearWeight {
+        numbers,
+        outputs,
+        inputs,
+    } = weight;
+    assert!(
+        rows.end * outputs <= dy.len() && rows.end * inputs <= dx.len(),
+        "rows of outputs and of inputs"
+    );
     let c = below(dx, rows.start, *inputs);
     dy.gpu().product(&Product {
         rows: rows.len(),
@@ -112,18 +170,48 @@ pub(super) fn linear_backward(rows: Range<usize>, dy: &Buffer, weight: &LinearWe
 }
 
 /// c = factor * a b, plus c if `add`, at number `offset` of `c`.
-pub(super) fn matmul(factor: f32, a: Matrix<Buffer>, b: Matrix<Buffer>, add: bool, c: &mut Buffer, offset: usize) {
+pub(super) fn matmul(
+    factor: f32,
+    a: Matrix<Buffer>,
+    b: Matrix<Buffer>,
+    add: bool,
+    c: &mut Buffer,
+    offset: usize,
+) {
     // One format for both: the shorter one, in which activations are.
-    let short = [a.buffer.format(), b.buffer.format()].into_iter().find(|format| *format != Format::F32);
-    let to = Stored { address: c.at(offset), ..dense(c, b.cols) };
-    multiply(factor, a, b, add.then_some((to, 1.0)), short.unwrap_or(Format::F32), to);
+    let short = [a.buffer.format(), b.buffer.format()]
+        .into_iter()
+        .find(|format| *format != Format::F32);
+    let to = Stored {
+        address: c.at(offset),
+        ..dense(c, b.cols)
+    };
+    multiply(
+        factor,
+        a,
+        b,
+        add.then_some((to, 1.0)),
+        short.unwrap_or(Format::F32),
+        to,
+    );
 }
 
 /// c = factor * a b + c0, with a and b read in `format`.
-fn multiply(factor: f32, a: Matrix<Buffer>, b: Matrix<Buffer>, add: Option<(Stored, f32)>, format: Format, c: Stored) {
+fn multiply(
+    factor: f32,
+    a: Matrix<Buffer>,
+    b: Matrix<Buffer>,
+    add: Option<(Stored, f32)>,
+    format: Format,
+    c: Stored,
+) {
     let [converted_a, converted_b] = [&a, &b].map(|matrix| {
         // Matrices are dense: their numbers lie together, whichever way they are read.
-        (matrix.buffer.format() != format).then(|| matrix.buffer.part(matrix.offset, matrix.rows * matrix.cols, format, 1.0))
+        (matrix.buffer.format() != format).then(|| {
+            matrix
+                .buffer
+                .part(matrix.offset, matrix.rows * matrix.cols, format, 1.0)
+        })
     });
     let (a_stored, a_transposed) = stored(&a, converted_a.as_ref());
     let (b_stored, b_transposed) = stored(&b, converted_b.as_ref());
@@ -146,11 +234,24 @@ fn multiply(factor: f32, a: Matrix<Buffer>, b: Matrix<Buffer>, add: Option<(Stor
 /// Where a matrix, or its converted numbers, lie, and whether rows and columns are exchanged.
 fn stored(matrix: &Matrix<Buffer>, converted: Option<&Buffer>) -> (Stored, bool) {
     let transposed = matrix.col_stride != 1;
-    let stride = if transposed { matrix.col_stride } else { matrix.row_stride };
-    assert!(!transposed || matrix.row_stride == 1, "a matrix is dense in one direction");
+    let stride = if transposed {
+        matrix.col_stride
+    } else {
+        matrix.row_stride
+    };
+    assert!(
+        !transposed || matrix.row_stride == 1,
+        "a matrix is dense in one direction"
+    );
     let place = match converted {
-        Some(converted) => Stored { stride, ..dense(converted, stride) },
-        None => Stored { address: matrix.buffer.at(matrix.offset), ..dense(matrix.buffer, stride) },
+        Some(converted) => Stored {
+            stride,
+            ..dense(converted, stride)
+        },
+        None => Stored {
+            address: matrix.buffer.at(matrix.offset),
+            ..dense(matrix.buffer, stride)
+        },
     };
     (place, transposed)
 }

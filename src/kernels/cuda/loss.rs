@@ -31,8 +31,17 @@ impl Points {
     pub(super) fn new(gpu: &Arc<Gpu>, points: Vec<BilinearPoint>) -> Self {
         let pixels: Vec<u32> = points.iter().flat_map(|point| point.pixels).collect();
         let weights: Vec<f32> = points.iter().flat_map(|point| point.weights).collect();
-        let [pixels, weights] = [bytemuck::cast_slice(&pixels), bytemuck::cast_slice(&weights)].map(|bytes| Memory::from_host(gpu, bytes));
-        Self { all: points, pixels, weights, by_pixel: OnceLock::new() }
+        let [pixels, weights] = [
+            bytemuck::cast_slice(&pixels),
+            bytemuck::cast_slice(&weights),
+        ]
+        .map(|bytes| Memory::from_host(gpu, bytes));
+        Self {
+            all: points,
+            pixels,
+            weights,
+            by_pixel: OnceLock::new(),
+        }
     }
 
     fn by_pixel(&self, gpu: &Arc<Gpu>) -> &ByPixel {
@@ -42,10 +51,13 @@ impl Points {
 
 impl ByPixel {
     fn new(gpu: &Arc<Gpu>, points: &[BilinearPoint]) -> Self {
-        let entries = points
-            .iter()
-            .enumerate()
-            .flat_map(|(index, point)| point.pixels.iter().zip(point.weights).map(move |(pixel, weight)| (*pixel, index as u32, weight)));
+        let entries = points.iter().enumerate().flat_map(|(index, point)| {
+            point
+                .pixels
+                .iter()
+                .zip(point.weights)
+                .map(move |(pixel, weight)| (*pixel, index as u32, weight))
+        });
         let mut entries: Vec<(u32, u32, f32)> = entries.collect();
         // Stable: the points of a pixel stay in their order.
         entries.sort_by_key(|(pixel, ..)| *pixel);
@@ -74,14 +86,27 @@ impl ByPixel {
 pub(super) fn sample(channels: usize, map: &Buffer, points: &Points) -> Buffer {
     let (gpu, len) = (map.gpu(), points.all.len() * channels);
     let out = Buffer::unset(gpu, Format::F32, len);
-    let arguments =
-        [map.into(), (&points.pixels).into(), (&points.weights).into(), (&out).into(), channels.into(), points.all.len().into()];
+    let arguments = [
+        map.into(),
+        (&points.pixels).into(),
+        (&points.weights).into(),
+        (&out).into(),
+        channels.into(),
+        points.all.len().into(),
+    ];
     gpu.spread(&format!("sample_{}", map.format().name()), len, &arguments);
     out
 }
 
 /// scale * sum |map at `points` - target| and, added to `gradient`, its gradient to the map.
-pub(super) fn sampled_l1(channels: usize, map: &Buffer, points: &Points, target: &Buffer, scale: f32, gradient: &mut Buffer) -> f64 {
+pub(super) fn sampled_l1(
+    channels: usize,
+    map: &Buffer,
+    points: &Points,
+    target: &Buffer,
+    scale: f32,
+    gradient: &mut Buffer,
+) -> f64 {
     let (gpu, len) = (map.gpu(), points.all.len() * channels);
     if len == 0 {
         return 0.0;
@@ -100,8 +125,16 @@ pub(super) fn sampled_l1(channels: usize, map: &Buffer, points: &Points, target:
         channels.into(),
         points.all.len().into(),
     ];
-    gpu.launch(&format!("sampled_difference_{}", map.format().name()), [blocks, 1, 1], &difference);
-    assert_eq!(gradient.format(), Format::F32, "gradients are added up as f32");
+    gpu.launch(
+        &format!("sampled_difference_{}", map.format().name()),
+        [blocks, 1, 1],
+        &difference,
+    );
+    assert_eq!(
+        gradient.format(),
+        Format::F32,
+        "gradients are added up as f32"
+    );
     let by_pixel = points.by_pixel(gpu);
     let gather = [
         (&signs).into(),
@@ -118,14 +151,27 @@ pub(super) fn sampled_l1(channels: usize, map: &Buffer, points: &Points, target:
 }
 
 /// sum weight * |x - reference| over cells and channels, and its gradient to x.
-pub(super) fn weighted_l1(x: &Buffer, reference: &Buffer, weight: &Buffer, gradient: &mut Buffer) -> f64 {
+pub(super) fn weighted_l1(
+    x: &Buffer,
+    reference: &Buffer,
+    weight: &Buffer,
+    gradient: &mut Buffer,
+) -> f64 {
     let (gpu, len) = (x.gpu(), x.len());
     let formats = [x, reference, weight, gradient].map(Buffer::format);
     assert_eq!(formats, [Format::F32; 4], "latents are f32");
     let blocks = gpu.blocks(len, THREADS as usize);
     let partial = Buffer::unset(gpu, Format::F32, blocks);
     let channels = len / weight.len();
-    let arguments = [x.into(), reference.into(), weight.into(), gradient.into(), (&partial).into(), channels.into(), len.into()];
+    let arguments = [
+        x.into(),
+        reference.into(),
+        weight.into(),
+        gradient.into(),
+        (&partial).into(),
+        channels.into(),
+        len.into(),
+    ];
     gpu.launch("weighted_l1", [blocks, 1, 1], &arguments);
     total(&partial)
 }
@@ -134,16 +180,30 @@ pub(super) fn weighted_l1(x: &Buffer, reference: &Buffer, weight: &Buffer, gradi
 fn total(partial: &Buffer) -> f64 {
     let gpu = partial.gpu();
     let sum = Memory::new(gpu, size_of::<f64>());
-    gpu.launch("sum_partials", [1, 1, 1], &[partial.into(), partial.len().into(), (&sum).into()]);
+    gpu.launch(
+        "sum_partials",
+        [1, 1, 1],
+        &[partial.into(), partial.len().into(), (&sum).into()],
+    );
     let mut bytes = [0; size_of::<f64>()];
     sum.read(&mut bytes);
     f64::from_le_bytes(bytes)
 }
 
 /// One Adam step on f32 buffers.
-pub(super) fn adam(step: &AdamStep, gradient: &Buffer, moments: [&mut Buffer; 2], parameter: &mut Buffer) {
+pub(super) fn adam(
+    step: &AdamStep,
+    gradient: &Buffer,
+    moments: [&mut Buffer; 2],
+    parameter: &mut Buffer,
+) {
     let len = parameter.len();
-    let formats = [gradient.format(), moments[0].format(), moments[1].format(), parameter.format()];
+    let formats = [
+        gradient.format(),
+        moments[0].format(),
+        moments[1].format(),
+        parameter.format(),
+    ];
     assert_eq!(formats, [Format::F32; 4], "the optimiser works on f32");
     let correction = |beta: f64| (1.0 - beta.powi(step.step as i32)) as f32;
     let [first, second] = moments;

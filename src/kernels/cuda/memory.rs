@@ -25,7 +25,10 @@ pub(super) struct Pool {
 impl Pool {
     /// Memory of at least `bytes` and little more.
     fn reuse(&mut self, bytes: usize) -> Option<(Address, usize)> {
-        let (size, waiting) = self.waiting.range_mut(bytes..=bytes + bytes / 8).find(|(_, waiting)| !waiting.is_empty())?;
+        let (size, waiting) = self
+            .waiting
+            .range_mut(bytes..=bytes + bytes / 8)
+            .find(|(_, waiting)| !waiting.is_empty())?;
         waiting.pop().map(|address| (address, *size))
     }
 
@@ -82,7 +85,11 @@ impl Memory {
             (address, bytes)
         });
         drop(pool);
-        Self { gpu: Arc::clone(gpu), address, bytes }
+        Self {
+            gpu: Arc::clone(gpu),
+            address,
+            bytes,
+        }
     }
 
     /// The same bytes as on the host.
@@ -111,7 +118,11 @@ impl Debug for Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        lock(self.gpu.pool()).waiting.entry(self.bytes).or_default().push(self.address);
+        lock(self.gpu.pool())
+            .waiting
+            .entry(self.bytes)
+            .or_default()
+            .push(self.address);
     }
 }
 
@@ -133,20 +144,33 @@ impl Debug for Buffer {
 impl Buffer {
     /// Numbers of any value.
     pub(super) fn unset(gpu: &Arc<Gpu>, format: Format, len: usize) -> Self {
-        Self { memory: Memory::new(gpu, len * format.bytes()), format, len, twin: OnceLock::new() }
+        Self {
+            memory: Memory::new(gpu, len * format.bytes()),
+            format,
+            len,
+            twin: OnceLock::new(),
+        }
     }
 
     /// f32 zeros.
     pub(super) fn zeros(gpu: &Arc<Gpu>, len: usize) -> Self {
         let buffer = Self::unset(gpu, Format::F32, len);
-        gpu.done(gpu.driver().clear(buffer.address(), len * Format::F32.bytes()));
+        gpu.done(
+            gpu.driver()
+                .clear(buffer.address(), len * Format::F32.bytes()),
+        );
         buffer
     }
 
     /// f32 numbers of the host.
     pub(super) fn upload(gpu: &Arc<Gpu>, numbers: &[f32]) -> Self {
         let memory = Memory::from_host(gpu, bytemuck::cast_slice(numbers));
-        Self { memory, format: Format::F32, len: numbers.len(), twin: OnceLock::new() }
+        Self {
+            memory,
+            format: Format::F32,
+            len: numbers.len(),
+            twin: OnceLock::new(),
+        }
     }
 
     /// The numbers on the host.
@@ -163,7 +187,11 @@ impl Buffer {
     pub(super) fn duplicate(&self) -> Self {
         let gpu = self.gpu();
         let copy = Self::unset(gpu, self.format, self.len);
-        gpu.done(gpu.driver().copy(self.address(), copy.address(), self.len * self.format.bytes()));
+        gpu.done(gpu.driver().copy(
+            self.address(),
+            copy.address(),
+            self.len * self.format.bytes(),
+        ));
         copy
     }
 
@@ -178,7 +206,16 @@ impl Buffer {
         let gpu = self.gpu();
         let y = Self::unset(gpu, format, len);
         let kernel = format!("convert_{}_to_{}", self.format.name(), format.name());
-        gpu.spread(&kernel, len, &[self.at(first).into(), (&y).into(), factor.into(), len.into()]);
+        gpu.spread(
+            &kernel,
+            len,
+            &[
+                self.at(first).into(),
+                (&y).into(),
+                factor.into(),
+                len.into(),
+            ],
+        );
         y
     }
 
@@ -187,7 +224,9 @@ impl Buffer {
         if self.format == format {
             return self;
         }
-        let twin = self.twin.get_or_init(|| Box::new(self.converted(format, 1.0)));
+        let twin = self
+            .twin
+            .get_or_init(|| Box::new(self.converted(format, 1.0)));
         assert_eq!(twin.format, format, "numbers have one twin");
         twin
     }

@@ -30,7 +30,9 @@ use std::sync::Arc;
 
 use self::gpu::Gpu;
 use super::cpu::Cpu;
-use super::{AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, GroupShape, Matrix};
+use super::{
+    AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, GroupShape, Matrix,
+};
 use attention::{Gradients, Inputs, Returning};
 pub use conv::ConvWeight;
 use device::{Device, Unavailable};
@@ -76,7 +78,10 @@ impl Cuda {
 
     /// A GPU behind a driver of any kind.
     pub fn new(driver: impl Driver + 'static, format: Format) -> Self {
-        Self { gpu: Gpu::new(Box::new(driver)), format }
+        Self {
+            gpu: Gpu::new(Box::new(driver)),
+            format,
+        }
     }
 }
 
@@ -98,7 +103,12 @@ impl Backend for Cuda {
         let driver = self.gpu.driver();
         let (gpu, blocks) = (driver.description(), driver.multiprocessors());
         // The text encoder runs on the processor.
-        format!("cuda {} {gpu}, {blocks} multiprocessors, {} cells; {}", self.format.name(), self.cells_at_once(), Cpu.arithmetic())
+        format!(
+            "cuda {} {gpu}, {blocks} multiprocessors, {} cells; {}",
+            self.format.name(),
+            self.cells_at_once(),
+            Cpu.arithmetic()
+        )
     }
 
     fn cells_at_once(&self) -> usize {
@@ -115,7 +125,10 @@ impl Backend for Cuda {
     }
 
     fn for_pictures(&self) -> Self {
-        Self { format: Format::F32, ..self.clone() }
+        Self {
+            format: Format::F32,
+            ..self.clone()
+        }
     }
 
     fn peak_bytes(&self) -> Option<u64> {
@@ -170,7 +183,15 @@ impl Backend for Cuda {
         elementwise::all_finite(buffer)
     }
 
-    fn matmul(&self, factor: f32, a: Matrix<Buffer>, b: Matrix<Buffer>, add: bool, c: &mut Buffer, c_offset: usize) {
+    fn matmul(
+        &self,
+        factor: f32,
+        a: Matrix<Buffer>,
+        b: Matrix<Buffer>,
+        add: bool,
+        c: &mut Buffer,
+        c_offset: usize,
+    ) {
         linear::matmul(factor, a, b, add, c, c_offset);
     }
 
@@ -178,7 +199,12 @@ impl Backend for Cuda {
         LinearWeight::new(outputs, inputs, weight, self.format)
     }
 
-    fn merged(&self, weight: &LinearWeight, up: Matrix<Buffer>, down: Matrix<Buffer>) -> LinearWeight {
+    fn merged(
+        &self,
+        weight: &LinearWeight,
+        up: Matrix<Buffer>,
+        down: Matrix<Buffer>,
+    ) -> LinearWeight {
         weight.merged(up, down)
     }
 
@@ -194,7 +220,14 @@ impl Backend for Cuda {
         linear::linear(rows, x, weight, bias, residual, y);
     }
 
-    fn linear_backward(&self, rows: Range<usize>, dy: &Buffer, weight: &LinearWeight, add: bool, dx: &mut Buffer) {
+    fn linear_backward(
+        &self,
+        rows: Range<usize>,
+        dy: &Buffer,
+        weight: &LinearWeight,
+        add: bool,
+        dx: &mut Buffer,
+    ) {
         linear::linear_backward(rows, dy, weight, add, dx);
     }
 
@@ -214,7 +247,14 @@ impl Backend for Cuda {
         ConvWeight::new(weight, self.format)
     }
 
-    fn conv(&self, shape: &ConvShape, x: &Buffer, weight: &ConvWeight, added: Added<Buffer>, y: &mut Buffer) {
+    fn conv(
+        &self,
+        shape: &ConvShape,
+        x: &Buffer,
+        weight: &ConvWeight,
+        added: Added<Buffer>,
+        y: &mut Buffer,
+    ) {
         conv::conv(shape, x, weight, added, y);
     }
 
@@ -222,7 +262,16 @@ impl Backend for Cuda {
         conv::conv_backward(shape, dy, weight, dx);
     }
 
-    fn group_norm(&self, shape: &GroupShape, x: &Buffer, weight: &Buffer, bias: &Buffer, silu: bool, stats: &mut Buffer, y: &mut Buffer) {
+    fn group_norm(
+        &self,
+        shape: &GroupShape,
+        x: &Buffer,
+        weight: &Buffer,
+        bias: &Buffer,
+        silu: bool,
+        stats: &mut Buffer,
+        y: &mut Buffer,
+    ) {
         norm::group_norm(shape, x, [weight, bias], silu, stats, y);
     }
 
@@ -241,7 +290,15 @@ impl Backend for Cuda {
         norm::group_norm_backward(shape, [x, dy], [weight, bias], silu, stats, residual, dx);
     }
 
-    fn layer_norm(&self, channels: usize, eps: f32, x: &Buffer, weight: &Buffer, bias: &Buffer, y: &mut Buffer) {
+    fn layer_norm(
+        &self,
+        channels: usize,
+        eps: f32,
+        x: &Buffer,
+        weight: &Buffer,
+        bias: &Buffer,
+        y: &mut Buffer,
+    ) {
         norm::layer_norm(channels, eps, x, [weight, bias], y);
     }
 
@@ -258,8 +315,27 @@ impl Backend for Cuda {
         norm::layer_norm_backward(channels, eps, [x, dy], weight, residual, dx);
     }
 
-    fn attention(&self, shape: &AttentionShape, sources: &[usize], q: &Buffer, k: &Buffer, v: &Buffer, stats: &mut Buffer, o: &mut Buffer) {
-        attention::attention(Inputs { shape: *shape, q, k, v }, sources, stats, o);
+    fn attention(
+        &self,
+        shape: &AttentionShape,
+        sources: &[usize],
+        q: &Buffer,
+        k: &Buffer,
+        v: &Buffer,
+        stats: &mut Buffer,
+        o: &mut Buffer,
+    ) {
+        attention::attention(
+            Inputs {
+                shape: *shape,
+                q,
+                k,
+                v,
+            },
+            sources,
+            stats,
+            o,
+        );
     }
 
     fn attention_backward(
@@ -275,7 +351,16 @@ impl Backend for Cuda {
         dkv: Option<(&mut Buffer, &mut Buffer)>,
     ) {
         let dkv = dkv.map(|(dk, dv)| [&*dk, &*dv]);
-        attention::attention_backward(Inputs { shape: *shape, q, k, v }, Returning { stats, o, d_o }, &Gradients { dq, dkv });
+        attention::attention_backward(
+            Inputs {
+                shape: *shape,
+                q,
+                k,
+                v,
+            },
+            Returning { stats, o, d_o },
+            &Gradients { dq, dkv },
+        );
     }
 
     fn silu(&self, x: &Buffer, y: &mut Buffer) {
@@ -290,15 +375,38 @@ impl Backend for Cuda {
         elementwise::geglu_backward(channels, x, dy, dx);
     }
 
-    fn upsample(&self, channels: usize, from: [usize; 2], to: [usize; 2], x: &Buffer, y: &mut Buffer) {
+    fn upsample(
+        &self,
+        channels: usize,
+        from: [usize; 2],
+        to: [usize; 2],
+        x: &Buffer,
+        y: &mut Buffer,
+    ) {
         elementwise::upsample(channels, from, to, x, y);
     }
 
-    fn upsample_backward(&self, channels: usize, from: [usize; 2], to: [usize; 2], dy: &Buffer, dx: &mut Buffer) {
+    fn upsample_backward(
+        &self,
+        channels: usize,
+        from: [usize; 2],
+        to: [usize; 2],
+        dy: &Buffer,
+        dx: &mut Buffer,
+    ) {
         elementwise::upsample_backward(channels, from, to, dy, dx);
     }
 
-    fn copy_columns(&self, count: usize, x: &Buffer, x_channels: usize, from: usize, y: &mut Buffer, y_channels: usize, to: usize) {
+    fn copy_columns(
+        &self,
+        count: usize,
+        x: &Buffer,
+        x_channels: usize,
+        from: usize,
+        y: &mut Buffer,
+        y_channels: usize,
+        to: usize,
+    ) {
         elementwise::copy_columns(count, x, [x_channels, from], y, [y_channels, to]);
     }
 
@@ -310,15 +418,36 @@ impl Backend for Cuda {
         loss::sample(channels, map, points)
     }
 
-    fn sampled_l1(&self, channels: usize, map: &Buffer, points: &Points, target: &Buffer, scale: f32, gradient: &mut Buffer) -> f64 {
+    fn sampled_l1(
+        &self,
+        channels: usize,
+        map: &Buffer,
+        points: &Points,
+        target: &Buffer,
+        scale: f32,
+        gradient: &mut Buffer,
+    ) -> f64 {
         loss::sampled_l1(channels, map, points, target, scale, gradient)
     }
 
-    fn weighted_l1(&self, x: &Buffer, reference: &Buffer, weight: &Buffer, gradient: &mut Buffer) -> f64 {
+    fn weighted_l1(
+        &self,
+        x: &Buffer,
+        reference: &Buffer,
+        weight: &Buffer,
+        gradient: &mut Buffer,
+    ) -> f64 {
         loss::weighted_l1(x, reference, weight, gradient)
     }
 
-    fn adam(&self, step: &AdamStep, gradient: &Buffer, first: &mut Buffer, second: &mut Buffer, parameter: &mut Buffer) {
+    fn adam(
+        &self,
+        step: &AdamStep,
+        gradient: &Buffer,
+        first: &mut Buffer,
+        second: &mut Buffer,
+        parameter: &mut Buffer,
+    ) {
         loss::adam(step, gradient, [first, second], parameter);
     }
 }

@@ -12,17 +12,51 @@ const PART: usize = 4096;
 fn parts(gpu: &Gpu, shape: &GroupShape) -> usize {
     let groups = shape.batch * shape.groups;
     let numbers = shape.pixels * (shape.channels / shape.groups);
-    (2 * gpu.driver().multiprocessors() as usize).div_ceil(groups).min(numbers / PART).clamp(1, shape.pixels)
+    (2 * gpu.driver().multiprocessors() as usize)
+        .div_ceil(groups)
+        .min(numbers / PART)
+        .clamp(1, shape.pixels)
 }
 
 /// y = weight * (x - mean) / deviation + bias, then SiLU if `silu`; `stats` receives mean and inverse deviation.
-pub(super) fn group_norm(shape: &GroupShape, x: &Buffer, [weight, bias]: [&Buffer; 2], silu: bool, stats: &mut Buffer, y: &mut Buffer) {
-    let GroupShape { batch, pixels, channels, groups, eps } = *shape;
+pub(super) fn group_norm(
+    shape: &GroupShape,
+    x: &Buffer,
+    [weight, bias]: [&Buffer; 2],
+    silu: bool,
+    stats: &mut Buffer,
+    y: &mut Buffer,
+) {
+    let GroupShape {
+        batch,
+        pixels,
+        channels,
+        groups,
+        eps,
+    } = *shape;
     let (gpu, name, parts) = (x.gpu(), x.format().name(), parts(x.gpu(), shape));
     let partial = Buffer::unset(gpu, Format::F32, batch * groups * parts * 2);
-    let sums = [x.into(), (&partial).into(), pixels.into(), channels.into(), groups.into(), parts.into()];
-    gpu.launch(&format!("group_norm_sums_{name}"), [parts, batch * groups, 1], &sums);
-    let merge = [(&partial).into(), (&*stats).into(), parts.into(), pixels.into(), (channels / groups).into(), eps.into()];
+    let sums = [
+        x.into(),
+        (&partial).into(),
+        pixels.into(),
+        channels.into(),
+        groups.into(),
+        parts.into(),
+    ];
+    gpu.launch(
+        &format!("group_norm_sums_{name}"),
+        [parts, batch * groups, 1],
+        &sums,
+    );
+    let merge = [
+        (&partial).into(),
+        (&*stats).into(),
+        parts.into(),
+        pixels.into(),
+        (channels / groups).into(),
+        eps.into(),
+    ];
     gpu.launch("group_norm_stats", [batch * groups, 1, 1], &merge);
     let len = y.len();
     let apply = [
@@ -50,7 +84,13 @@ pub(super) fn group_norm_backward(
     residual: Option<&Buffer>,
     dx: &mut Buffer,
 ) {
-    let GroupShape { batch, pixels, channels, groups, .. } = *shape;
+    let GroupShape {
+        batch,
+        pixels,
+        channels,
+        groups,
+        ..
+    } = *shape;
     let (gpu, name, parts) = (x.gpu(), x.format().name(), parts(x.gpu(), shape));
     let partial = Buffer::unset(gpu, Format::F32, batch * groups * parts * 2);
     let means = Buffer::unset(gpu, Format::F32, batch * groups * 2);
@@ -67,9 +107,22 @@ pub(super) fn group_norm_backward(
         silu.into(),
         parts.into(),
     ];
-    gpu.launch(&format!("group_norm_backward_sums_{name}"), [parts, batch * groups, 1], &sums);
+    gpu.launch(
+        &format!("group_norm_backward_sums_{name}"),
+        [parts, batch * groups, 1],
+        &sums,
+    );
     let count = pixels * (channels / groups);
-    gpu.launch("group_norm_backward_means", [batch * groups, 1, 1], &[(&partial).into(), (&means).into(), parts.into(), count.into()]);
+    gpu.launch(
+        "group_norm_backward_means",
+        [batch * groups, 1, 1],
+        &[
+            (&partial).into(),
+            (&means).into(),
+            parts.into(),
+            count.into(),
+        ],
+    );
     let len = dx.len();
     let apply = [
         x.into(),
@@ -90,10 +143,28 @@ pub(super) fn group_norm_backward(
 }
 
 /// Normalises every row of `channels` numbers.
-pub(super) fn layer_norm(channels: usize, eps: f32, x: &Buffer, [weight, bias]: [&Buffer; 2], y: &mut Buffer) {
+pub(super) fn layer_norm(
+    channels: usize,
+    eps: f32,
+    x: &Buffer,
+    [weight, bias]: [&Buffer; 2],
+    y: &mut Buffer,
+) {
     let (gpu, rows) = (x.gpu(), x.len() / channels);
-    let arguments = [x.into(), weight.into(), bias.into(), y.into(), channels.into(), rows.into(), eps.into()];
-    gpu.launch(&format!("layer_norm_{}", x.format().name()), [gpu.blocks(rows, THREADS as usize / 32), 1, 1], &arguments);
+    let arguments = [
+        x.into(),
+        weight.into(),
+        bias.into(),
+        y.into(),
+        channels.into(),
+        rows.into(),
+        eps.into(),
+    ];
+    gpu.launch(
+        &format!("layer_norm_{}", x.format().name()),
+        [gpu.blocks(rows, THREADS as usize / 32), 1, 1],
+        &arguments,
+    );
 }
 
 /// dx of [`layer_norm`], plus `residual`.
@@ -106,6 +177,19 @@ pub(super) fn layer_norm_backward(
     dx: &mut Buffer,
 ) {
     let (gpu, rows) = (x.gpu(), x.len() / channels);
-    let arguments = [x.into(), weight.into(), dy.into(), residual.into(), dx.into(), channels.into(), rows.into(), eps.into()];
-    gpu.launch(&format!("layer_norm_backward_{}", x.format().name()), [gpu.blocks(rows, THREADS as usize / 32), 1, 1], &arguments);
+    let arguments = [
+        x.into(),
+        weight.into(),
+        dy.into(),
+        residual.into(),
+        dx.into(),
+        channels.into(),
+        rows.into(),
+        eps.into(),
+    ];
+    gpu.launch(
+        &format!("layer_norm_backward_{}", x.format().name()),
+        [gpu.blocks(rows, THREADS as usize / 32), 1, 1],
+        &arguments,
+    );
 }

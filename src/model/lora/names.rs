@@ -40,8 +40,12 @@ const SUFFIXES: [(&str, Half); 11] = [
 impl Name {
     /// Takes a name of any known form apart.
     pub(super) fn parse(tensor: &str) -> Option<Self> {
-        let bare = PREFIXES.iter().fold(tensor, |name, prefix| name.strip_prefix(prefix).unwrap_or(name));
-        let (path, half) = SUFFIXES.iter().find_map(|(suffix, half)| Some((bare.strip_suffix(suffix)?, *half)))?;
+        let bare = PREFIXES.iter().fold(tensor, |name, prefix| {
+            name.strip_prefix(prefix).unwrap_or(name)
+        });
+        let (path, half) = SUFFIXES
+            .iter()
+            .find_map(|(suffix, half)| Some((bare.strip_suffix(suffix)?, *half)))?;
         let (attention, projection) = path.strip_suffix(".0").unwrap_or(path).rsplit_once('.')?;
         let attention = attention.strip_suffix(".processor").unwrap_or(attention);
         let projection = match projection {
@@ -49,14 +53,20 @@ impl Name {
             "to_out" => "to_out.0",
             _ => return None,
         };
-        Some(Self { module: format!("{attention}.{projection}"), half })
+        Some(Self {
+            module: format!("{attention}.{projection}"),
+            half,
+        })
     }
 }
 
 /// The kind of a tensor of another trainer, or of an adapter that is no LoRA.
 pub(super) fn other_kind(tensor: &str) -> Option<&'static str> {
-    const STARTS: [(&str, &str); 3] =
-        [("lora_unet_", "a LoRA in kohya's names"), ("lora_te", "a LoRA in kohya's names"), ("lycoris_", "a LyCORIS adapter")];
+    const STARTS: [(&str, &str); 3] = [
+        ("lora_unet_", "a LoRA in kohya's names"),
+        ("lora_te", "a LoRA in kohya's names"),
+        ("lycoris_", "a LyCORIS adapter"),
+    ];
     const PARTS: [(&str, &str); 4] = [
         (".hada_", "a LoHa adapter"),
         (".lokr_", "a LoKr adapter"),
@@ -64,7 +74,8 @@ pub(super) fn other_kind(tensor: &str) -> Option<&'static str> {
         (".lora_magnitude_vector", "a DoRA adapter"),
     ];
     let part = PARTS.iter().find(|(part, _)| tensor.contains(part));
-    part.or_else(|| STARTS.iter().find(|(start, _)| tensor.starts_with(start))).map(|(_, kind)| *kind)
+    part.or_else(|| STARTS.iter().find(|(start, _)| tensor.starts_with(start)))
+        .map(|(_, kind)| *kind)
 }
 
 #[cfg(test)]
@@ -78,11 +89,26 @@ mod tests {
         let forms = [
             ("unet.", "to_q.lora_A.weight", "to_q", Half::Down),
             ("", "to_q.lora_B.weight", "to_q", Half::Up),
-            ("base_model.model.", "to_k.lora_A.default.weight", "to_k", Half::Down),
-            ("base_model.model.unet.", "to_v.lora_B.default.weight", "to_v", Half::Up),
+            (
+                "base_model.model.",
+                "to_k.lora_A.default.weight",
+                "to_k",
+                Half::Down,
+            ),
+            (
+                "base_model.model.unet.",
+                "to_v.lora_B.default.weight",
+                "to_v",
+                Half::Up,
+            ),
             ("unet.", "to_out.0.lora.down.weight", "to_out.0", Half::Down),
             ("unet.", "to_out.lora.up.weight", "to_out.0", Half::Up),
-            ("unet.", "processor.to_out_lora.up.weight", "to_out.0", Half::Up),
+            (
+                "unet.",
+                "processor.to_out_lora.up.weight",
+                "to_out.0",
+                Half::Up,
+            ),
             ("", "processor.to_q_lora.down.weight", "to_q", Half::Down),
             ("", "to_q.alpha", "to_q", Half::Alpha),
             ("unet.", "to_out.0.alpha", "to_out.0", Half::Alpha),
@@ -90,23 +116,43 @@ mod tests {
         ];
         for (prefix, form, projection, half) in forms {
             let tensor = format!("{prefix}{MODULE}{form}");
-            assert_eq!(Name::parse(&tensor), Some(Name { module: format!("{MODULE}{projection}"), half }), "{tensor}");
+            assert_eq!(
+                Name::parse(&tensor),
+                Some(Name {
+                    module: format!("{MODULE}{projection}"),
+                    half
+                }),
+                "{tensor}"
+            );
         }
     }
 
     #[test]
     fn other_layers_are_not_attentions() {
-        for form in ["ff.net.2.lora_A.weight", "to_q.0.lora_A.weight", "to_q.weight", "to_q.lora_A", "to_q_lora.weight"] {
+        for form in [
+            "ff.net.2.lora_A.weight",
+            "to_q.0.lora_A.weight",
+            "to_q.weight",
+            "to_q.lora_A",
+            "to_q_lora.weight",
+        ] {
             assert_eq!(Name::parse(&format!("unet.{MODULE}{form}")), None, "{form}");
         }
     }
 
     #[test]
     fn other_kinds_are_named() {
-        let kohya = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight";
+        let kohya =
+            "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight";
         assert_eq!(other_kind(kohya), Some("a LoRA in kohya's names"));
-        assert_eq!(other_kind("lora_unet_mid_block.hada_w1_a"), Some("a LoHa adapter"));
-        assert_eq!(other_kind("unet.mid_block.attn1.to_q.lora_magnitude_vector"), Some("a DoRA adapter"));
+        assert_eq!(
+            other_kind("lora_unet_mid_block.hada_w1_a"),
+            Some("a LoHa adapter")
+        );
+        assert_eq!(
+            other_kind("unet.mid_block.attn1.to_q.lora_magnitude_vector"),
+            Some("a DoRA adapter")
+        );
         assert_eq!(other_kind("unet.mid_block.attn1.to_q.lora_A.weight"), None);
     }
 }

@@ -20,20 +20,49 @@ pub(super) struct DownBlock<B: Backend> {
 
 impl<B: Backend> DownBlock<B> {
     /// Reads level `level`; `layer` counts self-attentions.
-    pub(super) fn load(w: &mut Weights<B>, config: &UNetConfig, level: usize, layer: &mut usize) -> Result<Self> {
+    pub(super) fn load(
+        w: &mut Weights<B>,
+        config: &UNetConfig,
+        level: usize,
+        layer: &mut usize,
+    ) -> Result<Self> {
         let outputs = config.channels[level];
         let inputs = config.channels[level.saturating_sub(1)];
-        let mut block = Self { resnets: Vec::new(), attentions: Vec::new(), downsample: None };
+        let mut block = Self {
+            resnets: Vec::new(),
+            attentions: Vec::new(),
+            downsample: None,
+        };
         for index in 0..config.layers_per_block {
             let name = format!("down_blocks.{level}.resnets.{index}");
-            block.resnets.push(Resnet::load(w, config, &name, if index == 0 { inputs } else { outputs }, outputs)?);
+            block.resnets.push(Resnet::load(
+                w,
+                config,
+                &name,
+                if index == 0 { inputs } else { outputs },
+                outputs,
+            )?);
             if config.down_attention[level] {
                 let name = format!("down_blocks.{level}.attentions.{index}");
-                block.attentions.push(Transformer::load(w, config, &name, outputs, config.heads[level], layer)?);
+                block.attentions.push(Transformer::load(
+                    w,
+                    config,
+                    &name,
+                    outputs,
+                    config.heads[level],
+                    layer,
+                )?);
             }
         }
         if level + 1 < config.channels.len() {
-            block.downsample = Some(w.conv(&format!("down_blocks.{level}.downsamplers.0.conv"), outputs, outputs, 3, 2, [1, 1])?);
+            block.downsample = Some(w.conv(
+                &format!("down_blocks.{level}.downsamplers.0.conv"),
+                outputs,
+                outputs,
+                3,
+                2,
+                [1, 1],
+            )?);
         }
         Ok(block)
     }
@@ -77,7 +106,13 @@ impl<B: Backend> DownBlock<B> {
     }
 
     /// dy to dx; takes the skip connections' gradients off the end of `skips`. With `stop`, nothing before the first attention is walked.
-    pub(super) fn backward(&self, mut d: Tensor<B>, skips: &mut Vec<Tensor<B>>, stop: bool, pass: &mut Pass<B>) -> Option<Tensor<B>> {
+    pub(super) fn backward(
+        &self,
+        mut d: Tensor<B>,
+        skips: &mut Vec<Tensor<B>>,
+        stop: bool,
+        pass: &mut Pass<B>,
+    ) -> Option<Tensor<B>> {
         if let Some(downsample) = &self.downsample {
             d = downsample.backward(&with_skip(d, skips), pass);
         }
@@ -96,7 +131,9 @@ impl<B: Backend> DownBlock<B> {
 
     /// The attentions' projections.
     pub(super) fn adapted<'a>(&'a mut self, found: &mut Vec<(String, &'a mut Linear<B>)>) {
-        self.attentions.iter_mut().for_each(|attention| attention.adapted(found));
+        self.attentions
+            .iter_mut()
+            .for_each(|attention| attention.adapted(found));
     }
 }
 
@@ -119,26 +156,53 @@ pub(super) struct UpBlock<B: Backend> {
 
 impl<B: Backend> UpBlock<B> {
     /// Reads stage `stage`, 0 the coarsest; `layer` counts self-attentions.
-    pub(super) fn load(w: &mut Weights<B>, config: &UNetConfig, stage: usize, layer: &mut usize) -> Result<Self> {
+    pub(super) fn load(
+        w: &mut Weights<B>,
+        config: &UNetConfig,
+        stage: usize,
+        layer: &mut usize,
+    ) -> Result<Self> {
         let levels = config.channels.len();
         let level = levels - 1 - stage;
         let outputs = config.channels[level];
         let previous = config.channels[(level + 1).min(levels - 1)];
         let finer = config.channels[level.saturating_sub(1)];
-        let mut block = Self { resnets: Vec::new(), attentions: Vec::new(), upsample: None, inputs: Vec::new() };
+        let mut block = Self {
+            resnets: Vec::new(),
+            attentions: Vec::new(),
+            upsample: None,
+            inputs: Vec::new(),
+        };
         for index in 0..=config.layers_per_block {
             let own = if index == 0 { previous } else { outputs };
-            let skip = if index == config.layers_per_block { finer } else { outputs };
+            let skip = if index == config.layers_per_block {
+                finer
+            } else {
+                outputs
+            };
             let name = format!("up_blocks.{stage}.resnets.{index}");
-            block.resnets.push(Resnet::load(w, config, &name, own + skip, outputs)?);
+            block
+                .resnets
+                .push(Resnet::load(w, config, &name, own + skip, outputs)?);
             block.inputs.push(own);
             if config.up_attention[stage] {
                 let name = format!("up_blocks.{stage}.attentions.{index}");
-                block.attentions.push(Transformer::load(w, config, &name, outputs, config.heads[level], layer)?);
+                block.attentions.push(Transformer::load(
+                    w,
+                    config,
+                    &name,
+                    outputs,
+                    config.heads[level],
+                    layer,
+                )?);
             }
         }
         if level > 0 {
-            block.upsample = Some(w.conv3(&format!("up_blocks.{stage}.upsamplers.0.conv"), outputs, outputs)?);
+            block.upsample = Some(w.conv3(
+                &format!("up_blocks.{stage}.upsamplers.0.conv"),
+                outputs,
+                outputs,
+            )?);
         }
         Ok(block)
     }
@@ -163,7 +227,9 @@ impl<B: Backend> UpBlock<B> {
         pass: &mut Pass<B>,
     ) -> Tensor<B> {
         for (index, resnet) in self.resnets.iter().enumerate() {
-            let Some(skip) = skips.pop() else { unreachable!("every residual block on the way up has a partner on the way down") };
+            let Some(skip) = skips.pop() else {
+                unreachable!("every residual block on the way up has a partner on the way down")
+            };
             x = resnet.forward(&x.concatenated(&skip), shifts.next(), pass);
             if let Some(attention) = self.attentions.get(index) {
                 x = attention.forward(&x, context, pass);
@@ -177,7 +243,12 @@ impl<B: Backend> UpBlock<B> {
     }
 
     /// dy to dx; the skip connections' gradients join `skips`, the finest first.
-    pub(super) fn backward(&self, mut d: Tensor<B>, skips: &mut Vec<Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub(super) fn backward(
+        &self,
+        mut d: Tensor<B>,
+        skips: &mut Vec<Tensor<B>>,
+        pass: &mut Pass<B>,
+    ) -> Tensor<B> {
         if let Some(conv) = &self.upsample {
             d = conv.backward(&d, pass);
             d = upsample_backward(&d, pass);
@@ -196,6 +267,8 @@ impl<B: Backend> UpBlock<B> {
 
     /// The attentions' projections.
     pub(super) fn adapted<'a>(&'a mut self, found: &mut Vec<(String, &'a mut Linear<B>)>) {
-        self.attentions.iter_mut().for_each(|attention| attention.adapted(found));
+        self.attentions
+            .iter_mut()
+            .for_each(|attention| attention.adapted(found));
     }
 }

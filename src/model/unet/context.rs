@@ -14,7 +14,10 @@ pub enum Context<'a, B: Backend> {
     Prepared(&'a Prompt<B>),
 }
 
-#[expect(clippy::expl_impl_clone_on_copy, reason = "the derived one would ask for a backend that can be copied")]
+#[expect(
+    clippy::expl_impl_clone_on_copy,
+    reason = "the derived one would ask for a backend that can be copied"
+)]
 impl<B: Backend> Clone for Context<'_, B> {
     fn clone(&self) -> Self {
         *self
@@ -44,22 +47,32 @@ pub struct Prompt<B: Backend> {
 
 impl<B: Backend> Clone for Prompt<B> {
     fn clone(&self) -> Self {
-        Self { layers: Arc::clone(&self.layers) }
+        Self {
+            layers: Arc::clone(&self.layers),
+        }
     }
 }
 
 impl<B: Backend> Prompt<B> {
     /// From the layers' keys and values in execution order.
     pub(super) fn new(layers: Vec<[Tensor<B>; 2]>) -> Self {
-        Self { layers: Arc::new(layers) }
+        Self {
+            layers: Arc::new(layers),
+        }
     }
 
     /// One prompt of several, each with a number of pictures, whose tensors `join` joins.
-    pub(super) fn joined(parts: &[(Self, usize)], join: impl Fn(&[(&Tensor<B>, usize)]) -> Tensor<B>) -> Self {
+    pub(super) fn joined(
+        parts: &[(Self, usize)],
+        join: impl Fn(&[(&Tensor<B>, usize)]) -> Tensor<B>,
+    ) -> Self {
         let layers = parts.first().map_or(0, |(part, _)| part.layers.len());
         let layer = |layer: usize| {
             [0, 1].map(|which| {
-                let parts: Vec<_> = parts.iter().map(|(part, pictures)| (&part.layers[layer][which], *pictures)).collect();
+                let parts: Vec<_> = parts
+                    .iter()
+                    .map(|(part, pictures)| (&part.layers[layer][which], *pictures))
+                    .collect();
                 join(&parts)
             })
         };

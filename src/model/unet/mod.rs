@@ -27,7 +27,10 @@ use time::TimeEmbedding;
 use transformer::Transformer;
 
 /// File names, best first.
-pub(crate) const FILES: [&str; 2] = ["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"];
+pub(crate) const FILES: [&str; 2] = [
+    "diffusion_pytorch_model.safetensors",
+    "diffusion_pytorch_model.fp16.safetensors",
+];
 
 /// The noise predictor's weights.
 #[derive(Debug)]
@@ -70,7 +73,12 @@ impl<B: Backend> Output<B> {
     /// What some pictures have of it.
     fn part(&self, pictures: Range<usize>, trip: Option<u64>) -> Self {
         let part = |tensor: &Tensor<B>| tensor.pictures(pictures.clone());
-        Self { noise: self.noise.as_ref().map(part), taps: self.taps.iter().map(part).collect(), depths: Vec::new(), trip }
+        Self {
+            noise: self.noise.as_ref().map(part),
+            taps: self.taps.iter().map(part).collect(),
+            depths: Vec::new(),
+            trip,
+        }
     }
 }
 
@@ -91,7 +99,12 @@ impl<B: Backend> UNet<B> {
     /// # Errors
     /// [`crate::Error::Weights`] when the file is missing, damaged, or does not fit the configuration;
     /// [`crate::Error::Interrupted`].
-    pub fn load(backend: &B, source: &Source, config: &UNetConfig, interrupt: &Interrupt) -> Result<Self> {
+    pub fn load(
+        backend: &B,
+        source: &Source,
+        config: &UNetConfig,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
         let mut weights = Weights::open(backend, source, "unet", &FILES, interrupt)?;
         let w = &mut weights;
         let channels = &config.channels;
@@ -104,16 +117,40 @@ impl<B: Backend> UNet<B> {
             down.push(DownBlock::load(w, config, level, &mut layer)?);
         }
         let mid_first = Resnet::load(w, config, "mid_block.resnets.0", last, last)?;
-        let mid_attention = Transformer::load(w, config, "mid_block.attentions.0", last, config.heads[levels - 1], &mut layer)?;
+        let mid_attention = Transformer::load(
+            w,
+            config,
+            "mid_block.attentions.0",
+            last,
+            config.heads[levels - 1],
+            &mut layer,
+        )?;
         let mid_second = Resnet::load(w, config, "mid_block.resnets.1", last, last)?;
         let mut up = Vec::new();
         for stage in 0..levels {
             up.push(UpBlock::load(w, config, stage, &mut layer)?);
         }
-        let norm_out = w.group_norm("conv_norm_out", channels[0], config.groups, config.eps, true)?;
+        let norm_out = w.group_norm(
+            "conv_norm_out",
+            channels[0],
+            config.groups,
+            config.eps,
+            true,
+        )?;
         let conv_out = w.conv3("conv_out", channels[0], 4)?;
         let digest = weights.finish()?;
-        Ok(Self { time, conv_in, down, mid_first, mid_attention, mid_second, up, norm_out, conv_out, digest })
+        Ok(Self {
+            time,
+            conv_in,
+            down,
+            mid_first,
+            mid_attention,
+            mid_second,
+            up,
+            norm_out,
+            conv_out,
+            digest,
+        })
     }
 
     fn backend(&self) -> &B {
@@ -137,7 +174,12 @@ impl<B: Backend> UNet<B> {
         let all = down.chain([&self.mid_attention]).chain(up);
         let backend = self.backend();
         let tokens = tokens.compact(backend, 1.0);
-        backend.run(|| Prompt::new(all.map(|transformer| transformer.prepare(set, &tokens)).collect()))
+        backend.run(|| {
+            Prompt::new(
+                all.map(|transformer| transformer.prepare(set, &tokens))
+                    .collect(),
+            )
+        })
     }
 
     /// Latents z (b, h, w, 4) at one timestep each, and the prompt.
@@ -154,20 +196,37 @@ impl<B: Backend> UNet<B> {
     ) -> Output<B> {
         let backend = self.backend();
         let mut context = context.into();
-        assert_eq!(timesteps.len(), z.shape().batch, "a timestep for every latent");
+        assert_eq!(
+            timesteps.len(),
+            z.shape().batch,
+            "a timestep for every latent"
+        );
         let tokens;
         if let Context::Tokens(full) = context {
-            assert!([1, z.shape().batch].contains(&full.shape().batch), "one prompt, or one for every latent");
+            assert!(
+                [1, z.shape().batch].contains(&full.shape().batch),
+                "one prompt, or one for every latent"
+            );
             tokens = full.compact(backend, 1.0);
             context = Context::Tokens(&tokens);
         }
         backend.run(|| self.walk(&z.compact(backend, 1.0), timesteps, context, want, pass))
     }
 
-    fn walk(&self, z: &Tensor<B>, timesteps: &[f64], context: Context<B>, want: Want, pass: &mut Pass<B>) -> Output<B> {
+    fn walk(
+        &self,
+        z: &Tensor<B>,
+        timesteps: &[f64],
+        context: Context<B>,
+        want: Want,
+        pass: &mut Pass<B>,
+    ) -> Output<B> {
         let down = self.down.iter().flat_map(DownBlock::resnets);
         let up = self.up.iter().flat_map(UpBlock::resnets);
-        let resnets: Vec<&Resnet<B>> = down.chain([&self.mid_first, &self.mid_second]).chain(up).collect();
+        let resnets: Vec<&Resnet<B>> = down
+            .chain([&self.mid_first, &self.mid_second])
+            .chain(up)
+            .collect();
         let shifts = self.time.shifts(z.backend(), timesteps, &resnets);
         let shifts = &mut shifts.iter();
         let mut skips = Vec::new();
@@ -181,7 +240,11 @@ impl<B: Backend> UNet<B> {
         x = self.mid_second.forward(&x, shifts.next(), pass);
         let mut stages: Vec<Tensor<B>> = Vec::new();
         let mut depths = Vec::new();
-        let needed = if want.noise { self.up.len() } else { want.taps.iter().copied().max().unwrap_or(0) };
+        let needed = if want.noise {
+            self.up.len()
+        } else {
+            want.taps.iter().copied().max().unwrap_or(0)
+        };
         for block in &self.up[..needed.min(self.up.len())] {
             x = block.forward(x, shifts, context, &mut skips, pass);
             stages.push(x.clone());
@@ -191,18 +254,44 @@ impl<B: Backend> UNet<B> {
             let x = self.norm_out.forward(&x, pass);
             self.conv_out.forward(&x, pass).full(1.0)
         });
-        let taps = want.taps.iter().map(|stage| stages[stage - 1].clone()).collect();
-        Output { noise, taps, depths, trip: None }
+        let taps = want
+            .taps
+            .iter()
+            .map(|stage| stages[stage - 1].clone())
+            .collect();
+        Output {
+            noise,
+            taps,
+            depths,
+            trip: None,
+        }
     }
 
     /// The noise prediction alone, all latents at one timestep.
     ///
     /// # Panics
     /// When the shapes do not fit.
-    pub fn predict<'c>(&self, z: &Tensor<B>, timestep: f64, context: impl Into<Context<'c, B>>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub fn predict<'c>(
+        &self,
+        z: &Tensor<B>,
+        timestep: f64,
+        context: impl Into<Context<'c, B>>,
+        pass: &mut Pass<B>,
+    ) -> Tensor<B> {
         let timesteps = vec![timestep; z.shape().batch];
-        let output = self.forward(z, &timesteps, context, Want { noise: true, taps: &[] }, pass);
-        output.noise.unwrap_or_else(|| unreachable!("the noise was asked for"))
+        let output = self.forward(
+            z,
+            &timesteps,
+            context,
+            Want {
+                noise: true,
+                taps: &[],
+            },
+            pass,
+        );
+        output
+            .noise
+            .unwrap_or_else(|| unreachable!("the noise was asked for"))
     }
 
     /// From gradients of what [`UNet::forward`] gave to the gradient of z. Adapters' gradients are added where the pass
@@ -210,19 +299,43 @@ impl<B: Backend> UNet<B> {
     ///
     /// # Panics
     /// When `pass` does not hold the tape of `output`.
-    pub fn backward(&self, output: &Output<B>, gradients: Gradients<B>, need_input: bool, pass: &mut Pass<B>) -> Option<Tensor<B>> {
+    pub fn backward(
+        &self,
+        output: &Output<B>,
+        gradients: Gradients<B>,
+        need_input: bool,
+        pass: &mut Pass<B>,
+    ) -> Option<Tensor<B>> {
         let backend = self.backend();
         // A power of two: what is multiplied by it here and divided by it at the end is the same number.
-        let magnitude = if gradients.magnitude.is_normal() { gradients.magnitude.log2().round().clamp(-60.0, 60.0) } else { 0.0 };
-        let scale = backend.gradient_scale().map_or(1.0, |size| size / magnitude.exp2());
+        let magnitude = if gradients.magnitude.is_normal() {
+            gradients.magnitude.log2().round().clamp(-60.0, 60.0)
+        } else {
+            0.0
+        };
+        let scale = backend
+            .gradient_scale()
+            .map_or(1.0, |size| size / magnitude.exp2());
         pass.set_gradient_scale(scale);
         backend.run(|| self.walk_back(output, gradients, need_input, pass))
     }
 
-    fn walk_back(&self, output: &Output<B>, gradients: Gradients<B>, need_input: bool, pass: &mut Pass<B>) -> Option<Tensor<B>> {
-        let Gradients { noise, mut taps, .. } = gradients;
+    fn walk_back(
+        &self,
+        output: &Output<B>,
+        gradients: Gradients<B>,
+        need_input: bool,
+        pass: &mut Pass<B>,
+    ) -> Option<Tensor<B>> {
+        let Gradients {
+            noise, mut taps, ..
+        } = gradients;
         let (backend, scale) = (self.backend(), pass.gradient_scale());
-        let deepest = if noise.is_some() { output.depths.len() } else { taps.iter().map(|(stage, _)| *stage).max()? };
+        let deepest = if noise.is_some() {
+            output.depths.len()
+        } else {
+            taps.iter().map(|(stage, _)| *stage).max()?
+        };
         let mut dx = noise.map(|noise| {
             let dx = self.conv_out.backward(&noise.compact(backend, scale), pass);
             self.norm_out.backward(&dx, pass)
@@ -239,7 +352,9 @@ impl<B: Backend> UNet<B> {
                     None => gradient,
                 });
             }
-            let Some(dy) = dx else { unreachable!("the deepest stage has a gradient") };
+            let Some(dy) = dx else {
+                unreachable!("the deepest stage has a gradient")
+            };
             dx = Some(block.backward(dy, &mut skips, pass));
         }
         let mut dx = dx?;
@@ -283,7 +398,12 @@ impl<B: Backend> UNet<B> {
         for (name, linear) in self.adapted() {
             let adapter = Adapter { offset, rank };
             linear.set_adapter(set, Some(adapter));
-            places.push(AdapterPlace { name, inputs: linear.inputs(), outputs: linear.outputs(), adapter });
+            places.push(AdapterPlace {
+                name,
+                inputs: linear.inputs(),
+                outputs: linear.outputs(),
+                adapter,
+            });
             offset += linear.adapter_len(rank);
         }
         places
@@ -296,7 +416,9 @@ impl<B: Backend> UNet<B> {
 
     /// The same for one set of adapters.
     pub fn merge_adapters_of(&mut self, set: usize, parameters: &Tensor<B>) {
-        self.adapted().into_iter().for_each(|(_, linear)| linear.merge(set, parameters));
+        self.adapted()
+            .into_iter()
+            .for_each(|(_, linear)| linear.merge(set, parameters));
     }
 
     /// Restores the weights exactly as loaded, and takes the adapters away.
@@ -306,7 +428,9 @@ impl<B: Backend> UNet<B> {
 
     /// The same for one set of adapters.
     pub fn detach_adapters_of(&mut self, set: usize) {
-        self.adapted().into_iter().for_each(|(_, linear)| linear.set_adapter(set, None));
+        self.adapted()
+            .into_iter()
+            .for_each(|(_, linear)| linear.set_adapter(set, None));
     }
 }
 

@@ -13,15 +13,45 @@ pub trait Network<B: Backend> {
     /// As [`UNet::prepare`].
     fn prepare(&self, tokens: &Tensor<B>) -> Prompt<B>;
     /// As [`UNet::forward`].
-    fn forward(&self, z: &Tensor<B>, timesteps: &[f64], context: Context<B>, want: Want, pass: &mut Pass<B>) -> Output<B>;
+    fn forward(
+        &self,
+        z: &Tensor<B>,
+        timesteps: &[f64],
+        context: Context<B>,
+        want: Want,
+        pass: &mut Pass<B>,
+    ) -> Output<B>;
     /// As [`UNet::backward`].
-    fn backward(&self, output: &Output<B>, gradients: Gradients<B>, need_input: bool, pass: &mut Pass<B>) -> Option<Tensor<B>>;
+    fn backward(
+        &self,
+        output: &Output<B>,
+        gradients: Gradients<B>,
+        need_input: bool,
+        pass: &mut Pass<B>,
+    ) -> Option<Tensor<B>>;
 
     /// The noise prediction alone, all latents at one timestep.
-    fn predict(&self, z: &Tensor<B>, timestep: f64, context: Context<B>, pass: &mut Pass<B>) -> Tensor<B> {
+    fn predict(
+        &self,
+        z: &Tensor<B>,
+        timestep: f64,
+        context: Context<B>,
+        pass: &mut Pass<B>,
+    ) -> Tensor<B> {
         let timesteps = vec![timestep; z.shape().batch];
-        let output = self.forward(z, &timesteps, context, Want { noise: true, taps: &[] }, pass);
-        output.noise.unwrap_or_else(|| unreachable!("the noise was asked for"))
+        let output = self.forward(
+            z,
+            &timesteps,
+            context,
+            Want {
+                noise: true,
+                taps: &[],
+            },
+            pass,
+        );
+        output
+            .noise
+            .unwrap_or_else(|| unreachable!("the noise was asked for"))
     }
 }
 
@@ -38,11 +68,24 @@ impl<B: Backend> Network<B> for UNet<B> {
         UNet::prepare(self, tokens)
     }
 
-    fn forward(&self, z: &Tensor<B>, timesteps: &[f64], context: Context<B>, want: Want, pass: &mut Pass<B>) -> Output<B> {
+    fn forward(
+        &self,
+        z: &Tensor<B>,
+        timesteps: &[f64],
+        context: Context<B>,
+        want: Want,
+        pass: &mut Pass<B>,
+    ) -> Output<B> {
         UNet::forward(self, z, timesteps, context, want, pass)
     }
 
-    fn backward(&self, output: &Output<B>, gradients: Gradients<B>, need_input: bool, pass: &mut Pass<B>) -> Option<Tensor<B>> {
+    fn backward(
+        &self,
+        output: &Output<B>,
+        gradients: Gradients<B>,
+        need_input: bool,
+        pass: &mut Pass<B>,
+    ) -> Option<Tensor<B>> {
         UNet::backward(self, output, gradients, need_input, pass)
     }
 }

@@ -22,19 +22,43 @@ impl<B: Backend> Resnet<B> {
     ///
     /// # Errors
     /// As [`Weights::numbers`].
-    pub fn load(weights: &mut Weights<B>, config: &UNetConfig, name: &str, inputs: usize, outputs: usize) -> Result<Self> {
-        let time = weights.linear(&format!("{name}.time_emb_proj"), 4 * config.channels[0], outputs, true)?;
+    pub fn load(
+        weights: &mut Weights<B>,
+        config: &UNetConfig,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<Self> {
+        let time = weights.linear(
+            &format!("{name}.time_emb_proj"),
+            4 * config.channels[0],
+            outputs,
+            true,
+        )?;
         let block = Self::load_plain(weights, name, inputs, outputs, config.groups, config.eps)?;
-        Ok(Self { time: Some(time), ..block })
+        Ok(Self {
+            time: Some(time),
+            ..block
+        })
     }
 
     /// A block of the VAE, which knows no time.
     ///
     /// # Errors
     /// As [`Weights::numbers`].
-    pub fn load_plain(weights: &mut Weights<B>, name: &str, inputs: usize, outputs: usize, groups: usize, eps: f64) -> Result<Self> {
-        let shortcut =
-            if inputs == outputs { None } else { Some(weights.linear(&format!("{name}.conv_shortcut"), inputs, outputs, true)?) };
+    pub fn load_plain(
+        weights: &mut Weights<B>,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        groups: usize,
+        eps: f64,
+    ) -> Result<Self> {
+        let shortcut = if inputs == outputs {
+            None
+        } else {
+            Some(weights.linear(&format!("{name}.conv_shortcut"), inputs, outputs, true)?)
+        };
         Ok(Self {
             norm1: weights.group_norm(&format!("{name}.norm1"), inputs, groups, eps, true)?,
             conv1: weights.conv3(&format!("{name}.conv1"), inputs, outputs)?,
@@ -53,16 +77,27 @@ impl<B: Backend> Resnet<B> {
     /// What the time embedding after SiLU (b, 1, 1, channels) adds to every pixel: (b, 1, 1, out).
     pub fn shift(&self, time: &Tensor<B>) -> Option<Tensor<B>> {
         // The time embedding does not depend on the latent: nothing of it is recorded.
-        self.time.as_ref().map(|layer| layer.forward(time, &mut Pass::inference()))
+        self.time
+            .as_ref()
+            .map(|layer| layer.forward(time, &mut Pass::inference()))
     }
 
     /// x (b, h, w, in) to (b, h, w, out); `shift` is that of the time.
-    pub fn forward(&self, x: &Tensor<B>, shift: Option<&Tensor<B>>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub fn forward(
+        &self,
+        x: &Tensor<B>,
+        shift: Option<&Tensor<B>>,
+        pass: &mut Pass<B>,
+    ) -> Tensor<B> {
         let h = self.norm1.forward(x, pass);
         let h = self.conv1.forward_plus(&h, shift, None, pass);
         let h = self.norm2.forward(&h, pass);
-        let through = self.shortcut.as_ref().map(|shortcut| shortcut.forward(x, &mut Pass::inference()));
-        self.conv2.forward_plus(&h, None, Some(through.as_ref().unwrap_or(x)), pass)
+        let through = self
+            .shortcut
+            .as_ref()
+            .map(|shortcut| shortcut.forward(x, &mut Pass::inference()));
+        self.conv2
+            .forward_plus(&h, None, Some(through.as_ref().unwrap_or(x)), pass)
     }
 
     /// dy to dx.
@@ -70,7 +105,11 @@ impl<B: Backend> Resnet<B> {
         let d = self.conv2.backward(dy, pass);
         let d = self.norm2.backward(&d, pass);
         let d = self.conv1.backward(&d, pass);
-        let around = self.shortcut.as_ref().map(|shortcut| shortcut.backward(dy, &mut Pass::inference()));
-        self.norm1.backward_plus(&d, Some(around.as_ref().unwrap_or(dy)), pass)
+        let around = self
+            .shortcut
+            .as_ref()
+            .map(|shortcut| shortcut.backward(dy, &mut Pass::inference()));
+        self.norm1
+            .backward_plus(&d, Some(around.as_ref().unwrap_or(dy)), pass)
     }
 }

@@ -40,12 +40,27 @@ impl<B: Backend> TimeEmbedding<B> {
 
     /// What the timesteps add in every one of `resnets`: (timesteps, 1, 1, out) each. No latent and no adapter has a part in it, so
     /// every timestep is worked out once.
-    pub(super) fn shifts(&self, backend: &B, timesteps: &[f64], resnets: &[&Resnet<B>]) -> Vec<Tensor<B>> {
-        let rows: Vec<Vec<Tensor<B>>> = timesteps.iter().map(|timestep| self.shifts_at(backend, *timestep, resnets)).collect();
+    pub(super) fn shifts(
+        &self,
+        backend: &B,
+        timesteps: &[f64],
+        resnets: &[&Resnet<B>],
+    ) -> Vec<Tensor<B>> {
+        let rows: Vec<Vec<Tensor<B>>> = timesteps
+            .iter()
+            .map(|timestep| self.shifts_at(backend, *timestep, resnets))
+            .collect();
         match &rows[..] {
             [alone] => alone.clone(),
             rows => (0..resnets.len())
-                .filter_map(|layer| Tensor::stacked(&rows.iter().map(|row| row[layer].clone()).collect::<Vec<_>>()))
+                .filter_map(|layer| {
+                    Tensor::stacked(
+                        &rows
+                            .iter()
+                            .map(|row| row[layer].clone())
+                            .collect::<Vec<_>>(),
+                    )
+                })
                 .collect(),
         }
     }
@@ -56,7 +71,10 @@ impl<B: Backend> TimeEmbedding<B> {
             return shifts.clone();
         }
         let time = self.forward(backend, timestep);
-        let shifts: Vec<Tensor<B>> = resnets.iter().filter_map(|resnet| resnet.shift(&time)).collect();
+        let shifts: Vec<Tensor<B>> = resnets
+            .iter()
+            .filter_map(|resnet| resnet.shift(&time))
+            .collect();
         let mut known = known();
         if known.len() >= KNOWN {
             known.clear();
@@ -67,7 +85,11 @@ impl<B: Backend> TimeEmbedding<B> {
 
     /// SiLU of the embedding, as every residual block reads it: (1, 1, 1, channels).
     fn forward(&self, backend: &B, timestep: f64) -> Tensor<B> {
-        let waves = Tensor::from_host(backend, Shape::new(1, 1, 1, self.first.inputs()), self.waves(timestep));
+        let waves = Tensor::from_host(
+            backend,
+            Shape::new(1, 1, 1, self.first.inputs()),
+            self.waves(timestep),
+        );
         let pass = &mut Pass::inference();
         let hidden = silu(&self.first.forward(&waves, pass));
         silu(&self.second.forward(&hidden, pass))
@@ -75,10 +97,16 @@ impl<B: Backend> TimeEmbedding<B> {
 
     fn waves(&self, timestep: f64) -> Vec<f32> {
         let half = self.first.inputs() / 2;
-        let angle = |index: usize| timestep * (-(10000f64.ln()) * index as f64 / (half as f64 - self.freq_shift)).exp();
+        let angle = |index: usize| {
+            timestep * (-(10000f64.ln()) * index as f64 / (half as f64 - self.freq_shift)).exp()
+        };
         let sines = (0..half).map(|index| angle(index).sin() as f32);
         let cosines = (0..half).map(|index| angle(index).cos() as f32);
-        if self.flip_sin_to_cos { cosines.chain(sines).collect() } else { sines.chain(cosines).collect() }
+        if self.flip_sin_to_cos {
+            cosines.chain(sines).collect()
+        } else {
+            sines.chain(cosines).collect()
+        }
     }
 }
 

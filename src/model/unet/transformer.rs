@@ -39,7 +39,12 @@ impl<B: Backend> Transformer<B> {
             let q = w.linear(&format!("{block}.{part}.to_q"), channels, channels, false)?;
             let k = w.linear(&format!("{block}.{part}.to_k"), context, channels, false)?;
             let v = w.linear(&format!("{block}.{part}.to_v"), context, channels, false)?;
-            let out = w.linear(&format!("{block}.{part}.to_out.0"), channels, channels, true)?;
+            let out = w.linear(
+                &format!("{block}.{part}.to_out.0"),
+                channels,
+                channels,
+                true,
+            )?;
             Ok(Attention::new([q, k, v, out], heads))
         };
         let attention1 = attention(w, "attn1", channels)?;
@@ -47,7 +52,13 @@ impl<B: Backend> Transformer<B> {
         *layer += 1;
         Ok(Self {
             layer: *layer - 1,
-            norm: w.group_norm(&format!("{name}.norm"), channels, config.groups, 1e-6, false)?,
+            norm: w.group_norm(
+                &format!("{name}.norm"),
+                channels,
+                config.groups,
+                1e-6,
+                false,
+            )?,
             proj_in: w.linear(&format!("{name}.proj_in"), channels, channels, true)?,
             norm1: w.layer_norm(&format!("{block}.norm1"), channels, 1e-5)?,
             attention1,
@@ -55,7 +66,12 @@ impl<B: Backend> Transformer<B> {
             attention2,
             norm3: w.layer_norm(&format!("{block}.norm3"), channels, 1e-5)?,
             feed_forward: FeedForward::new(
-                w.linear(&format!("{block}.ff.net.0.proj"), channels, 8 * channels, true)?,
+                w.linear(
+                    &format!("{block}.ff.net.0.proj"),
+                    channels,
+                    8 * channels,
+                    true,
+                )?,
                 w.linear(&format!("{block}.ff.net.2"), 4 * channels, channels, true)?,
             ),
             proj_out: w.linear(&format!("{name}.proj_out"), channels, channels, true)?,
@@ -69,7 +85,12 @@ impl<B: Backend> Transformer<B> {
     }
 
     /// x (b, h, w, c) and the prompt to (b, h, w, c).
-    pub(super) fn forward(&self, x: &Tensor<B>, context: Context<B>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub(super) fn forward(
+        &self,
+        x: &Tensor<B>,
+        context: Context<B>,
+        pass: &mut Pass<B>,
+    ) -> Tensor<B> {
         let h = self.norm.forward(x, pass);
         let h = self.proj_in.forward(&h, pass);
         let y = self.norm1.forward(&h, pass);
@@ -77,7 +98,10 @@ impl<B: Backend> Transformer<B> {
         let y = self.norm2.forward(&h, pass);
         let h = match context {
             Context::Tokens(tokens) => self.attention2.forward_cross(&y, tokens, Some(&h), pass),
-            Context::Prepared(prompt) => self.attention2.forward_prepared(&y, prompt.of_layer(self.layer), Some(&h), pass),
+            Context::Prepared(prompt) => {
+                self.attention2
+                    .forward_prepared(&y, prompt.of_layer(self.layer), Some(&h), pass)
+            }
         };
         let y = self.norm3.forward(&h, pass);
         let h = self.feed_forward.forward(&y, Some(&h), pass);
@@ -99,9 +123,23 @@ impl<B: Backend> Transformer<B> {
 
     /// The attentions' projections, with their names in diffusers.
     pub(super) fn adapted<'a>(&'a mut self, found: &mut Vec<(String, &'a mut Linear<B>)>) {
-        for (part, attention) in [("attn1", &mut self.attention1), ("attn2", &mut self.attention2)] {
-            let Attention { to_q, to_k, to_v, to_out, .. } = attention;
-            for (name, linear) in [("to_q", to_q), ("to_k", to_k), ("to_v", to_v), ("to_out.0", to_out)] {
+        for (part, attention) in [
+            ("attn1", &mut self.attention1),
+            ("attn2", &mut self.attention2),
+        ] {
+            let Attention {
+                to_q,
+                to_k,
+                to_v,
+                to_out,
+                ..
+            } = attention;
+            for (name, linear) in [
+                ("to_q", to_q),
+                ("to_k", to_k),
+                ("to_v", to_v),
+                ("to_out.0", to_out),
+            ] {
                 found.push((format!("{}.{part}.{name}", self.name), linear));
             }
         }

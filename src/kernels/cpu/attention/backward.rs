@@ -57,10 +57,23 @@ impl Blocks {
         } else {
             TASKS.div_ceil(above)
         };
-        let queries = part(shape.queries, shape.queries.div_ceil(parts).clamp(24, QUERIES), 6);
+        let queries = part(
+            shape.queries,
+            shape.queries.div_ceil(parts).clamp(24, QUERIES),
+            6,
+        );
         let part = shape.queries.div_ceil(queries).div_ceil(parts) * queries;
         let parts = shape.queries.div_ceil(part);
-        Self { keys, count: shape.keys.div_ceil(keys), queries, part, parts, width, transposed, len: 2 * transposed + keys * width }
+        Self {
+            keys,
+            count: shape.keys.div_ceil(keys),
+            queries,
+            part,
+            parts,
+            width,
+            transposed,
+            len: 2 * transposed + keys * width,
+        }
     }
 }
 
@@ -75,102 +88,166 @@ pub(in super::super) fn attention_backward(
 ) {
     let (channels, above) = (shape.channels(), shape.batch * shape.heads);
     for x in [q, o, d_o, dq] {
-        assert_eq!(x.len(), shape.batch * shape.queries * channels, "a row for every query");
+        assert_eq!(
+            x.len(),
+            shape.batch * shape.queries * channels,
+            "a row for every query"
+        );
     }
     for x in dkv.iter().flat_map(|(dk, dv)| [&**dk, &**dv]) {
-        assert_eq!(x.len(), shape.batch * shape.keys * channels, "a row for every key");
+        assert_eq!(
+            x.len(),
+            shape.batch * shape.keys * channels,
+            "a row for every key"
+        );
     }
-    let read = if k.len() == shape.keys * channels { 1 } else { shape.batch };
+    let read = if k.len() == shape.keys * channels {
+        1
+    } else {
+        shape.batch
+    };
     for x in [k, v] {
-        assert_eq!(x.len(), read * shape.keys * channels, "a row for every key that is read");
+        assert_eq!(
+            x.len(),
+            read * shape.keys * channels,
+            "a row for every key that is read"
+        );
     }
-    assert_eq!(stats.len(), above * shape.queries, "a number for every query and head");
+    assert_eq!(
+        stats.len(),
+        above * shape.queries,
+        "a number for every query and head"
+    );
     if q.is_empty() || k.is_empty() {
         dq.fill(0.0);
-        return dkv.into_iter().for_each(|(dk, dv)| [dk, dv].into_iter().for_each(|x| x.fill(0.0)));
+        return dkv
+            .into_iter()
+            .for_each(|(dk, dv)| [dk, dv].into_iter().for_each(|x| x.fill(0.0)));
     }
     let blocks = Blocks::new(shape, dkv.is_some());
     let packed = packed(shape, &blocks, read, k, v);
     // dk and dv of every part.
     let gradient_len = shape.keys * blocks.width;
-    let mut gradients = Buffer::unset(if dkv.is_some() { 2 * above * blocks.parts * gradient_len } else { 0 });
+    let mut gradients = Buffer::unset(if dkv.is_some() {
+        2 * above * blocks.parts * gradient_len
+    } else {
+        0
+    });
     let (shared, dq) = (Shared::new(&mut gradients), Shared::new(dq));
     let work = 5 * blocks.part * shape.keys * shape.head_size;
-    (0..above * blocks.parts).into_par_iter().with_min_len(GRAIN.div_ceil(work)).for_each_init(
-        || Scratch::new(&blocks),
-        |scratch, index| {
-            let (above, part) = (index / blocks.parts, index % blocks.parts);
-            let (picture, h) = (above / shape.heads, above % shape.heads);
-            let first = part * blocks.part;
-            let rows = blocks.part.min(shape.queries - first);
-            let [q, o, d_o] = [q, o, d_o].map(|x| head(shape, x, shape.queries, picture, h, first, rows));
-            // SAFETY: every task has gradients of its own.
-            let gradients =
-                dkv.is_some().then(|| unsafe { shared.run(2 * index * gradient_len, 2 * gradient_len) }.split_at_mut(gradient_len));
-            dispatch(Task {
-                blocks: &blocks,
-                keys: shape.keys,
-                scale: scale(shape),
-                q,
-                o,
-                d_o,
-                stats: &stats[above * shape.queries + first..][..rows],
-                packed: &packed[above % (read * shape.heads) * blocks.count * blocks.len..][..blocks.count * blocks.len],
-                dq,
-                dq_first: (picture * shape.queries + first) * channels + h * shape.head_size,
-                gradients,
-                scratch,
-            });
-        },
-    );
+    (0..above * blocks.parts)
+        .into_par_iter()
+        .with_min_len(GRAIN.div_ceil(work))
+        .for_each_init(
+            || Scratch::new(&blocks),
+            |scratch, index| {
+                let (above, part) = (index / blocks.parts, index % blocks.parts);
+                let (picture, h) = (above / shape.heads, above % shape.heads);
+                let first = part * blocks.part;
+                let rows = blocks.part.min(shape.queries - first);
+                let [q, o, d_o] =
+                    [q, o, d_o].map(|x| head(shape, x, shape.queries, picture, h, first, rows));
+                // SAFETY: every task has gradients of its own.
+                let gradients = dkv.is_some().then(|| {
+                    unsafe { shared.run(2 * index * gradient_len, 2 * gradient_len) }
+                        .split_at_mut(gradient_len)
+                });
+                dispatch(Task {
+                    blocks: &blocks,
+                    keys: shape.keys,
+                    scale: scale(shape),
+                    q,
+                    o,
+                    d_o,
+                    stats: &stats[above * shape.queries + first..][..rows],
+                    packed: &packed[above % (read * shape.heads) * blocks.count * blocks.len..]
+                        [..blocks.count * blocks.len],
+                    dq,
+                    dq_first: (picture * shape.queries + first) * channels + h * shape.head_size,
+                    gradients,
+                    scratch,
+                });
+            },
+        );
     if let Some((dk, dv)) = dkv {
         add_parts(shape, &blocks, &gradients, dk, dv);
     }
 }
 
 /// Keys and values, block by block, head by head, of the pictures that are read.
-fn packed(shape: &AttentionShape, blocks: &Blocks, pictures: usize, k: &[f32], v: &[f32]) -> Buffer {
+fn packed(
+    shape: &AttentionShape,
+    blocks: &Blocks,
+    pictures: usize,
+    k: &[f32],
+    v: &[f32],
+) -> Buffer {
     let mut packed = Buffer::unset(pictures * shape.heads * blocks.count * blocks.len);
-    packed.par_chunks_mut(blocks.len).enumerate().with_min_len(GRAIN.div_ceil(4 * blocks.len)).for_each(|(index, to)| {
-        let (above, block) = (index / blocks.count, index % blocks.count);
-        let (picture, h) = (above / shape.heads, above % shape.heads);
-        let first = block * blocks.keys;
-        let [k, v] = [k, v].map(|x| head(shape, x, shape.keys, picture, h, first, blocks.keys.min(shape.keys - first)));
-        let (k_to, to) = to.split_at_mut(blocks.transposed);
-        let (v_to, rows_to) = to.split_at_mut(blocks.transposed);
-        pack_transposed(k, lanes(), k_to);
-        pack_transposed(v, lanes(), v_to);
-        pack(k, lanes(), rows_to);
-    });
+    packed
+        .par_chunks_mut(blocks.len)
+        .enumerate()
+        .with_min_len(GRAIN.div_ceil(4 * blocks.len))
+        .for_each(|(index, to)| {
+            let (above, block) = (index / blocks.count, index % blocks.count);
+            let (picture, h) = (above / shape.heads, above % shape.heads);
+            let first = block * blocks.keys;
+            let [k, v] = [k, v].map(|x| {
+                head(
+                    shape,
+                    x,
+                    shape.keys,
+                    picture,
+                    h,
+                    first,
+                    blocks.keys.min(shape.keys - first),
+                )
+            });
+            let (k_to, to) = to.split_at_mut(blocks.transposed);
+            let (v_to, rows_to) = to.split_at_mut(blocks.transposed);
+            pack_transposed(k, lanes(), k_to);
+            pack_transposed(v, lanes(), v_to);
+            pack(k, lanes(), rows_to);
+        });
     packed
 }
 
 /// Sums of the parts' gradients, in the order of the parts.
-fn add_parts(shape: &AttentionShape, blocks: &Blocks, gradients: &[f32], dk: &mut [f32], dv: &mut [f32]) {
+fn add_parts(
+    shape: &AttentionShape,
+    blocks: &Blocks,
+    gradients: &[f32],
+    dk: &mut [f32],
+    dv: &mut [f32],
+) {
     let (channels, size) = (shape.channels(), shape.head_size);
     let len = shape.keys * blocks.width;
     let scale = scale(shape);
-    let rows = dk.par_chunks_mut(channels).zip(dv.par_chunks_mut(channels)).enumerate();
-    rows.with_min_len(GRAIN.div_ceil(4 * blocks.parts * channels)).for_each(|(row, (dk, dv))| {
-        let (picture, key) = (row / shape.keys, row % shape.keys);
-        for h in 0..shape.heads {
-            let first = 2 * (picture * shape.heads + h) * blocks.parts * len + key * blocks.width;
-            for (which, to, factor) in [(0, &mut *dk, scale), (1, &mut *dv, 1.0)] {
-                let to = &mut to[h * size..][..size];
-                for part in 0..blocks.parts {
-                    let from = &gradients[first + (2 * part + which) * len..][..size];
-                    if part == 0 {
-                        to.copy_from_slice(from);
-                    } else {
-                        to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+    let rows = dk
+        .par_chunks_mut(channels)
+        .zip(dv.par_chunks_mut(channels))
+        .enumerate();
+    rows.with_min_len(GRAIN.div_ceil(4 * blocks.parts * channels))
+        .for_each(|(row, (dk, dv))| {
+            let (picture, key) = (row / shape.keys, row % shape.keys);
+            for h in 0..shape.heads {
+                let first =
+                    2 * (picture * shape.heads + h) * blocks.parts * len + key * blocks.width;
+                for (which, to, factor) in [(0, &mut *dk, scale), (1, &mut *dv, 1.0)] {
+                    let to = &mut to[h * size..][..size];
+                    for part in 0..blocks.parts {
+                        let from = &gradients[first + (2 * part + which) * len..][..size];
+                        if part == 0 {
+                            to.copy_from_slice(from);
+                        } else {
+                            to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+                        }
+                    }
+                    for to in to {
+                        *to *= factor;
                     }
                 }
-                for to in to {
-                    *to *= factor;
-                }
             }
-        }
-    });
+        });
 }
 
 /// What a task needs beside its operands.
@@ -194,7 +271,15 @@ impl Scratch {
         let stride = blocks.keys + 2 * lanes();
         let [q, d_o, dq] = [0; 3].map(|_| Buffer::unset(blocks.queries * blocks.width));
         let [products, shifts] = [0; 2].map(|_| Buffer::unset(blocks.queries));
-        Self { scores: Buffer::unset(blocks.queries * stride), stride, q, d_o, products, shifts, dq }
+        Self {
+            scores: Buffer::unset(blocks.queries * stride),
+            stride,
+            q,
+            d_o,
+            products,
+            shifts,
+            dq,
+        }
     }
 }
 
@@ -235,7 +320,13 @@ impl Task<'_> {
     /// What a block of queries needs with every block of keys.
     #[inline(always)]
     fn prepare<S: Simd>(&mut self, first: usize, [q, o, d_o]: [Tokens; 3]) {
-        let Scratch { q: q_panels, d_o: d_o_panels, products, shifts, .. } = &mut *self.scratch;
+        let Scratch {
+            q: q_panels,
+            d_o: d_o_panels,
+            products,
+            shifts,
+            ..
+        } = &mut *self.scratch;
         if self.gradients.is_some() {
             pack(q, S::F32_LANES, q_panels);
             pack(d_o, S::F32_LANES, d_o_panels);
@@ -249,8 +340,22 @@ impl Task<'_> {
     /// Queries `first..` and block `block` of the keys.
     #[inline(always)]
     fn block<S: Simd>(&mut self, simd: S, block: usize, first: usize, q: Tokens, d_o: Tokens) {
-        let Blocks { keys, width, transposed, len, .. } = *self.blocks;
-        let Scratch { scores, stride, q: q_panels, d_o: d_o_panels, products, shifts, dq } = &mut *self.scratch;
+        let Blocks {
+            keys,
+            width,
+            transposed,
+            len,
+            ..
+        } = *self.blocks;
+        let Scratch {
+            scores,
+            stride,
+            q: q_panels,
+            d_o: d_o_panels,
+            products,
+            shifts,
+            dq,
+        } = &mut *self.scratch;
         let (depth, vectors) = (q.cols, width / S::F32_LANES);
         let from = block * keys;
         let keys = keys.min(self.keys - from);
@@ -259,32 +364,110 @@ impl Task<'_> {
         let key_vectors = keys.div_ceil(2 * S::F32_LANES) * 2;
         let stride = *stride;
 
-        let right = Right { data: k_transposed, depth, vectors: key_vectors };
-        let mut probabilities = Probabilities { to: scores, stride, scale: self.scale * LOG2_E, shifts };
+        let right = Right {
+            data: k_transposed,
+            depth,
+            vectors: key_vectors,
+        };
+        let mut probabilities = Probabilities {
+            to: scores,
+            stride,
+            scale: self.scale * LOG2_E,
+            shifts,
+        };
         multiply::<S, _, false>(simd, q.left(), right, &mut probabilities);
         if let Some((_, dv)) = &mut self.gradients {
-            let left = Left { data: scores, rows: keys, stride };
-            let mut store = Store { to: &mut dv[from * width..], stride: width, add: first > 0 };
-            multiply::<S, _, true>(simd, left, Right { data: d_o_panels, depth: q.rows, vectors }, &mut store);
+            let left = Left {
+                data: scores,
+                rows: keys,
+                stride,
+            };
+            let mut store = Store {
+                to: &mut dv[from * width..],
+                stride: width,
+                add: first > 0,
+            };
+            multiply::<S, _, true>(
+                simd,
+                left,
+                Right {
+                    data: d_o_panels,
+                    depth: q.rows,
+                    vectors,
+                },
+                &mut store,
+            );
         }
-        let right = Right { data: v_transposed, depth, vectors: key_vectors };
-        multiply::<S, _, false>(simd, d_o.left(), right, &mut ScoreGradients { to: scores, stride, products });
+        let right = Right {
+            data: v_transposed,
+            depth,
+            vectors: key_vectors,
+        };
+        multiply::<S, _, false>(
+            simd,
+            d_o.left(),
+            right,
+            &mut ScoreGradients {
+                to: scores,
+                stride,
+                products,
+            },
+        );
         if let Some((dk, _)) = &mut self.gradients {
-            let left = Left { data: scores, rows: keys, stride };
-            let mut store = Store { to: &mut dk[from * width..], stride: width, add: first > 0 };
-            multiply::<S, _, true>(simd, left, Right { data: q_panels, depth: q.rows, vectors }, &mut store);
+            let left = Left {
+                data: scores,
+                rows: keys,
+                stride,
+            };
+            let mut store = Store {
+                to: &mut dk[from * width..],
+                stride: width,
+                add: first > 0,
+            };
+            multiply::<S, _, true>(
+                simd,
+                left,
+                Right {
+                    data: q_panels,
+                    depth: q.rows,
+                    vectors,
+                },
+                &mut store,
+            );
         }
-        let left = Left { data: scores, rows: q.rows, stride };
-        let mut store = Store { to: dq, stride: width, add: block > 0 };
-        multiply::<S, _, false>(simd, left, Right { data: k, depth: keys, vectors }, &mut store);
+        let left = Left {
+            data: scores,
+            rows: q.rows,
+            stride,
+        };
+        let mut store = Store {
+            to: dq,
+            stride: width,
+            add: block > 0,
+        };
+        multiply::<S, _, false>(
+            simd,
+            left,
+            Right {
+                data: k,
+                depth: keys,
+                vectors,
+            },
+            &mut store,
+        );
     }
 
     #[inline(always)]
     fn query_gradients(&self, first: usize, rows: usize) {
         for row in 0..rows {
             // SAFETY: every task has a picture, head and queries of its own.
-            let to = unsafe { self.dq.run(self.dq_first + (first + row) * self.q.stride, self.q.cols) };
-            to.iter_mut().zip(&self.scratch.dq[row * self.blocks.width..]).for_each(|(to, dq)| *to = dq * self.scale);
+            let to = unsafe {
+                self.dq
+                    .run(self.dq_first + (first + row) * self.q.stride, self.q.cols)
+            };
+            to.iter_mut()
+                .zip(&self.scratch.dq[row * self.blocks.width..])
+                .for_each(|(to, dq)| *to = dq * self.scale);
         }
     }
 }
@@ -294,7 +477,11 @@ impl Task<'_> {
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0; 16];
     for (a, b) in a.chunks(16).zip(b.chunks(16)) {
-        lanes.iter_mut().zip(a).zip(b).for_each(|((lane, a), b)| *lane += a * b);
+        lanes
+            .iter_mut()
+            .zip(a)
+            .zip(b)
+            .for_each(|((lane, a), b)| *lane += a * b);
     }
     lanes.iter().sum()
 }

@@ -48,7 +48,13 @@ impl Blocks {
         let keys = part(shape.keys, most, 2 * lanes);
         let vectors = shape.head_size.div_ceil(lanes);
         let k_len = keys * shape.head_size;
-        Self { keys, count: shape.keys.div_ceil(keys), vectors, k_len, len: k_len + keys * vectors * lanes }
+        Self {
+            keys,
+            count: shape.keys.div_ceil(keys),
+            vectors,
+            k_len,
+            len: k_len + keys * vectors * lanes,
+        }
     }
 
     /// Keys of block `index` of `keys`.
@@ -69,9 +75,17 @@ pub(in super::super) fn attention(
     stats: &mut [f32],
 ) {
     let (channels, tasks_above) = (shape.channels(), shape.batch * shape.heads);
-    assert_eq!(q.len(), shape.batch * shape.queries * channels, "queries for every picture");
+    assert_eq!(
+        q.len(),
+        shape.batch * shape.queries * channels,
+        "queries for every picture"
+    );
     assert_eq!(o.len(), q.len(), "an output for every query");
-    assert_eq!(stats.len(), tasks_above * shape.queries, "a number for every query and head");
+    assert_eq!(
+        stats.len(),
+        tasks_above * shape.queries,
+        "a number for every query and head"
+    );
     assert_eq!(k.len(), v.len(), "a value for every key");
     assert_eq!(sources.len(), shape.batch, "a source for every picture");
     if o.is_empty() {
@@ -83,49 +97,78 @@ pub(in super::super) fn attention(
     }
     let blocks = Blocks::new(shape);
     let packed = packed(shape, &blocks, sources, k, v);
-    let queries = part(shape.queries, (shape.queries * tasks_above).div_ceil(TASKS).clamp(STRIP, QUERIES), 6);
+    let queries = part(
+        shape.queries,
+        (shape.queries * tasks_above)
+            .div_ceil(TASKS)
+            .clamp(STRIP, QUERIES),
+        6,
+    );
     let across = shape.queries.div_ceil(queries);
     let (o, stats) = (Shared::new(o), Shared::new(stats));
     let task_work = 2 * queries * shape.keys * shape.head_size;
-    (0..tasks_above * across).into_par_iter().with_min_len(GRAIN.div_ceil(task_work)).for_each_init(
-        || Scratch::new(queries, &blocks),
-        |scratch, index| {
-            let (above, first) = (index / across, index % across * queries);
-            let (picture, h) = (above / shape.heads, above % shape.heads);
-            let rows = queries.min(shape.queries - first);
-            dispatch(Task {
-                blocks: &blocks,
-                keys: shape.keys,
-                scale: scale(shape) * LOG2_E,
-                q: head(shape, q, shape.queries, picture, h, first, rows),
-                packed: &packed[(sources[picture] * shape.heads + h) * blocks.count * blocks.len..][..blocks.count * blocks.len],
-                o,
-                o_first: (picture * shape.queries + first) * channels + h * shape.head_size,
-                // SAFETY: every task has a picture, head and queries of its own.
-                stats: unsafe { stats.run(above * shape.queries + first, rows) },
-                scratch,
-            });
-        },
-    );
+    (0..tasks_above * across)
+        .into_par_iter()
+        .with_min_len(GRAIN.div_ceil(task_work))
+        .for_each_init(
+            || Scratch::new(queries, &blocks),
+            |scratch, index| {
+                let (above, first) = (index / across, index % across * queries);
+                let (picture, h) = (above / shape.heads, above % shape.heads);
+                let rows = queries.min(shape.queries - first);
+                dispatch(Task {
+                    blocks: &blocks,
+                    keys: shape.keys,
+                    scale: scale(shape) * LOG2_E,
+                    q: head(shape, q, shape.queries, picture, h, first, rows),
+                    packed: &packed
+                        [(sources[picture] * shape.heads + h) * blocks.count * blocks.len..]
+                        [..blocks.count * blocks.len],
+                    o,
+                    o_first: (picture * shape.queries + first) * channels + h * shape.head_size,
+                    // SAFETY: every task has a picture, head and queries of its own.
+                    stats: unsafe { stats.run(above * shape.queries + first, rows) },
+                    scratch,
+                });
+            },
+        );
 }
 
 /// The keys and values that are asked for, block by block, head by head.
-fn packed(shape: &AttentionShape, blocks: &Blocks, sources: &[usize], k: &[f32], v: &[f32]) -> Buffer {
+fn packed(
+    shape: &AttentionShape,
+    blocks: &Blocks,
+    sources: &[usize],
+    k: &[f32],
+    v: &[f32],
+) -> Buffer {
     let pictures = k.len() / (shape.keys * shape.channels());
-    assert_eq!(k.len(), pictures * shape.keys * shape.channels(), "whole pictures of keys");
-    assert!(sources.iter().all(|source| *source < pictures), "keys of every source");
+    assert_eq!(
+        k.len(),
+        pictures * shape.keys * shape.channels(),
+        "whole pictures of keys"
+    );
+    assert!(
+        sources.iter().all(|source| *source < pictures),
+        "keys of every source"
+    );
     let mut packed = Buffer::unset(pictures * shape.heads * blocks.count * blocks.len);
-    packed.par_chunks_mut(blocks.len).enumerate().with_min_len(GRAIN.div_ceil(4 * blocks.len)).for_each(|(index, to)| {
-        let (above, block) = (index / blocks.count, index % blocks.count);
-        let (picture, h) = (above / shape.heads, above % shape.heads);
-        if sources.contains(&picture) {
-            let rows = blocks.rows(block, shape.keys);
-            let [k, v] = [k, v].map(|x| head(shape, x, shape.keys, picture, h, block * blocks.keys, rows));
-            let (k_to, v_to) = to.split_at_mut(blocks.k_len);
-            pack_transposed(k, lanes(), k_to);
-            pack(v, lanes(), v_to);
-        }
-    });
+    packed
+        .par_chunks_mut(blocks.len)
+        .enumerate()
+        .with_min_len(GRAIN.div_ceil(4 * blocks.len))
+        .for_each(|(index, to)| {
+            let (above, block) = (index / blocks.count, index % blocks.count);
+            let (picture, h) = (above / shape.heads, above % shape.heads);
+            if sources.contains(&picture) {
+                let rows = blocks.rows(block, shape.keys);
+                let [k, v] = [k, v]
+                    .map(|x| head(shape, x, shape.keys, picture, h, block * blocks.keys, rows));
+                let (k_to, v_to) = to.split_at_mut(blocks.k_len);
+                pack_transposed(k, lanes(), k_to);
+                pack(v, lanes(), v_to);
+            }
+        });
     packed
 }
 
@@ -178,7 +221,12 @@ impl WithSimd for Task<'_> {
     fn with_simd<S: Simd>(mut self, simd: S) {
         let blocks = self.blocks;
         self.scratch.sums.fill(0.0);
-        for (block, packed) in self.packed.chunks_exact(blocks.len).take(blocks.count).enumerate() {
+        for (block, packed) in self
+            .packed
+            .chunks_exact(blocks.len)
+            .take(blocks.count)
+            .enumerate()
+        {
             let (k, v) = packed.split_at(blocks.k_len);
             let keys = blocks.rows(block, self.keys);
             for first in (0..self.q.rows).step_by(STRIP) {
@@ -189,9 +237,21 @@ impl WithSimd for Task<'_> {
                 }
                 let scratch = &mut *self.scratch;
                 let stride = blocks.vectors * S::F32_LANES;
-                let left = Left { data: &scratch.scores, rows, stride: scratch.score_stride };
-                let right = Right { data: v, depth: keys, vectors: blocks.vectors };
-                let mut store = Store { to: &mut scratch.o[first * stride..], stride, add: block > 0 };
+                let left = Left {
+                    data: &scratch.scores,
+                    rows,
+                    stride: scratch.score_stride,
+                };
+                let right = Right {
+                    data: v,
+                    depth: keys,
+                    vectors: blocks.vectors,
+                };
+                let mut store = Store {
+                    to: &mut scratch.o[first * stride..],
+                    stride,
+                    add: block > 0,
+                };
                 multiply::<S, _, false>(simd, left, right, &mut store);
             }
         }
@@ -206,8 +266,16 @@ impl Task<'_> {
         let scratch = &mut *self.scratch;
         scratch.largest.fill(f32::NEG_INFINITY);
         let left = self.q.part(first, rows).left();
-        let right = Right { data: k, depth: self.q.cols, vectors: keys.div_ceil(2 * S::F32_LANES) * 2 };
-        let mut finish = Scores { to: &mut scratch.scores, stride: scratch.score_stride, largest: &mut scratch.largest };
+        let right = Right {
+            data: k,
+            depth: self.q.cols,
+            vectors: keys.div_ceil(2 * S::F32_LANES) * 2,
+        };
+        let mut finish = Scores {
+            to: &mut scratch.scores,
+            stride: scratch.score_stride,
+            largest: &mut scratch.largest,
+        };
         multiply::<S, _, false>(simd, left, right, &mut finish);
     }
 
@@ -215,10 +283,18 @@ impl Task<'_> {
     /// of keys share.
     #[inline(always)]
     fn softmax<S: Simd>(&mut self, simd: S, first_block: bool, keys: usize, at: usize, row: usize) {
-        let Scratch { scores, score_stride, largest, sums, shifts, o } = &mut *self.scratch;
+        let Scratch {
+            scores,
+            score_stride,
+            largest,
+            sums,
+            shifts,
+            o,
+        } = &mut *self.scratch;
         let lanes = S::F32_LANES;
         let scores = &mut scores[at * *score_stride..][..keys.next_multiple_of(lanes)];
-        let mut largest = simd.reduce_max_f32s(S::as_simd_f32s(&largest[at * lanes..][..lanes]).0[0]);
+        let mut largest =
+            simd.reduce_max_f32s(S::as_simd_f32s(&largest[at * lanes..][..lanes]).0[0]);
         if largest.is_nan() || largest.abs() >= LARGEST {
             largest = tame(scores);
         }
@@ -246,7 +322,10 @@ impl Task<'_> {
             *score = exp2(simd, simd.mul_f32s(simd.sub_f32s(*score, shift), scale));
             // Behind the last key are copies of it, which the product with v does not see.
             let counted = simd.mask_between_m32s(0, (keys % lanes) as u32).mask();
-            total = simd.add_f32s(total, simd.select_f32s(counted, *score, simd.splat_f32s(0.0)));
+            total = simd.add_f32s(
+                total,
+                simd.select_f32s(counted, *score, simd.splat_f32s(0.0)),
+            );
         }
         *sum = total;
     }
@@ -256,12 +335,15 @@ impl Task<'_> {
     fn outputs<S: Simd>(self, simd: S) {
         let (lanes, size) = (S::F32_LANES, self.q.cols);
         for (row, stat) in self.stats.iter_mut().enumerate() {
-            let sum = simd.reduce_sum_f32s(S::as_simd_f32s(&self.scratch.sums[row * lanes..][..lanes]).0[0]);
+            let sum = simd
+                .reduce_sum_f32s(S::as_simd_f32s(&self.scratch.sums[row * lanes..][..lanes]).0[0]);
             *stat = self.scratch.shifts[row] * self.scale * LN_2 + sum.ln();
             let inverse = 1.0 / sum;
             // SAFETY: every task has a picture, head and queries of its own.
             let to = unsafe { self.o.run(self.o_first + row * self.q.stride, size) };
-            to.iter_mut().zip(&self.scratch.o[row * self.blocks.vectors * lanes..]).for_each(|(to, o)| *to = o * inverse);
+            to.iter_mut()
+                .zip(&self.scratch.o[row * self.blocks.vectors * lanes..])
+                .for_each(|(to, o)| *to = o * inverse);
         }
     }
 }
@@ -286,15 +368,31 @@ impl<S: Simd> Finish<S> for Scores<'_> {
     #[inline(always)]
     fn fits(&self, rows: usize, vectors: usize) -> bool {
         let lanes = S::F32_LANES;
-        self.stride >= vectors * lanes && rows * self.stride <= self.to.len() && rows * lanes <= self.largest.len()
+        self.stride >= vectors * lanes
+            && rows * self.stride <= self.to.len()
+            && rows * lanes <= self.largest.len()
     }
 
     #[inline(always)]
-    unsafe fn finish<const V: usize>(&mut self, simd: S, row: usize, vector: usize, sums: [S::f32s; V]) {
+    unsafe fn finish<const V: usize>(
+        &mut self,
+        simd: S,
+        row: usize,
+        vector: usize,
+        sums: [S::f32s; V],
+    ) {
         // SAFETY: the caller's promise.
         unsafe {
-            let largest = self.largest.as_mut_ptr().add(row * S::F32_LANES).cast::<S::f32s>();
-            let to = self.to.as_mut_ptr().add(row * self.stride + vector * S::F32_LANES).cast::<S::f32s>();
+            let largest = self
+                .largest
+                .as_mut_ptr()
+                .add(row * S::F32_LANES)
+                .cast::<S::f32s>();
+            let to = self
+                .to
+                .as_mut_ptr()
+                .add(row * self.stride + vector * S::F32_LANES)
+                .cast::<S::f32s>();
             let mut most = largest.read_unaligned();
             for (v, sum) in sums.into_iter().enumerate() {
                 most = simd.max_f32s(most, sum);

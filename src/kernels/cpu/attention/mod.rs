@@ -4,7 +4,10 @@
 //! How work is split depends on shapes alone and sums run in a fixed order: the same bits with any number of threads.
 
 #![allow(unsafe_code)]
-#![expect(clippy::inline_always, reason = "a loop has the instruction set of the function it is inlined into")]
+#![expect(
+    clippy::inline_always,
+    reason = "a loop has the instruction set of the function it is inlined into"
+)]
 
 mod backward;
 mod forward;
@@ -24,10 +27,23 @@ pub(super) use forward::attention;
 const TASKS: usize = 16;
 
 /// Head `head` of tokens `first..first + rows` of picture `picture`, which has `tokens` of them.
-fn head<'a>(shape: &AttentionShape, x: &'a [f32], tokens: usize, picture: usize, head: usize, first: usize, rows: usize) -> Tokens<'a> {
+fn head<'a>(
+    shape: &AttentionShape,
+    x: &'a [f32],
+    tokens: usize,
+    picture: usize,
+    head: usize,
+    first: usize,
+    rows: usize,
+) -> Tokens<'a> {
     let channels = shape.channels();
     let data = &x[(picture * tokens + first) * channels + head * shape.head_size..];
-    Tokens { data, rows, cols: shape.head_size, stride: channels }
+    Tokens {
+        data,
+        rows,
+        cols: shape.head_size,
+        stride: channels,
+    }
 }
 
 /// What scores are multiplied by.
@@ -37,5 +53,7 @@ fn scale(shape: &AttentionShape) -> f32 {
 
 /// `total` in the fewest equal parts of at most `most`, each a multiple of `unit`: the size of a part.
 fn part(total: usize, most: usize, unit: usize) -> usize {
-    total.div_ceil(total.div_ceil(most.max(unit)).max(1)).next_multiple_of(unit)
+    total
+        .div_ceil(total.div_ceil(most.max(unit)).max(1))
+        .next_multiple_of(unit)
 }

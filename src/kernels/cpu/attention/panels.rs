@@ -10,7 +10,11 @@ pub(super) fn lanes() -> usize {
 /// Vectors of the next group, if `vectors` are left. Groups of two, and one of three rather than a lone vector.
 #[inline(always)]
 pub(super) fn group(vectors: usize) -> usize {
-    if vectors % 2 == 1 && vectors > 1 { 3 } else { vectors.min(2) }
+    if vectors % 2 == 1 && vectors > 1 {
+        3
+    } else {
+        vectors.min(2)
+    }
 }
 
 /// Tokens of neighbouring numbers, `stride` apart.
@@ -31,7 +35,11 @@ impl<'a> Tokens<'a> {
     /// Tokens `first..`, at most `most` of them.
     #[inline(always)]
     pub(super) fn part(&self, first: usize, most: usize) -> Self {
-        Self { data: &self.data[first * self.stride..], rows: most.min(self.rows - first), ..*self }
+        Self {
+            data: &self.data[first * self.stride..],
+            rows: most.min(self.rows - first),
+            ..*self
+        }
     }
 }
 
@@ -61,10 +69,15 @@ pub(super) fn pack(from: Tokens, lanes: usize, panels: &mut [f32]) {
 #[inline(always)]
 pub(super) fn pack_transposed(from: Tokens, lanes: usize, panels: &mut [f32]) {
     let width = 2 * lanes;
-    for (index, panel) in panels.chunks_exact_mut(from.cols * width).enumerate().take(from.rows.div_ceil(width)) {
+    for (index, panel) in panels
+        .chunks_exact_mut(from.cols * width)
+        .enumerate()
+        .take(from.rows.div_ceil(width))
+    {
         // Eight rows at a time: each is read in runs, and the runs meet in one line of the cache.
         for part in (0..width).step_by(8) {
-            let rows: [&[f32]; 8] = std::array::from_fn(|r| from.row((index * width + part + r).min(from.rows - 1)));
+            let rows: [&[f32]; 8] =
+                std::array::from_fn(|r| from.row((index * width + part + r).min(from.rows - 1)));
             let count = 8.min(width - part);
             for (col, to) in panel.chunks_exact_mut(width).enumerate() {
                 for (to, row) in to[part..part + count].iter_mut().zip(rows) {

@@ -16,16 +16,28 @@ pub(super) struct Probabilities<'a> {
 impl<S: Simd> Finish<S> for Probabilities<'_> {
     #[inline(always)]
     fn fits(&self, rows: usize, vectors: usize) -> bool {
-        self.stride >= vectors * S::F32_LANES && rows * self.stride <= self.to.len() && rows <= self.shifts.len()
+        self.stride >= vectors * S::F32_LANES
+            && rows * self.stride <= self.to.len()
+            && rows <= self.shifts.len()
     }
 
     #[inline(always)]
-    unsafe fn finish<const V: usize>(&mut self, simd: S, row: usize, vector: usize, sums: [S::f32s; V]) {
+    unsafe fn finish<const V: usize>(
+        &mut self,
+        simd: S,
+        row: usize,
+        vector: usize,
+        sums: [S::f32s; V],
+    ) {
         let zero = simd.splat_f32s(0.0);
         // SAFETY: the caller's promise.
         unsafe {
             let shift = simd.splat_f32s(*self.shifts.get_unchecked(row));
-            let to = self.to.as_mut_ptr().add(row * self.stride + vector * S::F32_LANES).cast::<S::f32s>();
+            let to = self
+                .to
+                .as_mut_ptr()
+                .add(row * self.stride + vector * S::F32_LANES)
+                .cast::<S::f32s>();
             for (v, sum) in sums.into_iter().enumerate() {
                 let power = simd.mul_add_f32s(sum, simd.splat_f32s(self.scale), shift);
                 // Above zero by rounding alone, which is much where scores are huge.
@@ -46,15 +58,27 @@ pub(super) struct ScoreGradients<'a> {
 impl<S: Simd> Finish<S> for ScoreGradients<'_> {
     #[inline(always)]
     fn fits(&self, rows: usize, vectors: usize) -> bool {
-        self.stride >= vectors * S::F32_LANES && rows * self.stride <= self.to.len() && rows <= self.products.len()
+        self.stride >= vectors * S::F32_LANES
+            && rows * self.stride <= self.to.len()
+            && rows <= self.products.len()
     }
 
     #[inline(always)]
-    unsafe fn finish<const V: usize>(&mut self, simd: S, row: usize, vector: usize, sums: [S::f32s; V]) {
+    unsafe fn finish<const V: usize>(
+        &mut self,
+        simd: S,
+        row: usize,
+        vector: usize,
+        sums: [S::f32s; V],
+    ) {
         // SAFETY: the caller's promise.
         unsafe {
             let product = simd.splat_f32s(*self.products.get_unchecked(row));
-            let to = self.to.as_mut_ptr().add(row * self.stride + vector * S::F32_LANES).cast::<S::f32s>();
+            let to = self
+                .to
+                .as_mut_ptr()
+                .add(row * self.stride + vector * S::F32_LANES)
+                .cast::<S::f32s>();
             for (v, sum) in sums.into_iter().enumerate() {
                 let to = to.add(v);
                 to.write_unaligned(simd.mul_f32s(to.read_unaligned(), simd.sub_f32s(sum, product)));

@@ -16,7 +16,11 @@ pub(super) struct Left<'a> {
 impl<'a> Tokens<'a> {
     #[inline(always)]
     pub(super) fn left(self) -> Left<'a> {
-        Left { data: self.data, rows: self.rows, stride: self.stride }
+        Left {
+            data: self.data,
+            rows: self.rows,
+            stride: self.stride,
+        }
     }
 }
 
@@ -37,20 +41,48 @@ pub(super) trait Finish<S: Simd> {
     ///
     /// # Safety
     /// They are inside a product that [`Finish::fits`].
-    unsafe fn finish<const V: usize>(&mut self, simd: S, row: usize, vector: usize, sums: [S::f32s; V]);
+    unsafe fn finish<const V: usize>(
+        &mut self,
+        simd: S,
+        row: usize,
+        vector: usize,
+        sums: [S::f32s; V],
+    );
 }
 
 /// left * right, into `finish`.
 #[inline(always)]
-pub(super) fn multiply<S: Simd, F: Finish<S>, const TRANSPOSED: bool>(simd: S, left: Left, right: Right, finish: &mut F) {
-    let Right { data, depth, vectors } = right;
+pub(super) fn multiply<S: Simd, F: Finish<S>, const TRANSPOSED: bool>(
+    simd: S,
+    left: Left,
+    right: Right,
+    finish: &mut F,
+) {
+    let Right {
+        data,
+        depth,
+        vectors,
+    } = right;
     if left.rows == 0 || depth == 0 || vectors == 0 {
         return;
     }
-    let (long, short) = if TRANSPOSED { (depth, left.rows) } else { (left.rows, depth) };
-    assert!(left.stride >= short && (long - 1) * left.stride + short <= left.data.len(), "the left matrix lies inside its buffer");
-    assert!(data.len() >= depth * vectors * S::F32_LANES, "the panels are complete");
-    assert!(finish.fits(left.rows, vectors), "the product fits where it goes");
+    let (long, short) = if TRANSPOSED {
+        (depth, left.rows)
+    } else {
+        (left.rows, depth)
+    };
+    assert!(
+        left.stride >= short && (long - 1) * left.stride + short <= left.data.len(),
+        "the left matrix lies inside its buffer"
+    );
+    assert!(
+        data.len() >= depth * vectors * S::F32_LANES,
+        "the panels are complete"
+    );
+    assert!(
+        finish.fits(left.rows, vectors),
+        "the product fits where it goes"
+    );
     let mut vector = 0;
     while vector < vectors {
         let count = panels::group(vectors - vector);
@@ -122,15 +154,23 @@ unsafe fn tile<S: Simd, F: Finish<S>, const TRANSPOSED: bool, const R: usize, co
     unsafe {
         let mut a = [left.data.as_ptr(); R];
         for (r, a) in a.iter_mut().enumerate() {
-            *a = a.add(if TRANSPOSED { row } else { (row + r) * left.stride });
+            *a = a.add(if TRANSPOSED {
+                row
+            } else {
+                (row + r) * left.stride
+            });
         }
         for k in 0..depth {
             let mut b = [simd.splat_f32s(0.0); V];
             for (v, b) in b.iter_mut().enumerate() {
-                *b = panel.add((k * V + v) * S::F32_LANES).cast::<S::f32s>().read_unaligned();
+                *b = panel
+                    .add((k * V + v) * S::F32_LANES)
+                    .cast::<S::f32s>()
+                    .read_unaligned();
             }
             for r in 0..R {
-                let a = simd.splat_f32s(*a[r].add(if TRANSPOSED { k * left.stride + r } else { k }));
+                let a =
+                    simd.splat_f32s(*a[r].add(if TRANSPOSED { k * left.stride + r } else { k }));
                 for v in 0..V {
                     sums[r][v] = simd.mul_add_f32s(a, b[v], sums[r][v]);
                 }
@@ -156,12 +196,26 @@ impl<S: Simd> Finish<S> for Store<'_> {
     }
 
     #[inline(always)]
-    unsafe fn finish<const V: usize>(&mut self, simd: S, row: usize, vector: usize, sums: [S::f32s; V]) {
+    unsafe fn finish<const V: usize>(
+        &mut self,
+        simd: S,
+        row: usize,
+        vector: usize,
+        sums: [S::f32s; V],
+    ) {
         for (v, sum) in sums.into_iter().enumerate() {
             // SAFETY: the caller's promise.
             unsafe {
-                let to = self.to.as_mut_ptr().add(row * self.stride + (vector + v) * S::F32_LANES).cast::<S::f32s>();
-                to.write_unaligned(if self.add { simd.add_f32s(to.read_unaligned(), sum) } else { sum });
+                let to = self
+                    .to
+                    .as_mut_ptr()
+                    .add(row * self.stride + (vector + v) * S::F32_LANES)
+                    .cast::<S::f32s>();
+                to.write_unaligned(if self.add {
+                    simd.add_f32s(to.read_unaligned(), sum)
+                } else {
+                    sum
+                });
             }
         }
     }

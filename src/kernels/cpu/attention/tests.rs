@@ -6,8 +6,20 @@ fn noise(seed: u64, len: usize) -> Vec<f32> {
     Seeded::new(seed).vacated(len)
 }
 
-fn shape(batch: usize, heads: usize, queries: usize, keys: usize, head_size: usize) -> AttentionShape {
-    AttentionShape { batch, heads, queries, keys, head_size }
+fn shape(
+    batch: usize,
+    heads: usize,
+    queries: usize,
+    keys: usize,
+    head_size: usize,
+) -> AttentionShape {
+    AttentionShape {
+        batch,
+        heads,
+        queries,
+        keys,
+        head_size,
+    }
 }
 
 /// Operands of an attention in which every picture reads its own keys, and all that comes out.
@@ -30,16 +42,33 @@ struct Results<T> {
 
 impl Case {
     fn new(shape: AttentionShape) -> Self {
-        let (queries, keys) = (shape.batch * shape.queries * shape.channels(), shape.batch * shape.keys * shape.channels());
+        let (queries, keys) = (
+            shape.batch * shape.queries * shape.channels(),
+            shape.batch * shape.keys * shape.channels(),
+        );
         let q = noise(1, queries).into_iter().map(|x| 4.0 * x).collect();
-        Self { shape, q, k: noise(2, keys), v: noise(3, keys), d_o: noise(4, queries) }
+        Self {
+            shape,
+            q,
+            k: noise(2, keys),
+            v: noise(3, keys),
+            d_o: noise(4, queries),
+        }
     }
 
     fn forward(&self) -> [Vec<f32>; 2] {
         let sources: Vec<usize> = (0..self.shape.batch).collect();
         let mut o = vec![7.0; self.q.len()];
         let mut stats = vec![7.0; self.shape.batch * self.shape.heads * self.shape.queries];
-        attention(&self.shape, &sources, &self.q, &self.k, &self.v, &mut o, &mut stats);
+        attention(
+            &self.shape,
+            &sources,
+            &self.q,
+            &self.k,
+            &self.v,
+            &mut o,
+            &mut stats,
+        );
         [o, stats]
     }
 
@@ -47,24 +76,51 @@ impl Case {
         let [o, stats] = self.forward();
         let [mut dq, mut dk, mut dv] = [&self.q, &self.k, &self.v].map(|x| vec![7.0; x.len()]);
         let sources = [&self.q[..], &self.k, &self.v, &o, &self.d_o];
-        attention_backward(&self.shape, sources, &stats, &mut dq, Some((&mut dk, &mut dv)));
-        Results { o, stats, dq, dk, dv }
+        attention_backward(
+            &self.shape,
+            sources,
+            &stats,
+            &mut dq,
+            Some((&mut dk, &mut dv)),
+        );
+        Results {
+            o,
+            stats,
+            dq,
+            dk,
+            dv,
+        }
     }
 
     /// The definitions, term by term.
     fn expected(&self) -> Results<f64> {
-        let AttentionShape { batch, heads, queries, keys, head_size } = self.shape;
+        let AttentionShape {
+            batch,
+            heads,
+            queries,
+            keys,
+            head_size,
+        } = self.shape;
         let channels = heads * head_size;
-        let at = |x: &[f32], row: usize, h: usize, column: usize| f64::from(x[row * channels + h * head_size + column]);
+        let at = |x: &[f32], row: usize, h: usize, column: usize| {
+            f64::from(x[row * channels + h * head_size + column])
+        };
         let [mut o, mut dq] = [0; 2].map(|_| vec![0.0; self.q.len()]);
         let [mut dk, mut dv] = [0; 2].map(|_| vec![0.0; self.k.len()]);
         let mut stats = Vec::new();
         let scale = 1.0 / (head_size as f64).sqrt();
-        for (b, h, i) in (0..batch).flat_map(|b| (0..heads).flat_map(move |h| (0..queries).map(move |i| (b, h, i)))) {
+        for (b, h, i) in (0..batch)
+            .flat_map(|b| (0..heads).flat_map(move |h| (0..queries).map(move |i| (b, h, i))))
+        {
             let query = b * queries + i;
-            let dot =
-                |x: &[f32], y: &[f32], j: usize| -> f64 { (0..head_size).map(|c| at(x, query, h, c) * at(y, b * keys + j, h, c)).sum() };
-            let scores: Vec<f64> = (0..keys).map(|j| dot(&self.q, &self.k, j) * scale).collect();
+            let dot = |x: &[f32], y: &[f32], j: usize| -> f64 {
+                (0..head_size)
+                    .map(|c| at(x, query, h, c) * at(y, b * keys + j, h, c))
+                    .sum()
+            };
+            let scores: Vec<f64> = (0..keys)
+                .map(|j| dot(&self.q, &self.k, j) * scale)
+                .collect();
             let largest = scores.iter().copied().fold(f64::MIN, f64::max);
             let sum: f64 = scores.iter().map(|s| (s - largest).exp()).sum();
             stats.push(largest + sum.ln());
@@ -74,7 +130,10 @@ impl Case {
             for j in 0..keys {
                 let ds = p[j] * (dp[j] - mean) * scale;
                 for c in 0..head_size {
-                    let (row, key) = (query * channels + h * head_size + c, (b * keys + j) * channels + h * head_size + c);
+                    let (row, key) = (
+                        query * channels + h * head_size + c,
+                        (b * keys + j) * channels + h * head_size + c,
+                    );
                     o[row] += p[j] * f64::from(self.v[key]);
                     dq[row] += ds * f64::from(self.k[key]);
                     dk[key] += ds * f64::from(self.q[row]);
@@ -82,26 +141,44 @@ impl Case {
                 }
             }
         }
-        Results { o, stats, dq, dk, dv }
+        Results {
+            o,
+            stats,
+            dq,
+            dk,
+            dv,
+        }
     }
 }
 
 /// The largest difference over the largest number.
 fn error(actual: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(actual.len(), expected.len());
-    let largest = expected.iter().fold(1e-30, |most: f64, x| most.max(x.abs()));
+    let largest = expected
+        .iter()
+        .fold(1e-30, |most: f64, x| most.max(x.abs()));
     let difference = |(a, e): (&f32, &f64)| {
         assert!(a.is_finite());
         (f64::from(*a) - e).abs()
     };
-    actual.iter().zip(expected).map(difference).fold(0.0, f64::max) / largest
+    actual
+        .iter()
+        .zip(expected)
+        .map(difference)
+        .fold(0.0, f64::max)
+        / largest
 }
 
 #[test]
 fn outputs_and_gradients_are_those_of_the_definitions() {
-    let sizes = [1, 2, 3, 5, 7, 8, 12, 13, 16, 17, 24, 25, 31, 32, 33, 40, 56, 80, 96, 160];
-    let mut cases: Vec<AttentionShape> =
-        sizes.iter().enumerate().map(|(i, size)| shape(1, 2, 3 + 19 * i % 101, 1 + 37 * i % 333, *size)).collect();
+    let sizes = [
+        1, 2, 3, 5, 7, 8, 12, 13, 16, 17, 24, 25, 31, 32, 33, 40, 56, 80, 96, 160,
+    ];
+    let mut cases: Vec<AttentionShape> = sizes
+        .iter()
+        .enumerate()
+        .map(|(i, size)| shape(1, 2, 3 + 19 * i % 101, 1 + 37 * i % 333, *size))
+        .collect();
     cases.extend([
         shape(2, 3, 1, 1, 5),
         shape(1, 1, 1, 700, 40),
@@ -109,17 +186,35 @@ fn outputs_and_gradients_are_those_of_the_definitions() {
         shape(2, 2, 130, 77, 40),
         shape(1, 1, 23, 90, 512),
     ]);
-    cases.extend([shape(1, 1, 600, 530, 32), shape(1, 2, 129, 1025, 40), shape(3, 1, 97, 257, 48), shape(1, 1, 1, 1, 1)]);
+    cases.extend([
+        shape(1, 1, 600, 530, 32),
+        shape(1, 2, 129, 1025, 40),
+        shape(3, 1, 97, 257, 48),
+        shape(1, 1, 1, 1, 1),
+    ]);
     for shape in cases {
         let case = Case::new(shape);
         let (actual, expected) = (case.run(), case.expected());
-        let forward = [error(&actual.o, &expected.o), error(&actual.stats, &expected.stats)];
-        let backward = [error(&actual.dq, &expected.dq), error(&actual.dk, &expected.dk), error(&actual.dv, &expected.dv)];
+        let forward = [
+            error(&actual.o, &expected.o),
+            error(&actual.stats, &expected.stats),
+        ];
+        let backward = [
+            error(&actual.dq, &expected.dq),
+            error(&actual.dk, &expected.dk),
+            error(&actual.dv, &expected.dv),
+        ];
         let single = shape.keys == 1;
         // Scores of 512 normally distributed products carry a rounding of their own.
-        assert!(forward.iter().all(|e| *e <= 4e-6), "{shape:?}: o, stats {forward:?}");
+        assert!(
+            forward.iter().all(|e| *e <= 4e-6),
+            "{shape:?}: o, stats {forward:?}"
+        );
         // With a single key the gradients of scores are zero, and what is left is rounding.
-        assert!(single && backward[2] <= 1e-5 || backward.iter().all(|e| *e <= 1e-5), "{shape:?}: dq, dk, dv {backward:?}");
+        assert!(
+            single && backward[2] <= 1e-5 || backward.iter().all(|e| *e <= 1e-5),
+            "{shape:?}: dq, dk, dv {backward:?}"
+        );
     }
 }
 
@@ -128,7 +223,13 @@ fn query_gradients_do_not_depend_on_whether_the_others_are_wanted() {
     let case = Case::new(shape(1, 2, 200, 300, 40));
     let all = case.run();
     let mut dq = vec![7.0; case.q.len()];
-    attention_backward(&case.shape, [&case.q, &case.k, &case.v, &all.o, &case.d_o], &all.stats, &mut dq, None);
+    attention_backward(
+        &case.shape,
+        [&case.q, &case.k, &case.v, &all.o, &case.d_o],
+        &all.stats,
+        &mut dq,
+        None,
+    );
     let expected: Vec<f64> = all.dq.iter().map(|x| f64::from(*x)).collect();
     assert!(error(&dq, &expected) <= 1e-6);
 }
@@ -146,7 +247,15 @@ fn pictures_read_the_keys_of_their_sources() {
     let mut expected = other.forward();
     let mut o = vec![7.0; case.q.len()];
     let mut stats = vec![7.0; expected[1].len()];
-    attention(&case.shape, &[1, 1, 1], &case.q, &case.k, &case.v, &mut o, &mut stats);
+    attention(
+        &case.shape,
+        &[1, 1, 1],
+        &case.q,
+        &case.k,
+        &case.v,
+        &mut o,
+        &mut stats,
+    );
     let (rows, heads) = (o.len() / 3, stats.len() / 3);
     assert_eq!(o[rows..], expected[0].split_off(rows));
     assert_eq!(stats[heads..], expected[1].split_off(heads));
@@ -154,11 +263,24 @@ fn pictures_read_the_keys_of_their_sources() {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    for shape in [shape(2, 2, 260, 300, 40), shape(1, 1, 1000, 520, 32), shape(1, 2, 64, 77, 16)] {
+    for shape in [
+        shape(2, 2, 260, 300, 40),
+        shape(1, 1, 1000, 520, 32),
+        shape(1, 2, 64, 77, 16),
+    ] {
         let case = Case::new(shape);
-        let with = |threads: usize| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads").install(|| case.run());
+        let with = |threads: usize| {
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .expect("threads")
+                .install(|| case.run())
+        };
         let one = with(1);
-        assert!([2, 3, 8].into_iter().all(|threads| with(threads) == one), "{shape:?}");
+        assert!(
+            [2, 3, 8].into_iter().all(|threads| with(threads) == one),
+            "{shape:?}"
+        );
     }
 }
 
@@ -174,13 +296,28 @@ fn large_scores_pick_the_largest() {
         case.q[4..8].fill(-factor);
         case.q[8..].fill(0.0);
         let results = case.run();
-        let finite = [&results.o, &results.stats, &results.dq, &results.dk, &results.dv].iter().all(|x| x.iter().all(|x| x.is_finite()));
+        let finite = [
+            &results.o,
+            &results.stats,
+            &results.dq,
+            &results.dk,
+            &results.dv,
+        ]
+        .iter()
+        .all(|x| x.iter().all(|x| x.is_finite()));
         if factor < 1e19 {
             assert!(finite, "{factor}");
             assert_eq!(results.o[..4], case.v[4 * (keys - 1)..], "the last key");
             assert_eq!(results.o[4..8], case.v[..4], "the first key");
         } else {
-            assert!(results.o.iter().chain(&results.stats).all(|x| x.is_finite()), "{factor}");
+            assert!(
+                results
+                    .o
+                    .iter()
+                    .chain(&results.stats)
+                    .all(|x| x.is_finite()),
+                "{factor}"
+            );
             assert_eq!(results.o[4..8], case.v[..4], "the first key");
         }
     }
@@ -191,10 +328,19 @@ fn what_is_not_a_number_comes_out_as_such() {
     let shape = shape(1, 1, 50, 300, 24);
     for (key, spoil) in [(0, 0), (0, 1), (299, 1), (150, 1), (299, 2), (3, 2)] {
         let mut case = Case::new(shape);
-        [&mut case.q, &mut case.k, &mut case.v][spoil][if spoil == 0 { 0 } else { key * 24 + 5 }] = f32::NAN;
+        [&mut case.q, &mut case.k, &mut case.v][spoil][if spoil == 0 { 0 } else { key * 24 + 5 }] =
+            f32::NAN;
         let results = case.run();
-        assert!(results.o[..24].iter().any(|x| x.is_nan()), "o of {spoil} at {key}");
-        assert!([&results.dq, &results.dk].iter().any(|x| x.iter().any(|x| x.is_nan())), "gradients of {spoil} at {key}");
+        assert!(
+            results.o[..24].iter().any(|x| x.is_nan()),
+            "o of {spoil} at {key}"
+        );
+        assert!(
+            [&results.dq, &results.dk]
+                .iter()
+                .any(|x| x.iter().any(|x| x.is_nan())),
+            "gradients of {spoil} at {key}"
+        );
         if spoil == 0 {
             assert!(results.o[24..].iter().all(|x| x.is_finite()), "other rows");
         }

@@ -32,16 +32,26 @@ pub(super) struct Window {
 
 impl Window {
     /// Rows (pixel, line, column, channel) of the grid's pixels from `start`.
-    fn lay_out(&self, [height, width, channels]: [usize; 3], x: &[f32], start: usize, rows: &mut [f32]) {
+    fn lay_out(
+        &self,
+        [height, width, channels]: [usize; 3],
+        x: &[f32],
+        start: usize,
+        rows: &mut [f32],
+    ) {
         let [lines, columns] = self.size;
         let run = columns * channels;
         for (index, row) in rows.chunks_exact_mut(lines * run).enumerate() {
-            let (i, j) = ((start + index) / self.grid[1], (start + index) % self.grid[1]);
+            let (i, j) = (
+                (start + index) / self.grid[1],
+                (start + index) % self.grid[1],
+            );
             let top = (i * self.step).wrapping_add_signed(self.first[0]);
             let left = (j * self.step) as isize + self.first[1];
             // Of the rectangle's columns, those inside the picture.
             let before = (-left).clamp(0, columns as isize) as usize;
-            let inside = (width as isize - left).clamp(before as isize, columns as isize) as usize - before;
+            let inside =
+                (width as isize - left).clamp(before as isize, columns as isize) as usize - before;
             for (line, run) in row.chunks_exact_mut(run).enumerate() {
                 let line = top.wrapping_add(line);
                 if line >= height || inside == 0 {
@@ -50,7 +60,10 @@ impl Window {
                 }
                 let from = (line * width).wrapping_add_signed(left + before as isize) * channels;
                 run[..before * channels].fill(0.0);
-                copy(&x[from..from + inside * channels], &mut run[before * channels..(before + inside) * channels]);
+                copy(
+                    &x[from..from + inside * channels],
+                    &mut run[before * channels..(before + inside) * channels],
+                );
                 run[(before + inside) * channels..].fill(0.0);
             }
         }
@@ -109,51 +122,130 @@ impl Direct<'_, '_> {
             return self.zeros();
         }
         let work = self.batch * pixels * depth * columns;
-        let block = pixels.div_ceil(pixels.div_ceil(PIXELS).max(1)).next_multiple_of(6);
+        let block = pixels
+            .div_ceil(pixels.div_ceil(PIXELS).max(1))
+            .next_multiple_of(6);
         let blocks = pixels.div_ceil(block.max(1));
         // Each task lays out its rows anew, which pays only for a good number of columns.
-        let wanted = TASKS.min(work / GRAIN).div_ceil((self.batch * blocks).max(1)).max(1);
-        let narrow = columns.div_ceil(wanted).next_multiple_of(width).clamp(FEWEST_COLUMNS.max(width), COLUMNS.max(width));
+        let wanted = TASKS
+            .min(work / GRAIN)
+            .div_ceil((self.batch * blocks).max(1))
+            .max(1);
+        let narrow = columns
+            .div_ceil(wanted)
+            .next_multiple_of(width)
+            .clamp(FEWEST_COLUMNS.max(width), COLUMNS.max(width));
         let across = columns.div_ceil(narrow);
         let scratch = || {
-            let weights = if matches!(self.meets, Meets::All) { 0 } else { depth * narrow };
-            (Buffer::unset(block * depth), Buffer::unset(block * narrow), Buffer::unset(weights))
-        };
-        each(self.batch * blocks * across, work, scratch, |(rows, sums, flipped), index| {
-            // Neighbouring tasks share their weights.
-            let (channel, picture, start) = (index / (self.batch * blocks) * narrow, index / blocks % self.batch, index % blocks * block);
-            let (channels, count) = (narrow.min(columns - channel), block.min(pixels - start));
-            let [height, width, inputs] = self.input;
-            let picture_len = height * width * inputs;
-            let rows = &mut rows[..count * depth];
-            self.window.lay_out(self.input, &self.x[picture * picture_len..(picture + 1) * picture_len], start, rows);
-            let right = match self.meets {
-                Meets::All => Right { rows: depth, cols: channels, data: &self.weights.kernel.panels.view().data[channel * depth..] },
-                Meets::Flipped { last, step } => {
-                    self.flip(channel, channels, last, step, flipped);
-                    Right { rows: depth, cols: channels, data: flipped }
-                }
+            let weights = if matches!(self.meets, Meets::All) {
+                0
+            } else {
+                depth * narrow
             };
-            multiply_here(Left { data: rows, rows: count, stride: depth }, right, Add::default(), sums, narrow);
-            self.store([picture, start, channel], count, channels, sums, narrow);
-        });
+            (
+                Buffer::unset(block * depth),
+                Buffer::unset(block * narrow),
+                Buffer::unset(weights),
+            )
+        };
+        each(
+            self.batch * blocks * across,
+            work,
+            scratch,
+            |(rows, sums, flipped), index| {
+                // Neighbouring tasks share their weights.
+                let (channel, picture, start) = (
+                    index / (self.batch * blocks) * narrow,
+                    index / blocks % self.batch,
+                    index % blocks * block,
+                );
+                let (channels, count) = (narrow.min(columns - channel), block.min(pixels - start));
+                let [height, width, inputs] = self.input;
+                let picture_len = height * width * inputs;
+                let rows = &mut rows[..count * depth];
+                self.window.lay_out(
+                    self.input,
+                    &self.x[picture * picture_len..(picture + 1) * picture_len],
+                    start,
+                    rows,
+                );
+                let right = match self.meets {
+                    Meets::All => Right {
+                        rows: depth,
+                        cols: channels,
+                        data: &self.weights.kernel.panels.view().data[channel * depth..],
+                    },
+                    Meets::Flipped { last, step } => {
+                        self.flip(channel, channels, last, step, flipped);
+                        Right {
+                            rows: depth,
+                            cols: channels,
+                            data: flipped,
+                        }
+                    }
+                };
+                multiply_here(
+                    Left {
+                        data: rows,
+                        rows: count,
+                        stride: depth,
+                    },
+                    right,
+                    Add::default(),
+                    sums,
+                    narrow,
+                );
+                self.store([picture, start, channel], count, channels, sums, narrow);
+            },
+        );
     }
 
     /// The panels of the taps that meet this window, in its order.
-    fn flip(&self, channel: usize, channels: usize, last: [usize; 2], step: usize, panels: &mut [f32]) {
-        let (width, outputs, [lines, columns]) = (panel_width(), self.weights.depth(), self.window.size);
+    fn flip(
+        &self,
+        channel: usize,
+        channels: usize,
+        last: [usize; 2],
+        step: usize,
+        panels: &mut [f32],
+    ) {
+        let (width, outputs, [lines, columns]) =
+            (panel_width(), self.weights.depth(), self.window.size);
         let tap_len = outputs * width;
-        for (index, panel) in panels.chunks_exact_mut(lines * columns * tap_len).take(channels.div_ceil(width)).enumerate() {
+        for (index, panel) in panels
+            .chunks_exact_mut(lines * columns * tap_len)
+            .take(channels.div_ceil(width))
+            .enumerate()
+        {
             for (tap, to) in panel.chunks_exact_mut(tap_len).enumerate() {
-                let (line, column) = (last[0] - tap / columns * step, last[1] - tap % columns * step);
-                self.weights.transpose(channel / width + index, line * self.weights.kernel.size + column, &(0..outputs), to);
+                let (line, column) = (
+                    last[0] - tap / columns * step,
+                    last[1] - tap % columns * step,
+                );
+                self.weights.transpose(
+                    channel / width + index,
+                    line * self.weights.kernel.size + column,
+                    &(0..outputs),
+                    to,
+                );
             }
         }
     }
 
     /// Sums of the grid's pixels from `start` to their places, line by line.
-    fn store(&self, [picture, start, channel]: [usize; 3], count: usize, channels: usize, sums: &[f32], stride: usize) {
-        let Places { first: [top, left], step, width } = self.places;
+    fn store(
+        &self,
+        [picture, start, channel]: [usize; 3],
+        count: usize,
+        channels: usize,
+        sums: &[f32],
+        stride: usize,
+    ) {
+        let Places {
+            first: [top, left],
+            step,
+            width,
+        } = self.places;
         let across = self.window.grid[1];
         let mut done = 0;
         while done < count {

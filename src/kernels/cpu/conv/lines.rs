@@ -4,7 +4,10 @@
 //! F(4, 3) interpolates at 0, +-5/8, +-3/2 and infinity. The usual points 0, +-1, +-2 lose up to five times as many digits;
 //! these are as good as any that were tried, and the squares and products of them below are exact in f32.
 
-#![expect(clippy::inline_always, reason = "a loop has the instruction set of the function it is inlined into")]
+#![expect(
+    clippy::inline_always,
+    reason = "a loop has the instruction set of the function it is inlined into"
+)]
 
 use pulp::Simd;
 
@@ -15,7 +18,12 @@ const A2: f32 = A * A;
 const B2: f32 = B * B;
 
 /// Rows of the weight transform of F(2, 3).
-const WEIGHTS_4: [[f32; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
+const WEIGHTS_4: [[f32; 3]; 4] = [
+    [1.0, 0.0, 0.0],
+    [0.5, 0.5, 0.5],
+    [0.5, -0.5, 0.5],
+    [0.0, 0.0, 1.0],
+];
 
 /// Rows of the weight transform of F(4, 3): (1, p, p^2) over the product of the differences to the other points.
 const WEIGHTS_6: [[f32; 3]; 6] = [
@@ -30,13 +38,21 @@ const WEIGHTS_6: [[f32; 3]; 6] = [
 /// The row of point `p` where the other pair is +-q.
 const fn at(p: f64, q: f64) -> [f32; 3] {
     let scale = 2.0 * p * p * (p * p - q * q);
-    [(1.0 / scale) as f32, (p / scale) as f32, (p * p / scale) as f32]
+    [
+        (1.0 / scale) as f32,
+        (p / scale) as f32,
+        (p * p / scale) as f32,
+    ]
 }
 
 /// Coefficients of row `row` of the weight transform to lines of `N`.
 #[inline(always)]
 pub(super) fn weight_row<const N: usize>(row: usize) -> [f32; 3] {
-    if N == 4 { WEIGHTS_4[row] } else { WEIGHTS_6[row] }
+    if N == 4 {
+        WEIGHTS_4[row]
+    } else {
+        WEIGHTS_6[row]
+    }
 }
 
 /// Three weights of a line to `N`.
@@ -87,7 +103,10 @@ pub(super) fn pixels<S: Simd, const N: usize>(simd: S, d: [S::f32s; N]) -> [S::f
 
 /// `N` products of a line to the `N - 2` outputs.
 #[inline(always)]
-pub(super) fn outputs<S: Simd, const N: usize, const OUT: usize>(simd: S, m: [S::f32s; N]) -> [S::f32s; OUT] {
+pub(super) fn outputs<S: Simd, const N: usize, const OUT: usize>(
+    simd: S,
+    m: [S::f32s; N],
+) -> [S::f32s; OUT] {
     let mut line = [m[0]; OUT];
     let (sum, difference) = (simd.add_f32s(m[1], m[2]), simd.sub_f32s(m[1], m[2]));
     if N == 4 {
@@ -95,7 +114,13 @@ pub(super) fn outputs<S: Simd, const N: usize, const OUT: usize>(simd: S, m: [S:
         line[1] = simd.add_f32s(difference, m[3]);
     } else {
         let (outer_sum, outer_difference) = (simd.add_f32s(m[3], m[4]), simd.sub_f32s(m[3], m[4]));
-        let join = |a: f32, inner, b: f32, outer| simd.mul_add_f32s(simd.splat_f32s(b), outer, simd.mul_f32s(simd.splat_f32s(a), inner));
+        let join = |a: f32, inner, b: f32, outer| {
+            simd.mul_add_f32s(
+                simd.splat_f32s(b),
+                outer,
+                simd.mul_f32s(simd.splat_f32s(a), inner),
+            )
+        };
         line[0] = simd.add_f32s(m[0], simd.add_f32s(sum, outer_sum));
         line[1] = join(A, difference, B, outer_difference);
         line[2] = join(A2, sum, B2, outer_sum);

@@ -8,19 +8,48 @@ fn normal(len: usize, seed: u64) -> Vec<f32> {
     Seeded::new(seed).vacated(len)
 }
 
-fn shape(batch: usize, input: [usize; 3], outputs: usize, kernel: usize, stride: usize, pad: usize, below: usize) -> ConvShape {
+fn shape(
+    batch: usize,
+    input: [usize; 3],
+    outputs: usize,
+    kernel: usize,
+    stride: usize,
+    pad: usize,
+    below: usize,
+) -> ConvShape {
     let size = |size: usize| (size + pad + below - kernel) / stride + 1;
-    ConvShape { batch, input, output: [size(input[0]), size(input[1]), outputs], kernel, stride, pad }
+    ConvShape {
+        batch,
+        input,
+        output: [size(input[0]), size(input[1]), outputs],
+        kernel,
+        stride,
+        pad,
+    }
 }
 
 /// Output and input gradient, pair by pair of pixels that meet.
 fn reference(shape: &ConvShape, x: &[f32], weights: &[f32], dy: &[f32]) -> (Vec<f64>, Vec<f64>) {
-    let ConvShape { batch, input: [height, width, inputs], output: [out_height, out_width, outputs], kernel, stride, pad } = *shape;
+    let ConvShape {
+        batch,
+        input: [height, width, inputs],
+        output: [out_height, out_width, outputs],
+        kernel,
+        stride,
+        pad,
+    } = *shape;
     let (mut y, mut dx) = (vec![0.0; dy.len()], vec![0.0; x.len()]);
     for index in 0..batch * out_height * out_width * kernel * kernel {
         let (tap, pixel) = (index % (kernel * kernel), index / (kernel * kernel));
-        let (picture, i, j) = (pixel / (out_height * out_width), pixel / out_width % out_height, pixel % out_width);
-        let (line, column) = ((i * stride + tap / kernel).wrapping_sub(pad), (j * stride + tap % kernel).wrapping_sub(pad));
+        let (picture, i, j) = (
+            pixel / (out_height * out_width),
+            pixel / out_width % out_height,
+            pixel % out_width,
+        );
+        let (line, column) = (
+            (i * stride + tap / kernel).wrapping_sub(pad),
+            (j * stride + tap % kernel).wrapping_sub(pad),
+        );
         if line >= height || column >= width {
             continue;
         }
@@ -40,9 +69,15 @@ fn reference(shape: &ConvShape, x: &[f32], weights: &[f32], dy: &[f32]) -> (Vec<
 /// The largest difference over the largest number.
 fn error(found: &[f32], expected: &[f64]) -> f64 {
     let largest = expected.iter().fold(0.0, |all: f64, x| all.max(x.abs()));
-    let differences = found.iter().zip(expected).map(|(a, b)| (f64::from(*a) - b).abs());
+    let differences = found
+        .iter()
+        .zip(expected)
+        .map(|(a, b)| (f64::from(*a) - b).abs());
     // NaN is the largest of all.
-    differences.fold(0.0, |all: f64, x| if x <= all || all.is_nan() { all } else { x }) / largest
+    differences.fold(
+        0.0,
+        |all: f64, x| if x <= all || all.is_nan() { all } else { x },
+    ) / largest
 }
 
 struct Case {
@@ -56,24 +91,62 @@ struct Case {
 
 impl Case {
     fn new(shape: ConvShape) -> Self {
-        let ConvShape { batch, input, output, kernel: size, .. } = shape;
+        let ConvShape {
+            batch,
+            input,
+            output,
+            kernel: size,
+            ..
+        } = shape;
         let x = normal(batch * input.iter().product::<usize>(), 1);
         let weights = normal(output[2] * size * size * input[2], 2);
         let dy = normal(batch * output.iter().product::<usize>(), 3);
         let (y, dx) = reference(&shape, &x, &weights, &dy);
-        Self { shape, x, kernel: Kernel::new(&weights, output[2], size, input[2]), dy, y, dx }
+        Self {
+            shape,
+            x,
+            kernel: Kernel::new(&weights, output[2], size, input[2]),
+            dy,
+            y,
+            dx,
+        }
     }
 
     /// Both directions by a given way of convolutions of three by three with stride 1.
     fn both(&self, side: usize) -> (Vec<f32>, Vec<f32>) {
         let (mut y, mut dx) = (vec![f32::NAN; self.y.len()], vec![f32::NAN; self.x.len()]);
-        let ConvShape { batch, input, output, pad, .. } = self.shape;
-        let target =
-            |numbers, [height, width, channels]: [usize; 3]| Target::new(numbers, [batch, height, width, channels], Added::default());
-        let forward = Grid { batch, input, output, pad, side };
-        let backward = Grid { batch, input: output, output: input, pad: 2 - pad, side };
-        for (grid, x, to, out, backward) in [(forward, &self.x, &mut y, output, false), (backward, &self.dy, &mut dx, input, true)] {
-            let weights = Weights { kernel: &self.kernel, backward };
+        let ConvShape {
+            batch,
+            input,
+            output,
+            pad,
+            ..
+        } = self.shape;
+        let target = |numbers, [height, width, channels]: [usize; 3]| {
+            Target::new(numbers, [batch, height, width, channels], Added::default())
+        };
+        let forward = Grid {
+            batch,
+            input,
+            output,
+            pad,
+            side,
+        };
+        let backward = Grid {
+            batch,
+            input: output,
+            output: input,
+            pad: 2 - pad,
+            side,
+        };
+        for (grid, x, to, out, backward) in [
+            (forward, &self.x, &mut y, output, false),
+            (backward, &self.dy, &mut dx, input, true),
+        ] {
+            let weights = Weights {
+                kernel: &self.kernel,
+                backward,
+            };
             match side {
                 4 => winograd::convolve::<6, 4>(grid, weights, x, &target(to, out)),
                 _ => winograd::convolve::<4, 2>(grid, weights, x, &target(to, out)),
@@ -106,11 +179,20 @@ fn every_kernel_stride_and_edge_is_right() {
         (4, 2, 1, 1),
         (5, 1, 2, 2),
     ] {
-        for (batch, input, outputs) in [(1, [7, 5, 3], 20), (2, [8, 9, 20], 3), (3, [6, 6, 37], 50), (1, [16, 19, 4], 8)] {
+        for (batch, input, outputs) in [
+            (1, [7, 5, 3], 20),
+            (2, [8, 9, 20], 3),
+            (3, [6, 6, 37], 50),
+            (1, [16, 19, 4], 8),
+        ] {
             let case = Case::new(shape(batch, input, outputs, kernel, stride, pad, below));
             let (y, dx) = case.chosen();
             let errors = [error(&y, &case.y), error(&dx, &case.dx)];
-            assert!(errors.iter().all(|error| *error < 3e-6), "{:?}: {errors:?}", case.shape);
+            assert!(
+                errors.iter().all(|error| *error < 3e-6),
+                "{:?}: {errors:?}",
+                case.shape
+            );
         }
     }
 }
@@ -118,15 +200,23 @@ fn every_kernel_stride_and_edge_is_right() {
 #[test]
 fn tiles_of_both_sizes_are_right_at_all_edges_and_by_tiles_and_by_columns() {
     // Few and many tiles; weights that are kept, made at once, and made in pieces with parts of the depth.
-    for (batch, input, outputs) in
-        [(1, [5, 7, 10], 21), (2, [23, 37, 40], 24), (1, [9, 10, 200], 300), (3, [13, 6, 290], 170), (1, [24, 24, 190], 180)]
-    {
+    for (batch, input, outputs) in [
+        (1, [5, 7, 10], 21),
+        (2, [23, 37, 40], 24),
+        (1, [9, 10, 200], 300),
+        (3, [13, 6, 290], 170),
+        (1, [24, 24, 190], 180),
+    ] {
         for pad in [0, 1, 2] {
             let case = Case::new(shape(batch, input, outputs, 3, 1, pad, 1));
             for (side, bound) in [(2, 1e-6), (4, 4e-6)] {
                 let (y, dx) = case.both(side);
                 let errors = [error(&y, &case.y), error(&dx, &case.dx)];
-                assert!(errors.iter().all(|error| *error < bound), "{:?} by {side}: {errors:?}", case.shape);
+                assert!(
+                    errors.iter().all(|error| *error < bound),
+                    "{:?} by {side}: {errors:?}",
+                    case.shape
+                );
             }
         }
     }
@@ -155,22 +245,49 @@ fn everything_added_joins_once() {
         let (bias, rows, residual) = (normal(21, 4), normal(2 * 21, 5), normal(case.y.len(), 6));
         let picture = case.y.len() / 2;
         for (index, value) in case.y.iter_mut().enumerate() {
-            *value += f64::from(bias[index % 21]) + f64::from(rows[index / picture * 21 + index % 21]) + f64::from(residual[index]);
+            *value += f64::from(bias[index % 21])
+                + f64::from(rows[index / picture * 21 + index % 21])
+                + f64::from(residual[index]);
         }
         let mut y = vec![f32::NAN; case.y.len()];
-        conv(&case.shape, &case.x, &case.kernel, Added { bias: Some(&bias), per_picture: Some(&rows), residual: Some(&residual) }, &mut y);
-        assert!(error(&y, &case.y) < 3e-6, "stride {stride}, {channels} channels");
+        conv(
+            &case.shape,
+            &case.x,
+            &case.kernel,
+            Added {
+                bias: Some(&bias),
+                per_picture: Some(&rows),
+                residual: Some(&residual),
+            },
+            &mut y,
+        );
+        assert!(
+            error(&y, &case.y) < 3e-6,
+            "stride {stride}, {channels} channels"
+        );
     }
 }
 
 #[test]
 fn the_bits_do_not_depend_on_the_number_of_threads() {
-    for (stride, input, outputs) in [(1, [17, 19, 200], 190), (1, [40, 40, 32], 32), (2, [32, 32, 64], 64), (1, [30, 30, 3], 64)] {
+    for (stride, input, outputs) in [
+        (1, [17, 19, 200], 190),
+        (1, [40, 40, 32], 32),
+        (2, [32, 32, 64], 64),
+        (1, [30, 30, 3], 64),
+    ] {
         let case = Case::new(shape(2, input, outputs, 3, stride, 1, 1));
         let runs = [1, 2, 5].map(|threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .expect("a pool");
             pool.install(|| {
-                if stride == 1 { [case.chosen(), case.both(2), case.both(4)] } else { [case.chosen(), case.chosen(), case.chosen()] }
+                if stride == 1 {
+                    [case.chosen(), case.both(2), case.both(4)]
+                } else {
+                    [case.chosen(), case.chosen(), case.chosen()]
+                }
             })
         });
         assert!(runs[0] == runs[1] && runs[0] == runs[2], "{:?}", case.shape);
@@ -192,7 +309,13 @@ fn a_nan_reaches_what_reads_it() {
 
 #[test]
 fn large_weights_are_not_kept_and_small_ones_are() {
-    let kept = |kernel: &Kernel| kernel.kept.iter().filter(|kept| kept.get().is_some()).count();
+    let kept = |kernel: &Kernel| {
+        kernel
+            .kept
+            .iter()
+            .filter(|kept| kept.get().is_some())
+            .count()
+    };
     let small = Case::new(shape(1, [16, 16, 64], 64, 3, 1, 1, 1));
     small.chosen();
     assert_eq!(kept(&small.kernel), 2);

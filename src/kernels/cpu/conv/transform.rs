@@ -1,8 +1,14 @@
 //! The two-dimensional transforms of Winograd's convolution, vectorised over channels: pixels to tiles of `N` by `N`
 //! numbers, whose places are matrices (tiles, channels) of their own, and the products of these back to pixels.
 
-#![expect(clippy::needless_range_loop, reason = "the indices are rows and columns of a tile")]
-#![expect(clippy::inline_always, reason = "a loop has the instruction set of the function it is inlined into")]
+#![expect(
+    clippy::needless_range_loop,
+    reason = "the indices are rows and columns of a tile"
+)]
+#![expect(
+    clippy::inline_always,
+    reason = "a loop has the instruction set of the function it is inlined into"
+)]
 
 use std::ops::Range;
 
@@ -42,7 +48,11 @@ impl Grid {
     #[inline(always)]
     fn place(&self, tile: usize) -> [usize; 3] {
         let within = tile % self.per_picture();
-        [tile / self.per_picture(), within / self.across() * self.side, within % self.across() * self.side]
+        [
+            tile / self.per_picture(),
+            within / self.across() * self.side,
+            within % self.across() * self.side,
+        ]
     }
 }
 
@@ -73,16 +83,31 @@ pub(super) struct Pixels<'a, const N: usize> {
 impl<const N: usize> Promised for Pixels<'_, N> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self, simd: S) {
-        let Grid { batch, input: [height, width, channels], pad, .. } = self.grid;
-        assert_eq!(self.x.len(), batch * height * width * channels, "the input has the shape's size");
+        let Grid {
+            batch,
+            input: [height, width, channels],
+            pad,
+            ..
+        } = self.grid;
+        assert_eq!(
+            self.x.len(),
+            batch * height * width * channels,
+            "the input has the shape's size"
+        );
         assert!(self.tiles.end <= self.grid.tiles(), "the tiles exist");
         for tile in self.tiles.clone() {
             let [picture, line, column] = self.grid.place(tile);
             // Pixel (i, j) of the tile is (line + i - pad, column + j - pad) of the picture.
-            let inside = |start: usize, size: usize| pad.saturating_sub(start).min(N)..(size + pad).saturating_sub(start).min(N);
+            let inside = |start: usize, size: usize| {
+                pad.saturating_sub(start).min(N)..(size + pad).saturating_sub(start).min(N)
+            };
             let (rows, cols) = (inside(line, height), inside(column, width));
-            let corner = ((picture * height + line) * width + column).wrapping_sub(pad * width + pad).wrapping_mul(channels);
-            let v = self.v.wrapping_add((tile - self.tiles.start) * self.layout.part);
+            let corner = ((picture * height + line) * width + column)
+                .wrapping_sub(pad * width + pad)
+                .wrapping_mul(channels);
+            let v = self
+                .v
+                .wrapping_add((tile - self.tiles.start) * self.layout.part);
             // SAFETY: only pixels of `rows` and `cols` are read, which are inside; `v` has a row for the tile.
             unsafe {
                 if rows == (0..N) && cols == (0..N) {
@@ -99,9 +124,20 @@ impl<const N: usize> Pixels<'_, N> {
     /// # Safety
     /// Pixels (rows, cols) of the tile whose first would be number `corner` of the input exist; `v` has a row in every matrix.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const EDGE: bool>(&self, simd: S, corner: usize, rows: Range<usize>, cols: Range<usize>, v: *mut f32) {
+    unsafe fn tile<S: Simd, const EDGE: bool>(
+        &self,
+        simd: S,
+        corner: usize,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        v: *mut f32,
+    ) {
         let [_, width, channels] = self.grid.input;
-        let Layout { distance, part, part_distance } = self.layout;
+        let Layout {
+            distance,
+            part,
+            part_distance,
+        } = self.layout;
         for channel in (0..channels).step_by(S::F32_LANES) {
             let count = S::F32_LANES.min(channels - channel);
             let zero = simd.splat_f32s(0.0);
@@ -112,7 +148,9 @@ impl<const N: usize> Pixels<'_, N> {
                 for (i, d) in d.iter_mut().enumerate() {
                     if !EDGE || (rows.contains(&i) && cols.contains(&j)) {
                         // SAFETY: the pixel exists, and has `count` channels from this one.
-                        *d = unsafe { load(simd, from.wrapping_add((i * width + j) * channels), count) };
+                        *d = unsafe {
+                            load(simd, from.wrapping_add((i * width + j) * channels), count)
+                        };
                     }
                 }
                 let d = lines::pixels(simd, d);
@@ -151,15 +189,29 @@ impl<const N: usize, const OUT: usize> Promised for Products<'_, '_, N, OUT> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self, simd: S) {
         let [height, width, channels] = self.grid.output;
-        assert_eq!([height * width, channels], [self.target.pixels, self.target.channels], "the target is the grid's");
-        assert!(self.grid.batch * height * width * channels <= self.target.len(), "all pictures are there");
-        let padded = self.channels.next_multiple_of(S::F32_LANES);
-        assert!(padded <= self.m_stride && self.tiles.end <= self.grid.tiles(), "rows hold whole vectors, and the tiles exist");
+        assert_eq!(
+            [height * width, channels],
+            [self.target.pixels, self.target.channels],
+            "the target is the grid's"
+        );
         assert!(
-            self.tiles.is_empty() || (N * N - 1) * self.distance + self.tiles.len() * self.m_stride <= self.m.len(),
+            self.grid.batch * height * width * channels <= self.target.len(),
+            "all pictures are there"
+        );
+        let padded = self.channels.next_multiple_of(S::F32_LANES);
+        assert!(
+            padded <= self.m_stride && self.tiles.end <= self.grid.tiles(),
+            "rows hold whole vectors, and the tiles exist"
+        );
+        assert!(
+            self.tiles.is_empty()
+                || (N * N - 1) * self.distance + self.tiles.len() * self.m_stride <= self.m.len(),
             "the products are complete"
         );
-        assert!(self.channel + self.channels <= self.target.channels, "the channels exist");
+        assert!(
+            self.channel + self.channels <= self.target.channels,
+            "the channels exist"
+        );
         for tile in self.tiles.clone() {
             let [picture, line, column] = self.grid.place(tile);
             let (rows, cols) = (OUT.min(height - line), OUT.min(width - column));
@@ -171,7 +223,13 @@ impl<const N: usize, const OUT: usize> Promised for Products<'_, '_, N, OUT> {
                     let mut m = [simd.splat_f32s(0.0); N];
                     for (i, m) in m.iter_mut().enumerate() {
                         // SAFETY: as asserted above, a whole vector is there.
-                        *m = unsafe { load(simd, row.as_ptr().add((i * N + j) * self.distance + channel), S::F32_LANES) };
+                        *m = unsafe {
+                            load(
+                                simd,
+                                row.as_ptr().add((i * N + j) * self.distance + channel),
+                                S::F32_LANES,
+                            )
+                        };
                     }
                     let m = lines::outputs::<S, N, OUT>(simd, m);
                     for i in 0..OUT {
@@ -182,7 +240,11 @@ impl<const N: usize, const OUT: usize> Promised for Products<'_, '_, N, OUT> {
                     let values = lines::outputs::<S, N, OUT>(simd, half);
                     for (j, value) in values.into_iter().enumerate() {
                         if i < rows && j < cols {
-                            let place = [picture, (line + i) * width + column + j, self.channel + channel];
+                            let place = [
+                                picture,
+                                (line + i) * width + column + j,
+                                self.channel + channel,
+                            ];
                             // SAFETY: the pixel and its channels exist, and are this task's.
                             unsafe { self.target.join(simd, place, count, value) }
                         }

@@ -1,7 +1,10 @@
 //! A convolution's weights as the products want them: panels of columns, read forwards (columns are the outputs) or
 //! backwards (columns are the inputs, the kernel is flipped), and their Winograd transforms.
 
-#![expect(clippy::inline_always, reason = "a loop has the instruction set of the function it is inlined into")]
+#![expect(
+    clippy::inline_always,
+    reason = "a loop has the instruction set of the function it is inlined into"
+)]
 
 use std::ops::Range;
 
@@ -34,22 +37,40 @@ pub(super) struct Taps<'a> {
 impl Weights<'_> {
     /// Channels that are summed over.
     pub(super) fn depth(&self) -> usize {
-        if self.backward { self.kernel.outputs } else { self.kernel.inputs }
+        if self.backward {
+            self.kernel.outputs
+        } else {
+            self.kernel.inputs
+        }
     }
 
     /// Channels that come out.
     pub(super) fn columns(&self) -> usize {
-        if self.backward { self.kernel.inputs } else { self.kernel.outputs }
+        if self.backward {
+            self.kernel.inputs
+        } else {
+            self.kernel.outputs
+        }
     }
 
     /// Numbers that [`Weights::flip`] needs for so many rows.
     pub(super) fn taps_len(&self, rows: usize) -> usize {
-        if self.backward { self.kernel.taps() * rows * panel_width() } else { 0 }
+        if self.backward {
+            self.kernel.taps() * rows * panel_width()
+        } else {
+            0
+        }
     }
 
     /// Prepares [`Weights::taps`]: rows `rows` of some panels, flipped, where the weights hold them otherwise. The panels'
     /// taps are `distance` numbers apart.
-    pub(super) fn flip(&self, panels: Range<usize>, rows: &Range<usize>, flipped: &mut [f32], distance: usize) {
+    pub(super) fn flip(
+        &self,
+        panels: Range<usize>,
+        rows: &Range<usize>,
+        flipped: &mut [f32],
+        distance: usize,
+    ) {
         if self.backward {
             let (taps, tap_len) = (self.kernel.taps(), rows.len() * panel_width());
             // Neighbouring panels come from neighbouring places.
@@ -58,7 +79,8 @@ impl Weights<'_> {
                     let block = start..rows.end.min(start + panel_width());
                     let first = tap * tap_len + (start - rows.start) * panel_width();
                     for panel in panels.clone() {
-                        let to = &mut flipped[(panel - panels.start) * distance + first..][..block.len() * panel_width()];
+                        let to = &mut flipped[(panel - panels.start) * distance + first..]
+                            [..block.len() * panel_width()];
                         self.transpose(panel, taps - 1 - tap, &block, to);
                     }
                 }
@@ -67,13 +89,24 @@ impl Weights<'_> {
     }
 
     /// Rows `rows` of panel `panel`, `rows.start` a multiple of the panel's width; `flipped` is what [`Weights::flip`] left there.
-    pub(super) fn taps<'s>(&'s self, panel: usize, rows: &Range<usize>, flipped: &'s [f32]) -> Taps<'s> {
+    pub(super) fn taps<'s>(
+        &'s self,
+        panel: usize,
+        rows: &Range<usize>,
+        flipped: &'s [f32],
+    ) -> Taps<'s> {
         let (width, taps, inputs) = (panel_width(), self.kernel.taps(), self.kernel.inputs);
         if self.backward {
-            Taps { data: flipped, distance: rows.len() * width }
+            Taps {
+                data: flipped,
+                distance: rows.len() * width,
+            }
         } else {
             let first = (panel * taps * inputs + rows.start) * width;
-            Taps { data: &self.kernel.panels.view().data[first..], distance: inputs * width }
+            Taps {
+                data: &self.kernel.panels.view().data[first..],
+                distance: inputs * width,
+            }
         }
     }
 
@@ -90,7 +123,10 @@ impl Weights<'_> {
             let from = ((start / width * taps + tap) * inputs + first) * width;
             let from = &self.kernel.panels.view().data[from..from + present * width];
             let to = &mut to[(start - rows.start) * width..][..outputs * width];
-            match (<&[f32; 256]>::try_from(from), <&mut [f32; 256]>::try_from(&mut *to)) {
+            match (
+                <&[f32; 256]>::try_from(from),
+                <&mut [f32; 256]>::try_from(&mut *to),
+            ) {
                 (Ok(from), Ok(to)) if width == 16 => {
                     dispatch(Transpose { from, to });
                 }
@@ -113,22 +149,35 @@ impl Weights<'_> {
     /// Transforms all weights: for each place of a tile the panels of a matrix (depth, columns).
     pub(super) fn transform<const N: usize>(&self, to: &mut [f32]) {
         let (width, depth) = (panel_width(), self.depth());
-        let rows = ROWS.next_multiple_of(width).min(depth.next_multiple_of(width));
+        let rows = ROWS
+            .next_multiple_of(width)
+            .min(depth.next_multiple_of(width));
         let (parts, distance) = (depth.div_ceil(rows), panels_len(depth, self.columns()));
         assert_eq!(to.len(), N * N * distance, "room for all places");
         let to = Shared::new(to);
-        (0..self.columns().div_ceil(width) * parts).into_par_iter().with_min_len((ROWS / rows).max(1)).for_each_init(
-            || vec![0.0; self.taps_len(rows)],
-            |scratch, index| {
-                let (panel, first) = (index / parts, index % parts * rows);
-                let rows = first..depth.min(first + rows);
-                self.flip(panel..panel + 1, &rows, scratch, 0);
-                let taps = self.taps(panel, &rows, scratch);
-                let to = to.at((panel * depth + first) * width);
-                // SAFETY: every task has rows of a panel of its own, and all places are `distance` apart inside `to`.
-                unsafe { dispatch_promised(Transform::<N> { taps, rows: rows.len(), lines: 0..N, to, distance }) };
-            },
-        );
+        (0..self.columns().div_ceil(width) * parts)
+            .into_par_iter()
+            .with_min_len((ROWS / rows).max(1))
+            .for_each_init(
+                || vec![0.0; self.taps_len(rows)],
+                |scratch, index| {
+                    let (panel, first) = (index / parts, index % parts * rows);
+                    let rows = first..depth.min(first + rows);
+                    self.flip(panel..panel + 1, &rows, scratch, 0);
+                    let taps = self.taps(panel, &rows, scratch);
+                    let to = to.at((panel * depth + first) * width);
+                    // SAFETY: every task has rows of a panel of its own, and all places are `distance` apart inside `to`.
+                    unsafe {
+                        dispatch_promised(Transform::<N> {
+                            taps,
+                            rows: rows.len(),
+                            lines: 0..N,
+                            to,
+                            distance,
+                        })
+                    };
+                },
+            );
     }
 }
 
@@ -183,17 +232,26 @@ impl<const N: usize> Promised for Transform<'_, N> {
                 for j in 0..3 {
                     // SAFETY: as asserted above; a row of a panel is two vectors.
                     let g = |i: usize, v: usize| unsafe {
-                        load(simd, data.as_ptr().add((3 * i + j) * distance + number + v * S::F32_LANES), S::F32_LANES)
+                        load(
+                            simd,
+                            data.as_ptr()
+                                .add((3 * i + j) * distance + number + v * S::F32_LANES),
+                            S::F32_LANES,
+                        )
                     };
-                    let g: [[S::f32s; 2]; 3] = [[g(0, 0), g(0, 1)], [g(1, 0), g(1, 1)], [g(2, 0), g(2, 1)]];
+                    let g: [[S::f32s; 2]; 3] =
+                        [[g(0, 0), g(0, 1)], [g(1, 0), g(1, 1)], [g(2, 0), g(2, 1)]];
                     for v in 0..2 {
-                        let sum = simd.mul_add_f32s(row[2], g[2][v], simd.mul_f32s(row[0], g[0][v]));
+                        let sum =
+                            simd.mul_add_f32s(row[2], g[2][v], simd.mul_f32s(row[0], g[0][v]));
                         halves[v][j] = simd.mul_add_f32s(row[1], g[1][v], sum);
                     }
                 }
                 for (v, half) in halves.into_iter().enumerate() {
                     for (j, value) in lines::weights::<S, N>(simd, half).into_iter().enumerate() {
-                        let place = self.to.wrapping_add((index * N + j) * self.distance + number + v * S::F32_LANES);
+                        let place = self.to.wrapping_add(
+                            (index * N + j) * self.distance + number + v * S::F32_LANES,
+                        );
                         // SAFETY: the maker's promise.
                         unsafe { store(simd, place, S::F32_LANES, value) }
                     }

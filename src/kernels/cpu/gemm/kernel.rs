@@ -3,7 +3,10 @@
 //! Every element of a product is a chain of fused multiply-adds in the order of the inner index, one for each of its parts, whatever the
 //! width of the machine's vectors.
 
-#![expect(clippy::inline_always, reason = "a loop has the instruction set of the function it is inlined into")]
+#![expect(
+    clippy::inline_always,
+    reason = "a loop has the instruction set of the function it is inlined into"
+)]
 
 use std::ptr::read_unaligned;
 
@@ -59,7 +62,11 @@ impl Promised for Block {
             // SAFETY: column `col` begins a panel, and the maker of the block promises the rest.
             unsafe {
                 let b = self.b.add(col / width * self.panel_stride);
-                if cols > S::F32_LANES { self.panel::<S, VECTORS>(simd, b, col, cols) } else { self.panel::<S, 1>(simd, b, col, cols) }
+                if cols > S::F32_LANES {
+                    self.panel::<S, VECTORS>(simd, b, col, cols)
+                } else {
+                    self.panel::<S, 1>(simd, b, col, cols)
+                }
             }
             col += cols;
         }
@@ -72,7 +79,13 @@ impl Block {
     /// # Safety
     /// `b` is the panel of columns `col..col + cols`; the block's pointers are valid.
     #[inline(always)]
-    unsafe fn panel<S: Simd, const V: usize>(&self, simd: S, b: *const f32, col: usize, cols: usize) {
+    unsafe fn panel<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        b: *const f32,
+        col: usize,
+        cols: usize,
+    ) {
         let mut row = 0;
         // SAFETY: rows `row..` of as many as each call takes exist.
         unsafe {
@@ -94,7 +107,14 @@ impl Block {
     /// # Safety
     /// As [`Block::panel`], and rows `row..row + R` exist.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const R: usize, const V: usize>(&self, simd: S, b: *const f32, row: usize, col: usize, cols: usize) {
+    unsafe fn tile<S: Simd, const R: usize, const V: usize>(
+        &self,
+        simd: S,
+        b: *const f32,
+        row: usize,
+        col: usize,
+        cols: usize,
+    ) {
         let lanes = S::F32_LANES;
         let mut sums = [[simd.splat_f32s(0.0); V]; R];
         // SAFETY: the rows and the panel are as long as the block is deep.
@@ -129,15 +149,30 @@ impl Block {
     /// # Safety
     /// The block's pointers are valid for that row and those columns.
     #[inline(always)]
-    unsafe fn store<S: Simd>(&self, simd: S, mut sum: S::f32s, row: usize, col: usize, count: usize) {
-        let Joins { old, bias, residual, residual_stride } = self.joins;
+    unsafe fn store<S: Simd>(
+        &self,
+        simd: S,
+        mut sum: S::f32s,
+        row: usize,
+        col: usize,
+        count: usize,
+    ) {
+        let Joins {
+            old,
+            bias,
+            residual,
+            residual_stride,
+        } = self.joins;
         // SAFETY: the caller's promise.
         unsafe {
             if !bias.is_null() {
                 sum = simd.add_f32s(sum, load(simd, bias.add(col), count));
             }
             if !residual.is_null() {
-                sum = simd.add_f32s(sum, load(simd, residual.add(row * residual_stride + col), count));
+                sum = simd.add_f32s(
+                    sum,
+                    load(simd, residual.add(row * residual_stride + col), count),
+                );
             }
             let c = self.c.add(row * self.c_stride + col);
             if old {

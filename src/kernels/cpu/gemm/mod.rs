@@ -42,45 +42,77 @@ impl Panels {
         let (width, stride) = (panel_width(), b.rows * panel_width());
         let mut data = Buffer::unset(panels_len(b.rows, b.cols));
         if stride > 0 {
-            data.par_chunks_mut(stride).enumerate().with_min_len((GRAIN / stride).max(1)).for_each(|(index, panel)| {
-                let first = index * width;
-                pack(Matrix { offset: b.offset + first * b.col_stride, cols: width.min(b.cols - first), ..b }, panel);
-            });
+            data.par_chunks_mut(stride)
+                .enumerate()
+                .with_min_len((GRAIN / stride).max(1))
+                .for_each(|(index, panel)| {
+                    let first = index * width;
+                    pack(
+                        Matrix {
+                            offset: b.offset + first * b.col_stride,
+                            cols: width.min(b.cols - first),
+                            ..b
+                        },
+                        panel,
+                    );
+                });
         }
-        Self { rows: b.rows, cols: b.cols, data }
+        Self {
+            rows: b.rows,
+            cols: b.cols,
+            data,
+        }
     }
 
     /// Adds a matrix of the same sizes.
     pub(super) fn add(&mut self, other: &Self) {
-        assert_eq!((self.rows, self.cols), (other.rows, other.cols), "sums are of equal matrices");
-        self.data.par_chunks_mut(GRAIN).zip(other.data.par_chunks(GRAIN)).for_each(|(sums, values)| {
-            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
-        });
+        assert_eq!(
+            (self.rows, self.cols),
+            (other.rows, other.cols),
+            "sums are of equal matrices"
+        );
+        self.data
+            .par_chunks_mut(GRAIN)
+            .zip(other.data.par_chunks(GRAIN))
+            .for_each(|(sums, values)| {
+                sums.iter_mut()
+                    .zip(values)
+                    .for_each(|(sum, value)| *sum += value);
+            });
     }
 
     /// The same of the transposed matrix.
     pub(super) fn transposed(&self) -> Self {
         let (width, rows, cols) = (panel_width(), self.cols, self.rows);
         let mut data = Buffer::unset(panels_len(rows, cols));
-        data.par_chunks_mut((rows * width).max(1)).enumerate().with_min_len((GRAIN / (rows * width).max(1)).max(1)).for_each(
-            |(index, to)| {
+        data.par_chunks_mut((rows * width).max(1))
+            .enumerate()
+            .with_min_len((GRAIN / (rows * width).max(1)).max(1))
+            .for_each(|(index, to)| {
                 let first = index * width;
                 for (block, to) in to.chunks_mut(width * width).enumerate() {
                     // Square `(index, block)` of this matrix becomes square `(block, index)`.
-                    let from = &self.data[block * self.rows * width + first * width..][..width.min(cols - first) * width];
+                    let from = &self.data[block * self.rows * width + first * width..]
+                        [..width.min(cols - first) * width];
                     for (row, to) in to.chunks_exact_mut(width).enumerate() {
                         let (inside, behind) = to.split_at_mut(from.len() / width);
-                        inside.iter_mut().zip(from[row..].iter().step_by(width)).for_each(|(to, from)| *to = *from);
+                        inside
+                            .iter_mut()
+                            .zip(from[row..].iter().step_by(width))
+                            .for_each(|(to, from)| *to = *from);
                         behind.fill(0.0);
                     }
                 }
-            },
-        );
+            });
         Self { rows, cols, data }
     }
 
     pub(super) fn view(&self) -> Right<'_> {
-        Right { rows: self.rows, cols: self.cols, data: &self.data }
+        Right {
+            rows: self.rows,
+            cols: self.cols,
+            data: &self.data,
+        }
     }
 }
 
@@ -155,7 +187,10 @@ fn split(rows: usize, depth: usize, cols: usize) -> [usize; 2] {
     let down = rows.div_ceil(ROWS);
     // Tall products: rows alone, in whole tiles. Flat ones: columns too, so that every thread reads its own part of `b`.
     let across = tasks.div_ceil(down).min(cols.div_ceil(panel_width()));
-    [rows.div_ceil(down).next_multiple_of(6), cols.div_ceil(across).next_multiple_of(panel_width())]
+    [
+        rows.div_ceil(down).next_multiple_of(6),
+        cols.div_ceil(across).next_multiple_of(panel_width()),
+    ]
 }
 
 impl<'a> Product<'a> {
@@ -165,13 +200,38 @@ impl<'a> Product<'a> {
             a.rows == 0 || cols == 0 || (stride >= cols && last().is_some_and(|last| last <= len))
         };
         // Without an inner index nothing of the left matrix is read, however its rows lie.
-        let a = Left { stride: if b.rows == 0 { 0 } else { a.stride }, ..a };
-        assert!(fits(a.data.len(), a.stride, b.rows), "the left matrix lies inside its buffer");
-        assert!(fits(c.len(), c_stride, b.cols), "the product fits its buffer");
-        assert!(b.data.len() >= panels_len(b.rows, b.cols), "the panels are complete");
-        assert!(add.bias.is_none_or(|bias| bias.len() >= b.cols), "a bias for every column");
-        assert!(add.residual.is_none_or(|(residual, stride)| fits(residual.len(), stride, b.cols)), "the residual has the product's size");
-        Self { a, b, add, c: Shared::new(c), c_stride }
+        let a = Left {
+            stride: if b.rows == 0 { 0 } else { a.stride },
+            ..a
+        };
+        assert!(
+            fits(a.data.len(), a.stride, b.rows),
+            "the left matrix lies inside its buffer"
+        );
+        assert!(
+            fits(c.len(), c_stride, b.cols),
+            "the product fits its buffer"
+        );
+        assert!(
+            b.data.len() >= panels_len(b.rows, b.cols),
+            "the panels are complete"
+        );
+        assert!(
+            add.bias.is_none_or(|bias| bias.len() >= b.cols),
+            "a bias for every column"
+        );
+        assert!(
+            add.residual
+                .is_none_or(|(residual, stride)| fits(residual.len(), stride, b.cols)),
+            "the residual has the product's size"
+        );
+        Self {
+            a,
+            b,
+            add,
+            c: Shared::new(c),
+            c_stride,
+        }
     }
 
     /// Rows `top..bottom` and columns `left..right`; `left` begins a panel.
@@ -179,7 +239,13 @@ impl<'a> Product<'a> {
     /// # Safety
     /// The rectangle lies inside the product, and nobody else uses it.
     unsafe fn rectangle(&self, [top, bottom]: [usize; 2], [left, right]: [usize; 2]) {
-        let Self { a, b, add, c, c_stride } = *self;
+        let Self {
+            a,
+            b,
+            add,
+            c,
+            c_stride,
+        } = *self;
         let width = panel_width();
         let parts = b.rows.div_ceil(DEPTH).max(1);
         let depth = b.rows.div_ceil(parts);
@@ -192,15 +258,25 @@ impl<'a> Product<'a> {
                     a_stride: a.stride,
                     rows: bottom - top,
                     depth: depth.min(b.rows - first),
-                    b: b.data.as_ptr().add(left / width * b.rows * width + first * width),
+                    b: b.data
+                        .as_ptr()
+                        .add(left / width * b.rows * width + first * width),
                     panel_stride: b.rows * width,
                     cols: right - left,
                     c: c.at(top * c_stride + left),
                     c_stride,
                     joins: Joins {
                         old: add.old || part > 0,
-                        bias: add.bias.filter(|_| last).map_or(null(), |bias| bias.as_ptr().add(left)),
-                        residual: add.residual.filter(|_| last).map_or(null(), |(data, stride)| data.as_ptr().add(top * stride + left)),
+                        bias: add
+                            .bias
+                            .filter(|_| last)
+                            .map_or(null(), |bias| bias.as_ptr().add(left)),
+                        residual: add
+                            .residual
+                            .filter(|_| last)
+                            .map_or(null(), |(data, stride)| {
+                                data.as_ptr().add(top * stride + left)
+                            }),
                         residual_stride: add.residual.map_or(0, |(_, stride)| stride),
                     },
                 }

@@ -23,7 +23,9 @@ pub(in super::super) fn width() -> usize {
 
 /// Numbers that the panels of a matrix of these sizes take.
 pub(in super::super) fn len(rows: usize, cols: usize) -> usize {
-    cols.next_multiple_of(width()).checked_mul(rows).expect("a matrix fits into memory")
+    cols.next_multiple_of(width())
+        .checked_mul(rows)
+        .expect("a matrix fits into memory")
 }
 
 /// Columns `first..` of `b` as panels: panel after panel of [`width`] columns (zeros behind the last), each row after row.

@@ -34,29 +34,56 @@ pub(super) fn exists(inputs: &Inputs) -> bool {
 }
 
 fn tiles_of(shape: &AttentionShape) -> [Tile; 3] {
-    tiles(shape.head_size).unwrap_or_else(|| unreachable!("a fused kernel of this head size was looked up before"))
+    tiles(shape.head_size)
+        .unwrap_or_else(|| unreachable!("a fused kernel of this head size was looked up before"))
 }
 
 /// Starts `kernel` for `batch` pictures with `tokens` each.
-fn launch(kernel: &str, inputs: &Inputs, batch: usize, tokens: usize, tile: Tile, arguments: &[Argument]) {
-    let name = format!("{kernel}_{}_{}", inputs.shape.head_size, inputs.q.format().name());
+fn launch(
+    kernel: &str,
+    inputs: &Inputs,
+    batch: usize,
+    tokens: usize,
+    tile: Tile,
+    arguments: &[Argument],
+) {
+    let name = format!(
+        "{kernel}_{}_{}",
+        inputs.shape.head_size,
+        inputs.q.format().name()
+    );
     let blocks = [tokens.div_ceil(tile.tokens), inputs.shape.heads, batch];
-    inputs.q.gpu().launch_wide(&name, blocks, THREADS, tile.shared, arguments);
+    inputs
+        .q
+        .gpu()
+        .launch_wide(&name, blocks, THREADS, tile.shared, arguments);
 }
 
 /// The numbers that end every kernel's arguments.
 fn sizes(shape: &AttentionShape, stride: usize) -> [Argument; 5] {
-    [shape.queries.into(), shape.keys.into(), shape.heads.into(), stride.into(), scale(shape).into()]
+    [
+        shape.queries.into(),
+        shape.keys.into(),
+        shape.heads.into(),
+        stride.into(),
+        scale(shape).into(),
+    ]
 }
 
 pub(super) fn attention(inputs: Inputs, sources: &[usize], stats: &Buffer, o: &Buffer) {
     let Inputs { shape, q, k, v } = inputs;
-    let (picture, read) = (shape.queries * shape.channels(), shape.keys * shape.channels());
+    let (picture, read) = (
+        shape.queries * shape.channels(),
+        shape.keys * shape.channels(),
+    );
     // Runs of pictures that read the same keys, or neighbouring ones, go together.
     let mut first = 0;
     while first < sources.len() {
         let step = |stride: usize| {
-            let run = sources[first..].iter().enumerate().take_while(|(index, source)| **source == sources[first] + index * stride);
+            let run = sources[first..]
+                .iter()
+                .enumerate()
+                .take_while(|(index, source)| **source == sources[first] + index * stride);
             run.count()
         };
         let (same, own) = (step(0), step(1));
@@ -70,21 +97,51 @@ pub(super) fn attention(inputs: Inputs, sources: &[usize], stats: &Buffer, o: &B
             stats.at(first * shape.heads * shape.queries).into(),
         ];
         let arguments: Vec<Argument> = places.into_iter().chain(sizes(&shape, stride)).collect();
-        launch("attention", &inputs, count, shape.queries, tiles_of(&shape)[0], &arguments);
+        launch(
+            "attention",
+            &inputs,
+            count,
+            shape.queries,
+            tiles_of(&shape)[0],
+            &arguments,
+        );
         first += count;
     }
 }
 
-pub(super) fn attention_backward(inputs: Inputs, returning: Returning, delta: &Buffer, gradients: &Gradients) {
+pub(super) fn attention_backward(
+    inputs: Inputs,
+    returning: Returning,
+    delta: &Buffer,
+    gradients: &Gradients,
+) {
     let Inputs { shape, q, k, v } = inputs;
     let [_, to_queries, to_keys] = tiles_of(&shape);
     let read: [Address; 6] = [q, k, v, returning.d_o, returning.stats, delta].map(Buffer::address);
     let arguments = |written: &[&Buffer]| -> Vec<Argument> {
-        let places = read.iter().copied().chain(written.iter().map(|buffer| buffer.address())).map(Argument::Address);
+        let places = read
+            .iter()
+            .copied()
+            .chain(written.iter().map(|buffer| buffer.address()))
+            .map(Argument::Address);
         places.chain(sizes(&shape, key_stride(&shape, k))).collect()
     };
-    launch("attention_backward_q", &inputs, shape.batch, shape.queries, to_queries, &arguments(&[gradients.dq]));
+    launch(
+        "attention_backward_q",
+        &inputs,
+        shape.batch,
+        shape.queries,
+        to_queries,
+        &arguments(&[gradients.dq]),
+    );
     if let Some([dk, dv]) = gradients.dkv {
-        launch("attention_backward_kv", &inputs, shape.batch, shape.keys, to_keys, &arguments(&[dk, dv]));
+        launch(
+            "attention_backward_kv",
+            &inputs,
+            shape.batch,
+            shape.keys,
+            to_keys,
+            &arguments(&[dk, dv]),
+        );
     }
 }

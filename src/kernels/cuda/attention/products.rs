@@ -31,18 +31,26 @@ impl Part {
 
 /// All parts: whole heads, as many as fit, or a head in pieces where not even one fits.
 fn parts(shape: &AttentionShape) -> Vec<Part> {
-    let AttentionShape { batch, heads: all, queries, keys, .. } = *shape;
+    let AttentionShape {
+        batch,
+        heads: all,
+        queries,
+        keys,
+        ..
+    } = *shape;
     let rows = (SCORES / (Format::F32.bytes() * keys)).max(1);
     let (heads_at_once, queries_at_once) = ((rows / queries).clamp(1, all), rows.min(queries));
     let heads = move |picture| {
         (0..all).step_by(heads_at_once).flat_map(move |head| {
-            (0..queries).step_by(queries_at_once).map(move |query| Part {
-                picture,
-                head,
-                heads: heads_at_once.min(all - head),
-                query,
-                queries: queries_at_once.min(queries - query),
-            })
+            (0..queries)
+                .step_by(queries_at_once)
+                .map(move |query| Part {
+                    picture,
+                    head,
+                    heads: heads_at_once.min(all - head),
+                    query,
+                    queries: queries_at_once.min(queries - query),
+                })
         })
     };
     (0..batch).flat_map(heads).collect()
@@ -68,43 +76,101 @@ impl Places {
 
     fn at(&self, buffer: &Buffer, row: usize) -> Stored {
         let (channels, size) = (self.shape.channels(), self.shape.head_size);
-        Stored { address: buffer.at(row * channels + self.part.head * size), format: buffer.format(), stride: channels, batch_stride: size }
+        Stored {
+            address: buffer.at(row * channels + self.part.head * size),
+            format: buffer.format(),
+            stride: channels,
+            batch_stride: size,
+        }
     }
 
     /// Scores and what becomes of them.
     fn of_scores(&self, buffer: &Buffer) -> Stored {
         let keys = self.shape.keys;
-        Stored { address: buffer.address(), format: buffer.format(), stride: keys, batch_stride: self.part.queries * keys }
+        Stored {
+            address: buffer.address(),
+            format: buffer.format(),
+            stride: keys,
+            batch_stride: self.part.queries * keys,
+        }
     }
 
     /// The part's rows of one number per query.
     fn of_rows(&self, buffer: &Buffer) -> Address {
-        let Part { picture, head, query, .. } = self.part;
+        let Part {
+            picture,
+            head,
+            query,
+            ..
+        } = self.part;
         buffer.at((picture * self.shape.heads + head) * self.shape.queries + query)
     }
 
     /// c (queries, keys) = a b^T.
     fn scores(&self, a: Stored, b: Stored, c: Stored) -> Product {
-        let AttentionShape { keys, head_size, .. } = self.shape;
-        self.product([self.part.queries, keys, head_size], (a, false), (b, true), c)
+        let AttentionShape {
+            keys, head_size, ..
+        } = self.shape;
+        self.product(
+            [self.part.queries, keys, head_size],
+            (a, false),
+            (b, true),
+            c,
+        )
     }
 
     /// c (queries, head size) = a b.
     fn outputs(&self, a: Stored, b: Stored, c: Stored) -> Product {
-        let AttentionShape { keys, head_size, .. } = self.shape;
-        self.product([self.part.queries, head_size, keys], (a, false), (b, false), c)
+        let AttentionShape {
+            keys, head_size, ..
+        } = self.shape;
+        self.product(
+            [self.part.queries, head_size, keys],
+            (a, false),
+            (b, false),
+            c,
+        )
     }
 
     /// c (keys, head size) = a^T b, plus c where other queries of the head came before.
     fn key_gradients(&self, a: Stored, b: Stored, c: Stored) -> Product {
-        let AttentionShape { keys, head_size, .. } = self.shape;
+        let AttentionShape {
+            keys, head_size, ..
+        } = self.shape;
         let add = (self.part.query > 0).then_some((c, 1.0));
-        Product { add, ..self.product([keys, head_size, self.part.queries], (a, true), (b, false), c) }
+        Product {
+            add,
+            ..self.product(
+                [keys, head_size, self.part.queries],
+                (a, true),
+                (b, false),
+                c,
+            )
+        }
     }
 
-    fn product(&self, [rows, cols, inner]: [usize; 3], a: (Stored, bool), b: (Stored, bool), c: Stored) -> Product {
+    fn product(
+        &self,
+        [rows, cols, inner]: [usize; 3],
+        a: (Stored, bool),
+        b: (Stored, bool),
+        c: Stored,
+    ) -> Product {
         let ((a, a_transposed), (b, b_transposed)) = (a, b);
-        Product { rows, cols, inner, batch: self.part.heads, alpha: 1.0, a, a_transposed, b, b_transposed, c, add: None, bias: None }
+        Product {
+            rows,
+            cols,
+            inner,
+            batch: self.part.heads,
+            alpha: 1.0,
+            a,
+            a_transposed,
+            b,
+            b_transposed,
+            c,
+            add: None,
+            bias: None,
+        }
     }
 }
 
@@ -114,16 +180,40 @@ pub(super) fn attention(inputs: Inputs, sources: &[usize], stats: &Buffer, o: &B
     for part in parts(&shape) {
         let places = Places { shape, part };
         let source = sources[part.picture] * shape.keys * shape.channels();
-        let [scores, p] = [Format::F32, q.format()].map(|format| Buffer::unset(gpu, format, part.rows() * shape.keys));
-        gpu.product(&places.scores(places.of_queries(q), places.of_keys(k, source), places.of_scores(&scores)));
-        let arguments =
-            [(&scores).into(), (&p).into(), places.of_rows(stats).into(), scale(&shape).into(), shape.keys.into(), part.rows().into()];
-        gpu.launch(&format!("softmax_{}", q.format().name()), [gpu.blocks(part.rows(), ROWS), 1, 1], &arguments);
-        gpu.product(&places.outputs(places.of_scores(&p), places.of_keys(v, source), places.of_queries(o)));
+        let [scores, p] = [Format::F32, q.format()]
+            .map(|format| Buffer::unset(gpu, format, part.rows() * shape.keys));
+        gpu.product(&places.scores(
+            places.of_queries(q),
+            places.of_keys(k, source),
+            places.of_scores(&scores),
+        ));
+        let arguments = [
+            (&scores).into(),
+            (&p).into(),
+            places.of_rows(stats).into(),
+            scale(&shape).into(),
+            shape.keys.into(),
+            part.rows().into(),
+        ];
+        gpu.launch(
+            &format!("softmax_{}", q.format().name()),
+            [gpu.blocks(part.rows(), ROWS), 1, 1],
+            &arguments,
+        );
+        gpu.product(&places.outputs(
+            places.of_scores(&p),
+            places.of_keys(v, source),
+            places.of_queries(o),
+        ));
     }
 }
 
-pub(super) fn attention_backward(inputs: Inputs, returning: Returning, delta: &Buffer, gradients: &Gradients) {
+pub(super) fn attention_backward(
+    inputs: Inputs,
+    returning: Returning,
+    delta: &Buffer,
+    gradients: &Gradients,
+) {
     let Inputs { shape, q, k, v } = inputs;
     let gpu = q.gpu();
     let stride = key_stride(&shape, k);
@@ -134,7 +224,11 @@ pub(super) fn attention_backward(inputs: Inputs, returning: Returning, delta: &B
         let [scores, dp] = [(); 2].map(|()| Buffer::unset(gpu, Format::F32, numbers));
         let [p, ds] = [(); 2].map(|()| Buffer::unset(gpu, q.format(), numbers));
         let d_o = places.of_queries(returning.d_o);
-        gpu.product(&places.scores(places.of_queries(q), places.of_keys(k, source), places.of_scores(&scores)));
+        gpu.product(&places.scores(
+            places.of_queries(q),
+            places.of_keys(k, source),
+            places.of_scores(&scores),
+        ));
         gpu.product(&places.scores(d_o, places.of_keys(v, source), places.of_scores(&dp)));
         let arguments = [
             (&scores).into(),
@@ -147,12 +241,24 @@ pub(super) fn attention_backward(inputs: Inputs, returning: Returning, delta: &B
             shape.keys.into(),
             part.rows().into(),
         ];
-        gpu.launch(&format!("softmax_backward_{}", q.format().name()), [gpu.blocks(part.rows(), ROWS), 1, 1], &arguments);
-        gpu.product(&places.outputs(places.of_scores(&ds), places.of_keys(k, source), places.of_queries(gradients.dq)));
+        gpu.launch(
+            &format!("softmax_backward_{}", q.format().name()),
+            [gpu.blocks(part.rows(), ROWS), 1, 1],
+            &arguments,
+        );
+        gpu.product(&places.outputs(
+            places.of_scores(&ds),
+            places.of_keys(k, source),
+            places.of_queries(gradients.dq),
+        ));
         if let Some([dk, dv]) = gradients.dkv {
             let own = part.picture * shape.keys * shape.channels();
             gpu.product(&places.key_gradients(places.of_scores(&p), d_o, places.of_keys(dv, own)));
-            gpu.product(&places.key_gradients(places.of_scores(&ds), places.of_queries(q), places.of_keys(dk, own)));
+            gpu.product(&places.key_gradients(
+                places.of_scores(&ds),
+                places.of_queries(q),
+                places.of_keys(dk, own),
+            ));
         }
     }
 }

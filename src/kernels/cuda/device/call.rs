@@ -41,18 +41,28 @@ impl From<Failure> for Fault {
         let (mut free, mut total) = (0, 0);
         // SAFETY: writes two numbers; where the driver does not say, they stay zeros.
         let _ = unsafe { driver::cuMemGetInfo_v2(&raw mut free, &raw mut total) };
-        Self::OutOfMemory { need: 0, free: free as u64, total: total as u64 }
+        Self::OutOfMemory {
+            need: 0,
+            free: free as u64,
+            total: total as u64,
+        }
     }
 }
 
 /// A fault that no library reported.
 pub(super) fn lost(call: &str, reason: impl Into<String>) -> Fault {
-    Fault::Lost { call: call.to_owned(), reason: reason.into() }
+    Fault::Lost {
+        call: call.to_owned(),
+        reason: reason.into(),
+    }
 }
 
 /// A fault of one call, after which others can still be made.
 pub(super) fn refused(call: &str, reason: impl Into<String>) -> Fault {
-    Fault::Refused { call: call.to_owned(), reason: reason.into() }
+    Fault::Refused {
+        call: call.to_owned(),
+        reason: reason.into(),
+    }
 }
 
 /// What a library's functions return.
@@ -75,7 +85,11 @@ pub(super) use ask;
 pub(super) fn check(call: &'static str, status: impl Status) -> Result<(), Failure> {
     match status.code() {
         0 => Ok(()),
-        code => Err(Failure { call, code, reason: status.text() }),
+        code => Err(Failure {
+            call,
+            code,
+            reason: status.text(),
+        }),
     }
 }
 
@@ -110,7 +124,8 @@ impl Status for cublasStatus_t {
 
     fn text(self) -> String {
         // SAFETY: gives a static text of the library.
-        owned(unsafe { cublaslt::cublasLtGetStatusString(self) }).unwrap_or_else(|| format!("error {}", self.code()))
+        owned(unsafe { cublaslt::cublasLtGetStatusString(self) })
+            .unwrap_or_else(|| format!("error {}", self.code()))
     }
 }
 
@@ -121,7 +136,8 @@ impl Status for cudnnStatus_t {
 
     fn text(self) -> String {
         // SAFETY: gives a static text of the library.
-        let status = owned(unsafe { cudnn::cudnnGetErrorString(self) }).unwrap_or_else(|| format!("error {}", self.code()));
+        let status = owned(unsafe { cudnn::cudnnGetErrorString(self) })
+            .unwrap_or_else(|| format!("error {}", self.code()));
         let mut message: [c_char; 1024] = [0; 1024];
         // SAFETY: writes at most so many bytes, the ending zero among them. The last byte stays zero in any case.
         unsafe { cudnn::cudnnGetLastErrorString(message.as_mut_ptr(), message.len() - 1) };

@@ -5,7 +5,9 @@ use std::ffi::{CStr, c_char};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use cudarc::driver::sys::{CUcontext, CUdevice, CUdevice_attribute as Attribute, CUstream, CUstream_flags};
+use cudarc::driver::sys::{
+    CUcontext, CUdevice, CUdevice_attribute as Attribute, CUstream, CUstream_flags,
+};
 
 use super::call::{Failure, ask};
 use super::library::Library;
@@ -50,7 +52,10 @@ pub(super) fn start() -> Result<usize, Unavailable> {
     }
     let found = driver_version()?;
     if found < MINIMUM_DRIVER {
-        return Err(Unavailable::DriverTooOld { found, needed: MINIMUM_DRIVER });
+        return Err(Unavailable::DriverTooOld {
+            found,
+            needed: MINIMUM_DRIVER,
+        });
     }
     let mut count = 0;
     // SAFETY: the driver was started; writes one number.
@@ -73,24 +78,45 @@ impl Context {
     /// Opens the GPU `index`, of those that [`start`] counted.
     pub(super) fn open(index: usize) -> Result<Self, Unavailable> {
         let count = start()?;
-        let ordinal = i32::try_from(index).ok().filter(|_| index < count).ok_or(Unavailable::NoSuchDevice { index, count })?;
+        let ordinal = i32::try_from(index)
+            .ok()
+            .filter(|_| index < count)
+            .ok_or(Unavailable::NoSuchDevice { index, count })?;
         let mut device = 0;
         // SAFETY: the driver was started; writes one handle.
         unsafe { ask!(driver, cuDeviceGet(&raw mut device, ordinal)) }?;
         let found = capability(device)?;
         if found < MINIMUM_CAPABILITY {
-            return Err(Unavailable::DeviceTooOld { name: name(device)?, found, needed: MINIMUM_CAPABILITY });
+            return Err(Unavailable::DeviceTooOld {
+                name: name(device)?,
+                found,
+                needed: MINIMUM_CAPABILITY,
+            });
         }
         let mut handle = ptr::null_mut();
         // SAFETY: writes one handle, which is given back when this is dropped.
         unsafe { ask!(driver, cuDevicePrimaryCtxRetain(&raw mut handle, device)) }?;
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let mut context =
-            Self { device, handle, stream: ptr::null_mut(), id, capturing: AtomicBool::new(false), captured: AtomicBool::new(false) };
+        let mut context = Self {
+            device,
+            handle,
+            stream: ptr::null_mut(),
+            id,
+            capturing: AtomicBool::new(false),
+            captured: AtomicBool::new(false),
+        };
         context.enter()?;
         // Not blocking: nothing waits for the legacy default stream, where other code of the process may be at work.
         // SAFETY: the context is bound to this thread; writes one handle.
-        unsafe { ask!(driver, cuStreamCreate(&raw mut context.stream, CUstream_flags::CU_STREAM_NON_BLOCKING as u32)) }?;
+        unsafe {
+            ask!(
+                driver,
+                cuStreamCreate(
+                    &raw mut context.stream,
+                    CUstream_flags::CU_STREAM_NON_BLOCKING as u32
+                )
+            )
+        }?;
         Ok(context)
     }
 
@@ -182,21 +208,40 @@ impl Drop for Context {
 fn device_attribute(device: CUdevice, attribute: Attribute) -> Result<u32, Failure> {
     let mut value = 0;
     // SAFETY: writes one number.
-    unsafe { ask!(driver, cuDeviceGetAttribute(&raw mut value, attribute, device)) }?;
+    unsafe {
+        ask!(
+            driver,
+            cuDeviceGetAttribute(&raw mut value, attribute, device)
+        )
+    }?;
     Ok(u32::try_from(value).unwrap_or(0))
 }
 
 fn capability(device: CUdevice) -> Result<(u32, u32), Failure> {
     Ok((
-        device_attribute(device, Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
-        device_attribute(device, Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
+        device_attribute(
+            device,
+            Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
+        )?,
+        device_attribute(
+            device,
+            Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
+        )?,
     ))
 }
 
 fn name(device: CUdevice) -> Result<String, Failure> {
     let mut name: [c_char; 256] = [0; 256];
     // SAFETY: writes at most so many bytes, the ending zero among them; the last one stays zero in any case.
-    unsafe { ask!(driver, cuDeviceGetName(name.as_mut_ptr(), name.len() as i32 - 1, device)) }?;
+    unsafe {
+        ask!(
+            driver,
+            cuDeviceGetName(name.as_mut_ptr(), name.len() as i32 - 1, device)
+        )
+    }?;
     // SAFETY: ends with a zero.
-    Ok(unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy().trim().to_owned())
+    Ok(unsafe { CStr::from_ptr(name.as_ptr()) }
+        .to_string_lossy()
+        .trim()
+        .to_owned())
 }

@@ -7,7 +7,8 @@ use std::ptr;
 use std::sync::{Arc, Mutex};
 
 use cudarc::cudnn::sys::{
-    cudnnConvolutionBwdDataAlgo_t as BackwardAlgorithm, cudnnConvolutionFwdAlgo_t as ForwardAlgorithm, cudnnGetVersion, cudnnHandle_t,
+    cudnnConvolutionBwdDataAlgo_t as BackwardAlgorithm,
+    cudnnConvolutionFwdAlgo_t as ForwardAlgorithm, cudnnGetVersion, cudnnHandle_t,
 };
 
 use crate::kernels::cuda::driver::{Address, Convolution, ConvolutionData, Convolved};
@@ -47,13 +48,26 @@ pub(super) fn version() -> Result<usize, Unavailable> {
     Library::Cudnn.find()?;
     // SAFETY: the library is loaded.
     let version = unsafe { cudnnGetVersion() };
-    let text = format!("{}.{}.{}", version / 10_000, version / 100 % 100, version % 100);
+    let text = format!(
+        "{}.{}.{}",
+        version / 10_000,
+        version / 100 % 100,
+        version % 100
+    );
     if version / 10_000 == MAJOR {
         Ok(version)
     } else {
         // Before 9 there were three digits less in front.
-        let found = if version < 10_000 { format!("{}.{}", version / 1000, version / 100 % 10) } else { text };
-        Err(Unavailable::LibraryVersion { library: Library::Cudnn.name(), found, needed: MAJOR.to_string() })
+        let found = if version < 10_000 {
+            format!("{}.{}", version / 1000, version / 100 % 10)
+        } else {
+            text
+        };
+        Err(Unavailable::LibraryVersion {
+            library: Library::Cudnn.name(),
+            found,
+            needed: MAJOR.to_string(),
+        })
     }
 }
 
@@ -64,27 +78,47 @@ impl Convolver {
         let mut handle = ptr::null_mut();
         // SAFETY: the library is loaded and the context bound; writes one handle.
         unsafe { ask!(cudnn, cudnnCreate(&raw mut handle)) }?;
-        let convolver = Self { context, memory, state: Mutex::new(State { handle, plans: HashMap::new() }) };
+        let convolver = Self {
+            context,
+            memory,
+            state: Mutex::new(State {
+                handle,
+                plans: HashMap::new(),
+            }),
+        };
         // SAFETY: handle and stream are alive, the latter for longer.
-        unsafe { ask!(cudnn, cudnnSetStream(handle, convolver.context.stream().cast())) }?;
+        unsafe {
+            ask!(
+                cudnn,
+                cudnnSetStream(handle, convolver.context.stream().cast())
+            )
+        }?;
         Ok(convolver)
     }
 
     /// A convolution, as far as the library can do it.
-    pub(super) fn convolve(&self, shape: &Convolution, data: &ConvolutionData) -> Result<Convolved, Fault> {
+    pub(super) fn convolve(
+        &self,
+        shape: &Convolution,
+        data: &ConvolutionData,
+    ) -> Result<Convolved, Fault> {
         let mut state = locked(&self.state);
         let State { handle, plans } = &mut *state;
         let plan = match plans.entry(*shape) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => unknown.insert(supported(Plan::new(*handle, shape))?),
         };
-        let Ok(known) = plan else { return Ok(Convolved::Not) };
+        let Ok(known) = plan else {
+            return Ok(Convolved::Not);
+        };
         // What the library chose and then cannot do after all is not tried again.
         match &mut known.algorithm {
-            Algorithm::Backward(choice) => match supported(self.backward(*handle, &known.descriptors, *choice, data))? {
-                Ok(()) => return Ok(Convolved::Whole),
-                Err(reason) => *plan = Err(reason),
-            },
+            Algorithm::Backward(choice) => {
+                match supported(self.backward(*handle, &known.descriptors, *choice, data))? {
+                    Ok(()) => return Ok(Convolved::Whole),
+                    Err(reason) => *plan = Err(reason),
+                }
+            }
             Algorithm::Forward { bare, fused } => {
                 if let (Ok(choice), Some(bias)) = (&fused, data.bias) {
                     match supported(self.fused(*handle, &known.descriptors, *choice, data, bias))? {
@@ -93,7 +127,9 @@ impl Convolver {
                     }
                 }
                 match supported(self.forward(*handle, &known.descriptors, *bare, data))? {
-                    Ok(()) if data.bias.is_none() && data.residual.is_none() => return Ok(Convolved::Whole),
+                    Ok(()) if data.bias.is_none() && data.residual.is_none() => {
+                        return Ok(Convolved::Whole);
+                    }
                     Ok(()) => return Ok(Convolved::Bare),
                     Err(reason) => *plan = Err(reason),
                 }
@@ -111,11 +147,20 @@ impl Convolver {
         data: &ConvolutionData,
         bias: Address,
     ) -> Result<(), Refusal> {
-        let Descriptors { x, y, weight, bias: bias_shape, convolution, identity } = descriptors;
+        let Descriptors {
+            x,
+            y,
+            weight,
+            bias: bias_shape,
+            convolution,
+            identity,
+        } = descriptors;
         let scratch = self.memory.scratch(choice.workspace)?;
         convolution.set_math(choice.math)?;
         // Without a residual its factor is 0, and what stands there is not read; y is a place of its shape.
-        let (residual, factor) = data.residual.map_or((data.to, 0.0_f32), |residual| (residual, 1.0));
+        let (residual, factor) = data
+            .residual
+            .map_or((data.to, 0.0_f32), |residual| (residual, 1.0));
         // SAFETY: all handles are alive; factors are f32 on the host; the caller owns the numbers, described as they are; there is as much
         // scratch memory as the library asked for.
         Ok(unsafe {
@@ -153,7 +198,13 @@ impl Convolver {
         choice: Choice<ForwardAlgorithm>,
         data: &ConvolutionData,
     ) -> Result<(), Refusal> {
-        let Descriptors { x, y, weight, convolution, .. } = descriptors;
+        let Descriptors {
+            x,
+            y,
+            weight,
+            convolution,
+            ..
+        } = descriptors;
         let scratch = self.memory.scratch(choice.workspace)?;
         convolution.set_math(choice.math)?;
         // SAFETY: as for `fused`.
@@ -187,7 +238,13 @@ impl Convolver {
         choice: Choice<BackwardAlgorithm>,
         data: &ConvolutionData,
     ) -> Result<(), Refusal> {
-        let Descriptors { x, y, weight, convolution, .. } = descriptors;
+        let Descriptors {
+            x,
+            y,
+            weight,
+            convolution,
+            ..
+        } = descriptors;
         let scratch = self.memory.scratch(choice.workspace)?;
         convolution.set_math(choice.math)?;
         // SAFETY: as for `fused`.
@@ -218,12 +275,20 @@ impl Convolver {
         let state = locked(&self.state);
         let reason = |plan: &Result<Plan, String>| match plan {
             Err(reason) => Some(reason.clone()),
-            Ok(Plan { algorithm: Algorithm::Forward { fused, .. }, .. }) => {
-                fused.as_ref().err().map(|reason| format!("bias and residual: {reason}"))
-            }
+            Ok(Plan {
+                algorithm: Algorithm::Forward { fused, .. },
+                ..
+            }) => fused
+                .as_ref()
+                .err()
+                .map(|reason| format!("bias and residual: {reason}")),
             Ok(_) => None,
         };
-        state.plans.iter().filter_map(|(shape, plan)| Some((*shape, reason(plan)?))).collect()
+        state
+            .plans
+            .iter()
+            .filter_map(|(shape, plan)| Some((*shape, reason(plan)?)))
+            .collect()
     }
 }
 

@@ -3,9 +3,11 @@
 use std::ptr;
 
 use cudarc::cublaslt::sys::{
-    cublasComputeType_t as Compute, cublasLtMatmulDesc_t, cublasLtMatmulDescAttributes_t as DescriptionAttribute,
-    cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t as PreferenceAttribute, cublasLtMatrixLayout_t,
-    cublasLtMatrixLayoutAttribute_t as LayoutAttribute, cublasLtReductionScheme_t as Reduction, cudaDataType_t,
+    cublasComputeType_t as Compute, cublasLtMatmulDesc_t,
+    cublasLtMatmulDescAttributes_t as DescriptionAttribute, cublasLtMatmulPreference_t,
+    cublasLtMatmulPreferenceAttributes_t as PreferenceAttribute, cublasLtMatrixLayout_t,
+    cublasLtMatrixLayoutAttribute_t as LayoutAttribute, cublasLtReductionScheme_t as Reduction,
+    cudaDataType_t,
 };
 
 use crate::kernels::cuda::driver::Format;
@@ -32,18 +34,39 @@ impl Description {
         };
         let mut handle = ptr::null_mut();
         // SAFETY: writes one handle.
-        unsafe { ask!(cublaslt, cublasLtMatmulDescCreate(&raw mut handle, compute, cudaDataType_t::CUDA_R_32F)) }?;
+        unsafe {
+            ask!(
+                cublaslt,
+                cublasLtMatmulDescCreate(&raw mut handle, compute, cudaDataType_t::CUDA_R_32F)
+            )
+        }?;
         let description = Self(handle);
         let operation = |transposed| if transposed { TRANSPOSED } else { AS_STORED };
-        description.set(DescriptionAttribute::CUBLASLT_MATMUL_DESC_TRANSA, &operation(layout.left_transposed))?;
-        description.set(DescriptionAttribute::CUBLASLT_MATMUL_DESC_TRANSB, &operation(layout.right_transposed))?;
+        description.set(
+            DescriptionAttribute::CUBLASLT_MATMUL_DESC_TRANSA,
+            &operation(layout.left_transposed),
+        )?;
+        description.set(
+            DescriptionAttribute::CUBLASLT_MATMUL_DESC_TRANSB,
+            &operation(layout.right_transposed),
+        )?;
         Ok(description)
     }
 
     /// Of the type that the library's header gives the attribute.
     pub(super) fn set<T>(&self, attribute: DescriptionAttribute, value: &T) -> Result<(), Failure> {
         // SAFETY: the handle is alive; reads so many bytes of the value.
-        unsafe { ask!(cublaslt, cublasLtMatmulDescSetAttribute(self.0, attribute, ptr::from_ref(value).cast(), size_of::<T>())) }
+        unsafe {
+            ask!(
+                cublaslt,
+                cublasLtMatmulDescSetAttribute(
+                    self.0,
+                    attribute,
+                    ptr::from_ref(value).cast(),
+                    size_of::<T>()
+                )
+            )
+        }
     }
 }
 
@@ -65,14 +88,29 @@ impl MatrixLayout {
             Format::F16 => cudaDataType_t::CUDA_R_16F,
             Format::Bf16 => cudaDataType_t::CUDA_R_16BF,
         };
-        let (rows, cols, leading) = (matrix.rows as u64, matrix.cols as u64, matrix.leading as i64);
+        let (rows, cols, leading) = (
+            matrix.rows as u64,
+            matrix.cols as u64,
+            matrix.leading as i64,
+        );
         let mut handle = ptr::null_mut();
         // SAFETY: writes one handle.
-        unsafe { ask!(cublaslt, cublasLtMatrixLayoutCreate(&raw mut handle, format, rows, cols, leading)) }?;
+        unsafe {
+            ask!(
+                cublaslt,
+                cublasLtMatrixLayoutCreate(&raw mut handle, format, rows, cols, leading)
+            )
+        }?;
         let layout = Self(handle);
         if batch > 1 {
-            layout.set(LayoutAttribute::CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &(batch as i32))?;
-            layout.set(LayoutAttribute::CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &(matrix.batch_stride as i64))?;
+            layout.set(
+                LayoutAttribute::CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT,
+                &(batch as i32),
+            )?;
+            layout.set(
+                LayoutAttribute::CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,
+                &(matrix.batch_stride as i64),
+            )?;
         }
         Ok(layout)
     }
@@ -80,7 +118,17 @@ impl MatrixLayout {
     /// Of the type that the library's header gives the attribute.
     fn set<T>(&self, attribute: LayoutAttribute, value: &T) -> Result<(), Failure> {
         // SAFETY: the handle is alive; reads so many bytes of the value.
-        unsafe { ask!(cublaslt, cublasLtMatrixLayoutSetAttribute(self.0, attribute, ptr::from_ref(value).cast(), size_of::<T>())) }
+        unsafe {
+            ask!(
+                cublaslt,
+                cublasLtMatrixLayoutSetAttribute(
+                    self.0,
+                    attribute,
+                    ptr::from_ref(value).cast(),
+                    size_of::<T>()
+                )
+            )
+        }
     }
 }
 
@@ -101,15 +149,33 @@ impl Preference {
         // SAFETY: writes one handle.
         unsafe { ask!(cublaslt, cublasLtMatmulPreferenceCreate(&raw mut handle)) }?;
         let preference = Self(handle);
-        preference.set(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &(WORKSPACE as u64))?;
+        preference.set(
+            PreferenceAttribute::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+            &(WORKSPACE as u64),
+        )?;
         // Sums of several parts are put together in f32, not in the result's format.
         let reduction = Reduction::CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE as u32;
-        preference.set(PreferenceAttribute::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reduction)?;
+        preference.set(
+            PreferenceAttribute::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+            &reduction,
+        )?;
         for (attribute, matrix) in [
-            (PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, layout.left),
-            (PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, layout.right),
-            (PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, layout.c),
-            (PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, layout.d),
+            (
+                PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
+                layout.left,
+            ),
+            (
+                PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                layout.right,
+            ),
+            (
+                PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+                layout.c,
+            ),
+            (
+                PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
+                layout.d,
+            ),
         ] {
             preference.set(attribute, &matrix.alignment)?;
         }
@@ -119,7 +185,17 @@ impl Preference {
     /// Of the type that the library's header gives the attribute.
     fn set<T>(&self, attribute: PreferenceAttribute, value: &T) -> Result<(), Failure> {
         // SAFETY: the handle is alive; reads so many bytes of the value.
-        unsafe { ask!(cublaslt, cublasLtMatmulPreferenceSetAttribute(self.0, attribute, ptr::from_ref(value).cast(), size_of::<T>())) }
+        unsafe {
+            ask!(
+                cublaslt,
+                cublasLtMatmulPreferenceSetAttribute(
+                    self.0,
+                    attribute,
+                    ptr::from_ref(value).cast(),
+                    size_of::<T>()
+                )
+            )
+        }
     }
 }
 
@@ -132,7 +208,10 @@ impl Drop for Preference {
 
 #[cfg(test)]
 mod tests {
-    use cudarc::cublaslt::sys::{cublasLtMatmulDescGetAttribute, cublasLtMatmulPreferenceGetAttribute, cublasLtMatrixLayoutGetAttribute};
+    use cudarc::cublaslt::sys::{
+        cublasLtMatmulDescGetAttribute, cublasLtMatmulPreferenceGetAttribute,
+        cublasLtMatrixLayoutGetAttribute,
+    };
 
     use super::super::library::Library;
     use super::*;
@@ -159,54 +238,157 @@ mod tests {
             eprintln!("skipped: {missing}");
             return;
         }
-        let matrix = Matrix { format: Format::Bf16, rows: 320, cols: 77, leading: 640, batch_stride: 1 << 33, alignment: 8 };
+        let matrix = Matrix {
+            format: Format::Bf16,
+            rows: 320,
+            cols: 77,
+            leading: 640,
+            batch_stride: 1 << 33,
+            alignment: 8,
+        };
         let layout = Layout {
             left: matrix,
             left_transposed: true,
-            right: Matrix { alignment: 2, ..matrix },
+            right: Matrix {
+                alignment: 2,
+                ..matrix
+            },
             right_transposed: false,
             c: matrix,
-            d: Matrix { alignment: 16, ..matrix },
+            d: Matrix {
+                alignment: 16,
+                ..matrix
+            },
             batch: 5,
             bias: None,
             precision: Precision::Fast,
         };
         let described = MatrixLayout::new(&matrix, 5).expect("the library describes matrices");
         let read = |attribute| attribute!(cublasLtMatrixLayoutGetAttribute, described.0, attribute);
-        assert_eq!(read(LayoutAttribute::CUBLASLT_MATRIX_LAYOUT_TYPE), (cudaDataType_t::CUDA_R_16BF as i32).to_ne_bytes());
-        assert_eq!(read(LayoutAttribute::CUBLASLT_MATRIX_LAYOUT_ROWS), 320_u64.to_ne_bytes());
-        assert_eq!(read(LayoutAttribute::CUBLASLT_MATRIX_LAYOUT_COLS), 77_u64.to_ne_bytes());
-        assert_eq!(read(LayoutAttribute::CUBLASLT_MATRIX_LAYOUT_LD), 640_i64.to_ne_bytes());
-        assert_eq!(read(LayoutAttribute::CUBLASLT_MATRIX_LAYOUT_ORDER), 0_i32.to_ne_bytes(), "column-major");
-        assert_eq!(read(LayoutAttribute::CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT), 5_i32.to_ne_bytes());
-        assert_eq!(read(LayoutAttribute::CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET), (1_i64 << 33).to_ne_bytes());
+        assert_eq!(
+            read(LayoutAttribute::CUBLASLT_MATRIX_LAYOUT_TYPE),
+            (cudaDataType_t::CUDA_R_16BF as i32).to_ne_bytes()
+        );
+        assert_eq!(
+            read(LayoutAttribute::CUBLASLT_MATRIX_LAYOUT_ROWS),
+            320_u64.to_ne_bytes()
+        );
+        assert_eq!(
+            read(LayoutAttribute::CUBLASLT_MATRIX_LAYOUT_COLS),
+            77_u64.to_ne_bytes()
+        );
+        assert_eq!(
+            read(LayoutAttribute::CUBLASLT_MATRIX_LAYOUT_LD),
+            640_i64.to_ne_bytes()
+        );
+        assert_eq!(
+            read(LayoutAttribute::CUBLASLT_MATRIX_LAYOUT_ORDER),
+            0_i32.to_ne_bytes(),
+            "column-major"
+        );
+        assert_eq!(
+            read(LayoutAttribute::CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT),
+            5_i32.to_ne_bytes()
+        );
+        assert_eq!(
+            read(LayoutAttribute::CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET),
+            (1_i64 << 33).to_ne_bytes()
+        );
 
         let description = Description::new(&layout).expect("the library describes products");
         let epilogue = cudarc::cublaslt::sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_BIAS as u32;
-        description.set(DescriptionAttribute::CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue).expect("a bias may be added");
-        description.set(DescriptionAttribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &0x1234_5678_9abc_u64).expect("it stands somewhere");
+        description
+            .set(
+                DescriptionAttribute::CUBLASLT_MATMUL_DESC_EPILOGUE,
+                &epilogue,
+            )
+            .expect("a bias may be added");
+        description
+            .set(
+                DescriptionAttribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+                &0x1234_5678_9abc_u64,
+            )
+            .expect("it stands somewhere");
         let read = |attribute| attribute!(cublasLtMatmulDescGetAttribute, description.0, attribute);
-        assert_eq!(read(DescriptionAttribute::CUBLASLT_MATMUL_DESC_TRANSA), 1_i32.to_ne_bytes());
-        assert_eq!(read(DescriptionAttribute::CUBLASLT_MATMUL_DESC_TRANSB), 0_i32.to_ne_bytes());
-        assert_eq!(read(DescriptionAttribute::CUBLASLT_MATMUL_DESC_EPILOGUE), 4_u32.to_ne_bytes());
-        assert_eq!(read(DescriptionAttribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER), 0x1234_5678_9abc_u64.to_ne_bytes());
-        assert_eq!(read(DescriptionAttribute::CUBLASLT_MATMUL_DESC_COMPUTE_TYPE), 68_i32.to_ne_bytes());
-        assert_eq!(read(DescriptionAttribute::CUBLASLT_MATMUL_DESC_SCALE_TYPE), 0_i32.to_ne_bytes());
-        assert_eq!(read(DescriptionAttribute::CUBLASLT_MATMUL_DESC_POINTER_MODE), 0_i32.to_ne_bytes(), "factors are the host's");
+        assert_eq!(
+            read(DescriptionAttribute::CUBLASLT_MATMUL_DESC_TRANSA),
+            1_i32.to_ne_bytes()
+        );
+        assert_eq!(
+            read(DescriptionAttribute::CUBLASLT_MATMUL_DESC_TRANSB),
+            0_i32.to_ne_bytes()
+        );
+        assert_eq!(
+            read(DescriptionAttribute::CUBLASLT_MATMUL_DESC_EPILOGUE),
+            4_u32.to_ne_bytes()
+        );
+        assert_eq!(
+            read(DescriptionAttribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER),
+            0x1234_5678_9abc_u64.to_ne_bytes()
+        );
+        assert_eq!(
+            read(DescriptionAttribute::CUBLASLT_MATMUL_DESC_COMPUTE_TYPE),
+            68_i32.to_ne_bytes()
+        );
+        assert_eq!(
+            read(DescriptionAttribute::CUBLASLT_MATMUL_DESC_SCALE_TYPE),
+            0_i32.to_ne_bytes()
+        );
+        assert_eq!(
+            read(DescriptionAttribute::CUBLASLT_MATMUL_DESC_POINTER_MODE),
+            0_i32.to_ne_bytes(),
+            "factors are the host's"
+        );
         for (precision, compute) in [(Precision::Fast, 77_i32), (Precision::Full, 68)] {
-            let left = Matrix { format: Format::F32, ..matrix };
-            let description = Description::new(&Layout { left, precision, ..layout }).expect("the library describes products");
-            let read = attribute!(cublasLtMatmulDescGetAttribute, description.0, DescriptionAttribute::CUBLASLT_MATMUL_DESC_COMPUTE_TYPE);
+            let left = Matrix {
+                format: Format::F32,
+                ..matrix
+            };
+            let description = Description::new(&Layout {
+                left,
+                precision,
+                ..layout
+            })
+            .expect("the library describes products");
+            let read = attribute!(
+                cublasLtMatmulDescGetAttribute,
+                description.0,
+                DescriptionAttribute::CUBLASLT_MATMUL_DESC_COMPUTE_TYPE
+            );
             assert_eq!(read, compute.to_ne_bytes());
         }
 
         let preference = Preference::new(&layout).expect("the library has preferences");
-        let read = |attribute| attribute!(cublasLtMatmulPreferenceGetAttribute, preference.0, attribute);
-        assert_eq!(read(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES), (WORKSPACE as u64).to_ne_bytes());
-        assert_eq!(read(PreferenceAttribute::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK), 2_u32.to_ne_bytes());
-        assert_eq!(read(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES), 8_u32.to_ne_bytes());
-        assert_eq!(read(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES), 2_u32.to_ne_bytes());
-        assert_eq!(read(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES), 8_u32.to_ne_bytes());
-        assert_eq!(read(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES), 16_u32.to_ne_bytes());
+        let read = |attribute| {
+            attribute!(
+                cublasLtMatmulPreferenceGetAttribute,
+                preference.0,
+                attribute
+            )
+        };
+        assert_eq!(
+            read(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES),
+            (WORKSPACE as u64).to_ne_bytes()
+        );
+        assert_eq!(
+            read(PreferenceAttribute::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK),
+            2_u32.to_ne_bytes()
+        );
+        assert_eq!(
+            read(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES),
+            8_u32.to_ne_bytes()
+        );
+        assert_eq!(
+            read(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES),
+            2_u32.to_ne_bytes()
+        );
+        assert_eq!(
+            read(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES),
+            8_u32.to_ne_bytes()
+        );
+        assert_eq!(
+            read(PreferenceAttribute::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES),
+            16_u32.to_ne_bytes()
+        );
     }
 }

@@ -3,8 +3,9 @@
 use std::ptr;
 
 use cudarc::cudnn::sys::{
-    cudnnActivationDescriptor_t, cudnnActivationMode_t, cudnnConvolutionDescriptor_t, cudnnConvolutionMode_t, cudnnDataType_t,
-    cudnnFilterDescriptor_t, cudnnMathType_t, cudnnNanPropagation_t, cudnnTensorDescriptor_t, cudnnTensorFormat_t,
+    cudnnActivationDescriptor_t, cudnnActivationMode_t, cudnnConvolutionDescriptor_t,
+    cudnnConvolutionMode_t, cudnnDataType_t, cudnnFilterDescriptor_t, cudnnMathType_t,
+    cudnnNanPropagation_t, cudnnTensorDescriptor_t, cudnnTensorFormat_t,
 };
 
 use crate::kernels::cuda::driver::{Convolution, Format};
@@ -25,7 +26,14 @@ pub(super) struct Descriptors {
 impl Descriptors {
     /// Of a convolution whose sizes all fit into 32 bits.
     pub(super) fn new(shape: &Convolution) -> Result<Self, Failure> {
-        let Convolution { format, batch, input, output, kernel, .. } = *shape;
+        let Convolution {
+            format,
+            batch,
+            input,
+            output,
+            kernel,
+            ..
+        } = *shape;
         Ok(Self {
             x: Pictures::new(format, batch, input)?,
             y: Pictures::new(format, batch, output)?,
@@ -59,14 +67,31 @@ fn data(format: Format) -> cudnnDataType_t {
 pub(super) struct Pictures(pub(super) cudnnTensorDescriptor_t);
 
 impl Pictures {
-    fn new(format: Format, batch: usize, [height, width, channels]: [usize; 3]) -> Result<Self, Failure> {
+    fn new(
+        format: Format,
+        batch: usize,
+        [height, width, channels]: [usize; 3],
+    ) -> Result<Self, Failure> {
         let mut handle = ptr::null_mut();
         // SAFETY: writes one handle.
         unsafe { ask!(cudnn, cudnnCreateTensorDescriptor(&raw mut handle)) }?;
         let pictures = Self(handle);
         let [n, c, h, w] = [batch, channels, height, width].map(|size| size as i32);
         // SAFETY: the handle is alive. Sizes are given in this order whatever the order in memory.
-        unsafe { ask!(cudnn, cudnnSetTensor4dDescriptor(handle, cudnnTensorFormat_t::CUDNN_TENSOR_NHWC, data(format), n, c, h, w)) }?;
+        unsafe {
+            ask!(
+                cudnn,
+                cudnnSetTensor4dDescriptor(
+                    handle,
+                    cudnnTensorFormat_t::CUDNN_TENSOR_NHWC,
+                    data(format),
+                    n,
+                    c,
+                    h,
+                    w
+                )
+            )
+        }?;
         Ok(pictures)
     }
 }
@@ -90,7 +115,20 @@ impl Weight {
         let weight = Self(handle);
         let [k, c, h, w] = [out, into, kernel, kernel].map(|size| size as i32);
         // SAFETY: the handle is alive. NHWC stands for KRSC here.
-        unsafe { ask!(cudnn, cudnnSetFilter4dDescriptor(handle, data(format), cudnnTensorFormat_t::CUDNN_TENSOR_NHWC, k, c, h, w)) }?;
+        unsafe {
+            ask!(
+                cudnn,
+                cudnnSetFilter4dDescriptor(
+                    handle,
+                    data(format),
+                    cudnnTensorFormat_t::CUDNN_TENSOR_NHWC,
+                    k,
+                    c,
+                    h,
+                    w
+                )
+            )
+        }?;
         Ok(weight)
     }
 }
@@ -117,7 +155,20 @@ impl Geometry {
         let mode = cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
         // SAFETY: the handle is alive.
         unsafe {
-            ask!(cudnn, cudnnSetConvolution2dDescriptor(handle, pad, pad, stride, stride, 1, 1, mode, cudnnDataType_t::CUDNN_DATA_FLOAT))
+            ask!(
+                cudnn,
+                cudnnSetConvolution2dDescriptor(
+                    handle,
+                    pad,
+                    pad,
+                    stride,
+                    stride,
+                    1,
+                    1,
+                    mode,
+                    cudnnDataType_t::CUDNN_DATA_FLOAT
+                )
+            )
         }?;
         geometry.set_math(math(shape.format))?;
         Ok(geometry)
@@ -148,7 +199,10 @@ impl Activation {
         // SAFETY: writes one handle.
         unsafe { ask!(cudnn, cudnnCreateActivationDescriptor(&raw mut handle)) }?;
         let activation = Self(handle);
-        let (mode, nan) = (cudnnActivationMode_t::CUDNN_ACTIVATION_IDENTITY, cudnnNanPropagation_t::CUDNN_NOT_PROPAGATE_NAN);
+        let (mode, nan) = (
+            cudnnActivationMode_t::CUDNN_ACTIVATION_IDENTITY,
+            cudnnNanPropagation_t::CUDNN_NOT_PROPAGATE_NAN,
+        );
         // SAFETY: the handle is alive.
         unsafe { ask!(cudnn, cudnnSetActivationDescriptor(handle, mode, nan, 0.0)) }?;
         Ok(activation)
@@ -193,18 +247,27 @@ mod tests {
         for (kernel, stride, pad) in [(1, 1, 0), (3, 1, 1), (3, 2, 1), (3, 2, 0), (5, 3, 2)] {
             for input in 5..12 {
                 let shape = shape(input, kernel, stride, pad);
-                let descriptors = Descriptors::new(&shape).expect("the library describes convolutions");
+                let descriptors =
+                    Descriptors::new(&shape).expect("the library describes convolutions");
                 let mut size = [0; 4];
                 let [n, c, h, w] = &mut size;
                 // SAFETY: the handles are alive; writes four numbers.
                 let status = unsafe {
-                    let Descriptors { x, weight, convolution, .. } = &descriptors;
+                    let Descriptors {
+                        x,
+                        weight,
+                        convolution,
+                        ..
+                    } = &descriptors;
                     cudnnGetConvolution2dForwardOutputDim(convolution.0, x.0, weight.0, n, c, h, w)
                 };
                 assert_eq!(status as u32, 0);
                 assert_eq!(size[..2], [2, 24]);
                 for height in 1..14 {
-                    let fits = is_symmetric(&Convolution { output: [height, size[3] as usize, 24], ..shape });
+                    let fits = is_symmetric(&Convolution {
+                        output: [height, size[3] as usize, 24],
+                        ..shape
+                    });
                     assert_eq!(fits, height == size[2] as usize, "{shape:?}");
                     symmetric += usize::from(fits);
                 }
@@ -212,14 +275,31 @@ mod tests {
         }
         assert_eq!(symmetric, 5 * 7);
 
-        let descriptors = Descriptors::new(&shape(7, 3, 1, 1)).expect("the library describes convolutions");
+        let descriptors =
+            Descriptors::new(&shape(7, 3, 1, 1)).expect("the library describes convolutions");
         let (mut data, mut numbers) = (cudnnDataType_t::CUDNN_DATA_DOUBLE, [0; 8]);
         let [n, c, h, w, n_stride, c_stride, h_stride, w_stride] = &mut numbers;
         // SAFETY: the handle is alive; writes a format and eight numbers.
-        let status =
-            unsafe { cudnnGetTensor4dDescriptor(descriptors.x.0, &raw mut data, n, c, h, w, n_stride, c_stride, h_stride, w_stride) };
+        let status = unsafe {
+            cudnnGetTensor4dDescriptor(
+                descriptors.x.0,
+                &raw mut data,
+                n,
+                c,
+                h,
+                w,
+                n_stride,
+                c_stride,
+                h_stride,
+                w_stride,
+            )
+        };
         assert_eq!(status as u32, 0);
         assert_eq!(data, cudnnDataType_t::CUDNN_DATA_BFLOAT16);
-        assert_eq!(numbers, [2, 8, 7, 10, 7 * 10 * 8, 1, 10 * 8, 8], "channels lie side by side");
+        assert_eq!(
+            numbers,
+            [2, 8, 7, 10, 7 * 10 * 8, 1, 10 * 8, 8],
+            "channels lie side by side"
+        );
     }
 }

@@ -58,7 +58,10 @@ impl Recording {
         // SAFETY: the stream is alive.
         unsafe { ask!(driver, cuStreamBeginCapture_v2(context.stream(), mode)) }?;
         context.set_capturing(true);
-        Ok(Self { context: Arc::clone(context), open: true })
+        Ok(Self {
+            context: Arc::clone(context),
+            open: true,
+        })
     }
 
     /// What was recorded, ready to be done.
@@ -67,11 +70,17 @@ impl Recording {
         let mut handle = ptr::null_mut();
         // SAFETY: the graph is ours and whole; writes one handle. The recorded graph is not needed once it has been made ready.
         let made = unsafe {
-            let made = ask!(driver, cuGraphInstantiateWithFlags(&raw mut handle, recorded, 0));
+            let made = ask!(
+                driver,
+                cuGraphInstantiateWithFlags(&raw mut handle, recorded, 0)
+            );
             let _ = ask!(driver, cuGraphDestroy(recorded));
             made
         };
-        made.map(|()| Graph { context: Arc::clone(&self.context), handle })
+        made.map(|()| Graph {
+            context: Arc::clone(&self.context),
+            handle,
+        })
     }
 
     fn end(&mut self) -> Result<CUgraph, Failure> {
@@ -79,7 +88,12 @@ impl Recording {
         self.context.set_capturing(false);
         let mut recorded = ptr::null_mut();
         // SAFETY: the stream is recording; writes one handle.
-        unsafe { ask!(driver, cuStreamEndCapture(self.context.stream(), &raw mut recorded)) }?;
+        unsafe {
+            ask!(
+                driver,
+                cuStreamEndCapture(self.context.stream(), &raw mut recorded)
+            )
+        }?;
         Ok(recorded)
     }
 }

@@ -40,7 +40,10 @@ impl Library {
 
     /// File names in the order in which the bindings try them.
     pub(super) fn candidates(self) -> Vec<String> {
-        self.stems().iter().flat_map(|stem| get_lib_name_candidates(stem)).collect()
+        self.stems()
+            .iter()
+            .flat_map(|stem| get_lib_name_candidates(stem))
+            .collect()
     }
 
     /// Every function that is called.
@@ -56,7 +59,13 @@ impl Library {
     fn parts(self) -> &'static [&'static str] {
         match self {
             Self::Driver | Self::CublasLt => &[],
-            Self::Cudnn => &["cudnn_graph", "cudnn_ops", "cudnn_cnn", "cudnn_heuristic", "cudnn_engines_precompiled"],
+            Self::Cudnn => &[
+                "cudnn_graph",
+                "cudnn_ops",
+                "cudnn_cnn",
+                "cudnn_heuristic",
+                "cudnn_engines_precompiled",
+            ],
         }
     }
 
@@ -67,14 +76,21 @@ impl Library {
     pub(super) fn find(self) -> Result<(), Unavailable> {
         let missing = |library, (searched, reason)| match self {
             Self::Driver => Unavailable::NoDriver { searched, reason },
-            _ => Unavailable::NoLibrary { library, searched, reason },
+            _ => Unavailable::NoLibrary {
+                library,
+                searched,
+                reason,
+            },
         };
         load(self.candidates()).map_err(|tried| missing(self.name(), tried))?;
         for part in self.parts() {
             load(get_lib_name_candidates(part)).map_err(|tried| missing(part, tried))?;
         }
         match self.functions().iter().find(|function| !self.has(function)) {
-            Some(function) => Err(Unavailable::LibraryLacks { library: self.name(), function }),
+            Some(function) => Err(Unavailable::LibraryLacks {
+                library: self.name(),
+                function,
+            }),
             None => Ok(()),
         }
     }
@@ -88,7 +104,9 @@ impl Library {
                 Self::CublasLt => cublaslt::sys::culib(),
                 Self::Cudnn => cudnn::sys::culib(),
             };
-            library.get::<unsafe extern "C" fn()>(function.as_bytes()).is_ok()
+            library
+                .get::<unsafe extern "C" fn()>(function.as_bytes())
+                .is_ok()
         }
     }
 }
@@ -105,7 +123,9 @@ fn load(names: Vec<String>) -> Result<(), (Vec<String>, Option<String>)> {
                 return Ok(());
             }
             Err(error) => {
-                let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+                let text = error
+                    .source()
+                    .map_or_else(|| error.to_string(), ToString::to_string);
                 if reason.is_none() && is_telling(name, &text) {
                     reason = Some(text);
                 }
@@ -117,7 +137,10 @@ fn load(names: Vec<String>) -> Result<(), (Vec<String>, Option<String>)> {
 
 /// Does a loader's message say more than that there is no such file?
 fn is_telling(name: &str, message: &str) -> bool {
-    cfg!(unix) && !message.contains(&format!("{name}: cannot open shared object file: No such file"))
+    cfg!(unix)
+        && !message.contains(&format!(
+            "{name}: cannot open shared object file: No such file"
+        ))
 }
 
 const DRIVER: &[&str] = &[
@@ -239,19 +262,35 @@ mod tests {
     /// Names that stand before a parenthesis and start with `prefix` and a capital letter.
     fn called(prefix: &str) -> BTreeSet<&'static str> {
         let word = |character: char| character.is_ascii_alphanumeric() || character == '_';
-        let code = SOURCES.iter().map(|source| source.split("#[cfg(test)]").next().unwrap_or_default());
+        let code = SOURCES
+            .iter()
+            .map(|source| source.split("#[cfg(test)]").next().unwrap_or_default());
         code.flat_map(|code| code.match_indices('(').map(move |(end, _)| &code[..end]))
-            .map(|before| &before[before.rfind(|character| !word(character)).map_or(0, |at| at + 1)..])
-            .filter(|name| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase())))
+            .map(|before| {
+                &before[before
+                    .rfind(|character| !word(character))
+                    .map_or(0, |at| at + 1)..]
+            })
+            .filter(|name| {
+                name.strip_prefix(prefix)
+                    .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
+            })
             .collect()
     }
 
     #[test]
     fn every_function_that_is_called_is_looked_for_first() {
-        for (library, prefix) in [(Library::Driver, "cu"), (Library::CublasLt, "cublasLt"), (Library::Cudnn, "cudnn")] {
+        for (library, prefix) in [
+            (Library::Driver, "cu"),
+            (Library::CublasLt, "cublasLt"),
+            (Library::Cudnn, "cudnn"),
+        ] {
             let listed: BTreeSet<_> = library.functions().iter().copied().collect();
             let called = called(prefix);
-            assert!(called.len() > 10, "the sources are not read as they should be");
+            assert!(
+                called.len() > 10,
+                "the sources are not read as they should be"
+            );
             assert_eq!(listed, called, "{}", library.name());
         }
     }
@@ -259,18 +298,28 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_loaded_is_told_from_none() {
         let absent = "libdragnext_no_such.so".to_owned();
-        assert_eq!(load(vec![absent.clone()]), Err((vec![absent.clone()], None)));
+        assert_eq!(
+            load(vec![absent.clone()]),
+            Err((vec![absent.clone()], None))
+        );
         let folder = tempfile::tempdir().expect("a folder can be made");
         let broken = folder.path().join("libbroken.so");
         std::fs::write(&broken, "not a library").expect("a file can be written");
         let broken = broken.to_str().expect("the path is text").to_owned();
-        let Err((names, Some(reason))) = load(vec![absent, broken.clone()]) else { panic!("it is no library") };
+        let Err((names, Some(reason))) = load(vec![absent, broken.clone()]) else {
+            panic!("it is no library")
+        };
         assert_eq!(names.len(), 2);
         if cfg!(target_os = "linux") {
             assert!(reason.contains(&broken), "{reason}");
         }
         // What a library that is there needs and cannot find.
-        assert!(is_telling("libcudnn_cnn.so.9", "libz.so.1: cannot open shared object file: No such file or directory") == cfg!(unix));
+        assert!(
+            is_telling(
+                "libcudnn_cnn.so.9",
+                "libz.so.1: cannot open shared object file: No such file or directory"
+            ) == cfg!(unix)
+        );
     }
 
     #[test]
@@ -280,8 +329,18 @@ mod tests {
             for wanted in ["libcublasLt.so.13", "libcublasLt.so.12"] {
                 assert!(names.iter().any(|name| name == wanted), "{names:?}");
             }
-            assert!(Library::Cudnn.candidates().iter().any(|name| name == "libcudnn.so.9"));
-            assert!(Library::Driver.candidates().iter().any(|name| name == "libcuda.so.1"));
+            assert!(
+                Library::Cudnn
+                    .candidates()
+                    .iter()
+                    .any(|name| name == "libcudnn.so.9")
+            );
+            assert!(
+                Library::Driver
+                    .candidates()
+                    .iter()
+                    .any(|name| name == "libcuda.so.1")
+            );
         }
     }
 }

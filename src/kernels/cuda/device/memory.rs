@@ -4,7 +4,10 @@ use std::ffi::c_void;
 use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cudarc::driver::sys::{CUdevice_attribute as Attribute, CUdeviceptr, CUmemPool_attribute as PoolAttribute, CUmemoryPool};
+use cudarc::driver::sys::{
+    CUdevice_attribute as Attribute, CUdeviceptr, CUmemPool_attribute as PoolAttribute,
+    CUmemoryPool,
+};
 
 use crate::kernels::cuda::driver::{Address, Memory as Bytes};
 use crate::kernels::fault::Fault;
@@ -44,7 +47,11 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    const NONE: Self = Self { address: Address::NONE, bytes: 0, retired: Vec::new() };
+    const NONE: Self = Self {
+        address: Address::NONE,
+        bytes: 0,
+        retired: Vec::new(),
+    };
 
     /// Where it is; for work that is asked for before the guard goes.
     pub(super) fn address(&self) -> Address {
@@ -58,14 +65,22 @@ impl Memory {
             0 => None,
             _ => Some(Pool::of(&context)?),
         };
-        Ok(Self { context, pool, deferred: Mutex::default(), scratch: Mutex::new(Scratch::NONE) })
+        Ok(Self {
+            context,
+            pool,
+            deferred: Mutex::default(),
+            scratch: Mutex::new(Scratch::NONE),
+        })
     }
 
     /// Memory for `bytes`, at least one. Aligned to 256, as all of CUDA's allocations are (CUDA C++ Programming Guide, "Device Memory
     /// Accesses").
     pub(super) fn allocate(&self, bytes: usize) -> Result<Address, Fault> {
         if self.context.is_capturing() {
-            return Err(lost("cuMemAllocAsync", "memory cannot be taken while work is recorded for a graph"));
+            return Err(lost(
+                "cuMemAllocAsync",
+                "memory cannot be taken while work is recorded for a graph",
+            ));
         }
         self.free_deferred();
         match self.take(bytes) {
@@ -77,7 +92,11 @@ impl Memory {
         match self.take(bytes) {
             Err(failure) if failure.code == OUT_OF_MEMORY => {
                 let Bytes { free, total } = self.bytes();
-                Err(Fault::OutOfMemory { need: bytes as u64, free, total })
+                Err(Fault::OutOfMemory {
+                    need: bytes as u64,
+                    free,
+                    total,
+                })
             }
             taken => Ok(taken?),
         }
@@ -89,7 +108,10 @@ impl Memory {
         // SAFETY: both write one address.
         unsafe {
             match self.pool {
-                Some(_) => ask!(driver, cuMemAllocAsync(&raw mut address, bytes, self.context.stream()))?,
+                Some(_) => ask!(
+                    driver,
+                    cuMemAllocAsync(&raw mut address, bytes, self.context.stream())
+                )?,
                 None => ask!(driver, cuMemAlloc_v2(&raw mut address, bytes))?,
             }
         }
@@ -111,7 +133,10 @@ impl Memory {
             match self.pool {
                 Some(_) => ask!(driver, cuMemFreeAsync(address.0, self.context.stream())),
                 // Not in the stream's order, so the work is waited for.
-                None => self.context.synchronise().and_then(|()| ask!(driver, cuMemFree_v2(address.0))),
+                None => self
+                    .context
+                    .synchronise()
+                    .and_then(|()| ask!(driver, cuMemFree_v2(address.0))),
             }
         };
     }
@@ -161,14 +186,22 @@ impl Memory {
             let reserved = pool.attribute(PoolAttribute::CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT);
             reserved.saturating_sub(pool.attribute(PoolAttribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT))
         });
-        Bytes { free: free as u64 + pooled, total: total as u64 }
+        Bytes {
+            free: free as u64 + pooled,
+            total: total as u64,
+        }
     }
 
     /// Zeros.
     pub(super) fn clear(&self, to: Address, bytes: usize) -> Result<(), Fault> {
         if bytes > 0 {
             // SAFETY: the caller owns so many bytes there.
-            unsafe { ask!(driver, cuMemsetD8Async(to.0, 0, bytes, self.context.stream())) }?;
+            unsafe {
+                ask!(
+                    driver,
+                    cuMemsetD8Async(to.0, 0, bytes, self.context.stream())
+                )
+            }?;
         }
         Ok(())
     }
@@ -177,7 +210,12 @@ impl Memory {
     pub(super) fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), Fault> {
         if bytes > 0 {
             // SAFETY: the caller owns so many bytes at both places.
-            unsafe { ask!(driver, cuMemcpyDtoDAsync_v2(to.0, from.0, bytes, self.context.stream())) }?;
+            unsafe {
+                ask!(
+                    driver,
+                    cuMemcpyDtoDAsync_v2(to.0, from.0, bytes, self.context.stream())
+                )
+            }?;
         }
         Ok(())
     }
@@ -185,11 +223,24 @@ impl Memory {
     /// Device to host; returns when the bytes are there.
     pub(super) fn read(&self, from: Address, bytes: &mut [u8]) -> Result<(), Fault> {
         if self.context.is_capturing() {
-            return Err(lost("cuMemcpyDtoHAsync", "memory cannot be read while work is recorded for a graph"));
+            return Err(lost(
+                "cuMemcpyDtoHAsync",
+                "memory cannot be read while work is recorded for a graph",
+            ));
         }
         if !bytes.is_empty() {
             // SAFETY: the caller owns so many bytes there; `bytes` is borrowed until the stream has been waited for.
-            unsafe { ask!(driver, cuMemcpyDtoHAsync_v2(bytes.as_mut_ptr().cast::<c_void>(), from.0, bytes.len(), self.context.stream())) }?;
+            unsafe {
+                ask!(
+                    driver,
+                    cuMemcpyDtoHAsync_v2(
+                        bytes.as_mut_ptr().cast::<c_void>(),
+                        from.0,
+                        bytes.len(),
+                        self.context.stream()
+                    )
+                )
+            }?;
         }
         Ok(self.context.synchronise()?)
     }
@@ -216,11 +267,21 @@ impl Pool {
     fn of(context: &Context) -> Result<Self, Failure> {
         let mut pool = ptr::null_mut();
         // SAFETY: writes one handle.
-        unsafe { ask!(driver, cuDeviceGetDefaultMemPool(&raw mut pool, context.device())) }?;
+        unsafe {
+            ask!(
+                driver,
+                cuDeviceGetDefaultMemPool(&raw mut pool, context.device())
+            )
+        }?;
         let mut threshold = u64::MAX;
         let attribute = PoolAttribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
         // SAFETY: the attribute is a 64-bit number.
-        unsafe { ask!(driver, cuMemPoolSetAttribute(pool, attribute, (&raw mut threshold).cast::<c_void>())) }?;
+        unsafe {
+            ask!(
+                driver,
+                cuMemPoolSetAttribute(pool, attribute, (&raw mut threshold).cast::<c_void>())
+            )
+        }?;
         Ok(Self(pool))
     }
 
@@ -228,7 +289,12 @@ impl Pool {
     fn attribute(self, attribute: PoolAttribute) -> u64 {
         let mut bytes = 0_u64;
         // SAFETY: the attributes that are asked for are 64-bit numbers.
-        match unsafe { ask!(driver, cuMemPoolGetAttribute(self.0, attribute, (&raw mut bytes).cast::<c_void>())) } {
+        match unsafe {
+            ask!(
+                driver,
+                cuMemPoolGetAttribute(self.0, attribute, (&raw mut bytes).cast::<c_void>())
+            )
+        } {
             Ok(()) => bytes,
             Err(_) => 0,
         }

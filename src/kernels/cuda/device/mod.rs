@@ -5,7 +5,10 @@
 //!
 //! All work goes through one stream, in the order in which it was asked for. Several threads may ask; what they ask for is then in the
 //! order of their calls, as if one had asked.
-#![allow(unsafe_code, reason = "NVIDIA's driver and libraries have C interfaces")]
+#![allow(
+    unsafe_code,
+    reason = "NVIDIA's driver and libraries have C interfaces"
+)]
 
 mod call;
 mod context;
@@ -36,7 +39,9 @@ use self::memory::Memory as DeviceMemory;
 use self::module::Module;
 use self::multiplier::Multiplier;
 use self::staging::Staging;
-use crate::kernels::cuda::driver::{Address, Convolution, ConvolutionData, Convolved, Driver, Launch, Memory, Product};
+use crate::kernels::cuda::driver::{
+    Address, Convolution, ConvolutionData, Convolved, Driver, Launch, Memory, Product,
+};
 use crate::kernels::fault::Fault;
 
 pub use self::graph::Graph;
@@ -91,8 +96,18 @@ impl Device {
         let staging = Staging::new(Arc::clone(&context))?;
         let multiplier = Multiplier::new(Arc::clone(&context), Arc::clone(&memory))?;
         let convolver = Convolver::new(Arc::clone(&context), Arc::clone(&memory));
-        let multiprocessors = context.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
-        Ok(Self { convolver, multiplier, module, staging, memory, context, multiprocessors, lost: OnceLock::new() })
+        let multiprocessors =
+            context.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
+        Ok(Self {
+            convolver,
+            multiplier,
+            module,
+            staging,
+            memory,
+            context,
+            multiprocessors,
+            lost: OnceLock::new(),
+        })
     }
 
     /// The GPU's name.
@@ -121,17 +136,31 @@ impl Device {
 
     /// Versions of the libraries in use.
     pub fn libraries(&self) -> Libraries {
-        let text = |version: usize| format!("{}.{}.{}", version / 10_000, version / 100 % 100, version % 100);
+        let text = |version: usize| {
+            format!(
+                "{}.{}.{}",
+                version / 10_000,
+                version / 100 % 100,
+                version % 100
+            )
+        };
         // SAFETY: the library was found when the device was opened.
         let cublaslt = text(unsafe { cublasLtGetVersion() });
         // SAFETY: likewise, or it is not asked.
-        let cudnn = self.convolver.as_ref().map(|_| text(unsafe { cudnnGetVersion() })).map_err(Unavailable::clone);
+        let cudnn = self
+            .convolver
+            .as_ref()
+            .map(|_| text(unsafe { cudnnGetVersion() }))
+            .map_err(Unavailable::clone);
         Libraries { cublaslt, cudnn }
     }
 
     /// Convolutions that cuDNN could not do, or not with bias and residual in one go, and why.
     pub fn refused_convolutions(&self) -> Vec<(Convolution, String)> {
-        self.convolver.as_ref().map(Convolver::refused).unwrap_or_default()
+        self.convolver
+            .as_ref()
+            .map(Convolver::refused)
+            .unwrap_or_default()
     }
 
     /// Records what `work` asks for, instead of doing it. Memory can neither be taken nor read nor written from the host meanwhile, and no
@@ -142,7 +171,10 @@ impl Device {
     pub fn capture(&self, work: impl FnOnce() -> Result<(), Fault>) -> Result<Graph, Fault> {
         self.guarded(|| {
             if self.context.is_capturing() {
-                return Err(lost("cuStreamBeginCapture", "work is being recorded already"));
+                return Err(lost(
+                    "cuStreamBeginCapture",
+                    "work is being recorded already",
+                ));
             }
             let recording = Recording::start(&self.context)?;
             work()?;
@@ -171,7 +203,10 @@ impl Device {
         }
         self.context.enter()?;
         work().inspect_err(|fault| {
-            if matches!(fault, Fault::Lost { .. }) && !self.context.is_capturing() && self.context.is_lost() {
+            if matches!(fault, Fault::Lost { .. })
+                && !self.context.is_capturing()
+                && self.context.is_lost()
+            {
                 let _ = self.lost.set(fault.clone());
             }
         })
@@ -223,7 +258,8 @@ impl Driver for Device {
     }
 
     fn memory(&self) -> Memory {
-        self.guarded(|| Ok(self.memory.bytes())).unwrap_or(Memory { free: 0, total: 0 })
+        self.guarded(|| Ok(self.memory.bytes()))
+            .unwrap_or(Memory { free: 0, total: 0 })
     }
 
     fn multiprocessors(&self) -> u32 {
@@ -231,14 +267,23 @@ impl Driver for Device {
     }
 
     fn description(&self) -> String {
-        format!("{:?} {:?} {:?} {:?}", self.name(), self.compute_capability(), self.driver_version(), self.libraries())
+        format!(
+            "{:?} {:?} {:?} {:?}",
+            self.name(),
+            self.compute_capability(),
+            self.driver_version(),
+            self.libraries()
+        )
     }
 }
 
 impl Drop for Device {
     fn drop(&mut self) {
         // What fails here has failed before. The parts wait for the stream, too, each before it gives back what work may use.
-        let _ = self.context.enter().and_then(|()| self.context.synchronise());
+        let _ = self
+            .context
+            .enter()
+            .and_then(|()| self.context.synchronise());
     }
 }
 
@@ -254,7 +299,9 @@ mod tests {
             eprintln!("skipped: this machine has a driver");
             return;
         }
-        let Err(Unavailable::NoDriver { searched, .. }) = Device::open(0, "") else { panic!("there is no driver to open a device with") };
+        let Err(Unavailable::NoDriver { searched, .. }) = Device::open(0, "") else {
+            panic!("there is no driver to open a device with")
+        };
         assert_eq!(searched, Library::Driver.candidates());
         assert!(matches!(Device::count(), Err(Unavailable::NoDriver { .. })));
     }

@@ -5,7 +5,10 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr;
 use std::sync::Arc;
 
-use cudarc::driver::sys::{CUdevice_attribute as Attribute, CUfunction, CUfunction_attribute as FunctionAttribute, CUjit_option, CUmodule};
+use cudarc::driver::sys::{
+    CUdevice_attribute as Attribute, CUfunction, CUfunction_attribute as FunctionAttribute,
+    CUjit_option, CUmodule,
+};
 
 use crate::kernels::cuda::driver::{Argument, Launch};
 use crate::kernels::fault::Fault;
@@ -50,11 +53,20 @@ struct Kernel {
 impl Module {
     /// Loads `source`, a text in PTX.
     pub(super) fn load(context: Arc<Context>, source: &str) -> Result<Self, Unavailable> {
-        let text = CString::new(source)
-            .map_err(|_| Unavailable::Kernels { reason: "the text has a zero in it".to_owned(), log: String::new() })?;
+        let text = CString::new(source).map_err(|_| Unavailable::Kernels {
+            reason: "the text has a zero in it".to_owned(),
+            log: String::new(),
+        })?;
         let handle = compile(&text)?;
-        let mut module = Self { context, handle, kernels: HashMap::new() };
-        let large = module.context.attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?.min(LARGE_SHARED);
+        let mut module = Self {
+            context,
+            handle,
+            kernels: HashMap::new(),
+        };
+        let large = module
+            .context
+            .attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?
+            .min(LARGE_SHARED);
         for name in entries(source) {
             let kernel = module.look_up(name, large)?;
             module.kernels.insert(name.to_owned(), kernel);
@@ -63,14 +75,27 @@ impl Module {
     }
 
     fn look_up(&self, name: &str, large: u32) -> Result<Kernel, Unavailable> {
-        let text = CString::new(name)
-            .map_err(|_| Unavailable::Kernels { reason: "a kernel's name has a zero in it".to_owned(), log: String::new() })?;
+        let text = CString::new(name).map_err(|_| Unavailable::Kernels {
+            reason: "a kernel's name has a zero in it".to_owned(),
+            log: String::new(),
+        })?;
         let mut function = ptr::null_mut();
         // SAFETY: the module is loaded and the name ends with a zero; writes one handle.
-        unsafe { ask!(driver, cuModuleGetFunction(&raw mut function, self.handle, text.as_ptr())) }?;
+        unsafe {
+            ask!(
+                driver,
+                cuModuleGetFunction(&raw mut function, self.handle, text.as_ptr())
+            )
+        }?;
         // Asking a function about itself also makes the driver load it, which it must not do later, while a graph is recorded.
-        let threads = attribute(function, FunctionAttribute::CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK)?;
-        let own = attribute(function, FunctionAttribute::CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES)?;
+        let threads = attribute(
+            function,
+            FunctionAttribute::CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK,
+        )?;
+        let own = attribute(
+            function,
+            FunctionAttribute::CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES,
+        )?;
         let mut shared = USUAL_SHARED.saturating_sub(own);
         if name.starts_with(LARGE) && large.saturating_sub(own) > shared {
             shared = large.saturating_sub(own);
@@ -78,13 +103,21 @@ impl Module {
             // SAFETY: the function was just looked up.
             unsafe { ask!(driver, cuFuncSetAttribute(function, most, shared as i32)) }?;
         }
-        Ok(Kernel { function, threads, shared })
+        Ok(Kernel {
+            function,
+            threads,
+            shared,
+        })
     }
 
     /// Starts a kernel.
     pub(super) fn launch(&self, launch: &Launch) -> Result<(), Fault> {
-        let refused = |reason: String| lost("cuLaunchKernel", format!("{}: {reason}", launch.kernel));
-        let kernel = self.kernels.get(launch.kernel).ok_or_else(|| refused("there is no such kernel".to_owned()))?;
+        let refused =
+            |reason: String| lost("cuLaunchKernel", format!("{}: {reason}", launch.kernel));
+        let kernel = self
+            .kernels
+            .get(launch.kernel)
+            .ok_or_else(|| refused("there is no such kernel".to_owned()))?;
         if launch.threads > kernel.threads || launch.shared > kernel.shared {
             let (threads, shared) = (launch.threads, launch.shared);
             return Err(refused(format!(
@@ -97,7 +130,10 @@ impl Module {
         }
         let mut values: [*mut c_void; ARGUMENTS] = [ptr::null_mut(); ARGUMENTS];
         if launch.arguments.len() > ARGUMENTS {
-            return Err(refused(format!("{} arguments are more than {ARGUMENTS}", launch.arguments.len())));
+            return Err(refused(format!(
+                "{} arguments are more than {ARGUMENTS}",
+                launch.arguments.len()
+            )));
         }
         for (value, argument) in values.iter_mut().zip(launch.arguments) {
             *value = match argument {
@@ -113,7 +149,19 @@ impl Module {
         unsafe {
             ask!(
                 driver,
-                cuLaunchKernel(kernel.function, x, y, z, launch.threads, 1, 1, launch.shared, stream, values.as_mut_ptr(), ptr::null_mut())
+                cuLaunchKernel(
+                    kernel.function,
+                    x,
+                    y,
+                    z,
+                    launch.threads,
+                    1,
+                    1,
+                    launch.shared,
+                    stream,
+                    values.as_mut_ptr(),
+                    ptr::null_mut()
+                )
             )
         }
         .map_err(|failure| refused(failure.reason))
@@ -134,23 +182,50 @@ impl Drop for Module {
 fn compile(text: &CStr) -> Result<CUmodule, Unavailable> {
     let mut handle = ptr::null_mut();
     let mut log: Vec<c_char> = vec![0; LOG];
-    let mut options = [CUjit_option::CU_JIT_ERROR_LOG_BUFFER, CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES];
+    let mut options = [
+        CUjit_option::CU_JIT_ERROR_LOG_BUFFER,
+        CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES,
+    ];
     // The second one is a number in a pointer's place, as cuda.h has it. The last byte is ours, so that the log ends with a zero.
-    let mut values: [*mut c_void; 2] = [log.as_mut_ptr().cast(), ptr::without_provenance_mut(LOG - 1)];
+    let mut values: [*mut c_void; 2] = [
+        log.as_mut_ptr().cast(),
+        ptr::without_provenance_mut(LOG - 1),
+    ];
     // SAFETY: the text ends with a zero; there are two options, two values, and so many bytes for the log.
-    let loaded =
-        unsafe { ask!(driver, cuModuleLoadDataEx(&raw mut handle, text.as_ptr().cast(), 2, options.as_mut_ptr(), values.as_mut_ptr())) };
+    let loaded = unsafe {
+        ask!(
+            driver,
+            cuModuleLoadDataEx(
+                &raw mut handle,
+                text.as_ptr().cast(),
+                2,
+                options.as_mut_ptr(),
+                values.as_mut_ptr()
+            )
+        )
+    };
     loaded.map(|()| handle).map_err(|failure| {
         // SAFETY: ends with a zero.
-        let log = unsafe { CStr::from_ptr(log.as_ptr()) }.to_string_lossy().trim().to_owned();
-        Unavailable::Kernels { reason: failure.reason, log }
+        let log = unsafe { CStr::from_ptr(log.as_ptr()) }
+            .to_string_lossy()
+            .trim()
+            .to_owned();
+        Unavailable::Kernels {
+            reason: failure.reason,
+            log,
+        }
     })
 }
 
 fn attribute(function: CUfunction, attribute: FunctionAttribute) -> Result<u32, Failure> {
     let mut value = 0;
     // SAFETY: the function is of a loaded module; writes one number.
-    unsafe { ask!(driver, cuFuncGetAttribute(&raw mut value, attribute, function)) }?;
+    unsafe {
+        ask!(
+            driver,
+            cuFuncGetAttribute(&raw mut value, attribute, function)
+        )
+    }?;
     Ok(u32::try_from(value).unwrap_or(0))
 }
 
@@ -173,6 +248,9 @@ mod tests {
         let source = ".version 8.0\n.target sm_80\n.address_size 64\n\n\t// .globl\tsilu_f16\n\n.visible .entry silu_f16(\n\t.param .u64 x\n)\n\
                       {\n\tret;\n}\n// not .entry this\n.visible .entry attention_40_bf16( .param .u64 q)\n.maxntid 256\n{ ret; }\n\
                       .func inner() { ret; }\n";
-        assert_eq!(entries(source).collect::<Vec<_>>(), ["silu_f16", "attention_40_bf16"]);
+        assert_eq!(
+            entries(source).collect::<Vec<_>>(),
+            ["silu_f16", "attention_40_bf16"]
+        );
     }
 }

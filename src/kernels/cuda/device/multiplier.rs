@@ -60,9 +60,22 @@ pub(super) fn version() -> Result<usize, Unavailable> {
     if (least as usize..=most as usize).contains(&(version / 10_000)) {
         return Ok(version);
     }
-    let found = format!("{}.{}.{}", version / 10_000, version / 100 % 100, version % 100);
-    let needed = if least == most { least.to_string() } else { format!("{least} to {most}") };
-    Err(Unavailable::LibraryVersion { library: Library::CublasLt.name(), found, needed })
+    let found = format!(
+        "{}.{}.{}",
+        version / 10_000,
+        version / 100 % 100,
+        version % 100
+    );
+    let needed = if least == most {
+        least.to_string()
+    } else {
+        format!("{least} to {most}")
+    };
+    Err(Unavailable::LibraryVersion {
+        library: Library::CublasLt.name(),
+        found,
+        needed,
+    })
 }
 
 impl Multiplier {
@@ -70,14 +83,28 @@ impl Multiplier {
         let mut handle = ptr::null_mut();
         // SAFETY: the library is loaded and the context bound; writes one handle.
         unsafe { ask!(cublaslt, cublasLtCreate(&raw mut handle)) }?;
-        let mut multiplier = Self { context, memory, workspace: Address::NONE, state: Mutex::new(State { handle, plans: HashMap::new() }) };
+        let mut multiplier = Self {
+            context,
+            memory,
+            workspace: Address::NONE,
+            state: Mutex::new(State {
+                handle,
+                plans: HashMap::new(),
+            }),
+        };
         multiplier.workspace = multiplier.memory.allocate(WORKSPACE)?;
         Ok(multiplier)
     }
 
     /// c = alpha a b + beta c0 + bias.
     pub(super) fn multiply(&self, product: &Product) -> Result<(), Fault> {
-        let Product { rows, cols, inner, batch, .. } = *product;
+        let Product {
+            rows,
+            cols,
+            inner,
+            batch,
+            ..
+        } = *product;
         if rows * cols * batch == 0 {
             return Ok(());
         }
@@ -88,9 +115,22 @@ impl Multiplier {
             return Ok(());
         }
         // No algorithm adds the bias while it multiplies. It is a product of its own, of a column of ones and the bias as a row.
-        let Some(bias) = product.bias else { return Err(unable(product, "cuBLASLt has no algorithm for it")) };
-        if batch != 1 || !self.try_multiply(&Product { bias: None, ..*product }, Precision::Fast)? {
-            return Err(unable(product, "cuBLASLt has no algorithm for it, without its bias neither"));
+        let Some(bias) = product.bias else {
+            return Err(unable(product, "cuBLASLt has no algorithm for it"));
+        };
+        if batch != 1
+            || !self.try_multiply(
+                &Product {
+                    bias: None,
+                    ..*product
+                },
+                Precision::Fast,
+            )?
+        {
+            return Err(unable(
+                product,
+                "cuBLASLt has no algorithm for it, without its bias neither",
+            ));
         }
         let format = product.c.format;
         let ones = self.memory.scratch(rows * format.bytes())?;
@@ -98,15 +138,29 @@ impl Multiplier {
         let sum = Product {
             inner: 1,
             alpha: 1.0,
-            a: Stored { address: ones.address(), format, stride: 1, batch_stride: 0 },
+            a: Stored {
+                address: ones.address(),
+                format,
+                stride: 1,
+                batch_stride: 0,
+            },
             a_transposed: false,
-            b: Stored { address: bias, format, stride: cols, batch_stride: 0 },
+            b: Stored {
+                address: bias,
+                format,
+                stride: cols,
+                batch_stride: 0,
+            },
             b_transposed: false,
             add: Some((product.c, 1.0)),
             bias: None,
             ..*product
         };
-        if self.try_multiply(&sum, Precision::Full)? { Ok(()) } else { Err(unable(product, "cuBLASLt cannot add its bias")) }
+        if self.try_multiply(&sum, Precision::Full)? {
+            Ok(())
+        } else {
+            Err(unable(product, "cuBLASLt cannot add its bias"))
+        }
     }
 
     /// Multiplies, or says that the library cannot.
@@ -121,7 +175,10 @@ impl Multiplier {
         let Some(known) = plan else { return Ok(false) };
         let (add, beta) = product.add.unwrap_or((product.c, 0.0));
         if let Some(bias) = product.bias {
-            known.description.set(DescriptionAttribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias.0)?;
+            known.description.set(
+                DescriptionAttribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+                &bias.0,
+            )?;
         }
         while let Some(algorithm) = known.algorithms.last() {
             // SAFETY: all handles are alive; alpha and beta are f32 on the host, as described; the caller owns the matrices, of which d
@@ -163,7 +220,10 @@ impl Multiplier {
         // SAFETY: the caller has room for so many numbers there.
         unsafe {
             match format {
-                Format::F32 => ask!(driver, cuMemsetD32Async(to.0, 1.0_f32.to_bits(), count, stream)),
+                Format::F32 => ask!(
+                    driver,
+                    cuMemsetD32Async(to.0, 1.0_f32.to_bits(), count, stream)
+                ),
                 Format::F16 => ask!(driver, cuMemsetD16Async(to.0, 0x3c00, count, stream)),
                 Format::Bf16 => ask!(driver, cuMemsetD16Async(to.0, 0x3f80, count, stream)),
             }
@@ -185,9 +245,21 @@ impl Drop for Multiplier {
 }
 
 fn unable(product: &Product, reason: &str) -> Fault {
-    let Product { rows, cols, inner, batch, .. } = *product;
+    let Product {
+        rows,
+        cols,
+        inner,
+        batch,
+        ..
+    } = *product;
     let formats = [product.a.format.name(), product.c.format.name()];
-    refused("cublasLtMatmul", format!("{batch} of ({rows}, {inner}) ({inner}, {cols}), {} to {}: {reason}", formats[0], formats[1]))
+    refused(
+        "cublasLtMatmul",
+        format!(
+            "{batch} of ({rows}, {inner}) ({inner}, {cols}), {} to {}: {reason}",
+            formats[0], formats[1]
+        ),
+    )
 }
 
 fn pointer(address: Address) -> *const c_void {
@@ -208,19 +280,31 @@ struct Plan {
 
 impl Plan {
     /// None where the library has no algorithm.
-    fn new(handle: cublasLtHandle_t, layout: &Layout, bias: Option<Address>) -> Result<Option<Self>, Failure> {
+    fn new(
+        handle: cublasLtHandle_t,
+        layout: &Layout,
+        bias: Option<Address>,
+    ) -> Result<Option<Self>, Failure> {
         let description = Description::new(layout)?;
         if let Some(bias) = bias {
             // The choice depends on the pointer's alignment, so it stands here before the library chooses.
             let epilogue = Epilogue::CUBLASLT_EPILOGUE_BIAS as u32;
-            description.set(DescriptionAttribute::CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue)?;
-            description.set(DescriptionAttribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias.0)?;
+            description.set(
+                DescriptionAttribute::CUBLASLT_MATMUL_DESC_EPILOGUE,
+                &epilogue,
+            )?;
+            description.set(
+                DescriptionAttribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+                &bias.0,
+            )?;
         }
-        let [left, right, c, d] = [layout.left, layout.right, layout.c, layout.d].map(|matrix| MatrixLayout::new(&matrix, layout.batch));
+        let [left, right, c, d] = [layout.left, layout.right, layout.c, layout.d]
+            .map(|matrix| MatrixLayout::new(&matrix, layout.batch));
         let (left, right, c, d) = (left?, right?, c?, d?);
         let preference = Preference::new(layout)?;
         // SAFETY: a struct of numbers, of which all zeros is one (the status being success).
-        let mut found: [cublasLtMatmulHeuristicResult_t; ALGORITHMS] = unsafe { std::mem::zeroed() };
+        let mut found: [cublasLtMatmulHeuristicResult_t; ALGORITHMS] =
+            unsafe { std::mem::zeroed() };
         let mut count = 0;
         // SAFETY: all handles are alive; writes at most as many results as there is room for, and their number.
         let asked = unsafe {
@@ -245,9 +329,18 @@ impl Plan {
             asked => asked?,
         }
         let found = &found[..usize::try_from(count).unwrap_or(0).min(ALGORITHMS)];
-        let usable = found.iter().filter(|result| result.state.code() == 0 && result.workspaceSize <= WORKSPACE);
+        let usable = found
+            .iter()
+            .filter(|result| result.state.code() == 0 && result.workspaceSize <= WORKSPACE);
         let mut algorithms: Vec<_> = usable.map(|result| result.algo).collect();
         algorithms.reverse();
-        Ok((!algorithms.is_empty()).then_some(Self { description, left, right, c, d, algorithms }))
+        Ok((!algorithms.is_empty()).then_some(Self {
+            description,
+            left,
+            right,
+            c,
+            d,
+            algorithms,
+        }))
     }
 }

@@ -42,14 +42,23 @@ impl Staging {
         let mut start: *mut c_void = ptr::null_mut();
         // SAFETY: writes one pointer to so many bytes.
         unsafe { ask!(driver, cuMemAllocHost_v2(&raw mut start, RING)) }?;
-        Ok(Self { context, ring: Mutex::new(Ring { start: start.cast::<u8>(), used: 0 }) })
+        Ok(Self {
+            context,
+            ring: Mutex::new(Ring {
+                start: start.cast::<u8>(),
+                used: 0,
+            }),
+        })
     }
 
     /// Copies the bytes; they may go once this returns.
     pub(super) fn write(&self, to: Address, bytes: &[u8]) -> Result<(), Fault> {
         // A graph would read the source again each time it runs.
         if self.context.is_capturing() {
-            return Err(lost("cuMemcpyHtoDAsync", "memory cannot be written from the host while work is recorded for a graph"));
+            return Err(lost(
+                "cuMemcpyHtoDAsync",
+                "memory cannot be written from the host while work is recorded for a graph",
+            ));
         }
         if bytes.is_empty() {
             return Ok(());
@@ -75,7 +84,12 @@ impl Staging {
 
     fn copy(&self, to: Address, from: *const u8, bytes: usize) -> Result<(), Failure> {
         // SAFETY: the caller owns so many bytes at `to`, and those at `from` stay until the stream has been waited for.
-        unsafe { ask!(driver, cuMemcpyHtoDAsync_v2(to.0, from.cast::<c_void>(), bytes, self.context.stream())) }
+        unsafe {
+            ask!(
+                driver,
+                cuMemcpyHtoDAsync_v2(to.0, from.cast::<c_void>(), bytes, self.context.stream())
+            )
+        }
     }
 }
 
@@ -84,7 +98,12 @@ impl Drop for Staging {
         if self.context.enter().is_ok() {
             let _ = self.context.synchronise();
             // SAFETY: ours; no copy reads it any more.
-            let _ = unsafe { ask!(driver, cuMemFreeHost(locked(&self.ring).start.cast::<c_void>())) };
+            let _ = unsafe {
+                ask!(
+                    driver,
+                    cuMemFreeHost(locked(&self.ring).start.cast::<c_void>())
+                )
+            };
         }
     }
 }

@@ -92,7 +92,10 @@ pub enum Unavailable {
 
 impl From<Failure> for Unavailable {
     fn from(failure: Failure) -> Self {
-        Self::Failed { call: failure.call.to_owned(), reason: failure.reason }
+        Self::Failed {
+            call: failure.call.to_owned(),
+            reason: failure.reason,
+        }
     }
 }
 
@@ -100,10 +103,16 @@ impl From<Fault> for Unavailable {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::OutOfMemory { need, free, total } => {
-                let reason = format!("the GPU has no {need} bytes left: {free} of {total} are free");
-                Self::Failed { call: "cuMemAllocAsync".to_owned(), reason }
+                let reason =
+                    format!("the GPU has no {need} bytes left: {free} of {total} are free");
+                Self::Failed {
+                    call: "cuMemAllocAsync".to_owned(),
+                    reason,
+                }
             }
-            Fault::Refused { call, reason } | Fault::Lost { call, reason } => Self::Failed { call, reason },
+            Fault::Refused { call, reason } | Fault::Lost { call, reason } => {
+                Self::Failed { call, reason }
+            }
         }
     }
 }
@@ -131,22 +140,46 @@ mod tests {
     fn messages_name_what_is_missing() {
         let searched = vec!["libcuda.so".to_owned(), "libcuda.so.1".to_owned()];
         assert_eq!(
-            Unavailable::NoDriver { searched: searched.clone(), reason: None }.to_string(),
+            Unavailable::NoDriver {
+                searched: searched.clone(),
+                reason: None
+            }
+            .to_string(),
             "there is no NVIDIA driver: no library was found under any of 2 names from `libcuda.so` to `libcuda.so.1`"
         );
         let reason = Some("libz.so.1: no such file".to_owned());
         assert!(
-            Unavailable::NoLibrary { library: "cuDNN", searched, reason }
-                .to_string()
-                .ends_with("to `libcuda.so.1`; libz.so.1: no such file")
+            Unavailable::NoLibrary {
+                library: "cuDNN",
+                searched,
+                reason
+            }
+            .to_string()
+            .ends_with("to `libcuda.so.1`; libz.so.1: no such file")
         );
         assert_eq!(
-            Unavailable::DriverTooOld { found: 11_040, needed: 12_000 }.to_string(),
+            Unavailable::DriverTooOld {
+                found: 11_040,
+                needed: 12_000
+            }
+            .to_string(),
             "the NVIDIA driver is too old: it supports CUDA 11.4, needed is 12.0"
         );
-        assert_eq!(Unavailable::NoSuchDevice { index: 1, count: 1 }.to_string(), "there is no GPU 1: there is one, 0");
-        assert_eq!(Unavailable::NoSuchDevice { index: 9, count: 4 }.to_string(), "there is no GPU 9: there are 4, 0 to 3");
-        let kernels = Unavailable::Kernels { reason: "CUDA_ERROR_INVALID_PTX".to_owned(), log: "line 3".to_owned() };
-        assert_eq!(kernels.to_string(), "the kernels could not be loaded: CUDA_ERROR_INVALID_PTX: line 3");
+        assert_eq!(
+            Unavailable::NoSuchDevice { index: 1, count: 1 }.to_string(),
+            "there is no GPU 1: there is one, 0"
+        );
+        assert_eq!(
+            Unavailable::NoSuchDevice { index: 9, count: 4 }.to_string(),
+            "there is no GPU 9: there are 4, 0 to 3"
+        );
+        let kernels = Unavailable::Kernels {
+            reason: "CUDA_ERROR_INVALID_PTX".to_owned(),
+            log: "line 3".to_owned(),
+        };
+        assert_eq!(
+            kernels.to_string(),
+            "the kernels could not be loaded: CUDA_ERROR_INVALID_PTX: line 3"
+        );
     }
 }

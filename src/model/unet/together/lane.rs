@@ -35,20 +35,35 @@ impl<B: Backend> Lane<B> {
 
 impl<B: Backend> Network<B> for Lane<B> {
     fn attach_adapters(&mut self, rank: usize) -> Vec<AdapterPlace> {
-        let Answer::Places(places) = self.ask(Question::Attach { rank }) else { unreachable!("places were asked for") };
+        let Answer::Places(places) = self.ask(Question::Attach { rank }) else {
+            unreachable!("places were asked for")
+        };
         places
     }
 
     fn merge_adapters(&mut self, parameters: &Tensor<B>) {
-        self.ask(Question::Merge { parameters: parameters.clone() });
+        self.ask(Question::Merge {
+            parameters: parameters.clone(),
+        });
     }
 
     fn prepare(&self, tokens: &Tensor<B>) -> Prompt<B> {
-        let Answer::Prompt(prompt) = self.ask(Question::Prepare { tokens: tokens.clone() }) else { unreachable!("a prompt was asked for") };
+        let Answer::Prompt(prompt) = self.ask(Question::Prepare {
+            tokens: tokens.clone(),
+        }) else {
+            unreachable!("a prompt was asked for")
+        };
         prompt
     }
 
-    fn forward(&self, z: &Tensor<B>, timesteps: &[f64], context: Context<B>, want: Want, pass: &mut Pass<B>) -> Output<B> {
+    fn forward(
+        &self,
+        z: &Tensor<B>,
+        timesteps: &[f64],
+        context: Context<B>,
+        want: Want,
+        pass: &mut Pass<B>,
+    ) -> Output<B> {
         let forward = Forward {
             z: z.clone(),
             timesteps: timesteps.to_vec(),
@@ -59,20 +74,46 @@ impl<B: Backend> Network<B> for Lane<B> {
             noise: want.noise,
             taps: want.taps.to_vec(),
             records: pass.records(),
-            parameters: pass.learners().first().map(|learner| learner.parameters.clone()),
+            parameters: pass
+                .learners()
+                .first()
+                .map(|learner| learner.parameters.clone()),
             mutual: pass.mutual().cloned(),
         };
-        let Answer::Output(output) = self.ask(Question::Call(Call::Forward(forward))) else { unreachable!("an output was asked for") };
+        let Answer::Output(output) = self.ask(Question::Call(Call::Forward(forward))) else {
+            unreachable!("an output was asked for")
+        };
         output
     }
 
-    fn backward(&self, output: &Output<B>, gradients: Gradients<B>, need_input: bool, pass: &mut Pass<B>) -> Option<Tensor<B>> {
-        let Some(trip) = output.trip else { panic!("the way back belongs to a trip that was recorded") };
-        let backward = Backward { trip, gradients, need_input };
-        let Answer::Gradients { input, parameters } = self.ask(Question::Call(Call::Backward(backward))) else {
+    fn backward(
+        &self,
+        output: &Output<B>,
+        gradients: Gradients<B>,
+        need_input: bool,
+        pass: &mut Pass<B>,
+    ) -> Option<Tensor<B>> {
+        let Some(trip) = output.trip else {
+            panic!("the way back belongs to a trip that was recorded")
+        };
+        let backward = Backward {
+            trip,
+            gradients,
+            need_input,
+        };
+        let Answer::Gradients { input, parameters } =
+            self.ask(Question::Call(Call::Backward(backward)))
+        else {
             unreachable!("gradients were asked for")
         };
-        if let (Some(Learner { gradient: Some(gradient), .. }), Some(parameters)) = (pass.learners().first_mut(), parameters) {
+        if let (
+            Some(Learner {
+                gradient: Some(gradient),
+                ..
+            }),
+            Some(parameters),
+        ) = (pass.learners().first_mut(), parameters)
+        {
             let backend = gradient.backend().clone();
             backend.combine(1.0, gradient.buffer_mut(), 1.0, parameters.buffer());
         }

@@ -59,7 +59,14 @@ impl<'a, B: Backend> Together<'a, B> {
     /// So many lanes of one network. Each is for a thread of its own, while this one serves them.
     pub fn new(unet: &'a mut UNet<B>, lanes: usize) -> (Self, Vec<Lane<B>>) {
         let (links, lanes) = (0..lanes).map(|_| link()).unzip();
-        (Self { unet, links, trips: Trips::default() }, lanes)
+        (
+            Self {
+                unet,
+                links,
+                trips: Trips::default(),
+            },
+            lanes,
+        )
     }
 
     /// Answers until all lanes are gone, and returns how many calls of the network that took. The weights are then as they were loaded.
@@ -71,8 +78,11 @@ impl<'a, B: Backend> Together<'a, B> {
             for (lane, waiting) in waiting.iter_mut().enumerate() {
                 *waiting = self.next_call(lane);
             }
-            let calls: Vec<(usize, Call<B>)> =
-                waiting.iter_mut().enumerate().filter_map(|(lane, call)| Some((lane, call.take()?))).collect();
+            let calls: Vec<(usize, Call<B>)> = waiting
+                .iter_mut()
+                .enumerate()
+                .filter_map(|(lane, call)| Some((lane, call.take()?)))
+                .collect();
             if calls.is_empty() {
                 return self.trips.calls();
             }
@@ -88,12 +98,16 @@ impl<'a, B: Backend> Together<'a, B> {
             let unet = &mut *self.unet;
             let answer = match question {
                 Question::Call(call) => return Some(call),
-                Question::Attach { rank } => guarded(|| Answer::Places(unet.attach_adapters_of(lane, rank))),
+                Question::Attach { rank } => {
+                    guarded(|| Answer::Places(unet.attach_adapters_of(lane, rank)))
+                }
                 Question::Merge { parameters } => guarded(|| {
                     unet.merge_adapters_of(lane, &parameters);
                     Answer::Done
                 }),
-                Question::Prepare { tokens } => guarded(|| Answer::Prompt(unet.prepare_for(lane, &tokens))),
+                Question::Prepare { tokens } => {
+                    guarded(|| Answer::Prompt(unet.prepare_for(lane, &tokens)))
+                }
             };
             self.links[lane].answer(answer);
         }
@@ -111,8 +125,10 @@ fn link<B: Backend>() -> (Link<B>, Lane<B>) {
 
 /// Does `work`; a fault of the device or a panic inside is for the lanes that asked for it.
 fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Trouble> {
-    panic::catch_unwind(AssertUnwindSafe(work)).map_err(|payload| match payload.downcast::<Fault>() {
-        Ok(fault) => Trouble::Fault(*fault),
-        Err(payload) => Trouble::Panic(bug::told(&*payload)),
+    panic::catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
+        match payload.downcast::<Fault>() {
+            Ok(fault) => Trouble::Fault(*fault),
+            Err(payload) => Trouble::Panic(bug::told(&*payload)),
+        }
     })
 }

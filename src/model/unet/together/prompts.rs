@@ -22,11 +22,22 @@ impl<B: Backend> Default for Prompts<B> {
 impl<B: Backend> Prompts<B> {
     /// One prompt for the pictures of all parts.
     pub(super) fn joined(&mut self, parts: Vec<Part<B>>) -> Prompt<B> {
-        if !self.last.as_ref().is_some_and(|(last, _)| are(last, &parts)) {
+        if !self
+            .last
+            .as_ref()
+            .is_some_and(|(last, _)| are(last, &parts))
+        {
             self.last = None;
         }
         let join = || {
-            let whole = Prompt::joined(&parts, |parts| stacked(parts.iter().flat_map(|(part, count)| repeated(part, *count)).collect()));
+            let whole = Prompt::joined(&parts, |parts| {
+                stacked(
+                    parts
+                        .iter()
+                        .flat_map(|(part, count)| repeated(part, *count))
+                        .collect(),
+                )
+            });
             (parts, whole)
         };
         self.last.get_or_insert_with(join).1.clone()
