@@ -6,7 +6,7 @@
 //! 1. [`drag_file`] reads what the user asked for, strictly and with the place of every fault; [`outline`] and [`mask`] are its shapes.
 //! 2. [`plan`] resolves one edit before any weight is read: sizes ([`geometry`]), moving [`region`]s, the editable area, [`settings`].
 //! 3. [`model`] finds, checks and loads a model's files and is its network: [`model::UNet`], which several edits may share
-//!    ([`model::unet::Together`]), [`model::Vae`], text encoder, LoRA files.
+//!    ([`model::unet::SharedUNet`]), [`model::Vae`], text encoder, LoRA files.
 //! 4. [`diffusion`] walks the process: schedule, noise, fine-tuning of a LoRA, inversion, denoising.
 //! 5. [`method`] moves the latent: progressive backward self-intervention (DragNeXt, arXiv 2506.07611).
 //! 6. [`pipeline`] runs these stages in order for one edit; [`mod@edit`] is what comes before and after them, for whoever edits.

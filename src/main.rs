@@ -9,7 +9,7 @@ use dragnext::interrupt::Interrupt;
 use dragnext::{allocator, bug, report};
 
 fn main() -> ExitCode {
-    allocator::settle();
+    allocator::limit_malloc_arenas();
     let cli = Cli::parse();
     bug::keep_quiet();
     let interrupt = Interrupt::on_signals().map_err(|source| Error::File {

@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::{Backend, fault};
 use crate::model::lora::LoraFile;
-use crate::model::unet::Together;
+use crate::model::unet::SharedUNet;
 use crate::model::{Model, UNet};
 use crate::plan::Plan;
 use crate::progress::{Progress, Stage};
@@ -49,8 +49,9 @@ pub trait Edits: std::fmt::Debug {
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Outcome>;
-    /// Does several edits side by side: [`Editor::edit_together`].
-    fn edit_together(&mut self, edits: Vec<Asked>, interrupt: &Interrupt) -> Vec<Result<Outcome>>;
+    /// Does several edits side by side: [`Editor::edit_many`].
+    fn edit_many(&mut self, edits: Vec<EditRequest>, interrupt: &Interrupt)
+    -> Vec<Result<Outcome>>;
     /// From now on, edits take from this cache what is there, and keep in it what they compute.
     ///
     /// # Errors
@@ -75,8 +76,12 @@ impl<B: Backend> Edits for Editor<B> {
         Editor::edit(self, work, noise, progress, interrupt)
     }
 
-    fn edit_together(&mut self, edits: Vec<Asked>, interrupt: &Interrupt) -> Vec<Result<Outcome>> {
-        Editor::edit_together(self, edits, interrupt)
+    fn edit_many(
+        &mut self,
+        edits: Vec<EditRequest>,
+        interrupt: &Interrupt,
+    ) -> Vec<Result<Outcome>> {
+        Editor::edit_many(self, edits, interrupt)
     }
 
     fn reuse(&mut self, cache: Cache) -> Result<()> {
@@ -100,7 +105,7 @@ pub struct Work<'a> {
 }
 
 /// One of several edits that are done side by side.
-pub struct Asked<'a> {
+pub struct EditRequest<'a> {
     /// What it works on.
     pub work: Work<'a>,
     /// Its random numbers.
@@ -126,7 +131,7 @@ impl<B: Backend> Editor<B> {
             fault::caught(|| {
                 Ok((
                     model.unet(&backend, interrupt)?,
-                    model.vae(&backend.for_pictures(), interrupt)?,
+                    model.vae(&backend.in_f32(), interrupt)?,
                     model.text(interrupt)?,
                 ))
             })
@@ -222,22 +227,22 @@ impl<B: Backend> Editor<B> {
     }
 
     /// Does several edits side by side, each on a thread of its own; what they ask of the network at the same time is computed in one
-    /// call ([`Together`]). The results are those of [`Editor::edit`] but for rounding: sums of a batch may be split in another way.
+    /// call ([`SharedUNet`]). The results are those of [`Editor::edit`] but for rounding: sums of a batch may be split in another way.
     /// The model is left as it was loaded.
     ///
     /// One that fails does not stop the others. Its errors are those of [`Editor::edit`]; a panic is an error, too.
-    pub fn edit_together(
+    pub fn edit_many(
         &mut self,
-        edits: Vec<Asked>,
+        edits: Vec<EditRequest>,
         interrupt: &Interrupt,
     ) -> Vec<Result<Outcome>> {
         let Self { unet, parts, kept } = self;
         let (parts, kept) = (&*parts, kept.as_ref());
-        let (together, lanes) = Together::new(unet, edits.len());
+        let (together, lanes) = SharedUNet::new(unet, edits.len());
         let results = thread::scope(|scope| {
             let edits = edits.into_iter().zip(lanes).map(
                 |(
-                    Asked {
+                    EditRequest {
                         work,
                         noise,
                         progress,
@@ -252,7 +257,7 @@ impl<B: Backend> Editor<B> {
                         };
                         let result = bug::caught(edit).map(|(outcome, _)| outcome);
                         // The gradients of the others are no concern of one that failed.
-                        parts.backend.restore_gradient_scale();
+                        parts.backend.restore_loss_scale();
                         result
                     })
                 },

@@ -9,7 +9,7 @@ use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
 use dragnext::model::UNet;
 use dragnext::model::config::UNetConfig;
-use dragnext::model::unet::{AdapterPlace, Gradients, Lane, Network, Together, Want};
+use dragnext::model::unet::{AdapterPlace, Gradients, Network, SharedUNet, UNetClient, Want};
 use dragnext::nn::{Mutual, Pass, Shape, Tensor};
 use fixture::assert_close;
 use numbers::Numbers;
@@ -165,9 +165,9 @@ fn alone(edit: Edit) -> Heard {
 
 /// What each of them hears, and the calls of the network that it took.
 fn side_by_side(unet: &mut UNet<Cpu>, edits: &[Edit]) -> (Vec<Heard>, usize) {
-    let (together, lanes) = Together::new(unet, edits.len());
+    let (together, lanes) = SharedUNet::new(unet, edits.len());
     thread::scope(|scope| {
-        let run = |(edit, mut lane): (&Edit, Lane<Cpu>)| {
+        let run = |(edit, mut lane): (&Edit, UNetClient<Cpu>)| {
             let edit = *edit;
             scope.spawn(move || edit.run(&mut lane))
         };

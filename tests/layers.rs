@@ -544,7 +544,7 @@ fn attention_reads_other_pictures_where_it_is_told_to() {
             &buffer(&q),
             &buffer(&k),
             &buffer(&v),
-            &mut Cpu.unset(3 * 2 * 70),
+            &mut Cpu.uninit(3 * 2 * 70),
             &mut o,
         );
         assert_close(
@@ -565,14 +565,14 @@ fn attention_survives_scores_beyond_the_range_of_exp() {
         keys: 2,
         head_size: 1,
     };
-    let mut o = Cpu.unset(1);
+    let mut o = Cpu.uninit(1);
     Cpu.attention(
         &shape,
         &[0],
         &buffer(&[100.0]),
         &buffer(&[100.0, -100.0]),
         &buffer(&[3.0, 5.0]),
-        &mut Cpu.unset(1),
+        &mut Cpu.uninit(1),
         &mut o,
     );
     assert_eq!(o[..], [3.0]);

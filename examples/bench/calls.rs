@@ -438,9 +438,7 @@ impl<B: Backend> Calls<B> {
         let never = Interrupt::never();
         if !matches!(self.part, Part::Vae(_)) {
             self.part = Part::Nothing;
-            self.part = Part::Vae(Box::new(
-                self.model.vae(&self.backend.for_pictures(), &never)?,
-            ));
+            self.part = Part::Vae(Box::new(self.model.vae(&self.backend.in_f32(), &never)?));
         }
         let Part::Vae(vae) = &self.part else {
             unreachable!("it was just loaded")

@@ -1,18 +1,18 @@
 //! Items that go through the network side by side.
 
-use super::run::{Ours, Run};
+use super::run::{PreparedItem, Run};
 use crate::bug;
 use crate::diffusion::Seeded;
-use crate::edit::Means;
+use crate::edit::Provenance;
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::pipeline::{Asked, Edits, Outcome};
+use crate::pipeline::{EditRequest, Edits, Outcome};
 use crate::progress::{Progress, Silent};
 use crate::report::Record;
 use crate::warning::Warning;
 
 /// What became of an item: without an outcome, nothing moves in it.
-pub(super) type Made = Result<(Ours, Option<Outcome>)>;
+pub(super) type Made = Result<(PreparedItem, Option<Outcome>)>;
 
 /// Was there memory for so many at a time?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,9 +32,9 @@ impl Run<'_> {
     /// Asks the network for all of them; each is given back with its record and what came of it.
     pub(super) fn compute_all(
         &self,
-        group: Vec<(Record, Result<Ours>)>,
+        group: Vec<(Record, Result<PreparedItem>)>,
         editor: &mut dyn Edits,
-        means: Means,
+        means: Provenance,
     ) -> (Vec<(Record, Made)>, Room) {
         let begun = group.into_iter().map(|(mut record, ours)| {
             let ours = ours.and_then(|ours| {
@@ -45,7 +45,7 @@ impl Run<'_> {
             });
             (record, ours)
         });
-        let mut begun: Vec<(Record, Result<Ours>)> = begun.collect();
+        let mut begun: Vec<(Record, Result<PreparedItem>)> = begun.collect();
         let computed = self.outcomes(
             begun
                 .iter_mut()
@@ -85,7 +85,7 @@ impl Run<'_> {
         (made.collect(), room)
     }
 
-    fn begin(&self, ours: &Ours, record: &mut Record, means: Means) {
+    fn begin(&self, ours: &PreparedItem, record: &mut Record, means: Provenance) {
         let prepared = &ours.prepared;
         record
             .warnings
@@ -100,7 +100,11 @@ impl Run<'_> {
     }
 
     /// What the network makes of each.
-    fn outcomes(&self, mut moving: Vec<&mut Ours>, editor: &mut dyn Edits) -> Vec<Computed> {
+    fn outcomes(
+        &self,
+        mut moving: Vec<&mut PreparedItem>,
+        editor: &mut dyn Edits,
+    ) -> Vec<Computed> {
         let together = moving.len();
         if together < 2 {
             return moving
@@ -119,13 +123,13 @@ impl Run<'_> {
             .chain(others.iter_mut().map(|silent| silent as &mut dyn Progress));
         let edits = moving.iter_mut().zip(&mut noise).zip(progress);
         let edits = edits
-            .map(|((ours, noise), progress)| Asked {
+            .map(|((ours, noise), progress)| EditRequest {
                 work: ours.prepared.work(),
                 noise,
                 progress,
             })
             .collect();
-        let outcomes = editor.edit_together(edits, self.interrupt);
+        let outcomes = editor.edit_many(edits, self.interrupt);
         let computed = outcomes
             .into_iter()
             .zip(moving)
@@ -145,7 +149,12 @@ impl Run<'_> {
         computed.collect()
     }
 
-    fn alone(&self, ours: &mut Ours, editor: &mut dyn Edits, warning: Option<Warning>) -> Computed {
+    fn alone(
+        &self,
+        ours: &mut PreparedItem,
+        editor: &mut dyn Edits,
+        warning: Option<Warning>,
+    ) -> Computed {
         let outcome = bug::caught(|| {
             ours.prepared
                 .compute(editor, &mut self.shown.stages(), self.interrupt)
@@ -170,7 +179,7 @@ fn one_by_one(together: usize, error: &Error) -> Warning {
     }
 }
 
-fn moving(ours: &mut Result<Ours>) -> Option<&mut Ours> {
+fn moving(ours: &mut Result<PreparedItem>) -> Option<&mut PreparedItem> {
     ours.as_mut().ok().filter(|ours| ours.prepared.moves())
 }
 

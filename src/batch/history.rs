@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::list::Item;
 use super::{RECORDS, Terms};
 use crate::digest::sha256_of;
-use crate::edit::Means;
+use crate::edit::Provenance;
 use crate::error::{Error, Result};
 
 /// What a record is asked for.
@@ -176,7 +176,7 @@ impl History {
     }
 
     /// Where an item stands. A failure is kept where the same would fail again: with the same job, and not because of where it was to be written.
-    pub fn state(&self, item: &Item, redo: &Redo, terms: &Terms, means: Means) -> State {
+    pub fn state(&self, item: &Item, redo: &Redo, terms: &Terms, means: Provenance) -> State {
         let Some(past) = self.items.get(&item.id) else {
             return State::Open;
         };

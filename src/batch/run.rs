@@ -16,7 +16,7 @@ use super::limits::Reached;
 use super::{History, Item, Limits, Log, Terms};
 use crate::bug;
 use crate::digest::sha256;
-use crate::edit::{Identity, Means, Prepared};
+use crate::edit::{Identity, Prepared, Provenance};
 use crate::error::Result;
 use crate::failpoint;
 use crate::files;
@@ -77,11 +77,11 @@ pub struct Tally {
 struct Ready<'a> {
     item: &'a Item,
     record: Record,
-    prepared: Result<Ours>,
+    prepared: Result<PreparedItem>,
 }
 
 /// An edit with its name, and whether its result may take the place of what is there.
-pub(super) struct Ours {
+pub(super) struct PreparedItem {
     pub(super) prepared: Prepared,
     pub(super) identity: Identity,
     replaces: bool,
@@ -108,7 +108,7 @@ impl Run<'_> {
         &self,
         items: &[&Item],
         editor: &mut dyn Edits,
-        means: Means,
+        means: Provenance,
         log: &mut Log,
     ) -> (Tally, Result<()>) {
         // Results that could not be written; other failures are known where the next item is begun.
@@ -129,7 +129,7 @@ impl Run<'_> {
         })
     }
 
-    fn read<'a>(&self, items: &[&'a Item], means: Means, to: &SyncSender<Ready<'a>>) {
+    fn read<'a>(&self, items: &[&'a Item], means: Provenance, to: &SyncSender<Ready<'a>>) {
         for item in items {
             let drag = item
                 .drag
@@ -151,7 +151,7 @@ impl Run<'_> {
                 if !replaces && self.metadata && !is_named(&item.out, &identity.job) {
                     return Err(files::exists_already(&item.out));
                 }
-                Ok(Ours {
+                Ok(PreparedItem {
                     prepared,
                     identity,
                     replaces,
@@ -188,7 +188,7 @@ impl Run<'_> {
         ready: Receiver<Ready<'a>>,
         to: &SyncSender<Computed<'a>>,
         editor: &mut dyn Edits,
-        means: Means,
+        means: Provenance,
         unwritten: &AtomicUsize,
     ) -> Option<Reached> {
         let (mut own_failures, mut together) = (0, self.together);
@@ -327,11 +327,11 @@ impl Run<'_> {
     fn write_one(
         &self,
         item: &Item,
-        Ours {
+        PreparedItem {
             prepared,
             identity,
             replaces,
-        }: &Ours,
+        }: &PreparedItem,
         outcome: Option<&Outcome>,
     ) -> Result<String> {
         failpoint::panic("panic_in_writer");

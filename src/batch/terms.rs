@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::list::Item;
 use crate::digest::sha256;
 use crate::drag_file::{DragFile, Editable, Shape};
-use crate::edit::{self, Means, Prepared};
+use crate::edit::{self, Prepared, Provenance};
 use crate::error::{Error, FAILED, Result};
 use crate::files;
 use crate::geometry::Size;
@@ -69,7 +69,7 @@ impl Terms {
         item: &Item,
         job: &str,
         inputs: Option<&str>,
-        means: Means,
+        means: Provenance,
     ) -> Result<bool> {
         let (drag, path) = self.instruction(item)?;
         let bytes = fs::read(&item.image).map_err(|source| Error::File {
@@ -97,7 +97,7 @@ impl Terms {
         drag: &DragFile,
         path: &Path,
         image: &str,
-        means: Means,
+        means: Provenance,
     ) -> Result<String> {
         let settings = self.settings(item, drag)?;
         let instruction = Instruction::from(drag);
@@ -137,7 +137,7 @@ impl Terms {
     ///
     /// # Errors
     /// Whatever is wrong with its files, with the plan or with where it goes to; `item.gone` when a file is not there any more.
-    pub fn prepare(&self, item: &Item, means: Means) -> Result<(Prepared, String)> {
+    pub fn prepare(&self, item: &Item, means: Provenance) -> Result<(Prepared, String)> {
         if let Some(fault) = &item.fault {
             return Err(fault.as_failure());
         }

@@ -14,7 +14,7 @@ use crate::batch::{
     remember, remembered, verdict,
 };
 use crate::drag_file::DragFile;
-use crate::edit::Means;
+use crate::edit::Provenance;
 use crate::error::{Error, NOT_STARTED, Result};
 use crate::interrupt::Interrupt;
 use crate::model::Model;
@@ -275,7 +275,7 @@ impl Work<'_> {
             shown: &shown,
             interrupt,
         };
-        let means = Means {
+        let means = Provenance {
             weights: &weights,
             model: &self.name,
             numerics: self.compute.numerics,
@@ -293,7 +293,7 @@ impl Work<'_> {
         summary: &mut Summary,
     ) -> Vec<&'a Item> {
         let redo = Redo::new(&self.arguments.redo);
-        let means = Means {
+        let means = Provenance {
             weights,
             model: &self.name,
             numerics: self.compute.numerics,

@@ -11,7 +11,7 @@ use super::model::ModelArguments;
 use super::planning::{InputArguments, Inputs};
 use super::preview::write as write_drawing;
 use crate::bug;
-use crate::edit::{Means, Prepared};
+use crate::edit::{Prepared, Provenance};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::golden::{self, Case, Thresholds};
@@ -293,7 +293,7 @@ impl<'a> Bench<'a> {
             .collect();
         let mut prepared =
             Prepared::new(inputs.instruction.drag, inputs.original, plan, true, None);
-        let means = Means {
+        let means = Provenance {
             weights: &self.weights,
             model: &self.model.name(),
             numerics: self.compute.numerics,

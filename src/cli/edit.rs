@@ -10,7 +10,7 @@ use super::planning::{InputArguments, Inputs};
 use super::preview::write as write_drawing;
 use crate::bug;
 use crate::digest::sha256;
-use crate::edit::{GivenLora, Identity, Means, Prepared};
+use crate::edit::{GivenLora, Identity, Prepared, Provenance};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::interrupt::Interrupt;
@@ -194,7 +194,7 @@ fn edit(
             .as_ref()
             .and_then(|_| instruction.other_weights(&weights)),
     );
-    let Identity { job, note } = prepared.identity(Means {
+    let Identity { job, note } = prepared.identity(Provenance {
         weights: &weights,
         model: &name,
         numerics: compute.numerics,

@@ -62,7 +62,7 @@ pub fn finetune<B: Backend>(
                 &draw.noise,
                 interrupt,
             )?;
-            if !loss.is_finite() || gradient.is_finite() || !backend.lower_gradient_scale() {
+            if !loss.is_finite() || gradient.is_finite() || !backend.lower_loss_scale() {
                 break (loss, gradient);
             }
         };

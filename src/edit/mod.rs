@@ -54,7 +54,7 @@ pub struct Identity {
 
 /// With what an edit is computed, as far as it decides pixels.
 #[derive(Debug, Clone, Copy)]
-pub struct Means<'a> {
+pub struct Provenance<'a> {
     /// Hash of the model's weights.
     pub weights: &'a str,
     /// The model's name.
@@ -98,7 +98,7 @@ impl Prepared {
     }
 
     /// What this edit is known by, when it is computed with these means.
-    pub fn identity(&self, means: Means) -> Identity {
+    pub fn identity(&self, means: Provenance) -> Identity {
         let lora = self.lora.as_ref().map(|lora| lora.sha256.as_str());
         let job = Job {
             lora,
@@ -164,7 +164,7 @@ pub fn job_hash(
     image: &str,
     plan: &Plan,
     keeps_outside: bool,
-    means: Means,
+    means: Provenance,
 ) -> String {
     job(drag, image, plan, &areas(plan), keeps_outside, means).hash()
 }
@@ -175,7 +175,7 @@ fn job<'a>(
     plan: &'a Plan,
     areas: &'a str,
     keeps_outside: bool,
-    means: Means<'a>,
+    means: Provenance<'a>,
 ) -> Job<'a> {
     // When nothing moves, no weight decides anything.
     let weights = if plan.regions.is_empty() {

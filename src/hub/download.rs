@@ -121,7 +121,7 @@ impl Download<'_> {
                 return Err(error);
             }
         }
-        self.settle(part)?;
+        self.finish_part(part)?;
         Ok(received)
     }
 
@@ -269,7 +269,7 @@ impl Download<'_> {
     }
 
     /// Puts the finished file in its place.
-    fn settle(&self, mut part: NamedTempFile) -> Result<()> {
+    fn finish_part(&self, mut part: NamedTempFile) -> Result<()> {
         part.as_file()
             .sync_all()
             .map_err(|error| self.not_writable(&error))?;

@@ -46,15 +46,15 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
 
     /// The same device, computing as the encoding and decoding of pictures wants it: the numbers there leave the range of f16.
     #[must_use]
-    fn for_pictures(&self) -> Self;
+    fn in_f32(&self) -> Self;
 
     /// The most bytes of the device's own memory that were held at once; `None` where it is the process's.
     fn peak_bytes(&self) -> Option<u64>;
 
     /// A buffer of any f32 numbers, for one who overwrites all of them.
-    fn unset(&self, len: usize) -> Self::Buffer;
+    fn uninit(&self, len: usize) -> Self::Buffer;
     /// A buffer of any numbers, stored as those of `model` are.
-    fn unset_like(&self, model: &Self::Buffer, len: usize) -> Self::Buffer;
+    fn uninit_like(&self, model: &Self::Buffer, len: usize) -> Self::Buffer;
     /// A buffer of f32 zeros.
     fn zeros(&self, len: usize) -> Self::Buffer;
     /// Host to device, as f32.
@@ -65,11 +65,11 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     fn full(&self, x: &Self::Buffer, factor: f32) -> Option<Self::Buffer>;
     /// The size, a power of two, to which gradients are brought for their way back, so that none is lost to a short format; `None` where
     /// they are f32 throughout.
-    fn gradient_scale(&self) -> Option<f32>;
+    fn loss_scale(&self) -> Option<f32>;
     /// Brings gradients to a smaller size from now on, because one left the format's range; `false` where that cannot be the reason.
-    fn lower_gradient_scale(&self) -> bool;
+    fn lower_loss_scale(&self) -> bool;
     /// Brings gradients to the size at which they start again: what one stage of an edit met says nothing of the next.
-    fn restore_gradient_scale(&self);
+    fn restore_loss_scale(&self);
     /// Device to host.
     fn download(&self, buffer: &Self::Buffer) -> Vec<f32>;
     /// A second buffer with the same numbers.

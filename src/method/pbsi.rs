@@ -233,7 +233,7 @@ impl<B: Backend, N: Network<B>> Pbsi<'_, B, N> {
             let (loss, is_sound, gradient) = loop {
                 let (loss, gradient) = self.gradient(&z, t, features, next);
                 let is_sound = gradient.is_finite();
-                if is_sound || !loss.is_finite() || !backend.lower_gradient_scale() {
+                if is_sound || !loss.is_finite() || !backend.lower_loss_scale() {
                     break (loss, is_sound, gradient);
                 }
             };

@@ -124,7 +124,7 @@ impl<B: Backend> Attention<B> {
         pass: &mut Pass<B>,
     ) -> Tensor<B> {
         let (backend, shape) = (q.backend(), self.shape(q, k));
-        let mut stats = Tensor::unset(
+        let mut stats = Tensor::uninit(
             backend,
             Shape::new(shape.batch, 1, shape.heads, shape.queries),
         );
@@ -165,7 +165,7 @@ impl<B: Backend> Attention<B> {
             batch: shape.batch,
             ..k.shape()
         };
-        let mut dkv = wanted.then(|| [(); 2].map(|()| k.unset_like(kv_shape)));
+        let mut dkv = wanted.then(|| [(); 2].map(|()| k.uninit_like(kv_shape)));
         let dq = q.build(q.shape(), |dq| {
             let dkv = dkv
                 .as_mut()

@@ -192,7 +192,7 @@ impl<B: Backend> Linear<B> {
             return;
         }
         let x = pass.take();
-        let unscale = 1.0 / pass.gradient_scale();
+        let unscale = 1.0 / pass.loss_scale();
         for (rows, set) in self.rows(dy.shape(), pass) {
             let learner = pass
                 .learners()
@@ -229,7 +229,7 @@ impl<B: Backend> Linear<B> {
         let x = Matrix::dense(x.buffer(), first * self.inputs, rows, self.inputs);
         let dy = Matrix::dense(like, first * self.outputs, rows, self.outputs);
         let product = |a: Matrix<B::Buffer>, b: Matrix<B::Buffer>| {
-            let mut c = backend.unset_like(like, a.rows * b.cols);
+            let mut c = backend.uninit_like(like, a.rows * b.cols);
             backend.matmul(1.0, a, b, false, &mut c, 0);
             c
         };

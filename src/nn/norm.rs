@@ -43,7 +43,7 @@ impl<B: Backend> GroupNorm<B> {
     /// x to y of the same shape.
     pub fn forward(&self, x: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         let (backend, shape) = (x.backend(), self.shape(x.shape()));
-        let mut stats = Tensor::unset(backend, Shape::new(shape.batch, 1, self.groups, 2));
+        let mut stats = Tensor::uninit(backend, Shape::new(shape.batch, 1, self.groups, 2));
         let y = x.build(x.shape(), |y| {
             backend.group_norm(
                 &shape,

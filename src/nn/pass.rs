@@ -43,7 +43,7 @@ pub struct Pass<'a, B: Backend> {
     runs: Vec<Run>,
     learners: Vec<Learner<'a, B>>,
     mutual: Option<Mutual>,
-    gradient_scale: f32,
+    loss_scale: f32,
 }
 
 impl<'a, B: Backend> Pass<'a, B> {
@@ -54,7 +54,7 @@ impl<'a, B: Backend> Pass<'a, B> {
             runs: Vec::new(),
             learners: Vec::new(),
             mutual: None,
-            gradient_scale: 1.0,
+            loss_scale: 1.0,
         }
     }
 
@@ -143,12 +143,12 @@ impl<'a, B: Backend> Pass<'a, B> {
 
     /// From here on, gradients are so many times what they should be, lest a short number format loses the small ones.
     pub fn set_gradient_scale(&mut self, scale: f32) {
-        self.gradient_scale = scale;
+        self.loss_scale = scale;
     }
 
     /// How many times too large the gradients on the way back are.
-    pub fn gradient_scale(&self) -> f32 {
-        self.gradient_scale
+    pub fn loss_scale(&self) -> f32 {
+        self.loss_scale
     }
 
     /// The attention's control.

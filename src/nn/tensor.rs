@@ -104,24 +104,24 @@ impl<B: Backend> Tensor<B> {
     }
 
     /// Any f32 numbers, for one who overwrites all of them.
-    pub fn unset(backend: &B, shape: Shape) -> Self {
-        Self::from_buffer(backend, shape, backend.unset(shape.len()))
+    pub fn uninit(backend: &B, shape: Shape) -> Self {
+        Self::from_buffer(backend, shape, backend.uninit(shape.len()))
     }
 
     /// Any numbers, stored as those of `self` are, for one who overwrites all of them.
     #[must_use]
-    pub fn unset_like(&self, shape: Shape) -> Self {
+    pub fn uninit_like(&self, shape: Shape) -> Self {
         Self::from_buffer(
             &self.backend,
             shape,
-            self.backend.unset_like(&self.buffer, shape.len()),
+            self.backend.uninit_like(&self.buffer, shape.len()),
         )
     }
 
     /// The tensor that `fill` writes, all of it, into a buffer of any numbers, stored as those of `self` are.
     #[must_use]
     pub fn build(&self, shape: Shape, fill: impl FnOnce(&mut B::Buffer)) -> Self {
-        let mut tensor = self.unset_like(shape);
+        let mut tensor = self.uninit_like(shape);
         fill(tensor.buffer_mut());
         tensor
     }

@@ -74,7 +74,7 @@ impl<B: Backend> Parts<B> {
     /// A stage, or an edit, is over: memory that it needed is given back.
     pub(super) fn over(&self) {
         self.backend.trim();
-        self.backend.restore_gradient_scale();
+        self.backend.restore_loss_scale();
     }
 
     /// Does an edit with this network, to which adapters may stay attached.

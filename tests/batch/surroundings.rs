@@ -39,7 +39,7 @@ fn a_batch_needs_neither_home_nor_temporary_folder_nor_current_folder() {
     let folder = Folder::new(2);
     let expected = folder.expected();
     for (number, before) in [
-        "unset HOME",
+        "uninit HOME",
         "export TMPDIR=/proc/nowhere",
         "rmdir ../here; test ! -e ../here",
         "export HOME=/proc/nowhere",

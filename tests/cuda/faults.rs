@@ -61,21 +61,21 @@ fn gradients_beyond_the_formats_range_are_made_smaller_and_come_back() {
         return;
     }
     let cuda = Cuda::new(Emulated::new(Library::Absent), Format::F16);
-    let first = cuda.gradient_scale().expect("f16 needs one");
-    assert!(cuda.lower_gradient_scale());
-    assert_eq!(cuda.gradient_scale(), Some(first / 2.0));
-    cuda.restore_gradient_scale();
+    let first = cuda.loss_scale().expect("f16 needs one");
+    assert!(cuda.lower_loss_scale());
+    assert_eq!(cuda.loss_scale(), Some(first / 2.0));
+    cuda.restore_loss_scale();
     assert_eq!(
-        cuda.gradient_scale(),
+        cuda.loss_scale(),
         Some(first),
         "the next stage starts as the first one did"
     );
-    while cuda.lower_gradient_scale() {}
-    assert!(cuda.gradient_scale().expect("f16 needs one") > 0.0);
+    while cuda.lower_loss_scale() {}
+    assert!(cuda.loss_scale().expect("f16 needs one") > 0.0);
     for format in [Format::F32, Format::Bf16] {
         let cuda = Cuda::new(Emulated::new(Library::Absent), format);
         assert_eq!(
-            (cuda.gradient_scale(), cuda.lower_gradient_scale()),
+            (cuda.loss_scale(), cuda.lower_loss_scale()),
             (None, false),
             "{format:?} has the range of f32"
         );

@@ -263,7 +263,7 @@ fn pictures_to_latents_and_back() {
             compare(
                 "pictures",
                 Format::F32,
-                &code(&cuda.for_pictures()),
+                &code(&cuda.in_f32()),
                 &expected,
                 [FORMATS[0].1, FORMATS[0].2],
             );

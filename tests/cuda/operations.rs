@@ -31,8 +31,8 @@ fn attention<B: Backend>(
     let (row, rows) = (shape.channels(), shape.batch * shape.queries);
     let [q, d_o] = [(); 2].map(|()| given(rows * row));
     let [k, v] = [(); 2].map(|()| given(pictures * shape.keys * row));
-    let mut stats = backend.unset(shape.batch * shape.heads * shape.queries);
-    let mut o = backend.unset_like(&q, rows * row);
+    let mut stats = backend.uninit(shape.batch * shape.heads * shape.queries);
+    let mut o = backend.uninit_like(&q, rows * row);
     backend.attention(shape, sources, &q, &k, &v, &mut stats, &mut o);
     let mut said = vec![backend.download(&o), backend.download(&stats)];
     let own = sources
@@ -40,9 +40,9 @@ fn attention<B: Backend>(
         .enumerate()
         .all(|(picture, source)| picture == *source);
     if own || pictures == 1 {
-        let mut dq = backend.unset_like(&q, rows * row);
+        let mut dq = backend.uninit_like(&q, rows * row);
         let [mut dk, mut dv] =
-            [(); 2].map(|()| backend.unset_like(&q, shape.batch * shape.keys * row));
+            [(); 2].map(|()| backend.uninit_like(&q, shape.batch * shape.keys * row));
         backend.attention_backward(
             shape,
             &q,
@@ -197,7 +197,7 @@ impl<B: Backend> Said<'_, B> {
         len: usize,
         work: impl FnOnce(&B, &mut B::Buffer),
     ) -> B::Buffer {
-        let mut y = self.backend.unset_like(model, len);
+        let mut y = self.backend.uninit_like(model, len);
         work(self.backend, &mut y);
         self.keep(name, &y);
         y
@@ -321,7 +321,7 @@ impl<B: Backend> Said<'_, B> {
         let (weight, bias) = (self.full(channels), self.full(channels));
         for silu in [false, true] {
             let name = format!("{shape:?}, SiLU {silu}");
-            let mut stats = self.backend.unset(2 * batch * groups);
+            let mut stats = self.backend.uninit(2 * batch * groups);
             self.write(&format!("group norm, {name}"), &x, len, |backend, y| {
                 backend.group_norm(&shape, &x, &weight, &bias, silu, &mut stats, y);
             });
@@ -498,8 +498,8 @@ fn what_is_not_a_number_is_found_and_comes_out_as_such() {
                 let full = cuda.upload(numbers);
                 let x = cuda.compact(&full, 1.0).unwrap_or(full);
                 assert!(!cuda.all_finite(&x), "{bad} at {place}, {format:?}");
-                let mut stats = cuda.unset(2);
-                let mut y = cuda.unset_like(&x, 1001);
+                let mut stats = cuda.uninit(2);
+                let mut y = cuda.uninit_like(&x, 1001);
                 let ones = cuda.upload(vec![1.0; 7]);
                 let shape = GroupShape {
                     batch: 1,

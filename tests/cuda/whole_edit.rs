@@ -8,7 +8,7 @@ use dragnext::kernels::cuda::Cuda;
 use dragnext::kernels::cuda::driver::Format;
 use dragnext::model::Model;
 use dragnext::picture::{self, Picture};
-use dragnext::pipeline::{Asked, Editor, Work};
+use dragnext::pipeline::{EditRequest, Editor, Work};
 use dragnext::plan::Plan;
 use dragnext::progress::{Silent, Stage};
 use dragnext::settings::{Overrides, Settings};
@@ -169,14 +169,14 @@ fn edits_side_by_side_are_those_of_each_alone() {
         );
         let edits = plans.iter().zip(&mut noise).zip(&mut progress);
         let edits = edits
-            .map(|((plan, noise), progress)| Asked {
+            .map(|((plan, noise), progress)| EditRequest {
                 work: scene.work(plan),
                 noise,
                 progress,
             })
             .collect();
         for (outcome, alone) in editor(format)
-            .edit_together(edits, &Interrupt::never())
+            .edit_many(edits, &Interrupt::never())
             .into_iter()
             .zip(&alone)
         {

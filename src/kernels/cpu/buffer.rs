@@ -27,7 +27,7 @@ pub struct Buffer {
 
 impl Buffer {
     /// Numbers of any value, for one who overwrites all of them.
-    pub fn unset(len: usize) -> Self {
+    pub fn uninit(len: usize) -> Self {
         let whole = len + LINE;
         let waiting = if whole < POOLED {
             None
@@ -64,7 +64,7 @@ impl Buffer {
 
     /// Zeros.
     pub fn zeros(len: usize) -> Self {
-        let mut buffer = Self::unset(len);
+        let mut buffer = Self::uninit(len);
         buffer.fill(0.0);
         buffer
     }
@@ -83,7 +83,7 @@ impl From<Vec<f32>> for Buffer {
 
 impl Clone for Buffer {
     fn clone(&self) -> Self {
-        let mut copy = Self::unset(self.len);
+        let mut copy = Self::uninit(self.len);
         copy.copy_from_slice(self);
         copy
     }
@@ -189,7 +189,7 @@ mod tests {
             Some(3 * POOLED)
         );
         assert!(pool.take(2 * POOLED + 1).is_none(), "it was taken");
-        Buffer::unset(5 * POOLED).fill(3.0);
+        Buffer::uninit(5 * POOLED).fill(3.0);
         assert!(Buffer::zeros(5 * POOLED).iter().all(|x| *x == 0.0));
     }
 

@@ -42,7 +42,7 @@ impl LinearWeight {
 
     /// W + up down.
     pub(super) fn merged(&self, up: Matrix<[f32]>, down: Matrix<[f32]>) -> Self {
-        let mut delta = Buffer::unset(up.rows * down.cols);
+        let mut delta = Buffer::uninit(up.rows * down.cols);
         product(up, down, false, &mut delta, down.cols);
         let mut forward =
             Panels::new(Matrix::dense(&delta[..], 0, up.rows, down.cols).transposed());
@@ -145,7 +145,7 @@ pub(super) fn product(
         };
         return multiply(left, panels.view(), add, c, c_stride);
     }
-    let mut rows = Buffer::unset(a.rows * a.cols);
+    let mut rows = Buffer::uninit(a.rows * a.cols);
     rows.par_chunks_mut(TOGETHER * a.cols.max(1))
         .enumerate()
         .with_min_len((GRAIN / (TOGETHER * a.cols.max(1))).max(1))

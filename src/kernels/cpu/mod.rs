@@ -103,7 +103,7 @@ impl Backend for Cpu {
         None
     }
 
-    fn for_pictures(&self) -> Self {
+    fn in_f32(&self) -> Self {
         *self
     }
 
@@ -111,12 +111,12 @@ impl Backend for Cpu {
         None
     }
 
-    fn unset(&self, len: usize) -> Buffer {
-        Buffer::unset(len)
+    fn uninit(&self, len: usize) -> Buffer {
+        Buffer::uninit(len)
     }
 
-    fn unset_like(&self, _: &Buffer, len: usize) -> Buffer {
-        Buffer::unset(len)
+    fn uninit_like(&self, _: &Buffer, len: usize) -> Buffer {
+        Buffer::uninit(len)
     }
 
     fn zeros(&self, len: usize) -> Buffer {
@@ -135,15 +135,15 @@ impl Backend for Cpu {
         scaled(x, factor)
     }
 
-    fn gradient_scale(&self) -> Option<f32> {
+    fn loss_scale(&self) -> Option<f32> {
         None
     }
 
-    fn lower_gradient_scale(&self) -> bool {
+    fn lower_loss_scale(&self) -> bool {
         false
     }
 
-    fn restore_gradient_scale(&self) {}
+    fn restore_loss_scale(&self) {}
 
     fn download(&self, buffer: &Buffer) -> Vec<f32> {
         buffer.to_vec()
@@ -172,7 +172,7 @@ impl Backend for Cpu {
         if factor == 1.0 {
             return linear::product(slice(a), slice(b), add, c, b.cols);
         }
-        let mut product = Buffer::unset(c.len());
+        let mut product = Buffer::uninit(c.len());
         linear::product(slice(a), slice(b), false, &mut product, b.cols);
         if add {
             combine(1.0, c, factor, &product);

@@ -84,7 +84,7 @@ fn value_at(channels: usize, map: &[f32], point: &BilinearPoint, values: &mut [f
 }
 
 pub(super) fn sample(channels: usize, map: &[f32], points: &[BilinearPoint]) -> Buffer {
-    let mut values = Buffer::unset(points.len() * channels);
+    let mut values = Buffer::uninit(points.len() * channels);
     values
         .par_chunks_mut(channels)
         .zip(points)

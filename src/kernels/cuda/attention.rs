@@ -44,7 +44,7 @@ pub(super) fn attention_backward(inputs: Inputs, returning: Returning, gradients
     let Inputs { shape, q, .. } = inputs;
     let gpu = q.gpu();
     let rows = shape.batch * shape.heads * shape.queries;
-    let delta = Buffer::unset(gpu, super::driver::Format::F32, rows);
+    let delta = Buffer::uninit(gpu, super::driver::Format::F32, rows);
     let arguments = [
         returning.o.into(),
         returning.d_o.into(),

@@ -130,7 +130,7 @@ fn unfolded(
     );
     let all = shape.batch * out_pixels;
     let at_once = (UNFOLDED / (patch * format.bytes())).clamp(1, all);
-    let columns = Buffer::unset(gpu, format, at_once * patch);
+    let columns = Buffer::uninit(gpu, format, at_once * patch);
     for first in (0..all).step_by(at_once) {
         let rows = at_once.min(all - first);
         let arguments = [
@@ -210,7 +210,7 @@ fn folded(shape: &ConvShape, dy: &Buffer, weight: &ConvWeight, dx: &mut Buffer) 
         shape.kernel * shape.kernel * channels,
     );
     let rows = shape.batch * out_height * out_width;
-    let columns = Buffer::unset(gpu, format, rows * patch);
+    let columns = Buffer::uninit(gpu, format, rows * patch);
     gpu.product(&Product {
         rows,
         cols: patch,

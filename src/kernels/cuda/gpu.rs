@@ -80,17 +80,17 @@ impl Gpu {
     }
 
     /// The size to which gradients are brought.
-    pub(super) fn gradient_scale(&self) -> f32 {
+    pub(super) fn loss_scale(&self) -> f32 {
         (self.scale.load(Ordering::Relaxed) as f32).exp2()
     }
 
     /// Brings gradients to the first size again: what one edit met is no other one's matter.
-    pub(super) fn restore_gradient_scale(&self) {
+    pub(super) fn restore_loss_scale(&self) {
         self.scale.store(SCALE, Ordering::Relaxed);
     }
 
     /// Halves it, unless it is small already.
-    pub(super) fn lower_gradient_scale(&self) -> bool {
+    pub(super) fn lower_loss_scale(&self) -> bool {
         self.scale
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |scale| {
                 (scale > LEAST_SCALE).then_some(scale - 1)

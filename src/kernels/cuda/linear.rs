@@ -37,7 +37,7 @@ impl LinearWeight {
         let Self {
             outputs, inputs, ..
         } = *self;
-        let merged = Buffer::unset(
+        let merged = Buffer::uninit(
             self.numbers.gpu(),
             self.numbers.format(),
             self.numbers.len(),

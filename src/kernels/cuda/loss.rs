@@ -85,7 +85,7 @@ impl ByPixel {
 /// Values (points, channels) of a map at points.
 pub(super) fn sample(channels: usize, map: &Buffer, points: &Points) -> Buffer {
     let (gpu, len) = (map.gpu(), points.all.len() * channels);
-    let out = Buffer::unset(gpu, Format::F32, len);
+    let out = Buffer::uninit(gpu, Format::F32, len);
     let arguments = [
         map.into(),
         (&points.pixels).into(),
@@ -111,9 +111,9 @@ pub(super) fn sampled_l1(
     if len == 0 {
         return 0.0;
     }
-    let signs = Buffer::unset(gpu, Format::F32, len);
+    let signs = Buffer::uninit(gpu, Format::F32, len);
     let blocks = gpu.blocks(len, THREADS as usize);
-    let partial = Buffer::unset(gpu, Format::F32, blocks);
+    let partial = Buffer::uninit(gpu, Format::F32, blocks);
     let difference = [
         map.into(),
         (&points.pixels).into(),
@@ -161,7 +161,7 @@ pub(super) fn weighted_l1(
     let formats = [x, reference, weight, gradient].map(Buffer::format);
     assert_eq!(formats, [Format::F32; 4], "latents are f32");
     let blocks = gpu.blocks(len, THREADS as usize);
-    let partial = Buffer::unset(gpu, Format::F32, blocks);
+    let partial = Buffer::uninit(gpu, Format::F32, blocks);
     let channels = len / weight.len();
     let arguments = [
         x.into(),

@@ -143,7 +143,7 @@ impl Debug for Buffer {
 
 impl Buffer {
     /// Numbers of any value.
-    pub(super) fn unset(gpu: &Arc<Gpu>, format: Format, len: usize) -> Self {
+    pub(super) fn uninit(gpu: &Arc<Gpu>, format: Format, len: usize) -> Self {
         Self {
             memory: Memory::new(gpu, len * format.bytes()),
             format,
@@ -154,7 +154,7 @@ impl Buffer {
 
     /// f32 zeros.
     pub(super) fn zeros(gpu: &Arc<Gpu>, len: usize) -> Self {
-        let buffer = Self::unset(gpu, Format::F32, len);
+        let buffer = Self::uninit(gpu, Format::F32, len);
         gpu.done(
             gpu.driver()
                 .clear(buffer.address(), len * Format::F32.bytes()),
@@ -186,7 +186,7 @@ impl Buffer {
     /// A second buffer with the same numbers.
     pub(super) fn duplicate(&self) -> Self {
         let gpu = self.gpu();
-        let copy = Self::unset(gpu, self.format, self.len);
+        let copy = Self::uninit(gpu, self.format, self.len);
         gpu.done(gpu.driver().copy(
             self.address(),
             copy.address(),
@@ -204,7 +204,7 @@ impl Buffer {
     pub(super) fn part(&self, first: usize, len: usize, format: Format, factor: f32) -> Self {
         assert!(first + len <= self.len, "a part lies inside its buffer");
         let gpu = self.gpu();
-        let y = Self::unset(gpu, format, len);
+        let y = Self::uninit(gpu, format, len);
         let kernel = format!("convert_{}_to_{}", self.format.name(), format.name());
         gpu.spread(
             &kernel,

@@ -124,7 +124,7 @@ impl Backend for Cuda {
         Some(self.gpu.launches())
     }
 
-    fn for_pictures(&self) -> Self {
+    fn in_f32(&self) -> Self {
         Self {
             format: Format::F32,
             ..self.clone()
@@ -135,12 +135,12 @@ impl Backend for Cuda {
         Some(memory::lock(self.gpu.pool()).peak())
     }
 
-    fn unset(&self, len: usize) -> Buffer {
-        Buffer::unset(&self.gpu, Format::F32, len)
+    fn uninit(&self, len: usize) -> Buffer {
+        Buffer::uninit(&self.gpu, Format::F32, len)
     }
 
-    fn unset_like(&self, model: &Buffer, len: usize) -> Buffer {
-        Buffer::unset(&self.gpu, model.format(), len)
+    fn uninit_like(&self, model: &Buffer, len: usize) -> Buffer {
+        Buffer::uninit(&self.gpu, model.format(), len)
     }
 
     fn zeros(&self, len: usize) -> Buffer {
@@ -159,16 +159,16 @@ impl Backend for Cuda {
         (factor != 1.0 || x.format() != Format::F32).then(|| x.converted(Format::F32, factor))
     }
 
-    fn gradient_scale(&self) -> Option<f32> {
-        (self.format == Format::F16).then(|| self.gpu.gradient_scale())
+    fn loss_scale(&self) -> Option<f32> {
+        (self.format == Format::F16).then(|| self.gpu.loss_scale())
     }
 
-    fn lower_gradient_scale(&self) -> bool {
-        self.format == Format::F16 && self.gpu.lower_gradient_scale()
+    fn lower_loss_scale(&self) -> bool {
+        self.format == Format::F16 && self.gpu.lower_loss_scale()
     }
 
-    fn restore_gradient_scale(&self) {
-        self.gpu.restore_gradient_scale();
+    fn restore_loss_scale(&self) {
+        self.gpu.restore_loss_scale();
     }
 
     fn download(&self, buffer: &Buffer) -> Vec<f32> {

@@ -35,7 +35,7 @@ pub(super) fn group_norm(
         eps,
     } = *shape;
     let (gpu, name, parts) = (x.gpu(), x.format().name(), parts(x.gpu(), shape));
-    let partial = Buffer::unset(gpu, Format::F32, batch * groups * parts * 2);
+    let partial = Buffer::uninit(gpu, Format::F32, batch * groups * parts * 2);
     let sums = [
         x.into(),
         (&partial).into(),
@@ -92,8 +92,8 @@ pub(super) fn group_norm_backward(
         ..
     } = *shape;
     let (gpu, name, parts) = (x.gpu(), x.format().name(), parts(x.gpu(), shape));
-    let partial = Buffer::unset(gpu, Format::F32, batch * groups * parts * 2);
-    let means = Buffer::unset(gpu, Format::F32, batch * groups * 2);
+    let partial = Buffer::uninit(gpu, Format::F32, batch * groups * parts * 2);
+    let means = Buffer::uninit(gpu, Format::F32, batch * groups * 2);
     let sums = [
         x.into(),
         dy.into(),

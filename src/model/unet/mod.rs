@@ -4,8 +4,8 @@ mod blocks;
 mod context;
 mod network;
 mod resnet;
+mod shared;
 mod time;
-mod together;
 mod transformer;
 
 use std::ops::Range;
@@ -13,7 +13,7 @@ use std::ops::Range;
 pub use context::{Context, Prompt};
 pub use network::Network;
 pub use resnet::Resnet;
-pub use together::{Lane, Together};
+pub use shared::{SharedUNet, UNetClient};
 
 use super::config::UNetConfig;
 use super::source::Source;
@@ -314,7 +314,7 @@ impl<B: Backend> UNet<B> {
             0.0
         };
         let scale = backend
-            .gradient_scale()
+            .loss_scale()
             .map_or(1.0, |size| size / magnitude.exp2());
         pass.set_gradient_scale(scale);
         backend.run(|| self.walk_back(output, gradients, need_input, pass))
@@ -330,7 +330,7 @@ impl<B: Backend> UNet<B> {
         let Gradients {
             noise, mut taps, ..
         } = gradients;
-        let (backend, scale) = (self.backend(), pass.gradient_scale());
+        let (backend, scale) = (self.backend(), pass.loss_scale());
         let deepest = if noise.is_some() {
             output.depths.len()
         } else {

@@ -128,7 +128,7 @@ pub(in super::super) fn attention_backward(
     let packed = packed(shape, &blocks, read, k, v);
     // dk and dv of every part.
     let gradient_len = shape.keys * blocks.width;
-    let mut gradients = Buffer::unset(if dkv.is_some() {
+    let mut gradients = Buffer::uninit(if dkv.is_some() {
         2 * above * blocks.parts * gradient_len
     } else {
         0
@@ -182,7 +182,7 @@ fn packed(
     k: &[f32],
     v: &[f32],
 ) -> Buffer {
-    let mut packed = Buffer::unset(pictures * shape.heads * blocks.count * blocks.len);
+    let mut packed = Buffer::uninit(pictures * shape.heads * blocks.count * blocks.len);
     packed
         .par_chunks_mut(blocks.len)
         .enumerate()
@@ -269,10 +269,10 @@ struct Scratch {
 impl Scratch {
     fn new(blocks: &Blocks) -> Self {
         let stride = blocks.keys + 2 * lanes();
-        let [q, d_o, dq] = [0; 3].map(|_| Buffer::unset(blocks.queries * blocks.width));
-        let [products, shifts] = [0; 2].map(|_| Buffer::unset(blocks.queries));
+        let [q, d_o, dq] = [0; 3].map(|_| Buffer::uninit(blocks.queries * blocks.width));
+        let [products, shifts] = [0; 2].map(|_| Buffer::uninit(blocks.queries));
         Self {
-            scores: Buffer::unset(blocks.queries * stride),
+            scores: Buffer::uninit(blocks.queries * stride),
             stride,
             q,
             d_o,

@@ -152,7 +152,7 @@ fn packed(
         sources.iter().all(|source| *source < pictures),
         "keys of every source"
     );
-    let mut packed = Buffer::unset(pictures * shape.heads * blocks.count * blocks.len);
+    let mut packed = Buffer::uninit(pictures * shape.heads * blocks.count * blocks.len);
     packed
         .par_chunks_mut(blocks.len)
         .enumerate()
@@ -190,12 +190,12 @@ impl Scratch {
     fn new(queries: usize, blocks: &Blocks) -> Self {
         let (lanes, score_stride) = (lanes(), blocks.keys + 2 * lanes());
         Self {
-            scores: Buffer::unset(STRIP * score_stride),
+            scores: Buffer::uninit(STRIP * score_stride),
             score_stride,
-            largest: Buffer::unset(STRIP * lanes),
-            sums: Buffer::unset(queries * lanes),
-            shifts: Buffer::unset(queries),
-            o: Buffer::unset(queries * blocks.vectors * lanes),
+            largest: Buffer::uninit(STRIP * lanes),
+            sums: Buffer::uninit(queries * lanes),
+            shifts: Buffer::uninit(queries),
+            o: Buffer::uninit(queries * blocks.vectors * lanes),
         }
     }
 }

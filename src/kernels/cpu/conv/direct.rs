@@ -143,9 +143,9 @@ impl Direct<'_, '_> {
                 depth * narrow
             };
             (
-                Buffer::unset(block * depth),
-                Buffer::unset(block * narrow),
-                Buffer::unset(weights),
+                Buffer::uninit(block * depth),
+                Buffer::uninit(block * narrow),
+                Buffer::uninit(weights),
             )
         };
         each(

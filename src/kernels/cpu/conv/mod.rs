@@ -95,7 +95,7 @@ impl Kernel {
             let kept = &self.kept[place];
             // Made outside the lock: a thread that waits in there may take up other work, which could want the same lock.
             let kept = kept.get().unwrap_or_else(|| {
-                let mut transformed = Buffer::unset(weights.transformed_len::<N>());
+                let mut transformed = Buffer::uninit(weights.transformed_len::<N>());
                 weights.transform::<N>(&mut transformed);
                 kept.get_or_init(|| transformed)
             });

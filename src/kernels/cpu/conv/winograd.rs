@@ -45,7 +45,7 @@ pub(super) fn convolve<const N: usize, const OUT: usize>(
         if let Some(kept) = kept {
             return by_tiles::<N, OUT>(grid, weights, kept, x, target);
         }
-        let mut whole = Buffer::unset(weights.transformed_len::<N>());
+        let mut whole = Buffer::uninit(weights.transformed_len::<N>());
         weights.transform::<N>(&mut whole);
         by_tiles::<N, OUT>(grid, weights, &whole, x, target);
     } else {
@@ -83,8 +83,8 @@ fn by_tiles<const N: usize, const OUT: usize>(
     };
     let scratch = || {
         (
-            Buffer::unset(N * N * v_distance),
-            Buffer::unset(N * N * m_distance),
+            Buffer::uninit(N * N * v_distance),
+            Buffer::uninit(N * N * m_distance),
         )
     };
     each(
@@ -185,7 +185,7 @@ fn by_columns<const N: usize, const OUT: usize>(
         part,
         part_distance: group * part,
     };
-    let mut v = Buffer::unset(N * N * layout.distance);
+    let mut v = Buffer::uninit(N * N * layout.distance);
     let (m_distance, u_distance, taps_len) = (
         apart(group * narrow),
         apart(part * narrow),
@@ -196,9 +196,9 @@ fn by_columns<const N: usize, const OUT: usize>(
         transform_pixels::<N>(grid, x, tiles.clone(), &mut v, layout);
         let v = &v[..];
         let scratch = || Scratch {
-            taps: Buffer::unset(taps_len * narrow / width),
-            u: Buffer::unset(N * u_distance),
-            m: Buffer::unset(N * N * m_distance),
+            taps: Buffer::uninit(taps_len * narrow / width),
+            u: Buffer::uninit(N * u_distance),
+            m: Buffer::uninit(N * N * m_distance),
         };
         each(
             columns.div_ceil(narrow),

@@ -40,7 +40,7 @@ impl Panels {
     /// Lays out `b`.
     pub(super) fn new(b: Matrix<[f32]>) -> Self {
         let (width, stride) = (panel_width(), b.rows * panel_width());
-        let mut data = Buffer::unset(panels_len(b.rows, b.cols));
+        let mut data = Buffer::uninit(panels_len(b.rows, b.cols));
         if stride > 0 {
             data.par_chunks_mut(stride)
                 .enumerate()
@@ -84,7 +84,7 @@ impl Panels {
     /// The same of the transposed matrix.
     pub(super) fn transposed(&self) -> Self {
         let (width, rows, cols) = (panel_width(), self.cols, self.rows);
-        let mut data = Buffer::unset(panels_len(rows, cols));
+        let mut data = Buffer::uninit(panels_len(rows, cols));
         data.par_chunks_mut((rows * width).max(1))
             .enumerate()
             .with_min_len((GRAIN / (rows * width).max(1)).max(1))

@@ -181,7 +181,7 @@ pub(super) fn attention(inputs: Inputs, sources: &[usize], stats: &Buffer, o: &B
         let places = Places { shape, part };
         let source = sources[part.picture] * shape.keys * shape.channels();
         let [scores, p] = [Format::F32, q.format()]
-            .map(|format| Buffer::unset(gpu, format, part.rows() * shape.keys));
+            .map(|format| Buffer::uninit(gpu, format, part.rows() * shape.keys));
         gpu.product(&places.scores(
             places.of_queries(q),
             places.of_keys(k, source),
@@ -221,8 +221,8 @@ pub(super) fn attention_backward(
         let places = Places { shape, part };
         let source = part.picture * stride;
         let numbers = part.rows() * shape.keys;
-        let [scores, dp] = [(); 2].map(|()| Buffer::unset(gpu, Format::F32, numbers));
-        let [p, ds] = [(); 2].map(|()| Buffer::unset(gpu, q.format(), numbers));
+        let [scores, dp] = [(); 2].map(|()| Buffer::uninit(gpu, Format::F32, numbers));
+        let [p, ds] = [(); 2].map(|()| Buffer::uninit(gpu, q.format(), numbers));
         let d_o = places.of_queries(returning.d_o);
         gpu.product(&places.scores(
             places.of_queries(q),

@@ -7,7 +7,7 @@ use crate::nn::{Mutual, Shape, Tensor};
 
 /// What a lane asks.
 #[derive(Debug)]
-pub(super) enum Question<B: Backend> {
+pub(super) enum UNetRequest<B: Backend> {
     /// Adapters of its own.
     Attach { rank: usize },
     /// Their parameters, merged into the weights of its pictures.
@@ -74,7 +74,7 @@ pub(super) struct Backward<B: Backend> {
 
 /// What a lane hears.
 #[derive(Debug)]
-pub(super) enum Answer<B: Backend> {
+pub(super) enum UNetReply<B: Backend> {
     Places(Vec<AdapterPlace>),
     Done,
     Prompt(Prompt<B>),
@@ -84,12 +84,12 @@ pub(super) enum Answer<B: Backend> {
         input: Option<Tensor<B>>,
         parameters: Option<Tensor<B>>,
     },
-    Trouble(Trouble),
+    Failed(CallError),
 }
 
 /// Why there is no answer.
 #[derive(Debug, Clone)]
-pub(super) enum Trouble {
+pub(super) enum CallError {
     Fault(Fault),
     Panic(String),
 }

@@ -3,7 +3,7 @@
 use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, Sender};
 
-use super::calls::{Answer, Backward, Call, Forward, Question, Trouble, Words};
+use super::calls::{Backward, Call, CallError, Forward, UNetReply, UNetRequest, Words};
 use crate::kernels::Backend;
 use crate::kernels::fault;
 use crate::model::unet::{AdapterPlace, Context, Gradients, Network, Output, Prompt, Want};
@@ -11,44 +11,44 @@ use crate::nn::{Learner, Pass, Tensor};
 
 /// One of the edits that share a network. A fault of the device is thrown in each that had a part in the call.
 #[derive(Debug)]
-pub struct Lane<B: Backend> {
-    questions: Sender<Question<B>>,
-    answers: Receiver<Answer<B>>,
+pub struct UNetClient<B: Backend> {
+    questions: Sender<UNetRequest<B>>,
+    answers: Receiver<UNetReply<B>>,
 }
 
-impl<B: Backend> Lane<B> {
-    pub(super) fn new(questions: Sender<Question<B>>, answers: Receiver<Answer<B>>) -> Self {
+impl<B: Backend> UNetClient<B> {
+    pub(super) fn new(questions: Sender<UNetRequest<B>>, answers: Receiver<UNetReply<B>>) -> Self {
         Self { questions, answers }
     }
 
-    fn ask(&self, question: Question<B>) -> Answer<B> {
+    fn ask(&self, question: UNetRequest<B>) -> UNetReply<B> {
         let asked = self.questions.send(question);
         match asked.ok().and_then(|()| self.answers.recv().ok()) {
-            Some(Answer::Trouble(Trouble::Fault(fault))) => fault::throw(fault),
+            Some(UNetReply::Failed(CallError::Fault(fault))) => fault::throw(fault),
             // It was told where it happened.
-            Some(Answer::Trouble(Trouble::Panic(message))) => resume_unwind(Box::new(message)),
+            Some(UNetReply::Failed(CallError::Panic(message))) => resume_unwind(Box::new(message)),
             Some(answer) => answer,
             None => panic!("the network that is shared does not answer"),
         }
     }
 }
 
-impl<B: Backend> Network<B> for Lane<B> {
+impl<B: Backend> Network<B> for UNetClient<B> {
     fn attach_adapters(&mut self, rank: usize) -> Vec<AdapterPlace> {
-        let Answer::Places(places) = self.ask(Question::Attach { rank }) else {
+        let UNetReply::Places(places) = self.ask(UNetRequest::Attach { rank }) else {
             unreachable!("places were asked for")
         };
         places
     }
 
     fn merge_adapters(&mut self, parameters: &Tensor<B>) {
-        self.ask(Question::Merge {
+        self.ask(UNetRequest::Merge {
             parameters: parameters.clone(),
         });
     }
 
     fn prepare(&self, tokens: &Tensor<B>) -> Prompt<B> {
-        let Answer::Prompt(prompt) = self.ask(Question::Prepare {
+        let UNetReply::Prompt(prompt) = self.ask(UNetRequest::Prepare {
             tokens: tokens.clone(),
         }) else {
             unreachable!("a prompt was asked for")
@@ -80,7 +80,7 @@ impl<B: Backend> Network<B> for Lane<B> {
                 .map(|learner| learner.parameters.clone()),
             mutual: pass.mutual().cloned(),
         };
-        let Answer::Output(output) = self.ask(Question::Call(Call::Forward(forward))) else {
+        let UNetReply::Output(output) = self.ask(UNetRequest::Call(Call::Forward(forward))) else {
             unreachable!("an output was asked for")
         };
         output
@@ -101,8 +101,8 @@ impl<B: Backend> Network<B> for Lane<B> {
             gradients,
             need_input,
         };
-        let Answer::Gradients { input, parameters } =
-            self.ask(Question::Call(Call::Backward(backward)))
+        let UNetReply::Gradients { input, parameters } =
+            self.ask(UNetRequest::Call(Call::Backward(backward)))
         else {
             unreachable!("gradients were asked for")
         };

@@ -1,4 +1,4 @@
-//! One network for several edits at a time: each runs on a thread of its own and asks through a [`Lane`]; [`Together`] waits until all
+//! One network for several edits at a time: each runs on a thread of its own and asks through a [`UNetClient`]; [`SharedUNet`] waits until all
 //! of them ask, and answers equal questions with one call.
 //!
 //! Every lane has a set of adapters of its own, so pictures of one call may go through different weights. Edits with equal settings
@@ -12,9 +12,9 @@
 //! | `prompts` | prompts made one, and remembered |
 
 mod calls;
-mod lane;
+mod client;
+mod passes;
 mod prompts;
-mod trip;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -23,47 +23,47 @@ use super::UNet;
 use crate::bug;
 use crate::kernels::Backend;
 use crate::kernels::fault::Fault;
-use calls::{Answer, Call, Question, Trouble};
-pub use lane::Lane;
-use trip::Trips;
+use calls::{Call, CallError, UNetReply, UNetRequest};
+pub use client::UNetClient;
+use passes::OpenPasses;
 
 /// The ends of a lane's channels that the network holds.
 #[derive(Debug)]
 struct Link<B: Backend> {
-    questions: Receiver<Question<B>>,
-    answers: Sender<Answer<B>>,
+    questions: Receiver<UNetRequest<B>>,
+    answers: Sender<UNetReply<B>>,
 }
 
 impl<B: Backend> Link<B> {
-    fn answer(&self, answer: Result<Answer<B>, Trouble>) {
+    fn answer(&self, answer: Result<UNetReply<B>, CallError>) {
         // A lane that is gone needs no answer.
-        let _ = self.answers.send(answer.unwrap_or_else(Answer::Trouble));
+        let _ = self.answers.send(answer.unwrap_or_else(UNetReply::Failed));
     }
 }
 
 /// A network that several lanes share.
 #[derive(Debug)]
-pub struct Together<'a, B: Backend> {
+pub struct SharedUNet<'a, B: Backend> {
     unet: &'a mut UNet<B>,
     links: Vec<Link<B>>,
-    trips: Trips<B>,
+    trips: OpenPasses<B>,
 }
 
-impl<B: Backend> Drop for Together<'_, B> {
+impl<B: Backend> Drop for SharedUNet<'_, B> {
     fn drop(&mut self) {
         (0..self.links.len()).for_each(|set| self.unet.detach_adapters_of(set));
     }
 }
 
-impl<'a, B: Backend> Together<'a, B> {
+impl<'a, B: Backend> SharedUNet<'a, B> {
     /// So many lanes of one network. Each is for a thread of its own, while this one serves them.
-    pub fn new(unet: &'a mut UNet<B>, lanes: usize) -> (Self, Vec<Lane<B>>) {
+    pub fn new(unet: &'a mut UNet<B>, lanes: usize) -> (Self, Vec<UNetClient<B>>) {
         let (links, lanes) = (0..lanes).map(|_| link()).unzip();
         (
             Self {
                 unet,
                 links,
-                trips: Trips::default(),
+                trips: OpenPasses::default(),
             },
             lanes,
         )
@@ -97,16 +97,16 @@ impl<'a, B: Backend> Together<'a, B> {
         while let Ok(question) = self.links[lane].questions.recv() {
             let unet = &mut *self.unet;
             let answer = match question {
-                Question::Call(call) => return Some(call),
-                Question::Attach { rank } => {
-                    guarded(|| Answer::Places(unet.attach_adapters_of(lane, rank)))
+                UNetRequest::Call(call) => return Some(call),
+                UNetRequest::Attach { rank } => {
+                    guarded(|| UNetReply::Places(unet.attach_adapters_of(lane, rank)))
                 }
-                Question::Merge { parameters } => guarded(|| {
+                UNetRequest::Merge { parameters } => guarded(|| {
                     unet.merge_adapters_of(lane, &parameters);
-                    Answer::Done
+                    UNetReply::Done
                 }),
-                Question::Prepare { tokens } => {
-                    guarded(|| Answer::Prompt(unet.prepare_for(lane, &tokens)))
+                UNetRequest::Prepare { tokens } => {
+                    guarded(|| UNetReply::Prompt(unet.prepare_for(lane, &tokens)))
                 }
             };
             self.links[lane].answer(answer);
@@ -117,18 +117,18 @@ impl<'a, B: Backend> Together<'a, B> {
     }
 }
 
-fn link<B: Backend>() -> (Link<B>, Lane<B>) {
+fn link<B: Backend>() -> (Link<B>, UNetClient<B>) {
     let (ask, questions) = channel();
     let (answers, hear) = channel();
-    (Link { questions, answers }, Lane::new(ask, hear))
+    (Link { questions, answers }, UNetClient::new(ask, hear))
 }
 
 /// Does `work`; a fault of the device or a panic inside is for the lanes that asked for it.
-fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Trouble> {
+fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, CallError> {
     panic::catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
         match payload.downcast::<Fault>() {
-            Ok(fault) => Trouble::Fault(*fault),
-            Err(payload) => Trouble::Panic(bug::told(&*payload)),
+            Ok(fault) => CallError::Fault(*fault),
+            Err(payload) => CallError::Panic(bug::told(&*payload)),
         }
     })
 }

@@ -1,6 +1,6 @@
 //! Prompts of several lanes made one.
 
-use super::trip::{repeated, stacked};
+use super::passes::{repeated, stacked};
 use crate::kernels::Backend;
 use crate::model::unet::Prompt;
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::calls::{Answer, Backward, Call, Forward, Trouble, Words};
+use super::calls::{Backward, Call, CallError, Forward, UNetReply, Words};
 use super::guarded;
 use super::prompts::Prompts;
 use crate::failpoint;
@@ -11,18 +11,18 @@ use crate::kernels::fault::{self, Fault};
 use crate::model::unet::{Context, Gradients, Output, UNet, Want};
 use crate::nn::{Learner, Mutual, Pass, Run, Shape, Tape, Tensor};
 
-type Answered<B> = (usize, Result<Answer<B>, Trouble>);
+type Answered<B> = (usize, Result<UNetReply<B>, CallError>);
 
 /// The trips that wait for their way back.
 #[derive(Debug)]
-pub(super) struct Trips<B: Backend> {
-    open: Vec<Trip<B>>,
+pub(super) struct OpenPasses<B: Backend> {
+    open: Vec<RecordedPass<B>>,
     last: u64,
     calls: usize,
     prompts: Prompts<B>,
 }
 
-impl<B: Backend> Default for Trips<B> {
+impl<B: Backend> Default for OpenPasses<B> {
     fn default() -> Self {
         Self {
             open: Vec::new(),
@@ -35,7 +35,7 @@ impl<B: Backend> Default for Trips<B> {
 
 /// A recorded trip of several lanes.
 #[derive(Debug)]
-struct Trip<B: Backend> {
+struct RecordedPass<B: Backend> {
     number: u64,
     members: Vec<Member<B>>,
     output: Output<B>,
@@ -50,7 +50,7 @@ struct Member<B: Backend> {
     parameters: Option<Tensor<B>>,
 }
 
-impl<B: Backend> Trips<B> {
+impl<B: Backend> OpenPasses<B> {
     /// How many calls of the network there were.
     pub(super) fn calls(&self) -> usize {
         self.calls
@@ -88,7 +88,7 @@ impl<B: Backend> Trips<B> {
         let lost = |(lane, call): (usize, Backward<B>)| {
             (
                 lane,
-                Err(Trouble::Panic(format!(
+                Err(CallError::Panic(format!(
                     "trip {} was walked back already",
                     call.trip
                 ))),
@@ -190,12 +190,12 @@ impl<B: Backend> Trips<B> {
             self.last
         });
         let part = |Member { lane, pictures, .. }: &Member<B>| {
-            let answer = guarded(|| Answer::Output(output.part(pictures.clone(), number)));
+            let answer = guarded(|| UNetReply::Output(output.part(pictures.clone(), number)));
             (*lane, answer)
         };
         let answers = members.iter().map(part).collect();
         if let (Some(number), Some(tape)) = (number, tape) {
-            self.open.push(Trip {
+            self.open.push(RecordedPass {
                 number,
                 members,
                 output,
@@ -231,13 +231,13 @@ impl<B: Backend> Trips<B> {
 /// The way back of those lanes of a trip that go it. The pictures of the others come along without a gradient.
 fn walk_back<B: Backend>(
     unet: &UNet<B>,
-    trip: Trip<B>,
+    trip: RecordedPass<B>,
     calls: Vec<(usize, Backward<B>)>,
 ) -> Vec<Answered<B>> {
     if calls.is_empty() {
         return Vec::new();
     }
-    let Trip {
+    let RecordedPass {
         members,
         output,
         tape,
@@ -278,7 +278,7 @@ fn walk_back<B: Backend>(
             let input = input
                 .as_ref()
                 .map(|input| input.pictures(member.pictures.clone()));
-            (member.lane, Answer::Gradients { input, parameters })
+            (member.lane, UNetReply::Gradients { input, parameters })
         };
         members
             .iter()
