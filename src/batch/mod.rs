@@ -1,47 +1,54 @@
-//! Many edits in one run: nothing lost when a machine dies, nothing done twice, and an honest account at the end.
+//! Edits a list of pictures in one run that can be interrupted, resumed and sharded.
 //!
-//! | room | what is in it |
+//! | module | contents |
 //! |---|---|
-//! | `folder`, `manifest` | where a list of items comes from |
-//! | `list`, `roots` | the whole list is checked before anything runs: ids, outputs, paths that leave their folders |
-//! | `seeds` | variants: every item once with each of some seeds |
-//! | `shard` | the part of the list that one of many runs does |
-//! | `terms` | what holds for all items; reads, plans and prepares one of them |
-//! | `log` | records on the disk: one writer, a line for each item after its picture is in place |
-//! | `history` | what earlier runs wrote there, and what is done, failed or to do because of it |
-//! | `weights` | the hash of the weights, remembered, so that a run with nothing to do reads none |
-//! | `limits` | when a run stops before its end |
-//! | `run` | three threads: the next item is read while the network is at one, and the one before is encoded and written |
-//! | `group` | items that go through the network side by side |
-//! | `verdict` | how it ended as a whole, as an exit status |
-//!
-//! Done means: a record says so, the hash of all that decides the pixels is the same as now, and the output is there with the hash that the
-//! record names. Nothing else does: neither the output's existence nor a time stamp.
+//! | `folder`, `manifest` | where a list comes from |
+//! | `list`, `roots` | checks the whole list before anything runs: ids, outputs, paths outside their folders |
+//! | `seeds` | variants: each item once with each of several seeds |
+//! | `shard` | the part of the list that one of several runs edits |
+//! | `resolver` | what holds for all items; reads and plans one of them |
+//! | `log` | appends a record for each item after its picture is written |
+//! | `history` | reads the records of earlier runs; decides which items are pending |
+//! | `weights` | caches the hash of the weights, so that a run without pending items does not load them |
+//! | `limits` | limits that end a run early |
+//! | `run` | one run: reader, network and writer threads |
+//! | `reader`, `network`, `writer`, `handoff` | the three threads, and what they hand to each other |
+//! | `groups`, `group` | items whose requests to the network are computed in shared calls |
+//! | `existing` | files that already stand where a result should go |
+//! | `tally`, `verdict` | how the items and the run ended |
 
+mod existing;
 mod folder;
 mod group;
+mod groups;
+mod handoff;
 mod history;
 mod limits;
 mod list;
 mod log;
 mod manifest;
+mod network;
+mod reader;
+mod resolver;
 mod roots;
 mod run;
 mod seeds;
 mod shard;
-mod terms;
+mod tally;
 mod verdict;
 mod weights;
+mod writer;
 
-pub use history::{History, Redo, State};
-pub use limits::{Limits, Reached};
+pub use history::{History, ItemState, Redo};
+pub use limits::{Limits, StopReason};
 pub use list::{Fault, Item, List, Origin, Rules};
 pub use log::Log;
 pub use manifest::Line;
-pub use run::{Run, Tally};
+pub use resolver::Resolver;
+pub use run::Run;
 pub use seeds::Seeds;
 pub use shard::Shard;
-pub use terms::Terms;
+pub use tally::Tally;
 pub use verdict::verdict;
 pub use weights::{remember, remembered};
 

@@ -1,7 +1,6 @@
 //! How a run as a whole ended.
 
-use super::limits::Reached;
-use super::run::Tally;
+use super::{StopReason, Tally};
 use crate::error::{Error, FAILED, RETRY, Result};
 use crate::interrupt::Interrupt;
 use crate::report::{Summary, counted};
@@ -32,20 +31,20 @@ pub fn verdict(summary: &Summary, tally: &Tally, interrupt: &Interrupt) -> Resul
         );
     }
     match tally.stopped {
-        Some(Reached::Time) => error(
+        Some(StopReason::TimeLimit) => error(
             "batch.time_over",
             format!("the time is over; {left} of {all} are left"),
             again,
             RETRY,
         ),
-        Some(Reached::Device) => {
+        Some(StopReason::DeviceLost) => {
             let reason = format!(
                 "the device stopped answering after {}; {left} of {all} are left",
                 counted(tally.done + tally.failed)
             );
             error("device.lost", reason, again, RETRY)
         }
-        Some(Reached::Failures) => {
+        Some(StopReason::Failures) => {
             let reason = format!(
                 "stopped after {} failed; {left} of {all} are left",
                 counted(tally.failed)

@@ -10,16 +10,16 @@ use super::compute::{Compute, ComputeArguments};
 use super::model::{ModelArguments, NATIVE_SIZE};
 use super::rehearsal;
 use crate::batch::{
-    History, Item, Limits, List, Log, Origin, Redo, Rules, Run, Seeds, Shard, State, Tally, Terms,
-    remember, remembered, verdict,
+    History, Item, ItemState, Limits, List, Log, Origin, Redo, Resolver, Rules, Run, Seeds, Shard,
+    Tally, remember, remembered, verdict,
 };
 use crate::drag_file::DragFile;
 use crate::edit::Provenance;
 use crate::error::{Error, NOT_STARTED, Result};
 use crate::interrupt::Interrupt;
 use crate::model::Model;
-use crate::progress::{self, Items};
-use crate::report::{self, Failure, Summary};
+use crate::progress;
+use crate::report::{self, BatchProgress, Failure, Summary};
 use crate::settings::{Overrides, WindowChoice};
 
 /// Edits many pictures: the weights are loaded once, and a run that was stopped goes on where it was.
@@ -192,7 +192,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     }
 
     let model = arguments.model.open(arguments.quiet, interrupt)?;
-    let terms = arguments.terms(&list, drag, Some(&model));
+    let resolver = arguments.terms(&list, drag, Some(&model));
     let (mut log, torn) = Log::open(&arguments.output, arguments.shard)?;
     if !arguments.quiet {
         report::print_warnings(torn.as_slice());
@@ -204,7 +204,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     };
     let mut work = Work {
         arguments,
-        terms,
+        resolver,
         history,
         compute: &compute,
         name: model.name(),
@@ -225,7 +225,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
 /// What a run needs beside the list.
 struct Work<'a> {
     arguments: &'a Arguments,
-    terms: Terms,
+    resolver: Resolver,
     history: History,
     compute: &'a Compute,
     name: String,
@@ -262,25 +262,25 @@ impl Work<'_> {
         if !is_new && known.is_none() {
             selected = self.open(selected, &weights, summary);
         }
-        let shown = Items::for_terminal(selected.len(), self.arguments.quiet);
+        let shown = BatchProgress::for_terminal(selected.len(), self.arguments.quiet);
         let run = Run {
-            terms: &self.terms,
+            resolver: &self.resolver,
             device: &self.compute.device,
+            provenance: Provenance {
+                weights: &weights,
+                model: &self.name,
+                numerics: self.compute.numerics,
+            },
             history: &self.history,
             overwrite: self.arguments.overwrite,
             metadata: !self.arguments.no_metadata,
             json: self.arguments.json,
-            together: self.arguments.batch.into(),
+            group_size: self.arguments.batch.into(),
             limits: self.arguments.limits(),
-            shown: &shown,
+            progress: &shown,
             interrupt,
         };
-        let means = Provenance {
-            weights: &weights,
-            model: &self.name,
-            numerics: self.compute.numerics,
-        };
-        let ended = run.all(&selected, &mut *editor, means, log);
+        let ended = run.execute(&selected, &mut *editor, log);
         shown.close();
         Ok(ended)
     }
@@ -298,19 +298,22 @@ impl Work<'_> {
             model: &self.name,
             numerics: self.compute.numerics,
         };
-        let states: Vec<State> = items
+        let states: Vec<ItemState> = items
             .par_iter()
-            .map(|item| self.history.state(item, &redo, &self.terms, means))
+            .map(|item| self.history.state(item, &redo, &self.resolver, means))
             .collect();
-        summary.done_before = states.iter().filter(|state| **state == State::Done).count();
+        summary.done_before = states
+            .iter()
+            .filter(|state| **state == ItemState::Done)
+            .count();
         summary.failed_before = states
             .iter()
-            .filter(|state| **state == State::Failed)
+            .filter(|state| **state == ItemState::Failed)
             .count();
         items
             .into_iter()
             .zip(states)
-            .filter(|(_, state)| *state == State::Open)
+            .filter(|(_, state)| *state == ItemState::Pending)
             .map(|(item, _)| item)
             .collect()
     }
@@ -383,7 +386,7 @@ impl Arguments {
         list: &List,
         drag: Option<(DragFile, PathBuf)>,
         model: Option<&Model>,
-    ) -> Terms {
+    ) -> Resolver {
         let mut flags = self.settings.clone();
         if self.no_lora {
             flags.lora_steps = Some(0);
@@ -396,7 +399,7 @@ impl Arguments {
             // Every pixel can only come from a model that saw every pixel.
             flags.window = flags.window.or(Some(WindowChoice::Full));
         }
-        let mut terms = Terms::new(flags, model, NATIVE_SIZE, drag);
+        let mut terms = Resolver::new(flags, model, NATIVE_SIZE, drag);
         terms.keeps_outside = !self.no_composite;
         if !self.allow_outside {
             let beside = self.drag.as_ref().and_then(|path| path.parent());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::batch::{History, Item, Line, List, Terms};
+use crate::batch::{History, Item, Line, List, Resolver};
 use crate::error::{Error, FAILED, NOT_STARTED, Result};
 use crate::pipeline;
 use crate::plan::Plan;
@@ -46,14 +46,14 @@ pub(super) fn print_manifest(list: &List, items: &[&Item], outputs: &Path) -> Re
 }
 
 /// Prints a line for each item, with sizes and passes through the network, and an estimate of all.
-pub(super) fn print(items: &[&Item], terms: &Terms, history: &History) -> Result<()> {
+pub(super) fn print(items: &[&Item], resolver: &Resolver, history: &History) -> Result<()> {
     let shown = &items[..items.len().min(SHOWN)];
     let plans: Vec<Result<Plan>> = shown
         .par_iter()
         .map(|item| {
             item.fault
                 .as_ref()
-                .map_or_else(|| terms.draft(item), |fault| Err(fault.as_failure()))
+                .map_or_else(|| resolver.plan(item), |fault| Err(fault.as_failure()))
         })
         .collect();
     // Writing to a String cannot fail.
@@ -89,7 +89,7 @@ pub(super) fn print(items: &[&Item], terms: &Terms, history: &History) -> Result
         counted(items.len()),
         passes * share
     );
-    if let Some(pace) = history.pace() {
+    if let Some(pace) = history.seconds_per_item() {
         let _ = write!(
             text,
             ", about {} at the pace of what is done",

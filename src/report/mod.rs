@@ -4,6 +4,7 @@
 //! that the same edit gives the same file.
 
 mod account;
+mod batch_progress;
 mod checked;
 mod comparison;
 mod diagnostics;
@@ -20,6 +21,7 @@ mod settings_table;
 mod summary;
 mod verdict;
 
+pub use batch_progress::{BatchProgress, ItemStages};
 pub use checked::{CaseStatus, Checked, CheckedForm, print_checked, summarise_checked};
 pub use comparison::{Compared, print_comparison};
 pub use job::{Instruction, Job};
