@@ -3,16 +3,16 @@
 use std::fs;
 use std::path::Path;
 
+use crate::edit::ParsedNote;
 use crate::metrics;
 use crate::picture::{self, Picture};
-use crate::report;
 
 /// Levels of 255 by which samples of the same result may differ, where the file does not name its job.
 const ROUNDING: f64 = 2.0;
 
 /// Returns whether the picture at `path` names `job` in its note.
 pub(super) fn names_job(path: &Path, job: &str) -> bool {
-    report::Made::read(path).is_ok_and(|made| made.by.job == job)
+    ParsedNote::read(path).is_ok_and(|note| note.header.job == job)
 }
 
 /// Returns the SHA-256 of the file at `path` if it already is the result that was computed again as `edited`.

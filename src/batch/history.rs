@@ -10,11 +10,10 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::list::Item;
-use super::{RECORDS, Resolver};
+use super::{Item, RECORDS, Resolver};
 use crate::digest::sha256_of;
 use crate::edit::Provenance;
-use crate::error::{Error, Result};
+use crate::error::{Error, NOT_STARTED, Result};
 
 /// The fields of a record that are read.
 #[derive(Debug, Deserialize)]
@@ -74,7 +73,7 @@ pub struct Redo {
 }
 
 impl Redo {
-    /// Reads words that are `all`, `failed` or ids.
+    /// Interprets words that are `all`, `failed` or ids.
     pub fn new(words: &[String]) -> Self {
         let has = |word: &str| words.iter().any(|given| given == word);
         let ids = words
@@ -87,6 +86,22 @@ impl Redo {
             failed: has("failed"),
             ids,
         }
+    }
+
+    /// Checks that each id is that of an item.
+    ///
+    /// # Errors
+    /// [`Error::Batch`] `batch.unknown_id`.
+    pub fn check(&self, items: &[Item]) -> Result<()> {
+        let is_unknown = |id: &&String| !items.iter().any(|item| item.id == **id);
+        self.ids.iter().find(is_unknown).map_or(Ok(()), |id| {
+            Err(Error::Batch {
+                kind: "batch.unknown_id",
+                reason: format!("--redo: no item has the id `{id}`"),
+                hint: "ids are those of the manifest, or paths in the folder without extension; `--dry-run` lists them".into(),
+                status: NOT_STARTED,
+            })
+        })
     }
 }
 

@@ -11,7 +11,7 @@ pub struct Limits {
 
 /// Why a run began no further item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopReason {
+pub(super) enum StopReason {
     /// The permitted number of items failed.
     Failures,
     /// The time limit was reached.
@@ -31,7 +31,7 @@ impl Limits {
     }
 
     /// Returns the limit that is reached after this number of failed items.
-    pub fn reached(&self, failures: usize) -> Option<StopReason> {
+    pub(super) fn reached(&self, failures: usize) -> Option<StopReason> {
         if self
             .max_failures
             .is_some_and(|limit| failures >= limit.max(1))

@@ -3,20 +3,31 @@
 //! | module | contents |
 //! |---|---|
 //! | `folder`, `manifest` | where a list comes from |
-//! | `list`, `roots` | checks the whole list before anything runs: ids, outputs, paths outside their folders |
+//! | `list`, `entry` | the list and its items |
+//! | `checker`, `unique`, `roots` | check the whole list before anything runs: names, files, ids, outputs, paths outside their folders |
 //! | `seeds` | variants: each item once with each of several seeds |
 //! | `shard` | the part of the list that one of several runs edits |
 //! | `resolver` | what holds for all items; reads and plans one of them |
 //! | `log` | appends a record for each item after its picture is written |
 //! | `history` | reads the records of earlier runs; decides which items are pending |
 //! | `weights` | caches the hash of the weights, so that a run without pending items does not load them |
-//! | `limits` | limits that end a run early |
+//! | `batch` | one batch: pending items, weights, run, result |
+//! | `dry_run` | plans the items without editing them |
+//! | `options`, `limits` | options, and limits that end a run early |
 //! | `run` | one run: reader, network and writer threads |
 //! | `reader`, `network`, `writer`, `handoff` | the three threads, and what they hand to each other |
 //! | `groups`, `group` | items whose requests to the network are computed in shared calls |
 //! | `existing` | files that already stand where a result should go |
-//! | `tally`, `verdict` | how the items and the run ended |
+//! | `tally`, `result` | how the items and the batch ended |
 
+#[expect(
+    clippy::module_inception,
+    reason = "a batch is what this module is about"
+)]
+mod batch;
+mod checker;
+mod dry_run;
+mod entry;
 mod existing;
 mod folder;
 mod group;
@@ -28,29 +39,31 @@ mod list;
 mod log;
 mod manifest;
 mod network;
+mod options;
 mod reader;
 mod resolver;
+mod result;
 mod roots;
 mod run;
 mod seeds;
 mod shard;
 mod tally;
-mod verdict;
+mod unique;
 mod weights;
 mod writer;
 
+pub use batch::Batch;
+pub use dry_run::DryRun;
+pub use entry::{Item, ListFault};
 pub use history::{History, ItemState, Redo};
-pub use limits::{Limits, StopReason};
-pub use list::{Fault, Item, List, Origin, Rules};
+pub use limits::Limits;
+pub use list::{List, ListOptions, ListSource};
 pub use log::Log;
-pub use manifest::Line;
+pub use manifest::to_manifest;
+pub use options::Options;
 pub use resolver::Resolver;
-pub use run::Run;
 pub use seeds::Seeds;
 pub use shard::Shard;
-pub use tally::Tally;
-pub use verdict::verdict;
-pub use weights::{remember, remembered};
 
 /// The folder inside an output folder that holds records.
 pub const RECORDS: &str = "records";

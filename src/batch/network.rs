@@ -15,7 +15,9 @@ use crate::pipeline::Edits;
 use crate::progress::Stage;
 use crate::report::BatchProgress;
 
-pub(super) struct NetworkStage<'a> {
+pub(super) struct NetworkStage<'a, 'i> {
+    pub(super) from_reader: Receiver<ReadItem<'i>>,
+    pub(super) to_writer: SyncSender<EditedItem<'i>>,
     pub(super) editor: &'a mut dyn Edits,
     pub(super) device: &'a str,
     pub(super) provenance: Provenance<'a>,
@@ -27,17 +29,12 @@ pub(super) struct NetworkStage<'a> {
     pub(super) write_failures: &'a AtomicUsize,
 }
 
-impl NetworkStage<'_> {
+impl<'i> NetworkStage<'_, 'i> {
     /// Edits the items that the reader sends, and sends them to the writer. Dropping both channels at the end stops the other threads.
     ///
     /// Returns why items of the list remain; `None` at the end of the list, after a signal, or when the writer stopped.
-    pub(super) fn run<'a>(
-        self,
-        items: &[&'a Item],
-        from_reader: Receiver<ReadItem<'a>>,
-        to_writer: SyncSender<EditedItem<'a>>,
-    ) -> Option<StopReason> {
-        let mut groups = Groups::new(items, from_reader);
+    pub(super) fn run(self, items: &[&'i Item]) -> Option<StopReason> {
+        let mut groups = Groups::new(items, self.from_reader);
         let mut group_size = self.group_size;
         let mut edit_failures = 0;
         let mut is_first = true;
@@ -80,7 +77,7 @@ impl NetworkStage<'_> {
                     device_lost |= error.kind() == "device.lost";
                     edit_failures += usize::from(!matches!(error, Error::Interrupted { .. }));
                 }
-                if to_writer.send(edited).is_err() {
+                if self.to_writer.send(edited).is_err() {
                     return None; // the writer returns the error
                 }
             }

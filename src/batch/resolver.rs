@@ -7,17 +7,16 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::list::Item;
+use super::Item;
 use crate::digest::sha256;
 use crate::drag_file::{DragFile, Editable, Shape};
-use crate::edit::{self, Prepared, Provenance};
+use crate::edit::{self, Instruction, Prepared, Provenance};
 use crate::error::{Error, FAILED, Result};
 use crate::files;
 use crate::geometry::Size;
 use crate::model::Model;
 use crate::picture;
 use crate::plan::Plan;
-use crate::report::Instruction;
 use crate::settings::{Overrides, Settings};
 
 /// What holds for all items of a batch.
@@ -94,6 +93,7 @@ impl Resolver {
     /// # Errors
     /// As [`Resolver::is_job`].
     pub fn plan(&self, item: &Item) -> Result<Plan> {
+        check_fault(item)?;
         let (drag, path) = self.instruction(item)?;
         let size = picture::size(&item.image).map_err(|error| gone(&item.image, error))?;
         self.resolve(item, &drag, path, size)
@@ -105,9 +105,7 @@ impl Resolver {
     /// The item's fault in the list; `item.gone` when a file was there when the list was checked and is not now; whatever is wrong with its
     /// files, its plan or its output.
     pub fn prepare(&self, item: &Item, provenance: Provenance) -> Result<(Prepared, String)> {
-        if let Some(fault) = &item.fault {
-            return Err(fault.as_failure());
-        }
+        check_fault(item)?;
         let (drag, path) = self.instruction(item)?;
         let original = picture::read(&item.image).map_err(|error| gone(&item.image, error))?;
         let plan = self.resolve(item, &drag, path, original.picture.size())?;
@@ -216,6 +214,13 @@ impl Resolver {
             status: FAILED,
         })
     }
+}
+
+/// Returns the fault that the item has in the list.
+fn check_fault(item: &Item) -> Result<()> {
+    item.fault
+        .as_ref()
+        .map_or(Ok(()), |fault| Err(fault.as_failure()))
 }
 
 /// Returns the paths of the masks that the drag file at `path` names.

@@ -12,8 +12,9 @@ use std::thread;
 
 use super::network::NetworkStage;
 use super::reader::Reader;
+use super::tally::Tally;
 use super::writer::Writer;
-use super::{History, Item, Limits, Log, Resolver, Tally};
+use super::{History, Item, Log, Options, Resolver};
 use crate::edit::Provenance;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
@@ -22,29 +23,21 @@ use crate::report::BatchProgress;
 
 /// What a run needs beside its items.
 #[derive(Debug)]
-pub struct Run<'a> {
+pub(super) struct Run<'a> {
     /// Reads and plans items.
-    pub resolver: &'a Resolver,
+    pub(super) resolver: &'a Resolver,
     /// The device's name.
-    pub device: &'a str,
+    pub(super) device: &'a str,
     /// Weights and number format, which decide pixels.
-    pub provenance: Provenance<'a>,
+    pub(super) provenance: Provenance<'a>,
     /// The records of earlier runs.
-    pub history: &'a History,
-    /// Replace outputs that this program did not write.
-    pub overwrite: bool,
-    /// Write into each PNG how it was made.
-    pub metadata: bool,
-    /// Print each record to stdout.
-    pub json: bool,
-    /// Number of items that share each call of the network; at least 1.
-    pub group_size: usize,
-    /// When to stop early.
-    pub limits: Limits,
+    pub(super) history: &'a History,
+    /// How items are edited and recorded.
+    pub(super) options: Options,
     /// Shows which item is edited and how items ended.
-    pub progress: &'a BatchProgress,
+    pub(super) progress: &'a BatchProgress,
     /// Stops the run on a signal.
-    pub interrupt: &'a Interrupt,
+    pub(super) interrupt: &'a Interrupt,
 }
 
 impl Run<'_> {
@@ -55,7 +48,7 @@ impl Run<'_> {
     ///
     /// # Panics
     /// When one of the threads panics, which is a bug.
-    pub fn execute(
+    pub(super) fn execute(
         &self,
         items: &[&Item],
         editor: &mut dyn Edits,
@@ -67,33 +60,35 @@ impl Run<'_> {
             resolver: self.resolver,
             history: self.history,
             provenance: self.provenance,
-            overwrite: self.overwrite,
-            metadata: self.metadata,
+            overwrite: self.options.overwrite,
+            metadata: self.options.metadata,
         };
         let writer = Writer {
             log,
-            metadata: self.metadata,
-            json: self.json,
+            metadata: self.options.metadata,
+            json: self.options.json,
             progress: self.progress,
             write_failures: &write_failures,
         };
         thread::scope(|scope| {
             // With one item at a time, nothing waits in a channel: each thread holds the next item itself.
-            let (to_network, from_reader) = sync_channel(self.group_size - 1);
-            let (to_writer, from_network) = sync_channel(self.group_size - 1);
+            let (to_network, from_reader) = sync_channel(self.options.group_size - 1);
+            let (to_writer, from_network) = sync_channel(self.options.group_size - 1);
             scope.spawn(move || reader.read_all(items, &to_network));
             let writer = scope.spawn(move || writer.write_all(from_network));
             let network = NetworkStage {
+                from_reader,
+                to_writer,
                 editor,
                 device: self.device,
                 provenance: self.provenance,
-                group_size: self.group_size,
-                limits: self.limits,
+                group_size: self.options.group_size,
+                limits: self.options.limits,
                 progress: self.progress,
                 interrupt: self.interrupt,
                 write_failures: &write_failures,
             };
-            let stopped = network.run(items, from_reader, to_writer);
+            let stopped = network.run(items);
             let (mut tally, ended) = writer
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic));

@@ -4,15 +4,15 @@ use super::limits::StopReason;
 
 /// The number of items that ended in each way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub(super) struct Tally {
     /// Edited and written.
-    pub done: usize,
+    pub(super) done: usize,
     /// Failed.
-    pub failed: usize,
+    pub(super) failed: usize,
     /// Failed because the disk is full; also counted in `failed`.
-    pub disk_full: usize,
+    pub(super) disk_full: usize,
     /// Begun and stopped by a signal.
-    pub interrupted: usize,
+    pub(super) interrupted: usize,
     /// Why the run began no further item; `None` when it reached the end of the list or was interrupted.
-    pub stopped: Option<StopReason>,
+    pub(super) stopped: Option<StopReason>,
 }

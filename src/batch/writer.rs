@@ -5,7 +5,8 @@ use std::sync::mpsc::Receiver;
 
 use super::existing::{existing_result, has_bytes};
 use super::handoff::{EditedItem, PreparedItem};
-use super::{Item, Log, Tally};
+use super::tally::Tally;
+use super::{Item, Log};
 use crate::bug;
 use crate::digest::sha256;
 use crate::error::Result;
