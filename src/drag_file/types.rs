@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::Fault;
+use super::DragFileFault;
 use super::source::Source;
 use crate::geometry::Point;
 use crate::outline::Outline;
@@ -138,7 +138,7 @@ impl DragFile {
         pointer: &str,
         message: String,
         hint: Option<String>,
-    ) -> Fault {
+    ) -> DragFileFault {
         let mut known = pointer;
         let span = loop {
             match (self.places.get(known), known.rfind('/')) {
@@ -151,7 +151,7 @@ impl DragFile {
         let region = region_index(pointer)
             .filter(given)
             .and_then(|index| self.regions.get(index));
-        Fault {
+        DragFileFault {
             region: region.map(|region| region.id.clone()),
             ..self
                 .source
