@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -128,6 +128,30 @@ impl DragFile {
     /// The file's text, without a byte order mark.
     pub fn text(&self) -> &str {
         self.source.text()
+    }
+
+    /// Returns every shape of the file with its JSON pointer: the regions' in their order, then the editable area's.
+    pub(crate) fn shapes(&self) -> impl Iterator<Item = (String, &Shape)> {
+        let regions = self
+            .regions
+            .iter()
+            .enumerate()
+            .map(|(index, region)| (format!("/regions/{index}/region"), &region.shape));
+        let editable = match &self.editable {
+            Editable::Shape(shape) => Some(("/editable".to_owned(), shape)),
+            Editable::Swept | Editable::Everything => None,
+        };
+        regions.chain(editable)
+    }
+
+    /// Returns the paths of the mask pictures that the file names. A relative path starts at the folder of the drag file,
+    /// `drag_path`.
+    pub fn mask_paths(&self, drag_path: &Path) -> impl Iterator<Item = PathBuf> {
+        let folder = drag_path.parent().unwrap_or(Path::new("")).to_path_buf();
+        self.shapes().filter_map(move |(_, shape)| match shape {
+            Shape::Mask { mask } => Some(folder.join(mask)),
+            Shape::Outline(_) => None,
+        })
     }
 
     /// A fault at a value of this file, found by somebody who knows more than its text. A value that the file does not have is
