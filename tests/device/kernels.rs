@@ -1,7 +1,7 @@
 //! Kernels, graphs and threads.
 
 use dragnext::kernels::cuda::driver::{Driver, Launch, Memory};
-use dragnext::kernels::fault::Fault;
+use dragnext::kernels::fault::DeviceFault;
 
 use crate::pretend::{add, download, is_case, open, upload};
 
@@ -29,7 +29,8 @@ fn launches() {
         ("add_number", 48 * 1024),
         ("attention_add", 99 * 1024),
     ] {
-        let Err(Fault::Lost { call, reason }) = add(&device, kernel, x, 3, 1.0, shared) else {
+        let Err(DeviceFault::Lost { call, reason }) = add(&device, kernel, x, 3, 1.0, shared)
+        else {
             panic!("{kernel} cannot be started")
         };
         assert!(
@@ -68,7 +69,7 @@ fn stays_lost() {
         "add_number: CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access was encountered".into();
     assert_eq!(
         fault,
-        Fault::Lost {
+        DeviceFault::Lost {
             call: "cuLaunchKernel".into(),
             reason
         }
@@ -108,7 +109,7 @@ fn records() {
             add(&device, "add_number", x, 2, 1.0, 0)?;
             device.copy(x, y, 8)?;
             for refused in [device.allocate(8).map(|_| ()), device.write(x, &[0]), device.read(x, &mut [0])] {
-                assert!(matches!(refused, Err(Fault::Lost { reason, .. }) if reason.contains("recorded for a graph")));
+                assert!(matches!(refused, Err(DeviceFault::Lost { reason, .. }) if reason.contains("recorded for a graph")));
             }
             assert!(device.capture(|| Ok(())).is_err(), "one at a time");
             // Given back once that is allowed again.
@@ -127,7 +128,7 @@ fn records() {
         device.replay(&graph).expect("it can be done");
         assert_eq!(download(&device, x, 2), [f32::from(times); 2]);
     }
-    let fault = Fault::Lost {
+    let fault = DeviceFault::Lost {
         call: "work".into(),
         reason: "failed".into(),
     };

@@ -10,7 +10,7 @@ use cudarc::driver::sys::{
 };
 
 use crate::kernels::cuda::driver::{Address, Memory as Bytes};
-use crate::kernels::fault::Fault;
+use crate::kernels::fault::DeviceFault;
 
 use super::call::{Failure, ask, lost};
 use super::context::Context;
@@ -75,7 +75,7 @@ impl Memory {
 
     /// Memory for `bytes`, at least one. Aligned to 256, as all of CUDA's allocations are (CUDA C++ Programming Guide, "Device Memory
     /// Accesses").
-    pub(super) fn allocate(&self, bytes: usize) -> Result<Address, Fault> {
+    pub(super) fn allocate(&self, bytes: usize) -> Result<Address, DeviceFault> {
         if self.context.is_capturing() {
             return Err(lost(
                 "cuMemAllocAsync",
@@ -92,7 +92,7 @@ impl Memory {
         match self.take(bytes) {
             Err(failure) if failure.code == OUT_OF_MEMORY => {
                 let Bytes { free, total } = self.bytes();
-                Err(Fault::OutOfMemory {
+                Err(DeviceFault::OutOfMemory {
                     need: bytes as u64,
                     free,
                     total,
@@ -149,7 +149,7 @@ impl Memory {
     }
 
     /// Shared memory of at least `bytes`. Work on it is to be asked for before the guard goes.
-    pub(super) fn scratch(&self, bytes: usize) -> Result<MutexGuard<'_, Scratch>, Fault> {
+    pub(super) fn scratch(&self, bytes: usize) -> Result<MutexGuard<'_, Scratch>, DeviceFault> {
         let mut scratch = locked(&self.scratch);
         if scratch.bytes < bytes {
             let bytes = bytes.next_multiple_of(1 << 20);
@@ -193,7 +193,7 @@ impl Memory {
     }
 
     /// Zeros.
-    pub(super) fn clear(&self, to: Address, bytes: usize) -> Result<(), Fault> {
+    pub(super) fn clear(&self, to: Address, bytes: usize) -> Result<(), DeviceFault> {
         if bytes > 0 {
             // SAFETY: the caller owns so many bytes there.
             unsafe {
@@ -207,7 +207,7 @@ impl Memory {
     }
 
     /// Device to device.
-    pub(super) fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), Fault> {
+    pub(super) fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), DeviceFault> {
         if bytes > 0 {
             // SAFETY: the caller owns so many bytes at both places.
             unsafe {
@@ -221,7 +221,7 @@ impl Memory {
     }
 
     /// Device to host; returns when the bytes are there.
-    pub(super) fn read(&self, from: Address, bytes: &mut [u8]) -> Result<(), Fault> {
+    pub(super) fn read(&self, from: Address, bytes: &mut [u8]) -> Result<(), DeviceFault> {
         if self.context.is_capturing() {
             return Err(lost(
                 "cuMemcpyDtoHAsync",
