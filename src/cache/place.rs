@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningKind};
 
 /// The variable that names the folder.
 const FOLDER: &str = "DRAGNEXT_CACHE";
@@ -41,7 +41,7 @@ impl Place {
         let text = given(LIMIT).map(|text| text.to_string_lossy().into_owned());
         let limit = text.as_deref().map(bytes);
         let warning = limit.is_some_and(|limit| limit.is_none()).then(|| Warning {
-            kind: "cache.limit",
+            kind: WarningKind::CacheLimit,
             message: format!(
                 "{LIMIT}: `{}` is no size, such as 500MB, 2GB or 0; the usual limit of {} GB holds",
                 text.unwrap_or_default(),
@@ -174,7 +174,7 @@ mod tests {
             })
         );
         let warning = warning.expect("lots is no size");
-        assert_eq!(warning.kind, "cache.limit");
+        assert_eq!(warning.kind, WarningKind::CacheLimit);
         assert!(warning.message.contains("`lots`"), "{}", warning.message);
         assert_eq!(
             read(&[("DRAGNEXT_CACHE", "/c"), ("DRAGNEXT_CACHE_LIMIT", "0")])

@@ -13,7 +13,7 @@ use super::place::Place;
 use crate::error::Error;
 use crate::failpoint;
 use crate::files;
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningKind};
 
 /// What the header of an entry takes at most.
 const HEADER: u64 = 1 << 16;
@@ -77,7 +77,7 @@ impl Cache {
             }
             Err(error) => {
                 self.warn(
-                    "cache.read",
+                    WarningKind::CacheRead,
                     format!("{}: cannot be read: {error}", path.display()),
                 );
                 return None;
@@ -94,7 +94,7 @@ impl Cache {
             }
             Err(reason) => {
                 self.warn(
-                    "cache.damaged",
+                    WarningKind::CacheDamaged,
                     format!(
                         "{}: not used, because it is damaged: {reason}",
                         path.display()
@@ -135,7 +135,7 @@ impl Cache {
             Err(reason) => {
                 self.is_stuck = true;
                 self.warn(
-                    "cache.write",
+                    WarningKind::CacheWrite,
                     format!(
                         "{}: nothing is kept for the next edit: {reason}",
                         self.place.folder.display()
@@ -145,7 +145,7 @@ impl Cache {
         }
     }
 
-    fn warn(&mut self, kind: &'static str, message: String) {
+    fn warn(&mut self, kind: WarningKind, message: String) {
         self.warnings.push(Warning { kind, message });
     }
 

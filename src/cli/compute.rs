@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::kernels::cpu::Cpu;
 #[cfg(feature = "cuda")]
@@ -12,7 +12,7 @@ use crate::kernels::cuda::{Cuda, device::Unavailable, driver::Format};
 use crate::model::Model;
 use crate::pipeline::{Editor, Edits};
 use crate::progress::Progress;
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningKind};
 
 /// `--device`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +123,7 @@ fn choose(device: Device, dtype: Dtype) -> Result<Compute> {
 fn cpu(dtype: Dtype, warning: Option<Warning>) -> Result<Compute> {
     if matches!(dtype, Dtype::F16 | Dtype::Bf16) {
         return Err(Error::Device {
-            kind: "device.dtype",
+            kind: ErrorKind::DeviceDtype,
             reason: "the CPU computes in f32 only".into(),
             hint: "use `--dtype f32` or leave it out".into(),
         });
@@ -144,7 +144,7 @@ fn auto(dtype: Dtype) -> Result<Compute> {
 #[cfg(not(feature = "cuda"))]
 fn cuda(index: usize, _: Dtype) -> Result<Compute> {
     Err(Error::Device {
-        kind: "device.none",
+        kind: ErrorKind::DeviceNone,
         reason: format!("cuda:{index} cannot be used: this build computes on the CPU only"),
         hint: "use `--device cpu`, or a build with `--features cuda`".into(),
     })
@@ -159,7 +159,7 @@ fn auto(dtype: Dtype) -> Result<Compute> {
         Err(reason) => cpu(
             dtype,
             Some(Warning {
-                kind: "device.cpu",
+                kind: WarningKind::DeviceCpu,
                 message: format!("computing on the CPU, because {reason}"),
             }),
         ),
@@ -190,7 +190,7 @@ fn open(index: usize, dtype: Dtype) -> std::result::Result<Compute, Unavailable>
 #[cfg(feature = "cuda")]
 fn unavailable(index: usize, reason: &Unavailable) -> Error {
     Error::Device {
-        kind: "device.none",
+        kind: ErrorKind::DeviceNone,
         reason: format!("cuda:{index} cannot be used: {reason}"),
         hint: "`dragnext doctor` shows what was found; `--device cpu` computes without a GPU"
             .into(),
@@ -217,7 +217,7 @@ mod tests {
                 choose(Device::Cpu, dtype)
                     .expect_err("the CPU has no f16 kernels")
                     .kind(),
-                "device.dtype"
+                ErrorKind::DeviceDtype
             );
         }
     }
@@ -225,7 +225,10 @@ mod tests {
     #[test]
     fn a_gpu_that_nobody_has_is_no_device() {
         let error = choose(Device::Cuda(4711), Dtype::Auto).expect_err("nobody has so many");
-        assert_eq!((error.kind(), error.exit_status()), ("device.none", 2));
+        assert_eq!(
+            (error.kind(), error.exit_status()),
+            (ErrorKind::DeviceNone, 2)
+        );
         assert!(
             error.to_string().starts_with("cuda:4711 cannot be used: "),
             "{error}"

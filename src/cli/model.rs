@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::hub::{self, DEFAULT_MODEL, Environment, HubId};
 use crate::interrupt::Interrupt;
 use crate::model::{Model, Source};
@@ -87,7 +87,7 @@ impl ModelArguments {
         match hub::find(&environment, &id) {
             Ok(_) => Ok(None),
             Err(Error::Hub {
-                kind: "weights.missing",
+                kind: ErrorKind::WeightsMissing,
                 ..
             }) => Ok(Some((environment, id))),
             Err(error) => Err(error),

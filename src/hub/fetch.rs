@@ -14,7 +14,7 @@ use super::integrity::{self, hash, is_sha256};
 use super::ledger::{Entry, Ledger, Stamp};
 use super::retry::Retries;
 use super::{Fetched, WITHOUT_HUB, needed};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 use crate::interrupt::Interrupt;
 use crate::progress::Transfer;
@@ -71,7 +71,7 @@ impl<'a> Fetch<'a> {
     pub(super) fn run(&self, transfer: &mut Transfer) -> Result<Fetched> {
         match super::check(self.environment, self.id) {
             Err(Error::Hub {
-                kind: "weights.missing" | "weights.damaged" | "weights.hash",
+                kind: ErrorKind::WeightsMissing | ErrorKind::WeightsDamaged | ErrorKind::WeightsHash,
                 ..
             }) => {}
             checked => return checked,
@@ -243,7 +243,7 @@ impl<'a> Fetch<'a> {
         };
         Error::Weights {
             path: format!("{}@{}", self.id.repository(), description.sha),
-            kind: "weights.missing",
+            kind: ErrorKind::WeightsMissing,
             reason: format!(
                 "the repository at {} lacks files that a model needs:\n  {}{pickles}",
                 super::environment::shown(&self.environment.endpoint),

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::cache::Snapshot;
 use super::ledger::{Entry, Ledger, Stamp};
 use crate::digest::sha256_of;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Compares a file of the snapshot with what was recorded of it: at its first fetch, else in the name that the hub gave its
 /// content, else at its first use. A file that is not there passes; whoever needs it will say so.
@@ -29,7 +29,7 @@ pub fn check(snapshot: &Snapshot, name: &str) -> Result<()> {
             metadata.len(),
             entry.length
         );
-        return Err(wrong(snapshot, &path, "weights.damaged", reason));
+        return Err(wrong(snapshot, &path, ErrorKind::WeightsDamaged, reason));
     }
     let stamp = Stamp::of(&metadata);
     if stamp.is_some()
@@ -47,7 +47,7 @@ pub fn check(snapshot: &Snapshot, name: &str) -> Result<()> {
         let reason = format!(
             "its SHA-256 is {sha256}, but {expected} was fetched: the file was changed or damaged"
         );
-        return Err(wrong(snapshot, &path, "weights.hash", reason));
+        return Err(wrong(snapshot, &path, ErrorKind::WeightsHash, reason));
     }
     // It may have changed while it was read; then the next use hashes it again.
     let unchanged = fs::metadata(&path)
@@ -87,7 +87,7 @@ pub fn is_sha256(text: &str) -> bool {
             .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
-fn wrong(snapshot: &Snapshot, path: &Path, kind: &'static str, reason: String) -> Error {
+fn wrong(snapshot: &Snapshot, path: &Path, kind: ErrorKind, reason: String) -> Error {
     let hint = format!(
         "`dragnext fetch {}` fetches what is damaged again",
         snapshot.name()
@@ -138,12 +138,12 @@ mod tests {
             .expect("it can be touched");
         assert_eq!(
             check(&snapshot, "file").expect_err("it was changed").kind(),
-            "weights.hash"
+            ErrorKind::WeightsHash
         );
         fs::write(&path, "abcd").expect("it can be written");
         assert_eq!(
             check(&snapshot, "file").expect_err("it grew").kind(),
-            "weights.damaged"
+            ErrorKind::WeightsDamaged
         );
     }
 
@@ -181,7 +181,7 @@ mod tests {
         fs::write(blobs.join(&etag), "abd").expect("it can be written");
         assert_eq!(
             check(&snapshot, "file").expect_err("other bytes").kind(),
-            "weights.hash"
+            ErrorKind::WeightsHash
         );
         fs::write(blobs.join(&etag), "abc").expect("it can be written");
         check(&snapshot, "file").expect("its own bytes");

@@ -32,7 +32,7 @@ pub use cache::{Found, ModelFolder, Snapshot};
 pub use environment::Environment;
 pub use id::{DEFAULT_MODEL, HubId};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::progress::Transfer;
 
@@ -132,7 +132,7 @@ pub fn reach(environment: &Environment) -> Result<()> {
     let reason = CANNOT_FETCH.to_owned();
     Err(Error::Hub {
         place: environment::shown(&environment.endpoint),
-        kind: "hub.unreachable",
+        kind: ErrorKind::HubUnreachable,
         reason,
         hint: WITHOUT_HUB.into(),
     })
@@ -162,7 +162,7 @@ pub fn missing(environment: &Environment, id: &HubId, files: &[String]) -> Error
         format!("{folder}these files of the model are not in the cache `{cache}`:\n  {list}");
     Error::Hub {
         place: id.to_string(),
-        kind: "weights.missing",
+        kind: ErrorKind::WeightsMissing,
         reason,
         hint,
     }

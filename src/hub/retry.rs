@@ -6,7 +6,7 @@ use ureq::http::Uri;
 
 use super::WITHOUT_HUB;
 use super::environment::shown;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::progress::Transfer;
 
@@ -99,7 +99,7 @@ impl Retries {
             );
             return Err(Error::Hub {
                 place: address,
-                kind: "hub.unreachable",
+                kind: ErrorKind::HubUnreachable,
                 reason: format!("{reason}{waits}{after}"),
                 hint,
             });

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::safetensors::SafetensorsFile;
 use super::source::Source;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
@@ -42,7 +42,7 @@ impl<'a, B: Backend> Weights<'a, B> {
         let name = source.first_of(folder, names)?;
         let file = source.open(&name)?.ok_or_else(|| Error::Weights {
             path: source.place(&name),
-            kind: "weights.missing",
+            kind: ErrorKind::WeightsMissing,
             reason: "the file disappeared".into(),
             hint: String::new(),
         })?;
@@ -207,7 +207,7 @@ impl<'a, B: Backend> Weights<'a, B> {
         }
         Err(Error::Weights {
             path: self.file.place().into(),
-            kind: "weights.mismatch",
+            kind: ErrorKind::WeightsMismatch,
             reason: format!(
                 "{} tensors do not fit config.json:\n  {}",
                 self.faults.len(),
