@@ -5,7 +5,7 @@ use std::process::Command;
 
 use dragnext::kernels::cuda::device::{Device, Unavailable};
 use dragnext::kernels::cuda::driver::{Address, Argument, Driver, Launch};
-use dragnext::kernels::fault::Fault;
+use dragnext::kernels::fault::DeviceFault;
 
 pub(crate) const KERNELS: &str = ".version 8.0\n.target sm_80\n.visible .entry add_number(\n)\n{}\n.visible .entry attention_add(\n)\n{}\n";
 
@@ -113,7 +113,7 @@ pub(crate) fn add(
     count: u32,
     number: f32,
     shared: u32,
-) -> Result<(), Fault> {
+) -> Result<(), DeviceFault> {
     let arguments = [
         Argument::Address(to),
         Argument::Count(count),

@@ -1,7 +1,7 @@
 //! Kernels and threads.
 
 use dragnext::kernels::cuda::driver::{Driver, Launch, Memory};
-use dragnext::kernels::fault::Fault;
+use dragnext::kernels::fault::DeviceFault;
 
 use crate::fakes::{add, download, is_case, open, upload};
 
@@ -29,7 +29,8 @@ fn launches() {
         ("add_number", 48 * 1024),
         ("attention_add", 99 * 1024),
     ] {
-        let Err(Fault::Lost { call, reason }) = add(&device, kernel, x, 3, 1.0, shared) else {
+        let Err(DeviceFault::Lost { call, reason }) = add(&device, kernel, x, 3, 1.0, shared)
+        else {
             panic!("{kernel} cannot be started")
         };
         assert!(
@@ -68,7 +69,7 @@ fn stays_lost() {
         "add_number: CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access was encountered".into();
     assert_eq!(
         fault,
-        Fault::Lost {
+        DeviceFault::Lost {
             call: "cuLaunchKernel".into(),
             reason
         }

@@ -1,7 +1,7 @@
 //! Products of matrices.
 
 use dragnext::kernels::cuda::driver::{Address, Driver, Format, Product, Stored};
-use dragnext::kernels::fault::Fault;
+use dragnext::kernels::fault::DeviceFault;
 
 use crate::fakes::{bytes, download, is_case, numbers, open, upload};
 
@@ -233,7 +233,7 @@ fn cannot_multiply() {
             ..product
         },
     ] {
-        let Err(Fault::Refused { call, reason }) = device.product(&product) else {
+        let Err(DeviceFault::Refused { call, reason }) = device.product(&product) else {
             panic!("it cannot be multiplied")
         };
         assert!(

@@ -10,7 +10,7 @@ use cudarc::driver::sys::{
 };
 
 use crate::kernels::cuda::driver::{Address, Memory as Bytes};
-use crate::kernels::fault::Fault;
+use crate::kernels::fault::DeviceFault;
 
 use super::call::{Failure, ask};
 use super::context::Context;
@@ -69,7 +69,7 @@ impl Memory {
 
     /// Memory for `bytes`, at least one. Aligned to 256, as all of CUDA's allocations are (CUDA C++ Programming Guide, "Device Memory
     /// Accesses").
-    pub(super) fn allocate(&self, bytes: usize) -> Result<Address, Fault> {
+    pub(super) fn allocate(&self, bytes: usize) -> Result<Address, DeviceFault> {
         match self.take(bytes) {
             Err(failure) if failure.code == OUT_OF_MEMORY => {}
             taken => return Ok(taken?),
@@ -79,7 +79,7 @@ impl Memory {
         match self.take(bytes) {
             Err(failure) if failure.code == OUT_OF_MEMORY => {
                 let Bytes { free, total } = self.bytes();
-                Err(Fault::OutOfMemory {
+                Err(DeviceFault::OutOfMemory {
                     need: bytes as u64,
                     free,
                     total,
@@ -125,7 +125,7 @@ impl Memory {
     }
 
     /// Shared memory of at least `bytes`. Work on it is to be asked for before the guard goes.
-    pub(super) fn scratch(&self, bytes: usize) -> Result<MutexGuard<'_, Scratch>, Fault> {
+    pub(super) fn scratch(&self, bytes: usize) -> Result<MutexGuard<'_, Scratch>, DeviceFault> {
         let mut scratch = locked(&self.scratch);
         if scratch.bytes < bytes {
             let bytes = bytes.next_multiple_of(1 << 20);
@@ -165,7 +165,7 @@ impl Memory {
     }
 
     /// Zeros.
-    pub(super) fn clear(&self, to: Address, bytes: usize) -> Result<(), Fault> {
+    pub(super) fn clear(&self, to: Address, bytes: usize) -> Result<(), DeviceFault> {
         if bytes > 0 {
             // SAFETY: the caller owns so many bytes there.
             unsafe {
@@ -179,7 +179,7 @@ impl Memory {
     }
 
     /// Device to device.
-    pub(super) fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), Fault> {
+    pub(super) fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), DeviceFault> {
         if bytes > 0 {
             // SAFETY: the caller owns so many bytes at both places.
             unsafe {
@@ -193,7 +193,7 @@ impl Memory {
     }
 
     /// Device to host; returns when the bytes are there.
-    pub(super) fn read(&self, from: Address, bytes: &mut [u8]) -> Result<(), Fault> {
+    pub(super) fn read(&self, from: Address, bytes: &mut [u8]) -> Result<(), DeviceFault> {
         if !bytes.is_empty() {
             // SAFETY: the caller owns so many bytes there; `bytes` is borrowed until the stream has been waited for.
             unsafe {

@@ -11,7 +11,7 @@ use cudarc::driver::sys::{
 };
 
 use crate::kernels::cuda::driver::{Argument, Launch};
-use crate::kernels::fault::Fault;
+use crate::kernels::fault::DeviceFault;
 
 use super::Unavailable;
 use super::call::{Failure, ask, lost};
@@ -111,7 +111,7 @@ impl Module {
     }
 
     /// Starts a kernel.
-    pub(super) fn launch(&self, launch: &Launch) -> Result<(), Fault> {
+    pub(super) fn launch(&self, launch: &Launch) -> Result<(), DeviceFault> {
         let refused =
             |reason: String| lost("cuLaunchKernel", format!("{}: {reason}", launch.kernel));
         let kernel = self

@@ -9,7 +9,7 @@ use std::ptr;
 use std::sync::{Arc, Mutex};
 
 use crate::kernels::cuda::driver::Address;
-use crate::kernels::fault::Fault;
+use crate::kernels::fault::DeviceFault;
 
 use super::call::{Failure, ask};
 use super::context::Context;
@@ -52,7 +52,7 @@ impl Staging {
     }
 
     /// Copies the bytes; they may go once this returns.
-    pub(super) fn write(&self, to: Address, bytes: &[u8]) -> Result<(), Fault> {
+    pub(super) fn write(&self, to: Address, bytes: &[u8]) -> Result<(), DeviceFault> {
         if bytes.is_empty() {
             return Ok(());
         }
