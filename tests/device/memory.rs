@@ -3,7 +3,7 @@
 use dragnext::kernels::cuda::driver::{Address, Driver};
 use dragnext::kernels::fault::DeviceFault;
 
-use crate::pretend::{is_case, open};
+use crate::fakes::{is_case, open};
 
 #[test]
 #[ignore = "run by every_case_holds"]

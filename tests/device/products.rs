@@ -3,7 +3,7 @@
 use dragnext::kernels::cuda::driver::{Address, Driver, Format, Product, Stored};
 use dragnext::kernels::fault::DeviceFault;
 
-use crate::pretend::{bytes, download, is_case, numbers, open, upload};
+use crate::fakes::{bytes, download, is_case, numbers, open, upload};
 
 /// The bits of a small whole number.
 fn short(format: Format, number: f32) -> u16 {

@@ -12,7 +12,7 @@ use cudarc::driver::sys::{
 use crate::kernels::cuda::driver::{Address, Memory as Bytes};
 use crate::kernels::fault::DeviceFault;
 
-use super::call::{Failure, ask, lost};
+use super::call::{Failure, ask};
 use super::context::Context;
 
 /// `CUDA_ERROR_OUT_OF_MEMORY`
@@ -24,8 +24,6 @@ pub(super) struct Memory {
     context: Arc<Context>,
     /// The driver's pool for the stream's allocations; none where the GPU or its system has none (some virtual GPUs).
     pool: Option<Pool>,
-    /// What was given back while work was recorded, which must not be.
-    deferred: Mutex<Vec<Address>>,
     scratch: Mutex<Scratch>,
 }
 
@@ -42,15 +40,12 @@ unsafe impl Sync for Pool {}
 pub(super) struct Scratch {
     address: Address,
     bytes: usize,
-    /// Smaller ones from before, which graphs may still use.
-    retired: Vec<Address>,
 }
 
 impl Scratch {
     const NONE: Self = Self {
         address: Address::NONE,
         bytes: 0,
-        retired: Vec::new(),
     };
 
     /// Where it is; for work that is asked for before the guard goes.
@@ -68,7 +63,6 @@ impl Memory {
         Ok(Self {
             context,
             pool,
-            deferred: Mutex::default(),
             scratch: Mutex::new(Scratch::NONE),
         })
     }
@@ -76,13 +70,6 @@ impl Memory {
     /// Memory for `bytes`, at least one. Aligned to 256, as all of CUDA's allocations are (CUDA C++ Programming Guide, "Device Memory
     /// Accesses").
     pub(super) fn allocate(&self, bytes: usize) -> Result<Address, DeviceFault> {
-        if self.context.is_capturing() {
-            return Err(lost(
-                "cuMemAllocAsync",
-                "memory cannot be taken while work is recorded for a graph",
-            ));
-        }
-        self.free_deferred();
         match self.take(bytes) {
             Err(failure) if failure.code == OUT_OF_MEMORY => {}
             taken => return Ok(taken?),
@@ -123,10 +110,6 @@ impl Memory {
         if address == Address::NONE {
             return;
         }
-        if self.context.is_capturing() {
-            locked(&self.deferred).push(address);
-            return;
-        }
         // What fails here has failed before: all of it is reported by the next call that can.
         // SAFETY: the address came from `allocate`, and the caller gives it up.
         let _ = unsafe {
@@ -141,13 +124,6 @@ impl Memory {
         };
     }
 
-    /// Gives back what could not be while work was recorded.
-    fn free_deferred(&self) {
-        for address in std::mem::take(&mut *locked(&self.deferred)) {
-            self.free(address);
-        }
-    }
-
     /// Shared memory of at least `bytes`. Work on it is to be asked for before the guard goes.
     pub(super) fn scratch(&self, bytes: usize) -> Result<MutexGuard<'_, Scratch>, DeviceFault> {
         let mut scratch = locked(&self.scratch);
@@ -156,11 +132,7 @@ impl Memory {
             let larger = self.allocate(bytes)?;
             let smaller = std::mem::replace(&mut scratch.address, larger);
             scratch.bytes = bytes;
-            if self.context.has_captured() {
-                scratch.retired.push(smaller);
-            } else {
-                self.free(smaller);
-            }
+            self.free(smaller);
         }
         Ok(scratch)
     }
@@ -222,12 +194,6 @@ impl Memory {
 
     /// Device to host; returns when the bytes are there.
     pub(super) fn read(&self, from: Address, bytes: &mut [u8]) -> Result<(), DeviceFault> {
-        if self.context.is_capturing() {
-            return Err(lost(
-                "cuMemcpyDtoHAsync",
-                "memory cannot be read while work is recorded for a graph",
-            ));
-        }
         if !bytes.is_empty() {
             // SAFETY: the caller owns so many bytes there; `bytes` is borrowed until the stream has been waited for.
             unsafe {
@@ -252,10 +218,7 @@ impl Drop for Memory {
             return;
         }
         let scratch = std::mem::replace(&mut *locked(&self.scratch), Scratch::NONE);
-        for address in scratch.retired.into_iter().chain([scratch.address]) {
-            self.free(address);
-        }
-        self.free_deferred();
+        self.free(scratch.address);
         // The pool is the GPU's and outlives us where someone else holds the primary context.
         let _ = self.trim();
     }

@@ -15,7 +15,6 @@ mod context;
 mod convolution;
 mod description;
 mod descriptors;
-mod graph;
 mod library;
 mod memory;
 mod module;
@@ -31,10 +30,8 @@ use cudarc::cublaslt::sys::cublasLtGetVersion;
 use cudarc::cudnn::sys::cudnnGetVersion;
 use cudarc::driver::sys::CUdevice_attribute;
 
-use self::call::lost;
 use self::context::Context;
 use self::convolution::Convolver;
-use self::graph::Recording;
 use self::memory::Memory as DeviceMemory;
 use self::module::Module;
 use self::multiplier::Multiplier;
@@ -44,7 +41,6 @@ use crate::kernels::cuda::driver::{
 };
 use crate::kernels::fault::DeviceFault;
 
-pub use self::graph::Graph;
 pub use self::unavailable::Unavailable;
 
 /// The kernels' PTX is of CUDA 12.0.
@@ -163,41 +159,6 @@ impl Device {
             .unwrap_or_default()
     }
 
-    /// Records what `work` asks for, instead of doing it. Memory can neither be taken nor read nor written from the host meanwhile, and no
-    /// other thread may ask for work. Do the same work once before, so that the libraries have chosen their algorithms.
-    ///
-    /// # Errors
-    /// Those of `work`; [`DeviceFault::Lost`].
-    pub fn capture(
-        &self,
-        work: impl FnOnce() -> Result<(), DeviceFault>,
-    ) -> Result<Graph, DeviceFault> {
-        self.guarded(|| {
-            if self.context.is_capturing() {
-                return Err(lost(
-                    "cuStreamBeginCapture",
-                    "work is being recorded already",
-                ));
-            }
-            let recording = Recording::start(&self.context)?;
-            work()?;
-            Ok(recording.finish()?)
-        })
-    }
-
-    /// Does recorded work, with the memory it was recorded with.
-    ///
-    /// # Errors
-    /// [`DeviceFault::Lost`].
-    pub fn replay(&self, graph: &Graph) -> Result<(), DeviceFault> {
-        self.guarded(|| {
-            if !graph.is_of(&self.context) {
-                return Err(lost("cuGraphLaunch", "the graph is another device's"));
-            }
-            Ok(graph.replay()?)
-        })
-    }
-
     /// Does something with the context bound to this thread. After a fault that leaves the GPU unusable, every call fails with that one:
     /// the driver would blame whichever call comes next.
     fn guarded<T>(&self, work: impl FnOnce() -> Result<T, DeviceFault>) -> Result<T, DeviceFault> {
@@ -206,10 +167,7 @@ impl Device {
         }
         self.context.enter()?;
         work().inspect_err(|fault| {
-            if matches!(fault, DeviceFault::Lost { .. })
-                && !self.context.is_capturing()
-                && self.context.is_lost()
-            {
+            if matches!(fault, DeviceFault::Lost { .. }) && self.context.is_lost() {
                 let _ = self.lost.set(fault.clone());
             }
         })

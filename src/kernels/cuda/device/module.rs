@@ -87,7 +87,7 @@ impl Module {
                 cuModuleGetFunction(&raw mut function, self.handle, text.as_ptr())
             )
         }?;
-        // Asking a function about itself also makes the driver load it, which it must not do later, while a graph is recorded.
+        // Reading an attribute also makes the driver load the function now, not at its first launch.
         let threads = attribute(
             function,
             FunctionAttribute::CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK,
