@@ -157,7 +157,7 @@ fn faults_name_the_region_when_it_has_a_name() {
     );
     let drag = DragFile::parse(FULL.as_bytes()).expect("a good file");
     let at = |pointer: &str| {
-        drag.fault("kind", pointer, "message".into(), None)
+        drag.fault(ErrorKind::InstructionRange, pointer, "message".into(), None)
             .to_string()
     };
     assert_eq!(

@@ -219,7 +219,7 @@ impl Download<'_> {
                     ));
                 }
                 Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
                     let reason = if error.kind() == io::ErrorKind::UnexpectedEof {
                         "the connection was cut".into()

@@ -11,7 +11,7 @@ use super::record::peak_bytes;
 use super::screen::{Newlines, escape};
 use super::summary::counted;
 use super::{github, markdown};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::merge::{Counts, Item, Merged};
 
 /// Items that are named one by one where people read; `json` names all.
