@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::error::ErrorKind;
 use crate::geometry::{Point, Size};
 use crate::picture::{Refusal, read_grey};
 
@@ -103,12 +104,12 @@ impl Mask {
         let grey = read_grey(path, &mut accept).map_err(|Refusal { kind, reason, .. }| {
             let (is_file, path) = (path.is_file(), path.display().to_string());
             match kind {
-                "image.size" => MaskError::Size {
+                ErrorKind::ImageSize => MaskError::Size {
                     path,
                     found,
                     expected,
                 },
-                "image.missing" => MaskError::File { path, reason },
+                ErrorKind::ImageMissing => MaskError::File { path, reason },
                 _ if !is_file => MaskError::File { path, reason },
                 _ => MaskError::Decode { path, reason },
             }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::DragFileFault;
 use super::source::Source;
+use crate::error::ErrorKind;
 use crate::geometry::Point;
 use crate::outline::Outline;
 use crate::region::RegionKind;
@@ -158,7 +159,7 @@ impl DragFile {
     /// placed at the closest one around it.
     pub fn fault(
         &self,
-        kind: &'static str,
+        kind: ErrorKind,
         pointer: &str,
         message: String,
         hint: Option<String>,
