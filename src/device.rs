@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::kernels::cpu::Cpu;
 #[cfg(feature = "cuda")]
-use crate::kernels::cuda::{Cuda, device::Unavailable, driver::Format};
+use crate::kernels::cuda::{Cuda, device::DeviceUnavailable, driver::Format};
 use crate::model::Model;
 use crate::pipeline::{Editor, Edits};
 use crate::progress::Progress;
@@ -169,7 +169,7 @@ impl Compute {
         Self::open(index, dtype).map_err(|reason| unavailable(index, &reason))
     }
 
-    fn open(index: usize, dtype: Dtype) -> std::result::Result<Self, Unavailable> {
+    fn open(index: usize, dtype: Dtype) -> std::result::Result<Self, DeviceUnavailable> {
         let format = match dtype {
             Dtype::Auto | Dtype::F16 => Format::F16,
             Dtype::Bf16 => Format::Bf16,
@@ -186,7 +186,7 @@ impl Compute {
 }
 
 #[cfg(feature = "cuda")]
-fn unavailable(index: usize, reason: &Unavailable) -> Error {
+fn unavailable(index: usize, reason: &DeviceUnavailable) -> Error {
     Error::Device {
         kind: ErrorKind::DeviceNone,
         reason: format!("cuda:{index} cannot be used: {reason}"),
