@@ -7,8 +7,9 @@ use std::path::{Component, Path, PathBuf};
 use super::entry::{Item, ListEntry, ListFault};
 use super::list::ListOptions;
 use super::roots::Root;
-use crate::drag_file::moves_text;
+use crate::error::ErrorKind;
 use crate::files;
+use crate::unprintable::is_unprintable;
 
 const RELATIVE: &str = "paths are relative to the manifest";
 const GIVE_A_FILE: &str = "give the path of a file";
@@ -21,13 +22,13 @@ pub(super) struct EntryChecker<'a> {
 
 /// A [`ListFault`] without its place.
 struct Defect {
-    kind: &'static str,
+    kind: ErrorKind,
     reason: String,
     hint: &'static str,
 }
 
 impl Defect {
-    fn new(kind: &'static str, reason: impl Into<String>, hint: &'static str) -> Self {
+    fn new(kind: ErrorKind, reason: impl Into<String>, hint: &'static str) -> Self {
         Self {
             kind,
             reason: reason.into(),
@@ -80,7 +81,7 @@ impl<'a> EntryChecker<'a> {
         Item {
             index,
             // An id with control characters must not reach the records.
-            id: if id.chars().any(moves_text) {
+            id: if id.chars().any(is_unprintable) {
                 format!("line {number}")
             } else {
                 id
@@ -109,21 +110,25 @@ impl<'a> EntryChecker<'a> {
         if let Some(name) = names
             .into_iter()
             .flatten()
-            .find(|name| name.chars().any(moves_text))
+            .find(|name| name.chars().any(is_unprintable))
         {
             let reason = format!(
                 "`{name}` has control characters or characters that change the text direction"
             );
-            return Err(Defect::new("manifest.name", reason, "rename it"));
+            return Err(Defect::new(ErrorKind::ManifestName, reason, "rename it"));
         }
         if id.is_empty() {
             let hint = "give each item an id, or leave `id` out";
-            return Err(Defect::new("manifest.name", "the id is empty", hint));
+            return Err(Defect::new(
+                ErrorKind::ManifestName,
+                "the id is empty",
+                hint,
+            ));
         }
         if drag.is_none() && self.options.drag.is_none() {
             let hint = "add `drag` to the line, or give one drag file for all with `--drag`";
             return Err(Defect::new(
-                "manifest.no_drag",
+                ErrorKind::ManifestNoDrag,
                 "no drag file is given",
                 hint,
             ));
@@ -138,7 +143,7 @@ impl<'a> EntryChecker<'a> {
         let has_drive = text.contains('\\') || text.as_bytes().get(1) == Some(&b':');
         if without_dots(out).as_os_str().is_empty() || text.ends_with(std::path::is_separator) {
             return Err(Defect::new(
-                "manifest.path_escapes",
+                ErrorKind::ManifestPathEscapes,
                 format!("the output `{text}` is not the path of a file"),
                 GIVE_A_FILE,
             ));
@@ -146,7 +151,7 @@ impl<'a> EntryChecker<'a> {
         let path = self.options.outputs.join(out);
         if !Root::is_plain(out) || has_drive || !self.outputs.holds(&path, false) {
             return Err(Defect::new(
-                "manifest.path_escapes",
+                ErrorKind::ManifestPathEscapes,
                 format!(
                     "the output `{text}` is outside `{}`",
                     self.options.outputs.display()
@@ -156,7 +161,7 @@ impl<'a> EntryChecker<'a> {
         }
         files::check_png_name(out).map_err(|_| {
             Defect::new(
-                "manifest.output",
+                ErrorKind::ManifestOutput,
                 format!("the output `{text}` does not end in `.png`"),
                 "results are PNG files",
             )
@@ -168,7 +173,7 @@ impl<'a> EntryChecker<'a> {
         let full = self.root.folder().join(path);
         if path.as_os_str().is_empty() {
             return Err(Defect::new(
-                "manifest.path_escapes",
+                ErrorKind::ManifestPathEscapes,
                 "the path of an input is empty",
                 GIVE_A_FILE,
             ));
@@ -177,14 +182,18 @@ impl<'a> EntryChecker<'a> {
             return Err(self.escapes(path));
         }
         let missing = |error: io::Error| {
-            Defect::new("manifest.missing", format!("`{shown}`: {error}"), RELATIVE)
+            Defect::new(
+                ErrorKind::ManifestMissing,
+                format!("`{shown}`: {error}"),
+                RELATIVE,
+            )
         };
         let mut found = fs::symlink_metadata(&full).map_err(missing)?;
         let is_link = found.is_symlink();
         if !self.options.allow_outside && !self.root.holds(&full, is_link) {
             if is_link && !full.exists() {
                 let reason = format!("`{shown}` is a broken link");
-                return Err(Defect::new("manifest.missing", reason, RELATIVE));
+                return Err(Defect::new(ErrorKind::ManifestMissing, reason, RELATIVE));
             }
             return Err(self.escapes(path));
         }
@@ -200,7 +209,7 @@ impl<'a> EntryChecker<'a> {
             "a pipe, a socket or a device"
         };
         Err(Defect::new(
-            "manifest.not_a_file",
+            ErrorKind::ManifestNotAFile,
             format!("`{shown}` is {what}, not a file"),
             GIVE_A_FILE,
         ))
@@ -209,7 +218,7 @@ impl<'a> EntryChecker<'a> {
     fn escapes(&self, path: &Path) -> Defect {
         let root = self.root.folder();
         Defect::new(
-            "manifest.path_escapes",
+            ErrorKind::ManifestPathEscapes,
             format!("`{}` is outside `{}`", path.display(), root.display()),
             "`--allow-outside` permits inputs anywhere",
         )

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use rayon::prelude::*;
 
 use super::{History, Item, Resolver};
-use crate::error::{Error, FAILED, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline;
 use crate::plan::Plan;
 use crate::progress::clock;
@@ -81,14 +81,13 @@ impl DryRun {
             return Ok(());
         }
         Err(Error::Batch {
-            kind: "batch.failed",
+            kind: ErrorKind::BatchFailed,
             reason: format!(
                 "{} of {} cannot be edited",
                 self.failed,
                 counted(self.items)
             ),
             hint: "`dragnext validate` reports every fault of a drag file".into(),
-            status: FAILED,
         })
     }
 }

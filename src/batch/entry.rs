@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::error::{Error, FAILED};
+use crate::error::{Error, ErrorKind};
 use crate::settings::Overrides;
 
 /// An entry as the folder or the manifest gives it.
@@ -57,7 +57,7 @@ pub struct ListFault {
     pub place: String,
     /// `manifest.line`, `manifest.duplicate_id`, `manifest.same_output`, `manifest.path_escapes`, `manifest.name`,
     /// `manifest.not_a_file`, `manifest.missing`, `manifest.no_drag` or `manifest.output`.
-    pub kind: &'static str,
+    pub kind: ErrorKind,
     /// What is wrong.
     pub reason: String,
     /// What to do.
@@ -65,19 +65,13 @@ pub struct ListFault {
 }
 
 impl ListFault {
-    /// Returns the fault as the error of a run with this exit status.
-    pub(super) fn error(&self, status: u8) -> Error {
+    /// Returns the fault as an error.
+    pub(super) fn error(&self) -> Error {
         Error::Batch {
             kind: self.kind,
             reason: format!("{}: {}", self.place, self.reason),
             hint: self.hint.to_owned(),
-            status,
         }
-    }
-
-    /// Returns the fault as the error of a failed item, in a run that continues without it.
-    pub(super) fn as_failure(&self) -> Error {
-        self.error(FAILED)
     }
 }
 

@@ -8,8 +8,8 @@ use std::fs::{self, FileType};
 use std::path::{Path, PathBuf};
 
 use super::entry::{ListEntry, ListFault};
-use crate::error::{Error, Result};
-use crate::warning::Warning;
+use crate::error::{Error, ErrorKind, Result};
+use crate::warning::{Warning, WarningKind};
 
 /// File name extensions of pictures.
 const PICTURES: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
@@ -90,7 +90,7 @@ fn entry(root: &Path, image: PathBuf, drag: Option<PathBuf>, kind: FileType) -> 
     ListEntry {
         fault: Some(ListFault {
             place,
-            kind: "manifest.not_a_file",
+            kind: ErrorKind::ManifestNotAFile,
             reason,
             hint: "remove it from the folder",
         }),
@@ -142,13 +142,13 @@ impl Skipped {
         } = self;
         let drags = warning(
             without_drag,
-            "batch.without_drag",
+            WarningKind::BatchWithoutDrag,
             "skipping 1 picture without a drag file",
             "skipping # pictures without a drag file",
         );
         let links = warning(
             folder_links,
-            "batch.links",
+            WarningKind::BatchLinks,
             "skipping 1 link to a folder",
             "skipping # links to folders",
         );

@@ -4,13 +4,13 @@ use super::handoff::{EditResult, EditedItem, PreparedItem, ReadItem};
 use crate::bug;
 use crate::diffusion::Seeded;
 use crate::edit::Provenance;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::interrupt::Interrupt;
 use crate::pipeline::{EditRequest, Edits, Outcome};
 use crate::progress::{Progress, Silent};
 use crate::report::{BatchProgress, Record};
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningKind};
 
 pub(super) struct GroupEditor<'a> {
     pub(super) editor: &'a mut dyn Edits,
@@ -135,7 +135,8 @@ impl GroupEditor<'_> {
             .zip(moving)
             .map(|(outcome, prepared)| match outcome {
                 Err(error)
-                    if ["compute.out_of_memory", "device.refused"].contains(&error.kind()) =>
+                    if [ErrorKind::ComputeOutOfMemory, ErrorKind::DeviceRefused]
+                        .contains(&error.kind()) =>
                 {
                     self.compute_one(prepared, Some(one_by_one(count, &error)))
                 }
@@ -186,7 +187,7 @@ fn one_by_one(count: usize, error: &Error) -> Warning {
         "the device cannot edit {count} items at a time, so this one was edited alone ({reason})"
     );
     Warning {
-        kind: "batch.one_by_one",
+        kind: WarningKind::BatchOneByOne,
         message,
     }
 }

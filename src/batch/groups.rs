@@ -53,7 +53,7 @@ impl<'a> Groups<'a> {
         };
         let first_is_single = is_single(&first);
         if let Some(cache) = cache {
-            cache.set_keeps(first_is_single);
+            cache.set_writable(first_is_single);
         }
         let mut group = vec![first];
         while !first_is_single && group.len() < size {

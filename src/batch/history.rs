@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::{Item, RECORDS, Resolver};
 use crate::digest::sha256_of;
 use crate::edit::Provenance;
-use crate::error::{Error, NOT_STARTED, Result};
+use crate::error::{Error, ErrorKind, RecordedKind, Result};
 
 /// The fields of a record that are read.
 #[derive(Debug, Deserialize)]
@@ -30,7 +30,7 @@ struct RecordLine {
 
 #[derive(Debug, Deserialize)]
 struct RecordedError {
-    kind: String,
+    kind: RecordedKind,
 }
 
 /// The job that a record describes.
@@ -48,7 +48,7 @@ struct ItemHistory {
     /// The latest success, with the hash of the output.
     done: Option<(RecordedJob, String)>,
     /// The latest failure after that, with the kind of its error.
-    failed: Option<(RecordedJob, String)>,
+    failed: Option<(RecordedJob, RecordedKind)>,
 }
 
 /// The records of earlier runs.
@@ -96,10 +96,9 @@ impl Redo {
         let is_unknown = |id: &&String| !items.iter().any(|item| item.id == **id);
         self.ids.iter().find(is_unknown).map_or(Ok(()), |id| {
             Err(Error::Batch {
-                kind: "batch.unknown_id",
+                kind: ErrorKind::BatchUnknownId,
                 reason: format!("--redo: no item has the id `{id}`"),
                 hint: "ids are those of the manifest, or paths in the folder without extension; `--dry-run` lists them".into(),
-                status: NOT_STARTED,
             })
         })
     }
@@ -224,7 +223,10 @@ impl History {
         {
             return ItemState::Done;
         }
-        let is_permanent = |kind: &str| !kind.starts_with("output.") && !kind.starts_with("item.");
+        let is_permanent = |kind: &RecordedKind| match kind {
+            RecordedKind::Known(kind) => !kind.is_output() && *kind != ErrorKind::ItemGone,
+            RecordedKind::Unknown(_) => true,
+        };
         match &recorded.failed {
             Some((job, kind)) if is_permanent(kind) && !redo.failed && is_same(job) => {
                 ItemState::Failed

@@ -6,7 +6,7 @@ use super::checker::EntryChecker;
 use super::entry::{Item, ListEntry, ListFault};
 use super::unique::check_unique;
 use super::{Seeds, folder, manifest};
-use crate::error::{Error, NOT_STARTED, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::warning::Warning;
 
 /// Where a list comes from.
@@ -95,10 +95,7 @@ fn faults(items: &[Item]) -> Vec<Error> {
         .filter_map(|item| item.fault.as_deref())
         .collect();
     faults.dedup();
-    faults
-        .into_iter()
-        .map(|fault| fault.error(NOT_STARTED))
-        .collect()
+    faults.into_iter().map(ListFault::error).collect()
 }
 
 impl ListSource {
@@ -111,10 +108,9 @@ impl ListSource {
             ),
         };
         Error::Batch {
-            kind: "manifest.empty",
+            kind: ErrorKind::ManifestEmpty,
             reason: format!("{}: there is nothing to edit", path.display()),
             hint: hint.to_owned(),
-            status: NOT_STARTED,
         }
     }
 }

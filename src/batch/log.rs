@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{RECORDS, Shard};
-use crate::error::{Error, RETRY, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::files;
 use crate::report::Record;
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningKind};
 
 /// File name, without extension, of the records of a run without shards.
 const UNSHARDED: &str = "all";
@@ -57,7 +57,7 @@ impl Log {
             .map_err(failed)?;
         let (length, complete) = lengths(&mut file).map_err(failed)?;
         let warning = (length > complete).then(|| Warning {
-            kind: "batch.torn_record",
+            kind: WarningKind::BatchTornRecord,
             message: format!(
                 "{}: removing a truncated last line, left by a killed run; its item is edited again",
                 path.display()
@@ -177,10 +177,9 @@ fn locked(file: File, outputs: &Path, shard: Option<Shard>) -> Error {
         |shard| format!("shard {shard} of this folder"),
     );
     Error::Batch {
-        kind: "batch.locked",
+        kind: ErrorKind::BatchLocked,
         reason: format!("{}: {who} is writing to {what}", outputs.display()),
         hint: "wait until it ends, or give each run its own shard with `--shard I/N`".into(),
-        status: RETRY,
     }
 }
 

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::Item;
 use super::entry::{ListEntry, ListFault};
-use crate::error::{Error, NOT_STARTED, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::settings::{Overrides, Settings};
 
 /// A longer line is rejected before it is read to its end.
@@ -150,13 +150,12 @@ pub fn to_manifest(items: &[&Item], root: &Path, outputs: &Path) -> Result<Strin
             other: BTreeMap::new(),
         };
         text += &serde_json::to_string(&line).map_err(|_| Error::Batch {
-            kind: "manifest.name",
+            kind: ErrorKind::ManifestName,
             reason: format!(
                 "{}: a manifest cannot contain a path that is not valid Unicode",
                 item.image.display()
             ),
             hint: "rename it".into(),
-            status: NOT_STARTED,
         })?;
         text.push('\n');
     }
@@ -167,7 +166,7 @@ pub fn to_manifest(items: &[&Item], root: &Path, outputs: &Path) -> Result<Strin
 fn faulty(place: String, number: usize, reason: String) -> ListEntry {
     let fault = ListFault {
         place: place.clone(),
-        kind: "manifest.line",
+        kind: ErrorKind::ManifestLine,
         reason,
         hint: LINE_HINT,
     };

@@ -9,7 +9,7 @@ use super::handoff::{EditedItem, ReadItem};
 use super::limits::StopReason;
 use super::{Item, Limits};
 use crate::edit::Provenance;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::interrupt::Interrupt;
 use crate::pipeline::Edits;
 use crate::progress::Stage;
@@ -74,7 +74,7 @@ impl<'i> NetworkStage<'_, 'i> {
                 }
                 is_first &= seconds.is_empty();
                 if let Err(error) = &edited.edit {
-                    device_lost |= error.kind() == "device.lost";
+                    device_lost |= error.kind() == ErrorKind::DeviceLost;
                     edit_failures += usize::from(!matches!(error, Error::Interrupted { .. }));
                 }
                 if self.to_writer.send(edited).is_err() {

@@ -4,14 +4,14 @@
 
 use std::borrow::Cow;
 use std::fs;
-use std::io::ErrorKind;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Item;
 use crate::digest::sha256;
-use crate::drag_file::{DragFile, Editable, Shape};
+use crate::drag_file::DragFile;
 use crate::edit::{self, Instruction, Prepared, Provenance};
-use crate::error::{Error, FAILED, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 use crate::geometry::Size;
 use crate::model::Model;
@@ -111,7 +111,7 @@ impl Resolver {
         let plan = self.resolve(item, &drag, path, original.picture.size())?;
         let files: Vec<PathBuf> = [item.image.clone(), path.to_path_buf()]
             .into_iter()
-            .chain(masks(&drag, path))
+            .chain(drag.mask_paths(path))
             .chain(self.model_files.iter().cloned())
             .collect();
         files::check_output(&files, &item.out, true)?;
@@ -130,7 +130,7 @@ impl Resolver {
 
     /// Resolves one item: its settings, its moving regions and its editable area, on a picture of `size`.
     fn resolve(&self, item: &Item, drag: &DragFile, path: &Path, size: Size) -> Result<Plan> {
-        for mask in masks(drag, path) {
+        for mask in drag.mask_paths(path) {
             self.check_inside(&mask)?;
         }
         let settings = self.settings(item, drag)?;
@@ -154,10 +154,9 @@ impl Resolver {
             }
             (None, Some((drag, path))) => Ok((Cow::Borrowed(drag), path)),
             (None, None) => Err(Error::Batch {
-                kind: "manifest.no_drag",
+                kind: ErrorKind::ManifestNoDrag,
                 reason: format!("{}: no drag file is given", item.id),
                 hint: "give one drag file for all items with --drag".into(),
-                status: FAILED,
             }),
         }
     }
@@ -173,7 +172,8 @@ impl Resolver {
     ) -> Result<String> {
         let settings = self.settings(item, drag)?;
         let instruction = Instruction::from(drag);
-        let masks = masks(drag, path)
+        let masks = drag
+            .mask_paths(path)
             .map(|mask| match fs::read(&mask) {
                 Ok(bytes) => Ok(sha256(&bytes)),
                 Err(source) => Err(Error::File { path: mask, source }),
@@ -208,10 +208,9 @@ impl Resolver {
             return Ok(());
         }
         Err(Error::Batch {
-            kind: "manifest.path_escapes",
+            kind: ErrorKind::ManifestPathEscapes,
             reason: format!("{}: the mask is outside the list's folder", mask.display()),
             hint: "--allow-outside permits inputs anywhere".into(),
-            status: FAILED,
         })
     }
 }
@@ -220,34 +219,17 @@ impl Resolver {
 fn check_fault(item: &Item) -> Result<()> {
     item.fault
         .as_ref()
-        .map_or(Ok(()), |fault| Err(fault.as_failure()))
-}
-
-/// Returns the paths of the masks that the drag file at `path` names.
-fn masks<'a>(drag: &'a DragFile, path: &'a Path) -> impl Iterator<Item = PathBuf> + 'a {
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let editable = match &drag.editable {
-        Editable::Shape(shape) => Some(shape),
-        Editable::Swept | Editable::Everything => None,
-    };
-    drag.regions
-        .iter()
-        .map(|region| &region.shape)
-        .chain(editable)
-        .filter_map(move |shape| match shape {
-            Shape::Mask { mask } => Some(folder.join(mask)),
-            Shape::Outline(_) => None,
-        })
+        .map_or(Ok(()), |fault| Err(fault.error()))
 }
 
 /// Replaces the error of a missing file by `item.gone`: the file existed when the list was checked.
 fn gone(path: &Path, error: Error) -> Error {
     let is_gone = match &error {
         Error::Image {
-            kind: "image.missing",
+            kind: ErrorKind::ImageMissing,
             ..
-        } => fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound),
-        Error::File { source, .. } => source.kind() == ErrorKind::NotFound,
+        } => fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound),
+        Error::File { source, .. } => source.kind() == io::ErrorKind::NotFound,
         _ => false,
     };
     if !is_gone {
@@ -255,9 +237,8 @@ fn gone(path: &Path, error: Error) -> Error {
     }
     let reason = format!("{}: was removed after the run started", path.display());
     Error::Batch {
-        kind: "item.gone",
+        kind: ErrorKind::ItemGone,
         reason,
         hint: "the list of items is fixed at the start".into(),
-        status: FAILED,
     }
 }

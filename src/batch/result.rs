@@ -2,7 +2,7 @@
 
 use super::limits::StopReason;
 use super::tally::Tally;
-use crate::error::{Error, FAILED, RETRY, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::report::{Summary, counted};
 
@@ -15,52 +15,47 @@ pub(super) fn batch_result(summary: &Summary, tally: &Tally, interrupt: &Interru
     let failed = summary.failed + summary.failed_before;
     let all = counted(items);
     let resume = "run the same command again to continue";
-    let error = |kind, reason, hint: &str, status| {
+    let error = |kind, reason, hint: &str| {
         Err(Error::Batch {
             kind,
             reason,
             hint: hint.to_owned(),
-            status,
         })
     };
-    if let (Err(interrupted), true) = (interrupt.check(), left > 0) {
-        let reason = format!("interrupted; {left} of {all} remain");
-        return error(
-            "batch.interrupted",
-            reason,
-            resume,
-            interrupted.exit_status(),
-        );
+    if let (Some(signal), true) = (interrupt.signal(), left > 0) {
+        return Err(Error::BatchInterrupted {
+            signal,
+            reason: format!("interrupted; {left} of {all} remain"),
+            hint: resume.into(),
+        });
     }
     match tally.stopped {
         Some(StopReason::TimeLimit) => {
             let reason = format!("time limit reached; {left} of {all} remain");
-            error("batch.time_over", reason, resume, RETRY)
+            error(ErrorKind::BatchTimeOver, reason, resume)
         }
         Some(StopReason::DeviceLost) => {
             let edited = counted(tally.done + tally.failed);
             let reason =
                 format!("the device stopped responding after {edited}; {left} of {all} remain");
-            error("device.lost", reason, resume, RETRY)
+            error(ErrorKind::DeviceLost, reason, resume)
         }
         Some(StopReason::Failures) => {
             let reason = format!(
                 "stopped after {} failed; {left} of {all} remain",
                 counted(tally.failed)
             );
-            error("batch.failures", reason, resume, FAILED)
+            error(ErrorKind::BatchFailures, reason, resume)
         }
         None if tally.failed > 0 && tally.disk_full == tally.failed && tally.done == 0 => error(
-            "output.disk_full",
+            ErrorKind::OutputDiskFull,
             "no result could be written: the disk is full".into(),
             "free some disk space, then run the same command again",
-            RETRY,
         ),
         None if failed > 0 => error(
-            "batch.failed",
+            ErrorKind::BatchFailed,
             format!("{failed} of {all} failed"),
             "see the records for the reasons; `--redo failed` edits the failed items again",
-            FAILED,
         ),
         None => Ok(()),
     }

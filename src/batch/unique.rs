@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::entry::{Item, ListFault};
+use crate::error::ErrorKind;
 
 /// Gives a fault to each item whose id or output is that of an earlier item, and to each item whose output is an input.
 ///
@@ -21,13 +22,13 @@ pub(super) fn check_unique(items: &mut [Item], places: &[String]) {
         let shown = item.out.display();
         let (kind, reason, hint) = if let Some(other) = outputs.get(&out) {
             (
-                "manifest.same_output",
+                ErrorKind::ManifestSameOutput,
                 format!("the output `{shown}` is also that of {}", places[*other]),
                 "give each item its own output, in a manifest; names that differ only in case count as the same",
             )
         } else if let Some(other) = ids.get(&item.id) {
             (
-                "manifest.duplicate_id",
+                ErrorKind::ManifestDuplicateId,
                 format!("the id `{}` is also that of {}", item.id, places[*other]),
                 "give each item its own id",
             )
@@ -36,7 +37,7 @@ pub(super) fn check_unique(items: &mut [Item], places: &[String]) {
             .is_some_and(|out| inputs.contains(&out))
         {
             (
-                "manifest.output",
+                ErrorKind::ManifestOutput,
                 format!("the output `{shown}` is an input"),
                 "inputs are never written; choose another output folder",
             )

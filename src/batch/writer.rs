@@ -9,7 +9,7 @@ use super::tally::Tally;
 use super::{Item, Log};
 use crate::bug;
 use crate::digest::sha256;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::failpoint;
 use crate::files;
 use crate::pipeline::Outcome;
@@ -67,7 +67,7 @@ impl Writer<'_> {
                 let _ = report::print_json(&record);
             }
             if let Err(error) = written
-                && error.kind() == "output.disk_full"
+                && error.kind() == ErrorKind::OutputDiskFull
             {
                 tally.disk_full += 1;
                 full_in_a_row += 1;

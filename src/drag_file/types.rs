@@ -3,12 +3,11 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::Fault;
-use super::source::Source;
+use crate::error::{DragFileFault, ErrorKind, SourceText};
 use crate::geometry::Point;
 use crate::outline::Outline;
 use crate::region::RegionKind;
@@ -29,7 +28,7 @@ pub struct DragFile {
     /// Settings of the method that this file brings along.
     pub settings: Overrides,
     #[serde(skip)]
-    pub(super) source: Source,
+    pub(super) source: SourceText,
     /// Bytes of values by their JSON pointer.
     #[serde(skip)]
     pub(super) places: HashMap<String, Range<usize>>,
@@ -130,15 +129,39 @@ impl DragFile {
         self.source.text()
     }
 
+    /// Returns every shape of the file with its JSON pointer: the regions' in their order, then the editable area's.
+    pub(crate) fn shapes(&self) -> impl Iterator<Item = (String, &Shape)> {
+        let regions = self
+            .regions
+            .iter()
+            .enumerate()
+            .map(|(index, region)| (format!("/regions/{index}/region"), &region.shape));
+        let editable = match &self.editable {
+            Editable::Shape(shape) => Some(("/editable".to_owned(), shape)),
+            Editable::Swept | Editable::Everything => None,
+        };
+        regions.chain(editable)
+    }
+
+    /// Returns the paths of the mask pictures that the file names. A relative path starts at the folder of the drag file,
+    /// `drag_path`.
+    pub fn mask_paths(&self, drag_path: &Path) -> impl Iterator<Item = PathBuf> {
+        let folder = drag_path.parent().unwrap_or(Path::new("")).to_path_buf();
+        self.shapes().filter_map(move |(_, shape)| match shape {
+            Shape::Mask { mask } => Some(folder.join(mask)),
+            Shape::Outline(_) => None,
+        })
+    }
+
     /// A fault at a value of this file, found by somebody who knows more than its text. A value that the file does not have is
     /// placed at the closest one around it.
     pub fn fault(
         &self,
-        kind: &'static str,
+        kind: ErrorKind,
         pointer: &str,
         message: String,
         hint: Option<String>,
-    ) -> Fault {
+    ) -> DragFileFault {
         let mut known = pointer;
         let span = loop {
             match (self.places.get(known), known.rfind('/')) {
@@ -151,12 +174,11 @@ impl DragFile {
         let region = region_index(pointer)
             .filter(given)
             .and_then(|index| self.regions.get(index));
-        Fault {
-            region: region.map(|region| region.id.clone()),
-            ..self
-                .source
-                .fault(kind, pointer.to_owned(), span, message, hint)
-        }
+        let mut fault = self
+            .source
+            .fault(kind, pointer.to_owned(), span, message, hint);
+        fault.region = region.map(|region| region.id.clone());
+        fault
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::VERSION;
 use super::job::{Instruction, Job};
 use crate::drag_file::DragFile;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
 use crate::picture;
 use crate::settings::Settings;
@@ -152,7 +152,7 @@ impl ParsedNote {
         };
         let damaged = |reason| {
             refuse(
-                "show.damaged",
+                ErrorKind::ShowDamaged,
                 reason,
                 "the report was changed after this program wrote it",
             )
@@ -166,7 +166,7 @@ impl ParsedNote {
                 let reason =
                     format!("the report has version {format}; this program reads {FORMAT}");
                 return Err(refuse(
-                    "show.version",
+                    ErrorKind::ShowVersion,
                     reason,
                     "a newer program may read it",
                 ));
@@ -222,7 +222,7 @@ mod tests {
         ParsedNote::parse(note, Path::new("out.png"))
     }
 
-    fn kind(note: &str) -> &'static str {
+    fn kind(note: &str) -> ErrorKind {
         parse(note).expect_err("the note was changed").kind()
     }
 
@@ -279,32 +279,35 @@ mod tests {
     #[test]
     fn a_changed_note_is_rejected() {
         let good = note(&Settings::default());
-        assert_eq!(kind("{"), "show.damaged");
-        assert_eq!(kind("[]"), "show.damaged");
+        assert_eq!(kind("{"), ErrorKind::ShowDamaged);
+        assert_eq!(kind("[]"), ErrorKind::ShowDamaged);
         assert_eq!(
             kind(&good.replacen("\"v\":1", "\"v\":2", 1)),
-            "show.version"
+            ErrorKind::ShowVersion
         );
-        assert_eq!(kind(&good.replacen("\"v\":1,", "", 1)), "show.damaged");
+        assert_eq!(
+            kind(&good.replacen("\"v\":1,", "", 1)),
+            ErrorKind::ShowDamaged
+        );
         assert_eq!(
             kind(&good.replacen("\"model\"", "\"modle\"", 1)),
-            "show.damaged"
+            ErrorKind::ShowDamaged
         );
         assert_eq!(
             kind(&good.replacen("\"seed\":0", "\"seed\":1", 1)),
-            "show.damaged"
+            ErrorKind::ShowDamaged
         );
         assert_eq!(
             kind(&good.replacen("\"strength\":0.75", "\"strength\":7", 1)),
-            "instruction.range"
+            ErrorKind::InstructionRange
         );
         assert_eq!(
             kind(&good.replacen("\"strength\"", "\"strenght\"", 1)),
-            "instruction.unknown_field"
+            ErrorKind::InstructionUnknownField
         );
         assert_eq!(
             kind(&good.replacen("\"rotation\"", "\"spin\"", 1)),
-            "instruction.range"
+            ErrorKind::InstructionRange
         );
     }
 

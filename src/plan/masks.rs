@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::findings::Findings;
-use crate::drag_file::{DragFile, Editable, Shape};
-use crate::error::{Error, Result};
+use crate::drag_file::{DragFile, Shape};
+use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
 use crate::mask::Mask;
 
@@ -18,16 +18,7 @@ pub fn check_masks(drag: &DragFile, drag_path: &Path) -> Result<()> {
     let mut findings = Findings::new(drag);
     let mut first: Option<(&Path, Size)> = None;
     let mut seen = HashSet::new();
-    let regions = drag
-        .regions
-        .iter()
-        .enumerate()
-        .map(|(index, region)| (format!("/regions/{index}/region"), &region.shape));
-    let editable = match &drag.editable {
-        Editable::Shape(shape) => Some(("/editable".to_owned(), shape)),
-        Editable::Swept | Editable::Everything => None,
-    };
-    for (pointer, shape) in regions.chain(editable) {
+    for (pointer, shape) in drag.shapes() {
         let Shape::Mask { mask: name } = shape else {
             continue;
         };
@@ -46,14 +37,14 @@ pub fn check_masks(drag: &DragFile, drag_path: &Path) -> Result<()> {
                         other.display()
                     );
                     findings.fault(
-                        "mask.size",
+                        ErrorKind::MaskSize,
                         &pointer,
                         message,
                         "all masks have the size of the upright image",
                     );
                 } else if mask.count() == 0 {
                     findings.fault(
-                        "mask.empty",
+                        ErrorKind::MaskEmpty,
                         &pointer,
                         "no pixel of the mask is white".into(),
                         "white is inside",

@@ -16,7 +16,9 @@ use annotate_snippets::renderer::{DEFAULT_LINE_NUM_STYLE, DEFAULT_TERM_WIDTH, St
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::screen::{Newlines, Screen, escape, wrapped};
-use crate::drag_file::{Excerpt, Fault, MAX_FAULTS, moves_text};
+use crate::drag_file::MAX_FAULTS;
+use crate::error::{DragFileFault, Excerpt};
+use crate::unprintable::is_unprintable;
 
 /// Narrower terminals are taken to be this wide.
 const MIN_WIDTH: usize = 30;
@@ -48,7 +50,7 @@ impl Screen {
 }
 
 /// All faults of one file, and their number when there are several.
-pub(super) fn faults(path: &Path, faults: &[Fault], screen: Screen) -> String {
+pub(super) fn faults(path: &Path, faults: &[DragFileFault], screen: Screen) -> String {
     let mut shown: Vec<String> = faults.iter().map(|one| fault(path, one, screen)).collect();
     let name = escape(&path.display().to_string(), Newlines::Escaped);
     match faults.len() {
@@ -61,7 +63,7 @@ pub(super) fn faults(path: &Path, faults: &[Fault], screen: Screen) -> String {
     shown.join("\n")
 }
 
-fn fault(path: &Path, fault: &Fault, screen: Screen) -> String {
+fn fault(path: &Path, fault: &DragFileFault, screen: Screen) -> String {
     let title = screen.prose(
         &escape(&format!("{}: {fault}", path.display()), Newlines::Escaped),
         "error: ".len(),
@@ -126,7 +128,7 @@ fn visible(line: &str) -> String {
         .map(|c| {
             if c == '\t' || c == '\r' {
                 ' '
-            } else if moves_text(c) {
+            } else if is_unprintable(c) {
                 char::REPLACEMENT_CHARACTER
             } else {
                 c
@@ -139,6 +141,7 @@ fn visible(line: &str) -> String {
 mod tests {
     use super::*;
     use crate::drag_file::DragFile;
+    use crate::error::ErrorKind;
 
     const FILE: &str = r#"{
   "version": 1,
@@ -148,18 +151,18 @@ mod tests {
   ]
 }"#;
 
-    fn outside() -> Fault {
+    fn outside() -> DragFileFault {
         let drag = DragFile::parse(FILE.as_bytes()).expect("a good file");
         let hint = "coordinates are pixels of the upright image, from its top left corner";
         drag.fault(
-            "kind",
+            ErrorKind::InstructionPointOutside,
             "/regions/0/target",
             "point (812, 40) lies outside the image (768 x 512)".into(),
             Some(hint.into()),
         )
     }
 
-    fn shown(fault: &Fault, width: Option<usize>) -> String {
+    fn shown(fault: &DragFileFault, width: Option<usize>) -> String {
         super::fault(
             Path::new("cat.json"),
             fault,
@@ -270,7 +273,7 @@ mod tests {
             },
         );
         assert!(
-            shown.chars().all(|c| c == '\n' || !moves_text(c)),
+            shown.chars().all(|c| c == '\n' || !is_unprintable(c)),
             "{shown:?}"
         );
         assert!(

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dragnext::kernels::cuda::driver::{
-    Address, Argument, Convolution, ConvolutionData, Convolved, Direction, Driver, Format, Launch,
-    Memory, Product, Stored,
+    Address, Convolution, ConvolutionData, ConvolutionOutcome, Direction, Driver, Format, Gemm,
+    KernelArgument, Launch, MatrixView, MemoryInfo,
 };
-use dragnext::kernels::fault::Fault;
+use dragnext::kernels::fault::DeviceFault;
 use half::{bf16, f16};
 
 use super::compiled::kernels;
@@ -106,7 +106,7 @@ impl Emulated {
     /// A matrix of `rows` and `cols`, row by row, as f32.
     fn matrix(
         &self,
-        stored: Stored,
+        stored: MatrixView,
         batch: usize,
         [rows, cols]: [usize; 2],
         transposed: bool,
@@ -156,11 +156,11 @@ fn multiplied(a: &[f32], b: &[f32], [rows, inner, cols]: [usize; 3]) -> Vec<f32>
 }
 
 impl Driver for Emulated {
-    fn allocate(&self, bytes: usize) -> Result<Address, Fault> {
+    fn allocate(&self, bytes: usize) -> Result<Address, DeviceFault> {
         let mut state = self.state();
         let free = self.limit.saturating_sub(state.held);
         if bytes > free {
-            return Err(Fault::OutOfMemory {
+            return Err(DeviceFault::OutOfMemory {
                 need: bytes as u64,
                 free: free as u64,
                 total: self.limit as u64,
@@ -195,14 +195,14 @@ impl Driver for Emulated {
         };
     }
 
-    fn write(&self, to: Address, bytes: &[u8]) -> Result<(), Fault> {
+    fn write(&self, to: Address, bytes: &[u8]) -> Result<(), DeviceFault> {
         self.check(to, bytes.len());
         // SAFETY: the place was checked, and the host's bytes are elsewhere.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to.0 as *mut u8, bytes.len()) };
         Ok(())
     }
 
-    fn read(&self, from: Address, bytes: &mut [u8]) -> Result<(), Fault> {
+    fn read(&self, from: Address, bytes: &mut [u8]) -> Result<(), DeviceFault> {
         self.check(from, bytes.len());
         // SAFETY: as above.
         unsafe {
@@ -211,7 +211,7 @@ impl Driver for Emulated {
         Ok(())
     }
 
-    fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), Fault> {
+    fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), DeviceFault> {
         self.check(from, bytes);
         self.check(to, bytes);
         assert!(
@@ -223,14 +223,14 @@ impl Driver for Emulated {
         Ok(())
     }
 
-    fn clear(&self, to: Address, bytes: usize) -> Result<(), Fault> {
+    fn clear(&self, to: Address, bytes: usize) -> Result<(), DeviceFault> {
         self.check(to, bytes);
         // SAFETY: the place was checked.
         unsafe { (to.0 as *mut u8).write_bytes(0, bytes) };
         Ok(())
     }
 
-    fn launch(&self, launch: &Launch) -> Result<(), Fault> {
+    fn launch(&self, launch: &Launch) -> Result<(), DeviceFault> {
         type Entry =
             unsafe extern "C" fn(*const i8, *const u32, u32, u32, *const *const c_void, u32) -> i32;
         self.calls.fetch_add(1, Ordering::Relaxed);
@@ -240,9 +240,9 @@ impl Driver for Emulated {
             .arguments
             .iter()
             .map(|argument| match argument {
-                Argument::Address(Address(address)) => std::ptr::from_ref(address).cast(),
-                Argument::Count(count) => std::ptr::from_ref(count).cast(),
-                Argument::Number(number) => std::ptr::from_ref(number).cast(),
+                KernelArgument::Pointer(Address(address)) => std::ptr::from_ref(address).cast(),
+                KernelArgument::U32(count) => std::ptr::from_ref(count).cast(),
+                KernelArgument::F32(number) => std::ptr::from_ref(number).cast(),
             })
             .collect();
         // SAFETY: the emulator checks name, count of arguments and sizes, and the kernels' own reads and writes are what is tested.
@@ -270,9 +270,9 @@ impl Driver for Emulated {
         Ok(())
     }
 
-    fn product(&self, product: &Product) -> Result<(), Fault> {
+    fn gemm(&self, product: &Gemm) -> Result<(), DeviceFault> {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        let Product {
+        let Gemm {
             rows,
             cols,
             inner,
@@ -322,9 +322,13 @@ impl Driver for Emulated {
         Ok(())
     }
 
-    fn convolution(&self, shape: &Convolution, data: &ConvolutionData) -> Result<Convolved, Fault> {
+    fn convolution(
+        &self,
+        shape: &Convolution,
+        data: &ConvolutionData,
+    ) -> Result<ConvolutionOutcome, DeviceFault> {
         if self.library == Library::Absent {
-            return Ok(Convolved::Not);
+            return Ok(ConvolutionOutcome::Unsupported);
         }
         self.calls.fetch_add(1, Ordering::Relaxed);
         let Convolution {
@@ -379,15 +383,15 @@ impl Driver for Emulated {
             Self::set(format, data.to, index, sum + added);
         }
         Ok(if whole {
-            Convolved::Whole
+            ConvolutionOutcome::Full
         } else {
-            Convolved::Bare
+            ConvolutionOutcome::Partial
         })
     }
 
-    fn memory(&self) -> Memory {
+    fn memory(&self) -> MemoryInfo {
         let held = self.state().held;
-        Memory {
+        MemoryInfo {
             free: (self.limit - held) as u64,
             total: self.limit as u64,
         }
