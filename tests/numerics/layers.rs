@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::reference::{dot, plus, wide};
+use super::reference::{self, dot, plus, wide};
 use crate::bench::numbers::Numbers;
 use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::{Buffer, Cpu};
