@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+#[path = "../bench/mod.rs"]
+mod bench;
+#[cfg(unix)]
 mod crash;
 #[cfg(unix)]
 mod environment;
@@ -10,8 +13,6 @@ mod folder;
 mod groups;
 mod large;
 mod list;
-#[path = "../pictures/mod.rs"]
-mod pictures;
 mod resume;
 mod shards;
 mod stops;
