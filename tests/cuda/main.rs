@@ -1,6 +1,8 @@
-//! The CUDA backend without a GPU: its kernels run on the processor, thread by thread, and plain loops stand for NVIDIA's libraries.
-//! What this cannot show is how fast a GPU is, and what its driver and libraries answer.
+//! The CUDA backend without a GPU: its kernels run on the CPU in an emulator, and plain loops
+//! replace NVIDIA's libraries. The tests do not show the speed of a GPU or the behaviour of its
+//! driver and libraries.
 
+mod attention;
 mod compiled;
 mod emulated;
 mod faults;
@@ -10,4 +12,5 @@ mod network;
 #[path = "../numbers/mod.rs"]
 mod numbers;
 mod operations;
+mod sampling;
 mod whole_edit;
