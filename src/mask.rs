@@ -164,6 +164,17 @@ impl Mask {
         })
     }
 
+    /// Returns the mean of the centres of all pixels inside; `None` when the mask is empty.
+    pub fn centroid(&self) -> Option<Point> {
+        let inside = self.size().centres().zip(&self.data);
+        let (count, x, y) = inside
+            .filter(|(_, inside)| **inside)
+            .fold((0_usize, 0.0, 0.0), |(count, x, y), (centre, _)| {
+                (count + 1, x + centre.x, y + centre.y)
+            });
+        (count > 0).then(|| Point::new(x / count as f64, y / count as f64))
+    }
+
     /// Grown by `radius` pixels in each direction, corners included (a square, as a max pooling of `2 * radius + 1` does).
     #[must_use]
     pub fn dilated(&self, radius: usize) -> Self {
@@ -351,6 +362,15 @@ mod tests {
             Some((Point::new(1.0, 1.0), Point::new(4.0, 3.0)))
         );
         assert_eq!(Mask::filled(Size::new(4, 4), false).bounds(), None);
+    }
+
+    #[test]
+    fn the_centroid_is_the_mean_of_the_pixel_centres() {
+        assert_eq!(
+            from_rows(&["....", ".##.", "..##"]).centroid(),
+            Some(Point::new(2.5, 2.0))
+        );
+        assert_eq!(Mask::filled(Size::new(4, 4), false).centroid(), None);
     }
 
     #[test]

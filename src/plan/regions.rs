@@ -6,7 +6,7 @@ use super::findings::Findings;
 use super::shapes::SourceShape;
 use crate::drag_file::{DragRegion, Movement, Shape};
 use crate::error::ErrorKind;
-use crate::geometry::{Frame, LATENT_CELL, Point, turn_angle};
+use crate::geometry::{Frame, LATENT_CELL, Point, PointPair, turn_angle};
 use crate::mask::Mask;
 use crate::outline::Outline;
 use crate::region::{Motion, Region};
@@ -42,13 +42,8 @@ pub(super) fn region(
     if !has_motion {
         return None;
     }
-    let region = Region::new(
-        entry.id.clone(),
-        entry.kind,
-        mask,
-        motion(&entry.movement, frame),
-        frame,
-    );
+    let (motion, points) = motion(&entry.movement, &mask, frame);
+    let region = Region::new(entry.id.clone(), entry.kind, mask, motion, points, frame);
     if findings.faults.len() > before {
         return Some(region);
     }
@@ -134,28 +129,31 @@ pub(super) fn compare(findings: &mut Findings, moving: &[Region], still: &[Regio
     }
 }
 
-fn motion(movement: &Movement, frame: &Frame) -> Motion {
+/// Returns the motion of a region and its handle and target, in working coordinates.
+fn motion(movement: &Movement, mask: &Mask, frame: &Frame) -> (Motion, PointPair) {
+    let turn = |center, angle, handle: Option<Point>| {
+        let center = frame.to_working(center);
+        let motion = Motion::Turn { center, angle };
+        // Only a draft with faults has an empty mask.
+        let handle = handle.or_else(|| mask.centroid()).unwrap_or(center);
+        (motion, motion.pair(handle))
+    };
     match *movement {
         Movement::Pull { handle, target } => {
-            let (handle, target) = (frame.to_working(handle), frame.to_working(target));
-            Motion::Shift {
-                dx: target.x - handle.x,
-                dy: target.y - handle.y,
-            }
+            let points = PointPair { handle, target }.map(|point| frame.to_working(point));
+            (Motion::shift(points), points)
         }
-        // The angle is the one that the user drew on the image.
+        // The angle is the one between the points on the image, whose two scales may differ from the working picture's.
         Movement::Turn {
             center,
             handle,
             target,
-        } => Motion::Turn {
-            center: frame.to_working(center),
-            angle: turn_angle(handle, target, center),
-        },
-        Movement::TurnBy { center, angle } => Motion::Turn {
-            center: frame.to_working(center),
-            angle: angle.to_radians(),
-        },
+        } => turn(
+            center,
+            turn_angle(handle, target, center),
+            Some(frame.to_working(handle)),
+        ),
+        Movement::TurnBy { center, angle } => turn(center, angle.to_radians(), None),
     }
 }
 

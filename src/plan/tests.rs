@@ -1,6 +1,6 @@
 use super::*;
 use crate::error::ErrorKind;
-use crate::geometry::Point;
+use crate::geometry::{Point, PointPair};
 use crate::region::Motion;
 use crate::settings::WindowChoice;
 use crate::warning::WarningKind;
@@ -307,6 +307,47 @@ fn doubtful_drags_are_planned_with_warnings() {
 }
 
 #[test]
+fn regions_keep_their_handle_and_target_in_working_coordinates() {
+    let close = |found: PointPair, handle: [f64; 2], target: [f64; 2]| {
+        let [handle, target] = [handle, target].map(|[x, y]| Point::new(x, y));
+        assert!(
+            found.handle.distance(handle) < 1e-9 && found.target.distance(target) < 1e-9,
+            "{found:?}"
+        );
+    };
+    let settings = Settings {
+        window: WindowChoice::Full,
+        ..Settings::default()
+    };
+    let points = |regions: &[String]| {
+        let image = Size::new(512, 512);
+        let plan = Plan::new(
+            &drag("", regions),
+            Path::new("drag.json"),
+            image,
+            &settings,
+            256,
+        )
+        .expect("a good plan");
+        plan.regions[0].points
+    };
+    let translation = box_from("[60.5, 61]", "[70.25, 99.75]");
+    for kind in ["translation", "deformation"] {
+        let region = translation.replace("translation", kind);
+        close(points(&[region]), [30.25, 30.5], [35.125, 49.875]);
+    }
+    let rotation = |movement: &str| {
+        let movement = format!("\"center\": [100, 60], {movement}");
+        region("rotation", "\"rect\": [40, 40, 80, 80]", &movement)
+    };
+    // The target of the file is twice as far from the centre as the handle.
+    let by_points = rotation("\"handle\": [70, 60], \"target\": [100, 0]");
+    close(points(&[by_points]), [35.0, 30.0], [50.0, 15.0]);
+    let by_angle = rotation("\"angle\": 90");
+    close(points(&[by_angle]), [30.0, 30.0], [50.0, 50.0]);
+}
+
+#[test]
 fn what_does_not_move_is_left_out() {
     let mixed = plan(&[
         box_from("[60, 60]", "[60.5, 60.5]"),
@@ -421,7 +462,7 @@ fn masks_are_read_beside_the_drag_file() {
     let save = |name: &str, picture: GrayImage| {
         picture
             .save(folder.path().join(name))
-            .expect("the mask is written")
+            .expect("the mask is written");
     };
     save(
         "box.png",

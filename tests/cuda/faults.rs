@@ -6,8 +6,8 @@ use dragnext::kernels::cuda::driver::Format;
 
 use super::compiled::available;
 use super::emulated::{ConvolutionSupport, Emulated};
-use super::fixture::Fixture;
-use super::fixture::short_edit::try_edit;
+use crate::bench::fixture::Fixture;
+use crate::bench::fixture::short_edit::try_edit;
 
 #[test]
 fn running_out_of_memory_is_an_error_and_releases_the_memory() {

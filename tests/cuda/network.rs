@@ -14,8 +14,8 @@ use dragnext::nn::{Mutual, Pass, Shape, Tensor};
 
 use super::compiled::available;
 use super::emulated::{ConvolutionSupport, Emulated};
-use super::fixture::{cosine, dot, relative, report, source};
-use super::numbers::Numbers;
+use crate::bench::fixture::{cosine, dot, relative, report, source};
+use crate::bench::numbers::Numbers;
 
 /// Format, maximum relative error of an output, minimum cosine similarity of a gradient. A small
 /// random network amplifies errors more than a trained one.

@@ -8,8 +8,8 @@ use dragnext::kernels::{AdamStep, Backend, GroupShape};
 
 use super::compiled::available;
 use super::emulated::{ConvolutionSupport, Emulated};
-use super::fixture::report;
-use super::numbers::Numbers;
+use crate::bench::fixture::report;
+use crate::bench::numbers::Numbers;
 
 /// Uploads values that every format represents exactly.
 pub(crate) fn representable<B: Backend>(
