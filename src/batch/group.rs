@@ -1,11 +1,11 @@
 //! Items that go through the network side by side.
 
 use super::run::{PreparedItem, Run};
-use crate::bug;
 use crate::diffusion::Seeded;
 use crate::edit::Provenance;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
+use crate::panics;
 use crate::pipeline::{EditRequest, Edits, Outcome};
 use crate::progress::{Progress, Silent};
 use crate::report::Record;
@@ -38,7 +38,7 @@ impl Run<'_> {
     ) -> (Vec<(Record, Made)>, Room) {
         let begun = group.into_iter().map(|(mut record, ours)| {
             let ours = ours.and_then(|ours| {
-                bug::caught(|| {
+                panics::catch(|| {
                     self.begin(&ours, &mut record, means);
                     Ok(ours)
                 })
@@ -156,7 +156,7 @@ impl Run<'_> {
         editor: &mut dyn Edits,
         warning: Option<Warning>,
     ) -> Computed {
-        let outcome = bug::caught(|| {
+        let outcome = panics::catch(|| {
             ours.prepared
                 .compute(editor, &mut self.shown.stages(), self.interrupt)
         });

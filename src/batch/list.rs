@@ -9,9 +9,9 @@ use std::path::{Component, Path, PathBuf};
 use super::roots::Root;
 use super::{Seeds, folder, manifest};
 use crate::error::{Error, ErrorKind, Result};
+use crate::escape::is_unprintable;
 use crate::files;
 use crate::settings::Overrides;
-use crate::unprintable::is_unprintable;
 use crate::warning::Warning;
 
 /// Where a list comes from.

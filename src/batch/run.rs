@@ -14,7 +14,6 @@ use std::thread;
 use super::group::{Made, Room, is_interrupt};
 use super::limits::Reached;
 use super::{History, Item, Limits, Log, Terms};
-use crate::bug;
 use crate::digest::sha256;
 use crate::edit::{Identity, Prepared, Provenance};
 use crate::error::{ErrorKind, Result};
@@ -22,9 +21,10 @@ use crate::failpoint;
 use crate::files;
 use crate::interrupt::Interrupt;
 use crate::metrics;
+use crate::panics;
 use crate::picture::{self, Picture};
 use crate::pipeline::{Edits, Outcome};
-use crate::progress::{Items, Stage};
+use crate::progress::{ItemState, Items, Stage};
 use crate::report::{self, Paths, Record, Status};
 
 /// So many items in a row that find the disk full are the disk's matter, not theirs.
@@ -142,7 +142,7 @@ impl Run<'_> {
                 out: item.out.clone(),
             });
             record.id.clone_from(&item.id);
-            let prepared = bug::caught(|| {
+            let prepared = panics::catch(|| {
                 let (prepared, inputs) = self.terms.prepare(item, means)?;
                 record.inputs = Some(inputs);
                 let identity = prepared.identity(means);
@@ -286,7 +286,7 @@ impl Run<'_> {
         {
             let was_made = made.is_ok();
             let written = made.and_then(|(ours, outcome)| {
-                bug::caught(|| self.write_one(item, &ours, outcome.as_ref()))
+                panics::catch(|| self.write_one(item, &ours, outcome.as_ref()))
             });
             record.peak_bytes = record.peak_bytes.or_else(report::peak_bytes);
             match &written {
@@ -303,7 +303,12 @@ impl Run<'_> {
                 Status::Interrupted => tally.interrupted += 1,
             }
             unwritten.fetch_add(usize::from(was_made && written.is_err()), Ordering::Relaxed);
-            self.shown.end(&record, beside);
+            let ended = match (&record.status, &record.error) {
+                (Status::Failed, Some(error)) => ItemState::Failed(&error.message),
+                (Status::Interrupted, _) => ItemState::Interrupted,
+                (Status::Done | Status::Failed, _) => ItemState::Done,
+            };
+            self.shown.end(&record.id, ended, &record.warnings, beside);
             if self.json {
                 // The records on the disk say the same.
                 let _ = report::print_json(&record);

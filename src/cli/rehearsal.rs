@@ -7,10 +7,11 @@ use rayon::prelude::*;
 
 use crate::batch::{History, Item, Line, List, Terms};
 use crate::error::{Error, ErrorKind, Result};
+use crate::escape;
 use crate::pipeline;
 use crate::plan::Plan;
 use crate::progress::clock;
-use crate::report::{self, counted, on_one_line};
+use crate::report::{self, counted};
 
 /// So many items are shown one by one; the estimate for more is taken from them.
 const SHOWN: usize = 200;
@@ -59,7 +60,7 @@ pub(super) fn print(items: &[&Item], terms: &Terms, history: &History) -> Result
     let mut text = String::new();
     let (mut passes, mut planned, mut wrong) = (0.0, 0, 0);
     for (item, plan) in shown.iter().zip(&plans) {
-        text += &on_one_line(&match plan {
+        text += &escape::one_line(&match plan {
             Ok(plan) => {
                 let own = pipeline::passes_of(&plan.settings);
                 passes += if plan.regions.is_empty() { 0.0 } else { own };

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::drag_file::{DragFile, DragRegion, Editable, Movement, Shape};
 use crate::error::Result;
+use crate::escape;
 use crate::geometry::Point;
 use crate::outline::Outline;
 use crate::picture;
@@ -71,8 +72,8 @@ fn summary(place: &str, made: &Made) -> String {
     lines.push(("settings", settings(drag)));
     lines.extend(origin(by));
     let write = |(name, text): &(&str, String)| match *name {
-        "" => report::on_one_line(text) + "\n",
-        name => format!("  {name:<9} {}\n", report::on_one_line(text)),
+        "" => escape::one_line(text) + "\n",
+        name => format!("  {name:<9} {}\n", escape::one_line(text)),
     };
     lines.iter().map(write).collect()
 }

@@ -1,15 +1,27 @@
-//! How a batch tells where it stands: one line for each item, or one bar for all with a line for each that failed.
+//! Progress of a batch: a line for each finished item, or one bar for all items with a line for each failure.
 
 use std::io::Write;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use super::{Progress, Stage};
-use crate::report::{Record, Status, on_one_line};
+use crate::escape;
+use crate::warning::Warning;
 
-/// Says which item is at work and how each ended. Threads share it.
+/// How an item ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ItemState<'a> {
+    /// Its result was written.
+    Done,
+    /// It failed with this message.
+    Failed(&'a str),
+    /// A signal stopped it.
+    Interrupted,
+}
+
+/// The progress display of a batch. Threads share it.
 #[derive(Debug)]
 pub struct Items {
     shown: Shown,
@@ -28,13 +40,14 @@ enum Shown {
 struct State {
     ended: usize,
     since: Instant,
-    /// Items still to end of those that went side by side, and the seconds of each.
-    beside: usize,
+    /// How many items of the current group have not ended yet.
+    left_of_group: usize,
+    /// Seconds for each item of the current group.
     seconds: f64,
 }
 
 impl Items {
-    /// What suits this process for so many items; nothing when `quiet`.
+    /// Returns the display of this process for `total` items; nothing if `quiet`.
     pub fn for_terminal(total: usize, quiet: bool) -> Self {
         let shown = match quiet {
             true => Shown::Nothing,
@@ -47,42 +60,39 @@ impl Items {
             state: Mutex::new(State {
                 ended: 0,
                 since: Instant::now(),
-                beside: 0,
+                left_of_group: 0,
                 seconds: 0.0,
             }),
         }
     }
 
-    /// The network begins with an item, or with several, of which it is the first.
+    /// Starts an item, or a group of which it is the first.
     pub fn begin(&self, id: &str) {
         if let Shown::Bar(bar) = &self.shown {
-            bar.set_prefix(on_one_line(id));
+            bar.set_prefix(escape::one_line(id));
         }
     }
 
-    /// The stages of the item that is at work.
-    pub fn stages(&self) -> Stages {
+    /// Returns the display for the stages of the current item.
+    pub fn stages(&self) -> ItemStages {
         let bar = if let Shown::Bar(bar) = &self.shown {
             Some(bar.clone())
         } else {
             None
         };
-        Stages { bar }
+        ItemStages { bar }
     }
 
-    /// One of `beside` items, with which the network was at a time, has ended.
-    pub fn end(&self, record: &Record, beside: usize) {
-        let mut state = self
-            .state
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+    /// Ends one item of a group of `group` items that were computed side by side.
+    pub fn end(&self, id: &str, ended: ItemState, warnings: &[Warning], group: usize) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.ended += 1;
-        if state.beside == 0 {
-            state.beside = beside.max(1);
-            state.seconds = state.since.elapsed().as_secs_f64() / state.beside as f64;
+        if state.left_of_group == 0 {
+            state.left_of_group = group.max(1);
+            state.seconds = state.since.elapsed().as_secs_f64() / state.left_of_group as f64;
             state.since = Instant::now();
         }
-        state.beside -= 1;
+        state.left_of_group -= 1;
         let seconds = state.seconds;
         let count = format!(
             "[{:>width$}/{}]",
@@ -90,23 +100,22 @@ impl Items {
             self.total,
             width = self.total.to_string().len()
         );
-        let mut lines: Vec<String> = match (&record.status, &record.error) {
-            (Status::Failed, Some(error)) => {
-                let message = error.message.lines().next().unwrap_or_default();
+        let mut lines: Vec<String> = match ended {
+            ItemState::Failed(message) => {
+                let message = message.lines().next().unwrap_or_default();
                 vec![format!(
-                    "{count} {}: failed: {}",
-                    record.id,
-                    on_one_line(message)
+                    "{count} {id}: failed: {}",
+                    escape::one_line(message)
                 )]
             }
-            (Status::Interrupted, _) => vec![format!("{count} {}: interrupted", record.id)],
-            _ if matches!(self.shown, Shown::Bar(_)) => Vec::new(),
-            _ => vec![format!("{count} {}: done {seconds:.1} s", record.id)],
+            ItemState::Interrupted => vec![format!("{count} {id}: interrupted")],
+            ItemState::Done if matches!(self.shown, Shown::Bar(_)) => Vec::new(),
+            ItemState::Done => vec![format!("{count} {id}: done {seconds:.1} s")],
         };
         lines.extend(
-            record.warnings.iter().map(|warning| {
-                format!("warning: {}: {}", record.id, on_one_line(&warning.message))
-            }),
+            warnings
+                .iter()
+                .map(|warning| format!("warning: {id}: {}", escape::one_line(&warning.message))),
         );
         match &self.shown {
             Shown::Nothing => {}
@@ -118,7 +127,7 @@ impl Items {
         }
     }
 
-    /// No further item will end.
+    /// Removes the bar after the last item.
     pub fn close(&self) {
         if let Shown::Bar(bar) = &self.shown {
             bar.finish_and_clear();
@@ -127,7 +136,7 @@ impl Items {
 }
 
 fn bar(total: usize) -> ProgressBar {
-    // The template is a constant; if it were wrong, the default bar would do.
+    // The template is a constant, so the fallback is never used.
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {eta} left  {prefix} {msg:8}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::new(total as u64)
@@ -137,13 +146,13 @@ fn bar(total: usize) -> ProgressBar {
     bar
 }
 
-/// Where one item of a batch stands, beside the bar of all.
+/// Shows the current stage of one item next to the bar of the batch.
 #[derive(Debug)]
-pub struct Stages {
+pub struct ItemStages {
     bar: Option<ProgressBar>,
 }
 
-impl Progress for Stages {
+impl Progress for ItemStages {
     fn begin(&mut self, stage: Stage, _: usize) {
         if let Some(bar) = &self.bar {
             bar.set_message(stage.name());
@@ -156,6 +165,6 @@ impl Progress for Stages {
 }
 
 fn print(line: &str) {
-    // Nobody who closed stderr wants to know.
+    // A closed stderr is not an error.
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -20,9 +20,9 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::UNet;
-use crate::bug;
 use crate::kernels::Backend;
 use crate::kernels::fault::DeviceFault;
+use crate::panics;
 use calls::{Call, CallError, UNetReply, UNetRequest};
 pub use client::UNetClient;
 use passes::OpenPasses;
@@ -128,7 +128,7 @@ fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, CallError> {
     panic::catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
         match payload.downcast::<DeviceFault>() {
             Ok(fault) => CallError::Fault(*fault),
-            Err(payload) => CallError::Panic(bug::told(&*payload)),
+            Err(payload) => CallError::Panic(panics::message(&*payload)),
         }
     })
 }
