@@ -182,7 +182,7 @@ mod tests {
             tokens: 90,
             limit: 77,
         };
-        let expected = "error: the prompt has 90 tokens with its start and end mark; the text encoder reads 77\n\nhint: shorten the prompt; an empty prompt works too\n";
+        let expected = "error: the prompt has 90 tokens with its start and end mark; the text encoder reads 77\n\nhint: shorten the prompt; it may be empty\n";
         assert_eq!(describe(&error, None), expected);
     }
 
