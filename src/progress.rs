@@ -1,13 +1,11 @@
-//! Progress of edits, batches and downloads on stderr.
+//! Progress of edits and downloads on stderr; [`crate::report::BatchProgress`] shows that of a batch.
 //!
 //! The pipeline reports to the [`Progress`] trait. On a terminal that can redraw a line there are bars, elsewhere plain lines
 //! of text; with `--quiet`, and by default in the library, nothing is shown.
 
-mod items;
 mod stages;
 mod transfer;
 
-pub use items::{ItemStages, ItemState, Items};
 pub use transfer::{Transfer, amount};
 
 use std::io::IsTerminal;
@@ -83,7 +81,7 @@ pub fn for_terminal(quiet: bool) -> Box<dyn Progress> {
 
 /// Returns whether stderr is a terminal that can redraw a line and is wide enough for a bar. Redrawing takes escape codes, so
 /// `NO_COLOR` turns bars off as well.
-fn has_bars() -> bool {
+pub(crate) fn has_bars() -> bool {
     let is_set = |variable: &str| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").map_or(cfg!(unix), |terminal| terminal == "dumb");
     let columns =
