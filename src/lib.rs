@@ -78,6 +78,7 @@ pub mod batch;
 pub mod bug;
 pub mod cache;
 pub mod cli;
+pub mod device;
 pub mod diffusion;
 pub mod digest;
 pub mod doctor;
@@ -106,6 +107,7 @@ pub mod progress;
 pub mod region;
 pub mod report;
 pub mod settings;
+mod unprintable;
 pub mod warning;
 
 pub use error::Error;

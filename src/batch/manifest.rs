@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::list::{Entry, Fault};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::settings::{Overrides, Settings};
 
 /// A longer line is refused before it is read whole.
@@ -132,7 +132,7 @@ impl Entry {
         let hint = "each line is one JSON object, such as {\"image\": \"cat.png\", \"drag\": \"cat.json\"}";
         let fault = Fault {
             place: place.clone(),
-            kind: "manifest.line",
+            kind: ErrorKind::ManifestLine,
             reason,
             hint,
         };

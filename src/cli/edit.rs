@@ -22,7 +22,7 @@ use crate::preview;
 use crate::progress;
 use crate::report::{self, Paths, Record};
 use crate::settings::{Overrides, WindowChoice};
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningKind};
 
 /// Edits one picture.
 ///
@@ -213,7 +213,7 @@ fn edit(
     if arguments.save_lora.is_some() && trained.is_none() {
         let message = "no LoRA was trained, so `--save-lora` wrote none".to_owned();
         record.warnings.push(Warning {
-            kind: "lora.not_trained",
+            kind: WarningKind::LoraNotTrained,
             message,
         });
     }

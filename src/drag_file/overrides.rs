@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::reader::{Node, Reader, quoted};
 use super::suggestion::did_you_mean;
+use crate::error::ErrorKind;
 use crate::settings::{DESCRIPTIONS, Description, Misfit, Overrides, either};
 
 /// What a fault of a setting's value is followed by.
@@ -43,7 +44,7 @@ fn one<'a>(reader: &mut Reader<'a>, name: &str, node: &Node<'a>) -> Option<Overr
     let given = serde_json::from_value(alone);
     if given.is_err() {
         reader.fault(
-            "instruction.range",
+            ErrorKind::InstructionRange,
             node,
             format!("{} is beyond what this machine counts", quoted(text)),
         );
@@ -66,7 +67,7 @@ fn refuse<'a>(
                 node.kind().to_owned()
             };
             (
-                "instruction.type",
+                ErrorKind::InstructionType,
                 format!("expected {expected}, found {found}"),
                 None,
             )
@@ -79,13 +80,13 @@ fn refuse<'a>(
                 .unwrap_or_default();
             let hint = did_you_mean(word, words.iter().copied());
             (
-                "instruction.range",
+                ErrorKind::InstructionRange,
                 format!("expected {}, found {}", either(words), quoted(word)),
                 hint,
             )
         }
         Misfit::Bounds(bounds) => (
-            "instruction.range",
+            ErrorKind::InstructionRange,
             format!("`{}` {bounds}, found {}", setting.name, quoted(text)),
             None,
         ),

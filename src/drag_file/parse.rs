@@ -6,18 +6,16 @@ use jsonc_parser::ast::Value;
 
 use super::overrides::overrides;
 use super::reader::{Fields, Node, Reader, quoted};
-use super::source::{Source, moves_text};
 use super::suggestion::did_you_mean;
 use super::syntax::{syntax, text, too_large};
 use super::types::region_index;
-use super::{
-    DragFile, DragFileFault, DragRegion, Editable, MAX_BYTES, MAX_POINTS, MAX_REGIONS, Movement,
-    Shape,
-};
+use super::{DragFile, DragRegion, Editable, MAX_BYTES, MAX_POINTS, MAX_REGIONS, Movement, Shape};
+use crate::error::{DragFileFault, ErrorKind, SourceText};
 use crate::geometry::Point;
 use crate::outline::Outline;
 use crate::region::RegionKind;
 use crate::settings::{Overrides, either};
+use crate::unprintable::is_unprintable;
 
 /// The version of the format that this program reads.
 pub(super) const VERSION: u32 = 1;
@@ -32,7 +30,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<DragFile, Vec<DragFileFault>> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(vec![too_large()]);
     }
-    let source = Source::new(text(bytes)?);
+    let source = SourceText::new(text(bytes)?);
     let tree = syntax(&source)?;
     let mut parser = Parser {
         reader: Reader::new(&source),
@@ -77,7 +75,7 @@ fn region_at(tree: &Value, pointer: &str) -> Option<String> {
 
 /// Is this a name that messages can show?
 fn is_id(text: &str) -> bool {
-    !text.is_empty() && text.chars().count() <= MAX_ID && !text.chars().any(moves_text)
+    !text.is_empty() && text.chars().count() <= MAX_ID && !text.chars().any(is_unprintable)
 }
 
 struct Parser<'a> {
@@ -95,7 +93,7 @@ impl<'a> Parser<'a> {
         let root = self.reader.root(tree);
         if !matches!(tree, Value::Object(_)) {
             self.reader.fault(
-                "instruction.syntax",
+                ErrorKind::InstructionSyntax,
                 &root,
                 "a drag file is a JSON object: {\"version\": 1, \"regions\": [...]}",
             );
@@ -115,7 +113,7 @@ impl<'a> Parser<'a> {
             };
             let hint = Some("a newer program may read this file".into());
             self.reader.fault_with_hint(
-                "instruction.version",
+                ErrorKind::InstructionVersion,
                 &node,
                 format!("this program reads version {VERSION}"),
                 hint,
@@ -161,7 +159,7 @@ impl<'a> Parser<'a> {
                 quoted(&word.value)
             );
             self.reader
-                .fault_with_hint("instruction.range", node, message, hint);
+                .fault_with_hint(ErrorKind::InstructionRange, node, message, hint);
             return None;
         }
         Some(Editable::Everything)
@@ -170,15 +168,19 @@ impl<'a> Parser<'a> {
     fn regions(&mut self, node: &Node<'a>) -> Option<Vec<DragRegion>> {
         let list = self.reader.list(node, "a list of regions")?;
         if list.is_empty() {
-            self.reader
-                .fault("instruction.no_regions", node, "there is no region to drag");
+            self.reader.fault(
+                ErrorKind::InstructionNoRegions,
+                node,
+                "there is no region to drag",
+            );
         }
         if list.len() > MAX_REGIONS {
             let message = format!(
                 "there are {} regions; at most {MAX_REGIONS} are allowed",
                 list.len()
             );
-            self.reader.fault("instruction.too_large", node, message);
+            self.reader
+                .fault(ErrorKind::InstructionTooLarge, node, message);
             return None;
         }
         let regions: Vec<Option<DragRegion>> = list
@@ -225,7 +227,7 @@ impl<'a> Parser<'a> {
         };
         if !is_id(&id) {
             self.reader.fault(
-                "instruction.range",
+                ErrorKind::InstructionRange,
                 node,
                 format!("an `id` has 1 to {MAX_ID} characters, all of them visible"),
             );
@@ -233,7 +235,7 @@ impl<'a> Parser<'a> {
         }
         if let Some(first) = self.ids.insert(id.clone(), node.pointer.clone()) {
             self.reader.fault(
-                "instruction.duplicate_id",
+                ErrorKind::InstructionDuplicateId,
                 node,
                 format!("{} is also the `id` at {first}", quoted(&id)),
             );
@@ -250,7 +252,7 @@ impl<'a> Parser<'a> {
             let hint = did_you_mean(word, names);
             let message = format!("expected {}, found {}", either(&names), quoted(word));
             self.reader
-                .fault_with_hint("instruction.range", node, message, hint);
+                .fault_with_hint(ErrorKind::InstructionRange, node, message, hint);
         }
         found
     }
@@ -264,7 +266,7 @@ impl<'a> Parser<'a> {
         for key in ["center", "angle"] {
             if let Some(node) = fields.get(key) {
                 self.reader.fault(
-                    "instruction.conflict",
+                    ErrorKind::InstructionConflict,
                     node,
                     format!("a {} has no `{key}`", kind.name()),
                 );
@@ -284,7 +286,7 @@ impl<'a> Parser<'a> {
             .and_then(|node| self.reader.point(node));
         if fields.get("center").is_none() {
             self.reader.fault(
-                "region.rotation_centre",
+                ErrorKind::RegionRotationCentre,
                 region,
                 "a rotation needs a `center`",
             );
@@ -293,7 +295,7 @@ impl<'a> Parser<'a> {
             let angle = self.reader.number(node, MAX_DEGREES);
             if fields.get("handle").or(fields.get("target")).is_some() {
                 self.reader.fault(
-                    "instruction.conflict",
+                    ErrorKind::InstructionConflict,
                     node,
                     "a rotation has either an `angle` or a `handle` and a `target`",
                 );
@@ -306,7 +308,7 @@ impl<'a> Parser<'a> {
         }
         if fields.get("handle").or(fields.get("target")).is_none() {
             self.reader.fault(
-                "instruction.missing_field",
+                ErrorKind::InstructionMissingField,
                 region,
                 "a rotation needs a `handle` and a `target`, or an `angle`",
             );
@@ -351,7 +353,7 @@ impl<'a> Parser<'a> {
             [one] => one,
             [] => {
                 self.reader.fault(
-                    "instruction.missing_field",
+                    ErrorKind::InstructionMissingField,
                     node,
                     "a shape is one of `rect`, `ellipse`, `polygon` and `mask`",
                 );
@@ -359,7 +361,7 @@ impl<'a> Parser<'a> {
             }
             [(first, _), (second, other), ..] => {
                 self.reader.fault(
-                    "instruction.conflict",
+                    ErrorKind::InstructionConflict,
                     other,
                     format!("a shape is one thing, not `{first}` and `{second}`"),
                 );
@@ -379,7 +381,7 @@ impl<'a> Parser<'a> {
             self.reader.coordinates(node, "[x0, y0, x1, y1]")?;
         if left >= right || top >= bottom {
             self.reader.fault(
-                "instruction.range",
+                ErrorKind::InstructionRange,
                 node,
                 "a rectangle [x0, y0, x1, y1] needs x0 < x1 and y0 < y1",
             );
@@ -392,7 +394,7 @@ impl<'a> Parser<'a> {
         let numbers @ [_, _, rx, ry] = self.reader.coordinates(node, "[cx, cy, rx, ry]")?;
         if rx <= 0.0 || ry <= 0.0 {
             self.reader.fault(
-                "instruction.range",
+                ErrorKind::InstructionRange,
                 node,
                 "the radii of an ellipse [cx, cy, rx, ry] must be above 0",
             );
@@ -406,7 +408,7 @@ impl<'a> Parser<'a> {
         self.points += list.len();
         if self.points > MAX_POINTS {
             self.reader.fault(
-                "instruction.too_large",
+                ErrorKind::InstructionTooLarge,
                 node,
                 format!("the file's polygons have more than {MAX_POINTS} points"),
             );
@@ -419,7 +421,7 @@ impl<'a> Parser<'a> {
         let corners: Vec<Point> = corners.into_iter().collect::<Option<_>>()?;
         if corners.len() < 3 {
             self.reader.fault(
-                "instruction.range",
+                ErrorKind::InstructionRange,
                 node,
                 format!("a polygon needs at least 3 points, found {}", corners.len()),
             );
@@ -427,7 +429,7 @@ impl<'a> Parser<'a> {
         }
         if on_one_line(&corners) {
             self.reader.fault(
-                "instruction.range",
+                ErrorKind::InstructionRange,
                 node,
                 "the polygon's points lie on one line",
             );
@@ -439,8 +441,11 @@ impl<'a> Parser<'a> {
     fn mask(&mut self, node: &Node<'a>) -> Option<Shape> {
         let path = self.reader.string(node)?;
         if path.is_empty() {
-            self.reader
-                .fault("instruction.range", node, "the path of the mask is empty");
+            self.reader.fault(
+                ErrorKind::InstructionRange,
+                node,
+                "the path of the mask is empty",
+            );
             return None;
         }
         Some(Shape::Mask { mask: path.into() })

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::DragFileFault;
-use super::source::Source;
+use crate::error::{DragFileFault, ErrorKind, SourceText};
 use crate::geometry::Point;
 use crate::outline::Outline;
 use crate::region::RegionKind;
@@ -29,7 +28,7 @@ pub struct DragFile {
     /// Settings of the method that this file brings along.
     pub settings: Overrides,
     #[serde(skip)]
-    pub(super) source: Source,
+    pub(super) source: SourceText,
     /// Bytes of values by their JSON pointer.
     #[serde(skip)]
     pub(super) places: HashMap<String, Range<usize>>,
@@ -158,7 +157,7 @@ impl DragFile {
     /// placed at the closest one around it.
     pub fn fault(
         &self,
-        kind: &'static str,
+        kind: ErrorKind,
         pointer: &str,
         message: String,
         hint: Option<String>,
@@ -175,12 +174,11 @@ impl DragFile {
         let region = region_index(pointer)
             .filter(given)
             .and_then(|index| self.regions.get(index));
-        DragFileFault {
-            region: region.map(|region| region.id.clone()),
-            ..self
-                .source
-                .fault(kind, pointer.to_owned(), span, message, hint)
-        }
+        let mut fault = self
+            .source
+            .fault(kind, pointer.to_owned(), span, message, hint);
+        fault.region = region.map(|region| region.id.clone());
+        fault
     }
 }
 

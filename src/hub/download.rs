@@ -3,19 +3,19 @@
 //! copied, not continued, so that no file ever has two writers.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use super::CACHE_HINT;
 use super::cache::ModelFolder;
 use super::client::{Client, FileHead};
 use super::integrity::{hash, is_sha256};
 use super::retry::{Fault, Retries};
 use super::turn::{self, Turn};
-use super::{CACHE_HINT, WITHOUT_HUB};
 use crate::digest::sha256_of;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::files;
 use crate::interrupt::Interrupt;
@@ -90,7 +90,7 @@ impl Download<'_> {
 
     fn receive_all(&self, transfer: &mut Transfer) -> Result<u64> {
         let (mut part, mut received, mut wrong) = (self.begin()?, 0, 0);
-        let mut retries = Retries::default();
+        let mut retries = Retries::new(self.client.without_hub());
         let mut longest = self.length(&part)?;
         loop {
             let fault = match self.receive(&mut part, &mut received, transfer) {
@@ -219,9 +219,9 @@ impl Download<'_> {
                     ));
                 }
                 Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    let reason = if error.kind() == ErrorKind::UnexpectedEof {
+                    let reason = if error.kind() == io::ErrorKind::UnexpectedEof {
                         "the connection was cut".into()
                     } else {
                         error.to_string()
@@ -295,7 +295,8 @@ impl Download<'_> {
     fn leave(&self, part: NamedTempFile, error: &Error) {
         let is_of_use = self.has_hash() && self.length(&part).is_ok_and(|length| length > 0);
         if is_of_use
-            && (matches!(error, Error::Interrupted { .. }) || error.kind() == "hub.unreachable")
+            && (matches!(error, Error::Interrupted { .. })
+                || error.kind() == ErrorKind::HubUnreachable)
         {
             let _ = part.keep();
         }
@@ -318,13 +319,14 @@ impl Download<'_> {
     fn other_bytes(&self, sha256: &str) -> Error {
         Error::Hub {
             place: self.name.to_owned(),
-            kind: "weights.hash",
+            kind: ErrorKind::WeightsHash,
             reason: format!(
                 "the SHA-256 of what came is {sha256}; the hub announced {}",
                 self.head.etag
             ),
             hint: format!(
-                "something between the hub and this machine changes files; {WITHOUT_HUB}"
+                "something between the hub and this machine changes files; {}",
+                self.client.without_hub()
             ),
         }
     }
@@ -335,8 +337,8 @@ impl Download<'_> {
 }
 
 /// When a file was last written to.
-fn written_at(path: &Path) -> Option<super::ledger::Stamp> {
-    super::ledger::Stamp::of(&fs::metadata(path).ok()?)
+fn written_at(path: &Path) -> Option<files::Stamp> {
+    files::Stamp::of(&fs::metadata(path).ok()?)
 }
 
 /// The error about a cache that takes no files.
@@ -346,7 +348,7 @@ pub(super) fn not_writable(path: &Path, error: &io::Error) -> Error {
         let hint = format!("make room, then run this again; {CACHE_HINT}");
         return Error::Hub {
             place,
-            kind: "hub.disk_full",
+            kind: ErrorKind::HubDiskFull,
             reason: format!("the model does not fit on the disk: {error}"),
             hint,
         };
@@ -354,7 +356,7 @@ pub(super) fn not_writable(path: &Path, error: &io::Error) -> Error {
     let reason = format!("the cache cannot be written to: {error}");
     Error::Hub {
         place,
-        kind: "hub.cache",
+        kind: ErrorKind::HubCache,
         reason,
         hint: CACHE_HINT.into(),
     }

@@ -1,6 +1,7 @@
 //! A Stable Diffusion model: where its files come from, what they must hold, and its parts.
 
 pub mod config;
+pub mod layout;
 pub mod lora;
 pub mod safetensors;
 pub mod source;
@@ -19,7 +20,7 @@ pub use vae::Vae;
 use std::path::{Path, PathBuf};
 
 use crate::digest::sha256;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::settings::{Overrides, Settings};
@@ -49,7 +50,7 @@ impl Model {
             None => Overrides::default(),
             Some(text) => serde_json::from_str(&text).map_err(|error| Error::Weights {
                 path: source.place("dragnext.json"),
-                kind: "weights.unsupported",
+                kind: ErrorKind::WeightsUnsupported,
                 reason: error.to_string(),
                 hint: "this file holds the model's own defaults for settings of `dragnext edit`"
                     .into(),

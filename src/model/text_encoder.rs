@@ -10,16 +10,14 @@ use candle_transformers::models::clip::text_model::{
 };
 
 use super::config::ConfigFile;
+use super::layout;
 use super::source::Source;
 use super::weights::Weights;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::kernels::cpu::Cpu;
 use crate::nn::{Shape, Tensor};
-
-/// File names, best first.
-pub(crate) const FILES: [&str; 2] = ["model.safetensors", "model.fp16.safetensors"];
 
 /// Older files have all names below this one.
 const PREFIX: &str = "text_model.";
@@ -45,7 +43,7 @@ impl TextEncoder {
         interrupt: &Interrupt,
     ) -> Result<Self> {
         let config = read_config(source, cross_attention_dim)?;
-        let mut weights = Weights::open(&Cpu, source, "text_encoder", &FILES, interrupt)?;
+        let mut weights = Weights::open(&Cpu, source, &layout::TEXT_ENCODER, interrupt)?;
         let prefix = if weights.has(&format!("{PREFIX}final_layer_norm.weight")) {
             PREFIX
         } else {
@@ -112,7 +110,7 @@ impl TextEncoder {
         {
             return Err(Error::Weights {
                 path: self.place.clone(),
-                kind: "weights.mismatch",
+                kind: ErrorKind::WeightsMismatch,
                 reason: format!(
                     "the tokenizer gives token {token}, the text encoder knows {}",
                     self.config.vocab_size

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::safetensors::SafetensorsFile;
 use super::source::Source;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
@@ -28,25 +28,18 @@ pub struct Weights<'a, B: Backend> {
 }
 
 impl<'a, B: Backend> Weights<'a, B> {
-    /// Opens the first of `names` that the model has in `folder`.
+    /// Opens the first of the files at `paths` that the model has.
     ///
     /// # Errors
     /// [`Error::Weights`] when there is none or its header is damaged.
     pub fn open(
         backend: &'a B,
         source: &Source,
-        folder: &str,
-        names: &[&str],
+        paths: &[&'static str],
         interrupt: &'a Interrupt,
     ) -> Result<Self> {
-        let name = source.first_of(folder, names)?;
-        let file = source.open(&name)?.ok_or_else(|| Error::Weights {
-            path: source.place(&name),
-            kind: "weights.missing",
-            reason: "the file disappeared".into(),
-            hint: String::new(),
-        })?;
-        let file = SafetensorsFile::open(source.place(&name), file)?;
+        let (path, file) = source.open_first(paths)?;
+        let file = SafetensorsFile::open(source.place(path), file)?;
         let left = file.shapes();
         Ok(Self {
             backend,
@@ -207,7 +200,7 @@ impl<'a, B: Backend> Weights<'a, B> {
         }
         Err(Error::Weights {
             path: self.file.place().into(),
-            kind: "weights.mismatch",
+            kind: ErrorKind::WeightsMismatch,
             reason: format!(
                 "{} tensors do not fit config.json:\n  {}",
                 self.faults.len(),

@@ -3,7 +3,7 @@
 use super::Trained;
 use super::reuse::{Reuse, adapters_hash};
 use super::stages::Parts;
-use crate::cache::Name;
+use crate::cache::EntryName;
 use crate::diffusion::NoiseSource;
 use crate::diffusion::finetune::{Subject, finetune};
 use crate::error::Result;
@@ -28,7 +28,7 @@ pub(super) struct Adapters {
     pub(super) absent: Vec<String>,
     /// Of those that are to be trained: where they belong, and under which name they are kept.
     places: Vec<AdapterPlace>,
-    name: Option<Name>,
+    name: Option<EntryName>,
 }
 
 impl<B: Backend> Parts<B> {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use crate::cache::{About, Cache, Kind, Name};
+use crate::cache::{Cache, EntryInfo, EntryKind, EntryName};
 use crate::diffusion::schedule::Grid;
 use crate::digest::{sha256, sha256_of};
 use crate::geometry::Size;
@@ -121,15 +121,15 @@ impl<'a> Reuse<'a> {
     }
 
     /// The name of a LoRA that is trained with these settings from this seed.
-    pub(super) fn lora(&self, settings: &Settings, seed: u64) -> Name {
+    pub(super) fn lora(&self, settings: &Settings, seed: u64) -> EntryName {
         let (steps, rank, lr, batch) = (
             settings.lora_steps,
             settings.lora_rank,
             settings.lora_lr,
             settings.lora_batch,
         );
-        Name::of(
-            Kind::Lora,
+        EntryName::of(
+            EntryKind::Lora,
             &Training {
                 subject: &self.subject,
                 steps,
@@ -142,13 +142,13 @@ impl<'a> Reuse<'a> {
     }
 
     /// `len` parameters of all adapters.
-    pub(super) fn parameters(&self, name: &Name, len: usize) -> Option<Vec<f32>> {
+    pub(super) fn parameters(&self, name: &EntryName, len: usize) -> Option<Vec<f32>> {
         self.cache().get(name, &[(PARAMETERS, len)])?.pop()
     }
 
-    pub(super) fn keep_parameters(&self, name: &Name, parameters: &[f32]) {
+    pub(super) fn keep_parameters(&self, name: &EntryName, parameters: &[f32]) {
         self.cache()
-            .keep(name, &self.about(), &[(PARAMETERS, parameters)]);
+            .put(name, &self.about(), &[(PARAMETERS, parameters)]);
     }
 
     /// The picture's own latent and the inverted one, of `len` numbers each, with adapters of this hash in the weights.
@@ -163,7 +163,7 @@ impl<'a> Reuse<'a> {
     }
 
     pub(super) fn keep_latents(&self, adapters: &str, grid: &Grid, [clean, inverted]: [&[f32]; 2]) {
-        self.cache().keep(
+        self.cache().put(
             &self.inversion(adapters, grid),
             &self.about(),
             &[(CLEAN, clean), (INVERTED, inverted)],
@@ -171,9 +171,9 @@ impl<'a> Reuse<'a> {
     }
 
     /// The name of the inversion along this grid.
-    fn inversion(&self, adapters: &str, grid: &Grid) -> Name {
-        Name::of(
-            Kind::Inversion,
+    fn inversion(&self, adapters: &str, grid: &Grid) -> EntryName {
+        EntryName::of(
+            EntryKind::Inversion,
             &Walk {
                 subject: &self.subject,
                 adapters,
@@ -187,8 +187,8 @@ impl<'a> Reuse<'a> {
         self.cache().take_warnings()
     }
 
-    fn about(&self) -> About {
-        About {
+    fn about(&self) -> EntryInfo {
+        EntryInfo {
             picture: self.subject.picture.clone(),
             size: self.subject.size,
             made: 0,
@@ -215,10 +215,10 @@ fn program() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::Place;
+    use crate::cache::CacheLocation;
 
     fn kept(folder: &std::path::Path) -> Kept {
-        let cache = Cache::new(Place {
+        let cache = Cache::new(CacheLocation {
             folder: folder.into(),
             limit: 1 << 20,
         });
@@ -231,7 +231,7 @@ mod tests {
         tokens: &[u32],
         settings: &Settings,
         seed: u64,
-    ) -> [Name; 2] {
+    ) -> [EntryName; 2] {
         let subject = kept.subject(picture, Size::new(8, 8), tokens);
         let grid = Grid {
             timesteps: vec![21, 1],

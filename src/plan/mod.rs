@@ -15,13 +15,13 @@ mod window;
 
 use std::path::Path;
 
-use crate::drag_file::{DragFile, DragFileFault, Editable};
-use crate::error::{Error, Result};
+use crate::drag_file::{DragFile, Editable};
+use crate::error::{DragFileFault, Error, Result};
 use crate::geometry::{Frame, Size, Window};
 use crate::mask::Mask;
 use crate::region::Region;
 use crate::settings::{Settings, WindowChoice};
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningKind};
 
 use editable::Area;
 use findings::Findings;
@@ -212,6 +212,6 @@ fn warn_of_enlargement(findings: &mut Findings, frame: &Frame) {
             "the edited area is computed at {} and enlarged {factor:.1} times, so it is less sharp than the picture",
             frame.content
         );
-        findings.warn("picture.enlarged", message);
+        findings.warn(WarningKind::PictureEnlarged, message);
     }
 }

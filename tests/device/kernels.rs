@@ -1,9 +1,9 @@
-//! Kernels, graphs and threads.
+//! Kernels and threads.
 
-use dragnext::kernels::cuda::driver::{Driver, Launch, Memory};
+use dragnext::kernels::cuda::driver::{Driver, Launch, MemoryInfo};
 use dragnext::kernels::fault::DeviceFault;
 
-use crate::pretend::{add, download, is_case, open, upload};
+use crate::fakes::{add, download, is_case, open, upload};
 
 #[test]
 #[ignore = "run by every_case_holds"]
@@ -76,7 +76,7 @@ fn stays_lost() {
     );
     assert_eq!(device.allocate(1), Err(fault.clone()));
     assert_eq!(device.read(x, &mut [0; 4]), Err(fault));
-    assert_eq!(device.memory(), Memory { free: 0, total: 0 });
+    assert_eq!(device.memory(), MemoryInfo { free: 0, total: 0 });
     device.free(x);
 }
 
@@ -93,61 +93,6 @@ fn goes_on() {
     add(&device, "add_number", x, 1, 1.0, 0).expect("the third one does again");
     assert_eq!(download(&device, x, 1), [3.0]);
     device.free(x);
-}
-
-#[test]
-#[ignore = "run by every_case_holds"]
-fn records() {
-    if !is_case() {
-        return;
-    }
-    let device = open();
-    let x = upload(&device, &[0.0, 0.0]);
-    let y = device.allocate(8).expect("there is memory");
-    let graph = device
-        .capture(|| {
-            add(&device, "add_number", x, 2, 1.0, 0)?;
-            device.copy(x, y, 8)?;
-            for refused in [device.allocate(8).map(|_| ()), device.write(x, &[0]), device.read(x, &mut [0])] {
-                assert!(matches!(refused, Err(DeviceFault::Lost { reason, .. }) if reason.contains("recorded for a graph")));
-            }
-            assert!(device.capture(|| Ok(())).is_err(), "one at a time");
-            // Given back once that is allowed again.
-            let before = device.memory().free;
-            device.free(y);
-            assert_eq!(device.memory().free, before);
-            Ok(())
-        })
-        .expect("it can be recorded");
-    assert_eq!(
-        download(&device, x, 2),
-        [0.0, 0.0],
-        "recorded work is not done"
-    );
-    for times in 1..4_u8 {
-        device.replay(&graph).expect("it can be done");
-        assert_eq!(download(&device, x, 2), [f32::from(times); 2]);
-    }
-    let fault = DeviceFault::Lost {
-        call: "work".into(),
-        reason: "failed".into(),
-    };
-    assert_eq!(
-        device
-            .capture(|| Err(fault.clone()))
-            .expect_err("the work failed"),
-        fault
-    );
-    let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        device.capture(|| std::panic::resume_unwind(Box::new(7)))
-    }));
-    assert!(unwound.is_err());
-    add(&device, "add_number", x, 2, 1.0, 0).expect("work is done again after both");
-    assert_eq!(download(&device, x, 2), [4.0, 4.0]);
-    device.free(x);
-    // The graph keeps the context.
-    drop(device);
-    drop(graph);
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub use shared::{SharedUNet, UNetClient};
 pub use want::{Features, Noise, NoiseAndFeatures, Want};
 
 use super::config::UNetConfig;
+use super::layout;
 use super::source::Source;
 use super::weights::Weights;
 use crate::error::Result;
@@ -33,12 +34,6 @@ use crate::nn::{Conv, GroupNorm, Tensor};
 use blocks::{DownBlock, UpBlock};
 use time::TimeEmbedding;
 use transformer::Transformer;
-
-/// File names, best first.
-pub(crate) const FILES: [&str; 2] = [
-    "diffusion_pytorch_model.safetensors",
-    "diffusion_pytorch_model.fp16.safetensors",
-];
 
 /// The noise predictor's weights.
 #[derive(Debug)]
@@ -67,7 +62,7 @@ impl<B: Backend> UNet<B> {
         config: &UNetConfig,
         interrupt: &Interrupt,
     ) -> Result<Self> {
-        let mut weights = Weights::open(backend, source, "unet", &FILES, interrupt)?;
+        let mut weights = Weights::open(backend, source, &layout::UNET, interrupt)?;
         let w = &mut weights;
         let channels = &config.channels;
         let (levels, last) = (channels.len(), channels[channels.len() - 1]);
