@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use crate::drag_file::Fault;
+use crate::drag_file::DragFileFault;
 
 /// Result of everything in this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -33,7 +33,7 @@ pub enum Error {
         /// The drag file.
         path: PathBuf,
         /// What is wrong with it; never empty.
-        faults: Vec<Fault>,
+        faults: Vec<DragFileFault>,
     },
 
     /// A value of the command line or of a setting is out of its bounds.
@@ -336,7 +336,7 @@ impl Error {
     }
 }
 
-fn list_faults(path: &std::path::Path, faults: &[Fault]) -> String {
+fn list_faults(path: &std::path::Path, faults: &[DragFileFault]) -> String {
     let lines: Vec<String> = faults
         .iter()
         .map(|fault| format!("{}: {fault}", path.display()))

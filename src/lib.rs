@@ -78,6 +78,7 @@ pub mod batch;
 pub mod bug;
 pub mod cache;
 pub mod cli;
+pub mod device;
 pub mod diffusion;
 pub mod digest;
 pub mod doctor;

@@ -128,7 +128,7 @@ impl<B: Backend> Editor<B> {
         let over = || backend.trim();
         let mut clock = Clock::new(progress, &over);
         let (unet, vae, (tokenizer, text_encoder)) = clock.run(Stage::Load, 1, |_| {
-            fault::caught(|| {
+            fault::catch(|| {
                 Ok((
                     model.unet(&backend, interrupt)?,
                     model.vae(&backend.in_f32(), interrupt)?,
@@ -216,9 +216,8 @@ impl<B: Backend> Editor<B> {
         interrupt: &Interrupt,
     ) -> Result<(Outcome, Latents<B>)> {
         let Self { unet, parts, kept } = self;
-        let edit = || {
-            fault::caught(|| parts.stages(unet, work, kept.as_ref(), noise, progress, interrupt))
-        };
+        let edit =
+            || fault::catch(|| parts.stages(unet, work, kept.as_ref(), noise, progress, interrupt));
         let result = catch_unwind(AssertUnwindSafe(edit));
         // Whatever becomes of one edit, the next one finds the weights as they were loaded.
         self.unet.detach_adapters();
@@ -251,7 +250,7 @@ impl<B: Backend> Editor<B> {
                 )| {
                     scope.spawn(move || {
                         let edit = || {
-                            fault::caught(|| {
+                            fault::catch(|| {
                                 parts.stages(&mut lane, work, kept, noise, progress, interrupt)
                             })
                         };

@@ -124,7 +124,7 @@ fn measure<B: Backend>(
 ) -> Result<()> {
     let mut outcome = Ok(());
     // A fault of the device is an error, too.
-    fault::caught(|| {
+    fault::catch(|| {
         let calls = Calls::new(
             backend,
             &arguments.model,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::list::Item;
 use crate::digest::sha256;
-use crate::drag_file::{DragFile, Editable, Shape};
+use crate::drag_file::DragFile;
 use crate::edit::{self, Prepared, Provenance};
 use crate::error::{Error, FAILED, Result};
 use crate::files;
@@ -106,7 +106,8 @@ impl Terms {
                 .map(|bytes| sha256(&bytes))
                 .map_err(|source| Error::File { path: mask, source })
         };
-        let masks = masks(drag, path)
+        let masks = drag
+            .mask_paths(path)
             .map(hash)
             .collect::<Result<Vec<String>>>()?;
         let from = (
@@ -144,7 +145,7 @@ impl Terms {
         let (drag, path) = self.instruction(item)?;
         let original = picture::read(&item.image).map_err(|error| gone(&item.image, error))?;
         let plan = self.plan(item, &drag, path, original.picture.size())?;
-        let masks = masks(&drag, path);
+        let masks = drag.mask_paths(path);
         let inputs = [item.image.clone(), path.to_path_buf()]
             .into_iter()
             .chain(masks)
@@ -181,7 +182,7 @@ impl Terms {
     }
 
     fn plan(&self, item: &Item, drag: &DragFile, path: &Path, size: Size) -> Result<Plan> {
-        for mask in masks(drag, path) {
+        for mask in drag.mask_paths(path) {
             self.check_inside(&mask)?;
         }
         Plan::new(
@@ -221,23 +222,6 @@ impl Terms {
             status: FAILED,
         })
     }
-}
-
-/// The pictures that a drag file names, from the current folder on.
-fn masks<'a>(drag: &'a DragFile, path: &'a Path) -> impl Iterator<Item = PathBuf> + 'a {
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let editable = match &drag.editable {
-        Editable::Shape(shape) => Some(shape),
-        Editable::Swept | Editable::Everything => None,
-    };
-    drag.regions
-        .iter()
-        .map(|region| &region.shape)
-        .chain(editable)
-        .filter_map(move |shape| match shape {
-            Shape::Mask { mask } => Some(folder.join(mask)),
-            Shape::Outline(_) => None,
-        })
 }
 
 /// The list was checked: a file that is not there now was there then.

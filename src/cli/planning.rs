@@ -1,10 +1,9 @@
 //! A picture, an instruction and a model, read and planned: what every subcommand begins with that is about one edit.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::instruction::{Instruction, InstructionArguments};
 use super::model::{ModelArguments, NATIVE_SIZE};
-use crate::drag_file::{DragFile, Editable, Shape};
 use crate::error::Result;
 use crate::model::Model;
 use crate::picture::{self, Original};
@@ -91,12 +90,10 @@ impl Inputs {
     /// All files that were read, or will be.
     pub(super) fn files(&self, model: Option<&Model>) -> Vec<PathBuf> {
         let Instruction { drag, path, .. } = &self.instruction;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let masks = masks(drag).map(|mask| folder.join(mask));
         let model = model.map(Model::files).unwrap_or_default();
         [self.image.clone(), path.clone()]
             .into_iter()
-            .chain(masks)
+            .chain(drag.mask_paths(path))
             .chain(model)
             .collect()
     }
@@ -112,20 +109,4 @@ impl Inputs {
 /// Shorter side, in pixels, of the pictures the model was trained on; of one that is not here yet, that of Stable Diffusion 1.5.
 pub(super) fn native_size(model: Option<&Model>) -> usize {
     model.map_or(NATIVE_SIZE, Model::native_size)
-}
-
-/// The pictures that the drag file names.
-fn masks(drag: &DragFile) -> impl Iterator<Item = &Path> {
-    let editable = match &drag.editable {
-        Editable::Shape(shape) => Some(shape),
-        Editable::Swept | Editable::Everything => None,
-    };
-    drag.regions
-        .iter()
-        .map(|region| &region.shape)
-        .chain(editable)
-        .filter_map(|shape| match shape {
-            Shape::Mask { mask } => Some(mask.as_path()),
-            Shape::Outline(_) => None,
-        })
 }

@@ -136,7 +136,7 @@ pub(super) fn devices() -> Check {
     let (mut details, mut works) = (Vec::new(), false);
     for index in 0..count {
         let found = Device::open(index, &kernels).map_err(|reason| reason.to_string()).and_then(|device| {
-            let told = |error: crate::kernels::fault::Fault| crate::Error::from(error).to_string();
+            let told = |error: crate::kernels::fault::DeviceFault| crate::Error::from(error).to_string();
             let (name, (major, minor)) = (device.name().map_err(told)?, device.compute_capability().map_err(told)?);
             let (driver, memory, libraries) = (device.driver_version().map_err(told)?, device.memory(), device.libraries());
             let cudnn = libraries.cudnn.map_or_else(|reason| format!("no cuDNN ({reason})"), |version| format!("cuDNN {version}"));

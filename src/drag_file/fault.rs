@@ -6,7 +6,7 @@ use super::source::Source;
 
 /// A fault with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct DragFileFault {
     /// Stable name, such as `instruction.type` or `region.vanishes`.
     pub kind: &'static str,
     /// The `id` of the region it lies in, where the file gives one.
@@ -37,14 +37,14 @@ pub struct Excerpt<'a> {
     pub after: &'a str,
 }
 
-impl Fault {
+impl DragFileFault {
     /// The fault's line: at most `marked` characters of the fault itself, and `around` on each side.
     pub fn excerpt(&self, around: usize, marked: usize) -> Excerpt<'_> {
         self.source.excerpt(&self.span, around, marked)
     }
 }
 
-impl std::fmt::Display for Fault {
+impl std::fmt::Display for DragFileFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             region,

@@ -23,7 +23,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-pub use fault::{Excerpt, Fault};
+pub use fault::{DragFileFault, Excerpt};
 pub(crate) use reader::MAX_FAULTS;
 pub use schema::schema;
 pub(crate) use source::moves_text;
@@ -81,7 +81,7 @@ impl DragFile {
     ///
     /// # Errors
     /// Everything that is wrong with it, in the order of the file's lines; never empty.
-    pub fn parse(bytes: &[u8]) -> std::result::Result<Self, Vec<Fault>> {
+    pub fn parse(bytes: &[u8]) -> std::result::Result<Self, Vec<DragFileFault>> {
         parse::parse(bytes)
     }
 }

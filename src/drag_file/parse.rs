@@ -11,7 +11,8 @@ use super::suggestion::did_you_mean;
 use super::syntax::{syntax, text, too_large};
 use super::types::region_index;
 use super::{
-    DragFile, DragRegion, Editable, Fault, MAX_BYTES, MAX_POINTS, MAX_REGIONS, Movement, Shape,
+    DragFile, DragFileFault, DragRegion, Editable, MAX_BYTES, MAX_POINTS, MAX_REGIONS, Movement,
+    Shape,
 };
 use crate::geometry::Point;
 use crate::outline::Outline;
@@ -27,7 +28,7 @@ const FLAT: f64 = 1e-6;
 /// Ten turns; more is a mistake.
 pub(super) const MAX_DEGREES: f64 = 3600.0;
 
-pub(super) fn parse(bytes: &[u8]) -> Result<DragFile, Vec<Fault>> {
+pub(super) fn parse(bytes: &[u8]) -> Result<DragFile, Vec<DragFileFault>> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(vec![too_large()]);
     }

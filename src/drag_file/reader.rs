@@ -6,7 +6,7 @@ use std::ops::Range;
 use jsonc_parser::ast::{ObjectProp, Value};
 use jsonc_parser::common::Ranged;
 
-use super::Fault;
+use super::DragFileFault;
 use super::source::Source;
 use super::suggestion::did_you_mean;
 use crate::geometry::Point;
@@ -70,7 +70,7 @@ impl<'a> Fields<'a> {
 /// Reads values and collects what is wrong with them.
 pub(super) struct Reader<'a> {
     pub(super) source: &'a Source,
-    pub(super) faults: Vec<Fault>,
+    pub(super) faults: Vec<DragFileFault>,
     pub(super) places: HashMap<String, Range<usize>>,
 }
 

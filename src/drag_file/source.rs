@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::Fault;
+use super::DragFileFault;
 use super::fault::Excerpt;
 
 /// A file's text with the starts of its lines; copies share it, so that every fault can carry it.
@@ -68,7 +68,7 @@ impl Source {
         span: Range<usize>,
         message: String,
         hint: Option<String>,
-    ) -> Fault {
+    ) -> DragFileFault {
         let line = self.0.starts.partition_point(|start| *start <= span.start);
         let column = self.text()[self.0.starts[line - 1]..span.start]
             .chars()
@@ -82,7 +82,7 @@ impl Source {
             marked.len()
         };
         let span = span.start..span.start + length;
-        Fault {
+        DragFileFault {
             kind,
             region: None,
             pointer,

@@ -5,19 +5,19 @@ use jsonc_parser::{CollectOptions, ParseOptions};
 use serde::de::IgnoredAny;
 
 use super::source::Source;
-use super::{Fault, MAX_BYTES};
+use super::{DragFileFault, MAX_BYTES};
 
 /// A drag file has a handful of brackets inside each other, and a parser's stack has an end.
 const MAX_DEPTH: usize = 128;
 
 /// The fault of a file that is not even read.
-pub(super) fn too_large() -> Fault {
+pub(super) fn too_large() -> DragFileFault {
     let message = format!("the file has more than {} MiB", MAX_BYTES >> 20);
     let hint = Some("large areas belong into mask pictures".into());
     Source::new("").fault("instruction.too_large", String::new(), 0..0, message, hint)
 }
 
-pub(super) fn text(bytes: &[u8]) -> Result<&str, Vec<Fault>> {
+pub(super) fn text(bytes: &[u8]) -> Result<&str, Vec<DragFileFault>> {
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
     let content = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     std::str::from_utf8(content).map_err(|error| {
@@ -41,7 +41,7 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str, Vec<Fault>> {
 }
 
 /// The file as a tree with places. Two parsers look at it: one that is strict and says well what is wrong, and one that keeps places.
-pub(super) fn syntax(source: &Source) -> Result<Value<'_>, Vec<Fault>> {
+pub(super) fn syntax(source: &Source) -> Result<Value<'_>, Vec<DragFileFault>> {
     let fault = |offset, message: String| {
         let span = source.word(offset);
         let hint = hint(source.text().split_at(offset)).map(Into::into);

@@ -25,7 +25,7 @@ fn region(body: &str) -> String {
 
 const MOVE: &str = r#""type": "translation", "region": {"rect": [0, 0, 9, 9]}, "handle": [1, 1], "target": [5, 1]"#;
 
-fn faults(text: impl AsRef<[u8]>) -> Vec<Fault> {
+fn faults(text: impl AsRef<[u8]>) -> Vec<DragFileFault> {
     DragFile::parse(text.as_ref()).expect_err("the file is wrong")
 }
 

@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::Fault;
+use super::DragFileFault;
 use super::source::Source;
 use crate::geometry::Point;
 use crate::outline::Outline;
@@ -130,6 +130,30 @@ impl DragFile {
         self.source.text()
     }
 
+    /// Returns every shape of the file with its JSON pointer: the regions' in their order, then the editable area's.
+    pub(crate) fn shapes(&self) -> impl Iterator<Item = (String, &Shape)> {
+        let regions = self
+            .regions
+            .iter()
+            .enumerate()
+            .map(|(index, region)| (format!("/regions/{index}/region"), &region.shape));
+        let editable = match &self.editable {
+            Editable::Shape(shape) => Some(("/editable".to_owned(), shape)),
+            Editable::Swept | Editable::Everything => None,
+        };
+        regions.chain(editable)
+    }
+
+    /// Returns the paths of the mask pictures that the file names. A relative path starts at the folder of the drag file,
+    /// `drag_path`.
+    pub fn mask_paths(&self, drag_path: &Path) -> impl Iterator<Item = PathBuf> {
+        let folder = drag_path.parent().unwrap_or(Path::new("")).to_path_buf();
+        self.shapes().filter_map(move |(_, shape)| match shape {
+            Shape::Mask { mask } => Some(folder.join(mask)),
+            Shape::Outline(_) => None,
+        })
+    }
+
     /// A fault at a value of this file, found by somebody who knows more than its text. A value that the file does not have is
     /// placed at the closest one around it.
     pub fn fault(
@@ -138,7 +162,7 @@ impl DragFile {
         pointer: &str,
         message: String,
         hint: Option<String>,
-    ) -> Fault {
+    ) -> DragFileFault {
         let mut known = pointer;
         let span = loop {
             match (self.places.get(known), known.rfind('/')) {
@@ -151,7 +175,7 @@ impl DragFile {
         let region = region_index(pointer)
             .filter(given)
             .and_then(|index| self.regions.get(index));
-        Fault {
+        DragFileFault {
             region: region.map(|region| region.id.clone()),
             ..self
                 .source

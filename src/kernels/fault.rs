@@ -1,79 +1,84 @@
-//! What a device can fail with. The network's layers know nothing of it: a fault unwinds through them, so that all memory of the edit is
-//! given back, and becomes an error where the edit was asked for.
+//! Failures of a device. [`Backend`](super::Backend) methods return no `Result`: a failure is thrown with [`throw`], unwinds through
+//! the layers of [`crate::nn`], which so release their memory, and becomes an [`Error`] in [`catch`], which surrounds an edit.
+//! [`throw`] is not a panic: it does not run the panic hook, and [`catch`] lets panics pass.
 
 use std::panic::{self, AssertUnwindSafe};
 
 use crate::error::{Error, Result};
 
-/// Why a device could not go on.
+/// Why a device operation failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
-    /// There is not so much memory.
+pub enum DeviceFault {
+    /// An allocation failed for lack of memory.
     OutOfMemory {
-        /// Bytes that were asked for; 0 where a library does not say what it wanted.
+        /// Bytes requested; 0 if a library failed without saying how much it requested.
         need: u64,
         /// Bytes that are free.
         free: u64,
-        /// Bytes in all.
+        /// Bytes of memory that the device has.
         total: u64,
     },
-    /// A call could not be done; others can.
+    /// A library does not support an operation. The device remains usable.
     Refused {
         /// The library's function.
         call: String,
-        /// Why not.
+        /// Why the operation is not supported.
         reason: String,
     },
-    /// A call failed, and with it all that come after.
+    /// A call failed and left the device unusable: all later calls fail too.
     Lost {
         /// The driver's or library's function.
         call: String,
-        /// What it said.
+        /// The error that it reported.
         reason: String,
     },
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
+impl From<DeviceFault> for Error {
+    fn from(fault: DeviceFault) -> Self {
         match fault {
-            Fault::OutOfMemory { need, free, total } => {
+            DeviceFault::OutOfMemory { need, free, total } => {
                 let [need, free, total] = [need, free, total].map(|bytes| bytes.div_ceil(1 << 20));
-                let need = if need == 0 { "memory".to_owned() } else { format!("{need} MiB") };
+                let requested =
+                    if need == 0 { String::new() } else { format!("{need} MiB requested, ") };
                 Self::Device {
                     kind: "compute.out_of_memory",
-                    reason: format!("the GPU has no {need} more: {free} of its {total} MiB are free"),
-                    hint: "try `--dtype f16`, a smaller `--size`, `--lora-batch 1`, or `--device cpu`; other programs may hold memory too"
+                    reason: format!("the GPU is out of memory: {requested}{free} of {total} MiB are free"),
+                    hint: "try `--dtype f16`, a smaller `--size`, `--lora-batch 1` or `--device cpu`; other programs may be using GPU memory"
                         .into(),
                 }
             }
-            Fault::Refused { call, reason } => Self::Device {
+            DeviceFault::Refused { call, reason } => Self::Device {
                 kind: "device.refused",
-                reason: format!("the GPU's libraries cannot do what was asked: {call}: {reason}"),
-                hint: "please report this with what `dragnext doctor` says; `--device cpu` does without them".into(),
+                reason: format!("a GPU library does not support an operation: `{call}`: {reason}"),
+                hint: "report this together with the output of `dragnext doctor`; `--device cpu` does not use these libraries".into(),
             },
-            Fault::Lost { call, reason } => Self::Device {
+            DeviceFault::Lost { call, reason } => Self::Device {
                 kind: "device.lost",
-                reason: format!("the GPU stopped answering: {call}: {reason}"),
-                hint: "try again; if it happens again, `dragnext doctor` shows device and driver, and `--device cpu` does without them"
+                reason: format!("the GPU stopped responding: `{call}`: {reason}"),
+                hint: "run it again; if it fails again, `dragnext doctor` shows the device and its driver, and `--device cpu` does not need them"
                     .into(),
             },
         }
     }
 }
 
-/// Leaves everything up to [`caught`], without a word on the way.
-pub fn throw(fault: Fault) -> ! {
+/// Unwinds to the nearest [`catch`] without running the panic hook.
+pub fn throw(fault: DeviceFault) -> ! {
     panic::resume_unwind(Box::new(fault))
 }
 
-/// Does `work`; a fault inside becomes an error.
+/// Runs `work` and returns its result, or the [`DeviceFault`] that it threw as an error.
 ///
 /// # Errors
-/// Those of `work`; [`Error::Device`]: `compute.out_of_memory` or `device.lost`.
-pub fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+/// Those of `work`; [`Error::Device`]: `compute.out_of_memory`, `device.refused` or `device.lost`.
+///
+/// # Panics
+/// When `work` panics: the panic continues to unwind.
+pub fn catch<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     match panic::catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result,
-        Err(payload) => match payload.downcast::<Fault>() {
+        Err(payload) => match payload.downcast::<DeviceFault>() {
             Ok(fault) => Err((*fault).into()),
             Err(payload) => panic::resume_unwind(payload),
         },
@@ -85,34 +90,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_is_an_error_and_a_panic_stays_one() {
+    fn catch_turns_a_fault_into_an_error_and_lets_a_panic_pass() {
         let lost = || {
-            throw(Fault::Lost {
+            throw(DeviceFault::Lost {
                 call: "cuLaunchKernel".into(),
                 reason: "an illegal address".into(),
             })
         };
         assert_eq!(
-            caught::<()>(lost).expect_err("it was thrown").kind(),
+            catch::<()>(lost).expect_err("it was thrown").kind(),
             "device.lost"
         );
-        let memory = Fault::OutOfMemory {
+        let memory = DeviceFault::OutOfMemory {
             need: 3 << 20,
             free: 1,
             total: 2 << 20,
         };
-        let error = caught::<()>(|| throw(memory)).expect_err("it was thrown");
+        let error = catch::<()>(|| throw(memory)).expect_err("it was thrown");
         assert_eq!(
             (error.kind(), error.exit_status()),
             ("compute.out_of_memory", 1)
         );
         assert!(
-            error.to_string().contains("no 3 MiB more: 1 of its 2 MiB"),
+            error
+                .to_string()
+                .contains("3 MiB requested, 1 of 2 MiB are free"),
             "{error}"
         );
-        assert_eq!(caught(|| Ok(7)).expect("nothing was thrown"), 7);
+        assert_eq!(catch(|| Ok(7)).expect("nothing was thrown"), 7);
         assert!(
-            panic::catch_unwind(|| caught::<()>(|| panic::resume_unwind(Box::new("a bug"))))
+            panic::catch_unwind(|| catch::<()>(|| panic::resume_unwind(Box::new("a bug"))))
                 .is_err()
         );
     }

@@ -1,12 +1,12 @@
 //! What planning finds wrong or doubtful.
 
-use crate::drag_file::{DragFile, Fault};
+use crate::drag_file::{DragFile, DragFileFault};
 use crate::mask::MaskError;
 use crate::warning::Warning;
 
 pub(super) struct Findings<'a> {
     pub(super) drag: &'a DragFile,
-    pub(super) faults: Vec<Fault>,
+    pub(super) faults: Vec<DragFileFault>,
     pub(super) warnings: Vec<Warning>,
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::findings::Findings;
-use crate::drag_file::{DragFile, Editable, Shape};
+use crate::drag_file::{DragFile, Shape};
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::mask::Mask;
@@ -18,16 +18,7 @@ pub fn check_masks(drag: &DragFile, drag_path: &Path) -> Result<()> {
     let mut findings = Findings::new(drag);
     let mut first: Option<(&Path, Size)> = None;
     let mut seen = HashSet::new();
-    let regions = drag
-        .regions
-        .iter()
-        .enumerate()
-        .map(|(index, region)| (format!("/regions/{index}/region"), &region.shape));
-    let editable = match &drag.editable {
-        Editable::Shape(shape) => Some(("/editable".to_owned(), shape)),
-        Editable::Swept | Editable::Everything => None,
-    };
-    for (pointer, shape) in regions.chain(editable) {
+    for (pointer, shape) in drag.shapes() {
         let Shape::Mask { mask: name } = shape else {
             continue;
         };

@@ -15,7 +15,7 @@ mod window;
 
 use std::path::Path;
 
-use crate::drag_file::{DragFile, Editable, Fault};
+use crate::drag_file::{DragFile, DragFileFault, Editable};
 use crate::error::{Error, Result};
 use crate::geometry::{Frame, Size, Window};
 use crate::mask::Mask;
@@ -66,7 +66,7 @@ pub struct Draft {
     /// Without what could not be planned.
     pub plan: Plan,
     /// Everything in the drag file that does not fit the image.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<DragFileFault>,
 }
 
 impl Plan {

@@ -16,7 +16,7 @@ use annotate_snippets::renderer::{DEFAULT_LINE_NUM_STYLE, DEFAULT_TERM_WIDTH, St
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::screen::{Newlines, Screen, escape, wrapped};
-use crate::drag_file::{Excerpt, Fault, MAX_FAULTS, moves_text};
+use crate::drag_file::{DragFileFault, Excerpt, MAX_FAULTS, moves_text};
 
 /// Narrower terminals are taken to be this wide.
 const MIN_WIDTH: usize = 30;
@@ -48,7 +48,7 @@ impl Screen {
 }
 
 /// All faults of one file, and their number when there are several.
-pub(super) fn faults(path: &Path, faults: &[Fault], screen: Screen) -> String {
+pub(super) fn faults(path: &Path, faults: &[DragFileFault], screen: Screen) -> String {
     let mut shown: Vec<String> = faults.iter().map(|one| fault(path, one, screen)).collect();
     let name = escape(&path.display().to_string(), Newlines::Escaped);
     match faults.len() {
@@ -61,7 +61,7 @@ pub(super) fn faults(path: &Path, faults: &[Fault], screen: Screen) -> String {
     shown.join("\n")
 }
 
-fn fault(path: &Path, fault: &Fault, screen: Screen) -> String {
+fn fault(path: &Path, fault: &DragFileFault, screen: Screen) -> String {
     let title = screen.prose(
         &escape(&format!("{}: {fault}", path.display()), Newlines::Escaped),
         "error: ".len(),
@@ -148,7 +148,7 @@ mod tests {
   ]
 }"#;
 
-    fn outside() -> Fault {
+    fn outside() -> DragFileFault {
         let drag = DragFile::parse(FILE.as_bytes()).expect("a good file");
         let hint = "coordinates are pixels of the upright image, from its top left corner";
         drag.fault(
@@ -159,7 +159,7 @@ mod tests {
         )
     }
 
-    fn shown(fault: &Fault, width: Option<usize>) -> String {
+    fn shown(fault: &DragFileFault, width: Option<usize>) -> String {
         super::fault(
             Path::new("cat.json"),
             fault,

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Serialize, Serializer};
 
 use super::Paths;
-use crate::drag_file::Fault;
+use crate::drag_file::DragFileFault;
 use crate::error::Error;
 use crate::geometry::Window;
 use crate::progress::Stage;
@@ -234,8 +234,8 @@ impl From<&Error> for Failure {
 }
 
 /// Its message stands alone: the place has fields of its own.
-impl From<&Fault> for Failure {
-    fn from(fault: &Fault) -> Self {
+impl From<&DragFileFault> for Failure {
+    fn from(fault: &DragFileFault) -> Self {
         let (message, hint, place) = (
             fault.message.clone(),
             fault.hint.clone(),
@@ -251,8 +251,8 @@ impl From<&Fault> for Failure {
     }
 }
 
-impl From<&Fault> for Place {
-    fn from(fault: &Fault) -> Self {
+impl From<&DragFileFault> for Place {
+    fn from(fault: &DragFileFault) -> Self {
         Self {
             pointer: fault.pointer.clone(),
             line: fault.line,

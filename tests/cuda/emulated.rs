@@ -13,7 +13,7 @@ use dragnext::kernels::cuda::driver::{
     Address, Argument, Convolution, ConvolutionData, Convolved, Direction, Driver, Format, Launch,
     Memory, Product, Stored,
 };
-use dragnext::kernels::fault::Fault;
+use dragnext::kernels::fault::DeviceFault;
 use half::{bf16, f16};
 
 use super::compiled::kernels;
@@ -156,11 +156,11 @@ fn multiplied(a: &[f32], b: &[f32], [rows, inner, cols]: [usize; 3]) -> Vec<f32>
 }
 
 impl Driver for Emulated {
-    fn allocate(&self, bytes: usize) -> Result<Address, Fault> {
+    fn allocate(&self, bytes: usize) -> Result<Address, DeviceFault> {
         let mut state = self.state();
         let free = self.limit.saturating_sub(state.held);
         if bytes > free {
-            return Err(Fault::OutOfMemory {
+            return Err(DeviceFault::OutOfMemory {
                 need: bytes as u64,
                 free: free as u64,
                 total: self.limit as u64,
@@ -195,14 +195,14 @@ impl Driver for Emulated {
         };
     }
 
-    fn write(&self, to: Address, bytes: &[u8]) -> Result<(), Fault> {
+    fn write(&self, to: Address, bytes: &[u8]) -> Result<(), DeviceFault> {
         self.check(to, bytes.len());
         // SAFETY: the place was checked, and the host's bytes are elsewhere.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to.0 as *mut u8, bytes.len()) };
         Ok(())
     }
 
-    fn read(&self, from: Address, bytes: &mut [u8]) -> Result<(), Fault> {
+    fn read(&self, from: Address, bytes: &mut [u8]) -> Result<(), DeviceFault> {
         self.check(from, bytes.len());
         // SAFETY: as above.
         unsafe {
@@ -211,7 +211,7 @@ impl Driver for Emulated {
         Ok(())
     }
 
-    fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), Fault> {
+    fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), DeviceFault> {
         self.check(from, bytes);
         self.check(to, bytes);
         assert!(
@@ -223,14 +223,14 @@ impl Driver for Emulated {
         Ok(())
     }
 
-    fn clear(&self, to: Address, bytes: usize) -> Result<(), Fault> {
+    fn clear(&self, to: Address, bytes: usize) -> Result<(), DeviceFault> {
         self.check(to, bytes);
         // SAFETY: the place was checked.
         unsafe { (to.0 as *mut u8).write_bytes(0, bytes) };
         Ok(())
     }
 
-    fn launch(&self, launch: &Launch) -> Result<(), Fault> {
+    fn launch(&self, launch: &Launch) -> Result<(), DeviceFault> {
         type Entry =
             unsafe extern "C" fn(*const i8, *const u32, u32, u32, *const *const c_void, u32) -> i32;
         self.calls.fetch_add(1, Ordering::Relaxed);
@@ -270,7 +270,7 @@ impl Driver for Emulated {
         Ok(())
     }
 
-    fn product(&self, product: &Product) -> Result<(), Fault> {
+    fn product(&self, product: &Product) -> Result<(), DeviceFault> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         let Product {
             rows,
@@ -322,7 +322,11 @@ impl Driver for Emulated {
         Ok(())
     }
 
-    fn convolution(&self, shape: &Convolution, data: &ConvolutionData) -> Result<Convolved, Fault> {
+    fn convolution(
+        &self,
+        shape: &Convolution,
+        data: &ConvolutionData,
+    ) -> Result<Convolved, DeviceFault> {
         if self.library == Library::Absent {
             return Ok(Convolved::Not);
         }

@@ -4,7 +4,7 @@ use dragnext::kernels::cuda::driver::{
     Convolution, ConvolutionData, Convolved, Direction, Driver, Format,
 };
 
-use crate::pretend::{download, is_case, numbers, open, upload};
+use crate::fakes::{download, is_case, numbers, open, upload};
 
 /// Two pictures of 5 by 4 pixels, halved.
 pub(crate) fn shape(direction: Direction) -> Convolution {
@@ -27,7 +27,7 @@ fn convolves() {
         return;
     }
     let device = open();
-    let refuse = std::env::var("PRETEND_REFUSE").unwrap_or_default();
+    let refuse = std::env::var("FAKE_REFUSE").unwrap_or_default();
     let forward = shape(Direction::Forward);
     let Convolution {
         batch,

@@ -1,9 +1,9 @@
-//! Kernels, graphs and threads.
+//! Kernels and threads.
 
 use dragnext::kernels::cuda::driver::{Driver, Launch, Memory};
-use dragnext::kernels::fault::Fault;
+use dragnext::kernels::fault::DeviceFault;
 
-use crate::pretend::{add, download, is_case, open, upload};
+use crate::fakes::{add, download, is_case, open, upload};
 
 #[test]
 #[ignore = "run by every_case_holds"]
@@ -29,7 +29,8 @@ fn launches() {
         ("add_number", 48 * 1024),
         ("attention_add", 99 * 1024),
     ] {
-        let Err(Fault::Lost { call, reason }) = add(&device, kernel, x, 3, 1.0, shared) else {
+        let Err(DeviceFault::Lost { call, reason }) = add(&device, kernel, x, 3, 1.0, shared)
+        else {
             panic!("{kernel} cannot be started")
         };
         assert!(
@@ -68,7 +69,7 @@ fn stays_lost() {
         "add_number: CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access was encountered".into();
     assert_eq!(
         fault,
-        Fault::Lost {
+        DeviceFault::Lost {
             call: "cuLaunchKernel".into(),
             reason
         }
@@ -92,61 +93,6 @@ fn goes_on() {
     add(&device, "add_number", x, 1, 1.0, 0).expect("the third one does again");
     assert_eq!(download(&device, x, 1), [3.0]);
     device.free(x);
-}
-
-#[test]
-#[ignore = "run by every_case_holds"]
-fn records() {
-    if !is_case() {
-        return;
-    }
-    let device = open();
-    let x = upload(&device, &[0.0, 0.0]);
-    let y = device.allocate(8).expect("there is memory");
-    let graph = device
-        .capture(|| {
-            add(&device, "add_number", x, 2, 1.0, 0)?;
-            device.copy(x, y, 8)?;
-            for refused in [device.allocate(8).map(|_| ()), device.write(x, &[0]), device.read(x, &mut [0])] {
-                assert!(matches!(refused, Err(Fault::Lost { reason, .. }) if reason.contains("recorded for a graph")));
-            }
-            assert!(device.capture(|| Ok(())).is_err(), "one at a time");
-            // Given back once that is allowed again.
-            let before = device.memory().free;
-            device.free(y);
-            assert_eq!(device.memory().free, before);
-            Ok(())
-        })
-        .expect("it can be recorded");
-    assert_eq!(
-        download(&device, x, 2),
-        [0.0, 0.0],
-        "recorded work is not done"
-    );
-    for times in 1..4_u8 {
-        device.replay(&graph).expect("it can be done");
-        assert_eq!(download(&device, x, 2), [f32::from(times); 2]);
-    }
-    let fault = Fault::Lost {
-        call: "work".into(),
-        reason: "failed".into(),
-    };
-    assert_eq!(
-        device
-            .capture(|| Err(fault.clone()))
-            .expect_err("the work failed"),
-        fault
-    );
-    let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        device.capture(|| std::panic::resume_unwind(Box::new(7)))
-    }));
-    assert!(unwound.is_err());
-    add(&device, "add_number", x, 2, 1.0, 0).expect("work is done again after both");
-    assert_eq!(download(&device, x, 2), [4.0, 4.0]);
-    device.free(x);
-    // The graph keeps the context.
-    drop(device);
-    drop(graph);
 }
 
 #[test]

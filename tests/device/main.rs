@@ -4,16 +4,16 @@
 //! Libraries are loaded once for a program, so each case is run by itself: the test starts this program again, with a case's settings.
 
 mod convolutions;
+mod fakes;
 mod kernels;
 mod memory;
 mod opening;
-mod pretend;
 mod products;
 
 use std::fmt::Write as _;
 use std::process::Command;
 
-use pretend::{FOLDER, MARK, build};
+use fakes::{FOLDER, MARK, build};
 
 /// Runs the cases, each in a program of its own, and gathers what went wrong.
 #[test]
@@ -26,66 +26,56 @@ fn every_case_holds() {
     }
     let cases: &[(&str, &[(&str, &str)])] = &[
         ("opening::opens_and_tells", &[]),
-        ("opening::opens_and_tells", &[("PRETEND_POOLS", "0")]),
-        ("opening::no_device", &[("PRETEND_DEVICES", "0")]),
-        ("opening::no_such_device", &[("PRETEND_DEVICES", "2")]),
-        ("opening::old_device", &[("PRETEND_CAPABILITY", "75")]),
-        ("opening::old_driver", &[("PRETEND_VERSION", "11080")]),
+        ("opening::opens_and_tells", &[("FAKE_POOLS", "0")]),
+        ("opening::no_device", &[("FAKE_DEVICES", "0")]),
+        ("opening::no_such_device", &[("FAKE_DEVICES", "2")]),
+        ("opening::old_device", &[("FAKE_CAPABILITY", "75")]),
+        ("opening::old_driver", &[("FAKE_VERSION", "11080")]),
         ("opening::bad_kernels", &[]),
         (
             "opening::failing_start",
-            &[("PRETEND_FAIL", "cuStreamCreate:700:1")],
+            &[("FAKE_FAIL", "cuStreamCreate:700:1")],
         ),
-        ("opening::no_cudnn", &[("PRETEND_CUDNN", "8907")]),
+        ("opening::no_cudnn", &[("FAKE_CUDNN", "8907")]),
         ("opening::no_cublaslt", &[(FOLDER, "driver")]),
         ("opening::incomplete_cudnn", &[(FOLDER, "lone")]),
         (
             "opening::other_cublaslt",
-            &[
-                ("PRETEND_CUBLASLT", "110502"),
-                ("PRETEND_NEEDED", "12 to 13"),
-            ],
+            &[("FAKE_CUBLASLT", "110502"), ("FAKE_NEEDED", "12 to 13")],
         ),
         (
             "opening::other_cublaslt",
             &[
-                ("PRETEND_CUBLASLT", "130102"),
-                ("PRETEND_VERSION", "12080"),
-                ("PRETEND_NEEDED", "12"),
+                ("FAKE_CUBLASLT", "130102"),
+                ("FAKE_VERSION", "12080"),
+                ("FAKE_NEEDED", "12"),
             ],
         ),
         ("memory::moves_bytes", &[]),
-        ("memory::moves_bytes", &[("PRETEND_POOLS", "0")]),
+        ("memory::moves_bytes", &[("FAKE_POOLS", "0")]),
         (
             "memory::runs_out_of_memory",
-            &[("PRETEND_MEMORY", "100000000")],
+            &[("FAKE_MEMORY", "100000000")],
         ),
-        ("opening::no_room_to_open", &[("PRETEND_MEMORY", "1000000")]),
+        ("opening::no_room_to_open", &[("FAKE_MEMORY", "1000000")]),
         ("kernels::launches", &[]),
         (
             "kernels::stays_lost",
-            &[("PRETEND_FAIL", "cuLaunchKernel:700:2")],
+            &[("FAKE_FAIL", "cuLaunchKernel:700:2")],
         ),
-        (
-            "kernels::goes_on",
-            &[("PRETEND_FAIL", "cuLaunchKernel:2:2")],
-        ),
+        ("kernels::goes_on", &[("FAKE_FAIL", "cuLaunchKernel:2:2")]),
         ("products::multiplies", &[]),
-        ("products::multiplies", &[("PRETEND_REFUSE", "bias")]),
-        ("products::multiplies", &[("PRETEND_REFUSE", "first")]),
+        ("products::multiplies", &[("FAKE_REFUSE", "bias")]),
+        ("products::multiplies", &[("FAKE_REFUSE", "first")]),
         ("products::multiplies_short_numbers", &[]),
         (
             "products::multiplies_short_numbers",
-            &[("PRETEND_REFUSE", "bias")],
+            &[("FAKE_REFUSE", "bias")],
         ),
-        ("products::cannot_multiply", &[("PRETEND_REFUSE", "all")]),
+        ("products::cannot_multiply", &[("FAKE_REFUSE", "all")]),
         ("convolutions::convolves", &[]),
-        ("convolutions::convolves", &[("PRETEND_REFUSE", "fused")]),
-        (
-            "convolutions::convolves",
-            &[("PRETEND_REFUSE", "convolution")],
-        ),
-        ("kernels::records", &[]),
+        ("convolutions::convolves", &[("FAKE_REFUSE", "fused")]),
+        ("convolutions::convolves", &[("FAKE_REFUSE", "convolution")]),
         ("kernels::works_on_threads", &[]),
     ];
     let mut wrong = String::new();

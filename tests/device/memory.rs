@@ -1,9 +1,9 @@
 //! Bytes in and out.
 
 use dragnext::kernels::cuda::driver::{Address, Driver};
-use dragnext::kernels::fault::Fault;
+use dragnext::kernels::fault::DeviceFault;
 
-use crate::pretend::{is_case, open};
+use crate::fakes::{is_case, open};
 
 #[test]
 #[ignore = "run by every_case_holds"]
@@ -80,7 +80,7 @@ fn runs_out_of_memory() {
     let free = 100_000_000 - 60_000_000 - (32 << 20);
     assert_eq!(
         fault,
-        Fault::OutOfMemory {
+        DeviceFault::OutOfMemory {
             need: 10_000_000,
             free,
             total: 100_000_000

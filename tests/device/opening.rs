@@ -6,7 +6,7 @@ use dragnext::kernels::cuda::driver::{
 };
 
 use crate::convolutions::shape;
-use crate::pretend::{KERNELS, add, download, is_case, open, refused, upload};
+use crate::fakes::{KERNELS, add, download, is_case, open, refused, upload};
 
 #[test]
 #[ignore = "run by every_case_holds"]
@@ -17,7 +17,7 @@ fn opens_and_tells() {
     assert_eq!(Device::count(), Ok(1));
     for _ in 0..3 {
         let device = open();
-        assert_eq!(device.name().as_deref(), Ok("Pretend GPU 0"));
+        assert_eq!(device.name().as_deref(), Ok("Fake GPU 0"));
         assert_eq!(device.compute_capability(), Ok((9, 0)));
         assert_eq!(device.driver_version(), Ok(13_000));
         assert_eq!(device.multiprocessors(), 132);
@@ -34,7 +34,7 @@ fn opens_and_tells() {
     }
     let (first, second) = (open(), open());
     drop(first);
-    assert_eq!(second.name().as_deref(), Ok("Pretend GPU 0"));
+    assert_eq!(second.name().as_deref(), Ok("Fake GPU 0"));
     assert!(second.allocate(1).is_ok_and(|address| {
         second.free(address);
         address.0.is_multiple_of(256)
@@ -59,7 +59,7 @@ fn no_such_device() {
         };
         assert_eq!(error, Unavailable::NoSuchDevice { index: 2, count: 2 });
         let devices = [open(), Device::open(1, KERNELS).expect("there are two")];
-        assert_eq!(devices[1].name().as_deref(), Ok("Pretend GPU 1"));
+        assert_eq!(devices[1].name().as_deref(), Ok("Fake GPU 1"));
         // Each call binds its own context.
         let places = [0, 1].map(|index| upload(&devices[index], &[1.0]));
         for index in [0, 1, 0] {
@@ -83,7 +83,7 @@ fn old_device() {
         assert_eq!(
             refused(),
             Unavailable::DeviceTooOld {
-                name: "Pretend GPU 0".into(),
+                name: "Fake GPU 0".into(),
                 found: (7, 5),
                 needed: (8, 0)
             }
@@ -190,7 +190,7 @@ fn other_cublaslt() {
             (library, needed),
             (
                 "cuBLASLt",
-                std::env::var("PRETEND_NEEDED").expect("the case says so")
+                std::env::var("FAKE_NEEDED").expect("the case says so")
             )
         );
     }

@@ -1,9 +1,9 @@
 //! Products of matrices.
 
 use dragnext::kernels::cuda::driver::{Address, Driver, Format, Product, Stored};
-use dragnext::kernels::fault::Fault;
+use dragnext::kernels::fault::DeviceFault;
 
-use crate::pretend::{bytes, download, is_case, numbers, open, upload};
+use crate::fakes::{bytes, download, is_case, numbers, open, upload};
 
 /// The bits of a small whole number.
 fn short(format: Format, number: f32) -> u16 {
@@ -233,7 +233,7 @@ fn cannot_multiply() {
             ..product
         },
     ] {
-        let Err(Fault::Refused { call, reason }) = device.product(&product) else {
+        let Err(DeviceFault::Refused { call, reason }) = device.product(&product) else {
             panic!("it cannot be multiplied")
         };
         assert!(

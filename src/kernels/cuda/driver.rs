@@ -5,7 +5,7 @@
 
 use std::fmt::Debug;
 
-use crate::kernels::fault::Fault;
+use crate::kernels::fault::DeviceFault;
 
 /// A place in the GPU's memory, in bytes; 0 stands for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -190,45 +190,49 @@ pub trait Driver: Debug + Send + Sync {
     /// `bytes` of memory, aligned to 256.
     ///
     /// # Errors
-    /// [`Fault::OutOfMemory`], [`Fault::Lost`].
-    fn allocate(&self, bytes: usize) -> Result<Address, Fault>;
+    /// [`DeviceFault::OutOfMemory`], [`DeviceFault::Lost`].
+    fn allocate(&self, bytes: usize) -> Result<Address, DeviceFault>;
     /// Gives memory back; work that was asked for before may still use it.
     fn free(&self, address: Address);
     /// Host to device.
     ///
     /// # Errors
-    /// [`Fault::Lost`].
-    fn write(&self, to: Address, bytes: &[u8]) -> Result<(), Fault>;
+    /// [`DeviceFault::Lost`].
+    fn write(&self, to: Address, bytes: &[u8]) -> Result<(), DeviceFault>;
     /// Device to host, after all that was asked for before.
     ///
     /// # Errors
-    /// [`Fault::Lost`].
-    fn read(&self, from: Address, bytes: &mut [u8]) -> Result<(), Fault>;
+    /// [`DeviceFault::Lost`].
+    fn read(&self, from: Address, bytes: &mut [u8]) -> Result<(), DeviceFault>;
     /// Device to device; the two places do not overlap.
     ///
     /// # Errors
-    /// [`Fault::Lost`].
-    fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), Fault>;
+    /// [`DeviceFault::Lost`].
+    fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), DeviceFault>;
     /// Zeros.
     ///
     /// # Errors
-    /// [`Fault::Lost`].
-    fn clear(&self, to: Address, bytes: usize) -> Result<(), Fault>;
+    /// [`DeviceFault::Lost`].
+    fn clear(&self, to: Address, bytes: usize) -> Result<(), DeviceFault>;
     /// Starts a kernel.
     ///
     /// # Errors
-    /// [`Fault::Lost`].
-    fn launch(&self, launch: &Launch) -> Result<(), Fault>;
+    /// [`DeviceFault::Lost`].
+    fn launch(&self, launch: &Launch) -> Result<(), DeviceFault>;
     /// Products of matrices.
     ///
     /// # Errors
-    /// [`Fault::Lost`], [`Fault::OutOfMemory`] for the library's own needs.
-    fn product(&self, product: &Product) -> Result<(), Fault>;
+    /// [`DeviceFault::Lost`], [`DeviceFault::OutOfMemory`] for the library's own needs.
+    fn product(&self, product: &Product) -> Result<(), DeviceFault>;
     /// A convolution.
     ///
     /// # Errors
     /// As [`Driver::product`].
-    fn convolution(&self, shape: &Convolution, data: &ConvolutionData) -> Result<Convolved, Fault>;
+    fn convolution(
+        &self,
+        shape: &Convolution,
+        data: &ConvolutionData,
+    ) -> Result<Convolved, DeviceFault>;
     /// The GPU's memory.
     fn memory(&self) -> Memory;
     /// Multiprocessors, for how many blocks are worth starting.

@@ -8,7 +8,7 @@ pub(super) fn all_finite(x: &Buffer) -> bool {
     let gpu = x.gpu();
     let found = Memory::from_host(gpu, &0u32.to_le_bytes());
     gpu.spread(
-        &format!("find_not_finite_{}", x.format().name()),
+        &format!("find_non_finite_{}", x.format().name()),
         x.len(),
         &[x.into(), x.len().into(), (&found).into()],
     );

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::driver::{Address, Argument, Driver, Launch, Product};
 use super::memory::{Buffer, Memory, Pool, lock};
-use crate::kernels::fault::{Fault, throw};
+use crate::kernels::fault::{DeviceFault, throw};
 
 /// Threads of a block of all kernels but attention's.
 pub(super) const THREADS: u32 = 256;
@@ -57,10 +57,10 @@ impl Gpu {
     }
 
     /// A kernel or a library call, which is counted. What waits to be used again may be the memory that it lacks.
-    pub(super) fn call<T>(&self, call: impl Fn(&dyn Driver) -> Result<T, Fault>) -> T {
+    pub(super) fn call<T>(&self, call: impl Fn(&dyn Driver) -> Result<T, DeviceFault>) -> T {
         self.launches.fetch_add(1, Ordering::Relaxed);
         self.done(match call(self.driver()) {
-            Err(Fault::OutOfMemory { .. }) => {
+            Err(DeviceFault::OutOfMemory { .. }) => {
                 self.trim();
                 call(self.driver())
             }
@@ -75,7 +75,7 @@ impl Gpu {
 
     /// What the driver answered; a fault unwinds.
     #[expect(clippy::unused_self, reason = "reads as what was done on this GPU")]
-    pub(super) fn done<T>(&self, answer: Result<T, Fault>) -> T {
+    pub(super) fn done<T>(&self, answer: Result<T, DeviceFault>) -> T {
         answer.unwrap_or_else(|fault| throw(fault))
     }
 

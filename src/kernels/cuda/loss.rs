@@ -146,7 +146,7 @@ pub(super) fn sampled_l1(
         channels.into(),
         by_pixel.touched.into(),
     ];
-    gpu.spread("sampled_gradient", by_pixel.touched * channels, &gather);
+    gpu.spread("scatter", by_pixel.touched * channels, &gather);
     total(&partial) * f64::from(scale)
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::driver::{Address, Driver, Format};
 use super::gpu::Gpu;
-use crate::kernels::fault::{Fault, throw};
+use crate::kernels::fault::{DeviceFault, throw};
 
 /// Sizes are rounded up to it, so that buffers of about one size share memory.
 const STEP: usize = 512;
@@ -71,7 +71,7 @@ impl Memory {
         let bytes = bytes.max(1).next_multiple_of(STEP);
         let mut pool = lock(gpu.pool());
         let (address, bytes) = pool.reuse(bytes).unwrap_or_else(|| {
-            let full = |fault: &Fault| matches!(fault, Fault::OutOfMemory { .. });
+            let full = |fault: &DeviceFault| matches!(fault, DeviceFault::OutOfMemory { .. });
             let allocated = match gpu.driver().allocate(bytes) {
                 Err(fault) if full(&fault) => {
                     // What waits to be used again may be what is missing.

@@ -9,7 +9,7 @@
 //! | `source/` | the kernels; `kernels.ptx.gz` is what NVRTC makes of them for compute capability 8.0 (`.ci/ptx`), and the driver makes the rest |
 //!
 //! Nothing here is linked against CUDA: the same program starts where there is none. A fault of the GPU unwinds to
-//! [`super::fault::caught`]. All work is done in order on one stream, so memory is used again without waiting, and the same work
+//! [`super::fault::catch`]. All work is done in order on one stream, so memory is used again without waiting, and the same work
 //! gives the same bits.
 
 mod attention;

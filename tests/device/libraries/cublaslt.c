@@ -1,4 +1,4 @@
-// A cuBLASLt without a GPU, for tests: column-major products in double on the pretend driver's memory.
+// A cuBLASLt without a GPU, for tests: column-major products in double on the fake driver's memory.
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -8,19 +8,19 @@
 enum { SUCCESS = 0, INVALID_VALUE = 7, NOT_SUPPORTED = 15 };
 
 static void die(const char *call, const char *why) {
-    fprintf(stderr, "pretend cuBLASLt: %s: %s\n", call, why);
+    fprintf(stderr, "fake cuBLASLt: %s: %s\n", call, why);
     abort();
 }
 static void *of_driver(const char *name) {
     static void *driver;
-    if (!driver && !(driver = dlopen("libcuda.so", RTLD_NOW))) die(name, "there is no pretend driver");
+    if (!driver && !(driver = dlopen("libcuda.so", RTLD_NOW))) die(name, "there is no fake driver");
     void *symbol = dlsym(driver, name);
-    if (!symbol) die(name, "not in the pretend driver");
+    if (!symbol) die(name, "not in the fake driver");
     return symbol;
 }
-static void *memory(uint64_t address, size_t bytes) { return ((void *(*)(const char *, uint64_t, size_t))of_driver("pretend_memory"))("cublasLtMatmul", address, bytes); }
-static int *alive(void) { return of_driver("pretend_library_handles"); }
-static void bound(const char *call) { if (!((int (*)(void))of_driver("pretend_bound"))()) die(call, "no context is bound"); }
+static void *memory(uint64_t address, size_t bytes) { return ((void *(*)(const char *, uint64_t, size_t))of_driver("fake_memory"))("cublasLtMatmul", address, bytes); }
+static int *alive(void) { return of_driver("fake_library_handles"); }
+static void bound(const char *call) { if (!((int (*)(void))of_driver("fake_bound"))()) die(call, "no context is bound"); }
 
 typedef struct { int32_t compute, scale, left, right; uint32_t epilogue; uint64_t bias; } Description;
 typedef struct { int32_t type; uint64_t rows, cols; int64_t leading; int32_t batch; int64_t stride; } Layout;
@@ -36,7 +36,7 @@ static int set(const char *call, void *to, const void *from, size_t given, size_
 
 int cublasLtCreate(void **handle) { bound(__func__); ++*alive(); *handle = alive(); return SUCCESS; }
 int cublasLtDestroy(void *handle) { bound(__func__); (void)handle; --*alive(); return SUCCESS; }
-size_t cublasLtGetVersion(void) { return getenv("PRETEND_CUBLASLT") ? (size_t)atoll(getenv("PRETEND_CUBLASLT")) : 130102; }
+size_t cublasLtGetVersion(void) { return getenv("FAKE_CUBLASLT") ? (size_t)atoll(getenv("FAKE_CUBLASLT")) : 130102; }
 const char *cublasLtGetStatusString(int status) { return status == NOT_SUPPORTED ? "not supported" : "failed"; }
 
 int cublasLtMatmulDescCreate(Description **d, int compute, int scale) { *d = calloc(1, sizeof **d); (*d)->compute = compute; (*d)->scale = scale; (*d)->epilogue = 1; ++*alive(); return SUCCESS; }
@@ -68,13 +68,13 @@ int cublasLtMatmulPreferenceSetAttribute(Preference *p, int attribute, const voi
 
 static size_t width(int type) { return type == 0 ? 4 : 2; }
 static int asked;
-int pretend_heuristics(void) { return asked; }
+int fake_heuristics(void) { return asked; }
 
 int cublasLtMatmulAlgoGetHeuristic(void *handle, Description *d, Layout *a, Layout *b, Layout *c, Layout *out, Preference *p, int room, Result *found, int *count) {
     (void)handle;
     bound(__func__);
     asked++;
-    const char *refuse = getenv("PRETEND_REFUSE");
+    const char *refuse = getenv("FAKE_REFUSE");
     *count = 0;
     if (refuse && strstr(refuse, "all")) return NOT_SUPPORTED;
     if (refuse && strstr(refuse, "bias") && d->epilogue == 4) return NOT_SUPPORTED;
@@ -115,7 +115,7 @@ static char *at(Layout *l, uint64_t address, int n, uint64_t row, uint64_t col) 
 int cublasLtMatmul(void *handle, Description *d, const float *alpha, uint64_t a, Layout *la, uint64_t b, Layout *lb, const float *beta, uint64_t c, Layout *lc, uint64_t out, Layout *lo, const Algorithm *algorithm, uint64_t workspace, size_t bytes, void *stream) {
     (void)handle, (void)stream;
     bound(__func__);
-    ((void (*)(void))of_driver("pretend_catch_up"))();
+    ((void (*)(void))of_driver("fake_catch_up"))();
     if (algorithm->data[0] == 13) return NOT_SUPPORTED;
     if (algorithm->data[0] != 42 || bytes < 1000) return INVALID_VALUE;
     memory(workspace, bytes);

@@ -1,4 +1,4 @@
-// A cuDNN without a GPU, for tests: NHWC convolutions of f32 in double on the pretend driver's memory.
+// A cuDNN without a GPU, for tests: NHWC convolutions of f32 in double on the fake driver's memory.
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -8,30 +8,30 @@
 enum { SUCCESS = 0, BAD_PARAM = 2000, NOT_SUPPORTED = 3000 };
 
 static void die(const char *call, const char *why) {
-    fprintf(stderr, "pretend cuDNN: %s: %s\n", call, why);
+    fprintf(stderr, "fake cuDNN: %s: %s\n", call, why);
     abort();
 }
 static void *of_driver(const char *name) {
     static void *driver;
-    if (!driver && !(driver = dlopen("libcuda.so", RTLD_NOW))) die(name, "there is no pretend driver");
+    if (!driver && !(driver = dlopen("libcuda.so", RTLD_NOW))) die(name, "there is no fake driver");
     void *symbol = dlsym(driver, name);
-    if (!symbol) die(name, "not in the pretend driver");
+    if (!symbol) die(name, "not in the fake driver");
     return symbol;
 }
-static float *memory(uint64_t address, size_t numbers) { return ((float *(*)(const char *, uint64_t, size_t))of_driver("pretend_memory"))("cudnn", address, 4 * numbers); }
-static int *alive(void) { return of_driver("pretend_library_handles"); }
+static float *memory(uint64_t address, size_t numbers) { return ((float *(*)(const char *, uint64_t, size_t))of_driver("fake_memory"))("cudnn", address, 4 * numbers); }
+static int *alive(void) { return of_driver("fake_library_handles"); }
 static void begin(const char *call) {
-    if (!((int (*)(void))of_driver("pretend_bound"))()) die(call, "no context is bound");
-    ((void (*)(void))of_driver("pretend_catch_up"))();
+    if (!((int (*)(void))of_driver("fake_bound"))()) die(call, "no context is bound");
+    ((void (*)(void))of_driver("fake_catch_up"))();
 }
-static int refuses(const char *what) { const char *text = getenv("PRETEND_REFUSE"); return text && strstr(text, what); }
+static int refuses(const char *what) { const char *text = getenv("FAKE_REFUSE"); return text && strstr(text, what); }
 
 typedef struct { int type, n, c, h, w; } Tensor;
 typedef struct { int pad, stride, math, compute; } Geometry;
 typedef struct { int algorithm, status; float time; size_t memory; int determinism, math, reserved[3]; } Performance;
 typedef struct { int mode; } Activation;
 
-size_t cudnnGetVersion(void) { return getenv("PRETEND_CUDNN") ? (size_t)atoll(getenv("PRETEND_CUDNN")) : 91002; }
+size_t cudnnGetVersion(void) { return getenv("FAKE_CUDNN") ? (size_t)atoll(getenv("FAKE_CUDNN")) : 91002; }
 const char *cudnnGetErrorString(int status) { return status == NOT_SUPPORTED ? "CUDNN_STATUS_NOT_SUPPORTED" : "CUDNN_STATUS_BAD_PARAM"; }
 void cudnnGetLastErrorString(char *text, size_t size) { snprintf(text, size, "said the pretend library"); }
 int cudnnCreate(void **handle) { begin(__func__); *handle = alive(); ++*alive(); return SUCCESS; }

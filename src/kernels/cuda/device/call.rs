@@ -7,7 +7,7 @@ use cudarc::cublaslt::sys::{self as cublaslt, cublasStatus_t};
 use cudarc::cudnn::sys::{self as cudnn, cudnnStatus_t};
 use cudarc::driver::sys::{self as driver, CUresult};
 
-use crate::kernels::fault::Fault;
+use crate::kernels::fault::DeviceFault;
 
 /// A call that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Failure {
     }
 }
 
-impl From<Failure> for Fault {
+impl From<Failure> for DeviceFault {
     fn from(failure: Failure) -> Self {
         if !failure.is_out_of_memory() {
             return lost(failure.call, failure.reason);
@@ -50,16 +50,16 @@ impl From<Failure> for Fault {
 }
 
 /// A fault that no library reported.
-pub(super) fn lost(call: &str, reason: impl Into<String>) -> Fault {
-    Fault::Lost {
+pub(super) fn lost(call: &str, reason: impl Into<String>) -> DeviceFault {
+    DeviceFault::Lost {
         call: call.to_owned(),
         reason: reason.into(),
     }
 }
 
 /// A fault of one call, after which others can still be made.
-pub(super) fn refused(call: &str, reason: impl Into<String>) -> Fault {
-    Fault::Refused {
+pub(super) fn refused(call: &str, reason: impl Into<String>) -> DeviceFault {
+    DeviceFault::Refused {
         call: call.to_owned(),
         reason: reason.into(),
     }

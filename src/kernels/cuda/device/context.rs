@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::ffi::{CStr, c_char};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cudarc::driver::sys::{
     CUcontext, CUdevice, CUdevice_attribute as Attribute, CUstream, CUstream_flags,
@@ -26,8 +26,6 @@ pub(super) struct Context {
     stream: CUstream,
     /// Tells contexts apart for [`CURRENT`]; a handle can come again after its context is gone.
     id: u64,
-    capturing: AtomicBool,
-    captured: AtomicBool,
 }
 
 // SAFETY: handles of the driver may be used from any thread.
@@ -102,8 +100,6 @@ impl Context {
             handle,
             stream: ptr::null_mut(),
             id,
-            capturing: AtomicBool::new(false),
-            captured: AtomicBool::new(false),
         };
         context.enter()?;
         // Not blocking: nothing waits for the legacy default stream, where other code of the process may be at work.
@@ -154,24 +150,6 @@ impl Context {
             Ok(()) => false,
             Err(failure) => failure.code != NOT_READY,
         }
-    }
-
-    /// Marks that work is recorded from now on instead of done, or done again.
-    pub(super) fn set_capturing(&self, capturing: bool) {
-        self.capturing.store(capturing, Ordering::Release);
-        if capturing {
-            self.captured.store(true, Ordering::Release);
-        }
-    }
-
-    /// Is work recorded instead of done?
-    pub(super) fn is_capturing(&self) -> bool {
-        self.capturing.load(Ordering::Acquire)
-    }
-
-    /// Was work ever recorded? Then addresses are known to graphs, too.
-    pub(super) fn has_captured(&self) -> bool {
-        self.captured.load(Ordering::Acquire)
     }
 
     /// A number that describes the GPU.

@@ -12,7 +12,7 @@ use cudarc::cudnn::sys::{
 };
 
 use crate::kernels::cuda::driver::{Address, Convolution, ConvolutionData, Convolved};
-use crate::kernels::fault::Fault;
+use crate::kernels::fault::DeviceFault;
 
 use super::Unavailable;
 use super::call::ask;
@@ -101,7 +101,7 @@ impl Convolver {
         &self,
         shape: &Convolution,
         data: &ConvolutionData,
-    ) -> Result<Convolved, Fault> {
+    ) -> Result<Convolved, DeviceFault> {
         let mut state = locked(&self.state);
         let State { handle, plans } = &mut *state;
         let plan = match plans.entry(*shape) {

@@ -10,9 +10,9 @@ use cudarc::driver::sys::{
 };
 
 use crate::kernels::cuda::driver::{Address, Memory as Bytes};
-use crate::kernels::fault::Fault;
+use crate::kernels::fault::DeviceFault;
 
-use super::call::{Failure, ask, lost};
+use super::call::{Failure, ask};
 use super::context::Context;
 
 /// `CUDA_ERROR_OUT_OF_MEMORY`
@@ -24,8 +24,6 @@ pub(super) struct Memory {
     context: Arc<Context>,
     /// The driver's pool for the stream's allocations; none where the GPU or its system has none (some virtual GPUs).
     pool: Option<Pool>,
-    /// What was given back while work was recorded, which must not be.
-    deferred: Mutex<Vec<Address>>,
     scratch: Mutex<Scratch>,
 }
 
@@ -42,15 +40,12 @@ unsafe impl Sync for Pool {}
 pub(super) struct Scratch {
     address: Address,
     bytes: usize,
-    /// Smaller ones from before, which graphs may still use.
-    retired: Vec<Address>,
 }
 
 impl Scratch {
     const NONE: Self = Self {
         address: Address::NONE,
         bytes: 0,
-        retired: Vec::new(),
     };
 
     /// Where it is; for work that is asked for before the guard goes.
@@ -68,21 +63,13 @@ impl Memory {
         Ok(Self {
             context,
             pool,
-            deferred: Mutex::default(),
             scratch: Mutex::new(Scratch::NONE),
         })
     }
 
     /// Memory for `bytes`, at least one. Aligned to 256, as all of CUDA's allocations are (CUDA C++ Programming Guide, "Device Memory
     /// Accesses").
-    pub(super) fn allocate(&self, bytes: usize) -> Result<Address, Fault> {
-        if self.context.is_capturing() {
-            return Err(lost(
-                "cuMemAllocAsync",
-                "memory cannot be taken while work is recorded for a graph",
-            ));
-        }
-        self.free_deferred();
+    pub(super) fn allocate(&self, bytes: usize) -> Result<Address, DeviceFault> {
         match self.take(bytes) {
             Err(failure) if failure.code == OUT_OF_MEMORY => {}
             taken => return Ok(taken?),
@@ -92,7 +79,7 @@ impl Memory {
         match self.take(bytes) {
             Err(failure) if failure.code == OUT_OF_MEMORY => {
                 let Bytes { free, total } = self.bytes();
-                Err(Fault::OutOfMemory {
+                Err(DeviceFault::OutOfMemory {
                     need: bytes as u64,
                     free,
                     total,
@@ -123,10 +110,6 @@ impl Memory {
         if address == Address::NONE {
             return;
         }
-        if self.context.is_capturing() {
-            locked(&self.deferred).push(address);
-            return;
-        }
         // What fails here has failed before: all of it is reported by the next call that can.
         // SAFETY: the address came from `allocate`, and the caller gives it up.
         let _ = unsafe {
@@ -141,26 +124,15 @@ impl Memory {
         };
     }
 
-    /// Gives back what could not be while work was recorded.
-    fn free_deferred(&self) {
-        for address in std::mem::take(&mut *locked(&self.deferred)) {
-            self.free(address);
-        }
-    }
-
     /// Shared memory of at least `bytes`. Work on it is to be asked for before the guard goes.
-    pub(super) fn scratch(&self, bytes: usize) -> Result<MutexGuard<'_, Scratch>, Fault> {
+    pub(super) fn scratch(&self, bytes: usize) -> Result<MutexGuard<'_, Scratch>, DeviceFault> {
         let mut scratch = locked(&self.scratch);
         if scratch.bytes < bytes {
             let bytes = bytes.next_multiple_of(1 << 20);
             let larger = self.allocate(bytes)?;
             let smaller = std::mem::replace(&mut scratch.address, larger);
             scratch.bytes = bytes;
-            if self.context.has_captured() {
-                scratch.retired.push(smaller);
-            } else {
-                self.free(smaller);
-            }
+            self.free(smaller);
         }
         Ok(scratch)
     }
@@ -193,7 +165,7 @@ impl Memory {
     }
 
     /// Zeros.
-    pub(super) fn clear(&self, to: Address, bytes: usize) -> Result<(), Fault> {
+    pub(super) fn clear(&self, to: Address, bytes: usize) -> Result<(), DeviceFault> {
         if bytes > 0 {
             // SAFETY: the caller owns so many bytes there.
             unsafe {
@@ -207,7 +179,7 @@ impl Memory {
     }
 
     /// Device to device.
-    pub(super) fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), Fault> {
+    pub(super) fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), DeviceFault> {
         if bytes > 0 {
             // SAFETY: the caller owns so many bytes at both places.
             unsafe {
@@ -221,13 +193,7 @@ impl Memory {
     }
 
     /// Device to host; returns when the bytes are there.
-    pub(super) fn read(&self, from: Address, bytes: &mut [u8]) -> Result<(), Fault> {
-        if self.context.is_capturing() {
-            return Err(lost(
-                "cuMemcpyDtoHAsync",
-                "memory cannot be read while work is recorded for a graph",
-            ));
-        }
+    pub(super) fn read(&self, from: Address, bytes: &mut [u8]) -> Result<(), DeviceFault> {
         if !bytes.is_empty() {
             // SAFETY: the caller owns so many bytes there; `bytes` is borrowed until the stream has been waited for.
             unsafe {
@@ -252,10 +218,7 @@ impl Drop for Memory {
             return;
         }
         let scratch = std::mem::replace(&mut *locked(&self.scratch), Scratch::NONE);
-        for address in scratch.retired.into_iter().chain([scratch.address]) {
-            self.free(address);
-        }
-        self.free_deferred();
+        self.free(scratch.address);
         // The pool is the GPU's and outlives us where someone else holds the primary context.
         let _ = self.trim();
     }

@@ -15,7 +15,6 @@ mod context;
 mod convolution;
 mod description;
 mod descriptors;
-mod graph;
 mod library;
 mod memory;
 mod module;
@@ -31,10 +30,8 @@ use cudarc::cublaslt::sys::cublasLtGetVersion;
 use cudarc::cudnn::sys::cudnnGetVersion;
 use cudarc::driver::sys::CUdevice_attribute;
 
-use self::call::lost;
 use self::context::Context;
 use self::convolution::Convolver;
-use self::graph::Recording;
 use self::memory::Memory as DeviceMemory;
 use self::module::Module;
 use self::multiplier::Multiplier;
@@ -42,9 +39,8 @@ use self::staging::Staging;
 use crate::kernels::cuda::driver::{
     Address, Convolution, ConvolutionData, Convolved, Driver, Launch, Memory, Product,
 };
-use crate::kernels::fault::Fault;
+use crate::kernels::fault::DeviceFault;
 
-pub use self::graph::Graph;
 pub use self::unavailable::Unavailable;
 
 /// The kernels' PTX is of CUDA 12.0.
@@ -63,7 +59,7 @@ pub struct Device {
     context: Arc<Context>,
     multiprocessors: u32,
     /// The fault after which every call fails.
-    lost: OnceLock<Fault>,
+    lost: OnceLock<DeviceFault>,
 }
 
 /// Versions of the libraries, as NVIDIA writes them.
@@ -113,24 +109,24 @@ impl Device {
     /// The GPU's name.
     ///
     /// # Errors
-    /// [`Fault::Lost`].
-    pub fn name(&self) -> Result<String, Fault> {
+    /// [`DeviceFault::Lost`].
+    pub fn name(&self) -> Result<String, DeviceFault> {
         Ok(self.context.name()?)
     }
 
     /// The GPU's compute capability, major and minor.
     ///
     /// # Errors
-    /// [`Fault::Lost`].
-    pub fn compute_capability(&self) -> Result<(u32, u32), Fault> {
+    /// [`DeviceFault::Lost`].
+    pub fn compute_capability(&self) -> Result<(u32, u32), DeviceFault> {
         Ok(self.context.capability()?)
     }
 
     /// The newest CUDA that the driver supports: 12020 is 12.2.
     ///
     /// # Errors
-    /// [`Fault::Lost`].
-    pub fn driver_version(&self) -> Result<u32, Fault> {
+    /// [`DeviceFault::Lost`].
+    pub fn driver_version(&self) -> Result<u32, DeviceFault> {
         Ok(context::driver_version()?)
     }
 
@@ -163,50 +159,15 @@ impl Device {
             .unwrap_or_default()
     }
 
-    /// Records what `work` asks for, instead of doing it. Memory can neither be taken nor read nor written from the host meanwhile, and no
-    /// other thread may ask for work. Do the same work once before, so that the libraries have chosen their algorithms.
-    ///
-    /// # Errors
-    /// Those of `work`; [`Fault::Lost`].
-    pub fn capture(&self, work: impl FnOnce() -> Result<(), Fault>) -> Result<Graph, Fault> {
-        self.guarded(|| {
-            if self.context.is_capturing() {
-                return Err(lost(
-                    "cuStreamBeginCapture",
-                    "work is being recorded already",
-                ));
-            }
-            let recording = Recording::start(&self.context)?;
-            work()?;
-            Ok(recording.finish()?)
-        })
-    }
-
-    /// Does recorded work, with the memory it was recorded with.
-    ///
-    /// # Errors
-    /// [`Fault::Lost`].
-    pub fn replay(&self, graph: &Graph) -> Result<(), Fault> {
-        self.guarded(|| {
-            if !graph.is_of(&self.context) {
-                return Err(lost("cuGraphLaunch", "the graph is another device's"));
-            }
-            Ok(graph.replay()?)
-        })
-    }
-
     /// Does something with the context bound to this thread. After a fault that leaves the GPU unusable, every call fails with that one:
     /// the driver would blame whichever call comes next.
-    fn guarded<T>(&self, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    fn guarded<T>(&self, work: impl FnOnce() -> Result<T, DeviceFault>) -> Result<T, DeviceFault> {
         if let Some(fault) = self.lost.get() {
             return Err(fault.clone());
         }
         self.context.enter()?;
         work().inspect_err(|fault| {
-            if matches!(fault, Fault::Lost { .. })
-                && !self.context.is_capturing()
-                && self.context.is_lost()
-            {
+            if matches!(fault, DeviceFault::Lost { .. }) && self.context.is_lost() {
                 let _ = self.lost.set(fault.clone());
             }
         })
@@ -214,7 +175,7 @@ impl Device {
 }
 
 impl Driver for Device {
-    fn allocate(&self, bytes: usize) -> Result<Address, Fault> {
+    fn allocate(&self, bytes: usize) -> Result<Address, DeviceFault> {
         self.guarded(|| self.memory.allocate(bytes))
     }
 
@@ -226,31 +187,35 @@ impl Driver for Device {
         });
     }
 
-    fn write(&self, to: Address, bytes: &[u8]) -> Result<(), Fault> {
+    fn write(&self, to: Address, bytes: &[u8]) -> Result<(), DeviceFault> {
         self.guarded(|| self.staging.write(to, bytes))
     }
 
-    fn read(&self, from: Address, bytes: &mut [u8]) -> Result<(), Fault> {
+    fn read(&self, from: Address, bytes: &mut [u8]) -> Result<(), DeviceFault> {
         self.guarded(|| self.memory.read(from, bytes))
     }
 
-    fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), Fault> {
+    fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), DeviceFault> {
         self.guarded(|| self.memory.copy(from, to, bytes))
     }
 
-    fn clear(&self, to: Address, bytes: usize) -> Result<(), Fault> {
+    fn clear(&self, to: Address, bytes: usize) -> Result<(), DeviceFault> {
         self.guarded(|| self.memory.clear(to, bytes))
     }
 
-    fn launch(&self, launch: &Launch) -> Result<(), Fault> {
+    fn launch(&self, launch: &Launch) -> Result<(), DeviceFault> {
         self.guarded(|| self.module.launch(launch))
     }
 
-    fn product(&self, product: &Product) -> Result<(), Fault> {
+    fn product(&self, product: &Product) -> Result<(), DeviceFault> {
         self.guarded(|| self.multiplier.multiply(product))
     }
 
-    fn convolution(&self, shape: &Convolution, data: &ConvolutionData) -> Result<Convolved, Fault> {
+    fn convolution(
+        &self,
+        shape: &Convolution,
+        data: &ConvolutionData,
+    ) -> Result<Convolved, DeviceFault> {
         match &self.convolver {
             Ok(convolver) => self.guarded(|| convolver.convolve(shape, data)),
             Err(_) => Ok(Convolved::Not),

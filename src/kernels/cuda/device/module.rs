@@ -11,7 +11,7 @@ use cudarc::driver::sys::{
 };
 
 use crate::kernels::cuda::driver::{Argument, Launch};
-use crate::kernels::fault::Fault;
+use crate::kernels::fault::DeviceFault;
 
 use super::Unavailable;
 use super::call::{Failure, ask, lost};
@@ -87,7 +87,7 @@ impl Module {
                 cuModuleGetFunction(&raw mut function, self.handle, text.as_ptr())
             )
         }?;
-        // Asking a function about itself also makes the driver load it, which it must not do later, while a graph is recorded.
+        // Reading an attribute also makes the driver load the function now, not at its first launch.
         let threads = attribute(
             function,
             FunctionAttribute::CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK,
@@ -111,7 +111,7 @@ impl Module {
     }
 
     /// Starts a kernel.
-    pub(super) fn launch(&self, launch: &Launch) -> Result<(), Fault> {
+    pub(super) fn launch(&self, launch: &Launch) -> Result<(), DeviceFault> {
         let refused =
             |reason: String| lost("cuLaunchKernel", format!("{}: {reason}", launch.kernel));
         let kernel = self

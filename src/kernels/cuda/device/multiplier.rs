@@ -12,7 +12,7 @@ use cudarc::cublaslt::sys::{
 };
 
 use crate::kernels::cuda::driver::{Address, Format, Product, Stored};
-use crate::kernels::fault::Fault;
+use crate::kernels::fault::DeviceFault;
 
 use super::call::{Failure, Status, ask, refused};
 use super::context::{Context, driver_version};
@@ -97,7 +97,7 @@ impl Multiplier {
     }
 
     /// c = alpha a b + beta c0 + bias.
-    pub(super) fn multiply(&self, product: &Product) -> Result<(), Fault> {
+    pub(super) fn multiply(&self, product: &Product) -> Result<(), DeviceFault> {
         let Product {
             rows,
             cols,
@@ -164,7 +164,7 @@ impl Multiplier {
     }
 
     /// Multiplies, or says that the library cannot.
-    fn try_multiply(&self, product: &Product, precision: Precision) -> Result<bool, Fault> {
+    fn try_multiply(&self, product: &Product, precision: Precision) -> Result<bool, DeviceFault> {
         let layout = lt_layout(product, precision).map_err(|reason| unable(product, reason))?;
         let mut state = locked(&self.state);
         let State { handle, plans } = &mut *state;
@@ -244,7 +244,7 @@ impl Drop for Multiplier {
     }
 }
 
-fn unable(product: &Product, reason: &str) -> Fault {
+fn unable(product: &Product, reason: &str) -> DeviceFault {
     let Product {
         rows,
         cols,

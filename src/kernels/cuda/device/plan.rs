@@ -7,7 +7,7 @@ use cudarc::cudnn::sys::{
 };
 
 use crate::kernels::cuda::driver::{Convolution, Direction};
-use crate::kernels::fault::Fault;
+use crate::kernels::fault::DeviceFault;
 
 use super::call::{Failure, Status, ask};
 use super::descriptors::Descriptors;
@@ -48,7 +48,7 @@ pub(super) enum Refusal {
     /// It cannot; nothing was begun.
     Unsupported(String),
     /// It could not this time.
-    Fault(Fault),
+    Fault(DeviceFault),
 }
 
 impl From<Failure> for Refusal {
@@ -61,14 +61,14 @@ impl From<Failure> for Refusal {
     }
 }
 
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
+impl From<DeviceFault> for Refusal {
+    fn from(fault: DeviceFault) -> Self {
         Self::Fault(fault)
     }
 }
 
 /// Keeps apart what cannot be done, which is remembered, from what failed.
-pub(super) fn supported<T>(result: Result<T, Refusal>) -> Result<Result<T, String>, Fault> {
+pub(super) fn supported<T>(result: Result<T, Refusal>) -> Result<Result<T, String>, DeviceFault> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(Refusal::Unsupported(reason)) => Ok(Err(reason)),

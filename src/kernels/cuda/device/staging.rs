@@ -9,9 +9,9 @@ use std::ptr;
 use std::sync::{Arc, Mutex};
 
 use crate::kernels::cuda::driver::Address;
-use crate::kernels::fault::Fault;
+use crate::kernels::fault::DeviceFault;
 
-use super::call::{Failure, ask, lost};
+use super::call::{Failure, ask};
 use super::context::Context;
 use super::memory::locked;
 
@@ -52,14 +52,7 @@ impl Staging {
     }
 
     /// Copies the bytes; they may go once this returns.
-    pub(super) fn write(&self, to: Address, bytes: &[u8]) -> Result<(), Fault> {
-        // A graph would read the source again each time it runs.
-        if self.context.is_capturing() {
-            return Err(lost(
-                "cuMemcpyHtoDAsync",
-                "memory cannot be written from the host while work is recorded for a graph",
-            ));
-        }
+    pub(super) fn write(&self, to: Address, bytes: &[u8]) -> Result<(), DeviceFault> {
         if bytes.is_empty() {
             return Ok(());
         }

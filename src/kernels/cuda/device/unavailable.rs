@@ -1,6 +1,6 @@
 //! Why there is no GPU to work with: found when one is opened, before anything was computed.
 
-use crate::kernels::fault::Fault;
+use crate::kernels::fault::DeviceFault;
 
 use super::call::Failure;
 
@@ -99,10 +99,10 @@ impl From<Failure> for Unavailable {
     }
 }
 
-impl From<Fault> for Unavailable {
-    fn from(fault: Fault) -> Self {
+impl From<DeviceFault> for Unavailable {
+    fn from(fault: DeviceFault) -> Self {
         match fault {
-            Fault::OutOfMemory { need, free, total } => {
+            DeviceFault::OutOfMemory { need, free, total } => {
                 let reason =
                     format!("the GPU has no {need} bytes left: {free} of {total} are free");
                 Self::Failed {
@@ -110,7 +110,7 @@ impl From<Fault> for Unavailable {
                     reason,
                 }
             }
-            Fault::Refused { call, reason } | Fault::Lost { call, reason } => {
+            DeviceFault::Refused { call, reason } | DeviceFault::Lost { call, reason } => {
                 Self::Failed { call, reason }
             }
         }

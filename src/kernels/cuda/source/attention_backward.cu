@@ -1,4 +1,4 @@
-// The backward pass of attention; attention.cu says how, and how to launch it.
+// Backward pass of attention. attention.cu explains the algorithm and the launch parameters.
 
 #include "attention.cu"
 
@@ -19,7 +19,7 @@ __device__ __forceinline__ void attention_backward_q(
     v = head_of<const T, D>(v, k_stride);
     sums += (blockIdx.z * heads + blockIdx.y) * queries;
     delta += (blockIdx.z * heads + blockIdx.y) * queries;
-    const float power = scale * LOG2_E;
+    const float log2_scale = scale * LOG2_E;
 
     unsigned q_rows[M][Tile::STEPS][4], d_o_rows[M][Tile::STEPS][4];
     float dq_sums[M][D / 8][4], shift[M][2], mean[M][2];
@@ -36,25 +36,25 @@ __device__ __forceinline__ void attention_backward_q(
         }
     }
 
-    Tile::template fetch<Sizes::tile>(shared, k, v, 0, keys, stride);
+    Tile::template copy_tiles_async<Sizes::tile>(shared, k, v, 0, keys, stride);
     for (unsigned tile = 0, buffer = 0; tile < keys; tile += Sizes::tile, buffer = BUFFER - buffer) {
-        wait_for_copies();
+        wait_for_async_copies();
         __syncthreads();
         if (tile + Sizes::tile < keys) {
-            Tile::template fetch<Sizes::tile>(shared + (BUFFER - buffer), k, v, tile + Sizes::tile, keys, stride);
+            Tile::template copy_tiles_async<Sizes::tile>(shared + (BUFFER - buffer), k, v, tile + Sizes::tile, keys, stride);
         }
 #pragma unroll 1
         for (unsigned part = 0; part < Sizes::tile && tile + part < keys; part += 16) {
             const SharedAddress k_tile = shared + (buffer + part * Tile::STRIDE), v_tile = k_tile + Sizes::tile * Tile::STRIDE;
             float s[M][2][4], dp[M][2][4];
-            Tile::dot(s, q_rows, k_tile);
-            Tile::dot(dp, d_o_rows, v_tile);
+            Tile::multiply_transposed(s, q_rows, k_tile);
+            Tile::multiply_transposed(dp, d_o_rows, v_tile);
             if (tile + part + 16 > keys) {
-                const int left = static_cast<int>(keys - tile - part) - static_cast<int>(threadIdx.x % 4 * 2);
+                const int remaining = static_cast<int>(keys - tile - part) - static_cast<int>(threadIdx.x % 4 * 2);
 #pragma unroll
                 for (int i = 0; i < M * 8; i++) {
                     const int m = i / 8, n = i / 4 % 2, e = i % 4;
-                    s[m][n][e] = 8 * n + e % 2 < left ? s[m][n][e] : -INFINITE;
+                    s[m][n][e] = 8 * n + e % 2 < remaining ? s[m][n][e] : -INFINITY_F32;
                 }
             }
             unsigned ds[M][4];
@@ -64,13 +64,13 @@ __device__ __forceinline__ void attention_backward_q(
                 float pair[2];
 #pragma unroll
                 for (int e = 0; e < 2; e++) {
-                    // Above zero by rounding alone, which is much where scores are huge.
-                    const float p = power_of_two(not_above_zero(fmaf(s[m][n][2 * half + e], power, shift[m][half])));
+                    // Positive only by rounding, but with large scores that can be large.
+                    const float p = exp2_approx(min_with_zero(fmaf(s[m][n][2 * half + e], log2_scale, shift[m][half])));
                     pair[e] = p * (dp[m][n][2 * half + e] - mean[m][half]);
                 }
                 ds[m][2 * n + half] = pack<T>(pair[0], pair[1]);
             }
-            Tile::add_product(dq_sums, ds, k_tile);
+            Tile::multiply_accumulate(dq_sums, ds, k_tile);
         }
     }
 
@@ -81,7 +81,7 @@ __device__ __forceinline__ void attention_backward_q(
     }
 }
 
-// The roles of queries and keys are exchanged: a warp owns keys, and scores are transposed.
+// Queries and keys swap roles: a warp holds keys, and scores are transposed.
 template <typename T, int D>
 __device__ __forceinline__ void attention_backward_kv(
     const T* q, const T* k, const T* v, const T* d_o, const float* sums, const float* delta, T* dk, T* dv, unsigned queries, unsigned keys,
@@ -92,10 +92,10 @@ __device__ __forceinline__ void attention_backward_kv(
     constexpr bool SPLIT = D > 80;
     constexpr int M = Sizes::kv_rows, OUTPUTS = SPLIT ? 1 : 2;
     constexpr unsigned WARPS = ATTENTION_WARPS / (SPLIT ? 2 : 1);
-    // q, d_o, and two f32 numbers per query.
+    // q, d_o, and two f32 values per query.
     constexpr unsigned STATS = 2 * Sizes::tile * Tile::STRIDE, BUFFER = STATS + 8 * Sizes::tile;
     const unsigned warp = threadIdx.x / 32, stride = heads * D, first = (blockIdx.x * WARPS + warp % WARPS) * 16 * M;
-    // In a split kernel: is this a warp for dk?
+    // In a split kernel: whether this warp computes dk.
     const bool for_dk = warp >= WARPS;
     q = head_of<const T, D>(q, queries * stride);
     d_o = head_of<const T, D>(d_o, queries * stride);
@@ -105,10 +105,10 @@ __device__ __forceinline__ void attention_backward_kv(
     dv = head_of<T, D>(dv, keys * stride);
     sums += (blockIdx.z * heads + blockIdx.y) * queries;
     delta += (blockIdx.z * heads + blockIdx.y) * queries;
-    const float power = scale * LOG2_E;
+    const float log2_scale = scale * LOG2_E;
 
     unsigned k_rows[M][Tile::STEPS][4], v_rows[M][Tile::STEPS][4];
-    // dv, dk; the one of both that is this warp's in a split kernel.
+    // dv and dk; in a split kernel, the one that this warp computes.
     float products[OUTPUTS][M][D / 8][4];
 #pragma unroll
     for (int m = 0; m < M; m++) {
@@ -120,24 +120,25 @@ __device__ __forceinline__ void attention_backward_kv(
         }
     }
 
-    Tile::template fetch<Sizes::tile>(shared, q, d_o, 0, queries, stride);
-    fetch_numbers<Sizes::tile>(shared + STATS, sums, delta, 0, queries);
+    Tile::template copy_tiles_async<Sizes::tile>(shared, q, d_o, 0, queries, stride);
+    copy_stats_async<Sizes::tile>(shared + STATS, sums, delta, 0, queries);
     for (unsigned tile = 0, buffer = 0; tile < queries; tile += Sizes::tile, buffer = BUFFER - buffer) {
-        wait_for_copies();
+        wait_for_async_copies();
         __syncthreads();
         if (tile + Sizes::tile < queries) {
-            Tile::template fetch<Sizes::tile>(shared + (BUFFER - buffer), q, d_o, tile + Sizes::tile, queries, stride);
-            fetch_numbers<Sizes::tile>(shared + (BUFFER - buffer + STATS), sums, delta, tile + Sizes::tile, queries);
+            Tile::template copy_tiles_async<Sizes::tile>(shared + (BUFFER - buffer), q, d_o, tile + Sizes::tile, queries, stride);
+            copy_stats_async<Sizes::tile>(shared + (BUFFER - buffer + STATS), sums, delta, tile + Sizes::tile, queries);
         }
 #pragma unroll 1
         for (unsigned part = 0; part < Sizes::tile && tile + part < queries; part += 16) {
             const SharedAddress q_tile = shared + (buffer + part * Tile::STRIDE), d_o_tile = q_tile + Sizes::tile * Tile::STRIDE;
             const SharedAddress stats = shared + (buffer + STATS + 4 * (part + threadIdx.x % 4 * 2));
-            // Key 16 * m + lane / 4 + 8 * (e / 2), query 8 * n + 2 * (lane % 4) + e % 2. Queries past the last are zeros like their
-            // numbers: their probability is 1, but they add zeros.
+            // Key 16 * m + lane / 4 + 8 * (e / 2), query 8 * n + 2 * (lane % 4) + e % 2. Queries
+            // past the last are all zeros, including their statistics: their probability is 1, but
+            // they contribute zero.
             float s[M][2][4], dp[M][2][4];
-            unsigned left[M][4];
-            Tile::dot(s, k_rows, q_tile);
+            unsigned lhs[M][4];
+            Tile::multiply_transposed(s, k_rows, q_tile);
 #pragma unroll
             for (int n = 0; n < 2; n++) {
                 float sum[2];
@@ -145,19 +146,19 @@ __device__ __forceinline__ void attention_backward_kv(
 #pragma unroll
                 for (int i = 0; i < M * 4; i++) {
                     float& x = s[i / 4][n][i % 4];
-                    x = power_of_two(not_above_zero(fmaf(x, power, -LOG2_E * sum[i % 2])));
+                    x = exp2_approx(min_with_zero(fmaf(x, log2_scale, -LOG2_E * sum[i % 2])));
                 }
             }
 #pragma unroll
             for (int i = 0; i < M * 4; i++) {
                 const int m = i / 4, n = i / 2 % 2, half = i % 2;
-                left[m][2 * n + half] = pack<T>(s[m][n][2 * half], s[m][n][2 * half + 1]);
+                lhs[m][2 * n + half] = pack<T>(s[m][n][2 * half], s[m][n][2 * half + 1]);
             }
             if (!SPLIT) {
-                Tile::add_product(products[0], left, d_o_tile);
+                Tile::multiply_accumulate(products[0], lhs, d_o_tile);
             }
             if (!SPLIT || for_dk) {
-                Tile::dot(dp, v_rows, d_o_tile);
+                Tile::multiply_transposed(dp, v_rows, d_o_tile);
 #pragma unroll
                 for (int n = 0; n < 2; n++) {
                     float mean[2];
@@ -167,11 +168,11 @@ __device__ __forceinline__ void attention_backward_kv(
                         const int m = i / 2, half = i % 2;
                         const float low = s[m][n][2 * half] * (dp[m][n][2 * half] - mean[0]);
                         const float high = s[m][n][2 * half + 1] * (dp[m][n][2 * half + 1] - mean[1]);
-                        left[m][2 * n + half] = pack<T>(low, high);
+                        lhs[m][2 * n + half] = pack<T>(low, high);
                     }
                 }
             }
-            Tile::add_product(products[OUTPUTS - 1], left, SPLIT && !for_dk ? d_o_tile : q_tile);
+            Tile::multiply_accumulate(products[OUTPUTS - 1], lhs, SPLIT && !for_dk ? d_o_tile : q_tile);
         }
     }
 

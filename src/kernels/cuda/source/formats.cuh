@@ -1,8 +1,10 @@
-// The three formats of numbers, f32, f16 and bf16: what they are on a GPU and, with EMULATED, in plain C++; reading and writing them.
+// Number formats f32, f16 and bf16: types, conversion, and vector loads and stores. On a GPU,
+// conversions are PTX instructions; with EMULATED they are plain C++.
 
 #pragma once
 
-// IEEE binary16, and the upper half of an f32. Numbers of these formats are only stored; all arithmetic is of f32.
+// f16 is IEEE binary16; bf16 is the upper half of an f32. Both are storage formats: all arithmetic
+// is f32.
 using f32 = float;
 struct f16 {
     unsigned short bits;
@@ -22,7 +24,7 @@ __device__ __forceinline__ float to_float(bf16 x) {
 __device__ __forceinline__ float to_float(f16 x) {
 #ifdef EMULATED
     const unsigned sign = (x.bits & 0x8000u) << 16, rest = (x.bits & 0x7fffu) << 13;
-    // The exponents' biases differ by 112; the product is exact for subnormal numbers too.
+    // The exponent biases differ by 112. The product is exact for subnormals too.
     const float scaled = __uint_as_float(rest) * 0x1p112f;
     const unsigned magnitude = (x.bits & 0x7c00u) == 0x7c00u ? rest | 0x7f800000u : __float_as_uint(scaled);
     return __uint_as_float(sign | magnitude);
@@ -33,7 +35,8 @@ __device__ __forceinline__ float to_float(f16 x) {
 #endif
 }
 
-// from_float<T>(x) rounds to the nearest number of the format, of two the even one; what is too large becomes infinite.
+// from_float<T>(x) rounds to nearest, ties to even. Values beyond the format's range become
+// infinite.
 template <typename T>
 __device__ __forceinline__ T from_float(float x);
 
@@ -54,7 +57,8 @@ __device__ __forceinline__ f16 from_float<f16>(float x) {
     } else if (rest >= 0x38800000u) {
         magnitude = (rest + 0xfffu + (rest >> 13 & 1u) - (112u << 23)) >> 13;
     } else {
-        // Subnormal numbers are multiples of 2^-24, which is where the last bit of an f32 next to one half stands.
+        // Subnormals are multiples of 2^-24, the weight of the last bit of an f32 just above one
+        // half.
         magnitude = __float_as_uint(__uint_as_float(rest) + 0.5f) - 0x3f000000u;
     }
     return f16{static_cast<unsigned short>(sign | magnitude)};
@@ -83,7 +87,7 @@ constexpr bool IS_F16 = false;
 template <>
 constexpr bool IS_F16<f16> = true;
 
-// Two numbers of a 16-bit format in one register, the first one in the lower half.
+// Packs two 16-bit values into one register, the first in the lower half.
 template <typename T>
 __device__ __forceinline__ unsigned pack(float first, float second) {
 #ifdef EMULATED
@@ -100,57 +104,57 @@ __device__ __forceinline__ unsigned pack(float first, float second) {
 }
 
 template <typename T>
-__device__ __forceinline__ float first_of(unsigned pair) {
+__device__ __forceinline__ float low_half(unsigned pair) {
     return to_float(T{static_cast<unsigned short>(pair & 0xffffu)});
 }
 
 template <typename T>
-__device__ __forceinline__ float second_of(unsigned pair) {
+__device__ __forceinline__ float high_half(unsigned pair) {
     return to_float(T{static_cast<unsigned short>(pair >> 16)});
 }
 
-// Some neighbouring numbers, in registers.
+// Adjacent values in registers.
 template <unsigned COUNT>
-struct Numbers {
+struct Vector {
     float at[COUNT];
 };
 
-__device__ __forceinline__ Numbers<4> spread(float4 all) {
+__device__ __forceinline__ Vector<4> unpack(float4 all) {
     return {{all.x, all.y, all.z, all.w}};
 }
 
-__device__ __forceinline__ Numbers<2> spread(float2 all) {
+__device__ __forceinline__ Vector<2> unpack(float2 all) {
     return {{all.x, all.y}};
 }
 
 template <typename T>
-__device__ __forceinline__ Numbers<4> spread(uint2 all) {
-    return {{first_of<T>(all.x), second_of<T>(all.x), first_of<T>(all.y), second_of<T>(all.y)}};
+__device__ __forceinline__ Vector<4> unpack(uint2 all) {
+    return {{low_half<T>(all.x), high_half<T>(all.x), low_half<T>(all.y), high_half<T>(all.y)}};
 }
 
 template <typename T>
-__device__ __forceinline__ Numbers<2> spread(unsigned all) {
-    return {{first_of<T>(all), second_of<T>(all)}};
+__device__ __forceinline__ Vector<2> unpack(unsigned all) {
+    return {{low_half<T>(all), high_half<T>(all)}};
 }
 
-// Reads or writes one number, or two or four at once, which must then lie at a multiple of their bytes.
+// Loads or stores 1, 2 or 4 values. The address must be aligned to their total size.
 template <unsigned COUNT, typename T>
-__device__ __forceinline__ Numbers<COUNT> load(const T* x) {
+__device__ __forceinline__ Vector<COUNT> load(const T* x) {
     static_assert(COUNT == 1 || COUNT == 2 || COUNT == 4);
     if constexpr (COUNT == 1) {
         return {{to_float(*x)}};
     } else if constexpr (sizeof(T) == 4) {
-        if constexpr (COUNT == 4) return spread(*reinterpret_cast<const float4*>(x));
-        if constexpr (COUNT == 2) return spread(*reinterpret_cast<const float2*>(x));
+        if constexpr (COUNT == 4) return unpack(*reinterpret_cast<const float4*>(x));
+        if constexpr (COUNT == 2) return unpack(*reinterpret_cast<const float2*>(x));
     } else {
-        if constexpr (COUNT == 4) return spread<T>(*reinterpret_cast<const uint2*>(x));
-        if constexpr (COUNT == 2) return spread<T>(*reinterpret_cast<const unsigned*>(x));
+        if constexpr (COUNT == 4) return unpack<T>(*reinterpret_cast<const uint2*>(x));
+        if constexpr (COUNT == 2) return unpack<T>(*reinterpret_cast<const unsigned*>(x));
     }
 }
 
 template <unsigned COUNT, typename T>
-__device__ __forceinline__ void store(T* y, const Numbers<COUNT>& numbers) {
-    const float(&x)[COUNT] = numbers.at;
+__device__ __forceinline__ void store(T* y, const Vector<COUNT>& values) {
+    const float(&x)[COUNT] = values.at;
     if constexpr (COUNT == 1) {
         *y = from_float<T>(x[0]);
     } else if constexpr (sizeof(T) == 4) {
@@ -162,7 +166,7 @@ __device__ __forceinline__ void store(T* y, const Numbers<COUNT>& numbers) {
     }
 }
 
-// One or four numbers as they are stored.
+// Copies 1 or 4 values without converting them.
 template <unsigned COUNT, typename T>
 __device__ __forceinline__ void copy(const T* x, T* y) {
     if constexpr (COUNT == 1) {

@@ -1,4 +1,4 @@
-// All kernels, each file after those it stands on.
+// All kernels in one translation unit. Each file comes after the files it includes.
 
 #include "formats.cuh"
 #include "primitives.cuh"

@@ -1,5 +1,6 @@
-// What all kernels stand on: the macros that make kernels of templates, shares of the work, functions of a number, sums over warps, and
-// products of small matrices. Compiled for a GPU, this is PTX; with EMULATED, plain C++ and the emulator's exchanges between lanes.
+// Building blocks of all kernels: macros that instantiate templates, grid-stride loops, scalar
+// functions, warp and block reductions, and the tensor core product. Compiled for a GPU they use
+// PTX; with EMULATED they are plain C++ and use the emulator's warp exchanges.
 
 #pragma once
 
@@ -11,9 +12,10 @@
 #define REGISTER(name)
 #endif
 
-// KERNEL(name, (parameters), (their names)) { body } is a template over T, stamped out as name_f32, name_f16 and name_bf16.
-// PLAIN_KERNEL(name, (parameters)) { body } is one kernel.
-#define STAMPED_KERNEL(name, format, parameters, arguments)                           \
+// KERNEL(name, (parameters), (argument names)) { body } defines a template over T and instantiates
+// it as name_f32, name_f16 and name_bf16. PLAIN_KERNEL(name, (parameters)) { body } defines one
+// kernel.
+#define INSTANTIATE_KERNEL(name, format, parameters, arguments)                           \
     namespace of_##format {                                                           \
     using T = format;                                                                 \
     extern "C" __global__ void __launch_bounds__(256) name##_##format parameters {    \
@@ -24,9 +26,9 @@
 #define KERNEL(name, parameters, arguments)             \
     template <typename T>                               \
     __device__ __forceinline__ void name parameters;    \
-    STAMPED_KERNEL(name, f32, parameters, arguments)    \
-    STAMPED_KERNEL(name, f16, parameters, arguments)    \
-    STAMPED_KERNEL(name, bf16, parameters, arguments)   \
+    INSTANTIATE_KERNEL(name, f32, parameters, arguments)    \
+    INSTANTIATE_KERNEL(name, f16, parameters, arguments)    \
+    INSTANTIATE_KERNEL(name, bf16, parameters, arguments)   \
     template <typename T>                               \
     __device__ void name parameters
 #define PLAIN_KERNEL(name, parameters)                             \
@@ -38,9 +40,10 @@ constexpr unsigned ALL_LANES = 0xffffffff;
 constexpr unsigned WARP_LANES = 32;
 constexpr unsigned BLOCK_THREADS = 256;
 
-// May four numbers of each of these arrays be read or written at once? Null counts as an array that may.
+// Returns whether each array is aligned for loads and stores of four values. Null counts as
+// aligned.
 template <typename... T>
-__device__ __forceinline__ bool in_fours(const T*... arrays) {
+__device__ __forceinline__ bool aligned_for_4(const T*... arrays) {
     return ((reinterpret_cast<unsigned long long>(arrays) % (4 * sizeof(T)) == 0) && ...);
 }
 
@@ -49,22 +52,24 @@ struct Width {
     static constexpr unsigned count = COUNT;
 };
 
-// Walks 0..n from `first` in steps of `step`: work(i, Width<4>()) for four numbers from i on where `fours`, and work(i, Width<1>()) for the
-// rest. No index passes 2^32 while n is below 2^31.
-template <typename Work>
-__device__ __forceinline__ void walk(unsigned first, unsigned step, unsigned n, bool fours, Work work) {
-    const unsigned quads = fours ? n / 4 : 0;
-    // Other warps work while one waits for memory; unrolled loops would make the module several times as large.
+// Loops over 0..n from `first` in steps of `step`: body(i, Width<4>()) for groups of four values
+// where `vectorized`, then body(i, Width<1>()) for the rest. Indices stay below 2^32 while n is
+// below 2^31.
+template <typename Body>
+__device__ __forceinline__ void for_each_strided(unsigned first, unsigned step, unsigned n, bool vectorized, Body body) {
+    const unsigned quads = vectorized ? n / 4 : 0;
+    // Not unrolled: other warps hide the memory latency, and unrolling would multiply the module's
+    // size.
 #pragma unroll 1
-    for (unsigned i = first; i < quads; i += step) work(i * 4, Width<4>());
+    for (unsigned i = first; i < quads; i += step) body(i * 4, Width<4>());
 #pragma unroll 1
-    for (unsigned i = quads * 4 + first; i < n; i += step) work(i, Width<1>());
+    for (unsigned i = quads * 4 + first; i < n; i += step) body(i, Width<1>());
 }
 
-// Shares 0..n among all threads of the grid.
-template <typename Work>
-__device__ __forceinline__ void each(unsigned n, bool fours, Work work) {
-    walk(blockIdx.x * blockDim.x + threadIdx.x, gridDim.x * blockDim.x, n, fours, work);
+// Grid-stride loop over 0..n.
+template <typename Body>
+__device__ __forceinline__ void for_each(unsigned n, bool vectorized, Body body) {
+    for_each_strided(blockIdx.x * blockDim.x + threadIdx.x, gridDim.x * blockDim.x, n, vectorized, body);
 }
 
 __device__ __forceinline__ bool is_finite(float x) {
@@ -75,12 +80,13 @@ __device__ __forceinline__ bool is_nan(float x) {
     return (__float_as_uint(x) & 0x7fffffffu) > 0x7f800000u;
 }
 
-__device__ __forceinline__ float not_a_number() {
+__device__ __forceinline__ float quiet_nan() {
     return __uint_as_float(0x7fffffffu);
 }
 
-// e^x to 2e-7 plus x's own rounding; 0 and infinity where it is too small or too large, NaN of NaN.
-__device__ __forceinline__ float exponential(float x) {
+// e^x with a relative error of 2e-7 beside the rounding of x. Underflows to 0, overflows to
+// infinity, propagates NaN.
+__device__ __forceinline__ float exp_approx(float x) {
     constexpr float LOG2_E = 1.4426950408889634f;
 #ifdef EMULATED
     return exp2f(x * LOG2_E);
@@ -91,8 +97,8 @@ __device__ __forceinline__ float exponential(float x) {
 #endif
 }
 
-// 1 / x to 1e-7.
-__device__ __forceinline__ float reciprocal(float x) {
+// 1 / x with a relative error of 1e-7.
+__device__ __forceinline__ float reciprocal_approx(float x) {
 #ifdef EMULATED
     return 1.0f / x;
 #else
@@ -102,17 +108,17 @@ __device__ __forceinline__ float reciprocal(float x) {
 #endif
 }
 
-// 1 / (1 + e^-x). Times x, an infinite x stays infinite or becomes NaN.
+// 1 / (1 + e^-x). Multiplied by x, an infinite x gives infinity or NaN.
 __device__ __forceinline__ float sigmoid(float x) {
-    return reciprocal(1.0f + exponential(-x));
+    return reciprocal_approx(1.0f + exp_approx(-x));
 }
 
-// The larger of two numbers, or NaN where one of them is NaN: fmaxf would pass over it.
-__device__ __forceinline__ float larger(float a, float b) {
+// max(a, b) that propagates NaN; fmaxf ignores it.
+__device__ __forceinline__ float nan_max(float a, float b) {
     return a > b || is_nan(a) ? a : b;
 }
 
-// The sum over a warp's lanes, the same bits in all of them.
+// Sum over the lanes of a warp. Every lane gets the same bits.
 __device__ __forceinline__ float warp_sum(float x) {
 #pragma unroll
     for (unsigned distance = WARP_LANES / 2; distance > 0; distance /= 2) x += __shfl_xor_sync(ALL_LANES, x, distance);
@@ -125,28 +131,28 @@ __device__ __forceinline__ double warp_sum(double x) {
     return x;
 }
 
-__device__ __forceinline__ float warp_largest(float x) {
+__device__ __forceinline__ float warp_max(float x) {
 #pragma unroll
-    for (unsigned distance = WARP_LANES / 2; distance > 0; distance /= 2) x = larger(x, __shfl_xor_sync(ALL_LANES, x, distance));
+    for (unsigned distance = WARP_LANES / 2; distance > 0; distance /= 2) x = nan_max(x, __shfl_xor_sync(ALL_LANES, x, distance));
     return x;
 }
 
-// The sum over a block of 256 threads, the same bits in all of them. All threads must call it.
-template <typename Number>
-__device__ __forceinline__ Number block_sum(Number x) {
-    __shared__ Number of_warps[BLOCK_THREADS / WARP_LANES];
+// Sum over a block of 256 threads. Every thread gets the same bits, and every thread must call it.
+template <typename Scalar>
+__device__ __forceinline__ Scalar block_sum(Scalar x) {
+    __shared__ Scalar per_warp[BLOCK_THREADS / WARP_LANES];
     x = warp_sum(x);
-    // What an earlier call left may still be read.
+    // Shared memory of an earlier call may still be read.
     __syncthreads();
-    if (threadIdx.x % WARP_LANES == 0) of_warps[threadIdx.x / WARP_LANES] = x;
+    if (threadIdx.x % WARP_LANES == 0) per_warp[threadIdx.x / WARP_LANES] = x;
     __syncthreads();
-    Number total = of_warps[0];
+    Scalar total = per_warp[0];
 #pragma unroll
-    for (unsigned warp = 1; warp < BLOCK_THREADS / WARP_LANES; warp++) total += of_warps[warp];
+    for (unsigned warp = 1; warp < BLOCK_THREADS / WARP_LANES; warp++) total += per_warp[warp];
     return total;
 }
 
-// Shared memory of the size that the launch asks for, 16-byte aligned.
+// Dynamic shared memory of the size given at launch, aligned to 128 bytes.
 __device__ __forceinline__ unsigned char* dynamic_shared() {
 #ifdef EMULATED
     return static_cast<unsigned char*>(emulator::dynamic_shared());
@@ -156,16 +162,17 @@ __device__ __forceinline__ unsigned char* dynamic_shared() {
 #endif
 }
 
-// d += A B of a warp, with A (16, 16) row-major and B (16, 8) column-major of a 16-bit format and d (16, 8) of f32. Lane 4 i + j holds
-//   a: (i, 2j..), (i + 8, 2j..), (i, 2j + 8..), (i + 8, 2j + 8..), pairs of neighbours in a row
-//   b: (2j.., i), (2j + 8.., i), pairs of neighbours in a column
+// Warp-level d += A B with A (16, 16) row-major and B (16, 8) column-major in a 16-bit format, and
+// d (16, 8) in f32. Fragments of lane 4 i + j:
+//   a: (i, 2j..), (i + 8, 2j..), (i, 2j + 8..), (i + 8, 2j + 8..), pairs of adjacent columns
+//   b: (2j.., i), (2j + 8.., i), pairs of adjacent rows
 //   d: (i, 2j), (i, 2j + 1), (i + 8, 2j), (i + 8, 2j + 1)
 template <typename T>
 __device__ __forceinline__ void multiply_add(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
 #ifdef EMULATED
     const emulator::Fragments mine = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}, {d[0], d[1], d[2], d[3]}};
     const auto widen = [](unsigned short bits) { return to_float(T{bits}); };
-    const emulator::Accumulators sums = emulator::multiply("a product of matrices", mine, widen, {__FILE__, __LINE__});
+    const emulator::Accumulators sums = emulator::multiply("a matrix product", mine, widen, {__FILE__, __LINE__});
     for (unsigned i = 0; i < 4; i++) d[i] = sums.d[i];
 #else
     if constexpr (IS_F16<T>) {

@@ -1,5 +1,6 @@
-// What attention on tensor cores stands on: tiles of tokens in shared memory, copied there while others are computed with, and fragments
-// of matrices in registers. With EMULATED, copies are made at once and lanes exchange addresses instead.
+// Building blocks of attention on tensor cores: asynchronous copies of token tiles into shared
+// memory, and matrix fragments in registers. With EMULATED, copies are synchronous and lanes
+// exchange addresses.
 
 #pragma once
 
@@ -7,7 +8,7 @@
 
 constexpr unsigned TILE_THREADS = 128;
 
-// A place in shared memory; a number can be added to it, in bytes.
+// Address in shared memory, in bytes.
 #ifdef EMULATED
 using SharedAddress = unsigned char*;
 #else
@@ -24,53 +25,54 @@ __device__ __forceinline__ SharedAddress shared_address(unsigned char* place) {
 #endif
 }
 
-// Begins to copy BYTES (4 or 16) into shared memory; zeros where `there` is false, and nothing is read then.
+// Starts a copy of BYTES (4 or 16) into shared memory. Where `valid` is false it writes zeros and
+// reads nothing.
 template <unsigned BYTES>
-__device__ __forceinline__ void begin_copy(SharedAddress to, const void* from, bool there) {
+__device__ __forceinline__ void copy_async(SharedAddress to, const void* from, bool valid) {
 #ifdef EMULATED
-    if (reinterpret_cast<std::uintptr_t>(to) % BYTES != 0 || (there && reinterpret_cast<std::uintptr_t>(from) % BYTES != 0)) {
-        emulator::fail("a copy that is not aligned");
+    if (reinterpret_cast<std::uintptr_t>(to) % BYTES != 0 || (valid && reinterpret_cast<std::uintptr_t>(from) % BYTES != 0)) {
+        emulator::fail("misaligned copy");
     }
     std::memset(to, 0, BYTES);
-    if (there) std::memcpy(to, from, BYTES);
+    if (valid) std::memcpy(to, from, BYTES);
 #else
-    // Numbers that many threads share come through the second cache alone, lone ones have no such way.
+    // 16-byte copies bypass L1, because several warps share them; 4-byte copies cannot.
     if constexpr (BYTES == 16) {
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(there ? 16 : 0) : "memory");
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(valid ? 16 : 0) : "memory");
     } else {
-        asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(there ? 4 : 0) : "memory");
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(valid ? 4 : 0) : "memory");
     }
 #endif
 }
 
-// Waits for all copies that this thread began. Other threads' copies are there after the next barrier.
-__device__ __forceinline__ void wait_for_copies() {
+// Waits for this thread's copies. A barrier makes those of other threads visible.
+__device__ __forceinline__ void wait_for_async_copies() {
 #ifndef EMULATED
     asm volatile("cp.async.wait_all;" ::: "memory");
 #endif
 }
 
 #ifdef EMULATED
-// What ldmatrix does: row i of matrix m stands at lane 8 m + i's address, and lane 4 i + j gets numbers 2j and 2j + 1 of row i, or, where
-// TRANSPOSED, of column i.
+// Emulates ldmatrix: lane 8 m + i passes the address of row i of matrix m, and lane 4 i + j
+// receives elements 2j and 2j + 1 of row i, or of column i where TRANSPOSED.
 template <bool TRANSPOSED, int MATRICES>
 void load_emulated(unsigned (&to)[MATRICES], SharedAddress row, emulator::Place place) {
     struct Registers {
         unsigned at[MATRICES];
     };
     const Registers mine = emulator::exchange<Registers>(
-        "a load of matrices", row,
+        "a matrix load", row,
         [](const SharedAddress* const* rows, Registers* const* outputs) {
-            const auto number = [&](unsigned matrix, unsigned row, unsigned column) -> unsigned {
+            const auto value = [&](unsigned matrix, unsigned row, unsigned column) -> unsigned {
                 const unsigned char* from = *rows[8 * matrix + row] + 2 * column;
-                if (reinterpret_cast<std::uintptr_t>(*rows[8 * matrix + row]) % 16 != 0) emulator::fail("a row that is not aligned");
+                if (reinterpret_cast<std::uintptr_t>(*rows[8 * matrix + row]) % 16 != 0) emulator::fail("misaligned matrix row");
                 return from[0] | from[1] << 8;
             };
             for (unsigned lane = 0; lane < WARP_LANES; lane++) {
                 const unsigned i = lane / 4, j = lane % 4 * 2;
                 for (unsigned m = 0; m < MATRICES; m++) {
-                    const unsigned low = TRANSPOSED ? number(m, j, i) : number(m, i, j);
-                    const unsigned high = TRANSPOSED ? number(m, j + 1, i) : number(m, i, j + 1);
+                    const unsigned low = TRANSPOSED ? value(m, j, i) : value(m, i, j);
+                    const unsigned high = TRANSPOSED ? value(m, j + 1, i) : value(m, i, j + 1);
                     outputs[lane]->at[m] = low | high << 16;
                 }
             }
@@ -80,7 +82,8 @@ void load_emulated(unsigned (&to)[MATRICES], SharedAddress row, emulator::Place 
 }
 #endif
 
-// Four or two matrices of 8 by 8 16-bit numbers, one register of each. Lane 8 m + i says where row i of matrix m stands.
+// Loads four or two 8 x 8 matrices of 16-bit values, one register per lane each. Lane 8 m + i
+// passes the address of row i of matrix m.
 template <bool TRANSPOSED>
 __device__ __forceinline__ void load_matrices(unsigned (&to)[4], SharedAddress row) {
 #ifdef EMULATED
@@ -113,7 +116,7 @@ __device__ __forceinline__ void load_matrices(unsigned (&to)[2], SharedAddress r
 #endif
 }
 
-// As `multiply_add`, for the first 8 columns of A and rows of B: a[2], a[3] and the other register of B are not used.
+// As `multiply_add` with an inner size of 8: A (16, 8), B (8, 8); a[2] and a[3] are unused.
 template <typename T>
 __device__ __forceinline__ void multiply_add_half(float (&d)[4], const unsigned (&a)[4], unsigned b) {
 #ifdef EMULATED
@@ -132,8 +135,8 @@ __device__ __forceinline__ void multiply_add_half(float (&d)[4], const unsigned 
 #endif
 }
 
-// 2^x within two units of the last place; NaN stays NaN, and what is below f32's normal numbers is zero.
-__device__ __forceinline__ float power_of_two(float x) {
+// 2^x within two units in the last place. Propagates NaN; results below f32's normal range are 0.
+__device__ __forceinline__ float exp2_approx(float x) {
 #ifdef EMULATED
     return exp2f(x);
 #else
@@ -143,8 +146,8 @@ __device__ __forceinline__ float power_of_two(float x) {
 #endif
 }
 
-// The inverse of `power_of_two`; NaN stays NaN.
-__device__ __forceinline__ float log2_of(float x) {
+// Base-2 logarithm, the inverse of `exp2_approx`. Propagates NaN.
+__device__ __forceinline__ float log2_approx(float x) {
 #ifdef EMULATED
     return log2f(x);
 #else
@@ -154,8 +157,8 @@ __device__ __forceinline__ float log2_of(float x) {
 #endif
 }
 
-// The smaller one of x and zero; NaN stays NaN.
-__device__ __forceinline__ float not_above_zero(float x) {
+// min(x, 0) that propagates NaN.
+__device__ __forceinline__ float min_with_zero(float x) {
 #ifdef EMULATED
     return x > 0.0f ? 0.0f : x;
 #else
@@ -165,13 +168,13 @@ __device__ __forceinline__ float not_above_zero(float x) {
 #endif
 }
 
-// Over the four lanes that share a row of a product.
-__device__ __forceinline__ float quad_maximum(float x) {
+// Reductions over the four lanes that share a row of an accumulator.
+__device__ __forceinline__ float quad_max(float x) {
     x = fmaxf(x, __shfl_xor_sync(ALL_LANES, x, 1));
     return fmaxf(x, __shfl_xor_sync(ALL_LANES, x, 2));
 }
 
-// Does it hold for any lane of the warp?
+// Whether the predicate holds for any lane of the warp.
 __device__ __forceinline__ bool any_lane(bool holds) {
 #ifdef EMULATED
     unsigned found = holds;
@@ -187,7 +190,7 @@ __device__ __forceinline__ float quad_sum(float x) {
     return x + __shfl_xor_sync(ALL_LANES, x, 2);
 }
 
-// Two neighbouring f32 of shared memory.
+// Loads two adjacent f32 values from shared memory.
 __device__ __forceinline__ void load_shared_pair(float (&to)[2], SharedAddress from) {
 #ifdef EMULATED
     std::memcpy(to, from, 8);
@@ -196,46 +199,52 @@ __device__ __forceinline__ void load_shared_pair(float (&to)[2], SharedAddress f
 #endif
 }
 
-// Begins to copy numbers first..first + COUNT of two arrays of `count`, one after the other; zeros past their ends.
+// Starts copies of values first..first + COUNT of two arrays of length `count`, one after the
+// other; zeros past the end.
 template <unsigned COUNT>
-__device__ __forceinline__ void fetch_numbers(SharedAddress to, const float* x, const float* y, unsigned first, unsigned count) {
+__device__ __forceinline__ void copy_stats_async(SharedAddress to, const float* x, const float* y, unsigned first, unsigned count) {
     static_assert(2 * COUNT <= TILE_THREADS);
     if (threadIdx.x < 2 * COUNT) {
         const unsigned i = first + threadIdx.x % COUNT;
         const float* from = threadIdx.x < COUNT ? x : y;
-        begin_copy<4>(to + 4 * threadIdx.x, i < count ? from + i : from, i < count);
+        copy_async<4>(to + 4 * threadIdx.x, i < count ? from + i : from, i < count);
     }
 }
 
-// Tokens with D numbers of 16 bits each: in shared memory as rows of a tile, in registers as rows of a product's left side.
+// A tile of tokens with D 16-bit values each: in shared memory as rows, in registers as the left
+// operand of a product.
 template <typename T, int D>
 struct TokenTile {
     static_assert(D % 8 == 0);
-    // Bytes from one row to the next: an odd number of sixteens, so that eight rows' sixteens stand in different banks.
+    // Bytes from one row to the next. An odd multiple of 16, so that eight consecutive rows use
+    // different banks.
     static constexpr unsigned STRIDE = 2 * (D / 8 % 2 == 1 ? D : D + 8);
-    // Products over D take 16 numbers at a time, and the last 8 alone where D asks for it.
+    // Products over D take 16 values at a time, and the last 8 in a half step where D is not a
+    // multiple of 16.
     static constexpr int STEPS = (D + 15) / 16;
     static constexpr bool HALF_STEP = D % 16 != 0;
 
-    // Begins to copy rows first..first + ROWS of both x and y, one tile after the other; zeros for rows past `count`.
+    // Starts copies of rows first..first + ROWS of x and of y, one tile after the other; zeros for
+    // rows past `count`.
     template <unsigned ROWS>
-    static __device__ __forceinline__ void fetch(
+    static __device__ __forceinline__ void copy_tiles_async(
         SharedAddress to, const T* x, const T* y, unsigned first, unsigned count, unsigned stride
     ) {
-        constexpr unsigned SIXTEENS = D / 8;
+        constexpr unsigned CHUNKS = D / 8;
 #pragma unroll
-        for (unsigned begin = 0; begin < ROWS * SIXTEENS; begin += TILE_THREADS) {
+        for (unsigned begin = 0; begin < ROWS * CHUNKS; begin += TILE_THREADS) {
             const unsigned i = begin + threadIdx.x;
-            if (begin + TILE_THREADS > ROWS * SIXTEENS && i >= ROWS * SIXTEENS) break;
-            const unsigned row = i / SIXTEENS, column = i % SIXTEENS;
-            const bool there = first + row < count;
-            const unsigned from = there ? (first + row) * stride + 8 * column : 0;
-            begin_copy<16>(to + (row * STRIDE + 16 * column), x + from, there);
-            begin_copy<16>(to + ((ROWS + row) * STRIDE + 16 * column), y + from, there);
+            if (begin + TILE_THREADS > ROWS * CHUNKS && i >= ROWS * CHUNKS) break;
+            const unsigned row = i / CHUNKS, column = i % CHUNKS;
+            const bool valid = first + row < count;
+            const unsigned from = valid ? (first + row) * stride + 8 * column : 0;
+            copy_async<16>(to + (row * STRIDE + 16 * column), x + from, valid);
+            copy_async<16>(to + ((ROWS + row) * STRIDE + 16 * column), y + from, valid);
         }
     }
 
-    // Rows first..first + 16 as the left side of products, straight from x; the last row again for rows past `count`, which is above zero.
+    // Loads rows first..first + 16 of x as a left operand. Rows past `count`, which is at least 1,
+    // repeat the last row.
     static __device__ __forceinline__ void load(unsigned (&rows)[STEPS][4], const T* x, unsigned first, unsigned count, unsigned stride) {
         const unsigned lane = threadIdx.x % WARP_LANES;
 #pragma unroll
@@ -255,11 +264,12 @@ struct TokenTile {
         }
     }
 
-    // Products of 16 M rows in registers with 16 rows of a tile: the sums over D.
+    // Multiplies 16 M rows in registers by the transpose of 16 rows of a tile: sums over D.
     template <int M>
-    static __device__ __forceinline__ void dot(float (&sums)[M][2][4], const unsigned (&rows)[M][STEPS][4], SharedAddress tile) {
+    static __device__ __forceinline__ void multiply_transposed(float (&sums)[M][2][4], const unsigned (&rows)[M][STEPS][4], SharedAddress tile) {
         const unsigned lane = threadIdx.x % WARP_LANES;
-        // Matrices: rows 0..8 and numbers 0..8, the same rows and numbers 8..16, rows 8..16 likewise.
+        // The four matrices: rows 0..8 with values 0..8, the same rows with values 8..16, and rows
+        // 8..16 likewise.
         const SharedAddress place = tile + ((lane % 8 + lane / 16 * 8) * STRIDE + lane / 8 % 2 * 16);
 #pragma unroll
         for (int i = 0; i < M * 8; i++) {
@@ -285,11 +295,12 @@ struct TokenTile {
         }
     }
 
-    // Adds the product of 16 M rows of 16 numbers in registers with 16 rows of a tile: sums over the tile's rows.
+    // Adds the product of 16 M rows of 16 values in registers and 16 rows of a tile: sums over the
+    // tile's rows.
     template <int M>
-    static __device__ __forceinline__ void add_product(float (&sums)[M][D / 8][4], const unsigned (&left)[M][4], SharedAddress tile) {
+    static __device__ __forceinline__ void multiply_accumulate(float (&sums)[M][D / 8][4], const unsigned (&left)[M][4], SharedAddress tile) {
         const unsigned lane = threadIdx.x % WARP_LANES;
-        // Matrices: numbers 0..8 of rows 0..8 and of rows 8..16, numbers 8..16 likewise.
+        // The four matrices: values 0..8 of rows 0..8 and of rows 8..16, and values 8..16 likewise.
         const SharedAddress place = tile + (lane % 16 * STRIDE + lane / 16 * 16);
 #pragma unroll
         for (int n = 0; n < D / 16; n++) {
@@ -311,7 +322,8 @@ struct TokenTile {
         }
     }
 
-    // Writes 16 rows of sums times a factor per half of the rows; rows past `count` are left out.
+    // Stores 16 rows of sums, each half of the rows times its factor. Rows past `count` are
+    // skipped.
     static __device__ __forceinline__ void store(
         T* x, const float (&sums)[D / 8][4], const float (&factor)[2], unsigned first, unsigned count, unsigned stride
     ) {

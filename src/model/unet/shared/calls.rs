@@ -1,7 +1,7 @@
 //! What lanes ask and what they hear.
 
 use crate::kernels::Backend;
-use crate::kernels::fault::Fault;
+use crate::kernels::fault::DeviceFault;
 use crate::model::unet::{AdapterPlace, Gradients, Output, Prompt};
 use crate::nn::{Mutual, Shape, Tensor};
 
@@ -90,6 +90,6 @@ pub(super) enum UNetReply<B: Backend> {
 /// Why there is no answer.
 #[derive(Debug, Clone)]
 pub(super) enum CallError {
-    Fault(Fault),
+    Fault(DeviceFault),
     Panic(String),
 }

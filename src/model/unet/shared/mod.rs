@@ -22,7 +22,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use super::UNet;
 use crate::bug;
 use crate::kernels::Backend;
-use crate::kernels::fault::Fault;
+use crate::kernels::fault::DeviceFault;
 use calls::{Call, CallError, UNetReply, UNetRequest};
 pub use client::UNetClient;
 use passes::OpenPasses;
@@ -126,7 +126,7 @@ fn link<B: Backend>() -> (Link<B>, UNetClient<B>) {
 /// Does `work`; a fault of the device or a panic inside is for the lanes that asked for it.
 fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, CallError> {
     panic::catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
-        match payload.downcast::<Fault>() {
+        match payload.downcast::<DeviceFault>() {
             Ok(fault) => CallError::Fault(*fault),
             Err(payload) => CallError::Panic(bug::told(&*payload)),
         }

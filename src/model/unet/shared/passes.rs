@@ -7,7 +7,7 @@ use super::guarded;
 use super::prompts::Prompts;
 use crate::failpoint;
 use crate::kernels::Backend;
-use crate::kernels::fault::{self, Fault};
+use crate::kernels::fault::{self, DeviceFault};
 use crate::model::unet::{Context, Gradients, Output, UNet, Want};
 use crate::nn::{Learner, Mutual, Pass, Run, Shape, Tape, Tensor};
 
@@ -116,7 +116,7 @@ impl<B: Backend> OpenPasses<B> {
         let members: Vec<Member<B>> = members.collect();
         let walked = guarded(|| {
             if group.len() > 1 && failpoint::is_hit("no_memory_for_several") {
-                fault::throw(Fault::OutOfMemory {
+                fault::throw(DeviceFault::OutOfMemory {
                     need: 0,
                     free: 0,
                     total: 0,

@@ -5,14 +5,14 @@ use std::process::Command;
 
 use dragnext::kernels::cuda::device::{Device, Unavailable};
 use dragnext::kernels::cuda::driver::{Address, Argument, Driver, Launch};
-use dragnext::kernels::fault::Fault;
+use dragnext::kernels::fault::DeviceFault;
 
 pub(crate) const KERNELS: &str = ".version 8.0\n.target sm_80\n.visible .entry add_number(\n)\n{}\n.visible .entry attention_add(\n)\n{}\n";
 
 /// Set for the program that runs a case.
-pub(crate) const MARK: &str = "PRETEND_CASE";
+pub(crate) const MARK: &str = "FAKE_CASE";
 /// The folder of a case's libraries, if not the one that has all.
-pub(crate) const FOLDER: &str = "PRETEND_FOLDER";
+pub(crate) const FOLDER: &str = "FAKE_FOLDER";
 
 /// Builds the libraries, and folders that lack some; false where there is no C compiler.
 pub(crate) fn build(folder: &Path) -> bool {
@@ -30,7 +30,7 @@ pub(crate) fn build(folder: &Path) -> bool {
             "part.c",
         ));
     }
-    std::fs::write(folder.join("part.c"), "int pretend_part;\n").expect("a file can be written");
+    std::fs::write(folder.join("part.c"), "int fake_part;\n").expect("a file can be written");
     let built = libraries.into_iter().all(|(library, name)| {
         let file = if name == "part.c" {
             folder.join(name)
@@ -113,7 +113,7 @@ pub(crate) fn add(
     count: u32,
     number: f32,
     shared: u32,
-) -> Result<(), Fault> {
+) -> Result<(), DeviceFault> {
     let arguments = [
         Argument::Address(to),
         Argument::Count(count),
