@@ -11,7 +11,7 @@ use super::{Seeds, folder, manifest};
 use crate::drag_file::moves_text;
 use crate::error::{Error, FAILED, NOT_STARTED, Result};
 use crate::files;
-use crate::settings::Overrides;
+use crate::plan::Choice;
 use crate::warning::Warning;
 
 /// Where a list comes from.
@@ -35,7 +35,7 @@ pub(super) struct Entry {
     pub(super) image: PathBuf,
     pub(super) drag: Option<PathBuf>,
     pub(super) out: Option<PathBuf>,
-    pub(super) settings: Option<Box<Overrides>>,
+    pub(super) choice: Option<Box<Choice>>,
     pub(super) fault: Option<Fault>,
 }
 
@@ -48,7 +48,7 @@ impl Entry {
             image,
             drag: None,
             out: None,
-            settings: None,
+            choice: None,
             fault: None,
         }
     }
@@ -97,8 +97,8 @@ pub struct Item {
     pub drag: Option<PathBuf>,
     /// The result.
     pub out: PathBuf,
-    /// Settings that go before those of the drag file.
-    pub settings: Option<Box<Overrides>>,
+    /// Method and settings that take precedence over those of the drag file.
+    pub choice: Option<Box<Choice>>,
     /// Why it cannot be done, in a run that goes on without it.
     pub fault: Option<Box<Fault>>,
 }
@@ -208,7 +208,7 @@ impl Check<'_> {
             image,
             drag,
             out,
-            settings,
+            choice,
             fault,
         } = entry;
         let out_name = out.unwrap_or_else(|| image.with_extension("png"));
@@ -248,7 +248,7 @@ impl Check<'_> {
             image: join(image),
             drag: drag.map(join),
             out: self.rules.outputs.join(clean(&out_name)),
-            settings,
+            choice,
             fault: fault.map(Box::new),
         }
     }

@@ -13,11 +13,13 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::list::{Entry, Fault};
 use crate::error::{Error, Result};
-use crate::settings::{Overrides, Settings};
+use crate::method::{Method, groups};
+use crate::plan::Choice;
+use crate::settings::Overrides;
 
 /// A longer line is refused before it is read whole.
 const MAX_LINE: u64 = 1 << 20;
@@ -36,9 +38,12 @@ pub struct Line {
     /// The result, inside the output folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out: Option<PathBuf>,
-    /// Settings of this item, which go before those of its drag file.
+    /// The item's drag method, which takes precedence over that of its drag file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settings: Option<Overrides>,
+    pub method: Option<Method>,
+    /// Settings of this item, which take precedence over those of its drag file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Map<String, Value>>,
     /// Whoever wrote the manifest may keep notes in keys that start with `x-`, and in `comment`.
     #[serde(flatten, skip_serializing)]
     other: BTreeMap<String, Value>,
@@ -101,18 +106,18 @@ fn entry(text: &[u8], place: String, number: usize) -> Entry {
         return Entry::broken(
             place,
             number,
-            format!("`{key}` is no key of a manifest; they are id, image, drag, out and settings"),
+            format!("`{key}` is no key of a manifest; they are id, image, drag, out, method and settings"),
         );
     }
-    if let Some(Err(error)) = line.settings.as_ref().map(Settings::resolve) {
-        return Entry::broken(place, number, format!("settings: {error}"));
-    }
+    let choice = match line.choice() {
+        Ok(choice) => choice,
+        Err(reason) => return Entry::broken(place, number, format!("settings: {reason}")),
+    };
     let Line {
         id,
         image,
         drag,
         out,
-        settings,
         ..
     } = line;
     Entry {
@@ -122,8 +127,25 @@ fn entry(text: &[u8], place: String, number: usize) -> Entry {
         image,
         drag,
         out,
-        settings: settings.map(Box::new),
+        choice,
         fault: None,
+    }
+}
+
+impl Line {
+    /// Returns the method and the settings of the line; `None` when it has neither.
+    fn choice(&self) -> std::result::Result<Option<Box<Choice>>, String> {
+        if self.method.is_none() && self.settings.is_none() {
+            return Ok(None);
+        }
+        let (map, groups) = (self.settings.clone().unwrap_or_default(), groups());
+        let values = Overrides::from_map(&map, &groups)
+            .map_err(|key| format!("`{key}` is no setting; `dragnext settings` shows all"))?;
+        values.check(&groups).map_err(|error| error.to_string())?;
+        Ok(Some(Box::new(Choice {
+            method: self.method,
+            values,
+        })))
     }
 }
 

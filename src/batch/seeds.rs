@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use super::list::Entry;
 use crate::files;
-use crate::settings::LoraSeed;
 
 /// More than so many would be a slip of the finger.
 const MOST: usize = 1000;
@@ -73,9 +72,9 @@ impl Seeds {
             name.push(format!(".seed-{seed}.png"));
             variant.id = Some(format!("{id}.seed-{seed}"));
             variant.out = Some(out.with_file_name(name));
-            let settings = variant.settings.get_or_insert_default();
-            settings.seed = Some(*seed);
-            settings.lora_seed = settings.lora_seed.or(Some(LoraSeed::Of(first)));
+            let values = &mut variant.choice.get_or_insert_default().values;
+            values.set("seed", *seed);
+            values.set_default("lora_seed", first);
             variant
         };
         self.0.iter().map(variant).collect()

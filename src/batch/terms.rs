@@ -15,19 +15,16 @@ use crate::files;
 use crate::geometry::Size;
 use crate::model::Model;
 use crate::picture;
-use crate::plan::Plan;
+use crate::plan::{Choice, ModelFacts, Plan, Request, Settings};
 use crate::report::Instruction;
-use crate::settings::{Overrides, Settings};
 
 /// What holds for all items.
 #[derive(Debug)]
 pub struct Terms {
-    /// Settings of the command line and the environment.
-    pub flags: Overrides,
-    /// The model's own defaults.
-    pub defaults: Overrides,
-    /// Shorter side of the pictures the model was trained on.
-    pub native_size: usize,
+    /// Method and settings of the command line and the environment.
+    pub flags: Choice,
+    /// What planning knows of the model.
+    pub model: ModelFacts,
     /// The drag file for all, and its path.
     pub drag: Option<(DragFile, PathBuf)>,
     /// Whether the original is kept outside the editable area.
@@ -39,24 +36,23 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// The terms with a model.
+    /// The terms with a model, which may not be on this machine yet.
+    ///
+    /// # Errors
+    /// As [`ModelFacts::of`].
     pub fn new(
-        flags: Overrides,
+        flags: Choice,
         model: Option<&Model>,
-        native_size: usize,
         drag: Option<(DragFile, PathBuf)>,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        Ok(Self {
             flags,
-            defaults: model
-                .map(|model| model.defaults().clone())
-                .unwrap_or_default(),
-            native_size: model.map_or(native_size, Model::native_size),
+            model: ModelFacts::of_present(model)?,
             drag,
             keeps_outside: true,
             roots: Vec::new(),
             model_files: model.map(Model::files).unwrap_or_default(),
-        }
+        })
     }
 
     /// Is this what a record says that an item was made from, or, where something of it is written otherwise, the same job? No pixel is
@@ -99,7 +95,7 @@ impl Terms {
         image: &str,
         means: Provenance,
     ) -> Result<String> {
-        let settings = self.settings(item, drag)?;
+        let settings = self.settings(item, drag, path)?;
         let instruction = Instruction::from(drag);
         let hash = |mask: PathBuf| {
             fs::read(&mask)
@@ -115,7 +111,7 @@ impl Terms {
             instruction,
             masks,
             settings,
-            self.native_size,
+            self.model.native_size,
             self.keeps_outside,
         );
         let made = (env!("CARGO_PKG_VERSION"), means.weights, means.numerics);
@@ -185,21 +181,30 @@ impl Terms {
         for mask in drag.mask_paths(path) {
             self.check_inside(&mask)?;
         }
-        Plan::new(
-            drag,
-            path,
-            size,
-            &self.settings(item, drag)?,
-            self.native_size,
-        )
+        self.resolve(item, drag, path, |request| request.plan(size))
     }
 
-    fn settings(&self, item: &Item, drag: &DragFile) -> Result<Settings> {
-        let given = match &item.settings {
-            Some(settings) => self.flags.over(settings),
-            None => self.flags.clone(),
-        };
-        Settings::resolve(&given.over(&drag.settings).over(&self.defaults))
+    fn settings(&self, item: &Item, drag: &DragFile, path: &Path) -> Result<Settings> {
+        self.resolve(item, drag, path, Request::settings)
+    }
+
+    /// Resolves an item's edit: the command line, then the item's own choice, then its drag file, then the model.
+    fn resolve<T>(
+        &self,
+        item: &Item,
+        drag: &DragFile,
+        path: &Path,
+        how: impl Fn(&Request) -> Result<T>,
+    ) -> Result<T> {
+        let above: Vec<&Choice> = std::iter::once(&self.flags)
+            .chain(item.choice.as_deref())
+            .collect();
+        how(&Request {
+            drag,
+            path,
+            above: &above,
+            model: &self.model,
+        })
     }
 
     /// A drag file may come from anybody; what it names is looked at inside the folders that were given.

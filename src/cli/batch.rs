@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use super::setting_flags::SettingFlags;
 use super::cache::reuse;
 use super::compute::{Compute, ComputeArguments};
-use super::model::{ModelArguments, NATIVE_SIZE};
+use super::model::ModelArguments;
 use super::rehearsal;
 use crate::batch::{
     History, Item, Limits, List, Log, Origin, Redo, Rules, Run, Seeds, Shard, State, Tally, Terms,
@@ -20,7 +21,6 @@ use crate::interrupt::Interrupt;
 use crate::model::Model;
 use crate::progress::{self, Items};
 use crate::report::{self, Failure, Summary};
-use crate::settings::{Overrides, WindowChoice};
 
 /// Edits many pictures: the weights are loaded once, and a run that was stopped goes on where it was.
 ///
@@ -130,7 +130,7 @@ pub(super) struct Arguments {
     quiet: bool,
 
     #[command(flatten)]
-    settings: Overrides,
+    settings: SettingFlags,
 }
 
 const EXAMPLE: &str = r#"Examples:
@@ -186,13 +186,13 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         let history = History::read(&arguments.output)?;
         return rehearsal::print(
             &selected,
-            &arguments.terms(&list, drag, model.as_ref()),
+            &arguments.terms(&list, drag, model.as_ref())?,
             &history,
         );
     }
 
     let model = arguments.model.open(arguments.quiet, interrupt)?;
-    let terms = arguments.terms(&list, drag, Some(&model));
+    let terms = arguments.terms(&list, drag, Some(&model))?;
     let (mut log, torn) = Log::open(&arguments.output, arguments.shard)?;
     if !arguments.quiet {
         report::print_warnings(torn.as_slice());
@@ -383,20 +383,20 @@ impl Arguments {
         list: &List,
         drag: Option<(DragFile, PathBuf)>,
         model: Option<&Model>,
-    ) -> Terms {
-        let mut flags = self.settings.clone();
+    ) -> Result<Terms> {
+        let mut choice = self.settings.choice.clone();
         if self.no_lora {
-            flags.lora_steps = Some(0);
+            choice.values.set("lora_steps", 0);
         }
         if self.seeds.is_some() {
-            // A flag, or the environment, would go before those of the list.
-            flags.seed = None;
+            // A flag, or the environment, would take precedence over the seeds of the list.
+            choice.values.remove("seed");
         }
         if self.no_composite {
-            // Every pixel can only come from a model that saw every pixel.
-            flags.window = flags.window.or(Some(WindowChoice::Full));
+            // The model can only paint every pixel when it sees every pixel.
+            choice.values.set_default("window", "full");
         }
-        let mut terms = Terms::new(flags, model, NATIVE_SIZE, drag);
+        let mut terms = Terms::new(choice, model, drag)?;
         terms.keeps_outside = !self.no_composite;
         if !self.allow_outside {
             let beside = self.drag.as_ref().and_then(|path| path.parent());
@@ -406,7 +406,7 @@ impl Arguments {
                 .map(PathBuf::from)
                 .collect();
         }
-        terms
+        Ok(terms)
     }
 
     fn limits(&self) -> Limits {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::setting_flags::SettingFlags;
 use super::compare;
 use super::compute::{Compute, ComputeArguments};
 use super::instruction::InstructionArguments;
@@ -24,7 +25,6 @@ use crate::plan::Plan;
 use crate::preview;
 use crate::progress::{self, Progress};
 use crate::report::{self, CaseStatus, Checked, CheckedForm};
-use crate::settings::Overrides;
 
 /// Does edits whose results are known, and compares.
 ///
@@ -78,7 +78,7 @@ pub(super) struct Arguments {
     limits: LimitArguments,
 
     #[command(flatten)]
-    settings: Overrides,
+    settings: SettingFlags,
 }
 
 /// Where pictures go when nobody says.
@@ -167,7 +167,7 @@ impl Arguments {
     }
 
     fn plan(&self, inputs: &Inputs, model: Option<&Model>) -> Result<Plan> {
-        inputs.plan(&self.settings, model)
+        inputs.plan(&self.settings.choice, model)
     }
 
     /// The limits of a case.

@@ -26,7 +26,10 @@ pub(super) fn print_manifest(list: &List, items: &[&Item], outputs: &Path) -> Re
         line.image = relative(&item.image, &list.root);
         line.drag = item.drag.as_ref().map(|drag| relative(drag, &list.root));
         line.out = Some(relative(&item.out, outputs));
-        line.settings = item.settings.as_deref().cloned();
+        if let Some(choice) = item.choice.as_deref() {
+            line.method = choice.method;
+            line.settings = Some(choice.values.to_map());
+        }
         let Ok(line) = serde_json::to_string(&line) else {
             let reason = format!(
                 "{}: a path that is no text cannot stand in a manifest",

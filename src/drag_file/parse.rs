@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jsonc_parser::ast::Value;
 
-use super::overrides::overrides;
+use super::overrides::{method, overrides};
 use super::reader::{Fields, Node, Reader, quoted};
 use super::source::{Source, moves_text};
 use super::suggestion::did_you_mean;
@@ -17,6 +17,7 @@ use super::{
 use crate::geometry::Point;
 use crate::outline::Outline;
 use crate::region::RegionKind;
+use crate::method::Method;
 use crate::settings::{Overrides, either};
 
 /// The version of the format that this program reads.
@@ -48,10 +49,18 @@ pub(super) fn parse(bytes: &[u8]) -> Result<DragFile, Vec<DragFileFault>> {
         fault.region = region_at(&tree, &fault.pointer);
     }
     match parsed {
-        Some((prompt, editable, regions, settings)) if faults.is_empty() => {
+        Some(contents) if faults.is_empty() => {
             drop(tree);
+            let Contents {
+                method,
+                prompt,
+                editable,
+                regions,
+                settings,
+            } = contents;
             Ok(DragFile {
                 version: VERSION,
+                method,
                 prompt,
                 editable,
                 regions,
@@ -80,6 +89,15 @@ fn is_id(text: &str) -> bool {
     !text.is_empty() && text.chars().count() <= MAX_ID && !text.chars().any(moves_text)
 }
 
+/// The values of a drag file's keys.
+struct Contents {
+    method: Option<Method>,
+    prompt: String,
+    editable: Editable,
+    regions: Vec<DragRegion>,
+    settings: Overrides,
+}
+
 struct Parser<'a> {
     reader: Reader<'a>,
     points: usize,
@@ -91,7 +109,7 @@ impl<'a> Parser<'a> {
     fn file(
         &mut self,
         tree: &'a Value<'a>,
-    ) -> Option<(String, Editable, Vec<DragRegion>, Overrides)> {
+    ) -> Option<Contents> {
         let root = self.reader.root(tree);
         if !matches!(tree, Value::Object(_)) {
             self.reader.fault(
@@ -123,7 +141,7 @@ impl<'a> Parser<'a> {
             return None;
         }
         let known = [
-            "$schema", "version", "prompt", "editable", "regions", "settings",
+            "$schema", "version", "method", "prompt", "editable", "regions", "settings",
         ];
         let fields = self.reader.fields(&root, &known, "an object")?;
         if let Some(version) = self.reader.required(&root, &fields, "version") {
@@ -132,6 +150,9 @@ impl<'a> Parser<'a> {
         if let Some(schema) = fields.get("$schema") {
             self.reader.string(schema);
         }
+        let method = fields
+            .get("method")
+            .and_then(|node| method(&mut self.reader, node));
         let prompt = fields
             .get("prompt")
             .and_then(|node| self.reader.string(node))
@@ -147,7 +168,13 @@ impl<'a> Parser<'a> {
         let settings = fields
             .get("settings")
             .map_or_else(Overrides::default, |node| overrides(&mut self.reader, node));
-        Some((prompt, editable?, regions?, settings))
+        Some(Contents {
+            method,
+            prompt,
+            editable: editable?,
+            regions: regions?,
+            settings,
+        })
     }
 
     fn editable(&mut self, node: &Node<'a>) -> Option<Editable> {

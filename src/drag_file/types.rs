@@ -12,6 +12,7 @@ use super::source::Source;
 use crate::geometry::Point;
 use crate::outline::Outline;
 use crate::region::RegionKind;
+use crate::method::Method;
 use crate::settings::Overrides;
 
 /// A drag file of version 1.
@@ -19,6 +20,9 @@ use crate::settings::Overrides;
 pub struct DragFile {
     /// Always 1.
     pub version: u32,
+    /// The drag method; `None` leaves it to the command line, else it is the default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<Method>,
     /// What the picture shows; may be empty.
     pub prompt: String,
     /// Where the picture may change.
@@ -26,7 +30,7 @@ pub struct DragFile {
     pub editable: Editable,
     /// What is dragged; at least one.
     pub regions: Vec<DragRegion>,
-    /// Settings of the method that this file brings along.
+    /// Settings that this file gives.
     pub settings: Overrides,
     #[serde(skip)]
     pub(super) source: Source,

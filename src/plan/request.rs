@@ -7,8 +7,9 @@ use std::path::Path;
 
 use super::{Choice, Draft, Plan, Settings};
 use crate::drag_file::DragFile;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::Size;
+use crate::method::Misfit;
 use crate::model::Model;
 
 /// Shorter side of the pictures that Stable Diffusion 1.5 was trained on, which is assumed while the model is not known.
@@ -48,6 +49,14 @@ impl ModelFacts {
             decoder_stages: Some(model.decoder_stages()),
         })
     }
+
+    /// Reads the facts of a model that may not be on this machine yet.
+    ///
+    /// # Errors
+    /// As [`ModelFacts::of`].
+    pub fn of_present(model: Option<&Model>) -> Result<Self> {
+        model.map_or_else(|| Ok(Self::default()), Self::of)
+    }
 }
 
 /// An edit that is asked for.
@@ -69,10 +78,7 @@ impl Request<'_> {
     /// # Errors
     /// [`crate::Error::Setting`].
     pub fn settings(&self) -> Result<Settings> {
-        let file = Choice {
-            method: self.drag.method,
-            values: self.drag.settings.clone(),
-        };
+        let file = Choice::from(self.drag);
         let above = self
             .above
             .iter()
@@ -86,15 +92,12 @@ impl Request<'_> {
     /// [`crate::Error::Setting`]; [`crate::Error::Instruction`] with everything in the drag file that does not fit the picture or the method.
     pub fn plan(&self, picture: Size) -> Result<Plan> {
         let Draft { plan, faults } = self.draft(picture)?;
-        plan.check_method(self.model.decoder_stages)?;
-        if faults.is_empty() {
-            Ok(plan)
-        } else {
-            Err(crate::Error::Instruction {
-                path: self.path.to_owned(),
-                faults,
-            })
+        if !faults.is_empty() {
+            let path = self.path.to_owned();
+            return Err(Error::Instruction { path, faults });
         }
+        plan.check_settings(self.model.decoder_stages)?;
+        Ok(plan)
     }
 
     /// As [`Request::plan`], with as much of the plan as can be made in spite of faults.
@@ -103,12 +106,24 @@ impl Request<'_> {
     /// [`crate::Error::Setting`].
     pub fn draft(&self, picture: Size) -> Result<Draft> {
         let settings = self.settings()?;
-        Ok(Plan::draft(
-            self.drag,
-            self.path,
-            picture,
-            &settings,
-            self.model.native_size,
-        ))
+        let size = self.model.native_size;
+        let mut draft = Plan::draft(self.drag, self.path, picture, &settings, size);
+        for misfit in draft.plan.misfits(self.model.decoder_stages) {
+            if let Misfit::Region {
+                id,
+                key,
+                message,
+                hint,
+            } = misfit
+            {
+                let index = self.drag.regions.iter().position(|region| region.id == id);
+                let pointer = index.map_or(String::new(), |index| format!("/regions/{index}{key}"));
+                let fault = self
+                    .drag
+                    .fault("region.method", &pointer, message, Some(hint));
+                draft.faults.push(fault);
+            }
+        }
+        Ok(draft)
     }
 }

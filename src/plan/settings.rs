@@ -3,6 +3,7 @@
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use crate::drag_file::DragFile;
 use crate::error::{Error, Result};
 use crate::method::{Method, MethodSettings, methods_with};
 use crate::settings::{DiffusionSettings, FrameSettings, LoraSettings, Overrides, SettingsGroup, either, typed};
@@ -46,6 +47,15 @@ impl Choice {
         both.values
             .retain(|name| self.values.get(name).is_some() || has(method, name));
         both
+    }
+}
+
+impl From<&DragFile> for Choice {
+    fn from(drag: &DragFile) -> Self {
+        Self {
+            method: drag.method,
+            values: drag.settings.clone(),
+        }
     }
 }
 

@@ -31,6 +31,19 @@ impl Overrides {
         Ok(overrides)
     }
 
+    /// Checks every value against the form that `groups` give its setting.
+    ///
+    /// # Errors
+    /// [`crate::Error::Setting`] for the first one that is out of its bounds.
+    pub fn check(&self, groups: &[Group]) -> crate::error::Result<()> {
+        for (name, value) in &self.values {
+            if let Some(setting) = groups.iter().find_map(|group| group.find(name)) {
+                super::checked(setting, value)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the value of a setting.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.values.get(name)
@@ -62,6 +75,12 @@ impl Overrides {
         let mut values = below.values.clone();
         values.extend(self.values.iter().map(|(name, value)| (*name, value.clone())));
         Self { values }
+    }
+
+    /// Returns the values as an object.
+    pub fn to_map(&self) -> Map<String, Value> {
+        let values = self.values.iter();
+        values.map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
     }
 
     /// Returns the names of all values.
