@@ -5,6 +5,7 @@
 //! output, when a lock proves that no run has it any more.
 
 mod link;
+mod stamp;
 mod temporary;
 
 use std::fs::{self, File, Metadata};
@@ -17,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::failpoint;
 
 pub use link::follow;
+pub use stamp::Stamp;
 use temporary::temporary_in;
 pub(crate) use temporary::{remove_orphans, temporary_named};
 

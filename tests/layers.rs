@@ -648,8 +648,7 @@ fn residual_blocks() {
     let mut weights = Weights::open(
         &Cpu,
         &source,
-        "unet",
-        &["diffusion_pytorch_model.safetensors"],
+        &["unet/diffusion_pytorch_model.safetensors"],
         &never,
     )
     .expect("the fixture has weights");

@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::hub::{self, DEFAULT_MODEL, Environment, Fetched, HubId};
+use crate::hub::{self, Environment, Fetched, HubId};
 use crate::interrupt::Interrupt;
 use crate::model::Source;
+use crate::model::layout::STABLE_DIFFUSION;
 use crate::progress::{Transfer, amount};
 use crate::report::{self, Failure};
 
@@ -17,7 +18,7 @@ use crate::report::{self, Failure};
 #[command(after_help = EXAMPLE)]
 pub(super) struct Arguments {
     /// The model, as `owner/name` or `owner/name@revision`.
-    #[arg(default_value = DEFAULT_MODEL, env = "DRAGNEXT_MODEL")]
+    #[arg(default_value = STABLE_DIFFUSION.repository, env = "DRAGNEXT_MODEL")]
     model: String,
 
     /// Fetch nothing: check what is in the cache. `HF_HUB_OFFLINE=1` does the same.
@@ -104,9 +105,9 @@ impl Arguments {
     fn fetch(&self, id: &HubId, transfer: &mut Transfer, interrupt: &Interrupt) -> Result<Fetched> {
         let environment = Environment::read();
         if self.offline || environment.offline {
-            hub::check(&environment, id)
+            hub::check(&environment, id, &STABLE_DIFFUSION)
         } else {
-            hub::fetch(&environment, id, transfer, interrupt)
+            hub::fetch(&environment, id, &STABLE_DIFFUSION, transfer, interrupt)
         }
     }
 }

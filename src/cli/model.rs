@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::error::{Error, Result};
-use crate::hub::{self, DEFAULT_MODEL, Environment, HubId};
+use crate::error::Result;
+use crate::hub::{self, Environment, Found, HubId};
 use crate::interrupt::Interrupt;
+use crate::model::layout::STABLE_DIFFUSION;
 use crate::model::{Model, Source};
 use crate::progress::Transfer;
 
@@ -45,7 +46,7 @@ impl ModelArguments {
 
     /// What the model is called where it was asked for.
     pub(super) fn name(&self) -> &str {
-        self.model.as_deref().unwrap_or(DEFAULT_MODEL)
+        self.model.as_deref().unwrap_or(STABLE_DIFFUSION.repository)
     }
 
     /// The model's configuration, without its weights. A model of the hub is fetched when something of it is missing.
@@ -57,6 +58,7 @@ impl ModelArguments {
             hub::fetch(
                 &environment,
                 &id,
+                &STABLE_DIFFUSION,
                 &mut Transfer::for_terminal(quiet),
                 interrupt,
             )?;
@@ -84,13 +86,9 @@ impl ModelArguments {
             return Ok(None);
         };
         let environment = Environment::read();
-        match hub::find(&environment, &id) {
-            Ok(_) => Ok(None),
-            Err(Error::Hub {
-                kind: "weights.missing",
-                ..
-            }) => Ok(Some((environment, id))),
-            Err(error) => Err(error),
+        match hub::look_up(&environment, &id, &STABLE_DIFFUSION)? {
+            Found::Complete(_) => Ok(None),
+            Found::Missing(_) => Ok(Some((environment, id))),
         }
     }
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::hub::{self, Environment};
+use crate::model::layout::STABLE_DIFFUSION;
 
 /// What a check found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -103,7 +104,7 @@ fn reach(environment: &Environment, network: bool) -> (Check, Option<Error>) {
             None,
         );
     }
-    match hub::reach(environment) {
+    match hub::reach(environment, &STABLE_DIFFUSION) {
         Ok(()) => (Check::new("network", format!("{endpoint} answers")), None),
         Err(error) => (Check::failing("network", &error), Some(error)),
     }

@@ -6,7 +6,8 @@ use std::path::Path;
 use super::{Check, State};
 use crate::error::Error;
 use crate::files;
-use crate::hub::{Environment, HubId, ModelFolder, Snapshot};
+use crate::hub::{self, Environment, ModelFolder, Snapshot};
+use crate::model::layout::STABLE_DIFFUSION;
 use crate::progress::amount;
 
 /// The cache: where it is, whether it takes files, and which models of Stable Diffusion are in it. The error is why nothing can be fetched.
@@ -15,9 +16,8 @@ pub(super) fn cache(environment: &Environment) -> (Check, Option<Error>) {
     let snapshots = snapshots(folder);
     let mut check = Check::new("models", folder.display().to_string());
     check.details = snapshots.iter().map(describe).collect();
-    let default =
-        HubId::parse(crate::hub::DEFAULT_MODEL).map(|id| crate::hub::find(environment, &id));
-    let has_default = matches!(default, Some(Ok(_)));
+    let default = STABLE_DIFFUSION.default_id();
+    let has_default = hub::find(environment, &default, &STABLE_DIFFUSION).is_ok();
     if !has_default {
         check = check.noting(
             "`dragnext fetch` gets the default model (about 2 GB); `--model demo` is built in",
@@ -63,7 +63,7 @@ fn snapshots(cache: &Path) -> Vec<Snapshot> {
         {
             let snapshot = folder.snapshot(&repository, &commit.file_name().to_string_lossy());
             if snapshot
-                .present()
+                .present(&STABLE_DIFFUSION)
                 .iter()
                 .any(|file| file.starts_with("unet/"))
             {
@@ -77,12 +77,12 @@ fn snapshots(cache: &Path) -> Vec<Snapshot> {
 
 fn describe(snapshot: &Snapshot) -> String {
     let bytes = snapshot
-        .present()
+        .present(&STABLE_DIFFUSION)
         .iter()
         .filter_map(|name| fs::metadata(snapshot.folder.join(name)).ok())
         .map(|file| file.len())
         .sum();
-    let state = match snapshot.missing().as_slice() {
+    let state = match snapshot.missing(&STABLE_DIFFUSION).as_slice() {
         [] => "complete".to_owned(),
         [name] => format!("lacks {name}"),
         names => format!("lacks {} files", names.len()),

@@ -7,9 +7,10 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use super::CACHE_HINT;
 use super::id::{HubId, is_commit};
 use super::ledger::Ledger;
-use super::{CACHE_HINT, needed};
+use super::model_files::ModelFiles;
 use crate::error::{Error, Result};
 
 /// The folder of one model in the cache; it need not exist.
@@ -103,9 +104,9 @@ impl ModelFolder {
     ///
     /// # Errors
     /// [`Error::Hub`] when the cache cannot be read.
-    pub fn find(&self, id: &HubId) -> Result<Found> {
+    pub fn find(&self, id: &HubId, files: &ModelFiles) -> Result<Found> {
         let Some(commit) = self.commit(id)? else {
-            return Ok(Found::Missing(needed::missing(|_| false)));
+            return Ok(Found::Missing(files.missing(|_| false)));
         };
         let snapshot = self.snapshot(id.repository(), &commit);
         for folder in [&self.path, &snapshot.folder] {
@@ -115,7 +116,7 @@ impl ModelFolder {
                 return Err(unreadable(folder, &error));
             }
         }
-        let missing = snapshot.missing();
+        let missing = snapshot.missing(files);
         Ok(if missing.is_empty() {
             Found::Complete(snapshot)
         } else {
@@ -131,14 +132,14 @@ impl Snapshot {
     }
 
     /// Needed files that are not there: those that were fetched once, and those without which no model can be loaded.
-    pub fn missing(&self) -> Vec<String> {
+    pub fn missing(&self, files: &ModelFiles) -> Vec<String> {
         let has = |name: &str| self.folder.join(name).is_file();
-        let mut missing = needed::missing(has);
+        let mut missing = files.missing(has);
         missing.extend(
             Ledger::read(&self.ledger)
                 .files
                 .into_keys()
-                .filter(|name| !has(name) && !needed::has_twin(name, has)),
+                .filter(|name| !has(name) && !files.has_alternative(name, has)),
         );
         missing.sort();
         missing.dedup();
@@ -146,8 +147,8 @@ impl Snapshot {
     }
 
     /// Files of the snapshot that this program knows of: those that were fetched once, and those that a model needs.
-    pub fn present(&self) -> Vec<String> {
-        let mut names: Vec<String> = needed::all();
+    pub fn present(&self, files: &ModelFiles) -> Vec<String> {
+        let mut names: Vec<String> = files.all().map(str::to_owned).collect();
         names.extend(Ledger::read(&self.ledger).files.into_keys());
         names.sort();
         names.dedup();

@@ -18,8 +18,9 @@ use ureq::{Agent, Body};
 
 use super::environment::{Environment, Token, shown};
 use super::id::{HubId, is_commit};
+use super::model_files::ModelFiles;
+use super::redirect;
 use super::retry::Fault;
-use super::{WITHOUT_HUB, redirect};
 use crate::error::{Error, Result};
 
 const LINKED_ETAG: HeaderName = HeaderName::from_static("x-linked-etag");
@@ -71,6 +72,7 @@ pub(super) struct Stream {
 /// Speaks to the hub about one model.
 pub(super) struct Client<'a> {
     id: &'a HubId,
+    without_hub: &'static str,
     environment: &'a Environment,
     endpoint: Uri,
     token: Option<Token>,
@@ -93,7 +95,12 @@ impl<'a> Client<'a> {
     ///
     /// # Errors
     /// [`Error::Hub`] when the endpoint is no address.
-    pub(super) fn new(environment: &'a Environment, id: &'a HubId) -> Result<Self> {
+    pub(super) fn new(
+        environment: &'a Environment,
+        id: &'a HubId,
+        files: &ModelFiles,
+    ) -> Result<Self> {
+        let without_hub = files.without_hub;
         let endpoint: Option<Uri> = environment.endpoint.parse().ok();
         let endpoint = endpoint.filter(|uri| {
             matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
@@ -103,7 +110,7 @@ impl<'a> Client<'a> {
             kind: "hub.unreachable",
             reason,
             hint: format!(
-                "HF_ENDPOINT is the address of a hub, such as https://huggingface.co; {WITHOUT_HUB}"
+                "HF_ENDPOINT is the address of a hub, such as https://huggingface.co; {without_hub}"
             ),
         };
         let endpoint = endpoint.ok_or_else(|| wrong("is no address of a hub".into()))?;
@@ -134,12 +141,18 @@ impl<'a> Client<'a> {
             .into();
         Ok(Self {
             id,
+            without_hub,
             environment,
             endpoint,
             token,
             repository,
             agent,
         })
+    }
+
+    /// What to do without the hub, for hints.
+    pub(super) fn without_hub(&self) -> &'static str {
+        self.without_hub
     }
 
     /// What the hub says of the model.
@@ -343,7 +356,7 @@ impl<'a> Client<'a> {
                 place,
                 kind,
                 reason: format!("the hub answers {status}"),
-                hint: format!("{hint}; {WITHOUT_HUB}"),
+                hint: format!("{hint}; {}", self.without_hub),
             }))
         };
         let (repository, revision) = (self.id.repository(), self.id.revision());
@@ -404,8 +417,9 @@ impl<'a> Client<'a> {
             kind: "hub.answer",
             reason: format!("the answer is {what}"),
             hint: format!(
-                "check HF_ENDPOINT (`{}`); {WITHOUT_HUB}",
-                shown(&self.environment.endpoint)
+                "check HF_ENDPOINT (`{}`); {}",
+                shown(&self.environment.endpoint),
+                self.without_hub
             ),
         }
     }
@@ -476,6 +490,14 @@ mod tests {
         assert_eq!(read("bytes */200"), None);
     }
 
+    const FILES: ModelFiles = ModelFiles {
+        repository: "a/b",
+        commit: "0123456789abcdef0123456789abcdef01234567",
+        suitable: "",
+        without_hub: "",
+        files: &[],
+    };
+
     #[test]
     fn a_client_shows_no_token() {
         let id = HubId::parse("a/b").expect("a name");
@@ -483,7 +505,7 @@ mod tests {
         std::fs::write(folder.path().join("token"), "hf_secret").expect("it can be written");
         let mut environment = Environment::for_tests(folder.path());
         environment.endpoint = "http://localhost:1".into();
-        let client = Client::new(&environment, &id).expect("an address");
+        let client = Client::new(&environment, &id, &FILES).expect("an address");
         assert!(client.token.is_some());
         let shown = format!("{client:?}");
         assert!(!shown.contains("hf_secret"), "{shown}");

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use super::CACHE_HINT;
 use super::cache::ModelFolder;
 use super::client::{Client, FileHead};
 use super::integrity::{hash, is_sha256};
 use super::retry::{Fault, Retries};
 use super::turn::{self, Turn};
-use super::{CACHE_HINT, WITHOUT_HUB};
 use crate::digest::sha256_of;
 use crate::error::{Error, Result};
 use crate::failpoint;
@@ -90,7 +90,7 @@ impl Download<'_> {
 
     fn receive_all(&self, transfer: &mut Transfer) -> Result<u64> {
         let (mut part, mut received, mut wrong) = (self.begin()?, 0, 0);
-        let mut retries = Retries::default();
+        let mut retries = Retries::new(self.client.without_hub());
         let mut longest = self.length(&part)?;
         loop {
             let fault = match self.receive(&mut part, &mut received, transfer) {
@@ -324,7 +324,8 @@ impl Download<'_> {
                 self.head.etag
             ),
             hint: format!(
-                "something between the hub and this machine changes files; {WITHOUT_HUB}"
+                "something between the hub and this machine changes files; {}",
+                self.client.without_hub()
             ),
         }
     }
@@ -335,8 +336,8 @@ impl Download<'_> {
 }
 
 /// When a file was last written to.
-fn written_at(path: &Path) -> Option<super::ledger::Stamp> {
-    super::ledger::Stamp::of(&fs::metadata(path).ok()?)
+fn written_at(path: &Path) -> Option<files::Stamp> {
+    files::Stamp::of(&fs::metadata(path).ok()?)
 }
 
 /// The error about a cache that takes no files.

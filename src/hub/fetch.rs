@@ -5,17 +5,19 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::cache::{ModelFolder, Snapshot};
+use super::Fetched;
+use super::cache::{Found, ModelFolder, Snapshot};
 use super::client::{Client, Description, FileHead};
 use super::download::{Download, not_writable};
 use super::environment::Environment;
 use super::id::HubId;
 use super::integrity::{self, hash, is_sha256};
-use super::ledger::{Entry, Ledger, Stamp};
+use super::ledger::{Entry, Ledger};
+use super::model_files::ModelFiles;
+use super::pickle::is_pickle;
 use super::retry::Retries;
-use super::{Fetched, WITHOUT_HUB, needed};
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, Stamp};
 use crate::interrupt::Interrupt;
 use crate::progress::Transfer;
 
@@ -23,6 +25,7 @@ use crate::progress::Transfer;
 #[derive(Debug)]
 pub(super) struct Fetch<'a> {
     id: &'a HubId,
+    files: &'a ModelFiles,
     environment: &'a Environment,
     client: Client<'a>,
     folder: ModelFolder,
@@ -44,11 +47,13 @@ impl<'a> Fetch<'a> {
     pub(super) fn new(
         environment: &'a Environment,
         id: &'a HubId,
+        files: &'a ModelFiles,
         interrupt: &'a Interrupt,
     ) -> Result<Self> {
-        let client = Client::new(environment, id)?;
+        let client = Client::new(environment, id, files)?;
         Ok(Self {
             id,
+            files,
             environment,
             client,
             folder: ModelFolder::new(&environment.cache, id.repository()),
@@ -61,7 +66,8 @@ impl<'a> Fetch<'a> {
     /// # Errors
     /// [`Error::Hub`], [`Error::Interrupted`].
     pub(super) fn describe(&self, transfer: &mut Transfer) -> Result<Description> {
-        Retries::until_done(transfer, self.interrupt, || self.client.describe())
+        self.retries()
+            .until_done(transfer, self.interrupt, || self.client.describe())
     }
 
     /// Checks what is there, and fetches what is missing or damaged.
@@ -69,22 +75,20 @@ impl<'a> Fetch<'a> {
     /// # Errors
     /// [`Error::Hub`], [`Error::Weights`] when the repository lacks a needed file, [`Error::Interrupted`].
     pub(super) fn run(&self, transfer: &mut Transfer) -> Result<Fetched> {
-        match super::check(self.environment, self.id) {
-            Err(Error::Hub {
-                kind: "weights.missing" | "weights.damaged" | "weights.hash",
-                ..
-            }) => {}
-            checked => return checked,
+        if let Some(fetched) = self.intact()? {
+            return Ok(fetched);
         }
         let description = self.describe(transfer)?;
         let listed = description.files();
-        let mut files =
-            needed::choose(&listed).map_err(|missing| self.lacking(&description, &missing))?;
+        let mut files = self
+            .files
+            .choose(&listed)
+            .map_err(|missing| self.lacking(&description, &missing))?;
         let snapshot = self.folder.snapshot(self.id.repository(), &description.sha);
         // What is there will be used, in whichever precision it came: it is mended, and its twin is not fetched beside it.
-        let present = snapshot.present();
+        let present = snapshot.present(self.files);
         let has = |name: &str| present.iter().any(|there| there == name);
-        files.retain(|name| has(name) || !needed::has_twin(name, has));
+        files.retain(|name| has(name) || !self.files.has_alternative(name, has));
         files.extend(
             present
                 .iter()
@@ -117,6 +121,28 @@ impl<'a> Fetch<'a> {
         })
     }
 
+    /// The model, if the cache has all of it as it was fetched.
+    fn intact(&self) -> Result<Option<Fetched>> {
+        let Found::Complete(snapshot) = self.folder.find(self.id, self.files)? else {
+            return Ok(None);
+        };
+        let files = snapshot.present(self.files);
+        for name in &files {
+            if integrity::damage(&snapshot, name)?.is_some() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Fetched {
+            snapshot,
+            files,
+            received: 0,
+        }))
+    }
+
+    fn retries(&self) -> Retries {
+        Retries::new(self.files.without_hub)
+    }
+
     /// The files that are not there, or not as they were recorded, with what the hub says of them.
     fn wanted(
         &self,
@@ -127,9 +153,9 @@ impl<'a> Fetch<'a> {
         let mut wanted = Vec::new();
         for name in files {
             let is_there = snapshot.folder.join(name).is_file();
-            let is_damaged = is_there && integrity::check(snapshot, name).is_err();
+            let is_damaged = is_there && !matches!(integrity::damage(snapshot, name), Ok(None));
             if !is_there || is_damaged {
-                let head = Retries::until_done(transfer, self.interrupt, || {
+                let head = self.retries().until_done(transfer, self.interrupt, || {
                     self.client.head(&snapshot.commit, name)
                 })?;
                 wanted.push(Wanted {
@@ -232,7 +258,7 @@ impl<'a> Fetch<'a> {
         let pickles = description
             .files()
             .into_iter()
-            .filter(|file| crate::model::source::is_pickle(Path::new(file)));
+            .filter(|file| is_pickle(Path::new(file)));
         let pickles = pickles
             .filter(|file| file.matches('/').count() == 1)
             .count();
@@ -249,9 +275,7 @@ impl<'a> Fetch<'a> {
                 super::environment::shown(&self.environment.endpoint),
                 missing.join("\n  ")
             ),
-            hint: format!(
-                "a model is a repository in diffusers layout with safetensors files; {WITHOUT_HUB}"
-            ),
+            hint: format!("{}; {}", self.files.suitable, self.files.without_hub),
         }
     }
 }
@@ -272,5 +296,5 @@ fn symlink(target: &str, link: &Path) -> io::Result<()> {
 
 #[cfg(not(unix))]
 fn symlink(_: &str, _: &Path) -> io::Result<()> {
-    Err(ErrorKind::Unsupported.into())
+    Err(io::ErrorKind::Unsupported.into())
 }

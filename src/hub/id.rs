@@ -2,13 +2,7 @@
 
 use std::fmt;
 
-/// The model that photographs are edited with unless another is named.
-pub const DEFAULT_MODEL: &str = "stable-diffusion-v1-5/stable-diffusion-v1-5";
-
-/// Revisions that are taken when none is named: what a program does must not change because somebody pushed to a branch.
-const PINNED: [(&str, &str); 1] = [(DEFAULT_MODEL, "451f4fe16113bff5a5d2269ed5ad43b0592e9a14")];
-
-/// The branch of models without a pinned revision.
+/// The branch that is used when no revision is named.
 const DEFAULT_BRANCH: &str = "main";
 
 /// The hub's own limit on the length of owner and name.
@@ -32,13 +26,7 @@ impl HubId {
         if !is_name(owner) || !is_name(name) || !revision.is_none_or(is_revision) {
             return None;
         }
-        let pinned = || {
-            PINNED
-                .iter()
-                .find(|(id, _)| *id == repository)
-                .map_or(DEFAULT_BRANCH, |(_, commit)| commit)
-        };
-        let revision = revision.unwrap_or_else(pinned);
+        let revision = revision.unwrap_or(DEFAULT_BRANCH);
         let revision = if is_commit(revision) {
             revision.to_ascii_lowercase()
         } else {
@@ -48,6 +36,14 @@ impl HubId {
             repository: repository.to_owned(),
             revision,
         })
+    }
+
+    /// Returns a repository at a commit, both of which are known to be valid.
+    pub(super) fn pinned(repository: &'static str, commit: &'static str) -> Self {
+        Self {
+            repository: repository.to_owned(),
+            revision: commit.to_owned(),
+        }
     }
 
     /// `owner/name`.
@@ -106,17 +102,6 @@ mod tests {
         let read = |text: &str| HubId::parse(text).map(|id| id.to_string());
         assert_eq!(read("a/b").as_deref(), Some("a/b@main"));
         assert_eq!(read("a/b@refs/pr/1").as_deref(), Some("a/b@refs/pr/1"));
-        assert_eq!(
-            read(DEFAULT_MODEL),
-            Some(format!(
-                "{DEFAULT_MODEL}@451f4fe16113bff5a5d2269ed5ad43b0592e9a14"
-            ))
-        );
-        assert_eq!(
-            read(&format!("{DEFAULT_MODEL}@main")),
-            Some(format!("{DEFAULT_MODEL}@main")),
-            "the pin is a default"
-        );
         let upper = HubId::parse(&format!("a/b@{}", "AB".repeat(20))).expect("a commit");
         assert_eq!(upper.commit(), Some("ab".repeat(20).as_str()));
         assert_eq!(HubId::parse("a/b@v1.0").expect("a tag").commit(), None);

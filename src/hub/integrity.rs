@@ -6,30 +6,79 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use super::cache::Snapshot;
-use super::ledger::{Entry, Ledger, Stamp};
+use super::ledger::{Entry, Ledger};
 use crate::digest::sha256_of;
 use crate::error::{Error, Result};
+use crate::files::Stamp;
 
-/// Compares a file of the snapshot with what was recorded of it: at its first fetch, else in the name that the hub gave its
-/// content, else at its first use. A file that is not there passes; whoever needs it will say so.
+/// How a cached file differs from what was fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Damage {
+    /// Its length in bytes.
+    Length {
+        /// Of the cached file.
+        found: u64,
+        /// Of the fetched one.
+        fetched: u64,
+    },
+    /// Its SHA-256.
+    Hash {
+        /// Of the cached file.
+        found: String,
+        /// Of the fetched one.
+        fetched: String,
+    },
+}
+
+/// Compares a file of the snapshot as [`damage`] does.
 ///
 /// # Errors
 /// [`Error::Hub`]: `weights.damaged` for another length, `weights.hash` for other bytes. [`Error::File`] when it cannot be read.
 pub fn check(snapshot: &Snapshot, name: &str) -> Result<()> {
+    let Some(damage) = damage(snapshot, name)? else {
+        return Ok(());
+    };
+    let (kind, reason) = match damage {
+        Damage::Length { found, fetched } => (
+            "weights.damaged",
+            format!("{found} bytes, but {fetched} were fetched"),
+        ),
+        Damage::Hash { found, fetched } => (
+            "weights.hash",
+            format!(
+                "its SHA-256 is {found}, but {fetched} was fetched: the file was changed or damaged"
+            ),
+        ),
+    };
+    Err(Error::Hub {
+        place: snapshot.folder.join(name).display().to_string(),
+        kind,
+        reason,
+        hint: format!(
+            "`dragnext fetch {}` fetches what is damaged again",
+            snapshot.name()
+        ),
+    })
+}
+
+/// Compares a file of the snapshot with its record: the one of its first fetch, else the name that the hub gave its content,
+/// else the one of its first use. An absent file has no damage.
+///
+/// # Errors
+/// [`Error::File`] when it cannot be read.
+pub fn damage(snapshot: &Snapshot, name: &str) -> Result<Option<Damage>> {
     let path = snapshot.folder.join(name);
     let Ok(metadata) = fs::metadata(&path) else {
-        return Ok(());
+        return Ok(None);
     };
     let recorded = Ledger::read(&snapshot.ledger).files.remove(name);
     if let Some(entry) = &recorded
         && entry.length != metadata.len()
     {
-        let reason = format!(
-            "{} bytes, but {} were fetched",
-            metadata.len(),
-            entry.length
-        );
-        return Err(wrong(snapshot, &path, "weights.damaged", reason));
+        return Ok(Some(Damage::Length {
+            found: metadata.len(),
+            fetched: entry.length,
+        }));
     }
     let stamp = Stamp::of(&metadata);
     if stamp.is_some()
@@ -37,17 +86,17 @@ pub fn check(snapshot: &Snapshot, name: &str) -> Result<()> {
             .as_ref()
             .is_some_and(|entry| entry.checked == stamp)
     {
-        return Ok(());
+        return Ok(None);
     }
     let sha256 = hash(&path)?;
     let expected = recorded
         .map(|entry| entry.sha256)
         .or_else(|| snapshot.etag(name).filter(|etag| is_sha256(etag)));
-    if let Some(expected) = expected.filter(|expected| *expected != sha256) {
-        let reason = format!(
-            "its SHA-256 is {sha256}, but {expected} was fetched: the file was changed or damaged"
-        );
-        return Err(wrong(snapshot, &path, "weights.hash", reason));
+    if let Some(fetched) = expected.filter(|expected| *expected != sha256) {
+        return Ok(Some(Damage::Hash {
+            found: sha256,
+            fetched,
+        }));
     }
     // It may have changed while it was read; then the next use hashes it again.
     let unchanged = fs::metadata(&path)
@@ -64,7 +113,7 @@ pub fn check(snapshot: &Snapshot, name: &str) -> Result<()> {
         files: BTreeMap::from([(name.to_owned(), entry)]),
     }
     .merge_into(&snapshot.ledger);
-    Ok(())
+    Ok(None)
 }
 
 /// The SHA-256 of a file.
@@ -85,19 +134,6 @@ pub fn is_sha256(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-}
-
-fn wrong(snapshot: &Snapshot, path: &Path, kind: &'static str, reason: String) -> Error {
-    let hint = format!(
-        "`dragnext fetch {}` fetches what is damaged again",
-        snapshot.name()
-    );
-    Error::Hub {
-        place: path.display().to_string(),
-        kind,
-        reason,
-        hint,
-    }
 }
 
 #[cfg(test)]

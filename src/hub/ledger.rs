@@ -2,12 +2,13 @@
 //! so whatever two processes write here at once, they write the same.
 
 use std::collections::BTreeMap;
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
+
+use crate::files::Stamp;
 
 /// What is known of the files of a commit, by their paths in the repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,24 +27,6 @@ pub struct Entry {
     /// When the file was last changed, as it was when its hash was last found to be right: a file with this stamp need not be hashed again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checked: Option<Stamp>,
-}
-
-/// Length and time of a file's last change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
-    length: u64,
-    modified_ns: u64,
-}
-
-impl Stamp {
-    /// The stamp of a file; `None` where the system tells no time.
-    pub fn of(metadata: &Metadata) -> Option<Self> {
-        let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-        Some(Self {
-            length: metadata.len(),
-            modified_ns: u64::try_from(modified.as_nanos()).ok()?,
-        })
-    }
 }
 
 impl Ledger {

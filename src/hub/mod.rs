@@ -13,7 +13,8 @@ pub mod environment;
 pub mod id;
 pub mod integrity;
 pub mod ledger;
-pub mod needed;
+pub mod model_files;
+pub mod pickle;
 
 #[cfg(feature = "hub")]
 mod client;
@@ -30,14 +31,13 @@ mod turn;
 
 pub use cache::{Found, ModelFolder, Snapshot};
 pub use environment::Environment;
-pub use id::{DEFAULT_MODEL, HubId};
+pub use id::HubId;
+pub use model_files::{ModelFile, ModelFiles};
+pub use pickle::is_pickle;
 
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 use crate::progress::Transfer;
-
-/// What to do without the hub.
-pub(crate) const WITHOUT_HUB: &str = "`--model demo` is built in and needs no download; `--model FOLDER` takes a folder that was downloaded elsewhere";
 
 /// What to do about a cache that cannot be used.
 const CACHE_HINT: &str = "HF_HUB_CACHE or HF_HOME chooses another folder for the cache";
@@ -57,20 +57,28 @@ pub struct Fetched {
 ///
 /// # Errors
 /// [`Error::Hub`]: `weights.missing` with every file that is missing, or `hub.cache` when the cache cannot be read.
-pub fn find(environment: &Environment, id: &HubId) -> Result<Snapshot> {
-    match ModelFolder::new(&environment.cache, id.repository()).find(id)? {
+pub fn find(environment: &Environment, id: &HubId, files: &ModelFiles) -> Result<Snapshot> {
+    match look_up(environment, id, files)? {
         Found::Complete(snapshot) => Ok(snapshot),
-        Found::Missing(files) => Err(missing(environment, id, &files)),
+        Found::Missing(absent) => Err(missing(environment, id, files, &absent)),
     }
+}
+
+/// Returns what the cache has of a model; no connection is opened.
+///
+/// # Errors
+/// [`Error::Hub`] `hub.cache` when the cache cannot be read.
+pub fn look_up(environment: &Environment, id: &HubId, files: &ModelFiles) -> Result<Found> {
+    ModelFolder::new(&environment.cache, id.repository()).find(id, files)
 }
 
 /// The same, with every file compared with what was fetched.
 ///
 /// # Errors
 /// As [`find`]; `weights.damaged` or `weights.hash` when a file is not what was fetched.
-pub fn check(environment: &Environment, id: &HubId) -> Result<Fetched> {
-    let snapshot = find(environment, id)?;
-    let files = snapshot.present();
+pub fn check(environment: &Environment, id: &HubId, files: &ModelFiles) -> Result<Fetched> {
+    let snapshot = find(environment, id, files)?;
+    let files = snapshot.present(files);
     files
         .iter()
         .try_for_each(|name| integrity::check(&snapshot, name))?;
@@ -89,10 +97,11 @@ pub fn check(environment: &Environment, id: &HubId) -> Result<Fetched> {
 pub fn fetch(
     environment: &Environment,
     id: &HubId,
+    files: &ModelFiles,
     transfer: &mut Transfer,
     interrupt: &Interrupt,
 ) -> Result<Fetched> {
-    fetch::Fetch::new(environment, id, interrupt)?.run(transfer)
+    fetch::Fetch::new(environment, id, files, interrupt)?.run(transfer)
 }
 
 /// Says that this build cannot fetch.
@@ -103,22 +112,20 @@ pub fn fetch(
 pub fn fetch(
     environment: &Environment,
     id: &HubId,
+    files: &ModelFiles,
     _: &mut Transfer,
     _: &Interrupt,
 ) -> Result<Fetched> {
-    check(environment, id)
+    check(environment, id, files)
 }
 
-/// Asks the hub for the description of the default model: is it reached, and does it answer?
+/// Requests the description of the default repository, to see whether the hub replies.
 ///
 /// # Errors
 /// [`Error::Hub`] when it is not.
 #[cfg(feature = "hub")]
-pub fn reach(environment: &Environment) -> Result<()> {
-    let Some(id) = HubId::parse(DEFAULT_MODEL) else {
-        return Ok(());
-    };
-    fetch::Fetch::new(environment, &id, &Interrupt::never())?
+pub fn reach(environment: &Environment, files: &ModelFiles) -> Result<()> {
+    fetch::Fetch::new(environment, &files.default_id(), files, &Interrupt::never())?
         .describe(&mut Transfer::silent())
         .map(|_| ())
 }
@@ -128,13 +135,13 @@ pub fn reach(environment: &Environment) -> Result<()> {
 /// # Errors
 /// [`Error::Hub`], always.
 #[cfg(not(feature = "hub"))]
-pub fn reach(environment: &Environment) -> Result<()> {
+pub fn reach(environment: &Environment, files: &ModelFiles) -> Result<()> {
     let reason = CANNOT_FETCH.to_owned();
     Err(Error::Hub {
         place: environment::shown(&environment.endpoint),
         kind: "hub.unreachable",
         reason,
-        hint: WITHOUT_HUB.into(),
+        hint: files.without_hub.into(),
     })
 }
 
@@ -142,18 +149,19 @@ pub fn reach(environment: &Environment) -> Result<()> {
 const CANNOT_FETCH: &str = "this program was built without the feature `hub`, so it cannot fetch";
 
 /// The error about a model that the cache does not have.
-pub fn missing(environment: &Environment, id: &HubId, files: &[String]) -> Error {
-    let (cache, list) = (environment.cache.display(), files.join("\n  "));
+fn missing(environment: &Environment, id: &HubId, files: &ModelFiles, absent: &[String]) -> Error {
+    let (cache, list) = (environment.cache.display(), absent.join("\n  "));
+    let without_hub = files.without_hub;
     #[cfg(feature = "hub")]
-    let hint = format!("`dragnext fetch {id}` fetches it where there is a network; {WITHOUT_HUB}");
+    let hint = format!("`dragnext fetch {id}` fetches it where there is a network; {without_hub}");
     #[cfg(not(feature = "hub"))]
     let hint = format!(
-        "{CANNOT_FETCH}: `hf download {} --revision {}` does; {WITHOUT_HUB}",
+        "{CANNOT_FETCH}: `hf download {} --revision {}` does; {without_hub}",
         id.repository(),
         id.revision()
     );
     // Whoever meant a folder and mistyped it should find out.
-    let folder = if id.repository() == DEFAULT_MODEL {
+    let folder = if id.repository() == files.repository {
         ""
     } else {
         "there is no folder of this name, and "

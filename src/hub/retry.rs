@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use ureq::http::Uri;
 
-use super::WITHOUT_HUB;
 use super::environment::shown;
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
@@ -53,12 +52,21 @@ impl From<Error> for Fault {
 }
 
 /// Counts failures, and pauses between them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Retries {
     failures: u32,
+    without_hub: &'static str,
 }
 
 impl Retries {
+    /// No failure yet; `without_hub` is part of the last hint.
+    pub(super) fn new(without_hub: &'static str) -> Self {
+        Self {
+            failures: 0,
+            without_hub,
+        }
+    }
+
     /// Something new came in: the next failure is a first one again.
     pub(super) fn progressed(&mut self) {
         self.failures = 0;
@@ -95,7 +103,8 @@ impl Retries {
                 String::new()
             };
             let hint = format!(
-                "check the network and run this again: it goes on where it stopped; {WITHOUT_HUB}"
+                "check the network and run this again: it goes on where it stopped; {}",
+                self.without_hub
             );
             return Err(Error::Hub {
                 place: address,
@@ -121,16 +130,16 @@ impl Retries {
     /// # Errors
     /// As [`Retries::pause`].
     pub(super) fn until_done<T>(
+        mut self,
         transfer: &mut Transfer,
         interrupt: &Interrupt,
         mut work: impl FnMut() -> std::result::Result<T, Fault>,
     ) -> Result<T> {
-        let mut retries = Self::default();
         loop {
             interrupt.check()?;
             match work() {
                 Ok(done) => return Ok(done),
-                Err(fault) => retries.pause(fault, transfer, interrupt)?,
+                Err(fault) => self.pause(fault, transfer, interrupt)?,
             }
         }
     }

@@ -22,10 +22,11 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::safetensors::SafetensorsFile;
-use super::source::{is_pickle, refuse_pickle};
+use super::source::refuse_pickle;
 use super::unet::AdapterPlace;
 use super::weights::listed;
 use crate::error::{Error, Result};
+use crate::hub::is_pickle;
 use names::{Half, Name};
 use scale::Scale;
 

@@ -1,6 +1,7 @@
 //! A Stable Diffusion model: where its files come from, what they must hold, and its parts.
 
 pub mod config;
+pub mod layout;
 pub mod lora;
 pub mod safetensors;
 pub mod source;

@@ -15,7 +15,7 @@ use super::source::ReadSeek;
 use crate::digest::hexadecimal;
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::hub::ledger::Stamp;
+use crate::files::Stamp;
 
 /// Numbers that are widened together.
 const CHUNK: usize = 1 << 16;

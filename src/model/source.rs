@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::layout::STABLE_DIFFUSION;
 use crate::digest::hexadecimal;
 use crate::error::{Error, Result};
-use crate::hub::ledger::Stamp;
-use crate::hub::{self, Environment, HubId, Snapshot, integrity};
+use crate::files::Stamp;
+use crate::hub::{self, Environment, HubId, Snapshot, integrity, is_pickle};
 
 /// The files of the model that is compiled in.
 macro_rules! embedded {
@@ -31,18 +32,6 @@ const DEMO: &[(&str, &[u8])] = embedded![
     "vae/config.json",
     "vae/diffusion_pytorch_model.safetensors",
 ];
-
-/// Formats that can run code when they are read.
-const PICKLES: [&str; 5] = ["ckpt", "pt", "pth", "bin", "pkl"];
-
-/// Does the file's name say that it can run code when it is read?
-pub(crate) fn is_pickle(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| {
-        PICKLES
-            .iter()
-            .any(|pickle| extension.eq_ignore_ascii_case(pickle))
-    })
-}
 
 /// The error about such a file.
 pub(super) fn refuse_pickle(place: &str, hint: &str) -> Error {
@@ -94,7 +83,7 @@ impl Source {
             return Ok(Self::Demo);
         }
         match Self::hub_id(name) {
-            Some(id) => hub::find(&Environment::read(), &id).map(Self::Hub),
+            Some(id) => hub::find(&Environment::read(), &id, &STABLE_DIFFUSION).map(Self::Hub),
             None => Self::parse_path(name),
         }
     }
@@ -140,7 +129,7 @@ impl Source {
     pub fn hub_id(name: &str) -> Option<HubId> {
         let path = Path::new(name);
         (!path.exists() && !is_pickle(path))
-            .then(|| HubId::parse(name))
+            .then(|| STABLE_DIFFUSION.id(name))
             .flatten()
     }
 
@@ -293,37 +282,35 @@ impl Source {
         self.text(name)?.ok_or_else(|| self.missing(name, ""))
     }
 
-    /// The name of the first of `names` that the model has.
+    /// Opens the first of the files at `paths` (at least one) that the model has. Returns its path and its content.
     ///
     /// # Errors
-    /// [`Error::Weights`] when it has none of them; a pickle found instead is named.
-    pub fn first_of(&self, folder: &str, names: &[&str]) -> Result<String> {
-        for name in names {
-            let name = format!("{folder}/{name}");
-            if self.find(&name)?.is_some() {
-                return Ok(name);
+    /// [`Error::Weights`] when it has none of them; a pickle found instead is named. As [`Source::open`].
+    pub fn open_first(&self, paths: &[&'static str]) -> Result<(&'static str, Box<dyn ReadSeek>)> {
+        for path in paths {
+            if let Some(file) = self.open(path)? {
+                return Ok((path, file));
             }
         }
-        if let Some(pickle) = self.pickle_in(folder) {
-            return Err(refuse_pickle(
-                &self.place(&format!("{folder}/{pickle}")),
-                &format!("get or make {folder}/{}", names[0]),
-            ));
+        let first = paths[0];
+        let split = |path: &'static str| path.rsplit_once('/').unwrap_or(("", path));
+        if let Some(pickle) = self.pickle_in(split(first).0) {
+            return Err(refuse_pickle(&pickle, &format!("get or make {first}")));
         }
-        Err(self.missing(
-            &format!("{folder}/{}", names[0]),
-            &format!(" (nor {})", names[1..].join(", ")),
-        ))
+        let others: Vec<&str> = paths[1..].iter().map(|path| split(path).1).collect();
+        let others = if others.is_empty() {
+            String::new()
+        } else {
+            format!(" (nor {})", others.join(", "))
+        };
+        Err(self.missing(first, &others))
     }
 
     fn pickle_in(&self, folder: &str) -> Option<String> {
-        let root = self.folder()?;
-        let names = std::fs::read_dir(root.join(folder))
-            .ok()?
-            .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
-        let mut pickles: Vec<String> = names.filter(|name| is_pickle(Path::new(name))).collect();
-        pickles.sort();
-        pickles.into_iter().next()
+        let files = std::fs::read_dir(self.folder()?.join(folder)).ok()?;
+        let paths = files.filter_map(|entry| Some(entry.ok()?.path()));
+        let pickle = paths.filter(|path| is_pickle(path)).min()?;
+        Some(pickle.display().to_string())
     }
 
     fn missing(&self, name: &str, others: &str) -> Error {

@@ -10,6 +10,7 @@ use candle_transformers::models::clip::text_model::{
 };
 
 use super::config::ConfigFile;
+use super::layout;
 use super::source::Source;
 use super::weights::Weights;
 use crate::error::{Error, Result};
@@ -17,9 +18,6 @@ use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::kernels::cpu::Cpu;
 use crate::nn::{Shape, Tensor};
-
-/// File names, best first.
-pub(crate) const FILES: [&str; 2] = ["model.safetensors", "model.fp16.safetensors"];
 
 /// Older files have all names below this one.
 const PREFIX: &str = "text_model.";
@@ -45,7 +43,7 @@ impl TextEncoder {
         interrupt: &Interrupt,
     ) -> Result<Self> {
         let config = read_config(source, cross_attention_dim)?;
-        let mut weights = Weights::open(&Cpu, source, "text_encoder", &FILES, interrupt)?;
+        let mut weights = Weights::open(&Cpu, source, &layout::TEXT_ENCODER, interrupt)?;
         let prefix = if weights.has(&format!("{PREFIX}final_layer_norm.weight")) {
             PREFIX
         } else {

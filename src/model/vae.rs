@@ -1,6 +1,7 @@
 //! Picture encoder and decoder (diffusers' `AutoencoderKL`).
 
 use super::config::VaeConfig;
+use super::layout;
 use super::source::Source;
 use super::unet::Resnet;
 use super::weights::Weights;
@@ -14,12 +15,6 @@ pub const DOWNSCALE: usize = 8;
 
 /// Epsilon of all its group normalisations.
 const EPS: f64 = 1e-6;
-
-/// File names, best first.
-pub(crate) const FILES: [&str; 2] = [
-    "diffusion_pytorch_model.safetensors",
-    "diffusion_pytorch_model.fp16.safetensors",
-];
 
 /// The weights of both directions.
 #[derive(Debug)]
@@ -65,7 +60,7 @@ impl<B: Backend> Vae<B> {
     /// [`crate::Error::Interrupted`].
     pub fn load(backend: &B, source: &Source, interrupt: &Interrupt) -> Result<Self> {
         let config = VaeConfig::read(source)?;
-        let mut weights = Weights::open(backend, source, "vae", &FILES, interrupt)?;
+        let mut weights = Weights::open(backend, source, &layout::VAE, interrupt)?;
         let encoder = Encoder::load(&mut weights, &config)?;
         let quant = weights.linear("quant_conv", 8, 8, true)?;
         let post_quant = weights.linear("post_quant_conv", 4, 4, true)?;
@@ -166,27 +161,18 @@ impl<B: Backend> Middle<B> {
     fn load(w: &mut Weights<B>, side: &str, channels: usize, groups: usize) -> Result<Self> {
         let name = format!("{side}.mid_block");
         let block = format!("{name}.attentions.0");
-        let mut linears = Vec::new();
-        // Files of the first Stable Diffusion models still have the names of an older diffusers.
-        for (today, legacy) in [
-            ("to_q", "query"),
-            ("to_k", "key"),
-            ("to_v", "value"),
-            ("to_out.0", "proj_attn"),
-        ] {
+        let mut projection = |name: &str, legacy: &str| {
+            // The first Stable Diffusion repositories still have the names of an older diffusers.
             let is_legacy = w.has(&format!("{block}.{legacy}.weight"));
-            linears.push(w.linear(
-                &format!("{block}.{}", if is_legacy { legacy } else { today }),
-                channels,
-                channels,
-                true,
-            )?);
-        }
-        let mut next = linears.into_iter();
-        let mut linear = || {
-            next.next()
-                .unwrap_or_else(|| unreachable!("four projections were read"))
+            let name = if is_legacy { legacy } else { name };
+            w.linear(&format!("{block}.{name}"), channels, channels, true)
         };
+        let projections = [
+            projection("to_q", "query")?,
+            projection("to_k", "key")?,
+            projection("to_v", "value")?,
+            projection("to_out.0", "proj_attn")?,
+        ];
         Ok(Self {
             first: Resnet::load_plain(
                 w,
@@ -197,7 +183,7 @@ impl<B: Backend> Middle<B> {
                 EPS,
             )?,
             norm: w.group_norm(&format!("{block}.group_norm"), channels, groups, EPS, false)?,
-            attention: Attention::new([linear(), linear(), linear(), linear()], 1),
+            attention: Attention::new(projections, 1),
             second: Resnet::load_plain(
                 w,
                 &format!("{name}.resnets.1"),

@@ -28,25 +28,18 @@ pub struct Weights<'a, B: Backend> {
 }
 
 impl<'a, B: Backend> Weights<'a, B> {
-    /// Opens the first of `names` that the model has in `folder`.
+    /// Opens the first of the files at `paths` that the model has.
     ///
     /// # Errors
     /// [`Error::Weights`] when there is none or its header is damaged.
     pub fn open(
         backend: &'a B,
         source: &Source,
-        folder: &str,
-        names: &[&str],
+        paths: &[&'static str],
         interrupt: &'a Interrupt,
     ) -> Result<Self> {
-        let name = source.first_of(folder, names)?;
-        let file = source.open(&name)?.ok_or_else(|| Error::Weights {
-            path: source.place(&name),
-            kind: "weights.missing",
-            reason: "the file disappeared".into(),
-            hint: String::new(),
-        })?;
-        let file = SafetensorsFile::open(source.place(&name), file)?;
+        let (path, file) = source.open_first(paths)?;
+        let file = SafetensorsFile::open(source.place(path), file)?;
         let left = file.shapes();
         Ok(Self {
             backend,

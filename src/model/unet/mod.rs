@@ -16,6 +16,7 @@ pub use resnet::Resnet;
 pub use shared::{SharedUNet, UNetClient};
 
 use super::config::UNetConfig;
+use super::layout;
 use super::source::Source;
 use super::weights::Weights;
 use crate::error::Result;
@@ -25,12 +26,6 @@ use crate::nn::{Adapter, Conv, GroupNorm, Linear, Pass, Tensor};
 use blocks::{DownBlock, UpBlock};
 use time::TimeEmbedding;
 use transformer::Transformer;
-
-/// File names, best first.
-pub(crate) const FILES: [&str; 2] = [
-    "diffusion_pytorch_model.safetensors",
-    "diffusion_pytorch_model.fp16.safetensors",
-];
 
 /// The noise predictor's weights.
 #[derive(Debug)]
@@ -105,7 +100,7 @@ impl<B: Backend> UNet<B> {
         config: &UNetConfig,
         interrupt: &Interrupt,
     ) -> Result<Self> {
-        let mut weights = Weights::open(backend, source, "unet", &FILES, interrupt)?;
+        let mut weights = Weights::open(backend, source, &layout::UNET, interrupt)?;
         let w = &mut weights;
         let channels = &config.channels;
         let (levels, last) = (channels.len(), channels[channels.len() - 1]);

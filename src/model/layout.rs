@@ -1,0 +1,81 @@
+//! The files of each kind of model, as values: [`crate::hub`] fetches by them, and the loaders here name files by them.
+//!
+//! Only safetensors are listed as weights. A further kind of model is a further [`ModelFiles`] value.
+
+use crate::hub::{ModelFile, ModelFiles};
+
+/// Weights of the text encoder, in loading order.
+pub const TEXT_ENCODER: [&str; 2] = [
+    "text_encoder/model.safetensors",
+    "text_encoder/model.fp16.safetensors",
+];
+
+/// Weights of the UNet, in loading order.
+pub const UNET: [&str; 2] = [
+    "unet/diffusion_pytorch_model.safetensors",
+    "unet/diffusion_pytorch_model.fp16.safetensors",
+];
+
+/// Weights of the VAE, in loading order.
+pub const VAE: [&str; 2] = [
+    "vae/diffusion_pytorch_model.safetensors",
+    "vae/diffusion_pytorch_model.fp16.safetensors",
+];
+
+/// Stable Diffusion 1.5 and models fine-tuned from it, in diffusers layout. `model_index.json` is not read here; it makes the
+/// folder complete for other programs.
+pub const STABLE_DIFFUSION: ModelFiles = ModelFiles {
+    repository: "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    commit: "451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
+    suitable: "a model is a repository in diffusers layout with safetensors files",
+    without_hub: "`--model demo` is built in and needs no download; `--model FOLDER` takes a folder that was downloaded elsewhere",
+    files: &[
+        ModelFile::Optional("dragnext.json"),
+        ModelFile::Optional("model_index.json"),
+        ModelFile::Optional("tokenizer/special_tokens_map.json"),
+        ModelFile::Optional("tokenizer/tokenizer_config.json"),
+        ModelFile::Required("scheduler/scheduler_config.json"),
+        ModelFile::Required("text_encoder/config.json"),
+        ModelFile::Required("tokenizer/merges.txt"),
+        ModelFile::Required("tokenizer/vocab.json"),
+        ModelFile::Required("unet/config.json"),
+        ModelFile::Required("vae/config.json"),
+        ModelFile::Weights(&TEXT_ENCODER),
+        ModelFile::Weights(&UNET),
+        ModelFile::Weights(&VAE),
+    ],
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::HubId;
+
+    #[test]
+    fn the_pinned_commit_is_one() {
+        let id = STABLE_DIFFUSION.default_id();
+        assert_eq!(HubId::parse(&id.to_string()), Some(id.clone()));
+        assert_eq!(id.commit(), Some(STABLE_DIFFUSION.commit));
+    }
+
+    #[test]
+    fn each_component_is_fetched_in_its_smallest_precision() {
+        let mut repository: Vec<String> = STABLE_DIFFUSION
+            .all()
+            .filter(|path| !path.starts_with("vae/") && *path != TEXT_ENCODER[0])
+            .map(str::to_owned)
+            .collect();
+        repository.extend(
+            [
+                "unet/diffusion_pytorch_model.bin",
+                "vae/config.json",
+                VAE[0],
+                "safety_checker/model.safetensors",
+            ]
+            .map(str::to_owned),
+        );
+        let chosen = STABLE_DIFFUSION.choose(&repository).expect("complete");
+        assert_eq!(chosen.len(), 13);
+        assert_eq!(chosen[10..], [TEXT_ENCODER[1], UNET[1], VAE[0]]);
+    }
+}
