@@ -11,7 +11,7 @@ use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
 use dragnext::model::Model;
 use dragnext::picture;
-use dragnext::pipeline::{Editor, Work};
+use dragnext::pipeline::{Pipeline, Work};
 use dragnext::plan::Plan;
 use dragnext::progress::Silent;
 use dragnext::settings::Settings;
@@ -36,7 +36,7 @@ fn main() -> Result<()> {
     )?;
 
     // One editor does any number of edits.
-    let mut editor = Editor::load(Cpu, model, &mut Silent, &Interrupt::never())?;
+    let mut editor = Pipeline::load(Cpu, model, &mut Silent, &Interrupt::never())?;
     let work = Work {
         plan: &plan,
         picture: source.working(&plan.frame),
@@ -44,7 +44,7 @@ fn main() -> Result<()> {
     };
     let outcome = editor.edit(
         work,
-        &mut Seeded::of(&settings),
+        &mut Seeded::of(&settings.diffusion, &settings.lora),
         &mut Silent,
         &Interrupt::never(),
     )?;

@@ -28,7 +28,7 @@
 //!
 //! # One edit
 //!
-//! Everything that can be wrong with an instruction is found before weights are read; one [`pipeline::Editor`] then does any number of
+//! Everything that can be wrong with an instruction is found before weights are read; one [`pipeline::Pipeline`] then does any number of
 //! edits. The model here is the tests' own, tiny and random; `demo` or a folder with Stable Diffusion 1.5 takes its place.
 //!
 //! ```
@@ -39,7 +39,7 @@
 //! use dragnext::interrupt::Interrupt;
 //! use dragnext::kernels::cpu::Cpu;
 //! use dragnext::model::Model;
-//! use dragnext::pipeline::{Editor, Work};
+//! use dragnext::pipeline::{Pipeline, Work};
 //! use dragnext::plan::Plan;
 //! use dragnext::progress::Silent;
 //! use dragnext::settings::{Overrides, Settings};
@@ -60,9 +60,9 @@
 //!
 //! // The same work gives the same numbers, with any number of threads.
 //! let interrupt = Interrupt::never();
-//! let mut editor = Editor::load(Cpu, model, &mut Silent, &interrupt)?;
+//! let mut editor = Pipeline::load(Cpu, model, &mut Silent, &interrupt)?;
 //! let work = Work { plan: &plan, picture: original.working(&plan.frame), lora: None };
-//! let outcome = editor.edit(work, &mut Seeded::of(&settings), &mut Silent, &interrupt)?;
+//! let outcome = editor.edit(work, &mut Seeded::of(&settings.diffusion, &settings.lora), &mut Silent, &interrupt)?;
 //!
 //! // Outside the editable area the result has the original's own pixels.
 //! let edited = original.composite(&plan.frame, &outcome.picture, plan.blend().as_deref());

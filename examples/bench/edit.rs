@@ -9,7 +9,7 @@ use dragnext::interrupt::Interrupt;
 use dragnext::kernels::Backend;
 use dragnext::model::Model;
 use dragnext::picture;
-use dragnext::pipeline::{Editor, Work};
+use dragnext::pipeline::{Pipeline, Work};
 use dragnext::plan::Plan;
 use dragnext::settings::Settings;
 
@@ -18,7 +18,7 @@ use crate::cost::{Cost, Meter, Stages};
 /// An editor with its work.
 pub(crate) struct Edit<B: Backend> {
     backend: B,
-    editor: Editor<B>,
+    editor: Pipeline<B>,
     plan: Plan,
     picture: Vec<f32>,
     load: Cost,
@@ -39,7 +39,7 @@ impl<B: Backend> Edit<B> {
         )?;
         let picture = source.working(&plan.frame);
         let meter = Meter::start(&backend);
-        let editor = Editor::load(
+        let editor = Pipeline::load(
             backend.clone(),
             model,
             &mut Stages::new(&backend),
@@ -62,7 +62,7 @@ impl<B: Backend> Edit<B> {
             picture: self.picture.clone(),
             lora: None,
         };
-        let (mut stages, mut noise) = (Stages::new(&self.backend), Seeded::of(&self.plan.settings));
+        let (mut stages, mut noise) = (Stages::new(&self.backend), Seeded::of(&self.plan.settings.diffusion, &self.plan.settings.lora));
         let meter = Meter::start(&self.backend);
         self.editor
             .edit(work, &mut noise, &mut stages, &Interrupt::never())?;

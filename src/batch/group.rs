@@ -6,7 +6,7 @@ use crate::diffusion::Seeded;
 use crate::edit::Provenance;
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::pipeline::{EditRequest, Edits, Outcome};
+use crate::pipeline::{EditRequest, AnyPipeline, Outcome};
 use crate::progress::{Progress, Silent};
 use crate::report::Record;
 use crate::warning::Warning;
@@ -33,7 +33,7 @@ impl Run<'_> {
     pub(super) fn compute_all(
         &self,
         group: Vec<(Record, Result<PreparedItem>)>,
-        editor: &mut dyn Edits,
+        editor: &mut dyn AnyPipeline,
         means: Provenance,
     ) -> (Vec<(Record, Made)>, Room) {
         let begun = group.into_iter().map(|(mut record, ours)| {
@@ -103,7 +103,7 @@ impl Run<'_> {
     fn outcomes(
         &self,
         mut moving: Vec<&mut PreparedItem>,
-        editor: &mut dyn Edits,
+        editor: &mut dyn AnyPipeline,
     ) -> Vec<Computed> {
         let together = moving.len();
         if together < 2 {
@@ -114,7 +114,7 @@ impl Run<'_> {
         }
         let mut noise: Vec<Seeded> = moving
             .iter()
-            .map(|ours| Seeded::of(&ours.prepared.plan.settings))
+            .map(|ours| Seeded::of(&ours.prepared.plan.settings.diffusion, &ours.prepared.plan.settings.lora))
             .collect();
         // They begin in step, so the first one's stages say where about all of them are.
         let mut first = self.shown.stages();
@@ -152,7 +152,7 @@ impl Run<'_> {
     fn alone(
         &self,
         ours: &mut PreparedItem,
-        editor: &mut dyn Edits,
+        editor: &mut dyn AnyPipeline,
         warning: Option<Warning>,
     ) -> Computed {
         let outcome = bug::caught(|| {

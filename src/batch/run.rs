@@ -23,7 +23,7 @@ use crate::files;
 use crate::interrupt::Interrupt;
 use crate::metrics;
 use crate::picture::{self, Picture};
-use crate::pipeline::{Edits, Outcome};
+use crate::pipeline::{AnyPipeline, Outcome};
 use crate::progress::{Items, Stage};
 use crate::report::{self, Paths, Record, Status};
 
@@ -107,7 +107,7 @@ impl Run<'_> {
     pub fn all(
         &self,
         items: &[&Item],
-        editor: &mut dyn Edits,
+        editor: &mut dyn AnyPipeline,
         means: Provenance,
         log: &mut Log,
     ) -> (Tally, Result<()>) {
@@ -187,7 +187,7 @@ impl Run<'_> {
         items: &[&Item],
         ready: Receiver<Ready<'a>>,
         to: &SyncSender<Computed<'a>>,
-        editor: &mut dyn Edits,
+        editor: &mut dyn AnyPipeline,
         means: Provenance,
         unwritten: &AtomicUsize,
     ) -> Option<Reached> {

@@ -117,12 +117,12 @@ mod tests {
             .variants(entry.clone())
             .into_iter()
             .map(|entry| {
-                let settings = entry.settings.expect("seeds");
+                let values = entry.choice.expect("seeds").values;
                 (
                     entry.id.expect("an id"),
                     entry.out.expect("an output"),
-                    settings.seed,
-                    settings.lora_seed,
+                    values.get("seed").cloned(),
+                    values.get("lora_seed").cloned(),
                 )
             })
             .collect();
@@ -130,8 +130,8 @@ mod tests {
             (
                 format!("in/cat.seed-{seed}"),
                 format!("in/cat.seed-{seed}.png").into(),
-                Some(seed),
-                Some(LoraSeed::Of(5)),
+                Some(seed.into()),
+                Some(5.into()),
             )
         };
         assert_eq!(told, [expected(5), expected(6)]);

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cache::{Cache, Listed, Place, clear, list};
 use crate::error::Result;
-use crate::pipeline::Edits;
+use crate::pipeline::AnyPipeline;
 use crate::progress::amount;
 use crate::report;
 
@@ -89,8 +89,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 /// Lets an editor use the cache that the environment asks for.
 ///
 /// # Errors
-/// As [`Edits::reuse`].
-pub(super) fn reuse(editor: &mut dyn Edits) -> Result<()> {
+/// As [`AnyPipeline::reuse`].
+pub(super) fn reuse(editor: &mut dyn AnyPipeline) -> Result<()> {
     Cache::from_environment().map_or(Ok(()), |cache| editor.reuse(cache))
 }
 

@@ -20,7 +20,7 @@ use crate::interrupt::Interrupt;
 use crate::metrics;
 use crate::model::Model;
 use crate::picture::{self, Picture};
-use crate::pipeline::Edits;
+use crate::pipeline::AnyPipeline;
 use crate::plan::Plan;
 use crate::preview;
 use crate::progress::{self, Progress};
@@ -187,7 +187,7 @@ struct Bench<'a> {
     /// For planning; the editor has one of its own.
     model: Model,
     /// `None` when no case moves anything.
-    editor: Option<Box<dyn Edits>>,
+    editor: Option<Box<dyn AnyPipeline>>,
     weights: String,
     progress: Box<dyn Progress>,
     interrupt: &'a Interrupt,

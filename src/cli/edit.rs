@@ -24,7 +24,7 @@ use crate::progress;
 use crate::report::{self, Paths, Record};
 use crate::warning::Warning;
 
-/// Edits one picture.
+/// AnyPipeline one picture.
 ///
 /// Reads IMAGE (PNG, JPEG or WebP), does what the drag file says, and writes a PNG. Outside the area that may change,
 /// the result has the pixels of IMAGE, bit for bit.
@@ -107,7 +107,7 @@ const EXAMPLE: &str = r#"Example: move what is in a rectangle 60 pixels to the r
 taken from its flag, else from the environment (DRAGNEXT_SEED for --seed),
 else from the drag file or the picture given by --like, else from the model's dragnext.json."#;
 
-/// Edits the picture, and prints the record of how it went.
+/// AnyPipeline the picture, and prints the record of how it went.
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let output = arguments.output();
     let InstructionArguments { drag, like } = arguments.inputs.instruction.clone();

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::model::lora::LoraFile;
 use crate::picture::{Original, Picture};
-use crate::pipeline::{Edits, Outcome, Work};
+use crate::pipeline::{AnyPipeline, Outcome, Work};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::report::{Job, Note};
@@ -128,17 +128,17 @@ impl Prepared {
     /// Asks the network.
     ///
     /// # Errors
-    /// As [`Edits::edit`].
+    /// As [`AnyPipeline::edit`].
     ///
     /// # Panics
     /// When nothing moves.
     pub fn compute(
         &mut self,
-        editor: &mut dyn Edits,
+        editor: &mut dyn AnyPipeline,
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Outcome> {
-        let mut noise = Seeded::of(&self.plan.settings);
+        let mut noise = Seeded::of(&self.plan.settings.diffusion, &self.plan.settings.lora);
         editor.edit(self.work(), &mut noise, progress, interrupt)
     }
 

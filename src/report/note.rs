@@ -12,7 +12,7 @@ use crate::drag_file::DragFile;
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::picture;
-use crate::settings::Settings;
+use crate::plan::Settings;
 
 /// Version of the note's form.
 const FORM: u64 = 1;
@@ -35,6 +35,7 @@ pub struct Note<'a> {
     device: &'a str,
     dtype: &'a str,
     seed: u64,
+    method: &'static str,
     settings: &'a Settings,
     instruction: Instruction<'a>,
 }
@@ -46,13 +47,14 @@ impl<'a> Note<'a> {
             image,
             instruction,
             areas,
+            method,
             settings,
             weights,
             lora,
             composite,
             numerics: [device, dtype],
         } = *job;
-        let (v, version, size, seed) = (FORM, VERSION, [size.width, size.height], settings.seed);
+        let (v, version, size, seed) = (FORM, VERSION, [size.width, size.height], settings.diffusion.seed);
         Self {
             v,
             version,
@@ -67,6 +69,7 @@ impl<'a> Note<'a> {
             device,
             dtype,
             seed,
+            method,
             settings,
             instruction,
         }
@@ -119,6 +122,8 @@ pub struct Maker {
     pub dtype: Option<String>,
     /// Seed of all noise.
     pub seed: u64,
+    /// The drag method; notes without it were made with the first one.
+    method: Option<Value>,
     settings: Value,
     instruction: Value,
 }
@@ -177,6 +182,7 @@ impl Made {
             return Err(damaged("the report gives two seeds".into()));
         }
         if let Value::Object(keys) = &mut instruction {
+            keys.extend(by.method.take().map(|method| ("method".into(), method)));
             keys.insert("settings".into(), settings);
         }
         let text = format!("{instruction:#}");
@@ -192,7 +198,10 @@ impl Made {
 mod tests {
     use proptest::prelude::*;
 
+    use serde_json::json;
+
     use super::*;
+    use crate::plan::Choice;
     use crate::settings::Overrides;
 
     const DRAG: &str = r#"{"version": 1, "prompt": "a \u00e9t\u00e9 \"", "editable": "everything", "regions": [
@@ -206,6 +215,7 @@ mod tests {
             image: "1",
             instruction: Instruction::from(&drag),
             areas: "2",
+            method: settings.method.method().name(),
             settings,
             weights: "3",
             lora: Some("4"),
@@ -227,11 +237,11 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        let settings = Settings {
-            lr: 0.300_000_000_000_000_04,
-            seed: u64::MAX,
-            ..Settings::default()
-        };
+        let given = Overrides::from([
+            ("lr", json!(0.300_000_000_000_000_04)),
+            ("seed", json!(u64::MAX)),
+        ]);
+        let settings = Settings::resolve(&Choice::of(given)).expect("within bounds");
         let Made { by, drag } = parse(&note(&settings)).expect("just written");
         let original = DragFile::parse(DRAG.as_bytes()).expect("a good drag file");
         assert_eq!(
@@ -239,10 +249,9 @@ mod tests {
             (original.prompt, original.editable, original.regions)
         );
         assert_eq!(
-            Settings::resolve(&drag.settings.over(&Overrides {
-                steps: Some(7),
-                ..Overrides::default()
-            }))
+            Settings::resolve(&Choice::of(
+                drag.settings.over(&Overrides::from([("steps", 7)]))
+            ))
             .expect("in bounds"),
             settings
         );
@@ -259,10 +268,7 @@ mod tests {
     #[test]
     fn the_settings_that_a_drag_file_brings_along_are_no_second_truth() {
         assert_eq!(
-            note(&Settings {
-                seed: 5,
-                ..Settings::default()
-            })
+            note(&Settings::resolve(&Choice::of(Overrides::from([("seed", 5)]))).expect("in bounds"))
             .matches("\"seed\":3")
             .count(),
             0

@@ -8,7 +8,7 @@ use dragnext::kernels::cuda::Cuda;
 use dragnext::kernels::cuda::driver::Format;
 use dragnext::model::Model;
 use dragnext::picture::{self, Picture};
-use dragnext::pipeline::{EditRequest, Editor, Work};
+use dragnext::pipeline::{EditRequest, Pipeline, Work};
 use dragnext::plan::Plan;
 use dragnext::progress::{Silent, Stage};
 use dragnext::settings::{Overrides, Settings};
@@ -83,9 +83,9 @@ fn model() -> Model {
     Model::open(&path("tiny").to_string_lossy(), None).expect("the fixture is a model")
 }
 
-fn editor(format: Format) -> Editor<Cuda> {
+fn editor(format: Format) -> Pipeline<Cuda> {
     let cuda = Cuda::new(Emulated::new(Library::Whole), format);
-    Editor::load(cuda, model(), &mut Silent, &Interrupt::never()).expect("it has weights")
+    Pipeline::load(cuda, model(), &mut Silent, &Interrupt::never()).expect("it has weights")
 }
 
 /// What comes from the cache is uploaded again, and the next stage starts with gradients as large as if the LoRA had been trained.
@@ -114,7 +114,7 @@ fn an_edit_from_the_cache_has_the_same_bits() {
         editor
             .edit(
                 scene.work(&plan),
-                &mut Seeded::of(&plan.settings),
+                &mut Seeded::of(&plan.settings.diffusion, &plan.settings.lora),
                 &mut Silent,
                 &Interrupt::never(),
             )
@@ -151,7 +151,7 @@ fn edits_side_by_side_are_those_of_each_alone() {
     // In f16 all share one gradient scale, and the first steps of Adam make much of roundings: f16 alone is as far from f32.
     for (format, tolerance) in [(Format::F32, 1e-4), (Format::F16, 2e-2)] {
         let alone = plans.each_ref().map(|plan| {
-            let mut noise = Seeded::of(&plan.settings);
+            let mut noise = Seeded::of(&plan.settings.diffusion, &plan.settings.lora);
             editor(format)
                 .edit(
                     scene.work(plan),
@@ -164,7 +164,7 @@ fn edits_side_by_side_are_those_of_each_alone() {
         });
         assert!(alone[0] != alone[1], "each has a LoRA of its own");
         let (mut noise, mut progress) = (
-            plans.each_ref().map(|plan| Seeded::of(&plan.settings)),
+            plans.each_ref().map(|plan| Seeded::of(&plan.settings.diffusion, &plan.settings.lora)),
             [Silent, Silent],
         );
         let edits = plans.iter().zip(&mut noise).zip(&mut progress);
