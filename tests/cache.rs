@@ -422,7 +422,7 @@ fn a_damaged_entry_is_told_and_made_anew() {
             assert_eq!(edited.warnings(), ["cache.damaged"]);
             assert!(
                 edited.stderr.contains(&format!(
-                    "{}: not used, because it is damaged",
+                    "{}: ignored, because it is damaged",
                     path.display()
                 )),
                 "{}",
@@ -504,7 +504,7 @@ fn the_limit_holds_and_what_was_used_last_stays() {
     assert!(!nothing.path("cache").exists(), "0 keeps nothing");
     let told = nothing.edited(command.env("DRAGNEXT_CACHE_LIMIT", "much"));
     assert_eq!(told.warnings(), ["cache.limit"]);
-    assert_eq!(nothing.entries().len(), 2, "the usual limit holds");
+    assert_eq!(nothing.entries().len(), 2, "the default limit applies");
     assert_eq!(
         nothing
             .edited(command.env("DRAGNEXT_CACHE_LIMIT", "0"))
@@ -558,7 +558,7 @@ fn a_folder_that_takes_nothing_is_told_once_and_ends_no_edit() {
     assert!(
         edited
             .stderr
-            .contains("file/cache: nothing is kept for the next edit"),
+            .contains("file/cache: the cache cannot be written to"),
         "{}",
         edited.stderr
     );

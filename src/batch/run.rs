@@ -221,7 +221,7 @@ impl Run<'_> {
             let alone = goes_alone(first);
             if let Some(cache) = editor.cache() {
                 // A long list of pictures would push everything out of the cache, for nobody.
-                cache.set_keeps(alone);
+                cache.set_writable(alone);
             }
             self.shown.begin(&first.item.id);
             // What the list has several times goes one by one, because the later ones begin where the first one leaves the cache.

@@ -1,4 +1,4 @@
-//! One entry: a safetensors file that is named by its key and holds the hash of its numbers.
+//! One cache entry: a safetensors file that is named by its key and holds the hash of its values.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,21 +10,21 @@ use sha2::{Digest, Sha256};
 use crate::digest::{hexadecimal, sha256};
 
 const EXTENSION: &str = ".safetensors";
-/// Digits of a key.
-const KEY: usize = 64;
+/// Hexadecimal digits of a key.
+const KEY_DIGITS: usize = 64;
 
 /// What an entry holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum EntryKind {
     /// The parameters of a LoRA.
     Lora,
-    /// A picture's latent, and what its inversion came to.
+    /// A picture's latent and its inversion.
     Inversion,
 }
 
-impl Kind {
-    /// Its name in files and lists.
+impl EntryKind {
+    /// Returns the name that files and listings use.
     pub fn name(self) -> &'static str {
         match self {
             Self::Lora => "lora",
@@ -33,39 +33,39 @@ impl Kind {
     }
 }
 
-/// What an entry is called.
+/// Identifies an entry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Name {
+pub struct EntryName {
     /// What it holds.
-    pub kind: Kind,
-    /// SHA-256 of all that decides its numbers.
+    pub kind: EntryKind,
+    /// SHA-256 of everything that decides its values.
     pub key: String,
 }
 
-impl Name {
-    /// The name of what these facts decide.
+impl EntryName {
+    /// Returns the name of the entry whose values `inputs` decide.
     ///
     /// # Panics
-    /// When they cannot be written as JSON, which holds for no text and no number.
-    pub fn of(kind: Kind, facts: &impl Serialize) -> Self {
+    /// When `inputs` cannot be written as JSON. Text and numbers always can.
+    pub fn of(kind: EntryKind, inputs: &impl Serialize) -> Self {
         Self {
             kind,
-            key: sha256(&serde_json::to_vec(facts).expect("facts are text and numbers")),
+            key: sha256(&serde_json::to_vec(inputs).expect("inputs are text and numbers")),
         }
     }
 
-    /// The name of its file.
+    /// Returns the name of its file.
     pub fn file(&self) -> String {
         format!("{}-{}{EXTENSION}", self.kind.name(), self.key)
     }
 
-    /// The entry that a file of this name is; `None` for anybody else's files.
+    /// Parses the name of a file; `None` if the file is not an entry.
     pub fn parse(file: &str) -> Option<Self> {
         let (kind, key) = file.strip_suffix(EXTENSION)?.split_once('-')?;
-        let kind = [Kind::Lora, Kind::Inversion]
+        let kind = [EntryKind::Lora, EntryKind::Inversion]
             .into_iter()
             .find(|known| known.name() == kind)?;
-        let is_key = key.len() == KEY
+        let is_key = key.len() == KEY_DIGITS
             && key
                 .bytes()
                 .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
@@ -76,46 +76,53 @@ impl Name {
     }
 }
 
-/// What a list tells of an entry beside its name and its size.
+/// Metadata of an entry, for listings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct About {
+pub struct EntryInfo {
     /// SHA-256 of the working picture.
     pub picture: String,
     /// Width and height of the working picture.
     pub size: [usize; 2],
-    /// When it was made: seconds since 1970.
+    /// When it was written, in seconds since 1970.
     pub made: u64,
 }
 
-impl About {
-    /// What the notes of an entry say; what they do not is left empty.
-    pub(super) fn read(notes: &BTreeMap<String, String>) -> Self {
-        let note = |name: &str| notes.get(name).cloned().unwrap_or_default();
-        let size = note("size");
+impl EntryInfo {
+    /// Reads the metadata in the header of an entry; absent values are left empty.
+    pub(super) fn read(header: &BTreeMap<String, String>) -> Self {
+        let text = |name: &str| header.get(name).cloned().unwrap_or_default();
+        let size = text("size");
         let (width, height) = size.split_once('x').unwrap_or_default();
         let number = |text: &str| text.parse().unwrap_or_default();
         Self {
-            picture: note("picture"),
+            picture: text("picture"),
             size: [number(width), number(height)],
-            made: note("made").parse().unwrap_or_default(),
+            made: text("made").parse().unwrap_or_default(),
         }
     }
 }
 
-/// Numbers with their name.
-pub(super) type Numbers<'a> = (&'static str, &'a [f32]);
+/// A tensor's name and values.
+pub(super) type NamedValues<'a> = (&'static str, &'a [f32]);
 
-/// The bytes of an entry.
+/// A tensor's name and the number of its values.
+pub(super) type NamedLength = (&'static str, usize);
+
+/// Writes an entry as the bytes of a safetensors file.
 ///
 /// # Errors
-/// Why they are no safetensors file.
-pub(super) fn encode(name: &Name, about: &About, tensors: &[Numbers]) -> Result<Vec<u8>, String> {
+/// The reason, if safetensors rejects the tensors.
+pub(super) fn encode(
+    name: &EntryName,
+    info: &EntryInfo,
+    tensors: &[NamedValues],
+) -> Result<Vec<u8>, String> {
     let bytes: Vec<Vec<u8>> = tensors
         .iter()
-        .map(|(_, numbers)| {
-            numbers
+        .map(|(_, values)| {
+            values
                 .iter()
-                .flat_map(|number| number.to_le_bytes())
+                .flat_map(|value| value.to_le_bytes())
                 .collect()
         })
         .collect();
@@ -125,16 +132,16 @@ pub(super) fn encode(name: &Name, about: &About, tensors: &[Numbers]) -> Result<
             .map(|(tensor, _)| *tensor)
             .zip(bytes.iter().map(Vec::as_slice))
     };
-    let [width, height] = about.size;
-    let notes: HashMap<String, String> = [
+    let [width, height] = info.size;
+    let header: HashMap<String, String> = [
         ("kind", name.kind.name().to_owned()),
         ("key", name.key.clone()),
         ("sha256", digest(name, named())),
-        ("picture", about.picture.clone()),
+        ("picture", info.picture.clone()),
         ("size", format!("{width}x{height}")),
-        ("made", about.made.to_string()),
+        ("made", info.made.to_string()),
     ]
-    .map(|(note, text)| (note.to_owned(), text))
+    .map(|(key, text)| (key.to_owned(), text))
     .into();
     let views: Result<Vec<_>, _> = named()
         .map(|(tensor, bytes)| {
@@ -144,18 +151,18 @@ pub(super) fn encode(name: &Name, about: &About, tensors: &[Numbers]) -> Result<
             ))
         })
         .collect();
-    let all = views.and_then(|views| serialize(views, Some(notes)));
-    all.map_err(|error: safetensors::SafeTensorError| error.to_string())
+    let file = views.and_then(|views| serialize(views, Some(header)));
+    file.map_err(|error: safetensors::SafeTensorError| error.to_string())
 }
 
-/// The numbers of an entry: of each name as many as are asked for.
+/// Reads the tensors `wanted` of an entry, in that order. The entry must hold exactly these.
 ///
 /// # Errors
-/// Why these bytes are not what was kept under this name.
+/// The reason, if these bytes are not what was written under this name.
 pub(super) fn decode(
-    name: &Name,
+    name: &EntryName,
     bytes: &[u8],
-    wanted: &[(&'static str, usize)],
+    wanted: &[NamedLength],
 ) -> Result<Vec<Vec<f32>>, String> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
     let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
@@ -163,28 +170,28 @@ pub(super) fn decode(
     for (tensor, len) in wanted {
         let view = file.tensor(tensor).map_err(|error| error.to_string())?;
         if view.dtype() != Dtype::F32 || view.data().len() != 4 * len {
-            return Err(format!("`{tensor}` does not hold {len} numbers"));
+            return Err(format!("`{tensor}` does not hold {len} values"));
         }
         found.push((*tensor, view.data()));
     }
     let expected = metadata
         .metadata()
         .as_ref()
-        .and_then(|notes| notes.get("sha256"));
+        .and_then(|header| header.get("sha256"));
     if file.len() != wanted.len() || expected != Some(&digest(name, found.iter().copied())) {
-        return Err("its content does not have the hash that was written with it".into());
+        return Err("its content does not match the hash in its header".into());
     }
-    let numbers = |bytes: &[u8]| {
+    let values = |bytes: &[u8]| {
         bytes
             .chunks_exact(4)
             .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
             .collect()
     };
-    Ok(found.into_iter().map(|(_, bytes)| numbers(bytes)).collect())
+    Ok(found.into_iter().map(|(_, bytes)| values(bytes)).collect())
 }
 
-/// SHA-256 over the name and the numbers: an entry under another's name is as good as damaged.
-fn digest<'a>(name: &Name, tensors: impl Iterator<Item = (&'static str, &'a [u8])>) -> String {
+/// Returns the SHA-256 of the name and the values. The name is included so that a renamed entry counts as damaged.
+fn digest<'a>(name: &EntryName, tensors: impl Iterator<Item = (&'static str, &'a [u8])>) -> String {
     let mut hash = Sha256::new().chain_update(name.file());
     for (tensor, bytes) in tensors {
         hash.update(format!("\n{tensor} {}\n", bytes.len()));
@@ -197,46 +204,46 @@ fn digest<'a>(name: &Name, tensors: impl Iterator<Item = (&'static str, &'a [u8]
 mod tests {
     use super::*;
 
-    fn name(facts: &str) -> Name {
-        Name::of(Kind::Inversion, &facts)
+    fn name(inputs: &str) -> EntryName {
+        EntryName::of(EntryKind::Inversion, &inputs)
     }
 
     fn encoded() -> Vec<u8> {
-        let about = About {
+        let info = EntryInfo {
             picture: "ab".into(),
             size: [24, 16],
             made: 9,
         };
         encode(
             &name("a"),
-            &about,
+            &info,
             &[
                 ("clean", &[1.0, -0.0, f32::MIN_POSITIVE]),
                 ("inverted", &[2.5]),
             ],
         )
-        .expect("two lists of numbers")
+        .expect("two tensors")
     }
 
-    const WANTED: [(&str, usize); 2] = [("clean", 3), ("inverted", 1)];
+    const WANTED: [NamedLength; 2] = [("clean", 3), ("inverted", 1)];
 
     #[test]
-    fn what_is_kept_comes_back_bit_for_bit() {
-        let numbers = decode(&name("a"), &encoded(), &WANTED).expect("nothing happened to it");
-        let bits: Vec<u32> = numbers
+    fn values_are_read_bit_for_bit() {
+        let values = decode(&name("a"), &encoded(), &WANTED).expect("intact");
+        let bits: Vec<u32> = values
             .concat()
             .iter()
-            .map(|number| number.to_bits())
+            .map(|value| value.to_bits())
             .collect();
         assert_eq!(bits, [1.0, -0.0, f32::MIN_POSITIVE, 2.5].map(f32::to_bits));
     }
 
-    /// Notes alone, which decide no number, may change unseen.
+    /// The metadata for listings is not hashed.
     #[test]
-    fn no_byte_of_the_numbers_can_change_unseen() {
+    fn every_changed_value_and_every_truncation_is_detected() {
         let bytes = encoded();
-        let numbers = bytes.len() - 16;
-        for at in numbers..bytes.len() {
+        let values = bytes.len() - 16;
+        for at in values..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;
             assert!(decode(&name("a"), &damaged, &WANTED).is_err(), "byte {at}");
@@ -254,15 +261,15 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_answers_to_its_own_name_and_shape_alone() {
+    fn an_entry_is_read_only_under_its_own_name_and_with_its_own_tensors() {
         assert!(
             decode(&name("b"), &encoded(), &WANTED).is_err(),
             "another key"
         );
         assert!(
             decode(
-                &Name {
-                    kind: Kind::Lora,
+                &EntryName {
+                    kind: EntryKind::Lora,
                     ..name("a")
                 },
                 &encoded(),
@@ -286,19 +293,19 @@ mod tests {
     }
 
     #[test]
-    fn names_of_files_are_those_of_entries_and_of_nothing_else() {
+    fn only_file_names_of_entries_parse() {
         let name = name("a");
-        assert_eq!(Name::parse(&name.file()), Some(name.clone()));
+        assert_eq!(EntryName::parse(&name.file()), Some(name.clone()));
         for other in [
             name.key.clone(),
             format!("{}-{}", name.kind.name(), name.key),
             name.file().to_uppercase(),
             "lora-.safetensors".into(),
         ] {
-            assert_eq!(Name::parse(&other), None, "{other}");
+            assert_eq!(EntryName::parse(&other), None, "{other}");
         }
         assert_eq!(
-            Name::parse(&format!("other-{}.safetensors", name.key)),
+            EntryName::parse(&format!("other-{}.safetensors", name.key)),
             None
         );
     }

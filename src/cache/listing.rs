@@ -1,4 +1,4 @@
-//! What lies in the cache, as people want to see it, and its removal.
+//! Lists the entries of the cache for users, and removes them.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -6,30 +6,30 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
-use super::entry::{About, Kind};
-use super::store::{Stored, entries};
+use super::entry::{EntryInfo, EntryKind};
+use super::store::{StoredEntry, entries};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::model::safetensors::SafetensorsFile;
 
-/// An entry, as a list has it.
+/// An entry as listings show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Listed {
-    /// SHA-256 of all that decides its numbers.
+pub struct ListedEntry {
+    /// SHA-256 of everything that decides its values.
     pub key: String,
     /// What it holds.
-    pub kind: Kind,
-    /// Its size on the disk.
+    pub kind: EntryKind,
+    /// Size of its file.
     pub bytes: u64,
-    /// SHA-256 of the working picture: entries of one picture have the same.
+    /// SHA-256 of the working picture, which is the same for all entries of one picture.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub picture: String,
     /// Width and height of the working picture.
     pub size: [usize; 2],
-    /// When it was made.
+    /// When it was written.
     #[serde(serialize_with = "seconds")]
     pub made: SystemTime,
-    /// When it was used last.
+    /// When it was last used.
     #[serde(serialize_with = "seconds")]
     pub used: SystemTime,
 }
@@ -45,48 +45,50 @@ fn seconds<S: Serializer>(
     )
 }
 
-/// Everything in the cache at this folder, what was used last first. Numbers are not read: a damaged entry may be among them.
+/// Lists all entries in this folder, most recently used first. Only headers are read, so damaged entries may be listed.
 ///
 /// # Errors
-/// [`Error::File`] when the folder is there and cannot be read.
-pub fn list(folder: &Path) -> Result<Vec<Listed>> {
-    let listed = |entry: Stored| {
-        let about = about(&entry.path);
-        Listed {
+/// [`Error::File`] when the folder exists but cannot be read.
+pub fn list(folder: &Path) -> Result<Vec<ListedEntry>> {
+    let listed = |entry: StoredEntry| {
+        let info = info(&entry.path);
+        ListedEntry {
             key: entry.name.key,
             kind: entry.name.kind,
             bytes: entry.bytes,
-            picture: about.picture,
-            size: about.size,
-            made: UNIX_EPOCH + Duration::from_secs(about.made),
+            picture: info.picture,
+            size: info.size,
+            made: UNIX_EPOCH + Duration::from_secs(info.made),
             used: entry.used,
         }
     };
     Ok(stored(folder)?.into_iter().rev().map(listed).collect())
 }
 
-/// What the header of an entry says; nothing where it cannot be read.
-fn about(path: &Path) -> About {
+/// Reads the header of an entry; empty if it cannot be read.
+fn info(path: &Path) -> EntryInfo {
     let file = File::open(path)
         .ok()
         .and_then(|file| SafetensorsFile::open(path.display().to_string(), Box::new(file)).ok());
-    file.map(|file| About::read(&file.notes()))
+    file.map(|file| EntryInfo::read(&file.notes()))
         .unwrap_or_default()
 }
 
-/// Removes what was not used for `older_than`, and what runs that were killed left half written; says how many entries went, and their bytes.
+/// Removes entries that were not used for `older_than`, and temporary files of killed runs. Returns the number of removed entries
+/// and their bytes.
 ///
 /// # Errors
-/// [`Error::File`] when the folder is there and cannot be read, [`Error::Output`] for the first entry that cannot be removed.
+/// [`Error::File`] when the folder exists but cannot be read, [`Error::Output`] for the first entry that cannot be removed.
 pub fn clear(folder: &Path, older_than: Duration) -> Result<(usize, u64)> {
     let now = SystemTime::now();
-    // One that was used after now, by a clock that goes wrong, is as old as one that is used now.
-    let is_old = |entry: &Stored| now.duration_since(entry.used).unwrap_or_default() >= older_than;
+    // A time in the future (the clock was set back) counts as now.
+    let is_old =
+        |entry: &StoredEntry| now.duration_since(entry.used).unwrap_or_default() >= older_than;
     let (mut count, mut bytes) = (0, 0);
     for entry in stored(folder)?.into_iter().filter(is_old) {
         match fs::remove_file(&entry.path) {
             Ok(()) => (count, bytes) = (count + 1, bytes + entry.bytes),
-            // Another run made room.
+            // Another run evicted it.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(files::write_failed(&entry.path, &error)),
         }
@@ -95,7 +97,7 @@ pub fn clear(folder: &Path, older_than: Duration) -> Result<(usize, u64)> {
     Ok((count, bytes))
 }
 
-fn stored(folder: &Path) -> Result<Vec<Stored>> {
+fn stored(folder: &Path) -> Result<Vec<StoredEntry>> {
     entries(folder).map_err(|source| Error::File {
         path: folder.to_path_buf(),
         source,

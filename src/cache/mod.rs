@@ -1,22 +1,22 @@
-//! What an edit leaves for the next one of the same picture: the LoRA that was trained, and the inverted latent.
+//! Keeps what one edit computed for the next edit of the same picture: the trained LoRA and the inverted latent.
 //!
-//! Entries are known by all that decides their numbers, so a result has the same bytes with the cache and without it. The key holds
-//! the program itself: one that was built anew finds nothing, because it might compute something else. The cache is a help and no
-//! more: what is damaged in it is computed again, what cannot be written is told once, and nothing of it ends an edit.
+//! The key of an entry is the SHA-256 of everything that decides its values, including the program itself, so an edit with the
+//! cache gives the same bytes as one without it. A new build starts with an empty cache, because it might compute something else.
+//! The cache never fails an edit: damaged entries are computed again, and a failed write gives one warning.
 //!
-//! | room | what is in it |
+//! | module | contents |
 //! |---|---|
-//! | `place` | which folder, and how much may lie in it |
-//! | `entry` | names of entries, and what stands in their files |
-//! | `store` | reading, keeping, making room |
-//! | `listing` | what is there, for people; removal |
+//! | `location` | folder and size limit, from the environment |
+//! | `entry` | names and file format of entries |
+//! | `store` | reading, writing and eviction |
+//! | `listing` | listing for users, and removal |
 
 mod entry;
 mod listing;
-mod place;
+mod location;
 mod store;
 
-pub use entry::{About, Kind, Name};
-pub use listing::{Listed, clear, list};
-pub use place::Place;
+pub use entry::{EntryInfo, EntryKind, EntryName};
+pub use listing::{ListedEntry, clear, list};
+pub use location::CacheLocation;
 pub use store::Cache;

@@ -1,75 +1,75 @@
-//! Entries in a folder: read with verification, kept in one step, and removed when there are too many.
+//! Reads, writes and evicts the entries of a cache folder.
 //!
-//! Several processes may do this at once: an entry appears whole or not at all, two that keep the same entry keep the same numbers, and
-//! one that is removed while it is read is read to its end, or is a miss. When an entry was last used is the time of its file's last change.
+//! Several processes may share the folder. An entry appears completely or not at all, two writers of one entry write the same values,
+//! and an entry that is removed during a read is either read completely or a miss. The modification time of an entry's file is the
+//! time of its last use.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::entry::{self, About, Name, Numbers};
-use super::place::Place;
+use super::entry::{self, EntryInfo, EntryName, NamedLength, NamedValues};
+use super::location::CacheLocation;
 use crate::error::Error;
 use crate::failpoint;
 use crate::files;
 use crate::warning::Warning;
 
-/// What the header of an entry takes at most.
-const HEADER: u64 = 1 << 16;
+/// Upper bound of an entry's header in bytes.
+const MAX_HEADER: u64 = 1 << 16;
 
 /// The cache of one run.
 #[derive(Debug)]
 pub struct Cache {
-    place: Place,
-    /// Whether what is computed is kept; what is there is used in any case.
-    keeps: bool,
-    /// Whether writing has failed: one warning is enough, and it will fail again.
-    is_stuck: bool,
+    location: CacheLocation,
+    is_writable: bool,
+    /// A write failed. Later writes are skipped, because they would fail too and one warning is enough.
+    has_failed: bool,
     warnings: Vec<Warning>,
 }
 
 impl Cache {
-    /// The cache in a folder, which need not be there yet.
-    pub fn new(place: Place) -> Self {
+    /// Returns the cache in a folder, which need not exist yet.
+    pub fn new(location: CacheLocation) -> Self {
         Self {
-            place,
-            keeps: true,
-            is_stuck: false,
+            location,
+            is_writable: true,
+            has_failed: false,
             warnings: Vec::new(),
         }
     }
 
-    /// The cache that the environment of this process asks for: `None` when it asks for none.
+    /// Returns the cache that the environment of this process configures; `None` when it is disabled.
     pub fn from_environment() -> Option<Self> {
-        let (place, warning) = Place::read();
-        let place = place.filter(|place| place.limit > 0)?;
+        let (location, warning) = CacheLocation::read();
+        let location = location.filter(|location| location.limit > 0)?;
         Some(Self {
             warnings: warning.into_iter().collect(),
-            ..Self::new(place)
+            ..Self::new(location)
         })
     }
 
-    /// Shall what is computed from now on be kept? What is there is used in any case.
-    pub fn set_keeps(&mut self, keeps: bool) {
-        self.keeps = keeps;
+    /// Enables or disables writing. Existing entries are used in both cases.
+    pub fn set_writable(&mut self, is_writable: bool) {
+        self.is_writable = is_writable;
     }
 
-    /// What went wrong since the last time this was asked; nothing that stops an edit.
+    /// Returns and clears the warnings since the last call.
     pub fn take_warnings(&mut self) -> Vec<Warning> {
         std::mem::take(&mut self.warnings)
     }
 
-    /// The numbers of an entry, of each name as many as are asked for; `None` when it is not there, or not as it was kept.
+    /// Reads the tensors `wanted` of an entry; `None` on a miss. A damaged entry is a miss and gives a warning.
     pub(crate) fn get(
         &mut self,
-        name: &Name,
-        wanted: &[(&'static str, usize)],
+        name: &EntryName,
+        wanted: &[NamedLength],
     ) -> Option<Vec<Vec<f32>>> {
         let path = self.path(name);
         let bytes = match read(&path, wanted) {
             Ok(bytes) => bytes,
-            // Where there is no folder either, keeping will say so.
+            // If the folder is missing too, writing reports it.
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
             {
@@ -84,19 +84,19 @@ impl Cache {
             }
         };
         match entry::decode(name, &bytes, wanted) {
-            Ok(numbers) => {
-                // Where the time cannot be set, the entry goes earlier than it should.
+            Ok(values) => {
+                // If the time cannot be set, the entry is evicted earlier.
                 let _ = File::options()
                     .append(true)
                     .open(&path)
                     .and_then(|file| file.set_modified(SystemTime::now()));
-                Some(numbers)
+                Some(values)
             }
             Err(reason) => {
                 self.warn(
                     "cache.damaged",
                     format!(
-                        "{}: not used, because it is damaged: {reason}",
+                        "{}: ignored, because it is damaged: {reason}",
                         path.display()
                     ),
                 );
@@ -105,40 +105,40 @@ impl Cache {
         }
     }
 
-    /// Keeps numbers for the next edit, in place of what is there, and makes room for them.
-    pub(crate) fn keep(&mut self, name: &Name, about: &About, tensors: &[Numbers]) {
+    /// Writes an entry, replacing an existing one, and evicts others until the limit holds. Values that are not finite are not written.
+    pub(crate) fn put(&mut self, name: &EntryName, info: &EntryInfo, tensors: &[NamedValues]) {
         let is_finite = tensors
             .iter()
-            .all(|(_, numbers)| numbers.iter().all(|number| number.is_finite()));
-        if !self.keeps || self.is_stuck || !is_finite {
+            .all(|(_, values)| values.iter().all(|value| value.is_finite()));
+        if !self.is_writable || self.has_failed || !is_finite {
             return;
         }
-        let about = About {
+        let info = EntryInfo {
             made: now(),
-            ..about.clone()
+            ..info.clone()
         };
         let path = self.path(name);
-        let kept = entry::encode(name, &about, tensors).and_then(|bytes| {
-            // One that is larger than all may be would go at once.
-            if bytes.len() as u64 > self.place.limit {
+        let written = entry::encode(name, &info, tensors).and_then(|bytes| {
+            // An entry above the limit would be evicted at once.
+            if bytes.len() as u64 > self.location.limit {
                 return Ok(());
             }
-            make_folder(&self.place.folder).map_err(|error| error.to_string())?;
+            make_folder(&self.location.folder).map_err(|error| error.to_string())?;
             failpoint::kill("kill_in_cache");
             files::write_verified(&path, &bytes, true, |_| Ok(())).map_err(|error| match error {
                 Error::Output { reason, .. } => reason,
                 other => other.to_string(),
             })
         });
-        match kept {
-            Ok(()) => make_room(&self.place, &path),
+        match written {
+            Ok(()) => evict(&self.location, &path),
             Err(reason) => {
-                self.is_stuck = true;
+                self.has_failed = true;
                 self.warn(
                     "cache.write",
                     format!(
-                        "{}: nothing is kept for the next edit: {reason}",
-                        self.place.folder.display()
+                        "{}: the cache cannot be written to: {reason}",
+                        self.location.folder.display()
                     ),
                 );
             }
@@ -149,20 +149,20 @@ impl Cache {
         self.warnings.push(Warning { kind, message });
     }
 
-    fn path(&self, name: &Name) -> PathBuf {
-        self.place.folder.join(name.file())
+    fn path(&self, name: &EntryName) -> PathBuf {
+        self.location.folder.join(name.file())
     }
 }
 
-/// All bytes of an entry with these numbers; no more than such an entry can have.
-fn read(path: &Path, wanted: &[(&'static str, usize)]) -> std::io::Result<Vec<u8>> {
-    let most = wanted.iter().map(|(_, len)| 4 * *len as u64).sum::<u64>() + HEADER;
+/// Reads at most as many bytes as an entry with these tensors can have.
+fn read(path: &Path, wanted: &[NamedLength]) -> std::io::Result<Vec<u8>> {
+    let most = wanted.iter().map(|(_, len)| 4 * *len as u64).sum::<u64>() + MAX_HEADER;
     let mut bytes = Vec::new();
     File::open(path)?.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Makes the folder, for its owner alone: what is in it was made from pictures that may be nobody else's business.
+/// Creates the folder, accessible to its owner only, because entries are derived from private pictures.
 fn make_folder(folder: &Path) -> std::io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -176,46 +176,46 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
     builder.create(folder)
 }
 
-/// An entry on the disk.
+/// An entry on disk.
 #[derive(Debug)]
-pub(super) struct Stored {
-    pub(super) name: Name,
+pub(super) struct StoredEntry {
+    pub(super) name: EntryName,
     pub(super) path: PathBuf,
     pub(super) bytes: u64,
     pub(super) used: SystemTime,
 }
 
-/// All entries in the folder, the one that was used last at the end; none in a folder that is not there.
-pub(super) fn entries(folder: &Path) -> std::io::Result<Vec<Stored>> {
+/// Returns all entries in the folder, most recently used last. A missing folder has none.
+pub(super) fn entries(folder: &Path) -> std::io::Result<Vec<StoredEntry>> {
     let read = match fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         read => read?,
     };
     let stored = |entry: fs::DirEntry| {
-        let name = Name::parse(entry.file_name().to_str()?)?;
-        // Not those of links: the cache makes none.
+        let name = EntryName::parse(entry.file_name().to_str()?)?;
+        // Links are skipped: the cache creates none.
         let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
-        Some(Stored {
+        Some(StoredEntry {
             name,
             path: entry.path(),
             bytes: metadata.len(),
             used: metadata.modified().unwrap_or(UNIX_EPOCH),
         })
     };
-    let mut entries: Vec<Stored> = read.filter_map(|entry| stored(entry.ok()?)).collect();
+    let mut entries: Vec<StoredEntry> = read.filter_map(|entry| stored(entry.ok()?)).collect();
     entries.sort_by(|a, b| (a.used, &a.name).cmp(&(b.used, &b.name)));
     Ok(entries)
 }
 
-/// Removes entries, those first that were not used for longest, until the rest is within the limit; never the one at `kept`.
-fn make_room(place: &Place, kept: &Path) {
-    // What cannot be listed or removed now will be another time.
-    let Ok(entries) = entries(&place.folder) else {
+/// Removes the least recently used entries until the rest is within the limit. The entry at `new` stays.
+fn evict(location: &CacheLocation, new: &Path) {
+    // If listing or removing fails, a later write tries again.
+    let Ok(entries) = entries(&location.folder) else {
         return;
     };
     let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
-    for entry in entries.iter().filter(|entry| entry.path != kept) {
-        if total <= place.limit {
+    for entry in entries.iter().filter(|entry| entry.path != new) {
+        if total <= location.limit {
             return;
         }
         if fs::remove_file(&entry.path).is_ok() {
@@ -224,7 +224,7 @@ fn make_room(place: &Place, kept: &Path) {
     }
 }
 
-/// Seconds since 1970; 0 where the clock stands before that.
+/// Returns the seconds since 1970; 0 if the clock is before that.
 fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -236,91 +236,98 @@ fn now() -> u64 {
 mod tests {
     use std::time::Duration;
 
-    use super::super::Kind;
+    use super::super::EntryKind;
     use super::*;
 
-    fn name(facts: usize) -> Name {
-        Name::of(Kind::Lora, &facts)
+    fn name(input: usize) -> EntryName {
+        EntryName::of(EntryKind::Lora, &input)
     }
 
-    fn keep(cache: &mut Cache, facts: usize) {
-        cache.keep(
-            &name(facts),
-            &About::default(),
-            &[("parameters", &[facts as f32; 1000])],
+    fn put(cache: &mut Cache, input: usize) {
+        cache.put(
+            &name(input),
+            &EntryInfo::default(),
+            &[("parameters", &[input as f32; 1000])],
         );
         assert_eq!(cache.take_warnings(), []);
     }
 
-    fn has(cache: &mut Cache, facts: usize) -> bool {
-        let found = cache.get(&name(facts), &[("parameters", 1000)]);
+    fn has(cache: &mut Cache, input: usize) -> bool {
+        let found = cache.get(&name(input), &[("parameters", 1000)]);
         assert_eq!(cache.take_warnings(), []);
-        found.is_some_and(|found| found == [vec![facts as f32; 1000]])
+        found.is_some_and(|found| found == [vec![input as f32; 1000]])
     }
 
-    /// Entries of 4 kB and their headers: two fit into 10 kB.
+    /// An entry takes 4 kB and its header, so two fit into 10 kB.
     #[test]
-    fn what_was_not_used_for_longest_makes_room() {
-        let folder = tempfile::tempdir().expect("room for a folder");
-        let mut cache = Cache::new(Place {
+    fn the_least_recently_used_entry_is_evicted() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut cache = Cache::new(CacheLocation {
             folder: folder.path().join("a/b"),
             limit: 10_000,
         });
-        keep(&mut cache, 0);
-        keep(&mut cache, 1);
-        // Clocks of file systems are coarse.
-        for (facts, age) in [(0, 100), (1, 50)] {
+        put(&mut cache, 0);
+        put(&mut cache, 1);
+        // File systems have coarse clocks.
+        for (input, age) in [(0, 100), (1, 50)] {
             let file = File::options()
                 .append(true)
-                .open(cache.path(&name(facts)))
-                .expect("it was kept");
+                .open(cache.path(&name(input)))
+                .expect("the entry exists");
             file.set_modified(SystemTime::now() - Duration::from_secs(age))
-                .expect("its time can be set");
+                .expect("set the time");
         }
-        assert!(has(&mut cache, 0), "and it is used now");
-        fs::write(cache.place.folder.join("lora-mine.safetensors"), [0; 9000])
-            .expect("a file of somebody else");
-        keep(&mut cache, 2);
+        assert!(has(&mut cache, 0), "now it is the most recently used");
+        fs::write(
+            cache.location.folder.join("lora-mine.safetensors"),
+            [0; 9000],
+        )
+        .expect("write a foreign file");
+        put(&mut cache, 2);
         assert_eq!(
-            [0, 1, 2].map(|facts| has(&mut cache, facts)),
+            [0, 1, 2].map(|input| has(&mut cache, input)),
             [true, false, true]
         );
-        assert!(cache.place.folder.join("lora-mine.safetensors").exists());
-        cache.keep(&name(3), &About::default(), &[("parameters", &[3.0; 3000])]);
+        assert!(cache.location.folder.join("lora-mine.safetensors").exists());
+        cache.put(
+            &name(3),
+            &EntryInfo::default(),
+            &[("parameters", &[3.0; 3000])],
+        );
         assert_eq!(
             cache.get(&name(3), &[("parameters", 3000)]),
             None,
-            "larger than all may be"
+            "above the limit"
         );
         assert_eq!(
-            [0, 1, 2].map(|facts| has(&mut cache, facts)),
+            [0, 1, 2].map(|input| has(&mut cache, input)),
             [true, false, true],
-            "and nothing goes for it"
+            "nothing is evicted for it"
         );
-        cache.place.limit = 5000;
-        keep(&mut cache, 4);
+        cache.location.limit = 5000;
+        put(&mut cache, 4);
         assert_eq!(
-            [0, 2, 4].map(|facts| has(&mut cache, facts)),
+            [0, 2, 4].map(|input| has(&mut cache, input)),
             [false, false, true],
-            "a new limit holds at once"
+            "the new limit holds at once"
         );
     }
 
     #[test]
-    fn what_is_no_number_is_not_kept() {
-        let folder = tempfile::tempdir().expect("room for a folder");
-        let mut cache = Cache::new(Place {
+    fn nan_is_not_written_and_neither_is_anything_when_disabled() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut cache = Cache::new(CacheLocation {
             folder: folder.path().into(),
             limit: 10_000,
         });
-        cache.keep(
+        cache.put(
             &name(0),
-            &About::default(),
+            &EntryInfo::default(),
             &[("parameters", &[1.0, f32::NAN])],
         );
         assert_eq!(cache.get(&name(0), &[("parameters", 2)]), None);
-        cache.set_keeps(false);
-        keep(&mut cache, 1);
-        assert!(!has(&mut cache, 1), "nor is what nobody wants kept");
+        cache.set_writable(false);
+        put(&mut cache, 1);
+        assert!(!has(&mut cache, 1));
     }
 }

@@ -1,26 +1,26 @@
-//! `dragnext cache`: what edits left for later ones, and its removal. Also how an edit gets at it.
+//! `dragnext cache`: lists and removes cached intermediate results.
 
 use std::time::{Duration, SystemTime};
 
 use clap::Subcommand;
 use serde::Serialize;
 
-use crate::cache::{Cache, Listed, Place, clear, list};
+use crate::cache::{Cache, CacheLocation, ListedEntry, clear, list};
 use crate::error::Result;
 use crate::pipeline::AnyPipeline;
 use crate::progress::amount;
 use crate::report;
 
-/// Digits of hashes that people are shown.
+/// Hexadecimal digits of hashes in the table.
 const DIGITS: usize = 12;
-/// Seconds of a day.
+/// Seconds in a day.
 const DAY: f64 = 86_400.0;
 
-/// Shows or removes what edits keep for later ones of the same picture.
+/// Lists or removes cached intermediate results of edits.
 ///
-/// An edit keeps the LoRA that it trained and the inverted latent. The next one of the same picture with the same prompt, seed, model and settings of the
-/// LoRA takes them from there: it begins with the drag, and its result has the same bytes as without. Everything is checked when it is
-/// read. What was not used for longest goes when there is more than the limit.
+/// An edit caches the LoRA it trained and the inverted latent. The next edit of the same picture with the same prompt, seed, model and LoRA settings
+/// reuses them and starts with the drag. The result has the same bytes as without the cache. Entries are verified when they are
+/// read. Above the limit, the least recently used entries are removed.
 #[derive(Debug, clap::Args)]
 #[command(arg_required_else_help = true, after_help = ENVIRONMENT)]
 pub(super) struct Arguments {
@@ -29,10 +29,10 @@ pub(super) struct Arguments {
 }
 
 const ENVIRONMENT: &str = "\
-DRAGNEXT_CACHE names the folder [default: dragnext in the user's folder for
-caches, such as ~/.cache/dragnext]. DRAGNEXT_CACHE_LIMIT is the limit, such as
-500MB [default: 2GB]; with 0 nothing is kept or used. For one edit or one batch,
---no-cache does the same.";
+DRAGNEXT_CACHE names the folder [default: dragnext in the user's cache folder,
+such as ~/.cache/dragnext]. DRAGNEXT_CACHE_LIMIT is the limit, such as 500MB
+[default: 2GB]; 0 disables the cache. --no-cache disables it for one edit or
+batch.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -40,23 +40,23 @@ enum Command {
     Clear(ClearArguments),
 }
 
-/// Lists what is kept, what was used last first.
+/// Lists all entries, most recently used first.
 ///
-/// Entries of one picture have the same hash of the picture, which is that of its copy at working size.
+/// The picture column is the hash of the picture at working size, so entries of one picture share it.
 #[derive(Debug, clap::Args)]
 struct ListArguments {
-    /// Print one line of JSON: folder, limit, bytes in all, and the entries with key, kind, bytes, picture, size, and the times at which each was made and used, in seconds since 1970.
+    /// Print one line of JSON: folder, limit, total bytes, and the entries with key, kind, bytes, picture, size, and the times of writing (made) and last use (used) in seconds since 1970.
     #[arg(long)]
     json: bool,
 }
 
-/// Removes what is kept.
+/// Removes entries.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n\n  dragnext cache clear\n  dragnext cache clear --older-than 30"
 )]
 struct ClearArguments {
-    /// Only what was not used for so many days.
+    /// Remove only entries that were not used for this many days.
     #[arg(long, value_name = "DAYS", value_parser = days)]
     older_than: Option<Duration>,
 }
@@ -73,20 +73,20 @@ struct Contents {
     folder: Option<String>,
     limit: Option<u64>,
     bytes: u64,
-    entries: Vec<Listed>,
+    entries: Vec<ListedEntry>,
 }
 
-/// Lists or removes.
+/// Runs `cache list` or `cache clear`.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let (place, warning) = Place::read();
+    let (location, warning) = CacheLocation::read();
     report::print_warnings(warning.as_slice());
     match &arguments.command {
-        Command::List(list) => show(list, place.as_ref()),
-        Command::Clear(arguments) => remove(arguments, place.as_ref()),
+        Command::List(list) => show(list, location.as_ref()),
+        Command::Clear(arguments) => remove(arguments, location.as_ref()),
     }
 }
 
-/// Lets an editor use the cache that the environment asks for.
+/// Lets an editor use the cache that the environment configures.
 ///
 /// # Errors
 /// As [`AnyPipeline::reuse`].
@@ -94,23 +94,23 @@ pub(super) fn reuse(editor: &mut dyn AnyPipeline) -> Result<()> {
     Cache::from_environment().map_or(Ok(()), |cache| editor.reuse(cache))
 }
 
-fn show(arguments: &ListArguments, place: Option<&Place>) -> Result<()> {
-    let entries = place
-        .map(|place| list(&place.folder))
+fn show(arguments: &ListArguments, location: Option<&CacheLocation>) -> Result<()> {
+    let entries = location
+        .map(|location| list(&location.folder))
         .transpose()?
         .unwrap_or_default();
     let bytes = entries.iter().map(|entry| entry.bytes).sum();
     if arguments.json {
-        let folder = place.map(|place| place.folder.display().to_string());
+        let folder = location.map(|location| location.folder.display().to_string());
         return report::print_json(&Contents {
             folder,
-            limit: place.map(|place| place.limit),
+            limit: location.map(|location| location.limit),
             bytes,
             entries,
         });
     }
-    let Some(place) = place else {
-        report::print_line(NOWHERE);
+    let Some(location) = location else {
+        report::print_line(NO_LOCATION);
         return Ok(());
     };
     let now = SystemTime::now();
@@ -124,34 +124,33 @@ fn show(arguments: &ListArguments, place: Option<&Place>) -> Result<()> {
     }
     report::print_line(&format!(
         "{}: {} of at most {}, {}",
-        place.folder.display(),
+        location.folder.display(),
         amount(bytes),
-        amount(place.limit),
+        amount(location.limit),
         counted(entries.len())
     ));
     Ok(())
 }
 
-/// Said when the environment names no folder.
-const NOWHERE: &str = "there is no cache: neither DRAGNEXT_CACHE nor a home folder is set";
+const NO_LOCATION: &str = "no cache: neither DRAGNEXT_CACHE nor a home folder is set";
 
-fn remove(arguments: &ClearArguments, place: Option<&Place>) -> Result<()> {
-    let Some(place) = place else {
-        report::print_line(NOWHERE);
+fn remove(arguments: &ClearArguments, location: Option<&CacheLocation>) -> Result<()> {
+    let Some(location) = location else {
+        report::print_line(NO_LOCATION);
         return Ok(());
     };
-    let (count, bytes) = clear(&place.folder, arguments.older_than.unwrap_or_default())?;
+    let (count, bytes) = clear(&location.folder, arguments.older_than.unwrap_or_default())?;
     report::print_line(&format!(
         "{}: removed {} with {}",
-        place.folder.display(),
+        location.folder.display(),
         counted(count),
         amount(bytes)
     ));
     Ok(())
 }
 
-fn line(entry: &Listed, now: SystemTime) -> String {
-    let Listed {
+fn line(entry: &ListedEntry, now: SystemTime) -> String {
+    let ListedEntry {
         key,
         kind,
         bytes,
@@ -161,7 +160,7 @@ fn line(entry: &Listed, now: SystemTime) -> String {
         used,
     } = entry;
     let short = |hash: &str| hash.chars().take(DIGITS).collect::<String>();
-    // A header that could not be read leaves no hash.
+    // The hash is empty if the header could not be read.
     let picture = if picture.is_empty() {
         "damaged".into()
     } else {
@@ -180,7 +179,7 @@ fn line(entry: &Listed, now: SystemTime) -> String {
     )
 }
 
-/// How long ago something was, in the largest unit of which there is one.
+/// Formats the time since `then` in the largest unit that gives at least 1.
 fn age(then: SystemTime, now: SystemTime) -> String {
     let seconds = now.duration_since(then).unwrap_or_default().as_secs();
     match seconds {
@@ -203,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages_are_short() {
+    fn ages_use_the_largest_unit() {
         let now = SystemTime::now();
         let ages = [0, 59, 60, 7199, 86_400 * 400]
             .map(|seconds| age(now - Duration::from_secs(seconds), now));
@@ -211,12 +210,12 @@ mod tests {
         assert_eq!(
             age(now + Duration::from_secs(9), now),
             "0 s",
-            "a clock that went back"
+            "the clock was set back"
         );
     }
 
     #[test]
-    fn days_may_be_broken_but_not_negative() {
+    fn fractions_of_days_parse_and_negative_days_do_not() {
         assert_eq!(days("1.5"), Ok(Duration::from_hours(36)));
         for text in ["-1", "NaN", "inf", "1e300", "soon"] {
             assert!(days(text).is_err(), "{text}");

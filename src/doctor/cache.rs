@@ -1,23 +1,23 @@
-//! What edits keep for later ones.
+//! The cache of intermediate results.
 
 use super::Check;
-use crate::cache::{Place, list};
+use crate::cache::{CacheLocation, list};
 use crate::progress::amount;
 
-/// Where it is, how much is in it, and how much may be.
+/// Reports the folder of the cache, its size and its limit.
 pub(super) fn cache() -> Check {
-    let (place, warning) = Place::read();
-    let Some(place) = place else {
+    let (location, warning) = CacheLocation::read();
+    let Some(location) = location else {
         return Check::new(
             "cache",
             "none: neither DRAGNEXT_CACHE nor a home folder is set",
         );
     };
-    if place.limit == 0 {
-        return Check::new("cache", "switched off by DRAGNEXT_CACHE_LIMIT=0");
+    if location.limit == 0 {
+        return Check::new("cache", "disabled by DRAGNEXT_CACHE_LIMIT=0");
     }
-    let folder = place.folder.display();
-    let check = match list(&place.folder) {
+    let folder = location.folder.display();
+    let check = match list(&location.folder) {
         Ok(entries) => {
             let bytes = entries.iter().map(|entry| entry.bytes).sum();
             Check::new(
@@ -25,12 +25,12 @@ pub(super) fn cache() -> Check {
                 format!(
                     "{folder}: {} of at most {}",
                     amount(bytes),
-                    amount(place.limit)
+                    amount(location.limit)
                 ),
             )
         }
         Err(error) => Check::new("cache", error.to_string())
-            .noting("DRAGNEXT_CACHE chooses another folder; without it edits take longer"),
+            .noting("set DRAGNEXT_CACHE to another folder; edits take longer without a cache"),
     };
     match warning {
         Some(warning) => check.noting(warning.message),

@@ -188,6 +188,7 @@ fn job<'a>(
         image,
         instruction,
         areas,
+        method: settings.method.method().name(),
         settings,
         weights,
         lora: None,

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use crate::cache::{About, Cache, Kind, Name};
+use crate::cache::{Cache, EntryInfo, EntryKind, EntryName};
 use crate::diffusion::schedule::Grid;
 use crate::digest::{sha256, sha256_of};
 use crate::error::Result;
@@ -113,18 +113,18 @@ impl<'a> EditCache<'a> {
     }
 
     /// Returns the key of a LoRA trained with these settings from this seed.
-    pub(super) fn lora(&self, settings: &LoraSettings, seed: u64) -> Option<Name> {
+    pub(super) fn lora(&self, settings: &LoraSettings, seed: u64) -> Option<EntryName> {
         let (_, subject) = self.entry.as_ref()?;
         let settings = &LoraSettings {
             seed: LoraSeed::Of(seed),
             ..settings.clone()
         };
         let key = LoraKey { subject, settings };
-        Some(Name::of(Kind::Lora, &key))
+        Some(EntryName::of(EntryKind::Lora, &key))
     }
 
     /// Returns the key of an inversion along this grid with adapters of this hash in the weights.
-    pub(super) fn inversion(&self, adapters: &str, grid: &Grid) -> Option<Name> {
+    pub(super) fn inversion(&self, adapters: &str, grid: &Grid) -> Option<EntryName> {
         let (_, subject) = self.entry.as_ref()?;
         let key = InversionKey {
             subject,
@@ -132,7 +132,7 @@ impl<'a> EditCache<'a> {
             timesteps: &grid.timesteps,
             stride: grid.stride,
         };
-        Some(Name::of(Kind::Inversion, &key))
+        Some(EntryName::of(EntryKind::Inversion, &key))
     }
 
     /// Returns the tensors of an entry, each with its name and length, and whether they come from the cache. Those that are not there are
@@ -142,7 +142,7 @@ impl<'a> EditCache<'a> {
     /// Those of `compute`.
     pub(super) fn get_or_compute<const N: usize>(
         &self,
-        key: Option<Name>,
+        key: Option<EntryName>,
         tensors: [(&'static str, usize); N],
         compute: impl FnOnce() -> Result<[Vec<f32>; N]>,
     ) -> Result<([Vec<f32>; N], bool)> {
@@ -154,7 +154,7 @@ impl<'a> EditCache<'a> {
             return Ok((numbers, true));
         }
         let numbers = compute()?;
-        let about = About {
+        let about = EntryInfo {
             picture: subject.picture.clone(),
             size: subject.size,
             made: 0,
@@ -164,7 +164,7 @@ impl<'a> EditCache<'a> {
             .zip(&numbers)
             .map(|((name, _), numbers)| (*name, numbers.as_slice()))
             .collect();
-        lock(cache).keep(&key, &about, &named);
+        lock(cache).put(&key, &about, &named);
         Ok((numbers, false))
     }
 
@@ -197,12 +197,12 @@ fn program() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::Place;
+    use crate::cache::CacheLocation;
 
     const PICTURE: [f32; 192] = [0.0; 192];
 
     fn shared(folder: &std::path::Path) -> SharedCache {
-        let cache = Cache::new(Place {
+        let cache = Cache::new(CacheLocation {
             folder: folder.into(),
             limit: 1 << 20,
         });
@@ -223,7 +223,7 @@ mod tests {
         tokens: &[u32],
         settings: &LoraSettings,
         seed: u64,
-    ) -> [Name; 2] {
+    ) -> [EntryName; 2] {
         let cache = EditCache::new(Some(shared), picture, Size::new(8, 8), tokens);
         let lora = cache.lora(settings, seed).expect("there is a cache");
         let inversion = cache.inversion("a", &grid(&[21, 1], 20));

@@ -1,6 +1,6 @@
 //! A short edit on a GPU beside the same edit in PyTorch and diffusers.
 
-use dragnext::cache::{Cache, Place};
+use dragnext::cache::{Cache, CacheLocation};
 use dragnext::diffusion::Seeded;
 use dragnext::drag_file::DragFile;
 use dragnext::interrupt::Interrupt;
@@ -105,7 +105,7 @@ fn an_edit_from_the_cache_has_the_same_bits() {
         let mut editor = editor(Format::F16);
         if cached {
             editor
-                .reuse(Cache::new(Place {
+                .reuse(Cache::new(CacheLocation {
                     folder: folder.path().into(),
                     limit: 1 << 30,
                 }))

@@ -1,29 +1,27 @@
-//! Where the cache is, and how large it may become.
+//! Where the cache is and how large it may become, from the environment.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::warning::Warning;
 
-/// The variable that names the folder.
-const FOLDER: &str = "DRAGNEXT_CACHE";
-/// The variable that names the limit.
-const LIMIT: &str = "DRAGNEXT_CACHE_LIMIT";
-/// What is kept of about 150 pictures with Stable Diffusion 1.5.
-const USUAL_LIMIT: u64 = 2_000_000_000;
+const FOLDER_VARIABLE: &str = "DRAGNEXT_CACHE";
+const LIMIT_VARIABLE: &str = "DRAGNEXT_CACHE_LIMIT";
+/// Enough for about 150 pictures with Stable Diffusion 1.5.
+const DEFAULT_LIMIT: u64 = 2_000_000_000;
 
-/// A folder, which need not be there yet, and the most bytes that entries may take in it.
+/// Folder and size limit of a cache. The folder need not exist yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct CacheLocation {
     /// The folder.
     pub folder: PathBuf,
-    /// Bytes; 0 means that nothing is kept.
+    /// Most bytes that entries may take; 0 disables the cache.
     pub limit: u64,
 }
 
-impl Place {
-    /// What the environment of this process says; no place when it does not even name a home folder, and a warning about a limit that is
-    /// none, in whose place the usual one holds.
+impl CacheLocation {
+    /// Reads the environment of this process. Returns no location when it does not even name a home folder, and a warning when
+    /// the limit is invalid and the default applies.
     pub fn read() -> (Option<Self>, Option<Warning>) {
         Self::from_variables(|name| std::env::var_os(name))
     }
@@ -33,33 +31,33 @@ impl Place {
     ) -> (Option<Self>, Option<Warning>) {
         let given = |name: &str| variable(name).filter(|value| !value.is_empty());
         let path = |name: &str| given(name).map(PathBuf::from);
-        // A relative one is to be ignored, says the specification of these variables.
+        // The XDG base directory specification says to ignore relative paths.
         let absolute = |name: &str| path(name).filter(|path| path.is_absolute());
-        let folder = path(FOLDER)
+        let folder = path(FOLDER_VARIABLE)
             .or_else(|| absolute("XDG_CACHE_HOME").map(|caches| caches.join("dragnext")))
-            .or_else(|| usual(&absolute));
-        let text = given(LIMIT).map(|text| text.to_string_lossy().into_owned());
+            .or_else(|| user_cache(&absolute));
+        let text = given(LIMIT_VARIABLE).map(|text| text.to_string_lossy().into_owned());
         let limit = text.as_deref().map(bytes);
         let warning = limit.is_some_and(|limit| limit.is_none()).then(|| Warning {
             kind: "cache.limit",
             message: format!(
-                "{LIMIT}: `{}` is no size, such as 500MB, 2GB or 0; the usual limit of {} GB holds",
+                "{LIMIT_VARIABLE}: `{}` is not a size such as 500MB, 2GB or 0; the default limit of {} GB applies",
                 text.unwrap_or_default(),
-                USUAL_LIMIT / 1_000_000_000
+                DEFAULT_LIMIT / 1_000_000_000
             ),
         });
         (
             folder.map(|folder| Self {
                 folder,
-                limit: limit.flatten().unwrap_or(USUAL_LIMIT),
+                limit: limit.flatten().unwrap_or(DEFAULT_LIMIT),
             }),
             warning,
         )
     }
 }
 
-/// The folder that systems like this one have for such things.
-fn usual(absolute: &impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+/// Returns this program's folder below the user's cache folder of this operating system.
+fn user_cache(absolute: &impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     if cfg!(windows) {
         return Some(absolute("LOCALAPPDATA")?.join("dragnext").join("cache"));
     }
@@ -71,7 +69,7 @@ fn usual(absolute: &impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     Some(absolute("HOME")?.join(caches).join("dragnext"))
 }
 
-/// Bytes of a size as people write it: a number, then B, kB, MB, GB or TB, in powers of ten; bytes when no unit is there.
+/// Parses a size: a number, then optionally B, kB, MB, GB or TB (powers of ten). Returns bytes.
 fn bytes(text: &str) -> Option<u64> {
     let text = text.trim();
     let end = text
@@ -93,8 +91,8 @@ fn bytes(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn read(variables: &[(&str, &str)]) -> (Option<Place>, Option<Warning>) {
-        Place::from_variables(|name| {
+    fn read(variables: &[(&str, &str)]) -> (Option<CacheLocation>, Option<Warning>) {
+        CacheLocation::from_variables(|name| {
             variables
                 .iter()
                 .find(|(key, _)| *key == name)
@@ -104,7 +102,7 @@ mod tests {
 
     #[cfg(all(unix, not(target_os = "macos")))]
     #[test]
-    fn the_folder_is_the_first_that_is_named() {
+    fn variables_are_tried_in_order() {
         for (variables, expected) in [
             (
                 &[("HOME", "/home/me")][..],
@@ -143,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_read_as_people_write_them() {
+    fn sizes_with_units_are_parsed() {
         for (text, expected) in [
             ("0", Some(0)),
             ("1500", Some(1500)),
@@ -164,16 +162,16 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_is_none_is_told_and_the_usual_one_holds() {
+    fn an_invalid_limit_gives_a_warning_and_the_default() {
         let (place, warning) = read(&[("DRAGNEXT_CACHE", "/c"), ("DRAGNEXT_CACHE_LIMIT", "lots")]);
         assert_eq!(
             place,
-            Some(Place {
+            Some(CacheLocation {
                 folder: "/c".into(),
-                limit: USUAL_LIMIT
+                limit: DEFAULT_LIMIT
             })
         );
-        let warning = warning.expect("lots is no size");
+        let warning = warning.expect("`lots` is not a size");
         assert_eq!(warning.kind, "cache.limit");
         assert!(warning.message.contains("`lots`"), "{}", warning.message);
         assert_eq!(
