@@ -181,30 +181,34 @@ impl Terms {
         for mask in drag.mask_paths(path) {
             self.check_inside(&mask)?;
         }
-        self.resolve(item, drag, path, |request| request.plan(size))
+        let above = self.above(item);
+        self.request(&above, drag, path).plan(size)
     }
 
     fn settings(&self, item: &Item, drag: &DragFile, path: &Path) -> Result<Settings> {
-        self.resolve(item, drag, path, Request::settings)
+        let above = self.above(item);
+        self.request(&above, drag, path).settings()
     }
 
-    /// Resolves an item's edit: the command line, then the item's own choice, then its drag file, then the model.
-    fn resolve<T>(
-        &self,
-        item: &Item,
-        drag: &DragFile,
-        path: &Path,
-        how: impl Fn(&Request) -> Result<T>,
-    ) -> Result<T> {
-        let above: Vec<&Choice> = std::iter::once(&self.flags)
+    /// Returns the choices that take precedence over the drag file's: the command line's, then the item's own.
+    fn above<'a>(&'a self, item: &'a Item) -> Vec<&'a Choice> {
+        std::iter::once(&self.flags)
             .chain(item.choice.as_deref())
-            .collect();
-        how(&Request {
+            .collect()
+    }
+
+    fn request<'a>(
+        &'a self,
+        above: &'a [&Choice],
+        drag: &'a DragFile,
+        path: &'a Path,
+    ) -> Request<'a> {
+        Request {
             drag,
             path,
-            above: &above,
+            above,
             model: &self.model,
-        })
+        }
     }
 
     /// A drag file may come from anybody; what it names is looked at inside the folders that were given.

@@ -91,7 +91,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 /// # Errors
 /// As [`AnyPipeline::reuse`].
 pub(super) fn reuse(editor: &mut dyn AnyPipeline) -> Result<()> {
-    Cache::from_environment().map_or(Ok(()), |cache| editor.reuse(cache))
+    Cache::from_environment().map_or(Ok(()), |cache| editor.use_cache(cache))
 }
 
 fn show(arguments: &ListArguments, location: Option<&CacheLocation>) -> Result<()> {

@@ -57,7 +57,8 @@ impl InputArguments {
 impl Inputs {
     /// Resolves and checks the edit, with the choices of the command line. `model` may not be on this machine yet.
     pub(super) fn plan(&self, flags: &Choice, model: Option<&Model>) -> Result<Plan> {
-        let plan = self.resolve(flags, model, Request::plan);
+        let facts = ModelFacts::of_present(model)?;
+        let plan = self.request(&[flags], &facts).plan(self.size());
         let plan = plan.map_err(|error| self.instruction.explain(error))?;
         if let Some(model) = model {
             model.check_prompt(&plan.prompt)?;
@@ -67,22 +68,21 @@ impl Inputs {
 
     /// Returns as much of the plan as can be made, with the faults.
     pub(super) fn draft(&self, flags: &Choice, model: Option<&Model>) -> Result<Draft> {
-        self.resolve(flags, model, Request::draft)
+        let facts = ModelFacts::of_present(model)?;
+        self.request(&[flags], &facts).draft(self.size())
     }
 
-    fn resolve<T>(
-        &self,
-        flags: &Choice,
-        model: Option<&Model>,
-        how: impl Fn(&Request, Size) -> Result<T>,
-    ) -> Result<T> {
-        let request = Request {
+    fn request<'a>(&'a self, above: &'a [&Choice], model: &'a ModelFacts) -> Request<'a> {
+        Request {
             drag: &self.instruction.drag,
             path: &self.instruction.path,
-            above: &[flags],
-            model: &ModelFacts::of_present(model)?,
-        };
-        how(&request, self.original.picture.size())
+            above,
+            model,
+        }
+    }
+
+    fn size(&self) -> Size {
+        self.original.picture.size()
     }
 
     /// All files that were read, or will be.
@@ -96,9 +96,4 @@ impl Inputs {
             .collect()
     }
 
-}
-
-/// Shorter side, in pixels, of the pictures the model was trained on; of one that is not here yet, that of Stable Diffusion 1.5.
-pub(super) fn native_size(model: Option<&Model>) -> usize {
-    model.map_or(NATIVE_SIZE, Model::native_size)
 }

@@ -153,9 +153,10 @@ fn settings(drag: &DragFile) -> String {
         ..Choice::default()
     };
     let default = Settings::resolve(&method).map(|settings| settings.values()).unwrap_or_default();
-    let changed = groups()
+    let groups = groups();
+    let changed = groups
         .iter()
-        .flat_map(|group| drag.settings.in_group(group).collect::<Vec<_>>())
+        .flat_map(|group| drag.settings.in_group(group))
         .filter(|(setting, value)| setting.name != "seed" && default.get(setting.name) != Some(*value))
         .map(|(setting, value)| {
             let usual = default.get(setting.name).map(typed).unwrap_or_default();

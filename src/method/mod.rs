@@ -38,8 +38,6 @@ pub use scene::{Dragged, Scene};
 pub struct Needs {
     /// A LoRA trained on the picture. Without this, no LoRA is trained and a given one is still merged.
     pub lora: bool,
-    /// The latents of the inversion at every timestep, beside the last one: [`Scene::trajectory`].
-    pub trajectory: bool,
     /// The drag file's `edit_prompt`. Without this, the plan warns that the key has no effect.
     pub edit_prompt: bool,
     /// What of the drag file's regions the method reads.

@@ -12,7 +12,6 @@ use crate::region::Region;
 use crate::settings::DiffusionSettings;
 
 /// Everything that a method works on. Latents are (1, height / 8, width / 8, 4) of the padded working picture.
-#[derive(Debug)]
 pub struct Scene<'a, B: Backend, N> {
     /// The noise predictor, with the LoRA merged.
     pub network: &'a N,
@@ -36,8 +35,6 @@ pub struct Scene<'a, B: Backend, N> {
     pub clean: &'a Tensor<B>,
     /// The inverted latent: the reference latent at the first timestep.
     pub inverted: &'a Tensor<B>,
-    /// Latents of the inversion, where [`super::Needs::trajectory`] asks for them.
-    pub trajectory: Option<&'a Trajectory<B>>,
     /// Normal noise from the seed.
     pub noise: &'a mut dyn NoiseSource,
 }

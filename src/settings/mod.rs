@@ -162,7 +162,10 @@ macro_rules! settings {
                     form: $form,
                     documentation: concat!($($doc,)+),
                     source: $source,
-                    default: || $crate::settings::json::<$type>(&$default),
+                    default: || {
+                        let default: $type = $default;
+                        $crate::settings::json(&default)
+                    },
                 }, )+ ],
             };
         }

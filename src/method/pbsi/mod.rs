@@ -66,20 +66,20 @@ impl DragMethod for PbsiSettings {
 
     fn drag<B: Backend, N: Network<B>>(
         &self,
-        scene: Scene<B, N>,
+        mut scene: Scene<B, N>,
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Dragged<B>> {
         let start = match self.start {
             Start::Paper => scene.inverted.clone(),
-            Start::Moved => moved(&scene),
+            Start::Moved => moved(&mut scene),
         };
-        Optimisation::new(&scene, self).run(start, progress, interrupt)
+        Optimisation::new(scene, self).run(start, progress, interrupt)
     }
 }
 
 /// Returns the moved start of a scene.
-fn moved<B: Backend, N>(scene: &Scene<B, N>) -> Tensor<B> {
+fn moved<B: Backend, N>(scene: &mut Scene<B, N>) -> Tensor<B> {
     let alpha = scene.schedule.alpha(scene.grid.timesteps[0]);
     let noise = scene
         .noise
