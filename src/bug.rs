@@ -60,6 +60,7 @@ pub fn told(payload: &(dyn Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn a_panic_is_an_error_wherever_it_happens() {
@@ -71,7 +72,7 @@ mod tests {
             },
         ] {
             let error = caught(work).expect_err("it panics");
-            assert_eq!((error.kind(), error.exit_status()), ("bug", 101));
+            assert_eq!((error.kind(), error.exit_status()), (ErrorKind::Bug, 101));
             assert!(
                 error
                     .to_string()

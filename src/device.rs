@@ -7,15 +7,15 @@
 
 use std::str::FromStr;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::kernels::cpu::Cpu;
 #[cfg(feature = "cuda")]
-use crate::kernels::cuda::{Cuda, device::Unavailable, driver::Format};
+use crate::kernels::cuda::{Cuda, device::DeviceUnavailable, driver::Format};
 use crate::model::Model;
-use crate::pipeline::{Pipeline, AnyPipeline};
+use crate::pipeline::{AnyPipeline, Pipeline};
 use crate::progress::Progress;
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningKind};
 
 /// A requested device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -117,7 +117,7 @@ impl Compute {
     fn cpu(dtype: Dtype, warning: Option<Warning>) -> Result<Self> {
         if matches!(dtype, Dtype::F16 | Dtype::Bf16) {
             return Err(Error::Device {
-                kind: "device.dtype",
+                kind: ErrorKind::DeviceDtype,
                 reason: "the CPU computes in f32 only".into(),
                 hint: "use `--dtype f32` or leave it out".into(),
             });
@@ -139,7 +139,7 @@ impl Compute {
 
     fn cuda(index: usize, _: Dtype) -> Result<Self> {
         Err(Error::Device {
-            kind: "device.none",
+            kind: ErrorKind::DeviceNone,
             reason: format!("cuda:{index} cannot be used: this build computes on the CPU only"),
             hint: "use `--device cpu`, or a build with `--features cuda`".into(),
         })
@@ -158,7 +158,7 @@ impl Compute {
             Err(reason) => Self::cpu(
                 dtype,
                 Some(Warning {
-                    kind: "device.cpu",
+                    kind: WarningKind::DeviceCpu,
                     message: format!("computing on the CPU, because {reason}"),
                 }),
             ),
@@ -169,7 +169,7 @@ impl Compute {
         Self::open(index, dtype).map_err(|reason| unavailable(index, &reason))
     }
 
-    fn open(index: usize, dtype: Dtype) -> std::result::Result<Self, Unavailable> {
+    fn open(index: usize, dtype: Dtype) -> std::result::Result<Self, DeviceUnavailable> {
         let format = match dtype {
             Dtype::Auto | Dtype::F16 => Format::F16,
             Dtype::Bf16 => Format::Bf16,
@@ -186,9 +186,9 @@ impl Compute {
 }
 
 #[cfg(feature = "cuda")]
-fn unavailable(index: usize, reason: &Unavailable) -> Error {
+fn unavailable(index: usize, reason: &DeviceUnavailable) -> Error {
     Error::Device {
-        kind: "device.none",
+        kind: ErrorKind::DeviceNone,
         reason: format!("cuda:{index} cannot be used: {reason}"),
         hint: "`dragnext doctor` shows what was found; `--device cpu` computes without a GPU"
             .into(),
@@ -213,7 +213,7 @@ mod tests {
         for dtype in [Dtype::F16, Dtype::Bf16] {
             let error =
                 Compute::choose(Device::Cpu, dtype).expect_err("the CPU has no f16 kernels");
-            assert_eq!(error.kind(), "device.dtype");
+            assert_eq!(error.kind(), ErrorKind::DeviceDtype);
         }
     }
 
@@ -221,7 +221,10 @@ mod tests {
     fn an_absent_gpu_is_an_error() {
         let error =
             Compute::choose(Device::Cuda(4711), Dtype::Auto).expect_err("no machine has 4712 GPUs");
-        assert_eq!((error.kind(), error.exit_status()), ("device.none", 2));
+        assert_eq!(
+            (error.kind(), error.exit_status()),
+            (ErrorKind::DeviceNone, 2)
+        );
         assert!(
             error.to_string().starts_with("cuda:4711 cannot be used: "),
             "{error}"

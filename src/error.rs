@@ -1,103 +1,108 @@
-//! What can go wrong, as one enum: each case has a stable kind, a hint and an exit status.
+//! The error type of the crate: one enum with a stable [`ErrorKind`], a hint and an exit status for each case.
 //!
-//! Messages follow one style: lower case, no full stop, the path first, values in backticks. The hint is a
-//! separate sentence, because `--json` carries it as its own field.
+//! Messages are lower case and without a full stop; the path comes first and values stand in backticks. The hint is separate
+//! from the message, because `--json` has a field of its own for it.
+
+mod kind;
 
 use std::path::PathBuf;
 
+pub(crate) use kind::kinds;
+pub use kind::{ErrorKind, RecordedKind};
+
 use crate::drag_file::DragFileFault;
 
-/// Result of everything in this crate that can fail.
+/// The result of every fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Exit status of a run that was not started because of what it was given.
+/// Exit status of a command that did not start because its input is invalid.
 pub const NOT_STARTED: u8 = 2;
-/// Exit status of a run that finished with at least one failed item.
+/// Exit status of a command that failed, or of a batch with at least one failed item.
 pub const FAILED: u8 = 1;
-/// Exit status of a run that could not be done now, but perhaps later.
+/// Exit status of a command that cannot succeed now but may succeed later.
 pub const RETRY: u8 = 75;
-/// Exit status of a run that met a bug; a panic has the same.
+/// Exit status of a bug; a panic has the same.
 pub const BUG: u8 = 101;
+/// Exit status after SIGINT; after another signal it is 128 plus the signal's number.
+pub const INTERRUPTED: u8 = 130;
 
-/// What to do about a file that is not there.
-pub(crate) const NOT_FOUND: &str = "check the path; a relative one starts at the current folder";
+/// The hint for a file that does not exist.
+pub(crate) const NOT_FOUND: &str = "check the path; a relative path starts at the current folder";
 
-const BUG_HINT: &str = "please report this with the command line and the model's name; with RUST_BACKTRACE=1 in the environment, the program says how it came there";
+const BUG_HINT: &str = "please report this with the command line and the model's name; with RUST_BACKTRACE=1 in the environment the program prints a backtrace";
 
-/// Everything that stops an edit.
+/// An error of any part of the crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The drag file is wrong; every fault that was found.
+    /// The drag file is invalid.
     #[error("{}", list_faults(path, faults))]
     Instruction {
         /// The drag file.
         path: PathBuf,
-        /// What is wrong with it; never empty.
+        /// All faults; never empty.
         faults: Vec<DragFileFault>,
     },
 
-    /// A value of the command line or of a setting is out of its bounds.
+    /// A setting is out of its bounds.
     #[error("{name}: `{value}` {reason}")]
     Setting {
         /// The setting's name, as on the command line.
         name: String,
-        /// What was given.
+        /// The given value.
         value: String,
         /// What is wrong with it.
         reason: String,
     },
 
-    /// The picture could not be read.
+    /// A picture or mask cannot be read or has the wrong size.
     #[error("{}: {reason}", path.display())]
     Image {
         /// The picture.
         path: PathBuf,
-        /// `image.decode`, `image.too_large`, `image.too_small`, `image.missing`, `image.unsupported` or `image.size`.
-        kind: &'static str,
+        /// One of `image.*` or `mask.*`.
+        kind: ErrorKind,
         /// What is wrong with it.
         reason: String,
-        /// What to do.
+        /// What to do; may be empty.
         hint: String,
     },
 
-    /// The result could not be written, or may not be.
+    /// An output cannot be written or is not accepted.
     #[error("{}: {reason}", path.display())]
     Output {
         /// The output.
         path: PathBuf,
-        /// `output.exists`, `output.is_input`, `output.is_link`, `output.not_a_file`, `output.not_distinct`, `output.folder`,
-        /// `output.format`, `output.appeared`, `output.write`, `output.disk_full` or `output.verify`.
-        kind: &'static str,
+        /// One of `output.*`.
+        kind: ErrorKind,
         /// What is wrong with it.
         reason: String,
-        /// What to do.
+        /// What to do; may be empty.
         hint: String,
     },
 
-    /// The model's files are missing, damaged, of the wrong format, or do not fit their configuration.
+    /// A model's files are missing, damaged, of the wrong format, or do not fit their configuration.
     #[error("{path}: {reason}")]
     Weights {
         /// File or folder.
         path: String,
-        /// `weights.missing`, `weights.damaged`, `weights.mismatch`, `weights.format`, `weights.unsupported` or `lora.mismatch`.
-        kind: &'static str,
+        /// One of `weights.*`, or `lora.mismatch`.
+        kind: ErrorKind,
         /// What is wrong with it.
         reason: String,
-        /// What to do.
+        /// What to do; may be empty.
         hint: String,
     },
 
-    /// A model of the hub cannot be had now: not fetched, not reached, or damaged in the cache.
+    /// A model of the hub is not available now. The exit status is always [`RETRY`].
     #[error("{place}: {reason}")]
     Hub {
         /// Address, file or model.
         place: String,
-        /// `weights.missing`, `weights.hash`, `weights.damaged`, `hub.unreachable`, `hub.refused`, `hub.not_found`, `hub.answer`,
-        /// `hub.cache` or `hub.disk_full`.
-        kind: &'static str,
-        /// Why not.
+        /// One of `hub.*`, or `weights.missing`, `weights.hash` or `weights.damaged`.
+        kind: ErrorKind,
+        /// Why it is not available.
         reason: String,
-        /// What to do.
+        /// What to do; may be empty.
         hint: String,
     },
 
@@ -106,132 +111,141 @@ pub enum Error {
         "the prompt has {tokens} tokens with its start and end mark; the text encoder reads {limit}"
     )]
     PromptTooLong {
-        /// Tokens with start and end.
+        /// Tokens, with start and end mark.
         tokens: usize,
         /// Positions of the text encoder.
         limit: usize,
     },
 
-    /// A number stopped being a number.
+    /// A value is infinite or not a number.
     #[error("{stage}, step {step}: {what} is not finite")]
     NotFinite {
         /// The stage of the edit.
         stage: &'static str,
-        /// The step inside the stage, from 1.
+        /// The step of the stage, from 1.
         step: usize,
         /// What was checked.
         what: &'static str,
     },
 
-    /// An optimisation ran away: its latent is no latent of the model any more.
+    /// An optimisation diverged: its latent left the model's range.
     #[error("{stage}, step {step}: the latent diverged at a learning rate of {lr}")]
     Diverged {
         /// The stage of the edit.
         stage: &'static str,
-        /// The step inside the stage, from 1.
+        /// The step of the stage, from 1.
         step: usize,
         /// The learning rate.
         lr: f64,
     },
 
-    /// The device or the number format asked for cannot be used, or not any more.
+    /// The requested device or number format cannot be used, or the device failed.
     #[error("{reason}")]
     Device {
-        /// `device.none`, `device.dtype`, `device.lost`, `device.refused` or `compute.out_of_memory`.
-        kind: &'static str,
-        /// Why.
+        /// One of `device.*`, or `compute.out_of_memory`.
+        kind: ErrorKind,
+        /// What is wrong.
         reason: String,
-        /// What to do.
+        /// What to do; may be empty.
         hint: String,
     },
 
-    /// A signal asked for a stop; nothing was written.
+    /// A signal stopped the run; no result was written.
     #[error("interrupted; no result was written")]
     Interrupted {
         /// The signal's number: 2 or 15.
         signal: i32,
     },
 
-    /// A file could not be read.
+    /// A file cannot be read.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 
-    /// Several files, or items of a list, are wrong, each for its own reason.
+    /// Several files, or items of a list, are invalid, each for its own reason.
     #[error("{} {} are wrong", errors.len(), if matches!(errors.first(), Some(Self::Batch { .. })) { "items" } else { "files" })]
     Several {
-        /// One for each file; never empty.
+        /// One error for each; never empty.
         errors: Vec<Error>,
     },
 
-    /// A picture does not say how it was made, or not so that it can be read.
+    /// A picture has no readable report of how it was made.
     #[error("{}: {reason}", path.display())]
     Report {
         /// The picture.
         path: PathBuf,
-        /// `show.not_png`, `show.no_report`, `show.damaged` or `show.version`.
-        kind: &'static str,
+        /// One of `show.*`.
+        kind: ErrorKind,
         /// What is wrong with it.
         reason: String,
-        /// What to do.
+        /// What to do; may be empty.
         hint: String,
     },
 
-    /// A file or folder that a run was given for its work is not what it should be.
+    /// A file or folder given to `check` or `report merge` is invalid.
     #[error("{}: {reason}", path.display())]
     Given {
         /// The file or folder.
         path: PathBuf,
-        /// `check.no_cases`, `check.case`, `check.limits`, `records.unreadable`, `manifest.line`, `manifest.duplicate_id` or `manifest.elsewhere`.
-        kind: &'static str,
+        /// One of `check.*`, `records.*` or `manifest.*`.
+        kind: ErrorKind,
         /// What is wrong with it.
         reason: String,
-        /// What to do.
+        /// What to do; may be empty.
         hint: String,
     },
 
-    /// A run was finished, and what it looked at is not as it should be.
+    /// A command finished with a negative result: pictures differ, golden edits failed, items are missing.
     #[error("{reason}")]
     Finding {
         /// `compare.differs`, `check.failed`, `check.blessed` or `merge.incomplete`.
-        kind: &'static str,
+        kind: ErrorKind,
         /// What was found.
         reason: String,
-        /// What to do.
+        /// What to do; may be empty.
         hint: String,
     },
 
-    /// A batch, or one of its items, cannot be done as it was asked for.
+    /// A batch, or one of its items, failed.
     #[error("{reason}")]
     Batch {
-        /// `manifest.*` for what is wrong with the list of items, `item.gone`, or `batch.*` for how a run as a whole ended.
-        kind: &'static str,
-        /// What is the matter, with its place.
+        /// One of `manifest.*` for an invalid item, `item.gone`, or the reason why the run as a whole ended.
+        kind: ErrorKind,
+        /// What is wrong, and with which item.
+        reason: String,
+        /// What to do; may be empty.
+        hint: String,
+    },
+
+    /// A signal stopped a batch; finished items are kept.
+    #[error("{reason}")]
+    BatchInterrupted {
+        /// The signal's number: 2 or 15.
+        signal: i32,
+        /// How many items remain.
         reason: String,
         /// What to do.
         hint: String,
-        /// The exit status of a run that ends with it.
-        status: u8,
     },
 
-    /// The program met a state that it rules out.
+    /// A panic: the program has a bug.
     #[error("a bug in dragnext: {0}")]
     Bug(
-        /// What a panic said, and where.
+        /// Message and place of the panic.
         String,
     ),
 
-    /// A candle operation refused: a bug, since model files are checked before candle sees them.
+    /// A candle operation failed. This is a bug, because model files are checked before candle reads them.
     #[error("internal error in a tensor operation: {0}")]
     Tensor(#[from] candle_core::Error),
 }
 
 impl Error {
-    /// Nothing wrong, one thing, or several.
+    /// Turns a list of errors into a result.
     ///
     /// # Errors
     /// The only one of `errors`, or all of them as [`Error::Several`].
@@ -243,13 +257,13 @@ impl Error {
         }
     }
 
-    /// The stable name that scripts match; messages may change, kinds do not.
-    pub fn kind(&self) -> &'static str {
+    /// Returns the stable kind that scripts match. Several faults or errors have the kind of the first.
+    pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Instruction { faults, .. } => {
-                faults.first().map_or("instruction", |fault| fault.kind)
+                faults.first().map_or(ErrorKind::Bug, |fault| fault.kind)
             }
-            Self::Setting { .. } => "setting",
+            Self::Setting { .. } => ErrorKind::Setting,
             Self::Image { kind, .. }
             | Self::Output { kind, .. }
             | Self::Weights { kind, .. }
@@ -258,22 +272,25 @@ impl Error {
             | Self::Report { kind, .. }
             | Self::Given { kind, .. }
             | Self::Finding { kind, .. }
-            | Self::Batch { kind, .. } => kind,
-            Self::PromptTooLong { .. } => "instruction.prompt_too_long",
-            Self::NotFinite { .. } => "compute.not_finite",
-            Self::Diverged { .. } => "compute.diverged",
-            Self::Interrupted { .. } => "interrupted",
-            Self::File { .. } => "file",
-            Self::Several { errors } => errors.first().map_or("instruction", Self::kind),
-            Self::Bug(_) | Self::Tensor(_) => "bug",
+            | Self::Batch { kind, .. } => *kind,
+            Self::PromptTooLong { .. } => ErrorKind::InstructionPromptTooLong,
+            Self::NotFinite { .. } => ErrorKind::ComputeNotFinite,
+            Self::Diverged { .. } => ErrorKind::ComputeDiverged,
+            Self::Interrupted { .. } => ErrorKind::Interrupted,
+            Self::BatchInterrupted { .. } => ErrorKind::BatchInterrupted,
+            Self::File { .. } => ErrorKind::File,
+            Self::Several { errors } => errors.first().map_or(ErrorKind::Bug, Self::kind),
+            Self::Bug(_) | Self::Tensor(_) => ErrorKind::Bug,
         }
     }
 
-    /// What the user can do about it, where there is something.
+    /// Returns what the user can do about it, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Instruction { faults, .. } => faults.first().and_then(|fault| fault.hint.clone()),
-            Self::Setting { .. } => Some("`dragnext settings` shows every setting with its bounds".into()),
+            Self::Setting { .. } => {
+                Some("`dragnext settings` shows every setting with its bounds".into())
+            }
             Self::Image { hint, .. }
             | Self::Output { hint, .. }
             | Self::Weights { hint, .. }
@@ -282,56 +299,36 @@ impl Error {
             | Self::Report { hint, .. }
             | Self::Given { hint, .. }
             | Self::Finding { hint, .. }
-            | Self::Batch { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
-            Self::PromptTooLong { .. } => Some("shorten the prompt; an empty prompt works too".into()),
-            Self::NotFinite { .. } => {
-                Some("the model's weights may be damaged, or a learning rate is too high; f32 is the safest --dtype".into())
+            | Self::Batch { hint, .. }
+            | Self::BatchInterrupted { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
+            Self::PromptTooLong { .. } => Some("shorten the prompt; it may be empty".into()),
+            Self::NotFinite { .. } => Some(
+                "the model's weights may be damaged, or a learning rate is too high; f32 is the safest --dtype"
+                    .into(),
+            ),
+            Self::Diverged { .. } => Some(
+                "lower `--lr`; `--keep-partial true` continues with the best latents so far".into(),
+            ),
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Some(NOT_FOUND.into())
             }
-            Self::Diverged { .. } => Some("lower `--lr`; `--keep-partial true` goes on with the best latents there were".into()),
-            Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Some(NOT_FOUND.into()),
             Self::Interrupted { .. } | Self::File { .. } | Self::Several { .. } => None,
             Self::Bug(_) => Some(BUG_HINT.into()),
-            Self::Tensor(_) => Some("please report this with the command line and the model's name".into()),
+            Self::Tensor(_) => {
+                Some("please report this with the command line and the model's name".into())
+            }
         }
     }
 
-    /// The exit status of a single edit that ended with this error.
+    /// Returns the exit status of a command that ends with this error. Several errors have the largest of their statuses.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::Output { kind, .. } => match *kind {
-                "output.disk_full" => RETRY,
-                "output.appeared" | "output.write" | "output.verify" => FAILED,
-                _ => NOT_STARTED,
-            },
-            Self::Hub { .. }
-            | Self::Device {
-                kind: "device.lost",
-                ..
-            } => RETRY,
-            Self::NotFinite { .. }
-            | Self::Diverged { .. }
-            | Self::Finding { .. }
-            | Self::Device {
-                kind: "compute.out_of_memory" | "device.refused",
-                ..
-            } => FAILED,
-            Self::Interrupted { signal } => 128 + *signal as u8,
-            Self::Batch { status, .. } => *status,
-            Self::Several { errors } => errors
-                .iter()
-                .map(Self::exit_status)
-                .max()
-                .unwrap_or(NOT_STARTED),
-            Self::Bug(_) | Self::Tensor(_) => BUG,
-            Self::Instruction { .. }
-            | Self::Setting { .. }
-            | Self::PromptTooLong { .. }
-            | Self::Image { .. }
-            | Self::Weights { .. }
-            | Self::Device { .. }
-            | Self::Report { .. }
-            | Self::Given { .. }
-            | Self::File { .. } => NOT_STARTED,
+            Self::Hub { .. } => RETRY,
+            Self::Interrupted { signal } | Self::BatchInterrupted { signal, .. } => {
+                128 + *signal as u8
+            }
+            Self::Several { errors } => errors.iter().map(Self::exit_status).max().unwrap_or(BUG),
+            _ => self.kind().exit_status(),
         }
     }
 }

@@ -9,12 +9,12 @@ mod stamp;
 mod temporary;
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, PersistError};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 
 pub use link::follow;
@@ -40,14 +40,14 @@ pub fn check_output(inputs: &[PathBuf], output: &Path, overwrite: bool) -> Resul
     if let Some(input) = inputs.iter().find(|input| is_same_file(input, output)) {
         let reason = format!("is the same file as the input `{}`", input.display());
         return refuse(
-            "output.is_input",
+            ErrorKind::OutputIsInput,
             reason,
             "inputs are never written; choose another output",
         );
     }
     if output.to_string_lossy().ends_with(std::path::is_separator) {
         return refuse(
-            "output.not_a_file",
+            ErrorKind::OutputNotAFile,
             "names a folder".into(),
             "give the path of a file",
         );
@@ -55,7 +55,7 @@ pub fn check_output(inputs: &[PathBuf], output: &Path, overwrite: bool) -> Resul
     if let Ok(target) = fs::read_link(output) {
         let reason = format!("is a link to `{}`", target.display());
         return refuse(
-            "output.is_link",
+            ErrorKind::OutputIsLink,
             reason,
             "use --follow to write there, or give the path it leads to",
         );
@@ -63,7 +63,7 @@ pub fn check_output(inputs: &[PathBuf], output: &Path, overwrite: bool) -> Resul
     match fs::metadata(output) {
         Ok(there) if !there.is_file() => {
             return refuse(
-                "output.not_a_file",
+                ErrorKind::OutputNotAFile,
                 "is not a file".into(),
                 "give the path of a file",
             );
@@ -78,7 +78,7 @@ pub fn check_output(inputs: &[PathBuf], output: &Path, overwrite: bool) -> Resul
 pub(crate) fn exists_already(output: &Path) -> Error {
     refused(
         output,
-        "output.exists",
+        ErrorKind::OutputExists,
         "exists already".into(),
         OVERWRITE_HINT,
     )
@@ -86,7 +86,7 @@ pub(crate) fn exists_already(output: &Path) -> Error {
 
 /// The error about a picture that no PNG can hold.
 pub(crate) fn cannot_encode(output: &Path, error: &png::EncodingError) -> Error {
-    refused(output, "output.write", error.to_string(), "")
+    refused(output, ErrorKind::OutputWrite, error.to_string(), "")
 }
 
 /// Refuses two outputs of one run that are the same file.
@@ -104,7 +104,7 @@ pub fn check_distinct(first: &Path, second: &Path) -> Result<()> {
         let reason = "is asked for twice, as two outputs of one run".to_owned();
         return Err(refused(
             second,
-            "output.not_distinct",
+            ErrorKind::OutputNotDistinct,
             reason,
             "give each output its own path",
         ));
@@ -125,7 +125,7 @@ pub fn check_png_name(output: &Path) -> Result<()> {
         let reason = "results are PNG files".to_owned();
         return Err(refused(
             output,
-            "output.format",
+            ErrorKind::OutputFormat,
             reason,
             "let its name end in .png",
         ));
@@ -173,7 +173,7 @@ pub fn write_verified(
         let reason = format!("the written file was read back and is wrong: {reason}");
         refused(
             path,
-            "output.verify",
+            ErrorKind::OutputVerify,
             reason,
             "check the disk and the memory of this machine",
         )
@@ -202,7 +202,7 @@ fn write_in_two(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(first)?;
     failpoint::kill("kill_in_write");
     if failpoint::is_hit("disk_full") {
-        return Err(ErrorKind::StorageFull.into());
+        return Err(io::ErrorKind::StorageFull.into());
     }
     file.write_all(second)
 }
@@ -214,8 +214,8 @@ fn persist_new(temporary: NamedTempFile, path: &Path) -> std::result::Result<Fil
         .persist_noclobber(path)
         .or_else(|refused| match fs::symlink_metadata(path) {
             Err(gone)
-                if gone.kind() == ErrorKind::NotFound
-                    && refused.error.kind() != ErrorKind::AlreadyExists =>
+                if gone.kind() == io::ErrorKind::NotFound
+                    && refused.error.kind() != io::ErrorKind::AlreadyExists =>
             {
                 refused.file.persist(path)
             }
@@ -236,7 +236,7 @@ fn check_folder(output: &Path) -> Result<()> {
         let reason = format!("`{}` is not a folder", existing.display());
         return Err(refused(
             output,
-            "output.folder",
+            ErrorKind::OutputFolder,
             reason,
             "give a path inside a folder",
         ));
@@ -249,7 +249,7 @@ fn check_folder(output: &Path) -> Result<()> {
         Err(error)
             if matches!(
                 error.kind(),
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
             ) =>
         {
             Err(write_failed(output, &error))
@@ -258,7 +258,7 @@ fn check_folder(output: &Path) -> Result<()> {
             let reason = format!("`{}` takes no new files: {error}", existing.display());
             Err(refused(
                 output,
-                "output.folder",
+                ErrorKind::OutputFolder,
                 reason,
                 "choose a folder that you may write to",
             ))
@@ -297,23 +297,23 @@ fn is_same_path(first: &Path, second: &Path) -> bool {
 
 pub(crate) fn write_failed(path: &Path, error: &io::Error) -> Error {
     let (kind, hint) = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            ("output.disk_full", "make room, then run this again")
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            (ErrorKind::OutputDiskFull, "make room, then run this again")
         }
-        ErrorKind::FileTooLarge => (
-            "output.write",
+        io::ErrorKind::FileTooLarge => (
+            ErrorKind::OutputWrite,
             "a limit on the size of files is in force; see `ulimit -f`",
         ),
-        _ => ("output.write", ""),
+        _ => (ErrorKind::OutputWrite, ""),
     };
     refused(path, kind, error.to_string(), hint)
 }
 
 fn rename_failed(path: &Path, error: &io::Error) -> Error {
-    if error.kind() == ErrorKind::AlreadyExists {
+    if error.kind() == io::ErrorKind::AlreadyExists {
         refused(
             path,
-            "output.appeared",
+            ErrorKind::OutputAppeared,
             "appeared while this run was at work".into(),
             OVERWRITE_HINT,
         )
@@ -327,11 +327,11 @@ fn rename_failed(path: &Path, error: &io::Error) -> Error {
 pub(crate) fn is_disk_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
     )
 }
 
-fn refused(path: &Path, kind: &'static str, reason: String, hint: &str) -> Error {
+fn refused(path: &Path, kind: ErrorKind, reason: String, hint: &str) -> Error {
     Error::Output {
         path: path.to_path_buf(),
         kind,

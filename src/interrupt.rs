@@ -49,16 +49,22 @@ impl Interrupt {
     /// # Errors
     /// [`Error::Interrupted`] once a signal came.
     pub fn check(&self) -> Result<()> {
-        match self.signal.load(Ordering::Relaxed) {
-            0 => Ok(()),
-            signal => Err(Error::Interrupted {
-                signal: signal as i32,
-            }),
+        match self.signal() {
+            None => Ok(()),
+            Some(signal) => Err(Error::Interrupted { signal }),
         }
     }
 
-    /// Was a stop asked for?
+    /// Returns the number of the latest signal that asked for a stop.
+    pub fn signal(&self) -> Option<i32> {
+        match self.signal.load(Ordering::Relaxed) {
+            0 => None,
+            signal => Some(signal as i32),
+        }
+    }
+
+    /// Returns whether a signal asked for a stop.
     pub fn has_come(&self) -> bool {
-        self.check().is_err()
+        self.signal().is_some()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::error::ErrorKind;
 use crate::geometry::{Point, Size};
 use crate::picture::{Refusal, read_grey};
 
@@ -103,12 +104,12 @@ impl Mask {
         let grey = read_grey(path, &mut accept).map_err(|Refusal { kind, reason, .. }| {
             let (is_file, path) = (path.is_file(), path.display().to_string());
             match kind {
-                "image.size" => MaskError::Size {
+                ErrorKind::ImageSize => MaskError::Size {
                     path,
                     found,
                     expected,
                 },
-                "image.missing" => MaskError::File { path, reason },
+                ErrorKind::ImageMissing => MaskError::File { path, reason },
                 _ if !is_file => MaskError::File { path, reason },
                 _ => MaskError::Decode { path, reason },
             }
@@ -161,6 +162,17 @@ impl Mask {
                 Point::new((right + 1) as f64, (bottom + 1) as f64),
             )
         })
+    }
+
+    /// Returns the mean of the centres of all pixels inside; `None` when the mask is empty.
+    pub fn centroid(&self) -> Option<Point> {
+        let inside = self.size().centres().zip(&self.data);
+        let (count, x, y) = inside
+            .filter(|(_, inside)| **inside)
+            .fold((0_usize, 0.0, 0.0), |(count, x, y), (centre, _)| {
+                (count + 1, x + centre.x, y + centre.y)
+            });
+        (count > 0).then(|| Point::new(x / count as f64, y / count as f64))
     }
 
     /// Grown by `radius` pixels in each direction, corners included (a square, as a max pooling of `2 * radius + 1` does).
@@ -350,6 +362,15 @@ mod tests {
             Some((Point::new(1.0, 1.0), Point::new(4.0, 3.0)))
         );
         assert_eq!(Mask::filled(Size::new(4, 4), false).bounds(), None);
+    }
+
+    #[test]
+    fn the_centroid_is_the_mean_of_the_pixel_centres() {
+        assert_eq!(
+            from_rows(&["....", ".##.", "..##"]).centroid(),
+            Some(Point::new(2.5, 2.0))
+        );
+        assert_eq!(Mask::filled(Size::new(4, 4), false).centroid(), None);
     }
 
     #[test]

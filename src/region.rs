@@ -4,7 +4,7 @@ use std::f64::consts::TAU;
 
 use serde::Serialize;
 
-use crate::geometry::{Frame, Grid, Point, Scale, Size};
+use crate::geometry::{Frame, Grid, Point, PointPair, Scale, Size};
 use crate::mask::Mask;
 
 /// A shift below this many source pixels is none.
@@ -74,6 +74,22 @@ enum Pose {
 }
 
 impl Motion {
+    /// Returns the shift that moves the handle to the target.
+    pub fn shift(points: PointPair) -> Self {
+        Self::Shift {
+            dx: points.target.x - points.handle.x,
+            dy: points.target.y - points.handle.y,
+        }
+    }
+
+    /// Returns the handle with the point to which the whole motion moves it.
+    pub fn pair(self, handle: Point) -> PointPair {
+        PointPair {
+            handle,
+            target: self.at(1.0).forward(handle),
+        }
+    }
+
     fn at(self, eta: f64) -> Pose {
         match self {
             Self::Shift { dx, dy } => Pose::Shift {
@@ -124,20 +140,34 @@ pub struct Region {
     pub mask: Mask,
     /// Its whole way.
     pub motion: Motion,
+    /// Its handle and its target, in continuous working coordinates, neither rounded nor clipped.
+    ///
+    /// A translation and a deformation have those of the drag file. The target of a rotation is the handle turned about the
+    /// centre, which lies on the handle's circle even where the drag file's target does not. A rotation that is given by its
+    /// angle alone has no handle in the file; its handle is the centroid of its mask.
+    pub points: PointPair,
     bounds: Option<(Point, Point)>,
     content: Size,
     scale: Scale,
 }
 
 impl Region {
-    /// A region of the frame's working picture.
-    pub fn new(id: String, kind: RegionKind, mask: Mask, motion: Motion, frame: &Frame) -> Self {
+    /// Creates a region of the frame's working picture.
+    pub fn new(
+        id: String,
+        kind: RegionKind,
+        mask: Mask,
+        motion: Motion,
+        points: PointPair,
+        frame: &Frame,
+    ) -> Self {
         Self {
             id,
             kind,
             bounds: mask.bounds(),
             mask,
             motion,
+            points,
             content: frame.content,
             scale: frame.scale(),
         }
@@ -291,6 +321,7 @@ mod tests {
             RegionKind::Translation,
             outline.raster(frame.padded),
             motion,
+            motion.pair(Point::new(0.0, 0.0)),
             &frame,
         )
     }
@@ -386,6 +417,7 @@ mod tests {
                 RegionKind::Translation,
                 Outline::Rect([100.0, 100.0, 140.0, 140.0]).raster(frame.padded),
                 motion,
+                motion.pair(Point::new(0.0, 0.0)),
                 &frame,
             )
         };

@@ -1,12 +1,49 @@
-//! What a user should know although it stops nothing.
+//! Warnings: what a user should know although it does not stop the edit.
 
 use serde::Serialize;
 
-/// Something doubtful that does not stop an edit.
+use crate::error::kinds;
+
+kinds! {
+    /// What a warning is about, as a stable name for scripts.
+    WarningKind {
+        RegionNoMotion "region.no_motion" "a region does not move and is left out";
+        RegionOverlap "region.overlap" "two regions are dragged onto each other";
+        RegionPartlyLeaves "region.partly_leaves" "a part of a region is dragged out of the image";
+        RegionPartlyOutside "region.partly_outside" "a part of a region lies outside the image";
+        RegionNotEditable "region.not_editable" "a target lies outside the editable area";
+        RegionRotationRadius "region.rotation_radius"
+            "handle and target differ in their distance from the centre of rotation";
+        DragDiverged "drag.diverged" "the drag diverged and continued with the best latents";
+        PictureEnlarged "picture.enlarged" "the edited area is enlarged and less sharp than the picture";
+        ImageAnimated "image.animated" "only the first frame of an animation is edited";
+        ImageC2pa "image.c2pa" "the picture's C2PA signature is left out of the result";
+        ImageProfile "image.profile" "the colour profile is damaged or too large and is left out";
+        DeviceCpu "device.cpu" "no GPU can be used, so the CPU computes";
+        LoraNotTrained "lora.not_trained" "nothing moves, so no LoRA is trained";
+        LoraPartial "lora.partial" "the LoRA file covers only some of the attention layers";
+        LikeModel "like.model" "the model of the other picture is a folder and is not used";
+        LikeSize "like.size" "the picture has another size than the one before";
+        LikeVersion "like.version" "the other picture was made by another version of the program";
+        LikeLora "like.lora" "the other picture was made with another LoRA file";
+        LikeWeights "like.weights" "the other picture was made with other weights";
+        CacheLimit "cache.limit" "the limit of the cache cannot be read";
+        CacheRead "cache.read" "a cache entry cannot be read";
+        CacheWrite "cache.write" "a cache entry cannot be written";
+        CacheDamaged "cache.damaged" "a cache entry is damaged and is not used";
+        BatchWithoutDrag "batch.without_drag" "pictures without a drag file are left out";
+        BatchLinks "batch.links" "symbolic links to folders are not followed";
+        BatchOneByOne "batch.one_by_one"
+            "the device could not compute the edits side by side; each is computed alone";
+        BatchTornRecord "batch.torn_record" "the last record of a killed run was truncated";
+    }
+}
+
+/// A doubtful condition that does not stop an edit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// Stable name, such as `region.no_motion`.
-    pub kind: &'static str,
-    /// What was noticed.
+    /// What it is about.
+    pub kind: WarningKind,
+    /// The message for people.
     pub message: String,
 }

@@ -79,7 +79,7 @@ fn hidden_states() {
         let error = encoder
             .encode(&Cpu, &[964])
             .expect_err("there are 964 tokens, 0 to 963");
-        assert_eq!(error.kind(), "weights.mismatch");
+        assert_eq!(error.kind().name(), "weights.mismatch");
     }
 }
 
@@ -133,7 +133,7 @@ fn what_the_text_encoder_cannot_honour_is_named() {
             value.clone(),
         );
         let error = load(folder.path());
-        assert_eq!(error.kind(), "weights.unsupported");
+        assert_eq!(error.kind().name(), "weights.unsupported");
         assert!(
             error.to_string().contains(&format!("`{key}` is {value}")),
             "{error}"
@@ -156,7 +156,7 @@ fn tensors_that_do_not_fit_are_named_with_both_shapes() {
     );
     let error = load(folder.path());
     let message = error.to_string();
-    assert_eq!(error.kind(), "weights.mismatch");
+    assert_eq!(error.kind().name(), "weights.mismatch");
     assert!(message.contains("tensor `encoder.layers.0.mlp.fc1.weight` is [72, 24], the configuration asks for [80, 24]"), "{message}");
     assert!(
         message.contains("tensor `encoder.layers.2.self_attn.q_proj.weight` [24, 24] is missing"),
@@ -205,7 +205,7 @@ fn a_damaged_tokenizer_is_refused() {
             .expect("it can be written");
         let error = Tokenizer::load(&Source::Folder(folder.path().to_owned()))
             .expect_err("the tokenizer was spoilt");
-        assert_eq!(error.kind(), "weights.damaged");
+        assert_eq!(error.kind().name(), "weights.damaged");
         assert!(error.to_string().contains(file), "{error}");
     }
 }

@@ -62,7 +62,10 @@ impl<B: Backend> Edit<B> {
             picture: self.picture.clone(),
             lora: None,
         };
-        let (mut stages, mut noise) = (Stages::new(&self.backend), Seeded::of(&self.plan.settings.diffusion, &self.plan.settings.lora));
+        let (mut stages, mut noise) = (
+            Stages::new(&self.backend),
+            Seeded::of(&self.plan.settings.diffusion, &self.plan.settings.lora),
+        );
         let meter = Meter::start(&self.backend);
         self.editor
             .edit(work, &mut noise, &mut stages, &Interrupt::never())?;

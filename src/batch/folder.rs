@@ -6,8 +6,8 @@ use std::fs::{self, FileType};
 use std::path::{Path, PathBuf};
 
 use super::list::{Entry, Fault};
-use crate::error::{Error, Result};
-use crate::warning::Warning;
+use crate::error::{Error, ErrorKind, Result};
+use crate::warning::{Warning, WarningKind};
 
 /// Extensions of pictures.
 const PICTURES: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
@@ -88,7 +88,7 @@ fn entry(root: &Path, image: PathBuf, drag: Option<PathBuf>, kind: FileType) -> 
     Entry {
         fault: Some(Fault {
             place,
-            kind: "manifest.not_a_file",
+            kind: ErrorKind::ManifestNotAFile,
             reason,
             hint: "take it out of the folder",
         }),
@@ -140,13 +140,13 @@ impl Left {
         } = self;
         let drags = tell(
             without_drag,
-            "batch.without_drag",
+            WarningKind::BatchWithoutDrag,
             "1 picture has no drag file and is left out",
             "# pictures have no drag file and are left out",
         );
         let links = tell(
             links,
-            "batch.links",
+            WarningKind::BatchLinks,
             "1 link to a folder is not followed",
             "# links to folders are not followed",
         );

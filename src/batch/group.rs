@@ -4,12 +4,12 @@ use super::run::{PreparedItem, Run};
 use crate::bug;
 use crate::diffusion::Seeded;
 use crate::edit::Provenance;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
-use crate::pipeline::{EditRequest, AnyPipeline, Outcome};
+use crate::pipeline::{AnyPipeline, EditRequest, Outcome};
 use crate::progress::{Progress, Silent};
 use crate::report::Record;
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningKind};
 
 /// What became of an item: without an outcome, nothing moves in it.
 pub(super) type Made = Result<(PreparedItem, Option<Outcome>)>;
@@ -114,7 +114,12 @@ impl Run<'_> {
         }
         let mut noise: Vec<Seeded> = moving
             .iter()
-            .map(|ours| Seeded::of(&ours.prepared.plan.settings.diffusion, &ours.prepared.plan.settings.lora))
+            .map(|ours| {
+                Seeded::of(
+                    &ours.prepared.plan.settings.diffusion,
+                    &ours.prepared.plan.settings.lora,
+                )
+            })
             .collect();
         // They begin in step, so the first one's stages say where about all of them are.
         let mut first = self.shown.stages();
@@ -136,7 +141,8 @@ impl Run<'_> {
             .map(|(outcome, ours)| match outcome {
                 // What is too much for the device together may not be for each.
                 Err(error)
-                    if ["compute.out_of_memory", "device.refused"].contains(&error.kind()) =>
+                    if [ErrorKind::ComputeOutOfMemory, ErrorKind::DeviceRefused]
+                        .contains(&error.kind()) =>
                 {
                     self.alone(ours, editor, Some(one_by_one(together, &error)))
                 }
@@ -174,7 +180,7 @@ fn one_by_one(together: usize, error: &Error) -> Warning {
         "{together} at a time are too many for the device, so it was done alone ({reason})"
     );
     Warning {
-        kind: "batch.one_by_one",
+        kind: WarningKind::BatchOneByOne,
         message,
     }
 }

@@ -11,7 +11,7 @@ use super::list::Item;
 use super::{RECORDS, Terms};
 use crate::digest::sha256_of;
 use crate::edit::Provenance;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, RecordedKind, Result};
 
 /// What a record is asked for.
 #[derive(Debug, Deserialize)]
@@ -28,7 +28,7 @@ struct Seen {
 
 #[derive(Debug, Deserialize)]
 struct SeenFailure {
-    kind: String,
+    kind: RecordedKind,
 }
 
 /// What an item was, when it ended.
@@ -45,7 +45,7 @@ struct Past {
     /// With the hash of the output.
     done: Option<(Was, String)>,
     /// After it was last done, with the kind of the error.
-    failed: Option<(Was, String)>,
+    failed: Option<(Was, RecordedKind)>,
 }
 
 /// What earlier runs wrote.
@@ -196,7 +196,10 @@ impl History {
         {
             return State::Done;
         }
-        let lasts = |kind: &str| !kind.starts_with("output.") && !kind.starts_with("item.");
+        let lasts = |kind: &RecordedKind| match kind {
+            RecordedKind::Known(kind) => !kind.is_output() && *kind != ErrorKind::ItemGone,
+            RecordedKind::Unknown(_) => true,
+        };
         match &past.failed {
             Some((was, kind)) if lasts(kind) && !redo.failed && is_same(was) => State::Failed,
             _ => State::Open,

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use super::roots::Root;
 use super::{Seeds, folder, manifest};
 use crate::drag_file::moves_text;
-use crate::error::{Error, FAILED, NOT_STARTED, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 use crate::plan::Choice;
 use crate::warning::Warning;
@@ -61,7 +61,7 @@ pub struct Fault {
     pub place: String,
     /// `manifest.line`, `manifest.duplicate_id`, `manifest.same_output`, `manifest.path_escapes`, `manifest.name`,
     /// `manifest.not_a_file`, `manifest.missing`, `manifest.no_drag` or `manifest.output`.
-    pub kind: &'static str,
+    pub kind: ErrorKind,
     /// What is wrong.
     pub reason: String,
     /// What to do.
@@ -69,18 +69,13 @@ pub struct Fault {
 }
 
 impl Fault {
-    fn error(&self, status: u8) -> Error {
+    /// Returns the fault as an error.
+    pub fn error(&self) -> Error {
         Error::Batch {
             kind: self.kind,
             reason: format!("{}: {}", self.place, self.reason),
             hint: self.hint.to_owned(),
-            status,
         }
-    }
-
-    /// As the error of its item, in a run that goes on without it.
-    pub fn as_failure(&self) -> Error {
-        self.error(FAILED)
     }
 }
 
@@ -167,10 +162,7 @@ impl List {
             .filter_map(|item| item.fault.as_deref())
             .collect();
         faults.dedup();
-        let faults: Vec<Error> = faults
-            .into_iter()
-            .map(|fault| fault.error(NOT_STARTED))
-            .collect();
+        let faults: Vec<Error> = faults.into_iter().map(|fault| fault.error()).collect();
         match faults.len() {
             0 => {}
             _ if rules.keep_going => {}
@@ -197,7 +189,7 @@ struct Check<'a> {
 }
 
 /// What is wrong with an entry: kind, reason, hint.
-type Wrong = (&'static str, String, &'static str);
+type Wrong = (ErrorKind, String, &'static str);
 
 impl Check<'_> {
     fn item(&mut self, index: usize, entry: Entry) -> Item {
@@ -271,19 +263,19 @@ impl Check<'_> {
                 let reason = format!(
                     "`{name}` has control characters, or characters that turn the direction of text"
                 );
-                return Err(("manifest.name", reason, "rename it"));
+                return Err((ErrorKind::ManifestName, reason, "rename it"));
             }
         }
         if id.is_empty() {
             return Err((
-                "manifest.name",
+                ErrorKind::ManifestName,
                 "the id is empty".into(),
                 "give each item a name of its own, or none",
             ));
         }
         if drag.is_none() && self.rules.drag.is_none() {
             return Err((
-                "manifest.no_drag",
+                ErrorKind::ManifestNoDrag,
                 "no drag file is named".into(),
                 "name one in the line, or give one for all with --drag",
             ));
@@ -300,7 +292,7 @@ impl Check<'_> {
         let has_drive = text.contains('\\') || text.as_bytes().get(1) == Some(&b':');
         if clean(out).as_os_str().is_empty() || text.ends_with(std::path::is_separator) {
             return Err((
-                "manifest.path_escapes",
+                ErrorKind::ManifestPathEscapes,
                 format!("the output `{text}` names no file"),
                 "give the path of a file",
             ));
@@ -312,14 +304,14 @@ impl Check<'_> {
                 self.rules.outputs.display()
             );
             return Err((
-                "manifest.path_escapes",
+                ErrorKind::ManifestPathEscapes,
                 reason,
                 "outputs are paths inside the output folder",
             ));
         }
         files::check_png_name(out).map_err(|_| {
             (
-                "manifest.output",
+                ErrorKind::ManifestOutput,
                 format!("the output `{text}` is no PNG by its name"),
                 "let its name end in .png",
             )
@@ -332,14 +324,14 @@ impl Check<'_> {
         let escapes = |root: &Root| {
             let reason = format!("`{shown}` leads out of `{}`", root.folder().display());
             (
-                "manifest.path_escapes",
+                ErrorKind::ManifestPathEscapes,
                 reason,
                 "--allow-outside reads inputs from anywhere",
             )
         };
         if path.as_os_str().is_empty() {
             return Err((
-                "manifest.path_escapes",
+                ErrorKind::ManifestPathEscapes,
                 "the path of an input is empty".into(),
                 "give the path of a file",
             ));
@@ -349,7 +341,7 @@ impl Check<'_> {
         }
         let missing = |error: std::io::Error| {
             (
-                "manifest.missing",
+                ErrorKind::ManifestMissing,
                 format!("`{shown}`: {error}"),
                 "paths are relative to the manifest",
             )
@@ -359,7 +351,7 @@ impl Check<'_> {
         if !self.rules.allow_outside && !self.root.holds(&full, is_link) {
             return Err(if is_link && !full.exists() {
                 (
-                    "manifest.missing",
+                    ErrorKind::ManifestMissing,
                     format!("`{shown}` is a link to nothing"),
                     "paths are relative to the manifest",
                 )
@@ -381,7 +373,7 @@ impl Check<'_> {
             "no file, but a pipe, a socket or a device"
         };
         Err((
-            "manifest.not_a_file",
+            ErrorKind::ManifestNotAFile,
             format!("`{shown}` is {what}"),
             "give the path of a file",
         ))
@@ -409,14 +401,14 @@ fn distinct(items: &mut [Item], places: &[String]) {
         let wrong = if let Some(other) = outputs.get(&out) {
             let reason = format!("the output `{shown}` is that of {}", places[*other]);
             Some((
-                "manifest.same_output",
+                ErrorKind::ManifestSameOutput,
                 reason,
                 "give each item its own output, in a manifest; upper and lower case count as the same",
             ))
         } else if let Some(other) = ids.get(&item.id) {
             let reason = format!("the id `{}` is taken by {}", item.id, places[*other]);
             Some((
-                "manifest.duplicate_id",
+                ErrorKind::ManifestDuplicateId,
                 reason,
                 "give each item an id of its own",
             ))
@@ -426,7 +418,7 @@ fn distinct(items: &mut [Item], places: &[String]) {
         {
             let hint = "inputs are never written; choose another output folder";
             Some((
-                "manifest.output",
+                ErrorKind::ManifestOutput,
                 format!("the output `{shown}` is an input"),
                 hint,
             ))

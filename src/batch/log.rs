@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{RECORDS, Shard};
-use crate::error::{Error, RETRY, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::files;
 use crate::report::Record;
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningKind};
 
 /// The name of the records of a run that is no shard.
 const WHOLE: &str = "all";
@@ -61,7 +61,7 @@ impl Log {
                 "{}: the last line is torn, as a run leaves it that is killed while it writes; its item is done again",
                 path.display()
             );
-            Warning { kind: "batch.torn_record", message }
+            Warning { kind: WarningKind::BatchTornRecord, message }
         });
         if length > complete {
             file.set_len(complete)
@@ -162,11 +162,10 @@ fn lock(path: &Path, outputs: &Path, shard: Option<Shard>) -> Result<File> {
             |shard| format!("shard {shard} of this folder"),
         );
         return Err(Error::Batch {
-            kind: "batch.locked",
+            kind: ErrorKind::BatchLocked,
             reason: format!("{}: {who} is at work on {what}", outputs.display()),
             hint: "wait until it is done, or give each run a shard of its own with --shard I/N"
                 .into(),
-            status: RETRY,
         });
     }
     // Disks without locks cannot keep two runs apart; the pictures are whole there too.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::list::{Entry, Fault};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::method::{Method, groups};
 use crate::plan::Choice;
 use crate::settings::Overrides;
@@ -106,7 +106,9 @@ fn entry(text: &[u8], place: String, number: usize) -> Entry {
         return Entry::broken(
             place,
             number,
-            format!("`{key}` is no key of a manifest; they are id, image, drag, out, method and settings"),
+            format!(
+                "`{key}` is no key of a manifest; they are id, image, drag, out, method and settings"
+            ),
         );
     }
     let choice = match line.choice() {
@@ -154,7 +156,7 @@ impl Entry {
         let hint = "each line is one JSON object, such as {\"image\": \"cat.png\", \"drag\": \"cat.json\"}";
         let fault = Fault {
             place: place.clone(),
-            kind: "manifest.line",
+            kind: ErrorKind::ManifestLine,
             reason,
             hint,
         };

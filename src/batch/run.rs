@@ -17,7 +17,7 @@ use super::{History, Item, Limits, Log, Terms};
 use crate::bug;
 use crate::digest::sha256;
 use crate::edit::{Identity, Prepared, Provenance};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::failpoint;
 use crate::files;
 use crate::interrupt::Interrupt;
@@ -248,7 +248,7 @@ impl Run<'_> {
                     record.seconds.retain(|(stage, _)| *stage != Stage::Load);
                 }
                 is_first &= record.seconds.is_empty();
-                is_lost |= matches!(&made, Err(error) if error.kind() == "device.lost");
+                is_lost |= matches!(&made, Err(error) if error.kind() == ErrorKind::DeviceLost);
                 own_failures += usize::from(matches!(&made, Err(error) if !is_interrupt(error)));
                 if to
                     .send(Computed {
@@ -309,7 +309,7 @@ impl Run<'_> {
                 let _ = report::print_json(&record);
             }
             if let Err(error) = written
-                && error.kind() == "output.disk_full"
+                && error.kind() == ErrorKind::OutputDiskFull
             {
                 tally.disk_full += 1;
                 full_in_a_row += 1;

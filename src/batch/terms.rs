@@ -3,14 +3,14 @@
 
 use std::borrow::Cow;
 use std::fs;
-use std::io::ErrorKind;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::list::Item;
 use crate::digest::sha256;
 use crate::drag_file::DragFile;
 use crate::edit::{self, Prepared, Provenance};
-use crate::error::{Error, FAILED, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 use crate::geometry::Size;
 use crate::model::Model;
@@ -136,7 +136,7 @@ impl Terms {
     /// Whatever is wrong with its files, with the plan or with where it goes to; `item.gone` when a file is not there any more.
     pub fn prepare(&self, item: &Item, means: Provenance) -> Result<(Prepared, String)> {
         if let Some(fault) = &item.fault {
-            return Err(fault.as_failure());
+            return Err(fault.error());
         }
         let (drag, path) = self.instruction(item)?;
         let original = picture::read(&item.image).map_err(|error| gone(&item.image, error))?;
@@ -222,13 +222,12 @@ impl Terms {
             return Ok(());
         }
         Err(Error::Batch {
-            kind: "manifest.path_escapes",
+            kind: ErrorKind::ManifestPathEscapes,
             reason: format!(
                 "{}: the mask leads out of the folder of the list",
                 mask.display()
             ),
             hint: "--allow-outside reads inputs from anywhere".into(),
-            status: FAILED,
         })
     }
 }
@@ -237,10 +236,10 @@ impl Terms {
 fn gone(path: &Path, error: Error) -> Error {
     let is_gone = match &error {
         Error::Image {
-            kind: "image.missing",
+            kind: ErrorKind::ImageMissing,
             ..
-        } => fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound),
-        Error::File { source, .. } => source.kind() == ErrorKind::NotFound,
+        } => fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound),
+        Error::File { source, .. } => source.kind() == io::ErrorKind::NotFound,
         _ => false,
     };
     if !is_gone {
@@ -251,9 +250,8 @@ fn gone(path: &Path, error: Error) -> Error {
         path.display()
     );
     Error::Batch {
-        kind: "item.gone",
+        kind: ErrorKind::ItemGone,
         reason,
         hint: "the list of items is fixed at the start".into(),
-        status: FAILED,
     }
 }

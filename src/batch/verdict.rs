@@ -2,7 +2,7 @@
 
 use super::limits::Reached;
 use super::run::Tally;
-use crate::error::{Error, FAILED, RETRY, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::report::{Summary, counted};
 
@@ -14,57 +14,45 @@ pub fn verdict(summary: &Summary, tally: &Tally, interrupt: &Interrupt) -> Resul
     let Summary { items, left, .. } = *summary;
     let (all, failed) = (counted(items), summary.failed + summary.failed_before);
     let again = "the same command goes on with what is left".to_owned();
-    let error = |kind, reason, hint, status| {
-        Err(Error::Batch {
-            kind,
-            reason,
-            hint,
-            status,
-        })
-    };
-    if let (Err(interrupted), true) = (interrupt.check(), left > 0) {
-        let status = interrupted.exit_status();
-        return error(
-            "batch.interrupted",
-            format!("interrupted; {left} of {all} are left"),
-            again,
-            status,
-        );
+    let error = |kind, reason, hint| Err(Error::Batch { kind, reason, hint });
+    if let (Some(signal), true) = (interrupt.signal(), left > 0) {
+        return Err(Error::BatchInterrupted {
+            signal,
+            reason: format!("interrupted; {left} of {all} are left"),
+            hint: again,
+        });
     }
     match tally.stopped {
         Some(Reached::Time) => error(
-            "batch.time_over",
+            ErrorKind::BatchTimeOver,
             format!("the time is over; {left} of {all} are left"),
             again,
-            RETRY,
         ),
         Some(Reached::Device) => {
             let reason = format!(
                 "the device stopped answering after {}; {left} of {all} are left",
                 counted(tally.done + tally.failed)
             );
-            error("device.lost", reason, again, RETRY)
+            error(ErrorKind::DeviceLost, reason, again)
         }
         Some(Reached::Failures) => {
             let reason = format!(
                 "stopped after {} failed; {left} of {all} are left",
                 counted(tally.failed)
             );
-            error("batch.failures", reason, again, FAILED)
+            error(ErrorKind::BatchFailures, reason, again)
         }
         None if tally.failed > 0 && tally.disk_full == tally.failed && tally.done == 0 => error(
-            "output.disk_full",
+            ErrorKind::OutputDiskFull,
             "nothing could be written: the disk is full".into(),
             "make room, then run this again".into(),
-            RETRY,
         ),
         None if failed > 0 => {
             let hint = "the records say why; --redo failed tries all of them again".into();
             error(
-                "batch.failed",
+                ErrorKind::BatchFailed,
                 format!("{failed} of {all} failed"),
                 hint,
-                FAILED,
             )
         }
         None => Ok(()),

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningKind};
 
 const FOLDER_VARIABLE: &str = "DRAGNEXT_CACHE";
 const LIMIT_VARIABLE: &str = "DRAGNEXT_CACHE_LIMIT";
@@ -39,7 +39,7 @@ impl CacheLocation {
         let text = given(LIMIT_VARIABLE).map(|text| text.to_string_lossy().into_owned());
         let limit = text.as_deref().map(bytes);
         let warning = limit.is_some_and(|limit| limit.is_none()).then(|| Warning {
-            kind: "cache.limit",
+            kind: WarningKind::CacheLimit,
             message: format!(
                 "{LIMIT_VARIABLE}: `{}` is not a size such as 500MB, 2GB or 0; the default limit of {} GB applies",
                 text.unwrap_or_default(),
@@ -172,7 +172,7 @@ mod tests {
             })
         );
         let warning = warning.expect("`lots` is not a size");
-        assert_eq!(warning.kind, "cache.limit");
+        assert_eq!(warning.kind, WarningKind::CacheLimit);
         assert!(warning.message.contains("`lots`"), "{}", warning.message);
         assert_eq!(
             read(&[("DRAGNEXT_CACHE", "/c"), ("DRAGNEXT_CACHE_LIMIT", "0")])

@@ -14,7 +14,7 @@ use super::location::CacheLocation;
 use crate::error::Error;
 use crate::failpoint;
 use crate::files;
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningKind};
 
 /// Upper bound of an entry's header in bytes.
 const MAX_HEADER: u64 = 1 << 16;
@@ -77,7 +77,7 @@ impl Cache {
             }
             Err(error) => {
                 self.warn(
-                    "cache.read",
+                    WarningKind::CacheRead,
                     format!("{}: cannot be read: {error}", path.display()),
                 );
                 return None;
@@ -94,7 +94,7 @@ impl Cache {
             }
             Err(reason) => {
                 self.warn(
-                    "cache.damaged",
+                    WarningKind::CacheDamaged,
                     format!(
                         "{}: ignored, because it is damaged: {reason}",
                         path.display()
@@ -135,7 +135,7 @@ impl Cache {
             Err(reason) => {
                 self.has_failed = true;
                 self.warn(
-                    "cache.write",
+                    WarningKind::CacheWrite,
                     format!(
                         "{}: the cache cannot be written to: {reason}",
                         self.location.folder.display()
@@ -145,7 +145,7 @@ impl Cache {
         }
     }
 
-    fn warn(&mut self, kind: &'static str, message: String) {
+    fn warn(&mut self, kind: WarningKind, message: String) {
         self.warnings.push(Warning { kind, message });
     }
 

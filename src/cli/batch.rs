@@ -5,18 +5,18 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use super::setting_flags::SettingFlags;
 use super::cache::reuse;
 use super::compute::{Compute, ComputeArguments};
 use super::model::ModelArguments;
 use super::rehearsal;
+use super::setting_flags::SettingFlags;
 use crate::batch::{
     History, Item, Limits, List, Log, Origin, Redo, Rules, Run, Seeds, Shard, State, Tally, Terms,
     remember, remembered, verdict,
 };
 use crate::drag_file::DragFile;
 use crate::edit::Provenance;
-use crate::error::{Error, NOT_STARTED, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::model::Model;
 use crate::progress::{self, Items};
@@ -345,7 +345,7 @@ impl Arguments {
             }
         };
         Err(not_started(
-            "manifest.empty",
+            ErrorKind::ManifestEmpty,
             format!("{}: there is nothing to edit", path.display()),
             hint,
         ))
@@ -371,7 +371,7 @@ impl Arguments {
         match unknown {
             None => Ok(()),
             Some(id) => Err(not_started(
-                "batch.unknown_id",
+                ErrorKind::BatchUnknownId,
                 format!("--redo: no item is called `{id}`"),
                 "ids are those of the manifest, or paths in the folder without extension; --dry-run shows them",
             )),
@@ -425,11 +425,10 @@ impl Arguments {
     }
 }
 
-fn not_started(kind: &'static str, reason: String, hint: &str) -> Error {
+fn not_started(kind: ErrorKind, reason: String, hint: &str) -> Error {
     Error::Batch {
         kind,
         reason,
         hint: hint.to_owned(),
-        status: NOT_STARTED,
     }
 }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::setting_flags::SettingFlags;
 use super::compare;
 use super::compute::{Compute, ComputeArguments};
 use super::instruction::InstructionArguments;
@@ -11,9 +10,10 @@ use super::limits::LimitArguments;
 use super::model::ModelArguments;
 use super::planning::{InputArguments, Inputs};
 use super::preview::write as write_drawing;
+use super::setting_flags::SettingFlags;
 use crate::bug;
 use crate::edit::{Prepared, Provenance};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 use crate::golden::{self, Case, Thresholds};
 use crate::interrupt::Interrupt;
@@ -325,7 +325,7 @@ fn expected(case: &Case, actual: &Picture) -> Result<Picture> {
         let hint = "look at what came of the edit; `--bless` takes it for what is expected".into();
         return Err(Error::Given {
             path: case.expected.clone(),
-            kind: "check.no_expected",
+            kind: ErrorKind::CheckNoExpected,
             reason,
             hint,
         });
@@ -363,7 +363,7 @@ fn judge(all: &[Checked], output: &Path) -> Result<()> {
             String::new()
         };
         return Err(Error::Finding {
-            kind: "check.failed",
+            kind: ErrorKind::CheckFailed,
             reason,
             hint,
         });
@@ -372,7 +372,7 @@ fn judge(all: &[Checked], output: &Path) -> Result<()> {
         let reason = format!("{blessed} of {} {cases} blessed", all.len());
         let hint = "look at what changed, commit it, and run this again".into();
         return Err(Error::Finding {
-            kind: "check.blessed",
+            kind: ErrorKind::CheckBlessed,
             reason,
             hint,
         });

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::limits::LimitArguments;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
 use crate::mask::{Mask, MaskError};
 use crate::metrics::{self, Comparison, Excess, Limits};
@@ -109,7 +109,7 @@ pub(super) fn same_size(
     );
     Err(Error::Image {
         path: path.to_path_buf(),
-        kind: "image.size",
+        kind: ErrorKind::ImageSize,
         reason,
         hint: "pictures of one size are compared".into(),
     })
@@ -118,12 +118,12 @@ pub(super) fn same_size(
 fn read_mask(path: &Path, size: Size) -> Result<Mask> {
     Mask::read(path, size).map_err(|error| {
         let (kind, reason) = match error {
-            MaskError::File { reason, .. } => ("mask.missing", reason),
-            MaskError::Decode { reason, .. } => ("mask.decode", reason),
+            MaskError::File { reason, .. } => (ErrorKind::MaskMissing, reason),
+            MaskError::Decode { reason, .. } => (ErrorKind::MaskDecode, reason),
             MaskError::Size {
                 found, expected, ..
             } => (
-                "mask.size",
+                ErrorKind::MaskSize,
                 format!("the mask is {found} pixels, the pictures are {expected}"),
             ),
         };
@@ -145,7 +145,7 @@ fn differs(actual: &Path, expected: &Path, excesses: &[Excess]) -> Error {
         excesses.join("; ")
     );
     Error::Finding {
-        kind: "compare.differs",
+        kind: ErrorKind::CompareDiffers,
         reason,
         hint: String::new(),
     }

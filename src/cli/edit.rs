@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::setting_flags::SettingFlags;
 use super::cache::reuse;
 use super::compute::ComputeArguments;
 use super::instruction::InstructionArguments;
 use super::planning::{InputArguments, Inputs};
 use super::preview::write as write_drawing;
+use super::setting_flags::SettingFlags;
 use crate::bug;
 use crate::digest::sha256;
 use crate::edit::{GivenLora, Identity, Prepared, Provenance};
@@ -22,9 +22,9 @@ use crate::plan::{Choice, Plan};
 use crate::preview;
 use crate::progress;
 use crate::report::{self, Paths, Record};
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningKind};
 
-/// AnyPipeline one picture.
+/// Edits one picture.
 ///
 /// Reads IMAGE (PNG, JPEG or WebP), does what the drag file says, and writes a PNG. Outside the area that may change,
 /// the result has the pixels of IMAGE, bit for bit.
@@ -213,7 +213,7 @@ fn edit(
     if arguments.save_lora.is_some() && trained.is_none() {
         let message = "no LoRA was trained, so `--save-lora` wrote none".to_owned();
         record.warnings.push(Warning {
-            kind: "lora.not_trained",
+            kind: WarningKind::LoraNotTrained,
             message,
         });
     }

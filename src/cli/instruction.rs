@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::model::ModelArguments;
 use crate::drag_file::DragFile;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
 use crate::report::{Made, Maker};
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningKind};
 
 /// Where the instruction comes from.
 #[derive(Debug, Clone, clap::Args)]
@@ -66,7 +66,7 @@ impl Instruction {
             let message = format!(
                 "`{path}` was made with the model `{name}`, a folder somewhere; this run uses `{used}`, and `--model` names another"
             );
-            Warning { kind: "like.model", message }
+            Warning { kind: WarningKind::LikeModel, message }
         });
         (model, replaced)
     }
@@ -88,7 +88,7 @@ impl Instruction {
                 "the picture is {size}, the one that `{path}` was made from was {width} x {height}; coordinates are taken as they are"
             );
             warnings.push(Warning {
-                kind: "like.size",
+                kind: WarningKind::LikeSize,
                 message,
             });
         }
@@ -98,7 +98,7 @@ impl Instruction {
                 made.version
             );
             warnings.push(Warning {
-                kind: "like.version",
+                kind: WarningKind::LikeVersion,
                 message,
             });
         }
@@ -121,7 +121,7 @@ impl Instruction {
             Some(_) => format!("`{path}` was made with another LoRA file (SHA-256 {old})"),
         };
         Some(Warning {
-            kind: "like.lora",
+            kind: WarningKind::LikeLora,
             message,
         })
     }
@@ -138,7 +138,7 @@ impl Instruction {
             made.model
         );
         Some(Warning {
-            kind: "like.weights",
+            kind: WarningKind::LikeWeights,
             message,
         })
     }
@@ -148,7 +148,7 @@ impl Instruction {
         if let (Some(_), Error::Instruction { faults, .. }) = (&self.like, &mut error) {
             for fault in faults
                 .iter_mut()
-                .filter(|fault| fault.kind == "mask.missing")
+                .filter(|fault| fault.kind == ErrorKind::MaskMissing)
             {
                 let folder = self
                     .path

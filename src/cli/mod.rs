@@ -118,7 +118,10 @@ mod tests {
             .get_arguments()
             .filter_map(|argument| argument.get_env()?.to_str())
             .collect();
-        for setting in crate::method::groups().iter().flat_map(|group| group.settings) {
+        for setting in crate::method::groups()
+            .iter()
+            .flat_map(|group| group.settings)
+        {
             let expected = format!("DRAGNEXT_{}", setting.name.to_uppercase());
             assert!(
                 variables.contains(&expected.as_str()),

@@ -9,7 +9,6 @@ use crate::model::layout::STABLE_DIFFUSION;
 use crate::model::{Model, Source};
 use crate::progress::Transfer;
 
-
 /// Which model.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ModelArguments {

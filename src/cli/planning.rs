@@ -95,5 +95,4 @@ impl Inputs {
             .chain(model)
             .collect()
     }
-
 }

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::setting_flags::SettingFlags;
 use super::planning::{InputArguments, Inputs};
-use crate::error::{Error, Result};
+use super::setting_flags::SettingFlags;
+use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 use crate::interrupt::Interrupt;
 use crate::picture::{self, Picture};
@@ -117,7 +117,7 @@ impl Arguments {
             let hint = "give the result of this picture's edit".into();
             return Err(Error::Image {
                 path: path.clone(),
-                kind: "image.size",
+                kind: ErrorKind::ImageSize,
                 reason,
                 hint,
             });

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::batch::{History, Item, Line, List, Terms};
-use crate::error::{Error, FAILED, NOT_STARTED, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pipeline;
 use crate::plan::Plan;
 use crate::progress::clock;
@@ -36,10 +36,9 @@ pub(super) fn print_manifest(list: &List, items: &[&Item], outputs: &Path) -> Re
                 item.image.display()
             );
             return Err(Error::Batch {
-                kind: "manifest.name",
+                kind: ErrorKind::ManifestName,
                 reason,
                 hint: "rename it".into(),
-                status: NOT_STARTED,
             });
         };
         text += &line;
@@ -56,7 +55,7 @@ pub(super) fn print(items: &[&Item], terms: &Terms, history: &History) -> Result
         .map(|item| {
             item.fault
                 .as_ref()
-                .map_or_else(|| terms.draft(item), |fault| Err(fault.as_failure()))
+                .map_or_else(|| terms.draft(item), |fault| Err(fault.error()))
         })
         .collect();
     // Writing to a String cannot fail.
@@ -105,10 +104,9 @@ pub(super) fn print(items: &[&Item], terms: &Terms, history: &History) -> Result
         return Ok(());
     }
     Err(Error::Batch {
-        kind: "batch.failed",
+        kind: ErrorKind::BatchFailed,
         reason: format!("{wrong} of {} cannot be done", counted(items.len())),
         hint: "`dragnext validate` says everything that is wrong with a drag file".into(),
-        status: FAILED,
     })
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Subcommand, ValueEnum};
 
 use super::preview::write as write_drawing;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 use crate::merge::{self, Item, Manifest, Merged, State};
 use crate::picture;
@@ -131,7 +131,7 @@ impl MergeArguments {
                         .into();
                 Err(Error::Given {
                     path: todo.clone(),
-                    kind: "manifest.elsewhere",
+                    kind: ErrorKind::ManifestElsewhere,
                     reason,
                     hint,
                 })
@@ -164,7 +164,7 @@ impl MergeArguments {
             None
         };
         let complaint = match (&item.fault, item.state, &after) {
-            (Some(fault), ..) => Some(fault.kind.clone()),
+            (Some(fault), ..) => Some(fault.kind.name().to_owned()),
             (None, State::Done, Some(_)) => None,
             (None, State::Done, None) => Some("not there".into()),
             (None, state, _) => Some(state.name().to_owned()),
@@ -188,7 +188,7 @@ impl MergeArguments {
             (None, None) => String::new(),
         };
         Err(Error::Finding {
-            kind: "merge.incomplete",
+            kind: ErrorKind::MergeIncomplete,
             reason,
             hint,
         })

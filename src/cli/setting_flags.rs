@@ -154,12 +154,30 @@ mod tests {
     #[test]
     fn wrong_values_are_refused_with_what_is_expected() {
         for (flag, expected) in [
-            ("--lr=fast", "expected a number; it must be above 0 and at most 100"),
-            ("--steps=1.5", "expected a whole number; it must be 1 to 1000"),
-            ("--seed=-1", "expected a whole number; it must be 0 to 18446744073709551615"),
-            ("--ramp=slow", "expected a whole number or `auto`; it must be auto or at most 1000"),
-            ("--taps=a", "must name decoder stages 1 to 4, each once, such as 3 or 2,3"),
-            ("--mode=fast", "[possible values: pbsi, literal, literal-strict]"),
+            (
+                "--lr=fast",
+                "expected a number; it must be above 0 and at most 100",
+            ),
+            (
+                "--steps=1.5",
+                "expected a whole number; it must be 1 to 1000",
+            ),
+            (
+                "--seed=-1",
+                "expected a whole number; it must be 0 to 18446744073709551615",
+            ),
+            (
+                "--ramp=slow",
+                "expected a whole number or `auto`; it must be auto or at most 1000",
+            ),
+            (
+                "--taps=a",
+                "must name decoder stages 1 to 4, each once, such as 3 or 2,3",
+            ),
+            (
+                "--mode=fast",
+                "[possible values: pbsi, literal, literal-strict]",
+            ),
             ("--method=other", "[possible values: pbsi"),
         ] {
             let error = Line::try_parse_from(["dragnext", flag]).expect_err("the value is wrong");
@@ -177,13 +195,19 @@ mod tests {
             "--hard-background=false",
             "--method=pbsi",
         ];
-        let choice = Line::try_parse_from(line).expect("the values are right").settings.choice;
+        let choice = Line::try_parse_from(line)
+            .expect("the values are right")
+            .settings
+            .choice;
         let expected = Overrides::from([
             ("lr", json!(1e-3)),
             ("taps", json!([2, 3])),
             ("ramp", json!("auto")),
             ("hard_background", json!(false)),
         ]);
-        assert_eq!((choice.method, choice.values), (Some(Method::Pbsi), expected));
+        assert_eq!(
+            (choice.method, choice.values),
+            (Some(Method::Pbsi), expected)
+        );
     }
 }

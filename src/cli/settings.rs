@@ -35,7 +35,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let drag = drag.map(|drag| Choice::from(&drag)).unwrap_or_default();
     let model = arguments.model.open_present()?;
     let facts = ModelFacts::of_present(model.as_ref())?;
-    let SettingFlags { choice, environment } = &arguments.flags;
+    let SettingFlags {
+        choice,
+        environment,
+    } = &arguments.flags;
     let layers = [
         Layer {
             choice,

@@ -8,8 +8,8 @@ use crate::geometry::Point;
 use crate::method::groups;
 use crate::outline::Outline;
 use crate::picture;
-use crate::report::{self, Made, Maker};
 use crate::plan::{Choice, Settings};
+use crate::report::{self, Made, Maker};
 use crate::settings::typed;
 
 /// Shows how a picture was made: the report that `dragnext edit` leaves inside its PNG.
@@ -152,15 +152,23 @@ fn settings(drag: &DragFile) -> String {
         method: drag.method,
         ..Choice::default()
     };
-    let default = Settings::resolve(&method).map(|settings| settings.values()).unwrap_or_default();
+    let default = Settings::resolve(&method)
+        .map(|settings| settings.values())
+        .unwrap_or_default();
     let groups = groups();
     let changed = groups
         .iter()
         .flat_map(|group| drag.settings.in_group(group))
-        .filter(|(setting, value)| setting.name != "seed" && default.get(setting.name) != Some(*value))
+        .filter(|(setting, value)| {
+            setting.name != "seed" && default.get(setting.name) != Some(*value)
+        })
         .map(|(setting, value)| {
             let usual = default.get(setting.name).map(typed).unwrap_or_default();
-            format!("{} {} (default {usual})", setting.name.replace('_', "-"), typed(value))
+            format!(
+                "{} {} (default {usual})",
+                setting.name.replace('_', "-"),
+                typed(value)
+            )
         });
     let changed: Vec<String> = changed.collect();
     if changed.is_empty() {

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::setting_flags::SettingFlags;
 use super::model::ModelArguments;
+use super::setting_flags::SettingFlags;
 use crate::drag_file::DragFile;
 use crate::error::{Error, Result};
 use crate::geometry::Size;

@@ -119,12 +119,12 @@ pub(super) fn devices() -> Check {
 /// What can compute, beside the CPU: every GPU with its memory, and the libraries.
 #[cfg(feature = "cuda")]
 pub(super) fn devices() -> Check {
-    use crate::kernels::cuda::device::{Device, Unavailable};
+    use crate::kernels::cuda::device::{CudaDevice, DeviceUnavailable};
     use crate::kernels::cuda::driver::Driver;
 
-    let count = match Device::count() {
+    let count = match CudaDevice::count() {
         Ok(count) => count,
-        Err(reason @ Unavailable::NoDriver { .. }) => {
+        Err(reason @ DeviceUnavailable::NoDriver { .. }) => {
             return Check::new("devices", format!("cpu (f32); cuda: {reason}"));
         }
         Err(reason) => {
@@ -135,10 +135,10 @@ pub(super) fn devices() -> Check {
     let kernels = crate::kernels::cuda::kernels();
     let (mut details, mut works) = (Vec::new(), false);
     for index in 0..count {
-        let found = Device::open(index, &kernels).map_err(|reason| reason.to_string()).and_then(|device| {
+        let found = CudaDevice::open(index, &kernels).map_err(|reason| reason.to_string()).and_then(|device| {
             let told = |error: crate::kernels::fault::DeviceFault| crate::Error::from(error).to_string();
             let (name, (major, minor)) = (device.name().map_err(told)?, device.compute_capability().map_err(told)?);
-            let (driver, memory, libraries) = (device.driver_version().map_err(told)?, device.memory(), device.libraries());
+            let (driver, memory, libraries) = (device.driver_version().map_err(told)?, device.memory(), device.library_versions());
             let cudnn = libraries.cudnn.map_or_else(|reason| format!("no cuDNN ({reason})"), |version| format!("cuDNN {version}"));
             let room = format!("{} free of {}", amount(memory.free), amount(memory.total));
             let driver = format!("driver for CUDA {}.{}", driver / 1000, driver % 1000 / 10);

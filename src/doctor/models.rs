@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::{Check, State};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::files;
 use crate::hub::{self, Environment, ModelFolder, Snapshot};
 use crate::model::layout::STABLE_DIFFUSION;
@@ -26,7 +26,7 @@ pub(super) fn cache(environment: &Environment) -> (Check, Option<Error>) {
     if let Err(error) = takes_files(folder) {
         let error = Error::Hub {
             place: folder.display().to_string(),
-            kind: "hub.cache",
+            kind: ErrorKind::HubCache,
             reason: format!("the cache cannot be written to: {error}"),
             hint: "HF_HUB_CACHE or HF_HOME chooses another folder for the cache".into(),
         };

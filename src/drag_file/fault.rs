@@ -3,12 +3,13 @@
 use std::ops::Range;
 
 use super::source::Source;
+use crate::error::ErrorKind;
 
 /// A fault with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DragFileFault {
     /// Stable name, such as `instruction.type` or `region.vanishes`.
-    pub kind: &'static str,
+    pub kind: ErrorKind,
     /// The `id` of the region it lies in, where the file gives one.
     pub region: Option<String>,
     /// JSON pointer to the value; empty for the whole file.

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::reader::{Node, Reader, quoted};
 use super::suggestion::did_you_mean;
+use crate::error::ErrorKind;
 use crate::method::{Method, groups};
 use crate::settings::{Description, Misfit, Overrides, either};
 
@@ -55,7 +56,7 @@ pub(super) fn method<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Option<Met
         let names: Vec<&str> = Method::ALL.iter().map(|method| method.name()).collect();
         let hint = did_you_mean(word, names.iter().copied());
         let message = format!("expected {}, found {}", either(&names), quoted(word));
-        reader.fault_with_hint("instruction.range", node, message, hint);
+        reader.fault_with_hint(ErrorKind::InstructionRange, node, message, hint);
     }
     method
 }
@@ -75,7 +76,7 @@ fn refuse<'a>(
                 node.kind().to_owned()
             };
             (
-                "instruction.type",
+                ErrorKind::InstructionType,
                 format!("expected {expected}, found {found}"),
                 None,
             )
@@ -88,13 +89,13 @@ fn refuse<'a>(
                 .unwrap_or_default();
             let hint = did_you_mean(word, words.iter().copied());
             (
-                "instruction.range",
+                ErrorKind::InstructionRange,
                 format!("expected {}, found {}", either(words), quoted(word)),
                 hint,
             )
         }
         Misfit::Bounds(bounds) => (
-            "instruction.range",
+            ErrorKind::InstructionRange,
             format!("`{}` {bounds}, found {}", setting.name, quoted(text)),
             None,
         ),

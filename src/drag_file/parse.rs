@@ -14,10 +14,11 @@ use super::{
     DragFile, DragFileFault, DragRegion, Editable, MAX_BYTES, MAX_POINTS, MAX_REGIONS, Movement,
     Shape,
 };
+use crate::error::ErrorKind;
 use crate::geometry::Point;
+use crate::method::Method;
 use crate::outline::Outline;
 use crate::region::RegionKind;
-use crate::method::Method;
 use crate::settings::{Overrides, either};
 
 /// The version of the format that this program reads.
@@ -106,14 +107,11 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn file(
-        &mut self,
-        tree: &'a Value<'a>,
-    ) -> Option<Contents> {
+    fn file(&mut self, tree: &'a Value<'a>) -> Option<Contents> {
         let root = self.reader.root(tree);
         if !matches!(tree, Value::Object(_)) {
             self.reader.fault(
-                "instruction.syntax",
+                ErrorKind::InstructionSyntax,
                 &root,
                 "a drag file is a JSON object: {\"version\": 1, \"regions\": [...]}",
             );
@@ -133,7 +131,7 @@ impl<'a> Parser<'a> {
             };
             let hint = Some("a newer program may read this file".into());
             self.reader.fault_with_hint(
-                "instruction.version",
+                ErrorKind::InstructionVersion,
                 &node,
                 format!("this program reads version {VERSION}"),
                 hint,
@@ -188,7 +186,7 @@ impl<'a> Parser<'a> {
                 quoted(&word.value)
             );
             self.reader
-                .fault_with_hint("instruction.range", node, message, hint);
+                .fault_with_hint(ErrorKind::InstructionRange, node, message, hint);
             return None;
         }
         Some(Editable::Everything)
@@ -197,15 +195,19 @@ impl<'a> Parser<'a> {
     fn regions(&mut self, node: &Node<'a>) -> Option<Vec<DragRegion>> {
         let list = self.reader.list(node, "a list of regions")?;
         if list.is_empty() {
-            self.reader
-                .fault("instruction.no_regions", node, "there is no region to drag");
+            self.reader.fault(
+                ErrorKind::InstructionNoRegions,
+                node,
+                "there is no region to drag",
+            );
         }
         if list.len() > MAX_REGIONS {
             let message = format!(
                 "there are {} regions; at most {MAX_REGIONS} are allowed",
                 list.len()
             );
-            self.reader.fault("instruction.too_large", node, message);
+            self.reader
+                .fault(ErrorKind::InstructionTooLarge, node, message);
             return None;
         }
         let regions: Vec<Option<DragRegion>> = list
@@ -252,7 +254,7 @@ impl<'a> Parser<'a> {
         };
         if !is_id(&id) {
             self.reader.fault(
-                "instruction.range",
+                ErrorKind::InstructionRange,
                 node,
                 format!("an `id` has 1 to {MAX_ID} characters, all of them visible"),
             );
@@ -260,7 +262,7 @@ impl<'a> Parser<'a> {
         }
         if let Some(first) = self.ids.insert(id.clone(), node.pointer.clone()) {
             self.reader.fault(
-                "instruction.duplicate_id",
+                ErrorKind::InstructionDuplicateId,
                 node,
                 format!("{} is also the `id` at {first}", quoted(&id)),
             );
@@ -277,7 +279,7 @@ impl<'a> Parser<'a> {
             let hint = did_you_mean(word, names);
             let message = format!("expected {}, found {}", either(&names), quoted(word));
             self.reader
-                .fault_with_hint("instruction.range", node, message, hint);
+                .fault_with_hint(ErrorKind::InstructionRange, node, message, hint);
         }
         found
     }
@@ -291,7 +293,7 @@ impl<'a> Parser<'a> {
         for key in ["center", "angle"] {
             if let Some(node) = fields.get(key) {
                 self.reader.fault(
-                    "instruction.conflict",
+                    ErrorKind::InstructionConflict,
                     node,
                     format!("a {} has no `{key}`", kind.name()),
                 );
@@ -311,7 +313,7 @@ impl<'a> Parser<'a> {
             .and_then(|node| self.reader.point(node));
         if fields.get("center").is_none() {
             self.reader.fault(
-                "region.rotation_centre",
+                ErrorKind::RegionRotationCentre,
                 region,
                 "a rotation needs a `center`",
             );
@@ -320,7 +322,7 @@ impl<'a> Parser<'a> {
             let angle = self.reader.number(node, MAX_DEGREES);
             if fields.get("handle").or(fields.get("target")).is_some() {
                 self.reader.fault(
-                    "instruction.conflict",
+                    ErrorKind::InstructionConflict,
                     node,
                     "a rotation has either an `angle` or a `handle` and a `target`",
                 );
@@ -333,7 +335,7 @@ impl<'a> Parser<'a> {
         }
         if fields.get("handle").or(fields.get("target")).is_none() {
             self.reader.fault(
-                "instruction.missing_field",
+                ErrorKind::InstructionMissingField,
                 region,
                 "a rotation needs a `handle` and a `target`, or an `angle`",
             );
@@ -378,7 +380,7 @@ impl<'a> Parser<'a> {
             [one] => one,
             [] => {
                 self.reader.fault(
-                    "instruction.missing_field",
+                    ErrorKind::InstructionMissingField,
                     node,
                     "a shape is one of `rect`, `ellipse`, `polygon` and `mask`",
                 );
@@ -386,7 +388,7 @@ impl<'a> Parser<'a> {
             }
             [(first, _), (second, other), ..] => {
                 self.reader.fault(
-                    "instruction.conflict",
+                    ErrorKind::InstructionConflict,
                     other,
                     format!("a shape is one thing, not `{first}` and `{second}`"),
                 );
@@ -406,7 +408,7 @@ impl<'a> Parser<'a> {
             self.reader.coordinates(node, "[x0, y0, x1, y1]")?;
         if left >= right || top >= bottom {
             self.reader.fault(
-                "instruction.range",
+                ErrorKind::InstructionRange,
                 node,
                 "a rectangle [x0, y0, x1, y1] needs x0 < x1 and y0 < y1",
             );
@@ -419,7 +421,7 @@ impl<'a> Parser<'a> {
         let numbers @ [_, _, rx, ry] = self.reader.coordinates(node, "[cx, cy, rx, ry]")?;
         if rx <= 0.0 || ry <= 0.0 {
             self.reader.fault(
-                "instruction.range",
+                ErrorKind::InstructionRange,
                 node,
                 "the radii of an ellipse [cx, cy, rx, ry] must be above 0",
             );
@@ -433,7 +435,7 @@ impl<'a> Parser<'a> {
         self.points += list.len();
         if self.points > MAX_POINTS {
             self.reader.fault(
-                "instruction.too_large",
+                ErrorKind::InstructionTooLarge,
                 node,
                 format!("the file's polygons have more than {MAX_POINTS} points"),
             );
@@ -446,7 +448,7 @@ impl<'a> Parser<'a> {
         let corners: Vec<Point> = corners.into_iter().collect::<Option<_>>()?;
         if corners.len() < 3 {
             self.reader.fault(
-                "instruction.range",
+                ErrorKind::InstructionRange,
                 node,
                 format!("a polygon needs at least 3 points, found {}", corners.len()),
             );
@@ -454,7 +456,7 @@ impl<'a> Parser<'a> {
         }
         if on_one_line(&corners) {
             self.reader.fault(
-                "instruction.range",
+                ErrorKind::InstructionRange,
                 node,
                 "the polygon's points lie on one line",
             );
@@ -466,8 +468,11 @@ impl<'a> Parser<'a> {
     fn mask(&mut self, node: &Node<'a>) -> Option<Shape> {
         let path = self.reader.string(node)?;
         if path.is_empty() {
-            self.reader
-                .fault("instruction.range", node, "the path of the mask is empty");
+            self.reader.fault(
+                ErrorKind::InstructionRange,
+                node,
+                "the path of the mask is empty",
+            );
             return None;
         }
         Some(Shape::Mask { mask: path.into() })

@@ -9,6 +9,7 @@ use jsonc_parser::common::Ranged;
 use super::DragFileFault;
 use super::source::Source;
 use super::suggestion::did_you_mean;
+use crate::error::ErrorKind;
 use crate::geometry::Point;
 
 /// Who has so many faults to mend needs no further ones.
@@ -92,7 +93,7 @@ impl<'a> Reader<'a> {
         node
     }
 
-    pub(super) fn fault(&mut self, kind: &'static str, node: &Node, message: impl Into<String>) {
+    pub(super) fn fault(&mut self, kind: ErrorKind, node: &Node, message: impl Into<String>) {
         self.fault_at(
             kind,
             node.pointer.clone(),
@@ -104,7 +105,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn fault_with_hint(
         &mut self,
-        kind: &'static str,
+        kind: ErrorKind,
         node: &Node,
         message: impl Into<String>,
         hint: Option<String>,
@@ -120,7 +121,7 @@ impl<'a> Reader<'a> {
 
     fn fault_at(
         &mut self,
-        kind: &'static str,
+        kind: ErrorKind,
         pointer: String,
         span: Range<usize>,
         message: String,
@@ -134,7 +135,7 @@ impl<'a> Reader<'a> {
 
     fn wrong_type(&mut self, node: &Node, expected: &str) {
         self.fault(
-            "instruction.type",
+            ErrorKind::InstructionType,
             node,
             format!("expected {expected}, found {}", node.kind()),
         );
@@ -157,7 +158,7 @@ impl<'a> Reader<'a> {
             let key = property.name.as_str();
             if !seen.insert(key) {
                 self.key_fault(
-                    "instruction.duplicate_field",
+                    ErrorKind::InstructionDuplicateField,
                     node,
                     property,
                     format!("{} is given twice", quoted(key)),
@@ -175,7 +176,7 @@ impl<'a> Reader<'a> {
                     )
                 });
                 self.key_fault(
-                    "instruction.unknown_field",
+                    ErrorKind::InstructionUnknownField,
                     node,
                     property,
                     format!("unknown key {}", quoted(key)),
@@ -189,7 +190,7 @@ impl<'a> Reader<'a> {
     /// A fault at a key, which may be anything: its pointer is cut and escaped, so that it fits a message.
     fn key_fault(
         &mut self,
-        kind: &'static str,
+        kind: ErrorKind,
         node: &Node<'a>,
         property: &'a ObjectProp<'a>,
         message: String,
@@ -224,7 +225,7 @@ impl<'a> Reader<'a> {
             // Its brackets stand for an object that lacks something; all of its line would hide the rest.
             let start = parent.span().start;
             self.fault_at(
-                "instruction.missing_field",
+                ErrorKind::InstructionMissingField,
                 parent.pointer.clone(),
                 start..start + 1,
                 format!("`{key}` is missing"),
@@ -267,7 +268,7 @@ impl<'a> Reader<'a> {
         let number = literal.value.parse().unwrap_or(f64::INFINITY);
         if number.abs() > limit {
             self.fault(
-                "instruction.range",
+                ErrorKind::InstructionRange,
                 node,
                 format!(
                     "{} is not between -{limit} and {limit}",
@@ -288,7 +289,7 @@ impl<'a> Reader<'a> {
         let list = self.list(node, form)?;
         if list.len() != N {
             self.fault(
-                "instruction.type",
+                ErrorKind::InstructionType,
                 node,
                 format!("expected {form}, found a list of {}", list.len()),
             );

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use super::parse::{MAX_DEGREES, MAX_ID, VERSION};
 use super::reader::MAX_COORDINATE;
 use super::{MAX_POINTS, MAX_REGIONS};
-use crate::region::RegionKind;
 use crate::method::{Method, groups, methods_with};
+use crate::region::RegionKind;
 
 /// The schema's name; it stays the same as long as the version of the format does.
 const ID: &str = "urn:dragnext:drag-file:1";
@@ -162,7 +162,12 @@ fn settings() -> Value {
         Map::from_iter([("comment".to_owned(), json!({ "$ref": "#/$defs/comment" }))]);
     for group in groups() {
         for setting in group.settings {
-            let text = format!("{}: {} Source: {}.", group.heading, setting.text(), setting.source);
+            let text = format!(
+                "{}: {} Source: {}.",
+                group.heading,
+                setting.text(),
+                setting.source
+            );
             if let Some(known) = properties.get_mut(setting.name) {
                 let before = known["description"].as_str().unwrap_or_default();
                 known["description"] = format!("{before} {text}").into();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::DragFileFault;
 use super::fault::Excerpt;
+use crate::error::ErrorKind;
 
 /// A file's text with the starts of its lines; copies share it, so that every fault can carry it.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,7 +64,7 @@ impl Source {
     /// A fault at these bytes. Of what spans several lines, only the first character is marked.
     pub(super) fn fault(
         &self,
-        kind: &'static str,
+        kind: ErrorKind,
         pointer: String,
         span: Range<usize>,
         message: String,
@@ -173,9 +174,21 @@ mod tests {
     #[test]
     fn what_spans_lines_is_marked_at_its_first_character() {
         let source = Source::new("{ \"a\":\n 1 }");
-        let fault = source.fault("kind", String::new(), 0..11, String::new(), None);
+        let fault = source.fault(
+            ErrorKind::InstructionType,
+            String::new(),
+            0..11,
+            String::new(),
+            None,
+        );
         assert_eq!(fault.span, 0..1);
-        let fault = source.fault("kind", String::new(), 2..5, String::new(), None);
+        let fault = source.fault(
+            ErrorKind::InstructionType,
+            String::new(),
+            2..5,
+            String::new(),
+            None,
+        );
         assert_eq!((fault.span, fault.line, fault.column), (2..5, 1, 3));
     }
 }

@@ -6,6 +6,7 @@ use serde::de::IgnoredAny;
 
 use super::source::Source;
 use super::{DragFileFault, MAX_BYTES};
+use crate::error::ErrorKind;
 
 /// A drag file has a handful of brackets inside each other, and a parser's stack has an end.
 const MAX_DEPTH: usize = 128;
@@ -14,7 +15,13 @@ const MAX_DEPTH: usize = 128;
 pub(super) fn too_large() -> DragFileFault {
     let message = format!("the file has more than {} MiB", MAX_BYTES >> 20);
     let hint = Some("large areas belong into mask pictures".into());
-    Source::new("").fault("instruction.too_large", String::new(), 0..0, message, hint)
+    Source::new("").fault(
+        ErrorKind::InstructionTooLarge,
+        String::new(),
+        0..0,
+        message,
+        hint,
+    )
 }
 
 pub(super) fn text(bytes: &[u8]) -> Result<&str, Vec<DragFileFault>> {
@@ -31,7 +38,7 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str, Vec<DragFileFault>> {
         let shown = Source::new(&String::from_utf8_lossy(content));
         let span = offset..offset + char::REPLACEMENT_CHARACTER.len_utf8();
         vec![shown.fault(
-            "instruction.not_utf8",
+            ErrorKind::InstructionNotUtf8,
             String::new(),
             span,
             message,
@@ -45,7 +52,13 @@ pub(super) fn syntax(source: &Source) -> Result<Value<'_>, Vec<DragFileFault>> {
     let fault = |offset, message: String| {
         let span = source.word(offset);
         let hint = hint(source.text().split_at(offset)).map(Into::into);
-        vec![source.fault("instruction.syntax", String::new(), span, message, hint)]
+        vec![source.fault(
+            ErrorKind::InstructionSyntax,
+            String::new(),
+            span,
+            message,
+            hint,
+        )]
     };
     if let Some(offset) = too_deep(source.text()) {
         return Err(fault(

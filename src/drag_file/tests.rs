@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::ErrorKind;
 use crate::geometry::Point;
 use crate::outline::Outline;
 use crate::region::RegionKind;
@@ -156,7 +157,7 @@ fn faults_name_the_region_when_it_has_a_name() {
     );
     let drag = DragFile::parse(FULL.as_bytes()).expect("a good file");
     let at = |pointer: &str| {
-        drag.fault("kind", pointer, "message".into(), None)
+        drag.fault(ErrorKind::InstructionRange, pointer, "message".into(), None)
             .to_string()
     };
     assert_eq!(
@@ -172,17 +173,17 @@ fn unknown_keys_come_with_a_suggestion() {
     for (text, kind, hint) in [
         (
             region(&MOVE.replace("target", "taget")),
-            "instruction.unknown_field",
+            ErrorKind::InstructionUnknownField,
             "did you mean `target`?",
         ),
         (
             region(&MOVE.replace("rect", "ract")),
-            "instruction.unknown_field",
+            ErrorKind::InstructionUnknownField,
             "did you mean `rect`?",
         ),
         (
             region(&MOVE.replace("translation", "tranlation")),
-            "instruction.range",
+            ErrorKind::InstructionRange,
             "did you mean `translation`?",
         ),
         (
@@ -190,7 +191,7 @@ fn unknown_keys_come_with_a_suggestion() {
                 "{{\"settings\": {{\"lora-rank\": 4}}, {}",
                 &region(MOVE)[1..]
             ),
-            "instruction.unknown_field",
+            ErrorKind::InstructionUnknownField,
             "did you mean `lora_rank`?",
         ),
     ] {
@@ -248,7 +249,7 @@ fn what_is_not_utf8_is_told_with_its_offset() {
     let fault = &faults(b"{\"prompt\":\n \"caf\xe9\"}")[0];
     assert_eq!(
         (fault.kind, fault.line, fault.column),
-        ("instruction.not_utf8", 2, 6)
+        (ErrorKind::InstructionNotUtf8, 2, 6)
     );
     assert!(fault.message.contains("byte 16 is 0xe9"), "{fault}");
 }

@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use super::DragFileFault;
 use super::source::Source;
+use crate::error::ErrorKind;
 use crate::geometry::Point;
+use crate::method::Method;
 use crate::outline::Outline;
 use crate::region::RegionKind;
-use crate::method::Method;
 use crate::settings::Overrides;
 
 /// A drag file of version 1.
@@ -162,7 +163,7 @@ impl DragFile {
     /// placed at the closest one around it.
     pub fn fault(
         &self,
-        kind: &'static str,
+        kind: ErrorKind,
         pointer: &str,
         message: String,
         hint: Option<String>,

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{folder_of, refused};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 
 /// As many links after one another as Linux follows.
 const MAX_LINKS: usize = 40;
@@ -23,7 +23,7 @@ pub fn follow(output: &Path) -> Result<PathBuf> {
                 let reason = format!("is a link into `{}`, which is no folder", folder.display());
                 return Err(refused(
                     output,
-                    "output.folder",
+                    ErrorKind::OutputFolder,
                     reason,
                     "make the folder, or give another path",
                 ));
@@ -34,7 +34,7 @@ pub fn follow(output: &Path) -> Result<PathBuf> {
     }
     Err(refused(
         output,
-        "output.is_link",
+        ErrorKind::OutputIsLink,
         "is a link that leads in a circle".into(),
         "give the path of a file",
     ))

@@ -58,6 +58,26 @@ impl std::fmt::Display for Point {
     }
 }
 
+/// The two points of a drag: what lies at the handle is dragged to the target.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PointPair {
+    /// The point where the drag begins.
+    pub handle: Point,
+    /// The point where the drag ends.
+    pub target: Point,
+}
+
+impl PointPair {
+    /// Returns the pair with both points mapped.
+    #[must_use]
+    pub fn map(self, f: impl Fn(Point) -> Point) -> Self {
+        Self {
+            handle: f(self.handle),
+            target: f(self.target),
+        }
+    }
+}
+
 /// Factors along x and y; they differ by the rounding of a picture's sides to whole pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Thresholds;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 pub(super) const DRAG: &str = "drag.json";
 const EXPECTED: &str = "expected.png";
@@ -34,7 +34,7 @@ impl Case {
         let refuse = |reason: String, hint: &str| {
             Err(Error::Given {
                 path: folder.to_path_buf(),
-                kind: "check.case",
+                kind: ErrorKind::CheckCase,
                 reason,
                 hint: hint.to_owned(),
             })

@@ -16,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::drag_file::did_you_mean;
-use crate::error::{Error, NOT_FOUND, Result};
+use crate::error::{Error, ErrorKind, NOT_FOUND, Result};
 
 pub use case::Case;
 pub use thresholds::Thresholds;
@@ -36,7 +36,7 @@ pub fn find(folder: &Path, only: &[String]) -> Result<Vec<Case>> {
         let hint = "a case is a folder with input.png, drag.json and expected.png; give the folder that holds the cases".to_owned();
         return Err(Error::Given {
             path: folder.to_path_buf(),
-            kind: "check.no_cases",
+            kind: ErrorKind::CheckNoCases,
             reason,
             hint,
         });
@@ -49,7 +49,7 @@ pub fn find(folder: &Path, only: &[String]) -> Result<Vec<Case>> {
             let reason = format!("has no case `{unknown}`");
             return Err(Error::Given {
                 path: folder.to_path_buf(),
-                kind: "check.no_cases",
+                kind: ErrorKind::CheckNoCases,
                 reason,
                 hint,
             });
@@ -74,7 +74,7 @@ fn subfolders(folder: &Path) -> Result<Vec<PathBuf>> {
         };
         Error::Given {
             path: folder.to_path_buf(),
-            kind: "check.no_cases",
+            kind: ErrorKind::CheckNoCases,
             reason: source.to_string(),
             hint: hint.into(),
         }
@@ -151,11 +151,16 @@ mod tests {
         let Error::Several { errors } = &error else {
             panic!("{error}")
         };
-        let kinds: Vec<&str> = errors.iter().map(Error::kind).collect();
+        let kinds: Vec<ErrorKind> = errors.iter().map(Error::kind).collect();
         assert_eq!(
             (kinds, error.exit_status()),
             (
-                vec!["check.case", "check.case", "check.case", "check.limits"],
+                vec![
+                    ErrorKind::CheckCase,
+                    ErrorKind::CheckCase,
+                    ErrorKind::CheckCase,
+                    ErrorKind::CheckLimits
+                ],
                 2
             )
         );
@@ -169,7 +174,10 @@ mod tests {
             (folder.path().join("none"), None),
         ] {
             let error = find(&path, only.unwrap_or_default()).expect_err("there is no case");
-            assert_eq!((error.kind(), error.exit_status()), ("check.no_cases", 2));
+            assert_eq!(
+                (error.kind(), error.exit_status()),
+                (ErrorKind::CheckNoCases, 2)
+            );
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Limits;
 
 /// A longer file of limits is none.
@@ -45,7 +45,7 @@ impl Thresholds {
     pub fn read(path: &Path) -> Result<Self> {
         let refuse = |reason: String, hint: &str| Error::Given {
             path: path.to_path_buf(),
-            kind: "check.limits",
+            kind: ErrorKind::CheckLimits,
             reason,
             hint: hint.to_owned(),
         };
@@ -172,7 +172,7 @@ mod tests {
             let error = read(text).expect_err(text);
             assert_eq!(
                 (error.kind(), error.exit_status()),
-                ("check.limits", 2),
+                (ErrorKind::CheckLimits, 2),
                 "{text}"
             );
         }

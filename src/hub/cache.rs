@@ -4,14 +4,14 @@
 //! Looking here opens no connection and needs nothing but the disk.
 
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::CACHE_HINT;
 use super::id::{HubId, is_commit};
 use super::ledger::Ledger;
 use super::model_files::ModelFiles;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The folder of one model in the cache; it need not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,13 +164,16 @@ impl Snapshot {
 }
 
 fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Error {
     Error::Hub {
         place: path.display().to_string(),
-        kind: "hub.cache",
+        kind: ErrorKind::HubCache,
         reason: error.to_string(),
         hint: CACHE_HINT.into(),
     }

@@ -21,7 +21,7 @@ use super::id::{HubId, is_commit};
 use super::model_files::ModelFiles;
 use super::redirect;
 use super::retry::Fault;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 const LINKED_ETAG: HeaderName = HeaderName::from_static("x-linked-etag");
 const LINKED_SIZE: HeaderName = HeaderName::from_static("x-linked-size");
@@ -107,7 +107,7 @@ impl<'a> Client<'a> {
         });
         let wrong = |reason: String| Error::Hub {
             place: shown(&environment.endpoint),
-            kind: "hub.unreachable",
+            kind: ErrorKind::HubUnreachable,
             reason,
             hint: format!(
                 "HF_ENDPOINT is the address of a hub, such as https://huggingface.co; {without_hub}"
@@ -363,31 +363,31 @@ impl<'a> Client<'a> {
         let page = shown(&format!("{}/{repository}", self.environment.endpoint));
         match status.as_u16() {
             _ if code == "GatedRepo" => refuse(
-                "hub.refused",
+                ErrorKind::HubRefused,
                 format!(
                     "accept the model's conditions at {page}, and set HF_TOKEN to a token of yours"
                 ),
             ),
             401 if self.token.is_none() => refuse(
-                "hub.refused",
+                ErrorKind::HubRefused,
                 format!("check the name `{repository}`; a private model needs a token in HF_TOKEN"),
             ),
             401 => refuse(
-                "hub.refused",
+                ErrorKind::HubRefused,
                 format!(
                     "check the name `{repository}`, and whether your token is valid and may read it"
                 ),
             ),
             403 if self.token.is_none() => refuse(
-                "hub.refused",
+                ErrorKind::HubRefused,
                 format!("only some may read `{repository}`; set HF_TOKEN, and look at {page}"),
             ),
             403 => refuse(
-                "hub.refused",
+                ErrorKind::HubRefused,
                 format!("your token may not read `{repository}`; look at {page}"),
             ),
             404 | 410 => refuse(
-                "hub.not_found",
+                ErrorKind::HubNotFound,
                 format!("check the name `{repository}` and the revision `{revision}` at {page}"),
             ),
             408 | 416 | 425 | 429 | 500..=599 => {
@@ -402,7 +402,7 @@ impl<'a> Client<'a> {
                 })
             }
             _ => refuse(
-                "hub.answer",
+                ErrorKind::HubAnswer,
                 format!(
                     "check HF_ENDPOINT (`{}`)",
                     shown(&self.environment.endpoint)
@@ -414,7 +414,7 @@ impl<'a> Client<'a> {
     fn nonsense(&self, address: &Uri, what: &str) -> Error {
         Error::Hub {
             place: shown(&address.to_string()),
-            kind: "hub.answer",
+            kind: ErrorKind::HubAnswer,
             reason: format!("the answer is {what}"),
             hint: format!(
                 "check HF_ENDPOINT (`{}`); {}",

@@ -3,7 +3,7 @@
 //! copied, not continued, so that no file ever has two writers.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -15,7 +15,7 @@ use super::integrity::{hash, is_sha256};
 use super::retry::{Fault, Retries};
 use super::turn::{self, Turn};
 use crate::digest::sha256_of;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::files;
 use crate::interrupt::Interrupt;
@@ -219,9 +219,9 @@ impl Download<'_> {
                     ));
                 }
                 Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    let reason = if error.kind() == ErrorKind::UnexpectedEof {
+                    let reason = if error.kind() == io::ErrorKind::UnexpectedEof {
                         "the connection was cut".into()
                     } else {
                         error.to_string()
@@ -295,7 +295,8 @@ impl Download<'_> {
     fn leave(&self, part: NamedTempFile, error: &Error) {
         let is_of_use = self.has_hash() && self.length(&part).is_ok_and(|length| length > 0);
         if is_of_use
-            && (matches!(error, Error::Interrupted { .. }) || error.kind() == "hub.unreachable")
+            && (matches!(error, Error::Interrupted { .. })
+                || error.kind() == ErrorKind::HubUnreachable)
         {
             let _ = part.keep();
         }
@@ -318,7 +319,7 @@ impl Download<'_> {
     fn other_bytes(&self, sha256: &str) -> Error {
         Error::Hub {
             place: self.name.to_owned(),
-            kind: "weights.hash",
+            kind: ErrorKind::WeightsHash,
             reason: format!(
                 "the SHA-256 of what came is {sha256}; the hub announced {}",
                 self.head.etag
@@ -347,7 +348,7 @@ pub(super) fn not_writable(path: &Path, error: &io::Error) -> Error {
         let hint = format!("make room, then run this again; {CACHE_HINT}");
         return Error::Hub {
             place,
-            kind: "hub.disk_full",
+            kind: ErrorKind::HubDiskFull,
             reason: format!("the model does not fit on the disk: {error}"),
             hint,
         };
@@ -355,7 +356,7 @@ pub(super) fn not_writable(path: &Path, error: &io::Error) -> Error {
     let reason = format!("the cache cannot be written to: {error}");
     Error::Hub {
         place,
-        kind: "hub.cache",
+        kind: ErrorKind::HubCache,
         reason,
         hint: CACHE_HINT.into(),
     }

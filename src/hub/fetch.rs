@@ -16,7 +16,7 @@ use super::ledger::{Entry, Ledger};
 use super::model_files::ModelFiles;
 use super::pickle::is_pickle;
 use super::retry::Retries;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Stamp};
 use crate::interrupt::Interrupt;
 use crate::progress::Transfer;
@@ -269,7 +269,7 @@ impl<'a> Fetch<'a> {
         };
         Error::Weights {
             path: format!("{}@{}", self.id.repository(), description.sha),
-            kind: "weights.missing",
+            kind: ErrorKind::WeightsMissing,
             reason: format!(
                 "the repository at {} lacks files that a model needs:\n  {}{pickles}",
                 super::environment::shown(&self.environment.endpoint),

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::cache::Snapshot;
 use super::ledger::{Entry, Ledger};
 use crate::digest::sha256_of;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::files::Stamp;
 
 /// How a cached file differs from what was fetched.
@@ -40,11 +40,11 @@ pub fn check(snapshot: &Snapshot, name: &str) -> Result<()> {
     };
     let (kind, reason) = match damage {
         Damage::Length { found, fetched } => (
-            "weights.damaged",
+            ErrorKind::WeightsDamaged,
             format!("{found} bytes, but {fetched} were fetched"),
         ),
         Damage::Hash { found, fetched } => (
-            "weights.hash",
+            ErrorKind::WeightsHash,
             format!(
                 "its SHA-256 is {found}, but {fetched} was fetched: the file was changed or damaged"
             ),
@@ -174,12 +174,12 @@ mod tests {
             .expect("it can be touched");
         assert_eq!(
             check(&snapshot, "file").expect_err("it was changed").kind(),
-            "weights.hash"
+            ErrorKind::WeightsHash
         );
         fs::write(&path, "abcd").expect("it can be written");
         assert_eq!(
             check(&snapshot, "file").expect_err("it grew").kind(),
-            "weights.damaged"
+            ErrorKind::WeightsDamaged
         );
     }
 
@@ -217,7 +217,7 @@ mod tests {
         fs::write(blobs.join(&etag), "abd").expect("it can be written");
         assert_eq!(
             check(&snapshot, "file").expect_err("other bytes").kind(),
-            "weights.hash"
+            ErrorKind::WeightsHash
         );
         fs::write(blobs.join(&etag), "abc").expect("it can be written");
         check(&snapshot, "file").expect("its own bytes");

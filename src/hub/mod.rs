@@ -35,7 +35,7 @@ pub use id::HubId;
 pub use model_files::{ModelFile, ModelFiles};
 pub use pickle::is_pickle;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::progress::Transfer;
 
@@ -139,7 +139,7 @@ pub fn reach(environment: &Environment, files: &ModelFiles) -> Result<()> {
     let reason = CANNOT_FETCH.to_owned();
     Err(Error::Hub {
         place: environment::shown(&environment.endpoint),
-        kind: "hub.unreachable",
+        kind: ErrorKind::HubUnreachable,
         reason,
         hint: files.without_hub.into(),
     })
@@ -170,7 +170,7 @@ fn missing(environment: &Environment, id: &HubId, files: &ModelFiles, absent: &[
         format!("{folder}these files of the model are not in the cache `{cache}`:\n  {list}");
     Error::Hub {
         place: id.to_string(),
-        kind: "weights.missing",
+        kind: ErrorKind::WeightsMissing,
         reason,
         hint,
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ureq::http::Uri;
 
 use super::environment::shown;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::progress::Transfer;
 
@@ -108,7 +108,7 @@ impl Retries {
             );
             return Err(Error::Hub {
                 place: address,
-                kind: "hub.unreachable",
+                kind: ErrorKind::HubUnreachable,
                 reason: format!("{reason}{waits}{after}"),
                 hint,
             });

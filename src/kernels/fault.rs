@@ -4,7 +4,7 @@
 
 use std::panic::{self, AssertUnwindSafe};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Why a device operation failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,19 +42,19 @@ impl From<DeviceFault> for Error {
                 let requested =
                     if need == 0 { String::new() } else { format!("{need} MiB requested, ") };
                 Self::Device {
-                    kind: "compute.out_of_memory",
+                    kind: ErrorKind::ComputeOutOfMemory,
                     reason: format!("the GPU is out of memory: {requested}{free} of {total} MiB are free"),
                     hint: "try `--dtype f16`, a smaller `--size`, `--lora-batch 1` or `--device cpu`; other programs may be using GPU memory"
                         .into(),
                 }
             }
             DeviceFault::Refused { call, reason } => Self::Device {
-                kind: "device.refused",
+                kind: ErrorKind::DeviceRefused,
                 reason: format!("a GPU library does not support an operation: `{call}`: {reason}"),
                 hint: "report this together with the output of `dragnext doctor`; `--device cpu` does not use these libraries".into(),
             },
             DeviceFault::Lost { call, reason } => Self::Device {
-                kind: "device.lost",
+                kind: ErrorKind::DeviceLost,
                 reason: format!("the GPU stopped responding: `{call}`: {reason}"),
                 hint: "run it again; if it fails again, `dragnext doctor` shows the device and its driver, and `--device cpu` does not need them"
                     .into(),
@@ -99,7 +99,7 @@ mod tests {
         };
         assert_eq!(
             catch::<()>(lost).expect_err("it was thrown").kind(),
-            "device.lost"
+            ErrorKind::DeviceLost
         );
         let memory = DeviceFault::OutOfMemory {
             need: 3 << 20,
@@ -109,7 +109,7 @@ mod tests {
         let error = catch::<()>(|| throw(memory)).expect_err("it was thrown");
         assert_eq!(
             (error.kind(), error.exit_status()),
-            ("compute.out_of_memory", 1)
+            (ErrorKind::ComputeOutOfMemory, 1)
         );
         assert!(
             error

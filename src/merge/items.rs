@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::error::RecordedKind;
+
 /// What is known of one item.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
@@ -55,7 +57,7 @@ impl State {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// The stable name.
-    pub kind: String,
+    pub kind: RecordedKind,
     /// What went wrong.
     pub message: String,
 }

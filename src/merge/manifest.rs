@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::items::Item;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Faults of one file that are told; more of them are of one kind.
 const MOST_FAULTS: usize = 20;
@@ -78,20 +78,20 @@ impl Manifest {
                 Ok(entry) => {
                     let Some(id) = entry.id() else {
                         errors.push(refuse(
-                            "manifest.line",
+                            ErrorKind::ManifestLine,
                             "names neither an id nor an image".into(),
                         ));
                         continue;
                     };
                     if let Some(first) = lines.insert(id.clone(), index + 1) {
                         errors.push(refuse(
-                            "manifest.duplicate_id",
+                            ErrorKind::ManifestDuplicateId,
                             format!("the id `{id}` is that of line {first} too"),
                         ));
                     }
                     entries.push((id, place));
                 }
-                Err(error) => errors.push(refuse("manifest.line", without_place(&error))),
+                Err(error) => errors.push(refuse(ErrorKind::ManifestLine, without_place(&error))),
             }
             if errors.len() == MOST_FAULTS {
                 break;

@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 
 use super::Torn;
 use super::items::{Fault, Item, State};
-use crate::error::{Error, NOT_FOUND, Result};
+use crate::error::{Error, ErrorKind, NOT_FOUND, RecordedKind, Result};
 
 /// No record is longer.
 const MAX_LINE: u64 = 4 << 20;
@@ -31,7 +31,7 @@ impl Records {
     pub(super) fn read(&mut self, path: &Path) -> Result<()> {
         let refuse = |reason: String, hint: &str| Error::Given {
             path: path.to_path_buf(),
-            kind: "records.unreadable",
+            kind: ErrorKind::RecordsUnreadable,
             reason,
             hint: hint.into(),
         };
@@ -121,8 +121,7 @@ struct Line<'a> {
 
 #[derive(Deserialize)]
 struct Failure<'a> {
-    #[serde(borrow)]
-    kind: Cow<'a, str>,
+    kind: RecordedKind,
     #[serde(borrow)]
     message: Cow<'a, str>,
 }
@@ -141,7 +140,7 @@ impl From<Line<'_>> for Item {
             _ => State::Failed,
         };
         let fault = line.error.map(|Failure { kind, message }| Fault {
-            kind: kind.into_owned(),
+            kind,
             message: message.into_owned(),
         });
         let path = |path: Option<Cow<str>>| path.map(|path| PathBuf::from(path.into_owned()));

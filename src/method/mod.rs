@@ -296,7 +296,9 @@ mod tests {
         for method in Method::ALL {
             for setting in method.group().settings {
                 assert!(
-                    SHARED.iter().all(|group| group.find(setting.name).is_none()),
+                    SHARED
+                        .iter()
+                        .all(|group| group.find(setting.name).is_none()),
                     "{} of {}",
                     setting.name,
                     method.name()
@@ -309,7 +311,9 @@ mod tests {
     fn settings_of_one_name_have_one_form() {
         for group in groups() {
             for setting in group.settings {
-                let others = groups().into_iter().filter_map(|other| other.find(setting.name));
+                let others = groups()
+                    .into_iter()
+                    .filter_map(|other| other.find(setting.name));
                 for other in others {
                     assert_eq!(other.form, setting.form, "{}", setting.name);
                 }

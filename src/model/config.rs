@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::source::Source;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A configuration file being read.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl ConfigFile {
         let text = source.required_text(name)?;
         let values = serde_json::from_str(&text).map_err(|error| Error::Weights {
             path: source.place(name),
-            kind: "weights.damaged",
+            kind: ErrorKind::WeightsDamaged,
             reason: format!("not a configuration: {error}"),
             hint: "get the model's files again".into(),
         })?;
@@ -42,7 +42,7 @@ impl ConfigFile {
         let value = self.values.get(key).unwrap_or(&Value::Null);
         Error::Weights {
             path: self.place.clone(),
-            kind: "weights.unsupported",
+            kind: ErrorKind::WeightsUnsupported,
             reason: format!("`{key}` is {value}; this program supports {supported}"),
             hint: "models of Stable Diffusion 1's family work".into(),
         }

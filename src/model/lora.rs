@@ -25,7 +25,7 @@ use super::safetensors::SafetensorsFile;
 use super::source::refuse_pickle;
 use super::unet::AdapterPlace;
 use super::weights::listed;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::hub::is_pickle;
 use names::{Half, Name};
 use scale::Scale;
@@ -79,7 +79,7 @@ impl LoraFile {
         if path.is_dir() {
             return Err(Error::Weights {
                 path: place,
-                kind: "weights.format",
+                kind: ErrorKind::WeightsFormat,
                 reason: "a LoRA is a single safetensors file, not a folder".into(),
                 hint: "give the file, often named pytorch_lora_weights.safetensors or adapter_model.safetensors".into(),
             });
@@ -194,7 +194,7 @@ fn sort<'a>(
         if let Some(kind) = names::other_kind(tensor) {
             return Err(Error::Weights {
                 path: place.into(),
-                kind: "weights.unsupported",
+                kind: ErrorKind::WeightsUnsupported,
                 reason: format!(
                     "tensor `{}` belongs to {kind}, which is not read",
                     tensor.escape_debug()
@@ -286,7 +286,7 @@ fn rank_of(
 fn mismatch(place: &str, faults: &[String]) -> Error {
     Error::Weights {
         path: place.into(),
-        kind: "lora.mismatch",
+        kind: ErrorKind::LoraMismatch,
         reason: format!("this LoRA does not fit the model:\n  {}", listed(faults)),
         hint:
             "a LoRA works with the model it was trained for, and on the attentions of the UNet only"

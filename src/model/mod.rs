@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::digest::sha256;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 
@@ -51,7 +51,7 @@ impl Model {
             None => Map::new(),
             Some(text) => serde_json::from_str(&text).map_err(|error| Error::Weights {
                 path: source.place("dragnext.json"),
-                kind: "weights.unsupported",
+                kind: ErrorKind::WeightsUnsupported,
                 reason: error.to_string(),
                 hint: "this file holds the model's own defaults for settings of `dragnext edit`"
                     .into(),

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::source::ReadSeek;
 use crate::digest::hexadecimal;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::files::Stamp;
 
@@ -100,7 +100,7 @@ impl SafetensorsFile {
         let Some(widen) = widening(dtype) else {
             return Err(Error::Weights {
                 path: self.place.clone(),
-                kind: "weights.mismatch",
+                kind: ErrorKind::WeightsMismatch,
                 reason: format!("tensor `{name}` holds {dtype:?}; F32, F16 and BF16 are read"),
                 hint: "convert the file to one of these types".into(),
             });
@@ -176,7 +176,7 @@ fn widening(dtype: Dtype) -> Option<Widen> {
 fn damaged(place: &str, reason: String) -> Error {
     Error::Weights {
         path: place.into(),
-        kind: "weights.damaged",
+        kind: ErrorKind::WeightsDamaged,
         reason,
         hint: "the file is incomplete or damaged: get it again and check its size".into(),
     }

@@ -2,14 +2,14 @@
 
 use std::fmt::Debug;
 use std::fs::File;
-use std::io::{Cursor, ErrorKind, Read, Seek};
+use std::io::{self, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use super::layout::STABLE_DIFFUSION;
 use crate::digest::hexadecimal;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::files::Stamp;
 use crate::hub::{self, Environment, HubId, Snapshot, integrity, is_pickle};
 
@@ -37,7 +37,7 @@ const DEMO: &[(&str, &[u8])] = embedded![
 pub(super) fn refuse_pickle(place: &str, hint: &str) -> Error {
     Error::Weights {
         path: place.into(),
-        kind: "weights.format",
+        kind: ErrorKind::WeightsFormat,
         reason: "this is a pickle, which can run code when it is read; only safetensors are loaded"
             .into(),
         hint: hint.into(),
@@ -113,13 +113,13 @@ impl Source {
         }
         if path.is_file() {
             return refuse(
-                "weights.format",
+                ErrorKind::WeightsFormat,
                 "a model is a folder in diffusers layout, not a single file",
                 "give the folder that holds unet/, vae/, text_encoder/, tokenizer/ and scheduler/",
             );
         }
         refuse(
-            "weights.missing",
+            ErrorKind::WeightsMissing,
             "no such folder",
             "give `demo` (the model inside the program), a folder that holds unet/, vae/, text_encoder/, tokenizer/ and scheduler/, or a model of the hub as `owner/name`",
         )
@@ -237,7 +237,7 @@ impl Source {
                 let path = folder.join(name);
                 match File::open(&path) {
                     Ok(file) => Ok(Some(Box::new(file))),
-                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
                     Err(source) => Err(Error::File { path, source }),
                 }
             }
@@ -262,7 +262,7 @@ impl Source {
             })?;
         let refuse = |reason: &str| Error::Weights {
             path: self.place(name),
-            kind: "weights.damaged",
+            kind: ErrorKind::WeightsDamaged,
             reason: reason.into(),
             hint: "get the model's files again".into(),
         };
@@ -316,7 +316,7 @@ impl Source {
     fn missing(&self, name: &str, others: &str) -> Error {
         Error::Weights {
             path: self.place(name),
-            kind: "weights.missing",
+            kind: ErrorKind::WeightsMissing,
             reason: format!("no such file{others}"),
             hint: "a model is a folder in diffusers layout: unet/, vae/, text_encoder/, tokenizer/ and scheduler/".into(),
         }

@@ -13,7 +13,7 @@ use super::config::ConfigFile;
 use super::layout;
 use super::source::Source;
 use super::weights::Weights;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::kernels::cpu::Cpu;
@@ -110,7 +110,7 @@ impl TextEncoder {
         {
             return Err(Error::Weights {
                 path: self.place.clone(),
-                kind: "weights.mismatch",
+                kind: ErrorKind::WeightsMismatch,
                 reason: format!(
                     "the tokenizer gives token {token}, the text encoder knows {}",
                     self.config.vocab_size

@@ -14,7 +14,7 @@ use tokenizers::processors::roberta::RobertaProcessing;
 use tokenizers::{AddedToken, SplitDelimiterBehavior};
 
 use super::source::Source;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 const VOCABULARY: &str = "tokenizer/vocab.json";
 const MERGES: &str = "tokenizer/merges.txt";
@@ -45,7 +45,7 @@ impl Tokenizer {
     pub fn load(source: &Source) -> Result<Self> {
         let damaged = |name: &str, reason: String| Error::Weights {
             path: source.place(name),
-            kind: "weights.damaged",
+            kind: ErrorKind::WeightsDamaged,
             reason,
             hint: "get the model's files again".into(),
         };
@@ -81,7 +81,7 @@ impl Tokenizer {
             .encode_fast(prompt, true)
             .map_err(|error| Error::Weights {
                 path: self.place.clone(),
-                kind: "weights.damaged",
+                kind: ErrorKind::WeightsDamaged,
                 reason: format!("the prompt cannot be split: {error}"),
                 hint: "get the model's files again".into(),
             })?;
@@ -125,7 +125,7 @@ fn pad_token(source: &Source) -> Result<Option<String>> {
         };
         let config: Value = serde_json::from_str(&text).map_err(|error| Error::Weights {
             path: source.place(name),
-            kind: "weights.damaged",
+            kind: ErrorKind::WeightsDamaged,
             reason: format!("not a configuration: {error}"),
             hint: "get the model's files again".into(),
         })?;

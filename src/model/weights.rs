@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::safetensors::SafetensorsFile;
 use super::source::Source;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
@@ -200,7 +200,7 @@ impl<'a, B: Backend> Weights<'a, B> {
         }
         Err(Error::Weights {
             path: self.file.place().into(),
-            kind: "weights.mismatch",
+            kind: ErrorKind::WeightsMismatch,
             reason: format!(
                 "{} tensors do not fit config.json:\n  {}",
                 self.faults.len(),

@@ -4,14 +4,14 @@
 //! may have 16 MiB, packed or not, and its checksum must hold.
 
 use std::fs::{self, File};
-use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use flate2::Crc;
 use flate2::read::ZlibDecoder;
 
 use super::KEYWORD;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The first bytes of every PNG.
 const SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1a\n";
@@ -33,7 +33,7 @@ pub fn read_note(path: &Path) -> Result<String> {
     // Opening a pipe would wait for somebody to write into it.
     if !fs::metadata(path).map_err(failed)?.is_file() {
         return Err(failed(std::io::Error::new(
-            ErrorKind::InvalidInput,
+            io::ErrorKind::InvalidInput,
             "not a regular file",
         )));
     }
@@ -54,7 +54,7 @@ pub fn read_note(path: &Path) -> Result<String> {
 enum Missing {
     File(std::io::Error),
     Report {
-        kind: &'static str,
+        kind: ErrorKind,
         reason: String,
         hint: &'static str,
     },
@@ -63,7 +63,7 @@ enum Missing {
 impl Missing {
     fn damaged(reason: impl Into<String>) -> Self {
         Self::Report {
-            kind: "show.damaged",
+            kind: ErrorKind::ShowDamaged,
             reason: reason.into(),
             hint: DAMAGED,
         }
@@ -71,7 +71,7 @@ impl Missing {
 
     fn no_report() -> Self {
         Self::Report {
-            kind: "show.no_report",
+            kind: ErrorKind::ShowNoReport,
             reason: "says nothing about how it was made".into(),
             hint: "`dragnext edit` leaves a report in the PNGs it writes, unless `--no-metadata` is given; other programs may drop it",
         }
@@ -80,7 +80,7 @@ impl Missing {
 
 impl From<std::io::Error> for Missing {
     fn from(error: std::io::Error) -> Self {
-        if error.kind() == ErrorKind::UnexpectedEof {
+        if error.kind() == io::ErrorKind::UnexpectedEof {
             Self::damaged("the file ends before the picture does")
         } else {
             Self::File(error)
@@ -149,7 +149,7 @@ fn check_signature(file: &mut impl Read) -> std::result::Result<(), Missing> {
         Err(_) => "is no PNG".into(),
     };
     Err(Missing::Report {
-        kind: "show.not_png",
+        kind: ErrorKind::ShowNotPng,
         reason,
         hint: "only the PNGs that `dragnext edit` writes say how they were made",
     })
@@ -224,7 +224,7 @@ mod tests {
         .concat()
     }
 
-    fn find_in(bytes: &[u8]) -> std::result::Result<String, (&'static str, String)> {
+    fn find_in(bytes: &[u8]) -> std::result::Result<String, (ErrorKind, String)> {
         find(&mut Cursor::new(bytes)).map_err(|missing| match missing {
             Missing::File(error) => panic!("bytes in memory can be read: {error}"),
             Missing::Report { kind, reason, .. } => (kind, reason),
@@ -253,9 +253,12 @@ mod tests {
     #[test]
     fn what_is_no_note_of_ours_says_so() {
         let kind = |bytes: &[u8]| find_in(bytes).expect_err("there is no note").0;
-        assert_eq!(kind(&file(b"dragnextra\0\0\0\0\0{}")), "show.no_report");
-        assert_eq!(kind(b"\xff\xd8\xff\xe0\0\x10JFIF\0"), "show.not_png");
-        assert_eq!(kind(b""), "show.not_png");
+        assert_eq!(
+            kind(&file(b"dragnextra\0\0\0\0\0{}")),
+            ErrorKind::ShowNoReport
+        );
+        assert_eq!(kind(b"\xff\xd8\xff\xe0\0\x10JFIF\0"), ErrorKind::ShowNotPng);
+        assert_eq!(kind(b""), ErrorKind::ShowNotPng);
         assert_eq!(
             find_in(b"\xff\xd8\xff\xe0\0\x10JFIF\0")
                 .expect_err("a JPEG")
@@ -269,11 +272,11 @@ mod tests {
             b"dragnext\0\x02\0\0\0{}",
             b"dragnext\0\0\0\0\0\xff",
         ] {
-            assert_eq!(kind(&file(data)), "show.damaged", "{data:?}");
+            assert_eq!(kind(&file(data)), ErrorKind::ShowDamaged, "{data:?}");
         }
         assert_eq!(
             kind(&file(b"dragnext\0\x01\0\0\0{}")),
-            "show.damaged",
+            ErrorKind::ShowDamaged,
             "it says that it is packed, and is not"
         );
     }
@@ -285,7 +288,10 @@ mod tests {
         assert!(bomb.len() < 1 << 17, "{} bytes", bomb.len());
         assert_eq!(
             find_in(&bomb),
-            Err(("show.damaged", "the report is longer than 16 MiB".into()))
+            Err((
+                ErrorKind::ShowDamaged,
+                "the report is longer than 16 MiB".into()
+            ))
         );
         let mut claim = file(b"dragnext\0\0\0\0\0{}");
         let text = claim
@@ -296,7 +302,7 @@ mod tests {
         assert_eq!(
             find_in(&claim),
             Err((
-                "show.damaged",
+                ErrorKind::ShowDamaged,
                 "the file ends before the picture does".into()
             ))
         );

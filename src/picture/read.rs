@@ -15,10 +15,10 @@ use super::chunks::{self, Beside, Chunk};
 use super::guard::guarded;
 use super::{Channels, Picture, Samples, jpeg};
 use crate::digest::sha256;
-use crate::error::{Error, NOT_FOUND, Result};
+use crate::error::{Error, ErrorKind, NOT_FOUND, Result};
 use crate::failpoint;
 use crate::geometry::Size;
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningKind};
 
 /// Longest side that is read, in pixels.
 pub const MAX_SIDE: u32 = 32_768;
@@ -150,7 +150,7 @@ impl Decoded {
 #[derive(Debug)]
 pub(crate) struct Refusal {
     /// As in [`Error::Image`].
-    pub(crate) kind: &'static str,
+    pub(crate) kind: ErrorKind,
     /// What is wrong with it.
     pub(crate) reason: String,
     hint: &'static str,
@@ -169,7 +169,7 @@ impl Refusal {
     /// The picture does not have the size that was asked for.
     pub(crate) fn other_size() -> Self {
         Self {
-            kind: "image.size",
+            kind: ErrorKind::ImageSize,
             reason: "has another size".into(),
             hint: "",
         }
@@ -177,7 +177,7 @@ impl Refusal {
 
     fn unsupported(reason: impl Into<String>, hint: &'static str) -> Self {
         Self {
-            kind: "image.unsupported",
+            kind: ErrorKind::ImageUnsupported,
             reason: reason.into(),
             hint,
         }
@@ -185,7 +185,7 @@ impl Refusal {
 
     fn damaged(reason: impl Into<String>) -> Self {
         Self {
-            kind: "image.decode",
+            kind: ErrorKind::ImageDecode,
             reason: reason.into(),
             hint: "the file is cut or damaged; open it in a viewer and save it again",
         }
@@ -193,7 +193,7 @@ impl Refusal {
 
     fn too_large(reason: impl Into<String>) -> Self {
         Self {
-            kind: "image.too_large",
+            kind: ErrorKind::ImageTooLarge,
             reason: reason.into(),
             hint: "sides up to 32768 pixels and 256 million pixels in all are read",
         }
@@ -223,7 +223,7 @@ fn load(path: &Path) -> std::result::Result<Vec<u8>, Refusal> {
             ""
         };
         Refusal {
-            kind: "image.missing",
+            kind: ErrorKind::ImageMissing,
             reason: error.to_string(),
             hint,
         }
@@ -321,7 +321,7 @@ fn large_enough(size: Size) -> std::result::Result<(), Refusal> {
     }
     let reason = format!("{size} is too small; each side needs at least {MIN_SIDE} pixels");
     Err(Refusal {
-        kind: "image.too_small",
+        kind: ErrorKind::ImageTooSmall,
         reason,
         hint: "enlarge the picture first",
     })
@@ -359,17 +359,17 @@ fn finish(
     let mut warn = |kind, message: String| warnings.push(Warning { kind, message });
     if animated {
         warn(
-            "image.animated",
+            WarningKind::ImageAnimated,
             "the picture is animated; its first frame is edited".into(),
         );
     }
     if beside.is_signed {
-        warn("image.c2pa", "the picture is signed (C2PA); the signature does not hold for the result and is left out".into());
+        warn(WarningKind::ImageC2pa, "the picture is signed (C2PA); the signature does not hold for the result and is left out".into());
     }
     let icc = match decoder.icc_profile().ok().flatten() {
         Some(profile) if profile.len() > MAX_ICC => {
             warn(
-                "image.profile",
+                WarningKind::ImageProfile,
                 format!(
                     "the colour profile has {} bytes and is left out",
                     profile.len()
@@ -379,7 +379,7 @@ fn finish(
         }
         None if beside.has_profile => {
             warn(
-                "image.profile",
+                WarningKind::ImageProfile,
                 "the colour profile is damaged or far too large, and is left out".into(),
             );
             None

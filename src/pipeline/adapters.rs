@@ -51,7 +51,10 @@ impl<B: Backend> Edit<'_, B> {
         }
         let places = network.attach_adapters(settings.lora.rank);
         let cache = self.cache.clone();
-        let key = self.noise.seed().and_then(|seed| cache.lora(&settings.lora, seed));
+        let key = self
+            .noise
+            .seed()
+            .and_then(|seed| cache.lora(&settings.lora, seed));
         let len = places.iter().map(AdapterPlace::len).sum();
         let ([parameters], is_cached) = cache.get_or_compute(key, [("parameters", len)], || {
             Ok([self.train(network, &places)?])

@@ -65,7 +65,11 @@ pub(super) fn run<B: Backend>(
 ) -> Result<(Outcome, Latents<B>)> {
     let on_end = || components.release();
     let stages = StageClock::new(progress, &on_end);
-    let Work { plan, picture, lora } = work;
+    let Work {
+        plan,
+        picture,
+        lora,
+    } = work;
     let mut edit = Edit::new(components, plan, picture, cache, stages, noise, interrupt)?;
 
     let adapters = edit.adapters(network, lora)?;
@@ -217,7 +221,16 @@ impl<'a, B: Backend> Edit<'a, B> {
         let start_layer = self.plan.settings.diffusion.start_layer;
         let rest = grid.timesteps.len() - done;
         self.stages.run(Stage::Denoise, rest, |progress| {
-            pair.denoise(network, schedule, grid, done, prompt, start_layer, progress, interrupt)
+            pair.denoise(
+                network,
+                schedule,
+                grid,
+                done,
+                prompt,
+                start_layer,
+                progress,
+                interrupt,
+            )
         })
     }
 

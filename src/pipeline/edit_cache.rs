@@ -76,9 +76,7 @@ impl SharedCache {
     }
 
     pub(super) fn cache(&mut self) -> &mut Cache {
-        self.cache
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.cache.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -169,7 +167,10 @@ impl<'a> EditCache<'a> {
     }
 
     pub(super) fn take_warnings(&self) -> Vec<Warning> {
-        let warnings = self.entry.as_ref().map(|(cache, _)| lock(cache).take_warnings());
+        let warnings = self
+            .entry
+            .as_ref()
+            .map(|(cache, _)| lock(cache).take_warnings());
         warnings.unwrap_or_default()
     }
 }
@@ -284,7 +285,10 @@ mod tests {
         assert_eq!((loras.len(), inversions.len()), (12, 9));
         for names in [loras, inversions] {
             for (index, name) in names.iter().enumerate() {
-                assert!(!names[..index].contains(name), "key {index} equals an earlier one");
+                assert!(
+                    !names[..index].contains(name),
+                    "key {index} equals an earlier one"
+                );
             }
         }
     }

@@ -227,9 +227,7 @@ impl<B: Backend> Pipeline<B> {
         } = self;
         let cache = cache.as_ref();
         let edit = || {
-            fault::catch(|| {
-                edit::run(components, unet, work, cache, noise, progress, interrupt)
-            })
+            fault::catch(|| edit::run(components, unet, work, cache, noise, progress, interrupt))
         };
         let result = catch_unwind(AssertUnwindSafe(edit));
         // The next edit finds the weights as they were loaded, even after a panic.

@@ -1,7 +1,7 @@
 //! A model's own defaults for settings, from its `dragnext.json`.
 
 use super::Choice;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::method::{Method, groups};
 use crate::model::Model;
 use crate::settings::{Overrides, either};
@@ -14,7 +14,7 @@ pub(super) fn read(model: &Model) -> Result<Choice> {
     let mut map = model.defaults().clone();
     let refuse = |reason: String| Error::Weights {
         path: model.defaults_place(),
-        kind: "weights.unsupported",
+        kind: ErrorKind::WeightsUnsupported,
         reason,
         hint: "this file holds the model's own defaults for settings of `dragnext edit`".into(),
     };

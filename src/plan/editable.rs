@@ -2,9 +2,11 @@
 
 use super::findings::Findings;
 use super::shapes::SourceShape;
+use crate::error::ErrorKind;
 use crate::geometry::{Frame, Point, SUPERVISION_CELL};
 use crate::mask::Mask;
 use crate::region::Region;
+use crate::warning::WarningKind;
 
 /// The sweep looks at least at every second pixel of the fastest cell's way, so that a long drag leaves no gaps.
 const SWEEP_STEP: f64 = 2.0;
@@ -39,7 +41,7 @@ pub(super) fn given(findings: &mut Findings, shape: &SourceShape, frame: &Frame)
         let hint =
             "white is where the picture may change; without `editable`, what the drag sweeps may";
         findings.fault(
-            "editable.empty",
+            ErrorKind::EditableEmpty,
             "/editable",
             "no pixel of the image is editable".into(),
             hint,
@@ -50,7 +52,7 @@ pub(super) fn given(findings: &mut Findings, shape: &SourceShape, frame: &Frame)
             frame.content
         );
         findings.fault(
-            "editable.empty",
+            ErrorKind::EditableEmpty,
             "/editable",
             message,
             "enlarge the editable area",
@@ -61,7 +63,7 @@ pub(super) fn given(findings: &mut Findings, shape: &SourceShape, frame: &Frame)
             frame.content
         );
         findings.fault(
-            "editable.empty",
+            ErrorKind::EditableEmpty,
             "/editable",
             message,
             "a cell is 8 x 8 working pixels; enlarge the editable area",
@@ -97,7 +99,7 @@ pub(super) fn compare(findings: &mut Findings, area: &Area, regions: &[Region], 
             .any(|cell| working.at(grid.centre(cell)))
         {
             findings.warn(
-                "region.not_editable",
+                WarningKind::RegionNotEditable,
                 format!(
                     "region `{}` is dragged to where the picture may not change",
                     region.id

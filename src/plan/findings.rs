@@ -1,8 +1,9 @@
 //! What planning finds wrong or doubtful.
 
 use crate::drag_file::{DragFile, DragFileFault};
+use crate::error::ErrorKind;
 use crate::mask::MaskError;
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningKind};
 
 pub(super) struct Findings<'a> {
     pub(super) drag: &'a DragFile,
@@ -21,7 +22,7 @@ impl<'a> Findings<'a> {
 
     pub(super) fn fault(
         &mut self,
-        kind: &'static str,
+        kind: ErrorKind,
         pointer: &str,
         message: String,
         hint: impl Into<String>,
@@ -33,22 +34,22 @@ impl<'a> Findings<'a> {
     pub(super) fn mask_fault(&mut self, pointer: &str, error: &MaskError) {
         let (kind, hint) = match error {
             MaskError::File { .. } => (
-                "mask.missing",
+                ErrorKind::MaskMissing,
                 "a relative path starts at the drag file's folder",
             ),
             MaskError::Decode { .. } => (
-                "mask.decode",
+                ErrorKind::MaskDecode,
                 "a mask is a PNG, JPEG or WebP picture; white is inside",
             ),
             MaskError::Size { .. } => (
-                "mask.size",
+                ErrorKind::MaskSize,
                 "draw the mask on the upright image at its full size",
             ),
         };
         self.fault(kind, pointer, error.to_string(), hint);
     }
 
-    pub(super) fn warn(&mut self, kind: &'static str, message: String) {
+    pub(super) fn warn(&mut self, kind: WarningKind, message: String) {
         self.warnings.push(Warning { kind, message });
     }
 }

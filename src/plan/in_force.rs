@@ -76,12 +76,14 @@ pub fn in_force(layers: &[Layer], model_size: usize) -> Result<(Method, Vec<InFo
     let mut resolved: Overrides = settings.method.resolved();
     resolved.set("size", settings.frame.working_size(model_size));
     let groups = std::iter::once(method.group()).chain(SHARED);
-    let settings = groups.flat_map(|group| group.settings.iter().map(move |setting| (group, setting)));
+    let settings =
+        groups.flat_map(|group| group.settings.iter().map(move |setting| (group, setting)));
     let list = settings.map(|(group, setting)| {
         let value = values.get(setting.name).cloned().unwrap_or_default();
-        let source = layers
-            .iter()
-            .find(|layer| given.values.get(setting.name).is_some() && layer.choice.values.get(setting.name).is_some());
+        let source = layers.iter().find(|layer| {
+            given.values.get(setting.name).is_some()
+                && layer.choice.values.get(setting.name).is_some()
+        });
         let unchosen = if value == json(&setting.default()) {
             Origin::Default
         } else {
@@ -130,7 +132,13 @@ mod tests {
         let layers = [
             Layer {
                 choice: &flags,
-                origin: &|name| if name == "seed" { Origin::Environment } else { Origin::Flag },
+                origin: &|name| {
+                    if name == "seed" {
+                        Origin::Environment
+                    } else {
+                        Origin::Flag
+                    }
+                },
             },
             Layer {
                 choice: &file,

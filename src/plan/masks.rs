@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::findings::Findings;
 use crate::drag_file::{DragFile, Shape};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
 use crate::mask::Mask;
 
@@ -37,14 +37,14 @@ pub fn check_masks(drag: &DragFile, drag_path: &Path) -> Result<()> {
                         other.display()
                     );
                     findings.fault(
-                        "mask.size",
+                        ErrorKind::MaskSize,
                         &pointer,
                         message,
                         "all masks have the size of the upright image",
                     );
                 } else if mask.count() == 0 {
                     findings.fault(
-                        "mask.empty",
+                        ErrorKind::MaskEmpty,
                         &pointer,
                         "no pixel of the mask is white".into(),
                         "white is inside",

@@ -23,10 +23,10 @@ use crate::drag_file::{DragFile, DragFileFault, Editable};
 use crate::error::{Error, Result};
 use crate::geometry::{Frame, Size, Window};
 use crate::mask::Mask;
-use crate::region::Region;
 use crate::method::{Misfit, Subject};
+use crate::region::Region;
 use crate::settings::WindowChoice;
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningKind};
 
 use editable::Area;
 use findings::Findings;
@@ -162,7 +162,8 @@ impl Plan {
         let (still, regions): (Vec<Region>, Vec<Region>) =
             all.into_iter().partition(Region::is_still);
         regions::compare(&mut findings, &regions, &still, &frame);
-        let area = given.unwrap_or_else(|| editable::swept(&regions, &frame, settings.frame.margin));
+        let area =
+            given.unwrap_or_else(|| editable::swept(&regions, &frame, settings.frame.margin));
         editable::compare(&mut findings, &area, &regions, &frame);
         if !regions.is_empty() {
             warn_of_enlargement(&mut findings, &frame);
@@ -248,6 +249,6 @@ fn warn_of_enlargement(findings: &mut Findings, frame: &Frame) {
             "the edited area is computed at {} and enlarged {factor:.1} times, so it is less sharp than the picture",
             frame.content
         );
-        findings.warn("picture.enlarged", message);
+        findings.warn(WarningKind::PictureEnlarged, message);
     }
 }

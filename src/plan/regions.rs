@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use super::findings::Findings;
 use super::shapes::SourceShape;
 use crate::drag_file::{DragRegion, Movement, Shape};
-use crate::geometry::{Frame, LATENT_CELL, Point, turn_angle};
+use crate::error::ErrorKind;
+use crate::geometry::{Frame, LATENT_CELL, Point, PointPair, turn_angle};
 use crate::mask::Mask;
 use crate::outline::Outline;
 use crate::region::{Motion, Region};
+use crate::warning::WarningKind;
 
 /// A handle may stand this many pixels beside its region.
 const HANDLE_TOLERANCE: f64 = 1.0;
@@ -40,13 +42,8 @@ pub(super) fn region(
     if !has_motion {
         return None;
     }
-    let region = Region::new(
-        entry.id.clone(),
-        entry.kind,
-        mask,
-        motion(&entry.movement, frame),
-        frame,
-    );
+    let (motion, points) = motion(&entry.movement, &mask, frame);
+    let region = Region::new(entry.id.clone(), entry.kind, mask, motion, points, frame);
     if findings.faults.len() > before {
         return Some(region);
     }
@@ -59,7 +56,7 @@ pub(super) fn region(
         let message =
             "the region covers no cell of the grid on which regions are compared".to_owned();
         findings.fault(
-            "region.vanishes",
+            ErrorKind::RegionVanishes,
             &place("/region"),
             message,
             size_needed(frame),
@@ -78,7 +75,7 @@ pub(super) fn region(
             "/target"
         };
         findings.fault(
-            "region.leaves",
+            ErrorKind::RegionLeaves,
             &place(key),
             message,
             "what leaves the image cannot be drawn; choose a nearer target",
@@ -95,7 +92,7 @@ pub(super) fn compare(findings: &mut Findings, moving: &[Region], still: &[Regio
             Motion::Turn { .. } => "turns by less than 0.06 degrees",
         };
         findings.warn(
-            "region.no_motion",
+            WarningKind::RegionNoMotion,
             format!("region `{}` {what} and is left out", region.id),
         );
     }
@@ -108,7 +105,7 @@ pub(super) fn compare(findings: &mut Findings, moving: &[Region], still: &[Regio
                 format!("{:.0}", lost * 100.0)
             };
             findings.warn(
-                "region.partly_leaves",
+                WarningKind::RegionPartlyLeaves,
                 format!("{share} % of region `{}` leave the image", region.id),
             );
         }
@@ -128,32 +125,35 @@ pub(super) fn compare(findings: &mut Findings, moving: &[Region], still: &[Regio
             "regions `{}` and `{}` are dragged onto each other; both pull where they overlap",
             moving[a].id, moving[b].id
         );
-        findings.warn("region.overlap", message);
+        findings.warn(WarningKind::RegionOverlap, message);
     }
 }
 
-fn motion(movement: &Movement, frame: &Frame) -> Motion {
+/// Returns the motion of a region and its handle and target, in working coordinates.
+fn motion(movement: &Movement, mask: &Mask, frame: &Frame) -> (Motion, PointPair) {
+    let turn = |center, angle, handle: Option<Point>| {
+        let center = frame.to_working(center);
+        let motion = Motion::Turn { center, angle };
+        // Only a draft with faults has an empty mask.
+        let handle = handle.or_else(|| mask.centroid()).unwrap_or(center);
+        (motion, motion.pair(handle))
+    };
     match *movement {
         Movement::Pull { handle, target } => {
-            let (handle, target) = (frame.to_working(handle), frame.to_working(target));
-            Motion::Shift {
-                dx: target.x - handle.x,
-                dy: target.y - handle.y,
-            }
+            let points = PointPair { handle, target }.map(|point| frame.to_working(point));
+            (Motion::shift(points), points)
         }
-        // The angle is the one that the user drew on the image.
+        // The angle is the one between the points on the image, whose two scales may differ from the working picture's.
         Movement::Turn {
             center,
             handle,
             target,
-        } => Motion::Turn {
-            center: frame.to_working(center),
-            angle: turn_angle(handle, target, center),
-        },
-        Movement::TurnBy { center, angle } => Motion::Turn {
-            center: frame.to_working(center),
-            angle: angle.to_radians(),
-        },
+        } => turn(
+            center,
+            turn_angle(handle, target, center),
+            Some(frame.to_working(handle)),
+        ),
+        Movement::TurnBy { center, angle } => turn(center, angle.to_radians(), None),
     }
 }
 
@@ -173,7 +173,7 @@ fn check_centre(findings: &mut Findings, entry: &DragRegion, pointer: &str, fram
         let message =
             format!("the centre {center} lies more than {limit:.0} px outside the image ({size})");
         findings.fault(
-            "region.rotation_centre",
+            ErrorKind::RegionRotationCentre,
             pointer,
             message,
             "a turn about so far a point is a `translation`",
@@ -195,7 +195,12 @@ fn check_points(
     for (key, point) in [("/handle", handle), ("/target", target)] {
         if !frame.source.contains(point) {
             let message = format!("point {point} lies outside the image ({})", frame.source);
-            findings.fault("instruction.point_outside", &place(key), message, UPRIGHT);
+            findings.fault(
+                ErrorKind::InstructionPointOutside,
+                &place(key),
+                message,
+                UPRIGHT,
+            );
         }
     }
     let Movement::Turn { center, .. } = entry.movement else {
@@ -208,7 +213,7 @@ fn check_points(
                 "the {key} lies on the centre of the rotation, so the angle is not defined"
             );
             findings.fault(
-                "region.rotation_centre",
+                ErrorKind::RegionRotationCentre,
                 &place(&format!("/{key}")),
                 message,
                 "move it away from `center`, or give an `angle`",
@@ -220,7 +225,7 @@ fn check_points(
             "region `{}`: handle and target are {from:.0} and {to:.0} px from the centre; only the angle between them counts",
             entry.id
         );
-        findings.warn("region.rotation_radius", message);
+        findings.warn(WarningKind::RegionRotationRadius, message);
     }
 }
 
@@ -243,10 +248,15 @@ fn check_area(
             "no white pixel of the mask is left at working size ({})",
             frame.content
         );
-        findings.fault("mask.empty", pointer, message, "white is inside the region");
+        findings.fault(
+            ErrorKind::MaskEmpty,
+            pointer,
+            message,
+            "white is inside the region",
+        );
     } else if beyond == Beyond::All {
         findings.fault(
-            "region.outside",
+            ErrorKind::RegionOutside,
             pointer,
             format!("the region lies outside the image ({source})"),
             UPRIGHT,
@@ -256,10 +266,15 @@ fn check_area(
             "the region covers {count} pixels of the working picture ({}), less than one cell of the latent",
             frame.content
         );
-        findings.fault("region.vanishes", pointer, message, size_needed(frame));
+        findings.fault(
+            ErrorKind::RegionVanishes,
+            pointer,
+            message,
+            size_needed(frame),
+        );
     } else if beyond == Beyond::Part {
         findings.warn(
-            "region.partly_outside",
+            WarningKind::RegionPartlyOutside,
             format!(
                 "region `{}` lies partly outside the image ({source}); what is inside counts",
                 entry.id
@@ -289,7 +304,7 @@ fn check_handle(
     if !inside {
         let message = format!("the handle {handle} lies outside its region");
         findings.fault(
-            "region.handle_outside",
+            ErrorKind::RegionHandleOutside,
             pointer,
             message,
             "the handle is the point of the region that is pulled to the target",

@@ -6,7 +6,9 @@ use serde_json::{Map, Value};
 use crate::drag_file::DragFile;
 use crate::error::{Error, Result};
 use crate::method::{Method, MethodSettings, methods_with};
-use crate::settings::{DiffusionSettings, FrameSettings, LoraSettings, Overrides, SettingsGroup, either, typed};
+use crate::settings::{
+    DiffusionSettings, FrameSettings, LoraSettings, Overrides, SettingsGroup, either, typed,
+};
 
 /// A method and settings that one source gives: the command line, a drag file, a line of a manifest, or a model.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,7 +22,10 @@ pub struct Choice {
 impl Choice {
     /// Settings without a method.
     pub fn of(values: Overrides) -> Self {
-        Self { method: None, values }
+        Self {
+            method: None,
+            values,
+        }
     }
 
     /// Returns this choice laid over that of `below`, whose values fill the gaps. When both name a method and they differ, the settings that
@@ -127,7 +132,10 @@ impl Settings {
 
 /// The error about a setting of another method.
 fn foreign(method: Method, name: &str, given: &Overrides) -> Error {
-    let owners: Vec<&str> = methods_with(name).iter().map(|owner| owner.name()).collect();
+    let owners: Vec<&str> = methods_with(name)
+        .iter()
+        .map(|owner| owner.name())
+        .collect();
     Error::Setting {
         name: name.replace('_', "-"),
         value: given.get(name).map(typed).unwrap_or_default(),
@@ -168,9 +176,18 @@ mod tests {
             let error = Settings::resolve(&given).expect_err("the value is out of bounds");
             error.to_string()
         };
-        assert_eq!(refused("strength", 1.5.into()), "strength: `1.5` must be above 0 and at most 1");
-        assert_eq!(refused("lr", "NaN".into()), "lr: `NaN` must be above 0 and at most 100");
-        assert_eq!(refused("ramp", 1001.into()), "ramp: `1001` must be auto or at most 1000");
+        assert_eq!(
+            refused("strength", 1.5.into()),
+            "strength: `1.5` must be above 0 and at most 1"
+        );
+        assert_eq!(
+            refused("lr", "NaN".into()),
+            "lr: `NaN` must be above 0 and at most 100"
+        );
+        assert_eq!(
+            refused("ramp", 1001.into()),
+            "ramp: `1001` must be auto or at most 1000"
+        );
     }
 
     #[test]

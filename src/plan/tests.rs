@@ -1,7 +1,9 @@
 use super::*;
-use crate::geometry::Point;
+use crate::error::ErrorKind;
+use crate::geometry::{Point, PointPair};
 use crate::region::Motion;
 use crate::settings::WindowChoice;
+use crate::warning::WarningKind;
 use image::GrayImage;
 use proptest::prelude::*;
 
@@ -52,7 +54,7 @@ fn found(editable: &str, regions: &[String]) -> Vec<String> {
     }
 }
 
-fn warnings(plan: &Plan) -> Vec<&str> {
+fn warnings(plan: &Plan) -> Vec<WarningKind> {
     plan.warnings.iter().map(|warning| warning.kind).collect()
 }
 
@@ -74,7 +76,7 @@ fn a_drag_is_planned_in_working_coordinates() {
     assert_eq!(plan.regions[0].motion, Motion::Shift { dx: 10.0, dy: -5.0 });
     assert_eq!(plan.regions[0].mask.count(), 400);
     assert!((plan.regions[0].moved_px() - 500.0_f64.sqrt()).abs() < 1e-9);
-    assert_eq!(warnings(&plan), ["picture.enlarged"]);
+    assert_eq!(warnings(&plan), [WarningKind::PictureEnlarged]);
     assert!(plan.still.is_empty());
 }
 
@@ -154,7 +156,7 @@ fn faults_of_the_plan_carry_their_lines() {
     assert_eq!([faults[0].line, faults[1].line], [3, 4]);
     assert_eq!(
         (error.kind(), error.exit_status()),
-        ("instruction.point_outside", 2)
+        (ErrorKind::InstructionPointOutside, 2)
     );
 }
 
@@ -186,13 +188,13 @@ fn a_draft_holds_what_can_be_planned_beside_what_is_wrong() {
         &Settings::default(),
         256,
     );
-    let kinds: Vec<&str> = faults.iter().map(|fault| fault.kind).collect();
+    let kinds: Vec<ErrorKind> = faults.iter().map(|fault| fault.kind).collect();
     assert_eq!(
         kinds,
         [
-            "instruction.point_outside",
-            "region.rotation_centre",
-            "mask.missing"
+            ErrorKind::InstructionPointOutside,
+            ErrorKind::RegionRotationCentre,
+            ErrorKind::MaskMissing
         ]
     );
     let names: Vec<&str> = plan
@@ -265,7 +267,7 @@ fn a_region_partly_outside_is_cut_off_with_a_warning() {
         "\"ellipse\": [10, 100, 40, 30]",
         "\"handle\": [10, 100], \"target\": [60, 100]",
     )]);
-    assert_eq!(warnings(&plan), ["region.partly_outside"]);
+    assert_eq!(warnings(&plan), [WarningKind::RegionPartlyOutside]);
     assert!(
         plan.regions[0].covers(1.0, Point::new(60.0, 100.0))
             && !plan.regions[0].covers(1.0, Point::new(49.0, 100.0))
@@ -276,13 +278,13 @@ fn a_region_partly_outside_is_cut_off_with_a_warning() {
 fn doubtful_drags_are_planned_with_warnings() {
     assert_eq!(
         warnings(&plan(&[box_from("[60, 60]", "[60, 10]")])),
-        ["region.partly_leaves"]
+        [WarningKind::RegionPartlyLeaves]
     );
     let both = [
         box_from("[60, 60]", "[160, 60]"),
         box_from("[60, 60]", "[150, 70]"),
     ];
-    assert_eq!(warnings(&plan(&both)), ["region.overlap"]);
+    assert_eq!(warnings(&plan(&both)), [WarningKind::RegionOverlap]);
     let turn = "\"center\": [60, 60], \"handle\": [70, 60], \"target\": [60, 20]";
     assert_eq!(
         warnings(&plan(&[region(
@@ -290,7 +292,7 @@ fn doubtful_drags_are_planned_with_warnings() {
             "\"rect\": [40, 40, 80, 80]",
             turn
         )])),
-        ["region.rotation_radius"]
+        [WarningKind::RegionRotationRadius]
     );
     let elsewhere = plan_in(
         Path::new(""),
@@ -300,8 +302,49 @@ fn doubtful_drags_are_planned_with_warnings() {
     );
     assert_eq!(
         warnings(&elsewhere.expect("a good plan")),
-        ["region.not_editable"]
+        [WarningKind::RegionNotEditable]
     );
+}
+
+#[test]
+fn regions_keep_their_handle_and_target_in_working_coordinates() {
+    let close = |found: PointPair, handle: [f64; 2], target: [f64; 2]| {
+        let [handle, target] = [handle, target].map(|[x, y]| Point::new(x, y));
+        assert!(
+            found.handle.distance(handle) < 1e-9 && found.target.distance(target) < 1e-9,
+            "{found:?}"
+        );
+    };
+    let settings = Settings {
+        window: WindowChoice::Full,
+        ..Settings::default()
+    };
+    let points = |regions: &[String]| {
+        let image = Size::new(512, 512);
+        let plan = Plan::new(
+            &drag("", regions),
+            Path::new("drag.json"),
+            image,
+            &settings,
+            256,
+        )
+        .expect("a good plan");
+        plan.regions[0].points
+    };
+    let translation = box_from("[60.5, 61]", "[70.25, 99.75]");
+    for kind in ["translation", "deformation"] {
+        let region = translation.replace("translation", kind);
+        close(points(&[region]), [30.25, 30.5], [35.125, 49.875]);
+    }
+    let rotation = |movement: &str| {
+        let movement = format!("\"center\": [100, 60], {movement}");
+        region("rotation", "\"rect\": [40, 40, 80, 80]", &movement)
+    };
+    // The target of the file is twice as far from the centre as the handle.
+    let by_points = rotation("\"handle\": [70, 60], \"target\": [100, 0]");
+    close(points(&[by_points]), [35.0, 30.0], [50.0, 15.0]);
+    let by_angle = rotation("\"angle\": 90");
+    close(points(&[by_angle]), [30.0, 30.0], [50.0, 50.0]);
 }
 
 #[test]
@@ -314,7 +357,7 @@ fn what_does_not_move_is_left_out() {
         (mixed.still[0].id.as_str(), mixed.regions[0].id.as_str()),
         ("region-1", "region-2")
     );
-    assert_eq!(warnings(&mixed), ["region.no_motion"]);
+    assert_eq!(warnings(&mixed), [WarningKind::RegionNoMotion]);
     let nothing = plan(&[box_from("[60, 60]", "[60, 60]")]);
     assert!(
         nothing.regions.is_empty()
@@ -419,7 +462,7 @@ fn masks_are_read_beside_the_drag_file() {
     let save = |name: &str, picture: GrayImage| {
         picture
             .save(folder.path().join(name))
-            .expect("the mask is written")
+            .expect("the mask is written");
     };
     save(
         "box.png",
@@ -472,7 +515,7 @@ fn masks_are_read_beside_the_drag_file() {
         SIZE,
     )
     .expect_err("black");
-    assert_eq!(black.kind(), "editable.empty");
+    assert_eq!(black.kind(), ErrorKind::EditableEmpty);
 }
 
 #[test]
@@ -555,7 +598,7 @@ fn every_scene_of_the_bench_is_planned() {
         assert!(
             plan.warnings
                 .iter()
-                .all(|warning| warning.kind == "region.partly_outside"),
+                .all(|warning| warning.kind == WarningKind::RegionPartlyOutside),
             "{}: {:?}",
             path.display(),
             plan.warnings

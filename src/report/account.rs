@@ -3,7 +3,7 @@
 use super::{Loss, Moved, Record};
 use crate::pipeline::Outcome;
 use crate::plan::Plan;
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningKind};
 
 impl Record {
     /// What is known once the edit is planned: sizes, regions, doubts, and with what it will be computed.
@@ -47,7 +47,7 @@ impl Record {
                 outcome.diverged
             );
             self.warnings.push(Warning {
-                kind: "drag.diverged",
+                kind: WarningKind::DragDiverged,
                 message,
             });
         }
@@ -57,7 +57,7 @@ impl Record {
                 "the LoRA file says nothing about {count} of the model's attentions, such as `{first}`"
             );
             self.warnings.push(Warning {
-                kind: "lora.partial",
+                kind: WarningKind::LoraPartial,
                 message,
             });
         }

@@ -139,6 +139,7 @@ fn visible(line: &str) -> String {
 mod tests {
     use super::*;
     use crate::drag_file::DragFile;
+    use crate::error::ErrorKind;
 
     const FILE: &str = r#"{
   "version": 1,
@@ -152,7 +153,7 @@ mod tests {
         let drag = DragFile::parse(FILE.as_bytes()).expect("a good file");
         let hint = "coordinates are pixels of the upright image, from its top left corner";
         drag.fault(
-            "kind",
+            ErrorKind::InstructionPointOutside,
             "/regions/0/target",
             "point (812, 40) lies outside the image (768 x 512)".into(),
             Some(hint.into()),

@@ -186,7 +186,7 @@ struct Data<'a> {
 fn data(merged: &Merged) -> Data<'_> {
     let mut kinds = BTreeMap::new();
     for fault in merged.rest().filter_map(|item| item.fault.as_ref()) {
-        *kinds.entry(fault.kind.as_str()).or_default() += 1;
+        *kinds.entry(fault.kind.name()).or_default() += 1;
     }
     let entry = |item: &Item| match &item.fault {
         Some(fault) => {
@@ -210,6 +210,7 @@ fn data(merged: &Merged) -> Data<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{ErrorKind, RecordedKind};
     use crate::merge::{Fault, State};
 
     fn merged() -> Merged {
@@ -224,7 +225,7 @@ mod tests {
             loss_left: None,
         };
         let fault = Fault {
-            kind: "image.decode".into(),
+            kind: RecordedKind::Known(ErrorKind::ImageDecode),
             message: "a|b".into(),
         };
         let items = vec![

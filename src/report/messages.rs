@@ -3,7 +3,7 @@
 //! Names from the disk and prompts are hostile: control characters and characters that turn the direction of text are
 //! shown as escapes.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::diagnostics::{self, paragraph};
 use super::screen::{Newlines, Screen, escape};
 use super::verdict::Verdict;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::warning::Warning;
 
 /// Prints `error: ...` and `hint: ...` to stderr, one such pair for each fault of a drag file.
@@ -82,7 +82,7 @@ pub fn print_text(text: &str) -> Result<(), Error> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
     {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(stdout_failed(&error)),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(stdout_failed(&error)),
         _ => Ok(()),
     }
 }
@@ -111,7 +111,7 @@ fn stdout_failed(error: &io::Error) -> Error {
         "what was to be printed is lost; files that were written are seen by their paths".into();
     Error::Output {
         path: "stdout".into(),
-        kind: "output.write",
+        kind: ErrorKind::OutputWrite,
         reason: error.to_string(),
         hint,
     }
@@ -210,6 +210,9 @@ mod tests {
             describe(&several, None),
             "error: a: no\n\nerror: a: no\n\n2 files are wrong\n"
         );
-        assert_eq!((several.kind(), several.exit_status()), ("file", 2));
+        assert_eq!(
+            (several.kind(), several.exit_status()),
+            (ErrorKind::File, 2)
+        );
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::VERSION;
 use super::job::{Instruction, Job};
 use crate::drag_file::DragFile;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
 use crate::picture;
 use crate::plan::Settings;
@@ -54,7 +54,12 @@ impl<'a> Note<'a> {
             composite,
             numerics: [device, dtype],
         } = *job;
-        let (v, version, size, seed) = (FORM, VERSION, [size.width, size.height], settings.diffusion.seed);
+        let (v, version, size, seed) = (
+            FORM,
+            VERSION,
+            [size.width, size.height],
+            settings.diffusion.seed,
+        );
         Self {
             v,
             version,
@@ -155,7 +160,7 @@ impl Made {
         };
         let damaged = |reason| {
             refuse(
-                "show.damaged",
+                ErrorKind::ShowDamaged,
                 reason,
                 "the report was changed after this program wrote it",
             )
@@ -168,7 +173,7 @@ impl Made {
             Some(form) => {
                 let reason = format!("the report has version {form}; this program reads {FORM}");
                 return Err(refuse(
-                    "show.version",
+                    ErrorKind::ShowVersion,
                     reason,
                     "a newer program may read it",
                 ));
@@ -229,7 +234,7 @@ mod tests {
         Made::parse(note, Path::new("out.png"))
     }
 
-    fn kind(note: &str) -> &'static str {
+    fn kind(note: &str) -> ErrorKind {
         parse(note)
             .expect_err("the note is not as it was written")
             .kind()
@@ -268,7 +273,9 @@ mod tests {
     #[test]
     fn the_settings_that_a_drag_file_brings_along_are_no_second_truth() {
         assert_eq!(
-            note(&Settings::resolve(&Choice::of(Overrides::from([("seed", 5)]))).expect("in bounds"))
+            note(
+                &Settings::resolve(&Choice::of(Overrides::from([("seed", 5)]))).expect("in bounds")
+            )
             .matches("\"seed\":3")
             .count(),
             0
@@ -278,32 +285,35 @@ mod tests {
     #[test]
     fn notes_of_another_hand_are_refused() {
         let good = note(&Settings::default());
-        assert_eq!(kind("{"), "show.damaged");
-        assert_eq!(kind("[]"), "show.damaged");
+        assert_eq!(kind("{"), ErrorKind::ShowDamaged);
+        assert_eq!(kind("[]"), ErrorKind::ShowDamaged);
         assert_eq!(
             kind(&good.replacen("\"v\":1", "\"v\":2", 1)),
-            "show.version"
+            ErrorKind::ShowVersion
         );
-        assert_eq!(kind(&good.replacen("\"v\":1,", "", 1)), "show.damaged");
+        assert_eq!(
+            kind(&good.replacen("\"v\":1,", "", 1)),
+            ErrorKind::ShowDamaged
+        );
         assert_eq!(
             kind(&good.replacen("\"model\"", "\"modle\"", 1)),
-            "show.damaged"
+            ErrorKind::ShowDamaged
         );
         assert_eq!(
             kind(&good.replacen("\"seed\":0", "\"seed\":1", 1)),
-            "show.damaged"
+            ErrorKind::ShowDamaged
         );
         assert_eq!(
             kind(&good.replacen("\"strength\":0.75", "\"strength\":7", 1)),
-            "instruction.range"
+            ErrorKind::InstructionRange
         );
         assert_eq!(
             kind(&good.replacen("\"strength\"", "\"strenght\"", 1)),
-            "instruction.unknown_field"
+            ErrorKind::InstructionUnknownField
         );
         assert_eq!(
             kind(&good.replacen("\"rotation\"", "\"spin\"", 1)),
-            "instruction.range"
+            ErrorKind::InstructionRange
         );
     }
 

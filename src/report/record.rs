@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::Paths;
 use crate::drag_file::DragFileFault;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::geometry::Window;
 use crate::progress::Stage;
 use crate::warning::Warning;
@@ -138,7 +138,7 @@ pub struct Place {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
     /// The stable name.
-    pub kind: &'static str,
+    pub kind: ErrorKind,
     /// What went wrong.
     pub message: String,
     /// What to do about it.

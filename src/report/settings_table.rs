@@ -52,7 +52,10 @@ fn table(method: Method, settings: &[InForce], width: usize) -> String {
     };
 
     let mut text = String::new();
-    for about in wrapped(&format!("Method {}: {}", method.name(), method.about()), width) {
+    for about in wrapped(
+        &format!("Method {}: {}", method.name(), method.about()),
+        width,
+    ) {
         let _ = writeln!(text, "{about}");
     }
     let mut heading = "";
@@ -138,7 +141,10 @@ mod tests {
             "\nsize             0 (256)   default  0 or 64 to 2048\n",
             "\n    Number of timesteps of the denoising grid. Source: DragNeXt, arXiv",
         ] {
-            assert!(text.contains(expected), "{expected:?} is missing in\n{text}");
+            assert!(
+                text.contains(expected),
+                "{expected:?} is missing in\n{text}"
+            );
         }
     }
 }

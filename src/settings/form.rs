@@ -82,7 +82,10 @@ impl Form {
             Self::Words(words) => words.contains(&text).then(|| text.into()),
             Self::Stages(_) => {
                 let stage = |stage: &str| stage.trim().parse::<u64>().ok().map(Value::from);
-                text.split(',').map(stage).collect::<Option<Vec<Value>>>().map(Value::from)
+                text.split(',')
+                    .map(stage)
+                    .collect::<Option<Vec<Value>>>()
+                    .map(Value::from)
             }
         }
     }

@@ -20,7 +20,11 @@ settings! {
 impl FrameSettings {
     /// Returns the shorter side of the working picture, with `model_size` for 0.
     pub fn working_size(&self, model_size: usize) -> usize {
-        if self.size == 0 { model_size } else { self.size }
+        if self.size == 0 {
+            model_size
+        } else {
+            self.size
+        }
     }
 }
 

@@ -193,7 +193,9 @@ mod tests {
     #[test]
     fn given_values_replace_defaults() {
         let settings = DiffusionSettings::default()
-            .with(&given(json!({ "seed": 7, "strength": 0.5, "lora_rank": 4 })))
+            .with(&given(
+                json!({ "seed": 7, "strength": 0.5, "lora_rank": 4 }),
+            ))
             .expect("the values are within bounds");
         assert_eq!(
             (settings.seed, settings.strength, settings.steps),
@@ -209,7 +211,11 @@ mod tests {
                 json!(1.5),
                 "strength: `1.5` must be above 0 and at most 1",
             ),
-            ("seed", json!(-1), "seed: `-1` must be 0 to 18446744073709551615"),
+            (
+                "seed",
+                json!(-1),
+                "seed: `-1` must be 0 to 18446744073709551615",
+            ),
             (
                 "lora_lr",
                 json!("NaN"),

@@ -73,14 +73,20 @@ impl Overrides {
     #[must_use]
     pub fn over(&self, below: &Self) -> Self {
         let mut values = below.values.clone();
-        values.extend(self.values.iter().map(|(name, value)| (*name, value.clone())));
+        values.extend(
+            self.values
+                .iter()
+                .map(|(name, value)| (*name, value.clone())),
+        );
         Self { values }
     }
 
     /// Returns the values as an object.
     pub fn to_map(&self) -> Map<String, Value> {
         let values = self.values.iter();
-        values.map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+        values
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect()
     }
 
     /// Returns the names of all values.
@@ -124,7 +130,10 @@ mod tests {
         let flags = Overrides::from([("seed", 1), ("steps", 20)]);
         let file = Overrides::from([("seed", 7), ("margin", 3)]);
         let both = flags.over(&file);
-        assert_eq!(both, Overrides::from([("seed", 1), ("steps", 20), ("margin", 3)]));
+        assert_eq!(
+            both,
+            Overrides::from([("seed", 1), ("steps", 20), ("margin", 3)])
+        );
     }
 
     #[test]

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dragnext::kernels::cuda::driver::{
-    Address, Argument, Convolution, ConvolutionData, Convolved, Direction, Driver, Format, Launch,
-    Memory, Product, Stored,
+    Address, Convolution, ConvolutionData, ConvolutionOutcome, Direction, Driver, Format, Gemm,
+    KernelArgument, Launch, MatrixView, MemoryInfo,
 };
 use dragnext::kernels::fault::DeviceFault;
 use half::{bf16, f16};
@@ -106,7 +106,7 @@ impl Emulated {
     /// A matrix of `rows` and `cols`, row by row, as f32.
     fn matrix(
         &self,
-        stored: Stored,
+        stored: MatrixView,
         batch: usize,
         [rows, cols]: [usize; 2],
         transposed: bool,
@@ -240,9 +240,9 @@ impl Driver for Emulated {
             .arguments
             .iter()
             .map(|argument| match argument {
-                Argument::Address(Address(address)) => std::ptr::from_ref(address).cast(),
-                Argument::Count(count) => std::ptr::from_ref(count).cast(),
-                Argument::Number(number) => std::ptr::from_ref(number).cast(),
+                KernelArgument::Pointer(Address(address)) => std::ptr::from_ref(address).cast(),
+                KernelArgument::U32(count) => std::ptr::from_ref(count).cast(),
+                KernelArgument::F32(number) => std::ptr::from_ref(number).cast(),
             })
             .collect();
         // SAFETY: the emulator checks name, count of arguments and sizes, and the kernels' own reads and writes are what is tested.
@@ -270,9 +270,9 @@ impl Driver for Emulated {
         Ok(())
     }
 
-    fn product(&self, product: &Product) -> Result<(), DeviceFault> {
+    fn gemm(&self, product: &Gemm) -> Result<(), DeviceFault> {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        let Product {
+        let Gemm {
             rows,
             cols,
             inner,
@@ -326,9 +326,9 @@ impl Driver for Emulated {
         &self,
         shape: &Convolution,
         data: &ConvolutionData,
-    ) -> Result<Convolved, DeviceFault> {
+    ) -> Result<ConvolutionOutcome, DeviceFault> {
         if self.library == Library::Absent {
-            return Ok(Convolved::Not);
+            return Ok(ConvolutionOutcome::Unsupported);
         }
         self.calls.fetch_add(1, Ordering::Relaxed);
         let Convolution {
@@ -383,15 +383,15 @@ impl Driver for Emulated {
             Self::set(format, data.to, index, sum + added);
         }
         Ok(if whole {
-            Convolved::Whole
+            ConvolutionOutcome::Full
         } else {
-            Convolved::Bare
+            ConvolutionOutcome::Partial
         })
     }
 
-    fn memory(&self) -> Memory {
+    fn memory(&self) -> MemoryInfo {
         let held = self.state().held;
-        Memory {
+        MemoryInfo {
             free: (self.limit - held) as u64,
             total: self.limit as u64,
         }

@@ -33,7 +33,7 @@ fn too_little_memory_is_an_error_with_the_need_and_the_next_edit_runs() {
             continue;
         };
         assert_eq!(
-            (error.kind(), error.exit_status()),
+            (error.kind().name(), error.exit_status()),
             ("compute.out_of_memory", 1),
             "{error}"
         );

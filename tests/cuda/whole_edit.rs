@@ -164,7 +164,9 @@ fn edits_side_by_side_are_those_of_each_alone() {
         });
         assert!(alone[0] != alone[1], "each has a LoRA of its own");
         let (mut noise, mut progress) = (
-            plans.each_ref().map(|plan| Seeded::of(&plan.settings.diffusion, &plan.settings.lora)),
+            plans
+                .each_ref()
+                .map(|plan| Seeded::of(&plan.settings.diffusion, &plan.settings.lora)),
             [Silent, Silent],
         );
         let edits = plans.iter().zip(&mut noise).zip(&mut progress);

@@ -1,7 +1,7 @@
 //! Convolutions.
 
 use dragnext::kernels::cuda::driver::{
-    Convolution, ConvolutionData, Convolved, Direction, Driver, Format,
+    Convolution, ConvolutionData, ConvolutionOutcome, Direction, Driver, Format,
 };
 
 use crate::fakes::{download, is_case, numbers, open, upload};
@@ -99,12 +99,12 @@ fn convolves() {
             .expect("it does not fail");
         let whole = match (refuse.as_str(), with_bias, with_residual) {
             ("convolution", ..) => None,
-            (_, false, false) | ("", true, _) => Some(Convolved::Whole),
-            _ => Some(Convolved::Bare),
+            (_, false, false) | ("", true, _) => Some(ConvolutionOutcome::Full),
+            _ => Some(ConvolutionOutcome::Partial),
         };
-        assert_eq!(done, whole.unwrap_or(Convolved::Not));
+        assert_eq!(done, whole.unwrap_or(ConvolutionOutcome::Unsupported));
         let sum = |(at, value): (usize, &f32)| {
-            let added = done == Convolved::Whole;
+            let added = done == ConvolutionOutcome::Full;
             value
                 + if added && with_bias {
                     bias[at % out]
@@ -117,7 +117,7 @@ fn convolves() {
                     0.0
                 }
         };
-        if done != Convolved::Not {
+        if done != ConvolutionOutcome::Unsupported {
             assert_eq!(
                 download(&device, y_at, size),
                 bare.iter().enumerate().map(sum).collect::<Vec<_>>()
@@ -135,9 +135,9 @@ fn convolves() {
         .convolution(&shape(Direction::Backward), &data)
         .expect("it does not fail");
     if refuse == "convolution" {
-        assert_eq!(done, Convolved::Not);
+        assert_eq!(done, ConvolutionOutcome::Unsupported);
     } else {
-        assert_eq!(done, Convolved::Whole);
+        assert_eq!(done, ConvolutionOutcome::Full);
         assert_eq!(download(&device, dx_at, x.len()), gradient);
     }
     // The autoencoder's padding is never cuDNN's.
@@ -146,8 +146,11 @@ fn convolves() {
         pad: 0,
         ..forward
     };
-    assert_eq!(device.convolution(&below, &data), Ok(Convolved::Not));
-    let refused = device.refused_convolutions();
+    assert_eq!(
+        device.convolution(&below, &data),
+        Ok(ConvolutionOutcome::Unsupported)
+    );
+    let refused = device.unsupported_convolutions();
     assert!(
         refused
             .iter()

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use dragnext::kernels::cuda::device::{Device, Unavailable};
-use dragnext::kernels::cuda::driver::{Address, Argument, Driver, Launch};
+use dragnext::kernels::cuda::device::{CudaDevice, DeviceUnavailable};
+use dragnext::kernels::cuda::driver::{Address, Driver, KernelArgument, Launch};
 use dragnext::kernels::fault::DeviceFault;
 
 pub(crate) const KERNELS: &str = ".version 8.0\n.target sm_80\n.visible .entry add_number(\n)\n{}\n.visible .entry attention_add(\n)\n{}\n";
@@ -74,12 +74,12 @@ pub(crate) fn is_case() -> bool {
     std::env::var_os(MARK).is_some()
 }
 
-pub(crate) fn open() -> Device {
-    Device::open(0, KERNELS).expect("the pretend GPU can be opened")
+pub(crate) fn open() -> CudaDevice {
+    CudaDevice::open(0, KERNELS).expect("the pretend GPU can be opened")
 }
 
-pub(crate) fn refused() -> Unavailable {
-    Device::open(0, KERNELS).expect_err("the pretend GPU cannot be opened")
+pub(crate) fn refused() -> DeviceUnavailable {
+    CudaDevice::open(0, KERNELS).expect_err("the pretend GPU cannot be opened")
 }
 
 pub(crate) fn bytes(numbers: &[f32]) -> Vec<u8> {
@@ -89,7 +89,7 @@ pub(crate) fn bytes(numbers: &[f32]) -> Vec<u8> {
         .collect()
 }
 
-pub(crate) fn upload(device: &Device, numbers: &[f32]) -> Address {
+pub(crate) fn upload(device: &CudaDevice, numbers: &[f32]) -> Address {
     let address = device.allocate(4 * numbers.len()).expect("there is memory");
     device
         .write(address, &bytes(numbers))
@@ -97,7 +97,7 @@ pub(crate) fn upload(device: &Device, numbers: &[f32]) -> Address {
     address
 }
 
-pub(crate) fn download(device: &Device, address: Address, count: usize) -> Vec<f32> {
+pub(crate) fn download(device: &CudaDevice, address: Address, count: usize) -> Vec<f32> {
     let mut bytes = vec![0; 4 * count];
     device.read(address, &mut bytes).expect("it can be read");
     bytes
@@ -107,7 +107,7 @@ pub(crate) fn download(device: &Device, address: Address, count: usize) -> Vec<f
 }
 
 pub(crate) fn add(
-    device: &Device,
+    device: &CudaDevice,
     kernel: &str,
     to: Address,
     count: u32,
@@ -115,9 +115,9 @@ pub(crate) fn add(
     shared: u32,
 ) -> Result<(), DeviceFault> {
     let arguments = [
-        Argument::Address(to),
-        Argument::Count(count),
-        Argument::Number(number),
+        KernelArgument::Pointer(to),
+        KernelArgument::U32(count),
+        KernelArgument::F32(number),
     ];
     device.launch(&Launch {
         kernel,

@@ -1,6 +1,6 @@
 //! Kernels and threads.
 
-use dragnext::kernels::cuda::driver::{Driver, Launch, Memory};
+use dragnext::kernels::cuda::driver::{Driver, Launch, MemoryInfo};
 use dragnext::kernels::fault::DeviceFault;
 
 use crate::fakes::{add, download, is_case, open, upload};
@@ -76,7 +76,7 @@ fn stays_lost() {
     );
     assert_eq!(device.allocate(1), Err(fault.clone()));
     assert_eq!(device.read(x, &mut [0; 4]), Err(fault));
-    assert_eq!(device.memory(), Memory { free: 0, total: 0 });
+    assert_eq!(device.memory(), MemoryInfo { free: 0, total: 0 });
     device.free(x);
 }
 

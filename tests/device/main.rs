@@ -1,7 +1,7 @@
 //! The CUDA device against pretend libraries: the driver, cuBLASLt and cuDNN rewritten for the processor, which end the program where their
 //! rules are broken. What they cannot show is how the real ones round and choose, and how fast they are.
 //!
-//! Libraries are loaded once for a program, so each case is run by itself: the test starts this program again, with a case's settings.
+//! LibraryVersions are loaded once for a program, so each case is run by itself: the test starts this program again, with a case's settings.
 
 mod convolutions;
 mod fakes;

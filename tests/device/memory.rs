@@ -42,19 +42,19 @@ fn moves_bytes() {
     assert!(gone[..1000] == large[..1000] && gone[1500..] == large[1500..]);
     // Nothing is as good as something.
     device
-        .write(Address::NONE, &[])
+        .write(Address::NULL, &[])
         .expect("nothing can be written");
     device
-        .read(Address::NONE, &mut [])
+        .read(Address::NULL, &mut [])
         .expect("nothing can be read");
     device
-        .clear(Address::NONE, 0)
+        .clear(Address::NULL, 0)
         .expect("nothing can be cleared");
     device
-        .copy(Address::NONE, Address::NONE, 0)
+        .copy(Address::NULL, Address::NULL, 0)
         .expect("nothing can be copied");
     let nothing = device.allocate(0).expect("there is memory");
-    for address in pieces.into_iter().chain([from, to, nothing, Address::NONE]) {
+    for address in pieces.into_iter().chain([from, to, nothing, Address::NULL]) {
         device.free(address);
     }
 }

@@ -1,8 +1,8 @@
 //! Opening a device, and why it cannot be.
 
-use dragnext::kernels::cuda::device::{Device, Unavailable};
+use dragnext::kernels::cuda::device::{CudaDevice, DeviceUnavailable};
 use dragnext::kernels::cuda::driver::{
-    Address, ConvolutionData, Convolved, Direction, Driver, Memory,
+    Address, ConvolutionData, ConvolutionOutcome, Direction, Driver, MemoryInfo,
 };
 
 use crate::convolutions::shape;
@@ -14,19 +14,19 @@ fn opens_and_tells() {
     if !is_case() {
         return;
     }
-    assert_eq!(Device::count(), Ok(1));
+    assert_eq!(CudaDevice::count(), Ok(1));
     for _ in 0..3 {
         let device = open();
         assert_eq!(device.name().as_deref(), Ok("Fake GPU 0"));
         assert_eq!(device.compute_capability(), Ok((9, 0)));
         assert_eq!(device.driver_version(), Ok(13_000));
         assert_eq!(device.multiprocessors(), 132);
-        let libraries = device.libraries();
-        assert_eq!(libraries.cublaslt, "13.1.2");
-        assert_eq!(libraries.cudnn.as_deref(), Ok("9.10.2"));
+        let library_versions = device.library_versions();
+        assert_eq!(library_versions.cublaslt, "13.1.2");
+        assert_eq!(library_versions.cudnn.as_deref(), Ok("9.10.2"));
         assert_eq!(
             device.memory(),
-            Memory {
+            MemoryInfo {
                 free: (1 << 30) - (32 << 20),
                 total: 1 << 30
             }
@@ -45,8 +45,8 @@ fn opens_and_tells() {
 #[ignore = "run by every_case_holds"]
 fn no_device() {
     if is_case() {
-        assert_eq!(refused(), Unavailable::NoDevice);
-        assert_eq!(Device::count(), Err(Unavailable::NoDevice));
+        assert_eq!(refused(), DeviceUnavailable::NoDevice);
+        assert_eq!(CudaDevice::count(), Err(DeviceUnavailable::NoDevice));
     }
 }
 
@@ -54,11 +54,14 @@ fn no_device() {
 #[ignore = "run by every_case_holds"]
 fn no_such_device() {
     if is_case() {
-        let Err(error) = Device::open(2, KERNELS) else {
+        let Err(error) = CudaDevice::open(2, KERNELS) else {
             panic!("there are two")
         };
-        assert_eq!(error, Unavailable::NoSuchDevice { index: 2, count: 2 });
-        let devices = [open(), Device::open(1, KERNELS).expect("there are two")];
+        assert_eq!(
+            error,
+            DeviceUnavailable::NoSuchDevice { index: 2, count: 2 }
+        );
+        let devices = [open(), CudaDevice::open(1, KERNELS).expect("there are two")];
         assert_eq!(devices[1].name().as_deref(), Ok("Fake GPU 1"));
         // Each call binds its own context.
         let places = [0, 1].map(|index| upload(&devices[index], &[1.0]));
@@ -82,7 +85,7 @@ fn old_device() {
     if is_case() {
         assert_eq!(
             refused(),
-            Unavailable::DeviceTooOld {
+            DeviceUnavailable::DeviceTooOld {
                 name: "Fake GPU 0".into(),
                 found: (7, 5),
                 needed: (8, 0)
@@ -97,7 +100,7 @@ fn old_driver() {
     if is_case() {
         assert_eq!(
             refused(),
-            Unavailable::DriverTooOld {
+            DeviceUnavailable::DriverTooOld {
                 found: 11_080,
                 needed: 12_000
             }
@@ -109,7 +112,8 @@ fn old_driver() {
 #[ignore = "run by every_case_holds"]
 fn bad_kernels() {
     if is_case() {
-        let Err(Unavailable::Kernels { reason, log }) = Device::open(0, "nonsense") else {
+        let Err(DeviceUnavailable::Kernels { reason, log }) = CudaDevice::open(0, "nonsense")
+        else {
             panic!("that is no PTX")
         };
         assert_eq!(
@@ -120,8 +124,8 @@ fn bad_kernels() {
             )
         );
         assert!(matches!(
-            Device::open(0, "a\0b"),
-            Err(Unavailable::Kernels { .. })
+            CudaDevice::open(0, "a\0b"),
+            Err(DeviceUnavailable::Kernels { .. })
         ));
     }
 }
@@ -134,7 +138,7 @@ fn failing_start() {
             "CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access was encountered".to_owned();
         assert_eq!(
             refused(),
-            Unavailable::Failed {
+            DeviceUnavailable::Failed {
                 call: "cuStreamCreate".into(),
                 reason
             }
@@ -146,7 +150,7 @@ fn failing_start() {
 #[ignore = "run by every_case_holds"]
 fn no_room_to_open() {
     if is_case() {
-        let Unavailable::Failed { call, reason } = refused() else {
+        let DeviceUnavailable::Failed { call, reason } = refused() else {
             panic!("it has no room for the workspace")
         };
         assert_eq!(
@@ -163,7 +167,7 @@ fn no_room_to_open() {
 #[ignore = "run by every_case_holds"]
 fn no_cublaslt() {
     if is_case() {
-        let Unavailable::NoLibrary {
+        let DeviceUnavailable::NoLibrary {
             library,
             searched,
             reason,
@@ -180,7 +184,7 @@ fn no_cublaslt() {
 #[ignore = "run by every_case_holds"]
 fn other_cublaslt() {
     if is_case() {
-        let Unavailable::LibraryVersion {
+        let DeviceUnavailable::LibraryVersion {
             library, needed, ..
         } = refused()
         else {
@@ -203,25 +207,25 @@ fn no_cudnn() {
         let device = open();
         let needed = "9".into();
         assert_eq!(
-            device.libraries().cudnn,
-            Err(Unavailable::LibraryVersion {
+            device.library_versions().cudnn,
+            Err(DeviceUnavailable::LibraryVersion {
                 library: "cuDNN",
                 found: "8.9".into(),
                 needed
             })
         );
         let none = ConvolutionData {
-            from: Address::NONE,
-            weight: Address::NONE,
-            to: Address::NONE,
+            from: Address::NULL,
+            weight: Address::NULL,
+            to: Address::NULL,
             bias: None,
             residual: None,
         };
         assert_eq!(
             device.convolution(&shape(Direction::Forward), &none),
-            Ok(Convolved::Not)
+            Ok(ConvolutionOutcome::Unsupported)
         );
-        assert_eq!(device.refused_convolutions(), []);
+        assert_eq!(device.unsupported_convolutions(), []);
     }
 }
 
@@ -229,11 +233,11 @@ fn no_cudnn() {
 #[ignore = "run by every_case_holds"]
 fn incomplete_cudnn() {
     if is_case() {
-        let cudnn = open().libraries().cudnn;
+        let cudnn = open().library_versions().cudnn;
         assert!(
             matches!(
                 cudnn,
-                Err(Unavailable::NoLibrary {
+                Err(DeviceUnavailable::NoLibrary {
                     library: "cudnn_graph",
                     ..
                 })

@@ -1,6 +1,6 @@
 //! Products of matrices.
 
-use dragnext::kernels::cuda::driver::{Address, Driver, Format, Product, Stored};
+use dragnext::kernels::cuda::driver::{Address, Driver, Format, Gemm, MatrixView};
 use dragnext::kernels::fault::DeviceFault;
 
 use crate::fakes::{bytes, download, is_case, numbers, open, upload};
@@ -34,7 +34,7 @@ fn multiplies() {
     let before = numbers(rows * cols, 4);
     let [a_at, b_at, bias_at, c_at] =
         [&a, &b, &bias, &before].map(|numbers| upload(&device, numbers));
-    let stored = |address, stride| Stored {
+    let stored = |address, stride| MatrixView {
         address,
         format: Format::F32,
         stride,
@@ -50,7 +50,7 @@ fn multiplies() {
         device
             .write(c_at, &bytes(&before))
             .expect("it can be written");
-        let product = Product {
+        let product = Gemm {
             rows,
             cols,
             inner,
@@ -70,7 +70,7 @@ fn multiplies() {
                     .write(c_at, &bytes(&before))
                     .expect("it can be written");
             }
-            device.product(&product).expect("it can be multiplied");
+            device.gemm(&product).expect("it can be multiplied");
         }
         let expected: Vec<f32> = (0..rows * cols)
             .map(|at| {
@@ -138,13 +138,13 @@ fn multiplies_short_numbers() {
                 upload(&bias, result),
                 upload(&vec![0.0; batch * rows * cols], result),
             );
-            let stored = |address, format, stride, batch_stride| Stored {
+            let stored = |address, format, stride, batch_stride| MatrixView {
                 address,
                 format,
                 stride,
                 batch_stride,
             };
-            let product = Product {
+            let product = Gemm {
                 rows,
                 cols,
                 inner,
@@ -158,7 +158,7 @@ fn multiplies_short_numbers() {
                 add: None,
                 bias: (batch == 1).then_some(bias_at),
             };
-            device.product(&product).expect("it can be multiplied");
+            device.gemm(&product).expect("it can be multiplied");
             let expected = (0..batch * rows * cols).map(|at| {
                 let (n, i, j) = (at / (rows * cols), at / cols % rows, at % cols);
                 let sum: f32 = (0..inner)
@@ -199,13 +199,13 @@ fn cannot_multiply() {
     }
     let device = open();
     let x = upload(&device, &[0.0; 16]);
-    let matrix = Stored {
+    let matrix = MatrixView {
         address: x,
         format: Format::F32,
         stride: 4,
         batch_stride: 0,
     };
-    let product = Product {
+    let product = Gemm {
         rows: 4,
         cols: 4,
         inner: 4,
@@ -221,19 +221,19 @@ fn cannot_multiply() {
     };
     for product in [
         product,
-        Product {
+        Gemm {
             bias: Some(x),
             ..product
         },
-        Product {
-            c: Stored {
+        Gemm {
+            c: MatrixView {
                 stride: 3,
                 ..matrix
             },
             ..product
         },
     ] {
-        let Err(DeviceFault::Refused { call, reason }) = device.product(&product) else {
+        let Err(DeviceFault::Refused { call, reason }) = device.gemm(&product) else {
             panic!("it cannot be multiplied")
         };
         assert!(
@@ -242,7 +242,7 @@ fn cannot_multiply() {
         );
     }
     device
-        .product(&Product { rows: 0, ..product })
+        .gemm(&Gemm { rows: 0, ..product })
         .expect("nothing to do");
     device.free(x);
 }

@@ -1,77 +1,84 @@
-//! Attention: fused into one kernel where its head size and number format have one, else by products of matrices.
+//! Attention: one fused kernel where one exists for the head size and number format, otherwise
+//! matrix products.
 
 mod fused;
 mod products;
 
+use super::driver::Format;
 use super::memory::Buffer;
 use crate::kernels::AttentionShape;
 
-/// What an attention reads: queries (batch, queries, channels), keys and values (pictures, keys, channels).
+/// Queries (batch, queries, channels), and keys and values (pictures, keys, channels).
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Inputs<'a> {
+pub(super) struct AttentionInputs<'a> {
     pub(super) shape: AttentionShape,
     pub(super) q: &'a Buffer,
     pub(super) k: &'a Buffer,
     pub(super) v: &'a Buffer,
 }
 
-/// What comes back to an attention.
+/// Results of the forward pass that the backward pass needs, and the gradient to the outputs.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Returning<'a> {
+pub(super) struct AttentionOutputs<'a> {
     pub(super) stats: &'a Buffer,
     pub(super) o: &'a Buffer,
     pub(super) d_o: &'a Buffer,
 }
 
-/// Where an attention's gradients go.
+/// The buffers that the backward pass writes; dk and dv only if they are needed.
 #[derive(Debug)]
-pub(super) struct Gradients<'a> {
+pub(super) struct AttentionGradients<'a> {
     pub(super) dq: &'a Buffer,
     pub(super) dkv: Option<[&'a Buffer; 2]>,
 }
 
-/// o = softmax(q k^T / sqrt(head size)) v per head; picture b reads the keys and values of picture `sources[b]`.
-pub(super) fn attention(inputs: Inputs, sources: &[usize], stats: &Buffer, o: &Buffer) {
-    if fused::exists(&inputs) {
-        fused::attention(inputs, sources, stats, o)
-    } else {
-        products::attention(inputs, sources, stats, o)
+/// o = softmax(q k^T / sqrt(head size)) v per head. Picture b reads the keys and values of picture
+/// `sources[b]`.
+pub(super) fn attention(inputs: AttentionInputs, sources: &[usize], stats: &Buffer, o: &Buffer) {
+    match fused::tiles(&inputs) {
+        Some(tiles) => fused::attention(inputs, tiles, sources, stats, o),
+        None => products::attention(inputs, sources, stats, o),
     }
 }
 
-/// Gradients of an attention in which every picture reads its own keys and values, or all read the only ones.
-pub(super) fn attention_backward(inputs: Inputs, returning: Returning, gradients: &Gradients) {
-    let Inputs { shape, q, .. } = inputs;
+/// Computes the gradients of an attention in which every picture reads its own keys and values, or
+/// all pictures read the only ones.
+pub(super) fn attention_backward(
+    inputs: AttentionInputs,
+    outputs: AttentionOutputs,
+    gradients: &AttentionGradients,
+) {
+    let AttentionInputs { shape, q, .. } = inputs;
     let gpu = q.gpu();
     let rows = shape.batch * shape.heads * shape.queries;
-    let delta = Buffer::uninit(gpu, super::driver::Format::F32, rows);
+    let delta = Buffer::uninit(gpu, Format::F32, rows);
     let arguments = [
-        returning.o.into(),
-        returning.d_o.into(),
+        outputs.o.into(),
+        outputs.d_o.into(),
         (&delta).into(),
         shape.batch.into(),
         shape.heads.into(),
         shape.queries.into(),
         shape.head_size.into(),
     ];
-    gpu.spread(
+    gpu.launch_elementwise(
         &format!("attention_delta_{}", q.format().name()),
         rows,
         &arguments,
     );
-    if fused::exists(&inputs) {
-        fused::attention_backward(inputs, returning, &delta, gradients);
-    } else {
-        products::attention_backward(inputs, returning, &delta, gradients);
+    match fused::tiles(&inputs) {
+        Some(tiles) => fused::attention_backward(inputs, tiles, outputs, &delta, gradients),
+        None => products::attention_backward(inputs, outputs, &delta, gradients),
     }
 }
 
-/// The factor of the scores.
+/// Returns the factor of the scores, 1 / sqrt(head size).
 fn scale(shape: &AttentionShape) -> f32 {
     (1.0 / (shape.head_size as f64).sqrt()) as f32
 }
 
-/// Numbers from one picture's keys to those of the next; 0 where all pictures read the only ones.
+/// Returns the number of values from one picture's keys to those of the next; 0 if all pictures
+/// read the same keys.
 fn key_stride(shape: &AttentionShape, k: &Buffer) -> usize {
     let picture = shape.keys * shape.channels();
     if k.len() == picture { 0 } else { picture }

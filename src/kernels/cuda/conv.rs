@@ -1,31 +1,31 @@
-//! Convolutions: by the library where it can, else as products of unfolded patches.
+//! Convolutions: by cuDNN where it supports them, otherwise as matrix products of conv_by_unfolding patches.
 
 use super::driver::{
-    Address, Convolution, ConvolutionData, Convolved, Direction, Format, Product, Stored,
+    Address, Convolution, ConvolutionData, ConvolutionOutcome, Direction, Format, Gemm, MatrixView,
 };
 use super::gpu::Gpu;
-use super::linear::dense;
+use super::linear::row_major;
 use super::memory::Buffer;
 use crate::kernels::{Added, ConvShape};
 
-/// Bytes of patches that are unfolded at once.
-const UNFOLDED: usize = 64 << 20;
+/// Maximum bytes of conv_by_unfolding patches in memory at once.
+const UNFOLD_BYTES: usize = 64 << 20;
 
-/// The weights (out, kernel, kernel, in) of a convolution.
+/// Weights (out, kernel, kernel, in) of a convolution.
 #[derive(Debug)]
 pub struct ConvWeight {
-    numbers: Buffer,
+    values: Buffer,
 }
 
 impl ConvWeight {
     pub(super) fn new(weight: &Buffer, format: Format) -> Self {
         Self {
-            numbers: weight.converted(format, 1.0),
+            values: weight.converted(format, 1.0),
         }
     }
 }
 
-fn described(shape: &ConvShape, direction: Direction, format: Format) -> Convolution {
+fn describe(shape: &ConvShape, direction: Direction, format: Format) -> Convolution {
     let ConvShape {
         batch,
         input,
@@ -46,11 +46,11 @@ fn described(shape: &ConvShape, direction: Direction, format: Format) -> Convolu
     }
 }
 
-fn convolution(gpu: &Gpu, shape: &Convolution, data: &ConvolutionData) -> Convolved {
-    gpu.call(|driver| driver.convolution(shape, data))
+fn convolution(gpu: &Gpu, shape: &Convolution, data: &ConvolutionData) -> ConvolutionOutcome {
+    gpu.submit(|driver| driver.convolution(shape, data))
 }
 
-/// y = convolution of x, plus what is added.
+/// Computes y = convolution of x, plus `added`.
 pub(super) fn conv(
     shape: &ConvShape,
     x: &Buffer,
@@ -61,43 +61,39 @@ pub(super) fn conv(
     let gpu = x.gpu();
     assert_eq!(
         x.format(),
-        weight.numbers.format(),
-        "one format for pictures and weights"
+        weight.values.format(),
+        "x and the weights have the same format"
     );
     let Added {
         bias,
         per_picture,
         residual,
     } = added;
-    // What differs from picture to picture is more than a library adds; then one pass adds all.
+    // cuDNN cannot add a term per picture; one kernel then adds all terms.
     let fused = per_picture.is_none();
     let fused_bias = bias
         .filter(|_| fused)
-        .map(|bias| bias.stored_as(y.format()).address());
+        .map(|bias| bias.as_format(y.format()).address());
     let fused_residual = residual.filter(|_| fused);
     let data = ConvolutionData {
         from: x.address(),
-        weight: weight.numbers.address(),
+        weight: weight.values.address(),
         to: y.address(),
         bias: fused_bias,
         residual: fused_residual.map(Buffer::address),
     };
-    let convolved = match convolution(
-        gpu,
-        &described(shape, Direction::Forward, x.format()),
-        &data,
-    ) {
-        Convolved::Not => {
-            unfolded(shape, x, weight, [fused_bias, data.residual], y);
-            Convolved::Whole
+    let outcome = match convolution(gpu, &describe(shape, Direction::Forward, x.format()), &data) {
+        ConvolutionOutcome::Unsupported => {
+            conv_by_unfolding(shape, x, weight, [fused_bias, data.residual], y);
+            ConvolutionOutcome::Full
         }
-        convolved => convolved,
+        outcome => outcome,
     };
-    if !fused || convolved == Convolved::Bare {
+    if !fused || outcome == ConvolutionOutcome::Partial {
         let channels = shape.output[2];
         let pixels = shape.output[0] * shape.output[1];
         let [bias, per_picture] =
-            [bias, per_picture].map(|given| given.map(|given| given.stored_as(Format::F32)));
+            [bias, per_picture].map(|given| given.map(|given| given.as_format(Format::F32)));
         let len = y.len();
         let arguments = [
             (&*y).into(),
@@ -109,13 +105,13 @@ pub(super) fn conv(
             len.into(),
         ];
         if bias.is_some() || per_picture.is_some() || residual.is_some() {
-            gpu.spread(&format!("add_{}", y.format().name()), len, &arguments);
+            gpu.launch_elementwise(&format!("add_{}", y.format().name()), len, &arguments);
         }
     }
 }
 
-/// The convolution as products of patches with the weights, as many rows at a time as memory allows.
-fn unfolded(
+/// Multiplies patches by the weights, as many rows at a time as [`UNFOLD_BYTES`] allows.
+fn conv_by_unfolding(
     shape: &ConvShape,
     x: &Buffer,
     weight: &ConvWeight,
@@ -128,11 +124,11 @@ fn unfolded(
         shape.kernel * shape.kernel * channels,
         out_height * out_width,
     );
-    let all = shape.batch * out_pixels;
-    let at_once = (UNFOLDED / (patch * format.bytes())).clamp(1, all);
-    let columns = Buffer::uninit(gpu, format, at_once * patch);
-    for first in (0..all).step_by(at_once) {
-        let rows = at_once.min(all - first);
+    let all_rows = shape.batch * out_pixels;
+    let rows_at_once = (UNFOLD_BYTES / (patch * format.bytes())).clamp(1, all_rows);
+    let columns = Buffer::uninit(gpu, format, rows_at_once * patch);
+    for first in (0..all_rows).step_by(rows_at_once) {
+        let rows = rows_at_once.min(all_rows - first);
         let arguments = [
             x.into(),
             (&columns).into(),
@@ -147,29 +143,29 @@ fn unfolded(
             first.into(),
             rows.into(),
         ];
-        gpu.spread(
+        gpu.launch_elementwise(
             &format!("unfold_{}", format.name()),
             rows * patch,
             &arguments,
         );
-        let c = Stored {
-            address: y.at(first * outputs),
-            ..dense(y, outputs)
+        let c = MatrixView {
+            address: y.address_of(first * outputs),
+            ..row_major(y, outputs)
         };
-        gpu.product(&Product {
+        gpu.gemm(&Gemm {
             rows,
             cols: outputs,
             inner: patch,
             batch: 1,
             alpha: 1.0,
-            a: dense(&columns, patch),
+            a: row_major(&columns, patch),
             a_transposed: false,
-            b: dense(&weight.numbers, patch),
+            b: row_major(&weight.values, patch),
             b_transposed: true,
             c,
             add: residual.map(|residual| {
                 (
-                    Stored {
+                    MatrixView {
                         address: residual.plus(first * outputs * format.bytes()),
                         ..c
                     },
@@ -181,28 +177,28 @@ fn unfolded(
     }
 }
 
-/// dx of [`conv`].
+/// Computes dx of [`conv`].
 pub(super) fn conv_backward(shape: &ConvShape, dy: &Buffer, weight: &ConvWeight, dx: &mut Buffer) {
     let gpu = dy.gpu();
     let data = ConvolutionData {
         from: dy.address(),
-        weight: weight.numbers.address(),
+        weight: weight.values.address(),
         to: dx.address(),
         bias: None,
         residual: None,
     };
     if convolution(
         gpu,
-        &described(shape, Direction::Backward, dy.format()),
+        &describe(shape, Direction::Backward, dy.format()),
         &data,
-    ) == Convolved::Not
+    ) == ConvolutionOutcome::Unsupported
     {
-        folded(shape, dy, weight, dx);
+        conv_backward_by_folding(shape, dy, weight, dx);
     }
 }
 
-/// The gradients of all patches by one product, and their sums.
-fn folded(shape: &ConvShape, dy: &Buffer, weight: &ConvWeight, dx: &mut Buffer) {
+/// Computes the gradients of all patches with one matrix product and sums them.
+fn conv_backward_by_folding(shape: &ConvShape, dy: &Buffer, weight: &ConvWeight, dx: &mut Buffer) {
     let ([height, width, channels], [out_height, out_width, outputs]) = (shape.input, shape.output);
     let (gpu, format, patch) = (
         dy.gpu(),
@@ -211,17 +207,17 @@ fn folded(shape: &ConvShape, dy: &Buffer, weight: &ConvWeight, dx: &mut Buffer) 
     );
     let rows = shape.batch * out_height * out_width;
     let columns = Buffer::uninit(gpu, format, rows * patch);
-    gpu.product(&Product {
+    gpu.gemm(&Gemm {
         rows,
         cols: patch,
         inner: outputs,
         batch: 1,
         alpha: 1.0,
-        a: dense(dy, outputs),
+        a: row_major(dy, outputs),
         a_transposed: false,
-        b: dense(&weight.numbers, patch),
+        b: row_major(&weight.values, patch),
         b_transposed: false,
-        c: dense(&columns, patch),
+        c: row_major(&columns, patch),
         add: None,
         bias: None,
     });
@@ -239,5 +235,5 @@ fn folded(shape: &ConvShape, dy: &Buffer, weight: &ConvWeight, dx: &mut Buffer) 
         shape.pad.into(),
         len.into(),
     ];
-    gpu.spread(&format!("fold_{}", format.name()), len, &arguments);
+    gpu.launch_elementwise(&format!("fold_{}", format.name()), len, &arguments);
 }

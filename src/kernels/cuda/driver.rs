@@ -1,40 +1,43 @@
-//! What the CUDA backend asks of a GPU: memory, kernels, products and convolutions. [`super::Device`] asks a real one through NVIDIA's
-//! driver and libraries; the tests ask a stand-in that runs the same kernels on the processor.
+//! The interface between the CUDA backend and a GPU: memory, kernel launches, matrix products and
+//! convolutions, as the trait [`Driver`].
 //!
-//! All work of a driver is done in the order in which it was asked for. Reading waits for what came before; nothing else does.
+//! [`super::device::CudaDevice`] implements it with NVIDIA's driver and libraries; the tests
+//! implement it with an emulator that runs the same kernels on the CPU. All operations run on one
+//! stream, in the order of submission. [`Driver::read`] waits for the preceding operations; no
+//! other method waits.
 
 use std::fmt::Debug;
 
 use crate::kernels::fault::DeviceFault;
 
-/// A place in the GPU's memory, in bytes; 0 stands for none.
+/// Device address in bytes; 0 is null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(pub u64);
 
 impl Address {
-    /// No place.
-    pub const NONE: Self = Self(0);
+    /// The null address.
+    pub const NULL: Self = Self(0);
 
-    /// The place `bytes` further on.
+    /// Returns the address `bytes` further on.
     #[must_use]
     pub fn plus(self, bytes: usize) -> Self {
         Self(self.0 + bytes as u64)
     }
 }
 
-/// How numbers are stored. Sums and products are of f32 whatever the format.
+/// Storage format of values. Arithmetic is f32 in every format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Format {
     /// 32 bits.
     F32,
-    /// 16 bits with 11 of precision, up to 65504.
+    /// IEEE half precision: 11 bits of precision, up to 65504.
     F16,
-    /// 16 bits with 8 of precision, with the range of f32.
+    /// bfloat16: 8 bits of precision, the range of f32.
     Bf16,
 }
 
 impl Format {
-    /// Bytes of a number.
+    /// Returns the bytes of one value.
     pub fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,
@@ -42,7 +45,7 @@ impl Format {
         }
     }
 
-    /// As kernels' names end, and as users write it.
+    /// Returns the name, as in kernel names and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -52,75 +55,75 @@ impl Format {
     }
 }
 
-/// An argument of a kernel.
+/// Argument of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Argument {
+pub enum KernelArgument {
     /// A pointer.
-    Address(Address),
-    /// `unsigned`.
-    Count(u32),
-    /// `float`.
-    Number(f32),
+    Pointer(Address),
+    /// An `unsigned`.
+    U32(u32),
+    /// A `float`.
+    F32(f32),
 }
 
-/// One start of a kernel.
+/// A kernel launch.
 #[derive(Debug, Clone, Copy)]
 pub struct Launch<'a> {
-    /// Its name in the module.
+    /// Name of the kernel in the module.
     pub kernel: &'a str,
-    /// Blocks along x, y and z.
+    /// Grid size along x, y and z.
     pub blocks: [u32; 3],
-    /// Threads of a block.
+    /// Threads per block.
     pub threads: u32,
-    /// Bytes of shared memory beside what the kernel declares itself.
+    /// Bytes of dynamic shared memory per block.
     pub shared: u32,
-    /// In the kernel's order.
-    pub arguments: &'a [Argument],
+    /// Arguments in the order of the kernel's parameters.
+    pub arguments: &'a [KernelArgument],
 }
 
-/// A matrix in memory: row-major, rows `stride` numbers apart.
+/// A batch of row-major matrices in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stored {
-    /// Number (0, 0) of the first matrix of a batch.
+pub struct MatrixView {
+    /// Address of element (0, 0) of the first matrix.
     pub address: Address,
-    /// How numbers are stored.
+    /// Storage format.
     pub format: Format,
-    /// Numbers from one row to the next.
+    /// Elements from one row to the next.
     pub stride: usize,
-    /// Numbers from one matrix of a batch to the next; 0 where all read the same one.
+    /// Elements from one matrix of the batch to the next; 0 if all are the same matrix.
     pub batch_stride: usize,
 }
 
-/// c = alpha a b + beta c0 + bias for a batch of matrices.
+/// Batched matrix product c = alpha a b + beta c0 + bias.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Product {
+pub struct Gemm {
     /// Rows of c.
     pub rows: usize,
     /// Columns of c.
     pub cols: usize,
     /// Columns of a, rows of b.
     pub inner: usize,
-    /// Matrices.
+    /// Matrices in the batch.
     pub batch: usize,
     /// Factor of the product.
     pub alpha: f32,
-    /// (rows, inner), or (inner, rows) when `a_transposed`.
-    pub a: Stored,
-    /// Is a stored with rows and columns exchanged?
+    /// (rows, inner), or (inner, rows) if `a_transposed`.
+    pub a: MatrixView,
+    /// Whether a is stored transposed.
     pub a_transposed: bool,
-    /// (inner, cols), or (cols, inner) when `b_transposed`. Of a's format.
-    pub b: Stored,
-    /// Is b stored with rows and columns exchanged?
+    /// (inner, cols), or (cols, inner) if `b_transposed`. Same format as a.
+    pub b: MatrixView,
+    /// Whether b is stored transposed.
     pub b_transposed: bool,
-    /// (rows, cols); of a's format or f32.
-    pub c: Stored,
-    /// c0 (rows, cols), of c's format and with c's strides or others, and beta; c itself where it is added to.
-    pub add: Option<(Stored, f32)>,
-    /// One number per column, of c's format; only where there is one matrix.
+    /// (rows, cols), in the format of a or in f32.
+    pub c: MatrixView,
+    /// c0 (rows, cols) and beta. c0 has the format of c; it may be c itself or have other strides.
+    pub add: Option<(MatrixView, f32)>,
+    /// One value per column, in the format of c. Requires a batch of 1.
     pub bias: Option<Address>,
 }
 
-/// A convolution's direction.
+/// Direction of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// y from x.
@@ -129,14 +132,14 @@ pub enum Direction {
     Backward,
 }
 
-/// A convolution over NHWC pictures with KRSC weights and zeros around, all of one format.
+/// Shape of a convolution with NHWC activations, KRSC weights and zero padding, all in one format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Convolution {
-    /// Which way.
+    /// Forward, or backward to the input.
     pub direction: Direction,
-    /// How numbers are stored.
+    /// Storage format.
     pub format: Format,
-    /// Pictures.
+    /// Pictures in the batch.
     pub batch: usize,
     /// Height, width and channels of x.
     pub input: [usize; 3],
@@ -144,99 +147,103 @@ pub struct Convolution {
     pub output: [usize; 3],
     /// Kernel height and width.
     pub kernel: usize,
-    /// Step between two output pixels, in input pixels.
+    /// Stride, in input pixels.
     pub stride: usize,
-    /// Zero rows above and zero columns left of x. Below and to the right there are as many as y's size asks for, perhaps more.
+    /// Zero padding above and to the left of x. The size of y determines the padding below and to
+    /// the right, which may differ.
     pub pad: usize,
 }
 
-/// Where a convolution reads and writes.
+/// Operands of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConvolutionData {
-    /// x forward, dy backward.
+    /// x if forward, dy if backward.
     pub from: Address,
     /// (out, kernel, kernel, in).
     pub weight: Address,
-    /// y forward, dx backward.
+    /// y if forward, dx if backward.
     pub to: Address,
-    /// Forward only: one number per channel of y, of the convolution's format.
+    /// One value per channel of y, in the convolution's format. Forward only.
     pub bias: Option<Address>,
-    /// Forward only: numbers of y's shape to add.
+    /// Values of the shape of y to add. Forward only.
     pub residual: Option<Address>,
 }
 
-/// What has been done with a convolution.
+/// What [`Driver::convolution`] computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Convolved {
-    /// All of it, with bias and residual.
-    Whole,
-    /// The convolution alone; bias and residual are still to be added.
-    Bare,
-    /// Nothing: there is no library for it, or it cannot do this one.
-    Not,
+pub enum ConvolutionOutcome {
+    /// Everything, including bias and residual.
+    Full,
+    /// The convolution without bias and residual. The caller has to add them.
+    Partial,
+    /// Nothing: no library supports this convolution.
+    Unsupported,
 }
 
-/// Bytes of a GPU's memory.
+/// Memory of a GPU in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Memory {
-    /// Nobody's.
+pub struct MemoryInfo {
+    /// Available to this program.
     pub free: u64,
-    /// In all.
+    /// Total.
     pub total: u64,
 }
 
 /// A GPU.
 pub trait Driver: Debug + Send + Sync {
-    /// `bytes` of memory, aligned to 256.
+    /// Allocates `bytes`, aligned to 256.
     ///
     /// # Errors
     /// [`DeviceFault::OutOfMemory`], [`DeviceFault::Lost`].
     fn allocate(&self, bytes: usize) -> Result<Address, DeviceFault>;
-    /// Gives memory back; work that was asked for before may still use it.
+    /// Frees an allocation once the operations submitted so far are done.
     fn free(&self, address: Address);
-    /// Host to device.
+    /// Copies from host to device.
     ///
     /// # Errors
     /// [`DeviceFault::Lost`].
     fn write(&self, to: Address, bytes: &[u8]) -> Result<(), DeviceFault>;
-    /// Device to host, after all that was asked for before.
+    /// Copies from device to host after the operations submitted so far. Returns when the bytes
+    /// have arrived.
     ///
     /// # Errors
     /// [`DeviceFault::Lost`].
     fn read(&self, from: Address, bytes: &mut [u8]) -> Result<(), DeviceFault>;
-    /// Device to device; the two places do not overlap.
+    /// Copies from device to device. The ranges must not overlap.
     ///
     /// # Errors
     /// [`DeviceFault::Lost`].
     fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), DeviceFault>;
-    /// Zeros.
+    /// Sets bytes to zero.
     ///
     /// # Errors
     /// [`DeviceFault::Lost`].
     fn clear(&self, to: Address, bytes: usize) -> Result<(), DeviceFault>;
-    /// Starts a kernel.
+    /// Launches a kernel.
     ///
     /// # Errors
     /// [`DeviceFault::Lost`].
     fn launch(&self, launch: &Launch) -> Result<(), DeviceFault>;
-    /// Products of matrices.
+    /// Multiplies matrices.
     ///
     /// # Errors
-    /// [`DeviceFault::Lost`], [`DeviceFault::OutOfMemory`] for the library's own needs.
-    fn product(&self, product: &Product) -> Result<(), DeviceFault>;
-    /// A convolution.
+    /// [`DeviceFault::Lost`]; [`DeviceFault::OutOfMemory`] when the library runs out of memory;
+    /// [`DeviceFault::Refused`] when it has no algorithm.
+    fn gemm(&self, product: &Gemm) -> Result<(), DeviceFault>;
+    /// Runs a convolution.
     ///
     /// # Errors
-    /// As [`Driver::product`].
+    /// [`DeviceFault::Lost`], [`DeviceFault::OutOfMemory`].
     fn convolution(
         &self,
         shape: &Convolution,
         data: &ConvolutionData,
-    ) -> Result<Convolved, DeviceFault>;
-    /// The GPU's memory.
-    fn memory(&self) -> Memory;
-    /// Multiprocessors, for how many blocks are worth starting.
+    ) -> Result<ConvolutionOutcome, DeviceFault>;
+    /// Returns the free and the total memory.
+    fn memory(&self) -> MemoryInfo;
+    /// Returns the number of multiprocessors, from which grid sizes follow.
     fn multiprocessors(&self) -> u32;
-    /// The GPU and what computes on it, with versions: where they are others, sums may be rounded in another way.
+    /// Describes the GPU, its driver and its libraries with their versions. Results may be rounded
+    /// differently where this differs.
     fn description(&self) -> String;
 }

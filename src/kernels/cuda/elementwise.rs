@@ -1,28 +1,29 @@
-//! What is done number by number, row by row, or pixel by pixel.
+//! Elementwise, row-wise and pixel-wise operations.
 
 use super::driver::Format;
-use super::memory::{Buffer, Memory};
+use super::gpu::ok_or_throw;
+use super::memory::{Allocation, Buffer};
 
-/// Is every number finite?
+/// Returns whether every value is finite.
 pub(super) fn all_finite(x: &Buffer) -> bool {
     let gpu = x.gpu();
-    let found = Memory::from_host(gpu, &0u32.to_le_bytes());
-    gpu.spread(
+    let found = Allocation::from_host(gpu, &0u32.to_le_bytes());
+    gpu.launch_elementwise(
         &format!("find_non_finite_{}", x.format().name()),
         x.len(),
         &[x.into(), x.len().into(), (&found).into()],
     );
-    let mut answer = [0; 4];
-    found.read(&mut answer);
-    u32::from_le_bytes(answer) == 0
+    let mut flag = [0; 4];
+    found.read(&mut flag);
+    u32::from_le_bytes(flag) == 0
 }
 
 /// y = a * y + b * x.
 pub(super) fn combine(a: f32, y: &mut Buffer, b: f32, x: &Buffer) {
     let (gpu, len, name) = (x.gpu(), y.len(), y.format().name());
-    assert_eq!(len, x.len(), "sums are of equal lengths");
+    assert_eq!(len, x.len(), "x and y have the same length");
     let converted = (x.format() != y.format()).then(|| x.converted(y.format(), 1.0));
-    gpu.spread(
+    gpu.launch_elementwise(
         &format!("combine_{name}"),
         len,
         &[
@@ -35,63 +36,64 @@ pub(super) fn combine(a: f32, y: &mut Buffer, b: f32, x: &Buffer) {
     );
 }
 
-/// y (picture) = sum of the pictures of x.
+/// y (picture) = sum of x over its pictures.
 pub(super) fn sum_pictures(x: &Buffer, y: &mut Buffer) {
     let (len, pictures) = (y.len(), x.len() / y.len());
-    x.gpu().spread(
+    x.gpu().launch_elementwise(
         &format!("sum_pictures_{}", x.format().name()),
         len,
         &[x.into(), y.into(), len.into(), pictures.into()],
     );
 }
 
-/// y = x where the cell's mask is above one half.
+/// y = x where the cell's mask is above 0.5.
 pub(super) fn select(mask: &Buffer, x: &Buffer, y: &mut Buffer) {
     let (len, channels) = (y.len(), y.len() / mask.len());
-    assert_eq!(x.format(), y.format(), "numbers of one format");
+    assert_eq!(x.format(), y.format(), "x and y have the same format");
     let arguments = [
-        mask.stored_as(Format::F32).into(),
+        mask.as_format(Format::F32).into(),
         x.into(),
         y.into(),
         channels.into(),
         len.into(),
     ];
     x.gpu()
-        .spread(&format!("select_{}", x.format().name()), len, &arguments);
+        .launch_elementwise(&format!("select_{}", x.format().name()), len, &arguments);
 }
 
 /// y = x * sigmoid(x).
 pub(super) fn silu(x: &Buffer, y: &mut Buffer) {
     let len = y.len();
-    x.gpu().spread(
+    x.gpu().launch_elementwise(
         &format!("silu_{}", x.format().name()),
         len,
         &[x.into(), y.into(), len.into()],
     );
 }
 
-/// x (rows, h and gate) to y (rows, h * gelu(gate)).
+/// y (rows, h * gelu(gate)) from x (rows, h and gate).
 pub(super) fn geglu(channels: usize, x: &Buffer, y: &mut Buffer) {
     let (len, rows) = (y.len(), y.len() / channels);
-    x.gpu().spread(
+    x.gpu().launch_elementwise(
         &format!("geglu_{}", x.format().name()),
         len,
         &[x.into(), y.into(), channels.into(), rows.into()],
     );
 }
 
-/// dx of [`geglu`].
+/// Computes dx of [`geglu`].
 pub(super) fn geglu_backward(channels: usize, x: &Buffer, dy: &Buffer, dx: &mut Buffer) {
     let (len, rows) = (dy.len(), dy.len() / channels);
     let arguments = [x.into(), dy.into(), dx.into(), channels.into(), rows.into()];
-    x.gpu().spread(
+    x.gpu().launch_elementwise(
         &format!("geglu_backward_{}", x.format().name()),
         len,
         &arguments,
     );
 }
 
-/// Nearest neighbour resize of pictures of `channels` from height and width `from` to `to`.
+/// Nearest-neighbour resize of pictures with `channels` channels from (height, width) `from` to
+/// `to`.
 pub(super) fn upsample(
     channels: usize,
     from: [usize; 2],
@@ -113,10 +115,10 @@ pub(super) fn upsample(
         len.into(),
     ];
     x.gpu()
-        .spread(&format!("upsample_{}", x.format().name()), len, &arguments);
+        .launch_elementwise(&format!("upsample_{}", x.format().name()), len, &arguments);
 }
 
-/// dx of [`upsample`].
+/// Computes dx of [`upsample`].
 pub(super) fn upsample_backward(
     channels: usize,
     from: [usize; 2],
@@ -137,14 +139,14 @@ pub(super) fn upsample_backward(
         to_width,
         len.into(),
     ];
-    dy.gpu().spread(
+    dy.gpu().launch_elementwise(
         &format!("upsample_backward_{}", dy.format().name()),
         len,
         &arguments,
     );
 }
 
-/// Row by row, y[to..to + count] = x[from..from + count].
+/// For every row, y[to..to + count] = x[from..from + count].
 pub(super) fn copy_columns(
     count: usize,
     x: &Buffer,
@@ -154,12 +156,13 @@ pub(super) fn copy_columns(
 ) {
     let (gpu, format) = (x.gpu(), x.format());
     let rows = (x.len() / x_channels).min(y.len() / y_channels);
-    assert_eq!(format, y.format(), "numbers of one format");
+    assert_eq!(format, y.format(), "x and y have the same format");
     if rows == 1 {
-        return gpu.done(
-            gpu.driver()
-                .copy(x.at(from), y.at(to), count * format.bytes()),
-        );
+        return ok_or_throw(gpu.driver().copy(
+            x.address_of(from),
+            y.address_of(to),
+            count * format.bytes(),
+        ));
     }
     let arguments = [
         x.into(),
@@ -171,7 +174,7 @@ pub(super) fn copy_columns(
         count.into(),
         rows.into(),
     ];
-    gpu.spread(
+    gpu.launch_elementwise(
         &format!("copy_columns_{}", format.name()),
         rows * count,
         &arguments,

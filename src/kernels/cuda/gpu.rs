@@ -1,30 +1,30 @@
-//! One GPU and its memory, shared by all that lies on it.
+//! A GPU and its memory pool, shared by all buffers on it.
 
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::driver::{Address, Argument, Driver, Launch, Product};
-use super::memory::{Buffer, Memory, Pool, lock};
+use super::driver::{Address, Driver, Gemm, KernelArgument, Launch};
+use super::memory::{Allocation, AllocationPool, Buffer, lock};
 use crate::kernels::fault::{DeviceFault, throw};
 
-/// Threads of a block of all kernels but attention's.
+/// Threads per block of every kernel except fused attention.
 pub(super) const THREADS: u32 = 256;
 
-/// Blocks of an elementwise kernel on each multiprocessor; every thread then takes several numbers of a large buffer.
-const BLOCKS: u32 = 8;
+/// Resident blocks per multiprocessor of an elementwise kernel. A thread loops over a large buffer.
+const RESIDENT_BLOCKS: u32 = 8;
 
-/// Gradients start their way back at about 2 to this power: f16 holds 2^-24 to 2^15.
-const SCALE: i32 = 5;
-/// Below 2 to this power, what is not finite has another reason.
-const LEAST_SCALE: i32 = -10;
+/// log2 of the initial loss scale. f16 represents 2^-24 to 2^15.
+const INITIAL_LOG2_LOSS_SCALE: i32 = 5;
+/// log2 of the smallest loss scale. If gradients overflow even then, the scale is not the cause.
+const MIN_LOG2_LOSS_SCALE: i32 = -10;
 
-/// A GPU and the memory that waits on it.
+/// A GPU with its memory pool.
 #[derive(Debug)]
 pub(super) struct Gpu {
     driver: Box<dyn Driver>,
-    pool: Mutex<Pool>,
-    /// Exponent of the size to which gradients are brought.
-    scale: AtomicI32,
+    pool: Mutex<AllocationPool>,
+    /// log2 of the loss scale.
+    log2_loss_scale: AtomicI32,
     launches: AtomicU64,
 }
 
@@ -33,7 +33,7 @@ impl Gpu {
         Arc::new(Self {
             driver,
             pool: Mutex::default(),
-            scale: AtomicI32::new(SCALE),
+            log2_loss_scale: AtomicI32::new(INITIAL_LOG2_LOSS_SCALE),
             launches: AtomicU64::new(0),
         })
     }
@@ -42,80 +42,75 @@ impl Gpu {
         &*self.driver
     }
 
-    pub(super) fn pool(&self) -> &Mutex<Pool> {
+    pub(super) fn pool(&self) -> &Mutex<AllocationPool> {
         &self.pool
     }
 
-    /// Gives waiting memory back to the driver.
+    /// Frees the pool's unused memory.
     pub(super) fn trim(&self) {
         lock(&self.pool).trim(self.driver());
     }
 
-    /// Kernels and library calls so far.
+    /// Returns the number of kernel launches and library calls so far.
     pub(super) fn launches(&self) -> u64 {
         self.launches.load(Ordering::Relaxed)
     }
 
-    /// A kernel or a library call, which is counted. What waits to be used again may be the memory that it lacks.
-    pub(super) fn call<T>(&self, call: impl Fn(&dyn Driver) -> Result<T, DeviceFault>) -> T {
+    /// Makes a counted call. If it runs out of memory, frees the pool's unused memory and retries
+    /// once.
+    pub(super) fn submit<T>(&self, call: impl Fn(&dyn Driver) -> Result<T, DeviceFault>) -> T {
         self.launches.fetch_add(1, Ordering::Relaxed);
-        self.done(match call(self.driver()) {
+        ok_or_throw(match call(self.driver()) {
             Err(DeviceFault::OutOfMemory { .. }) => {
                 self.trim();
                 call(self.driver())
             }
-            done => done,
+            result => result,
         })
     }
 
-    /// Waits until all that was asked for is done.
-    pub(super) fn wait(self: &Arc<Self>) {
-        Memory::new(self, 1).read(&mut [0]);
+    /// Waits until all submitted operations are done.
+    pub(super) fn synchronise(self: &Arc<Self>) {
+        Allocation::new(self, 1).read(&mut [0]);
     }
 
-    /// What the driver answered; a fault unwinds.
-    #[expect(clippy::unused_self, reason = "reads as what was done on this GPU")]
-    pub(super) fn done<T>(&self, answer: Result<T, DeviceFault>) -> T {
-        answer.unwrap_or_else(|fault| throw(fault))
-    }
-
-    /// The size to which gradients are brought.
+    /// Returns the loss scale.
     pub(super) fn loss_scale(&self) -> f32 {
-        (self.scale.load(Ordering::Relaxed) as f32).exp2()
+        (self.log2_loss_scale.load(Ordering::Relaxed) as f32).exp2()
     }
 
-    /// Brings gradients to the first size again: what one edit met is no other one's matter.
+    /// Resets the loss scale to its initial value.
     pub(super) fn restore_loss_scale(&self) {
-        self.scale.store(SCALE, Ordering::Relaxed);
+        self.log2_loss_scale
+            .store(INITIAL_LOG2_LOSS_SCALE, Ordering::Relaxed);
     }
 
-    /// Halves it, unless it is small already.
+    /// Halves the loss scale. Returns `false` if it is at its minimum.
     pub(super) fn lower_loss_scale(&self) -> bool {
-        self.scale
+        self.log2_loss_scale
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |scale| {
-                (scale > LEAST_SCALE).then_some(scale - 1)
+                (scale > MIN_LOG2_LOSS_SCALE).then_some(scale - 1)
             })
             .is_ok()
     }
 
-    /// Starts `kernel` on a grid.
-    pub(super) fn launch(&self, kernel: &str, blocks: [usize; 3], arguments: &[Argument]) {
-        self.launch_wide(kernel, blocks, THREADS, 0, arguments);
+    /// Launches `kernel` with [`THREADS`] threads per block.
+    pub(super) fn launch(&self, kernel: &str, blocks: [usize; 3], arguments: &[KernelArgument]) {
+        self.launch_with(kernel, blocks, THREADS, 0, arguments);
     }
 
-    /// Starts `kernel` on a grid of blocks of any width, with `shared` bytes of memory each.
-    pub(super) fn launch_wide(
+    /// Launches `kernel` with any number of threads and `shared` bytes of dynamic shared memory per
+    /// block.
+    pub(super) fn launch_with(
         &self,
         kernel: &str,
         blocks: [usize; 3],
         threads: u32,
         shared: u32,
-        arguments: &[Argument],
+        arguments: &[KernelArgument],
     ) {
-        let blocks = blocks.map(|count| {
-            u32::try_from(count).unwrap_or_else(|_| unreachable!("a grid of at most 2^32 blocks"))
-        });
-        self.call(|driver| {
+        let blocks = blocks.map(count_as_u32);
+        self.submit(|driver| {
             driver.launch(&Launch {
                 kernel,
                 blocks,
@@ -126,28 +121,51 @@ impl Gpu {
         });
     }
 
-    /// Blocks for `count` numbers, rows or warps of which a block takes `per_block` at a time.
-    pub(super) fn blocks(&self, count: usize, per_block: usize) -> usize {
-        count
-            .div_ceil(per_block)
-            .clamp(1, (self.driver.multiprocessors() * BLOCKS) as usize)
+    /// Returns the grid size for `count` values, rows or warps of which a block processes
+    /// `per_block` at a time.
+    pub(super) fn grid_size(&self, count: usize, per_block: usize) -> usize {
+        count.div_ceil(per_block).clamp(
+            1,
+            (self.driver.multiprocessors() * RESIDENT_BLOCKS) as usize,
+        )
     }
 
-    /// Starts a kernel that takes `count` numbers one by one, in any number of blocks.
-    pub(super) fn spread(&self, kernel: &str, count: usize, arguments: &[Argument]) {
+    /// Launches a kernel that loops over `count` values with any grid size. Does nothing if `count`
+    /// is 0.
+    pub(super) fn launch_elementwise(
+        &self,
+        kernel: &str,
+        count: usize,
+        arguments: &[KernelArgument],
+    ) {
         if count > 0 {
             self.launch(
                 kernel,
-                [self.blocks(count, THREADS as usize), 1, 1],
+                [self.grid_size(count, THREADS as usize), 1, 1],
                 arguments,
             );
         }
     }
 
-    /// A product of matrices.
-    pub(super) fn product(&self, product: &Product) {
-        self.call(|driver| driver.product(product));
+    /// Multiplies matrices.
+    pub(super) fn gemm(&self, gemm: &Gemm) {
+        self.submit(|driver| driver.gemm(gemm));
     }
+}
+
+/// Unwraps a result of the driver; throws a fault.
+pub(super) fn ok_or_throw<T>(result: Result<T, DeviceFault>) -> T {
+    result.unwrap_or_else(|fault| throw(fault))
+}
+
+/// Converts a count for a kernel, which has 32-bit indices; throws a fault if it is larger.
+fn count_as_u32(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or_else(|_| {
+        throw(DeviceFault::Refused {
+            call: "cuLaunchKernel".into(),
+            reason: format!("{count} does not fit the kernels' 32-bit indices"),
+        })
+    })
 }
 
 impl Drop for Gpu {
@@ -156,53 +174,50 @@ impl Drop for Gpu {
     }
 }
 
-impl From<&Buffer> for Argument {
+impl From<&Buffer> for KernelArgument {
     fn from(buffer: &Buffer) -> Self {
-        Self::Address(buffer.address())
+        Self::Pointer(buffer.address())
     }
 }
 
-impl From<&mut Buffer> for Argument {
+impl From<&mut Buffer> for KernelArgument {
     fn from(buffer: &mut Buffer) -> Self {
-        Self::Address(buffer.address())
+        Self::Pointer(buffer.address())
     }
 }
 
-impl From<Option<&Buffer>> for Argument {
+impl From<Option<&Buffer>> for KernelArgument {
     fn from(buffer: Option<&Buffer>) -> Self {
-        Self::Address(buffer.map_or(Address::NONE, Buffer::address))
+        Self::Pointer(buffer.map_or(Address::NULL, Buffer::address))
     }
 }
 
-impl From<&Memory> for Argument {
-    fn from(memory: &Memory) -> Self {
-        Self::Address(memory.address())
+impl From<&Allocation> for KernelArgument {
+    fn from(allocation: &Allocation) -> Self {
+        Self::Pointer(allocation.address())
     }
 }
 
-impl From<Address> for Argument {
+impl From<Address> for KernelArgument {
     fn from(address: Address) -> Self {
-        Self::Address(address)
+        Self::Pointer(address)
     }
 }
 
-impl From<usize> for Argument {
+impl From<usize> for KernelArgument {
     fn from(count: usize) -> Self {
-        Self::Count(
-            u32::try_from(count)
-                .unwrap_or_else(|_| unreachable!("a buffer has fewer than 2^32 numbers")),
-        )
+        Self::U32(count_as_u32(count))
     }
 }
 
-impl From<bool> for Argument {
+impl From<bool> for KernelArgument {
     fn from(flag: bool) -> Self {
-        Self::Count(flag.into())
+        Self::U32(flag.into())
     }
 }
 
-impl From<f32> for Argument {
-    fn from(number: f32) -> Self {
-        Self::Number(number)
+impl From<f32> for KernelArgument {
+    fn from(value: f32) -> Self {
+        Self::F32(value)
     }
 }

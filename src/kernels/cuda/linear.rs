@@ -1,19 +1,20 @@
-//! Linear layers and other products of matrices.
+//! Linear layers and other matrix products.
 
 use std::ops::Range;
 
-use super::driver::{Address, Format, Product, Stored};
+use super::driver::{Address, Format, Gemm, MatrixView};
 use super::gpu::THREADS;
 use super::memory::Buffer;
 use crate::kernels::Matrix;
 
-/// Rows of f32 numbers up to which a product is worth no library: the embedding of timesteps.
-const FEW: usize = 8;
+/// Rows of f32 input up to which a kernel replaces the library call. The timestep embedding has so
+/// few.
+const MAX_KERNEL_ROWS: usize = 8;
 
-/// The weights (out, in) of a linear layer.
+/// Weights (out, in) of a linear layer.
 #[derive(Debug)]
 pub struct LinearWeight {
-    numbers: Buffer,
+    values: Buffer,
     outputs: usize,
     inputs: usize,
 }
@@ -23,45 +24,41 @@ impl LinearWeight {
         assert_eq!(
             weight.len(),
             outputs * inputs,
-            "a weight for every input of every output"
+            "one weight per input and output"
         );
         Self {
-            numbers: weight.converted(format, 1.0),
+            values: weight.converted(format, 1.0),
             outputs,
             inputs,
         }
     }
 
-    /// W + up down: a sum of f32 products, rounded once.
+    /// Returns W + up down. The product is summed in f32 and rounded once.
     pub(super) fn merged(&self, up: Matrix<Buffer>, down: Matrix<Buffer>) -> Self {
         let Self {
             outputs, inputs, ..
         } = *self;
-        let merged = Buffer::uninit(
-            self.numbers.gpu(),
-            self.numbers.format(),
-            self.numbers.len(),
-        );
-        let base = dense(&self.numbers, inputs);
+        let merged = Buffer::uninit(self.values.gpu(), self.values.format(), self.values.len());
+        let base = row_major(&self.values, inputs);
         multiply(
             1.0,
             up,
             down,
             Some((base, 1.0)),
-            self.numbers.format(),
-            dense(&merged, inputs),
+            self.values.format(),
+            row_major(&merged, inputs),
         );
         Self {
-            numbers: merged,
+            values: merged,
             outputs,
             inputs,
         }
     }
 }
 
-/// The whole of a buffer as a matrix with rows of `cols` numbers.
-pub(super) fn dense(buffer: &Buffer, cols: usize) -> Stored {
-    Stored {
+/// Views a whole buffer as a matrix with rows of `cols` values.
+pub(super) fn row_major(buffer: &Buffer, cols: usize) -> MatrixView {
+    MatrixView {
         address: buffer.address(),
         format: buffer.format(),
         stride: cols,
@@ -69,15 +66,15 @@ pub(super) fn dense(buffer: &Buffer, cols: usize) -> Stored {
     }
 }
 
-/// The rows of a buffer from `first` on as a matrix with rows of `cols` numbers.
-fn below(buffer: &Buffer, first: usize, cols: usize) -> Stored {
-    Stored {
-        address: buffer.at(first * cols),
-        ..dense(buffer, cols)
+/// Views the rows of a buffer from `first` on as a matrix with rows of `cols` values.
+fn rows_from(buffer: &Buffer, first: usize, cols: usize) -> MatrixView {
+    MatrixView {
+        address: buffer.address_of(first * cols),
+        ..row_major(buffer, cols)
     }
 }
 
-/// These rows of y (.., out) = x W^T + bias + residual.
+/// Computes these rows of y (.., out) = x W^T + bias + residual.
 pub(super) fn linear(
     rows: Range<usize>,
     x: &Buffer,
@@ -87,55 +84,55 @@ pub(super) fn linear(
     y: &mut Buffer,
 ) {
     let LinearWeight {
-        numbers,
+        values,
         outputs,
         inputs,
     } = weight;
     let (gpu, first, last, rows) = (x.gpu(), rows.start, rows.end, rows.len());
     assert!(
         last * inputs <= x.len() && last * outputs <= y.len(),
-        "rows of inputs and of outputs"
+        "x and y have these rows"
     );
-    if x.format() != numbers.format() || x.format() == Format::F32 && rows <= FEW {
-        let kernel = format!("linear_rows_{}", numbers.format().name());
-        let bias = bias.map(|bias| bias.stored_as(Format::F32));
-        let residual = residual.map_or(Address::NONE, |residual| {
-            residual.stored_as(Format::F32).at(first * outputs)
+    if x.format() != values.format() || x.format() == Format::F32 && rows <= MAX_KERNEL_ROWS {
+        let kernel = format!("linear_rows_{}", values.format().name());
+        let bias = bias.map(|bias| bias.as_format(Format::F32));
+        let residual = residual.map_or(Address::NULL, |residual| {
+            residual.as_format(Format::F32).address_of(first * outputs)
         });
         assert!(
             [x.format(), y.format()] == [Format::F32; 2],
-            "numbers of another format than the weights are f32"
+            "this kernel reads and writes f32"
         );
-        let blocks = gpu.blocks(rows * outputs, THREADS as usize / 32);
+        let blocks = gpu.grid_size(rows * outputs, THREADS as usize / 32);
         let arguments = [
-            x.at(first * inputs).into(),
-            numbers.into(),
+            x.address_of(first * inputs).into(),
+            values.into(),
             bias.into(),
             residual.into(),
-            y.at(first * outputs).into(),
+            y.address_of(first * outputs).into(),
             rows.into(),
             (*inputs).into(),
             (*outputs).into(),
         ];
         return gpu.launch(&kernel, [blocks, 1, 1], &arguments);
     }
-    gpu.product(&Product {
+    gpu.gemm(&Gemm {
         rows,
         cols: *outputs,
         inner: *inputs,
         batch: 1,
         alpha: 1.0,
-        a: below(x, first, *inputs),
+        a: rows_from(x, first, *inputs),
         a_transposed: false,
-        b: dense(numbers, *inputs),
+        b: row_major(values, *inputs),
         b_transposed: true,
-        c: below(y, first, *outputs),
-        add: residual.map(|residual| (below(residual, first, *outputs), 1.0)),
-        bias: bias.map(|bias| bias.stored_as(y.format()).address()),
+        c: rows_from(y, first, *outputs),
+        add: residual.map(|residual| (rows_from(residual, first, *outputs), 1.0)),
+        bias: bias.map(|bias| bias.as_format(y.format()).address()),
     });
 }
 
-/// These rows of dx (.., in) = dy W, plus dx if `add`.
+/// Computes these rows of dx (.., in) = dy W, plus dx if `add`.
 pub(super) fn linear_backward(
     rows: Range<usize>,
     dy: &Buffer,
@@ -144,24 +141,24 @@ pub(super) fn linear_backward(
     dx: &mut Buffer,
 ) {
     let LinearWeight {
-        numbers,
+        values,
         outputs,
         inputs,
     } = weight;
     assert!(
         rows.end * outputs <= dy.len() && rows.end * inputs <= dx.len(),
-        "rows of outputs and of inputs"
+        "dy and dx have these rows"
     );
-    let c = below(dx, rows.start, *inputs);
-    dy.gpu().product(&Product {
+    let c = rows_from(dx, rows.start, *inputs);
+    dy.gpu().gemm(&Gemm {
         rows: rows.len(),
         cols: *inputs,
         inner: *outputs,
         batch: 1,
         alpha: 1.0,
-        a: below(dy, rows.start, *outputs),
+        a: rows_from(dy, rows.start, *outputs),
         a_transposed: false,
-        b: dense(numbers, *inputs),
+        b: row_major(values, *inputs),
         b_transposed: false,
         c,
         add: add.then_some((c, 1.0)),
@@ -169,7 +166,7 @@ pub(super) fn linear_backward(
     });
 }
 
-/// c = factor * a b, plus c if `add`, at number `offset` of `c`.
+/// Computes c = factor * a b, plus c if `add`, with c starting at value `offset` of its buffer.
 pub(super) fn matmul(
     factor: f32,
     a: Matrix<Buffer>,
@@ -178,13 +175,13 @@ pub(super) fn matmul(
     c: &mut Buffer,
     offset: usize,
 ) {
-    // One format for both: the shorter one, in which activations are.
+    // Both factors need one format: the shorter one, which is that of activations.
     let short = [a.buffer.format(), b.buffer.format()]
         .into_iter()
         .find(|format| *format != Format::F32);
-    let to = Stored {
-        address: c.at(offset),
-        ..dense(c, b.cols)
+    let to = MatrixView {
+        address: c.address_of(offset),
+        ..row_major(c, b.cols)
     };
     multiply(
         factor,
@@ -196,34 +193,34 @@ pub(super) fn matmul(
     );
 }
 
-/// c = factor * a b + c0, with a and b read in `format`.
+/// Computes c = factor * a b + c0, with a and b converted to `format`.
 fn multiply(
     factor: f32,
     a: Matrix<Buffer>,
     b: Matrix<Buffer>,
-    add: Option<(Stored, f32)>,
+    add: Option<(MatrixView, f32)>,
     format: Format,
-    c: Stored,
+    c: MatrixView,
 ) {
     let [converted_a, converted_b] = [&a, &b].map(|matrix| {
-        // Matrices are dense: their numbers lie together, whichever way they are read.
+        // Matrices are row_major, so their values are contiguous, transposed or not.
         (matrix.buffer.format() != format).then(|| {
             matrix
                 .buffer
-                .part(matrix.offset, matrix.rows * matrix.cols, format, 1.0)
+                .converted_slice(matrix.offset, matrix.rows * matrix.cols, format, 1.0)
         })
     });
-    let (a_stored, a_transposed) = stored(&a, converted_a.as_ref());
-    let (b_stored, b_transposed) = stored(&b, converted_b.as_ref());
-    a.buffer.gpu().product(&Product {
+    let (a_view, a_transposed) = view(&a, converted_a.as_ref());
+    let (b_view, b_transposed) = view(&b, converted_b.as_ref());
+    a.buffer.gpu().gemm(&Gemm {
         rows: a.rows,
         cols: b.cols,
         inner: a.cols,
         batch: 1,
         alpha: factor,
-        a: a_stored,
+        a: a_view,
         a_transposed,
-        b: b_stored,
+        b: b_view,
         b_transposed,
         c,
         add,
@@ -231,8 +228,8 @@ fn multiply(
     });
 }
 
-/// Where a matrix, or its converted numbers, lie, and whether rows and columns are exchanged.
-fn stored(matrix: &Matrix<Buffer>, converted: Option<&Buffer>) -> (Stored, bool) {
+/// Returns the view of a matrix, or of its converted values, and whether it is transposed.
+fn view(matrix: &Matrix<Buffer>, converted: Option<&Buffer>) -> (MatrixView, bool) {
     let transposed = matrix.col_stride != 1;
     let stride = if transposed {
         matrix.col_stride
@@ -241,17 +238,17 @@ fn stored(matrix: &Matrix<Buffer>, converted: Option<&Buffer>) -> (Stored, bool)
     };
     assert!(
         !transposed || matrix.row_stride == 1,
-        "a matrix is dense in one direction"
+        "rows or columns are contiguous"
     );
-    let place = match converted {
-        Some(converted) => Stored {
+    let view = match converted {
+        Some(converted) => MatrixView {
             stride,
-            ..dense(converted, stride)
+            ..row_major(converted, stride)
         },
-        None => Stored {
-            address: matrix.buffer.at(matrix.offset),
-            ..dense(matrix.buffer, stride)
+        None => MatrixView {
+            address: matrix.buffer.address_of(matrix.offset),
+            ..row_major(matrix.buffer, stride)
         },
     };
-    (place, transposed)
+    (view, transposed)
 }

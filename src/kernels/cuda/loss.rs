@@ -1,30 +1,31 @@
-//! The losses with their gradients, and the optimiser.
+//! Bilinear samples, losses with their gradients, and the optimiser.
 
 use std::sync::{Arc, OnceLock};
 
 use super::driver::Format;
 use super::gpu::{Gpu, THREADS};
-use super::memory::{Buffer, Memory};
+use super::memory::{Allocation, Buffer};
 use crate::kernels::{AdamStep, BilinearPoint};
 
-/// Points of a map.
+/// Bilinear points of a map.
 #[derive(Debug)]
 pub struct Points {
-    all: Vec<BilinearPoint>,
-    pixels: Memory,
-    weights: Memory,
-    /// Made when a gradient first comes back.
-    by_pixel: OnceLock<ByPixel>,
+    points: Vec<BilinearPoint>,
+    pixels: Allocation,
+    weights: Allocation,
+    /// Built by the first call that needs it.
+    by_pixel: OnceLock<PointsByPixel>,
 }
 
-/// The points of every pixel that has any. Gradients are so gathered in a fixed order.
+/// The points sorted by pixel, for the pixels that have any. Sums over the points of a pixel
+/// therefore have a fixed order.
 #[derive(Debug)]
-struct ByPixel {
+struct PointsByPixel {
     touched: usize,
-    pixel: Memory,
-    first: Memory,
-    point: Memory,
-    weight: Memory,
+    pixel: Allocation,
+    first: Allocation,
+    point: Allocation,
+    weight: Allocation,
 }
 
 impl Points {
@@ -35,21 +36,22 @@ impl Points {
             bytemuck::cast_slice(&pixels),
             bytemuck::cast_slice(&weights),
         ]
-        .map(|bytes| Memory::from_host(gpu, bytes));
+        .map(|bytes| Allocation::from_host(gpu, bytes));
         Self {
-            all: points,
+            points,
             pixels,
             weights,
             by_pixel: OnceLock::new(),
         }
     }
 
-    fn by_pixel(&self, gpu: &Arc<Gpu>) -> &ByPixel {
-        self.by_pixel.get_or_init(|| ByPixel::new(gpu, &self.all))
+    fn by_pixel(&self, gpu: &Arc<Gpu>) -> &PointsByPixel {
+        self.by_pixel
+            .get_or_init(|| PointsByPixel::new(gpu, &self.points))
     }
 }
 
-impl ByPixel {
+impl PointsByPixel {
     fn new(gpu: &Arc<Gpu>, points: &[BilinearPoint]) -> Self {
         let entries = points.iter().enumerate().flat_map(|(index, point)| {
             point
@@ -59,32 +61,32 @@ impl ByPixel {
                 .map(move |(pixel, weight)| (*pixel, index as u32, weight))
         });
         let mut entries: Vec<(u32, u32, f32)> = entries.collect();
-        // Stable: the points of a pixel stay in their order.
+        // A stable sort keeps the points of a pixel in their order.
         entries.sort_by_key(|(pixel, ..)| *pixel);
         let (mut pixel, mut first) = (Vec::new(), Vec::new());
-        for (at, entry) in entries.iter().enumerate() {
+        for (index, entry) in entries.iter().enumerate() {
             if pixel.last() != Some(&entry.0) {
                 pixel.push(entry.0);
-                first.push(at as u32);
+                first.push(index as u32);
             }
         }
         first.push(entries.len() as u32);
         let point: Vec<u32> = entries.iter().map(|entry| entry.1).collect();
         let weight: Vec<f32> = entries.iter().map(|entry| entry.2).collect();
-        let counts = |numbers: &[u32]| Memory::from_host(gpu, bytemuck::cast_slice(numbers));
+        let upload = |values: &[u32]| Allocation::from_host(gpu, bytemuck::cast_slice(values));
         Self {
             touched: pixel.len(),
-            pixel: counts(&pixel),
-            first: counts(&first),
-            point: counts(&point),
-            weight: Memory::from_host(gpu, bytemuck::cast_slice(&weight)),
+            pixel: upload(&pixel),
+            first: upload(&first),
+            point: upload(&point),
+            weight: Allocation::from_host(gpu, bytemuck::cast_slice(&weight)),
         }
     }
 }
 
-/// Values (points, channels) of a map at points.
+/// Returns the values (points, channels) of a map at points, as f32.
 pub(super) fn sample(channels: usize, map: &Buffer, points: &Points) -> Buffer {
-    let (gpu, len) = (map.gpu(), points.all.len() * channels);
+    let (gpu, len) = (map.gpu(), points.points.len() * channels);
     let out = Buffer::uninit(gpu, Format::F32, len);
     let arguments = [
         map.into(),
@@ -92,13 +94,13 @@ pub(super) fn sample(channels: usize, map: &Buffer, points: &Points) -> Buffer {
         (&points.weights).into(),
         (&out).into(),
         channels.into(),
-        points.all.len().into(),
+        points.points.len().into(),
     ];
-    gpu.spread(&format!("sample_{}", map.format().name()), len, &arguments);
+    gpu.launch_elementwise(&format!("sample_{}", map.format().name()), len, &arguments);
     out
 }
 
-/// scale * sum |map at `points` - target| and, added to `gradient`, its gradient to the map.
+/// Returns scale * sum |map at `points` - target| and adds its gradient to the map to `gradient`.
 pub(super) fn sampled_l1(
     channels: usize,
     map: &Buffer,
@@ -107,12 +109,12 @@ pub(super) fn sampled_l1(
     scale: f32,
     gradient: &mut Buffer,
 ) -> f64 {
-    let (gpu, len) = (map.gpu(), points.all.len() * channels);
+    let (gpu, len) = (map.gpu(), points.points.len() * channels);
     if len == 0 {
         return 0.0;
     }
     let signs = Buffer::uninit(gpu, Format::F32, len);
-    let blocks = gpu.blocks(len, THREADS as usize);
+    let blocks = gpu.grid_size(len, THREADS as usize);
     let partial = Buffer::uninit(gpu, Format::F32, blocks);
     let difference = [
         map.into(),
@@ -123,7 +125,7 @@ pub(super) fn sampled_l1(
         (&signs).into(),
         (&partial).into(),
         channels.into(),
-        points.all.len().into(),
+        points.points.len().into(),
     ];
     gpu.launch(
         &format!("sampled_difference_{}", map.format().name()),
@@ -133,7 +135,7 @@ pub(super) fn sampled_l1(
     assert_eq!(
         gradient.format(),
         Format::F32,
-        "gradients are added up as f32"
+        "gradients are summed in f32"
     );
     let by_pixel = points.by_pixel(gpu);
     let gather = [
@@ -146,11 +148,11 @@ pub(super) fn sampled_l1(
         channels.into(),
         by_pixel.touched.into(),
     ];
-    gpu.spread("scatter", by_pixel.touched * channels, &gather);
+    gpu.launch_elementwise("scatter", by_pixel.touched * channels, &gather);
     total(&partial) * f64::from(scale)
 }
 
-/// sum weight * |x - reference| over cells and channels, and its gradient to x.
+/// Returns sum weight * |x - reference| over cells and channels and writes its gradient to x.
 pub(super) fn weighted_l1(
     x: &Buffer,
     reference: &Buffer,
@@ -160,7 +162,7 @@ pub(super) fn weighted_l1(
     let (gpu, len) = (x.gpu(), x.len());
     let formats = [x, reference, weight, gradient].map(Buffer::format);
     assert_eq!(formats, [Format::F32; 4], "latents are f32");
-    let blocks = gpu.blocks(len, THREADS as usize);
+    let blocks = gpu.grid_size(len, THREADS as usize);
     let partial = Buffer::uninit(gpu, Format::F32, blocks);
     let channels = len / weight.len();
     let arguments = [
@@ -176,10 +178,10 @@ pub(super) fn weighted_l1(
     total(&partial)
 }
 
-/// The sum of the blocks' sums, in doubles.
+/// Sums the partial sums of the blocks in f64.
 fn total(partial: &Buffer) -> f64 {
     let gpu = partial.gpu();
-    let sum = Memory::new(gpu, size_of::<f64>());
+    let sum = Allocation::new(gpu, size_of::<f64>());
     gpu.launch(
         "sum_partials",
         [1, 1, 1],
@@ -190,7 +192,7 @@ fn total(partial: &Buffer) -> f64 {
     f64::from_le_bytes(bytes)
 }
 
-/// One Adam step on f32 buffers.
+/// Runs one Adam step on f32 buffers.
 pub(super) fn adam(
     step: &AdamStep,
     gradient: &Buffer,
@@ -204,7 +206,7 @@ pub(super) fn adam(
         moments[1].format(),
         parameter.format(),
     ];
-    assert_eq!(formats, [Format::F32; 4], "the optimiser works on f32");
+    assert_eq!(formats, [Format::F32; 4], "the optimiser state is f32");
     let correction = |beta: f64| (1.0 - beta.powi(step.step as i32)) as f32;
     let [first, second] = moments;
     let arguments = [
@@ -218,5 +220,5 @@ pub(super) fn adam(
         correction(0.999).into(),
         len.into(),
     ];
-    gradient.gpu().spread("adam", len, &arguments);
+    gradient.gpu().launch_elementwise("adam", len, &arguments);
 }

@@ -1,35 +1,36 @@
-//! Memory of the GPU that is used again, and the buffers in it. All work runs in the order in which it was asked for, so memory may
-//! go to its next user while its last one is still at work.
+//! GPU memory with reuse, and the buffers in it. Operations run in the order of submission, so a
+//! freed allocation can be reused while earlier operations on it are still running.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::driver::{Address, Driver, Format};
-use super::gpu::Gpu;
-use crate::kernels::fault::{DeviceFault, throw};
+use super::gpu::{Gpu, ok_or_throw};
+use crate::kernels::fault::DeviceFault;
 
-/// Sizes are rounded up to it, so that buffers of about one size share memory.
-const STEP: usize = 512;
+/// Sizes are rounded up to a multiple of this, so that buffers of similar size can reuse each
+/// other's memory.
+const GRANULARITY: usize = 512;
 
-/// Freed memory by its size, and what was asked of the driver.
+/// Unused allocations by size, and statistics.
 #[derive(Debug, Default)]
-pub(super) struct Pool {
-    waiting: BTreeMap<usize, Vec<Address>>,
-    /// Bytes that the driver gave and has not got back.
+pub(super) struct AllocationPool {
+    unused: BTreeMap<usize, Vec<Address>>,
+    /// Bytes that the driver has allocated.
     held: u64,
-    /// The most that was ever held.
+    /// Maximum of `held`.
     peak: u64,
 }
 
-impl Pool {
-    /// Memory of at least `bytes` and little more.
+impl AllocationPool {
+    /// Takes an unused allocation of at least `bytes` and at most an eighth more.
     fn reuse(&mut self, bytes: usize) -> Option<(Address, usize)> {
-        let (size, waiting) = self
-            .waiting
+        let (size, unused) = self
+            .unused
             .range_mut(bytes..=bytes + bytes / 8)
-            .find(|(_, waiting)| !waiting.is_empty())?;
-        waiting.pop().map(|address| (address, *size))
+            .find(|(_, unused)| !unused.is_empty())?;
+        unused.pop().map(|address| (address, *size))
     }
 
     fn hold(&mut self, bytes: usize) {
@@ -37,15 +38,15 @@ impl Pool {
         self.peak = self.peak.max(self.held);
     }
 
-    /// The most bytes that were held at once.
+    /// Returns the peak of allocated bytes.
     pub(super) fn peak(&self) -> u64 {
         self.peak
     }
 
-    /// Gives all waiting memory back to the driver.
+    /// Frees all unused allocations.
     pub(super) fn trim(&mut self, driver: &dyn Driver) {
-        for (size, waiting) in std::mem::take(&mut self.waiting) {
-            for address in waiting {
+        for (size, addresses) in std::mem::take(&mut self.unused) {
+            for address in addresses {
                 driver.free(address);
                 self.held -= size as u64;
             }
@@ -53,34 +54,33 @@ impl Pool {
     }
 }
 
-/// The pool, whatever happened to others who used it.
-pub(super) fn lock(pool: &Mutex<Pool>) -> std::sync::MutexGuard<'_, Pool> {
+/// Locks the pool. Every operation leaves it consistent, so a poisoned lock is harmless.
+pub(super) fn lock(pool: &Mutex<AllocationPool>) -> std::sync::MutexGuard<'_, AllocationPool> {
     pool.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A piece of the GPU's memory, which goes back to the pool when it is dropped.
-pub(super) struct Memory {
+/// An allocation on the GPU, which returns to the pool when dropped.
+pub(super) struct Allocation {
     gpu: Arc<Gpu>,
     address: Address,
     bytes: usize,
 }
 
-impl Memory {
-    /// At least `bytes` of anything.
+impl Allocation {
+    /// Allocates at least `bytes`, uninitialised.
     pub(super) fn new(gpu: &Arc<Gpu>, bytes: usize) -> Self {
-        let bytes = bytes.max(1).next_multiple_of(STEP);
+        let bytes = bytes.max(1).next_multiple_of(GRANULARITY);
         let mut pool = lock(gpu.pool());
         let (address, bytes) = pool.reuse(bytes).unwrap_or_else(|| {
-            let full = |fault: &DeviceFault| matches!(fault, DeviceFault::OutOfMemory { .. });
-            let allocated = match gpu.driver().allocate(bytes) {
-                Err(fault) if full(&fault) => {
-                    // What waits to be used again may be what is missing.
+            let result = match gpu.driver().allocate(bytes) {
+                Err(DeviceFault::OutOfMemory { .. }) => {
+                    // Unused allocations may occupy the memory that is missing.
                     pool.trim(gpu.driver());
                     gpu.driver().allocate(bytes)
                 }
-                allocated => allocated,
+                result => result,
             };
-            let address = allocated.unwrap_or_else(|fault| throw(fault));
+            let address = ok_or_throw(result);
             pool.hold(bytes);
             (address, bytes)
         });
@@ -92,102 +92,102 @@ impl Memory {
         }
     }
 
-    /// The same bytes as on the host.
+    /// Allocates memory and copies `bytes` from the host into it.
     pub(super) fn from_host(gpu: &Arc<Gpu>, bytes: &[u8]) -> Self {
-        let memory = Self::new(gpu, bytes.len());
-        gpu.done(gpu.driver().write(memory.address, bytes));
-        memory
+        let allocation = Self::new(gpu, bytes.len());
+        ok_or_throw(gpu.driver().write(allocation.address, bytes));
+        allocation
     }
 
-    /// Where it lies.
+    /// Returns the address of the first byte.
     pub(super) fn address(&self) -> Address {
         self.address
     }
 
-    /// Its first bytes, on the host.
+    /// Copies the first bytes to the host.
     pub(super) fn read(&self, bytes: &mut [u8]) {
-        self.gpu.done(self.gpu.driver().read(self.address, bytes));
+        ok_or_throw(self.gpu.driver().read(self.address, bytes));
     }
 }
 
-impl Debug for Memory {
+impl Debug for Allocation {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "Memory({} bytes)", self.bytes)
+        write!(f, "Allocation({} bytes)", self.bytes)
     }
 }
 
-impl Drop for Memory {
+impl Drop for Allocation {
     fn drop(&mut self) {
         lock(self.gpu.pool())
-            .waiting
+            .unused
             .entry(self.bytes)
             .or_default()
             .push(self.address);
     }
 }
 
-/// Numbers in the GPU's memory.
+/// Values in GPU memory.
 pub struct Buffer {
-    memory: Memory,
+    allocation: Allocation,
     format: Format,
     len: usize,
-    /// The same numbers in another format, for what is read again and again, such as a bias.
-    twin: OnceLock<Box<Buffer>>,
+    /// The same values in another format, cached for parameters that are read often, such as a
+    /// bias.
+    converted: OnceLock<Box<Buffer>>,
 }
 
 impl Debug for Buffer {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "Buffer({} numbers of {})", self.len, self.format.name())
+        write!(f, "Buffer({} x {})", self.len, self.format.name())
     }
 }
 
 impl Buffer {
-    /// Numbers of any value.
+    /// Allocates an uninitialised buffer of `len` values.
     pub(super) fn uninit(gpu: &Arc<Gpu>, format: Format, len: usize) -> Self {
         Self {
-            memory: Memory::new(gpu, len * format.bytes()),
+            allocation: Allocation::new(gpu, len * format.bytes()),
             format,
             len,
-            twin: OnceLock::new(),
+            converted: OnceLock::new(),
         }
     }
 
-    /// f32 zeros.
+    /// Allocates f32 zeros.
     pub(super) fn zeros(gpu: &Arc<Gpu>, len: usize) -> Self {
         let buffer = Self::uninit(gpu, Format::F32, len);
-        gpu.done(
+        ok_or_throw(
             gpu.driver()
                 .clear(buffer.address(), len * Format::F32.bytes()),
         );
         buffer
     }
 
-    /// f32 numbers of the host.
-    pub(super) fn upload(gpu: &Arc<Gpu>, numbers: &[f32]) -> Self {
-        let memory = Memory::from_host(gpu, bytemuck::cast_slice(numbers));
+    /// Uploads f32 values.
+    pub(super) fn upload(gpu: &Arc<Gpu>, values: &[f32]) -> Self {
         Self {
-            memory,
+            allocation: Allocation::from_host(gpu, bytemuck::cast_slice(values)),
             format: Format::F32,
-            len: numbers.len(),
-            twin: OnceLock::new(),
+            len: values.len(),
+            converted: OnceLock::new(),
         }
     }
 
-    /// The numbers on the host.
+    /// Downloads the values as f32.
     pub(super) fn download(&self) -> Vec<f32> {
         if self.format != Format::F32 {
             return self.converted(Format::F32, 1.0).download();
         }
-        let mut numbers = vec![0.0f32; self.len];
-        self.memory.read(bytemuck::cast_slice_mut(&mut numbers));
-        numbers
+        let mut values = vec![0.0f32; self.len];
+        self.allocation.read(bytemuck::cast_slice_mut(&mut values));
+        values
     }
 
-    /// A second buffer with the same numbers.
+    /// Copies the buffer.
     pub(super) fn duplicate(&self) -> Self {
         let gpu = self.gpu();
         let copy = Self::uninit(gpu, self.format, self.len);
-        gpu.done(gpu.driver().copy(
+        ok_or_throw(gpu.driver().copy(
             self.address(),
             copy.address(),
             self.len * self.format.bytes(),
@@ -195,22 +195,28 @@ impl Buffer {
         copy
     }
 
-    /// factor * these numbers in `format`.
+    /// Returns factor * the values in `format`.
     pub(super) fn converted(&self, format: Format, factor: f32) -> Self {
-        self.part(0, self.len, format, factor)
+        self.converted_slice(0, self.len, format, factor)
     }
 
-    /// factor * `len` of these numbers from `first` on, in `format`.
-    pub(super) fn part(&self, first: usize, len: usize, format: Format, factor: f32) -> Self {
-        assert!(first + len <= self.len, "a part lies inside its buffer");
+    /// Returns factor * the values `first..first + len` in `format`.
+    pub(super) fn converted_slice(
+        &self,
+        first: usize,
+        len: usize,
+        format: Format,
+        factor: f32,
+    ) -> Self {
+        assert!(first + len <= self.len, "the slice is inside the buffer");
         let gpu = self.gpu();
         let y = Self::uninit(gpu, format, len);
         let kernel = format!("convert_{}_to_{}", self.format.name(), format.name());
-        gpu.spread(
+        gpu.launch_elementwise(
             &kernel,
             len,
             &[
-                self.at(first).into(),
+                self.address_of(first).into(),
                 (&y).into(),
                 factor.into(),
                 len.into(),
@@ -219,40 +225,40 @@ impl Buffer {
         y
     }
 
-    /// These numbers in `format`: themselves, or a twin that is made once.
-    pub(super) fn stored_as(&self, format: Format) -> &Self {
+    /// Returns the values in `format`: this buffer, or a copy that is made once and cached.
+    pub(super) fn as_format(&self, format: Format) -> &Self {
         if self.format == format {
             return self;
         }
-        let twin = self
-            .twin
+        let converted = self
+            .converted
             .get_or_init(|| Box::new(self.converted(format, 1.0)));
-        assert_eq!(twin.format, format, "numbers have one twin");
-        twin
+        assert_eq!(converted.format, format, "one cached format per buffer");
+        converted
     }
 
-    /// The GPU.
+    /// Returns the GPU.
     pub(super) fn gpu(&self) -> &Arc<Gpu> {
-        &self.memory.gpu
+        &self.allocation.gpu
     }
 
-    /// How the numbers are stored.
+    /// Returns the storage format.
     pub(super) fn format(&self) -> Format {
         self.format
     }
 
-    /// Their count.
+    /// Returns the number of values.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Where the first one lies.
+    /// Returns the address of the first value.
     pub(super) fn address(&self) -> Address {
-        self.memory.address
+        self.allocation.address
     }
 
-    /// Where number `index` lies.
-    pub(super) fn at(&self, index: usize) -> Address {
+    /// Returns the address of value `index`.
+    pub(super) fn address_of(&self, index: usize) -> Address {
         self.address().plus(index * self.format.bytes())
     }
 }

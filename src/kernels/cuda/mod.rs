@@ -1,20 +1,20 @@
-//! The CUDA backend: weights and activations in 16 bits (or f32), sums in f32, on one GPU.
+//! The CUDA backend: one NVIDIA GPU, weights and activations in f16, bf16 or f32, sums in f32.
 //!
-//! | room | what is in it |
+//! | module | contents |
 //! |---|---|
-//! | `driver` | what is asked of a GPU, as a trait: memory, kernels, products, convolutions |
-//! | `device` | a real GPU behind it: NVIDIA's driver, cuBLASLt and cuDNN, all opened when they are first needed |
-//! | `gpu`, `memory` | one GPU with the memory that waits on it; buffers |
-//! | `linear`, `conv`, `attention`, `norm`, `elementwise`, `loss` | the backend's operations: which kernel or product with which sizes |
-//! | `source/` | the kernels; `kernels.ptx.gz` is what NVRTC makes of them for compute capability 8.0 (`.ci/ptx`), and the driver makes the rest |
+//! | `driver` | the interface to a GPU as a trait: memory, kernels, matrix products, convolutions |
+//! | `device` | its implementation with NVIDIA's driver, cuBLASLt and cuDNN, loaded at run time |
+//! | `gpu`, `memory` | a GPU with its memory pool; buffers |
+//! | `linear`, `conv`, `attention`, `norm`, `elementwise`, `loss` | operations of the backend: which kernel or library call, with which arguments |
+//! | `source/` | the kernels in CUDA C++; `.ci/ptx` compiles them to `kernels.ptx.gz` |
 //!
-//! Nothing here is linked against CUDA: the same program starts where there is none. A fault of the GPU unwinds to
-//! [`super::fault::catch`]. All work is done in order on one stream, so memory is used again without waiting, and the same work
-//! gives the same bits.
+//! Nothing is linked against CUDA, so the program starts without it. A failing operation throws a
+//! [`DeviceFault`](super::fault::DeviceFault), which [`super::fault::catch`] turns into an error.
+//! All operations run in order on one stream: memory can be reused without waiting, and the same
+//! work gives the same bits.
 
 mod attention;
 mod conv;
-
 pub mod device;
 pub mod driver;
 mod elementwise;
@@ -33,34 +33,35 @@ use super::cpu::Cpu;
 use super::{
     AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, GroupShape, Matrix,
 };
-use attention::{Gradients, Inputs, Returning};
+use attention::{AttentionGradients, AttentionInputs, AttentionOutputs};
 pub use conv::ConvWeight;
-use device::{Device, Unavailable};
+use device::{CudaDevice, DeviceUnavailable};
 use driver::{Driver, Format};
 pub use linear::LinearWeight;
 pub use loss::Points;
 pub use memory::Buffer;
 
-/// The kernels for compute capability 8.0 and later, a text in PTX: what NVRTC makes of `source/`, compressed (`.ci/ptx`).
+/// The kernels as gzipped PTX for compute capability 8.0, compiled from `source/` by `.ci/ptx`.
 static KERNELS: &[u8] = include_bytes!("kernels.ptx.gz");
 
-/// The kernels' PTX.
+/// Returns the kernels' PTX.
 ///
 /// # Panics
-/// When the program is damaged.
+/// If the embedded data is corrupt.
 pub fn kernels() -> String {
-    let mut text = String::new();
-    let read = flate2::read::GzDecoder::new(KERNELS).read_to_string(&mut text);
-    assert!(read.is_ok(), "the program holds its kernels: {read:?}");
-    text
+    let mut ptx = String::new();
+    let read = flate2::read::GzDecoder::new(KERNELS).read_to_string(&mut ptx);
+    assert!(read.is_ok(), "the embedded kernels are corrupt: {read:?}");
+    ptx
 }
 
-/// Latent cells of a picture of 512 pixels' sides. What its way back keeps takes about 0.8 GB in 16 bits.
-const PICTURE: usize = 64 * 64;
-/// Bytes of a GPU on which the weights leave room for two of them.
-const ENOUGH_FOR_TWO: u64 = 6 << 30;
+/// Latent cells of a 512 x 512 picture. A recorded forward pass over them takes about 0.8 GB in
+/// 16-bit formats.
+const CELLS_PER_PICTURE: usize = 64 * 64;
+/// Bytes of GPU memory from which two such passes fit beside the weights.
+const MEMORY_FOR_TWO_PICTURES: u64 = 6 << 30;
 
-/// A GPU, and how the network's weights and activations are stored on it.
+/// A GPU and the format in which it stores weights and activations.
 #[derive(Debug, Clone)]
 pub struct Cuda {
     gpu: Arc<Gpu>,
@@ -68,15 +69,15 @@ pub struct Cuda {
 }
 
 impl Cuda {
-    /// GPU `index` of this machine, which stores weights and activations in `format`.
+    /// Opens GPU `index` of this machine; weights and activations are stored in `format`.
     ///
     /// # Errors
-    /// [`Unavailable`].
-    pub fn open(index: usize, format: Format) -> Result<Self, Unavailable> {
-        Ok(Self::new(Device::open(index, &kernels())?, format))
+    /// [`DeviceUnavailable`].
+    pub fn open(index: usize, format: Format) -> Result<Self, DeviceUnavailable> {
+        Ok(Self::new(CudaDevice::open(index, &kernels())?, format))
     }
 
-    /// A GPU behind a driver of any kind.
+    /// Wraps any driver.
     pub fn new(driver: impl Driver + 'static, format: Format) -> Self {
         Self {
             gpu: Gpu::new(Box::new(driver)),
@@ -102,7 +103,7 @@ impl Backend for Cuda {
     fn arithmetic(&self) -> String {
         let driver = self.gpu.driver();
         let (gpu, blocks) = (driver.description(), driver.multiprocessors());
-        // The text encoder runs on the processor.
+        // The text encoder runs on the CPU.
         format!(
             "cuda {} {gpu}, {blocks} multiprocessors, {} cells; {}",
             self.format.name(),
@@ -112,12 +113,16 @@ impl Backend for Cuda {
     }
 
     fn cells_at_once(&self) -> usize {
-        let is_small = self.gpu.driver().memory().total < ENOUGH_FOR_TWO;
-        if is_small { PICTURE } else { 2 * PICTURE }
+        let is_small = self.gpu.driver().memory().total < MEMORY_FOR_TWO_PICTURES;
+        if is_small {
+            CELLS_PER_PICTURE
+        } else {
+            2 * CELLS_PER_PICTURE
+        }
     }
 
     fn wait(&self) {
-        self.gpu.wait();
+        self.gpu.synchronise();
     }
 
     fn launches(&self) -> Option<u64> {
@@ -139,8 +144,8 @@ impl Backend for Cuda {
         Buffer::uninit(&self.gpu, Format::F32, len)
     }
 
-    fn uninit_like(&self, model: &Buffer, len: usize) -> Buffer {
-        Buffer::uninit(&self.gpu, model.format(), len)
+    fn uninit_like(&self, like: &Buffer, len: usize) -> Buffer {
+        Buffer::uninit(&self.gpu, like.format(), len)
     }
 
     fn zeros(&self, len: usize) -> Buffer {
@@ -326,7 +331,7 @@ impl Backend for Cuda {
         o: &mut Buffer,
     ) {
         attention::attention(
-            Inputs {
+            AttentionInputs {
                 shape: *shape,
                 q,
                 k,
@@ -352,14 +357,14 @@ impl Backend for Cuda {
     ) {
         let dkv = dkv.map(|(dk, dv)| [&*dk, &*dv]);
         attention::attention_backward(
-            Inputs {
+            AttentionInputs {
                 shape: *shape,
                 q,
                 k,
                 v,
             },
-            Returning { stats, o, d_o },
-            &Gradients { dq, dkv },
+            AttentionOutputs { stats, o, d_o },
+            &AttentionGradients { dq, dkv },
         );
     }
 

@@ -1,24 +1,25 @@
-//! Normalisation of groups and rows.
+//! Group and layer normalisation.
 
 use super::driver::Format;
 use super::gpu::{Gpu, THREADS};
 use super::memory::Buffer;
 use crate::kernels::GroupShape;
 
-/// Numbers of a group that are worth a block of their own.
-const PART: usize = 4096;
+/// Minimum values per block when several blocks share a group.
+const VALUES_PER_PART: usize = 4096;
 
-/// Into how many blocks the sums of each group are split, so that all multiprocessors have work.
+/// Returns the number of blocks that share each group, so that every multiprocessor has work.
 fn parts(gpu: &Gpu, shape: &GroupShape) -> usize {
     let groups = shape.batch * shape.groups;
-    let numbers = shape.pixels * (shape.channels / shape.groups);
+    let values = shape.pixels * (shape.channels / shape.groups);
     (2 * gpu.driver().multiprocessors() as usize)
         .div_ceil(groups)
-        .min(numbers / PART)
+        .min(values / VALUES_PER_PART)
         .clamp(1, shape.pixels)
 }
 
-/// y = weight * (x - mean) / deviation + bias, then SiLU if `silu`; `stats` receives mean and inverse deviation.
+/// y = weight * (x - mean) / deviation + bias, then SiLU if `silu`. `stats` receives the mean and
+/// the inverse standard deviation of every group.
 pub(super) fn group_norm(
     shape: &GroupShape,
     x: &Buffer,
@@ -71,10 +72,10 @@ pub(super) fn group_norm(
         silu.into(),
         len.into(),
     ];
-    gpu.spread(&format!("group_norm_apply_{name}"), len, &apply);
+    gpu.launch_elementwise(&format!("group_norm_apply_{name}"), len, &apply);
 }
 
-/// dx of [`group_norm`], plus `residual`.
+/// Computes dx of [`group_norm`], plus `residual`.
 pub(super) fn group_norm_backward(
     shape: &GroupShape,
     [x, dy]: [&Buffer; 2],
@@ -139,10 +140,10 @@ pub(super) fn group_norm_backward(
         silu.into(),
         len.into(),
     ];
-    gpu.spread(&format!("group_norm_backward_apply_{name}"), len, &apply);
+    gpu.launch_elementwise(&format!("group_norm_backward_apply_{name}"), len, &apply);
 }
 
-/// Normalises every row of `channels` numbers.
+/// Normalises every row of `channels` values.
 pub(super) fn layer_norm(
     channels: usize,
     eps: f32,
@@ -162,12 +163,12 @@ pub(super) fn layer_norm(
     ];
     gpu.launch(
         &format!("layer_norm_{}", x.format().name()),
-        [gpu.blocks(rows, THREADS as usize / 32), 1, 1],
+        [gpu.grid_size(rows, THREADS as usize / 32), 1, 1],
         &arguments,
     );
 }
 
-/// dx of [`layer_norm`], plus `residual`.
+/// Computes dx of [`layer_norm`], plus `residual`.
 pub(super) fn layer_norm_backward(
     channels: usize,
     eps: f32,
@@ -189,7 +190,7 @@ pub(super) fn layer_norm_backward(
     ];
     gpu.launch(
         &format!("layer_norm_backward_{}", x.format().name()),
-        [gpu.blocks(rows, THREADS as usize / 32), 1, 1],
+        [gpu.grid_size(rows, THREADS as usize / 32), 1, 1],
         &arguments,
     );
 }

@@ -29,7 +29,10 @@ impl DivergenceGuard {
 
 fn root_mean_square<B: Backend>(tensor: &Tensor<B>) -> f64 {
     let numbers = tensor.to_host();
-    let squares: f64 = numbers.iter().map(|number| f64::from(*number).powi(2)).sum();
+    let squares: f64 = numbers
+        .iter()
+        .map(|number| f64::from(*number).powi(2))
+        .sum();
     (squares / numbers.len() as f64).sqrt()
 }
 
@@ -46,7 +49,12 @@ mod tests {
         };
         let guard = DivergenceGuard::new(&latent(1.0));
         // Infinity times zero is NaN, which is reported as not finite and not as a divergence.
-        for (factor, diverged) in [(1.0, false), (3.9, false), (4.1, true), (f32::INFINITY, false)] {
+        for (factor, diverged) in [
+            (1.0, false),
+            (3.9, false),
+            (4.1, true),
+            (f32::INFINITY, false),
+        ] {
             assert_eq!(guard.has_diverged(&latent(factor)), diverged, "{factor}");
         }
     }

@@ -59,7 +59,10 @@ mod tests {
         }
         let expected = [0.8_f32, -0.8, 0.0];
         for (number, expected) in latent.to_host().iter().zip(expected) {
-            assert!((number - expected).abs() < 1e-5, "{number} is not {expected}");
+            assert!(
+                (number - expected).abs() < 1e-5,
+                "{number} is not {expected}"
+            );
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::safetensors::SafetensorsFile;
 
 /// Where diffusers keeps peft's configuration in a header.
@@ -51,7 +51,7 @@ impl Scale {
         };
         let values: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
             refuse(
-                "weights.damaged",
+                ErrorKind::WeightsDamaged,
                 format!("its peft configuration is broken: {error}"),
             )
         })?;
@@ -72,14 +72,17 @@ impl Scale {
             .find(|key| is_set(key))
         {
             return Err(refuse(
-                "weights.unsupported",
+                ErrorKind::WeightsUnsupported,
                 format!("it was trained with peft's `{key}`"),
             ));
         }
         let alpha = get("lora_alpha").map(|value| {
-            value
-                .as_f64()
-                .ok_or_else(|| refuse("weights.damaged", format!("`lora_alpha` is {value}")))
+            value.as_f64().ok_or_else(|| {
+                refuse(
+                    ErrorKind::WeightsDamaged,
+                    format!("`lora_alpha` is {value}"),
+                )
+            })
         });
         Ok(Self {
             alpha: alpha.transpose()?,
@@ -138,7 +141,7 @@ mod tests {
         ] {
             assert_eq!(
                 Scale::parse(text, "").expect_err("not supported").kind(),
-                "weights.unsupported",
+                ErrorKind::WeightsUnsupported,
                 "{text}"
             );
         }

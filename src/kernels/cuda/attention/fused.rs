@@ -1,51 +1,58 @@
-//! Attention in one kernel each way: scores are never stored.
+//! Fused attention: one kernel per pass. Scores are never stored in memory.
 
-use super::{Gradients, Inputs, Returning, key_stride, scale};
+use super::{AttentionGradients, AttentionInputs, AttentionOutputs, key_stride, scale};
 use crate::kernels::AttentionShape;
-use crate::kernels::cuda::driver::{Address, Argument, Format};
+use crate::kernels::cuda::driver::{Address, Format, KernelArgument};
 use crate::kernels::cuda::memory::Buffer;
 
-/// Threads of a block.
+/// Threads per block.
 const THREADS: u32 = 128;
 
-/// One kernel's launch for a head size: tokens of a block, and bytes of shared memory.
+/// Launch parameters of one kernel: tokens per block, and bytes of shared memory.
 #[derive(Debug, Clone, Copy)]
 struct Tile {
     tokens: usize,
     shared: u32,
 }
 
-/// The launches for a head size, as source/attention.cu has them: forward, to the queries, to keys and values.
-fn tiles(head_size: usize) -> Option<[Tile; 3]> {
+/// Launch parameters of the three kernels of a head size.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KernelTiles {
+    forward: Tile,
+    backward_q: Tile,
+    backward_kv: Tile,
+}
+
+/// Returns the launch parameters of the three kernels; `None` if no kernel supports the head size
+/// and the number format. The values are those of source/attention.cu.
+pub(super) fn tiles(inputs: &AttentionInputs) -> Option<KernelTiles> {
+    if inputs.q.format() == Format::F32 {
+        return None;
+    }
     let tile = |tokens, shared| Tile { tokens, shared };
-    Some(match head_size {
+    let [forward, backward_q, backward_kv] = match inputs.shape.head_size {
         32 => [tile(64, 20480), tile(64, 20480), tile(64, 21504)],
         40 => [tile(128, 20480), tile(128, 20480), tile(128, 21504)],
         64 => [tile(128, 36864), tile(64, 36864), tile(64, 37888)],
         80 => [tile(64, 45056), tile(64, 45056), tile(64, 46080)],
         160 => [tile(64, 43008), tile(64, 43008), tile(32, 43520)],
         _ => return None,
+    };
+    Some(KernelTiles {
+        forward,
+        backward_q,
+        backward_kv,
     })
 }
 
-/// Is there a kernel for these sizes and this format?
-pub(super) fn exists(inputs: &Inputs) -> bool {
-    inputs.q.format() != Format::F32 && tiles(inputs.shape.head_size).is_some()
-}
-
-fn tiles_of(shape: &AttentionShape) -> [Tile; 3] {
-    tiles(shape.head_size)
-        .unwrap_or_else(|| unreachable!("a fused kernel of this head size was looked up before"))
-}
-
-/// Starts `kernel` for `batch` pictures with `tokens` each.
+/// Launches `kernel` for `batch` pictures of `tokens` tokens each.
 fn launch(
     kernel: &str,
-    inputs: &Inputs,
+    inputs: &AttentionInputs,
     batch: usize,
     tokens: usize,
     tile: Tile,
-    arguments: &[Argument],
+    arguments: &[KernelArgument],
 ) {
     let name = format!(
         "{kernel}_{}_{}",
@@ -56,11 +63,11 @@ fn launch(
     inputs
         .q
         .gpu()
-        .launch_wide(&name, blocks, THREADS, tile.shared, arguments);
+        .launch_with(&name, blocks, THREADS, tile.shared, arguments);
 }
 
-/// The numbers that end every kernel's arguments.
-fn sizes(shape: &AttentionShape, stride: usize) -> [Argument; 5] {
+/// The last arguments of every kernel.
+fn sizes(shape: &AttentionShape, stride: usize) -> [KernelArgument; 5] {
     [
         shape.queries.into(),
         shape.keys.into(),
@@ -70,13 +77,19 @@ fn sizes(shape: &AttentionShape, stride: usize) -> [Argument; 5] {
     ]
 }
 
-pub(super) fn attention(inputs: Inputs, sources: &[usize], stats: &Buffer, o: &Buffer) {
-    let Inputs { shape, q, k, v } = inputs;
+pub(super) fn attention(
+    inputs: AttentionInputs,
+    tiles: KernelTiles,
+    sources: &[usize],
+    stats: &Buffer,
+    o: &Buffer,
+) {
+    let AttentionInputs { shape, q, k, v } = inputs;
     let (picture, read) = (
         shape.queries * shape.channels(),
         shape.keys * shape.channels(),
     );
-    // Runs of pictures that read the same keys, or neighbouring ones, go together.
+    // One launch covers consecutive pictures that read the same keys, or consecutive keys.
     let mut first = 0;
     while first < sources.len() {
         let step = |stride: usize| {
@@ -88,21 +101,22 @@ pub(super) fn attention(inputs: Inputs, sources: &[usize], stats: &Buffer, o: &B
         };
         let (same, own) = (step(0), step(1));
         let (count, stride) = if same >= own { (same, 0) } else { (own, read) };
-        let keys = |buffer: &Buffer| buffer.at(sources[first] * read).into();
-        let places = [
-            q.at(first * picture).into(),
+        let keys = |buffer: &Buffer| buffer.address_of(sources[first] * read).into();
+        let addresses = [
+            q.address_of(first * picture).into(),
             keys(k),
             keys(v),
-            o.at(first * picture).into(),
-            stats.at(first * shape.heads * shape.queries).into(),
+            o.address_of(first * picture).into(),
+            stats.address_of(first * shape.heads * shape.queries).into(),
         ];
-        let arguments: Vec<Argument> = places.into_iter().chain(sizes(&shape, stride)).collect();
+        let arguments: Vec<KernelArgument> =
+            addresses.into_iter().chain(sizes(&shape, stride)).collect();
         launch(
             "attention",
             &inputs,
             count,
             shape.queries,
-            tiles_of(&shape)[0],
+            tiles.forward,
             &arguments,
         );
         first += count;
@@ -110,28 +124,30 @@ pub(super) fn attention(inputs: Inputs, sources: &[usize], stats: &Buffer, o: &B
 }
 
 pub(super) fn attention_backward(
-    inputs: Inputs,
-    returning: Returning,
+    inputs: AttentionInputs,
+    tiles: KernelTiles,
+    outputs: AttentionOutputs,
     delta: &Buffer,
-    gradients: &Gradients,
+    gradients: &AttentionGradients,
 ) {
-    let Inputs { shape, q, k, v } = inputs;
-    let [_, to_queries, to_keys] = tiles_of(&shape);
-    let read: [Address; 6] = [q, k, v, returning.d_o, returning.stats, delta].map(Buffer::address);
-    let arguments = |written: &[&Buffer]| -> Vec<Argument> {
-        let places = read
+    let AttentionInputs { shape, q, k, v } = inputs;
+    let read: [Address; 6] = [q, k, v, outputs.d_o, outputs.stats, delta].map(Buffer::address);
+    let arguments = |written: &[&Buffer]| -> Vec<KernelArgument> {
+        let addresses = read
             .iter()
             .copied()
             .chain(written.iter().map(|buffer| buffer.address()))
-            .map(Argument::Address);
-        places.chain(sizes(&shape, key_stride(&shape, k))).collect()
+            .map(KernelArgument::Pointer);
+        addresses
+            .chain(sizes(&shape, key_stride(&shape, k)))
+            .collect()
     };
     launch(
         "attention_backward_q",
         &inputs,
         shape.batch,
         shape.queries,
-        to_queries,
+        tiles.backward_q,
         &arguments(&[gradients.dq]),
     );
     if let Some([dk, dv]) = gradients.dkv {
@@ -140,7 +156,7 @@ pub(super) fn attention_backward(
             &inputs,
             shape.batch,
             shape.keys,
-            to_keys,
+            tiles.backward_kv,
             &arguments(&[dk, dv]),
         );
     }

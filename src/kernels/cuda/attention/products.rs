@@ -1,20 +1,20 @@
-//! Attention as products of matrices around a softmax, as many heads or queries at a time as memory allows. For f32, and for head sizes
-//! that have no kernel of their own.
+//! Attention as matrix products around a softmax, for f32 and for head sizes without a fused
+//! kernel. It is computed in blocks of heads or queries, to bound the memory of the scores.
 
-use super::{Gradients, Inputs, Returning, key_stride, scale};
+use super::{AttentionGradients, AttentionInputs, AttentionOutputs, key_stride, scale};
 use crate::kernels::AttentionShape;
-use crate::kernels::cuda::driver::{Address, Format, Product, Stored};
+use crate::kernels::cuda::driver::{Address, Format, Gemm, MatrixView};
 use crate::kernels::cuda::memory::Buffer;
 
-/// Bytes of the scores that are there at once.
-const SCORES: usize = 128 << 20;
+/// Maximum bytes of scores in memory at once.
+const SCORE_BYTES: usize = 128 << 20;
 
-/// Rows of a softmax that a block takes at a time: one for each of its warps.
-const ROWS: usize = 8;
+/// Softmax rows per block of threads: one per warp.
+const ROWS_PER_BLOCK: usize = 8;
 
-/// Some heads, or some queries of one head, of a picture.
+/// Some heads of a picture, or some queries of one head.
 #[derive(Debug, Clone, Copy)]
-struct Part {
+struct ScoreBlock {
     picture: usize,
     head: usize,
     heads: usize,
@@ -22,32 +22,34 @@ struct Part {
     queries: usize,
 }
 
-impl Part {
-    /// Rows of scores.
+impl ScoreBlock {
+    /// Returns the number of rows of scores.
     fn rows(&self) -> usize {
         self.heads * self.queries
     }
 }
 
-/// All parts: whole heads, as many as fit, or a head in pieces where not even one fits.
-fn parts(shape: &AttentionShape) -> Vec<Part> {
+/// Splits an attention into blocks: as many whole heads as fit, or parts of one head if a head does
+/// not fit.
+fn blocks(shape: &AttentionShape) -> Vec<ScoreBlock> {
     let AttentionShape {
         batch,
-        heads: all,
+        heads: all_heads,
         queries,
         keys,
         ..
     } = *shape;
-    let rows = (SCORES / (Format::F32.bytes() * keys)).max(1);
-    let (heads_at_once, queries_at_once) = ((rows / queries).clamp(1, all), rows.min(queries));
+    let rows = (SCORE_BYTES / (Format::F32.bytes() * keys)).max(1);
+    let (heads_at_once, queries_at_once) =
+        ((rows / queries).clamp(1, all_heads), rows.min(queries));
     let heads = move |picture| {
-        (0..all).step_by(heads_at_once).flat_map(move |head| {
+        (0..all_heads).step_by(heads_at_once).flat_map(move |head| {
             (0..queries)
                 .step_by(queries_at_once)
-                .map(move |query| Part {
+                .map(move |query| ScoreBlock {
                     picture,
                     head,
-                    heads: heads_at_once.min(all - head),
+                    heads: heads_at_once.min(all_heads - head),
                     query,
                     queries: queries_at_once.min(queries - query),
                 })
@@ -56,63 +58,63 @@ fn parts(shape: &AttentionShape) -> Vec<Part> {
     (0..batch).flat_map(heads).collect()
 }
 
-/// Where matrices of a part lie.
-struct Places {
+/// The matrices of one block of scores.
+struct BlockMatrices {
     shape: AttentionShape,
-    part: Part,
+    block: ScoreBlock,
 }
 
-impl Places {
-    /// Queries, outputs, and their gradients.
-    fn of_queries(&self, buffer: &Buffer) -> Stored {
-        let row = self.part.picture * self.shape.queries + self.part.query;
-        self.at(buffer, row)
+impl BlockMatrices {
+    /// Views queries, outputs, or their gradients.
+    fn of_queries(&self, buffer: &Buffer) -> MatrixView {
+        let row = self.block.picture * self.shape.queries + self.block.query;
+        self.view(buffer, row)
     }
 
-    /// Keys, values, and their gradients, of the picture whose numbers begin at `start`.
-    fn of_keys(&self, buffer: &Buffer, start: usize) -> Stored {
-        self.at(buffer, start / self.shape.channels())
+    /// Views keys, values, or their gradients of the picture whose values begin at `start`.
+    fn of_keys(&self, buffer: &Buffer, start: usize) -> MatrixView {
+        self.view(buffer, start / self.shape.channels())
     }
 
-    fn at(&self, buffer: &Buffer, row: usize) -> Stored {
+    fn view(&self, buffer: &Buffer, row: usize) -> MatrixView {
         let (channels, size) = (self.shape.channels(), self.shape.head_size);
-        Stored {
-            address: buffer.at(row * channels + self.part.head * size),
+        MatrixView {
+            address: buffer.address_of(row * channels + self.block.head * size),
             format: buffer.format(),
             stride: channels,
             batch_stride: size,
         }
     }
 
-    /// Scores and what becomes of them.
-    fn of_scores(&self, buffer: &Buffer) -> Stored {
+    /// Views scores or probabilities.
+    fn of_scores(&self, buffer: &Buffer) -> MatrixView {
         let keys = self.shape.keys;
-        Stored {
+        MatrixView {
             address: buffer.address(),
             format: buffer.format(),
             stride: keys,
-            batch_stride: self.part.queries * keys,
+            batch_stride: self.block.queries * keys,
         }
     }
 
-    /// The part's rows of one number per query.
+    /// Returns the address of the block's rows in a buffer of one value per query.
     fn of_rows(&self, buffer: &Buffer) -> Address {
-        let Part {
+        let ScoreBlock {
             picture,
             head,
             query,
             ..
-        } = self.part;
-        buffer.at((picture * self.shape.heads + head) * self.shape.queries + query)
+        } = self.block;
+        buffer.address_of((picture * self.shape.heads + head) * self.shape.queries + query)
     }
 
     /// c (queries, keys) = a b^T.
-    fn scores(&self, a: Stored, b: Stored, c: Stored) -> Product {
+    fn scores(&self, a: MatrixView, b: MatrixView, c: MatrixView) -> Gemm {
         let AttentionShape {
             keys, head_size, ..
         } = self.shape;
-        self.product(
-            [self.part.queries, keys, head_size],
+        self.gemm(
+            [self.block.queries, keys, head_size],
             (a, false),
             (b, true),
             c,
@@ -120,28 +122,28 @@ impl Places {
     }
 
     /// c (queries, head size) = a b.
-    fn outputs(&self, a: Stored, b: Stored, c: Stored) -> Product {
+    fn outputs(&self, a: MatrixView, b: MatrixView, c: MatrixView) -> Gemm {
         let AttentionShape {
             keys, head_size, ..
         } = self.shape;
-        self.product(
-            [self.part.queries, head_size, keys],
+        self.gemm(
+            [self.block.queries, head_size, keys],
             (a, false),
             (b, false),
             c,
         )
     }
 
-    /// c (keys, head size) = a^T b, plus c where other queries of the head came before.
-    fn key_gradients(&self, a: Stored, b: Stored, c: Stored) -> Product {
+    /// c (keys, head size) = a^T b, plus c except for the first queries of the head.
+    fn key_gradients(&self, a: MatrixView, b: MatrixView, c: MatrixView) -> Gemm {
         let AttentionShape {
             keys, head_size, ..
         } = self.shape;
-        let add = (self.part.query > 0).then_some((c, 1.0));
-        Product {
+        let add = (self.block.query > 0).then_some((c, 1.0));
+        Gemm {
             add,
-            ..self.product(
-                [keys, head_size, self.part.queries],
+            ..self.gemm(
+                [keys, head_size, self.block.queries],
                 (a, true),
                 (b, false),
                 c,
@@ -149,19 +151,19 @@ impl Places {
         }
     }
 
-    fn product(
+    fn gemm(
         &self,
         [rows, cols, inner]: [usize; 3],
-        a: (Stored, bool),
-        b: (Stored, bool),
-        c: Stored,
-    ) -> Product {
+        a: (MatrixView, bool),
+        b: (MatrixView, bool),
+        c: MatrixView,
+    ) -> Gemm {
         let ((a, a_transposed), (b, b_transposed)) = (a, b);
-        Product {
+        Gemm {
             rows,
             cols,
             inner,
-            batch: self.part.heads,
+            batch: self.block.heads,
             alpha: 1.0,
             a,
             a_transposed,
@@ -174,90 +176,94 @@ impl Places {
     }
 }
 
-pub(super) fn attention(inputs: Inputs, sources: &[usize], stats: &Buffer, o: &Buffer) {
-    let Inputs { shape, q, k, v } = inputs;
+pub(super) fn attention(inputs: AttentionInputs, sources: &[usize], stats: &Buffer, o: &Buffer) {
+    let AttentionInputs { shape, q, k, v } = inputs;
     let gpu = q.gpu();
-    for part in parts(&shape) {
-        let places = Places { shape, part };
-        let source = sources[part.picture] * shape.keys * shape.channels();
+    for block in blocks(&shape) {
+        let matrices = BlockMatrices { shape, block };
+        let source = sources[block.picture] * shape.keys * shape.channels();
         let [scores, p] = [Format::F32, q.format()]
-            .map(|format| Buffer::uninit(gpu, format, part.rows() * shape.keys));
-        gpu.product(&places.scores(
-            places.of_queries(q),
-            places.of_keys(k, source),
-            places.of_scores(&scores),
+            .map(|format| Buffer::uninit(gpu, format, block.rows() * shape.keys));
+        gpu.gemm(&matrices.scores(
+            matrices.of_queries(q),
+            matrices.of_keys(k, source),
+            matrices.of_scores(&scores),
         ));
         let arguments = [
             (&scores).into(),
             (&p).into(),
-            places.of_rows(stats).into(),
+            matrices.of_rows(stats).into(),
             scale(&shape).into(),
             shape.keys.into(),
-            part.rows().into(),
+            block.rows().into(),
         ];
         gpu.launch(
             &format!("softmax_{}", q.format().name()),
-            [gpu.blocks(part.rows(), ROWS), 1, 1],
+            [gpu.grid_size(block.rows(), ROWS_PER_BLOCK), 1, 1],
             &arguments,
         );
-        gpu.product(&places.outputs(
-            places.of_scores(&p),
-            places.of_keys(v, source),
-            places.of_queries(o),
+        gpu.gemm(&matrices.outputs(
+            matrices.of_scores(&p),
+            matrices.of_keys(v, source),
+            matrices.of_queries(o),
         ));
     }
 }
 
 pub(super) fn attention_backward(
-    inputs: Inputs,
-    returning: Returning,
+    inputs: AttentionInputs,
+    outputs: AttentionOutputs,
     delta: &Buffer,
-    gradients: &Gradients,
+    gradients: &AttentionGradients,
 ) {
-    let Inputs { shape, q, k, v } = inputs;
+    let AttentionInputs { shape, q, k, v } = inputs;
     let gpu = q.gpu();
     let stride = key_stride(&shape, k);
-    for part in parts(&shape) {
-        let places = Places { shape, part };
-        let source = part.picture * stride;
-        let numbers = part.rows() * shape.keys;
-        let [scores, dp] = [(); 2].map(|()| Buffer::uninit(gpu, Format::F32, numbers));
-        let [p, ds] = [(); 2].map(|()| Buffer::uninit(gpu, q.format(), numbers));
-        let d_o = places.of_queries(returning.d_o);
-        gpu.product(&places.scores(
-            places.of_queries(q),
-            places.of_keys(k, source),
-            places.of_scores(&scores),
+    for block in blocks(&shape) {
+        let matrices = BlockMatrices { shape, block };
+        let source = block.picture * stride;
+        let len = block.rows() * shape.keys;
+        let [scores, dp] = [(); 2].map(|()| Buffer::uninit(gpu, Format::F32, len));
+        let [p, ds] = [(); 2].map(|()| Buffer::uninit(gpu, q.format(), len));
+        let d_o = matrices.of_queries(outputs.d_o);
+        gpu.gemm(&matrices.scores(
+            matrices.of_queries(q),
+            matrices.of_keys(k, source),
+            matrices.of_scores(&scores),
         ));
-        gpu.product(&places.scores(d_o, places.of_keys(v, source), places.of_scores(&dp)));
+        gpu.gemm(&matrices.scores(d_o, matrices.of_keys(v, source), matrices.of_scores(&dp)));
         let arguments = [
             (&scores).into(),
             (&dp).into(),
-            places.of_rows(returning.stats).into(),
-            places.of_rows(delta).into(),
+            matrices.of_rows(outputs.stats).into(),
+            matrices.of_rows(delta).into(),
             (&p).into(),
             (&ds).into(),
             scale(&shape).into(),
             shape.keys.into(),
-            part.rows().into(),
+            block.rows().into(),
         ];
         gpu.launch(
             &format!("softmax_backward_{}", q.format().name()),
-            [gpu.blocks(part.rows(), ROWS), 1, 1],
+            [gpu.grid_size(block.rows(), ROWS_PER_BLOCK), 1, 1],
             &arguments,
         );
-        gpu.product(&places.outputs(
-            places.of_scores(&ds),
-            places.of_keys(k, source),
-            places.of_queries(gradients.dq),
+        gpu.gemm(&matrices.outputs(
+            matrices.of_scores(&ds),
+            matrices.of_keys(k, source),
+            matrices.of_queries(gradients.dq),
         ));
         if let Some([dk, dv]) = gradients.dkv {
-            let own = part.picture * shape.keys * shape.channels();
-            gpu.product(&places.key_gradients(places.of_scores(&p), d_o, places.of_keys(dv, own)));
-            gpu.product(&places.key_gradients(
-                places.of_scores(&ds),
-                places.of_queries(q),
-                places.of_keys(dk, own),
+            let own = block.picture * shape.keys * shape.channels();
+            gpu.gemm(&matrices.key_gradients(
+                matrices.of_scores(&p),
+                d_o,
+                matrices.of_keys(dv, own),
+            ));
+            gpu.gemm(&matrices.key_gradients(
+                matrices.of_scores(&ds),
+                matrices.of_queries(q),
+                matrices.of_keys(dk, own),
             ));
         }
     }

@@ -1,26 +1,28 @@
-//! NVIDIA's libraries: looked for when a device is opened, so that the program starts without them and says what is missing.
+//! Loading of NVIDIA's libraries when a device is opened, so that the program starts without them
+//! and can name a missing one.
 //!
-//! The bindings panic where a library or one of its functions is not there. Nothing is called before [`Library::find`] has seen both.
+//! The bindings panic if a library or one of its functions is missing. [`NvidiaLibrary::find`]
+//! checks both before the first call.
 
 use std::error::Error;
 
 use cudarc::{cublaslt, cudnn, driver, get_lib_name_candidates};
 
-use super::Unavailable;
+use super::DeviceUnavailable;
 
 /// A library of NVIDIA's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Library {
-    /// The driver's own; comes with the driver.
+pub(super) enum NvidiaLibrary {
+    /// The CUDA driver; comes with the GPU driver.
     Driver,
-    /// Products of matrices; comes with the CUDA toolkit or beside the program.
+    /// Matrix products; comes with the CUDA toolkit or with PyTorch.
     CublasLt,
-    /// Convolutions; comes by itself.
+    /// Convolutions; a separate download, or with PyTorch.
     Cudnn,
 }
 
-impl Library {
-    /// What NVIDIA calls it.
+impl NvidiaLibrary {
+    /// Returns NVIDIA's name of the library.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Driver => "NVIDIA driver",
@@ -29,7 +31,7 @@ impl Library {
         }
     }
 
-    /// File names without prefix, version and ending.
+    /// Returns file names without prefix, version and extension.
     fn stems(self) -> &'static [&'static str] {
         match self {
             Self::Driver => &["cuda", "nvcuda"],
@@ -38,7 +40,7 @@ impl Library {
         }
     }
 
-    /// File names in the order in which the bindings try them.
+    /// Returns the file names in the order in which the bindings try them.
     pub(super) fn candidates(self) -> Vec<String> {
         self.stems()
             .iter()
@@ -46,7 +48,7 @@ impl Library {
             .collect()
     }
 
-    /// Every function that is called.
+    /// Returns every function that is called.
     pub(super) fn functions(self) -> &'static [&'static str] {
         match self {
             Self::Driver => DRIVER,
@@ -55,8 +57,9 @@ impl Library {
         }
     }
 
-    /// Further libraries without which this one ends the program at its first call instead of saying what it lacks.
-    fn parts(self) -> &'static [&'static str] {
+    /// Returns the sublibraries that it loads at its first call. If one is missing, cuDNN aborts
+    /// the process.
+    fn sublibraries(self) -> &'static [&'static str] {
         match self {
             Self::Driver | Self::CublasLt => &[],
             Self::Cudnn => &[
@@ -69,25 +72,26 @@ impl Library {
         }
     }
 
-    /// Loads the library for as long as the program runs, and sees that it has every function.
+    /// Loads the library for the lifetime of the process and checks that it has every function.
     ///
     /// # Errors
-    /// [`Unavailable::NoDriver`], [`Unavailable::NoLibrary`], [`Unavailable::LibraryLacks`].
-    pub(super) fn find(self) -> Result<(), Unavailable> {
+    /// [`DeviceUnavailable::NoDriver`], [`DeviceUnavailable::NoLibrary`],
+    /// [`DeviceUnavailable::LibraryLacks`].
+    pub(super) fn find(self) -> Result<(), DeviceUnavailable> {
         let missing = |library, (searched, reason)| match self {
-            Self::Driver => Unavailable::NoDriver { searched, reason },
-            _ => Unavailable::NoLibrary {
+            Self::Driver => DeviceUnavailable::NoDriver { searched, reason },
+            _ => DeviceUnavailable::NoLibrary {
                 library,
                 searched,
                 reason,
             },
         };
         load(self.candidates()).map_err(|tried| missing(self.name(), tried))?;
-        for part in self.parts() {
+        for part in self.sublibraries() {
             load(get_lib_name_candidates(part)).map_err(|tried| missing(part, tried))?;
         }
         match self.functions().iter().find(|function| !self.has(function)) {
-            Some(function) => Err(Unavailable::LibraryLacks {
+            Some(function) => Err(DeviceUnavailable::LibraryLacks {
                 library: self.name(),
                 function,
             }),
@@ -95,9 +99,10 @@ impl Library {
         }
     }
 
-    /// Is there such a function? Only after the library was seen to be present.
+    /// Returns whether the function exists. The library must have been loaded before.
     fn has(self, function: &str) -> bool {
-        // SAFETY: the library is present, so `culib` does not panic; the symbol is looked up and not called.
+        // SAFETY: the library is loaded, so `culib` does not panic; the symbol is looked up and not
+        // called.
         unsafe {
             let library = match self {
                 Self::Driver => driver::sys::culib(),
@@ -111,12 +116,24 @@ impl Library {
     }
 }
 
-/// Loads the first library that there is under one of these names, and keeps it: the bindings, which try the same names, get the same one.
-/// Otherwise gives the names back, and what else is wrong where something lies under one of them.
+/// Formats a library's version: 120903 is 12.9.3.
+pub(super) fn version_text(version: usize) -> String {
+    format!(
+        "{}.{}.{}",
+        version / 10_000,
+        version / 100 % 100,
+        version % 100
+    )
+}
+
+/// Loads the first library found under one of these names and keeps it loaded. The bindings try the
+/// same names and get the same library. On failure returns the names, and the loader's message if a
+/// file exists but cannot be loaded.
 fn load(names: Vec<String>) -> Result<(), (Vec<String>, Option<String>)> {
     let mut reason = None;
     for name in &names {
-        // SAFETY: loading runs the library's initialisers. These are NVIDIA's libraries, under their own names.
+        // SAFETY: loading runs the library's initialisers. These are NVIDIA's libraries under their
+        // own names.
         match unsafe { libloading::Library::new(name) } {
             Ok(library) => {
                 std::mem::forget(library);
@@ -126,7 +143,7 @@ fn load(names: Vec<String>) -> Result<(), (Vec<String>, Option<String>)> {
                 let text = error
                     .source()
                     .map_or_else(|| error.to_string(), ToString::to_string);
-                if reason.is_none() && is_telling(name, &text) {
+                if reason.is_none() && is_informative(name, &text) {
                     reason = Some(text);
                 }
             }
@@ -135,8 +152,8 @@ fn load(names: Vec<String>) -> Result<(), (Vec<String>, Option<String>)> {
     Err((names, reason))
 }
 
-/// Does a loader's message say more than that there is no such file?
-fn is_telling(name: &str, message: &str) -> bool {
+/// Returns whether a loader's message says more than that the file does not exist.
+fn is_informative(name: &str, message: &str) -> bool {
     cfg!(unix)
         && !message.contains(&format!(
             "{name}: cannot open shared object file: No such file"
@@ -237,22 +254,22 @@ mod tests {
 
     use super::*;
 
-    /// Every file here that calls into a library.
+    /// Every file that calls a library.
     const SOURCES: [&str; 11] = [
         include_str!("call.rs"),
         include_str!("context.rs"),
-        include_str!("convolution.rs"),
-        include_str!("description.rs"),
-        include_str!("descriptors.rs"),
+        include_str!("cublaslt/descriptors.rs"),
+        include_str!("cublaslt/mod.rs"),
+        include_str!("cudnn/descriptors.rs"),
+        include_str!("cudnn/mod.rs"),
+        include_str!("cudnn/plan.rs"),
         include_str!("memory.rs"),
         include_str!("mod.rs"),
         include_str!("module.rs"),
-        include_str!("multiplier.rs"),
-        include_str!("plan.rs"),
         include_str!("staging.rs"),
     ];
 
-    /// Names that stand before a parenthesis and start with `prefix` and a capital letter.
+    /// Returns the identifiers before a parenthesis that start with `prefix` and a capital letter.
     fn called(prefix: &str) -> BTreeSet<&'static str> {
         let word = |character: char| character.is_ascii_alphanumeric() || character == '_';
         let code = SOURCES
@@ -272,24 +289,21 @@ mod tests {
     }
 
     #[test]
-    fn every_function_that_is_called_is_looked_for_first() {
+    fn every_called_function_is_listed() {
         for (library, prefix) in [
-            (Library::Driver, "cu"),
-            (Library::CublasLt, "cublasLt"),
-            (Library::Cudnn, "cudnn"),
+            (NvidiaLibrary::Driver, "cu"),
+            (NvidiaLibrary::CublasLt, "cublasLt"),
+            (NvidiaLibrary::Cudnn, "cudnn"),
         ] {
             let listed: BTreeSet<_> = library.functions().iter().copied().collect();
             let called = called(prefix);
-            assert!(
-                called.len() > 10,
-                "the sources are not read as they should be"
-            );
+            assert!(called.len() > 10, "too few calls were found in the sources");
             assert_eq!(listed, called, "{}", library.name());
         }
     }
 
     #[test]
-    fn a_file_that_cannot_be_loaded_is_told_from_none() {
+    fn a_file_that_cannot_be_loaded_is_reported() {
         let absent = "libdragnext_no_such.so".to_owned();
         assert_eq!(
             load(vec![absent.clone()]),
@@ -300,15 +314,15 @@ mod tests {
         std::fs::write(&broken, "not a library").expect("a file can be written");
         let broken = broken.to_str().expect("the path is text").to_owned();
         let Err((names, Some(reason))) = load(vec![absent, broken.clone()]) else {
-            panic!("it is no library")
+            panic!("the file is not a library")
         };
         assert_eq!(names.len(), 2);
         if cfg!(target_os = "linux") {
             assert!(reason.contains(&broken), "{reason}");
         }
-        // What a library that is there needs and cannot find.
+        // A dependency of an existing library is missing.
         assert!(
-            is_telling(
+            is_informative(
                 "libcudnn_cnn.so.9",
                 "libz.so.1: cannot open shared object file: No such file or directory"
             ) == cfg!(unix)
@@ -316,20 +330,20 @@ mod tests {
     }
 
     #[test]
-    fn names_of_both_toolkits_are_tried() {
-        let names = Library::CublasLt.candidates();
+    fn names_of_cuda_12_and_13_are_tried() {
+        let names = NvidiaLibrary::CublasLt.candidates();
         if cfg!(target_os = "linux") {
             for wanted in ["libcublasLt.so.13", "libcublasLt.so.12"] {
                 assert!(names.iter().any(|name| name == wanted), "{names:?}");
             }
             assert!(
-                Library::Cudnn
+                NvidiaLibrary::Cudnn
                     .candidates()
                     .iter()
                     .any(|name| name == "libcudnn.so.9")
             );
             assert!(
-                Library::Driver
+                NvidiaLibrary::Driver
                     .candidates()
                     .iter()
                     .any(|name| name == "libcuda.so.1")

@@ -1,4 +1,4 @@
-//! The GPU's memory, and the ways into it and out of it.
+//! Device memory: allocation and transfers.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -9,76 +9,79 @@ use cudarc::driver::sys::{
     CUmemoryPool,
 };
 
-use crate::kernels::cuda::driver::{Address, Memory as Bytes};
+use crate::kernels::cuda::driver::{Address, MemoryInfo};
 use crate::kernels::fault::DeviceFault;
 
-use super::call::{Failure, ask};
+use super::call::{CallFailure, call};
 use super::context::Context;
 
-/// `CUDA_ERROR_OUT_OF_MEMORY`
+/// `CUDA_ERROR_OUT_OF_MEMORY`.
 const OUT_OF_MEMORY: u32 = 2;
 
-/// Memory of a context.
+/// Allocates memory in a context.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct DeviceMemory {
     context: Arc<Context>,
-    /// The driver's pool for the stream's allocations; none where the GPU or its system has none (some virtual GPUs).
-    pool: Option<Pool>,
-    scratch: Mutex<Scratch>,
+    /// The driver's pool for stream-ordered allocation; `None` where pools are not supported, as on
+    /// some virtual GPUs.
+    pool: Option<DriverPool>,
+    workspace: Mutex<Workspace>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Pool(CUmemoryPool);
+struct DriverPool(CUmemoryPool);
 
-// SAFETY: a handle of the driver, which may be used from any thread.
-unsafe impl Send for Pool {}
+// SAFETY: driver handles may be used from any thread.
+unsafe impl Send for DriverPool {}
 // SAFETY: likewise.
-unsafe impl Sync for Pool {}
+unsafe impl Sync for DriverPool {}
 
-/// Memory for one call's intermediate results. Calls follow each other in the stream, so all share it. It grows and never shrinks.
+/// Workspace for the intermediate results of one call. Calls follow each other on the stream, so
+/// all share it. It only grows.
 #[derive(Debug)]
-pub(super) struct Scratch {
+pub(super) struct Workspace {
     address: Address,
     bytes: usize,
 }
 
-impl Scratch {
+impl Workspace {
     const NONE: Self = Self {
-        address: Address::NONE,
+        address: Address::NULL,
         bytes: 0,
     };
 
-    /// Where it is; for work that is asked for before the guard goes.
+    /// Returns its address. Operations on it must be submitted before the guard is dropped.
     pub(super) fn address(&self) -> Address {
         self.address
     }
 }
 
-impl Memory {
-    pub(super) fn new(context: Arc<Context>) -> Result<Self, Failure> {
+impl DeviceMemory {
+    pub(super) fn new(context: Arc<Context>) -> Result<Self, CallFailure> {
         let pool = match context.attribute(Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED)? {
             0 => None,
-            _ => Some(Pool::of(&context)?),
+            _ => Some(DriverPool::of(&context)?),
         };
         Ok(Self {
             context,
             pool,
-            scratch: Mutex::new(Scratch::NONE),
+            workspace: Mutex::new(Workspace::NONE),
         })
     }
 
-    /// Memory for `bytes`, at least one. Aligned to 256, as all of CUDA's allocations are (CUDA C++ Programming Guide, "Device Memory
-    /// Accesses").
+    /// Allocates `bytes`, at least one. CUDA aligns all allocations to 256 bytes (CUDA C++
+    /// Programming Guide, "Device Memory Accesses").
     pub(super) fn allocate(&self, bytes: usize) -> Result<Address, DeviceFault> {
         match self.take(bytes) {
             Err(failure) if failure.code == OUT_OF_MEMORY => {}
             taken => return Ok(taken?),
         }
-        // The pool keeps what was given back, in pieces that may all be too small. Once they are the system's again, they can be joined.
+        // The pool may hold enough memory in blocks that are too small. Once they are returned to
+        // the system, they can be merged.
         self.trim()?;
         match self.take(bytes) {
             Err(failure) if failure.code == OUT_OF_MEMORY => {
-                let Bytes { free, total } = self.bytes();
+                let MemoryInfo { free, total } = self.bytes();
                 Err(DeviceFault::OutOfMemory {
                     need: bytes as u64,
                     free,
@@ -89,87 +92,89 @@ impl Memory {
         }
     }
 
-    fn take(&self, bytes: usize) -> Result<Address, Failure> {
+    fn take(&self, bytes: usize) -> Result<Address, CallFailure> {
         let mut address: CUdeviceptr = 0;
         let bytes = bytes.max(1);
         // SAFETY: both write one address.
         unsafe {
             match self.pool {
-                Some(_) => ask!(
+                Some(_) => call!(
                     driver,
                     cuMemAllocAsync(&raw mut address, bytes, self.context.stream())
                 )?,
-                None => ask!(driver, cuMemAlloc_v2(&raw mut address, bytes))?,
+                None => call!(driver, cuMemAlloc_v2(&raw mut address, bytes))?,
             }
         }
         Ok(Address(address))
     }
 
-    /// Gives memory back once the work that was asked for before is done.
+    /// Frees memory once the operations submitted so far are done.
     pub(super) fn free(&self, address: Address) {
-        if address == Address::NONE {
+        if address == Address::NULL {
             return;
         }
-        // What fails here has failed before: all of it is reported by the next call that can.
-        // SAFETY: the address came from `allocate`, and the caller gives it up.
+        // An error here has been reported before, or the next call reports it.
+        // SAFETY: the address came from `allocate`, and the caller does not use it again.
         let _ = unsafe {
             match self.pool {
-                Some(_) => ask!(driver, cuMemFreeAsync(address.0, self.context.stream())),
-                // Not in the stream's order, so the work is waited for.
+                Some(_) => call!(driver, cuMemFreeAsync(address.0, self.context.stream())),
+                // Not stream-ordered, so wait for the operations first.
                 None => self
                     .context
                     .synchronise()
-                    .and_then(|()| ask!(driver, cuMemFree_v2(address.0))),
+                    .and_then(|()| call!(driver, cuMemFree_v2(address.0))),
             }
         };
     }
 
-    /// Shared memory of at least `bytes`. Work on it is to be asked for before the guard goes.
-    pub(super) fn scratch(&self, bytes: usize) -> Result<MutexGuard<'_, Scratch>, DeviceFault> {
-        let mut scratch = locked(&self.scratch);
-        if scratch.bytes < bytes {
+    /// Returns a workspace of at least `bytes`. Operations on it must be submitted before the guard
+    /// is dropped.
+    pub(super) fn workspace(&self, bytes: usize) -> Result<MutexGuard<'_, Workspace>, DeviceFault> {
+        let mut workspace = locked(&self.workspace);
+        if workspace.bytes < bytes {
             let bytes = bytes.next_multiple_of(1 << 20);
             let larger = self.allocate(bytes)?;
-            let smaller = std::mem::replace(&mut scratch.address, larger);
-            scratch.bytes = bytes;
+            let smaller = std::mem::replace(&mut workspace.address, larger);
+            workspace.bytes = bytes;
             self.free(smaller);
         }
-        Ok(scratch)
+        Ok(workspace)
     }
 
-    /// Gives the pool's unused memory back to the system.
-    fn trim(&self) -> Result<(), Failure> {
+    /// Returns the pool's unused memory to the system.
+    fn trim(&self) -> Result<(), CallFailure> {
         self.context.synchronise()?;
         match self.pool {
             // SAFETY: the pool lives as long as the context.
-            Some(pool) => unsafe { ask!(driver, cuMemPoolTrimTo(pool.0, 0)) },
+            Some(pool) => unsafe { call!(driver, cuMemPoolTrimTo(pool.0, 0)) },
             None => Ok(()),
         }
     }
 
-    /// Free is what the system has and what the pool holds without using it; zeros where the driver does not say.
-    pub(super) fn bytes(&self) -> Bytes {
+    /// Returns the free and the total memory. Unused memory of the pool counts as free. Zeros if
+    /// the driver reports an error.
+    pub(super) fn bytes(&self) -> MemoryInfo {
         let (mut free, mut total) = (0, 0);
-        // SAFETY: writes two numbers.
-        if unsafe { ask!(driver, cuMemGetInfo_v2(&raw mut free, &raw mut total)) }.is_err() {
-            return Bytes { free: 0, total: 0 };
+        // SAFETY: writes two integers.
+        if unsafe { call!(driver, cuMemGetInfo_v2(&raw mut free, &raw mut total)) }.is_err() {
+            return MemoryInfo { free: 0, total: 0 };
         }
         let pooled = self.pool.map_or(0, |pool| {
             let reserved = pool.attribute(PoolAttribute::CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT);
             reserved.saturating_sub(pool.attribute(PoolAttribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT))
         });
-        Bytes {
+        MemoryInfo {
             free: free as u64 + pooled,
             total: total as u64,
         }
     }
 
-    /// Zeros.
+    /// Sets bytes to zero.
     pub(super) fn clear(&self, to: Address, bytes: usize) -> Result<(), DeviceFault> {
         if bytes > 0 {
-            // SAFETY: the caller owns so many bytes there.
+            // SAFETY: the caller owns these bytes.
             unsafe {
-                ask!(
+                call!(
                     driver,
                     cuMemsetD8Async(to.0, 0, bytes, self.context.stream())
                 )
@@ -178,12 +183,12 @@ impl Memory {
         Ok(())
     }
 
-    /// Device to device.
+    /// Copies from device to device.
     pub(super) fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), DeviceFault> {
         if bytes > 0 {
-            // SAFETY: the caller owns so many bytes at both places.
+            // SAFETY: the caller owns the bytes of both ranges.
             unsafe {
-                ask!(
+                call!(
                     driver,
                     cuMemcpyDtoDAsync_v2(to.0, from.0, bytes, self.context.stream())
                 )
@@ -192,12 +197,13 @@ impl Memory {
         Ok(())
     }
 
-    /// Device to host; returns when the bytes are there.
+    /// Copies from device to host. Returns when the bytes have arrived.
     pub(super) fn read(&self, from: Address, bytes: &mut [u8]) -> Result<(), DeviceFault> {
         if !bytes.is_empty() {
-            // SAFETY: the caller owns so many bytes there; `bytes` is borrowed until the stream has been waited for.
+            // SAFETY: the caller owns the device bytes; `bytes` is borrowed until the stream is
+            // synchronised.
             unsafe {
-                ask!(
+                call!(
                     driver,
                     cuMemcpyDtoHAsync_v2(
                         bytes.as_mut_ptr().cast::<c_void>(),
@@ -212,35 +218,37 @@ impl Memory {
     }
 }
 
-impl Drop for Memory {
+impl Drop for DeviceMemory {
     fn drop(&mut self) {
-        if self.context.enter().is_err() {
+        if self.context.make_current().is_err() {
             return;
         }
-        let scratch = std::mem::replace(&mut *locked(&self.scratch), Scratch::NONE);
-        self.free(scratch.address);
-        // The pool is the GPU's and outlives us where someone else holds the primary context.
+        let workspace = std::mem::replace(&mut *locked(&self.workspace), Workspace::NONE);
+        self.free(workspace.address);
+        // The pool belongs to the GPU and outlives this context if other code retains the primary
+        // context.
         let _ = self.trim();
     }
 }
 
-impl Pool {
-    /// The pool that the stream's allocations come from, told to keep what it gets back: otherwise each wait for the stream would give it
-    /// to the system, and the next allocation would fetch it again.
-    fn of(context: &Context) -> Result<Self, Failure> {
+impl DriverPool {
+    /// Returns the pool of stream-ordered allocations, configured to keep freed memory. By default
+    /// every synchronisation would return it to the system, and the next allocation would request
+    /// it again.
+    fn of(context: &Context) -> Result<Self, CallFailure> {
         let mut pool = ptr::null_mut();
         // SAFETY: writes one handle.
         unsafe {
-            ask!(
+            call!(
                 driver,
                 cuDeviceGetDefaultMemPool(&raw mut pool, context.device())
             )
         }?;
         let mut threshold = u64::MAX;
         let attribute = PoolAttribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-        // SAFETY: the attribute is a 64-bit number.
+        // SAFETY: the attribute is a 64-bit integer.
         unsafe {
-            ask!(
+            call!(
                 driver,
                 cuMemPoolSetAttribute(pool, attribute, (&raw mut threshold).cast::<c_void>())
             )
@@ -248,12 +256,12 @@ impl Pool {
         Ok(Self(pool))
     }
 
-    /// A number of bytes; 0 where the driver does not say.
+    /// Returns an attribute in bytes; 0 if the driver reports an error.
     fn attribute(self, attribute: PoolAttribute) -> u64 {
         let mut bytes = 0_u64;
-        // SAFETY: the attributes that are asked for are 64-bit numbers.
+        // SAFETY: these attributes are 64-bit integers.
         match unsafe {
-            ask!(
+            call!(
                 driver,
                 cuMemPoolGetAttribute(self.0, attribute, (&raw mut bytes).cast::<c_void>())
             )
@@ -264,7 +272,7 @@ impl Pool {
     }
 }
 
-/// What a mutex guards. Its state is whole between any two calls, so a thread that panicked with it has left no harm.
+/// Locks a mutex. Its state is consistent between calls, so a poisoned lock is harmless.
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,26 +1,21 @@
-//! A GPU of NVIDIA's, from compute capability 8.0: memory and kernels through the driver, products through cuBLASLt, convolutions through
-//! cuDNN where it is installed.
+//! An NVIDIA GPU of compute capability 8.0 or later: memory and kernels through the CUDA driver,
+//! matrix products through cuBLASLt, convolutions through cuDNN where it is installed.
 //!
-//! All libraries are looked for when a device is opened. The program needs none of them to start, and says which one is missing.
-//!
-//! All work goes through one stream, in the order in which it was asked for. Several threads may ask; what they ask for is then in the
-//! order of their calls, as if one had asked.
+//! The libraries are loaded when a device is opened. The program starts without them, and an error
+//! names the missing one. All operations run on one stream in the order of the calls; calls from
+//! several threads are serialised.
 #![allow(
     unsafe_code,
-    reason = "NVIDIA's driver and libraries have C interfaces"
+    reason = "NVIDIA's driver and library_versions have C interfaces"
 )]
 
 mod call;
 mod context;
-mod convolution;
-mod description;
-mod descriptors;
+mod cublaslt;
+mod cudnn;
 mod library;
 mod memory;
 mod module;
-mod multiplier;
-mod plan;
-mod product;
 mod staging;
 mod unavailable;
 
@@ -31,72 +26,74 @@ use cudarc::cudnn::sys::cudnnGetVersion;
 use cudarc::driver::sys::CUdevice_attribute;
 
 use self::context::Context;
-use self::convolution::Convolver;
-use self::memory::Memory as DeviceMemory;
-use self::module::Module;
-use self::multiplier::Multiplier;
+use self::cublaslt::CublasLt;
+use self::cudnn::Cudnn;
+use self::library::version_text;
+use self::memory::DeviceMemory;
+use self::module::KernelModule;
 use self::staging::Staging;
 use crate::kernels::cuda::driver::{
-    Address, Convolution, ConvolutionData, Convolved, Driver, Launch, Memory, Product,
+    Address, Convolution, ConvolutionData, ConvolutionOutcome, Driver, Gemm, Launch, MemoryInfo,
 };
 use crate::kernels::fault::DeviceFault;
 
-pub use self::unavailable::Unavailable;
+pub use self::unavailable::DeviceUnavailable;
 
-/// The kernels' PTX is of CUDA 12.0.
+/// The PTX of the kernels requires CUDA 12.0.
 const MINIMUM_DRIVER: u32 = 12_000;
-/// The kernels use instructions of Ampere.
+/// The kernels use instructions of the Ampere architecture.
 const MINIMUM_CAPABILITY: (u32, u32) = (8, 0);
 
-/// An open GPU. Fields go in this order when it does: what uses memory and context before those.
+/// An open GPU. The field order is the drop order: users of memory and context come before both.
 #[derive(Debug)]
-pub struct Device {
-    convolver: Result<Convolver, Unavailable>,
-    multiplier: Multiplier,
-    module: Module,
+pub struct CudaDevice {
+    cudnn: Result<Cudnn, DeviceUnavailable>,
+    cublaslt: CublasLt,
+    module: KernelModule,
     staging: Staging,
     memory: Arc<DeviceMemory>,
     context: Arc<Context>,
     multiprocessors: u32,
-    /// The fault after which every call fails.
+    /// The fault that made the GPU unusable. Every later call fails with it.
     lost: OnceLock<DeviceFault>,
 }
 
-/// Versions of the libraries, as NVIDIA writes them.
+/// Versions of the loaded libraries.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Libraries {
-    /// Of cuBLASLt.
+pub struct LibraryVersions {
+    /// Version of cuBLASLt.
     pub cublaslt: String,
-    /// Of cuDNN; or why it is not used, which makes convolutions slower and nothing else worse.
-    pub cudnn: Result<String, Unavailable>,
+    /// Version of cuDNN, or why it is not used. Without it convolutions are slower.
+    pub cudnn: Result<String, DeviceUnavailable>,
 }
 
-impl Device {
-    /// How many GPUs there are; at least one. Those that are too old count, too.
+impl CudaDevice {
+    /// Returns the number of GPUs, at least one, including those that are too old.
     ///
     /// # Errors
-    /// [`Unavailable::NoDriver`], [`Unavailable::DriverTooOld`], [`Unavailable::NoDevice`], [`Unavailable::Failed`].
-    pub fn count() -> Result<usize, Unavailable> {
+    /// [`DeviceUnavailable::NoDriver`], [`DeviceUnavailable::DriverTooOld`],
+    /// [`DeviceUnavailable::NoDevice`], [`DeviceUnavailable::Failed`].
+    pub fn count() -> Result<usize, DeviceUnavailable> {
         context::start()
     }
 
-    /// Opens the GPU `index` and loads `kernels`, a text in PTX, onto it.
+    /// Opens GPU `index` and loads `kernels`, which is PTX.
     ///
     /// # Errors
-    /// [`Unavailable`].
-    pub fn open(index: usize, kernels: &str) -> Result<Self, Unavailable> {
+    /// [`DeviceUnavailable`].
+    pub fn open(index: usize, kernels: &str) -> Result<Self, DeviceUnavailable> {
         let context = Arc::new(Context::open(index)?);
-        multiplier::version()?;
-        let module = Module::load(Arc::clone(&context), kernels)?;
+        cublaslt::load()?;
+        let module = KernelModule::load(Arc::clone(&context), kernels)?;
         let memory = Arc::new(DeviceMemory::new(Arc::clone(&context))?);
         let staging = Staging::new(Arc::clone(&context))?;
-        let multiplier = Multiplier::new(Arc::clone(&context), Arc::clone(&memory))?;
-        let convolver = Convolver::new(Arc::clone(&context), Arc::clone(&memory));
+        let cublaslt = CublasLt::new(Arc::clone(&context), Arc::clone(&memory))?;
+        let cudnn = Cudnn::new(Arc::clone(&context), Arc::clone(&memory));
         let multiprocessors =
             context.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
         Ok(Self {
-            convolver,
-            multiplier,
+            cudnn,
+            cublaslt,
             module,
             staging,
             memory,
@@ -106,7 +103,7 @@ impl Device {
         })
     }
 
-    /// The GPU's name.
+    /// Returns the GPU's name.
     ///
     /// # Errors
     /// [`DeviceFault::Lost`].
@@ -114,7 +111,7 @@ impl Device {
         Ok(self.context.name()?)
     }
 
-    /// The GPU's compute capability, major and minor.
+    /// Returns the GPU's compute capability, major and minor.
     ///
     /// # Errors
     /// [`DeviceFault::Lost`].
@@ -122,7 +119,7 @@ impl Device {
         Ok(self.context.capability()?)
     }
 
-    /// The newest CUDA that the driver supports: 12020 is 12.2.
+    /// Returns the newest CUDA version that the driver supports; 12020 is 12.2.
     ///
     /// # Errors
     /// [`DeviceFault::Lost`].
@@ -130,42 +127,36 @@ impl Device {
         Ok(context::driver_version()?)
     }
 
-    /// Versions of the libraries in use.
-    pub fn libraries(&self) -> Libraries {
-        let text = |version: usize| {
-            format!(
-                "{}.{}.{}",
-                version / 10_000,
-                version / 100 % 100,
-                version % 100
-            )
-        };
-        // SAFETY: the library was found when the device was opened.
-        let cublaslt = text(unsafe { cublasLtGetVersion() });
-        // SAFETY: likewise, or it is not asked.
+    /// Returns the versions of the loaded libraries.
+    pub fn library_versions(&self) -> LibraryVersions {
+        // SAFETY: the library was loaded when the device was opened.
+        let cublaslt = version_text(unsafe { cublasLtGetVersion() });
+        // SAFETY: likewise; not called if cuDNN is unavailable.
         let cudnn = self
-            .convolver
+            .cudnn
             .as_ref()
-            .map(|_| text(unsafe { cudnnGetVersion() }))
-            .map_err(Unavailable::clone);
-        Libraries { cublaslt, cudnn }
+            .map(|_| version_text(unsafe { cudnnGetVersion() }))
+            .map_err(DeviceUnavailable::clone);
+        LibraryVersions { cublaslt, cudnn }
     }
 
-    /// Convolutions that cuDNN could not do, or not with bias and residual in one go, and why.
-    pub fn refused_convolutions(&self) -> Vec<(Convolution, String)> {
-        self.convolver
+    /// Returns the convolutions that cuDNN does not support, or only without bias and residual,
+    /// each with the reason.
+    pub fn unsupported_convolutions(&self) -> Vec<(Convolution, String)> {
+        self.cudnn
             .as_ref()
-            .map(Convolver::refused)
+            .map(Cudnn::unsupported)
             .unwrap_or_default()
     }
 
-    /// Does something with the context bound to this thread. After a fault that leaves the GPU unusable, every call fails with that one:
-    /// the driver would blame whichever call comes next.
+    /// Runs `work` with the context current on this thread. After a fault that makes the GPU
+    /// unusable, every call fails with that fault: the driver would report it for whichever call
+    /// comes next.
     fn guarded<T>(&self, work: impl FnOnce() -> Result<T, DeviceFault>) -> Result<T, DeviceFault> {
         if let Some(fault) = self.lost.get() {
             return Err(fault.clone());
         }
-        self.context.enter()?;
+        self.context.make_current()?;
         work().inspect_err(|fault| {
             if matches!(fault, DeviceFault::Lost { .. }) && self.context.is_lost() {
                 let _ = self.lost.set(fault.clone());
@@ -174,13 +165,13 @@ impl Device {
     }
 }
 
-impl Driver for Device {
+impl Driver for CudaDevice {
     fn allocate(&self, bytes: usize) -> Result<Address, DeviceFault> {
         self.guarded(|| self.memory.allocate(bytes))
     }
 
     fn free(&self, address: Address) {
-        // The memory of a lost GPU goes with its context.
+        // The memory of a lost GPU is released with its context.
         let _ = self.guarded(|| {
             self.memory.free(address);
             Ok(())
@@ -207,24 +198,24 @@ impl Driver for Device {
         self.guarded(|| self.module.launch(launch))
     }
 
-    fn product(&self, product: &Product) -> Result<(), DeviceFault> {
-        self.guarded(|| self.multiplier.multiply(product))
+    fn gemm(&self, gemm: &Gemm) -> Result<(), DeviceFault> {
+        self.guarded(|| self.cublaslt.gemm(gemm))
     }
 
     fn convolution(
         &self,
         shape: &Convolution,
         data: &ConvolutionData,
-    ) -> Result<Convolved, DeviceFault> {
-        match &self.convolver {
-            Ok(convolver) => self.guarded(|| convolver.convolve(shape, data)),
-            Err(_) => Ok(Convolved::Not),
+    ) -> Result<ConvolutionOutcome, DeviceFault> {
+        match &self.cudnn {
+            Ok(cudnn) => self.guarded(|| cudnn.convolve(shape, data)),
+            Err(_) => Ok(ConvolutionOutcome::Unsupported),
         }
     }
 
-    fn memory(&self) -> Memory {
+    fn memory(&self) -> MemoryInfo {
         self.guarded(|| Ok(self.memory.bytes()))
-            .unwrap_or(Memory { free: 0, total: 0 })
+            .unwrap_or(MemoryInfo { free: 0, total: 0 })
     }
 
     fn multiprocessors(&self) -> u32 {
@@ -237,37 +228,41 @@ impl Driver for Device {
             self.name(),
             self.compute_capability(),
             self.driver_version(),
-            self.libraries()
+            self.library_versions()
         )
     }
 }
 
-impl Drop for Device {
+impl Drop for CudaDevice {
     fn drop(&mut self) {
-        // What fails here has failed before. The parts wait for the stream, too, each before it gives back what work may use.
+        // An error here has been reported before. Each field also synchronises before it frees what
+        // kernels may still use.
         let _ = self
             .context
-            .enter()
+            .make_current()
             .and_then(|()| self.context.synchronise());
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::library::Library;
+    use super::library::NvidiaLibrary;
     use super::*;
 
     #[test]
-    #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
-    fn a_machine_without_a_driver_says_so() {
-        if Library::Driver.find().is_ok() {
+    #[expect(clippy::print_stderr, reason = "a test that cannot run says why")]
+    fn opening_without_a_driver_names_the_driver() {
+        if NvidiaLibrary::Driver.find().is_ok() {
             eprintln!("skipped: this machine has a driver");
             return;
         }
-        let Err(Unavailable::NoDriver { searched, .. }) = Device::open(0, "") else {
-            panic!("there is no driver to open a device with")
+        let Err(DeviceUnavailable::NoDriver { searched, .. }) = CudaDevice::open(0, "") else {
+            panic!("there is no driver")
         };
-        assert_eq!(searched, Library::Driver.candidates());
-        assert!(matches!(Device::count(), Err(Unavailable::NoDriver { .. })));
+        assert_eq!(searched, NvidiaLibrary::Driver.candidates());
+        assert!(matches!(
+            CudaDevice::count(),
+            Err(DeviceUnavailable::NoDriver { .. })
+        ));
     }
 }

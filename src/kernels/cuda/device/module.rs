@@ -1,4 +1,5 @@
-//! The kernels: compiled for the GPU by its driver when the device is opened, looked up once, started by name.
+//! The kernels: the driver compiles their PTX when the device is opened; launches look them up by
+//! name.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -10,50 +11,50 @@ use cudarc::driver::sys::{
     CUjit_option, CUmodule,
 };
 
-use crate::kernels::cuda::driver::{Argument, Launch};
+use crate::kernels::cuda::driver::{KernelArgument, Launch};
 use crate::kernels::fault::DeviceFault;
 
-use super::Unavailable;
-use super::call::{Failure, ask, lost};
+use super::DeviceUnavailable;
+use super::call::{CallFailure, call, lost};
 use super::context::Context;
 
-/// Bytes that the driver's compiler may say about what is wrong.
+/// Bytes of the compiler's error log.
 const LOG: usize = 16 << 10;
-/// What kernels with much shared memory are called.
+/// Name prefix of the kernels that may use more than the default shared memory.
 const LARGE: &str = "attention_";
-/// The most shared memory that they ask for; GPUs of compute capability 8.6 and 8.9 have no more.
+/// Maximum shared memory of these kernels. Compute capability 8.6 and 8.9 offer no more.
 const LARGE_SHARED: u32 = 99 << 10;
-/// Shared memory that every kernel may have.
+/// Default maximum of shared memory per block.
 const USUAL_SHARED: u32 = 48 << 10;
-/// The most arguments of a kernel.
+/// Maximum number of kernel arguments.
 const ARGUMENTS: usize = 32;
 
 /// A loaded module.
 #[derive(Debug)]
-pub(super) struct Module {
+pub(super) struct KernelModule {
     context: Arc<Context>,
     handle: CUmodule,
     kernels: HashMap<String, Kernel>,
 }
 
-// SAFETY: handles of the driver, which may be used from any thread.
-unsafe impl Send for Module {}
+// SAFETY: driver handles may be used from any thread.
+unsafe impl Send for KernelModule {}
 // SAFETY: likewise; nothing changes after loading.
-unsafe impl Sync for Module {}
+unsafe impl Sync for KernelModule {}
 
 #[derive(Debug, Clone, Copy)]
 struct Kernel {
     function: CUfunction,
-    /// The most threads of a block, by the registers it needs.
+    /// Maximum threads per block, limited by the kernel's registers.
     threads: u32,
-    /// The most dynamic shared memory.
+    /// Maximum dynamic shared memory.
     shared: u32,
 }
 
-impl Module {
-    /// Loads `source`, a text in PTX.
-    pub(super) fn load(context: Arc<Context>, source: &str) -> Result<Self, Unavailable> {
-        let text = CString::new(source).map_err(|_| Unavailable::Kernels {
+impl KernelModule {
+    /// Loads `source`, which is PTX.
+    pub(super) fn load(context: Arc<Context>, source: &str) -> Result<Self, DeviceUnavailable> {
+        let text = CString::new(source).map_err(|_| DeviceUnavailable::Kernels {
             reason: "the text has a zero in it".to_owned(),
             log: String::new(),
         })?;
@@ -74,20 +75,21 @@ impl Module {
         Ok(module)
     }
 
-    fn look_up(&self, name: &str, large: u32) -> Result<Kernel, Unavailable> {
-        let text = CString::new(name).map_err(|_| Unavailable::Kernels {
+    fn look_up(&self, name: &str, large: u32) -> Result<Kernel, DeviceUnavailable> {
+        let text = CString::new(name).map_err(|_| DeviceUnavailable::Kernels {
             reason: "a kernel's name has a zero in it".to_owned(),
             log: String::new(),
         })?;
         let mut function = ptr::null_mut();
-        // SAFETY: the module is loaded and the name ends with a zero; writes one handle.
+        // SAFETY: the module is loaded and the name is zero-terminated; writes one handle.
         unsafe {
-            ask!(
+            call!(
                 driver,
                 cuModuleGetFunction(&raw mut function, self.handle, text.as_ptr())
             )
         }?;
-        // Reading an attribute also makes the driver load the function now, not at its first launch.
+        // Reading an attribute also makes the driver load the function now instead of at its first
+        // launch.
         let threads = attribute(
             function,
             FunctionAttribute::CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK,
@@ -100,8 +102,8 @@ impl Module {
         if name.starts_with(LARGE) && large.saturating_sub(own) > shared {
             shared = large.saturating_sub(own);
             let most = FunctionAttribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-            // SAFETY: the function was just looked up.
-            unsafe { ask!(driver, cuFuncSetAttribute(function, most, shared as i32)) }?;
+            // SAFETY: the function was looked up above.
+            unsafe { call!(driver, cuFuncSetAttribute(function, most, shared as i32)) }?;
         }
         Ok(Kernel {
             function,
@@ -110,7 +112,7 @@ impl Module {
         })
     }
 
-    /// Starts a kernel.
+    /// Launches a kernel.
     pub(super) fn launch(&self, launch: &Launch) -> Result<(), DeviceFault> {
         let refused =
             |reason: String| lost("cuLaunchKernel", format!("{}: {reason}", launch.kernel));
@@ -137,17 +139,18 @@ impl Module {
         }
         for (value, argument) in values.iter_mut().zip(launch.arguments) {
             *value = match argument {
-                Argument::Address(address) => ptr::from_ref(&address.0).cast_mut().cast(),
-                Argument::Count(count) => ptr::from_ref(count).cast_mut().cast(),
-                Argument::Number(number) => ptr::from_ref(number).cast_mut().cast(),
+                KernelArgument::Pointer(address) => ptr::from_ref(&address.0).cast_mut().cast(),
+                KernelArgument::U32(count) => ptr::from_ref(count).cast_mut().cast(),
+                KernelArgument::F32(number) => ptr::from_ref(number).cast_mut().cast(),
             };
         }
         let [x, y, z] = launch.blocks;
         let stream = self.context.stream();
-        // SAFETY: the function is of a loaded module; there is a pointer to each argument's value, which the driver only reads, and before
-        // it returns. That number, order and types are the kernel's is the caller's promise.
+        // SAFETY: the function belongs to a loaded module. There is a pointer to the value of each
+        // argument; the driver only reads them, before it returns. The caller guarantees that
+        // number, order and types match the kernel.
         unsafe {
-            ask!(
+            call!(
                 driver,
                 cuLaunchKernel(
                     kernel.function,
@@ -168,32 +171,34 @@ impl Module {
     }
 }
 
-impl Drop for Module {
+impl Drop for KernelModule {
     fn drop(&mut self) {
-        if self.context.enter().is_ok() {
+        if self.context.make_current().is_ok() {
             let _ = self.context.synchronise();
-            // SAFETY: ours; none of its kernels runs any more.
-            let _ = unsafe { ask!(driver, cuModuleUnload(self.handle)) };
+            // SAFETY: this is the only owner, and none of its kernels is running.
+            let _ = unsafe { call!(driver, cuModuleUnload(self.handle)) };
         }
     }
 }
 
-/// Has the driver compile and load a text in PTX.
-fn compile(text: &CStr) -> Result<CUmodule, Unavailable> {
+/// Lets the driver compile and load PTX.
+fn compile(text: &CStr) -> Result<CUmodule, DeviceUnavailable> {
     let mut handle = ptr::null_mut();
     let mut log: Vec<c_char> = vec![0; LOG];
     let mut options = [
         CUjit_option::CU_JIT_ERROR_LOG_BUFFER,
         CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES,
     ];
-    // The second one is a number in a pointer's place, as cuda.h has it. The last byte is ours, so that the log ends with a zero.
+    // The second value is an integer in place of a pointer, as in cuda.h. The last byte stays zero,
+    // so that the log is zero-terminated.
     let mut values: [*mut c_void; 2] = [
         log.as_mut_ptr().cast(),
         ptr::without_provenance_mut(LOG - 1),
     ];
-    // SAFETY: the text ends with a zero; there are two options, two values, and so many bytes for the log.
+    // SAFETY: the text is zero-terminated; there are two options, two values, and that many bytes
+    // for the log.
     let loaded = unsafe {
-        ask!(
+        call!(
             driver,
             cuModuleLoadDataEx(
                 &raw mut handle,
@@ -205,23 +210,23 @@ fn compile(text: &CStr) -> Result<CUmodule, Unavailable> {
         )
     };
     loaded.map(|()| handle).map_err(|failure| {
-        // SAFETY: ends with a zero.
+        // SAFETY: zero-terminated.
         let log = unsafe { CStr::from_ptr(log.as_ptr()) }
             .to_string_lossy()
             .trim()
             .to_owned();
-        Unavailable::Kernels {
+        DeviceUnavailable::Kernels {
             reason: failure.reason,
             log,
         }
     })
 }
 
-fn attribute(function: CUfunction, attribute: FunctionAttribute) -> Result<u32, Failure> {
+fn attribute(function: CUfunction, attribute: FunctionAttribute) -> Result<u32, CallFailure> {
     let mut value = 0;
-    // SAFETY: the function is of a loaded module; writes one number.
+    // SAFETY: the function belongs to a loaded module; writes one integer.
     unsafe {
-        ask!(
+        call!(
             driver,
             cuFuncGetAttribute(&raw mut value, attribute, function)
         )
@@ -229,7 +234,7 @@ fn attribute(function: CUfunction, attribute: FunctionAttribute) -> Result<u32, 
     Ok(u32::try_from(value).unwrap_or(0))
 }
 
-/// Names of the kernels in a text in PTX: `.visible .entry name(`.
+/// Returns the names of the kernels in PTX: `.visible .entry name(`.
 fn entries(source: &str) -> impl Iterator<Item = &str> {
     source
         .lines()

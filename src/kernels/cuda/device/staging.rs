@@ -1,8 +1,9 @@
-//! Host to device.
+//! Copies from host to device.
 //!
-//! A copy from ordinary host memory may or may not have read its source when the driver returns: it stages the bytes on most systems, and
-//! reads them in place where the GPU sees the host's memory. So small writes go through page-locked memory of our own, which copies read
-//! asynchronously by contract, and wait for nothing. Large writes, which are the weights, wait for their copy.
+//! A copy from pageable host memory may or may not have read its source when the driver call
+//! returns: most systems stage the bytes, others read them in place. Small writes therefore go
+//! through page-locked memory, which is copied asynchronously by contract, and do not wait. Large
+//! writes, such as weights, wait for their copy.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -11,23 +12,24 @@ use std::sync::{Arc, Mutex};
 use crate::kernels::cuda::driver::Address;
 use crate::kernels::fault::DeviceFault;
 
-use super::call::{Failure, ask};
+use super::call::{CallFailure, call};
 use super::context::Context;
 use super::memory::locked;
 
 /// Bytes of page-locked memory.
 const RING: usize = 4 << 20;
-/// The most that goes through it at once.
+/// Maximum bytes of a write through page-locked memory.
 const SMALL: usize = 256 << 10;
 
-/// The way in.
+/// Writes host bytes to the device.
 #[derive(Debug)]
 pub(super) struct Staging {
     context: Arc<Context>,
     ring: Mutex<Ring>,
 }
 
-/// Page-locked host memory that is filled from its start to its end, and again when all copies from it are done.
+/// Page-locked host memory, filled from start to end; it is reused once all copies from it are
+/// done.
 #[derive(Debug)]
 struct Ring {
     start: *mut u8,
@@ -38,10 +40,10 @@ struct Ring {
 unsafe impl Send for Ring {}
 
 impl Staging {
-    pub(super) fn new(context: Arc<Context>) -> Result<Self, Failure> {
+    pub(super) fn new(context: Arc<Context>) -> Result<Self, CallFailure> {
         let mut start: *mut c_void = ptr::null_mut();
-        // SAFETY: writes one pointer to so many bytes.
-        unsafe { ask!(driver, cuMemAllocHost_v2(&raw mut start, RING)) }?;
+        // SAFETY: writes one pointer to that many bytes.
+        unsafe { call!(driver, cuMemAllocHost_v2(&raw mut start, RING)) }?;
         Ok(Self {
             context,
             ring: Mutex::new(Ring {
@@ -51,7 +53,7 @@ impl Staging {
         })
     }
 
-    /// Copies the bytes; they may go once this returns.
+    /// Copies the bytes. The source may be reused when this returns.
     pub(super) fn write(&self, to: Address, bytes: &[u8]) -> Result<(), DeviceFault> {
         if bytes.is_empty() {
             return Ok(());
@@ -65,7 +67,7 @@ impl Staging {
             self.context.synchronise()?;
             ring.used = 0;
         }
-        // SAFETY: both are inside the ring, and no copy that is still to be done reads these bytes.
+        // SAFETY: the range is inside the ring, and no pending copy reads it.
         let source = unsafe {
             let source = ring.start.add(ring.used);
             ptr::copy_nonoverlapping(bytes.as_ptr(), source, bytes.len());
@@ -75,10 +77,11 @@ impl Staging {
         Ok(self.copy(to, source, bytes.len())?)
     }
 
-    fn copy(&self, to: Address, from: *const u8, bytes: usize) -> Result<(), Failure> {
-        // SAFETY: the caller owns so many bytes at `to`, and those at `from` stay until the stream has been waited for.
+    fn copy(&self, to: Address, from: *const u8, bytes: usize) -> Result<(), CallFailure> {
+        // SAFETY: the caller owns the bytes at `to`, and those at `from` live until the stream is
+        // synchronised.
         unsafe {
-            ask!(
+            call!(
                 driver,
                 cuMemcpyHtoDAsync_v2(to.0, from.cast::<c_void>(), bytes, self.context.stream())
             )
@@ -88,11 +91,11 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        if self.context.enter().is_ok() {
+        if self.context.make_current().is_ok() {
             let _ = self.context.synchronise();
-            // SAFETY: ours; no copy reads it any more.
+            // SAFETY: this is the only owner, and no copy reads it any more.
             let _ = unsafe {
-                ask!(
+                call!(
                     driver,
                     cuMemFreeHost(locked(&self.ring).start.cast::<c_void>())
                 )

@@ -1,97 +1,97 @@
-//! Why there is no GPU to work with: found when one is opened, before anything was computed.
+//! Errors of opening a GPU, before anything is computed.
 
 use crate::kernels::fault::DeviceFault;
 
-use super::call::Failure;
+use super::call::CallFailure;
 
 /// Why a GPU cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unavailable {
-    /// NVIDIA's driver is not installed, or cannot be seen from here.
+pub enum DeviceUnavailable {
+    /// NVIDIA's driver is not installed or not visible.
     #[error("there is no NVIDIA driver: no library was found under {}", names(searched, reason.as_ref()))]
     NoDriver {
-        /// Names that were tried, in order.
+        /// File names that were tried, in order.
         searched: Vec<String>,
-        /// What the loader said of one that is there.
+        /// The loader's message for a file that exists.
         reason: Option<String>,
     },
-    /// The driver does not know what the kernels and libraries need.
+    /// The driver does not support the CUDA version of kernels and libraries.
     #[error("the NVIDIA driver is too old: it supports CUDA {}, needed is {}", version(*found), version(*needed))]
     DriverTooOld {
-        /// The newest CUDA that the driver supports, as 1000 times its major version plus 10 times its minor one.
+        /// The newest CUDA version that the driver supports; 12020 is 12.2.
         found: u32,
-        /// The oldest that will do, written likewise.
+        /// The oldest sufficient version, in the same format.
         needed: u32,
     },
-    /// The driver sees no GPU.
+    /// The driver finds no GPU.
     #[error("the NVIDIA driver sees no GPU")]
     NoDevice,
-    /// There are fewer GPUs than that.
+    /// The index is too large.
     #[error("there is no GPU {index}: there {}", if *count == 1 { "is one, 0".to_owned() } else { format!("are {count}, 0 to {}", count - 1) })]
     NoSuchDevice {
-        /// The GPU that was asked for.
+        /// The requested GPU.
         index: usize,
-        /// How many there are; at least one.
+        /// The number of GPUs, at least one.
         count: usize,
     },
-    /// The GPU is older than the kernels can be.
+    /// The GPU is too old for the kernels.
     #[error("{name} has compute capability {}.{}, needed is {}.{}", found.0, found.1, needed.0, needed.1)]
     DeviceTooOld {
         /// The GPU's name.
         name: String,
         /// Its compute capability, major and minor.
         found: (u32, u32),
-        /// The least that will do.
+        /// The minimum.
         needed: (u32, u32),
     },
-    /// A library of NVIDIA's is not installed, or not where libraries are looked for.
+    /// A library of NVIDIA's is not installed or not on the library path.
     #[error("there is no {library}: no library was found under {}", names(searched, reason.as_ref()))]
     NoLibrary {
-        /// What NVIDIA calls it.
+        /// NVIDIA's name of the library.
         library: &'static str,
-        /// Names that were tried, in order.
+        /// File names that were tried, in order.
         searched: Vec<String>,
-        /// What the loader said of one that is there.
+        /// The loader's message for a file that exists.
         reason: Option<String>,
     },
-    /// A library is there, but lacks a function.
+    /// A library lacks a function.
     #[error("this {library} has no function {function}: it is too old or too new")]
     LibraryLacks {
-        /// What NVIDIA calls it.
+        /// NVIDIA's name of the library.
         library: &'static str,
         /// The function.
         function: &'static str,
     },
-    /// A library is there, but of a version that does not go with this program, or with the driver.
+    /// A library has a version that this program or the driver does not support.
     #[error("this {library} is version {found}, needed is {needed}")]
     LibraryVersion {
-        /// What NVIDIA calls it.
+        /// NVIDIA's name of the library.
         library: &'static str,
         /// Its version.
         found: String,
-        /// What would do.
+        /// The supported versions.
         needed: String,
     },
     /// The driver could not load the kernels.
     #[error("the kernels could not be loaded: {reason}{}{log}", if log.is_empty() { "" } else { ": " })]
     Kernels {
-        /// What the driver said.
+        /// The driver's message.
         reason: String,
-        /// What its compiler said; often nothing.
+        /// Its compiler's log; often empty.
         log: String,
     },
-    /// Something else failed while the GPU was opened.
+    /// Another call failed while the GPU was opened.
     #[error("the GPU cannot be used: {call}: {reason}")]
     Failed {
         /// The driver's or library's function.
         call: String,
-        /// What it said.
+        /// Its message.
         reason: String,
     },
 }
 
-impl From<Failure> for Unavailable {
-    fn from(failure: Failure) -> Self {
+impl From<CallFailure> for DeviceUnavailable {
+    fn from(failure: CallFailure) -> Self {
         Self::Failed {
             call: failure.call.to_owned(),
             reason: failure.reason,
@@ -99,7 +99,7 @@ impl From<Failure> for Unavailable {
     }
 }
 
-impl From<DeviceFault> for Unavailable {
+impl From<DeviceFault> for DeviceUnavailable {
     fn from(fault: DeviceFault) -> Self {
         match fault {
             DeviceFault::OutOfMemory { need, free, total } => {
@@ -117,7 +117,7 @@ impl From<DeviceFault> for Unavailable {
     }
 }
 
-/// What was tried, in short, and what else is wrong.
+/// Summarises the names that were tried and the loader's message.
 fn names(searched: &[String], reason: Option<&String>) -> String {
     let list = match searched {
         [] => "any name".to_owned(),
@@ -127,7 +127,7 @@ fn names(searched: &[String], reason: Option<&String>) -> String {
     reason.map_or_else(|| list.clone(), |reason| format!("{list}; {reason}"))
 }
 
-/// As NVIDIA writes it: 12020 is 12.2.
+/// Formats a CUDA version: 12020 is 12.2.
 fn version(number: u32) -> String {
     format!("{}.{}", number / 1000, number % 1000 / 10)
 }
@@ -140,7 +140,7 @@ mod tests {
     fn messages_name_what_is_missing() {
         let searched = vec!["libcuda.so".to_owned(), "libcuda.so.1".to_owned()];
         assert_eq!(
-            Unavailable::NoDriver {
+            DeviceUnavailable::NoDriver {
                 searched: searched.clone(),
                 reason: None
             }
@@ -149,7 +149,7 @@ mod tests {
         );
         let reason = Some("libz.so.1: no such file".to_owned());
         assert!(
-            Unavailable::NoLibrary {
+            DeviceUnavailable::NoLibrary {
                 library: "cuDNN",
                 searched,
                 reason
@@ -158,7 +158,7 @@ mod tests {
             .ends_with("to `libcuda.so.1`; libz.so.1: no such file")
         );
         assert_eq!(
-            Unavailable::DriverTooOld {
+            DeviceUnavailable::DriverTooOld {
                 found: 11_040,
                 needed: 12_000
             }
@@ -166,14 +166,14 @@ mod tests {
             "the NVIDIA driver is too old: it supports CUDA 11.4, needed is 12.0"
         );
         assert_eq!(
-            Unavailable::NoSuchDevice { index: 1, count: 1 }.to_string(),
+            DeviceUnavailable::NoSuchDevice { index: 1, count: 1 }.to_string(),
             "there is no GPU 1: there is one, 0"
         );
         assert_eq!(
-            Unavailable::NoSuchDevice { index: 9, count: 4 }.to_string(),
+            DeviceUnavailable::NoSuchDevice { index: 9, count: 4 }.to_string(),
             "there is no GPU 9: there are 4, 0 to 3"
         );
-        let kernels = Unavailable::Kernels {
+        let kernels = DeviceUnavailable::Kernels {
             reason: "CUDA_ERROR_INVALID_PTX".to_owned(),
             log: "line 3".to_owned(),
         };

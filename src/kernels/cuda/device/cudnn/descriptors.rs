@@ -1,4 +1,4 @@
-//! cuDNN's descriptors of one convolution: pictures in NHWC, weights in KRSC, sums in f32.
+//! cuDNN's descriptors of a convolution: activations in NHWC, weights in KRSC, sums in f32.
 
 use std::ptr;
 
@@ -10,22 +10,22 @@ use cudarc::cudnn::sys::{
 
 use crate::kernels::cuda::driver::{Convolution, Format};
 
-use super::call::{Failure, ask};
+use super::super::call::{CallFailure, call};
 
-/// All of them.
+/// All descriptors of a convolution.
 #[derive(Debug)]
-pub(super) struct Descriptors {
-    pub(super) x: Pictures,
-    pub(super) y: Pictures,
-    pub(super) weight: Weight,
-    pub(super) bias: Pictures,
-    pub(super) convolution: Geometry,
-    pub(super) identity: Activation,
+pub(super) struct ConvolutionDescriptors {
+    pub(super) x: TensorDescriptor,
+    pub(super) y: TensorDescriptor,
+    pub(super) weight: FilterDescriptor,
+    pub(super) bias: TensorDescriptor,
+    pub(super) convolution: ConvolutionDescriptor,
+    pub(super) identity: ActivationDescriptor,
 }
 
-impl Descriptors {
-    /// Of a convolution whose sizes all fit into 32 bits.
-    pub(super) fn new(shape: &Convolution) -> Result<Self, Failure> {
+impl ConvolutionDescriptors {
+    /// Describes a convolution whose sizes fit 32 bits.
+    pub(super) fn new(shape: &Convolution) -> Result<Self, CallFailure> {
         let Convolution {
             format,
             batch,
@@ -35,18 +35,18 @@ impl Descriptors {
             ..
         } = *shape;
         Ok(Self {
-            x: Pictures::new(format, batch, input)?,
-            y: Pictures::new(format, batch, output)?,
-            weight: Weight::new(format, output[2], kernel, input[2])?,
-            bias: Pictures::new(format, 1, [1, 1, output[2]])?,
-            convolution: Geometry::new(shape)?,
-            identity: Activation::identity()?,
+            x: TensorDescriptor::new(format, batch, input)?,
+            y: TensorDescriptor::new(format, batch, output)?,
+            weight: FilterDescriptor::new(format, output[2], kernel, input[2])?,
+            bias: TensorDescriptor::new(format, 1, [1, 1, output[2]])?,
+            convolution: ConvolutionDescriptor::new(shape)?,
+            identity: ActivationDescriptor::identity()?,
         })
     }
 }
 
-/// How much may be lost for speed. Tensor cores take numbers of 16 bits as they are and round those of 32 to 11 bits of precision; the
-/// mode that would turn those into f16, with its small range, is not for us.
+/// Returns the math mode. In f32 the default mode allows TensorFloat-32 on tensor cores; the mode
+/// that allows conversion to f16 is not used, because of its small range.
 pub(super) fn math(format: Format) -> cudnnMathType_t {
     match format {
         Format::F32 => cudnnMathType_t::CUDNN_DEFAULT_MATH,
@@ -62,24 +62,24 @@ fn data(format: Format) -> cudnnDataType_t {
     }
 }
 
-/// Pictures of (height, width, channels).
+/// Descriptor of an activation tensor.
 #[derive(Debug)]
-pub(super) struct Pictures(pub(super) cudnnTensorDescriptor_t);
+pub(super) struct TensorDescriptor(pub(super) cudnnTensorDescriptor_t);
 
-impl Pictures {
+impl TensorDescriptor {
     fn new(
         format: Format,
         batch: usize,
         [height, width, channels]: [usize; 3],
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CallFailure> {
         let mut handle = ptr::null_mut();
         // SAFETY: writes one handle.
-        unsafe { ask!(cudnn, cudnnCreateTensorDescriptor(&raw mut handle)) }?;
+        unsafe { call!(cudnn, cudnnCreateTensorDescriptor(&raw mut handle)) }?;
         let pictures = Self(handle);
         let [n, c, h, w] = [batch, channels, height, width].map(|size| size as i32);
-        // SAFETY: the handle is alive. Sizes are given in this order whatever the order in memory.
+        // SAFETY: the handle is alive. The order of the sizes is the same for every memory layout.
         unsafe {
-            ask!(
+            call!(
                 cudnn,
                 cudnnSetTensor4dDescriptor(
                     handle,
@@ -96,27 +96,27 @@ impl Pictures {
     }
 }
 
-impl Drop for Pictures {
+impl Drop for TensorDescriptor {
     fn drop(&mut self) {
-        // SAFETY: ours, and not used again.
-        let _ = unsafe { ask!(cudnn, cudnnDestroyTensorDescriptor(self.0)) };
+        // SAFETY: this is the only owner, and the handle is not used again.
+        let _ = unsafe { call!(cudnn, cudnnDestroyTensorDescriptor(self.0)) };
     }
 }
 
-/// Weights of (out, kernel, kernel, in).
+/// Descriptor of the weights (out, kernel, kernel, in).
 #[derive(Debug)]
-pub(super) struct Weight(pub(super) cudnnFilterDescriptor_t);
+pub(super) struct FilterDescriptor(pub(super) cudnnFilterDescriptor_t);
 
-impl Weight {
-    fn new(format: Format, out: usize, kernel: usize, into: usize) -> Result<Self, Failure> {
+impl FilterDescriptor {
+    fn new(format: Format, out: usize, kernel: usize, into: usize) -> Result<Self, CallFailure> {
         let mut handle = ptr::null_mut();
         // SAFETY: writes one handle.
-        unsafe { ask!(cudnn, cudnnCreateFilterDescriptor(&raw mut handle)) }?;
+        unsafe { call!(cudnn, cudnnCreateFilterDescriptor(&raw mut handle)) }?;
         let weight = Self(handle);
         let [k, c, h, w] = [out, into, kernel, kernel].map(|size| size as i32);
-        // SAFETY: the handle is alive. NHWC stands for KRSC here.
+        // SAFETY: the handle is alive. For weights, NHWC means KRSC.
         unsafe {
-            ask!(
+            call!(
                 cudnn,
                 cudnnSetFilter4dDescriptor(
                     handle,
@@ -133,29 +133,29 @@ impl Weight {
     }
 }
 
-impl Drop for Weight {
+impl Drop for FilterDescriptor {
     fn drop(&mut self) {
-        // SAFETY: ours, and not used again.
-        let _ = unsafe { ask!(cudnn, cudnnDestroyFilterDescriptor(self.0)) };
+        // SAFETY: this is the only owner, and the handle is not used again.
+        let _ = unsafe { call!(cudnn, cudnnDestroyFilterDescriptor(self.0)) };
     }
 }
 
-/// Padding, stride and precision.
+/// Descriptor of padding, stride and math mode.
 #[derive(Debug)]
-pub(super) struct Geometry(pub(super) cudnnConvolutionDescriptor_t);
+pub(super) struct ConvolutionDescriptor(pub(super) cudnnConvolutionDescriptor_t);
 
-impl Geometry {
-    fn new(shape: &Convolution) -> Result<Self, Failure> {
+impl ConvolutionDescriptor {
+    fn new(shape: &Convolution) -> Result<Self, CallFailure> {
         let mut handle = ptr::null_mut();
         // SAFETY: writes one handle.
-        unsafe { ask!(cudnn, cudnnCreateConvolutionDescriptor(&raw mut handle)) }?;
+        unsafe { call!(cudnn, cudnnCreateConvolutionDescriptor(&raw mut handle)) }?;
         let geometry = Self(handle);
         let (pad, stride) = (shape.pad as i32, shape.stride as i32);
-        // Networks call cross-correlation convolution.
+        // Neural networks call cross-correlation a convolution.
         let mode = cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
         // SAFETY: the handle is alive.
         unsafe {
-            ask!(
+            call!(
                 cudnn,
                 cudnnSetConvolution2dDescriptor(
                     handle,
@@ -174,45 +174,46 @@ impl Geometry {
         Ok(geometry)
     }
 
-    /// For the calls that follow.
-    pub(super) fn set_math(&self, math: cudnnMathType_t) -> Result<(), Failure> {
+    /// Sets the math mode for the next calls.
+    pub(super) fn set_math(&self, math: cudnnMathType_t) -> Result<(), CallFailure> {
         // SAFETY: the handle is alive.
-        unsafe { ask!(cudnn, cudnnSetConvolutionMathType(self.0, math)) }
+        unsafe { call!(cudnn, cudnnSetConvolutionMathType(self.0, math)) }
     }
 }
 
-impl Drop for Geometry {
+impl Drop for ConvolutionDescriptor {
     fn drop(&mut self) {
-        // SAFETY: ours, and not used again.
-        let _ = unsafe { ask!(cudnn, cudnnDestroyConvolutionDescriptor(self.0)) };
+        // SAFETY: this is the only owner, and the handle is not used again.
+        let _ = unsafe { call!(cudnn, cudnnDestroyConvolutionDescriptor(self.0)) };
     }
 }
 
-/// What comes after the sum.
+/// Descriptor of the activation function after the sum.
 #[derive(Debug)]
-pub(super) struct Activation(pub(super) cudnnActivationDescriptor_t);
+pub(super) struct ActivationDescriptor(pub(super) cudnnActivationDescriptor_t);
 
-impl Activation {
-    /// Nothing. How it treats what is not a number changes nothing either, but fused convolutions are offered for this way alone.
-    fn identity() -> Result<Self, Failure> {
+impl ActivationDescriptor {
+    /// Describes the identity. NaN propagation does not matter for it, but fused convolutions are
+    /// offered only without.
+    fn identity() -> Result<Self, CallFailure> {
         let mut handle = ptr::null_mut();
         // SAFETY: writes one handle.
-        unsafe { ask!(cudnn, cudnnCreateActivationDescriptor(&raw mut handle)) }?;
+        unsafe { call!(cudnn, cudnnCreateActivationDescriptor(&raw mut handle)) }?;
         let activation = Self(handle);
         let (mode, nan) = (
             cudnnActivationMode_t::CUDNN_ACTIVATION_IDENTITY,
             cudnnNanPropagation_t::CUDNN_NOT_PROPAGATE_NAN,
         );
         // SAFETY: the handle is alive.
-        unsafe { ask!(cudnn, cudnnSetActivationDescriptor(handle, mode, nan, 0.0)) }?;
+        unsafe { call!(cudnn, cudnnSetActivationDescriptor(handle, mode, nan, 0.0)) }?;
         Ok(activation)
     }
 }
 
-impl Drop for Activation {
+impl Drop for ActivationDescriptor {
     fn drop(&mut self) {
-        // SAFETY: ours, and not used again.
-        let _ = unsafe { ask!(cudnn, cudnnDestroyActivationDescriptor(self.0)) };
+        // SAFETY: this is the only owner, and the handle is not used again.
+        let _ = unsafe { call!(cudnn, cudnnDestroyActivationDescriptor(self.0)) };
     }
 }
 
@@ -220,16 +221,17 @@ impl Drop for Activation {
 mod tests {
     use cudarc::cudnn::sys::{cudnnGetConvolution2dForwardOutputDim, cudnnGetTensor4dDescriptor};
 
-    use super::super::library::Library;
-    use super::super::plan::is_symmetric;
+    use super::super::super::library::NvidiaLibrary;
+    use super::super::support::is_symmetric;
     use super::*;
     use crate::kernels::cuda::driver::Direction;
 
-    /// Descriptors need no GPU: where the library is installed, it is asked what it understood, and which sizes its padding gives.
+    /// Descriptors need no GPU: if the library is installed, it must read back what was set, and
+    /// compute the same output sizes.
     #[test]
-    #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
-    fn the_library_understands_the_descriptors() {
-        if let Err(missing) = Library::Cudnn.find() {
+    #[expect(clippy::print_stderr, reason = "a test that cannot run says why")]
+    fn the_library_reads_back_the_descriptors() {
+        if let Err(missing) = NvidiaLibrary::Cudnn.find() {
             eprintln!("skipped: {missing}");
             return;
         }
@@ -248,12 +250,12 @@ mod tests {
             for input in 5..12 {
                 let shape = shape(input, kernel, stride, pad);
                 let descriptors =
-                    Descriptors::new(&shape).expect("the library describes convolutions");
+                    ConvolutionDescriptors::new(&shape).expect("a convolution can be described");
                 let mut size = [0; 4];
                 let [n, c, h, w] = &mut size;
-                // SAFETY: the handles are alive; writes four numbers.
+                // SAFETY: the handles are alive; writes four integers.
                 let status = unsafe {
-                    let Descriptors {
+                    let ConvolutionDescriptors {
                         x,
                         weight,
                         convolution,
@@ -275,11 +277,11 @@ mod tests {
         }
         assert_eq!(symmetric, 5 * 7);
 
-        let descriptors =
-            Descriptors::new(&shape(7, 3, 1, 1)).expect("the library describes convolutions");
+        let descriptors = ConvolutionDescriptors::new(&shape(7, 3, 1, 1))
+            .expect("a convolution can be described");
         let (mut data, mut numbers) = (cudnnDataType_t::CUDNN_DATA_DOUBLE, [0; 8]);
         let [n, c, h, w, n_stride, c_stride, h_stride, w_stride] = &mut numbers;
-        // SAFETY: the handle is alive; writes a format and eight numbers.
+        // SAFETY: the handle is alive; writes a format and eight integers.
         let status = unsafe {
             cudnnGetTensor4dDescriptor(
                 descriptors.x.0,
@@ -299,7 +301,7 @@ mod tests {
         assert_eq!(
             numbers,
             [2, 8, 7, 10, 7 * 10 * 8, 1, 10 * 8, 8],
-            "channels lie side by side"
+            "NHWC strides"
         );
     }
 }

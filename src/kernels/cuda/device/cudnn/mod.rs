@@ -1,4 +1,8 @@
-//! Convolutions by cuDNN.
+//! Convolutions with cuDNN.
+
+mod descriptors;
+mod plan;
+mod support;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,143 +15,157 @@ use cudarc::cudnn::sys::{
     cudnnConvolutionFwdAlgo_t as ForwardAlgorithm, cudnnGetVersion, cudnnHandle_t,
 };
 
-use crate::kernels::cuda::driver::{Address, Convolution, ConvolutionData, Convolved};
+use crate::kernels::cuda::driver::{Address, Convolution, ConvolutionData, ConvolutionOutcome};
 use crate::kernels::fault::DeviceFault;
 
-use super::Unavailable;
-use super::call::ask;
+use super::DeviceUnavailable;
+use super::call::call;
 use super::context::Context;
-use super::descriptors::Descriptors;
-use super::library::Library;
-use super::memory::{Memory, locked};
-use super::plan::{Algorithm, Choice, Plan, Refusal, supported};
+use super::library::{NvidiaLibrary, version_text};
+use super::memory::{DeviceMemory, locked};
+use descriptors::ConvolutionDescriptors;
+use plan::{Algorithm, Choice, ConvolutionFailure, ConvolutionPlan, split_unsupported};
 
-/// The release whose functions and status numbers these are.
+/// Major version whose functions and status codes this module uses.
 const MAJOR: usize = 9;
 
-/// The library with what it was asked before.
+/// A cuDNN handle with the plans of earlier convolutions.
 #[derive(Debug)]
-pub(super) struct Convolver {
+pub(super) struct Cudnn {
     context: Arc<Context>,
-    memory: Arc<Memory>,
-    state: Mutex<State>,
+    memory: Arc<DeviceMemory>,
+    state: Mutex<CudnnState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct CudnnState {
     handle: cudnnHandle_t,
-    /// Why not, where the library cannot.
-    plans: HashMap<Convolution, Result<Plan, String>>,
+    /// An `Err` says why cuDNN does not support the convolution.
+    plans: HashMap<Convolution, Result<ConvolutionPlan, String>>,
 }
 
-// SAFETY: handles of the library, which may be used from any thread, one at a time.
-unsafe impl Send for State {}
+// SAFETY: a library handle may be used from any thread, by one thread at a time.
+unsafe impl Send for CudnnState {}
 
-/// The library's version: 91002 is 9.10.2.
-pub(super) fn version() -> Result<usize, Unavailable> {
-    Library::Cudnn.find()?;
+/// Loads the library and checks its version.
+///
+/// # Errors
+/// [`DeviceUnavailable::NoLibrary`], [`DeviceUnavailable::LibraryLacks`],
+/// [`DeviceUnavailable::LibraryVersion`].
+fn load() -> Result<(), DeviceUnavailable> {
+    NvidiaLibrary::Cudnn.find()?;
     // SAFETY: the library is loaded.
     let version = unsafe { cudnnGetVersion() };
-    let text = format!(
-        "{}.{}.{}",
-        version / 10_000,
-        version / 100 % 100,
-        version % 100
-    );
     if version / 10_000 == MAJOR {
-        Ok(version)
-    } else {
-        // Before 9 there were three digits less in front.
-        let found = if version < 10_000 {
-            format!("{}.{}", version / 1000, version / 100 % 10)
-        } else {
-            text
-        };
-        Err(Unavailable::LibraryVersion {
-            library: Library::Cudnn.name(),
-            found,
-            needed: MAJOR.to_string(),
-        })
+        return Ok(());
     }
+    // Before cuDNN 9, the major version was multiplied by 1000.
+    let found = if version < 10_000 {
+        format!("{}.{}", version / 1000, version / 100 % 10)
+    } else {
+        version_text(version)
+    };
+    Err(DeviceUnavailable::LibraryVersion {
+        library: NvidiaLibrary::Cudnn.name(),
+        found,
+        needed: MAJOR.to_string(),
+    })
 }
 
-impl Convolver {
-    /// The library on the context's stream.
-    pub(super) fn new(context: Arc<Context>, memory: Arc<Memory>) -> Result<Self, Unavailable> {
-        version()?;
+impl Cudnn {
+    /// Creates a handle on the context's stream.
+    pub(super) fn new(
+        context: Arc<Context>,
+        memory: Arc<DeviceMemory>,
+    ) -> Result<Self, DeviceUnavailable> {
+        load()?;
         let mut handle = ptr::null_mut();
-        // SAFETY: the library is loaded and the context bound; writes one handle.
-        unsafe { ask!(cudnn, cudnnCreate(&raw mut handle)) }?;
-        let convolver = Self {
+        // SAFETY: the library is loaded and the context is current; writes one handle.
+        unsafe { call!(cudnn, cudnnCreate(&raw mut handle)) }?;
+        let library = Self {
             context,
             memory,
-            state: Mutex::new(State {
+            state: Mutex::new(CudnnState {
                 handle,
                 plans: HashMap::new(),
             }),
         };
-        // SAFETY: handle and stream are alive, the latter for longer.
+        // SAFETY: handle and stream are alive, and the stream outlives the handle.
         unsafe {
-            ask!(
+            call!(
                 cudnn,
-                cudnnSetStream(handle, convolver.context.stream().cast())
+                cudnnSetStream(handle, library.context.stream().cast())
             )
         }?;
-        Ok(convolver)
+        Ok(library)
     }
 
-    /// A convolution, as far as the library can do it.
+    /// Runs a convolution as far as cuDNN supports it.
     pub(super) fn convolve(
         &self,
         shape: &Convolution,
         data: &ConvolutionData,
-    ) -> Result<Convolved, DeviceFault> {
+    ) -> Result<ConvolutionOutcome, DeviceFault> {
         let mut state = locked(&self.state);
-        let State { handle, plans } = &mut *state;
+        let CudnnState { handle, plans } = &mut *state;
         let plan = match plans.entry(*shape) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => unknown.insert(supported(Plan::new(*handle, shape))?),
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                entry.insert(split_unsupported(ConvolutionPlan::new(*handle, shape))?)
+            }
         };
-        let Ok(known) = plan else {
-            return Ok(Convolved::Not);
+        let Ok(supported) = plan else {
+            return Ok(ConvolutionOutcome::Unsupported);
         };
-        // What the library chose and then cannot do after all is not tried again.
-        match &mut known.algorithm {
+        // An algorithm that turns out to be unsupported is not tried again.
+        match &mut supported.algorithm {
             Algorithm::Backward(choice) => {
-                match supported(self.backward(*handle, &known.descriptors, *choice, data))? {
-                    Ok(()) => return Ok(Convolved::Whole),
+                match split_unsupported(self.backward(
+                    *handle,
+                    &supported.descriptors,
+                    *choice,
+                    data,
+                ))? {
+                    Ok(()) => return Ok(ConvolutionOutcome::Full),
                     Err(reason) => *plan = Err(reason),
                 }
             }
             Algorithm::Forward { bare, fused } => {
                 if let (Ok(choice), Some(bias)) = (&fused, data.bias) {
-                    match supported(self.fused(*handle, &known.descriptors, *choice, data, bias))? {
-                        Ok(()) => return Ok(Convolved::Whole),
+                    match split_unsupported(self.fused(
+                        *handle,
+                        &supported.descriptors,
+                        *choice,
+                        data,
+                        bias,
+                    ))? {
+                        Ok(()) => return Ok(ConvolutionOutcome::Full),
                         Err(reason) => *fused = Err(reason),
                     }
                 }
-                match supported(self.forward(*handle, &known.descriptors, *bare, data))? {
+                match split_unsupported(self.forward(*handle, &supported.descriptors, *bare, data))?
+                {
                     Ok(()) if data.bias.is_none() && data.residual.is_none() => {
-                        return Ok(Convolved::Whole);
+                        return Ok(ConvolutionOutcome::Full);
                     }
-                    Ok(()) => return Ok(Convolved::Bare),
+                    Ok(()) => return Ok(ConvolutionOutcome::Partial),
                     Err(reason) => *plan = Err(reason),
                 }
             }
         }
-        Ok(Convolved::Not)
+        Ok(ConvolutionOutcome::Unsupported)
     }
 
-    /// y = conv(x) + residual + bias in one go.
+    /// Computes y = conv(x) + residual + bias in one call.
     fn fused(
         &self,
         handle: cudnnHandle_t,
-        descriptors: &Descriptors,
+        descriptors: &ConvolutionDescriptors,
         choice: Choice<ForwardAlgorithm>,
         data: &ConvolutionData,
         bias: Address,
-    ) -> Result<(), Refusal> {
-        let Descriptors {
+    ) -> Result<(), ConvolutionFailure> {
+        let ConvolutionDescriptors {
             x,
             y,
             weight,
@@ -155,16 +173,16 @@ impl Convolver {
             convolution,
             identity,
         } = descriptors;
-        let scratch = self.memory.scratch(choice.workspace)?;
+        let workspace = self.memory.workspace(choice.workspace)?;
         convolution.set_math(choice.math)?;
-        // Without a residual its factor is 0, and what stands there is not read; y is a place of its shape.
+        // Without a residual its factor is 0 and it is not read; y has the right shape to stand in.
         let (residual, factor) = data
             .residual
             .map_or((data.to, 0.0_f32), |residual| (residual, 1.0));
-        // SAFETY: all handles are alive; factors are f32 on the host; the caller owns the numbers, described as they are; there is as much
-        // scratch memory as the library asked for.
+        // SAFETY: all handles are alive; factors are f32 on the host; the caller owns the tensors,
+        // which match their descriptors; the workspace has the size that the library requested.
         Ok(unsafe {
-            ask!(
+            call!(
                 cudnn,
                 cudnnConvolutionBiasActivationForward(
                     handle,
@@ -175,7 +193,7 @@ impl Convolver {
                     pointer(data.weight),
                     convolution.0,
                     choice.algorithm,
-                    pointer(scratch.address()).cast_mut(),
+                    pointer(workspace.address()).cast_mut(),
                     choice.workspace,
                     (&raw const factor).cast(),
                     y.0,
@@ -190,26 +208,26 @@ impl Convolver {
         }?)
     }
 
-    /// y = conv(x).
+    /// Computes y = conv(x).
     fn forward(
         &self,
         handle: cudnnHandle_t,
-        descriptors: &Descriptors,
+        descriptors: &ConvolutionDescriptors,
         choice: Choice<ForwardAlgorithm>,
         data: &ConvolutionData,
-    ) -> Result<(), Refusal> {
-        let Descriptors {
+    ) -> Result<(), ConvolutionFailure> {
+        let ConvolutionDescriptors {
             x,
             y,
             weight,
             convolution,
             ..
         } = descriptors;
-        let scratch = self.memory.scratch(choice.workspace)?;
+        let workspace = self.memory.workspace(choice.workspace)?;
         convolution.set_math(choice.math)?;
         // SAFETY: as for `fused`.
         Ok(unsafe {
-            ask!(
+            call!(
                 cudnn,
                 cudnnConvolutionForward(
                     handle,
@@ -220,7 +238,7 @@ impl Convolver {
                     pointer(data.weight),
                     convolution.0,
                     choice.algorithm,
-                    pointer(scratch.address()).cast_mut(),
+                    pointer(workspace.address()).cast_mut(),
                     choice.workspace,
                     (&raw const ZERO).cast(),
                     y.0,
@@ -230,26 +248,26 @@ impl Convolver {
         }?)
     }
 
-    /// dx from dy.
+    /// Computes dx from dy.
     fn backward(
         &self,
         handle: cudnnHandle_t,
-        descriptors: &Descriptors,
+        descriptors: &ConvolutionDescriptors,
         choice: Choice<BackwardAlgorithm>,
         data: &ConvolutionData,
-    ) -> Result<(), Refusal> {
-        let Descriptors {
+    ) -> Result<(), ConvolutionFailure> {
+        let ConvolutionDescriptors {
             x,
             y,
             weight,
             convolution,
             ..
         } = descriptors;
-        let scratch = self.memory.scratch(choice.workspace)?;
+        let workspace = self.memory.workspace(choice.workspace)?;
         convolution.set_math(choice.math)?;
         // SAFETY: as for `fused`.
         Ok(unsafe {
-            ask!(
+            call!(
                 cudnn,
                 cudnnConvolutionBackwardData(
                     handle,
@@ -260,7 +278,7 @@ impl Convolver {
                     pointer(data.from),
                     convolution.0,
                     choice.algorithm,
-                    pointer(scratch.address()).cast_mut(),
+                    pointer(workspace.address()).cast_mut(),
                     choice.workspace,
                     (&raw const ZERO).cast(),
                     x.0,
@@ -270,12 +288,13 @@ impl Convolver {
         }?)
     }
 
-    /// What the library was asked for and could not do, wholly or in one go with residual and bias, each with its reason.
-    pub(super) fn refused(&self) -> Vec<(Convolution, String)> {
+    /// Returns the unsupported convolutions, and those that are supported only without bias and
+    /// residual, each with the reason.
+    pub(super) fn unsupported(&self) -> Vec<(Convolution, String)> {
         let state = locked(&self.state);
-        let reason = |plan: &Result<Plan, String>| match plan {
+        let reason = |plan: &Result<ConvolutionPlan, String>| match plan {
             Err(reason) => Some(reason.clone()),
-            Ok(Plan {
+            Ok(ConvolutionPlan {
                 algorithm: Algorithm::Forward { fused, .. },
                 ..
             }) => fused
@@ -292,14 +311,14 @@ impl Convolver {
     }
 }
 
-impl Drop for Convolver {
+impl Drop for Cudnn {
     fn drop(&mut self) {
-        if self.context.enter().is_ok() {
+        if self.context.make_current().is_ok() {
             let _ = self.context.synchronise();
             let mut state = locked(&self.state);
             state.plans.clear();
-            // SAFETY: ours, and not used again.
-            let _ = unsafe { ask!(cudnn, cudnnDestroy(state.handle)) };
+            // SAFETY: this is the only owner, and the handle is not used again.
+            let _ = unsafe { call!(cudnn, cudnnDestroy(state.handle)) };
         }
     }
 }

@@ -1,0 +1,336 @@
+//! How cuDNN runs a convolution: whether it supports it, and with which algorithms. Only
+//! deterministic algorithms that sum in f32 are chosen.
+
+use cudarc::cudnn::sys::{
+    cudnnConvolutionBwdDataAlgo_t as BackwardAlgorithm, cudnnConvolutionBwdDataAlgoPerf_t,
+    cudnnConvolutionFwdAlgo_t as ForwardAlgorithm, cudnnConvolutionFwdAlgoPerf_t,
+    cudnnDeterminism_t, cudnnHandle_t, cudnnMathType_t,
+};
+
+use crate::kernels::cuda::driver::{Convolution, Direction};
+use crate::kernels::fault::DeviceFault;
+
+use super::super::call::{CallFailure, Status, call};
+use super::descriptors::ConvolutionDescriptors;
+use super::support;
+
+/// Maximum bytes of workspace.
+const WORKSPACE: usize = 256 << 20;
+/// More than the number of algorithms times math modes.
+const ALGORITHMS: usize = 16;
+
+/// Descriptors and algorithms of a convolution.
+#[derive(Debug)]
+pub(super) struct ConvolutionPlan {
+    pub(super) descriptors: ConvolutionDescriptors,
+    pub(super) algorithm: Algorithm,
+}
+
+#[derive(Debug)]
+pub(super) enum Algorithm {
+    /// Without bias and residual, and with both if that is supported.
+    Forward {
+        bare: Choice<ForwardAlgorithm>,
+        fused: Result<Choice<ForwardAlgorithm>, String>,
+    },
+    Backward(Choice<BackwardAlgorithm>),
+}
+
+/// An algorithm, its math mode, and the bytes of its workspace.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Choice<T> {
+    pub(super) algorithm: T,
+    pub(super) math: cudnnMathType_t,
+    pub(super) workspace: usize,
+}
+
+/// Why cuDNN did not run a convolution.
+#[derive(Debug)]
+pub(super) enum ConvolutionFailure {
+    /// It is not supported. Nothing was submitted.
+    Unsupported(String),
+    /// The call failed.
+    Fault(DeviceFault),
+}
+
+impl From<CallFailure> for ConvolutionFailure {
+    fn from(failure: CallFailure) -> Self {
+        // The convolution can be computed without cuDNN, whatever the library's error. If the GPU
+        // is lost, the next call reports it.
+        if failure.is_out_of_memory() {
+            return Self::Fault(failure.into());
+        }
+        Self::Unsupported(format!("{}: {}", failure.call, failure.reason))
+    }
+}
+
+impl From<DeviceFault> for ConvolutionFailure {
+    fn from(fault: DeviceFault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// Separates unsupported convolutions, which are remembered, from faults.
+pub(super) fn split_unsupported<T>(
+    result: Result<T, ConvolutionFailure>,
+) -> Result<Result<T, String>, DeviceFault> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(ConvolutionFailure::Unsupported(reason)) => Ok(Err(reason)),
+        Err(ConvolutionFailure::Fault(fault)) => Err(fault),
+    }
+}
+
+impl ConvolutionPlan {
+    pub(super) fn new(
+        handle: cudnnHandle_t,
+        shape: &Convolution,
+    ) -> Result<Self, ConvolutionFailure> {
+        support::check(shape)
+            .map_err(|reason| ConvolutionFailure::Unsupported(reason.to_owned()))?;
+        let descriptors = ConvolutionDescriptors::new(shape)?;
+        let algorithm = match shape.direction {
+            Direction::Backward => Algorithm::Backward(backward(handle, &descriptors)?),
+            Direction::Forward => {
+                let bare = forward(handle, &descriptors)?;
+                // The only algorithm that cuDNN can fuse with the identity; others require a ReLU.
+                let fusable = ForwardAlgorithm::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
+                let fused = if bare.algorithm == fusable {
+                    Ok(bare)
+                } else {
+                    split_unsupported(forward_with(handle, &descriptors, fusable, bare.math))?
+                };
+                Algorithm::Forward { bare, fused }
+            }
+        };
+        Ok(Self {
+            descriptors,
+            algorithm,
+        })
+    }
+}
+
+/// Returns the fastest acceptable algorithm for the forward pass, by the library's estimate.
+fn forward(
+    handle: cudnnHandle_t,
+    descriptors: &ConvolutionDescriptors,
+) -> Result<Choice<ForwardAlgorithm>, ConvolutionFailure> {
+    let ConvolutionDescriptors {
+        x,
+        y,
+        weight,
+        convolution,
+        ..
+    } = descriptors;
+    // SAFETY: a struct of integers and floats, for which zeros are valid.
+    let mut found: [cudnnConvolutionFwdAlgoPerf_t; ALGORITHMS] = unsafe { std::mem::zeroed() };
+    let mut count = 0;
+    // SAFETY: all handles are alive; writes their number and at most [`ALGORITHMS`] results.
+    unsafe {
+        call!(
+            cudnn,
+            cudnnGetConvolutionForwardAlgorithm_v7(
+                handle,
+                x.0,
+                weight.0,
+                convolution.0,
+                y.0,
+                ALGORITHMS as i32,
+                &raw mut count,
+                found.as_mut_ptr()
+            )
+        )
+    }?;
+    let mut refusal =
+        ConvolutionFailure::Unsupported("cuDNN has no deterministic algorithm".to_owned());
+    for result in &found[..usize::try_from(count).unwrap_or(0).min(ALGORITHMS)] {
+        if result.status.code() == 0
+            && result.determinism == cudnnDeterminism_t::CUDNN_DETERMINISTIC
+            && is_precise(result.algo)
+        {
+            match forward_with(handle, descriptors, result.algo, result.mathType) {
+                Err(unsupported @ ConvolutionFailure::Unsupported(_)) => refusal = unsupported,
+                choice => return choice,
+            }
+        }
+    }
+    Err(refusal)
+}
+
+/// Winograd and FFT algorithms lose precision in 16-bit formats.
+fn is_precise(algorithm: ForwardAlgorithm) -> bool {
+    matches!(
+        algorithm,
+        ForwardAlgorithm::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM
+            | ForwardAlgorithm::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM
+            | ForwardAlgorithm::CUDNN_CONVOLUTION_FWD_ALGO_GEMM
+            | ForwardAlgorithm::CUDNN_CONVOLUTION_FWD_ALGO_DIRECT
+    )
+}
+
+/// Returns a forward algorithm with its workspace, if it is supported.
+fn forward_with(
+    handle: cudnnHandle_t,
+    descriptors: &ConvolutionDescriptors,
+    algorithm: ForwardAlgorithm,
+    math: cudnnMathType_t,
+) -> Result<Choice<ForwardAlgorithm>, ConvolutionFailure> {
+    let ConvolutionDescriptors {
+        x,
+        y,
+        weight,
+        convolution,
+        ..
+    } = descriptors;
+    convolution.set_math(math)?;
+    let mut workspace = 0;
+    // SAFETY: all handles are alive; writes one integer.
+    unsafe {
+        call!(
+            cudnn,
+            cudnnGetConvolutionForwardWorkspaceSize(
+                handle,
+                x.0,
+                weight.0,
+                convolution.0,
+                y.0,
+                algorithm,
+                &raw mut workspace
+            )
+        )
+    }?;
+    Choice {
+        algorithm,
+        math,
+        workspace,
+    }
+    .limited()
+}
+
+/// Returns the fastest acceptable algorithm for the backward pass, by the library's estimate.
+fn backward(
+    handle: cudnnHandle_t,
+    descriptors: &ConvolutionDescriptors,
+) -> Result<Choice<BackwardAlgorithm>, ConvolutionFailure> {
+    let ConvolutionDescriptors {
+        x,
+        y,
+        weight,
+        convolution,
+        ..
+    } = descriptors;
+    // SAFETY: a struct of integers and floats, for which zeros are valid.
+    let mut found: [cudnnConvolutionBwdDataAlgoPerf_t; ALGORITHMS] = unsafe { std::mem::zeroed() };
+    let mut count = 0;
+    // SAFETY: all handles are alive; writes their number and at most [`ALGORITHMS`] results.
+    unsafe {
+        call!(
+            cudnn,
+            cudnnGetConvolutionBackwardDataAlgorithm_v7(
+                handle,
+                weight.0,
+                y.0,
+                convolution.0,
+                x.0,
+                ALGORITHMS as i32,
+                &raw mut count,
+                found.as_mut_ptr()
+            )
+        )
+    }?;
+    let mut refusal =
+        ConvolutionFailure::Unsupported("cuDNN has no deterministic algorithm".to_owned());
+    for result in &found[..usize::try_from(count).unwrap_or(0).min(ALGORITHMS)] {
+        // The others sum in no fixed order, or lose precision.
+        let precise = result.algo == BackwardAlgorithm::CUDNN_CONVOLUTION_BWD_DATA_ALGO_1;
+        if result.status.code() == 0
+            && result.determinism == cudnnDeterminism_t::CUDNN_DETERMINISTIC
+            && precise
+        {
+            match backward_with(handle, descriptors, result.algo, result.mathType) {
+                Err(unsupported @ ConvolutionFailure::Unsupported(_)) => refusal = unsupported,
+                choice => return choice,
+            }
+        }
+    }
+    Err(refusal)
+}
+
+/// Returns a backward algorithm with its workspace, if it is supported.
+fn backward_with(
+    handle: cudnnHandle_t,
+    descriptors: &ConvolutionDescriptors,
+    algorithm: BackwardAlgorithm,
+    math: cudnnMathType_t,
+) -> Result<Choice<BackwardAlgorithm>, ConvolutionFailure> {
+    let ConvolutionDescriptors {
+        x,
+        y,
+        weight,
+        convolution,
+        ..
+    } = descriptors;
+    convolution.set_math(math)?;
+    let mut workspace = 0;
+    // SAFETY: all handles are alive; writes one integer.
+    unsafe {
+        call!(
+            cudnn,
+            cudnnGetConvolutionBackwardDataWorkspaceSize(
+                handle,
+                weight.0,
+                y.0,
+                convolution.0,
+                x.0,
+                algorithm,
+                &raw mut workspace
+            )
+        )
+    }?;
+    Choice {
+        algorithm,
+        math,
+        workspace,
+    }
+    .limited()
+}
+
+impl<T> Choice<T> {
+    /// Rejects an algorithm whose workspace is too large.
+    fn limited(self) -> Result<Self, ConvolutionFailure> {
+        if self.workspace <= WORKSPACE {
+            Ok(self)
+        } else {
+            Err(ConvolutionFailure::Unsupported(format!(
+                "the workspace of {} bytes is too large",
+                self.workspace
+            )))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_allocation_failures_are_faults() {
+        let failure = |code| CallFailure {
+            call: "cudnnConvolutionForward",
+            code,
+            reason: "failed".to_owned(),
+        };
+        for code in [1001, 2000, 2008, 3000, 3003, 4002, 5000] {
+            assert!(!failure(code).is_out_of_memory());
+            assert!(matches!(
+                ConvolutionFailure::from(failure(code)),
+                ConvolutionFailure::Unsupported(_)
+            ));
+        }
+        assert!(
+            [4003, 4004]
+                .into_iter()
+                .all(|code| failure(code).is_out_of_memory())
+        );
+    }
+}
