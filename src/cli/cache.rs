@@ -89,7 +89,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 /// Lets an editor use the cache that the environment configures.
 ///
 /// # Errors
-/// As [`AnyPipeline::reuse`].
+/// As [`AnyPipeline::use_cache`].
 pub(super) fn reuse(editor: &mut dyn AnyPipeline) -> Result<()> {
     Cache::from_environment().map_or(Ok(()), |cache| editor.use_cache(cache))
 }

@@ -107,7 +107,7 @@ const EXAMPLE: &str = r#"Example: move what is in a rectangle 60 pixels to the r
 taken from its flag, else from the environment (DRAGNEXT_SEED for --seed),
 else from the drag file or the picture given by --like, else from the model's dragnext.json."#;
 
-/// AnyPipeline the picture, and prints the record of how it went.
+/// Edits the picture, and prints the record of how it went.
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let output = arguments.output();
     let InstructionArguments { drag, like } = arguments.inputs.instruction.clone();

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{Choice, Draft, Plan, Settings};
 use crate::drag_file::DragFile;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
 use crate::method::Misfit;
 use crate::model::Model;
@@ -120,7 +120,7 @@ impl Request<'_> {
                 let pointer = index.map_or(String::new(), |index| format!("/regions/{index}{key}"));
                 let fault = self
                     .drag
-                    .fault("region.method", &pointer, message, Some(hint));
+                    .fault(ErrorKind::RegionMethod, &pointer, message, Some(hint));
                 draft.faults.push(fault);
             }
         }

@@ -19,9 +19,6 @@ use optimisation::Optimisation;
 pub use progress::ProgressSchedule;
 pub use settings::{Mode, PbsiSettings, RampLength, Start, Taps};
 
-/// Stream of the noise for vacated cells; see [`crate::diffusion::NoiseSource::normal`].
-const VACATED_STREAM: u64 = 3;
-
 impl DragMethod for PbsiSettings {
     fn defaults(given: &Overrides) -> Self {
         Self::of_mode(given)
@@ -83,7 +80,7 @@ fn moved<B: Backend, N>(scene: &mut Scene<B, N>) -> Tensor<B> {
     let alpha = scene.schedule.alpha(scene.grid.timesteps[0]);
     let noise = scene
         .noise
-        .normal(VACATED_STREAM, scene.inverted.shape().len());
+        .vacated(scene.inverted.shape().len());
     moved_start(
         scene.inverted,
         scene.clean,
