@@ -2,7 +2,6 @@ use std::path::Path;
 
 use super::*;
 use crate::plan::Draft;
-use crate::settings::Settings;
 
 fn draft(text: &str, size: Size) -> (DragFile, Draft) {
     let drag = DragFile::parse(text.as_bytes()).expect("a good file");
