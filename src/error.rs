@@ -3,14 +3,16 @@
 //! Messages are lower case and without a full stop; the path comes first and values stand in backticks. The hint is separate
 //! from the message, because `--json` has a field of its own for it.
 
+mod drag_file_fault;
 mod kind;
+mod source_text;
 
 use std::path::PathBuf;
 
+pub use drag_file_fault::{DragFileFault, Excerpt};
 pub(crate) use kind::kinds;
 pub use kind::{ErrorKind, RecordedKind};
-
-use crate::drag_file::DragFileFault;
+pub(crate) use source_text::SourceText;
 
 /// The result of every fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -107,6 +107,7 @@ pub mod progress;
 pub mod region;
 pub mod report;
 pub mod settings;
+mod unprintable;
 pub mod warning;
 
 pub use error::Error;

@@ -1,4 +1,5 @@
-//! `assets/cli.md`, the reference of the command line, says what the program's own help says. After a change of the command line:
+//! `assets/cli.md`, the reference of the command line, is generated from the program's own help and from its lists of error and
+//! warning kinds. After a change of either:
 //!
 //!     UPDATE=1 cargo test --release --features failpoints --test cli_reference
 
@@ -12,12 +13,15 @@ use std::path::Path;
 
 use clap::{Command, CommandFactory};
 use dragnext::cli::Cli;
+use dragnext::error::ErrorKind;
+use dragnext::warning::WarningKind;
 
 const COLUMNS: usize = 100;
 
 const HEAD: &str = "# The command line
 
-Made from the program's own help; `dragnext help COMMAND` prints the same.
+Generated from the program's own help; `dragnext help COMMAND` prints the same. At the end: all
+[kinds of errors](#kinds-of-errors) and [kinds of warnings](#kinds-of-warnings).
 ";
 
 /// A command's long help, without terminal effects and without what the environment holds just now.
@@ -42,6 +46,38 @@ fn section(command: &mut Command, text: &mut String) {
     }
 }
 
+/// The tables of kinds, as they occur in `--json` output and in records.
+fn kinds(text: &mut String) {
+    text.push_str(
+        "
+## Kinds of errors
+
+The field `kind` of an error in `--json` output and in records, and the exit status of a command that ends with it.
+Scripts can rely on these names; messages may change.
+
+| kind | status | meaning |
+|---|--:|---|
+",
+    );
+    for kind in ErrorKind::ALL {
+        let (status, meaning) = (kind.exit_status(), kind.meaning());
+        writeln!(text, "| `{kind}` | {status} | {meaning} |").unwrap();
+    }
+    text.push_str(
+        "
+## Kinds of warnings
+
+The field `kind` of a warning.
+
+| kind | meaning |
+|---|---|
+",
+    );
+    for kind in WarningKind::ALL {
+        writeln!(text, "| `{kind}` | {} |", kind.meaning()).unwrap();
+    }
+}
+
 fn prepared(command: Command) -> Command {
     let command = command
         .term_width(COLUMNS)
@@ -50,11 +86,12 @@ fn prepared(command: Command) -> Command {
 }
 
 #[test]
-fn the_reference_is_the_help() {
+fn the_reference_is_up_to_date() {
     let mut command = prepared(Cli::command()).disable_help_subcommand(true);
     command.build();
     let mut text = HEAD.to_owned();
     section(&mut command, &mut text);
+    kinds(&mut text);
 
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/cli.md");
     let committed = std::fs::read_to_string(&path)

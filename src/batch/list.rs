@@ -8,10 +8,10 @@ use std::path::{Component, Path, PathBuf};
 
 use super::roots::Root;
 use super::{Seeds, folder, manifest};
-use crate::drag_file::moves_text;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 use crate::plan::Choice;
+use crate::unprintable::is_unprintable;
 use crate::warning::Warning;
 
 /// Where a list comes from.
@@ -232,7 +232,7 @@ impl Check<'_> {
         Item {
             index,
             // A name that writes to the terminal is none; its place serves.
-            id: if id.chars().any(moves_text) {
+            id: if id.chars().any(is_unprintable) {
                 format!("line {number}")
             } else {
                 id
@@ -259,7 +259,7 @@ impl Check<'_> {
             Some(out.to_string_lossy()),
         ];
         for name in names.into_iter().flatten() {
-            if name.chars().any(moves_text) {
+            if name.chars().any(is_unprintable) {
                 let reason = format!(
                     "`{name}` has control characters, or characters that turn the direction of text"
                 );

@@ -4,12 +4,10 @@
 //! that is fixed one fault at a time costs a run per fault. Nothing here looks at the image; what depends on its size is checked
 //! by [`crate::plan`], which reports faults with places of the same file.
 
-mod fault;
 mod overrides;
 mod parse;
 mod reader;
 mod schema;
-mod source;
 mod suggestion;
 mod syntax;
 mod template;
@@ -21,12 +19,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{DragFileFault, Error, Result};
 
-pub use fault::{DragFileFault, Excerpt};
 pub(crate) use reader::MAX_FAULTS;
 pub use schema::schema;
-pub(crate) use source::moves_text;
 pub(crate) use suggestion::did_you_mean;
 pub use template::{SCHEMA_FILE, template};
 pub use types::{DragFile, DragRegion, Editable, Movement, Shape};

@@ -6,20 +6,17 @@ use jsonc_parser::ast::Value;
 
 use super::overrides::{method, overrides};
 use super::reader::{Fields, Node, Reader, quoted};
-use super::source::{Source, moves_text};
 use super::suggestion::did_you_mean;
 use super::syntax::{syntax, text, too_large};
 use super::types::region_index;
-use super::{
-    DragFile, DragFileFault, DragRegion, Editable, MAX_BYTES, MAX_POINTS, MAX_REGIONS, Movement,
-    Shape,
-};
-use crate::error::ErrorKind;
+use super::{DragFile, DragRegion, Editable, MAX_BYTES, MAX_POINTS, MAX_REGIONS, Movement, Shape};
+use crate::error::{DragFileFault, ErrorKind, SourceText};
 use crate::geometry::Point;
 use crate::method::Method;
 use crate::outline::Outline;
 use crate::region::RegionKind;
 use crate::settings::{Overrides, either};
+use crate::unprintable::is_unprintable;
 
 /// The version of the format that this program reads.
 pub(super) const VERSION: u32 = 1;
@@ -34,7 +31,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<DragFile, Vec<DragFileFault>> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(vec![too_large()]);
     }
-    let source = Source::new(text(bytes)?);
+    let source = SourceText::new(text(bytes)?);
     let tree = syntax(&source)?;
     let mut parser = Parser {
         reader: Reader::new(&source),
@@ -87,7 +84,7 @@ fn region_at(tree: &Value, pointer: &str) -> Option<String> {
 
 /// Is this a name that messages can show?
 fn is_id(text: &str) -> bool {
-    !text.is_empty() && text.chars().count() <= MAX_ID && !text.chars().any(moves_text)
+    !text.is_empty() && text.chars().count() <= MAX_ID && !text.chars().any(is_unprintable)
 }
 
 /// The values of a drag file's keys.

@@ -6,10 +6,8 @@ use std::ops::Range;
 use jsonc_parser::ast::{ObjectProp, Value};
 use jsonc_parser::common::Ranged;
 
-use super::DragFileFault;
-use super::source::Source;
 use super::suggestion::did_you_mean;
-use crate::error::ErrorKind;
+use crate::error::{DragFileFault, ErrorKind, SourceText};
 use crate::geometry::Point;
 
 /// Who has so many faults to mend needs no further ones.
@@ -70,13 +68,13 @@ impl<'a> Fields<'a> {
 
 /// Reads values and collects what is wrong with them.
 pub(super) struct Reader<'a> {
-    pub(super) source: &'a Source,
+    pub(super) source: &'a SourceText,
     pub(super) faults: Vec<DragFileFault>,
     pub(super) places: HashMap<String, Range<usize>>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(source: &'a Source) -> Self {
+    pub(super) fn new(source: &'a SourceText) -> Self {
         Self {
             source,
             faults: Vec::new(),

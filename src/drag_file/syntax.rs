@@ -4,9 +4,8 @@ use jsonc_parser::ast::Value;
 use jsonc_parser::{CollectOptions, ParseOptions};
 use serde::de::IgnoredAny;
 
-use super::source::Source;
-use super::{DragFileFault, MAX_BYTES};
-use crate::error::ErrorKind;
+use super::MAX_BYTES;
+use crate::error::{DragFileFault, ErrorKind, SourceText};
 
 /// A drag file has a handful of brackets inside each other, and a parser's stack has an end.
 const MAX_DEPTH: usize = 128;
@@ -15,7 +14,7 @@ const MAX_DEPTH: usize = 128;
 pub(super) fn too_large() -> DragFileFault {
     let message = format!("the file has more than {} MiB", MAX_BYTES >> 20);
     let hint = Some("large areas belong into mask pictures".into());
-    Source::new("").fault(
+    SourceText::new("").fault(
         ErrorKind::InstructionTooLarge,
         String::new(),
         0..0,
@@ -35,7 +34,7 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str, Vec<DragFileFault>> {
             content[offset]
         );
         // A replacement character stands where the wrong byte was.
-        let shown = Source::new(&String::from_utf8_lossy(content));
+        let shown = SourceText::new(&String::from_utf8_lossy(content));
         let span = offset..offset + char::REPLACEMENT_CHARACTER.len_utf8();
         vec![shown.fault(
             ErrorKind::InstructionNotUtf8,
@@ -48,7 +47,7 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str, Vec<DragFileFault>> {
 }
 
 /// The file as a tree with places. Two parsers look at it: one that is strict and says well what is wrong, and one that keeps places.
-pub(super) fn syntax(source: &Source) -> Result<Value<'_>, Vec<DragFileFault>> {
+pub(super) fn syntax(source: &SourceText) -> Result<Value<'_>, Vec<DragFileFault>> {
     let fault = |offset, message: String| {
         let span = source.word(offset);
         let hint = hint(source.text().split_at(offset)).map(Into::into);

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::DragFileFault;
-use super::source::Source;
-use crate::error::ErrorKind;
+use crate::error::{DragFileFault, ErrorKind, SourceText};
 use crate::geometry::Point;
 use crate::method::Method;
 use crate::outline::Outline;
@@ -34,7 +32,7 @@ pub struct DragFile {
     /// Settings that this file gives.
     pub settings: Overrides,
     #[serde(skip)]
-    pub(super) source: Source,
+    pub(super) source: SourceText,
     /// Bytes of values by their JSON pointer.
     #[serde(skip)]
     pub(super) places: HashMap<String, Range<usize>>,
@@ -180,12 +178,11 @@ impl DragFile {
         let region = region_index(pointer)
             .filter(given)
             .and_then(|index| self.regions.get(index));
-        DragFileFault {
-            region: region.map(|region| region.id.clone()),
-            ..self
-                .source
-                .fault(kind, pointer.to_owned(), span, message, hint)
-        }
+        let mut fault = self
+            .source
+            .fault(kind, pointer.to_owned(), span, message, hint);
+        fault.region = region.map(|region| region.id.clone());
+        fault
     }
 }
 

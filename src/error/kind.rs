@@ -3,6 +3,9 @@
 //! Scripts match these names in `--json` output and in records; messages may change, names do not. The lists here are the
 //! only ones: the reference in `assets/cli.md` is generated from them.
 
+#[cfg(test)]
+mod tests;
+
 use super::{BUG, FAILED, INTERRUPTED, NOT_STARTED, RETRY};
 
 /// Defines an enum whose variants have a stable name and a meaning.

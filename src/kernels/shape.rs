@@ -1,6 +1,6 @@
-//! What an operation is told beside its buffers: sizes, places, points, steps.
+//! The parameters of operations other than buffers: shapes, strides, sampling points and optimiser steps.
 
-/// A convolution's sizes. Padding below and to the right follows from the output's size.
+/// Shape of a convolution. The padding below and to the right follows from the size of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConvShape {
     /// Pictures in the batch.
@@ -11,64 +11,64 @@ pub struct ConvShape {
     pub output: [usize; 3],
     /// Kernel height and width.
     pub kernel: usize,
-    /// Step between two output pixels, in input pixels.
+    /// Distance between neighbouring output pixels, in input pixels.
     pub stride: usize,
     /// Zero rows above and zero columns left of the input.
     pub pad: usize,
 }
 
-/// An attention's sizes. Queries and outputs are (batch, queries, heads * head size), keys and values (pictures, keys, heads * head size)
-/// of as many pictures as are read.
+/// Shape of an attention. Queries and outputs are (batch, queries, heads * head size); keys and values are (pictures, keys, heads *
+/// head size), where the number of pictures may differ from the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttentionShape {
-    /// Rows of the batch.
+    /// Pictures in the batch.
     pub batch: usize,
-    /// Heads, side by side in the channels.
+    /// Heads, each a run of neighbouring channels.
     pub heads: usize,
-    /// Query tokens.
+    /// Queries per picture.
     pub queries: usize,
-    /// Key tokens.
+    /// Keys per picture.
     pub keys: usize,
-    /// Channels of one head; scores are scaled by its inverse square root.
+    /// Channels of one head; scores are divided by its square root.
     pub head_size: usize,
 }
 
 impl AttentionShape {
-    /// Channels of all heads.
+    /// Returns the channels of all heads together.
     pub fn channels(&self) -> usize {
         self.heads * self.head_size
     }
 }
 
-/// A group normalisation's sizes.
+/// Shape of a group normalisation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GroupShape {
     /// Pictures in the batch.
     pub batch: usize,
-    /// Pixels of one picture.
+    /// Pixels per picture.
     pub pixels: usize,
-    /// Channels of one pixel.
+    /// Channels per pixel.
     pub channels: usize,
-    /// Groups of neighbouring channels.
+    /// Groups, each a run of neighbouring channels.
     pub groups: usize,
-    /// Added to the variance.
+    /// Added to the variance before the square root.
     pub eps: f32,
 }
 
-/// A matrix inside a buffer: element (i, j) is at `offset + i * row_stride + j * col_stride`.
+/// A view of a matrix in a buffer: element (i, j) is at index `offset + i * row_stride + j * col_stride`.
 #[derive(Debug)]
 pub struct Matrix<'a, T: ?Sized> {
-    /// Where it lies.
+    /// The buffer that holds the elements.
     pub buffer: &'a T,
-    /// Position of element (0, 0).
+    /// Index of element (0, 0).
     pub offset: usize,
     /// Number of rows.
     pub rows: usize,
     /// Number of columns.
     pub cols: usize,
-    /// Distance of neighbours in a column.
+    /// Distance between element (i, j) and (i + 1, j).
     pub row_stride: usize,
-    /// Distance of neighbours in a row.
+    /// Distance between element (i, j) and (i, j + 1).
     pub col_stride: usize,
 }
 
@@ -81,7 +81,7 @@ impl<T: ?Sized> Clone for Matrix<'_, T> {
 impl<T: ?Sized> Copy for Matrix<'_, T> {}
 
 impl<'a, T: ?Sized> Matrix<'a, T> {
-    /// A dense row-major matrix that starts at `offset`.
+    /// Returns a view of a dense row-major matrix that starts at index `offset`.
     pub fn dense(buffer: &'a T, offset: usize, rows: usize, cols: usize) -> Self {
         Self {
             buffer,
@@ -93,10 +93,11 @@ impl<'a, T: ?Sized> Matrix<'a, T> {
         }
     }
 
-    /// The same numbers with rows and columns exchanged.
+    /// Returns a view of the transpose.
     #[must_use]
     pub fn transposed(self) -> Self {
-        // A single row has no next one; where its numbers are neighbours, it is told like any dense row.
+        // The row stride of a single row is never used. Where its elements are neighbours, report the stride of a dense row, which
+        // backends check for.
         let row_stride = if self.cols == 1 && self.row_stride == 1 {
             self.rows
         } else {
@@ -112,34 +113,34 @@ impl<'a, T: ?Sized> Matrix<'a, T> {
     }
 }
 
-/// One point between the pixels of a feature map: four pixels and their bilinear weights.
+/// A sampling point of a feature map, given by its four nearest pixels and their bilinear weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BilinearPoint {
-    /// Row numbers of the four pixels.
+    /// Indices of the four pixels in the flattened map: y * width + x. At the border, some may be equal.
     pub pixels: [u32; 4],
-    /// Their weights; they add up to 1.
+    /// Weights of the four pixels; they sum to 1.
     pub weights: [f32; 4],
 }
 
-/// What one Adam step needs beside its buffers. Decay is decoupled (AdamW) and 0 for plain Adam.
+/// The scalars of one Adam step. Weight decay is decoupled (AdamW); 0 is plain Adam.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamStep {
-    /// Number of this step, from 1.
+    /// Number of the step, counted from 1.
     pub step: usize,
     /// Learning rate.
     pub lr: f64,
-    /// Share of the learning rate by which parameters shrink.
+    /// Weight decay: every step scales the parameters by 1 - lr * decay.
     pub decay: f64,
 }
 
-/// What a convolution adds to its product before it stores it.
+/// The terms that a convolution adds to its result before it is stored.
 #[derive(Debug)]
 pub struct Added<'a, T: ?Sized> {
-    /// One number per channel.
+    /// Bias: (channels).
     pub bias: Option<&'a T>,
-    /// One number per picture and channel: (batch, channels).
+    /// A bias per picture: (batch, channels).
     pub per_picture: Option<&'a T>,
-    /// One number per number of the output.
+    /// A residual in the shape of the output.
     pub residual: Option<&'a T>,
 }
 

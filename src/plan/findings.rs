@@ -1,7 +1,7 @@
 //! What planning finds wrong or doubtful.
 
-use crate::drag_file::{DragFile, DragFileFault};
-use crate::error::ErrorKind;
+use crate::drag_file::DragFile;
+use crate::error::{DragFileFault, ErrorKind};
 use crate::mask::MaskError;
 use crate::warning::{Warning, WarningKind};
 

@@ -19,8 +19,8 @@ mod window;
 
 use std::path::Path;
 
-use crate::drag_file::{DragFile, DragFileFault, Editable};
-use crate::error::{Error, Result};
+use crate::drag_file::{DragFile, Editable};
+use crate::error::{DragFileFault, Error, Result};
 use crate::geometry::{Frame, Size, Window};
 use crate::mask::Mask;
 use crate::method::{Misfit, Subject};

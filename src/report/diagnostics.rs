@@ -16,7 +16,9 @@ use annotate_snippets::renderer::{DEFAULT_LINE_NUM_STYLE, DEFAULT_TERM_WIDTH, St
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::screen::{Newlines, Screen, escape, wrapped};
-use crate::drag_file::{DragFileFault, Excerpt, MAX_FAULTS, moves_text};
+use crate::drag_file::MAX_FAULTS;
+use crate::error::{DragFileFault, Excerpt};
+use crate::unprintable::is_unprintable;
 
 /// Narrower terminals are taken to be this wide.
 const MIN_WIDTH: usize = 30;
@@ -126,7 +128,7 @@ fn visible(line: &str) -> String {
         .map(|c| {
             if c == '\t' || c == '\r' {
                 ' '
-            } else if moves_text(c) {
+            } else if is_unprintable(c) {
                 char::REPLACEMENT_CHARACTER
             } else {
                 c
@@ -271,7 +273,7 @@ mod tests {
             },
         );
         assert!(
-            shown.chars().all(|c| c == '\n' || !moves_text(c)),
+            shown.chars().all(|c| c == '\n' || !is_unprintable(c)),
             "{shown:?}"
         );
         assert!(

@@ -5,8 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Serialize, Serializer};
 
 use super::Paths;
-use crate::drag_file::DragFileFault;
-use crate::error::{Error, ErrorKind};
+use crate::error::{DragFileFault, Error, ErrorKind};
 use crate::geometry::Window;
 use crate::progress::Stage;
 use crate::warning::Warning;

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 
 use terminal_size::{Width, terminal_size_of};
 
-use crate::drag_file::moves_text;
+use crate::unprintable::is_unprintable;
 
 /// Lines for a file or a pipe have this width.
 const PAPER: usize = 80;
@@ -68,7 +68,7 @@ pub(super) fn escape(text: &str, newlines: Newlines) -> String {
     for character in text.chars() {
         match character {
             '\n' if newlines == Newlines::Kept => escaped.push('\n'),
-            _ if moves_text(character) => escaped.extend(character.escape_default()),
+            _ if is_unprintable(character) => escaped.extend(character.escape_default()),
             _ => escaped.push(character),
         }
     }

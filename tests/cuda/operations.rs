@@ -125,8 +125,8 @@ fn attention_with_and_without_a_kernel_of_its_own() {
     }
 }
 
-/// The loss, the values that it compares, and its gradient.
-fn said<B: Backend>(backend: &B) -> (f64, [Vec<f32>; 2]) {
+/// The loss, the values that it compares, its gradient, and the values scattered to a map of ones.
+fn said<B: Backend>(backend: &B) -> (f64, [Vec<f32>; 3]) {
     let (channels, pixels, count) = (13, 40, 300);
     let mut numbers = Numbers::new(7);
     let map = backend.upload(numbers.normal(pixels * channels));
@@ -143,9 +143,11 @@ fn said<B: Backend>(backend: &B) -> (f64, [Vec<f32>; 2]) {
     let target = backend.upload(numbers.normal(count * channels));
     let mut gradient = backend.zeros(pixels * channels);
     let loss = backend.sampled_l1(channels, &map, &points, &target, 0.25, &mut gradient);
+    let mut scattered = backend.upload(vec![1.0; pixels * channels]);
+    backend.scatter(channels, &target, &points, &mut scattered);
     (
         loss,
-        [backend.download(&values), backend.download(&gradient)],
+        [&values, &gradient, &scattered].map(|buffer| backend.download(buffer)),
     )
 }
 

@@ -433,6 +433,16 @@ impl Backend for Cpu {
         resample::sample(channels, map, points)
     }
 
+    fn scatter(
+        &self,
+        channels: usize,
+        values: &Buffer,
+        points: &Vec<BilinearPoint>,
+        map: &mut Buffer,
+    ) {
+        resample::scatter(channels, values, points, map);
+    }
+
     fn sampled_l1(
         &self,
         channels: usize,

@@ -100,6 +100,25 @@ pub(super) fn sample(channels: usize, map: &Buffer, points: &Points) -> Buffer {
     out
 }
 
+/// Adds the values (points, channels) to the four pixels of their points: the adjoint of [`sample`].
+pub(super) fn scatter(channels: usize, values: &Buffer, points: &Points, map: &mut Buffer) {
+    let formats = [values.format(), map.format()];
+    assert_eq!(formats, [Format::F32; 2], "gradients are summed in f32");
+    let gpu = map.gpu();
+    let by_pixel = points.by_pixel(gpu);
+    let arguments = [
+        values.into(),
+        (&by_pixel.pixel).into(),
+        (&by_pixel.first).into(),
+        (&by_pixel.point).into(),
+        (&by_pixel.weight).into(),
+        (&*map).into(),
+        channels.into(),
+        by_pixel.touched.into(),
+    ];
+    gpu.launch_elementwise("scatter", by_pixel.touched * channels, &arguments);
+}
+
 /// Returns scale * sum |map at `points` - target| and adds its gradient to the map to `gradient`.
 pub(super) fn sampled_l1(
     channels: usize,
@@ -132,23 +151,7 @@ pub(super) fn sampled_l1(
         [blocks, 1, 1],
         &difference,
     );
-    assert_eq!(
-        gradient.format(),
-        Format::F32,
-        "gradients are summed in f32"
-    );
-    let by_pixel = points.by_pixel(gpu);
-    let gather = [
-        (&signs).into(),
-        (&by_pixel.pixel).into(),
-        (&by_pixel.first).into(),
-        (&by_pixel.point).into(),
-        (&by_pixel.weight).into(),
-        gradient.into(),
-        channels.into(),
-        by_pixel.touched.into(),
-    ];
-    gpu.launch_elementwise("scatter", by_pixel.touched * channels, &gather);
+    scatter(channels, &signs, points, gradient);
     total(&partial) * f64::from(scale)
 }
 

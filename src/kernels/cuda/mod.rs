@@ -423,6 +423,10 @@ impl Backend for Cuda {
         loss::sample(channels, map, points)
     }
 
+    fn scatter(&self, channels: usize, values: &Buffer, points: &Points, map: &mut Buffer) {
+        loss::scatter(channels, values, points, map);
+    }
+
     fn sampled_l1(
         &self,
         channels: usize,

@@ -1,16 +1,16 @@
-//! One thing that is wrong with a drag file, and where.
+//! A fault of a drag file: what is wrong, and where in the file's text.
 
 use std::ops::Range;
 
-use super::source::Source;
-use crate::error::ErrorKind;
+use super::ErrorKind;
+use super::source_text::SourceText;
 
-/// A fault with its place.
+/// A fault of a drag file with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DragFileFault {
-    /// Stable name, such as `instruction.type` or `region.vanishes`.
+    /// One of `instruction.*`, `region.*`, `editable.*` or `mask.*`.
     pub kind: ErrorKind,
-    /// The `id` of the region it lies in, where the file gives one.
+    /// The `id` of the region that contains it, if the file gives one.
     pub region: Option<String>,
     /// JSON pointer to the value; empty for the whole file.
     pub pointer: String,
@@ -20,26 +20,26 @@ pub struct DragFileFault {
     pub column: usize,
     /// What is wrong.
     pub message: String,
-    /// What to do about it, where there is something.
+    /// What to do about it, if known.
     pub hint: Option<String>,
     /// Bytes of the value or the key, inside one line of `source`.
     pub(super) span: Range<usize>,
-    pub(super) source: Source,
+    pub(super) source: SourceText,
 }
 
-/// A fault's place as it stands in the file, with some of its line on both sides. Nothing of it is made fit for a terminal.
+/// A fault's value with the text around it in its line. The text is not escaped for a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Excerpt<'a> {
-    /// What stands before it.
+    /// The text before the value.
     pub before: &'a str,
     /// The value or the key; empty where something is missing.
     pub inside: &'a str,
-    /// What stands behind it.
+    /// The text after the value.
     pub after: &'a str,
 }
 
 impl DragFileFault {
-    /// The fault's line: at most `marked` characters of the fault itself, and `around` on each side.
+    /// Returns the fault's line: at most `marked` characters of the value, and `around` characters on each side.
     pub fn excerpt(&self, around: usize, marked: usize) -> Excerpt<'_> {
         self.source.excerpt(&self.span, around, marked)
     }

@@ -1,16 +1,14 @@
-//! The text of a drag file, and places in it.
+//! The text of a drag file, and places in it: lines, columns, words and excerpts.
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::DragFileFault;
-use super::fault::Excerpt;
-use crate::error::ErrorKind;
+use super::{DragFileFault, ErrorKind, Excerpt};
 
-/// A file's text with the starts of its lines; copies share it, so that every fault can carry it.
+/// A file's text with the starts of its lines. Clones share the text, so that every fault can hold one.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Source(Arc<Lines>);
+pub(crate) struct SourceText(Arc<Lines>);
 
 #[derive(PartialEq, Eq)]
 struct Lines {
@@ -18,14 +16,14 @@ struct Lines {
     starts: Vec<usize>,
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for SourceText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Source({} bytes)", self.text().len())
+        write!(f, "SourceText({} bytes)", self.text().len())
     }
 }
 
-impl Source {
-    pub(super) fn new(text: &str) -> Self {
+impl SourceText {
+    pub(crate) fn new(text: &str) -> Self {
         let starts = text
             .bytes()
             .enumerate()
@@ -36,19 +34,19 @@ impl Source {
         }))
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.0.text
     }
 
-    /// The offset of a line (from 1) and a column in bytes (from 1), as a parser reports them; never inside a character.
-    pub(super) fn offset(&self, line: usize, column: usize) -> usize {
+    /// Returns the byte offset of a line (from 1) and a column in bytes (from 1), rounded down to a character boundary.
+    pub(crate) fn offset(&self, line: usize, column: usize) -> usize {
         let start = self.0.starts[line.clamp(1, self.0.starts.len()) - 1];
         self.text()
             .floor_char_boundary((start + column.saturating_sub(1)).min(self.text().len()))
     }
 
-    /// The word or number around an offset, else the character there; empty at the end of the text.
-    pub(super) fn word(&self, offset: usize) -> Range<usize> {
+    /// Returns the bytes of the word or number around an offset, or else of the character there. Empty at the end of the text.
+    pub(crate) fn word(&self, offset: usize) -> Range<usize> {
         let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '+' | '.');
         let (before, after) = self.text().split_at(offset);
         let Some(first) = after.chars().next() else {
@@ -61,8 +59,8 @@ impl Source {
         start..offset + (after.len() - after.trim_start_matches(part).len())
     }
 
-    /// A fault at these bytes. Of what spans several lines, only the first character is marked.
-    pub(super) fn fault(
+    /// Creates a fault at these bytes. Only the first character of a value that spans several lines is marked.
+    pub(crate) fn fault(
         &self,
         kind: ErrorKind,
         pointer: String,
@@ -96,7 +94,7 @@ impl Source {
         }
     }
 
-    pub(super) fn excerpt(&self, span: &Range<usize>, around: usize, marked: usize) -> Excerpt<'_> {
+    pub(crate) fn excerpt(&self, span: &Range<usize>, around: usize, marked: usize) -> Excerpt<'_> {
         let text = self.text();
         let line = self.0.starts.partition_point(|start| *start <= span.start);
         let (start, end) = (
@@ -118,7 +116,7 @@ impl Source {
         };
         let inside = &text[span.clone()];
         let inside = &inside[..cut(inside, marked)];
-        // A cut span goes on behind its mark.
+        // A truncated value continues after its mark.
         let after = &text[span.start + inside.len()..end];
         Excerpt {
             before,
@@ -128,19 +126,13 @@ impl Source {
     }
 }
 
-/// Control characters, line separators, and marks, embeddings, overrides and isolates of the Unicode bidirectional algorithm (UAX 9).
-pub(crate) fn moves_text(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_word_is_found_from_any_of_its_letters() {
-        let source = Source::new("a: nope, -1e9x {\n");
+        let source = SourceText::new("a: nope, -1e9x {\n");
         for (offset, expected) in [
             (3, 3..7),
             (5, 3..7),
@@ -156,7 +148,7 @@ mod tests {
 
     #[test]
     fn an_excerpt_stays_in_its_line() {
-        let source = Source::new("one\r\ntwo three four\r\nfive");
+        let source = SourceText::new("one\r\ntwo three four\r\nfive");
         let excerpt = |span, around| {
             let Excerpt {
                 before,
@@ -172,8 +164,8 @@ mod tests {
     }
 
     #[test]
-    fn what_spans_lines_is_marked_at_its_first_character() {
-        let source = Source::new("{ \"a\":\n 1 }");
+    fn a_value_of_several_lines_is_marked_at_its_first_character() {
+        let source = SourceText::new("{ \"a\":\n 1 }");
         let fault = source.fault(
             ErrorKind::InstructionType,
             String::new(),
