@@ -84,6 +84,7 @@ pub mod digest;
 pub mod doctor;
 pub mod drag_file;
 pub mod edit;
+mod editor;
 pub mod error;
 pub mod failpoint;
 pub mod files;
@@ -110,4 +111,5 @@ pub mod settings;
 mod unprintable;
 pub mod warning;
 
+pub use editor::Editor;
 pub use error::Error;

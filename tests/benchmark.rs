@@ -25,7 +25,6 @@ const CALLS: [&str; 13] = [
     "prompt",
     "lora",
     "adapters_b1",
-    "adapters_to_latent",
     "vae_encode",
     "vae_decode",
     "edit",

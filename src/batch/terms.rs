@@ -95,7 +95,7 @@ impl Terms {
         image: &str,
         means: Provenance,
     ) -> Result<String> {
-        let settings = self.settings(item, drag, path)?;
+        let settings = self.settings(item, drag)?;
         let instruction = Instruction::from(drag);
         let hash = |mask: PathBuf| {
             fs::read(&mask)
@@ -182,12 +182,12 @@ impl Terms {
             self.check_inside(&mask)?;
         }
         let above = self.above(item);
-        self.request(&above, drag, path).plan(size)
+        self.request(&above, drag).plan(size)
     }
 
-    fn settings(&self, item: &Item, drag: &DragFile, path: &Path) -> Result<Settings> {
+    fn settings(&self, item: &Item, drag: &DragFile) -> Result<Settings> {
         let above = self.above(item);
-        self.request(&above, drag, path).settings()
+        self.request(&above, drag).settings()
     }
 
     /// Returns the choices that take precedence over the drag file's: the command line's, then the item's own.
@@ -197,15 +197,9 @@ impl Terms {
             .collect()
     }
 
-    fn request<'a>(
-        &'a self,
-        above: &'a [&Choice],
-        drag: &'a DragFile,
-        path: &'a Path,
-    ) -> Request<'a> {
+    fn request<'a>(&'a self, above: &'a [&Choice], drag: &'a DragFile) -> Request<'a> {
         Request {
             drag,
-            path,
             above,
             model: &self.model,
         }

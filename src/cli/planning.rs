@@ -75,7 +75,6 @@ impl Inputs {
     fn request<'a>(&'a self, above: &'a [&Choice], model: &'a ModelFacts) -> Request<'a> {
         Request {
             drag: &self.instruction.drag,
-            path: &self.instruction.path,
             above,
             model,
         }

@@ -101,7 +101,6 @@ impl Arguments {
         let model = target.and_then(|target| target.model.as_ref());
         let request = Request {
             drag: &drag,
-            path: name,
             above: &[&self.settings.choice],
             model: &ModelFacts::of_present(model)?,
         };

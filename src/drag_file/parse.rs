@@ -1,6 +1,7 @@
 //! From bytes to a [`DragFile`], or to everything that is wrong with them.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use jsonc_parser::ast::Value;
 
@@ -63,6 +64,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<DragFile, Vec<DragFileFault>> {
                 editable,
                 regions,
                 settings,
+                path: PathBuf::new(),
                 source,
                 places,
             })

@@ -31,6 +31,9 @@ pub struct DragFile {
     pub regions: Vec<DragRegion>,
     /// Settings that this file gives.
     pub settings: Overrides,
+    /// The file's path, for messages; masks are found relative to its folder. Empty for a text that is no file.
+    #[serde(skip)]
+    pub path: PathBuf,
     #[serde(skip)]
     pub(super) source: SourceText,
     /// Bytes of values by their JSON pointer.

@@ -3,8 +3,6 @@
 //! Every command that plans an edit, and the library, resolve through [`Request`]. Sources in falling precedence: the command line with the
 //! environment, a line of a manifest, the drag file, the model's own defaults, the method's defaults.
 
-use std::path::Path;
-
 use super::{Choice, Draft, Plan, Settings};
 use crate::drag_file::DragFile;
 use crate::error::{Error, ErrorKind, Result};
@@ -64,8 +62,6 @@ impl ModelFacts {
 pub struct Request<'a> {
     /// The drag file.
     pub drag: &'a DragFile,
-    /// Its path, for messages; masks are found relative to its folder.
-    pub path: &'a Path,
     /// Choices that take precedence over the drag file's, the first over the others.
     pub above: &'a [&'a Choice],
     /// The model.
@@ -93,7 +89,7 @@ impl Request<'_> {
     pub fn plan(&self, picture: Size) -> Result<Plan> {
         let Draft { plan, faults } = self.draft(picture)?;
         if !faults.is_empty() {
-            let path = self.path.to_owned();
+            let path = self.drag.path.clone();
             return Err(Error::Instruction { path, faults });
         }
         plan.check_settings(self.model.decoder_stages)?;
@@ -107,7 +103,7 @@ impl Request<'_> {
     pub fn draft(&self, picture: Size) -> Result<Draft> {
         let settings = self.settings()?;
         let size = self.model.native_size;
-        let mut draft = Plan::draft(self.drag, self.path, picture, &settings, size);
+        let mut draft = Plan::draft(self.drag, &self.drag.path, picture, &settings, size);
         for misfit in draft.plan.misfits(self.model.decoder_stages) {
             if let Misfit::Region {
                 id,

@@ -191,10 +191,7 @@ impl Made {
             keys.insert("settings".into(), settings);
         }
         let text = format!("{instruction:#}");
-        let drag = DragFile::parse(text.as_bytes()).map_err(|faults| Error::Instruction {
-            path: path.to_path_buf(),
-            faults,
-        })?;
+        let drag = DragFile::read_from(text.as_bytes(), path)?;
         Ok(Self { by, drag })
     }
 }
