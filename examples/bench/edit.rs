@@ -10,8 +10,7 @@ use dragnext::kernels::Backend;
 use dragnext::model::Model;
 use dragnext::picture;
 use dragnext::pipeline::{Pipeline, Work};
-use dragnext::plan::Plan;
-use dragnext::settings::Settings;
+use dragnext::plan::{ModelFacts, Plan, Request};
 
 use crate::cost::{Cost, Meter, Stages};
 
@@ -29,14 +28,12 @@ impl<B: Backend> Edit<B> {
         let source = picture::read(image)?.picture;
         let drag = DragFile::read(drag_path)?;
         let model = Model::open(model, None)?;
-        let settings = Settings::resolve(&drag.settings.over(model.defaults()))?;
-        let plan = Plan::new(
-            &drag,
-            drag_path,
-            source.size(),
-            &settings,
-            model.native_size(),
-        )?;
+        let request = Request {
+            drag: &drag,
+            above: &[],
+            model: &ModelFacts::of(&model)?,
+        };
+        let plan = request.plan(source.size())?;
         let picture = source.working(&plan.frame);
         let meter = Meter::start(&backend);
         let editor = Pipeline::load(

@@ -10,8 +10,9 @@ use dragnext::model::Model;
 use dragnext::picture::{self, Picture};
 use dragnext::pipeline::{EditRequest, Pipeline, Work};
 use dragnext::plan::Plan;
+use dragnext::plan::{Choice, Settings};
 use dragnext::progress::{Silent, Stage};
-use dragnext::settings::{Overrides, Settings};
+use dragnext::settings::Overrides;
 
 use super::compiled::available;
 use super::emulated::{Emulated, Library};
@@ -53,13 +54,8 @@ impl Scene {
     }
 
     fn plan(&self, given: &Overrides) -> Plan {
-        let few = Overrides {
-            size: Some(64),
-            timesteps: Some(1),
-            iterations: Some(2),
-            ..Overrides::default()
-        };
-        let settings = Settings::resolve(&given.over(&few)).expect("within bounds");
+        let few = Overrides::from([("size", 64), ("timesteps", 1), ("iterations", 2)]);
+        let settings = Settings::resolve(&Choice::of(given.over(&few))).expect("within bounds");
         Plan::new(
             &self.drag,
             &path("edit/drag.json"),
@@ -95,17 +91,13 @@ fn an_edit_from_the_cache_has_the_same_bits() {
         return;
     }
     let scene = Scene::read();
-    let plan = scene.plan(&Overrides {
-        lora_steps: Some(2),
-        strength: Some(0.06),
-        ..Overrides::default()
-    });
+    let plan = scene.plan(&Overrides::from([("lora_steps", 2.0), ("strength", 0.06)]));
     let folder = tempfile::tempdir().expect("room for a folder");
     let edit = |cached: bool| {
         let mut editor = editor(Format::F16);
         if cached {
             editor
-                .reuse(Cache::new(CacheLocation {
+                .use_cache(Cache::new(CacheLocation {
                     folder: folder.path().into(),
                     limit: 1 << 30,
                 }))
@@ -141,11 +133,9 @@ fn edits_side_by_side_are_those_of_each_alone() {
         return;
     }
     let scene = Scene::read();
-    let given = |seed| Overrides {
-        seed: Some(seed),
-        lora_steps: Some(1),
-        strength: Some(0.04),
-        ..Overrides::default()
+    let given = |seed: u32| {
+        let seed = f64::from(seed);
+        Overrides::from([("seed", seed), ("lora_steps", 1.0), ("strength", 0.04)])
     };
     let plans = [3, 4].map(|seed| scene.plan(&given(seed)));
     // In f16 all share one gradient scale, and the first steps of Adam make much of roundings: f16 alone is as far from f32.
