@@ -1,13 +1,12 @@
 //! Runs that are killed at any moment: no half file is ever seen, nothing is told to be done without its picture, and the next run
 //! finishes what is left with the bytes of an undisturbed one.
-#![cfg(unix)]
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
+use crate::bench::pictures::{noise, report};
 use crate::folder::Folder;
-use crate::pictures::{noise, report};
 
 const SIGKILL: i32 = 9;
 
@@ -48,7 +47,7 @@ fn finish(folder: &Folder, expected: &BTreeMap<String, Vec<u8>>) {
         .map(|name| name.trim_end_matches(".png").to_owned())
         .collect();
     assert_eq!(done, ids, "each exactly once");
-    let left = crate::pictures::names(&folder.path("out"))
+    let left = crate::bench::pictures::names(&folder.path("out"))
         .into_iter()
         .filter(|name| name.starts_with(".dragnext-"));
     assert_eq!(left.count(), 0, "no temporary file");

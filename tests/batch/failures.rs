@@ -189,7 +189,7 @@ mod injected {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_small_disk_that_fills_up() {
-    use crate::pictures::report;
+    use crate::bench::pictures::report;
     use std::process::Command;
     let folder = Folder::new(6);
     let expected = folder.expected();

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::pictures::{Bench, model, moved, png::Png, smooth};
+use crate::bench::pictures::{Bench, model, moved, png::Png, smooth};
 use png::{BitDepth, ColorType};
 
 /// Sides of the pictures.
@@ -155,7 +155,7 @@ impl Folder {
     /// All records in `out/`, which must be whole lines.
     pub(crate) fn records(&self) -> Vec<Value> {
         let mut records = Vec::new();
-        for name in crate::pictures::names(&self.path("out/records")) {
+        for name in crate::bench::pictures::names(&self.path("out/records")) {
             if Path::new(&name)
                 .extension()
                 .is_some_and(|extension| extension == "jsonl")

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::time::Instant;
 
+use crate::bench::pictures::report;
 use crate::folder::Folder;
-use crate::pictures::report;
 
 /// The most memory that any child of this process held, in bytes.
 #[cfg(target_os = "linux")]

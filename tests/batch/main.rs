@@ -6,14 +6,15 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+#[path = "../bench/mod.rs"]
+mod bench;
 mod beside;
+#[cfg(unix)]
 mod crash;
 mod failures;
 mod folder;
 mod large;
 mod list;
-#[path = "../pictures/mod.rs"]
-mod pictures;
 mod resume;
 mod stops;
 #[cfg(unix)]

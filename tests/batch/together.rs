@@ -15,7 +15,7 @@ fn shards_do_each_item_once_and_find_what_others_did() {
         .assert(0)
         .says("3 items: 3 done");
     assert_eq!(
-        crate::pictures::names(&folder.path("out/records")),
+        crate::bench::pictures::names(&folder.path("out/records")),
         [
             "0-of-2.jsonl",
             "0-of-2.lock",

@@ -6,8 +6,8 @@ use dragnext::kernels::cuda::driver::Format;
 
 use super::compiled::available;
 use super::emulated::{Emulated, Library};
-use super::fixture::Fixture;
-use super::fixture::short_edit::try_edit;
+use crate::bench::fixture::Fixture;
+use crate::bench::fixture::short_edit::try_edit;
 
 #[test]
 fn too_little_memory_is_an_error_with_the_need_and_the_next_edit_runs() {

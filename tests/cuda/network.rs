@@ -14,8 +14,8 @@ use dragnext::nn::{Mutual, Shape, Tensor};
 
 use super::compiled::available;
 use super::emulated::{Emulated, Library};
-use super::fixture::{cosine, dot, relative, report, source};
-use super::numbers::Numbers;
+use crate::bench::fixture::{cosine, dot, relative, report, source};
+use crate::bench::numbers::Numbers;
 
 /// Number format, largest relative error of an output, least cosine of a gradient. Of a small random network, which enlarges errors more
 /// than a trained one.

@@ -7,8 +7,8 @@ use dragnext::kernels::{AdamStep, AttentionShape, Backend, BilinearPoint, GroupS
 
 use super::compiled::available;
 use super::emulated::{Emulated, Library};
-use super::fixture::{cosine, relative, report};
-use super::numbers::Numbers;
+use crate::bench::fixture::{cosine, relative, report};
+use crate::bench::numbers::Numbers;
 
 /// o, stats, dq, dk and dv of an attention of pictures that read the keys and values of `sources`; gradients where these are their own.
 fn attention<B: Backend>(

@@ -16,8 +16,8 @@ use dragnext::settings::Overrides;
 
 use super::compiled::available;
 use super::emulated::{Emulated, Library};
-use super::fixture::short_edit::{assert_peers, try_edit};
-use super::fixture::{Fixture, assert_close, path};
+use crate::bench::fixture::short_edit::{assert_peers, try_edit};
+use crate::bench::fixture::{Fixture, assert_close, path};
 
 #[test]
 fn a_short_edit_agrees_with_the_peer() {
