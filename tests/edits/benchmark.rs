@@ -8,7 +8,7 @@ use assert_cmd::Command;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::Value;
 
-const CALLS: [&str; 13] = [
+const CALLS: [&str; 12] = [
     "unet_b1",
     "unet_b2",
     "unet_mutual_b2",

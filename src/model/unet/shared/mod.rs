@@ -29,7 +29,7 @@ use crate::kernels::fault::DeviceFault;
 use crate::nn::Tensor;
 pub use client::UNetClient;
 use prompts::JoinedPrompts;
-pub use requests::Kind;
+pub(super) use requests::Kind;
 use requests::{BackwardCall, Call, CallError, ForwardCalls, Request};
 
 /// A network that serves several clients.
