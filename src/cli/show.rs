@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use crate::drag_file::{DragFile, DragRegion, Editable, Movement, Shape};
+use crate::edit::{NoteHeader, ParsedNote};
 use crate::error::Result;
 use crate::geometry::Point;
 use crate::method::groups;
 use crate::outline::Outline;
 use crate::picture;
 use crate::plan::{Choice, Settings};
-use crate::report::{self, Made, Maker};
+use crate::report;
 use crate::settings::typed;
 
 /// Shows how a picture was made: the report that `dragnext edit` leaves inside its PNG.
@@ -31,7 +32,7 @@ pub(super) struct Arguments {
 /// Prints the report.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let note = picture::read_note(&arguments.picture)?;
-    let made = Made::parse(&note, &arguments.picture)?;
+    let made = ParsedNote::parse(&note, &arguments.picture)?;
     if arguments.json {
         report::print_text(&(note.trim().to_owned() + "\n"))
     } else if arguments.drag {
@@ -43,8 +44,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// What people want to know, a line for each thing. Whatever comes from the file stays on its line.
-fn summary(place: &str, made: &Made) -> String {
-    let Made { by, drag } = made;
+fn summary(place: &str, made: &ParsedNote) -> String {
+    let ParsedNote { header: by, drag } = made;
     let mut lines = vec![(
         "",
         format!(
@@ -67,8 +68,9 @@ fn summary(place: &str, made: &Made) -> String {
             "every pixel comes from the model (--no-composite)".into(),
         ));
     }
-    lines.push(("method", drag.method.unwrap_or_default().name().into()));
     lines.push(("seed", by.seed.to_string()));
+    let method = drag.method.unwrap_or_default();
+    lines.push(("method", method.name().to_owned()));
     lines.push(("settings", settings(drag)));
     lines.extend(origin(by));
     let write = |(name, text): &(&str, String)| match *name {
@@ -79,7 +81,7 @@ fn summary(place: &str, made: &Made) -> String {
 }
 
 /// Where the picture and its pixels come from.
-fn origin(by: &Maker) -> Vec<(&'static str, String)> {
+fn origin(by: &NoteHeader) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some([width, height]) = by.size {
         let hash = by
@@ -164,11 +166,8 @@ fn settings(drag: &DragFile) -> String {
         })
         .map(|(setting, value)| {
             let usual = default.get(setting.name).map(typed).unwrap_or_default();
-            format!(
-                "{} {} (default {usual})",
-                setting.name.replace('_', "-"),
-                typed(value)
-            )
+            let name = setting.name.replace('_', "-");
+            format!("{name} {} (default {usual})", typed(value))
         });
     let changed: Vec<String> = changed.collect();
     if changed.is_empty() {

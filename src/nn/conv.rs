@@ -114,7 +114,7 @@ impl<B: Backend> Conv<B> {
         let shape = self.shape(input);
         dy.build(input, |dx| {
             dy.backend()
-                .conv_backward(&shape, dy.buffer(), &self.weight, dx)
+                .conv_backward(&shape, dy.buffer(), &self.weight, dx);
         })
     }
 }

@@ -165,7 +165,7 @@ impl<B: Backend> Linear<B> {
     pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         self.adapter_backward(dy, pass);
         dy.build(dy.shape().with_channels(self.inputs), |dx| {
-            self.input_backward(dy, false, dx, pass)
+            self.input_backward(dy, false, dx, pass);
         })
     }
 

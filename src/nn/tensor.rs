@@ -314,7 +314,7 @@ impl<B: Backend> Tensor<B> {
         let (first, len) = (which.start * shape.pixels() * shape.channels, shape.len());
         self.build(shape, |y| {
             self.backend
-                .copy_columns(len, &self.buffer, self.shape.len(), first, y, len, 0)
+                .copy_columns(len, &self.buffer, self.shape.len(), first, y, len, 0);
         })
     }
 

@@ -75,9 +75,9 @@ impl<B: Backend> SharedUNet<'_, B> {
         let (latents, outputs, tape) = match result {
             Ok(passed) => passed,
             Err(error) => {
-                purposes
-                    .into_iter()
-                    .for_each(|purpose| purpose.fail(error.clone()));
+                for purpose in purposes {
+                    purpose.fail(error.clone());
+                }
                 return;
             }
         };

@@ -1,7 +1,7 @@
 //! One network for several edits at a time. Each edit runs on a thread of its own and sends requests through a [`UNetClient`];
 //! the [`SharedUNet`] waits until every client has sent one and serves equal requests with one call of the network.
 //!
-//! Every client has its own set of LoRA adapters, so the latents of one call may go through different weights. Edits with equal
+//! Every client has its own set of LoRA adapters, so the latents of one call may go through different weights. AnyPipeline with equal
 //! settings send equal requests in the same order and so stay in step; a request that equals no other is served alone. The
 //! results differ from those of an unshared network by rounding only.
 //!

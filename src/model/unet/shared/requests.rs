@@ -14,7 +14,7 @@ use crate::nn::{Shape, Tensor};
 
 /// The sending end of a reply to one request.
 #[derive(Debug)]
-pub struct Reply<T>(Sender<Result<T, CallError>>);
+pub(super) struct Reply<T>(Sender<Result<T, CallError>>);
 
 impl<T> Reply<T> {
     pub(super) fn channel() -> (Self, Receiver<Result<T, CallError>>) {
@@ -30,7 +30,7 @@ impl<T> Reply<T> {
 
 /// Why a request failed.
 #[derive(Debug, Clone)]
-pub enum CallError {
+pub(super) enum CallError {
     Fault(DeviceFault),
     Panic(String),
 }

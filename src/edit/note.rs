@@ -1,5 +1,7 @@
-//! The note inside the PNG: all that decides its pixels, and nothing else, so that the same edit gives the same file.
-//! It is written as text and numbers and read back with the same distrust as a drag file.
+//! The note inside a result's PNG: everything that decides the pixels, as JSON.
+//!
+//! It has no times, paths or memory figures, so that the same edit gives the same file. Reading it back validates it as strictly as a drag
+//! file: anybody may have written it.
 
 use std::path::Path;
 
@@ -14,10 +16,10 @@ use crate::geometry::Size;
 use crate::picture;
 use crate::plan::Settings;
 
-/// Version of the note's form.
-const FORM: u64 = 1;
+/// Version of the format.
+const FORMAT: u64 = 1;
 
-/// The note that goes into a PNG: no times, paths or memory.
+/// The note of one edit, ready to be written.
 #[derive(Debug, Serialize)]
 pub struct Note<'a> {
     v: u64,
@@ -41,7 +43,7 @@ pub struct Note<'a> {
 }
 
 impl<'a> Note<'a> {
-    /// The note about `job`, whose hash is `hash`, on a picture of `size`, made with the model called `model`.
+    /// Returns the note of `job` with this hash, on a picture of `size`, with the model named `model`.
     pub fn new(job: &Job<'a>, hash: &'a str, size: Size, model: &'a str) -> Self {
         let Job {
             image,
@@ -54,12 +56,8 @@ impl<'a> Note<'a> {
             composite,
             numerics: [device, dtype],
         } = *job;
-        let (v, version, size, seed) = (
-            FORM,
-            VERSION,
-            [size.width, size.height],
-            settings.diffusion.seed,
-        );
+        let (v, version, size) = (FORMAT, VERSION, [size.width, size.height]);
+        let seed = settings.diffusion.seed;
         Self {
             v,
             version,
@@ -80,35 +78,35 @@ impl<'a> Note<'a> {
         }
     }
 
-    /// The note as JSON.
+    /// Returns the note as JSON.
     ///
     /// # Panics
-    /// When the note cannot be written as JSON, which holds for no value of its types.
+    /// When the note cannot be serialised, which is impossible for its types.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a note is text and numbers")
     }
 }
 
-/// What a picture says of how it was made.
+/// A note that was read from a picture.
 #[derive(Debug)]
-pub struct Made {
+pub struct ParsedNote {
     /// Everything but the instruction and its settings.
-    pub by: Maker,
-    /// The instruction, with all settings that were in force: done again with the same model, it gives the same picture.
+    pub header: NoteHeader,
+    /// The instruction with the resolved settings. With the same model it gives the same picture.
     pub drag: DragFile,
 }
 
-/// How a picture was made, beside what was asked for.
+/// How a picture was made, without the instruction.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Maker {
+pub struct NoteHeader {
     /// Version of the program.
     pub version: String,
-    /// Hash of all that decides the pixels.
+    /// Hash of everything that decides the pixels.
     pub job: String,
     /// SHA-256 of the picture that was edited.
     pub image: Option<String>,
-    /// Its width and height.
+    /// Width and height of that picture.
     pub size: Option<[usize; 2]>,
     /// SHA-256 of the areas that the instruction resolved to.
     pub areas: Option<String>,
@@ -137,20 +135,20 @@ const fn yes() -> bool {
     true
 }
 
-impl Made {
+impl ParsedNote {
     /// Reads the note inside the PNG at `path`.
     ///
     /// # Errors
-    /// As [`picture::read_note`] and [`Made::parse`].
+    /// As [`picture::read_note`] and [`ParsedNote::parse`].
     pub fn read(path: &Path) -> Result<Self> {
         Self::parse(&picture::read_note(path)?, path)
     }
 
-    /// Reads a note; `path` is the picture it comes from.
+    /// Parses a note. `path` is the picture that contains it.
     ///
     /// # Errors
-    /// [`Error::Report`] `show.damaged` or `show.version`, and [`Error::Instruction`] with places in the drag file that
-    /// [`DragFile::text`] of a good note gives.
+    /// [`Error::Report`] `show.damaged` or `show.version`, and [`Error::Instruction`] with places in the text that
+    /// [`DragFile::text`] returns for a valid note.
     pub fn parse(note: &str, path: &Path) -> Result<Self> {
         let refuse = |kind, reason, hint: &str| Error::Report {
             path: path.to_path_buf(),
@@ -167,11 +165,12 @@ impl Made {
         };
         let mut value: Value = serde_json::from_str(note)
             .map_err(|error| damaged(format!("the report is not JSON: {error}")))?;
-        // What another version calls its keys is not known here.
+        // Keys of other versions are unknown, so the version comes first.
         match value.as_object_mut().and_then(|keys| keys.remove("v")) {
-            Some(form) if form == FORM => {}
-            Some(form) => {
-                let reason = format!("the report has version {form}; this program reads {FORM}");
+            Some(format) if format == FORMAT => {}
+            Some(format) => {
+                let reason =
+                    format!("the report has version {format}; this program reads {FORMAT}");
                 return Err(refuse(
                     ErrorKind::ShowVersion,
                     reason,
@@ -180,19 +179,19 @@ impl Made {
             }
             None => return Err(damaged("the report has no version".into())),
         }
-        let mut by: Maker = serde_json::from_value(value)
+        let mut header: NoteHeader = serde_json::from_value(value)
             .map_err(|error| damaged(format!("the report is incomplete or changed: {error}")))?;
-        let (settings, mut instruction) = (by.settings.take(), by.instruction.take());
-        if settings.get("seed").and_then(Value::as_u64) != Some(by.seed) {
-            return Err(damaged("the report gives two seeds".into()));
+        let (settings, mut instruction) = (header.settings.take(), header.instruction.take());
+        if settings.get("seed").and_then(Value::as_u64) != Some(header.seed) {
+            return Err(damaged("the report gives two different seeds".into()));
         }
         if let Value::Object(keys) = &mut instruction {
-            keys.extend(by.method.take().map(|method| ("method".into(), method)));
+            keys.extend(header.method.take().map(|method| ("method".into(), method)));
             keys.insert("settings".into(), settings);
         }
         let text = format!("{instruction:#}");
         let drag = DragFile::read_from(text.as_bytes(), path)?;
-        Ok(Self { by, drag })
+        Ok(Self { header, drag })
     }
 }
 
@@ -212,7 +211,7 @@ mod tests {
         "settings": {"seed": 3}}"#;
 
     fn note(settings: &Settings) -> String {
-        let drag = DragFile::parse(DRAG.as_bytes()).expect("a good drag file");
+        let drag = DragFile::parse(DRAG.as_bytes()).expect("a valid drag file");
         let job = Job {
             image: "1",
             instruction: Instruction::from(&drag),
@@ -227,25 +226,23 @@ mod tests {
         Note::new(&job, &job.hash(), Size::new(640, 480), "demo").to_json()
     }
 
-    fn parse(note: &str) -> Result<Made> {
-        Made::parse(note, Path::new("out.png"))
+    fn parse(note: &str) -> Result<ParsedNote> {
+        ParsedNote::parse(note, Path::new("out.png"))
     }
 
     fn kind(note: &str) -> ErrorKind {
-        parse(note)
-            .expect_err("the note is not as it was written")
-            .kind()
+        parse(note).expect_err("the note was changed").kind()
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn a_note_that_is_written_can_be_read() {
         let given = Overrides::from([
             ("lr", json!(0.300_000_000_000_000_04)),
             ("seed", json!(u64::MAX)),
         ]);
         let settings = Settings::resolve(&Choice::of(given)).expect("within bounds");
-        let Made { by, drag } = parse(&note(&settings)).expect("just written");
-        let original = DragFile::parse(DRAG.as_bytes()).expect("a good drag file");
+        let ParsedNote { header, drag } = parse(&note(&settings)).expect("a valid note");
+        let original = DragFile::parse(DRAG.as_bytes()).expect("a valid drag file");
         assert_eq!(
             (drag.prompt, drag.editable, drag.regions),
             (original.prompt, original.editable, original.regions)
@@ -258,20 +255,27 @@ mod tests {
             settings
         );
         assert_eq!(
-            (by.model.as_str(), by.size, by.composite, by.seed),
+            (
+                header.model.as_str(),
+                header.size,
+                header.composite,
+                header.seed
+            ),
             ("demo", Some([640, 480]), false, u64::MAX)
         );
         assert_eq!(
-            [by.image, by.areas, by.weights, by.lora].map(Option::unwrap_or_default),
+            [header.image, header.areas, header.weights, header.lora]
+                .map(Option::unwrap_or_default),
             ["1", "2", "3", "4"]
         );
     }
 
     #[test]
-    fn the_settings_that_a_drag_file_brings_along_are_no_second_truth() {
+    fn a_note_does_not_contain_the_drag_files_settings() {
         assert_eq!(
             note(
-                &Settings::resolve(&Choice::of(Overrides::from([("seed", 5)]))).expect("in bounds")
+                &Settings::resolve(&Choice::of(Overrides::from([("seed", 5)])))
+                    .expect("within bounds")
             )
             .matches("\"seed\":3")
             .count(),
@@ -280,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_of_another_hand_are_refused() {
+    fn a_changed_note_is_rejected() {
         let good = note(&Settings::default());
         assert_eq!(kind("{"), ErrorKind::ShowDamaged);
         assert_eq!(kind("[]"), ErrorKind::ShowDamaged);
@@ -316,7 +320,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_in_a_note_is_a_panic(place in 0_usize..2000, with in "\\PC{0,3}", cut in 0_usize..3) {
+        fn no_note_causes_a_panic(place in 0_usize..2000, with in "\\PC{0,3}", cut in 0_usize..3) {
             let good = note(&Settings::default());
             let place = good.floor_char_boundary(place % good.len());
             let end = good.ceil_char_boundary((place + cut).min(good.len()));

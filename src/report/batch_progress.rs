@@ -1,24 +1,24 @@
-//! How a batch tells where it stands: one line for each item, or one bar for all with a line for each that failed.
+//! Progress of a batch on stderr: one line for each item, or one bar for the whole list and a line for each item that failed.
 
 use std::io::Write;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
-use super::{Progress, Stage};
-use crate::report::{Record, Status, on_one_line};
+use super::{Record, Status, on_one_line};
+use crate::progress::{self, Progress, Stage};
 
-/// Says which item is at work and how each ended. Threads share it.
+/// Shows which item is being edited and how each item ended. Several threads may share it.
 #[derive(Debug)]
-pub struct Items {
-    shown: Shown,
+pub struct BatchProgress {
+    display: Display,
     total: usize,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
-enum Shown {
+enum Display {
     Nothing,
     Lines,
     Bar(ProgressBar),
@@ -27,63 +27,62 @@ enum Shown {
 #[derive(Debug)]
 struct State {
     ended: usize,
-    since: Instant,
-    /// Items still to end of those that went side by side, and the seconds of each.
-    beside: usize,
-    seconds: f64,
+    group_started: Instant,
+    /// Items of the current group that have not ended yet.
+    group_left: usize,
+    /// Seconds of the current group, divided by its size.
+    seconds_per_item: f64,
 }
 
-impl Items {
-    /// What suits this process for so many items; nothing when `quiet`.
+impl BatchProgress {
+    /// Chooses a display for `total` items: nothing when `quiet`, a bar on a terminal that can redraw a line, lines otherwise.
     pub fn for_terminal(total: usize, quiet: bool) -> Self {
-        let shown = match quiet {
-            true => Shown::Nothing,
-            false if super::has_bars() => Shown::Bar(bar(total)),
-            false => Shown::Lines,
+        let display = match quiet {
+            true => Display::Nothing,
+            false if progress::has_bars() => Display::Bar(bar(total)),
+            false => Display::Lines,
         };
         Self {
-            shown,
+            display,
             total,
             state: Mutex::new(State {
                 ended: 0,
-                since: Instant::now(),
-                beside: 0,
-                seconds: 0.0,
+                group_started: Instant::now(),
+                group_left: 0,
+                seconds_per_item: 0.0,
             }),
         }
     }
 
-    /// The network begins with an item, or with several, of which it is the first.
+    /// Shows that the network starts on the item `id`, or on a group whose first item it is.
     pub fn begin(&self, id: &str) {
-        if let Shown::Bar(bar) = &self.shown {
+        if let Display::Bar(bar) = &self.display {
             bar.set_prefix(on_one_line(id));
         }
     }
 
-    /// The stages of the item that is at work.
-    pub fn stages(&self) -> Stages {
-        let bar = if let Shown::Bar(bar) = &self.shown {
+    /// Returns the progress of the stages of the current item.
+    pub fn stages(&self) -> ItemStages {
+        let bar = if let Display::Bar(bar) = &self.display {
             Some(bar.clone())
         } else {
             None
         };
-        Stages { bar }
+        ItemStages { bar }
     }
 
-    /// One of `beside` items, with which the network was at a time, has ended.
-    pub fn end(&self, record: &Record, beside: usize) {
-        let mut state = self
-            .state
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+    /// Shows how an item ended that was edited in a group of `group_size` items.
+    pub fn end(&self, record: &Record, group_size: usize) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.ended += 1;
-        if state.beside == 0 {
-            state.beside = beside.max(1);
-            state.seconds = state.since.elapsed().as_secs_f64() / state.beside as f64;
-            state.since = Instant::now();
+        if state.group_left == 0 {
+            state.group_left = group_size.max(1);
+            state.seconds_per_item =
+                state.group_started.elapsed().as_secs_f64() / state.group_left as f64;
+            state.group_started = Instant::now();
         }
-        state.beside -= 1;
-        let seconds = state.seconds;
+        state.group_left -= 1;
+        let seconds = state.seconds_per_item;
         let count = format!(
             "[{:>width$}/{}]",
             state.ended,
@@ -100,7 +99,7 @@ impl Items {
                 )]
             }
             (Status::Interrupted, _) => vec![format!("{count} {}: interrupted", record.id)],
-            _ if matches!(self.shown, Shown::Bar(_)) => Vec::new(),
+            _ if matches!(self.display, Display::Bar(_)) => Vec::new(),
             _ => vec![format!("{count} {}: done {seconds:.1} s", record.id)],
         };
         lines.extend(
@@ -108,26 +107,26 @@ impl Items {
                 format!("warning: {}: {}", record.id, on_one_line(&warning.message))
             }),
         );
-        match &self.shown {
-            Shown::Nothing => {}
-            Shown::Lines => lines.iter().for_each(|line| print(line)),
-            Shown::Bar(bar) => {
+        match &self.display {
+            Display::Nothing => {}
+            Display::Lines => lines.iter().for_each(|line| print(line)),
+            Display::Bar(bar) => {
                 bar.suspend(|| lines.iter().for_each(|line| print(line)));
                 bar.inc(1);
             }
         }
     }
 
-    /// No further item will end.
+    /// Removes the bar.
     pub fn close(&self) {
-        if let Shown::Bar(bar) = &self.shown {
+        if let Display::Bar(bar) = &self.display {
             bar.finish_and_clear();
         }
     }
 }
 
 fn bar(total: usize) -> ProgressBar {
-    // The template is a constant; if it were wrong, the default bar would do.
+    // The template is a constant; if it were invalid, the default bar would be used.
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {eta} left  {prefix} {msg:8}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::new(total as u64)
@@ -137,13 +136,13 @@ fn bar(total: usize) -> ProgressBar {
     bar
 }
 
-/// Where one item of a batch stands, beside the bar of all.
+/// Shows the stage of the current item beside the bar of the whole list.
 #[derive(Debug)]
-pub struct Stages {
+pub struct ItemStages {
     bar: Option<ProgressBar>,
 }
 
-impl Progress for Stages {
+impl Progress for ItemStages {
     fn begin(&mut self, stage: Stage, _: usize) {
         if let Some(bar) = &self.bar {
             bar.set_message(stage.name());
@@ -156,6 +155,6 @@ impl Progress for Stages {
 }
 
 fn print(line: &str) {
-    // Nobody who closed stderr wants to know.
+    // A closed stderr is no reason to fail.
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -1,9 +1,9 @@
-//! Several runs for one list.
+//! Several runs that share a list.
 
 use crate::folder::Folder;
 
 #[test]
-fn shards_do_each_item_once_and_find_what_others_did() {
+fn each_shard_edits_its_items_and_reads_the_records_of_others() {
     let folder = Folder::new(5);
     folder
         .whole(&["--shard", "1/2"])
@@ -43,10 +43,10 @@ fn shards_do_each_item_once_and_find_what_others_did() {
         .says("shards count from 0");
 }
 
-/// The second run for the same shard is refused and names the first; another shard is not; and a dead run's lock is gone with it.
+/// A second run on the same shard is rejected, with the process of the first. Another shard is accepted, and a killed run releases its lock.
 #[cfg(all(unix, feature = "failpoints"))]
 #[test]
-fn a_second_run_on_one_shard_is_refused_and_names_the_first() {
+fn a_second_run_on_the_same_shard_is_rejected() {
     use crate::folder::{send, start_at};
     let folder = Folder::new(2);
     let (mut first, _stderr) = start_at(

@@ -1,14 +1,14 @@
-//! Two to the power of a vector.
+//! Powers of two.
 
 use pulp::Simd;
 
-/// 2^x for x <= 127 to about 2 units in the last place: exact at 0, zero below -126, NaN for NaN.
+/// Returns 2^x for x <= 127, to about 2 units in the last place: exact at 0, zero below -126, NaN for NaN.
 #[inline(always)]
-pub(super) fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    // x = n + r with |r| <= 1/2. Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the lowest bits; 127 more make
-    // it the exponent of 2^n.
+pub(in super::super) fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    // x = n + r with |r| <= 1/2. Adding 1.5 * 2^23 rounds x to the integer n and leaves n in the lowest bits; adding 127 makes these
+    // bits the exponent of 2^n.
     const MAGIC: f32 = 12_582_912.0 + 127.0;
-    // 2^r on [-1/2, 1/2] with the smallest largest relative error (7.5e-8), found by least squares with growing weights.
+    // 2^r on [-1/2, 1/2] with a minimal maximum relative error (7.5e-8), fitted by iteratively reweighted least squares.
     const POLYNOMIAL: [f32; 6] = [
         1.0,
         0.693_146_94,

@@ -1,24 +1,20 @@
-//! Group and layer normalisation, forward and backward to the input.
+//! Group normalisation with an optional SiLU, forward and backward.
 //!
-//! Sums run over fixed chunks in a fixed order, in f64 across chunks: the same bits with any number of threads.
+//! Sums run over chunks of a fixed size, and are added across chunks in a fixed order in f64, so results do not depend on the number of
+//! threads.
 
 use pulp::Simd;
 use rayon::prelude::*;
 
-use super::GRAIN;
 use super::activation::sigmoid;
-use super::vector::{Lanes, each, sums, update, vectorised};
+use super::chunks_per_task;
+use super::vector::{Vector, map, update, vectorised};
 use crate::kernels::GroupShape;
 
-/// Pixels whose sums are taken together.
+/// Pixels of a chunk.
 const CHUNK: usize = 64;
 
-/// Chunks of so many numbers that make a task.
-fn at_least(chunk: usize) -> usize {
-    (GRAIN / chunk).max(1)
-}
-
-/// Count, mean and sum of squared distances from the mean of a part of a group.
+/// Count, mean, and sum of squared differences from the mean, of a part of a group.
 #[derive(Debug, Clone, Copy, Default)]
 struct Moments {
     count: f64,
@@ -27,37 +23,39 @@ struct Moments {
 }
 
 impl Moments {
-    /// Of both parts together (T. Chan, G. Golub and R. `LeVeque`, 1979).
-    fn join(self, other: Self) -> Self {
+    /// Returns the moments of both parts together (Chan, Golub and `LeVeque`, "Updating formulae and a pairwise algorithm for computing
+    /// sample variances", 1979).
+    fn merge(self, other: Self) -> Self {
         let count = self.count + other.count;
-        let distance = other.mean - self.mean;
+        let difference = other.mean - self.mean;
         Self {
             count,
-            mean: self.mean + distance * other.count / count,
+            mean: self.mean + difference * other.count / count,
             squares: self.squares
                 + other.squares
-                + distance * distance * self.count * other.count / count,
+                + difference * difference * self.count * other.count / count,
         }
     }
 }
 
 vectorised! {
-    /// Per channel, sums of the distances of some pixels from the first of them, and of their squares.
-    fn distances<'a>(simd, x: &'a [f32], first: &'a mut [f32], second: &'a mut [f32]) {
+    /// Sums, per channel, the differences of the pixels of a chunk from its first pixel, and their squares.
+    fn differences<'a>(simd, x: &'a [f32], first: &'a mut [f32], second: &'a mut [f32]) {
         let channels = first.len();
         let (start, rest) = x.split_at(channels);
         first.fill(0.0);
         second.fill(0.0);
         for x in rest.chunks_exact(channels) {
             update(simd, [x, start], [&mut *first, &mut *second], |[first, second], [x, start]| {
-                let distance = x - start;
-                [first + distance, second + distance * distance]
+                let difference = x - start;
+                [first + difference, second + difference * difference]
             });
         }
     }
 }
 
-/// Moments of every group of one picture, in one reading: sums of distances from the chunk's first pixel, which cancel no digits.
+/// Returns the moments of every group of one picture. One pass over x suffices: differences from a pixel of the same chunk are small, so
+/// their squares lose no digits to cancellation.
 fn moments(shape: &GroupShape, x: &[f32]) -> Vec<Moments> {
     let (channels, size) = (shape.channels, shape.channels / shape.groups);
     let chunk = CHUNK * channels;
@@ -65,15 +63,15 @@ fn moments(shape: &GroupShape, x: &[f32]) -> Vec<Moments> {
     let tasks = x
         .par_chunks(chunk)
         .zip(parts.par_chunks_mut(shape.groups))
-        .with_min_len(at_least(chunk));
+        .with_min_len(chunks_per_task(chunk));
     tasks.for_each_init(
         || vec![0f32; 2 * channels],
         |sums, (x, parts)| {
             let (first, second) = sums.split_at_mut(channels);
-            distances(x, first, second);
+            differences(x, first, second);
             let count = (x.len() / channels) as f64;
             for (group, part) in parts.iter_mut().enumerate() {
-                // About the first pixel of the group's first channel.
+                // All relative to the first pixel of the group's first channel.
                 let origin = f64::from(x[group * size]);
                 let (mut sum, mut squares) = (0.0, 0.0);
                 for channel in group * size..(group + 1) * size {
@@ -84,7 +82,7 @@ fn moments(shape: &GroupShape, x: &[f32]) -> Vec<Moments> {
                 }
                 let count = count * size as f64;
                 let squares = squares - sum * sum / count;
-                // What overflowed must not pass for a large deviation.
+                // An overflow must not pass for a large variance.
                 let mean = if squares.is_finite() {
                     origin + sum / count
                 } else {
@@ -102,24 +100,24 @@ fn moments(shape: &GroupShape, x: &[f32]) -> Vec<Moments> {
     for parts in others.chunks_exact(shape.groups) {
         all.iter_mut()
             .zip(parts)
-            .for_each(|(all, part)| *all = all.join(*part));
+            .for_each(|(all, part)| *all = all.merge(*part));
     }
     parts.truncate(shape.groups);
     parts
 }
 
 vectorised! {
-    /// Some pixels of [`group_norm`].
-    fn normalised<'a>(simd, x: &'a [f32], scale: &'a [f32], shift: &'a [f32], silu: bool, y: &'a mut [f32]) {
+    /// [`group_norm`] of some pixels.
+    fn normalise<'a>(simd, x: &'a [f32], scale: &'a [f32], shift: &'a [f32], silu: bool, y: &'a mut [f32]) {
         let channels = scale.len();
         for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact_mut(channels)) {
             if silu {
-                each(simd, [x, scale, shift], [y], |[x, scale, shift]| {
+                map(simd, [x, scale, shift], [y], |[x, scale, shift]| {
                     let z = x * scale + shift;
                     [z * sigmoid(z)]
                 });
             } else {
-                each(simd, [x, scale, shift], [y], |[x, scale, shift]| [x * scale + shift]);
+                map(simd, [x, scale, shift], [y], |[x, scale, shift]| [x * scale + shift]);
             }
         }
     }
@@ -153,12 +151,12 @@ pub(super) fn group_norm(
         let tasks = x
             .par_chunks(chunk)
             .zip(y.par_chunks_mut(chunk))
-            .with_min_len(at_least(chunk));
-        tasks.for_each(|(x, y)| normalised(x, &scale, &shift, silu, y));
+            .with_min_len(chunks_per_task(chunk));
+        tasks.for_each(|(x, y)| normalise(x, &scale, &shift, silu, y));
     }
 }
 
-/// Per channel: normalised and weighted x is x * scale + shift.
+/// Returns, per channel, scale and shift of the normalisation: z = x * scale + shift.
 fn scale_and_shift(
     size: usize,
     stats: &[f32],
@@ -179,49 +177,49 @@ fn scale_and_shift(
     (scale, shift)
 }
 
-/// Derivative of SiLU at z.
+/// Returns the derivative of SiLU at z.
 #[expect(
     clippy::inline_always,
     reason = "a loop has the instruction set of the function it is inlined into"
 )]
 #[inline(always)]
-fn silu_slope<S: Simd>(z: Lanes<S>) -> Lanes<S> {
+fn silu_derivative<S: Simd>(z: Vector<S>) -> Vector<S> {
     let s = sigmoid(z);
-    s + z * s * (Lanes::splat(z.simd(), 1.0) - s)
+    s + z * s * (Vector::splat(z.simd(), 1.0) - s)
 }
 
-/// What the way back reads per channel.
+/// What the backward pass reads per channel.
 #[derive(Debug, Clone, Copy)]
 struct PerChannel<'a> {
     scale: &'a [f32],
     shift: &'a [f32],
-    centre: &'a [f32],
+    mean: &'a [f32],
 }
 
 vectorised! {
-    /// For some pixels, g = dy * slope of SiLU, and per channel the sums of g and of g times x's distance from its centre.
-    fn slopes<'a>(simd, x: &'a [f32], dy: &'a [f32], per: PerChannel<'a>, silu: bool, g: &'a mut [f32], sums: &'a mut [f32]) {
+    /// For some pixels: g = dy * silu'(z), and per channel the sums of g and of g * (x - mean).
+    fn silu_backward_sums<'a>(simd, x: &'a [f32], dy: &'a [f32], per: PerChannel<'a>, silu: bool, g: &'a mut [f32], sums: &'a mut [f32]) {
         let channels = per.scale.len();
         let (first, second) = sums.split_at_mut(channels);
         for ((x, dy), g) in x.chunks_exact(channels).zip(dy.chunks_exact(channels)).zip(g.chunks_exact_mut(channels)) {
             if silu {
-                each(simd, [x, dy, per.scale, per.shift], [g], |[x, dy, scale, shift]| [dy * silu_slope(x * scale + shift)]);
+                map(simd, [x, dy, per.scale, per.shift], [g], |[x, dy, scale, shift]| [dy * silu_derivative(x * scale + shift)]);
             } else {
                 g.copy_from_slice(dy);
             }
-            update(simd, [g, x, per.centre], [&mut *first, &mut *second], |[first, second], [g, x, centre]| {
-                [first + g, second + g * (x - centre)]
+            update(simd, [g, x, per.mean], [&mut *first, &mut *second], |[first, second], [g, x, mean]| {
+                [first + g, second + g * (x - mean)]
             });
         }
     }
 }
 
 vectorised! {
-    /// For some pixels, dx = g * slope - x * tilt - level + residual, where dx holds g.
-    fn tilted<'a>(simd, x: &'a [f32], slope: &'a [f32], tilt: &'a [f32], level: &'a [f32], residual: Option<&'a [f32]>, dx: &'a mut [f32]) {
-        let channels = slope.len();
+    /// For some pixels: dx = g * scale - x * factor - offset + residual, where dx holds g.
+    fn input_gradient<'a>(simd, x: &'a [f32], scale: &'a [f32], factor: &'a [f32], offset: &'a [f32], residual: Option<&'a [f32]>, dx: &'a mut [f32]) {
+        let channels = scale.len();
         for (x, dx) in x.chunks_exact(channels).zip(dx.chunks_exact_mut(channels)) {
-            update(simd, [x, slope, tilt, level], [dx], |[g], [x, slope, tilt, level]| [g * slope - x * tilt - level]);
+            update(simd, [x, scale, factor, offset], [dx], |[g], [x, scale, factor, offset]| [g * scale - x * factor - offset]);
         }
         if let Some(residual) = residual {
             update(simd, [residual], [dx], |[dx], [residual]| [dx + residual]);
@@ -229,7 +227,8 @@ vectorised! {
     }
 }
 
-/// With n the normalised x, g = dy * slope of SiLU, and w the weight: dx = inverse * (w g - mean(w g) - n mean(w g n)), means over a group.
+/// With n = (x - mean) * inverse the normalised x, g = dy * silu'(z), w the weight and means over a group:
+/// dx = inverse * (w g - mean(w g) - n mean(w g n)) + residual.
 pub(super) fn group_norm_backward(
     shape: &GroupShape,
     [x, dy]: [&[f32]; 2],
@@ -250,15 +249,15 @@ pub(super) fn group_norm_backward(
         let [x, dy] = [x, dy].map(|numbers| &numbers[index * picture..][..picture]);
         let residual = residual.map(|residual| &residual[index * picture..][..picture]);
         let (scale, shift) = scale_and_shift(size, stats, weight, bias);
-        let centre: Vec<f32> = (0..channels)
+        let mean: Vec<f32> = (0..channels)
             .map(|channel| stats[channel / size * 2])
             .collect();
         let per = PerChannel {
             scale: &scale,
             shift: &shift,
-            centre: &centre,
+            mean: &mean,
         };
-        // dx holds g until all sums are known.
+        // dx holds g until the sums over the whole group are known.
         let mut parts = vec![0f32; picture.div_ceil(chunk) * 2 * channels];
         let tasks = x
             .par_chunks(chunk)
@@ -266,8 +265,8 @@ pub(super) fn group_norm_backward(
             .zip(dx.par_chunks_mut(chunk))
             .zip(parts.par_chunks_mut(2 * channels));
         tasks
-            .with_min_len(at_least(chunk))
-            .for_each(|(((x, dy), g), sums)| slopes(x, dy, per, silu, g, sums));
+            .with_min_len(chunks_per_task(chunk))
+            .for_each(|(((x, dy), g), sums)| silu_backward_sums(x, dy, per, silu, g, sums));
         let mut totals = vec![0f64; 2 * channels];
         for sums in parts.chunks_exact(2 * channels) {
             totals
@@ -275,104 +274,31 @@ pub(super) fn group_norm_backward(
                 .zip(sums)
                 .for_each(|(total, sum)| *total += f64::from(*sum));
         }
-        let (mut tilt, mut level) = (vec![0f32; channels], vec![0f32; channels]);
+        let (mut factor, mut offset) = (vec![0f32; channels], vec![0f32; channels]);
         for group in 0..shape.groups {
             let (mean, inverse) = (f64::from(stats[group * 2]), f64::from(stats[group * 2 + 1]));
             let members = group * size..(group + 1) * size;
-            let sum = |offset: usize| {
+            let mean_of = |first: usize| {
                 members
                     .clone()
-                    .map(|channel| f64::from(weight[channel]) * totals[offset + channel])
+                    .map(|channel| f64::from(weight[channel]) * totals[first + channel])
                     .sum::<f64>()
                     / count
             };
-            let (plain, with_normal) = (sum(0), sum(channels) * inverse);
+            let (plain, with_normal) = (mean_of(0), mean_of(channels) * inverse);
             for channel in members {
-                tilt[channel] = (inverse * inverse * with_normal) as f32;
-                level[channel] = (inverse * (plain - mean * inverse * with_normal)) as f32;
+                factor[channel] = (inverse * inverse * with_normal) as f32;
+                offset[channel] = (inverse * (plain - mean * inverse * with_normal)) as f32;
             }
         }
         let tasks = x
             .par_chunks(chunk)
             .zip(dx.par_chunks_mut(chunk))
             .enumerate()
-            .with_min_len(at_least(chunk));
+            .with_min_len(chunks_per_task(chunk));
         tasks.for_each(|(task, (x, dx))| {
             let residual = residual.map(|residual| &residual[task * chunk..][..dx.len()]);
-            tilted(x, &scale, &tilt, &level, residual, dx);
+            input_gradient(x, &scale, &factor, &offset, residual, dx);
         });
     }
-}
-
-/// Mean and inverse deviation of a row.
-#[expect(
-    clippy::inline_always,
-    reason = "a loop has the instruction set of the function it is inlined into"
-)]
-#[inline(always)]
-fn row_stats<S: Simd>(simd: S, x: &[f32], eps: f32) -> (f32, f32) {
-    let count = x.len() as f32;
-    let mean = sums(simd, [x], |[x]| [x])[0] / count;
-    let variance = sums(simd, [x], |[x]| [(x - mean) * (x - mean)])[0] / count;
-    (mean, 1.0 / (variance + eps).sqrt())
-}
-
-vectorised! {
-    /// Some rows of [`layer_norm`].
-    fn normalised_rows<'a>(simd, eps: f32, x: &'a [f32], weight: &'a [f32], bias: &'a [f32], y: &'a mut [f32]) {
-        let channels = weight.len();
-        for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact_mut(channels)) {
-            let (mean, inverse) = row_stats(simd, x, eps);
-            each(simd, [x, weight, bias], [y], |[x, weight, bias]| [(x - mean) * inverse * weight + bias]);
-        }
-    }
-}
-
-pub(super) fn layer_norm(
-    channels: usize,
-    eps: f32,
-    x: &[f32],
-    weight: &[f32],
-    bias: &[f32],
-    y: &mut [f32],
-) {
-    let chunk = at_least(channels) * channels;
-    let tasks = x.par_chunks(chunk).zip(y.par_chunks_mut(chunk));
-    tasks.for_each(|(x, y)| normalised_rows(eps, x, weight, bias, y));
-}
-
-vectorised! {
-    /// Some rows of [`layer_norm_backward`].
-    fn rows_backward<'a>(simd, eps: f32, x: &'a [f32], weight: &'a [f32], dy: &'a [f32], residual: Option<&'a [f32]>, dx: &'a mut [f32]) {
-        let (channels, count) = (weight.len(), weight.len() as f32);
-        for ((x, dy), dx) in x.chunks_exact(channels).zip(dy.chunks_exact(channels)).zip(dx.chunks_exact_mut(channels)) {
-            let (mean, inverse) = row_stats(simd, x, eps);
-            let terms = |[x, dy, weight]: [Lanes<S>; 3]| [dy * weight, dy * weight * (x - mean) * inverse];
-            let [sum, sum_normal] = sums(simd, [x, dy, weight], terms).map(|sum| sum / count);
-            each(simd, [x, dy, weight], [dx], |[x, dy, weight]| [(dy * weight - sum - (x - mean) * (inverse * sum_normal)) * inverse]);
-        }
-        if let Some(residual) = residual {
-            update(simd, [residual], [dx], |[dx], [residual]| [dx + residual]);
-        }
-    }
-}
-
-pub(super) fn layer_norm_backward(
-    channels: usize,
-    eps: f32,
-    [x, dy]: [&[f32]; 2],
-    weight: &[f32],
-    residual: Option<&[f32]>,
-    dx: &mut [f32],
-) {
-    let chunk = at_least(channels) * channels;
-    let tasks = x
-        .par_chunks(chunk)
-        .zip(dy.par_chunks(chunk))
-        .zip(dx.par_chunks_mut(chunk))
-        .enumerate();
-    tasks.for_each(|(task, ((x, dy), dx))| {
-        let residual = residual.map(|residual| &residual[task * chunk..][..dx.len()]);
-        rows_backward(eps, x, weight, dy, residual, dx);
-    });
 }

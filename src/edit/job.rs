@@ -1,4 +1,4 @@
-//! What decides the pixels of an edit, and its hash.
+//! The job of an edit: everything that decides its pixels, and the hash of it.
 
 use serde::Serialize;
 
@@ -7,30 +7,30 @@ use crate::digest::sha256;
 use crate::drag_file::{DragFile, DragRegion, Editable};
 use crate::plan::Settings;
 
-/// Everything that decides the pixels of an edit. Two jobs with the same hash have the same result.
+/// Everything that decides the pixels of an edit. Jobs with the same hash have the same result.
 #[derive(Debug, Serialize)]
 pub struct Job<'a> {
     /// SHA-256 of the picture's file.
     pub image: &'a str,
-    /// What was asked for.
+    /// The drag file without its settings.
     pub instruction: Instruction<'a>,
-    /// SHA-256 of the areas that the instruction resolved to, masks included.
+    /// SHA-256 of the areas that the instruction resolved to, including masks.
     pub areas: &'a str,
     /// The drag method.
     pub method: &'static str,
     /// All settings, resolved.
     pub settings: &'a Settings,
-    /// Hash of the model's weights; empty when nothing moves, because then none are read.
+    /// Hash of the model's weights; empty when no region moves, because then they are not used.
     pub weights: &'a str,
     /// SHA-256 of the LoRA file that is used instead of training one.
     pub lora: Option<&'a str>,
-    /// Whether the original is kept outside the editable area.
+    /// Whether the result keeps the original outside the editable area.
     pub composite: bool,
     /// Kind of device and number format.
     pub numerics: [&'a str; 2],
 }
 
-/// A drag file without the settings it brings along, which count only as far as nothing overrides them.
+/// A drag file without its settings: those count only where nothing overrides them, and a job has the resolved settings.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Instruction<'a> {
     version: u32,
@@ -53,17 +53,17 @@ impl<'a> From<&'a DragFile> for Instruction<'a> {
 
 #[expect(
     clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands the field by reference"
+    reason = "serde passes fields by reference"
 )]
 fn is_swept(editable: &&Editable) -> bool {
     **editable == Editable::Swept
 }
 
 impl Job<'_> {
-    /// SHA-256 over the job and the version of this program.
+    /// Returns the SHA-256 of the job and the version of this program.
     ///
     /// # Panics
-    /// When the job cannot be written as JSON, which holds for no value of its types.
+    /// When the job cannot be serialised, which is impossible for its types.
     pub fn hash(&self) -> String {
         let json = serde_json::to_vec(&(VERSION, self)).expect("a job is text and numbers");
         sha256(&json)

@@ -1,4 +1,4 @@
-//! Machines that are not as one expects: no home, no place for temporary files, a folder that is gone, a process that stood still.
+//! Unusual environments: no home folder, no temporary folder, a deleted current folder, a suspended process.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::folder::{Folder, ended, send, start_at, wait};
 
-/// The batch of a folder as a shell's command, after `before`, from within a folder of its own.
+/// Runs the batch of a folder in a shell after the command `before`, from a new current folder.
 fn after(folder: &Folder, before: &str, out: &str) -> crate::folder::Ended {
     std::fs::create_dir(folder.path("here")).unwrap();
     let batch = folder.batch(&[
@@ -35,7 +35,7 @@ fn after(folder: &Folder, before: &str, out: &str) -> crate::folder::Ended {
 }
 
 #[test]
-fn a_batch_needs_neither_home_nor_temporary_folder_nor_current_folder() {
+fn a_batch_needs_neither_home_nor_temporary_nor_current_folder() {
     let folder = Folder::new(2);
     let expected = folder.expected();
     for (number, before) in [
@@ -59,7 +59,7 @@ fn a_batch_needs_neither_home_nor_temporary_folder_nor_current_folder() {
 }
 
 #[test]
-fn pictures_and_records_have_the_rights_that_the_user_wants() {
+fn files_have_the_permissions_of_the_umask() {
     let folder = Folder::new(1);
     for (umask, expected) in [("077", 0o600), ("022", 0o644)] {
         let out = format!("out{umask}");
@@ -82,14 +82,14 @@ fn pictures_and_records_have_the_rights_that_the_user_wants() {
     }
 }
 
-/// Whoever stops and continues it finds the work done, and durations that are no longer than the time that went by.
+/// A suspended and resumed process finishes its work, and its recorded durations do not exceed the elapsed time.
 #[cfg(feature = "failpoints")]
 #[test]
-fn a_process_that_stood_still_goes_on_and_tells_true_durations() {
+fn a_suspended_process_continues_and_records_true_durations() {
     let folder = Folder::new(2);
     let expected = folder.expected();
     let begun = Instant::now();
-    // It waits in the first item's training for a signal; meanwhile it is stopped for a while.
+    // A failpoint holds it in the training of the first item; it is suspended there.
     let (child, stderr) = start_at(folder.batch(&["in", "-o", "out"]), "wait_in_lora#1");
     send("STOP", &child);
     std::thread::sleep(Duration::from_millis(700));

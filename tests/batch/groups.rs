@@ -1,8 +1,8 @@
-//! Several items through the network at a time.
+//! `--batch N`: groups of items that share each call of the network.
 
 use crate::folder::{Folder, ended};
 
-/// `dragnext compare` of what a run gave with what single edits give: rounding may differ, pictures may not.
+/// Asserts with `dragnext compare` that results equal those of single edits except for rounding.
 fn assert_like_single_edits(folder: &Folder, out: &str, names: &[&str]) {
     for name in names {
         let [expected, actual] = ["undisturbed", out].map(|place| format!("{place}/{name}.png"));
@@ -29,7 +29,7 @@ fn assert_like_each_other(folder: &Folder, names: &[&str]) {
 }
 
 #[test]
-fn items_side_by_side_give_what_each_gives_alone() {
+fn a_group_gives_the_results_of_single_edits() {
     let folder = Folder::new(5);
     folder.expected();
     folder
@@ -43,7 +43,7 @@ fn items_side_by_side_give_what_each_gives_alone() {
         .map(|record| record["together"].as_u64().unwrap())
         .collect();
     assert_eq!(together, [3, 3, 3, 2, 2]);
-    // What is done is done, however many go at a time.
+    // The group size does not matter for what is done.
     folder.whole(&[]).assert(0).says("5 items: 5 done before");
     folder
         .run(&["in", "-o", "single", "--batch", "1"])
@@ -55,9 +55,9 @@ fn items_side_by_side_give_what_each_gives_alone() {
     );
 }
 
-/// They need not have anything in common: where they part, each goes its way.
+/// Items of a group may have different settings and numbers of steps.
 #[test]
-fn items_with_settings_of_their_own() {
+fn the_items_of_a_group_may_have_different_settings() {
     let folder = Folder::new(4);
     let settings = [
         "{}",
@@ -89,9 +89,9 @@ fn items_with_settings_of_their_own() {
     assert_like_single_edits(&folder, "out", &["p0", "p1", "p2", "p3"]);
 }
 
-/// Nothing moves in one of them, so that it needs no network; another cannot be read.
+/// One item of the group has no moving region and needs no network; another cannot be read.
 #[test]
-fn items_that_need_no_network_are_no_hindrance() {
+fn a_group_may_contain_items_that_need_no_network() {
     let folder = Folder::new(4);
     folder.expected();
     folder.write("in/p1.png", b"no picture");
@@ -112,7 +112,7 @@ mod injected {
     use super::*;
 
     #[test]
-    fn one_that_fails_leaves_the_others_as_they_are() {
+    fn a_failed_item_does_not_change_its_group() {
         for (failpoint, kind) in [
             ("nan_in_unet#2", "compute.not_finite"),
             ("nan_in_loss#1", "compute.not_finite"),
@@ -125,7 +125,7 @@ mod injected {
                 .assert(1)
                 .says("failpoint")
                 .says("3 items: 2 done, 1 failed");
-            let told = folder.told();
+            let told = folder.statuses();
             assert_eq!(
                 told.iter().filter(|(_, _, error)| error == kind).count(),
                 1,
@@ -137,7 +137,7 @@ mod injected {
                 "out",
                 &done.iter().map(String::as_str).collect::<Vec<_>>(),
             );
-            // The one that is left, alone.
+            // The next run edits the remaining item alone.
             folder
                 .whole(&["--batch", "3", "--redo", "failed"])
                 .assert(0)
@@ -146,16 +146,16 @@ mod injected {
         }
     }
 
-    /// Then they go one after the other, and have the bytes of single edits.
+    /// They are then edited one by one, with the bytes of single edits.
     #[test]
-    fn where_the_memory_is_not_enough_for_several_they_go_one_by_one() {
+    fn a_group_that_does_not_fit_into_memory_is_edited_one_by_one() {
         let folder = Folder::new(3);
         let expected = folder.expected();
         let failpoint = "no_memory_for_several#2";
         let ended = folder.whole_at(failpoint, &["--batch", "3"]).assert(0);
         ended
             .says("failpoint no_memory_for_several")
-            .says("warning: p0: 3 at a time are too many")
+            .says("warning: p0: the device cannot edit 3 items at a time")
             .says("3 items: 3 done");
         assert!(folder.results() == expected);
         assert!(
@@ -167,9 +167,9 @@ mod injected {
         );
     }
 
-    /// The next run makes the same picture, perhaps with other last bits: then the one without a record is it.
+    /// The next run computes the same picture except for rounding and accepts the one that has no record.
     #[test]
-    fn killed_between_picture_and_record_the_next_run_goes_on() {
+    fn a_run_killed_between_picture_and_record_can_be_continued() {
         for place in ["kill_after_picture#2", "kill_before_picture#2"] {
             for more in [&[][..], &["--no-metadata"]] {
                 let folder = Folder::new(3);
@@ -193,9 +193,9 @@ mod injected {
         }
     }
 
-    /// What somebody made of a result is not taken for it, and not replaced.
+    /// A result that was changed afterwards is neither accepted nor replaced.
     #[test]
-    fn a_result_that_was_painted_over_stays_and_is_told() {
+    fn a_changed_result_is_kept_and_reported() {
         let folder = Folder::new(1);
         let ended = folder.whole_at("kill_after_picture#1", &["--no-metadata"]);
         assert_eq!(ended.status, None, "killed: {}", ended.stderr);
@@ -210,9 +210,9 @@ mod injected {
         );
     }
 
-    /// What a picture's second edit can take from the first one's is not computed beside it.
+    /// A second edit of a picture reuses what the first stored in the cache, so the two are not in one group.
     #[test]
-    fn pictures_that_the_list_has_twice_go_by_themselves() {
+    fn pictures_that_are_in_the_list_twice_are_edited_alone() {
         let folder = Folder::new(3);
         let mut command = folder.batch(&["in", "-o", "out", "--seeds", "1-2", "--batch", "4"]);
         command
@@ -234,7 +234,7 @@ mod injected {
 
     #[cfg(unix)]
     #[test]
-    fn a_signal_stops_all_that_are_at_work_and_the_next_run_does_them() {
+    fn a_signal_interrupts_the_whole_group() {
         let folder = Folder::new(3);
         folder.expected();
         let command = folder.batch(&["in", "-o", "out", "--batch", "3"]);
@@ -242,7 +242,7 @@ mod injected {
         crate::folder::send("INT", &child);
         drop(stderr);
         crate::folder::wait(child).assert(130);
-        let told = folder.told();
+        let told = folder.statuses();
         assert!(
             told.len() == 3 && told.iter().all(|(_, status, _)| status == "interrupted"),
             "{told:?}"
