@@ -9,7 +9,6 @@ mod stages;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
-use crate::bug;
 use crate::cache::Cache;
 use crate::diffusion::{NoiseSource, Schedule};
 use crate::digest::sha256;
@@ -19,6 +18,7 @@ use crate::kernels::{Backend, fault};
 use crate::model::lora::LoraFile;
 use crate::model::unet::SharedUNet;
 use crate::model::{Model, UNet};
+use crate::panics;
 use crate::plan::Plan;
 use crate::progress::{Progress, Stage};
 pub use outcome::{Latents, Outcome, Steps, Trained};
@@ -254,7 +254,7 @@ impl<B: Backend> Editor<B> {
                                 parts.stages(&mut lane, work, kept, noise, progress, interrupt)
                             })
                         };
-                        let result = bug::caught(edit).map(|(outcome, _)| outcome);
+                        let result = panics::catch(edit).map(|(outcome, _)| outcome);
                         // The gradients of the others are no concern of one that failed.
                         parts.backend.restore_loss_scale();
                         result

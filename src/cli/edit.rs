@@ -8,7 +8,6 @@ use super::compute::ComputeArguments;
 use super::instruction::InstructionArguments;
 use super::planning::{InputArguments, Inputs};
 use super::preview::write as write_drawing;
-use crate::bug;
 use crate::digest::sha256;
 use crate::edit::{GivenLora, Identity, Prepared, Provenance};
 use crate::error::{Error, Result};
@@ -16,6 +15,7 @@ use crate::files;
 use crate::interrupt::Interrupt;
 use crate::model::Model;
 use crate::model::lora::{self, LoraFile};
+use crate::panics;
 use crate::pipeline::Trained;
 use crate::plan::Plan;
 use crate::preview;
@@ -118,7 +118,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         out: output.clone(),
     });
     let mut written = Vec::new();
-    let ended = bug::caught(|| edit(arguments, &output, &mut record, &mut written, interrupt));
+    let ended = panics::catch(|| edit(arguments, &output, &mut record, &mut written, interrupt));
     record.peak_bytes = record.peak_bytes.or_else(report::peak_bytes);
     if let Err(error) = &ended {
         record.fail(error);
