@@ -63,7 +63,7 @@ pub enum Dtype {
 
 /// An open device with its kernels.
 #[derive(Debug, Clone)]
-enum Processor {
+enum OpenDevice {
     Cpu,
     #[cfg(feature = "cuda")]
     Cuda(Cuda),
@@ -78,7 +78,7 @@ pub struct Compute {
     pub numerics: [&'static str; 2],
     /// Set when [`Device::Auto`] fell back to the CPU: why.
     pub warning: Option<Warning>,
-    processor: Processor,
+    open: OpenDevice,
 }
 
 impl Compute {
@@ -104,12 +104,21 @@ impl Compute {
         model: Model,
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
+<<<<<<< HEAD
     ) -> Result<Box<dyn AnyPipeline>> {
         Ok(match &self.processor {
             Processor::Cpu => Box::new(Pipeline::load(Cpu, model, progress, interrupt)?),
             #[cfg(feature = "cuda")]
             Processor::Cuda(cuda) => {
                 Box::new(Pipeline::load(cuda.clone(), model, progress, interrupt)?)
+=======
+    ) -> Result<Box<dyn Edits>> {
+        Ok(match &self.open {
+            OpenDevice::Cpu => Box::new(Editor::load(Cpu, model, progress, interrupt)?),
+            #[cfg(feature = "cuda")]
+            OpenDevice::Cuda(cuda) => {
+                Box::new(Editor::load(cuda.clone(), model, progress, interrupt)?)
+>>>>>>> main
             }
         })
     }
@@ -126,7 +135,7 @@ impl Compute {
             device: "cpu".into(),
             numerics: ["cpu", "f32"],
             warning,
-            processor: Processor::Cpu,
+            open: OpenDevice::Cpu,
         })
     }
 }
@@ -175,12 +184,12 @@ impl Compute {
             Dtype::Bf16 => Format::Bf16,
             Dtype::F32 => Format::F32,
         };
-        let processor = Processor::Cuda(Cuda::open(index, format)?);
+        let open = OpenDevice::Cuda(Cuda::open(index, format)?);
         Ok(Self {
             device: format!("cuda:{index}"),
             numerics: ["cuda", format.name()],
             warning: None,
-            processor,
+            open,
         })
     }
 }

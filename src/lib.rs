@@ -22,8 +22,8 @@
 //! [`picture`] pixels in and out, [`preview`] a plan drawn on its picture, [`files`] verified writing, [`report`] what an edit
 //! leaves behind beside its pixels, [`batch`] many edits in one run, [`metrics`] how much two pictures differ, [`golden`] edits whose results
 //! are known, [`merge`] what many runs left behind, [`cache`] what an edit leaves for the next one of
-//! the same picture, [`digest`] hashes, [`error`] everything that can go wrong, [`bug`] what must not, [`warning`]
-//! what does not stop anything, [`allocator`] how memory is handed out, [`progress`] how a run tells where it stands, [`interrupt`] a tidy stop, [`failpoint`] how tests
+//! the same picture, [`digest`] hashes, [`error`] errors with stable kinds and exit statuses, [`panics`] turns panics into errors, [`warning`]
+//! warnings, [`allocator`] how memory is handed out, [`progress`] how a run tells where it stands, [`interrupt`] a tidy stop, [`failpoint`] how tests
 //! make it fail.
 //!
 //! # One edit
@@ -53,7 +53,6 @@
 
 pub mod allocator;
 pub mod batch;
-pub mod bug;
 pub mod cache;
 pub mod cli;
 pub mod device;
@@ -64,6 +63,7 @@ pub mod drag_file;
 pub mod edit;
 mod editor;
 pub mod error;
+mod escape;
 pub mod failpoint;
 pub mod files;
 pub mod geometry;
@@ -78,6 +78,7 @@ pub mod metrics;
 pub mod model;
 pub mod nn;
 pub mod outline;
+pub mod panics;
 pub mod picture;
 pub mod pipeline;
 pub mod plan;
@@ -86,7 +87,6 @@ pub mod progress;
 pub mod region;
 pub mod report;
 pub mod settings;
-mod unprintable;
 pub mod warning;
 
 pub use editor::Editor;

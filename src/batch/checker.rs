@@ -8,8 +8,8 @@ use super::entry::{Item, ListEntry, ListFault};
 use super::list::ListOptions;
 use super::roots::Root;
 use crate::error::ErrorKind;
+use crate::escape::is_unprintable;
 use crate::files;
-use crate::unprintable::is_unprintable;
 
 const RELATIVE: &str = "paths are relative to the manifest";
 const GIVE_A_FILE: &str = "give the path of a file";

@@ -1,13 +1,17 @@
 //! AnyPipeline a group of items, whose requests to the network are computed in shared calls.
 
 use super::handoff::{EditResult, EditedItem, PreparedItem, ReadItem};
-use crate::bug;
 use crate::diffusion::Seeded;
 use crate::edit::Provenance;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::interrupt::Interrupt;
+<<<<<<< HEAD
 use crate::pipeline::{AnyPipeline, EditRequest, Outcome};
+=======
+use crate::panics;
+use crate::pipeline::{EditRequest, Edits, Outcome};
+>>>>>>> main
 use crate::progress::{Progress, Silent};
 use crate::report::{BatchProgress, Record};
 use crate::warning::{Warning, WarningKind};
@@ -79,7 +83,7 @@ impl GroupEditor<'_> {
             prepared,
         } = read;
         let prepared = prepared.and_then(|prepared| {
-            bug::caught(|| {
+            panics::catch(|| {
                 let edit = &prepared.prepared;
                 record
                     .warnings
@@ -153,7 +157,7 @@ impl GroupEditor<'_> {
     }
 
     fn compute_one(&mut self, prepared: &mut PreparedItem, warning: Option<Warning>) -> Computed {
-        let outcome = bug::caught(|| {
+        let outcome = panics::catch(|| {
             prepared
                 .prepared
                 .compute(self.editor, &mut self.progress.stages(), self.interrupt)

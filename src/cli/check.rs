@@ -10,8 +10,11 @@ use super::limits::LimitArguments;
 use super::model::ModelArguments;
 use super::planning::{InputArguments, Inputs};
 use super::preview::write as write_drawing;
+<<<<<<< HEAD
 use super::setting_flags::SettingFlags;
 use crate::bug;
+=======
+>>>>>>> main
 use crate::edit::{Prepared, Provenance};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
@@ -19,6 +22,7 @@ use crate::golden::{self, Case, Thresholds};
 use crate::interrupt::Interrupt;
 use crate::metrics;
 use crate::model::Model;
+use crate::panics;
 use crate::picture::{self, Picture};
 use crate::pipeline::AnyPipeline;
 use crate::plan::Plan;
@@ -237,7 +241,7 @@ impl<'a> Bench<'a> {
             picture,
             png,
             prepared,
-        } = bug::caught(|| self.edit(case, &mut checked))?;
+        } = panics::catch(|| self.edit(case, &mut checked))?;
         checked.seconds = since.elapsed().as_secs_f64();
         let expected = expected(case, &picture);
         let editable = prepared.plan.editable_source.as_ref();

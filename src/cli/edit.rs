@@ -8,8 +8,11 @@ use super::compute::ComputeArguments;
 use super::instruction::InstructionArguments;
 use super::planning::{InputArguments, Inputs};
 use super::preview::write as write_drawing;
+<<<<<<< HEAD
 use super::setting_flags::SettingFlags;
 use crate::bug;
+=======
+>>>>>>> main
 use crate::digest::sha256;
 use crate::edit::{GivenLora, Identity, Prepared, Provenance};
 use crate::error::{Error, Result};
@@ -17,6 +20,7 @@ use crate::files;
 use crate::interrupt::Interrupt;
 use crate::model::Model;
 use crate::model::lora::{self, LoraFile};
+use crate::panics;
 use crate::pipeline::Trained;
 use crate::plan::{Choice, Plan};
 use crate::preview;
@@ -118,7 +122,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         out: output.clone(),
     });
     let mut written = Vec::new();
-    let ended = bug::caught(|| edit(arguments, &output, &mut record, &mut written, interrupt));
+    let ended = panics::catch(|| edit(arguments, &output, &mut record, &mut written, interrupt));
     record.peak_bytes = record.peak_bytes.or_else(report::peak_bytes);
     if let Err(error) = &ended {
         record.fail(error);

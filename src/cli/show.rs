@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::drag_file::{DragFile, DragRegion, Editable, Movement, Shape};
 use crate::edit::{NoteHeader, ParsedNote};
 use crate::error::Result;
+use crate::escape;
 use crate::geometry::Point;
 use crate::method::groups;
 use crate::outline::Outline;
@@ -74,8 +75,8 @@ fn summary(place: &str, made: &ParsedNote) -> String {
     lines.push(("settings", settings(drag)));
     lines.extend(origin(by));
     let write = |(name, text): &(&str, String)| match *name {
-        "" => report::on_one_line(text) + "\n",
-        name => format!("  {name:<9} {}\n", report::on_one_line(text)),
+        "" => escape::one_line(text) + "\n",
+        name => format!("  {name:<9} {}\n", escape::one_line(text)),
     };
     lines.iter().map(write).collect()
 }

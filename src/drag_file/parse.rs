@@ -12,12 +12,12 @@ use super::syntax::{syntax, text, too_large};
 use super::types::region_index;
 use super::{DragFile, DragRegion, Editable, MAX_BYTES, MAX_POINTS, MAX_REGIONS, Movement, Shape};
 use crate::error::{DragFileFault, ErrorKind, SourceText};
+use crate::escape::is_unprintable;
 use crate::geometry::Point;
 use crate::method::Method;
 use crate::outline::Outline;
 use crate::region::RegionKind;
 use crate::settings::{Overrides, either};
-use crate::unprintable::is_unprintable;
 
 /// The version of the format that this program reads.
 pub(super) const VERSION: u32 = 1;

@@ -13,7 +13,7 @@ use crate::nn::{Shape, Tensor};
 use crate::plan::Plan;
 use crate::progress::Stage;
 
-/// Everything that edits use beside the noise predictor. AnyPipeline do not change it, so several may share it.
+/// Everything that edits use beside the noise predictor. Edits do not change it, so several may share it.
 #[derive(Debug)]
 pub(super) struct Components<B: Backend> {
     pub(super) backend: B,

@@ -311,7 +311,7 @@ mod tests {
             r#"{"v":1,"id":"cat","status":"failed","image":"in/cat.png","drag":"cat.json","out":"in/cat.edited.png","warnings":[],"#,
             r#""error":{"kind":"instruction.prompt_too_long","#,
             r#""message":"the prompt has 90 tokens with its start and end mark; the text encoder reads 77","#,
-            r#""hint":"shorten the prompt; an empty prompt works too"}}"#,
+            r#""hint":"shorten the prompt; it may be empty"}}"#,
         );
         assert_eq!(
             serde_json::to_string(&record).expect("a record is text and numbers"),

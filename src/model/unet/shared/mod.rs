@@ -1,7 +1,7 @@
 //! One network for several edits at a time. Each edit runs on a thread of its own and sends requests through a [`UNetClient`];
 //! the [`SharedUNet`] waits until every client has sent one and serves equal requests with one call of the network.
 //!
-//! Every client has its own set of LoRA adapters, so the latents of one call may go through different weights. AnyPipeline with equal
+//! Every client has its own set of LoRA adapters, so the latents of one call may go through different weights. Edits with equal
 //! settings send equal requests in the same order and so stay in step; a request that equals no other is served alone. The
 //! results differ from those of an unshared network by rounding only.
 //!
@@ -23,10 +23,10 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::{Receiver, channel};
 
 use super::UNet;
-use crate::bug;
 use crate::kernels::Backend;
 use crate::kernels::fault::DeviceFault;
 use crate::nn::Tensor;
+use crate::panics;
 pub use client::UNetClient;
 use prompts::JoinedPrompts;
 pub(super) use requests::Kind;
@@ -134,7 +134,7 @@ fn catch<T>(work: impl FnOnce() -> T) -> Result<T, CallError> {
     panic::catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
         match payload.downcast::<DeviceFault>() {
             Ok(fault) => CallError::Fault(*fault),
-            Err(payload) => CallError::Panic(bug::told(&*payload)),
+            Err(payload) => CallError::Panic(panics::message(&*payload)),
         }
     })
 }
