@@ -104,21 +104,12 @@ impl Compute {
         model: Model,
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
-<<<<<<< HEAD
     ) -> Result<Box<dyn AnyPipeline>> {
-        Ok(match &self.processor {
-            Processor::Cpu => Box::new(Pipeline::load(Cpu, model, progress, interrupt)?),
-            #[cfg(feature = "cuda")]
-            Processor::Cuda(cuda) => {
-                Box::new(Pipeline::load(cuda.clone(), model, progress, interrupt)?)
-=======
-    ) -> Result<Box<dyn Edits>> {
         Ok(match &self.open {
-            OpenDevice::Cpu => Box::new(Editor::load(Cpu, model, progress, interrupt)?),
+            OpenDevice::Cpu => Box::new(Pipeline::load(Cpu, model, progress, interrupt)?),
             #[cfg(feature = "cuda")]
             OpenDevice::Cuda(cuda) => {
-                Box::new(Editor::load(cuda.clone(), model, progress, interrupt)?)
->>>>>>> main
+                Box::new(Pipeline::load(cuda.clone(), model, progress, interrupt)?)
             }
         })
     }

@@ -1,4 +1,4 @@
-//! AnyPipeline a group of items, whose requests to the network are computed in shared calls.
+//! Edits a group of items, whose requests to the network are computed in shared calls.
 
 use super::handoff::{EditResult, EditedItem, PreparedItem, ReadItem};
 use crate::diffusion::Seeded;
@@ -6,12 +6,8 @@ use crate::edit::Provenance;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::interrupt::Interrupt;
-<<<<<<< HEAD
-use crate::pipeline::{AnyPipeline, EditRequest, Outcome};
-=======
 use crate::panics;
-use crate::pipeline::{EditRequest, Edits, Outcome};
->>>>>>> main
+use crate::pipeline::{AnyPipeline, EditRequest, Outcome};
 use crate::progress::{Progress, Silent};
 use crate::report::{BatchProgress, Record};
 use crate::warning::{Warning, WarningKind};

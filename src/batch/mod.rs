@@ -1,4 +1,4 @@
-//! AnyPipeline a list of pictures in one run that can be interrupted, resumed and sharded.
+//! Edits a list of pictures in one run that can be interrupted, resumed and sharded.
 //!
 //! | module | contents |
 //! |---|---|

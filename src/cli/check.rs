@@ -10,11 +10,7 @@ use super::limits::LimitArguments;
 use super::model::ModelArguments;
 use super::planning::{InputArguments, Inputs};
 use super::preview::write as write_drawing;
-<<<<<<< HEAD
 use super::setting_flags::SettingFlags;
-use crate::bug;
-=======
->>>>>>> main
 use crate::edit::{Prepared, Provenance};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;

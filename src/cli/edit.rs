@@ -8,11 +8,7 @@ use super::compute::ComputeArguments;
 use super::instruction::InstructionArguments;
 use super::planning::{InputArguments, Inputs};
 use super::preview::write as write_drawing;
-<<<<<<< HEAD
 use super::setting_flags::SettingFlags;
-use crate::bug;
-=======
->>>>>>> main
 use crate::digest::sha256;
 use crate::edit::{GivenLora, Identity, Prepared, Provenance};
 use crate::error::{Error, Result};
