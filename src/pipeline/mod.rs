@@ -16,7 +16,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 use std::time::Instant;
 
-use crate::bug;
 use crate::cache::Cache;
 use crate::diffusion::{NoiseSource, Schedule};
 use crate::digest::sha256;
@@ -26,6 +25,7 @@ use crate::kernels::{Backend, fault};
 use crate::model::lora::LoraFile;
 use crate::model::unet::SharedUNet;
 use crate::model::{Model, UNet};
+use crate::panics;
 use crate::plan::Plan;
 use crate::progress::{Progress, Stage};
 pub use outcome::{Latents, Outcome, Steps, Trained};
@@ -267,7 +267,7 @@ impl<B: Backend> Pipeline<B> {
                             edit::run(components, client, work, cache, noise, progress, interrupt)
                         })
                     };
-                    let result = bug::caught(edit).map(|(outcome, _)| outcome);
+                    let result = panics::catch(edit).map(|(outcome, _)| outcome);
                     // A failed edit must not leave its loss scale to the others.
                     components.backend.restore_loss_scale();
                     result
