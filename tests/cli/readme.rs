@@ -175,7 +175,10 @@ fn links_and_pictures_lead_somewhere() {
             .split("src=\"")
             .skip(1)
             .map(|rest| rest.split('"').next().unwrap());
-        for target in links.chain(pictures).filter(|target| !target.contains("://")) {
+        for target in links
+            .chain(pictures)
+            .filter(|target| !target.contains("://"))
+        {
             let (path, title) = target.split_once('#').unwrap_or((target, ""));
             let linked = if path.is_empty() {
                 text.to_owned()
