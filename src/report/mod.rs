@@ -21,7 +21,7 @@ mod verdict;
 pub use batch_progress::{BatchProgress, ItemStages};
 pub use case::{CaseFormat, print_case, summarise_cases};
 pub use comparison::{Compared, print_comparison};
-pub use merged::{MergedForm, print_merge_warnings, print_merged};
+pub use merged::{MergeFormat, print_merge_warnings, print_merged};
 pub(crate) use messages::on_one_line;
 pub use messages::{
     describe, print_error, print_json, print_line, print_text, print_verdict, print_warnings,
