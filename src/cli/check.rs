@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::compute::ComputeArguments;
 use super::limits::LimitArguments;
-use super::model::{ModelArguments, NATIVE_SIZE};
+use super::model::ModelArguments;
+use super::setting_flags::SettingFlags;
 use crate::error::Result;
 use crate::golden::{self, CaseReader, Checker, OutputRules, Thresholds};
 use crate::interrupt::Interrupt;
 use crate::progress;
 use crate::report::{self, CaseFormat};
-use crate::settings::Overrides;
 
 /// Repeats edits with known results and compares.
 ///
@@ -68,7 +68,7 @@ pub(super) struct Arguments {
     limits: LimitArguments,
 
     #[command(flatten)]
-    settings: Overrides,
+    settings: SettingFlags,
 }
 
 /// The default of `--output`.
@@ -82,8 +82,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     }
     let cases = golden::find(&arguments.folder, &arguments.only)?;
     let reader = CaseReader {
-        flags: &arguments.settings,
-        native_size: NATIVE_SIZE,
+        flags: &arguments.settings.choice,
     };
     let outputs = OutputRules {
         folder: arguments.output.as_deref(),

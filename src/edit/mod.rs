@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::model::lora::LoraFile;
 use crate::picture::{Original, Picture};
-use crate::pipeline::{Edits, Outcome, Work};
+use crate::pipeline::{AnyPipeline, Outcome, Work};
 use crate::plan::Plan;
 use crate::progress::Progress;
 
@@ -133,17 +133,17 @@ impl Prepared {
     /// Asks the network.
     ///
     /// # Errors
-    /// As [`Edits::edit`].
+    /// As [`AnyPipeline::edit`].
     ///
     /// # Panics
     /// When nothing moves.
     pub fn compute(
         &mut self,
-        editor: &mut dyn Edits,
+        editor: &mut dyn AnyPipeline,
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Outcome> {
-        let mut noise = Seeded::of(&self.plan.settings);
+        let mut noise = Seeded::of(&self.plan.settings.diffusion, &self.plan.settings.lora);
         editor.edit(self.work(), &mut noise, progress, interrupt)
     }
 
@@ -193,6 +193,7 @@ fn job<'a>(
         image,
         instruction,
         areas,
+        method: settings.method.method().name(),
         settings,
         weights,
         lora: None,

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use super::reader::ReadCase;
 use super::{Case, CaseReader, CaseResult, CaseStatus, Thresholds};
-use crate::bug;
 use crate::edit::{Prepared, Provenance};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
@@ -13,8 +12,9 @@ use crate::interrupt::Interrupt;
 use crate::mask::Mask;
 use crate::metrics;
 use crate::model::Model;
+use crate::panics;
 use crate::picture::{self, Picture};
-use crate::pipeline::Edits;
+use crate::pipeline::AnyPipeline;
 use crate::preview;
 use crate::progress::Progress;
 
@@ -28,7 +28,7 @@ pub struct Checker<'a> {
     /// The model, for planning.
     pub model: Model,
     /// The loaded model; `None` when no region of any case moves.
-    pub editor: Option<Box<dyn Edits>>,
+    pub editor: Option<Box<dyn AnyPipeline>>,
     /// Kind of device and number format.
     pub numerics: [&'a str; 2],
     /// Folder for the pictures of cases that differ.
@@ -75,7 +75,7 @@ impl Checker<'_> {
             picture,
             note,
             editable,
-        } = bug::caught(|| self.edit(case, result, progress))?;
+        } = panics::catch(|| self.edit(case, result, progress))?;
         result.seconds = started.elapsed().as_secs_f64();
         match read_expected(case, &picture) {
             Ok(expected) => {

@@ -8,16 +8,13 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::model::Model;
 use crate::picture::{self, Original};
-use crate::plan::Plan;
-use crate::settings::{Overrides, Settings};
+use crate::plan::{Choice, ModelFacts, Plan, Request};
 
 /// Reads cases with the settings of the command line.
 #[derive(Debug)]
 pub struct CaseReader<'a> {
-    /// Settings of the command line and the environment.
-    pub flags: &'a Overrides,
-    /// Shorter side, in pixels, of the pictures that a model which is not present yet was trained on.
-    pub native_size: usize,
+    /// Method and settings of the command line and the environment.
+    pub flags: &'a Choice,
 }
 
 /// The inputs of a case, and its plan.
@@ -53,32 +50,20 @@ impl CaseReader<'_> {
     pub(super) fn read(&self, case: &Case, model: Option<&Model>) -> Result<ReadCase> {
         let drag = DragFile::read(&case.drag)?;
         let original = picture::read(&case.image)?;
-        let plan = self.resolve(&drag, &case.drag, &original, model)?;
+        let request = Request {
+            drag: &drag,
+            above: &[self.flags],
+            model: &ModelFacts::of_present(model)?,
+        };
+        let plan = request.plan(original.picture.size())?;
+        if let Some(model) = model {
+            model.check_prompt(&plan.prompt)?;
+        }
         Ok(ReadCase {
             drag,
             original,
             plan,
         })
-    }
-
-    /// Resolves an edit: settings, moving regions and editable area.
-    fn resolve(
-        &self,
-        drag: &DragFile,
-        path: &Path,
-        original: &Original,
-        model: Option<&Model>,
-    ) -> Result<Plan> {
-        let defaults = model
-            .map(|model| model.defaults().clone())
-            .unwrap_or_default();
-        let native_size = model.map_or(self.native_size, Model::native_size);
-        let settings = Settings::resolve(&self.flags.over(&drag.settings).over(&defaults))?;
-        let plan = Plan::new(drag, path, original.picture.size(), &settings, native_size)?;
-        if let Some(model) = model {
-            model.check(&settings, &plan.prompt)?;
-        }
-        Ok(plan)
     }
 }
 

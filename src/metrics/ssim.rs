@@ -162,7 +162,7 @@ mod tests {
             assert!(
                 (sum.mean().expect("pixels") - expected).abs() < 1e-9,
                 "{sum:?} {expected}"
-            )
+            );
         };
         close(left.plus(right), ALL);
         close(left, LEFT);

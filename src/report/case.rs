@@ -5,9 +5,9 @@ use serde::Serialize;
 use super::comparison::{Numbers, cells};
 use super::messages::{print_error_text, print_json, print_text, warn};
 use super::record::Failure;
-use super::screen::{Newlines, escape};
 use super::{github, markdown};
 use crate::error::Error;
+use crate::escape;
 use crate::golden::{CaseResult, CaseStatus};
 use crate::metrics::Excess;
 use crate::warning::Warning;
@@ -39,10 +39,10 @@ fn line(result: &CaseResult) -> String {
     };
     let line = format!(
         "{status:<8} {:<20} {:>7.1} s  {details}",
-        escape(&result.name, Newlines::Escaped),
+        escape::one_line(&result.name),
         result.seconds
     );
-    escape(line.trim_end(), Newlines::Escaped) + "\n"
+    escape::one_line(line.trim_end()) + "\n"
 }
 
 /// Returns a case as the cells of a table.

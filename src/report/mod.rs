@@ -22,7 +22,6 @@ pub use batch_progress::{BatchProgress, ItemStages};
 pub use case::{CaseFormat, print_case, summarise_cases};
 pub use comparison::{Compared, print_comparison};
 pub use merged::{MergeFormat, print_merge_warnings, print_merged};
-pub(crate) use messages::on_one_line;
 pub use messages::{
     describe, print_error, print_json, print_line, print_text, print_verdict, print_warnings,
     print_written, shell_word,
