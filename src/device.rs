@@ -13,7 +13,7 @@ use crate::kernels::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use crate::kernels::cuda::{Cuda, device::DeviceUnavailable, driver::Format};
 use crate::model::Model;
-use crate::pipeline::{Editor, Edits};
+use crate::pipeline::{AnyPipeline, Pipeline};
 use crate::progress::Progress;
 use crate::warning::{Warning, WarningKind};
 
@@ -98,18 +98,18 @@ impl Compute {
     /// Loads a model's weights onto the device.
     ///
     /// # Errors
-    /// As [`Editor::load`].
+    /// As [`Pipeline::load`].
     pub fn load(
         &self,
         model: Model,
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
-    ) -> Result<Box<dyn Edits>> {
+    ) -> Result<Box<dyn AnyPipeline>> {
         Ok(match &self.open {
-            OpenDevice::Cpu => Box::new(Editor::load(Cpu, model, progress, interrupt)?),
+            OpenDevice::Cpu => Box::new(Pipeline::load(Cpu, model, progress, interrupt)?),
             #[cfg(feature = "cuda")]
             OpenDevice::Cuda(cuda) => {
-                Box::new(Editor::load(cuda.clone(), model, progress, interrupt)?)
+                Box::new(Pipeline::load(cuda.clone(), model, progress, interrupt)?)
             }
         })
     }

@@ -57,7 +57,7 @@ impl<'a> EntryChecker<'a> {
             image,
             drag,
             out,
-            settings,
+            choice,
             fault,
         } = entry;
         let out = out.unwrap_or_else(|| image.with_extension("png"));
@@ -89,7 +89,7 @@ impl<'a> EntryChecker<'a> {
             image: join(image),
             drag: drag.map(join),
             out: self.options.outputs.join(without_dots(&out)),
-            settings,
+            choice,
             fault: fault.map(Box::new),
         }
     }

@@ -7,13 +7,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::interrupt::Interrupt;
 use crate::panics;
-use crate::pipeline::{EditRequest, Edits, Outcome};
+use crate::pipeline::{AnyPipeline, EditRequest, Outcome};
 use crate::progress::{Progress, Silent};
 use crate::report::{BatchProgress, Record};
 use crate::warning::{Warning, WarningKind};
 
 pub(super) struct GroupEditor<'a> {
-    pub(super) editor: &'a mut dyn Edits,
+    pub(super) editor: &'a mut dyn AnyPipeline,
     pub(super) device: &'a str,
     pub(super) provenance: Provenance<'a>,
     pub(super) progress: &'a BatchProgress,
@@ -112,7 +112,10 @@ impl GroupEditor<'_> {
         }
         let mut noise: Vec<Seeded> = moving
             .iter()
-            .map(|prepared| Seeded::of(&prepared.prepared.plan.settings))
+            .map(|prepared| {
+                let settings = &prepared.prepared.plan.settings;
+                Seeded::of(&settings.diffusion, &settings.lora)
+            })
             .collect();
         // The edits start together, so the stages of the first stand for all.
         let mut first = self.progress.stages();

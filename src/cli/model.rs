@@ -9,9 +9,6 @@ use crate::model::layout::STABLE_DIFFUSION;
 use crate::model::{Model, Source};
 use crate::progress::Transfer;
 
-/// Shorter side of the pictures that Stable Diffusion 1.5 was trained on: what is assumed of a model that is not here yet.
-pub(super) const NATIVE_SIZE: usize = 512;
-
 /// Which model.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ModelArguments {

@@ -2,17 +2,17 @@
 
 use std::path::PathBuf;
 
-use serde_json::Value;
-
 use crate::drag_file::{DragFile, DragRegion, Editable, Movement, Shape};
 use crate::edit::{NoteHeader, ParsedNote};
 use crate::error::Result;
 use crate::escape;
 use crate::geometry::Point;
+use crate::method::groups;
 use crate::outline::Outline;
 use crate::picture;
+use crate::plan::{Choice, Settings};
 use crate::report;
-use crate::settings::{DESCRIPTIONS, Settings};
+use crate::settings::typed;
 
 /// Shows how a picture was made: the report that `dragnext edit` leaves inside its PNG.
 #[derive(Debug, clap::Args)]
@@ -70,6 +70,8 @@ fn summary(place: &str, made: &ParsedNote) -> String {
         ));
     }
     lines.push(("seed", by.seed.to_string()));
+    let method = drag.method.unwrap_or_default();
+    lines.push(("method", method.name().to_owned()));
     lines.push(("settings", settings(drag)));
     lines.extend(origin(by));
     let write = |(name, text): &(&str, String)| match *name {
@@ -147,29 +149,26 @@ fn editable(editable: &Editable) -> String {
     }
 }
 
-/// The settings that differ from the program's defaults, as one types them.
+/// Returns the settings that differ from their defaults, as one types them.
 fn settings(drag: &DragFile) -> String {
-    let as_map = |value: serde_json::Result<Value>| match value {
-        Ok(Value::Object(map)) => map,
-        _ => serde_json::Map::new(),
+    let method = Choice {
+        method: drag.method,
+        ..Choice::default()
     };
-    let (given, default) = (
-        as_map(serde_json::to_value(&drag.settings)),
-        as_map(serde_json::to_value(Settings::default())),
-    );
-    let changed = DESCRIPTIONS
+    let default = Settings::resolve(&method)
+        .map(|settings| settings.values())
+        .unwrap_or_default();
+    let groups = groups();
+    let changed = groups
         .iter()
-        .filter(|setting| setting.name != "seed")
-        .filter_map(|setting| {
-            let value = given
-                .get(setting.name)
-                .filter(|value| default.get(setting.name) != Some(*value))?;
+        .flat_map(|group| drag.settings.in_group(group))
+        .filter(|(setting, value)| {
+            setting.name != "seed" && default.get(setting.name) != Some(*value)
+        })
+        .map(|(setting, value)| {
             let usual = default.get(setting.name).map(typed).unwrap_or_default();
-            Some(format!(
-                "{} {} (default {usual})",
-                setting.name.replace('_', "-"),
-                typed(value)
-            ))
+            let name = setting.name.replace('_', "-");
+            format!("{name} {} (default {usual})", typed(value))
         });
     let changed: Vec<String> = changed.collect();
     if changed.is_empty() {
@@ -177,8 +176,4 @@ fn settings(drag: &DragFile) -> String {
     } else {
         changed.join(", ")
     }
-}
-
-fn typed(value: &Value) -> String {
-    value.to_string().trim_matches(['"', '[', ']']).to_owned()
 }
