@@ -1,4 +1,4 @@
-//! One edit with the library: plan, load, edit, save.
+//! A single edit through the library: read, plan, load, edit, save.
 //!
 //!     cargo run --release --example edit_one -- PICTURE DRAG.json OUT.png
 
@@ -19,10 +19,10 @@ use dragnext::settings::Settings;
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [image, drag_file, out] = arguments.as_slice() else {
-        anyhow::bail!("three names are needed: picture, drag file, result")
+        anyhow::bail!("usage: edit_one PICTURE DRAG.json OUT.png")
     };
 
-    // Everything is resolved before any weight is read.
+    // Faults in the drag file or the settings are found before any weight is read.
     let source = picture::read(Path::new(image))?.picture;
     let drag = DragFile::read(Path::new(drag_file))?;
     let model = Model::open("demo", None)?;
@@ -35,7 +35,7 @@ fn main() -> Result<()> {
         model.native_size(),
     )?;
 
-    // One editor does any number of edits.
+    // The editor holds the weights, and can run any number of edits.
     let mut editor = Editor::load(Cpu, model, &mut Silent, &Interrupt::never())?;
     let work = Work {
         plan: &plan,
@@ -49,7 +49,7 @@ fn main() -> Result<()> {
         &Interrupt::never(),
     )?;
 
-    // Outside the editable area the result has the picture's own pixels.
+    // Outside the editable area, the result has the pixels of the original.
     let edited = source.composite(&plan.frame, &outcome.picture, plan.blend().as_deref());
     std::fs::write(out, edited.png(None)?).with_context(|| format!("cannot write {out}"))
 }
