@@ -10,7 +10,7 @@ use super::limits::LimitArguments;
 use super::model::ModelArguments;
 use super::planning::{InputArguments, Inputs};
 use super::preview::write as write_drawing;
-use crate::bug;
+use super::setting_flags::SettingFlags;
 use crate::edit::{Prepared, Provenance};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
@@ -18,13 +18,13 @@ use crate::golden::{self, Case, Thresholds};
 use crate::interrupt::Interrupt;
 use crate::metrics;
 use crate::model::Model;
+use crate::panics;
 use crate::picture::{self, Picture};
-use crate::pipeline::Edits;
+use crate::pipeline::AnyPipeline;
 use crate::plan::Plan;
 use crate::preview;
 use crate::progress::{self, Progress};
 use crate::report::{self, CaseStatus, Checked, CheckedForm};
-use crate::settings::Overrides;
 
 /// Does edits whose results are known, and compares.
 ///
@@ -78,7 +78,7 @@ pub(super) struct Arguments {
     limits: LimitArguments,
 
     #[command(flatten)]
-    settings: Overrides,
+    settings: SettingFlags,
 }
 
 /// Where pictures go when nobody says.
@@ -167,7 +167,7 @@ impl Arguments {
     }
 
     fn plan(&self, inputs: &Inputs, model: Option<&Model>) -> Result<Plan> {
-        inputs.plan(&self.settings, model)
+        inputs.plan(&self.settings.choice, model)
     }
 
     /// The limits of a case.
@@ -187,7 +187,7 @@ struct Bench<'a> {
     /// For planning; the editor has one of its own.
     model: Model,
     /// `None` when no case moves anything.
-    editor: Option<Box<dyn Edits>>,
+    editor: Option<Box<dyn AnyPipeline>>,
     weights: String,
     progress: Box<dyn Progress>,
     interrupt: &'a Interrupt,
@@ -237,7 +237,7 @@ impl<'a> Bench<'a> {
             picture,
             png,
             prepared,
-        } = bug::caught(|| self.edit(case, &mut checked))?;
+        } = panics::catch(|| self.edit(case, &mut checked))?;
         checked.seconds = since.elapsed().as_secs_f64();
         let expected = expected(case, &picture);
         let editable = prepared.plan.editable_source.as_ref();

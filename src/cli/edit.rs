@@ -8,7 +8,7 @@ use super::compute::ComputeArguments;
 use super::instruction::InstructionArguments;
 use super::planning::{InputArguments, Inputs};
 use super::preview::write as write_drawing;
-use crate::bug;
+use super::setting_flags::SettingFlags;
 use crate::digest::sha256;
 use crate::edit::{GivenLora, Identity, Prepared, Provenance};
 use crate::error::{Error, Result};
@@ -16,12 +16,12 @@ use crate::files;
 use crate::interrupt::Interrupt;
 use crate::model::Model;
 use crate::model::lora::{self, LoraFile};
+use crate::panics;
 use crate::pipeline::Trained;
-use crate::plan::Plan;
+use crate::plan::{Choice, Plan};
 use crate::preview;
 use crate::progress;
 use crate::report::{self, Paths, Record};
-use crate::settings::{Overrides, WindowChoice};
 use crate::warning::{Warning, WarningKind};
 
 /// Edits one picture.
@@ -90,7 +90,7 @@ pub(super) struct Arguments {
     quiet: bool,
 
     #[command(flatten)]
-    settings: Overrides,
+    settings: SettingFlags,
 }
 
 const EXAMPLE: &str = r#"Example: move what is in a rectangle 60 pixels to the right.
@@ -118,7 +118,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         out: output.clone(),
     });
     let mut written = Vec::new();
-    let ended = bug::caught(|| edit(arguments, &output, &mut record, &mut written, interrupt));
+    let ended = panics::catch(|| edit(arguments, &output, &mut record, &mut written, interrupt));
     record.peak_bytes = record.peak_bytes.or_else(report::peak_bytes);
     if let Err(error) = &ended {
         record.fail(error);
@@ -261,16 +261,16 @@ impl Arguments {
             .unwrap_or_else(|| self.inputs.image.with_extension("edited.png"))
     }
 
-    fn settings(&self) -> Overrides {
-        let mut settings = self.settings.clone();
+    fn choice(&self) -> Choice {
+        let mut choice = self.settings.choice.clone();
         if self.no_lora {
-            settings.lora_steps = Some(0);
+            choice.values.set("lora_steps", 0);
         }
         if self.no_composite {
-            // Every pixel can only come from a model that saw every pixel.
-            settings.window = settings.window.or(Some(WindowChoice::Full));
+            // The model can only paint every pixel when it sees every pixel.
+            choice.values.set_default("window", "full");
         }
-        settings
+        choice
     }
 
     /// The edit, resolved, and where to write, on a model that may not be here yet.
@@ -281,7 +281,7 @@ impl Arguments {
         model: Option<&Model>,
     ) -> Result<(Plan, Outputs)> {
         Ok((
-            inputs.plan(&self.settings(), model)?,
+            inputs.plan(&self.choice(), model)?,
             self.outputs(output, inputs.files(model))?,
         ))
     }

@@ -17,9 +17,9 @@ mod model;
 mod new;
 mod planning;
 mod preview;
-mod rehearsal;
 mod report;
 mod schema;
+mod setting_flags;
 mod settings;
 mod show;
 mod validate;
@@ -117,7 +117,10 @@ mod tests {
             .get_arguments()
             .filter_map(|argument| argument.get_env()?.to_str())
             .collect();
-        for setting in crate::settings::DESCRIPTIONS {
+        for setting in crate::method::groups()
+            .iter()
+            .flat_map(|group| group.settings)
+        {
             let expected = format!("DRAGNEXT_{}", setting.name.to_uppercase());
             assert!(
                 variables.contains(&expected.as_str()),

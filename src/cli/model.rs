@@ -9,9 +9,6 @@ use crate::model::layout::STABLE_DIFFUSION;
 use crate::model::{Model, Source};
 use crate::progress::Transfer;
 
-/// Shorter side of the pictures that Stable Diffusion 1.5 was trained on. Assumed of models that are not fetched yet.
-pub(super) const NATIVE_SIZE: usize = 512;
-
 /// The model arguments.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ModelArguments {

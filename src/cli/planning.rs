@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use super::instruction::{Instruction, InstructionArguments};
-use super::model::{ModelArguments, NATIVE_SIZE};
+use super::model::ModelArguments;
 use crate::error::Result;
+use crate::geometry::Size;
 use crate::model::Model;
 use crate::picture::{self, Original};
-use crate::plan::{Draft, Plan};
-use crate::settings::{Overrides, Settings};
+use crate::plan::{Choice, Draft, ModelFacts, Plan, Request};
 use crate::warning::Warning;
 
 /// What one edit is about.
@@ -55,36 +55,33 @@ impl InputArguments {
 }
 
 impl Inputs {
-    /// The edit, resolved and checked, with `flags` before the instruction's settings before those of the model, which may not be
-    /// here yet.
-    pub(super) fn plan(&self, flags: &Overrides, model: Option<&Model>) -> Result<Plan> {
-        let settings = self.settings(flags, model)?;
-        let Instruction { drag, path, .. } = &self.instruction;
-        let plan = Plan::new(
-            drag,
-            path,
-            self.original.picture.size(),
-            &settings,
-            native_size(model),
-        );
+    /// Resolves and checks the edit, with the choices of the command line. `model` may not be on this machine yet.
+    pub(super) fn plan(&self, flags: &Choice, model: Option<&Model>) -> Result<Plan> {
+        let facts = ModelFacts::of_present(model)?;
+        let plan = self.request(&[flags], &facts).plan(self.size());
         let plan = plan.map_err(|error| self.instruction.explain(error))?;
         if let Some(model) = model {
-            model.check(&settings, &plan.prompt)?;
+            model.check_prompt(&plan.prompt)?;
         }
         Ok(plan)
     }
 
-    /// What of the edit can be planned, and what cannot.
-    pub(super) fn draft(&self, flags: &Overrides, model: Option<&Model>) -> Result<Draft> {
-        let settings = self.settings(flags, model)?;
-        let Instruction { drag, path, .. } = &self.instruction;
-        Ok(Plan::draft(
-            drag,
-            path,
-            self.original.picture.size(),
-            &settings,
-            native_size(model),
-        ))
+    /// Returns as much of the plan as can be made, with the faults.
+    pub(super) fn draft(&self, flags: &Choice, model: Option<&Model>) -> Result<Draft> {
+        let facts = ModelFacts::of_present(model)?;
+        self.request(&[flags], &facts).draft(self.size())
+    }
+
+    fn request<'a>(&'a self, above: &'a [&Choice], model: &'a ModelFacts) -> Request<'a> {
+        Request {
+            drag: &self.instruction.drag,
+            above,
+            model,
+        }
+    }
+
+    fn size(&self) -> Size {
+        self.original.picture.size()
     }
 
     /// All files that were read, or will be.
@@ -97,16 +94,4 @@ impl Inputs {
             .chain(model)
             .collect()
     }
-
-    fn settings(&self, flags: &Overrides, model: Option<&Model>) -> Result<Settings> {
-        let defaults = model
-            .map(|model| model.defaults().clone())
-            .unwrap_or_default();
-        Settings::resolve(&flags.over(&self.instruction.drag.settings).over(&defaults))
-    }
-}
-
-/// Shorter side, in pixels, of the pictures the model was trained on; of one that is not here yet, that of Stable Diffusion 1.5.
-pub(super) fn native_size(model: Option<&Model>) -> usize {
-    model.map_or(NATIVE_SIZE, Model::native_size)
 }

@@ -2,15 +2,17 @@
 
 use std::path::PathBuf;
 
-use serde_json::Value;
-
 use crate::drag_file::{DragFile, DragRegion, Editable, Movement, Shape};
+use crate::edit::{NoteHeader, ParsedNote};
 use crate::error::Result;
+use crate::escape;
 use crate::geometry::Point;
+use crate::method::groups;
 use crate::outline::Outline;
 use crate::picture;
-use crate::report::{self, Made, Maker};
-use crate::settings::{DESCRIPTIONS, Settings};
+use crate::plan::{Choice, Settings};
+use crate::report;
+use crate::settings::typed;
 
 /// Shows how a picture was made, from the report in its PNG.
 #[derive(Debug, clap::Args)]
@@ -31,7 +33,7 @@ pub(super) struct Arguments {
 /// Prints the report.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let note = picture::read_note(&arguments.picture)?;
-    let made = Made::parse(&note, &arguments.picture)?;
+    let made = ParsedNote::parse(&note, &arguments.picture)?;
     if arguments.json {
         report::print_text(&(note.trim().to_owned() + "\n"))
     } else if arguments.drag {
@@ -43,8 +45,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Summarises the report, one line per item. Line breaks in the file are escaped.
-fn summary(place: &str, made: &Made) -> String {
-    let Made { by, drag } = made;
+fn summary(place: &str, made: &ParsedNote) -> String {
+    let ParsedNote { header: by, drag } = made;
     let mut lines = vec![(
         "",
         format!(
@@ -68,17 +70,19 @@ fn summary(place: &str, made: &Made) -> String {
         ));
     }
     lines.push(("seed", by.seed.to_string()));
+    let method = drag.method.unwrap_or_default();
+    lines.push(("method", method.name().to_owned()));
     lines.push(("settings", settings(drag)));
     lines.extend(provenance(by));
     let write = |(name, text): &(&str, String)| match *name {
-        "" => report::on_one_line(text) + "\n",
-        name => format!("  {name:<9} {}\n", report::on_one_line(text)),
+        "" => escape::one_line(text) + "\n",
+        name => format!("  {name:<9} {}\n", escape::one_line(text)),
     };
     lines.iter().map(write).collect()
 }
 
 /// Describes the original, the LoRA, the device and the job.
-fn provenance(by: &Maker) -> Vec<(&'static str, String)> {
+fn provenance(by: &NoteHeader) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some([width, height]) = by.size {
         let hash = by
@@ -145,29 +149,26 @@ fn editable(editable: &Editable) -> String {
     }
 }
 
-/// Lists the settings that differ from the program's defaults, as on the command line.
+/// Lists the settings that differ from their defaults, as on the command line.
 fn settings(drag: &DragFile) -> String {
-    let as_map = |value: serde_json::Result<Value>| match value {
-        Ok(Value::Object(map)) => map,
-        _ => serde_json::Map::new(),
+    let method = Choice {
+        method: drag.method,
+        ..Choice::default()
     };
-    let (given, default) = (
-        as_map(serde_json::to_value(&drag.settings)),
-        as_map(serde_json::to_value(Settings::default())),
-    );
-    let changed = DESCRIPTIONS
+    let default = Settings::resolve(&method)
+        .map(|settings| settings.values())
+        .unwrap_or_default();
+    let groups = groups();
+    let changed = groups
         .iter()
-        .filter(|setting| setting.name != "seed")
-        .filter_map(|setting| {
-            let value = given
-                .get(setting.name)
-                .filter(|value| default.get(setting.name) != Some(*value))?;
+        .flat_map(|group| drag.settings.in_group(group))
+        .filter(|(setting, value)| {
+            setting.name != "seed" && default.get(setting.name) != Some(*value)
+        })
+        .map(|(setting, value)| {
             let usual = default.get(setting.name).map(typed).unwrap_or_default();
-            Some(format!(
-                "{} {} (default {usual})",
-                setting.name.replace('_', "-"),
-                typed(value)
-            ))
+            let name = setting.name.replace('_', "-");
+            format!("{name} {} (default {usual})", typed(value))
         });
     let changed: Vec<String> = changed.collect();
     if changed.is_empty() {
@@ -175,8 +176,4 @@ fn settings(drag: &DragFile) -> String {
     } else {
         changed.join(", ")
     }
-}
-
-fn typed(value: &Value) -> String {
-    value.to_string().trim_matches(['"', '[', ']']).to_owned()
 }

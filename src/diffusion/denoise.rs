@@ -2,10 +2,11 @@
 
 use super::{Grid, Schedule, require_finite};
 use crate::error::Result;
+use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
-use crate::model::unet::{Network, Prompt};
-use crate::nn::{Mutual, Pass, Tensor};
-use crate::progress::Stage;
+use crate::model::unet::{Input, Network, Prompt};
+use crate::nn::{Mutual, Tensor};
+use crate::progress::{Progress, Stage};
 
 /// The un-dragged latent and the edited one, at the same time.
 #[derive(Debug, Clone)]
@@ -40,12 +41,13 @@ impl<B: Backend> Pair<B> {
         prompt: &Prompt<B>,
         start_layer: usize,
     ) -> Result<Self> {
-        let mut pass = Pass::inference().with_mutual(Mutual {
+        let mutual = Mutual {
             start_layer,
             sources: vec![0, 0],
-        });
-        let both = stack(&self.reference, &self.edit);
-        let noise = unet.predict(&both, place.t as f64, prompt.into(), &mut pass);
+        };
+        let both = Tensor::stacked(&[self.reference, self.edit]);
+        let input = Input::at(&both, place.t as f64, prompt).with_mutual(mutual);
+        let noise = unet.predict(input);
         require_finite(&noise, Stage::Denoise, place.step, "the noise prediction")?;
         let next = schedule.step(both, &noise, place.t, grid.after(place.t));
         Ok(Self {
@@ -53,9 +55,28 @@ impl<B: Backend> Pair<B> {
             edit: next.picture(1),
         })
     }
-}
 
-fn stack<B: Backend>(first: &Tensor<B>, second: &Tensor<B>) -> Tensor<B> {
-    Tensor::stacked(&[first.clone(), second.clone()])
-        .unwrap_or_else(|| unreachable!("two tensors are stacked"))
+    /// Denoises both along a grid, after its first `done` steps.
+    ///
+    /// # Errors
+    /// [`crate::Error::NotFinite`], [`crate::Error::Interrupted`].
+    pub fn denoise(
+        mut self,
+        unet: &impl Network<B>,
+        schedule: &Schedule,
+        grid: &Grid,
+        done: usize,
+        prompt: &Prompt<B>,
+        start_layer: usize,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
+        for (index, &t) in grid.timesteps[done..].iter().enumerate() {
+            interrupt.check()?;
+            let place = Place { t, step: index + 1 };
+            self = self.step(unet, schedule, grid, place, prompt, start_layer)?;
+            progress.step(None);
+        }
+        Ok(self)
+    }
 }

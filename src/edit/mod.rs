@@ -4,6 +4,12 @@
 //! [`Prepared::compute`] asks it, and [`Prepared::composite`] lays its answer over the original. Where files come from and go to, and
 //! what is said about them, is for whoever asks.
 
+mod job;
+mod note;
+
+pub use job::{Instruction, Job};
+pub use note::{Note, NoteHeader, ParsedNote};
+
 use crate::diffusion::Seeded;
 use crate::digest::sha256;
 use crate::drag_file::DragFile;
@@ -11,10 +17,9 @@ use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::model::lora::LoraFile;
 use crate::picture::{Original, Picture};
-use crate::pipeline::{Edits, Outcome, Work};
+use crate::pipeline::{AnyPipeline, Outcome, Work};
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::report::{Job, Note};
 
 /// A LoRA that is used instead of training one.
 #[derive(Debug)]
@@ -128,17 +133,17 @@ impl Prepared {
     /// Asks the network.
     ///
     /// # Errors
-    /// As [`Edits::edit`].
+    /// As [`AnyPipeline::edit`].
     ///
     /// # Panics
     /// When nothing moves.
     pub fn compute(
         &mut self,
-        editor: &mut dyn Edits,
+        editor: &mut dyn AnyPipeline,
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Outcome> {
-        let mut noise = Seeded::of(&self.plan.settings);
+        let mut noise = Seeded::of(&self.plan.settings.diffusion, &self.plan.settings.lora);
         editor.edit(self.work(), &mut noise, progress, interrupt)
     }
 
@@ -188,6 +193,7 @@ fn job<'a>(
         image,
         instruction,
         areas,
+        method: settings.method.method().name(),
         settings,
         weights,
         lora: None,
@@ -208,3 +214,6 @@ fn areas(plan: &Plan) -> String {
         .collect();
     sha256(&cells)
 }
+
+/// The version of this program, which decides pixels too.
+const VERSION: &str = env!("CARGO_PKG_VERSION");

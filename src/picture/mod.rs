@@ -8,7 +8,6 @@
 mod chunks;
 mod composite;
 mod display;
-mod guard;
 mod jpeg;
 mod note;
 mod plane;

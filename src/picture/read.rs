@@ -12,12 +12,12 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, Limits};
 
 use super::chunks::{self, Beside, Chunk};
-use super::guard::guarded;
 use super::{Channels, Picture, Samples, jpeg};
 use crate::digest::sha256;
 use crate::error::{Error, ErrorKind, NOT_FOUND, Result};
 use crate::failpoint;
 use crate::geometry::Size;
+use crate::panics;
 use crate::warning::{Warning, WarningKind};
 
 /// Longest side that is read, in pixels.
@@ -244,9 +244,9 @@ fn load(path: &Path) -> std::result::Result<Vec<u8>, Refusal> {
     fs::read(path).map_err(missing)
 }
 
-/// Decodes, and turns a decoder's panic into a refusal.
+/// Decodes, and rejects the file if the decoder panics.
 fn guarded_decode(bytes: &[u8], accept: &mut Judge<'_>) -> std::result::Result<Decoded, Refusal> {
-    let decoded = guarded(|| {
+    let decoded = panics::catch_expected(|| {
         assert!(!failpoint::is_hit("panic_in_picture"), "a decoder's bug");
         decode(bytes, accept)
     });

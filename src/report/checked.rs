@@ -7,9 +7,9 @@ use serde::Serialize;
 use super::comparison::{Numbers, cells};
 use super::messages::{print_error_text, print_json, print_text, warn};
 use super::record::Failure;
-use super::screen::{Newlines, escape};
 use super::{github, markdown};
 use crate::error::Error;
+use crate::escape;
 use crate::golden::Case;
 use crate::metrics::{Comparison, Difference, Excess};
 use crate::warning::Warning;
@@ -120,10 +120,10 @@ impl Checked {
         };
         let line = format!(
             "{word:<8} {:<20} {:>7.1} s  {about}",
-            escape(&self.name, Newlines::Escaped),
+            escape::one_line(&self.name),
             self.seconds
         );
-        escape(line.trim_end(), Newlines::Escaped) + "\n"
+        escape::one_line(line.trim_end()) + "\n"
     }
 
     fn row(&self) -> Vec<String> {

@@ -15,10 +15,10 @@ use std::path::Path;
 use annotate_snippets::renderer::{DEFAULT_LINE_NUM_STYLE, DEFAULT_TERM_WIDTH, Style};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::screen::{Newlines, Screen, escape, wrapped};
+use super::screen::{Screen, wrapped};
 use crate::drag_file::MAX_FAULTS;
 use crate::error::{DragFileFault, Excerpt};
-use crate::unprintable::is_unprintable;
+use crate::escape;
 
 /// Narrower terminals are taken to be this wide.
 const MIN_WIDTH: usize = 30;
@@ -52,7 +52,7 @@ impl Screen {
 /// All faults of one file, and their number when there are several.
 pub(super) fn faults(path: &Path, faults: &[DragFileFault], screen: Screen) -> String {
     let mut shown: Vec<String> = faults.iter().map(|one| fault(path, one, screen)).collect();
-    let name = escape(&path.display().to_string(), Newlines::Escaped);
+    let name = escape::one_line(&path.display().to_string());
     match faults.len() {
         0 | 1 => {}
         MAX_FAULTS => shown.push(format!(
@@ -65,7 +65,7 @@ pub(super) fn faults(path: &Path, faults: &[DragFileFault], screen: Screen) -> S
 
 fn fault(path: &Path, fault: &DragFileFault, screen: Screen) -> String {
     let title = screen.prose(
-        &escape(&format!("{}: {fault}", path.display()), Newlines::Escaped),
+        &escape::one_line(&format!("{}: {fault}", path.display())),
         "error: ".len(),
     );
     // The renderer wants to see all of what it is given; of a long line it gets no more than it can show.
@@ -88,7 +88,7 @@ fn fault(path: &Path, fault: &DragFileFault, screen: Screen) -> String {
     };
     let place = format!(
         "{}:{}:{}",
-        escape(&path.display().to_string(), Newlines::Escaped),
+        escape::one_line(&path.display().to_string()),
         fault.line,
         fault.column
     );
@@ -97,10 +97,7 @@ fn fault(path: &Path, fault: &DragFileFault, screen: Screen) -> String {
     let mut shown = Group::with_level(Level::ERROR)
         .element(snippet.annotation(AnnotationKind::Primary.span(span)));
     if let Some(hint) = &fault.hint {
-        let hint = screen.prose(
-            &escape(hint, Newlines::Escaped),
-            margin.len() + " = hint: ".len(),
-        );
+        let hint = screen.prose(&escape::one_line(hint), margin.len() + " = hint: ".len());
         shown = shown.element(Level::HELP.with_name("hint").message(hint));
     }
     let [title, shown] = [Group::with_title(Level::ERROR.primary_title(title)), shown]
@@ -112,7 +109,7 @@ fn fault(path: &Path, fault: &DragFileFault, screen: Screen) -> String {
 pub(super) fn paragraph(message: String, hint: Option<&str>, screen: Screen) -> String {
     let render = |title| screen.renderer().render(&[Group::with_title(title)]);
     let error = render(Level::ERROR.primary_title(message));
-    match hint.map(|hint| escape(hint, Newlines::Escaped)) {
+    match hint.map(escape::one_line) {
         Some(hint) => format!(
             "{error}\n\n{}\n",
             render(Level::HELP.with_name("hint").secondary_title(hint))
@@ -128,7 +125,7 @@ fn visible(line: &str) -> String {
         .map(|c| {
             if c == '\t' || c == '\r' {
                 ' '
-            } else if is_unprintable(c) {
+            } else if escape::is_unprintable(c) {
                 char::REPLACEMENT_CHARACTER
             } else {
                 c
@@ -273,7 +270,9 @@ mod tests {
             },
         );
         assert!(
-            shown.chars().all(|c| c == '\n' || !is_unprintable(c)),
+            shown
+                .chars()
+                .all(|c| c == '\n' || !escape::is_unprintable(c)),
             "{shown:?}"
         );
         assert!(

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::messages::{print_json, print_text, warn};
 use super::record::peak_bytes;
-use super::screen::{Newlines, escape};
 use super::summary::counted;
 use super::{github, markdown};
 use crate::error::Error;
+use crate::escape;
 use crate::merge::{Counts, Item, Merged};
 
 /// Items that are named one by one where people read; `json` names all.
@@ -101,7 +101,7 @@ fn text(merged: &Merged) -> String {
     let shown: Vec<(String, &Item)> = merged
         .rest()
         .take(MOST_ITEMS)
-        .map(|item| (escape(&item.id, Newlines::Escaped), item))
+        .map(|item| (escape::one_line(&item.id), item))
         .collect();
     let width = shown
         .iter()
@@ -113,7 +113,7 @@ fn text(merged: &Merged) -> String {
         let line = format!(
             "{:<12} {id:<width$}  {}",
             item.state.name(),
-            escape(&reason(item), Newlines::Escaped)
+            escape::one_line(&reason(item))
         );
         let _ = writeln!(text, "{}", line.trim_end());
     }

@@ -9,9 +9,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::diagnostics::{self, paragraph};
-use super::screen::{Newlines, Screen, escape};
+use super::screen::Screen;
 use super::verdict::Verdict;
 use crate::error::{Error, ErrorKind};
+use crate::escape;
 use crate::warning::Warning;
 
 /// Prints `error: ...` and `hint: ...` to stderr, one such pair for each fault of a drag file.
@@ -39,10 +40,7 @@ pub fn print_warnings(warnings: &[Warning]) {
 
 /// Prints one warning to stderr.
 pub(super) fn warn(message: &str) {
-    print(&format!(
-        "warning: {}\n",
-        escape(message, Newlines::Escaped)
-    ));
+    print(&format!("warning: {}\n", escape::one_line(message)));
 }
 
 /// Prints to stderr, as it is.
@@ -54,13 +52,13 @@ pub(super) fn print_error_text(text: &str) {
 pub fn print_written(path: &Path) {
     print(&format!(
         "wrote {}\n",
-        escape(&path.display().to_string(), Newlines::Escaped)
+        escape::one_line(&path.display().to_string())
     ));
 }
 
 /// Prints a line of text to stderr.
 pub fn print_line(text: &str) {
-    print(&format!("{}\n", escape(text, Newlines::Escaped)));
+    print(&format!("{}\n", escape::one_line(text)));
 }
 
 /// Prints data to stdout as one line of JSON, such as the record of an edit.
@@ -92,12 +90,12 @@ pub fn print_text(text: &str) -> Result<(), Error> {
 /// # Errors
 /// As [`print_text`].
 pub fn print_verdict(verdict: &Verdict) -> Result<(), Error> {
-    print_text(&(escape(&verdict.line(), Newlines::Escaped) + "\n"))
+    print_text(&(escape::one_line(&verdict.line()) + "\n"))
 }
 
 /// A path as one word of a shell's command line, to be shown.
 pub fn shell_word(path: &Path) -> String {
-    let text = escape(&path.display().to_string(), Newlines::Escaped);
+    let text = escape::one_line(&path.display().to_string());
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text
@@ -139,11 +137,7 @@ fn message(error: &Error, screen: Screen) -> String {
             hint,
             ..
         } => {
-            let message = format!(
-                "{}: {}",
-                escape(path, Newlines::Escaped),
-                escape(reason, Newlines::Kept)
-            );
+            let message = format!("{}: {}", escape::one_line(path), escape::lines(reason));
             paragraph(
                 message,
                 Some(hint)
@@ -154,21 +148,16 @@ fn message(error: &Error, screen: Screen) -> String {
         }
         // And so have the tensor library's explanations.
         Error::Tensor(_) => paragraph(
-            escape(&error.to_string(), Newlines::Kept),
+            escape::lines(&error.to_string()),
             error.hint().as_deref(),
             screen,
         ),
         _ => paragraph(
-            escape(&error.to_string(), Newlines::Escaped),
+            escape::one_line(&error.to_string()),
             error.hint().as_deref(),
             screen,
         ),
     }
-}
-
-/// Text from a file, harmless for a terminal and on one line.
-pub(crate) fn on_one_line(text: &str) -> String {
-    escape(text, Newlines::Escaped)
 }
 
 #[cfg(test)]
@@ -193,7 +182,7 @@ mod tests {
             tokens: 90,
             limit: 77,
         };
-        let expected = "error: the prompt has 90 tokens with its start and end mark; the text encoder reads 77\n\nhint: shorten the prompt; an empty prompt works too\n";
+        let expected = "error: the prompt has 90 tokens with its start and end mark; the text encoder reads 77\n\nhint: shorten the prompt; it may be empty\n";
         assert_eq!(describe(&error, None), expected);
     }
 

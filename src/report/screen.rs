@@ -5,8 +5,6 @@ use std::io::IsTerminal;
 
 use terminal_size::{Width, terminal_size_of};
 
-use crate::unprintable::is_unprintable;
-
 /// Lines for a file or a pipe have this width.
 const PAPER: usize = 80;
 /// Longer lines of prose are hard to read.
@@ -53,26 +51,6 @@ pub(super) fn stdout_width() -> usize {
 /// <https://no-color.org>: a variable that is set and not empty, whatever it says.
 fn has_colour(is_terminal: bool, no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
     is_terminal && no_color.is_none_or(OsStr::is_empty) && term.is_none_or(|term| term != "dumb")
-}
-
-/// Whether line breaks are the author's or somebody else's.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Newlines {
-    Kept,
-    Escaped,
-}
-
-/// Control characters and those that turn the direction of text, shown as escapes.
-pub(super) fn escape(text: &str, newlines: Newlines) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\n' if newlines == Newlines::Kept => escaped.push('\n'),
-            _ if is_unprintable(character) => escaped.extend(character.escape_default()),
-            _ => escaped.push(character),
-        }
-    }
-    escaped
 }
 
 /// Breaks text between words, so that no line has more than `width` characters; a longer word stays whole.

@@ -1,11 +1,13 @@
-//! The CUDA backend without a GPU: its kernels run on the processor, thread by thread, and plain loops stand for NVIDIA's libraries.
-//! What this cannot show is how fast a GPU is, and what its driver and libraries answer.
+//! The CUDA backend without a GPU: its kernels run on the CPU in an emulator, and plain loops replace
+//! NVIDIA's libraries. The device itself runs against fake libraries. The tests do not show the speed
+//! of a GPU or the behaviour of its driver and libraries.
 
 #![allow(
     clippy::unwrap_used,
     reason = "a test stops where something is not as it should be"
 )]
 
+mod attention;
 #[path = "../bench/mod.rs"]
 mod bench;
 mod compiled;
@@ -14,4 +16,5 @@ mod emulated;
 mod faults;
 mod network;
 mod operations;
+mod sampling;
 mod whole_edit;

@@ -1,4 +1,5 @@
-//! A short edit on a GPU beside the same edit in PyTorch and diffusers.
+//! Whole edits on the CUDA backend: against PyTorch and diffusers, from the cache, and side by
+//! side.
 
 use dragnext::cache::{Cache, CacheLocation};
 use dragnext::diffusion::Seeded;
@@ -8,34 +9,36 @@ use dragnext::kernels::cuda::Cuda;
 use dragnext::kernels::cuda::driver::Format;
 use dragnext::model::Model;
 use dragnext::picture::{self, Picture};
-use dragnext::pipeline::{EditRequest, Editor, Work};
+use dragnext::pipeline::{EditRequest, Pipeline, Work};
 use dragnext::plan::Plan;
+use dragnext::plan::{Choice, Settings};
 use dragnext::progress::{Silent, Stage};
-use dragnext::settings::{Overrides, Settings};
+use dragnext::settings::Overrides;
 
 use super::compiled::available;
-use super::emulated::{Emulated, Library};
+use super::emulated::{ConvolutionSupport, Emulated};
 use crate::bench::fixture::short_edit::{assert_peers, try_edit};
 use crate::bench::fixture::{Fixture, assert_close, path};
 
 #[test]
-fn a_short_edit_agrees_with_the_peer() {
-    if !available("a_short_edit_agrees_with_the_peer") {
+fn a_short_edit_agrees_with_pytorch() {
+    if !available("a_short_edit_agrees_with_pytorch") {
         return;
     }
     let dump = Fixture::open("edit/dump.safetensors");
-    // Of the LoRA and the end, of the picture's latent, of the inverted one, and of the losses.
+    // Tolerances of LoRA and final latent, of the encoded latent, of the inverted latent, and of
+    // the losses.
     for (format, tolerances) in [
         (Format::F32, [1e-2, 1e-4, 1e-3, 1e-3]),
         (Format::F16, [5e-2, 1e-4, 1e-2, 1e-2]),
     ] {
-        let cuda = Cuda::new(Emulated::new(Library::Whole), format);
-        let (outcome, latents) = try_edit(cuda, &dump, |_| ()).expect("the edit is done");
+        let cuda = Cuda::new(Emulated::new(ConvolutionSupport::Full), format);
+        let (outcome, latents) = try_edit(cuda, &dump, |_| ()).expect("the edit succeeds");
         assert_peers(&dump, &outcome, &latents, tolerances);
     }
 }
 
-/// A picture with a drag, and a short edit of it.
+/// A picture and a drag file.
 struct Scene {
     drag: DragFile,
     source: Picture,
@@ -53,13 +56,9 @@ impl Scene {
     }
 
     fn plan(&self, given: &Overrides) -> Plan {
-        let few = Overrides {
-            size: Some(64),
-            timesteps: Some(1),
-            iterations: Some(2),
-            ..Overrides::default()
-        };
-        let settings = Settings::resolve(&given.over(&few)).expect("within bounds");
+        let few = Overrides::from([("size", 64), ("timesteps", 1), ("iterations", 2)]);
+        let settings =
+            Settings::resolve(&Choice::of(given.over(&few))).expect("the settings are valid");
         Plan::new(
             &self.drag,
             &path("edit/drag.json"),
@@ -67,7 +66,7 @@ impl Scene {
             &settings,
             model().native_size(),
         )
-        .expect("a good plan")
+        .expect("the plan is valid")
     }
 
     fn work<'a>(&self, plan: &'a Plan) -> Work<'a> {
@@ -83,44 +82,42 @@ fn model() -> Model {
     Model::open(&path("tiny").to_string_lossy(), None).expect("the fixture is a model")
 }
 
-fn editor(format: Format) -> Editor<Cuda> {
-    let cuda = Cuda::new(Emulated::new(Library::Whole), format);
-    Editor::load(cuda, model(), &mut Silent, &Interrupt::never()).expect("it has weights")
+fn editor(format: Format) -> Pipeline<Cuda> {
+    let cuda = Cuda::new(Emulated::new(ConvolutionSupport::Full), format);
+    Pipeline::load(cuda, model(), &mut Silent, &Interrupt::never())
+        .expect("the fixture has weights")
 }
 
-/// What comes from the cache is uploaded again, and the next stage starts with gradients as large as if the LoRA had been trained.
+/// Cached results are uploaded again, and the loss scale of the next stage does not depend on
+/// whether the LoRA was trained in this run.
 #[test]
-fn an_edit_from_the_cache_has_the_same_bits() {
-    if !available("an_edit_from_the_cache_has_the_same_bits") {
+fn an_edit_from_the_cache_is_bitwise_equal() {
+    if !available("an_edit_from_the_cache_is_bitwise_equal") {
         return;
     }
     let scene = Scene::read();
-    let plan = scene.plan(&Overrides {
-        lora_steps: Some(2),
-        strength: Some(0.06),
-        ..Overrides::default()
-    });
-    let folder = tempfile::tempdir().expect("room for a folder");
+    let plan = scene.plan(&Overrides::from([("lora_steps", 2.0), ("strength", 0.06)]));
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
     let edit = |cached: bool| {
         let mut editor = editor(Format::F16);
         if cached {
             editor
-                .reuse(Cache::new(CacheLocation {
+                .use_cache(Cache::new(CacheLocation {
                     folder: folder.path().into(),
                     limit: 1 << 30,
                 }))
-                .expect("it has a configuration");
+                .expect("the model has a configuration");
         }
         editor
             .edit(
                 scene.work(&plan),
-                &mut Seeded::of(&plan.settings),
+                &mut Seeded::of(&plan.settings.diffusion, &plan.settings.lora),
                 &mut Silent,
                 &Interrupt::never(),
             )
-            .expect("the edit is done")
+            .expect("the edit succeeds")
     };
-    let anew = edit(false);
+    let uncached = edit(false);
     for expected in [&[][..], &[Stage::Lora, Stage::Invert]] {
         let outcome = edit(true);
         assert_eq!(
@@ -128,30 +125,29 @@ fn an_edit_from_the_cache_has_the_same_bits() {
             (expected, 0)
         );
         assert!(
-            outcome.picture == anew.picture,
+            outcome.picture == uncached.picture,
             "with {expected:?} from the cache"
         );
     }
 }
 
-/// What two pictures ask of the network is computed in one call, each with its own LoRA in the weights.
+/// Network requests of two pictures are batched, each with its own LoRA merged into the weights.
 #[test]
-fn edits_side_by_side_are_those_of_each_alone() {
-    if !available("edits_side_by_side_are_those_of_each_alone") {
+fn edits_side_by_side_agree_with_single_edits() {
+    if !available("edits_side_by_side_agree_with_single_edits") {
         return;
     }
     let scene = Scene::read();
-    let given = |seed| Overrides {
-        seed: Some(seed),
-        lora_steps: Some(1),
-        strength: Some(0.04),
-        ..Overrides::default()
+    let given = |seed: u32| {
+        let seed = f64::from(seed);
+        Overrides::from([("seed", seed), ("lora_steps", 1.0), ("strength", 0.04)])
     };
     let plans = [3, 4].map(|seed| scene.plan(&given(seed)));
-    // In f16 all share one gradient scale, and the first steps of Adam make much of roundings: f16 alone is as far from f32.
+    // In f16 all pictures share one loss scale, and the first steps of Adam amplify rounding. The
+    // difference between f16 and f32 for one picture is as large.
     for (format, tolerance) in [(Format::F32, 1e-4), (Format::F16, 2e-2)] {
         let alone = plans.each_ref().map(|plan| {
-            let mut noise = Seeded::of(&plan.settings);
+            let mut noise = Seeded::of(&plan.settings.diffusion, &plan.settings.lora);
             editor(format)
                 .edit(
                     scene.work(plan),
@@ -159,12 +155,14 @@ fn edits_side_by_side_are_those_of_each_alone() {
                     &mut Silent,
                     &Interrupt::never(),
                 )
-                .expect("the edit is done")
+                .expect("the edit succeeds")
                 .picture
         });
-        assert!(alone[0] != alone[1], "each has a LoRA of its own");
+        assert!(alone[0] != alone[1], "the seeds give different pictures");
         let (mut noise, mut progress) = (
-            plans.each_ref().map(|plan| Seeded::of(&plan.settings)),
+            plans
+                .each_ref()
+                .map(|plan| Seeded::of(&plan.settings.diffusion, &plan.settings.lora)),
             [Silent, Silent],
         );
         let edits = plans.iter().zip(&mut noise).zip(&mut progress);
@@ -182,7 +180,7 @@ fn edits_side_by_side_are_those_of_each_alone() {
         {
             assert_close(
                 &format!("{format:?}, side by side"),
-                &outcome.expect("the edit is done").picture,
+                &outcome.expect("the edit succeeds").picture,
                 alone,
                 tolerance,
             );

@@ -8,7 +8,7 @@ use assert_cmd::Command;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::Value;
 
-const CALLS: [&str; 13] = [
+const CALLS: [&str; 12] = [
     "unet_b1",
     "unet_b2",
     "unet_mutual_b2",
@@ -18,7 +18,6 @@ const CALLS: [&str; 13] = [
     "prompt",
     "lora",
     "adapters_b1",
-    "adapters_to_latent",
     "vae_encode",
     "vae_decode",
     "edit",

@@ -1,4 +1,4 @@
-//! The pretend libraries, and what the cases do with them.
+//! The fake libraries: building them, and operations that the cases share.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,18 +7,19 @@ use dragnext::kernels::cuda::device::{CudaDevice, DeviceUnavailable};
 use dragnext::kernels::cuda::driver::{Address, Driver, KernelArgument, Launch};
 use dragnext::kernels::fault::DeviceFault;
 
-pub(crate) const KERNELS: &str = ".version 8.0\n.target sm_80\n.visible .entry add_number(\n)\n{}\n.visible .entry attention_add(\n)\n{}\n";
+pub(crate) const KERNELS: &str = ".version 8.0\n.target sm_80\n.visible .entry add_value(\n)\n{}\n.visible .entry attention_add(\n)\n{}\n";
 
-/// Set for the program that runs a case.
+/// Environment variable that is set in the process of a case.
 pub(crate) const MARK: &str = "FAKE_CASE";
-/// The folder of a case's libraries, if not the one that has all.
+/// Environment variable with the library folder of a case; `all` if unset.
 pub(crate) const FOLDER: &str = "FAKE_FOLDER";
 
-/// Builds the libraries, and folders that lack some; false where there is no C compiler.
+/// Builds the libraries, and folders in which some are missing. Returns `false` if there is no C
+/// compiler.
 pub(crate) fn build(folder: &Path) -> bool {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cuda/device/libraries");
     let all = folder.join("all");
-    std::fs::create_dir(&all).expect("a folder can be made");
+    std::fs::create_dir(&all).expect("a folder can be created");
     let mut libraries = vec![
         ("libcuda.so", "driver.c"),
         ("libcublasLt.so", "cublaslt.c"),
@@ -60,7 +61,7 @@ pub(crate) fn build(folder: &Path) -> bool {
         ("lone", &["libcuda.so", "libcublasLt.so", "libcudnn.so"]),
     ];
     for (name, libraries) in lacking.into_iter().filter(|_| built) {
-        std::fs::create_dir(folder.join(name)).expect("a folder can be made");
+        std::fs::create_dir(folder.join(name)).expect("a folder can be created");
         for library in libraries {
             std::fs::copy(all.join(library), folder.join(name).join(library))
                 .expect("a file can be copied");
@@ -69,40 +70,42 @@ pub(crate) fn build(folder: &Path) -> bool {
     built
 }
 
-/// Is this the program of a case? By itself a case has no libraries to pretend with.
-pub(crate) fn is_case() -> bool {
+/// Returns whether this process runs a case. Only then are the fake libraries on the library path.
+pub(crate) fn runs_a_case() -> bool {
     std::env::var_os(MARK).is_some()
 }
 
 pub(crate) fn open() -> CudaDevice {
-    CudaDevice::open(0, KERNELS).expect("the pretend GPU can be opened")
+    CudaDevice::open(0, KERNELS).expect("the fake GPU can be opened")
 }
 
-pub(crate) fn refused() -> DeviceUnavailable {
-    CudaDevice::open(0, KERNELS).expect_err("the pretend GPU cannot be opened")
+pub(crate) fn open_error() -> DeviceUnavailable {
+    CudaDevice::open(0, KERNELS).expect_err("the fake GPU cannot be opened")
 }
 
-pub(crate) fn bytes(numbers: &[f32]) -> Vec<u8> {
-    numbers
+pub(crate) fn bytes(values: &[f32]) -> Vec<u8> {
+    values
         .iter()
-        .flat_map(|number| number.to_ne_bytes())
+        .flat_map(|value| value.to_ne_bytes())
         .collect()
 }
 
-pub(crate) fn upload(device: &CudaDevice, numbers: &[f32]) -> Address {
-    let address = device.allocate(4 * numbers.len()).expect("there is memory");
+pub(crate) fn upload(device: &CudaDevice, values: &[f32]) -> Address {
+    let address = device
+        .allocate(4 * values.len())
+        .expect("the allocation succeeds");
     device
-        .write(address, &bytes(numbers))
-        .expect("it can be written");
+        .write(address, &bytes(values))
+        .expect("the write succeeds");
     address
 }
 
 pub(crate) fn download(device: &CudaDevice, address: Address, count: usize) -> Vec<f32> {
     let mut bytes = vec![0; 4 * count];
-    device.read(address, &mut bytes).expect("it can be read");
+    device.read(address, &mut bytes).expect("the read succeeds");
     bytes
         .chunks_exact(4)
-        .map(|number| f32::from_ne_bytes(number.try_into().expect("four bytes")))
+        .map(|value| f32::from_ne_bytes(value.try_into().expect("four bytes")))
         .collect()
 }
 
@@ -111,13 +114,13 @@ pub(crate) fn add(
     kernel: &str,
     to: Address,
     count: u32,
-    number: f32,
+    value: f32,
     shared: u32,
 ) -> Result<(), DeviceFault> {
     let arguments = [
         KernelArgument::Pointer(to),
         KernelArgument::U32(count),
-        KernelArgument::F32(number),
+        KernelArgument::F32(value),
     ];
     device.launch(&Launch {
         kernel,
@@ -128,8 +131,8 @@ pub(crate) fn add(
     })
 }
 
-/// Numbers that f32 multiplies and adds without rounding.
-pub(crate) fn numbers(count: usize, seed: usize) -> Vec<f32> {
+/// Small integers, so that f32 products and sums are exact.
+pub(crate) fn integers(count: usize, seed: usize) -> Vec<f32> {
     (0..count)
         .map(|i| ((i * 7 + seed * 13) % 17) as f32 - 8.0)
         .collect()

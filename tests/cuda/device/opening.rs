@@ -1,4 +1,4 @@
-//! Opening a device, and why it cannot be.
+//! Opening a device, and the errors when it cannot be opened.
 
 use dragnext::kernels::cuda::device::{CudaDevice, DeviceUnavailable};
 use dragnext::kernels::cuda::driver::{
@@ -6,12 +6,12 @@ use dragnext::kernels::cuda::driver::{
 };
 
 use super::convolutions::shape;
-use super::fakes::{KERNELS, add, download, is_case, open, refused, upload};
+use super::fakes::{KERNELS, add, download, open, open_error, runs_a_case, upload};
 
 #[test]
-#[ignore = "run by every_case_holds"]
-fn opens_and_tells() {
-    if !is_case() {
+#[ignore = "run by every_case_passes"]
+fn opening_reports_name_and_versions() {
+    if !runs_a_case() {
         return;
     }
     assert_eq!(CudaDevice::count(), Ok(1));
@@ -42,32 +42,35 @@ fn opens_and_tells() {
 }
 
 #[test]
-#[ignore = "run by every_case_holds"]
+#[ignore = "run by every_case_passes"]
 fn no_device() {
-    if is_case() {
-        assert_eq!(refused(), DeviceUnavailable::NoDevice);
+    if runs_a_case() {
+        assert_eq!(open_error(), DeviceUnavailable::NoDevice);
         assert_eq!(CudaDevice::count(), Err(DeviceUnavailable::NoDevice));
     }
 }
 
 #[test]
-#[ignore = "run by every_case_holds"]
-fn no_such_device() {
-    if is_case() {
+#[ignore = "run by every_case_passes"]
+fn an_index_beyond_the_last_device() {
+    if runs_a_case() {
         let Err(error) = CudaDevice::open(2, KERNELS) else {
-            panic!("there are two")
+            panic!("there are two devices")
         };
         assert_eq!(
             error,
             DeviceUnavailable::NoSuchDevice { index: 2, count: 2 }
         );
-        let devices = [open(), CudaDevice::open(1, KERNELS).expect("there are two")];
+        let devices = [
+            open(),
+            CudaDevice::open(1, KERNELS).expect("there are two devices"),
+        ];
         assert_eq!(devices[1].name().as_deref(), Ok("Fake GPU 1"));
-        // Each call binds its own context.
+        // Each call makes its own context current.
         let places = [0, 1].map(|index| upload(&devices[index], &[1.0]));
         for index in [0, 1, 0] {
-            add(&devices[index], "add_number", places[index], 1, 1.0, 0)
-                .expect("it can be started");
+            add(&devices[index], "add_value", places[index], 1, 1.0, 0)
+                .expect("the launch succeeds");
         }
         assert_eq!(
             [1, 0].map(|index| download(&devices[index], places[index], 1)[0]),
@@ -80,11 +83,11 @@ fn no_such_device() {
 }
 
 #[test]
-#[ignore = "run by every_case_holds"]
-fn old_device() {
-    if is_case() {
+#[ignore = "run by every_case_passes"]
+fn an_old_device() {
+    if runs_a_case() {
         assert_eq!(
-            refused(),
+            open_error(),
             DeviceUnavailable::DeviceTooOld {
                 name: "Fake GPU 0".into(),
                 found: (7, 5),
@@ -95,11 +98,11 @@ fn old_device() {
 }
 
 #[test]
-#[ignore = "run by every_case_holds"]
-fn old_driver() {
-    if is_case() {
+#[ignore = "run by every_case_passes"]
+fn an_old_driver() {
+    if runs_a_case() {
         assert_eq!(
-            refused(),
+            open_error(),
             DeviceUnavailable::DriverTooOld {
                 found: 11_080,
                 needed: 12_000
@@ -109,12 +112,12 @@ fn old_driver() {
 }
 
 #[test]
-#[ignore = "run by every_case_holds"]
-fn bad_kernels() {
-    if is_case() {
+#[ignore = "run by every_case_passes"]
+fn invalid_ptx() {
+    if runs_a_case() {
         let Err(DeviceUnavailable::Kernels { reason, log }) = CudaDevice::open(0, "nonsense")
         else {
-            panic!("that is no PTX")
+            panic!("the PTX is invalid")
         };
         assert_eq!(
             (reason.as_str(), log.as_str()),
@@ -131,13 +134,13 @@ fn bad_kernels() {
 }
 
 #[test]
-#[ignore = "run by every_case_holds"]
-fn failing_start() {
-    if is_case() {
+#[ignore = "run by every_case_passes"]
+fn a_failing_call() {
+    if runs_a_case() {
         let reason =
             "CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access was encountered".to_owned();
         assert_eq!(
-            refused(),
+            open_error(),
             DeviceUnavailable::Failed {
                 call: "cuStreamCreate".into(),
                 reason
@@ -147,33 +150,33 @@ fn failing_start() {
 }
 
 #[test]
-#[ignore = "run by every_case_holds"]
-fn no_room_to_open() {
-    if is_case() {
-        let DeviceUnavailable::Failed { call, reason } = refused() else {
-            panic!("it has no room for the workspace")
+#[ignore = "run by every_case_passes"]
+fn no_memory_for_the_workspace() {
+    if runs_a_case() {
+        let DeviceUnavailable::Failed { call, reason } = open_error() else {
+            panic!("there is no memory for the workspace")
         };
         assert_eq!(
             (call.as_str(), reason.as_str()),
             (
                 "cuMemAllocAsync",
-                "the GPU has no 33554432 bytes left: 1000000 of 1000000 are free"
+                "out of memory: 33554432 bytes requested, 1000000 of 1000000 are free"
             )
         );
     }
 }
 
 #[test]
-#[ignore = "run by every_case_holds"]
-fn no_cublaslt() {
-    if is_case() {
+#[ignore = "run by every_case_passes"]
+fn a_missing_cublaslt() {
+    if runs_a_case() {
         let DeviceUnavailable::NoLibrary {
             library,
             searched,
             reason,
-        } = refused()
+        } = open_error()
         else {
-            panic!("it is not there")
+            panic!("cuBLASLt is missing")
         };
         assert_eq!((library, reason), ("cuBLASLt", None));
         assert!(searched.iter().any(|name| name == "libcublasLt.so.13"));
@@ -181,29 +184,29 @@ fn no_cublaslt() {
 }
 
 #[test]
-#[ignore = "run by every_case_holds"]
-fn other_cublaslt() {
-    if is_case() {
+#[ignore = "run by every_case_passes"]
+fn an_unsupported_cublaslt() {
+    if runs_a_case() {
         let DeviceUnavailable::LibraryVersion {
             library, needed, ..
-        } = refused()
+        } = open_error()
         else {
-            panic!("it does not go with the driver")
+            panic!("the driver does not support this version")
         };
         assert_eq!(
             (library, needed),
             (
                 "cuBLASLt",
-                std::env::var("FAKE_NEEDED").expect("the case says so")
+                std::env::var("FAKE_NEEDED").expect("the case sets it")
             )
         );
     }
 }
 
 #[test]
-#[ignore = "run by every_case_holds"]
-fn no_cudnn() {
-    if is_case() {
+#[ignore = "run by every_case_passes"]
+fn an_unsupported_cudnn() {
+    if runs_a_case() {
         let device = open();
         let needed = "9".into();
         assert_eq!(
@@ -230,9 +233,9 @@ fn no_cudnn() {
 }
 
 #[test]
-#[ignore = "run by every_case_holds"]
-fn incomplete_cudnn() {
-    if is_case() {
+#[ignore = "run by every_case_passes"]
+fn a_missing_cudnn_sublibrary() {
+    if runs_a_case() {
         let cudnn = open().library_versions().cudnn;
         assert!(
             matches!(

@@ -1,16 +1,16 @@
-//! Products of matrices.
+//! Matrix products on the fake cuBLASLt against plain loops.
 
 use dragnext::kernels::cuda::driver::{Address, Driver, Format, Gemm, MatrixView};
 use dragnext::kernels::fault::DeviceFault;
 
-use super::fakes::{bytes, download, is_case, numbers, open, upload};
+use super::fakes::{bytes, download, integers, open, runs_a_case, upload};
 
-/// The bits of a small whole number.
-fn short(format: Format, number: f32) -> u16 {
-    let bits = number.to_bits();
+/// Converts a small integer to a 16-bit format.
+fn to_16_bits(format: Format, value: f32) -> u16 {
+    let bits = value.to_bits();
     match format {
         Format::Bf16 => (bits >> 16) as u16,
-        _ if number == 0.0 => 0,
+        _ if value == 0.0 => 0,
         _ => {
             (bits >> 16 & 0x8000) as u16
                 | ((((bits >> 23 & 0xff) - 112) << 10) | (bits >> 13 & 0x3ff)) as u16
@@ -19,21 +19,21 @@ fn short(format: Format, number: f32) -> u16 {
 }
 
 #[test]
-#[ignore = "run by every_case_holds"]
-fn multiplies() {
-    if !is_case() {
+#[ignore = "run by every_case_passes"]
+fn products_of_f32() {
+    if !runs_a_case() {
         return;
     }
     let device = open();
     let (rows, cols, inner) = (4, 6, 5);
     let (a, b, bias) = (
-        numbers(rows * inner, 1),
-        numbers(inner * cols, 2),
-        numbers(cols + 1, 3),
+        integers(rows * inner, 1),
+        integers(inner * cols, 2),
+        integers(cols + 1, 3),
     );
-    let before = numbers(rows * cols, 4);
+    let before = integers(rows * cols, 4);
     let [a_at, b_at, bias_at, c_at] =
-        [&a, &b, &bias, &before].map(|numbers| upload(&device, numbers));
+        [&a, &b, &bias, &before].map(|values| upload(&device, values));
     let stored = |address, stride| MatrixView {
         address,
         format: Format::F32,
@@ -49,7 +49,7 @@ fn multiplies() {
     ] {
         device
             .write(c_at, &bytes(&before))
-            .expect("it can be written");
+            .expect("the write succeeds");
         let product = Gemm {
             rows,
             cols,
@@ -68,9 +68,9 @@ fn multiplies() {
             if round == 1 {
                 device
                     .write(c_at, &bytes(&before))
-                    .expect("it can be written");
+                    .expect("the write succeeds");
             }
-            device.gemm(&product).expect("it can be multiplied");
+            device.gemm(&product).expect("the product is supported");
         }
         let expected: Vec<f32> = (0..rows * cols)
             .map(|at| {
@@ -98,17 +98,17 @@ fn multiplies() {
 }
 
 #[test]
-#[ignore = "run by every_case_holds"]
-fn multiplies_short_numbers() {
-    if !is_case() {
+#[ignore = "run by every_case_passes"]
+fn products_of_16_bit_formats() {
+    if !runs_a_case() {
         return;
     }
     let device = open();
     let (rows, cols, inner, batch) = (3, 4, 2, 2);
     let small = |count, seed| {
-        numbers(count, seed)
+        integers(count, seed)
             .into_iter()
-            .map(|number| (number / 4.0).floor())
+            .map(|value| (value / 4.0).floor())
             .collect::<Vec<_>>()
     };
     let (a, b, bias) = (
@@ -117,23 +117,23 @@ fn multiplies_short_numbers() {
         small(cols, 3),
     );
     for format in [Format::F16, Format::Bf16] {
-        let upload = |numbers: &[f32], format: Format| {
+        let upload = |values: &[f32], format: Format| {
             let bytes: Vec<u8> = match format {
-                Format::F32 => bytes(numbers),
-                _ => numbers
+                Format::F32 => bytes(values),
+                _ => values
                     .iter()
-                    .flat_map(|number| short(format, *number).to_ne_bytes())
+                    .flat_map(|value| to_16_bits(format, *value).to_ne_bytes())
                     .collect(),
             };
             let address = device
                 .allocate(bytes.len() + 2)
-                .expect("there is memory")
+                .expect("the allocation succeeds")
                 .plus(2 * usize::from(format != Format::F32));
-            device.write(address, &bytes).expect("it can be written");
+            device.write(address, &bytes).expect("the write succeeds");
             address
         };
         for (result, batch) in [(format, 1), (format, 2), (Format::F32, 1), (Format::F32, 2)] {
-            let [a_at, b_at] = [&a, &b].map(|numbers| upload(numbers, format));
+            let [a_at, b_at] = [&a, &b].map(|values| upload(values, format));
             let (bias_at, c_at) = (
                 upload(&bias, result),
                 upload(&vec![0.0; batch * rows * cols], result),
@@ -158,7 +158,7 @@ fn multiplies_short_numbers() {
                 add: None,
                 bias: (batch == 1).then_some(bias_at),
             };
-            device.gemm(&product).expect("it can be multiplied");
+            device.gemm(&product).expect("the product is supported");
             let expected = (0..batch * rows * cols).map(|at| {
                 let (n, i, j) = (at / (rows * cols), at / cols % rows, at % cols);
                 let sum: f32 = (0..inner)
@@ -173,9 +173,9 @@ fn multiplies_short_numbers() {
                 );
             } else {
                 let mut bytes = vec![0; 2 * batch * rows * cols];
-                device.read(c_at, &mut bytes).expect("it can be read");
+                device.read(c_at, &mut bytes).expect("the read succeeds");
                 let expected: Vec<u8> = expected
-                    .flat_map(|number| short(format, number).to_ne_bytes())
+                    .flat_map(|value| to_16_bits(format, value).to_ne_bytes())
                     .collect();
                 assert_eq!(bytes, expected, "{product:?}");
             }
@@ -192,9 +192,9 @@ fn multiplies_short_numbers() {
 }
 
 #[test]
-#[ignore = "run by every_case_holds"]
-fn cannot_multiply() {
-    if !is_case() {
+#[ignore = "run by every_case_passes"]
+fn unsupported_products() {
+    if !runs_a_case() {
         return;
     }
     let device = open();
@@ -234,7 +234,7 @@ fn cannot_multiply() {
         },
     ] {
         let Err(DeviceFault::Refused { call, reason }) = device.gemm(&product) else {
-            panic!("it cannot be multiplied")
+            panic!("the product is not supported")
         };
         assert!(
             call == "cublasLtMatmul" && reason.contains("(4, 4) (4, 4), f32 to f32"),
@@ -243,6 +243,6 @@ fn cannot_multiply() {
     }
     device
         .gemm(&Gemm { rows: 0, ..product })
-        .expect("nothing to do");
+        .expect("an empty operation succeeds");
     device.free(x);
 }

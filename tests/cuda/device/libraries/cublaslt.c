@@ -1,4 +1,4 @@
-// A cuBLASLt without a GPU, for tests: column-major products in double on the fake driver's memory.
+// A fake cuBLASLt for tests: column-major products in double precision on the fake driver's memory.
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,9 +13,9 @@ static void die(const char *call, const char *why) {
 }
 static void *of_driver(const char *name) {
     static void *driver;
-    if (!driver && !(driver = dlopen("libcuda.so", RTLD_NOW))) die(name, "there is no fake driver");
+    if (!driver && !(driver = dlopen("libcuda.so", RTLD_NOW))) die(name, "the fake driver is missing");
     void *symbol = dlsym(driver, name);
-    if (!symbol) die(name, "not in the fake driver");
+    if (!symbol) die(name, "missing in the fake driver");
     return symbol;
 }
 static void *memory(uint64_t address, size_t bytes) { return ((void *(*)(const char *, uint64_t, size_t))of_driver("fake_memory"))("cublasLtMatmul", address, bytes); }
@@ -29,7 +29,7 @@ typedef struct { uint64_t data[8]; } Algorithm;
 typedef struct { Algorithm algorithm; size_t workspace; int state; float waves; int reserved[4]; } Result;
 
 static int set(const char *call, void *to, const void *from, size_t given, size_t size) {
-    if (given != size) die(call, "an attribute is not of its size");
+    if (given != size) die(call, "an attribute has the wrong size");
     memcpy(to, from, size);
     return SUCCESS;
 }
@@ -67,25 +67,21 @@ int cublasLtMatmulPreferenceSetAttribute(Preference *p, int attribute, const voi
 }
 
 static size_t width(int type) { return type == 0 ? 4 : 2; }
-static int asked;
-int fake_heuristics(void) { return asked; }
-
-int cublasLtMatmulAlgoGetHeuristic(void *handle, Description *d, Layout *a, Layout *b, Layout *c, Layout *out, Preference *p, int room, Result *found, int *count) {
+int cublasLtMatmulAlgoGetHeuristic(void *handle, Description *d, Layout *a, Layout *b, Layout *c, Layout *out, Preference *p, int capacity, Result *found, int *count) {
     (void)handle;
     bound(__func__);
-    asked++;
     const char *refuse = getenv("FAKE_REFUSE");
     *count = 0;
     if (refuse && strstr(refuse, "all")) return NOT_SUPPORTED;
     if (refuse && strstr(refuse, "bias") && d->epilogue == 4) return NOT_SUPPORTED;
     Layout *layouts[4] = {a, b, c, out};
-    if (room < 2) return INVALID_VALUE;
+    if (capacity < 2) return INVALID_VALUE;
     for (int i = 0; i < 4; i++)
         if (layouts[i]->leading < (int64_t)layouts[i]->rows || layouts[i]->batch != out->batch) return INVALID_VALUE;
     if (d->epilogue == 4 && !d->bias) return INVALID_VALUE;
     for (int k = 0; k < 2; k++) {
         found[k] = (Result){.workspace = 1000, .state = 0};
-        // The first cannot do it after all where the setting says so.
+        // FAKE_REFUSE=first makes the first algorithm unsupported when it runs.
         found[k].algorithm.data[0] = refuse && strstr(refuse, "first") && k == 0 ? 13 : 42;
         for (int i = 0; i < 4; i++) found[k].algorithm.data[1 + i] = p->alignment[i];
     }
@@ -120,10 +116,10 @@ int cublasLtMatmul(void *handle, Description *d, const float *alpha, uint64_t a,
     if (algorithm->data[0] != 42 || bytes < 1000) return INVALID_VALUE;
     memory(workspace, bytes);
     uint64_t addresses[4] = {a, b, c, out};
-    for (int i = 0; i < 4; i++) if (addresses[i] % algorithm->data[1 + i]) die(__func__, "an address is not aligned as was promised");
-    if (d->scale != 0 || (d->compute != 68 && d->compute != 77) || (d->compute == 77 && la->type != 0)) die(__func__, "not a product of f32 sums");
+    for (int i = 0; i < 4; i++) if (addresses[i] % algorithm->data[1 + i]) die(__func__, "an address does not have the promised alignment");
+    if (d->scale != 0 || (d->compute != 68 && d->compute != 77) || (d->compute == 77 && la->type != 0)) die(__func__, "the sums are not f32");
     uint64_t inner = d->left ? la->rows : la->cols;
-    if (inner != (d->right ? lb->cols : lb->rows) || lo->rows != (d->left ? la->cols : la->rows) || lo->cols != (d->right ? lb->rows : lb->cols)) die(__func__, "sizes do not fit");
+    if (inner != (d->right ? lb->cols : lb->rows) || lo->rows != (d->left ? la->cols : la->rows) || lo->cols != (d->right ? lb->rows : lb->cols)) die(__func__, "the sizes are inconsistent");
     for (int n = 0; n < lo->batch; n++)
         for (uint64_t j = 0; j < lo->cols; j++)
             for (uint64_t i = 0; i < lo->rows; i++) {
