@@ -6,8 +6,8 @@ use super::limits::LimitArguments;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
 use crate::mask::{Mask, MaskError};
-use crate::metrics::{self, Comparison, Excess, Limits};
-use crate::picture::{self, Picture};
+use crate::metrics::{self, Comparison, DifferenceLimits, Excess};
+use crate::picture;
 use crate::report::{self, Compared};
 
 /// Measures the difference of two pictures.
@@ -72,7 +72,7 @@ impl Arguments {
             picture::read_any(&self.expected)?.picture,
             picture::read_any(&self.actual)?.picture,
         );
-        same_size(&self.expected, &expected, &self.actual, &actual)?;
+        metrics::check_same_size(&self.expected, &expected, &self.actual, &actual)?;
         let mask = self
             .mask
             .as_deref()
@@ -83,35 +83,12 @@ impl Arguments {
 
     fn excesses(&self, comparison: &Comparison) -> Vec<Excess> {
         let limits = self.limits.limits();
-        let outside = Limits {
+        let outside = DifferenceLimits {
             max_diff: self.limits.outside_max_diff(),
-            ..Limits::default()
+            ..DifferenceLimits::default()
         };
         comparison.excesses(&limits, &outside.over(&limits))
     }
-}
-
-/// Rejects pictures of different sizes.
-pub(super) fn same_size(
-    expected_path: &Path,
-    expected: &Picture,
-    path: &Path,
-    actual: &Picture,
-) -> Result<()> {
-    let (wanted, found) = (expected.size(), actual.size());
-    if wanted == found {
-        return Ok(());
-    }
-    let reason = format!(
-        "is {found} pixels, `{}` is {wanted}",
-        expected_path.display()
-    );
-    Err(Error::Image {
-        path: path.to_path_buf(),
-        kind: ErrorKind::ImageSize,
-        reason,
-        hint: "both pictures must have the same size".into(),
-    })
 }
 
 fn read_mask(path: &Path, size: Size) -> Result<Mask> {

@@ -27,7 +27,7 @@ pub(super) fn literal(text: &str) -> String {
             '&' => literal.push_str("&amp;"),
             '@' => literal.push_str("&#64;"), // or it calls somebody
             '|' | '\\' | '*' | '_' | '~' | '[' | ']' | '#' | '!' => {
-                literal.extend(['\\', character])
+                literal.extend(['\\', character]);
             }
             '`' => literal.push('\''),
             _ => literal.push(character),

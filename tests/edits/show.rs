@@ -390,11 +390,11 @@ fn pictures_without_a_report_are_refused() {
         (
             "in.png",
             "show.no_report",
-            "says nothing about how it was made",
+            "has no report of how it was made",
         ),
         ("out.png", "show.no_report", "--no-metadata"),
         ("photo.jpg", "show.not_png", "is a JPG file"),
-        ("drag.json", "show.not_png", "is no PNG"),
+        ("drag.json", "show.not_png", "is not a PNG"),
         ("cut.png", "show.damaged", "ends before the picture does"),
         ("flipped.png", "show.damaged", "checksum"),
         ("missing.png", "file", "check the path"),
