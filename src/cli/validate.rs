@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::model::ModelArguments;
-use super::planning::native_size;
+use super::setting_flags::SettingFlags;
 use crate::drag_file::DragFile;
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::model::Model;
-use crate::plan::{Plan, check_masks};
+use crate::plan::{ModelFacts, Request, check_masks};
 use crate::report::{self, Moved, Verdict};
-use crate::settings::{Overrides, Settings};
 use crate::warning::Warning;
 use crate::{picture, report::print_warnings};
 
@@ -36,7 +35,7 @@ pub(super) struct Arguments {
     json: bool,
 
     #[command(flatten)]
-    settings: Overrides,
+    settings: SettingFlags,
 }
 
 /// What the files are checked against.
@@ -99,18 +98,19 @@ impl Arguments {
             DragFile::read(file)?
         };
         verdict.count = Some(drag.regions.len());
-        let Some(Target { size, model }) = target else {
-            Settings::resolve(&self.settings.over(&drag.settings))?;
+        let model = target.and_then(|target| target.model.as_ref());
+        let request = Request {
+            drag: &drag,
+            above: &[&self.settings.choice],
+            model: &ModelFacts::of_present(model)?,
+        };
+        let Some(Target { size, .. }) = target else {
+            request.settings()?;
             return check_masks(&drag, name);
         };
-        let defaults = model
-            .as_ref()
-            .map(|model| model.defaults().clone())
-            .unwrap_or_default();
-        let settings = Settings::resolve(&self.settings.over(&drag.settings).over(&defaults))?;
-        let plan = Plan::new(&drag, name, *size, &settings, native_size(model.as_ref()))?;
+        let plan = request.plan(*size)?;
         if let Some(model) = model {
-            model.check(&settings, &plan.prompt)?;
+            model.check_prompt(&plan.prompt)?;
         }
         verdict.working = Some([plan.frame.content.width, plan.frame.content.height]);
         let moved = |region: &crate::region::Region| Moved {

@@ -4,7 +4,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::model::unet::AdapterPlace;
-use crate::settings::Settings;
+use crate::settings::{DiffusionSettings, LoraSettings};
 
 /// What one step of the fine-tuning draws.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,8 +46,8 @@ impl Seeded {
     }
 
     /// The noise of an edit with these settings.
-    pub fn of(settings: &Settings) -> Self {
-        Self::with_training(settings.seed, settings.training_seed())
+    pub fn of(diffusion: &DiffusionSettings, lora: &LoraSettings) -> Self {
+        Self::with_training(diffusion.seed, lora.training_seed(diffusion.seed))
     }
 
     fn with_training(seed: u64, training: u64) -> Self {
@@ -145,26 +145,23 @@ mod tests {
 
     #[test]
     fn a_training_may_have_a_seed_of_its_own() {
-        let settings = Settings {
+        let diffusion = DiffusionSettings {
             seed: 7,
-            lora_seed: LoraSeed::Of(8),
-            ..Settings::default()
+            ..DiffusionSettings::default()
         };
-        let mut noise = Seeded::of(&settings);
+        let lora = LoraSettings {
+            seed: LoraSeed::Of(8),
+            ..LoraSettings::default()
+        };
+        let mut noise = Seeded::of(&diffusion, &lora);
         assert_eq!(noise.seed(), Some(8));
         assert_eq!(
             noise.fine_tuning(2, 33, 1000),
             Seeded::new(8).fine_tuning(2, 33, 1000)
         );
         assert_eq!(noise.vacated(5), Seeded::new(7).vacated(5));
-        assert_eq!(
-            Seeded::of(&Settings {
-                seed: 7,
-                ..Settings::default()
-            })
-            .seed(),
-            Some(7)
-        );
+        let usual = Seeded::of(&diffusion, &LoraSettings::default());
+        assert_eq!(usual.seed(), Some(7));
     }
 
     /// What is taken from the cache draws nothing: the numbers after it must be those that would have come anyway.

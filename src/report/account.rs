@@ -9,7 +9,8 @@ impl Record {
     /// What is known once the edit is planned: sizes, regions, doubts, and with what it will be computed.
     pub fn planned(&mut self, plan: &Plan, [device, dtype]: [&str; 2], model: &str) {
         let size = plan.frame.source;
-        self.seed = Some(plan.settings.seed);
+        self.method = Some(plan.settings.method.method().name());
+        self.seed = Some(plan.settings.diffusion.seed);
         self.size = Some([size.width, size.height]);
         if !plan.regions.is_empty() {
             let content = plan.frame.content;

@@ -7,7 +7,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::screen::{Newlines, escape};
+use crate::escape;
 
 /// GitHub shows no more errors of one step.
 pub(super) const MOST_ANNOTATIONS: usize = 10;
@@ -71,10 +71,7 @@ fn in_workspace(file: &Path) -> PathBuf {
 }
 
 fn data(text: &str) -> String {
-    let lines: Vec<String> = text
-        .split('\n')
-        .map(|line| escape(line, Newlines::Escaped))
-        .collect();
+    let lines: Vec<String> = text.split('\n').map(escape::one_line).collect();
     lines
         .join("\n")
         .replace('%', "%25")

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::screen::{Newlines, escape};
+use crate::escape;
 
 /// A table. Cells are text, whatever they hold.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
@@ -21,13 +21,13 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 /// Text that means nothing but itself.
 pub(super) fn literal(text: &str) -> String {
     let mut literal = String::with_capacity(text.len());
-    for character in escape(text, Newlines::Escaped).chars() {
+    for character in escape::one_line(text).chars() {
         match character {
             '<' => literal.push_str("&lt;"),
             '&' => literal.push_str("&amp;"),
             '@' => literal.push_str("&#64;"), // or it calls somebody
             '|' | '\\' | '*' | '_' | '~' | '[' | ']' | '#' | '!' => {
-                literal.extend(['\\', character])
+                literal.extend(['\\', character]);
             }
             '`' => literal.push('\''),
             _ => literal.push(character),

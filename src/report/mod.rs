@@ -4,7 +4,7 @@
 
 mod account;
 mod batch_progress;
-mod checked;
+mod case;
 mod comparison;
 mod diagnostics;
 mod github;
@@ -19,10 +19,9 @@ mod summary;
 mod verdict;
 
 pub use batch_progress::{BatchProgress, ItemStages};
-pub use checked::{CaseStatus, Checked, CheckedForm, print_checked, summarise_checked};
+pub use case::{CaseFormat, print_case, summarise_cases};
 pub use comparison::{Compared, print_comparison};
-pub use merged::{MergedForm, print_merge_warnings, print_merged};
-pub(crate) use messages::on_one_line;
+pub use merged::{MergeFormat, print_merge_warnings, print_merged};
 pub use messages::{
     describe, print_error, print_json, print_line, print_text, print_verdict, print_warnings,
     print_written, shell_word,

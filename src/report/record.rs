@@ -43,6 +43,9 @@ pub struct Record {
     /// Hash of what the job was made from, in a batch: where it is the same, the job is, and nothing need be planned to know it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inputs: Option<String>,
+    /// The drag method.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<&'static str>,
     /// Seed of all noise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
@@ -163,6 +166,7 @@ impl Record {
             out_sha256: None,
             job: None,
             inputs: None,
+            method: None,
             seed: None,
             size: None,
             window: None,
@@ -307,7 +311,7 @@ mod tests {
             r#"{"v":1,"id":"cat","status":"failed","image":"in/cat.png","drag":"cat.json","out":"in/cat.edited.png","warnings":[],"#,
             r#""error":{"kind":"instruction.prompt_too_long","#,
             r#""message":"the prompt has 90 tokens with its start and end mark; the text encoder reads 77","#,
-            r#""hint":"shorten the prompt; an empty prompt works too"}}"#,
+            r#""hint":"shorten the prompt; it may be empty"}}"#,
         );
         assert_eq!(
             serde_json::to_string(&record).expect("a record is text and numbers"),

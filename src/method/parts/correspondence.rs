@@ -1,43 +1,43 @@
-//! Which point of the dragged picture shall look like which point of the original, at some progress.
+//! Pairs of points at a progress of the drag: where a region then is, and where its content comes from.
 
 use crate::geometry::{Frame, Point, Size};
 use crate::kernels::BilinearPoint;
 use crate::region::Region;
 
-/// The pairs of one region: grid cells that it covers at progress eta, and the exact points they come from
-/// (DragNeXt's Pi; sampled between cells instead of rounded to them).
+/// The pairs of one region: grid cells that it covers at progress eta, and the exact points that they come from
+/// (Pi of DragNeXt, with sources between cells instead of rounded to cells).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Correspondence {
     /// Centres of the covered cells of the supervision grid, in working pixels.
-    pub here: Vec<Point>,
-    /// Where each of them comes from.
-    pub there: Vec<Point>,
+    pub edited: Vec<Point>,
+    /// Where the content of each cell comes from, in working pixels of the original.
+    pub original: Vec<Point>,
 }
 
 impl Correspondence {
-    /// The pairs of `region` at progress `eta`. Cells whose source lies outside the picture are left out.
+    /// Returns the pairs of `region` at progress `eta`. Cells whose source lies outside the picture are left out.
     pub fn new(region: &Region, eta: f64, frame: &Frame) -> Self {
         let grid = frame.supervision_grid();
-        let here: Vec<Point> = region
+        let edited: Vec<Point> = region
             .covered_cells(eta, &grid)
             .into_iter()
             .map(|cell| grid.centre(cell))
             .collect();
-        let there = here
+        let original = edited
             .iter()
             .map(|point| region.source_of(eta, *point))
             .collect();
-        Self { here, there }
+        Self { edited, original }
     }
 
-    /// Does the region cover no cell?
+    /// Returns whether the region covers no cell.
     pub fn is_empty(&self) -> bool {
-        self.here.is_empty()
+        self.edited.is_empty()
     }
 }
 
-/// Points of the working picture between the cells of a feature map that covers it (half-pixel centres, clamped at the border).
-pub(super) fn on_map(points: &[Point], picture: Size, map: Size) -> Vec<BilinearPoint> {
+/// Returns bilinear points of a feature map of size `map` that covers the working picture (half-pixel centres, clamped at the border).
+pub fn on_map(points: &[Point], picture: Size, map: Size) -> Vec<BilinearPoint> {
     let axis = |position: f64, length: usize, cells: usize| {
         let at = (position * cells as f64 / length as f64 - 0.5).clamp(0.0, (cells - 1) as f64);
         let low = (at as usize).min(cells.saturating_sub(2));

@@ -1,4 +1,4 @@
-//! Latent cells outside the editable area: the term that holds them, and the hard background that puts them back.
+//! Latent cells outside the editable area: the loss term that holds them at the reference latent, and their reset to it.
 
 use crate::geometry::Frame;
 use crate::kernels::Backend;
@@ -12,7 +12,8 @@ pub struct Frozen<B: Backend> {
 }
 
 impl<B: Backend> Frozen<B> {
-    /// From the editable area at working size; a cell is editable when its top left pixel is (nearest neighbour, as in the released code of DragNeXt).
+    /// Freezes the cells outside the editable area, a mask at working size. A cell is editable when its top left pixel is (nearest neighbour,
+    /// as in the released code of DragNeXt).
     pub fn new(backend: &B, editable: &Mask, frame: &Frame) -> Self {
         let grid = frame.latent_grid();
         let cells = (0..grid.len())
@@ -27,21 +28,21 @@ impl<B: Backend> Frozen<B> {
         Self::from_cells(backend, grid.rows, grid.columns, cells)
     }
 
-    /// From numbers per cell, row by row.
+    /// Freezes the cells with a 1, row by row.
     pub fn from_cells(backend: &B, rows: usize, columns: usize, cells: Vec<f32>) -> Self {
         Self {
             cells: Tensor::from_host(backend, Shape::new(1, rows, columns, 1), cells),
         }
     }
 
-    /// `z` inside the editable area, `reference` outside it.
+    /// Returns `z` in editable cells and `reference` in frozen ones.
     pub fn hold(&self, mut z: Tensor<B>, reference: &Tensor<B>) -> Tensor<B> {
         let backend = z.backend().clone();
         backend.select(self.cells.buffer(), reference.buffer(), z.buffer_mut());
         z
     }
 
-    /// Sum over frozen cells and channels of |x - reference|, and its gradient to x (DragNeXt's R_M without its weight).
+    /// Returns the sum over frozen cells and channels of |x - reference|, and its gradient to x (R_M of DragNeXt, without its weight).
     pub fn difference(&self, x: &Tensor<B>, reference: &Tensor<B>) -> (f64, Tensor<B>) {
         let mut sum = 0.0;
         let gradient = x.build(x.shape(), |gradient| {

@@ -1,13 +1,14 @@
-//! The start of a drag, beyond the paper: an object's own noise waits at its target, and where an object leaves, the noise of
-//! its surroundings. RegionDrag (arXiv 2407.18247) copies noise in the same way; here it is only where the optimisation begins.
+//! A start for drags, beyond DragNeXt's paper: every object's inverted noise is copied to its target, and the vacated area gets noised
+//! background. RegionDrag (arXiv 2407.18247) copies latents in the same way; here the copy is where an optimisation starts.
 
 use crate::geometry::{Frame, Grid, Point};
 use crate::kernels::Backend;
 use crate::nn::Tensor;
 use crate::region::{Region, RegionKind};
 
-/// The inverted latent, prepared for the drag. `clean` is the picture's own latent, `alpha` the schedule's value at the
-/// inverted latent's timestep, `noise` is normal (h, w, 4).
+/// Returns the inverted latent with every region's cells copied to their targets and its vacated cells filled: with the picture's latent
+/// `clean`, closed inwards over the vacated area, and `noise`, normal (h, w, 4), mixed as the forward process does at `alpha`, the cumulative
+/// product of alphas at the inverted latent's timestep.
 ///
 /// # Panics
 /// When the latents or the noise do not have the frame's size.
@@ -24,11 +25,11 @@ pub fn moved_start<B: Backend>(
     let channels = inverted.shape().channels;
     let mut latent = original.clone();
 
-    let leaving: Vec<&Region> = regions
+    let vacating: Vec<&Region> = regions
         .iter()
         .filter(|region| region.kind != RegionKind::Deformation)
         .collect();
-    let before = touched(&leaving, 0.0, frame);
+    let before = touched(&vacating, 0.0, frame);
     let after = touched(&regions.iter().collect::<Vec<_>>(), 1.0, frame);
     let background = filled(&clean.to_host(), &before, &grid, channels);
     let (keep, add) = (alpha.sqrt() as f32, (1.0 - alpha).sqrt() as f32);
@@ -48,14 +49,14 @@ pub fn moved_start<B: Backend>(
     Tensor::from_host(inverted.backend(), inverted.shape(), latent)
 }
 
-/// The cell that holds a point; points beyond the border belong to the nearest cell.
+/// Returns the cell that holds a point; points beyond the border belong to the nearest cell.
 fn cell_at(grid: &Grid, point: Point) -> usize {
     let along =
         |position: f64, cells: usize| ((position / grid.cell).max(0.0) as usize).min(cells - 1);
     along(point.y, grid.rows) * grid.columns + along(point.x, grid.columns)
 }
 
-/// Latent cells of which any pixel is covered by a region at progress `eta`.
+/// Marks the latent cells of which a region covers any pixel at progress `eta`.
 fn touched(regions: &[&Region], eta: f64, frame: &Frame) -> Vec<bool> {
     let (cells, pixels) = (
         frame.latent_grid(),
@@ -74,7 +75,7 @@ fn touched(regions: &[&Region], eta: f64, frame: &Frame) -> Vec<bool> {
     touched
 }
 
-/// The latent with its holes grown shut from their surroundings: ring by ring, the mean of the known among the 3 x 3 neighbours.
+/// Returns the latent with holes filled inwards: ring by ring, the mean of the known cells among the 3 x 3 neighbours.
 fn filled(latent: &[f32], hole: &[bool], grid: &Grid, channels: usize) -> Vec<f32> {
     let mut values = latent.to_vec();
     let mut known: Vec<bool> = hole.iter().map(|hole| !hole).collect();

@@ -1,24 +1,23 @@
-//! The drag's loss: L1 between decoder features where the regions shall be and reference features where they were.
+//! The feature loss: L1 between decoder features where the regions should be and reference features where they were (DragNeXt, Eq. 7).
 
-use super::Correspondence;
-use super::correspondence::on_map;
 use crate::geometry::Size;
 use crate::kernels::Backend;
+use crate::method::parts::{Correspondence, on_map};
 use crate::nn::Tensor;
 
-/// One region's target at one progress: features to reach, at points of each compared decoder stage.
+/// What one region's features should be at one progress.
 #[derive(Debug)]
-struct Goal<B: Backend> {
-    /// Per stage: where the current features are read, and what they shall be.
+struct RegionTarget<B: Backend> {
+    /// Per compared decoder stage: the points at which current features are read, and the features expected there (points, channels).
     stages: Vec<(B::Points, B::Buffer)>,
     /// Number of pairs.
     pairs: usize,
 }
 
-/// All regions' targets at one progress.
+/// What the features of all regions should be at one progress.
 #[derive(Debug)]
 pub(super) struct FeatureLoss<B: Backend> {
-    goals: Vec<Goal<B>>,
+    regions: Vec<RegionTarget<B>>,
 }
 
 /// How the differences of one region are added up.
@@ -31,14 +30,14 @@ pub(super) enum Reduction {
 }
 
 impl<B: Backend> FeatureLoss<B> {
-    /// Reads the reference features once, at the pairs' sources.
+    /// Samples the reference features at the source points of the pairs.
     pub(super) fn new(
         correspondences: &[Correspondence],
         reference: &[Tensor<B>],
         picture: Size,
     ) -> Self {
-        let goal = |pairs: &Correspondence| Goal {
-            pairs: pairs.here.len(),
+        let target = |pairs: &Correspondence| RegionTarget {
+            pairs: pairs.edited.len(),
             stages: reference
                 .iter()
                 .map(|map| {
@@ -51,22 +50,23 @@ impl<B: Backend> FeatureLoss<B> {
                         ))
                     };
                     (
-                        points(&pairs.here),
-                        backend.sample(map.shape().channels, map.buffer(), &points(&pairs.there)),
+                        points(&pairs.edited),
+                        backend.sample(map.shape().channels, map.buffer(), &points(&pairs.original)),
                     )
                 })
                 .collect(),
         };
         Self {
-            goals: correspondences
+            regions: correspondences
                 .iter()
                 .filter(|pairs| !pairs.is_empty())
-                .map(goal)
+                .map(target)
                 .collect(),
         }
     }
 
-    /// The loss of the current features, its gradient to each stage's, and the largest factor of a difference.
+    /// Returns the loss of the current features, its gradient to the features of each stage, and the largest factor of a difference, which
+    /// bounds the gradient.
     pub(super) fn evaluate(
         &self,
         features: &[Tensor<B>],
@@ -77,14 +77,14 @@ impl<B: Backend> FeatureLoss<B> {
             .map(|map| Tensor::zeros(map.backend(), map.shape()))
             .collect();
         let (mut loss, mut magnitude) = (0.0, f32::MIN_POSITIVE);
-        for goal in &self.goals {
+        for region in &self.regions {
             for ((map, gradient), (points, target)) in
-                features.iter().zip(&mut gradients).zip(&goal.stages)
+                features.iter().zip(&mut gradients).zip(&region.stages)
             {
                 let channels = map.shape().channels;
                 let scale = match reduction {
                     Reduction::Mean(factor) => {
-                        factor / (features.len() * goal.pairs * channels) as f64
+                        factor / (features.len() * region.pairs * channels) as f64
                     }
                     Reduction::Sum => 1.0,
                 };

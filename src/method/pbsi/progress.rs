@@ -1,19 +1,19 @@
-//! Progress of a drag: eta is 0 where the regions are, 1 where they shall be.
+//! Progress schedule of a drag: eta is 0 where the regions are and 1 at their targets.
 
-use crate::settings::{Mode, Settings};
+use super::settings::{Mode, PbsiSettings};
 
-/// When eta is what. It counts over all timesteps, never anew within one (DragNeXt, beside Eq. 5).
+/// Progress at every iteration. It counts over all optimised timesteps and does not start anew at each (DragNeXt, beside Eq. 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ramp {
+pub struct ProgressSchedule {
     mode: Mode,
     timesteps: usize,
     iterations: usize,
     length: usize,
 }
 
-impl Ramp {
-    /// The progress that the settings ask for.
-    pub fn new(settings: &Settings) -> Self {
+impl ProgressSchedule {
+    /// The schedule that the settings ask for.
+    pub fn new(settings: &PbsiSettings) -> Self {
         Self {
             mode: settings.mode,
             timesteps: settings.timesteps,
@@ -22,7 +22,7 @@ impl Ramp {
         }
     }
 
-    /// Is the latent optimised at executed step `index`? Algorithm 1's strict loop leaves the first timestep out.
+    /// Returns whether the latent is optimised at executed step `index`. Algorithm 1's strict loop leaves the first timestep out.
     pub fn intervenes(&self, index: usize) -> bool {
         match self.mode {
             Mode::Pbsi => index < self.timesteps,
@@ -31,7 +31,19 @@ impl Ramp {
         }
     }
 
-    /// eta at executed step `index` and iteration `iteration` (from 0).
+    /// Returns the number of steps of a grid of `timesteps` up to and with the last optimised one.
+    pub fn steps(&self, timesteps: usize) -> usize {
+        let last = (0..timesteps).filter(|index| self.intervenes(*index)).max();
+        last.map_or(0, |last| last + 1)
+    }
+
+    /// Returns the iterations of the whole drag on a grid of `timesteps`.
+    pub fn iterations(&self, timesteps: usize) -> usize {
+        let optimised = (0..timesteps).filter(|index| self.intervenes(*index));
+        optimised.count() * self.iterations
+    }
+
+    /// Returns eta at executed step `index` and iteration `iteration`, both from 0.
     pub fn eta(&self, index: usize, iteration: usize) -> f64 {
         let done = (self.iterations * index + iteration) as f64;
         match self.mode {
@@ -48,11 +60,14 @@ impl Ramp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::RampLength;
+    use crate::method::pbsi::settings::RampLength;
 
-    fn sequence(settings: &Settings) -> Vec<f64> {
-        let ramp = Ramp::new(settings);
-        let steps = (0..settings.executed_steps()).filter(|index| ramp.intervenes(*index));
+    /// Executed steps of the paper: T = 38.
+    const EXECUTED: usize = 38;
+
+    fn sequence(settings: &PbsiSettings) -> Vec<f64> {
+        let ramp = ProgressSchedule::new(settings);
+        let steps = (0..EXECUTED).filter(|index| ramp.intervenes(*index));
         steps
             .flat_map(|index| {
                 (0..settings.iterations).map(move |iteration| ramp.eta(index, iteration))
@@ -62,9 +77,9 @@ mod tests {
 
     #[test]
     fn a_ramp_of_five_timesteps_rises_to_exactly_one() {
-        let etas = sequence(&Settings {
+        let etas = sequence(&PbsiSettings {
             ramp: RampLength::Timesteps(5),
-            ..Settings::default()
+            ..PbsiSettings::default()
         });
         assert_eq!(etas.len(), 50);
         assert!(etas.windows(2).all(|pair| pair[0] < pair[1]));
@@ -74,9 +89,9 @@ mod tests {
     #[test]
     fn without_a_ramp_eta_is_one_from_the_start() {
         assert!(
-            sequence(&Settings {
+            sequence(&PbsiSettings {
                 ramp: RampLength::Timesteps(0),
-                ..Settings::default()
+                ..PbsiSettings::default()
             })
             .iter()
             .all(|eta| *eta == 1.0)
@@ -85,9 +100,9 @@ mod tests {
 
     #[test]
     fn a_short_ramp_holds_one() {
-        let etas = sequence(&Settings {
+        let etas = sequence(&PbsiSettings {
             ramp: RampLength::Timesteps(3),
-            ..Settings::default()
+            ..PbsiSettings::default()
         });
         assert!(
             etas[..30].windows(2).all(|pair| pair[0] < pair[1])
@@ -98,17 +113,17 @@ mod tests {
 
     #[test]
     fn the_papers_strict_loop_ends_at_49_of_60() {
-        let etas = sequence(&Settings {
+        let etas = sequence(&PbsiSettings {
             mode: Mode::LiteralStrict,
-            ..Settings::default()
+            ..PbsiSettings::default()
         });
         assert_eq!(
             (etas.len(), etas[0], etas[39]),
             (40, 10.0 / 60.0, 49.0 / 60.0)
         );
-        let etas = sequence(&Settings {
+        let etas = sequence(&PbsiSettings {
             mode: Mode::Literal,
-            ..Settings::default()
+            ..PbsiSettings::default()
         });
         assert_eq!((etas.len(), etas[0], etas[59]), (60, 0.0, 59.0 / 60.0));
     }
