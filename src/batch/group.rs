@@ -176,7 +176,7 @@ fn finish(prepared: PreparedItem, computed: Option<Computed>, record: &mut Recor
     else {
         return Ok((prepared, None));
     };
-    record.together = (shared_by > 1).then_some(shared_by);
+    record.group_size = (shared_by > 1).then_some(shared_by);
     record.warnings.extend(warning);
     let outcome = outcome?;
     record.computed(&outcome);

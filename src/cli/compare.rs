@@ -8,7 +8,7 @@ use crate::geometry::Size;
 use crate::mask::{Mask, MaskError};
 use crate::metrics::{self, Comparison, DifferenceLimits, Excess};
 use crate::picture;
-use crate::report::{self, Compared};
+use crate::report::{self, ComparisonReport};
 
 /// Says how much two pictures differ.
 ///
@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         .as_ref()
         .map(|comparison| arguments.excesses(comparison))
         .unwrap_or_default();
-    let compared = Compared::new(
+    let compared = ComparisonReport::new(
         &arguments.expected,
         &arguments.actual,
         measured.as_ref(),

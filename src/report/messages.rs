@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::diagnostics::{self, paragraph};
 use super::screen::Screen;
-use super::verdict::Verdict;
+use super::validation::Validation;
 use crate::error::{Error, ErrorKind};
 use crate::escape;
 use crate::warning::Warning;
@@ -89,8 +89,8 @@ pub fn print_text(text: &str) -> Result<(), Error> {
 ///
 /// # Errors
 /// As [`print_text`].
-pub fn print_verdict(verdict: &Verdict) -> Result<(), Error> {
-    print_text(&(escape::one_line(&verdict.line()) + "\n"))
+pub fn print_validation(validation: &Validation) -> Result<(), Error> {
+    print_text(&(escape::one_line(&validation.line()) + "\n"))
 }
 
 /// A path as one word of a shell's command line, to be shown.
