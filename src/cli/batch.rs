@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::cache::reuse;
+use super::cache::use_cache;
 use super::compute::ComputeArguments;
 use super::model::ModelArguments;
 use super::setting_flags::SettingFlags;
@@ -213,7 +213,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         let mut progress = progress::for_terminal(arguments.quiet);
         let mut editor = compute.load(model, &mut *progress, interrupt)?;
         if !arguments.no_cache {
-            reuse(&mut *editor)?;
+            use_cache(&mut *editor)?;
         }
         Ok(editor)
     };

@@ -1,4 +1,4 @@
-//! A picture, an instruction and a model, read and planned: what every subcommand begins with that is about one edit.
+//! Reads and plans one edit: picture, drag and model. Every subcommand about one edit starts here.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::picture::{self, Original};
 use crate::plan::{Choice, Draft, ModelFacts, Plan, Request};
 use crate::warning::Warning;
 
-/// What one edit is about.
+/// The inputs of one edit.
 #[derive(Debug, clap::Args)]
 pub(super) struct InputArguments {
     /// The picture; it is never written to.
@@ -24,19 +24,22 @@ pub(super) struct InputArguments {
     pub(super) model: ModelArguments,
 }
 
-/// Everything that was read before a model is looked for.
+/// Picture and drag, read before the model is opened.
 pub(super) struct Inputs {
     image: PathBuf,
     pub(super) instruction: Instruction,
     pub(super) original: Original,
-    /// Which model: the one that was given, else the one that the instruction names.
+    /// The model: the given one, else the one in the report.
     pub(super) model: ModelArguments,
-    /// What is doubtful about the picture and about doing again what was done before.
+    /// Warnings about the picture, and about what differs from the report's edit.
     pub(super) warnings: Vec<Warning>,
 }
 
 impl InputArguments {
-    /// Reads the instruction and the picture.
+    /// Reads drag and picture.
+    ///
+    /// # Errors
+    /// Those of [`InstructionArguments::read`] and [`picture::read`].
     pub(super) fn read(&self) -> Result<Inputs> {
         let instruction = self.instruction.read()?;
         let original = picture::read(&self.image)?;
@@ -84,13 +87,13 @@ impl Inputs {
         self.original.picture.size()
     }
 
-    /// All files that were read, or will be.
+    /// Returns all files that are read, which no output may replace.
     pub(super) fn files(&self, model: Option<&Model>) -> Vec<PathBuf> {
-        let Instruction { drag, path, .. } = &self.instruction;
+        let drag = &self.instruction.drag;
         let model = model.map(Model::files).unwrap_or_default();
-        [self.image.clone(), path.clone()]
+        [self.image.clone(), drag.path.clone()]
             .into_iter()
-            .chain(drag.mask_paths(path))
+            .chain(drag.mask_paths(&drag.path))
             .chain(model)
             .collect()
     }

@@ -80,7 +80,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         return Ok(());
     }
     Err(inputs.instruction.explain(Error::Instruction {
-        path: inputs.instruction.path.clone(),
+        path: inputs.instruction.drag.path.clone(),
         faults,
     }))
 }
