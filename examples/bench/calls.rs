@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use dragnext::diffusion::finetune::{Subject, gradient};
-use dragnext::diffusion::{NoiseSource, Schedule, Seeded};
+use dragnext::diffusion::{NoiseSource, Schedule, Seeded, Stream};
 use dragnext::interrupt::Interrupt;
 use dragnext::kernels::Backend;
 use dragnext::model::config::UNetConfig;
@@ -112,7 +112,11 @@ struct Inputs<B: Backend> {
 }
 
 fn random<B: Backend>(backend: &B, seed: u64, shape: Shape) -> Tensor<B> {
-    Tensor::from_host(backend, shape, Seeded::new(seed).vacated(shape.len()))
+    Tensor::from_host(
+        backend,
+        shape,
+        Seeded::new(seed).normal(Stream::VACATED, shape.len()),
+    )
 }
 
 impl<B: Backend> Inputs<B> {

@@ -8,7 +8,7 @@ use super::{Latents, Outcome, Steps, Work};
 use crate::diffusion::denoise::{Pair, Place};
 use crate::diffusion::finetune::Subject;
 use crate::diffusion::invert::invert;
-use crate::diffusion::{NoiseSource, Schedule, require_finite};
+use crate::diffusion::{NoiseSource, Schedule, Spacing, Stream, require_finite};
 use crate::error::Result;
 use crate::failpoint;
 use crate::interrupt::Interrupt;
@@ -100,7 +100,7 @@ impl<B: Backend> Parts<B> {
         interrupt.check()?;
         let grid = self
             .schedule
-            .grid(settings.steps, settings.executed_steps());
+            .grid(Spacing::Leading, settings.steps, settings.executed_steps());
         let backend = &self.backend;
         let over = || self.over();
         let mut stages = Clock::new(progress, &over);
@@ -205,7 +205,7 @@ impl<B: Backend> Parts<B> {
                     &inverted,
                     &clean,
                     alpha,
-                    &noise.vacated(inverted.shape().len()),
+                    &noise.normal(Stream::VACATED, inverted.shape().len()),
                     &plan.regions,
                     &plan.frame,
                 )

@@ -1,11 +1,11 @@
 //! Against sums in f64, for every way.
 
 use super::*;
-use crate::diffusion::{NoiseSource, Seeded};
+use crate::diffusion::{NoiseSource, Seeded, Stream};
 
 /// Normally distributed numbers.
 fn normal(len: usize, seed: u64) -> Vec<f32> {
-    Seeded::new(seed).vacated(len)
+    Seeded::new(seed).normal(Stream::VACATED, len)
 }
 
 fn shape(
