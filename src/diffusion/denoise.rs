@@ -4,10 +4,11 @@
 
 use super::{Grid, Schedule, require_finite};
 use crate::error::Result;
+use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::model::unet::{Input, Network, Prompt};
 use crate::nn::{Mutual, Tensor};
-use crate::progress::Stage;
+use crate::progress::{Progress, Stage};
 
 /// The reference latent and the edited latent, at the same timestep.
 #[derive(Debug, Clone)]
@@ -57,5 +58,29 @@ impl<B: Backend> Pair<B> {
             reference: next.picture(0),
             edit: next.picture(1),
         })
+    }
+
+    /// Denoises both along a grid, after its first `done` steps.
+    ///
+    /// # Errors
+    /// [`crate::Error::NotFinite`], [`crate::Error::Interrupted`].
+    pub fn denoise(
+        mut self,
+        unet: &impl Network<B>,
+        schedule: &Schedule,
+        grid: &Grid,
+        done: usize,
+        prompt: &Prompt<B>,
+        start_layer: usize,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
+        for (index, &t) in grid.timesteps[done..].iter().enumerate() {
+            interrupt.check()?;
+            let place = Place { t, step: index + 1 };
+            self = self.step(unet, schedule, grid, place, prompt, start_layer)?;
+            progress.step(None);
+        }
+        Ok(self)
     }
 }

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::model::unet::AdapterPlace;
-use crate::settings::Settings;
+use crate::settings::{DiffusionSettings, LoraSettings};
 
 /// The random numbers of one step of the fine-tuning.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,8 +83,8 @@ impl Seeded {
     }
 
     /// Uses the seeds of an edit with these settings.
-    pub fn of(settings: &Settings) -> Self {
-        Self::with_training(settings.seed, settings.training_seed())
+    pub fn of(diffusion: &DiffusionSettings, lora: &LoraSettings) -> Self {
+        Self::with_training(diffusion.seed, lora.training_seed(diffusion.seed))
     }
 
     fn with_training(seed: u64, training: u64) -> Self {
@@ -186,12 +186,15 @@ mod tests {
 
     #[test]
     fn lora_may_have_its_own_seed() {
-        let settings = Settings {
+        let diffusion = DiffusionSettings {
             seed: 7,
-            lora_seed: LoraSeed::Of(8),
-            ..Settings::default()
+            ..DiffusionSettings::default()
         };
-        let mut noise = Seeded::of(&settings);
+        let lora = LoraSettings {
+            seed: LoraSeed::Of(8),
+            ..LoraSettings::default()
+        };
+        let mut noise = Seeded::of(&diffusion, &lora);
         assert_eq!(noise.seed(), Some(8));
         assert_eq!(
             noise.fine_tuning(2, 33, 1000),
@@ -201,11 +204,8 @@ mod tests {
             noise.normal(Stream::VACATED, 5),
             Seeded::new(7).normal(Stream::VACATED, 5)
         );
-        let settings = Settings {
-            seed: 7,
-            ..Settings::default()
-        };
-        assert_eq!(Seeded::of(&settings).seed(), Some(7));
+        let usual = Seeded::of(&diffusion, &LoraSettings::default());
+        assert_eq!(usual.seed(), Some(7));
     }
 
     /// After a cache hit the fine-tuning draws nothing, and the other streams must not change.

@@ -120,7 +120,7 @@ impl Grid {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Settings;
+    use crate::settings::DiffusionSettings;
 
     fn stable_diffusion() -> Schedule {
         let betas = ScheduleConfig {
@@ -175,9 +175,9 @@ mod tests {
             (0.65, 32, 621),
             (0.85, 42, 821),
         ] {
-            let settings = Settings {
+            let settings = DiffusionSettings {
                 strength,
-                ..Settings::default()
+                ..DiffusionSettings::default()
             };
             let grid = schedule.grid(Spacing::Leading, settings.steps, settings.executed_steps());
             assert_eq!(
