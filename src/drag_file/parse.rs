@@ -1,21 +1,23 @@
 //! From bytes to a [`DragFile`], or to everything that is wrong with them.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use jsonc_parser::ast::Value;
 
-use super::overrides::overrides;
+use super::overrides::{method, overrides};
 use super::reader::{Fields, Node, Reader, quoted};
 use super::suggestion::did_you_mean;
 use super::syntax::{syntax, text, too_large};
 use super::types::region_index;
 use super::{DragFile, DragRegion, Editable, MAX_BYTES, MAX_POINTS, MAX_REGIONS, Movement, Shape};
 use crate::error::{DragFileFault, ErrorKind, SourceText};
+use crate::escape::is_unprintable;
 use crate::geometry::Point;
+use crate::method::Method;
 use crate::outline::Outline;
 use crate::region::RegionKind;
 use crate::settings::{Overrides, either};
-use crate::unprintable::is_unprintable;
 
 /// The version of the format that this program reads.
 pub(super) const VERSION: u32 = 1;
@@ -46,14 +48,23 @@ pub(super) fn parse(bytes: &[u8]) -> Result<DragFile, Vec<DragFileFault>> {
         fault.region = region_at(&tree, &fault.pointer);
     }
     match parsed {
-        Some((prompt, editable, regions, settings)) if faults.is_empty() => {
+        Some(contents) if faults.is_empty() => {
             drop(tree);
-            Ok(DragFile {
-                version: VERSION,
+            let Contents {
+                method,
                 prompt,
                 editable,
                 regions,
                 settings,
+            } = contents;
+            Ok(DragFile {
+                version: VERSION,
+                method,
+                prompt,
+                editable,
+                regions,
+                settings,
+                path: PathBuf::new(),
                 source,
                 places,
             })
@@ -78,6 +89,15 @@ fn is_id(text: &str) -> bool {
     !text.is_empty() && text.chars().count() <= MAX_ID && !text.chars().any(is_unprintable)
 }
 
+/// The values of a drag file's keys.
+struct Contents {
+    method: Option<Method>,
+    prompt: String,
+    editable: Editable,
+    regions: Vec<DragRegion>,
+    settings: Overrides,
+}
+
 struct Parser<'a> {
     reader: Reader<'a>,
     points: usize,
@@ -86,10 +106,7 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn file(
-        &mut self,
-        tree: &'a Value<'a>,
-    ) -> Option<(String, Editable, Vec<DragRegion>, Overrides)> {
+    fn file(&mut self, tree: &'a Value<'a>) -> Option<Contents> {
         let root = self.reader.root(tree);
         if !matches!(tree, Value::Object(_)) {
             self.reader.fault(
@@ -121,7 +138,7 @@ impl<'a> Parser<'a> {
             return None;
         }
         let known = [
-            "$schema", "version", "prompt", "editable", "regions", "settings",
+            "$schema", "version", "method", "prompt", "editable", "regions", "settings",
         ];
         let fields = self.reader.fields(&root, &known, "an object")?;
         if let Some(version) = self.reader.required(&root, &fields, "version") {
@@ -130,6 +147,9 @@ impl<'a> Parser<'a> {
         if let Some(schema) = fields.get("$schema") {
             self.reader.string(schema);
         }
+        let method = fields
+            .get("method")
+            .and_then(|node| method(&mut self.reader, node));
         let prompt = fields
             .get("prompt")
             .and_then(|node| self.reader.string(node))
@@ -145,7 +165,13 @@ impl<'a> Parser<'a> {
         let settings = fields
             .get("settings")
             .map_or_else(Overrides::default, |node| overrides(&mut self.reader, node));
-        Some((prompt, editable?, regions?, settings))
+        Some(Contents {
+            method,
+            prompt,
+            editable: editable?,
+            regions: regions?,
+            settings,
+        })
     }
 
     fn editable(&mut self, node: &Node<'a>) -> Option<Editable> {

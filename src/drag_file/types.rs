@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::error::{DragFileFault, ErrorKind, SourceText};
 use crate::geometry::Point;
+use crate::method::Method;
 use crate::outline::Outline;
 use crate::region::RegionKind;
 use crate::settings::Overrides;
@@ -18,6 +19,9 @@ use crate::settings::Overrides;
 pub struct DragFile {
     /// Always 1.
     pub version: u32,
+    /// The drag method; `None` leaves it to the command line, else it is the default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<Method>,
     /// What the picture shows; may be empty.
     pub prompt: String,
     /// Where the picture may change.
@@ -25,8 +29,11 @@ pub struct DragFile {
     pub editable: Editable,
     /// What is dragged; at least one.
     pub regions: Vec<DragRegion>,
-    /// Settings of the method that this file brings along.
+    /// Settings that this file gives.
     pub settings: Overrides,
+    /// The file's path, for messages; masks are found relative to its folder. Empty for a text that is no file.
+    #[serde(skip)]
+    pub path: PathBuf,
     #[serde(skip)]
     pub(super) source: SourceText,
     /// Bytes of values by their JSON pointer.

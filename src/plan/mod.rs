@@ -4,10 +4,14 @@
 //! pixels nor a model. What is wrong is reported like a fault of the file's text, with its place; what is merely doubtful
 //! becomes a warning.
 
+mod defaults;
 mod editable;
 mod findings;
+mod in_force;
 mod masks;
 mod regions;
+mod request;
+mod settings;
 mod shapes;
 #[cfg(test)]
 mod tests;
@@ -19,15 +23,19 @@ use crate::drag_file::{DragFile, Editable};
 use crate::error::{DragFileFault, Error, Result};
 use crate::geometry::{Frame, Size, Window};
 use crate::mask::Mask;
+use crate::method::{Misfit, Subject};
 use crate::region::Region;
-use crate::settings::{Settings, WindowChoice};
+use crate::settings::WindowChoice;
 use crate::warning::{Warning, WarningKind};
 
 use editable::Area;
 use findings::Findings;
 use shapes::SourceShape;
 
+pub use in_force::{InForce, Layer, Origin, in_force};
 pub use masks::check_masks;
+pub use request::{ModelFacts, Request, SD15_SIZE};
+pub use settings::{Choice, Settings};
 
 /// The result may be enlarged so many times before the user is told.
 const MAX_ENLARGEMENT: f64 = 1.5;
@@ -101,11 +109,7 @@ impl Plan {
         settings: &Settings,
         model_size: usize,
     ) -> Draft {
-        let size = if settings.size == 0 {
-            model_size
-        } else {
-            settings.size
-        };
+        let size = settings.frame.working_size(model_size);
         let folder = drag_path.parent().unwrap_or(Path::new(""));
         let mut findings = Findings::new(drag);
 
@@ -133,12 +137,12 @@ impl Plan {
             Editable::Everything => Given::Everything,
             Editable::Swept => Given::Nothing,
         };
-        let window = match (&given, settings.window) {
+        let window = match (&given, settings.frame.window) {
             (Given::Nothing, WindowChoice::Auto) => {
-                window::choose(&shapes, None, source, size, settings.margin)
+                window::choose(&shapes, None, source, size, settings.frame.margin)
             }
             (Given::Shape(Some(shape)), WindowChoice::Auto) => {
-                window::choose(&shapes, Some(shape), source, size, settings.margin)
+                window::choose(&shapes, Some(shape), source, size, settings.frame.margin)
             }
             _ => Window::whole(source),
         };
@@ -158,7 +162,8 @@ impl Plan {
         let (still, regions): (Vec<Region>, Vec<Region>) =
             all.into_iter().partition(Region::is_still);
         regions::compare(&mut findings, &regions, &still, &frame);
-        let area = given.unwrap_or_else(|| editable::swept(&regions, &frame, settings.margin));
+        let area =
+            given.unwrap_or_else(|| editable::swept(&regions, &frame, settings.frame.margin));
         editable::compare(&mut findings, &area, &regions, &frame);
         if !regions.is_empty() {
             warn_of_enlargement(&mut findings, &frame);
@@ -189,11 +194,43 @@ impl Plan {
         }
     }
 
+    /// Returns everything of this plan that does not fit its method. The number of decoder stages is `None` while the model is not known.
+    pub(crate) fn misfits(&self, decoder_stages: Option<usize>) -> Vec<Misfit> {
+        self.settings.method.misfits(&Subject {
+            regions: &self.regions,
+            frame: &self.frame,
+            decoder_stages,
+        })
+    }
+
+    /// Checks that the method's settings fit the model.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for the first one that does not.
+    pub fn check_settings(&self, decoder_stages: Option<usize>) -> Result<()> {
+        for misfit in self.misfits(decoder_stages) {
+            if let Misfit::Setting {
+                name,
+                value,
+                reason,
+            } = misfit
+            {
+                let name = name.replace('_', "-");
+                return Err(Error::Setting {
+                    name,
+                    value,
+                    reason,
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// How much of the edited picture each pixel of the image takes, row by row: 0 outside the editable area, rising inside it to 1
     /// over `feather` working pixels. `None` takes all of it everywhere.
     pub fn blend(&self) -> Option<Vec<f32>> {
         let area = self.editable_source.as_ref()?;
-        let feather = self.settings.feather as f64 / self.frame.scale().mean();
+        let feather = self.settings.frame.feather as f64 / self.frame.scale().mean();
         let step = 1.0 / (feather as f32 + 1.0);
         Some(
             area.depth()

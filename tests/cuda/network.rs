@@ -8,9 +8,9 @@ use dragnext::kernels::cpu::Cpu;
 use dragnext::kernels::cuda::Cuda;
 use dragnext::kernels::cuda::driver::Format;
 use dragnext::model::config::{ScheduleConfig, UNetConfig};
-use dragnext::model::unet::{Gradients, Want};
+use dragnext::model::unet::{Features, Input, Network, NoiseAndFeatures};
 use dragnext::model::{Source, UNet, Vae};
-use dragnext::nn::{Mutual, Pass, Shape, Tensor};
+use dragnext::nn::{Mutual, Shape, Tensor};
 
 use super::compiled::available;
 use super::emulated::{ConvolutionSupport, Emulated};
@@ -95,47 +95,32 @@ fn run<B: Backend>(backend: &B, source: &Source, [height, width]: [usize; 2]) ->
     );
     let mut outputs = Vec::new();
     let mut gradients = Vec::new();
-    for taps in [&[2, 3][..], &[3][..]] {
-        let noise = taps.len() > 1;
-        let mut pass = Pass::recording();
-        let prompt = unet.prepare(&context);
-        let output = unet.forward(&z, &[981.0, 21.0], &prompt, Want { noise, taps }, &mut pass);
-        let w = |index: usize, like: &Tensor<B>| {
-            random(backend, 10 + index as u64, like.shape()).combined(1e-3, 0.0, &zeros_like(like))
-        };
-        let gradients_in = Gradients {
-            magnitude: 1e-3,
-            noise: output.noise.as_ref().map(|noise| w(0, noise)),
-            taps: taps
-                .iter()
-                .zip(&output.taps)
-                .map(|(tap, found)| (*tap, w(*tap, found)))
-                .collect(),
-        };
-        outputs.extend(
-            output
-                .noise
-                .iter()
-                .map(|noise| ("noise".to_owned(), noise.to_host())),
-        );
-        outputs.extend(
-            taps.iter()
-                .zip(&output.taps)
-                .map(|(tap, found)| (format!("stage {tap}"), found.to_host())),
-        );
-        let dx = unet
-            .backward(&output, gradients_in, true, &mut pass)
-            .expect("the gradient was requested");
-        gradients.push((format!("gradient of {taps:?}"), dx.to_host()));
+    let prompt = unet.prepare(&context);
+    let input = || Input::new(&z, &[981.0, 21.0], &prompt);
+    let weight = |index: usize, like: &Tensor<B>| {
+        random(backend, 10 + index as u64, like.shape()).combined(1e-3, 0.0, &zeros_like(like))
+    };
+    let pass = unet.record(input(), NoiseAndFeatures::of(&[2, 3]));
+    let (noise, features) = pass.outputs().clone();
+    let weights = [2, 3].into_iter().zip(&features);
+    let weights = weights.map(|(stage, map)| weight(stage, map)).collect();
+    let dx = pass.backward((weight(0, &noise), weights), 1e-3);
+    outputs.push(("noise".to_owned(), noise.to_host()));
+    for (stage, map) in [2, 3].into_iter().zip(&features) {
+        outputs.push((format!("stage {stage}"), map.to_host()));
     }
-    let mut mutual = Pass::inference().with_mutual(Mutual {
+    gradients.push(("gradient of [2, 3]".to_owned(), dx.to_host()));
+    let pass = unet.record(input(), Features::of(&[3]));
+    let features = pass.outputs().clone();
+    let dx = pass.backward(vec![weight(3, &features[0])], 1e-3);
+    outputs.push(("stage 3".to_owned(), features[0].to_host()));
+    gradients.push(("gradient of [3]".to_owned(), dx.to_host()));
+    let mutual = Mutual {
         start_layer: 2,
         sources: vec![0, 0],
-    });
-    outputs.push((
-        "mutual".into(),
-        unet.predict(&z, 500.0, &context, &mut mutual).to_host(),
-    ));
+    };
+    let input = Input::at(&z, 500.0, &context).with_mutual(mutual);
+    outputs.push(("mutual".into(), unet.predict(input).to_host()));
 
     let places = unet.attach_adapters(4);
     let start = Seeded::new(3).adapters(&places);

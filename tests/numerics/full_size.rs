@@ -10,8 +10,7 @@ use crate::bench::fixture::{Fixture, assert_close, report};
 use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
 use dragnext::model::Model;
-use dragnext::model::unet::Want;
-use dragnext::nn::Pass;
+use dragnext::model::unet::{Input, Network, NoiseAndFeatures};
 
 #[test]
 fn the_full_shape_predicts_as_diffusers_does() {
@@ -25,28 +24,19 @@ fn the_full_shape_predicts_as_diffusers_does() {
     let (z, context) = (expected.picture("z"), expected.tokens("context"));
 
     let unet = model.unet(&Cpu, &never).unwrap();
-    let want = Want {
-        noise: true,
-        taps: &[1, 2, 3, 4],
-    };
-    let output = unet.forward(
-        &z,
-        &expected.timesteps("t"),
-        &context,
-        want,
-        &mut Pass::inference(),
-    );
+    let input = Input::new(&z, &expected.timesteps("t"), &context);
+    let (noise, features) = unet.forward(input, NoiseAndFeatures::of(&[1, 2, 3, 4]));
     assert_close(
         "noise",
-        &output.noise.unwrap().to_host(),
+        &noise.to_host(),
         &expected.picture("noise").to_host(),
         1e-3,
     );
-    for (stage, tap) in (1..).zip(&output.taps) {
+    for (stage, map) in (1..).zip(&features) {
         let name = format!("tap.{stage}");
         assert_close(
             &name,
-            &tap.to_host(),
+            &map.to_host(),
             &expected.picture(&name).to_host(),
             1e-3,
         );

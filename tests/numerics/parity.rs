@@ -8,18 +8,16 @@ use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
 use dragnext::model::config::UNetConfig;
 use dragnext::model::lora::LoraFile;
-use dragnext::model::unet::{AdapterPlace, Context, Gradients, Want};
+use dragnext::model::unet::{
+    AdapterPlace, Context, Features, Input, Network, Noise, NoiseAndFeatures, Want,
+};
 use dragnext::model::{Source, UNet, Vae};
-use dragnext::nn::{Mutual, Pass, Shape, Tensor};
+use dragnext::nn::{Mutual, Shape, Tensor};
 
 /// Largest relative error of an output.
 const FORWARD: f64 = 1e-4;
 
 const ALL_TAPS: [usize; 4] = [1, 2, 3, 4];
-const NOISE: Want = Want {
-    noise: true,
-    taps: &[],
-};
 
 fn encode(vae: &Vae<Cpu>, picture: &Tensor<Cpu>) -> Tensor<Cpu> {
     vae.encode(picture, &Interrupt::never())
@@ -37,14 +35,14 @@ fn unet(name: &str) -> UNet<Cpu> {
     UNet::load(&Cpu, &source, &config, &Interrupt::never()).expect("the fixture has weights")
 }
 
-/// An input of the network.
-struct Input {
+/// An input of the network in a fixture.
+struct Case {
     z: Tensor<Cpu>,
     timesteps: Vec<f64>,
     context: Tensor<Cpu>,
 }
 
-impl Input {
+impl Case {
     fn read(fixture: &Fixture, name: &str) -> Self {
         Self {
             z: fixture.picture(&format!("{name}.z")),
@@ -53,13 +51,16 @@ impl Input {
         }
     }
 
-    fn noise(&self, unet: &UNet<Cpu>) -> Vec<f32> {
-        self.noise_with(unet, Pass::inference())
+    fn input(&self) -> Input<Cpu> {
+        Input::new(&self.z, &self.timesteps, &self.context)
     }
 
-    fn noise_with(&self, unet: &UNet<Cpu>, mut pass: Pass<Cpu>) -> Vec<f32> {
-        let output = unet.forward(&self.z, &self.timesteps, &self.context, NOISE, &mut pass);
-        output.noise.expect("it was asked for").to_host()
+    fn noise(&self, unet: &UNet<Cpu>) -> Vec<f32> {
+        unet.predict(self.input()).to_host()
+    }
+
+    fn noise_with(&self, unet: &UNet<Cpu>, mutual: Mutual) -> Vec<f32> {
+        unet.predict(self.input().with_mutual(mutual)).to_host()
     }
 }
 
@@ -68,26 +69,15 @@ fn noise_and_decoder_outputs() {
     let fixture = Fixture::open("parity.safetensors");
     let unet = unet("tiny");
     for name in ["unet", "unet8"] {
-        let input = Input::read(&fixture, name);
-        let want = Want {
-            noise: true,
-            taps: &ALL_TAPS,
-        };
-        let output = unet.forward(
-            &input.z,
-            &input.timesteps,
-            &input.context,
-            want,
-            &mut Pass::inference(),
-        );
-        let noise = output.noise.expect("it was asked for").to_host();
+        let input = Case::read(&fixture, name);
+        let (noise, features) = unet.forward(input.input(), NoiseAndFeatures::of(&ALL_TAPS));
         assert_close(
             &format!("{name}.noise"),
-            &noise,
+            &noise.to_host(),
             &fixture.picture(&format!("{name}.noise")).to_host(),
             FORWARD,
         );
-        for (tap, found) in ALL_TAPS.into_iter().zip(&output.taps) {
+        for (tap, found) in ALL_TAPS.into_iter().zip(&features) {
             let expected = fixture.picture(&format!("{name}.tap.{tap}"));
             assert_eq!(found.shape(), expected.shape());
             assert_close(
@@ -96,19 +86,9 @@ fn noise_and_decoder_outputs() {
                 &expected.to_host(),
                 FORWARD,
             );
-            // A trip that ends early gives the same numbers.
-            let want = Want {
-                noise: false,
-                taps: &[tap],
-            };
-            let early = unet.forward(
-                &input.z,
-                &input.timesteps,
-                &input.context,
-                want,
-                &mut Pass::inference(),
-            );
-            assert_eq!(early.taps[0].to_host(), found.to_host());
+            // A pass that ends early gives the same numbers.
+            let early = unet.forward(input.input(), Features::of(&[tap]));
+            assert_eq!(early[0].to_host(), found.to_host());
         }
     }
 }
@@ -116,7 +96,7 @@ fn noise_and_decoder_outputs() {
 #[test]
 fn old_and_new_folders_hold_the_same_model() {
     let fixture = Fixture::open("parity.safetensors");
-    let input = Input::read(&fixture, "unet");
+    let input = Case::read(&fixture, "unet");
     let expected = input.noise(&unet("tiny"));
     for name in ["legacy", "linear"] {
         assert_eq!(input.noise(&unet(name)), expected, "{name}");
@@ -137,65 +117,52 @@ fn old_and_new_folders_hold_the_same_model() {
 
 #[test]
 fn a_prepared_prompt_changes_nothing() {
-    let input = Input::read(&Fixture::open("parity.safetensors"), "unet");
+    let input = Case::read(&Fixture::open("parity.safetensors"), "unet");
     let unet = unet("tiny");
     let context = input.context.picture(0);
     let prompt = unet.prepare(&context);
     let both = [Context::from(&context), Context::from(&prompt)].map(|context| {
-        let mut pass = Pass::recording();
-        let output = unet.forward(&input.z, &input.timesteps, context, NOISE, &mut pass);
-        let noise = output.noise.clone().expect("it was asked for");
-        let dx = unet.backward(
-            &output,
-            Gradients {
-                magnitude: 1.0,
-                noise: Some(noise.clone()),
-                taps: Vec::new(),
-            },
-            true,
-            &mut pass,
-        );
-        (noise.to_host(), dx.expect("it was asked for").to_host())
+        let pass = unet.record(Input::new(&input.z, &input.timesteps, context), Noise);
+        let noise = pass.outputs().clone();
+        (noise.to_host(), pass.backward(noise, 1.0).to_host())
     });
     assert_eq!(both[0], both[1]);
     // One picture of tokens stands for as many as there are latents.
-    let copies = Tensor::stacked(&[context.clone(), context]).expect("there are two");
-    assert_eq!(
-        Input {
-            context: copies,
-            ..input
-        }
-        .noise(&unet),
-        both[0].0
-    );
+    let copies = Case {
+        context: Tensor::stacked(&[context.clone(), context]),
+        ..input
+    };
+    assert_eq!(copies.noise(&unet), both[0].0);
+}
+
+#[test]
+fn each_latent_may_have_its_own_prepared_prompt() {
+    let input = Case::read(&Fixture::open("parity.safetensors"), "unet");
+    let unet = unet("tiny");
+    let prompts = unet.prepare(&input.context);
+    let prepared = Input::new(&input.z, &input.timesteps, &prompts);
+    assert_eq!(unet.predict(prepared).to_host(), input.noise(&unet));
 }
 
 #[test]
 #[should_panic(expected = "need the prompt's tokens")]
 fn a_prepared_prompt_has_no_gradients_of_adapters() {
-    let input = Input::read(&Fixture::open("parity.safetensors"), "unet");
+    let input = Case::read(&Fixture::open("parity.safetensors"), "unet");
     let mut unet = unet("tiny");
     let places = unet.attach_adapters(4);
     let parameters = Tensor::vector(&Cpu, Seeded::new(0).adapters(&places));
     let prompt = unet.prepare(&input.context.picture(0));
-    unet.forward(
-        &input.z,
-        &input.timesteps,
-        &prompt,
-        NOISE,
-        &mut Pass::recording().with_adapters(&parameters),
-    );
+    let mut gradient = Tensor::zeros(&Cpu, parameters.shape());
+    let input = Input::new(&input.z, &input.timesteps, &prompt);
+    unet.record_adapters(input, Noise, &parameters, &mut gradient);
 }
 
 /// More timesteps than are remembered, twice.
 #[test]
 fn remembered_timesteps_change_nothing() {
-    let input = Input::read(&Fixture::open("parity.safetensors"), "unet");
+    let input = Case::read(&Fixture::open("parity.safetensors"), "unet");
     let (z, context) = (input.z.picture(0), input.context.picture(0));
-    let noise = |unet: &UNet<Cpu>, t: f64| {
-        unet.predict(&z, t, &context, &mut Pass::inference())
-            .to_host()
-    };
+    let noise = |unet: &UNet<Cpu>, t: f64| unet.predict(Input::at(&z, t, &context)).to_host();
     let worn = unet("tiny");
     for t in 0..130 {
         noise(&worn, f64::from(t));
@@ -207,11 +174,11 @@ fn remembered_timesteps_change_nothing() {
 
 #[test]
 fn a_batch_is_its_pictures_one_by_one() {
-    let input = Input::read(&Fixture::open("parity.safetensors"), "unet");
+    let input = Case::read(&Fixture::open("parity.safetensors"), "unet");
     let unet = unet("tiny");
     let together = input.noise(&unet);
     let alone = (0..2).flat_map(|index| {
-        let alone = Input {
+        let alone = Case {
             z: input.z.picture(index),
             timesteps: vec![input.timesteps[index]],
             context: input.context.picture(index),
@@ -235,7 +202,7 @@ fn numbers_do_not_depend_on_the_count_of_threads() {
         pool.install(|| {
             let latent = encode(&vae, &fixture.picture("vae.image"));
             [
-                gradient_to_z(&unet, &fixture, "unet", true, &[2, 3]),
+                gradient_to_z(&unet, &fixture, "unet", NoiseAndFeatures::of(&[2, 3])),
                 latent.to_host(),
                 decode(&vae, &latent).to_host(),
             ]
@@ -247,37 +214,13 @@ fn numbers_do_not_depend_on_the_count_of_threads() {
     }
 }
 
-/// Gradient to z of what the weights `w` (`noise`, and decoder stages) of the fixture say.
-fn gradient_to_z(
-    unet: &UNet<Cpu>,
-    fixture: &Fixture,
-    name: &str,
-    noise: bool,
-    taps: &[usize],
-) -> Vec<f32> {
-    let input = Input::read(fixture, name);
-    let mut pass = Pass::recording();
-    // The noise is always computed: a way back that needs less of it must leave the rest alone.
-    let want = Want {
-        noise: true,
-        taps: &ALL_TAPS,
-    };
-    let output = unet.forward(&input.z, &input.timesteps, &input.context, want, &mut pass);
+/// Gradient to z of the outputs' products with the weights `w` of the fixture.
+fn gradient_to_z<W: Want>(unet: &UNet<Cpu>, fixture: &Fixture, name: &str, want: W) -> Vec<f32> {
+    let input = Case::read(fixture, name).input();
     let weight = |index: usize| fixture.picture(&format!("{name}.w{index}"));
-    let gradients = Gradients {
-        magnitude: 1.0,
-        noise: noise.then(|| weight(0)),
-        taps: taps.iter().map(|tap| (*tap, weight(*tap))).collect(),
-    };
-    let dx = unet
-        .backward(&output, gradients, true, &mut pass)
-        .expect("the gradient of z was asked for");
-    assert_eq!(
-        pass.depth(),
-        0,
-        "the way back takes everything off the tape"
-    );
-    dx.to_host()
+    let features = want.stages().iter().map(|stage| weight(*stage)).collect();
+    let gradients = W::collect(features, || weight(0));
+    unet.record(input, want).backward(gradients, 1.0).to_host()
 }
 
 #[test]
@@ -286,17 +229,25 @@ fn gradient_to_the_latent() {
     let unet = unet("tiny");
     for name in ["unet", "unet8"] {
         let expected = fixture.picture(&format!("{name}.gradient")).to_host();
-        let whole = gradient_to_z(&unet, &fixture, name, true, &[2, 3]);
+        let whole = gradient_to_z(&unet, &fixture, name, NoiseAndFeatures::of(&[2, 3]));
         assert_gradient(&format!("{name}.gradient"), &whole, &expected);
-        let parts = [(true, &[][..]), (false, &[2][..]), (false, &[3][..])]
-            .map(|(noise, taps)| gradient_to_z(&unet, &fixture, name, noise, taps));
+        let parts = [
+            gradient_to_z(&unet, &fixture, name, Noise),
+            gradient_to_z(&unet, &fixture, name, Features::of(&[2])),
+            gradient_to_z(&unet, &fixture, name, Features::of(&[3])),
+        ];
         let sum: Vec<f32> = (0..whole.len())
             .map(|at| parts.iter().map(|part| part[at]).sum())
             .collect();
         assert_gradient(&format!("{name}.gradient, part by part"), &sum, &expected);
-        let taps = gradient_to_z(&unet, &fixture, name, false, &[3, 2]);
+        let features = gradient_to_z(&unet, &fixture, name, Features::of(&[3, 2]));
         let sum: Vec<f32> = parts[1].iter().zip(&parts[2]).map(|(a, b)| a + b).collect();
-        assert_close(&format!("{name}, two stages at once"), &taps, &sum, 1e-4);
+        assert_close(
+            &format!("{name}, two stages at once"),
+            &features,
+            &sum,
+            1e-4,
+        );
     }
 }
 
@@ -349,38 +300,30 @@ fn assert_slopes(what: &str, gradient: &[f32], loss: impl Fn(f32, &[f32]) -> f64
 fn gradient_to_the_latent_is_the_slope() {
     let fixture = Fixture::open("parity.safetensors");
     let unet = unet("tiny");
-    let input = Input::read(&fixture, "unet");
-    let gradient = gradient_to_z(&unet, &fixture, "unet", true, &[2, 3]);
+    let input = Case::read(&fixture, "unet");
+    let gradient = gradient_to_z(&unet, &fixture, "unet", NoiseAndFeatures::of(&[2, 3]));
     let [w0, w2, w3] = [0, 2, 3].map(|index| fixture.picture(&format!("unet.w{index}")).to_host());
     assert_slopes("gradient of z", &gradient, |step, v| {
-        let want = Want {
-            noise: true,
-            taps: &[2, 3],
-        };
         let z = moved(&input.z, step, v);
-        let output = unet.forward(
-            &z,
-            &input.timesteps,
-            &input.context,
-            want,
-            &mut Pass::inference(),
-        );
-        let noise = output.noise.expect("it was asked for").to_host();
-        dot(&noise, &w0) + dot(&output.taps[0].to_host(), &w2) + dot(&output.taps[1].to_host(), &w3)
+        let moved = Input::new(&z, &input.timesteps, &input.context);
+        let (noise, features) = unet.forward(moved, NoiseAndFeatures::of(&[2, 3]));
+        dot(&noise.to_host(), &w0)
+            + dot(&features[0].to_host(), &w2)
+            + dot(&features[1].to_host(), &w3)
     });
 }
 
 #[test]
 fn mutual_self_attention() {
     let fixture = Fixture::open("parity.safetensors");
-    let input = Input::read(&fixture, "mutual");
+    let input = Case::read(&fixture, "mutual");
     let unet = unet("tiny");
     let mutual = |start_layer| Mutual {
         start_layer,
         sources: vec![0, 0],
     };
     let expected = fixture.picture("mutual.noise").to_host();
-    let noise = input.noise_with(&unet, Pass::inference().with_mutual(mutual(10)));
+    let noise = input.noise_with(&unet, mutual(10));
     assert_close("mutual.noise", &noise, &expected, FORWARD);
     let plain = input.noise(&unet);
     let half = plain.len() / 2;
@@ -394,7 +337,7 @@ fn mutual_self_attention() {
         "the picture that reads does"
     );
     assert_eq!(
-        input.noise_with(&unet, Pass::inference().with_mutual(mutual(16))),
+        input.noise_with(&unet, mutual(16)),
         plain,
         "there are 16 layers, 0 to 15"
     );
@@ -403,7 +346,7 @@ fn mutual_self_attention() {
 #[test]
 fn adapters_of_every_dialect_merged() {
     let fixture = Fixture::open("parity.safetensors");
-    let input = Input::read(&fixture, "unet");
+    let input = Case::read(&fixture, "unet");
     let expected = fixture.picture("lora.noise").to_host();
     let mut unet = unet("tiny");
     let untouched = input.noise(&unet);
@@ -480,43 +423,20 @@ impl TrainingStep {
         parameters: &Tensor<Cpu>,
         gradient: &mut Tensor<Cpu>,
         [from, to]: [usize; 2],
-        need_input: bool,
     ) -> f64 {
         let part = |x: &Tensor<Cpu>| {
             let pictures: Vec<Tensor<Cpu>> = (from..to).map(|index| x.picture(index)).collect();
-            Tensor::stacked(&pictures).expect("a part is not empty")
+            Tensor::stacked(&pictures)
         };
-        let mut pass = Pass::recording()
-            .with_adapters(parameters)
-            .with_gradient(gradient);
-        let output = unet.forward(
-            &part(&self.noisy),
-            &self.timesteps[from..to],
-            &self.context,
-            NOISE,
-            &mut pass,
-        );
-        let residual =
-            output
-                .noise
-                .clone()
-                .expect("it was asked for")
-                .combined(1.0, -1.0, &part(&self.noise));
+        let input = Input::new(&part(&self.noisy), &self.timesteps[from..to], &self.context);
+        let pass = unet.record_adapters(input, Noise, parameters, gradient);
+        let noise = pass.outputs().clone();
+        let residual = noise.combined(1.0, -1.0, &part(&self.noise));
         let count = self.noise.shape().len() as f64;
         let loss = dot(&residual.to_host(), &residual.to_host()) / count;
         let zeros = Tensor::zeros(&Cpu, residual.shape());
         let d_noise = residual.combined((2.0 / count) as f32, 0.0, &zeros);
-        let dx = unet.backward(
-            &output,
-            Gradients {
-                magnitude: 1.0,
-                noise: Some(d_noise),
-                taps: Vec::new(),
-            },
-            need_input,
-            &mut pass,
-        );
-        assert_eq!(dx.is_some(), need_input);
+        pass.backward(d_noise, 1.0);
         loss
     }
 }
@@ -546,11 +466,11 @@ fn gradients_of_a_training_step() {
     let step = TrainingStep::read(&fixture);
     unet.merge_adapters(&parameters);
 
-    let train = |parts: &[[usize; 2]], need_input: bool| {
+    let train = |parts: &[[usize; 2]]| {
         let mut gradient = Tensor::zeros(&Cpu, parameters.shape());
         let losses = parts
             .iter()
-            .map(|part| step.run(&unet, &parameters, &mut gradient, *part, need_input));
+            .map(|part| step.run(&unet, &parameters, &mut gradient, *part));
         let loss: f64 = losses.sum();
         let expected = f64::from(fixture.numbers("lora.loss.0")[0]);
         assert!(
@@ -559,19 +479,13 @@ fn gradients_of_a_training_step() {
         );
         gradient.to_host()
     };
-    let whole = train(&[[0, 4]], false);
-    assert_gradient("one batch of four", &whole, &expected);
+    assert_gradient("one batch of four", &train(&[[0, 4]]), &expected);
     assert_gradient(
         "four of one",
-        &train(&[[0, 1], [1, 2], [2, 3], [3, 4]], false),
+        &train(&[[0, 1], [1, 2], [2, 3], [3, 4]]),
         &expected,
     );
-    assert_gradient("three and one", &train(&[[0, 3], [3, 4]], false), &expected);
-    assert_eq!(
-        train(&[[0, 4]], true),
-        whole,
-        "walking on to the latent changes nothing"
-    );
+    assert_gradient("three and one", &train(&[[0, 3], [3, 4]]), &expected);
 }
 
 /// At a training's start all `up` are zero, and so are the gradients of `down`; here they are not.
@@ -589,14 +503,14 @@ fn gradients_of_trained_adapters_are_the_slopes() {
     let step = TrainingStep::read(&fixture);
     let mut gradient = Tensor::zeros(&Cpu, parameters.shape());
     unet.merge_adapters(&parameters);
-    step.run(&unet, &parameters, &mut gradient, [0, 4], false);
+    step.run(&unet, &parameters, &mut gradient, [0, 4]);
     let mut ignored = Tensor::zeros(&Cpu, parameters.shape());
     let state = std::cell::RefCell::new((&mut unet, &mut ignored));
     assert_slopes("adapters", &gradient.to_host(), |amount, v| {
         let (unet, ignored) = &mut *state.borrow_mut();
         let parameters = moved(&parameters, amount, v);
         unet.merge_adapters(&parameters);
-        step.run(unet, &parameters, ignored, [0, 4], false)
+        step.run(unet, &parameters, ignored, [0, 4])
     });
 }
 
@@ -705,10 +619,7 @@ fn a_fresh_adapter_is_the_identity() {
     let fixture = Fixture::open("parity.safetensors");
     let (z, context) = (fixture.picture("unet.z"), fixture.tokens("unet.context"));
     let mut unet = unet("tiny");
-    let noise = |unet: &UNet<Cpu>| {
-        unet.predict(&z, 741.0, &context, &mut Pass::inference())
-            .to_host()
-    };
+    let noise = |unet: &UNet<Cpu>| unet.predict(Input::at(&z, 741.0, &context)).to_host();
     let plain = noise(&unet);
     let places = unet.attach_adapters(4);
     let parameters = Tensor::vector(&Cpu, Seeded::new(0).adapters(&places));

@@ -8,8 +8,10 @@ use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
 use dragnext::model::UNet;
 use dragnext::model::config::UNetConfig;
-use dragnext::model::unet::{AdapterPlace, Gradients, Network, SharedUNet, UNetClient, Want};
-use dragnext::nn::{Mutual, Pass, Shape, Tensor};
+use dragnext::model::unet::{
+    AdapterPlace, Features, Input, Network, Noise, NoiseAndFeatures, SharedUNet, UNetClient,
+};
+use dragnext::nn::{Mutual, Shape, Tensor};
 
 /// Sums of a batch may be split in another way.
 const FORWARD: f64 = 1e-5;
@@ -71,87 +73,38 @@ impl Edit {
             let parameters = Tensor::vector(&Cpu, numbers.scaled(len, 0.1));
             network.merge_adapters(&parameters);
             let mut gradient = Tensor::zeros(&Cpu, parameters.shape());
-            let mut pass = Pass::recording()
-                .with_adapters(&parameters)
-                .with_gradient(&mut gradient);
             let timesteps: Vec<f64> = (0..self.copies)
                 .map(|copy| (100 * copy + 7) as f64)
                 .collect();
-            let output = network.forward(
-                &noisy,
-                &timesteps,
-                (&tokens).into(),
-                Want {
-                    noise: true,
-                    taps: &[],
-                },
-                &mut pass,
-            );
-            let noise = output.noise.clone().expect("it was asked for");
+            let input = Input::new(&noisy, &timesteps, &tokens);
+            let pass = network.record_adapters(input, Noise, &parameters, &mut gradient);
+            let noise = pass.outputs().clone();
             heard.push(("trained noise", noise.to_host()));
-            let noise = noise.combined(1.0, -1.0, &target);
-            network.backward(
-                &output,
-                Gradients {
-                    magnitude: 1.0,
-                    noise: Some(noise),
-                    taps: Vec::new(),
-                },
-                false,
-                &mut pass,
-            );
-            drop(pass);
+            pass.backward(noise.combined(1.0, -1.0, &target), 1.0);
             heard.push(("adapters", gradient.to_host()));
         }
         let prompt = network.prepare(&tokens);
-        heard.push((
-            "inverted",
-            network
-                .predict(&single, 41.0, (&prompt).into(), &mut Pass::inference())
-                .to_host(),
-        ));
-        for step in 0..2 {
-            let mut pass = Pass::recording();
-            let output = network.forward(
-                &single,
-                &[481.0],
-                (&prompt).into(),
-                Want {
-                    noise: step == 1,
-                    taps: &[1, 3],
-                },
-                &mut pass,
-            );
-            heard.extend(output.taps.iter().map(|tap| ("tap", tap.to_host())));
-            if self.breaks_off {
-                return heard;
-            }
-            let taps = [1, 3]
-                .into_iter()
-                .zip(output.taps.iter().cloned())
-                .collect();
-            let gradient = network.backward(
-                &output,
-                Gradients {
-                    magnitude: 1.0,
-                    noise: output.noise.clone(),
-                    taps,
-                },
-                true,
-                &mut pass,
-            );
-            heard.push(("gradient", gradient.expect("it was asked for").to_host()));
+        let noise = network.predict(Input::at(&single, 41.0, &prompt));
+        heard.push(("inverted", noise.to_host()));
+        let stages = [1, 3];
+        let input = || Input::at(&single, 481.0, &prompt);
+        let pass = network.record(input(), Features::of(&stages));
+        let features = pass.outputs().clone();
+        heard.extend(features.iter().map(|map| ("feature", map.to_host())));
+        if self.breaks_off {
+            return heard;
         }
-        let mut pass = Pass::inference().with_mutual(Mutual {
+        heard.push(("gradient", pass.backward(features, 1.0).to_host()));
+        let pass = network.record(input(), NoiseAndFeatures::of(&stages));
+        let outputs = pass.outputs().clone();
+        heard.extend(outputs.1.iter().map(|map| ("feature", map.to_host())));
+        heard.push(("gradient", pass.backward(outputs, 1.0).to_host()));
+        let mutual = Mutual {
             start_layer: 3,
             sources: vec![0, 0],
-        });
-        heard.push((
-            "pair",
-            network
-                .predict(&pair, 281.0, (&prompt).into(), &mut pass)
-                .to_host(),
-        ));
+        };
+        let noise = network.predict(Input::at(&pair, 281.0, &prompt).with_mutual(mutual));
+        heard.push(("pair", noise.to_host()));
         heard
     }
 }
