@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::drag_file::{DragFile, DragRegion, Editable, Movement, Shape};
+use crate::drag_file::{Drag, DragFile, DragRegion, Editable, Shape, Turn};
 use crate::error::Result;
-use crate::geometry::Point;
+use crate::geometry::{Point, PointPair};
 use crate::outline::Outline;
 use crate::picture;
 use crate::report::{self, Made, Maker};
@@ -55,6 +55,9 @@ fn summary(place: &str, made: &Made) -> String {
     if !drag.prompt.is_empty() {
         lines.push(("prompt", drag.prompt.clone()));
     }
+    if let Some(prompt) = &drag.edit_prompt {
+        lines.push(("edited", prompt.clone()));
+    }
     lines.extend(
         drag.regions
             .iter()
@@ -102,28 +105,27 @@ fn origin(by: &Maker) -> Vec<(&'static str, String)> {
 
 fn describe(region: &DragRegion) -> String {
     let point = |point: Point| format!("({}, {})", point.x, point.y);
-    let way = match region.movement {
-        Movement::Pull { handle, target } => format!("from {} to {}", point(handle), point(target)),
-        Movement::Turn {
-            center,
-            handle,
-            target,
-        } => format!(
-            "about {}, from {} to {}",
-            point(center),
-            point(handle),
-            point(target)
-        ),
-        Movement::TurnBy { center, angle } => {
-            format!("about {}, by {angle} degrees", point(center))
+    let from_to = |PointPair { handle, target }: &PointPair| {
+        format!("from {} to {}", point(*handle), point(*target))
+    };
+    let moves = match &region.drag {
+        Drag::Translation { points, .. }
+        | Drag::Deformation { points, .. }
+        | Drag::Point { points } => from_to(points),
+        Drag::Rotation { center, turn, .. } => {
+            let turns = match turn {
+                Turn::Points(points) => from_to(points),
+                Turn::Angle { angle } => format!("by {angle} degrees"),
+            };
+            format!("about {}, {turns}", point(*center))
         }
     };
-    format!(
-        "{}: {} of {}, {way}",
-        region.id,
-        region.kind.name(),
-        shape(&region.shape)
-    )
+    let of = region
+        .drag
+        .shape()
+        .map(|inside| format!(" of {}", shape(inside)))
+        .unwrap_or_default();
+    format!("{}: {}{of}, {moves}", region.id, region.drag.kind().name())
 }
 
 fn shape(shape: &Shape) -> String {

@@ -8,7 +8,7 @@ use crate::drag_file::DragFile;
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::model::Model;
-use crate::plan::{Plan, check_masks};
+use crate::plan::{Plan, check_masks, unused_edit_prompt};
 use crate::report::{self, Moved, Verdict};
 use crate::settings::{Overrides, Settings};
 use crate::warning::Warning;
@@ -101,7 +101,9 @@ impl Arguments {
         verdict.count = Some(drag.regions.len());
         let Some(Target { size, model }) = target else {
             Settings::resolve(&self.settings.over(&drag.settings))?;
-            return check_masks(&drag, name);
+            check_masks(&drag, name)?;
+            verdict.warnings.extend(unused_edit_prompt(&drag));
+            return Ok(());
         };
         let defaults = model
             .as_ref()
