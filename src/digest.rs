@@ -1,19 +1,19 @@
-//! SHA-256 as the hexadecimal text that records, reports and model folders use.
+//! SHA-256 as hexadecimal text.
 
 use std::fmt::Write;
 use std::io::{self, Read};
 
 use sha2::{Digest, Sha256};
 
-/// The SHA-256 of `bytes`, in 64 lower-case hexadecimal digits.
+/// Returns the SHA-256 of `bytes` as 64 lower-case hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
 }
 
-/// The SHA-256 of everything that is left to read, in the same form.
+/// Returns the SHA-256 of everything up to the end of `reader`, in the same form.
 ///
 /// # Errors
-/// Whatever the reader says.
+/// The reader's error.
 pub fn sha256_of(reader: &mut impl Read) -> io::Result<String> {
     let mut hasher = Sha256::new();
     let mut bytes = vec![0; 1 << 20];
@@ -27,7 +27,7 @@ pub fn sha256_of(reader: &mut impl Read) -> io::Result<String> {
     }
 }
 
-/// Two lower-case digits for each byte.
+/// Formats each byte as two lower-case hexadecimal digits.
 pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes
         .iter()
@@ -43,11 +43,11 @@ mod tests {
 
     /// FIPS 180-2, appendix B.1.
     #[test]
-    fn the_published_example_holds() {
+    fn sha256_of_the_published_example() {
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(sha256(b"abc"), expected);
         assert_eq!(
-            sha256_of(&mut &b"abc"[..]).expect("bytes can be read"),
+            sha256_of(&mut &b"abc"[..]).expect("bytes are readable"),
             expected
         );
     }

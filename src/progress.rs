@@ -1,9 +1,7 @@
 //! How a run tells where it stands. The pipeline speaks to [`Progress`]; what is shown is decided here.
 
-mod items;
 mod transfer;
 
-pub use items::{Items, Stages};
 pub use transfer::{Transfer, amount};
 
 use std::io::{IsTerminal, Write};
@@ -81,7 +79,7 @@ pub fn for_terminal(quiet: bool) -> Box<dyn Progress> {
 
 /// Is stderr a terminal that can redraw a line, with room for a bar? Nothing here is coloured, but who sets `NO_COLOR` wants no escape
 /// codes, and redrawing takes some.
-fn has_bars() -> bool {
+pub(crate) fn has_bars() -> bool {
     let is_set = |variable: &str| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").map_or(cfg!(unix), |terminal| terminal == "dumb");
     let columns =

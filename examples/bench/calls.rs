@@ -10,10 +10,12 @@ use dragnext::diffusion::{NoiseSource, Schedule, Seeded};
 use dragnext::interrupt::Interrupt;
 use dragnext::kernels::Backend;
 use dragnext::model::config::UNetConfig;
-use dragnext::model::unet::{AdapterPlace, Context as PromptContext, Gradients, Want};
+use dragnext::model::unet::{
+    AdapterPlace, Context as PromptContext, Features, Input, Network, Noise, NoiseAndFeatures,
+};
 use dragnext::model::vae::DOWNSCALE;
 use dragnext::model::{Model, Source, UNet, Vae};
-use dragnext::nn::{Mutual, Pass, Shape, Tensor};
+use dragnext::nn::{Mutual, Shape, Tensor};
 use serde::{Serialize, Serializer};
 
 use crate::cost::{Cost, Meter};
@@ -48,10 +50,8 @@ pub(crate) enum Call {
     Prompt,
     /// Loss and adapters' gradient of a step of the fine-tuning, four latents.
     Lora,
-    /// The same adapters' gradient from one latent, where the way back ends at the last adapter.
+    /// The adapters' gradient from one latent.
     AdaptersB1,
-    /// The same on the whole way back to the latent.
-    AdaptersToLatent,
     /// Picture to latent.
     VaeEncode,
     /// Latent to picture.
@@ -242,9 +242,7 @@ impl<B: Backend> Calls<B> {
             Call::VaeEncode | Call::VaeDecode => self.run_vae(call),
             Call::Edit => self.run_edit(),
             Call::Lora => self.run_lora(),
-            Call::AdaptersB1 | Call::AdaptersToLatent => {
-                self.run_adapters(call == Call::AdaptersToLatent)
-            }
+            Call::AdaptersB1 => self.run_adapters(),
             Call::Prompt => self.run_prompt(),
             _ => self.run_unet(call),
         }
@@ -277,53 +275,42 @@ impl<B: Backend> Calls<B> {
             part(&inputs.context),
             &inputs.timesteps[..batch],
         );
-        let is_drag = matches!(call, Call::Drag | Call::DragNoise);
-        let want = Want {
-            noise: call != Call::Drag,
-            taps: if is_drag { &[TAP] } else { &[] },
-        };
-        let mut pass = if is_drag {
-            Pass::recording()
-        } else {
-            Pass::inference()
-        };
+        let prompt = (call == Call::UnetPrepared).then(|| unet.prepare(&context));
+        let context = prompt
+            .as_ref()
+            .map_or_else(|| PromptContext::from(&context), PromptContext::from);
+        let mut input = Input::new(&z, timesteps, context);
         if call == Call::UnetMutualB2 {
-            pass = pass.with_mutual(Mutual {
+            input = input.with_mutual(Mutual {
                 start_layer: MUTUAL_START,
                 sources: vec![0, 0],
             });
         }
-        let prompt = (call == Call::UnetPrepared).then(|| unet.prepare(&context));
-        let context = prompt
-            .as_ref()
-            .map_or(PromptContext::Tokens(&context), PromptContext::Prepared);
         let meter = Meter::start(&backend);
-        let output = unet.forward(&z, timesteps, context, want, &mut pass);
-        let gradient = is_drag.then(|| {
-            let noise = (call == Call::DragNoise).then(|| inputs.d_noise.clone());
-            unet.backward(
-                &output,
-                Gradients {
-                    magnitude: 1.0,
-                    noise,
-                    taps: vec![(TAP, inputs.d_tap.clone())],
-                },
-                true,
-                &mut pass,
-            )
-        });
+        let outputs = match call {
+            Call::Drag => {
+                let pass = unet.record(input, Features::of(&[TAP]));
+                let features = pass.outputs().clone();
+                let gradient = pass.backward(vec![inputs.d_tap.clone()], 1.0);
+                vec![("tap", features[0].clone()), ("gradient", gradient)]
+            }
+            Call::DragNoise => {
+                let pass = unet.record(input, NoiseAndFeatures::of(&[TAP]));
+                let (noise, features) = pass.outputs().clone();
+                let gradients = (inputs.d_noise.clone(), vec![inputs.d_tap.clone()]);
+                let gradient = pass.backward(gradients, 1.0);
+                let tap = features[0].clone();
+                vec![("noise", noise), ("tap", tap), ("gradient", gradient)]
+            }
+            _ => vec![("noise", unet.predict(input))],
+        };
         let cost = meter.stop();
-        let outputs = [
-            ("noise", output.noise),
-            ("tap", output.taps.into_iter().next()),
-            ("gradient", gradient.flatten()),
-        ];
         Ok(Run {
             cost,
             stages: Vec::new(),
             outputs: outputs
                 .into_iter()
-                .filter_map(|(name, x)| Some((name, x?.to_host())))
+                .map(|(name, x)| (name, x.to_host()))
                 .collect(),
         })
     }
@@ -341,7 +328,7 @@ impl<B: Backend> Calls<B> {
         })
     }
 
-    fn run_adapters(&mut self, to_latent: bool) -> Result<Run> {
+    fn run_adapters(&mut self) -> Result<Run> {
         let backend = self.backend.clone();
         let (unet, _) = self.unet()?;
         let parameters = Tensor::vector(
@@ -351,30 +338,10 @@ impl<B: Backend> Calls<B> {
         let (unet, inputs) = self.unet()?;
         let (z, context) = (inputs.latents.picture(0), inputs.context.picture(0));
         let mut gradient = Tensor::zeros(&backend, parameters.shape());
-        let mut pass = Pass::recording()
-            .with_adapters(&parameters)
-            .with_gradient(&mut gradient);
         let meter = Meter::start(&backend);
-        let output = unet.forward(
-            &z,
-            &inputs.timesteps[..1],
-            &context,
-            Want {
-                noise: true,
-                taps: &[],
-            },
-            &mut pass,
-        );
-        unet.backward(
-            &output,
-            Gradients {
-                magnitude: 1.0,
-                noise: Some(inputs.d_noise.clone()),
-                taps: Vec::new(),
-            },
-            to_latent,
-            &mut pass,
-        );
+        let input = Input::new(&z, &inputs.timesteps[..1], &context);
+        unet.record_adapters(input, Noise, &parameters, &mut gradient)
+            .backward(inputs.d_noise.clone(), 1.0);
         let cost = meter.stop();
         unet.detach_adapters();
         Ok(Run {

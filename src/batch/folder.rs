@@ -1,34 +1,36 @@
-//! A folder of pictures, each with its drag file: `cat.png` goes with `cat.json`, else with `cat/drag.json`.
+//! Lists the pictures in a folder and its subfolders, each with its drag file.
+//!
+//! `cat.png` is edited with `cat.json`, else with `cat/drag.json`. Hidden files, the output folder and links to folders are skipped.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, FileType};
 use std::path::{Path, PathBuf};
 
-use super::list::{Entry, Fault};
+use super::entry::{ListEntry, ListFault};
 use crate::error::{Error, ErrorKind, Result};
 use crate::warning::{Warning, WarningKind};
 
-/// Extensions of pictures.
+/// File name extensions of pictures.
 const PICTURES: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 
-/// What was seen and left out.
+/// Paths that were found and skipped.
 #[derive(Debug, Default)]
-struct Left {
+struct Skipped {
     without_drag: Vec<PathBuf>,
-    links: Vec<PathBuf>,
+    folder_links: Vec<PathBuf>,
 }
 
-/// All pictures under `root` that have a drag file, or all pictures when one drag file is for all; sorted by their paths. Nothing under
-/// `outputs` counts, nothing hidden, and no link to a folder is followed.
+/// Returns the pictures under `root` that have a drag file, or all of them when `has_common_drag`, sorted by path; with a warning for each
+/// kind of path that was skipped.
 pub(super) fn read(
     root: &Path,
     outputs: &Path,
-    drag_for_all: bool,
-) -> Result<(Vec<Entry>, Vec<Warning>)> {
+    has_common_drag: bool,
+) -> Result<(Vec<ListEntry>, Vec<Warning>)> {
     let outputs = fs::canonicalize(outputs).ok();
     let is_outputs = |folder: &Path| outputs.is_some() && fs::canonicalize(folder).ok() == outputs;
-    let (mut entries, mut left) = (Vec::new(), Left::default());
+    let (mut entries, mut skipped) = (Vec::new(), Skipped::default());
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
         let names = names(&root.join(&folder))?;
@@ -43,7 +45,7 @@ pub(super) fn read(
                 continue;
             }
             if kind.is_symlink() && root.join(&path).is_dir() {
-                left.links.push(path);
+                skipped.folder_links.push(path);
             } else if kind.is_dir() {
                 if !is_outputs(&root.join(&path)) {
                     folders.push(path);
@@ -51,7 +53,7 @@ pub(super) fn read(
             } else if is_picture(&path) {
                 let beside = path.with_extension("json");
                 let inside = path.with_extension("").join("drag.json");
-                let drag = if drag_for_all {
+                let drag = if has_common_drag {
                     None
                 } else if beside
                     .file_name()
@@ -61,36 +63,36 @@ pub(super) fn read(
                 } else if root.join(&inside).exists() {
                     Some(inside)
                 } else {
-                    left.without_drag.push(path);
+                    skipped.without_drag.push(path);
                     continue;
                 };
                 entries.push(entry(root, path, drag, *kind));
             }
         }
     }
-    entries.sort_by(|a: &Entry, b| a.image.cmp(&b.image));
+    entries.sort_by(|a: &ListEntry, b| a.image.cmp(&b.image));
     for (index, entry) in entries.iter_mut().enumerate() {
         entry.number = index + 1;
     }
-    Ok((entries, left.warnings(root)))
+    Ok((entries, skipped.warnings(root)))
 }
 
-fn entry(root: &Path, image: PathBuf, drag: Option<PathBuf>, kind: FileType) -> Entry {
+fn entry(root: &Path, image: PathBuf, drag: Option<PathBuf>, kind: FileType) -> ListEntry {
     let place = root.join(&image).display().to_string();
-    let entry = Entry {
+    let entry = ListEntry {
         drag,
-        ..Entry::of(place.clone(), 0, image)
+        ..ListEntry::new(place.clone(), 0, image)
     };
     if kind.is_file() || kind.is_symlink() {
         return entry;
     }
-    let reason = "is no file, but a pipe, a socket or a device".to_owned();
-    Entry {
-        fault: Some(Fault {
+    let reason = "is a pipe, a socket or a device, not a file".to_owned();
+    ListEntry {
+        fault: Some(ListFault {
             place,
             kind: ErrorKind::ManifestNotAFile,
             reason,
-            hint: "take it out of the folder",
+            hint: "remove it from the folder",
         }),
         ..entry
     }
@@ -119,9 +121,9 @@ fn is_picture(path: &Path) -> bool {
     })
 }
 
-impl Left {
+impl Skipped {
     fn warnings(self, root: &Path) -> Vec<Warning> {
-        let tell = |paths: Vec<PathBuf>, kind, one: &str, many: &str| {
+        let warning = |paths: Vec<PathBuf>, kind, one: &str, many: &str| {
             let first = paths.iter().min()?;
             let count = paths.len();
             let what = if count == 1 {
@@ -136,19 +138,19 @@ impl Left {
         };
         let Self {
             without_drag,
-            links,
+            folder_links,
         } = self;
-        let drags = tell(
+        let drags = warning(
             without_drag,
             WarningKind::BatchWithoutDrag,
-            "1 picture has no drag file and is left out",
-            "# pictures have no drag file and are left out",
+            "skipping 1 picture without a drag file",
+            "skipping # pictures without a drag file",
         );
-        let links = tell(
-            links,
+        let links = warning(
+            folder_links,
             WarningKind::BatchLinks,
-            "1 link to a folder is not followed",
-            "# links to folders are not followed",
+            "skipping 1 link to a folder",
+            "skipping # links to folders",
         );
         drags.into_iter().chain(links).collect()
     }

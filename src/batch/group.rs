@@ -1,178 +1,190 @@
-//! Items that go through the network side by side.
+//! Edits a group of items, whose requests to the network are computed in shared calls.
 
-use super::run::{PreparedItem, Run};
+use super::handoff::{EditResult, EditedItem, PreparedItem, ReadItem};
 use crate::bug;
 use crate::diffusion::Seeded;
 use crate::edit::Provenance;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
+use crate::interrupt::Interrupt;
 use crate::pipeline::{EditRequest, Edits, Outcome};
 use crate::progress::{Progress, Silent};
-use crate::report::Record;
+use crate::report::{BatchProgress, Record};
 use crate::warning::{Warning, WarningKind};
 
-/// What became of an item: without an outcome, nothing moves in it.
-pub(super) type Made = Result<(PreparedItem, Option<Outcome>)>;
-
-/// Was there memory for so many at a time?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Room {
-    Enough,
-    Short,
+pub(super) struct GroupEditor<'a> {
+    pub(super) editor: &'a mut dyn Edits,
+    pub(super) device: &'a str,
+    pub(super) provenance: Provenance<'a>,
+    pub(super) progress: &'a BatchProgress,
+    pub(super) interrupt: &'a Interrupt,
 }
 
-/// What the network made of an item, and how many went side by side.
+/// A group that the network is done with.
+pub(super) struct EditedGroup<'a> {
+    pub(super) items: Vec<EditedItem<'a>>,
+    /// Whether the device could not hold the group, so that items were edited one by one.
+    pub(super) out_of_memory: bool,
+}
+
+/// What the network computed for one item.
 struct Computed {
     outcome: Result<Outcome>,
-    together: usize,
+    /// Number of edits that shared the network.
+    shared_by: usize,
     warning: Option<Warning>,
 }
 
-impl Run<'_> {
-    /// Asks the network for all of them; each is given back with its record and what came of it.
-    pub(super) fn compute_all(
-        &self,
-        group: Vec<(Record, Result<PreparedItem>)>,
-        editor: &mut dyn Edits,
-        means: Provenance,
-    ) -> (Vec<(Record, Made)>, Room) {
-        let begun = group.into_iter().map(|(mut record, ours)| {
-            let ours = ours.and_then(|ours| {
-                bug::caught(|| {
-                    self.begin(&ours, &mut record, means);
-                    Ok(ours)
-                })
-            });
-            (record, ours)
-        });
-        let mut begun: Vec<(Record, Result<PreparedItem>)> = begun.collect();
-        let computed = self.outcomes(
-            begun
-                .iter_mut()
-                .filter_map(|(_, ours)| moving(ours))
-                .collect(),
-            editor,
-        );
-        let room = if computed.iter().any(|computed| computed.warning.is_some()) {
-            Room::Short
-        } else {
-            Room::Enough
-        };
+impl GroupEditor<'_> {
+    /// Edits all items of a group. Items that could not be read keep their error, and items in which nothing moves need no network.
+    pub(super) fn edit<'a>(&mut self, group: Vec<ReadItem<'a>>) -> EditedGroup<'a> {
+        let group_size = group.len();
+        let mut group: Vec<ReadItem> = group.into_iter().map(|read| self.begin(read)).collect();
+        let moving = group
+            .iter_mut()
+            .filter_map(|read| needs_network(&mut read.prepared))
+            .collect();
+        let computed = self.compute(moving);
+        let out_of_memory = computed.iter().any(|computed| computed.warning.is_some());
         let mut computed = computed.into_iter();
-        let made = begun.into_iter().map(|(mut record, mut ours)| {
-            let computed = if moving(&mut ours).is_some() {
-                computed.next()
-            } else {
-                None
-            };
-            let made = ours.and_then(|ours| {
-                let Some(Computed {
-                    outcome,
-                    together,
-                    warning,
-                }) = computed
-                else {
-                    return Ok((ours, None));
-                };
-                record.together = (together > 1).then_some(together);
-                record.warnings.extend(warning);
-                let outcome = outcome?;
-                record.computed(&outcome);
-                Ok((ours, Some(outcome)))
-            });
-            (record, made)
+        let items = group
+            .into_iter()
+            .map(|read| {
+                let ReadItem {
+                    item,
+                    mut record,
+                    mut prepared,
+                } = read;
+                let computed = needs_network(&mut prepared).and_then(|_| computed.next());
+                let edit = prepared.and_then(|prepared| finish(prepared, computed, &mut record));
+                EditedItem {
+                    item,
+                    record,
+                    edit,
+                    group_size,
+                }
+            })
+            .collect();
+        EditedGroup {
+            items,
+            out_of_memory,
+        }
+    }
+
+    /// Adds the plan to an item's record.
+    fn begin<'a>(&self, read: ReadItem<'a>) -> ReadItem<'a> {
+        let ReadItem {
+            item,
+            mut record,
+            prepared,
+        } = read;
+        let prepared = prepared.and_then(|prepared| {
+            bug::caught(|| {
+                let edit = &prepared.prepared;
+                record
+                    .warnings
+                    .extend(edit.original.warnings.iter().cloned());
+                record.planned(
+                    &edit.plan,
+                    [self.device, self.provenance.numerics[1]],
+                    self.provenance.model,
+                );
+                record.job = Some(prepared.identity.job.clone());
+                failpoint::panic("panic_in_item");
+                Ok(prepared)
+            })
         });
-        (made.collect(), room)
+        ReadItem {
+            item,
+            record,
+            prepared,
+        }
     }
 
-    fn begin(&self, ours: &PreparedItem, record: &mut Record, means: Provenance) {
-        let prepared = &ours.prepared;
-        record
-            .warnings
-            .extend(prepared.original.warnings.iter().cloned());
-        record.planned(
-            &prepared.plan,
-            [self.device, means.numerics[1]],
-            means.model,
-        );
-        record.job = Some(ours.identity.job.clone());
-        failpoint::panic("panic_in_item");
-    }
-
-    /// What the network makes of each.
-    fn outcomes(
-        &self,
-        mut moving: Vec<&mut PreparedItem>,
-        editor: &mut dyn Edits,
-    ) -> Vec<Computed> {
-        let together = moving.len();
-        if together < 2 {
+    /// Runs the network for several items. If the device cannot hold them together, the items that failed are edited again one by one.
+    fn compute(&mut self, mut moving: Vec<&mut PreparedItem>) -> Vec<Computed> {
+        let count = moving.len();
+        if count < 2 {
             return moving
                 .into_iter()
-                .map(|ours| self.alone(ours, editor, None))
+                .map(|prepared| self.compute_one(prepared, None))
                 .collect();
         }
         let mut noise: Vec<Seeded> = moving
             .iter()
-            .map(|ours| Seeded::of(&ours.prepared.plan.settings))
+            .map(|prepared| Seeded::of(&prepared.prepared.plan.settings))
             .collect();
-        // They begin in step, so the first one's stages say where about all of them are.
-        let mut first = self.shown.stages();
-        let mut others = vec![Silent; together - 1];
+        // The edits start together, so the stages of the first stand for all.
+        let mut first = self.progress.stages();
+        let mut others = vec![Silent; count - 1];
         let progress = std::iter::once(&mut first as &mut dyn Progress)
             .chain(others.iter_mut().map(|silent| silent as &mut dyn Progress));
-        let edits = moving.iter_mut().zip(&mut noise).zip(progress);
-        let edits = edits
-            .map(|((ours, noise), progress)| EditRequest {
-                work: ours.prepared.work(),
+        let requests = moving
+            .iter_mut()
+            .zip(&mut noise)
+            .zip(progress)
+            .map(|((prepared, noise), progress)| EditRequest {
+                work: prepared.prepared.work(),
                 noise,
                 progress,
             })
             .collect();
-        let outcomes = editor.edit_many(edits, self.interrupt);
-        let computed = outcomes
+        let outcomes = self.editor.edit_many(requests, self.interrupt);
+        outcomes
             .into_iter()
             .zip(moving)
-            .map(|(outcome, ours)| match outcome {
-                // What is too much for the device together may not be for each.
+            .map(|(outcome, prepared)| match outcome {
                 Err(error)
                     if [ErrorKind::ComputeOutOfMemory, ErrorKind::DeviceRefused]
                         .contains(&error.kind()) =>
                 {
-                    self.alone(ours, editor, Some(one_by_one(together, &error)))
+                    self.compute_one(prepared, Some(one_by_one(count, &error)))
                 }
                 outcome => Computed {
                     outcome,
-                    together,
+                    shared_by: count,
                     warning: None,
                 },
-            });
-        computed.collect()
+            })
+            .collect()
     }
 
-    fn alone(
-        &self,
-        ours: &mut PreparedItem,
-        editor: &mut dyn Edits,
-        warning: Option<Warning>,
-    ) -> Computed {
+    fn compute_one(&mut self, prepared: &mut PreparedItem, warning: Option<Warning>) -> Computed {
         let outcome = bug::caught(|| {
-            ours.prepared
-                .compute(editor, &mut self.shown.stages(), self.interrupt)
+            prepared
+                .prepared
+                .compute(self.editor, &mut self.progress.stages(), self.interrupt)
         });
         Computed {
             outcome,
-            together: 1,
+            shared_by: 1,
             warning,
         }
     }
 }
 
-fn one_by_one(together: usize, error: &Error) -> Warning {
+/// Adds what the network computed to an item's record.
+fn finish(prepared: PreparedItem, computed: Option<Computed>, record: &mut Record) -> EditResult {
+    let Some(Computed {
+        outcome,
+        shared_by,
+        warning,
+    }) = computed
+    else {
+        return Ok((prepared, None));
+    };
+    record.together = (shared_by > 1).then_some(shared_by);
+    record.warnings.extend(warning);
+    let outcome = outcome?;
+    record.computed(&outcome);
+    Ok((prepared, Some(outcome)))
+}
+
+fn one_by_one(count: usize, error: &Error) -> Warning {
     let reason = error.to_string();
     let reason = reason.lines().next().unwrap_or_default();
     let message = format!(
-        "{together} at a time are too many for the device, so it was done alone ({reason})"
+        "the device cannot edit {count} items at a time, so this one was edited alone ({reason})"
     );
     Warning {
         kind: WarningKind::BatchOneByOne,
@@ -180,11 +192,10 @@ fn one_by_one(together: usize, error: &Error) -> Warning {
     }
 }
 
-fn moving(ours: &mut Result<PreparedItem>) -> Option<&mut PreparedItem> {
-    ours.as_mut().ok().filter(|ours| ours.prepared.moves())
-}
-
-/// Did a signal end it?
-pub(super) fn is_interrupt(error: &Error) -> bool {
-    matches!(error, Error::Interrupted { .. })
+/// Returns the item if it was read and a region of it moves.
+fn needs_network(prepared: &mut Result<PreparedItem>) -> Option<&mut PreparedItem> {
+    prepared
+        .as_mut()
+        .ok()
+        .filter(|prepared| prepared.prepared.moves())
 }

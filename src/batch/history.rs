@@ -1,4 +1,7 @@
-//! What earlier runs wrote in the output folder, and what is left to do because of it.
+//! The records of earlier runs in an output folder, and which items need to be edited because of them.
+//!
+//! An item is done if a record says so, the hash of everything that decides its pixels is unchanged, and its output has the recorded
+//! hash. The mere existence of an output and its modification time count for nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -7,68 +10,70 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::list::Item;
-use super::{RECORDS, Terms};
+use super::{Item, RECORDS, Resolver};
 use crate::digest::sha256_of;
 use crate::edit::Provenance;
 use crate::error::{Error, ErrorKind, RecordedKind, Result};
 
-/// What a record is asked for.
+/// The fields of a record that are read.
 #[derive(Debug, Deserialize)]
-struct Seen {
+struct RecordLine {
     id: String,
     status: String,
     job: Option<String>,
     inputs: Option<String>,
     out_sha256: Option<String>,
-    error: Option<SeenFailure>,
+    error: Option<RecordedError>,
     seconds: Option<HashMap<String, f64>>,
     together: Option<usize>,
 }
 
 #[derive(Debug, Deserialize)]
-struct SeenFailure {
+struct RecordedError {
     kind: RecordedKind,
 }
 
-/// What an item was, when it ended.
+/// The job that a record describes.
 #[derive(Debug)]
-struct Was {
-    job: String,
-    /// What the job was made from.
+struct RecordedJob {
+    /// Hash of everything that decides the pixels.
+    hash: String,
+    /// Hash of what the job was made from.
     inputs: Option<String>,
 }
 
-/// What is known of an item.
+/// What the records say about one item.
 #[derive(Debug, Default)]
-struct Past {
-    /// With the hash of the output.
-    done: Option<(Was, String)>,
-    /// After it was last done, with the kind of the error.
-    failed: Option<(Was, RecordedKind)>,
+struct ItemHistory {
+    /// The latest success, with the hash of the output.
+    done: Option<(RecordedJob, String)>,
+    /// The latest failure after that, with the kind of its error.
+    failed: Option<(RecordedJob, RecordedKind)>,
 }
 
-/// What earlier runs wrote.
+/// The records of earlier runs.
 #[derive(Debug, Default)]
 pub struct History {
-    items: HashMap<String, Past>,
-    /// Seconds that items which are done took, and their number.
-    taken: (f64, usize),
+    items: HashMap<String, ItemHistory>,
+    /// Seconds of all items that are done.
+    seconds: f64,
+    /// Number of items that are done.
+    timed: usize,
 }
 
-/// `--redo`: what is done again although nothing changed.
+/// `--redo`: items that are edited again although nothing changed.
 #[derive(Debug, Clone, Default)]
 pub struct Redo {
-    /// Everything.
+    /// All items.
     pub all: bool,
-    /// What failed.
+    /// Failed items.
     pub failed: bool,
-    /// Items of these names.
+    /// Items with these ids.
     pub ids: HashSet<String>,
 }
 
 impl Redo {
-    /// `all`, `failed`, or names.
+    /// Interprets words that are `all`, `failed` or ids.
     pub fn new(words: &[String]) -> Self {
         let has = |word: &str| words.iter().any(|given| given == word);
         let ids = words
@@ -82,24 +87,39 @@ impl Redo {
             ids,
         }
     }
+
+    /// Checks that each id is that of an item.
+    ///
+    /// # Errors
+    /// [`Error::Batch`] `batch.unknown_id`.
+    pub fn check(&self, items: &[Item]) -> Result<()> {
+        let is_unknown = |id: &&String| !items.iter().any(|item| item.id == **id);
+        self.ids.iter().find(is_unknown).map_or(Ok(()), |id| {
+            Err(Error::Batch {
+                kind: ErrorKind::BatchUnknownId,
+                reason: format!("--redo: no item has the id `{id}`"),
+                hint: "ids are those of the manifest, or paths in the folder without extension; `--dry-run` lists them".into(),
+            })
+        })
+    }
 }
 
-/// Where an item stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
-    /// Done, and nothing of it changed.
+/// Whether an item needs to be edited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ItemState {
+    /// It is done, and nothing changed.
     Done,
-    /// Failed, and would fail again in the same way.
+    /// It failed, and would fail again with the same error.
     Failed,
-    /// To be done.
-    Open,
+    /// It needs to be edited.
+    Pending,
 }
 
 impl History {
-    /// Reads all records of an output folder, those of other shards too. What is no record is not counted.
+    /// Reads all records in an output folder, also those of other shards. Lines that are not records are ignored.
     ///
     /// # Errors
-    /// [`Error::File`] when there are records that cannot be read.
+    /// [`Error::File`] when a record file cannot be read.
     pub fn read(outputs: &Path) -> Result<Self> {
         let mut history = Self::default();
         let Ok(entries) = fs::read_dir(outputs.join(RECORDS)) else {
@@ -119,8 +139,8 @@ impl History {
             let mut reader = BufReader::new(File::open(&path).map_err(failed)?);
             let mut line = Vec::new();
             while reader.read_until(b'\n', &mut line).map_err(failed)? > 0 {
-                if let Ok(seen) = serde_json::from_slice::<Seen>(&line) {
-                    history.add(seen);
+                if let Ok(record) = serde_json::from_slice::<RecordLine>(&line) {
+                    history.add(record);
                 }
                 line.clear();
             }
@@ -128,88 +148,97 @@ impl History {
         Ok(history)
     }
 
-    fn add(&mut self, seen: Seen) {
-        let past = self.items.entry(seen.id).or_default();
-        let Some(job) = seen.job else {
-            // It did not come so far that it could be known again.
-            past.failed = None;
+    fn add(&mut self, record: RecordLine) {
+        let item = self.items.entry(record.id).or_default();
+        let Some(hash) = record.job else {
+            // The item failed before its job was known, so the failure cannot be recognised again.
+            item.failed = None;
             return;
         };
-        let was = Was {
-            job,
-            inputs: seen.inputs,
+        let job = RecordedJob {
+            hash,
+            inputs: record.inputs,
         };
-        match (seen.status.as_str(), seen.out_sha256, seen.error) {
+        match (record.status.as_str(), record.out_sha256, record.error) {
             ("done", Some(out), _) => {
-                *past = Past {
-                    done: Some((was, out)),
+                *item = ItemHistory {
+                    done: Some((job, out)),
                     failed: None,
                 };
-                let load_apart = seen
+                let seconds: f64 = record
                     .seconds
                     .unwrap_or_default()
                     .into_iter()
-                    .filter(|(stage, _)| stage != "load");
-                self.taken.0 += load_apart.map(|(_, seconds)| seconds).sum::<f64>()
-                    / seen.together.unwrap_or(1).max(1) as f64;
-                self.taken.1 += 1;
+                    .filter(|(stage, _)| stage != "load")
+                    .map(|(_, seconds)| seconds)
+                    .sum();
+                self.seconds += seconds / record.together.unwrap_or(1).max(1) as f64;
+                self.timed += 1;
             }
-            ("failed", _, Some(failure)) => past.failed = Some((was, failure.kind)),
+            ("failed", _, Some(error)) => item.failed = Some((job, error.kind)),
             _ => {}
         }
     }
 
-    /// Is there anything about an item that could make it need no work?
+    /// Returns whether any record names this item. Without one it is pending.
     pub fn knows(&self, item: &Item) -> bool {
         self.items.contains_key(&item.id)
     }
 
-    /// Seconds that an item takes, after what others took.
-    pub fn pace(&self) -> Option<f64> {
-        (self.taken.1 > 0 && self.taken.0 > 0.0).then(|| self.taken.0 / self.taken.1 as f64)
+    /// Returns the mean number of seconds of the items that are done.
+    pub fn seconds_per_item(&self) -> Option<f64> {
+        (self.timed > 0 && self.seconds > 0.0).then(|| self.seconds / self.timed as f64)
     }
 
-    /// Was this item done with these bytes, whatever decided them then? Such an output is this program's to replace.
-    pub fn made(&self, item: &Item, sha256: &str) -> bool {
-        let past = self.items.get(&item.id).and_then(|past| past.done.as_ref());
-        past.is_some_and(|(_, out)| out == sha256)
+    /// Returns whether an earlier run wrote these bytes for this item. Such an output may be replaced.
+    pub fn wrote(&self, item: &Item, sha256: &str) -> bool {
+        let done = self.items.get(&item.id).and_then(|item| item.done.as_ref());
+        done.is_some_and(|(_, out)| out == sha256)
     }
 
-    /// Where an item stands. A failure is kept where the same would fail again: with the same job, and not because of where it was to be written.
-    pub fn state(&self, item: &Item, redo: &Redo, terms: &Terms, means: Provenance) -> State {
-        let Some(past) = self.items.get(&item.id) else {
-            return State::Open;
+    /// Returns whether an item needs to be edited. A recorded failure counts only if the job is the same and the cause was not its output.
+    pub fn state(
+        &self,
+        item: &Item,
+        redo: &Redo,
+        resolver: &Resolver,
+        provenance: Provenance,
+    ) -> ItemState {
+        let Some(recorded) = self.items.get(&item.id) else {
+            return ItemState::Pending;
         };
         if redo.all || redo.ids.contains(&item.id) || item.fault.is_some() {
-            return State::Open;
+            return ItemState::Pending;
         }
-        // What cannot be read now is for the item itself to say.
-        let is_same = |was: &Was| {
-            terms
-                .is_job(item, &was.job, was.inputs.as_deref(), means)
+        // Inputs that cannot be read now are reported when the item is edited.
+        let is_same = |job: &RecordedJob| {
+            resolver
+                .is_job(item, &job.hash, job.inputs.as_deref(), provenance)
                 .unwrap_or(false)
         };
-        if past
+        if recorded
             .done
             .as_ref()
-            .is_some_and(|(was, out)| output_is(&item.out, out) && is_same(was))
+            .is_some_and(|(job, out)| has_sha256(&item.out, out) && is_same(job))
         {
-            return State::Done;
+            return ItemState::Done;
         }
-        let lasts = |kind: &RecordedKind| match kind {
+        let is_permanent = |kind: &RecordedKind| match kind {
             RecordedKind::Known(kind) => !kind.is_output() && *kind != ErrorKind::ItemGone,
             RecordedKind::Unknown(_) => true,
         };
-        match &past.failed {
-            Some((was, kind)) if lasts(kind) && !redo.failed && is_same(was) => State::Failed,
-            _ => State::Open,
+        match &recorded.failed {
+            Some((job, kind)) if is_permanent(kind) && !redo.failed && is_same(job) => {
+                ItemState::Failed
+            }
+            _ => ItemState::Pending,
         }
     }
 }
 
-/// Does the file at `path` have these bytes? A link is no output of ours.
-fn output_is(path: &Path, sha256: &str) -> bool {
-    let is_file = fs::symlink_metadata(path).is_ok_and(|there| there.is_file());
+/// Returns whether `path` is a regular file with this hash. A link does not count, because results are never written through links.
+fn has_sha256(path: &Path, sha256: &str) -> bool {
+    let is_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
     is_file
         && File::open(path)
             .and_then(|mut file| sha256_of(&mut file))

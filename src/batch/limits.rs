@@ -1,27 +1,27 @@
-//! When a run stops before its end.
+//! Limits that end a run early.
 
 use std::time::{Duration, Instant};
 
-/// How much may go wrong, and how long it may take.
+/// How many items may fail, and how long the run may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     max_failures: Option<usize>,
     deadline: Option<Instant>,
 }
 
-/// Why no further item is begun.
+/// Why a run began no further item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reached {
-    /// As many items failed as may fail.
+pub(super) enum StopReason {
+    /// The permitted number of items failed.
     Failures,
-    /// The time is over.
-    Time,
-    /// The device does not answer any more.
-    Device,
+    /// The time limit was reached.
+    TimeLimit,
+    /// The device stopped responding.
+    DeviceLost,
 }
 
 impl Limits {
-    /// The clock starts now. A time too far to be counted is none.
+    /// Starts the clock. `max_seconds` that exceed the clock's range are no limit.
     pub fn new(max_failures: Option<usize>, max_seconds: Option<f64>) -> Self {
         let limit = max_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         Self {
@@ -30,17 +30,17 @@ impl Limits {
         }
     }
 
-    /// Which limit is reached when so many items have failed.
-    pub fn reached(&self, failures: usize) -> Option<Reached> {
+    /// Returns the limit that is reached after this number of failed items.
+    pub(super) fn reached(&self, failures: usize) -> Option<StopReason> {
         if self
             .max_failures
             .is_some_and(|limit| failures >= limit.max(1))
         {
-            return Some(Reached::Failures);
+            return Some(StopReason::Failures);
         }
         self.deadline
             .filter(|deadline| Instant::now() >= *deadline)
-            .map(|_| Reached::Time)
+            .map(|_| StopReason::TimeLimit)
     }
 }
 
@@ -49,13 +49,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_are_reached_and_not_passed() {
+    fn a_limit_is_reached_when_its_value_is_reached() {
         assert_eq!(Limits::new(None, None).reached(1000), None);
         let limits = Limits::new(Some(2), Some(f64::MAX));
         assert_eq!(
             [limits.reached(1), limits.reached(2)],
-            [None, Some(Reached::Failures)]
+            [None, Some(StopReason::Failures)]
         );
-        assert_eq!(Limits::new(None, Some(0.0)).reached(0), Some(Reached::Time));
+        assert_eq!(
+            Limits::new(None, Some(0.0)).reached(0),
+            Some(StopReason::TimeLimit)
+        );
     }
 }

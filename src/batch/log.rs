@@ -1,8 +1,8 @@
-//! Records on the disk: one file for each shard, with one writer.
+//! Record files in the output folder: one for each shard, each with one writer.
 //!
-//! A line is appended after its picture is in place, and is on the disk before the next item is told to be done. A run that is killed
-//! leaves at most one torn line at the end; the next one takes it away. Who writes holds a lock that the system takes away with the
-//! process; the lock's file says who that is, for whoever comes second.
+//! A record is appended after its picture was written, and is synced to the disk before the item is reported as done. A killed run leaves
+//! at most one truncated line at the end; the next run removes it. The writer holds a file lock, which the system releases when the
+//! process ends. The lock file names its process, for the message to a second run.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -17,20 +17,20 @@ use crate::files;
 use crate::report::Record;
 use crate::warning::{Warning, WarningKind};
 
-/// The name of the records of a run that is no shard.
-const WHOLE: &str = "all";
+/// File name, without extension, of the records of a run without shards.
+const UNSHARDED: &str = "all";
 
-/// The records of one shard, open for this run alone.
+/// The record file of one shard, locked by this process.
 #[derive(Debug)]
 pub struct Log {
     path: PathBuf,
     file: File,
-    /// Bytes of complete lines.
+    /// Bytes of the complete lines.
     length: u64,
     _lock: File,
 }
 
-/// Who writes.
+/// The process that holds a lock.
 #[derive(Debug, Serialize, Deserialize)]
 struct Holder {
     pid: u32,
@@ -38,13 +38,13 @@ struct Holder {
 }
 
 impl Log {
-    /// Opens the records of a shard in an output folder, which is created; takes away a torn last line, and says so.
+    /// Creates or opens the record file of a shard in an output folder. Removes a truncated last line, and then returns a warning.
     ///
     /// # Errors
-    /// [`Error::Batch`] `batch.locked` when another run has them, [`Error::Output`] when they cannot be written.
+    /// [`Error::Batch`] `batch.locked` when another run holds the lock; [`Error::Output`] when the file cannot be written.
     pub fn open(outputs: &Path, shard: Option<Shard>) -> Result<(Self, Option<Warning>)> {
         let folder = outputs.join(RECORDS);
-        let name = shard.map_or_else(|| WHOLE.to_owned(), Shard::file_name);
+        let name = shard.map_or_else(|| UNSHARDED.to_owned(), Shard::file_name);
         let path = folder.join(format!("{name}.jsonl"));
         let failed = |error: io::Error| files::write_failed(&path, &error);
         fs::create_dir_all(&folder).map_err(failed)?;
@@ -56,12 +56,12 @@ impl Log {
             .open(&path)
             .map_err(failed)?;
         let (length, complete) = lengths(&mut file).map_err(failed)?;
-        let warning = (length > complete).then(|| {
-            let message = format!(
-                "{}: the last line is torn, as a run leaves it that is killed while it writes; its item is done again",
+        let warning = (length > complete).then(|| Warning {
+            kind: WarningKind::BatchTornRecord,
+            message: format!(
+                "{}: removing a truncated last line, left by a killed run; its item is edited again",
                 path.display()
-            );
-            Warning { kind: WarningKind::BatchTornRecord, message }
+            ),
         });
         if length > complete {
             file.set_len(complete)
@@ -77,10 +77,10 @@ impl Log {
         Ok((log, warning))
     }
 
-    /// Appends a record; it is on the disk when this returns.
+    /// Appends a record and syncs it to the disk.
     ///
     /// # Errors
-    /// [`Error::Output`]; the file then ends with the line before.
+    /// [`Error::Output`]; the file then ends with the previous record.
     pub fn append(&mut self, record: &Record) -> Result<()> {
         let appended = serde_json::to_vec(record)
             .map_err(io::Error::from)
@@ -89,13 +89,13 @@ impl Log {
                 self.write(&line)
             });
         appended.map_err(|error| {
-            // What does not fit is not left there as half a line; if this fails too, the next run sees to it.
+            // Removes the partial line. If this fails too, the next run removes it.
             let _ = self.file.set_len(self.length);
             files::write_failed(&self.path, &error)
         })
     }
 
-    /// In two writes, for a test to end the process between them.
+    /// Writes a line in two parts, so that a test can end the process between them.
     fn write(&mut self, line: &[u8]) -> io::Result<()> {
         failpoint::kill("kill_before_record");
         let (first, second) = line.split_at(line.len() / 2);
@@ -113,7 +113,7 @@ impl Log {
     }
 }
 
-/// Bytes of the file, and bytes of its complete lines.
+/// Returns the length of the file and the length of its complete lines, in bytes.
 fn lengths(file: &mut File) -> io::Result<(u64, u64)> {
     let length = file.metadata()?.len();
     let mut end = [b'\n'];
@@ -127,16 +127,14 @@ fn lengths(file: &mut File) -> io::Result<(u64, u64)> {
     let mut bytes = Vec::new();
     file.seek(SeekFrom::Start(0))?;
     file.read_to_end(&mut bytes)?;
-    Ok((
-        length,
-        bytes
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |last| last as u64 + 1),
-    ))
+    let complete = bytes
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |last| last as u64 + 1);
+    Ok((length, complete))
 }
 
-/// Takes the lock, and says in its file who has it.
+/// Takes the lock and writes this process into its file.
 fn lock(path: &Path, outputs: &Path, shard: Option<Shard>) -> Result<File> {
     let failed = |error: io::Error| files::write_failed(path, &error);
     let mut file = OpenOptions::new()
@@ -146,48 +144,50 @@ fn lock(path: &Path, outputs: &Path, shard: Option<Shard>) -> Result<File> {
         .truncate(false)
         .open(path)
         .map_err(failed)?;
+    // On file systems without locks two runs can collide. Their pictures are complete there too.
     if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
-        let mut text = String::new();
-        let holder = file
-            .take(1 << 12)
-            .read_to_string(&mut text)
-            .ok()
-            .and_then(|_| serde_json::from_str::<Holder>(&text).ok());
-        let who = holder.map_or_else(
-            || "another run".to_owned(),
-            |holder| format!("process {} on {}", holder.pid, holder.host),
-        );
-        let what = shard.map_or_else(
-            || "this folder".to_owned(),
-            |shard| format!("shard {shard} of this folder"),
-        );
-        return Err(Error::Batch {
-            kind: ErrorKind::BatchLocked,
-            reason: format!("{}: {who} is at work on {what}", outputs.display()),
-            hint: "wait until it is done, or give each run a shard of its own with --shard I/N"
-                .into(),
-        });
+        return Err(locked(file, outputs, shard));
     }
-    // Disks without locks cannot keep two runs apart; the pictures are whole there too.
     let holder = Holder {
         pid: std::process::id(),
-        host: host(),
+        host: host_name(),
     };
     let text = serde_json::to_string(&holder).map_err(|error| failed(error.into()))?;
-    let said = file
-        .set_len(0)
+    file.set_len(0)
         .and_then(|()| file.seek(SeekFrom::Start(0)))
-        .and_then(|_| file.write_all((text + "\n").as_bytes()));
-    said.map_err(failed)?;
+        .and_then(|_| file.write_all((text + "\n").as_bytes()))
+        .map_err(failed)?;
     Ok(file)
 }
 
-/// The machine's name, where it tells.
-fn host() -> String {
-    let told = fs::read_to_string("/proc/sys/kernel/hostname")
+/// Returns the error of a run whose lock another process holds.
+fn locked(file: File, outputs: &Path, shard: Option<Shard>) -> Error {
+    let mut text = String::new();
+    let holder = file
+        .take(1 << 12)
+        .read_to_string(&mut text)
+        .ok()
+        .and_then(|_| serde_json::from_str::<Holder>(&text).ok());
+    let who = holder.map_or_else(
+        || "another run".to_owned(),
+        |holder| format!("process {} on {}", holder.pid, holder.host),
+    );
+    let what = shard.map_or_else(
+        || "this folder".to_owned(),
+        |shard| format!("shard {shard} of this folder"),
+    );
+    Error::Batch {
+        kind: ErrorKind::BatchLocked,
+        reason: format!("{}: {who} is writing to {what}", outputs.display()),
+        hint: "wait until it ends, or give each run its own shard with `--shard I/N`".into(),
+    }
+}
+
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname")
         .ok()
         .or_else(|| std::env::var("HOSTNAME").ok());
-    told.map(|name| name.trim().to_owned())
+    name.map(|name| name.trim().to_owned())
         .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "a machine without a name".into())
+        .unwrap_or_else(|| "an unknown host".into())
 }

@@ -1,51 +1,56 @@
-//! A manifest: one line of JSON for each item, with paths relative to the manifest.
+//! A manifest: one JSON object per line for each item, with paths relative to the manifest.
 //!
 //! ```text
 //! {"id": "cat", "image": "in/cat.png", "drag": "drags/cat.json", "out": "cat.png", "settings": {"seed": 7}}
 //! ```
 //!
-//! Only `image` must be there. `id` is else the picture's path without its extension, `out` that path with `.png`, and `drag` is what
-//! the command line gives for all.
+//! Only `image` is required. `id` defaults to the picture's path without its extension, `out` to that path with `.png`, and `drag` to the
+//! drag file of the command line.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::list::{Entry, Fault};
+use super::Item;
+use super::entry::{ListEntry, ListFault};
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::{Overrides, Settings};
 
-/// A longer line is refused before it is read whole.
+/// A longer line is rejected before it is read to its end.
 const MAX_LINE: u64 = 1 << 20;
 
-/// One line.
+/// What to do about a line that is not an item.
+pub(super) const LINE_HINT: &str =
+    r#"each line is one JSON object, such as {"image": "cat.png", "drag": "cat.json"}"#;
+
+/// One line of a manifest.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Line {
+struct ManifestLine {
     /// The item's name in records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
+    id: Option<String>,
     /// The picture.
-    pub image: PathBuf,
+    image: PathBuf,
     /// The drag file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub drag: Option<PathBuf>,
-    /// The result, inside the output folder.
+    drag: Option<PathBuf>,
+    /// The result, relative to the output folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub out: Option<PathBuf>,
-    /// Settings of this item, which go before those of its drag file.
+    out: Option<PathBuf>,
+    /// Settings of this item, which take precedence over those of its drag file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settings: Option<Overrides>,
-    /// Whoever wrote the manifest may keep notes in keys that start with `x-`, and in `comment`.
+    settings: Option<Overrides>,
+    /// All other keys. Only `comment` and keys that start with `x-` are permitted.
     #[serde(flatten, skip_serializing)]
     other: BTreeMap<String, Value>,
 }
 
-/// All lines that are not empty, each with what is wrong with it.
-pub(super) fn read(path: &Path) -> Result<Vec<Entry>> {
+/// Returns an entry for each line that is not empty. A line that cannot be parsed is an entry with a fault.
+pub(super) fn read(path: &Path) -> Result<Vec<ListEntry>> {
     let failed = |source| Error::File {
         path: path.to_path_buf(),
         source,
@@ -58,7 +63,9 @@ pub(super) fn read(path: &Path) -> Result<Vec<Entry>> {
     let (mut entries, mut number, mut bytes) = (Vec::new(), 0, Vec::new());
     loop {
         bytes.clear();
-        let read = std::io::Read::take(&mut reader, MAX_LINE)
+        let read = reader
+            .by_ref()
+            .take(MAX_LINE)
             .read_until(b'\n', &mut bytes)
             .map_err(failed)?;
         number += 1;
@@ -67,12 +74,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<Entry>> {
         }
         let place = format!("{}:{number}", path.display());
         if read as u64 == MAX_LINE && bytes.last() != Some(&b'\n') {
-            entries.push(Entry::broken(
-                place,
-                number,
-                "is longer than a mebibyte".into(),
-            ));
-            // What follows cannot be told from the rest of it.
+            entries.push(faulty(place, number, "is longer than 1 MiB".into()));
+            // The rest of the line cannot be told apart from the lines after it.
             return Ok(entries);
         }
         let text = bytes
@@ -81,41 +84,44 @@ pub(super) fn read(path: &Path) -> Result<Vec<Entry>> {
             .unwrap_or(&bytes)
             .trim_ascii();
         if !text.is_empty() {
-            entries.push(entry(text, place, number));
+            entries.push(parse(text, place, number));
         }
     }
 }
 
-fn entry(text: &[u8], place: String, number: usize) -> Entry {
-    let line: Line = match serde_json::from_slice(text) {
+fn parse(text: &[u8], place: String, number: usize) -> ListEntry {
+    let line: ManifestLine = match serde_json::from_slice(text) {
         Ok(line) => line,
-        // The line's own number is in the place; the parser's would always be 1.
         Err(error) => {
-            let said = error.to_string();
-            let said = said.split(" at line ").next().unwrap_or(&said).to_owned();
-            return Entry::broken(place, number, format!("column {}: {said}", error.column()));
+            // The parser sees one line, so its line number is always 1; `place` has the right one.
+            let message = error.to_string();
+            let message = message.split(" at line ").next().unwrap_or(&message);
+            return faulty(
+                place,
+                number,
+                format!("column {}: {message}", error.column()),
+            );
         }
     };
-    let known = |key: &&String| key.starts_with("x-") || *key == "comment";
-    if let Some(key) = line.other.keys().find(|key| !known(key)) {
-        return Entry::broken(
-            place,
-            number,
-            format!("`{key}` is no key of a manifest; they are id, image, drag, out and settings"),
+    let is_permitted = |key: &&String| key.starts_with("x-") || *key == "comment";
+    if let Some(key) = line.other.keys().find(|key| !is_permitted(key)) {
+        let reason = format!(
+            "unknown key `{key}`; the keys of a manifest are `id`, `image`, `drag`, `out` and `settings`"
         );
+        return faulty(place, number, reason);
     }
     if let Some(Err(error)) = line.settings.as_ref().map(Settings::resolve) {
-        return Entry::broken(place, number, format!("settings: {error}"));
+        return faulty(place, number, format!("settings: {error}"));
     }
-    let Line {
+    let ManifestLine {
         id,
         image,
         drag,
         out,
         settings,
-        ..
+        other: _,
     } = line;
-    Entry {
+    ListEntry {
         place,
         number,
         id,
@@ -127,18 +133,45 @@ fn entry(text: &[u8], place: String, number: usize) -> Entry {
     }
 }
 
-impl Entry {
-    fn broken(place: String, number: usize, reason: String) -> Self {
-        let hint = "each line is one JSON object, such as {\"image\": \"cat.png\", \"drag\": \"cat.json\"}";
-        let fault = Fault {
-            place: place.clone(),
-            kind: ErrorKind::ManifestLine,
-            reason,
-            hint,
+/// Returns the items without a fault as a manifest, with paths relative to `root`, the list's own folder. Outputs are relative to `outputs`.
+///
+/// # Errors
+/// [`Error::Batch`] `manifest.name` for a path that is not valid Unicode.
+pub fn to_manifest(items: &[&Item], root: &Path, outputs: &Path) -> Result<String> {
+    let relative = |path: &Path, root: &Path| path.strip_prefix(root).unwrap_or(path).to_path_buf();
+    let mut text = String::new();
+    for item in items.iter().filter(|item| item.fault.is_none()) {
+        let line = ManifestLine {
+            id: Some(item.id.clone()),
+            image: relative(&item.image, root),
+            drag: item.drag.as_ref().map(|drag| relative(drag, root)),
+            out: Some(relative(&item.out, outputs)),
+            settings: item.settings.as_deref().cloned(),
+            other: BTreeMap::new(),
         };
-        Self {
-            fault: Some(fault),
-            ..Self::of(place, number, PathBuf::new())
-        }
+        text += &serde_json::to_string(&line).map_err(|_| Error::Batch {
+            kind: ErrorKind::ManifestName,
+            reason: format!(
+                "{}: a manifest cannot contain a path that is not valid Unicode",
+                item.image.display()
+            ),
+            hint: "rename it".into(),
+        })?;
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// Returns the entry of a line that cannot be used.
+fn faulty(place: String, number: usize, reason: String) -> ListEntry {
+    let fault = ListFault {
+        place: place.clone(),
+        kind: ErrorKind::ManifestLine,
+        reason,
+        hint: LINE_HINT,
+    };
+    ListEntry {
+        fault: Some(fault),
+        ..ListEntry::new(place, number, PathBuf::new())
     }
 }

@@ -1,49 +1,69 @@
-//! Many edits in one run: nothing lost when a machine dies, nothing done twice, and an honest account at the end.
+//! Edits a list of pictures in one run that can be interrupted, resumed and sharded.
 //!
-//! | room | what is in it |
+//! | module | contents |
 //! |---|---|
-//! | `folder`, `manifest` | where a list of items comes from |
-//! | `list`, `roots` | the whole list is checked before anything runs: ids, outputs, paths that leave their folders |
-//! | `seeds` | variants: every item once with each of some seeds |
-//! | `shard` | the part of the list that one of many runs does |
-//! | `terms` | what holds for all items; reads, plans and prepares one of them |
-//! | `log` | records on the disk: one writer, a line for each item after its picture is in place |
-//! | `history` | what earlier runs wrote there, and what is done, failed or to do because of it |
-//! | `weights` | the hash of the weights, remembered, so that a run with nothing to do reads none |
-//! | `limits` | when a run stops before its end |
-//! | `run` | three threads: the next item is read while the network is at one, and the one before is encoded and written |
-//! | `group` | items that go through the network side by side |
-//! | `verdict` | how it ended as a whole, as an exit status |
-//!
-//! Done means: a record says so, the hash of all that decides the pixels is the same as now, and the output is there with the hash that the
-//! record names. Nothing else does: neither the output's existence nor a time stamp.
+//! | `folder`, `manifest` | where a list comes from |
+//! | `list`, `entry` | the list and its items |
+//! | `checker`, `unique`, `roots` | check the whole list before anything runs: names, files, ids, outputs, paths outside their folders |
+//! | `seeds` | variants: each item once with each of several seeds |
+//! | `shard` | the part of the list that one of several runs edits |
+//! | `resolver` | what holds for all items; reads and plans one of them |
+//! | `log` | appends a record for each item after its picture is written |
+//! | `history` | reads the records of earlier runs; decides which items are pending |
+//! | `weights` | caches the hash of the weights, so that a run without pending items does not load them |
+//! | `batch` | one batch: pending items, weights, run, result |
+//! | `dry_run` | plans the items without editing them |
+//! | `options`, `limits` | options, and limits that end a run early |
+//! | `run` | one run: reader, network and writer threads |
+//! | `reader`, `network`, `writer`, `handoff` | the three threads, and what they hand to each other |
+//! | `groups`, `group` | items whose requests to the network are computed in shared calls |
+//! | `existing` | files that already stand where a result should go |
+//! | `tally`, `result` | how the items and the batch ended |
 
+#[expect(
+    clippy::module_inception,
+    reason = "a batch is what this module is about"
+)]
+mod batch;
+mod checker;
+mod dry_run;
+mod entry;
+mod existing;
 mod folder;
 mod group;
+mod groups;
+mod handoff;
 mod history;
 mod limits;
 mod list;
 mod log;
 mod manifest;
+mod network;
+mod options;
+mod reader;
+mod resolver;
+mod result;
 mod roots;
 mod run;
 mod seeds;
 mod shard;
-mod terms;
-mod verdict;
+mod tally;
+mod unique;
 mod weights;
+mod writer;
 
-pub use history::{History, Redo, State};
-pub use limits::{Limits, Reached};
-pub use list::{Fault, Item, List, Origin, Rules};
+pub use batch::Batch;
+pub use dry_run::DryRun;
+pub use entry::{Item, ListFault};
+pub use history::{History, ItemState, Redo};
+pub use limits::Limits;
+pub use list::{List, ListOptions, ListSource};
 pub use log::Log;
-pub use manifest::Line;
-pub use run::{Run, Tally};
+pub use manifest::to_manifest;
+pub use options::Options;
+pub use resolver::Resolver;
 pub use seeds::Seeds;
 pub use shard::Shard;
-pub use terms::Terms;
-pub use verdict::verdict;
-pub use weights::{remember, remembered};
 
 /// The folder inside an output folder that holds records.
 pub const RECORDS: &str = "records";

@@ -1,17 +1,17 @@
-//! Paths from a list stay inside the folders that the command line names, links resolved.
+//! Confines the paths of a list to the folders of the command line, with links resolved.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// A folder that paths must not leave.
+/// A folder that paths must lie in.
 #[derive(Debug, Clone)]
 pub(super) struct Root {
     folder: PathBuf,
-    /// The folder without links; `None` when it is not there yet, and then nothing in it can lead anywhere.
+    /// The folder with links resolved; `None` if it does not exist yet, so that it cannot contain links.
     real: Option<PathBuf>,
-    /// Whether folders under it, by the path that was asked for, lie inside.
+    /// Which parent folders of checked paths lie inside.
     known: HashMap<OsString, bool>,
 }
 
@@ -29,13 +29,14 @@ impl Root {
         }
     }
 
-    /// Does the text of this path alone keep it inside: no absolute path, no way up, no other drive?
+    /// Returns whether the path is relative and has no `..`, which keeps it inside unless a link leads outside.
     pub(super) fn is_plain(path: &Path) -> bool {
         path.components()
             .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
     }
 
-    /// Does what `path` leads to, which may not exist yet, lie inside the folder? `path` starts where the folder's own path does.
+    /// Returns whether `path`, which may not exist yet, lies inside the folder with links resolved. Like the folder's own path, it is
+    /// absolute or relative to the current folder.
     pub(super) fn holds(&mut self, path: &Path, is_link: bool) -> bool {
         let Some(real) = &self.real else { return true };
         if is_link {
@@ -60,7 +61,7 @@ impl Root {
         inside
     }
 
-    /// The folder, as it was given.
+    /// Returns the folder as it was given.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
@@ -71,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_leads_out_is_seen_in_the_text_or_behind_links() {
+    fn a_path_that_leaves_its_folder_is_not_plain() {
         for path in ["a.png", "./a/b.png", "a/..b/c"] {
             assert!(Root::is_plain(Path::new(path)), "{path}");
         }
@@ -82,8 +83,8 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_are_resolved() {
-        let folder = tempfile::tempdir().expect("room for a folder");
+    fn links_are_resolved_before_a_path_is_judged() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
         let path = |name: &str| folder.path().join(name);
         fs::create_dir_all(path("root/inner")).expect("new folders");
         fs::create_dir_all(path("other")).expect("a new folder");

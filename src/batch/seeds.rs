@@ -1,25 +1,25 @@
-//! Variants: every item of a list once with each of some seeds.
+//! `--seeds`: turns each entry of a list into one variant for each seed.
 
 use std::path::Path;
 use std::str::FromStr;
 
-use super::list::Entry;
+use super::entry::ListEntry;
 use crate::files;
 use crate::settings::LoraSeed;
 
-/// More than so many would be a slip of the finger.
-const MOST: usize = 1000;
+/// A longer list is taken for a typing error.
+const MAX_SEEDS: usize = 1000;
 
-/// Seeds, each once, in the order in which they were given.
+/// Distinct seeds in the given order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seeds(Vec<u64>);
 
 impl FromStr for Seeds {
     type Err = &'static str;
 
-    /// Numbers and ranges, both ends included: `1,2,5-8`.
+    /// Parses numbers and inclusive ranges: `1,2,5-8`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "expected seeds, each once, at most 1000, such as 1,2,5-8";
+        const EXPECTED: &str = "expected at most 1000 different seeds, such as 1,2,5-8";
         let mut seeds: Vec<u64> = Vec::new();
         for part in text.split(',') {
             let (first, last) = part
@@ -30,14 +30,14 @@ impl FromStr for Seeds {
                 return Err(EXPECTED);
             };
             if first > last
-                || last - first >= MOST as u64
+                || last - first >= MAX_SEEDS as u64
                 || seeds.iter().any(|seed| (first..=last).contains(seed))
             {
                 return Err(EXPECTED);
             }
             seeds.extend(first..=last);
         }
-        if seeds.len() > MOST {
+        if seeds.len() > MAX_SEEDS {
             Err(EXPECTED)
         } else {
             Ok(Self(seeds))
@@ -46,13 +46,14 @@ impl FromStr for Seeds {
 }
 
 impl Seeds {
-    /// The entry once for each seed, with the seed behind its name; the LoRA is the first one's for all, so that it is trained once. Without
-    /// seeds, the entry itself.
-    pub(super) fn variants(&self, entry: Entry) -> Vec<Entry> {
+    /// Returns one variant of the entry for each seed, with the seed in its id and its output; without seeds, the entry itself.
+    ///
+    /// All variants use the LoRA seed of the first, so that one LoRA is trained for all of them.
+    pub(super) fn variants(&self, entry: ListEntry) -> Vec<ListEntry> {
         let Some(first) = self.0.first().copied() else {
             return vec![entry];
         };
-        // What is wrong with it is told once, and about what was written.
+        // A faulty entry stays as it was written, so that its fault is reported once.
         let names_no_png = |out: &Path| {
             out.to_string_lossy().ends_with(std::path::is_separator)
                 || files::check_png_name(out).is_err()
@@ -62,16 +63,10 @@ impl Seeds {
         }
         let variant = |seed: &u64| {
             let mut variant = entry.clone();
-            let stem = entry
-                .image
-                .with_extension("")
-                .to_string_lossy()
-                .into_owned();
-            let id = entry.id.clone().unwrap_or(stem);
             let out = entry.out.clone().unwrap_or_else(|| entry.image.clone());
             let mut name = out.file_stem().unwrap_or_default().to_owned();
             name.push(format!(".seed-{seed}.png"));
-            variant.id = Some(format!("{id}.seed-{seed}"));
+            variant.id = Some(format!("{}.seed-{seed}", entry.id()));
             variant.out = Some(out.with_file_name(name));
             let settings = variant.settings.get_or_insert_default();
             settings.seed = Some(*seed);
@@ -87,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seeds_are_numbers_and_ranges() {
+    fn seeds_are_parsed_as_numbers_and_ranges() {
         assert_eq!("3".parse(), Ok(Seeds(vec![3])));
         assert_eq!("9, 1-3,7".parse(), Ok(Seeds(vec![9, 1, 2, 3, 7])));
         for wrong in [
@@ -108,13 +103,13 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_becomes_one_for_each_seed() {
-        let entry = Entry {
+    fn an_entry_has_one_variant_for_each_seed() {
+        let entry = ListEntry {
             id: None,
-            ..Entry::of("line 1".into(), 1, "in/cat.jpg".into())
+            ..ListEntry::new("line 1".into(), 1, "in/cat.jpg".into())
         };
         let seeds: Seeds = "5,6".parse().expect("two seeds");
-        let told: Vec<_> = seeds
+        let variants: Vec<_> = seeds
             .variants(entry.clone())
             .into_iter()
             .map(|entry| {
@@ -135,8 +130,8 @@ mod tests {
                 Some(LoraSeed::Of(5)),
             )
         };
-        assert_eq!(told, [expected(5), expected(6)]);
-        let named = Entry {
+        assert_eq!(variants, [expected(5), expected(6)]);
+        let named = ListEntry {
             id: Some("a".into()),
             out: Some("b.png".into()),
             ..entry

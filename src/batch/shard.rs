@@ -1,9 +1,9 @@
-//! `--shard I/N`: item k of the list belongs to shard k mod N.
+//! `--shard I/N`: the part of a list that one of N runs edits. Item k belongs to shard k mod N.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// One of `count` runs that share a list.
+/// One of `count` parts of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     index: usize,
@@ -11,12 +11,12 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Is item `k`, from 0, in this shard?
+    /// Returns whether item `k`, from 0, belongs to this shard.
     pub fn has(self, k: usize) -> bool {
         k % self.count == self.index
     }
 
-    /// The name of its records, without extension.
+    /// Returns the name of the shard's record file, without extension.
     pub fn file_name(self) -> String {
         format!("{}-of-{}", self.index, self.count)
     }
@@ -42,7 +42,7 @@ impl FromStr for Shard {
         match read() {
             Some(shard) if shard.index < shard.count => Ok(shard),
             Some(Self { count: 0, .. }) | None => {
-                Err("expected I/N, such as 0/8 for the first of eight".into())
+                Err("expected I/N, such as 0/8 for the first of eight shards".into())
             }
             Some(Self { count, .. }) => Err(format!(
                 "shards count from 0, so the last of {count} is {}/{count}",
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_shard_is_refused_with_what_is() {
+    fn an_invalid_shard_is_rejected_with_an_example() {
         assert_eq!(
             "2/8".parse::<Shard>().map(Shard::file_name),
             Ok("2-of-8".into())

@@ -1,6 +1,7 @@
-//! The hash of the weights, remembered beside the records: a run with nothing to do need not read gigabytes to know it.
+//! Caches the hash of the weights beside the records, so that a run without pending items does not read gigabytes to compute it.
 //!
-//! It is remembered for files with these names, lengths and times of last change. Whatever two runs write here at once is each true.
+//! The key is made of names, lengths and modification times of the model's files. Two runs may write the cache at the same time: whichever
+//! wins, its entries are correct.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,13 +13,13 @@ use crate::model::Model;
 
 const FILE: &str = "weights.json";
 
-/// The hash of the model's weights, when a run into this folder has read them and their files did not change since.
-pub fn remembered(outputs: &Path, model: &Model) -> Option<String> {
+/// Returns the hash of the model's weights if an earlier run into this folder stored it and the files did not change since.
+pub(super) fn cached_hash(outputs: &Path, model: &Model) -> Option<String> {
     read(outputs).remove(&model.stamp()?)
 }
 
-/// Remembers it for the next run. A folder that takes no more files will say so of more important ones.
-pub fn remember(outputs: &Path, stamp: Option<String>, digest: &str) {
+/// Stores the hash for the next run. A failure is ignored: an output folder that cannot be written fails the run elsewhere.
+pub(super) fn cache_hash(outputs: &Path, stamp: Option<String>, digest: &str) {
     let Some(stamp) = stamp else { return };
     let mut known = read(outputs);
     if known.get(&stamp).is_some_and(|known| known == digest) {

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::model::ModelArguments;
 use crate::drag_file::DragFile;
+use crate::edit::{NoteHeader, ParsedNote};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
-use crate::report::{Made, Maker};
 use crate::warning::{Warning, WarningKind};
 
 /// Where the instruction comes from.
@@ -30,7 +30,7 @@ pub(super) struct Instruction {
     /// The drag file, or the picture that the instruction was found in: masks lie beside it.
     pub(super) path: PathBuf,
     /// How the picture was made that the instruction was found in.
-    like: Option<Maker>,
+    like: Option<NoteHeader>,
 }
 
 impl InstructionArguments {
@@ -38,11 +38,11 @@ impl InstructionArguments {
     pub(super) fn read(&self) -> Result<Instruction> {
         match (&self.drag, &self.like) {
             (_, Some(path)) => {
-                let Made { by, drag } = Made::read(path)?;
+                let ParsedNote { header, drag } = ParsedNote::read(path)?;
                 Ok(Instruction {
                     drag,
                     path: path.clone(),
-                    like: Some(by),
+                    like: Some(header),
                 })
             }
             (Some(path), None) => Ok(Instruction {

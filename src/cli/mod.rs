@@ -17,7 +17,6 @@ mod model;
 mod new;
 mod planning;
 mod preview;
-mod rehearsal;
 mod report;
 mod schema;
 mod settings;

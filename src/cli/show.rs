@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::drag_file::{Drag, DragFile, DragRegion, Editable, Shape, Turn};
+use crate::edit::{NoteHeader, ParsedNote};
 use crate::error::Result;
 use crate::geometry::{Point, PointPair};
 use crate::outline::Outline;
 use crate::picture;
-use crate::report::{self, Made, Maker};
+use crate::report;
 use crate::settings::{DESCRIPTIONS, Settings};
 
 /// Shows how a picture was made: the report that `dragnext edit` leaves inside its PNG.
@@ -31,7 +32,7 @@ pub(super) struct Arguments {
 /// Prints the report.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let note = picture::read_note(&arguments.picture)?;
-    let made = Made::parse(&note, &arguments.picture)?;
+    let made = ParsedNote::parse(&note, &arguments.picture)?;
     if arguments.json {
         report::print_text(&(note.trim().to_owned() + "\n"))
     } else if arguments.drag {
@@ -43,8 +44,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// What people want to know, a line for each thing. Whatever comes from the file stays on its line.
-fn summary(place: &str, made: &Made) -> String {
-    let Made { by, drag } = made;
+fn summary(place: &str, made: &ParsedNote) -> String {
+    let ParsedNote { header: by, drag } = made;
     let mut lines = vec![(
         "",
         format!(
@@ -81,7 +82,7 @@ fn summary(place: &str, made: &Made) -> String {
 }
 
 /// Where the picture and its pixels come from.
-fn origin(by: &Maker) -> Vec<(&'static str, String)> {
+fn origin(by: &NoteHeader) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some([width, height]) = by.size {
         let hash = by

@@ -3,8 +3,8 @@
 use super::{Grid, Schedule, require_finite};
 use crate::error::Result;
 use crate::kernels::Backend;
-use crate::model::unet::{Network, Prompt};
-use crate::nn::{Mutual, Pass, Tensor};
+use crate::model::unet::{Input, Network, Prompt};
+use crate::nn::{Mutual, Tensor};
 use crate::progress::Stage;
 
 /// The un-dragged latent and the edited one, at the same time.
@@ -40,12 +40,13 @@ impl<B: Backend> Pair<B> {
         prompt: &Prompt<B>,
         start_layer: usize,
     ) -> Result<Self> {
-        let mut pass = Pass::inference().with_mutual(Mutual {
+        let mutual = Mutual {
             start_layer,
             sources: vec![0, 0],
-        });
-        let both = stack(&self.reference, &self.edit);
-        let noise = unet.predict(&both, place.t as f64, prompt.into(), &mut pass);
+        };
+        let both = Tensor::stacked(&[self.reference, self.edit]);
+        let input = Input::at(&both, place.t as f64, prompt).with_mutual(mutual);
+        let noise = unet.predict(input);
         require_finite(&noise, Stage::Denoise, place.step, "the noise prediction")?;
         let next = schedule.step(both, &noise, place.t, grid.after(place.t));
         Ok(Self {
@@ -53,9 +54,4 @@ impl<B: Backend> Pair<B> {
             edit: next.picture(1),
         })
     }
-}
-
-fn stack<B: Backend>(first: &Tensor<B>, second: &Tensor<B>) -> Tensor<B> {
-    Tensor::stacked(&[first.clone(), second.clone()])
-        .unwrap_or_else(|| unreachable!("two tensors are stacked"))
 }

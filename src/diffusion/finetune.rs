@@ -5,8 +5,8 @@ use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::interrupt::Interrupt;
 use crate::kernels::{AdamStep, Backend};
-use crate::model::unet::{Gradients, Network, Want};
-use crate::nn::{Pass, Shape, Tensor};
+use crate::model::unet::{Input, Network, Noise};
+use crate::nn::{Shape, Tensor};
 use crate::progress::{Progress, Stage};
 use crate::settings::Settings;
 
@@ -130,24 +130,9 @@ pub fn gradient<B: Backend>(
         };
         let noisy = Tensor::from_host(backend, shape, noisy);
         let times: Vec<f64> = timesteps.iter().map(|t| *t as f64).collect();
-        let mut pass = Pass::recording()
-            .with_adapters(parameters)
-            .with_gradient(&mut gradient);
-        let output = unet.forward(
-            &noisy,
-            &times,
-            subject.context.into(),
-            Want {
-                noise: true,
-                taps: &[],
-            },
-            &mut pass,
-        );
-        let predicted = output
-            .noise
-            .as_ref()
-            .map(Tensor::to_host)
-            .unwrap_or_default();
+        let input = Input::new(&noisy, &times, subject.context);
+        let pass = unet.record_adapters(input, Noise, parameters, &mut gradient);
+        let predicted = pass.outputs().to_host();
         let difference: Vec<f32> = predicted
             .iter()
             .zip(noise_part)
@@ -164,16 +149,7 @@ pub fn gradient<B: Backend>(
             shape,
             difference.iter().map(|d| scale * d).collect(),
         );
-        unet.backward(
-            &output,
-            Gradients {
-                magnitude: scale,
-                noise: Some(d_noise),
-                taps: Vec::new(),
-            },
-            false,
-            &mut pass,
-        );
+        pass.backward(d_noise, scale);
     }
     Ok((loss, gradient))
 }

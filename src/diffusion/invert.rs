@@ -4,8 +4,8 @@ use super::{Grid, Schedule, require_finite};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
-use crate::model::unet::{Network, Prompt};
-use crate::nn::{Pass, Tensor};
+use crate::model::unet::{Input, Network, Prompt};
+use crate::nn::Tensor;
 use crate::progress::{Progress, Stage};
 
 /// Walks the grid towards noise. The network is asked at the time where a step arrives, while the latent is still at the
@@ -25,10 +25,8 @@ pub fn invert<B: Backend>(
     let mut z = latent.clone();
     for (index, &t) in grid.timesteps.iter().rev().enumerate() {
         interrupt.check()?;
-        let noise = crate::failpoint::corrupt(
-            "nan_in_unet",
-            unet.predict(&z, t as f64, prompt.into(), &mut Pass::inference()),
-        );
+        let noise =
+            crate::failpoint::corrupt("nan_in_unet", unet.predict(Input::at(&z, t as f64, prompt)));
         require_finite(&noise, Stage::Invert, index + 1, "the noise prediction")?;
         z = schedule.step(z, &noise, grid.after(t), t);
         progress.step(None);

@@ -2,7 +2,7 @@
 
 use super::Check;
 use crate::hub::Environment;
-use crate::hub::environment::{VARIABLES, shown};
+use crate::hub::environment::{VARIABLES, redacted};
 
 /// Further variables that decide what happens.
 const OTHERS: [&str; 9] = [
@@ -49,7 +49,7 @@ fn harmless(name: &str, value: &str) -> String {
     match value {
         "" => String::new(),
         _ if is_secret => "(set)".into(),
-        _ => shown(value)
+        _ => redacted(value)
             .chars()
             .flat_map(|character| {
                 if character.is_control() {

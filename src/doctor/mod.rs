@@ -88,7 +88,7 @@ pub fn examine(network: bool) -> (Vec<Check>, Option<Error>) {
 
 /// Does the hub answer?
 fn reach(environment: &Environment, network: bool) -> (Check, Option<Error>) {
-    let endpoint = hub::environment::shown(&environment.endpoint);
+    let endpoint = hub::environment::redacted(&environment.endpoint);
     if environment.offline {
         return (
             Check::new("network", "offline is set: nothing is ever fetched"),

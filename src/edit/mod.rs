@@ -4,6 +4,12 @@
 //! [`Prepared::compute`] asks it, and [`Prepared::composite`] lays its answer over the original. Where files come from and go to, and
 //! what is said about them, is for whoever asks.
 
+mod job;
+mod note;
+
+pub use job::{Instruction, Job};
+pub use note::{Note, NoteHeader, ParsedNote};
+
 use crate::diffusion::Seeded;
 use crate::digest::sha256;
 use crate::drag_file::DragFile;
@@ -14,7 +20,6 @@ use crate::picture::{Original, Picture};
 use crate::pipeline::{Edits, Outcome, Work};
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::report::{Job, Note};
 
 /// A LoRA that is used instead of training one.
 #[derive(Debug)]
@@ -208,3 +213,6 @@ fn areas(plan: &Plan) -> String {
         .collect();
     sha256(&cells)
 }
+
+/// The version of this program, which decides pixels too.
+const VERSION: &str = env!("CARGO_PKG_VERSION");

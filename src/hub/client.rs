@@ -16,7 +16,7 @@ use ureq::http::header::{
 use ureq::http::{HeaderMap, HeaderName, Response, StatusCode, Uri};
 use ureq::{Agent, Body};
 
-use super::environment::{Environment, Token, shown};
+use super::environment::{Environment, Token, redacted};
 use super::id::{HubId, is_commit};
 use super::model_files::ModelFiles;
 use super::redirect;
@@ -106,7 +106,7 @@ impl<'a> Client<'a> {
             matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
         });
         let wrong = |reason: String| Error::Hub {
-            place: shown(&environment.endpoint),
+            place: redacted(&environment.endpoint),
             kind: ErrorKind::HubUnreachable,
             reason,
             hint: format!(
@@ -127,7 +127,7 @@ impl<'a> Client<'a> {
             RepoType::Model,
             revision,
         ));
-        let patience = Some(environment.answer_patience);
+        let patience = Some(environment.response_timeout);
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -136,7 +136,7 @@ impl<'a> Client<'a> {
             .timeout_resolve(patience)
             .timeout_connect(patience)
             .timeout_recv_response(patience)
-            .timeout_per_read(Some(environment.download_patience))
+            .timeout_per_read(Some(environment.download_timeout))
             .build()
             .into();
         Ok(Self {
@@ -157,7 +157,7 @@ impl<'a> Client<'a> {
 
     /// What the hub says of the model.
     pub(super) fn describe(&self) -> std::result::Result<Description, Fault> {
-        let patience = Some(self.environment.answer_patience);
+        let patience = Some(self.environment.response_timeout);
         let request = self.repository.info_request();
         let address = request
             .uri_ref()
@@ -202,7 +202,7 @@ impl<'a> Client<'a> {
     pub(super) fn head(&self, commit: &str, name: &str) -> std::result::Result<FileHead, Fault> {
         let mut address = self.file(commit, name)?;
         let (mut etag, mut size) = (None, None);
-        for _ in 0..redirect::MOST {
+        for _ in 0..redirect::MAX_REDIRECTS {
             let answer = self.send(&address, true, 0)?;
             etag = etag.or_else(|| content_name(answer.headers(), &LINKED_ETAG));
             size = size.or_else(|| number(answer.headers(), &LINKED_SIZE));
@@ -240,7 +240,7 @@ impl<'a> Client<'a> {
         from: u64,
     ) -> std::result::Result<Stream, Fault> {
         let mut address = self.file(commit, name)?;
-        for _ in 0..redirect::MOST {
+        for _ in 0..redirect::MAX_REDIRECTS {
             let answer = self.send(&address, false, from)?;
             if let Some(next) = self.redirect(&address, &answer)? {
                 address = next;
@@ -351,7 +351,7 @@ impl<'a> Client<'a> {
             .and_then(|code| code.to_str().ok())
             .unwrap_or_default();
         let refuse = |kind, hint: String| {
-            let place = shown(&address.to_string());
+            let place = redacted(&address.to_string());
             Err(Fault::Lasting(Error::Hub {
                 place,
                 kind,
@@ -360,7 +360,7 @@ impl<'a> Client<'a> {
             }))
         };
         let (repository, revision) = (self.id.repository(), self.id.revision());
-        let page = shown(&format!("{}/{repository}", self.environment.endpoint));
+        let page = redacted(&format!("{}/{repository}", self.environment.endpoint));
         match status.as_u16() {
             _ if code == "GatedRepo" => refuse(
                 ErrorKind::HubRefused,
@@ -396,7 +396,7 @@ impl<'a> Client<'a> {
                     .and_then(|value| value.to_str().ok()?.trim().parse().ok())
                     .map(Duration::from_secs);
                 Err(Fault::Passing {
-                    address: shown(&address.to_string()),
+                    address: redacted(&address.to_string()),
                     reason: format!("the server answers {status}"),
                     pause,
                 })
@@ -405,7 +405,7 @@ impl<'a> Client<'a> {
                 ErrorKind::HubAnswer,
                 format!(
                     "check HF_ENDPOINT (`{}`)",
-                    shown(&self.environment.endpoint)
+                    redacted(&self.environment.endpoint)
                 ),
             ),
         }
@@ -413,12 +413,12 @@ impl<'a> Client<'a> {
 
     fn nonsense(&self, address: &Uri, what: &str) -> Error {
         Error::Hub {
-            place: shown(&address.to_string()),
+            place: redacted(&address.to_string()),
             kind: ErrorKind::HubAnswer,
             reason: format!("the answer is {what}"),
             hint: format!(
                 "check HF_ENDPOINT (`{}`); {}",
-                shown(&self.environment.endpoint),
+                redacted(&self.environment.endpoint),
                 self.without_hub
             ),
         }

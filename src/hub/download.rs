@@ -11,9 +11,9 @@ use tempfile::NamedTempFile;
 use super::CACHE_HINT;
 use super::cache::ModelFolder;
 use super::client::{Client, FileHead};
+use super::download_lock::{self, Acquired};
 use super::integrity::{hash, is_sha256};
 use super::retry::{Fault, Retries};
-use super::turn::{self, Turn};
 use crate::digest::sha256_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
@@ -61,8 +61,9 @@ impl Download<'_> {
                 .map(|part| part.len())
                 .sum()
         };
-        let turn = turn::take(&lock, self.name, is_done, grown, transfer, self.interrupt)?;
-        if matches!(turn, Turn::Done) && self.is_right(&blob)? {
+        let turn =
+            download_lock::acquire(&lock, self.name, is_done, grown, transfer, self.interrupt)?;
+        if matches!(turn, Acquired::Finished) && self.is_right(&blob)? {
             return Ok(0);
         }
         transfer.begin(self.name, self.head.size);
@@ -152,7 +153,7 @@ impl Download<'_> {
             let is_abandoned = File::options()
                 .write(true)
                 .open(&path)
-                .is_ok_and(|file| turn::try_lock(&file).is_ok());
+                .is_ok_and(|file| download_lock::try_lock(&file).is_ok());
             if is_abandoned {
                 let _ = fs::remove_file(&path);
             }

@@ -1,20 +1,20 @@
-//! What the environment says about the hub, read as the Hugging Face Python library reads it, so that both share cache,
-//! token and habits.
+//! The environment variables of the hub, with the meaning they have in the Hugging Face Python library, so that both share
+//! the cache and the token.
 
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where models come from unless `HF_ENDPOINT` says otherwise.
-const HUB: &str = "https://huggingface.co";
+/// Endpoint without `HF_ENDPOINT`.
+const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 
-/// How long a silent server is waited for, in seconds, unless the environment says otherwise.
-const PATIENCE: u64 = 10;
-/// Nobody waits longer than a day.
-const MOST_PATIENCE: u64 = 86_400;
+/// Default timeout in seconds.
+const DEFAULT_TIMEOUT: u64 = 10;
+/// Longest accepted timeout in seconds: a day.
+const MAX_TIMEOUT: u64 = 86_400;
 
-/// Variables that this program reads for the hub. The tokens among them are secret.
+/// The variables that this module reads. Those with tokens are secret.
 pub const VARIABLES: [&str; 13] = [
     "HF_HOME",
     "HF_HUB_CACHE",
@@ -31,19 +31,19 @@ pub const VARIABLES: [&str; 13] = [
     "HUGGING_FACE_HUB_TOKEN",
 ];
 
-/// A secret: there is no way to print it by accident.
+/// An access token. Its `Debug` does not show the secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
 impl Token {
-    /// Without line ends and outer spaces; `None` when nothing is left.
+    /// Removes line ends and outer spaces; `None` if nothing remains.
     fn clean(text: &str) -> Option<Self> {
         let text = text.replace(['\r', '\n'], "");
         let text = text.trim();
         (!text.is_empty()).then(|| Self(text.to_owned()))
     }
 
-    /// The text itself, for the header of a request.
+    /// Returns the text, for the header of a request.
     #[cfg(feature = "hub")]
     pub(super) fn secret(&self) -> &str {
         &self.0
@@ -56,26 +56,26 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Where the hub and its cache are.
+/// Configuration of the hub and its cache.
 #[derive(Debug, Clone)]
 pub struct Environment {
     /// The folder that holds `models--owner--name` folders.
     pub cache: PathBuf,
     /// Address of the hub, without a slash at its end.
     pub endpoint: String,
-    /// Whether no connection may be opened.
+    /// Forbids network connections.
     pub offline: bool,
-    /// How long an answer may take to begin.
-    pub answer_patience: Duration,
-    /// How long a download may stand still.
-    pub download_patience: Duration,
+    /// Timeout for the start of a response.
+    pub response_timeout: Duration,
+    /// Timeout for each read of a download.
+    pub download_timeout: Duration,
     given_token: Option<Token>,
     token_path: PathBuf,
     sends_token: bool,
 }
 
 impl Environment {
-    /// The environment of this process.
+    /// Reads the environment of this process.
     pub fn read() -> Self {
         Self::from_variables(
             |name| std::env::var_os(name),
@@ -94,8 +94,8 @@ impl Environment {
                 text(name)
                     .and_then(|value| value.parse().ok())
                     .filter(|s| *s > 0)
-                    .unwrap_or(PATIENCE)
-                    .min(MOST_PATIENCE),
+                    .unwrap_or(DEFAULT_TIMEOUT)
+                    .min(MAX_TIMEOUT),
             )
         };
 
@@ -109,15 +109,15 @@ impl Environment {
         Self {
             cache,
             endpoint: text("HF_ENDPOINT")
-                .unwrap_or_else(|| HUB.into())
+                .unwrap_or_else(|| DEFAULT_ENDPOINT.into())
                 .trim_end_matches('/')
                 .to_owned(),
-            // As in Python, the second is asked only where the first is not set.
+            // As in Python, the second variable counts only if the first is not set.
             offline: text("HF_HUB_OFFLINE")
                 .or_else(|| text("TRANSFORMERS_OFFLINE"))
                 .is_some_and(|value| is_true(&value)),
-            answer_patience: seconds("HF_HUB_ETAG_TIMEOUT"),
-            download_patience: seconds("HF_HUB_DOWNLOAD_TIMEOUT"),
+            response_timeout: seconds("HF_HUB_ETAG_TIMEOUT"),
+            download_timeout: seconds("HF_HUB_DOWNLOAD_TIMEOUT"),
             given_token: ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"]
                 .iter()
                 .find_map(|name| text(name))
@@ -128,13 +128,13 @@ impl Environment {
         }
     }
 
-    /// A cache below a folder, as `HF_HOME` makes it.
+    /// Returns the environment with only `HF_HOME` set.
     #[cfg(test)]
     pub(super) fn for_tests(home: &Path) -> Self {
         Self::from_variables(|name| (name == "HF_HOME").then(|| home.into()), None)
     }
 
-    /// The token to send to the hub: from the environment, else from the file that `hf auth login` writes.
+    /// Returns the token to send to the hub: from the environment, else from the file that `hf auth login` writes.
     pub fn token(&self) -> Option<Token> {
         if !self.sends_token {
             return None;
@@ -145,9 +145,9 @@ impl Environment {
     }
 }
 
-/// An address without what may be secret in it: user and password before the host, and everything behind a `?`, where
-/// storage servers put signatures. A password may hold any sign, so what stands before the last `@` goes with it.
-pub fn shown(address: &str) -> String {
+/// Removes the secret parts of an address: user and password before the host, and the query, where storage servers put
+/// signatures. A password may contain any character, so everything before the last `@` is removed.
+pub fn redacted(address: &str) -> String {
     let (scheme, rest) = address
         .split_once("://")
         .map_or((None, address), |(scheme, rest)| (Some(scheme), rest));
@@ -162,7 +162,7 @@ pub fn shown(address: &str) -> String {
     scheme.map_or_else(|| rest.to_owned(), |scheme| format!("{scheme}://{rest}"))
 }
 
-/// A leading `~` is the home folder, `$NAME` and `${NAME}` are variables; what is not set stays as it is.
+/// Expands a leading `~` to the home folder and `$NAME` and `${NAME}` to variables. Unset variables stay as they are.
 fn expand(
     value: OsString,
     home: Option<&Path>,
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_is_where_python_has_it() {
+    fn the_cache_folder_is_that_of_the_python_library() {
         for (variables, expected) in [
             (&[][..], "/home/me/.cache/huggingface/hub"),
             (&[("XDG_CACHE_HOME", "/x")], "/x/huggingface/hub"),
@@ -227,12 +227,12 @@ mod tests {
             ),
             (
                 &[
-                    ("HF_HUB_CACHE", "$DATA/${WHO}/$NOBODY"),
+                    ("HF_HUB_CACHE", "$DATA/${WHO}/$UNSET"),
                     ("DATA", "/d"),
                     ("WHO", "w"),
                     ("HF_HOME", "/h"),
                 ],
-                "/d/w/$NOBODY",
+                "/d/w/$UNSET",
             ),
         ] {
             assert_eq!(read(variables).cache, Path::new(expected), "{variables:?}");
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn offline_takes_the_words_that_python_takes() {
+    fn offline_accepts_the_values_of_the_python_library() {
         for (value, expected) in [
             ("1", true),
             ("on", true),
@@ -262,10 +262,10 @@ mod tests {
     }
 
     #[test]
-    fn the_token_is_found_and_never_shown() {
-        let folder = tempfile::tempdir().expect("there is room for a folder");
-        std::fs::write(folder.path().join("token"), " hf_file\n").expect("it can be written");
-        let home = folder.path().to_str().expect("a plain path");
+    fn the_token_is_read_and_not_shown_by_debug() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(folder.path().join("token"), " hf_file\n").expect("write the token");
+        let home = folder.path().to_str().expect("an UTF-8 path");
         assert_eq!(
             read(&[("HF_HOME", home)]).token(),
             Some(Token("hf_file".into()))
@@ -292,13 +292,13 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_shown_without_secrets() {
+    fn addresses_are_redacted() {
         assert_eq!(
-            shown("https://me:pw@host:1/a/b?Signature=x#y"),
+            redacted("https://me:pw@host:1/a/b?Signature=x#y"),
             "https://host:1/a/b"
         );
-        assert_eq!(shown("https://host"), "https://host");
-        assert_eq!(shown("host"), "host");
+        assert_eq!(redacted("https://host"), "https://host");
+        assert_eq!(redacted("host"), "host");
         for proxy in [
             "me:pw@proxy:3128",
             "http://me:p/w@proxy:3128",
@@ -306,11 +306,11 @@ mod tests {
             "http://me:p@w@proxy:3128/",
         ] {
             assert!(
-                shown(proxy)
+                redacted(proxy)
                     .trim_start_matches("http://")
                     .starts_with("proxy:3128"),
                 "{proxy} became {}",
-                shown(proxy)
+                redacted(proxy)
             );
         }
     }

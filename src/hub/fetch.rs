@@ -272,7 +272,7 @@ impl<'a> Fetch<'a> {
             kind: ErrorKind::WeightsMissing,
             reason: format!(
                 "the repository at {} lacks files that a model needs:\n  {}{pickles}",
-                super::environment::shown(&self.environment.endpoint),
+                super::environment::redacted(&self.environment.endpoint),
                 missing.join("\n  ")
             ),
             hint: format!("{}; {}", self.files.suitable, self.files.without_hub),

@@ -1,14 +1,14 @@
-//! What a model is called on the hub: `owner/name`, and which of its revisions.
+//! The name of a repository on the hub, `owner/name`, with a revision.
 
 use std::fmt;
 
 /// The branch that is used when no revision is named.
 const DEFAULT_BRANCH: &str = "main";
 
-/// The hub's own limit on the length of owner and name.
+/// Longest owner or name that the hub accepts.
 const LONGEST_NAME: usize = 96;
 
-/// A model of the hub at one of its revisions.
+/// A repository of the hub at one revision.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HubId {
     repository: String,
@@ -16,7 +16,7 @@ pub struct HubId {
 }
 
 impl HubId {
-    /// Reads `owner/name` or `owner/name@revision`; `None` for what no model of the hub can be called, such as a path.
+    /// Parses `owner/name` or `owner/name@revision`; `None` for text that cannot name a repository, such as a path.
     pub fn parse(text: &str) -> Option<Self> {
         let (repository, revision) = match text.split_once('@') {
             Some((repository, revision)) => (repository, Some(revision)),
@@ -46,17 +46,17 @@ impl HubId {
         }
     }
 
-    /// `owner/name`.
+    /// Returns `owner/name`.
     pub fn repository(&self) -> &str {
         &self.repository
     }
 
-    /// A commit, a branch or a tag.
+    /// Returns the revision: a commit, a branch or a tag.
     pub fn revision(&self) -> &str {
         &self.revision
     }
 
-    /// The revision, when it is a commit: only then it can never change.
+    /// Returns the revision if it is a commit, which never changes.
     pub fn commit(&self) -> Option<&str> {
         is_commit(&self.revision).then_some(self.revision.as_str())
     }
@@ -68,7 +68,7 @@ impl fmt::Display for HubId {
     }
 }
 
-/// Is it a whole commit, 40 hexadecimal digits?
+/// Returns whether `text` is a complete commit of 40 hexadecimal digits.
 pub fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -78,11 +78,11 @@ fn is_name(text: &str) -> bool {
     let edge = |byte: Option<&u8>| byte.is_some_and(|byte| !b"-.".contains(byte));
     let bytes = text.as_bytes();
     let spelled = bytes.iter().copied().all(inside) && edge(bytes.first()) && edge(bytes.last());
-    // Two dashes separate owner and name in the cache's folders.
+    // Two dashes separate owner and name in the folders of the cache.
     spelled && bytes.len() <= LONGEST_NAME && !text.contains("--") && !text.contains("..")
 }
 
-/// A revision becomes a path inside the cache and a part of an address, so it is held to harmless characters.
+/// A revision becomes a path in the cache and part of an address, so only harmless characters are accepted.
 fn is_revision(text: &str) -> bool {
     let part = |part: &str| {
         let harmless = part
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_revisions_are_read() {
+    fn names_and_revisions_parse() {
         let read = |text: &str| HubId::parse(text).map(|id| id.to_string());
         assert_eq!(read("a/b").as_deref(), Some("a/b@main"));
         assert_eq!(read("a/b@refs/pr/1").as_deref(), Some("a/b@refs/pr/1"));
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_and_traps_are_no_names() {
+    fn paths_and_hostile_names_do_not_parse() {
         let none = [
             "", "demo", "/a/b", "./a", "../b", "a/", "a/b/c", "a/..", "a b/c", "a--b/c", "-a/b",
             "a/b.", "a/b@", "a/b@../x", "a/b@x//y",

@@ -1,5 +1,5 @@
-//! Lengths and hashes of a snapshot's files, written down when they were first fetched or first used. A commit never changes,
-//! so whatever two processes write here at once, they write the same.
+//! Lengths and hashes of a snapshot's files, recorded at their first fetch or first use. A commit never changes, so two
+//! processes that write at the same time write the same values.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,27 +10,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::Stamp;
 
-/// What is known of the files of a commit, by their paths in the repository.
+/// The recorded files of a commit, by their paths in the repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// One entry for each file.
+    /// One entry per file.
     pub files: BTreeMap<String, Entry>,
 }
 
-/// What is known of a file.
+/// The record of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Bytes.
+    /// Length in bytes.
     pub length: u64,
     /// SHA-256 in hexadecimal.
     pub sha256: String,
-    /// When the file was last changed, as it was when its hash was last found to be right: a file with this stamp need not be hashed again.
+    /// Stamp of the file when its hash was last verified. A file that still has this stamp is not hashed again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checked: Option<Stamp>,
 }
 
 impl Ledger {
-    /// Reads a ledger. One that is missing, or that is none, is empty: it only remembers what can be found out again.
+    /// Reads a ledger. A missing or invalid one is empty, because its content can be computed again.
     pub fn read(path: &Path) -> Self {
         fs::read(path)
             .ok()
@@ -38,10 +38,10 @@ impl Ledger {
             .unwrap_or_default()
     }
 
-    /// Writes these entries over those that are there, in one step that cannot be seen half done.
+    /// Merges these entries into the file at `path`, replacing it atomically.
     ///
     /// # Errors
-    /// What the system says; in a cache that may only be read, that is no harm.
+    /// The error of the file system. In a read-only cache it may be ignored.
     pub fn merge_into(&self, path: &Path) -> io::Result<()> {
         let mut merged = Self::read(path);
         merged.files.extend(self.files.clone());

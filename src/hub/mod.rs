@@ -21,13 +21,13 @@ mod client;
 #[cfg(feature = "hub")]
 mod download;
 #[cfg(feature = "hub")]
+mod download_lock;
+#[cfg(feature = "hub")]
 mod fetch;
 #[cfg(feature = "hub")]
 mod redirect;
 #[cfg(feature = "hub")]
 mod retry;
-#[cfg(feature = "hub")]
-mod turn;
 
 pub use cache::{Found, ModelFolder, Snapshot};
 pub use environment::Environment;
@@ -138,7 +138,7 @@ pub fn reach(environment: &Environment, files: &ModelFiles) -> Result<()> {
 pub fn reach(environment: &Environment, files: &ModelFiles) -> Result<()> {
     let reason = CANNOT_FETCH.to_owned();
     Err(Error::Hub {
-        place: environment::shown(&environment.endpoint),
+        place: environment::redacted(&environment.endpoint),
         kind: ErrorKind::HubUnreachable,
         reason,
         hint: files.without_hub.into(),

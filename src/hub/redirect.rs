@@ -1,13 +1,13 @@
-//! Where an answer sends us, and whether the token may go there.
+//! Targets of HTTP redirects, and whether the token may be sent there.
 
 use ureq::http::Uri;
 
-/// How often a request may be sent elsewhere.
-pub(super) const MOST: usize = 8;
+/// Most redirects of one request.
+pub(super) const MAX_REDIRECTS: usize = 8;
 
-/// The address that a `Location` means, seen from the address that was asked.
-pub(super) fn target(asked: &Uri, location: &str) -> Option<Uri> {
-    let (scheme, authority) = (asked.scheme_str()?, asked.authority()?);
+/// Resolves a `Location` header against the requested address; `None` if it is invalid or leaves TLS.
+pub(super) fn target(requested: &Uri, location: &str) -> Option<Uri> {
+    let (scheme, authority) = (requested.scheme_str()?, requested.authority()?);
     let text = if location.starts_with("//") {
         format!("{scheme}:{location}")
     } else if location.starts_with('/') {
@@ -19,22 +19,21 @@ pub(super) fn target(asked: &Uri, location: &str) -> Option<Uri> {
     {
         location.to_owned()
     } else {
-        let folder = asked
+        let folder = requested
             .path()
             .rsplit_once('/')
             .map_or("", |(folder, _)| folder);
         format!("{scheme}://{authority}{folder}/{location}")
     };
     let target: Uri = text.parse().ok()?;
-    // Nobody who began with encryption goes on without.
-    let keeps_encryption = scheme != "https" || target.scheme_str() == Some("https");
-    (keeps_encryption && target.host().is_some()).then_some(target)
+    let keeps_tls = scheme != "https" || target.scheme_str() == Some("https");
+    (keeps_tls && target.host().is_some()).then_some(target)
 }
 
-/// Same scheme, host and port: only there the token is known already.
+/// Returns whether both addresses have the same scheme, host and port. The token is sent only to the origin of the hub.
 pub(super) fn is_same_origin(first: &Uri, second: &Uri) -> bool {
     let origin = |uri: &Uri| {
-        let standard = if uri.scheme_str() == Some("https") {
+        let default_port = if uri.scheme_str() == Some("https") {
             443
         } else {
             80
@@ -42,7 +41,7 @@ pub(super) fn is_same_origin(first: &Uri, second: &Uri) -> bool {
         (
             uri.scheme_str().map(str::to_owned),
             uri.host().map(str::to_ascii_lowercase),
-            uri.port_u16().unwrap_or(standard),
+            uri.port_u16().unwrap_or(default_port),
         )
     };
     origin(first) == origin(second)
@@ -57,9 +56,9 @@ mod tests {
     }
 
     #[test]
-    fn locations_are_read_as_browsers_read_them() {
-        let asked = uri("https://hub:8443/a/b/resolve/main/x.json?q=1");
-        let target = |location: &str| target(&asked, location).map(|uri| uri.to_string());
+    fn locations_are_resolved_as_in_browsers() {
+        let requested = uri("https://hub:8443/a/b/resolve/main/x.json?q=1");
+        let target = |location: &str| target(&requested, location).map(|uri| uri.to_string());
         assert_eq!(
             target("https://cdn/x?sig=1").as_deref(),
             Some("https://cdn/x?sig=1")
@@ -70,7 +69,7 @@ mod tests {
             target("y.json").as_deref(),
             Some("https://hub:8443/a/b/resolve/main/y.json")
         );
-        assert_eq!(target("http://cdn/x"), None, "no way back to plain text");
+        assert_eq!(target("http://cdn/x"), None, "no downgrade to plain HTTP");
     }
 
     #[test]

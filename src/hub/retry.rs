@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ureq::http::Uri;
 
-use super::environment::shown;
+use super::environment::redacted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::progress::Transfer;
@@ -38,7 +38,7 @@ impl Fault {
     /// A fault that may pass.
     pub(super) fn passing(address: &Uri, reason: impl Into<String>) -> Self {
         Self::Passing {
-            address: shown(&address.to_string()),
+            address: redacted(&address.to_string()),
             reason: reason.into(),
             pause: None,
         }

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
 use crate::kernels::{AdamStep, Backend};
-use crate::model::unet::{Gradients, Network, Prompt, Want};
-use crate::nn::{Pass, Tensor};
+use crate::model::unet::{Features, Input, Network, NoiseAndFeatures, Prompt};
+use crate::nn::Tensor;
 use crate::progress::{Progress, Stage};
 use crate::region::Region;
 use crate::settings::{Mode, Settings};
@@ -98,26 +98,18 @@ impl<B: Backend, N: Network<B>> Pbsi<'_, B, N> {
             pair.edit = self.held(pair.edit, &pair.reference);
         }
         let walked = self.steps();
+        let taps = &self.settings.taps.0;
         for (index, &t) in self.grid.timesteps.iter().enumerate().take(walked) {
             interrupt.check()?;
-            // Without mutual attention the two latents do not meet: the reference's trip gives both its features and its step.
-            let want = Want {
-                noise: true,
-                taps: &self.settings.taps.0,
-            };
-            let seen = self.unet.forward(
-                &pair.reference,
-                &[t as f64],
-                self.prompt.into(),
-                want,
-                &mut Pass::inference(),
-            );
-            let reference = self.stepped(&pair.reference, seen.noise, t, losses.len() + 1)?;
+            // Without mutual attention the two latents are independent: one pass of the reference gives its features and its step.
+            let input = Input::at(&pair.reference, t as f64, self.prompt);
+            let (noise, features) = self.unet.forward(input, NoiseAndFeatures::of(taps));
+            let reference = self.stepped(&pair.reference, &noise, t, losses.len() + 1)?;
             if ramp.intervenes(index) {
                 let target = Target {
                     index,
                     t,
-                    features: seen.taps,
+                    features,
                     next: &reference,
                 };
                 let (edit, has_run_away) =
@@ -126,14 +118,11 @@ impl<B: Backend, N: Network<B>> Pbsi<'_, B, N> {
                 diverged += usize::from(has_run_away);
             }
             interrupt.check()?;
-            let noise = self.unet.predict(
-                &pair.edit,
-                t as f64,
-                self.prompt.into(),
-                &mut Pass::inference(),
-            );
+            let noise = self
+                .unet
+                .predict(Input::at(&pair.edit, t as f64, self.prompt));
             pair = Pair {
-                edit: self.stepped(&pair.edit, Some(noise), t, losses.len().max(1))?,
+                edit: self.stepped(&pair.edit, &noise, t, losses.len().max(1))?,
                 reference,
             };
         }
@@ -146,16 +135,9 @@ impl<B: Backend, N: Network<B>> Pbsi<'_, B, N> {
     }
 
     /// The latent after the denoising step from t, with the noise that was predicted for it.
-    fn stepped(
-        &self,
-        z: &Tensor<B>,
-        noise: Option<Tensor<B>>,
-        t: i64,
-        step: usize,
-    ) -> Result<Tensor<B>> {
-        let noise = noise.unwrap_or_else(|| unreachable!("the noise was asked for"));
-        require_finite(&noise, Stage::Drag, step, "the noise prediction")?;
-        Ok(self.schedule.step(z.clone(), &noise, t, self.grid.after(t)))
+    fn stepped(&self, z: &Tensor<B>, noise: &Tensor<B>, t: i64, step: usize) -> Result<Tensor<B>> {
+        require_finite(noise, Stage::Drag, step, "the noise prediction")?;
+        Ok(self.schedule.step(z.clone(), noise, t, self.grid.after(t)))
     }
 
     fn held(&self, z: Tensor<B>, reference: &Tensor<B>) -> Tensor<B> {
@@ -165,9 +147,11 @@ impl<B: Backend, N: Network<B>> Pbsi<'_, B, N> {
         }
     }
 
-    /// Is there a mask term? It alone needs the noise prediction.
-    fn wants_noise(&self) -> bool {
-        self.frozen.is_some() && self.settings.mask_weight > 0.0
+    /// The frozen cells, if there is a mask term. It alone needs the noise prediction.
+    fn mask_term(&self) -> Option<&Frozen<B>> {
+        self.frozen
+            .as_ref()
+            .filter(|_| self.settings.mask_weight > 0.0)
     }
 
     /// The iterations at one timestep: the latent, and whether they ran away, so that it is the best one until then.
@@ -189,20 +173,10 @@ impl<B: Backend, N: Network<B>> Pbsi<'_, B, N> {
         } = target;
         // The paper copies the features of the current latent; ours, like the released code, are those of the un-dragged one.
         if literal {
-            let want = Want {
-                noise: false,
-                taps: &self.settings.taps.0,
-            };
+            let input = Input::at(&pair.edit, t as f64, self.prompt);
             features = self
                 .unet
-                .forward(
-                    &pair.edit,
-                    &[t as f64],
-                    self.prompt.into(),
-                    want,
-                    &mut Pass::inference(),
-                )
-                .taps;
+                .forward(input, Features::of(&self.settings.taps.0));
         }
         let mut z = pair.edit.clone();
         let mut previous = z.clone();
@@ -308,59 +282,29 @@ impl<B: Backend, N: Network<B>> Pbsi<'_, B, N> {
         } else {
             Reduction::Mean(self.settings.loss_scale)
         };
-        let want = Want {
-            noise: self.wants_noise(),
-            taps: &self.settings.taps.0,
+        let (taps, weight) = (&self.settings.taps.0, self.settings.mask_weight);
+        let input = Input::at(z, t as f64, self.prompt);
+        let Some(frozen) = self.mask_term() else {
+            let pass = self.unet.record(input, Features::of(taps));
+            let (loss, gradients, magnitude) = goal.evaluate(pass.outputs(), reduction);
+            return (loss, pass.backward(gradients, magnitude));
         };
-        let mut pass = Pass::recording();
-        let output = self
-            .unet
-            .forward(z, &[t as f64], self.prompt.into(), want, &mut pass);
-        let (mut loss, gradients, mut magnitude) = goal.evaluate(&output.taps, reduction);
-        let mut direct = None; // the mask term's gradient that does not pass through the network
-        let mut to_noise = None;
-        if let (Some(frozen), Some(noise)) = (&self.frozen, &output.noise) {
-            let next = self.schedule.step(z.clone(), noise, t, self.grid.after(t));
-            let (difference, gradient) = frozen.difference(&next, reference);
-            loss += self.settings.mask_weight * difference;
-            let (scale, shift) = self.schedule.factors(t, self.grid.after(t));
-            let times = |factor: f64| {
-                gradient.clone().combined(
-                    (self.settings.mask_weight * factor) as f32,
-                    0.0,
-                    &gradient,
-                )
-            };
-            direct = Some(times(scale));
-            to_noise = Some(times(shift));
-            magnitude = magnitude.max((self.settings.mask_weight * shift).abs() as f32);
-        }
-        let taps = self
-            .settings
-            .taps
-            .0
-            .iter()
-            .copied()
-            .zip(gradients)
-            .collect();
-        let gradient = self.unet.backward(
-            &output,
-            Gradients {
-                magnitude,
-                noise: to_noise,
-                taps,
-            },
-            true,
-            &mut pass,
-        );
-        let gradient = gradient.unwrap_or_else(|| unreachable!("the way back goes to the latent"));
-        (
-            loss,
-            if let Some(direct) = direct {
-                gradient.plus(&direct)
-            } else {
-                gradient
-            },
-        )
+        let pass = self.unet.record(input, NoiseAndFeatures::of(taps));
+        let (noise, features) = pass.outputs();
+        let (mut loss, gradients, mut magnitude) = goal.evaluate(features, reduction);
+        let next = self.schedule.step(z.clone(), noise, t, self.grid.after(t));
+        let (difference, gradient) = frozen.difference(&next, reference);
+        loss += weight * difference;
+        let (scale, shift) = self.schedule.factors(t, self.grid.after(t));
+        let times = |factor: f64| {
+            gradient
+                .clone()
+                .combined((weight * factor) as f32, 0.0, &gradient)
+        };
+        // The mask term depends on the latent directly and through the noise prediction.
+        let (direct, to_noise) = (times(scale), times(shift));
+        magnitude = magnitude.max((weight * shift).abs() as f32);
+        let gradient = pass.backward((to_noise, gradients), magnitude);
+        (loss, gradient.plus(&direct))
     }
 }

@@ -1,33 +1,38 @@
-//! Multi-head attention: of pixels to pixels, or of pixels to the prompt's tokens.
+//! Multi-head attention (Vaswani et al., arXiv 1706.03762): self-attention among the pixels of a picture, and cross-attention
+//! from pixels to the prompt's tokens.
+//!
+//! Cross-attention computes keys and values of the tokens itself, or takes those of a prompt that was prepared once
+//! ([`Attention::prepare`]). Mutual self-attention has a forward pass only.
 
 use super::{Linear, Pass, Run, Shape, Tensor};
 use crate::kernels::{AttentionShape, Backend};
 
-/// Mutual self-attention (MasaCtrl, arXiv 2304.08465): in late layers, pictures read keys and values of another picture of the batch.
+/// Mutual self-attention (MasaCtrl, arXiv 2304.08465): from a layer on, self-attention of a picture uses the keys and values of another
+/// picture of the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mutual {
-    /// The first self-attention layer, in execution order, that does so.
+    /// The first self-attention layer that does so, counted from 0 in execution order.
     pub start_layer: usize,
-    /// For every picture of the batch, the picture whose keys and values it reads.
+    /// For every picture of the batch, the picture whose keys and values it uses.
     pub sources: Vec<usize>,
 }
 
-/// Query, key, value and output projections around an attention.
+/// Attention between its query, key, value and output projections.
 #[derive(Debug)]
 pub struct Attention<B: Backend> {
-    /// (out, in) of the pixels.
+    /// Query projection of the pixels (channels, channels).
     pub to_q: Linear<B>,
-    /// (out, in) of the pixels or of the prompt's tokens.
+    /// Key projection of the pixels or tokens (channels, pixel or token channels).
     pub to_k: Linear<B>,
-    /// Like `to_k`.
+    /// Value projection, of the same shape as `to_k`.
     pub to_v: Linear<B>,
-    /// Back to the pixels' channels.
+    /// Output projection (channels, channels).
     pub to_out: Linear<B>,
     heads: usize,
 }
 
 impl<B: Backend> Attention<B> {
-    /// Four projections and the number of heads.
+    /// Creates the layer from its projections `to_q`, `to_k`, `to_v`, `to_out` and the number of heads.
     pub fn new([to_q, to_k, to_v, to_out]: [Linear<B>; 4], heads: usize) -> Self {
         Self {
             to_q,
@@ -49,7 +54,7 @@ impl<B: Backend> Attention<B> {
         }
     }
 
-    /// Attention of the pixels of `x` to each other, plus `residual`. `layer` counts self-attentions in execution order.
+    /// Returns self-attention of the pixels of `x`, plus `residual`. `layer` is its index among all self-attentions in execution order.
     pub fn forward_self(
         &self,
         x: &Tensor<B>,
@@ -62,7 +67,7 @@ impl<B: Backend> Attention<B> {
             _ => (0..x.shape().batch).collect(),
         };
         let q = self.to_q.forward(x, pass);
-        // Where all read the first picture, nobody asks for the keys and values of the others.
+        // Where all pictures use the first one's keys and values, those of the others are not computed.
         let first = (sources.len() > 1
             && pass.runs().len() <= 1
             && sources.iter().all(|source| *source == 0))
@@ -73,7 +78,8 @@ impl<B: Backend> Attention<B> {
         self.attend(&q, [&k, &v], &sources, residual, pass)
     }
 
-    /// Attention of the pixels of `x` to the tokens of `context`, plus `residual`. With one picture of tokens, all pictures read it.
+    /// Returns cross-attention from the pixels of `x` to the tokens of `context` (b or 1, 1, tokens, channels), plus `residual`.
+    /// With a batch of one, all pictures use the same tokens.
     pub fn forward_cross(
         &self,
         x: &Tensor<B>,
@@ -87,7 +93,7 @@ impl<B: Backend> Attention<B> {
         self.attend(&q, [&k, &v], &own_or_first(x, context), residual, pass)
     }
 
-    /// Keys and values of `context` with the adapters of one set, for [`Attention::forward_prepared`].
+    /// Returns the keys and values of `context` with one set of adapters, for [`Attention::forward_prepared`].
     pub fn prepare(&self, set: usize, context: &Tensor<B>) -> [Tensor<B>; 2] {
         let mut pass = Pass::inference().with_runs(vec![Run {
             pictures: context.shape().batch,
@@ -96,10 +102,10 @@ impl<B: Backend> Attention<B> {
         [&self.to_k, &self.to_v].map(|linear| linear.forward(context, &mut pass))
     }
 
-    /// As [`Attention::forward_cross`], of a context whose keys and values are known.
+    /// As [`Attention::forward_cross`], with keys and values from [`Attention::prepare`].
     ///
     /// # Panics
-    /// When the pass is to find gradients of adapters, which need the context itself.
+    /// When the pass records for the gradients of adapters: those of `to_k` and `to_v` need the tokens.
     pub fn forward_prepared(
         &self,
         x: &Tensor<B>,
@@ -109,7 +115,7 @@ impl<B: Backend> Attention<B> {
     ) -> Tensor<B> {
         assert!(
             !pass.learns(),
-            "gradients of adapters need the prompt's tokens"
+            "the gradients of adapters need the prompt's tokens"
         );
         let q = self.to_q.forward(x, pass);
         self.attend(&q, [k, v], &own_or_first(x, k), residual, pass)
@@ -145,7 +151,7 @@ impl<B: Backend> Attention<B> {
         self.to_out.forward_plus(&o, residual, pass)
     }
 
-    /// Gradients to q, and to k and v where `wanted`.
+    /// Returns the gradients with respect to q and, where `wanted`, to k and v.
     fn inner_backward(
         &self,
         dy: &Tensor<B>,
@@ -184,7 +190,7 @@ impl<B: Backend> Attention<B> {
         )
     }
 
-    /// dy to dx of [`Attention::forward_self`] without its residual; the trip must not have been mutual.
+    /// dy to dx of [`Attention::forward_self`] without its residual, in a pass without [`Mutual`].
     pub fn backward_self(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         let (dq, dkv) = self.inner_backward(dy, true, pass);
         let [dk, dv] =
@@ -195,7 +201,7 @@ impl<B: Backend> Attention<B> {
         dx
     }
 
-    /// dy to dx of [`Attention::forward_cross`] without its residual; the context needs no gradient.
+    /// dy to dx of [`Attention::forward_cross`] without its residual; the context gets no gradient.
     pub fn backward_cross(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         let (dq, dkv) = self.inner_backward(dy, pass.learns(), pass);
         if let Some([dk, dv]) = dkv {
@@ -206,7 +212,7 @@ impl<B: Backend> Attention<B> {
     }
 }
 
-/// Whose tokens every picture of `x` reads.
+/// Returns the index of the tokens that each picture of `x` uses.
 fn own_or_first<B: Backend>(x: &Tensor<B>, context: &Tensor<B>) -> Vec<usize> {
     (0..x.shape().batch)
         .map(|picture| {

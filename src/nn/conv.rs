@@ -1,9 +1,9 @@
-//! Convolutions with frozen weights.
+//! 2-D convolutions with frozen weights: the backward pass computes the input's gradient only.
 
 use super::{Pass, Shape, Tensor};
 use crate::kernels::{Added, Backend, ConvShape};
 
-/// A square convolution.
+/// A convolution with a square kernel.
 #[derive(Debug)]
 pub struct Conv<B: Backend> {
     weight: B::ConvWeight,
@@ -17,7 +17,7 @@ pub struct Conv<B: Backend> {
 }
 
 impl<B: Backend> Conv<B> {
-    /// Weight (out, kernel, kernel, in) of the sizes [out, kernel, in], bias (out).
+    /// Creates the layer from a weight (out, kernel, kernel, in), whose sizes are [out, kernel, in], and a bias (out).
     pub fn new(
         weight: &Tensor<B>,
         bias: Option<Tensor<B>>,
@@ -45,7 +45,7 @@ impl<B: Backend> Conv<B> {
         }
     }
 
-    /// Output channels.
+    /// Returns the number of output channels.
     pub fn outputs(&self) -> usize {
         self.outputs
     }
@@ -67,15 +67,15 @@ impl<B: Backend> Conv<B> {
     /// x (b, h, w, in) to y (b, h / stride, w / stride, out).
     ///
     /// # Panics
-    /// When x has other channels.
+    /// When the number of channels of x does not fit.
     pub fn forward(&self, x: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         self.forward_plus(x, None, None, pass)
     }
 
-    /// The same plus `per_picture` (b, 1, 1, out) and `residual` (of y's shape).
+    /// As [`Conv::forward`], plus `per_picture` (b, 1, 1, out) and `residual` (of y's shape).
     ///
     /// # Panics
-    /// When x has other channels.
+    /// As [`Conv::forward`].
     pub fn forward_plus(
         &self,
         x: &Tensor<B>,
@@ -86,7 +86,7 @@ impl<B: Backend> Conv<B> {
         assert_eq!(
             x.shape().channels,
             self.inputs,
-            "channels of a convolution's input"
+            "the input has the convolution's channels"
         );
         pass.keep_shape(x.shape());
         let shape = self.shape(x.shape());
@@ -114,7 +114,7 @@ impl<B: Backend> Conv<B> {
         let shape = self.shape(input);
         dy.build(input, |dx| {
             dy.backend()
-                .conv_backward(&shape, dy.buffer(), &self.weight, dx)
+                .conv_backward(&shape, dy.buffer(), &self.weight, dx);
         })
     }
 }

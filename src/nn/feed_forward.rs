@@ -1,9 +1,9 @@
-//! The transformer's feed-forward part with a gated GELU (GEGLU, arXiv 2002.05202).
+//! The feed-forward layer of a transformer, with a gated GELU (GEGLU, arXiv 2002.05202).
 
 use super::{Linear, Pass, Tensor};
 use crate::kernels::Backend;
 
-/// linear, GEGLU, linear.
+/// Linear, GEGLU, linear.
 #[derive(Debug)]
 pub struct FeedForward<B: Backend> {
     widen: Linear<B>,
@@ -11,7 +11,7 @@ pub struct FeedForward<B: Backend> {
 }
 
 impl<B: Backend> FeedForward<B> {
-    /// `widen` gives value and gate side by side, `narrow` takes their product.
+    /// Creates the layer: `widen` returns value and gate side by side, `narrow` takes their product.
     pub fn new(widen: Linear<B>, narrow: Linear<B>) -> Self {
         Self { widen, narrow }
     }

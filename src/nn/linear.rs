@@ -1,5 +1,6 @@
-//! y = x W^T + b, where W may hold a low-rank adapter: W = W0 + up down (LoRA, arXiv 2106.09685). Pictures of one batch may go through
-//! different adapters.
+//! Linear layers, y = x W^T + b, where W may include a low-rank adapter: W = W0 + up down (LoRA, arXiv 2106.09685).
+//!
+//! W0 is frozen. A layer holds one adapter for each set, and the runs of a pass select the set of every picture of a batch.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,28 +9,28 @@ use super::pass::Learner;
 use super::{Pass, Shape, Tensor};
 use crate::kernels::{Backend, Matrix};
 
-/// Where an adapter's two matrices lie in the flat list of LoRA parameters.
+/// The position of an adapter's two matrices in the flat list of LoRA parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Adapter {
     /// Position of `down` (rank, in); `up` (out, rank) follows it.
     pub offset: usize,
-    /// Inner size.
+    /// The rank.
     pub rank: usize,
 }
 
 /// A linear layer over the channels of every pixel.
 #[derive(Debug)]
 pub struct Linear<B: Backend> {
-    /// As it was loaded.
+    /// W0, as loaded.
     weight: Arc<B::LinearWeight>,
     bias: Option<Tensor<B>>,
     inputs: usize,
     outputs: usize,
-    /// The adapter of every set that has one.
+    /// The adapter of each set, where the set has one.
     adapted: Vec<Option<Adapted<B>>>,
 }
 
-/// An adapter, and the weight that it was merged into.
+/// An adapter, and W once its parameters are merged.
 #[derive(Debug)]
 struct Adapted<B: Backend> {
     adapter: Adapter,
@@ -37,7 +38,7 @@ struct Adapted<B: Backend> {
 }
 
 impl<B: Backend> Linear<B> {
-    /// Weight (1, 1, out, in) and bias (out).
+    /// Creates the layer from a weight (1, 1, out, in) and a bias (out).
     pub fn new(weight: &Tensor<B>, bias: Option<Tensor<B>>) -> Self {
         let Shape {
             width: outputs,
@@ -58,22 +59,22 @@ impl<B: Backend> Linear<B> {
         }
     }
 
-    /// Input channels.
+    /// Returns the number of input channels.
     pub fn inputs(&self) -> usize {
         self.inputs
     }
 
-    /// Output channels.
+    /// Returns the number of output channels.
     pub fn outputs(&self) -> usize {
         self.outputs
     }
 
-    /// Numbers of an adapter of this rank.
+    /// Returns the number of parameters of an adapter of this rank.
     pub fn adapter_len(&self, rank: usize) -> usize {
         rank * (self.inputs + self.outputs)
     }
 
-    /// Gives the layer an adapter of set `set`, or takes it away; the weight is then as it was loaded.
+    /// Attaches or removes the adapter of set `set`; either resets the set's weight to W0.
     pub fn set_adapter(&mut self, set: usize, adapter: Option<Adapter>) {
         self.adapted
             .resize_with(self.adapted.len().max(set + 1), || None);
@@ -83,7 +84,7 @@ impl<B: Backend> Linear<B> {
         });
     }
 
-    /// W = W0 + up down for the pictures of set `set`, where W0 is the weight as it was loaded.
+    /// Computes W = W0 + up down for the pictures of set `set`, if the set has an adapter.
     pub fn merge(&mut self, set: usize, parameters: &Tensor<B>) {
         let (inputs, outputs) = (self.inputs, self.outputs);
         let Some(Some(Adapted { adapter, weight })) = self.adapted.get_mut(set) else {
@@ -113,7 +114,7 @@ impl<B: Backend> Linear<B> {
         merged.unwrap_or(&self.weight)
     }
 
-    /// The rows that go through one weight together, and the set that it belongs to.
+    /// Returns ranges of rows that share a weight, each with the set of that weight.
     fn rows(&self, shape: Shape, pass: &Pass<B>) -> Vec<(Range<usize>, usize)> {
         let is_adapted = self.adapted.iter().any(Option::is_some);
         match pass.runs() {
@@ -129,7 +130,7 @@ impl<B: Backend> Linear<B> {
                     (first..next, run.set)
                 });
                 let rows = rows.collect();
-                assert_eq!(next, shape.rows(), "the runs are the batch");
+                assert_eq!(next, shape.rows(), "the runs cover the batch");
                 rows
             }
         }
@@ -160,15 +161,15 @@ impl<B: Backend> Linear<B> {
         })
     }
 
-    /// dy to dx; adds the adapters' gradients where the pass collects them.
+    /// dy to dx; adds the adapters' gradients where the pass learns.
     pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         self.adapter_backward(dy, pass);
         dy.build(dy.shape().with_channels(self.inputs), |dx| {
-            self.input_backward(dy, false, dx, pass)
+            self.input_backward(dy, false, dx, pass);
         })
     }
 
-    /// The same, added to what `dx` already holds.
+    /// As [`Linear::backward`], but adds to `dx`.
     pub fn backward_onto(&self, dy: &Tensor<B>, dx: &mut Tensor<B>, pass: &mut Pass<B>) {
         self.adapter_backward(dy, pass);
         self.input_backward(dy, true, dx.buffer_mut(), pass);
@@ -181,12 +182,12 @@ impl<B: Backend> Linear<B> {
         }
     }
 
-    /// Does the way back need the input, because an adapter of this layer learns?
+    /// Whether the backward pass needs the input, because an adapter of this layer learns.
     fn learns(&self, pass: &Pass<B>) -> bool {
         pass.learns() && self.adapted.iter().any(Option::is_some)
     }
 
-    /// The way back for a layer whose input needs no gradient: the adapters' own part.
+    /// Adds the adapters' gradients only, for a layer whose input needs none.
     pub fn adapter_backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) {
         if !self.learns(pass) {
             return;
@@ -212,7 +213,7 @@ impl<B: Backend> Linear<B> {
         }
     }
 
-    /// d down = (dy up)^T x and d up = dy^T (x down^T) of these rows, or both from dy^T x where that is less work.
+    /// Adds d down = (dy up)^T x and d up = dy^T (x down^T) of these rows, or both from dy^T x where that takes fewer operations.
     fn add_gradient(
         &self,
         adapter: Adapter,
@@ -251,7 +252,7 @@ impl<B: Backend> Linear<B> {
     }
 }
 
-/// down (rank, in) and up (out, rank).
+/// Returns down (rank, in) and up (out, rank).
 fn matrices<T>(
     parameters: &T,
     adapter: Adapter,

@@ -1,9 +1,9 @@
-//! Differentiable layers with forward and backward by hand.
+//! Layers with forward and backward passes written by hand.
 //!
-//! A layer computes `forward(x, pass) -> y` and `backward(dy, pass) -> dx`. A recording [`Pass`] keeps, on a stack,
-//! what the backward pass will need; backward calls come in exactly the opposite order and take it off again.
-//! Weights are frozen: the only weight gradients are those of LoRA adapters, which go into one flat buffer.
-//! There is no graph, so nothing is computed that nobody reads.
+//! A layer computes `forward(x, pass) -> y` and `backward(dy, pass) -> dx`. A recording [`Pass`] pushes what the backward pass
+//! needs on a tape, which is a stack; backward calls come in the reverse order of the forward calls and pop it.
+//! Weights are frozen: the only parameters with gradients are those of LoRA adapters, in one flat tensor.
+//! There is no autograd graph, so only gradients that are used are computed.
 
 mod attention;
 mod conv;

@@ -1,9 +1,9 @@
-//! Group normalisation (with SiLU behind it where asked for) and layer normalisation.
+//! Group normalisation (Wu and He, arXiv 1803.08494), optionally fused with SiLU, and layer normalisation (Ba et al., arXiv 1607.06450).
 
 use super::{Pass, Shape, Tensor};
 use crate::kernels::{Backend, GroupShape};
 
-/// Group normalisation over groups of channels and all pixels of a picture.
+/// Normalisation over a group of channels and all pixels of a picture.
 #[derive(Debug)]
 pub struct GroupNorm<B: Backend> {
     weight: Tensor<B>,
@@ -14,7 +14,7 @@ pub struct GroupNorm<B: Backend> {
 }
 
 impl<B: Backend> GroupNorm<B> {
-    /// Weight and bias per channel; `silu` applies SiLU to the result.
+    /// Creates the layer from weight and bias (channels); `silu` applies SiLU to the result.
     pub fn new(weight: Tensor<B>, bias: Tensor<B>, groups: usize, eps: f32, silu: bool) -> Self {
         Self {
             weight,
@@ -25,7 +25,7 @@ impl<B: Backend> GroupNorm<B> {
         }
     }
 
-    /// The device.
+    /// Returns the device.
     pub fn backend(&self) -> &B {
         self.weight.backend()
     }
@@ -91,7 +91,7 @@ impl<B: Backend> GroupNorm<B> {
     }
 }
 
-/// Layer normalisation over the channels of every pixel.
+/// Normalisation over the channels of every pixel.
 #[derive(Debug)]
 pub struct LayerNorm<B: Backend> {
     weight: Tensor<B>,
@@ -100,7 +100,7 @@ pub struct LayerNorm<B: Backend> {
 }
 
 impl<B: Backend> LayerNorm<B> {
-    /// Weight and bias per channel.
+    /// Creates the layer from weight and bias (channels).
     pub fn new(weight: Tensor<B>, bias: Tensor<B>, eps: f32) -> Self {
         Self { weight, bias, eps }
     }

@@ -4,7 +4,7 @@ use super::{Mutual, Shape, Tensor};
 use crate::kernels::Backend;
 
 /// What a forward layer keeps for its backward call.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Recorded<B: Backend> {
     /// Numbers.
     Tensor(Tensor<B>),
@@ -12,8 +12,8 @@ enum Recorded<B: Backend> {
     Shape(Shape),
 }
 
-/// What a recorded trip kept for its way back.
-#[derive(Debug)]
+/// What a recorded forward pass keeps for its backward pass.
+#[derive(Debug, Clone)]
 pub struct Tape<B: Backend>(Vec<Recorded<B>>);
 
 /// A run of a batch's pictures whose weights hold one set of adapters.
@@ -131,18 +131,13 @@ impl<'a, B: Backend> Pass<'a, B> {
         &mut self.learners
     }
 
-    /// Is there a way back?
-    pub fn records(&self) -> bool {
-        self.tape.is_some()
-    }
-
-    /// What was recorded, for [`Pass::resumed`].
-    pub fn into_tape(self) -> Option<Tape<B>> {
-        self.tape
+    /// What was recorded, for [`Pass::resumed`]; empty when the pass does not record.
+    pub fn into_tape(self) -> Tape<B> {
+        self.tape.unwrap_or(Tape(Vec::new()))
     }
 
     /// From here on, gradients are so many times what they should be, lest a short number format loses the small ones.
-    pub fn set_gradient_scale(&mut self, scale: f32) {
+    pub fn set_loss_scale(&mut self, scale: f32) {
         self.loss_scale = scale;
     }
 
@@ -205,13 +200,6 @@ impl<'a, B: Backend> Pass<'a, B> {
     /// Entries still on the tape.
     pub fn depth(&self) -> usize {
         self.tape.as_ref().map_or(0, |Tape(tape)| tape.len())
-    }
-
-    /// Forgets everything above `depth`: the part of the way back that nobody needs.
-    pub fn rewind(&mut self, depth: usize) {
-        if let Some(Tape(tape)) = &mut self.tape {
-            tape.truncate(depth);
-        }
     }
 }
 

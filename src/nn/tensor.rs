@@ -1,11 +1,11 @@
-//! An activation: a shape and a shared buffer on a device.
+//! Tensors: a shape and a shared buffer on a device.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::kernels::Backend;
 
-/// (batch, height, width, channels). Tokens are pixels: an attention does not care how they lie in the plane.
+/// (batch, height, width, channels), channels innermost. A sequence of tokens is a picture of one line: (batch, 1, tokens, channels).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     /// Pictures.
@@ -14,12 +14,12 @@ pub struct Shape {
     pub height: usize,
     /// Pixels of a line.
     pub width: usize,
-    /// Numbers of a pixel.
+    /// Channels of a pixel.
     pub channels: usize,
 }
 
 impl Shape {
-    /// The shape (batch, height, width, channels).
+    /// Creates the shape (batch, height, width, channels).
     pub fn new(batch: usize, height: usize, width: usize, channels: usize) -> Self {
         Self {
             batch,
@@ -29,34 +29,34 @@ impl Shape {
         }
     }
 
-    /// Pixels of one picture.
+    /// Returns the number of pixels of a picture.
     pub fn pixels(&self) -> usize {
         self.height * self.width
     }
 
-    /// Pixels of all pictures.
+    /// Returns the number of pixels of all pictures.
     pub fn rows(&self) -> usize {
         self.batch * self.pixels()
     }
 
-    /// Numbers in all.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.rows() * self.channels
     }
 
-    /// Is there no number at all?
+    /// Whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The same plane with other channels.
+    /// Returns the shape with another number of channels.
     #[must_use]
     pub fn with_channels(self, channels: usize) -> Self {
         Self { channels, ..self }
     }
 }
 
-/// Numbers of a shape on a device. Cloning shares them; an operation that changes a tensor copies shared numbers first.
+/// A dense tensor on a device. Cloning shares its buffer; writing to a shared buffer copies it first.
 #[derive(Debug)]
 pub struct Tensor<B: Backend> {
     backend: B,
@@ -75,16 +75,16 @@ impl<B: Backend> Clone for Tensor<B> {
 }
 
 impl<B: Backend> Tensor<B> {
-    /// Numbers from the host, in the shape's order.
+    /// Copies elements from the host, in the order of the shape.
     ///
     /// # Panics
-    /// When their count is not the shape's.
+    /// When their number is not that of the shape.
     pub fn from_host(backend: &B, shape: Shape, data: Vec<f32>) -> Self {
-        assert_eq!(data.len(), shape.len(), "the numbers fill the shape");
+        assert_eq!(data.len(), shape.len(), "as many elements as the shape has");
         Self::from_buffer(backend, shape, backend.upload(data))
     }
 
-    /// A buffer that is already on the device.
+    /// Creates a tensor from a buffer on the device.
     pub fn from_buffer(backend: &B, shape: Shape, buffer: B::Buffer) -> Self {
         Self {
             backend: backend.clone(),
@@ -93,22 +93,22 @@ impl<B: Backend> Tensor<B> {
         }
     }
 
-    /// A flat list of numbers, such as a bias.
+    /// Copies a vector (1, 1, 1, len) from the host, such as a bias.
     pub fn vector(backend: &B, data: Vec<f32>) -> Self {
         Self::from_host(backend, Shape::new(1, 1, 1, data.len()), data)
     }
 
-    /// Zeros, as f32.
+    /// Returns zeros, stored as f32.
     pub fn zeros(backend: &B, shape: Shape) -> Self {
         Self::from_buffer(backend, shape, backend.zeros(shape.len()))
     }
 
-    /// Any f32 numbers, for one who overwrites all of them.
+    /// Returns an uninitialised tensor, stored as f32; overwrite it before reading.
     pub fn uninit(backend: &B, shape: Shape) -> Self {
         Self::from_buffer(backend, shape, backend.uninit(shape.len()))
     }
 
-    /// Any numbers, stored as those of `self` are, for one who overwrites all of them.
+    /// Returns an uninitialised tensor in the number format of `self`; overwrite it before reading.
     #[must_use]
     pub fn uninit_like(&self, shape: Shape) -> Self {
         Self::from_buffer(
@@ -118,7 +118,7 @@ impl<B: Backend> Tensor<B> {
         )
     }
 
-    /// The tensor that `fill` writes, all of it, into a buffer of any numbers, stored as those of `self` are.
+    /// Returns the tensor that `fill` writes, in the number format of `self`; `fill` gets an uninitialised buffer and must overwrite all of it.
     #[must_use]
     pub fn build(&self, shape: Shape, fill: impl FnOnce(&mut B::Buffer)) -> Self {
         let mut tensor = self.uninit_like(shape);
@@ -126,13 +126,13 @@ impl<B: Backend> Tensor<B> {
         tensor
     }
 
-    /// factor * self, stored as the activations of `backend` are.
+    /// Returns factor * self in the number format of activations of `backend`.
     #[must_use]
     pub fn compact(&self, backend: &B, factor: f32) -> Self {
         self.stored(backend, backend.compact(&self.buffer, factor))
     }
 
-    /// factor * self, stored as f32.
+    /// Returns factor * self, stored as f32.
     #[must_use]
     pub fn full(&self, factor: f32) -> Self {
         self.stored(&self.backend, self.backend.full(&self.buffer, factor))
@@ -147,22 +147,22 @@ impl<B: Backend> Tensor<B> {
         }
     }
 
-    /// The device.
+    /// Returns the device.
     pub fn backend(&self) -> &B {
         &self.backend
     }
 
-    /// (batch, height, width, channels).
+    /// Returns the shape.
     pub fn shape(&self) -> Shape {
         self.shape
     }
 
-    /// The numbers on the device.
+    /// Returns the elements on the device.
     pub fn buffer(&self) -> &B::Buffer {
         &self.buffer
     }
 
-    /// The numbers on the device, for writing; a copy of them when they are shared.
+    /// Returns the elements on the device for writing; copies them first when they are shared.
     pub fn buffer_mut(&mut self) -> &mut B::Buffer {
         if Arc::get_mut(&mut self.buffer).is_none() {
             self.buffer = Arc::new(self.backend.duplicate(&self.buffer));
@@ -171,17 +171,17 @@ impl<B: Backend> Tensor<B> {
             .unwrap_or_else(|| unreachable!("the buffer was just made unique"))
     }
 
-    /// The numbers on the host.
+    /// Copies the elements to the host.
     pub fn to_host(&self) -> Vec<f32> {
         self.backend.download(&self.buffer)
     }
 
-    /// Is every number finite?
+    /// Whether all elements are finite.
     pub fn is_finite(&self) -> bool {
         self.backend.all_finite(&self.buffer)
     }
 
-    /// self + other.
+    /// Returns self + other.
     ///
     /// # Panics
     /// When the shapes differ.
@@ -190,22 +190,22 @@ impl<B: Backend> Tensor<B> {
         self.combined(1.0, 1.0, other)
     }
 
-    /// a * self + b * other.
+    /// Returns a * self + b * other.
     ///
     /// # Panics
     /// When the shapes differ.
     #[must_use]
     pub fn combined(mut self, a: f32, b: f32, other: &Self) -> Self {
-        assert_eq!(self.shape, other.shape, "sums are of equal shapes");
+        assert_eq!(self.shape, other.shape, "the summands have equal shapes");
         let backend = self.backend.clone();
         backend.combine(a, self.buffer_mut(), b, &other.buffer);
         self
     }
 
-    /// Channels of `self`, then those of `other`.
+    /// Concatenates the channels of `self` and `other`.
     ///
     /// # Panics
-    /// When the planes differ.
+    /// When batch, height or width differ.
     #[must_use]
     pub fn concatenated(&self, other: &Self) -> Self {
         let (left, right) = (self.shape.channels, other.shape.channels);
@@ -213,7 +213,7 @@ impl<B: Backend> Tensor<B> {
         assert_eq!(
             self.shape,
             other.shape.with_channels(left),
-            "channels are joined over equal planes"
+            "batch, height and width are equal"
         );
         self.build(shape, |y| {
             self.backend
@@ -223,7 +223,7 @@ impl<B: Backend> Tensor<B> {
         })
     }
 
-    /// The first `left` channels, and the others.
+    /// Splits the channels into the first `left` and the others.
     ///
     /// # Panics
     /// When there are fewer than `left`.
@@ -238,7 +238,7 @@ impl<B: Backend> Tensor<B> {
         (part(0, left), part(left, channels - left))
     }
 
-    /// The pictures' sum: one picture.
+    /// Returns the sum over the batch (1, height, width, channels).
     #[must_use]
     pub fn summed(&self) -> Self {
         self.build(
@@ -250,12 +250,16 @@ impl<B: Backend> Tensor<B> {
         )
     }
 
-    /// Pictures of all `parts`, one after the other; `None` when there is no part.
+    /// Concatenates batches; a single part is returned as it is, sharing its buffer.
     ///
     /// # Panics
-    /// When the parts' pictures differ in size.
-    pub fn stacked(parts: &[Self]) -> Option<Self> {
-        let first = parts.first()?;
+    /// When there is no part, or height, width or channels differ.
+    #[must_use]
+    pub fn stacked(parts: &[Self]) -> Self {
+        let first = &parts[0];
+        if parts.len() == 1 {
+            return first.clone();
+        }
         let shape = Shape {
             batch: parts.iter().map(|part| part.shape.batch).sum(),
             ..first.shape
@@ -266,10 +270,10 @@ impl<B: Backend> Tensor<B> {
                     batch: part.shape.batch,
                     ..shape
                 }),
-            "stacked pictures have one size"
+            "stacked pictures have equal sizes"
         );
         let mut offset = 0;
-        Some(first.build(shape, |y| {
+        first.build(shape, |y| {
             for part in parts {
                 let len = part.shape.len();
                 first
@@ -277,10 +281,10 @@ impl<B: Backend> Tensor<B> {
                     .copy_columns(len, &part.buffer, len, 0, y, shape.len(), offset);
                 offset += len;
             }
-        }))
+        })
     }
 
-    /// Picture `index` alone.
+    /// Returns picture `index` of the batch (1, height, width, channels).
     ///
     /// # Panics
     /// When there is no such picture.
@@ -289,10 +293,10 @@ impl<B: Backend> Tensor<B> {
         self.pictures(index..index + 1)
     }
 
-    /// Some pictures, in their order; the tensor itself where they are all.
+    /// Returns a range of the batch; the whole range shares the buffer.
     ///
     /// # Panics
-    /// When there are fewer.
+    /// When the batch has fewer pictures.
     #[must_use]
     pub fn pictures(&self, which: Range<usize>) -> Self {
         assert!(
@@ -310,11 +314,11 @@ impl<B: Backend> Tensor<B> {
         let (first, len) = (which.start * shape.pixels() * shape.channels, shape.len());
         self.build(shape, |y| {
             self.backend
-                .copy_columns(len, &self.buffer, self.shape.len(), first, y, len, 0)
+                .copy_columns(len, &self.buffer, self.shape.len(), first, y, len, 0);
         })
     }
 
-    /// Are these the same numbers in the same place?
+    /// Whether both share one buffer.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.buffer, &other.buffer)
     }

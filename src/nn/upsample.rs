@@ -1,4 +1,5 @@
-//! Nearest neighbour resize to an exact size, so that latents need not be divisible by the network's stride.
+//! Nearest-neighbour resize to a given size. With the size of the skip connection instead of a factor of two, the sides of latents
+//! need not be divisible by the network's stride.
 
 use super::{Pass, Shape, Tensor};
 use crate::kernels::Backend;

@@ -1,17 +1,17 @@
-//! Runs that are killed at any moment: no half file is ever seen, nothing is told to be done without its picture, and the next run
-//! finishes what is left with the bytes of an undisturbed one.
-#![cfg(unix)]
+//! Killed runs: no partial file is ever visible, no item is recorded as done without its picture, and the next run finishes the list with
+//! the bytes of an undisturbed run.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
+use crate::bench::pictures::{noise, report};
 use crate::folder::Folder;
-use crate::pictures::{noise, report};
 
 const SIGKILL: i32 = 9;
 
-/// After a kill: every picture in the output folder is whole, and each that is told to be done is there. A last record may be torn.
+/// Checks an output folder after a kill: every picture is complete, and every item recorded as done has one. The last record may be
+/// truncated. Returns the number of pictures.
 fn check(folder: &Folder, expected: &BTreeMap<String, Vec<u8>>, what: &str) -> usize {
     let results = folder.results();
     for (name, bytes) in &results {
@@ -37,7 +37,7 @@ fn check(folder: &Folder, expected: &BTreeMap<String, Vec<u8>>, what: &str) -> u
     results.len()
 }
 
-/// The last run: everything as in an undisturbed one, each item done once, and nothing left behind.
+/// Finishes the list and checks that everything is as in an undisturbed run, with one record for each item and no temporary file.
 fn finish(folder: &Folder, expected: &BTreeMap<String, Vec<u8>>) {
     folder.whole(&[]).assert(0);
     assert!(folder.results() == *expected);
@@ -48,7 +48,7 @@ fn finish(folder: &Folder, expected: &BTreeMap<String, Vec<u8>>) {
         .map(|name| name.trim_end_matches(".png").to_owned())
         .collect();
     assert_eq!(done, ids, "each exactly once");
-    let left = crate::pictures::names(&folder.path("out"))
+    let left = crate::bench::pictures::names(&folder.path("out"))
         .into_iter()
         .filter(|name| name.starts_with(".dragnext-"));
     assert_eq!(left.count(), 0, "no temporary file");
@@ -56,8 +56,8 @@ fn finish(folder: &Folder, expected: &BTreeMap<String, Vec<u8>>) {
 
 #[cfg(feature = "failpoints")]
 #[test]
-fn killed_at_any_named_place_nothing_is_lost() {
-    // The first file that is written is the hash of the weights, so the second is the first picture.
+fn a_run_killed_at_any_failpoint_loses_nothing() {
+    // The hash of the weights is written first, so the first picture is the second file.
     const PLACES: [&str; 13] = [
         "kill_in_check#3",
         "kill_before_picture#2",
@@ -92,7 +92,7 @@ fn killed_at_any_named_place_nothing_is_lost() {
 
 #[cfg(feature = "failpoints")]
 #[test]
-fn a_torn_last_record_is_left_out_with_a_warning() {
+fn a_truncated_last_record_is_removed_with_a_warning() {
     let folder = Folder::new(3);
     let expected = folder.expected();
     let run = folder.whole_at("kill_in_record#2", &[]);
@@ -101,20 +101,20 @@ fn a_torn_last_record_is_left_out_with_a_warning() {
         (None, true)
     );
     let bytes = folder.bench.read("out/records/all.jsonl");
-    assert!(!bytes.ends_with(b"\n"), "the last line is torn");
+    assert!(!bytes.ends_with(b"\n"), "the last line is truncated");
     folder
         .whole(&[])
         .assert(0)
-        .says("the last line is torn")
+        .says("removing a truncated last line")
         .says("3 items: 2 done, 1 done before");
     assert_eq!(folder.done(), ["p0", "p1", "p2"]);
     assert!(folder.results() == expected);
-    folder.whole(&[]).assert(0).does_not_say("torn");
+    folder.whole(&[]).assert(0).does_not_say("truncated");
 }
 
-/// As many kills as `DRAGNEXT_TEST_KILLS` says, at moments spread over a run; after each the next run goes on.
+/// Kills `DRAGNEXT_TEST_KILLS` runs at moments spread over a run; each next run continues.
 #[test]
-fn killed_at_random_moments_nothing_is_lost() {
+fn a_run_killed_at_random_moments_loses_nothing() {
     let wanted = std::env::var("DRAGNEXT_TEST_KILLS")
         .ok()
         .and_then(|kills| kills.parse().ok())
@@ -147,7 +147,7 @@ fn killed_at_random_moments_nothing_is_lost() {
             let there = check(&folder, &expected, &format!("kill {kills} after {delay:?}"));
             partial += usize::from((1..6).contains(&there));
         } else {
-            // Done before it could be killed: from the beginning.
+            // The run finished before it could be killed: start again.
             finish(&folder, &expected);
             rounds += 1;
             std::fs::remove_dir_all(folder.path("out")).unwrap();

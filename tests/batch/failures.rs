@@ -1,9 +1,9 @@
-//! One item that fails does not stop, hide or change the others.
+//! A failed item does not stop, hide or change the others.
 
 use crate::folder::Folder;
 
 #[test]
-fn what_is_wrong_with_one_item_is_its_own_failure() {
+fn a_faulty_item_fails_alone() {
     let folder = Folder::new(4);
     let expected = folder.expected();
     folder.write(
@@ -17,14 +17,14 @@ fn what_is_wrong_with_one_item_is_its_own_failure() {
         .says("p1: failed: in/p1.json: ")
         .says("p2: failed: in/p2.png: ")
         .says("2 of 4 items failed");
-    let told = folder.told();
+    let told = folder.statuses();
     assert_eq!([&told[1].1, &told[2].1], ["failed", "failed"]);
     assert!(
         told[2].2 == "image.decode" && told[1].2.starts_with("instruction."),
         "{told:?}"
     );
     assert!(folder.results()["p3.png"] == expected["p3.png"] && folder.results().len() == 2);
-    // Mended, they are done without being asked for again.
+    // Once they are fixed, the next run edits them without --redo.
     folder.item("in/p1", 1);
     folder.item("in/p2", 2);
     folder
@@ -35,7 +35,7 @@ fn what_is_wrong_with_one_item_is_its_own_failure() {
 }
 
 #[test]
-fn all_items_failed() {
+fn a_batch_of_failed_items_fails() {
     let folder = Folder::new(2);
     folder.write("in/p0.json", "{}");
     folder.write("in/p1.json", "{}");
@@ -49,9 +49,9 @@ mod injected {
 
     use crate::folder::{Folder, wait};
 
-    /// A panic, wherever in an item: the others have the bytes that they have without it, so the weights were restored too.
+    /// A panic anywhere in an item leaves the others with the same bytes, which shows that the weights were restored.
     #[test]
-    fn a_panic_is_the_failure_of_its_item() {
+    fn a_panic_fails_only_its_item() {
         let folder = Folder::new(4);
         let expected = folder.expected();
         for (place, kind) in [
@@ -71,7 +71,7 @@ mod injected {
                 .says("4 items: 3 done, 1 failed");
             assert!(!run.stderr.contains("panicked at"), "{}", run.stderr);
             assert_eq!(
-                folder.told()[1],
+                folder.statuses()[1],
                 ("p1".into(), "failed".into(), kind.into()),
                 "{place}"
             );
@@ -83,7 +83,7 @@ mod injected {
                 "{place}: the others are as they are without it"
             );
 
-            // The same would fail again, where it has to do with the item alone.
+            // A failure whose cause is the item itself is not tried again.
             let lasts = ["bug", "compute.not_finite"].contains(&kind);
             let again = folder.whole(&[]);
             if lasts {
@@ -103,7 +103,7 @@ mod injected {
         }
     }
 
-    /// One result that finds no room is one failure; two in a row are the disk's matter, and worth another try later.
+    /// A full disk fails the first item, and ends the run at the second in a row.
     #[test]
     fn a_full_disk_fails_an_item_or_stops_the_run() {
         let folder = Folder::new(4);
@@ -115,22 +115,22 @@ mod injected {
             .says("failpoint disk_full")
             .says("p1: failed: ")
             .says("4 items: 3 done, 1 failed");
-        assert_eq!(folder.told()[1].2, "output.disk_full");
+        assert_eq!(folder.statuses()[1].2, "output.disk_full");
         folder.whole(&[]).assert(0).says("1 done, 3 done before");
         std::fs::remove_dir_all(folder.path("out")).unwrap();
         folder
             .whole_at("disk_full", &[])
             .assert(75)
-            .says("make room, then run this again")
+            .says("free some disk space, then run the same command again")
             .says("left in");
         assert!(folder.results().is_empty());
         folder.whole(&[]).assert(0);
         assert!(folder.results() == expected);
     }
 
-    /// Without its record an item is not done, and no half record stays.
+    /// An item without a record is not done, and no partial record remains.
     #[test]
-    fn a_record_that_finds_no_room_stops_the_run() {
+    fn a_record_that_cannot_be_written_ends_the_run() {
         let folder = Folder::new(4);
         let expected = folder.expected();
         folder
@@ -143,16 +143,16 @@ mod injected {
             .whole(&[])
             .assert(0)
             .says("4 items: 3 done, 1 done before")
-            .does_not_say("torn");
+            .does_not_say("truncated");
         assert!(folder.results() == expected);
     }
 
-    /// The list is fixed at the start: what goes away meanwhile fails, what comes is not seen.
+    /// The list is fixed at the start: a removed item fails, an added one is ignored.
     #[test]
-    fn a_folder_that_changes_meanwhile() {
+    fn a_folder_may_change_during_the_run() {
         let folder = Folder::new(3);
         let mut command = folder.batch(&["in", "-o", "out"]);
-        // The first item is read while the weights are waited for; the others are not.
+        // Only the first item is read while the weights are loaded.
         command
             .env("DRAGNEXT_FAILPOINTS", "header_read#1")
             .stdin(Stdio::piped());
@@ -169,10 +169,10 @@ mod injected {
         wait(child)
             .assert(1)
             .says("failpoint header_read")
-            .says("p1: failed: in/p1.png: was there when the run began, and is gone");
+            .says("p1: failed: in/p1.png: was removed after the run started");
         assert_eq!(
             folder
-                .told()
+                .statuses()
                 .into_iter()
                 .map(|(id, _, kind)| (id, kind))
                 .collect::<Vec<_>>(),
@@ -185,11 +185,11 @@ mod injected {
     }
 }
 
-/// A real disk that is full.
+/// A small file system that becomes full.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_small_disk_that_fills_up() {
-    use crate::pictures::report;
+fn a_small_disk_becomes_full() {
+    use crate::bench::pictures::report;
     use std::process::Command;
     let folder = Folder::new(6);
     let expected = folder.expected();
@@ -203,7 +203,7 @@ fn a_small_disk_that_fills_up() {
         return;
     }
     let run = folder.whole(&[]);
-    let (told, results) = (folder.told(), folder.results());
+    let (told, results) = (folder.statuses(), folder.results());
     let free = Command::new("mount")
         .args(["-o", "remount,size=64m"])
         .arg(folder.path("out"))

@@ -1,5 +1,5 @@
-//! A folder of small pictures with their drag files, and `dragnext batch` run on it.
-#![allow(dead_code, reason = "without failpoints, some tests are not there")]
+//! Runs `dragnext batch` on a folder of small pictures with drag files.
+#![allow(dead_code, reason = "some tests need failpoints")]
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -8,18 +8,18 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::pictures::{Bench, model, moved, png::Png, smooth};
+use crate::bench::pictures::{Bench, model, moved, png::Png, smooth};
 use png::{BitDepth, ColorType};
 
 /// Sides of the pictures.
 const SIDES: [usize; 2] = [72, 66];
 
-/// A bench with `in/`, and what goes to `out/`.
+/// A test bench with the folder `in/`; results go to `out/`.
 pub(crate) struct Folder {
     pub(crate) bench: Bench,
 }
 
-/// How a run ended.
+/// Exit status and output of a run.
 pub(crate) struct Ended {
     pub(crate) status: Option<i32>,
     pub(crate) stdout: String,
@@ -52,7 +52,7 @@ impl Ended {
 }
 
 impl Folder {
-    /// `in/p0.png` and so on, each another picture, with `in/p0.json`.
+    /// Creates `in/p0.png` and so on, all different, each with a drag file such as `in/p0.json`.
     pub(crate) fn new(count: usize) -> Self {
         let folder = Self {
             bench: Bench::new(),
@@ -66,7 +66,7 @@ impl Folder {
         self.bench.path(name)
     }
 
-    /// One more picture with its drag file.
+    /// Adds a picture and its drag file.
     pub(crate) fn item(&self, name: &str, number: usize) {
         self.picture(&format!("{name}.png"), number);
         self.write(&format!("{name}.json"), moved(SIDES[0], SIDES[1]));
@@ -91,7 +91,7 @@ impl Folder {
         self.bench.write(name, bytes);
     }
 
-    /// `dragnext COMMAND` with few steps of everything.
+    /// Returns `dragnext COMMAND` with few steps in every stage.
     pub(crate) fn dragnext(&self, command: &str, arguments: &[&str]) -> Command {
         let mut run = Command::new(env!("CARGO_BIN_EXE_dragnext"));
         run.env_clear()
@@ -121,7 +121,7 @@ impl Folder {
         run
     }
 
-    /// `dragnext` with these arguments and no others.
+    /// Returns `dragnext` with exactly these arguments.
     pub(crate) fn plain(&self, arguments: &[&str]) -> Command {
         let mut run = Command::new(env!("CARGO_BIN_EXE_dragnext"));
         run.env_clear()
@@ -141,7 +141,7 @@ impl Folder {
         ended(self.batch(arguments))
     }
 
-    /// The whole folder to `out/`.
+    /// Runs the whole folder to `out/`.
     pub(crate) fn whole(&self, arguments: &[&str]) -> Ended {
         self.run(&[&["in", "-o", "out"], arguments].concat())
     }
@@ -152,10 +152,10 @@ impl Folder {
         ended(command)
     }
 
-    /// All records in `out/`, which must be whole lines.
+    /// Returns all records in `out/`, which must be complete lines.
     pub(crate) fn records(&self) -> Vec<Value> {
         let mut records = Vec::new();
-        for name in crate::pictures::names(&self.path("out/records")) {
+        for name in crate::bench::pictures::names(&self.path("out/records")) {
             if Path::new(&name)
                 .extension()
                 .is_some_and(|extension| extension == "jsonl")
@@ -171,8 +171,8 @@ impl Folder {
         records
     }
 
-    /// Status and error kind of every record, in order.
-    pub(crate) fn told(&self) -> Vec<(String, String, String)> {
+    /// Returns id, status and error kind of every record, in order.
+    pub(crate) fn statuses(&self) -> Vec<(String, String, String)> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         self.records()
             .iter()
@@ -187,19 +187,19 @@ impl Folder {
     }
 
     pub(crate) fn done(&self) -> Vec<String> {
-        self.told()
+        self.statuses()
             .into_iter()
             .filter(|(_, status, _)| status == "done")
             .map(|(id, ..)| id)
             .collect()
     }
 
-    /// The results, by their paths in `out/`.
+    /// Returns the results by their paths in `out/`.
     pub(crate) fn results(&self) -> BTreeMap<String, Vec<u8>> {
         results(&self.path("out"))
     }
 
-    /// What an undisturbed run in an output folder of its own gives.
+    /// Returns the results of an undisturbed run in another output folder.
     pub(crate) fn expected(&self) -> BTreeMap<String, Vec<u8>> {
         self.run(&["in", "-o", "undisturbed"]).assert(0);
         results(&self.path("undisturbed"))
@@ -245,7 +245,7 @@ pub(crate) fn wait(child: Child) -> Ended {
     }
 }
 
-/// Starts a run that stays at `place`, and waits until it is there; what it says further is left to read.
+/// Starts a run that hangs at the failpoint `place` and waits until it gets there. Returns the rest of stderr.
 pub(crate) fn start_at(
     mut command: Command,
     place: &str,
@@ -262,7 +262,7 @@ pub(crate) fn start_at(
         line.clear();
     }
     let ended = child.wait();
-    panic!("it never came to {place} ({ended:?}): {all}");
+    panic!("it did not reach {place} ({ended:?}): {all}");
 }
 
 #[cfg(unix)]

@@ -1,10 +1,10 @@
-//! The list is checked as a whole before anything runs.
+//! The whole list is checked before anything runs.
 
 use std::process::Command;
 
 use crate::folder::Folder;
 
-/// Runs a manifest of these lines beside one that is right; returns what is said. Nothing may have been written.
+/// Runs a manifest with these lines after one valid line, asserts that nothing was written, and returns stderr.
 fn refusal(folder: &Folder, lines: &[&str]) -> String {
     folder.write(
         "list.jsonl",
@@ -21,7 +21,7 @@ fn refusal(folder: &Folder, lines: &[&str]) -> String {
 }
 
 #[test]
-fn every_fault_of_a_manifest_is_told_at_once_with_its_line() {
+fn every_fault_of_a_manifest_is_reported_with_its_line() {
     let folder = Folder::new(2);
     let faults = [
         ("{\"image\": \"in/p1.png\"", "list.jsonl:2: column"),
@@ -29,7 +29,7 @@ fn every_fault_of_a_manifest_is_told_at_once_with_its_line() {
         ("{\"drag\": \"in/p1.json\"}", "missing field `image`"),
         (
             "{\"image\": \"in/p1.png\", \"drga\": \"in/p1.json\"}",
-            "`drga` is no key of a manifest",
+            "unknown key `drga`",
         ),
         (
             "{\"image\": \"in/p1.png\", \"image\": \"in/p1.png\"}",
@@ -49,19 +49,19 @@ fn every_fault_of_a_manifest_is_told_at_once_with_its_line() {
         ),
         (
             "{\"image\": \"in/p1.png\", \"id\": \"b\"}",
-            "list.jsonl:10: no drag file is named",
+            "list.jsonl:10: no drag file is given",
         ),
         (
             "{\"image\": \"in/p1.png\", \"drag\": \"in/p1.json\", \"id\": \"in/p0\"}",
-            "list.jsonl:11: the id `in/p0` is taken by list.jsonl:1",
+            "list.jsonl:11: the id `in/p0` is also that of list.jsonl:1",
         ),
         (
             "{\"image\": \"in/p1.png\", \"drag\": \"in/p1.json\", \"id\": \"c\", \"out\": \"in/P0.PNG\"}",
-            "list.jsonl:12: the output `out/in/P0.PNG` is that of list.jsonl:1",
+            "list.jsonl:12: the output `out/in/P0.PNG` is also that of list.jsonl:1",
         ),
         (
             "{\"image\": \"in/p1.png\", \"drag\": \"in/p1.json\", \"id\": \"d\", \"out\": \"d.jpg\"}",
-            "list.jsonl:13: the output `d.jpg` is no PNG",
+            "list.jsonl:13: the output `d.jpg` does not end in `.png`",
         ),
         (
             "{\"image\": \"in\", \"drag\": \"in/p1.json\", \"id\": \"e\"}",
@@ -85,7 +85,7 @@ fn every_fault_of_a_manifest_is_told_at_once_with_its_line() {
             && told.matches("error: ").count() == faults.len(),
         "{told}"
     );
-    // The same as data.
+    // The same faults as JSON.
     let run = folder
         .run(&["--manifest", "list.jsonl", "-o", "out", "--json", "--quiet"])
         .assert(2);
@@ -115,9 +115,9 @@ fn every_fault_of_a_manifest_is_told_at_once_with_its_line() {
     );
 }
 
-/// Where outputs and inputs may be; each of these would leave its folder.
+/// Each of these outputs and inputs would be outside its folder.
 #[test]
-fn paths_that_leave_their_folders_are_refused() {
+fn paths_outside_their_folders_are_rejected() {
     let folder = Folder::new(2);
     std::fs::create_dir(folder.path("lists")).unwrap();
     std::fs::copy(folder.path("in/p1.png"), folder.path("lists/p1.png")).unwrap();
@@ -148,7 +148,7 @@ fn paths_that_leave_their_folders_are_refused() {
         folder
             .run(&["--manifest", "lists/l.jsonl", "-o", "out"])
             .assert(2)
-            .says("leads out of `lists`")
+            .says("is outside `lists`")
             .says("--allow-outside");
         folder
             .run(&[
@@ -165,7 +165,7 @@ fn paths_that_leave_their_folders_are_refused() {
 
 #[cfg(unix)]
 #[test]
-fn links_that_leave_their_folders_are_refused() {
+fn links_out_of_their_folders_are_rejected() {
     use std::os::unix::fs::symlink;
     let folder = Folder::new(1);
     folder.item("away/secret", 3);
@@ -174,14 +174,14 @@ fn links_that_leave_their_folders_are_refused() {
     folder
         .whole(&[])
         .assert(2)
-        .says("in/link.png: `link.png` leads out of `in`");
+        .says("in/link.png: `link.png` is outside `in`");
     folder
         .whole(&["--allow-outside"])
         .assert(0)
         .says("2 items: 2 done");
     std::fs::remove_file(folder.path("in/link.png")).unwrap();
 
-    // Inside the folder a link is as good as its target; links to folders are not followed, so a loop ends.
+    // Links to files inside the folder are followed. Links to folders are not, so a loop ends.
     symlink("p0.png", folder.path("in/link.png")).unwrap();
     symlink(".", folder.path("in/loop")).unwrap();
     symlink(folder.path("away"), folder.path("in/folder")).unwrap();
@@ -189,9 +189,9 @@ fn links_that_leave_their_folders_are_refused() {
         .run(&["in", "-o", "new"])
         .assert(0)
         .says("2 items: 2 done")
-        .says("2 links to folders are not followed");
+        .says("skipping 2 links to folders");
 
-    // A folder of the outputs that is a link elsewhere.
+    // A folder inside the output folder that is a link to another folder.
     std::fs::create_dir_all(folder.path("there")).unwrap();
     std::fs::create_dir_all(folder.path("out2")).unwrap();
     symlink(folder.path("there"), folder.path("out2/in")).unwrap();
@@ -202,23 +202,23 @@ fn links_that_leave_their_folders_are_refused() {
     folder
         .run(&["--manifest", "l.jsonl", "-o", "out2"])
         .assert(2)
-        .says("the output `in/p0.png` leads out of `out2`");
+        .says("the output `in/p0.png` is outside `out2`");
     assert_eq!(std::fs::read_dir(folder.path("there")).unwrap().count(), 0);
 
-    // What a drag file names is an input too.
+    // The masks of drag files are inputs too.
     folder.item("masked/m", 4);
     let drag = r#"{"version": 1, "regions": [{"type": "translation", "region": {"mask": "../away/secret.png"}, "handle": [20, 20], "target": [40, 20]}]}"#;
     folder.write("masked/m.json", drag);
     folder
         .run(&["masked", "-o", "out3"])
         .assert(1)
-        .says("the mask leads out of the folder of the list");
+        .says("the mask is outside the list's folder");
 }
 
-/// Pipes are never opened: a run that did would wait for ever.
+/// Pipes must not be opened, because reading one would block forever.
 #[cfg(unix)]
 #[test]
-fn pipes_and_devices_are_refused_unread() {
+fn pipes_and_devices_are_rejected_without_opening_them() {
     let folder = Folder::new(1);
     assert!(
         Command::new("mkfifo")
@@ -231,7 +231,7 @@ fn pipes_and_devices_are_refused_unread() {
     folder
         .whole(&[])
         .assert(2)
-        .says("in/pipe.png: is no file, but a pipe, a socket or a device");
+        .says("in/pipe.png: is a pipe, a socket or a device, not a file");
     folder
         .whole(&["--keep-going"])
         .assert(1)
@@ -244,7 +244,9 @@ fn pipes_and_devices_are_refused_unread() {
         .run(&["--manifest", "l.jsonl", "-o", "out", "--allow-outside"])
         .assert(2);
     assert_eq!(
-        run.stderr.matches("is no file, but a pipe").count(),
+        run.stderr
+            .matches("is a pipe, a socket or a device")
+            .count(),
         2,
         "{}",
         run.stderr
@@ -253,7 +255,7 @@ fn pipes_and_devices_are_refused_unread() {
 
 #[cfg(unix)]
 #[test]
-fn hostile_names_are_refused_or_shown_as_escapes() {
+fn names_with_control_characters_are_rejected_and_escaped() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let folder = Folder::new(1);
@@ -269,7 +271,7 @@ fn hostile_names_are_refused_or_shown_as_escapes() {
         );
         std::fs::remove_file(folder.path(&format!("in/{name}.png"))).unwrap();
     }
-    // A name that is no text works, and its record has its bytes.
+    // A name that is not valid Unicode works, and its record has the bytes.
     let bytes = folder.bench.read("in/p0.png");
     std::fs::write(
         folder.path("in").join(OsStr::from_bytes(b"q\xff.png")),
@@ -287,13 +289,13 @@ fn hostile_names_are_refused_or_shown_as_escapes() {
 }
 
 #[test]
-fn two_pictures_with_one_result_are_both_named() {
+fn two_pictures_with_the_same_output_are_both_named() {
     let folder = Folder::new(1);
     folder.picture("in/p0.jpg", 2);
     folder
         .whole(&[])
         .assert(2)
-        .says("in/p0.png: the output `out/p0.png` is that of in/p0.jpg");
+        .says("in/p0.png: the output `out/p0.png` is also that of in/p0.jpg");
     folder.run(&["in", "-o", "in"]).assert(2);
     let folder = Folder::new(1);
     folder
@@ -304,7 +306,7 @@ fn two_pictures_with_one_result_are_both_named() {
 }
 
 #[test]
-fn with_keep_going_faults_are_failed_items() {
+fn with_keep_going_faulty_entries_are_failed_items() {
     let folder = Folder::new(2);
     folder.write(
         "list.jsonl",
@@ -314,7 +316,7 @@ fn with_keep_going_faults_are_failed_items() {
         .run(&["--manifest", "list.jsonl", "-o", "out", "--keep-going"])
         .assert(1)
         .says("3 items: 1 done, 2 failed");
-    let told = folder.told();
+    let told = folder.statuses();
     assert_eq!(told[0], ("a".into(), "done".into(), String::new()));
     assert_eq!(
         told[1],
@@ -331,13 +333,13 @@ fn with_keep_going_faults_are_failed_items() {
 }
 
 #[test]
-fn nothing_to_edit_is_said() {
+fn a_list_without_items_is_rejected() {
     let folder = Folder::new(0);
     folder
         .whole(&[])
         .assert(2)
         .says("there is nothing to edit")
-        .says("--drag gives one drag file for all");
+        .says("`--drag` gives one drag file for all");
     folder
         .run(&["nowhere", "-o", "out"])
         .assert(2)
@@ -348,7 +350,7 @@ fn nothing_to_edit_is_said() {
         .assert(2)
         .says("l.jsonl: there is nothing to edit");
     folder.run(&["--manifest", "in", "-o", "out"]).assert(2);
-    // A drag file for all is looked at before everything.
+    // The common drag file is checked first.
     folder.item("in/p", 1);
     folder.write("bad.json", "{}");
     folder

@@ -1,22 +1,19 @@
-//! `dragnext batch` as its users run it, on a tiny model with random weights: nothing is lost, nothing is done twice, and every fault is
-//! told.
+//! `dragnext batch` as users run it, on a tiny model with random weights: nothing is lost or edited twice, and every fault is reported.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test ends where something is not as it should be"
-)]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod beside;
+#[path = "../bench/mod.rs"]
+mod bench;
+#[cfg(unix)]
 mod crash;
+#[cfg(unix)]
+mod environment;
 mod failures;
 mod folder;
+mod groups;
 mod large;
 mod list;
-#[path = "../pictures/mod.rs"]
-mod pictures;
 mod resume;
+mod shards;
 mod stops;
-#[cfg(unix)]
-mod surroundings;
-mod together;
 mod variants;

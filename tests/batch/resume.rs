@@ -1,8 +1,8 @@
-//! What a batch gives, and what the same command does the next time.
+//! Results of a batch, and of running the same command again.
 
 use crate::folder::{Folder, ended, results};
 
-/// LoRA and all: what one item leaves behind does not reach the next one.
+/// With LoRA training: no state of one item affects the next.
 #[test]
 fn a_batch_gives_the_bytes_of_single_edits_in_any_order() {
     let folder = Folder::new(4);
@@ -43,7 +43,7 @@ fn a_batch_gives_the_bytes_of_single_edits_in_any_order() {
 }
 
 #[test]
-fn sub_folders_are_kept_and_drag_files_are_found_beside_and_inside() {
+fn subfolders_are_kept_and_drag_files_are_found_in_both_places() {
     let folder = Folder::new(0);
     folder.item("in/a/cat", 1);
     folder.item("in/b/cat", 2);
@@ -58,13 +58,13 @@ fn sub_folders_are_kept_and_drag_files_are_found_beside_and_inside() {
     folder
         .whole(&[])
         .assert(0)
-        .says("1 picture has no drag file and is left out, such as `in/alone.png`");
+        .says("skipping 1 picture without a drag file, such as `in/alone.png`");
     assert_eq!(
         folder.results().keys().collect::<Vec<_>>(),
         ["a/cat.png", "b/cat.png", "dog.png"]
     );
     assert_eq!(folder.done(), ["a/cat", "b/cat", "dog"]);
-    // One for all: the picture without a drag file of its own too.
+    // With a common drag file, the picture without its own is edited too.
     folder
         .run(&["in", "-o", "all", "--drag", "in/a/cat.json"])
         .assert(0)
@@ -72,9 +72,9 @@ fn sub_folders_are_kept_and_drag_files_are_found_beside_and_inside() {
     assert!(results(&folder.path("all"))["a/cat.png"] == folder.results()["a/cat.png"]);
 }
 
-/// An output folder inside the folder of pictures is not read as pictures.
+/// An output folder inside the input folder is skipped.
 #[test]
-fn results_are_no_inputs() {
+fn results_are_not_inputs() {
     let folder = Folder::new(2);
     folder
         .run(&["in", "-o", "in/out", "--drag", "in/p0.json"])
@@ -87,7 +87,7 @@ fn results_are_no_inputs() {
 }
 
 #[test]
-fn a_second_run_does_nothing_and_reads_no_weights() {
+fn a_second_run_does_nothing_and_loads_no_weights() {
     let folder = Folder::new(3);
     folder.whole(&[]).assert(0).says("load ");
     let (records, times) = (folder.records(), modified(&folder));
@@ -100,7 +100,7 @@ fn a_second_run_does_nothing_and_reads_no_weights() {
         folder.records() == records && modified(&folder) == times,
         "nothing was written"
     );
-    // Without the remembered hash the weights are read, and the same is found.
+    // Without the cached hash the weights are loaded, with the same result.
     std::fs::remove_file(folder.path("out/records/weights.json")).unwrap();
     folder
         .whole(&[])
@@ -122,9 +122,9 @@ fn modified(folder: &Folder) -> Vec<std::time::SystemTime> {
         .collect()
 }
 
-/// What decides pixels is what counts: picture, drag, settings; and that the result is there.
+/// An item is edited again if its picture, drag file or settings changed, or if its result is missing.
 #[test]
-fn what_changed_is_done_again_and_nothing_else() {
+fn only_changed_items_are_edited_again() {
     let folder = Folder::new(3);
     folder.whole(&[]).assert(0);
     let first = folder.results();
@@ -165,9 +165,9 @@ fn what_changed_is_done_again_and_nothing_else() {
     assert!(folder.results()["p0.png"] == first["p0.png"]);
 }
 
-/// What somebody else put there, or changed, is not lost.
+/// Files that another program wrote or changed are kept.
 #[test]
-fn an_output_that_is_not_ours_is_refused_unless_asked_for() {
+fn a_foreign_output_is_kept_unless_overwriting_is_requested() {
     let folder = Folder::new(2);
     let expected = folder.expected();
     folder.write("out/p1.png", "mine");
@@ -190,7 +190,7 @@ fn an_output_that_is_not_ours_is_refused_unless_asked_for() {
 }
 
 #[test]
-fn redo_does_again_what_it_names() {
+fn redo_edits_the_named_items_again() {
     let folder = Folder::new(3);
     folder.whole(&[]).assert(0);
     folder
@@ -212,7 +212,7 @@ fn redo_does_again_what_it_names() {
     folder
         .whole(&["--redo", "p7"])
         .assert(2)
-        .says("no item is called `p7`");
+        .says("no item has the id `p7`");
 }
 
 #[test]
@@ -248,9 +248,9 @@ fn a_manifest_gives_ids_outputs_and_settings() {
     );
 }
 
-/// The dry run's manifest is the list, and writes nothing; its text has sizes, and what will fail.
+/// A dry run prints the list as a manifest, or a text with sizes and failures, and writes nothing.
 #[test]
-fn a_dry_run_tells_and_writes_nothing() {
+fn a_dry_run_reports_and_writes_nothing() {
     let folder = Folder::new(3);
     let list = folder.whole(&["--dry-run", "--json"]).assert(0).stdout;
     assert_eq!(list.lines().count(), 3);
@@ -278,15 +278,22 @@ fn a_dry_run_tells_and_writes_nothing() {
     assert!(!folder.path("out").exists());
     folder.write("in/p1.json", "{}");
     let run = folder.whole(&["--dry-run"]).assert(1);
-    assert!(run.stdout.contains("p1: cannot be done"), "{}", run.stdout);
+    assert!(
+        run.stdout.contains("p1: cannot be edited"),
+        "{}",
+        run.stdout
+    );
     assert!(!folder.path("out").exists());
     folder.whole(&[]).assert(1);
     let text = folder.whole(&["--dry-run"]).assert(1).stdout;
-    assert!(text.contains("at the pace of what is done"), "{text}");
+    assert!(
+        text.contains("at the pace of the items that are done"),
+        "{text}"
+    );
 }
 
 #[test]
-fn records_and_a_summary_go_to_stdout_when_asked_for() {
+fn json_prints_records_and_a_summary_to_stdout() {
     let folder = Folder::new(2);
     let run = folder.whole(&["--json", "--quiet"]).assert(0);
     assert_eq!(run.stderr, "");
@@ -303,7 +310,7 @@ fn records_and_a_summary_go_to_stdout_when_asked_for() {
         ),
         (Some(2), Some(0))
     );
-    // A reader that goes away has what it wanted; the work goes on.
+    // The batch continues when the reader of stdout closes it.
     let mut command = folder.batch(&["in", "-o", "again", "--json"]);
     let mut child = command.spawn().unwrap();
     drop(child.stdout.take());

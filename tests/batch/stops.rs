@@ -1,4 +1,4 @@
-//! Runs that end before their list does.
+//! Runs that stop before the end of their list.
 
 use crate::folder::Folder;
 
@@ -10,9 +10,9 @@ mod signals {
 
     use crate::folder::{Folder, send, start_at};
 
-    /// What is done stays done, what is at work is marked, and the same command finishes the rest.
+    /// Finished items stay done, the current item is recorded as interrupted, and the same command edits the rest.
     #[test]
-    fn a_signal_stops_tidily_and_the_same_command_goes_on() {
+    fn the_same_command_continues_after_a_signal() {
         for (signal, status) in [("INT", 130), ("TERM", 143)] {
             let folder = Folder::new(4);
             let expected = folder.expected();
@@ -25,12 +25,12 @@ mod signals {
             assert_eq!(run.wait().unwrap().code(), Some(status), "{told}");
             assert!(sent.elapsed() < Duration::from_secs(10));
             assert!(
-                told.contains("interrupted; 2 of 4 items are left")
+                told.contains("interrupted; 2 of 4 items remain")
                     && told.contains("4 items: 2 done, 2 left"),
                 "{told}"
             );
             assert_eq!(folder.done(), ["p0", "p1"]);
-            assert_eq!(folder.told()[2].1, "interrupted");
+            assert_eq!(folder.statuses()[2].1, "interrupted");
             assert_eq!(
                 folder.results().keys().collect::<Vec<_>>(),
                 ["p0.png", "p1.png"]
@@ -43,9 +43,9 @@ mod signals {
         }
     }
 
-    /// The second signal ends the process at once, wherever it is, and nothing is corrupt.
+    /// A second signal ends the process immediately without corrupting anything.
     #[test]
-    fn a_second_signal_stops_at_once() {
+    fn a_second_signal_ends_the_process() {
         let folder = Folder::new(3);
         let expected = folder.expected();
         let (mut run, _stderr) = start_at(folder.batch(&["in", "-o", "out"]), "hang_in_decode#2");
@@ -70,12 +70,12 @@ mod signals {
 }
 
 #[test]
-fn when_the_time_is_over_no_further_item_is_begun() {
+fn no_item_is_begun_after_the_time_limit() {
     let folder = Folder::new(2);
     folder
         .whole(&["--max-seconds", "0"])
         .assert(75)
-        .says("the time is over; 2 of 2 items are left");
+        .says("time limit reached; 2 of 2 items remain");
     assert!(folder.results().is_empty() && folder.records().is_empty());
     folder.whole(&["--max-seconds", "1000"]).assert(0);
     folder
@@ -86,7 +86,7 @@ fn when_the_time_is_over_no_further_item_is_begun() {
 }
 
 #[test]
-fn after_as_many_failures_as_may_be_no_further_item_is_begun() {
+fn no_item_is_begun_after_the_permitted_failures() {
     let folder = Folder::new(5);
     for name in ["in/p1.json", "in/p2.json", "in/p4.json"] {
         folder.write(name, "{}");

@@ -1,8 +1,8 @@
-//! `--seeds`: every picture once with each of some seeds.
+//! `--seeds`: edits each picture once with each seed.
 
 use crate::folder::{Folder, ended, results};
 
-/// Have two pictures the same pixels?
+/// Returns whether two pictures have the same pixels.
 fn are_equal(folder: &Folder, one: &str, other: &str) -> bool {
     let status = ended(folder.plain(&["compare", one, other, "--max-diff", "0"])).status;
     assert!(matches!(status, Some(0 | 1)), "they can be compared");
@@ -10,7 +10,7 @@ fn are_equal(folder: &Folder, one: &str, other: &str) -> bool {
 }
 
 #[test]
-fn variants_are_edits_with_other_seeds_and_one_lora() {
+fn variants_have_different_seeds_and_one_lora() {
     let folder = Folder::new(2);
     folder
         .whole(&["--seeds", "4,6-7"])
@@ -69,9 +69,9 @@ fn variants_are_edits_with_other_seeds_and_one_lora() {
         .says("8 items: 2 done, 6 done before");
 }
 
-/// The second variant of a picture begins with the drag.
+/// The second variant of a picture takes LoRA and inversion from the cache.
 #[test]
-fn what_variants_have_in_common_is_done_once() {
+fn variants_share_lora_and_inversion() {
     let folder = Folder::new(1);
     folder
         .run(&["in", "-o", "plain", "--seeds", "1-3"])
@@ -98,7 +98,7 @@ fn what_variants_have_in_common_is_done_once() {
 }
 
 #[test]
-fn a_rehearsal_lists_the_variants_and_its_list_gives_the_same() {
+fn the_manifest_of_a_dry_run_gives_the_same_variants() {
     let folder = Folder::new(1);
     let list = folder
         .whole(&["--seeds", "1,2", "--dry-run", "--json"])
@@ -119,13 +119,13 @@ fn a_rehearsal_lists_the_variants_and_its_list_gives_the_same() {
 }
 
 #[test]
-fn seeds_that_are_none_are_refused() {
+fn invalid_seeds_are_rejected() {
     let folder = Folder::new(1);
     folder
         .whole(&["--seeds", "1,a"])
         .assert(2)
-        .says("expected seeds, each once, at most 1000, such as 1,2,5-8");
-    // A single seed, of the environment for example, holds for what names none.
+        .says("expected at most 1000 different seeds, such as 1,2,5-8");
+    // A single seed from the environment does not replace those of the list.
     let mut command = folder.batch(&["in", "-o", "out", "--seeds", "1,2"]);
     command.env("DRAGNEXT_SEED", "9");
     ended(command).assert(0);

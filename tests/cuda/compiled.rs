@@ -1,4 +1,4 @@
-//! The kernels' own sources as a library for the processor, made once by the C++ compiler.
+//! The kernel sources, compiled as a library for the CPU by the C++ compiler.
 
 #![allow(unsafe_code)]
 
@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The compiled kernels; `None` where there is no compiler for them.
+/// Returns the compiled kernels; `None` if there is no C++ compiler.
 pub(crate) fn kernels() -> Option<&'static libloading::Library> {
     static LIBRARY: OnceLock<Option<libloading::Library>> = OnceLock::new();
     LIBRARY.get_or_init(compile).as_ref()
 }
 
-/// Can kernels be run here? Says so when not, so that a skipped test is seen.
+/// Returns whether kernels can run here. Otherwise prints that the test is skipped.
 #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 pub(crate) fn available(test: &str) -> bool {
     let found = kernels().is_some();
@@ -58,7 +58,7 @@ fn compile() -> Option<libloading::Library> {
                 status.success(),
                 "the kernels do not compile for the processor"
             );
-            // SAFETY: the library was just made; what runs when it is opened fills a table of names.
+            // SAFETY: the library was just compiled; its initialisers only fill a table of names.
             let opened = unsafe { libloading::Library::new(&library) }
                 .expect("what was just compiled can be opened");
             std::fs::remove_dir_all(&folder).expect("the folder is ours");

@@ -1,17 +1,17 @@
-//! When the GPU has no memory left, wherever that happens.
+//! Running out of GPU memory at any stage, and the loss scale.
 
 use dragnext::kernels::Backend;
 use dragnext::kernels::cuda::Cuda;
 use dragnext::kernels::cuda::driver::Format;
 
 use super::compiled::available;
-use super::emulated::{Emulated, Library};
-use super::fixture::Fixture;
-use super::fixture::short_edit::try_edit;
+use super::emulated::{ConvolutionSupport, Emulated};
+use crate::bench::fixture::Fixture;
+use crate::bench::fixture::short_edit::try_edit;
 
 #[test]
-fn too_little_memory_is_an_error_with_the_need_and_the_next_edit_runs() {
-    if !available("too_little_memory_is_an_error_with_the_need_and_the_next_edit_runs") {
+fn running_out_of_memory_is_an_error_and_releases_the_memory() {
+    if !available("running_out_of_memory_is_an_error_and_releases_the_memory") {
         return;
     }
     let dump = Fixture::open("edit/dump.safetensors");
@@ -20,13 +20,13 @@ fn too_little_memory_is_an_error_with_the_need_and_the_next_edit_runs() {
         given.timesteps = Some(1);
         given.lora_steps = Some(1);
     };
-    let cuda = Cuda::new(Emulated::new(Library::Whole), Format::F16);
-    try_edit(cuda.clone(), &dump, short).expect("there is memory");
-    let needed = cuda.peak_bytes().expect("a GPU has memory of its own") as usize;
-    let mut stages = std::collections::BTreeSet::new();
-    for share in [5, 15, 30, 50, 70, 85, 95, 99] {
+    let cuda = Cuda::new(Emulated::new(ConvolutionSupport::Full), Format::F16);
+    try_edit(cuda.clone(), &dump, short).expect("the memory suffices");
+    let peak = cuda.peak_bytes().expect("the backend tracks its memory") as usize;
+    let mut failed_percents = std::collections::BTreeSet::new();
+    for percent in [5, 15, 30, 50, 70, 85, 95, 99] {
         let cuda = Cuda::new(
-            Emulated::with_memory(Library::Whole, needed / 100 * share),
+            Emulated::with_memory(ConvolutionSupport::Full, peak / 100 * percent),
             Format::F16,
         );
         let Err(error) = try_edit(cuda.clone(), &dump, short) else {
@@ -44,40 +44,37 @@ fn too_little_memory_is_an_error_with_the_need_and_the_next_edit_runs() {
                     .is_some_and(|hint| hint.contains("--dtype f16")),
             "{error}"
         );
-        stages.insert(share);
-        // Nothing of the failed edit stays: a buffer of all but what waits can be had.
+        failed_percents.insert(percent);
+        // The failed edit leaves no allocation behind: after a trim a quarter of the memory can be
+        // allocated.
         cuda.trim();
-        drop(cuda.zeros(needed / 100 * share / 4 - 4096));
+        drop(cuda.zeros(peak / 100 * percent / 4 - 4096));
     }
     assert!(
-        stages.len() >= 3,
-        "memory ran out at {stages:?} % of what is needed"
+        failed_percents.len() >= 3,
+        "only {failed_percents:?} % of the peak memory ran out"
     );
 }
 
 #[test]
-fn gradients_beyond_the_formats_range_are_made_smaller_and_come_back() {
-    if !available("gradients_beyond_the_formats_range_are_made_smaller_and_come_back") {
+fn the_loss_scale_is_lowered_and_restored() {
+    if !available("the_loss_scale_is_lowered_and_restored") {
         return;
     }
-    let cuda = Cuda::new(Emulated::new(Library::Absent), Format::F16);
-    let first = cuda.loss_scale().expect("f16 needs one");
+    let cuda = Cuda::new(Emulated::new(ConvolutionSupport::Unsupported), Format::F16);
+    let first = cuda.loss_scale().expect("f16 has a loss scale");
     assert!(cuda.lower_loss_scale());
     assert_eq!(cuda.loss_scale(), Some(first / 2.0));
     cuda.restore_loss_scale();
-    assert_eq!(
-        cuda.loss_scale(),
-        Some(first),
-        "the next stage starts as the first one did"
-    );
+    assert_eq!(cuda.loss_scale(), Some(first), "restoring resets it");
     while cuda.lower_loss_scale() {}
-    assert!(cuda.loss_scale().expect("f16 needs one") > 0.0);
+    assert!(cuda.loss_scale().expect("f16 has a loss scale") > 0.0);
     for format in [Format::F32, Format::Bf16] {
-        let cuda = Cuda::new(Emulated::new(Library::Absent), format);
+        let cuda = Cuda::new(Emulated::new(ConvolutionSupport::Unsupported), format);
         assert_eq!(
             (cuda.loss_scale(), cuda.lower_loss_scale()),
             (None, false),
-            "{format:?} has the range of f32"
+            "{format:?} needs no loss scale"
         );
     }
 }

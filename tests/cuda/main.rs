@@ -1,13 +1,20 @@
-//! The CUDA backend without a GPU: its kernels run on the processor, thread by thread, and plain loops stand for NVIDIA's libraries.
-//! What this cannot show is how fast a GPU is, and what its driver and libraries answer.
+//! The CUDA backend without a GPU: its kernels run on the CPU in an emulator, and plain loops replace
+//! NVIDIA's libraries. The device itself runs against fake libraries. The tests do not show the speed
+//! of a GPU or the behaviour of its driver and libraries.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test stops where something is not as it should be"
+)]
+
+mod attention;
+#[path = "../bench/mod.rs"]
+mod bench;
 mod compiled;
+mod device;
 mod emulated;
 mod faults;
-#[path = "../fixture/mod.rs"]
-mod fixture;
 mod network;
-#[path = "../numbers/mod.rs"]
-mod numbers;
 mod operations;
+mod sampling;
 mod whole_edit;

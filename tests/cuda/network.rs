@@ -1,4 +1,4 @@
-//! The networks on a GPU against the same networks on the CPU, in every number format.
+//! The networks on the CUDA backend against the CPU backend, in every number format.
 
 use dragnext::diffusion::finetune::{self, Subject};
 use dragnext::diffusion::{NoiseSource, Schedule, Seeded};
@@ -8,30 +8,36 @@ use dragnext::kernels::cpu::Cpu;
 use dragnext::kernels::cuda::Cuda;
 use dragnext::kernels::cuda::driver::Format;
 use dragnext::model::config::{ScheduleConfig, UNetConfig};
-use dragnext::model::unet::{Gradients, Want};
+use dragnext::model::unet::{Features, Input, Network, NoiseAndFeatures};
 use dragnext::model::{Source, UNet, Vae};
-use dragnext::nn::{Mutual, Pass, Shape, Tensor};
+use dragnext::nn::{Mutual, Shape, Tensor};
 
 use super::compiled::available;
-use super::emulated::{Emulated, Library};
-use super::fixture::{cosine, dot, relative, report, source};
-use super::numbers::Numbers;
+use super::emulated::{ConvolutionSupport, Emulated};
+use crate::bench::fixture::{cosine, dot, relative, report, source};
+use crate::bench::numbers::Numbers;
 
-/// Number format, largest relative error of an output, least cosine of a gradient. Of a small random network, which enlarges errors more
-/// than a trained one.
+/// Format, maximum relative error of an output, minimum cosine similarity of a gradient. A small
+/// random network amplifies errors more than a trained one.
 const FORMATS: [(Format, f64, f64); 3] = [
     (Format::F32, 1e-4, 1.0 - 1e-7),
     (Format::F16, 5e-3, 0.999),
     (Format::Bf16, 6e-2, 0.95),
 ];
 
-/// What a network says, number by number.
-struct Said {
+/// Outputs and gradients of a network, by name.
+struct Results {
     outputs: Vec<(String, Vec<f32>)>,
     gradients: Vec<(String, Vec<f32>)>,
 }
 
-fn compare(what: &str, format: Format, got: &Said, expected: &Said, [output, gradient]: [f64; 2]) {
+fn compare(
+    what: &str,
+    format: Format,
+    got: &Results,
+    expected: &Results,
+    [output, gradient]: [f64; 2],
+) {
     for ((name, got), (_, expected)) in got.outputs.iter().zip(&expected.outputs) {
         let error = relative(got, expected);
         report(&format!(
@@ -50,7 +56,7 @@ fn compare(what: &str, format: Format, got: &Said, expected: &Said, [output, gra
             (dot(got, got) / dot(expected, expected)).sqrt(),
         );
         report(&format!(
-            "{what}, {}, {name}: cosine 1 - {:.1e}, {length:.4} times as long",
+            "{what}, {}, {name}: cosine 1 - {:.1e}, norm ratio {length:.4}",
             format.name(),
             1.0 - cosine
         ));
@@ -61,7 +67,7 @@ fn compare(what: &str, format: Format, got: &Said, expected: &Said, [output, gra
         );
         assert!(
             (length - 1.0).abs() <= (4.0 * output).max(1e-3),
-            "{what}, {}, {name}: {length} times as long",
+            "{what}, {}, {name}: norm ratio {length}",
             format.name()
         );
     }
@@ -76,8 +82,9 @@ fn random<B: Backend>(backend: &B, seed: u64, shape: Shape) -> Tensor<B> {
     Tensor::from_host(backend, shape, Numbers::new(seed).normal(shape.len()))
 }
 
-/// Noise, decoder outputs, mutual attention, the gradient to the latent and a training step's.
-fn walk<B: Backend>(backend: &B, source: &Source, [height, width]: [usize; 2]) -> Said {
+/// Runs noise prediction, decoder features, mutual attention, the gradient to the latent, and the
+/// gradient of a training step.
+fn run<B: Backend>(backend: &B, source: &Source, [height, width]: [usize; 2]) -> Results {
     let mut unet = unet(backend, source);
     let tokens = UNetConfig::read(source)
         .expect("the fixture is a model")
@@ -88,51 +95,36 @@ fn walk<B: Backend>(backend: &B, source: &Source, [height, width]: [usize; 2]) -
     );
     let mut outputs = Vec::new();
     let mut gradients = Vec::new();
-    for taps in [&[2, 3][..], &[3][..]] {
-        let noise = taps.len() > 1;
-        let mut pass = Pass::recording();
-        let prompt = unet.prepare(&context);
-        let output = unet.forward(&z, &[981.0, 21.0], &prompt, Want { noise, taps }, &mut pass);
-        let w = |index: usize, like: &Tensor<B>| {
-            random(backend, 10 + index as u64, like.shape()).combined(1e-3, 0.0, &z_like(like))
-        };
-        let back = Gradients {
-            magnitude: 1e-3,
-            noise: output.noise.as_ref().map(|noise| w(0, noise)),
-            taps: taps
-                .iter()
-                .zip(&output.taps)
-                .map(|(tap, found)| (*tap, w(*tap, found)))
-                .collect(),
-        };
-        outputs.extend(
-            output
-                .noise
-                .iter()
-                .map(|noise| ("noise".to_owned(), noise.to_host())),
-        );
-        outputs.extend(
-            taps.iter()
-                .zip(&output.taps)
-                .map(|(tap, found)| (format!("stage {tap}"), found.to_host())),
-        );
-        let dx = unet
-            .backward(&output, back, true, &mut pass)
-            .expect("it was asked for");
-        gradients.push((format!("gradient of {taps:?}"), dx.to_host()));
+    let prompt = unet.prepare(&context);
+    let input = || Input::new(&z, &[981.0, 21.0], &prompt);
+    let weight = |index: usize, like: &Tensor<B>| {
+        random(backend, 10 + index as u64, like.shape()).combined(1e-3, 0.0, &zeros_like(like))
+    };
+    let pass = unet.record(input(), NoiseAndFeatures::of(&[2, 3]));
+    let (noise, features) = pass.outputs().clone();
+    let weights = [2, 3].into_iter().zip(&features);
+    let weights = weights.map(|(stage, map)| weight(stage, map)).collect();
+    let dx = pass.backward((weight(0, &noise), weights), 1e-3);
+    outputs.push(("noise".to_owned(), noise.to_host()));
+    for (stage, map) in [2, 3].into_iter().zip(&features) {
+        outputs.push((format!("stage {stage}"), map.to_host()));
     }
-    let mut mutual = Pass::inference().with_mutual(Mutual {
+    gradients.push(("gradient of [2, 3]".to_owned(), dx.to_host()));
+    let pass = unet.record(input(), Features::of(&[3]));
+    let features = pass.outputs().clone();
+    let dx = pass.backward(vec![weight(3, &features[0])], 1e-3);
+    outputs.push(("stage 3".to_owned(), features[0].to_host()));
+    gradients.push(("gradient of [3]".to_owned(), dx.to_host()));
+    let mutual = Mutual {
         start_layer: 2,
         sources: vec![0, 0],
-    });
-    outputs.push((
-        "mutual".into(),
-        unet.predict(&z, 500.0, &context, &mut mutual).to_host(),
-    ));
+    };
+    let input = Input::at(&z, 500.0, &context).with_mutual(mutual);
+    outputs.push(("mutual".into(), unet.predict(input).to_host()));
 
     let places = unet.attach_adapters(4);
     let start = Seeded::new(3).adapters(&places);
-    // Behind the start, where `up` is zero and `down` has no gradient.
+    // Away from the initial values, where `up` is zero and `down` has no gradient.
     let start = start
         .iter()
         .zip(Numbers::new(4).normal(start.len()))
@@ -163,33 +155,37 @@ fn walk<B: Backend>(backend: &B, source: &Source, [height, width]: [usize; 2]) -
         &noise,
         &Interrupt::never(),
     );
-    let (loss, gradient) = trained.expect("nobody interrupts");
+    let (loss, gradient) = trained.expect("there is no interrupt");
     outputs.push(("loss".into(), vec![loss as f32]));
     gradients.push(("gradient of the adapters".into(), gradient.to_host()));
-    Said { outputs, gradients }
+    Results { outputs, gradients }
 }
 
-/// Zeros of a tensor's shape.
-fn z_like<B: Backend>(like: &Tensor<B>) -> Tensor<B> {
+/// Zeros of the shape of a tensor.
+fn zeros_like<B: Backend>(like: &Tensor<B>) -> Tensor<B> {
     Tensor::zeros(like.backend(), like.shape())
 }
 
 #[test]
-fn the_noise_predictor_and_its_way_back() {
-    if !available("the_noise_predictor_and_its_way_back") {
+fn the_unet_forward_and_backward() {
+    if !available("the_unet_forward_and_backward") {
         return;
     }
-    // 9 by 11 is divisible by nothing. Its deepest maps have two pixels, whose groups a short format blurs: what it does to a network is
-    // looked at where maps are larger.
+    // 9 x 11 is not divisible by any tile. Its deepest feature maps have two pixels, whose group
+    // norm amplifies rounding, so 16-bit formats are tested with larger maps.
     for (size, formats) in [([9, 11], &FORMATS[..1]), ([8, 8], &FORMATS[..])] {
-        let expected = walk(&Cpu, &source("tiny"), size);
+        let expected = run(&Cpu, &source("tiny"), size);
         for (format, output, gradient) in formats {
-            for library in [Library::Absent, Library::Bare, Library::Whole] {
+            for library in [
+                ConvolutionSupport::Unsupported,
+                ConvolutionSupport::Partial,
+                ConvolutionSupport::Full,
+            ] {
                 let cuda = Cuda::new(Emulated::new(library), *format);
                 compare(
                     &format!("tiny, {library:?}"),
                     *format,
-                    &walk(&cuda, &source("tiny"), size),
+                    &run(&cuda, &source("tiny"), size),
                     &expected,
                     [*output, *gradient],
                 );
@@ -198,31 +194,31 @@ fn the_noise_predictor_and_its_way_back() {
     }
 }
 
-/// The demo model's attention has a head size with a kernel of its own.
+/// The demo model's head size has a fused attention kernel.
 #[test]
 fn the_demo_model() {
     if !available("the_demo_model") {
         return;
     }
-    let expected = walk(&Cpu, &Source::Demo, [8, 8]);
+    let expected = run(&Cpu, &Source::Demo, [8, 8]);
     for (format, output, gradient) in [
         (Format::F32, 1e-5, 1.0 - 1e-9),
         (Format::F16, 5e-3, 0.9999),
         (Format::Bf16, 2e-2, 0.999),
     ] {
-        let cuda = Cuda::new(Emulated::new(Library::Whole), format);
+        let cuda = Cuda::new(Emulated::new(ConvolutionSupport::Full), format);
         compare(
             "demo",
             format,
-            &walk(&cuda, &Source::Demo, [8, 8]),
+            &run(&cuda, &Source::Demo, [8, 8]),
             &expected,
             [output, gradient],
         );
     }
 }
 
-/// A picture's latent, and the picture of that.
-fn code<B: Backend>(backend: &B) -> Said {
+/// Encodes a picture and decodes its latent.
+fn encode_and_decode<B: Backend>(backend: &B) -> Results {
     let vae =
         Vae::load(backend, &source("tiny"), &Interrupt::never()).expect("the fixture has a VAE");
     let latent = vae
@@ -230,11 +226,11 @@ fn code<B: Backend>(backend: &B) -> Said {
             &random(backend, 1, Shape::new(1, 24, 40, 3)),
             &Interrupt::never(),
         )
-        .expect("nobody interrupts");
+        .expect("there is no interrupt");
     let picture = vae
         .decode(&latent, &Interrupt::never())
-        .expect("nobody interrupts");
-    Said {
+        .expect("there is no interrupt");
+    Results {
         outputs: vec![
             ("latent".into(), latent.to_host()),
             ("picture".into(), picture.to_host()),
@@ -244,26 +240,26 @@ fn code<B: Backend>(backend: &B) -> Said {
 }
 
 #[test]
-fn pictures_to_latents_and_back() {
-    if !available("pictures_to_latents_and_back") {
+fn the_vae_encodes_and_decodes() {
+    if !available("the_vae_encodes_and_decodes") {
         return;
     }
-    let expected = code(&Cpu);
-    for library in [Library::Absent, Library::Whole] {
+    let expected = encode_and_decode(&Cpu);
+    for library in [ConvolutionSupport::Unsupported, ConvolutionSupport::Full] {
         for (format, output, gradient) in FORMATS {
             let cuda = Cuda::new(Emulated::new(library), format);
             compare(
                 "pictures",
                 format,
-                &code(&cuda),
+                &encode_and_decode(&cuda),
                 &expected,
                 [output, gradient],
             );
-            // An edit encodes and decodes as f32 whatever its format.
+            // An edit encodes and decodes in f32 in every format.
             compare(
                 "pictures",
                 Format::F32,
-                &code(&cuda.in_f32()),
+                &encode_and_decode(&cuda.in_f32()),
                 &expected,
                 [FORMATS[0].1, FORMATS[0].2],
             );
@@ -272,17 +268,17 @@ fn pictures_to_latents_and_back() {
 }
 
 #[test]
-fn the_same_work_gives_the_same_bits() {
-    if !available("the_same_work_gives_the_same_bits") {
+fn results_are_bitwise_reproducible() {
+    if !available("results_are_bitwise_reproducible") {
         return;
     }
-    let said = || {
-        let said = walk(
-            &Cuda::new(Emulated::new(Library::Whole), Format::F16),
+    let results = || {
+        let results = run(
+            &Cuda::new(Emulated::new(ConvolutionSupport::Full), Format::F16),
             &source("tiny"),
             [8, 8],
         );
-        [said.outputs, said.gradients].concat()
+        [results.outputs, results.gradients].concat()
     };
-    assert_eq!(said(), said());
+    assert_eq!(results(), results());
 }

@@ -1,4 +1,5 @@
-//! A short edit on a GPU beside the same edit in PyTorch and diffusers.
+//! Whole edits on the CUDA backend: against PyTorch and diffusers, from the cache, and side by
+//! side.
 
 use dragnext::cache::{Cache, CacheLocation};
 use dragnext::diffusion::Seeded;
@@ -14,28 +15,29 @@ use dragnext::progress::{Silent, Stage};
 use dragnext::settings::{Overrides, Settings};
 
 use super::compiled::available;
-use super::emulated::{Emulated, Library};
-use super::fixture::short_edit::{assert_peers, try_edit};
-use super::fixture::{Fixture, assert_close, path};
+use super::emulated::{ConvolutionSupport, Emulated};
+use crate::bench::fixture::short_edit::{assert_peers, try_edit};
+use crate::bench::fixture::{Fixture, assert_close, path};
 
 #[test]
-fn a_short_edit_agrees_with_the_peer() {
-    if !available("a_short_edit_agrees_with_the_peer") {
+fn a_short_edit_agrees_with_pytorch() {
+    if !available("a_short_edit_agrees_with_pytorch") {
         return;
     }
     let dump = Fixture::open("edit/dump.safetensors");
-    // Of the LoRA and the end, of the picture's latent, of the inverted one, and of the losses.
+    // Tolerances of LoRA and final latent, of the encoded latent, of the inverted latent, and of
+    // the losses.
     for (format, tolerances) in [
         (Format::F32, [1e-2, 1e-4, 1e-3, 1e-3]),
         (Format::F16, [5e-2, 1e-4, 1e-2, 1e-2]),
     ] {
-        let cuda = Cuda::new(Emulated::new(Library::Whole), format);
-        let (outcome, latents) = try_edit(cuda, &dump, |_| ()).expect("the edit is done");
+        let cuda = Cuda::new(Emulated::new(ConvolutionSupport::Full), format);
+        let (outcome, latents) = try_edit(cuda, &dump, |_| ()).expect("the edit succeeds");
         assert_peers(&dump, &outcome, &latents, tolerances);
     }
 }
 
-/// A picture with a drag, and a short edit of it.
+/// A picture and a drag file.
 struct Scene {
     drag: DragFile,
     source: Picture,
@@ -59,7 +61,7 @@ impl Scene {
             iterations: Some(2),
             ..Overrides::default()
         };
-        let settings = Settings::resolve(&given.over(&few)).expect("within bounds");
+        let settings = Settings::resolve(&given.over(&few)).expect("the settings are valid");
         Plan::new(
             &self.drag,
             &path("edit/drag.json"),
@@ -67,7 +69,7 @@ impl Scene {
             &settings,
             model().native_size(),
         )
-        .expect("a good plan")
+        .expect("the plan is valid")
     }
 
     fn work<'a>(&self, plan: &'a Plan) -> Work<'a> {
@@ -84,14 +86,15 @@ fn model() -> Model {
 }
 
 fn editor(format: Format) -> Editor<Cuda> {
-    let cuda = Cuda::new(Emulated::new(Library::Whole), format);
-    Editor::load(cuda, model(), &mut Silent, &Interrupt::never()).expect("it has weights")
+    let cuda = Cuda::new(Emulated::new(ConvolutionSupport::Full), format);
+    Editor::load(cuda, model(), &mut Silent, &Interrupt::never()).expect("the fixture has weights")
 }
 
-/// What comes from the cache is uploaded again, and the next stage starts with gradients as large as if the LoRA had been trained.
+/// Cached results are uploaded again, and the loss scale of the next stage does not depend on
+/// whether the LoRA was trained in this run.
 #[test]
-fn an_edit_from_the_cache_has_the_same_bits() {
-    if !available("an_edit_from_the_cache_has_the_same_bits") {
+fn an_edit_from_the_cache_is_bitwise_equal() {
+    if !available("an_edit_from_the_cache_is_bitwise_equal") {
         return;
     }
     let scene = Scene::read();
@@ -100,7 +103,7 @@ fn an_edit_from_the_cache_has_the_same_bits() {
         strength: Some(0.06),
         ..Overrides::default()
     });
-    let folder = tempfile::tempdir().expect("room for a folder");
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
     let edit = |cached: bool| {
         let mut editor = editor(Format::F16);
         if cached {
@@ -109,7 +112,7 @@ fn an_edit_from_the_cache_has_the_same_bits() {
                     folder: folder.path().into(),
                     limit: 1 << 30,
                 }))
-                .expect("it has a configuration");
+                .expect("the model has a configuration");
         }
         editor
             .edit(
@@ -118,9 +121,9 @@ fn an_edit_from_the_cache_has_the_same_bits() {
                 &mut Silent,
                 &Interrupt::never(),
             )
-            .expect("the edit is done")
+            .expect("the edit succeeds")
     };
-    let anew = edit(false);
+    let uncached = edit(false);
     for expected in [&[][..], &[Stage::Lora, Stage::Invert]] {
         let outcome = edit(true);
         assert_eq!(
@@ -128,16 +131,16 @@ fn an_edit_from_the_cache_has_the_same_bits() {
             (expected, 0)
         );
         assert!(
-            outcome.picture == anew.picture,
+            outcome.picture == uncached.picture,
             "with {expected:?} from the cache"
         );
     }
 }
 
-/// What two pictures ask of the network is computed in one call, each with its own LoRA in the weights.
+/// Network requests of two pictures are batched, each with its own LoRA merged into the weights.
 #[test]
-fn edits_side_by_side_are_those_of_each_alone() {
-    if !available("edits_side_by_side_are_those_of_each_alone") {
+fn edits_side_by_side_agree_with_single_edits() {
+    if !available("edits_side_by_side_agree_with_single_edits") {
         return;
     }
     let scene = Scene::read();
@@ -148,7 +151,8 @@ fn edits_side_by_side_are_those_of_each_alone() {
         ..Overrides::default()
     };
     let plans = [3, 4].map(|seed| scene.plan(&given(seed)));
-    // In f16 all share one gradient scale, and the first steps of Adam make much of roundings: f16 alone is as far from f32.
+    // In f16 all pictures share one loss scale, and the first steps of Adam amplify rounding. The
+    // difference between f16 and f32 for one picture is as large.
     for (format, tolerance) in [(Format::F32, 1e-4), (Format::F16, 2e-2)] {
         let alone = plans.each_ref().map(|plan| {
             let mut noise = Seeded::of(&plan.settings);
@@ -159,10 +163,10 @@ fn edits_side_by_side_are_those_of_each_alone() {
                     &mut Silent,
                     &Interrupt::never(),
                 )
-                .expect("the edit is done")
+                .expect("the edit succeeds")
                 .picture
         });
-        assert!(alone[0] != alone[1], "each has a LoRA of its own");
+        assert!(alone[0] != alone[1], "the seeds give different pictures");
         let (mut noise, mut progress) = (
             plans.each_ref().map(|plan| Seeded::of(&plan.settings)),
             [Silent, Silent],
@@ -182,7 +186,7 @@ fn edits_side_by_side_are_those_of_each_alone() {
         {
             assert_close(
                 &format!("{format:?}, side by side"),
-                &outcome.expect("the edit is done").picture,
+                &outcome.expect("the edit succeeds").picture,
                 alone,
                 tolerance,
             );

@@ -1,4 +1,4 @@
-//! Adam and AdamW on flat buffers (Kingma and Ba, arXiv 1412.6980; decoupled decay: Loshchilov and Hutter, arXiv 1711.05101).
+//! Adam and AdamW (Kingma and Ba, arXiv 1412.6980, algorithm 1; decoupled decay: Loshchilov and Hutter, arXiv 1711.05101, algorithm 2).
 
 use rayon::prelude::*;
 
@@ -9,7 +9,7 @@ use crate::kernels::AdamStep;
 const BETAS: [f64; 2] = [0.9, 0.999];
 const EPS: f64 = 1e-8;
 
-/// The numbers of a step: learning rate and root of the second moment with their corrections, and what decay leaves.
+/// The scalars of a step: p = p * shrink - m * rate / (sqrt(v) * root + eps), where `rate` and `root` include the bias corrections.
 #[derive(Debug, Clone, Copy)]
 struct Rates {
     rate: f32,
@@ -18,7 +18,7 @@ struct Rates {
 }
 
 vectorised! {
-    fn advance<'a>(simd, rates: Rates, gradient: &'a [f32], first: &'a mut [f32], second: &'a mut [f32], parameter: &'a mut [f32]) {
+    fn step_chunk<'a>(simd, rates: Rates, gradient: &'a [f32], first: &'a mut [f32], second: &'a mut [f32], parameter: &'a mut [f32]) {
         let Rates { rate, root, shrink } = rates;
         let [beta1, beta2] = BETAS.map(|beta| beta as f32);
         let [rest1, rest2] = BETAS.map(|beta| (1.0 - beta) as f32);
@@ -51,6 +51,6 @@ pub(super) fn adam(
         .zip(moments)
         .zip(parameter.par_chunks_mut(GRAIN));
     parts.for_each(|((gradient, (first, second)), parameter)| {
-        advance(rates, gradient, first, second, parameter)
+        step_chunk(rates, gradient, first, second, parameter);
     });
 }

@@ -1,68 +1,60 @@
-//! Numbers in memory that is used again: a freed buffer waits for the next one of its size, so that in the steady state
-//! neither the allocator nor the kernel (fresh pages) is asked.
+//! Buffers in pooled memory: the memory of a dropped buffer is kept for the next buffer of its size, so that in the steady state a run
+//! neither calls the allocator nor faults in new pages.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
-/// Shorter buffers come straight from the allocator, which keeps them at hand itself.
-const POOLED: usize = 4096;
-/// Buffers freed after one that is still waiting when it is given back for good.
-const PATIENCE: u64 = 1 << 15;
+/// Smallest pooled size. The allocator reuses smaller blocks efficiently itself.
+const MIN_POOLED: usize = 4096;
+/// Free memory goes back to the allocator after this many other buffers were dropped.
+const MAX_AGE: u64 = 1 << 15;
 
-/// Numbers in a line of the cache.
-const LINE: usize = 16;
+/// Values in a cache line.
+const CACHE_LINE: usize = 16;
 
-/// f32 numbers that begin with a line of the cache, so that no vector lies in two lines, and whose memory is used again when it is
-/// dropped. Neither is true of numbers that came from elsewhere.
+/// A slice of f32 values in pooled memory that starts at a cache line, so that no vector spans two lines. A buffer made from a `Vec` is
+/// neither aligned nor pooled.
 pub struct Buffer {
-    /// `len` numbers from `first` on, and others around them.
-    numbers: Vec<f32>,
+    /// The allocation; the buffer is `len` values from `first` on.
+    memory: Vec<f32>,
     first: usize,
     len: usize,
-    /// Does the memory wait for the next buffer? What came from elsewhere, such as weights from a file, has sizes that nobody asks for again.
-    stays: bool,
+    /// Whether the memory returns to the pool. That of a `Vec`, such as a weight from a file, has a size that no other buffer needs.
+    is_pooled: bool,
 }
 
 impl Buffer {
-    /// Numbers of any value, for one who overwrites all of them.
+    /// Returns an uninitialised buffer. Overwrite all values before reading any.
     pub fn uninit(len: usize) -> Self {
-        let whole = len + LINE;
-        let waiting = if whole < POOLED {
-            None
+        let needed = len + CACHE_LINE;
+        let is_pooled = needed >= MIN_POOLED;
+        let memory = if is_pooled {
+            let reused = pool(|pool| pool.take(needed));
+            reused.unwrap_or_else(|| vec![0.0; needed.next_multiple_of(MIN_POOLED)])
         } else {
-            pool(|pool| pool.take(whole))
+            vec![0.0; needed]
         };
-        let numbers = waiting.unwrap_or_else(|| {
-            vec![
-                0.0;
-                if whole < POOLED {
-                    whole
-                } else {
-                    whole.next_multiple_of(POOLED)
-                }
-            ]
-        });
         #[cfg(feature = "failpoints")]
-        let numbers = if super::vector::lanes_to_stand_for().is_some() {
-            vec![f32::NAN; numbers.len()]
+        let memory = if super::vector::forced_lanes().is_some() {
+            vec![f32::NAN; memory.len()]
         } else {
-            numbers
+            memory
         };
-        let first = numbers
+        let first = memory
             .as_ptr()
-            .align_offset(LINE * size_of::<f32>())
-            .min(LINE);
+            .align_offset(CACHE_LINE * size_of::<f32>())
+            .min(CACHE_LINE);
         Self {
-            numbers,
+            memory,
             first,
             len,
-            stays: whole >= POOLED,
+            is_pooled,
         }
     }
 
-    /// Zeros.
+    /// Returns a buffer of zeros.
     pub fn zeros(len: usize) -> Self {
         let mut buffer = Self::uninit(len);
         buffer.fill(0.0);
@@ -71,12 +63,12 @@ impl Buffer {
 }
 
 impl From<Vec<f32>> for Buffer {
-    fn from(numbers: Vec<f32>) -> Self {
+    fn from(memory: Vec<f32>) -> Self {
         Self {
             first: 0,
-            len: numbers.len(),
-            numbers,
-            stays: false,
+            len: memory.len(),
+            memory,
+            is_pooled: false,
         }
     }
 }
@@ -91,9 +83,9 @@ impl Clone for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if self.stays {
-            let numbers = std::mem::take(&mut self.numbers);
-            pool(|pool| pool.give(numbers));
+        if self.is_pooled {
+            let memory = std::mem::take(&mut self.memory);
+            pool(|pool| pool.put(memory));
         }
     }
 }
@@ -102,64 +94,65 @@ impl Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.numbers[self.first..][..self.len]
+        &self.memory[self.first..][..self.len]
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.numbers[self.first..][..self.len]
+        &mut self.memory[self.first..][..self.len]
     }
 }
 
 impl Debug for Buffer {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "Buffer({} numbers)", self.len)
+        write!(f, "Buffer({} values)", self.len)
     }
 }
 
-/// Freed memory by its length.
+/// Memory of dropped buffers, by length.
 #[derive(Debug, Default)]
 struct Pool {
-    /// The number of the giving back, and the memory.
-    waiting: BTreeMap<usize, Vec<(u64, Vec<f32>)>>,
-    given: u64,
+    /// Free memory, with the value of `returned` when it was returned.
+    free: BTreeMap<usize, Vec<(u64, Vec<f32>)>>,
+    /// How many times memory was returned.
+    returned: u64,
 }
 
 impl Pool {
     const fn new() -> Self {
         Self {
-            waiting: BTreeMap::new(),
-            given: 0,
+            free: BTreeMap::new(),
+            returned: 0,
         }
     }
 
-    /// Memory of at least `len` numbers and little more; what was given last is still in the caches.
+    /// Takes memory of at least `len` values and little more. It takes what was returned last, which is the likeliest to be cached.
     fn take(&mut self, len: usize) -> Option<Vec<f32>> {
         let fits = self
-            .waiting
-            .range_mut(len..=len + len / 8 + POOLED)
-            .find_map(|(_, waiting)| waiting.pop());
+            .free
+            .range_mut(len..=len + len / 8 + MIN_POOLED)
+            .find_map(|(_, free)| free.pop());
         if fits.is_none() {
-            self.forget(PATIENCE);
+            self.evict();
         }
-        fits.map(|(_, numbers)| numbers)
+        fits.map(|(_, memory)| memory)
     }
 
-    fn give(&mut self, numbers: Vec<f32>) {
-        self.given += 1;
-        self.waiting
-            .entry(numbers.len())
+    fn put(&mut self, memory: Vec<f32>) {
+        self.returned += 1;
+        self.free
+            .entry(memory.len())
             .or_default()
-            .push((self.given, numbers));
+            .push((self.returned, memory));
     }
 
-    /// Frees what waits for longer than `patience` givings.
-    fn forget(&mut self, patience: u64) {
-        let given = self.given;
-        self.waiting.retain(|_, waiting| {
-            waiting.retain(|(at, _)| given - at < patience);
-            !waiting.is_empty()
+    /// Releases memory that was not reused while [`MAX_AGE`] other buffers were returned.
+    fn evict(&mut self) {
+        let returned = self.returned;
+        self.free.retain(|_, free| {
+            free.retain(|(at, _)| returned - at < MAX_AGE);
+            !free.is_empty()
         });
     }
 }
@@ -169,9 +162,9 @@ fn pool<R>(work: impl FnOnce(&mut Pool) -> R) -> R {
     work(&mut POOL.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Frees all memory that waits to be used again.
+/// Releases all memory in the pool to the allocator.
 pub(super) fn trim() {
-    let all = pool(|pool| std::mem::take(&mut pool.waiting));
+    let all = pool(|pool| std::mem::take(&mut pool.free));
     drop(all);
 }
 
@@ -180,28 +173,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_used_again_and_zeros_are_zeros() {
+    fn memory_is_reused_and_zeros_are_zeros() {
         let mut pool = Pool::new();
-        pool.give(vec![7.0; 3 * POOLED]);
-        assert!(pool.take(POOLED).is_none(), "three times too large");
-        assert_eq!(
-            pool.take(2 * POOLED + 1).map(|numbers| numbers.len()),
-            Some(3 * POOLED)
+        pool.put(vec![7.0; 3 * MIN_POOLED]);
+        assert!(
+            pool.take(MIN_POOLED).is_none(),
+            "it is three times too large"
         );
-        assert!(pool.take(2 * POOLED + 1).is_none(), "it was taken");
-        Buffer::uninit(5 * POOLED).fill(3.0);
-        assert!(Buffer::zeros(5 * POOLED).iter().all(|x| *x == 0.0));
+        assert_eq!(
+            pool.take(2 * MIN_POOLED + 1).map(|memory| memory.len()),
+            Some(3 * MIN_POOLED)
+        );
+        assert!(
+            pool.take(2 * MIN_POOLED + 1).is_none(),
+            "it was taken already"
+        );
+        Buffer::uninit(5 * MIN_POOLED).fill(3.0);
+        assert!(Buffer::zeros(5 * MIN_POOLED).iter().all(|x| *x == 0.0));
     }
 
     #[test]
-    fn what_waits_too_long_is_freed() {
+    fn unused_memory_is_released() {
         let mut pool = Pool::new();
-        pool.give(vec![0.0; POOLED]);
-        for _ in 0..PATIENCE {
-            pool.give(vec![0.0; 2 * POOLED]);
-            pool.take(2 * POOLED).expect("it was just given");
+        pool.put(vec![0.0; MIN_POOLED]);
+        for _ in 0..MAX_AGE {
+            pool.put(vec![0.0; 2 * MIN_POOLED]);
+            pool.take(2 * MIN_POOLED).expect("it was just returned");
         }
-        assert!(pool.take(9 * POOLED).is_none());
-        assert!(pool.waiting.is_empty());
+        assert!(pool.take(9 * MIN_POOLED).is_none());
+        assert!(pool.free.is_empty());
     }
 }

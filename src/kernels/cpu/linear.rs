@@ -1,4 +1,4 @@
-//! Weights of linear layers in panels, for both directions.
+//! Linear layers with LoRA adapters, and other matrix products.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -7,32 +7,33 @@ use rayon::prelude::*;
 
 use super::GRAIN;
 use super::buffer::Buffer;
+use super::elementwise::combine;
 use super::gemm::{Add, Left, Panels, multiply};
 use crate::kernels::Matrix;
 
-/// Rows of a left matrix that are laid out together, because their numbers are neighbours in memory.
-const TOGETHER: usize = 16;
+/// Rows of a transposed left matrix that are copied at once, because their values are neighbours in memory.
+const COPIED_ROWS: usize = 16;
 
-/// Weights of at most so many numbers are kept in panels for both directions; larger ones are turned for every gradient, because
-/// those of Stable Diffusion 1.5 would take half a gigabyte more.
-const KEPT: usize = 1 << 22;
+/// Largest weight whose transpose is cached for the backward pass. Larger ones are transposed in every backward pass: caching those of
+/// Stable Diffusion 1.5 would take half a gigabyte.
+const LARGEST_CACHED: usize = 1 << 22;
 
 /// The weights of a linear layer.
 #[derive(Debug)]
 pub struct LinearWeight {
     /// W^T (in, out).
     forward: Panels,
-    /// W (out, in); made when a gradient first comes back.
+    /// W (out, in); computed in the first backward pass.
     backward: OnceLock<Panels>,
 }
 
 impl LinearWeight {
-    /// From weights (out, in), row-major.
+    /// Lays out weights (out, in), row-major.
     pub(super) fn new(outputs: usize, inputs: usize, weight: &[f32]) -> Self {
         assert_eq!(
             weight.len(),
             outputs * inputs,
-            "a weight for every input of every output"
+            "the weights have the layer's shape"
         );
         Self {
             forward: Panels::new(Matrix::dense(weight, 0, outputs, inputs).transposed()),
@@ -40,7 +41,7 @@ impl LinearWeight {
         }
     }
 
-    /// W + up down.
+    /// Returns W + up down.
     pub(super) fn merged(&self, up: Matrix<[f32]>, down: Matrix<[f32]>) -> Self {
         let mut delta = Buffer::uninit(up.rows * down.cols);
         product(up, down, false, &mut delta, down.cols);
@@ -53,15 +54,15 @@ impl LinearWeight {
         }
     }
 
-    /// Calls `work` with W in panels.
+    /// Calls `work` with the panels of W.
     fn with_backward<R>(&self, work: impl FnOnce(&Panels) -> R) -> R {
-        if self.forward.rows * self.forward.cols > KEPT {
+        if self.forward.rows * self.forward.cols > LARGEST_CACHED {
             return work(&self.forward.transposed());
         }
-        // Made outside the lock: a thread that waits in there may take up other work, which could want the same lock.
+        // Computed outside the lock: a thread that waits for tasks while it holds the lock may pick up a task that needs the same lock.
         work(self.backward.get().unwrap_or_else(|| {
-            let turned = self.forward.transposed();
-            self.backward.get_or_init(|| turned)
+            let transposed = self.forward.transposed();
+            self.backward.get_or_init(|| transposed)
         }))
     }
 }
@@ -85,7 +86,7 @@ pub(super) fn linear(
         stride: inputs,
     };
     let add = Add {
-        old: false,
+        accumulate: false,
         bias,
         residual: residual.map(|residual| (&residual[written.clone()], outputs)),
     };
@@ -109,32 +110,35 @@ pub(super) fn linear_backward(
         rows: rows.len(),
         stride: outputs,
     };
-    weight.with_backward(|panels| {
-        multiply(
-            left,
-            panels.view(),
-            Add {
-                old: add,
-                ..Add::default()
-            },
-            &mut dx[written],
-            inputs,
-        )
-    });
+    let add = Add {
+        accumulate: add,
+        ..Add::default()
+    };
+    weight.with_backward(|panels| multiply(left, panels.view(), add, &mut dx[written], inputs));
 }
 
-/// c = a b, plus c if `add`, of matrices that lie anyhow.
-pub(super) fn product(
-    a: Matrix<[f32]>,
-    b: Matrix<[f32]>,
-    add: bool,
-    c: &mut [f32],
-    c_stride: usize,
-) {
-    assert_eq!(a.cols, b.rows, "inner sizes of a product");
+/// c = factor * a b, or c += factor * a b if `add`, with a dense c.
+pub(super) fn matmul(factor: f32, a: Matrix<[f32]>, b: Matrix<[f32]>, add: bool, c: &mut [f32]) {
+    if factor == 1.0 {
+        return product(a, b, add, c, b.cols);
+    }
+    let mut unscaled = Buffer::uninit(c.len());
+    product(a, b, false, &mut unscaled, b.cols);
+    if add {
+        combine(1.0, c, factor, &unscaled);
+    } else {
+        c.iter_mut()
+            .zip(&unscaled[..])
+            .for_each(|(c, unscaled)| *c = factor * unscaled);
+    }
+}
+
+/// c = a b, or c += a b if `add`, for matrices of any strides.
+fn product(a: Matrix<[f32]>, b: Matrix<[f32]>, add: bool, c: &mut [f32], c_stride: usize) {
+    assert_eq!(a.cols, b.rows, "inner dimensions of a product");
     let panels = Panels::new(b);
     let add = Add {
-        old: add,
+        accumulate: add,
         ..Add::default()
     };
     if a.col_stride == 1 {
@@ -146,11 +150,11 @@ pub(super) fn product(
         return multiply(left, panels.view(), add, c, c_stride);
     }
     let mut rows = Buffer::uninit(a.rows * a.cols);
-    rows.par_chunks_mut(TOGETHER * a.cols.max(1))
+    rows.par_chunks_mut(COPIED_ROWS * a.cols.max(1))
         .enumerate()
-        .with_min_len((GRAIN / (TOGETHER * a.cols.max(1))).max(1))
+        .with_min_len((GRAIN / (COPIED_ROWS * a.cols.max(1))).max(1))
         .for_each(|(index, rows)| {
-            let first = a.offset + index * TOGETHER * a.row_stride;
+            let first = a.offset + index * COPIED_ROWS * a.row_stride;
             for col in 0..a.cols {
                 let from = first + col * a.col_stride;
                 for (row, to) in rows[col..].iter_mut().step_by(a.cols).enumerate() {
@@ -176,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn products_of_matrices_that_lie_anyhow() {
+    fn products_of_matrices_with_any_strides() {
         for (m, k, n) in [
             (1, 1, 1),
             (3, 5, 7),

@@ -1,23 +1,23 @@
-//! Numbers that several tasks write at once.
+//! A slice that several tasks write to.
 
 #![allow(unsafe_code)]
 
 use std::marker::PhantomData;
 
-/// A buffer of which every task writes numbers of its own.
+/// A mutable slice, of which every task writes a part that no other task uses.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Shared<'a> {
+pub(super) struct SharedSlice<'a> {
     data: *mut f32,
     len: usize,
     borrow: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: it is only written through `run` and pointers of `at`, whose users promise that their tasks' numbers do not overlap.
-unsafe impl Send for Shared<'_> {}
+// SAFETY: it is written only through `slice_mut` and `ptr`, whose callers guarantee that the parts of different tasks do not overlap.
+unsafe impl Send for SharedSlice<'_> {}
 // SAFETY: as above.
-unsafe impl Sync for Shared<'_> {}
+unsafe impl Sync for SharedSlice<'_> {}
 
-impl<'a> Shared<'a> {
+impl<'a> SharedSlice<'a> {
     pub(super) fn new(data: &'a mut [f32]) -> Self {
         Self {
             data: data.as_mut_ptr(),
@@ -30,23 +30,26 @@ impl<'a> Shared<'a> {
         self.len
     }
 
-    /// Where number `offset` lies. Whoever writes there promises that it exists and that no other task uses it.
+    /// Returns a pointer to the value at `offset`. Who writes through it must ensure that the value exists and that no other task uses it.
     #[inline]
-    pub(super) fn at(&self, offset: usize) -> *mut f32 {
+    pub(super) fn ptr(&self, offset: usize) -> *mut f32 {
         self.data.wrapping_add(offset)
     }
 
-    /// `len` numbers from `first` on.
+    /// Returns the `len` values from `first` on.
+    ///
+    /// # Panics
+    /// When they are not all inside the slice.
     ///
     /// # Safety
-    /// No other run that is in use overlaps with this one.
+    /// No other slice or pointer into this range is in use.
     #[inline]
-    pub(super) unsafe fn run(&self, first: usize, len: usize) -> &'a mut [f32] {
+    pub(super) unsafe fn slice_mut(&self, first: usize, len: usize) -> &'a mut [f32] {
         assert!(
             first <= self.len && len <= self.len - first,
-            "a run lies inside its buffer"
+            "the range lies inside the slice"
         );
-        // SAFETY: inside the buffer that was borrowed for 'a, and the caller promises that nobody else uses it.
+        // SAFETY: the range is inside the slice that is borrowed for 'a, and the caller guarantees that it is not in use elsewhere.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(first), len) }
     }
 }

@@ -1,4 +1,4 @@
-//! Convolutions: by cuDNN where it supports them, otherwise as matrix products of conv_by_unfolding patches.
+//! Convolutions: by cuDNN where it supports them, otherwise as matrix products of unfolded patches.
 
 use super::driver::{
     Address, Convolution, ConvolutionData, ConvolutionOutcome, Direction, Format, Gemm, MatrixView,
@@ -8,7 +8,7 @@ use super::linear::row_major;
 use super::memory::Buffer;
 use crate::kernels::{Added, ConvShape};
 
-/// Maximum bytes of conv_by_unfolding patches in memory at once.
+/// Maximum bytes of unfolded patches in memory at once.
 const UNFOLD_BYTES: usize = 64 << 20;
 
 /// Weights (out, kernel, kernel, in) of a convolution.

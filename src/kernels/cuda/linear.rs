@@ -203,7 +203,7 @@ fn multiply(
     c: MatrixView,
 ) {
     let [converted_a, converted_b] = [&a, &b].map(|matrix| {
-        // Matrices are row_major, so their values are contiguous, transposed or not.
+        // Matrices are dense, so their values are contiguous, transposed or not.
         (matrix.buffer.format() != format).then(|| {
             matrix
                 .buffer

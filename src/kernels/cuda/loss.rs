@@ -10,7 +10,7 @@ use crate::kernels::{AdamStep, BilinearPoint};
 /// Bilinear points of a map.
 #[derive(Debug)]
 pub struct Points {
-    points: Vec<BilinearPoint>,
+    host: Vec<BilinearPoint>,
     pixels: Allocation,
     weights: Allocation,
     /// Built by the first call that needs it.
@@ -38,7 +38,7 @@ impl Points {
         ]
         .map(|bytes| Allocation::from_host(gpu, bytes));
         Self {
-            points,
+            host: points,
             pixels,
             weights,
             by_pixel: OnceLock::new(),
@@ -47,7 +47,7 @@ impl Points {
 
     fn by_pixel(&self, gpu: &Arc<Gpu>) -> &PointsByPixel {
         self.by_pixel
-            .get_or_init(|| PointsByPixel::new(gpu, &self.points))
+            .get_or_init(|| PointsByPixel::new(gpu, &self.host))
     }
 }
 
@@ -86,7 +86,7 @@ impl PointsByPixel {
 
 /// Returns the values (points, channels) of a map at points, as f32.
 pub(super) fn sample(channels: usize, map: &Buffer, points: &Points) -> Buffer {
-    let (gpu, len) = (map.gpu(), points.points.len() * channels);
+    let (gpu, len) = (map.gpu(), points.host.len() * channels);
     let out = Buffer::uninit(gpu, Format::F32, len);
     let arguments = [
         map.into(),
@@ -94,7 +94,7 @@ pub(super) fn sample(channels: usize, map: &Buffer, points: &Points) -> Buffer {
         (&points.weights).into(),
         (&out).into(),
         channels.into(),
-        points.points.len().into(),
+        points.host.len().into(),
     ];
     gpu.launch_elementwise(&format!("sample_{}", map.format().name()), len, &arguments);
     out
@@ -128,7 +128,7 @@ pub(super) fn sampled_l1(
     scale: f32,
     gradient: &mut Buffer,
 ) -> f64 {
-    let (gpu, len) = (map.gpu(), points.points.len() * channels);
+    let (gpu, len) = (map.gpu(), points.host.len() * channels);
     if len == 0 {
         return 0.0;
     }
@@ -144,7 +144,7 @@ pub(super) fn sampled_l1(
         (&signs).into(),
         (&partial).into(),
         channels.into(),
-        points.points.len().into(),
+        points.host.len().into(),
     ];
     gpu.launch(
         &format!("sampled_difference_{}", map.format().name()),

@@ -87,7 +87,7 @@ impl<B: Backend> DownBlock<B> {
         &self,
         mut x: Tensor<B>,
         shifts: &mut Iter<Tensor<B>>,
-        context: Context<B>,
+        context: &Context<B>,
         skips: &mut Vec<Tensor<B>>,
         pass: &mut Pass<B>,
     ) -> Tensor<B> {
@@ -105,14 +105,25 @@ impl<B: Backend> DownBlock<B> {
         x
     }
 
-    /// dy to dx; takes the skip connections' gradients off the end of `skips`. With `stop`, nothing before the first attention is walked.
+    /// dy to dx; takes the skip connections' gradients off the end of `skips`.
     pub(super) fn backward(
+        &self,
+        d: Tensor<B>,
+        skips: &mut Vec<Tensor<B>>,
+        pass: &mut Pass<B>,
+    ) -> Tensor<B> {
+        let d = self.backward_to_attention(d, skips, pass);
+        self.resnets[0].backward(&d, pass)
+    }
+
+    /// dy to the gradient with respect to the first residual block's output, behind which the first attention lies; takes the skip
+    /// connections' gradients off the end of `skips`.
+    pub(super) fn backward_to_attention(
         &self,
         mut d: Tensor<B>,
         skips: &mut Vec<Tensor<B>>,
-        stop: bool,
         pass: &mut Pass<B>,
-    ) -> Option<Tensor<B>> {
+    ) -> Tensor<B> {
         if let Some(downsample) = &self.downsample {
             d = downsample.backward(&with_skip(d, skips), pass);
         }
@@ -121,12 +132,11 @@ impl<B: Backend> DownBlock<B> {
             if let Some(attention) = self.attentions.get(index) {
                 d = attention.backward(&d, pass);
             }
-            if stop && index == 0 {
-                return None;
+            if index > 0 {
+                d = resnet.backward(&d, pass);
             }
-            d = resnet.backward(&d, pass);
         }
-        Some(d)
+        d
     }
 
     /// The attentions' projections.
@@ -222,7 +232,7 @@ impl<B: Backend> UpBlock<B> {
         &self,
         mut x: Tensor<B>,
         shifts: &mut Iter<Tensor<B>>,
-        context: Context<B>,
+        context: &Context<B>,
         skips: &mut Vec<Tensor<B>>,
         pass: &mut Pass<B>,
     ) -> Tensor<B> {

@@ -5,52 +5,42 @@ use std::sync::Arc;
 use crate::kernels::Backend;
 use crate::nn::{Shape, Tensor};
 
-/// The prompt of a trip through the network. With one picture of tokens, all latents of the batch read it.
-#[derive(Debug)]
-pub enum Context<'a, B: Backend> {
-    /// Tokens (b or 1, 1, tokens, channels), whose keys and values the trip computes.
-    Tokens(&'a Tensor<B>),
-    /// Keys and values that are known.
-    Prepared(&'a Prompt<B>),
+/// The prompt of a forward pass. With a batch of one, all latents read it. Cloning shares the tensors.
+#[derive(Debug, Clone)]
+pub enum Context<B: Backend> {
+    /// Tokens (b or 1, 1, tokens, channels), whose keys and values the pass computes.
+    Tokens(Tensor<B>),
+    /// Keys and values computed before.
+    Prepared(Prompt<B>),
 }
 
-#[expect(
-    clippy::expl_impl_clone_on_copy,
-    reason = "the derived one would ask for a backend that can be copied"
-)]
-impl<B: Backend> Clone for Context<'_, B> {
-    fn clone(&self) -> Self {
-        *self
+impl<B: Backend> From<&Tensor<B>> for Context<B> {
+    fn from(tokens: &Tensor<B>) -> Self {
+        Self::Tokens(tokens.clone())
     }
 }
 
-impl<B: Backend> Copy for Context<'_, B> {}
-
-impl<'a, B: Backend> From<&'a Tensor<B>> for Context<'a, B> {
-    fn from(tokens: &'a Tensor<B>) -> Self {
-        Self::Tokens(tokens)
+impl<B: Backend> From<&Prompt<B>> for Context<B> {
+    fn from(prompt: &Prompt<B>) -> Self {
+        Self::Prepared(prompt.clone())
     }
 }
 
-impl<'a, B: Backend> From<&'a Prompt<B>> for Context<'a, B> {
-    fn from(prompt: &'a Prompt<B>) -> Self {
-        Self::Prepared(prompt)
+impl<B: Backend> Context<B> {
+    /// The number of prompts.
+    pub(super) fn batch(&self) -> usize {
+        match self {
+            Self::Tokens(tokens) => tokens.shape().batch,
+            Self::Prepared(prompt) => prompt.shape().batch,
+        }
     }
 }
 
 /// Keys and values of a prompt for every attention to it, computed once by [`super::UNet::prepare`] and good as long as the weights stay.
 /// Cloning shares them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Prompt<B: Backend> {
     layers: Arc<Vec<[Tensor<B>; 2]>>,
-}
-
-impl<B: Backend> Clone for Prompt<B> {
-    fn clone(&self) -> Self {
-        Self {
-            layers: Arc::clone(&self.layers),
-        }
-    }
 }
 
 impl<B: Backend> Prompt<B> {

@@ -1,91 +1,100 @@
-//! The noise predictor as an edit sees it: for itself, or shared with edits beside it.
+//! The noise predictor as an edit sees it: its own, or shared with other edits.
 
-use super::{AdapterPlace, Context, Gradients, Output, Prompt, UNet, Want};
+use super::{AdapterPlace, Input, Noise, Prompt, Recorded, UNet, Want};
 use crate::kernels::Backend;
 use crate::nn::{Pass, Tensor};
 
-/// What fine-tuning, inversion, drag and denoising ask of a noise predictor. Of the adapters there is one set.
+/// A noise predictor with one set of LoRA adapters.
 pub trait Network<B: Backend> {
-    /// As [`UNet::attach_adapters`].
+    /// Gives all attention projections an adapter of this rank; returns their places, in the order of the parameters.
     fn attach_adapters(&mut self, rank: usize) -> Vec<AdapterPlace>;
-    /// As [`UNet::merge_adapters`].
-    fn merge_adapters(&mut self, parameters: &Tensor<B>);
-    /// As [`UNet::prepare`].
-    fn prepare(&self, tokens: &Tensor<B>) -> Prompt<B>;
-    /// As [`UNet::forward`].
-    fn forward(
-        &self,
-        z: &Tensor<B>,
-        timesteps: &[f64],
-        context: Context<B>,
-        want: Want,
-        pass: &mut Pass<B>,
-    ) -> Output<B>;
-    /// As [`UNet::backward`].
-    fn backward(
-        &self,
-        output: &Output<B>,
-        gradients: Gradients<B>,
-        need_input: bool,
-        pass: &mut Pass<B>,
-    ) -> Option<Tensor<B>>;
 
-    /// The noise prediction alone, all latents at one timestep.
-    fn predict(
-        &self,
-        z: &Tensor<B>,
-        timestep: f64,
-        context: Context<B>,
-        pass: &mut Pass<B>,
-    ) -> Tensor<B> {
-        let timesteps = vec![timestep; z.shape().batch];
-        let output = self.forward(
-            z,
-            &timesteps,
-            context,
-            Want {
-                noise: true,
-                taps: &[],
-            },
-            pass,
-        );
-        output
-            .noise
-            .unwrap_or_else(|| unreachable!("the noise was asked for"))
+    /// Merges the adapters with these parameters into the weights as loaded.
+    fn merge_adapters(&mut self, parameters: &Tensor<B>);
+
+    /// Returns the keys and values of the prompt's tokens (1, 1, tokens, channels) for the weights as they are now.
+    fn prepare(&self, tokens: &Tensor<B>) -> Prompt<B>;
+
+    /// Runs a forward pass and returns its outputs.
+    ///
+    /// # Panics
+    /// When the shapes do not fit, or the network lacks a decoder stage.
+    fn forward<W: Want>(&self, input: Input<B>, want: W) -> W::Of<Tensor<B>>;
+
+    /// Records a forward pass whose backward pass returns the gradient with respect to the latents (batch, height, width, 4).
+    ///
+    /// # Panics
+    /// As [`Network::forward`].
+    fn record<W: Want>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W>;
+
+    /// Records a forward pass whose backward pass adds the gradient with respect to the adapters' merged `parameters` to `gradient`.
+    ///
+    /// # Panics
+    /// As [`Network::forward`], and when the prompt is prepared: its keys and values depend on the adapters.
+    fn record_adapters<'a, W: Want>(
+        &'a self,
+        input: Input<B>,
+        want: W,
+        parameters: &'a Tensor<B>,
+        gradient: &'a mut Tensor<B>,
+    ) -> Recorded<'a, B, W, ()>;
+
+    /// Returns the noise prediction (batch, height, width, 4).
+    ///
+    /// # Panics
+    /// As [`Network::forward`].
+    fn predict(&self, input: Input<B>) -> Tensor<B> {
+        self.forward(input, Noise)
     }
 }
 
 impl<B: Backend> Network<B> for UNet<B> {
     fn attach_adapters(&mut self, rank: usize) -> Vec<AdapterPlace> {
-        UNet::attach_adapters(self, rank)
+        self.attach_adapters_of(0, rank)
     }
 
     fn merge_adapters(&mut self, parameters: &Tensor<B>) {
-        UNet::merge_adapters(self, parameters);
+        self.merge_adapters_of(0, parameters);
     }
 
     fn prepare(&self, tokens: &Tensor<B>) -> Prompt<B> {
-        UNet::prepare(self, tokens)
+        self.prepare_for(0, tokens)
     }
 
-    fn forward(
-        &self,
-        z: &Tensor<B>,
-        timesteps: &[f64],
-        context: Context<B>,
-        want: Want,
-        pass: &mut Pass<B>,
-    ) -> Output<B> {
-        UNet::forward(self, z, timesteps, context, want, pass)
+    fn forward<W: Want>(&self, input: Input<B>, want: W) -> W::Of<Tensor<B>> {
+        let mut pass = with_mutual(Pass::inference(), &input);
+        self.run_forward(input, &want, &mut pass)
     }
 
-    fn backward(
-        &self,
-        output: &Output<B>,
-        gradients: Gradients<B>,
-        need_input: bool,
-        pass: &mut Pass<B>,
-    ) -> Option<Tensor<B>> {
-        UNet::backward(self, output, gradients, need_input, pass)
+    fn record<W: Want>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W> {
+        let shape = input.latents.shape();
+        let mut pass = with_mutual(Pass::recording(), &input);
+        let outputs = self.run_forward(input, &want, &mut pass);
+        Recorded::new(want, outputs, move |gradients| {
+            self.backward_to_latents(shape, gradients, &mut pass)
+        })
+    }
+
+    fn record_adapters<'a, W: Want>(
+        &'a self,
+        input: Input<B>,
+        want: W,
+        parameters: &'a Tensor<B>,
+        gradient: &'a mut Tensor<B>,
+    ) -> Recorded<'a, B, W, ()> {
+        let mut pass = with_mutual(Pass::recording(), &input)
+            .with_adapters(parameters)
+            .with_gradient(gradient);
+        let outputs = self.run_forward(input, &want, &mut pass);
+        Recorded::new(want, outputs, move |gradients| {
+            self.backward_to_adapters(gradients, &mut pass);
+        })
+    }
+}
+
+fn with_mutual<'a, B: Backend>(pass: Pass<'a, B>, input: &Input<B>) -> Pass<'a, B> {
+    match &input.mutual {
+        Some(mutual) => pass.with_mutual(mutual.clone()),
+        None => pass,
     }
 }

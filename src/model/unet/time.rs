@@ -52,16 +52,13 @@ impl<B: Backend> TimeEmbedding<B> {
             .collect();
         match &rows[..] {
             [alone] => alone.clone(),
-            rows => (0..resnets.len())
-                .filter_map(|layer| {
-                    Tensor::stacked(
-                        &rows
-                            .iter()
-                            .map(|row| row[layer].clone())
-                            .collect::<Vec<_>>(),
-                    )
-                })
-                .collect(),
+            rows => {
+                let layer = |layer: usize| {
+                    let shifts = rows.iter().map(|row| row[layer].clone());
+                    Tensor::stacked(&shifts.collect::<Vec<_>>())
+                };
+                (0..resnets.len()).map(layer).collect()
+            }
         }
     }
 

@@ -88,7 +88,7 @@ impl<B: Backend> Transformer<B> {
     pub(super) fn forward(
         &self,
         x: &Tensor<B>,
-        context: Context<B>,
+        context: &Context<B>,
         pass: &mut Pass<B>,
     ) -> Tensor<B> {
         let h = self.norm.forward(x, pass);

@@ -1,11 +1,13 @@
-// Runs CUDA kernels on the processor, so that tests of the kernels need no GPU.
+// Runs CUDA kernels on the CPU, so that kernel tests need no GPU.
 //
-// Included before the kernels, it gives g++ or clang++ the words of CUDA C++. A launch runs its blocks one after another on the calling
-// thread; several threads may launch at once. A block's threads are fibers. One runs until it must wait for others, at a barrier or where
-// the threads of a warp exchange numbers; a kernel that never waits therefore runs as a plain loop, without any switch.
+// This header is included before the kernels and defines the parts of CUDA C++ that they use, for g++ or clang++. A
+// launch runs its blocks one after another on the calling thread; several threads may launch at once. The threads of a
+// block are fibers. A fiber runs until it has to wait at a barrier or at a warp-level exchange, so a kernel without
+// either runs as a plain loop without context switches.
 //
-// What a GPU would leave undefined stops the program with a message: threads that wait at different places, or for one that has returned.
-// Shared memory begins as NaN in every block. Threads run in one of four orders (`emulator_order`); results that differ show a missing barrier.
+// Undefined behaviour on a GPU aborts the process with a message: threads that wait at different places, or for a
+// thread that has returned. Shared memory is initialised to NaN for every block. Threads run in one of four orders
+// (`emulator_order`); a result that depends on the order shows a missing barrier.
 
 #pragma once
 
@@ -22,7 +24,8 @@ namespace emulator {
 
 inline void* dynamic_shared() { return here.machine->dynamic_start; }
 
-// The calling thread's copies of the kernels' shared variables: all its thread-local memory in this library, but for `here`.
+// Finds the calling thread's copy of the kernels' shared variables: all thread-local memory of this library except
+// `here`.
 inline void find_shared(Machine& machine) {
 #ifdef __linux__
     dl_iterate_phdr(
@@ -31,7 +34,7 @@ inline void find_shared(Machine& machine) {
             const char *start = static_cast<const char*>(info->dlpi_tls_data), *mine = reinterpret_cast<const char*>(&here);
             for (int i = 0; start && i < info->dlpi_phnum; i++) {
                 const auto& header = info->dlpi_phdr[i];
-                // Elsewhere than in a library of its own there would be more than the kernels' variables.
+                // Outside a library of its own, thread-local memory would contain more than the kernels' variables.
                 const bool library = info->dlpi_name && *info->dlpi_name;
                 if (header.p_type != PT_TLS || mine < start || mine >= start + header.p_memsz || !library) continue;
                 machine.shared_start = const_cast<char*>(start);
@@ -45,7 +48,7 @@ inline void find_shared(Machine& machine) {
 }
 
 // Bytes of 0xff are NaN in every format.
-inline void forget_shared(Machine& machine) {
+inline void reset_shared(Machine& machine) {
     const Here kept = *machine.here;
 #ifndef __SANITIZE_ADDRESS__
     if (machine.shared_start) std::memset(machine.shared_start, 0xff, machine.shared_bytes);
@@ -55,10 +58,10 @@ inline void forget_shared(Machine& machine) {
 }
 
 inline void run_block(Machine& machine) {
-    machine.begun = machine.finished = 0;
-    forget_shared(machine);
+    machine.started = machine.finished = 0;
+    reset_shared(machine);
     if (Fiber* fiber = next_fiber(machine)) switch_to(machine, fiber);
-    if (machine.finished < machine.threads) fail("threads wait for others that never come");
+    if (machine.finished < machine.threads) fail("deadlock: threads wait for others that have returned");
 }
 
 inline Machine& machine_of_this_thread() {
@@ -76,8 +79,8 @@ inline Machine& machine_of_this_thread() {
 
 } // namespace emulator
 
-// Launches a kernel and waits for it. `arguments` points to each argument's value. Returns 1 where no kernel has the name, 2 where it takes
-// another number of arguments, 3 where the sizes are ones that no GPU takes.
+// Launches a kernel and waits for it. `arguments` holds a pointer to the value of each argument. Returns 1 if no kernel
+// has the name, 2 if the number of arguments is wrong, 3 if no GPU supports the sizes.
 extern "C" inline __attribute__((visibility("default"), used)) int emulator_launch(
     const char* name, const unsigned blocks[3], unsigned threads, unsigned shared, const void* const* arguments, unsigned count) {
     using namespace emulator;
@@ -92,7 +95,7 @@ extern "C" inline __attribute__((visibility("default"), used)) int emulator_laun
     machine.arguments = arguments;
     machine.threads = threads;
     machine.descending = order & 1;
-    machine.deep = order & 2;
+    machine.depth_first = order & 2;
     machine.warps.assign((threads + WARP - 1) / WARP, Exchange{});
     machine.dynamic.resize(shared + 128);
     machine.dynamic_start = reinterpret_cast<char*>((reinterpret_cast<std::uintptr_t>(machine.dynamic.data()) + 127) / 128 * 128);
@@ -110,11 +113,11 @@ extern "C" inline __attribute__((visibility("default"), used)) int emulator_laun
     return 0;
 }
 
-// From now on the threads of a block begin in descending instead of ascending order (1), and each warp goes as far as it gets instead of in
-// turn with the others (2), or both (3), or neither (0).
+// Sets the order of threads: 1 starts the threads of a block in descending order, 2 lets each warp run as far as
+// possible instead of in turn, 3 does both, 0 neither.
 extern "C" inline __attribute__((visibility("default"), used)) void emulator_order(unsigned order) { emulator::order = order; }
 
-// The name of kernel `index` in the order of the alphabet, or null when there are not so many.
+// Returns the name of kernel `index` in alphabetical order; null past the last one.
 extern "C" inline __attribute__((visibility("default"), used)) const char* emulator_kernel(unsigned index) {
     if (index >= emulator::kernels().size()) return nullptr;
     return std::next(emulator::kernels().begin(), index)->first.c_str();

@@ -1,4 +1,4 @@
-// The words of CUDA C++ that the kernels use, and the products of matrices of a warp.
+// The parts of CUDA C++ that the kernels use, and the warp-level matrix product.
 
 #pragma once
 
@@ -16,7 +16,7 @@
 #define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
 #define __align__(bytes) alignas(bytes)
-// Blocks of a launch run one after another, so one copy per thread that launches is enough.
+// Blocks of a launch run one after another, so one copy per launching thread is enough.
 #define __shared__ static thread_local
 
 #define EMULATED_VECTOR(number, name, bytes)                  \
@@ -46,7 +46,7 @@ namespace emulator {
 
 template <typename Number, typename Source>
 Number shuffle(const char* name, unsigned mask, Number value, unsigned width, Source source, Place place) {
-    if (mask != ~0u) fail("a shuffle without all lanes of the warp is not emulated");
+    if (mask != ~0u) fail("a shuffle without all lanes of the warp is not supported");
     return exchange<Number>(
         name, value,
         [&](const Number* const* inputs, Number* const* outputs) {
@@ -58,8 +58,8 @@ Number shuffle(const char* name, unsigned mask, Number value, unsigned width, So
         place);
 }
 
-// D = A B + C of 16 x 8 numbers with A (16, 16) row-major and B (16, 8) column-major, spread over the warp as the PTX manual draws it
-// for mma.m16n8k16. `widen` makes an f32 of 16 bits.
+// D = A B + C with A (16, 16) row-major, B (16, 8) column-major and C (16, 8), distributed over the warp as the PTX
+// manual specifies for mma.m16n8k16. `widen` converts 16 bits to f32.
 struct Fragments {
     unsigned a[4], b[2];
     float c[4];
@@ -107,20 +107,20 @@ Accumulators multiply(const char* name, const Fragments& mine, Widen widen, Plac
 inline void __syncthreads(EMULATED_PLACE) { emulator::barrier({file, line}); }
 
 inline void __syncwarp(unsigned mask = ~0u, EMULATED_PLACE) {
-    emulator::shuffle("a barrier of the warp", mask, 0u, 32, [](unsigned lane) { return lane; }, {file, line});
+    emulator::shuffle("a warp barrier", mask, 0u, 32, [](unsigned lane) { return lane; }, {file, line});
 }
 
 template <typename Number>
 Number __shfl_sync(unsigned mask, Number value, unsigned from, unsigned width = 32, EMULATED_PLACE) {
-    // Every lane may name another one.
-    struct Asked {
+    // Each lane may read from a different one.
+    struct Source {
         Number value;
         unsigned from;
     };
-    if (mask != ~0u) emulator::fail("a shuffle without all lanes of the warp is not emulated");
+    if (mask != ~0u) emulator::fail("a shuffle without all lanes of the warp is not supported");
     return emulator::exchange<Number>(
-        "a shuffle", Asked{value, from},
-        [&](const Asked* const* inputs, Number* const* outputs) {
+        "a shuffle", Source{value, from},
+        [&](const Source* const* inputs, Number* const* outputs) {
             for (unsigned lane = 0; lane < 32; lane++) *outputs[lane] = inputs[lane / width * width + inputs[lane]->from % width]->value;
         },
         {file, line});

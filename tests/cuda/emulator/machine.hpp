@@ -1,4 +1,4 @@
-// Blocks of threads as fibers: who runs, who waits for whom, and the table of kernels.
+// Blocks of threads as fibers: scheduling, barriers, warp-level exchanges, and the table of kernels.
 
 #pragma once
 
@@ -33,7 +33,7 @@ namespace emulator {
 constexpr unsigned WARP = 32;
 constexpr std::size_t STACK = 256 << 10;
 
-// A line of the kernels' source.
+// A source line of the kernels.
 struct Place {
     const char* file = "";
     unsigned line = 0;
@@ -51,7 +51,7 @@ struct Fiber {
     Place place;
 };
 
-// What the lanes of a warp that have come to an exchange brought with them.
+// Inputs and outputs of the lanes that have arrived at an exchange.
 struct Exchange {
     unsigned arrived = 0;
     const void* inputs[WARP];
@@ -69,18 +69,18 @@ struct Kernel {
 
 struct Here;
 
-// All that a thread of the program needs to run blocks. Made at its first launch.
+// State of a host thread that runs blocks; created at its first launch.
 struct Machine {
-    // Of the same thread: its thread-local variables are slow to reach in a library.
+    // `here` of the same thread. Thread-local variables of a library are slow to access.
     Here* here = nullptr;
     std::string kernel;
     const Kernel* code = nullptr;
     const void* const* arguments = nullptr;
 
     bool descending = false;
-    bool deep = false;
+    bool depth_first = false;
     unsigned threads = 0;
-    unsigned begun = 0;
+    unsigned started = 0;
     unsigned finished = 0;
     unsigned at_barrier = 0;
 
@@ -88,7 +88,7 @@ struct Machine {
     Fiber* current = nullptr;
     std::vector<std::unique_ptr<Fiber>> fibers;
     std::vector<Fiber*> idle;
-    // A queue: what stands before `head` has been taken. A stack where each warp goes as far as it gets.
+    // A queue whose entries before `head` are consumed; a stack if each warp runs as far as possible.
     std::vector<Fiber*> ready;
     std::size_t head = 0;
     std::vector<Fiber*> barrier;
@@ -104,7 +104,7 @@ struct Machine {
     }
 };
 
-// The one place of the emulator's own that lies beside the kernels' shared memory.
+// The emulator's only thread-local variable beside the kernels' shared memory.
 struct Here {
     dim3 grid, block, block_index, thread_index;
     Machine* machine;
@@ -117,7 +117,7 @@ inline std::map<std::string, Kernel>& kernels() {
     return all;
 }
 
-// Puts a kernel into the table of those that can be launched.
+// Adds a kernel to the table.
 struct Registration {
     template <typename... Parameters>
     Registration(const char* name, void (*function)(Parameters...)) {
@@ -146,7 +146,7 @@ struct Registration {
     std::abort();
 }
 
-// Goes on as another fiber, or as the launch itself (null), until another one goes on as this one.
+// Switches to another fiber, or to the launch if `next` is null. Returns when another fiber switches back.
 inline void switch_to(Machine& machine, Fiber* next) {
     Fiber* self = machine.current;
     machine.current = next;
@@ -173,21 +173,21 @@ inline void switch_to(Machine& machine, Fiber* next) {
     if (self) machine.here->thread_index.x = self->thread;
 }
 
-// The fiber that shall run next: one that no longer waits, else one that begins another thread, else none.
+// Returns the next fiber to run: one that no longer waits, else one that starts another thread, else null.
 inline Fiber* next_fiber(Machine& machine);
 
-// What a fiber does all its life: it runs threads of the block that have not begun.
-inline void fiber_life() {
+// Main loop of a fiber: runs threads of the block that have not started.
+inline void fiber_main() {
 #ifdef __SANITIZE_ADDRESS__
     __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
 #endif
-    // Fibers never leave the thread of the program that made them.
+    // A fiber stays on the host thread that created it.
     Machine& machine = *here.machine;
     Fiber* self = machine.current;
     for (;;) {
-        while (machine.begun < machine.threads) {
-            self->thread = machine.descending ? machine.threads - 1 - machine.begun : machine.begun;
-            machine.begun++;
+        while (machine.started < machine.threads) {
+            self->thread = machine.descending ? machine.threads - 1 - machine.started : machine.started;
+            machine.started++;
             machine.here->thread_index.x = self->thread;
             machine.code->thread(machine.code->function, machine.arguments);
             machine.finished++;
@@ -198,7 +198,7 @@ inline void fiber_life() {
 }
 
 inline Fiber* next_fiber(Machine& machine) {
-    if (machine.deep && !machine.ready.empty()) {
+    if (machine.depth_first && !machine.ready.empty()) {
         Fiber* fiber = machine.ready.back();
         machine.ready.pop_back();
         return fiber;
@@ -211,17 +211,17 @@ inline Fiber* next_fiber(Machine& machine) {
         }
         return fiber;
     }
-    if (machine.begun == machine.threads) return nullptr;
+    if (machine.started == machine.threads) return nullptr;
     if (machine.idle.empty()) {
         auto fiber = std::make_unique<Fiber>();
         void* memory = mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (memory == MAP_FAILED) fail("no memory for a stack");
-        // Stacks grow down into a page that stops the program.
+        if (memory == MAP_FAILED) fail("cannot allocate a stack");
+        // Stacks grow down, to a guard page.
         mprotect(memory, static_cast<std::size_t>(sysconf(_SC_PAGESIZE)), PROT_NONE);
         fiber->memory = static_cast<char*>(memory);
-        // At equal offsets all stacks would share a few lines of the processor's cache.
+        // Different offsets keep the stacks from competing for the same cache lines.
         const std::size_t offset = machine.fibers.size() % 64 * 832;
-        fiber->stack_pointer = fresh_stack(fiber->memory + STACK - offset, fiber_life);
+        fiber->stack_pointer = fresh_stack(fiber->memory + STACK - offset, fiber_main);
         machine.idle.push_back(fiber.get());
         machine.fibers.push_back(std::move(fiber));
     }
@@ -243,12 +243,12 @@ inline void wake(Machine& machine, Fiber* fiber) {
     machine.ready.push_back(fiber);
 }
 
-// All threads of the block meet here.
+// Block-level barrier.
 inline void barrier(Place place) {
     Machine& machine = *here.machine;
     Fiber* self = machine.current;
     if (!machine.barrier.empty() && !(machine.barrier[0]->place == place)) {
-        std::fprintf(stderr, "emulator: thread %u comes to the barrier at %s:%u\n", self->thread, place.file, place.line);
+        std::fprintf(stderr, "emulator: thread %u arrives at the barrier at %s:%u\n", self->thread, place.file, place.line);
         fail("threads wait at different barriers");
     }
     if (machine.barrier.size() + 1 < machine.threads) {
@@ -260,7 +260,8 @@ inline void barrier(Place place) {
     machine.barrier.clear();
 }
 
-// All 32 lanes of the warp meet here. The last one calls work(inputs, outputs), arrays of 32 pointers, for all.
+// Warp-level exchange among all 32 lanes. The last lane to arrive calls work(inputs, outputs), arrays of 32 pointers,
+// for all.
 template <typename Output, typename Input, typename Work>
 Output exchange(const char* name, const Input& input, Work work, Place place) {
     Machine& machine = *here.machine;
@@ -271,7 +272,7 @@ Output exchange(const char* name, const Input& input, Work work, Place place) {
     if (warp.arrived != 0) {
         const Fiber* other = warp.fibers[std::countr_zero(warp.arrived)];
         if (!(other->place == place) || (other->reason != name && std::strcmp(other->reason, name) != 0)) {
-            std::fprintf(stderr, "emulator: thread %u comes to %s at %s:%u\n", self->thread, name, place.file, place.line);
+            std::fprintf(stderr, "emulator: thread %u arrives at %s at %s:%u\n", self->thread, name, place.file, place.line);
             fail("lanes of a warp wait at different places");
         }
     }

@@ -1,4 +1,4 @@
-// Changes from one stack to another without a call of the system.
+// Context switches between stacks without system calls.
 
 #pragma once
 
@@ -6,7 +6,7 @@
 
 namespace emulator {
 
-// Saves the registers that a call must keep, stores the stack pointer and goes on where `to` was stored.
+// Saves the callee-saved registers and the stack pointer in `from`, and resumes the context saved in `to`.
 extern "C" __attribute__((visibility("hidden"))) void emulator_switch(void** from, void* to);
 
 #if defined(__x86_64__)

@@ -1,7 +1,7 @@
-//! Attention in blocks of queries and keys, so that scores exist for one block at a time and stay in the nearest caches
-//! (Dao, FlashAttention-2, 2023, algorithms 1 and 2); the backward pass computes them again instead of keeping them.
+//! Attention in blocks of queries and keys, so that only one block of scores exists per thread and stays in its caches (Dao,
+//! FlashAttention-2, arXiv 2307.08691, algorithms 1 and 2). The backward pass recomputes the scores instead of storing them.
 //!
-//! How work is split depends on shapes alone and sums run in a fixed order: the same bits with any number of threads.
+//! How the work is split depends on the shape alone and sums run in a fixed order, so results do not depend on the number of threads.
 
 #![allow(unsafe_code)]
 #![expect(
@@ -23,10 +23,10 @@ use panels::Tokens;
 pub(super) use backward::attention_backward;
 pub(super) use forward::attention;
 
-/// Tasks that an attention is split into at least, where it is large enough.
+/// Smallest number of tasks of a large attention.
 const TASKS: usize = 16;
 
-/// Head `head` of tokens `first..first + rows` of picture `picture`, which has `tokens` of them.
+/// Returns head `head` of tokens `first..first + rows` of picture `picture`; a picture has `tokens` tokens.
 fn head<'a>(
     shape: &AttentionShape,
     x: &'a [f32],
@@ -46,12 +46,12 @@ fn head<'a>(
     }
 }
 
-/// What scores are multiplied by.
+/// Returns the factor of the scores.
 fn scale(shape: &AttentionShape) -> f32 {
     1.0 / (shape.head_size as f32).sqrt()
 }
 
-/// `total` in the fewest equal parts of at most `most`, each a multiple of `unit`: the size of a part.
+/// Splits `total` into the fewest equal parts of at most `most`, each a multiple of `unit`, and returns the size of a part.
 fn part(total: usize, most: usize, unit: usize) -> usize {
     total
         .div_ceil(total.div_ceil(most.max(unit)).max(1))

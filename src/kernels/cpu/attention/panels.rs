@@ -1,13 +1,13 @@
-//! Right matrices in the order in which the products read them: groups of one to three vectors of columns, each row after row.
+//! Panels of the right matrices of attention's products: groups of one to three vectors of columns, each group row-major.
 
 use super::super::gemm::panel_width;
 
-/// Numbers of a vector on this machine.
+/// Returns the lanes of a vector on this machine.
 pub(super) fn lanes() -> usize {
     panel_width() / 2
 }
 
-/// Vectors of the next group, if `vectors` are left. Groups of two, and one of three rather than a lone vector.
+/// Returns the vectors of the next group if `vectors` are left: two, or three where two would leave a single one.
 #[inline(always)]
 pub(super) fn group(vectors: usize) -> usize {
     if vectors % 2 == 1 && vectors > 1 {
@@ -17,7 +17,7 @@ pub(super) fn group(vectors: usize) -> usize {
     }
 }
 
-/// Tokens of neighbouring numbers, `stride` apart.
+/// Tokens (rows, cols): the values of a token are neighbours, and tokens are `stride` apart.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tokens<'a> {
     pub(super) data: &'a [f32],
@@ -32,7 +32,7 @@ impl<'a> Tokens<'a> {
         &self.data[row * self.stride..][..self.cols]
     }
 
-    /// Tokens `first..`, at most `most` of them.
+    /// Returns at most `most` tokens from `first` on.
     #[inline(always)]
     pub(super) fn part(&self, first: usize, most: usize) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// `from` in panels, with zeros behind the last column.
+/// Copies `from` into panels; the last one is padded with zeros.
 #[inline(always)]
 pub(super) fn pack(from: Tokens, lanes: usize, panels: &mut [f32]) {
     let vectors = from.cols.div_ceil(lanes);
@@ -65,7 +65,7 @@ pub(super) fn pack(from: Tokens, lanes: usize, panels: &mut [f32]) {
     }
 }
 
-/// The transpose of `from` in panels of two vectors. The last row stands for those that are missing in the last panel.
+/// Copies the transpose of `from` into panels of two vectors; the last one is padded with copies of the last row.
 #[inline(always)]
 pub(super) fn pack_transposed(from: Tokens, lanes: usize, panels: &mut [f32]) {
     let width = 2 * lanes;
@@ -74,7 +74,7 @@ pub(super) fn pack_transposed(from: Tokens, lanes: usize, panels: &mut [f32]) {
         .enumerate()
         .take(from.rows.div_ceil(width))
     {
-        // Eight rows at a time: each is read in runs, and the runs meet in one line of the cache.
+        // Eight rows at a time: each is read in sequence, and the writes of eight rows share a cache line.
         for part in (0..width).step_by(8) {
             let rows: [&[f32]; 8] =
                 std::array::from_fn(|r| from.row((index * width + part + r).min(from.rows - 1)));

@@ -1,11 +1,11 @@
-//! From scores to probabilities once more, and from the probabilities' gradients to those of the scores, as products leave the registers.
+//! The epilogues of the backward pass: scores to probabilities, and gradients of probabilities to gradients of scores.
 
 use pulp::Simd;
 
-use super::super::exponential::exp2;
+use super::super::vector::exp2;
 use super::product::Finish;
 
-/// Stores 2^(scale * score + shift), at most 1.
+/// Stores the probabilities 2^min(scale * score + shift, 0).
 pub(super) struct Probabilities<'a> {
     pub(super) to: &'a mut [f32],
     pub(super) stride: usize,
@@ -30,7 +30,7 @@ impl<S: Simd> Finish<S> for Probabilities<'_> {
         sums: [S::f32s; V],
     ) {
         let zero = simd.splat_f32s(0.0);
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller guarantees it.
         unsafe {
             let shift = simd.splat_f32s(*self.shifts.get_unchecked(row));
             let to = self
@@ -40,7 +40,7 @@ impl<S: Simd> Finish<S> for Probabilities<'_> {
                 .cast::<S::f32s>();
             for (v, sum) in sums.into_iter().enumerate() {
                 let power = simd.mul_add_f32s(sum, simd.splat_f32s(self.scale), shift);
-                // Above zero by rounding alone, which is much where scores are huge.
+                // Powers above 0 are rounding errors, which are large if scores are huge.
                 let power = simd.select_f32s(simd.greater_than_f32s(power, zero), zero, power);
                 to.add(v).write_unaligned(exp2(simd, power));
             }
@@ -48,7 +48,7 @@ impl<S: Simd> Finish<S> for Probabilities<'_> {
     }
 }
 
-/// Turns probabilities into gradients of scores, from the gradients of the probabilities.
+/// Replaces the stored probabilities P by the gradients of the scores P (dP - D), where dP are the sums of the product.
 pub(super) struct ScoreGradients<'a> {
     pub(super) to: &'a mut [f32],
     pub(super) stride: usize,
@@ -71,7 +71,7 @@ impl<S: Simd> Finish<S> for ScoreGradients<'_> {
         vector: usize,
         sums: [S::f32s; V],
     ) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller guarantees it.
         unsafe {
             let product = simd.splat_f32s(*self.products.get_unchecked(row));
             let to = self

@@ -1,15 +1,15 @@
-//! Matrix products on one thread whose sums go from the registers into whatever comes next: a softmax, a gradient, an addition.
+//! Matrix products on one thread with an epilogue that takes the sums from the registers.
 
 use pulp::Simd;
 
 use super::panels::{self, Tokens};
 
-/// A left matrix (rows, depth). Natural: the numbers of a row are neighbours. Transposed: the numbers of a column are.
+/// A left matrix (rows, depth) whose rows, or if transposed whose columns, are runs of neighbouring values.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Left<'a> {
     pub(super) data: &'a [f32],
     pub(super) rows: usize,
-    /// Distance of the rows, or of the columns if transposed.
+    /// Distance between rows, or between columns if transposed.
     pub(super) stride: usize,
 }
 
@@ -32,12 +32,12 @@ pub(super) struct Right<'a> {
     pub(super) vectors: usize,
 }
 
-/// What becomes of the sums of a product.
+/// The epilogue of a product.
 pub(super) trait Finish<S: Simd> {
-    /// Is there room for that many rows and vectors?
+    /// Returns whether the destination holds a product of so many rows and vectors.
     fn fits(&self, rows: usize, vectors: usize) -> bool;
 
-    /// Takes `V` vectors of row `row`, from vector `vector` on.
+    /// Takes the sums of `V` vectors of row `row`, from vector `vector` on.
     ///
     /// # Safety
     /// They are inside a product that [`Finish::fits`].
@@ -50,7 +50,7 @@ pub(super) trait Finish<S: Simd> {
     );
 }
 
-/// left * right, into `finish`.
+/// Passes the sums of left * right to `finish`.
 #[inline(always)]
 pub(super) fn multiply<S: Simd, F: Finish<S>, const TRANSPOSED: bool>(
     simd: S,
@@ -81,13 +81,13 @@ pub(super) fn multiply<S: Simd, F: Finish<S>, const TRANSPOSED: bool>(
     );
     assert!(
         finish.fits(left.rows, vectors),
-        "the product fits where it goes"
+        "the product fits its destination"
     );
     let mut vector = 0;
     while vector < vectors {
         let count = panels::group(vectors - vector);
         let panel = data[vector * depth * S::F32_LANES..].as_ptr();
-        // SAFETY: the vectors lie inside the matrices, whose sizes are proved above.
+        // SAFETY: the vectors lie inside the matrices, as asserted above.
         unsafe {
             match count {
                 3 => panel_product::<S, F, TRANSPOSED, 3>(simd, left, panel, depth, vector, finish),
@@ -99,6 +99,8 @@ pub(super) fn multiply<S: Simd, F: Finish<S>, const TRANSPOSED: bool>(
     }
 }
 
+/// Multiplies all rows by one panel.
+///
 /// # Safety
 /// `panel` is the panel of `V` vectors from vector `vector` on, and the rows exist.
 #[inline(always)]
@@ -110,10 +112,10 @@ unsafe fn panel_product<S: Simd, F: Finish<S>, const TRANSPOSED: bool, const V: 
     vector: usize,
     finish: &mut F,
 ) {
-    // Twelve sums in twos or nine in threes stay in the registers of AVX2, beside the numbers that they grow from.
+    // 6 x 2 or 3 x 3 sums, with their operands, fit the registers of AVX2.
     let tall = if V == 3 { 3 } else { 6 };
     let (mut row, bottom) = (0, left.rows);
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees it.
     unsafe {
         while row + tall <= bottom {
             if V == 3 {
@@ -137,8 +139,10 @@ unsafe fn panel_product<S: Simd, F: Finish<S>, const TRANSPOSED: bool, const V: 
     }
 }
 
+/// Multiplies rows `row..row + R` by one panel.
+///
 /// # Safety
-/// As above, and rows `row..row + R` exist.
+/// As for [`panel_product`], and rows `row..row + R` exist.
 #[inline(always)]
 unsafe fn tile<S: Simd, F: Finish<S>, const TRANSPOSED: bool, const R: usize, const V: usize>(
     simd: S,
@@ -150,7 +154,7 @@ unsafe fn tile<S: Simd, F: Finish<S>, const TRANSPOSED: bool, const R: usize, co
     finish: &mut F,
 ) {
     let mut sums = [[simd.splat_f32s(0.0); V]; R];
-    // SAFETY: the rows and the panel are as long as the product is deep.
+    // SAFETY: the rows and the panel have `depth` values per column.
     unsafe {
         let mut a = [left.data.as_ptr(); R];
         for (r, a) in a.iter_mut().enumerate() {
@@ -182,7 +186,7 @@ unsafe fn tile<S: Simd, F: Finish<S>, const TRANSPOSED: bool, const R: usize, co
     }
 }
 
-/// Overwrites a matrix of whole vectors, or adds to it.
+/// Stores the sums in a matrix of whole vectors, or adds them to it.
 pub(super) struct Store<'a> {
     pub(super) to: &'a mut [f32],
     pub(super) stride: usize,
@@ -204,7 +208,7 @@ impl<S: Simd> Finish<S> for Store<'_> {
         sums: [S::f32s; V],
     ) {
         for (v, sum) in sums.into_iter().enumerate() {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller guarantees it.
             unsafe {
                 let to = self
                     .to

@@ -1,7 +1,7 @@
 use super::*;
 use crate::diffusion::{NoiseSource, Seeded};
 
-/// Normally distributed numbers.
+/// Returns normally distributed values.
 fn noise(seed: u64, len: usize) -> Vec<f32> {
     Seeded::new(seed).vacated(len)
 }
@@ -22,7 +22,7 @@ fn shape(
     }
 }
 
-/// Operands of an attention in which every picture reads its own keys, and all that comes out.
+/// Operands of an attention in which every picture reads its own keys and values.
 struct Case {
     shape: AttentionShape,
     q: Vec<f32>,
@@ -92,7 +92,7 @@ impl Case {
         }
     }
 
-    /// The definitions, term by term.
+    /// Returns outputs and gradients by their definitions.
     fn expected(&self) -> Results<f64> {
         let AttentionShape {
             batch,
@@ -151,7 +151,7 @@ impl Case {
     }
 }
 
-/// The largest difference over the largest number.
+/// Returns the largest difference, divided by the largest expected value.
 fn error(actual: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(actual.len(), expected.len());
     let largest = expected
@@ -170,7 +170,7 @@ fn error(actual: &[f32], expected: &[f64]) -> f64 {
 }
 
 #[test]
-fn outputs_and_gradients_are_those_of_the_definitions() {
+fn outputs_and_gradients_match_the_definitions() {
     let sizes = [
         1, 2, 3, 5, 7, 8, 12, 13, 16, 17, 24, 25, 31, 32, 33, 40, 56, 80, 96, 160,
     ];
@@ -205,12 +205,12 @@ fn outputs_and_gradients_are_those_of_the_definitions() {
             error(&actual.dv, &expected.dv),
         ];
         let single = shape.keys == 1;
-        // Scores of 512 normally distributed products carry a rounding of their own.
+        // Scores of 512 normally distributed products have larger rounding errors.
         assert!(
             forward.iter().all(|e| *e <= 4e-6),
             "{shape:?}: o, stats {forward:?}"
         );
-        // With a single key the gradients of scores are zero, and what is left is rounding.
+        // With a single key the gradients of the scores are zero, up to rounding.
         assert!(
             single && backward[2] <= 1e-5 || backward.iter().all(|e| *e <= 1e-5),
             "{shape:?}: dq, dk, dv {backward:?}"
@@ -219,7 +219,7 @@ fn outputs_and_gradients_are_those_of_the_definitions() {
 }
 
 #[test]
-fn query_gradients_do_not_depend_on_whether_the_others_are_wanted() {
+fn query_gradients_do_not_depend_on_whether_dk_and_dv_are_requested() {
     let case = Case::new(shape(1, 2, 200, 300, 40));
     let all = case.run();
     let mut dq = vec![7.0; case.q.len()];
@@ -240,7 +240,7 @@ fn pictures_read_the_keys_of_their_sources() {
     let mut other = Case::new(shape(3, 2, 20, 30, 16));
     let picture = 30 * other.shape.channels();
     for x in [&mut other.k, &mut other.v] {
-        // Picture 1's keys and values take the place of picture 2's; picture 0 is not read by anybody.
+        // In `other`, picture 2 has the keys and values of picture 1, so pictures 1 and 2 should match those of `case` with source 1.
         x.copy_within(picture..2 * picture, 2 * picture);
         x[..picture].fill(f32::NAN);
     }
@@ -262,7 +262,7 @@ fn pictures_read_the_keys_of_their_sources() {
 }
 
 #[test]
-fn any_number_of_threads_gives_the_same_bits() {
+fn results_do_not_depend_on_the_number_of_threads() {
     for shape in [
         shape(2, 2, 260, 300, 40),
         shape(1, 1, 1000, 520, 32),
@@ -273,7 +273,7 @@ fn any_number_of_threads_gives_the_same_bits() {
             rayon::ThreadPoolBuilder::new()
                 .num_threads(threads)
                 .build()
-                .expect("threads")
+                .expect("the pool starts")
                 .install(|| case.run())
         };
         let one = with(1);
@@ -285,8 +285,8 @@ fn any_number_of_threads_gives_the_same_bits() {
 }
 
 #[test]
-fn large_scores_pick_the_largest() {
-    // Scores grow from block to block by far more than an exponential's range, then overflow.
+fn large_scores_select_the_largest() {
+    // Scores grow between blocks of keys by far more than the range of the exponential; with the last factor they overflow.
     for (factor, keys) in [(1e3, 2000), (1e16, 2000), (3e19, 40)] {
         let mut case = Case::new(shape(1, 1, 3, keys, 4));
         for (key, k) in case.k.chunks_exact_mut(4).enumerate() {
@@ -324,24 +324,24 @@ fn large_scores_pick_the_largest() {
 }
 
 #[test]
-fn what_is_not_a_number_comes_out_as_such() {
+fn a_nan_reaches_outputs_and_gradients() {
     let shape = shape(1, 1, 50, 300, 24);
-    for (key, spoil) in [(0, 0), (0, 1), (299, 1), (150, 1), (299, 2), (3, 2)] {
+    for (key, operand) in [(0, 0), (0, 1), (299, 1), (150, 1), (299, 2), (3, 2)] {
         let mut case = Case::new(shape);
-        [&mut case.q, &mut case.k, &mut case.v][spoil][if spoil == 0 { 0 } else { key * 24 + 5 }] =
-            f32::NAN;
+        [&mut case.q, &mut case.k, &mut case.v][operand]
+            [if operand == 0 { 0 } else { key * 24 + 5 }] = f32::NAN;
         let results = case.run();
         assert!(
             results.o[..24].iter().any(|x| x.is_nan()),
-            "o of {spoil} at {key}"
+            "o of operand {operand} at {key}"
         );
         assert!(
             [&results.dq, &results.dk]
                 .iter()
                 .any(|x| x.iter().any(|x| x.is_nan())),
-            "gradients of {spoil} at {key}"
+            "gradients of operand {operand} at {key}"
         );
-        if spoil == 0 {
+        if operand == 0 {
             assert!(results.o[24..].iter().all(|x| x.is_finite()), "other rows");
         }
     }

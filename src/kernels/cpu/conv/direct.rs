@@ -1,25 +1,25 @@
-//! Convolutions of any kernel and stride, and their input gradients: the pixels that an output reads are laid out as a row
-//! by copying runs of channels, and rows times weights are the outputs.
+//! Convolutions with any kernel and stride, and their input gradients: the patches that outputs read are unfolded into rows, and rows
+//! times weights are the outputs.
 //!
-//! The input gradient of stride s is s * s such convolutions of the output's gradient, one for every position of an input
-//! pixel between the kernel's steps; each has the weights that meet it there.
+//! The input gradient with stride s is s * s such convolutions of the output's gradient, one per position of an input pixel modulo s.
+//! Each uses the taps that read inputs at this position.
 
 use super::super::buffer::Buffer;
 use super::super::gemm::{Add, GRAIN, Left, Right, multiply_here, panel_width};
-use super::super::vector::dispatch_promised;
-use super::each;
-use super::target::{Rows, Target};
+use super::super::vector::dispatch_unsafe;
+use super::for_each_task;
+use super::target::{StoreRows, Target};
 use super::weights::Weights;
 
-/// Pixels of one task, at most.
+/// Most pixels of a task.
 const PIXELS: usize = 96;
-/// Columns of one task, at most and at least.
+/// Most and fewest columns of a task.
 const COLUMNS: usize = 128;
 const FEWEST_COLUMNS: usize = 32;
-/// Tasks that a convolution is split into at least, where it is large enough.
+/// Smallest number of tasks of a large convolution.
 const TASKS: usize = 16;
 
-/// Which input pixels the pixels of a grid read: pixel (i, j) those of a rectangle at (i, j) * step + first.
+/// The patches that the pixels of a grid read: that of pixel (i, j) is the rectangle at (i, j) * step + first of the input.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
     /// Lines and columns of the grid.
@@ -31,8 +31,8 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Rows (pixel, line, column, channel) of the grid's pixels from `start`.
-    fn lay_out(
+    /// Copies the patches of the pixels from `start` on to `rows` (pixels, lines, columns, channels), with zeros outside the input.
+    fn unfold(
         &self,
         [height, width, channels]: [usize; 3],
         x: &[f32],
@@ -48,7 +48,7 @@ impl Window {
             );
             let top = (i * self.step).wrapping_add_signed(self.first[0]);
             let left = (j * self.step) as isize + self.first[1];
-            // Of the rectangle's columns, those inside the picture.
+            // The columns of the rectangle that are inside the picture.
             let before = (-left).clamp(0, columns as isize) as usize;
             let inside =
                 (width as isize - left).clamp(before as isize, columns as isize) as usize - before;
@@ -70,7 +70,7 @@ impl Window {
     }
 }
 
-/// Short runs are common (three channels), and calling for a copy takes longer than making it.
+/// Copies a run. Short ones, of three channels, are common, and a loop is faster for them than a call of memcpy.
 fn copy(from: &[f32], to: &mut [f32]) {
     if from.len() > 32 {
         to.copy_from_slice(from);
@@ -79,33 +79,33 @@ fn copy(from: &[f32], to: &mut [f32]) {
     }
 }
 
-/// Where the grid's pixels lie in the target: (i, j) at (i, j) * step + first.
+/// The positions of the pixels of a grid in the target: (i, j) is at (i, j) * step + first.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Places {
+pub(super) struct Positions {
     pub(super) first: [usize; 2],
     pub(super) step: usize,
-    /// The target's width.
+    /// Width of the target.
     pub(super) width: usize,
 }
 
-/// Which weights a window meets.
+/// The taps of a convolution, in the order of its patches.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Meets {
-    /// All, as they are.
-    All,
-    /// Every `step`-th tap from (line, column) backwards, inputs and outputs exchanged.
+pub(super) enum TapOrder {
+    /// All taps, in their own order.
+    Forward,
+    /// Every `step`-th tap from (line, column) `last` backwards, with inputs and outputs exchanged.
     Flipped { last: [usize; 2], step: usize },
 }
 
-/// One convolution of `batch` pictures `x`.
+/// A convolution of `batch` pictures `x`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Direct<'a, 'b> {
     pub(super) batch: usize,
     pub(super) input: [usize; 3],
     pub(super) window: Window,
-    pub(super) places: Places,
+    pub(super) positions: Positions,
     pub(super) weights: Weights<'a>,
-    pub(super) meets: Meets,
+    pub(super) order: TapOrder,
     pub(super) x: &'a [f32],
     pub(super) target: &'a Target<'b>,
 }
@@ -119,63 +119,66 @@ impl Direct<'_, '_> {
         let (columns, depth, width) = (self.weights.columns(), self.depth(), panel_width());
         let pixels = self.window.grid[0] * self.window.grid[1];
         if depth == 0 {
-            return self.zeros();
+            return self.store_zeros();
         }
         let work = self.batch * pixels * depth * columns;
         let block = pixels
             .div_ceil(pixels.div_ceil(PIXELS).max(1))
             .next_multiple_of(6);
         let blocks = pixels.div_ceil(block.max(1));
-        // Each task lays out its rows anew, which pays only for a good number of columns.
-        let wanted = TASKS
+        // Every task unfolds its own rows, which pays off only if it has many columns.
+        let tasks_across = TASKS
             .min(work / GRAIN)
             .div_ceil((self.batch * blocks).max(1))
             .max(1);
-        let narrow = columns
-            .div_ceil(wanted)
+        let task_columns = columns
+            .div_ceil(tasks_across)
             .next_multiple_of(width)
             .clamp(FEWEST_COLUMNS.max(width), COLUMNS.max(width));
-        let across = columns.div_ceil(narrow);
+        let across = columns.div_ceil(task_columns);
         let scratch = || {
-            let weights = if matches!(self.meets, Meets::All) {
+            let weights = if matches!(self.order, TapOrder::Forward) {
                 0
             } else {
-                depth * narrow
+                depth * task_columns
             };
             (
                 Buffer::uninit(block * depth),
-                Buffer::uninit(block * narrow),
+                Buffer::uninit(block * task_columns),
                 Buffer::uninit(weights),
             )
         };
-        each(
+        for_each_task(
             self.batch * blocks * across,
             work,
             scratch,
             |(rows, sums, flipped), index| {
                 // Neighbouring tasks share their weights.
                 let (channel, picture, start) = (
-                    index / (self.batch * blocks) * narrow,
+                    index / (self.batch * blocks) * task_columns,
                     index / blocks % self.batch,
                     index % blocks * block,
                 );
-                let (channels, count) = (narrow.min(columns - channel), block.min(pixels - start));
+                let (channels, count) = (
+                    task_columns.min(columns - channel),
+                    block.min(pixels - start),
+                );
                 let [height, width, inputs] = self.input;
                 let picture_len = height * width * inputs;
                 let rows = &mut rows[..count * depth];
-                self.window.lay_out(
+                self.window.unfold(
                     self.input,
                     &self.x[picture * picture_len..(picture + 1) * picture_len],
                     start,
                     rows,
                 );
-                let right = match self.meets {
-                    Meets::All => Right {
+                let right = match self.order {
+                    TapOrder::Forward => Right {
                         rows: depth,
                         cols: channels,
                         data: &self.weights.kernel.panels.view().data[channel * depth..],
                     },
-                    Meets::Flipped { last, step } => {
+                    TapOrder::Flipped { last, step } => {
                         self.flip(channel, channels, last, step, flipped);
                         Right {
                             rows: depth,
@@ -193,14 +196,20 @@ impl Direct<'_, '_> {
                     right,
                     Add::default(),
                     sums,
-                    narrow,
+                    task_columns,
                 );
-                self.store([picture, start, channel], count, channels, sums, narrow);
+                self.store(
+                    [picture, start, channel],
+                    count,
+                    channels,
+                    sums,
+                    task_columns,
+                );
             },
         );
     }
 
-    /// The panels of the taps that meet this window, in its order.
+    /// Copies the taps of a flipped order into panels.
     fn flip(
         &self,
         channel: usize,
@@ -232,7 +241,7 @@ impl Direct<'_, '_> {
         }
     }
 
-    /// Sums of the grid's pixels from `start` to their places, line by line.
+    /// Stores the sums of the pixels from `start` on at their positions, line by line.
     fn store(
         &self,
         [picture, start, channel]: [usize; 3],
@@ -241,19 +250,19 @@ impl Direct<'_, '_> {
         sums: &[f32],
         stride: usize,
     ) {
-        let Places {
+        let Positions {
             first: [top, left],
             step,
             width,
-        } = self.places;
+        } = self.positions;
         let across = self.window.grid[1];
         let mut done = 0;
         while done < count {
             let (i, j) = ((start + done) / across, (start + done) % across);
             let rows = (across - j).min(count - done);
-            // SAFETY: every task has pixels or channels of its own.
+            // SAFETY: no two tasks have the same pixels and channels.
             unsafe {
-                dispatch_promised(Rows {
+                dispatch_unsafe(StoreRows {
                     target: self.target,
                     from: &sums[done * stride..],
                     from_stride: stride,
@@ -269,8 +278,8 @@ impl Direct<'_, '_> {
         }
     }
 
-    /// No weight meets these pixels.
-    fn zeros(&self) {
+    /// Stores the sums of pixels that no tap reads: zeros.
+    fn store_zeros(&self) {
         let [lines, columns] = self.window.grid;
         let sums = Buffer::zeros(self.weights.columns());
         for picture in 0..self.batch {

@@ -1,8 +1,8 @@
-//! The one-dimensional transforms of Winograd's convolution with kernels of three: F(2, 3) on lines of four numbers and
-//! F(4, 3) on lines of six (Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks", section 4).
+//! The one-dimensional transforms of Winograd's convolution with kernels of three: F(2, 3) on lines of four values and F(4, 3) on lines
+//! of six (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", arXiv 1509.09308, section 4).
 //!
-//! F(4, 3) interpolates at 0, +-5/8, +-3/2 and infinity. The usual points 0, +-1, +-2 lose up to five times as many digits;
-//! these are as good as any that were tried, and the squares and products of them below are exact in f32.
+//! F(4, 3) interpolates at 0, +-5/8, +-3/2 and infinity. The errors with the usual points 0, +-1, +-2 are up to five times as large; no
+//! other points that were tried are better than these, and their squares and products below are exact in f32.
 
 #![expect(
     clippy::inline_always,
@@ -11,7 +11,7 @@
 
 use pulp::Simd;
 
-/// The inner pair of points is +-A, the outer one +-B.
+/// The interpolation points +-A and +-B.
 const A: f32 = 0.625;
 const B: f32 = 1.5;
 const A2: f32 = A * A;
@@ -25,7 +25,7 @@ const WEIGHTS_4: [[f32; 3]; 4] = [
     [0.0, 0.0, 1.0],
 ];
 
-/// Rows of the weight transform of F(4, 3): (1, p, p^2) over the product of the differences to the other points.
+/// Rows of the weight transform of F(4, 3): (1, p, p^2) divided by the product of the differences between p and the other points.
 const WEIGHTS_6: [[f32; 3]; 6] = [
     [(1.0 / (A2 * B2) as f64) as f32, 0.0, 0.0],
     at(A as f64, B as f64),
@@ -35,7 +35,7 @@ const WEIGHTS_6: [[f32; 3]; 6] = [
     [0.0, 0.0, 1.0],
 ];
 
-/// The row of point `p` where the other pair is +-q.
+/// Returns the row of point `p`, where the other pair is +-q.
 const fn at(p: f64, q: f64) -> [f32; 3] {
     let scale = 2.0 * p * p * (p * p - q * q);
     [
@@ -45,7 +45,7 @@ const fn at(p: f64, q: f64) -> [f32; 3] {
     ]
 }
 
-/// Coefficients of row `row` of the weight transform to lines of `N`.
+/// Returns row `row` of the weight transform to lines of `N`.
 #[inline(always)]
 pub(super) fn weight_row<const N: usize>(row: usize) -> [f32; 3] {
     if N == 4 {
@@ -55,7 +55,7 @@ pub(super) fn weight_row<const N: usize>(row: usize) -> [f32; 3] {
     }
 }
 
-/// Three weights of a line to `N`.
+/// Transforms three weights to a line of `N`.
 #[inline(always)]
 pub(super) fn weights<S: Simd, const N: usize>(simd: S, g: [S::f32s; 3]) -> [S::f32s; N] {
     let mut line = [g[0]; N];
@@ -77,7 +77,7 @@ pub(super) fn weights<S: Simd, const N: usize>(simd: S, g: [S::f32s; 3]) -> [S::
     line
 }
 
-/// `N` pixels of a line to `N`.
+/// Transforms `N` pixels to a line of `N`.
 #[inline(always)]
 pub(super) fn pixels<S: Simd, const N: usize>(simd: S, d: [S::f32s; N]) -> [S::f32s; N] {
     let mut line = d;
@@ -101,7 +101,7 @@ pub(super) fn pixels<S: Simd, const N: usize>(simd: S, d: [S::f32s; N]) -> [S::f
     line
 }
 
-/// `N` products of a line to the `N - 2` outputs.
+/// Transforms a line of `N` products to `N - 2` outputs.
 #[inline(always)]
 pub(super) fn outputs<S: Simd, const N: usize, const OUT: usize>(
     simd: S,

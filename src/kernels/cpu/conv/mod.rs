@@ -1,8 +1,8 @@
 //! Convolutions of NHWC pictures with frozen weights, and their input gradients.
 //!
-//! Kernels of three by three with stride 1, by far the most, go Winograd's way ([`winograd`]): tiles of two by two outputs
-//! take 16 multiplications instead of 36, tiles of four by four 36 instead of 144. Everything else, and what has too few
-//! channels or pixels to gain from it, is laid out and multiplied ([`direct`]).
+//! Most kernels are 3x3 with stride 1 and use Winograd's algorithm ([`winograd`]): a tile of 2x2 outputs takes 16 multiplications instead
+//! of 36, one of 4x4 takes 36 instead of 144. All others, and those with too few channels or pixels to gain from it, unfold patches and
+//! multiply ([`direct`]).
 
 #![allow(unsafe_code)]
 
@@ -23,28 +23,29 @@ use rayon::prelude::*;
 use super::buffer::Buffer;
 use super::gemm::{GRAIN, Panels, panel_width};
 use crate::kernels::{Added, ConvShape, Matrix};
-use direct::{Direct, Meets, Places, Window};
+use direct::{Direct, Positions, TapOrder, Window};
 use target::Target;
 use transform::Grid;
 use weights::Weights;
 
-/// Weights up to so many numbers may be kept transformed, where few tiles would pay for their transform.
-const KEPT: usize = 1 << 18;
-const KEPT_TILES: usize = 512;
+/// Largest weight whose transforms are cached, and the most tiles for which they are: with more tiles, transforming the weights again
+/// costs little.
+const LARGEST_CACHED: usize = 1 << 18;
+const CACHED_TILES: usize = 512;
 
-/// The frozen weights of one convolution.
-pub struct Kernel {
+/// The frozen weights of a convolution.
+pub struct ConvWeight {
     outputs: usize,
-    /// Height and width.
+    /// Height and width of the kernel.
     size: usize,
     inputs: usize,
-    /// A matrix (taps * inputs, outputs).
+    /// The matrix (taps * inputs, outputs).
     panels: Panels,
-    /// Small weights, transformed to tiles of four and of six, forwards and backwards.
-    kept: [OnceLock<Buffer>; 4],
+    /// Cached transforms to tiles of 4x4 and of 6x6, each forward and backward.
+    transforms: [OnceLock<Buffer>; 4],
 }
 
-impl Debug for Kernel {
+impl Debug for ConvWeight {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self {
             outputs,
@@ -52,21 +53,21 @@ impl Debug for Kernel {
             inputs,
             ..
         } = self;
-        write!(f, "Kernel({outputs}, {size}, {size}, {inputs})")
+        write!(f, "ConvWeight({outputs}, {size}, {size}, {inputs})")
     }
 }
 
-impl Kernel {
-    /// Prepares `weights` (outputs, size, size, inputs).
+impl ConvWeight {
+    /// Lays out `weights` (outputs, size, size, inputs).
     ///
     /// # Panics
-    /// When there are not as many as that.
+    /// When `weights` has another size.
     pub fn new(weights: &[f32], outputs: usize, size: usize, inputs: usize) -> Self {
         let depth = size * size * inputs;
         assert_eq!(
             weights.len(),
             outputs * depth,
-            "the weights have the kernel's size"
+            "the weights have the kernel's shape"
         );
         let panels = Panels::new(Matrix::dense(weights, 0, outputs, depth).transposed());
         Self {
@@ -74,7 +75,7 @@ impl Kernel {
             size,
             inputs,
             panels,
-            kept: [const { OnceLock::new() }; 4],
+            transforms: [const { OnceLock::new() }; 4],
         }
     }
 
@@ -82,37 +83,37 @@ impl Kernel {
         self.size * self.size
     }
 
-    fn keeps(&self, weights: Weights, tiles: usize) -> bool {
-        tiles <= KEPT_TILES
-            && self.taps() * self.inputs * self.outputs <= KEPT
-            && weights.depth() <= winograd::SHORT
+    fn is_cached(&self, weights: Weights, tiles: usize) -> bool {
+        tiles <= CACHED_TILES
+            && self.taps() * self.inputs * self.outputs <= LARGEST_CACHED
+            && weights.depth() <= winograd::SHORT_DEPTH
     }
 
-    /// Transformed weights, where they are kept. Large ones are not: a model's would take several times its memory.
-    fn kept<const N: usize>(&self, weights: Weights, tiles: usize) -> Option<&[f32]> {
-        self.keeps(weights, tiles).then(|| {
+    /// Returns the transform of the weights, if it is cached. Those of large weights are not: they would take several times the memory of
+    /// the model.
+    fn transformed<const N: usize>(&self, weights: Weights, tiles: usize) -> Option<&[f32]> {
+        self.is_cached(weights, tiles).then(|| {
             let place = usize::from(N == 6) * 2 + usize::from(weights.backward);
-            let kept = &self.kept[place];
-            // Made outside the lock: a thread that waits in there may take up other work, which could want the same lock.
-            let kept = kept.get().unwrap_or_else(|| {
+            let cached = &self.transforms[place];
+            // Computed outside the lock: a thread that waits for tasks while it holds the lock may pick up a task that needs the same lock.
+            let transformed = cached.get().unwrap_or_else(|| {
                 let mut transformed = Buffer::uninit(weights.transformed_len::<N>());
                 weights.transform::<N>(&mut transformed);
-                kept.get_or_init(|| transformed)
+                cached.get_or_init(|| transformed)
             });
-            &kept[..]
+            &transformed[..]
         })
     }
 }
 
-fn size_of_pictures(batch: usize, [height, width, channels]: [usize; 3]) -> usize {
+fn pictures_len(batch: usize, [height, width, channels]: [usize; 3]) -> usize {
     target::size(&[batch, height, width, channels])
 }
 
-/// y = convolution of x, plus what is added.
 pub(super) fn conv(
     shape: &ConvShape,
     x: &[f32],
-    kernel: &Kernel,
+    kernel: &ConvWeight,
     added: Added<[f32]>,
     y: &mut [f32],
 ) {
@@ -127,11 +128,11 @@ pub(super) fn conv(
     assert_eq!(
         [kernel.outputs, kernel.size, kernel.inputs],
         [output[2], size, input[2]],
-        "the kernel is the shape's"
+        "the weights have the shape's kernel"
     );
     assert_eq!(
         x.len(),
-        size_of_pictures(batch, input),
+        pictures_len(batch, input),
         "the input has the shape's size"
     );
     let target = Target::new(y, [batch, output[0], output[1], output[2]], added);
@@ -145,7 +146,7 @@ pub(super) fn conv(
         first: [-(pad as isize); 2],
         size: [size; 2],
     };
-    let places = Places {
+    let positions = Positions {
         first: [0; 2],
         step: 1,
         width: output[1],
@@ -154,9 +155,9 @@ pub(super) fn conv(
         batch,
         input,
         window,
-        places,
+        positions,
         weights,
-        meets: Meets::All,
+        order: TapOrder::Forward,
         x,
         target: &target,
     };
@@ -176,8 +177,8 @@ pub(super) fn conv(
     }
 }
 
-/// dx = input gradient of a convolution.
-pub(super) fn conv_backward(shape: &ConvShape, dy: &[f32], kernel: &Kernel, dx: &mut [f32]) {
+/// A gradient with stride s is s * s convolutions, one per position of an input pixel modulo s.
+pub(super) fn conv_backward(shape: &ConvShape, dy: &[f32], kernel: &ConvWeight, dx: &mut [f32]) {
     let ConvShape {
         batch,
         input,
@@ -189,11 +190,11 @@ pub(super) fn conv_backward(shape: &ConvShape, dy: &[f32], kernel: &Kernel, dx: 
     assert_eq!(
         [kernel.outputs, kernel.size, kernel.inputs],
         [output[2], size, input[2]],
-        "the kernel is the shape's"
+        "the weights have the shape's kernel"
     );
     assert_eq!(
         dy.len(),
-        size_of_pictures(batch, output),
+        pictures_len(batch, output),
         "the gradient has the output's size"
     );
     let target = Target::new(dx, [batch, input[0], input[1], input[2]], Added::default());
@@ -203,7 +204,7 @@ pub(super) fn conv_backward(shape: &ConvShape, dy: &[f32], kernel: &Kernel, dx: 
     };
     for position in 0..stride * stride {
         let position = [position / stride, position % stride];
-        // Tap t of output o meets input o * stride + t - pad: at these positions every stride-th tap, the last one first.
+        // Tap t of output o reads input o * stride + t - pad. The inputs at this position are read by every stride-th tap, the last first.
         let last = position.map(|at| {
             (0..size)
                 .rev()
@@ -225,13 +226,13 @@ pub(super) fn conv_backward(shape: &ConvShape, dy: &[f32], kernel: &Kernel, dx: 
                 first,
                 size: count,
             },
-            places: Places {
+            positions: Positions {
                 first: position,
                 step: stride,
                 width: input[1],
             },
             weights,
-            meets: Meets::Flipped { last, step: stride },
+            order: TapOrder::Flipped { last, step: stride },
             x: dy,
             target: &target,
         };
@@ -252,10 +253,10 @@ pub(super) fn conv_backward(shape: &ConvShape, dy: &[f32], kernel: &Kernel, dx: 
     }
 }
 
-/// A convolution of three by three with stride 1: the way that takes the fewest cycles by a rough count.
+/// Runs a 3x3 convolution with stride 1 by the algorithm with the fewest estimated cycles.
 fn stride_one(grid: Grid, direct: Direct) {
-    let ways = [1, 2, 4].map(|side| (cycles(Grid { side, ..grid }, direct.weights), side));
-    let side = ways
+    let estimates = [1, 2, 4].map(|side| (cycles(Grid { side, ..grid }, direct.weights), side));
+    let side = estimates
         .into_iter()
         .min_by(|a, b| a.0.total_cmp(&b.0))
         .map_or(1, |(_, side)| side);
@@ -267,12 +268,12 @@ fn stride_one(grid: Grid, direct: Direct) {
     }
 }
 
-/// Cycles of a machine with two vectors of eight lanes per cycle, on one thread.
+/// Estimates the cycles on one thread of a machine that processes two vectors of eight lanes per cycle.
 fn cycles(grid: Grid, weights: Weights) -> f64 {
     let float = |x: usize| x as f64;
     let (tiles, depth) = (grid.tiles(), float(weights.depth()));
     let columns = float(weights.columns().next_multiple_of(panel_width() / 2));
-    // Six rows at a time keep both units busy; what is left over takes as long as four rows at least.
+    // Tiles of six rows keep both units busy; a remainder takes as long as four rows at least.
     let rows = |rows: usize| {
         float(
             rows / 6 * 6
@@ -290,7 +291,7 @@ fn cycles(grid: Grid, weights: Weights) -> f64 {
     let product = rows(tiles) * places * columns * (depth / 16.0 + 0.2);
     let pixels = float(tiles) * (depth / 8.0).ceil() * places * 2.5;
     let outputs = float(tiles) * (columns / 8.0).ceil() * places * 2.5;
-    let transform = if weights.kernel.keeps(weights, tiles) {
+    let transform = if weights.kernel.is_cached(weights, tiles) {
         0.0
     } else {
         depth * columns * places * 0.25
@@ -298,20 +299,20 @@ fn cycles(grid: Grid, weights: Weights) -> f64 {
     product + pixels + outputs + transform
 }
 
-/// Calls `work` for all `tasks`, on one thread where all together have few multiplications.
-fn each<T>(
+/// Runs all `tasks`, on one thread if they have few multiplications together. A thread calls `scratch` for its intermediate results.
+fn for_each_task<T>(
     tasks: usize,
     multiplications: usize,
     scratch: impl Fn() -> T + Send + Sync,
     work: impl Fn(&mut T, usize) + Send + Sync,
 ) {
-    let together = if multiplications < 2 * GRAIN {
+    let tasks_at_once = if multiplications < 2 * GRAIN {
         tasks
     } else {
         tasks * GRAIN / multiplications
     };
     (0..tasks)
         .into_par_iter()
-        .with_min_len(together.max(1))
+        .with_min_len(tasks_at_once.max(1))
         .for_each_init(scratch, work);
 }

@@ -1,4 +1,4 @@
-//! Where a convolution's numbers go, and what they join on the way.
+//! The output of a convolution, and the terms that are added to it.
 
 #![expect(
     clippy::inline_always,
@@ -7,11 +7,11 @@
 
 use pulp::Simd;
 
-use super::super::shared::Shared;
-use super::super::vector::{Promised, load, store};
+use super::super::shared::SharedSlice;
+use super::super::vector::{UnsafeWithSimd, load, store};
 use crate::kernels::Added;
 
-/// The product of all sizes.
+/// Returns the product of all sizes.
 pub(super) fn size(sizes: &[usize]) -> usize {
     sizes
         .iter()
@@ -19,10 +19,10 @@ pub(super) fn size(sizes: &[usize]) -> usize {
         .expect("pictures fit into memory")
 }
 
-/// Pictures (batch, height, width, channels) that several tasks write at once, each its own pixels or channels.
+/// Pictures (batch, height, width, channels) that several tasks write to, each to its own pixels or channels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Target<'a> {
-    y: Shared<'a>,
+    y: SharedSlice<'a>,
     pub(super) channels: usize,
     pub(super) pixels: usize,
     added: Added<'a, [f32]>,
@@ -41,37 +41,37 @@ impl<'a> Target<'a> {
         assert_eq!(y.len(), len, "the output has the shape's size");
         assert!(
             added.bias.is_none_or(|bias| bias.len() == channels),
-            "a bias for every channel"
+            "the bias has a value per channel"
         );
         assert!(
             added
                 .per_picture
                 .is_none_or(|rows| rows.len() == batch * channels),
-            "a row for every picture"
+            "a row per picture"
         );
         assert!(
             added.residual.is_none_or(|residual| residual.len() == len),
             "the residual has the output's size"
         );
         Self {
-            y: Shared::new(y),
+            y: SharedSlice::new(y),
             channels,
             pixels,
             added,
         }
     }
 
-    /// Numbers of all pictures.
+    /// Returns the values of all pictures.
     pub(super) fn len(&self) -> usize {
         self.y.len()
     }
 
-    /// Stores the first `count` numbers of a vector at channels `channel..` of pixel `pixel` of picture `picture`, with what they join.
+    /// Adds the terms to the first `count` lanes of `value`, and stores them from channel `channel` of pixel `pixel` of picture `picture` on.
     ///
     /// # Safety
-    /// The place lies inside the pictures, and nobody else uses it.
+    /// These channels exist, and nothing else uses them.
     #[inline(always)]
-    pub(super) unsafe fn join<S: Simd>(
+    pub(super) unsafe fn store<S: Simd>(
         &self,
         simd: S,
         [picture, pixel, channel]: [usize; 3],
@@ -83,7 +83,7 @@ impl<'a> Target<'a> {
             channel + count <= self.channels && start + count <= self.len(),
             "inside the pictures"
         );
-        // SAFETY: the caller's promise, and `new` compared all sizes.
+        // SAFETY: the caller guarantees that the channels exist; `new` checked the sizes of all terms.
         unsafe {
             if let Some(bias) = self.added.bias {
                 value = simd.add_f32s(value, load(simd, bias.as_ptr().add(channel), count));
@@ -101,16 +101,16 @@ impl<'a> Target<'a> {
             if let Some(residual) = self.added.residual {
                 value = simd.add_f32s(value, load(simd, residual.as_ptr().add(start), count));
             }
-            store(simd, self.y.at(start), count, value);
+            store(simd, self.y.ptr(start), count, value);
         }
     }
 }
 
-/// Rows of numbers on their way to some channels of a line of pixels: row `row` belongs to pixel `first + row * step`.
+/// Stores rows of sums: row r goes to channels `channel..channel + channels` of pixel `first + r * step`.
 ///
-/// Its maker promises that nobody else uses those channels of those pixels.
+/// Requirements: nothing else uses these channels of these pixels.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rows<'a, 'b> {
+pub(super) struct StoreRows<'a, 'b> {
     pub(super) target: &'a Target<'b>,
     pub(super) from: &'a [f32],
     pub(super) from_stride: usize,
@@ -122,13 +122,13 @@ pub(super) struct Rows<'a, 'b> {
     pub(super) channels: usize,
 }
 
-impl Promised for Rows<'_, '_> {
+impl UnsafeWithSimd for StoreRows<'_, '_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self, simd: S) {
         assert!(
             self.count == 0
                 || (self.count - 1) * self.from_stride + self.channels <= self.from.len(),
-            "all rows are there"
+            "the rows lie inside `from`"
         );
         assert!(
             self.count == 0 || self.first + (self.count - 1) * self.step < self.target.pixels,
@@ -150,14 +150,14 @@ impl Promised for Rows<'_, '_> {
                     self.first + row * self.step,
                     self.channel + channel,
                 ];
-                // SAFETY: both lie inside, as asserted above.
+                // SAFETY: the rows and the pixels exist, as asserted above.
                 unsafe {
                     let value = load(
                         simd,
                         self.from.as_ptr().add(row * self.from_stride + channel),
                         count,
                     );
-                    self.target.join(simd, place, count, value);
+                    self.target.store(simd, place, count, value);
                 }
             }
         }

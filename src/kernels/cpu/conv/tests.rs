@@ -1,9 +1,9 @@
-//! Against sums in f64, for every way.
+//! Compares all algorithms with sums in f64.
 
 use super::*;
 use crate::diffusion::{NoiseSource, Seeded};
 
-/// Normally distributed numbers.
+/// Returns normally distributed values.
 fn normal(len: usize, seed: u64) -> Vec<f32> {
     Seeded::new(seed).vacated(len)
 }
@@ -28,7 +28,7 @@ fn shape(
     }
 }
 
-/// Output and input gradient, pair by pair of pixels that meet.
+/// Returns output and input gradient by the definition.
 fn reference(shape: &ConvShape, x: &[f32], weights: &[f32], dy: &[f32]) -> (Vec<f64>, Vec<f64>) {
     let ConvShape {
         batch,
@@ -66,14 +66,14 @@ fn reference(shape: &ConvShape, x: &[f32], weights: &[f32], dy: &[f32]) -> (Vec<
     (y, dx)
 }
 
-/// The largest difference over the largest number.
+/// Returns the largest difference, divided by the largest expected value.
 fn error(found: &[f32], expected: &[f64]) -> f64 {
     let largest = expected.iter().fold(0.0, |all: f64, x| all.max(x.abs()));
     let differences = found
         .iter()
         .zip(expected)
         .map(|(a, b)| (f64::from(*a) - b).abs());
-    // NaN is the largest of all.
+    // NaN counts as the largest difference.
     differences.fold(
         0.0,
         |all: f64, x| if x <= all || all.is_nan() { all } else { x },
@@ -83,7 +83,7 @@ fn error(found: &[f32], expected: &[f64]) -> f64 {
 struct Case {
     shape: ConvShape,
     x: Vec<f32>,
-    kernel: Kernel,
+    kernel: ConvWeight,
     dy: Vec<f32>,
     y: Vec<f64>,
     dx: Vec<f64>,
@@ -105,15 +105,15 @@ impl Case {
         Self {
             shape,
             x,
-            kernel: Kernel::new(&weights, output[2], size, input[2]),
+            kernel: ConvWeight::new(&weights, output[2], size, input[2]),
             dy,
             y,
             dx,
         }
     }
 
-    /// Both directions by a given way of convolutions of three by three with stride 1.
-    fn both(&self, side: usize) -> (Vec<f32>, Vec<f32>) {
+    /// Returns output and input gradient of a 3x3 convolution with stride 1 by tiles of `side` by `side` outputs.
+    fn by_tiles_of(&self, side: usize) -> (Vec<f32>, Vec<f32>) {
         let (mut y, mut dx) = (vec![f32::NAN; self.y.len()], vec![f32::NAN; self.x.len()]);
         let ConvShape {
             batch,
@@ -122,8 +122,8 @@ impl Case {
             pad,
             ..
         } = self.shape;
-        let target = |numbers, [height, width, channels]: [usize; 3]| {
-            Target::new(numbers, [batch, height, width, channels], Added::default())
+        let target = |values, [height, width, channels]: [usize; 3]| {
+            Target::new(values, [batch, height, width, channels], Added::default())
         };
         let forward = Grid {
             batch,
@@ -155,7 +155,8 @@ impl Case {
         (y, dx)
     }
 
-    fn chosen(&self) -> (Vec<f32>, Vec<f32>) {
+    /// Returns output and input gradient by the algorithm that the backend chooses.
+    fn by_default(&self) -> (Vec<f32>, Vec<f32>) {
         let (mut y, mut dx) = (vec![f32::NAN; self.y.len()], vec![f32::NAN; self.x.len()]);
         conv(&self.shape, &self.x, &self.kernel, Added::default(), &mut y);
         conv_backward(&self.shape, &self.dy, &self.kernel, &mut dx);
@@ -164,7 +165,7 @@ impl Case {
 }
 
 #[test]
-fn every_kernel_stride_and_edge_is_right() {
+fn all_kernels_strides_and_edges_match_the_definition() {
     for (kernel, stride, pad, below) in [
         (3, 1, 1, 1),
         (3, 1, 0, 0),
@@ -186,7 +187,7 @@ fn every_kernel_stride_and_edge_is_right() {
             (1, [16, 19, 4], 8),
         ] {
             let case = Case::new(shape(batch, input, outputs, kernel, stride, pad, below));
-            let (y, dx) = case.chosen();
+            let (y, dx) = case.by_default();
             let errors = [error(&y, &case.y), error(&dx, &case.dx)];
             assert!(
                 errors.iter().all(|error| *error < 3e-6),
@@ -198,8 +199,8 @@ fn every_kernel_stride_and_edge_is_right() {
 }
 
 #[test]
-fn tiles_of_both_sizes_are_right_at_all_edges_and_by_tiles_and_by_columns() {
-    // Few and many tiles; weights that are kept, made at once, and made in pieces with parts of the depth.
+fn tiles_of_both_sizes_match_the_definition_at_all_edges() {
+    // Few and many tiles; weights whose transforms are cached, computed at once, and computed in parts.
     for (batch, input, outputs) in [
         (1, [5, 7, 10], 21),
         (2, [23, 37, 40], 24),
@@ -210,7 +211,7 @@ fn tiles_of_both_sizes_are_right_at_all_edges_and_by_tiles_and_by_columns() {
         for pad in [0, 1, 2] {
             let case = Case::new(shape(batch, input, outputs, 3, 1, pad, 1));
             for (side, bound) in [(2, 1e-6), (4, 4e-6)] {
-                let (y, dx) = case.both(side);
+                let (y, dx) = case.by_tiles_of(side);
                 let errors = [error(&y, &case.y), error(&dx, &case.dx)];
                 assert!(
                     errors.iter().all(|error| *error < bound),
@@ -222,24 +223,24 @@ fn tiles_of_both_sizes_are_right_at_all_edges_and_by_tiles_and_by_columns() {
     }
 }
 
-/// So many tiles of so many channels that their transformed pixels exist group by group.
+/// The transformed pixels exceed the limit, and are computed in several groups.
 #[test]
-fn tiles_in_several_groups_are_right() {
+fn tiles_in_several_groups_match_the_definition() {
     let case = Case::new(shape(1, [56, 52, 390], 40, 3, 1, 1, 1));
-    let (y, dx) = case.both(4);
+    let (y, dx) = case.by_tiles_of(4);
     let errors = [error(&y, &case.y), error(&dx, &case.dx)];
     assert!(errors.iter().all(|error| *error < 4e-6), "{errors:?}");
 }
 
 #[test]
-fn the_input_gradient_of_many_channels_is_right_with_stride_two() {
+fn input_gradient_of_many_channels_with_stride_two_matches_the_definition() {
     let case = Case::new(shape(2, [10, 11, 130], 100, 3, 2, 1, 1));
-    let (y, dx) = case.chosen();
+    let (y, dx) = case.by_default();
     assert!(error(&y, &case.y) < 2e-6 && error(&dx, &case.dx) < 2e-6);
 }
 
 #[test]
-fn everything_added_joins_once() {
+fn bias_per_picture_and_residual_are_added_once() {
     for (stride, channels) in [(1, 40), (2, 40), (1, 3)] {
         let mut case = Case::new(shape(2, [12, 9, channels], 21, 3, stride, 1, 1));
         let (bias, rows, residual) = (normal(21, 4), normal(2 * 21, 5), normal(case.y.len(), 6));
@@ -269,7 +270,7 @@ fn everything_added_joins_once() {
 }
 
 #[test]
-fn the_bits_do_not_depend_on_the_number_of_threads() {
+fn results_do_not_depend_on_the_number_of_threads() {
     for (stride, input, outputs) in [
         (1, [17, 19, 200], 190),
         (1, [40, 40, 32], 32),
@@ -281,12 +282,12 @@ fn the_bits_do_not_depend_on_the_number_of_threads() {
             let pool = rayon::ThreadPoolBuilder::new()
                 .num_threads(threads)
                 .build()
-                .expect("a pool");
+                .expect("the pool starts");
             pool.install(|| {
                 if stride == 1 {
-                    [case.chosen(), case.both(2), case.both(4)]
+                    [case.by_default(), case.by_tiles_of(2), case.by_tiles_of(4)]
                 } else {
-                    [case.chosen(), case.chosen(), case.chosen()]
+                    [case.by_default(), case.by_default(), case.by_default()]
                 }
             })
         });
@@ -295,31 +296,31 @@ fn the_bits_do_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
-fn a_nan_reaches_what_reads_it() {
+fn a_nan_reaches_only_the_outputs_that_read_it() {
     for stride in [1, 2] {
         let mut case = Case::new(shape(1, [16, 16, 32], 32, 3, stride, 1, 1));
         case.x[(5 * 16 + 5) * 32 + 7] = f32::NAN;
-        let (y, _) = case.chosen();
+        let (y, _) = case.by_default();
         let width = case.shape.output[1];
         let pixel = &y[((5 / stride) * width + 5 / stride) * 32..][..32];
         assert!(pixel.iter().all(|value| value.is_nan()), "stride {stride}");
-        assert!(y[y.len() - 1].is_finite(), "far away it does not");
+        assert!(y[y.len() - 1].is_finite(), "an output far away is finite");
     }
 }
 
 #[test]
-fn large_weights_are_not_kept_and_small_ones_are() {
-    let kept = |kernel: &Kernel| {
+fn transforms_of_small_weights_are_cached() {
+    let cached = |kernel: &ConvWeight| {
         kernel
-            .kept
+            .transforms
             .iter()
-            .filter(|kept| kept.get().is_some())
+            .filter(|transform| transform.get().is_some())
             .count()
     };
     let small = Case::new(shape(1, [16, 16, 64], 64, 3, 1, 1, 1));
-    small.chosen();
-    assert_eq!(kept(&small.kernel), 2);
+    small.by_default();
+    assert_eq!(cached(&small.kernel), 2);
     let large = Case::new(shape(1, [8, 8, 320], 320, 3, 1, 1, 1));
-    large.chosen();
-    assert_eq!(kept(&large.kernel), 0);
+    large.by_default();
+    assert_eq!(cached(&large.kernel), 0);
 }

@@ -1,5 +1,7 @@
-//! The two-dimensional transforms of Winograd's convolution, vectorised over channels: pixels to tiles of `N` by `N`
-//! numbers, whose places are matrices (tiles, channels) of their own, and the products of these back to pixels.
+//! The two-dimensional transforms of Winograd's convolution, vectorised over channels.
+//!
+//! The pixels of a tile become `N` by `N` values; each of these `N * N` *places* has a matrix (tiles, channels). The products of these
+//! matrices with the transformed weights are transformed back to outputs.
 
 #![expect(
     clippy::needless_range_loop,
@@ -14,11 +16,11 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use super::super::vector::{Promised, load, store};
+use super::super::vector::{UnsafeWithSimd, load, store};
 use super::lines;
 use super::target::Target;
 
-/// Pictures and the tiles of `N - 2` by `N - 2` outputs that cover them.
+/// Pictures, and the tiles of `side` by `side` outputs that cover them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Grid {
     pub(super) batch: usize,
@@ -27,26 +29,29 @@ pub(super) struct Grid {
     pub(super) output: [usize; 3],
     /// Zero rows above and columns left of the input.
     pub(super) pad: usize,
-    /// Outputs of a tile's line.
+    /// Height and width of a tile, in outputs.
     pub(super) side: usize,
 }
 
 impl Grid {
+    /// Returns the tiles per line of a picture.
     pub(super) fn across(&self) -> usize {
         self.output[1].div_ceil(self.side)
     }
 
+    /// Returns the tiles per picture.
     pub(super) fn per_picture(&self) -> usize {
         self.output[0].div_ceil(self.side) * self.across()
     }
 
+    /// Returns the tiles of all pictures.
     pub(super) fn tiles(&self) -> usize {
         self.batch * self.per_picture()
     }
 
-    /// Picture, and the tile's first line and column in the output.
+    /// Returns the picture of a tile, and its first line and column in the output.
     #[inline(always)]
-    fn place(&self, tile: usize) -> [usize; 3] {
+    fn position(&self, tile: usize) -> [usize; 3] {
         let within = tile % self.per_picture();
         [
             tile / self.per_picture(),
@@ -56,31 +61,31 @@ impl Grid {
     }
 }
 
-/// How the transformed pixels lie: for each place of a tile a matrix (parts of the channels, tiles, channels of a part), so
-/// that what one product reads is one piece.
+/// The layout of transformed pixels: for each place a matrix (parts of the channels, tiles, channels of a part), so that a product over a
+/// part reads contiguous memory.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
-    /// Numbers from place to place.
+    /// Distance between places.
     pub(super) distance: usize,
-    /// Channels of a part, and numbers from part to part.
+    /// Channels of a part, and the distance between parts.
     pub(super) part: usize,
     pub(super) part_distance: usize,
 }
 
-/// Transforms `tiles` of `x`.
+/// Transforms the pixels of `tiles`.
 ///
-/// Its maker promises that the matrices have a row for every tile, which nobody else uses.
+/// Requirements: the matrices have a row for every tile, which nothing else uses.
 #[derive(Debug)]
 pub(super) struct Pixels<'a, const N: usize> {
     pub(super) grid: Grid,
     pub(super) x: &'a [f32],
     pub(super) tiles: Range<usize>,
-    /// Tile `tiles.start` at the first place.
+    /// The row of tile `tiles.start` at the first place.
     pub(super) v: *mut f32,
     pub(super) layout: Layout,
 }
 
-impl<const N: usize> Promised for Pixels<'_, N> {
+impl<const N: usize> UnsafeWithSimd for Pixels<'_, N> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self, simd: S) {
         let Grid {
@@ -96,7 +101,7 @@ impl<const N: usize> Promised for Pixels<'_, N> {
         );
         assert!(self.tiles.end <= self.grid.tiles(), "the tiles exist");
         for tile in self.tiles.clone() {
-            let [picture, line, column] = self.grid.place(tile);
+            let [picture, line, column] = self.grid.position(tile);
             // Pixel (i, j) of the tile is (line + i - pad, column + j - pad) of the picture.
             let inside = |start: usize, size: usize| {
                 pad.saturating_sub(start).min(N)..(size + pad).saturating_sub(start).min(N)
@@ -108,7 +113,7 @@ impl<const N: usize> Promised for Pixels<'_, N> {
             let v = self
                 .v
                 .wrapping_add((tile - self.tiles.start) * self.layout.part);
-            // SAFETY: only pixels of `rows` and `cols` are read, which are inside; `v` has a row for the tile.
+            // SAFETY: only pixels in `rows` and `cols` are read, which exist; `v` has a row for the tile.
             unsafe {
                 if rows == (0..N) && cols == (0..N) {
                     self.tile::<S, false>(simd, corner, rows, cols, v);
@@ -121,8 +126,10 @@ impl<const N: usize> Promised for Pixels<'_, N> {
 }
 
 impl<const N: usize> Pixels<'_, N> {
+    /// Transforms a tile whose first pixel is at index `corner` of the input.
+    ///
     /// # Safety
-    /// Pixels (rows, cols) of the tile whose first would be number `corner` of the input exist; `v` has a row in every matrix.
+    /// The pixels (rows, cols) of the tile exist; `v` has a row in every matrix.
     #[inline(always)]
     unsafe fn tile<S: Simd, const EDGE: bool>(
         &self,
@@ -147,7 +154,7 @@ impl<const N: usize> Pixels<'_, N> {
                 let mut d = [zero; N];
                 for (i, d) in d.iter_mut().enumerate() {
                     if !EDGE || (rows.contains(&i) && cols.contains(&j)) {
-                        // SAFETY: the pixel exists, and has `count` channels from this one.
+                        // SAFETY: the pixel exists, and has `count` channels from this one on.
                         *d = unsafe {
                             load(simd, from.wrapping_add((i * width + j) * channels), count)
                         };
@@ -161,7 +168,7 @@ impl<const N: usize> Pixels<'_, N> {
             let v = v.wrapping_add(channel / part * part_distance + channel % part);
             for (i, half) in half.into_iter().enumerate() {
                 for (j, value) in lines::pixels(simd, half).into_iter().enumerate() {
-                    // SAFETY: the matrix has this row, and the row these channels.
+                    // SAFETY: the row has these channels.
                     unsafe { store(simd, v.wrapping_add((i * N + j) * distance), count, value) }
                 }
             }
@@ -169,9 +176,9 @@ impl<const N: usize> Pixels<'_, N> {
     }
 }
 
-/// Transforms products, matrices (tiles, columns) that are `distance` apart, back to pixels of the target.
+/// Transforms products, matrices (tiles, columns) that are `distance` apart, to outputs, and stores them.
 ///
-/// Its maker promises that nobody else uses those channels of the tiles' pixels.
+/// Requirements: nothing else uses these channels of the tiles' outputs.
 #[derive(Debug)]
 pub(super) struct Products<'a, 'b, const N: usize, const OUT: usize> {
     pub(super) grid: Grid,
@@ -179,13 +186,13 @@ pub(super) struct Products<'a, 'b, const N: usize, const OUT: usize> {
     pub(super) m: &'a [f32],
     pub(super) m_stride: usize,
     pub(super) distance: usize,
-    /// The target's channel that column 0 belongs to, and their number.
+    /// The channel of column 0, and the number of columns.
     pub(super) channel: usize,
     pub(super) channels: usize,
     pub(super) target: &'a Target<'b>,
 }
 
-impl<const N: usize, const OUT: usize> Promised for Products<'_, '_, N, OUT> {
+impl<const N: usize, const OUT: usize> UnsafeWithSimd for Products<'_, '_, N, OUT> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self, simd: S) {
         let [height, width, channels] = self.grid.output;
@@ -196,12 +203,12 @@ impl<const N: usize, const OUT: usize> Promised for Products<'_, '_, N, OUT> {
         );
         assert!(
             self.grid.batch * height * width * channels <= self.target.len(),
-            "all pictures are there"
+            "the pictures exist"
         );
         let padded = self.channels.next_multiple_of(S::F32_LANES);
         assert!(
             padded <= self.m_stride && self.tiles.end <= self.grid.tiles(),
-            "rows hold whole vectors, and the tiles exist"
+            "rows are whole vectors, and the tiles exist"
         );
         assert!(
             self.tiles.is_empty()
@@ -213,7 +220,7 @@ impl<const N: usize, const OUT: usize> Promised for Products<'_, '_, N, OUT> {
             "the channels exist"
         );
         for tile in self.tiles.clone() {
-            let [picture, line, column] = self.grid.place(tile);
+            let [picture, line, column] = self.grid.position(tile);
             let (rows, cols) = (OUT.min(height - line), OUT.min(width - column));
             let row = &self.m[(tile - self.tiles.start) * self.m_stride..];
             for channel in (0..self.channels).step_by(S::F32_LANES) {
@@ -222,7 +229,7 @@ impl<const N: usize, const OUT: usize> Promised for Products<'_, '_, N, OUT> {
                 for j in 0..N {
                     let mut m = [simd.splat_f32s(0.0); N];
                     for (i, m) in m.iter_mut().enumerate() {
-                        // SAFETY: as asserted above, a whole vector is there.
+                        // SAFETY: the row has a whole vector, as asserted above.
                         *m = unsafe {
                             load(
                                 simd,
@@ -240,13 +247,13 @@ impl<const N: usize, const OUT: usize> Promised for Products<'_, '_, N, OUT> {
                     let values = lines::outputs::<S, N, OUT>(simd, half);
                     for (j, value) in values.into_iter().enumerate() {
                         if i < rows && j < cols {
-                            let place = [
+                            let position = [
                                 picture,
                                 (line + i) * width + column + j,
                                 self.channel + channel,
                             ];
-                            // SAFETY: the pixel and its channels exist, and are this task's.
-                            unsafe { self.target.join(simd, place, count, value) }
+                            // SAFETY: the channels of the pixel exist, and nothing else uses them.
+                            unsafe { self.target.store(simd, position, count, value) }
                         }
                     }
                 }

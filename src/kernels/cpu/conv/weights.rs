@@ -1,5 +1,5 @@
-//! A convolution's weights as the products want them: panels of columns, read forwards (columns are the outputs) or
-//! backwards (columns are the inputs, the kernel is flipped), and their Winograd transforms.
+//! The weights of a convolution as right matrices of products: forward (columns are outputs), or backward (columns are inputs, and the
+//! kernel is flipped); and their Winograd transforms.
 
 #![expect(
     clippy::inline_always,
@@ -12,22 +12,22 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::super::gemm::{VECTORS, panel_width, panels_len};
-use super::super::shared::Shared;
-use super::super::vector::{Promised, dispatch, dispatch_promised, load, store};
-use super::Kernel;
+use super::super::shared::SharedSlice;
+use super::super::vector::{UnsafeWithSimd, dispatch, dispatch_unsafe, load, store};
+use super::ConvWeight;
 use super::lines;
 
-/// Rows of a panel that one task transforms.
+/// Rows of a panel that a task transforms.
 const ROWS: usize = 256;
 
-/// The weights in one direction.
+/// The weights of a convolution in one direction.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Weights<'a> {
-    pub(super) kernel: &'a Kernel,
+    pub(super) kernel: &'a ConvWeight,
     pub(super) backward: bool,
 }
 
-/// Some rows of a panel, tap after tap: row `row` of tap `tap` starts at `tap * distance + row * panel width`.
+/// Rows of a panel: row r of tap t starts at `t * distance + r * panel_width()`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Taps<'a> {
     data: &'a [f32],
@@ -35,7 +35,7 @@ pub(super) struct Taps<'a> {
 }
 
 impl Weights<'_> {
-    /// Channels that are summed over.
+    /// Returns the channels that are summed over.
     pub(super) fn depth(&self) -> usize {
         if self.backward {
             self.kernel.outputs
@@ -44,7 +44,7 @@ impl Weights<'_> {
         }
     }
 
-    /// Channels that come out.
+    /// Returns the channels of the result.
     pub(super) fn columns(&self) -> usize {
         if self.backward {
             self.kernel.inputs
@@ -53,7 +53,7 @@ impl Weights<'_> {
         }
     }
 
-    /// Numbers that [`Weights::flip`] needs for so many rows.
+    /// Returns the length of the scratch of [`Weights::flip`] for `rows` rows of a panel.
     pub(super) fn taps_len(&self, rows: usize) -> usize {
         if self.backward {
             self.kernel.taps() * rows * panel_width()
@@ -62,8 +62,8 @@ impl Weights<'_> {
         }
     }
 
-    /// Prepares [`Weights::taps`]: rows `rows` of some panels, flipped, where the weights hold them otherwise. The panels'
-    /// taps are `distance` numbers apart.
+    /// Copies rows `rows` of some panels of the backward direction to `flipped`, for [`Weights::taps`]; panels are `distance` apart. Does
+    /// nothing in the forward direction, whose panels are stored.
     pub(super) fn flip(
         &self,
         panels: Range<usize>,
@@ -73,7 +73,7 @@ impl Weights<'_> {
     ) {
         if self.backward {
             let (taps, tap_len) = (self.kernel.taps(), rows.len() * panel_width());
-            // Neighbouring panels come from neighbouring places.
+            // Neighbouring panels are copied from neighbouring memory.
             for tap in 0..taps {
                 for start in (rows.start..rows.end).step_by(panel_width()) {
                     let block = start..rows.end.min(start + panel_width());
@@ -88,7 +88,8 @@ impl Weights<'_> {
         }
     }
 
-    /// Rows `rows` of panel `panel`, `rows.start` a multiple of the panel's width; `flipped` is what [`Weights::flip`] left there.
+    /// Returns rows `rows` of panel `panel`, where `rows.start` is a multiple of the panel's width and `flipped` the copy of this panel
+    /// that [`Weights::flip`] made.
     pub(super) fn taps<'s>(
         &'s self,
         panel: usize,
@@ -110,7 +111,7 @@ impl Weights<'_> {
         }
     }
 
-    /// Tap `tap` as it was given, outputs `rows`, inputs of panel `panel`: row after row, zeros behind the last input.
+    /// Copies tap `tap` for outputs `rows` and the inputs of panel `panel` to rows of a panel, padded with zeros.
     pub(super) fn transpose(&self, panel: usize, tap: usize, rows: &Range<usize>, to: &mut [f32]) {
         let (width, taps, inputs) = (panel_width(), self.kernel.taps(), self.kernel.inputs);
         let first = panel * width;
@@ -141,20 +142,20 @@ impl Weights<'_> {
         }
     }
 
-    /// Numbers of the transforms of all weights to tiles of `N` by `N`.
+    /// Returns the length of the transform of all weights to tiles of `N` by `N`.
     pub(super) fn transformed_len<const N: usize>(&self) -> usize {
         N * N * panels_len(self.depth(), self.columns())
     }
 
-    /// Transforms all weights: for each place of a tile the panels of a matrix (depth, columns).
+    /// Transforms all weights: for each place, the panels of a matrix (depth, columns).
     pub(super) fn transform<const N: usize>(&self, to: &mut [f32]) {
         let (width, depth) = (panel_width(), self.depth());
         let rows = ROWS
             .next_multiple_of(width)
             .min(depth.next_multiple_of(width));
         let (parts, distance) = (depth.div_ceil(rows), panels_len(depth, self.columns()));
-        assert_eq!(to.len(), N * N * distance, "room for all places");
-        let to = Shared::new(to);
+        assert_eq!(to.len(), N * N * distance, "`to` holds all places");
+        let to = SharedSlice::new(to);
         (0..self.columns().div_ceil(width) * parts)
             .into_par_iter()
             .with_min_len((ROWS / rows).max(1))
@@ -165,23 +166,23 @@ impl Weights<'_> {
                     let rows = first..depth.min(first + rows);
                     self.flip(panel..panel + 1, &rows, scratch, 0);
                     let taps = self.taps(panel, &rows, scratch);
-                    let to = to.at((panel * depth + first) * width);
-                    // SAFETY: every task has rows of a panel of its own, and all places are `distance` apart inside `to`.
+                    let to = to.ptr((panel * depth + first) * width);
+                    // SAFETY: no two tasks have the same rows of a panel, and all places are inside `to`, `distance` apart.
                     unsafe {
-                        dispatch_promised(Transform::<N> {
+                        dispatch_unsafe(Transform::<N> {
                             taps,
                             rows: rows.len(),
                             lines: 0..N,
                             to,
                             distance,
-                        })
-                    };
+                        });
+                    }
                 },
             );
     }
 }
 
-/// Exchanges rows and columns of sixteen by sixteen numbers.
+/// Transposes a matrix of 16 x 16.
 struct Transpose<'a> {
     from: &'a [f32; 256],
     to: &'a mut [f32; 256],
@@ -199,43 +200,43 @@ impl WithSimd for Transpose<'_> {
     }
 }
 
-/// A row of a panel is two vectors: the transform reads them together.
+/// A row of a panel is two vectors, which [`Transform`] reads together.
 const _: () = assert!(VECTORS == 2);
 
-/// Transforms rows of a panel to some lines of the tiles' places, which are `distance` numbers apart.
+/// Transforms rows of a panel to the places of some lines of a tile; places are `distance` apart.
 ///
-/// Its maker promises that all places have room for the rows, and that nobody else uses it.
+/// Requirements: all places hold the rows, and nothing else uses them.
 #[derive(Debug)]
 pub(super) struct Transform<'a, const N: usize> {
     pub(super) taps: Taps<'a>,
     pub(super) rows: usize,
-    /// Lines of a tile, of `N` places each.
+    /// Lines of the tile, of `N` places each.
     pub(super) lines: Range<usize>,
-    /// The first row, at the first place of the first line.
+    /// The first row at the first place of the first line.
     pub(super) to: *mut f32,
     pub(super) distance: usize,
 }
 
-impl<const N: usize> Promised for Transform<'_, N> {
+impl<const N: usize> UnsafeWithSimd for Transform<'_, N> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self, simd: S) {
         let Taps { data, distance } = self.taps;
-        let numbers = self.rows * panel_width();
-        assert!(8 * distance + numbers <= data.len(), "nine taps are there");
+        let len = self.rows * panel_width();
+        assert!(8 * distance + len <= data.len(), "`data` has nine taps");
         for (index, line) in self.lines.enumerate() {
             let row = lines::weight_row::<N>(line).map(|x| simd.splat_f32s(x));
-            // The taps' distance is often a multiple of a page, so that they compete for the same lines of the nearest cache:
-            // the two vectors of a row are read in one go.
-            for number in (0..numbers).step_by(2 * S::F32_LANES) {
+            // The distance between taps is often a multiple of a page, so that taps compete for the same sets of the L1 cache. Both vectors
+            // of a row are read together, before their lines are evicted.
+            for at in (0..len).step_by(2 * S::F32_LANES) {
                 let mut halves = [[simd.splat_f32s(0.0); 3]; 2];
-                #[expect(clippy::needless_range_loop, reason = "j counts taps, too")]
+                #[expect(clippy::needless_range_loop, reason = "j is also the column of a tap")]
                 for j in 0..3 {
-                    // SAFETY: as asserted above; a row of a panel is two vectors.
+                    // SAFETY: `data` has nine taps, as asserted above, and a row of a panel is two vectors.
                     let g = |i: usize, v: usize| unsafe {
                         load(
                             simd,
                             data.as_ptr()
-                                .add((3 * i + j) * distance + number + v * S::F32_LANES),
+                                .add((3 * i + j) * distance + at + v * S::F32_LANES),
                             S::F32_LANES,
                         )
                     };
@@ -249,10 +250,10 @@ impl<const N: usize> Promised for Transform<'_, N> {
                 }
                 for (v, half) in halves.into_iter().enumerate() {
                     for (j, value) in lines::weights::<S, N>(simd, half).into_iter().enumerate() {
-                        let place = self.to.wrapping_add(
-                            (index * N + j) * self.distance + number + v * S::F32_LANES,
-                        );
-                        // SAFETY: the maker's promise.
+                        let place = self
+                            .to
+                            .wrapping_add((index * N + j) * self.distance + at + v * S::F32_LANES);
+                        // SAFETY: required of the transform.
                         unsafe { store(simd, place, S::F32_LANES, value) }
                     }
                 }

@@ -1,7 +1,7 @@
 //! The inner loops of a matrix product: tiles of 6 rows by two vectors, whose sums stay in registers.
 //!
-//! Every element of a product is a chain of fused multiply-adds in the order of the inner index, one for each of its parts, whatever the
-//! width of the machine's vectors.
+//! Within a part of the inner dimension, every element of a product is a chain of fused multiply-adds in the order of the inner index,
+//! whatever the width of the vectors.
 
 #![expect(
     clippy::inline_always,
@@ -12,60 +12,60 @@ use std::ptr::read_unaligned;
 
 use pulp::Simd;
 
-use super::super::vector::{Promised, load, store};
+use super::super::vector::{UnsafeWithSimd, load, store};
 
 /// Rows of a full tile.
 pub(super) const ROWS: usize = 6;
-/// Vectors in a row of a full tile, and in a row of a panel.
+/// Vectors per row of a full tile, and per row of a panel.
 pub(in super::super) const VECTORS: usize = 2;
 
-/// What a tile's sums join before they are stored. Null pointers mean nothing.
+/// The terms that are added to the sums of a tile before they are stored. Null pointers stand for absent terms.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Joins {
-    /// The product's old numbers.
-    pub(super) old: bool,
-    /// One number per column.
+pub(super) struct Epilogue {
+    /// Whether to add the old values of the product.
+    pub(super) accumulate: bool,
+    /// Bias (cols).
     pub(super) bias: *const f32,
-    /// A matrix of the product's size, and the distance of its rows.
+    /// A matrix of the shape of the product, and the distance between its rows.
     pub(super) residual: *const f32,
     pub(super) residual_stride: usize,
 }
 
-/// Some rows times some panels over a part of the inner index, on one thread.
+/// A block of rows times some panels, over a part of the inner dimension, on one thread.
 ///
-/// Its maker promises that all pointers are valid for its sizes, and that nobody else uses the product's rectangle.
+/// Requirements: all pointers are valid for the sizes, and nothing else uses the rectangle of the product.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Block {
-    /// Element (0, 0) of the left matrix; its columns are neighbours.
+    /// Element (0, 0) of the left matrix; the values of a row are neighbours.
     pub(super) a: *const f32,
     pub(super) a_stride: usize,
     pub(super) rows: usize,
-    /// Inner index.
+    /// Length of the part of the inner dimension.
     pub(super) depth: usize,
     /// Row 0 of the first panel.
     pub(super) b: *const f32,
-    /// Numbers from panel to panel.
+    /// Distance between panels.
     pub(super) panel_stride: usize,
     pub(super) cols: usize,
     pub(super) c: *mut f32,
     pub(super) c_stride: usize,
-    pub(super) joins: Joins,
+    pub(super) epilogue: Epilogue,
 }
 
-impl Promised for Block {
+impl UnsafeWithSimd for Block {
     #[inline(always)]
     unsafe fn run<S: Simd>(self, simd: S) {
         let width = VECTORS * S::F32_LANES;
         let mut col = 0;
         while col < self.cols {
             let cols = (self.cols - col).min(width);
-            // SAFETY: column `col` begins a panel, and the maker of the block promises the rest.
+            // SAFETY: column `col` is the first of a panel; the rest is required of the block.
             unsafe {
                 let b = self.b.add(col / width * self.panel_stride);
                 if cols > S::F32_LANES {
-                    self.panel::<S, VECTORS>(simd, b, col, cols)
+                    self.panel::<S, VECTORS>(simd, b, col, cols);
                 } else {
-                    self.panel::<S, 1>(simd, b, col, cols)
+                    self.panel::<S, 1>(simd, b, col, cols);
                 }
             }
             col += cols;
@@ -74,7 +74,7 @@ impl Promised for Block {
 }
 
 impl Block {
-    /// All rows times one panel.
+    /// Multiplies all rows by one panel.
     ///
     /// # Safety
     /// `b` is the panel of columns `col..col + cols`; the block's pointers are valid.
@@ -87,7 +87,7 @@ impl Block {
         cols: usize,
     ) {
         let mut row = 0;
-        // SAFETY: rows `row..` of as many as each call takes exist.
+        // SAFETY: each call gets as many rows as exist from `row` on.
         unsafe {
             while row + ROWS <= self.rows {
                 self.tile::<S, ROWS, V>(simd, b, row, col, cols);
@@ -104,8 +104,10 @@ impl Block {
         }
     }
 
+    /// Multiplies rows `row..row + R` by one panel.
+    ///
     /// # Safety
-    /// As [`Block::panel`], and rows `row..row + R` exist.
+    /// As for [`Block::panel`], and rows `row..row + R` exist.
     #[inline(always)]
     unsafe fn tile<S: Simd, const R: usize, const V: usize>(
         &self,
@@ -117,7 +119,7 @@ impl Block {
     ) {
         let lanes = S::F32_LANES;
         let mut sums = [[simd.splat_f32s(0.0); V]; R];
-        // SAFETY: the rows and the panel are as long as the block is deep.
+        // SAFETY: the rows and the panel have `depth` values per column.
         unsafe {
             let mut a = [self.a; R];
             for (r, a) in a.iter_mut().enumerate() {
@@ -144,7 +146,7 @@ impl Block {
         }
     }
 
-    /// Joins and stores a vector of sums at (row, col), of which `count` numbers are wanted.
+    /// Adds the epilogue to the first `count` lanes of `sum`, and stores them at (row, col).
     ///
     /// # Safety
     /// The block's pointers are valid for that row and those columns.
@@ -157,13 +159,13 @@ impl Block {
         col: usize,
         count: usize,
     ) {
-        let Joins {
-            old,
+        let Epilogue {
+            accumulate,
             bias,
             residual,
             residual_stride,
-        } = self.joins;
-        // SAFETY: the caller's promise.
+        } = self.epilogue;
+        // SAFETY: the caller guarantees it.
         unsafe {
             if !bias.is_null() {
                 sum = simd.add_f32s(sum, load(simd, bias.add(col), count));
@@ -175,7 +177,7 @@ impl Block {
                 );
             }
             let c = self.c.add(row * self.c_stride + col);
-            if old {
+            if accumulate {
                 sum = simd.add_f32s(sum, load(simd, c, count));
             }
             store(simd, c, count, sum);

@@ -1,5 +1,8 @@
-//! Matrix products in f32. The right matrix is laid out in panels, weights once and for all; the work is split into
-//! rectangles of the product whose sizes depend on the shape alone, so that the result does not depend on the number of threads.
+//! Matrix products in f32.
+//!
+//! The right matrix is copied into panels, in the order in which the inner loops read it; weights are copied once, when they are loaded.
+//! The product is split into rectangles, one per task, whose sizes depend on the shape alone, so that the result does not depend on the
+//! number of threads.
 
 #![allow(unsafe_code)]
 
@@ -11,24 +14,24 @@ use std::ptr::null;
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
-use super::shared::Shared;
-use super::vector::dispatch_promised;
+use super::shared::SharedSlice;
+use super::vector::dispatch_unsafe;
 use crate::kernels::Matrix;
 pub(super) use kernel::VECTORS;
-use kernel::{Block, Joins};
+use kernel::{Block, Epilogue};
 use panels::pack;
 pub(super) use panels::{len as panels_len, width as panel_width};
 
-/// Inner indices that are worked off at once: the numbers of a panel stay in the nearest cache.
+/// Largest part of the inner dimension that is processed at once: a panel of it stays in the L1 cache.
 const DEPTH: usize = 640;
-/// Rows of one thread's rectangle: 20 tiles, whose numbers stay in the second cache.
+/// Rows of a task's rectangle: 20 tiles, which stay in the L2 cache.
 const ROWS: usize = 120;
-/// Rectangles that a product is split into at least, where it is large enough.
+/// Smallest number of tasks of a large product.
 const TASKS: usize = 16;
-/// Multiplications that are worth another thread.
+/// Multiplications of one task. Smaller tasks cost more to start than they save.
 pub(super) const GRAIN: usize = 1 << 17;
 
-/// A right matrix (rows, cols) in panels.
+/// A right matrix (rows, cols), stored in panels.
 #[derive(Debug)]
 pub(super) struct Panels {
     pub(super) rows: usize,
@@ -37,7 +40,7 @@ pub(super) struct Panels {
 }
 
 impl Panels {
-    /// Lays out `b`.
+    /// Copies `b` into panels.
     pub(super) fn new(b: Matrix<[f32]>) -> Self {
         let (width, stride) = (panel_width(), b.rows * panel_width());
         let mut data = Buffer::uninit(panels_len(b.rows, b.cols));
@@ -64,12 +67,12 @@ impl Panels {
         }
     }
 
-    /// Adds a matrix of the same sizes.
+    /// Adds a matrix of the same shape.
     pub(super) fn add(&mut self, other: &Self) {
         assert_eq!(
             (self.rows, self.cols),
             (other.rows, other.cols),
-            "sums are of equal matrices"
+            "the matrices have one shape"
         );
         self.data
             .par_chunks_mut(GRAIN)
@@ -81,7 +84,7 @@ impl Panels {
             });
     }
 
-    /// The same of the transposed matrix.
+    /// Returns the panels of the transpose.
     pub(super) fn transposed(&self) -> Self {
         let (width, rows, cols) = (panel_width(), self.cols, self.rows);
         let mut data = Buffer::uninit(panels_len(rows, cols));
@@ -91,22 +94,23 @@ impl Panels {
             .for_each(|(index, to)| {
                 let first = index * width;
                 for (block, to) in to.chunks_mut(width * width).enumerate() {
-                    // Square `(index, block)` of this matrix becomes square `(block, index)`.
+                    // Square (index, block) of this matrix becomes square (block, index) of the transpose.
                     let from = &self.data[block * self.rows * width + first * width..]
                         [..width.min(cols - first) * width];
                     for (row, to) in to.chunks_exact_mut(width).enumerate() {
-                        let (inside, behind) = to.split_at_mut(from.len() / width);
+                        let (inside, padding) = to.split_at_mut(from.len() / width);
                         inside
                             .iter_mut()
                             .zip(from[row..].iter().step_by(width))
                             .for_each(|(to, from)| *to = *from);
-                        behind.fill(0.0);
+                        padding.fill(0.0);
                     }
                 }
             });
         Self { rows, cols, data }
     }
 
+    /// Returns a view of the matrix, for [`multiply`].
     pub(super) fn view(&self) -> Right<'_> {
         Right {
             rows: self.rows,
@@ -116,7 +120,7 @@ impl Panels {
     }
 }
 
-/// A right matrix in panels that lies elsewhere.
+/// A view of a right matrix in panels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Right<'a> {
     pub(super) rows: usize,
@@ -124,7 +128,7 @@ pub(super) struct Right<'a> {
     pub(super) data: &'a [f32],
 }
 
-/// A left matrix: `rows` rows whose numbers are neighbours, `stride` apart.
+/// A left matrix: the values of a row are neighbours, and rows are `stride` apart.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Left<'a> {
     pub(super) data: &'a [f32],
@@ -132,35 +136,35 @@ pub(super) struct Left<'a> {
     pub(super) stride: usize,
 }
 
-/// What is added to a product.
+/// The terms that are added to a product.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Add<'a> {
-    /// The numbers that already stand where it goes.
-    pub(super) old: bool,
-    /// One number per column.
+    /// Whether to add the old values of the output.
+    pub(super) accumulate: bool,
+    /// Bias (cols).
     pub(super) bias: Option<&'a [f32]>,
-    /// A matrix of its size, and the distance of its rows.
+    /// A matrix of the shape of the product, and the distance between its rows.
     pub(super) residual: Option<(&'a [f32], usize)>,
 }
 
-/// Where a product goes, and which rectangle of it one task writes.
+/// A product with its operands, checked, of which tasks compute rectangles.
 #[derive(Debug, Clone, Copy)]
 struct Product<'a> {
     a: Left<'a>,
     b: Right<'a>,
     add: Add<'a>,
-    c: Shared<'a>,
+    c: SharedSlice<'a>,
     c_stride: usize,
 }
 
-/// c = a b + what is added, on the calling thread; c has `c_stride` numbers from row to row.
+/// c = a b + the terms of `add`, on the calling thread; rows of c are `c_stride` apart.
 pub(super) fn multiply_here(a: Left, b: Right, add: Add, c: &mut [f32], c_stride: usize) {
     let product = Product::new(a, b, add, c, c_stride);
     // SAFETY: the rectangle is the whole product, and `c` is borrowed mutably.
     unsafe { product.rectangle([0, a.rows], [0, b.cols]) }
 }
 
-/// The same on all threads.
+/// As [`multiply_here`], on all threads.
 pub(super) fn multiply(a: Left, b: Right, add: Add, c: &mut [f32], c_stride: usize) {
     let product = Product::new(a, b, add, c, c_stride);
     let [rows, cols] = split(a.rows, b.rows, b.cols);
@@ -170,14 +174,14 @@ pub(super) fn multiply(a: Left, b: Right, add: Add, c: &mut [f32], c_stride: usi
         return unsafe { product.rectangle([0, a.rows], [0, b.cols]) };
     }
     (0..down * across).into_par_iter().for_each(|index| {
-        // Neighbours share a part of `b`, which stays in the last cache.
+        // Neighbouring tasks share a part of `b`, which stays in the L3 cache.
         let (row, col) = (index % down * rows, index / down * cols);
-        // SAFETY: every index has a rectangle of its own, inside the product.
+        // SAFETY: the rectangles of different tasks do not overlap, and lie inside the product.
         unsafe { product.rectangle([row, a.rows.min(row + rows)], [col, b.cols.min(col + cols)]) }
     });
 }
 
-/// Rows and columns (whole panels) of one task's rectangle.
+/// Returns rows and columns (whole panels) of a task's rectangle.
 fn split(rows: usize, depth: usize, cols: usize) -> [usize; 2] {
     let work = rows * depth * cols;
     if work < 2 * GRAIN {
@@ -185,7 +189,7 @@ fn split(rows: usize, depth: usize, cols: usize) -> [usize; 2] {
     }
     let tasks = TASKS.min(work / GRAIN);
     let down = rows.div_ceil(ROWS);
-    // Tall products: rows alone, in whole tiles. Flat ones: columns too, so that every thread reads its own part of `b`.
+    // Tall products are split by rows alone, in whole tiles; flat ones by columns too, so that every thread reads its own part of `b`.
     let across = tasks.div_ceil(down).min(cols.div_ceil(panel_width()));
     [
         rows.div_ceil(down).next_multiple_of(6),
@@ -199,7 +203,7 @@ impl<'a> Product<'a> {
             let last = || (a.rows - 1).checked_mul(stride)?.checked_add(cols);
             a.rows == 0 || cols == 0 || (stride >= cols && last().is_some_and(|last| last <= len))
         };
-        // Without an inner index nothing of the left matrix is read, however its rows lie.
+        // If the inner dimension is 0, the left matrix is never read, and its stride may be anything.
         let a = Left {
             stride: if b.rows == 0 { 0 } else { a.stride },
             ..a
@@ -210,7 +214,7 @@ impl<'a> Product<'a> {
         );
         assert!(
             fits(c.len(), c_stride, b.cols),
-            "the product fits its buffer"
+            "the product lies inside its buffer"
         );
         assert!(
             b.data.len() >= panels_len(b.rows, b.cols),
@@ -218,26 +222,26 @@ impl<'a> Product<'a> {
         );
         assert!(
             add.bias.is_none_or(|bias| bias.len() >= b.cols),
-            "a bias for every column"
+            "the bias has a value per column"
         );
         assert!(
             add.residual
                 .is_none_or(|(residual, stride)| fits(residual.len(), stride, b.cols)),
-            "the residual has the product's size"
+            "the residual has the product's shape"
         );
         Self {
             a,
             b,
             add,
-            c: Shared::new(c),
+            c: SharedSlice::new(c),
             c_stride,
         }
     }
 
-    /// Rows `top..bottom` and columns `left..right`; `left` begins a panel.
+    /// Computes rows `top..bottom` and columns `left..right`, where `left` is the first column of a panel.
     ///
     /// # Safety
-    /// The rectangle lies inside the product, and nobody else uses it.
+    /// The rectangle lies inside the product, and nothing else uses it.
     unsafe fn rectangle(&self, [top, bottom]: [usize; 2], [left, right]: [usize; 2]) {
         let Self {
             a,
@@ -251,7 +255,7 @@ impl<'a> Product<'a> {
         let depth = b.rows.div_ceil(parts);
         for part in 0..parts {
             let (first, last) = (part * depth, part + 1 == parts);
-            // SAFETY: `new` proved that all offsets below lie inside the slices.
+            // SAFETY: `new` checked that the product lies inside the slices, and so do all offsets below.
             let block = unsafe {
                 Block {
                     a: a.data.as_ptr().add(top * a.stride + first),
@@ -263,10 +267,10 @@ impl<'a> Product<'a> {
                         .add(left / width * b.rows * width + first * width),
                     panel_stride: b.rows * width,
                     cols: right - left,
-                    c: c.at(top * c_stride + left),
+                    c: c.ptr(top * c_stride + left),
                     c_stride,
-                    joins: Joins {
-                        old: add.old || part > 0,
+                    epilogue: Epilogue {
+                        accumulate: add.accumulate || part > 0,
                         bias: add
                             .bias
                             .filter(|_| last)
@@ -281,8 +285,8 @@ impl<'a> Product<'a> {
                     },
                 }
             };
-            // SAFETY: the block is inside the operands, and its rectangle is this call's alone.
-            unsafe { dispatch_promised(block) };
+            // SAFETY: the block lies inside the operands, and nothing else uses its rectangle.
+            unsafe { dispatch_unsafe(block) };
         }
     }
 }

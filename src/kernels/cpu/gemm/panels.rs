@@ -1,4 +1,4 @@
-//! The right matrix of a product in the order in which the inner loops read it.
+//! Panels: the right matrix of a product in the order in which the inner loops read it.
 
 use std::sync::OnceLock;
 
@@ -8,7 +8,7 @@ use super::super::vector::dispatch;
 use super::kernel::VECTORS;
 use crate::kernels::Matrix;
 
-/// Numbers in a row of a panel on this machine.
+/// Returns the width of a panel on this machine: two vectors.
 pub(in super::super) fn width() -> usize {
     struct Lanes;
     impl WithSimd for Lanes {
@@ -21,14 +21,14 @@ pub(in super::super) fn width() -> usize {
     *WIDTH.get_or_init(|| VECTORS * dispatch(Lanes))
 }
 
-/// Numbers that the panels of a matrix of these sizes take.
+/// Returns the number of values in the panels of a matrix (rows, cols).
 pub(in super::super) fn len(rows: usize, cols: usize) -> usize {
     cols.next_multiple_of(width())
         .checked_mul(rows)
         .expect("a matrix fits into memory")
 }
 
-/// Columns `first..` of `b` as panels: panel after panel of [`width`] columns (zeros behind the last), each row after row.
+/// Copies `b` into panels of [`width`] columns, each row-major; the last one is padded with zeros.
 pub(in super::super) fn pack(b: Matrix<[f32]>, panels: &mut [f32]) {
     let width = width();
     for (index, panel) in panels.chunks_exact_mut(b.rows * width).enumerate() {
@@ -44,7 +44,7 @@ pub(in super::super) fn pack(b: Matrix<[f32]>, panels: &mut [f32]) {
             if cols < width {
                 panel.fill(0.0);
             }
-            // Eight columns at a time: each is read in runs, and the runs of eight meet in one line of the cache.
+            // Eight rows at a time: the values of a column are read in sequence, and the writes of eight rows share cache lines.
             for row in (0..b.rows).step_by(8) {
                 let rows = 8.min(b.rows - row);
                 for col in 0..cols {

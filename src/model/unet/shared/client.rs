@@ -1,122 +1,113 @@
-//! An edit's way to a network that it shares.
+//! A shared network as one of its edits sees it.
 
 use std::panic::resume_unwind;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::Sender;
 
-use super::calls::{Backward, Call, CallError, Forward, UNetReply, UNetRequest, Words};
+use super::open_pass::Share;
+use super::requests::{
+    BackwardCall, Call, CallError, ForwardCall, Purpose, RecordedOutputs, Reply, Request,
+};
 use crate::kernels::Backend;
 use crate::kernels::fault;
-use crate::model::unet::{AdapterPlace, Context, Gradients, Network, Output, Prompt, Want};
-use crate::nn::{Learner, Pass, Tensor};
+use crate::model::unet::backward_pass::Gradients;
+use crate::model::unet::{AdapterPlace, Input, Network, Prompt, Recorded, Want};
+use crate::nn::Tensor;
 
-/// One of the edits that share a network. A fault of the device is thrown in each that had a part in the call.
+/// A client of a shared network. A device fault is thrown in every client that took part in the call.
 #[derive(Debug)]
 pub struct UNetClient<B: Backend> {
-    questions: Sender<UNetRequest<B>>,
-    answers: Receiver<UNetReply<B>>,
+    requests: Sender<Request<B>>,
 }
 
 impl<B: Backend> UNetClient<B> {
-    pub(super) fn new(questions: Sender<UNetRequest<B>>, answers: Receiver<UNetReply<B>>) -> Self {
-        Self { questions, answers }
+    pub(super) fn new(requests: Sender<Request<B>>) -> Self {
+        Self { requests }
     }
 
-    fn ask(&self, question: UNetRequest<B>) -> UNetReply<B> {
-        let asked = self.questions.send(question);
-        match asked.ok().and_then(|()| self.answers.recv().ok()) {
-            Some(UNetReply::Failed(CallError::Fault(fault))) => fault::throw(fault),
-            // It was told where it happened.
-            Some(UNetReply::Failed(CallError::Panic(message))) => resume_unwind(Box::new(message)),
-            Some(answer) => answer,
-            None => panic!("the network that is shared does not answer"),
+    /// Sends a request and waits for its reply.
+    fn request<T>(&self, request: impl FnOnce(Reply<T>) -> Request<B>) -> T {
+        let (reply, receiver) = Reply::channel();
+        let sent = self.requests.send(request(reply));
+        match sent.ok().and_then(|()| receiver.recv().ok()) {
+            Some(Ok(answer)) => answer,
+            Some(Err(CallError::Fault(fault))) => fault::throw(fault),
+            // The panic hook has already run, on the server's thread.
+            Some(Err(CallError::Panic(message))) => resume_unwind(Box::new(message)),
+            None => panic!("the shared network does not reply"),
         }
+    }
+
+    fn record_for<W: Want>(
+        &self,
+        input: Input<B>,
+        want: &W,
+        purpose: impl FnOnce(Reply<RecordedOutputs<B, W>>) -> Purpose<B, W>,
+    ) -> RecordedOutputs<B, W> {
+        self.request(|reply| {
+            Request::Call(W::call(ForwardCall {
+                input,
+                want: want.clone(),
+                purpose: purpose(reply),
+            }))
+        })
+    }
+
+    fn backward(&self, share: Share<B>, gradients: Gradients<B>) -> Tensor<B> {
+        self.request(|reply| {
+            Request::Call(Call::Backward(BackwardCall {
+                share,
+                gradients,
+                reply,
+            }))
+        })
     }
 }
 
 impl<B: Backend> Network<B> for UNetClient<B> {
     fn attach_adapters(&mut self, rank: usize) -> Vec<AdapterPlace> {
-        let UNetReply::Places(places) = self.ask(UNetRequest::Attach { rank }) else {
-            unreachable!("places were asked for")
-        };
-        places
+        self.request(|reply| Request::AttachAdapters { rank, reply })
     }
 
     fn merge_adapters(&mut self, parameters: &Tensor<B>) {
-        self.ask(UNetRequest::Merge {
-            parameters: parameters.clone(),
-        });
+        let parameters = parameters.clone();
+        self.request(|reply| Request::MergeAdapters { parameters, reply });
     }
 
     fn prepare(&self, tokens: &Tensor<B>) -> Prompt<B> {
-        let UNetReply::Prompt(prompt) = self.ask(UNetRequest::Prepare {
-            tokens: tokens.clone(),
-        }) else {
-            unreachable!("a prompt was asked for")
-        };
-        prompt
+        let tokens = tokens.clone();
+        self.request(|reply| Request::Prepare { tokens, reply })
     }
 
-    fn forward(
-        &self,
-        z: &Tensor<B>,
-        timesteps: &[f64],
-        context: Context<B>,
-        want: Want,
-        pass: &mut Pass<B>,
-    ) -> Output<B> {
-        let forward = Forward {
-            z: z.clone(),
-            timesteps: timesteps.to_vec(),
-            words: match context {
-                Context::Tokens(tokens) => Words::Tokens(tokens.clone()),
-                Context::Prepared(prompt) => Words::Prepared(prompt.clone()),
-            },
-            noise: want.noise,
-            taps: want.taps.to_vec(),
-            records: pass.records(),
-            parameters: pass
-                .learners()
-                .first()
-                .map(|learner| learner.parameters.clone()),
-            mutual: pass.mutual().cloned(),
-        };
-        let UNetReply::Output(output) = self.ask(UNetRequest::Call(Call::Forward(forward))) else {
-            unreachable!("an output was asked for")
-        };
-        output
+    fn forward<W: Want>(&self, input: Input<B>, want: W) -> W::Of<Tensor<B>> {
+        self.request(|reply| {
+            Request::Call(W::call(ForwardCall {
+                input,
+                want,
+                purpose: Purpose::Inference(reply),
+            }))
+        })
     }
 
-    fn backward(
-        &self,
-        output: &Output<B>,
-        gradients: Gradients<B>,
-        need_input: bool,
-        pass: &mut Pass<B>,
-    ) -> Option<Tensor<B>> {
-        let Some(trip) = output.trip else {
-            panic!("the way back belongs to a trip that was recorded")
-        };
-        let backward = Backward {
-            trip,
-            gradients,
-            need_input,
-        };
-        let UNetReply::Gradients { input, parameters } =
-            self.ask(UNetRequest::Call(Call::Backward(backward)))
-        else {
-            unreachable!("gradients were asked for")
-        };
-        if let (
-            Some(Learner {
-                gradient: Some(gradient),
-                ..
-            }),
-            Some(parameters),
-        ) = (pass.learners().first_mut(), parameters)
-        {
-            let backend = gradient.backend().clone();
-            backend.combine(1.0, gradient.buffer_mut(), 1.0, parameters.buffer());
-        }
-        input
+    fn record<W: Want>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W> {
+        let (outputs, share) = self.record_for(input, &want, Purpose::Latents);
+        Recorded::new(want, outputs, move |gradients| {
+            self.backward(share, gradients)
+        })
+    }
+
+    fn record_adapters<'a, W: Want>(
+        &'a self,
+        input: Input<B>,
+        want: W,
+        parameters: &'a Tensor<B>,
+        gradient: &'a mut Tensor<B>,
+    ) -> Recorded<'a, B, W, ()> {
+        let purpose = |reply| Purpose::Adapters(parameters.clone(), reply);
+        let (outputs, share) = self.record_for(input, &want, purpose);
+        Recorded::new(want, outputs, move |gradients| {
+            let own = self.backward(share, gradients);
+            let backend = own.backend();
+            backend.combine(1.0, gradient.buffer_mut(), 1.0, own.buffer());
+        })
     }
 }

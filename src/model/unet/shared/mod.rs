@@ -1,134 +1,149 @@
-//! One network for several edits at a time: each runs on a thread of its own and asks through a [`UNetClient`]; [`SharedUNet`] waits until all
-//! of them ask, and answers equal questions with one call.
+//! One network for several edits at a time. Each edit runs on a thread of its own and sends requests through a [`UNetClient`];
+//! the [`SharedUNet`] waits until every client has sent one and serves equal requests with one call of the network.
 //!
-//! Every lane has a set of adapters of its own, so pictures of one call may go through different weights. Edits with equal settings
-//! ask for the same in the same order, and so stay together; where they part, each is answered for itself.
+//! Every client has its own set of LoRA adapters, so the latents of one call may go through different weights. Edits with equal
+//! settings send equal requests in the same order and so stay in step; a request that equals no other is served alone. The
+//! results differ from those of an unshared network by rounding only.
 //!
-//! | room | what is in it |
+//! | module | contents |
 //! |---|---|
-//! | `lane` | an edit's way to the network, for which it is one like any other |
-//! | `calls` | what lanes ask and hear, and which questions are equal |
-//! | `trip` | equal questions made one call, and its way back |
-//! | `prompts` | prompts made one, and remembered |
+//! | `client` | the network as an edit sees it |
+//! | `requests` | requests and their typed replies, and which of them can be served together |
+//! | `forward` | one forward pass for equal requests |
+//! | `open_pass` | the backward pass of a recorded forward pass |
+//! | `prompts` | the prompts of several clients joined to one |
 
-mod calls;
 mod client;
-mod passes;
+mod forward;
+mod open_pass;
 mod prompts;
+mod requests;
 
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 
 use super::UNet;
 use crate::bug;
 use crate::kernels::Backend;
 use crate::kernels::fault::DeviceFault;
-use calls::{Call, CallError, UNetReply, UNetRequest};
+use crate::nn::Tensor;
 pub use client::UNetClient;
-use passes::OpenPasses;
+use prompts::JoinedPrompts;
+pub(super) use requests::Kind;
+use requests::{BackwardCall, Call, CallError, ForwardCalls, Request};
 
-/// The ends of a lane's channels that the network holds.
-#[derive(Debug)]
-struct Link<B: Backend> {
-    questions: Receiver<UNetRequest<B>>,
-    answers: Sender<UNetReply<B>>,
-}
-
-impl<B: Backend> Link<B> {
-    fn answer(&self, answer: Result<UNetReply<B>, CallError>) {
-        // A lane that is gone needs no answer.
-        let _ = self.answers.send(answer.unwrap_or_else(UNetReply::Failed));
-    }
-}
-
-/// A network that several lanes share.
+/// A network that serves several clients.
 #[derive(Debug)]
 pub struct SharedUNet<'a, B: Backend> {
     unet: &'a mut UNet<B>,
-    links: Vec<Link<B>>,
-    trips: OpenPasses<B>,
+    /// The requests of every client.
+    requests: Vec<Receiver<Request<B>>>,
+    prompts: JoinedPrompts<B>,
+    /// Calls of the network so far.
+    calls: usize,
 }
 
 impl<B: Backend> Drop for SharedUNet<'_, B> {
     fn drop(&mut self) {
-        (0..self.links.len()).for_each(|set| self.unet.detach_adapters_of(set));
+        (0..self.requests.len()).for_each(|set| self.unet.detach_adapters_of(set));
     }
 }
 
 impl<'a, B: Backend> SharedUNet<'a, B> {
-    /// So many lanes of one network. Each is for a thread of its own, while this one serves them.
-    pub fn new(unet: &'a mut UNet<B>, lanes: usize) -> (Self, Vec<UNetClient<B>>) {
-        let (links, lanes) = (0..lanes).map(|_| link()).unzip();
+    /// Returns the server and its clients, each for a thread of its own.
+    pub fn new(unet: &'a mut UNet<B>, clients: usize) -> (Self, Vec<UNetClient<B>>) {
+        let (clients, requests) = (0..clients)
+            .map(|_| {
+                let (sender, receiver) = channel();
+                (UNetClient::new(sender), receiver)
+            })
+            .unzip();
         (
             Self {
                 unet,
-                links,
-                trips: OpenPasses::default(),
+                requests,
+                prompts: JoinedPrompts::default(),
+                calls: 0,
             },
-            lanes,
+            clients,
         )
     }
 
-    /// Answers until all lanes are gone, and returns how many calls of the network that took. The weights are then as they were loaded.
+    /// Serves until all clients are dropped, and returns the number of calls of the network. The weights are then as loaded.
     ///
-    /// Every lane is waited for before the next answers are computed: one that decodes its picture holds the others up.
+    /// Each round waits for every client: one that decodes its picture delays the others.
     pub fn serve(mut self) -> usize {
-        let mut waiting: Vec<Option<Call<B>>> = self.links.iter().map(|_| None).collect();
         loop {
-            for (lane, waiting) in waiting.iter_mut().enumerate() {
-                *waiting = self.next_call(lane);
+            let (mut forward, mut backward) = (ForwardCalls::default(), Vec::new());
+            let mut is_over = true;
+            for client in 0..self.requests.len() {
+                let Some(call) = self.next_call(client) else {
+                    continue;
+                };
+                is_over = false;
+                match call {
+                    Call::Noise(call) => forward.noise.push((client, call)),
+                    Call::Features(call) => forward.features.push((client, call)),
+                    Call::NoiseAndFeatures(call) => forward.both.push((client, call)),
+                    Call::Backward(call) => backward.push(call),
+                }
             }
-            let calls: Vec<(usize, Call<B>)> = waiting
-                .iter_mut()
-                .enumerate()
-                .filter_map(|(lane, call)| Some((lane, call.take()?)))
-                .collect();
-            if calls.is_empty() {
-                return self.trips.calls();
+            if is_over {
+                return self.calls;
             }
-            for (lane, answer) in self.trips.answer(self.unet, calls) {
-                self.links[lane].answer(answer);
-            }
+            self.backward(backward);
+            self.forward(forward.noise);
+            self.forward(forward.features);
+            self.forward(forward.both);
         }
     }
 
-    /// The next call of a lane that others may join; what concerns the lane alone is answered on the way. `None` when it is gone.
-    fn next_call(&mut self, lane: usize) -> Option<Call<B>> {
-        while let Ok(question) = self.links[lane].questions.recv() {
+    /// Returns the next call of a client, which others may join; serves the requests before it, which concern the client alone.
+    /// `None` when the client is dropped.
+    fn next_call(&mut self, client: usize) -> Option<Call<B>> {
+        while let Ok(request) = self.requests[client].recv() {
             let unet = &mut *self.unet;
-            let answer = match question {
-                UNetRequest::Call(call) => return Some(call),
-                UNetRequest::Attach { rank } => {
-                    guarded(|| UNetReply::Places(unet.attach_adapters_of(lane, rank)))
+            match request {
+                Request::Call(call) => return Some(call),
+                Request::AttachAdapters { rank, reply } => {
+                    reply.send(catch(|| unet.attach_adapters_of(client, rank)));
                 }
-                UNetRequest::Merge { parameters } => guarded(|| {
-                    unet.merge_adapters_of(lane, &parameters);
-                    UNetReply::Done
-                }),
-                UNetRequest::Prepare { tokens } => {
-                    guarded(|| UNetReply::Prompt(unet.prepare_for(lane, &tokens)))
+                Request::MergeAdapters { parameters, reply } => {
+                    reply.send(catch(|| unet.merge_adapters_of(client, &parameters)));
                 }
-            };
-            self.links[lane].answer(answer);
+                Request::Prepare { tokens, reply } => {
+                    reply.send(catch(|| unet.prepare_for(client, &tokens)));
+                }
+            }
         }
-        // Its weights are of no use any more.
-        self.unet.detach_adapters_of(lane);
+        self.unet.detach_adapters_of(client);
         None
     }
+
+    /// Runs one backward pass for each forward pass of which at least one client requests it.
+    fn backward(&mut self, calls: Vec<BackwardCall<B>>) {
+        for (pass, requested) in open_pass::grouped(calls) {
+            self.calls += 1;
+            pass.backward(self.unet, requested);
+        }
+    }
 }
 
-fn link<B: Backend>() -> (Link<B>, UNetClient<B>) {
-    let (ask, questions) = channel();
-    let (answers, hear) = channel();
-    (Link { questions, answers }, UNetClient::new(ask, hear))
-}
-
-/// Does `work`; a fault of the device or a panic inside is for the lanes that asked for it.
-fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, CallError> {
+/// Does `work`; a device fault or a panic becomes the error of the clients that requested it.
+fn catch<T>(work: impl FnOnce() -> T) -> Result<T, CallError> {
     panic::catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
         match payload.downcast::<DeviceFault>() {
             Ok(fault) => CallError::Fault(*fault),
             Err(payload) => CallError::Panic(bug::told(&*payload)),
         }
     })
+}
+
+/// Returns one tensor for each latent: `tensor` itself holds one for all `batch` latents, or one for each.
+fn repeated<B: Backend>(tensor: &Tensor<B>, batch: usize) -> Vec<Tensor<B>> {
+    if tensor.shape().batch == batch {
+        vec![tensor.clone()]
+    } else {
+        vec![tensor.clone(); batch]
+    }
 }

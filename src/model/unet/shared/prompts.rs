@@ -1,42 +1,41 @@
-//! Prompts of several lanes made one.
+//! The prompts of several clients as one.
 
-use super::passes::{repeated, stacked};
+use super::repeated;
 use crate::kernels::Backend;
 use crate::model::unet::Prompt;
+use crate::nn::Tensor;
 
-/// The prompt of a lane, and for how many pictures.
+/// The prompt of a client, and the number of its latents.
 type Part<B> = (Prompt<B>, usize);
 
-/// The prompts that were last made one, and what they became: most calls come from the same lanes.
+/// The prompts that were joined last, and the result: most calls come from the same clients.
 #[derive(Debug)]
-pub(super) struct Prompts<B: Backend> {
+pub(super) struct JoinedPrompts<B: Backend> {
     last: Option<(Vec<Part<B>>, Prompt<B>)>,
 }
 
-impl<B: Backend> Default for Prompts<B> {
+impl<B: Backend> Default for JoinedPrompts<B> {
     fn default() -> Self {
         Self { last: None }
     }
 }
 
-impl<B: Backend> Prompts<B> {
-    /// One prompt for the pictures of all parts.
+impl<B: Backend> JoinedPrompts<B> {
+    /// Returns one prompt for the latents of all parts.
     pub(super) fn joined(&mut self, parts: Vec<Part<B>>) -> Prompt<B> {
         if !self
             .last
             .as_ref()
-            .is_some_and(|(last, _)| are(last, &parts))
+            .is_some_and(|(last, _)| are_same(last, &parts))
         {
             self.last = None;
         }
         let join = || {
             let whole = Prompt::joined(&parts, |parts| {
-                stacked(
-                    parts
-                        .iter()
-                        .flat_map(|(part, count)| repeated(part, *count))
-                        .collect(),
-                )
+                let repeated = parts
+                    .iter()
+                    .flat_map(|(part, batch)| repeated(part, *batch));
+                Tensor::stacked(&repeated.collect::<Vec<_>>())
             });
             (parts, whole)
         };
@@ -44,7 +43,7 @@ impl<B: Backend> Prompts<B> {
     }
 }
 
-/// Are they the same, in the same place?
-fn are<B: Backend>(a: &[Part<B>], b: &[Part<B>]) -> bool {
+/// Whether they are the same tensors.
+fn are_same<B: Backend>(a: &[Part<B>], b: &[Part<B>]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|((a, m), (b, n))| a.is(b) && m == n)
 }

@@ -1,0 +1,95 @@
+//! One entry of a list, before and after it is checked.
+
+use std::path::PathBuf;
+
+use crate::error::{Error, ErrorKind};
+use crate::settings::Overrides;
+
+/// An entry as the folder or the manifest gives it.
+#[derive(Debug, Clone)]
+pub(super) struct ListEntry {
+    /// How messages name it: `list.jsonl:3`, or the path of the picture.
+    pub(super) place: String,
+    /// Line of the manifest, or position among the pictures, from 1.
+    pub(super) number: usize,
+    pub(super) id: Option<String>,
+    /// Relative to the list's folder, as is `drag`.
+    pub(super) image: PathBuf,
+    pub(super) drag: Option<PathBuf>,
+    /// Relative to the output folder.
+    pub(super) out: Option<PathBuf>,
+    pub(super) settings: Option<Box<Overrides>>,
+    pub(super) fault: Option<ListFault>,
+}
+
+impl ListEntry {
+    /// Returns an entry that gives only its picture.
+    pub(super) fn new(place: String, number: usize, image: PathBuf) -> Self {
+        Self {
+            place,
+            number,
+            id: None,
+            image,
+            drag: None,
+            out: None,
+            settings: None,
+            fault: None,
+        }
+    }
+
+    /// Returns the given id, else the picture's path without its extension.
+    pub(super) fn id(&self) -> String {
+        self.id.clone().unwrap_or_else(|| {
+            let stem = self.image.with_extension("");
+            if stem.as_os_str().is_empty() {
+                format!("line {}", self.number)
+            } else {
+                stem.to_string_lossy().into_owned()
+            }
+        })
+    }
+}
+
+/// Why an entry cannot be edited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListFault {
+    /// How messages name the entry: a line of the manifest, or a picture.
+    pub place: String,
+    /// `manifest.line`, `manifest.duplicate_id`, `manifest.same_output`, `manifest.path_escapes`, `manifest.name`,
+    /// `manifest.not_a_file`, `manifest.missing`, `manifest.no_drag` or `manifest.output`.
+    pub kind: ErrorKind,
+    /// What is wrong.
+    pub reason: String,
+    /// What to do.
+    pub hint: &'static str,
+}
+
+impl ListFault {
+    /// Returns the fault as an error.
+    pub(super) fn error(&self) -> Error {
+        Error::Batch {
+            kind: self.kind,
+            reason: format!("{}: {}", self.place, self.reason),
+            hint: self.hint.to_owned(),
+        }
+    }
+}
+
+/// An entry that was checked.
+#[derive(Debug)]
+pub struct Item {
+    /// Position in the list, from 0; decides the item's shard.
+    pub index: usize,
+    /// Its name in records.
+    pub id: String,
+    /// The picture.
+    pub image: PathBuf,
+    /// The item's own drag file; `None` when it uses the one for all items.
+    pub drag: Option<PathBuf>,
+    /// The result.
+    pub out: PathBuf,
+    /// Settings of the manifest's line, which take precedence over those of the drag file.
+    pub settings: Option<Box<Overrides>>,
+    /// Why it cannot be edited, in a run that continues without it.
+    pub fault: Option<Box<ListFault>>,
+}

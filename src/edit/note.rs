@@ -1,0 +1,326 @@
+//! The note inside a result's PNG: everything that decides the pixels, as JSON.
+//!
+//! It has no times, paths or memory figures, so that the same edit gives the same file. Reading it back validates it as strictly as a drag
+//! file: anybody may have written it.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::VERSION;
+use super::job::{Instruction, Job};
+use crate::drag_file::DragFile;
+use crate::error::{Error, ErrorKind, Result};
+use crate::geometry::Size;
+use crate::picture;
+use crate::settings::Settings;
+
+/// Version of the format.
+const FORMAT: u64 = 1;
+
+/// The note of one edit, ready to be written.
+#[derive(Debug, Serialize)]
+pub struct Note<'a> {
+    v: u64,
+    version: &'static str,
+    job: &'a str,
+    image: &'a str,
+    size: [usize; 2],
+    areas: &'a str,
+    model: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    weights: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lora: Option<&'a str>,
+    composite: bool,
+    device: &'a str,
+    dtype: &'a str,
+    seed: u64,
+    settings: &'a Settings,
+    instruction: Instruction<'a>,
+}
+
+impl<'a> Note<'a> {
+    /// Returns the note of `job` with this hash, on a picture of `size`, with the model named `model`.
+    pub fn new(job: &Job<'a>, hash: &'a str, size: Size, model: &'a str) -> Self {
+        let Job {
+            image,
+            instruction,
+            areas,
+            settings,
+            weights,
+            lora,
+            composite,
+            numerics: [device, dtype],
+        } = *job;
+        let (v, version, size, seed) = (FORMAT, VERSION, [size.width, size.height], settings.seed);
+        Self {
+            v,
+            version,
+            job: hash,
+            image,
+            size,
+            areas,
+            model,
+            weights,
+            lora,
+            composite,
+            device,
+            dtype,
+            seed,
+            settings,
+            instruction,
+        }
+    }
+
+    /// Returns the note as JSON.
+    ///
+    /// # Panics
+    /// When the note cannot be serialised, which is impossible for its types.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a note is text and numbers")
+    }
+}
+
+/// A note that was read from a picture.
+#[derive(Debug)]
+pub struct ParsedNote {
+    /// Everything but the instruction and its settings.
+    pub header: NoteHeader,
+    /// The instruction with the resolved settings. With the same model it gives the same picture.
+    pub drag: DragFile,
+}
+
+/// How a picture was made, without the instruction.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoteHeader {
+    /// Version of the program.
+    pub version: String,
+    /// Hash of everything that decides the pixels.
+    pub job: String,
+    /// SHA-256 of the picture that was edited.
+    pub image: Option<String>,
+    /// Width and height of that picture.
+    pub size: Option<[usize; 2]>,
+    /// SHA-256 of the areas that the instruction resolved to.
+    pub areas: Option<String>,
+    /// The model's name.
+    pub model: String,
+    /// Hash of the model's weights.
+    pub weights: Option<String>,
+    /// SHA-256 of the LoRA file that was used instead of training one.
+    pub lora: Option<String>,
+    /// Whether the original was kept outside the editable area.
+    #[serde(default = "yes")]
+    pub composite: bool,
+    /// Kind of device.
+    pub device: Option<String>,
+    /// Number format.
+    pub dtype: Option<String>,
+    /// Seed of all noise.
+    pub seed: u64,
+    settings: Value,
+    instruction: Value,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl ParsedNote {
+    /// Reads the note inside the PNG at `path`.
+    ///
+    /// # Errors
+    /// As [`picture::read_note`] and [`ParsedNote::parse`].
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::parse(&picture::read_note(path)?, path)
+    }
+
+    /// Parses a note. `path` is the picture that contains it.
+    ///
+    /// # Errors
+    /// [`Error::Report`] `show.damaged` or `show.version`, and [`Error::Instruction`] with places in the text that
+    /// [`DragFile::text`] returns for a valid note.
+    pub fn parse(note: &str, path: &Path) -> Result<Self> {
+        let refuse = |kind, reason, hint: &str| Error::Report {
+            path: path.to_path_buf(),
+            kind,
+            reason,
+            hint: hint.into(),
+        };
+        let damaged = |reason| {
+            refuse(
+                ErrorKind::ShowDamaged,
+                reason,
+                "the report was changed after this program wrote it",
+            )
+        };
+        let mut value: Value = serde_json::from_str(note)
+            .map_err(|error| damaged(format!("the report is not JSON: {error}")))?;
+        // Keys of other versions are unknown, so the version comes first.
+        match value.as_object_mut().and_then(|keys| keys.remove("v")) {
+            Some(format) if format == FORMAT => {}
+            Some(format) => {
+                let reason =
+                    format!("the report has version {format}; this program reads {FORMAT}");
+                return Err(refuse(
+                    ErrorKind::ShowVersion,
+                    reason,
+                    "a newer program may read it",
+                ));
+            }
+            None => return Err(damaged("the report has no version".into())),
+        }
+        let mut header: NoteHeader = serde_json::from_value(value)
+            .map_err(|error| damaged(format!("the report is incomplete or changed: {error}")))?;
+        let (settings, mut instruction) = (header.settings.take(), header.instruction.take());
+        if settings.get("seed").and_then(Value::as_u64) != Some(header.seed) {
+            return Err(damaged("the report gives two different seeds".into()));
+        }
+        if let Value::Object(keys) = &mut instruction {
+            keys.insert("settings".into(), settings);
+        }
+        let text = format!("{instruction:#}");
+        let drag = DragFile::parse(text.as_bytes()).map_err(|faults| Error::Instruction {
+            path: path.to_path_buf(),
+            faults,
+        })?;
+        Ok(Self { header, drag })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::settings::Overrides;
+
+    const DRAG: &str = r#"{"version": 1, "prompt": "a \u00e9t\u00e9 \"", "editable": "everything", "regions": [
+        {"id": "a", "type": "rotation", "region": {"mask": "m.png"}, "center": [10.1, 0.30000000000000004], "angle": -30.7},
+        {"type": "translation", "region": {"ellipse": [40, 40, 14.5, 12]}, "handle": [40, 40], "target": [60, 45.125]}],
+        "settings": {"seed": 3}}"#;
+
+    fn note(settings: &Settings) -> String {
+        let drag = DragFile::parse(DRAG.as_bytes()).expect("a valid drag file");
+        let job = Job {
+            image: "1",
+            instruction: Instruction::from(&drag),
+            areas: "2",
+            settings,
+            weights: "3",
+            lora: Some("4"),
+            composite: false,
+            numerics: ["cpu", "f32"],
+        };
+        Note::new(&job, &job.hash(), Size::new(640, 480), "demo").to_json()
+    }
+
+    fn parse(note: &str) -> Result<ParsedNote> {
+        ParsedNote::parse(note, Path::new("out.png"))
+    }
+
+    fn kind(note: &str) -> ErrorKind {
+        parse(note).expect_err("the note was changed").kind()
+    }
+
+    #[test]
+    fn a_note_that_is_written_can_be_read() {
+        let settings = Settings {
+            lr: 0.300_000_000_000_000_04,
+            seed: u64::MAX,
+            ..Settings::default()
+        };
+        let ParsedNote { header, drag } = parse(&note(&settings)).expect("a valid note");
+        let original = DragFile::parse(DRAG.as_bytes()).expect("a valid drag file");
+        assert_eq!(
+            (drag.prompt, drag.editable, drag.regions),
+            (original.prompt, original.editable, original.regions)
+        );
+        assert_eq!(
+            Settings::resolve(&drag.settings.over(&Overrides {
+                steps: Some(7),
+                ..Overrides::default()
+            }))
+            .expect("in bounds"),
+            settings
+        );
+        assert_eq!(
+            (
+                header.model.as_str(),
+                header.size,
+                header.composite,
+                header.seed
+            ),
+            ("demo", Some([640, 480]), false, u64::MAX)
+        );
+        assert_eq!(
+            [header.image, header.areas, header.weights, header.lora]
+                .map(Option::unwrap_or_default),
+            ["1", "2", "3", "4"]
+        );
+    }
+
+    #[test]
+    fn a_note_does_not_contain_the_drag_files_settings() {
+        assert_eq!(
+            note(&Settings {
+                seed: 5,
+                ..Settings::default()
+            })
+            .matches("\"seed\":3")
+            .count(),
+            0
+        );
+    }
+
+    #[test]
+    fn a_changed_note_is_rejected() {
+        let good = note(&Settings::default());
+        assert_eq!(kind("{"), ErrorKind::ShowDamaged);
+        assert_eq!(kind("[]"), ErrorKind::ShowDamaged);
+        assert_eq!(
+            kind(&good.replacen("\"v\":1", "\"v\":2", 1)),
+            ErrorKind::ShowVersion
+        );
+        assert_eq!(
+            kind(&good.replacen("\"v\":1,", "", 1)),
+            ErrorKind::ShowDamaged
+        );
+        assert_eq!(
+            kind(&good.replacen("\"model\"", "\"modle\"", 1)),
+            ErrorKind::ShowDamaged
+        );
+        assert_eq!(
+            kind(&good.replacen("\"seed\":0", "\"seed\":1", 1)),
+            ErrorKind::ShowDamaged
+        );
+        assert_eq!(
+            kind(&good.replacen("\"strength\":0.75", "\"strength\":7", 1)),
+            ErrorKind::InstructionRange
+        );
+        assert_eq!(
+            kind(&good.replacen("\"strength\"", "\"strenght\"", 1)),
+            ErrorKind::InstructionUnknownField
+        );
+        assert_eq!(
+            kind(&good.replacen("\"rotation\"", "\"spin\"", 1)),
+            ErrorKind::InstructionRange
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_note_causes_a_panic(place in 0_usize..2000, with in "\\PC{0,3}", cut in 0_usize..3) {
+            let good = note(&Settings::default());
+            let place = good.floor_char_boundary(place % good.len());
+            let end = good.ceil_char_boundary((place + cut).min(good.len()));
+            let changed = [&good[..place], &with, &good[end..]].concat();
+            if let Err(error) = parse(&changed) {
+                prop_assert_eq!(error.exit_status(), 2);
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The backward pass of the whole network, to the latents or to the LoRA adapters.
+
+use super::UNet;
+use super::blocks::DownBlock;
+use crate::kernels::Backend;
+use crate::nn::{Pass, Shape, Tensor};
+
+/// Gradients of a loss with respect to the outputs of a forward pass.
+#[derive(Debug)]
+pub(super) struct Gradients<B: Backend> {
+    /// About the size of the larger ones.
+    pub(super) magnitude: f32,
+    /// With respect to the noise prediction, where the pass computed it.
+    pub(super) noise: Option<Tensor<B>>,
+    /// With respect to the outputs of decoder stages: (stage, gradient). All stages that the pass ran end in one of these or in the noise.
+    pub(super) features: Vec<(usize, Tensor<B>)>,
+}
+
+impl<B: Backend> UNet<B> {
+    /// Returns the gradient with respect to the latents (batch, height, width, 4), whose shape is `latents`.
+    ///
+    /// # Panics
+    /// When `pass` did not record the forward pass of these outputs.
+    pub(super) fn backward_to_latents(
+        &self,
+        latents: Shape,
+        gradients: Gradients<B>,
+        pass: &mut Pass<B>,
+    ) -> Tensor<B> {
+        self.choose_loss_scale(&gradients, pass);
+        let backend = self.backend();
+        let dx = backend.run(|| {
+            let (mut dx, mut skips) = self.decoder_backward(gradients, pass)?;
+            for block in self.down.iter().rev() {
+                dx = block.backward(dx, &mut skips, pass);
+            }
+            if let Some(skip) = skips.pop() {
+                dx = dx.plus(&skip);
+            }
+            let unscale = 1.0 / pass.loss_scale();
+            Some(self.conv_in.backward(&dx, pass).full(unscale))
+        });
+        // Without an output, the loss does not depend on the latents.
+        dx.unwrap_or_else(|| Tensor::zeros(backend, latents))
+    }
+
+    /// Adds the gradients with respect to the adapters to those of the pass's learners. Ends at the first layer with an adapter.
+    ///
+    /// # Panics
+    /// When `pass` did not record the forward pass of these outputs.
+    pub(super) fn backward_to_adapters(&self, gradients: Gradients<B>, pass: &mut Pass<B>) {
+        self.choose_loss_scale(&gradients, pass);
+        self.backend().run(|| {
+            let Some((mut dx, mut skips)) = self.decoder_backward(gradients, pass) else {
+                return;
+            };
+            let first = self.down.iter().position(DownBlock::has_attention);
+            for (level, block) in self.down.iter().enumerate().rev() {
+                if Some(level) == first {
+                    block.backward_to_attention(dx, &mut skips, pass);
+                    return;
+                }
+                dx = block.backward(dx, &mut skips, pass);
+            }
+        });
+    }
+
+    /// Chooses the factor by which all gradients of the pass are multiplied, to avoid underflow in a short number format.
+    /// It is a power of two, so that multiplying and dividing by it are exact.
+    fn choose_loss_scale(&self, gradients: &Gradients<B>, pass: &mut Pass<B>) {
+        let magnitude = if gradients.magnitude.is_normal() {
+            gradients.magnitude.log2().round().clamp(-60.0, 60.0)
+        } else {
+            0.0
+        };
+        let scale = self.backend().loss_scale();
+        pass.set_loss_scale(scale.map_or(1.0, |size| size / magnitude.exp2()));
+    }
+
+    /// Returns the gradients with respect to the encoder's output and to the skip connections, the finest last skip first; `None`
+    /// when there is no gradient at all.
+    fn decoder_backward(
+        &self,
+        gradients: Gradients<B>,
+        pass: &mut Pass<B>,
+    ) -> Option<(Tensor<B>, Vec<Tensor<B>>)> {
+        let Gradients {
+            noise,
+            mut features,
+            ..
+        } = gradients;
+        let (backend, scale) = (self.backend(), pass.loss_scale());
+        let depth = if noise.is_some() {
+            self.up.len()
+        } else {
+            features.iter().map(|(stage, _)| *stage).max().unwrap_or(0)
+        };
+        let mut dx = noise.map(|noise| {
+            let dx = self.conv_out.backward(&noise.compact(backend, scale), pass);
+            self.norm_out.backward(&dx, pass)
+        });
+        let mut skips = Vec::new();
+        for (stage, block) in self.up.iter().enumerate().take(depth).rev() {
+            while let Some(position) = features.iter().position(|(of, _)| *of == stage + 1) {
+                let gradient = features.swap_remove(position).1.compact(backend, scale);
+                dx = Some(match dx {
+                    Some(dx) => dx.plus(&gradient),
+                    None => gradient,
+                });
+            }
+            dx = dx.map(|dx| block.backward(dx, &mut skips, pass));
+        }
+        let mut dx = dx?;
+        dx = self.mid_second.backward(&dx, pass);
+        dx = self.mid_attention.backward(&dx, pass);
+        dx = self.mid_first.backward(&dx, pass);
+        Some((dx, skips))
+    }
+}

@@ -1,0 +1,69 @@
+//! The forward pass of the whole network: encoder, middle, and as much of the decoder as the outputs need.
+
+use super::blocks::{DownBlock, UpBlock};
+use super::{Context, Input, Resnet, UNet, Want};
+use crate::kernels::Backend;
+use crate::nn::{Pass, Tensor};
+
+impl<B: Backend> UNet<B> {
+    /// Returns the outputs that `want` names.
+    ///
+    /// # Panics
+    /// When the shapes do not fit, or the network lacks a decoder stage.
+    pub(super) fn run_forward<W: Want>(
+        &self,
+        input: Input<B>,
+        want: &W,
+        pass: &mut Pass<B>,
+    ) -> W::Of<Tensor<B>> {
+        let backend = self.backend();
+        let latents = input.latents.compact(backend, 1.0);
+        let context = match input.context {
+            Context::Tokens(tokens) => Context::Tokens(tokens.compact(backend, 1.0)),
+            prepared @ Context::Prepared(_) => prepared,
+        };
+        backend.run(|| self.layers_forward(&latents, &input.timesteps, &context, want, pass))
+    }
+
+    fn layers_forward<W: Want>(
+        &self,
+        latents: &Tensor<B>,
+        timesteps: &[f64],
+        context: &Context<B>,
+        want: &W,
+        pass: &mut Pass<B>,
+    ) -> W::Of<Tensor<B>> {
+        let down = self.down.iter().flat_map(DownBlock::resnets);
+        let up = self.up.iter().flat_map(UpBlock::resnets);
+        let resnets: Vec<&Resnet<B>> = down
+            .chain([&self.mid_first, &self.mid_second])
+            .chain(up)
+            .collect();
+        let shifts = self.time.shifts(latents.backend(), timesteps, &resnets);
+        let shifts = &mut shifts.iter();
+        let mut skips = Vec::new();
+        let mut x = self.conv_in.forward(latents, pass);
+        skips.push(x.clone());
+        for block in &self.down {
+            x = block.forward(x, shifts, context, &mut skips, pass);
+        }
+        x = self.mid_first.forward(&x, shifts.next(), pass);
+        x = self.mid_attention.forward(&x, context, pass);
+        x = self.mid_second.forward(&x, shifts.next(), pass);
+        let depth = if W::NOISE {
+            self.up.len()
+        } else {
+            want.stages().iter().copied().max().unwrap_or(0)
+        };
+        let mut stages = Vec::new();
+        for block in &self.up[..depth] {
+            x = block.forward(x, shifts, context, &mut skips, pass);
+            stages.push(x.clone());
+        }
+        let features = want.stages().iter().map(|stage| stages[stage - 1].clone());
+        W::collect(features.collect(), || {
+            let x = self.norm_out.forward(&x, pass);
+            self.conv_out.forward(&x, pass).full(1.0)
+        })
+    }
+}

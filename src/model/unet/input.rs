@@ -1,0 +1,56 @@
+//! The input of a forward pass.
+
+use super::Context;
+use crate::kernels::Backend;
+use crate::nn::{Mutual, Tensor};
+
+/// The input of a forward pass: latents, their timesteps, the prompt, and what steers the attention.
+#[derive(Debug, Clone)]
+pub struct Input<B: Backend> {
+    /// (batch, height, width, 4).
+    pub(super) latents: Tensor<B>,
+    /// One per latent.
+    pub(super) timesteps: Vec<f64>,
+    pub(super) context: Context<B>,
+    pub(super) mutual: Option<Mutual>,
+}
+
+impl<B: Backend> Input<B> {
+    /// Latents (batch, height, width, 4) with a timestep each, and one prompt for all or one for each.
+    ///
+    /// # Panics
+    /// When the number of timesteps or prompts does not fit.
+    pub fn new(latents: &Tensor<B>, timesteps: &[f64], context: impl Into<Context<B>>) -> Self {
+        let batch = latents.shape().batch;
+        assert_eq!(timesteps.len(), batch, "a timestep for every latent");
+        let context = context.into();
+        assert!(
+            [1, batch].contains(&context.batch()),
+            "one prompt, or one for every latent"
+        );
+        Self {
+            latents: latents.clone(),
+            timesteps: timesteps.to_vec(),
+            context,
+            mutual: None,
+        }
+    }
+
+    /// Latents (batch, height, width, 4) at one timestep, and one prompt for all or one for each.
+    ///
+    /// # Panics
+    /// When the number of prompts does not fit.
+    pub fn at(latents: &Tensor<B>, timestep: f64, context: impl Into<Context<B>>) -> Self {
+        let timesteps = vec![timestep; latents.shape().batch];
+        Self::new(latents, &timesteps, context)
+    }
+
+    /// With mutual self-attention between the latents.
+    #[must_use]
+    pub fn with_mutual(self, mutual: Mutual) -> Self {
+        Self {
+            mutual: Some(mutual),
+            ..self
+        }
+    }
+}

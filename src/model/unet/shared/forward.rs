@@ -1,0 +1,146 @@
+//! One forward pass for the equal calls of several clients.
+
+use std::sync::Arc;
+
+use super::open_pass::{Member, OpenPass, Share, runs};
+use super::requests::{ForwardCall, Purpose};
+use super::{SharedUNet, catch, repeated};
+use crate::failpoint;
+use crate::kernels::Backend;
+use crate::kernels::fault::{self, DeviceFault};
+use crate::model::unet::{Context, Input, Want};
+use crate::nn::{Learner, Mutual, Pass, Tensor};
+
+impl<B: Backend> SharedUNet<'_, B> {
+    /// Serves the forward calls of a round; calls that join share a pass.
+    pub(super) fn forward<W: Want>(&mut self, calls: Vec<(usize, ForwardCall<B, W>)>) {
+        let mut groups: Vec<Vec<(usize, ForwardCall<B, W>)>> = Vec::new();
+        for (client, call) in calls {
+            match groups.iter_mut().find(|group| group[0].1.joins(&call)) {
+                Some(group) => group.push((client, call)),
+                None => groups.push(vec![(client, call)]),
+            }
+        }
+        for group in groups {
+            self.calls += 1;
+            self.forward_pass(group);
+        }
+    }
+
+    fn forward_pass<W: Want>(&mut self, group: Vec<(usize, ForwardCall<B, W>)>) {
+        let want = group[0].1.want.clone();
+        let (mut members, mut inputs, mut purposes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut next = 0;
+        for (client, ForwardCall { input, purpose, .. }) in group {
+            let first = next;
+            next += input.latents.shape().batch;
+            members.push(Member {
+                client,
+                range: first..next,
+            });
+            inputs.push(input);
+            purposes.push(purpose);
+        }
+        let parameters: Vec<Tensor<B>> = purposes.iter().filter_map(Purpose::parameters).collect();
+        let records = purposes.iter().all(Purpose::records);
+        let result = catch(|| {
+            if members.len() > 1 && failpoint::is_hit("no_memory_for_several") {
+                fault::throw(DeviceFault::OutOfMemory {
+                    need: 0,
+                    free: 0,
+                    total: 0,
+                });
+            }
+            let mut pass = if records {
+                Pass::recording()
+            } else {
+                Pass::inference()
+            }
+            .with_runs(runs(&members));
+            for (member, parameters) in members.iter().zip(&parameters) {
+                pass = pass.with_learner(Learner {
+                    set: member.client,
+                    parameters,
+                    gradient: None,
+                });
+            }
+            let input = self.joined(&members, &inputs);
+            if let Some(mutual) = &input.mutual {
+                pass = pass.with_mutual(mutual.clone());
+            }
+            let latents = input.latents.shape();
+            let outputs = self.unet.run_forward(input, &want, &mut pass);
+            (latents, outputs, pass.into_tape())
+        });
+        let (latents, outputs, tape) = match result {
+            Ok(passed) => passed,
+            Err(error) => {
+                for purpose in purposes {
+                    purpose.fail(error.clone());
+                }
+                return;
+            }
+        };
+        let pass = Arc::new(OpenPass {
+            members,
+            parameters,
+            latents,
+            tape,
+        });
+        for (member, purpose) in purposes.into_iter().enumerate() {
+            let range = &pass.members[member].range;
+            let own = catch(|| W::map(&outputs, |tensor| tensor.pictures(range.clone())));
+            let share = || Share {
+                pass: Arc::clone(&pass),
+                member,
+            };
+            match purpose {
+                Purpose::Inference(reply) => reply.send(own),
+                Purpose::Latents(reply) | Purpose::Adapters(_, reply) => {
+                    reply.send(own.map(|own| (own, share())));
+                }
+            }
+        }
+    }
+
+    /// Returns the inputs of all members as one: latents stacked, each with its prompt and its source of mutual self-attention.
+    fn joined(&mut self, members: &[Member], inputs: &[Input<B>]) -> Input<B> {
+        if let [input] = inputs {
+            return input.clone();
+        }
+        let latents: Vec<Tensor<B>> = inputs.iter().map(|input| input.latents.clone()).collect();
+        let timesteps = inputs.iter().flat_map(|input| input.timesteps.clone());
+        let mut sources = Vec::new();
+        for (input, member) in inputs.iter().zip(members) {
+            let own = input.mutual.iter().flat_map(|mutual| &mutual.sources);
+            sources.extend(own.map(|source| member.range.start + source));
+        }
+        let mutual = inputs[0].mutual.as_ref().map(|mutual| Mutual {
+            start_layer: mutual.start_layer,
+            sources,
+        });
+        Input {
+            timesteps: timesteps.collect(),
+            context: self.joined_context(inputs),
+            latents: Tensor::stacked(&latents),
+            mutual,
+        }
+    }
+
+    /// Returns the prompts of all latents.
+    fn joined_context(&mut self, inputs: &[Input<B>]) -> Context<B> {
+        let (mut tokens, mut prompts) = (Vec::new(), Vec::new());
+        for input in inputs {
+            let batch = input.latents.shape().batch;
+            match &input.context {
+                Context::Tokens(own) => tokens.extend(repeated(own, batch)),
+                Context::Prepared(own) => prompts.push((own.clone(), batch)),
+            }
+        }
+        if prompts.is_empty() {
+            Context::Tokens(Tensor::stacked(&tokens))
+        } else {
+            Context::Prepared(self.prompts.joined(prompts))
+        }
+    }
+}

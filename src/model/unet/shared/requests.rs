@@ -1,0 +1,178 @@
+//! Requests of clients, each with the channel of its reply.
+
+use std::mem::discriminant;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use super::open_pass::Share;
+use crate::kernels::Backend;
+use crate::kernels::fault::DeviceFault;
+use crate::model::unet::backward_pass::Gradients;
+use crate::model::unet::{
+    AdapterPlace, Context, Features, Input, Noise, NoiseAndFeatures, Prompt, Want,
+};
+use crate::nn::{Shape, Tensor};
+
+/// The sending end of a reply to one request.
+#[derive(Debug)]
+pub(super) struct Reply<T>(Sender<Result<T, CallError>>);
+
+impl<T> Reply<T> {
+    pub(super) fn channel() -> (Self, Receiver<Result<T, CallError>>) {
+        let (sender, receiver) = channel();
+        (Self(sender), receiver)
+    }
+
+    pub(super) fn send(self, result: Result<T, CallError>) {
+        // A client that is gone needs no reply.
+        let _ = self.0.send(result);
+    }
+}
+
+/// Why a request failed.
+#[derive(Debug, Clone)]
+pub(super) enum CallError {
+    Fault(DeviceFault),
+    Panic(String),
+}
+
+/// A request of a client.
+pub(super) enum Request<B: Backend> {
+    /// Attaches the client's adapters.
+    AttachAdapters {
+        rank: usize,
+        reply: Reply<Vec<AdapterPlace>>,
+    },
+    /// Merges the client's adapters into the weights of its latents.
+    MergeAdapters {
+        parameters: Tensor<B>,
+        reply: Reply<()>,
+    },
+    /// Computes a prompt's keys and values with the client's weights.
+    Prepare {
+        tokens: Tensor<B>,
+        reply: Reply<Prompt<B>>,
+    },
+    /// Calls the network, together with other clients where their calls are equal.
+    Call(Call<B>),
+}
+
+/// A call of the network.
+pub enum Call<B: Backend> {
+    Noise(ForwardCall<B, Noise>),
+    Features(ForwardCall<B, Features>),
+    NoiseAndFeatures(ForwardCall<B, NoiseAndFeatures>),
+    Backward(BackwardCall<B>),
+}
+
+/// The kinds of [`Want`], each with its variant of [`Call`].
+pub trait Kind: Sized {
+    /// The call with its kind.
+    fn call<B: Backend>(call: ForwardCall<B, Self>) -> Call<B>
+    where
+        Self: Want;
+}
+
+impl Kind for Noise {
+    fn call<B: Backend>(call: ForwardCall<B, Self>) -> Call<B> {
+        Call::Noise(call)
+    }
+}
+
+impl Kind for Features {
+    fn call<B: Backend>(call: ForwardCall<B, Self>) -> Call<B> {
+        Call::Features(call)
+    }
+}
+
+impl Kind for NoiseAndFeatures {
+    fn call<B: Backend>(call: ForwardCall<B, Self>) -> Call<B> {
+        Call::NoiseAndFeatures(call)
+    }
+}
+
+/// The forward calls of one round, by kind, with their clients.
+pub(super) struct ForwardCalls<B: Backend> {
+    pub(super) noise: Vec<(usize, ForwardCall<B, Noise>)>,
+    pub(super) features: Vec<(usize, ForwardCall<B, Features>)>,
+    pub(super) both: Vec<(usize, ForwardCall<B, NoiseAndFeatures>)>,
+}
+
+impl<B: Backend> Default for ForwardCalls<B> {
+    fn default() -> Self {
+        Self {
+            noise: Vec::new(),
+            features: Vec::new(),
+            both: Vec::new(),
+        }
+    }
+}
+
+/// A forward pass of a client's latents.
+pub struct ForwardCall<B: Backend, W: Want> {
+    pub(super) input: Input<B>,
+    pub(super) want: W,
+    pub(super) purpose: Purpose<B, W>,
+}
+
+/// What follows a forward pass.
+pub(super) enum Purpose<B: Backend, W: Want> {
+    /// Nothing.
+    Inference(Reply<W::Of<Tensor<B>>>),
+    /// A backward pass to the latents.
+    Latents(Reply<RecordedOutputs<B, W>>),
+    /// A backward pass to the adapters with these parameters.
+    Adapters(Tensor<B>, Reply<RecordedOutputs<B, W>>),
+}
+
+impl<B: Backend, W: Want> Purpose<B, W> {
+    /// Whether the forward pass has to be recorded.
+    pub(super) fn records(&self) -> bool {
+        !matches!(self, Self::Inference(_))
+    }
+
+    /// The parameters of adapters that learn.
+    pub(super) fn parameters(&self) -> Option<Tensor<B>> {
+        match self {
+            Self::Inference(_) | Self::Latents(_) => None,
+            Self::Adapters(parameters, _) => Some(parameters.clone()),
+        }
+    }
+
+    /// Replies that the call failed.
+    pub(super) fn fail(self, error: CallError) {
+        match self {
+            Self::Inference(reply) => reply.send(Err(error)),
+            Self::Latents(reply) | Self::Adapters(_, reply) => reply.send(Err(error)),
+        }
+    }
+}
+
+/// A client's outputs of a recorded pass, and its share of the pass.
+pub(super) type RecordedOutputs<B, W> = (<W as Want>::Of<Tensor<B>>, Share<B>);
+
+impl<B: Backend, W: Want> ForwardCall<B, W> {
+    /// Whether one forward pass can serve both.
+    pub(super) fn joins(&self, other: &Self) -> bool {
+        let of_one = |shape: Shape| Shape { batch: 1, ..shape };
+        let start = |input: &Input<B>| input.mutual.as_ref().map(|mutual| mutual.start_layer);
+        let contexts = match (&self.input.context, &other.input.context) {
+            (Context::Tokens(a), Context::Tokens(b)) => of_one(a.shape()) == of_one(b.shape()),
+            (Context::Prepared(a), Context::Prepared(b)) => of_one(a.shape()) == of_one(b.shape()),
+            _ => false,
+        };
+        contexts
+            && of_one(self.input.latents.shape()) == of_one(other.input.latents.shape())
+            && self.want == other.want
+            && discriminant(&self.purpose) == discriminant(&other.purpose)
+            && start(&self.input) == start(&other.input)
+    }
+}
+
+/// A client's part of the backward pass of a recorded forward pass.
+#[derive(Debug)]
+pub struct BackwardCall<B: Backend> {
+    pub(super) share: Share<B>,
+    pub(super) gradients: Gradients<B>,
+    /// The gradient with respect to the client's latents or its adapters' parameters, whichever the pass was recorded for.
+    pub(super) reply: Reply<Tensor<B>>,
+}

@@ -1,0 +1,120 @@
+//! Unusual environments: no home folder, no temporary folder, a deleted current folder, a suspended process.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::folder::{Folder, ended, send, start_at, wait};
+
+/// Runs the batch of a folder in a shell after the command `before`, from a new current folder.
+fn after(folder: &Folder, before: &str, out: &str) -> crate::folder::Ended {
+    std::fs::create_dir(folder.path("here")).unwrap();
+    let batch = folder.batch(&[
+        folder.path("in").to_str().unwrap(),
+        "-o",
+        folder.path(out).to_str().unwrap(),
+    ]);
+    let mut shell = Command::new("/bin/sh");
+    shell
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("DRAGNEXT_CACHE_LIMIT", "0")
+        .current_dir(folder.path("here"));
+    shell
+        .arg("-c")
+        .arg(format!("{before}; exec \"$0\" \"$@\""))
+        .arg(batch.get_program())
+        .args(batch.get_args());
+    shell
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let ended = ended(shell);
+    let _ = std::fs::remove_dir(folder.path("here"));
+    ended
+}
+
+#[test]
+fn a_batch_needs_neither_home_nor_temporary_nor_current_folder() {
+    let folder = Folder::new(2);
+    let expected = folder.expected();
+    for (number, before) in [
+        "uninit HOME",
+        "export TMPDIR=/proc/nowhere",
+        "rmdir ../here; test ! -e ../here",
+        "export HOME=/proc/nowhere",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let out = format!("out{number}");
+        after(&folder, before, &out)
+            .assert(0)
+            .says("2 items: 2 done");
+        assert!(
+            crate::folder::results(&folder.path(&out)) == expected,
+            "{before}"
+        );
+    }
+}
+
+#[test]
+fn files_have_the_permissions_of_the_umask() {
+    let folder = Folder::new(1);
+    for (umask, expected) in [("077", 0o600), ("022", 0o644)] {
+        let out = format!("out{umask}");
+        after(&folder, &format!("umask {umask}"), &out).assert(0);
+        for name in ["p0.png", "records/all.jsonl"] {
+            let mode = folder
+                .path(&out)
+                .join(name)
+                .metadata()
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777;
+            assert_eq!(
+                format!("{mode:o}"),
+                format!("{expected:o}"),
+                "{name} with umask {umask}"
+            );
+        }
+    }
+}
+
+/// A suspended and resumed process finishes its work, and its recorded durations do not exceed the elapsed time.
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_suspended_process_continues_and_records_true_durations() {
+    let folder = Folder::new(2);
+    let expected = folder.expected();
+    let begun = Instant::now();
+    // A failpoint holds it in the training of the first item; it is suspended there.
+    let (child, stderr) = start_at(folder.batch(&["in", "-o", "out"]), "wait_in_lora#1");
+    send("STOP", &child);
+    std::thread::sleep(Duration::from_millis(700));
+    let state = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+    assert!(
+        state.is_empty() || state.contains(") T "),
+        "it stands still: {state}"
+    );
+    send("CONT", &child);
+    send("INT", &child);
+    drop(stderr);
+    wait(child).assert(130);
+    folder.whole(&[]).assert(0).says("2 items: 2 done");
+    assert!(folder.results() == expected);
+    let wall = begun.elapsed().as_secs_f64();
+    let records = folder.records();
+    let stages = records
+        .iter()
+        .filter_map(|record| record["seconds"].as_object())
+        .flat_map(|stages| stages.values());
+    let seconds: Vec<f64> = stages.map(|seconds| seconds.as_f64().unwrap()).collect();
+    assert!(
+        !seconds.is_empty()
+            && seconds.iter().all(|seconds| *seconds >= 0.0)
+            && seconds.iter().sum::<f64>() <= wall,
+        "{seconds:?} of {wall}"
+    );
+}

@@ -1,0 +1,309 @@
+//! `dragnext compare`: its numbers are those of scikit-image, its limits are kept, and what cannot be compared is refused.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use assert_cmd::Command;
+use image::{DynamicImage, GrayImage, ImageBuffer, Luma, Rgb, Rgba};
+use serde_json::Value;
+
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("examples/edits")
+        .join(name)
+        .join("input.png")
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn save(&self, name: &str, picture: impl Into<DynamicImage>) {
+        picture.into().save(self.folder.path().join(name)).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::cargo_bin("dragnext").unwrap();
+        command
+            .env_clear()
+            .current_dir(self.folder.path())
+            .arg("compare")
+            .args(arguments)
+            .output()
+            .unwrap()
+    }
+
+    fn status(&self, arguments: &[&str]) -> Option<i32> {
+        self.run(arguments).status.code()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(&[arguments, &["--json"]].concat());
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)))
+    }
+}
+
+/// A grey ramp of 40 x 30 with 60 added at one pixel.
+fn ramp(spot: Option<(u32, u32)>) -> GrayImage {
+    GrayImage::from_fn(40, 30, |x, y| {
+        Luma([(2 * x + 3 * y) as u8 + if Some((x, y)) == spot { 60 } else { 0 }])
+    })
+}
+
+/// tests/peer/similarity.py prints these numbers.
+#[test]
+fn the_numbers_are_those_of_scikit_image() {
+    let (a, b) = (example("translation-00"), example("translation-07"));
+    let all = Bench::new().json(&[a.to_str().unwrap(), b.to_str().unwrap()])["all"].take();
+    let close = |name: &str, expected: f64| {
+        let found = all[name].as_f64().unwrap();
+        assert!(
+            (found - expected).abs() < 1e-9,
+            "{name}: {found}, not {expected}"
+        );
+    };
+    close("max_diff", 230.0);
+    close("mean_diff", 59.639_531_453_450_52);
+    close("psnr", 10.918_157_197_724_769);
+    close("ssim", 0.847_120_157_795_187_1);
+    assert_eq!(
+        (&all["differing"], &all["pixels"], &all["share"]),
+        (&65_536.into(), &65_536.into(), &1.0.into())
+    );
+}
+
+#[test]
+fn what_is_the_same_passes_the_strictest_limits() {
+    let bench = Bench::new();
+    bench.save("a.png", ramp(None));
+    let strictest = [
+        "--max-diff",
+        "0",
+        "--mean-diff",
+        "0",
+        "--min-psnr",
+        "1000",
+        "--min-ssim",
+        "1",
+        "--max-share",
+        "0",
+    ];
+    let output = bench.run(&[&["a.png", "a.png"][..], &strictest].concat());
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert_eq!((output.status.code(), &*stderr), (Some(0), ""), "{stdout}");
+    assert!(
+        stdout.contains("all           1200     0.000 %        0   0.0000        inf  1.00000"),
+        "{stdout}"
+    );
+    assert_eq!(
+        bench.json(&["a.png", "a.png"])["all"]["psnr"],
+        Value::Null,
+        "JSON has no infinity"
+    );
+}
+
+#[test]
+fn every_limit_is_one() {
+    let bench = Bench::new();
+    bench.save("a.png", ramp(None));
+    bench.save("b.png", ramp(Some((20, 15))));
+    assert_eq!(
+        bench.status(&["a.png", "b.png"]),
+        Some(0),
+        "without limits nothing is too much"
+    );
+    for (limit, broken, kept, metric) in [
+        ("--max-diff", "59.9", "60", "max_diff"),
+        ("--mean-diff", "0.049", "0.05", "mean_diff"),
+        ("--min-psnr", "44", "43", "psnr"),
+        ("--min-ssim", "0.999", "0.5", "ssim"),
+        ("--max-share", "0.0008", "0.00084", "share"),
+    ] {
+        assert_eq!(
+            bench.status(&["a.png", "b.png", limit, kept]),
+            Some(0),
+            "{limit} {kept}"
+        );
+        let output = bench.run(&["a.png", "b.png", limit, broken]);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{limit} {broken}: {stderr}");
+        assert!(
+            stderr.starts_with("error: b.png: differs from `a.png`: "),
+            "{stderr}"
+        );
+        let record = bench.json(&["a.png", "b.png", limit, broken]);
+        assert_eq!(
+            (&record["status"], &record["over"][0]["metric"]),
+            (&"over".into(), &metric.into())
+        );
+    }
+    for wrong in [
+        ["--max-diff", "256"],
+        ["--min-ssim", "-0.1"],
+        ["--max-share", "1.1"],
+        ["--min-psnr", "much"],
+    ] {
+        assert_eq!(
+            bench.status(&[&["a.png", "b.png"][..], &wrong].concat()),
+            Some(2),
+            "{wrong:?}"
+        );
+    }
+}
+
+#[test]
+fn inside_and_outside_of_a_mask_are_judged_apart() {
+    let bench = Bench::new();
+    bench.save("a.png", ramp(None));
+    bench.save("b.png", ramp(Some((5, 5))));
+    bench.save(
+        "left.png",
+        GrayImage::from_fn(40, 30, |x, _| Luma([if x < 20 { 255 } else { 0 }])),
+    );
+    bench.save(
+        "right.png",
+        GrayImage::from_fn(40, 30, |x, _| Luma([if x < 20 { 0 } else { 255 }])),
+    );
+    let left = ["a.png", "b.png", "--mask", "left.png"];
+    let right = ["a.png", "b.png", "--mask", "right.png"];
+    let with = |base: &[&'static str], more: &[&'static str]| bench.status(&[base, more].concat());
+    assert_eq!(
+        with(&left, &["--outside-max-diff", "0"]),
+        Some(0),
+        "it differs inside"
+    );
+    assert_eq!(
+        with(&right, &["--outside-max-diff", "0"]),
+        Some(1),
+        "it differs outside"
+    );
+    assert_eq!(
+        with(&right, &["--max-diff", "59"]),
+        Some(1),
+        "limits hold outside too"
+    );
+    assert_eq!(
+        with(&right, &["--max-diff", "59", "--outside-max-diff", "60"]),
+        Some(0),
+        "unless there is one for it"
+    );
+    let record = bench.json(&[&right[..], &["--outside-max-diff", "0"]].concat());
+    assert_eq!(
+        (&record["over"][0]["area"], &record["inside"]["differing"]),
+        (&"outside".into(), &0.into())
+    );
+    assert_eq!(
+        (&record["outside"]["pixels"], &record["outside"]["max_diff"]),
+        (&600.into(), &60.0.into())
+    );
+}
+
+/// One of 65,536 levels is 1/257 of one of 256; the same colours in 8 and in 16 bits, grey or not, opaque or without alpha are no difference.
+#[test]
+fn bit_depths_and_kinds_of_pictures_are_compared_by_what_they_show() {
+    let bench = Bench::new();
+    bench.save("grey8.png", ramp(None));
+    bench.save("rgb8.png", DynamicImage::from(ramp(None)).into_rgb8());
+    bench.save("rgba16.png", DynamicImage::from(ramp(None)).into_rgba16());
+    for pair in [
+        ["grey8.png", "rgb8.png"],
+        ["rgb8.png", "rgba16.png"],
+        ["rgba16.png", "grey8.png"],
+    ] {
+        assert_eq!(
+            bench.status(&[pair[0], pair[1], "--max-diff", "0"]),
+            Some(0),
+            "{pair:?}"
+        );
+    }
+    let mut finer = DynamicImage::from(ramp(None)).into_rgb16();
+    finer.get_pixel_mut(7, 7).0[1] += 1;
+    bench.save("finer.png", finer);
+    let max = bench.json(&["rgb8.png", "finer.png"])["all"]["max_diff"]
+        .as_f64()
+        .unwrap();
+    assert!((max - 1.0 / 257.0).abs() < 1e-12, "{max}");
+    assert_eq!(
+        bench.status(&["rgb8.png", "finer.png", "--max-diff", "0"]),
+        Some(1)
+    );
+}
+
+#[test]
+fn alpha_is_a_difference() {
+    let bench = Bench::new();
+    let picture = |alpha: u8| {
+        ImageBuffer::from_fn(20, 20, move |x, _| {
+            Rgba([9u8, 9, 9, if x == 0 { alpha } else { 255 }])
+        })
+    };
+    bench.save("opaque.png", picture(255));
+    bench.save("clear.png", picture(55));
+    bench.save(
+        "none.png",
+        ImageBuffer::from_pixel(20, 20, Rgb([9u8, 9, 9])),
+    );
+    for other in ["opaque.png", "none.png"] {
+        let all = bench.json(&[other, "clear.png"])["all"].take();
+        // A twentieth of one channel of four.
+        assert_eq!(
+            (&all["max_diff"], &all["mean_diff"], &all["differing"]),
+            (&200.0.into(), &2.5.into(), &20.into()),
+            "{other}"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused() {
+    let bench = Bench::new();
+    bench.save("a.png", ramp(None));
+    bench.save("b.png", GrayImage::new(40, 31));
+    std::fs::write(bench.folder.path().join("text.png"), "no picture").unwrap();
+    for (arguments, kind, said) in [
+        (
+            &["a.png", "b.png"][..],
+            "image.size",
+            "b.png: is 40 x 31 pixels, `a.png` is 40 x 30",
+        ),
+        (&["a.png", "none.png"], "image.missing", "none.png"),
+        (&["text.png", "a.png"], "image.unsupported", "text.png"),
+        (
+            &["a.png", "a.png", "--mask", "b.png"],
+            "mask.size",
+            "b.png: the mask is 40 x 31 pixels, the pictures are 40 x 30",
+        ),
+        (
+            &["a.png", "a.png", "--mask", "none.png"],
+            "mask.missing",
+            "none.png",
+        ),
+        (
+            &["a.png", "a.png", "--mask", "text.png"],
+            "mask.decode",
+            "text.png",
+        ),
+    ] {
+        let output = bench.run(arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(said), "{stderr}");
+        let record = bench.json(arguments);
+        assert_eq!(
+            (&record["status"], &record["error"]["kind"]),
+            (&"failed".into(), &kind.into()),
+            "{arguments:?}"
+        );
+    }
+}

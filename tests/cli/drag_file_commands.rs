@@ -1,0 +1,488 @@
+//! `dragnext validate`, `new`, `settings` and `schema`, as their users run them.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use assert_cmd::Command;
+use image::{DynamicImage, GrayImage, RgbImage};
+use serde_json::{Value, json};
+
+const GOOD: &str = r#"{ "version": 1, "regions": [
+    { "id": "tail", "type": "translation", "region": { "rect": [20, 20, 60, 60] }, "handle": [40, 40], "target": [70, 80] } ] }"#;
+
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn picture(&self, name: &str, width: u32, height: u32) {
+        DynamicImage::ImageRgb8(RgbImage::new(width, height))
+            .save(self.path(name))
+            .unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("dragnext").unwrap();
+        command
+            .env_clear()
+            .env("HOME", self.folder.path())
+            .env("DRAGNEXT_CACHE_LIMIT", "0")
+            .env("DRAGNEXT_MODEL", "demo")
+            .current_dir(self.folder.path())
+            .args(arguments);
+        command
+    }
+
+    /// Exit status, stdout and stderr.
+    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        texts(&self.command(arguments).output().unwrap())
+    }
+}
+
+fn texts(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+fn lines(stdout: &str) -> Vec<Value> {
+    stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn one_bad_file_hides_no_other() {
+    let bench = Bench::new();
+    bench.write("good.json", GOOD);
+    bench.write("bad.json", &GOOD.replace("target", "taget"));
+    bench.write("worse.json", "{");
+    let files = [
+        "validate",
+        "bad.json",
+        "good.json",
+        "none.json",
+        "worse.json",
+        "good.json",
+    ];
+    let (status, stdout, stderr) = bench.run(&files);
+    assert_eq!(
+        (status, &*stdout),
+        (2, "good.json: ok, 1 region\ngood.json: ok, 1 region\n")
+    );
+    let mut at = 0;
+    for part in [
+        "error: bad.json: region `tail` at /regions/0: `target` is missing",
+        "2 faults in bad.json",
+        "error: none.json: ",
+        "error: worse.json: not JSON",
+        "\n3 files are wrong\n",
+    ] {
+        at += stderr[at..]
+            .find(part)
+            .unwrap_or_else(|| panic!("{part} is not there in its order: {stderr}"));
+    }
+    let (status, stdout, _) = bench.run(&[&files[..], &["--json"]].concat());
+    let verdicts = lines(&stdout);
+    let shown: Vec<Value> = verdicts
+        .iter()
+        .map(|verdict| {
+            json!([
+                verdict["file"],
+                verdict["status"],
+                verdict["faults"][0]["kind"]
+            ])
+        })
+        .collect();
+    assert_eq!(status, 2);
+    assert_eq!(
+        shown,
+        [
+            json!(["bad.json", "wrong", "instruction.missing_field"]),
+            json!(["good.json", "ok", null]),
+            json!(["none.json", "wrong", "file"]),
+            json!(["worse.json", "wrong", "instruction.syntax"]),
+            json!(["good.json", "ok", null]),
+        ]
+    );
+    let fault = &verdicts[0]["faults"][1];
+    let hint = "did you mean `target`?";
+    assert_eq!(
+        *fault,
+        json!({ "kind": "instruction.unknown_field", "message": "unknown key `taget`", "hint": hint, "pointer": "/regions/0/taget", "line": 2, "column": 104, "region": "tail" })
+    );
+}
+
+#[test]
+fn a_picture_says_more() {
+    let bench = Bench::new();
+    bench.picture("in.png", 200, 100);
+    bench.write("good.json", GOOD);
+    bench.write("out.json", &GOOD.replace("[70, 80]", "[200.5, 80]"));
+    bench.write("still.json", &GOOD.replace("[70, 80]", "[40, 40]"));
+    assert_eq!(
+        bench.run(&["validate", "out.json"]),
+        (0, "out.json: ok, 1 region\n".into(), String::new())
+    );
+    let (status, stdout, stderr) = bench.run(&[
+        "validate",
+        "good.json",
+        "out.json",
+        "still.json",
+        "--image",
+        "in.png",
+    ]);
+    assert_eq!(
+        (status, &*stdout),
+        (
+            2,
+            "good.json: ok, 1 region, works at 512 x 256\nstill.json: ok, 1 region, works at 512 x 256, 1 warning\n"
+        )
+    );
+    assert!(
+        stderr.starts_with("warning: still.json: region `tail` moves by less than a pixel"),
+        "{stderr}"
+    );
+    assert!(
+        stderr.contains("error: out.json: region `tail` at /regions/0/target: point (200.5, 80) lies outside the image (200 x 100)"),
+        "{stderr}"
+    );
+
+    let (_, stdout, _) = bench.run(&[
+        "validate",
+        "good.json",
+        "--image",
+        "in.png",
+        "--json",
+        "--size",
+        "100",
+    ]);
+    let expected = json!({
+        "v": 1, "file": "good.json", "status": "ok", "count": 1, "working": [200, 100], "regions": [{ "id": "tail", "moved_px": 50.0 }],
+        "faults": [], "warnings": []
+    });
+    assert_eq!(lines(&stdout), [expected]);
+
+    let (status, stdout, stderr) = bench.run(&["validate", "good.json", "--image", "good.json"]);
+    assert_eq!((status, &*stdout), (2, ""), "{stderr}");
+    assert!(
+        stderr.starts_with("error: good.json: is not a picture in a known format"),
+        "{stderr}"
+    );
+}
+
+/// A picture that the camera held on its side is measured upright, as `edit` sees it.
+#[test]
+fn the_picture_is_measured_upright() {
+    let bench = Bench::new();
+    let mut jpeg = Vec::new();
+    image::codecs::jpeg::JpegEncoder::new(&mut jpeg)
+        .encode_image(&RgbImage::new(200, 100))
+        .unwrap();
+    // An EXIF block with one entry: orientation 6, a quarter turn.
+    let mut exif = b"\xff\xe1\x00\x22Exif\0\0MM\x00\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
+    jpeg.splice(2..2, exif.drain(..));
+    std::fs::write(bench.path("in.jpg"), jpeg).unwrap();
+    bench.write("low.json", &GOOD.replace("[70, 80]", "[70, 180]"));
+    let (status, stdout, stderr) = bench.run(&["validate", "low.json", "--image", "in.jpg"]);
+    assert_eq!(
+        (status, &*stdout),
+        (0, "low.json: ok, 1 region, works at 256 x 512\n"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn masks_are_looked_at_without_a_picture() {
+    let bench = Bench::new();
+    let with = |mask: &str| {
+        GOOD.replace(
+            "\"rect\": [20, 20, 60, 60]",
+            &format!("\"mask\": \"{mask}\""),
+        )
+    };
+    GrayImage::from_pixel(90, 90, image::Luma([255]))
+        .save(bench.path("white.png"))
+        .unwrap();
+    bench.write("good.json", &with("white.png"));
+    bench.write("missing.json", &with("none.png"));
+    let (status, stdout, stderr) = bench.run(&["validate", "good.json", "missing.json"]);
+    assert_eq!((status, &*stdout), (2, "good.json: ok, 1 region\n"));
+    assert!(
+        stderr.contains("/regions/0/region/mask: cannot read the mask `none.png`"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_drag_file_may_come_from_stdin() {
+    let bench = Bench::new();
+    let run = |text: &str| {
+        texts(
+            &bench
+                .command(&["validate", "-"])
+                .write_stdin(text)
+                .output()
+                .unwrap(),
+        )
+    };
+    assert_eq!(
+        run(GOOD),
+        (0, "stdin: ok, 1 region\n".into(), String::new())
+    );
+    let (status, _, stderr) = run("[");
+    assert!(
+        status == 2 && stderr.starts_with("error: stdin: not JSON"),
+        "{stderr}"
+    );
+}
+
+/// Flags count for `validate` as they do for `edit`.
+#[test]
+fn settings_that_no_model_has_are_refused() {
+    let bench = Bench::new();
+    bench.write("good.json", GOOD);
+    let (status, _, stderr) = bench.run(&["validate", "good.json", "--strength", "2"]);
+    assert_eq!(status, 2);
+    assert!(
+        stderr.contains("strength: `2.0` must be above 0 and at most 1")
+            && stderr.contains("hint: `dragnext settings` shows"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_new_drag_file_is_good_for_pictures_of_any_size() {
+    for (width, height) in [
+        (64, 64),
+        (65, 97),
+        (640, 427),
+        (4000, 3000),
+        (3000, 64),
+        (64, 2000),
+        (333, 334),
+    ] {
+        let bench = Bench::new();
+        bench.picture("in.png", width, height);
+        let (status, stdout, stderr) = bench.run(&["new", "in.png"]);
+        assert_eq!((status, &*stderr), (0, ""));
+        assert!(
+            stdout.starts_with("wrote in.json\n")
+                && stdout.contains("dragnext edit in.png --drag in.json\n"),
+            "{stdout}"
+        );
+        let (status, stdout, stderr) =
+            bench.run(&["validate", "in.json", "--image", "in.png", "--json"]);
+        let verdict = &lines(&stdout)[0];
+        assert_eq!((status, &*stderr), (0, ""), "{width} x {height}");
+        assert_eq!(
+            (&verdict["faults"], &verdict["warnings"]),
+            (&json!([]), &json!([])),
+            "{width} x {height}"
+        );
+        assert!(
+            verdict["regions"][0]["moved_px"].as_f64().unwrap() > 9.99,
+            "{verdict}"
+        );
+    }
+}
+
+/// What the new file says of its schema is true, and an editor can check it.
+#[test]
+fn a_new_drag_file_has_the_schema_beside_it() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("my drags")).unwrap();
+    bench.picture("in.png", 300, 200);
+    let (status, stdout, stderr) = bench.run(&["new", "in.png", "-o", "my drags/a.json"]);
+    assert_eq!(status, 0, "{stderr}");
+    assert!(
+        stdout.contains("dragnext preview in.png --drag 'my drags/a.json'\n"),
+        "{stdout}"
+    );
+    assert!(
+        stdout.contains("dragnext schema > 'my drags/drag.schema.json'\n"),
+        "{stdout}"
+    );
+    let file: Value =
+        serde_json::from_slice(&std::fs::read(bench.path("my drags/a.json")).unwrap()).unwrap();
+    assert_eq!(file["$schema"], "drag.schema.json");
+    let (_, schema, _) = bench.run(&["schema"]);
+    let validator = jsonschema::draft202012::new(&serde_json::from_str(&schema).unwrap()).unwrap();
+    assert!(validator.is_valid(&file));
+}
+
+#[test]
+fn a_new_drag_file_replaces_nothing_unasked() {
+    let bench = Bench::new();
+    bench.picture("in.png", 100, 100);
+    bench.write("in.json", "mine");
+    let (status, _, stderr) = bench.run(&["new", "in.png"]);
+    assert!(
+        status == 2 && stderr.starts_with("error: in.json: "),
+        "{stderr}"
+    );
+    assert_eq!(std::fs::read(bench.path("in.json")).unwrap(), b"mine");
+    let (status, _, stderr) = bench.run(&["new", "in.png", "-o", "in.png", "--overwrite"]);
+    assert!(
+        status == 2 && stderr.starts_with("error: in.png: "),
+        "{stderr}"
+    );
+    assert_eq!(bench.run(&["new", "in.png", "--overwrite"]).0, 0);
+    assert_ne!(std::fs::read(bench.path("in.json")).unwrap(), b"mine");
+    assert_eq!(
+        bench.run(&["new", "in.json"]).0,
+        2,
+        "a drag file is no picture"
+    );
+    let (status, _, stderr) = bench.run(&["new", "none.png"]);
+    assert!(
+        status == 2 && stderr.starts_with("error: none.png: "),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn settings_tell_who_chose_them() {
+    let bench = Bench::new();
+    bench.write(
+        "drag.json",
+        &GOOD.replace(
+            "\"version\": 1",
+            "\"version\": 1, \"settings\": { \"lr\": 0.5, \"seed\": 7, \"mode\": \"literal\" }",
+        ),
+    );
+    let mut command = bench.command(&[
+        "settings",
+        "--drag",
+        "drag.json",
+        "--json",
+        "--seed",
+        "9",
+        "--iterations",
+        "4",
+    ]);
+    let (status, stdout, stderr) = texts(
+        &command
+            .env("DRAGNEXT_LR", "0.1")
+            .env("DRAGNEXT_ITERATIONS", "3")
+            .output()
+            .unwrap(),
+    );
+    assert_eq!(status, 0, "{stderr}");
+    let settings = &lines(&stdout)[0];
+    for (name, value, origin) in [
+        ("seed", json!(9), "flag"),
+        ("iterations", json!(4), "flag"),
+        ("lr", json!(0.1), "environment"),
+        ("mode", json!("literal"), "drag-file"),
+        ("strength", json!(0.5), "model"),
+        ("taps", json!([1, 2, 3, 4]), "mode"),
+        ("feather", json!(4), "default"),
+    ] {
+        assert_eq!(
+            (&settings[name]["value"], &settings[name]["origin"]),
+            (&value, &origin.into()),
+            "{name}"
+        );
+        assert!(
+            ["description", "source"]
+                .iter()
+                .all(|key| settings[name][key].is_string()),
+            "{name}"
+        );
+    }
+    assert_eq!(
+        settings["lr"]["schema"],
+        json!({ "type": "number", "exclusiveMinimum": 0.0, "maximum": 100.0 })
+    );
+    assert_eq!(
+        (&settings["size"]["value"], &settings["size"]["resolved"]),
+        (&json!(0), &json!(256))
+    );
+}
+
+#[test]
+fn settings_are_a_table_of_eighty_columns() {
+    let bench = Bench::new();
+    let mut command = bench.command(&["settings", "--start", "paper"]);
+    let (status, stdout, stderr) = texts(
+        &command
+            .env("DRAGNEXT_SEED", "12345678901234567890")
+            .output()
+            .unwrap(),
+    );
+    assert_eq!((status, &*stderr), (0, ""));
+    assert!(
+        stdout.lines().all(|line| line.chars().count() <= 80),
+        "{stdout}"
+    );
+    let row = |name: &str| {
+        stdout
+            .lines()
+            .find(|line| line.starts_with(&format!("{name} ")))
+            .unwrap()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        row("seed"),
+        [
+            "seed",
+            "12345678901234567890",
+            "environment",
+            "any",
+            "whole",
+            "number"
+        ]
+    );
+    assert_eq!(row("start"), ["start", "paper", "flag", "moved|paper"]);
+    assert_eq!(
+        row("strength"),
+        [
+            "strength", "0.5", "model", "above", "0", "and", "at", "most", "1"
+        ]
+    );
+    assert_eq!(
+        row("ramp"),
+        [
+            "ramp", "auto", "(5)", "default", "auto", "or", "at", "most", "1000"
+        ]
+    );
+    let wrong = bench.run(&["settings", "--lr", "-1"]);
+    assert!(
+        wrong.0 == 2 && wrong.2.starts_with("error: lr: `-1.0` must be above 0"),
+        "{wrong:?}"
+    );
+}
+
+/// Without a terminal there are no colours, and names with spaces or quotes are shown as a shell reads them.
+#[test]
+fn what_to_do_next_can_be_pasted() {
+    let bench = Bench::new();
+    bench.picture("it's.png", 100, 100);
+    let (status, stdout, stderr) = bench.run(&["new", "it's.png"]);
+    assert_eq!((status, &*stderr), (0, ""));
+    assert!(
+        stdout.contains(r"dragnext edit 'it'\''s.png' --drag 'it'\''s.json'"),
+        "{stdout}"
+    );
+    assert!(Path::new(&bench.path("it's.json")).is_file());
+}

@@ -1,0 +1,24 @@
+//! The command line without a model: drag files and their faults, previews, comparisons, merged records, documents, the terminal, and what
+//! the README and `Cargo.toml` promise.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test stops where something is not as it should be, and says what it measured"
+)]
+
+#[path = "../bench/mod.rs"]
+mod bench;
+mod compare;
+mod documents;
+mod drag_file_commands;
+mod drag_file_faults;
+mod drag_file_mutations;
+mod merge;
+mod preview;
+mod readme;
+mod reference;
+mod schema;
+mod supply_chain;
+#[cfg(unix)]
+mod terminal;

@@ -1,0 +1,133 @@
+//! The CUDA device against fake libraries: C implementations of the driver, cuBLASLt and cuDNN that
+//! abort the process when a call breaks their rules. They do not show how the real libraries round,
+//! which algorithms they choose, or how fast they are.
+//!
+//! A process loads libraries once, so every case runs in a process of its own: the test starts its
+//! own executable again with the settings of the case.
+
+mod convolutions;
+mod fakes;
+mod kernels;
+mod memory;
+mod opening;
+mod products;
+
+use std::fmt::Write as _;
+use std::process::Command;
+
+use fakes::{FOLDER, MARK, build};
+
+/// The cases: name and environment variables.
+const CASES: &[(&str, &[(&str, &str)])] = &[
+    ("opening::opening_reports_name_and_versions", &[]),
+    (
+        "opening::opening_reports_name_and_versions",
+        &[("FAKE_POOLS", "0")],
+    ),
+    ("opening::no_device", &[("FAKE_DEVICES", "0")]),
+    (
+        "opening::an_index_beyond_the_last_device",
+        &[("FAKE_DEVICES", "2")],
+    ),
+    ("opening::an_old_device", &[("FAKE_CAPABILITY", "75")]),
+    ("opening::an_old_driver", &[("FAKE_VERSION", "11080")]),
+    ("opening::invalid_ptx", &[]),
+    (
+        "opening::a_failing_call",
+        &[("FAKE_FAIL", "cuStreamCreate:700:1")],
+    ),
+    ("opening::an_unsupported_cudnn", &[("FAKE_CUDNN", "8907")]),
+    ("opening::a_missing_cublaslt", &[(FOLDER, "driver")]),
+    ("opening::a_missing_cudnn_sublibrary", &[(FOLDER, "lone")]),
+    (
+        "opening::an_unsupported_cublaslt",
+        &[("FAKE_CUBLASLT", "110502"), ("FAKE_NEEDED", "12 to 13")],
+    ),
+    (
+        "opening::an_unsupported_cublaslt",
+        &[
+            ("FAKE_CUBLASLT", "130102"),
+            ("FAKE_VERSION", "12080"),
+            ("FAKE_NEEDED", "12"),
+        ],
+    ),
+    ("memory::transfers", &[]),
+    ("memory::transfers", &[("FAKE_POOLS", "0")]),
+    (
+        "memory::running_out_of_memory",
+        &[("FAKE_MEMORY", "100000000")],
+    ),
+    (
+        "opening::no_memory_for_the_workspace",
+        &[("FAKE_MEMORY", "1000000")],
+    ),
+    ("kernels::launches", &[]),
+    (
+        "kernels::a_lost_device_stays_lost",
+        &[("FAKE_FAIL", "cuLaunchKernel:700:2")],
+    ),
+    (
+        "kernels::a_failed_launch_is_not_fatal",
+        &[("FAKE_FAIL", "cuLaunchKernel:2:2")],
+    ),
+    ("products::products_of_f32", &[]),
+    ("products::products_of_f32", &[("FAKE_REFUSE", "bias")]),
+    ("products::products_of_f32", &[("FAKE_REFUSE", "first")]),
+    ("products::products_of_16_bit_formats", &[]),
+    (
+        "products::products_of_16_bit_formats",
+        &[("FAKE_REFUSE", "bias")],
+    ),
+    ("products::unsupported_products", &[("FAKE_REFUSE", "all")]),
+    ("convolutions::forward", &[]),
+    ("convolutions::forward", &[("FAKE_REFUSE", "fused")]),
+    ("convolutions::forward", &[("FAKE_REFUSE", "convolution")]),
+    ("convolutions::backward", &[]),
+    ("convolutions::backward", &[("FAKE_REFUSE", "convolution")]),
+    ("convolutions::asymmetric_padding", &[]),
+    ("kernels::several_threads", &[]),
+];
+
+/// Runs every case in its own process and reports all failures.
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that cannot run says why")]
+fn every_case_passes() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
+    if !cfg!(target_os = "linux") || !build(folder.path()) {
+        eprintln!("skipped: needs Linux and a C compiler (`cc`)");
+        return;
+    }
+    let mut failures = String::new();
+    for (case, settings) in CASES {
+        let executable = std::env::current_exe().expect("the test executable has a path");
+        let libraries = settings
+            .iter()
+            .find(|(name, _)| *name == FOLDER)
+            .map_or("all", |(_, folder)| folder);
+        let libraries = folder.path().join(libraries);
+        let mut command = Command::new(executable);
+        command
+            .args([
+                "--exact",
+                &format!("device::{case}"),
+                "--ignored",
+                "--nocapture",
+            ])
+            .env("LD_LIBRARY_PATH", libraries)
+            .env(MARK, "1");
+        let output = command
+            .envs(settings.iter().copied())
+            .output()
+            .expect("the test executable can be started");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() || !stdout.contains("1 passed") {
+            let _ = writeln!(
+                failures,
+                "{case} {settings:?}: {}\n{stdout}{}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+    }
+    assert!(failures.is_empty(), "{failures}");
+}

@@ -1,0 +1,222 @@
+//! `examples/bench` does every call and counts it; what is fast, no test says.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::bench::fixture::{Fixture, path, report};
+use assert_cmd::Command;
+use safetensors::tensor::{Dtype, TensorView, serialize};
+use serde_json::Value;
+
+const CALLS: [&str; 12] = [
+    "unet_b1",
+    "unet_b2",
+    "unet_mutual_b2",
+    "drag",
+    "drag_noise",
+    "unet_prepared",
+    "prompt",
+    "lora",
+    "adapters_b1",
+    "vae_encode",
+    "vae_decode",
+    "edit",
+];
+
+/// The scale of the latents of the fixture's VAE.
+const SCALE: f32 = 0.18215;
+
+/// The example, which cargo builds before the tests of the whole package, but not before a single one.
+fn example() -> Option<PathBuf> {
+    let tests = std::env::current_exe().unwrap();
+    let example = tests
+        .ancestors()
+        .nth(2)
+        .unwrap()
+        .join("examples/bench")
+        .with_extension(std::env::consts::EXE_EXTENSION);
+    if !example.exists() {
+        report(&format!(
+            "skipped: {} is not built; `cargo test` without `--test` builds it",
+            example.display()
+        ));
+    }
+    example.exists().then_some(example)
+}
+
+/// The numbers that PyTorch computed for the fixtures, under the benchmark's names: a latent of 12 x 10, a picture of 96 x 80.
+fn reference(out: &Path) {
+    let fixture = Fixture::open("parity.safetensors");
+    let scaled = |name: &str, scale: f32| {
+        fixture
+            .numbers(name)
+            .iter()
+            .flat_map(|x| (scale * x).to_le_bytes())
+            .collect::<Vec<u8>>()
+    };
+    let entry = |name: &str, from: &str, scale: f32| {
+        (
+            name.to_owned(),
+            Dtype::F32,
+            fixture.shape(from),
+            scaled(from, scale),
+        )
+    };
+    let integers = |name: &str, numbers: Vec<i64>| {
+        (
+            name.to_owned(),
+            Dtype::I64,
+            vec![numbers.len()],
+            numbers
+                .iter()
+                .flat_map(|number| number.to_le_bytes())
+                .collect(),
+        )
+    };
+    let entries = [
+        entry("z", "unet.z", 1.0),
+        entry("context", "unet.context", 1.0),
+        integers("t", fixture.integers("unet.t")),
+        entry("unet_b2.noise", "unet.noise", 1.0),
+        entry("image", "vae.image", 1.0),
+        entry("vae_encode.mean", "vae.mean", SCALE),
+        entry("latent", "vae.latent", SCALE),
+        entry("vae_decode.picture", "vae.decoded", 1.0),
+        integers("flop.unet_b2", vec![16_720_640]),
+    ];
+    let views = entries.iter().map(|(name, kind, shape, bytes)| {
+        (name, TensorView::new(*kind, shape.clone(), bytes).unwrap())
+    });
+    std::fs::write(out, serialize(views, None).unwrap()).unwrap();
+}
+
+fn command(example: &Path) -> Command {
+    let mut command = Command::new(example);
+    command.env_clear().arg(path("tiny"));
+    command
+}
+
+fn edit() -> [PathBuf; 2] {
+    [path("edit/input.png"), path("edit/drag.json")]
+}
+
+fn lines(command: &mut Command) -> Vec<Value> {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Every quantity of the agreement is as near as f32 allows.
+fn assert_near(agreement: &Value, quantities: &[&str]) {
+    let found: BTreeMap<String, BTreeMap<String, f64>> =
+        serde_json::from_value(agreement.clone()).unwrap();
+    assert_eq!(found.keys().collect::<Vec<_>>(), quantities);
+    for (quantity, near) in found {
+        assert!(
+            near["relative"] < 1e-4 && near["relative"] > 0.0 && near["cosine"] > 0.9999,
+            "{quantity}: {near:?}"
+        );
+    }
+}
+
+/// A run took time, and asked for memory.
+fn assert_counted(what: &str, cost: &Value, seconds: &str) {
+    for count in [seconds, "allocations", "allocated_bytes"] {
+        assert!(
+            cost[count].as_f64().is_some_and(|count| count > 0.0),
+            "{what}, {count}: {cost}"
+        );
+    }
+    if cfg!(target_os = "linux") {
+        assert!(
+            cost["peak_bytes"]
+                .as_u64()
+                .is_some_and(|bytes| bytes > 1 << 20)
+                && cost["minor_faults"].is_u64(),
+            "{what}: {cost}"
+        );
+    }
+}
+
+#[test]
+fn every_call_is_done_and_counted() {
+    let Some(example) = example() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let numbers = folder.path().join("reference.safetensors");
+    reference(&numbers);
+    let lines = lines(
+        command(&example)
+            .arg("--reference")
+            .arg(&numbers)
+            .args(["--repeat", "2", "--edit"])
+            .args(edit()),
+    );
+    let [report] = &lines[..] else {
+        panic!("one line, not {}", lines.len())
+    };
+    assert_near(
+        &report["agreement"],
+        &["unet_b2.noise", "vae_decode.picture", "vae_encode.mean"],
+    );
+    assert_eq!(report["size"], serde_json::json!([80, 96]));
+    assert_eq!(report["calls"].as_object().unwrap().len(), CALLS.len());
+    for call in CALLS {
+        let summary = &report["calls"][call];
+        assert_counted(call, summary, "median");
+        assert_eq!(summary["seconds"].as_array().unwrap().len(), 2, "{call}");
+        assert_eq!(
+            summary["gflop_per_second"].is_f64(),
+            call == "unet_b2",
+            "{call}"
+        );
+    }
+    let stages = report["calls"]["edit"]["stages"].as_object().unwrap();
+    for stage in [
+        "load", "encode", "lora", "invert", "drag", "denoise", "decode",
+    ] {
+        assert_counted(stage, &stages[stage], "median");
+    }
+}
+
+#[test]
+fn a_waiting_benchmark_answers_line_by_line() {
+    let Some(example) = example() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let numbers = folder.path().join("reference.safetensors");
+    reference(&numbers);
+    let mut command = command(&example);
+    command.arg("--reference").arg(&numbers).arg("--serve");
+    let answers = lines(command.write_stdin("unet_b2\ncheck unet_b2\nnothing\nedit\nvae_decode\n"));
+    let [plain, checked, unknown, nothing_to_edit, decoded] = &answers[..] else {
+        panic!("{answers:?}")
+    };
+    for (call, answer) in [
+        ("unet_b2", plain),
+        ("unet_b2", checked),
+        ("vae_decode", decoded),
+    ] {
+        assert_eq!(answer["call"], call);
+        assert_counted(call, answer, "seconds");
+    }
+    assert_near(&plain["agreement"], &[]);
+    assert_near(&checked["agreement"], &["unet_b2.noise"]);
+    assert!(
+        unknown["error"].as_str().unwrap().contains("nothing"),
+        "{unknown}"
+    );
+    assert!(
+        nothing_to_edit["error"]
+            .as_str()
+            .unwrap()
+            .contains("--edit"),
+        "{nothing_to_edit}"
+    );
+}

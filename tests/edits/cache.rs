@@ -1,0 +1,916 @@
+//! The cache as users meet it: what it saves, that nobody can tell by the result, and that nothing of it ends an edit.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, SystemTime};
+
+use crate::bench::pictures::png::Png;
+use crate::bench::pictures::{Bench, model, names, smooth};
+use png::{BitDepth, ColorType};
+use serde_json::{Value, json};
+
+const SIDES: [usize; 2] = [72, 66];
+const NOTHING: [&str; 0] = [];
+const BOTH: [&str; 2] = ["lora", "invert"];
+
+/// A picture, drag files, and a cache of their own.
+struct Scene {
+    bench: Bench,
+}
+
+/// How an edit ended well.
+struct Edited {
+    record: Value,
+    png: Vec<u8>,
+    stderr: String,
+}
+
+impl Edited {
+    fn cached(&self) -> Vec<&str> {
+        self.record["cached"]
+            .as_array()
+            .map(|stages| stages.iter().map(|stage| stage.as_str().unwrap()).collect())
+            .unwrap_or_default()
+    }
+
+    /// Kinds of warnings about the cache.
+    fn warnings(&self) -> Vec<&str> {
+        let warnings = self.record["warnings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|warning| warning["kind"].as_str().unwrap());
+        warnings.filter(|kind| kind.starts_with("cache.")).collect()
+    }
+}
+
+fn drag(prompt: &str, target: f64) -> String {
+    json!({
+        "version": 1, "prompt": prompt, "editable": { "rect": [8, 8, 64, 58] },
+        "regions": [ { "type": "translation", "region": { "rect": [18, 16, 40, 48] }, "handle": [28, 32], "target": [target, 32] } ],
+    })
+    .to_string()
+}
+
+impl Scene {
+    fn new() -> Self {
+        let scene = Self {
+            bench: Bench::new(),
+        };
+        scene.picture("in.png", 0);
+        scene.bench.write("drag.json", drag("", 42.0));
+        scene.bench.write("other.json", drag("", 20.0));
+        scene
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.bench.path(name)
+    }
+
+    fn picture(&self, name: &str, add: u8) {
+        let [width, height] = SIDES;
+        let samples: Vec<u8> = smooth(width, height, 3)
+            .iter()
+            .map(|sample| sample.wrapping_add(add))
+            .collect();
+        self.bench.write(
+            name,
+            Png::encode(width, height, ColorType::Rgb, BitDepth::Eight, &samples).bytes(),
+        );
+    }
+
+    fn dragnext(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dragnext"));
+        command
+            .env_clear()
+            .env("HOME", self.bench.folder())
+            .env("DRAGNEXT_CACHE", self.path("cache"))
+            .current_dir(self.bench.folder());
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// An edit with few steps of everything; later flags win.
+    fn command(&self, picture: &str, drag: &str, arguments: &[&str]) -> Command {
+        let mut command =
+            self.dragnext(&["edit", picture, "--drag", drag, "--json", "--overwrite"]);
+        for (name, value) in [
+            ("timesteps", "1"),
+            ("iterations", "2"),
+            ("lora-steps", "2"),
+            ("lora-rank", "2"),
+            ("size", "64"),
+            ("strength", "0.08"),
+        ] {
+            let flag = format!("--{name}");
+            if !arguments.contains(&flag.as_str()) {
+                command.arg(flag).arg(value);
+            }
+        }
+        if !arguments.contains(&"-o") {
+            command.args(["-o", "out.png"]);
+        }
+        if !arguments.contains(&"--model") {
+            command.arg("--model").arg(model());
+        }
+        command.args(arguments);
+        command
+    }
+
+    fn edit(&self, picture: &str, drag: &str, arguments: &[&str]) -> Edited {
+        self.edited(&mut self.command(picture, drag, arguments))
+    }
+
+    fn edited(&self, command: &mut Command) -> Edited {
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{stderr}");
+        let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let png = self.bench.read(record["out"].as_str().unwrap());
+        Edited {
+            record,
+            png,
+            stderr,
+        }
+    }
+
+    /// The same without a cache.
+    fn anew(&self, picture: &str, drag: &str, arguments: &[&str]) -> Edited {
+        let edited = self.edit(picture, drag, &[arguments, &["--no-cache"]].concat());
+        assert_eq!(edited.cached(), NOTHING);
+        edited
+    }
+
+    fn entries(&self) -> Vec<String> {
+        if self.path("cache").is_dir() {
+            names(&self.path("cache"))
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn entry(&self, kind: &str) -> PathBuf {
+        let name = self
+            .entries()
+            .into_iter()
+            .find(|name| name.starts_with(kind))
+            .unwrap_or_else(|| panic!("no {kind}"));
+        self.path("cache").join(name)
+    }
+
+    fn cache(&self, arguments: &[&str]) -> Output {
+        self.dragnext(&[&["cache"], arguments].concat())
+            .output()
+            .unwrap()
+    }
+
+    fn list(&self) -> Value {
+        let output = self.cache(&["list", "--json"]);
+        assert!(output.status.success());
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+#[test]
+fn a_second_drag_of_a_picture_begins_with_the_drag_and_has_the_same_bytes() {
+    let scene = Scene::new();
+    let first = scene.edit("in.png", "drag.json", &[]);
+    assert_eq!((first.cached(), first.warnings()), (vec![], vec![]));
+    assert_eq!(
+        (
+            &first.record["steps"]["lora"],
+            &first.record["steps"]["invert"]
+        ),
+        (&json!(2), &json!(4))
+    );
+    assert_eq!(scene.entries().len(), 2, "{:?}", scene.entries());
+    assert_eq!(
+        first.png,
+        scene.anew("in.png", "drag.json", &[]).png,
+        "keeping changes nothing"
+    );
+
+    let second = scene.edit("in.png", "other.json", &[]);
+    assert_eq!(
+        (second.cached(), second.warnings()),
+        (BOTH.to_vec(), vec![])
+    );
+    assert_eq!(
+        (
+            &second.record["steps"]["lora"],
+            &second.record["steps"]["invert"]
+        ),
+        (&json!(0), &json!(0))
+    );
+    let stages: Vec<&String> = second.record["seconds"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .collect();
+    assert_eq!(
+        stages,
+        ["decode", "denoise", "drag", "encode", "load"],
+        "sorted by name"
+    );
+    assert!(
+        !second.stderr.contains("lora ") && second.stderr.contains("drag "),
+        "{}",
+        second.stderr
+    );
+    let anew = scene.anew("in.png", "other.json", &[]);
+    assert!(second.png == anew.png, "the same bytes");
+    assert_eq!(second.record["job"], anew.record["job"]);
+    assert!(
+        second.png != first.png,
+        "another target gives another picture"
+    );
+    // The first one again.
+    assert!(scene.edit("in.png", "drag.json", &[]).png == first.png);
+}
+
+/// With what is changed here, exactly what it does not touch is taken from the cache, and the bytes are those of an edit without one.
+#[test]
+fn what_changes_is_computed_anew_and_nothing_else() {
+    let scene = Scene::new();
+    let first = scene.edit("in.png", "drag.json", &[]);
+    scene.picture("brighter.png", 1);
+    scene.bench.write("prompt.json", drag("a cat", 42.0));
+    let cases: [(&str, &str, &[&str], &[&str]); 14] = [
+        ("in.png", "drag.json", &["--lr", "0.01"], &BOTH),
+        (
+            "in.png",
+            "drag.json",
+            &["--iterations", "1", "--timesteps", "2"],
+            &BOTH,
+        ),
+        ("in.png", "drag.json", &["--start", "paper"], &BOTH),
+        (
+            "in.png",
+            "drag.json",
+            &["--dtype", "f32", "--device", "cpu"],
+            &BOTH,
+        ),
+        ("in.png", "drag.json", &["--strength", "0.04"], &["lora"]),
+        (
+            "in.png",
+            "drag.json",
+            &["--steps", "40", "--strength", "0.1"],
+            &["lora"],
+        ),
+        ("in.png", "drag.json", &["--seed", "1"], &NOTHING),
+        ("in.png", "drag.json", &["--lora-steps", "3"], &NOTHING),
+        ("in.png", "drag.json", &["--lora-rank", "3"], &NOTHING),
+        ("in.png", "drag.json", &["--lora-lr", "0.001"], &NOTHING),
+        ("in.png", "drag.json", &["--lora-batch", "1"], &NOTHING),
+        ("in.png", "drag.json", &["--size", "80"], &NOTHING),
+        ("in.png", "prompt.json", &[], &NOTHING),
+        ("brighter.png", "drag.json", &[], &NOTHING),
+    ];
+    for (picture, drag, arguments, cached) in cases {
+        let edited = scene.edit(picture, drag, arguments);
+        assert_eq!(
+            (edited.cached(), edited.warnings()),
+            (cached.to_vec(), vec![]),
+            "{picture} {drag} {arguments:?}"
+        );
+        assert!(
+            edited.png == scene.anew(picture, drag, arguments).png,
+            "{picture} {drag} {arguments:?}"
+        );
+        assert_eq!(
+            scene.edit(picture, drag, arguments).cached(),
+            BOTH,
+            "{picture} {drag} {arguments:?} again"
+        );
+    }
+    // Without a LoRA there is still an inversion; noise for what the object leaves is of another stream than the LoRA's.
+    for (arguments, cached) in [
+        (["--no-lora"].as_slice(), NOTHING.as_slice()),
+        (&["--no-lora"], &["invert"]),
+        (&["--no-lora", "--seed", "3"], &["invert"]),
+    ] {
+        let edited = scene.edit("in.png", "drag.json", arguments);
+        assert_eq!(edited.cached(), cached, "{arguments:?}");
+        assert!(
+            edited.png == scene.anew("in.png", "drag.json", arguments).png,
+            "{arguments:?}"
+        );
+    }
+    assert_eq!(scene.edit("in.png", "drag.json", &[]).png, first.png);
+}
+
+/// A processor with other vectors rounds in another way.
+#[cfg(feature = "failpoints")]
+#[test]
+fn what_another_processor_computed_is_not_used() {
+    let scene = Scene::new();
+    scene.edit("in.png", "drag.json", &[]);
+    let narrow = |arguments: &[&str]| {
+        scene.edited(
+            scene
+                .command("in.png", "drag.json", arguments)
+                .env("DRAGNEXT_LANES", "1"),
+        )
+    };
+    let first = narrow(&[]);
+    assert_eq!(first.cached(), NOTHING);
+    assert_eq!(narrow(&[]).cached(), BOTH);
+    assert!(first.png == narrow(&["--no-cache"]).png);
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// The model is known by its weights and its configuration, not by its name.
+#[test]
+fn another_model_finds_nothing() {
+    let scene = Scene::new();
+    copy(&model(), &scene.path("model"));
+    let edit = || scene.edit("in.png", "drag.json", &["--model", "model"]);
+    edit();
+    std::fs::rename(scene.path("model"), scene.path("renamed")).unwrap();
+    assert_eq!(
+        scene
+            .edit("in.png", "drag.json", &["--model", "renamed"])
+            .cached(),
+        BOTH
+    );
+    std::fs::rename(scene.path("renamed"), scene.path("model")).unwrap();
+
+    let weights = scene.path("model/unet/diffusion_pytorch_model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    bytes[8 + header] ^= 1;
+    std::fs::write(&weights, &bytes).unwrap();
+    assert_eq!(edit().cached(), NOTHING, "a weight that differs in one bit");
+    let schedule = scene.path("model/scheduler/scheduler_config.json");
+    let text = std::fs::read_to_string(&schedule).unwrap();
+    let mut config: Value = serde_json::from_str(&text).unwrap();
+    config["beta_end"] = json!(0.011);
+    std::fs::write(&schedule, config.to_string()).unwrap();
+    assert_eq!(edit().cached(), NOTHING, "another schedule");
+    assert_eq!(edit().cached(), BOTH);
+}
+
+#[test]
+fn a_lora_from_the_cache_can_be_saved_and_given() {
+    let scene = Scene::new();
+    let first = scene.edit("in.png", "drag.json", &["--save-lora", "first.safetensors"]);
+    let second = scene.edit(
+        "in.png",
+        "drag.json",
+        &["--save-lora", "second.safetensors"],
+    );
+    assert_eq!(second.cached(), BOTH);
+    assert!(scene.bench.read("first.safetensors") == scene.bench.read("second.safetensors"));
+    // The inversion is known by the LoRA's numbers, wherever they come from.
+    let given = scene.edit("in.png", "drag.json", &["--lora", "first.safetensors"]);
+    assert_eq!(given.cached(), ["invert"]);
+    assert!(
+        given.png
+            == scene
+                .anew("in.png", "drag.json", &["--lora", "first.safetensors"])
+                .png
+    );
+    assert!(
+        image::load_from_memory(&given.png).unwrap()
+            == image::load_from_memory(&first.png).unwrap(),
+        "the same pixels"
+    );
+}
+
+#[test]
+fn a_damaged_entry_is_told_and_made_anew() {
+    let scene = Scene::new();
+    let whole = scene.edit("in.png", "drag.json", &[]);
+    for kind in ["lora", "inversion"] {
+        let path = scene.entry(kind);
+        let good = std::fs::read(&path).unwrap();
+        let mut flipped = good.clone();
+        *flipped.last_mut().unwrap() ^= 0x40;
+        let longer = [good.as_slice(), &[0]].concat();
+        for damaged in [
+            flipped,
+            longer,
+            good[..good.len() / 2].to_vec(),
+            good[..9].to_vec(),
+            Vec::new(),
+            b"no entry at all".to_vec(),
+        ] {
+            std::fs::write(&path, &damaged).unwrap();
+            let edited = scene.edit("in.png", "drag.json", &[]);
+            assert_eq!(edited.warnings(), ["cache.damaged"]);
+            assert!(
+                edited.stderr.contains(&format!(
+                    "{}: ignored, because it is damaged",
+                    path.display()
+                )),
+                "{}",
+                edited.stderr
+            );
+            assert!(
+                !edited
+                    .cached()
+                    .contains(&if kind == "lora" { "lora" } else { "invert" })
+            );
+            assert!(edited.png == whole.png);
+            let again = scene.edit("in.png", "drag.json", &[]);
+            assert_eq!(
+                (again.cached(), again.warnings()),
+                (BOTH.to_vec(), vec![]),
+                "it was replaced"
+            );
+        }
+    }
+    // The entry of another edit under this one's name.
+    let other = scene.edit("in.png", "drag.json", &["--seed", "5"]);
+    assert_eq!(other.cached(), NOTHING);
+    let loras: Vec<PathBuf> = scene
+        .entries()
+        .iter()
+        .filter(|name| name.starts_with("lora"))
+        .map(|name| scene.path("cache").join(name))
+        .collect();
+    std::fs::copy(&loras[0], scene.path("kept")).unwrap();
+    std::fs::copy(&loras[1], &loras[0]).unwrap();
+    std::fs::copy(scene.path("kept"), &loras[1]).unwrap();
+    let edited = scene.edit("in.png", "drag.json", &[]);
+    assert_eq!(edited.warnings(), ["cache.damaged"]);
+    assert!(edited.png == whole.png);
+}
+
+#[test]
+fn the_limit_holds_and_what_was_used_last_stays() {
+    let scene = Scene::new();
+    scene.edit("in.png", "drag.json", &["--seed", "1"]);
+    let of_one = scene.list()["bytes"].as_u64().unwrap();
+    let limit = (2 * of_one + of_one / 4).to_string();
+    let edit = |seed: &str| {
+        scene.edited(
+            scene
+                .command("in.png", "drag.json", &["--seed", seed])
+                .env("DRAGNEXT_CACHE_LIMIT", &limit),
+        )
+    };
+    edit("2");
+    assert_eq!(scene.entries().len(), 4);
+    // Clocks of file systems are coarse: both are made older, and the first one is used again.
+    for name in scene.entries() {
+        let file = std::fs::File::options()
+            .append(true)
+            .open(scene.path("cache").join(name))
+            .unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_hours(1))
+            .unwrap();
+    }
+    assert_eq!(edit("1").cached(), BOTH);
+    edit("3");
+    assert!(scene.list()["bytes"].as_u64().unwrap() <= limit.parse().unwrap());
+    assert_eq!(edit("1").cached(), BOTH, "used after the second");
+    assert_eq!(edit("3").cached(), BOTH, "made last");
+    assert!(
+        !edit("2").cached().contains(&"lora"),
+        "not used for longest"
+    );
+
+    let nothing = Scene::new();
+    let mut command = nothing.command("in.png", "drag.json", &[]);
+    assert_eq!(
+        nothing
+            .edited(command.env("DRAGNEXT_CACHE_LIMIT", "0"))
+            .warnings(),
+        NOTHING
+    );
+    assert!(!nothing.path("cache").exists(), "0 keeps nothing");
+    let told = nothing.edited(command.env("DRAGNEXT_CACHE_LIMIT", "much"));
+    assert_eq!(told.warnings(), ["cache.limit"]);
+    assert_eq!(nothing.entries().len(), 2, "the default limit applies");
+    assert_eq!(
+        nothing
+            .edited(command.env("DRAGNEXT_CACHE_LIMIT", "0"))
+            .cached(),
+        NOTHING,
+        "0 uses nothing"
+    );
+}
+
+#[test]
+fn runs_at_the_same_time_do_not_disturb_each_other() {
+    let scene = Scene::new();
+    let expected = scene.anew("in.png", "drag.json", &[]).png;
+    let outputs: Vec<String> = (0..4).map(|number| format!("out{number}.png")).collect();
+    let runs: Vec<_> = outputs
+        .iter()
+        .map(|out| {
+            scene
+                .command("in.png", "drag.json", &["-o", out])
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for (run, out) in runs.into_iter().zip(&outputs) {
+        let output = run.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && !stderr.contains("warning"),
+            "{stderr}"
+        );
+        assert!(scene.bench.read(out) == expected);
+    }
+    assert_eq!(scene.entries().len(), 2, "{:?}", scene.entries());
+    let after = scene.edit("in.png", "drag.json", &[]);
+    assert_eq!((after.cached(), after.warnings()), (BOTH.to_vec(), vec![]));
+}
+
+#[test]
+fn a_folder_that_takes_nothing_is_told_once_and_ends_no_edit() {
+    let scene = Scene::new();
+    let expected = scene.anew("in.png", "drag.json", &[]).png;
+    assert!(!scene.path("cache").exists(), "--no-cache keeps nothing");
+    // Root may write anywhere, but not below a file.
+    scene.bench.write("file", "in the way");
+    let edited = scene.edited(
+        scene
+            .command("in.png", "drag.json", &[])
+            .env("DRAGNEXT_CACHE", "file/cache"),
+    );
+    assert_eq!(edited.warnings(), ["cache.write"], "{}", edited.stderr);
+    assert!(
+        edited
+            .stderr
+            .contains("file/cache: the cache cannot be written to"),
+        "{}",
+        edited.stderr
+    );
+    assert!(edited.png == expected);
+
+    // An entry that cannot be read, because it is a folder.
+    scene.edit("in.png", "drag.json", &[]);
+    let lora = scene.entry("lora");
+    std::fs::remove_file(&lora).unwrap();
+    std::fs::create_dir(&lora).unwrap();
+    let edited = scene.edit("in.png", "drag.json", &[]);
+    assert_eq!(
+        edited.warnings(),
+        ["cache.read", "cache.write"],
+        "{}",
+        edited.stderr
+    );
+    assert!(edited.png == expected);
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_full_disk_costs_the_cache_and_not_the_edit() {
+    let scene = Scene::new();
+    // The first file that an edit writes is the LoRA's entry.
+    let edited = scene.edited(
+        scene
+            .command("in.png", "drag.json", &[])
+            .env("DRAGNEXT_FAILPOINTS", "disk_full#1"),
+    );
+    assert!(
+        edited.stderr.contains("failpoint disk_full"),
+        "the disk was full: {}",
+        edited.stderr
+    );
+    assert_eq!(edited.warnings(), ["cache.write"]);
+    assert_eq!(scene.entries(), NOTHING, "and nothing half done is left");
+    assert!(edited.png == scene.anew("in.png", "drag.json", &[]).png);
+}
+
+#[cfg(all(unix, feature = "failpoints"))]
+#[test]
+fn a_run_that_is_killed_leaves_no_half_entry() {
+    use std::os::unix::process::ExitStatusExt;
+
+    for (place, cached) in [
+        ("kill_in_cache", NOTHING.as_slice()),
+        ("kill_after_create", &NOTHING),
+        ("kill_in_write", &NOTHING),
+        ("kill_after_write", &NOTHING),
+        ("kill_after_sync", &NOTHING),
+        ("kill_in_cache#2", &["lora"]),
+        ("kill_in_write#2", &["lora"]),
+        ("kill_in_write#3", &BOTH),
+    ] {
+        let scene = Scene::new();
+        let killed = scene
+            .command("in.png", "drag.json", &[])
+            .env("DRAGNEXT_FAILPOINTS", place)
+            .output()
+            .unwrap();
+        assert_eq!(
+            killed.status.signal(),
+            Some(9),
+            "{place}: {}",
+            String::from_utf8_lossy(&killed.stderr)
+        );
+        let next = scene.edit("in.png", "drag.json", &[]);
+        assert_eq!(
+            (next.cached(), next.warnings()),
+            (cached.to_vec(), vec![]),
+            "{place}"
+        );
+        assert_eq!(
+            scene.entries().len(),
+            2,
+            "{place}: what was left half written is gone: {:?}",
+            scene.entries()
+        );
+        assert_eq!(
+            scene.edit("in.png", "drag.json", &[]).cached(),
+            BOTH,
+            "{place}"
+        );
+    }
+    // What was left for an edit that nobody does again goes when the cache is cleared.
+    let scene = Scene::new();
+    scene
+        .command("in.png", "drag.json", &[])
+        .env("DRAGNEXT_FAILPOINTS", "kill_in_write")
+        .output()
+        .unwrap();
+    assert_eq!(scene.entries().len(), 1, "{:?}", scene.entries());
+    assert!(scene.cache(&["clear"]).status.success());
+    assert_eq!(scene.entries(), NOTHING);
+}
+
+/// What was trained is not lost with what comes after it.
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_failed_edit_leaves_what_it_had_done() {
+    let scene = Scene::new();
+    let failed = scene
+        .command("in.png", "drag.json", &[])
+        .env("DRAGNEXT_FAILPOINTS", "nan_in_decode")
+        .output()
+        .unwrap();
+    assert!(
+        !failed.status.success()
+            && String::from_utf8_lossy(&failed.stderr).contains("failpoint nan_in_decode")
+    );
+    let next = scene.edit("in.png", "drag.json", &[]);
+    assert_eq!(next.cached(), BOTH);
+    assert!(next.png == scene.anew("in.png", "drag.json", &[]).png);
+}
+
+#[test]
+fn the_cache_is_listed_and_cleared() {
+    let scene = Scene::new();
+    let text = |output: Output| {
+        (
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (stdout, stderr) = text(scene.cache(&["list"]));
+    assert_eq!(stdout, "");
+    assert!(
+        stderr.contains("0 B of at most 2.0 GB, 0 entries"),
+        "{stderr}"
+    );
+    assert!(
+        scene.cache(&["clear"]).status.success(),
+        "a cache that is not there is empty"
+    );
+
+    scene.edit("in.png", "drag.json", &[]);
+    scene.edit("in.png", "drag.json", &["--no-lora"]);
+    let list = scene.list();
+    let entries = list["entries"].as_array().unwrap();
+    let kinds: Vec<&str> = entries
+        .iter()
+        .map(|entry| entry["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        kinds.iter().filter(|kind| **kind == "inversion").count(),
+        2,
+        "{kinds:?}"
+    );
+    assert_eq!(kinds.len(), 3);
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    for entry in entries {
+        let file = format!(
+            "{}-{}.safetensors",
+            entry["kind"].as_str().unwrap(),
+            entry["key"].as_str().unwrap()
+        );
+        let metadata = std::fs::metadata(scene.path("cache").join(file)).unwrap();
+        assert_eq!(entry["bytes"], metadata.len());
+        assert_eq!(
+            entry["picture"], entries[0]["picture"],
+            "all are of one picture"
+        );
+        assert_eq!(entry["size"], json!([72, 64]));
+        assert!(
+            entry["made"].as_u64().unwrap().abs_diff(now) < 600
+                && entry["used"].as_u64().unwrap().abs_diff(now) < 600
+        );
+    }
+    assert_eq!(
+        list["bytes"].as_u64(),
+        entries.iter().map(|entry| entry["bytes"].as_u64()).sum()
+    );
+    assert_eq!(
+        (&list["limit"], &list["folder"]),
+        (&json!(2_000_000_000_u64), &json!(scene.path("cache")))
+    );
+    let (stdout, stderr) = text(scene.cache(&["list"]));
+    assert_eq!(stdout.lines().count(), 4, "{stdout}");
+    assert!(
+        stdout
+            .lines()
+            .nth(1)
+            .unwrap()
+            .starts_with(&entries[0]["key"].as_str().unwrap()[..12]),
+        "{stdout}"
+    );
+    assert!(stderr.contains("3 entries"), "{stderr}");
+    let doctor = text(scene.dragnext(&["doctor"]).output().unwrap()).0;
+    assert!(
+        doctor.contains(&format!("{}: ", scene.path("cache").display()))
+            && doctor.contains("of at most 2.0 GB"),
+        "{doctor}"
+    );
+
+    let old = scene.entry("lora-");
+    // Files of other names are nobody's business here, whatever folder the variable names.
+    std::fs::write(scene.path("cache/lora-mine.safetensors"), "mine").unwrap();
+    std::fs::write(scene.path("cache/.dragnext-notes-1.tmp"), "mine").unwrap();
+    std::fs::File::options()
+        .append(true)
+        .open(&old)
+        .unwrap()
+        .set_modified(SystemTime::now() - Duration::from_hours(72))
+        .unwrap();
+    let (_, stderr) = text(scene.cache(&["clear", "--older-than", "2.5"]));
+    assert!(stderr.contains("removed 1 entry"), "{stderr}");
+    assert!(!old.exists());
+    let (_, stderr) = text(scene.cache(&["clear"]));
+    assert!(stderr.contains("removed 2 entries"), "{stderr}");
+    assert_eq!(
+        scene.entries(),
+        [".dragnext-notes-1.tmp", "lora-mine.safetensors"]
+    );
+    assert_eq!(scene.edit("in.png", "drag.json", &[]).cached(), NOTHING);
+
+    assert_eq!(
+        scene.cache(&["clear", "--older-than", "-1"]).status.code(),
+        Some(2)
+    );
+    assert_eq!(scene.cache(&[]).status.code(), Some(2));
+    let file = scene
+        .dragnext(&["cache", "list"])
+        .env("DRAGNEXT_CACHE", "in.png")
+        .output()
+        .unwrap();
+    assert_eq!(
+        file.status.code(),
+        Some(2),
+        "{}",
+        String::from_utf8_lossy(&file.stderr)
+    );
+}
+
+/// Only its owner can look into a folder that the program makes, for what is in it was made from pictures.
+#[cfg(unix)]
+#[test]
+fn the_folder_is_its_owners() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let scene = Scene::new();
+    scene.edited(
+        scene
+            .command("in.png", "drag.json", &[])
+            .env_remove("DRAGNEXT_CACHE"),
+    );
+    let folder = if cfg!(target_os = "macos") {
+        "Library/Caches/dragnext"
+    } else {
+        ".cache/dragnext"
+    };
+    assert_eq!(
+        std::fs::metadata(scene.path(folder))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777,
+        0o700
+    );
+    // Where no home is named, there is no cache, and nobody needs to be told.
+    let homeless = Scene::new();
+    let edited = homeless.edited(
+        homeless
+            .command("in.png", "drag.json", &[])
+            .env_remove("DRAGNEXT_CACHE")
+            .env_remove("HOME"),
+    );
+    assert_eq!(edited.warnings(), NOTHING);
+    assert_eq!(
+        names(homeless.bench.folder()),
+        ["drag.json", "in.png", "other.json", "out.png"]
+    );
+    let doctor = homeless
+        .dragnext(&["doctor"])
+        .env_remove("DRAGNEXT_CACHE")
+        .env_remove("HOME")
+        .output()
+        .unwrap();
+    assert!(
+        String::from_utf8_lossy(&doctor.stdout)
+            .contains("neither DRAGNEXT_CACHE nor a home folder is set")
+    );
+}
+
+/// Drags of one picture share what they can; pictures that come once leave nothing behind.
+#[test]
+fn a_batch_keeps_what_comes_again() {
+    let scene = Scene::new();
+    scene.picture("once.png", 9);
+    let line = |id: &str, image: &str, drag: &str| {
+        json!({ "id": id, "image": image, "drag": drag, "out": format!("{id}.png") }).to_string()
+    };
+    let lines = [
+        line("a", "in.png", "drag.json"),
+        line("b", "once.png", "drag.json"),
+        line("c", "in.png", "other.json"),
+    ]
+    .join("\n");
+    scene.bench.write("list.jsonl", lines);
+    let run = |out: &str, arguments: &[&str]| {
+        let mut command =
+            scene.dragnext(&["batch", "--manifest", "list.jsonl", "-o", out, "--json"]);
+        command.args([
+            "--timesteps",
+            "1",
+            "--iterations",
+            "2",
+            "--lora-steps",
+            "2",
+            "--lora-rank",
+            "2",
+            "--size",
+            "64",
+            "--strength",
+            "0.08",
+        ]);
+        let output = command
+            .args(arguments)
+            .arg("--model")
+            .arg(model())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let text = String::from_utf8(output.stdout).unwrap();
+        let records: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let cached = records[..3]
+            .iter()
+            .map(|record| record["cached"].as_array().map_or(0, Vec::len))
+            .collect::<Vec<_>>();
+        let pictures: Vec<Vec<u8>> = ["a", "b", "c"]
+            .iter()
+            .map(|id| scene.bench.read(&format!("{out}/{id}.png")))
+            .collect();
+        (cached, pictures)
+    };
+    let (cached, pictures) = run("out", &[]);
+    assert_eq!(cached, [0, 0, 2]);
+    assert_eq!(
+        scene.entries().len(),
+        2,
+        "nothing of the picture that comes once: {:?}",
+        scene.entries()
+    );
+    let (cached, anew) = run("anew", &["--no-cache"]);
+    assert_eq!(cached, [0, 0, 0]);
+    assert!(pictures == anew);
+    // What an edit kept is used, whatever comes again.
+    scene.edit("once.png", "other.json", &[]);
+    let (cached, again) = run("again", &[]);
+    assert_eq!(cached, [2, 2, 2]);
+    assert!(again == anew);
+}

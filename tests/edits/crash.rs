@@ -1,0 +1,439 @@
+//! A run that is killed at any moment leaves the old file or the complete new one, and at most one temporary file, which the next run for
+//! the same output removes.
+//!
+//! Killed at named places (always), at random moments (always), and at every system call that touches the output's folder (where
+//! `strace` is installed). Each test proves that its runs died of SIGKILL.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::bench::pictures::png::Png;
+use crate::bench::pictures::{self, Bench, noise, report, still};
+use png::{BitDepth, ColorType};
+
+const SIGKILL: i32 = 9;
+const OLD: &[u8] = b"what was there";
+
+/// What an output may hold.
+struct Scene {
+    bench: Bench,
+    new: Vec<u8>,
+    /// An output that exists is replaced; else there is none at first.
+    replaces: bool,
+    /// What a killed run left before the first one of the scene.
+    orphan: Option<String>,
+}
+
+/// What the invariant found.
+#[derive(Debug, Default)]
+struct Tally {
+    killed: usize,
+    old: usize,
+    new: usize,
+    left: usize,
+}
+
+impl Scene {
+    fn new(replaces: bool, side: usize) -> Self {
+        let bench = Bench::new();
+        bench.write(
+            "in.png",
+            Png::encode(
+                side,
+                side,
+                ColorType::Rgb,
+                BitDepth::Eight,
+                &noise(side * side * 3),
+            )
+            .bytes(),
+        );
+        bench.write("drag.json", still(side, side));
+        std::fs::create_dir(bench.path("results")).unwrap();
+        let mut scene = Self {
+            bench,
+            new: Vec::new(),
+            replaces,
+            orphan: None,
+        };
+        scene.reset();
+        assert!(scene.command().status().unwrap().success());
+        scene.new = scene.bench.read("results/new.png");
+        assert!(image::load_from_memory(&scene.new).is_ok());
+        scene.reset();
+        scene
+    }
+
+    /// The output as it was before any run; temporary files stay, for the next run to remove.
+    fn reset(&self) {
+        let _ = std::fs::remove_file(self.bench.path("results/new.png"));
+        if self.replaces {
+            self.bench.write("results/new.png", OLD);
+        }
+    }
+
+    /// The folder as it was before the first run.
+    fn restore(&self) {
+        for name in self.left() {
+            std::fs::remove_file(self.bench.path("results").join(name)).unwrap();
+        }
+        if let Some(orphan) = &self.orphan {
+            std::fs::write(self.bench.path("results").join(orphan), "a part").unwrap();
+        }
+        self.reset();
+    }
+
+    /// Names of temporary files.
+    fn left(&self) -> Vec<String> {
+        let names = pictures::names(&self.bench.path("results")).into_iter();
+        names
+            .filter(|name| name.starts_with(".dragnext-"))
+            .collect()
+    }
+
+    fn command(&self) -> Command {
+        let overwrite: &[&str] = if self.replaces { &["--overwrite"] } else { &[] };
+        let mut command = self.bench.command(
+            &[
+                &["in.png", "--drag", "drag.json", "-o", "results/new.png"],
+                overwrite,
+            ]
+            .concat(),
+        );
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// After a kill: the old file or the whole new one, at most one temporary file, and nothing else.
+    fn check(&self, tally: &mut Tally, what: &str) {
+        tally.killed += 1;
+        let left = self.left();
+        assert!(left.len() <= 1, "{what}: {left:?}");
+        tally.left += left.len();
+        match std::fs::read(self.bench.path("results/new.png")) {
+            Ok(bytes) if bytes == self.new => tally.new += 1,
+            Ok(bytes) => {
+                assert!(
+                    self.replaces && bytes == OLD,
+                    "{what}: {} bytes that are neither the old file nor the new one",
+                    bytes.len()
+                );
+                tally.old += 1;
+            }
+            Err(error) => {
+                assert!(
+                    !self.replaces && error.kind() == std::io::ErrorKind::NotFound,
+                    "{what}: {error}"
+                );
+                tally.old += 1;
+            }
+        }
+        let others = pictures::names(&self.bench.path("results"))
+            .into_iter()
+            .filter(|name| !left.contains(name) && name != "new.png");
+        assert_eq!(others.count(), 0, "{what}: nothing else is there");
+        self.reset();
+    }
+
+    /// An undisturbed run at the end: the new file, and nothing else.
+    fn finish(&self) {
+        assert!(self.command().status().unwrap().success());
+        assert!(self.bench.read("results/new.png") == self.new);
+        assert_eq!(
+            pictures::names(&self.bench.path("results")),
+            ["new.png"],
+            "what killed runs left is gone"
+        );
+        self.reset();
+    }
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn killed_at_any_named_place_the_old_file_or_the_new_one_is_there() {
+    const PLACES: [(&str, bool); 7] = [
+        ("kill_in_check", false),
+        ("kill_after_create", false),
+        ("kill_in_write", false),
+        ("kill_after_write", false),
+        ("kill_after_read_back", false),
+        ("kill_after_sync", false),
+        ("kill_after_rename", true),
+    ];
+    for replaces in [false, true] {
+        let scene = Scene::new(replaces, 100);
+        for (place, is_new) in PLACES {
+            let mut tally = Tally::default();
+            let mut command = scene.command();
+            let output = command
+                .env("DRAGNEXT_FAILPOINTS", place)
+                .stderr(Stdio::piped())
+                .output()
+                .unwrap();
+            assert!(
+                String::from_utf8_lossy(&output.stderr).ends_with(&format!("failpoint {place}\n")),
+                "the last that was heard of it"
+            );
+            assert_eq!(output.status.signal(), Some(SIGKILL), "{place}");
+            scene.check(&mut tally, place);
+            assert_eq!(
+                (tally.new, tally.left),
+                if is_new { (1, 0) } else { (0, 1) },
+                "{place}"
+            );
+        }
+        scene.finish();
+    }
+}
+
+/// What a live run has is not taken for a dead one's: another run for the same output leaves it alone.
+#[cfg(feature = "failpoints")]
+#[test]
+fn the_temporary_file_of_another_output_stays() {
+    let scene = Scene::new(true, 100);
+    let output = scene
+        .command()
+        .env("DRAGNEXT_FAILPOINTS", "kill_in_write")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.signal(), Some(SIGKILL));
+    let left = pictures::names(&scene.bench.path("results"));
+    assert_eq!(left.len(), 2, "{left:?}");
+    let run = scene
+        .bench
+        .run(&["in.png", "--drag", "drag.json", "-o", "results/other.png"]);
+    assert_eq!(run.status, Some(0), "{}", run.stderr);
+    assert!(
+        scene.bench.path("results").join(&left[0]).exists(),
+        "it is not this run's to remove"
+    );
+    std::fs::remove_file(scene.bench.path("results/other.png")).unwrap();
+    scene.finish();
+}
+
+/// A hundred kills, spread over the time that a run takes.
+#[test]
+fn killed_at_random_moments_the_old_file_or_the_new_one_is_there() {
+    const KILLS: usize = 100;
+    for replaces in [false, true] {
+        // Large enough that encoding, writing and reading back take most of the time.
+        let scene = Scene::new(replaces, 500);
+        let begun = Instant::now();
+        scene.finish();
+        let whole = begun.elapsed();
+        let mut tally = Tally::default();
+        let mut delays = noise(KILLS * 20)
+            .into_iter()
+            .map(|share| whole.mul_f64(f64::from(share) / 255.0));
+        while tally.killed < KILLS {
+            let delay = delays
+                .next()
+                .unwrap_or_else(|| panic!("only {} of the runs were killed", tally.killed));
+            let mut child = scene.command().spawn().unwrap();
+            std::thread::sleep(delay.max(Duration::from_micros(100)));
+            child.kill().unwrap();
+            match child.wait().unwrap().signal() {
+                Some(signal) => {
+                    assert_eq!(signal, SIGKILL);
+                    scene.check(&mut tally, &format!("after {delay:?}"));
+                }
+                None => scene.reset(), // it was done before
+            }
+        }
+        report(&format!(
+            "random moments of {whole:?}, replaces {replaces}: {tally:?}"
+        ));
+        scene.finish();
+    }
+}
+
+/// One system call of a run: its name, which of that name it was in its thread, and its line.
+struct Call {
+    name: String,
+    number: usize,
+    line: String,
+}
+
+/// Calls that touch the output's folder in the thread that writes, in order, from the log of `strace`.
+fn calls(log: &str) -> Vec<Call> {
+    let mut counts = HashMap::new();
+    let mut touching = Vec::new();
+    let main = log
+        .lines()
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap();
+    // Files of the folder that are open, by number.
+    let mut open = HashSet::new();
+    for line in log.lines() {
+        let Some((thread, call)) = line.split_once(char::is_whitespace) else {
+            continue;
+        };
+        let call = call.trim_start();
+        let Some((name, rest)) = call.split_once('(') else {
+            continue;
+        };
+        if thread != main
+            || !name
+                .chars()
+                .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+        {
+            continue;
+        }
+        let number = *counts
+            .entry(name.to_owned())
+            .and_modify(|count| *count += 1)
+            .or_insert(1);
+        let first = rest.split([',', ')']).next().unwrap().to_owned();
+        // The command line names the output too, and so does the record on stdout.
+        let names_it = rest.contains("results") && !["execve", "write"].contains(&name);
+        if names_it || open.contains(&first) {
+            touching.push(Call {
+                name: name.to_owned(),
+                number,
+                line: call.to_owned(),
+            });
+        }
+        match name {
+            "close" => drop(open.remove(&first)),
+            _ if names_it && name.starts_with("open") => {
+                open.extend(
+                    call.rsplit(" = ")
+                        .next()
+                        .filter(|number| number.parse::<u32>().is_ok())
+                        .map(str::to_owned),
+                );
+            }
+            _ => {}
+        }
+    }
+    touching
+}
+
+/// The program under `strace`, which kills it at `inject`. Returns whether it ended well, and the log.
+fn traced(scene: &Scene, inject: Option<&Call>) -> (bool, String) {
+    let run = scene.command();
+    let mut command = Command::new("strace");
+    command.args(["-f", "-s", "100", "-o", "log"]);
+    if let Some(call) = inject {
+        command.arg(format!(
+            "--inject={}:signal=KILL:when={}",
+            call.name, call.number
+        ));
+    }
+    command
+        .arg(run.get_program())
+        .args(run.get_args())
+        .env_clear()
+        .env("HOME", scene.bench.folder())
+        .env("DRAGNEXT_CACHE_LIMIT", "0");
+    command
+        .current_dir(scene.bench.folder())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let status = command.status().unwrap();
+    (
+        status.success(),
+        String::from_utf8_lossy(&scene.bench.read("log")).into_owned(),
+    )
+}
+
+#[test]
+fn killed_at_every_system_call_the_old_file_or_the_new_one_is_there() {
+    if !Command::new("strace")
+        .args(["-o", "/dev/null", "true"])
+        .status()
+        .is_ok_and(|status| status.success())
+    {
+        report("skipped: strace is not installed, or may not trace");
+        return;
+    }
+    // Without and with an old file, and with what an earlier run left when it was killed.
+    for (replaces, has_orphan) in [(false, false), (true, false), (true, true)] {
+        let mut scene = Scene::new(replaces, 200);
+        let (done, log) = traced(&scene, None);
+        assert!(done, "{log}");
+        if has_orphan {
+            let write = calls(&log)
+                .into_iter()
+                .rfind(|call| call.name == "write")
+                .unwrap();
+            scene.restore();
+            traced(&scene, Some(&write));
+            scene.orphan = scene.left().pop();
+            assert!(scene.orphan.is_some(), "killed while it wrote");
+        }
+        scene.restore();
+        let (done, log) = traced(&scene, None);
+        assert!(done, "{log}");
+        let calls = calls(&log);
+        assert_durable(&calls);
+
+        let mut tally = Tally::default();
+        let mut places = BTreeMap::new();
+        for call in &calls {
+            let what = format!("{} {} `{}`", call.name, call.number, call.line);
+            scene.restore();
+            let (_, log) = traced(&scene, Some(call));
+            assert!(
+                log.contains("+++ killed by SIGKILL +++"),
+                "{what}: the run was killed"
+            );
+            let last = log
+                .lines()
+                .rfind(|line| line.contains(&format!("{}(", call.name)))
+                .unwrap();
+            assert!(
+                last.contains("results") || !call.line.contains("results"),
+                "{what}: and it was at this call: {last}"
+            );
+            scene.check(&mut tally, &what);
+            *places.entry(call.name.clone()).or_insert(0) += 1;
+        }
+        report(&format!(
+            "system calls, an old file {replaces}, an orphan {has_orphan}: {tally:?} at {places:?}"
+        ));
+        assert_eq!(tally.killed, calls.len());
+        assert!(
+            tally.old > 10 && tally.new > 1,
+            "before and after the rename: {tally:?}"
+        );
+        scene.finish();
+    }
+}
+
+/// The file is synced before it is renamed, and its folder afterwards: a crash of the machine, too, leaves the old file or the new one.
+fn assert_durable(calls: &[Call]) {
+    let place = |what: &str, wanted: &dyn Fn(&Call) -> bool| {
+        calls.iter().position(wanted).unwrap_or_else(|| {
+            panic!(
+                "no {what} among {:?}",
+                calls.iter().map(|call| &call.line).collect::<Vec<_>>()
+            )
+        })
+    };
+    let write = calls.iter().rposition(|call| call.name == "write").unwrap();
+    let sync = place("sync of the file", &|call| {
+        call.name == "fsync" || call.name == "fdatasync"
+    });
+    let rename = place("rename", &|call| {
+        call.name.starts_with("rename") || call.name.starts_with("link")
+    });
+    let folder = rename
+        + calls[rename..]
+            .iter()
+            .position(|call| call.name == "fsync")
+            .expect("a sync of the folder");
+    assert!(
+        write < sync && sync < rename && rename < folder,
+        "write {write}, sync {sync}, rename {rename}, folder {folder}"
+    );
+    assert!(
+        calls[rename].line.contains(".dragnext-") && calls[rename].line.contains("results/new.png"),
+        "{}",
+        calls[rename].line
+    );
+}

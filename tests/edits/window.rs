@@ -1,0 +1,225 @@
+//! Large pictures: the network sees a window of them, and what it does not see stays as it was.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use dragnext::drag_file::DragFile;
+use dragnext::geometry::{Frame, Size, Window};
+use dragnext::picture::{self, Picture};
+use dragnext::plan::Plan;
+use dragnext::settings::{Overrides, Settings, WindowChoice};
+use image::{GenericImageView, ImageBuffer, Rgb};
+use serde_json::Value;
+
+const DRAG: &str = r#"{ "version": 1, "regions": [
+    { "type": "translation", "region": { "ellipse": [700, 420, 90, 70] }, "handle": [700, 420], "target": [748, 436] } ] }"#;
+
+/// Fine detail everywhere: what is shrunk and enlarged again loses it.
+fn detailed(folder: &Path, width: u32, height: u32) -> PathBuf {
+    let path = folder.join("in.png");
+    let value = |x: u32, y: u32, k: u32| {
+        let grain = (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503).wrapping_mul(k))
+            .rotate_right(11)
+            % 20;
+        (60 + grain + 90 * ((x / 9 + y / 11) % 2) + 30 * ((x / 5) % 2)) as u8
+    };
+    ImageBuffer::from_fn(width, height, |x, y| {
+        Rgb([value(x, y, 1), value(x, y, 3), value(x, y, 7)])
+    })
+    .save(&path)
+    .unwrap();
+    path
+}
+
+fn edit(folder: &Path, out: &str, more: &[&str]) -> Value {
+    std::fs::write(folder.join("drag.json"), DRAG).unwrap();
+    let mut command = Command::cargo_bin("dragnext").unwrap();
+    command
+        .env_clear()
+        .env("HOME", folder)
+        .env("DRAGNEXT_CACHE_LIMIT", "0")
+        .current_dir(folder);
+    command.args([
+        "edit",
+        "in.png",
+        "--drag",
+        "drag.json",
+        "--quiet",
+        "--json",
+        "--size",
+        "64",
+        "--margin",
+        "8",
+        "-o",
+        out,
+    ]);
+    command.args([
+        "--strength",
+        "0.04",
+        "--timesteps",
+        "1",
+        "--iterations",
+        "1",
+        "--no-lora",
+        "--model",
+    ]);
+    command
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny"))
+        .args(more);
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The record says what the network saw; beyond it, and beyond the editable area in it, every pixel is the picture's own.
+#[test]
+fn a_large_picture_is_edited_in_a_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = image::open(detailed(folder.path(), 1200, 900)).unwrap();
+    let record = edit(folder.path(), "out.png", &[]);
+    let window: Vec<u32> = record["window"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|side| side.as_u64().unwrap() as u32)
+        .collect();
+    let [left, top, width, height] = window[..] else {
+        panic!("four numbers: {record}")
+    };
+    assert!(width < 600 && height < 500, "{window:?}");
+    assert!(
+        left < 610 && left + width > 838 && top < 350 && top + height > 506,
+        "the drag lies inside {window:?}"
+    );
+    assert_eq!(record["size"], serde_json::json!([1200, 900]));
+    assert_eq!(
+        record["working"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(Value::as_u64)
+            .min(),
+        Some(64)
+    );
+
+    let after = image::open(folder.path().join("out.png")).unwrap();
+    assert_eq!(after.dimensions(), (1200, 900));
+    let changed: Vec<(u32, u32)> = before
+        .pixels()
+        .filter(|(x, y, pixel)| *pixel != after.get_pixel(*x, *y))
+        .map(|(x, y, _)| (x, y))
+        .collect();
+    assert!(
+        changed.len() > 1000,
+        "the edit is there: {} pixels changed",
+        changed.len()
+    );
+    let inside =
+        |(x, y): &(u32, u32)| (left..left + width).contains(x) && (top..top + height).contains(y);
+    assert!(
+        changed.iter().all(inside),
+        "nothing changed outside the window"
+    );
+}
+
+/// `--window full` shows the whole picture to the network, as before; the result is enlarged, and the user is told.
+#[test]
+fn the_whole_picture_can_be_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    detailed(folder.path(), 1200, 900);
+    let record = edit(folder.path(), "out.png", &["--window", "full"]);
+    assert_eq!(record["window"], serde_json::json!([0, 0, 1200, 900]));
+    assert_eq!(record["working"], serde_json::json!([85, 64]));
+    let warnings: Vec<&str> = record["warnings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|warning| warning["kind"].as_str())
+        .collect();
+    assert!(warnings.contains(&"picture.enlarged"), "{record}");
+}
+
+/// Without any network in between, the way into the window and back costs less of the picture than the way into the whole frame and
+/// back, and nothing when the window has the working picture's own size.
+#[test]
+fn a_window_keeps_the_picture_s_detail() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = picture::read(&detailed(folder.path(), 1600, 1200))
+        .unwrap()
+        .picture;
+    let drag = DragFile::parse(DRAG.as_bytes()).unwrap();
+    let loss = |window: WindowChoice, size: usize| {
+        let given = Overrides {
+            window: Some(window),
+            size: Some(size),
+            ..Overrides::default()
+        };
+        let plan = Plan::new(
+            &drag,
+            Path::new("drag.json"),
+            picture.size(),
+            &Settings::resolve(&given).unwrap(),
+            512,
+        )
+        .unwrap();
+        let seen: Vec<f32> = picture
+            .working(&plan.frame)
+            .into_iter()
+            .map(|value| value * 0.5 + 0.5)
+            .collect();
+        let back = picture.composite(&plan.frame, &seen, plan.blend().as_deref());
+        (difference(&picture, &back), plan.frame)
+    };
+    let ((exact, frame), (full, whole)) =
+        (loss(WindowChoice::Auto, 512), loss(WindowChoice::Full, 512));
+    assert_eq!(
+        frame.content, frame.window.size,
+        "a small drag is seen at the picture's own size"
+    );
+    assert!(whole.is_whole() && exact == 0.0, "{exact}");
+    let (small, frame) = loss(WindowChoice::Auto, 256);
+    let (blurred, _) = loss(WindowChoice::Full, 256);
+    assert!(frame.content != frame.window.size && small > 0.0);
+    assert!(
+        full > 0.5 && small < 0.8 * blurred,
+        "window {small}, whole frame {blurred}, at 512 {full}"
+    );
+}
+
+/// Mean absolute difference where the region was, in levels.
+fn difference(a: &Picture, b: &Picture) -> f64 {
+    let pixels = (370..470).flat_map(|y| (640..760).map(move |x| (x, y)));
+    let differences = pixels.flat_map(|(x, y)| {
+        a.pixel(x, y)
+            .into_iter()
+            .zip(b.pixel(x, y))
+            .map(|(a, b)| f64::from(a.abs_diff(b)))
+            .collect::<Vec<_>>()
+    });
+    differences.sum::<f64>() / f64::from(100 * 120 * 3)
+}
+
+/// A frame with a window is a frame: its grids and sizes follow the window, its points the image.
+#[test]
+fn points_of_a_window_are_points_of_the_image() {
+    let window = Window {
+        left: 100,
+        top: 50,
+        size: Size::new(256, 128),
+    };
+    let frame = Frame::windowed(Size::new(1000, 500), window, 64);
+    assert_eq!(
+        (frame.content, frame.padded),
+        (Size::new(128, 64), Size::new(128, 64))
+    );
+    let point = dragnext::geometry::Point::new(228.0, 114.0);
+    assert_eq!(
+        frame.to_working(point),
+        dragnext::geometry::Point::new(64.0, 32.0)
+    );
+    assert_eq!(frame.to_source(frame.to_working(point)), point);
+}

@@ -1,0 +1,15 @@
+//! Pictures as files: what is read, kept and refused, in how much memory, and how results are written.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test stops where something is not as it should be, and says what it measured"
+)]
+
+#[path = "../bench/mod.rs"]
+mod bench;
+mod bounds;
+mod files;
+mod mutations;
+mod photographs;
+mod reading;
