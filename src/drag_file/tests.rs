@@ -171,7 +171,7 @@ fn byte_order_mark_and_windows_lines_are_fine() {
             .expect("a good file")
             .regions
             .len(),
-        3
+        4
     );
 }
 

@@ -43,14 +43,14 @@ pub(super) const AFTER: Line = Line {
 /// The outline of the disc that is dragged for a point.
 pub(super) const DISC_BEFORE: Line = Line {
     colour: faint(RED),
-    width: 1.1,
-    casing: 0.8,
+    width: 1.2,
+    casing: 0.6,
     dash: None,
 };
 const DISC_AFTER: Line = Line {
     colour: faint(BLUE),
-    width: 1.1,
-    casing: 0.8,
+    width: 1.2,
+    casing: 0.6,
     dash: Some([4.0, 3.0]),
 };
 const SHAFT: Line = Line {

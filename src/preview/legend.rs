@@ -37,7 +37,7 @@ impl Entry {
             Self::Target => "target",
             Self::Center => "center",
             Self::Before => "region",
-            Self::Disc => "dragged with a point",
+            Self::Disc => "disc of a point",
             Self::After => "after the drag",
             Self::Swept => "swept",
             Self::Veiled => "cannot change",

@@ -16,9 +16,9 @@ pub(super) const RED: Colour = [226, 32, 32, 255];
 pub(super) const BLUE: Colour = [24, 92, 240, 255];
 pub(super) const GREEN: Colour = [0, 150, 64, 255];
 pub(super) const WHITE: Colour = [255, 255, 255, 255];
-/// The same colour, half transparent.
+/// Returns the colour, a little transparent.
 pub(super) const fn faint([red, green, blue, _]: Colour) -> Colour {
-    [red, green, blue, 150]
+    [red, green, blue, 190]
 }
 
 const LIGHT: Colour = [255, 255, 255, 215];
