@@ -1,11 +1,12 @@
-//! How the C library hands out memory.
+//! Settings of the C library's memory allocator.
 
-/// One arena for all threads. glibc would give each thread one of its own, and what a short life leaves in each of them adds up: a quarter
-/// of the memory of a small edit, a little more with every item of a batch. Large buffers are kept elsewhere, so nobody waits here.
+/// Makes all threads share one arena of glibc's malloc. By default each thread has its own, and fragmentation in each of them
+/// adds up to a quarter of the memory of a small edit, and more with every item of a batch. Large buffers are reused by this
+/// crate itself, so threads do not wait for the shared arena.
 pub fn limit_malloc_arenas() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[allow(unsafe_code)]
-    // SAFETY: called with constants; what it returns says whether it did something, and either way memory is handed out.
+    // SAFETY: the arguments are constants of the C library. A failure changes nothing, so the result is ignored.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
     }

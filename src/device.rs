@@ -13,7 +13,7 @@ use crate::kernels::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use crate::kernels::cuda::{Cuda, device::DeviceUnavailable, driver::Format};
 use crate::model::Model;
-use crate::pipeline::{Editor, Edits};
+use crate::pipeline::{AnyPipeline, Pipeline};
 use crate::progress::Progress;
 use crate::warning::{Warning, WarningKind};
 
@@ -63,7 +63,7 @@ pub enum Dtype {
 
 /// An open device with its kernels.
 #[derive(Debug, Clone)]
-enum Processor {
+enum OpenDevice {
     Cpu,
     #[cfg(feature = "cuda")]
     Cuda(Cuda),
@@ -78,7 +78,7 @@ pub struct Compute {
     pub numerics: [&'static str; 2],
     /// Set when [`Device::Auto`] fell back to the CPU: why.
     pub warning: Option<Warning>,
-    processor: Processor,
+    open: OpenDevice,
 }
 
 impl Compute {
@@ -98,18 +98,18 @@ impl Compute {
     /// Loads a model's weights onto the device.
     ///
     /// # Errors
-    /// As [`Editor::load`].
+    /// As [`Pipeline::load`].
     pub fn load(
         &self,
         model: Model,
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
-    ) -> Result<Box<dyn Edits>> {
-        Ok(match &self.processor {
-            Processor::Cpu => Box::new(Editor::load(Cpu, model, progress, interrupt)?),
+    ) -> Result<Box<dyn AnyPipeline>> {
+        Ok(match &self.open {
+            OpenDevice::Cpu => Box::new(Pipeline::load(Cpu, model, progress, interrupt)?),
             #[cfg(feature = "cuda")]
-            Processor::Cuda(cuda) => {
-                Box::new(Editor::load(cuda.clone(), model, progress, interrupt)?)
+            OpenDevice::Cuda(cuda) => {
+                Box::new(Pipeline::load(cuda.clone(), model, progress, interrupt)?)
             }
         })
     }
@@ -126,7 +126,7 @@ impl Compute {
             device: "cpu".into(),
             numerics: ["cpu", "f32"],
             warning,
-            processor: Processor::Cpu,
+            open: OpenDevice::Cpu,
         })
     }
 }
@@ -175,12 +175,12 @@ impl Compute {
             Dtype::Bf16 => Format::Bf16,
             Dtype::F32 => Format::F32,
         };
-        let processor = Processor::Cuda(Cuda::open(index, format)?);
+        let open = OpenDevice::Cuda(Cuda::open(index, format)?);
         Ok(Self {
             device: format!("cuda:{index}"),
             numerics: ["cuda", format.name()],
             warning: None,
-            processor,
+            open,
         })
     }
 }

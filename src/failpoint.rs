@@ -1,24 +1,25 @@
-//! Named places where a test can make the program fail. They exist in builds with the feature `failpoints` alone; elsewhere
-//! the question is a constant `false`.
+//! Named places where a test can make the program fail.
+//!
+//! They exist only in builds with the feature `failpoints`; in other builds [`is_hit`] is the constant `false`. The environment
+//! variable `DRAGNEXT_FAILPOINTS` names the places to fail, separated by commas; `place#3` fails only at the third visit.
 
 #[cfg(feature = "failpoints")]
 use std::collections::BTreeMap;
 #[cfg(feature = "failpoints")]
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::kernels::Backend;
 use crate::nn::Tensor;
 
-/// The signal that nothing can be done about; it has this number on every Unix.
+/// SIGKILL, which a process cannot catch; it has this number on every Unix.
 #[cfg(unix)]
 const SIGKILL: i32 = 9;
 
-/// The variable that names the places, separated by commas; `place#3` fails the third time it is reached, and only then.
 #[cfg(feature = "failpoints")]
 const VARIABLE: &str = "DRAGNEXT_FAILPOINTS";
 
-/// Shall this place fail? Says so on stderr, because a test must prove that its fault happened.
+/// Returns whether this place is to fail. Prints it to stderr, so that a test can prove that its fault happened.
 #[cfg(feature = "failpoints")]
 #[expect(clippy::print_stderr, reason = "a test reads it")]
 pub fn is_hit(name: &str) -> bool {
@@ -30,7 +31,7 @@ pub fn is_hit(name: &str) -> bool {
     hit
 }
 
-/// Does `place`, as it stands in the variable, mean this visit of `name`?
+/// Returns whether `place`, an entry of the variable, matches this visit of `name`.
 #[cfg(feature = "failpoints")]
 fn is_due(place: &str, name: &str) -> bool {
     static VISITS: Mutex<BTreeMap<String, usize>> = Mutex::new(BTreeMap::new());
@@ -40,21 +41,19 @@ fn is_due(place: &str, name: &str) -> bool {
     if place_name != name {
         return false;
     }
-    let mut visits = VISITS
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut visits = VISITS.lock().unwrap_or_else(PoisonError::into_inner);
     let visit = visits.entry(place.to_owned()).or_default();
     *visit += 1;
     due == visit.to_string()
 }
 
-/// Shall this place fail?
+/// Returns whether this place is to fail: never in this build.
 #[cfg(not(feature = "failpoints"))]
 pub const fn is_hit(_: &str) -> bool {
     false
 }
 
-/// Ends the process here, as SIGKILL from outside would, where `name` is to fail.
+/// Ends the process with SIGKILL if `name` is to fail.
 pub fn kill(name: &str) {
     if is_hit(name) {
         #[cfg(unix)]
@@ -62,7 +61,7 @@ pub fn kill(name: &str) {
     }
 }
 
-/// The tensor, with not a number in place of its first value where `name` is to fail.
+/// Returns the tensor, with its first value replaced by NaN if `name` is to fail.
 pub fn corrupt<B: Backend>(name: &str, tensor: Tensor<B>) -> Tensor<B> {
     if !is_hit(name) {
         return tensor;
@@ -72,16 +71,16 @@ pub fn corrupt<B: Backend>(name: &str, tensor: Tensor<B>) -> Tensor<B> {
     Tensor::from_host(tensor.backend(), tensor.shape(), numbers)
 }
 
-/// Panics where `name` is to fail.
+/// Panics if `name` is to fail.
 ///
 /// # Panics
-/// There, as a bug would.
+/// If `name` is to fail.
 #[track_caller]
 pub fn panic(name: &str) {
     assert!(!is_hit(name), "failpoint {name}");
 }
 
-/// Stays where `name` is to fail until something has come, at most a minute.
+/// If `name` is to fail, waits until `has_come` returns true, at most for a minute.
 pub fn wait(name: &str, has_come: impl Fn() -> bool) {
     if is_hit(name) {
         let since = Instant::now();
@@ -91,7 +90,7 @@ pub fn wait(name: &str, has_come: impl Fn() -> bool) {
     }
 }
 
-/// Stays where `name` is to fail until stdin ends: a test does something to the files meanwhile.
+/// If `name` is to fail, waits for the end of stdin, while a test changes files.
 pub fn wait_for_stdin(name: &str) {
     if is_hit(name) {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());

@@ -1,31 +1,31 @@
-//! A tidy stop: signals set a flag, and the edit looks at it between two steps.
+//! Stops a run in an orderly way: a signal sets a flag, and the edit checks it between two steps.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::error::{Error, Result};
 
-/// Whether a signal asked this run to stop.
+/// Tells whether a signal asked this run to stop. Clones share the flag.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt {
     signal: Arc<AtomicUsize>,
 }
 
 impl Interrupt {
-    /// An interrupt that never comes: for library use and tests.
+    /// Creates an interrupt that is never set: for library use and tests.
     pub fn never() -> Self {
         Self::default()
     }
 
-    /// Listens to SIGINT and SIGTERM. The first of either asks for a tidy stop; the next of either ends the process at once.
+    /// Listens to SIGINT and SIGTERM. The first of them sets the flag; the next one ends the process at once.
     ///
     /// # Errors
-    /// Whatever the operating system says against it.
+    /// Those of the operating system.
     pub fn on_signals() -> std::io::Result<Self> {
         let interrupt = Self::default();
         let armed = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            // Handlers run in the order of their registration: only a later signal finds the switch set.
+            // Handlers run in the order of their registration, so the first signal does not find `armed` set.
             signal_hook::flag::register_conditional_shutdown(
                 signal,
                 128 + signal,
@@ -38,16 +38,16 @@ impl Interrupt {
                 signal as usize,
             )?;
         }
-        // A limit on the size of files (`ulimit -f`) is an error of the write, not the end of the process.
+        // Beyond a limit on the size of files (`ulimit -f`), a write fails instead of ending the process.
         #[cfg(unix)]
         signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
         Ok(interrupt)
     }
 
-    /// Ends what is going on when a stop was asked for.
+    /// Returns an error if a signal came.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] once a signal came.
+    /// [`Error::Interrupted`].
     pub fn check(&self) -> Result<()> {
         match self.signal() {
             None => Ok(()),
@@ -55,7 +55,7 @@ impl Interrupt {
         }
     }
 
-    /// Returns the number of the latest signal that asked for a stop.
+    /// Returns the number of the latest signal, if one came.
     pub fn signal(&self) -> Option<i32> {
         match self.signal.load(Ordering::Relaxed) {
             0 => None,
@@ -63,7 +63,7 @@ impl Interrupt {
         }
     }
 
-    /// Returns whether a signal asked for a stop.
+    /// Returns whether a signal came.
     pub fn has_come(&self) -> bool {
         self.signal().is_some()
     }

@@ -1,81 +1,80 @@
-//! Drag-based image editing with Stable Diffusion 1.5: the user marks regions of a picture and says where they go, and the
-//! picture is edited so that its content follows.
+//! Drag-based image editing with Stable Diffusion 1.5: a drag file marks regions of a picture and says where they should go, and the picture
+//! is edited so that its content follows.
 //!
-//! Data flows one way, and every step has a room of its own:
+//! This page is for users of the library and for contributors. [One edit](#one-edit) shows the library's face; the rest says where things
+//! are, how to add a method, and how to run what CI runs.
 //!
-//! 1. [`drag_file`] reads what the user asked for, strictly and with the place of every fault; [`outline`] and [`mask`] are its shapes.
-//! 2. [`plan`] resolves one edit before any weight is read: sizes ([`geometry`]), moving [`region`]s, the editable area, [`settings`].
-//! 3. [`model`] finds, checks and loads a model's files and is its network: [`model::UNet`], which several edits may share
-//!    ([`model::unet::SharedUNet`]), [`model::Vae`], text encoder, LoRA files.
-//! 4. [`diffusion`] walks the process: schedule, noise, fine-tuning of a LoRA, inversion, denoising.
-//! 5. [`method`] moves the latent: progressive backward self-intervention (DragNeXt, arXiv 2506.07611).
-//! 6. [`pipeline`] runs these stages in order for one edit; [`mod@edit`] is what comes before and after them, for whoever edits.
+//! # Where things are
 //!
-//! Under them lie [`nn`], layers with forward and backward by hand, and [`kernels`], what a device can compute ([`kernels::cpu`] and
-//! `kernels::cuda`, with the feature `cuda`, say where what is; `examples/kernels.rs` and `examples/bench` measure it, `tests/peer/bench.py` and
-//! `.ci/gpu` beside PyTorch). There is no
-//! autograd graph: weights are frozen, so the only gradients are those of the latent and of LoRA adapters, and nothing
-//! else is computed or kept. candle reads tokens into a context ([`model::text_encoder`]); its own UNet is not used, because its gradient is
-//! incomplete (fused softmax and layer norm have none).
+//! Data flows one way: drag file, plan, model, invert, drag, denoise, decode, picture and record. No module imports one that imports it.
 //!
-//! Around them: [`cli`] is what was typed, [`hub`] gets models from the Hugging Face hub, [`doctor`] looks at what there is,
-//! [`picture`] pixels in and out, [`preview`] a plan drawn on its picture, [`files`] verified writing, [`report`] what an edit
-//! leaves behind beside its pixels, [`batch`] many edits in one run, [`metrics`] how much two pictures differ, [`golden`] edits whose results
-//! are known, [`merge`] what many runs left behind, [`cache`] what an edit leaves for the next one of
-//! the same picture, [`digest`] hashes, [`error`] everything that can go wrong, [`bug`] what must not, [`warning`]
-//! what does not stop anything, [`allocator`] how memory is handed out, [`progress`] how a run tells where it stands, [`interrupt`] a tidy stop, [`failpoint`] how tests
-//! make it fail.
+//! | module | contents |
+//! |---|---|
+//! | [`drag_file`] | reads drag files strictly, with the place of every fault; [`outline`] and [`mask`] are its shapes |
+//! | [`settings`] | what a setting is, and the settings that all methods share |
+//! | [`method`] | the methods, their settings, and what they need; `method/NAME/` is one method, `method/parts/` is shared by methods |
+//! | [`plan`] | resolves one edit before any weight is read: settings, sizes ([`geometry`]), moving [`region`]s, editable area |
+//! | [`model`] | finds, checks and loads a model: UNet, VAE, text encoder, tokenizer, LoRA files |
+//! | [`diffusion`] | noise schedule, noise, fine-tuning of a LoRA, inversion, denoising |
+//! | [`pipeline`] | runs the stages of edits, alone or side by side, with a [`cache`] of what edits of one picture share |
+//! | [`mod@edit`] | one edit from what was read to the bytes of its result; [`batch`] does many, [`golden`] compares with expected results |
+//! | [`picture`] | reads and writes pictures; [`preview`] draws plans, [`metrics`] compares pictures, [`files`] writes verified files |
+//! | [`nn`] | layers, each with a forward and a backward pass by hand |
+//! | [`kernels`] | the operations of a device behind one trait: [`kernels::cpu`], and `kernels::cuda` with the feature `cuda` |
+//! | [`cli`] | the command line, one file for each subcommand; [`report`] prints, [`progress`] shows stages, [`merge`] sums up shards |
+//! | [`hub`] | fetches models from the Hugging Face hub into its cache; [`doctor`] describes a machine |
+//! | [`error`] | errors and warnings with stable kinds and exit statuses; [`panics`] turns panics into errors, [`interrupt`] handles signals |
+//!
+//! There is no autograd graph. Weights are frozen, so the only gradients are those of latents and LoRA adapters. candle reads tokens into a
+//! context ([`model::text_encoder`]); its UNet is not used, because its gradient is incomplete (fused softmax and layer norm have none).
+//!
+//! Each folder has more in its own documentation. Tests are in `tests/`, by surface; `tests/peer` compares with PyTorch and diffusers,
+//! `tests/scenebench` has scenes with known results, `examples/bench` and `examples/kernels.rs` measure.
+//!
+//! # How to add a method
+//!
+//! [`method`] has the steps: one folder and one line.
+//!
+//! # How to run what CI runs
+//!
+//! `.ci/run` does everything on a clean checkout: formatting, lints, each feature alone, README's commands, golden edits and all tests. Step by
+//! step:
+//!
+//! ```text
+//! cargo fmt --check
+//! cargo clippy --release --all-targets --features failpoints,cuda -- -D warnings
+//! cargo test --release --features failpoints,cuda --test cli -- NAME      # one area; without the arguments, everything
+//! cargo run --release -- check examples/edits --model demo                # golden edits
+//! UPDATE=1 cargo test --release --features failpoints,cuda --test cli reference   # writes assets/cli.md anew
+//! ```
 //!
 //! # One edit
-//!
-//! Everything that can be wrong with an instruction is found before weights are read; one [`pipeline::Editor`] then does any number of
-//! edits. The model here is the tests' own, tiny and random; `demo` or a folder with Stable Diffusion 1.5 takes its place.
 //!
 //! ```
 //! use std::path::Path;
 //!
-//! use dragnext::diffusion::Seeded;
 //! use dragnext::drag_file::DragFile;
-//! use dragnext::interrupt::Interrupt;
-//! use dragnext::kernels::cpu::Cpu;
-//! use dragnext::model::Model;
-//! use dragnext::pipeline::{Editor, Work};
-//! use dragnext::plan::Plan;
-//! use dragnext::progress::Silent;
-//! use dragnext::settings::{Overrides, Settings};
-//! use dragnext::{files, picture};
+//! use dragnext::plan::Choice;
+//! use dragnext::settings::Overrides;
+//! use dragnext::{Editor, picture};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let folder = tempfile::tempdir()?;
-//! # let out = folder.path().join("out.png");
-//! let drag_path = Path::new("examples/edits/translation-07/drag.json");
-//! let original = picture::read(Path::new("examples/edits/translation-07/input.png"))?.picture;
+//! let picture = picture::read(Path::new("examples/edits/translation-07/input.png"))?.picture;
+//! let drag = DragFile::read(Path::new("examples/edits/translation-07/drag.json"))?;
 //!
-//! // What is asked for, and with which numbers: ours, else the drag file's, else the model's own.
-//! let drag = DragFile::read(drag_path)?;
-//! let model = Model::open("tests/fixtures/tiny", None)?;
-//! let ours = Overrides { strength: Some(0.1), iterations: Some(2), lora_steps: Some(0), size: Some(96), ..Overrides::default() };
-//! let settings = Settings::resolve(&ours.over(&drag.settings).over(model.defaults()))?;
-//! let plan = Plan::new(&drag, drag_path, original.size(), &settings, model.native_size())?;
+//! // A tiny random model; `demo`, a folder or a name on the hub takes its place.
+//! let mut editor = Editor::open("tests/fixtures/tiny")?;
+//! let choice = Choice::of(Overrides::from([("size", 96), ("iterations", 2), ("lora_steps", 0)]));
+//! let edited = editor.edit(&picture, &drag, &choice)?;
 //!
-//! // The same work gives the same numbers, with any number of threads.
-//! let interrupt = Interrupt::never();
-//! let mut editor = Editor::load(Cpu, model, &mut Silent, &interrupt)?;
-//! let work = Work { plan: &plan, picture: original.working(&plan.frame), lora: None };
-//! let outcome = editor.edit(work, &mut Seeded::of(&settings), &mut Silent, &interrupt)?;
-//!
-//! // Outside the editable area the result has the original's own pixels.
-//! let edited = original.composite(&plan.frame, &outcome.picture, plan.blend().as_deref());
-//! assert_eq!(edited.pixel(0, 0), original.pixel(0, 0));
-//! files::write_verified(&out, &edited.png(None)?, false, |written| edited.check_png(written))?;
-//! # assert!(image::open(&out).is_ok());
+//! // Outside the editable area the result has the picture's own pixels.
+//! assert_eq!(edited.pixel(0, 0), picture.pixel(0, 0));
 //! # Ok(())
 //! # }
 //! ```
 
 pub mod allocator;
 pub mod batch;
-pub mod bug;
 pub mod cache;
 pub mod cli;
 pub mod device;
@@ -84,7 +83,9 @@ pub mod digest;
 pub mod doctor;
 pub mod drag_file;
 pub mod edit;
+mod editor;
 pub mod error;
+mod escape;
 pub mod failpoint;
 pub mod files;
 pub mod geometry;
@@ -99,6 +100,7 @@ pub mod metrics;
 pub mod model;
 pub mod nn;
 pub mod outline;
+pub mod panics;
 pub mod picture;
 pub mod pipeline;
 pub mod plan;
@@ -107,7 +109,7 @@ pub mod progress;
 pub mod region;
 pub mod report;
 pub mod settings;
-mod unprintable;
 pub mod warning;
 
+pub use editor::Editor;
 pub use error::Error;

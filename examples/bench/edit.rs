@@ -1,4 +1,4 @@
-//! A whole edit, from the picture in memory to the edited one.
+//! Measures a whole edit, from the picture in memory to the edited picture in memory.
 
 use std::path::Path;
 
@@ -9,16 +9,15 @@ use dragnext::interrupt::Interrupt;
 use dragnext::kernels::Backend;
 use dragnext::model::Model;
 use dragnext::picture;
-use dragnext::pipeline::{Editor, Work};
-use dragnext::plan::Plan;
-use dragnext::settings::Settings;
+use dragnext::pipeline::{Pipeline, Work};
+use dragnext::plan::{ModelFacts, Plan, Request};
 
 use crate::cost::{Cost, Meter, Stages};
 
-/// An editor with its work.
+/// An editor with a resolved edit.
 pub(crate) struct Edit<B: Backend> {
     backend: B,
-    editor: Editor<B>,
+    editor: Pipeline<B>,
     plan: Plan,
     picture: Vec<f32>,
     load: Cost,
@@ -29,17 +28,15 @@ impl<B: Backend> Edit<B> {
         let source = picture::read(image)?.picture;
         let drag = DragFile::read(drag_path)?;
         let model = Model::open(model, None)?;
-        let settings = Settings::resolve(&drag.settings.over(model.defaults()))?;
-        let plan = Plan::new(
-            &drag,
-            drag_path,
-            source.size(),
-            &settings,
-            model.native_size(),
-        )?;
+        let request = Request {
+            drag: &drag,
+            above: &[],
+            model: &ModelFacts::of(&model)?,
+        };
+        let plan = request.plan(source.size())?;
         let picture = source.working(&plan.frame);
         let meter = Meter::start(&backend);
-        let editor = Editor::load(
+        let editor = Pipeline::load(
             backend.clone(),
             model,
             &mut Stages::new(&backend),
@@ -54,20 +51,23 @@ impl<B: Backend> Edit<B> {
         })
     }
 
-    /// The cost of the edit and that of each stage. The first stage is the loading, which is done once and is not
-    /// part of the edit's cost.
+    /// Runs the edit, and returns its cost and that of each stage. The first stage is `load`, which runs once and is not part of the cost
+    /// of the edit.
     pub(crate) fn run(&mut self) -> Result<(Cost, Vec<(&'static str, Cost)>)> {
         let work = Work {
             plan: &self.plan,
             picture: self.picture.clone(),
             lora: None,
         };
-        let (mut stages, mut noise) = (Stages::new(&self.backend), Seeded::of(&self.plan.settings));
+        let (mut stages, mut noise) = (
+            Stages::new(&self.backend),
+            Seeded::of(&self.plan.settings.diffusion, &self.plan.settings.lora),
+        );
         let meter = Meter::start(&self.backend);
         self.editor
             .edit(work, &mut noise, &mut stages, &Interrupt::never())?;
         let mut cost = meter.stop();
-        // Every stage counts its peak anew.
+        // The peak is reset at the start of every stage.
         cost.peak_bytes = stages
             .costs
             .iter()

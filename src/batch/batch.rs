@@ -13,7 +13,7 @@ use crate::edit::Provenance;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::model::Model;
-use crate::pipeline::Edits;
+use crate::pipeline::AnyPipeline;
 use crate::report::{BatchProgress, Summary};
 
 /// Everything that is known of a batch before its weights are loaded.
@@ -51,7 +51,7 @@ impl Batch<'_> {
         &self,
         items: Vec<&Item>,
         model: Model,
-        load: impl FnOnce(Model) -> Result<Box<dyn Edits>>,
+        load: impl FnOnce(Model) -> Result<Box<dyn AnyPipeline>>,
         log: &mut Log,
         interrupt: &Interrupt,
     ) -> Result<(Summary, Result<()>)> {
@@ -72,7 +72,7 @@ impl Batch<'_> {
         &self,
         mut items: Vec<&Item>,
         model: Model,
-        load: impl FnOnce(Model) -> Result<Box<dyn Edits>>,
+        load: impl FnOnce(Model) -> Result<Box<dyn AnyPipeline>>,
         log: &mut Log,
         summary: &mut Summary,
         interrupt: &Interrupt,

@@ -8,8 +8,8 @@ use super::entry::{Item, ListEntry, ListFault};
 use super::list::ListOptions;
 use super::roots::Root;
 use crate::error::ErrorKind;
+use crate::escape::is_unprintable;
 use crate::files;
-use crate::unprintable::is_unprintable;
 
 const RELATIVE: &str = "paths are relative to the manifest";
 const GIVE_A_FILE: &str = "give the path of a file";
@@ -57,7 +57,7 @@ impl<'a> EntryChecker<'a> {
             image,
             drag,
             out,
-            settings,
+            choice,
             fault,
         } = entry;
         let out = out.unwrap_or_else(|| image.with_extension("png"));
@@ -89,7 +89,7 @@ impl<'a> EntryChecker<'a> {
             image: join(image),
             drag: drag.map(join),
             out: self.options.outputs.join(without_dots(&out)),
-            settings,
+            choice,
             fault: fault.map(Box::new),
         }
     }

@@ -6,10 +6,11 @@ use rayon::prelude::*;
 
 use super::{History, Item, Resolver};
 use crate::error::{Error, ErrorKind, Result};
+use crate::escape;
 use crate::pipeline;
 use crate::plan::Plan;
 use crate::progress::clock;
-use crate::report::{counted, on_one_line};
+use crate::report::counted;
 
 /// Number of items that are planned and listed; the estimate for the rest is extrapolated from them.
 const MAX_LISTED: usize = 200;
@@ -44,7 +45,7 @@ impl DryRun {
                     format!("{}: cannot be edited: {reason}", item.id)
                 }
             };
-            text += &on_one_line(&line);
+            text += &escape::one_line(&line);
             text.push('\n');
         }
         if items.len() > listed.len() {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::{Error, ErrorKind};
-use crate::settings::Overrides;
+use crate::plan::Choice;
 
 /// An entry as the folder or the manifest gives it.
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ pub(super) struct ListEntry {
     pub(super) drag: Option<PathBuf>,
     /// Relative to the output folder.
     pub(super) out: Option<PathBuf>,
-    pub(super) settings: Option<Box<Overrides>>,
+    pub(super) choice: Option<Box<Choice>>,
     pub(super) fault: Option<ListFault>,
 }
 
@@ -32,7 +32,7 @@ impl ListEntry {
             image,
             drag: None,
             out: None,
-            settings: None,
+            choice: None,
             fault: None,
         }
     }
@@ -89,7 +89,7 @@ pub struct Item {
     /// The result.
     pub out: PathBuf,
     /// Settings of the manifest's line, which take precedence over those of the drag file.
-    pub settings: Option<Box<Overrides>>,
+    pub choice: Option<Box<Choice>>,
     /// Why it cannot be edited, in a run that continues without it.
     pub fault: Option<Box<ListFault>>,
 }

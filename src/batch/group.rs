@@ -1,19 +1,19 @@
 //! Edits a group of items, whose requests to the network are computed in shared calls.
 
 use super::handoff::{EditResult, EditedItem, PreparedItem, ReadItem};
-use crate::bug;
 use crate::diffusion::Seeded;
 use crate::edit::Provenance;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::interrupt::Interrupt;
-use crate::pipeline::{EditRequest, Edits, Outcome};
+use crate::panics;
+use crate::pipeline::{AnyPipeline, EditRequest, Outcome};
 use crate::progress::{Progress, Silent};
 use crate::report::{BatchProgress, Record};
 use crate::warning::{Warning, WarningKind};
 
 pub(super) struct GroupEditor<'a> {
-    pub(super) editor: &'a mut dyn Edits,
+    pub(super) editor: &'a mut dyn AnyPipeline,
     pub(super) device: &'a str,
     pub(super) provenance: Provenance<'a>,
     pub(super) progress: &'a BatchProgress,
@@ -79,7 +79,7 @@ impl GroupEditor<'_> {
             prepared,
         } = read;
         let prepared = prepared.and_then(|prepared| {
-            bug::caught(|| {
+            panics::catch(|| {
                 let edit = &prepared.prepared;
                 record
                     .warnings
@@ -112,9 +112,12 @@ impl GroupEditor<'_> {
         }
         let mut noise: Vec<Seeded> = moving
             .iter()
-            .map(|prepared| Seeded::of(&prepared.prepared.plan.settings))
+            .map(|prepared| {
+                let settings = &prepared.prepared.plan.settings;
+                Seeded::of(&settings.diffusion, &settings.lora)
+            })
             .collect();
-        // The edits start together, so the stages of the first stand for all.
+        // The edits start together, so the stages of the first represent all.
         let mut first = self.progress.stages();
         let mut others = vec![Silent; count - 1];
         let progress = std::iter::once(&mut first as &mut dyn Progress)
@@ -150,7 +153,7 @@ impl GroupEditor<'_> {
     }
 
     fn compute_one(&mut self, prepared: &mut PreparedItem, warning: Option<Warning>) -> Computed {
-        let outcome = bug::caught(|| {
+        let outcome = panics::catch(|| {
             prepared
                 .prepared
                 .compute(self.editor, &mut self.progress.stages(), self.interrupt)
@@ -173,7 +176,7 @@ fn finish(prepared: PreparedItem, computed: Option<Computed>, record: &mut Recor
     else {
         return Ok((prepared, None));
     };
-    record.together = (shared_by > 1).then_some(shared_by);
+    record.group_size = (shared_by > 1).then_some(shared_by);
     record.warnings.extend(warning);
     let outcome = outcome?;
     record.computed(&outcome);

@@ -13,12 +13,14 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Item;
 use super::entry::{ListEntry, ListFault};
 use crate::error::{Error, ErrorKind, Result};
-use crate::settings::{Overrides, Settings};
+use crate::method::{Method, groups};
+use crate::plan::Choice;
+use crate::settings::Overrides;
 
 /// A longer line is rejected before it is read to its end.
 const MAX_LINE: u64 = 1 << 20;
@@ -41,9 +43,12 @@ struct ManifestLine {
     /// The result, relative to the output folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     out: Option<PathBuf>,
+    /// The item's drag method, which takes precedence over that of its drag file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    method: Option<Method>,
     /// Settings of this item, which take precedence over those of its drag file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    settings: Option<Overrides>,
+    settings: Option<Map<String, Value>>,
     /// All other keys. Only `comment` and keys that start with `x-` are permitted.
     #[serde(flatten, skip_serializing)]
     other: BTreeMap<String, Value>,
@@ -75,7 +80,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<ListEntry>> {
         let place = format!("{}:{number}", path.display());
         if read as u64 == MAX_LINE && bytes.last() != Some(&b'\n') {
             entries.push(faulty(place, number, "is longer than 1 MiB".into()));
-            // The rest of the line cannot be told apart from the lines after it.
+            // The end of the line is unknown, so later lines cannot be read.
             return Ok(entries);
         }
         let text = bytes
@@ -106,20 +111,20 @@ fn parse(text: &[u8], place: String, number: usize) -> ListEntry {
     let is_permitted = |key: &&String| key.starts_with("x-") || *key == "comment";
     if let Some(key) = line.other.keys().find(|key| !is_permitted(key)) {
         let reason = format!(
-            "unknown key `{key}`; the keys of a manifest are `id`, `image`, `drag`, `out` and `settings`"
+            "unknown key `{key}`; the keys of a manifest are `id`, `image`, `drag`, `out`, `method` and `settings`"
         );
         return faulty(place, number, reason);
     }
-    if let Some(Err(error)) = line.settings.as_ref().map(Settings::resolve) {
-        return faulty(place, number, format!("settings: {error}"));
-    }
+    let choice = match line.choice() {
+        Ok(choice) => choice,
+        Err(reason) => return faulty(place, number, format!("settings: {reason}")),
+    };
     let ManifestLine {
         id,
         image,
         drag,
         out,
-        settings,
-        other: _,
+        ..
     } = line;
     ListEntry {
         place,
@@ -128,8 +133,25 @@ fn parse(text: &[u8], place: String, number: usize) -> ListEntry {
         image,
         drag,
         out,
-        settings: settings.map(Box::new),
+        choice,
         fault: None,
+    }
+}
+
+impl ManifestLine {
+    /// Returns the method and the settings of the line; `None` when it has neither.
+    fn choice(&self) -> std::result::Result<Option<Box<Choice>>, String> {
+        if self.method.is_none() && self.settings.is_none() {
+            return Ok(None);
+        }
+        let (map, groups) = (self.settings.clone().unwrap_or_default(), groups());
+        let values = Overrides::from_map(&map, &groups)
+            .map_err(|key| format!("`{key}` is not a setting; `dragnext settings` lists them"))?;
+        values.check(&groups).map_err(|error| error.to_string())?;
+        Ok(Some(Box::new(Choice {
+            method: self.method,
+            values,
+        })))
     }
 }
 
@@ -146,7 +168,8 @@ pub fn to_manifest(items: &[&Item], root: &Path, outputs: &Path) -> Result<Strin
             image: relative(&item.image, root),
             drag: item.drag.as_ref().map(|drag| relative(drag, root)),
             out: Some(relative(&item.out, outputs)),
-            settings: item.settings.as_deref().cloned(),
+            method: item.choice.as_ref().and_then(|choice| choice.method),
+            settings: item.choice.as_ref().map(|choice| choice.values.to_map()),
             other: BTreeMap::new(),
         };
         text += &serde_json::to_string(&line).map_err(|_| Error::Batch {

@@ -11,14 +11,14 @@ use super::{Item, Limits};
 use crate::edit::Provenance;
 use crate::error::{Error, ErrorKind};
 use crate::interrupt::Interrupt;
-use crate::pipeline::Edits;
+use crate::pipeline::AnyPipeline;
 use crate::progress::Stage;
 use crate::report::BatchProgress;
 
 pub(super) struct NetworkStage<'a, 'i> {
     pub(super) from_reader: Receiver<ReadItem<'i>>,
     pub(super) to_writer: SyncSender<EditedItem<'i>>,
-    pub(super) editor: &'a mut dyn Edits,
+    pub(super) editor: &'a mut dyn AnyPipeline,
     pub(super) device: &'a str,
     pub(super) provenance: Provenance<'a>,
     pub(super) group_size: usize,

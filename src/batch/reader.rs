@@ -6,11 +6,11 @@ use std::sync::mpsc::SyncSender;
 use super::existing::names_job;
 use super::handoff::{PreparedItem, ReadItem};
 use super::{History, Item, Resolver};
-use crate::bug;
 use crate::digest::sha256;
 use crate::edit::Provenance;
 use crate::error::Result;
 use crate::files;
+use crate::panics;
 use crate::report::{Paths, Record};
 
 pub(super) struct Reader<'a> {
@@ -39,7 +39,7 @@ impl Reader<'_> {
             out: item.out.clone(),
         });
         record.id.clone_from(&item.id);
-        let prepared = bug::caught(|| self.prepare(item, &mut record));
+        let prepared = panics::catch(|| self.prepare(item, &mut record));
         ReadItem {
             item,
             record,

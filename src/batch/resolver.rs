@@ -16,18 +16,15 @@ use crate::files;
 use crate::geometry::Size;
 use crate::model::Model;
 use crate::picture;
-use crate::plan::Plan;
-use crate::settings::{Overrides, Settings};
+use crate::plan::{Choice, ModelFacts, Plan, Request, Settings};
 
 /// What holds for all items of a batch.
 #[derive(Debug)]
 pub struct Resolver {
-    /// Settings of the command line and the environment.
-    pub flags: Overrides,
-    /// The model's own defaults.
-    pub defaults: Overrides,
-    /// Shorter side, in pixels, of the pictures the model was trained on.
-    pub native_size: usize,
+    /// Method and settings of the command line and the environment.
+    pub flags: Choice,
+    /// What planning knows of the model.
+    pub model: ModelFacts,
     /// The drag file of the items that have none of their own, and its path.
     pub drag: Option<(DragFile, PathBuf)>,
     /// Whether results keep the original outside the editable area.
@@ -39,24 +36,23 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// Returns a resolver for `model`, or for a model that is not present yet and was trained on pictures of `native_size`.
+    /// Returns a resolver for a model, which may not be on this machine yet.
+    ///
+    /// # Errors
+    /// As [`ModelFacts::of`].
     pub fn new(
-        flags: Overrides,
+        flags: Choice,
         model: Option<&Model>,
-        native_size: usize,
         drag: Option<(DragFile, PathBuf)>,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        Ok(Self {
             flags,
-            defaults: model
-                .map(|model| model.defaults().clone())
-                .unwrap_or_default(),
-            native_size: model.map_or(native_size, Model::native_size),
+            model: ModelFacts::of_present(model)?,
             drag,
             keeps_outside: true,
             roots: Vec::new(),
             model_files: model.map(Model::files).unwrap_or_default(),
-        }
+        })
     }
 
     /// Returns whether an item still is the job that a record describes.
@@ -133,16 +129,28 @@ impl Resolver {
         for mask in drag.mask_paths(path) {
             self.check_inside(&mask)?;
         }
-        let settings = self.settings(item, drag)?;
-        Plan::new(drag, path, size, &settings, self.native_size)
+        let above = self.above(item);
+        self.request(&above, drag).plan(size)
     }
 
     fn settings(&self, item: &Item, drag: &DragFile) -> Result<Settings> {
-        let given = match &item.settings {
-            Some(settings) => self.flags.over(settings),
-            None => self.flags.clone(),
-        };
-        Settings::resolve(&given.over(&drag.settings).over(&self.defaults))
+        let above = self.above(item);
+        self.request(&above, drag).settings()
+    }
+
+    /// Returns the choices that take precedence over the drag file's: the command line's, then the item's own.
+    fn above<'a>(&'a self, item: &'a Item) -> Vec<&'a Choice> {
+        std::iter::once(&self.flags)
+            .chain(item.choice.as_deref())
+            .collect()
+    }
+
+    fn request<'a>(&'a self, above: &'a [&Choice], drag: &'a DragFile) -> Request<'a> {
+        Request {
+            drag,
+            above,
+            model: &self.model,
+        }
     }
 
     /// Returns an item's drag file and its path.
@@ -184,7 +192,7 @@ impl Resolver {
             instruction,
             masks,
             settings,
-            self.native_size,
+            self.model.native_size,
             self.keeps_outside,
         );
         let program = (

@@ -18,7 +18,7 @@ use super::{History, Item, Log, Options, Resolver};
 use crate::edit::Provenance;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
-use crate::pipeline::Edits;
+use crate::pipeline::AnyPipeline;
 use crate::report::BatchProgress;
 
 /// What a run needs beside its items.
@@ -51,7 +51,7 @@ impl Run<'_> {
     pub(super) fn execute(
         &self,
         items: &[&Item],
-        editor: &mut dyn Edits,
+        editor: &mut dyn AnyPipeline,
         log: &mut Log,
     ) -> (Tally, Result<()>) {
         // The network thread counts the failures before the writer, the writer counts its own here.

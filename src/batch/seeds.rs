@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use super::entry::ListEntry;
 use crate::files;
-use crate::settings::LoraSeed;
 
 /// A longer list is taken for a typing error.
 const MAX_SEEDS: usize = 1000;
@@ -68,9 +67,9 @@ impl Seeds {
             name.push(format!(".seed-{seed}.png"));
             variant.id = Some(format!("{}.seed-{seed}", entry.id()));
             variant.out = Some(out.with_file_name(name));
-            let settings = variant.settings.get_or_insert_default();
-            settings.seed = Some(*seed);
-            settings.lora_seed = settings.lora_seed.or(Some(LoraSeed::Of(first)));
+            let values = &mut variant.choice.get_or_insert_default().values;
+            values.set("seed", *seed);
+            values.set_default("lora_seed", first);
             variant
         };
         self.0.iter().map(variant).collect()
@@ -113,12 +112,12 @@ mod tests {
             .variants(entry.clone())
             .into_iter()
             .map(|entry| {
-                let settings = entry.settings.expect("seeds");
+                let values = entry.choice.expect("seeds").values;
                 (
                     entry.id.expect("an id"),
                     entry.out.expect("an output"),
-                    settings.seed,
-                    settings.lora_seed,
+                    values.get("seed").cloned(),
+                    values.get("lora_seed").cloned(),
                 )
             })
             .collect();
@@ -126,8 +125,8 @@ mod tests {
             (
                 format!("in/cat.seed-{seed}"),
                 format!("in/cat.seed-{seed}.png").into(),
-                Some(seed),
-                Some(LoraSeed::Of(5)),
+                Some(seed.into()),
+                Some(5.into()),
             )
         };
         assert_eq!(variants, [expected(5), expected(6)]);

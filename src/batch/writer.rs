@@ -7,11 +7,11 @@ use super::existing::{existing_result, has_bytes};
 use super::handoff::{EditedItem, PreparedItem};
 use super::tally::Tally;
 use super::{Item, Log};
-use crate::bug;
 use crate::digest::sha256;
 use crate::error::{ErrorKind, Result};
 use crate::failpoint;
 use crate::files;
+use crate::panics;
 use crate::pipeline::Outcome;
 use crate::report::{self, BatchProgress, Status};
 
@@ -41,7 +41,7 @@ impl Writer<'_> {
         {
             let was_edited = edit.is_ok();
             let written = edit.and_then(|(prepared, outcome)| {
-                bug::caught(|| self.write(item, &prepared, outcome.as_ref()))
+                panics::catch(|| self.write(item, &prepared, outcome.as_ref()))
             });
             record.peak_bytes = record.peak_bytes.or_else(report::peak_bytes);
             match &written {

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::cache::reuse;
+use super::cache::use_cache;
 use super::compute::ComputeArguments;
-use super::model::{ModelArguments, NATIVE_SIZE};
+use super::model::ModelArguments;
+use super::setting_flags::SettingFlags;
 use crate::batch::{
     Batch, DryRun, History, Item, Limits, List, ListOptions, ListSource, Log, Options, Redo,
     Resolver, Seeds, Shard, to_manifest,
@@ -14,9 +15,9 @@ use crate::drag_file::DragFile;
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 use crate::model::Model;
+use crate::plan::Choice;
 use crate::progress;
 use crate::report::{self, Failure};
-use crate::settings::{Overrides, WindowChoice};
 
 /// Edits many pictures in one run, which can be stopped and continued.
 ///
@@ -134,7 +135,7 @@ pub(super) struct Arguments {
     quiet: bool,
 
     #[command(flatten)]
-    settings: Overrides,
+    settings: SettingFlags,
 }
 
 const EXAMPLES: &str = r#"Examples:
@@ -185,14 +186,14 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     if arguments.dry_run {
         let model = arguments.model.open_present()?;
         let history = History::read(&arguments.output)?;
-        let resolver = arguments.resolver(&list, drag, model.as_ref());
+        let resolver = arguments.resolver(&list, drag, model.as_ref())?;
         let dry_run = DryRun::new(&items, &resolver, &history);
         report::print_text(&dry_run.text)?;
         return dry_run.result();
     }
 
     let model = arguments.model.open(arguments.quiet, interrupt)?;
-    let resolver = arguments.resolver(&list, drag, Some(&model));
+    let resolver = arguments.resolver(&list, drag, Some(&model))?;
     let (mut log, truncated) = Log::open(&arguments.output, arguments.shard)?;
     if !arguments.quiet {
         report::print_warnings(truncated.as_slice());
@@ -212,7 +213,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         let mut progress = progress::for_terminal(arguments.quiet);
         let mut editor = compute.load(model, &mut *progress, interrupt)?;
         if !arguments.no_cache {
-            reuse(&mut *editor)?;
+            use_cache(&mut *editor)?;
         }
         Ok(editor)
     };
@@ -268,8 +269,8 @@ impl Arguments {
         list: &List,
         drag: Option<(DragFile, PathBuf)>,
         model: Option<&Model>,
-    ) -> Resolver {
-        let mut resolver = Resolver::new(self.flags(), model, NATIVE_SIZE, drag);
+    ) -> Result<Resolver> {
+        let mut resolver = Resolver::new(self.choice(), model, drag)?;
         resolver.keeps_outside = !self.no_composite;
         if !self.allow_outside {
             let drag_folder = self.drag.as_ref().and_then(|path| path.parent());
@@ -279,24 +280,24 @@ impl Arguments {
                 .map(PathBuf::from)
                 .collect();
         }
-        resolver
+        Ok(resolver)
     }
 
-    /// Returns the settings of the command line and the environment.
-    fn flags(&self) -> Overrides {
-        let mut flags = self.settings.clone();
+    /// Returns the method and the settings of the command line and the environment.
+    fn choice(&self) -> Choice {
+        let mut choice = self.settings.choice.clone();
         if self.no_lora {
-            flags.lora_steps = Some(0);
+            choice.values.set("lora_steps", 0);
         }
         if self.seeds.is_some() {
             // The seeds of the list take precedence.
-            flags.seed = None;
+            choice.values.remove("seed");
         }
         if self.no_composite {
             // Without the original, the model has to see every pixel.
-            flags.window = flags.window.or(Some(WindowChoice::Full));
+            choice.values.set_default("window", "full");
         }
-        flags
+        choice
     }
 
     fn options(&self) -> Options {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cache::{Cache, CacheLocation, ListedEntry, clear, list};
 use crate::error::Result;
-use crate::pipeline::Edits;
+use crate::pipeline::AnyPipeline;
 use crate::progress::amount;
 use crate::report;
 
@@ -86,12 +86,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// Lets an editor use the cache that the environment configures.
+/// Lets a pipeline use the cache that the environment configures.
 ///
 /// # Errors
-/// As [`Edits::reuse`].
-pub(super) fn reuse(editor: &mut dyn Edits) -> Result<()> {
-    Cache::from_environment().map_or(Ok(()), |cache| editor.reuse(cache))
+/// As [`AnyPipeline::use_cache`].
+pub(super) fn use_cache(pipeline: &mut dyn AnyPipeline) -> Result<()> {
+    Cache::from_environment().map_or(Ok(()), |cache| pipeline.use_cache(cache))
 }
 
 fn show(arguments: &ListArguments, location: Option<&CacheLocation>) -> Result<()> {

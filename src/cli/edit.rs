@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::cache::reuse;
+use super::cache::use_cache;
 use super::compute::ComputeArguments;
 use super::instruction::InstructionArguments;
 use super::planning::{InputArguments, Inputs};
 use super::preview::write as write_drawing;
-use crate::bug;
+use super::setting_flags::SettingFlags;
 use crate::digest::sha256;
 use crate::edit::{GivenLora, Identity, Prepared, Provenance};
 use crate::error::{Error, Result};
@@ -16,12 +16,12 @@ use crate::files;
 use crate::interrupt::Interrupt;
 use crate::model::Model;
 use crate::model::lora::{self, LoraFile};
+use crate::panics;
 use crate::pipeline::Trained;
-use crate::plan::Plan;
+use crate::plan::{Choice, Plan};
 use crate::preview;
 use crate::progress;
 use crate::report::{self, Paths, Record};
-use crate::settings::{Overrides, WindowChoice};
 use crate::warning::{Warning, WarningKind};
 
 /// Edits one picture.
@@ -38,15 +38,15 @@ pub(super) struct Arguments {
     #[command(flatten)]
     inputs: InputArguments,
 
-    /// Where the result goes [default: the picture's name with `.edited.png`, beside it].
+    /// Path of the result [default: that of the picture with `.edited.png`].
     #[arg(long, short, value_name = "OUT")]
     output: Option<PathBuf>,
 
-    /// Replace the output when it exists.
+    /// Replace an existing output.
     #[arg(long)]
     overwrite: bool,
 
-    /// Write to where the output leads when it is a link; without this a link is refused.
+    /// Write through a symbolic link. Without this, an output that is a link is refused.
     #[arg(long)]
     follow: bool,
 
@@ -57,7 +57,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["save_lora", "no_lora"])]
     lora: Option<PathBuf>,
 
-    /// Keep the LoRA that was trained on the picture.
+    /// Write the LoRA that is trained on the picture to this file.
     #[arg(long, value_name = "FILE", conflicts_with = "no_lora")]
     save_lora: Option<PathBuf>,
 
@@ -65,7 +65,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     no_lora: bool,
 
-    /// Train and invert anew, and keep nothing of it for later edits of the same picture.
+    /// Neither use nor fill the cache of LoRAs and inverted pictures.
     #[arg(long)]
     no_cache: bool,
 
@@ -73,7 +73,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     no_composite: bool,
 
-    /// Leave out the PNG's text that says how the result was made.
+    /// Write no report of the edit into the PNG.
     #[arg(long)]
     no_metadata: bool,
 
@@ -90,7 +90,7 @@ pub(super) struct Arguments {
     quiet: bool,
 
     #[command(flatten)]
-    settings: Overrides,
+    settings: SettingFlags,
 }
 
 const EXAMPLE: &str = r#"Example: move what is in a rectangle 60 pixels to the right.
@@ -101,13 +101,13 @@ const EXAMPLE: &str = r#"Example: move what is in a rectangle 60 pixels to the r
                      "handle": [80, 120], "target": [140, 120] } ] }
 
   dragnext edit cat.png --drag cat.json          writes cat.edited.png
-  dragnext edit dog.png --like cat.edited.png    does the same to another picture
+  dragnext edit dog.png --like cat.edited.png    repeats the edit on another picture
 
-`dragnext edit --help` also shows the settings of the method. A setting is
+`dragnext edit --help` also shows all settings. A setting is
 taken from its flag, else from the environment (DRAGNEXT_SEED for --seed),
 else from the drag file or the picture given by --like, else from the model's dragnext.json."#;
 
-/// Edits the picture, and prints the record of how it went.
+/// Edits the picture and prints the record.
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let output = arguments.output();
     let InstructionArguments { drag, like } = arguments.inputs.instruction.clone();
@@ -118,7 +118,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         out: output.clone(),
     });
     let mut written = Vec::new();
-    let ended = bug::caught(|| edit(arguments, &output, &mut record, &mut written, interrupt));
+    let ended = panics::catch(|| edit(arguments, &output, &mut record, &mut written, interrupt));
     record.peak_bytes = record.peak_bytes.or_else(report::peak_bytes);
     if let Err(error) = &ended {
         record.fail(error);
@@ -137,7 +137,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     ended.and(printed)
 }
 
-/// Says in `written` which files it wrote.
+/// Edits the picture, and appends every file that it wrote to `written`.
 fn edit(
     arguments: &Arguments,
     output: &Path,
@@ -148,7 +148,7 @@ fn edit(
     let compute = arguments.compute.choose()?;
     let inputs = arguments.inputs.read()?;
     record.warnings.extend(inputs.warnings.iter().cloned());
-    // What is wrong with the edit itself is said before gigabytes are fetched for it.
+    // Faults of the edit are reported before gigabytes are fetched for it.
     if inputs.model.open_present()?.is_none() {
         arguments.plan(&inputs, output, None)?;
     }
@@ -177,20 +177,20 @@ fn edit(
         lora,
     );
     // When nothing moves, the output is the input and no weight is read.
-    let mut editor = if prepared.moves() {
+    let mut pipeline = if prepared.moves() {
         Some(compute.load(model, &mut *progress, interrupt)?)
     } else {
         None
     };
-    if let (Some(editor), false) = (&mut editor, arguments.no_cache) {
-        reuse(&mut **editor)?;
+    if let (Some(pipeline), false) = (&mut pipeline, arguments.no_cache) {
+        use_cache(&mut **pipeline)?;
     }
-    let weights = editor
+    let weights = pipeline
         .as_ref()
-        .map(|editor| editor.digest())
+        .map(|pipeline| pipeline.digest())
         .unwrap_or_default();
     record.warnings.extend(
-        editor
+        pipeline
             .as_ref()
             .and_then(|_| instruction.other_weights(&weights)),
     );
@@ -201,9 +201,9 @@ fn edit(
     });
     record.job = Some(job);
 
-    let outcome = editor
+    let outcome = pipeline
         .as_mut()
-        .map(|editor| prepared.compute(&mut **editor, &mut *progress, interrupt))
+        .map(|pipeline| prepared.compute(&mut **pipeline, &mut *progress, interrupt))
         .transpose()?;
     if let Some(outcome) = &outcome {
         record.computed(outcome);
@@ -222,7 +222,7 @@ fn edit(
         .png((!arguments.no_metadata).then_some(note.as_str()))
         .map_err(|error| files::cannot_encode(output, &error))?;
     interrupt.check()?;
-    // The picture first: what can still fail after it does not cost it.
+    // The picture is written first, so that a later failure does not lose it.
     files::write_verified(&outputs.picture, &png, arguments.overwrite, |written| {
         edited.check_png(written)
     })?;
@@ -247,7 +247,7 @@ fn edit(
     Ok(())
 }
 
-/// Where an edit writes to, links followed where that was asked for.
+/// The paths that an edit writes to, with `--follow` after following links.
 struct Outputs {
     picture: PathBuf,
     strip: Option<PathBuf>,
@@ -261,19 +261,19 @@ impl Arguments {
             .unwrap_or_else(|| self.inputs.image.with_extension("edited.png"))
     }
 
-    fn settings(&self) -> Overrides {
-        let mut settings = self.settings.clone();
+    fn choice(&self) -> Choice {
+        let mut choice = self.settings.choice.clone();
         if self.no_lora {
-            settings.lora_steps = Some(0);
+            choice.values.set("lora_steps", 0);
         }
         if self.no_composite {
-            // Every pixel can only come from a model that saw every pixel.
-            settings.window = settings.window.or(Some(WindowChoice::Full));
+            // Without the original, the model has to see every pixel.
+            choice.values.set_default("window", "full");
         }
-        settings
+        choice
     }
 
-    /// The edit, resolved, and where to write, on a model that may not be here yet.
+    /// Plans the edit and checks the outputs. `model` may not be on this machine yet.
     fn plan(
         &self,
         inputs: &Inputs,
@@ -281,12 +281,12 @@ impl Arguments {
         model: Option<&Model>,
     ) -> Result<(Plan, Outputs)> {
         Ok((
-            inputs.plan(&self.settings(), model)?,
+            inputs.plan(&self.choice(), model)?,
             self.outputs(output, inputs.files(model))?,
         ))
     }
 
-    /// The LoRA file to use instead of training, with its hash.
+    /// Opens the LoRA file to use instead of training.
     fn lora(&self) -> Result<Option<GivenLora>> {
         let Some(path) = &self.lora else {
             return Ok(None);
@@ -302,7 +302,7 @@ impl Arguments {
         }))
     }
 
-    /// Writes the LoRA that was trained, where that was asked for; says whether it did.
+    /// Writes the trained LoRA to `path`, and returns whether it did.
     fn save_lora(
         &self,
         path: Option<&Path>,
@@ -318,7 +318,10 @@ impl Arguments {
         Ok(true)
     }
 
-    /// Where to write. Refuses outputs that are inputs, each other, or cannot be written.
+    /// Returns the outputs.
+    ///
+    /// # Errors
+    /// [`Error::Output`] for an output that is an input, another output, or cannot be written.
     fn outputs(&self, output: &Path, mut inputs: Vec<PathBuf>) -> Result<Outputs> {
         inputs.extend(self.lora.clone());
         let target = |path: &Path| {

@@ -1,4 +1,4 @@
-//! `--drag` and `--like`: what is asked for comes from a drag file, or from a picture that was edited before.
+//! `--drag` and `--like`: the drag comes from a drag file, or from the report in a picture that was edited before.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
 use crate::warning::{Warning, WarningKind};
 
-/// Where the instruction comes from.
+/// Source of the drag.
 #[derive(Debug, Clone, clap::Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct InstructionArguments {
@@ -17,75 +17,73 @@ pub(super) struct InstructionArguments {
     #[arg(long, short, value_name = "FILE")]
     pub(super) drag: Option<PathBuf>,
 
-    /// Do what was done to make this PNG: the instruction, settings and model that its report names. Masks are looked for beside it.
+    /// Repeat the edit that made this PNG: drag, method, settings and model of its report. Masks are read from the PNG's folder.
     #[arg(long, value_name = "OUT.png")]
     pub(super) like: Option<PathBuf>,
 }
 
-/// What is asked for.
+/// A drag file with its origin.
 #[derive(Debug)]
 pub(super) struct Instruction {
-    /// The regions, their drags and the settings that come with them.
+    /// The drag file, or the one in the report.
     pub(super) drag: DragFile,
-    /// The drag file, or the picture that the instruction was found in: masks lie beside it.
-    pub(super) path: PathBuf,
-    /// How the picture was made that the instruction was found in.
+    /// The rest of the report, with `--like`.
     like: Option<NoteHeader>,
 }
 
 impl InstructionArguments {
-    /// Reads the instruction, with all faults of its text.
+    /// Reads the drag file or the report.
+    ///
+    /// # Errors
+    /// [`Error::Instruction`] with every fault of the text, [`Error::File`], [`Error::Report`].
     pub(super) fn read(&self) -> Result<Instruction> {
-        match (&self.drag, &self.like) {
-            (_, Some(path)) => {
-                let ParsedNote { header, drag } = ParsedNote::read(path)?;
-                Ok(Instruction {
-                    drag,
-                    path: path.clone(),
-                    like: Some(header),
-                })
-            }
-            (Some(path), None) => Ok(Instruction {
-                drag: DragFile::read(path)?,
-                path: path.clone(),
-                like: None,
-            }),
-            (None, None) => unreachable!("the command line asks for one of them"),
+        if let Some(path) = &self.like {
+            let ParsedNote { header, drag } = ParsedNote::read(path)?;
+            return Ok(Instruction {
+                drag,
+                like: Some(header),
+            });
         }
+        // The command line requires one of the two.
+        let path = self.drag.clone().unwrap_or_default();
+        Ok(Instruction {
+            drag: DragFile::read(&path)?,
+            like: None,
+        })
     }
 }
 
 impl Instruction {
-    /// Which model does it: the one that was given, else the one it was done with before, where its name tells which that is;
-    /// with a warning where it does not.
+    /// Returns the model: the given one, else the one in the report if its name means the same on every machine. A name that does not is
+    /// ignored with a warning.
     pub(super) fn model(&self, given: &ModelArguments) -> (ModelArguments, Option<Warning>) {
         let noted = self.like.as_ref().map(|made| made.model.as_str());
         let model = given.or(noted.filter(|name| is_known_everywhere(name)));
         let replaced = noted.filter(|name| !given.is_given() && !is_known_everywhere(name)).map(|name| {
-            let (path, used) = (self.path.display(), model.name());
+            let (path, used) = (self.drag.path.display(), model.name());
             let message = format!(
-                "`{path}` was made with the model `{name}`, a folder somewhere; this run uses `{used}`, and `--model` names another"
+                "`{path}` was made with the model folder `{name}`; this run uses `{used}`; choose another with `--model`"
             );
             Warning { kind: WarningKind::LikeModel, message }
         });
         (model, replaced)
     }
 
-    /// Whether every pixel is to come from the model.
+    /// Returns whether the report's edit took every pixel from the model.
     pub(super) fn takes_every_pixel(&self) -> bool {
         self.like.as_ref().is_some_and(|made| !made.composite)
     }
 
-    /// What is not as it was when the instruction was done before: the picture's size, which now is `size`, and this program.
+    /// Returns warnings about what differs from the report's edit: the size of the picture, now `size`, and the program's version.
     pub(super) fn differences(&self, size: Size) -> Vec<Warning> {
         let Some(made) = &self.like else {
             return Vec::new();
         };
-        let path = self.path.display();
+        let path = self.drag.path.display();
         let mut warnings = Vec::new();
         if let Some([width, height]) = made.size.filter(|old| *old != [size.width, size.height]) {
             let message = format!(
-                "the picture is {size}, the one that `{path}` was made from was {width} x {height}; coordinates are taken as they are"
+                "the picture is {size}, and `{path}` was made from one of {width} x {height}; coordinates are not scaled"
             );
             warnings.push(Warning {
                 kind: WarningKind::LikeSize,
@@ -94,7 +92,7 @@ impl Instruction {
         }
         if made.version != env!("CARGO_PKG_VERSION") {
             let message = format!(
-                "`{path}` was made by dragnext {}; another version may give other pixels",
+                "`{path}` was made by dragnext {}; this version may give other pixels",
                 made.version
             );
             warnings.push(Warning {
@@ -105,7 +103,7 @@ impl Instruction {
         warnings
     }
 
-    /// The LoRA file with which it was done before, when it is not the one with this hash that is used now.
+    /// Returns a warning when the report's edit used a LoRA file other than the one with this hash.
     pub(super) fn other_lora(&self, hash: Option<&str>) -> Option<Warning> {
         let old = self
             .like
@@ -113,10 +111,10 @@ impl Instruction {
             .lora
             .as_deref()
             .filter(|old| Some(*old) != hash)?;
-        let path = self.path.display();
+        let path = self.drag.path.display();
         let message = match hash {
             None => format!(
-                "`{path}` was made with a LoRA file (SHA-256 {old}); without `--lora`, one is trained anew"
+                "`{path}` was made with a LoRA file (SHA-256 {old}); without `--lora`, a new one is trained"
             ),
             Some(_) => format!("`{path}` was made with another LoRA file (SHA-256 {old})"),
         };
@@ -126,15 +124,15 @@ impl Instruction {
         })
     }
 
-    /// The weights with which it was done before, when they are not the ones with this hash that are used now.
+    /// Returns a warning when the report's edit used weights other than those with this hash.
     pub(super) fn other_weights(&self, digest: &str) -> Option<Warning> {
         let made = self.like.as_ref()?;
         made.weights
             .as_deref()
             .filter(|old| !old.is_empty() && *old != digest)?;
         let message = format!(
-            "`{}` was made with other weights of `{}` than those used now; `--model` and `--vae` choose them",
-            self.path.display(),
+            "`{}` was made with other weights of `{}`; choose them with `--model` and `--vae`",
+            self.drag.path.display(),
             made.model
         );
         Some(Warning {
@@ -143,7 +141,7 @@ impl Instruction {
         })
     }
 
-    /// Says of masks that are missing what holds for an instruction found in a picture.
+    /// Replaces the hint of missing masks, because a report contains only their paths.
     pub(super) fn explain(&self, mut error: Error) -> Error {
         if let (Some(_), Error::Instruction { faults, .. }) = (&self.like, &mut error) {
             for fault in faults
@@ -151,12 +149,13 @@ impl Instruction {
                 .filter(|fault| fault.kind == ErrorKind::MaskMissing)
             {
                 let folder = self
+                    .drag
                     .path
                     .parent()
                     .filter(|folder| *folder != Path::new(""))
                     .unwrap_or(Path::new("."));
                 fault.hint = Some(format!(
-                    "a report names masks and does not hold them; put the mask where it is looked for, from the folder `{}` on, or use `--drag`",
+                    "a report contains only the paths of masks; put the mask into the folder `{}` at its path, or use `--drag`",
                     folder.display()
                 ));
             }
@@ -165,7 +164,7 @@ impl Instruction {
     }
 }
 
-/// Is this the built-in model or one of the hub (`owner/name`, perhaps with `@revision`), and not the name of a folder somewhere?
+/// Returns whether this is the built-in model or one of the hub (`owner/name`, with or without `@revision`), and not a folder.
 fn is_known_everywhere(name: &str) -> bool {
     let is_word = |word: &str| {
         let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);

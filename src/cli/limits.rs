@@ -1,8 +1,8 @@
-//! How much difference is too much, as it is typed.
+//! The limits of `compare` and `check`, as they are typed.
 
 use std::str::FromStr;
 
-use crate::metrics::Limits;
+use crate::metrics::DifferenceLimits;
 
 /// The limits of `compare` and `check`.
 #[derive(Debug, Clone, clap::Args)]
@@ -12,32 +12,32 @@ pub(super) struct LimitArguments {
     #[arg(long, value_name = "LEVELS")]
     max_diff: Option<Amount<255>>,
 
-    /// Mean difference of all samples, 0 to 255.
+    /// Largest mean difference of all samples, 0 to 255.
     #[arg(long, value_name = "LEVELS")]
     mean_diff: Option<Amount<255>>,
 
-    /// Peak signal-to-noise ratio, at least.
+    /// Smallest peak signal-to-noise ratio.
     #[arg(long, value_name = "DECIBELS")]
     min_psnr: Option<Amount<1000>>,
 
-    /// Structural similarity, at least; 1 is the same.
+    /// Smallest structural similarity; 1 means equal.
     #[arg(long, value_name = "SIMILARITY")]
     min_ssim: Option<Amount<1>>,
 
-    /// Share of the pixels that differ at all, 0 to 1.
+    /// Largest share of pixels that differ, 0 to 1.
     #[arg(long, value_name = "SHARE")]
     max_share: Option<Amount<1>>,
 
-    /// Largest difference of two samples outside the area (the mask, or what may be edited), 0 to 255.
+    /// Largest difference of two samples outside the mask or the editable area, 0 to 255.
     #[arg(long, value_name = "LEVELS")]
     outside_max_diff: Option<Amount<255>>,
 }
 
 impl LimitArguments {
-    /// The limits without a mask, and inside of one.
-    pub(super) fn limits(&self) -> Limits {
+    /// Returns the limits for the whole picture or, with a mask, for its inside.
+    pub(super) fn limits(&self) -> DifferenceLimits {
         let number = |amount: Option<Amount<255>>| amount.map(|amount| amount.0);
-        Limits {
+        DifferenceLimits {
             max_diff: number(self.max_diff),
             mean_diff: number(self.mean_diff),
             min_psnr: self.min_psnr.map(|amount| amount.0),
@@ -46,25 +46,25 @@ impl LimitArguments {
         }
     }
 
-    /// The one that is only for outside of a mask.
+    /// Returns the limit for the outside of a mask.
     pub(super) fn outside_max_diff(&self) -> Option<f64> {
         self.outside_max_diff.map(|amount| amount.0)
     }
 }
 
-/// A number from 0 to `MOST`.
+/// A number from 0 to `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Amount<const MOST: u16>(f64);
+struct Amount<const MAX: u16>(f64);
 
-impl<const MOST: u16> FromStr for Amount<MOST> {
+impl<const MAX: u16> FromStr for Amount<MAX> {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let number: Option<f64> = text.parse().ok();
-        let within = number.filter(|number| (0.0..=f64::from(MOST)).contains(number));
+        let within = number.filter(|number| (0.0..=f64::from(MAX)).contains(number));
         within
             .map(Self)
-            .ok_or_else(|| format!("expected a number from 0 to {MOST}"))
+            .ok_or_else(|| format!("expected a number from 0 to {MAX}"))
     }
 }
 

@@ -19,6 +19,7 @@ mod planning;
 mod preview;
 mod report;
 mod schema;
+mod setting_flags;
 mod settings;
 mod show;
 mod validate;
@@ -28,10 +29,10 @@ use clap::{Parser, Subcommand};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 
-/// Edits pictures by dragging: mark a part, say where it shall go, and the rest of the picture follows.
+/// Edits pictures by dragging: mark a part, say where it should go, and the rest of the picture follows.
 ///
-/// What is dragged stands in a small JSON file, the drag file. It names regions of the picture and, for each, where it
-/// moves, how it turns or how it stretches. Only the area around the drag changes; everything else keeps its pixels.
+/// A small JSON file, the drag file, describes the drag. It lists regions of the picture, and for each how it moves, turns or stretches.
+/// Only the area around the drag changes; everything else keeps its pixels.
 #[derive(Debug, Parser)]
 #[command(name = "dragnext", version, arg_required_else_help = true, propagate_version = true, max_term_width = 100, after_long_help = EXIT_STATUS)]
 pub struct Cli {
@@ -69,10 +70,10 @@ enum Command {
 }
 
 impl Cli {
-    /// Does what was asked for.
+    /// Runs the subcommand.
     ///
     /// # Errors
-    /// Whatever stopped it; its exit status is [`crate::error::Error::exit_status`].
+    /// Whatever stopped it; the exit status is [`crate::error::Error::exit_status`].
     pub fn run(self, interrupt: &Interrupt) -> Result<()> {
         match self.command {
             Command::Edit(arguments) => edit::run(&arguments, interrupt),
@@ -116,7 +117,10 @@ mod tests {
             .get_arguments()
             .filter_map(|argument| argument.get_env()?.to_str())
             .collect();
-        for setting in crate::settings::DESCRIPTIONS {
+        for setting in crate::method::groups()
+            .iter()
+            .flat_map(|group| group.settings)
+        {
             let expected = format!("DRAGNEXT_{}", setting.name.to_uppercase());
             assert!(
                 variables.contains(&expected.as_str()),

@@ -1,17 +1,17 @@
-//! A picture, an instruction and a model, read and planned: what every subcommand begins with that is about one edit.
+//! Reads and plans one edit: picture, drag and model. Every subcommand about one edit starts here.
 
 use std::path::PathBuf;
 
 use super::instruction::{Instruction, InstructionArguments};
-use super::model::{ModelArguments, NATIVE_SIZE};
+use super::model::ModelArguments;
 use crate::error::Result;
+use crate::geometry::Size;
 use crate::model::Model;
 use crate::picture::{self, Original};
-use crate::plan::{Draft, Plan};
-use crate::settings::{Overrides, Settings};
+use crate::plan::{Choice, Draft, ModelFacts, Plan, Request};
 use crate::warning::Warning;
 
-/// What one edit is about.
+/// The inputs of one edit.
 #[derive(Debug, clap::Args)]
 pub(super) struct InputArguments {
     /// The picture; it is never written to.
@@ -24,19 +24,22 @@ pub(super) struct InputArguments {
     pub(super) model: ModelArguments,
 }
 
-/// Everything that was read before a model is looked for.
+/// Picture and drag, read before the model is opened.
 pub(super) struct Inputs {
     image: PathBuf,
     pub(super) instruction: Instruction,
     pub(super) original: Original,
-    /// Which model: the one that was given, else the one that the instruction names.
+    /// The model: the given one, else the one in the report.
     pub(super) model: ModelArguments,
-    /// What is doubtful about the picture and about doing again what was done before.
+    /// Warnings about the picture, and about what differs from the report's edit.
     pub(super) warnings: Vec<Warning>,
 }
 
 impl InputArguments {
-    /// Reads the instruction and the picture.
+    /// Reads drag and picture.
+    ///
+    /// # Errors
+    /// Those of [`InstructionArguments::read`] and [`picture::read`].
     pub(super) fn read(&self) -> Result<Inputs> {
         let instruction = self.instruction.read()?;
         let original = picture::read(&self.image)?;
@@ -55,58 +58,43 @@ impl InputArguments {
 }
 
 impl Inputs {
-    /// The edit, resolved and checked, with `flags` before the instruction's settings before those of the model, which may not be
-    /// here yet.
-    pub(super) fn plan(&self, flags: &Overrides, model: Option<&Model>) -> Result<Plan> {
-        let settings = self.settings(flags, model)?;
-        let Instruction { drag, path, .. } = &self.instruction;
-        let plan = Plan::new(
-            drag,
-            path,
-            self.original.picture.size(),
-            &settings,
-            native_size(model),
-        );
+    /// Resolves and checks the edit, with the choices of the command line. `model` may not be on this machine yet.
+    pub(super) fn plan(&self, flags: &Choice, model: Option<&Model>) -> Result<Plan> {
+        let facts = ModelFacts::of_present(model)?;
+        let plan = self.request(&[flags], &facts).plan(self.size());
         let plan = plan.map_err(|error| self.instruction.explain(error))?;
         if let Some(model) = model {
-            model.check(&settings, &plan.prompt)?;
+            model.check_prompt(&plan.prompt)?;
         }
         Ok(plan)
     }
 
-    /// What of the edit can be planned, and what cannot.
-    pub(super) fn draft(&self, flags: &Overrides, model: Option<&Model>) -> Result<Draft> {
-        let settings = self.settings(flags, model)?;
-        let Instruction { drag, path, .. } = &self.instruction;
-        Ok(Plan::draft(
-            drag,
-            path,
-            self.original.picture.size(),
-            &settings,
-            native_size(model),
-        ))
+    /// Returns as much of the plan as can be made, with the faults.
+    pub(super) fn draft(&self, flags: &Choice, model: Option<&Model>) -> Result<Draft> {
+        let facts = ModelFacts::of_present(model)?;
+        self.request(&[flags], &facts).draft(self.size())
     }
 
-    /// All files that were read, or will be.
+    fn request<'a>(&'a self, above: &'a [&Choice], model: &'a ModelFacts) -> Request<'a> {
+        Request {
+            drag: &self.instruction.drag,
+            above,
+            model,
+        }
+    }
+
+    fn size(&self) -> Size {
+        self.original.picture.size()
+    }
+
+    /// Returns all files that are read, which no output may replace.
     pub(super) fn files(&self, model: Option<&Model>) -> Vec<PathBuf> {
-        let Instruction { drag, path, .. } = &self.instruction;
+        let drag = &self.instruction.drag;
         let model = model.map(Model::files).unwrap_or_default();
-        [self.image.clone(), path.clone()]
+        [self.image.clone(), drag.path.clone()]
             .into_iter()
-            .chain(drag.mask_paths(path))
+            .chain(drag.mask_paths(&drag.path))
             .chain(model)
             .collect()
     }
-
-    fn settings(&self, flags: &Overrides, model: Option<&Model>) -> Result<Settings> {
-        let defaults = model
-            .map(|model| model.defaults().clone())
-            .unwrap_or_default();
-        Settings::resolve(&flags.over(&self.instruction.drag.settings).over(&defaults))
-    }
-}
-
-/// Shorter side, in pixels, of the pictures the model was trained on; of one that is not here yet, that of Stable Diffusion 1.5.
-pub(super) fn native_size(model: Option<&Model>) -> usize {
-    model.map_or(NATIVE_SIZE, Model::native_size)
 }

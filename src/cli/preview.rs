@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::planning::{InputArguments, Inputs};
+use super::setting_flags::SettingFlags;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 use crate::interrupt::Interrupt;
@@ -10,7 +11,6 @@ use crate::picture::{self, Picture};
 use crate::plan::Draft;
 use crate::preview;
 use crate::report;
-use crate::settings::Overrides;
 
 /// Draws what a drag file asks for on its picture.
 ///
@@ -45,7 +45,7 @@ pub(super) struct Arguments {
     quiet: bool,
 
     #[command(flatten)]
-    settings: Overrides,
+    settings: SettingFlags,
 }
 
 /// Draws and writes the preview.
@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let inputs = arguments.inputs.read()?;
     let edited = arguments.edited(&inputs)?;
     let model = inputs.model.open_present()?;
-    let Draft { plan, faults } = inputs.draft(&arguments.settings, model.as_ref())?;
+    let Draft { plan, faults } = inputs.draft(&arguments.settings.choice, model.as_ref())?;
     let output = arguments.output();
     arguments.check_output(&output, inputs.files(model.as_ref()))?;
     if !arguments.quiet {
@@ -80,7 +80,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         return Ok(());
     }
     Err(inputs.instruction.explain(Error::Instruction {
-        path: inputs.instruction.path.clone(),
+        path: inputs.instruction.drag.path.clone(),
         faults,
     }))
 }

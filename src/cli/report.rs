@@ -1,18 +1,17 @@
-//! `dragnext report merge`: what many runs left behind, as one.
+//! `dragnext report merge`: merges the records of several runs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 
 use super::preview::write as write_drawing;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::files;
-use crate::merge::{self, Item, Manifest, Merged, State};
-use crate::picture;
-use crate::preview::{Exhibit, MOST_EXHIBITS, contact_sheet};
-use crate::report::{self, MergedForm};
+use crate::merge::{self, Manifest, Merged};
+use crate::preview::contact_sheet;
+use crate::report::{self, MergeFormat};
 
-/// Looks at the records that runs leave behind.
+/// Summarises the records of batch runs.
 #[derive(Debug, clap::Args)]
 #[command(arg_required_else_help = true)]
 pub(super) struct Arguments {
@@ -25,10 +24,10 @@ enum Command {
     Merge(MergeArguments),
 }
 
-/// Merges the records of many runs: what is done, what failed, what is missing.
+/// Merges the records of several runs: which items are done, failed or missing.
 ///
-/// FILES are records, one line of JSON for each item that was ended. Of an item with several records the newest holds. Half a
-/// line, as a run leaves that was killed, is left out with a warning.
+/// FILES contain one JSON record per line. If an item has several records, the newest counts. A truncated line from a killed run is skipped
+/// with a warning.
 ///
 /// The exit status is 0 when every item is done, 1 when one is not, and 2 when a file cannot be read.
 #[derive(Debug, clap::Args)]
@@ -36,46 +35,47 @@ enum Command {
     after_help = "Example:\n\n  dragnext report merge OUT/records/*.jsonl --manifest items.jsonl --todo rest.jsonl"
 )]
 struct MergeArguments {
-    /// Files of records.
+    /// Record files.
     #[arg(required = true, value_name = "FILES")]
     files: Vec<PathBuf>,
 
-    /// The list of all items; with it, items without a record are told as missing.
+    /// The manifest of the batch. Its items without a record are reported as missing.
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
 
-    /// Write the manifest's lines of everything that is not done, as a manifest beside it.
+    /// Write the manifest's lines of all items that are not done, to a file in the same folder.
     #[arg(long, value_name = "FILE", requires = "manifest")]
     todo: Option<PathBuf>,
 
-    /// Write a picture of items before and after, worst first: what failed, what has warnings, then what the drag achieved least on.
+    /// Write a picture of the items before and after, worst first: failed items, then items with warnings, then those whose loss decreased
+    /// least.
     #[arg(long, value_name = "FILE")]
     sheet: Option<PathBuf>,
 
-    /// Replace the files of --todo and --sheet when they exist.
+    /// Replace the files of `--todo` and `--sheet` when they exist.
     #[arg(long)]
     overwrite: bool,
 
-    /// How the summary is printed; `github` annotates the job and writes its summary.
+    /// Output format; `github` prints annotations and appends to the summary of the job.
     #[arg(long, value_enum, default_value = "text")]
-    format: Form,
+    format: Format,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Form {
+enum Format {
     Text,
     Json,
     Markdown,
     Github,
 }
 
-impl From<Form> for MergedForm {
-    fn from(form: Form) -> Self {
-        match form {
-            Form::Text => Self::Text,
-            Form::Json => Self::Json,
-            Form::Markdown => Self::Markdown,
-            Form::Github => Self::Github,
+impl From<Format> for MergeFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Text => Self::Text,
+            Format::Json => Self::Json,
+            Format::Markdown => Self::Markdown,
+            Format::Github => Self::Github,
         }
     }
 }
@@ -92,23 +92,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     report::print_merge_warnings(&merged);
     report::print_merged(&merged, arguments.format.into())?;
     if let (Some(todo), Some(manifest)) = (&arguments.todo, &manifest) {
-        files::write_verified(
-            todo,
-            &manifest.lines(merged.rest()),
-            arguments.overwrite,
-            |_| Ok(()),
-        )?;
+        let lines = manifest.lines(merged.unfinished());
+        files::write_verified(todo, &lines, arguments.overwrite, |_| Ok(()))?;
         report::print_written(todo);
     }
     if let Some(sheet) = &arguments.sheet {
-        write_drawing(
-            sheet,
-            &contact_sheet(&arguments.exhibits(&merged)),
-            arguments.overwrite,
-        )?;
+        let exhibits = merge::exhibits(&merged, arguments.manifest.as_deref(), &arguments.files);
+        write_drawing(sheet, &contact_sheet(&exhibits), arguments.overwrite)?;
         report::print_written(sheet);
     }
-    arguments.judge(&merged)
+    merge::merge_result(
+        merged.counts(),
+        arguments.todo.as_deref(),
+        manifest.is_some(),
+    )
 }
 
 impl MergeArguments {
@@ -124,89 +121,8 @@ impl MergeArguments {
             files::check_png_name(sheet)?;
         }
         match (&self.todo, manifest) {
-            (Some(todo), Some(manifest)) if !same_folder(todo, manifest.path()) => {
-                let reason = format!("is not beside the manifest `{}`", manifest.path().display());
-                let hint =
-                    "paths in a manifest start at its folder, so the rest of it belongs there too"
-                        .into();
-                Err(Error::Given {
-                    path: todo.clone(),
-                    kind: ErrorKind::ManifestElsewhere,
-                    reason,
-                    hint,
-                })
-            }
+            (Some(todo), Some(manifest)) => manifest.check_beside(todo),
             _ => Ok(()),
         }
     }
-
-    /// The worst items with their pictures, as far as these can be read.
-    fn exhibits(&self, merged: &Merged) -> Vec<Exhibit> {
-        merged
-            .worst_first()
-            .into_iter()
-            .take(MOST_EXHIBITS)
-            .map(|item| self.exhibit(item))
-            .collect()
-    }
-
-    fn exhibit(&self, item: &Item) -> Exhibit {
-        let read = |path: Option<&PathBuf>| {
-            let path = merge::places(path?, self.manifest.as_deref(), &self.files)?;
-            picture::read_any(&path)
-                .ok()
-                .map(|original| original.picture)
-        };
-        let before = read(item.image.as_ref());
-        let after = if item.state == State::Done {
-            read(item.out.as_ref())
-        } else {
-            None
-        };
-        let complaint = match (&item.fault, item.state, &after) {
-            (Some(fault), ..) => Some(fault.kind.name().to_owned()),
-            (None, State::Done, Some(_)) => None,
-            (None, State::Done, None) => Some("not there".into()),
-            (None, state, _) => Some(state.name().to_owned()),
-        };
-        Exhibit::new(item.id.clone(), complaint, before.as_ref(), after.as_ref())
-    }
-
-    fn judge(&self, merged: &Merged) -> Result<()> {
-        let counts = merged.counts();
-        if counts.done == counts.items {
-            return Ok(());
-        }
-        let reason = format!(
-            "{} of {} items are not done",
-            counts.items - counts.done,
-            counts.items
-        );
-        let hint = match (&self.todo, &self.manifest) {
-            (Some(todo), _) => format!("`{}` lists them for another run", todo.display()),
-            (None, Some(_)) => "`--todo FILE` lists them for another run".into(),
-            (None, None) => String::new(),
-        };
-        Err(Error::Finding {
-            kind: ErrorKind::MergeIncomplete,
-            reason,
-            hint,
-        })
-    }
-}
-
-fn same_folder(first: &Path, second: &Path) -> bool {
-    let folder = |path: &Path| {
-        path.parent()
-            .map(|folder| {
-                if folder == Path::new("") {
-                    Path::new(".")
-                } else {
-                    folder
-                }
-            })?
-            .canonicalize()
-            .ok()
-    };
-    folder(first).is_some() && folder(first) == folder(second)
 }

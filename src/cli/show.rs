@@ -1,30 +1,31 @@
-//! `dragnext show`: the report that an edit left inside its PNG.
+//! `dragnext show`: prints the report inside a PNG that `dragnext edit` wrote.
 
 use std::path::PathBuf;
-
-use serde_json::Value;
 
 use crate::drag_file::{Drag, DragFile, DragRegion, Editable, Shape, Turn};
 use crate::edit::{NoteHeader, ParsedNote};
 use crate::error::Result;
+use crate::escape;
 use crate::geometry::{Point, PointPair};
+use crate::method::groups;
 use crate::outline::Outline;
 use crate::picture;
+use crate::plan::{Choice, Settings};
 use crate::report;
-use crate::settings::{DESCRIPTIONS, Settings};
+use crate::settings::typed;
 
-/// Shows how a picture was made: the report that `dragnext edit` leaves inside its PNG.
+/// Shows how a picture was made, from the report in its PNG.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// A PNG that `dragnext edit` wrote.
     #[arg(value_name = "OUT.png")]
     picture: PathBuf,
 
-    /// Print the report as it stands in the picture, as JSON.
+    /// Print the report as JSON, exactly as it is in the picture.
     #[arg(long)]
     json: bool,
 
-    /// Print a drag file that asks for the same again, with all settings; masks are named by their paths.
+    /// Print a drag file that repeats the edit, with all settings. Masks are named by their paths.
     #[arg(long, conflicts_with = "json")]
     drag: bool,
 }
@@ -43,7 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// What people want to know, a line for each thing. Whatever comes from the file stays on its line.
+/// Summarises the report, one line per item. Line breaks in the file are escaped.
 fn summary(place: &str, made: &ParsedNote) -> String {
     let ParsedNote { header: by, drag } = made;
     let mut lines = vec![(
@@ -72,17 +73,19 @@ fn summary(place: &str, made: &ParsedNote) -> String {
         ));
     }
     lines.push(("seed", by.seed.to_string()));
+    let method = drag.method.unwrap_or_default();
+    lines.push(("method", method.name().to_owned()));
     lines.push(("settings", settings(drag)));
-    lines.extend(origin(by));
+    lines.extend(provenance(by));
     let write = |(name, text): &(&str, String)| match *name {
-        "" => report::on_one_line(text) + "\n",
-        name => format!("  {name:<9} {}\n", report::on_one_line(text)),
+        "" => escape::one_line(text) + "\n",
+        name => format!("  {name:<9} {}\n", escape::one_line(text)),
     };
     lines.iter().map(write).collect()
 }
 
-/// Where the picture and its pixels come from.
-fn origin(by: &NoteHeader) -> Vec<(&'static str, String)> {
+/// Describes the original, the LoRA, the device and the job.
+fn provenance(by: &NoteHeader) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some([width, height]) = by.size {
         let hash = by
@@ -142,35 +145,32 @@ fn shape(shape: &Shape) -> String {
 
 fn editable(editable: &Editable) -> String {
     match editable {
-        Editable::Swept => "what the drag sweeps, and a margin".into(),
+        Editable::Swept => "the swept area and a margin".into(),
         Editable::Everything => "everything".into(),
         Editable::Shape(inside) => shape(inside),
     }
 }
 
-/// The settings that differ from the program's defaults, as one types them.
+/// Lists the settings that differ from their defaults, as on the command line.
 fn settings(drag: &DragFile) -> String {
-    let as_map = |value: serde_json::Result<Value>| match value {
-        Ok(Value::Object(map)) => map,
-        _ => serde_json::Map::new(),
+    let method = Choice {
+        method: drag.method,
+        ..Choice::default()
     };
-    let (given, default) = (
-        as_map(serde_json::to_value(&drag.settings)),
-        as_map(serde_json::to_value(Settings::default())),
-    );
-    let changed = DESCRIPTIONS
+    let default = Settings::resolve(&method)
+        .map(|settings| settings.values())
+        .unwrap_or_default();
+    let groups = groups();
+    let changed = groups
         .iter()
-        .filter(|setting| setting.name != "seed")
-        .filter_map(|setting| {
-            let value = given
-                .get(setting.name)
-                .filter(|value| default.get(setting.name) != Some(*value))?;
+        .flat_map(|group| drag.settings.in_group(group))
+        .filter(|(setting, value)| {
+            setting.name != "seed" && default.get(setting.name) != Some(*value)
+        })
+        .map(|(setting, value)| {
             let usual = default.get(setting.name).map(typed).unwrap_or_default();
-            Some(format!(
-                "{} {} (default {usual})",
-                setting.name.replace('_', "-"),
-                typed(value)
-            ))
+            let name = setting.name.replace('_', "-");
+            format!("{name} {} (default {usual})", typed(value))
         });
     let changed: Vec<String> = changed.collect();
     if changed.is_empty() {
@@ -178,8 +178,4 @@ fn settings(drag: &DragFile) -> String {
     } else {
         changed.join(", ")
     }
-}
-
-fn typed(value: &Value) -> String {
-    value.to_string().trim_matches(['"', '[', ']']).to_owned()
 }

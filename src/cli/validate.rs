@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::model::ModelArguments;
-use super::planning::native_size;
+use super::setting_flags::SettingFlags;
 use crate::drag_file::DragFile;
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::model::Model;
-use crate::plan::{Plan, check_masks, unused_edit_prompt};
-use crate::report::{self, Moved, Verdict};
-use crate::settings::{Overrides, Settings};
+use crate::plan::{ModelFacts, Request, check_masks, unused_edit_prompt};
+use crate::report::{self, RegionMotion, Validation};
 use crate::warning::Warning;
 use crate::{picture, report::print_warnings};
 
@@ -36,7 +35,7 @@ pub(super) struct Arguments {
     json: bool,
 
     #[command(flatten)]
-    settings: Overrides,
+    settings: SettingFlags,
 }
 
 /// What the files are checked against.
@@ -55,16 +54,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         } else {
             file
         };
-        let mut verdict = Verdict::new(name);
-        let checked = arguments.check(file, name, target.as_ref(), &mut verdict);
+        let mut validation = Validation::new(name);
+        let checked = arguments.check(file, name, target.as_ref(), &mut validation);
         if let Err(error) = &checked {
-            verdict.fail(error);
+            validation.fail(error);
         }
         if arguments.json {
-            report::print_json(&verdict)?;
+            report::print_json(&validation)?;
         } else if checked.is_ok() {
-            print_warnings(&named(name, &verdict.warnings));
-            report::print_verdict(&verdict)?;
+            print_warnings(&named(name, &validation.warnings));
+            report::print_validation(&validation)?;
         }
         errors.extend(checked.err());
     }
@@ -91,36 +90,39 @@ impl Arguments {
         file: &Path,
         name: &Path,
         target: Option<&Target>,
-        verdict: &mut Verdict,
+        validation: &mut Validation,
     ) -> Result<()> {
         let drag = if file.as_os_str() == "-" {
             DragFile::read_from(std::io::stdin(), name)?
         } else {
             DragFile::read(file)?
         };
-        verdict.count = Some(drag.regions.len());
-        let Some(Target { size, model }) = target else {
-            Settings::resolve(&self.settings.over(&drag.settings))?;
+        validation.count = Some(drag.regions.len());
+        let model = target.and_then(|target| target.model.as_ref());
+        let request = Request {
+            drag: &drag,
+            above: &[&self.settings.choice],
+            model: &ModelFacts::of_present(model)?,
+        };
+        let Some(Target { size, .. }) = target else {
+            let settings = request.settings()?;
             check_masks(&drag, name)?;
-            verdict.warnings.extend(unused_edit_prompt(&drag));
+            let unused = unused_edit_prompt(&drag, &settings.method);
+            validation.warnings.extend(unused);
             return Ok(());
         };
-        let defaults = model
-            .as_ref()
-            .map(|model| model.defaults().clone())
-            .unwrap_or_default();
-        let settings = Settings::resolve(&self.settings.over(&drag.settings).over(&defaults))?;
-        let plan = Plan::new(&drag, name, *size, &settings, native_size(model.as_ref()))?;
+        let plan = request.plan(*size)?;
         if let Some(model) = model {
-            model.check(&settings, &plan.prompt)?;
+            model.check_prompt(&plan.prompt)?;
         }
-        verdict.working = Some([plan.frame.content.width, plan.frame.content.height]);
-        let moved = |region: &crate::region::Region| Moved {
-            id: region.id.clone(),
-            moved_px: region.moved_px(),
-        };
-        verdict.regions = plan.regions.iter().chain(&plan.still).map(moved).collect();
-        verdict.warnings = plan.warnings;
+        validation.working = Some([plan.frame.content.width, plan.frame.content.height]);
+        validation.regions = plan
+            .regions
+            .iter()
+            .chain(&plan.still)
+            .map(RegionMotion::from)
+            .collect();
+        validation.warnings = plan.warnings;
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use crate::kernels::{AdamStep, Backend};
 use crate::model::unet::{Input, Network, Noise};
 use crate::nn::{Shape, Tensor};
 use crate::progress::{Progress, Stage};
-use crate::settings::Settings;
+use crate::settings::LoraSettings;
 
 /// AdamW's decay (DragDiffusion's trainer).
 const WEIGHT_DECAY: f64 = 1e-2;
@@ -33,7 +33,7 @@ pub fn finetune<B: Backend>(
     schedule: &Schedule,
     subject: &Subject<B>,
     start: Vec<f32>,
-    settings: &Settings,
+    settings: &LoraSettings,
     noise: &mut dyn NoiseSource,
     progress: &mut dyn Progress,
     interrupt: &Interrupt,
@@ -44,11 +44,11 @@ pub fn finetune<B: Backend>(
         Tensor::zeros(&backend, parameters.shape()),
         Tensor::zeros(&backend, parameters.shape()),
     ];
-    for step in 1..=settings.lora_steps {
+    for step in 1..=settings.steps {
         interrupt.check()?;
         unet.merge_adapters(&parameters);
         let draw = noise.fine_tuning(
-            settings.lora_batch,
+            settings.batch,
             subject.latent.shape().len(),
             schedule.timesteps(),
         );
@@ -77,7 +77,7 @@ pub fn finetune<B: Backend>(
         let [first, second] = &mut moments;
         let adam = AdamStep {
             step,
-            lr: settings.lora_lr,
+            lr: settings.lr,
             decay: WEIGHT_DECAY,
         };
         backend.adam(

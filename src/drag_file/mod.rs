@@ -67,10 +67,16 @@ impl DragFile {
                 path: name.to_owned(),
                 source,
             })?;
-        Self::parse(&bytes).map_err(|faults| Error::Instruction {
-            path: name.to_owned(),
-            faults,
-        })
+        match Self::parse(&bytes) {
+            Ok(drag) => Ok(Self {
+                path: name.to_owned(),
+                ..drag
+            }),
+            Err(faults) => Err(Error::Instruction {
+                path: name.to_owned(),
+                faults,
+            }),
+        }
     }
 
     /// Checks the bytes of a drag file.

@@ -1,55 +1,64 @@
 //! The `settings` of a drag file: each value is checked alone, so that each fault has its own place.
 
 use jsonc_parser::common::Ranged;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::reader::{Node, Reader, quoted};
 use super::suggestion::did_you_mean;
 use crate::error::ErrorKind;
-use crate::settings::{DESCRIPTIONS, Description, Misfit, Overrides, either};
+use crate::method::{Method, groups};
+use crate::settings::{Description, Misfit, Overrides, either};
 
 /// What a fault of a setting's value is followed by.
 const HINT: &str = "`dragnext settings` shows every setting with its bounds";
 
+/// Reads the settings. Whether they belong to the method in force is checked where the method is known.
 pub(super) fn overrides<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Overrides {
-    let known: Vec<&str> = DESCRIPTIONS.iter().map(|setting| setting.name).collect();
-    let fields = reader.fields(node, &known, "an object of settings");
-    let entries = fields.map(|fields| fields.entries).unwrap_or_default();
-    entries
+    let groups = groups();
+    let known: Vec<&str> = groups
         .iter()
-        .fold(Overrides::default(), |given, (name, value)| {
-            match one(reader, name, value) {
-                Some(one) => one.over(&given),
-                None => given,
-            }
-        })
+        .flat_map(|group| group.settings.iter().map(|setting| setting.name))
+        .collect();
+    let fields = reader.fields(node, &known, "an object of settings");
+    let mut overrides = Overrides::default();
+    for (name, value) in fields.map(|fields| fields.entries).unwrap_or_default() {
+        let Some(setting) = groups.iter().find_map(|group| group.find(name)) else {
+            continue;
+        };
+        if let Some(value) = read(reader, setting, &value) {
+            overrides.set(setting.name, value);
+        }
+    }
+    overrides
 }
 
-fn one<'a>(reader: &mut Reader<'a>, name: &str, node: &Node<'a>) -> Option<Overrides> {
-    let setting = DESCRIPTIONS.iter().find(|setting| setting.name == name)?;
+fn read<'a>(reader: &mut Reader<'a>, setting: &Description, node: &Node<'a>) -> Option<Value> {
     let text = node.value.text(reader.source.text());
-    // The text is well-formed JSON by now; only a number can still be beyond what a number can hold.
+    // The text is well-formed JSON here; only a number may still exceed what a number can hold.
     let read = match serde_json::from_str::<Value>(text) {
         Ok(value) => setting.form.read(&value),
         Err(_) => Err(Misfit::Bounds(setting.form.bounds())),
     };
-    let fits = match read {
-        Ok(value) => value,
+    match read {
+        Ok(value) => Some(value),
         Err(misfit) => {
             refuse(reader, setting, node, misfit, text);
-            return None;
+            None
         }
-    };
-    let alone = Value::Object(Map::from_iter([(name.to_owned(), fits)]));
-    let given = serde_json::from_value(alone);
-    if given.is_err() {
-        reader.fault(
-            ErrorKind::InstructionRange,
-            node,
-            format!("{} is beyond what this machine counts", quoted(text)),
-        );
     }
-    given.ok()
+}
+
+/// Reads the name of a method.
+pub(super) fn method<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Option<Method> {
+    let word = reader.string(node)?;
+    let method = word.parse().ok();
+    if method.is_none() {
+        let names: Vec<&str> = Method::ALL.iter().map(|method| method.name()).collect();
+        let hint = did_you_mean(word, names.iter().copied());
+        let message = format!("expected {}, found {}", either(&names), quoted(word));
+        reader.fault_with_hint(ErrorKind::InstructionRange, node, message, hint);
+    }
+    method
 }
 
 fn refuse<'a>(

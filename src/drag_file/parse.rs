@@ -4,10 +4,11 @@ mod region;
 mod shape;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use jsonc_parser::ast::Value;
 
-use super::overrides::overrides;
+use super::overrides::{method, overrides};
 use super::reader::{Node, Reader, quoted};
 use super::suggestion::did_you_mean;
 use super::syntax::{syntax, text, too_large};
@@ -90,6 +91,7 @@ impl<'a> Parser<'a> {
         let known = [
             "$schema",
             "version",
+            "method",
             "prompt",
             "edit_prompt",
             "editable",
@@ -100,6 +102,9 @@ impl<'a> Parser<'a> {
         if let Some(version) = self.reader.required(&root, &fields, "version") {
             self.reader.number(version, f64::INFINITY);
         }
+        let method = fields
+            .get("method")
+            .and_then(|node| method(&mut self.reader, node));
         let mut string = |key| fields.get(key).and_then(|node| self.reader.string(node));
         string("$schema");
         let (prompt, edit_prompt) = (string("prompt"), string("edit_prompt"));
@@ -115,11 +120,13 @@ impl<'a> Parser<'a> {
             .map_or_else(Overrides::default, |node| overrides(&mut self.reader, node));
         Some(DragFile {
             version: VERSION,
+            method,
             prompt: prompt.unwrap_or_default().to_owned(),
             edit_prompt: edit_prompt.map(ToOwned::to_owned),
             editable: editable?,
             regions: regions?,
             settings,
+            path: PathBuf::new(),
             source: self.reader.source.clone(),
             places: HashMap::new(),
         })

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use super::parse::{MAX_DEGREES, MAX_ID, VERSION};
 use super::reader::MAX_COORDINATE;
 use super::{MAX_POINTS, MAX_REGIONS};
+use crate::method::{Method, groups, methods_with};
 use crate::region::RegionKind;
-use crate::settings::DESCRIPTIONS;
 
 /// The schema's identifier; it changes only with the version of the format.
 const ID: &str = "urn:dragnext:drag-file:1";
@@ -46,6 +46,7 @@ pub fn schema() -> Value {
                 "minItems": 1,
                 "maxItems": MAX_REGIONS,
             },
+            "method": method(),
             "settings": settings(),
         },
         "patternProperties": ignored(),
@@ -166,18 +167,46 @@ fn any_of(keys: &[&str]) -> Value {
     json!({ "anyOf": required })
 }
 
+fn method() -> Value {
+    let methods = Method::ALL
+        .iter()
+        .map(|method| json!({ "const": method.name(), "description": method.about() }));
+    json!({
+        "description": "The drag method; its settings, and those that every method shares, may stand in `settings`.",
+        "default": Method::default().name(),
+        "oneOf": methods.collect::<Vec<Value>>(),
+    })
+}
+
+/// Every setting of every method, under the headings of their groups. A value is checked against the method in force by the reader alone.
 fn settings() -> Value {
     let mut properties =
         Map::from_iter([("comment".to_owned(), json!({ "$ref": "#/$defs/comment" }))]);
-    for setting in DESCRIPTIONS {
-        let mut schema = setting.form.schema();
-        schema["description"] = format!("{} Source: {}.", setting.text(), setting.source).into();
-        schema["default"] = setting.default();
-        properties.insert(setting.name.to_owned(), schema);
+    for group in groups() {
+        for setting in group.settings {
+            let text = format!(
+                "{}: {} Source: {}.",
+                group.heading,
+                setting.text(),
+                setting.source
+            );
+            if let Some(known) = properties.get_mut(setting.name) {
+                let before = known["description"].as_str().unwrap_or_default();
+                known["description"] = format!("{before} {text}").into();
+                continue;
+            }
+            let mut schema = setting.form.schema();
+            schema["description"] = text.into();
+            // A setting of several methods has several defaults.
+            if methods_with(setting.name).len() < 2 {
+                schema["default"] = setting.default();
+            }
+            properties.insert(setting.name.to_owned(), schema);
+        }
     }
     json!({
         "type": "object",
-        "description": "Settings of the method; command-line flags and the environment override them.",
+        "description": "Settings of the method and of what all methods share; flags of the command line and the environment take precedence.",
         "properties": properties,
         "patternProperties": ignored(),
         "additionalProperties": false,

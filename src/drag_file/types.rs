@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::error::{DragFileFault, ErrorKind, SourceText};
 use crate::geometry::{Point, PointPair, turn_angle};
+use crate::method::Method;
 use crate::outline::Outline;
 use crate::region::RegionKind;
 use crate::settings::Overrides;
@@ -17,6 +18,9 @@ use crate::settings::Overrides;
 pub struct DragFile {
     /// Always 1.
     pub version: u32,
+    /// The drag method; `None` leaves it to the command line, else it is the default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<Method>,
     /// What the picture shows; may be empty.
     pub prompt: String,
     /// What the edited picture shows, for methods that follow a text.
@@ -29,6 +33,9 @@ pub struct DragFile {
     pub regions: Vec<DragRegion>,
     /// The settings that the file contains.
     pub settings: Overrides,
+    /// The file's path, for messages; relative paths of masks start at its folder. Empty for a text that is not a file.
+    #[serde(skip)]
+    pub path: PathBuf,
     #[serde(skip)]
     pub(super) source: SourceText,
     /// The byte range of every value, by its JSON pointer.

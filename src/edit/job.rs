@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::VERSION;
 use crate::digest::sha256;
 use crate::drag_file::{DragFile, DragRegion, Editable};
-use crate::settings::Settings;
+use crate::plan::Settings;
 
 /// Everything that decides the pixels of an edit. Jobs with the same hash have the same result.
 #[derive(Debug, Serialize)]
@@ -16,6 +16,8 @@ pub struct Job<'a> {
     pub instruction: Instruction<'a>,
     /// SHA-256 of the areas that the instruction resolved to, including masks.
     pub areas: &'a str,
+    /// The drag method.
+    pub method: &'static str,
     /// All settings, resolved.
     pub settings: &'a Settings,
     /// Hash of the model's weights; empty when no region moves, because then they are not used.

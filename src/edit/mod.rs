@@ -1,8 +1,8 @@
-//! One edit from what was read to the bytes of its result: what every command that edits has in common.
+//! One edit from its inputs in memory to the edited picture: what every command that edits has in common.
 //!
-//! It comes in three parts, which may run on threads of their own: [`Prepared`] is all that is known before the network is asked,
-//! [`Prepared::compute`] asks it, and [`Prepared::composite`] lays its answer over the original. Where files come from and go to, and
-//! what is said about them, is for whoever asks.
+//! [`Prepared`] holds everything that is known before the network runs, [`Prepared::compute`] runs the pipeline, and
+//! [`Prepared::composite`] blends the result into the original. The three parts may run on different threads. [`Job`] is the hash of
+//! everything that decides the pixels, [`Note`] the report inside the PNG. This module neither reads nor writes files and prints nothing.
 
 mod job;
 mod note;
@@ -17,14 +17,14 @@ use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::model::lora::LoraFile;
 use crate::picture::{Original, Picture};
-use crate::pipeline::{Edits, Outcome, Work};
+use crate::pipeline::{AnyPipeline, Outcome, Work};
 use crate::plan::Plan;
 use crate::progress::Progress;
 
 /// A LoRA that is used instead of training one.
 #[derive(Debug)]
 pub struct GivenLora {
-    /// The file, its numbers still on the disk.
+    /// The file, whose numbers are not read yet.
     pub file: LoraFile,
     /// SHA-256 of the file.
     pub sha256: String,
@@ -33,31 +33,31 @@ pub struct GivenLora {
 /// An edit that is ready for the network.
 #[derive(Debug)]
 pub struct Prepared {
-    /// What was asked for.
+    /// The drag file.
     pub drag: DragFile,
     /// The picture.
     pub original: Original,
-    /// The edit, resolved.
+    /// The plan of the edit.
     pub plan: Plan,
     /// Whether the original is kept outside the editable area.
     pub keeps_outside: bool,
     lora: Option<GivenLora>,
-    /// What the network sees (padded height, padded width, 3); empty when nothing moves.
+    /// The working picture (padded height, padded width, 3) in -1..1; empty when nothing moves.
     working: Vec<f32>,
-    /// SHA-256 of what the instruction's shapes resolved to.
+    /// SHA-256 of the areas that the drag file's shapes resolve to.
     areas: String,
 }
 
-/// What an edit is known by.
+/// What identifies an edit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Hash of all that decides the pixels.
+    /// Hash of everything that decides the pixels.
     pub job: String,
-    /// The same as text, for the PNG.
+    /// The report for the PNG, as JSON.
     pub note: String,
 }
 
-/// With what an edit is computed, as far as it decides pixels.
+/// What computes an edit, as far as it decides pixels.
 #[derive(Debug, Clone, Copy)]
 pub struct Provenance<'a> {
     /// Hash of the model's weights.
@@ -69,7 +69,7 @@ pub struct Provenance<'a> {
 }
 
 impl Prepared {
-    /// Makes the copy of the picture that the network sees.
+    /// Prepares an edit: makes the working picture and hashes the areas.
     ///
     /// # Panics
     /// When the plan belongs to a picture of another size.
@@ -97,13 +97,13 @@ impl Prepared {
         }
     }
 
-    /// Does anything move? If not, the result has the picture's pixels, and no weight is read.
+    /// Returns whether anything moves. If not, the result has the picture's pixels, and no weight is read.
     pub fn moves(&self) -> bool {
         !self.plan.regions.is_empty()
     }
 
-    /// What this edit is known by, when it is computed with these means.
-    pub fn identity(&self, means: Provenance) -> Identity {
+    /// Returns what identifies this edit when it is computed with this provenance.
+    pub fn identity(&self, provenance: Provenance) -> Identity {
         let lora = self.lora.as_ref().map(|lora| lora.sha256.as_str());
         let job = Job {
             lora,
@@ -113,15 +113,15 @@ impl Prepared {
                 &self.plan,
                 &self.areas,
                 self.keeps_outside,
-                means,
+                provenance,
             )
         };
         let hash = job.hash();
-        let note = Note::new(&job, &hash, self.original.picture.size(), means.model).to_json();
+        let note = Note::new(&job, &hash, self.original.picture.size(), provenance.model).to_json();
         Identity { job: hash, note }
     }
 
-    /// What the network works on. A given LoRA is handed over.
+    /// Returns the pipeline's input. A given LoRA is moved out, so this is called once.
     pub fn work(&mut self) -> Work<'_> {
         Work {
             plan: &self.plan,
@@ -130,24 +130,24 @@ impl Prepared {
         }
     }
 
-    /// Asks the network.
+    /// Runs the pipeline.
     ///
     /// # Errors
-    /// As [`Edits::edit`].
+    /// As [`AnyPipeline::edit`].
     ///
     /// # Panics
     /// When nothing moves.
     pub fn compute(
         &mut self,
-        editor: &mut dyn Edits,
+        pipeline: &mut dyn AnyPipeline,
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Outcome> {
-        let mut noise = Seeded::of(&self.plan.settings);
-        editor.edit(self.work(), &mut noise, progress, interrupt)
+        let mut noise = Seeded::of(&self.plan.settings.diffusion, &self.plan.settings.lora);
+        pipeline.edit(self.work(), &mut noise, progress, interrupt)
     }
 
-    /// The result: what the network made of the picture, laid over the original; without an outcome, the original.
+    /// Returns the result: the outcome blended into the original, or the original without an outcome.
     pub fn composite(&self, outcome: Option<&Outcome>) -> Picture {
         let Some(outcome) = outcome else {
             return self.original.picture.clone();
@@ -163,15 +163,15 @@ impl Prepared {
     }
 }
 
-/// The job hash of an edit whose picture has this size's plan and this hash, without its pixels.
+/// Returns the job hash of an edit from the hash of its picture, without the pixels.
 pub fn job_hash(
     drag: &DragFile,
     image: &str,
     plan: &Plan,
     keeps_outside: bool,
-    means: Provenance,
+    provenance: Provenance,
 ) -> String {
-    job(drag, image, plan, &areas(plan), keeps_outside, means).hash()
+    job(drag, image, plan, &areas(plan), keeps_outside, provenance).hash()
 }
 
 fn job<'a>(
@@ -180,19 +180,20 @@ fn job<'a>(
     plan: &'a Plan,
     areas: &'a str,
     keeps_outside: bool,
-    means: Provenance<'a>,
+    provenance: Provenance<'a>,
 ) -> Job<'a> {
-    // When nothing moves, no weight decides anything.
+    // When nothing moves, the result does not depend on weights.
     let weights = if plan.regions.is_empty() {
         ""
     } else {
-        means.weights
+        provenance.weights
     };
-    let (instruction, settings, numerics) = (drag.into(), &plan.settings, means.numerics);
+    let (instruction, settings, numerics) = (drag.into(), &plan.settings, provenance.numerics);
     Job {
         image,
         instruction,
         areas,
+        method: settings.method.method().name(),
         settings,
         weights,
         lora: None,
@@ -201,7 +202,7 @@ fn job<'a>(
     }
 }
 
-/// Hash of the areas that the instruction resolved to: masks in files decide pixels as much as its text does.
+/// Returns the SHA-256 of the areas that the drag file resolves to, because masks in files decide pixels too.
 fn areas(plan: &Plan) -> String {
     let masks = plan
         .regions

@@ -14,7 +14,7 @@ use crate::drag_file::DragFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
 use crate::picture;
-use crate::settings::Settings;
+use crate::plan::Settings;
 
 /// Version of the format.
 const FORMAT: u64 = 1;
@@ -37,6 +37,7 @@ pub struct Note<'a> {
     device: &'a str,
     dtype: &'a str,
     seed: u64,
+    method: &'static str,
     settings: &'a Settings,
     instruction: Instruction<'a>,
 }
@@ -48,13 +49,15 @@ impl<'a> Note<'a> {
             image,
             instruction,
             areas,
+            method,
             settings,
             weights,
             lora,
             composite,
             numerics: [device, dtype],
         } = *job;
-        let (v, version, size, seed) = (FORMAT, VERSION, [size.width, size.height], settings.seed);
+        let (v, version, size) = (FORMAT, VERSION, [size.width, size.height]);
+        let seed = settings.diffusion.seed;
         Self {
             v,
             version,
@@ -69,6 +72,7 @@ impl<'a> Note<'a> {
             device,
             dtype,
             seed,
+            method,
             settings,
             instruction,
         }
@@ -121,6 +125,8 @@ pub struct NoteHeader {
     pub dtype: Option<String>,
     /// Seed of all noise.
     pub seed: u64,
+    /// The drag method; notes without it were made with the first one.
+    method: Option<Value>,
     settings: Value,
     instruction: Value,
 }
@@ -180,13 +186,11 @@ impl ParsedNote {
             return Err(damaged("the report gives two different seeds".into()));
         }
         if let Value::Object(keys) = &mut instruction {
+            keys.extend(header.method.take().map(|method| ("method".into(), method)));
             keys.insert("settings".into(), settings);
         }
         let text = format!("{instruction:#}");
-        let drag = DragFile::parse(text.as_bytes()).map_err(|faults| Error::Instruction {
-            path: path.to_path_buf(),
-            faults,
-        })?;
+        let drag = DragFile::read_from(text.as_bytes(), path)?;
         Ok(Self { header, drag })
     }
 }
@@ -195,7 +199,10 @@ impl ParsedNote {
 mod tests {
     use proptest::prelude::*;
 
+    use serde_json::json;
+
     use super::*;
+    use crate::plan::Choice;
     use crate::settings::Overrides;
 
     const DRAG: &str = r#"{"version": 1, "prompt": "a \u00e9t\u00e9 \"", "editable": "everything", "regions": [
@@ -209,6 +216,7 @@ mod tests {
             image: "1",
             instruction: Instruction::from(&drag),
             areas: "2",
+            method: settings.method.method().name(),
             settings,
             weights: "3",
             lora: Some("4"),
@@ -228,11 +236,11 @@ mod tests {
 
     #[test]
     fn a_note_that_is_written_can_be_read() {
-        let settings = Settings {
-            lr: 0.300_000_000_000_000_04,
-            seed: u64::MAX,
-            ..Settings::default()
-        };
+        let given = Overrides::from([
+            ("lr", json!(0.300_000_000_000_000_04)),
+            ("seed", json!(u64::MAX)),
+        ]);
+        let settings = Settings::resolve(&Choice::of(given)).expect("within bounds");
         let ParsedNote { header, drag } = parse(&note(&settings)).expect("a valid note");
         let original = DragFile::parse(DRAG.as_bytes()).expect("a valid drag file");
         assert_eq!(
@@ -240,10 +248,9 @@ mod tests {
             (original.prompt, original.editable, original.regions)
         );
         assert_eq!(
-            Settings::resolve(&drag.settings.over(&Overrides {
-                steps: Some(7),
-                ..Overrides::default()
-            }))
+            Settings::resolve(&Choice::of(
+                drag.settings.over(&Overrides::from([("steps", 7)]))
+            ))
             .expect("in bounds"),
             settings
         );
@@ -266,10 +273,10 @@ mod tests {
     #[test]
     fn a_note_does_not_contain_the_drag_files_settings() {
         assert_eq!(
-            note(&Settings {
-                seed: 5,
-                ..Settings::default()
-            })
+            note(
+                &Settings::resolve(&Choice::of(Overrides::from([("seed", 5)])))
+                    .expect("within bounds")
+            )
             .matches("\"seed\":3")
             .count(),
             0

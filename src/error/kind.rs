@@ -101,6 +101,7 @@ error_kinds! {
     RegionOutside "region.outside" NOT_STARTED "a region lies outside the image";
     RegionRotationCentre "region.rotation_centre" NOT_STARTED
         "a centre of rotation is missing, too far away, or on the handle or target";
+    RegionMethod "region.method" NOT_STARTED "a region does not fit the drag method";
     RegionVanishes "region.vanishes" NOT_STARTED "a region is too small at working size";
     EditableEmpty "editable.empty" NOT_STARTED "the editable area is empty";
     MaskMissing "mask.missing" NOT_STARTED "a mask cannot be opened";

@@ -1,4 +1,4 @@
-//! An output that is a link: where it leads, for who asks to write there.
+//! Follows an output that is a symbolic link, for `--follow`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,26 +6,31 @@ use std::path::{Path, PathBuf};
 use super::{folder_of, refused};
 use crate::error::{ErrorKind, Result};
 
-/// As many links after one another as Linux follows.
+/// The number of links in a row that Linux follows.
 const MAX_LINKS: usize = 40;
 
-/// The path that `output` leads to: itself when it is no link. What stands there, if anything, is for [`super::check_output`] to judge.
+/// Returns the target of `output`, or `output` itself if it is not a link. The target need not exist;
+/// [`super::check_output`] checks it.
 ///
 /// # Errors
-/// [`crate::Error::Output`]: `output.is_link` when links lead in a circle, `output.folder` when they lead into a folder that is not there.
+/// [`crate::Error::Output`]: `output.is_link` if links lead in a circle, `output.folder` if they lead into a folder that does
+/// not exist.
 pub fn follow(output: &Path) -> Result<PathBuf> {
     let mut path = output.to_path_buf();
     for _ in 0..=MAX_LINKS {
         let Ok(target) = fs::read_link(&path) else {
             let folder = folder_of(&path);
             if path != output && !folder.is_dir() {
-                // Folders are made where the user named them, not where a link happens to point.
-                let reason = format!("is a link into `{}`, which is no folder", folder.display());
+                // Folders are created only where the user named them, not at the target of a link.
+                let reason = format!(
+                    "is a link into `{}`, which is not a folder",
+                    folder.display()
+                );
                 return Err(refused(
                     output,
                     ErrorKind::OutputFolder,
                     reason,
-                    "make the folder, or give another path",
+                    "create the folder, or give another path",
                 ));
             }
             return Ok(path);

@@ -1,4 +1,4 @@
-//! A file's length and modification time, which tell without reading it whether it was changed.
+//! A file's length and modification time, which show without reading it whether it changed.
 
 use std::fs::Metadata;
 use std::time::UNIX_EPOCH;

@@ -1,9 +1,9 @@
-//! The file that a result is written to before it takes its place.
+//! Temporary files that results are written to before they replace their targets.
 //!
-//! It lies beside its target and is called `.dragnext-MARK-RANDOM.tmp`, where the mark stands for the target's name. Its run holds a lock on it;
-//! a run that is killed leaves it behind, and the system takes the lock away. The next run for the same target finds the mark,
-//! gets the lock, and so knows that nobody is at work on it: it removes the file. Nothing but this tidying depends on the lock, for
-//! there are disks where locks mean nothing: names are random, and no run writes to or renames a file that another one made.
+//! A temporary file has the name `.dragnext-MARK-RANDOM.tmp` next to its target, where the mark is a hash of the target's name.
+//! Its run holds a lock on it. If the run is killed, the system releases the lock and the file remains. The next run for the
+//! same target finds the file by its mark, gets the lock, and removes the file. Only this clean-up depends on the lock, because
+//! locks do not work on all disks: names are random, and no run writes to or renames the file of another run.
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
@@ -17,16 +17,16 @@ use crate::digest::sha256;
 
 const PREFIX: &str = ".dragnext-";
 const SUFFIX: &str = ".tmp";
-/// Digits of the mark: among the names in one folder no two share it.
+/// Hexadecimal digits of the mark, enough that no two names in a folder share it.
 const MARK: usize = 16;
-/// Another run may take a file for a dead one before it is locked; that it happens so often in a row does not happen.
+/// How often a file is created anew if another run removes it before it is locked.
 const ATTEMPTS: usize = 16;
 
-/// A new file in `folder` for what shall become `target`; removed when dropped. It has the permissions of what it will replace, or those
-/// that any new file gets. What a killed run left for the same target is removed.
+/// Creates a temporary file in `folder` for `target`; it is removed when dropped. It has the permissions of an existing target,
+/// or else those of a new file. Files that killed runs left for the same target are removed.
 pub(super) fn temporary_in(folder: &Path, target: &Path) -> io::Result<NamedTempFile> {
     let prefix = format!("{PREFIX}{}-", mark(target));
-    remove_those_of_dead_runs(folder, |name| name.starts_with(&prefix));
+    remove_files_of_dead_runs(folder, |name| name.starts_with(&prefix));
     let kept = permissions(target);
     for _ in 0..ATTEMPTS {
         let file = create(folder, &prefix, SUFFIX, kept.as_ref())?;
@@ -41,7 +41,7 @@ pub(super) fn temporary_in(folder: &Path, target: &Path) -> io::Result<NamedTemp
     ))
 }
 
-/// A new file in `folder` with a random name that begins and ends so and the permissions that any new file gets; removed when dropped.
+/// Creates a temporary file in `folder` with a random name between `prefix` and `suffix`; it is removed when dropped.
 pub(crate) fn temporary_named(
     folder: &Path,
     prefix: &str,
@@ -65,13 +65,13 @@ fn create(
     );
     let file = builder.tempfile_in(folder)?;
     if let Some(kept) = kept {
-        // Until here the umask has taken bits away. Where they cannot be given, the result is seen by fewer, not by more.
+        // The umask applied to the new file. If this fails, the result has fewer permissions, not more.
         let _ = file.as_file().set_permissions(kept.clone());
     }
     Ok(file)
 }
 
-/// Who may read and write the target, when it exists.
+/// Returns the permissions of the target, if it exists.
 #[cfg(unix)]
 fn permissions(target: &Path) -> Option<Permissions> {
     use std::os::unix::fs::PermissionsExt;
@@ -91,28 +91,28 @@ fn mark(target: &Path) -> String {
     digits
 }
 
-/// Removes what dead runs left for any target in `folder`.
+/// Removes the files that killed runs left for any target in `folder`.
 pub(crate) fn remove_orphans(folder: &Path) {
     let is_mark =
         |mark: &str| mark.len() == MARK && mark.bytes().all(|digit| digit.is_ascii_hexdigit());
-    remove_those_of_dead_runs(folder, |name| {
+    remove_files_of_dead_runs(folder, |name| {
         name.strip_prefix(PREFIX)
             .and_then(|name| name.split_once('-'))
             .is_some_and(|(mark, _)| is_mark(mark))
     });
 }
 
-/// Removes the files of dead runs. A folder or a file that does not let itself be looked at is left as it is.
-fn remove_those_of_dead_runs(folder: &Path, is_ours: impl Fn(&str) -> bool) {
+/// Removes the files of killed runs whose names match. Folders and files that cannot be read are skipped.
+fn remove_files_of_dead_runs(folder: &Path, matches: impl Fn(&str) -> bool) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;
     };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let is_ours = name
+        let is_temporary = name
             .to_str()
-            .is_some_and(|name| is_ours(name) && name.ends_with(SUFFIX));
-        if is_ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            .is_some_and(|name| matches(name) && name.ends_with(SUFFIX));
+        if is_temporary && entry.file_type().is_ok_and(|kind| kind.is_file()) {
             remove_when_dead(&entry.path());
         }
     }
@@ -120,19 +120,19 @@ fn remove_those_of_dead_runs(folder: &Path, is_ours: impl Fn(&str) -> bool) {
 
 fn remove_when_dead(path: &Path) {
     let Ok(file) = File::open(path) else { return };
-    // With the lock in hand no run that lives has this file, and none gets it: a new one would look for it at its path first.
+    // With the lock, no living run uses this file, and none will: a new run checks that its file is still at its path.
     if file.try_lock().is_ok() && is_at(&file, path) {
         let _ = fs::remove_file(path);
     }
 }
 
-/// Whether this open file is still what stands at `path`.
+/// Returns whether this open file is still at `path`.
 #[cfg(not(unix))]
 fn is_at(_: &File, path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// Whether this open file is still what stands at `path`.
+/// Returns whether this open file is still at `path`.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     matches!((file.metadata(), fs::symlink_metadata(path)), (Ok(open), Ok(there)) if is_same_inode(&open, &there))
@@ -156,13 +156,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_dead_run_left_for_the_same_target_is_removed_and_nothing_else() {
-        let folder = tempfile::tempdir().expect("room for a folder");
+    fn only_files_of_dead_runs_for_the_same_target_are_removed() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
         let (target, other) = (
             folder.path().join("out.png"),
             folder.path().join("other.png"),
         );
-        // Keeping the path and closing the file is what the end of a process does.
+        // When a process ends, its file is closed and stays at its path.
         let dead = temporary_in(folder.path(), &target)
             .expect("a new file")
             .into_temp_path()
@@ -175,24 +175,24 @@ mod tests {
             .keep()
             .expect("it stays");
         fs::write(folder.path().join(".dragnext-notes.tmp"), "mine")
-            .expect("a file of somebody else");
+            .expect("a file of another program");
 
         let new = temporary_in(folder.path(), &target).expect("a new file");
-        assert!(!dead.exists(), "its run is dead");
+        assert!(!dead.exists(), "its run has ended");
         assert!(
             new.path().exists() && alive.path().exists(),
-            "their runs live"
+            "their runs are alive"
         );
         assert!(
             others.exists(),
-            "the next run for its target will see to it"
+            "only the next run for its target removes it"
         );
         assert_eq!(names(folder.path()).len(), 4, "{:?}", names(folder.path()));
     }
 
     #[test]
-    fn two_runs_for_one_target_have_a_file_each() {
-        let folder = tempfile::tempdir().expect("room for a folder");
+    fn two_runs_for_one_target_have_separate_files() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
         let target = folder.path().join("out.png");
         let first = temporary_in(folder.path(), &target).expect("a new file");
         let second = temporary_in(folder.path(), &target).expect("a new file");

@@ -17,16 +17,16 @@ pub struct Case {
     pub name: String,
     /// The picture.
     pub image: PathBuf,
-    /// What is to be done to it.
+    /// The drag file.
     pub drag: PathBuf,
-    /// What is to come of it; it may not be there yet.
+    /// The expected picture, which may not exist yet.
     pub expected: PathBuf,
-    /// What the case itself says of how close is close enough.
+    /// The case's own limits.
     pub thresholds: Thresholds,
 }
 
 impl Case {
-    /// The case that lies in a folder. Pictures and drag file are not read yet.
+    /// Returns the case in a folder. Reads its limits, but not its pictures or its drag file.
     ///
     /// # Errors
     /// [`Error::Given`]: `check.case` or `check.limits`.
@@ -42,8 +42,8 @@ impl Case {
         let drag = folder.join(DRAG);
         if !drag.is_file() {
             return refuse(
-                format!("has no {DRAG}"),
-                "every case has one; a folder without picture and drag file is no case",
+                format!("contains no {DRAG}"),
+                "every case needs one; a folder without a picture and a drag file is ignored",
             );
         }
         let inputs: Vec<PathBuf> = INPUTS
@@ -54,10 +54,13 @@ impl Case {
         let [image] = inputs.as_slice() else {
             return match inputs.len() {
                 0 => refuse(
-                    "has no input picture".into(),
-                    "it is called input.png, input.jpg, input.jpeg or input.webp",
+                    "contains no input picture".into(),
+                    "its name is `input.png`, `input.jpg`, `input.jpeg` or `input.webp`",
                 ),
-                count => refuse(format!("has {count} input pictures"), "leave one of them"),
+                count => refuse(
+                    format!("contains {count} input pictures"),
+                    "keep one of them",
+                ),
             };
         };
         let limits = folder.join(LIMITS);
@@ -74,9 +77,19 @@ impl Case {
             thresholds,
         })
     }
+
+    /// Returns the path of the result in the output folder.
+    pub(super) fn actual(&self, output: &Path) -> PathBuf {
+        output.join(format!("{}.actual.png", self.name))
+    }
+
+    /// Returns the path of the triptych (expected, difference, actual) in the output folder.
+    pub(super) fn triptych(&self, output: &Path) -> PathBuf {
+        output.join(format!("{}.triptych.png", self.name))
+    }
 }
 
-/// What a case is called: its folder's own name.
+/// Returns the name of a case, which is that of its folder.
 pub(super) fn name(folder: &Path) -> String {
     let name = |folder: &Path| {
         folder
@@ -89,8 +102,8 @@ pub(super) fn name(folder: &Path) -> String {
         .unwrap_or_else(|| folder.display().to_string())
 }
 
-/// Has this folder anything of a case?
-pub(super) fn is_one(folder: &Path) -> bool {
+/// Returns whether the folder contains any file of a case.
+pub(super) fn is_case(folder: &Path) -> bool {
     folder.is_dir()
         && [DRAG, EXPECTED]
             .iter()

@@ -1,4 +1,4 @@
-//! Golden edits: a folder with a folder for each case, and in it a picture, a drag file and the picture that is to come of them.
+//! Golden edits: cases with a picture, a drag file and the expected result.
 //!
 //! ```text
 //! DIR/CASE/input.png      or input.jpg, input.jpeg, input.webp
@@ -7,9 +7,13 @@
 //! DIR/CASE/check.json     optional: the case's own limits
 //! ```
 //!
-//! A folder that has a drag.json itself is one case. Everything that is wrong with the folders is found before any edit, and all of it at once.
+//! A folder that contains a drag.json itself is a single case. Every fault of the folders is reported at once, before any edit. [`Checker`]
+//! repeats the edits and compares the results with the expected pictures.
 
 mod case;
+mod checker;
+mod reader;
+mod result;
 mod thresholds;
 
 use std::fs;
@@ -19,12 +23,15 @@ use crate::drag_file::did_you_mean;
 use crate::error::{Error, ErrorKind, NOT_FOUND, Result};
 
 pub use case::Case;
+pub use checker::Checker;
+pub use reader::{CaseReader, OutputRules};
+pub use result::{CaseResult, CaseStatus, check_result};
 pub use thresholds::Thresholds;
 
-/// The cases of a folder by their names, in the order of these; of all of them those in `only`, when that names any.
+/// Returns the cases in a folder, sorted by name; only those named in `only`, unless it is empty.
 ///
 /// # Errors
-/// [`Error::Given`]: `check.no_cases`, `check.case` for what is not there or there twice, `check.limits`; [`Error::Several`] of these.
+/// [`Error::Given`]: `check.no_cases`; `check.case` for a missing file or a second picture; `check.limits`. [`Error::Several`] of these.
 pub fn find(folder: &Path, only: &[String]) -> Result<Vec<Case>> {
     let mut folders = if folder.join(case::DRAG).is_file() {
         vec![folder.to_path_buf()]
@@ -32,8 +39,8 @@ pub fn find(folder: &Path, only: &[String]) -> Result<Vec<Case>> {
         subfolders(folder)?
     };
     if folders.is_empty() {
-        let reason = "has no cases".to_owned();
-        let hint = "a case is a folder with input.png, drag.json and expected.png; give the folder that holds the cases".to_owned();
+        let reason = "contains no cases".to_owned();
+        let hint = "a case is a folder with `input.png`, `drag.json` and `expected.png`; give the folder that contains the cases".to_owned();
         return Err(Error::Given {
             path: folder.to_path_buf(),
             kind: ErrorKind::CheckNoCases,
@@ -45,8 +52,8 @@ pub fn find(folder: &Path, only: &[String]) -> Result<Vec<Case>> {
         let names: Vec<String> = folders.iter().map(|folder| case::name(folder)).collect();
         if let Some(unknown) = only.iter().find(|name| !names.contains(name)) {
             let hint = did_you_mean(unknown, names.iter().map(String::as_str));
-            let hint = hint.unwrap_or_else(|| format!("there are: {}", names.join(", ")));
-            let reason = format!("has no case `{unknown}`");
+            let hint = hint.unwrap_or_else(|| format!("the cases are: {}", names.join(", ")));
+            let reason = format!("contains no case `{unknown}`");
             return Err(Error::Given {
                 path: folder.to_path_buf(),
                 kind: ErrorKind::CheckNoCases,
@@ -64,7 +71,7 @@ pub fn find(folder: &Path, only: &[String]) -> Result<Vec<Case>> {
     Ok(cases.into_iter().flatten().collect())
 }
 
-/// The folders with anything of a case in them.
+/// Returns the subfolders that contain any file of a case, sorted.
 fn subfolders(folder: &Path) -> Result<Vec<PathBuf>> {
     let failed = |source: std::io::Error| {
         let hint = if source.kind() == std::io::ErrorKind::NotFound {
@@ -85,7 +92,7 @@ fn subfolders(folder: &Path) -> Result<Vec<PathBuf>> {
         .collect::<Result<_>>()?;
     let mut folders: Vec<PathBuf> = entries
         .into_iter()
-        .filter(|path| case::is_one(path))
+        .filter(|path| case::is_case(path))
         .collect();
     folders.sort();
     Ok(folders)
@@ -110,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn cases_are_folders_with_a_case_in_them() {
+    fn cases_are_subfolders_with_files_of_a_case() {
         let folder = folder(&[
             "b/input.png",
             "b/drag.json",
@@ -135,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_wrong_is_told_at_once() {
+    fn every_faulty_case_is_reported() {
         let folder = folder(&[
             "a/drag.json",
             "b/input.png",
@@ -167,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_cases_is_no_success() {
+    fn a_folder_without_cases_is_an_error() {
         let folder = folder(&["masks/m.png"]);
         for (path, only) in [
             (folder.path().to_path_buf(), None),
@@ -182,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_mistyped_is_suggested() {
+    fn a_mistyped_name_gets_a_suggestion() {
         let folder = folder(&["hinge-01/input.png", "hinge-01/drag.json"]);
         let error = find(folder.path(), &["hing-01".into()]).expect_err("it is mistyped");
         assert_eq!(error.hint().as_deref(), Some("did you mean `hinge-01`?"));

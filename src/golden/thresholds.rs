@@ -1,4 +1,4 @@
-//! How close to what was expected is close enough.
+//! Limits on the difference between a result and the expected picture.
 
 use std::path::Path;
 
@@ -6,29 +6,28 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::metrics::Limits;
+use crate::metrics::DifferenceLimits;
 
-/// A longer file of limits is none.
+/// A longer file is rejected unread.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// Limits of a golden edit; what is not given is decided by who is less particular: the command line decides before the case's own
-/// file, and that before [`Thresholds::USUAL`].
+/// Limits of a golden edit. The command line takes precedence over the case's own file, and that over [`Thresholds::DEFAULT`].
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Thresholds {
     /// Inside the editable area.
-    pub inside: Limits,
-    /// Largest difference of two samples outside of it, 0 to 255.
+    pub inside: DifferenceLimits,
+    /// Largest difference of two samples outside the editable area, 0 to 255.
     pub outside_max_diff: Option<f64>,
 }
 
 impl Thresholds {
-    /// What holds on processors with other vector instructions, where sums have other roundings and the drag's iterations let them grow.
+    /// Limits that hold across processors. Other vector instructions round sums differently, and the iterations of the drag amplify that.
     ///
-    /// Measured on the editable areas of the ten examples with the model `demo`: all kernels written anew, in another order of summation, gave
-    /// PSNRs from 45.2 dB, SSIMs from 0.9986 and mean differences up to 0.17, with single samples 58 levels off. What is another edit gave at
-    /// most 35.3 dB and 0.990, and at least 0.75: another seed, another number of iterations, 60 LoRA steps for 40.
-    pub const USUAL: Self = Self {
-        inside: Limits {
+    /// Measured in the editable areas of the ten examples with the model `demo`. Kernels with another order of summation gave PSNRs of at least
+    /// 45.2 dB, SSIMs of at least 0.9986 and mean differences of at most 0.17, with single samples 58 levels apart. Different edits (another
+    /// seed, another number of iterations, 60 LoRA steps instead of 40) gave at most 35.3 dB and 0.990, and at least 0.75.
+    pub const DEFAULT: Self = Self {
+        inside: DifferenceLimits {
             max_diff: None,
             mean_diff: Some(0.5),
             min_psnr: Some(40.0),
@@ -51,17 +50,17 @@ impl Thresholds {
         };
         let failed = |error: std::io::Error| refuse(error.to_string(), "");
         if std::fs::metadata(path).map_err(failed)?.len() > MAX_BYTES {
-            return Err(refuse("is far too long for a file of limits".into(), ""));
+            return Err(refuse("is too long for a file of limits".into(), ""));
         }
         let text = std::fs::read(path).map_err(failed)?;
-        let hint = "it holds numbers for any of max_diff, mean_diff, min_psnr, min_ssim, max_share and outside_max_diff";
-        // A list would be taken for the values in the order of their keys.
+        let hint = "it contains numbers for any of max_diff, mean_diff, min_psnr, min_ssim, max_share and outside_max_diff";
+        // serde would read an array as the values in the order of the fields.
         if text
             .trim_ascii_start()
             .first()
             .is_some_and(|first| *first != b'{')
         {
-            return Err(refuse("is no object".into(), hint));
+            return Err(refuse("is not an object".into(), hint));
         }
         let file: File =
             serde_json::from_slice(&text).map_err(|error| refuse(error.to_string(), hint))?;
@@ -91,7 +90,7 @@ impl Thresholds {
             ..
         } = file;
         Ok(Self {
-            inside: Limits {
+            inside: DifferenceLimits {
                 max_diff,
                 mean_diff,
                 min_psnr,
@@ -102,7 +101,7 @@ impl Thresholds {
         })
     }
 
-    /// What is given here, and in place of what is not, that of `other`.
+    /// Returns these limits, with those of `other` where there are none.
     #[must_use]
     pub fn over(&self, other: &Self) -> Self {
         Self {
@@ -111,11 +110,11 @@ impl Thresholds {
         }
     }
 
-    /// The limits outside of the editable area.
-    pub fn outside(&self) -> Limits {
-        Limits {
+    /// Returns the limits outside the editable area.
+    pub fn outside(&self) -> DifferenceLimits {
+        DifferenceLimits {
             max_diff: self.outside_max_diff,
-            ..Limits::default()
+            ..DifferenceLimits::default()
         }
     }
 }
@@ -130,7 +129,7 @@ struct File {
     min_ssim: Option<f64>,
     max_share: Option<f64>,
     outside_max_diff: Option<f64>,
-    /// Why they are as they are.
+    /// Ignored.
     #[serde(rename = "comment")]
     _comment: Option<IgnoredAny>,
 }
@@ -147,20 +146,20 @@ mod tests {
     }
 
     #[test]
-    fn a_case_says_what_it_wants_and_leaves_the_rest() {
+    fn the_limits_of_a_case_take_precedence_over_the_defaults() {
         let own = read(r#"{"comment": "its edge moves", "min_psnr": 30, "outside_max_diff": 2}"#)
             .expect("they are right");
-        let all = own.over(&Thresholds::USUAL);
+        let all = own.over(&Thresholds::DEFAULT);
         assert_eq!(
             (all.inside.min_psnr, all.inside.min_ssim),
-            (Some(30.0), Thresholds::USUAL.inside.min_ssim)
+            (Some(30.0), Thresholds::DEFAULT.inside.min_ssim)
         );
         assert_eq!(all.outside().max_diff, Some(2.0));
-        assert_eq!(read("{}").expect("nothing is said"), Thresholds::default());
+        assert_eq!(read("{}").expect("no limits"), Thresholds::default());
     }
 
     #[test]
-    fn what_is_no_limit_is_refused() {
+    fn an_invalid_limit_is_rejected() {
         for text in [
             "",
             "[]",

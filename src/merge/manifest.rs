@@ -1,4 +1,4 @@
-//! The list of all items, as far as merging asks: their ids, and their lines for those that are still to do.
+//! The manifest of a batch: the ids of all items, and their lines, to be copied for the items that are not done.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::items::Item;
+use super::item::MergedItem;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Faults of one file that are told; more of them are of one kind.
-const MOST_FAULTS: usize = 20;
+/// Number of faults after which reading stops: further ones are usually of the same kind.
+const MAX_FAULTS: usize = 20;
 
-/// A manifest: one line of JSON for each item.
+/// A manifest: one JSON object per line for each item.
 #[derive(Debug)]
 pub struct Manifest {
     path: PathBuf,
     text: Vec<u8>,
-    /// Each item's line.
+    /// Id and byte range of each item's line.
     entries: Vec<(String, Range<usize>)>,
 }
 
@@ -31,7 +31,7 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// The item's own name, else its picture's path without the extension.
+    /// Returns the given id, else the picture's path without its extension.
     fn id(self) -> Option<String> {
         let stem = || {
             Path::new(self.image.as_deref()?)
@@ -50,7 +50,7 @@ impl Manifest {
     /// Reads the ids of a manifest.
     ///
     /// # Errors
-    /// [`Error::File`]; [`Error::Given`] `manifest.line` for a line without an id, `manifest.duplicate_id` for an id that another line has;
+    /// [`Error::File`]; [`Error::Given`] `manifest.line` for a line without an id, `manifest.duplicate_id` for a repeated id;
     /// [`Error::Several`] of these.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read(path).map_err(|source| Error::File {
@@ -79,21 +79,21 @@ impl Manifest {
                     let Some(id) = entry.id() else {
                         errors.push(refuse(
                             ErrorKind::ManifestLine,
-                            "names neither an id nor an image".into(),
+                            "has neither `id` nor `image`".into(),
                         ));
                         continue;
                     };
                     if let Some(first) = lines.insert(id.clone(), index + 1) {
                         errors.push(refuse(
                             ErrorKind::ManifestDuplicateId,
-                            format!("the id `{id}` is that of line {first} too"),
+                            format!("the id `{id}` is also that of line {first}"),
                         ));
                     }
                     entries.push((id, place));
                 }
-                Err(error) => errors.push(refuse(ErrorKind::ManifestLine, without_place(&error))),
+                Err(error) => errors.push(refuse(ErrorKind::ManifestLine, without_line(&error))),
             }
-            if errors.len() == MOST_FAULTS {
+            if errors.len() == MAX_FAULTS {
                 break;
             }
         }
@@ -105,25 +105,25 @@ impl Manifest {
         })
     }
 
-    /// Items in the order of the manifest, those without a record among them; and the ids of those that it does not name.
-    pub(super) fn order(&self, items: Vec<Item>) -> (Vec<Item>, Vec<String>) {
-        let mut known: HashMap<String, Item> = items
+    /// Returns the items of the manifest in its order, those without a record as missing; and the ids of other items, sorted.
+    pub(super) fn order(&self, items: Vec<MergedItem>) -> (Vec<MergedItem>, Vec<String>) {
+        let mut known: HashMap<String, MergedItem> = items
             .into_iter()
             .map(|item| (item.id.clone(), item))
             .collect();
         let take = |(id, _): &(String, _)| {
             known
                 .remove(id)
-                .unwrap_or_else(|| Item::missing(id.clone()))
+                .unwrap_or_else(|| MergedItem::missing(id.clone()))
         };
         let ordered = self.entries.iter().map(take).collect();
-        let mut strangers: Vec<String> = known.into_keys().collect();
-        strangers.sort();
-        (ordered, strangers)
+        let mut unknown: Vec<String> = known.into_keys().collect();
+        unknown.sort();
+        (ordered, unknown)
     }
 
-    /// The manifest's own lines of these items, as a manifest.
-    pub fn lines<'a>(&self, items: impl Iterator<Item = &'a Item>) -> Vec<u8> {
+    /// Returns the lines of these items, unchanged, as a manifest.
+    pub fn lines<'a>(&self, items: impl Iterator<Item = &'a MergedItem>) -> Vec<u8> {
         let wanted: HashSet<&str> = items.map(|item| item.id.as_str()).collect();
         let mut text = Vec::new();
         for (_, place) in self
@@ -137,17 +137,41 @@ impl Manifest {
         text
     }
 
-    /// The manifest's file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Checks that `path` is in the folder of the manifest, because the paths in a manifest are relative to its folder.
+    ///
+    /// # Errors
+    /// [`Error::Given`] `manifest.elsewhere`.
+    pub fn check_beside(&self, path: &Path) -> Result<()> {
+        match (real_folder(path), real_folder(&self.path)) {
+            (Some(folder), Some(own)) if folder == own => Ok(()),
+            _ => Err(Error::Given {
+                path: path.to_path_buf(),
+                kind: ErrorKind::ManifestElsewhere,
+                reason: format!(
+                    "is not in the folder of the manifest `{}`",
+                    self.path.display()
+                ),
+                hint: "paths in a manifest are relative to its folder, so both files must be in the same one".into(),
+            }),
+        }
     }
 }
 
-/// What the parser says; its line is always the first one.
-fn without_place(error: &serde_json::Error) -> String {
-    let said = error.to_string();
-    let (what, _) = said.rsplit_once(" at line ").unwrap_or((&said, ""));
-    format!("{what} at column {}", error.column())
+/// Returns the folder of a path, with links resolved.
+fn real_folder(path: &Path) -> Option<PathBuf> {
+    let folder = path.parent()?;
+    if folder == Path::new("") {
+        Path::new(".").canonicalize().ok()
+    } else {
+        folder.canonicalize().ok()
+    }
+}
+
+/// Returns the parser's message without its line number: each line is parsed alone, so the number is always 1.
+fn without_line(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let (message, _) = message.rsplit_once(" at line ").unwrap_or((&message, ""));
+    format!("{message} at column {}", error.column())
 }
 
 #[cfg(test)]
@@ -162,10 +186,13 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_keeps_its_lines_word_by_word() {
+    fn lines_are_copied_unchanged() {
         let manifest = read("{\"id\": \"a\", \"x\":  1}\r\n{\"id\":\"b\"}\n{\"id\":\"c\"}")
             .expect("three items");
-        let rest = [Item::missing("c".into()), Item::missing("a".into())];
+        let rest = [
+            MergedItem::missing("c".into()),
+            MergedItem::missing("a".into()),
+        ];
         assert_eq!(
             manifest.lines(rest.iter()),
             b"{\"id\": \"a\", \"x\":  1}\n{\"id\":\"c\"}\n"
@@ -173,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_without_a_name_has_that_of_its_picture() {
+    fn an_item_without_an_id_is_named_after_its_picture() {
         let manifest =
             read("{\"image\": \"cats/tom.png\"}\n{\"id\": \"b\", \"image\": \"b.jpg\"}\n")
                 .expect("two items");
@@ -182,13 +209,13 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_line_is_told_with_its_number() {
+    fn every_faulty_line_is_reported_with_its_number() {
         let error = read("{\"id\":\"a\"}\n{\"id\":\n{}\n{\"id\":\"a\"}\n")
             .expect_err("three lines are wrong");
         let Error::Several { errors } = &error else {
             panic!("{error}")
         };
-        let said: Vec<String> = errors
+        let messages: Vec<String> = errors
             .iter()
             .map(|error| {
                 error
@@ -199,9 +226,9 @@ mod tests {
                     .to_owned()
             })
             .collect();
-        assert_eq!(said[0], "line 2: EOF while parsing a value at column 6");
-        assert_eq!(said[1], "line 3: names neither an id nor an image");
-        assert_eq!(said[2], "line 4: the id `a` is that of line 1 too");
+        assert_eq!(messages[0], "line 2: EOF while parsing a value at column 6");
+        assert_eq!(messages[1], "line 3: has neither `id` nor `image`");
+        assert_eq!(messages[2], "line 4: the id `a` is also that of line 1");
         assert_eq!(error.exit_status(), 2);
     }
 }

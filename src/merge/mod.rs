@@ -1,10 +1,11 @@
-//! What many runs left behind, as one: the newest record of every item, and what is still to do.
+//! Merges the records of several runs: the newest record of each item, and which items are not done.
 //!
-//! Runs append a line of JSON for each item that they end, to a file of their own ([`crate::report::Record`]); an item that was done again has
-//! several, of which the newest holds by the time in it; of records without a time, the one that is read last. A run that was killed may have left
-//! half a line: it is left out, and said.
+//! Each run appends one line of JSON for each item that ends ([`crate::report::Record`]) to its own file. If an item has several records, the
+//! one with the latest time counts; without times, the one that was read last. A truncated line, left by a killed run, is skipped with a
+//! warning.
 
-mod items;
+mod exhibits;
+mod item;
 mod manifest;
 mod records;
 
@@ -12,88 +13,92 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
-pub use items::{Fault, Item, State};
+pub use exhibits::exhibits;
+pub use item::{MergedItem, MergedState, RecordedError};
 pub use manifest::Manifest;
 
 use records::Records;
 
-/// All items with what is known of them.
+/// All items of a batch with their newest records.
 #[derive(Debug)]
 pub struct Merged {
-    /// One for each id: in the manifest's order, or without one in the order of their first records.
-    pub items: Vec<Item>,
-    /// Records that were read.
+    /// One item for each id, in the order of the manifest; without a manifest, in the order of their first records.
+    pub items: Vec<MergedItem>,
+    /// Number of records that were read.
     pub records: usize,
-    /// Ids with records that the manifest does not name; they are left out.
-    pub strangers: Vec<String>,
-    /// Lines that are no records.
-    pub torn: Vec<Torn>,
+    /// Ids that have records but are not in the manifest; their items are skipped.
+    pub unknown_ids: Vec<String>,
+    /// Lines that are not records.
+    pub truncated: Vec<TruncatedLine>,
 }
 
-/// A line that is no record.
+/// A line that is not a record, usually because the run that wrote it was killed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Torn {
-    /// Its file.
+pub struct TruncatedLine {
+    /// The record file.
     pub file: PathBuf,
-    /// Its number, from 1.
+    /// Line number, from 1.
     pub line: usize,
 }
 
-/// Items by their states.
+/// Numbers of items by state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// All of them.
+    /// All items.
     pub items: usize,
     /// Their results were written.
     pub done: usize,
-    /// Something was wrong.
+    /// They failed.
     pub failed: usize,
-    /// A signal asked for a stop.
+    /// A signal stopped them.
     pub interrupted: usize,
-    /// No record says anything of them.
+    /// They have no record.
     pub missing: usize,
 }
 
 impl Merged {
-    /// Reads record files, in this order, and looks for the manifest's items in them.
+    /// Reads record files in this order. With a manifest, its items without a record are missing.
     ///
     /// # Errors
-    /// [`crate::Error::Given`] `records.unreadable` for a file that cannot be read or holds no record but other lines.
+    /// [`crate::Error::Given`] `records.unreadable` for a file that cannot be read or contains other lines but no record.
     pub fn read(files: &[PathBuf], manifest: Option<&Manifest>) -> Result<Self> {
         let mut records = Records::default();
         for file in files {
             records.read(file)?;
         }
         let Records {
-            items, read, torn, ..
+            items,
+            count,
+            truncated,
+            ..
         } = records;
         let Some(manifest) = manifest else {
             return Ok(Self {
                 items,
-                records: read,
-                strangers: Vec::new(),
-                torn,
+                records: count,
+                unknown_ids: Vec::new(),
+                truncated,
             });
         };
-        let (items, strangers) = manifest.order(items);
+        let (items, unknown_ids) = manifest.order(items);
         Ok(Self {
             items,
-            records: read,
-            strangers,
-            torn,
+            records: count,
+            unknown_ids,
+            truncated,
         })
     }
 
-    /// How many items are in which state.
+    /// Counts the items in each state.
     pub fn counts(&self) -> Counts {
         let count = |state| self.items.iter().filter(|item| item.state == state).count();
         let [done, failed, interrupted, missing] = [
-            State::Done,
-            State::Failed,
-            State::Interrupted,
-            State::Missing,
+            MergedState::Done,
+            MergedState::Failed,
+            MergedState::Interrupted,
+            MergedState::Missing,
         ]
         .map(count);
         Counts {
@@ -105,19 +110,21 @@ impl Merged {
         }
     }
 
-    /// Those that are not done.
-    pub fn rest(&self) -> impl Iterator<Item = &Item> {
-        self.items.iter().filter(|item| item.state != State::Done)
+    /// Returns the items that are not done.
+    pub fn unfinished(&self) -> impl Iterator<Item = &MergedItem> {
+        self.items
+            .iter()
+            .filter(|item| item.state != MergedState::Done)
     }
 
-    /// All items, worst first: what failed, then what is doubtful, then those whose drag achieved least.
-    pub fn worst_first(&self) -> Vec<&Item> {
-        let mut items: Vec<&Item> = self
+    /// Returns the items with a record, worst first: failed items, then items with warnings, then those whose loss decreased least.
+    pub fn worst_first(&self) -> Vec<&MergedItem> {
+        let mut items: Vec<&MergedItem> = self
             .items
             .iter()
-            .filter(|item| item.state != State::Missing)
+            .filter(|item| item.state != MergedState::Missing)
             .collect();
-        // The sort is stable: items that are equally bad keep their order.
+        // The sort is stable, so that equally bad items keep their order.
         items.sort_by(|a, b| {
             b.badness()
                 .partial_cmp(&a.badness())
@@ -127,16 +134,25 @@ impl Merged {
     }
 }
 
-/// Where a path of a record may be meant from: the current folder, the folder of the manifest, and the folder that holds the records' folder.
-pub fn places(path: &Path, manifest: Option<&Path>, records: &[PathBuf]) -> Option<PathBuf> {
-    let manifest = manifest.and_then(Path::parent).map(Path::to_path_buf);
-    let above = |file: &PathBuf| Some(file.parent()?.parent()?.to_path_buf());
-    let folders = std::iter::once(PathBuf::new())
-        .chain(manifest)
-        .chain(records.iter().filter_map(above));
-    folders
-        .map(|folder| folder.join(path))
-        .find(|path| path.is_file())
+/// Returns whether all items are done. `todo` is the file that lists the others; `has_manifest` decides whether it could be written.
+///
+/// # Errors
+/// [`Error::Finding`] `merge.incomplete`.
+pub fn merge_result(counts: Counts, todo: Option<&Path>, has_manifest: bool) -> Result<()> {
+    let unfinished = counts.items - counts.done;
+    if unfinished == 0 {
+        return Ok(());
+    }
+    let hint = match todo {
+        Some(todo) => format!("`{}` lists them for another run", todo.display()),
+        None if has_manifest => "`--todo FILE` lists them for another run".into(),
+        None => String::new(),
+    };
+    Err(Error::Finding {
+        kind: ErrorKind::MergeIncomplete,
+        reason: format!("{unfinished} of {} items are not done", counts.items),
+        hint,
+    })
 }
 
 #[cfg(test)]
@@ -154,12 +170,12 @@ mod tests {
         let manifest = manifest.map(|text| {
             let path = folder.path().join("manifest.jsonl");
             std::fs::write(&path, text).expect("a manifest");
-            Manifest::read(&path).expect("it is right")
+            Manifest::read(&path).expect("a valid manifest")
         });
         Merged::read(&files, manifest.as_ref()).expect("the records can be read")
     }
 
-    fn states(merged: &Merged) -> Vec<(&str, State)> {
+    fn states(merged: &Merged) -> Vec<(&str, MergedState)> {
         merged
             .items
             .iter()
@@ -172,69 +188,79 @@ mod tests {
     const FAILED_B: &str = "{\"v\":1,\"id\":\"b\",\"status\":\"failed\",\"error\":{\"kind\":\"bug\",\"message\":\"no\"}}\n";
 
     #[test]
-    fn the_last_record_of_an_id_holds() {
+    fn the_last_record_of_an_id_counts() {
         assert_eq!(
             states(&merged(&[&format!("{FAILED_A}{DONE_A}")], None)),
-            [("a", State::Done)]
+            [("a", MergedState::Done)]
         );
         assert_eq!(
             states(&merged(&[&format!("{DONE_A}{FAILED_A}")], None)),
-            [("a", State::Failed)]
+            [("a", MergedState::Failed)]
         );
         let both = merged(&[&format!("{FAILED_A}{FAILED_B}"), DONE_A], None);
-        assert_eq!(states(&both), [("a", State::Done), ("b", State::Failed)]);
+        assert_eq!(
+            states(&both),
+            [("a", MergedState::Done), ("b", MergedState::Failed)]
+        );
         assert_eq!(
             (both.records, both.counts().done, both.counts().failed),
             (3, 1, 1)
         );
     }
 
-    /// A folder's files are given in the order of their names, which is not the order of the runs.
+    /// A shell sorts file names, which is not the order of the runs.
     #[test]
-    fn the_clock_decides_between_files() {
+    fn the_record_with_the_latest_time_counts() {
         let at = |line: &str, seconds: f64| {
             line.replace("{\"v\":1", &format!("{{\"v\":1,\"ended\":{seconds}"))
         };
         assert_eq!(
             states(&merged(&[&at(DONE_A, 20.5), &at(FAILED_A, 10.25)], None)),
-            [("a", State::Done)]
+            [("a", MergedState::Done)]
         );
         assert_eq!(
             states(&merged(&[&at(DONE_A, 10.0), &at(FAILED_A, 20.0)], None)),
-            [("a", State::Failed)]
+            [("a", MergedState::Failed)]
         );
         assert_eq!(
             states(&merged(&[&at(DONE_A, 10.0), &at(FAILED_A, 10.0)], None)),
-            [("a", State::Failed)]
+            [("a", MergedState::Failed)]
         );
     }
 
     #[test]
-    fn half_a_line_is_left_out_and_said() {
-        let torn = merged(&[&format!("{DONE_A}{}", &FAILED_B[..20])], None);
-        assert_eq!(states(&torn), [("a", State::Done)]);
+    fn a_truncated_line_is_skipped_and_reported() {
+        let truncated = merged(&[&format!("{DONE_A}{}", &FAILED_B[..20])], None);
+        assert_eq!(states(&truncated), [("a", MergedState::Done)]);
         assert_eq!(
-            torn.torn.iter().map(|torn| torn.line).collect::<Vec<_>>(),
+            truncated
+                .truncated
+                .iter()
+                .map(|line| line.line)
+                .collect::<Vec<_>>(),
             [2]
         );
-        let healed = merged(&[&format!("{}\n{DONE_A}", &FAILED_B[..20])], None);
+        let continued = merged(&[&format!("{}\n{DONE_A}", &FAILED_B[..20])], None);
         assert_eq!(
-            (states(&healed), healed.torn.len()),
-            (vec![("a", State::Done)], 1)
+            (states(&continued), continued.truncated.len()),
+            (vec![("a", MergedState::Done)], 1)
         );
-        let lonely = merged(&[&FAILED_B[..20]], None);
-        assert_eq!((lonely.items.len(), lonely.torn.len()), (0, 1));
+        let alone = merged(&[&FAILED_B[..20]], None);
+        assert_eq!((alone.items.len(), alone.truncated.len()), (0, 1));
     }
 
     #[test]
-    fn a_manifest_knows_what_is_missing() {
+    fn items_without_a_record_are_missing() {
         let manifest = "{\"id\":\"c\"}\n\n{\"id\":\"a\"}\n";
         let merged = merged(&[DONE_A, FAILED_B], Some(manifest));
-        assert_eq!(states(&merged), [("c", State::Missing), ("a", State::Done)]);
-        assert_eq!(merged.strangers, ["b"]);
+        assert_eq!(
+            states(&merged),
+            [("c", MergedState::Missing), ("a", MergedState::Done)]
+        );
+        assert_eq!(merged.unknown_ids, ["b"]);
         assert_eq!(
             merged
-                .rest()
+                .unfinished()
                 .map(|item| item.id.as_str())
                 .collect::<Vec<_>>(),
             ["c"]
@@ -242,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_comes_first() {
+    fn the_worst_items_come_first() {
         let done = |id: &str, last: f64, warnings: &str| {
             format!(
                 "{{\"id\":\"{id}\",\"status\":\"done\",\"loss\":{{\"first\":1.0,\"last\":{last}}},\"warnings\":[{warnings}]}}\n"

@@ -1,4 +1,4 @@
-//! Record files, line by line: a file may have a hundred thousand of them.
+//! Reads record files line by line, and keeps the newest record of each item.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,25 +9,27 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::Torn;
-use super::items::{Fault, Item, State};
+use super::TruncatedLine;
+use super::item::{MergedItem, MergedState, RecordedError};
 use crate::error::{Error, ErrorKind, NOT_FOUND, RecordedKind, Result};
 
-/// No record is longer.
+/// A longer line is split and rejected.
 const MAX_LINE: u64 = 4 << 20;
 
-/// What was read so far.
+/// The records that were read so far.
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    /// The newest of each id, in the order of their first records.
-    pub(super) items: Vec<Item>,
-    places: HashMap<String, usize>,
-    pub(super) read: usize,
-    pub(super) torn: Vec<Torn>,
+    /// The newest record of each id, in the order of their first records.
+    pub(super) items: Vec<MergedItem>,
+    /// Index of each id in `items`.
+    indices: HashMap<String, usize>,
+    /// Number of records.
+    pub(super) count: usize,
+    pub(super) truncated: Vec<TruncatedLine>,
 }
 
 impl Records {
-    /// Reads one more file.
+    /// Reads a file.
     pub(super) fn read(&mut self, path: &Path) -> Result<()> {
         let refuse = |reason: String, hint: &str| Error::Given {
             path: path.to_path_buf(),
@@ -47,12 +49,12 @@ impl Records {
         if !file.metadata().map_err(failed)?.is_file() {
             return Err(refuse(
                 "is not a file".into(),
-                "give the files of records, one line of JSON for each item",
+                "give record files, with one JSON object per line",
             ));
         }
         let (mut reader, mut line, mut number) =
             (BufReader::with_capacity(1 << 16, file), Vec::new(), 0);
-        let (before, mut whole_lines) = (self.read, 0);
+        let (before, mut complete_lines) = (self.count, 0);
         loop {
             line.clear();
             if reader
@@ -68,39 +70,39 @@ impl Records {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            whole_lines += usize::from(line.ends_with(b"\n"));
+            complete_lines += usize::from(line.ends_with(b"\n"));
             match serde_json::from_slice::<Line>(&line) {
                 Ok(record) => self.add(record),
-                Err(_) => self.torn.push(Torn {
+                Err(_) => self.truncated.push(TruncatedLine {
                     file: path.to_path_buf(),
                     line: number,
                 }),
             }
         }
-        // One line that was cut off is all that a run may have left; others are something else.
-        if self.read == before && whole_lines > 0 {
-            let hint = "records are what `dragnext batch` leaves in its folder `records`, and what `dragnext edit --json` prints";
-            return Err(refuse("holds no records".into(), hint));
+        // A killed run can leave a single truncated line. A file of complete lines without any record is not a record file.
+        if self.count == before && complete_lines > 0 {
+            let hint = "`dragnext batch` writes records to the folder `records` of its output folder, and `dragnext edit --json` prints one";
+            return Err(refuse("contains no records".into(), hint));
         }
         Ok(())
     }
 
     fn add(&mut self, record: Line) {
-        self.read += 1;
-        let item = Item::from(record);
-        if let Some(place) = self.places.get(&item.id) {
-            let known = &mut self.items[*place];
+        self.count += 1;
+        let item = MergedItem::from(record);
+        if let Some(index) = self.indices.get(&item.id) {
+            let known = &mut self.items[*index];
             if item.replaces(known) {
                 *known = item;
             }
         } else {
-            self.places.insert(item.id.clone(), self.items.len());
+            self.indices.insert(item.id.clone(), self.items.len());
             self.items.push(item);
         }
     }
 }
 
-/// What is looked at of a record.
+/// The fields of a record that are read.
 #[derive(Deserialize)]
 struct Line<'a> {
     #[serde(borrow)]
@@ -132,31 +134,31 @@ struct Loss {
     last: f64,
 }
 
-impl From<Line<'_>> for Item {
+impl From<Line<'_>> for MergedItem {
     fn from(line: Line) -> Self {
         let state = match &*line.status {
-            "done" => State::Done,
-            "interrupted" => State::Interrupted,
-            _ => State::Failed,
+            "done" => MergedState::Done,
+            "interrupted" => MergedState::Interrupted,
+            _ => MergedState::Failed,
         };
-        let fault = line.error.map(|Failure { kind, message }| Fault {
+        let error = line.error.map(|Failure { kind, message }| RecordedError {
             kind,
             message: message.into_owned(),
         });
         let path = |path: Option<Cow<str>>| path.map(|path| PathBuf::from(path.into_owned()));
-        let loss_left = line
+        let loss_ratio = line
             .loss
             .map(|Loss { first, last }| last / first)
             .filter(|left| left.is_finite());
         Self {
             id: line.id.into_owned(),
             state,
-            fault,
+            error,
             image: path(line.image),
             out: path(line.out),
             ended: line.ended,
             warnings: line.warnings.len(),
-            loss_left,
+            loss_ratio,
         }
     }
 }

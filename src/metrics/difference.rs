@@ -1,8 +1,8 @@
-//! The numbers of one area, and the exact sums behind them.
+//! The differences in one area, computed from exact sums.
 
 use super::ssim;
 
-/// Levels of a 16-bit sample for one of the 255 levels in which differences are told.
+/// Levels of a 16-bit sample per level of 255, the unit of all differences.
 const LEVELS: f64 = 257.0;
 
 /// How much two pictures differ over an area.
@@ -16,16 +16,16 @@ pub struct Difference {
     pub max: f64,
     /// Mean difference of all samples, 0 to 255.
     pub mean: f64,
-    /// Peak signal-to-noise ratio in decibels; infinite without a difference, `None` without pixels.
+    /// Peak signal-to-noise ratio in decibels; infinite without a difference, `None` in an empty area.
     pub psnr: Option<f64>,
-    /// Mean structural similarity, at most 1; `None` where no pixel of the area has a whole window around it in the picture.
+    /// Mean structural similarity, at most 1; `None` if no pixel of the area has its whole window in the picture.
     pub ssim: Option<f64>,
 }
 
 impl Difference {
-    pub(super) fn new(pixels: usize, sums: &Sums, similarity: &[ssim::Sum]) -> Self {
+    pub(super) fn new(pixels: usize, sums: &Sums, similarity: &[ssim::SimilaritySum]) -> Self {
         let samples = sums.samples.max(1) as f64;
-        // One division of whole numbers, rounded once.
+        // Integers are divided once, so the result is rounded once.
         let (mean, square) = (
             sums.absolute as f64 / (samples * LEVELS),
             sums.squares as f64 / (samples * LEVELS * LEVELS),
@@ -50,13 +50,13 @@ impl Difference {
         }
     }
 
-    /// Pixels with any difference, by all pixels: 0 to 1.
+    /// Returns the share of pixels with any difference, 0 to 1.
     pub fn share(&self) -> f64 {
         self.differing as f64 / self.pixels.max(1) as f64
     }
 }
 
-/// Sums over the samples of an area, in levels of 16 bits. Whole numbers: no order of summation changes them.
+/// Sums over the samples of an area, in 16-bit levels. Integer sums do not depend on the order of summation.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sums {
     samples: u64,

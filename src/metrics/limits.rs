@@ -1,4 +1,4 @@
-//! How much difference is too much.
+//! Limits on the difference of two pictures.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub enum Area {
 }
 
 impl Area {
-    /// Its name in records and tables.
+    /// Returns the name in records and tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::All => "all",
@@ -29,23 +29,23 @@ impl Area {
     }
 }
 
-/// What is allowed in one area; what is not given allows everything.
+/// Limits on the difference in one area. `None` permits any value.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Limits {
+pub struct DifferenceLimits {
     /// Largest difference of two samples, 0 to 255.
     pub max_diff: Option<f64>,
     /// Mean difference of all samples, 0 to 255.
     pub mean_diff: Option<f64>,
-    /// Peak signal-to-noise ratio in decibels, at least.
+    /// Smallest peak signal-to-noise ratio, in decibels.
     pub min_psnr: Option<f64>,
-    /// Structural similarity, at least. An area without one is not judged by it.
+    /// Smallest structural similarity. Ignored in an area that has none.
     pub min_ssim: Option<f64>,
-    /// Share of the pixels that differ at all, 0 to 1.
+    /// Largest share of pixels that differ, 0 to 1.
     pub max_share: Option<f64>,
 }
 
-impl Limits {
-    /// Nothing may differ.
+impl DifferenceLimits {
+    /// Permits no difference.
     pub const EQUAL: Self = Self {
         max_diff: Some(0.0),
         mean_diff: None,
@@ -54,7 +54,7 @@ impl Limits {
         max_share: None,
     };
 
-    /// What is given here, and in place of what is not, that of `other`.
+    /// Returns these limits, with those of `other` where there are none.
     #[must_use]
     pub fn over(&self, other: &Self) -> Self {
         Self {
@@ -66,8 +66,8 @@ impl Limits {
         }
     }
 
-    /// The limits that `difference` breaks.
-    pub fn broken_by(&self, area: Area, difference: &Difference) -> Vec<Excess> {
+    /// Returns the limits that `difference` exceeds.
+    pub fn exceeded_by(&self, area: Area, difference: &Difference) -> Vec<Excess> {
         let above = [
             ("max_diff", Some(difference.max), self.max_diff),
             ("mean_diff", Some(difference.mean), self.mean_diff),
@@ -101,34 +101,35 @@ impl Limits {
 }
 
 impl Comparison {
-    /// Everything that is more than allowed: by `limits` inside the mask or, without a mask, in the whole picture, and by `outside` where
-    /// nothing is inside.
-    pub fn excesses(&self, limits: &Limits, outside: &Limits) -> Vec<Excess> {
-        let is_masked = self.inside.is_some() || self.outside.is_some();
-        let judge = |area, limits: &Limits, difference: Option<&Difference>| {
+    /// Returns the exceeded limits: `limits` apply inside the mask, or to the whole picture without one; `outside` applies outside the mask.
+    pub fn excesses(&self, limits: &DifferenceLimits, outside: &DifferenceLimits) -> Vec<Excess> {
+        if self.inside.is_none() && self.outside.is_none() {
+            return limits.exceeded_by(Area::All, &self.all);
+        }
+        let excesses = |area, limits: &DifferenceLimits, difference: &Option<Difference>| {
             difference
-                .map(|difference| limits.broken_by(area, difference))
+                .as_ref()
+                .map(|difference| limits.exceeded_by(area, difference))
                 .unwrap_or_default()
         };
-        if !is_masked {
-            return limits.broken_by(Area::All, &self.all);
-        }
-        let mut excesses = judge(Area::Inside, limits, self.inside.as_ref());
-        excesses.extend(judge(Area::Outside, outside, self.outside.as_ref()));
-        excesses
+        [
+            excesses(Area::Inside, limits, &self.inside),
+            excesses(Area::Outside, outside, &self.outside),
+        ]
+        .concat()
     }
 }
 
-/// A limit that is broken.
+/// A limit that is exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Excess {
-    /// Where.
+    /// Where it was measured.
     pub area: Area,
     /// `max_diff`, `mean_diff`, `psnr`, `ssim` or `share`.
     pub metric: &'static str,
-    /// What was measured.
+    /// The measured value.
     pub value: f64,
-    /// What is allowed.
+    /// The limit.
     pub limit: f64,
 }
 
@@ -155,7 +156,7 @@ impl fmt::Display for Excess {
     }
 }
 
-/// With as many digits as tell something.
+/// Rounds to the digits that are worth printing.
 fn rounded(value: f64) -> f64 {
     let digits = if value.abs() < 1.0 { 1e5 } else { 1e3 };
     (value * digits).round() / digits
@@ -176,24 +177,24 @@ mod tests {
     };
 
     #[test]
-    fn a_limit_may_be_reached_and_not_passed() {
-        let reached = Limits {
+    fn a_limit_may_be_reached_but_not_exceeded() {
+        let reached = DifferenceLimits {
             max_diff: Some(9.0),
             mean_diff: Some(0.25),
             min_psnr: Some(40.0),
             min_ssim: Some(0.98),
             max_share: Some(0.05),
         };
-        assert_eq!(reached.broken_by(Area::All, &DIFFERENCE), []);
-        let passed = Limits {
+        assert_eq!(reached.exceeded_by(Area::All, &DIFFERENCE), []);
+        let exceeded = DifferenceLimits {
             max_diff: Some(8.9),
             mean_diff: Some(0.24),
             min_psnr: Some(40.1),
             min_ssim: Some(0.981),
             max_share: Some(0.049),
         };
-        let said: Vec<String> = passed
-            .broken_by(Area::Inside, &DIFFERENCE)
+        let messages: Vec<String> = exceeded
+            .exceeded_by(Area::Inside, &DIFFERENCE)
             .iter()
             .map(ToString::to_string)
             .collect();
@@ -204,26 +205,29 @@ mod tests {
             "inside the area: PSNR 40 dB is below 40.1 dB",
             "inside the area: SSIM 0.98 is below 0.981",
         ];
-        assert_eq!(said, expected);
+        assert_eq!(messages, expected);
     }
 
     #[test]
-    fn nothing_given_allows_everything() {
-        assert_eq!(Limits::default().broken_by(Area::All, &DIFFERENCE), []);
+    fn no_limits_permit_any_difference() {
+        assert_eq!(
+            DifferenceLimits::default().exceeded_by(Area::All, &DIFFERENCE),
+            []
+        );
         let none = Difference {
             psnr: None,
             ssim: None,
             ..DIFFERENCE
         };
-        let limits = Limits {
+        let limits = DifferenceLimits {
             min_psnr: Some(99.0),
             min_ssim: Some(1.0),
-            ..Limits::default()
+            ..DifferenceLimits::default()
         };
         assert_eq!(
-            limits.broken_by(Area::All, &none),
+            limits.exceeded_by(Area::All, &none),
             [],
-            "what there is not is not judged"
+            "missing values are not judged"
         );
     }
 
@@ -243,11 +247,11 @@ mod tests {
             inside,
             outside,
         };
-        let limits = Limits {
+        let limits = DifferenceLimits {
             max_diff: Some(9.0),
-            ..Limits::default()
+            ..DifferenceLimits::default()
         };
-        let excesses = masked.excesses(&limits, &Limits::EQUAL);
+        let excesses = masked.excesses(&limits, &DifferenceLimits::EQUAL);
         assert_eq!(
             excesses
                 .iter()
@@ -261,7 +265,7 @@ mod tests {
             ..masked
         };
         assert_eq!(
-            plain.excesses(&Limits::EQUAL, &Limits::default())[0].area,
+            plain.excesses(&DifferenceLimits::EQUAL, &DifferenceLimits::default())[0].area,
             Area::All
         );
     }

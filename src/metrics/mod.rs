@@ -1,19 +1,19 @@
-//! How much two pictures differ: pure, from pixels to numbers.
+//! Measures how much two pictures differ. Pure: takes pixels, returns numbers.
 //!
-//! With x and y the two pictures' samples, from 0 to 255 (16-bit samples have levels of 1/257 between), over the pixels of an area and
-//! all channels:
+//! Let x and y be the samples of the two pictures, from 0 to 255 (16-bit samples in steps of 1/257), over the pixels of an area and all
+//! channels:
 //!
 //! - largest difference: max |x - y|;
 //! - mean difference: mean |x - y|;
-//! - share: pixels with any difference, by all pixels;
-//! - PSNR: 10 log10(255² / mean (x - y)²), in decibels; infinite without a difference;
-//! - SSIM ([`ssim`]): the structural similarity of Z. Wang, A. C. Bovik, H. R. Sheikh and E. P. Simoncelli, "Image Quality Assessment: From
+//! - share: pixels that differ, divided by all pixels;
+//! - PSNR: 10 log10(255² / mean (x - y)²), in decibels; infinite for equal pictures;
+//! - SSIM ([`ssim`]): structural similarity, Z. Wang, A. C. Bovik, H. R. Sheikh and E. P. Simoncelli, "Image Quality Assessment: From
 //!   Error Visibility to Structural Similarity", IEEE Transactions on Image Processing 13(4), 2004.
 //!
-//! Two grey pictures are compared by one channel, others by red, green and blue. Alpha is one channel more where one of the pictures is
-//! transparent anywhere; then the hidden colour of a transparent pixel counts like any other. Colour profiles are not looked at.
+//! Two grey pictures are compared in one channel, others in red, green and blue. If a picture has a transparent pixel, alpha is a further
+//! channel, and the hidden colour of transparent pixels counts like any other. Colour profiles are ignored.
 //!
-//! [`compare`] measures the whole picture and, with a mask, what is inside and outside of it; [`Limits`] say how much is too much.
+//! [`compare`] measures the whole picture and, with a mask, its inside and its outside. [`DifferenceLimits`] judge the result.
 
 mod difference;
 mod limits;
@@ -22,28 +22,31 @@ pub mod ssim;
 use rayon::prelude::*;
 
 pub use difference::Difference;
-pub use limits::{Area, Excess, Limits};
+pub use limits::{Area, DifferenceLimits, Excess};
 
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
 use crate::mask::Mask;
 use crate::picture::{Channel, Picture};
 use difference::Sums;
 
-/// Differences of two pictures of one size.
+/// The differences of two pictures of the same size.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
-    /// Width and height of both.
+    /// Width and height of both pictures.
     pub size: Size,
     /// Over all pixels.
     pub all: Difference,
-    /// Over the mask's inside; `None` without a mask, and where nothing is inside.
+    /// Inside the mask; `None` without a mask, or if no pixel is inside.
     pub inside: Option<Difference>,
-    /// Over what is not inside; `None` without a mask, and where nothing is outside.
+    /// Outside the mask; `None` without a mask, or if no pixel is outside.
     pub outside: Option<Difference>,
 }
 
 impl Comparison {
-    /// The areas that were measured, with their differences.
+    /// Returns the measured areas and their differences.
     pub fn areas(&self) -> impl Iterator<Item = (Area, &Difference)> {
         let masked = [
             (Area::Inside, self.inside.as_ref()),
@@ -60,10 +63,10 @@ impl Comparison {
 /// Measures how much two pictures differ.
 ///
 /// # Panics
-/// When the pictures or the mask do not have the same size.
+/// When the pictures and the mask differ in size.
 pub fn compare(expected: &Picture, actual: &Picture, mask: Option<&Mask>) -> Comparison {
     let size = expected.size();
-    assert_eq!(actual.size(), size, "pictures of one size");
+    assert_eq!(actual.size(), size, "pictures of the same size");
     assert!(
         mask.is_none_or(|mask| mask.size() == size),
         "the mask has the pictures' size"
@@ -99,7 +102,7 @@ pub fn compare(expected: &Picture, actual: &Picture, mask: Option<&Mask>) -> Com
     let pixels = [size.area() - pixels_inside, pixels_inside];
     let [outside, inside] =
         [0, 1].map(|side| Difference::new(pixels[side], &sums[side], &similarity[side]));
-    let both: Vec<ssim::Sum> = similarity[0]
+    let both: Vec<ssim::SimilaritySum> = similarity[0]
         .iter()
         .zip(&similarity[1])
         .map(|(out, within)| out.plus(*within))
@@ -115,7 +118,32 @@ pub fn compare(expected: &Picture, actual: &Picture, mask: Option<&Mask>) -> Com
     }
 }
 
-/// What the two pictures are compared by.
+/// Checks that two pictures, read from these paths, can be compared.
+///
+/// # Errors
+/// [`Error::Image`] `image.size` when they differ in size.
+pub fn check_same_size(
+    expected_path: &Path,
+    expected: &Picture,
+    actual_path: &Path,
+    actual: &Picture,
+) -> Result<()> {
+    let (wanted, found) = (expected.size(), actual.size());
+    if wanted == found {
+        return Ok(());
+    }
+    Err(Error::Image {
+        path: actual_path.to_path_buf(),
+        kind: ErrorKind::ImageSize,
+        reason: format!(
+            "is {found} pixels, but `{}` is {wanted}",
+            expected_path.display()
+        ),
+        hint: "only pictures of the same size can be compared".into(),
+    })
+}
+
+/// Returns the channels to compare.
 fn channels(expected: &Picture, actual: &Picture) -> Vec<Channel> {
     let mut channels = vec![Channel::Red];
     if !(expected.is_grey() && actual.is_grey()) {
@@ -136,19 +164,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_same_has_no_difference() {
+    fn equal_pictures_have_no_difference() {
         let same = picture(2, &[1, 2, 3, 4, 5, 6]);
         let all = compare(&same, &same, None).all;
         assert_eq!(
             (all.max, all.mean, all.differing, all.psnr),
             (0.0, 0.0, 0, Some(f64::INFINITY))
         );
-        assert_eq!(all.ssim, None, "two pixels have no neighbourhood of eleven");
+        assert_eq!(all.ssim, None, "two pixels are smaller than the window");
     }
 
-    /// Differences of 3, 0, 0 in one pixel of two and of 0, 12, 0 in the other: by hand.
+    /// Differences of 3, 0, 0 in one pixel and of 0, 12, 0 in the other, computed by hand.
     #[test]
-    fn differences_are_those_of_the_formulas() {
+    fn differences_follow_the_formulas() {
         let compared = compare(
             &picture(2, &[10, 20, 30, 40, 50, 60]),
             &picture(2, &[13, 20, 30, 40, 38, 60]),

@@ -1,8 +1,8 @@
 //! Structural similarity (Wang, Bovik, Sheikh and Simoncelli, 2004), equation 13, with the weights and constants of the paper's section
 //! III.C: a Gaussian window of 11 x 11 with a standard deviation of 1.5, K1 = 0.01 and K2 = 0.03, variances without Bessel's correction.
 //!
-//! Of colour pictures it is the mean over the channels. Averaged are the pixels whose whole window lies in the picture, so that nothing
-//! needs to be made up beyond its border. `structural_similarity` of scikit-image computes the same with `gaussian_weights=True, sigma=1.5,
+//! The similarity of colour pictures is the mean over the channels. Only pixels whose whole window lies in the picture are averaged, so that
+//! no padding is needed. `structural_similarity` of scikit-image computes the same with `gaussian_weights=True, sigma=1.5,
 //! use_sample_covariance=False`.
 
 use rayon::prelude::*;
@@ -20,20 +20,20 @@ const C1: f64 = 0.01 * 0.01;
 /// (K2 L)².
 const C2: f64 = 0.03 * 0.03;
 
-/// A sum of similarities, and of how many pixels.
+/// A sum of similarities, and its number of pixels.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Sum {
+pub struct SimilaritySum {
     sum: f64,
     pixels: usize,
 }
 
-impl Sum {
-    /// `None` of no pixels.
+impl SimilaritySum {
+    /// Returns the mean; `None` without pixels.
     pub fn mean(self) -> Option<f64> {
         (self.pixels > 0).then(|| self.sum / self.pixels as f64)
     }
 
-    /// Both sums in one.
+    /// Returns the sum of both.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
@@ -43,42 +43,48 @@ impl Sum {
     }
 }
 
-/// Sums of the similarity of two channels of 16-bit levels (height, width): of the pixels that are not `inside`, and of those that are.
-/// The same for any number of threads.
+/// Returns the sums of the similarity of two channels of 16-bit levels (height, width), outside and inside an area. The result does not
+/// depend on the number of threads.
 ///
 /// # Panics
 /// When a channel does not have `size`.
-pub fn sums(size: Size, x: &[u16], y: &[u16], inside: impl Fn(usize) -> bool + Sync) -> [Sum; 2] {
+pub fn sums(
+    size: Size,
+    x: &[u16],
+    y: &[u16],
+    inside: impl Fn(usize) -> bool + Sync,
+) -> [SimilaritySum; 2] {
     assert!(
         x.len() == size.area() && y.len() == size.area(),
         "one sample for each pixel"
     );
     if size.width < WINDOW || size.height < WINDOW {
-        return [Sum::default(); 2];
+        return [SimilaritySum::default(); 2];
     }
     let weights = weights();
     let rows = (RADIUS..size.height - RADIUS).into_par_iter().map(|row| {
-        let mut sums = [Sum::default(); 2];
+        let mut sums = [SimilaritySum::default(); 2];
         for (column, similarity) in similarities(size.width, row, x, y, &weights)
             .into_iter()
             .enumerate()
         {
             let side = usize::from(inside(row * size.width + RADIUS + column));
-            sums[side] = sums[side].plus(Sum {
+            sums[side] = sums[side].plus(SimilaritySum {
                 sum: similarity,
                 pixels: 1,
             });
         }
         sums
     });
-    // Rows are summed in their order.
-    let rows: Vec<[Sum; 2]> = rows.collect();
-    rows.into_iter().fold([Sum::default(); 2], |all, row| {
-        [all[0].plus(row[0]), all[1].plus(row[1])]
-    })
+    // Rows are added in order, for reproducible rounding.
+    let rows: Vec<[SimilaritySum; 2]> = rows.collect();
+    rows.into_iter()
+        .fold([SimilaritySum::default(); 2], |all, row| {
+            [all[0].plus(row[0]), all[1].plus(row[1])]
+        })
 }
 
-/// The window is the product of these weights along x and along y.
+/// Returns the weights of the window along one axis; the window is their outer product.
 fn weights() -> [f64; WINDOW] {
     let weight = |place: usize| (-0.5 * ((place as f64 - RADIUS as f64) / SIGMA).powi(2)).exp();
     let weights: [f64; WINDOW] = std::array::from_fn(weight);
@@ -86,7 +92,7 @@ fn weights() -> [f64; WINDOW] {
     weights.map(|weight| weight / sum)
 }
 
-/// The similarity around each pixel of a row, from the first that has a whole window to the last.
+/// Returns the similarity around each pixel of a row that has a whole window.
 fn similarities(
     width: usize,
     row: usize,
@@ -94,7 +100,7 @@ fn similarities(
     y: &[u16],
     weights: &[f64; WINDOW],
 ) -> Vec<f64> {
-    // x, y, x², y² and xy of every column, each a weighted mean over the window's height.
+    // (width, 5): the weighted means of x, y, x², y² and xy over the window's height.
     let mut columns = vec![[0.0; 5]; width];
     for (line, weight) in (row - RADIUS..).zip(weights) {
         let place = line * width..(line + 1) * width;
@@ -120,7 +126,7 @@ fn similarities(
     columns.windows(WINDOW).map(around).collect()
 }
 
-/// Equation 13 of the paper, from the weighted means of x, y, x², y² and xy.
+/// Computes equation 13 of the paper from the weighted means of x, y, x², y² and xy.
 fn similarity([x, y, xx, yy, xy]: [f64; 5]) -> f64 {
     let (variance_x, variance_y, covariance) = (xx - x * x, yy - y * y, xy - x * y);
     (2.0 * x * y + C1) * (2.0 * covariance + C2)
@@ -133,7 +139,7 @@ mod tests {
 
     const SIZE: Size = Size::new(17, 14);
 
-    /// Two channels of 8 bits that anyone can make again.
+    /// Returns two synthetic 8-bit channels, as tests/peer/similarity.py makes them.
     fn channels() -> [Vec<u16>; 2] {
         let x = |place: usize| (place * place * 7 + place * 31) % 256;
         let y = |place: usize| (x(place) * 3 + place * 5) / 4 % 256;
@@ -149,14 +155,14 @@ mod tests {
 
     /// tests/peer/similarity.py prints these numbers.
     #[test]
-    fn it_is_the_similarity_that_scikit_image_computes() {
+    fn similarity_equals_that_of_scikit_image() {
         let [x, y] = channels();
         let [left, right] = sums(SIZE, &x, &y, |pixel| pixel % SIZE.width > 8);
-        let close = |sum: Sum, expected: f64| {
+        let close = |sum: SimilaritySum, expected: f64| {
             assert!(
                 (sum.mean().expect("pixels") - expected).abs() < 1e-9,
                 "{sum:?} {expected}"
-            )
+            );
         };
         close(left.plus(right), ALL);
         close(left, LEFT);
@@ -167,7 +173,7 @@ mod tests {
     const RIGHT: f64 = -0.275_067_800_554_768_5;
 
     #[test]
-    fn what_is_the_same_is_similar_by_one() {
+    fn equal_channels_have_a_similarity_of_one() {
         let [x, _] = channels();
         let [all, none] = sums(SIZE, &x, &x, |_| false);
         assert!((all.mean().expect("pixels") - 1.0).abs() < 1e-12);
@@ -175,10 +181,10 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_narrower_than_the_window_has_none() {
+    fn a_picture_smaller_than_the_window_has_no_similarity() {
         assert_eq!(
             sums(Size::new(10, 20), &[0; 200], &[0; 200], |_| true),
-            [Sum::default(); 2]
+            [SimilaritySum::default(); 2]
         );
     }
 }

@@ -19,11 +19,12 @@ pub use vae::Vae;
 
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
+
 use crate::digest::sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
-use crate::settings::{Overrides, Settings};
 
 /// A model whose configuration is read and checked, but whose weights still lie on disk.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ pub struct Model {
     vae_source: Option<Source>,
     unet: config::UNetConfig,
     schedule: config::ScheduleConfig,
-    defaults: Overrides,
+    defaults: Map<String, Value>,
 }
 
 impl Model {
@@ -47,7 +48,7 @@ impl Model {
         let unet = config::UNetConfig::read(&source)?;
         let schedule = config::ScheduleConfig::read(&source)?;
         let defaults = match source.text("dragnext.json")? {
-            None => Overrides::default(),
+            None => Map::new(),
             Some(text) => serde_json::from_str(&text).map_err(|error| Error::Weights {
                 path: source.place("dragnext.json"),
                 kind: ErrorKind::WeightsUnsupported,
@@ -97,9 +98,14 @@ impl Model {
         Some(format!("{}{vae}", self.source.stamp()?))
     }
 
-    /// The model folder's own defaults for settings.
-    pub fn defaults(&self) -> &Overrides {
+    /// Returns the model's own defaults for settings, as its `dragnext.json` has them.
+    pub fn defaults(&self) -> &Map<String, Value> {
         &self.defaults
+    }
+
+    /// Returns the place of the defaults, for messages.
+    pub fn defaults_place(&self) -> String {
+        self.source.place("dragnext.json")
     }
 
     /// Shorter side, in pixels, of the pictures the model was trained on.
@@ -133,20 +139,16 @@ impl Model {
         ))
     }
 
-    /// Do the settings and the prompt fit this model? Asked before any weight is read.
+    /// Returns the number of decoder stages of the UNet.
+    pub fn decoder_stages(&self) -> usize {
+        self.unet.channels.len()
+    }
+
+    /// Checks that the prompt fits the text encoder. No weight is read.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a decoder stage that the model does not have, [`Error::PromptTooLong`].
-    pub fn check(&self, settings: &Settings, prompt: &str) -> Result<()> {
-        let stages = self.unet.channels.len();
-        if let Some(tap) = settings.taps.0.iter().find(|tap| **tap > stages) {
-            let reason = format!("is no decoder stage of this model, which has {stages}");
-            return Err(Error::Setting {
-                name: "taps".into(),
-                value: tap.to_string(),
-                reason,
-            });
-        }
+    /// [`Error::PromptTooLong`].
+    pub fn check_prompt(&self, prompt: &str) -> Result<()> {
         if prompt.is_empty() {
             return Ok(());
         }

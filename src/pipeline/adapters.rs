@@ -1,124 +1,100 @@
-//! Where the adapters of an edit come from: a file, an earlier edit of the same picture, or their training.
+//! The adapters of an edit: from a file, from the cache, or trained on the picture.
 
 use super::Trained;
-use super::reuse::{Reuse, adapters_hash};
-use super::stages::Parts;
-use crate::cache::EntryName;
-use crate::diffusion::NoiseSource;
+use super::edit::Edit;
+use super::edit_cache::adapters_hash;
 use crate::diffusion::finetune::{Subject, finetune};
 use crate::error::Result;
-use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::model::lora::LoraFile;
 use crate::model::unet::{AdapterPlace, Network};
 use crate::nn::Tensor;
-use crate::progress::Progress;
-use crate::settings::Settings;
+use crate::progress::Stage;
 
-/// The adapters of one edit.
+/// The adapters that are merged into the weights.
 #[derive(Debug, Default)]
 pub(super) struct Adapters {
-    /// By what an inversion with them is known: empty when there are none, `None` as long as they are to be trained.
-    pub(super) hash: Option<String>,
-    /// Those that were trained on the picture, now or before.
+    /// Hash of their rank and numbers, part of the inversion's key; empty without adapters.
+    pub(super) hash: String,
+    /// Those that were trained on the picture, by this edit or by an earlier one.
     pub(super) trained: Option<Trained>,
-    /// Were they taken from the cache?
-    pub(super) are_cached: bool,
-    /// Projections about which a given file says nothing.
+    /// Projections that a given file does not cover.
     pub(super) absent: Vec<String>,
-    /// Of those that are to be trained: where they belong, and under which name they are kept.
-    places: Vec<AdapterPlace>,
-    name: Option<EntryName>,
 }
 
-impl<B: Backend> Parts<B> {
-    /// The adapters as far as they are known before an edit begins. Those that are known are merged into the weights.
+impl<B: Backend> Edit<'_, B> {
+    /// Merges the adapters of this edit into the weights: those of `given`, or a LoRA trained on the picture, which may come from the cache.
     ///
     /// # Errors
-    /// [`crate::Error::Weights`] when a given file does not fit.
+    /// [`crate::Error::Weights`] when the given file does not fit; those of [`finetune`] and of encoding the picture.
     pub(super) fn adapters(
-        &self,
+        &mut self,
         network: &mut impl Network<B>,
         given: Option<LoraFile>,
-        settings: &Settings,
-        seed: Option<u64>,
-        reuse: Option<&Reuse>,
     ) -> Result<Adapters> {
+        let settings = &self.plan.settings;
         if let Some(file) = given {
+            self.stages.skip(Stage::Lora);
             let rank = file.rank();
             let lora = file.read(&network.attach_adapters(rank))?;
-            let hash = Some(adapters_hash(rank, &lora.parameters));
-            network.merge_adapters(&Tensor::vector(&self.backend, lora.parameters));
+            let hash = adapters_hash(rank, &lora.parameters);
+            self.merge(network, lora.parameters);
             return Ok(Adapters {
                 hash,
+                trained: None,
                 absent: lora.absent,
-                ..Adapters::default()
             });
         }
-        if settings.lora_steps == 0 {
-            return Ok(Adapters {
-                hash: Some(String::new()),
-                ..Adapters::default()
-            });
+        if settings.lora.steps == 0 || !settings.method.needs().lora {
+            self.stages.skip(Stage::Lora);
+            return Ok(Adapters::default());
         }
-        let places = network.attach_adapters(settings.lora_rank);
+        let places = network.attach_adapters(settings.lora.rank);
+        let cache = self.cache.clone();
+        let key = self
+            .noise
+            .seed()
+            .and_then(|seed| cache.lora(&settings.lora, seed));
         let len = places.iter().map(AdapterPlace::len).sum();
-        let name = reuse
-            .zip(seed)
-            .map(|(reuse, seed)| reuse.lora(settings, seed));
-        let known = reuse
-            .zip(name.as_ref())
-            .and_then(|(reuse, name)| reuse.parameters(name, len));
-        let Some(parameters) = known else {
-            return Ok(Adapters {
-                places,
-                name,
-                ..Adapters::default()
-            });
-        };
-        network.merge_adapters(&Tensor::vector(&self.backend, parameters.clone()));
-        let hash = Some(adapters_hash(settings.lora_rank, &parameters));
+        let ([parameters], is_cached) = cache.get_or_compute(key, [("parameters", len)], || {
+            Ok([self.train(network, &places)?])
+        })?;
+        if is_cached {
+            self.stages.hit(Stage::Lora);
+            self.merge(network, parameters.clone());
+        }
         Ok(Adapters {
-            hash,
+            hash: adapters_hash(settings.lora.rank, &parameters),
             trained: Some(Trained { places, parameters }),
-            are_cached: true,
-            ..Adapters::default()
+            absent: Vec::new(),
         })
     }
 
-    /// Trains on the picture those that are not known, merges them into the weights, and keeps them for the next edit.
-    ///
-    /// # Errors
-    /// As [`finetune`].
-    pub(super) fn train(
-        &self,
+    fn merge(&self, network: &mut impl Network<B>, parameters: Vec<f32>) {
+        network.merge_adapters(&Tensor::vector(&self.components.backend, parameters));
+    }
+
+    /// Trains adapters on the picture, and leaves them merged into the weights.
+    fn train(
+        &mut self,
         network: &mut impl Network<B>,
-        adapters: &mut Adapters,
-        subject: &Subject<B>,
-        settings: &Settings,
-        noise: &mut dyn NoiseSource,
-        reuse: Option<&Reuse>,
-        progress: &mut dyn Progress,
-        interrupt: &Interrupt,
-    ) -> Result<()> {
-        let places = std::mem::take(&mut adapters.places);
-        let start = noise.adapters(&places);
-        let parameters = finetune(
-            network,
-            &self.schedule,
-            subject,
-            start,
-            settings,
-            noise,
-            progress,
-            interrupt,
-        )?
-        .to_host();
-        if let (Some(reuse), Some(name)) = (reuse, &adapters.name) {
-            reuse.keep_parameters(name, &parameters);
-        }
-        adapters.hash = Some(adapters_hash(settings.lora_rank, &parameters));
-        adapters.trained = Some(Trained { places, parameters });
-        Ok(())
+        places: &[AdapterPlace],
+    ) -> Result<Vec<f32>> {
+        let latent = self.clean()?;
+        let settings = &self.plan.settings.lora;
+        self.steps.lora = settings.steps;
+        let start = self.noise.adapters(places);
+        let subject = Subject {
+            latent: &latent,
+            context: &self.context,
+        };
+        let (schedule, interrupt) = (&self.components.schedule, self.interrupt);
+        let noise = &mut *self.noise;
+        let parameters = self.stages.run(Stage::Lora, settings.steps, |progress| {
+            finetune(
+                network, schedule, &subject, start, settings, noise, progress, interrupt,
+            )
+        })?;
+        Ok(parameters.to_host())
     }
 }

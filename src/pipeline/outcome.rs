@@ -1,4 +1,4 @@
-//! What an edit gives.
+//! What an edit returns.
 
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ pub struct Trained {
     pub parameters: Vec<f32>,
 }
 
-/// Steps that were done, for the record.
+/// Number of steps of each stage, for the record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Steps {
     /// Fine-tuning steps.
@@ -30,43 +30,43 @@ pub struct Steps {
     pub denoise: usize,
 }
 
-/// What an edit gave.
+/// What an edit returns.
 #[derive(Debug)]
 pub struct Outcome {
     /// The edited working picture (padded height, padded width, 3) in 0..1.
     pub picture: Vec<f32>,
     /// First and last loss of the drag.
     pub loss: Option<(f64, f64)>,
-    /// Timesteps at which the drag ran away, and went on with the best latent until then.
+    /// Timesteps at which the drag diverged and continued with the best latent.
     pub diverged: usize,
     /// Steps of each stage.
     pub steps: Steps,
     /// Seconds of each stage, in order.
     pub seconds: Vec<(Stage, f64)>,
-    /// Stages whose result was taken from the cache.
+    /// Stages whose result came from the cache.
     pub cached: Vec<Stage>,
-    /// What was wrong with the cache.
+    /// Warnings of the cache.
     pub warnings: Vec<Warning>,
     /// The LoRA that was trained for this edit, or for an earlier one of the same picture.
     pub lora: Option<Trained>,
-    /// Adapted projections about which a given LoRA file says nothing.
+    /// Adapted projections that a given LoRA file does not cover.
     pub lora_absent: Vec<String>,
-    /// The most bytes of the device's own memory that were held at once; `None` where it is the process's.
+    /// Peak bytes of the device's own memory; `None` where the device uses the process's memory.
     pub device_peak_bytes: Option<u64>,
 }
 
-/// The latents of an edit, for checks against another implementation.
+/// The latents between the stages, for checks against another implementation.
 #[derive(Debug)]
 pub struct Latents<B: Backend> {
-    /// The picture's own.
+    /// The picture's latent.
     pub clean: Tensor<B>,
-    /// After inversion.
+    /// The inverted latent.
     pub inverted: Tensor<B>,
-    /// Where the drag started.
+    /// The latent that the drag started from.
     pub prepared: Tensor<B>,
-    /// The edit after denoising.
+    /// The edited latent after denoising.
     pub denoised: Tensor<B>,
-    /// The un-dragged picture after denoising.
+    /// The reference latent after denoising.
     pub reference: Tensor<B>,
     /// The loss of every iteration.
     pub losses: Vec<f64>,

@@ -5,11 +5,15 @@
 //! warnings.
 
 mod checks;
+mod defaults;
 mod editable;
 mod findings;
+mod in_force;
 mod masks;
 mod prompts;
 mod regions;
+mod request;
+mod settings;
 mod shapes;
 #[cfg(test)]
 mod tests;
@@ -21,15 +25,19 @@ use crate::drag_file::DragFile;
 use crate::error::{DragFileFault, Error, Result};
 use crate::geometry::{Frame, Size, Window};
 use crate::mask::Mask;
+use crate::method::{Misfit, Subject};
 use crate::region::Region;
-use crate::settings::{Settings, WindowChoice};
+use crate::settings::WindowChoice;
 use crate::warning::{Warning, WarningKind};
 
 use editable::{EditableArea, SourceEditable};
 use findings::Findings;
 
+pub use in_force::{InForce, Layer, Origin, in_force};
 pub use masks::check_masks;
 pub use prompts::unused_edit_prompt;
+pub use request::{ModelFacts, Request, SD15_SIZE};
+pub use settings::{Choice, Settings};
 pub(crate) use shapes::POINT_RADIUS;
 
 /// A result that is enlarged by more than this gets a warning.
@@ -99,13 +107,12 @@ impl Plan {
         settings: &Settings,
         model_size: usize,
     ) -> Draft {
-        let size = match settings.size {
-            0 => model_size,
-            size => size,
-        };
+        let size = settings.frame.working_size(model_size);
         let folder = drag_path.parent().unwrap_or(Path::new(""));
         let mut findings = Findings::new(drag);
-        findings.warnings.extend(unused_edit_prompt(drag));
+        findings
+            .warnings
+            .extend(unused_edit_prompt(drag, &settings.method));
 
         let areas = drag.regions.iter().enumerate().map(|(index, region)| {
             let pointer = format!("/regions/{index}/region");
@@ -113,9 +120,9 @@ impl Plan {
         });
         let areas: Vec<_> = areas.collect();
         let editable = SourceEditable::read(&mut findings, folder, source);
-        let window = match settings.window {
+        let window = match settings.frame.window {
             WindowChoice::Auto => {
-                window::choose(drag, &areas, &editable, source, size, settings.margin)
+                window::choose(drag, &areas, &editable, source, size, settings.frame.margin)
             }
             WindowChoice::Full => Window::whole(source),
         };
@@ -127,7 +134,7 @@ impl Plan {
         let regions: Vec<Region> = regions.collect();
         let (still, regions): (Vec<_>, Vec<_>) = regions.into_iter().partition(Region::is_still);
         regions::compare(&mut findings, &regions, &still, &frame);
-        let area = editable.area(&mut findings, &regions, &frame, settings.margin);
+        let area = editable.area(&mut findings, &regions, &frame, settings.frame.margin);
         editable::compare(&mut findings, &area, &regions, &frame);
         if !regions.is_empty() {
             warn_of_enlargement(&mut findings, &frame);
@@ -156,11 +163,43 @@ impl Plan {
         Draft { plan, faults }
     }
 
+    /// Returns everything of this plan that does not fit its method. `decoder_stages` is `None` while the model is not known.
+    pub(crate) fn misfits(&self, decoder_stages: Option<usize>) -> Vec<Misfit> {
+        self.settings.method.misfits(&Subject {
+            regions: &self.regions,
+            frame: &self.frame,
+            decoder_stages,
+        })
+    }
+
+    /// Checks that the method's settings fit the model.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for the first one that does not.
+    pub fn check_settings(&self, decoder_stages: Option<usize>) -> Result<()> {
+        for misfit in self.misfits(decoder_stages) {
+            if let Misfit::Setting {
+                name,
+                value,
+                reason,
+            } = misfit
+            {
+                let name = name.replace('_', "-");
+                return Err(Error::Setting {
+                    name,
+                    value,
+                    reason,
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the weight of the edited picture at each pixel of the image, row by row: 0 outside the editable area, rising inside
     /// it to 1 over `feather` working pixels. `None` means 1 everywhere.
     pub fn blend(&self) -> Option<Vec<f32>> {
         let area = self.editable_source.as_ref()?;
-        let feather = self.settings.feather as f64 / self.frame.scale().mean();
+        let feather = self.settings.frame.feather as f64 / self.frame.scale().mean();
         let step = 1.0 / (feather as f32 + 1.0);
         Some(
             area.depth()

@@ -61,13 +61,18 @@ fn warnings(plan: &Plan) -> Vec<WarningKind> {
     plan.warnings.iter().map(|warning| warning.kind).collect()
 }
 
+/// Settings for a working picture of this size without a window.
+fn whole_picture(size: usize) -> Settings {
+    let mut settings = Settings::default();
+    settings.frame.size = size;
+    settings.frame.window = WindowChoice::Full;
+    settings
+}
+
 #[test]
 fn a_drag_is_planned_in_working_coordinates() {
     let drag = drag("", &[box_from("[60, 60]", "[80, 50]")]);
-    let settings = Settings {
-        window: WindowChoice::Full,
-        ..Settings::default()
-    };
+    let settings = whole_picture(0);
     let plan = Plan::new(
         &drag,
         Path::new("drag.json"),
@@ -98,10 +103,7 @@ fn a_window_changes_where_a_drag_lies_and_not_what_it_is() {
         plan.frame
     );
     let drag = drag("", &regions);
-    let settings = Settings {
-        window: WindowChoice::Full,
-        ..Settings::default()
-    };
+    let settings = whole_picture(0);
     let whole =
         Plan::new(&drag, Path::new("drag.json"), image, &settings, 256).expect("a good plan");
     assert!((plan.regions[0].moved_px() / whole.regions[0].moved_px() - 1.0).abs() < 0.02);
@@ -318,10 +320,7 @@ fn regions_keep_their_handle_and_target_in_working_coordinates() {
             "{found:?}"
         );
     };
-    let settings = Settings {
-        window: WindowChoice::Full,
-        ..Settings::default()
-    };
+    let settings = whole_picture(0);
     let points = |regions: &[String]| {
         let image = Size::new(512, 512);
         let plan = Plan::new(
@@ -515,11 +514,7 @@ fn every_scene_of_the_bench_is_planned() {
 
 #[test]
 fn the_settings_size_goes_before_the_models() {
-    let settings = Settings {
-        size: 128,
-        window: WindowChoice::Full,
-        ..Settings::default()
-    };
+    let settings = whole_picture(128);
     let drag = drag("", &[box_from("[60, 60]", "[60, 90]")]);
     let plan = Plan::new(&drag, Path::new("drag.json"), SIZE, &settings, 256).expect("a good plan");
     assert_eq!(plan.frame.padded, Size::new(128, 128));

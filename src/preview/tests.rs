@@ -1,8 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::plan::Draft;
-use crate::settings::Settings;
+use crate::plan::{Draft, Settings};
 
 fn draft(text: &str, size: Size) -> (DragFile, Draft) {
     let drag = DragFile::parse(text.as_bytes()).expect("a good file");

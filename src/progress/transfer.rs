@@ -1,14 +1,14 @@
-//! How a download tells where it stands.
+//! Progress of downloads: a bar or a line of text for each file.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
-/// Files from this size on get a line when they begin: without it, a slow download looks like a program that hangs.
+/// Bytes from which a download prints a line when it begins, so that a slow one does not look like a hang.
 const LARGE: u64 = 20_000_000;
 
-/// Says what is being fetched: a bar on a terminal that can redraw a line, else plain lines, or nothing.
+/// The progress display of downloads: a bar on a terminal that can redraw a line, or else plain lines, or nothing.
 #[derive(Debug)]
 pub struct Transfer {
     shown: Shown,
@@ -31,7 +31,7 @@ struct Current {
 }
 
 impl Transfer {
-    /// What suits this process; nothing when `quiet`.
+    /// Returns the display of this process; nothing if `quiet`.
     pub fn for_terminal(quiet: bool) -> Self {
         let shown = match quiet {
             true => Shown::Nothing,
@@ -52,7 +52,7 @@ impl Transfer {
         }
     }
 
-    /// Something that is worth a line of its own.
+    /// Prints a line of text.
     pub fn say(&mut self, text: &str) {
         match self
             .current
@@ -65,10 +65,10 @@ impl Transfer {
         }
     }
 
-    /// A file of `size` bytes begins.
+    /// Starts a file of `size` bytes.
     pub fn begin(&mut self, name: &str, size: u64) {
         let bar = (self.shown == Shown::Bars).then(|| {
-            // The template is a constant; if it were wrong, the default bar would do.
+            // The template is a constant, so the fallback is never used.
             let style = ProgressStyle::with_template(
                 "{prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left",
             );
@@ -91,7 +91,7 @@ impl Transfer {
         });
     }
 
-    /// So many bytes of the file are there.
+    /// Sets how many bytes of the file have arrived.
     pub fn at(&mut self, bytes: u64) {
         if let Some(bar) = self
             .current
@@ -102,7 +102,7 @@ impl Transfer {
         }
     }
 
-    /// The file is complete.
+    /// Ends the current file, which is complete.
     pub fn end(&mut self) {
         let Some(current) = self.current.take() else {
             return;
@@ -119,7 +119,7 @@ impl Transfer {
     }
 }
 
-/// Bytes as people read them, in powers of ten as the hub and disks count them.
+/// Formats bytes for people, in powers of ten as the hub and disks use them.
 pub fn amount(bytes: u64) -> String {
     let bytes = bytes as f64;
     match [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)]
@@ -132,7 +132,7 @@ pub fn amount(bytes: u64) -> String {
 }
 
 fn print(text: &str) {
-    // Nobody who closed stderr wants to know. What servers say is not to write to the terminal.
+    // Text of servers must not control the terminal. A closed stderr is not an error.
     let text: String = text
         .chars()
         .filter(|character| !character.is_control())
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn amounts_are_short() {
+    fn amounts_have_one_decimal() {
         let amounts = [0, 999, 1000, 1_719_327_893].map(amount);
         assert_eq!(amounts, ["0 B", "999 B", "1.0 kB", "1.7 GB"]);
     }

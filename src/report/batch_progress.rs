@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
-use super::{Record, Status, on_one_line};
+use super::{Record, Status};
+use crate::escape;
 use crate::progress::{self, Progress, Stage};
 
 /// Shows which item is being edited and how each item ended. Several threads may share it.
@@ -57,7 +58,7 @@ impl BatchProgress {
     /// Shows that the network starts on the item `id`, or on a group whose first item it is.
     pub fn begin(&self, id: &str) {
         if let Display::Bar(bar) = &self.display {
-            bar.set_prefix(on_one_line(id));
+            bar.set_prefix(escape::one_line(id));
         }
     }
 
@@ -95,18 +96,20 @@ impl BatchProgress {
                 vec![format!(
                     "{count} {}: failed: {}",
                     record.id,
-                    on_one_line(message)
+                    escape::one_line(message)
                 )]
             }
             (Status::Interrupted, _) => vec![format!("{count} {}: interrupted", record.id)],
             _ if matches!(self.display, Display::Bar(_)) => Vec::new(),
             _ => vec![format!("{count} {}: done {seconds:.1} s", record.id)],
         };
-        lines.extend(
-            record.warnings.iter().map(|warning| {
-                format!("warning: {}: {}", record.id, on_one_line(&warning.message))
-            }),
-        );
+        lines.extend(record.warnings.iter().map(|warning| {
+            format!(
+                "warning: {}: {}",
+                record.id,
+                escape::one_line(&warning.message)
+            )
+        }));
         match &self.display {
             Display::Nothing => {}
             Display::Lines => lines.iter().for_each(|line| print(line)),

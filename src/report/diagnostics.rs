@@ -1,4 +1,4 @@
-//! Faults of drag files as people read them: what is wrong, the place in the file, and what to do about it.
+//! Formats faults of drag files for people: the message, an excerpt of the file, and the hint.
 //!
 //! ```text
 //! error: cat.json: region `tail` at /regions/1/target: point (812, 40) lies outside the image (768 x 512)
@@ -15,14 +15,14 @@ use std::path::Path;
 use annotate_snippets::renderer::{DEFAULT_LINE_NUM_STYLE, DEFAULT_TERM_WIDTH, Style};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::screen::{Newlines, Screen, escape, wrapped};
+use super::screen::{Screen, wrapped};
 use crate::drag_file::MAX_FAULTS;
 use crate::error::{DragFileFault, Excerpt};
-use crate::unprintable::is_unprintable;
+use crate::escape;
 
-/// Narrower terminals are taken to be this wide.
+/// Least width of lines, also on narrower terminals.
 const MIN_WIDTH: usize = 30;
-/// Columns of a line that are not for what is marked: its number, and dots with their surroundings on both sides.
+/// Columns of an excerpt that are not for the marked value: the line number, and dots with some text on both sides.
 const MARGIN: usize = 22;
 
 impl Screen {
@@ -40,7 +40,7 @@ impl Screen {
             .map_or(DEFAULT_TERM_WIDTH, |width| width.max(MIN_WIDTH))
     }
 
-    /// Text of a message whose first line begins after `indent` columns, with its own line breaks on a terminal.
+    /// Breaks the lines of a message whose first line begins after `indent` columns. Text for a file or pipe stays on one line.
     pub(super) fn prose(self, text: &str, indent: usize) -> String {
         match self.width {
             Some(_) => wrapped(text, self.columns().saturating_sub(indent)).join("\n"),
@@ -49,10 +49,10 @@ impl Screen {
     }
 }
 
-/// All faults of one file, and their number when there are several.
+/// Formats all faults of one file, and their number if there are several.
 pub(super) fn faults(path: &Path, faults: &[DragFileFault], screen: Screen) -> String {
     let mut shown: Vec<String> = faults.iter().map(|one| fault(path, one, screen)).collect();
-    let name = escape(&path.display().to_string(), Newlines::Escaped);
+    let name = escape::one_line(&path.display().to_string());
     match faults.len() {
         0 | 1 => {}
         MAX_FAULTS => shown.push(format!(
@@ -65,10 +65,10 @@ pub(super) fn faults(path: &Path, faults: &[DragFileFault], screen: Screen) -> S
 
 fn fault(path: &Path, fault: &DragFileFault, screen: Screen) -> String {
     let title = screen.prose(
-        &escape(&format!("{}: {fault}", path.display()), Newlines::Escaped),
+        &escape::one_line(&format!("{}: {fault}", path.display())),
         "error: ".len(),
     );
-    // The renderer wants to see all of what it is given; of a long line it gets no more than it can show.
+    // The renderer gets only as much of a long line as it can show.
     let Excerpt {
         before,
         inside,
@@ -79,7 +79,7 @@ fn fault(path: &Path, fault: &DragFileFault, screen: Screen) -> String {
         return paragraph(title, fault.hint.as_deref(), screen);
     }
 
-    // It also would count columns in that part of the line, so their line is ours.
+    // The renderer would count columns inside the excerpt, so the line with the place is formatted here.
     let margin = " ".repeat(fault.line.to_string().len());
     let style = if screen.colour {
         DEFAULT_LINE_NUM_STYLE
@@ -88,7 +88,7 @@ fn fault(path: &Path, fault: &DragFileFault, screen: Screen) -> String {
     };
     let place = format!(
         "{}:{}:{}",
-        escape(&path.display().to_string(), Newlines::Escaped),
+        escape::one_line(&path.display().to_string()),
         fault.line,
         fault.column
     );
@@ -97,10 +97,7 @@ fn fault(path: &Path, fault: &DragFileFault, screen: Screen) -> String {
     let mut shown = Group::with_level(Level::ERROR)
         .element(snippet.annotation(AnnotationKind::Primary.span(span)));
     if let Some(hint) = &fault.hint {
-        let hint = screen.prose(
-            &escape(hint, Newlines::Escaped),
-            margin.len() + " = hint: ".len(),
-        );
+        let hint = screen.prose(&escape::one_line(hint), margin.len() + " = hint: ".len());
         shown = shown.element(Level::HELP.with_name("hint").message(hint));
     }
     let [title, shown] = [Group::with_title(Level::ERROR.primary_title(title)), shown]
@@ -108,11 +105,11 @@ fn fault(path: &Path, fault: &DragFileFault, screen: Screen) -> String {
     format!("{title}\n{margin}{style}-->{style:#} {place}\n{shown}\n")
 }
 
-/// A message without a place, and what to do about it.
+/// Formats a message without an excerpt, and its hint.
 pub(super) fn paragraph(message: String, hint: Option<&str>, screen: Screen) -> String {
     let render = |title| screen.renderer().render(&[Group::with_title(title)]);
     let error = render(Level::ERROR.primary_title(message));
-    match hint.map(|hint| escape(hint, Newlines::Escaped)) {
+    match hint.map(escape::one_line) {
         Some(hint) => format!(
             "{error}\n\n{}\n",
             render(Level::HELP.with_name("hint").secondary_title(hint))
@@ -121,14 +118,14 @@ pub(super) fn paragraph(message: String, hint: Option<&str>, screen: Screen) -> 
     }
 }
 
-/// A line of a file with a mark for every character that a terminal must not see; the renderer replaces some of them, and not those
-/// that begin escape codes in one byte.
+/// Replaces every unprintable character of a line by one character, so that columns stay right. The renderer replaces some of
+/// them, but not one-byte escape codes (C1).
 fn visible(line: &str) -> String {
     line.chars()
         .map(|c| {
             if c == '\t' || c == '\r' {
                 ' '
-            } else if is_unprintable(c) {
+            } else if escape::is_unprintable(c) {
                 char::REPLACEMENT_CHARACTER
             } else {
                 c
@@ -174,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wide_terminal_has_room_for_all() {
+    fn a_wide_terminal_shows_whole_lines() {
         let expected = r#"error: cat.json: region `tail` at /regions/0/target: point (812, 40) lies outside the image (768 x 512)
  --> cat.json:5:39
   |
@@ -187,12 +184,12 @@ mod tests {
         assert_eq!(
             shown(&outside(), None),
             expected,
-            "a file or a pipe breaks no lines"
+            "lines for a file or a pipe are not broken"
         );
     }
 
     #[test]
-    fn eighty_columns() {
+    fn lines_break_at_eighty_columns() {
         let expected = r#"error: cat.json: region `tail` at /regions/0/target: point (812, 40) lies
        outside the image (768 x 512)
  --> cat.json:5:39
@@ -206,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn forty_columns() {
+    fn lines_break_at_forty_columns() {
         let expected = r#"error: cat.json: region `tail` at
        /regions/0/target: point (812,
        40) lies outside the image (768 x
@@ -228,7 +225,7 @@ mod tests {
         let long = FILE
             .replace('\n', " ")
             .replace("[812, 40]", &format!("[812, \"{}\"]", "4".repeat(500)));
-        let faults = DragFile::parse(long.as_bytes()).expect_err("a string is no coordinate");
+        let faults = DragFile::parse(long.as_bytes()).expect_err("a string is not a coordinate");
         for width in [30, 40, 80, 200] {
             let text = shown(&faults[0], Some(width));
             assert!(
@@ -243,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_codes_around_the_same_text() {
+    fn colours_do_not_change_the_text() {
         let coloured = super::fault(
             Path::new("cat.json"),
             &outside(),
@@ -255,13 +252,13 @@ mod tests {
         let mut plain = String::new();
         let mut parts = coloured.split('\u{1b}');
         plain.extend(parts.next());
-        parts.for_each(|part| plain.push_str(part.split_once('m').expect("a code of colour").1));
+        parts.for_each(|part| plain.push_str(part.split_once('m').expect("a colour code").1));
         assert!(coloured.contains('\u{1b}'));
         assert_eq!(plain, shown(&outside(), None));
     }
 
     #[test]
-    fn what_the_file_says_cannot_write_to_the_terminal_or_pose_as_a_message() {
+    fn text_of_the_file_cannot_control_the_terminal_or_imitate_a_message() {
         let text = "{\"version\": 1,\t\"\u{9b}2J\u{202e}\u{7f}\": 1, \"regions\": []}\r\n";
         let faults = DragFile::parse(text.as_bytes()).expect_err("an unknown key");
         let shown = super::fault(
@@ -273,7 +270,9 @@ mod tests {
             },
         );
         assert!(
-            shown.chars().all(|c| c == '\n' || !is_unprintable(c)),
+            shown
+                .chars()
+                .all(|c| c == '\n' || !escape::is_unprintable(c)),
             "{shown:?}"
         );
         assert!(

@@ -1,4 +1,4 @@
-//! What many runs left behind, for people, for scripts, and for GitHub.
+//! Prints merged records: as text, as JSON, as Markdown, and as annotations and a summary of a GitHub Actions job.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -6,20 +6,20 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::memory::peak_bytes;
 use super::messages::{print_json, print_text, warn};
-use super::record::peak_bytes;
-use super::screen::{Newlines, escape};
 use super::summary::counted;
 use super::{github, markdown};
 use crate::error::Error;
-use crate::merge::{Counts, Item, Merged};
+use crate::escape;
+use crate::merge::{Counts, Merged, MergedItem, TruncatedLine};
 
-/// Items that are named one by one where people read; `json` names all.
-const MOST_ITEMS: usize = 50;
+/// Number of items that are listed; JSON lists all.
+const MAX_ITEMS: usize = 50;
 
-/// How a summary is written.
+/// The output format of merged records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MergedForm {
+pub enum MergeFormat {
     /// Lines for a terminal.
     Text,
     /// One object.
@@ -30,19 +30,19 @@ pub enum MergedForm {
     Github,
 }
 
-/// Prints what is done and what is not to stdout.
+/// Prints the counts and the items that are not done to stdout.
 ///
 /// # Errors
 /// As [`print_text`].
-pub fn print_merged(merged: &Merged, form: MergedForm) -> Result<(), Error> {
+pub fn print_merged(merged: &Merged, form: MergeFormat) -> Result<(), Error> {
     match form {
-        MergedForm::Text => print_text(&text(merged)),
-        MergedForm::Json => print_json(&data(merged)),
-        MergedForm::Markdown => print_text(&page(merged)),
-        MergedForm::Github => {
+        MergeFormat::Text => print_text(&text(merged)),
+        MergeFormat::Json => print_json(&data(merged)),
+        MergeFormat::Markdown => print_text(&page(merged)),
+        MergeFormat::Github => {
             if let Err((path, error)) = github::summarise(&page(merged)) {
                 warn(&format!(
-                    "{}: the summary was not written: {error}",
+                    "{}: cannot write the summary: {error}",
                     path.display()
                 ));
             }
@@ -51,30 +51,30 @@ pub fn print_merged(merged: &Merged, form: MergedForm) -> Result<(), Error> {
     }
 }
 
-/// Says on stderr what was left out.
+/// Prints a warning to stderr for each line and each id that was skipped.
 pub fn print_merge_warnings(merged: &Merged) {
-    for torn in merged.torn.iter().take(MOST_ITEMS) {
+    for line in merged.truncated.iter().take(MAX_ITEMS) {
         warn(&format!(
-            "{}: line {} is no record and is left out; a run that was killed leaves half a line",
-            torn.file.display(),
-            torn.line
+            "{}: skipping line {}, which is not a record; a killed run leaves a truncated line",
+            line.file.display(),
+            line.line
         ));
     }
-    if merged.torn.len() > MOST_ITEMS {
+    if merged.truncated.len() > MAX_ITEMS {
         warn(&format!(
-            "{} lines more are no records",
-            merged.torn.len() - MOST_ITEMS
+            "{} more lines are not records",
+            merged.truncated.len() - MAX_ITEMS
         ));
     }
-    if let Some(first) = merged.strangers.first() {
+    if let Some(first) = merged.unknown_ids.first() {
         warn(&format!(
-            "{} ids with records are not in the manifest, such as `{first}`",
-            merged.strangers.len()
+            "{} ids that have records are not in the manifest, such as `{first}`",
+            merged.unknown_ids.len()
         ));
     }
 }
 
-/// The counts as one line.
+/// Returns the counts as one line.
 fn headline(counts: &Counts) -> String {
     let Counts {
         items,
@@ -98,10 +98,10 @@ fn headline(counts: &Counts) -> String {
 
 fn text(merged: &Merged) -> String {
     let mut text = headline(&merged.counts()) + "\n";
-    let shown: Vec<(String, &Item)> = merged
-        .rest()
-        .take(MOST_ITEMS)
-        .map(|item| (escape(&item.id, Newlines::Escaped), item))
+    let shown: Vec<(String, &MergedItem)> = merged
+        .unfinished()
+        .take(MAX_ITEMS)
+        .map(|item| (escape::one_line(&item.id), item))
         .collect();
     let width = shown
         .iter()
@@ -113,28 +113,28 @@ fn text(merged: &Merged) -> String {
         let line = format!(
             "{:<12} {id:<width$}  {}",
             item.state.name(),
-            escape(&reason(item), Newlines::Escaped)
+            escape::one_line(&reason(item))
         );
         let _ = writeln!(text, "{}", line.trim_end());
     }
-    let more = merged.rest().count().saturating_sub(MOST_ITEMS);
+    let more = merged.unfinished().count().saturating_sub(MAX_ITEMS);
     if more > 0 {
         let _ = writeln!(text, "and {more} more");
     }
     text
 }
 
-fn reason(item: &Item) -> String {
-    item.fault
+fn reason(item: &MergedItem) -> String {
+    item.error
         .as_ref()
-        .map(|fault| format!("{}: {}", fault.kind, fault.message))
+        .map(|error| format!("{}: {}", error.kind, error.message))
         .unwrap_or_default()
 }
 
 fn page(merged: &Merged) -> String {
     let rows: Vec<Vec<String>> = merged
-        .rest()
-        .take(MOST_ITEMS)
+        .unfinished()
+        .take(MAX_ITEMS)
         .map(|item| vec![item.id.clone(), item.state.name().to_owned(), reason(item)])
         .collect();
     let mut page = format!("### {}\n", headline(&merged.counts()));
@@ -142,7 +142,7 @@ fn page(merged: &Merged) -> String {
         page += "\n";
         page += &markdown::table(&["item", "state", "reason"], &rows);
     }
-    let more = merged.rest().count().saturating_sub(MOST_ITEMS);
+    let more = merged.unfinished().count().saturating_sub(MAX_ITEMS);
     if more > 0 {
         let _ = writeln!(page, "\nand {more} more");
     }
@@ -150,7 +150,7 @@ fn page(merged: &Merged) -> String {
 }
 
 fn annotations(merged: &Merged) -> String {
-    let of = |item: &Item| {
+    let annotation = |item: &MergedItem| {
         let reason = reason(item);
         let message = if reason.is_empty() {
             item.state.name()
@@ -160,9 +160,9 @@ fn annotations(merged: &Merged) -> String {
         github::annotation(None, &item.id, message)
     };
     merged
-        .rest()
-        .take(github::MOST_ANNOTATIONS)
-        .map(of)
+        .unfinished()
+        .take(github::MAX_ANNOTATIONS)
+        .map(annotation)
         .collect()
 }
 
@@ -172,37 +172,37 @@ struct Data<'a> {
     #[serde(flatten)]
     counts: Counts,
     records: usize,
-    /// How many failed in which way.
+    /// Number of failed items for each kind of error.
     kinds: BTreeMap<&'a str, usize>,
-    /// Everything that is not done.
+    /// All items that are not done.
     rest: Vec<Value>,
     strangers: &'a [String],
-    torn: &'a [crate::merge::Torn],
-    /// Most memory that merging took, where the system tells.
+    torn: &'a [TruncatedLine],
+    /// Peak memory of the process, where the system reports it.
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_bytes: Option<u64>,
 }
 
 fn data(merged: &Merged) -> Data<'_> {
     let mut kinds = BTreeMap::new();
-    for fault in merged.rest().filter_map(|item| item.fault.as_ref()) {
-        *kinds.entry(fault.kind.name()).or_default() += 1;
+    for error in merged.unfinished().filter_map(|item| item.error.as_ref()) {
+        *kinds.entry(error.kind.name()).or_default() += 1;
     }
-    let entry = |item: &Item| match &item.fault {
-        Some(fault) => {
-            json!({"id": item.id, "state": item.state, "kind": fault.kind, "message": fault.message})
+    let entry = |item: &MergedItem| match &item.error {
+        Some(error) => {
+            json!({"id": item.id, "state": item.state, "kind": error.kind, "message": error.message})
         }
         None => json!({"id": item.id, "state": item.state}),
     };
-    let rest = merged.rest().map(entry).collect();
+    let rest = merged.unfinished().map(entry).collect();
     Data {
         v: 1,
         counts: merged.counts(),
         records: merged.records,
         kinds,
         rest,
-        strangers: &merged.strangers,
-        torn: &merged.torn,
+        strangers: &merged.unknown_ids,
+        torn: &merged.truncated,
         peak_bytes: peak_bytes(),
     }
 }
@@ -211,38 +211,38 @@ fn data(merged: &Merged) -> Data<'_> {
 mod tests {
     use super::*;
     use crate::error::{ErrorKind, RecordedKind};
-    use crate::merge::{Fault, State};
+    use crate::merge::{MergedState, RecordedError};
 
     fn merged() -> Merged {
-        let item = |id: &str, state, fault| Item {
+        let item = |id: &str, state, error| MergedItem {
             id: id.into(),
             state,
-            fault,
+            error,
             image: None,
             out: None,
             ended: None,
             warnings: 0,
-            loss_left: None,
+            loss_ratio: None,
         };
-        let fault = Fault {
+        let error = RecordedError {
             kind: RecordedKind::Known(ErrorKind::ImageDecode),
             message: "a|b".into(),
         };
         let items = vec![
-            item("a", State::Done, None),
-            item("b\u{1b}", State::Failed, Some(fault)),
-            item("long-name", State::Missing, None),
+            item("a", MergedState::Done, None),
+            item("b\u{1b}", MergedState::Failed, Some(error)),
+            item("long-name", MergedState::Missing, None),
         ];
         Merged {
             items,
             records: 2,
-            strangers: Vec::new(),
-            torn: Vec::new(),
+            unknown_ids: Vec::new(),
+            truncated: Vec::new(),
         }
     }
 
     #[test]
-    fn every_form_names_what_is_not_done() {
+    fn every_format_lists_the_unfinished_items() {
         let merged = merged();
         let expected = "3 items: 1 done, 1 failed, 1 missing\nfailed       b\\u{1b}    image.decode: a|b\nmissing      long-name\n";
         assert_eq!(text(&merged), expected);

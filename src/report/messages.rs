@@ -1,7 +1,6 @@
-//! What people read on stderr, and what scripts read on stdout.
+//! Prints messages for people to stderr and data for scripts to stdout.
 //!
-//! Names from the disk and prompts are hostile: control characters and characters that turn the direction of text are
-//! shown as escapes.
+//! Paths, prompts and messages of libraries are not trusted: characters that control the terminal are escaped.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -9,17 +8,18 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::diagnostics::{self, paragraph};
-use super::screen::{Newlines, Screen, escape};
-use super::verdict::Verdict;
+use super::screen::Screen;
+use super::validation::Validation;
 use crate::error::{Error, ErrorKind};
+use crate::escape;
 use crate::warning::Warning;
 
-/// Prints `error: ...` and `hint: ...` to stderr, one such pair for each fault of a drag file.
+/// Prints `error: ...` and `hint: ...` to stderr; for a drag file, one pair for each fault.
 pub fn print_error(error: &Error) {
     print(&message(error, Screen::stderr()));
 }
 
-/// The message of [`print_error`] without colours, for something that is `width` columns wide, or that needs no breaking of lines.
+/// Returns the message of [`print_error`] without colours, with lines of at most `width` columns if that is given.
 pub fn describe(error: &Error, width: Option<usize>) -> String {
     message(
         error,
@@ -39,31 +39,28 @@ pub fn print_warnings(warnings: &[Warning]) {
 
 /// Prints one warning to stderr.
 pub(super) fn warn(message: &str) {
-    print(&format!(
-        "warning: {}\n",
-        escape(message, Newlines::Escaped)
-    ));
+    print(&format!("warning: {}\n", escape::one_line(message)));
 }
 
-/// Prints to stderr, as it is.
+/// Prints text to stderr without escaping it.
 pub(super) fn print_error_text(text: &str) {
     print(text);
 }
 
-/// Says on stderr that this file was written.
+/// Prints to stderr that this file was written.
 pub fn print_written(path: &Path) {
     print(&format!(
         "wrote {}\n",
-        escape(&path.display().to_string(), Newlines::Escaped)
+        escape::one_line(&path.display().to_string())
     ));
 }
 
 /// Prints a line of text to stderr.
 pub fn print_line(text: &str) {
-    print(&format!("{}\n", escape(text, Newlines::Escaped)));
+    print(&format!("{}\n", escape::one_line(text)));
 }
 
-/// Prints data to stdout as one line of JSON, such as the record of an edit.
+/// Prints data, such as the record of an edit, to stdout as one line of JSON.
 ///
 /// # Errors
 /// As [`print_text`].
@@ -72,10 +69,10 @@ pub fn print_json(data: &impl Serialize) -> Result<(), Error> {
     print_text(&(json + "\n"))
 }
 
-/// Prints to stdout, as it is.
+/// Prints text to stdout without escaping it.
 ///
 /// # Errors
-/// [`Error::Output`] `output.write` when stdout cannot be written. A reader that went away is no error: it had what it wanted.
+/// [`Error::Output`] `output.write` if stdout cannot be written. A closed pipe is not an error.
 pub fn print_text(text: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     match stdout
@@ -87,17 +84,17 @@ pub fn print_text(text: &str) -> Result<(), Error> {
     }
 }
 
-/// Prints the verdict on a good drag file to stdout, as a line.
+/// Prints the verdict on a valid drag file to stdout as one line.
 ///
 /// # Errors
 /// As [`print_text`].
-pub fn print_verdict(verdict: &Verdict) -> Result<(), Error> {
-    print_text(&(escape(&verdict.line(), Newlines::Escaped) + "\n"))
+pub fn print_validation(validation: &Validation) -> Result<(), Error> {
+    print_text(&(escape::one_line(&validation.line()) + "\n"))
 }
 
-/// A path as one word of a shell's command line, to be shown.
+/// Formats a path as one word of a shell command line, for display.
 pub fn shell_word(path: &Path) -> String {
-    let text = escape(&path.display().to_string(), Newlines::Escaped);
+    let text = escape::one_line(&path.display().to_string());
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text
@@ -107,8 +104,7 @@ pub fn shell_word(path: &Path) -> String {
 }
 
 fn stdout_failed(error: &io::Error) -> Error {
-    let hint =
-        "what was to be printed is lost; files that were written are seen by their paths".into();
+    let hint = "the data is lost; files that were written are complete".into();
     Error::Output {
         path: "stdout".into(),
         kind: ErrorKind::OutputWrite,
@@ -118,7 +114,7 @@ fn stdout_failed(error: &io::Error) -> Error {
 }
 
 fn print(text: &str) {
-    // When stderr is gone there is nobody left to tell.
+    // A closed stderr is not an error.
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
@@ -129,7 +125,7 @@ fn message(error: &Error, screen: Screen) -> String {
             let shown: Vec<String> = errors.iter().map(|error| message(error, screen)).collect();
             format!("{}\n{error}\n", shown.join("\n"))
         }
-        // Lists of tensors have lines of their own.
+        // Lists of tensors have several lines.
         Error::Weights {
             path, reason, hint, ..
         }
@@ -139,11 +135,7 @@ fn message(error: &Error, screen: Screen) -> String {
             hint,
             ..
         } => {
-            let message = format!(
-                "{}: {}",
-                escape(path, Newlines::Escaped),
-                escape(reason, Newlines::Kept)
-            );
+            let message = format!("{}: {}", escape::one_line(path), escape::lines(reason));
             paragraph(
                 message,
                 Some(hint)
@@ -152,23 +144,18 @@ fn message(error: &Error, screen: Screen) -> String {
                 screen,
             )
         }
-        // And so have the tensor library's explanations.
+        // Messages of the tensor library have several lines.
         Error::Tensor(_) => paragraph(
-            escape(&error.to_string(), Newlines::Kept),
+            escape::lines(&error.to_string()),
             error.hint().as_deref(),
             screen,
         ),
         _ => paragraph(
-            escape(&error.to_string(), Newlines::Escaped),
+            escape::one_line(&error.to_string()),
             error.hint().as_deref(),
             screen,
         ),
     }
-}
-
-/// Text from a file, harmless for a terminal and on one line.
-pub(crate) fn on_one_line(text: &str) -> String {
-    escape(text, Newlines::Escaped)
 }
 
 #[cfg(test)]
@@ -176,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hostile_name_cannot_write_to_the_terminal() {
+    fn control_characters_of_a_path_are_escaped() {
         let error = Error::File {
             path: "a\x1b[2J\n\u{202e}gnp.b".into(),
             source: io::Error::other("no"),
@@ -188,12 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_stands_apart() {
+    fn a_hint_is_a_separate_paragraph() {
         let error = Error::PromptTooLong {
             tokens: 90,
             limit: 77,
         };
-        let expected = "error: the prompt has 90 tokens with its start and end mark; the text encoder reads 77\n\nhint: shorten the prompt; an empty prompt works too\n";
+        let expected = "error: the prompt has 90 tokens with its start and end mark; the text encoder reads 77\n\nhint: shorten the prompt; it may be empty\n";
         assert_eq!(describe(&error, None), expected);
     }
 

@@ -1,4 +1,4 @@
-//! The numbers of the method, for people and for scripts.
+//! The settings of a method, as a table and as JSON.
 
 use std::fmt::Write;
 
@@ -8,23 +8,25 @@ use serde_json::{Map, Value};
 use super::messages::{print_json, print_text};
 use super::screen::{stdout_width, wrapped};
 use crate::error::Error;
-use crate::settings::{Form, InForce, typed};
+use crate::method::Method;
+use crate::plan::InForce;
+use crate::settings::{Form, typed};
 
-/// Columns before a setting's description.
+/// Indentation of a setting's description.
 const INDENT: &str = "    ";
 
-/// Prints all settings to stdout: a table, or one line of JSON.
+/// Prints all settings to stdout: a table for each group, or one line of JSON.
 ///
 /// # Errors
 /// As [`super::print_text`].
-pub fn print_settings(settings: &[InForce], as_json: bool) -> Result<(), Error> {
+pub fn print_settings(method: Method, settings: &[InForce], as_json: bool) -> Result<(), Error> {
     if as_json {
         return print_json(&Settings(settings));
     }
-    print_text(&table(settings, stdout_width()))
+    print_text(&table(method, settings, stdout_width()))
 }
 
-fn table(settings: &[InForce], width: usize) -> String {
+fn table(method: Method, settings: &[InForce], width: usize) -> String {
     let rows = settings.iter().map(|entry| {
         let value = match &entry.resolved {
             Some(resolved) => format!("{} ({})", typed(&entry.value), typed(resolved)),
@@ -37,23 +39,32 @@ fn table(settings: &[InForce], width: usize) -> String {
             short_bounds(entry.setting.form),
         ]
     });
-    let heading = ["setting", "value", "from", "bounds"].map(str::to_owned);
-    let rows: Vec<[String; 4]> = std::iter::once(heading).chain(rows).collect();
+    let titles = ["setting", "value", "from", "bounds"].map(str::to_owned);
+    let rows: Vec<[String; 4]> = std::iter::once(titles).chain(rows).collect();
     let column = |index: usize| {
-        rows.iter()
-            .map(|row| row[index].chars().count())
-            .max()
-            .unwrap_or_default()
+        let widths = rows.iter().map(|row| row[index].chars().count());
+        widths.max().unwrap_or_default()
     };
     let (names, values, origins) = (column(0), column(1), column(2));
+    let line = |[name, value, origin, bounds]: &[String; 4]| {
+        let line = format!("{name:names$}  {value:values$}  {origin:origins$}  {bounds}");
+        line.trim_end().to_owned()
+    };
 
     let mut text = String::new();
-    for (index, [name, value, origin, bounds]) in rows.iter().enumerate() {
-        let line = format!("{name:names$}  {value:values$}  {origin:origins$}  {bounds}");
-        let _ = writeln!(text, "{}", line.trim_end());
-        let Some(entry) = index.checked_sub(1).and_then(|index| settings.get(index)) else {
-            continue;
-        };
+    for about in wrapped(
+        &format!("Method {}: {}", method.name(), method.about()),
+        width,
+    ) {
+        let _ = writeln!(text, "{about}");
+    }
+    let mut heading = "";
+    for (entry, row) in settings.iter().zip(&rows[1..]) {
+        if entry.group.heading != heading {
+            heading = entry.group.heading;
+            let _ = writeln!(text, "\n{heading}\n\n{}", line(&rows[0]));
+        }
+        let _ = writeln!(text, "{}", line(row));
         let about = format!("{} Source: {}.", entry.setting.text(), entry.setting.source);
         for line in wrapped(&about, width.saturating_sub(INDENT.len())) {
             let _ = writeln!(text, "{INDENT}{line}");
@@ -62,7 +73,7 @@ fn table(settings: &[InForce], width: usize) -> String {
     text
 }
 
-/// The bounds without the words around them.
+/// Returns the bounds without "must be".
 fn short_bounds(form: Form) -> String {
     match form {
         Form::Whole(0, u64::MAX) => "any whole number".into(),
@@ -96,6 +107,7 @@ fn described(entry: &InForce) -> Map<String, Value> {
         "origin".into(),
         serde_json::to_value(entry.origin).unwrap_or_default(),
     );
+    object.insert("group".into(), entry.group.heading.into());
     object.insert("default".into(), setting.default());
     object.insert("schema".into(), setting.form.schema());
     object.insert("description".into(), setting.text().into());
@@ -106,39 +118,33 @@ fn described(entry: &InForce) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{DESCRIPTIONS, in_force};
+    use crate::plan::in_force;
 
     #[test]
     fn the_table_fits_its_width() {
-        let settings = in_force(&[], 256).expect("defaults are within bounds");
+        let (method, settings) = in_force(&[], 256).expect("defaults are within bounds");
         for width in [60, 80, 100] {
-            let text = table(&settings, width);
+            let text = table(method, &settings, width);
             let longest = text.lines().map(|line| line.chars().count()).max();
+            let limit = if width == 60 { 72 } else { width };
+            assert!(longest <= Some(limit), "{width}: {longest:?}\n{text}");
+            for entry in &settings {
+                let start = format!("\n{} ", entry.setting.name);
+                assert!(text.contains(&start), "{text}");
+            }
+        }
+        let text = table(method, &settings, 80);
+        for expected in [
+            "Method pbsi: ",
+            "\n\nSettings of the method pbsi\n\nsetting          value     from     bounds\ntimesteps ",
+            "\n\nSettings of the LoRA\n\n",
+            "\nsize             0 (256)   default  0 or 64 to 2048\n",
+            "\n    Number of timesteps of the denoising grid. Source: DragNeXt, arXiv",
+        ] {
             assert!(
-                longest <= Some(if width == 60 { 72 } else { width }),
-                "{width}: {longest:?}\n{text}"
-            );
-            assert!(
-                DESCRIPTIONS
-                    .iter()
-                    .all(|setting| text.contains(&format!("\n{} ", setting.name))),
-                "{text}"
+                text.contains(expected),
+                "{expected:?} is missing in\n{text}"
             );
         }
-        let text = table(&settings, 80);
-        assert!(
-            text.starts_with("setting          value     from     bounds\n"),
-            "{text}"
-        );
-        assert!(
-            text.contains("\nsize             0 (256)   default  0 or 64 to 2048\n"),
-            "{text}"
-        );
-        assert!(
-            text.contains(
-                "\n    Number of timesteps of the denoising grid. Source: DragNeXt, arXiv"
-            ),
-            "{text}"
-        );
     }
 }

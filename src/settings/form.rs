@@ -66,6 +66,30 @@ impl Form {
         }
     }
 
+    /// Reads a value as it is typed on the command line; `None` when the text is none of this form. Bounds are not checked.
+    pub fn parse(self, text: &str) -> Option<Value> {
+        match self {
+            Self::Whole(..) | Self::ZeroOr(..) => text.parse::<u64>().ok().map(Value::from),
+            Self::WordOr(word, _) if text == word => Some(word.into()),
+            Self::WordOr(..) => text.parse::<u64>().ok().map(Value::from),
+            // JSON has no infinity and no NaN; as text they fail the check of the bounds by their name.
+            Self::Within(..) | Self::Above(..) => {
+                let number = text.parse::<f64>().ok()?;
+                let json = serde_json::Number::from_f64(number).map(Value::Number);
+                Some(json.unwrap_or_else(|| format!("{number:?}").into()))
+            }
+            Self::Switch => text.parse::<bool>().ok().map(Value::from),
+            Self::Words(words) => words.contains(&text).then(|| text.into()),
+            Self::Stages(_) => {
+                let stage = |stage: &str| stage.trim().parse::<u64>().ok().map(Value::from);
+                text.split(',')
+                    .map(stage)
+                    .collect::<Option<Vec<Value>>>()
+                    .map(Value::from)
+            }
+        }
+    }
+
     fn whole(self, value: &Value, fits: impl Fn(u64) -> bool) -> Result<Value, Misfit> {
         let number = value
             .as_f64()

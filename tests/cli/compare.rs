@@ -1,4 +1,4 @@
-//! `dragnext compare`: its numbers are those of scikit-image, its limits are kept, and what cannot be compared is refused.
+//! `dragnext compare`: its numbers equal those of scikit-image, its limits decide the exit status, and unusable pictures are rejected.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -60,7 +60,7 @@ fn ramp(spot: Option<(u32, u32)>) -> GrayImage {
 
 /// tests/peer/similarity.py prints these numbers.
 #[test]
-fn the_numbers_are_those_of_scikit_image() {
+fn the_numbers_equal_those_of_scikit_image() {
     let (a, b) = (example("translation-00"), example("translation-07"));
     let all = Bench::new().json(&[a.to_str().unwrap(), b.to_str().unwrap()])["all"].take();
     let close = |name: &str, expected: f64| {
@@ -81,7 +81,7 @@ fn the_numbers_are_those_of_scikit_image() {
 }
 
 #[test]
-fn what_is_the_same_passes_the_strictest_limits() {
+fn equal_pictures_pass_the_strictest_limits() {
     let bench = Bench::new();
     bench.save("a.png", ramp(None));
     let strictest = [
@@ -114,14 +114,14 @@ fn what_is_the_same_passes_the_strictest_limits() {
 }
 
 #[test]
-fn every_limit_is_one() {
+fn every_limit_decides_the_exit_status() {
     let bench = Bench::new();
     bench.save("a.png", ramp(None));
     bench.save("b.png", ramp(Some((20, 15))));
     assert_eq!(
         bench.status(&["a.png", "b.png"]),
         Some(0),
-        "without limits nothing is too much"
+        "without limits every difference passes"
     );
     for (limit, broken, kept, metric) in [
         ("--max-diff", "59.9", "60", "max_diff"),
@@ -163,7 +163,7 @@ fn every_limit_is_one() {
 }
 
 #[test]
-fn inside_and_outside_of_a_mask_are_judged_apart() {
+fn inside_and_outside_of_a_mask_are_judged_separately() {
     let bench = Bench::new();
     bench.save("a.png", ramp(None));
     bench.save("b.png", ramp(Some((5, 5))));
@@ -191,12 +191,12 @@ fn inside_and_outside_of_a_mask_are_judged_apart() {
     assert_eq!(
         with(&right, &["--max-diff", "59"]),
         Some(1),
-        "limits hold outside too"
+        "limits apply outside too"
     );
     assert_eq!(
         with(&right, &["--max-diff", "59", "--outside-max-diff", "60"]),
         Some(0),
-        "unless there is one for it"
+        "unless the outside has its own limit"
     );
     let record = bench.json(&[&right[..], &["--outside-max-diff", "0"]].concat());
     assert_eq!(
@@ -209,9 +209,9 @@ fn inside_and_outside_of_a_mask_are_judged_apart() {
     );
 }
 
-/// One of 65,536 levels is 1/257 of one of 256; the same colours in 8 and in 16 bits, grey or not, opaque or without alpha are no difference.
+/// Equal colours are equal in 8 and 16 bits, as grey or RGB, and with or without alpha. A 16-bit level is 1/257 of an 8-bit level.
 #[test]
-fn bit_depths_and_kinds_of_pictures_are_compared_by_what_they_show() {
+fn pictures_of_different_formats_are_compared_by_their_colours() {
     let bench = Bench::new();
     bench.save("grey8.png", ramp(None));
     bench.save("rgb8.png", DynamicImage::from(ramp(None)).into_rgb8());
@@ -256,7 +256,7 @@ fn alpha_is_a_difference() {
     );
     for other in ["opaque.png", "none.png"] {
         let all = bench.json(&[other, "clear.png"])["all"].take();
-        // A twentieth of one channel of four.
+        // 200 levels in one column of twenty and in one channel of four.
         assert_eq!(
             (&all["max_diff"], &all["mean_diff"], &all["differing"]),
             (&200.0.into(), &2.5.into(), &20.into()),
@@ -266,16 +266,16 @@ fn alpha_is_a_difference() {
 }
 
 #[test]
-fn what_cannot_be_compared_is_refused() {
+fn pictures_that_cannot_be_compared_are_rejected() {
     let bench = Bench::new();
     bench.save("a.png", ramp(None));
     bench.save("b.png", GrayImage::new(40, 31));
     std::fs::write(bench.folder.path().join("text.png"), "no picture").unwrap();
-    for (arguments, kind, said) in [
+    for (arguments, kind, message) in [
         (
             &["a.png", "b.png"][..],
             "image.size",
-            "b.png: is 40 x 31 pixels, `a.png` is 40 x 30",
+            "b.png: is 40 x 31 pixels, but `a.png` is 40 x 30",
         ),
         (&["a.png", "none.png"], "image.missing", "none.png"),
         (&["text.png", "a.png"], "image.unsupported", "text.png"),
@@ -298,7 +298,7 @@ fn what_cannot_be_compared_is_refused() {
         let output = bench.run(arguments);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
-        assert!(stderr.contains(said), "{stderr}");
+        assert!(stderr.contains(message), "{stderr}");
         let record = bench.json(arguments);
         assert_eq!(
             (&record["status"], &record["error"]["kind"]),

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use dragnext::Error;
 use dragnext::drag_file::{DragFile, template};
 use dragnext::geometry::Size;
+use dragnext::plan::{Choice, Settings};
 use dragnext::plan::{Plan, check_masks};
 use dragnext::report;
-use dragnext::settings::Settings;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -251,7 +251,7 @@ fn judge(bytes: &[u8], size: Size, width: Option<usize>) -> &'static str {
         }
         Ok(drag) => {
             let masks = check_masks(&drag, path);
-            let settings = Settings::resolve(&drag.settings).unwrap();
+            let settings = Settings::resolve(&Choice::from(&drag)).unwrap();
             match (Plan::new(&drag, path, size, &settings, 64), masks) {
                 (Err(error), _) | (_, Err(error)) => tell(error, "refused by the plan"),
                 (Ok(plan), Ok(())) => {

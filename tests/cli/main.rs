@@ -1,5 +1,5 @@
 //! The command line without a model: drag files and their faults, previews, comparisons, merged records, documents, the terminal, and what
-//! the README and `Cargo.toml` promise.
+//! the README, `Cargo.toml` and the order of modules promise.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,6 +14,7 @@ mod documents;
 mod drag_file_commands;
 mod drag_file_faults;
 mod drag_file_mutations;
+mod imports;
 mod merge;
 mod preview;
 mod readme;

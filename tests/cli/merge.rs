@@ -1,4 +1,4 @@
-//! `dragnext report merge`: records of many runs as one, with what is missing, and what is left to do as a manifest.
+//! `dragnext report merge`: merges the records of several runs, reports missing items, and writes a manifest of the unfinished ones.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ impl Bench {
     }
 }
 
-/// As a run writes it.
+/// Returns a record as a run writes it.
 fn record(id: &str, status: &str, ended: f64) -> String {
     let error = if status == "failed" {
         r#","error":{"kind":"compute.not_finite","message":"decode, step 1: the picture is not finite"}"#
@@ -73,7 +73,7 @@ fn manifest(ids: &[&str]) -> String {
     })
 }
 
-/// Four shards: one was killed in the middle of a line, one never ran, one item was done again elsewhere.
+/// Writes the records of shards: one was killed in the middle of a line, one never ran, one item was edited again in another run.
 fn shards(bench: &Bench) {
     bench.write("items.jsonl", &manifest(&["a", "b", "c", "d", "e"]));
     bench.write(
@@ -88,7 +88,7 @@ fn shards(bench: &Bench) {
 }
 
 #[test]
-fn shards_become_one() {
+fn shards_are_merged() {
     let bench = Bench::new();
     shards(&bench);
     let files = [
@@ -112,7 +112,8 @@ fn shards_become_one() {
         "{stderr}"
     );
     assert!(
-        stderr.contains("warning: out/records/1-of-3.jsonl: line 2 is no record and is left out"),
+        stderr
+            .contains("warning: out/records/1-of-3.jsonl: skipping line 2, which is not a record"),
         "{stderr}"
     );
     assert!(
@@ -124,10 +125,10 @@ fn shards_become_one() {
     assert_eq!(
         std::fs::read_to_string(bench.path("rest.jsonl")).unwrap(),
         manifest(&["c", "e"]),
-        "word by word"
+        "lines are copied unchanged"
     );
 
-    // The rest is done; the same files and one more.
+    // With the records of the remaining items, all are done.
     bench.write(
         "out/records/all.jsonl",
         &(record("c", "done", 20.0) + &record("e", "done", 21.0)),
@@ -147,7 +148,7 @@ fn shards_become_one() {
 }
 
 #[test]
-fn without_a_manifest_what_failed_is_told() {
+fn without_a_manifest_failed_items_are_listed() {
     let bench = Bench::new();
     bench.write(
         "r.jsonl",
@@ -160,15 +161,11 @@ fn without_a_manifest_what_failed_is_told() {
     let expected = "3 items: 1 done, 1 failed, 1 interrupted\nfailed       a  compute.not_finite: decode, step 1: the picture is not finite\ninterrupted  b\n";
     assert_eq!(stdout, expected);
     let (status, _, stderr) = bench.run(&["r.jsonl", "--todo", "rest.jsonl"]);
-    assert_eq!(
-        status,
-        Some(2),
-        "what is left to do is known by the manifest: {stderr}"
-    );
+    assert_eq!(status, Some(2), "--todo needs the manifest: {stderr}");
 }
 
 #[test]
-fn every_form_has_its_reader() {
+fn every_format_has_the_counts_and_the_unfinished_items() {
     let bench = Bench::new();
     shards(&bench);
     let base = [
@@ -227,23 +224,26 @@ fn every_form_has_its_reader() {
 }
 
 #[test]
-fn what_is_no_record_or_no_manifest_is_refused() {
+fn files_that_are_not_records_or_manifests_are_rejected() {
     let bench = Bench::new();
     bench.write("good.jsonl", &record("a", "done", 1.0));
     bench.write("prose.txt", "This is\nno record.\n");
-    bench.write("torn.jsonl", &record("a", "done", 1.0)[..25]);
+    bench.write("truncated.jsonl", &record("a", "done", 1.0)[..25]);
     bench.write("empty.jsonl", "");
     bench.write("twice.jsonl", &manifest(&["a", "b", "a"]));
     bench.write("broken.jsonl", "{\"id\": \"a\"}\n{\"id\": \n");
     bench.write("other/items.jsonl", &manifest(&["a"]));
-    for (arguments, said) in [
+    for (arguments, message) in [
         (&["none.jsonl"][..], "none.jsonl: No such file"),
-        (&["prose.txt"], "prose.txt: holds no records"),
+        (&["prose.txt"], "prose.txt: contains no records"),
         (&["."], ".: is not a file"),
-        (&["good.jsonl", "prose.txt"], "prose.txt: holds no records"),
+        (
+            &["good.jsonl", "prose.txt"],
+            "prose.txt: contains no records",
+        ),
         (
             &["good.jsonl", "--manifest", "twice.jsonl"],
-            "twice.jsonl: line 3: the id `a` is that of line 1 too",
+            "twice.jsonl: line 3: the id `a` is also that of line 1",
         ),
         (
             &["good.jsonl", "--manifest", "broken.jsonl"],
@@ -261,7 +261,7 @@ fn what_is_no_record_or_no_manifest_is_refused() {
                 "--todo",
                 "rest.jsonl",
             ],
-            "rest.jsonl: is not beside the manifest",
+            "rest.jsonl: is not in the folder of the manifest",
         ),
         (
             &[
@@ -284,10 +284,10 @@ fn what_is_no_record_or_no_manifest_is_refused() {
     ] {
         let (status, stdout, stderr) = bench.run(arguments);
         assert_eq!((status, &*stdout), (Some(2), ""), "{arguments:?}: {stderr}");
-        assert!(stderr.contains(said), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(message), "{arguments:?}: {stderr}");
     }
-    // A run that was killed at its first line, and one that did nothing, leave files without records.
-    for file in ["torn.jsonl", "empty.jsonl"] {
+    // A run killed at its first line, and a run that did nothing, leave files without records.
+    for file in ["truncated.jsonl", "empty.jsonl"] {
         let (status, stdout, stderr) = bench.run(&[file, "good.jsonl"]);
         assert_eq!(
             (status, &*stdout),
@@ -298,7 +298,7 @@ fn what_is_no_record_or_no_manifest_is_refused() {
 }
 
 #[test]
-fn the_sheet_shows_the_worst_first() {
+fn the_contact_sheet_shows_the_worst_items_first() {
     let bench = Bench::new();
     std::fs::create_dir_all(bench.path("out")).unwrap();
     for (name, red) in [("bad.png", 250u8), ("good.png", 10), ("out/good.png", 60)] {
@@ -328,7 +328,7 @@ fn the_sheet_shows_the_worst_first() {
     assert!(bad < before && before < after, "{bad} {before} {after}");
 }
 
-/// A hundred thousand records of the length that runs write, two for every tenth item.
+/// 100,000 records of realistic length, and a second one for every hundredth item.
 #[test]
 fn a_hundred_thousand_records_take_little_time_and_memory() {
     let bench = Bench::new();

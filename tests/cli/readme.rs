@@ -1,4 +1,4 @@
-//! What the README shows is so: its drag files are read, its commands are understood, its links lead somewhere.
+//! What README.md and assets/guide.md show is so: its drag files are read, its commands are understood, its links lead somewhere.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,22 +9,27 @@ use dragnext::drag_file::DragFile;
 use dragnext::error::{BUG, FAILED, NOT_STARTED, RETRY};
 
 const README: &str = include_str!("../../README.md");
+const GUIDE: &str = include_str!("../../assets/guide.md");
 const CI: &str = include_str!("../../.ci/run");
 
 /// The contents of fenced blocks of a language.
 fn blocks(language: &str) -> Vec<String> {
-    let fenced = README.split("\n```").collect::<Vec<_>>();
-    let blocks = fenced
-        .iter()
-        .skip(1)
-        .step_by(2)
-        .filter_map(|block| block.strip_prefix(&format!("{language}\n")));
-    blocks.map(str::to_owned).collect()
+    let fenced = |text: &str| -> Vec<String> {
+        let blocks = text.split("\n```").skip(1).step_by(2);
+        let blocks = blocks.filter_map(|block| block.strip_prefix(&format!("{language}\n")));
+        blocks.map(str::to_owned).collect()
+    };
+    [fenced(README), fenced(GUIDE)].concat()
 }
 
-/// The README without its fenced blocks.
+/// A document without its fenced blocks.
+fn without_blocks(text: &str) -> String {
+    text.split("\n```").step_by(2).collect()
+}
+
+/// README and guide without their fenced blocks.
 fn prose() -> String {
-    README.split("\n```").step_by(2).collect()
+    [README, GUIDE].map(without_blocks).concat()
 }
 
 /// Lines that are indented by four spaces: what one types.
@@ -160,14 +165,39 @@ fn flags_and_variables_exist() {
 #[test]
 fn links_and_pictures_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let links = README
-        .split("](")
-        .skip(1)
-        .map(|rest| rest.split(')').next().unwrap());
-    let pictures = README
-        .split("src=\"")
-        .skip(1)
-        .map(|rest| rest.split('"').next().unwrap());
+    let mut seen = 0;
+    for (text, folder) in [(README, root.to_path_buf()), (GUIDE, root.join("assets"))] {
+        let links = text
+            .split("](")
+            .skip(1)
+            .map(|rest| rest.split(')').next().unwrap());
+        let pictures = text
+            .split("src=\"")
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap());
+        for target in links
+            .chain(pictures)
+            .filter(|target| !target.contains("://"))
+        {
+            let (path, title) = target.split_once('#').unwrap_or((target, ""));
+            let linked = if path.is_empty() {
+                text.to_owned()
+            } else {
+                assert!(folder.join(path).exists(), "{path} does not exist");
+                std::fs::read_to_string(folder.join(path)).unwrap_or_default()
+            };
+            assert!(
+                title.is_empty() || anchors(&linked).contains(title),
+                "no heading of {path} is called #{title}"
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "the README has links and pictures");
+}
+
+/// The anchors of a document's headings.
+fn anchors(text: &str) -> BTreeSet<String> {
     let anchor = |title: &str| {
         let kept = title
             .to_lowercase()
@@ -176,26 +206,11 @@ fn links_and_pictures_lead_somewhere() {
             .collect::<String>();
         kept.trim().replace(' ', "-")
     };
-    let anchors: BTreeSet<String> = prose()
+    let headings = without_blocks(text);
+    headings
         .lines()
         .filter_map(|line| Some(anchor(line.strip_prefix('#')?.trim_start_matches('#'))))
-        .collect();
-    let mut seen = 0;
-    for target in links.chain(pictures) {
-        if target.contains("://") {
-            continue;
-        }
-        match target.split_once('#') {
-            Some(("", title)) => assert!(
-                anchors.contains(title),
-                "no heading is called #{title}: {anchors:?}"
-            ),
-            Some((path, _)) => assert!(root.join(path).exists(), "{path} does not exist"),
-            None => assert!(root.join(target).exists(), "{target} does not exist"),
-        }
-        seen += 1;
-    }
-    assert!(seen > 3, "the README has pictures");
+        .collect()
 }
 
 /// The first two commands are what a newcomer types: both run for every change.
@@ -225,9 +240,9 @@ fn exit_statuses_are_those_of_the_program() {
         (BUG, "a bug"),
     ] {
         assert!(
-            README.contains(&format!("{status} {meaning}")),
-            "the README says that {status} is `{meaning}`"
+            GUIDE.contains(&format!("{status} {meaning}")),
+            "the guide says that {status} is `{meaning}`"
         );
     }
-    assert!(README.contains("130 and 143 stopped by a signal"));
+    assert!(GUIDE.contains("130 and 143 stopped by a signal"));
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dragnext::drag_file::{DragFile, schema};
-use dragnext::settings::DESCRIPTIONS;
+use dragnext::method::groups;
 use serde_json::{Value, json};
 
 fn root() -> &'static Path {
@@ -123,7 +123,7 @@ fn every_key_is_described() {
     for part in ["region", "shape"] {
         check(&schema["$defs"][part], part);
     }
-    for setting in DESCRIPTIONS {
+    for setting in groups().iter().flat_map(|group| group.settings) {
         assert!(
             !setting.source.is_empty() && setting.text().len() > 10,
             "{}",
@@ -276,7 +276,7 @@ fn schema_and_reader_agree() {
         (false, set("lora-rank", json!(4))),
     ];
     // Every setting: its default, and something of every type and size.
-    for setting in DESCRIPTIONS {
+    for setting in groups().iter().flat_map(|group| group.settings) {
         files.push((true, set(setting.name, setting.default())));
         for value in [
             "null",

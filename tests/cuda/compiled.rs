@@ -17,9 +17,7 @@ pub(crate) fn kernels() -> Option<&'static libloading::Library> {
 pub(crate) fn available(test: &str) -> bool {
     let found = kernels().is_some();
     if !found {
-        eprintln!(
-            "skipped: {test}: no C++ compiler (`c++`) to compile the kernels for the processor"
-        );
+        eprintln!("skipped: {test}: no C++ compiler (`c++`) to compile the kernels for the CPU");
     }
     found
 }
@@ -54,14 +52,11 @@ fn compile() -> Option<libloading::Library> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => panic!("c++ cannot be started: {error}"),
         Ok(status) => {
-            assert!(
-                status.success(),
-                "the kernels do not compile for the processor"
-            );
+            assert!(status.success(), "the kernels do not compile for the CPU");
             // SAFETY: the library was just compiled; its initialisers only fill a table of names.
             let opened = unsafe { libloading::Library::new(&library) }
                 .expect("what was just compiled can be opened");
-            std::fs::remove_dir_all(&folder).expect("the folder is ours");
+            std::fs::remove_dir_all(&folder).expect("the folder can be removed");
             Some(opened)
         }
     }

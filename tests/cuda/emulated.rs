@@ -116,7 +116,7 @@ impl Driver for Emulated {
         let bytes = state
             .allocations
             .remove(&address.0)
-            .expect("what is freed was allocations");
+            .expect("only allocations are freed");
         state.held -= bytes;
         // SAFETY: allocated with this size and alignment, and not used again.
         unsafe {

@@ -16,9 +16,9 @@ fn running_out_of_memory_is_an_error_and_releases_the_memory() {
     }
     let dump = Fixture::open("edit/dump.safetensors");
     let short = |given: &mut dragnext::settings::Overrides| {
-        given.iterations = Some(1);
-        given.timesteps = Some(1);
-        given.lora_steps = Some(1);
+        for setting in ["iterations", "timesteps", "lora_steps"] {
+            given.set(setting, 1);
+        }
     };
     let cuda = Cuda::new(Emulated::new(ConvolutionSupport::Full), Format::F16);
     try_edit(cuda.clone(), &dump, short).expect("the memory suffices");

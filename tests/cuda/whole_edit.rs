@@ -9,10 +9,11 @@ use dragnext::kernels::cuda::Cuda;
 use dragnext::kernels::cuda::driver::Format;
 use dragnext::model::Model;
 use dragnext::picture::{self, Picture};
-use dragnext::pipeline::{EditRequest, Editor, Work};
+use dragnext::pipeline::{EditRequest, Pipeline, Work};
 use dragnext::plan::Plan;
+use dragnext::plan::{Choice, Settings};
 use dragnext::progress::{Silent, Stage};
-use dragnext::settings::{Overrides, Settings};
+use dragnext::settings::Overrides;
 
 use super::compiled::available;
 use super::emulated::{ConvolutionSupport, Emulated};
@@ -55,13 +56,9 @@ impl Scene {
     }
 
     fn plan(&self, given: &Overrides) -> Plan {
-        let few = Overrides {
-            size: Some(64),
-            timesteps: Some(1),
-            iterations: Some(2),
-            ..Overrides::default()
-        };
-        let settings = Settings::resolve(&given.over(&few)).expect("the settings are valid");
+        let few = Overrides::from([("size", 64), ("timesteps", 1), ("iterations", 2)]);
+        let settings =
+            Settings::resolve(&Choice::of(given.over(&few))).expect("the settings are valid");
         Plan::new(
             &self.drag,
             &path("edit/drag.json"),
@@ -85,9 +82,10 @@ fn model() -> Model {
     Model::open(&path("tiny").to_string_lossy(), None).expect("the fixture is a model")
 }
 
-fn editor(format: Format) -> Editor<Cuda> {
+fn editor(format: Format) -> Pipeline<Cuda> {
     let cuda = Cuda::new(Emulated::new(ConvolutionSupport::Full), format);
-    Editor::load(cuda, model(), &mut Silent, &Interrupt::never()).expect("the fixture has weights")
+    Pipeline::load(cuda, model(), &mut Silent, &Interrupt::never())
+        .expect("the fixture has weights")
 }
 
 /// Cached results are uploaded again, and the loss scale of the next stage does not depend on
@@ -98,17 +96,13 @@ fn an_edit_from_the_cache_is_bitwise_equal() {
         return;
     }
     let scene = Scene::read();
-    let plan = scene.plan(&Overrides {
-        lora_steps: Some(2),
-        strength: Some(0.06),
-        ..Overrides::default()
-    });
+    let plan = scene.plan(&Overrides::from([("lora_steps", 2.0), ("strength", 0.06)]));
     let folder = tempfile::tempdir().expect("a temporary folder can be created");
     let edit = |cached: bool| {
         let mut editor = editor(Format::F16);
         if cached {
             editor
-                .reuse(Cache::new(CacheLocation {
+                .use_cache(Cache::new(CacheLocation {
                     folder: folder.path().into(),
                     limit: 1 << 30,
                 }))
@@ -117,7 +111,7 @@ fn an_edit_from_the_cache_is_bitwise_equal() {
         editor
             .edit(
                 scene.work(&plan),
-                &mut Seeded::of(&plan.settings),
+                &mut Seeded::of(&plan.settings.diffusion, &plan.settings.lora),
                 &mut Silent,
                 &Interrupt::never(),
             )
@@ -144,18 +138,16 @@ fn edits_side_by_side_agree_with_single_edits() {
         return;
     }
     let scene = Scene::read();
-    let given = |seed| Overrides {
-        seed: Some(seed),
-        lora_steps: Some(1),
-        strength: Some(0.04),
-        ..Overrides::default()
+    let given = |seed: u32| {
+        let seed = f64::from(seed);
+        Overrides::from([("seed", seed), ("lora_steps", 1.0), ("strength", 0.04)])
     };
     let plans = [3, 4].map(|seed| scene.plan(&given(seed)));
     // In f16 all pictures share one loss scale, and the first steps of Adam amplify rounding. The
     // difference between f16 and f32 for one picture is as large.
     for (format, tolerance) in [(Format::F32, 1e-4), (Format::F16, 2e-2)] {
         let alone = plans.each_ref().map(|plan| {
-            let mut noise = Seeded::of(&plan.settings);
+            let mut noise = Seeded::of(&plan.settings.diffusion, &plan.settings.lora);
             editor(format)
                 .edit(
                     scene.work(plan),
@@ -168,7 +160,9 @@ fn edits_side_by_side_agree_with_single_edits() {
         });
         assert!(alone[0] != alone[1], "the seeds give different pictures");
         let (mut noise, mut progress) = (
-            plans.each_ref().map(|plan| Seeded::of(&plan.settings)),
+            plans
+                .each_ref()
+                .map(|plan| Seeded::of(&plan.settings.diffusion, &plan.settings.lora)),
             [Silent, Silent],
         );
         let edits = plans.iter().zip(&mut noise).zip(&mut progress);

@@ -1,4 +1,4 @@
-//! `dragnext check`: golden edits of the tiny model. What is wrong is made wrong first, and seen.
+//! `dragnext check`: golden edits of the tiny model, with faults that the tests create themselves.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -11,7 +11,7 @@ fn tiny() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny")
 }
 
-/// Few steps of everything.
+/// Settings with few steps in every stage.
 const FEW: [&str; 10] = [
     "--strength",
     "0.08",
@@ -29,14 +29,14 @@ struct Bench {
     folder: tempfile::TempDir,
 }
 
-/// What a run said.
-struct Said {
+/// Exit status and output of a run.
+struct Ended {
     status: Option<i32>,
     stdout: String,
     stderr: String,
 }
 
-impl From<Output> for Said {
+impl From<Output> for Ended {
     fn from(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Self {
@@ -48,7 +48,7 @@ impl From<Output> for Said {
 }
 
 impl Bench {
-    /// Two cases without anything that is expected of them.
+    /// Creates two cases without expected pictures.
     fn new() -> Self {
         let bench = Self {
             folder: tempfile::tempdir().unwrap(),
@@ -59,11 +59,11 @@ impl Bench {
         bench
     }
 
-    /// The same, blessed.
+    /// Creates two cases with expected pictures.
     fn blessed() -> Self {
         let bench = Self::new();
-        let said = bench.check(&["--bless"]);
-        assert_eq!(said.status, Some(1), "{}", said.stderr);
+        let ended = bench.check(&["--bless"]);
+        assert_eq!(ended.status, Some(1), "{}", ended.stderr);
         bench
     }
 
@@ -109,11 +109,11 @@ impl Bench {
         command
     }
 
-    fn check(&self, arguments: &[&str]) -> Said {
+    fn check(&self, arguments: &[&str]) -> Ended {
         self.command(arguments).output().unwrap().into()
     }
 
-    /// Adds to one sample of what is expected of a case.
+    /// Changes one sample of the expected picture of a case.
     fn spoil(&self, case: &str, (x, y): (u32, u32), by: u8) {
         let path = self.path("golden").join(case).join("expected.png");
         let mut picture = image::open(&path).unwrap().into_rgb8();
@@ -132,33 +132,34 @@ impl Bench {
 }
 
 #[test]
-fn what_was_blessed_passes_and_is_what_edit_makes() {
+fn a_blessed_result_passes_and_equals_that_of_edit() {
     let bench = Bench::new();
-    let said = bench.check(&["--bless"]);
-    assert_eq!(said.status, Some(1), "{}", said.stderr);
+    let ended = bench.check(&["--bless"]);
+    assert_eq!(ended.status, Some(1), "{}", ended.stderr);
     assert!(
-        said.stdout.contains("blessed  far") && said.stderr.contains("error: 2 of 2 cases blessed"),
+        ended.stdout.contains("blessed  far")
+            && ended.stderr.contains("error: 2 of 2 cases blessed"),
         "{}{}",
-        said.stdout,
-        said.stderr
+        ended.stdout,
+        ended.stderr
     );
     assert!(
         !bench.path("dragnext-check").exists(),
-        "there was nothing to compare with"
+        "without an expected picture nothing is compared"
     );
 
-    let said = bench.check(&[]);
-    assert_eq!(said.status, Some(0), "{}{}", said.stdout, said.stderr);
+    let ended = bench.check(&[]);
+    assert_eq!(ended.status, Some(0), "{}{}", ended.stdout, ended.stderr);
     assert!(
-        said.stdout.starts_with("ok       far ") && said.stdout.contains("\nok       near "),
+        ended.stdout.starts_with("ok       far ") && ended.stdout.contains("\nok       near "),
         "{}",
-        said.stdout
+        ended.stdout
     );
     assert_eq!(
-        said.stderr.matches("\nload ").count() + usize::from(said.stderr.starts_with("load ")),
+        ended.stderr.matches("\nload ").count() + usize::from(ended.stderr.starts_with("load ")),
         1,
         "weights are loaded once: {}",
-        said.stderr
+        ended.stderr
     );
 
     let mut edit = Command::cargo_bin("dragnext").unwrap();
@@ -179,38 +180,38 @@ fn what_was_blessed_passes_and_is_what_edit_makes() {
     );
     assert!(
         std::fs::read(bench.path("near.png")).unwrap() == bench.expected("near"),
-        "the second case has the bytes of an edit by itself"
+        "the second case has the bytes of a single edit"
     );
     assert!(bench.expected("near") != bench.expected("far"));
 }
 
-/// One level in one sample: outside of the editable area that is too much, inside it is not.
+/// One level in one sample is too much outside the editable area, but not inside.
 #[test]
-fn outside_of_the_editable_area_everything_is_held() {
+fn outside_the_editable_area_no_difference_is_permitted() {
     let bench = Bench::blessed();
     bench.spoil("far", (3, 3), 1);
     bench.spoil("near", (40, 40), 1);
-    let said = bench.check(&[]);
-    assert_eq!(said.status, Some(1), "{}", said.stdout);
+    let ended = bench.check(&[]);
+    assert_eq!(ended.status, Some(1), "{}", ended.stdout);
     assert!(
-        said.stdout.contains("FAILED   far")
-            && said
+        ended.stdout.contains("FAILED   far")
+            && ended
                 .stdout
                 .contains("outside the area: largest difference 1 is above 0"),
         "{}",
-        said.stdout
+        ended.stdout
     );
     assert!(
-        said.stdout.contains("ok       near"),
+        ended.stdout.contains("ok       near"),
         "one case does not hide the other: {}",
-        said.stdout
+        ended.stdout
     );
     assert!(
-        said.stderr.contains(
-            "error: 1 of 2 cases failed\n\nhint: look at the pictures in `dragnext-check`"
-        ),
+        ended
+            .stderr
+            .contains("error: 1 of 2 cases failed\n\nhint: see the pictures in `dragnext-check`"),
         "{}",
-        said.stderr
+        ended.stderr
     );
     let triptych = image::open(bench.path("dragnext-check/far.triptych.png")).unwrap();
     assert!(triptych.width() > 3 * 110);
@@ -220,31 +221,31 @@ fn outside_of_the_editable_area_everything_is_held() {
     assert_eq!(
         bench.check(&["--outside-max-diff", "1"]).status,
         Some(0),
-        "unless it is allowed"
+        "the limit permits it"
     );
     assert_eq!(
         bench.check(&["--only", "near"]).status,
         Some(0),
-        "the other case is as it should be"
+        "the other case passes"
     );
-    let said = bench.check(&["--only", "near", "--max-diff", "0", "-o", "elsewhere"]);
+    let ended = bench.check(&["--only", "near", "--max-diff", "0", "-o", "elsewhere"]);
     assert_eq!(
-        said.status,
+        ended.status,
         Some(1),
-        "unless it is not allowed: {}",
-        said.stdout
+        "the limit forbids it: {}",
+        ended.stdout
     );
     assert!(bench.path("elsewhere/near.triptych.png").is_file());
 }
 
-/// Another seed is another edit.
+/// Another seed gives another edit.
 #[test]
-fn another_edit_is_found_by_the_usual_limits_and_blessed_again() {
+fn another_edit_exceeds_the_default_limits_and_can_be_blessed() {
     let bench = Bench::blessed();
     let before = bench.expected("far");
-    let said = bench.check(&["--seed", "5", "--json"]);
-    assert_eq!(said.status, Some(1), "{}", said.stderr);
-    let records: Vec<Value> = said
+    let ended = bench.check(&["--seed", "5", "--json"]);
+    assert_eq!(ended.status, Some(1), "{}", ended.stderr);
+    let records: Vec<Value> = ended
         .stdout
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -268,7 +269,7 @@ fn another_edit_is_found_by_the_usual_limits_and_blessed_again() {
     );
     assert!(
         bench.expected("far") == before,
-        "nothing is blessed that was not asked for"
+        "nothing is blessed without --bless"
     );
 
     assert_eq!(
@@ -276,12 +277,12 @@ fn another_edit_is_found_by_the_usual_limits_and_blessed_again() {
             .check(&["--seed", "5", "--bless", "--only", "far"])
             .status,
         Some(1),
-        "so that nobody blesses unseen"
+        "blessing fails the check"
     );
     assert!(bench.expected("far") != before);
     assert!(
         bench.path("dragnext-check/far.triptych.png").is_file(),
-        "what changed can be looked at"
+        "the change can be reviewed"
     );
     assert_eq!(
         bench.check(&["--seed", "5", "--only", "far"]).status,
@@ -292,18 +293,18 @@ fn another_edit_is_found_by_the_usual_limits_and_blessed_again() {
             .check(&["--seed", "5", "--bless", "--only", "far"])
             .status,
         Some(0),
-        "nothing is left to bless"
+        "nothing differs any more"
     );
 }
 
 #[test]
-fn a_case_has_its_own_limits_and_the_command_line_goes_before_them() {
+fn limits_of_the_command_line_take_precedence_over_those_of_the_case() {
     let bench = Bench::blessed();
     bench.spoil("far", (3, 3), 9);
     assert_eq!(bench.check(&["--only", "far"]).status, Some(1));
     bench.write(
         "golden/far/check.json",
-        r#"{ "comment": "its border wanders", "outside_max_diff": 9 }"#,
+        r#"{ "comment": "its border moves", "outside_max_diff": 9 }"#,
     );
     assert_eq!(bench.check(&["--only", "far"]).status, Some(0));
     assert_eq!(
@@ -315,47 +316,47 @@ fn a_case_has_its_own_limits_and_the_command_line_goes_before_them() {
 }
 
 #[test]
-fn an_expected_picture_that_is_missing_damaged_or_of_another_size_is_a_failure() {
+fn a_missing_damaged_or_resized_expected_picture_fails_the_case() {
     let bench = Bench::blessed();
     std::fs::remove_file(bench.path("golden/far/expected.png")).unwrap();
     ImageBuffer::from_pixel(96, 96, Rgb([0u8; 3]))
         .save(bench.path("golden/near/expected.png"))
         .unwrap();
-    let said = bench.check(&["--json"]);
-    let kinds: Vec<Value> = said
+    let ended = bench.check(&["--json"]);
+    let kinds: Vec<Value> = ended
         .stdout
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["error"]["kind"].take())
         .collect();
     assert_eq!(
-        (said.status, kinds),
+        (ended.status, kinds),
         (
             Some(1),
             vec!["check.no_expected".into(), "image.size".into()]
         ),
         "{}",
-        said.stderr
+        ended.stderr
     );
     assert!(
         bench.path("dragnext-check/far.actual.png").is_file(),
-        "there is something to look at"
+        "the result can be reviewed"
     );
     bench.write("golden/near/expected.png", "no picture");
-    let said = bench.check(&["--only", "near"]);
-    assert_eq!(said.status, Some(1));
+    let ended = bench.check(&["--only", "near"]);
+    assert_eq!(ended.status, Some(1));
     assert!(
-        said.stdout.contains("FAILED   near")
-            && said.stdout.contains("expected.png: is not a picture"),
+        ended.stdout.contains("FAILED   near")
+            && ended.stdout.contains("expected.png: is not a picture"),
         "{}",
-        said.stdout
+        ended.stdout
     );
     bench.check(&["--bless"]);
     assert_eq!(bench.check(&[]).status, Some(0));
 }
 
-/// What is wrong with the cases is told before any edit, all of it.
+/// All faults of the cases are reported before any edit.
 #[test]
-fn wrong_cases_are_found_before_any_edit() {
+fn faulty_cases_are_reported_before_any_edit() {
     let bench = Bench::new();
     bench.write("golden/far/drag.json", r#"{ "version": 1, "regions": [] }"#);
     std::fs::copy(
@@ -363,46 +364,46 @@ fn wrong_cases_are_found_before_any_edit() {
         bench.path("golden/near/input.webp"),
     )
     .unwrap();
-    let said = bench.check(&[]);
+    let ended = bench.check(&[]);
     assert_eq!(
-        (said.status, &*said.stdout),
+        (ended.status, &*ended.stdout),
         (Some(2), ""),
         "{}",
-        said.stderr
+        ended.stderr
     );
     assert!(
-        said.stderr.contains("near: has 2 input pictures") && !said.stderr.contains("load "),
+        ended.stderr.contains("near: contains 2 input pictures") && !ended.stderr.contains("load "),
         "{}",
-        said.stderr
+        ended.stderr
     );
     std::fs::remove_file(bench.path("golden/near/input.webp")).unwrap();
     std::fs::write(bench.path("golden/near/input.png"), "no picture").unwrap();
-    let said = bench.check(&["--bless"]);
+    let ended = bench.check(&["--bless"]);
     assert_eq!(
-        (said.status, &*said.stdout),
+        (ended.status, &*ended.stdout),
         (Some(2), ""),
         "{}",
-        said.stderr
+        ended.stderr
     );
     assert!(
-        said.stderr.contains("far/drag.json")
-            && said.stderr.contains("near/input.png")
-            && said.stderr.contains("2 files are wrong"),
+        ended.stderr.contains("far/drag.json")
+            && ended.stderr.contains("near/input.png")
+            && ended.stderr.contains("2 files are wrong"),
         "{}",
-        said.stderr
+        ended.stderr
     );
     assert!(!bench.path("golden/far/expected.png").exists());
-    let said = bench.check(&["--only", "fra"]);
+    let ended = bench.check(&["--only", "fra"]);
     assert!(
-        said.status == Some(2) && said.stderr.contains("hint: did you mean `far`?"),
+        ended.status == Some(2) && ended.stderr.contains("hint: did you mean `far`?"),
         "{}",
-        said.stderr
+        ended.stderr
     );
 }
 
-/// A job of GitHub Actions gets an annotation beside the drag file, and a table.
+/// A GitHub Actions job gets an annotation at the drag file, and a table.
 #[test]
-fn github_is_told_where_and_what() {
+fn github_gets_annotations_and_a_summary() {
     let bench = Bench::blessed();
     bench.spoil("far", (3, 3), 7);
     let github = |arguments: &[&str]| {
@@ -410,25 +411,25 @@ fn github_is_told_where_and_what() {
         command
             .env("GITHUB_ACTIONS", "true")
             .env("GITHUB_STEP_SUMMARY", bench.path("summary.md"));
-        Said::from(
+        Ended::from(
             command
                 .env("GITHUB_WORKSPACE", bench.folder.path())
                 .output()
                 .unwrap(),
         )
     };
-    let said = github(&[]);
-    let annotations: Vec<&str> = said
+    let ended = github(&[]);
+    let annotations: Vec<&str> = ended
         .stdout
         .lines()
         .filter(|line| line.starts_with("::"))
         .collect();
     let expected = "::error file=golden/far/drag.json,title=dragnext check%3A far::outside the area: largest difference 7 is above 0%0Awrote dragnext-check/far.triptych.png, dragnext-check/far.actual.png";
     assert_eq!(
-        (said.status, annotations),
+        (ended.status, annotations),
         (Some(1), vec![expected]),
         "{}",
-        said.stderr
+        ended.stderr
     );
     let page = std::fs::read_to_string(bench.path("summary.md")).unwrap();
     assert!(
@@ -440,28 +441,28 @@ fn github_is_told_where_and_what() {
             && page.contains("| near | as expected |"),
         "{page}"
     );
-    let said = github(&["--json"]);
+    let ended = github(&["--json"]);
     assert!(
-        said.stdout.lines().all(|line| line.starts_with('{')) && said.stderr.contains(expected),
+        ended.stdout.lines().all(|line| line.starts_with('{')) && ended.stderr.contains(expected),
         "{}",
-        said.stdout
+        ended.stdout
     );
     assert!(
         !bench.check(&[]).stdout.contains("::error"),
-        "elsewhere nobody is"
+        "only GitHub gets annotations"
     );
 }
 
-/// An edit that fails, here by a bug, is its case's failure.
+/// A failed edit, here because of a bug, fails only its case.
 #[cfg(feature = "failpoints")]
 #[test]
-fn an_edit_that_fails_does_not_stop_the_others() {
+fn a_failed_edit_does_not_stop_the_others() {
     let bench = Bench::blessed();
     for (failpoint, kind) in [
         ("panic_in_decode", "bug"),
         ("nan_in_decode", "compute.not_finite"),
     ] {
-        let said = Said::from(
+        let ended = Ended::from(
             bench
                 .command(&["--json"])
                 .env("DRAGNEXT_FAILPOINTS", failpoint)
@@ -469,31 +470,32 @@ fn an_edit_that_fails_does_not_stop_the_others() {
                 .unwrap(),
         );
         assert_eq!(
-            said.stderr
+            ended
+                .stderr
                 .matches(&format!("failpoint {failpoint}\n"))
                 .count(),
             2,
-            "it happened in both: {}",
-            said.stderr
+            "it failed in both cases: {}",
+            ended.stderr
         );
-        let kinds: Vec<Value> = said
+        let kinds: Vec<Value> = ended
             .stdout
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap()["error"]["kind"].take())
             .collect();
         assert_eq!(
-            (said.status, kinds),
+            (ended.status, kinds),
             (Some(1), vec![kind.into(), kind.into()]),
             "{}",
-            said.stderr
+            ended.stderr
         );
     }
-    assert!(bench.check(&[]).status == Some(0), "nothing was touched");
+    assert!(bench.check(&[]).status == Some(0), "no file was changed");
 }
 
 #[cfg(all(unix, feature = "failpoints"))]
 #[test]
-fn a_signal_stops_it_tidily() {
+fn a_signal_stops_the_check() {
     use std::io::{BufRead, BufReader};
     let bench = Bench::blessed();
     let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("dragnext"));
@@ -513,7 +515,7 @@ fn a_signal_stops_it_tidily() {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(
         lines.any(|line| line.unwrap() == "failpoint wait_in_encode"),
-        "it is at work"
+        "it reached the failpoint"
     );
     assert!(
         Command::new("kill")

@@ -243,7 +243,7 @@ fn a_read_only_folder_is_refused_before_any_work() {
     for run in runs {
         assert_ended(&run, 2, "output.folder");
         assert!(
-            run.stderr.contains("`closed` takes no new files"),
+            run.stderr.contains("cannot create files in `closed`"),
             "{}",
             run.stderr
         );
@@ -311,7 +311,7 @@ fn an_output_that_appears_during_the_work_is_kept() {
     stderr.read_to_string(&mut told).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1), "{told}");
     assert!(
-        told.contains("new.png: appeared while this run was at work"),
+        told.contains("new.png: was created by another program during this run"),
         "{told}"
     );
     assert_eq!(bench.read("new.png"), OLD);

@@ -7,7 +7,8 @@ use dragnext::drag_file::DragFile;
 use dragnext::geometry::{Frame, Size, Window};
 use dragnext::picture::{self, Picture};
 use dragnext::plan::Plan;
-use dragnext::settings::{Overrides, Settings, WindowChoice};
+use dragnext::plan::Settings;
+use dragnext::settings::WindowChoice;
 use image::{GenericImageView, ImageBuffer, Rgb};
 use serde_json::Value;
 
@@ -153,16 +154,14 @@ fn a_window_keeps_the_picture_s_detail() {
         .picture;
     let drag = DragFile::parse(DRAG.as_bytes()).unwrap();
     let loss = |window: WindowChoice, size: usize| {
-        let given = Overrides {
-            window: Some(window),
-            size: Some(size),
-            ..Overrides::default()
-        };
+        let mut settings = Settings::default();
+        settings.frame.window = window;
+        settings.frame.size = size;
         let plan = Plan::new(
             &drag,
             Path::new("drag.json"),
             picture.size(),
-            &Settings::resolve(&given).unwrap(),
+            &settings,
             512,
         )
         .unwrap();

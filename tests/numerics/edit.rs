@@ -6,7 +6,7 @@ use crate::bench::fixture::short_edit::{assert_peers, try_edit};
 use crate::bench::fixture::{Fixture, assert_close};
 use dragnext::kernels::cpu::Cpu;
 use dragnext::pipeline::{Latents, Outcome};
-use dragnext::settings::{Mode, Overrides, Start};
+use dragnext::settings::Overrides;
 
 fn edit(dump: &Fixture, change: impl Fn(&mut Overrides)) -> (Outcome, Latents<Cpu>) {
     try_edit(Cpu, dump, change).unwrap()
@@ -26,9 +26,9 @@ fn without_a_drag_the_edit_is_its_reference() {
     let dump = Fixture::open("edit/dump.safetensors");
     let still = |start_layer| {
         let (_, latents) = edit(&dump, |given| {
-            given.timesteps = Some(0);
-            given.start = Some(Start::Paper);
-            given.start_layer = Some(start_layer);
+            given.set("timesteps", 0);
+            given.set("start", "paper");
+            given.set("start_layer", start_layer);
         });
         latents
     };
@@ -58,8 +58,8 @@ fn without_a_drag_the_edit_is_its_reference() {
 fn the_literal_mode_runs_to_its_end() {
     let dump = Fixture::open("edit/dump.safetensors");
     let (outcome, latents) = edit(&dump, |given| {
-        given.mode = Some(Mode::Literal);
-        given.timesteps = Some(1);
+        given.set("mode", "literal");
+        given.set("timesteps", 1);
     });
     assert_eq!(
         outcome.steps.drag,

@@ -5,10 +5,10 @@ use super::super::suggestion::did_you_mean;
 use super::super::{Drag, DragRegion, Shape, Turn};
 use super::Parser;
 use crate::error::ErrorKind;
+use crate::escape::is_unprintable;
 use crate::geometry::{Point, PointPair};
 use crate::region::RegionKind;
 use crate::settings::either;
-use crate::unprintable::is_unprintable;
 
 /// Maximum number of characters in an `id`.
 pub(in super::super) const MAX_ID: usize = 64;

@@ -160,7 +160,7 @@ fn no_memory_for_the_workspace() {
             (call.as_str(), reason.as_str()),
             (
                 "cuMemAllocAsync",
-                "the GPU has no 33554432 bytes left: 1000000 of 1000000 are free"
+                "out of memory: 33554432 bytes requested, 1000000 of 1000000 are free"
             )
         );
     }

@@ -55,7 +55,7 @@ impl KernelModule {
     /// Loads `source`, which is PTX.
     pub(super) fn load(context: Arc<Context>, source: &str) -> Result<Self, DeviceUnavailable> {
         let text = CString::new(source).map_err(|_| DeviceUnavailable::Kernels {
-            reason: "the text has a zero in it".to_owned(),
+            reason: "the PTX contains a zero byte".to_owned(),
             log: String::new(),
         })?;
         let handle = compile(&text)?;
@@ -77,7 +77,7 @@ impl KernelModule {
 
     fn look_up(&self, name: &str, large: u32) -> Result<Kernel, DeviceUnavailable> {
         let text = CString::new(name).map_err(|_| DeviceUnavailable::Kernels {
-            reason: "a kernel's name has a zero in it".to_owned(),
+            reason: "a kernel name contains a zero byte".to_owned(),
             log: String::new(),
         })?;
         let mut function = ptr::null_mut();
@@ -114,16 +114,15 @@ impl KernelModule {
 
     /// Launches a kernel.
     pub(super) fn launch(&self, launch: &Launch) -> Result<(), DeviceFault> {
-        let refused =
-            |reason: String| lost("cuLaunchKernel", format!("{}: {reason}", launch.kernel));
+        let fault = |reason: String| lost("cuLaunchKernel", format!("{}: {reason}", launch.kernel));
         let kernel = self
             .kernels
             .get(launch.kernel)
-            .ok_or_else(|| refused("there is no such kernel".to_owned()))?;
+            .ok_or_else(|| fault("unknown kernel".to_owned()))?;
         if launch.threads > kernel.threads || launch.shared > kernel.shared {
             let (threads, shared) = (launch.threads, launch.shared);
-            return Err(refused(format!(
-                "{threads} threads and {shared} bytes of shared memory were asked for, the most are {} and {}",
+            return Err(fault(format!(
+                "{threads} threads and {shared} bytes of shared memory exceed the maximum of {} and {}",
                 kernel.threads, kernel.shared
             )));
         }
@@ -132,8 +131,8 @@ impl KernelModule {
         }
         let mut values: [*mut c_void; ARGUMENTS] = [ptr::null_mut(); ARGUMENTS];
         if launch.arguments.len() > ARGUMENTS {
-            return Err(refused(format!(
-                "{} arguments are more than {ARGUMENTS}",
+            return Err(fault(format!(
+                "{} arguments exceed the maximum of {ARGUMENTS}",
                 launch.arguments.len()
             )));
         }
@@ -167,7 +166,7 @@ impl KernelModule {
                 )
             )
         }
-        .map_err(|failure| refused(failure.reason))
+        .map_err(|failure| fault(failure.reason))
     }
 }
 
@@ -249,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kernels_are_found_in_their_text() {
+    fn kernel_names_are_found_in_ptx() {
         let source = ".version 8.0\n.target sm_80\n.address_size 64\n\n\t// .globl\tsilu_f16\n\n.visible .entry silu_f16(\n\t.param .u64 x\n)\n\
                       {\n\tret;\n}\n// not .entry this\n.visible .entry attention_40_bf16( .param .u64 q)\n.maxntid 256\n{ ret; }\n\
                       .func inner() { ret; }\n";

@@ -8,7 +8,7 @@ use super::call::CallFailure;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceUnavailable {
     /// NVIDIA's driver is not installed or not visible.
-    #[error("there is no NVIDIA driver: no library was found under {}", names(searched, reason.as_ref()))]
+    #[error("the NVIDIA driver was not found ({})", names(searched, reason.as_ref()))]
     NoDriver {
         /// File names that were tried, in order.
         searched: Vec<String>,
@@ -16,7 +16,7 @@ pub enum DeviceUnavailable {
         reason: Option<String>,
     },
     /// The driver does not support the CUDA version of kernels and libraries.
-    #[error("the NVIDIA driver is too old: it supports CUDA {}, needed is {}", version(*found), version(*needed))]
+    #[error("the NVIDIA driver supports CUDA {}; {} is required", version(*found), version(*needed))]
     DriverTooOld {
         /// The newest CUDA version that the driver supports; 12020 is 12.2.
         found: u32,
@@ -24,10 +24,10 @@ pub enum DeviceUnavailable {
         needed: u32,
     },
     /// The driver finds no GPU.
-    #[error("the NVIDIA driver sees no GPU")]
+    #[error("the NVIDIA driver finds no GPU")]
     NoDevice,
     /// The index is too large.
-    #[error("there is no GPU {index}: there {}", if *count == 1 { "is one, 0".to_owned() } else { format!("are {count}, 0 to {}", count - 1) })]
+    #[error("GPU {index} does not exist: this machine has {}", if *count == 1 { "one GPU, number 0".to_owned() } else { format!("{count} GPUs, numbers 0 to {}", count - 1) })]
     NoSuchDevice {
         /// The requested GPU.
         index: usize,
@@ -35,7 +35,7 @@ pub enum DeviceUnavailable {
         count: usize,
     },
     /// The GPU is too old for the kernels.
-    #[error("{name} has compute capability {}.{}, needed is {}.{}", found.0, found.1, needed.0, needed.1)]
+    #[error("{name} has compute capability {}.{}; {}.{} is required", found.0, found.1, needed.0, needed.1)]
     DeviceTooOld {
         /// The GPU's name.
         name: String,
@@ -45,7 +45,7 @@ pub enum DeviceUnavailable {
         needed: (u32, u32),
     },
     /// A library of NVIDIA's is not installed or not on the library path.
-    #[error("there is no {library}: no library was found under {}", names(searched, reason.as_ref()))]
+    #[error("{library} was not found ({})", names(searched, reason.as_ref()))]
     NoLibrary {
         /// NVIDIA's name of the library.
         library: &'static str,
@@ -55,7 +55,7 @@ pub enum DeviceUnavailable {
         reason: Option<String>,
     },
     /// A library lacks a function.
-    #[error("this {library} has no function {function}: it is too old or too new")]
+    #[error("{library} has no function `{function}`; its version is not supported")]
     LibraryLacks {
         /// NVIDIA's name of the library.
         library: &'static str,
@@ -63,7 +63,7 @@ pub enum DeviceUnavailable {
         function: &'static str,
     },
     /// A library has a version that this program or the driver does not support.
-    #[error("this {library} is version {found}, needed is {needed}")]
+    #[error("{library} {found} is not supported; {needed} is required")]
     LibraryVersion {
         /// NVIDIA's name of the library.
         library: &'static str,
@@ -73,7 +73,7 @@ pub enum DeviceUnavailable {
         needed: String,
     },
     /// The driver could not load the kernels.
-    #[error("the kernels could not be loaded: {reason}{}{log}", if log.is_empty() { "" } else { ": " })]
+    #[error("the driver could not load the kernels: {reason}{}{log}", if log.is_empty() { "" } else { ": " })]
     Kernels {
         /// The driver's message.
         reason: String,
@@ -81,7 +81,7 @@ pub enum DeviceUnavailable {
         log: String,
     },
     /// Another call failed while the GPU was opened.
-    #[error("the GPU cannot be used: {call}: {reason}")]
+    #[error("the GPU could not be opened: `{call}`: {reason}")]
     Failed {
         /// The driver's or library's function.
         call: String,
@@ -104,7 +104,7 @@ impl From<DeviceFault> for DeviceUnavailable {
         match fault {
             DeviceFault::OutOfMemory { need, free, total } => {
                 let reason =
-                    format!("the GPU has no {need} bytes left: {free} of {total} are free");
+                    format!("out of memory: {need} bytes requested, {free} of {total} are free");
                 Self::Failed {
                     call: "cuMemAllocAsync".to_owned(),
                     reason,
@@ -120,9 +120,9 @@ impl From<DeviceFault> for DeviceUnavailable {
 /// Summarises the names that were tried and the loader's message.
 fn names(searched: &[String], reason: Option<&String>) -> String {
     let list = match searched {
-        [] => "any name".to_owned(),
-        [only] => format!("`{only}`"),
-        [first, .., last] => format!("any of {} names from `{first}` to `{last}`", searched.len()),
+        [] => "tried no names".to_owned(),
+        [only] => format!("tried `{only}`"),
+        [first, .., last] => format!("tried {} names from `{first}` to `{last}`", searched.len()),
     };
     reason.map_or_else(|| list.clone(), |reason| format!("{list}; {reason}"))
 }
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_name_what_is_missing() {
+    fn messages() {
         let searched = vec!["libcuda.so".to_owned(), "libcuda.so.1".to_owned()];
         assert_eq!(
             DeviceUnavailable::NoDriver {
@@ -145,7 +145,7 @@ mod tests {
                 reason: None
             }
             .to_string(),
-            "there is no NVIDIA driver: no library was found under any of 2 names from `libcuda.so` to `libcuda.so.1`"
+            "the NVIDIA driver was not found (tried 2 names from `libcuda.so` to `libcuda.so.1`)"
         );
         let reason = Some("libz.so.1: no such file".to_owned());
         assert!(
@@ -155,7 +155,7 @@ mod tests {
                 reason
             }
             .to_string()
-            .ends_with("to `libcuda.so.1`; libz.so.1: no such file")
+            .ends_with("to `libcuda.so.1`; libz.so.1: no such file)")
         );
         assert_eq!(
             DeviceUnavailable::DriverTooOld {
@@ -163,15 +163,15 @@ mod tests {
                 needed: 12_000
             }
             .to_string(),
-            "the NVIDIA driver is too old: it supports CUDA 11.4, needed is 12.0"
+            "the NVIDIA driver supports CUDA 11.4; 12.0 is required"
         );
         assert_eq!(
             DeviceUnavailable::NoSuchDevice { index: 1, count: 1 }.to_string(),
-            "there is no GPU 1: there is one, 0"
+            "GPU 1 does not exist: this machine has one GPU, number 0"
         );
         assert_eq!(
             DeviceUnavailable::NoSuchDevice { index: 9, count: 4 }.to_string(),
-            "there is no GPU 9: there are 4, 0 to 3"
+            "GPU 9 does not exist: this machine has 4 GPUs, numbers 0 to 3"
         );
         let kernels = DeviceUnavailable::Kernels {
             reason: "CUDA_ERROR_INVALID_PTX".to_owned(),
@@ -179,7 +179,7 @@ mod tests {
         };
         assert_eq!(
             kernels.to_string(),
-            "the kernels could not be loaded: CUDA_ERROR_INVALID_PTX: line 3"
+            "the driver could not load the kernels: CUDA_ERROR_INVALID_PTX: line 3"
         );
     }
 }

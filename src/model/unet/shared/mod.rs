@@ -23,10 +23,10 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::{Receiver, channel};
 
 use super::UNet;
-use crate::bug;
 use crate::kernels::Backend;
 use crate::kernels::fault::DeviceFault;
 use crate::nn::Tensor;
+use crate::panics;
 pub use client::UNetClient;
 use prompts::JoinedPrompts;
 pub(super) use requests::Kind;
@@ -134,7 +134,7 @@ fn catch<T>(work: impl FnOnce() -> T) -> Result<T, CallError> {
     panic::catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
         match payload.downcast::<DeviceFault>() {
             Ok(fault) => CallError::Fault(*fault),
-            Err(payload) => CallError::Panic(bug::told(&*payload)),
+            Err(payload) => CallError::Panic(panics::message(&*payload)),
         }
     })
 }

@@ -1,0 +1,84 @@
+//! The library's face: a model in memory that edits pictures.
+
+use crate::device::{Compute, Device, Dtype};
+use crate::diffusion::Seeded;
+use crate::drag_file::DragFile;
+use crate::error::Result;
+use crate::interrupt::Interrupt;
+use crate::model::Model;
+use crate::picture::Picture;
+use crate::pipeline::{AnyPipeline, Work};
+use crate::plan::{Choice, ModelFacts, Request};
+use crate::progress::{Progress, Silent};
+
+/// A model whose weights are in memory, on a device that is chosen at run time.
+#[derive(Debug)]
+pub struct Editor {
+    pipeline: Box<dyn AnyPipeline>,
+    facts: ModelFacts,
+}
+
+impl Editor {
+    /// Opens a model on the first GPU that can be used, else on the CPU: `demo`, a folder in diffusers' layout, or a model of the
+    /// Hugging Face hub that is in its cache. Nothing is fetched.
+    ///
+    /// # Errors
+    /// [`crate::Error::Weights`] and [`crate::Error::Hub`] when the model is missing, damaged, or of another kind.
+    pub fn open(model: &str) -> Result<Self> {
+        Self::open_on(model, Device::Auto, Dtype::Auto)
+    }
+
+    /// As [`Editor::open`], on a device and in a number format.
+    ///
+    /// # Errors
+    /// As [`Editor::open`]; [`crate::Error::Device`] when the device cannot be used.
+    pub fn open_on(model: &str, device: Device, dtype: Dtype) -> Result<Self> {
+        let model = Model::open(model, None)?;
+        let facts = ModelFacts::of(&model)?;
+        let compute = Compute::choose(device, dtype)?;
+        let pipeline = compute.load(model, &mut Silent, &Interrupt::never())?;
+        Ok(Self { pipeline, facts })
+    }
+
+    /// Edits a picture. `choice` takes precedence over the drag file's method and settings. Outside the editable area the result has the
+    /// picture's own pixels; when nothing moves, it is the picture.
+    ///
+    /// # Errors
+    /// [`crate::Error::Instruction`] when the drag file does not fit the picture, [`crate::Error::Setting`],
+    /// [`crate::Error::PromptTooLong`], [`crate::Error::NotFinite`], [`crate::Error::Diverged`], [`crate::Error::Device`].
+    pub fn edit(&mut self, picture: &Picture, drag: &DragFile, choice: &Choice) -> Result<Picture> {
+        self.edit_with(picture, drag, choice, &mut Silent, &Interrupt::never())
+    }
+
+    /// As [`Editor::edit`]; reports its stages, and can be stopped.
+    ///
+    /// # Errors
+    /// As [`Editor::edit`], and [`crate::Error::Interrupted`].
+    pub fn edit_with(
+        &mut self,
+        picture: &Picture,
+        drag: &DragFile,
+        choice: &Choice,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Picture> {
+        let request = Request {
+            drag,
+            above: &[choice],
+            model: &self.facts,
+        };
+        let plan = request.plan(picture.size())?;
+        if plan.regions.is_empty() {
+            return Ok(picture.clone());
+        }
+        let work = Work {
+            plan: &plan,
+            picture: picture.working(&plan.frame),
+            lora: None,
+        };
+        let mut noise = Seeded::of(&plan.settings.diffusion, &plan.settings.lora);
+        let outcome = self.pipeline.edit(work, &mut noise, progress, interrupt)?;
+        let blend = plan.blend();
+        Ok(picture.composite(&plan.frame, &outcome.picture, blend.as_deref()))
+    }
+}

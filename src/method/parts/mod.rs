@@ -1,0 +1,21 @@
+//! What several methods use.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `correspondence` | which point of the edited picture should look like which point of the original |
+//! | `moved_start` | an inverted latent with every object's noise at its target |
+//! | `frozen` | latent cells outside the editable area: the term that holds them, and their reset |
+//! | `latent_adam` | Adam on a latent |
+//! | `divergence` | detects an optimisation that diverges |
+
+mod correspondence;
+mod divergence;
+mod frozen;
+mod latent_adam;
+mod moved_start;
+
+pub use correspondence::{Correspondence, on_map};
+pub use divergence::DivergenceGuard;
+pub use frozen::Frozen;
+pub use latent_adam::LatentAdam;
+pub use moved_start::moved_start;

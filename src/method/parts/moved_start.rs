@@ -1,0 +1,138 @@
+//! A start for drags, beyond DragNeXt's paper: every object's inverted noise is copied to its target, and the vacated area gets noised
+//! background. RegionDrag (arXiv 2407.18247) copies latents in the same way; here the copy is where an optimisation starts.
+
+use crate::geometry::{Frame, Grid, Point};
+use crate::kernels::Backend;
+use crate::nn::Tensor;
+use crate::region::{Region, RegionKind};
+
+/// Returns the inverted latent with every region's cells copied to their targets and its vacated cells filled: with the picture's latent
+/// `clean`, closed inwards over the vacated area, and `noise`, normal (h, w, 4), mixed as the forward process does at `alpha`, the cumulative
+/// product of alphas at the inverted latent's timestep.
+///
+/// # Panics
+/// When the latents or the noise do not have the frame's size.
+pub fn moved_start<B: Backend>(
+    inverted: &Tensor<B>,
+    clean: &Tensor<B>,
+    alpha: f64,
+    noise: &[f32],
+    regions: &[Region],
+    frame: &Frame,
+) -> Tensor<B> {
+    let grid = frame.latent_grid();
+    let original = inverted.to_host();
+    let channels = inverted.shape().channels;
+    let mut latent = original.clone();
+
+    let vacating: Vec<&Region> = regions
+        .iter()
+        .filter(|region| region.kind != RegionKind::Deformation)
+        .collect();
+    let before = touched(&vacating, 0.0, frame);
+    let after = touched(&regions.iter().collect::<Vec<_>>(), 1.0, frame);
+    let background = filled(&clean.to_host(), &before, &grid, channels);
+    let (keep, add) = (alpha.sqrt() as f32, (1.0 - alpha).sqrt() as f32);
+    for cell in (0..grid.len()).filter(|cell| before[*cell] && !after[*cell]) {
+        for at in cell * channels..(cell + 1) * channels {
+            latent[at] = keep * background[at] + add * noise[at];
+        }
+    }
+
+    for region in regions {
+        for cell in region.covered_cells(1.0, &grid) {
+            let source = cell_at(&grid, region.source_of(1.0, grid.centre(cell)));
+            latent[cell * channels..(cell + 1) * channels]
+                .copy_from_slice(&original[source * channels..(source + 1) * channels]);
+        }
+    }
+    Tensor::from_host(inverted.backend(), inverted.shape(), latent)
+}
+
+/// Returns the cell that holds a point; points beyond the border belong to the nearest cell.
+fn cell_at(grid: &Grid, point: Point) -> usize {
+    let along =
+        |position: f64, cells: usize| ((position / grid.cell).max(0.0) as usize).min(cells - 1);
+    along(point.y, grid.rows) * grid.columns + along(point.x, grid.columns)
+}
+
+/// Marks the latent cells of which a region covers any pixel at progress `eta`.
+fn touched(regions: &[&Region], eta: f64, frame: &Frame) -> Vec<bool> {
+    let (cells, pixels) = (
+        frame.latent_grid(),
+        Grid {
+            columns: frame.padded.width,
+            rows: frame.padded.height,
+            cell: 1.0,
+        },
+    );
+    let mut touched = vec![false; cells.len()];
+    for region in regions {
+        for pixel in region.covered_cells(eta, &pixels) {
+            touched[cell_at(&cells, pixels.centre(pixel))] = true;
+        }
+    }
+    touched
+}
+
+/// Returns the latent with holes filled inwards: ring by ring, the mean of the known cells among the 3 x 3 neighbours.
+fn filled(latent: &[f32], hole: &[bool], grid: &Grid, channels: usize) -> Vec<f32> {
+    let mut values = latent.to_vec();
+    let mut known: Vec<bool> = hole.iter().map(|hole| !hole).collect();
+    let (rows, columns) = (grid.rows, grid.columns);
+    while known.contains(&false) && known.contains(&true) {
+        let (old_values, old_known) = (values.clone(), known.clone());
+        for cell in (0..grid.len()).filter(|cell| !old_known[*cell]) {
+            let (row, column) = (cell / columns, cell % columns);
+            let neighbours: Vec<usize> = (row.saturating_sub(1)..(row + 2).min(rows))
+                .flat_map(|row| {
+                    (column.saturating_sub(1)..(column + 2).min(columns))
+                        .map(move |column| row * columns + column)
+                })
+                .filter(|neighbour| old_known[*neighbour])
+                .collect();
+            if neighbours.is_empty() {
+                continue;
+            }
+            for channel in 0..channels {
+                let sum: f32 = neighbours
+                    .iter()
+                    .map(|neighbour| old_values[neighbour * channels + channel])
+                    .sum();
+                values[cell * channels + channel] = sum / neighbours.len() as f32;
+            }
+            known[cell] = true;
+        }
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_are_filled_from_their_rim_inwards() {
+        let grid = Grid {
+            columns: 5,
+            rows: 5,
+            cell: 8.0,
+        };
+        let latent: Vec<f32> = (0..25)
+            .map(|cell| {
+                if (cell % 5).clamp(1, 3) == cell % 5 && (5..20).contains(&cell) {
+                    9.0
+                } else {
+                    1.0
+                }
+            })
+            .collect();
+        let hole: Vec<bool> = latent.iter().map(|value| *value == 9.0).collect();
+        assert_eq!(filled(&latent, &hole, &grid, 1), vec![1.0; 25]);
+        assert_eq!(
+            filled(&latent, &[true; 25], &grid, 1),
+            latent,
+            "nothing is known: nothing is changed"
+        );
+    }
+}

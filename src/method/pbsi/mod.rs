@@ -1,0 +1,93 @@
+#![doc = include_str!("README.md")]
+
+mod feature_loss;
+mod optimisation;
+mod progress;
+mod settings;
+
+use crate::diffusion::Stream;
+use crate::error::Result;
+use crate::interrupt::Interrupt;
+use crate::kernels::Backend;
+use crate::method::parts::moved_start;
+use crate::method::{Cost, DragMethod, Dragged, Misfit, Needs, Scene, Subject, Targets};
+use crate::model::unet::Network;
+use crate::nn::Tensor;
+use crate::progress::Progress;
+use crate::settings::Overrides;
+
+use optimisation::Optimisation;
+pub use progress::ProgressSchedule;
+pub use settings::{Mode, PbsiSettings, RampLength, Start, Taps};
+
+impl DragMethod for PbsiSettings {
+    fn defaults(given: &Overrides) -> Self {
+        Self::of_mode(given)
+    }
+
+    fn needs(&self) -> Needs {
+        Needs {
+            lora: true,
+            edit_prompt: false,
+            targets: Targets::Regions,
+        }
+    }
+
+    fn misfits(&self, subject: &Subject) -> Vec<Misfit> {
+        let Some(stages) = subject.decoder_stages else {
+            return Vec::new();
+        };
+        let missing = self.taps.0.iter().filter(|tap| **tap > stages);
+        missing
+            .map(|tap| Misfit::Setting {
+                name: "taps",
+                value: tap.to_string(),
+                reason: format!("is no decoder stage of this model, which has {stages}"),
+            })
+            .collect()
+    }
+
+    fn resolved(&self) -> Overrides {
+        Overrides::from([("ramp", self.ramp_length())])
+    }
+
+    fn cost(&self, timesteps: usize) -> Cost {
+        let schedule = ProgressSchedule::new(self);
+        let (steps, iterations) = (schedule.steps(timesteps), schedule.iterations(timesteps));
+        // An iteration is a forward and a backward pass; a step denoises the reference latent and the edited one.
+        Cost {
+            steps,
+            iterations,
+            passes: 2 * iterations + 2 * steps,
+        }
+    }
+
+    fn drag<B: Backend, N: Network<B>>(
+        &self,
+        mut scene: Scene<B, N>,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Dragged<B>> {
+        let start = match self.start {
+            Start::Paper => scene.inverted.clone(),
+            Start::Moved => moved(&mut scene),
+        };
+        Optimisation::new(scene, self).run(start, progress, interrupt)
+    }
+}
+
+/// Returns the moved start of a scene.
+fn moved<B: Backend, N>(scene: &mut Scene<B, N>) -> Tensor<B> {
+    let alpha = scene.schedule.alpha(scene.grid.timesteps[0]);
+    let noise = scene
+        .noise
+        .normal(Stream::VACATED, scene.inverted.shape().len());
+    moved_start(
+        scene.inverted,
+        scene.clean,
+        alpha,
+        &noise,
+        scene.regions,
+        &scene.frame,
+    )
+}

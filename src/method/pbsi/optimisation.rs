@@ -1,0 +1,293 @@
+//! The optimisation of Algorithm 1 (DragNeXt, arXiv 2506.07611).
+
+use super::feature_loss::{FeatureLoss, Reduction};
+use super::progress::ProgressSchedule;
+use super::settings::{Mode, PbsiSettings};
+use crate::diffusion::denoise::Pair;
+use crate::diffusion::{Grid, Schedule, require_finite};
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::geometry::Frame;
+use crate::interrupt::Interrupt;
+use crate::kernels::Backend;
+use crate::method::parts::{Correspondence, DivergenceGuard, Frozen, LatentAdam};
+use crate::method::{Dragged, Scene};
+use crate::model::unet::{Features, Input, Network, NoiseAndFeatures, Prompt};
+use crate::nn::Tensor;
+use crate::progress::{Progress, Stage};
+use crate::region::Region;
+
+/// What stays the same during a drag.
+#[derive(Debug)]
+pub(super) struct Optimisation<'a, B: Backend, N> {
+    unet: &'a N,
+    prompt: &'a Prompt<B>,
+    schedule: &'a Schedule,
+    grid: &'a Grid,
+    regions: &'a [Region],
+    frame: Frame,
+    /// Cells that are held; `None` when everything may change.
+    frozen: Option<Frozen<B>>,
+    reference: &'a Tensor<B>,
+    settings: &'a PbsiSettings,
+    progress: ProgressSchedule,
+}
+
+/// What the iterations at one timestep optimise towards.
+struct TimestepTarget<'a, B: Backend> {
+    /// Index of the timestep in the grid.
+    index: usize,
+    /// The timestep.
+    t: i64,
+    /// Features of the reference latent, one map for each compared decoder stage.
+    features: Vec<Tensor<B>>,
+    /// The reference latent after the denoising step from here.
+    next: &'a Tensor<B>,
+}
+
+impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
+    pub(super) fn new<'s: 'a>(scene: Scene<'s, B, N>, settings: &'a PbsiSettings) -> Self {
+        let backend = scene.inverted.backend();
+        let frozen = scene
+            .editable
+            .map(|editable| Frozen::new(backend, editable, &scene.frame));
+        Self {
+            unet: scene.network,
+            prompt: scene.prompt,
+            schedule: scene.schedule,
+            grid: scene.grid,
+            regions: scene.regions,
+            frame: scene.frame,
+            frozen,
+            reference: scene.inverted,
+            settings,
+            progress: ProgressSchedule::new(settings),
+        }
+    }
+
+    /// Executes the first steps of the grid, from the edited latent `start`.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`], [`Error::Interrupted`]; [`Error::Diverged`] unless the settings keep the best latent.
+    pub(super) fn run(
+        &self,
+        start: Tensor<B>,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Dragged<B>> {
+        let (mut losses, mut diverged) = (Vec::new(), 0);
+        let mut pair = Pair {
+            reference: self.reference.clone(),
+            edit: start.clone(),
+        };
+        if self.settings.hard_background {
+            pair.edit = self.held(pair.edit, &pair.reference);
+        }
+        let steps = self.progress.steps(self.grid.timesteps.len());
+        for (index, &t) in self.grid.timesteps.iter().enumerate().take(steps) {
+            interrupt.check()?;
+            // Without mutual attention the two latents are independent, so one pass gives the reference's features and its next step.
+            let input = Input::at(&pair.reference, t as f64, self.prompt);
+            let want = NoiseAndFeatures::of(&self.settings.taps.0);
+            let (noise, features) = self.unet.forward(input, want);
+            let reference = self.stepped(&pair.reference, &noise, t, losses.len() + 1)?;
+            if self.progress.intervenes(index) {
+                let target = TimestepTarget {
+                    index,
+                    t,
+                    features,
+                    next: &reference,
+                };
+                let (edit, has_diverged) =
+                    self.optimise(&pair, target, &mut losses, progress, interrupt)?;
+                pair.edit = edit;
+                diverged += usize::from(has_diverged);
+            }
+            interrupt.check()?;
+            let input = Input::at(&pair.edit, t as f64, self.prompt);
+            let noise = self.unet.predict(input);
+            pair = Pair {
+                edit: self.stepped(&pair.edit, &noise, t, losses.len().max(1))?,
+                reference,
+            };
+        }
+        Ok(Dragged {
+            start,
+            pair,
+            steps,
+            losses,
+            diverged,
+        })
+    }
+
+    /// Returns the latent after the denoising step from t, with the noise that was predicted for it.
+    fn stepped(
+        &self,
+        z: &Tensor<B>,
+        noise: &Tensor<B>,
+        t: i64,
+        step: usize,
+    ) -> Result<Tensor<B>> {
+        require_finite(noise, Stage::Drag, step, "the noise prediction")?;
+        Ok(self.schedule.step(z.clone(), noise, t, self.grid.after(t)))
+    }
+
+    /// Returns `z` with frozen cells reset to the reference.
+    fn held(&self, z: Tensor<B>, reference: &Tensor<B>) -> Tensor<B> {
+        match &self.frozen {
+            Some(frozen) => frozen.hold(z, reference),
+            None => z,
+        }
+    }
+
+    /// Returns whether this is the paper's own form.
+    fn is_literal(&self) -> bool {
+        self.settings.mode != Mode::Pbsi
+    }
+
+    /// Optimises the edited latent at one timestep. Returns it, and whether the optimisation diverged, in which case it is the best latent
+    /// of the last aim.
+    fn optimise(
+        &self,
+        pair: &Pair<B>,
+        target: TimestepTarget<B>,
+        losses: &mut Vec<f64>,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<(Tensor<B>, bool)> {
+        let TimestepTarget {
+            index,
+            t,
+            mut features,
+            next,
+        } = target;
+        // The paper copies the features of the current latent; here, as in the released code, they are those of the reference.
+        if self.is_literal() {
+            let input = Input::at(&pair.edit, t as f64, self.prompt);
+            let want = Features::of(&self.settings.taps.0);
+            features = self.unet.forward(input, want);
+        }
+        let mut z = pair.edit.clone();
+        let mut previous = z.clone();
+        let guard = DivergenceGuard::new(&pair.reference);
+        let mut adam = LatentAdam::new(&z, self.settings.lr);
+        let mut eta = self.progress.eta(index, 0);
+        let mut loss_at = self.loss_at(eta, &features);
+        let mut best = (f64::INFINITY, z.clone());
+        for iteration in 0..self.settings.iterations {
+            interrupt.check()?;
+            let now = self.progress.eta(index, iteration);
+            if now != eta {
+                eta = now;
+                loss_at = self.loss_at(eta, &features);
+                // Losses of different aims do not compare.
+                best = (f64::INFINITY, z.clone());
+            }
+            let step = losses.len() + 1;
+            let (loss, gradient) = self.finite_gradient(&z, t, &loss_at, next, step)?;
+            previous = z.clone();
+            if loss < best.0 {
+                best = (loss, z.clone());
+            }
+            adam.step(&mut z, &gradient);
+            if self.settings.hard_background {
+                z = self.held(z, &pair.reference);
+            }
+            losses.push(loss);
+            progress.step(Some(loss));
+            let is_dropped = self.is_literal() && iteration + 1 == self.settings.iterations;
+            if !is_dropped && guard.has_diverged(&z) {
+                if self.settings.keep_partial {
+                    return Ok((best.1, true));
+                }
+                return Err(Error::Diverged {
+                    stage: Stage::Drag.name(),
+                    step,
+                    lr: self.settings.lr,
+                });
+            }
+        }
+        // Algorithm 1 denoises z^{K-1}: its last update is dropped.
+        Ok((if self.is_literal() { previous } else { z }, false))
+    }
+
+    /// Returns the feature loss of all regions at progress eta.
+    fn loss_at(&self, eta: f64, features: &[Tensor<B>]) -> FeatureLoss<B> {
+        let pairs: Vec<Correspondence> = self
+            .regions
+            .iter()
+            .map(|region| Correspondence::new(region, eta, &self.frame))
+            .collect();
+        FeatureLoss::new(&pairs, features, self.frame.padded)
+    }
+
+    /// As [`Optimisation::gradient`], with a smaller loss scale where the gradient leaves the range of the number format.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] when that does not help.
+    fn finite_gradient(
+        &self,
+        z: &Tensor<B>,
+        t: i64,
+        loss: &FeatureLoss<B>,
+        next: &Tensor<B>,
+        step: usize,
+    ) -> Result<(f64, Tensor<B>)> {
+        let not_finite = |what| Error::NotFinite {
+            stage: Stage::Drag.name(),
+            step,
+            what,
+        };
+        loop {
+            let (loss, gradient) = self.gradient(z, t, loss, next);
+            if !loss.is_finite() || failpoint::is_hit("nan_in_loss") {
+                return Err(not_finite("the loss"));
+            }
+            if gradient.is_finite() {
+                return Ok((loss, gradient));
+            }
+            if !z.backend().lower_loss_scale() {
+                return Err(not_finite("the gradient of the latent"));
+            }
+        }
+    }
+
+    /// Returns the loss of a latent at timestep t, and its gradient to the latent.
+    fn gradient(
+        &self,
+        z: &Tensor<B>,
+        t: i64,
+        feature_loss: &FeatureLoss<B>,
+        reference: &Tensor<B>,
+    ) -> (f64, Tensor<B>) {
+        let reduction = if self.is_literal() {
+            Reduction::Sum
+        } else {
+            Reduction::Mean(self.settings.loss_scale)
+        };
+        let (taps, weight) = (&self.settings.taps.0, self.settings.mask_weight);
+        let input = Input::at(z, t as f64, self.prompt);
+        let Some(frozen) = self.frozen.as_ref().filter(|_| weight > 0.0) else {
+            // Without the mask term the noise prediction is not needed.
+            let pass = self.unet.record(input, Features::of(taps));
+            let (loss, gradients, magnitude) = feature_loss.evaluate(pass.outputs(), reduction);
+            return (loss, pass.backward(gradients, magnitude));
+        };
+        let pass = self.unet.record(input, NoiseAndFeatures::of(taps));
+        let (noise, features) = pass.outputs();
+        let (mut loss, gradients, mut magnitude) = feature_loss.evaluate(features, reduction);
+        let next = self.schedule.step(z.clone(), noise, t, self.grid.after(t));
+        let (difference, gradient) = frozen.difference(&next, reference);
+        loss += weight * difference;
+        // The mask term depends on the latent directly and through the noise prediction.
+        let (scale, shift) = self.schedule.factors(t, self.grid.after(t));
+        let times = |factor: f64| {
+            let factor = (weight * factor) as f32;
+            gradient.clone().combined(factor, 0.0, &gradient)
+        };
+        let (direct, to_noise) = (times(scale), times(shift));
+        magnitude = magnitude.max((weight * shift).abs() as f32);
+        let gradient = pass.backward((to_noise, gradients), magnitude);
+        (loss, gradient.plus(&direct))
+    }
+}

@@ -1,0 +1,138 @@
+//! Settings of progressive backward self-intervention.
+
+use serde::{Deserialize, Serialize};
+
+use crate::settings::{Form, Overrides, auto_or_number, settings};
+
+settings! {
+    /// Progressive backward self-intervention (DragNeXt, arXiv 2506.07611).
+    pub struct PbsiSettings, "Settings of the method pbsi";
+    /// Timesteps at which the latent is optimised.
+    timesteps "timesteps": usize = 5, Form::Whole(0, 1000), "DragNeXt, implementation details: T - T' = 38 - 33";
+    /// Iterations of the optimisation at each of these timesteps.
+    iterations "iterations": usize = 10, Form::Whole(1, 1000), "DragNeXt, implementation details: K = 10";
+    /// Timesteps over which a region's aim moves from its handle to its target; 0 aims at the target from the start. `auto` is 0 with the moved start, 5 with the paper's.
+    ramp "ramp": RampLength = RampLength::Auto, Form::WordOr("auto", 1000), "DragNeXt, Eq. 5 and the progress beside it";
+    /// Learning rate of the latent's Adam.
+    lr "lr": f64 = 0.02, Form::Above(0.0, 100.0), "DragNeXt, Eq. 6 and implementation details: 2e-2";
+    /// Weight of the term that holds uneditable cells at the reference latent.
+    mask_weight "mask_weight": f64 = 0.2, Form::Within(0.0, 1e6), "R_M of DragNeXt, Eq. 7; its released code: lambda = 0.2";
+    /// Factor of the feature loss.
+    loss_scale "loss_scale": f64 = 10.0, Form::Above(0.0, 1e6), "DragNeXt, Eq. 7; its released code: 10";
+    /// Decoder stages whose outputs are compared, 1 to 4, separated by commas on the command line.
+    taps "taps": Taps = Taps(vec![3]), Form::Stages(4), "DragNeXt, implementation details: all stages; its released code: 3";
+    /// Latent that the optimisation starts from: `moved` copies an object's inverted noise to its target and fills the vacated area with background and fresh noise; `paper` is the inverted latent.
+    start "start": Start = Start::Moved, Form::Words(&["moved", "paper"]), "ours, after RegionDrag's copy of the region, arXiv 2407.18247; `paper` is DragNeXt's form";
+    /// Form of the algorithm: `pbsi` is ours, `literal` is the paper word by word, `literal-strict` the same without the first and the last timestep, as its loop is written.
+    mode "mode": Mode = Mode::Pbsi, Form::Words(&["pbsi", "literal", "literal-strict"]), "DragNeXt, Algorithm 1";
+    /// Resets cells outside the editable area to the reference latent after every update.
+    hard_background "hard_background": bool = true, Form::Switch, "DragFlow, arXiv 2510.02253";
+    /// Continues with the best latent of a timestep when the optimisation diverges there, instead of failing.
+    keep_partial "keep_partial": bool = false, Form::Switch, "ours";
+}
+
+impl PbsiSettings {
+    /// Returns the defaults of a mode. The paper's own form compares all decoder stages, starts at the inverted latent, and has no hard
+    /// background.
+    pub(super) fn of_mode(given: &Overrides) -> Self {
+        let mode = given
+            .get("mode")
+            .and_then(|mode| serde_json::from_value(mode.clone()).ok());
+        match mode {
+            Some(mode @ (Mode::Literal | Mode::LiteralStrict)) => Self {
+                mode,
+                taps: Taps(vec![1, 2, 3, 4]),
+                start: Start::Paper,
+                hard_background: false,
+                ..Self::default()
+            },
+            Some(Mode::Pbsi) | None => Self::default(),
+        }
+    }
+
+    /// Returns the timesteps over which the aim moves, `auto` resolved.
+    pub fn ramp_length(&self) -> usize {
+        match (self.ramp, self.start) {
+            (RampLength::Timesteps(length), _) => length,
+            (RampLength::Auto, Start::Moved) => 0,
+            (RampLength::Auto, Start::Paper) => 5,
+        }
+    }
+}
+
+/// Latent that the optimisation starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    /// The inverted latent with every object's noise at its target, and background with fresh noise in the vacated area.
+    Moved,
+    /// The inverted latent.
+    Paper,
+}
+
+/// Form of the algorithm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Absolute progress, features of the reference latent, mean loss, every update used.
+    Pbsi,
+    /// Algorithm 1 with its text's inclusive range of timesteps: sum loss over all decoder stages, source features of the current latent,
+    /// last update dropped.
+    Literal,
+    /// The same with Algorithm 1's strict loop, which leaves out the first and the last timestep.
+    LiteralStrict,
+}
+
+/// Timesteps over which the aim moves to the target; in files `"auto"` or their number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum RampLength {
+    /// 0 with the moved start, else 5.
+    #[serde(serialize_with = "crate::settings::serialize_auto")]
+    Auto,
+    /// This number.
+    Timesteps(usize),
+}
+
+auto_or_number!(RampLength, Timesteps, "a number of timesteps or \"auto\"");
+
+/// Decoder stages, 1 (coarsest) to 4.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Taps(pub Vec<usize>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::SettingsGroup;
+
+    #[test]
+    fn the_literal_modes_have_the_papers_defaults() {
+        let given = Overrides::from([("mode", "literal-strict")]);
+        let settings = PbsiSettings::of_mode(&given);
+        assert_eq!(settings.mode, Mode::LiteralStrict);
+        assert_eq!((settings.start, settings.hard_background), (Start::Paper, false));
+        assert_eq!(settings.taps, Taps(vec![1, 2, 3, 4]));
+        assert_eq!(settings.ramp_length(), 5);
+        assert_eq!(PbsiSettings::of_mode(&Overrides::default()).ramp_length(), 0);
+    }
+
+    #[test]
+    fn serialised_settings_read_back_equal() {
+        for ramp in [RampLength::Auto, RampLength::Timesteps(3)] {
+            let settings = PbsiSettings { ramp, ..PbsiSettings::default() };
+            let text = serde_json::to_string(&settings).expect("settings are text and numbers");
+            let read: PbsiSettings = serde_json::from_str(&text).expect("they were written so");
+            assert_eq!(read, settings);
+        }
+    }
+
+    #[test]
+    fn every_default_fits_its_form() {
+        for setting in PbsiSettings::GROUP.settings {
+            assert_eq!(setting.form.read(&setting.default()), Ok(setting.default()), "{}", setting.name);
+        }
+        let default = PbsiSettings::default();
+        assert_eq!(default.clone().with(&Overrides::default()).ok(), Some(default));
+    }
+}

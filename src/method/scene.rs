@@ -1,0 +1,55 @@
+//! What a method gets, and what it returns.
+
+use crate::diffusion::denoise::Pair;
+use crate::diffusion::{Grid, NoiseSource, Schedule};
+use crate::geometry::Frame;
+use crate::kernels::Backend;
+use crate::mask::Mask;
+use crate::model::Vae;
+use crate::model::unet::Prompt;
+use crate::nn::Tensor;
+use crate::region::Region;
+use crate::settings::DiffusionSettings;
+
+/// Everything that a method works on. Latents are (1, height / 8, width / 8, 4) of the padded working picture.
+pub struct Scene<'a, B: Backend, N> {
+    /// The noise predictor, with the LoRA merged.
+    pub network: &'a N,
+    /// The VAE, for methods whose loss looks at pictures.
+    pub vae: &'a Vae<B>,
+    /// The prompt, prepared for these weights.
+    pub prompt: &'a Prompt<B>,
+    /// The noise schedule.
+    pub schedule: &'a Schedule,
+    /// The executed timesteps.
+    pub grid: &'a Grid,
+    /// Settings of the diffusion process.
+    pub diffusion: &'a DiffusionSettings,
+    /// The regions that move, with their handles and targets.
+    pub regions: &'a [Region],
+    /// How the picture lies in the latent.
+    pub frame: Frame,
+    /// Where the working picture may change; `None` is everywhere.
+    pub editable: Option<&'a Mask>,
+    /// The picture's own latent.
+    pub clean: &'a Tensor<B>,
+    /// The inverted latent: the reference latent at the first timestep.
+    pub inverted: &'a Tensor<B>,
+    /// Normal noise from the seed.
+    pub noise: &'a mut dyn NoiseSource,
+}
+
+/// What a drag returns.
+#[derive(Debug)]
+pub struct Dragged<B: Backend> {
+    /// The latent that the drag started from.
+    pub start: Tensor<B>,
+    /// Reference latent and edited latent after the last step that the method executed.
+    pub pair: Pair<B>,
+    /// Steps of the grid that were executed.
+    pub steps: usize,
+    /// The loss of every iteration.
+    pub losses: Vec<f64>,
+    /// Timesteps at which the optimisation diverged and the best latent was kept.
+    pub diverged: usize,
+}

@@ -1,0 +1,89 @@
+//! The parts of a model beside the noise predictor, and what they compute: tokens, context, latents and pictures.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::diffusion::{Schedule, require_finite};
+use crate::error::Result;
+use crate::failpoint;
+use crate::interrupt::Interrupt;
+use crate::kernels::Backend;
+use crate::model::vae::DOWNSCALE;
+use crate::model::{Model, TextEncoder, Tokenizer, Vae};
+use crate::nn::{Shape, Tensor};
+use crate::plan::Plan;
+use crate::progress::Stage;
+
+/// Everything that edits use beside the noise predictor. Edits do not change it, so several may share it.
+#[derive(Debug)]
+pub(super) struct Components<B: Backend> {
+    pub(super) backend: B,
+    pub(super) model: Model,
+    pub(super) vae: Vae<B>,
+    /// Held by the edit that encodes or decodes, because that takes more memory than any other stage.
+    pub(super) vae_lock: Mutex<()>,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) text_encoder: TextEncoder,
+    pub(super) schedule: Schedule,
+    /// Seconds that loading the weights took.
+    pub(super) seconds: f64,
+}
+
+impl<B: Backend> Components<B> {
+    /// Frees the memory of a finished stage or edit, and restores the loss scale.
+    pub(super) fn release(&self) {
+        self.backend.trim();
+        self.backend.restore_loss_scale();
+    }
+
+    /// Checks that plan and prompt fit the model, and returns the prompt's tokens.
+    ///
+    /// # Errors
+    /// [`crate::Error::Setting`], [`crate::Error::PromptTooLong`].
+    pub(super) fn tokens(&self, plan: &Plan) -> Result<Vec<u32>> {
+        plan.check_settings(Some(self.model.decoder_stages()))?;
+        self.tokenizer
+            .encode(&plan.prompt, self.text_encoder.positions())
+    }
+
+    /// Returns the shape of the latents of a plan's working picture.
+    pub(super) fn latent_shape(&self, plan: &Plan) -> Shape {
+        let size = plan.frame.padded;
+        Shape::new(1, size.height / DOWNSCALE, size.width / DOWNSCALE, 4)
+    }
+
+    /// Encodes the working picture (padded height, padded width, 3) in -1..1 to its mean latent.
+    pub(super) fn encode(
+        &self,
+        plan: &Plan,
+        picture: Vec<f32>,
+        interrupt: &Interrupt,
+    ) -> Result<Tensor<B>> {
+        let size = plan.frame.padded;
+        let shape = Shape::new(1, size.height, size.width, 3);
+        failpoint::wait("wait_in_encode", || interrupt.has_come());
+        let _alone = self.vae_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let picture = Tensor::from_host(&self.backend, shape, picture);
+        let latent = self.vae.encode(&picture, interrupt)?;
+        require_finite(&latent, Stage::Encode, 1, "the picture's latent")?;
+        // The network may compute in another number format than the VAE.
+        Ok(Tensor::from_host(
+            &self.backend,
+            latent.shape(),
+            latent.to_host(),
+        ))
+    }
+
+    /// Decodes a latent to a picture in 0..1.
+    pub(super) fn decode(&self, latent: &Tensor<B>, interrupt: &Interrupt) -> Result<Vec<f32>> {
+        failpoint::panic("panic_in_decode");
+        failpoint::wait("hang_in_decode", || false);
+        failpoint::wait("wait_in_decode", || interrupt.has_come());
+        let _alone = self.vae_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let decoded = failpoint::corrupt("nan_in_decode", self.vae.decode(latent, interrupt)?);
+        require_finite(&decoded, Stage::Decode, 1, "the picture")?;
+        let picture = decoded.to_host().into_iter();
+        Ok(picture
+            .map(|value| (value * 0.5 + 0.5).clamp(0.0, 1.0))
+            .collect())
+    }
+}

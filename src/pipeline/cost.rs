@@ -1,0 +1,30 @@
+//! Estimates of what an edit computes.
+
+use crate::plan::Settings;
+use crate::progress::Stage;
+
+/// Returns about how many pictures go through the network in an edit with these settings; a backward pass counts as one.
+pub fn passes_of(settings: &Settings) -> f64 {
+    passes(settings, settings.executed_steps())
+        .iter()
+        .map(|(_, passes)| passes)
+        .sum()
+}
+
+/// Returns about how many pictures go through the network in each stage, on a grid of `timesteps` executed steps.
+pub(super) fn passes(settings: &Settings, timesteps: usize) -> Vec<(Stage, f64)> {
+    let drag = settings.method.cost(timesteps);
+    let lora = if settings.method.needs().lora {
+        2 * settings.lora.steps * settings.lora.batch
+    } else {
+        0
+    };
+    [
+        (Stage::Lora, lora),
+        (Stage::Invert, timesteps),
+        (Stage::Drag, drag.passes),
+        (Stage::Denoise, 2 * (timesteps - drag.steps)),
+    ]
+    .map(|(stage, passes)| (stage, passes as f64))
+    .to_vec()
+}

@@ -1,0 +1,286 @@
+//! The pipeline of an edit: encode, fine-tune, invert, drag, denoise, decode.
+//!
+//! [`Pipeline`] holds a model's weights and does one edit after the other, or several side by side. It owns every stage but the drag,
+//! which is the method's ([`crate::method`]); it knows no method by name. With a cache, LoRA and inversion of an earlier edit of the same
+//! picture are used again. It reads no drag files and no pictures: [`Work`] has a plan and the working picture.
+
+mod adapters;
+mod clock;
+mod components;
+mod cost;
+mod edit;
+mod edit_cache;
+mod outcome;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread;
+use std::time::Instant;
+
+use crate::cache::Cache;
+use crate::diffusion::{NoiseSource, Schedule};
+use crate::digest::sha256;
+use crate::error::Result;
+use crate::interrupt::Interrupt;
+use crate::kernels::{Backend, fault};
+use crate::model::lora::LoraFile;
+use crate::model::unet::SharedUNet;
+use crate::model::{Model, UNet};
+use crate::panics;
+use crate::plan::Plan;
+use crate::progress::{Progress, Stage};
+pub use outcome::{Latents, Outcome, Steps, Trained};
+
+use components::Components;
+pub use cost::passes_of;
+use edit_cache::SharedCache;
+
+/// A model whose weights are in memory, ready for edits one after the other or side by side.
+#[derive(Debug)]
+pub struct Pipeline<B: Backend> {
+    unet: UNet<B>,
+    components: Components<B>,
+    cache: Option<SharedCache>,
+}
+
+/// What an edit works on.
+#[derive(Debug)]
+pub struct Work<'a> {
+    /// Regions, settings and sizes; with at least one region that moves.
+    pub plan: &'a Plan,
+    /// The working picture (padded height, padded width, 3) in -1..1.
+    pub picture: Vec<f32>,
+    /// A LoRA to use instead of training one.
+    pub lora: Option<LoraFile>,
+}
+
+/// One of several edits that run side by side.
+pub struct EditRequest<'a> {
+    /// What it works on.
+    pub work: Work<'a>,
+    /// Its random numbers.
+    pub noise: &'a mut dyn NoiseSource,
+    /// Where it reports its stages.
+    pub progress: &'a mut dyn Progress,
+}
+
+/// A pipeline on a device that is chosen at run time.
+pub trait AnyPipeline: std::fmt::Debug {
+    /// As [`Pipeline::digest`].
+    fn digest(&self) -> String;
+    /// As [`Pipeline::edit`].
+    ///
+    /// # Errors
+    /// As [`Pipeline::edit`].
+    fn edit(
+        &mut self,
+        work: Work,
+        noise: &mut dyn NoiseSource,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Outcome>;
+    /// As [`Pipeline::edit_many`].
+    fn edit_many(&mut self, edits: Vec<EditRequest>, interrupt: &Interrupt)
+    -> Vec<Result<Outcome>>;
+    /// As [`Pipeline::use_cache`].
+    ///
+    /// # Errors
+    /// As [`Pipeline::use_cache`].
+    fn use_cache(&mut self, cache: Cache) -> Result<()>;
+    /// Returns the cache, where one is used.
+    fn cache(&mut self) -> Option<&mut Cache>;
+}
+
+impl<B: Backend> AnyPipeline for Pipeline<B> {
+    fn digest(&self) -> String {
+        Pipeline::digest(self)
+    }
+
+    fn edit(
+        &mut self,
+        work: Work,
+        noise: &mut dyn NoiseSource,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Outcome> {
+        Pipeline::edit(self, work, noise, progress, interrupt)
+    }
+
+    fn edit_many(
+        &mut self,
+        edits: Vec<EditRequest>,
+        interrupt: &Interrupt,
+    ) -> Vec<Result<Outcome>> {
+        Pipeline::edit_many(self, edits, interrupt)
+    }
+
+    fn use_cache(&mut self, cache: Cache) -> Result<()> {
+        Pipeline::use_cache(self, cache)
+    }
+
+    fn cache(&mut self) -> Option<&mut Cache> {
+        self.cache.as_mut().map(SharedCache::cache)
+    }
+}
+
+impl<B: Backend> Pipeline<B> {
+    /// Loads a model's weights.
+    ///
+    /// # Errors
+    /// [`crate::Error::Weights`] when a file is missing, damaged, or does not fit its configuration; [`crate::Error::Interrupted`].
+    pub fn load(
+        backend: B,
+        model: Model,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
+        let start = Instant::now();
+        progress.begin(Stage::Load, 1);
+        let (unet, vae, (tokenizer, text_encoder)) = fault::catch(|| {
+            Ok((
+                model.unet(&backend, interrupt)?,
+                model.vae(&backend.in_f32(), interrupt)?,
+                model.text(interrupt)?,
+            ))
+        })?;
+        progress.end();
+        backend.trim();
+        let components = Components {
+            schedule: Schedule::new(model.schedule()),
+            seconds: start.elapsed().as_secs_f64(),
+            vae_lock: ().into(),
+            backend,
+            model,
+            vae,
+            tokenizer,
+            text_encoder,
+        };
+        Ok(Self {
+            unet,
+            components,
+            cache: None,
+        })
+    }
+
+    /// Lets edits use this cache: they take LoRA and inversion from it, and keep in it what they compute. Results have the same bytes with
+    /// and without a cache.
+    ///
+    /// # Errors
+    /// [`crate::Error::Weights`] when the model's configuration cannot be read again.
+    pub fn use_cache(&mut self, cache: Cache) -> Result<()> {
+        let Components { backend, model, .. } = &self.components;
+        self.cache = SharedCache::new(
+            cache,
+            backend.arithmetic(),
+            self.digest(),
+            model.configuration()?,
+        );
+        Ok(())
+    }
+
+    /// Returns the SHA-256 over the weights of all parts.
+    pub fn digest(&self) -> String {
+        let Components {
+            vae, text_encoder, ..
+        } = &self.components;
+        let digests = [self.unet.digest(), vae.digest(), text_encoder.digest()];
+        sha256(digests.concat().as_bytes())
+    }
+
+    /// Does one edit. The model is left as it was loaded.
+    ///
+    /// # Errors
+    /// [`crate::Error::NotFinite`], [`crate::Error::Diverged`], [`crate::Error::Interrupted`], [`crate::Error::PromptTooLong`],
+    /// [`crate::Error::Weights`] when a LoRA does not fit, [`crate::Error::Setting`] for a setting that does not fit the model,
+    /// [`crate::Error::Device`].
+    ///
+    /// # Panics
+    /// When the picture does not have the plan's padded size.
+    pub fn edit(
+        &mut self,
+        work: Work,
+        noise: &mut dyn NoiseSource,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Outcome> {
+        self.edit_with_latents(work, noise, progress, interrupt)
+            .map(|(outcome, _)| outcome)
+    }
+
+    /// As [`Pipeline::edit`], and returns the latents between the stages too.
+    ///
+    /// # Errors
+    /// As [`Pipeline::edit`].
+    ///
+    /// # Panics
+    /// As [`Pipeline::edit`].
+    pub fn edit_with_latents(
+        &mut self,
+        work: Work,
+        noise: &mut dyn NoiseSource,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<(Outcome, Latents<B>)> {
+        let Self {
+            unet,
+            components,
+            cache,
+        } = self;
+        let cache = cache.as_ref();
+        let edit = || {
+            fault::catch(|| edit::run(components, unet, work, cache, noise, progress, interrupt))
+        };
+        let result = catch_unwind(AssertUnwindSafe(edit));
+        // The next edit finds the weights as they were loaded, even after a panic.
+        self.unet.detach_adapters();
+        self.components.release();
+        result.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// Does several edits side by side, each on a thread of its own. Equal requests to the network at the same time are computed in one
+    /// call ([`SharedUNet`]). Results are those of [`Pipeline::edit`] but for rounding, since sums over a batch may be split differently.
+    /// The model is left as it was loaded.
+    ///
+    /// An edit that fails does not stop the others. Its errors are those of [`Pipeline::edit`]; a panic is an error too.
+    pub fn edit_many(
+        &mut self,
+        edits: Vec<EditRequest>,
+        interrupt: &Interrupt,
+    ) -> Vec<Result<Outcome>> {
+        let Self {
+            unet,
+            components,
+            cache,
+        } = self;
+        let (components, cache) = (&*components, cache.as_ref());
+        let (shared, clients) = SharedUNet::new(unet, edits.len());
+        let results = thread::scope(|scope| {
+            let edits = edits.into_iter().zip(clients).map(|(request, mut client)| {
+                scope.spawn(move || {
+                    let EditRequest {
+                        work,
+                        noise,
+                        progress,
+                    } = request;
+                    let edit = || {
+                        let client = &mut client;
+                        fault::catch(|| {
+                            edit::run(components, client, work, cache, noise, progress, interrupt)
+                        })
+                    };
+                    let result = panics::catch(edit).map(|(outcome, _)| outcome);
+                    // A failed edit must not leave its loss scale to the others.
+                    components.backend.restore_loss_scale();
+                    result
+                })
+            });
+            let edits: Vec<_> = edits.collect();
+            shared.serve();
+            edits
+                .into_iter()
+                .map(|edit| edit.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
+        });
+        self.components.release();
+        results
+    }
+}

@@ -1,0 +1,214 @@
+//! All settings of one edit, resolved: the method's, the diffusion process's, the LoRA's and the working picture's.
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use crate::drag_file::DragFile;
+use crate::error::{Error, Result};
+use crate::method::{Method, MethodSettings, methods_with};
+use crate::settings::{
+    DiffusionSettings, FrameSettings, LoraSettings, Overrides, SettingsGroup, either, typed,
+};
+
+/// A method and settings that one source gives: the command line, a drag file, a line of a manifest, or a model.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Choice {
+    /// The method; `None` leaves it to the sources below.
+    pub method: Option<Method>,
+    /// The settings.
+    pub values: Overrides,
+}
+
+impl Choice {
+    /// Settings without a method.
+    pub fn of(values: Overrides) -> Self {
+        Self {
+            method: None,
+            values,
+        }
+    }
+
+    /// Returns this choice laid over that of `below`, whose values fill the gaps. When both name a method and they differ, the settings that
+    /// `below` has for its own method are left out.
+    #[must_use]
+    pub fn over(&self, below: &Self) -> Self {
+        let mut values = below.values.clone();
+        if let (Some(method), Some(other)) = (self.method, below.method)
+            && method != other
+        {
+            values.retain(|name| other.group().find(name).is_none());
+        }
+        Self {
+            method: self.method.or(below.method),
+            values: self.values.over(&values),
+        }
+    }
+
+    /// Returns this choice laid over a model's defaults. Defaults of settings that the method does not have are left out.
+    #[must_use]
+    pub fn over_model(&self, defaults: &Self) -> Self {
+        let mut both = self.over(defaults);
+        let method = both.method.unwrap_or_default();
+        both.values
+            .retain(|name| self.values.get(name).is_some() || has(method, name));
+        both
+    }
+}
+
+impl From<&DragFile> for Choice {
+    fn from(drag: &DragFile) -> Self {
+        Self {
+            method: drag.method,
+            values: drag.settings.clone(),
+        }
+    }
+}
+
+/// Returns whether the setting is shared or belongs to the method.
+fn has(method: Method, name: &str) -> bool {
+    let owners = methods_with(name);
+    owners.is_empty() || owners.contains(&method)
+}
+
+/// All settings of one edit. Serialised, they are one flat object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The method with its settings.
+    pub method: MethodSettings,
+    /// The diffusion process.
+    pub diffusion: DiffusionSettings,
+    /// The fine-tuning of the LoRA.
+    pub lora: LoraSettings,
+    /// The working picture.
+    pub frame: FrameSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::resolve(&Choice::default()).expect("every default fits its form, as a test shows")
+    }
+}
+
+impl Settings {
+    /// Resolves what is given: over the method's own defaults, over the defaults of the groups.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for the first value that is out of its bounds, or belongs to another method.
+    pub fn resolve(given: &Choice) -> Result<Self> {
+        let method = given.method.unwrap_or_default();
+        for name in given.values.names() {
+            if !has(method, name) {
+                return Err(foreign(method, name, &given.values));
+            }
+        }
+        let values = given.values.over(&method.shared_defaults());
+        Ok(Self {
+            method: method.resolve(&values)?,
+            diffusion: DiffusionSettings::default().with(&values)?,
+            lora: LoraSettings::default().with(&values)?,
+            frame: FrameSettings::default().with(&values)?,
+        })
+    }
+
+    /// Returns the number of executed steps of the grid.
+    pub fn executed_steps(&self) -> usize {
+        self.diffusion.executed_steps()
+    }
+
+    /// Returns the seed of the LoRA's training, `auto` resolved.
+    pub fn training_seed(&self) -> u64 {
+        self.lora.training_seed(self.diffusion.seed)
+    }
+
+    /// Returns all values by name, as in files.
+    pub fn values(&self) -> Map<String, Value> {
+        let mut values = self.method.values();
+        values.extend(self.diffusion.values());
+        values.extend(self.lora.values());
+        values.extend(self.frame.values());
+        values
+    }
+}
+
+/// The error about a setting of another method.
+fn foreign(method: Method, name: &str, given: &Overrides) -> Error {
+    let owners: Vec<&str> = methods_with(name)
+        .iter()
+        .map(|owner| owner.name())
+        .collect();
+    Error::Setting {
+        name: name.replace('_', "-"),
+        value: given.get(name).map(typed).unwrap_or_default(),
+        reason: format!(
+            "is a setting of {}, and the method is `{}`",
+            either(&owners),
+            method.name()
+        ),
+    }
+}
+
+impl Serialize for Settings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        self.values().serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::pbsi::Mode;
+    use crate::settings::LoraSeed;
+
+    #[test]
+    fn values_are_resolved_group_by_group() {
+        let given = Overrides::from([("lr", 0.5), ("lora_lr", 0.25), ("strength", 0.5)]);
+        let settings = Settings::resolve(&Choice::of(given)).expect("the values are within bounds");
+        let MethodSettings::Pbsi(pbsi) = &settings.method;
+        assert_eq!((pbsi.lr, pbsi.mode), (0.5, Mode::Pbsi));
+        assert_eq!((settings.lora.lr, settings.lora.steps), (0.25, 70));
+        assert_eq!(settings.executed_steps(), 25);
+    }
+
+    #[test]
+    fn values_out_of_bounds_are_refused_by_name() {
+        let refused = |name: &'static str, value: Value| {
+            let given = Choice::of(Overrides::from([(name, value)]));
+            let error = Settings::resolve(&given).expect_err("the value is out of bounds");
+            error.to_string()
+        };
+        assert_eq!(
+            refused("strength", 1.5.into()),
+            "strength: `1.5` must be above 0 and at most 1"
+        );
+        assert_eq!(
+            refused("lr", "NaN".into()),
+            "lr: `NaN` must be above 0 and at most 100"
+        );
+        assert_eq!(
+            refused("ramp", 1001.into()),
+            "ramp: `1001` must be auto or at most 1000"
+        );
+    }
+
+    #[test]
+    fn serialised_settings_resolve_to_themselves() {
+        for seed in [u64::MAX, 0] {
+            let mut settings = Settings::default();
+            settings.lora.seed = LoraSeed::Of(seed);
+            let values = Overrides::from_map(&settings.values(), &crate::method::groups())
+                .expect("they are settings");
+            let read = Settings::resolve(&Choice::of(values)).expect("they are within bounds");
+            assert_eq!(read, settings);
+        }
+    }
+
+    #[test]
+    fn a_training_may_have_a_seed_of_its_own() {
+        let given = Overrides::from([("seed", 7), ("lora_seed", 8)]);
+        let settings = Settings::resolve(&Choice::of(given)).expect("the values are within bounds");
+        assert_eq!((settings.diffusion.seed, settings.training_seed()), (7, 8));
+        let given = Choice::of(Overrides::from([("seed", 7)]));
+        let settings = Settings::resolve(&given).expect("the value is within bounds");
+        assert_eq!(settings.training_seed(), 7);
+    }
+}

@@ -1,0 +1,39 @@
+//! Settings of the diffusion process around a method: timestep grid, mutual self-attention, seed.
+
+use super::{Form, settings};
+
+settings! {
+    /// The timestep grid, the attention to the original picture while denoising, and the seed.
+    pub struct DiffusionSettings, "Settings of the diffusion process";
+    /// Number of timesteps of the denoising grid.
+    steps "steps": usize = 50, Form::Whole(1, 1000), "DragNeXt, arXiv 2506.07611, implementation details: 50";
+    /// Share of the grid that is inverted and denoised again.
+    strength "strength": f64 = 0.75, Form::Above(0.0, 1.0), "DragNeXt, implementation details: 0.75, so that T = 38 of 50";
+    /// First attention layer whose keys and values come from the reference latent while denoising.
+    start_layer "start_layer": usize = 10, Form::Whole(0, 1000), "MasaCtrl, arXiv 2304.08465, and DragNeXt, implementation details: layer 10";
+    /// Seed of all noise.
+    seed "seed": u64 = 0, Form::Whole(0, u64::MAX), "DragDiffusion, LoRA: 0";
+}
+
+impl DiffusionSettings {
+    /// Returns the number of executed steps: `strength * steps`, rounded half to even (DragDiffusion's rounding: 37.5 gives 38).
+    pub fn executed_steps(&self) -> usize {
+        ((self.strength * self.steps as f64).round_ties_even() as usize).clamp(1, self.steps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executed_steps_round_half_to_even() {
+        for (strength, expected) in [(0.75, 38), (0.70, 35), (0.65, 32), (0.85, 42)] {
+            let settings = DiffusionSettings {
+                strength,
+                ..DiffusionSettings::default()
+            };
+            assert_eq!(settings.executed_steps(), expected, "strength {strength}");
+        }
+    }
+}
