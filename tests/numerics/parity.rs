@@ -1,8 +1,9 @@
 //! The networks against torch, diffusers and peft: what they compute, and their gradients. tests/fixtures/README.md says how
 //! the numbers were made.
 
-use crate::bench::fixture::{self, Fixture, assert_close, assert_gradient, dot, relative, report};
+use crate::bench::fixture::{self, Fixture, assert_close, assert_gradient, dot, relative};
 use crate::bench::numbers::Numbers;
+use crate::bench::report;
 use dragnext::diffusion::{NoiseSource, Seeded};
 use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
