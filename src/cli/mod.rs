@@ -44,7 +44,7 @@ const EXIT_STATUS: &str = "\
 Exit status:
   0    done
   1    failed, or at least one item of a batch did
-  2    not started because of what was given
+  2    not started: invalid input
   75   could not run now (no network, disk full), perhaps later
   130  stopped by SIGINT; 143 by SIGTERM
   101  a bug; please report it";
