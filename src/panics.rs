@@ -114,7 +114,7 @@ mod tests {
         assert!(!is_expected());
     }
 
-    /// The hook is one for the whole process, so it looks at this test's thread only.
+    /// The whole process has one hook, so it counts panics of this test's thread only.
     #[test]
     fn catching_a_panic_leaves_the_hook_in_place() {
         use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `dragnext show`: the report that an edit left inside its PNG.
+//! `dragnext show`: prints the report inside a PNG that `dragnext edit` wrote.
 
 use std::path::PathBuf;
 
@@ -14,18 +14,18 @@ use crate::plan::{Choice, Settings};
 use crate::report;
 use crate::settings::typed;
 
-/// Shows how a picture was made: the report that `dragnext edit` leaves inside its PNG.
+/// Shows how a picture was made, from the report in its PNG.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// A PNG that `dragnext edit` wrote.
     #[arg(value_name = "OUT.png")]
     picture: PathBuf,
 
-    /// Print the report as it stands in the picture, as JSON.
+    /// Print the report as JSON, exactly as it is in the picture.
     #[arg(long)]
     json: bool,
 
-    /// Print a drag file that asks for the same again, with all settings; masks are named by their paths.
+    /// Print a drag file that repeats the edit, with all settings. Masks are named by their paths.
     #[arg(long, conflicts_with = "json")]
     drag: bool,
 }
@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// What people want to know, a line for each thing. Whatever comes from the file stays on its line.
+/// Summarises the report, one line per item. Line breaks in the file are escaped.
 fn summary(place: &str, made: &ParsedNote) -> String {
     let ParsedNote { header: by, drag } = made;
     let mut lines = vec![(
@@ -73,7 +73,7 @@ fn summary(place: &str, made: &ParsedNote) -> String {
     let method = drag.method.unwrap_or_default();
     lines.push(("method", method.name().to_owned()));
     lines.push(("settings", settings(drag)));
-    lines.extend(origin(by));
+    lines.extend(provenance(by));
     let write = |(name, text): &(&str, String)| match *name {
         "" => escape::one_line(text) + "\n",
         name => format!("  {name:<9} {}\n", escape::one_line(text)),
@@ -81,8 +81,8 @@ fn summary(place: &str, made: &ParsedNote) -> String {
     lines.iter().map(write).collect()
 }
 
-/// Where the picture and its pixels come from.
-fn origin(by: &NoteHeader) -> Vec<(&'static str, String)> {
+/// Describes the original, the LoRA, the device and the job.
+fn provenance(by: &NoteHeader) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some([width, height]) = by.size {
         let hash = by
@@ -106,7 +106,7 @@ fn origin(by: &NoteHeader) -> Vec<(&'static str, String)> {
 
 fn describe(region: &DragRegion) -> String {
     let point = |point: Point| format!("({}, {})", point.x, point.y);
-    let way = match region.movement {
+    let movement = match region.movement {
         Movement::Pull { handle, target } => format!("from {} to {}", point(handle), point(target)),
         Movement::Turn {
             center,
@@ -123,7 +123,7 @@ fn describe(region: &DragRegion) -> String {
         }
     };
     format!(
-        "{}: {} of {}, {way}",
+        "{}: {} of {}, {movement}",
         region.id,
         region.kind.name(),
         shape(&region.shape)
@@ -143,13 +143,13 @@ fn shape(shape: &Shape) -> String {
 
 fn editable(editable: &Editable) -> String {
     match editable {
-        Editable::Swept => "what the drag sweeps, and a margin".into(),
+        Editable::Swept => "the swept area and a margin".into(),
         Editable::Everything => "everything".into(),
         Editable::Shape(inside) => shape(inside),
     }
 }
 
-/// Returns the settings that differ from their defaults, as one types them.
+/// Lists the settings that differ from their defaults, as on the command line.
 fn settings(drag: &DragFile) -> String {
     let method = Choice {
         method: drag.method,

@@ -350,7 +350,7 @@ fn a_report_is_shown_to_people() {
         format!("out.png: edited by dragnext {version} with the model tiny"),
         "  prompt    a \\u{1b}[2Jwave\\nerror: no".into(),
         "  region    ball: translation of the ellipse [40.0, 40.0, 14.0, 12.0], from (40, 40) to (60, 45)".into(),
-        "  editable  what the drag sweeps, and a margin".into(),
+        "  editable  the swept area and a margin".into(),
         "  seed      3".into(),
         "  settings  strength 0.08 (default 0.75), timesteps 2 (default 5), iterations 2 (default 10), lora-steps 2 (default 70)".into(),
     ];
@@ -390,11 +390,11 @@ fn pictures_without_a_report_are_refused() {
         (
             "in.png",
             "show.no_report",
-            "says nothing about how it was made",
+            "has no report of how it was made",
         ),
         ("out.png", "show.no_report", "--no-metadata"),
         ("photo.jpg", "show.not_png", "is a JPG file"),
-        ("drag.json", "show.not_png", "is no PNG"),
+        ("drag.json", "show.not_png", "is not a PNG"),
         ("cut.png", "show.damaged", "ends before the picture does"),
         ("flipped.png", "show.damaged", "checksum"),
         ("missing.png", "file", "check the path"),

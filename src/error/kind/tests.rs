@@ -149,6 +149,7 @@ fn an_unknown_kind_of_a_record_keeps_its_name() {
 }
 
 /// One error of each variant, with its kind and exit status.
+#[expect(clippy::too_many_lines, reason = "one entry for each variant")]
 fn examples() -> Vec<(Error, &'static str, u8)> {
     let text = String::new;
     let fault: DragFileFault =

@@ -5,7 +5,7 @@
 //! | `driver` | the interface to a GPU as a trait: memory, kernels, matrix products, convolutions |
 //! | `device` | its implementation with NVIDIA's driver, cuBLASLt and cuDNN, loaded at run time |
 //! | `gpu`, `memory` | a GPU with its memory pool; buffers |
-//! | `linear`, `conv`, `attention`, `norm`, `elementwise`, `loss` | operations of the backend: which kernel or library call, with which arguments |
+//! | `linear`, `conv`, `attention`, `norm`, `elementwise`, `sampling`, `loss`, `adam` | operations of the backend: which kernel or library call, with which arguments |
 //! | `source/` | the kernels in CUDA C++; `.ci/ptx` compiles them to `kernels.ptx.gz` |
 //!
 //! Nothing is linked against CUDA, so the program starts without it. A failing operation throws a
@@ -13,6 +13,7 @@
 //! All operations run in order on one stream: memory can be reused without waiting, and the same
 //! work gives the same bits.
 
+mod adam;
 mod attention;
 mod conv;
 pub mod device;
@@ -23,6 +24,7 @@ mod linear;
 mod loss;
 mod memory;
 mod norm;
+mod sampling;
 
 use std::io::Read;
 use std::ops::Range;
@@ -38,8 +40,8 @@ pub use conv::ConvWeight;
 use device::{CudaDevice, DeviceUnavailable};
 use driver::{Driver, Format};
 pub use linear::LinearWeight;
-pub use loss::Points;
 pub use memory::Buffer;
+pub use sampling::Points;
 
 /// The kernels as gzipped PTX for compute capability 8.0, compiled from `source/` by `.ci/ptx`.
 static KERNELS: &[u8] = include_bytes!("kernels.ptx.gz");
@@ -420,11 +422,11 @@ impl Backend for Cuda {
     }
 
     fn sample(&self, channels: usize, map: &Buffer, points: &Points) -> Buffer {
-        loss::sample(channels, map, points)
+        sampling::sample(channels, map, points)
     }
 
     fn scatter(&self, channels: usize, values: &Buffer, points: &Points, map: &mut Buffer) {
-        loss::scatter(channels, values, points, map);
+        sampling::scatter(channels, values, points, map);
     }
 
     fn sampled_l1(
@@ -457,6 +459,6 @@ impl Backend for Cuda {
         second: &mut Buffer,
         parameter: &mut Buffer,
     ) {
-        loss::adam(step, gradient, [first, second], parameter);
+        adam::adam(step, gradient, [first, second], parameter);
     }
 }
