@@ -11,7 +11,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use dragnext::diffusion::{NoiseSource, Seeded};
+use dragnext::diffusion::{NoiseSource, Seeded, Stream};
 use dragnext::kernels::cpu::{Buffer, Cpu};
 use dragnext::kernels::{Added, AttentionShape, Backend, ConvShape, GroupShape};
 use pulp::{Simd, WithSimd};
@@ -277,7 +277,7 @@ impl Bench {
 
 /// Returns normally distributed values.
 fn values(len: usize) -> Buffer {
-    Cpu.upload(Seeded::new(len as u64).vacated(len))
+    Cpu.upload(Seeded::new(len as u64).normal(Stream::VACATED, len))
 }
 
 fn main() {

@@ -1,7 +1,7 @@
 //! The inputs of the calls.
 
 use anyhow::{Result, ensure};
-use dragnext::diffusion::{NoiseSource, Seeded};
+use dragnext::diffusion::{NoiseSource, Seeded, Stream};
 use dragnext::kernels::Backend;
 use dragnext::model::config::UNetConfig;
 use dragnext::model::vae::DOWNSCALE;
@@ -37,7 +37,11 @@ pub(crate) struct Inputs<B: Backend> {
 }
 
 fn random<B: Backend>(backend: &B, seed: u64, shape: Shape) -> Tensor<B> {
-    Tensor::from_host(backend, shape, Seeded::new(seed).vacated(shape.len()))
+    Tensor::from_host(
+        backend,
+        shape,
+        Seeded::new(seed).normal(Stream::VACATED, shape.len()),
+    )
 }
 
 impl<B: Backend> Inputs<B> {
