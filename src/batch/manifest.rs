@@ -80,7 +80,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<ListEntry>> {
         let place = format!("{}:{number}", path.display());
         if read as u64 == MAX_LINE && bytes.last() != Some(&b'\n') {
             entries.push(faulty(place, number, "is longer than 1 MiB".into()));
-            // The rest of the line cannot be told apart from the lines after it.
+            // The end of the line is unknown, so later lines cannot be read.
             return Ok(entries);
         }
         let text = bytes

@@ -17,7 +17,7 @@
 //! | `run` | one run: reader, network and writer threads |
 //! | `reader`, `network`, `writer`, `handoff` | the three threads, and what they hand to each other |
 //! | `groups`, `group` | items whose requests to the network are computed in shared calls |
-//! | `existing` | files that already stand where a result should go |
+//! | `existing` | files that already exist at the path of a result |
 //! | `tally`, `result` | how the items and the batch ended |
 
 #[expect(

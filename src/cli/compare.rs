@@ -8,7 +8,7 @@ use crate::geometry::Size;
 use crate::mask::{Mask, MaskError};
 use crate::metrics::{self, Comparison, DifferenceLimits, Excess};
 use crate::picture;
-use crate::report::{self, Compared};
+use crate::report::{self, ComparisonReport};
 
 /// Measures the difference of two pictures.
 ///
@@ -47,7 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         .as_ref()
         .map(|comparison| arguments.excesses(comparison))
         .unwrap_or_default();
-    let compared = Compared::new(
+    let compared = ComparisonReport::new(
         &arguments.expected,
         &arguments.actual,
         measured.as_ref(),

@@ -155,7 +155,7 @@ mod tests {
             (Some(30.0), Thresholds::DEFAULT.inside.min_ssim)
         );
         assert_eq!(all.outside().max_diff, Some(2.0));
-        assert_eq!(read("{}").expect("nothing is said"), Thresholds::default());
+        assert_eq!(read("{}").expect("no limits"), Thresholds::default());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::diagnostics::{self, paragraph};
 use super::screen::Screen;
-use super::verdict::Verdict;
+use super::validation::Validation;
 use crate::error::{Error, ErrorKind};
 use crate::escape;
 use crate::warning::Warning;
@@ -88,8 +88,8 @@ pub fn print_text(text: &str) -> Result<(), Error> {
 ///
 /// # Errors
 /// As [`print_text`].
-pub fn print_verdict(verdict: &Verdict) -> Result<(), Error> {
-    print_text(&(escape::one_line(&verdict.line()) + "\n"))
+pub fn print_validation(validation: &Validation) -> Result<(), Error> {
+    print_text(&(escape::one_line(&validation.line()) + "\n"))
 }
 
 /// Formats a path as one word of a shell command line, for display.

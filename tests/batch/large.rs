@@ -57,13 +57,13 @@ fn a_hundred_thousand_items_are_planned_in_little_time_and_memory() {
         ][..],
         &["many", "-o", "out", "--dry-run"],
     ] {
-        let begun = Instant::now();
-        let told = folder.run(arguments).assert(0).stdout;
-        let seconds = begun.elapsed().as_secs_f64();
+        let started = Instant::now();
+        let stdout = folder.run(arguments).assert(0).stdout;
+        let seconds = started.elapsed().as_secs_f64();
         assert!(
-            told.lines().count() == ITEMS || told.contains("100000 items"),
+            stdout.lines().count() == ITEMS || stdout.contains("100000 items"),
             "{}",
-            &told[..told.len().min(500)]
+            &stdout[..stdout.len().min(500)]
         );
         let peak = peak();
         report(&format!(

@@ -135,6 +135,15 @@ fn a_prepared_prompt_gives_the_same_result() {
 }
 
 #[test]
+fn each_latent_may_have_its_own_prepared_prompt() {
+    let input = Case::read(&Fixture::open("parity.safetensors"), "unet");
+    let unet = unet("tiny");
+    let prompts = unet.prepare(&input.context);
+    let prepared = Input::new(&input.z, &input.timesteps, &prompts);
+    assert_eq!(unet.predict(prepared).to_host(), input.noise(&unet));
+}
+
+#[test]
 #[should_panic(expected = "need the prompt's tokens")]
 fn a_prepared_prompt_has_no_gradients_of_adapters() {
     let input = Case::read(&Fixture::open("parity.safetensors"), "unet");
