@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::drag_file::{DragFile, DragRegion, Editable, Movement, Shape};
+use crate::drag_file::{Drag, DragFile, DragRegion, Editable, Shape, Turn};
 use crate::edit::{NoteHeader, ParsedNote};
 use crate::error::Result;
 use crate::escape;
-use crate::geometry::Point;
+use crate::geometry::{Point, PointPair};
 use crate::method::groups;
 use crate::outline::Outline;
 use crate::picture;
@@ -57,6 +57,9 @@ fn summary(path: &str, made: &ParsedNote) -> String {
     if !drag.prompt.is_empty() {
         lines.push(("prompt", drag.prompt.clone()));
     }
+    if let Some(prompt) = &drag.edit_prompt {
+        lines.push(("edited", prompt.clone()));
+    }
     lines.extend(
         drag.regions
             .iter()
@@ -106,28 +109,27 @@ fn provenance(by: &NoteHeader) -> Vec<(&'static str, String)> {
 
 fn describe(region: &DragRegion) -> String {
     let point = |point: Point| format!("({}, {})", point.x, point.y);
-    let movement = match region.movement {
-        Movement::Pull { handle, target } => format!("from {} to {}", point(handle), point(target)),
-        Movement::Turn {
-            center,
-            handle,
-            target,
-        } => format!(
-            "about {}, from {} to {}",
-            point(center),
-            point(handle),
-            point(target)
-        ),
-        Movement::TurnBy { center, angle } => {
-            format!("about {}, by {angle} degrees", point(center))
+    let from_to = |PointPair { handle, target }: &PointPair| {
+        format!("from {} to {}", point(*handle), point(*target))
+    };
+    let moves = match &region.drag {
+        Drag::Translation { points, .. }
+        | Drag::Deformation { points, .. }
+        | Drag::Point { points } => from_to(points),
+        Drag::Rotation { center, turn, .. } => {
+            let turns = match turn {
+                Turn::Points(points) => from_to(points),
+                Turn::Angle { angle } => format!("by {angle} degrees"),
+            };
+            format!("about {}, {turns}", point(*center))
         }
     };
-    format!(
-        "{}: {} of {}, {movement}",
-        region.id,
-        region.kind.name(),
-        shape(&region.shape)
-    )
+    let of = region
+        .drag
+        .shape()
+        .map(|inside| format!(" of {}", shape(inside)))
+        .unwrap_or_default();
+    format!("{}: {}{of}, {moves}", region.id, region.drag.kind().name())
 }
 
 fn shape(shape: &Shape) -> String {

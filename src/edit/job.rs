@@ -35,6 +35,8 @@ pub struct Job<'a> {
 pub struct Instruction<'a> {
     version: u32,
     prompt: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edit_prompt: Option<&'a str>,
     #[serde(skip_serializing_if = "is_swept")]
     editable: &'a Editable,
     regions: &'a [DragRegion],
@@ -45,6 +47,7 @@ impl<'a> From<&'a DragFile> for Instruction<'a> {
         Self {
             version: drag.version,
             prompt: &drag.prompt,
+            edit_prompt: drag.edit_prompt.as_deref(),
             editable: &drag.editable,
             regions: &drag.regions,
         }

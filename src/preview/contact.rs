@@ -91,7 +91,7 @@ pub fn contact_sheet(exhibits: &[Exhibit]) -> Picture {
             match (thumbnail, &exhibit.complaint) {
                 (Some(thumbnail), _) => board.lay(&thumbnail.rgb, thumbnail.size, (left, top)),
                 (None, Some(complaint)) if side == 1 => {
-                    board.write(complaint, font, (left, top), THUMBNAIL, Ink::Alarm)
+                    board.write(complaint, font, (left, top), THUMBNAIL, Ink::Alarm);
                 }
                 (None, _) => {}
             }
