@@ -85,7 +85,7 @@ impl Batch<'_> {
                 return Ok((Tally::default(), Ok(())));
             }
         }
-        let stamp = model.stamp();
+        let stamp = model.fingerprint();
         let mut editor = load(model)?;
         let weights = editor.digest();
         cache_hash(self.outputs, stamp, &weights);
