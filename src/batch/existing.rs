@@ -1,4 +1,4 @@
-//! Files that already stand where a result should go.
+//! Files that already exist at the path of a result.
 
 use std::fs;
 use std::path::Path;

@@ -117,7 +117,7 @@ impl GroupEditor<'_> {
                 Seeded::of(&settings.diffusion, &settings.lora)
             })
             .collect();
-        // The edits start together, so the stages of the first stand for all.
+        // The edits start together, so the stages of the first represent all.
         let mut first = self.progress.stages();
         let mut others = vec![Silent; count - 1];
         let progress = std::iter::once(&mut first as &mut dyn Progress)
@@ -176,7 +176,7 @@ fn finish(prepared: PreparedItem, computed: Option<Computed>, record: &mut Recor
     else {
         return Ok((prepared, None));
     };
-    record.together = (shared_by > 1).then_some(shared_by);
+    record.group_size = (shared_by > 1).then_some(shared_by);
     record.warnings.extend(warning);
     let outcome = outcome?;
     record.computed(&outcome);

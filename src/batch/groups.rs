@@ -32,7 +32,7 @@ impl<'a> Groups<'a> {
 
     /// Returns the next group, of at most `size` items; `None` at the end of the list.
     ///
-    /// With a cache, an item whose picture is in the list more than once is a group of its own: later items reuse the LoRA and the inversion
+    /// With a cache, an item whose picture is in the list more than once forms its own group: later items reuse the LoRA and the inversion
     /// of the first. Only such items store results in the cache, because the pictures of a long list would evict everything else.
     pub(super) fn next(
         &mut self,

@@ -80,7 +80,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<ListEntry>> {
         let place = format!("{}:{number}", path.display());
         if read as u64 == MAX_LINE && bytes.last() != Some(&b'\n') {
             entries.push(faulty(place, number, "is longer than 1 MiB".into()));
-            // The rest of the line cannot be told apart from the lines after it.
+            // The end of the line is unknown, so later lines cannot be read.
             return Ok(entries);
         }
         let text = bytes
@@ -159,7 +159,7 @@ impl ManifestLine {
 ///
 /// # Errors
 /// [`Error::Batch`] `manifest.name` for a path that is not valid Unicode.
-pub fn to_manifest(items: &[&Item], root: &Path, outputs: &Path) -> Result<String> {
+pub(crate) fn to_manifest(items: &[&Item], root: &Path, outputs: &Path) -> Result<String> {
     let relative = |path: &Path, root: &Path| path.strip_prefix(root).unwrap_or(path).to_path_buf();
     let mut text = String::new();
     for item in items.iter().filter(|item| item.fault.is_none()) {

@@ -1,4 +1,4 @@
-//! `dragnext compare`: how much two pictures differ.
+//! `dragnext compare`: measures the difference of two pictures and checks it against limits.
 
 use std::path::{Path, PathBuf};
 
@@ -8,47 +8,46 @@ use crate::geometry::Size;
 use crate::mask::{Mask, MaskError};
 use crate::metrics::{self, Comparison, DifferenceLimits, Excess};
 use crate::picture;
-use crate::report::{self, Compared};
+use crate::report::{self, ComparisonReport};
 
-/// Says how much two pictures differ.
+/// Measures the difference of two pictures.
 ///
-/// Reads PNG, JPEG and WebP, upright, with 8 or 16 bits and with alpha. Tells the largest and the mean difference of all samples (in levels of
-/// 0 to 255; 16-bit samples have fractions of one), the share of pixels that differ, PSNR and SSIM; with a mask also of what is inside and
-/// outside of it. Colour profiles and whatever else a file holds are not compared.
+/// Reads PNG, JPEG and WebP with 8 or 16 bits and alpha, and applies the EXIF orientation. Prints the largest and the mean difference of all samples (in levels of
+/// 0 to 255, with fractions for 16-bit samples), the share of differing pixels, PSNR and SSIM. With a mask, also prints them inside and
+/// outside the mask. Colour profiles and other metadata are not compared.
 ///
-/// Without limits the exit status is 0, however much they differ. With limits it is 1 when one is broken, and 2 when a picture
-/// cannot be read or they have different sizes.
+/// Without limits the exit status is 0. With limits it is 1 if one is exceeded. It is 2 if a picture cannot be read or the sizes differ.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n\n  dragnext compare expected.png actual.png\n  dragnext compare expected.png actual.png --max-diff 0          are they the same?\n  dragnext compare expected.png actual.png --mask cat.editable.png --min-psnr 40 --outside-max-diff 0"
+    after_help = "Examples:\n\n  dragnext compare expected.png actual.png\n  dragnext compare expected.png actual.png --max-diff 0          exact equality\n  dragnext compare expected.png actual.png --mask cat.editable.png --min-psnr 40 --outside-max-diff 0"
 )]
 pub(super) struct Arguments {
-    /// What it should be.
+    /// The expected picture.
     expected: PathBuf,
 
-    /// What it is.
+    /// The actual picture.
     actual: PathBuf,
 
-    /// A picture of the same size whose light pixels are inside (brighter than 127). Limits then hold inside and outside, each by itself.
+    /// A mask: a picture of the same size whose bright pixels (above 127) are inside. Limits then apply inside and outside separately.
     #[arg(long, short, value_name = "FILE")]
     mask: Option<PathBuf>,
 
     #[command(flatten)]
     limits: LimitArguments,
 
-    /// Print one line of JSON; a PSNR of `null` is infinite.
+    /// Print one line of JSON. A PSNR of `null` is infinite.
     #[arg(long)]
     json: bool,
 }
 
-/// Measures, prints, and judges.
+/// Compares the pictures, prints the result and checks the limits.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let measured = arguments.measure();
     let excesses = measured
         .as_ref()
         .map(|comparison| arguments.excesses(comparison))
         .unwrap_or_default();
-    let compared = Compared::new(
+    let compared = ComparisonReport::new(
         &arguments.expected,
         &arguments.actual,
         measured.as_ref(),

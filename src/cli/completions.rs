@@ -1,4 +1,4 @@
-//! `dragnext completions`: what a shell needs to complete this program's commands and flags.
+//! `dragnext completions`: completion scripts for shells.
 
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -7,7 +7,7 @@ use super::Cli;
 use crate::error::Result;
 use crate::report;
 
-/// Prints the completions for a shell.
+/// Prints the completion script for a shell.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Arguments {
@@ -17,7 +17,7 @@ pub(super) struct Arguments {
 }
 
 const EXAMPLE: &str = "\
-Where they go, for one user:
+Installation for one user:
   bash        dragnext completions bash > ~/.local/share/bash-completion/completions/dragnext
   zsh         dragnext completions zsh > _dragnext, in a folder of $fpath
   fish        dragnext completions fish > ~/.config/fish/completions/dragnext.fish

@@ -1,15 +1,15 @@
-//! `dragnext doctor`: what this program finds on this machine.
+//! `dragnext doctor`: diagnoses this machine.
 
 use crate::doctor::{self, Check, State};
 use crate::error::Result;
 use crate::report;
 
-/// Says what there is: version, processor, memory, devices, models in the cache, network and environment, and what to do next.
+/// Diagnoses version, processor, memory, devices, cached models, network and environment, and says what to do next.
 ///
-/// Asks the network nothing unless `--network` is given. Ends with 75 when a model could not be fetched or used now.
+/// Does not use the network unless `--network` is given. The exit status is 75 if models cannot be fetched or used now.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Ask the hub for the description of the default model.
+    /// Test the connection to the hub by requesting the description of the default model.
     #[arg(long)]
     network: bool,
 
@@ -18,18 +18,18 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// Looks, and tells.
+/// Runs the checks and prints them.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let (checks, error) = doctor::examine(arguments.network);
+    let (checks, error) = doctor::run(arguments.network);
     if arguments.json {
         report::print_json(&checks)?;
     } else {
-        report::print_text(&shown(&checks))?;
+        report::print_text(&render(&checks))?;
     }
     error.map_or(Ok(()), Err)
 }
 
-fn shown(checks: &[Check]) -> String {
+fn render(checks: &[Check]) -> String {
     let lines = checks.iter().flat_map(|check| {
         let mark = match check.state {
             State::Good => ' ',

@@ -1,4 +1,4 @@
-//! `dragnext fetch`: a model's files from the hub into the cache, checked.
+//! `dragnext fetch`: downloads a model from the hub into the cache and verifies it.
 
 use serde::Serialize;
 
@@ -10,10 +10,10 @@ use crate::model::layout::STABLE_DIFFUSION;
 use crate::progress::{Transfer, amount};
 use crate::report::{self, Failure};
 
-/// Fetches a model from the Hugging Face hub into the cache, and checks what is there.
+/// Downloads a model from the Hugging Face hub into the cache, and verifies cached files.
 ///
-/// Prints the model's name with its commit, and the folder with its files. What is in the cache already is compared with what was
-/// fetched; what is damaged is fetched again. A download that was stopped goes on where it stopped.
+/// Prints the model's name with its commit, and the folder with its files. Damaged files are fetched again. An interrupted download
+/// is resumed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Arguments {
@@ -21,28 +21,28 @@ pub(super) struct Arguments {
     #[arg(default_value = STABLE_DIFFUSION.repository, env = "DRAGNEXT_MODEL")]
     model: String,
 
-    /// Fetch nothing: check what is in the cache. `HF_HUB_OFFLINE=1` does the same.
+    /// Do not use the network, only verify the cache. `HF_HUB_OFFLINE=1` does the same.
     #[arg(long)]
     offline: bool,
 
-    /// Print one line of JSON to stdout: model, commit, folder, files and the bytes that were received.
+    /// Print one line of JSON to stdout: model, commit, folder, files and the number of received bytes.
     #[arg(long)]
     json: bool,
 
-    /// Show no progress.
+    /// Do not show progress.
     #[arg(long, short)]
     quiet: bool,
 }
 
 const EXAMPLE: &str = "\
-The cache is that of the Hugging Face Python library: HF_HOME or HF_HUB_CACHE
-says where it is, HF_ENDPOINT where the hub is, and HF_TOKEN holds a token for
-private models. Of two formats of the same weights the smaller one is fetched.
+The cache is that of the Hugging Face Python library. HF_HOME or HF_HUB_CACHE
+sets its folder, HF_ENDPOINT the address of the hub, and HF_TOKEN a token for
+private models. If weights exist in several precisions, the smallest is fetched.
 
   dragnext fetch                                 Stable Diffusion 1.5, about 2 GB
   dragnext fetch OWNER/NAME@COMMIT               a model fine-tuned from it";
 
-/// What is printed as JSON.
+/// The JSON of a successful fetch.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     model: &'a str,
@@ -52,17 +52,17 @@ struct Report<'a> {
     received: u64,
 }
 
-/// What is printed as JSON when it failed.
+/// The JSON of a failed fetch.
 #[derive(Debug, Serialize)]
 struct Failed<'a> {
     model: &'a str,
     error: Failure,
 }
 
-/// Fetches, and says where the files are.
+/// Fetches the model and prints its folder.
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let Some(id) = Source::hub_id(&arguments.model) else {
-        return say_where(&Source::parse(&arguments.model)?);
+        return print_location(&Source::parse(&arguments.model)?);
     };
     let mut transfer = Transfer::for_terminal(arguments.quiet);
     let fetched = arguments.fetch(&id, &mut transfer, interrupt);
@@ -78,12 +78,9 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         received,
     } = fetched?;
     transfer.say(&match received {
-        0 => format!(
-            "{} files are in the cache, and are as they were fetched",
-            files.len()
-        ),
+        0 => format!("{} files in the cache are intact", files.len()),
         _ => format!(
-            "{} files are in the cache; {} were received",
+            "{} files in the cache, {} received",
             files.len(),
             amount(received)
         ),
@@ -112,11 +109,11 @@ impl Arguments {
     }
 }
 
-/// `demo` and folders need no fetching.
-fn say_where(source: &Source) -> Result<()> {
-    let place = source.folder().map_or_else(
+/// Prints the location of `demo` or a folder, which need no fetching.
+fn print_location(source: &Source) -> Result<()> {
+    let location = source.folder().map_or_else(
         || "built in".to_owned(),
         |folder| folder.display().to_string(),
     );
-    report::print_text(&format!("{}\n{place}\n", source.name()))
+    report::print_text(&format!("{}\n{location}\n", source.name()))
 }

@@ -1,4 +1,4 @@
-//! `dragnext man`: manual pages, made from the same descriptions as the help.
+//! `dragnext man`: manual pages, generated from the help texts.
 
 use std::path::PathBuf;
 
@@ -10,22 +10,22 @@ use super::Cli;
 use crate::error::{Error, Result};
 use crate::{files, report};
 
-/// Prints the manual page of this program, or writes those of all its commands.
+/// Prints the main manual page, or writes the pages of all commands.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Arguments {
-    /// Write one page for each command to this folder: dragnext.1, dragnext-edit.1 and so on.
+    /// Write one page per command to this folder: dragnext.1, dragnext-edit.1 and so on.
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
 
-    /// Replace pages that exist.
+    /// Replace existing pages.
     #[arg(long, requires = "dir")]
     overwrite: bool,
 }
 
 const EXAMPLE: &str = "\
-  dragnext man | man -l -                          reads the main page
-  dragnext man --dir ~/.local/share/man/man1       installs all pages for one user";
+  dragnext man | man -l -                          show the main page
+  dragnext man --dir ~/.local/share/man/man1       install all pages for one user";
 
 /// Prints or writes the pages.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     })
 }
 
-/// A command and all commands under it that are shown.
+/// Returns a command and all its visible subcommands.
 fn family(command: &Command) -> Vec<&Command> {
     let under = command
         .get_subcommands()
@@ -64,7 +64,7 @@ fn name(command: &Command) -> String {
     )
 }
 
-/// The page in roff. As the one of `clap_mangen`, but for the heading of the text behind the options.
+/// Renders a page in roff. Differs from `clap_mangen` in the heading of the text after the options.
 fn page(command: &Command) -> Result<String> {
     let man = Man::new(command.clone().term_width(80)).manual("dragnext");
     let mut page = Vec::new();
@@ -78,7 +78,7 @@ fn page(command: &Command) -> Result<String> {
             man.render_subcommands_section(&mut page)?;
         }
         if let Some(text) = command.get_after_long_help().or(command.get_after_help()) {
-            // Its lines are set by hand: tables and examples.
+            // Tables and examples keep their line breaks.
             let mut roff = Roff::default();
             roff.control("SH", ["NOTES"])
                 .control("nf", [])
@@ -88,7 +88,7 @@ fn page(command: &Command) -> Result<String> {
         }
         man.render_version_section(&mut page)
     };
-    render().map_err(|error| Error::Bug(format!("a manual page cannot be made: {error}")))?;
+    render().map_err(|error| Error::Bug(format!("a manual page cannot be rendered: {error}")))?;
     String::from_utf8(page)
-        .map_err(|error| Error::Bug(format!("a manual page is no text: {error}")))
+        .map_err(|error| Error::Bug(format!("a manual page is not UTF-8: {error}")))
 }

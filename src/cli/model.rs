@@ -1,4 +1,4 @@
-//! `--model`, `--vae` and `--offline`, which several subcommands take.
+//! `--model`, `--vae` and `--offline`, the model arguments of several subcommands.
 
 use std::path::PathBuf;
 
@@ -9,26 +9,26 @@ use crate::model::layout::STABLE_DIFFUSION;
 use crate::model::{Model, Source};
 use crate::progress::Transfer;
 
-/// Which model.
+/// The model arguments.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ModelArguments {
-    /// The model: a name on the Hugging Face hub, as `owner/name` or `owner/name@revision`, which is fetched when it is not in the
+    /// The model: `owner/name` or `owner/name@revision` on the Hugging Face hub, which is fetched if it is not in the
     /// cache; a folder in the diffusers layout of Stable Diffusion 1.5; or `demo`, which is built in
     /// [default: stable-diffusion-v1-5/stable-diffusion-v1-5].
     #[arg(long, value_name = "MODEL", env = "DRAGNEXT_MODEL")]
     model: Option<String>,
 
-    /// A folder with another VAE for the model; `demo` is the one that is built in, `./demo` a folder of that name.
+    /// A folder with another VAE for the model. `demo` is the built-in one, `./demo` a folder of that name.
     #[arg(long, value_name = "FOLDER", env = "DRAGNEXT_VAE")]
     vae: Option<PathBuf>,
 
-    /// Fetch nothing: use what is in the cache of the hub. `HF_HUB_OFFLINE=1` does the same.
+    /// Do not use the network, only the cache of the hub. `HF_HUB_OFFLINE=1` does the same.
     #[arg(long)]
     offline: bool,
 }
 
 impl ModelArguments {
-    /// These arguments, with `name` for the model when none was given on the command line or in the environment.
+    /// Returns these arguments with `name` as the model if none was given on the command line or in the environment.
     pub(super) fn or(&self, name: Option<&str>) -> Self {
         Self {
             model: self.model.clone().or(name.map(str::to_owned)),
@@ -36,17 +36,17 @@ impl ModelArguments {
         }
     }
 
-    /// Was a model given, on the command line or in the environment?
+    /// Returns whether a model was given on the command line or in the environment.
     pub(super) fn is_given(&self) -> bool {
         self.model.is_some()
     }
 
-    /// What the model is called where it was asked for.
+    /// Returns the given model, else the default.
     pub(super) fn name(&self) -> &str {
         self.model.as_deref().unwrap_or(STABLE_DIFFUSION.repository)
     }
 
-    /// The model's configuration, without its weights. A model of the hub is fetched when something of it is missing.
+    /// Opens the model without loading weights. Missing files of a model of the hub are fetched.
     pub(super) fn open(&self, quiet: bool, interrupt: &Interrupt) -> Result<Model> {
         if let Some((environment, id)) = self.absent()?
             && !environment.offline
@@ -63,12 +63,12 @@ impl ModelArguments {
         self.open_cached()
     }
 
-    /// The same, but nothing is ever fetched.
+    /// Opens the model without fetching.
     pub(super) fn open_cached(&self) -> Result<Model> {
         Model::open(self.name(), self.vae.as_deref())
     }
 
-    /// The model, when it can be used without a download: nothing is fetched, and one that is not here yet is no error.
+    /// Opens the model without fetching; `None` if files of a model of the hub are missing.
     pub(super) fn open_present(&self) -> Result<Option<Model>> {
         if self.absent()?.is_some() {
             Ok(None)
@@ -77,7 +77,7 @@ impl ModelArguments {
         }
     }
 
-    /// The model's name on the hub, when something of it is missing in the cache.
+    /// Returns the name of a model of the hub whose files are missing in the cache.
     fn absent(&self) -> Result<Option<(Environment, HubId)>> {
         let Some(id) = Source::hub_id(self.name()) else {
             return Ok(None);

@@ -1,12 +1,12 @@
-//! `dragnext show`: the report that an edit left inside its PNG.
+//! `dragnext show`: prints the report inside a PNG that `dragnext edit` wrote.
 
 use std::path::PathBuf;
 
-use crate::drag_file::{DragFile, DragRegion, Editable, Movement, Shape};
+use crate::drag_file::{Drag, DragFile, DragRegion, Editable, Shape, Turn};
 use crate::edit::{NoteHeader, ParsedNote};
 use crate::error::Result;
 use crate::escape;
-use crate::geometry::Point;
+use crate::geometry::{Point, PointPair};
 use crate::method::groups;
 use crate::outline::Outline;
 use crate::picture;
@@ -14,18 +14,18 @@ use crate::plan::{Choice, Settings};
 use crate::report;
 use crate::settings::typed;
 
-/// Shows how a picture was made: the report that `dragnext edit` leaves inside its PNG.
+/// Shows how a picture was made, from the report in its PNG.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// A PNG that `dragnext edit` wrote.
     #[arg(value_name = "OUT.png")]
     picture: PathBuf,
 
-    /// Print the report as it stands in the picture, as JSON.
+    /// Print the report as JSON, exactly as it is in the picture.
     #[arg(long)]
     json: bool,
 
-    /// Print a drag file that asks for the same again, with all settings; masks are named by their paths.
+    /// Print a drag file that repeats the edit, with all settings. Masks are named by their paths.
     #[arg(long, conflicts_with = "json")]
     drag: bool,
 }
@@ -39,23 +39,26 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     } else if arguments.drag {
         report::print_text(&(made.drag.text().to_owned() + "\n"))
     } else {
-        let place = arguments.picture.display().to_string();
-        report::print_text(&summary(&place, &made))
+        let path = arguments.picture.display().to_string();
+        report::print_text(&summary(&path, &made))
     }
 }
 
-/// What people want to know, a line for each thing. Whatever comes from the file stays on its line.
-fn summary(place: &str, made: &ParsedNote) -> String {
+/// Summarises the report, one line per item. Line breaks in the file are escaped.
+fn summary(path: &str, made: &ParsedNote) -> String {
     let ParsedNote { header: by, drag } = made;
     let mut lines = vec![(
         "",
         format!(
-            "{place}: edited by dragnext {} with the model {}",
+            "{path}: edited by dragnext {} with the model {}",
             by.version, by.model
         ),
     )];
     if !drag.prompt.is_empty() {
         lines.push(("prompt", drag.prompt.clone()));
+    }
+    if let Some(prompt) = &drag.edit_prompt {
+        lines.push(("edited", prompt.clone()));
     }
     lines.extend(
         drag.regions
@@ -73,7 +76,7 @@ fn summary(place: &str, made: &ParsedNote) -> String {
     let method = drag.method.unwrap_or_default();
     lines.push(("method", method.name().to_owned()));
     lines.push(("settings", settings(drag)));
-    lines.extend(origin(by));
+    lines.extend(provenance(by));
     let write = |(name, text): &(&str, String)| match *name {
         "" => escape::one_line(text) + "\n",
         name => format!("  {name:<9} {}\n", escape::one_line(text)),
@@ -81,8 +84,8 @@ fn summary(place: &str, made: &ParsedNote) -> String {
     lines.iter().map(write).collect()
 }
 
-/// Where the picture and its pixels come from.
-fn origin(by: &NoteHeader) -> Vec<(&'static str, String)> {
+/// Describes the original, the LoRA, the device and the job.
+fn provenance(by: &NoteHeader) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some([width, height]) = by.size {
         let hash = by
@@ -106,34 +109,33 @@ fn origin(by: &NoteHeader) -> Vec<(&'static str, String)> {
 
 fn describe(region: &DragRegion) -> String {
     let point = |point: Point| format!("({}, {})", point.x, point.y);
-    let way = match region.movement {
-        Movement::Pull { handle, target } => format!("from {} to {}", point(handle), point(target)),
-        Movement::Turn {
-            center,
-            handle,
-            target,
-        } => format!(
-            "about {}, from {} to {}",
-            point(center),
-            point(handle),
-            point(target)
-        ),
-        Movement::TurnBy { center, angle } => {
-            format!("about {}, by {angle} degrees", point(center))
+    let from_to = |PointPair { handle, target }: &PointPair| {
+        format!("from {} to {}", point(*handle), point(*target))
+    };
+    let moves = match &region.drag {
+        Drag::Translation { points, .. }
+        | Drag::Deformation { points, .. }
+        | Drag::Point { points } => from_to(points),
+        Drag::Rotation { center, turn, .. } => {
+            let turns = match turn {
+                Turn::Points(points) => from_to(points),
+                Turn::Angle { angle } => format!("by {angle} degrees"),
+            };
+            format!("about {}, {turns}", point(*center))
         }
     };
-    format!(
-        "{}: {} of {}, {way}",
-        region.id,
-        region.kind.name(),
-        shape(&region.shape)
-    )
+    let of = region
+        .drag
+        .shape()
+        .map(|inside| format!(" of {}", shape(inside)))
+        .unwrap_or_default();
+    format!("{}: {}{of}, {moves}", region.id, region.drag.kind().name())
 }
 
 fn shape(shape: &Shape) -> String {
     match shape {
         Shape::Mask { mask } => format!("the mask `{}`", mask.display()),
-        Shape::Outline(Outline::Rect(numbers)) => format!("the rect {numbers:?}"),
+        Shape::Outline(Outline::Rect(corners)) => format!("the rect {corners:?}"),
         Shape::Outline(Outline::Ellipse(numbers)) => format!("the ellipse {numbers:?}"),
         Shape::Outline(Outline::Polygon(corners)) => {
             format!("a polygon of {} points", corners.len())
@@ -143,13 +145,13 @@ fn shape(shape: &Shape) -> String {
 
 fn editable(editable: &Editable) -> String {
     match editable {
-        Editable::Swept => "what the drag sweeps, and a margin".into(),
+        Editable::Swept => "the swept area and a margin".into(),
         Editable::Everything => "everything".into(),
         Editable::Shape(inside) => shape(inside),
     }
 }
 
-/// Returns the settings that differ from their defaults, as one types them.
+/// Lists the settings that differ from their defaults, as on the command line.
 fn settings(drag: &DragFile) -> String {
     let method = Choice {
         method: drag.method,

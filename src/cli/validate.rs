@@ -8,8 +8,8 @@ use crate::drag_file::DragFile;
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::model::Model;
-use crate::plan::{ModelFacts, Request, check_masks};
-use crate::report::{self, Moved, Verdict};
+use crate::plan::{ModelFacts, Request, check_masks, unused_edit_prompt};
+use crate::report::{self, RegionMotion, Validation};
 use crate::warning::Warning;
 use crate::{picture, report::print_warnings};
 
@@ -54,16 +54,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         } else {
             file
         };
-        let mut verdict = Verdict::new(name);
-        let checked = arguments.check(file, name, target.as_ref(), &mut verdict);
+        let mut validation = Validation::new(name);
+        let checked = arguments.check(file, name, target.as_ref(), &mut validation);
         if let Err(error) = &checked {
-            verdict.fail(error);
+            validation.fail(error);
         }
         if arguments.json {
-            report::print_json(&verdict)?;
+            report::print_json(&validation)?;
         } else if checked.is_ok() {
-            print_warnings(&named(name, &verdict.warnings));
-            report::print_verdict(&verdict)?;
+            print_warnings(&named(name, &validation.warnings));
+            report::print_validation(&validation)?;
         }
         errors.extend(checked.err());
     }
@@ -90,14 +90,14 @@ impl Arguments {
         file: &Path,
         name: &Path,
         target: Option<&Target>,
-        verdict: &mut Verdict,
+        validation: &mut Validation,
     ) -> Result<()> {
         let drag = if file.as_os_str() == "-" {
             DragFile::read_from(std::io::stdin(), name)?
         } else {
             DragFile::read(file)?
         };
-        verdict.count = Some(drag.regions.len());
+        validation.count = Some(drag.regions.len());
         let model = target.and_then(|target| target.model.as_ref());
         let request = Request {
             drag: &drag,
@@ -105,20 +105,24 @@ impl Arguments {
             model: &ModelFacts::of_present(model)?,
         };
         let Some(Target { size, .. }) = target else {
-            request.settings()?;
-            return check_masks(&drag, name);
+            let settings = request.settings()?;
+            check_masks(&drag, name)?;
+            let unused = unused_edit_prompt(&drag, &settings.method);
+            validation.warnings.extend(unused);
+            return Ok(());
         };
         let plan = request.plan(*size)?;
         if let Some(model) = model {
             model.check_prompt(&plan.prompt)?;
         }
-        verdict.working = Some([plan.frame.content.width, plan.frame.content.height]);
-        let moved = |region: &crate::region::Region| Moved {
-            id: region.id.clone(),
-            moved_px: region.moved_px(),
-        };
-        verdict.regions = plan.regions.iter().chain(&plan.still).map(moved).collect();
-        verdict.warnings = plan.warnings;
+        validation.working = Some([plan.frame.content.width, plan.frame.content.height]);
+        validation.regions = plan
+            .regions
+            .iter()
+            .chain(&plan.still)
+            .map(RegionMotion::from)
+            .collect();
+        validation.warnings = plan.warnings;
         Ok(())
     }
 }

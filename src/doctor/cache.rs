@@ -30,10 +30,10 @@ pub(super) fn cache() -> Check {
             )
         }
         Err(error) => Check::new("cache", error.to_string())
-            .noting("set DRAGNEXT_CACHE to another folder; edits take longer without a cache"),
+            .with_note("set DRAGNEXT_CACHE to another folder; edits take longer without a cache"),
     };
     match warning {
-        Some(warning) => check.noting(warning.message),
+        Some(warning) => check.with_note(warning.message),
         None => check,
     }
 }

@@ -1,10 +1,10 @@
-//! Variables of the environment that this program heeds, without the secrets in them.
+//! Environment variables that affect this program, without secrets.
 
 use super::Check;
 use crate::hub::Environment;
 use crate::hub::environment::{VARIABLES, redacted};
 
-/// Further variables that decide what happens.
+/// Variables that libraries read.
 const OTHERS: [&str; 9] = [
     "RAYON_NUM_THREADS",
     "NO_COLOR",
@@ -17,9 +17,9 @@ const OTHERS: [&str; 9] = [
     "NO_PROXY",
 ];
 
-/// What is set.
+/// Lists the variables that are set.
 pub(super) fn variables(environment: &Environment) -> Check {
-    let heeded = |name: &str| {
+    let is_relevant = |name: &str| {
         VARIABLES.contains(&name) || OTHERS.contains(&name) || name.starts_with("DRAGNEXT_")
     };
     let all = std::env::vars_os().map(|(name, value)| {
@@ -29,8 +29,8 @@ pub(super) fn variables(environment: &Environment) -> Check {
         )
     });
     let mut details: Vec<String> = all
-        .filter(|(name, _)| heeded(name))
-        .map(|(name, value)| format!("{name}={}", harmless(&name, &value)))
+        .filter(|(name, _)| is_relevant(name))
+        .map(|(name, value)| format!("{name}={}", without_secrets(&name, &value)))
         .collect();
     details.sort();
     let token = if environment.token().is_some() {
@@ -43,8 +43,8 @@ pub(super) fn variables(environment: &Environment) -> Check {
     check
 }
 
-/// A value as it may be shown.
-fn harmless(name: &str, value: &str) -> String {
+/// Returns a value with secrets removed and control characters escaped.
+fn without_secrets(name: &str, value: &str) -> String {
     let is_secret = name.contains("TOKEN") && !name.ends_with("_PATH");
     match value {
         "" => String::new(),
@@ -67,14 +67,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_not_shown() {
-        assert_eq!(harmless("HF_TOKEN", "hf_x"), "(set)");
-        assert_eq!(harmless("HUGGING_FACE_HUB_TOKEN", "hf_x"), "(set)");
-        assert_eq!(harmless("HF_TOKEN_PATH", "/a/token"), "/a/token");
+    fn secrets_are_removed() {
+        assert_eq!(without_secrets("HF_TOKEN", "hf_x"), "(set)");
+        assert_eq!(without_secrets("HUGGING_FACE_HUB_TOKEN", "hf_x"), "(set)");
+        assert_eq!(without_secrets("HF_TOKEN_PATH", "/a/token"), "/a/token");
         assert_eq!(
-            harmless("HTTPS_PROXY", "http://me:pw@proxy:3128"),
+            without_secrets("HTTPS_PROXY", "http://me:pw@proxy:3128"),
             "http://proxy:3128"
         );
-        assert_eq!(harmless("HF_HOME", "/a\x1b[2J"), "/a\\u{1b}[2J");
+        assert_eq!(without_secrets("HF_HOME", "/a\x1b[2J"), "/a\\u{1b}[2J");
     }
 }

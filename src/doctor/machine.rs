@@ -1,12 +1,12 @@
-//! The program and the machine: features, processor, memory, devices.
+//! The program and the machine: version, features, processor, memory and devices.
 
 use super::Check;
 use crate::progress::amount;
 
-/// What an edit with Stable Diffusion 1.5 at 512 x 512 takes in f32.
+/// Memory of an edit with Stable Diffusion 1.5 at 512 x 512 in f32.
 const STABLE_DIFFUSION_BYTES: u64 = 9_100_000_000;
 
-/// Version and features.
+/// Reports version and features.
 pub(super) fn program() -> Check {
     let features = [
         ("hub", cfg!(feature = "hub")),
@@ -34,14 +34,14 @@ pub(super) fn program() -> Check {
     )
 }
 
-/// Cores and instruction set: with the same one, the same edit has the same bytes.
+/// Reports cores and instruction set. Results are reproducible bit for bit on one instruction set.
 pub(super) fn processor() -> Check {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = rayon::current_num_threads();
     let threads = if threads == cores {
         String::new()
     } else {
-        format!(", of which an edit uses {threads}")
+        format!(", {threads} used by an edit")
     };
     Check::new(
         "processor",
@@ -54,7 +54,7 @@ fn instruction_set() -> &'static str {
     match pulp::Arch::new() {
         pulp::Arch::V4(_) => "AVX-512",
         pulp::Arch::V3(_) => "AVX2 with FMA",
-        _ => "neither AVX-512 nor AVX2 with FMA: an edit will be slow",
+        _ => "no AVX-512 and no AVX2 with FMA: edits are slow",
     }
 }
 
@@ -63,17 +63,17 @@ fn instruction_set() -> &'static str {
     if cfg!(target_arch = "aarch64") {
         "NEON"
     } else {
-        "scalar code: an edit will be slow"
+        "scalar code: edits are slow"
     }
 }
 
-/// Memory, and whether it is enough.
+/// Checks whether the available memory is sufficient.
 pub(super) fn memory() -> Check {
     let information = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let Some((total, available)) =
         field(&information, "MemTotal:").zip(field(&information, "MemAvailable:"))
     else {
-        return Check::new("memory", "this system does not say");
+        return Check::new("memory", "unknown on this system");
     };
     let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
         .ok()
@@ -92,8 +92,8 @@ pub(super) fn memory() -> Check {
     );
     if available.min(limit.unwrap_or(u64::MAX)) < STABLE_DIFFUSION_BYTES {
         let needed = amount(STABLE_DIFFUSION_BYTES);
-        return check.noting(format!(
-            "Stable Diffusion 1.5 takes about {needed} of memory; the model `demo` takes little"
+        return check.with_note(format!(
+            "Stable Diffusion 1.5 needs about {needed} of memory; the model `demo` needs little"
         ));
     }
     check
@@ -107,16 +107,16 @@ fn field(information: &str, name: &str) -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// What can compute, beside the CPU.
+/// Reports the devices of this build.
 #[cfg(not(feature = "cuda"))]
 pub(super) fn devices() -> Check {
     Check::new(
         "devices",
-        "cpu (f32); cuda: this build computes on the CPU only, one with `--features cuda` also on NVIDIA's GPUs",
+        "cpu (f32); cuda: not in this build; build with `--features cuda` for NVIDIA GPUs",
     )
 }
 
-/// What can compute, beside the CPU: every GPU with its memory, and the libraries.
+/// Reports the devices: the CPU, and each GPU with its memory and libraries.
 #[cfg(feature = "cuda")]
 pub(super) fn devices() -> Check {
     use crate::kernels::cuda::device::{CudaDevice, DeviceUnavailable};
@@ -129,20 +129,20 @@ pub(super) fn devices() -> Check {
         }
         Err(reason) => {
             return Check::new("devices", "cpu (f32)")
-                .noting(format!("cuda cannot be used: {reason}"));
+                .with_note(format!("cuda cannot be used: {reason}"));
         }
     };
     let kernels = crate::kernels::cuda::kernels();
     let (mut details, mut works) = (Vec::new(), false);
     for index in 0..count {
         let found = CudaDevice::open(index, &kernels).map_err(|reason| reason.to_string()).and_then(|device| {
-            let told = |error: crate::kernels::fault::DeviceFault| crate::Error::from(error).to_string();
-            let (name, (major, minor)) = (device.name().map_err(told)?, device.compute_capability().map_err(told)?);
-            let (driver, memory, libraries) = (device.driver_version().map_err(told)?, device.memory(), device.library_versions());
+            let message = |error: crate::kernels::fault::DeviceFault| crate::Error::from(error).to_string();
+            let (name, (major, minor)) = (device.name().map_err(message)?, device.compute_capability().map_err(message)?);
+            let (driver, memory, libraries) = (device.driver_version().map_err(message)?, device.memory(), device.library_versions());
             let cudnn = libraries.cudnn.map_or_else(|reason| format!("no cuDNN ({reason})"), |version| format!("cuDNN {version}"));
-            let room = format!("{} free of {}", amount(memory.free), amount(memory.total));
+            let memory_text = format!("{} free of {}", amount(memory.free), amount(memory.total));
             let driver = format!("driver for CUDA {}.{}", driver / 1000, driver % 1000 / 10);
-            Ok(format!("{name}, compute capability {major}.{minor}, {room}, {driver}, cuBLASLt {}, {cudnn}", libraries.cublaslt))
+            Ok(format!("{name}, compute capability {major}.{minor}, {memory_text}, {driver}, cuBLASLt {}, {cudnn}", libraries.cublaslt))
         });
         works |= found.is_ok();
         details.push(format!(
@@ -160,7 +160,7 @@ pub(super) fn devices() -> Check {
     if works {
         check
     } else {
-        check.noting("no GPU can be used; edits run on the CPU")
+        check.with_note("no GPU is usable; edits run on the CPU")
     }
 }
 
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_read_in_bytes() {
+    fn meminfo_is_read_in_bytes() {
         let information = "MemTotal:       16384 kB\nMemFree:  1 kB\nMemAvailable:    8192 kB\n";
         assert_eq!(field(information, "MemAvailable:"), Some(8 << 20));
         assert_eq!(field(information, "SwapTotal:"), None);

@@ -1,4 +1,6 @@
-//! What this program finds on this machine, as a list of checks: each is one function that looks at one thing.
+//! Diagnoses this machine: program, processor, memory, devices, models, cache, network and environment.
+//!
+//! Each check is one function. Nothing is changed, and the network is used only on request.
 
 mod cache;
 mod environment;
@@ -11,31 +13,31 @@ use crate::error::Error;
 use crate::hub::{self, Environment};
 use crate::model::layout::STABLE_DIFFUSION;
 
-/// What a check found.
+/// The state of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
-    /// As it should be.
+pub(crate) enum State {
+    /// Works.
     Good,
-    /// Worth knowing.
+    /// Works, with a limitation.
     Note,
-    /// Something cannot work.
+    /// Does not work.
     Bad,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, Serialize)]
-pub struct Check {
-    /// What was looked at.
+pub(crate) struct Check {
+    /// What was checked.
     pub name: &'static str,
-    /// How it is.
+    /// Its state.
     pub state: State,
-    /// What was found, in one line.
+    /// The result in one line.
     pub text: String,
-    /// More of it.
+    /// Further lines.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<String>,
-    /// What to do about it.
+    /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
@@ -51,7 +53,7 @@ impl Check {
         }
     }
 
-    fn noting(mut self, hint: impl Into<String>) -> Self {
+    fn with_note(mut self, hint: impl Into<String>) -> Self {
         self.state = State::Note;
         self.hint = Some(hint.into());
         self
@@ -68,11 +70,11 @@ impl Check {
     }
 }
 
-/// Looks at everything; the network is asked only when `network` says so. The error is the first that stands in the way of an edit with a model of the hub.
-pub fn examine(network: bool) -> (Vec<Check>, Option<Error>) {
+/// Runs all checks; the network is tested only if `network`. Also returns the first error that prevents edits with models of the hub.
+pub(crate) fn run(network: bool) -> (Vec<Check>, Option<Error>) {
     let hub = Environment::read();
     let (models, models_error) = models::cache(&hub);
-    let (reached, network_error) = reach(&hub, network);
+    let (reached, network_error) = network_check(&hub, network);
     let checks = vec![
         machine::program(),
         machine::processor(),
@@ -86,26 +88,23 @@ pub fn examine(network: bool) -> (Vec<Check>, Option<Error>) {
     (checks, models_error.or(network_error))
 }
 
-/// Does the hub answer?
-fn reach(environment: &Environment, network: bool) -> (Check, Option<Error>) {
+/// Checks whether the hub replies.
+fn network_check(environment: &Environment, network: bool) -> (Check, Option<Error>) {
     let endpoint = hub::environment::redacted(&environment.endpoint);
     if environment.offline {
-        return (
-            Check::new("network", "offline is set: nothing is ever fetched"),
-            None,
-        );
+        return (Check::new("network", "not used: offline mode is set"), None);
     }
     if !network {
         return (
             Check::new(
                 "network",
-                format!("not tried; `dragnext doctor --network` asks {endpoint}"),
+                format!("not tested; `dragnext doctor --network` connects to {endpoint}"),
             ),
             None,
         );
     }
     match hub::reach(environment, &STABLE_DIFFUSION) {
-        Ok(()) => (Check::new("network", format!("{endpoint} answers")), None),
+        Ok(()) => (Check::new("network", format!("{endpoint} replies")), None),
         Err(error) => (Check::failing("network", &error), Some(error)),
     }
 }

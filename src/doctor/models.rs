@@ -1,4 +1,4 @@
-//! Models in the hub's cache.
+//! Models in the cache of the hub.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::hub::{self, Environment, ModelFolder, Snapshot};
 use crate::model::layout::STABLE_DIFFUSION;
 use crate::progress::amount;
 
-/// The cache: where it is, whether it takes files, and which models of Stable Diffusion are in it. The error is why nothing can be fetched.
+/// Checks the cache: its folder, whether it is writable, and its Stable Diffusion models. The error tells why nothing can be fetched.
 pub(super) fn cache(environment: &Environment) -> (Check, Option<Error>) {
     let folder = &environment.cache;
     let snapshots = snapshots(folder);
@@ -19,18 +19,18 @@ pub(super) fn cache(environment: &Environment) -> (Check, Option<Error>) {
     let default = STABLE_DIFFUSION.default_id();
     let has_default = hub::find(environment, &default, &STABLE_DIFFUSION).is_ok();
     if !has_default {
-        check = check.noting(
-            "`dragnext fetch` gets the default model (about 2 GB); `--model demo` is built in",
+        check = check.with_note(
+            "`dragnext fetch` downloads the default model (about 2 GB); `--model demo` is built in",
         );
     }
-    if let Err(error) = takes_files(folder) {
+    if let Err(error) = check_writable(folder) {
         let error = Error::Hub {
             place: folder.display().to_string(),
             kind: ErrorKind::HubCache,
             reason: format!("the cache cannot be written to: {error}"),
-            hint: "HF_HUB_CACHE or HF_HOME chooses another folder for the cache".into(),
+            hint: "set HF_HUB_CACHE or HF_HOME to another folder".into(),
         };
-        // A cache that may only be read is as good as any, when the model is in it.
+        // A read-only cache is sufficient if it has the default model.
         let state = if has_default { State::Note } else { State::Bad };
         check = Check {
             state,
@@ -43,7 +43,7 @@ pub(super) fn cache(environment: &Environment) -> (Check, Option<Error>) {
     (check, None)
 }
 
-/// Snapshots that look like models of this program; the cache may hold much else.
+/// Returns the snapshots that have a UNet. The cache may contain other kinds of models.
 fn snapshots(cache: &Path) -> Vec<Snapshot> {
     let mut found = Vec::new();
     for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
@@ -90,8 +90,8 @@ fn describe(snapshot: &Snapshot) -> String {
     format!("{} {}, {state}", snapshot.name(), amount(bytes))
 }
 
-/// Could a file be made in the folder, or in the nearest one above it that exists?
-fn takes_files(folder: &Path) -> std::io::Result<()> {
+/// Creates a temporary file in the folder, or in its nearest existing ancestor.
+fn check_writable(folder: &Path) -> std::io::Result<()> {
     let folder = if folder.as_os_str().is_empty() {
         Path::new(".")
     } else {

@@ -1,7 +1,7 @@
-//! The cache on the disk, in the layout that the Hugging Face Python library has: for each model
-//! `models--owner--name/{blobs/<etag>, refs/<branch>, snapshots/<commit>/<path>}`, where snapshots are links to blobs.
+//! The cache on disk, in the layout of the Hugging Face Python library: for each repository
+//! `models--owner--name/{blobs/<etag>, refs/<branch>, snapshots/<commit>/<path>}`, where the files of a snapshot are links to blobs.
 //!
-//! Looking here opens no connection and needs nothing but the disk.
+//! Reads the file system only; no connection is opened.
 
 use std::fs;
 use std::io;
@@ -13,38 +13,38 @@ use super::ledger::Ledger;
 use super::model_files::ModelFiles;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The folder of one model in the cache; it need not exist.
+/// The folder of one repository in the cache. It need not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelFolder {
+pub(crate) struct ModelFolder {
     path: PathBuf,
     locks: PathBuf,
 }
 
-/// A model's files at one commit, as they lie in the cache.
+/// The cached files of a repository at one commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// `owner/name`.
     pub repository: String,
     /// The commit.
     pub commit: String,
-    /// Its folder, in diffusers layout.
+    /// The folder with the files.
     pub folder: PathBuf,
-    /// Where lengths and hashes of its files are recorded.
+    /// The file with recorded lengths and hashes.
     pub ledger: PathBuf,
 }
 
-/// What the cache has of a model.
+/// The state of a model in the cache.
 #[derive(Debug)]
-pub enum Found {
-    /// All that is needed.
+pub(crate) enum Found {
+    /// All required files are present.
     Complete(Snapshot),
-    /// Something is missing: these files, or everything.
+    /// These files are missing.
     Missing(Vec<String>),
 }
 
 impl ModelFolder {
-    /// The folder of `owner/name` in a cache.
-    pub fn new(cache: &Path, repository: &str) -> Self {
+    /// Returns the folder of `owner/name` in a cache.
+    pub(crate) fn new(cache: &Path, repository: &str) -> Self {
         let name = format!("models--{}", repository.replace('/', "--"));
         Self {
             path: cache.join(&name),
@@ -52,28 +52,28 @@ impl ModelFolder {
         }
     }
 
-    /// The folder itself.
-    pub fn path(&self) -> &Path {
+    /// Returns the folder.
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where contents lie under the name that the hub gives them.
-    pub fn blobs(&self) -> PathBuf {
+    /// Returns the folder of the contents, which are named by their `ETag`s.
+    pub(crate) fn blobs(&self) -> PathBuf {
         self.path.join("blobs")
     }
 
-    /// The lock that a content's download holds; Python's library takes the same.
-    pub fn lock(&self, etag: &str) -> PathBuf {
+    /// Returns the lock file of a download. The Python library uses the same.
+    pub(crate) fn lock(&self, etag: &str) -> PathBuf {
         self.locks.join(format!("{etag}.lock"))
     }
 
-    /// Where the commit of a branch or a tag is written down.
-    pub fn reference(&self, revision: &str) -> PathBuf {
+    /// Returns the file that holds the commit of a branch or tag.
+    pub(crate) fn reference(&self, revision: &str) -> PathBuf {
         self.path.join("refs").join(revision)
     }
 
-    /// The files of a commit, present or not.
-    pub fn snapshot(&self, repository: &str, commit: &str) -> Snapshot {
+    /// Returns the snapshot of a commit. It need not exist.
+    pub(crate) fn snapshot(&self, repository: &str, commit: &str) -> Snapshot {
         Snapshot {
             repository: repository.to_owned(),
             commit: commit.to_owned(),
@@ -82,11 +82,11 @@ impl ModelFolder {
         }
     }
 
-    /// The commit that a revision is known to be.
+    /// Returns the commit of a revision, if the cache knows it.
     ///
     /// # Errors
     /// [`Error::Hub`] when the cache cannot be read.
-    pub fn commit(&self, id: &HubId) -> Result<Option<String>> {
+    pub(crate) fn commit(&self, id: &HubId) -> Result<Option<String>> {
         if let Some(commit) = id.commit() {
             return Ok(Some(commit.to_owned()));
         }
@@ -100,11 +100,11 @@ impl ModelFolder {
         }
     }
 
-    /// What is there of a model. Contents are not looked at.
+    /// Looks up a model. Does not read the contents of its files.
     ///
     /// # Errors
     /// [`Error::Hub`] when the cache cannot be read.
-    pub fn find(&self, id: &HubId, files: &ModelFiles) -> Result<Found> {
+    pub(crate) fn find(&self, id: &HubId, files: &ModelFiles) -> Result<Found> {
         let Some(commit) = self.commit(id)? else {
             return Ok(Found::Missing(files.missing(|_| false)));
         };
@@ -126,12 +126,12 @@ impl ModelFolder {
 }
 
 impl Snapshot {
-    /// What the model is called in records.
+    /// Returns the name of the model in records: `owner/name@commit`.
     pub fn name(&self) -> String {
         format!("{}@{}", self.repository, self.commit)
     }
 
-    /// Needed files that are not there: those that were fetched once, and those without which no model can be loaded.
+    /// Returns the absent files: required ones, and those that were fetched before.
     pub fn missing(&self, files: &ModelFiles) -> Vec<String> {
         let has = |name: &str| self.folder.join(name).is_file();
         let mut missing = files.missing(has);
@@ -146,7 +146,7 @@ impl Snapshot {
         missing
     }
 
-    /// Files of the snapshot that this program knows of: those that were fetched once, and those that a model needs.
+    /// Returns the present files among those of the model and those that were fetched before.
     pub fn present(&self, files: &ModelFiles) -> Vec<String> {
         let mut names: Vec<String> = files.all().map(str::to_owned).collect();
         names.extend(Ledger::read(&self.ledger).files.into_keys());
@@ -156,7 +156,7 @@ impl Snapshot {
         names
     }
 
-    /// The name that the hub gives a file's content, where the snapshot is made of links.
+    /// Returns the `ETag` of a file, if it is a link to a blob.
     pub fn etag(&self, name: &str) -> Option<String> {
         let target = fs::read_link(self.folder.join(name)).ok()?;
         Some(target.file_name()?.to_str()?.to_owned())
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_those_of_the_python_library() {
+    fn paths_are_those_of_the_python_library() {
         let folder = ModelFolder::new(Path::new("/c"), "a/b");
         assert_eq!(folder.blobs(), Path::new("/c/models--a--b/blobs"));
         assert_eq!(folder.lock("e"), Path::new("/c/.locks/models--a--b/e.lock"));
@@ -199,13 +199,13 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_that_is_no_commit_leads_nowhere() {
-        let cache = tempfile::tempdir().expect("there is room for a folder");
+    fn a_reference_without_a_commit_is_ignored() {
+        let cache = tempfile::tempdir().expect("a temporary folder");
         let folder = ModelFolder::new(cache.path(), "a/b");
-        let id = HubId::parse("a/b@main").expect("a name");
-        assert_eq!(folder.commit(&id).expect("nothing is wrong"), None);
-        fs::create_dir_all(folder.reference("main").parent().expect("it has one"))
-            .expect("it can be made");
+        let id = HubId::parse("a/b@main").expect("a valid name");
+        assert_eq!(folder.commit(&id).expect("the cache is readable"), None);
+        fs::create_dir_all(folder.reference("main").parent().expect("a parent folder"))
+            .expect("create the folder");
         for (text, commit) in [
             ("../../etc", None),
             (
@@ -213,9 +213,12 @@ mod tests {
                 Some("0123456789abcdef0123456789abcdef01234567"),
             ),
         ] {
-            fs::write(folder.reference("main"), text).expect("it can be written");
+            fs::write(folder.reference("main"), text).expect("write the reference");
             assert_eq!(
-                folder.commit(&id).expect("nothing is wrong").as_deref(),
+                folder
+                    .commit(&id)
+                    .expect("the cache is readable")
+                    .as_deref(),
                 commit
             );
         }

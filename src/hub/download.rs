@@ -1,37 +1,32 @@
-//! One file's content, from the hub to its blob. It grows in a file of this process alone, in the folder of the blobs; it is
-//! compared with length and hash as it lies on the disk, and then renamed. A part that a process left behind when it was killed is
-//! copied, not continued, so that no file ever has two writers.
+//! Downloads one file from the hub to its blob in the cache.
+//!
+//! The bytes go to a partial file of this process, which starts with what a killed process left behind. Length and hash are verified
+//! on disk before the file is renamed to its blob.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-
-use tempfile::NamedTempFile;
 
 use super::CACHE_HINT;
 use super::cache::ModelFolder;
 use super::client::{Client, FileHead};
 use super::download_lock::{self, Acquired};
 use super::integrity::{hash, is_sha256};
-use super::retry::{Fault, Retries};
-use crate::digest::sha256_of;
+use super::partial_file::{PartialFile, PartialFiles};
+use super::retry::{RequestFault, Retries};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::files;
 use crate::interrupt::Interrupt;
 use crate::progress::Transfer;
 
-/// Bytes that are received before the interrupt is looked at.
+/// Bytes between two checks of the interrupt.
 const CHUNK: usize = 256 << 10;
 
-/// A content that differs from its announced hash is fetched so often.
-const WRONG_HASHES: u32 = 2;
+/// Downloads with a wrong hash after which the file fails.
+const MAX_WRONG_HASHES: u32 = 2;
 
-/// Marks files of unfinished downloads, behind the name of the content. Python's library ends the names of its own in the same way.
-const MARK: &str = ".dragnext-";
-const END: &str = ".incomplete";
-
-/// A file of a model, and what the hub announced of its content.
+/// A file to download, with the metadata from the hub.
 #[derive(Debug)]
 pub(super) struct Download<'a> {
     pub(super) client: &'a Client<'a>,
@@ -43,27 +38,28 @@ pub(super) struct Download<'a> {
 }
 
 impl Download<'_> {
-    /// Gets the content to its blob; returns the bytes that were received for it. `is_damaged` says that what lies there is known to be wrong.
+    /// Downloads the file to its blob, unless another process does so first. Returns the number of received bytes. `is_damaged` tells
+    /// that an existing blob is damaged.
     ///
     /// # Errors
     /// [`Error::Hub`], [`Error::Interrupted`].
     pub(super) fn run(&self, is_damaged: bool, transfer: &mut Transfer) -> Result<u64> {
         let blob = self.blob();
         fs::create_dir_all(self.folder.blobs()).map_err(|error| self.not_writable(&error))?;
-        let before = written_at(&blob);
-        // A damaged blob is replaced; another process may have done so while this one waited.
-        let is_done = || (!is_damaged || written_at(&blob) != before) && self.has_length(&blob);
+        let before = stamp(&blob);
+        // While this process waits for the lock, another one may replace the damaged blob.
+        let is_finished = || (!is_damaged || stamp(&blob) != before) && self.has_length(&blob);
         let lock = self.folder.lock(&self.head.etag);
-        let grown = || {
-            self.unfinished()
-                .iter()
-                .filter_map(|path| fs::metadata(path).ok())
-                .map(|part| part.len())
-                .sum()
-        };
-        let turn =
-            download_lock::acquire(&lock, self.name, is_done, grown, transfer, self.interrupt)?;
-        if matches!(turn, Acquired::Finished) && self.is_right(&blob)? {
+        let downloaded = || self.parts().length();
+        let acquired = download_lock::acquire(
+            &lock,
+            self.name,
+            is_finished,
+            downloaded,
+            transfer,
+            self.interrupt,
+        )?;
+        if matches!(acquired, Acquired::Finished) && self.is_correct(&blob)? {
             return Ok(0);
         }
         transfer.begin(self.name, self.head.size);
@@ -80,8 +76,8 @@ impl Download<'_> {
         fs::metadata(path).is_ok_and(|file| file.len() == self.head.size)
     }
 
-    /// Length, and hash where the hub tells it.
-    fn is_right(&self, path: &Path) -> Result<bool> {
+    /// Compares the length, and the hash if the hub announced one.
+    fn is_correct(&self, path: &Path) -> Result<bool> {
         Ok(self.has_length(path) && (!self.has_hash() || hash(path)? == self.head.etag))
     }
 
@@ -89,22 +85,23 @@ impl Download<'_> {
         is_sha256(&self.head.etag)
     }
 
+    /// Downloads the file with retries and renames it to its blob. Returns the number of received bytes.
     fn receive_all(&self, transfer: &mut Transfer) -> Result<u64> {
-        let (mut part, mut received, mut wrong) = (self.begin()?, 0, 0);
+        let (mut part, mut received, mut wrong) = (self.start_part()?, 0, 0);
         let mut retries = Retries::new(self.client.without_hub());
         let mut longest = self.length(&part)?;
         loop {
             let fault = match self.receive(&mut part, &mut received, transfer) {
-                Ok(()) => match self.judge(&mut part)? {
+                Ok(()) => match self.wrong_hash(&mut part)? {
                     None => break,
                     Some(sha256) => {
                         wrong += 1;
-                        self.empty(&mut part)?;
-                        if wrong == WRONG_HASHES {
-                            return Err(self.other_bytes(&sha256));
+                        self.clear(&mut part)?;
+                        if wrong == MAX_WRONG_HASHES {
+                            return Err(self.hash_error(&sha256));
                         }
                         transfer.say(&format!(
-                            "{}: other bytes came than the hub announced; fetching it again",
+                            "{}: the received bytes do not have the announced hash; fetching it again",
                             self.name
                         ));
                         continue;
@@ -118,100 +115,53 @@ impl Download<'_> {
                 retries.progressed();
             }
             if let Err(error) = retries.pause(fault, transfer, self.interrupt) {
-                self.leave(part, &error);
+                self.keep_part(part, &error);
                 return Err(error);
             }
         }
-        self.finish_part(part)?;
+        self.persist(part)?;
         Ok(received)
     }
 
-    /// A new file, with what an earlier process got, as far as it may be trusted: its hash will be compared.
-    fn begin(&self) -> Result<NamedTempFile> {
-        let mut part = self.new_part()?;
-        // A lock on it says that its process lives.
-        let _ = part.as_file().try_lock();
-        let own = part.path().to_path_buf();
-        let mut others: Vec<(u64, PathBuf)> = self
-            .unfinished()
-            .into_iter()
-            .filter(|path| *path != own)
-            .filter_map(|path| Some((fs::metadata(&path).ok()?.len(), path)))
-            .collect();
-        others.sort();
-        if self.has_hash()
-            && let Some((length, longest)) = others.last()
-            && *length <= self.head.size
-        {
-            let copied = File::open(longest)
-                .and_then(|file| io::copy(&mut file.take(*length), part.as_file_mut()));
-            if copied.is_err() {
-                self.empty(&mut part)?;
-            }
-        }
-        for (_, path) in others {
-            let is_abandoned = File::options()
-                .write(true)
-                .open(&path)
-                .is_ok_and(|file| download_lock::try_lock(&file).is_ok());
-            if is_abandoned {
-                let _ = fs::remove_file(&path);
-            }
-        }
-        Ok(part)
-    }
-
-    fn new_part(&self) -> Result<NamedTempFile> {
-        let prefix = format!("{}{MARK}", self.head.etag);
-        files::temporary_named(&self.folder.blobs(), &prefix, END)
+    /// Returns a partial file, with the bytes of an earlier run if the hash of the whole can be verified later.
+    fn start_part(&self) -> Result<PartialFile> {
+        let max_length = if self.has_hash() { self.head.size } else { 0 };
+        self.parts()
+            .resume(max_length)
             .map_err(|error| self.not_writable(&error))
     }
 
-    /// Files of unfinished downloads of this content.
-    fn unfinished(&self) -> Vec<PathBuf> {
-        let prefix = format!("{}{MARK}", self.head.etag);
-        let is_part = |path: &PathBuf| {
-            path.file_name()
-                .and_then(|name| name.to_str())
-                .is_some_and(|name| name.starts_with(&prefix) && name.ends_with(END))
-        };
-        fs::read_dir(self.folder.blobs())
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(is_part)
-            .collect()
+    fn parts(&self) -> PartialFiles {
+        PartialFiles::of(self.folder.blobs(), &self.head.etag)
     }
 
-    /// One request, and everything that comes of it.
+    /// Sends one request and appends the received bytes to `part`.
     fn receive(
         &self,
-        part: &mut NamedTempFile,
+        part: &mut PartialFile,
         received: &mut u64,
         transfer: &mut Transfer,
-    ) -> std::result::Result<(), Fault> {
+    ) -> std::result::Result<(), RequestFault> {
         let mut at = self.length(part)?;
-        // Without a hash to compare, nothing stands for what is there but the answer itself.
+        // An empty file without a hash is verified by an empty response.
         if at == self.head.size && (self.has_hash() || at > 0) {
             return Ok(());
         }
         let mut stream = self.client.stream(self.commit, self.name, at)?;
-        if stream.from != at {
-            self.empty(part)?;
+        if stream.offset != at {
+            self.clear(part)?;
             at = 0;
         }
-        part.as_file_mut()
-            .seek(SeekFrom::Start(at))
-            .map_err(|error| self.not_writable(&error))?;
+        part.seek(at).map_err(|error| self.not_writable(&error))?;
         transfer.at(at);
         let mut reader = stream.body.as_reader();
         let mut bytes = vec![0; CHUNK];
         while at < self.head.size {
             self.interrupt.check()?;
-            let room = usize::try_from(self.head.size - at).map_or(CHUNK, |left| left.min(CHUNK));
-            let read = match reader.read(&mut bytes[..room]) {
+            let want = usize::try_from(self.head.size - at).map_or(CHUNK, |rest| rest.min(CHUNK));
+            let read = match reader.read(&mut bytes[..want]) {
                 Ok(0) => {
-                    return Err(Fault::passing(
+                    return Err(RequestFault::transient(
                         &stream.address,
                         format!(
                             "the connection ended after {at} of {} bytes",
@@ -223,110 +173,87 @@ impl Download<'_> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
                     let reason = if error.kind() == io::ErrorKind::UnexpectedEof {
-                        "the connection was cut".into()
+                        "the connection was closed".into()
                     } else {
                         error.to_string()
                     };
-                    return Err(Fault::passing(
+                    return Err(RequestFault::transient(
                         &stream.address,
                         format!("{reason} after {at} of {} bytes", self.head.size),
                     ));
                 }
             };
-            part.as_file_mut()
-                .write_all(&bytes[..read])
+            part.write(&bytes[..read])
                 .map_err(|error| self.not_writable(&error))?;
             at += read as u64;
             *received += read as u64;
             transfer.at(at);
             if self.has_hash() && failpoint::is_hit("stop_in_download") {
-                // Stands still with a part on the disk, until somebody kills it.
+                // Waits with a partial file on disk until a test kills the process.
                 std::thread::sleep(std::time::Duration::from_mins(10));
             }
         }
         if !self.has_hash()
             && reader
                 .read(&mut bytes[..1])
-                .map_err(|error| Fault::passing(&stream.address, error.to_string()))?
+                .map_err(|error| RequestFault::transient(&stream.address, error.to_string()))?
                 > 0
         {
-            return Err(Fault::passing(
+            return Err(RequestFault::transient(
                 &stream.address,
-                "more bytes came than the hub announced",
+                "the server sent more bytes than announced",
             ));
         }
         Ok(())
     }
 
-    /// The hash of the file as it lies on the disk, when it is not the one that the hub announced.
-    fn judge(&self, part: &mut NamedTempFile) -> Result<Option<String>> {
+    /// Hashes the file on disk. Returns the hash if it is not the announced one.
+    fn wrong_hash(&self, part: &mut PartialFile) -> Result<Option<String>> {
         if !self.has_hash() {
             return Ok(None);
         }
-        let file = part.as_file_mut();
-        let hashed = file.seek(SeekFrom::Start(0)).and_then(|_| sha256_of(file));
-        let sha256 = hashed.map_err(|error| self.not_writable(&error))?;
+        let sha256 = part.sha256().map_err(|error| self.not_writable(&error))?;
         Ok((sha256 != self.head.etag).then_some(sha256))
     }
 
-    /// Puts the finished file in its place.
-    fn finish_part(&self, mut part: NamedTempFile) -> Result<()> {
-        part.as_file()
-            .sync_all()
-            .map_err(|error| self.not_writable(&error))?;
-        // Where locks lie, another process may have taken the name away; the file is still ours.
-        if !part.path().exists() {
-            let mut again = self.new_part()?;
-            let copied = part
-                .as_file_mut()
-                .seek(SeekFrom::Start(0))
-                .and_then(|_| io::copy(part.as_file_mut(), again.as_file_mut()));
-            copied
-                .and_then(|_| again.as_file().sync_all())
-                .map_err(|error| self.not_writable(&error))?;
-            part = again;
-        }
-        match part.persist(self.blob()) {
-            Err(refused) if !self.is_right(&self.blob())? => Err(self.not_writable(&refused.error)),
+    /// Renames the complete file to its blob.
+    fn persist(&self, part: PartialFile) -> Result<()> {
+        match part.persist(&self.parts(), &self.blob()) {
+            Err(error) if !self.is_correct(&self.blob())? => Err(self.not_writable(&error)),
             _ => Ok(()),
         }
     }
 
-    /// Leaves what came for the next run, unless nobody could use it or the disk is full.
-    fn leave(&self, part: NamedTempFile, error: &Error) {
-        let is_of_use = self.has_hash() && self.length(&part).is_ok_and(|length| length > 0);
-        if is_of_use
+    /// Keeps a partial file for the next run after an interrupt or a network failure. A full disk is not kept full, and bytes without
+    /// a hash cannot be verified later.
+    fn keep_part(&self, part: PartialFile, error: &Error) {
+        let is_useful = self.has_hash() && part.length().is_ok_and(|length| length > 0);
+        if is_useful
             && (matches!(error, Error::Interrupted { .. })
                 || error.kind() == ErrorKind::HubUnreachable)
         {
-            let _ = part.keep();
+            part.keep();
         }
     }
 
-    fn length(&self, part: &NamedTempFile) -> Result<u64> {
-        part.as_file()
-            .metadata()
-            .map(|file| file.len())
-            .map_err(|error| self.not_writable(&error))
+    fn length(&self, part: &PartialFile) -> Result<u64> {
+        part.length().map_err(|error| self.not_writable(&error))
     }
 
-    fn empty(&self, part: &mut NamedTempFile) -> Result<()> {
-        part.as_file_mut()
-            .set_len(0)
-            .and_then(|()| part.as_file_mut().rewind())
-            .map_err(|error| self.not_writable(&error))
+    fn clear(&self, part: &mut PartialFile) -> Result<()> {
+        part.clear().map_err(|error| self.not_writable(&error))
     }
 
-    fn other_bytes(&self, sha256: &str) -> Error {
+    fn hash_error(&self, sha256: &str) -> Error {
         Error::Hub {
             place: self.name.to_owned(),
             kind: ErrorKind::WeightsHash,
             reason: format!(
-                "the SHA-256 of what came is {sha256}; the hub announced {}",
+                "the SHA-256 of the received bytes is {sha256}; the hub announced {}",
                 self.head.etag
             ),
             hint: format!(
-                "something between the hub and this machine changes files; {}",
+                "a proxy between the hub and this machine may change files; {}",
                 self.client.without_hub()
             ),
         }
@@ -337,16 +264,15 @@ impl Download<'_> {
     }
 }
 
-/// When a file was last written to.
-fn written_at(path: &Path) -> Option<files::Stamp> {
+fn stamp(path: &Path) -> Option<files::Stamp> {
     files::Stamp::of(&fs::metadata(path).ok()?)
 }
 
-/// The error about a cache that takes no files.
+/// Returns the error of a failed write to the cache.
 pub(super) fn not_writable(path: &Path, error: &io::Error) -> Error {
     let place = path.display().to_string();
     if files::is_disk_full(error) {
-        let hint = format!("make room, then run this again; {CACHE_HINT}");
+        let hint = format!("free disk space and run this again; {CACHE_HINT}");
         return Error::Hub {
             place,
             kind: ErrorKind::HubDiskFull,

@@ -78,7 +78,7 @@ pub(super) fn acquire(
 
 /// Takes a lock without waiting. A failpoint makes it succeed always, as on some network file systems.
 pub(super) fn try_lock(file: &File) -> std::result::Result<(), TryLockError> {
-    if failpoint::is_hit("locks_lie") {
+    if failpoint::is_hit("locks_always_succeed") {
         Ok(())
     } else {
         file.try_lock()

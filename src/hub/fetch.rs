@@ -1,4 +1,4 @@
-//! A model's missing files, from the hub into the cache.
+//! Fetches the missing and damaged files of one model from the hub into the cache.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,18 +32,18 @@ pub(super) struct Fetch<'a> {
     interrupt: &'a Interrupt,
 }
 
-/// A file that is to be had.
-struct Wanted {
+/// A file to download.
+struct PendingFile {
     name: String,
     head: FileHead,
     is_damaged: bool,
 }
 
 impl<'a> Fetch<'a> {
-    /// Prepares; nothing is asked yet.
+    /// Prepares a fetch. Sends nothing yet.
     ///
     /// # Errors
-    /// [`Error::Hub`] when the endpoint is no address.
+    /// [`Error::Hub`] when the endpoint is not a valid address.
     pub(super) fn new(
         environment: &'a Environment,
         id: &'a HubId,
@@ -61,7 +61,7 @@ impl<'a> Fetch<'a> {
         })
     }
 
-    /// What the hub says of the model.
+    /// Requests the description of the repository.
     ///
     /// # Errors
     /// [`Error::Hub`], [`Error::Interrupted`].
@@ -70,10 +70,10 @@ impl<'a> Fetch<'a> {
             .until_done(transfer, self.interrupt, || self.client.describe())
     }
 
-    /// Checks what is there, and fetches what is missing or damaged.
+    /// Verifies the cached files and fetches the missing and damaged ones.
     ///
     /// # Errors
-    /// [`Error::Hub`], [`Error::Weights`] when the repository lacks a needed file, [`Error::Interrupted`].
+    /// [`Error::Hub`], [`Error::Weights`] when the repository lacks a required file, [`Error::Interrupted`].
     pub(super) fn run(&self, transfer: &mut Transfer) -> Result<Fetched> {
         if let Some(fetched) = self.intact()? {
             return Ok(fetched);
@@ -83,11 +83,11 @@ impl<'a> Fetch<'a> {
         let mut files = self
             .files
             .choose(&listed)
-            .map_err(|missing| self.lacking(&description, &missing))?;
+            .map_err(|missing| self.unsuitable(&description, &missing))?;
         let snapshot = self.folder.snapshot(self.id.repository(), &description.sha);
-        // What is there will be used, in whichever precision it came: it is mended, and its twin is not fetched beside it.
+        // Cached weights are repaired in the precision they have; the other precision is not fetched too.
         let present = snapshot.present(self.files);
-        let has = |name: &str| present.iter().any(|there| there == name);
+        let has = |name: &str| present.iter().any(|present| present == name);
         files.retain(|name| has(name) || !self.files.has_alternative(name, has));
         files.extend(
             present
@@ -96,12 +96,12 @@ impl<'a> Fetch<'a> {
                 .cloned()
                 .collect::<Vec<_>>(),
         );
-        let wanted = self.wanted(&snapshot, &files, transfer)?;
+        let pending = self.pending(&snapshot, &files, transfer)?;
         let (count, bytes) = (
-            wanted.len(),
-            wanted
+            pending.len(),
+            pending
                 .iter()
-                .map(|wanted| wanted.head.size)
+                .map(|file| file.head.size)
                 .fold(0, u64::saturating_add),
         );
         transfer.say(&format!(
@@ -110,8 +110,8 @@ impl<'a> Fetch<'a> {
             crate::progress::amount(bytes)
         ));
         let mut received = 0;
-        for file in &wanted {
-            received += self.have(&snapshot, file, transfer)?;
+        for file in &pending {
+            received += self.fetch(&snapshot, file, transfer)?;
         }
         self.record(&snapshot, &files)?;
         Ok(Fetched {
@@ -121,7 +121,7 @@ impl<'a> Fetch<'a> {
         })
     }
 
-    /// The model, if the cache has all of it as it was fetched.
+    /// Returns the model if the cache has all files, undamaged.
     fn intact(&self) -> Result<Option<Fetched>> {
         let Found::Complete(snapshot) = self.folder.find(self.id, self.files)? else {
             return Ok(None);
@@ -143,34 +143,39 @@ impl<'a> Fetch<'a> {
         Retries::new(self.files.without_hub)
     }
 
-    /// The files that are not there, or not as they were recorded, with what the hub says of them.
-    fn wanted(
+    /// Returns the missing and damaged files with their metadata from the hub.
+    fn pending(
         &self,
         snapshot: &Snapshot,
         files: &[String],
         transfer: &mut Transfer,
-    ) -> Result<Vec<Wanted>> {
-        let mut wanted = Vec::new();
+    ) -> Result<Vec<PendingFile>> {
+        let mut pending = Vec::new();
         for name in files {
-            let is_there = snapshot.folder.join(name).is_file();
-            let is_damaged = is_there && !matches!(integrity::damage(snapshot, name), Ok(None));
-            if !is_there || is_damaged {
+            let is_present = snapshot.folder.join(name).is_file();
+            let is_damaged = is_present && !matches!(integrity::damage(snapshot, name), Ok(None));
+            if !is_present || is_damaged {
                 let head = self.retries().until_done(transfer, self.interrupt, || {
                     self.client.head(&snapshot.commit, name)
                 })?;
-                wanted.push(Wanted {
+                pending.push(PendingFile {
                     name: name.clone(),
                     head,
                     is_damaged,
                 });
             }
         }
-        Ok(wanted)
+        Ok(pending)
     }
 
-    /// Gets one file into the snapshot; returns the bytes that were received for it.
-    fn have(&self, snapshot: &Snapshot, file: &Wanted, transfer: &mut Transfer) -> Result<u64> {
-        let Wanted {
+    /// Fetches one file into the snapshot. Returns the number of received bytes.
+    fn fetch(
+        &self,
+        snapshot: &Snapshot,
+        file: &PendingFile,
+        transfer: &mut Transfer,
+    ) -> Result<u64> {
+        let PendingFile {
             name,
             head,
             is_damaged,
@@ -190,7 +195,7 @@ impl<'a> Fetch<'a> {
         Ok(received)
     }
 
-    /// Makes the snapshot's file lead to its content.
+    /// Links the snapshot's file to its blob.
     fn link(&self, snapshot: &Snapshot, name: &str, etag: &str) -> io::Result<()> {
         let path = snapshot.folder.join(name);
         let folder = path.parent().unwrap_or(&snapshot.folder);
@@ -200,7 +205,7 @@ impl<'a> Fetch<'a> {
         if snapshot.etag(name).as_deref() == Some(etag) && path.is_file() {
             return Ok(());
         }
-        // Under a name of its own first, so that the path never leads nowhere.
+        // The link is created under a temporary name and renamed, so that the path always exists.
         if let Ok(link) = tempfile::Builder::new()
             .prefix(".dragnext-")
             .suffix(".link")
@@ -211,7 +216,7 @@ impl<'a> Fetch<'a> {
                 .map(drop)
                 .map_err(|refused| refused.error);
         }
-        // A disk or a system without links has copies.
+        // File systems without links get a copy.
         let mut copy = files::temporary_named(folder, ".dragnext-", ".tmp")?;
         io::copy(
             &mut fs::File::open(self.folder.blobs().join(etag))?,
@@ -222,7 +227,7 @@ impl<'a> Fetch<'a> {
         Ok(())
     }
 
-    /// Writes down what was fetched, and which commit the branch is.
+    /// Records lengths and hashes of the files, and the commit of the branch.
     fn record(&self, snapshot: &Snapshot, names: &[String]) -> Result<()> {
         let mut entries = BTreeMap::new();
         for name in names {
@@ -231,7 +236,7 @@ impl<'a> Fetch<'a> {
                 path: path.clone(),
                 source,
             })?;
-            // What is called by its hash was compared with it.
+            // A blob that is named by its hash was compared with it.
             let sha256 = match snapshot.etag(name).filter(|etag| is_sha256(etag)) {
                 Some(sha256) => sha256,
                 None => hash(&path)?,
@@ -253,8 +258,8 @@ impl<'a> Fetch<'a> {
         written.map_err(|error| not_writable(self.folder.path(), &error))
     }
 
-    /// The error about a repository that is no model of ours.
-    fn lacking(&self, description: &Description, missing: &[String]) -> Error {
+    /// Returns the error about a repository that lacks required files.
+    fn unsuitable(&self, description: &Description, missing: &[String]) -> Error {
         let pickles = description
             .files()
             .into_iter()
@@ -271,7 +276,7 @@ impl<'a> Fetch<'a> {
             path: format!("{}@{}", self.id.repository(), description.sha),
             kind: ErrorKind::WeightsMissing,
             reason: format!(
-                "the repository at {} lacks files that a model needs:\n  {}{pickles}",
+                "the repository at {} lacks required files:\n  {}{pickles}",
                 super::environment::redacted(&self.environment.endpoint),
                 missing.join("\n  ")
             ),

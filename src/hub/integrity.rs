@@ -1,5 +1,7 @@
-//! Are a cached file's bytes those that the hub has? The length is compared whenever a file is opened, the SHA-256 once for each
-//! change of the file: the ledger remembers what was hashed, so that gigabytes are not hashed for every edit.
+//! Verifies cached files against what was fetched.
+//!
+//! The length is compared at every use. The SHA-256 is computed once for each change of the file: the ledger remembers the stamp of the
+//! verified file, so that gigabytes are not hashed for every edit.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,7 +15,7 @@ use crate::files::Stamp;
 
 /// How a cached file differs from what was fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Damage {
+pub(crate) enum Damage {
     /// Its length in bytes.
     Length {
         /// Of the cached file.
@@ -30,11 +32,11 @@ pub enum Damage {
     },
 }
 
-/// Compares a file of the snapshot as [`damage`] does.
+/// Verifies a file of the snapshot as [`damage`] does.
 ///
 /// # Errors
-/// [`Error::Hub`]: `weights.damaged` for another length, `weights.hash` for other bytes. [`Error::File`] when it cannot be read.
-pub fn check(snapshot: &Snapshot, name: &str) -> Result<()> {
+/// [`Error::Hub`]: `weights.damaged` for a wrong length, `weights.hash` for a wrong hash. [`Error::File`] when it cannot be read.
+pub(crate) fn check(snapshot: &Snapshot, name: &str) -> Result<()> {
     let Some(damage) = damage(snapshot, name)? else {
         return Ok(());
     };
@@ -55,18 +57,18 @@ pub fn check(snapshot: &Snapshot, name: &str) -> Result<()> {
         kind,
         reason,
         hint: format!(
-            "`dragnext fetch {}` fetches what is damaged again",
+            "`dragnext fetch {}` fetches damaged files again",
             snapshot.name()
         ),
     })
 }
 
-/// Compares a file of the snapshot with its record: the one of its first fetch, else the name that the hub gave its content,
-/// else the one of its first use. An absent file has no damage.
+/// Compares a file of the snapshot with the record of its first fetch, else with the hash in its blob's name, else with the record of
+/// its first use. An absent file is not damaged.
 ///
 /// # Errors
 /// [`Error::File`] when it cannot be read.
-pub fn damage(snapshot: &Snapshot, name: &str) -> Result<Option<Damage>> {
+pub(crate) fn damage(snapshot: &Snapshot, name: &str) -> Result<Option<Damage>> {
     let path = snapshot.folder.join(name);
     let Ok(metadata) = fs::metadata(&path) else {
         return Ok(None);
@@ -98,7 +100,7 @@ pub fn damage(snapshot: &Snapshot, name: &str) -> Result<Option<Damage>> {
             fetched,
         }));
     }
-    // It may have changed while it was read; then the next use hashes it again.
+    // A file that changed while it was hashed is hashed again at the next use.
     let unchanged = fs::metadata(&path)
         .ok()
         .and_then(|metadata| Stamp::of(&metadata))
@@ -108,7 +110,7 @@ pub fn damage(snapshot: &Snapshot, name: &str) -> Result<Option<Damage>> {
         sha256,
         checked: stamp.filter(|_| unchanged),
     };
-    // A cache that cannot be written to is hashed every time.
+    // Files of a read-only cache are hashed at every use.
     let _ = Ledger {
         files: BTreeMap::from([(name.to_owned(), entry)]),
     }
@@ -116,11 +118,11 @@ pub fn damage(snapshot: &Snapshot, name: &str) -> Result<Option<Damage>> {
     Ok(None)
 }
 
-/// The SHA-256 of a file.
+/// Returns the SHA-256 of a file.
 ///
 /// # Errors
 /// [`Error::File`] when it cannot be read.
-pub fn hash(path: &Path) -> Result<String> {
+pub(crate) fn hash(path: &Path) -> Result<String> {
     let hashed = File::open(path).and_then(|mut file| sha256_of(&mut file));
     hashed.map_err(|source| Error::File {
         path: path.to_path_buf(),
@@ -128,8 +130,8 @@ pub fn hash(path: &Path) -> Result<String> {
     })
 }
 
-/// Is it the hexadecimal form of a SHA-256? The hub calls large files by theirs.
-pub fn is_sha256(text: &str) -> bool {
+/// Returns whether `text` is a SHA-256 in hexadecimal, which is the `ETag` of large files.
+pub(crate) fn is_sha256(text: &str) -> bool {
     text.len() == 64
         && text
             .bytes()
@@ -144,17 +146,17 @@ mod tests {
 
     fn snapshot(cache: &Path) -> Snapshot {
         let snapshot = ModelFolder::new(cache, "a/b").snapshot("a/b", "f");
-        fs::create_dir_all(&snapshot.folder).expect("it can be made");
+        fs::create_dir_all(&snapshot.folder).expect("create the folder");
         snapshot
     }
 
     #[test]
-    fn first_use_records_and_later_use_compares() {
-        let cache = tempfile::tempdir().expect("there is room for a folder");
+    fn the_first_use_records_and_later_uses_compare() {
+        let cache = tempfile::tempdir().expect("a temporary folder");
         let snapshot = snapshot(cache.path());
         let path = snapshot.folder.join("file");
-        fs::write(&path, "abc").expect("it can be written");
-        check(&snapshot, "file").expect("nothing is known yet");
+        fs::write(&path, "abc").expect("write the file");
+        check(&snapshot, "file").expect("no record yet");
         let entry = Ledger::read(&snapshot.ledger).files["file"].clone();
         assert_eq!(
             (entry.length, entry.sha256.as_str()),
@@ -162,35 +164,35 @@ mod tests {
         );
         assert!(entry.checked.is_some());
 
-        fs::write(&path, "abd").expect("it can be written");
+        fs::write(&path, "abd").expect("write the file");
         let later = fs::metadata(&path)
             .and_then(|file| file.modified())
-            .expect("it is there")
+            .expect("the file exists")
             + std::time::Duration::from_secs(1);
         File::options()
             .write(true)
             .open(&path)
             .and_then(|file| file.set_modified(later))
-            .expect("it can be touched");
+            .expect("set the time");
         assert_eq!(
-            check(&snapshot, "file").expect_err("it was changed").kind(),
+            check(&snapshot, "file").expect_err("changed bytes").kind(),
             ErrorKind::WeightsHash
         );
-        fs::write(&path, "abcd").expect("it can be written");
+        fs::write(&path, "abcd").expect("write the file");
         assert_eq!(
-            check(&snapshot, "file").expect_err("it grew").kind(),
+            check(&snapshot, "file").expect_err("a wrong length").kind(),
             ErrorKind::WeightsDamaged
         );
     }
 
     #[test]
-    fn a_file_that_did_not_change_is_not_hashed_again() {
-        let cache = tempfile::tempdir().expect("there is room for a folder");
+    fn an_unchanged_file_is_not_hashed_again() {
+        let cache = tempfile::tempdir().expect("a temporary folder");
         let snapshot = snapshot(cache.path());
         let path = snapshot.folder.join("file");
-        fs::write(&path, "abc").expect("it can be written");
-        let stamp = Stamp::of(&fs::metadata(&path).expect("it is there"));
-        // Were it hashed, this would not match.
+        fs::write(&path, "abc").expect("write the file");
+        let stamp = Stamp::of(&fs::metadata(&path).expect("the file exists"));
+        // A hash that no file has.
         let entry = Entry {
             length: 3,
             sha256: "no hash".into(),
@@ -200,26 +202,26 @@ mod tests {
             files: BTreeMap::from([("file".to_owned(), entry)]),
         }
         .merge_into(&snapshot.ledger)
-        .expect("it can be written");
-        check(&snapshot, "file").expect("its stamp is known");
+        .expect("write the file");
+        check(&snapshot, "file").expect("the stamp matches");
     }
 
     #[cfg(unix)]
     #[test]
-    fn the_hubs_own_name_of_a_content_is_its_hash() {
-        let cache = tempfile::tempdir().expect("there is room for a folder");
+    fn a_blob_is_compared_with_the_hash_in_its_name() {
+        let cache = tempfile::tempdir().expect("a temporary folder");
         let snapshot = snapshot(cache.path());
         let blobs = cache.path().join("models--a--b/blobs");
-        fs::create_dir_all(&blobs).expect("it can be made");
+        fs::create_dir_all(&blobs).expect("create the folder");
         let etag = sha256(b"abc");
         std::os::unix::fs::symlink(format!("../../blobs/{etag}"), snapshot.folder.join("file"))
-            .expect("it can be linked");
-        fs::write(blobs.join(&etag), "abd").expect("it can be written");
+            .expect("create the link");
+        fs::write(blobs.join(&etag), "abd").expect("write the file");
         assert_eq!(
-            check(&snapshot, "file").expect_err("other bytes").kind(),
+            check(&snapshot, "file").expect_err("changed bytes").kind(),
             ErrorKind::WeightsHash
         );
-        fs::write(blobs.join(&etag), "abc").expect("it can be written");
-        check(&snapshot, "file").expect("its own bytes");
+        fs::write(blobs.join(&etag), "abc").expect("write the file");
+        check(&snapshot, "file").expect("the original bytes");
     }
 }

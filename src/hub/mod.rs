@@ -1,20 +1,22 @@
-//! Models of the Hugging Face hub: `owner/name[@revision]`, looked for in the cache first and fetched when something is missing.
+//! Repositories of the Hugging Face hub: looked up in the local cache, and fetched if files are missing.
 //!
-//! The cache is the one of the Hugging Face Python library ([`cache`], [`environment`]): what one fetched, the other finds. Looking
-//! there needs no network and no feature. Fetching (feature `hub`) takes addresses and the model's description from hf-hub. The files
-//! come over connections of our own, because a large download must survive what networks do: it is retried and resumed, compared with the length and
-//! the SHA-256 that the hub announced, and only then put in its place. Every process writes to a file of its own; a lock spares the others
-//! the work, and nothing depends on it, because on some network disks everybody gets it.
+//! The cache is that of the Hugging Face Python library ([`cache`], [`environment`]). Looking up needs neither network nor feature. Which
+//! files belong to a model comes as a [`ModelFiles`] value from the caller; the hub knows no model.
 //!
-//! What was fetched is written down ([`ledger`]) and compared at every use ([`integrity`]).
+//! Fetching (feature `hub`) takes addresses and the description of a repository from hf-hub and downloads files itself, because a
+//! large download must be retried, resumed, compared with the announced length and SHA-256, and only then renamed into place. Every
+//! process writes its own file. A lock saves duplicate downloads, but correctness does not depend on it, because some network file
+//! systems grant every lock.
+//!
+//! Fetched files are recorded in a [`ledger`] and verified at every use ([`integrity`]).
 
-pub mod cache;
-pub mod environment;
-pub mod id;
-pub mod integrity;
-pub mod ledger;
-pub mod model_files;
-pub mod pickle;
+pub(crate) mod cache;
+pub(crate) mod environment;
+pub(crate) mod id;
+pub(crate) mod integrity;
+pub(crate) mod ledger;
+pub(crate) mod model_files;
+pub(crate) mod pickle;
 
 #[cfg(feature = "hub")]
 mod client;
@@ -25,58 +27,60 @@ mod download_lock;
 #[cfg(feature = "hub")]
 mod fetch;
 #[cfg(feature = "hub")]
+mod partial_file;
+#[cfg(feature = "hub")]
 mod redirect;
 #[cfg(feature = "hub")]
 mod retry;
 
-pub use cache::{Found, ModelFolder, Snapshot};
-pub use environment::Environment;
-pub use id::HubId;
-pub use model_files::{ModelFile, ModelFiles};
-pub use pickle::is_pickle;
+pub(crate) use cache::{Found, ModelFolder, Snapshot};
+pub(crate) use environment::Environment;
+pub(crate) use id::HubId;
+pub(crate) use model_files::{ModelFile, ModelFiles};
+pub(crate) use pickle::is_pickle;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::progress::Transfer;
 
-/// What to do about a cache that cannot be used.
-const CACHE_HINT: &str = "HF_HUB_CACHE or HF_HOME chooses another folder for the cache";
+/// The hint about a cache that cannot be used.
+const CACHE_HINT: &str = "set HF_HUB_CACHE or HF_HOME to another folder";
 
-/// What a fetch did.
+/// The result of a fetch.
 #[derive(Debug)]
-pub struct Fetched {
-    /// The model's files.
+pub(crate) struct Fetched {
+    /// The cached files.
     pub snapshot: Snapshot,
-    /// Paths of the files that a model needs, in the order of fetching.
+    /// Paths of the model's files, in fetching order.
     pub files: Vec<String>,
-    /// Bytes that came over the network.
+    /// Bytes received over the network.
     pub received: u64,
 }
 
-/// A model of the cache; no connection is opened.
+/// Returns a model in the cache; no connection is opened.
 ///
 /// # Errors
 /// [`Error::Hub`]: `weights.missing` with every file that is missing, or `hub.cache` when the cache cannot be read.
-pub fn find(environment: &Environment, id: &HubId, files: &ModelFiles) -> Result<Snapshot> {
+pub(crate) fn find(environment: &Environment, id: &HubId, files: &ModelFiles) -> Result<Snapshot> {
     match look_up(environment, id, files)? {
         Found::Complete(snapshot) => Ok(snapshot),
         Found::Missing(absent) => Err(missing(environment, id, files, &absent)),
     }
 }
 
-/// Returns what the cache has of a model; no connection is opened.
+/// Looks up a model in the cache; no connection is opened.
 ///
 /// # Errors
 /// [`Error::Hub`] `hub.cache` when the cache cannot be read.
-pub fn look_up(environment: &Environment, id: &HubId, files: &ModelFiles) -> Result<Found> {
+pub(crate) fn look_up(environment: &Environment, id: &HubId, files: &ModelFiles) -> Result<Found> {
     ModelFolder::new(&environment.cache, id.repository()).find(id, files)
 }
 
-/// The same, with every file compared with what was fetched.
+/// Returns a model in the cache after verifying all its files.
 ///
 /// # Errors
-/// As [`find`]; `weights.damaged` or `weights.hash` when a file is not what was fetched.
-pub fn check(environment: &Environment, id: &HubId, files: &ModelFiles) -> Result<Fetched> {
+/// As [`find`]; `weights.damaged` or `weights.hash` for a damaged file.
+pub(crate) fn check(environment: &Environment, id: &HubId, files: &ModelFiles) -> Result<Fetched> {
     let snapshot = find(environment, id, files)?;
     let files = snapshot.present(files);
     files
@@ -89,12 +93,12 @@ pub fn check(environment: &Environment, id: &HubId, files: &ModelFiles) -> Resul
     })
 }
 
-/// Fetches what is missing of a model, or damaged, and checks all of it.
+/// Verifies a model in the cache and fetches its missing and damaged files.
 ///
 /// # Errors
-/// [`Error::Hub`] when it cannot be had, [`Error::Interrupted`].
+/// [`Error::Hub`] when it cannot be fetched, [`Error::Interrupted`].
 #[cfg(feature = "hub")]
-pub fn fetch(
+pub(crate) fn fetch(
     environment: &Environment,
     id: &HubId,
     files: &ModelFiles,
@@ -104,7 +108,7 @@ pub fn fetch(
     fetch::Fetch::new(environment, id, files, interrupt)?.run(transfer)
 }
 
-/// Says that this build cannot fetch.
+/// Verifies a model in the cache. This build cannot fetch.
 ///
 /// # Errors
 /// [`Error::Hub`] `weights.missing` unless the model is complete.
@@ -122,15 +126,15 @@ pub fn fetch(
 /// Requests the description of the default repository, to see whether the hub replies.
 ///
 /// # Errors
-/// [`Error::Hub`] when it is not.
+/// [`Error::Hub`] when it does not.
 #[cfg(feature = "hub")]
-pub fn reach(environment: &Environment, files: &ModelFiles) -> Result<()> {
+pub(crate) fn reach(environment: &Environment, files: &ModelFiles) -> Result<()> {
     fetch::Fetch::new(environment, &files.default_id(), files, &Interrupt::never())?
         .describe(&mut Transfer::silent())
         .map(|_| ())
 }
 
-/// Says that this build cannot reach anything.
+/// Fails, because this build cannot connect.
 ///
 /// # Errors
 /// [`Error::Hub`], always.
@@ -146,25 +150,25 @@ pub fn reach(environment: &Environment, files: &ModelFiles) -> Result<()> {
 }
 
 #[cfg(not(feature = "hub"))]
-const CANNOT_FETCH: &str = "this program was built without the feature `hub`, so it cannot fetch";
+const CANNOT_FETCH: &str = "this program was built without the feature `hub` and cannot fetch";
 
-/// The error about a model that the cache does not have.
+/// Returns the error about files that the cache lacks.
 fn missing(environment: &Environment, id: &HubId, files: &ModelFiles, absent: &[String]) -> Error {
     let (cache, list) = (environment.cache.display(), absent.join("\n  "));
     let without_hub = files.without_hub;
     #[cfg(feature = "hub")]
-    let hint = format!("`dragnext fetch {id}` fetches it where there is a network; {without_hub}");
+    let hint = format!("`dragnext fetch {id}` fetches it from the network; {without_hub}");
     #[cfg(not(feature = "hub"))]
     let hint = format!(
         "{CANNOT_FETCH}: `hf download {} --revision {}` does; {without_hub}",
         id.repository(),
         id.revision()
     );
-    // Whoever meant a folder and mistyped it should find out.
+    // The name may be a mistyped folder.
     let folder = if id.repository() == files.repository {
         ""
     } else {
-        "there is no folder of this name, and "
+        "no folder has this name, and "
     };
     let reason =
         format!("{folder}these files of the model are not in the cache `{cache}`:\n  {list}");

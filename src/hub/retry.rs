@@ -1,4 +1,4 @@
-//! What is tried again, when, and when that ends.
+//! Retries of failed requests, with growing pauses.
 
 use std::time::{Duration, Instant};
 
@@ -9,35 +9,35 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::progress::Transfer;
 
-/// Attempts without a single new byte between them.
-const ATTEMPTS: u32 = 4;
+/// Failed attempts in a row, without a new byte in between, after which a request fails.
+const MAX_ATTEMPTS: u32 = 4;
 
-/// Before the second attempt; each later pause is twice as long.
+/// Pause before the second attempt. Each further pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// A server that asks for a longer pause is not waited for.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// Longest pause that a server may request.
+const MAX_PAUSE: Duration = Duration::from_mins(1);
 
-/// Why a request gave nothing.
+/// Why a request failed.
 #[derive(Debug)]
-pub(super) enum Fault {
-    /// Something that may pass: it is tried again.
-    Passing {
-        /// What was asked for.
+pub(super) enum RequestFault {
+    /// A retry may succeed.
+    Transient {
+        /// The redacted address.
         address: String,
         /// What happened.
         reason: String,
-        /// The pause that the server asks for.
+        /// The pause that the server requests.
         pause: Option<Duration>,
     },
-    /// Something that asking again does not change.
-    Lasting(Error),
+    /// A retry would fail in the same way.
+    Permanent(Error),
 }
 
-impl Fault {
-    /// A fault that may pass.
-    pub(super) fn passing(address: &Uri, reason: impl Into<String>) -> Self {
-        Self::Passing {
+impl RequestFault {
+    /// Returns a transient fault without a requested pause.
+    pub(super) fn transient(address: &Uri, reason: impl Into<String>) -> Self {
+        Self::Transient {
             address: redacted(&address.to_string()),
             reason: reason.into(),
             pause: None,
@@ -45,21 +45,22 @@ impl Fault {
     }
 }
 
-impl From<Error> for Fault {
+impl From<Error> for RequestFault {
     fn from(error: Error) -> Self {
-        Self::Lasting(error)
+        Self::Permanent(error)
     }
 }
 
-/// Counts failures, and pauses between them.
+/// Counts failed attempts and pauses between them.
 #[derive(Debug)]
 pub(super) struct Retries {
     failures: u32,
+    /// Part of the hint after the last attempt.
     without_hub: &'static str,
 }
 
 impl Retries {
-    /// No failure yet; `without_hub` is part of the last hint.
+    /// Starts without a failure. `without_hub` becomes part of the hint when all attempts failed.
     pub(super) fn new(without_hub: &'static str) -> Self {
         Self {
             failures: 0,
@@ -67,43 +68,44 @@ impl Retries {
         }
     }
 
-    /// Something new came in: the next failure is a first one again.
+    /// Resets the count, after a download received new bytes.
     pub(super) fn progressed(&mut self) {
         self.failures = 0;
     }
 
-    /// Waits until it is time to try again.
+    /// Counts a failed attempt and waits until the next one.
     ///
     /// # Errors
-    /// When this fault ends it: it lasts, or there were too many, or the server asks for too long a pause. [`Error::Interrupted`].
+    /// When there is no next attempt: the fault is permanent, the attempts are used up, or the server requests too long a pause.
+    /// [`Error::Interrupted`].
     pub(super) fn pause(
         &mut self,
-        fault: Fault,
+        fault: RequestFault,
         transfer: &mut Transfer,
         interrupt: &Interrupt,
     ) -> Result<()> {
-        let (address, reason, asked) = match fault {
-            Fault::Lasting(error) => return Err(error),
-            Fault::Passing {
+        let (address, reason, requested) = match fault {
+            RequestFault::Permanent(error) => return Err(error),
+            RequestFault::Transient {
                 address,
                 reason,
                 pause,
             } => (address, reason, pause),
         };
-        let pause = asked.unwrap_or(FIRST_PAUSE * 2u32.pow(self.failures));
+        let pause = requested.unwrap_or(FIRST_PAUSE * 2u32.pow(self.failures));
         self.failures += 1;
-        if self.failures == ATTEMPTS || pause > LONGEST_PAUSE {
+        if self.failures == MAX_ATTEMPTS || pause > MAX_PAUSE {
             let after = match self.failures {
                 1 => String::new(),
                 attempts => format!(" (after {attempts} attempts)"),
             };
-            let waits = if pause > LONGEST_PAUSE {
-                format!(", and asks to wait {} s", pause.as_secs())
+            let waits = if pause > MAX_PAUSE {
+                format!("; it requests a pause of {} s", pause.as_secs())
             } else {
                 String::new()
             };
             let hint = format!(
-                "check the network and run this again: it goes on where it stopped; {}",
+                "check the network and run this again, which resumes the download; {}",
                 self.without_hub
             );
             return Err(Error::Hub {
@@ -114,7 +116,7 @@ impl Retries {
             });
         }
         transfer.say(&format!(
-            "{address}: {reason}; trying again in {:.1} s",
+            "{address}: {reason}; retrying in {:.1} s",
             pause.as_secs_f64()
         ));
         let until = Instant::now() + pause;
@@ -125,7 +127,7 @@ impl Retries {
         interrupt.check()
     }
 
-    /// Does `work` until it succeeds.
+    /// Repeats `request` until it succeeds.
     ///
     /// # Errors
     /// As [`Retries::pause`].
@@ -133,12 +135,12 @@ impl Retries {
         mut self,
         transfer: &mut Transfer,
         interrupt: &Interrupt,
-        mut work: impl FnMut() -> std::result::Result<T, Fault>,
+        mut request: impl FnMut() -> std::result::Result<T, RequestFault>,
     ) -> Result<T> {
         loop {
             interrupt.check()?;
-            match work() {
-                Ok(done) => return Ok(done),
+            match request() {
+                Ok(reply) => return Ok(reply),
                 Err(fault) => self.pause(fault, transfer, interrupt)?,
             }
         }

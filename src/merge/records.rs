@@ -79,7 +79,7 @@ impl Records {
                 }),
             }
         }
-        // A killed run can leave a single truncated line. A file of complete lines without a record is something else.
+        // A killed run can leave a single truncated line. A file of complete lines without any record is not a record file.
         if self.count == before && complete_lines > 0 {
             let hint = "`dragnext batch` writes records to the folder `records` of its output folder, and `dragnext edit --json` prints one";
             return Err(refuse("contains no records".into(), hint));

@@ -1,8 +1,8 @@
-//! What a PNG or WebP says in chunks of its own, beside its pixels: how its samples are meant, and who signed it.
+//! Finds the chunks of a PNG or WebP that the decoders do not return: definitions of colour and density, and signatures.
 //!
-//! Samples outside the edit are left as they are, so what gives them their meaning must come along. The decoders do not hand it out.
+//! Samples outside the edit are copied unchanged, so the chunks that define their meaning must be copied as well.
 
-/// Chunks that say how samples are meant or how large they are shown, with their lengths (PNG, third edition, 11.3).
+/// Chunks that define colour or density, with their lengths (PNG, third edition, 11.3).
 const CARRIED: [(&[u8; 4], usize); 7] = [
     (b"cICP", 4),
     (b"mDCV", 24),
@@ -19,18 +19,18 @@ const RIFF_HEADER: usize = 12;
 /// A chunk of a PNG: its name and its content, without length and checksum.
 pub(super) type Chunk = ([u8; 4], Vec<u8>);
 
-/// What a file holds beside its pixels.
+/// What a file contains besides its pixels.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Beside {
-    /// There is a colour profile, readable or not.
+    /// Whether there is a colour profile, readable or not.
     pub(super) has_profile: bool,
-    /// There is a C2PA manifest, which is true of these very bytes and of no others.
+    /// Whether there is a C2PA manifest; it is valid for these bytes only.
     pub(super) is_signed: bool,
-    /// Chunks that the result carries on, each at most once.
+    /// Chunks that are copied to the result, each at most once.
     pub(super) carried: Vec<Chunk>,
 }
 
-/// Walks the chunks of a PNG. Knows no failure: what it cannot follow, the decoder will refuse or leave out.
+/// Scans the chunks of a PNG. It stops at damaged chunks without an error, since the decoder reports damage.
 pub(super) fn of_png(bytes: &[u8]) -> Beside {
     let mut beside = Beside::default();
     let mut has_pixels = false;
@@ -50,7 +50,7 @@ pub(super) fn of_png(bytes: &[u8]) -> Beside {
             b"IDAT" => has_pixels = true,
             b"iCCP" => beside.has_profile = true,
             b"caBX" => beside.is_signed = true,
-            _ if has_pixels || beside.carried.iter().any(|(there, _)| there == name) => {}
+            _ if has_pixels || beside.carried.iter().any(|(carried, _)| carried == name) => {}
             _ if is_carried(*name, content)
                 && crc32(name.iter().chain(content)) == u32::from_be_bytes(*checksum) =>
             {
@@ -63,7 +63,7 @@ pub(super) fn of_png(bytes: &[u8]) -> Beside {
     beside
 }
 
-/// Walks the chunks of a WebP, in the same way.
+/// Scans the chunks of a WebP in the same way.
 pub(super) fn of_webp(bytes: &[u8]) -> Beside {
     let mut beside = Beside::default();
     let mut rest = bytes.get(RIFF_HEADER..).unwrap_or_default();
@@ -83,16 +83,16 @@ pub(super) fn of_webp(bytes: &[u8]) -> Beside {
 }
 
 fn is_carried(name: [u8; 4], content: &[u8]) -> bool {
-    let sound = match &name {
+    let is_valid = match &name {
         b"gAMA" => content != [0; 4],
         b"sRGB" => content.first().is_some_and(|intent| *intent < 4),
         b"pHYs" => content.last().is_some_and(|unit| *unit < 2),
         _ => true,
     };
-    sound && CARRIED.contains(&(&name, content.len()))
+    is_valid && CARRIED.contains(&(&name, content.len()))
 }
 
-/// CRC-32 as PNG's chunks end with it (ISO 3309). Only small chunks are asked for, so bit by bit is fast enough.
+/// Returns the CRC-32 at the end of a PNG chunk (ISO 3309). It is computed bit by bit, since only small chunks are checked.
 fn crc32<'a>(bytes: impl Iterator<Item = &'a u8>) -> u32 {
     let step = |crc: u32, _| {
         if crc & 1 == 1 {
@@ -119,12 +119,12 @@ mod tests {
     }
 
     #[test]
-    fn the_checksum_is_that_of_every_png() {
+    fn the_checksum_of_iend_is_known() {
         assert_eq!(crc32(b"IEND".iter()), 0xAE42_6082);
     }
 
     #[test]
-    fn the_first_sound_chunk_of_a_name_before_the_pixels_is_carried() {
+    fn the_first_valid_chunk_of_each_name_before_the_pixels_is_carried() {
         let bytes = png(&[
             (b"gAMA", &[0; 4]),
             (b"gAMA", &[0, 0, 177, 143]),
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn every_prefix_is_survived() {
+    fn truncated_files_do_not_panic() {
         let bytes = png(&[(b"gAMA", &[1; 4]), (b"pHYs", &[1; 9])]);
         for length in 0..bytes.len() {
             of_png(&bytes[..length]);

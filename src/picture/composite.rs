@@ -1,4 +1,4 @@
-//! Lays the edited pixels over the original ones.
+//! Blends the edited pixels into the original ones.
 
 use image::Rgb32FImage;
 use image::imageops;
@@ -11,11 +11,11 @@ use crate::geometry::{Frame, Size, Window};
 /// Weights of red, green and blue in a grey value (ITU-R BT.709).
 const LUMA: [f32; 3] = [0.2126, 0.7152, 0.0722];
 
-/// One sample of a picture.
+/// A sample of 8 or 16 bits.
 trait Sample: Copy + Send + Sync {
     const MAX: f32;
     fn to_f32(self) -> f32;
-    /// Rounds to the nearest level, within the range.
+    /// Rounds to the nearest level and clamps to the range.
     fn from_f32(value: f32) -> Self;
 }
 
@@ -40,14 +40,15 @@ impl Sample for u16 {
 }
 
 impl Picture {
-    /// This picture with the edit laid over it.
+    /// Returns this picture with the edit blended into it.
     ///
-    /// `edited` is what the network made of [`Picture::working`]: (padded height, padded width, 3), 0 to 1. `blend` has
-    /// one weight for each pixel of this picture, 0 to 1; `None` takes the edit everywhere in the frame's window. Where a weight is
-    /// 0, and outside the window, the samples are this picture's own, bit for bit. Alpha and colour profile are kept, and a grey picture stays grey.
+    /// `edited` is the network's result for [`Picture::working`]: (padded height, padded width, 3), 0 to 1. `blend` has one weight
+    /// for each pixel of this picture, 0 to 1; `None` stands for weight 1 in the whole window of the frame. Where the weight is 0,
+    /// and outside the window, the samples of this picture stay bit for bit. Alpha and colour profile are kept, and a grey
+    /// picture stays grey.
     ///
     /// # Panics
-    /// When `edited` or `blend` has another length than the frame says.
+    /// If the length of `edited` or `blend` does not fit the frame.
     #[must_use]
     pub fn composite(&self, frame: &Frame, edited: &[f32], blend: Option<&[f32]>) -> Self {
         assert_eq!(
@@ -65,11 +66,7 @@ impl Picture {
         );
 
         let window = frame.window;
-        let edited = resize(
-            crop(edited, frame.padded, frame.content),
-            frame.content,
-            window.size,
-        );
+        let edited = resize(crop(edited, frame.padded, frame.content), window.size);
         let edited = Layer {
             window,
             pixels: &edited,
@@ -78,32 +75,36 @@ impl Picture {
         };
         let mut result = self.clone();
         match &mut result.samples {
-            Samples::Eight(samples) => edited.lay_over(samples, self.channels),
-            Samples::Sixteen(samples) => edited.lay_over(samples, self.channels),
+            Samples::Eight(samples) => edited.blend_into(samples, self.channels),
+            Samples::Sixteen(samples) => edited.blend_into(samples, self.channels),
         }
         result
     }
 }
 
-/// Cuts the padding off. (content height, content width, 3)
-fn crop(edited: &[f32], padded: Size, content: Size) -> Vec<f32> {
-    let rows = edited.chunks_exact(padded.width * 3).take(content.height);
-    rows.flat_map(|row| &row[..content.width * 3])
-        .copied()
-        .collect()
+/// Removes the padding. Returns (content height, content width, 3).
+fn crop(edited: &[f32], padded: Size, content: Size) -> Rgb32FImage {
+    let mut image = Rgb32FImage::new(content.width as u32, content.height as u32);
+    let row = content.width * 3;
+    for (to, from) in image
+        .chunks_exact_mut(row)
+        .zip(edited.chunks_exact(padded.width * 3))
+    {
+        to.copy_from_slice(&from[..row]);
+    }
+    image
 }
 
-fn resize(pixels: Vec<f32>, from: Size, to: Size) -> Vec<f32> {
+/// Returns the image in another size: (height, width, 3).
+fn resize(image: Rgb32FImage, to: Size) -> Vec<f32> {
+    let from = Size::new(image.width() as usize, image.height() as usize);
     if from == to {
-        return pixels;
+        return image.into_raw();
     }
-    let Some(image) = Rgb32FImage::from_raw(from.width as u32, from.height as u32, pixels) else {
-        unreachable!("the edit was cropped to the content")
-    };
     imageops::resize(&image, to.width as u32, to.height as u32, filter(from, to)).into_raw()
 }
 
-/// What is laid over a picture of width `width`: (window height, window width, 3), 0 to 1.
+/// Pixels to blend into a picture of width `width`: (window height, window width, 3), 0 to 1.
 struct Layer<'a> {
     window: Window,
     pixels: &'a [f32],
@@ -112,7 +113,7 @@ struct Layer<'a> {
 }
 
 impl Layer<'_> {
-    fn lay_over<S: Sample>(&self, samples: &mut [S], channels: Channels) {
+    fn blend_into<S: Sample>(&self, samples: &mut [S], channels: Channels) {
         let Window { left, top, size } = self.window;
         let rows = samples
             .par_chunks_exact_mut(self.width * channels as usize)
@@ -127,7 +128,7 @@ impl Layer<'_> {
                     .map(|weights| &weights[start..start + size.width]);
                 let pixels = samples.chunks_exact_mut(channels as usize).skip(left);
                 for (column, (pixel, edited)) in pixels.zip(edited.chunks_exact(3)).enumerate() {
-                    lay_pixel_over(
+                    blend_pixel(
                         pixel,
                         channels,
                         edited,
@@ -138,7 +139,7 @@ impl Layer<'_> {
     }
 }
 
-fn lay_pixel_over<S: Sample>(pixel: &mut [S], channels: Channels, edited: &[f32], weight: f32) {
+fn blend_pixel<S: Sample>(pixel: &mut [S], channels: Channels, edited: &[f32], weight: f32) {
     if weight == 0.0 {
         return;
     }

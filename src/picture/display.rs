@@ -1,20 +1,20 @@
-//! The copy of the picture that people are shown.
+//! Copies of a picture for display.
 
 use rayon::prelude::*;
 
 use super::{Channels, Picture, Samples};
 use crate::geometry::Size;
 
-/// The two greys behind a transparent picture.
-const CHEQUERS: [u64; 2] = [205, 165];
-/// Chequers along the shorter side.
-const CHEQUERS_ACROSS: usize = 24;
+/// The two greys of the checkerboard behind transparent pixels.
+const CHECKERBOARD: [u64; 2] = [205, 165];
+/// Squares of the checkerboard along the shorter side.
+const SQUARES_ACROSS: usize = 24;
 
 impl Picture {
-    /// An 8-bit RGB picture.
+    /// Creates an 8-bit RGB picture.
     ///
     /// # Panics
-    /// When `samples` is not (height, width, 3).
+    /// If the shape of `samples` is not (height, width, 3).
     pub fn from_rgb(size: Size, samples: Vec<u8>) -> Self {
         assert_eq!(
             samples.len(),
@@ -30,7 +30,7 @@ impl Picture {
         }
     }
 
-    /// This picture with the colour profile of another, where both have colours.
+    /// Returns this picture with the colour profile of another, if both are in colour.
     #[must_use]
     pub fn with_profile_of(self, other: &Self) -> Self {
         let coloured = |picture: &Self| matches!(picture.channels, Channels::Rgb | Channels::Rgba);
@@ -42,14 +42,14 @@ impl Picture {
         Self { icc, ..self }
     }
 
-    /// The picture in another size: (height, width, 3). Enlarged, its pixels stay squares; shrunk, each pixel is the mean of those it
-    /// stands for. Transparent parts lie on grey chequers. Needs no memory beside the result.
+    /// Returns an 8-bit RGB copy of another size: (height, width, 3). Enlarging repeats pixels (nearest neighbour); shrinking takes
+    /// the mean of an area. Transparent pixels are blended with a grey checkerboard. Allocates only the result.
     pub fn displayed(&self, size: Size) -> Vec<u8> {
         match &self.samples {
             Samples::Eight(samples) => {
                 displayed(samples, self.channels, self.size, size, u64::from)
             }
-            // 65535 = 255 * 257: the nearest of 256 levels.
+            // Rounds to the nearest of 256 levels, since 65535 = 255 * 257.
             Samples::Sixteen(samples) => {
                 displayed(samples, self.channels, self.size, size, |sample| {
                     (u64::from(sample) + 128) / 257
@@ -66,7 +66,7 @@ fn displayed<S: Copy + Sync>(
     to: Size,
     eight_bits: impl Fn(S) -> u64 + Sync,
 ) -> Vec<u8> {
-    let chequer = (to.width.min(to.height) / CHEQUERS_ACROSS).max(4);
+    let square = (to.width.min(to.height) / SQUARES_ACROSS).max(4);
     let mut shown = vec![0; to.area() * 3]; // (height, width, 3)
     shown
         .par_chunks_exact_mut(to.width * 3)
@@ -97,16 +97,16 @@ fn displayed<S: Copy + Sync>(
                     }
                 }
                 let whole = 255 * (rows.len() * columns.len()) as u64;
-                let ground = CHEQUERS[(x / chequer + y / chequer) % 2] * (whole - alphas);
+                let background = CHECKERBOARD[(x / square + y / square) % 2] * (whole - alphas);
                 for (shown, sum) in shown.iter_mut().zip(sum) {
-                    *shown = ((sum + ground + whole / 2) / whole) as u8;
+                    *shown = ((sum + background + whole / 2) / whole) as u8;
                 }
             }
         });
     shown
 }
 
-/// The pixels of a side of `from` that pixel `index` of a side of `to` stands for; at least one.
+/// Returns the source pixels, at least one, of pixel `index` when a side of `from` pixels becomes one of `to` pixels.
 fn span(index: usize, from: usize, to: usize) -> std::ops::Range<usize> {
     let start = index * from / to;
     start..((index + 1) * from).div_ceil(to).max(start + 1).min(from)
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn enlarged_pixels_are_squares() {
+    fn enlarging_repeats_pixels() {
         let grey = picture(Channels::Grey, 2, vec![10, 200]);
         let shown = grey.displayed(Size::new(6, 3));
         let row: Vec<u8> = [10, 10, 10, 200, 200, 200]
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn shrunk_pixels_are_means() {
+    fn shrinking_takes_means() {
         let colours = picture(
             Channels::Rgb,
             2,
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_transparent_lies_on_chequers_and_its_colour_does_not_count() {
+    fn transparent_pixels_show_the_checkerboard_and_not_their_colour() {
         let half = picture(Channels::Rgba, 2, vec![255, 0, 0, 0, 0, 0, 250, 255]);
         assert_eq!(half.displayed(half.size), [205, 205, 205, 0, 0, 250]);
         let wide = half.displayed(Size::new(20, 10));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_is_for_colours() {
+    fn a_profile_is_copied_between_colour_pictures_only() {
         let profiled = |channels| Picture {
             icc: Some(vec![1, 2]),
             ..picture(channels, 1, vec![0; channels as usize])

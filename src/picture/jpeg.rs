@@ -1,28 +1,28 @@
-//! What the decoder does not tell about a JPEG: how many colour components it has, whether it ends, and who signed it.
+//! Scans the markers of a JPEG for what the decoder does not report: colour components, truncation, profile and signature.
 //!
-//! The decoder turns CMYK into RGB without a profile, and fills what a cut file lacks with grey. Both would be edited
-//! as if they were the photograph.
+//! The decoder converts CMYK to RGB without the profile and fills missing parts of a truncated file with grey. Such pictures
+//! are rejected instead.
 
 const START_OF_SCAN: u8 = 0xDA;
 const END_OF_IMAGE: u8 = 0xD9;
-/// Segments of applications: colour profiles are in 2, JUMBF boxes, which hold C2PA manifests, in 11.
+/// Application segments: 2 holds colour profiles; 11 holds JUMBF boxes, in which C2PA manifests are stored.
 const APP2: u8 = 0xE2;
 const APP11: u8 = 0xEB;
 
-/// What the markers of a JPEG say.
+/// What the markers of a JPEG show.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Markers {
-    /// Components of the frame: 1 grey, 3 colour, 4 CMYK; 0 when there is no frame header.
+    /// Components of the frame: 1 grey, 3 colour, 4 CMYK; 0 without a frame header.
     pub(super) components: u8,
     /// Whether an end marker follows the first scan.
     pub(super) ends: bool,
-    /// There is a colour profile, readable or not.
+    /// Whether there is a colour profile, readable or not.
     pub(super) has_profile: bool,
-    /// There is a C2PA manifest.
+    /// Whether there is a C2PA manifest.
     pub(super) is_signed: bool,
 }
 
-/// Walks the segments up to the first scan. Knows no failure: what it cannot follow, the decoder will refuse.
+/// Scans the segments up to the first scan. It stops at damaged segments without an error, since the decoder rejects them.
 pub(super) fn markers(bytes: &[u8]) -> Markers {
     let mut found = Markers::default();
     let mut position = 2;
@@ -49,7 +49,7 @@ pub(super) fn markers(bytes: &[u8]) -> Markers {
             && content.windows(4).any(|label| label == b"c2pa");
         position = end;
         if marker == START_OF_SCAN {
-            // Inside a scan 0xFF is followed by 0 or a restart marker, so this is the end and nothing else.
+            // Inside a scan, 0xFF is followed by 0 or a restart marker, so these two bytes are the end.
             found.ends = bytes
                 .get(position..)
                 .is_some_and(|scan| scan.windows(2).any(|pair| pair == [0xFF, END_OF_IMAGE]));
@@ -63,7 +63,7 @@ fn has_no_length(marker: u8) -> bool {
     matches!(marker, 0x01 | 0xD0..=0xD8)
 }
 
-/// SOF0 to SOF15 without DHT (C4), JPG (C8) and DAC (CC), which share their range.
+/// Returns whether a marker is SOF0 to SOF15, whose range contains DHT (C4), JPG (C8) and DAC (CC) as well.
 fn is_frame_header(marker: u8) -> bool {
     matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC)
 }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn every_prefix_is_survived() {
+    fn truncated_files_do_not_panic() {
         for length in 0..FRAME_WITH_FOUR.len() {
             markers(&FRAME_WITH_FOUR[..length]);
         }

@@ -1,9 +1,9 @@
-//! The picture that is edited, in the form in which it was stored.
+//! Pictures: reads PNG, JPEG and WebP, and writes PNG.
 //!
-//! A [`Picture`] keeps the samples of its file: their bit depth, grey or colour, alpha and colour profile. The network
-//! sees a small 8-bit RGB copy ([`Picture::working`]), and what it made is laid over the original samples
-//! ([`Picture::composite`]), so that whatever the edit does not touch is never converted at all.
-//! People are shown another copy ([`Picture::displayed`]), in any size.
+//! A [`Picture`] keeps the samples as they are stored in the file: bit depth, grey or colour, alpha, colour profile. The network
+//! gets a resized 8-bit RGB copy ([`Picture::working`]), and its result is blended into the original samples
+//! ([`Picture::composite`]), so that pixels outside the edit are never converted.
+//! Previews use another 8-bit copy of any size ([`Picture::displayed`]).
 
 mod chunks;
 mod composite;
@@ -30,11 +30,11 @@ pub struct Picture {
     channels: Channels,
     samples: Samples,
     icc: Option<Vec<u8>>,
-    /// Chunks of a PNG that say how its samples are meant.
+    /// Chunks of a PNG that define the meaning of its samples, such as gamma.
     carried: Vec<chunks::Chunk>,
 }
 
-/// What the samples of one pixel are; the discriminant is their number.
+/// The channels of a pixel; the discriminant is their number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Channels {
     Grey = 1,
@@ -51,25 +51,25 @@ enum Samples {
 }
 
 impl Picture {
-    /// Width and height in pixels, after the camera's orientation was applied.
+    /// Returns width and height in pixels, after the EXIF orientation was applied.
     pub fn size(&self) -> Size {
         self.size
     }
 
-    /// The embedded colour profile, byte for byte as in the file.
+    /// Returns the embedded colour profile, byte for byte as in the file.
     pub fn icc(&self) -> Option<&[u8]> {
         self.icc.as_deref()
     }
 
-    /// Whether samples have 16 bits.
+    /// Returns whether samples have 16 bits.
     pub fn is_sixteen_bit(&self) -> bool {
         matches!(self.samples, Samples::Sixteen(_))
     }
 
-    /// The samples of the pixel at (`x`, `y`) as stored: grey, grey and alpha, RGB or RGBA.
+    /// Returns the samples of the pixel at (`x`, `y`) as stored: grey, grey and alpha, RGB or RGBA.
     ///
     /// # Panics
-    /// When the pixel lies outside the picture.
+    /// If the pixel lies outside the picture.
     pub fn pixel(&self, x: usize, y: usize) -> Vec<u16> {
         assert!(
             x < self.size.width && y < self.size.height,

@@ -1,7 +1,7 @@
-//! Finds the note that an edit left inside a PNG.
+//! Reads the note on how a picture was made from its PNG.
 //!
-//! The file comes from anywhere. Its chunks are walked without decoding any pixel, and only the note's own chunk is kept: it
-//! may have 16 MiB, packed or not, and its checksum must hold.
+//! The file is not trusted. Its chunks are scanned without decoding pixels, and only the chunk of the note is read: it may have
+//! up to 16 MiB, compressed or not, and its checksum must be correct.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -15,22 +15,22 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The first bytes of every PNG.
 const SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1a\n";
-/// Longest note that is read; a drag file may have as much.
+/// Largest note in bytes, as large as the largest drag file.
 const MAX_NOTE: u64 = 16 << 20;
 
 const DAMAGED: &str =
-    "the picture is cut or was changed by another program; its pixels may still be good";
+    "the picture is truncated or was changed by another program; its pixels may still be valid";
 
-/// The note inside the PNG at `path`, as the text that stands there.
+/// Returns the text of the note inside the PNG at `path`.
 ///
 /// # Errors
-/// [`Error::File`] when it cannot be read; [`Error::Report`] `show.not_png`, `show.no_report` or `show.damaged`.
+/// [`Error::File`] if the file cannot be read; [`Error::Report`] `show.not_png`, `show.no_report` or `show.damaged`.
 pub fn read_note(path: &Path) -> Result<String> {
     let failed = |source| Error::File {
         path: path.to_path_buf(),
         source,
     };
-    // Opening a pipe would wait for somebody to write into it.
+    // Opening a pipe would block until another program writes to it.
     if !fs::metadata(path).map_err(failed)?.is_file() {
         return Err(failed(std::io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -38,9 +38,9 @@ pub fn read_note(path: &Path) -> Result<String> {
         )));
     }
     let mut file = BufReader::new(File::open(path).map_err(failed)?);
-    find(&mut file).map_err(|missing| match missing {
-        Missing::File(source) => failed(source),
-        Missing::Report { kind, reason, hint } => Error::Report {
+    find(&mut file).map_err(|error| match error {
+        NoteError::File(source) => failed(source),
+        NoteError::Report { kind, reason, hint } => Error::Report {
             path: path.to_path_buf(),
             kind,
             reason,
@@ -49,9 +49,9 @@ pub fn read_note(path: &Path) -> Result<String> {
     })
 }
 
-/// Why there is no note.
+/// Why the note cannot be read.
 #[derive(Debug)]
-enum Missing {
+enum NoteError {
     File(std::io::Error),
     Report {
         kind: ErrorKind,
@@ -60,7 +60,7 @@ enum Missing {
     },
 }
 
-impl Missing {
+impl NoteError {
     fn damaged(reason: impl Into<String>) -> Self {
         Self::Report {
             kind: ErrorKind::ShowDamaged,
@@ -72,13 +72,13 @@ impl Missing {
     fn no_report() -> Self {
         Self::Report {
             kind: ErrorKind::ShowNoReport,
-            reason: "says nothing about how it was made".into(),
-            hint: "`dragnext edit` leaves a report in the PNGs it writes, unless `--no-metadata` is given; other programs may drop it",
+            reason: "has no report of how it was made".into(),
+            hint: "`dragnext edit` writes a report into its PNGs, unless `--no-metadata` is given; other programs may remove it",
         }
     }
 }
 
-impl From<std::io::Error> for Missing {
+impl From<std::io::Error> for NoteError {
     fn from(error: std::io::Error) -> Self {
         if error.kind() == io::ErrorKind::UnexpectedEof {
             Self::damaged("the file ends before the picture does")
@@ -88,7 +88,7 @@ impl From<std::io::Error> for Missing {
     }
 }
 
-fn find(file: &mut (impl Read + Seek)) -> std::result::Result<String, Missing> {
+fn find(file: &mut (impl Read + Seek)) -> std::result::Result<String, NoteError> {
     check_signature(file)?;
     let end = file.seek(SeekFrom::End(0))?;
     let mut place = file.seek(SeekFrom::Start(SIGNATURE.len() as u64))?;
@@ -100,10 +100,10 @@ fn find(file: &mut (impl Read + Seek)) -> std::result::Result<String, Missing> {
         let length = u64::from(u32::from_be_bytes(length));
         place += 12 + length;
         if place > end {
-            return Err(Missing::damaged("the file ends before the picture does"));
+            return Err(NoteError::damaged("the file ends before the picture does"));
         }
         match &kind {
-            b"IEND" => return Err(Missing::no_report()),
+            b"IEND" => return Err(NoteError::no_report()),
             b"iTXt" => {
                 let mut data = vec![0; length.min(MAX_NOTE) as usize];
                 file.read_exact(&mut data)?;
@@ -120,7 +120,7 @@ fn find(file: &mut (impl Read + Seek)) -> std::result::Result<String, Missing> {
                     crc.update(&kind);
                     crc.update(&data);
                     if crc.sum() != u32::from_be_bytes(checksum) {
-                        return Err(Missing::damaged("the report's checksum does not hold"));
+                        return Err(NoteError::damaged("the report has a wrong checksum"));
                     }
                     return text(note);
                 }
@@ -131,7 +131,7 @@ fn find(file: &mut (impl Read + Seek)) -> std::result::Result<String, Missing> {
     }
 }
 
-fn check_signature(file: &mut impl Read) -> std::result::Result<(), Missing> {
+fn check_signature(file: &mut impl Read) -> std::result::Result<(), NoteError> {
     let mut start = Vec::new();
     file.take(64).read_to_end(&mut start)?;
     if start.starts_with(&SIGNATURE) {
@@ -146,19 +146,20 @@ fn check_signature(file: &mut impl Read) -> std::result::Result<(), Missing> {
                 .unwrap_or(&"picture")
                 .to_uppercase()
         ),
-        Err(_) => "is no PNG".into(),
+        Err(_) => "is not a PNG".into(),
     };
-    Err(Missing::Report {
+    Err(NoteError::Report {
         kind: ErrorKind::ShowNotPng,
         reason,
-        hint: "only the PNGs that `dragnext edit` writes say how they were made",
+        hint: "only PNGs written by `dragnext edit` have a report of how they were made",
     })
 }
 
-/// The text of an iTXt chunk, from behind its keyword: two bytes about its packing, two words about its language, the text.
-fn text(chunk: &[u8]) -> std::result::Result<String, Missing> {
-    let not_a_text = || Missing::damaged("the report is no text chunk");
-    let [packed, method, rest @ ..] = chunk else {
+/// Returns the text of an iTXt chunk, given the bytes after its keyword: two bytes for the compression, two strings for the
+/// language, and the text.
+fn text(chunk: &[u8]) -> std::result::Result<String, NoteError> {
+    let not_a_text = || NoteError::damaged("the report is not a text chunk");
+    let [is_compressed, method, rest @ ..] = chunk else {
         return Err(not_a_text());
     };
     let mut parts = rest.splitn(3, |byte| *byte == 0);
@@ -166,14 +167,14 @@ fn text(chunk: &[u8]) -> std::result::Result<String, Missing> {
         return Err(not_a_text());
     };
     let mut bytes = Vec::new();
-    match (packed, method) {
+    match (is_compressed, method) {
         (0, _) => bytes.extend_from_slice(text),
         (1, 0) => {
             let read = ZlibDecoder::new(text)
                 .take(MAX_NOTE + 1)
                 .read_to_end(&mut bytes);
             read.map_err(|error| {
-                Missing::damaged(format!("the report cannot be unpacked: {error}"))
+                NoteError::damaged(format!("the report cannot be decompressed: {error}"))
             })?;
         }
         _ => return Err(not_a_text()),
@@ -181,11 +182,11 @@ fn text(chunk: &[u8]) -> std::result::Result<String, Missing> {
     if bytes.len() as u64 > MAX_NOTE {
         return Err(too_long());
     }
-    String::from_utf8(bytes).map_err(|_| Missing::damaged("the report is not UTF-8"))
+    String::from_utf8(bytes).map_err(|_| NoteError::damaged("the report is not UTF-8"))
 }
 
-fn too_long() -> Missing {
-    Missing::damaged(format!("the report is longer than {} MiB", MAX_NOTE >> 20))
+fn too_long() -> NoteError {
+    NoteError::damaged(format!("the report is longer than {} MiB", MAX_NOTE >> 20))
 }
 
 #[cfg(test)]
@@ -225,33 +226,35 @@ mod tests {
     }
 
     fn find_in(bytes: &[u8]) -> std::result::Result<String, (ErrorKind, String)> {
-        find(&mut Cursor::new(bytes)).map_err(|missing| match missing {
-            Missing::File(error) => panic!("bytes in memory can be read: {error}"),
-            Missing::Report { kind, reason, .. } => (kind, reason),
+        find(&mut Cursor::new(bytes)).map_err(|error| match error {
+            NoteError::File(error) => panic!("bytes in memory can be read: {error}"),
+            NoteError::Report { kind, reason, .. } => (kind, reason),
         })
     }
 
-    fn packed(text: &[u8]) -> Vec<u8> {
-        let mut packer = ZlibEncoder::new(b"dragnext\0\x01\0\0\0".to_vec(), Compression::best());
-        packer.write_all(text).expect("a vector takes everything");
-        packer.finish().expect("a vector takes everything")
+    fn compressed(text: &[u8]) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(b"dragnext\0\x01\0\0\0".to_vec(), Compression::best());
+        encoder
+            .write_all(text)
+            .expect("writing to a vector succeeds");
+        encoder.finish().expect("writing to a vector succeeds")
     }
 
     #[test]
-    fn the_note_is_found_plain_and_packed() {
+    fn the_note_is_found_plain_and_compressed() {
         assert_eq!(find_in(&file(b"dragnext\0\0\0\0\0{}")).as_deref(), Ok("{}"));
         assert_eq!(
             find_in(&file("dragnext\0\0\0en\0édition\0{ }".as_bytes())).as_deref(),
             Ok("{ }")
         );
         assert_eq!(
-            find_in(&file(&packed(b"{\"v\":1}"))).as_deref(),
+            find_in(&file(&compressed(b"{\"v\":1}"))).as_deref(),
             Ok("{\"v\":1}")
         );
     }
 
     #[test]
-    fn what_is_no_note_of_ours_says_so() {
+    fn files_without_a_valid_note_have_the_right_kind() {
         let kind = |bytes: &[u8]| find_in(bytes).expect_err("there is no note").0;
         assert_eq!(
             kind(&file(b"dragnextra\0\0\0\0\0{}")),
@@ -277,14 +280,14 @@ mod tests {
         assert_eq!(
             kind(&file(b"dragnext\0\x01\0\0\0{}")),
             ErrorKind::ShowDamaged,
-            "it says that it is packed, and is not"
+            "it claims to be compressed, and is not"
         );
     }
 
-    /// A small chunk that unpacks to a lot, and a chunk that claims a lot: neither takes the memory it asks for.
+    /// Neither a small chunk that decompresses to much data nor a chunk with a huge length takes much memory.
     #[test]
-    fn a_note_cannot_be_a_bomb() {
-        let bomb = file(&packed(&vec![b' '; (MAX_NOTE + 1) as usize]));
+    fn a_note_cannot_be_a_decompression_bomb() {
+        let bomb = file(&compressed(&vec![b' '; (MAX_NOTE + 1) as usize]));
         assert!(bomb.len() < 1 << 17, "{} bytes", bomb.len());
         assert_eq!(
             find_in(&bomb),
@@ -309,7 +312,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens to the file, a note that is found is the one that was written: its checksum says so.
+        /// A note that is found in a damaged file is the one that was written, because its checksum is correct.
         #[test]
         fn a_damaged_file_gives_the_note_or_an_error(place in 0_usize..200, value: u8, cut in 0_usize..400) {
             let note = "{\"v\":1,\"job\":\"0123456789abcdef\"}";

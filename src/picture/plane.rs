@@ -1,4 +1,4 @@
-//! A picture's samples channel by channel, in one scale whatever its file had: what pictures are compared by.
+//! The samples of one channel in a common 16-bit scale, for comparisons of pictures.
 
 use rayon::prelude::*;
 
@@ -7,23 +7,23 @@ use super::{Channels, Picture, Samples};
 /// One channel of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Channel {
-    /// Red, and of a grey picture its grey.
+    /// Red; the grey value of a grey picture.
     Red,
-    /// Green, and of a grey picture its grey.
+    /// Green; the grey value of a grey picture.
     Green,
-    /// Blue, and of a grey picture its grey.
+    /// Blue; the grey value of a grey picture.
     Blue,
-    /// Opacity; full where the picture has none.
+    /// Opacity; 65,535 for a picture without alpha.
     Alpha,
 }
 
 impl Picture {
-    /// Whether it has one channel for red, green and blue.
+    /// Returns whether the picture is grey.
     pub fn is_grey(&self) -> bool {
         matches!(self.channels, Channels::Grey | Channels::GreyAlpha)
     }
 
-    /// Whether nothing of it is transparent, not even a little.
+    /// Returns whether every pixel is fully opaque.
     pub fn is_opaque(&self) -> bool {
         !matches!(self.channels, Channels::GreyAlpha | Channels::Rgba)
             || self
@@ -32,9 +32,9 @@ impl Picture {
                 .all(|alpha| *alpha == u16::MAX)
     }
 
-    /// A channel's samples in 65,536 levels, row by row; those of an 8-bit picture are multiples of 257.
+    /// Returns a channel's samples in 65,536 levels, row by row; those of an 8-bit picture are multiples of 257.
     pub fn plane(&self, channel: Channel) -> Vec<u16> {
-        let place = match (self.channels, channel) {
+        let index = match (self.channels, channel) {
             (Channels::Grey | Channels::Rgb, Channel::Alpha) => {
                 return vec![u16::MAX; self.size.area()];
             }
@@ -52,11 +52,11 @@ impl Picture {
         match &self.samples {
             Samples::Eight(samples) => samples
                 .par_chunks_exact(channels)
-                .map(|pixel| u16::from(pixel[place]) * 257)
+                .map(|pixel| u16::from(pixel[index]) * 257)
                 .collect(),
             Samples::Sixteen(samples) => samples
                 .par_chunks_exact(channels)
-                .map(|pixel| pixel[place])
+                .map(|pixel| pixel[index])
                 .collect(),
         }
     }
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn eight_and_sixteen_bits_have_one_scale() {
+    fn eight_and_sixteen_bits_have_the_same_scale() {
         let full = vec![65_535, 65_535];
         let grey = planes(Channels::Grey, Samples::Eight(vec![0, 255]));
         assert_eq!(
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_is_opaque_by_its_samples() {
+    fn a_picture_is_opaque_if_all_its_samples_are() {
         let picture = |alpha| {
             let samples = Samples::Eight(vec![9, 255, 9, alpha]);
             Picture {

@@ -1,17 +1,17 @@
-//! Pictures as PNG files: the same picture and note give the same bytes.
+//! Encodes pictures as PNG files. The same picture and note give the same bytes.
 
 use std::io::Cursor;
 
 use super::{Channels, Picture, Samples};
 
-/// Keyword of the text chunk that says how the picture was made.
+/// Keyword of the text chunk that holds the note on how the picture was made.
 pub const KEYWORD: &str = "dragnext";
 
 impl Picture {
-    /// The picture as a PNG file, with `note` in a text chunk.
+    /// Encodes the picture as a PNG file with `note` in a text chunk.
     ///
     /// # Errors
-    /// What the encoder says; it has no reason to refuse a picture that was read.
+    /// Those of the encoder; a picture that was read can always be encoded.
     pub fn png(&self, note: Option<&str>) -> Result<Vec<u8>, png::EncodingError> {
         let mut info = png::Info::with_size(self.size.width as u32, self.size.height as u32);
         info.color_type = match self.channels {
@@ -48,10 +48,10 @@ impl Picture {
         Ok(bytes)
     }
 
-    /// Decodes `bytes` again and compares every sample.
+    /// Decodes `bytes` and compares every sample with this picture.
     ///
     /// # Errors
-    /// What differs, or what the decoder says.
+    /// A description of the difference, or the error of the decoder.
     pub fn check_png(&self, bytes: &[u8]) -> Result<(), String> {
         let mut reader = png::Decoder::new(Cursor::new(bytes))
             .read_info()
@@ -68,7 +68,7 @@ impl Picture {
         if (frame.width as usize, frame.height as usize) != (self.size.width, self.size.height) {
             return Err(format!("decodes as {} x {}", frame.width, frame.height));
         }
-        let same = match &self.samples {
+        let is_equal = match &self.samples {
             Samples::Eight(samples) => decoded == *samples,
             Samples::Sixteen(samples) => {
                 decoded.len() == samples.len() * 2
@@ -78,7 +78,7 @@ impl Picture {
                         .all(|(pair, sample)| pair == sample.to_be_bytes())
             }
         };
-        if same {
+        if is_equal {
             Ok(())
         } else {
             Err("decodes to other pixels".into())

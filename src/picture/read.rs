@@ -1,6 +1,7 @@
-//! Reads a picture that nobody vouches for: PNG, JPEG or WebP, told apart by their content.
+//! Reads untrusted pictures: PNG, JPEG or WebP, recognised by their content.
 //!
-//! Sizes are checked on the header, before memory is taken for pixels. Pictures to edit and masks are read by the same code.
+//! Sizes are checked in the header, before memory for pixels is allocated. A panic of a decoder rejects the file. Pictures to
+//! edit and masks are read by the same code.
 
 use std::fs;
 use std::io::Cursor;
@@ -26,21 +27,21 @@ pub const MAX_SIDE: u32 = 32_768;
 pub const MAX_PIXELS: u64 = 256_000_000;
 /// Shortest side that can be edited: eight cells of the latent.
 pub const MIN_SIDE: u32 = 64;
-/// Longest file that is read; more than 256 million pixels need without any compression.
+/// Largest file in bytes; 256 million uncompressed 16-bit RGBA pixels fit.
 const MAX_FILE: u64 = 2 << 30;
-/// What a PNG's compressed colour profile may take when unpacked, beside one row of pixels.
+/// Most memory in bytes for a PNG's decompressed colour profile and one row of pixels.
 const MAX_PNG_METADATA: u64 = 64 << 20;
-/// Largest colour profile that is carried over; profiles for screens and cameras have a few kilobytes.
+/// Largest colour profile in bytes that is copied to the result; usual profiles have a few kilobytes.
 const MAX_ICC: usize = 4 << 20;
 
-/// A picture as it was read.
+/// A picture that was read from a file.
 #[derive(Debug, Clone)]
 pub struct Original {
     /// The picture, upright.
     pub picture: Picture,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
-    /// What was left out.
+    /// What was ignored.
     pub warnings: Vec<Warning>,
 }
 
@@ -52,15 +53,15 @@ pub fn read(path: &Path) -> Result<Original> {
     read_if(path, &mut large_enough)
 }
 
-/// As [`read`], also of a picture that is too small to be edited.
+/// Reads the picture at `path`, even if it is too small to be edited.
 ///
 /// # Errors
-/// As [`read`], but for `image.too_small`.
+/// As [`read`], without `image.too_small`.
 pub fn read_any(path: &Path) -> Result<Original> {
     read_if(path, &mut |_| Ok(()))
 }
 
-fn read_if(path: &Path, accept: &mut Judge<'_>) -> Result<Original> {
+fn read_if(path: &Path, accept: &mut Accept<'_>) -> Result<Original> {
     let refuse = |refusal: Refusal| refusal.at(path);
     let bytes = load(path).map_err(refuse)?;
     let decoded = guarded_decode(&bytes, accept).map_err(refuse)?;
@@ -80,16 +81,16 @@ fn read_if(path: &Path, accept: &mut Judge<'_>) -> Result<Original> {
     })
 }
 
-/// Size of the picture at `path`, upright. No pixel is decoded.
+/// Returns the upright size of the picture at `path`. No pixel is decoded.
 ///
 /// # Errors
-/// As [`read`], but for damage that only the pixels show.
+/// As [`read`], without damage inside the pixels.
 pub fn size(path: &Path) -> Result<Size> {
     let bytes = load(path).map_err(|refusal| refusal.at(path))?;
     size_of(&bytes).map_err(|refusal| refusal.at(path))
 }
 
-/// Size of the picture at `path`, upright, and the SHA-256 of its file. No pixel is decoded.
+/// Returns the upright size of the picture at `path` and the SHA-256 of its file. No pixel is decoded.
 ///
 /// # Errors
 /// As [`size`].
@@ -101,24 +102,25 @@ pub fn identify(path: &Path) -> Result<(Size, String)> {
 
 fn size_of(bytes: &[u8]) -> std::result::Result<Size, Refusal> {
     let mut found = None;
-    let mut look = |size| {
+    let mut accept = |size| {
         large_enough(size)?;
         found = Some(size);
-        // That was all: there is nothing to decode.
+        // Stops here, because no pixel is needed.
         Err(Refusal::other_size())
     };
-    let looked = guarded_decode(bytes, &mut look);
-    match (found, looked) {
+    let decoded = guarded_decode(bytes, &mut accept);
+    match (found, decoded) {
         (Some(size), _) => Ok(size),
         (None, Ok(decoded)) => Ok(decoded.size()),
         (None, Err(refusal)) => Err(refusal),
     }
 }
 
-/// Reads the picture at `path` for its grey values, upright and row by row. `accept` judges its upright size before any pixel is decoded.
+/// Reads the grey values of the picture at `path`, upright and row by row. `accept` checks the upright size before any pixel is
+/// decoded.
 pub(crate) fn read_grey(
     path: &Path,
-    accept: &mut Judge<'_>,
+    accept: &mut Accept<'_>,
 ) -> std::result::Result<Vec<u8>, Refusal> {
     Ok(guarded_decode(&load(path)?, accept)?
         .pixels
@@ -126,10 +128,10 @@ pub(crate) fn read_grey(
         .into_raw())
 }
 
-/// Whether a picture of this size, upright, shall be decoded.
-type Judge<'a> = dyn FnMut(Size) -> std::result::Result<(), Refusal> + 'a;
+/// Accepts or rejects an upright size before pixels are decoded.
+type Accept<'a> = dyn FnMut(Size) -> std::result::Result<(), Refusal> + 'a;
 
-/// A file's pixels, upright, and what belongs to them.
+/// A file's upright pixels and their metadata.
 struct Decoded {
     pixels: DynamicImage,
     icc: Option<Vec<u8>>,
@@ -146,7 +148,7 @@ impl Decoded {
     }
 }
 
-/// Why a picture is not read; the path is added by who asked for it.
+/// Why a picture is rejected; [`Refusal::at`] adds its path.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     /// As in [`Error::Image`].
@@ -166,7 +168,7 @@ impl Refusal {
         }
     }
 
-    /// The picture does not have the size that was asked for.
+    /// The picture has another size than required.
     pub(crate) fn other_size() -> Self {
         Self {
             kind: ErrorKind::ImageSize,
@@ -187,7 +189,7 @@ impl Refusal {
         Self {
             kind: ErrorKind::ImageDecode,
             reason: reason.into(),
-            hint: "the file is cut or damaged; open it in a viewer and save it again",
+            hint: "the file is truncated or damaged; open it in a viewer and save it again",
         }
     }
 
@@ -195,7 +197,7 @@ impl Refusal {
         Self {
             kind: ErrorKind::ImageTooLarge,
             reason: reason.into(),
-            hint: "sides up to 32768 pixels and 256 million pixels in all are read",
+            hint: "pictures may have sides of up to 32768 pixels and 256 million pixels in total",
         }
     }
 }
@@ -206,10 +208,9 @@ impl From<ImageError> for Refusal {
             ImageError::Limits(limit) if matches!(limit.kind(), LimitErrorKind::DimensionError) => {
                 Self::too_large("the picture is too large")
             }
-            ImageError::Unsupported(error) => Self::unsupported(
-                error.to_string(),
-                "save it as an ordinary PNG, JPEG or WebP",
-            ),
+            ImageError::Unsupported(error) => {
+                Self::unsupported(error.to_string(), "save it as a common PNG, JPEG or WebP")
+            }
             error => Self::damaged(error.to_string()),
         }
     }
@@ -237,7 +238,7 @@ fn load(path: &Path) -> std::result::Result<Vec<u8>, Refusal> {
     }
     if metadata.len() > MAX_FILE {
         return Err(Refusal::too_large(format!(
-            "the file has {} bytes; at most {MAX_FILE} are read",
+            "the file has {} bytes; at most {MAX_FILE} are allowed",
             metadata.len()
         )));
     }
@@ -245,7 +246,7 @@ fn load(path: &Path) -> std::result::Result<Vec<u8>, Refusal> {
 }
 
 /// Decodes, and rejects the file if the decoder panics.
-fn guarded_decode(bytes: &[u8], accept: &mut Judge<'_>) -> std::result::Result<Decoded, Refusal> {
+fn guarded_decode(bytes: &[u8], accept: &mut Accept<'_>) -> std::result::Result<Decoded, Refusal> {
     let decoded = panics::catch_expected(|| {
         assert!(!failpoint::is_hit("panic_in_picture"), "a decoder's bug");
         decode(bytes, accept)
@@ -253,7 +254,7 @@ fn guarded_decode(bytes: &[u8], accept: &mut Judge<'_>) -> std::result::Result<D
     decoded.unwrap_or_else(|| Err(Refusal::damaged("the decoder failed on this file")))
 }
 
-fn decode(bytes: &[u8], accept: &mut Judge<'_>) -> std::result::Result<Decoded, Refusal> {
+fn decode(bytes: &[u8], accept: &mut Accept<'_>) -> std::result::Result<Decoded, Refusal> {
     let limits = limits();
     match image::guess_format(bytes) {
         Ok(ImageFormat::Png) => {
@@ -289,12 +290,12 @@ fn decode(bytes: &[u8], accept: &mut Judge<'_>) -> std::result::Result<Decoded, 
         }
         Ok(other) => Err(Refusal::unsupported(
             format!("is a {}", name(other)),
-            "PNG, JPEG and WebP are read; convert it to PNG",
+            "PNG, JPEG and WebP are supported; convert it to PNG",
         )),
         Err(_) if bytes.is_empty() => Err(Refusal::damaged("the file is empty")),
         Err(_) => Err(Refusal::unsupported(
             "is not a picture in a known format",
-            "PNG, JPEG and WebP are read",
+            "PNG, JPEG and WebP are supported",
         )),
     }
 }
@@ -314,7 +315,7 @@ fn name(format: ImageFormat) -> String {
     )
 }
 
-/// Refuses what has too few cells of the latent to be edited.
+/// Rejects a picture that has too few latent cells to be edited.
 fn large_enough(size: Size) -> std::result::Result<(), Refusal> {
     if size.width.min(size.height) >= MIN_SIDE as usize {
         return Ok(());
@@ -327,12 +328,12 @@ fn large_enough(size: Size) -> std::result::Result<(), Refusal> {
     })
 }
 
-/// Checks the size, reads the pixels, and turns them upright.
+/// Checks the size, decodes the pixels, and applies the orientation.
 fn finish(
     mut decoder: impl ImageDecoder,
     animated: bool,
     beside: Beside,
-    accept: &mut Judge<'_>,
+    accept: &mut Accept<'_>,
 ) -> std::result::Result<Decoded, Refusal> {
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
@@ -340,7 +341,7 @@ fn finish(
             "{width} x {height} is too large"
         )));
     }
-    // A damaged note about the picture is no reason to refuse the picture.
+    // Damaged EXIF data does not make the picture unreadable.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let stored = Size {
         width: width as usize,
@@ -364,7 +365,7 @@ fn finish(
         );
     }
     if beside.is_signed {
-        warn(WarningKind::ImageC2pa, "the picture is signed (C2PA); the signature does not hold for the result and is left out".into());
+        warn(WarningKind::ImageC2pa, "the picture is signed (C2PA); the signature is not valid for the result and is left out".into());
     }
     let icc = match decoder.icc_profile().ok().flatten() {
         Some(profile) if profile.len() > MAX_ICC => {
@@ -380,7 +381,7 @@ fn finish(
         None if beside.has_profile => {
             warn(
                 WarningKind::ImageProfile,
-                "the colour profile is damaged or far too large, and is left out".into(),
+                "the colour profile is damaged or too large and is left out".into(),
             );
             None
         }
@@ -391,7 +392,7 @@ fn finish(
     pixels.apply_orientation(orientation);
     let mut carried = beside.carried;
     if swaps_sides(orientation) {
-        turn_densities(&mut carried);
+        swap_densities(&mut carried);
     }
     Ok(Decoded {
         pixels,
@@ -409,8 +410,8 @@ const fn swaps_sides(orientation: Orientation) -> bool {
     )
 }
 
-/// A PNG's pixels per metre stand for x first, then for y.
-fn turn_densities(carried: &mut [Chunk]) {
+/// Swaps the horizontal and vertical pixels per metre of a PNG (`pHYs`).
+fn swap_densities(carried: &mut [Chunk]) {
     for (_, content) in carried.iter_mut().filter(|(name, _)| name == b"pHYs") {
         content[..8].rotate_left(4);
     }

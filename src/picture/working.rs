@@ -1,4 +1,4 @@
-//! The copy of the picture that the network sees.
+//! The copy of a picture that the network gets.
 
 use image::RgbImage;
 use image::imageops::{self, FilterType};
@@ -8,11 +8,11 @@ use super::{Channels, Picture, Samples};
 use crate::geometry::{Frame, Size, Window};
 
 impl Picture {
-    /// What the network sees: the frame's window resized to `frame.content`, then padded on the right and at the bottom
-    /// by reflection to `frame.padded`. (padded height, padded width, 3), -1 to 1. Alpha is not looked at.
+    /// Returns the input of the network: the frame's window, resized to `frame.content` and padded by reflection on the right and
+    /// at the bottom to `frame.padded`. (padded height, padded width, 3), -1 to 1. Alpha is ignored.
     ///
     /// # Panics
-    /// When the frame belongs to a picture of another size.
+    /// If the frame belongs to a picture of another size.
     pub fn working(&self, frame: &Frame) -> Vec<f32> {
         assert_eq!(
             frame.source, self.size,
@@ -34,17 +34,14 @@ impl Picture {
         working
     }
 
+    /// Returns the window in another size as 8-bit RGB: (height, width, 3).
     fn resized_rgb(&self, window: Window, size: Size) -> Vec<u8> {
         let rgb = self.rgb8(window);
         if size == window.size {
-            return rgb;
+            return rgb.into_raw();
         }
-        let (width, height) = (window.size.width as u32, window.size.height as u32);
-        let Some(image) = RgbImage::from_raw(width, height, rgb) else {
-            unreachable!("a window has three RGB samples for each pixel")
-        };
         imageops::resize(
-            &image,
+            &rgb,
             size.width as u32,
             size.height as u32,
             filter(window.size, size),
@@ -52,13 +49,12 @@ impl Picture {
         .into_raw()
     }
 
-    /// (window height, window width, 3)
-    fn rgb8(&self, window: Window) -> Vec<u8> {
+    fn rgb8(&self, window: Window) -> RgbImage {
         match &self.samples {
             Samples::Eight(samples) => {
                 rgb(samples, self.size, self.channels, window, |sample| sample)
             }
-            // 65535 = 255 * 257: the nearest of 256 levels.
+            // Rounds to the nearest of 256 levels, since 65535 = 255 * 257.
             Samples::Sixteen(samples) => rgb(samples, self.size, self.channels, window, |sample| {
                 ((u32::from(sample) + 128) / 257) as u8
             }),
@@ -72,29 +68,32 @@ fn rgb<S: Copy + Sync>(
     channels: Channels,
     window: Window,
     to_eight_bits: impl Fn(S) -> u8 + Sync,
-) -> Vec<u8> {
+) -> RgbImage {
     let count = channels as usize;
     let columns = window.left * count..(window.left + window.size.width) * count;
     let rows = samples
         .par_chunks_exact(size.width * count)
         .skip(window.top)
         .take(window.size.height);
-    rows.flat_map_iter(|row| row[columns.clone()].chunks_exact(count))
-        .flat_map_iter(|pixel| {
-            let [red, green, blue] = match channels {
-                Channels::Grey | Channels::GreyAlpha => [pixel[0]; 3],
-                Channels::Rgb | Channels::Rgba => [pixel[0], pixel[1], pixel[2]],
-            };
-            [
-                to_eight_bits(red),
-                to_eight_bits(green),
-                to_eight_bits(blue),
-            ]
-        })
-        .collect()
+    let mut image = RgbImage::new(window.size.width as u32, window.size.height as u32);
+    image
+        .par_chunks_exact_mut(window.size.width * 3)
+        .zip(rows)
+        .for_each(|(to, row)| {
+            let pixels = row[columns.clone()].chunks_exact(count);
+            for (to, pixel) in to.chunks_exact_mut(3).zip(pixels) {
+                let colour = match channels {
+                    Channels::Grey | Channels::GreyAlpha => [pixel[0]; 3],
+                    Channels::Rgb | Channels::Rgba => [pixel[0], pixel[1], pixel[2]],
+                };
+                to.copy_from_slice(&colour.map(&to_eight_bits));
+            }
+        });
+    image
 }
 
-/// Lanczos keeps the most detail when shrinking; when enlarging it rings at edges, and Catmull-Rom hardly does.
+/// Returns the filter for resizing. Lanczos keeps the most detail when shrinking. When enlarging it rings at edges, where
+/// Catmull-Rom rings less.
 pub(super) fn filter(from: Size, to: Size) -> FilterType {
     if to.width * to.height < from.width * from.height {
         FilterType::Lanczos3
@@ -103,7 +102,7 @@ pub(super) fn filter(from: Size, to: Size) -> FilterType {
     }
 }
 
-/// Index inside `length` of the mirror image of `index`, without repeating the edge.
+/// Reflects an index beyond `length` back inside, without repeating the edge.
 fn reflect(index: usize, length: usize) -> usize {
     if index < length {
         index
@@ -117,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reflection_leaves_the_edge_out() {
+    fn reflection_does_not_repeat_the_edge() {
         let indices: Vec<usize> = (0..7).map(|index| reflect(index, 4)).collect();
         assert_eq!(indices, [0, 1, 2, 3, 2, 1, 0]);
     }

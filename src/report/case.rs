@@ -4,8 +4,7 @@ use serde::Serialize;
 
 use super::comparison::{Numbers, cells};
 use super::messages::{print_error_text, print_json, print_text, warn};
-use super::record::Failure;
-use super::{github, markdown};
+use super::{Failure, github, markdown};
 use crate::error::Error;
 use crate::escape;
 use crate::golden::{CaseResult, CaseStatus};

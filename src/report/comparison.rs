@@ -1,26 +1,26 @@
-//! How much two pictures differ, as a table and as data.
+//! The difference of two pictures, as a table and as JSON.
 
 use std::fmt::Write;
 use std::path::Path;
 
 use serde::{Serialize, Serializer};
 
+use super::Failure;
 use super::messages::print_text;
-use super::record::Failure;
 use crate::error::Error;
 use crate::metrics::{Comparison, Difference, Excess};
 
-/// What `compare` found.
+/// The result of `compare` as data.
 #[derive(Debug, Serialize)]
-pub struct Compared {
+pub struct ComparisonReport {
     /// Version of this format.
     v: u8,
     expected: String,
     actual: String,
-    status: ComparedStatus,
+    status: ComparisonStatus,
     #[serde(flatten)]
     numbers: Option<Numbers>,
-    /// Limits that are broken.
+    /// Limits that are exceeded.
     over: Vec<Excess>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Failure>,
@@ -29,17 +29,17 @@ pub struct Compared {
 /// How a comparison ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum ComparedStatus {
-    /// Nothing is over a limit.
+enum ComparisonStatus {
+    /// No limit is exceeded.
     Within,
-    /// Something is; see `over`.
+    /// A limit is exceeded; see `over`.
     Over,
     /// The pictures could not be compared; see `error`.
     Failed,
 }
 
-impl Compared {
-    /// What was found about two files.
+impl ComparisonReport {
+    /// Returns the result for two files.
     pub fn new(
         expected: &Path,
         actual: &Path,
@@ -47,9 +47,9 @@ impl Compared {
         over: &[Excess],
     ) -> Self {
         let status = match &measured {
-            Err(_) => ComparedStatus::Failed,
-            Ok(_) if over.is_empty() => ComparedStatus::Within,
-            Ok(_) => ComparedStatus::Over,
+            Err(_) => ComparisonStatus::Failed,
+            Ok(_) if over.is_empty() => ComparisonStatus::Within,
+            Ok(_) => ComparisonStatus::Over,
         };
         Self {
             v: 1,
@@ -63,7 +63,7 @@ impl Compared {
     }
 }
 
-/// Differences as data.
+/// The differences in each area, as data.
 #[derive(Debug, Serialize)]
 pub(super) struct Numbers {
     size: [usize; 2],
@@ -97,7 +97,7 @@ impl Serialize for AreaNumbers {
             share: f64,
             max_diff: f64,
             mean_diff: f64,
-            /// JSON has no infinity: `null` is one.
+            /// `null` means infinity, which JSON does not have.
             psnr: Option<f64>,
             #[serde(skip_serializing_if = "Option::is_none")]
             ssim: Option<f64>,
@@ -150,7 +150,7 @@ fn table(comparison: &Comparison) -> String {
     text
 }
 
-/// Largest and mean difference, PSNR and SSIM as one reads them.
+/// Returns the largest and the mean difference, PSNR and SSIM, formatted for a table.
 pub(super) fn cells(difference: &Difference) -> [String; 4] {
     let psnr = difference.psnr.map_or("-".into(), |psnr| {
         if psnr.is_finite() {
@@ -177,7 +177,7 @@ mod tests {
     use crate::geometry::Size;
 
     #[test]
-    fn areas_stand_below_each_other() {
+    fn each_area_is_a_row_of_the_table() {
         let all = Difference {
             pixels: 4096,
             differing: 41,

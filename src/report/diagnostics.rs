@@ -1,4 +1,4 @@
-//! Faults of drag files as people read them: what is wrong, the place in the file, and what to do about it.
+//! Formats faults of drag files for people: the message, an excerpt of the file, and the hint.
 //!
 //! ```text
 //! error: cat.json: region `tail` at /regions/1/target: point (812, 40) lies outside the image (768 x 512)
@@ -20,9 +20,9 @@ use crate::drag_file::MAX_FAULTS;
 use crate::error::{DragFileFault, Excerpt};
 use crate::escape;
 
-/// Narrower terminals are taken to be this wide.
+/// Least width of lines, also on narrower terminals.
 const MIN_WIDTH: usize = 30;
-/// Columns of a line that are not for what is marked: its number, and dots with their surroundings on both sides.
+/// Columns of an excerpt that are not for the marked value: the line number, and dots with some text on both sides.
 const MARGIN: usize = 22;
 
 impl Screen {
@@ -40,7 +40,7 @@ impl Screen {
             .map_or(DEFAULT_TERM_WIDTH, |width| width.max(MIN_WIDTH))
     }
 
-    /// Text of a message whose first line begins after `indent` columns, with its own line breaks on a terminal.
+    /// Breaks the lines of a message whose first line begins after `indent` columns. Text for a file or pipe stays on one line.
     pub(super) fn prose(self, text: &str, indent: usize) -> String {
         match self.width {
             Some(_) => wrapped(text, self.columns().saturating_sub(indent)).join("\n"),
@@ -49,7 +49,7 @@ impl Screen {
     }
 }
 
-/// All faults of one file, and their number when there are several.
+/// Formats all faults of one file, and their number if there are several.
 pub(super) fn faults(path: &Path, faults: &[DragFileFault], screen: Screen) -> String {
     let mut shown: Vec<String> = faults.iter().map(|one| fault(path, one, screen)).collect();
     let name = escape::one_line(&path.display().to_string());
@@ -68,7 +68,7 @@ fn fault(path: &Path, fault: &DragFileFault, screen: Screen) -> String {
         &escape::one_line(&format!("{}: {fault}", path.display())),
         "error: ".len(),
     );
-    // The renderer wants to see all of what it is given; of a long line it gets no more than it can show.
+    // The renderer gets only as much of a long line as it can show.
     let Excerpt {
         before,
         inside,
@@ -79,7 +79,7 @@ fn fault(path: &Path, fault: &DragFileFault, screen: Screen) -> String {
         return paragraph(title, fault.hint.as_deref(), screen);
     }
 
-    // It also would count columns in that part of the line, so their line is ours.
+    // The renderer would count columns inside the excerpt, so the line with the place is formatted here.
     let margin = " ".repeat(fault.line.to_string().len());
     let style = if screen.colour {
         DEFAULT_LINE_NUM_STYLE
@@ -105,7 +105,7 @@ fn fault(path: &Path, fault: &DragFileFault, screen: Screen) -> String {
     format!("{title}\n{margin}{style}-->{style:#} {place}\n{shown}\n")
 }
 
-/// A message without a place, and what to do about it.
+/// Formats a message without an excerpt, and its hint.
 pub(super) fn paragraph(message: String, hint: Option<&str>, screen: Screen) -> String {
     let render = |title| screen.renderer().render(&[Group::with_title(title)]);
     let error = render(Level::ERROR.primary_title(message));
@@ -118,8 +118,8 @@ pub(super) fn paragraph(message: String, hint: Option<&str>, screen: Screen) -> 
     }
 }
 
-/// A line of a file with a mark for every character that a terminal must not see; the renderer replaces some of them, and not those
-/// that begin escape codes in one byte.
+/// Replaces every unprintable character of a line by one character, so that columns stay right. The renderer replaces some of
+/// them, but not one-byte escape codes (C1).
 fn visible(line: &str) -> String {
     line.chars()
         .map(|c| {
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wide_terminal_has_room_for_all() {
+    fn a_wide_terminal_shows_whole_lines() {
         let expected = r#"error: cat.json: region `tail` at /regions/0/target: point (812, 40) lies outside the image (768 x 512)
  --> cat.json:5:39
   |
@@ -184,12 +184,12 @@ mod tests {
         assert_eq!(
             shown(&outside(), None),
             expected,
-            "a file or a pipe breaks no lines"
+            "lines for a file or a pipe are not broken"
         );
     }
 
     #[test]
-    fn eighty_columns() {
+    fn lines_break_at_eighty_columns() {
         let expected = r#"error: cat.json: region `tail` at /regions/0/target: point (812, 40) lies
        outside the image (768 x 512)
  --> cat.json:5:39
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn forty_columns() {
+    fn lines_break_at_forty_columns() {
         let expected = r#"error: cat.json: region `tail` at
        /regions/0/target: point (812,
        40) lies outside the image (768 x
@@ -225,7 +225,7 @@ mod tests {
         let long = FILE
             .replace('\n', " ")
             .replace("[812, 40]", &format!("[812, \"{}\"]", "4".repeat(500)));
-        let faults = DragFile::parse(long.as_bytes()).expect_err("a string is no coordinate");
+        let faults = DragFile::parse(long.as_bytes()).expect_err("a string is not a coordinate");
         for width in [30, 40, 80, 200] {
             let text = shown(&faults[0], Some(width));
             assert!(
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_codes_around_the_same_text() {
+    fn colours_do_not_change_the_text() {
         let coloured = super::fault(
             Path::new("cat.json"),
             &outside(),
@@ -252,13 +252,13 @@ mod tests {
         let mut plain = String::new();
         let mut parts = coloured.split('\u{1b}');
         plain.extend(parts.next());
-        parts.for_each(|part| plain.push_str(part.split_once('m').expect("a code of colour").1));
+        parts.for_each(|part| plain.push_str(part.split_once('m').expect("a colour code").1));
         assert!(coloured.contains('\u{1b}'));
         assert_eq!(plain, shown(&outside(), None));
     }
 
     #[test]
-    fn what_the_file_says_cannot_write_to_the_terminal_or_pose_as_a_message() {
+    fn text_of_the_file_cannot_control_the_terminal_or_imitate_a_message() {
         let text = "{\"version\": 1,\t\"\u{9b}2J\u{202e}\u{7f}\": 1, \"regions\": []}\r\n";
         let faults = DragFile::parse(text.as_bytes()).expect_err("an unknown key");
         let shown = super::fault(

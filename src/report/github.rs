@@ -1,4 +1,4 @@
-//! What a job of GitHub Actions shows of a run: annotations beside the files, and a summary of the job.
+//! Annotations and the summary of a GitHub Actions job.
 //!
 //! Workflow commands are lines on stdout: <https://docs.github.com/actions/reference/workflow-commands-for-github-actions>. The summary is Markdown
 //! that is appended to the file that `GITHUB_STEP_SUMMARY` names.
@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 
 use crate::escape;
 
-/// GitHub shows no more errors of one step.
-pub(super) const MOST_ANNOTATIONS: usize = 10;
+/// GitHub shows at most this many errors of one step.
+pub(super) const MAX_ANNOTATIONS: usize = 10;
 
-/// Is this a job of GitHub Actions?
+/// Returns whether this process runs in a GitHub Actions job.
 pub(super) fn is_here() -> bool {
     std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true")
 }
 
-/// The line that makes an error annotation, on a file where there is one.
+/// Returns the line that creates an error annotation, on a file if one is given.
 pub(super) fn annotation(
     file: Option<(&Path, Option<[usize; 2]>)>,
     title: &str,
@@ -37,10 +37,10 @@ pub(super) fn annotation(
     format!("::error {}::{}\n", properties.join(","), data(message))
 }
 
-/// Appends Markdown to the summary of the job, where there is one.
+/// Appends Markdown to the summary of the job, if there is one.
 ///
 /// # Errors
-/// What the system says, with the file.
+/// The error of the operating system, with the file.
 pub(super) fn summarise(markdown: &str) -> Result<(), (PathBuf, std::io::Error)> {
     let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY")
         .filter(|path| !path.is_empty())
@@ -53,7 +53,7 @@ pub(super) fn summarise(markdown: &str) -> Result<(), (PathBuf, std::io::Error)>
         .map_err(|error| (path, error))
 }
 
-/// Annotations name files from the root of the repository.
+/// Returns the path relative to the root of the repository, as annotations need it.
 fn in_workspace(file: &Path) -> PathBuf {
     let inside = || {
         let workspace = PathBuf::from(std::env::var_os("GITHUB_WORKSPACE")?)
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_cannot_give_commands() {
+    fn names_are_escaped() {
         let line = annotation(
             Some((Path::new("a,b/c:d.json"), Some([3, 4]))),
             "100 %\n::error::",

@@ -1,10 +1,10 @@
-//! Tables in GitHub's Markdown.
+//! Tables in GitHub Flavored Markdown.
 
 use std::fmt::Write;
 
 use crate::escape;
 
-/// A table. Cells are text, whatever they hold.
+/// Returns a table. Cells are escaped.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let mut text = format!(
         "| {} |\n|{}\n",
@@ -18,14 +18,14 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Text that means nothing but itself.
+/// Escapes text so that it has no meaning in Markdown.
 pub(super) fn literal(text: &str) -> String {
     let mut literal = String::with_capacity(text.len());
     for character in escape::one_line(text).chars() {
         match character {
             '<' => literal.push_str("&lt;"),
             '&' => literal.push_str("&amp;"),
-            '@' => literal.push_str("&#64;"), // or it calls somebody
+            '@' => literal.push_str("&#64;"), // otherwise it would mention a user
             '|' | '\\' | '*' | '_' | '~' | '[' | ']' | '#' | '!' => {
                 literal.extend(['\\', character]);
             }
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_cannot_write_tables_of_their_own() {
+    fn cells_are_escaped() {
         let rows = vec![vec![
             "a|b\n| c |".to_owned(),
             "<img src=x> `d` [e](f) @g \u{202e}".to_owned(),

@@ -6,8 +6,8 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::memory::peak_bytes;
 use super::messages::{print_json, print_text, warn};
-use super::record::peak_bytes;
 use super::summary::counted;
 use super::{github, markdown};
 use crate::error::Error;
@@ -161,7 +161,7 @@ fn annotations(merged: &Merged) -> String {
     };
     merged
         .unfinished()
-        .take(github::MOST_ANNOTATIONS)
+        .take(github::MAX_ANNOTATIONS)
         .map(annotation)
         .collect()
 }

@@ -1,7 +1,6 @@
-//! What people read on stderr, and what scripts read on stdout.
+//! Prints messages for people to stderr and data for scripts to stdout.
 //!
-//! Names from the disk and prompts are hostile: control characters and characters that turn the direction of text are
-//! shown as escapes.
+//! Paths, prompts and messages of libraries are not trusted: characters that control the terminal are escaped.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -10,17 +9,17 @@ use serde::Serialize;
 
 use super::diagnostics::{self, paragraph};
 use super::screen::Screen;
-use super::verdict::Verdict;
+use super::validation::Validation;
 use crate::error::{Error, ErrorKind};
 use crate::escape;
 use crate::warning::Warning;
 
-/// Prints `error: ...` and `hint: ...` to stderr, one such pair for each fault of a drag file.
+/// Prints `error: ...` and `hint: ...` to stderr; for a drag file, one pair for each fault.
 pub fn print_error(error: &Error) {
     print(&message(error, Screen::stderr()));
 }
 
-/// The message of [`print_error`] without colours, for something that is `width` columns wide, or that needs no breaking of lines.
+/// Returns the message of [`print_error`] without colours, with lines of at most `width` columns if that is given.
 pub fn describe(error: &Error, width: Option<usize>) -> String {
     message(
         error,
@@ -43,12 +42,12 @@ pub(super) fn warn(message: &str) {
     print(&format!("warning: {}\n", escape::one_line(message)));
 }
 
-/// Prints to stderr, as it is.
+/// Prints text to stderr without escaping it.
 pub(super) fn print_error_text(text: &str) {
     print(text);
 }
 
-/// Says on stderr that this file was written.
+/// Prints to stderr that this file was written.
 pub fn print_written(path: &Path) {
     print(&format!(
         "wrote {}\n",
@@ -61,7 +60,7 @@ pub fn print_line(text: &str) {
     print(&format!("{}\n", escape::one_line(text)));
 }
 
-/// Prints data to stdout as one line of JSON, such as the record of an edit.
+/// Prints data, such as the record of an edit, to stdout as one line of JSON.
 ///
 /// # Errors
 /// As [`print_text`].
@@ -70,10 +69,10 @@ pub fn print_json(data: &impl Serialize) -> Result<(), Error> {
     print_text(&(json + "\n"))
 }
 
-/// Prints to stdout, as it is.
+/// Prints text to stdout without escaping it.
 ///
 /// # Errors
-/// [`Error::Output`] `output.write` when stdout cannot be written. A reader that went away is no error: it had what it wanted.
+/// [`Error::Output`] `output.write` if stdout cannot be written. A closed pipe is not an error.
 pub fn print_text(text: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     match stdout
@@ -85,15 +84,15 @@ pub fn print_text(text: &str) -> Result<(), Error> {
     }
 }
 
-/// Prints the verdict on a good drag file to stdout, as a line.
+/// Prints the verdict on a valid drag file to stdout as one line.
 ///
 /// # Errors
 /// As [`print_text`].
-pub fn print_verdict(verdict: &Verdict) -> Result<(), Error> {
-    print_text(&(escape::one_line(&verdict.line()) + "\n"))
+pub fn print_validation(validation: &Validation) -> Result<(), Error> {
+    print_text(&(escape::one_line(&validation.line()) + "\n"))
 }
 
-/// A path as one word of a shell's command line, to be shown.
+/// Formats a path as one word of a shell command line, for display.
 pub fn shell_word(path: &Path) -> String {
     let text = escape::one_line(&path.display().to_string());
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
@@ -105,8 +104,7 @@ pub fn shell_word(path: &Path) -> String {
 }
 
 fn stdout_failed(error: &io::Error) -> Error {
-    let hint =
-        "what was to be printed is lost; files that were written are seen by their paths".into();
+    let hint = "the data is lost; files that were written are complete".into();
     Error::Output {
         path: "stdout".into(),
         kind: ErrorKind::OutputWrite,
@@ -116,7 +114,7 @@ fn stdout_failed(error: &io::Error) -> Error {
 }
 
 fn print(text: &str) {
-    // When stderr is gone there is nobody left to tell.
+    // A closed stderr is not an error.
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
@@ -127,7 +125,7 @@ fn message(error: &Error, screen: Screen) -> String {
             let shown: Vec<String> = errors.iter().map(|error| message(error, screen)).collect();
             format!("{}\n{error}\n", shown.join("\n"))
         }
-        // Lists of tensors have lines of their own.
+        // Lists of tensors have several lines.
         Error::Weights {
             path, reason, hint, ..
         }
@@ -146,7 +144,7 @@ fn message(error: &Error, screen: Screen) -> String {
                 screen,
             )
         }
-        // And so have the tensor library's explanations.
+        // Messages of the tensor library have several lines.
         Error::Tensor(_) => paragraph(
             escape::lines(&error.to_string()),
             error.hint().as_deref(),
@@ -165,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hostile_name_cannot_write_to_the_terminal() {
+    fn control_characters_of_a_path_are_escaped() {
         let error = Error::File {
             path: "a\x1b[2J\n\u{202e}gnp.b".into(),
             source: io::Error::other("no"),
@@ -177,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_stands_apart() {
+    fn a_hint_is_a_separate_paragraph() {
         let error = Error::PromptTooLong {
             tokens: 90,
             limit: 77,

@@ -2,13 +2,14 @@
 //!
 //! stdout gets data and tables, stderr gets messages and progress. Text from files is escaped before it reaches a terminal.
 
-mod account;
 mod batch_progress;
 mod case;
 mod comparison;
 mod diagnostics;
+mod failure;
 mod github;
 mod markdown;
+mod memory;
 mod merged;
 mod messages;
 mod paths;
@@ -16,18 +17,20 @@ mod record;
 mod screen;
 mod settings_table;
 mod summary;
-mod verdict;
+mod validation;
 
 pub use batch_progress::{BatchProgress, ItemStages};
 pub use case::{CaseFormat, print_case, summarise_cases};
-pub use comparison::{Compared, print_comparison};
+pub use comparison::{ComparisonReport, print_comparison};
+pub use failure::{DragFilePlace, Failure};
+pub use memory::peak_bytes;
 pub use merged::{MergeFormat, print_merge_warnings, print_merged};
 pub use messages::{
-    describe, print_error, print_json, print_line, print_text, print_verdict, print_warnings,
+    describe, print_error, print_json, print_line, print_text, print_validation, print_warnings,
     print_written, shell_word,
 };
 pub use paths::Paths;
-pub use record::{Failure, Loss, Moved, Place, Record, Status, peak_bytes};
+pub use record::{Loss, Record, RegionMotion, Status};
 pub use settings_table::print_settings;
 pub use summary::{Summary, counted};
-pub use verdict::{Verdict, VerdictStatus};
+pub use validation::{Validation, ValidationStatus};

@@ -1,4 +1,4 @@
-//! The files of an edit, as they were given.
+//! The paths of an edit's files in its record.
 
 use std::path::PathBuf;
 
@@ -6,15 +6,16 @@ use serde::{Serialize, Serializer};
 
 use crate::digest::hexadecimal;
 
-/// The files of an edit, as they were given. Written as text; a path that is no text has its bytes beside it, in
-/// hexadecimal: `image_bytes` beside `image`.
+/// The paths of an edit's files, as they were given.
+///
+/// A path is written as text. If it is not valid Unicode, its bytes are added in hexadecimal: `image_bytes` beside `image`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Paths {
     /// The picture.
     pub image: PathBuf,
     /// The drag file.
     pub drag: Option<PathBuf>,
-    /// The picture whose report is followed instead of a drag file.
+    /// The picture whose report is used instead of a drag file.
     pub like: Option<PathBuf>,
     /// The result.
     pub out: PathBuf,
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_enough_for_a_path_that_is_text() {
+    fn a_unicode_path_is_written_as_text() {
         let paths = Paths {
             image: "é.png".into(),
             drag: Some("d.json".into()),
@@ -67,7 +68,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_path_that_is_no_text_keeps_its_bytes() {
+    fn a_path_that_is_not_unicode_keeps_its_bytes() {
         use std::os::unix::ffi::OsStringExt;
         let name = PathBuf::from(std::ffi::OsString::from_vec(b"a\xff.png".to_vec()));
         let paths = Paths {

@@ -1,33 +1,39 @@
-//! The record of one edit: one JSON object, complete whether the edit succeeded or not.
+//! The record of one edit: a JSON object with what happened, including times and paths.
+//!
+//! An edit that failed has a record too. Fields that an edit did not reach are left out. The note inside the PNG
+//! ([`crate::edit::Note`]) is different: it has only what decides the pixels.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
-use super::Paths;
-use crate::error::{DragFileFault, Error, ErrorKind};
+use super::{Failure, Paths};
+use crate::error::Error;
 use crate::geometry::Window;
+use crate::pipeline::{Outcome, Steps};
+use crate::plan::Plan;
 use crate::progress::Stage;
-use crate::warning::Warning;
+use crate::region::Region;
+use crate::warning::{Warning, WarningKind};
 
 /// How an edit ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// The result is on the disk.
+    /// The result was written.
     Done,
-    /// Something was wrong; see `error`.
+    /// The edit failed; see `error`.
     Failed,
-    /// A signal asked for a stop.
+    /// A signal stopped the edit.
     Interrupted,
 }
 
-/// What is known of one edit. Fields that an edit did not reach are left out.
+/// What is known of one edit.
 #[derive(Debug, Serialize)]
 pub struct Record {
     /// Version of this format.
     pub v: u8,
-    /// The picture's name without its extension.
+    /// The id of the item in a batch; otherwise the picture's name without its extension.
     pub id: String,
     /// How it ended.
     pub status: Status,
@@ -37,10 +43,10 @@ pub struct Record {
     /// SHA-256 of the result's file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out_sha256: Option<String>,
-    /// Hash of all that decides the pixels.
+    /// Hash of everything that decides the pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
-    /// Hash of what the job was made from, in a batch: where it is the same, the job is, and nothing need be planned to know it.
+    /// In a batch, the hash of what the job was made from. Where it is equal, the job is equal, which is found out without planning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inputs: Option<String>,
     /// The drag method.
@@ -49,19 +55,19 @@ pub struct Record {
     /// Seed of all noise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// Width and height of the picture, upright.
+    /// Width and height of the upright picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<[usize; 2]>,
     /// The part of the picture that the network saw: left, top, width and height.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
-    /// Size at which it was seen.
+    /// Width and height at which the network saw it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub working: Option<[usize; 2]>,
-    /// Working pixels per pixel of the picture; below 1 the edited area was enlarged by its inverse.
+    /// Working pixels per pixel of the picture. Below 1, the edited area was enlarged afterwards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale: Option<f64>,
-    /// The device that computed.
+    /// The device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// The number format.
@@ -70,89 +76,66 @@ pub struct Record {
     /// The model's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// What moved how far.
+    /// How far each region moved.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub regions: Vec<Moved>,
+    pub regions: Vec<RegionMotion>,
     /// The drag's loss.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<Loss>,
-    /// Steps of each stage.
+    /// Number of steps of each stage.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub steps: Option<crate::pipeline::Steps>,
+    pub steps: Option<Steps>,
     /// Seconds of each stage, in order.
     #[serde(serialize_with = "seconds", skip_serializing_if = "Vec::is_empty")]
     pub seconds: Vec<(Stage, f64)>,
     /// Stages whose result was taken from the cache.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cached: Vec<&'static str>,
-    /// When it ended: seconds since 1970, for who asks which of two records is newer.
+    /// When it ended, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<f64>,
-    /// So many edits went through the network side by side; the seconds are those of all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub together: Option<usize>,
-    /// Most memory the process held, where the system tells.
+    /// Number of edits that shared the network, if more than one. `seconds` are those of all of them.
+    #[serde(rename = "together", skip_serializing_if = "Option::is_none")]
+    pub group_size: Option<usize>,
+    /// Peak memory of the device, or of the process, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_bytes: Option<u64>,
-    /// What the user should know, although it stopped nothing.
+    /// Conditions that did not stop the edit.
     pub warnings: Vec<Warning>,
-    /// What went wrong.
+    /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
 }
 
 /// How far a region moved.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Moved {
-    /// The region's name in the drag file.
+pub struct RegionMotion {
+    /// The region's id in the drag file.
     pub id: String,
     /// Distance from handle to target, in pixels of the picture.
     pub moved_px: f64,
 }
 
-/// The drag's loss at its first and its last iteration.
+impl From<&Region> for RegionMotion {
+    fn from(region: &Region) -> Self {
+        Self {
+            id: region.id.clone(),
+            moved_px: region.moved_px(),
+        }
+    }
+}
+
+/// The drag's loss.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Loss {
-    /// First iteration.
+    /// At the first iteration.
     pub first: f64,
-    /// Last iteration.
+    /// At the last iteration.
     pub last: f64,
 }
 
-/// A place in a drag file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Place {
-    /// JSON pointer to the value; empty for the whole file.
-    pub pointer: String,
-    /// Line, from 1.
-    pub line: usize,
-    /// Column in characters, from 1.
-    pub column: usize,
-    /// The `id` of the region, where the file gives one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub region: Option<String>,
-}
-
-/// An error as data. `kind` is stable, `message` is for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Failure {
-    /// The stable name.
-    pub kind: ErrorKind,
-    /// What went wrong.
-    pub message: String,
-    /// What to do about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
-    /// Where in a drag file; of several faults, the first.
-    #[serde(flatten)]
-    pub place: Option<Place>,
-    /// Each fault, when a drag file has several.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub faults: Vec<Failure>,
-}
-
 impl Record {
-    /// The record of an edit that has not begun. It counts as failed until its result is on the disk.
+    /// Returns the record of an edit that has not begun, which counts as failed.
     pub fn new(paths: Paths) -> Self {
         Self {
             v: 1,
@@ -181,14 +164,66 @@ impl Record {
             seconds: Vec::new(),
             cached: Vec::new(),
             ended: None,
-            together: None,
+            group_size: None,
             peak_bytes: None,
             warnings: Vec::new(),
             error: None,
         }
     }
 
-    /// The result with this hash is on the disk.
+    /// Adds what is known after planning: sizes, regions, warnings, device, number format and model.
+    pub fn planned(&mut self, plan: &Plan, [device, dtype]: [&str; 2], model: &str) {
+        let size = plan.frame.source;
+        self.method = Some(plan.settings.method.method().name());
+        self.seed = Some(plan.settings.diffusion.seed);
+        self.size = Some([size.width, size.height]);
+        if !plan.regions.is_empty() {
+            let content = plan.frame.content;
+            self.window = Some(plan.frame.window);
+            self.working = Some([content.width, content.height]);
+            self.scale = Some((plan.frame.scale().mean() * 1e4).round() / 1e4);
+        }
+        self.device = Some(device.to_owned());
+        self.dtype = Some(dtype.to_owned());
+        self.model = Some(model.to_owned());
+        self.regions = plan
+            .regions
+            .iter()
+            .chain(&plan.still)
+            .map(RegionMotion::from)
+            .collect();
+        self.warnings.extend(plan.warnings.iter().cloned());
+    }
+
+    /// Adds what the network computed.
+    pub fn computed(&mut self, outcome: &Outcome) {
+        self.peak_bytes = outcome.device_peak_bytes;
+        self.loss = outcome.loss.map(|(first, last)| Loss { first, last });
+        self.steps = Some(outcome.steps);
+        self.seconds.clone_from(&outcome.seconds);
+        self.cached = outcome.cached.iter().map(|stage| stage.name()).collect();
+        self.warnings.extend(outcome.warnings.iter().cloned());
+        if outcome.diverged > 0 {
+            self.warnings.push(Warning {
+                kind: WarningKind::DragDiverged,
+                message: format!(
+                    "the drag diverged at {} of its timesteps and continued with the best latents so far",
+                    outcome.diverged
+                ),
+            });
+        }
+        if let Some(first) = outcome.lora_absent.first() {
+            self.warnings.push(Warning {
+                kind: WarningKind::LoraPartial,
+                message: format!(
+                    "the LoRA file has no weights for {} of the model's attention layers, such as `{first}`",
+                    outcome.lora_absent.len()
+                ),
+            });
+        }
+    }
+
+    /// Ends the record of an edit whose result was written and has this hash.
     pub fn done(&mut self, out_sha256: String) {
         self.status = Status::Done;
         self.out_sha256 = Some(out_sha256);
@@ -196,7 +231,7 @@ impl Record {
         self.ended = now();
     }
 
-    /// The edit ended with `error`.
+    /// Ends the record of an edit that failed or was interrupted.
     pub fn fail(&mut self, error: &Error) {
         self.status = if matches!(error, Error::Interrupted { .. }) {
             Status::Interrupted
@@ -208,77 +243,13 @@ impl Record {
     }
 }
 
-/// Seconds since 1970, in milliseconds' precision; `None` where the clock stands before that.
+/// Returns the seconds since 1970, to the millisecond; `None` if the clock is set to an earlier time.
 fn now() -> Option<f64> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
     Some(since.as_millis() as f64 / 1e3)
 }
 
-impl From<&Error> for Failure {
-    fn from(error: &Error) -> Self {
-        let faults = match error {
-            Error::Instruction { faults, .. } => faults.as_slice(),
-            _ => &[],
-        };
-        let place = faults.first().map(Place::from);
-        let faults = if faults.len() > 1 {
-            faults.iter().map(Self::from).collect()
-        } else {
-            Vec::new()
-        };
-        Self {
-            kind: error.kind(),
-            message: error.to_string(),
-            hint: error.hint(),
-            place,
-            faults,
-        }
-    }
-}
-
-/// Its message stands alone: the place has fields of its own.
-impl From<&DragFileFault> for Failure {
-    fn from(fault: &DragFileFault) -> Self {
-        let (message, hint, place) = (
-            fault.message.clone(),
-            fault.hint.clone(),
-            Some(Place::from(fault)),
-        );
-        Self {
-            kind: fault.kind,
-            message,
-            hint,
-            place,
-            faults: Vec::new(),
-        }
-    }
-}
-
-impl From<&DragFileFault> for Place {
-    fn from(fault: &DragFileFault) -> Self {
-        Self {
-            pointer: fault.pointer.clone(),
-            line: fault.line,
-            column: fault.column,
-            region: fault.region.clone(),
-        }
-    }
-}
-
-/// The most memory this process held so far, in bytes; `None` where the system has no `/proc`.
-pub fn peak_bytes() -> Option<u64> {
-    peak_of(&std::fs::read_to_string("/proc/self/status").ok()?)
-}
-
-fn peak_of(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
-}
-
-/// A JSON object in the order of the stages, in milliseconds' precision.
+/// Serialises the seconds of the stages as a JSON object, in order, to the millisecond.
 fn seconds<S: Serializer>(seconds: &[(Stage, f64)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(
         seconds
@@ -292,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_edit_that_never_began_says_so_and_nothing_else() {
+    fn the_record_of_an_edit_that_did_not_begin_has_no_further_fields() {
         let mut record = Record::new(Paths {
             image: "in/cat.png".into(),
             drag: Some("cat.json".into()),
@@ -305,7 +276,7 @@ mod tests {
         });
         assert!(
             record.ended.take().is_some_and(|seconds| seconds > 1.7e9),
-            "the clock of today"
+            "the current time"
         );
         let expected = concat!(
             r#"{"v":1,"id":"cat","status":"failed","image":"in/cat.png","drag":"cat.json","out":"in/cat.edited.png","warnings":[],"#,
@@ -335,18 +306,9 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_edit_did_not_fail() {
+    fn an_interrupted_edit_is_not_a_failed_one() {
         let mut record = Record::new(Paths::default());
         record.fail(&Error::Interrupted { signal: 2 });
         assert_eq!(record.status, Status::Interrupted);
-    }
-
-    #[test]
-    fn peak_memory_is_read_from_the_status_of_the_process() {
-        assert_eq!(
-            peak_of("Name:\tdragnext\nVmHWM:\t    2048 kB\nVmRSS:\t 12 kB\n"),
-            Some(2 << 20)
-        );
-        assert_eq!(peak_of("Name:\tdragnext\n"), None);
     }
 }

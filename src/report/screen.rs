@@ -1,26 +1,26 @@
-//! What messages are shown on: how wide it is, whether it has colours, and which characters must not reach it.
+//! The width and the colours of the terminal that messages are printed to.
 
 use std::ffi::OsStr;
 use std::io::IsTerminal;
 
 use terminal_size::{Width, terminal_size_of};
 
-/// Lines for a file or a pipe have this width.
+/// Columns of prose for a file or a pipe.
 const PAPER: usize = 80;
-/// Longer lines of prose are hard to read.
+/// Most columns of prose; longer lines are hard to read.
 const PROSE: usize = 100;
 
-/// Where text goes.
+/// The destination of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Screen {
-    /// Columns of a terminal; `None` for a file or a pipe, where whoever reads breaks the lines.
+    /// Columns of a terminal; `None` for a file or a pipe, where lines are not broken.
     pub(super) width: Option<usize>,
-    /// Whether escape codes colour the text.
+    /// Whether text is coloured with escape codes.
     pub(super) colour: bool,
 }
 
 impl Screen {
-    /// The process's stderr.
+    /// Returns the screen behind stderr.
     pub(super) fn stderr() -> Self {
         let terminal = std::io::stderr();
         let width = terminal
@@ -36,7 +36,7 @@ impl Screen {
     }
 }
 
-/// Columns for prose and tables on stdout.
+/// Returns the columns for prose and tables on stdout.
 pub(super) fn stdout_width() -> usize {
     let stdout = std::io::stdout();
     let terminal = stdout
@@ -48,26 +48,26 @@ pub(super) fn stdout_width() -> usize {
     })
 }
 
-/// <https://no-color.org>: a variable that is set and not empty, whatever it says.
+/// Returns whether text is coloured. `NO_COLOR` counts if it is set and not empty (<https://no-color.org>).
 fn has_colour(is_terminal: bool, no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
     is_terminal && no_color.is_none_or(OsStr::is_empty) && term.is_none_or(|term| term != "dumb")
 }
 
-/// Breaks text between words, so that no line has more than `width` characters; a longer word stays whole.
+/// Breaks text between words into lines of at most `width` characters. A longer word gets its own line.
 pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    let mut room = 0;
+    let mut left = 0;
     for word in text.split(' ') {
         let length = word.chars().count();
         match lines.last_mut() {
-            Some(line) if length < room => {
+            Some(line) if length < left => {
                 line.push(' ');
                 line.push_str(word);
-                room -= length + 1;
+                left -= length + 1;
             }
             _ => {
                 lines.push(word.to_owned());
-                room = width.saturating_sub(length);
+                left = width.saturating_sub(length);
             }
         }
     }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_need_a_terminal_that_has_them_and_a_user_who_wants_them() {
+    fn colours_need_a_capable_terminal_and_no_color_unset() {
         let value = |text: &'static str| Some(OsStr::new(text));
         assert!(
             has_colour(true, None, None) && has_colour(true, value(""), value("xterm-256color"))

@@ -1,4 +1,4 @@
-//! The numbers of the method, for people and for scripts.
+//! The settings of a method, as a table and as JSON.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ use crate::method::Method;
 use crate::plan::InForce;
 use crate::settings::{Form, typed};
 
-/// Columns before a setting's description.
+/// Indentation of a setting's description.
 const INDENT: &str = "    ";
 
 /// Prints all settings to stdout: a table for each group, or one line of JSON.
@@ -73,7 +73,7 @@ fn table(method: Method, settings: &[InForce], width: usize) -> String {
     text
 }
 
-/// The bounds without the words around them.
+/// Returns the bounds without "must be".
 fn short_bounds(form: Form) -> String {
     match form {
         Form::Whole(0, u64::MAX) => "any whole number".into(),

@@ -1,30 +1,30 @@
-//! How a batch ended, in numbers.
+//! The counts of a batch.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// How many items of a run ended how, or were not begun.
+/// The number of items that ended in each way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Summary {
-    /// Items of the list, or of this shard of it.
+    /// Items of the list, or of the shard.
     pub items: usize,
-    /// With a picture, in this run.
+    /// Done in this run.
     pub done: usize,
-    /// Done by an earlier run, and nothing of them changed.
+    /// Done in an earlier run and unchanged since.
     pub done_before: usize,
     /// Failed in this run.
     pub failed: usize,
-    /// Failed in an earlier run, and would fail again.
+    /// Failed in an earlier run, and unchanged since.
     pub failed_before: usize,
-    /// Not begun, or not finished.
+    /// Not begun, or interrupted.
     pub left: usize,
     /// Seconds of the run.
     pub seconds: f64,
 }
 
 impl Summary {
-    /// The summary as a line of JSON among records: it has no `id`.
+    /// Returns the summary as JSON. Unlike the records on stdout, it has no `id`.
     pub fn to_json(self) -> serde_json::Value {
         serde_json::json!({ "v": 1, "summary": { "seconds": (self.seconds * 1e3).round() / 1e3, "items": self.items, "done": self.done,
             "done_before": self.done_before, "failed": self.failed, "failed_before": self.failed_before, "left": self.left } })
@@ -49,21 +49,21 @@ impl fmt::Display for Summary {
             (failed_before, "failed before"),
             (left, "left"),
         ];
-        let told: Vec<String> = parts
+        let counts: Vec<String> = parts
             .iter()
             .filter(|(count, _)| *count > 0)
             .map(|(count, what)| format!("{count} {what}"))
             .collect();
-        let told = if told.is_empty() {
+        let counts = if counts.is_empty() {
             "nothing to do".to_owned()
         } else {
-            told.join(", ")
+            counts.join(", ")
         };
-        write!(f, "{}: {told} in {seconds:.1} s", counted(items))
+        write!(f, "{}: {counts} in {seconds:.1} s", counted(items))
     }
 }
 
-/// `1 item`, `2 items`.
+/// Returns the number with its noun: `1 item`, `2 items`.
 pub fn counted(items: usize) -> String {
     if items == 1 {
         "1 item".to_owned()
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_there_is_is_told() {
+    fn counts_of_zero_are_left_out() {
         let summary = Summary {
             items: 24,
             done: 20,

@@ -31,7 +31,7 @@ fn check(folder: &Folder, expected: &BTreeMap<String, Vec<u8>>, what: &str) -> u
         let name = format!("{}.png", record["id"].as_str().unwrap());
         assert!(
             record["status"] != "done" || results.contains_key(&name),
-            "{what}: {name} is told to be done and is not there"
+            "{what}: {name} is recorded as done but does not exist"
         );
     }
     results.len()
@@ -79,10 +79,10 @@ fn a_run_killed_at_any_failpoint_loses_nothing() {
         let _ = std::fs::remove_dir_all(folder.path("out"));
         let mut command = folder.batch(&["in", "-o", "out"]);
         let output = command.env("DRAGNEXT_FAILPOINTS", place).output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(
-            told.contains(&format!("failpoint {}\n", place.split('#').next().unwrap())),
-            "{place}: {told}"
+            stderr.contains(&format!("failpoint {}\n", place.split('#').next().unwrap())),
+            "{place}: {stderr}"
         );
         assert_eq!(output.status.signal(), Some(SIGKILL), "{place}");
         check(&folder, &expected, place);
@@ -105,11 +105,11 @@ fn a_truncated_last_record_is_removed_with_a_warning() {
     folder
         .whole(&[])
         .assert(0)
-        .says("removing a truncated last line")
-        .says("3 items: 2 done, 1 done before");
+        .stderr_has("removing a truncated last line")
+        .stderr_has("3 items: 2 done, 1 done before");
     assert_eq!(folder.done(), ["p0", "p1", "p2"]);
     assert!(folder.results() == expected);
-    folder.whole(&[]).assert(0).does_not_say("truncated");
+    folder.whole(&[]).assert(0).stderr_lacks("truncated");
 }
 
 /// Kills `DRAGNEXT_TEST_KILLS` runs at moments spread over a run; each next run continues.
@@ -120,9 +120,9 @@ fn a_run_killed_at_random_moments_loses_nothing() {
         .and_then(|kills| kills.parse().ok())
         .unwrap_or(12);
     let folder = Folder::new(6);
-    let begun = Instant::now();
+    let started = Instant::now();
     let expected = folder.expected();
-    let whole = begun.elapsed();
+    let whole = started.elapsed();
     let (mut kills, mut rounds, mut partial) = (0_usize, 0_usize, 0_usize);
     let mut shares = noise(wanted * 40)
         .into_iter()

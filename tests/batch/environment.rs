@@ -50,7 +50,7 @@ fn a_batch_needs_neither_home_nor_temporary_nor_current_folder() {
         let out = format!("out{number}");
         after(&folder, before, &out)
             .assert(0)
-            .says("2 items: 2 done");
+            .stderr_has("2 items: 2 done");
         assert!(
             crate::folder::results(&folder.path(&out)) == expected,
             "{before}"
@@ -88,7 +88,7 @@ fn files_have_the_permissions_of_the_umask() {
 fn a_suspended_process_continues_and_records_true_durations() {
     let folder = Folder::new(2);
     let expected = folder.expected();
-    let begun = Instant::now();
+    let started = Instant::now();
     // A failpoint holds it in the training of the first item; it is suspended there.
     let (child, stderr) = start_at(folder.batch(&["in", "-o", "out"]), "wait_in_lora#1");
     send("STOP", &child);
@@ -96,15 +96,15 @@ fn a_suspended_process_continues_and_records_true_durations() {
     let state = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
     assert!(
         state.is_empty() || state.contains(") T "),
-        "it stands still: {state}"
+        "it is suspended: {state}"
     );
     send("CONT", &child);
     send("INT", &child);
     drop(stderr);
     wait(child).assert(130);
-    folder.whole(&[]).assert(0).says("2 items: 2 done");
+    folder.whole(&[]).assert(0).stderr_has("2 items: 2 done");
     assert!(folder.results() == expected);
-    let wall = begun.elapsed().as_secs_f64();
+    let wall = started.elapsed().as_secs_f64();
     let records = folder.records();
     let stages = records
         .iter()

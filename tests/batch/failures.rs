@@ -14,14 +14,14 @@ fn a_faulty_item_fails_alone() {
     folder
         .whole(&[])
         .assert(1)
-        .says("p1: failed: in/p1.json: ")
-        .says("p2: failed: in/p2.png: ")
-        .says("2 of 4 items failed");
-    let told = folder.statuses();
-    assert_eq!([&told[1].1, &told[2].1], ["failed", "failed"]);
+        .stderr_has("p1: failed: in/p1.json: ")
+        .stderr_has("p2: failed: in/p2.png: ")
+        .stderr_has("2 of 4 items failed");
+    let statuses = folder.statuses();
+    assert_eq!([&statuses[1].1, &statuses[2].1], ["failed", "failed"]);
     assert!(
-        told[2].2 == "image.decode" && told[1].2.starts_with("instruction."),
-        "{told:?}"
+        statuses[2].2 == "image.decode" && statuses[1].2.starts_with("instruction."),
+        "{statuses:?}"
     );
     assert!(folder.results()["p3.png"] == expected["p3.png"] && folder.results().len() == 2);
     // Once they are fixed, the next run edits them without --redo.
@@ -30,7 +30,7 @@ fn a_faulty_item_fails_alone() {
     folder
         .whole(&[])
         .assert(0)
-        .says("4 items: 2 done, 2 done before");
+        .stderr_has("4 items: 2 done, 2 done before");
     assert!(folder.results() == expected);
 }
 
@@ -39,7 +39,10 @@ fn a_batch_of_failed_items_fails() {
     let folder = Folder::new(2);
     folder.write("in/p0.json", "{}");
     folder.write("in/p1.json", "{}");
-    folder.whole(&[]).assert(1).says("2 of 2 items failed");
+    folder
+        .whole(&[])
+        .assert(1)
+        .stderr_has("2 of 2 items failed");
 }
 
 #[cfg(feature = "failpoints")]
@@ -67,8 +70,8 @@ mod injected {
             let run = folder
                 .whole_at(place, &[])
                 .assert(1)
-                .says(&format!("failpoint {name}\n"))
-                .says("4 items: 3 done, 1 failed");
+                .stderr_has(&format!("failpoint {name}\n"))
+                .stderr_has("4 items: 3 done, 1 failed");
             assert!(!run.stderr.contains("panicked at"), "{}", run.stderr);
             assert_eq!(
                 folder.statuses()[1],
@@ -89,17 +92,20 @@ mod injected {
             if lasts {
                 again
                     .assert(1)
-                    .says("4 items: 3 done before, 1 failed before")
-                    .says("--redo failed");
+                    .stderr_has("4 items: 3 done before, 1 failed before")
+                    .stderr_has("--redo failed");
                 folder
                     .whole(&["--redo", "failed"])
                     .assert(0)
-                    .says("4 items: 1 done, 3 done before");
+                    .stderr_has("4 items: 1 done, 3 done before");
             } else {
-                again.assert(0).says("4 items: 1 done, 3 done before");
+                again.assert(0).stderr_has("4 items: 1 done, 3 done before");
             }
             assert!(folder.results() == expected);
-            folder.whole(&[]).assert(0).says("4 items: 4 done before");
+            folder
+                .whole(&[])
+                .assert(0)
+                .stderr_has("4 items: 4 done before");
         }
     }
 
@@ -112,17 +118,20 @@ mod injected {
         folder
             .whole_at("disk_full#3", &[])
             .assert(1)
-            .says("failpoint disk_full")
-            .says("p1: failed: ")
-            .says("4 items: 3 done, 1 failed");
+            .stderr_has("failpoint disk_full")
+            .stderr_has("p1: failed: ")
+            .stderr_has("4 items: 3 done, 1 failed");
         assert_eq!(folder.statuses()[1].2, "output.disk_full");
-        folder.whole(&[]).assert(0).says("1 done, 3 done before");
+        folder
+            .whole(&[])
+            .assert(0)
+            .stderr_has("1 done, 3 done before");
         std::fs::remove_dir_all(folder.path("out")).unwrap();
         folder
             .whole_at("disk_full", &[])
             .assert(75)
-            .says("free some disk space, then run the same command again")
-            .says("left in");
+            .stderr_has("free some disk space, then run the same command again")
+            .stderr_has("left in");
         assert!(folder.results().is_empty());
         folder.whole(&[]).assert(0);
         assert!(folder.results() == expected);
@@ -136,14 +145,14 @@ mod injected {
         folder
             .whole_at("record_disk_full#2", &[])
             .assert(75)
-            .says("failpoint record_disk_full")
-            .says("all.jsonl: ");
+            .stderr_has("failpoint record_disk_full")
+            .stderr_has("all.jsonl: ");
         assert_eq!(folder.done(), ["p0"]);
         folder
             .whole(&[])
             .assert(0)
-            .says("4 items: 3 done, 1 done before")
-            .does_not_say("truncated");
+            .stderr_has("4 items: 3 done, 1 done before")
+            .stderr_lacks("truncated");
         assert!(folder.results() == expected);
     }
 
@@ -168,8 +177,8 @@ mod injected {
         drop(stdin);
         wait(child)
             .assert(1)
-            .says("failpoint header_read")
-            .says("p1: failed: in/p1.png: was removed after the run started");
+            .stderr_has("failpoint header_read")
+            .stderr_has("p1: failed: in/p1.png: was removed after the run started");
         assert_eq!(
             folder
                 .statuses()
@@ -203,7 +212,7 @@ fn a_small_disk_becomes_full() {
         return;
     }
     let run = folder.whole(&[]);
-    let (told, results) = (folder.statuses(), folder.results());
+    let (statuses, results) = (folder.statuses(), folder.results());
     let free = Command::new("mount")
         .args(["-o", "remount,size=64m"])
         .arg(folder.path("out"))
@@ -220,7 +229,7 @@ fn a_small_disk_becomes_full() {
             .success()
     );
     report(&format!(
-        "48 KiB: {:?}, {} results, {told:?}",
+        "48 KiB: {:?}, {} results, {statuses:?}",
         run.status,
         results.len()
     ));

@@ -32,7 +32,7 @@ impl Ended {
         self
     }
 
-    pub(crate) fn says(self, text: &str) -> Self {
+    pub(crate) fn stderr_has(self, text: &str) -> Self {
         assert!(
             self.stderr.contains(text),
             "`{text}` is not in: {}",
@@ -41,7 +41,7 @@ impl Ended {
         self
     }
 
-    pub(crate) fn does_not_say(self, text: &str) -> Self {
+    pub(crate) fn stderr_lacks(self, text: &str) -> Self {
         assert!(
             !self.stderr.contains(text),
             "`{text}` is in: {}",

@@ -35,7 +35,7 @@ fn a_group_gives_the_results_of_single_edits() {
     folder
         .whole(&["--batch", "3"])
         .assert(0)
-        .says("5 items: 5 done");
+        .stderr_has("5 items: 5 done");
     assert_like_single_edits(&folder, "out", &["p0", "p1", "p2", "p3", "p4"]);
     let together: Vec<u64> = folder
         .records()
@@ -43,8 +43,11 @@ fn a_group_gives_the_results_of_single_edits() {
         .map(|record| record["together"].as_u64().unwrap())
         .collect();
     assert_eq!(together, [3, 3, 3, 2, 2]);
-    // The group size does not matter for what is done.
-    folder.whole(&[]).assert(0).says("5 items: 5 done before");
+    // Done items stay done with any group size.
+    folder
+        .whole(&[])
+        .assert(0)
+        .stderr_has("5 items: 5 done before");
     folder
         .run(&["in", "-o", "single", "--batch", "1"])
         .assert(0);
@@ -85,7 +88,7 @@ fn the_items_of_a_group_may_have_different_settings() {
     folder
         .run(&["--manifest", "list.jsonl", "-o", "out", "--batch", "4"])
         .assert(0)
-        .says("4 done");
+        .stderr_has("4 done");
     assert_like_single_edits(&folder, "out", &["p0", "p1", "p2", "p3"]);
 }
 
@@ -102,8 +105,8 @@ fn a_group_may_contain_items_that_need_no_network() {
     folder
         .whole(&["--batch", "4"])
         .assert(1)
-        .says("p1: failed")
-        .says("4 items: 3 done, 1 failed");
+        .stderr_has("p1: failed")
+        .stderr_has("4 items: 3 done, 1 failed");
     assert_like_single_edits(&folder, "out", &["p0", "p3"]);
 }
 
@@ -123,13 +126,16 @@ mod injected {
             folder
                 .whole_at(failpoint, &["--batch", "3"])
                 .assert(1)
-                .says("failpoint")
-                .says("3 items: 2 done, 1 failed");
-            let told = folder.statuses();
+                .stderr_has("failpoint")
+                .stderr_has("3 items: 2 done, 1 failed");
+            let statuses = folder.statuses();
             assert_eq!(
-                told.iter().filter(|(_, _, error)| error == kind).count(),
+                statuses
+                    .iter()
+                    .filter(|(_, _, error)| error == kind)
+                    .count(),
                 1,
-                "{told:?}"
+                "{statuses:?}"
             );
             let done = folder.done();
             assert_like_single_edits(
@@ -141,7 +147,7 @@ mod injected {
             folder
                 .whole(&["--batch", "3", "--redo", "failed"])
                 .assert(0)
-                .says("3 items: 1 done, 2 done before");
+                .stderr_has("3 items: 1 done, 2 done before");
             assert_like_single_edits(&folder, "out", &["p0", "p1", "p2"]);
         }
     }
@@ -154,9 +160,9 @@ mod injected {
         let failpoint = "no_memory_for_several#2";
         let ended = folder.whole_at(failpoint, &["--batch", "3"]).assert(0);
         ended
-            .says("failpoint no_memory_for_several")
-            .says("warning: p0: the device cannot edit 3 items at a time")
-            .says("3 items: 3 done");
+            .stderr_has("failpoint no_memory_for_several")
+            .stderr_has("warning: p0: the device cannot edit 3 items at a time")
+            .stderr_has("3 items: 3 done");
         assert!(folder.results() == expected);
         assert!(
             folder
@@ -182,13 +188,16 @@ mod injected {
                 folder
                     .whole(more)
                     .assert(0)
-                    .says("3 items: 2 done, 1 done before");
+                    .stderr_has("3 items: 2 done, 1 done before");
                 assert!(
                     left.is_none_or(|left| folder.results()["p1.png"] == left),
                     "it is not written again"
                 );
                 assert_like_single_edits(&folder, "out", &["p0", "p1", "p2"]);
-                folder.whole(more).assert(0).says("3 items: 3 done before");
+                folder
+                    .whole(more)
+                    .assert(0)
+                    .stderr_has("3 items: 3 done before");
             }
         }
     }
@@ -203,7 +212,7 @@ mod injected {
         folder
             .whole(&["--no-metadata"])
             .assert(1)
-            .says("out/p0.png");
+            .stderr_has("out/p0.png");
         assert!(
             folder.results()["p0.png"] == folder.bench.read("in/p0.png"),
             "it is as it was"
@@ -218,7 +227,7 @@ mod injected {
         command
             .env("DRAGNEXT_CACHE_LIMIT", "100MB")
             .env("DRAGNEXT_CACHE", folder.path("cache"));
-        ended(command).assert(0).says("6 items: 6 done");
+        ended(command).assert(0).stderr_has("6 items: 6 done");
         let cached: Vec<bool> = folder
             .records()
             .iter()
@@ -228,7 +237,7 @@ mod injected {
         folder
             .run(&["in", "-o", "together", "--seeds", "1-2", "--batch", "4"])
             .assert(0)
-            .says("6 items: 6 done");
+            .stderr_has("6 items: 6 done");
         assert_like_each_other(&folder, &["p0.seed-1", "p0.seed-2", "p2.seed-2"]);
     }
 
@@ -242,15 +251,18 @@ mod injected {
         crate::folder::send("INT", &child);
         drop(stderr);
         crate::folder::wait(child).assert(130);
-        let told = folder.statuses();
+        let statuses = folder.statuses();
         assert!(
-            told.len() == 3 && told.iter().all(|(_, status, _)| status == "interrupted"),
-            "{told:?}"
+            statuses.len() == 3
+                && statuses
+                    .iter()
+                    .all(|(_, status, _)| status == "interrupted"),
+            "{statuses:?}"
         );
         folder
             .whole(&["--batch", "3"])
             .assert(0)
-            .says("3 items: 3 done");
+            .stderr_has("3 items: 3 done");
         assert_like_single_edits(&folder, "out", &["p0", "p1", "p2"]);
     }
 }

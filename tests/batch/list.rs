@@ -1,7 +1,5 @@
 //! The whole list is checked before anything runs.
 
-use std::process::Command;
-
 use crate::folder::Folder;
 
 /// Runs a manifest with these lines after one valid line, asserts that nothing was written, and returns stderr.
@@ -73,17 +71,17 @@ fn every_fault_of_a_manifest_is_reported_with_its_line() {
         ),
     ];
     let lines: Vec<&str> = faults.iter().map(|(line, _)| *line).collect();
-    let told = refusal(&folder, &lines);
+    let stderr = refusal(&folder, &lines);
     for (line, expected) in faults {
         assert!(
-            told.contains(expected),
-            "{line}: `{expected}` is not in\n{told}"
+            stderr.contains(expected),
+            "{line}: `{expected}` is not in\n{stderr}"
         );
     }
     assert!(
-        told.ends_with(&format!("\n{} items are wrong\n", faults.len()))
-            && told.matches("error: ").count() == faults.len(),
-        "{told}"
+        stderr.ends_with(&format!("\n{} items are wrong\n", faults.len()))
+            && stderr.matches("error: ").count() == faults.len(),
+        "{stderr}"
     );
     // The same faults as JSON.
     let run = folder
@@ -140,7 +138,7 @@ fn paths_outside_their_folders_are_rejected() {
         folder
             .run(&["--manifest", "lists/l.jsonl", "-o", "out"])
             .assert(2)
-            .says("lists/l.jsonl:1: the output `");
+            .stderr_has("lists/l.jsonl:1: the output `");
     }
     let absolute = folder.path("in/p0.png");
     for image in ["../in/p0.png", absolute.to_str().unwrap()] {
@@ -148,8 +146,8 @@ fn paths_outside_their_folders_are_rejected() {
         folder
             .run(&["--manifest", "lists/l.jsonl", "-o", "out"])
             .assert(2)
-            .says("is outside `lists`")
-            .says("--allow-outside");
+            .stderr_has("is outside `lists`")
+            .stderr_has("--allow-outside");
         folder
             .run(&[
                 "--manifest",
@@ -174,11 +172,11 @@ fn links_out_of_their_folders_are_rejected() {
     folder
         .whole(&[])
         .assert(2)
-        .says("in/link.png: `link.png` is outside `in`");
+        .stderr_has("in/link.png: `link.png` is outside `in`");
     folder
         .whole(&["--allow-outside"])
         .assert(0)
-        .says("2 items: 2 done");
+        .stderr_has("2 items: 2 done");
     std::fs::remove_file(folder.path("in/link.png")).unwrap();
 
     // Links to files inside the folder are followed. Links to folders are not, so a loop ends.
@@ -188,8 +186,8 @@ fn links_out_of_their_folders_are_rejected() {
     folder
         .run(&["in", "-o", "new"])
         .assert(0)
-        .says("2 items: 2 done")
-        .says("skipping 2 links to folders");
+        .stderr_has("2 items: 2 done")
+        .stderr_has("skipping 2 links to folders");
 
     // A folder inside the output folder that is a link to another folder.
     std::fs::create_dir_all(folder.path("there")).unwrap();
@@ -202,7 +200,7 @@ fn links_out_of_their_folders_are_rejected() {
     folder
         .run(&["--manifest", "l.jsonl", "-o", "out2"])
         .assert(2)
-        .says("the output `in/p0.png` is outside `out2`");
+        .stderr_has("the output `in/p0.png` is outside `out2`");
     assert_eq!(std::fs::read_dir(folder.path("there")).unwrap().count(), 0);
 
     // The masks of drag files are inputs too.
@@ -212,7 +210,7 @@ fn links_out_of_their_folders_are_rejected() {
     folder
         .run(&["masked", "-o", "out3"])
         .assert(1)
-        .says("the mask is outside the list's folder");
+        .stderr_has("the mask is outside the list's folder");
 }
 
 /// Pipes must not be opened, because reading one would block forever.
@@ -221,7 +219,7 @@ fn links_out_of_their_folders_are_rejected() {
 fn pipes_and_devices_are_rejected_without_opening_them() {
     let folder = Folder::new(1);
     assert!(
-        Command::new("mkfifo")
+        std::process::Command::new("mkfifo")
             .arg(folder.path("in/pipe.png"))
             .status()
             .unwrap()
@@ -231,11 +229,11 @@ fn pipes_and_devices_are_rejected_without_opening_them() {
     folder
         .whole(&[])
         .assert(2)
-        .says("in/pipe.png: is a pipe, a socket or a device, not a file");
+        .stderr_has("in/pipe.png: is a pipe, a socket or a device, not a file");
     folder
         .whole(&["--keep-going"])
         .assert(1)
-        .says("1 done, 1 failed");
+        .stderr_has("1 done, 1 failed");
     folder.write(
         "l.jsonl",
         "{\"image\": \"in/pipe.png\", \"drag\": \"in/p0.json\"}\n{\"image\": \"/dev/zero\", \"drag\": \"in/p0.json\", \"out\": \"z.png\"}",
@@ -261,7 +259,10 @@ fn names_with_control_characters_are_rejected_and_escaped() {
     let folder = Folder::new(1);
     for name in ["a\nb", "a\u{1b}[2Jb", "a\u{202e}b"] {
         folder.item(&format!("in/{name}"), 1);
-        let run = folder.whole(&[]).assert(2).says("has control characters");
+        let run = folder
+            .whole(&[])
+            .assert(2)
+            .stderr_has("has control characters");
         assert!(
             !run.stderr.contains('\u{1b}')
                 && !run.stderr.contains('\u{202e}')
@@ -283,9 +284,12 @@ fn names_with_control_characters_are_rejected_and_escaped() {
         folder.bench.read("in/p0.json"),
     )
     .unwrap();
-    folder.whole(&[]).assert(0).says("2 items: 2 done");
+    folder.whole(&[]).assert(0).stderr_has("2 items: 2 done");
     assert_eq!(folder.records()[1]["image_bytes"], "696e2f71ff2e706e67");
-    folder.whole(&[]).assert(0).says("2 items: 2 done before");
+    folder
+        .whole(&[])
+        .assert(0)
+        .stderr_has("2 items: 2 done before");
 }
 
 #[test]
@@ -295,13 +299,13 @@ fn two_pictures_with_the_same_output_are_both_named() {
     folder
         .whole(&[])
         .assert(2)
-        .says("in/p0.png: the output `out/p0.png` is also that of in/p0.jpg");
+        .stderr_has("in/p0.png: the output `out/p0.png` is also that of in/p0.jpg");
     folder.run(&["in", "-o", "in"]).assert(2);
     let folder = Folder::new(1);
     folder
         .run(&["in", "-o", "in"])
         .assert(2)
-        .says("in/p0.png: the output `in/p0.png` is an input");
+        .stderr_has("in/p0.png: the output `in/p0.png` is an input");
     assert!(!folder.path("in/records").exists());
 }
 
@@ -315,15 +319,15 @@ fn with_keep_going_faulty_entries_are_failed_items() {
     folder
         .run(&["--manifest", "list.jsonl", "-o", "out", "--keep-going"])
         .assert(1)
-        .says("3 items: 1 done, 2 failed");
-    let told = folder.statuses();
-    assert_eq!(told[0], ("a".into(), "done".into(), String::new()));
+        .stderr_has("3 items: 1 done, 2 failed");
+    let statuses = folder.statuses();
+    assert_eq!(statuses[0], ("a".into(), "done".into(), String::new()));
     assert_eq!(
-        told[1],
+        statuses[1],
         ("line 2".into(), "failed".into(), "manifest.line".into())
     );
     assert_eq!(
-        told[2],
+        statuses[2],
         (
             "list.jsonl:3".into(),
             "failed".into(),
@@ -338,17 +342,17 @@ fn a_list_without_items_is_rejected() {
     folder
         .whole(&[])
         .assert(2)
-        .says("there is nothing to edit")
-        .says("`--drag` gives one drag file for all");
+        .stderr_has("there is nothing to edit")
+        .stderr_has("`--drag` gives one drag file for all");
     folder
         .run(&["nowhere", "-o", "out"])
         .assert(2)
-        .says("nowhere");
+        .stderr_has("nowhere");
     folder.write("l.jsonl", "\n");
     folder
         .run(&["--manifest", "l.jsonl", "-o", "out"])
         .assert(2)
-        .says("l.jsonl: there is nothing to edit");
+        .stderr_has("l.jsonl: there is nothing to edit");
     folder.run(&["--manifest", "in", "-o", "out"]).assert(2);
     // The common drag file is checked first.
     folder.item("in/p", 1);
@@ -356,6 +360,6 @@ fn a_list_without_items_is_rejected() {
     folder
         .whole(&["--drag", "bad.json"])
         .assert(2)
-        .says("bad.json");
+        .stderr_has("bad.json");
     assert!(!folder.path("out").exists());
 }

@@ -6,7 +6,7 @@ use crate::folder::{Folder, ended, results};
 #[test]
 fn a_batch_gives_the_bytes_of_single_edits_in_any_order() {
     let folder = Folder::new(4);
-    folder.whole(&[]).assert(0).says("4 items: 4 done");
+    folder.whole(&[]).assert(0).stderr_has("4 items: 4 done");
     let batch = folder.results();
     assert_eq!(
         batch.keys().collect::<Vec<_>>(),
@@ -58,7 +58,7 @@ fn subfolders_are_kept_and_drag_files_are_found_in_both_places() {
     folder
         .whole(&[])
         .assert(0)
-        .says("skipping 1 picture without a drag file, such as `in/alone.png`");
+        .stderr_has("skipping 1 picture without a drag file, such as `in/alone.png`");
     assert_eq!(
         folder.results().keys().collect::<Vec<_>>(),
         ["a/cat.png", "b/cat.png", "dog.png"]
@@ -68,7 +68,7 @@ fn subfolders_are_kept_and_drag_files_are_found_in_both_places() {
     folder
         .run(&["in", "-o", "all", "--drag", "in/a/cat.json"])
         .assert(0)
-        .says("4 items: 4 done");
+        .stderr_has("4 items: 4 done");
     assert!(results(&folder.path("all"))["a/cat.png"] == folder.results()["a/cat.png"]);
 }
 
@@ -79,23 +79,23 @@ fn results_are_not_inputs() {
     folder
         .run(&["in", "-o", "in/out", "--drag", "in/p0.json"])
         .assert(0)
-        .says("2 items: 2 done");
+        .stderr_has("2 items: 2 done");
     folder
         .run(&["in", "-o", "in/out", "--drag", "in/p0.json"])
         .assert(0)
-        .says("2 items: 2 done before");
+        .stderr_has("2 items: 2 done before");
 }
 
 #[test]
 fn a_second_run_does_nothing_and_loads_no_weights() {
     let folder = Folder::new(3);
-    folder.whole(&[]).assert(0).says("load ");
+    folder.whole(&[]).assert(0).stderr_has("load ");
     let (records, times) = (folder.records(), modified(&folder));
     folder
         .whole(&[])
         .assert(0)
-        .says("3 items: 3 done before")
-        .does_not_say("load ");
+        .stderr_has("3 items: 3 done before")
+        .stderr_lacks("load ");
     assert!(
         folder.records() == records && modified(&folder) == times,
         "nothing was written"
@@ -105,8 +105,8 @@ fn a_second_run_does_nothing_and_loads_no_weights() {
     folder
         .whole(&[])
         .assert(0)
-        .says("3 items: 3 done before")
-        .says("load ");
+        .stderr_has("3 items: 3 done before")
+        .stderr_has("load ");
 }
 
 fn modified(folder: &Folder) -> Vec<std::time::SystemTime> {
@@ -132,7 +132,7 @@ fn only_changed_items_are_edited_again() {
     folder
         .whole(&[])
         .assert(0)
-        .says("3 items: 1 done, 2 done before");
+        .stderr_has("3 items: 1 done, 2 done before");
     assert!(
         folder.results()["p1.png"] != first["p1.png"]
             && folder.results()["p0.png"] == first["p0.png"]
@@ -142,7 +142,10 @@ fn only_changed_items_are_edited_again() {
         "in/p2.json",
         drag.replace("\"version\":1", "\"version\":1,\"comment\":\"mine\""),
     );
-    folder.whole(&[]).assert(0).says("3 items: 3 done before");
+    folder
+        .whole(&[])
+        .assert(0)
+        .stderr_has("3 items: 3 done before");
     folder.write(
         "in/p2.json",
         drag.replace("\"version\":1", "\"version\":1,\"prompt\":\"a cat\""),
@@ -150,18 +153,18 @@ fn only_changed_items_are_edited_again() {
     folder
         .whole(&[])
         .assert(0)
-        .says("3 items: 1 done, 2 done before");
+        .stderr_has("3 items: 1 done, 2 done before");
     std::fs::remove_file(folder.path("out/p0.png")).unwrap();
     folder
         .whole(&[])
         .assert(0)
-        .says("3 items: 1 done, 2 done before");
+        .stderr_has("3 items: 1 done, 2 done before");
     assert!(folder.results()["p0.png"] == first["p0.png"]);
     folder
         .whole(&["--seed", "3"])
         .assert(0)
-        .says("3 items: 3 done");
-    folder.whole(&[]).assert(0).says("3 items: 3 done");
+        .stderr_has("3 items: 3 done");
+    folder.whole(&[]).assert(0).stderr_has("3 items: 3 done");
     assert!(folder.results()["p0.png"] == first["p0.png"]);
 }
 
@@ -174,15 +177,15 @@ fn a_foreign_output_is_kept_unless_overwriting_is_requested() {
     folder
         .whole(&[])
         .assert(1)
-        .says("p1: failed: out/p1.png: exists already");
+        .stderr_has("p1: failed: out/p1.png: exists already");
     assert_eq!(folder.results()["p1.png"], b"mine");
     folder
         .whole(&["--overwrite"])
         .assert(0)
-        .says("2 items: 1 done, 1 done before");
+        .stderr_has("2 items: 1 done, 1 done before");
     assert!(folder.results() == expected);
     folder.write("out/p0.png", "touched up");
-    folder.whole(&[]).assert(1).says("exists already");
+    folder.whole(&[]).assert(1).stderr_has("exists already");
     assert_eq!(folder.results()["p0.png"], b"touched up");
     std::fs::remove_file(folder.path("out/p0.png")).unwrap();
     folder.whole(&[]).assert(0);
@@ -196,23 +199,23 @@ fn redo_edits_the_named_items_again() {
     folder
         .whole(&["--redo", "p1"])
         .assert(0)
-        .says("3 items: 1 done, 2 done before");
+        .stderr_has("3 items: 1 done, 2 done before");
     folder
         .whole(&["--redo", "p1", "--redo", "p2"])
         .assert(0)
-        .says("3 items: 2 done, 1 done before");
+        .stderr_has("3 items: 2 done, 1 done before");
     folder
         .whole(&["--redo", "failed"])
         .assert(0)
-        .says("3 items: 3 done before");
+        .stderr_has("3 items: 3 done before");
     folder
         .whole(&["--redo", "all"])
         .assert(0)
-        .says("3 items: 3 done");
+        .stderr_has("3 items: 3 done");
     folder
         .whole(&["--redo", "p7"])
         .assert(2)
-        .says("no item has the id `p7`");
+        .stderr_has("no item has the id `p7`");
 }
 
 #[test]
@@ -314,6 +317,6 @@ fn json_prints_records_and_a_summary_to_stdout() {
     let mut command = folder.batch(&["in", "-o", "again", "--json"]);
     let mut child = command.spawn().unwrap();
     drop(child.stdout.take());
-    crate::folder::wait(child).assert(0).does_not_say("panic");
+    crate::folder::wait(child).assert(0).stderr_lacks("panic");
     assert_eq!(results(&folder.path("again")).len(), 2);
 }

@@ -8,12 +8,12 @@ fn each_shard_edits_its_items_and_reads_the_records_of_others() {
     folder
         .whole(&["--shard", "1/2"])
         .assert(0)
-        .says("2 items: 2 done");
+        .stderr_has("2 items: 2 done");
     assert_eq!(folder.done(), ["p1", "p3"]);
     folder
         .whole(&["--shard", "0/2"])
         .assert(0)
-        .says("3 items: 3 done");
+        .stderr_has("3 items: 3 done");
     assert_eq!(
         crate::bench::pictures::names(&folder.path("out/records")),
         [
@@ -27,20 +27,23 @@ fn each_shard_edits_its_items_and_reads_the_records_of_others() {
     folder
         .whole(&["--shard", "5/8"])
         .assert(0)
-        .says("0 items in shard 5/8");
+        .stderr_has("0 items in shard 5/8");
     for shard in ["0/2", "2/3"] {
         folder
             .whole(&["--shard", shard])
             .assert(0)
-            .says("done before")
-            .does_not_say("load ");
+            .stderr_has("done before")
+            .stderr_lacks("load ");
     }
-    folder.whole(&[]).assert(0).says("5 items: 5 done before");
+    folder
+        .whole(&[])
+        .assert(0)
+        .stderr_has("5 items: 5 done before");
     assert!(folder.results() == folder.expected());
     folder
         .whole(&["--shard", "2/2"])
         .assert(2)
-        .says("shards count from 0");
+        .stderr_has("shards count from 0");
 }
 
 /// A second run on the same shard is rejected, with the process of the first. Another shard is accepted, and a killed run releases its lock.
@@ -53,16 +56,16 @@ fn a_second_run_on_the_same_shard_is_rejected() {
         folder.batch(&["in", "-o", "out", "--shard", "0/2"]),
         "hang_in_decode",
     );
-    let said = format!("out: process {} on ", first.id());
+    let holder = format!("out: process {} on ", first.id());
     folder
         .whole(&["--shard", "0/2"])
         .assert(75)
-        .says(&said)
-        .says("shard 0/2");
+        .stderr_has(&holder)
+        .stderr_has("shard 0/2");
     folder
         .whole(&["--shard", "1/2"])
         .assert(0)
-        .says("1 item: 1 done");
+        .stderr_has("1 item: 1 done");
     assert!(
         first.try_wait().unwrap().is_none(),
         "the first is still at work"
@@ -72,5 +75,5 @@ fn a_second_run_on_the_same_shard_is_rejected() {
     folder
         .whole(&["--shard", "0/2"])
         .assert(0)
-        .says("1 item: 1 done");
+        .stderr_has("1 item: 1 done");
 }

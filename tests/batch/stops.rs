@@ -20,14 +20,14 @@ mod signals {
                 start_at(folder.batch(&["in", "-o", "out"]), "wait_in_decode#3");
             let sent = Instant::now();
             send(signal, &run);
-            let mut told = String::new();
-            stderr.read_to_string(&mut told).unwrap();
-            assert_eq!(run.wait().unwrap().code(), Some(status), "{told}");
+            let mut message = String::new();
+            stderr.read_to_string(&mut message).unwrap();
+            assert_eq!(run.wait().unwrap().code(), Some(status), "{message}");
             assert!(sent.elapsed() < Duration::from_secs(10));
             assert!(
-                told.contains("interrupted; 2 of 4 items remain")
-                    && told.contains("4 items: 2 done, 2 left"),
-                "{told}"
+                message.contains("interrupted; 2 of 4 items remain")
+                    && message.contains("4 items: 2 done, 2 left"),
+                "{message}"
             );
             assert_eq!(folder.done(), ["p0", "p1"]);
             assert_eq!(folder.statuses()[2].1, "interrupted");
@@ -38,7 +38,7 @@ mod signals {
             folder
                 .whole(&[])
                 .assert(0)
-                .says("4 items: 2 done, 2 done before");
+                .stderr_has("4 items: 2 done, 2 done before");
             assert!(folder.results() == expected);
         }
     }
@@ -64,7 +64,7 @@ mod signals {
         folder
             .whole(&[])
             .assert(0)
-            .says("3 items: 2 done, 1 done before");
+            .stderr_has("3 items: 2 done, 1 done before");
         assert!(folder.results() == expected);
     }
 }
@@ -75,13 +75,13 @@ fn no_item_is_begun_after_the_time_limit() {
     folder
         .whole(&["--max-seconds", "0"])
         .assert(75)
-        .says("time limit reached; 2 of 2 items remain");
+        .stderr_has("time limit reached; 2 of 2 items remain");
     assert!(folder.results().is_empty() && folder.records().is_empty());
     folder.whole(&["--max-seconds", "1000"]).assert(0);
     folder
         .whole(&["--max-seconds", "0"])
         .assert(0)
-        .says("2 items: 2 done before");
+        .stderr_has("2 items: 2 done before");
     folder.whole(&["--max-seconds", "-1"]).assert(2);
 }
 
@@ -94,15 +94,15 @@ fn no_item_is_begun_after_the_permitted_failures() {
     folder
         .whole(&["--fail-fast"])
         .assert(1)
-        .says("5 items: 1 done, 1 failed, 3 left")
-        .says("stopped after 1 item failed");
+        .stderr_has("5 items: 1 done, 1 failed, 3 left")
+        .stderr_has("stopped after 1 item failed");
     folder
         .whole(&["--max-failures", "2"])
         .assert(1)
-        .says("5 items: 1 done before, 2 failed, 2 left");
+        .stderr_has("5 items: 1 done before, 2 failed, 2 left");
     folder
         .whole(&["--max-failures", "3"])
         .assert(1)
-        .says("5 items: 1 done, 1 done before, 3 failed");
+        .stderr_has("5 items: 1 done, 1 done before, 3 failed");
     folder.whole(&["--max-failures", "0"]).assert(2);
 }

@@ -15,7 +15,7 @@ fn variants_have_different_seeds_and_one_lora() {
     folder
         .whole(&["--seeds", "4,6-7"])
         .assert(0)
-        .says("6 items: 6 done");
+        .stderr_has("6 items: 6 done");
     let variants = folder.results();
     let names: Vec<&String> = variants.keys().collect();
     assert_eq!(
@@ -62,11 +62,11 @@ fn variants_have_different_seeds_and_one_lora() {
     folder
         .whole(&["--seeds", "4,6-7"])
         .assert(0)
-        .says("6 items: 6 done before");
+        .stderr_has("6 items: 6 done before");
     folder
         .whole(&["--seeds", "4,6-8"])
         .assert(0)
-        .says("8 items: 2 done, 6 done before");
+        .stderr_has("8 items: 2 done, 6 done before");
 }
 
 /// The second variant of a picture takes LoRA and inversion from the cache.
@@ -124,7 +124,7 @@ fn invalid_seeds_are_rejected() {
     folder
         .whole(&["--seeds", "1,a"])
         .assert(2)
-        .says("expected at most 1000 different seeds, such as 1,2,5-8");
+        .stderr_has("expected at most 1000 different seeds, such as 1,2,5-8");
     // A single seed from the environment does not replace those of the list.
     let mut command = folder.batch(&["in", "-o", "out", "--seeds", "1,2"]);
     command.env("DRAGNEXT_SEED", "9");

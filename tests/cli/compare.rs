@@ -271,7 +271,7 @@ fn pictures_that_cannot_be_compared_are_rejected() {
     bench.save("a.png", ramp(None));
     bench.save("b.png", GrayImage::new(40, 31));
     std::fs::write(bench.folder.path().join("text.png"), "no picture").unwrap();
-    for (arguments, kind, said) in [
+    for (arguments, kind, message) in [
         (
             &["a.png", "b.png"][..],
             "image.size",
@@ -298,7 +298,7 @@ fn pictures_that_cannot_be_compared_are_rejected() {
         let output = bench.run(arguments);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
-        assert!(stderr.contains(said), "{stderr}");
+        assert!(stderr.contains(message), "{stderr}");
         let record = bench.json(arguments);
         assert_eq!(
             (&record["status"], &record["error"]["kind"]),

@@ -228,12 +228,12 @@ fn files_that_are_not_records_or_manifests_are_rejected() {
     let bench = Bench::new();
     bench.write("good.jsonl", &record("a", "done", 1.0));
     bench.write("prose.txt", "This is\nno record.\n");
-    bench.write("torn.jsonl", &record("a", "done", 1.0)[..25]);
+    bench.write("truncated.jsonl", &record("a", "done", 1.0)[..25]);
     bench.write("empty.jsonl", "");
     bench.write("twice.jsonl", &manifest(&["a", "b", "a"]));
     bench.write("broken.jsonl", "{\"id\": \"a\"}\n{\"id\": \n");
     bench.write("other/items.jsonl", &manifest(&["a"]));
-    for (arguments, said) in [
+    for (arguments, message) in [
         (&["none.jsonl"][..], "none.jsonl: No such file"),
         (&["prose.txt"], "prose.txt: contains no records"),
         (&["."], ".: is not a file"),
@@ -284,10 +284,10 @@ fn files_that_are_not_records_or_manifests_are_rejected() {
     ] {
         let (status, stdout, stderr) = bench.run(arguments);
         assert_eq!((status, &*stdout), (Some(2), ""), "{arguments:?}: {stderr}");
-        assert!(stderr.contains(said), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(message), "{arguments:?}: {stderr}");
     }
     // A run killed at its first line, and a run that did nothing, leave files without records.
-    for file in ["torn.jsonl", "empty.jsonl"] {
+    for file in ["truncated.jsonl", "empty.jsonl"] {
         let (status, stdout, stderr) = bench.run(&[file, "good.jsonl"]);
         assert_eq!(
             (status, &*stdout),

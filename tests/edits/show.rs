@@ -171,6 +171,54 @@ fn an_edit_is_done_again_from_its_result() {
     );
 }
 
+/// Points alone are a drag; they and the `edit_prompt` come back from the report.
+#[test]
+fn a_drag_of_points_is_edited_and_done_again() {
+    let bench = Bench::new();
+    let points = r#"{ "version": 1, "edit_prompt": "a wave on its side", "regions": [
+        { "id": "crest", "type": "point", "handle": [40, 40], "target": [60, 45] },
+        { "type": "point", "handle": [70, 60], "target": [70, 30.5] } ],
+      "settings": { "seed": 3, "strength": 0.08, "iterations": 2 } }"#;
+    bench.write("drag.json", points);
+    let first = bench.make("out.png", &["--no-lora"]);
+    assert_eq!(warnings(&first), ["edit_prompt.unused"]);
+    assert_ne!(
+        image::open(bench.path("out.png")).unwrap(),
+        image::open(bench.path("in.png")).unwrap()
+    );
+    let moved: Vec<f64> = first["regions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|region| region["moved_px"].as_f64().unwrap())
+        .collect();
+    assert!(
+        (moved[0] - 425_f64.sqrt()).abs() < 1e-6 && (moved[1] - 29.5).abs() < 1e-6,
+        "{moved:?}"
+    );
+
+    let again = [
+        "in.png",
+        "--like",
+        "out.png",
+        "-o",
+        "again.png",
+        "--no-lora",
+    ];
+    let second = done(&mut bench.edit(&again));
+    assert_eq!(warnings(&second), ["edit_prompt.unused"]);
+    assert!(bench.read("out.png") == bench.read("again.png"));
+    let shown = succeeds(&mut bench.command(&["show", "out.png"])).stdout;
+    let shown = String::from_utf8(shown).unwrap();
+    for line in [
+        "  edited    a wave on its side",
+        "  region    crest: point, from (40, 40) to (60, 45)",
+        "  region    region-2: point, from (70, 60) to (70, 30.5)",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{shown}");
+    }
+}
+
 #[test]
 fn an_edit_without_compositing_is_done_again_without() {
     let bench = Bench::new();
@@ -350,7 +398,7 @@ fn a_report_is_shown_to_people() {
         format!("out.png: edited by dragnext {version} with the model tiny"),
         "  prompt    a \\u{1b}[2Jwave\\nerror: no".into(),
         "  region    ball: translation of the ellipse [40.0, 40.0, 14.0, 12.0], from (40, 40) to (60, 45)".into(),
-        "  editable  what the drag sweeps, and a margin".into(),
+        "  editable  the swept area and a margin".into(),
         "  seed      3".into(),
         "  settings  strength 0.08 (default 0.75), timesteps 2 (default 5), iterations 2 (default 10), lora-steps 2 (default 70)".into(),
     ];
@@ -390,11 +438,11 @@ fn pictures_without_a_report_are_refused() {
         (
             "in.png",
             "show.no_report",
-            "says nothing about how it was made",
+            "has no report of how it was made",
         ),
         ("out.png", "show.no_report", "--no-metadata"),
         ("photo.jpg", "show.not_png", "is a JPG file"),
-        ("drag.json", "show.not_png", "is no PNG"),
+        ("drag.json", "show.not_png", "is not a PNG"),
         ("cut.png", "show.damaged", "ends before the picture does"),
         ("flipped.png", "show.damaged", "checksum"),
         ("missing.png", "file", "check the path"),

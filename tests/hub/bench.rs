@@ -1,18 +1,18 @@
-//! A home folder of its own, a hub of its own, and the program between them.
+//! A temporary home folder, a local hub, and runs of the program with both.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::server::{COMMIT, Server, etag};
 
-/// The repository's name in most tests; the server has it under any.
+/// The repository of most tests. The server has its files under any name.
 pub(crate) const MODEL: &str = "someone/tiny";
 
 pub(crate) const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
 pub(crate) const VAE: &str = "vae/diffusion_pytorch_model.safetensors";
 pub(crate) const TEXT_ENCODER: &str = "text_encoder/model.safetensors";
 
-/// What is fetched of the tiny model: three weights, six required files, index and the tokenizer's configuration.
+/// Files that are fetched of the tiny model: three weights, six required files, index and tokenizer configuration.
 pub(crate) const FILES: usize = 11;
 
 pub(crate) fn fixture(name: &str) -> PathBuf {
@@ -26,14 +26,14 @@ pub(crate) struct Bench {
     pub(crate) server: Server,
 }
 
-/// How a run ended.
-pub(crate) struct Ended {
+/// A finished run of the program.
+pub(crate) struct Finished {
     pub(crate) status: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-impl From<Output> for Ended {
+impl From<Output> for Finished {
     fn from(output: Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self {
@@ -44,14 +44,14 @@ impl From<Output> for Ended {
     }
 }
 
-impl Ended {
+impl Finished {
     pub(crate) fn succeeded(self) -> Self {
         assert_eq!(self.status, Some(0), "{}", self.stderr);
         self
     }
 
-    /// Ended with 75, and says all of these.
-    pub(crate) fn failed_for_now(self, parts: &[&str]) -> Self {
+    /// Asserts exit status 75 and that stderr contains all `parts`.
+    pub(crate) fn failed_temporarily(self, parts: &[&str]) -> Self {
         assert_eq!(self.status, Some(75), "{}{}", self.stdout, self.stderr);
         for part in parts {
             assert!(
@@ -77,8 +77,8 @@ impl Bench {
         }
     }
 
-    /// One whose cache has the model.
-    pub(crate) fn filled() -> Self {
+    /// Returns a bench whose cache has the model, with an empty log.
+    pub(crate) fn with_model() -> Self {
         let bench = Self::new();
         bench.fetch().succeeded();
         bench.server.reset();
@@ -89,7 +89,7 @@ impl Bench {
         self.home.path().join(name)
     }
 
-    /// The program with an emptied environment that knows this home and this hub.
+    /// Returns a command of the program whose environment has only this home folder and this hub.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin("dragnext"));
         command
@@ -104,15 +104,15 @@ impl Bench {
         command
     }
 
-    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Finished {
         self.command(arguments).output().unwrap().into()
     }
 
-    pub(crate) fn fetch(&self) -> Ended {
+    pub(crate) fn fetch(&self) -> Finished {
         self.run(&["fetch", MODEL])
     }
 
-    /// An edit of a moment, with these arguments as well.
+    /// Returns a command of a very short edit with further arguments.
     pub(crate) fn edit_with(&self, arguments: &[&str]) -> Command {
         let mut command = self.command(&["edit", "--json", "--overwrite"]);
         command
@@ -152,7 +152,7 @@ impl Bench {
             .join(etag(name, &self.server.file(name)))
     }
 
-    /// Names in the folder of the contents.
+    /// Returns the file names in the folder of the blobs.
     pub(crate) fn blobs(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.folder().join("blobs"))
             .into_iter()
@@ -162,8 +162,8 @@ impl Bench {
             .collect()
     }
 
-    /// Every file of the snapshot has the bytes that the server has, every content has its right name, and nothing unfinished is left.
-    pub(crate) fn is_whole(&self) {
+    /// Asserts that snapshot and blobs have the bytes of the server and that no partial file is left.
+    pub(crate) fn assert_complete(&self) {
         let blobs = self.blobs();
         assert_eq!(blobs.len(), FILES, "{blobs:?}");
         for name in [
@@ -186,8 +186,8 @@ impl Bench {
         }
     }
 
-    /// No content lies under its name that is not whole.
-    pub(crate) fn has_no_half_blob(&self) {
+    /// Asserts that every blob has the hash of its name, except partial files.
+    pub(crate) fn assert_blobs_complete(&self) {
         for name in self
             .blobs()
             .iter()
@@ -196,7 +196,7 @@ impl Bench {
             let bytes = std::fs::read(self.folder().join("blobs").join(name)).unwrap();
             assert!(
                 dragnext::digest::sha256(&bytes).starts_with(name.as_str()),
-                "{name} has its own bytes"
+                "{name} has other bytes"
             );
         }
     }

@@ -1,6 +1,6 @@
 //! `dragnext doctor`.
 
-use crate::bench::{Bench, Ended, MODEL};
+use crate::bench::{Bench, Finished, MODEL};
 use crate::server::COMMIT;
 
 fn check<'a>(report: &'a serde_json::Value, name: &str) -> &'a serde_json::Value {
@@ -13,8 +13,8 @@ fn check<'a>(report: &'a serde_json::Value, name: &str) -> &'a serde_json::Value
 }
 
 #[test]
-fn it_tells_what_there_is_and_asks_nobody() {
-    let bench = Bench::filled();
+fn doctor_reports_every_check_without_network() {
+    let bench = Bench::with_model();
     let report = bench.run(&["doctor", "--json"]).succeeded().json();
     for name in [
         "program",
@@ -39,13 +39,13 @@ fn it_tells_what_there_is_and_asks_nobody() {
         models["details"][0],
         format!("{MODEL}@{COMMIT} 1.5 MB, complete")
     );
-    assert_eq!(models["state"], "note", "the default model is not there");
+    assert_eq!(models["state"], "note", "the default model is missing");
     assert!(models["hint"].as_str().unwrap().contains("dragnext fetch"));
     assert!(
         check(&report, "network")["text"]
             .as_str()
             .unwrap()
-            .starts_with("not tried")
+            .starts_with("not tested")
     );
     let endpoint = format!("HF_ENDPOINT={}", bench.server.endpoint());
     assert!(
@@ -55,7 +55,7 @@ fn it_tells_what_there_is_and_asks_nobody() {
             .iter()
             .any(|line| *line == endpoint.as_str())
     );
-    assert_eq!(bench.server.log().len(), 0, "nobody was asked");
+    assert_eq!(bench.server.log().len(), 0, "no request was sent");
 
     std::fs::remove_file(bench.snapshot().join("unet/config.json")).unwrap();
     let text = bench.run(&["doctor"]).succeeded().stdout;
@@ -66,7 +66,7 @@ fn it_tells_what_there_is_and_asks_nobody() {
 }
 
 #[test]
-fn it_asks_the_hub_when_told_to() {
+fn doctor_requests_the_default_model_with_network() {
     let bench = Bench::new();
     let report = bench
         .run(&["doctor", "--network", "--json"])
@@ -79,33 +79,34 @@ fn it_asks_the_hub_when_told_to() {
             .starts_with("/api/models/stable-diffusion-v1-5/")
     );
     bench.server.reset();
-    let offline: Ended = bench
+    let offline: Finished = bench
         .command(&["doctor", "--network"])
         .env("HF_HUB_OFFLINE", "1")
         .output()
         .unwrap()
         .into();
-    assert!(offline.succeeded().stdout.contains("offline is set"));
+    assert!(offline.succeeded().stdout.contains("offline"));
     assert_eq!(bench.server.log().len(), 0);
 }
 
 #[test]
-fn a_cache_that_cannot_be_is_told() {
+fn an_unusable_cache_is_reported() {
     let bench = Bench::new();
-    std::fs::write(bench.path("file"), "no folder").unwrap();
-    let ended: Ended = bench
+    std::fs::write(bench.path("file"), "not a folder").unwrap();
+    let finished: Finished = bench
         .command(&["doctor", "--json"])
         .env("HF_HUB_CACHE", "file/hub")
         .output()
         .unwrap()
         .into();
-    let ended = ended.failed_for_now(&["file/hub: the cache cannot be written to", "HF_HUB_CACHE"]);
-    assert_eq!(check(&ended.json(), "models")["state"], "bad");
-    let fetched: Ended = bench
+    let finished =
+        finished.failed_temporarily(&["file/hub: the cache cannot be written to", "HF_HUB_CACHE"]);
+    assert_eq!(check(&finished.json(), "models")["state"], "bad");
+    let fetched: Finished = bench
         .command(&["fetch", MODEL])
         .env("HF_HUB_CACHE", "file/hub")
         .output()
         .unwrap()
         .into();
-    fetched.failed_for_now(&["file/hub", "HF_HUB_CACHE"]);
+    fetched.failed_temporarily(&["file/hub", "HF_HUB_CACHE"]);
 }

@@ -1,7 +1,7 @@
-//! `dragnext fetch` and `edit` where nothing is wrong.
+//! `dragnext fetch` and `edit` without faults.
 
-use crate::bench::{Bench, Ended, FILES, MODEL, TEXT_ENCODER, UNET, VAE, fixture};
-use crate::server::{COMMIT, Fault};
+use crate::bench::{Bench, FILES, Finished, MODEL, TEXT_ENCODER, UNET, VAE, fixture};
+use crate::server::{COMMIT, ServerFault};
 
 #[test]
 fn a_model_is_fetched_once_and_used() {
@@ -18,11 +18,11 @@ fn a_model_is_fetched_once_and_used() {
         "{}",
         fetched.stderr
     );
-    bench.is_whole();
+    bench.assert_complete();
     assert_eq!(
         std::fs::read_to_string(bench.folder().join("refs/main")).unwrap(),
         COMMIT,
-        "as Python's library has it"
+        "as in the Python library"
     );
     assert!(
         std::fs::read_link(bench.snapshot().join(UNET))
@@ -33,18 +33,18 @@ fn a_model_is_fetched_once_and_used() {
     assert!(
         log.iter()
             .all(|request| !request.path.contains("tokenizer.json")),
-        "what is not needed is not fetched"
+        "unlisted files are not fetched"
     );
 
     bench.server.reset();
     let again = bench.fetch().succeeded();
     assert!(
-        again.stderr.contains("are as they were fetched"),
+        again.stderr.contains("11 files in the cache are intact"),
         "{}",
         again.stderr
     );
     assert_eq!(again.stdout, fetched.stdout);
-    let edited: Ended = bench.edit(MODEL).output().unwrap().into();
+    let edited: Finished = bench.edit(MODEL).output().unwrap().into();
     assert_eq!(
         edited.succeeded().json()["model"],
         format!("{MODEL}@{COMMIT}")
@@ -53,19 +53,19 @@ fn a_model_is_fetched_once_and_used() {
 }
 
 #[test]
-fn an_edit_fetches_what_is_missing() {
+fn an_edit_fetches_missing_files() {
     let bench = Bench::new();
-    let edited: Ended = bench.edit(MODEL).output().unwrap().into();
+    let edited: Finished = bench.edit(MODEL).output().unwrap().into();
     let record = edited.succeeded().json();
     assert_eq!(
         (record["status"].as_str(), record["model"].as_str()),
         (Some("done"), Some(format!("{MODEL}@{COMMIT}").as_str()))
     );
-    bench.is_whole();
-    // The same folder, given as a folder, gives the same pixels.
+    bench.assert_complete();
+    // The same files as a folder give the same pixels.
     let pixels = || image::open(bench.path("out.png")).unwrap().into_rgba8();
     let from_hub = pixels();
-    Ended::from(
+    Finished::from(
         bench
             .edit(fixture("tiny").to_str().unwrap())
             .output()
@@ -75,11 +75,11 @@ fn an_edit_fetches_what_is_missing() {
     assert!(from_hub == pixels());
 }
 
-/// A mistake in the edit is told before anything is fetched for it.
+/// An invalid edit is rejected before anything is fetched.
 #[test]
-fn nothing_is_fetched_for_an_edit_that_cannot_be_done() {
+fn nothing_is_fetched_for_an_invalid_edit() {
     let bench = Bench::new();
-    let edited: Ended = bench
+    let edited: Finished = bench
         .edit(MODEL)
         .arg("--steps")
         .arg("0")
@@ -94,7 +94,7 @@ fn nothing_is_fetched_for_an_edit_that_cannot_be_done() {
 }
 
 #[test]
-fn the_default_model_has_its_revision_pinned() {
+fn the_default_model_is_pinned_to_a_commit() {
     let bench = Bench::new();
     let fetched = bench.run(&["fetch", "--json"]).succeeded().json();
     assert_eq!(
@@ -106,8 +106,8 @@ fn the_default_model_has_its_revision_pinned() {
         "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"
     );
     assert_eq!(fetched["files"].as_array().unwrap().len(), FILES);
-    let asked = "/api/models/stable-diffusion-v1-5/stable-diffusion-v1-5/revision/451f4fe16113bff5a5d2269ed5ad43b0592e9a14";
-    assert_eq!(bench.server.log()[0].path, asked);
+    let expected = "/api/models/stable-diffusion-v1-5/stable-diffusion-v1-5/revision/451f4fe16113bff5a5d2269ed5ad43b0592e9a14";
+    assert_eq!(bench.server.log()[0].path, expected);
     assert!(
         !bench
             .path(
@@ -117,9 +117,9 @@ fn the_default_model_has_its_revision_pinned() {
         "a commit needs no reference"
     );
 
-    // `edit` takes it when no model is named.
+    // `edit` without a model uses the same.
     bench.server.reset();
-    let edited: Ended = bench.edit_with(&["-o", "out.png"]).output().unwrap().into();
+    let edited: Finished = bench.edit_with(&["-o", "out.png"]).output().unwrap().into();
     assert_eq!(
         edited.succeeded().json()["model"],
         "stable-diffusion-v1-5/stable-diffusion-v1-5@451f4fe16113bff5a5d2269ed5ad43b0592e9a14"
@@ -128,7 +128,7 @@ fn the_default_model_has_its_revision_pinned() {
 }
 
 #[test]
-fn half_precision_is_fetched_where_there_is_some() {
+fn half_precision_is_preferred() {
     let bench = Bench::new();
     let half = "unet/diffusion_pytorch_model.fp16.safetensors";
     bench.server.set(half, Some(bench.server.file(UNET)));
@@ -164,63 +164,65 @@ fn demo_and_folders_need_no_hub() {
             .stdout,
         format!("tiny\n{}\n", folder.display())
     );
-    // A folder goes before a name of the hub.
+    // An existing folder takes precedence over a repository of that name.
     std::fs::create_dir_all(bench.path(MODEL)).unwrap();
     assert_eq!(bench.fetch().succeeded().stdout, format!("tiny\n{MODEL}\n"));
     assert_eq!(bench.server.log().len(), 0);
 }
 
 #[test]
-fn a_repository_that_lacks_files_is_told_so() {
+fn a_repository_without_required_files_is_rejected() {
     let bench = Bench::new();
     bench.server.set(TEXT_ENCODER, None);
     bench
         .server
         .set("text_encoder/pytorch_model.bin", Some(b"a pickle".to_vec()));
     bench.server.set("vae/config.json", None);
-    let ended = bench.run(&["fetch", MODEL, "--json"]);
+    let finished = bench.run(&["fetch", MODEL, "--json"]);
     assert_eq!(
-        (ended.status, ended.json()["error"]["kind"].as_str()),
+        (finished.status, finished.json()["error"]["kind"].as_str()),
         (Some(2), Some("weights.missing"))
     );
     for part in ["vae/config.json", TEXT_ENCODER, "pickles"] {
         assert!(
-            ended.stderr.contains(part),
+            finished.stderr.contains(part),
             "{part} is not in {}",
-            ended.stderr
+            finished.stderr
         );
     }
     assert_eq!(bench.blobs().len(), 0, "nothing was fetched");
 }
 
-/// The token goes to the hub and to nobody else, and is shown to nobody at all.
+/// The token is sent to the hub only, and appears in no output and no file.
 #[test]
-fn a_token_is_sent_to_the_hub_alone_and_never_shown() {
+fn a_token_is_sent_to_the_hub_only_and_never_shown() {
     const TOKEN: &str = "hf_SecretOfMine";
     let bench = Bench::new();
     let mut shown = String::new();
     let mut run = |arguments: &[&str], status: i32| {
-        let ended: Ended = bench
+        let finished: Finished = bench
             .command(arguments)
             .env("HF_TOKEN", TOKEN)
             .output()
             .unwrap()
             .into();
-        assert_eq!(ended.status, Some(status), "{}", ended.stderr);
-        shown += &(ended.stdout + &ended.stderr);
+        assert_eq!(finished.status, Some(status), "{}", finished.stderr);
+        shown += &(finished.stdout + &finished.stderr);
     };
     bench.server.plan(
         "HEAD",
         "unet/config.json",
-        Fault::Status(401, "X-Error-Code: RepoNotFound"),
+        ServerFault::Status(401, "X-Error-Code: RepoNotFound"),
         1,
     );
     run(&["fetch", MODEL], 75);
-    bench.server.plan("GET", "storage/unet", Fault::Cut(0.4), 1);
+    bench
+        .server
+        .plan("GET", "storage/unet", ServerFault::Cut(0.4), 1);
     run(&["fetch", MODEL, "--json"], 0);
     run(&["doctor", "--network"], 0);
     run(&["doctor", "--json"], 0);
-    let edited: Ended = bench
+    let edited: Finished = bench
         .edit(MODEL)
         .env("HF_TOKEN", TOKEN)
         .output()
@@ -232,13 +234,13 @@ fn a_token_is_sent_to_the_hub_alone_and_never_shown() {
     assert_eq!(
         bench
             .server
-            .count(|fault| matches!(fault, Fault::Status(..) | Fault::Cut(_))),
+            .count(|fault| matches!(fault, ServerFault::Status(..) | ServerFault::Cut(_))),
         2,
         "both faults happened"
     );
     assert!(
         shown.contains("the connection") && shown.contains("401"),
-        "and were told: {shown}"
+        "both faults are reported: {shown}"
     );
     for request in &log {
         let expected = (request.host == "hub").then(|| format!("Bearer {TOKEN}"));
@@ -256,12 +258,12 @@ fn a_token_is_sent_to_the_hub_alone_and_never_shown() {
             .filter(|request| request.host == "storage")
             .count()
             >= 3,
-        "the storage server was asked"
+        "the storage host received requests"
     );
     assert!(!shown.contains(TOKEN), "{shown}");
     assert!(
         !shown.contains("Signature"),
-        "nor are the storage server's permissions shown: {shown}"
+        "signatures of the storage host are not shown: {shown}"
     );
     let list = std::process::Command::new("grep")
         .args(["-rlaF", TOKEN])
@@ -271,16 +273,16 @@ fn a_token_is_sent_to_the_hub_alone_and_never_shown() {
     assert_eq!(
         String::from_utf8_lossy(&list.stdout),
         "",
-        "no file holds it"
+        "no file contains it"
     );
 }
 
 #[test]
-fn a_token_is_taken_from_where_python_has_it() {
+fn the_token_is_that_of_the_python_library() {
     let bench = Bench::new();
     std::fs::create_dir_all(bench.path("hf")).unwrap();
     std::fs::write(bench.path("hf/token"), "hf_InTheFile\n").unwrap();
-    let asked = |variables: &[(&str, &str)]| {
+    let sent = |variables: &[(&str, &str)]| {
         bench.server.reset();
         assert!(
             bench
@@ -294,23 +296,23 @@ fn a_token_is_taken_from_where_python_has_it() {
         std::fs::remove_dir_all(bench.path("hf/hub")).unwrap();
         bench.server.log()[0].headers.get("authorization").cloned()
     };
-    assert_eq!(asked(&[]).as_deref(), Some("Bearer hf_InTheFile"));
+    assert_eq!(sent(&[]).as_deref(), Some("Bearer hf_InTheFile"));
     assert_eq!(
-        asked(&[("HF_TOKEN", "hf_Given")]).as_deref(),
+        sent(&[("HF_TOKEN", "hf_Given")]).as_deref(),
         Some("Bearer hf_Given")
     );
-    assert_eq!(asked(&[("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")]), None);
+    assert_eq!(sent(&[("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")]), None);
 }
 
-/// A pickle can run code when it is read: it is refused by its name, on the disk and on the hub.
+/// A pickle can run code when it is read, so it is rejected by its name, on disk and on the hub.
 #[test]
-fn a_pickle_is_no_model() {
+fn a_pickle_is_rejected() {
     let bench = Bench::new();
     std::fs::write(bench.path("model.ckpt"), b"\x80\x04.").unwrap();
     for name in ["model.ckpt", "someone/model.ckpt"] {
-        let ended = Ended::from(bench.edit(name).output().unwrap());
+        let finished = Finished::from(bench.edit(name).output().unwrap());
         assert_eq!(
-            (ended.status, ended.json()["error"]["kind"].as_str()),
+            (finished.status, finished.json()["error"]["kind"].as_str()),
             (Some(2), Some("weights.format")),
             "{name}"
         );

@@ -1,10 +1,11 @@
-//! Models of the hub as users meet them: through the program, against a small hub on this machine that fails as it is told.
-//! Every test proves first, from the hub's own log, from a failpoint or from the way a process ended, that its fault happened.
+//! Models of the hub, through the program, against a small local hub with planned faults.
+//!
+//! Every test first proves that its fault happened: from the log of the hub, from a failpoint or from how a process ended.
 
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test ends where something is not as it should be"
+    reason = "tests fail by panicking, and print why they are skipped"
 )]
 
 mod bench;

@@ -1,26 +1,28 @@
-//! What networks and servers do wrong while a model is fetched.
+//! Faults of networks and servers during a fetch.
 
 use std::net::TcpListener;
 use std::time::Duration;
 
-use crate::bench::{Bench, Ended, MODEL, TEXT_ENCODER, UNET, VAE};
-use crate::server::Fault;
+use crate::bench::{Bench, Finished, MODEL, TEXT_ENCODER, UNET, VAE};
+use crate::server::ServerFault;
 
-/// What every failure for want of the hub says.
-const ROUTES: [&str; 2] = ["--model demo", "--model FOLDER"];
+/// Every error about an unreachable hub says how to do without.
+const WITHOUT_HUB: [&str; 2] = ["--model demo", "--model FOLDER"];
 
 #[test]
-fn a_cut_connection_goes_on_where_it_ended() {
+fn a_closed_connection_is_resumed() {
     let bench = Bench::new();
-    bench.server.plan("GET", "storage/unet", Fault::Cut(0.4), 2);
+    bench
+        .server
+        .plan("GET", "storage/unet", ServerFault::Cut(0.4), 2);
     let fetched = bench.fetch().succeeded();
     assert_eq!(
-        bench.server.count(|fault| *fault == Fault::Cut(0.4)),
+        bench.server.count(|fault| *fault == ServerFault::Cut(0.4)),
         2,
-        "it was cut twice"
+        "it was closed twice"
     );
     assert!(
-        fetched.stderr.contains("trying again in 0.5 s"),
+        fetched.stderr.contains("retrying in 0.5 s"),
         "{}",
         fetched.stderr
     );
@@ -41,62 +43,78 @@ fn a_cut_connection_goes_on_where_it_ended() {
             Some(format!("bytes={second}-"))
         ]
     );
-    bench.is_whole();
+    bench.assert_complete();
 }
 
 #[test]
-fn a_short_body_is_noticed() {
+fn a_short_body_is_detected() {
     let bench = Bench::new();
     bench
         .server
-        .plan("GET", "storage/vae", Fault::Short(0.5), 1);
+        .plan("GET", "storage/vae", ServerFault::Short(0.5), 1);
     bench
         .server
-        .plan("GET", "unet/config.json", Fault::Short(0.5), 1);
+        .plan("GET", "unet/config.json", ServerFault::Short(0.5), 1);
     bench.fetch().succeeded();
-    assert_eq!(bench.server.count(|fault| *fault == Fault::Short(0.5)), 2);
-    bench.is_whole();
+    assert_eq!(
+        bench
+            .server
+            .count(|fault| *fault == ServerFault::Short(0.5)),
+        2
+    );
+    bench.assert_complete();
 }
 
 #[test]
-fn a_server_without_ranges_begins_anew() {
+fn a_server_without_ranges_restarts_the_download() {
     let bench = Bench::new();
-    bench.server.plan("GET", "storage/unet", Fault::Cut(0.4), 1);
     bench
         .server
-        .plan("GET", "storage/unet", Fault::IgnoreRange, 1);
+        .plan("GET", "storage/unet", ServerFault::Cut(0.4), 1);
+    bench
+        .server
+        .plan("GET", "storage/unet", ServerFault::IgnoreRange, 1);
     bench.fetch().succeeded();
-    assert_eq!(bench.server.count(|fault| *fault == Fault::IgnoreRange), 1);
+    assert_eq!(
+        bench
+            .server
+            .count(|fault| *fault == ServerFault::IgnoreRange),
+        1
+    );
     assert!(
         bench.server.downloads(UNET)[1]
             .headers
             .contains_key("range"),
-        "the rest was asked for, the whole came"
+        "the rest was requested"
     );
-    bench.is_whole();
+    bench.assert_complete();
 }
 
-/// A server that always cuts ends the run; what came is kept, is no blob, and the next run goes on from it.
+/// When a server closes every connection, the run fails and keeps the partial file, which the next run resumes.
 #[test]
-fn cuts_without_end_are_given_up_and_resumed_by_the_next_run() {
+fn repeated_disconnects_fail_and_the_next_run_resumes() {
     let bench = Bench::new();
-    bench.server.plan("GET", "storage/unet", Fault::Cut(0.4), 1);
     bench
         .server
-        .plan("GET", "storage/unet", Fault::Cut(0.0), 100);
-    let ended = bench.fetch().failed_for_now(&ROUTES);
+        .plan("GET", "storage/unet", ServerFault::Cut(0.4), 1);
+    bench
+        .server
+        .plan("GET", "storage/unet", ServerFault::Cut(0.0), 100);
+    let finished = bench.fetch().failed_temporarily(&WITHOUT_HUB);
     assert_eq!(
-        bench.server.count(|fault| matches!(fault, Fault::Cut(_))),
+        bench
+            .server
+            .count(|fault| matches!(fault, ServerFault::Cut(_))),
         4,
-        "one gave something, three gave nothing"
+        "one with new bytes, three without"
     );
     assert!(
-        ended.stderr.contains("http://127.0.0.1:"),
-        "the address is named: {}",
-        ended.stderr
+        finished.stderr.contains("http://127.0.0.1:"),
+        "the message has the address: {}",
+        finished.stderr
     );
     assert!(!bench.blob(UNET).exists());
-    bench.has_no_half_blob();
+    bench.assert_blobs_complete();
     let parts = bench
         .blobs()
         .iter()
@@ -114,13 +132,13 @@ fn cuts_without_end_are_given_up_and_resumed_by_the_next_run() {
     assert_eq!(
         bench.server.downloads(TEXT_ENCODER).len(),
         0,
-        "what is complete is not fetched again"
+        "complete files are not fetched again"
     );
-    bench.is_whole();
+    bench.assert_complete();
 }
 
 #[test]
-fn answers_that_last_are_not_asked_for_again() {
+fn permanent_errors_are_not_retried() {
     for (status, header, kind, hint) in [
         (401, "X-Error-Code: RepoNotFound", "hub.refused", "HF_TOKEN"),
         (
@@ -129,7 +147,7 @@ fn answers_that_last_are_not_asked_for_again() {
             "hub.refused",
             "accept the model's conditions at http://127.0.0.1:",
         ),
-        (403, "", "hub.refused", "may read `someone/tiny`"),
+        (403, "", "hub.refused", "access to `someone/tiny`"),
         (
             404,
             "X-Error-Code: RevisionNotFound",
@@ -140,66 +158,69 @@ fn answers_that_last_are_not_asked_for_again() {
         let bench = Bench::new();
         bench
             .server
-            .plan("", "/api/models/", Fault::Status(status, header), 100);
-        let ended = bench
+            .plan("", "/api/models/", ServerFault::Status(status, header), 100);
+        let finished = bench
             .run(&["fetch", MODEL, "--json"])
-            .failed_for_now(&[hint, "/api/models/someone/tiny"])
-            .failed_for_now(&ROUTES);
-        assert_eq!(ended.json()["error"]["kind"], kind);
+            .failed_temporarily(&[hint, "/api/models/someone/tiny"])
+            .failed_temporarily(&WITHOUT_HUB);
+        assert_eq!(finished.json()["error"]["kind"], kind);
         assert_eq!(
             bench
                 .server
-                .count(|fault| matches!(fault, Fault::Status(..))),
+                .count(|fault| matches!(fault, ServerFault::Status(..))),
             1,
-            "{status} was asked for once"
+            "{status} was not retried"
         );
         assert_eq!(bench.blobs().len(), 0);
     }
 }
 
 #[test]
-fn a_busy_server_is_waited_for() {
+fn a_busy_server_is_retried() {
     let bench = Bench::new();
+    bench.server.plan(
+        "",
+        "/api/models/",
+        ServerFault::Status(429, "Retry-After: 1"),
+        1,
+    );
     bench
         .server
-        .plan("", "/api/models/", Fault::Status(429, "Retry-After: 1"), 1);
+        .plan("HEAD", "unet/config.json", ServerFault::Status(503, ""), 1);
     bench
         .server
-        .plan("HEAD", "unet/config.json", Fault::Status(503, ""), 1);
-    bench
-        .server
-        .plan("GET", "storage/unet", Fault::Status(500, ""), 2);
+        .plan("GET", "storage/unet", ServerFault::Status(500, ""), 2);
     let fetched = bench.fetch().succeeded();
     assert_eq!(
         bench
             .server
-            .count(|fault| matches!(fault, Fault::Status(..))),
+            .count(|fault| matches!(fault, ServerFault::Status(..))),
         4
     );
     assert!(
         fetched
             .stderr
-            .contains("429 Too Many Requests; trying again in 1.0 s"),
+            .contains("429 Too Many Requests; retrying in 1.0 s"),
         "{}",
         fetched.stderr
     );
-    bench.is_whole();
+    bench.assert_complete();
 }
 
 #[test]
-fn a_server_that_stays_broken_or_busy_is_given_up() {
+fn a_server_that_stays_broken_or_busy_is_an_error() {
     let bench = Bench::new();
     bench
         .server
-        .plan("GET", "storage/vae", Fault::Status(502, ""), 100);
+        .plan("GET", "storage/vae", ServerFault::Status(502, ""), 100);
     bench
         .fetch()
-        .failed_for_now(&["502 Bad Gateway", "(after 4 attempts)"])
-        .failed_for_now(&ROUTES);
+        .failed_temporarily(&["502 Bad Gateway", "(after 4 attempts)"])
+        .failed_temporarily(&WITHOUT_HUB);
     assert_eq!(
         bench
             .server
-            .count(|fault| matches!(fault, Fault::Status(..))),
+            .count(|fault| matches!(fault, ServerFault::Status(..))),
         4
     );
     assert!(!bench.blob(VAE).exists());
@@ -208,69 +229,80 @@ fn a_server_that_stays_broken_or_busy_is_given_up() {
     bench.server.plan(
         "GET",
         "storage/vae",
-        Fault::Status(429, "Retry-After: 3600"),
+        ServerFault::Status(429, "Retry-After: 3600"),
         100,
     );
-    bench.fetch().failed_for_now(&["asks to wait 3600 s"]);
+    bench
+        .fetch()
+        .failed_temporarily(&["requests a pause of 3600 s"]);
     assert_eq!(
         bench
             .server
-            .count(|fault| matches!(fault, Fault::Status(..))),
+            .count(|fault| matches!(fault, ServerFault::Status(..))),
         1
     );
 }
 
 #[test]
-fn a_download_that_stands_still_is_begun_again() {
+fn a_stalled_download_is_resumed() {
     let bench = Bench::new();
-    bench.server.plan("GET", "storage/unet", Fault::Stall, 1);
-    let fetched: Ended = bench
+    bench
+        .server
+        .plan("GET", "storage/unet", ServerFault::Stall, 1);
+    let fetched: Finished = bench
         .command(&["fetch", MODEL])
         .env("HF_HUB_DOWNLOAD_TIMEOUT", "1")
         .output()
         .unwrap()
         .into();
-    assert_eq!(bench.server.count(|fault| *fault == Fault::Stall), 1);
-    assert!(fetched.succeeded().stderr.contains("trying again"));
+    assert_eq!(bench.server.count(|fault| *fault == ServerFault::Stall), 1);
+    assert!(fetched.succeeded().stderr.contains("retrying"));
     assert!(
         bench.server.downloads(UNET)[1]
             .headers
             .contains_key("range")
     );
-    bench.is_whole();
+    bench.assert_complete();
 }
 
-/// What comes is compared with the hash that the hub announced.
+/// The received bytes are compared with the hash that the hub announced.
 #[test]
-fn other_bytes_than_announced_are_never_kept() {
+fn bytes_with_a_wrong_hash_are_discarded() {
     let bench = Bench::new();
     bench
         .server
-        .plan("GET", "storage/unet", Fault::WrongBytes, 1);
+        .plan("GET", "storage/unet", ServerFault::WrongBytes, 1);
     let fetched = bench.fetch().succeeded();
-    assert_eq!(bench.server.count(|fault| *fault == Fault::WrongBytes), 1);
+    assert_eq!(
+        bench
+            .server
+            .count(|fault| *fault == ServerFault::WrongBytes),
+        1
+    );
     assert!(
         fetched
             .stderr
-            .contains("other bytes came than the hub announced"),
+            .contains("the received bytes do not have the announced hash"),
         "{}",
         fetched.stderr
     );
-    bench.is_whole();
+    bench.assert_complete();
 
     let bench = Bench::new();
     bench
         .server
-        .plan("GET", "storage/unet", Fault::WrongBytes, 100);
-    let ended = bench.run(&["fetch", MODEL, "--json"]).failed_for_now(&[
+        .plan("GET", "storage/unet", ServerFault::WrongBytes, 100);
+    let finished = bench.run(&["fetch", MODEL, "--json"]).failed_temporarily(&[
         "unet/diffusion_pytorch_model.safetensors",
         "the hub announced",
     ]);
-    assert_eq!(ended.json()["error"]["kind"], "weights.hash");
+    assert_eq!(finished.json()["error"]["kind"], "weights.hash");
     assert_eq!(
-        bench.server.count(|fault| *fault == Fault::WrongBytes),
+        bench
+            .server
+            .count(|fault| *fault == ServerFault::WrongBytes),
         2,
-        "it is not tried without end"
+        "one retry"
     );
     assert!(!bench.blob(UNET).exists());
     assert!(
@@ -278,75 +310,76 @@ fn other_bytes_than_announced_are_never_kept() {
             .blobs()
             .iter()
             .all(|name| !name.ends_with(".incomplete")),
-        "nor is it left for the next run"
+        "no partial file is left"
     );
 }
 
 #[test]
-fn no_network_is_told_with_the_ways_that_need_none() {
+fn an_unreachable_hub_is_reported_with_alternatives() {
     let bench = Bench::new();
     let closed = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
         .unwrap();
     std::net::TcpStream::connect_timeout(&closed, Duration::from_secs(1))
-        .expect_err("nobody listens there");
+        .expect_err("nothing listens on this port");
     for arguments in [&["fetch", MODEL][..], &["doctor", "--network"]] {
-        let ended: Ended = bench
+        let finished: Finished = bench
             .command(arguments)
             .env("HF_ENDPOINT", format!("http://{closed}"))
             .output()
             .unwrap()
             .into();
-        ended
-            .failed_for_now(&[&format!("http://{closed}")])
-            .failed_for_now(&ROUTES);
+        finished
+            .failed_temporarily(&[&format!("http://{closed}")])
+            .failed_temporarily(&WITHOUT_HUB);
     }
-    let ended: Ended = bench
+    let finished: Finished = bench
         .edit(MODEL)
         .env("HF_ENDPOINT", format!("http://{closed}"))
         .output()
         .unwrap()
         .into();
     assert_eq!(
-        ended.failed_for_now(&ROUTES).json()["error"]["kind"],
+        finished.failed_temporarily(&WITHOUT_HUB).json()["error"]["kind"],
         "hub.unreachable"
     );
-    let ended: Ended = bench
+    let finished: Finished = bench
         .command(&["fetch", MODEL])
         .env("HF_ENDPOINT", "nowhere")
         .output()
         .unwrap()
         .into();
-    ended.failed_for_now(&["nowhere: is no address of a hub", "HF_ENDPOINT"]);
+    finished.failed_temporarily(&["nowhere: is not the address of a hub", "HF_ENDPOINT"]);
 }
 
-/// A server that speaks no TLS where TLS is asked for.
+/// An HTTPS endpoint whose server does not support TLS.
 #[test]
-fn encryption_that_fails_is_told() {
+fn a_failed_tls_handshake_is_reported() {
     let bench = Bench::new();
     let address = bench.server.endpoint().replace("http:", "https:");
-    let ended: Ended = bench
+    let finished: Finished = bench
         .command(&["fetch", MODEL])
         .env("HF_ENDPOINT", &address)
         .output()
         .unwrap()
         .into();
-    let ended = ended
-        .failed_for_now(&[&address, "(after 4 attempts)"])
-        .failed_for_now(&ROUTES);
+    let finished = finished
+        .failed_temporarily(&[&address, "(after 4 attempts)"])
+        .failed_temporarily(&WITHOUT_HUB);
     assert!(
-        ended.stderr.to_lowercase().contains("tls") || ended.stderr.contains("corrupt message"),
+        finished.stderr.to_lowercase().contains("tls")
+            || finished.stderr.contains("corrupt message"),
         "the reason is TLS: {}",
-        ended.stderr
+        finished.stderr
     );
-    assert_eq!(bench.server.log().len(), 0, "not one request came through");
+    assert_eq!(bench.server.log().len(), 0, "no request arrived");
 }
 
-/// A limit on the size of files, which stops a write as a full disk does.
+/// A limit on the size of files fails writes as a full disk does.
 #[cfg(unix)]
 #[test]
-fn a_full_disk_is_told_and_leaves_nothing() {
+fn a_full_disk_is_reported_and_leaves_no_partial_file() {
     let bench = Bench::new();
     let program = assert_cmd::cargo::cargo_bin("dragnext");
     let mut shell = std::process::Command::new("sh");
@@ -358,25 +391,25 @@ fn a_full_disk_is_told_and_leaves_nothing() {
     shell
         .args(["-c", "ulimit -f 100; exec \"$0\" fetch someone/tiny --json"])
         .arg(program);
-    let ended: Ended = shell.output().unwrap().into();
-    let ended = ended.failed_for_now(&[
+    let finished: Finished = shell.output().unwrap().into();
+    let finished = finished.failed_temporarily(&[
         "the model does not fit on the disk",
         "File too large",
         "HF_HUB_CACHE",
     ]);
-    assert_eq!(ended.json()["error"]["kind"], "hub.disk_full");
+    assert_eq!(finished.json()["error"]["kind"], "hub.disk_full");
     assert!(
         bench.blobs().len() > 5,
         "small files were written: {:?}",
         bench.blobs()
     );
-    bench.has_no_half_blob();
+    bench.assert_blobs_complete();
     assert!(
         bench
             .blobs()
             .iter()
             .all(|name| !name.ends_with(".incomplete")),
-        "a full disk is not kept full: {:?}",
+        "no partial file keeps the disk full: {:?}",
         bench.blobs()
     );
 }

@@ -1,5 +1,5 @@
-//! A small hub for tests: it answers like the Hugging Face hub and its storage server, fails as it is told, and writes down
-//! every request, so that a test can prove that its fault happened.
+//! A small hub for tests. It replies like the Hugging Face hub and its storage host, injects planned faults, and logs every
+//! request, so that a test can prove that its fault happened.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,22 +13,22 @@ use dragnext::digest::sha256;
 /// The only commit.
 pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// What goes wrong with an answer.
+/// What is wrong with a reply.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Fault {
-    /// Another status, with one further header.
+pub(crate) enum ServerFault {
+    /// This status, with one further header.
     Status(u16, &'static str),
-    /// The connection ends after this share of the announced bytes.
+    /// The connection closes after this fraction of the announced bytes.
     Cut(f64),
-    /// This share of the file is sent as if it were all of it.
+    /// This fraction of the file is announced and sent as the whole.
     Short(f64),
-    /// One bit is another.
+    /// One bit is flipped.
     WrongBytes,
-    /// Half of it, then nothing for a long time.
+    /// Half of the bytes, then nothing for a long time.
     Stall,
-    /// Small pieces with pauses: nothing is wrong, it only takes this long.
+    /// Small pieces with pauses: correct, but takes this long.
     Slow(Duration),
-    /// The whole file, whatever part was asked for.
+    /// The whole file instead of the requested range.
     IgnoreRange,
 }
 
@@ -37,11 +37,11 @@ pub(crate) enum Fault {
 struct Planned {
     method: &'static str,
     path: &'static str,
-    fault: Fault,
+    fault: ServerFault,
     left: usize,
 }
 
-/// A request as it came.
+/// A received request.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     /// `hub` or `storage`.
@@ -49,8 +49,8 @@ pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) headers: BTreeMap<String, String>,
-    /// What was done to its answer.
-    pub(crate) fault: Option<Fault>,
+    /// The fault of its reply.
+    pub(crate) fault: Option<ServerFault>,
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +60,7 @@ struct State {
     log: Vec<Request>,
 }
 
-/// The hub and its storage server, which is another host for every client, because it has another port.
+/// The hub and its storage host. For clients these are two hosts, because the ports differ.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     state: Arc<Mutex<State>>,
@@ -69,7 +69,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Serves the files of a folder as a repository of any name.
+    /// Serves the files of a folder under any repository name.
     pub(crate) fn start(folder: &Path) -> Self {
         let mut files = BTreeMap::new();
         for part in std::fs::read_dir(folder)
@@ -110,8 +110,8 @@ impl Server {
             std::thread::spawn(move || {
                 for stream in listener.incoming() {
                     let server = server.clone();
-                    // A client that goes away in the middle is no failure of the server's.
-                    std::thread::spawn(move || server.answer(stream.unwrap(), host));
+                    // A client may close the connection at any time.
+                    std::thread::spawn(move || server.reply(stream.unwrap(), host));
                 }
             });
         }
@@ -135,12 +135,12 @@ impl Server {
         self.state.lock().unwrap().files[name].clone()
     }
 
-    /// The next `times` requests whose method and path contain these texts fail in this way.
+    /// Plans a fault for the next `times` requests whose method and path contain these texts.
     pub(crate) fn plan(
         &self,
         method: &'static str,
         path: &'static str,
-        fault: Fault,
+        fault: ServerFault,
         times: usize,
     ) {
         self.state.lock().unwrap().plan.push(Planned {
@@ -151,7 +151,7 @@ impl Server {
         });
     }
 
-    /// No further faults, and an empty log.
+    /// Removes planned faults and clears the log.
     pub(crate) fn reset(&self) {
         let mut state = self.state.lock().unwrap();
         state.plan.clear();
@@ -162,18 +162,18 @@ impl Server {
         self.state.lock().unwrap().log.clone()
     }
 
-    /// How many answers had this fault.
-    pub(crate) fn count(&self, is_it: impl Fn(&Fault) -> bool) -> usize {
+    /// Returns the number of replies with a matching fault.
+    pub(crate) fn count(&self, matches: impl Fn(&ServerFault) -> bool) -> usize {
         self.log()
             .iter()
-            .filter(|request| request.fault.as_ref().is_some_and(&is_it))
+            .filter(|request| request.fault.as_ref().is_some_and(&matches))
             .count()
     }
 
-    /// Requests for the content of files whose path contains this.
+    /// Returns the requests for the content of files whose path contains `path`.
     pub(crate) fn downloads(&self, path: &str) -> Vec<Request> {
         let is_body = |request: &Request| request.method == "GET" && request.path.contains(path);
-        // A large file's content comes from the storage server; its first request was only sent on.
+        // The content of a large file comes from the storage host; the request to the hub was redirected.
         self.log()
             .into_iter()
             .filter(|request| {
@@ -182,9 +182,9 @@ impl Server {
             .collect()
     }
 
-    fn answer(&self, mut stream: TcpStream, host: &'static str) -> Option<()> {
+    fn reply(&self, mut stream: TcpStream, host: &'static str) -> Option<()> {
         let mut reader = BufReader::new(stream.try_clone().ok()?);
-        // A greeting of TLS: this server speaks none.
+        // A TLS handshake, which this server does not support.
         if reader.fill_buf().ok()?.first() == Some(&0x16) {
             return stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").ok();
         }
@@ -208,7 +208,7 @@ impl Server {
             headers,
             fault: None,
         };
-        let (fault, answer) = {
+        let (fault, reply) = {
             let mut state = self.state.lock().unwrap();
             let planned = state.plan.iter_mut().find(|planned| {
                 planned.left > 0
@@ -228,11 +228,11 @@ impl Server {
                 self.compose(&state, &request, fault.as_ref()),
             )
         };
-        let Answer {
+        let Reply {
             head,
             body,
             announced,
-        } = answer;
+        } = reply;
         write!(
             stream,
             "{head}Content-Length: {announced}\r\nConnection: close\r\n\r\n"
@@ -242,15 +242,15 @@ impl Server {
             return Some(());
         }
         match fault {
-            Some(Fault::Cut(share)) => stream
+            Some(ServerFault::Cut(share)) => stream
                 .write_all(&body[..(body.len() as f64 * share) as usize])
                 .ok()?,
-            Some(Fault::Stall) => {
+            Some(ServerFault::Stall) => {
                 stream.write_all(&body[..body.len() / 2]).ok()?;
-                // Until the client has had enough.
+                // Wait until the client closes the connection.
                 let _ = stream.read(&mut [0]);
             }
-            Some(Fault::Slow(time)) => {
+            Some(ServerFault::Slow(time)) => {
                 for piece in body.chunks(body.len().div_ceil(20).max(1)) {
                     stream.write_all(piece).ok()?;
                     std::thread::sleep(time / 20);
@@ -261,17 +261,17 @@ impl Server {
         Some(())
     }
 
-    fn compose(&self, state: &State, request: &Request, fault: Option<&Fault>) -> Answer {
-        if let Some(Fault::Status(status, header)) = fault {
+    fn compose(&self, state: &State, request: &Request, fault: Option<&ServerFault>) -> Reply {
+        if let Some(ServerFault::Status(status, header)) = fault {
             let header = if header.is_empty() {
                 String::new()
             } else {
                 format!("{header}\r\n")
             };
-            return Answer::new(&format!("HTTP/1.1 {status} No\r\n{header}"), b"no".to_vec());
+            return Reply::new(&format!("HTTP/1.1 {status} No\r\n{header}"), b"no".to_vec());
         }
         let not_found = || {
-            Answer::new(
+            Reply::new(
                 "HTTP/1.1 404 Not Found\r\nX-Error-Code: EntryNotFound\r\n",
                 Vec::new(),
             )
@@ -282,8 +282,8 @@ impl Server {
                 .keys()
                 .map(|name| serde_json::json!({ "rfilename": name }))
                 .collect();
-            let description = serde_json::json!({ "id": "any", "sha": asked_commit(&request.path), "siblings": siblings });
-            return Answer::new(
+            let description = serde_json::json!({ "id": "any", "sha": requested_commit(&request.path), "siblings": siblings });
+            return Reply::new(
                 "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n",
                 description.to_string().into_bytes(),
             );
@@ -309,7 +309,7 @@ impl Server {
         let Some((name, content)) = name.and_then(|name| state.files.get_key_value(name)) else {
             return not_found();
         };
-        let (commit, etag) = (asked_commit(&request.path), etag(name, content));
+        let (commit, etag) = (requested_commit(&request.path), etag(name, content));
         if is_large(name) {
             let location = format!(
                 "http://127.0.0.1:{}/{name}?Signature=of-the-storage-server",
@@ -319,7 +319,7 @@ impl Server {
                 "X-Linked-Etag: \"{etag}\"\r\nX-Linked-Size: {}\r\n",
                 content.len()
             );
-            return Answer::new(
+            return Reply::new(
                 &format!(
                     "HTTP/1.1 302 Found\r\nX-Repo-Commit: {commit}\r\n{linked}Location: {location}\r\n"
                 ),
@@ -335,13 +335,13 @@ impl Server {
     }
 }
 
-struct Answer {
+struct Reply {
     head: String,
     body: Vec<u8>,
     announced: usize,
 }
 
-impl Answer {
+impl Reply {
     fn new(head: &str, body: Vec<u8>) -> Self {
         Self {
             head: head.to_owned(),
@@ -351,12 +351,12 @@ impl Answer {
     }
 }
 
-/// The hub keeps weights on another host, under their hash.
+/// Weights are stored on the storage host under their hash.
 fn is_large(name: &str) -> bool {
     name.ends_with(".safetensors")
 }
 
-/// The hub's name of a content.
+/// Returns the ETag of a content.
 pub(crate) fn etag(name: &str, content: &[u8]) -> String {
     let hash = sha256(content);
     if is_large(name) {
@@ -366,16 +366,21 @@ pub(crate) fn etag(name: &str, content: &[u8]) -> String {
     }
 }
 
-/// The commit inside an address; a branch leads to the only one.
-fn asked_commit(path: &str) -> &str {
+/// Returns the commit in an address; branches mean [`COMMIT`].
+fn requested_commit(path: &str) -> &str {
     let is_commit =
         |part: &&str| part.len() == 40 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
     path.split('/').find(is_commit).unwrap_or(COMMIT)
 }
 
-fn content_of(content: &[u8], headers: &str, request: &Request, fault: Option<&Fault>) -> Answer {
+fn content_of(
+    content: &[u8],
+    headers: &str,
+    request: &Request,
+    fault: Option<&ServerFault>,
+) -> Reply {
     let mut content = content.to_vec();
-    if fault == Some(&Fault::WrongBytes) {
+    if fault == Some(&ServerFault::WrongBytes) {
         let middle = content.len() / 2;
         content[middle] ^= 1;
     }
@@ -386,25 +391,25 @@ fn content_of(content: &[u8], headers: &str, request: &Request, fault: Option<&F
             .parse::<usize>()
             .ok()
     });
-    let mut answer = match from.filter(|_| fault != Some(&Fault::IgnoreRange)) {
+    let mut reply = match from.filter(|_| fault != Some(&ServerFault::IgnoreRange)) {
         Some(from) => {
             let range = format!(
                 "Content-Range: bytes {from}-{}/{}\r\n",
                 content.len() - 1,
                 content.len()
             );
-            Answer::new(
+            Reply::new(
                 &format!("HTTP/1.1 206 Partial Content\r\n{headers}{range}"),
                 content[from..].to_vec(),
             )
         }
-        None => Answer::new(&format!("HTTP/1.1 200 OK\r\n{headers}"), content),
+        None => Reply::new(&format!("HTTP/1.1 200 OK\r\n{headers}"), content),
     };
-    if let Some(Fault::Short(share)) = fault {
-        answer
+    if let Some(ServerFault::Short(share)) = fault {
+        reply
             .body
-            .truncate((answer.body.len() as f64 * share) as usize);
-        answer.announced = answer.body.len();
+            .truncate((reply.body.len() as f64 * share) as usize);
+        reply.announced = reply.body.len();
     }
-    answer
+    reply
 }

@@ -1,10 +1,10 @@
-//! Several processes that fetch the same model, and processes that are killed while they do.
+//! Several processes that fetch the same model, and processes that are killed during a fetch.
 
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use crate::bench::{Bench, Ended, MODEL, TEXT_ENCODER, UNET, VAE};
-use crate::server::Fault;
+use crate::bench::{Bench, Finished, MODEL, TEXT_ENCODER, UNET, VAE};
+use crate::server::ServerFault;
 
 fn start(bench: &Bench, failpoints: &str) -> Child {
     let mut command = bench.command(&["fetch", MODEL]);
@@ -23,53 +23,53 @@ fn two_and_eight_processes_fetch_once() {
         bench.server.plan(
             "GET",
             "storage/unet",
-            Fault::Slow(Duration::from_secs(3)),
+            ServerFault::Slow(Duration::from_secs(3)),
             100,
         );
         let runs: Vec<Child> = (0..count).map(|_| start(&bench, "")).collect();
-        let ended: Vec<Ended> = runs
+        let finished: Vec<Finished> = runs
             .into_iter()
-            .map(|run| Ended::from(run.wait_with_output().unwrap()).succeeded())
+            .map(|run| Finished::from(run.wait_with_output().unwrap()).succeeded())
             .collect();
-        bench.is_whole();
-        let waited = ended
+        bench.assert_complete();
+        let waited = finished
             .iter()
             .filter(|run| {
                 run.stderr
                     .contains(&format!("waiting for another dragnext to fetch {UNET}"))
             })
             .count();
-        assert_eq!(waited, count - 1, "they were at work at the same time");
+        assert_eq!(waited, count - 1, "they ran at the same time");
         for name in [UNET, VAE, TEXT_ENCODER] {
             assert_eq!(bench.server.downloads(name).len(), 1, "{name}");
         }
-        assert!(ended.iter().all(|run| run.stdout == ended[0].stdout));
+        assert!(finished.iter().all(|run| run.stdout == finished[0].stdout));
     }
 }
 
-/// The process that holds the lock is killed: the next takes it, and goes on with what is there.
+/// When the process that holds the lock is killed, the next takes the lock and resumes its partial file.
 #[cfg(all(unix, feature = "failpoints"))]
 #[test]
-fn a_killed_process_leaves_its_part_to_the_next() {
+fn the_partial_file_of_a_killed_process_is_resumed() {
     use std::io::{BufRead, BufReader};
     use std::os::unix::process::ExitStatusExt;
     let bench = Bench::new();
     bench.server.plan(
         "GET",
         "storage/text_encoder",
-        Fault::Slow(Duration::from_secs(1)),
+        ServerFault::Slow(Duration::from_secs(1)),
         1,
     );
     let mut holder = start(&bench, "stop_in_download");
     let mut lines = BufReader::new(holder.stderr.take().unwrap()).lines();
     assert!(
         lines.any(|line| line.unwrap() == "failpoint stop_in_download"),
-        "it stands in the middle of a download"
+        "it waits in the middle of a download"
     );
     let waiter = start(&bench, "");
     let mut waiter = waiter;
-    let mut told = BufReader::new(waiter.stderr.take().unwrap()).lines();
-    assert!(told.any(
+    let mut lines_of_waiter = BufReader::new(waiter.stderr.take().unwrap()).lines();
+    assert!(lines_of_waiter.any(
         |line| line.unwrap() == format!("waiting for another dragnext to fetch {TEXT_ENCODER}")
     ));
     let part: Vec<String> = bench
@@ -83,29 +83,31 @@ fn a_killed_process_leaves_its_part_to_the_next() {
     assert!(part.len() == 1 && length > 0, "{part:?}");
     holder.kill().unwrap();
     assert_eq!(holder.wait().unwrap().signal(), Some(9));
-    bench.has_no_half_blob();
+    bench.assert_blobs_complete();
 
-    drop(told.by_ref().last());
+    drop(lines_of_waiter.by_ref().last());
     assert!(waiter.wait().unwrap().success());
     let downloads = bench.server.downloads(TEXT_ENCODER);
     assert_eq!(downloads.len(), 2);
     assert_eq!(
         downloads[1].headers["range"],
         format!("bytes={length}-"),
-        "the next goes on where the killed one was"
+        "the next process resumes"
     );
-    bench.is_whole();
+    bench.assert_complete();
 }
 
-/// A part that holds other bytes than it should is not trusted: the hash finds it out, and the file is fetched anew.
+/// The hash detects a damaged partial file, and the file is fetched from the beginning.
 #[test]
-fn a_part_with_other_bytes_is_given_up() {
+fn a_damaged_partial_file_is_discarded() {
     let bench = Bench::new();
-    bench.server.plan("GET", "storage/unet", Fault::Cut(0.5), 1);
     bench
         .server
-        .plan("GET", "storage/unet", Fault::Cut(0.0), 100);
-    bench.fetch().failed_for_now(&[]);
+        .plan("GET", "storage/unet", ServerFault::Cut(0.5), 1);
+    bench
+        .server
+        .plan("GET", "storage/unet", ServerFault::Cut(0.0), 100);
+    bench.fetch().failed_temporarily(&[]);
     let name = bench
         .blobs()
         .into_iter()
@@ -125,60 +127,65 @@ fn a_part_with_other_bytes_is_given_up() {
             && !downloads[1].headers.contains_key("range")
     );
     assert!(
-        fetched.stderr.contains("other bytes came"),
+        fetched
+            .stderr
+            .contains("the received bytes do not have the announced hash"),
         "{}",
         fetched.stderr
     );
-    bench.is_whole();
+    bench.assert_complete();
 }
 
-/// On some network disks everybody gets every lock. Then everybody downloads, each into a file of its own.
+/// Some network file systems grant every lock. Then every process downloads to its own file.
 #[cfg(feature = "failpoints")]
 #[test]
-fn locks_that_lie_mix_nothing() {
+fn processes_without_working_locks_do_not_mix_their_bytes() {
     for _ in 0..3 {
         let bench = Bench::new();
         for part in ["storage/unet", "storage/vae", "storage/text_encoder"] {
-            bench
-                .server
-                .plan("GET", part, Fault::Slow(Duration::from_millis(700)), 100);
+            bench.server.plan(
+                "GET",
+                part,
+                ServerFault::Slow(Duration::from_millis(700)),
+                100,
+            );
         }
         let runs: Vec<Child> = (0..3)
             .map(|_| {
                 std::thread::sleep(Duration::from_millis(150));
-                start(&bench, "locks_lie")
+                start(&bench, "locks_always_succeed")
             })
             .collect();
         for run in runs {
-            let ended = Ended::from(run.wait_with_output().unwrap()).succeeded();
+            let finished = Finished::from(run.wait_with_output().unwrap()).succeeded();
             assert!(
-                ended.stderr.contains("failpoint locks_lie"),
+                finished.stderr.contains("failpoint locks_always_succeed"),
                 "{}",
-                ended.stderr
+                finished.stderr
             );
             assert!(
-                !ended.stderr.contains("waiting"),
-                "nobody waited: {}",
-                ended.stderr
+                !finished.stderr.contains("waiting"),
+                "no process waited: {}",
+                finished.stderr
             );
         }
         assert!(
             bench.server.downloads("safetensors").len() > 3,
-            "several downloaded the same"
+            "several processes downloaded the same file"
         );
-        bench.is_whole();
+        bench.assert_complete();
     }
 }
 
 #[cfg(unix)]
 #[test]
-fn a_signal_stops_a_download_and_keeps_its_part() {
+fn a_signal_stops_a_download_and_keeps_its_partial_file() {
     use std::io::{BufRead, BufReader};
     let bench = Bench::new();
     bench.server.plan(
         "GET",
         "storage/unet",
-        Fault::Slow(Duration::from_secs(20)),
+        ServerFault::Slow(Duration::from_secs(20)),
         1,
     );
     let mut run = start(&bench, "");
@@ -197,9 +204,9 @@ fn a_signal_stops_a_download_and_keeps_its_part() {
         .status()
         .unwrap();
     assert!(kill.success());
-    let told: Vec<String> = lines.map_while(Result::ok).collect();
-    assert_eq!(run.wait().unwrap().code(), Some(130), "{told:?}");
-    bench.has_no_half_blob();
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    assert_eq!(run.wait().unwrap().code(), Some(130), "{rest:?}");
+    bench.assert_blobs_complete();
     assert!(!bench.blob(UNET).exists());
     bench.server.reset();
     bench.fetch().succeeded();
@@ -207,7 +214,7 @@ fn a_signal_stops_a_download_and_keeps_its_part() {
         bench.server.downloads(UNET)[0]
             .headers
             .contains_key("range"),
-        "the next run goes on from it"
+        "the next run resumes it"
     );
-    bench.is_whole();
+    bench.assert_complete();
 }

@@ -22,6 +22,7 @@ const ERRORS: &[(&str, u8)] = &[
     ("region.leaves", 2),
     ("region.outside", 2),
     ("region.rotation_centre", 2),
+    ("region.method", 2),
     ("region.vanishes", 2),
     ("editable.empty", 2),
     ("mask.missing", 2),
@@ -149,6 +150,7 @@ fn an_unknown_kind_of_a_record_keeps_its_name() {
 }
 
 /// One error of each variant, with its kind and exit status.
+#[expect(clippy::too_many_lines, reason = "one entry for each variant")]
 fn examples() -> Vec<(Error, &'static str, u8)> {
     let text = String::new;
     let fault: DragFileFault =
