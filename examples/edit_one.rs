@@ -1,4 +1,4 @@
-//! One edit with the library: open a model, read, edit, save.
+//! A single edit through the library: open a model, read, edit, save.
 //!
 //!     cargo run --release --example edit_one -- PICTURE DRAG.json OUT.png
 
@@ -12,12 +12,12 @@ use dragnext::{Editor, picture};
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [image, drag_file, out] = arguments.as_slice() else {
-        anyhow::bail!("three arguments are needed: picture, drag file, result")
+        anyhow::bail!("usage: edit_one PICTURE DRAG.json OUT.png")
     };
     let picture = picture::read(Path::new(image))?.picture;
     let drag = DragFile::read(Path::new(drag_file))?;
 
-    // One editor does any number of edits.
+    // The editor holds the weights, and can run any number of edits.
     let mut editor = Editor::open("demo")?;
     let edited = editor.edit(&picture, &drag, &Choice::default())?;
     std::fs::write(out, edited.png(None)?).with_context(|| format!("cannot write {out}"))

@@ -1,31 +1,31 @@
-//! How near every kernel comes to what the machine can do, at the shapes of Stable Diffusion 1.5 and of the demo model.
+//! Benchmark of the CPU kernels against the peak of the machine, at the shapes of Stable Diffusion 1.5 and of the demo model.
 //!
 //!     cargo run --release --example kernels [-- PART OF A NAME]
 //!
-//! The peak is measured in the same run: fused multiply-adds on all threads that never leave the registers. A convolution's work is
-//! counted as the plain algorithm would do it, so one in fewer multiplications may come out above the peak; an attention's way back
-//! counts five products, because it computes the scores again. Each line is the median of five.
+//! The peak is measured in the same run: fused multiply-adds on registers, on all threads. The operations of a convolution are those of the
+//! direct algorithm, so Winograd's, which needs fewer, may exceed the peak. The backward pass of an attention counts five products, since it
+//! recomputes the scores. Each line shows the median and the best of five.
 
-#![allow(clippy::print_stdout, reason = "this program has no other output")]
+#![allow(clippy::print_stdout, reason = "the program prints its measurements")]
 
 use std::hint::black_box;
 use std::time::Instant;
 
-use dragnext::diffusion::{NoiseSource, Seeded};
+use dragnext::diffusion::{NoiseSource, Seeded, Stream};
 use dragnext::kernels::cpu::{Buffer, Cpu};
 use dragnext::kernels::{Added, AttentionShape, Backend, ConvShape, GroupShape};
 use pulp::{Simd, WithSimd};
 
-/// Seconds that a measurement lasts at least.
-const LONG: f64 = 0.1;
+/// Minimum seconds of a measurement.
+const MIN_SECONDS: f64 = 0.1;
 
-/// Fused multiply-adds on twelve vectors.
+/// A loop of fused multiply-adds on twelve vectors.
 struct Peak {
     rounds: usize,
 }
 
 impl WithSimd for Peak {
-    /// Operations, and a number that depends on all of them.
+    /// Operations, and a value that depends on all of them.
     type Output = (f64, f32);
 
     #[inline(always)]
@@ -54,7 +54,7 @@ impl WithSimd for Peak {
     }
 }
 
-/// GFLOP/s of all threads together: the best of five.
+/// Returns the GFLOP/s of all threads together: the best of five.
 fn peak() -> f64 {
     let run = || {
         let start = Instant::now();
@@ -70,14 +70,16 @@ fn peak() -> f64 {
 }
 
 struct Bench {
+    /// GFLOP/s.
     peak: f64,
-    part: String,
+    /// Only kernels whose names contain this run.
+    filter: String,
 }
 
 impl Bench {
-    /// Times `work`, which does `flop` operations or, where that is 0, reads and writes `bytes`.
-    fn line(&self, name: &str, flop: usize, bytes: usize, mut work: impl FnMut() + Send) {
-        if !name.contains(&self.part) {
+    /// Measures and prints `work`, which takes `flop` operations or, if `flop` is 0, reads and writes `bytes`.
+    fn measure(&self, name: &str, flop: usize, bytes: usize, mut work: impl FnMut() + Send) {
+        if !name.contains(&self.filter) {
             return;
         }
         let mut seconds = Cpu.run(|| {
@@ -85,7 +87,7 @@ impl Bench {
             (0..5)
                 .map(|_| {
                     let (start, mut count) = (Instant::now(), 0);
-                    while start.elapsed().as_secs_f64() < LONG {
+                    while start.elapsed().as_secs_f64() < MIN_SECONDS {
                         work();
                         count += 1;
                     }
@@ -115,21 +117,21 @@ impl Bench {
 
     fn linear(&self, rows: usize, inputs: usize, outputs: usize) {
         let (x, w, mut y) = (
-            numbers(rows * inputs),
-            numbers(inputs * outputs),
+            values(rows * inputs),
+            values(inputs * outputs),
             Cpu.zeros(rows * outputs),
         );
         let weight = Cpu.linear_weight(outputs, inputs, &w);
         let flop = 2 * rows * inputs * outputs;
-        self.line(
+        self.measure(
             &format!("linear {rows} x {inputs} to {outputs}"),
             flop,
             0,
             || Cpu.linear(0..rows, &x, &weight, None, None, &mut y),
         );
-        let (dy, mut dx) = (numbers(rows * outputs), Cpu.zeros(rows * inputs));
-        self.line(
-            &format!("linear {rows} x {inputs} to {outputs}, back"),
+        let (dy, mut dx) = (values(rows * outputs), Cpu.zeros(rows * inputs));
+        self.measure(
+            &format!("linear {rows} x {inputs} to {outputs}, backward"),
             flop,
             0,
             || {
@@ -149,9 +151,9 @@ impl Bench {
         };
         let pixels = batch * side * side;
         let (x, w, bias, mut y) = (
-            numbers(pixels * inputs),
-            numbers(9 * inputs * outputs),
-            numbers(outputs),
+            values(pixels * inputs),
+            values(9 * inputs * outputs),
+            values(outputs),
             Cpu.zeros(pixels * outputs),
         );
         let weight = Cpu.conv_weight(&shape, &w);
@@ -164,12 +166,12 @@ impl Bench {
             per_picture: None,
             residual: None,
         };
-        self.line(&name, flop, 0, || {
-            Cpu.conv(&shape, &x, &weight, added, &mut y)
+        self.measure(&name, flop, 0, || {
+            Cpu.conv(&shape, &x, &weight, added, &mut y);
         });
-        let (dy, mut dx) = (numbers(pixels * outputs), Cpu.zeros(pixels * inputs));
-        self.line(&format!("{name}, back"), flop, 0, || {
-            Cpu.conv_backward(&shape, &dy, &weight, &mut dx)
+        let (dy, mut dx) = (values(pixels * outputs), Cpu.zeros(pixels * inputs));
+        self.measure(&format!("{name}, backward"), flop, 0, || {
+            Cpu.conv_backward(&shape, &dy, &weight, &mut dx);
         });
     }
 
@@ -182,12 +184,7 @@ impl Bench {
             head_size,
         };
         let [rows, tokens] = [queries, keys].map(|count| batch * count * heads * head_size);
-        let (q, k, v, d_o) = (
-            numbers(rows),
-            numbers(tokens),
-            numbers(tokens),
-            numbers(rows),
-        );
+        let (q, k, v, d_o) = (values(rows), values(tokens), values(tokens), values(rows));
         let (mut o, mut stats, mut dq) = (
             Cpu.zeros(rows),
             Cpu.zeros(batch * heads * queries),
@@ -197,10 +194,10 @@ impl Bench {
         let sources: Vec<usize> = (0..batch).collect();
         let name = format!("attention {batch} x {queries} to {keys}, {heads} x {head_size}");
         let product = 2 * batch * queries * keys * heads * head_size;
-        self.line(&name, 2 * product, 0, || {
-            Cpu.attention(&shape, &sources, &q, &k, &v, &mut stats, &mut o)
+        self.measure(&name, 2 * product, 0, || {
+            Cpu.attention(&shape, &sources, &q, &k, &v, &mut stats, &mut o);
         });
-        self.line(&format!("{name}, back"), 5 * product, 0, || {
+        self.measure(&format!("{name}, backward"), 5 * product, 0, || {
             Cpu.attention_backward(
                 &shape,
                 &q,
@@ -224,10 +221,9 @@ impl Bench {
             groups,
             eps: 1e-5,
         };
-        let (x, dy, mut y) = (numbers(len), numbers(len), Cpu.zeros(len));
-        let (weight, bias, mut stats) =
-            (numbers(channels), numbers(channels), Cpu.zeros(2 * groups));
-        self.line(
+        let (x, dy, mut y) = (values(len), values(len), Cpu.zeros(len));
+        let (weight, bias, mut stats) = (values(channels), values(channels), Cpu.zeros(2 * groups));
+        self.measure(
             &format!("group norm + SiLU {pixels} x {channels}"),
             0,
             8 * len,
@@ -235,8 +231,8 @@ impl Bench {
                 Cpu.group_norm(&shape, &x, &weight, &bias, true, &mut stats, &mut y);
             },
         );
-        self.line(
-            &format!("group norm + SiLU {pixels} x {channels}, back"),
+        self.measure(
+            &format!("group norm + SiLU {pixels} x {channels}, backward"),
             0,
             12 * len,
             || {
@@ -245,14 +241,14 @@ impl Bench {
                 );
             },
         );
-        self.line(
+        self.measure(
             &format!("layer norm {pixels} x {channels}"),
             0,
             8 * len,
             || Cpu.layer_norm(channels, 1e-5, &x, &weight, &bias, &mut y),
         );
-        self.line(
-            &format!("layer norm {pixels} x {channels}, back"),
+        self.measure(
+            &format!("layer norm {pixels} x {channels}, backward"),
             0,
             12 * len,
             || {
@@ -260,16 +256,16 @@ impl Bench {
             },
         );
         let (wide, d_gated, mut gated, mut d_wide) = (
-            numbers(8 * len),
-            numbers(4 * len),
+            values(8 * len),
+            values(4 * len),
             Cpu.zeros(4 * len),
             Cpu.zeros(8 * len),
         );
-        self.line(&format!("GEGLU {pixels} x {channels}"), 0, 48 * len, || {
-            Cpu.geglu(4 * channels, &wide, &mut gated)
+        self.measure(&format!("GEGLU {pixels} x {channels}"), 0, 48 * len, || {
+            Cpu.geglu(4 * channels, &wide, &mut gated);
         });
-        self.line(
-            &format!("GEGLU {pixels} x {channels}, back"),
+        self.measure(
+            &format!("GEGLU {pixels} x {channels}, backward"),
             0,
             80 * len,
             || {
@@ -279,15 +275,15 @@ impl Bench {
     }
 }
 
-/// Normally distributed numbers.
-fn numbers(len: usize) -> Buffer {
-    Cpu.upload(Seeded::new(len as u64).vacated(len))
+/// Returns normally distributed values.
+fn values(len: usize) -> Buffer {
+    Cpu.upload(Seeded::new(len as u64).normal(Stream::VACATED, len))
 }
 
 fn main() {
     let bench = Bench {
         peak: peak(),
-        part: std::env::args().nth(1).unwrap_or_default(),
+        filter: std::env::args().nth(1).unwrap_or_default(),
     };
     println!(
         "{} threads, {:.0} GFLOP/s in registers",

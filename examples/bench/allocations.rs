@@ -1,6 +1,6 @@
-//! How often memory was asked for, and how much: the system's allocator with two counters before it.
+//! Counts allocations and their bytes: the system allocator with two counters.
 
-// An allocator can be written in no other way.
+// `GlobalAlloc` is an unsafe trait.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 static COUNT: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicU64 = AtomicU64::new(0);
 
-/// The system's allocator, counting.
+/// The system allocator with counters.
 pub(crate) struct Counting;
 
-/// Requests since the program began, and their bytes.
+/// Returns the allocations since the program started, and their bytes.
 pub(crate) fn so_far() -> (u64, u64) {
     (COUNT.load(Relaxed), BYTES.load(Relaxed))
 }
@@ -22,11 +22,11 @@ fn count(bytes: usize) {
     BYTES.fetch_add(bytes as u64, Relaxed);
 }
 
-// SAFETY: every request goes to `System` as it came, and counting allocates nothing.
+// SAFETY: every call is forwarded to `System` unchanged, and counting does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
-        // SAFETY: the caller keeps the trait's promises.
+        // SAFETY: the caller fulfils the requirements of the trait.
         unsafe { System.alloc(layout) }
     }
 

@@ -1,4 +1,4 @@
-//! What a piece of work costs: time, page faults, allocations, memory.
+//! Measures time, page faults, allocations and memory.
 
 use std::fs;
 use std::time::Instant;
@@ -9,29 +9,30 @@ use serde::Serialize;
 
 use crate::allocations;
 
-/// The cost of one run. What only Linux tells is absent elsewhere.
+/// The cost of one run. Fields that only Linux provides are `None` elsewhere.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct Cost {
     pub(crate) seconds: f64,
-    /// Pages that the kernel had to give or map.
+    /// Page faults without disk access.
     pub(crate) minor_faults: Option<u64>,
-    /// Pages that came from the disk.
+    /// Page faults that read from disk.
     pub(crate) major_faults: Option<u64>,
     pub(crate) allocations: u64,
     pub(crate) allocated_bytes: u64,
-    /// The most memory that was resident, weights included.
+    /// Peak resident memory, including weights.
     pub(crate) peak_bytes: Option<u64>,
-    /// The most memory of a device that was held so far, and kernels and library calls that were asked of it.
+    /// Peak memory of the device so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) device_peak_bytes: Option<u64>,
+    /// Kernel launches and library calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) launches: Option<u64>,
-    /// Until all of that was asked for; the device may still be at work.
+    /// Seconds until all work was issued to the device, which may still be running.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) issue_seconds: Option<f64>,
 }
 
-/// Work that has begun.
+/// A measurement that has started.
 pub(crate) struct Meter<B: Backend> {
     backend: B,
     launches: Option<u64>,
@@ -42,7 +43,7 @@ pub(crate) struct Meter<B: Backend> {
 
 impl<B: Backend> Meter<B> {
     pub(crate) fn start(backend: &B) -> Self {
-        forget_peak();
+        reset_peak();
         backend.wait();
         Self {
             backend: backend.clone(),
@@ -79,16 +80,16 @@ impl<B: Backend> Meter<B> {
     }
 }
 
-/// Minor and major faults of all threads so far: fields 10 and 12 of /proc/self/stat, counted behind the name in parentheses.
+/// Returns minor and major faults of all threads so far: fields 10 and 12 of /proc/self/stat, counted from the name in parentheses.
 fn faults() -> Option<[u64; 2]> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     Some([fields.get(7)?.parse().ok()?, fields.get(9)?.parse().ok()?])
 }
 
-/// Lets the kernel count the peak from here on.
-fn forget_peak() {
-    // Where it cannot, the peak is that of the whole run so far.
+/// Resets the peak of resident memory.
+fn reset_peak() {
+    // If that fails, the peak is that of the whole process so far.
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
@@ -100,7 +101,7 @@ fn peak() -> Option<u64> {
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }
 
-/// The cost of every stage of an edit, listening as a progress display would.
+/// Measures the stages of an edit by implementing its progress display.
 pub(crate) struct Stages<B: Backend> {
     backend: B,
     current: Option<(Stage, Meter<B>)>,

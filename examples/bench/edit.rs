@@ -1,4 +1,4 @@
-//! A whole edit, from the picture in memory to the edited one.
+//! Measures a whole edit, from the picture in memory to the edited picture in memory.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use dragnext::plan::{ModelFacts, Plan, Request};
 
 use crate::cost::{Cost, Meter, Stages};
 
-/// An editor with its work.
+/// An editor with a resolved edit.
 pub(crate) struct Edit<B: Backend> {
     backend: B,
     editor: Pipeline<B>,
@@ -51,8 +51,8 @@ impl<B: Backend> Edit<B> {
         })
     }
 
-    /// The cost of the edit and that of each stage. The first stage is the loading, which is done once and is not
-    /// part of the edit's cost.
+    /// Runs the edit, and returns its cost and that of each stage. The first stage is `load`, which runs once and is not part of the cost
+    /// of the edit.
     pub(crate) fn run(&mut self) -> Result<(Cost, Vec<(&'static str, Cost)>)> {
         let work = Work {
             plan: &self.plan,
@@ -67,7 +67,7 @@ impl<B: Backend> Edit<B> {
         self.editor
             .edit(work, &mut noise, &mut stages, &Interrupt::never())?;
         let mut cost = meter.stop();
-        // Every stage counts its peak anew.
+        // The peak is reset at the start of every stage.
         cost.peak_bytes = stages
             .costs
             .iter()

@@ -1,18 +1,22 @@
-//! How fast the program is, and what it takes: the network's calls, the picture encoder and decoder, and a whole edit, as one line of JSON.
+//! Benchmark of the network's calls, the VAE and a whole edit: seconds, page faults, allocations and memory, as one line of JSON.
 //!
 //!     cargo run --release --example bench -- demo --edit PICTURE DRAG.json
 //!
-//! With `--reference` (made by `tests/peer/bench.py reference`) the calls work on the numbers of another implementation, and how near
-//! the results are stands first. `--record` writes such a file of results, so that another device can be held to this one. With `--serve` the program waits for names of calls on its input, does each once and answers with
-//! one line, so that `tests/peer/bench.py compare` can measure two programs in turn.
+//! - `--reference FILE` (written by `tests/peer/bench.py reference`): calls use the inputs of another implementation, and the report
+//!   compares their results with its results.
+//! - `--record FILE`: writes such a file of results, so that results of another device can be compared with them.
+//! - `--serve`: reads names of calls from standard input, runs each once and answers with one line of JSON, so that
+//!   `tests/peer/bench.py compare` can run two programs in turn.
 
 #![allow(clippy::print_stdout, reason = "this program has no other output")]
 
 mod allocations;
+mod call;
 mod calls;
 mod cost;
 mod device;
 mod edit;
+mod inputs;
 mod reference;
 mod summary;
 
@@ -26,7 +30,8 @@ use dragnext::kernels::cpu::Cpu;
 use dragnext::kernels::{Backend, fault};
 use serde::Serialize;
 
-use calls::{Call, Calls, Run};
+use call::{Call, Run};
+use calls::Calls;
 use cost::Cost;
 use reference::{Agreement, Reference};
 use summary::Summary;
@@ -34,36 +39,36 @@ use summary::Summary;
 #[global_allocator]
 static ALLOCATOR: allocations::Counting = allocations::Counting;
 
-/// Seconds, page faults, allocations and memory of the network's calls and of a whole edit, as one line of JSON.
+/// Seconds, page faults, allocations and memory of network calls and of a whole edit, as one line of JSON
 #[derive(Parser)]
 struct Arguments {
-    /// `demo`, or a folder in diffusers layout.
+    /// `demo`, or a folder in diffusers layout
     model: String,
-    /// Side of the picture in pixels; the reference's pictures go before it.
+    /// Side of the picture in pixels; the size of the reference's pictures takes precedence
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(8..=4096))]
     size: u16,
-    /// Runs of each call, after one that is not counted.
+    /// Measured runs of each call, after one warm-up run
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     repeat: u16,
-    /// Inputs and expected outputs.
+    /// Inputs and expected outputs
     #[arg(long)]
     reference: Option<PathBuf>,
-    /// Write what the calls gave.
+    /// Write the results of the calls
     #[arg(long, value_name = "FILE", conflicts_with = "serve")]
     record: Option<PathBuf>,
-    /// The calls; all by default, `edit` among them where there is something to edit.
+    /// Calls to run; all by default, including `edit` if `--edit` is given
     #[arg(long, value_delimiter = ',')]
     calls: Vec<Call>,
-    /// What a whole edit edits.
+    /// Picture and drag file of the call `edit`
     #[arg(long, num_args = 2, value_names = ["PICTURE", "DRAG.json"])]
     edit: Option<Vec<PathBuf>>,
-    /// Where to compute: cpu, or cuda[:N] where that was built in.
+    /// Device: cpu, or cuda[:N] in builds with the feature `cuda`
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// How a GPU stores weights and activations: f16, bf16 or f32.
+    /// Format of weights and activations on a GPU: f16, bf16 or f32
     #[arg(long, default_value = "f16", value_parser = ["f16", "bf16", "f32"])]
     dtype: String,
-    /// Wait for names of calls on the standard input; after `check ` the answer says how near the result is.
+    /// Read names of calls from standard input; `check NAME` compares the result with the reference
     #[arg(long)]
     serve: bool,
 }
@@ -82,9 +87,9 @@ struct Report<'a> {
     calls: BTreeMap<Call, Summary>,
 }
 
-/// The answer to one name of a call.
+/// The reply to a name of a call.
 #[derive(Serialize)]
-struct Answer {
+struct Reply {
     call: Call,
     agreement: BTreeMap<String, Agreement>,
     #[serde(flatten)]
@@ -123,7 +128,7 @@ fn measure<B: Backend>(
     edit: Option<[PathBuf; 2]>,
 ) -> Result<()> {
     let mut outcome = Ok(());
-    // A fault of the device is an error, too.
+    // Faults of the device become errors.
     fault::catch(|| {
         let calls = Calls::new(
             backend,
@@ -145,7 +150,6 @@ fn measure<B: Backend>(
 }
 
 fn report<B: Backend>(arguments: &Arguments, calls: &mut Calls<B>) -> Result<()> {
-    let named = arguments.calls.clone();
     let all = || {
         Call::value_variants()
             .iter()
@@ -153,11 +157,15 @@ fn report<B: Backend>(arguments: &Arguments, calls: &mut Calls<B>) -> Result<()>
             .filter(|call| *call != Call::Edit || arguments.edit.is_some())
             .collect()
     };
-    let wanted: Vec<Call> = if named.is_empty() { all() } else { named };
+    let wanted: Vec<Call> = if arguments.calls.is_empty() {
+        all()
+    } else {
+        arguments.calls.clone()
+    };
     let (mut agreement, mut summaries, mut results) =
         (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for call in wanted {
-        // The first run is not counted: it finds caches cold, and its results are compared.
+        // The first run is the warm-up. Its results are compared with the reference.
         let first = calls.run(call)?;
         agreement.append(&mut calls.agreement(call, &first)?);
         results.extend(first.results(call));
@@ -194,15 +202,15 @@ fn report<B: Backend>(arguments: &Arguments, calls: &mut Calls<B>) -> Result<()>
 
 fn serve<B: Backend>(calls: &mut Calls<B>) -> Result<()> {
     for line in stdin().lock().lines() {
-        match answer(calls, &line?) {
-            Ok(answer) => println!("{}", serde_json::to_string(&answer)?),
+        match reply(calls, &line?) {
+            Ok(reply) => println!("{}", serde_json::to_string(&reply)?),
             Err(error) => println!("{}", serde_json::json!({ "error": format!("{error:#}") })),
         }
     }
     Ok(())
 }
 
-fn answer<B: Backend>(calls: &mut Calls<B>, line: &str) -> Result<Answer> {
+fn reply<B: Backend>(calls: &mut Calls<B>, line: &str) -> Result<Reply> {
     let (is_check, name) = line
         .trim()
         .strip_prefix("check ")
@@ -214,7 +222,7 @@ fn answer<B: Backend>(calls: &mut Calls<B>, line: &str) -> Result<Answer> {
     } else {
         BTreeMap::new()
     };
-    Ok(Answer {
+    Ok(Reply {
         call,
         agreement,
         cost: run.cost,

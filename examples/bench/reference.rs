@@ -1,4 +1,4 @@
-//! What another implementation computed (`tests/peer/bench.py reference`), and how near to it something is.
+//! Results of another implementation (`tests/peer/bench.py reference`), and the comparison with them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,12 +16,12 @@ pub(crate) struct Reference {
     flop: BTreeMap<String, f64>,
 }
 
-/// How near one quantity is to what is expected.
+/// The agreement of a result with the expected one.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Agreement {
-    /// Length of the difference over that of the expected numbers.
+    /// Norm of the difference, divided by the norm of the expected values.
     relative: f64,
-    /// Cosine of the angle between the two.
+    /// Cosine similarity.
     cosine: f64,
 }
 
@@ -30,7 +30,7 @@ impl Reference {
         let bytes =
             std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let file = SafeTensors::deserialize(&bytes)
-            .with_context(|| format!("{} is no safetensors file", path.display()))?;
+            .with_context(|| format!("{} is not a safetensors file", path.display()))?;
         let mut reference = Self::default();
         for (name, tensor) in file.iter() {
             let (words, longs) = (tensor.data().as_chunks().0, tensor.data().as_chunks().0);
@@ -41,71 +41,70 @@ impl Reference {
                     .extend(integers().map(|count| (call.to_owned(), count as f64)));
                 continue;
             }
-            let numbers: Vec<f32> = match tensor.dtype() {
+            let values: Vec<f32> = match tensor.dtype() {
                 Dtype::F32 => words
                     .iter()
                     .map(|bytes| f32::from_le_bytes(*bytes))
                     .collect(),
-                Dtype::I64 => integers().map(|number| number as f32).collect(),
+                Dtype::I64 => integers().map(|value| value as f32).collect(),
                 other => bail!("{}: `{name}` is {other:?}", path.display()),
             };
             reference
                 .tensors
-                .insert(name.to_owned(), (tensor.shape().to_vec(), numbers));
+                .insert(name.to_owned(), (tensor.shape().to_vec(), values));
         }
         Ok(reference)
     }
 
-    /// Floating-point operations of a call.
+    /// Returns the floating-point operations of a call.
     pub(crate) fn flop(&self, call: &str) -> Option<f64> {
         self.flop.get(call).copied()
     }
 
-    pub(crate) fn numbers(&self, name: &str) -> Option<&[f32]> {
-        self.tensors
-            .get(name)
-            .map(|(_, numbers)| numbers.as_slice())
+    /// Returns the values of a tensor.
+    pub(crate) fn values(&self, name: &str) -> Option<&[f32]> {
+        self.tensors.get(name).map(|(_, values)| values.as_slice())
     }
 
-    /// A picture as (batch, height, width, channels).
+    /// Returns a picture as (batch, height, width, channels).
     pub(crate) fn picture(&self, name: &str) -> Result<Option<(Shape, Vec<f32>)>> {
-        let Some((shape, numbers)) = self.tensors.get(name) else {
+        let Some((shape, values)) = self.tensors.get(name) else {
             return Ok(None);
         };
         let [batch, channels, height, width] = shape[..] else {
-            bail!("`{name}` is no picture")
+            bail!("`{name}` is not a picture")
         };
         let picture = |picture: &[f32]| {
             (0..picture.len())
                 .map(|at| picture[at % channels * height * width + at / channels])
                 .collect::<Vec<f32>>()
         };
-        let numbers = numbers
+        let values = values
             .chunks_exact(channels * height * width)
             .flat_map(picture)
             .collect();
-        Ok(Some((Shape::new(batch, height, width, channels), numbers)))
+        Ok(Some((Shape::new(batch, height, width, channels), values)))
     }
 
-    /// Tokens as (batch, 1, tokens, channels).
+    /// Returns tokens as (batch, 1, tokens, channels).
     pub(crate) fn tokens(&self, name: &str) -> Result<Option<(Shape, Vec<f32>)>> {
-        let Some((shape, numbers)) = self.tensors.get(name) else {
+        let Some((shape, values)) = self.tensors.get(name) else {
             return Ok(None);
         };
         let [batch, tokens, channels] = shape[..] else {
-            bail!("`{name}` is no list of tokens")
+            bail!("`{name}` is not a list of tokens")
         };
         Ok(Some((
             Shape::new(batch, 1, tokens, channels),
-            numbers.clone(),
+            values.clone(),
         )))
     }
 
-    /// How near a picture, or a flat list, is to the one of this name, if there is one.
+    /// Compares a picture, or a flat list, with the tensor of this name; `None` if there is none.
     pub(crate) fn agreement(&self, name: &str, got: &[f32]) -> Result<Option<Agreement>> {
         let expected = match self.tensors.get(name) {
             None => return Ok(None),
-            Some((shape, numbers)) if shape.len() < 2 => numbers.clone(),
+            Some((shape, values)) if shape.len() < 2 => values.clone(),
             Some(_) => self
                 .picture(name)?
                 .map(|(_, picture)| picture)
@@ -115,16 +114,16 @@ impl Reference {
     }
 }
 
-/// Writes results as flat lists.
+/// Writes results as flat tensors.
 pub(crate) fn write(path: &Path, results: &BTreeMap<String, Vec<f32>>) -> Result<()> {
     let bytes: Vec<(&String, Vec<u8>)> = results
         .iter()
-        .map(|(name, numbers)| {
+        .map(|(name, values)| {
             (
                 name,
-                numbers
+                values
                     .iter()
-                    .flat_map(|number| number.to_le_bytes())
+                    .flat_map(|value| value.to_le_bytes())
                     .collect(),
             )
         })
@@ -144,7 +143,7 @@ impl Agreement {
     pub(crate) fn new(name: &str, got: &[f32], expected: &[f32]) -> Result<Self> {
         ensure!(
             got.len() == expected.len(),
-            "`{name}` has {} numbers, {} are expected",
+            "`{name}` has {} values, but {} were expected",
             got.len(),
             expected.len()
         );

@@ -1,16 +1,16 @@
-//! Several runs of a call in one: medians, and what is asked of the best and the worst.
+//! Summarises several runs of a call.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::calls::Run;
+use crate::call::Run;
 use crate::cost::Cost;
 
-/// All runs of a call, or of a stage of an edit.
+/// The summary of all runs of a call, or of a stage of an edit.
 #[derive(Serialize)]
 pub(crate) struct Summary {
-    /// Of every run, in order.
+    /// Seconds of every run, in order.
     seconds: Vec<f64>,
     median: f64,
     min: f64,
@@ -18,7 +18,7 @@ pub(crate) struct Summary {
     major_faults: Option<u64>,
     allocations: u64,
     allocated_bytes: u64,
-    /// The highest of all runs; the other counts are medians.
+    /// Maximum over all runs, as for `device_peak_bytes`; the other counts are medians.
     peak_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     device_peak_bytes: Option<u64>,
@@ -26,7 +26,7 @@ pub(crate) struct Summary {
     launches: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     issue_seconds: Option<f64>,
-    /// Floating-point operations, where they are known, and how many of them a second.
+    /// Floating-point operations, if the reference has them.
     flop: Option<f64>,
     gflop_per_second: Option<f64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -34,7 +34,7 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// Of at least one run.
+    /// Summarises at least one run.
     pub(crate) fn new(runs: &[Run], flop: Option<f64>) -> Self {
         let mut stages: BTreeMap<&'static str, Vec<Cost>> = BTreeMap::new();
         for (stage, cost) in runs.iter().flat_map(|run| &run.stages) {
@@ -57,14 +57,14 @@ impl Summary {
             min: sorted[0],
             seconds,
             median,
-            minor_faults: middle(costs, |cost| cost.minor_faults),
-            major_faults: middle(costs, |cost| cost.major_faults),
-            allocations: middle(costs, |cost| cost.allocations),
-            allocated_bytes: middle(costs, |cost| cost.allocated_bytes),
+            minor_faults: median_of(costs, |cost| cost.minor_faults),
+            major_faults: median_of(costs, |cost| cost.major_faults),
+            allocations: median_of(costs, |cost| cost.allocations),
+            allocated_bytes: median_of(costs, |cost| cost.allocated_bytes),
             peak_bytes: costs.iter().filter_map(|cost| cost.peak_bytes).max(),
             device_peak_bytes: costs.iter().filter_map(|cost| cost.device_peak_bytes).max(),
-            issue_seconds: least(costs.iter().filter_map(|cost| cost.issue_seconds)),
-            launches: middle(costs, |cost| cost.launches),
+            issue_seconds: minimum(costs.iter().filter_map(|cost| cost.issue_seconds)),
+            launches: median_of(costs, |cost| cost.launches),
             flop,
             gflop_per_second: flop.map(|flop| flop / median / 1e9),
             stages,
@@ -72,11 +72,11 @@ impl Summary {
     }
 }
 
-fn least(numbers: impl Iterator<Item = f64>) -> Option<f64> {
+fn minimum(numbers: impl Iterator<Item = f64>) -> Option<f64> {
     numbers.reduce(f64::min)
 }
 
-fn middle<T: Ord>(costs: &[Cost], of: impl Fn(&Cost) -> T) -> T {
+fn median_of<T: Ord>(costs: &[Cost], of: impl Fn(&Cost) -> T) -> T {
     let mut sorted: Vec<T> = costs.iter().map(of).collect();
     sorted.sort();
     sorted.swap_remove(sorted.len() / 2)

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# All GPUs of one machine: as many shards as there are GPUs, each on its own, with GNU parallel.
+# All GPUs of one machine: one shard per GPU, through GNU parallel.
 #
 #     examples/scale/parallel.sh items.jsonl OUT [options of `dragnext batch`]
 #
-# GPUS is the number of GPUs (default: what nvidia-smi lists), DEVICE what a shard computes on with {} for its number (default: cuda:{}).
+# GPUS: number of GPUs (default: those that nvidia-smi lists). DEVICE: device of a shard, with {} for its number (default: cuda:{}).
 set -euo pipefail
 manifest=$1 out=$2
 shift 2
 gpus=${GPUS:-$(nvidia-smi --list-gpus | wc -l)}
 device=${DEVICE:-cuda:{\}}
 
-# A shard that could not run now (75) or was killed (137, by the system when memory ends) is run again, up to three times in all; what it did
-# until then is skipped.
+# A shard that failed temporarily (75) or was killed (137, for example for lack of memory) runs again, at most three times in all. Items that
+# are done are skipped.
 shard() {
   local number=$1 shards=$2 attempt status
   shift 2
@@ -26,11 +26,11 @@ shard() {
 }
 export -f shard
 
-# The job log says when each shard ran and how it ended. A shard that fails does not stop the others.
+# The job log has start time and exit status of each shard. A shard that fails does not stop the others.
 status=0
 seq 0 $((gpus - 1)) | parallel --jobs "$gpus" --line-buffer --tag --joblog "$out.joblog" \
   shard {} "$gpus" --manifest "$manifest" -o "$out" --device "$device" "$@" || status=$?
-echo "parallel: $status shards did not end well" >&2
+echo "parallel: $status shards failed" >&2
 
-# The merged report decides: 0 when every item is done.
+# The merged report decides: exit status 0 if all items are done.
 exec dragnext report merge "$out"/records/*.jsonl --manifest "$manifest"

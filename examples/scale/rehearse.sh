@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Rehearses parallel.sh and array.sbatch for real on one machine: Debian's Slurm with one node and two pretended GPUs, and GNU parallel. A task of each
-# is killed on its way and comes back; the merged reports must be complete, and the pictures those of one undisturbed run.
+# Tests parallel.sh and array.sbatch on one machine, with GNU parallel and with Debian's Slurm (one node, two fake GPUs). A task of each is
+# killed and resumed; the merged reports must be complete, and the pictures equal those of an uninterrupted run.
 #
 #     examples/scale/rehearse.sh [FOLDER]        as root, or with slurm-wlm, munge and parallel installed
 #
-# MODEL is the model (default: the tests' tiny one), OPTIONS more options for `dragnext batch`, PROGRAM a dragnext that is built already.
+# MODEL: the model (default: the tests' tiny model). OPTIONS: further options of `dragnext batch`. PROGRAM: an existing build of dragnext.
 set -euo pipefail
-# Every run does its own work.
+# No run may use results of another one.
 export DRAGNEXT_CACHE_LIMIT=0
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=${1:-$(mktemp -d)}
@@ -27,10 +27,10 @@ fi
 mkdir -p "$work/bin"
 cp "$PROGRAM" "$work/bin/dragnext"
 export PATH=$work/bin:$PATH RAYON_NUM_THREADS=1 DRAGNEXT_MODEL=${MODEL:-$root/tests/fixtures/tiny}
-# Long enough that a task can be killed on its way.
+# Long enough for a task to be killed while it runs.
 export OPTIONS=${OPTIONS:---strength 0.3 --iterations 10 --lora-steps 10 --lora-rank 4}
 
-# Every example twice, with two seeds.
+# Every example with two seeds.
 for edit in "$root"/examples/edits/*/; do
   name=$(basename "$edit")
   mkdir -p "$work/pictures/$name"
@@ -43,33 +43,33 @@ done >"$work/items.jsonl"
 items=$(wc -l <"$work/items.jsonl")
 cd "$work"
 
-say "one undisturbed run of $items items"
+say "one uninterrupted run of $items items"
 # shellcheck disable=SC2086 # options are words
 dragnext batch --manifest items.jsonl -o alone --device cpu --quiet $OPTIONS
 
-# Waits until a shard of an output folder has a record, which shows that it is at work.
-at_work() {
+# Waits until a shard has written a record, which shows that it is running.
+wait_for_record() {
   for _ in $(seq 600); do
     [ -s "$1/records/$2.jsonl" ] && return
     sleep 0.1
   done
-  echo "shard $2 of $1 did not begin" >&2
+  echo "shard $2 of $1 did not start" >&2
   exit 1
 }
-# Every item is done, by the merged report, and has the bytes of the undisturbed run.
-judge() {
+# Checks that the merged report is complete, and that the pictures equal those of the uninterrupted run.
+check() {
   dragnext report merge "$1"/records/*.jsonl --manifest items.jsonl --sheet "$1.sheet.png" --overwrite
   for picture in alone/*.png; do
     cmp "$picture" "$1/$(basename "$picture")"
   done
-  say "$1: $(ls "$1"/*.png | wc -l) pictures, the same bytes"
+  say "$1: $(ls "$1"/*.png | wc -l) pictures, equal bytes"
 }
 
 say "GNU parallel, two shards; shard 1 is killed with SIGKILL"
 # shellcheck disable=SC2086
 GPUS=2 DEVICE=cpu WAIT=1 "$root/examples/scale/parallel.sh" items.jsonl parallel $OPTIONS >parallel.log 2>&1 &
 running=$!
-at_work parallel 1-of-2
+wait_for_record parallel 1-of-2
 victim=$(pgrep -f -- '-o parallel .*--shard 1/2|--shard 1/2 .*-o parallel' | while read -r pid; do
   case $(cat "/proc/$pid/comm") in dragnext*) echo "$pid" && break ;; esac
 done)
@@ -77,9 +77,9 @@ kill -KILL "$victim"
 wait "$running" || { cat parallel.log; exit 1; }
 grep -q 'shard 1/2 ended with 137' parallel.log || { echo "the kill did not happen" >&2; exit 1; }
 cat parallel.joblog
-judge parallel
+check parallel
 
-say "Slurm, an array of two tasks with a GPU each; task 1 is requeued while it works"
+say "Slurm, an array of two tasks with a GPU each; task 1 is requeued while it runs"
 daemons=()
 trap 'kill "${daemons[@]}" 2>/dev/null || true' EXIT
 if ! munge -n >/dev/null 2>&1; then
@@ -114,7 +114,7 @@ JobCompLoc=$work/jobs.log
 NodeName=$host CPUs=$(nproc) Gres=gpu:2 State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES State=UP
 END
-# Two devices that are no GPUs.
+# Two device files that stand for GPUs.
 for gpu in 0 1; do
   [ -e "gpu$gpu" ] || mknod "gpu$gpu" c 1 3
 done
@@ -133,7 +133,7 @@ sinfo --format='%N %T %G'
 
 export MANIFEST=items.jsonl OUT=slurm DEVICE=cpu
 job=$(sbatch --parsable --array=0-1 --cpus-per-task=1 --mem=0 "$root/examples/scale/array.sbatch")
-at_work slurm 1-of-2
+wait_for_record slurm 1-of-2
 scontrol requeue "${job}_1"
 for _ in $(seq 600); do
   [ -z "$(squeue --noheader)" ] && break
@@ -142,5 +142,5 @@ done
 cat jobs.log
 grep -h 'ended with' dragnext-"$job"_*.log
 grep -q 'shard 1 ended with 0 (restart 1)' dragnext-"$job"_1.log || { echo "the requeue did not happen" >&2; exit 1; }
-judge slurm
+check slurm
 say "complete"

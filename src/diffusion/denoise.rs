@@ -1,4 +1,6 @@
-//! Denoising of two latents at once: the un-dragged reference, and the edit.
+//! Denoising of the reference latent and the edited latent in one batch, with mutual self-attention between them.
+//!
+//! One step at a time, so that a method can denoise its own timesteps and leave the others to the pipeline.
 
 use super::{Grid, Schedule, require_finite};
 use crate::error::Result;
@@ -8,27 +10,29 @@ use crate::model::unet::{Input, Network, Prompt};
 use crate::nn::{Mutual, Tensor};
 use crate::progress::{Progress, Stage};
 
-/// The un-dragged latent and the edited one, at the same time.
+/// The reference latent and the edited latent, at the same timestep.
 #[derive(Debug, Clone)]
 pub struct Pair<B: Backend> {
-    /// What denoises to the original picture.
+    /// Denoises to the original picture (1, height, width, 4).
     pub reference: Tensor<B>,
-    /// What denoises to the edit.
+    /// Denoises to the edited picture (1, height, width, 4).
     pub edit: Tensor<B>,
 }
 
-/// Where a pair stands in the denoising.
+/// A step of the denoising.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
-    /// The timestep that the latents are at.
+    /// The timestep of the latents.
     pub t: i64,
-    /// The step, from 1.
+    /// The number of the step, from 1, for error messages.
     pub step: usize,
 }
 
 impl<B: Backend> Pair<B> {
-    /// One step of both in one batch. From `start_layer` on, the edit's self-attention reads the keys and values of the reference
-    /// (MasaCtrl, arXiv 2304.08465).
+    /// Denoises both latents by one step. From `start_layer` on, the edited latent's self-attention uses the keys and values of the
+    /// reference latent (MasaCtrl, arXiv 2304.08465).
+    ///
+    /// A `prompt` prepared from a batch of two gives each latent its own, the reference's first, as DragText (arXiv 2407.17843) needs.
     ///
     /// # Errors
     /// [`crate::Error::NotFinite`].

@@ -1,4 +1,7 @@
-//! The diffusion process around the network: schedule, noise, inversion, denoising, fine-tuning.
+//! The diffusion process around the network: schedule, noise, inversion, denoising, fine-tuning of a LoRA.
+//!
+//! Functions take any [`crate::model::unet::Network`], so they work with a network of their own or a shared one. They report
+//! progress step by step, stop when interrupted, and fail on numbers that are not finite.
 
 pub mod denoise;
 pub mod finetune;
@@ -6,18 +9,18 @@ pub mod invert;
 pub mod noise;
 pub mod schedule;
 
-pub use noise::{NoiseSource, Seeded};
-pub use schedule::{Grid, Schedule};
+pub use noise::{NoiseSource, Seeded, Stream};
+pub use schedule::{Grid, Schedule, Spacing};
 
 use crate::error::{Error, Result};
 use crate::kernels::Backend;
 use crate::nn::Tensor;
 use crate::progress::Stage;
 
-/// Stops an edit in which a number is no number any more, before more time is spent on it.
+/// Checks that all elements are finite.
 ///
 /// # Errors
-/// [`Error::NotFinite`] that names stage, step (from 1) and what was looked at.
+/// [`Error::NotFinite`] with the stage, the step (from 1) and `what` was checked.
 pub fn require_finite<B: Backend>(
     tensor: &Tensor<B>,
     stage: Stage,

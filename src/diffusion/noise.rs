@@ -1,4 +1,9 @@
-//! All randomness of an edit, drawn on the host from a seed: the same numbers on every machine and device.
+//! All random numbers of an edit, drawn on the host from a seed: the same on every machine and device.
+//!
+//! Every purpose has its own stream, so that the numbers of one do not depend on how many another draws. A method that needs
+//! normal noise defines a [`Stream`] of its own.
+
+use std::collections::BTreeMap;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -6,72 +11,106 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::model::unet::AdapterPlace;
 use crate::settings::{DiffusionSettings, LoraSettings};
 
-/// What one step of the fine-tuning draws.
+/// The random numbers of one step of the fine-tuning.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draw {
-    /// A timestep for each noisy copy.
+    /// A timestep for each noisy copy of the latent.
     pub timesteps: Vec<usize>,
     /// Normal noise (copies, height, width, 4).
     pub noise: Vec<f32>,
 }
 
-/// Where an edit takes its random numbers from.
+/// A named stream of standard normal numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stream {
+    name: &'static str,
+    number: u64,
+}
+
+impl Stream {
+    /// Noise (height, width, 4) for the vacated area.
+    pub const VACATED: Self = Self::new("vacated", 3);
+
+    /// Creates a stream; streams of one edit need different numbers.
+    ///
+    /// # Panics
+    /// When the number is 0, 1 or 2: the last two are the streams of the LoRA.
+    pub const fn new(name: &'static str, number: u64) -> Self {
+        assert!(number > FINE_TUNING);
+        Self { name, number }
+    }
+
+    /// Returns the name.
+    pub fn name(self) -> &'static str {
+        self.name
+    }
+}
+
+/// The streams of the LoRA's initial values and of its training.
+const ADAPTERS: u64 = 1;
+const FINE_TUNING: u64 = 2;
+
+/// The source of an edit's random numbers.
 pub trait NoiseSource: Send {
-    /// The start of a LoRA: all adapters' parameters in the order of their places.
+    /// Returns the initial parameters of a LoRA, in the order of the places.
     fn adapters(&mut self, places: &[AdapterPlace]) -> Vec<f32>;
-    /// Timesteps below `timesteps` and noise for `batch` copies of a latent of `len` numbers.
+    /// Draws timesteps below `timesteps` and noise for `batch` copies of a latent of `len` elements.
     fn fine_tuning(&mut self, batch: usize, len: usize, timesteps: usize) -> Draw;
-    /// Noise (height, width, 4) for the cells that an object leaves.
-    fn vacated(&mut self, len: usize) -> Vec<f32>;
-    /// The seed from which everything comes that the fine-tuning of a LoRA draws; `None` where no seed, or more than a seed, decides it.
+    /// Draws the next `len` standard normal numbers of a stream.
+    fn normal(&mut self, stream: Stream, len: usize) -> Vec<f32>;
+    /// Returns the seed that alone determines the LoRA's initial values and its fine-tuning; `None` where there is no such seed.
     fn seed(&self) -> Option<u64> {
         None
     }
 }
 
-/// Numbers from a seed, through the ChaCha20 stream cipher and the Box-Muller transform in portable arithmetic.
+/// Random numbers from a seed: ChaCha20 and the Box-Muller transform, in portable arithmetic.
 #[derive(Debug)]
 pub struct Seeded {
-    /// Seed of a LoRA's training.
+    seed: u64,
+    /// The seed of the LoRA.
     training: u64,
     adapters: ChaCha20Rng,
     fine_tuning: ChaCha20Rng,
-    vacated: ChaCha20Rng,
+    /// The generators of the streams in use, by number.
+    streams: BTreeMap<u64, ChaCha20Rng>,
 }
 
 impl Seeded {
-    /// Every purpose has a stream of its own, so that one does not shift the others.
+    /// Uses one seed for everything.
     pub fn new(seed: u64) -> Self {
         Self::with_training(seed, seed)
     }
 
-    /// The noise of an edit with these settings.
+    /// Uses the seeds of an edit with these settings.
     pub fn of(diffusion: &DiffusionSettings, lora: &LoraSettings) -> Self {
         Self::with_training(diffusion.seed, lora.training_seed(diffusion.seed))
     }
 
     fn with_training(seed: u64, training: u64) -> Self {
-        let stream = |seed, number| {
-            let mut generator = ChaCha20Rng::seed_from_u64(seed);
-            generator.set_stream(number);
-            generator
-        };
         Self {
+            seed,
             training,
-            adapters: stream(training, 1),
-            fine_tuning: stream(training, 2),
-            vacated: stream(seed, 3),
+            adapters: generator(training, ADAPTERS),
+            fine_tuning: generator(training, FINE_TUNING),
+            streams: BTreeMap::new(),
         }
     }
 }
 
-/// A number above 0 and at most 1.
+fn generator(seed: u64, stream: u64) -> ChaCha20Rng {
+    let mut generator = ChaCha20Rng::seed_from_u64(seed);
+    generator.set_stream(stream);
+    generator
+}
+
+/// Draws a uniform number above 0 and at most 1.
 fn uniform(generator: &mut ChaCha20Rng) -> f64 {
     ((generator.next_u64() >> 11) as f64 + 1.0) / (1u64 << 53) as f64
 }
 
-/// Normal numbers (Box and Muller, 1958).
-fn normal(generator: &mut ChaCha20Rng, len: usize) -> Vec<f32> {
+/// Draws standard normal numbers (Box and Muller, 1958).
+fn draw_normal(generator: &mut ChaCha20Rng, len: usize) -> Vec<f32> {
     let mut numbers = Vec::with_capacity(len + 1);
     while numbers.len() < len {
         let radius = libm::sqrt(-2.0 * libm::log(uniform(generator)));
@@ -84,13 +123,13 @@ fn normal(generator: &mut ChaCha20Rng, len: usize) -> Vec<f32> {
 }
 
 impl NoiseSource for Seeded {
-    /// down: normal with deviation 1 / rank; up: 0 (peft's `gaussian` start).
+    /// down: normal with standard deviation 1 / rank; up: 0 (peft's `gaussian` initialisation).
     fn adapters(&mut self, places: &[AdapterPlace]) -> Vec<f32> {
         let mut parameters = Vec::new();
         for place in places {
             let deviation = 1.0 / place.adapter.rank as f32;
             parameters.extend(
-                normal(&mut self.adapters, place.down_len())
+                draw_normal(&mut self.adapters, place.down_len())
                     .iter()
                     .map(|number| number * deviation),
             );
@@ -106,15 +145,17 @@ impl NoiseSource for Seeded {
             .collect();
         Draw {
             timesteps,
-            noise: normal(generator, batch * len),
+            noise: draw_normal(generator, batch * len),
         }
     }
 
-    fn vacated(&mut self, len: usize) -> Vec<f32> {
-        normal(&mut self.vacated, len)
+    fn normal(&mut self, stream: Stream, len: usize) -> Vec<f32> {
+        let number = stream.number;
+        let own = self.streams.entry(number);
+        draw_normal(own.or_insert_with(|| generator(self.seed, number)), len)
     }
 
-    /// None once the fine-tuning has drawn: what comes then depends on what came before.
+    /// `None` once the LoRA's streams are in use: the next numbers also depend on how many were drawn.
     fn seed(&self) -> Option<u64> {
         (self.adapters.get_word_pos() == 0 && self.fine_tuning.get_word_pos() == 0)
             .then_some(self.training)
@@ -144,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_training_may_have_a_seed_of_its_own() {
+    fn lora_may_have_its_own_seed() {
         let diffusion = DiffusionSettings {
             seed: 7,
             ..DiffusionSettings::default()
@@ -159,36 +200,35 @@ mod tests {
             noise.fine_tuning(2, 33, 1000),
             Seeded::new(8).fine_tuning(2, 33, 1000)
         );
-        assert_eq!(noise.vacated(5), Seeded::new(7).vacated(5));
+        assert_eq!(
+            noise.normal(Stream::VACATED, 5),
+            Seeded::new(7).normal(Stream::VACATED, 5)
+        );
         let usual = Seeded::of(&diffusion, &LoraSettings::default());
         assert_eq!(usual.seed(), Some(7));
     }
 
-    /// What is taken from the cache draws nothing: the numbers after it must be those that would have come anyway.
+    /// After a cache hit the fine-tuning draws nothing, and the other streams must not change.
     #[test]
-    fn streams_do_not_shift_each_other_and_tell_when_they_have_begun() {
+    fn streams_are_independent() {
+        let other = Stream::new("other", 4);
         let (mut drawn, mut fresh) = (Seeded::new(7), Seeded::new(7));
-        assert_eq!(drawn.seed(), Some(7));
         drawn.fine_tuning(2, 33, 1000);
+        drawn.normal(other, 3);
         assert_eq!(drawn.seed(), None);
-        assert_eq!(drawn.vacated(5), fresh.vacated(5));
-        assert_eq!(
-            fresh.seed(),
-            Some(7),
-            "noise for vacated cells has nothing to do with a LoRA"
-        );
+        let expected = fresh.normal(Stream::VACATED, 5);
+        assert_eq!(drawn.normal(Stream::VACATED, 5), expected);
+        assert_ne!(fresh.normal(other, 5), expected);
+        assert_eq!(fresh.seed(), Some(7), "only the LoRA's streams matter");
     }
 
-    /// The first numbers of seed 0, computed by another implementation of ChaCha20 (RFC 8439, nonce and counter of 64 bits each),
-    /// so that a change of generator, seeding or arithmetic does not pass unseen.
+    /// The first numbers of seed 0 from another implementation of ChaCha20 (RFC 8439, nonce and counter of 64 bits each): a change
+    /// of generator, seeding or arithmetic fails this test.
     #[test]
     fn noise_is_the_same_everywhere() {
         let expected = [-0.257_798_37_f32, -0.074_062_77, -0.620_321_4, 1.606_869_7];
-        assert_eq!(Seeded::new(0).vacated(4), expected);
-        assert_eq!(
-            Seeded::new(0).vacated(7)[..4],
-            expected,
-            "a longer draw begins with a shorter one"
-        );
+        let noise = |len| Seeded::new(0).normal(Stream::VACATED, len);
+        assert_eq!(noise(4), expected);
+        assert_eq!(noise(7)[..4], expected);
     }
 }

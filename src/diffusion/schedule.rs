@@ -1,10 +1,12 @@
-//! Noise schedule and timestep grid: DDIM (arXiv 2010.02502) on the model's betas.
+//! Noise schedule and timestep grids: deterministic DDIM (arXiv 2010.02502) on the model's betas.
+//!
+//! Takes the scheduler configuration of a model. Alphas are f64; the steps of latents are computed in f32 on the device.
 
 use crate::kernels::Backend;
 use crate::model::config::ScheduleConfig;
 use crate::nn::Tensor;
 
-/// Cumulative products of alphas.
+/// The noise schedule of a model: cumulative products of alphas.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     alphas: Vec<f64>,
@@ -13,7 +15,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The schedule of a model.
+    /// Computes the schedule of a model.
     pub fn new(config: &ScheduleConfig) -> Self {
         let bend = |beta: f64| if config.scaled { beta.sqrt() } else { beta };
         let (start, end) = (bend(config.beta_start), bend(config.beta_end));
@@ -36,12 +38,12 @@ impl Schedule {
         }
     }
 
-    /// Training timesteps.
+    /// Returns the number of training timesteps.
     pub fn timesteps(&self) -> usize {
         self.alphas.len()
     }
 
-    /// The cumulative product of alphas at timestep t; below 0 that of the end of the process.
+    /// Returns the cumulative product of alphas at timestep t; for t below 0, that of the end of the process.
     ///
     /// # Panics
     /// When t is beyond the training timesteps.
@@ -49,31 +51,34 @@ impl Schedule {
         usize::try_from(t).map_or(self.last, |t| self.alphas[t])
     }
 
-    /// The last `executed` of `steps` timesteps in leading spacing: those nearest to the picture.
+    /// Returns the last `executed` of `steps` timesteps: those of the least noise.
     ///
     /// # Panics
     /// When `steps` is 0.
-    pub fn grid(&self, steps: usize, executed: usize) -> Grid {
+    pub fn grid(&self, spacing: Spacing, steps: usize, executed: usize) -> Grid {
         let stride = (self.timesteps() / steps).max(1);
-        let most = self.timesteps() - 1;
-        let timesteps = (0..executed)
-            .rev()
-            .map(|index| (index * stride + self.steps_offset).min(most) as i64)
-            .collect();
+        let last = self.timesteps() - 1;
+        let timestep = |index: usize| match spacing {
+            Spacing::Leading => (index * stride + self.steps_offset).min(last) as i64,
+            Spacing::Linspace => {
+                ((index + 1) as f64 * (last as f64 / steps as f64)).round_ties_even() as i64
+            }
+        };
+        let timesteps = (0..executed).rev().map(timestep).collect();
         Grid {
             timesteps,
             stride: stride as i64,
         }
     }
 
-    /// Factors (of the latent, of the noise prediction) that take a latent at timestep `from` to timestep `to`, deterministically (DDIM, eta = 0).
+    /// Returns the factors of the latent and of the noise prediction in a deterministic step (DDIM, eta = 0) between two timesteps.
     pub fn factors(&self, from: i64, to: i64) -> (f64, f64) {
         let (from, to) = (self.alpha(from), self.alpha(to));
         let scale = (to / from).sqrt();
         (scale, (1.0 - to).sqrt() - scale * (1.0 - from).sqrt())
     }
 
-    /// The latent z at timestep `from`, with the noise predicted as `noise`, at timestep `to`.
+    /// Takes the latent z from timestep `from` to timestep `to` with the predicted `noise`.
     pub fn step<B: Backend>(
         &self,
         z: Tensor<B>,
@@ -86,17 +91,27 @@ impl Schedule {
     }
 }
 
-/// The timesteps that an edit walks.
+/// How the timesteps of a grid are spaced, by the names of diffusers' `timestep_spacing`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spacing {
+    /// Multiples of the stride plus the model's offset, from 0 on: the grid of DragDiffusion and its successors.
+    Leading,
+    /// Of `steps` + 1 evenly spaced timesteps from 0 to the last one, rounded half to even, all but 0: the grid of RegionDrag
+    /// (arXiv 2407.18247), as in diffusers' `DPMSolverMultistepScheduler`.
+    Linspace,
+}
+
+/// The timesteps of an edit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grid {
     /// The executed timesteps, noisiest first.
     pub timesteps: Vec<i64>,
-    /// Distance of two timesteps.
+    /// The difference of timesteps in a step; with [`Spacing::Linspace`] that of the grid differs from it by rounding.
     pub stride: i64,
 }
 
 impl Grid {
-    /// The timestep after a denoising step at t; below 0 after the last.
+    /// Returns the timestep after a denoising step at t; below 0 after the last step of a leading grid.
     pub fn after(&self, t: i64) -> i64 {
         t - self.stride
     }
@@ -119,7 +134,7 @@ mod tests {
         Schedule::new(&betas)
     }
 
-    /// Values of the schedule published with Stable Diffusion 1.5's configuration, as diffusers computes them.
+    /// Expected values computed by diffusers from Stable Diffusion 1.5's configuration.
     #[test]
     fn alphas_are_those_of_stable_diffusion() {
         let expected = [
@@ -144,11 +159,14 @@ mod tests {
     }
 
     #[test]
-    fn grids_are_leading_with_an_offset_of_one() {
+    fn leading_grid_has_an_offset_of_one() {
         let schedule = stable_diffusion();
-        assert_eq!(schedule.grid(50, 50).timesteps[..3], [981, 961, 941]);
         assert_eq!(
-            schedule.grid(10, 10).timesteps,
+            schedule.grid(Spacing::Leading, 50, 50).timesteps[..3],
+            [981, 961, 941]
+        );
+        assert_eq!(
+            schedule.grid(Spacing::Leading, 10, 10).timesteps,
             [901, 801, 701, 601, 501, 401, 301, 201, 101, 1]
         );
         for (strength, executed, first) in [
@@ -161,7 +179,7 @@ mod tests {
                 strength,
                 ..DiffusionSettings::default()
             };
-            let grid = schedule.grid(settings.steps, settings.executed_steps());
+            let grid = schedule.grid(Spacing::Leading, settings.steps, settings.executed_steps());
             assert_eq!(
                 (
                     grid.timesteps.len(),
@@ -173,9 +191,23 @@ mod tests {
         }
     }
 
-    /// What diffusers and the formulas in Python give (tests/fixtures/schedule.json).
+    /// The timesteps of RegionDrag's sampler with 20 steps, all and the half of strength 0.5.
     #[test]
-    fn schedule_and_toy_inversion_are_the_peers() {
+    fn linspace_grid_is_evenly_spaced_and_rounded() {
+        let expected = [
+            999, 949, 899, 849, 799, 749, 699, 649, 599, 549, 500, 450, 400, 350, 300, 250, 200,
+            150, 100, 50,
+        ];
+        let schedule = stable_diffusion();
+        let grid = |executed| schedule.grid(Spacing::Linspace, 20, executed);
+        assert_eq!(grid(20).timesteps, expected);
+        assert_eq!(grid(10).timesteps, expected[10..]);
+        assert_eq!((grid(20).stride, grid(20).after(500)), (50, 450));
+    }
+
+    /// Expected values from diffusers and from the formulas in Python (tests/fixtures/schedule.json).
+    #[test]
+    fn schedule_and_toy_inversion_match_diffusers() {
         let text = include_str!("../../tests/fixtures/schedule.json");
         let expected: serde_json::Value = serde_json::from_str(text).unwrap();
         let schedule = stable_diffusion();
@@ -188,9 +220,12 @@ mod tests {
         for steps in [50, 10] {
             let timesteps: Vec<i64> =
                 serde_json::from_value(expected["timesteps"][steps.to_string()].clone()).unwrap();
-            assert_eq!(schedule.grid(steps, steps).timesteps, timesteps);
+            assert_eq!(
+                schedule.grid(Spacing::Leading, steps, steps).timesteps,
+                timesteps
+            );
         }
-        let (grid, mut x) = (schedule.grid(50, 38), 1.0);
+        let (grid, mut x) = (schedule.grid(Spacing::Leading, 50, 38), 1.0);
         let mut step = |from: i64, to: i64, expected: &serde_json::Value| {
             let (scale, shift) = schedule.factors(from, to);
             x = scale * x + shift * (0.1 * x);
@@ -216,12 +251,12 @@ mod tests {
         }
     }
 
-    /// With e(x, t) = A x, every step multiplies x by a number, so inversion and denoising are products.
+    /// With e(x, t) = A x, every step multiplies x by a number, so inversion and denoising have a closed form.
     #[test]
     fn inversion_and_denoising_of_a_linear_network_are_products() {
         const A: f64 = 0.1;
         let schedule = stable_diffusion();
-        let grid = schedule.grid(50, 38);
+        let grid = schedule.grid(Spacing::Leading, 50, 38);
         let (mut x, mut product) = (1.0, 1.0);
         for &t in grid.timesteps.iter().rev() {
             let (scale, shift) = schedule.factors(grid.after(t), t);

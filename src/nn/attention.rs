@@ -201,7 +201,10 @@ impl<B: Backend> Attention<B> {
         dx
     }
 
-    /// dy to dx of [`Attention::forward_cross`] without its residual; the context gets no gradient.
+    /// dy to dx of [`Attention::forward_cross`] without its residual.
+    ///
+    /// The context gets no gradient. It would be dK `to_k` + dV `to_v`: [`Linear::backward`] in place of
+    /// [`Linear::adapter_backward`], summed over all layers with this context.
     pub fn backward_cross(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
         let (dq, dkv) = self.inner_backward(dy, pass.learns(), pass);
         if let Some([dk, dv]) = dkv {

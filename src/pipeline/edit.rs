@@ -10,7 +10,7 @@ use super::edit_cache::{EditCache, SharedCache};
 use super::{Latents, Outcome, Steps, Work};
 use crate::diffusion::denoise::Pair;
 use crate::diffusion::invert::invert;
-use crate::diffusion::{Grid, NoiseSource};
+use crate::diffusion::{Grid, NoiseSource, Spacing};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
@@ -106,7 +106,9 @@ impl<'a, B: Backend> Edit<'a, B> {
         let settings = &plan.settings;
         let tokens = components.tokens(plan)?;
         let executed = settings.executed_steps();
-        let grid = components.schedule.grid(settings.diffusion.steps, executed);
+        let grid = components
+            .schedule
+            .grid(Spacing::Leading, settings.diffusion.steps, executed);
         stages.add(Stage::Load, components.seconds);
         stages.plan(passes(settings, grid.timesteps.len()));
         let start = Instant::now();

@@ -1,4 +1,4 @@
-//! `examples/bench` does every call and counts it; what is fast, no test says.
+//! `examples/bench` runs and measures every call. Speed is not tested.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,10 +23,10 @@ const CALLS: [&str; 12] = [
     "edit",
 ];
 
-/// The scale of the latents of the fixture's VAE.
+/// Scaling factor of the latents of the fixture's VAE.
 const SCALE: f32 = 0.18215;
 
-/// The example, which cargo builds before the tests of the whole package, but not before a single one.
+/// Returns the path of the example. Cargo builds it before the tests of the whole package, but not before a single test crate.
 fn example() -> Option<PathBuf> {
     let tests = std::env::current_exe().unwrap();
     let example = tests
@@ -44,7 +44,7 @@ fn example() -> Option<PathBuf> {
     example.exists().then_some(example)
 }
 
-/// The numbers that PyTorch computed for the fixtures, under the benchmark's names: a latent of 12 x 10, a picture of 96 x 80.
+/// Writes the results of PyTorch for the fixtures under the benchmark's names: a latent of 12 x 10, a picture of 96 x 80.
 fn reference(out: &Path) {
     let fixture = Fixture::open("parity.safetensors");
     let scaled = |name: &str, scale: f32| {
@@ -114,8 +114,8 @@ fn lines(command: &mut Command) -> Vec<Value> {
         .collect()
 }
 
-/// Every quantity of the agreement is as near as f32 allows.
-fn assert_near(agreement: &Value, quantities: &[&str]) {
+/// Asserts that all quantities agree to the precision of f32.
+fn assert_agreement(agreement: &Value, quantities: &[&str]) {
     let found: BTreeMap<String, BTreeMap<String, f64>> =
         serde_json::from_value(agreement.clone()).unwrap();
     assert_eq!(found.keys().collect::<Vec<_>>(), quantities);
@@ -127,8 +127,8 @@ fn assert_near(agreement: &Value, quantities: &[&str]) {
     }
 }
 
-/// A run took time, and asked for memory.
-fn assert_counted(what: &str, cost: &Value, seconds: &str) {
+/// Asserts that time, allocations and memory were measured.
+fn assert_measured(what: &str, cost: &Value, seconds: &str) {
     for count in [seconds, "allocations", "allocated_bytes"] {
         assert!(
             cost[count].as_f64().is_some_and(|count| count > 0.0),
@@ -147,7 +147,7 @@ fn assert_counted(what: &str, cost: &Value, seconds: &str) {
 }
 
 #[test]
-fn every_call_is_done_and_counted() {
+fn every_call_runs_and_is_measured() {
     let Some(example) = example() else { return };
     let folder = tempfile::tempdir().unwrap();
     let numbers = folder.path().join("reference.safetensors");
@@ -160,9 +160,9 @@ fn every_call_is_done_and_counted() {
             .args(edit()),
     );
     let [report] = &lines[..] else {
-        panic!("one line, not {}", lines.len())
+        panic!("expected one line, got {}", lines.len())
     };
-    assert_near(
+    assert_agreement(
         &report["agreement"],
         &["unet_b2.noise", "vae_decode.picture", "vae_encode.mean"],
     );
@@ -170,7 +170,7 @@ fn every_call_is_done_and_counted() {
     assert_eq!(report["calls"].as_object().unwrap().len(), CALLS.len());
     for call in CALLS {
         let summary = &report["calls"][call];
-        assert_counted(call, summary, "median");
+        assert_measured(call, summary, "median");
         assert_eq!(summary["seconds"].as_array().unwrap().len(), 2, "{call}");
         assert_eq!(
             summary["gflop_per_second"].is_f64(),
@@ -182,32 +182,32 @@ fn every_call_is_done_and_counted() {
     for stage in [
         "load", "encode", "lora", "invert", "drag", "denoise", "decode",
     ] {
-        assert_counted(stage, &stages[stage], "median");
+        assert_measured(stage, &stages[stage], "median");
     }
 }
 
 #[test]
-fn a_waiting_benchmark_answers_line_by_line() {
+fn serve_replies_to_each_line() {
     let Some(example) = example() else { return };
     let folder = tempfile::tempdir().unwrap();
     let numbers = folder.path().join("reference.safetensors");
     reference(&numbers);
     let mut command = command(&example);
     command.arg("--reference").arg(&numbers).arg("--serve");
-    let answers = lines(command.write_stdin("unet_b2\ncheck unet_b2\nnothing\nedit\nvae_decode\n"));
-    let [plain, checked, unknown, nothing_to_edit, decoded] = &answers[..] else {
-        panic!("{answers:?}")
+    let replies = lines(command.write_stdin("unet_b2\ncheck unet_b2\nnothing\nedit\nvae_decode\n"));
+    let [plain, checked, unknown, nothing_to_edit, decoded] = &replies[..] else {
+        panic!("{replies:?}")
     };
-    for (call, answer) in [
+    for (call, reply) in [
         ("unet_b2", plain),
         ("unet_b2", checked),
         ("vae_decode", decoded),
     ] {
-        assert_eq!(answer["call"], call);
-        assert_counted(call, answer, "seconds");
+        assert_eq!(reply["call"], call);
+        assert_measured(call, reply, "seconds");
     }
-    assert_near(&plain["agreement"], &[]);
-    assert_near(&checked["agreement"], &["unet_b2.noise"]);
+    assert_agreement(&plain["agreement"], &[]);
+    assert_agreement(&checked["agreement"], &["unet_b2.noise"]);
     assert!(
         unknown["error"].as_str().unwrap().contains("nothing"),
         "{unknown}"

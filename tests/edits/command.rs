@@ -1,9 +1,11 @@
 //! `dragnext edit` as its users run it, on a tiny model with random weights: what comes out is no picture, but how it comes out is
 //! the same as with a real one.
 
+#[cfg(unix)]
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+#[cfg(unix)]
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;

@@ -2,11 +2,10 @@
 //! A drag that moves nothing does here: it needs no model, and is written like any other.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use crate::bench::pictures::png::Png;
-use crate::bench::pictures::{self, Bench, Run, moved, noise, report, run, still};
+use crate::bench::pictures::{self, Bench, Run, moved, noise, run, still};
 use png::{BitDepth, ColorType};
 
 const OLD: &[u8] = b"what was there";
@@ -27,7 +26,8 @@ fn edit(bench: &Bench, arguments: &[&str]) -> Run {
     bench.run(&[&["in.png", "--drag", "drag.json"], arguments].concat())
 }
 
-/// The command behind something that a shell does first.
+/// Runs the command after a shell command such as `ulimit`.
+#[cfg(unix)]
 fn after(bench: &Bench, shell: &str, arguments: &[&str]) -> Run {
     let inner = bench.command(&[&["in.png", "--drag", "drag.json"], arguments].concat());
     let mut command = Command::new("/bin/sh");
@@ -101,7 +101,7 @@ fn a_full_disk_leaves_no_part_of_a_file() {
         .arg(bench.path("disk"))
         .output();
     if !mounted.is_ok_and(|output| output.status.success()) {
-        report("skipped: this user may not mount a small disk");
+        pictures::report("skipped: this user may not mount a small disk");
         return;
     }
     bench.write("disk/old.png", OLD);
@@ -219,7 +219,7 @@ fn a_read_only_folder_is_refused_before_any_work() {
             .arg(&closed)
             .output();
         if !mounted.is_ok_and(|output| output.status.success()) {
-            report(
+            pictures::report(
                 "skipped: this user may write to every folder, and may not mount a read-only one",
             );
             return;
@@ -477,5 +477,5 @@ fn a_reader_that_went_away_is_no_error() {
         !stderr.contains("error") && !stderr.contains("panicked"),
         "{stderr}"
     );
-    assert!(Path::new(&bench.path("new.png")).is_file());
+    assert!(bench.path("new.png").is_file());
 }

@@ -5,6 +5,7 @@ mod optimisation;
 mod progress;
 mod settings;
 
+use crate::diffusion::Stream;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
@@ -80,7 +81,7 @@ fn moved<B: Backend, N>(scene: &mut Scene<B, N>) -> Tensor<B> {
     let alpha = scene.schedule.alpha(scene.grid.timesteps[0]);
     let noise = scene
         .noise
-        .vacated(scene.inverted.shape().len());
+        .normal(Stream::VACATED, scene.inverted.shape().len());
     moved_start(
         scene.inverted,
         scene.clean,

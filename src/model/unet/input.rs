@@ -1,4 +1,7 @@
 //! The input of a forward pass.
+//!
+//! What steers the attention belongs to the input, beside [`Mutual`]: for example keys and values of the self-attention that an
+//! earlier pass stored.
 
 use super::Context;
 use crate::kernels::Backend;

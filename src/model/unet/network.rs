@@ -12,7 +12,8 @@ pub trait Network<B: Backend> {
     /// Merges the adapters with these parameters into the weights as loaded.
     fn merge_adapters(&mut self, parameters: &Tensor<B>);
 
-    /// Returns the keys and values of the prompt's tokens (1, 1, tokens, channels) for the weights as they are now.
+    /// Returns the keys and values of a prompt for the weights as they are now. Tokens (1, 1, tokens, channels) are one prompt for all
+    /// latents of a pass; tokens (b, 1, tokens, channels) are one for each of its b latents.
     fn prepare(&self, tokens: &Tensor<B>) -> Prompt<B>;
 
     /// Runs a forward pass and returns its outputs.
@@ -22,6 +23,9 @@ pub trait Network<B: Backend> {
     fn forward<W: Want>(&self, input: Input<B>, want: W) -> W::Of<Tensor<B>>;
 
     /// Records a forward pass whose backward pass returns the gradient with respect to the latents (batch, height, width, 4).
+    ///
+    /// A gradient with respect to further inputs takes a method of its own beside this one, whose backward pass returns both: for
+    /// the text embedding of [`super::Context::Tokens`], the sum of the contributions of [`crate::nn::Attention::backward_cross`].
     ///
     /// # Panics
     /// As [`Network::forward`].

@@ -1,9 +1,9 @@
 use super::*;
-use crate::diffusion::{NoiseSource, Seeded};
+use crate::diffusion::{NoiseSource, Seeded, Stream};
 
 /// Returns normally distributed values.
 fn noise(seed: u64, len: usize) -> Vec<f32> {
-    Seeded::new(seed).vacated(len)
+    Seeded::new(seed).normal(Stream::VACATED, len)
 }
 
 fn shape(

@@ -1,11 +1,11 @@
 //! Compares all algorithms with sums in f64.
 
 use super::*;
-use crate::diffusion::{NoiseSource, Seeded};
+use crate::diffusion::{NoiseSource, Seeded, Stream};
 
 /// Returns normally distributed values.
 fn normal(len: usize, seed: u64) -> Vec<f32> {
-    Seeded::new(seed).vacated(len)
+    Seeded::new(seed).normal(Stream::VACATED, len)
 }
 
 fn shape(

@@ -65,6 +65,8 @@ impl<B: Backend> SharedUNet<'_, B> {
                 });
             }
             let input = self.joined(&members, &inputs);
+            // A client that overwrites its latents need not copy them first.
+            drop(inputs);
             if let Some(mutual) = &input.mutual {
                 pass = pass.with_mutual(mutual.clone());
             }
