@@ -241,7 +241,7 @@ fn a_small_disk_becomes_full() {
     assert_eq!(run.status, Some(75), "{}", run.stderr);
     assert!(
         results.iter().all(|(name, bytes)| *bytes == expected[name]) && results.len() < 6,
-        "no part of a picture"
+        "no partial picture"
     );
     again.assert(0);
     assert!(after == expected);

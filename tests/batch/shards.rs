@@ -68,7 +68,7 @@ fn a_second_run_on_the_same_shard_is_rejected() {
         .stderr_has("1 item: 1 done");
     assert!(
         first.try_wait().unwrap().is_none(),
-        "the first is still at work"
+        "the first is still running"
     );
     send("KILL", &first);
     first.wait().unwrap();
