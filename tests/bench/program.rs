@@ -348,7 +348,7 @@ impl Ended {
 
     /// The most memory that the process held, by its record.
     pub(crate) fn peak_bytes(&self) -> u64 {
-        self.record["peak_bytes"].as_u64().unwrap()
+        self.record.peak_bytes()
     }
 }
 
@@ -371,6 +371,11 @@ impl fmt::Display for Record {
 }
 
 impl Record {
+    /// The most memory that the process held.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        self["peak_bytes"].as_u64().unwrap()
+    }
+
     /// The kind of the error; empty without one.
     pub(crate) fn kind(&self) -> &str {
         self["error"]["kind"].as_str().unwrap_or_default()
