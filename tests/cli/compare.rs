@@ -43,7 +43,8 @@ fn ramp(spot: Option<(u32, u32)>) -> GrayImage {
 #[test]
 fn the_numbers_equal_those_of_scikit_image() {
     let (a, b) = (example("translation-00"), example("translation-07"));
-    let all = json(&Bench::new(), &[a.to_str().unwrap(), b.to_str().unwrap()])["all"].take();
+    let record = json(&Bench::new(), &[a.to_str().unwrap(), b.to_str().unwrap()]);
+    let all = &record["all"];
     let close = |name: &str, expected: f64| {
         let found = all[name].as_f64().unwrap();
         assert!(
@@ -239,7 +240,8 @@ fn alpha_is_a_difference() {
         ImageBuffer::from_pixel(20, 20, Rgb([9u8, 9, 9])),
     );
     for other in ["opaque.png", "none.png"] {
-        let all = json(&bench, &[other, "clear.png"])["all"].take();
+        let record = json(&bench, &[other, "clear.png"]);
+        let all = &record["all"];
         // 200 levels in one column of twenty and in one channel of four.
         assert_eq!(
             (&all["max_diff"], &all["mean_diff"], &all["differing"]),

@@ -1,6 +1,5 @@
 //! `dragnext report merge`: merges the records of several runs, reports missing items, and writes a manifest of the unfinished ones.
 
-use serde_json::Value;
 use std::fmt::Write;
 
 use crate::bench::{Bench, Run, report};
@@ -37,11 +36,11 @@ fn shards(bench: &Bench) {
     bench.write("items.jsonl", manifest(&["a", "b", "c", "d", "e"]));
     bench.write(
         "out/records/0-of-3.jsonl",
-        (record("a", "done", 5.0) + &record("d", "failed", 6.0)),
+        record("a", "done", 5.0) + &record("d", "failed", 6.0),
     );
     bench.write(
         "out/records/1-of-3.jsonl",
-        (record("b", "done", 5.0) + &record("e", "done", 6.0)[..30]),
+        record("b", "done", 5.0) + &record("e", "done", 6.0)[..30],
     );
     bench.write("out/records/0-of-2.jsonl", record("d", "done", 9.0));
 }
@@ -71,7 +70,7 @@ fn shards_are_merged() {
     // With the records of the remaining items, all are done.
     bench.write(
         "out/records/all.jsonl",
-        (record("c", "done", 20.0) + &record("e", "done", 21.0)),
+        record("c", "done", 20.0) + &record("e", "done", 21.0),
     );
     merge(&bench, &files)
         .args(["out/records/all.jsonl", "--manifest", "items.jsonl"])
@@ -85,7 +84,7 @@ fn without_a_manifest_failed_items_are_listed() {
     let bench = Bench::new();
     bench.write(
         "r.jsonl",
-        (record("a", "failed", 1.0) + &record("b", "interrupted", 1.0) + &record("c", "done", 1.0)),
+        record("a", "failed", 1.0) + &record("b", "interrupted", 1.0) + &record("c", "done", 1.0),
     );
     let expected = "3 items: 1 done, 1 failed, 1 interrupted\nfailed       a  compute.not_finite: decode, step 1: the picture is not finite\ninterrupted  b\n";
     merge(&bench, &["r.jsonl"])
@@ -143,7 +142,7 @@ fn files_that_are_not_records_or_manifests_are_rejected() {
     let bench = Bench::new();
     bench.write("good.jsonl", record("a", "done", 1.0));
     bench.write("prose.txt", "This is\nno record.\n");
-    bench.write("truncated.jsonl", record("a", "done", 1.0)[..25]);
+    bench.write("truncated.jsonl", &record("a", "done", 1.0)[..25]);
     bench.write("empty.jsonl", "");
     bench.write("twice.jsonl", manifest(&["a", "b", "a"]));
     bench.write("broken.jsonl", "{\"id\": \"a\"}\n{\"id\": \n");
@@ -219,7 +218,7 @@ fn the_contact_sheet_shows_the_worst_items_first() {
     }
     bench.write(
         "out/records/all.jsonl",
-        (record("good", "done", 1.0) + &record("bad", "failed", 1.0)),
+        record("good", "done", 1.0) + &record("bad", "failed", 1.0),
     );
     merge(&bench, &["out/records/all.jsonl", "--sheet", "sheet.png"])
         .status(1)
@@ -264,7 +263,7 @@ fn a_hundred_thousand_records_take_little_time_and_memory() {
         }
     }
     bench.write("items.jsonl", list);
-    bench.write("all.jsonl", text);
+    bench.write("all.jsonl", &text);
     let since = std::time::Instant::now();
     let summary = merge(&bench, &["all.jsonl", "--manifest", "items.jsonl"])
         .args(["--format", "json", "--todo", "rest.jsonl"])
