@@ -20,6 +20,7 @@
 //! | [`mod@edit`] | one edit from what was read to the bytes of its result; [`batch`] does many, [`golden`] compares with expected results |
 //! | [`picture`] | reads and writes pictures; [`preview`] draws plans, [`metrics`] compares pictures, [`files`] writes verified files |
 //! | [`nn`] | layers, each with a forward and a backward pass by hand |
+//! | [`device`] | chooses and opens the device that computes, the CPU or a GPU |
 //! | [`kernels`] | the operations of a device behind one trait: [`kernels::cpu`], and `kernels::cuda` with the feature `cuda` |
 //! | [`cli`] | the command line, one file for each subcommand; [`report`] prints, [`progress`] shows stages, [`merge`] sums up shards |
 //! | [`hub`] | fetches models from the Hugging Face hub into its cache; [`doctor`] describes a machine |
