@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::kernels::Backend;
 use crate::model::config::UNetConfig;
 use crate::model::weights::Weights;
-use crate::nn::{Conv, Linear, Pass, Tensor, upsample, upsample_backward};
+use crate::nn::{BackwardPass, Conv, Linear, Pass, Tensor, upsample, upsample_backward};
 
 /// A level of the way down; every output also goes to the way up.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ impl<B: Backend> DownBlock<B> {
         &self,
         d: Tensor<B>,
         skips: &mut Vec<Tensor<B>>,
-        pass: &mut Pass<B>,
+        pass: &mut BackwardPass<B>,
     ) -> Tensor<B> {
         let d = self.backward_to_attention(d, skips, pass);
         self.resnets[0].backward(&d, pass)
@@ -122,7 +122,7 @@ impl<B: Backend> DownBlock<B> {
         &self,
         mut d: Tensor<B>,
         skips: &mut Vec<Tensor<B>>,
-        pass: &mut Pass<B>,
+        pass: &mut BackwardPass<B>,
     ) -> Tensor<B> {
         if let Some(downsample) = &self.downsample {
             d = downsample.backward(&with_skip(d, skips), pass);
@@ -147,7 +147,8 @@ impl<B: Backend> DownBlock<B> {
     }
 }
 
-fn with_skip<B: Backend>(d: Tensor<B>, skips: &mut Vec<Tensor<B>>) -> Tensor<B> {
+/// Returns the sum of `d` and the last of the skip connections' gradients, if there is one.
+pub(super) fn with_skip<B: Backend>(d: Tensor<B>, skips: &mut Vec<Tensor<B>>) -> Tensor<B> {
     match skips.pop() {
         Some(skip) => d.plus(&skip),
         None => d,
@@ -236,10 +237,9 @@ impl<B: Backend> UpBlock<B> {
         skips: &mut Vec<Tensor<B>>,
         pass: &mut Pass<B>,
     ) -> Tensor<B> {
-        for (index, resnet) in self.resnets.iter().enumerate() {
-            let Some(skip) = skips.pop() else {
-                unreachable!("every residual block on the way up has a partner on the way down")
-            };
+        let own = skips.split_off(skips.len() - self.resnets.len());
+        let layers = self.resnets.iter().zip(own.into_iter().rev());
+        for (index, (resnet, skip)) in layers.enumerate() {
             x = resnet.forward(&x.concatenated(&skip), shifts.next(), pass);
             if let Some(attention) = self.attentions.get(index) {
                 x = attention.forward(&x, context, pass);
@@ -257,7 +257,7 @@ impl<B: Backend> UpBlock<B> {
         &self,
         mut d: Tensor<B>,
         skips: &mut Vec<Tensor<B>>,
-        pass: &mut Pass<B>,
+        pass: &mut BackwardPass<B>,
     ) -> Tensor<B> {
         if let Some(conv) = &self.upsample {
             d = conv.backward(&d, pass);

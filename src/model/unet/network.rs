@@ -2,7 +2,7 @@
 
 use super::{AdapterPlace, Input, Noise, Prompt, Recorded, UNet, Want};
 use crate::kernels::Backend;
-use crate::nn::{Pass, Tensor};
+use crate::nn::{BackwardPass, Learner, Pass, Tensor};
 
 /// A noise predictor with one set of LoRA adapters.
 pub trait Network<B: Backend> {
@@ -66,16 +66,16 @@ impl<B: Backend> Network<B> for UNet<B> {
     }
 
     fn forward<W: Want>(&self, input: Input<B>, want: W) -> W::Of<Tensor<B>> {
-        let mut pass = with_mutual(Pass::inference(), &input);
-        self.run_forward(input, &want, &mut pass)
+        self.run_forward(input, &want, &mut Pass::inference())
     }
 
     fn record<W: Want>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W> {
         let shape = input.latents.shape();
-        let mut pass = with_mutual(Pass::recording(), &input);
+        let mut pass = Pass::recording();
         let outputs = self.run_forward(input, &want, &mut pass);
+        let pass = BackwardPass::new(pass.into_tape());
         Recorded::new(want, outputs, move |gradients| {
-            self.backward_to_latents(shape, gradients, &mut pass)
+            self.backward_to_latents(shape, gradients, pass)
         })
     }
 
@@ -86,19 +86,15 @@ impl<B: Backend> Network<B> for UNet<B> {
         parameters: &'a Tensor<B>,
         gradient: &'a mut Tensor<B>,
     ) -> Recorded<'a, B, W, ()> {
-        let mut pass = with_mutual(Pass::recording(), &input)
-            .with_adapters(parameters)
-            .with_gradient(gradient);
+        let mut pass = Pass::learning();
         let outputs = self.run_forward(input, &want, &mut pass);
+        let pass = BackwardPass::new(pass.into_tape()).with_learner(Learner {
+            set: 0,
+            parameters,
+            gradient,
+        });
         Recorded::new(want, outputs, move |gradients| {
-            self.backward_to_adapters(gradients, &mut pass);
+            self.backward_to_adapters(gradients, pass);
         })
-    }
-}
-
-fn with_mutual<'a, B: Backend>(pass: Pass<'a, B>, input: &Input<B>) -> Pass<'a, B> {
-    match &input.mutual {
-        Some(mutual) => pass.with_mutual(mutual.clone()),
-        None => pass,
     }
 }

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::kernels::Backend;
 use crate::model::config::UNetConfig;
 use crate::model::weights::Weights;
-use crate::nn::{Conv, GroupNorm, Linear, Pass, Tensor};
+use crate::nn::{BackwardPass, Conv, GroupNorm, Linear, Pass, Tensor};
 
 /// norm, SiLU, convolution, time, norm, SiLU, convolution, plus the input (through a 1x1 convolution where channels change).
 #[derive(Debug)]
@@ -95,20 +95,20 @@ impl<B: Backend> Resnet<B> {
         let through = self
             .shortcut
             .as_ref()
-            .map(|shortcut| shortcut.forward(x, &mut Pass::inference()));
+            .map(|shortcut| shortcut.forward(x, pass));
         self.conv2
             .forward_plus(&h, None, Some(through.as_ref().unwrap_or(x)), pass)
     }
 
     /// dy to dx.
-    pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub fn backward(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
         let d = self.conv2.backward(dy, pass);
         let d = self.norm2.backward(&d, pass);
         let d = self.conv1.backward(&d, pass);
         let around = self
             .shortcut
             .as_ref()
-            .map(|shortcut| shortcut.backward(dy, &mut Pass::inference()));
+            .map(|shortcut| shortcut.backward(dy, pass));
         self.norm1
             .backward_plus(&d, Some(around.as_ref().unwrap_or(dy)), pass)
     }

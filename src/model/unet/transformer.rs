@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::kernels::Backend;
 use crate::model::config::UNetConfig;
 use crate::model::weights::Weights;
-use crate::nn::{Attention, FeedForward, GroupNorm, LayerNorm, Linear, Pass, Tensor};
+use crate::nn::{Attention, BackwardPass, FeedForward, GroupNorm, LayerNorm, Linear, Pass, Tensor};
 
 /// diffusers' `Transformer2DModel` with one block.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl<B: Backend> Transformer<B> {
     }
 
     /// dy to dx.
-    pub(super) fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub(super) fn backward(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
         let d = self.proj_out.backward(dy, pass);
         let inner = self.feed_forward.backward(&d, pass);
         let d = self.norm3.backward_plus(&inner, Some(&d), pass);
