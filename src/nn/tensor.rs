@@ -334,9 +334,4 @@ impl<B: Backend> Tensor<B> {
                 .copy_columns(len, self.buffer(), self.shape.len(), first, y, len, 0);
         })
     }
-
-    /// Whether both share one buffer.
-    pub fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.storage, &other.storage)
-    }
 }

@@ -1,5 +1,5 @@
-//! The networks against torch, diffusers and peft: what they compute, and their gradients. tests/fixtures/README.md says how
-//! the numbers were made.
+//! Outputs and gradients of the networks against PyTorch, diffusers and peft. tests/fixtures/README.md describes how the expected
+//! values were computed.
 
 use crate::bench::fixture::{self, Fixture, assert_close, assert_gradient, dot, relative, report};
 use crate::bench::numbers::Numbers;
@@ -21,12 +21,12 @@ const ALL_TAPS: [usize; 4] = [1, 2, 3, 4];
 
 fn encode(vae: &Vae<Cpu>, picture: &Tensor<Cpu>) -> Tensor<Cpu> {
     vae.encode(picture, &Interrupt::never())
-        .expect("nobody interrupts")
+        .expect("no interrupt")
 }
 
 fn decode(vae: &Vae<Cpu>, latent: &Tensor<Cpu>) -> Tensor<Cpu> {
     vae.decode(latent, &Interrupt::never())
-        .expect("nobody interrupts")
+        .expect("no interrupt")
 }
 
 fn unet(name: &str) -> UNet<Cpu> {
@@ -35,7 +35,7 @@ fn unet(name: &str) -> UNet<Cpu> {
     UNet::load(&Cpu, &source, &config, &Interrupt::never()).expect("the fixture has weights")
 }
 
-/// An input of the network in a fixture.
+/// An input of the network, from a fixture.
 struct Case {
     z: Tensor<Cpu>,
     timesteps: Vec<f64>,
@@ -94,7 +94,7 @@ fn noise_and_decoder_outputs() {
 }
 
 #[test]
-fn old_and_new_folders_hold_the_same_model() {
+fn old_and_new_folder_layouts_load_the_same_model() {
     let fixture = Fixture::open("parity.safetensors");
     let input = Case::read(&fixture, "unet");
     let expected = input.noise(&unet("tiny"));
@@ -116,7 +116,7 @@ fn old_and_new_folders_hold_the_same_model() {
 }
 
 #[test]
-fn a_prepared_prompt_changes_nothing() {
+fn a_prepared_prompt_gives_the_same_bits() {
     let input = Case::read(&Fixture::open("parity.safetensors"), "unet");
     let unet = unet("tiny");
     let context = input.context.picture(0);
@@ -127,7 +127,7 @@ fn a_prepared_prompt_changes_nothing() {
         (noise.to_host(), pass.backward(noise, 1.0).to_host())
     });
     assert_eq!(both[0], both[1]);
-    // One picture of tokens stands for as many as there are latents.
+    // One prompt for all latents is the same as a copy of it for each.
     let copies = Case {
         context: Tensor::stacked(&[context.clone(), context]),
         ..input
@@ -146,7 +146,7 @@ fn each_latent_may_have_its_own_prepared_prompt() {
 
 #[test]
 #[should_panic(expected = "need the prompt's tokens")]
-fn a_prepared_prompt_has_no_gradients_of_adapters() {
+fn gradients_of_adapters_need_the_tokens() {
     let input = Case::read(&Fixture::open("parity.safetensors"), "unet");
     let mut unet = unet("tiny");
     let places = unet.attach_adapters(4);
@@ -157,9 +157,9 @@ fn a_prepared_prompt_has_no_gradients_of_adapters() {
     unet.record_adapters(input, Noise, &parameters, &mut gradient);
 }
 
-/// More timesteps than are remembered, twice.
+/// More timesteps than the cache holds.
 #[test]
-fn remembered_timesteps_change_nothing() {
+fn cached_timesteps_give_the_same_bits() {
     let input = Case::read(&Fixture::open("parity.safetensors"), "unet");
     let (z, context) = (input.z.picture(0), input.context.picture(0));
     let noise = |unet: &UNet<Cpu>, t: f64| unet.predict(Input::at(&z, t, &context)).to_host();
@@ -173,7 +173,7 @@ fn remembered_timesteps_change_nothing() {
 }
 
 #[test]
-fn a_batch_is_its_pictures_one_by_one() {
+fn latents_of_a_batch_are_independent() {
     let input = Case::read(&Fixture::open("parity.safetensors"), "unet");
     let unet = unet("tiny");
     let together = input.noise(&unet);
@@ -189,7 +189,7 @@ fn a_batch_is_its_pictures_one_by_one() {
 }
 
 #[test]
-fn numbers_do_not_depend_on_the_count_of_threads() {
+fn bits_do_not_depend_on_the_number_of_threads() {
     let fixture = Fixture::open("parity.safetensors");
     let unet = unet("tiny");
     let vae = Vae::load(&Cpu, &fixture::source("tiny"), &Interrupt::never())
@@ -214,7 +214,7 @@ fn numbers_do_not_depend_on_the_count_of_threads() {
     }
 }
 
-/// Gradient to z of the outputs' products with the weights `w` of the fixture.
+/// Returns the gradient with respect to z of the outputs' products with the weights `w` of the fixture.
 fn gradient_to_z<W: Want>(unet: &UNet<Cpu>, fixture: &Fixture, name: &str, want: W) -> Vec<f32> {
     let input = Case::read(fixture, name).input();
     let weight = |index: usize| fixture.picture(&format!("{name}.w{index}"));
@@ -251,7 +251,8 @@ fn gradient_to_the_latent() {
     }
 }
 
-/// Central differences of `loss`, extrapolated from two steps (Richardson), because the network runs in f32.
+/// Returns the derivative of `loss` at 0: central differences extrapolated from two steps (Richardson), because the network runs
+/// in f32.
 fn slope(step: f32, loss: impl Fn(f32) -> f64) -> f64 {
     let central = |step: f32| (loss(step) - loss(-step)) / (2.0 * f64::from(step));
     (4.0 * central(step) - central(2.0 * step)) / 3.0
@@ -265,7 +266,7 @@ fn moved(x: &Tensor<Cpu>, step: f32, direction: &[f32]) -> Tensor<Cpu> {
     )
 }
 
-/// `gradient` must be the slopes of `loss` along random directions.
+/// Asserts that `gradient` has the derivatives of `loss` along random directions.
 fn assert_slopes(what: &str, gradient: &[f32], loss: impl Fn(f32, &[f32]) -> f64) {
     let size = dot(gradient, gradient).sqrt();
     let mut numbers = Numbers::new(1);
@@ -280,8 +281,8 @@ fn assert_slopes(what: &str, gradient: &[f32], loss: impl Fn(f32, &[f32]) -> f64
         (0..3).map(|_| numbers.scaled(gradient.len(), 1.0 / (gradient.len() as f32).sqrt())),
     );
     for (index, v) in directions.iter().enumerate() {
-        // What a product with a direction of this length is on average; along itself it is the whole size. There the loss also
-        // bends most, while elsewhere it takes a longer step to change by more than its rounding errors.
+        // The expected size of the derivative. Along the gradient the loss also has the largest curvature; along the others, the
+        // step must be larger for the change to exceed rounding errors.
         let (unit, step) = if index == 0 {
             (size, 0.01)
         } else {
@@ -297,7 +298,7 @@ fn assert_slopes(what: &str, gradient: &[f32], loss: impl Fn(f32, &[f32]) -> f64
 }
 
 #[test]
-fn gradient_to_the_latent_is_the_slope() {
+fn gradient_to_the_latent_matches_central_differences() {
     let fixture = Fixture::open("parity.safetensors");
     let unet = unet("tiny");
     let input = Case::read(&fixture, "unet");
@@ -330,11 +331,11 @@ fn mutual_self_attention() {
     assert_eq!(
         noise[..half],
         plain[..half],
-        "the picture that is read does not change"
+        "the picture whose keys and values are used does not change"
     );
     assert!(
         relative(&noise[half..], &plain[half..]) > 1e-2,
-        "the picture that reads does"
+        "the other picture changes"
     );
     assert_eq!(
         input.noise_with(&unet, mutual(16)),
@@ -344,14 +345,14 @@ fn mutual_self_attention() {
 }
 
 #[test]
-fn adapters_of_every_dialect_merged() {
+fn adapters_in_every_file_format() {
     let fixture = Fixture::open("parity.safetensors");
     let input = Case::read(&fixture, "unet");
     let expected = fixture.picture("lora.noise").to_host();
     let mut unet = unet("tiny");
     let untouched = input.noise(&unet);
-    for dialect in ["peft", "adapter", "old", "attn_procs"] {
-        let file = LoraFile::open(&fixture::path(&format!("lora_{dialect}.safetensors")))
+    for format in ["peft", "adapter", "old", "attn_procs"] {
+        let file = LoraFile::open(&fixture::path(&format!("lora_{format}.safetensors")))
             .expect("the fixture is a LoRA");
         let places = unet.attach_adapters(file.rank());
         let lora = file.read(&places).expect("it fits the model");
@@ -360,18 +361,18 @@ fn adapters_of_every_dialect_merged() {
         assert_eq!(
             input.noise(&unet),
             untouched,
-            "adapters work when they are merged"
+            "attaching alone changes nothing"
         );
         unet.merge_adapters(&parameters);
         assert_close(
-            &format!("{dialect}, merged"),
+            &format!("{format}, merged"),
             &input.noise(&unet),
             &expected,
             FORWARD,
         );
         unet.merge_adapters(&parameters);
         assert_close(
-            &format!("{dialect}, merged anew"),
+            &format!("{format}, merged again"),
             &input.noise(&unet),
             &expected,
             FORWARD,
@@ -488,9 +489,9 @@ fn gradients_of_a_training_step() {
     assert_gradient("three and one", &train(&[[0, 3], [3, 4]]), &expected);
 }
 
-/// At a training's start all `up` are zero, and so are the gradients of `down`; here they are not.
+/// Initially `up` and therefore the gradients of `down` are zero; here they are not.
 #[test]
-fn gradients_of_trained_adapters_are_the_slopes() {
+fn gradients_of_trained_adapters_match_central_differences() {
     let fixture = Fixture::open("edit/dump.safetensors");
     let mut unet = unet("tiny");
     let file =
@@ -515,14 +516,14 @@ fn gradients_of_trained_adapters_are_the_slopes() {
 }
 
 #[test]
-fn pictures_to_latents_and_back() {
+fn encoder_and_decoder_of_the_vae() {
     let fixture = Fixture::open("parity.safetensors");
     let vae = Vae::load(&Cpu, &fixture::source("tiny"), &Interrupt::never())
         .expect("the fixture has a VAE");
     let picture = fixture.picture("vae.image");
     let posterior = vae
         .posterior(&picture, &Interrupt::never())
-        .expect("nobody interrupts");
+        .expect("no interrupt");
     let mean = fixture.picture("vae.mean").to_host();
     assert_close("vae.mean", &posterior.mean.to_host(), &mean, FORWARD);
     assert_close(
@@ -546,7 +547,7 @@ fn pictures_to_latents_and_back() {
     assert_close(
         "vae.decoded",
         &vae.decode_unscaled(&latent, &Interrupt::never())
-            .expect("nobody interrupts")
+            .expect("no interrupt")
             .to_host(),
         &expected,
         FORWARD,
@@ -563,7 +564,7 @@ fn pictures_to_latents_and_back() {
 
 #[test]
 #[allow(clippy::float_cmp, reason = "the same operations in the same order")]
-fn a_sample_of_the_posterior_has_its_deviation() {
+fn posterior_samples_have_the_standard_deviation() {
     let vae =
         Vae::load(&Cpu, &Source::Demo, &Interrupt::never()).expect("the demo model has a VAE");
     let posterior = vae
@@ -571,7 +572,7 @@ fn a_sample_of_the_posterior_has_its_deviation() {
             &Tensor::zeros(&Cpu, Shape::new(1, 16, 16, 3)),
             &Interrupt::never(),
         )
-        .expect("nobody interrupts");
+        .expect("no interrupt");
     let (mean, logvar) = (posterior.mean.to_host(), posterior.logvar.to_host());
     let sample = posterior.sample(&vec![2.0; mean.len()]).to_host();
     for ((sample, mean), logvar) in sample.iter().zip(&mean).zip(&logvar) {
@@ -591,7 +592,7 @@ fn adapter_parameters(transformers: &[usize], context: usize, rank: usize) -> us
 }
 
 #[test]
-fn adapters_have_the_parameters_of_the_papers() {
+fn adapters_have_as_many_parameters_as_in_the_papers() {
     // Two transformers on each of three levels down, one in the middle, three on each of three levels up.
     let levels = |widths: [usize; 3], middle: usize| {
         widths
@@ -613,9 +614,9 @@ fn adapters_have_the_parameters_of_the_papers() {
     assert_eq!(tiny, adapter_parameters(&levels([8, 16, 16], 16), 24, 4));
 }
 
-/// An adapter whose second matrix is zero changes nothing.
+/// `up` of an initial adapter is zero.
 #[test]
-fn a_fresh_adapter_is_the_identity() {
+fn an_initial_adapter_is_the_identity() {
     let fixture = Fixture::open("parity.safetensors");
     let (z, context) = (fixture.picture("unet.z"), fixture.tokens("unet.context"));
     let mut unet = unet("tiny");
@@ -625,7 +626,7 @@ fn a_fresh_adapter_is_the_identity() {
     let parameters = Tensor::vector(&Cpu, Seeded::new(0).adapters(&places));
     assert!(
         parameters.to_host().iter().any(|x| *x != 0.0),
-        "the first matrix is not zero"
+        "`down` is not zero"
     );
     unet.merge_adapters(&parameters);
     assert_eq!(noise(&unet), plain);

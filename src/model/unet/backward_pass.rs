@@ -10,9 +10,9 @@ use crate::nn::{BackwardPass, Shape, Tensor};
 pub(super) struct Gradients<B: Backend> {
     /// About the size of the larger ones.
     pub(super) magnitude: f32,
-    /// With respect to the noise prediction, where the pass computed it.
+    /// With respect to the noise prediction, if the pass computed it.
     pub(super) noise: Option<Tensor<B>>,
-    /// With respect to the outputs of decoder stages: (stage, gradient). All stages that the pass ran end in one of these or in the noise.
+    /// With respect to the outputs of decoder stages: (stage, gradient). The last layer that the pass ran has a gradient.
     pub(super) features: Vec<(usize, Tensor<B>)>,
 }
 
@@ -75,8 +75,8 @@ impl<B: Backend> UNet<B> {
         scale.map_or(1.0, |scale| scale / magnitude.exp2())
     }
 
-    /// Returns the gradients with respect to the encoder's output and to the skip connections, the finest last skip first; `None`
-    /// when there is no gradient at all.
+    /// Runs the layers behind the decoder, the decoder and the middle block. Returns the gradients with respect to the encoder's output
+    /// and to the skip connections, the finest first; `None` when there are no gradients.
     fn decoder_backward(
         &self,
         gradients: Gradients<B>,

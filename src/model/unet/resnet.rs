@@ -1,4 +1,4 @@
-//! The residual block of UNet and VAE.
+//! The residual block of the UNet and the VAE.
 
 use crate::error::Result;
 use crate::kernels::Backend;
@@ -6,7 +6,7 @@ use crate::model::config::UNetConfig;
 use crate::model::weights::Weights;
 use crate::nn::{BackwardPass, Conv, GroupNorm, Linear, Pass, Tensor};
 
-/// norm, SiLU, convolution, time, norm, SiLU, convolution, plus the input (through a 1x1 convolution where channels change).
+/// Norm, SiLU, convolution, time shift, norm, SiLU, convolution, plus the input (through a 1x1 convolution where the channels change).
 #[derive(Debug)]
 pub struct Resnet<B: Backend> {
     norm1: GroupNorm<B>,
@@ -18,7 +18,7 @@ pub struct Resnet<B: Backend> {
 }
 
 impl<B: Backend> Resnet<B> {
-    /// A block of the UNet, with its time projection.
+    /// Loads a block of the UNet, with its time projection.
     ///
     /// # Errors
     /// As [`Weights::numbers`].
@@ -42,7 +42,7 @@ impl<B: Backend> Resnet<B> {
         })
     }
 
-    /// A block of the VAE, which knows no time.
+    /// Loads a block of the VAE, which has no time projection.
     ///
     /// # Errors
     /// As [`Weights::numbers`].
@@ -69,20 +69,20 @@ impl<B: Backend> Resnet<B> {
         })
     }
 
-    /// Output channels.
+    /// Returns the number of output channels.
     pub fn outputs(&self) -> usize {
         self.conv2.outputs()
     }
 
-    /// What the time embedding after SiLU (b, 1, 1, channels) adds to every pixel: (b, 1, 1, out).
+    /// Returns what the time embedding after SiLU (b, 1, 1, channels) adds to every pixel: (b, 1, 1, out); `None` without a time
+    /// projection. It does not depend on the latent, so that nothing is recorded.
     pub fn shift(&self, time: &Tensor<B>) -> Option<Tensor<B>> {
-        // The time embedding does not depend on the latent: nothing of it is recorded.
         self.time
             .as_ref()
             .map(|layer| layer.forward(time, &mut Pass::inference()))
     }
 
-    /// x (b, h, w, in) to (b, h, w, out); `shift` is that of the time.
+    /// x (b, h, w, in) and the shift of the time to (b, h, w, out).
     pub fn forward(
         &self,
         x: &Tensor<B>,

@@ -1,4 +1,4 @@
-//! One forward pass for the equal calls of several clients.
+//! One forward pass for the calls of several clients.
 
 use std::sync::Arc;
 

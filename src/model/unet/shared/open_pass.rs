@@ -59,8 +59,8 @@ pub(super) fn grouped<B: Backend>(calls: Vec<BackwardCall<B>>) -> Vec<(OpenPass<
         let Share { pass, member } = call.share;
         let known = groups.iter().position(|(of, _)| Arc::ptr_eq(of, &pass));
         let index = known.unwrap_or_else(|| {
-            let nobody = pass.members.iter().map(|_| None).collect();
-            groups.push((pass, nobody));
+            let none = pass.members.iter().map(|_| None).collect();
+            groups.push((pass, none));
             groups.len() - 1
         });
         groups[index].1[member] = Some((call.gradients, call.reply));
