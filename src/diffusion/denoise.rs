@@ -32,7 +32,7 @@ impl<B: Backend> Pair<B> {
     /// Denoises both latents by one step. From `start_layer` on, the edited latent's self-attention uses the keys and values of the
     /// reference latent (MasaCtrl, arXiv 2304.08465).
     ///
-    /// A `prompt` prepared from a batch of two gives each latent its own, the reference's first, as DragText needs (arXiv 2407.17843).
+    /// A `prompt` prepared from a batch of two gives each latent its own, the reference's first, as `DragText` needs (arXiv 2407.17843).
     ///
     /// # Errors
     /// [`crate::Error::NotFinite`].

@@ -15,7 +15,7 @@ use dragnext::model::unet::Resnet;
 use dragnext::model::weights::Weights;
 use dragnext::nn::Shape;
 
-/// The parameters of a block: norm1, conv1, time_emb_proj, norm2 and conv2, each [weight, bias], and the shortcut's.
+/// The parameters of a block: `norm1`, `conv1`, `time_emb_proj`, `norm2` and `conv2`, each as weight and bias, and the shortcut's.
 struct Parameters {
     layers: [[Vec<f64>; 2]; 5],
     shortcut: Option<[Vec<f64>; 2]>,
