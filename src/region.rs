@@ -22,11 +22,19 @@ pub enum RegionKind {
     Deformation,
     /// An object turns about a centre.
     Rotation,
+    /// A single point moves, for methods that track points. A method that moves regions takes it as the translation of a small
+    /// disc around the handle.
+    Point,
 }
 
 impl RegionKind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Translation, Self::Deformation, Self::Rotation];
+    pub const ALL: [Self; 4] = [
+        Self::Translation,
+        Self::Deformation,
+        Self::Rotation,
+        Self::Point,
+    ];
 
     /// The kind's name in files.
     pub const fn name(self) -> &'static str {
@@ -34,6 +42,7 @@ impl RegionKind {
             Self::Translation => "translation",
             Self::Deformation => "deformation",
             Self::Rotation => "rotation",
+            Self::Point => "point",
         }
     }
 
@@ -43,6 +52,7 @@ impl RegionKind {
             Self::Translation => "A whole object moves; background appears where it was.",
             Self::Deformation => "A part of an object moves and stretches the rest.",
             Self::Rotation => "An object turns about a centre.",
+            Self::Point => "A single point moves; pbsi drags a small disc around it.",
         }
     }
 }

@@ -1,11 +1,11 @@
-"""Checks 1 to 3 of a demo model, from its f16 files: FOLDER/check.json, and three pictures that go into assets/demo.
+"""Checks 1 to 3 of a demo model, from its f16 files. Writes FOLDER/check.json and three pictures for assets/demo.
 
-    1 reconstructions.png  the VAE: PSNR of 64 plain scenes it never saw at least 38 dB, of means over blocks of 16 pixels at least 42 dB; white and
-                           black objects keep their colour to 8 of 255 levels
-    2 samples.png          32 samples from captions (50 DDIM steps, guidance 3): whoever looks counts those that show every named object in its colour
-    3 inversions.png       64 plain scenes inverted and denoised (38 of 50 steps): median PSNR at least 30 dB against the VAE's reconstruction
+    1 reconstructions.png  the VAE on 64 unseen plain scenes: PSNR at least 38 dB, PSNR of means over blocks of 16 pixels at least 42 dB; the colours of
+                           white and black objects change by at most 5 of 255 levels
+    2 samples.png          32 samples from captions (50 DDIM steps, guidance 3), to count by eye those that show every named object in its colour
+    3 inversions.png       64 plain scenes inverted and denoised (38 of 50 steps): median PSNR to the VAE's reconstruction at least 30 dB
 
-Rich scenes, empty prompts and the error of the noise prediction are measured too, and decide nothing.
+Rich scenes, empty prompts and the error of the noise prediction are measured too, without a limit.
 """
 import json, math, pathlib, statistics, textwrap
 import torch
@@ -31,7 +31,7 @@ class Model:
         return self.unet(z, torch.full((len(z),), t, device=self.device), context)
 
     def move(self, z, e, before, after):
-        """Deterministic DDIM between two timesteps; below 0 stands the first alpha."""
+        """A deterministic DDIM step between two timesteps; negative timesteps have the first alpha."""
         a, b = self.alphas[max(before, 0)], self.alphas[max(after, 0)]
         return b.sqrt() * (z - (1 - a).sqrt() * e) / a.sqrt() + (1 - b).sqrt() * e
 
@@ -64,7 +64,7 @@ def tile(x):
 
 
 def grid(path, rows, labels=None):
-    """Rows of pictures, small; labels stand under them."""
+    """Saves rows of small pictures, with labels below them."""
     high = TILE + (34 if labels else 0)
     sheet = Image.new("RGB", (TILE * len(rows[0]), high * len(rows)), "white")
     pen = ImageDraw.Draw(sheet)
@@ -101,7 +101,7 @@ def check_vae(m, plain, rich, out, results):
 
 
 def shows(picture, color):
-    """Is there enough of a colour, in any of an object's shades? A hint for who counts."""
+    """Returns whether enough pixels have a colour in any of an object's shades: an estimate for the count by eye."""
     c = torch.tensor(pictures.COLORS[color], device=picture.device)[:, None]
     p = picture.flatten(1) / 2 + .5
     share = (p * c).sum(0) / (c * c).sum()
@@ -133,13 +133,13 @@ def check_inversion(m, scenes, out, results):
         results[f"inversion_latent_error_{name}"] = (back - z).square().mean().sqrt().item()
         if name == "caption":
             order = sorted(range(len(scenes)), key=figures.__getitem__)
-            few, middle = min(8, len(order)), len(order) // 2     # the worst, then those in the middle
+            few, middle = min(8, len(order)), len(order) // 2     # the worst, and those around the median
             grid(out / "inversions.png", [[v[i] for i in part] for part in (order[:few], order[middle - few // 2:middle - few // 2 + few]) for v in (before, y)])
     return {"inversion: median PSNR at least 30 dB": results["inversion_psnr_caption"]["median"] >= 30}
 
 
 def check_noise(m, scenes, out, results):
-    """The error of the noise prediction over all timesteps."""
+    """Measures the error of the noise prediction over all timesteps."""
     g = torch.Generator().manual_seed(11)
     z, context = in_parts(8, m.vae.encode, seen(scenes, m.device)), m.context([pictures.caption(s) for s in scenes])
     errors = []
@@ -158,7 +158,7 @@ def check_noise(m, scenes, out, results):
 def check(a):
     folder, out = pathlib.Path(a.model) if a.model else pathlib.Path(a.out) / "model", pathlib.Path(a.to)
     out.mkdir(parents=True, exist_ok=True)
-    if a.device == "cuda":                                        # what is checked is the model, not TF32
+    if a.device == "cuda":                                        # check the model, not TF32
         torch.set_float32_matmul_precision("highest")
         torch.backends.cudnn.allow_tf32 = False
     count = a.scenes or COUNT
@@ -172,7 +172,7 @@ def check(a):
                  lambda: check_noise(m, plain, out, results)):
         gates.update(part())
         (out / "check.json").write_text(json.dumps({"results": results, "gates": gates}, indent=1) + "\n")
-        training.say(f"{len(gates)} gates, {sum(not g for g in gates.values())} do not hold")
+        training.say(f"{len(gates)} checks, {sum(not g for g in gates.values())} failed")
     print(json.dumps({"results": results, "gates": gates}, indent=1))
-    print("count by eye: samples.png, at least 28 of 32 show every named object in its colour")
+    print("count by eye: at least 28 of 32 pictures of samples.png should show every named object in its colour")
     return all(gates.values())

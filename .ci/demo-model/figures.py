@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""SceneBench's figures of demo models, through the program and through tests/peer/torch_edit.py.
+"""SceneBench scores of demo models, through the program and through tests/peer/torch_edit.py.
 
     figures.py table OUT --model before=FOLDER --model after=FOLDER [--seeds 11,12] [--cases 8] [--peer]
     figures.py sweep OUT --model NAME=FOLDER [--seeds 13] [--cases 3] [--only lora_steps,taps]
-    figures.py readme OUT --model demo=FOLDER       the table of tests/scenebench/README.md and CPU_GAIN of .ci/gpu, from the suite with the peer
-    figures.py time OUT --model NAME=FOLDER         median seconds of five edits on two cores
+    figures.py readme OUT --model demo=FOLDER       updates the table of tests/scenebench/README.md and CPU_GAIN of .ci/gpu
+    figures.py time OUT --model NAME=FOLDER         prints the median seconds of five edits on two cores
 
-`table` takes tests/scenebench/suite and a suite of each seed (never seed 1: that is the suite); `sweep` changes one setting at a time, from the
-model's defaults, on suites that no table shows. What is done already in OUT is kept, so a run that was cut off goes on. Needs numpy, Pillow and the
-built program (DRAGNEXT, or target/release/dragnext); the peer needs tests/peer/requirements.txt.
+`table` uses tests/scenebench/suite and a suite per seed (not seed 1, which is the suite). `sweep` changes one setting of the model's defaults at a time,
+on seeds that no table uses. Edits that exist in OUT are kept, so an interrupted run continues. Needs numpy, Pillow and the built program (DRAGNEXT,
+or target/release/dragnext); the peer needs tests/peer/requirements.txt.
 """
 import argparse, functools, hashlib, json, os, pathlib, re, statistics, subprocess, sys, time
 
@@ -40,7 +40,7 @@ def suites(a, with_suite=True):
 
 @functools.cache
 def identity(folder):
-    """Edits of one model and program are never taken for those of others."""
+    """Returns a hash of model and program, so that edits of different ones are not mixed up."""
     digest = hashlib.sha256()
     for path in [*sorted(pathlib.Path(folder).rglob("*.safetensors")), pathlib.Path(folder) / "dragnext.json", pathlib.Path(PROGRAM)]:
         digest.update(path.read_bytes() if path.exists() else b"")
@@ -52,7 +52,7 @@ def score(suite, edits):
 
 
 def edit(a, folder, suite, name, **settings):
-    """Score of a suite through the program."""
+    """Returns the scores of a suite through the program."""
     flags = [f for k, v in settings.items() for f in (["--no-lora"] if (k, v) == ("lora_steps", 0) else [f"--{k.replace('_', '-')}", v])]
     out = a.out / f"{name}-{identity(folder)}"
     out.mkdir(parents=True, exist_ok=True)
@@ -102,7 +102,7 @@ def sweep(a):
     places = suites(a, with_suite=False)
     gains = lambda **s: {(w, r["case"]): r["gain"] for w, p in places.items() for r in edit(a, folder, p, "-".join([w.replace(" ", "-"), name, *(f"{k}={v}" for k, v in s.items())]), **s)["cases"]}
     usual = gains()
-    lines = [f"Defaults: {base}; {len(usual)} cases. The difference is to the defaults, in the same cases, with its standard error.", "", "| setting | gain | hit | difference |", "|---|---|---|---|"]
+    lines = [f"Defaults: {base}; {len(usual)} cases. The difference is the mean over cases of the difference to the defaults, with its standard error.", "", "| setting | gain | hit | difference |", "|---|---|---|---|"]
 
     def line(what, got):
         d = [got[c] - usual[c] for c in usual]
@@ -131,14 +131,14 @@ def readme(a):
     median = statistics.median(c["gain"] for c in got["cases"])
     replace(ROOT / ".ci/gpu", r"(?m)^CPU_GAIN = [0-9.]+", f"CPU_GAIN = {median:.3f}")
     worst = sorted(got["cases"], key=lambda c: c["gain"])[:5]
-    print(f"median gain {median:.3f}; the worst, for the text below the table: " + ", ".join(f"{c['case']} {c['gain']:.2f}" for c in worst))
+    print(f"median gain {median:.3f}; worst cases, for the text below the table: " + ", ".join(f"{c['case']} {c['gain']:.2f}" for c in worst))
 
 
 def replace(path, pattern, text, flags=0):
     old = path.read_text()
     new, count = re.subn(pattern, lambda _: text, old, count=1, flags=flags)
     if count != 1:
-        raise SystemExit(f"{path}: nothing that looks like {pattern}")
+        raise SystemExit(f"{path}: no match for {pattern}")
     path.write_text(new)
 
 

@@ -1,7 +1,7 @@
-"""The demo model's networks in plain PyTorch: Stable Diffusion 1.5's layout, with the names that diffusers and transformers give its weights.
+"""The networks of the demo model in plain PyTorch: the architecture of Stable Diffusion 1.5, with the weight names of diffusers and transformers.
 
-`load(folder, part)` builds a part from its config.json and reads its weights, `save(folder, part, ...)` writes both; test.py holds the numbers to
-those of diffusers and transformers, which training does not need. Needs torch and safetensors.
+`load(folder, part)` builds a part from its config.json and loads its weights; `save(folder, part, ...)` writes both. test.py compares the networks with
+diffusers and transformers, which training does not need. Needs torch and safetensors.
 """
 import json, math, pathlib, re
 import torch
@@ -16,7 +16,7 @@ FILES = {"vae": "diffusion_pytorch_model.safetensors", "unet": "diffusion_pytorc
 # ---------------------------------------------------------------- common layers
 
 def in_16_bits(x, normalise, weights):
-    """Autocast would widen what is normalised to f32 and back, at three times the memory's traffic; the kernels sum in f32 anyway."""
+    """Normalises in bf16. Autocast would convert to f32 and back, at three times the memory traffic; the kernels sum in f32 anyway."""
     with torch.autocast(x.device.type, enabled=False):
         return normalise(x, *(w.to(x.dtype) for w in weights))
 
@@ -76,7 +76,7 @@ class Up(nn.Module):
 
 
 class Block(nn.Module):
-    """Resnets, with attentions between them where there are any, and a change of size at the end."""
+    """ResNet blocks, with attentions between them if there are any, and a resize at the end."""
 
     def __init__(self, resnets, attentions=None, down=None, up=None):
         super().__init__()
@@ -153,12 +153,12 @@ class Vae(nn.Module):
         self.quant_conv, self.post_quant_conv = nn.Conv2d(2 * c, 2 * c, 1), nn.Conv2d(c, c, 1)
 
     def moments(self, x):
-        """Mean and logarithm of the variance, before scaling."""
+        """Returns mean and log-variance, before scaling."""
         mean, logvar = self.quant_conv(self.encoder(x)).chunk(2, 1)
         return mean, logvar.clamp(-30, 20)
 
     def encode(self, x):
-        """The scaled latent that the UNet works on."""
+        """Returns the scaled latent, as the UNet uses it."""
         return self.moments(x)[0] * self.config["scaling_factor"]
 
     def decode_raw(self, z):
@@ -168,7 +168,7 @@ class Vae(nn.Module):
         return self.decode_raw(z / self.config["scaling_factor"])
 
     def forward(self, x, noise):
-        """For training: reconstruction through a drawn latent, and the latent's moments."""
+        """For training: returns the reconstruction from a sampled latent, and the moments of the latent."""
         mean, logvar = self.moments(x)
         return self.decode_raw(mean + torch.exp(.5 * logvar) * noise), mean, logvar
 
@@ -335,7 +335,7 @@ class TextEncoder(nn.Module):
 
 
 class Tokenizer:
-    """CLIP's byte-level BPE, for plain words: letters and signs of ASCII."""
+    """CLIP's byte-level BPE for ASCII text."""
 
     def __init__(self, folder):
         folder = pathlib.Path(folder) / "tokenizer"
@@ -358,12 +358,12 @@ class Tokenizer:
         return self.words[word]
 
     def __call__(self, texts, length=77):
-        """Token numbers (len(texts), 77)."""
+        """Returns token ids (len(texts), 77)."""
         begin, end = self.ids["<|startoftext|>"], self.ids["<|endoftext|>"]
         rows = []
         for text in texts:
             if not text.isascii():
-                raise ValueError(f"plain words only: {text!r}")
+                raise ValueError(f"not ASCII: {text!r}")
             row = [begin] + [i for w in re.findall(r"[a-z]+|[0-9]|[^\sa-z0-9]+", text.lower()) for i in self.word(w)][:length - 2] + [end]
             rows.append(row + [end] * (length - len(row)))
         return torch.tensor(rows)
@@ -386,7 +386,7 @@ def load(folder, part):
 
 
 def save(folder, part, weights, settings):
-    """Weights in f16 and the configuration, as the program embeds them."""
+    """Writes weights in f16 and the configuration, in the format that is compiled into dragnext."""
     folder = pathlib.Path(folder) / part
     folder.mkdir(parents=True, exist_ok=True)
     for name, value in weights.items():
@@ -400,7 +400,7 @@ def save(folder, part, weights, settings):
 
 
 def schedule(device="cpu"):
-    """Products of the alphas at the 1000 timesteps: scaled-linear betas, as in assets/demo/scheduler."""
+    """Returns alphas_cumprod at the 1000 timesteps for scaled-linear betas, as in assets/demo/scheduler."""
     c = json.loads((TEMPLATE / "scheduler/scheduler_config.json").read_text())
     assert (c["beta_schedule"], c["prediction_type"]) == ("scaled_linear", "epsilon")
     betas = torch.linspace(c["beta_start"] ** .5, c["beta_end"] ** .5, c["num_train_timesteps"], dtype=torch.float32) ** 2

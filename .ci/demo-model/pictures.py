@@ -1,13 +1,13 @@
-"""What the demo model is trained on: SceneBench's scenes, and richer ones among them. Every scene follows from (seed, index).
+"""The training pictures of the demo model: SceneBench's scenes and richer ones. A scene is determined by (seed, index).
 
-    PLAIN    as tests/scenebench/scenes.py draws them, bars of other lengths included
-    BARS     the same look; bars come first, of 0.7 to 2.2 times their default length: what a pull at one end leads to
-    RICH     the rest: objects that cast shadows, overlap, are striped or dotted, differ a little from their colour, stand before a horizon;
-             now and then none at all
-White and black are commoner in BARS and RICH than other colours: they are what a VAE gets wrong first.
+    PLAIN    as tests/scenebench/scenes.py draws them, including bars of other lengths
+    BARS     the same style, mostly bars of 0.7 to 2.2 times their default length, as deformations produce them
+    RICH     the rest: objects that cast shadows, overlap, are striped or dotted, vary in colour, or have a horizon behind them; sometimes no object
 
-`draw(seed, index)` is a description as in scenes.py with a few more keys, `caption` its words, `render` a batch of pictures: with PyTorch, so
-that a GPU draws its own. test.py holds plain scenes to what scenes.py renders.
+White and black are more frequent in BARS and RICH than other colours, since VAEs reproduce them worst.
+
+`draw(seed, index)` returns a description as in scenes.py with further keys, `caption` its caption, and `render` a batch of pictures, with PyTorch, so
+that a GPU can render them. test.py compares plain scenes with scenes.py.
 """
 import math, multiprocessing, pathlib, sys
 import numpy as np
@@ -18,7 +18,7 @@ import scenes
 from scenes import BACKGROUNDS, COLORS, KINDS
 
 SIZE = 256
-PLAIN, BARS = .50, .20                                            # shares; what is left is RICH
+PLAIN, BARS = .50, .20                                            # shares; the rest is RICH
 TRAINING, HELD_OUT = 20_000, 99_000                               # seeds
 
 
@@ -29,7 +29,7 @@ def plain(seed, index):
 
 
 def place(rng, count, kinds, gap):
-    """Objects that lie inside the picture; `gap` times the sum of their reaches apart."""
+    """Places objects inside the picture, at least `gap` times the sum of their radii apart."""
     objects, reaches = [], []
     for _ in range(60):
         if len(objects) == count:
@@ -74,7 +74,7 @@ def draw(seed, index):
 
 
 def caption(scene):
-    """For plain scenes word by word that of scenes.py."""
+    """Returns the caption; for plain scenes, that of scenes.py."""
     a = lambda words: ("an " if words[0] in "aeiou" else "a ") + words
     things = [a(f"{o.get('pattern', '')} {o['color']} {o['kind']}".strip()) for o in scene["objects"]]
     background = scene["background"]["name"] + (f" and {scene['background']['ground']['name']}" if "ground" in scene["background"] else "")
@@ -82,7 +82,7 @@ def caption(scene):
 
 
 def many(seed, count, first=0, kind=draw):
-    """`count` descriptions, drawn by all cores. Call it before CUDA is used: it forks."""
+    """Returns `count` descriptions, computed on all cores. Call it before CUDA is used, since it forks."""
     work = [(seed, i) for i in range(first, first + count)]
     if count < 2000:
         return [kind(*w) for w in work]
@@ -98,7 +98,7 @@ def box(x, y, a, b):
 
 
 def distance(kind, x, y, s, length):
-    """Signed distances as in scenes.py, for objects of one kind: x, y (n, H, W); s, length (n, 1, 1)."""
+    """Returns signed distances as in scenes.py, for objects of one kind: x, y (n, H, W); s, length (n, 1, 1)."""
     if kind == "box":
         return box(x, y, .8 * s, .8 * s)
     if kind == "bar":
@@ -122,7 +122,7 @@ def distance(kind, x, y, s, length):
 
 
 def distances(objects, xx, yy, device, shift=None):
-    """(n, H, W) distances of the objects and the two coordinates in their own frames; `shift` (n, 2) moves them."""
+    """Returns distances (n, H, W) to the objects and the coordinates in their frames; `shift` (n, 2) moves the objects."""
     column = lambda values: torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
     dx, dy = xx - column([o["x"] for o in objects]), yy - column([o["y"] for o in objects])
     if shift is not None:
@@ -179,7 +179,7 @@ def render(batch, device):
 
 
 def in_bytes(batch, device):
-    """The same in the 8 bits of a file."""
+    """As `render`, in 8 bits as in a file."""
     return ((render(batch, device) + 1) * 127.5 + .5).byte()
 
 
@@ -187,7 +187,7 @@ def as_floats(pictures):
     return (pictures.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
 
-if __name__ == "__main__":                                        # a look at them: python3 pictures.py OUT.png
+if __name__ == "__main__":                                        # a contact sheet: python3 pictures.py OUT.png
     from PIL import Image
     shown = render([draw(1, i) for i in range(48)], "cpu")
     rows = shown.view(6, 8, 3, SIZE, SIZE).permute(0, 3, 1, 4, 2).reshape(6 * SIZE, 8 * SIZE, 3)

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Checks of the recipe that need no GPU: python3 .ci/demo-model/test.py [networks|pictures|skips|resume]...
+"""Tests that need no GPU: python3 .ci/demo-model/test.py [networks|pictures|skips|resume]...
 
-networks  the plain networks give what diffusers and transformers give (needs both), tokens too
-pictures  plain scenes are drawn as tests/scenebench draws them, and the same scene twice is the same
-skips     a step that is not finite changes nothing and is counted; fifty in a row end the training
-resume    a training that is killed and goes on ends bit-equal to one that was not
+networks  networks and tokenizer agree with diffusers and transformers (needs both)
+pictures  plain scenes agree with tests/scenebench, and scenes are reproducible
+skips     a step with a non-finite loss changes nothing and is counted; fifty in a row stop the training
+resume    a training that is killed and resumed gives the bits of an uninterrupted one
 """
 import os, pathlib, subprocess, sys, tempfile
 
@@ -78,7 +78,7 @@ def test_skips():
         a.steps, run.fraction = 100, .08
         try:
             run.run(lambda g, f: module(torch.ones(1, 2)).mean() * float("inf"), lambda: "")
-            raise AssertionError("it went on")
+            raise AssertionError("the training continued")
         except SystemExit as end:
             print(end)
         assert torch.load(run.path, weights_only=True)["step"] == 8
@@ -91,7 +91,7 @@ def test_resume():
             def go(out, *options, check=True):
                 return subprocess.run([sys.executable, str(HERE / "train"), stage, "--device", "cpu", "--out", str(folder / out), "--steps", "6", "--threads", "1", *more, *options], check=check)
             go("whole")
-            cut = go("cut", "--checkpoint-every", "0", "--die-at", "4", check=False)      # dies like kill -9, after the checkpoint of step 3
+            cut = go("cut", "--checkpoint-every", "0", "--die-at", "4", check=False)      # kills itself with SIGKILL after the checkpoint of step 3
             assert cut.returncode == -9, cut.returncode
             go("cut", "--resume")
             go("parts", "--until", "0.5"); go("parts", "--resume")
@@ -102,7 +102,7 @@ def test_resume():
                     assert all(torch.equal(states[0][kind][k], other[kind][k]) for k in states[0][kind]), kind
             files = [(folder / o / "model" / stage / networks.FILES[stage]).read_bytes() for o in ("whole", "cut", "parts")]
             assert files[0] == files[1] == files[2]
-            print(f"{stage}: killed and resumed, and done in two parts: bit-equal")
+            print(f"{stage}: killed and resumed, and in two parts: bit-equal")
 
 
 if __name__ == "__main__":

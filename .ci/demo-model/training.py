@@ -1,20 +1,20 @@
-"""What both trainings share: the schedule, averaged weights, checkpoints, going on, and files in pieces.
+"""The training loop of both stages: schedule, averaged weights, checkpoints, resumption, and files in pieces.
 
-A training's schedule is a fraction from 0 to 1. With --steps it follows the steps, and a run that was cut off ends bit-equal to one that was not (on a
-CPU; a GPU's sums have no fixed order). With --minutes it follows the clock: a call goes from the fraction where the last one stopped to --until, in the
-time that it has from the start of the process. Each step's randomness comes from its number, so no generator is kept.
+The progress of a training is a fraction from 0 to 1. With --steps it is the share of steps done, and an interrupted training gives the bits of an
+uninterrupted one (on a CPU; sums on a GPU have no fixed order). With --minutes it follows the clock: a call goes from the fraction where the last
+one stopped to --until in its time limit, which counts from the start of the process. The random numbers of a step follow from its number.
 """
 import time
 
-START = time.monotonic()                                          # of the process: --minutes counts all of it, PyTorch's own start too
+START = time.monotonic()                                          # of the process: --minutes includes the import of PyTorch
 
 import contextlib, hashlib, json, math, os, pathlib, shutil, signal, tarfile
 import torch
 import networks
 
-PARTS = {"vae": ["vae"], "unet": ["unet", "text_encoder"]}        # of a stage
-FLOOR = .02                                                       # of the peak rate, at the end
-PATIENCE = 50                                                     # steps that are skipped in a row
+PARTS = {"vae": ["vae"], "unet": ["unet", "text_encoder"]}        # parts of the model by stage
+FLOOR = .02                                                       # final learning rate, relative to the peak
+PATIENCE = 50                                                     # most skipped steps in a row
 
 
 def say(text):
@@ -22,7 +22,7 @@ def say(text):
 
 
 def write(path, save):
-    """Written beside and put in place, so that a cut leaves the old file."""
+    """Replaces a file atomically, so that an interruption leaves the old one."""
     new = path.with_name(path.name + ".new")
     save(new)
     with open(new, "rb") as f:
@@ -41,7 +41,7 @@ class Training:
         self.generator = torch.Generator(a.device)
         if a.resume and self.path.exists():
             self.restore(torch.load(self.path, map_location=a.device, weights_only=True))
-            say(f"{stage}: goes on at step {self.step}, {self.fraction:.1%} of the schedule")
+            say(f"{stage}: resumes at step {self.step}, {self.fraction:.1%} of the schedule")
         for s in (signal.SIGTERM, signal.SIGINT):
             signal.signal(s, lambda number, _: setattr(self, "stopped", number))
 
@@ -52,7 +52,7 @@ class Training:
                 "weights": {k: p.detach() for k, p in self.parameters.items()}, "average": self.average, "optimiser": self.optimiser.state_dict()["state"]}
 
     def restore(self, state):
-        assert state["stage"] == self.stage and list(state["weights"]) == list(self.parameters), "a state of another network"
+        assert state["stage"] == self.stage and list(state["weights"]) == list(self.parameters), "the state belongs to another network"
         self.step, self.fraction, self.skipped = state["step"], state["fraction"], state["skipped"]
         with torch.no_grad():
             for k, p in self.parameters.items():
@@ -66,7 +66,7 @@ class Training:
 
     @contextlib.contextmanager
     def averaged(self):
-        """The averaged weights stand in the networks meanwhile."""
+        """A context in which the networks have the averaged weights."""
         def swap():
             with torch.no_grad():
                 for k, p in self.parameters.items():
@@ -83,7 +83,7 @@ class Training:
         return self.generator.manual_seed(1_000_003 * (1 + ["vae", "unet"].index(self.stage)) + step)
 
     def update(self, loss):
-        """One step of the optimiser, unless the loss or its gradient is not finite: then the step is skipped and counted."""
+        """Takes a step of the optimiser. If the loss or its gradient is not finite, the step is skipped and counted."""
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), 1.0)
@@ -102,11 +102,11 @@ class Training:
             torch._foreach_lerp_(list(self.average.values()), [p.detach() for p in self.parameters.values()], 1 - keep)
 
     def run(self, loss, report):
-        """`loss(generator, fraction)` until the schedule or this call ends; `report()` says more about the averaged weights."""
+        """Minimises `loss(generator, fraction)` until the schedule or this call ends; `report()` returns a text about the averaged weights."""
         a, first, begun = self.a, self.fraction, time.monotonic()
         deadline = START + 60 * a.minutes - a.reserve
         if not a.steps and begun > deadline:
-            raise SystemExit(f"{self.stage}: no time is left for steps; --minutes {a.minutes} began {begun - START:.0f} s ago")
+            raise SystemExit(f"{self.stage}: no time left for steps: --minutes {a.minutes} started {begun - START:.0f} s ago")
         spoken, saved, steps, mean = begun, begun, 0, None
         while self.fraction < a.until and self.stopped is None:
             if a.die_at is not None and self.step == a.die_at:
@@ -116,9 +116,9 @@ class Training:
             self.step += 1; steps += 1
             now = time.monotonic()
             if steps == 1:
-                begun = now                                       # what compiles in the first step is no part of the schedule
+                begun = now                                       # the schedule excludes compilation in the first step
                 if not a.steps and deadline - begun < 5:
-                    raise SystemExit(f"{self.stage}: the start took all of the time; the state is as it was")
+                    raise SystemExit(f"{self.stage}: the start took the whole time limit; the state is unchanged")
             self.fraction = self.step / a.steps if a.steps else min(a.until, first + (a.until - first) * max(0, now - begun) / max(1, deadline - begun))
             value = value.item()
             if math.isfinite(value):
@@ -145,7 +145,7 @@ def autocast(a, on=True):
 
 
 def compiled(a, module):
-    """The module as it is, or compiled; what cannot be compiled runs as it is."""
+    """Returns the module, compiled if requested; parts that cannot be compiled run uncompiled."""
     if not a.compile:
         return module
     import torch._dynamo
@@ -154,7 +154,7 @@ def compiled(a, module):
 
 
 def model_folder(a):
-    """OUT/model with all that is not trained."""
+    """Creates OUT/model with all files that are not trained."""
     out = pathlib.Path(a.out) / "model"
     for name in ("model_index.json", "dragnext.json", "scheduler/scheduler_config.json", "tokenizer/merges.txt", "tokenizer/tokenizer_config.json", "tokenizer/vocab.json"):
         (out / name).parent.mkdir(parents=True, exist_ok=True)
@@ -165,16 +165,16 @@ def model_folder(a):
 # ---------------------------------------------------------------- transfers
 
 def narrow(state):
-    """What going on elsewhere needs, in half the bytes: weights in f32, averages in f16 (those that the model gets), the optimiser's moments in bf16."""
+    """Returns the state in half the bytes: weights in f32, averages in f16 (as in the model), moments of the optimiser in bf16."""
     to = lambda tensors, dtype: {k: v.to("cpu", dtype) for k, v in tensors.items()}
     moments = {i: {n: t.to("cpu", torch.bfloat16) if n.startswith("exp_avg") else t.cpu() for n, t in v.items()} for i, v in state["optimiser"].items()}
     return {**state, "weights": to(state["weights"], torch.float32), "average": to(state["average"], torch.float16), "optimiser": moments}
 
 
 def pack(a):
-    """OUT's model, and with --state a training's state, as pieces of at most --split MiB in the folder --to, with their checksums.
+    """Packs the model of OUT, and with --state the state of a stage, in pieces of at most --split MiB with checksums in the folder --to.
 
-    What a state averages is not packed twice: `join` writes that part of the model from the state.
+    The parts of the model that the state averages are packed only once: `join` writes them from the state.
     """
     out, to = pathlib.Path(a.out), pathlib.Path(a.to)
     to.mkdir(parents=True, exist_ok=True)
@@ -199,13 +199,13 @@ def pack(a):
 
 
 def join(a):
-    """The pieces in the folder --to, put together in OUT: OUT/model and the state, ready for --resume."""
+    """Restores OUT/model and the state, for --resume, from the pieces in the folder --to."""
     out, source = pathlib.Path(a.out), pathlib.Path(a.to)
     out.mkdir(parents=True, exist_ok=True)
     for name, facts in json.loads((source / "pieces.json").read_text()).items():
         data = b"".join((source / f"{name}.{k:02d}").read_bytes() for k in range(facts["pieces"]))
         if (len(data), hashlib.sha256(data).hexdigest()) != (facts["bytes"], facts["sha256"]):
-            raise SystemExit(f"{name}: the pieces do not give what was packed")
+            raise SystemExit(f"{name}: the checksum of the pieces is wrong")
         target = out / name.replace(".small.pt", ".pt")
         write(target, lambda new: new.write_bytes(data))
         if name == "model.tar":
@@ -217,4 +217,4 @@ def join(a):
             for part, settings in state["configs"].items():
                 average = {k.split("/", 1)[1]: v for k, v in state["average"].items() if k.split("/", 1)[0] == part}
                 networks.save(out / "model", part, average, json.loads(settings))
-        say(f"{name}: {len(data)} bytes, as packed")
+        say(f"{name}: {len(data)} bytes, checksum correct")

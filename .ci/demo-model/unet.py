@@ -1,13 +1,13 @@
-"""Trains the UNet and the text encoder: they learn to name the noise in latents of the VAE in OUT/model, from their captions.
+"""Trains the UNet and the text encoder to predict the noise in latents of the VAE in OUT/model, given their captions.
 
-Latents are made once and kept in OUT/latents.pt; a GPU makes as many as --encode-seconds allow.
+Latents are computed once and cached in OUT/latents.pt; on a GPU, as many as --encode-seconds allow.
 """
 import hashlib, math, pathlib, time
 import torch
 import networks, pictures, training
 
-DROPPED = .10                                                     # captions left out, for guidance
-SNR, HALF = 5.0, .5                                               # min-SNR weights make up half of the weight: shapes are learnt sooner
+DROPPED = .10                                                     # share of dropped captions, for guidance
+SNR, HALF = 5.0, .5                                               # half of the weight is min-SNR, with which shapes are learnt sooner
 
 
 def weights(alphas, share):
@@ -17,7 +17,7 @@ def weights(alphas, share):
 
 
 def latents(a, count):
-    """Latents (f16) and token numbers, in the order of the scenes."""
+    """Returns latents (f16) and token ids, in the order of the scenes."""
     path, model = pathlib.Path(a.out) / "latents.pt", pathlib.Path(a.out) / "model"
     key = f"{hashlib.sha256((model / 'vae' / networks.FILES['vae']).read_bytes()).hexdigest()} {count}"
     if path.exists():
@@ -39,7 +39,7 @@ def latents(a, count):
     out = torch.cat(parts)
     ids = tokenizer([pictures.caption(s) for s in scenes[:len(out)]]).to(a.device)
     if not torch.isfinite(out).all():
-        raise SystemExit("latents that are not finite: the VAE is not one")
+        raise SystemExit("the latents are not finite: the VAE is unusable")
     training.write(path, lambda new: torch.save({"key": key, "latents": out, "ids": ids}, new))
     training.say(f"{len(out)} latents, standard deviation {out.float().std():.3f}, in {time.monotonic() - begun:.0f} s")
     return out, ids
@@ -76,7 +76,7 @@ def train(a):
             e = forward(noisy(z[i].float(), t, noise), t, text(torch.where(drop, empty, ids[i])))
         return (weight[t] * (e.float() - noise).square().mean((1, 2, 3))).mean()
 
-    held = torch.Generator().manual_seed(3)                       # the same noise each time: the figure is for watching
+    held = torch.Generator().manual_seed(3)                       # the same noise each time, so that reports are comparable
     few = min(64 if cuda else 4, len(z))
     watch_t, watch_noise = torch.linspace(10, 990, few).long().to(a.device), torch.randn(few, *z.shape[1:], generator=held).to(a.device)
 

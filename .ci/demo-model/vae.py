@@ -1,14 +1,14 @@
 """Trains the VAE: pictures of 256 x 256 to latents of 4 x 32 x 32 and back.
 
-The loss asks for colours (means over blocks of 8 and 16 pixels), for edges and for each pixel, and little of the latent's distribution: the program
-uses its mean. The last quarter of the schedule computes in TF32 instead of bf16, for the last decibels.
+The loss compares colours (means over blocks of 8 and 16 pixels), edges and pixels. The KL term is small, since dragnext uses the mean of the latent.
+The last quarter of the schedule uses TF32 instead of bf16, for the last decibels.
 """
 import math, pathlib
 import torch
 import torch.nn.functional as F
 import networks, pictures, training
 
-PRECISE = .75                                                     # of the schedule; then TF32
+PRECISE = .75                                                     # fraction of the schedule after which TF32 is used
 WHOLE = .8                                                        # of the schedule is trained on crops, where --crop asks for them; then whole pictures
 KL = 1e-4
 HARD = ("white", "black")                                         # the colours that the VAE gets wrong first
@@ -38,7 +38,7 @@ def crops(x, scenes, size, generator):
 
 
 def psnr(a, b):
-    """Of pictures in -1..1."""
+    """Returns the PSNR of pictures in -1..1."""
     return -10 * math.log10(max(F.mse_loss(a, b).item(), 1e-12) / 4)
 
 
@@ -70,7 +70,7 @@ def train(a):
     forward = training.compiled(a, vae)
     # Scenes with white or black objects stand twice in the list that is drawn from.
     common = torch.tensor([i for i, s in enumerate(scenes) for _ in range(2 if any(o["color"] in HARD for o in s["objects"]) else 1)], device=a.device)
-    # A GPU draws all of them once (0.2 MB each); a CPU those that it needs.
+    # A GPU renders all pictures once (0.2 MB each); a CPU renders those of a batch.
     pool = torch.empty(len(scenes), 3, pictures.SIZE, pictures.SIZE, dtype=torch.uint8, device=a.device) if cuda else None
     for i in range(0, len(scenes) if cuda else 0, 64):
         pool[i:i + 64] = pictures.in_bytes(scenes[i:i + 64], a.device)
@@ -85,7 +85,7 @@ def train(a):
         if crop:
             x = crops(x, [scenes[i] for i in index.tolist()], crop, generator)
         noise = torch.randn(count, 4, x.shape[-1] // 8, x.shape[-1] // 8, generator=generator, device=a.device)
-        with training.autocast(a, a.compile or fraction < PRECISE):   # compiled, a change would compile again
+        with training.autocast(a, a.compile or fraction < PRECISE):   # with --compile, a change would trigger a second compilation
             y, mean, logvar = forward(x, noise)
         return criterion(x, y.float(), mean.float(), logvar.float())
 
@@ -94,14 +94,14 @@ def train(a):
         return f"psnr {psnr(held_out, y):.2f}, of means {psnr(F.avg_pool2d(held_out, 16), F.avg_pool2d(y, 16)):.2f}"
 
     finished = run.run(loss, report)
-    with run.averaged():                                          # the scale of what the UNet will see
+    with run.averaged():                                          # the scaling factor of the latents
         shown = pictures.render(pictures.many(pictures.HELD_OUT, 256 if cuda else 16, first=1000), a.device)
         with torch.no_grad():
             scale = 1 / torch.cat([vae.moments(p)[0] for p in shown.split(16)]).std().item()
         training.say(f"vae: {report()}, scaling factor {scale:.4f}")
     settings = networks.config("vae", scaling_factor=scale)
     settings.pop("_name_or_path", None)
-    vae.config = settings                                         # the state says it too, for who goes on from it alone
+    vae.config = settings                                         # the state has it too, so that the UNet stage can start from it alone
     run.save()
     networks.save(training.model_folder(a), "vae", run.average_of("vae"), settings)
     return finished

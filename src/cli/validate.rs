@@ -8,7 +8,7 @@ use crate::drag_file::DragFile;
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::model::Model;
-use crate::plan::{ModelFacts, Request, check_masks};
+use crate::plan::{ModelFacts, Request, check_masks, unused_edit_prompt};
 use crate::report::{self, RegionMotion, Validation};
 use crate::warning::Warning;
 use crate::{picture, report::print_warnings};
@@ -105,8 +105,11 @@ impl Arguments {
             model: &ModelFacts::of_present(model)?,
         };
         let Some(Target { size, .. }) = target else {
-            request.settings()?;
-            return check_masks(&drag, name);
+            let settings = request.settings()?;
+            check_masks(&drag, name)?;
+            let unused = unused_edit_prompt(&drag, &settings.method);
+            validation.warnings.extend(unused);
+            return Ok(());
         };
         let plan = request.plan(*size)?;
         if let Some(model) = model {

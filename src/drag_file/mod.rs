@@ -25,7 +25,7 @@ pub(crate) use reader::MAX_FAULTS;
 pub use schema::schema;
 pub(crate) use suggestion::did_you_mean;
 pub use template::{SCHEMA_FILE, template};
-pub use types::{DragFile, DragRegion, Editable, Movement, Shape};
+pub use types::{Drag, DragFile, DragRegion, Editable, Shape, Turn};
 
 /// A larger file is refused before it is read.
 pub const MAX_BYTES: u64 = 16 << 20;

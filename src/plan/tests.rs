@@ -1,10 +1,13 @@
+mod masks;
+mod points;
+
 use super::*;
 use crate::error::ErrorKind;
 use crate::geometry::{Point, PointPair};
-use crate::region::Motion;
+use crate::region::{Motion, RegionKind};
 use crate::settings::WindowChoice;
 use crate::warning::WarningKind;
-use image::GrayImage;
+
 use proptest::prelude::*;
 
 const SIZE: Size = Size::new(256, 256);
@@ -347,6 +350,19 @@ fn regions_keep_their_handle_and_target_in_working_coordinates() {
 }
 
 #[test]
+fn an_edit_prompt_that_the_method_does_not_use_is_warned_of() {
+    let plan = plan_in(
+        Path::new(""),
+        "\"edit_prompt\": \"a cat that looks up\",",
+        &[box_from("[60, 60]", "[80, 50]")],
+        SIZE,
+    )
+    .expect("a good plan");
+    assert_eq!(plan.edit_prompt.as_deref(), Some("a cat that looks up"));
+    assert_eq!(warnings(&plan), [WarningKind::EditPromptUnused]);
+}
+
+#[test]
 fn what_does_not_move_is_left_out() {
     let mixed = plan(&[
         box_from("[60, 60]", "[60.5, 60.5]"),
@@ -456,68 +472,6 @@ fn the_padding_may_change_with_the_pixels_beside_it() {
 }
 
 #[test]
-fn masks_are_read_beside_the_drag_file() {
-    let folder = tempfile::tempdir().expect("a folder for the masks");
-    let save = |name: &str, picture: GrayImage| {
-        picture
-            .save(folder.path().join(name))
-            .expect("the mask is written");
-    };
-    save(
-        "box.png",
-        GrayImage::from_fn(256, 256, |x, y| {
-            image::Luma([if (40..80).contains(&x) && (40..80).contains(&y) {
-                255
-            } else {
-                0
-            }])
-        }),
-    );
-    save("black.png", GrayImage::new(256, 256));
-    save("small.png", GrayImage::new(640, 480));
-    std::fs::write(folder.path().join("text.png"), "no picture").expect("the file is written");
-    let with = |name: &str| {
-        box_from("[60, 60]", "[60, 90]").replace(
-            "\"rect\": [40, 40, 80, 80]",
-            &format!("\"mask\": \"{name}\""),
-        )
-    };
-
-    let from_mask = plan_in(folder.path(), "", &[with("box.png")], SIZE).expect("a good plan");
-    assert_eq!(
-        from_mask.regions[0].mask,
-        plan(&[box_from("[60, 60]", "[60, 90]")]).regions[0].mask
-    );
-    for (name, expected) in [
-        ("black.png", "mask.empty /regions/0/region"),
-        ("small.png", "mask.size /regions/0/region/mask"),
-        ("text.png", "mask.decode /regions/0/region/mask"),
-        ("none.png", "mask.missing /regions/0/region/mask"),
-        (".", "mask.missing /regions/0/region/mask"),
-    ] {
-        let Err(Error::Instruction { faults, .. }) =
-            plan_in(folder.path(), "", &[with(name)], SIZE)
-        else {
-            panic!("{name} was taken")
-        };
-        assert_eq!(
-            format!("{} {}", faults[0].kind, faults[0].pointer),
-            expected,
-            "{name}: {}",
-            faults[0]
-        );
-    }
-    let black = plan_in(
-        folder.path(),
-        "\"editable\": {\"mask\": \"black.png\"},",
-        &[with("box.png")],
-        SIZE,
-    )
-    .expect_err("black");
-    assert_eq!(black.kind(), ErrorKind::EditableEmpty);
-}
-
-#[test]
 fn an_editable_area_between_the_latents_cells_is_refused() {
     let move_box = [box_from("[60, 60]", "[80, 60]")];
     assert_eq!(
@@ -532,55 +486,6 @@ fn an_editable_area_between_the_latents_cells_is_refused() {
             SIZE
         )
         .is_ok()
-    );
-}
-
-#[test]
-fn masks_are_checked_without_an_image() {
-    let folder = tempfile::tempdir().expect("a folder for the masks");
-    let save = |name: &str, size: u32, grey: u8| {
-        GrayImage::from_pixel(size, size, image::Luma([grey]))
-            .save(folder.path().join(name))
-            .expect("the mask is written");
-    };
-    save("white.png", 100, 255);
-    save("other.png", 90, 255);
-    save("black.png", 100, 0);
-    std::fs::write(folder.path().join("text.png"), "no picture").expect("the file is written");
-    let checked = |names: &[&str]| {
-        let region = |name: &&str| {
-            box_from("[60, 60]", "[60, 90]").replace(
-                "\"rect\": [40, 40, 80, 80]",
-                &format!("\"mask\": \"{name}\""),
-            )
-        };
-        let regions: Vec<String> = names.iter().map(region).collect();
-        match check_masks(
-            &drag("\"editable\": {\"mask\": \"white.png\"},", &regions),
-            &folder.path().join("drag.json"),
-        ) {
-            Err(Error::Instruction { faults, .. }) => faults
-                .iter()
-                .map(|fault| format!("{} {}", fault.kind, fault.pointer))
-                .collect(),
-            other => vec![format!("{other:?}")],
-        }
-    };
-    assert_eq!(checked(&["white.png", "white.png"]), ["Ok(())"]);
-    assert_eq!(
-        checked(&[
-            "white.png",
-            "other.png",
-            "black.png",
-            "text.png",
-            "none.png"
-        ]),
-        [
-            "mask.size /regions/1/region/mask",
-            "mask.empty /regions/2/region/mask",
-            "mask.decode /regions/3/region/mask",
-            "mask.missing /regions/4/region/mask"
-        ]
     );
 }
 
@@ -627,8 +532,9 @@ proptest! {
         let regions = [
             region("deformation", &rect, &format!("\"handle\": [{hx}, {hy}], \"target\": [{tx}, {ty}]")),
             region("rotation", &rect, &format!("\"center\": [{cx}, {cy}], \"angle\": {angle}")),
+            format!("{{\"type\": \"point\", \"handle\": [{hx}, {hy}], \"target\": [{tx}, {ty}]}}"),
         ];
-        for regions in [&regions[..1], &regions[1..]] {
+        for regions in regions.chunks(1) {
             if let Ok(plan) = plan_in(Path::new(""), "", regions, Size::new(width, height)) {
                 prop_assert!(plan.blend().expect("a part").iter().all(|weight| weight.is_finite()));
             }

@@ -16,7 +16,7 @@ const COLUMNS: usize = 4;
 
 /// One edit of a sheet, small already.
 #[derive(Debug, Clone)]
-pub struct Exhibit {
+pub(crate) struct Exhibit {
     caption: String,
     /// What is wrong with it, in place of what is missing.
     complaint: Option<String>,
@@ -45,7 +45,7 @@ impl Thumbnail {
 
 impl Exhibit {
     /// Shrinks the pictures, so that they need not be kept.
-    pub fn new(
+    pub(crate) fn new(
         caption: String,
         complaint: Option<String>,
         before: Option<&Picture>,
@@ -61,10 +61,10 @@ impl Exhibit {
 }
 
 /// As many as fit on one sheet.
-pub const MOST_EXHIBITS: usize = COLUMNS * (LONGEST_SIDE / (THUMBNAIL + 3 * GAP + 20));
+pub(crate) const MOST_EXHIBITS: usize = COLUMNS * (LONGEST_SIDE / (THUMBNAIL + 3 * GAP + 20));
 
 /// The edits on a sheet, row by row. Of more than [`MOST_EXHIBITS`] the first.
-pub fn contact_sheet(exhibits: &[Exhibit]) -> Picture {
+pub(crate) fn contact_sheet(exhibits: &[Exhibit]) -> Picture {
     let exhibits = &exhibits[..exhibits.len().min(MOST_EXHIBITS)];
     let font = Font::near(WORDS);
     let columns = exhibits.len().clamp(1, COLUMNS);
@@ -91,7 +91,7 @@ pub fn contact_sheet(exhibits: &[Exhibit]) -> Picture {
             match (thumbnail, &exhibit.complaint) {
                 (Some(thumbnail), _) => board.lay(&thumbnail.rgb, thumbnail.size, (left, top)),
                 (None, Some(complaint)) if side == 1 => {
-                    board.write(complaint, font, (left, top), THUMBNAIL, Ink::Alarm)
+                    board.write(complaint, font, (left, top), THUMBNAIL, Ink::Alarm);
                 }
                 (None, _) => {}
             }

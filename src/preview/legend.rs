@@ -1,6 +1,6 @@
 //! What the drawing means, in one line below it where that is wide enough.
 
-use super::drag::{AFTER, BEFORE};
+use super::drag::{AFTER, BEFORE, DISC_BEFORE};
 use super::ground::{TINT, veil};
 use super::labels::{Bounds, rounded};
 use super::pen::{Colour, Line, Mark, Pen};
@@ -22,6 +22,8 @@ pub(super) enum Entry {
     Target,
     Center,
     Before,
+    /// The disc around a point.
+    Disc,
     After,
     Swept,
     Veiled,
@@ -35,6 +37,7 @@ impl Entry {
             Self::Target => "target",
             Self::Center => "center",
             Self::Before => "region",
+            Self::Disc => "disc of a point",
             Self::After => "after the drag",
             Self::Swept => "swept",
             Self::Veiled => "cannot change",
@@ -45,7 +48,7 @@ impl Entry {
     /// Width of what stands before the words, by the height of a line.
     const fn width(self) -> f64 {
         match self {
-            Self::Before | Self::After | Self::Window => 1.7,
+            Self::Before | Self::Disc | Self::After | Self::Window => 1.7,
             _ => 1.0,
         }
     }
@@ -73,6 +76,7 @@ impl Entry {
             Self::Target => pen.mark(Mark::Target, middle, 0.36 * size),
             Self::Center => pen.mark(Mark::Center, middle, 0.36 * size),
             Self::Before => pen.line(&from_to, BEFORE),
+            Self::Disc => pen.line(&from_to, DISC_BEFORE),
             Self::After => pen.line(&from_to, AFTER),
             Self::Window => pen.line(&from_to, super::WINDOW),
             Self::Swept => {
@@ -159,16 +163,24 @@ fn lines(entries: &[Entry], width: usize, font: Font) -> Vec<(usize, Vec<Entry>)
 mod tests {
     use super::*;
 
-    const ALL: [Entry; 8] = [
+    const ALL: [Entry; 9] = [
         Entry::Handle,
         Entry::Target,
         Entry::Center,
         Entry::Before,
+        Entry::Disc,
         Entry::After,
         Entry::Swept,
         Entry::Veiled,
         Entry::Window,
     ];
+
+    /// All entries but the disc of a point.
+    fn of_regions() -> Vec<Entry> {
+        ALL.into_iter()
+            .filter(|entry| *entry != Entry::Disc)
+            .collect()
+    }
 
     fn height(entries: &[Entry], width: usize) -> usize {
         rows(entries, width, 16.0).len() / 3 / width
@@ -176,14 +188,14 @@ mod tests {
 
     #[test]
     fn it_takes_more_lines_where_it_is_narrow() {
-        assert_eq!(height(&ALL[..7], 768), 32, "one line");
-        assert_eq!(height(&ALL, 60), 8 * 24 + 8, "one line each");
-        assert!((2..8).contains(&((height(&ALL, 300) - 8) / 24)));
+        assert_eq!(height(&of_regions()[..7], 768), 32, "one line");
+        assert_eq!(height(&ALL, 60), 9 * 24 + 8, "one line each");
+        assert!((2..9).contains(&((height(&ALL, 300) - 8) / 24)));
     }
 
     #[test]
     fn smaller_letters_make_it_one_line() {
-        let wide = |height: f64| rows(&ALL, 1000, height).len() / 3 / 1000;
+        let wide = |height: f64| rows(&of_regions(), 1000, height).len() / 3 / 1000;
         assert_eq!((wide(24.0), wide(16.0)), (32, 32));
     }
 

@@ -24,24 +24,24 @@ mod text;
 mod trace;
 mod triptych;
 
-use crate::drag_file::{DragFile, Movement};
+use crate::drag_file::{Drag, DragFile};
 use crate::geometry::{Frame, Point, Size, Window};
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::region::Region;
 
-use drag::Drag;
+use drag::DragDrawing;
 use ground::ground;
 use labels::Label;
 use legend::Entry;
 use pen::{Line, Pen, WHITE};
 use sheet::Sheet;
 
-pub use contact::{Exhibit, MOST_EXHIBITS, contact_sheet};
-pub use triptych::triptych;
+pub(crate) use contact::{Exhibit, MOST_EXHIBITS, contact_sheet};
+pub(crate) use triptych::triptych;
 
 /// Longest side of a preview, and of a strip's three pictures together.
-pub const LONGEST_SIDE: usize = 4096;
+pub(crate) const LONGEST_SIDE: usize = 4096;
 /// Between the pictures of a strip, in units of its sheet.
 const GAP: f64 = 8.0;
 const GAP_GREY: u8 = 246;
@@ -68,7 +68,7 @@ const WINDOW: Line = Line {
 ///
 /// # Panics
 /// When the plan belongs to a picture of another size.
-pub fn preview(drag: &DragFile, plan: &Plan, picture: &Picture) -> Picture {
+pub(crate) fn preview(drag: &DragFile, plan: &Plan, picture: &Picture) -> Picture {
     let sheet = Sheet::new(picture.size(), Size::new(LONGEST_SIDE, LONGEST_SIDE));
     let rgb = drawn(drag, plan, picture, &sheet);
     with_legend(rgb, sheet.size, drag, plan, &sheet).with_profile_of(picture)
@@ -78,7 +78,7 @@ pub fn preview(drag: &DragFile, plan: &Plan, picture: &Picture) -> Picture {
 ///
 /// # Panics
 /// When the plan or the result belongs to a picture of another size.
-pub fn strip(drag: &DragFile, plan: &Plan, picture: &Picture, edited: &Picture) -> Picture {
+pub(crate) fn strip(drag: &DragFile, plan: &Plan, picture: &Picture, edited: &Picture) -> Picture {
     assert_eq!(
         edited.size(),
         picture.size(),
@@ -137,29 +137,29 @@ fn drawn(drag: &DragFile, plan: &Plan, picture: &Picture, sheet: &Sheet) -> Vec<
             .chain(&plan.still)
             .find(|region: &&Region| region.id == id)
     };
-    let drags: Vec<Drag> = drag
+    let drawings: Vec<DragDrawing> = drag
         .regions
         .iter()
-        .map(|entry| Drag::new(entry, planned(&entry.id), &plan.frame, sheet))
+        .map(|entry| DragDrawing::new(entry, planned(&entry.id), &plan.frame, sheet))
         .collect();
-    for drag in &drags {
-        drag.draw_outlines(&mut pen);
+    for drawing in &drawings {
+        drawing.draw_outlines(&mut pen);
     }
-    let mut obstacles: Vec<_> = drags
+    let mut obstacles: Vec<_> = drawings
         .iter()
-        .flat_map(|drag| drag.draw_way(&mut pen))
+        .flat_map(|drawing| drawing.draw_arrow(&mut pen))
         .collect();
-    let mut words: Vec<Label> = Vec::new();
-    for drag in &drags {
-        let (covered, about_points) = drag.draw_marks(&mut pen);
+    let mut labels: Vec<Label> = Vec::new();
+    for drawing in &drawings {
+        let (covered, outside) = drawing.draw_marks(&mut pen);
         obstacles.extend(covered);
-        words.extend(about_points);
+        labels.extend(outside);
     }
-    words.extend(drags.iter().flat_map(Drag::labels));
-    let shapes: Vec<_> = drags.iter().flat_map(Drag::bounds).collect();
+    labels.extend(drawings.iter().flat_map(DragDrawing::labels));
+    let shapes: Vec<_> = drawings.iter().flat_map(DragDrawing::bounds).collect();
     labels::draw(
         &mut pen,
-        &words,
+        &labels,
         &obstacles,
         &shapes,
         sheet.size,
@@ -199,22 +199,20 @@ fn window(frame: &Frame) -> Option<[Point; 2]> {
     (!frame.is_whole()).then_some([low, high])
 }
 
-/// What of the legend this drawing needs.
+/// Returns the entries of the legend that this drawing needs.
 fn entries(drag: &DragFile, plan: &Plan) -> Vec<Entry> {
-    let any = |is: fn(&Movement) -> bool| drag.regions.iter().any(|region| is(&region.movement));
-    let with_points = any(|movement| movement.handle_and_target().is_some());
-    let turning =
-        any(|movement| matches!(movement, Movement::Turn { .. } | Movement::TurnBy { .. }));
+    let any = |is: fn(&Drag) -> bool| drag.regions.iter().any(|region| is(&region.drag));
     let moving = !plan.regions.is_empty();
     let veiled = plan
         .editable_source
         .as_ref()
         .is_some_and(|editable| editable.data.contains(&false));
     let shown = [
-        (Entry::Handle, with_points),
-        (Entry::Target, with_points),
-        (Entry::Center, turning),
-        (Entry::Before, true),
+        (Entry::Handle, any(|drag| drag.points().is_some())),
+        (Entry::Target, any(|drag| drag.points().is_some())),
+        (Entry::Center, any(|drag| drag.center().is_some())),
+        (Entry::Before, any(|drag| drag.shape().is_some())),
+        (Entry::Disc, any(|drag| drag.shape().is_none())),
         (Entry::After, moving),
         (Entry::Swept, moving),
         (Entry::Veiled, veiled),

@@ -16,6 +16,11 @@ pub(super) const RED: Colour = [226, 32, 32, 255];
 pub(super) const BLUE: Colour = [24, 92, 240, 255];
 pub(super) const GREEN: Colour = [0, 150, 64, 255];
 pub(super) const WHITE: Colour = [255, 255, 255, 255];
+/// Returns the colour, a little transparent.
+pub(super) const fn faint([red, green, blue, _]: Colour) -> Colour {
+    [red, green, blue, 190]
+}
+
 const LIGHT: Colour = [255, 255, 255, 215];
 const DARK: Colour = [12, 14, 18, 190];
 
@@ -98,9 +103,8 @@ pub(super) struct Pen {
 impl Pen {
     /// A pen on a picture, (height, width, 3).
     pub(super) fn new(size: Size, rgb: &[u8], unit: f64) -> Self {
-        let Some(mut pixmap) = Pixmap::new(size.width as u32, size.height as u32) else {
-            unreachable!("a preview has a pixel and fits into memory")
-        };
+        let mut pixmap = Pixmap::new(size.width as u32, size.height as u32)
+            .expect("a preview has at least one pixel and fits into memory");
         for (pixel, rgb) in pixmap.pixels_mut().iter_mut().zip(rgb.chunks_exact(3)) {
             *pixel = opaque([rgb[0], rgb[1], rgb[2]]);
         }

@@ -189,6 +189,73 @@ fn a_picture_says_more() {
     );
 }
 
+#[test]
+fn an_edit_prompt_that_the_method_does_not_use_is_a_warning() {
+    let bench = Bench::new();
+    bench.picture("in.png", 200, 120);
+    let with = GOOD.replace("\"version\"", "\"edit_prompt\": \"a dog\", \"version\"");
+    bench.write("drag.json", &with);
+    for more in [&[][..], &["--image", "in.png"]] {
+        let arguments = [&["validate", "drag.json"], more].concat();
+        let (status, stdout, stderr) = bench.run(&arguments);
+        assert_eq!(status, 0, "{stderr}");
+        assert!(stdout.contains("1 warning"), "{stdout}");
+        assert_eq!(
+            stderr,
+            "warning: drag.json: the method pbsi does not use `edit_prompt`\n"
+        );
+        let (_, stdout, _) = bench.run(&[&arguments[..], &["--json"]].concat());
+        assert_eq!(
+            lines(&stdout)[0]["warnings"][0]["kind"],
+            "edit_prompt.unused"
+        );
+    }
+}
+
+#[test]
+fn points_are_checked_without_a_region() {
+    let bench = Bench::new();
+    bench.picture("in.png", 128, 96);
+    let drag = |rest: &str| {
+        format!(
+            r#"{{ "version": 1, "regions": [ {{ "id": "nose", "type": "point", "handle": [0, 0], {rest} }} ] }}"#
+        )
+    };
+    bench.write("good.json", &drag("\"target\": [30, 40]"));
+    let (status, stdout, stderr) =
+        bench.run(&["validate", "good.json", "--image", "in.png", "--json"]);
+    assert_eq!(status, 0, "{stderr}");
+    let moved = lines(&stdout)[0]["regions"][0]["moved_px"]
+        .as_f64()
+        .unwrap();
+    assert!((moved - 50.0).abs() < 0.1, "{moved}");
+    bench.write("outside.json", &drag("\"target\": [300, 40]"));
+    bench.write(
+        "region.json",
+        &drag("\"target\": [30, 40], \"region\": { \"rect\": [0, 0, 20, 20] }"),
+    );
+    let (status, stdout, _) = bench.run(&[
+        "validate",
+        "outside.json",
+        "region.json",
+        "--image",
+        "in.png",
+        "--json",
+    ]);
+    assert_eq!(status, 2);
+    let faults: Vec<Value> = lines(&stdout)
+        .iter()
+        .map(|line| json!([line["faults"][0]["kind"], line["faults"][0]["pointer"]]))
+        .collect();
+    assert_eq!(
+        faults,
+        [
+            json!(["instruction.point_outside", "/regions/0/target"]),
+            json!(["instruction.conflict", "/regions/0/region"])
+        ]
+    );
+}
+
 /// A picture that the camera held on its side is measured upright, as `edit` sees it.
 #[test]
 fn the_picture_is_measured_upright() {

@@ -680,7 +680,7 @@ error: drag.json: region `tail` at /regions/0/target/1: expected a number, found
 6 |       "handle": [40, 40], "target": [812, "40"] },
   |                                           ^^^^
 
-error: drag.json: /regions/1/type: expected `translation`, `deformation` or `rotation`, found `rotaton`
+error: drag.json: /regions/1/type: expected `translation`, `deformation`, `rotation` or `point`, found `rotaton`
  --> drag.json:7:15
   |
 7 |     { "type": "rotaton", "region": { "rect": [60, 20, 20, 60] }, "handle": [1, 1] }
@@ -742,7 +742,7 @@ fn faults_on_the_picture() {
 5 |       "handle": [40, 40], "target": [812, 40] },
   |                                     ^^^^^^^^^
   |
-  = hint: coordinates are pixels of the upright image, from its top left corner; `dragnext preview` draws where they lie
+  = hint: coordinates are pixels of the upright image, from its top left corner; `dragnext preview` shows where they lie
 
 error: drag.json: /regions/1/region/mask: cannot read the mask `head.png`: No such file or directory (os error 2)
  --> drag.json:6:47

@@ -309,6 +309,33 @@ fn an_angle_is_drawn_as_an_arc() {
     assert!(white(&looks[2], 1) && white(&looks[2], -1) && !white(&looks[0], 1));
 }
 
+/// A point is drawn as handle, target and arrow, and its disc in a thin line around it.
+#[test]
+fn a_point_is_drawn_with_its_disc() {
+    let bench = Bench::new();
+    bench.picture("in.png", 256, 256);
+    let point = r#"{ "type": "point", "handle": [80, 100], "target": [180, 120] }"#;
+    let look = bench.preview("in.png", &drag_file("", point));
+    assert!(is_red(under(&look, 256, [80.0, 100.0])));
+    assert!(is_blue(under(&look, 256, [180.0, 120.0])));
+    assert_ne!(
+        under(&look, 256, [130.0, 110.0]),
+        under(&look, 256, [130.0, 90.0]),
+        "an arrow"
+    );
+    // The model works at twice the picture's size, where four cells of the supervision grid are eight pixels.
+    let reddish = |Rgb([red, green, _]): Rgb<u8>| red > green.saturating_add(50);
+    let ring = (0..40).map(|step| {
+        let (sin, cos) = (f64::from(step) / 40.0 * std::f64::consts::TAU).sin_cos();
+        let spot = |radius: f64| under(&look, 256, [80.0 + radius * cos, 100.0 + radius * sin]);
+        [3.6, 3.8, 4.0, 4.2, 4.4]
+            .into_iter()
+            .any(|radius| reddish(spot(radius)))
+    });
+    let count = ring.filter(|is_line| *is_line).count();
+    assert!(count > 30, "{count} of 40");
+}
+
 /// Areas from files are outlined where they are and where they go.
 #[test]
 fn masks_are_traced() {

@@ -53,6 +53,13 @@ fn rotation(movement: &Value) -> Value {
     with("/regions/0", region)
 }
 
+fn point(more: &Value) -> Value {
+    let mut region = json!({ "type": "point", "handle": [1, 1], "target": [5, 1] });
+    let keys = more.as_object().unwrap().clone();
+    region.as_object_mut().unwrap().extend(keys);
+    region
+}
+
 /// `dragnext schema > assets/drag.schema.json` makes it anew.
 #[test]
 fn the_committed_schema_is_the_one_that_is_printed() {
@@ -242,6 +249,25 @@ fn schema_and_reader_agree() {
             false,
             rotation(&json!({ "center": [4, 4], "target": [5, 1] })),
         ),
+        (true, with("/regions/0", point(&json!({})))),
+        (
+            false,
+            with(
+                "/regions/0",
+                point(&json!({ "region": { "rect": [0, 0, 9, 9] } })),
+            ),
+        ),
+        (
+            false,
+            with("/regions/0", point(&json!({ "center": [4, 4] }))),
+        ),
+        (false, with("/regions/0", point(&json!({ "angle": 9 })))),
+        (
+            false,
+            with("/regions/0", json!({ "type": "point", "handle": [1, 1] })),
+        ),
+        (true, with("/edit_prompt", json!("a cat that looks up"))),
+        (false, with("/edit_prompt", json!(null))),
         (false, with("/settings", json!([]))),
         (
             true,

@@ -1,4 +1,4 @@
-"""The calls that bench.py measures, in PyTorch and diffusers, the numbers that they work on, and how many operations they take."""
+"""The calls that bench.py measures, in PyTorch and diffusers: their inputs, implementation and operation counts."""
 import contextlib, copy, json, pathlib, re, resource, sys, tempfile, time
 
 import numpy as np
@@ -18,11 +18,11 @@ def folder(model):
 
 
 class Reached(Exception):
-    """The decoder stage of the drag has its output: the rest of the network is not needed."""
+    """Raised when the decoder stage of the drag has its output, to skip the rest of the network."""
 
 
 class Calls:
-    """A network, or a VAE, with the numbers that the calls work on."""
+    """A UNet or a VAE with the inputs of its calls."""
 
     def __init__(self, inputs, unet=None, vae=None, channels_last=False, lora_at_once=BATCH):
         self.unet, self.vae, self.lora_at_once, self.has_adapters = unet, vae, lora_at_once, False
@@ -39,7 +39,7 @@ class Calls:
             raise Reached
 
     def prepare(self, call):
-        """What is not timed: adapters come for the fine-tuning and go again."""
+        """Attaches or removes the LoRA adapters, outside the measurement."""
         if (call == "lora") != self.has_adapters and self.unet is not None:
             self.has_adapters = not self.has_adapters
             attach(self.unet, self.inputs["lora.start"]) if self.has_adapters else self.unet.unload_lora()
@@ -101,12 +101,12 @@ def attach(unet, start):
 
 
 def adapters(unet):
-    """The adapters' matrices in the order in which the network uses them."""
+    """Returns the matrices of the adapters in execution order."""
     return in_order((n, q) for n, q in unet.named_parameters() if "lora_" in n)
 
 
 def in_order(named):
-    """What the network uses first stands first: PyTorch names the middle last."""
+    """Sorts modules by execution order: encoder, middle, decoder."""
     return [x for _, x in sorted(named, key=lambda item: ("down", "mid_", "up_b").index(item[0][:4]))]
 
 
@@ -115,7 +115,7 @@ def in_order(named):
 
 def make_inputs(unet, size):
     rng, side, c = np.random.default_rng(1), size // 8, unet.config
-    taps = {"d_tap": normal(rng, 1, c.block_out_channels[-TAP], side, side)}        # four levels: stage 3 has the latent's sides
+    taps = {"d_tap": normal(rng, 1, c.block_out_channels[-TAP], side, side)}        # with four levels, stage 3 has the height and width of the latent
     projections = in_order((n, m) for n, m in unet.named_modules() if n.endswith(tuple("." + p for p in PROJECTIONS)))
     start = [normal(rng, n).div(d) for m in projections for n, d in ((RANK * m.in_features, RANK), (RANK * m.out_features, 4 * m.out_features ** .5))]
     x = F.interpolate(normal(rng, 1, 3, side, side), (size, size), mode="bilinear").clamp(-1, 1)
@@ -130,14 +130,14 @@ def alphas(dtype):
 
 
 def parts(root, inputs, dtype=torch.float32, **options):
-    """(calls of a part, the part ready for them), one after the other."""
+    """Yields the calls of each part of the model, and a function that loads the part."""
     inputs = {"alphas": alphas(dtype), **{k: v.to(dtype) if v.is_floating_point() else v for k, v in inputs.items()}}
     yield UNET_CALLS, lambda: Calls(inputs, unet=fresh(root).to(dtype), **options)
     yield VAE_CALLS, lambda: Calls(inputs, vae=fresh(root, "vae").to(dtype), **options)
 
 
 def operations(root, inputs):
-    """Of every call, counted on tensors without numbers; attention as two products of matrices, whatever kernel computes it."""
+    """Returns the operations of every call, counted on meta tensors; an attention counts as two matrix products."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
@@ -171,11 +171,11 @@ def reference(args):
     save_file({k: v.detach().contiguous() for k, v in numbers.items()}, args.out)
 
 
-# ---------------------------------------------------------------- a program that waits for calls
+# ---------------------------------------------------------------- serving calls
 
 
 def measured(work):
-    """What `work` gave, and what it cost as examples/bench counts it."""
+    """Returns the result of `work`, and its cost as examples/bench measures it."""
     with contextlib.suppress(OSError):
         pathlib.Path("/proc/self/clear_refs").write_text("5")
     before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
@@ -192,7 +192,7 @@ def agreement(got, expected):
 
 
 class WholeEdit:
-    """As torch_edit.py does it, on a fresh network each time."""
+    """An edit by torch_edit.py, with a fresh copy of the network each time."""
 
     def __init__(self, root, files, channels_last):
         self.model, (self.picture, self.drag) = Model(str(root), "cpu", torch.float32), files
@@ -217,15 +217,15 @@ def serve(args):
     for line in sys.stdin:
         call, check = line.split()[-1], line.startswith("check ")
         wanted = next(k for k, (names, _) in enumerate(known) if call in names)
-        if loaded != wanted:                                      # one part at a time, as ours
+        if loaded != wanted:                                      # one part at a time, as in examples/bench
             part = None; part, loaded = known[wanted][1](), wanted
         part.prepare(call)
         found, cost = measured(lambda: part.run(call))
-        answer = {"call": call, "agreement": {}, **cost}
+        reply = {"call": call, "agreement": {}, **cost}
         if call == "edit":
-            answer["stages"] = {k: {"seconds": v} for k, v in found.items() if k != "iteration_ms"}
-            answer["seconds"] = sum(s["seconds"] for s in answer["stages"].values())
+            reply["stages"] = {k: {"seconds": v} for k, v in found.items() if k != "iteration_ms"}
+            reply["seconds"] = sum(s["seconds"] for s in reply["stages"].values())
         elif check:
-            answer["agreement"] = {f"{call}.{k}": agreement(v, numbers[f"{call}.{k}"]) for k, v in found.items() if f"{call}.{k}" in numbers}
+            reply["agreement"] = {f"{call}.{k}": agreement(v, numbers[f"{call}.{k}"]) for k, v in found.items() if f"{call}.{k}" in numbers}
         found = None
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(reply), flush=True)

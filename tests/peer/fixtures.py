@@ -1,10 +1,10 @@
-"""Writes tests/fixtures/: tiny models in Stable Diffusion 1.5's layout and the numbers that PyTorch computes with them.
+"""Writes tests/fixtures/: tiny models in the layout of Stable Diffusion 1.5, and the results of PyTorch with them.
 
-    python3 fixtures.py            writes ../fixtures anew
-    python3 fixtures.py --check    writes them elsewhere and compares: every file must come out byte-equal, or is named with its largest difference
+    python3 fixtures.py            writes ../fixtures
+    python3 fixtures.py --check    writes to a temporary folder, and lists the files that are not byte-equal with their largest difference
 
-Needs the versions of requirements.txt. What each file holds is said in ../fixtures/README.md. Weights come from numpy's generator, whose numbers are the
-same everywhere; sums come from one thread of PyTorch, and may differ in the last bits on another processor.
+Needs the versions of requirements.txt. ../fixtures/README.md describes each file. Weights come from numpy's generator, which is portable; results are
+computed by PyTorch on one thread, and may differ in the last bits on another processor.
 """
 import argparse, json, math, os, pathlib, re, shutil, sys, tempfile
 from collections import Counter
@@ -19,14 +19,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 WIDTHS, TEXT_WIDTH, GROUPS, HEADS, RANK, MERGES = (8, 16, 16, 16), 24, 4, 2, 4, 450
-H, W = 96, 80                                                     # the edited picture: a latent of 12 x 10, on which upsamplers need the skips' sizes
+H, W = 96, 80                                                     # the edited picture: a latent of 12 x 10, for which upsamplers need the sizes of the skip connections
 F16, F32 = torch.float16, torch.float32
 
 # ---------------------------------------------------------------- weights
 
 
 def randomise(module, rng):
-    """Random weights under which activations stay around 1 and no part is without effect: norms near 1, biases near 0 but not 0, sharp attention."""
+    """Sets random weights with activations of order 1, in which every part has an effect: norms near 1, small nonzero biases, sharp attention."""
     for name, q in sorted(module.named_parameters()):
         z = rng.standard_normal(tuple(q.shape), dtype=np.float32)
         part = name.split(".")[-2]
@@ -46,7 +46,7 @@ def randomise(module, rng):
 
 
 def rescale(layer, rows, factor):
-    """Multiplies output channels of a layer, so that what it puts out has a useful size; two digits, so that every machine finds the same factor."""
+    """Scales output channels of a layer. The factor is rounded to two digits, so that it is the same on every machine."""
     factor = float(f"{factor:.1e}")
     layer.weight.data[rows] = (layer.weight.data[rows] * factor).half().float()
     return factor
@@ -97,7 +97,7 @@ we've I'm she'll he'd café naïve über señor garçon façade jalapeño 東京
 
 
 def build_tokenizer(folder):
-    """A byte-level BPE in CLIP's form, vocabulary in CLIP's order: bytes, bytes that end a word, merges, the two marks."""
+    """Trains a byte-level BPE in the format of CLIP, with its order of the vocabulary: bytes, bytes at word ends, merges, special tokens."""
     import random
     import scenes
     from tokenizers import pre_tokenizers
@@ -108,7 +108,7 @@ def build_tokenizer(folder):
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     counts = Counter(byte_level.pre_tokenize_str(w)[0][0] for line in corpus for w in re.findall(r"'(?:s|t|re|ve|m|ll|d)|[^\W\d_]+", line.lower()))
     pieces, merges = {w: [*w[:-1], w[-1] + "</w>"] for w in counts}, []
-    while len(merges) < MERGES:                                   # the commonest pair, of equals the alphabetically first: no choice is left to a hash
+    while len(merges) < MERGES:                                   # the most frequent pair; ties go to the alphabetically first, not to hash order
         pairs = Counter()
         for w, p in pieces.items():
             for pair in zip(p, p[1:]):
@@ -163,7 +163,7 @@ def write_weights(path, weights, dtype=F16):
 
 
 def write_legacy(root, modern, unet, vae, text):
-    """The same weights under the names, file names and configurations of Stable Diffusion 1.5's own files (autumn 2022)."""
+    """Writes the same weights with the tensor names, file names and configurations of the original Stable Diffusion 1.5 files (autumn 2022)."""
     old = {"_diffusers_version": "0.6.0"}
     pick = lambda config, keys: {**old, **{k: config[k] for k in keys.split()}}
     write_json(root / "unet/config.json", {"_class_name": "UNet2DConditionModel", **pick(unet.config, "act_fn attention_head_dim block_out_channels center_input_sample "
@@ -207,7 +207,7 @@ def write_legacy(root, modern, unet, vae, text):
 
 
 def write_linear(root, unet):
-    """The UNet with linear projections around its transformer blocks, weights (c, c): the layout of models derived from later versions."""
+    """Writes the UNet with linear projections around its transformer blocks, with weights (c, c), as in later models."""
     config = {k: v for k, v in unet.config.items() if not k.startswith("_")}
     write_json(root / "unet/config.json", {"_class_name": "UNet2DConditionModel", "_diffusers_version": "0.42.1", **config, "use_linear_projection": True})
     write_weights(root / "unet/diffusion_pytorch_model.safetensors",
@@ -220,7 +220,7 @@ def fresh(root, part="unet", **options):
     return kind.from_pretrained(root, subfolder=part, torch_dtype=F32, **options).eval().requires_grad_(False)
 
 
-# ---------------------------------------------------------------- numbers
+# ---------------------------------------------------------------- results
 
 def parity(root, text, tok):
     from torch_edit import Hooks
@@ -270,7 +270,7 @@ def schedule():
     for strength in (.65, .70, .75, .85):
         n = round(strength * 50)
         out["strengths"].append({"strength": strength, "steps": 50, "n": n, "t_0": 20 * (n - 1) + 1})
-    # a network that answers A x: inverted from x = 1 in 38 steps, then denoised back; alphas below 0 are those of 0
+    # a network that predicts A x: x = 1 inverted in 38 steps, then denoised; timesteps below 0 have the alpha of 0
     A, x, at, ts = .1, 1.0, lambda t: a[max(t, 0)], [20 * i + 1 for i in range(38)]
     move = lambda x, e, s, t: math.sqrt(at(t)) * ((x - math.sqrt(1 - at(s)) * e) / math.sqrt(at(s))) + math.sqrt(1 - at(t)) * e
     up, down = [], []
@@ -293,7 +293,7 @@ def write_edit(folder, model):
     folder.mkdir(parents=True)
     y, x = np.mgrid[0:H, 0:W]
     rng, im = np.random.default_rng(5), np.zeros((H, W, 3))
-    for k in range(14):                                           # a smooth picture: a few waves in each colour
+    for k in range(14):                                           # a smooth picture: waves in each channel
         fx, fy, phase = rng.uniform(-3.5, 3.5), rng.uniform(-3.5, 3.5), rng.uniform(0, 2 * math.pi, 3)
         im += rng.uniform(.3, 1, 3) * np.cos(2 * math.pi * (fx * x / W + fy * y / H)[..., None] + phase)
     Image.fromarray((127.5 + 90 * im / np.abs(im).max()).round().clip(0, 255).astype(np.uint8)).save(folder / "input.png")
@@ -302,7 +302,7 @@ def write_edit(folder, model):
     for name, mask in masks.items():
         Image.fromarray((mask * 255).astype(np.uint8)).save(folder / name)
     write_json(folder / "drag.json", {"version": 1, "prompt": "a cat on a sofa", "editable": {"mask": "editable.png"}, "regions": REGIONS, "settings": EDIT})
-    clear_of_edges(folder)
+    assert_stable_under_rounding(folder)
     m = Model(model, "cpu", F32)
     dump = {}
     edit_file(m, folder / "input.png", folder / "drag.json", folder / "output.png", {}, dump)
@@ -311,8 +311,8 @@ def write_edit(folder, model):
     return dump
 
 
-def clear_of_edges(folder):
-    """Moving every source point by a thousandth of a pixel must change neither what the masks say there nor which latent cell is read."""
+def assert_stable_under_rounding(folder):
+    """Asserts that a shift of the source points by a thousandth of a pixel changes neither the masks there nor the latent cells that are read."""
     from torch_edit import cells, covered, read_drag, source_of
     _, regions, _, _ = read_drag(folder / "drag.json", (W, H))
     for r in regions:
@@ -326,7 +326,7 @@ def clear_of_edges(folder):
 
 
 def write_lora(root, model, dump, out):
-    """The edit's adapter in the dialects of diffusers; its up matrices 5 times as large, since two steps of training hardly show."""
+    """Writes the adapter of the edit in the file formats of diffusers, with up matrices scaled by 5, since two training steps have little effect."""
     from diffusers import StableDiffusionPipeline
     from diffusers.utils import convert_state_dict_to_diffusers
     from peft import LoraConfig
@@ -345,9 +345,9 @@ def write_lora(root, model, dump, out):
         unet.save_lora_adapter(t)
         with safe_open(pathlib.Path(t) / "pytorch_lora_weights.safetensors", "pt") as f:
             note = json.loads(f.metadata()["lora_adapter_metadata"])
-            note["target_modules"] = sorted(note["target_modules"])   # a set, whose order changes from run to run
+            note["target_modules"] = sorted(note["target_modules"])   # a set, whose order differs between runs
             save_file({k: f.get_tensor(k) for k in f.keys()}, root / "lora_adapter.safetensors",
-                      metadata={"lora_adapter_metadata": json.dumps(note, indent=2, sort_keys=True)})   # alone: two keys come in any order
+                      metadata={"lora_adapter_metadata": json.dumps(note, indent=2, sort_keys=True)})   # a single key, since the order of two is not fixed
         for name, layers in (("lora_peft", peft), ("lora_old", old)):
             StableDiffusionPipeline.save_lora_weights(t, unet_lora_layers=layers)
             shutil.copy(pathlib.Path(t) / "pytorch_lora_weights.safetensors", root / f"{name}.safetensors")
@@ -360,7 +360,7 @@ def write_lora(root, model, dump, out):
     save_file(procs, root / "lora_attn_procs.safetensors", metadata={"format": "pt"})
 
 
-# ---------------------------------------------------------------- all of it
+# ---------------------------------------------------------------- all files
 
 def write(root):
     from transformers import CLIPTextModel, CLIPTokenizer
@@ -381,7 +381,7 @@ def write(root):
     rows = [json.dumps({"prompt": p, "ids": tok(p).input_ids}) for p in PROMPTS]
     (root / "tokens.json").write_text("[\n" + ",\n".join(rows) + "\n]\n")
 
-    with torch.no_grad():                                         # the other two folders must say the same to diffusers itself
+    with torch.no_grad():                                         # diffusers must compute the same with the other two folders
         for where, options in ((legacy, {"variant": "fp16"}), (root / "linear", {})):
             e = fresh(where, **options)(out["unet.z"], out["unet.t"], out["unet.context"]).sample
             assert (e - out["unet.noise"]).abs().max() < 1e-5, where
@@ -396,7 +396,7 @@ def write(root):
 
 
 def describe(root):
-    """Every tensor of the files that tests read, as a table in Markdown."""
+    """Lists every tensor of the files that tests read, in Markdown."""
     lines = []
     for path in [root / "parity.safetensors", root / "edit/dump.safetensors", *sorted(root.glob("lora_*.safetensors"))]:
         lines += [f"\n## {path.relative_to(root)} ({path.stat().st_size} bytes)", ""]
@@ -426,13 +426,13 @@ def check(root):
                 if a.keys() == b.keys() and all(a[k].shape == b[k].shape for k in a):
                     note += f", by at most {max((a[k].double() - b[k].double()).abs().max().item() for k in a):.3g}"
             print(f"{name} {note}")
-        print("every file came out byte-equal" if not status else "not byte-equal (another processor or other versions?)")
+        print("all files are byte-equal" if not status else "not byte-equal (another processor or other versions?)")
         return status
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--check", action="store_true"); p.add_argument("--describe", action="store_true", help="only print what the files hold")
+    p.add_argument("--check", action="store_true"); p.add_argument("--describe", action="store_true", help="only print the contents of the files")
     p.add_argument("--out", type=pathlib.Path, default=HERE.parent / "fixtures")
     a = p.parse_args()
     if a.describe:

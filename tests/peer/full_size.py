@@ -1,9 +1,10 @@
-"""A model of Stable Diffusion 1.5's full size with random weights, for tests of memory, speed and numbers at real shapes.
+"""A full-size Stable Diffusion 1.5 model with random weights, for tests of memory, speed and results at real shapes.
 
-    python3 full_size.py make DIR [--f32]           a diffusers folder: 2.1 GB in f16, 4.3 GB in f32 (values that f16 holds exactly, either way)
-    python3 full_size.py predict DIR OUT.safetensors [--size 512] [--vae]   z, t, context, noise and tap.1 .. tap.4 of one 64x64 latent, f32; --vae adds image, mean, latent, decoded
+    python3 full_size.py make DIR [--f32]           writes a diffusers folder: 2.1 GB in f16, 4.3 GB in f32 (values are exact in f16 either way)
+    python3 full_size.py predict DIR OUT.safetensors [--size 512] [--vae]   writes z, t, context, noise and tap.1 .. tap.4 of one
+    64x64 latent in f32; --vae adds image, mean, latent, decoded
 
-Activations are finite and of order 1. The tokenizer is that of tests/fixtures/tiny; its numbers fit into the text encoder's 49408 rows.
+Activations are finite and of order 1. The tokenizer is that of tests/fixtures/tiny, whose ids are below the text encoder's vocabulary of 49408.
 """
 import argparse, pathlib, shutil
 

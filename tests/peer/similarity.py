@@ -1,4 +1,4 @@
-"""Prints the numbers that the tests of src/metrics and of `dragnext compare` expect. Run it from the root of the repository."""
+"""Prints the values that the tests of src/metrics and of `dragnext compare` expect. Run it in the root of the repository."""
 
 import numpy as np
 from PIL import Image
@@ -8,7 +8,7 @@ WINDOW = {"data_range": 255, "gaussian_weights": True, "sigma": 1.5, "use_sample
 
 
 def ramps():
-    """Two channels of a formula, and the means over a left and a right part."""
+    """SSIM of two computed channels: the mean over all pixels, and over a left and a right part."""
     height, width = 14, 17
     place = np.arange(height * width)
     x = (place * place * 7 + place * 31) % 256
@@ -21,7 +21,7 @@ def ramps():
 
 
 def pictures():
-    """Two colour pictures of the examples."""
+    """Metrics of two pictures of the examples."""
     x, y = (
         np.asarray(Image.open(f"examples/edits/{name}/input.png").convert("RGB")).astype(np.float64)
         for name in ("translation-00", "translation-07")

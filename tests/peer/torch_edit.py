@@ -1,15 +1,17 @@
-"""The same edit in PyTorch + diffusers: reference for results, and the peer for speed.
+"""The same edit in PyTorch and diffusers: the reference for results, and the peer for speed.
 
     python3 torch_edit.py edit MODEL IMAGE DRAG.json OUT.png [--device cpu] [--dtype f32] [--set KEY=VALUE ...] [--dump FILE.safetensors]
-    python3 torch_edit.py suite MODEL SUITE OUT_DIR [--set KEY=VALUE ...]        every case of a SceneBench suite, model loaded once
+    python3 torch_edit.py suite MODEL SUITE OUT_DIR [--set KEY=VALUE ...]        runs every case of a SceneBench suite
     python3 torch_edit.py bench MODEL|sd15 [--size 512] [--device cuda] [--dtype bf16] [--mode eager|compiled|released] [--repeat 3]
 
-MODEL is a diffusers folder, whose dragnext.json may hold its own defaults; `sd15` builds the SD-1.5 shapes with random weights (weights do not change timing).
-Needs torch, diffusers, transformers, peft, safetensors, numpy, Pillow. `edit` follows DragNeXt (arXiv 2506.07611) as the crate documentation describes it;
---dump writes what a second implementation needs to repeat it (LoRA start, timesteps, noises) and what it must then find (latents, first
-gradient). `bench` prints one JSON line of seconds per stage, milliseconds per call and peak memory.
-Modes: eager = frozen UNet, SDPA, LoRA merged (a fair peer); compiled = eager + channels-last + torch.compile (compiled by an untimed
-edit first); released = what the public code of this family does: f32 weights under autocast, gradients of all weights computed.
+MODEL is a diffusers folder, whose dragnext.json may hold its own defaults; `sd15` has the shapes of Stable Diffusion 1.5 and random weights.
+Needs torch, diffusers, transformers, peft, safetensors, numpy, Pillow.
+
+- `edit` follows DragNeXt (arXiv 2506.07611) as described in the crate documentation. --dump writes the random inputs that another implementation needs
+  to repeat the edit (LoRA start, timesteps, noise), and the results to compare (latents, first gradient).
+- `bench` prints seconds per stage, milliseconds per call and peak memory as one line of JSON. Modes: eager = frozen UNet, SDPA, merged LoRA; compiled =
+  eager with channels-last and torch.compile, after an edit that is not timed; released = as in public code of such methods: f32 weights under
+  autocast, with gradients of all weights.
 """
 import argparse, contextlib, copy, json, math, pathlib, time
 import numpy as np
@@ -26,9 +28,9 @@ class Model:
     def __init__(self, where, device, dtype, autocast=None):
         from diffusers import AutoencoderKL, UNet2DConditionModel
         self.device, self.dtype, self.autocast, self.keep_gradients = torch.device(device), dtype, autocast, False
-        own = pathlib.Path(where) / "dragnext.json"                  # a model folder's own defaults
+        own = pathlib.Path(where) / "dragnext.json"                  # the model's own defaults
         self.settings = json.load(open(own)) if own.exists() else {}
-        self.scale = 1024.0 if dtype == torch.float16 else 1.0     # static loss scale: small gradients vanish in f16
+        self.scale = 1024.0 if dtype == torch.float16 else 1.0     # static loss scale, to avoid underflow in f16
         if where == "sd15":
             torch.manual_seed(0)
             with torch.device(self.device):
@@ -70,7 +72,7 @@ class Model:
 
 
 class Hooks:
-    """Collects the outputs of the up blocks; lets batch row 1 read the self-attention keys and values of row 0."""
+    """Collects the outputs of the up blocks; in mutual mode, picture 1 reads the self-attention keys and values of picture 0."""
 
     def __init__(self, unet, start_layer):
         self.features, self.collect, self.mutual = [], False, False
@@ -96,7 +98,7 @@ class Hooks:
 
 
 def fine_tune(m, z0, c, p, dump):
-    """LoRA on the whole frame's mean latent; the adapter's start, the timesteps and the noises follow the seed."""
+    """Trains a LoRA on the mean latent of the whole frame; initial weights, timesteps and noise follow from the seed."""
     from peft import LoraConfig
     torch.manual_seed(p["seed"])
     m.unet.add_adapter(LoraConfig(r=p["lora_rank"], lora_alpha=p["lora_rank"], init_lora_weights="gaussian",
@@ -137,13 +139,13 @@ def merge_lora(m):
 
 def angle_of(r):
     if "angle" in r:
-        return -math.radians(r["angle"])                          # the file's degrees are counter-clockwise on the screen, y is down
+        return -math.radians(r["angle"])                          # angles in the file are in degrees and counter-clockwise on the screen, where y points down
     (hx, hy), (gx, gy), (cx, cy) = r["handle"], r["target"], r["center"]
     return math.remainder(math.atan2(gy - cy, gx - cx) - math.atan2(hy - cy, hx - cx), 2 * math.pi)
 
 
 def source_of(r, eta, x, y):
-    """Where the content that stands at (x, y) at progress eta came from."""
+    """Returns the source point of the content at (x, y) at progress eta."""
     if r["type"] == "rotation":
         (cx, cy), a = r["center"], eta * angle_of(r)
         co, si, dx, dy = math.cos(a), math.sin(a), x - cx, y - cy
@@ -156,13 +158,13 @@ def still(r):
 
 
 def sample(a, x, y, width, height, mode="bilinear"):
-    """a (1, C, ., .) covers the image; values (1, C, *x.shape) at image points, clamped at the border."""
+    """Samples a (1, C, h, w), which covers the image, at image points, clamped at the border: (1, C, *x.shape)."""
     grid = torch.stack([x / width * 2 - 1, y / height * 2 - 1], -1).reshape(1, 1, -1, 2)
     return F.grid_sample(a, grid, mode=mode, align_corners=False, padding_mode="border").reshape(1, a.shape[1], *x.shape)
 
 
 def covered(r, eta, x, y, width, height):
-    """Does the moved region cover the points (x, y)? Looked up in the full-size mask at the source point."""
+    """Returns whether the moved region covers the points (x, y), by looking up their source points in the full-size mask."""
     sx, sy = source_of(r, eta, x, y)
     inside = (sx >= 0) & (sx <= width) & (sy >= 0) & (sy <= height)
     return inside & (sample(r["mask"][None, None], sx, sy, width, height, "nearest")[0, 0] > .5)
@@ -174,7 +176,7 @@ def cells(height, width, size, device):
 
 
 def fill(z, hole):
-    """Values for the cells of `hole` (h, w), grown inwards from the cells around it."""
+    """Fills the cells of `hole` (h, w) inwards from the cells around it."""
     z, known = z.clone(), (~hole).float()[None, None]
     while known.min() < 1 and known.max() > 0:
         total, count = F.avg_pool2d(z * known, 3, 1, 1), F.avg_pool2d(known, 3, 1, 1)
@@ -184,7 +186,8 @@ def fill(z, hole):
 
 
 def prepare(z, z0, a, regions, p, height, width, dump):
-    """Beyond the paper, before the drag. vacated: where an object leaves, the noise of the surrounding background; copy: its own noise moves along."""
+    """Prepares the start of the drag, beyond the paper. vacated: the vacated area gets noise of the surrounding background; copy: the object's noise is copied
+    to its target."""
     out, g = z.clone(), torch.Generator().manual_seed(p["seed"] + 1)
     x1, y1 = cells(height, width, 1, z.device)
     touched = lambda r, eta: F.max_pool2d(covered(r, eta, x1, y1, width, height).float()[None, None], 8)[0, 0] > .5
@@ -205,8 +208,8 @@ def prepare(z, z0, a, regions, p, height, width, dump):
 # ---------------------------------------------------------------- the edit
 
 def edit(m, x, regions, prompt="", editable=None, p=None, hooks=None, dump=None):
-    """x (1, 3, H, W) in -1..1; regions: dicts with mask (H, W) float, type, handle, target, center or angle; editable (H, W) bool,
-    None (what the drag sweeps) or "everything". Returns the image and the seconds of each stage."""
+    """Edits x (1, 3, H, W) in -1..1. regions: dicts with mask (H, W) float, type, handle, target, center or angle; editable: (H, W) bool,
+    None (the swept area) or "everything". Returns the image and the seconds of each stage."""
     p, dump = {**DEFAULTS, **(p or {})}, {} if dump is None else dump
     clock, times = Clock(m.device), {}
     height, width = x.shape[-2:]
@@ -223,7 +226,7 @@ def edit(m, x, regions, prompt="", editable=None, p=None, hooks=None, dump=None)
     times["lora"] = clock.lap()
     hooks = hooks or Hooks(m.unet, p["start_layer"])
     n = round(p["strength"] * p["steps"]); stride = 1000 // p["steps"]
-    t_of = lambda i: stride * (n - 1 - i) + 1                     # executed step i = 0..n-1, noisiest first
+    t_of = lambda i: stride * (n - 1 - i) + 1                     # step i = 0..n-1 in execution order, noisiest first
     a_at = lambda t: m.alphas[max(t, 0)]
 
     def move(z, e, s, t):                                         # deterministic DDIM between any two timesteps
@@ -237,7 +240,7 @@ def edit(m, x, regions, prompt="", editable=None, p=None, hooks=None, dump=None)
     dump["z_T"] = z
     times["invert"] = clock.lap()
     gx, gy = cells(height, width, 2, m.device)                    # the supervision grid: half the image
-    if editable is None:                                          # what the drag sweeps, grown by a margin
+    if editable is None:                                          # the swept area with a margin
         swept = torch.stack([covered(r, k / 32, gx, gy, width, height) for r in regions for k in range(33)]).any(0).float() if regions else torch.zeros_like(gx)
         grow = max(1, p["margin"] // 2)
         editable = F.interpolate(F.max_pool2d(swept[None, None], 2 * grow + 1, 1, grow), (height, width), mode="nearest")[0, 0] > .5
@@ -358,7 +361,7 @@ def bench(args, p, dtype):
     regions = [{"type": "translation", "mask": mask, "handle": [s / 2, s / 2], "target": [s * .65, s / 2]}]
     editable = torch.ones(s, s, dtype=torch.bool); editable[: s // 8] = False
     hooks = None
-    if args.mode == "compiled":                                   # one network for all repeats, hence no LoRA; the first repeat compiles, untimed
+    if args.mode == "compiled":                                   # one network for all repeats, hence no LoRA; the first repeat compiles and is not timed
         m.unet.to(memory_format=torch.channels_last); hooks, p = Hooks(m.unet, p.get("start_layer", DEFAULTS["start_layer"])), {**p, "lora_steps": 0}
         m.unet.forward = torch.compile(m.unet.forward)
     for repeat in range(-1 if args.mode == "compiled" else 0, args.repeat):
