@@ -226,7 +226,7 @@ fn a_panic_is_reported_as_a_bug() {
     let panicking = || edit(&bench).env("DRAGNEXT_FAILPOINTS", "panic_in_decode");
     let run = panicking()
         .says("failpoint panic_in_decode\n")
-        .says("error: a bug in dragnext: failpoint panic_in_decode (src/pipeline/stages.rs:")
+        .says("error: a bug in dragnext: failpoint panic_in_decode (src/pipeline/")
         .says("\n\nhint: please report this");
     let stderr = fails(&bench, run, 101, "bug");
     assert!(
