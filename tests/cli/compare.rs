@@ -80,7 +80,7 @@ fn equal_pictures_pass_the_strictest_limits() {
     ];
     compare(&bench, &["a.png", "a.png"])
         .args(strictest)
-        .prints("all           1200     0.000 %        0   0.0000        inf  1.00000")
+        .stdout_has("all           1200     0.000 %        0   0.0000        inf  1.00000")
         .run();
     assert_eq!(
         json(&bench, &["a.png", "a.png"])["all"]["psnr"],
@@ -113,7 +113,7 @@ fn every_limit_decides_the_exit_status() {
         );
         compare(&bench, &["a.png", "b.png", limit, broken])
             .status(1)
-            .says("error: b.png: differs from `a.png`: ")
+            .stderr_has("error: b.png: differs from `a.png`: ")
             .run();
         let record = json(&bench, &["a.png", "b.png", limit, broken]);
         assert_eq!(
@@ -282,7 +282,7 @@ fn pictures_that_cannot_be_compared_are_rejected() {
         ),
     ] {
         let run = compare(&bench, arguments).stdout("");
-        run.status(2).says(message).run();
+        run.status(2).stderr_has(message).run();
         let record = json(&bench, arguments);
         assert_eq!(
             (&record["status"], &record["error"]["kind"]),

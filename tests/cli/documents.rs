@@ -120,7 +120,7 @@ fn manual_pages_do_not_replace_files_without_overwrite() {
     bench
         .dragnext(["man", "--dir", "."])
         .status(2)
-        .says("dragnext-show.1: exists already")
+        .stderr_has("dragnext-show.1: exists already")
         .run();
     assert_eq!(bench.names(), ["dragnext-show.1"]);
     bench.dragnext(["man", "--dir", ".", "--overwrite"]).run();

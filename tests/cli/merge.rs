@@ -58,8 +58,10 @@ fn shards_are_merged() {
         .args(["--manifest", "items.jsonl", "--todo", "rest.jsonl"])
         .status(1)
         .stdout("5 items: 3 done, 2 missing\nmissing      c\nmissing      e\n")
-        .says("warning: out/records/1-of-3.jsonl: skipping line 2, which is not a record")
-        .says("error: 2 of 5 items are not done\n\nhint: `rest.jsonl` lists them for another run")
+        .stderr_has("warning: out/records/1-of-3.jsonl: skipping line 2, which is not a record")
+        .stderr_has(
+            "error: 2 of 5 items are not done\n\nhint: `rest.jsonl` lists them for another run",
+        )
         .run();
     assert_eq!(
         bench.text("rest.jsonl"),
@@ -75,7 +77,7 @@ fn shards_are_merged() {
     merge(&bench, &files)
         .args(["out/records/all.jsonl", "--manifest", "items.jsonl"])
         .stdout("5 items: 5 done\n")
-        .says("warning: out/records/1-of-3.jsonl: skipping line 2, which is not a record")
+        .stderr_has("warning: out/records/1-of-3.jsonl: skipping line 2, which is not a record")
         .run();
 }
 
@@ -94,7 +96,7 @@ fn without_a_manifest_failed_items_are_listed() {
         .run();
     merge(&bench, &["r.jsonl", "--todo", "rest.jsonl"])
         .status(2)
-        .says("--manifest")
+        .stderr_has("--manifest")
         .run();
 }
 
@@ -122,12 +124,14 @@ fn every_format_has_the_counts_and_the_unfinished_items() {
         (&1.into(), &"b".into())
     );
     merged("markdown")
-        .prints("### 5 items: 1 done, 1 failed, 3 missing\n\n| item | state | reason |\n| --- | --- | --- |\n| b | missing |  |\n")
+        .stdout_has("### 5 items: 1 done, 1 failed, 3 missing\n\n| item | state | reason |\n| --- | --- | --- |\n| b | missing |  |\n")
         .run();
     let summary = bench.write("summary.md", "before\n");
     merged("github")
         .env("GITHUB_STEP_SUMMARY", summary)
-        .prints("::error title=d::compute.not_finite: decode, step 1: the picture is not finite\n")
+        .stdout_has(
+            "::error title=d::compute.not_finite: decode, step 1: the picture is not finite\n",
+        )
         .run();
     let page = bench.text("summary.md");
     assert!(
@@ -196,7 +200,7 @@ fn files_that_are_not_records_or_manifests_are_rejected() {
             "prose.txt: exists already",
         ),
     ] {
-        merge(&bench, arguments).status(2).says(message).run();
+        merge(&bench, arguments).status(2).stderr_has(message).run();
     }
     // A run killed at its first line, and a run that did nothing, leave files without records.
     for file in ["truncated.jsonl", "empty.jsonl"] {

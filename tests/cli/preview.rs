@@ -464,8 +464,8 @@ fn a_drag_file_with_faults_is_drawn_and_refused() {
         bench.write("drag.json", drag_file("", &region));
         run(&bench, &["in.png", "--drag", "drag.json"])
             .status(2)
-            .says("error: ")
-            .says(kind)
+            .stderr_has("error: ")
+            .stderr_has(kind)
             .run();
         let look = open(&bench, "in.preview.png");
         assert!(count(&look, drawn) > 50, "{region}");
@@ -482,7 +482,7 @@ fn doubtful_drags_are_drawn_with_their_warnings() {
         drag_file("", &TRANSLATION.replace("[60, 45]", "[40, 40]")),
     );
     run(&bench, &["in.png", "--drag", "drag.json"])
-        .says("warning: region `region-1` moves by less than a pixel")
+        .stderr_has("warning: region `region-1` moves by less than a pixel")
         .run();
     assert!(
         count(&open(&bench, "in.preview.png"), is_red) > 50,
@@ -546,7 +546,7 @@ fn outputs_are_refused_as_an_edit_refuses_them() {
         run(&bench, &["in.png", "--drag", "drag.json"])
             .args(arguments)
             .status(2)
-            .says(reason)
+            .stderr_has(reason)
             .run();
     }
     assert_eq!(bench.text("there.png"), "something else");

@@ -6,6 +6,8 @@ use dragnext::drag_file::{DragFile, schema};
 use dragnext::method::groups;
 use serde_json::{Value, json};
 
+use crate::bench::Bench;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -64,15 +66,9 @@ fn point(more: &Value) -> Value {
 #[test]
 fn the_committed_schema_is_the_one_that_is_printed() {
     let committed = std::fs::read_to_string(root().join("assets/drag.schema.json")).unwrap();
-    let output = assert_cmd::Command::cargo_bin("dragnext")
-        .unwrap()
-        .env_clear()
-        .arg("schema")
-        .output()
-        .unwrap();
-    assert!(output.status.success());
+    let printed = Bench::new().dragnext(["schema"]).any_stdout().run().stdout;
     assert!(
-        committed == String::from_utf8(output.stdout).unwrap(),
+        committed == printed,
         "assets/drag.schema.json is old; run `cargo run --release -- schema > assets/drag.schema.json`"
     );
     assert_eq!(serde_json::from_str::<Value>(&committed).unwrap(), schema());

@@ -109,8 +109,8 @@ fn a_blessed_result_passes_and_equals_that_of_edit() {
     golden
         .check(&["--bless"])
         .status(1)
-        .prints("blessed  far")
-        .says("error: 2 of 2 cases blessed")
+        .stdout_has("blessed  far")
+        .stderr_has("error: 2 of 2 cases blessed")
         .run();
     assert!(
         !golden.exists("dragnext-check"),
@@ -119,8 +119,8 @@ fn a_blessed_result_passes_and_equals_that_of_edit() {
 
     let checked = golden
         .check(&[])
-        .prints("ok       far ")
-        .prints("\nok       near ")
+        .stdout_has("ok       far ")
+        .stdout_has("\nok       near ")
         .run();
     let lines = checked.stderr.lines();
     assert_eq!(
@@ -152,10 +152,10 @@ fn outside_the_editable_area_no_difference_is_permitted() {
     golden
         .check(&[])
         .status(1)
-        .prints("FAILED   far")
-        .prints("outside the area: largest difference 1 is above 0")
-        .prints("ok       near")
-        .says("error: 1 of 2 cases failed\n\nhint: see the pictures in `dragnext-check`")
+        .stdout_has("FAILED   far")
+        .stdout_has("outside the area: largest difference 1 is above 0")
+        .stdout_has("ok       near")
+        .stderr_has("error: 1 of 2 cases failed\n\nhint: see the pictures in `dragnext-check`")
         .run();
     let triptych = image::open(golden.0.path("dragnext-check/far.triptych.png")).unwrap();
     assert!(triptych.width() > 3 * 110);
@@ -243,8 +243,8 @@ fn a_missing_damaged_or_resized_expected_picture_fails_the_case() {
     golden
         .check(&["--only", "near"])
         .status(1)
-        .prints("FAILED   near")
-        .prints("expected.png: is not a picture")
+        .stdout_has("FAILED   near")
+        .stdout_has("expected.png: is not a picture")
         .run();
     golden.check(&["--bless"]).status(1).run();
     golden.check(&[]).run();
@@ -262,7 +262,7 @@ fn faulty_cases_are_reported_before_any_edit() {
         .check(&[])
         .status(2)
         .stdout("")
-        .says("near: contains 2 input pictures")
+        .stderr_has("near: contains 2 input pictures")
         .run();
     assert!(!rejected.stderr.contains("load "), "{rejected}");
     std::fs::remove_file(webp).unwrap();
@@ -271,15 +271,15 @@ fn faulty_cases_are_reported_before_any_edit() {
         .check(&["--bless"])
         .status(2)
         .stdout("")
-        .says("far/drag.json")
-        .says("near/input.png")
-        .says("2 files are wrong")
+        .stderr_has("far/drag.json")
+        .stderr_has("near/input.png")
+        .stderr_has("2 files are wrong")
         .run();
     assert!(!golden.exists("golden/far/expected.png"));
     golden
         .check(&["--only", "fra"])
         .status(2)
-        .says("hint: did you mean `far`?")
+        .stderr_has("hint: did you mean `far`?")
         .run();
 }
 
@@ -310,7 +310,7 @@ fn github_gets_annotations_and_a_summary() {
             && page.contains("| near | as expected |"),
         "{page}"
     );
-    let ended = github(&["--json"]).says(expected).run();
+    let ended = github(&["--json"]).stderr_has(expected).run();
     assert!(
         ended.stdout.lines().all(|line| line.starts_with('{')),
         "{ended}"

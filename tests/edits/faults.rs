@@ -212,8 +212,8 @@ fn not_a_number_stops_the_edit() {
         let bench = model_bench();
         let run = edit(&bench)
             .env("DRAGNEXT_FAILPOINTS", place)
-            .says(format!("failpoint {place}"))
-            .says(expected);
+            .stderr_has(format!("failpoint {place}"))
+            .stderr_has(expected);
         fails(&bench, run, 1, "compute.not_finite");
     }
 }
@@ -225,9 +225,9 @@ fn a_panic_is_reported_as_a_bug() {
     let bench = model_bench();
     let panicking = || edit(&bench).env("DRAGNEXT_FAILPOINTS", "panic_in_decode");
     let run = panicking()
-        .says("failpoint panic_in_decode\n")
-        .says("error: a bug in dragnext: failpoint panic_in_decode (src/pipeline/")
-        .says("\n\nhint: please report this");
+        .stderr_has("failpoint panic_in_decode\n")
+        .stderr_has("error: a bug in dragnext: failpoint panic_in_decode (src/pipeline/")
+        .stderr_has("\n\nhint: please report this");
     let stderr = fails(&bench, run, 101, "bug");
     assert!(
         !stderr.contains("panicked") && !stderr.contains("thread"),
@@ -236,8 +236,8 @@ fn a_panic_is_reported_as_a_bug() {
 
     let run = panicking()
         .env("RUST_BACKTRACE", "1")
-        .says("panicked at")
-        .says("stack backtrace");
+        .stderr_has("panicked at")
+        .stderr_has("stack backtrace");
     fails(&bench, run, 101, "bug");
 }
 
@@ -356,6 +356,6 @@ fn prompts_that_are_too_long_are_refused() {
     }
     let path = bench.path("model/drag.json");
     std::fs::write(&path, drag.to_string()).unwrap();
-    let run = edit_with(&bench, &path).says("the text encoder reads 77");
+    let run = edit_with(&bench, &path).stderr_has("the text encoder reads 77");
     fails(&bench, run, 2, "instruction.prompt_too_long");
 }

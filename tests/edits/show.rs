@@ -390,8 +390,8 @@ fn pictures_without_a_report_are_rejected() {
         bench
             .dragnext(["show", name])
             .status(2)
-            .says(format!("error: {name}: "))
-            .says(says)
+            .stderr_has(format!("error: {name}: "))
+            .stderr_has(says)
             .run();
         assert_eq!(
             rejected(edit(&bench, &["in.png", "--like", name, "-o", "no.png"])).0,
@@ -412,7 +412,7 @@ fn an_edit_has_one_instruction() {
             "cannot be used with",
         ),
     ] {
-        let ended = edit(&bench, arguments).status(2).says(says).run();
+        let ended = edit(&bench, arguments).status(2).stderr_has(says).run();
         assert!(ended.stderr.contains("--like <OUT.png>"), "{ended}");
     }
 }
