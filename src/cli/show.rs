@@ -39,18 +39,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     } else if arguments.drag {
         report::print_text(&(made.drag.text().to_owned() + "\n"))
     } else {
-        let place = arguments.picture.display().to_string();
-        report::print_text(&summary(&place, &made))
+        let path = arguments.picture.display().to_string();
+        report::print_text(&summary(&path, &made))
     }
 }
 
 /// Summarises the report, one line per item. Line breaks in the file are escaped.
-fn summary(place: &str, made: &ParsedNote) -> String {
+fn summary(path: &str, made: &ParsedNote) -> String {
     let ParsedNote { header: by, drag } = made;
     let mut lines = vec![(
         "",
         format!(
-            "{place}: edited by dragnext {} with the model {}",
+            "{path}: edited by dragnext {} with the model {}",
             by.version, by.model
         ),
     )];
@@ -135,7 +135,7 @@ fn describe(region: &DragRegion) -> String {
 fn shape(shape: &Shape) -> String {
     match shape {
         Shape::Mask { mask } => format!("the mask `{}`", mask.display()),
-        Shape::Outline(Outline::Rect(numbers)) => format!("the rect {numbers:?}"),
+        Shape::Outline(Outline::Rect(corners)) => format!("the rect {corners:?}"),
         Shape::Outline(Outline::Ellipse(numbers)) => format!("the ellipse {numbers:?}"),
         Shape::Outline(Outline::Polygon(corners)) => {
             format!("a polygon of {} points", corners.len())

@@ -16,7 +16,7 @@ const COLUMNS: usize = 4;
 
 /// One edit on a sheet, with its pictures shrunk.
 #[derive(Debug, Clone)]
-pub struct Exhibit {
+pub(crate) struct Exhibit {
     caption: String,
     /// The failure, shown in place of the missing result.
     complaint: Option<String>,
@@ -45,7 +45,7 @@ impl Thumbnail {
 
 impl Exhibit {
     /// Creates an exhibit and shrinks its pictures.
-    pub fn new(
+    pub(crate) fn new(
         caption: String,
         complaint: Option<String>,
         before: Option<&Picture>,
@@ -61,10 +61,10 @@ impl Exhibit {
 }
 
 /// Maximum number of edits on a sheet.
-pub const MOST_EXHIBITS: usize = COLUMNS * (LONGEST_SIDE / (THUMBNAIL + 3 * GAP + 20));
+pub(crate) const MOST_EXHIBITS: usize = COLUMNS * (LONGEST_SIDE / (THUMBNAIL + 3 * GAP + 20));
 
 /// Draws the first [`MOST_EXHIBITS`] edits on a sheet, row by row.
-pub fn contact_sheet(exhibits: &[Exhibit]) -> Picture {
+pub(crate) fn contact_sheet(exhibits: &[Exhibit]) -> Picture {
     let exhibits = &exhibits[..exhibits.len().min(MOST_EXHIBITS)];
     let font = Font::near(TEXT);
     let columns = exhibits.len().clamp(1, COLUMNS);

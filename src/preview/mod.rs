@@ -36,11 +36,11 @@ use legend::Entry;
 use pen::{Line, Pen, WHITE};
 use sheet::Sheet;
 
-pub use contact::{Exhibit, MOST_EXHIBITS, contact_sheet};
-pub use triptych::triptych;
+pub(crate) use contact::{Exhibit, MOST_EXHIBITS, contact_sheet};
+pub(crate) use triptych::triptych;
 
 /// Longest side of a preview, and width of a strip's three pictures together.
-pub const LONGEST_SIDE: usize = 4096;
+pub(crate) const LONGEST_SIDE: usize = 4096;
 /// Gap between the pictures of a strip, in units of its sheet.
 const GAP: f64 = 8.0;
 const GAP_GREY: u8 = 246;
@@ -67,7 +67,7 @@ const WINDOW: Line = Line {
 ///
 /// # Panics
 /// When the plan belongs to a picture of another size.
-pub fn preview(drag: &DragFile, plan: &Plan, picture: &Picture) -> Picture {
+pub(crate) fn preview(drag: &DragFile, plan: &Plan, picture: &Picture) -> Picture {
     let sheet = Sheet::new(picture.size(), Size::new(LONGEST_SIDE, LONGEST_SIDE));
     let rgb = drawn(drag, plan, picture, &sheet);
     with_legend(rgb, sheet.size, drag, plan, &sheet).with_profile_of(picture)
@@ -77,7 +77,7 @@ pub fn preview(drag: &DragFile, plan: &Plan, picture: &Picture) -> Picture {
 ///
 /// # Panics
 /// When the plan or the result belongs to a picture of another size.
-pub fn strip(drag: &DragFile, plan: &Plan, picture: &Picture, edited: &Picture) -> Picture {
+pub(crate) fn strip(drag: &DragFile, plan: &Plan, picture: &Picture, edited: &Picture) -> Picture {
     assert_eq!(
         edited.size(),
         picture.size(),

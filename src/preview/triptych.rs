@@ -27,7 +27,7 @@ const FORBIDDEN: [f64; 3] = [200.0, 0.0, 220.0];
 ///
 /// # Panics
 /// When the pictures or the mask do not have the same size.
-pub fn triptych(expected: &Picture, actual: &Picture, editable: Option<&Mask>) -> Picture {
+pub(crate) fn triptych(expected: &Picture, actual: &Picture, editable: Option<&Mask>) -> Picture {
     assert_eq!(expected.size(), actual.size(), "the pictures have one size");
     assert!(
         editable.is_none_or(|mask| mask.size() == expected.size()),
