@@ -15,7 +15,7 @@ const FILE: &str = "weights.json";
 
 /// Returns the hash of the model's weights if an earlier run into this folder stored it and the files did not change since.
 pub(super) fn cached_hash(outputs: &Path, model: &Model) -> Option<String> {
-    read(outputs).remove(&model.stamp()?)
+    read(outputs).remove(&model.fingerprint()?)
 }
 
 /// Stores the hash for the next run. A failure is ignored: an output folder that cannot be written fails the run elsewhere.

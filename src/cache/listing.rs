@@ -70,7 +70,7 @@ fn info(path: &Path) -> EntryInfo {
     let file = File::open(path)
         .ok()
         .and_then(|file| SafetensorsFile::open(path.display().to_string(), Box::new(file)).ok());
-    file.map(|file| EntryInfo::read(&file.notes()))
+    file.map(|file| EntryInfo::read(&file.metadata()))
         .unwrap_or_default()
 }
 

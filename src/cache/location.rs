@@ -131,9 +131,9 @@ mod tests {
             (&[("HOME", "")], None),
             (&[], None),
         ] {
-            let (place, warning) = read(variables);
+            let (location, warning) = read(variables);
             assert_eq!(
-                (place.map(|place| place.folder), warning),
+                (location.map(|location| location.folder), warning),
                 (expected.map(PathBuf::from), None),
                 "{variables:?}"
             );
@@ -163,9 +163,10 @@ mod tests {
 
     #[test]
     fn an_invalid_limit_gives_a_warning_and_the_default() {
-        let (place, warning) = read(&[("DRAGNEXT_CACHE", "/c"), ("DRAGNEXT_CACHE_LIMIT", "lots")]);
+        let (location, warning) =
+            read(&[("DRAGNEXT_CACHE", "/c"), ("DRAGNEXT_CACHE_LIMIT", "lots")]);
         assert_eq!(
-            place,
+            location,
             Some(CacheLocation {
                 folder: "/c".into(),
                 limit: DEFAULT_LIMIT
@@ -177,7 +178,7 @@ mod tests {
         assert_eq!(
             read(&[("DRAGNEXT_CACHE", "/c"), ("DRAGNEXT_CACHE_LIMIT", "0")])
                 .0
-                .map(|place| place.limit),
+                .map(|location| location.limit),
             Some(0)
         );
     }

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::drag_file::{DragFile, DragRegion, Editable, Movement, Shape};
+use crate::drag_file::{Drag, DragFile, DragRegion, Editable, Shape, Turn};
 use crate::edit::{NoteHeader, ParsedNote};
 use crate::error::Result;
 use crate::escape;
-use crate::geometry::Point;
+use crate::geometry::{Point, PointPair};
 use crate::method::groups;
 use crate::outline::Outline;
 use crate::picture;
@@ -39,23 +39,26 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     } else if arguments.drag {
         report::print_text(&(made.drag.text().to_owned() + "\n"))
     } else {
-        let place = arguments.picture.display().to_string();
-        report::print_text(&summary(&place, &made))
+        let path = arguments.picture.display().to_string();
+        report::print_text(&summary(&path, &made))
     }
 }
 
 /// Summarises the report, one line per item. Line breaks in the file are escaped.
-fn summary(place: &str, made: &ParsedNote) -> String {
+fn summary(path: &str, made: &ParsedNote) -> String {
     let ParsedNote { header: by, drag } = made;
     let mut lines = vec![(
         "",
         format!(
-            "{place}: edited by dragnext {} with the model {}",
+            "{path}: edited by dragnext {} with the model {}",
             by.version, by.model
         ),
     )];
     if !drag.prompt.is_empty() {
         lines.push(("prompt", drag.prompt.clone()));
+    }
+    if let Some(prompt) = &drag.edit_prompt {
+        lines.push(("edited", prompt.clone()));
     }
     lines.extend(
         drag.regions
@@ -106,34 +109,33 @@ fn provenance(by: &NoteHeader) -> Vec<(&'static str, String)> {
 
 fn describe(region: &DragRegion) -> String {
     let point = |point: Point| format!("({}, {})", point.x, point.y);
-    let movement = match region.movement {
-        Movement::Pull { handle, target } => format!("from {} to {}", point(handle), point(target)),
-        Movement::Turn {
-            center,
-            handle,
-            target,
-        } => format!(
-            "about {}, from {} to {}",
-            point(center),
-            point(handle),
-            point(target)
-        ),
-        Movement::TurnBy { center, angle } => {
-            format!("about {}, by {angle} degrees", point(center))
+    let from_to = |PointPair { handle, target }: &PointPair| {
+        format!("from {} to {}", point(*handle), point(*target))
+    };
+    let moves = match &region.drag {
+        Drag::Translation { points, .. }
+        | Drag::Deformation { points, .. }
+        | Drag::Point { points } => from_to(points),
+        Drag::Rotation { center, turn, .. } => {
+            let turns = match turn {
+                Turn::Points(points) => from_to(points),
+                Turn::Angle { angle } => format!("by {angle} degrees"),
+            };
+            format!("about {}, {turns}", point(*center))
         }
     };
-    format!(
-        "{}: {} of {}, {movement}",
-        region.id,
-        region.kind.name(),
-        shape(&region.shape)
-    )
+    let of = region
+        .drag
+        .shape()
+        .map(|inside| format!(" of {}", shape(inside)))
+        .unwrap_or_default();
+    format!("{}: {}{of}, {moves}", region.id, region.drag.kind().name())
 }
 
 fn shape(shape: &Shape) -> String {
     match shape {
         Shape::Mask { mask } => format!("the mask `{}`", mask.display()),
-        Shape::Outline(Outline::Rect(numbers)) => format!("the rect {numbers:?}"),
+        Shape::Outline(Outline::Rect(corners)) => format!("the rect {corners:?}"),
         Shape::Outline(Outline::Ellipse(numbers)) => format!("the ellipse {numbers:?}"),
         Shape::Outline(Outline::Polygon(corners)) => {
             format!("a polygon of {} points", corners.len())

@@ -136,9 +136,9 @@ pub(super) fn devices() -> Check {
     let (mut details, mut works) = (Vec::new(), false);
     for index in 0..count {
         let found = CudaDevice::open(index, &kernels).map_err(|reason| reason.to_string()).and_then(|device| {
-            let told = |error: crate::kernels::fault::DeviceFault| crate::Error::from(error).to_string();
-            let (name, (major, minor)) = (device.name().map_err(told)?, device.compute_capability().map_err(told)?);
-            let (driver, memory, libraries) = (device.driver_version().map_err(told)?, device.memory(), device.library_versions());
+            let message = |error: crate::kernels::fault::DeviceFault| crate::Error::from(error).to_string();
+            let (name, (major, minor)) = (device.name().map_err(message)?, device.compute_capability().map_err(message)?);
+            let (driver, memory, libraries) = (device.driver_version().map_err(message)?, device.memory(), device.library_versions());
             let cudnn = libraries.cudnn.map_or_else(|reason| format!("no cuDNN ({reason})"), |version| format!("cuDNN {version}"));
             let memory_text = format!("{} free of {}", amount(memory.free), amount(memory.total));
             let driver = format!("driver for CUDA {}.{}", driver / 1000, driver % 1000 / 10);

@@ -1,5 +1,6 @@
-//! The JSON schema of drag files, from the same tables as their reader. An editor completes a drag file from it; what a schema cannot
-//! say (equal names, an order of edges, points on one line) only the reader knows.
+//! The JSON schema of drag files, built from the same tables as the parser, for editors that complete and check a drag file.
+//!
+//! The parser checks more than a schema can express: repeated names, the order of edges, corners on one line.
 
 use serde_json::{Map, Value, json};
 
@@ -9,20 +10,20 @@ use super::{MAX_POINTS, MAX_REGIONS};
 use crate::method::{Method, groups, methods_with};
 use crate::region::RegionKind;
 
-/// The schema's name; it stays the same as long as the version of the format does.
+/// The schema's identifier; it changes only with the version of the format.
 const ID: &str = "urn:dragnext:drag-file:1";
 
-/// The schema, draft 2020-12.
+/// Returns the schema (draft 2020-12).
 pub fn schema() -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": ID,
         "title": "dragnext drag file",
-        "description": "Which regions of a picture are dragged, and where to. Coordinates are pixels [x, y] of the upright picture, from its top left corner, x to the right and y down.",
+        "description": "Which regions or points of a picture are dragged, and where to. Coordinates are pixels [x, y] of the upright picture, from its top left corner, x to the right and y down.",
         "type": "object",
         "required": ["version", "regions"],
         "properties": {
-            "$schema": { "type": "string", "description": "Where an editor finds this schema." },
+            "$schema": { "type": "string", "description": "Path or address of this schema, for editors." },
             "version": { "const": VERSION, "description": "Version of the format." },
             "comment": { "$ref": "#/$defs/comment" },
             "prompt": {
@@ -30,13 +31,17 @@ pub fn schema() -> Value {
                 "default": "",
                 "description": "What the picture shows, in a few words; may be empty.",
             },
+            "edit_prompt": {
+                "type": "string",
+                "description": "What the edited picture shows, for methods that follow a text.",
+            },
             "editable": {
-                "description": "Where the picture may change: a shape or \"everything\". By default what the drag sweeps and a margin around it.",
+                "description": "Where the picture may change: a shape or \"everything\". By default the area that the drag sweeps, with a margin.",
                 "anyOf": [{ "const": "everything", "description": "All of the picture may change." }, { "$ref": "#/$defs/shape" }],
             },
             "regions": {
                 "type": "array",
-                "description": "What is dragged.",
+                "description": "The regions and points that are dragged.",
                 "items": { "$ref": "#/$defs/region" },
                 "minItems": 1,
                 "maxItems": MAX_REGIONS,
@@ -47,7 +52,7 @@ pub fn schema() -> Value {
         "patternProperties": ignored(),
         "additionalProperties": false,
         "$defs": {
-            "comment": { "description": "Anything; it is ignored." },
+            "comment": { "description": "Any value; it is ignored." },
             "coordinate": { "type": "number", "minimum": -MAX_COORDINATE, "maximum": MAX_COORDINATE },
             "point": list_of(2, "A point [x, y].", &json!({ "$ref": "#/$defs/coordinate" })),
             "shape": shape(),
@@ -56,7 +61,7 @@ pub fn schema() -> Value {
     })
 }
 
-/// Keys that are anybody's.
+/// Keys that are ignored.
 fn ignored() -> Value {
     json!({ "^x-": { "$ref": "#/$defs/comment" } })
 }
@@ -77,14 +82,14 @@ fn shape() -> Value {
     });
     let polygon = json!({
         "type": "array",
-        "description": "Corners [[x, y], ...]; what the outline encloses an odd number of times is inside.",
+        "description": "Corners [[x, y], ...]; inside by the even-odd rule.",
         "items": { "$ref": "#/$defs/point" },
         "minItems": 3,
         "maxItems": MAX_POINTS,
     });
     let mask = json!({
         "type": "string",
-        "description": "Path of a picture of the same size, from the drag file's folder; what is brighter than 127 is inside.",
+        "description": "Path of a picture of the same size, relative to the drag file's folder; pixels brighter than 127 are inside.",
         "minLength": 1,
     });
     let kinds = ["rect", "ellipse", "polygon", "mask"];
@@ -111,38 +116,55 @@ fn region() -> Value {
         .map(|kind| json!({ "const": kind.name(), "description": kind.description() }))
         .collect();
     let by_points = json!({ "required": ["handle", "target"], "not": { "required": ["angle"] } });
-    let by_angle = json!({ "required": ["angle"], "not": { "anyOf": [{ "required": ["handle"] }, { "required": ["target"] }] } });
-    let no_turn = json!({ "anyOf": [{ "required": ["center"] }, { "required": ["angle"] }] });
+    let by_angle = json!({ "required": ["angle"], "not": any_of(&["handle", "target"]) });
+    let point =
+        json!({ "required": ["handle", "target"], "not": any_of(&["region", "center", "angle"]) });
+    let shifted =
+        json!({ "required": ["region", "handle", "target"], "not": any_of(&["center", "angle"]) });
     json!({
         "type": "object",
         "title": "region",
-        "required": ["type", "region"],
+        "required": ["type"],
         "properties": {
             "comment": { "$ref": "#/$defs/comment" },
             "id": {
                 "type": "string",
-                "description": "The name in messages and records; no two regions share one.",
+                "description": "The name in messages and records; unique in the file.",
                 "minLength": 1,
                 "maxLength": MAX_ID,
             },
             "type": { "description": "How the region moves.", "oneOf": kinds },
-            "region": { "$ref": "#/$defs/shape", "description": "What is dragged." },
+            "region": { "$ref": "#/$defs/shape", "description": "The area that is dragged; a `point` has none." },
             "handle": { "$ref": "#/$defs/point", "description": "Where the drag begins [x, y], inside the region." },
             "target": { "$ref": "#/$defs/point", "description": "Where the drag ends [x, y]." },
-            "center": { "$ref": "#/$defs/point", "description": "What stays in place when the region turns [x, y]; it may lie outside the picture." },
+            "center": { "$ref": "#/$defs/point", "description": "Centre [x, y] of a rotation; it may lie outside the picture." },
             "angle": {
                 "type": "number",
-                "description": "How far the region turns, in degrees, counter-clockwise positive; instead of handle and target.",
+                "description": "Angle of a rotation in degrees, counter-clockwise positive; instead of handle and target.",
                 "minimum": -MAX_DEGREES,
                 "maximum": MAX_DEGREES,
             },
         },
-        "if": { "properties": { "type": { "const": RegionKind::Rotation.name() } }, "required": ["type"] },
-        "then": { "required": ["center"], "oneOf": [by_points, by_angle] },
-        "else": { "required": ["handle", "target"], "not": no_turn },
+        "if": has_type(RegionKind::Rotation),
+        "then": { "required": ["region", "center"], "oneOf": [by_points, by_angle] },
+        "else": { "if": has_type(RegionKind::Point), "then": point, "else": shifted },
         "patternProperties": ignored(),
         "additionalProperties": false,
     })
+}
+
+/// Matches a region of one type.
+fn has_type(kind: RegionKind) -> Value {
+    json!({ "properties": { "type": { "const": kind.name() } }, "required": ["type"] })
+}
+
+/// Matches an object that has any of these keys.
+fn any_of(keys: &[&str]) -> Value {
+    let required: Vec<Value> = keys
+        .iter()
+        .map(|key| json!({ "required": [key] }))
+        .collect();
+    json!({ "anyOf": required })
 }
 
 fn method() -> Value {

@@ -1,5 +1,4 @@
-//! What a drag file says, once it is known to be well formed. Serialised, it is a drag file again, without comments and with every
-//! `id` filled in.
+//! The content of a well-formed drag file. Serialised, it is a drag file again, without comments and with every `id` filled in.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -8,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::{DragFileFault, ErrorKind, SourceText};
-use crate::geometry::Point;
+use crate::geometry::{Point, PointPair, turn_angle};
 use crate::method::Method;
 use crate::outline::Outline;
 use crate::region::RegionKind;
@@ -24,19 +23,22 @@ pub struct DragFile {
     pub method: Option<Method>,
     /// What the picture shows; may be empty.
     pub prompt: String,
+    /// What the edited picture shows, for methods that follow a text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edit_prompt: Option<String>,
     /// Where the picture may change.
     #[serde(skip_serializing_if = "Editable::is_swept")]
     pub editable: Editable,
-    /// What is dragged; at least one.
+    /// The regions and points that are dragged; at least one.
     pub regions: Vec<DragRegion>,
-    /// Settings that this file gives.
+    /// The settings that the file contains.
     pub settings: Overrides,
-    /// The file's path, for messages; masks are found relative to its folder. Empty for a text that is no file.
+    /// The file's path, for messages; relative paths of masks start at its folder. Empty for a text that is not a file.
     #[serde(skip)]
     pub path: PathBuf,
     #[serde(skip)]
     pub(super) source: SourceText,
-    /// Bytes of values by their JSON pointer.
+    /// The byte range of every value, by its JSON pointer.
     #[serde(skip)]
     pub(super) places: HashMap<String, Range<usize>>,
 }
@@ -45,7 +47,7 @@ pub struct DragFile {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Editable {
-    /// Not said: what the drag sweeps, and a margin.
+    /// Not given: the area that the drag sweeps, with a margin.
     Swept,
     /// Everywhere.
     Everything,
@@ -66,72 +68,136 @@ impl Editable {
 pub enum Shape {
     /// Given by numbers, in pixels of the image.
     Outline(Outline),
-    /// Given by a picture of the image's size.
+    /// Given by a mask picture of the image's size.
     Mask {
         /// The picture; a relative path starts at the drag file's folder.
         mask: PathBuf,
     },
 }
 
-/// One region and its drag.
+/// An entry of `regions`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DragRegion {
-    /// Given, or `region-` and its number from 1; unique in its file.
+    /// The given name, or `region-` and the entry's number from 1; unique in its file.
     pub id: String,
-    /// What is asked for.
-    #[serde(rename = "type")]
-    pub kind: RegionKind,
-    /// What is dragged.
-    #[serde(rename = "region")]
-    pub shape: Shape,
-    /// Where to.
+    /// What is dragged, and how.
     #[serde(flatten)]
-    pub movement: Movement,
+    pub drag: Drag,
 }
 
-/// Where a region is dragged to, in pixels of the image.
+/// What is dragged, and how: a variant for each `type`. All points are in pixels of the image.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Drag {
+    /// A whole object moves by the vector from handle to target.
+    Translation {
+        /// The object.
+        #[serde(rename = "region")]
+        shape: Shape,
+        /// Handle, inside the shape, and target.
+        #[serde(flatten)]
+        points: PointPair,
+    },
+    /// A part of an object moves by the vector from handle to target.
+    Deformation {
+        /// The part.
+        #[serde(rename = "region")]
+        shape: Shape,
+        /// Handle, inside the shape, and target.
+        #[serde(flatten)]
+        points: PointPair,
+    },
+    /// An object turns about a centre.
+    Rotation {
+        /// The object.
+        #[serde(rename = "region")]
+        shape: Shape,
+        /// The point that stays in place.
+        center: Point,
+        /// How far it turns.
+        #[serde(flatten)]
+        turn: Turn,
+    },
+    /// A single point moves.
+    Point {
+        /// Handle and target.
+        #[serde(flatten)]
+        points: PointPair,
+    },
+}
+
+/// How far a rotation turns.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(untagged)]
-pub enum Movement {
-    /// By the way from the handle to the target: translation and deformation.
-    Pull {
-        /// Where the drag begins, inside the region.
-        handle: Point,
-        /// Where it ends.
-        target: Point,
-    },
-    /// About a centre, from the handle's direction to the target's, the short way round.
-    Turn {
-        /// What stays in place.
-        center: Point,
-        /// Where the drag begins, inside the region.
-        handle: Point,
-        /// Where it ends.
-        target: Point,
-    },
-    /// About a centre by so many degrees, counter-clockwise on the screen.
-    TurnBy {
-        /// What stays in place.
-        center: Point,
-        /// Degrees; more than a full turn is allowed.
+pub enum Turn {
+    /// From the handle's direction to the target's as seen from the centre, the short way round.
+    Points(PointPair),
+    /// By an angle.
+    Angle {
+        /// Degrees, counter-clockwise on the screen positive; more than a full turn is allowed.
         angle: f64,
     },
 }
 
-impl Movement {
-    /// Where the drag begins and ends, when it was given by points.
-    pub fn handle_and_target(&self) -> Option<(Point, Point)> {
-        match *self {
-            Self::Pull { handle, target } | Self::Turn { handle, target, .. } => {
-                Some((handle, target))
-            }
-            Self::TurnBy { .. } => None,
+impl Drag {
+    /// Returns the `type`.
+    pub const fn kind(&self) -> RegionKind {
+        match self {
+            Self::Translation { .. } => RegionKind::Translation,
+            Self::Deformation { .. } => RegionKind::Deformation,
+            Self::Rotation { .. } => RegionKind::Rotation,
+            Self::Point { .. } => RegionKind::Point,
+        }
+    }
+
+    /// Returns the area that is dragged; `None` for a point.
+    pub const fn shape(&self) -> Option<&Shape> {
+        match self {
+            Self::Translation { shape, .. }
+            | Self::Deformation { shape, .. }
+            | Self::Rotation { shape, .. } => Some(shape),
+            Self::Point { .. } => None,
+        }
+    }
+
+    /// Returns handle and target; `None` for a rotation that is given by its angle.
+    pub const fn points(&self) -> Option<PointPair> {
+        match self {
+            Self::Translation { points, .. }
+            | Self::Deformation { points, .. }
+            | Self::Point { points }
+            | Self::Rotation {
+                turn: Turn::Points(points),
+                ..
+            } => Some(*points),
+            Self::Rotation {
+                turn: Turn::Angle { .. },
+                ..
+            } => None,
+        }
+    }
+
+    /// Returns the centre of a rotation; `None` for other types.
+    pub const fn center(&self) -> Option<Point> {
+        match self {
+            Self::Rotation { center, .. } => Some(*center),
+            Self::Translation { .. } | Self::Deformation { .. } | Self::Point { .. } => None,
+        }
+    }
+}
+
+impl Turn {
+    /// Returns the angle about `center` in radians, counter-clockwise on the screen positive.
+    pub fn radians(self, center: Point) -> f64 {
+        match self {
+            Self::Points(PointPair { handle, target }) => turn_angle(handle, target, center),
+            Self::Angle { angle } => angle.to_radians(),
         }
     }
 }
 
 impl DragFile {
-    /// The file's text, without a byte order mark.
+    /// Returns the file's text, without a byte order mark.
     pub fn text(&self) -> &str {
         self.source.text()
     }
@@ -142,7 +208,10 @@ impl DragFile {
             .regions
             .iter()
             .enumerate()
-            .map(|(index, region)| (format!("/regions/{index}/region"), &region.shape));
+            .filter_map(|(index, region)| {
+                let shape = region.drag.shape()?;
+                Some((format!("/regions/{index}/region"), shape))
+            });
         let editable = match &self.editable {
             Editable::Shape(shape) => Some(("/editable".to_owned(), shape)),
             Editable::Swept | Editable::Everything => None,
@@ -160,8 +229,8 @@ impl DragFile {
         })
     }
 
-    /// A fault at a value of this file, found by somebody who knows more than its text. A value that the file does not have is
-    /// placed at the closest one around it.
+    /// Returns a fault at a value of this file that a later check found. The place of a value that the file does not contain is
+    /// that of the closest value around it.
     pub fn fault(
         &self,
         kind: ErrorKind,
@@ -189,7 +258,7 @@ impl DragFile {
     }
 }
 
-/// The number of the region that a JSON pointer leads into.
+/// Returns the index of the region that a JSON pointer leads into.
 pub(super) fn region_index(pointer: &str) -> Option<usize> {
     pointer
         .strip_prefix("/regions/")?

@@ -1,7 +1,7 @@
-//! LoRA files, in and out (arXiv 2106.09685).
+//! Reads and writes LoRA files (arXiv 2106.09685).
 //!
-//! A module's adapter is `down` (rank, in) and `up` (out, rank). The names of the two have changed with diffusers and peft;
-//! every form that diffusers has written for the attentions' projections is read:
+//! The adapter of a module is `down` (rank, in) and `up` (out, rank). Their names differ between versions of diffusers and peft. All forms
+//! that diffusers has written for attention projections are read:
 //!
 //! | written by | down | up |
 //! |---|---|---|
@@ -10,7 +10,7 @@
 //! | diffusers 0.22, `DragDiffusion` | `unet.M.to_q.lora.down.weight` | `unet.M.to_q.lora.up.weight` |
 //! | attention processors | `M.processor.to_q_lora.down.weight` | `M.processor.to_q_lora.up.weight` |
 //!
-//! A scale, alpha / rank, is folded into `up`. The names of other trainers and other kinds of adapters are refused.
+//! The scale, alpha / rank, is multiplied into `up`. Names of other trainers and other kinds of adapters are rejected.
 
 mod names;
 mod scale;
@@ -22,18 +22,18 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::safetensors::SafetensorsFile;
-use super::source::refuse_pickle;
+use super::source::pickle_error;
 use super::unet::AdapterPlace;
 use super::weights::listed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hub::is_pickle;
-use names::{Half, Name};
+use names::{Name, Role};
 use scale::Scale;
 
-/// The largest rank that is read.
+/// Largest supported rank.
 const MAX_RANK: usize = 1024;
 
-/// The tensors' names of one module.
+/// The names of the tensors of one module.
 #[derive(Debug, Default)]
 struct Module {
     down: Option<String>,
@@ -41,58 +41,58 @@ struct Module {
     alpha: Option<String>,
 }
 
-/// A LoRA file whose names are understood, but whose numbers still lie on disk.
+/// An open LoRA file. Its names are parsed, its values are not read yet.
 #[derive(Debug)]
 pub struct LoraFile {
     file: SafetensorsFile,
     shapes: BTreeMap<String, Vec<usize>>,
-    /// By the module's name in today's diffusers.
+    /// By the name of the module in current diffusers.
     modules: BTreeMap<String, Module>,
     rank: usize,
     scale: Scale,
 }
 
-/// A LoRA in the layout of [`super::UNet::attach_adapters`].
+/// A LoRA in the layout of [`super::unet::Network::attach_adapters`].
 #[derive(Debug)]
 pub struct Lora {
-    /// `down` (rank, in), then `up` (out, rank), of one module after the other.
+    /// `down` (rank, in) and `up` (out, rank) of each module.
     pub parameters: Vec<f32>,
-    /// Modules without an adapter in the file; theirs are zeros, which change nothing.
+    /// Modules without an adapter in the file. Their parameters are zeros, which have no effect.
     pub absent: Vec<String>,
 }
 
 impl LoraFile {
-    /// Reads and sorts the names.
+    /// Opens a file and parses the names of its tensors.
     ///
     /// # Errors
-    /// [`Error::Weights`]: `weights.format` for a pickle or a folder, `weights.damaged` for a file that is cut, `weights.unsupported`
-    /// for the names of other trainers and other kinds of adapters, `lora.mismatch` for names that are not understood.
+    /// [`Error::Weights`]: `weights.format` for a pickle or a folder, `weights.damaged` for a truncated file, `weights.unsupported` for names
+    /// of other trainers and other kinds of adapters, `lora.mismatch` for unknown names.
     /// [`Error::File`] when it cannot be opened.
     pub fn open(path: &Path) -> Result<Self> {
-        let place = path.display().to_string();
+        let location = path.display().to_string();
         if is_pickle(path) {
-            return Err(refuse_pickle(
-                &place,
+            return Err(pickle_error(
+                &location,
                 "convert it to a safetensors file, for example with diffusers' `save_lora_weights`",
             ));
         }
         if path.is_dir() {
             return Err(Error::Weights {
-                path: place,
+                path: location,
                 kind: ErrorKind::WeightsFormat,
                 reason: "a LoRA is a single safetensors file, not a folder".into(),
-                hint: "give the file, often named pytorch_lora_weights.safetensors or adapter_model.safetensors".into(),
+                hint: "give the file in it, often pytorch_lora_weights.safetensors or adapter_model.safetensors".into(),
             });
         }
         let file = File::open(path).map_err(|source| Error::File {
             path: path.into(),
             source,
         })?;
-        let file = SafetensorsFile::open(place, Box::new(file))?;
+        let file = SafetensorsFile::open(location, Box::new(file))?;
         let scale = Scale::read(&file, path)?;
         let shapes = file.shapes();
-        let modules = sort(file.place(), shapes.keys())?;
-        let rank = rank_of(file.place(), &modules, &shapes)?;
+        let modules = group(file.location(), shapes.keys())?;
+        let rank = rank_of(file.location(), &modules, &shapes)?;
         Ok(Self {
             file,
             shapes,
@@ -102,19 +102,19 @@ impl LoraFile {
         })
     }
 
-    /// Inner size of the adapters, for [`super::UNet::attach_adapters`].
+    /// Returns the rank of the adapters, for [`super::unet::Network::attach_adapters`].
     pub fn rank(&self) -> usize {
         self.rank
     }
 
-    /// Reads the numbers for the modules at `places`, which have this file's rank.
+    /// Reads the parameters of the modules at `places`, which must have the rank of this file.
     ///
     /// # Errors
-    /// [`Error::Weights`] `lora.mismatch` that names every tensor without a place in the model and every one of another shape.
+    /// [`Error::Weights`] `lora.mismatch`, which names every tensor without a module in the model and every tensor of a wrong shape.
     pub fn read(mut self, places: &[AdapterPlace]) -> Result<Lora> {
         let faults = self.faults(places);
         if !faults.is_empty() {
-            return Err(mismatch(self.file.place(), &faults));
+            return Err(mismatch(self.file.location(), &faults));
         }
         let mut lora = Lora {
             parameters: Vec::new(),
@@ -142,14 +142,14 @@ impl LoraFile {
         Ok(lora)
     }
 
-    /// All that does not fit the model.
+    /// Returns the tensors that do not fit the model.
     fn faults(&self, places: &[AdapterPlace]) -> Vec<String> {
         let mut faults = Vec::new();
         let mut check = |name: &String, expected: &[usize]| {
             let found = &self.shapes[name];
             if found != expected {
                 faults.push(format!(
-                    "tensor `{name}` is {found:?}, the model asks for {expected:?}"
+                    "tensor `{name}` is {found:?}, the model requires {expected:?}"
                 ));
             }
         };
@@ -173,7 +173,7 @@ impl LoraFile {
                     .flatten();
                 faults.extend(tensors.map(|tensor| {
                     format!(
-                        "tensor `{tensor}` {:?} has no place in this model",
+                        "tensor `{tensor}` {:?} is not part of this model",
                         self.shapes[tensor]
                     )
                 }));
@@ -183,9 +183,9 @@ impl LoraFile {
     }
 }
 
-/// Tensors by module.
-fn sort<'a>(
-    place: &str,
+/// Groups tensors by module.
+fn group<'a>(
+    location: &str,
     tensors: impl Iterator<Item = &'a String>,
 ) -> Result<BTreeMap<String, Module>> {
     let mut modules: BTreeMap<String, Module> = BTreeMap::new();
@@ -193,38 +193,36 @@ fn sort<'a>(
     for tensor in tensors {
         if let Some(kind) = names::other_kind(tensor) {
             return Err(Error::Weights {
-                path: place.into(),
+                path: location.into(),
                 kind: ErrorKind::WeightsUnsupported,
                 reason: format!(
-                    "tensor `{}` belongs to {kind}, which is not read",
+                    "tensor `{}` belongs to {kind}, which is not supported",
                     tensor.escape_debug()
                 ),
-                hint: "LoRAs of diffusers and peft on the attentions of the UNet are read".into(),
+                hint: "use a LoRA of diffusers or peft on the attention layers of the UNet".into(),
             });
         }
-        let Some(Name { module, half }) = Name::parse(tensor) else {
-            faults.push(format!(
-                "tensor `{tensor}` is no part of an adapter of an attention"
-            ));
+        let Some(Name { module, role }) = Name::parse(tensor) else {
+            faults.push(format!("tensor `{tensor}` is not an attention LoRA weight"));
             continue;
         };
         let entry = modules.entry(module).or_default();
-        let slot = match half {
-            Half::Down => &mut entry.down,
-            Half::Up => &mut entry.up,
-            Half::Alpha => &mut entry.alpha,
+        let slot = match role {
+            Role::Down => &mut entry.down,
+            Role::Up => &mut entry.up,
+            Role::Alpha => &mut entry.alpha,
         };
         if let Some(first) = slot.replace(tensor.clone()) {
             faults.push(format!(
-                "tensors `{first}` and `{tensor}` are the same part of one adapter"
+                "tensors `{first}` and `{tensor}` are the same weight of one adapter"
             ));
         }
     }
     for module in modules.values() {
         match (&module.down, &module.up) {
             (Some(_), Some(_)) => {}
-            (Some(half), None) | (None, Some(half)) => {
-                faults.push(format!("tensor `{half}` has no other half"))
+            (Some(tensor), None) | (None, Some(tensor)) => {
+                faults.push(format!("tensor `{tensor}` has no counterpart"))
             }
             (None, None) => faults.extend(
                 module
@@ -235,18 +233,18 @@ fn sort<'a>(
         }
     }
     if modules.is_empty() && faults.is_empty() {
-        faults.push("it holds no tensors".into());
+        faults.push("the file has no tensors".into());
     }
     if faults.is_empty() {
         Ok(modules)
     } else {
-        Err(mismatch(place, &faults))
+        Err(mismatch(location, &faults))
     }
 }
 
-/// The one rank of all adapters.
+/// Returns the common rank of all adapters.
 fn rank_of(
-    place: &str,
+    location: &str,
     modules: &BTreeMap<String, Module>,
     shapes: &BTreeMap<String, Vec<usize>>,
 ) -> Result<usize> {
@@ -255,13 +253,13 @@ fn rank_of(
         .filter_map(|module| module.down.as_ref())
         .map(|name| (name, &shapes[name]));
     let Some((first, shape)) = downs.next() else {
-        return Err(mismatch(place, &["it holds no adapter".into()]));
+        return Err(mismatch(location, &["the file has no adapter".into()]));
     };
     let [rank @ 1..=MAX_RANK, _] = shape[..] else {
         return Err(mismatch(
-            place,
+            location,
             &[format!(
-                "tensor `{first}` is {shape:?}; (rank, inputs) with a rank from 1 to {MAX_RANK} is read"
+                "tensor `{first}` is {shape:?}; expected (rank, inputs) with a rank from 1 to {MAX_RANK}"
             )],
         ));
     };
@@ -273,37 +271,36 @@ fn rank_of(
         .values()
         .filter_map(|module| module.alpha.as_ref())
         .filter(|name| shapes[*name].iter().product::<usize>() != 1);
-    faults.extend(
-        alphas.map(|name| format!("tensor `{name}` is {:?}, not one number", shapes[name])),
-    );
+    faults
+        .extend(alphas.map(|name| format!("tensor `{name}` is {:?}, not a scalar", shapes[name])));
     if faults.is_empty() {
         Ok(rank)
     } else {
-        Err(mismatch(place, &faults))
+        Err(mismatch(location, &faults))
     }
 }
 
-fn mismatch(place: &str, faults: &[String]) -> Error {
+fn mismatch(location: &str, faults: &[String]) -> Error {
     Error::Weights {
-        path: place.into(),
+        path: location.into(),
         kind: ErrorKind::LoraMismatch,
         reason: format!("this LoRA does not fit the model:\n  {}", listed(faults)),
         hint:
-            "a LoRA works with the model it was trained for, and on the attentions of the UNet only"
+            "use a LoRA that was trained for this model, on the attention layers of the UNet only"
                 .into(),
     }
 }
 
-/// The bytes of a safetensors file with the adapters at `places`, in the names that diffusers has read since 0.22
-/// (`unet.M.lora.down.weight`). There is no alpha, because diffusers refuses names without `lora`; the scale is 1. The same
-/// adapters and `notes` give the same bytes.
+/// Returns the bytes of a safetensors file with the adapters at `places`, in the names that diffusers reads since 0.22
+/// (`unet.M.lora.down.weight`), and with `metadata` in its header. There is no alpha, so the scale is 1, because diffusers rejects
+/// names without `lora`. The same arguments give the same bytes.
 ///
 /// # Panics
-/// When `parameters` are not those of `places`.
+/// When `parameters` does not have the length of all `places`.
 pub fn write(
     places: &[AdapterPlace],
     parameters: &[f32],
-    notes: &BTreeMap<String, String>,
+    metadata: &BTreeMap<String, String>,
 ) -> Vec<u8> {
     assert_eq!(
         parameters.len(),
@@ -314,8 +311,8 @@ pub fn write(
     let rank = places.first().map_or(0, |place| place.adapter.rank);
     let own = [("format", "pt".to_owned()), ("rank", rank.to_string())]
         .map(|(key, value)| (key.to_owned(), value));
-    let notes: BTreeMap<String, String> = notes.clone().into_iter().chain(own).collect();
-    header.insert("__metadata__".into(), json!(notes));
+    let metadata: BTreeMap<String, String> = metadata.clone().into_iter().chain(own).collect();
+    header.insert("__metadata__".into(), json!(metadata));
     let mut end = 0;
     let mut describe = |name: String, shape: [usize; 2]| {
         let start = end;

@@ -1,4 +1,7 @@
-//! A Stable Diffusion model: where its files come from, what they must hold, and its parts.
+//! Stable Diffusion 1.5 and models fine-tuned from it: their files, configuration and components.
+//!
+//! [`Model::open`] reads and checks the configuration. The components (UNet, VAE, text encoder, tokenizer) are loaded separately, because
+//! an edit does not need all of them at the same time. Fetching models is up to [`crate::hub`].
 
 pub mod config;
 pub mod layout;
@@ -26,7 +29,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 
-/// A model whose configuration is read and checked, but whose weights still lie on disk.
+/// A model whose configuration is read and checked and whose weights are not loaded.
 #[derive(Debug)]
 pub struct Model {
     source: Source,
@@ -37,12 +40,12 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads the configuration of `demo`, of a folder in diffusers layout, or of a model of the hub that is in the cache; `vae` names a
-    /// folder whose VAE replaces the model's own, or `demo` for the one that is built in.
+    /// Reads the configuration of `demo`, of a folder in diffusers layout, or of a model of the hub in the cache. `vae` is a folder whose
+    /// VAE replaces that of the model, or `demo` for the built-in one.
     ///
     /// # Errors
-    /// [`Error::Weights`] when a file is missing or holds a value that is not supported, [`Error::Hub`] when the cache does not have the
-    /// model, or not as it was fetched.
+    /// [`Error::Weights`] when a file is missing or has an unsupported value, [`Error::Hub`] when the cache lacks files of the model or
+    /// has damaged ones.
     pub fn open(name: &str, vae: Option<&Path>) -> Result<Self> {
         let source = Source::parse(name)?;
         let unet = config::UNetConfig::read(&source)?;
@@ -50,14 +53,13 @@ impl Model {
         let defaults = match source.text("dragnext.json")? {
             None => Map::new(),
             Some(text) => serde_json::from_str(&text).map_err(|error| Error::Weights {
-                path: source.place("dragnext.json"),
+                path: source.location("dragnext.json"),
                 kind: ErrorKind::WeightsUnsupported,
                 reason: error.to_string(),
-                hint: "this file holds the model's own defaults for settings of `dragnext edit`"
-                    .into(),
+                hint: "this file has the model's defaults for settings of `dragnext edit`".into(),
             })?,
         };
-        // A folder may have a name that is no text.
+        // The path of a folder need not be UTF-8.
         let vae_source = |folder: &Path| {
             if folder.is_dir() && folder != Path::new("demo") {
                 Ok(Source::Folder(folder.to_path_buf()))
@@ -75,12 +77,12 @@ impl Model {
         })
     }
 
-    /// What the model is called in records: `demo`, the folder's own name without its path, or `owner/name@commit`.
+    /// Returns the name of the model in records: `demo`, the name of the folder without its path, or `owner/name@commit`.
     pub fn name(&self) -> String {
         self.source.name()
     }
 
-    /// All files of the model that lie on the disk, for whoever must not write to them.
+    /// Returns all files of the model on disk. Outputs must not overwrite them.
     pub fn files(&self) -> Vec<PathBuf> {
         [Some(&self.source), self.vae_source.as_ref()]
             .into_iter()
@@ -89,13 +91,13 @@ impl Model {
             .collect()
     }
 
-    /// What tells the files of this model and its VAE from others without reading them; `None` where the system does not tell.
-    pub fn stamp(&self) -> Option<String> {
+    /// Returns a hash of names, lengths and modification times of all files; `None` where the system keeps no modification times.
+    pub fn fingerprint(&self) -> Option<String> {
         let vae = self
             .vae_source
             .as_ref()
-            .map_or(Some(String::new()), Source::stamp)?;
-        Some(format!("{}{vae}", self.source.stamp()?))
+            .map_or(Some(String::new()), Source::fingerprint)?;
+        Some(format!("{}{vae}", self.source.fingerprint()?))
     }
 
     /// Returns the model's own defaults for settings, as its `dragnext.json` has them.
@@ -103,22 +105,22 @@ impl Model {
         &self.defaults
     }
 
-    /// Returns the place of the defaults, for messages.
-    pub fn defaults_place(&self) -> String {
-        self.source.place("dragnext.json")
+    /// Returns the path of the file with the defaults, for messages.
+    pub fn defaults_location(&self) -> String {
+        self.source.location("dragnext.json")
     }
 
-    /// Shorter side, in pixels, of the pictures the model was trained on.
+    /// Returns the shorter side, in pixels, of the pictures in training.
     pub fn native_size(&self) -> usize {
         self.unet.sample_size * vae::DOWNSCALE
     }
 
-    /// The training noise schedule.
+    /// Returns the noise schedule of the training.
     pub fn schedule(&self) -> &config::ScheduleConfig {
         &self.schedule
     }
 
-    /// SHA-256 of the configuration files of all parts, which decide numbers as the weights do.
+    /// Returns the SHA-256 of the configuration files of all components, which affect results as the weights do.
     ///
     /// # Errors
     /// [`Error::Weights`] or [`Error::File`] when one cannot be read.
@@ -153,15 +155,15 @@ impl Model {
             return Ok(());
         }
         let positions = TextEncoder::positions_of(&self.source, self.unet.cross_attention_dim)?;
-        // Begin, end, and no more tokens than bytes of the normalised text, which is at most three times as long: most prompts
-        // fit without being looked at.
+        // A prompt has at most one token per byte of the normalised text, which is at most three times as long as the prompt, and the
+        // start and end tokens. Most prompts fit by that bound and need no tokenizer.
         if 2 + 3 * prompt.len() > positions {
             Tokenizer::load(&self.source)?.encode(prompt, positions)?;
         }
         Ok(())
     }
 
-    /// Loads the noise predictor.
+    /// Loads the UNet.
     ///
     /// # Errors
     /// [`Error::Weights`] when its file is missing, damaged, or does not fit the configuration; [`Error::Interrupted`].
@@ -169,7 +171,7 @@ impl Model {
         UNet::load(backend, &self.source, &self.unet, interrupt)
     }
 
-    /// Loads picture encoder and decoder.
+    /// Loads the VAE.
     ///
     /// # Errors
     /// As [`Model::unet`].
@@ -181,7 +183,7 @@ impl Model {
         )
     }
 
-    /// Loads what turns a prompt into tokens, and what turns tokens into the network's context.
+    /// Loads tokenizer and text encoder.
     ///
     /// # Errors
     /// As [`Model::unet`].

@@ -1,5 +1,7 @@
-//! Reads one safetensors file tensor by tensor: the header is checked as a whole, and no more than one tensor is in
-//! memory beside what was asked for. Nothing is mapped, so a file that changes underneath cannot end the process.
+//! Reads a safetensors file tensor by tensor.
+//!
+//! The whole header is checked when the file is opened. Only the requested tensor is in memory. The file is not memory-mapped, so a file
+//! that another process truncates cannot crash this one.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
@@ -17,16 +19,16 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::files::Stamp;
 
-/// Numbers that are widened together.
+/// Values of one parallel conversion.
 const CHUNK: usize = 1 << 16;
 
-/// The largest header that the format allows.
+/// Largest header of the format.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// An open file whose header is known to be consistent with its length.
+/// An open file whose header matches its length.
 #[derive(Debug)]
 pub struct SafetensorsFile {
-    place: String,
+    location: String,
     file: Box<dyn ReadSeek>,
     metadata: Metadata,
     start: u64,
@@ -35,33 +37,33 @@ pub struct SafetensorsFile {
 }
 
 impl SafetensorsFile {
-    /// Reads and checks the header. `place` names the file in messages.
+    /// Reads and checks the header. `location` names the file in messages.
     ///
     /// # Errors
-    /// [`Error::Weights`] `weights.damaged` when the header and the file do not fit together.
-    pub fn open(place: String, mut file: Box<dyn ReadSeek>) -> Result<Self> {
+    /// [`Error::Weights`] `weights.damaged` when the header is invalid or does not match the length of the file.
+    pub fn open(location: String, mut file: Box<dyn ReadSeek>) -> Result<Self> {
         let stamp = file.stamp();
         let header = read_header(&mut file);
         failpoint::wait_for_stdin("header_read");
         match header {
             Ok((metadata, start, bytes)) => Ok(Self {
-                place,
+                location,
                 file,
                 metadata,
                 start,
                 digest: Sha256::new().chain_update(&bytes),
                 stamp,
             }),
-            Err(reason) => Err(damaged(&place, reason)),
+            Err(reason) => Err(damaged(&location, reason)),
         }
     }
 
-    /// How messages name the file.
-    pub fn place(&self) -> &str {
-        &self.place
+    /// Returns the name of the file in messages.
+    pub fn location(&self) -> &str {
+        &self.location
     }
 
-    /// Names and shapes, sorted by name.
+    /// Returns the names and shapes of all tensors.
     pub fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
         self.metadata
             .tensors()
@@ -70,8 +72,8 @@ impl SafetensorsFile {
             .collect()
     }
 
-    /// The free text fields of the header.
-    pub fn notes(&self) -> BTreeMap<String, String> {
+    /// Returns the `__metadata__` of the header.
+    pub fn metadata(&self) -> BTreeMap<String, String> {
         self.metadata
             .metadata()
             .iter()
@@ -80,15 +82,15 @@ impl SafetensorsFile {
             .collect()
     }
 
-    /// The numbers of a tensor as f32.
+    /// Reads a tensor and converts it to f32.
     ///
     /// # Errors
-    /// [`Error::Weights`] when there is no such tensor, its type is no float, or the file cannot be read.
+    /// [`Error::Weights`] when there is no such tensor, its type is not F32, F16 or BF16, or the file cannot be read.
     pub fn read(&mut self, name: &str) -> Result<Vec<f32>> {
         let info = self
             .metadata
             .info(name)
-            .ok_or_else(|| damaged(&self.place, format!("tensor `{name}` is missing")))?;
+            .ok_or_else(|| damaged(&self.location, format!("tensor `{name}` is missing")))?;
         let (from, to) = info.data_offsets;
         let dtype = info.dtype;
         let mut bytes = vec![0; to - from];
@@ -96,89 +98,89 @@ impl SafetensorsFile {
             .file
             .seek(SeekFrom::Start(self.start + from as u64))
             .and_then(|_| self.file.read_exact(&mut bytes));
-        read.map_err(|error| damaged(&self.place, format!("tensor `{name}`: {error}")))?;
+        read.map_err(|error| damaged(&self.location, format!("tensor `{name}`: {error}")))?;
         let Some(widen) = widening(dtype) else {
             return Err(Error::Weights {
-                path: self.place.clone(),
+                path: self.location.clone(),
                 kind: ErrorKind::WeightsMismatch,
-                reason: format!("tensor `{name}` holds {dtype:?}; F32, F16 and BF16 are read"),
+                reason: format!("tensor `{name}` is {dtype:?}; supported are F32, F16 and BF16"),
                 hint: "convert the file to one of these types".into(),
             });
         };
-        let mut numbers = vec![0.0; bytes.len() / (dtype.bitsize() / 8)];
+        let mut values = vec![0.0; bytes.len() / (dtype.bitsize() / 8)];
         let hash = || {
             self.digest.update(name.as_bytes());
             self.digest.update(&bytes);
         };
         rayon::join(hash, || {
             let narrow = CHUNK * dtype.bitsize() / 8;
-            numbers
+            values
                 .par_chunks_mut(CHUNK)
                 .zip(bytes.par_chunks(narrow))
-                .for_each(|(numbers, bytes)| widen(bytes, numbers));
+                .for_each(|(values, bytes)| widen(bytes, values));
         });
-        Ok(numbers)
+        Ok(values)
     }
 
-    /// Was the file left alone since it was opened? A file that is replaced by another is no matter, because the old one stays open.
+    /// Checks that the file was not modified since it was opened. Replacing it by another file does no harm, because this one stays open.
     ///
     /// # Errors
-    /// [`Error::Weights`] `weights.damaged` when it was written to.
+    /// [`Error::Weights`] `weights.damaged` when it was modified.
     pub fn check_unchanged(&self) -> Result<()> {
         if self.file.stamp() == self.stamp {
             Ok(())
         } else {
             Err(damaged(
-                &self.place,
-                "the file was changed while it was read".into(),
+                &self.location,
+                "the file was modified while it was read".into(),
             ))
         }
     }
 
-    /// SHA-256, in hexadecimal, of the header and of what was read so far, in reading order.
+    /// Returns the SHA-256, in hexadecimal, of the header and of all tensors read so far, in reading order.
     pub fn digest(&self) -> String {
         hexadecimal(&self.digest.clone().finalize())
     }
 }
 
-/// Turns the bytes of numbers into numbers.
+/// Converts little-endian bytes to f32.
 type Widen = fn(&[u8], &mut [f32]);
 
-/// How numbers of a type become f32.
+/// Returns the conversion from a type to f32; `None` if it is not supported.
 fn widening(dtype: Dtype) -> Option<Widen> {
     match dtype {
-        Dtype::F32 => Some(|bytes, numbers| {
+        Dtype::F32 => Some(|bytes, values| {
             bytes
                 .chunks_exact(4)
-                .zip(numbers)
-                .for_each(|(b, number)| *number = f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+                .zip(values)
+                .for_each(|(b, value)| *value = f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         }),
-        Dtype::F16 => Some(|bytes, numbers| {
+        Dtype::F16 => Some(|bytes, values| {
             let mut narrow = [f16::ZERO; 256];
-            for (bytes, numbers) in bytes.chunks(512).zip(numbers.chunks_mut(256)) {
+            for (bytes, values) in bytes.chunks(512).zip(values.chunks_mut(256)) {
                 bytes
                     .chunks_exact(2)
                     .zip(&mut narrow)
                     .for_each(|(b, half)| *half = f16::from_le_bytes([b[0], b[1]]));
-                narrow[..numbers.len()].convert_to_f32_slice(numbers);
+                narrow[..values.len()].convert_to_f32_slice(values);
             }
         }),
-        Dtype::BF16 => Some(|bytes, numbers| {
+        Dtype::BF16 => Some(|bytes, values| {
             bytes
                 .chunks_exact(2)
-                .zip(numbers)
-                .for_each(|(b, number)| *number = bf16::from_le_bytes([b[0], b[1]]).to_f32());
+                .zip(values)
+                .for_each(|(b, value)| *value = bf16::from_le_bytes([b[0], b[1]]).to_f32());
         }),
         _ => None,
     }
 }
 
-fn damaged(place: &str, reason: String) -> Error {
+fn damaged(location: &str, reason: String) -> Error {
     Error::Weights {
-        path: place.into(),
+        path: location.into(),
         kind: ErrorKind::WeightsDamaged,
         reason,
-        hint: "the file is incomplete or damaged: get it again and check its size".into(),
+        hint: "the file is incomplete or damaged; download it again".into(),
     }
 }
 
@@ -196,19 +198,19 @@ fn read_header(
     let header = u64::from_le_bytes(prefix);
     if header > MAX_HEADER {
         return Err(format!(
-            "its header claims {header} bytes; at most {MAX_HEADER} are allowed"
+            "its header has {header} bytes; at most {MAX_HEADER} are allowed"
         ));
     }
     if header + 8 > length {
         return Err(format!(
-            "its header claims {header} bytes, the file has {length}"
+            "its header has {header} bytes, the file has {length}"
         ));
     }
     let mut bytes = vec![0; header as usize];
     file.read_exact(&mut bytes)
         .map_err(|error| error.to_string())?;
-    let metadata: Metadata =
-        serde_json::from_slice(&bytes).map_err(|error| format!("its header is broken: {error}"))?;
+    let metadata: Metadata = serde_json::from_slice(&bytes)
+        .map_err(|error| format!("its header is invalid: {error}"))?;
     let expected = 8 + header + metadata.data_len() as u64;
     if expected != length {
         return Err(format!(
@@ -223,8 +225,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_half_becomes_the_same_number() {
-        // All of them, and a part of a chunk.
+    fn every_16_bit_value_is_converted_exactly() {
+        // All values, and a part of a chunk.
         let all: Vec<u16> = (0..=u16::MAX).chain(0..257).collect();
         let bytes: Vec<u8> = all.iter().flat_map(|bits| bits.to_le_bytes()).collect();
         for (dtype, expected) in [
@@ -234,13 +236,13 @@ mod tests {
             ),
             (Dtype::BF16, |bits| bf16::from_bits(bits).to_f32()),
         ] {
-            let mut numbers = vec![0.0; all.len()];
-            widening(dtype).expect("it is read")(&bytes, &mut numbers);
-            for (bits, number) in all.iter().zip(numbers) {
+            let mut values = vec![0.0; all.len()];
+            widening(dtype).expect("a supported type")(&bytes, &mut values);
+            for (bits, value) in all.iter().zip(values) {
                 let expected = expected(*bits);
                 assert!(
-                    number == expected || (number.is_nan() && expected.is_nan()),
-                    "{dtype:?} {bits:#06x}: {number}, not {expected}"
+                    value == expected || (value.is_nan() && expected.is_nan()),
+                    "{dtype:?} {bits:#06x}: {value}, not {expected}"
                 );
             }
         }

@@ -1,4 +1,4 @@
-//! Where a model's files come from: the binary itself, a folder in diffusers layout, or the cache of the hub.
+//! The files of a model: compiled into the program, in a folder in diffusers layout, or in the cache of the hub.
 
 use std::fmt::Debug;
 use std::fs::File;
@@ -13,12 +13,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::files::Stamp;
 use crate::hub::{self, Environment, HubId, Snapshot, integrity, is_pickle};
 
-/// The files of the model that is compiled in.
+/// Embeds files of the demo model.
 macro_rules! embedded {
     ($($name:literal),+ $(,)?) => { &[$(($name, include_bytes!(concat!("../../assets/demo/", $name)))),+] };
 }
 
-/// (path inside the model's folder, content).
+/// The files of the demo model, as paths and contents.
 const DEMO: &[(&str, &[u8])] = embedded![
     "dragnext.json",
     "scheduler/scheduler_config.json",
@@ -33,20 +33,19 @@ const DEMO: &[(&str, &[u8])] = embedded![
     "vae/diffusion_pytorch_model.safetensors",
 ];
 
-/// The error about such a file.
-pub(super) fn refuse_pickle(place: &str, hint: &str) -> Error {
+/// Returns the error about a pickle.
+pub(super) fn pickle_error(location: &str, hint: &str) -> Error {
     Error::Weights {
-        path: place.into(),
+        path: location.into(),
         kind: ErrorKind::WeightsFormat,
-        reason: "this is a pickle, which can run code when it is read; only safetensors are loaded"
-            .into(),
+        reason: "pickles can run code when they are read; only safetensors are loaded".into(),
         hint: hint.into(),
     }
 }
 
-/// Something that can be read at any place.
+/// A readable file with random access.
 pub trait ReadSeek: Read + Seek + Send + Debug {
-    /// Length and last change, of what can change.
+    /// Returns the stamp of a file on disk; `None` for embedded files, which cannot change.
     fn stamp(&self) -> Option<Stamp>;
 }
 
@@ -62,22 +61,22 @@ impl ReadSeek for Cursor<&'static [u8]> {
     }
 }
 
-/// Where a model's files come from.
+/// The files of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// The small model inside the binary.
+    /// The demo model inside the program.
     Demo,
     /// A folder in diffusers layout.
     Folder(PathBuf),
-    /// A model of the hub, in the cache.
+    /// A model of the hub in the cache.
     Hub(Snapshot),
 }
 
 impl Source {
-    /// `demo`, a folder, or the name of a model of the hub that is in the cache. Nothing is fetched; [`hub::fetch`] does that.
+    /// Parses `demo`, a folder, or the name of a model of the hub that is in the cache. Does not fetch; [`hub::fetch`] does.
     ///
     /// # Errors
-    /// [`Error::Hub`] when the cache does not have the model, [`Error::Weights`] for anything else, with the reason.
+    /// [`Error::Hub`] when the cache lacks files of the model, [`Error::Weights`] for any other name.
     pub fn parse(name: &str) -> Result<Self> {
         if name == "demo" {
             return Ok(Self::Demo);
@@ -88,13 +87,13 @@ impl Source {
         }
     }
 
-    /// A folder of the disk.
+    /// Parses the path of a folder.
     ///
     /// # Errors
-    /// [`Error::Weights`] for anything else, with the reason.
+    /// [`Error::Weights`] for anything else.
     pub fn parse_path(name: &str) -> Result<Self> {
         let path = PathBuf::from(name);
-        let refuse = |kind, reason: &str, hint: &str| {
+        let reject = |kind, reason: &str, hint: &str| {
             Err(Error::Weights {
                 path: name.into(),
                 kind,
@@ -106,26 +105,26 @@ impl Source {
             return Ok(Self::Folder(path));
         }
         if is_pickle(&path) {
-            return Err(refuse_pickle(
+            return Err(pickle_error(
                 name,
                 "convert it to a diffusers folder with safetensors files, for example with `save_pretrained(.., safe_serialization=True)`",
             ));
         }
         if path.is_file() {
-            return refuse(
+            return reject(
                 ErrorKind::WeightsFormat,
                 "a model is a folder in diffusers layout, not a single file",
-                "give the folder that holds unet/, vae/, text_encoder/, tokenizer/ and scheduler/",
+                "give the folder with unet/, vae/, text_encoder/, tokenizer/ and scheduler/",
             );
         }
-        refuse(
+        reject(
             ErrorKind::WeightsMissing,
             "no such folder",
-            "give `demo` (the model inside the program), a folder that holds unet/, vae/, text_encoder/, tokenizer/ and scheduler/, or a model of the hub as `owner/name`",
+            "give `demo` (built in), a folder with unet/, vae/, text_encoder/, tokenizer/ and scheduler/, or a model of the hub as `owner/name`",
         )
     }
 
-    /// What a model's name means on the hub; `None` where it is `demo`, something on the disk, or no name of the hub.
+    /// Parses the name of a model of the hub; `None` for `demo`, existing paths, and names that the hub cannot have.
     pub fn hub_id(name: &str) -> Option<HubId> {
         let path = Path::new(name);
         (!path.exists() && !is_pickle(path))
@@ -133,7 +132,7 @@ impl Source {
             .flatten()
     }
 
-    /// The folder that the files lie in; none for what is compiled in.
+    /// Returns the folder of the files; `None` for the demo model.
     pub fn folder(&self) -> Option<&Path> {
         match self {
             Self::Demo => None,
@@ -142,7 +141,7 @@ impl Source {
         }
     }
 
-    /// The model's name for records.
+    /// Returns the model's name for records.
     pub fn name(&self) -> String {
         match self {
             Self::Demo => "demo".into(),
@@ -157,15 +156,15 @@ impl Source {
         }
     }
 
-    /// How messages name a file of the model.
-    pub fn place(&self, name: &str) -> String {
+    /// Returns the path of a file for messages; `demo:PATH` for the demo model.
+    pub fn location(&self, name: &str) -> String {
         match self.folder() {
             None => format!("demo:{name}"),
             Some(folder) => folder.join(name).display().to_string(),
         }
     }
 
-    /// The files of the folder and of the folders in it; none for what is compiled in.
+    /// Returns the files in the folder and in its direct subfolders; none for the demo model.
     pub fn files(&self) -> Vec<PathBuf> {
         let Some(root) = self.folder() else {
             return Vec::new();
@@ -188,9 +187,9 @@ impl Source {
         files
     }
 
-    /// What tells the model's files from others without reading them: names, lengths and times of last change, and the bytes of what is
-    /// compiled in. `None` where the system does not tell.
-    pub fn stamp(&self) -> Option<String> {
+    /// Returns a hash of the names, lengths and modification times of all files, or of the contents of the demo model. `None` where the
+    /// system keeps no modification times.
+    pub fn fingerprint(&self) -> Option<String> {
         let mut hasher = Sha256::new();
         let Some(root) = self.folder() else {
             for (_, content) in DEMO {
@@ -213,10 +212,10 @@ impl Source {
         Some(hexadecimal(&hasher.finalize()))
     }
 
-    /// Opens a file, if the model has it. A file of the hub is compared with what was fetched.
+    /// Opens a file; `None` if the model lacks it. A file of the hub is verified first.
     ///
     /// # Errors
-    /// [`Error::File`] when it is there but cannot be opened, [`Error::Hub`] when it is not what was fetched.
+    /// [`Error::File`] when it exists but cannot be opened, [`Error::Hub`] when it is damaged.
     pub fn open(&self, name: &str) -> Result<Option<Box<dyn ReadSeek>>> {
         if let Self::Hub(snapshot) = self {
             integrity::check(snapshot, name)?;
@@ -244,7 +243,7 @@ impl Source {
         }
     }
 
-    /// The text of a small file, if the model has it.
+    /// Reads a small text file; `None` if the model lacks it.
     ///
     /// # Errors
     /// [`Error::File`] when it cannot be read, [`Error::Weights`] when it is not text or larger than 64 MiB.
@@ -257,24 +256,26 @@ impl Source {
         file.take(LIMIT + 1)
             .read_to_end(&mut bytes)
             .map_err(|source| Error::File {
-                path: self.place(name).into(),
+                path: self.location(name).into(),
                 source,
             })?;
-        let refuse = |reason: &str| Error::Weights {
-            path: self.place(name),
+        let reject = |reason: &str| Error::Weights {
+            path: self.location(name),
             kind: ErrorKind::WeightsDamaged,
             reason: reason.into(),
-            hint: "get the model's files again".into(),
+            hint: "download the model again".into(),
         };
         if bytes.len() as u64 > LIMIT {
-            return Err(refuse("larger than 64 MiB, which no file of this kind is"));
+            return Err(reject(
+                "larger than 64 MiB, which is too large for this file",
+            ));
         }
         String::from_utf8(bytes)
             .map(Some)
-            .map_err(|_| refuse("not UTF-8 text"))
+            .map_err(|_| reject("not UTF-8 text"))
     }
 
-    /// The text of a file that the model must have.
+    /// Reads a text file that the model must have.
     ///
     /// # Errors
     /// As [`Source::text`]; [`Error::Weights`] when the file is missing.
@@ -282,10 +283,10 @@ impl Source {
         self.text(name)?.ok_or_else(|| self.missing(name, ""))
     }
 
-    /// Opens the first of the files at `paths` (at least one) that the model has. Returns its path and its content.
+    /// Opens the first of the files at `paths` (at least one) that the model has. Returns its path and content.
     ///
     /// # Errors
-    /// [`Error::Weights`] when it has none of them; a pickle found instead is named. As [`Source::open`].
+    /// [`Error::Weights`] when it has none of them, which names a pickle in the same folder. As [`Source::open`].
     pub fn open_first(&self, paths: &[&'static str]) -> Result<(&'static str, Box<dyn ReadSeek>)> {
         for path in paths {
             if let Some(file) = self.open(path)? {
@@ -295,7 +296,10 @@ impl Source {
         let first = paths[0];
         let split = |path: &'static str| path.rsplit_once('/').unwrap_or(("", path));
         if let Some(pickle) = self.pickle_in(split(first).0) {
-            return Err(refuse_pickle(&pickle, &format!("get or make {first}")));
+            return Err(pickle_error(
+                &pickle,
+                &format!("download {first} or convert the weights to it"),
+            ));
         }
         let others: Vec<&str> = paths[1..].iter().map(|path| split(path).1).collect();
         let others = if others.is_empty() {
@@ -315,7 +319,7 @@ impl Source {
 
     fn missing(&self, name: &str, others: &str) -> Error {
         Error::Weights {
-            path: self.place(name),
+            path: self.location(name),
             kind: ErrorKind::WeightsMissing,
             reason: format!("no such file{others}"),
             hint: "a model is a folder in diffusers layout: unet/, vae/, text_encoder/, tokenizer/ and scheduler/".into(),

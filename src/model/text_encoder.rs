@@ -1,5 +1,7 @@
-//! The prompt encoder: CLIP's text transformer, computed by candle. Reading and checking its file is ours, so that all that
-//! does not fit is named at once, as for the other parts.
+//! The prompt encoder: the text transformer of CLIP (arXiv 2103.00020).
+//!
+//! candle computes it. Its weights are read and checked here, as those of the other components, so that one message names every tensor
+//! that does not fit.
 
 use std::collections::HashMap;
 
@@ -19,24 +21,24 @@ use crate::kernels::Backend;
 use crate::kernels::cpu::Cpu;
 use crate::nn::{Shape, Tensor};
 
-/// Older files have all names below this one.
+/// Prefix of all names in older files.
 const PREFIX: &str = "text_model.";
 
-/// The weights of the prompt encoder; they stay on the host, because a prompt is read once.
+/// The prompt encoder. It computes on the CPU, because a prompt is encoded once per edit.
 #[derive(Debug)]
 pub struct TextEncoder {
     transformer: ClipTextTransformer,
     config: ClipTextConfig,
-    place: String,
+    location: String,
     digest: String,
 }
 
 impl TextEncoder {
-    /// Reads the weights; the encoder's channels must be those of the noise predictor's context.
+    /// Loads the weights. The encoder must have `cross_attention_dim` channels, as the UNet's context.
     ///
     /// # Errors
-    /// [`Error::Weights`] when a file is missing or damaged, the weights do not fit the configuration, or it holds a value
-    /// that is not supported; [`Error::Interrupted`].
+    /// [`Error::Weights`] when a file is missing or damaged, the weights do not fit the configuration, or the configuration has an
+    /// unsupported value; [`Error::Interrupted`].
     pub fn load(
         source: &Source,
         cross_attention_dim: usize,
@@ -49,17 +51,17 @@ impl TextEncoder {
         } else {
             ""
         };
-        // Positions in order, and the projection of CLIP's other half: neither is part of the computation.
+        // Neither the position indices nor the projection to CLIP's joint space is part of the computation.
         weights.ignore(&[
             &format!("{prefix}embeddings.position_ids"),
             "text_projection.weight",
         ]);
         let mut tensors = HashMap::new();
-        for (name, shape) in layout(&config) {
-            let numbers = weights.numbers(&format!("{prefix}{name}"), &[&shape])?;
+        for (name, shape) in tensors_of(&config) {
+            let values = weights.values(&format!("{prefix}{name}"), &[&shape])?;
             tensors.insert(
                 name,
-                candle_core::Tensor::from_vec(numbers, shape, &Device::Cpu)?,
+                candle_core::Tensor::from_vec(values, shape, &Device::Cpu)?,
             );
         }
         let digest = weights.finish()?;
@@ -70,33 +72,33 @@ impl TextEncoder {
         Ok(Self {
             transformer,
             config,
-            place: source.place("text_encoder"),
+            location: source.location("text_encoder"),
             digest,
         })
     }
 
-    /// What [`TextEncoder::positions`] will be, known without the weights.
+    /// Reads [`TextEncoder::positions`] from the configuration, without weights.
     ///
     /// # Errors
-    /// [`Error::Weights`] when the configuration is missing or holds a value that is not supported.
+    /// [`Error::Weights`] when the configuration is missing or has an unsupported value.
     pub fn positions_of(source: &Source, cross_attention_dim: usize) -> Result<usize> {
         Ok(read_config(source, cross_attention_dim)?.max_position_embeddings)
     }
 
-    /// Tokens of a prompt, padding included.
+    /// Returns the number of tokens of a padded prompt.
     pub fn positions(&self) -> usize {
         self.config.max_position_embeddings
     }
 
-    /// SHA-256 of the weights as they were read.
+    /// Returns the SHA-256 of the loaded weights.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// The hidden states of all tokens after the final layer normalisation: (1, 1, tokens, channels).
+    /// Computes the hidden states of all tokens after the final layer normalisation: (1, 1, tokens, channels).
     ///
     /// # Errors
-    /// [`Error::PromptTooLong`] for more tokens than positions, [`Error::Weights`] for a token that the encoder does not know.
+    /// [`Error::PromptTooLong`] for more tokens than positions, [`Error::Weights`] for a token outside the vocabulary.
     pub fn encode<B: Backend>(&self, backend: &B, tokens: &[u32]) -> Result<Tensor<B>> {
         if tokens.len() > self.positions() {
             return Err(Error::PromptTooLong {
@@ -109,17 +111,17 @@ impl TextEncoder {
             .find(|token| **token as usize >= self.config.vocab_size)
         {
             return Err(Error::Weights {
-                path: self.place.clone(),
+                path: self.location.clone(),
                 kind: ErrorKind::WeightsMismatch,
                 reason: format!(
-                    "the tokenizer gives token {token}, the text encoder knows {}",
+                    "the tokenizer gives token {token}, the text encoder has {} tokens",
                     self.config.vocab_size
                 ),
-                hint: "tokenizer and text encoder must belong to the same model".into(),
+                hint: "use tokenizer and text encoder of the same model".into(),
             });
         }
         let input = candle_core::Tensor::new(tokens, &Device::Cpu)?.unsqueeze(0)?;
-        // `forward` would pick the last token alone; nothing but the causal mask hides a token.
+        // `forward` would return the last token only. With this mask position, only the causal mask applies.
         let hidden = self.transformer.forward_with_mask(&input, usize::MAX)?;
         let shape = Shape::new(1, 1, tokens.len(), self.config.embed_dim);
         Ok(Tensor::from_host(
@@ -130,11 +132,11 @@ impl TextEncoder {
     }
 }
 
-/// Reads `text_encoder/config.json`; absent keys have the defaults of transformers' `CLIPTextConfig`.
+/// Reads `text_encoder/config.json`. Absent keys have the defaults of transformers' `CLIPTextConfig`.
 fn read_config(source: &Source, cross_attention_dim: usize) -> Result<ClipTextConfig> {
     let file = ConfigFile::read(source, "text_encoder/config.json")?;
-    // candle knows this activation and this epsilon alone.
-    file.only(&[
+    // candle supports only this activation and this epsilon.
+    file.check_values(&[
         ("hidden_act", "quick_gelu".into()),
         ("layer_norm_eps", 1e-5.into()),
     ])?;
@@ -142,7 +144,7 @@ fn read_config(source: &Source, cross_attention_dim: usize) -> Result<ClipTextCo
     if embed_dim != cross_attention_dim {
         return Err(file.unsupported(
             "hidden_size",
-            &format!("{cross_attention_dim} here, the UNet's `cross_attention_dim`"),
+            &format!("only {cross_attention_dim} here, the UNet's `cross_attention_dim`"),
         ));
     }
     let num_attention_heads = file.size("num_attention_heads", Some(8), 1024)?;
@@ -160,10 +162,10 @@ fn read_config(source: &Source, cross_attention_dim: usize) -> Result<ClipTextCo
     })
 }
 
-/// Names and shapes of all tensors.
-fn layout(config: &ClipTextConfig) -> Vec<(String, Vec<usize>)> {
+/// Returns the names and shapes of all tensors.
+fn tensors_of(config: &ClipTextConfig) -> Vec<(String, Vec<usize>)> {
     let (channels, wide) = (config.embed_dim, config.intermediate_size);
-    let mut layout = vec![
+    let mut tensors = vec![
         (
             "embeddings.token_embedding.weight".to_owned(),
             vec![config.vocab_size, channels],
@@ -174,8 +176,8 @@ fn layout(config: &ClipTextConfig) -> Vec<(String, Vec<usize>)> {
         ),
     ];
     let mut affine = |name: String, weight: Vec<usize>| {
-        layout.push((format!("{name}.bias"), weight[..1].to_vec()));
-        layout.push((format!("{name}.weight"), weight));
+        tensors.push((format!("{name}.bias"), weight[..1].to_vec()));
+        tensors.push((format!("{name}.weight"), weight));
     };
     for index in 0..config.num_hidden_layers {
         let layer = format!("encoder.layers.{index}");
@@ -191,5 +193,5 @@ fn layout(config: &ClipTextConfig) -> Vec<(String, Vec<usize>)> {
         affine(format!("{layer}.layer_norm2"), vec![channels]);
     }
     affine("final_layer_norm".into(), vec![channels]);
-    layout
+    tensors
 }

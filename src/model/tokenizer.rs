@@ -1,5 +1,5 @@
-//! CLIP's tokenizer: text to numbers of byte pairs, exactly as transformers' `CLIPTokenizer` does it. It is put together from
-//! `vocab.json` and `merges.txt`, because the folders of Stable Diffusion 1.5 hold no `tokenizer.json`.
+//! The tokenizer of CLIP, with the same results as transformers' `CLIPTokenizer`. It is built from `vocab.json` and `merges.txt`, because
+//! repositories of Stable Diffusion 1.5 have no `tokenizer.json`.
 
 use std::collections::HashMap;
 
@@ -19,71 +19,71 @@ use crate::error::{Error, ErrorKind, Result};
 const VOCABULARY: &str = "tokenizer/vocab.json";
 const MERGES: &str = "tokenizer/merges.txt";
 
-/// First token of every prompt.
-const BEGIN: &str = "<|startoftext|>";
-/// Last token of every prompt, and what stands for an unknown byte.
+/// The first token of every prompt.
+const START: &str = "<|startoftext|>";
+/// The last token of every prompt, which also replaces unknown bytes.
 const END: &str = "<|endoftext|>";
-/// Marks the last byte pair of a word.
+/// The suffix of the last byte pair of a word.
 const END_OF_WORD: &str = "</w>";
-/// Words: marks, English contractions, letters, single digits, runs of anything else (`simple_tokenizer.py` of openai/CLIP).
+/// The words of a prompt: marks, English contractions, letters, single digits, runs of anything else (`simple_tokenizer.py` of openai/CLIP).
 const WORDS: &str =
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
-/// Turns prompts into the text encoder's numbers.
+/// Converts prompts to tokens.
 #[derive(Debug)]
 pub struct Tokenizer {
     pairs: tokenizers::Tokenizer,
     pad: u32,
-    place: String,
+    location: String,
 }
 
 impl Tokenizer {
-    /// Reads vocabulary, merges and the name of the padding token.
+    /// Loads vocabulary, merges and padding token.
     ///
     /// # Errors
-    /// [`Error::Weights`] when a file is missing, or they do not fit together.
+    /// [`Error::Weights`] when a file is missing or invalid, or they do not fit together.
     pub fn load(source: &Source) -> Result<Self> {
         let damaged = |name: &str, reason: String| Error::Weights {
-            path: source.place(name),
+            path: source.location(name),
             kind: ErrorKind::WeightsDamaged,
             reason,
-            hint: "get the model's files again".into(),
+            hint: "download the model again".into(),
         };
         let text = source.required_text(VOCABULARY)?;
         let vocabulary: HashMap<String, u32> = serde_json::from_str(&text)
             .map_err(|error| damaged(VOCABULARY, format!("not a vocabulary: {error}")))?;
         let merges = parse_merges(&source.required_text(MERGES)?)
             .map_err(|reason| damaged(MERGES, reason))?;
-        let number = |token: &str| {
+        let id_of = |token: &str| {
             vocabulary
                 .get(token)
                 .copied()
                 .ok_or_else(|| damaged(VOCABULARY, format!("the token `{token}` is missing")))
         };
-        let (begin, end) = (number(BEGIN)?, number(END)?);
-        let pad = number(pad_token(source)?.as_deref().unwrap_or(END))?;
-        let pairs = clip(vocabulary.into_iter().collect(), merges, begin, end)
+        let (start, end) = (id_of(START)?, id_of(END)?);
+        let pad = id_of(pad_token(source)?.as_deref().unwrap_or(END))?;
+        let pairs = clip(vocabulary.into_iter().collect(), merges, start, end)
             .map_err(|error| damaged(MERGES, error.to_string()))?;
         Ok(Self {
             pairs,
             pad,
-            place: source.place(VOCABULARY),
+            location: source.location(VOCABULARY),
         })
     }
 
-    /// The prompt's tokens between begin and end, padded to `limit`.
+    /// Returns the tokens of a prompt, with start and end, padded to `limit`.
     ///
     /// # Errors
-    /// [`Error::PromptTooLong`] when they are more than `limit`.
+    /// [`Error::PromptTooLong`] for more tokens than `limit`.
     pub fn encode(&self, prompt: &str, limit: usize) -> Result<Vec<u32>> {
         let encoding = self
             .pairs
             .encode_fast(prompt, true)
             .map_err(|error| Error::Weights {
-                path: self.place.clone(),
+                path: self.location.clone(),
                 kind: ErrorKind::WeightsDamaged,
-                reason: format!("the prompt cannot be split: {error}"),
-                hint: "get the model's files again".into(),
+                reason: format!("the prompt cannot be tokenized: {error}"),
+                hint: "download the model again".into(),
             })?;
         let mut tokens = encoding.get_ids().to_vec();
         if tokens.len() > limit {
@@ -97,7 +97,7 @@ impl Tokenizer {
     }
 }
 
-/// Two byte pairs per line, below an optional line with the format's version.
+/// Parses merges: two byte pairs per line, after an optional version line.
 fn parse_merges(text: &str) -> std::result::Result<Merges, String> {
     let lines = text
         .lines()
@@ -114,7 +114,7 @@ fn parse_merges(text: &str) -> std::result::Result<Merges, String> {
         .collect()
 }
 
-/// The padding token's name, if a configuration file gives one.
+/// Reads the name of the padding token, if a configuration file has one.
 fn pad_token(source: &Source) -> Result<Option<String>> {
     for name in [
         "tokenizer/tokenizer_config.json",
@@ -124,12 +124,12 @@ fn pad_token(source: &Source) -> Result<Option<String>> {
             continue;
         };
         let config: Value = serde_json::from_str(&text).map_err(|error| Error::Weights {
-            path: source.place(name),
+            path: source.location(name),
             kind: ErrorKind::WeightsDamaged,
             reason: format!("not a configuration: {error}"),
-            hint: "get the model's files again".into(),
+            hint: "download the model again".into(),
         })?;
-        // Either the name itself or an object that describes it.
+        // The token is a name, or an object with a name.
         let token = config
             .get("pad_token")
             .and_then(|token| token.as_str().or_else(|| token.get("content")?.as_str()));
@@ -140,11 +140,11 @@ fn pad_token(source: &Source) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// The steps of transformers' `CLIPTokenizer`, in its order.
+/// Builds the tokenizer with the steps of transformers' `CLIPTokenizer`, in its order.
 fn clip(
     vocabulary: Vocab,
     merges: Merges,
-    begin: u32,
+    start: u32,
     end: u32,
 ) -> tokenizers::Result<tokenizers::Tokenizer> {
     let pairs = BPE::builder()
@@ -169,9 +169,9 @@ fn clip(
         words.into(),
         ByteLevel::new(false, true, true).into(),
     ])));
-    let marks = RobertaProcessing::new((END.into(), end), (BEGIN.into(), begin));
+    let marks = RobertaProcessing::new((END.into(), end), (START.into(), start));
     tokenizer.with_post_processor(Some(marks.trim_offsets(false).add_prefix_space(false)));
-    tokenizer.add_special_tokens([BEGIN, END].map(|mark| AddedToken::from(mark, true)))?;
+    tokenizer.add_special_tokens([START, END].map(|mark| AddedToken::from(mark, true)))?;
     Ok(tokenizer)
 }
 
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn merges_are_two_byte_pairs_per_line() {
-        let merges = parse_merges("#version: 0.2\na b\n# #</w>\n").expect("both lines are pairs");
+        let merges = parse_merges("#version: 0.2\na b\n# #</w>\n").expect("two valid lines");
         assert_eq!(
             merges,
             [("a".into(), "b".into()), ("#".into(), "#</w>".into())]
@@ -193,14 +193,17 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_is_padded_to_the_limit_or_refused() {
+    fn a_prompt_is_padded_to_the_limit_or_rejected() {
         let tokenizer = Tokenizer::load(&Source::Demo).expect("the demo model has a tokenizer");
-        let tokens = tokenizer.encode("a  CAT", 77).expect("it is short");
+        let tokens = tokenizer.encode("a  CAT", 77).expect("a short prompt");
         assert_eq!(tokens.len(), 77);
-        assert_eq!(tokens, tokenizer.encode("a cat", 77).expect("it is short"));
+        assert_eq!(
+            tokens,
+            tokenizer.encode("a cat", 77).expect("a short prompt")
+        );
         let error = tokenizer
             .encode("a cat", 3)
-            .expect_err("begin, a, cat and end are four tokens");
+            .expect_err("start, a, cat and end are four tokens");
         assert!(matches!(
             error,
             Error::PromptTooLong {

@@ -1,4 +1,4 @@
-//! Picture encoder and decoder (diffusers' `AutoencoderKL`).
+//! The VAE between pictures and latents (diffusers' `AutoencoderKL`). Inference only: it has no backward pass.
 
 use super::config::VaeConfig;
 use super::layout;
@@ -10,13 +10,13 @@ use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::nn::{Attention, Conv, GroupNorm, Linear, Pass, Shape, Tensor, upsample};
 
-/// Pixels of a latent cell's side.
+/// Pixels per latent cell in each direction.
 pub const DOWNSCALE: usize = 8;
 
-/// Epsilon of all its group normalisations.
+/// Epsilon of all group normalisations.
 const EPS: f64 = 1e-6;
 
-/// The weights of both directions.
+/// Encoder and decoder.
 #[derive(Debug)]
 pub struct Vae<B: Backend> {
     encoder: Encoder<B>,
@@ -27,33 +27,33 @@ pub struct Vae<B: Backend> {
     digest: String,
 }
 
-/// The encoder's Gaussian over unscaled latents, both (b, h / 8, w / 8, 4).
+/// The Gaussian over unscaled latents that the encoder predicts; both tensors are (b, h / 8, w / 8, 4).
 #[derive(Debug)]
 pub struct Posterior<B: Backend> {
     /// Mean.
     pub mean: Tensor<B>,
-    /// Logarithm of the variance, not yet clamped.
+    /// Logarithm of the variance, not clamped.
     pub logvar: Tensor<B>,
 }
 
 impl<B: Backend> Posterior<B> {
-    /// mean + deviation * noise, with the logarithm of the variance clamped to [-30, 20] as in diffusers.
+    /// Returns mean + standard deviation * noise, with the log variance clamped to [-30, 20] as in diffusers.
     ///
     /// # Panics
-    /// When the noise has another length.
+    /// When the noise does not have the length of the mean.
     pub fn sample(&self, noise: &[f32]) -> Tensor<B> {
         let (mean, logvar) = (self.mean.to_host(), self.logvar.to_host());
         assert_eq!(noise.len(), mean.len(), "one noise value per latent value");
         let value = |((mean, logvar), noise): ((&f32, &f32), &f32)| {
             mean + (0.5 * logvar.clamp(-30.0, 20.0)).exp() * noise
         };
-        let numbers = mean.iter().zip(&logvar).zip(noise).map(value).collect();
-        Tensor::from_host(self.mean.backend(), self.mean.shape(), numbers)
+        let values = mean.iter().zip(&logvar).zip(noise).map(value).collect();
+        Tensor::from_host(self.mean.backend(), self.mean.shape(), values)
     }
 }
 
 impl<B: Backend> Vae<B> {
-    /// Reads the weights.
+    /// Loads the weights.
     ///
     /// # Errors
     /// [`crate::Error::Weights`] when the file is missing, damaged, or does not fit the configuration;
@@ -76,12 +76,12 @@ impl<B: Backend> Vae<B> {
         })
     }
 
-    /// SHA-256 of the weights as they were read.
+    /// Returns the SHA-256 of the loaded weights.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// The posterior of pictures (b, h, w, 3) in -1..1; h and w are multiples of 8.
+    /// Computes the posterior of pictures (b, h, w, 3) in [-1, 1], whose h and w are multiples of 8.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`].
@@ -99,7 +99,7 @@ impl<B: Backend> Vae<B> {
         Ok(Posterior { mean, logvar })
     }
 
-    /// The scaled mean latent (b, h / 8, w / 8, 4) of pictures (b, h, w, 3) in -1..1.
+    /// Encodes pictures (b, h, w, 3) in [-1, 1] to the scaled mean latent (b, h / 8, w / 8, 4).
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`].
@@ -110,7 +110,7 @@ impl<B: Backend> Vae<B> {
         ))
     }
 
-    /// Pictures (b, 8 h, 8 w, 3), about -1..1, of scaled latents (b, h, w, 4).
+    /// Decodes scaled latents (b, h, w, 4) to pictures (b, 8 h, 8 w, 3), approximately in [-1, 1].
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`].
@@ -121,7 +121,7 @@ impl<B: Backend> Vae<B> {
         )
     }
 
-    /// As [`Vae::decode`], of latents as the encoder gives them.
+    /// Decodes unscaled latents, as [`Posterior`] has them, otherwise as [`Vae::decode`].
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`].
@@ -141,14 +141,14 @@ fn scaled<B: Backend>(latent: Tensor<B>, factor: f32) -> Tensor<B> {
     latent.combined(factor, 0.0, &zeros)
 }
 
-/// Residual blocks of one resolution, and the convolution of the change to the next one.
+/// The residual blocks of one resolution, and the convolution that changes to the next one.
 #[derive(Debug)]
 struct Level<B: Backend> {
     resnets: Vec<Resnet<B>>,
     change: Option<Conv<B>>,
 }
 
-/// Attention of all pixels to each other, around which the input is added.
+/// The middle block: residual block, self-attention, residual block.
 #[derive(Debug)]
 struct Middle<B: Backend> {
     first: Resnet<B>,
@@ -162,7 +162,7 @@ impl<B: Backend> Middle<B> {
         let name = format!("{side}.mid_block");
         let block = format!("{name}.attentions.0");
         let mut projection = |name: &str, legacy: &str| {
-            // The first Stable Diffusion repositories still have the names of an older diffusers.
+            // Early Stable Diffusion repositories have the names of an older diffusers.
             let is_legacy = w.has(&format!("{block}.{legacy}.weight"));
             let name = if is_legacy { legacy } else { name };
             w.linear(&format!("{block}.{name}"), channels, channels, true)
@@ -237,7 +237,7 @@ impl<B: Backend> Encoder<B> {
                 )?);
             }
             let name = format!("encoder.down_blocks.{level}.downsamplers.0.conv");
-            // One row and column of zeros, below and to the right only.
+            // Padded with zeros at the bottom and the right only.
             let downsample = if level + 1 < channels.len() {
                 Some(w.conv(&name, *outputs, *outputs, 3, 2, [0, 1])?)
             } else {

@@ -1,5 +1,6 @@
-//! Hands a model's parts their weights, in the layout of [`crate::nn`], and collects everything that does not fit, so
-//! that one message names all of it.
+//! Loads the weights of one model component into layers of [`crate::nn`].
+//!
+//! Tensors that are missing, misshapen or left over are collected, so that one message names all of them.
 
 use std::collections::BTreeMap;
 
@@ -13,17 +14,17 @@ use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::nn::{Conv, GroupNorm, LayerNorm, Linear, Shape, Tensor};
 
-/// At most so many faults are listed in a message.
-const LISTED: usize = 20;
+/// Most faults that a message lists.
+const MAX_LISTED: usize = 20;
 
-/// The weights of one part, being handed out.
+/// The weights of one component while its layers are created.
 #[derive(Debug)]
 pub struct Weights<'a, B: Backend> {
     backend: &'a B,
     interrupt: &'a Interrupt,
     file: SafetensorsFile,
-    /// Tensors that nobody took yet.
-    left: BTreeMap<String, Vec<usize>>,
+    /// Shapes of the tensors that were not taken yet.
+    remaining: BTreeMap<String, Vec<usize>>,
     faults: Vec<String>,
 }
 
@@ -39,46 +40,41 @@ impl<'a, B: Backend> Weights<'a, B> {
         interrupt: &'a Interrupt,
     ) -> Result<Self> {
         let (path, file) = source.open_first(paths)?;
-        let file = SafetensorsFile::open(source.place(path), file)?;
-        let left = file.shapes();
+        let file = SafetensorsFile::open(source.location(path), file)?;
+        let remaining = file.shapes();
         Ok(Self {
             backend,
             interrupt,
             file,
-            left,
+            remaining,
             faults: Vec::new(),
         })
     }
 
-    /// Is there a tensor of this name?
+    /// Returns whether there is a tensor of this name that was not taken yet.
     pub fn has(&self, name: &str) -> bool {
-        self.left.contains_key(name)
+        self.remaining.contains_key(name)
     }
 
-    /// Takes tensors that are known and not needed.
+    /// Takes tensors that are not used.
     pub fn ignore(&mut self, names: &[&str]) {
         for name in names {
-            self.left.remove(*name);
+            self.remaining.remove(*name);
         }
     }
 
-    /// Names that nobody took yet.
-    pub fn names(&self) -> Vec<String> {
-        self.left.keys().cloned().collect()
-    }
-
-    /// The numbers of a tensor of one of the `shapes` (the first is the one asked for); zeros, and a fault, when it does not fit.
+    /// Takes a tensor of one of `shapes`, of which messages name the first. Returns zeros and records a fault if it does not fit.
     ///
     /// # Errors
     /// [`Error::Weights`] when the file cannot be read, [`Error::Interrupted`] between two tensors.
-    pub fn numbers(&mut self, name: &str, shapes: &[&[usize]]) -> Result<Vec<f32>> {
+    pub fn values(&mut self, name: &str, shapes: &[&[usize]]) -> Result<Vec<f32>> {
         failpoint::wait("wait_in_load", || self.interrupt.has_come());
         self.interrupt.check()?;
-        let found = self.left.remove(name);
+        let found = self.remaining.remove(name);
         match found {
             Some(shape) if shapes.contains(&shape.as_slice()) => return self.file.read(name),
             Some(shape) => self.faults.push(format!(
-                "tensor `{name}` is {shape:?}, the configuration asks for {:?}",
+                "tensor `{name}` is {shape:?}, the configuration requires {:?}",
                 shapes[0]
             )),
             None => self
@@ -89,13 +85,13 @@ impl<'a, B: Backend> Weights<'a, B> {
     }
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Tensor<B>> {
-        Ok(Tensor::vector(self.backend, self.numbers(name, &[&[len]])?))
+        Ok(Tensor::vector(self.backend, self.values(name, &[&[len]])?))
     }
 
-    /// `name.weight` (out, in), or (out, in, 1, 1) as a 1x1 convolution has it, and `name.bias` (out).
+    /// Loads `name.weight` (out, in), or (out, in, 1, 1) as of a 1x1 convolution, and `name.bias` (out).
     ///
     /// # Errors
-    /// As [`Weights::numbers`].
+    /// As [`Weights::values`].
     pub fn linear(
         &mut self,
         name: &str,
@@ -103,7 +99,7 @@ impl<'a, B: Backend> Weights<'a, B> {
         outputs: usize,
         bias: bool,
     ) -> Result<Linear<B>> {
-        let weight = self.numbers(
+        let weight = self.values(
             &format!("{name}.weight"),
             &[&[outputs, inputs], &[outputs, inputs, 1, 1]],
         )?;
@@ -116,10 +112,10 @@ impl<'a, B: Backend> Weights<'a, B> {
         Ok(Linear::new(&weight, bias))
     }
 
-    /// `name.weight` (out, in, kernel, kernel) and `name.bias` (out).
+    /// Loads `name.weight` (out, in, kernel, kernel) and `name.bias` (out).
     ///
     /// # Errors
-    /// As [`Weights::numbers`].
+    /// As [`Weights::values`].
     pub fn conv(
         &mut self,
         name: &str,
@@ -129,11 +125,11 @@ impl<'a, B: Backend> Weights<'a, B> {
         stride: usize,
         padding: [usize; 2],
     ) -> Result<Conv<B>> {
-        let numbers = self.numbers(
+        let values = self.values(
             &format!("{name}.weight"),
             &[&[outputs, inputs, kernel, kernel]],
         )?;
-        let weight = channels_last(&numbers, inputs, kernel * kernel);
+        let weight = channels_last(&values, inputs, kernel * kernel);
         let weight = Tensor::from_host(
             self.backend,
             Shape::new(outputs, kernel, kernel, inputs),
@@ -149,18 +145,18 @@ impl<'a, B: Backend> Weights<'a, B> {
         ))
     }
 
-    /// A 3x3 convolution that keeps the size.
+    /// Loads a 3x3 convolution with stride 1 and padding 1.
     ///
     /// # Errors
-    /// As [`Weights::numbers`].
+    /// As [`Weights::values`].
     pub fn conv3(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Conv<B>> {
         self.conv(name, inputs, outputs, 3, 1, [1, 1])
     }
 
-    /// `name.weight` and `name.bias` per channel.
+    /// Loads `name.weight` and `name.bias`, both (channels).
     ///
     /// # Errors
-    /// As [`Weights::numbers`].
+    /// As [`Weights::values`].
     pub fn group_norm(
         &mut self,
         name: &str,
@@ -174,32 +170,32 @@ impl<'a, B: Backend> Weights<'a, B> {
         Ok(GroupNorm::new(weight, bias, groups, eps as f32, silu))
     }
 
-    /// `name.weight` and `name.bias` per channel.
+    /// Loads `name.weight` and `name.bias`, both (channels).
     ///
     /// # Errors
-    /// As [`Weights::numbers`].
+    /// As [`Weights::values`].
     pub fn layer_norm(&mut self, name: &str, channels: usize, eps: f64) -> Result<LayerNorm<B>> {
         let weight = self.vector(&format!("{name}.weight"), channels)?;
         let bias = self.vector(&format!("{name}.bias"), channels)?;
         Ok(LayerNorm::new(weight, bias, eps as f32))
     }
 
-    /// Ends the handing out: the SHA-256 of what was read.
+    /// Finishes loading. Returns the SHA-256 of the tensors that were read.
     ///
     /// # Errors
-    /// [`Error::Weights`]: `weights.mismatch` that names every missing, misshapen and left over tensor, `weights.damaged` when the file
-    /// was changed while it was read.
+    /// [`Error::Weights`]: `weights.mismatch`, which names every missing, misshapen and left over tensor, `weights.damaged` when the file
+    /// was modified while it was read.
     pub fn finish(mut self) -> Result<String> {
         self.file.check_unchanged()?;
-        let extra = std::mem::take(&mut self.left);
+        let extra = std::mem::take(&mut self.remaining);
         self.faults.extend(extra.iter().map(|(name, shape)| {
-            format!("tensor `{name}` {shape:?} has no place in this configuration")
+            format!("tensor `{name}` {shape:?} is not part of this configuration")
         }));
         if self.faults.is_empty() {
             return Ok(self.file.digest());
         }
         Err(Error::Weights {
-            path: self.file.place().into(),
+            path: self.file.location().into(),
             kind: ErrorKind::WeightsMismatch,
             reason: format!(
                 "{} tensors do not fit config.json:\n  {}",
@@ -211,23 +207,23 @@ impl<'a, B: Backend> Weights<'a, B> {
     }
 }
 
-/// The first faults, one per line, and the count of the others. A tensor may be called anything, but it cannot begin a line.
+/// Joins the first faults, one per line, and the number of the others. Line breaks in tensor names are escaped.
 pub(super) fn listed(faults: &[String]) -> String {
     let mut lines: Vec<String> = faults
         .iter()
-        .take(LISTED)
+        .take(MAX_LISTED)
         .map(|fault| fault.replace('\n', "\\n"))
         .collect();
-    if faults.len() > LISTED {
-        lines.push(format!("and {} more", faults.len() - LISTED));
+    if faults.len() > MAX_LISTED {
+        lines.push(format!("and {} more", faults.len() - MAX_LISTED));
     }
     lines.join("\n  ")
 }
 
-/// (out, in, taps) to (out, taps, in).
-fn channels_last(numbers: &[f32], inputs: usize, taps: usize) -> Vec<f32> {
-    let mut sorted = vec![0.0; numbers.len()];
-    numbers
+/// Reorders (out, in, taps) to (out, taps, in).
+fn channels_last(values: &[f32], inputs: usize, taps: usize) -> Vec<f32> {
+    let mut sorted = vec![0.0; values.len()];
+    values
         .par_chunks(inputs * taps)
         .zip(sorted.par_chunks_mut(inputs * taps))
         .for_each(|(from, to)| {

@@ -13,7 +13,7 @@ use crate::settings::{Overrides, either};
 pub(super) fn read(model: &Model) -> Result<Choice> {
     let mut map = model.defaults().clone();
     let refuse = |reason: String| Error::Weights {
-        path: model.defaults_place(),
+        path: model.defaults_location(),
         kind: ErrorKind::WeightsUnsupported,
         reason,
         hint: "this file holds the model's own defaults for settings of `dragnext edit`".into(),

@@ -1,18 +1,35 @@
-//! Where the picture may change: as given, or what the drag sweeps and a margin.
+//! The editable area: where the picture may change.
+//!
+//! The drag file gives it as a shape or as `everything`; without it, the area is what the drag sweeps, with a margin.
+
+use std::path::Path;
 
 use super::findings::Findings;
-use super::shapes::SourceShape;
+use super::shapes::{SourceShape, read_shape};
+use crate::drag_file::Editable;
 use crate::error::ErrorKind;
-use crate::geometry::{Frame, Point, SUPERVISION_CELL};
+use crate::geometry::{Frame, Point, SUPERVISION_CELL, Size};
 use crate::mask::Mask;
 use crate::region::Region;
 use crate::warning::WarningKind;
 
-/// The sweep looks at least at every second pixel of the fastest cell's way, so that a long drag leaves no gaps.
-const SWEEP_STEP: f64 = 2.0;
+/// Longest step of the sweep in working pixels: one cell of the supervision grid, so that a long drag leaves no gaps.
+const SWEEP_STEP: f64 = SUPERVISION_CELL as f64;
+
+/// The editable area as the drag file gives it, with its mask picture read.
+pub(super) enum SourceEditable<'a> {
+    /// Not given.
+    Swept,
+    /// All of the picture.
+    Everything,
+    /// In this shape.
+    Shape(SourceShape<'a>),
+    /// In a mask that cannot be read. Planning goes on with the swept area.
+    Unreadable,
+}
 
 /// The editable area.
-pub(super) enum Area {
+pub(super) enum EditableArea {
     /// All of the picture.
     Everything,
     /// These pixels.
@@ -24,10 +41,38 @@ pub(super) enum Area {
     },
 }
 
-/// The area that the drag file gives.
-pub(super) fn given(findings: &mut Findings, shape: &SourceShape, frame: &Frame) -> Area {
+impl<'a> SourceEditable<'a> {
+    /// Reads the editable area of the findings' drag file, on an image of size `image`.
+    pub(super) fn read(findings: &mut Findings<'a>, folder: &Path, image: Size) -> Self {
+        let drag = findings.drag;
+        match &drag.editable {
+            Editable::Swept => Self::Swept,
+            Editable::Everything => Self::Everything,
+            Editable::Shape(shape) => read_shape(findings, shape, folder, "/editable", image)
+                .map_or(Self::Unreadable, Self::Shape),
+        }
+    }
+
+    /// Returns the area in pixels. `margin` working pixels are added to the swept area.
+    pub(super) fn area(
+        &self,
+        findings: &mut Findings,
+        regions: &[Region],
+        frame: &Frame,
+        margin: usize,
+    ) -> EditableArea {
+        match self {
+            Self::Everything => EditableArea::Everything,
+            Self::Shape(shape) => given(findings, shape, frame),
+            Self::Swept | Self::Unreadable => swept(regions, frame, margin),
+        }
+    }
+}
+
+/// Returns the pixels of the given shape, with a fault when they are too few to edit.
+fn given(findings: &mut Findings, shape: &SourceShape, frame: &Frame) -> EditableArea {
     let source = shape.on_image(frame.source);
-    // The padding repeats the picture's last pixels, and may change when they may.
+    // The padding repeats the picture's last pixels and may change where those may.
     let last = Point::new(
         frame.content.width as f64 - 0.5,
         frame.content.height as f64 - 0.5,
@@ -38,8 +83,7 @@ pub(super) fn given(findings: &mut Findings, shape: &SourceShape, frame: &Frame)
     let working = Mask::from_fn(frame.padded, inside);
     let grid = frame.latent_grid();
     if source.count() == 0 {
-        let hint =
-            "white is where the picture may change; without `editable`, what the drag sweeps may";
+        let hint = "white marks where the picture may change; without `editable`, it is the area that the drag sweeps";
         findings.fault(
             ErrorKind::EditableEmpty,
             "/editable",
@@ -48,7 +92,7 @@ pub(super) fn given(findings: &mut Findings, shape: &SourceShape, frame: &Frame)
         );
     } else if working.count() == 0 {
         let message = format!(
-            "nothing of the editable area is left at working size ({})",
+            "no pixel of the editable area is left at working size ({})",
             frame.content
         );
         findings.fault(
@@ -59,7 +103,7 @@ pub(super) fn given(findings: &mut Findings, shape: &SourceShape, frame: &Frame)
         );
     } else if !(0..grid.len()).any(|cell| working.at(grid.first_pixel(cell))) {
         let message = format!(
-            "the editable area holds no cell of the latent at working size ({})",
+            "the editable area contains no cell of the latent at working size ({})",
             frame.content
         );
         findings.fault(
@@ -69,11 +113,11 @@ pub(super) fn given(findings: &mut Findings, shape: &SourceShape, frame: &Frame)
             "a cell is 8 x 8 working pixels; enlarge the editable area",
         );
     }
-    Area::Part { working, source }
+    EditableArea::Part { working, source }
 }
 
-/// What the regions sweep, grown by `margin` working pixels.
-pub(super) fn swept(regions: &[Region], frame: &Frame, margin: usize) -> Area {
+/// Returns the pixels that the regions sweep, grown by `margin` working pixels.
+fn swept(regions: &[Region], frame: &Frame, margin: usize) -> EditableArea {
     let grid = frame.supervision_grid();
     let mut swept = Mask::filled(grid.size(), false);
     for region in regions {
@@ -83,12 +127,17 @@ pub(super) fn swept(regions: &[Region], frame: &Frame, margin: usize) -> Area {
         .dilated((margin / SUPERVISION_CELL).max(1))
         .resized(frame.padded);
     let source = Mask::from_fn(frame.source, |point| working.at(frame.to_working(point)));
-    Area::Part { working, source }
+    EditableArea::Part { working, source }
 }
 
-/// Warns of regions that are dragged to where nothing may change.
-pub(super) fn compare(findings: &mut Findings, area: &Area, regions: &[Region], frame: &Frame) {
-    let Area::Part { working, .. } = area else {
+/// Warns of regions whose target area lies completely outside the editable area.
+pub(super) fn compare(
+    findings: &mut Findings,
+    area: &EditableArea,
+    regions: &[Region],
+    frame: &Frame,
+) {
+    let EditableArea::Part { working, .. } = area else {
         return;
     };
     let grid = frame.supervision_grid();

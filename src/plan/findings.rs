@@ -1,10 +1,11 @@
-//! What planning finds wrong or doubtful.
+//! The faults and warnings that planning collects.
 
 use crate::drag_file::DragFile;
 use crate::error::{DragFileFault, ErrorKind};
 use crate::mask::MaskError;
 use crate::warning::{Warning, WarningKind};
 
+/// The faults and warnings about one drag file.
 pub(super) struct Findings<'a> {
     pub(super) drag: &'a DragFile,
     pub(super) faults: Vec<DragFileFault>,

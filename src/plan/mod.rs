@@ -1,14 +1,16 @@
 //! One edit, fully resolved before any weight is read: sizes, regions in working coordinates, and where the picture may change.
 //!
-//! Planning knows the drag file and the image's size, and reads the masks that the file names; it needs neither the image's
-//! pixels nor a model. What is wrong is reported like a fault of the file's text, with its place; what is merely doubtful
-//! becomes a warning.
+//! Planning takes the drag file, the image's size and the settings, and reads the masks that the drag file names. It needs
+//! neither the image's pixels nor a model. Faults have places in the drag file, like the parser's; doubtful conditions become
+//! warnings.
 
+mod checks;
 mod defaults;
 mod editable;
 mod findings;
 mod in_force;
 mod masks;
+mod prompts;
 mod regions;
 mod request;
 mod settings;
@@ -19,7 +21,7 @@ mod window;
 
 use std::path::Path;
 
-use crate::drag_file::{DragFile, Editable};
+use crate::drag_file::DragFile;
 use crate::error::{DragFileFault, Error, Result};
 use crate::geometry::{Frame, Size, Window};
 use crate::mask::Mask;
@@ -28,58 +30,54 @@ use crate::region::Region;
 use crate::settings::WindowChoice;
 use crate::warning::{Warning, WarningKind};
 
-use editable::Area;
+use editable::{EditableArea, SourceEditable};
 use findings::Findings;
-use shapes::SourceShape;
 
 pub use in_force::{InForce, Layer, Origin, in_force};
 pub use masks::check_masks;
+pub use prompts::unused_edit_prompt;
 pub use request::{ModelFacts, Request, SD15_SIZE};
 pub use settings::{Choice, Settings};
+pub(crate) use shapes::POINT_RADIUS;
 
-/// The result may be enlarged so many times before the user is told.
+/// A result that is enlarged by more than this gets a warning.
 const MAX_ENLARGEMENT: f64 = 1.5;
 
-/// What the drag file says of the editable area; a shape that could not be read is none.
-enum Given<'a> {
-    Nothing,
-    Everything,
-    Shape(Option<SourceShape<'a>>),
-}
-
-/// Everything that an edit needs to know beside the image's pixels and the weights.
+/// Everything that decides an edit except the image's pixels and the weights.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// How the image lies in the working picture.
     pub frame: Frame,
     /// What the picture shows.
     pub prompt: String,
-    /// What moves; empty when nothing does, and then the output is the input.
+    /// What the edited picture shows, for methods that follow a text.
+    pub edit_prompt: Option<String>,
+    /// The regions that move. When there are none, the output is the input.
     pub regions: Vec<Region>,
-    /// What was asked to move by less than one can see; left out of the edit.
+    /// The regions that move by less than is visible, which the edit leaves out.
     pub still: Vec<Region>,
-    /// Where the working picture may change, at its padded size; `None` is everywhere.
+    /// Where the working picture may change, at its padded size; `None` means everywhere.
     pub editable: Option<Mask>,
-    /// The same area on the image itself.
+    /// The same area at the image's size.
     pub editable_source: Option<Mask>,
-    /// The numbers of the method.
+    /// The resolved settings.
     pub settings: Settings,
-    /// What is doubtful.
+    /// The doubtful conditions.
     pub warnings: Vec<Warning>,
 }
 
-/// As much of a plan as a drag file allows for. With faults it is for showing, not for editing.
+/// A plan of all that fits the image, and the faults of the rest. With faults it can be shown, but not edited.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    /// Without what could not be planned.
+    /// The plan without what has faults.
     pub plan: Plan,
-    /// Everything in the drag file that does not fit the image.
+    /// Everything in the drag file that does not fit the image, in the order of its places.
     pub faults: Vec<DragFileFault>,
 }
 
 impl Plan {
-    /// Plans the edit of an upright image of size `source`. Masks are looked for beside the drag file; `model_size` is the shorter
-    /// side of the working picture unless the settings say another.
+    /// Plans the edit of an upright image of size `source`. Relative paths of masks start at the folder of `drag_path`. The shorter
+    /// side of the working picture is `model_size` unless the settings give another.
     ///
     /// # Errors
     /// [`Error::Instruction`] with everything in the drag file that does not fit the image.
@@ -101,7 +99,7 @@ impl Plan {
         }
     }
 
-    /// As [`Plan::new`], with what can be planned although something is wrong.
+    /// Plans as much as the faults of the drag file allow; arguments as in [`Plan::new`].
     pub fn draft(
         drag: &DragFile,
         drag_path: &Path,
@@ -112,65 +110,38 @@ impl Plan {
         let size = settings.frame.working_size(model_size);
         let folder = drag_path.parent().unwrap_or(Path::new(""));
         let mut findings = Findings::new(drag);
+        findings
+            .warnings
+            .extend(unused_edit_prompt(drag, &settings.method));
 
-        let shapes = drag.regions.iter().enumerate().map(|(index, region)| {
-            (
-                region,
-                shapes::read(
-                    &mut findings,
-                    &region.shape,
-                    folder,
-                    &format!("/regions/{index}/region"),
-                    source,
-                ),
-            )
+        let areas = drag.regions.iter().enumerate().map(|(index, region)| {
+            let pointer = format!("/regions/{index}/region");
+            shapes::read_area(&mut findings, &region.drag, folder, &pointer, source)
         });
-        let shapes: Vec<_> = shapes.collect();
-        let given = match &drag.editable {
-            Editable::Shape(shape) => Given::Shape(shapes::read(
-                &mut findings,
-                shape,
-                folder,
-                "/editable",
-                source,
-            )),
-            Editable::Everything => Given::Everything,
-            Editable::Swept => Given::Nothing,
-        };
-        let window = match (&given, settings.frame.window) {
-            (Given::Nothing, WindowChoice::Auto) => {
-                window::choose(&shapes, None, source, size, settings.frame.margin)
+        let areas: Vec<_> = areas.collect();
+        let editable = SourceEditable::read(&mut findings, folder, source);
+        let window = match settings.frame.window {
+            WindowChoice::Auto => {
+                window::choose(drag, &areas, &editable, source, size, settings.frame.margin)
             }
-            (Given::Shape(Some(shape)), WindowChoice::Auto) => {
-                window::choose(&shapes, Some(shape), source, size, settings.frame.margin)
-            }
-            _ => Window::whole(source),
+            WindowChoice::Full => Window::whole(source),
         };
         let frame = Frame::windowed(source, window, size);
 
-        let all = shapes.iter().enumerate().filter_map(|(index, (_, shape))| {
-            regions::region(&mut findings, index, shape.as_ref(), &frame)
+        let regions = areas.iter().enumerate().filter_map(|(index, area)| {
+            regions::region(&mut findings, index, area.as_ref(), &frame)
         });
-        let all: Vec<Region> = all.collect();
-        let given = match given {
-            Given::Shape(shape) => {
-                shape.map(|shape| editable::given(&mut findings, &shape, &frame))
-            }
-            Given::Everything => Some(Area::Everything),
-            Given::Nothing => None,
-        };
-        let (still, regions): (Vec<Region>, Vec<Region>) =
-            all.into_iter().partition(Region::is_still);
+        let regions: Vec<Region> = regions.collect();
+        let (still, regions): (Vec<_>, Vec<_>) = regions.into_iter().partition(Region::is_still);
         regions::compare(&mut findings, &regions, &still, &frame);
-        let area =
-            given.unwrap_or_else(|| editable::swept(&regions, &frame, settings.frame.margin));
+        let area = editable.area(&mut findings, &regions, &frame, settings.frame.margin);
         editable::compare(&mut findings, &area, &regions, &frame);
         if !regions.is_empty() {
             warn_of_enlargement(&mut findings, &frame);
         }
         let (editable, editable_source) = match area {
-            Area::Everything => (None, None),
-            Area::Part { working, source } => (Some(working), Some(source)),
+            EditableArea::Everything => (None, None),
+            EditableArea::Part { working, source } => (Some(working), Some(source)),
         };
         let Findings {
             mut faults,
@@ -178,23 +149,21 @@ impl Plan {
             ..
         } = findings;
         faults.sort_by_key(|fault| (fault.line, fault.column));
-        let (prompt, settings) = (drag.prompt.clone(), settings.clone());
-        Draft {
-            plan: Self {
-                frame,
-                prompt,
-                regions,
-                still,
-                editable,
-                editable_source,
-                settings,
-                warnings,
-            },
-            faults,
-        }
+        let plan = Self {
+            frame,
+            prompt: drag.prompt.clone(),
+            edit_prompt: drag.edit_prompt.clone(),
+            regions,
+            still,
+            editable,
+            editable_source,
+            settings: settings.clone(),
+            warnings,
+        };
+        Draft { plan, faults }
     }
 
-    /// Returns everything of this plan that does not fit its method. The number of decoder stages is `None` while the model is not known.
+    /// Returns everything of this plan that does not fit its method. `decoder_stages` is `None` while the model is not known.
     pub(crate) fn misfits(&self, decoder_stages: Option<usize>) -> Vec<Misfit> {
         self.settings.method.misfits(&Subject {
             regions: &self.regions,
@@ -226,8 +195,8 @@ impl Plan {
         Ok(())
     }
 
-    /// How much of the edited picture each pixel of the image takes, row by row: 0 outside the editable area, rising inside it to 1
-    /// over `feather` working pixels. `None` takes all of it everywhere.
+    /// Returns the weight of the edited picture at each pixel of the image, row by row: 0 outside the editable area, rising inside
+    /// it to 1 over `feather` working pixels. `None` means 1 everywhere.
     pub fn blend(&self) -> Option<Vec<f32>> {
         let area = self.editable_source.as_ref()?;
         let feather = self.settings.frame.feather as f64 / self.frame.scale().mean();
@@ -241,7 +210,7 @@ impl Plan {
     }
 }
 
-/// A photograph's own detail is lost where the edit is pasted.
+/// Warns when the edited area is pasted much larger than it was computed, which loses the photograph's detail.
 fn warn_of_enlargement(findings: &mut Findings, frame: &Frame) {
     let factor = 1.0 / frame.scale().mean();
     if factor > MAX_ENLARGEMENT {

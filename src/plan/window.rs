@@ -1,27 +1,29 @@
-//! Which part of a large image the network sees.
+//! The window: the part of a large image that the network sees.
 //!
-//! A photograph shrunk to the model's size and enlarged again is blurred wherever the edit is pasted. When the drag needs
-//! only a part of it, the network sees just that part and the context around it, so that the pasted area keeps more of
-//! the photograph's resolution.
+//! A photograph that is shrunk to the model's size and enlarged again is blurred wherever the edit is pasted. When the drag needs
+//! only a part of it, the network sees just that part with some context around it, so that the pasted area keeps more of the
+//! photograph's resolution.
 
 use std::f64::consts::TAU;
 
-use super::shapes::SourceShape;
-use crate::drag_file::{DragRegion, Movement};
-use crate::geometry::{Frame, Point, Size, Window, turn_angle};
+use super::editable::SourceEditable;
+use super::shapes::{POINT_RADIUS, SourceArea, SourceShape};
+use crate::drag_file::{Drag, DragFile, Turn};
+use crate::geometry::{Frame, Point, PointPair, Size, Window};
 
-/// The window is this many times as wide and as high as the area in it: half its size again as context.
+/// Width and height of the window over those of the area in it; the rest is context.
 const CONTEXT: f64 = 1.5;
-/// Longer side over shorter side of a window; the network takes twice the area of its own size and no more.
+/// Maximum aspect ratio of a window; the working picture has at most twice the area of the model's size.
 const MAX_ASPECT: f64 = 2.0;
-/// An image that is shrunk by less is seen whole.
+/// An image that is shrunk by less than this is seen whole.
 const MAX_SHRINK: f64 = 1.5;
-/// A window must show the area larger by this much, or the whole image's context is worth more.
+/// Minimum factor by which a window must enlarge the area; below it, the context of the whole image is worth more.
 const MIN_GAIN: f64 = 1.25;
-/// Turns are followed in steps of this many radians, about a degree: between two of them no point strays from the straight way by more than
-/// a 25,000th of its distance from the centre.
+/// Step in radians along a rotation, about a degree. Between two steps, a point deviates from the chord by at most a 25,000th of
+/// its distance from the centre.
 const TURN_STEP: f64 = TAU / 360.0;
-/// The margin depends on the scale, that on the window, and that on the margin; each round comes closer to the answer from above.
+/// Maximum number of rounds. The margin depends on the scale, which depends on the window, which depends on the margin; each
+/// round approaches the fixed point from above.
 const ROUNDS: usize = 32;
 
 /// An upright rectangle in continuous coordinates.
@@ -32,6 +34,14 @@ struct Extent {
 }
 
 impl Extent {
+    /// The extent of a single point.
+    const fn of(point: Point) -> Self {
+        Self {
+            low: point,
+            high: point,
+        }
+    }
+
     fn around(self, other: Self) -> Self {
         Self {
             low: Point::new(self.low.x.min(other.low.x), self.low.y.min(other.low.y)),
@@ -46,7 +56,7 @@ impl Extent {
         }
     }
 
-    /// What of it lies in an image.
+    /// The part inside an image.
     fn within(self, image: Size) -> Self {
         let inside = |point: Point| {
             Point::new(
@@ -61,11 +71,63 @@ impl Extent {
     }
 }
 
-/// The window for regions with their drags, of which `None` are those that could not be read. `editable` is the area that may
-/// change, where one is given, and else `margin` working pixels around what is swept. `size` is the shorter side of the working picture.
+/// The area of the image that a window must contain.
+#[derive(Debug, Clone, Copy, Default)]
+struct Needed {
+    /// What the shapes sweep, and the editable area where it is given.
+    shapes: Option<Extent>,
+    /// The handles and targets of points, around which a disc of a fixed number of working pixels is dragged.
+    points: Option<Extent>,
+    /// Working pixels around all of it.
+    margin: f64,
+}
+
+impl Needed {
+    /// Returns the area; `None` when some of it is unknown, or everything may change.
+    fn new(
+        drag: &DragFile,
+        areas: &[Option<SourceArea>],
+        editable: &SourceEditable,
+        margin: usize,
+    ) -> Option<Self> {
+        let union = |a: Option<Extent>, b| Some(a.map_or(b, |a| a.around(b)));
+        let mut needed = Self::default();
+        match editable {
+            SourceEditable::Swept => needed.margin = margin as f64,
+            SourceEditable::Shape(shape) => needed.shapes = Some(extent(shape)?),
+            SourceEditable::Everything | SourceEditable::Unreadable => return None,
+        }
+        for (region, area) in drag.regions.iter().zip(areas) {
+            match area.as_ref()? {
+                SourceArea::Shape(shape) => {
+                    needed.shapes = union(needed.shapes, swept(&region.drag, extent(shape)?));
+                }
+                SourceArea::Disc { centre } => {
+                    needed.points = union(needed.points, swept(&region.drag, Extent::of(*centre)));
+                }
+            }
+        }
+        Some(needed)
+    }
+
+    /// Returns the rectangle around the area as a frame of the image shows it; `None` when there is no area.
+    fn extent(&self, frame: &Frame) -> Option<Extent> {
+        let scale = frame.scale().mean();
+        let points = self.points.map(|points| points.grown(POINT_RADIUS / scale));
+        let all = self.shapes.into_iter().chain(points);
+        let all = all.reduce(Extent::around)?;
+        Some(all.grown(self.margin / scale).within(frame.source))
+    }
+}
+
+/// Returns the window for a drag, or the whole image when a window is not worth it.
+///
+/// `areas` are the areas of the drag's regions, `None` for one that cannot be read. `size` is the shorter side of the working
+/// picture; `margin` working pixels are added to the swept area when no editable area is given.
 pub(super) fn choose(
-    regions: &[(&DragRegion, Option<SourceShape>)],
-    editable: Option<&SourceShape>,
+    drag: &DragFile,
+    areas: &[Option<SourceArea>],
+    editable: &SourceEditable,
     image: Size,
     size: usize,
     margin: usize,
@@ -74,26 +136,14 @@ pub(super) fn choose(
     if 1.0 / whole.scale().mean() < MAX_SHRINK {
         return whole.window;
     }
-    let swept = regions
-        .iter()
-        .map(|(region, shape)| Some(swept(&region.movement, extent(shape.as_ref()?)?)));
-    let Some(swept) = swept.reduce(|a, b| Some(a?.around(b?))).flatten() else {
+    let Some(needed) = Needed::new(drag, areas, editable, margin) else {
         return whole.window;
     };
-    let margin = if editable.is_some() {
-        0.0
-    } else {
-        margin as f64
-    };
-    let area = match editable.map(extent) {
-        None => swept,
-        Some(Some(editable)) => swept.around(editable),
-        Some(None) => return whole.window,
-    };
-
     let mut frame = whole;
     for _ in 0..ROUNDS {
-        let area = area.grown(margin / frame.scale().mean()).within(image);
+        let Some(area) = needed.extent(&frame) else {
+            return whole.window;
+        };
         let window = around(area, image, size);
         if window == frame.window {
             break;
@@ -111,26 +161,27 @@ fn extent(shape: &SourceShape) -> Option<Extent> {
     shape.bounds().map(|(low, high)| Extent { low, high })
 }
 
-/// What a drag passes over.
-fn swept(movement: &Movement, from: Extent) -> Extent {
-    let (center, angle) = match *movement {
-        Movement::Pull { handle, target } => {
-            let moved = |point: Point| {
-                Point::new(point.x + target.x - handle.x, point.y + target.y - handle.y)
-            };
-            return from.around(Extent {
-                low: moved(from.low),
-                high: moved(from.high),
-            });
-        }
-        Movement::Turn {
-            center,
-            handle,
-            target,
-        } => (center, turn_angle(handle, target, center)),
-        Movement::TurnBy { center, angle } => (center, angle.to_radians()),
-    };
-    let angle = angle.clamp(-TAU, TAU);
+/// Returns the rectangle around everything that a drag sweeps, starting from `from`.
+fn swept(drag: &Drag, from: Extent) -> Extent {
+    match drag {
+        Drag::Translation { points, .. }
+        | Drag::Deformation { points, .. }
+        | Drag::Point { points } => shifted(*points, from),
+        Drag::Rotation { center, turn, .. } => turned(*center, *turn, from),
+    }
+}
+
+fn shifted(PointPair { handle, target }: PointPair, from: Extent) -> Extent {
+    let moved =
+        |point: Point| Point::new(point.x + target.x - handle.x, point.y + target.y - handle.y);
+    from.around(Extent {
+        low: moved(from.low),
+        high: moved(from.high),
+    })
+}
+
+fn turned(center: Point, turn: Turn, from: Extent) -> Extent {
+    let angle = turn.radians(center).clamp(-TAU, TAU);
     let steps = (angle.abs() / TURN_STEP).ceil().max(1.0) as usize;
     let corners = [
         from.low,
@@ -148,15 +199,11 @@ fn swept(movement: &Movement, from: Extent) -> Extent {
             )
         })
     });
-    turned.fold(from, |extent, point| {
-        extent.around(Extent {
-            low: point,
-            high: point,
-        })
-    })
+    turned.fold(from, |extent, point| extent.around(Extent::of(point)))
 }
 
-/// The window around an area of the image: its context added, no smaller than the working picture, not too long, inside the image.
+/// Returns the window around an area of the image: with context, at least as large as the working picture, within the maximum
+/// aspect ratio, and inside the image.
 fn around(area: Extent, image: Size, size: usize) -> Window {
     let (width, height) = (
         CONTEXT * (area.high.x - area.low.x),
@@ -172,11 +219,11 @@ fn around(area: Extent, image: Size, size: usize) -> Window {
     }
 }
 
-/// Start and length of a window's side of at least `length` around `low..high`, moved into `0..limit`.
+/// Returns start and length of a window's side of at least `length` around `low..high`, moved into `0..limit`.
 fn side(low: f64, high: f64, length: f64, limit: usize) -> (usize, usize) {
     let (first, last) = (low.floor(), high.ceil());
     let length = length.ceil().max(last - first).min(limit as f64);
-    // The area's ends lie inside, whatever the rounding, and no pixel is added for it.
+    // The clamp keeps the area's ends inside despite the rounding, without adding a pixel.
     let start = ((low + high - length) / 2.0)
         .round()
         .clamp(last - length, first)
@@ -187,27 +234,21 @@ fn side(low: f64, high: f64, length: f64, limit: usize) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drag_file::{DragFile, Editable, Shape};
+    use crate::plan::findings::Findings;
+    use crate::plan::shapes::read_area;
     use proptest::prelude::*;
+    use std::path::Path;
 
     fn window(text: &str, image: Size, size: usize) -> Window {
-        fn shape(shape: &Shape) -> SourceShape<'_> {
-            let Shape::Outline(outline) = shape else {
-                panic!("no masks here")
-            };
-            SourceShape::Outline(outline)
-        }
-        let drag = DragFile::parse(text.as_bytes()).expect("a good file");
-        let regions: Vec<_> = drag
-            .regions
-            .iter()
-            .map(|region| (region, Some(shape(&region.shape))))
-            .collect();
-        let editable = match &drag.editable {
-            Editable::Shape(given) => Some(shape(given)),
-            _ => None,
-        };
-        choose(&regions, editable.as_ref(), image, size, 24)
+        let drag = DragFile::parse(text.as_bytes()).expect("a valid file");
+        let (mut findings, folder) = (Findings::new(&drag), Path::new(""));
+        let areas = drag.regions.iter().map(|region| {
+            let pointer = "/regions/0/region";
+            read_area(&mut findings, &region.drag, folder, pointer, image)
+        });
+        let areas: Vec<_> = areas.collect();
+        let editable = SourceEditable::read(&mut findings, folder, image);
+        choose(&drag, &areas, &editable, image, size, 24)
     }
 
     fn drag(rest: &str, rect: [f64; 4], dx: f64) -> String {
@@ -221,7 +262,7 @@ mod tests {
     const PHOTOGRAPH: Size = Size::new(4000, 3000);
 
     #[test]
-    fn a_small_drag_of_a_photograph_is_seen_at_its_own_resolution() {
+    fn a_small_drag_in_a_photograph_is_edited_at_full_resolution() {
         let window = window(
             &drag("", [1000.0, 1000.0, 1150.0, 1150.0], 100.0),
             PHOTOGRAPH,
@@ -232,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_and_broken_numbers_do_not_make_the_window_larger() {
+    fn fractions_of_pixels_do_not_enlarge_the_window() {
         for (left, right) in [
             (1000.0, 1151.0),
             (1000.3, 1150.9),
@@ -249,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_drag_has_half_its_size_as_context() {
+    fn a_window_adds_half_the_area_as_context() {
         // 1000 pixels wide, and 24 working pixels at 512 of 1500 or so on either side.
         let window = window(
             &drag("", [500.0, 500.0, 1300.0, 1300.0], 200.0),
@@ -268,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn the_given_area_decides_where_there_is_one() {
+    fn a_given_editable_area_lies_in_the_window() {
         let editable = "\"editable\": {\"rect\": [2000, 1000, 3000, 2000]},";
         let window = window(
             &drag(editable, [2400.0, 1400.0, 2500.0, 1500.0], 50.0),
@@ -286,7 +327,27 @@ mod tests {
     }
 
     #[test]
-    fn a_long_area_gets_a_window_that_the_network_takes() {
+    fn the_disc_around_a_point_lies_in_the_window() {
+        let point = |handle: [f64; 2], target: [f64; 2]| {
+            format!(
+                "{{\"version\": 1, \"regions\": [{{\"type\": \"point\", \"handle\": {handle:?}, \"target\": {target:?}}}]}}"
+            )
+        };
+        let small = window(&point([1000.0, 1000.0], [1100.0, 1000.0]), PHOTOGRAPH, 512);
+        assert_eq!((small.left, small.top), (794, 744));
+        assert_eq!(small.size, Size::new(512, 512));
+        // 1000 pixels between the points, and on either side the disc's 8 working pixels and the margin's 24.
+        let wide = window(&point([500.0, 500.0], [1500.0, 1500.0]), PHOTOGRAPH, 512);
+        let scale = 512.0 / wide.size.width as f64;
+        let expected = 1.5 * (1000.0 + 2.0 * (8.0 + 24.0) / scale);
+        assert!(
+            (wide.size.width as f64 - expected).abs() <= 4.0,
+            "{wide:?}, {expected}"
+        );
+    }
+
+    #[test]
+    fn the_aspect_ratio_of_a_window_is_limited() {
         let window = window(
             &drag("", [100.0, 1000.0, 160.0, 1060.0], 2000.0),
             PHOTOGRAPH,
@@ -299,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_most_of_the_image_or_is_small_is_seen_whole() {
+    fn large_drags_and_small_images_have_no_window() {
         for (text, image) in [
             (drag("", [100.0, 100.0, 2500.0, 2500.0], 1200.0), PHOTOGRAPH),
             (
@@ -313,7 +374,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_window_holds_all_that_is_swept(
+        fn a_window_contains_the_swept_area(
             width in 600_usize..5000, height in 600_usize..5000, place in prop::array::uniform2(0.0..0.9_f64), side in 9.0..900.0_f64,
             turn in -400.0..400.0_f64, center in prop::array::uniform2(-0.2..1.2_f64), size in prop::sample::select(vec![256_usize, 512])
         ) {

@@ -198,7 +198,7 @@ mod injected {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_small_disk_becomes_full() {
-    use crate::bench::pictures::report;
+    use crate::bench::report;
     use std::process::Command;
     let folder = Folder::new(6);
     let expected = folder.expected();
@@ -241,7 +241,7 @@ fn a_small_disk_becomes_full() {
     assert_eq!(run.status, Some(75), "{}", run.stderr);
     assert!(
         results.iter().all(|(name, bytes)| *bytes == expected[name]) && results.len() < 6,
-        "no part of a picture"
+        "no partial picture"
     );
     again.assert(0);
     assert!(after == expected);

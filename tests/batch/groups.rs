@@ -169,7 +169,7 @@ mod injected {
                 .records()
                 .iter()
                 .all(|record| record["together"].is_null()),
-            "none of them went beside another"
+            "each was edited alone"
         );
     }
 
@@ -215,7 +215,7 @@ mod injected {
             .stderr_has("out/p0.png");
         assert!(
             folder.results()["p0.png"] == folder.bench.read("in/p0.png"),
-            "it is as it was"
+            "the file is unchanged"
         );
     }
 

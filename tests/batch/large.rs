@@ -3,18 +3,16 @@
 use std::fmt::Write;
 use std::time::Instant;
 
-use crate::bench::pictures::report;
+use crate::bench::report;
 use crate::folder::Folder;
 
 /// Returns the peak memory of the child processes, in bytes.
-#[cfg(target_os = "linux")]
 fn peak() -> u64 {
     use nix::sys::resource::{UsageWho, getrusage};
     getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss() as u64 * 1024
 }
 
 /// Plans 100,000 items, each with its own picture and drag file, within seconds and 200 MB.
-#[cfg(target_os = "linux")]
 #[test]
 fn a_hundred_thousand_items_are_planned_in_little_time_and_memory() {
     const ITEMS: usize = 100_000;
@@ -80,7 +78,6 @@ fn a_hundred_thousand_items_are_planned_in_little_time_and_memory() {
 
 /// The peak memory of `DRAGNEXT_TEST_ITEMS` items is at most 5 % and 3 MB above that of the first three. The 3 MB are code and stacks that
 /// the process touches once.
-#[cfg(target_os = "linux")]
 #[test]
 fn memory_does_not_grow_with_the_list() {
     let items = std::env::var("DRAGNEXT_TEST_ITEMS")

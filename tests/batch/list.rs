@@ -1,7 +1,5 @@
 //! The whole list is checked before anything runs.
 
-use std::process::Command;
-
 use crate::folder::Folder;
 
 /// Runs a manifest with these lines after one valid line, asserts that nothing was written, and returns stderr.
@@ -221,7 +219,7 @@ fn links_out_of_their_folders_are_rejected() {
 fn pipes_and_devices_are_rejected_without_opening_them() {
     let folder = Folder::new(1);
     assert!(
-        Command::new("mkfifo")
+        std::process::Command::new("mkfifo")
             .arg(folder.path("in/pipe.png"))
             .status()
             .unwrap()

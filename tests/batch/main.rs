@@ -11,6 +11,7 @@ mod environment;
 mod failures;
 mod folder;
 mod groups;
+#[cfg(target_os = "linux")]
 mod large;
 mod list;
 mod resume;

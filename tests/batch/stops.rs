@@ -53,7 +53,7 @@ mod signals {
         std::thread::sleep(Duration::from_millis(300));
         assert!(
             run.try_wait().unwrap().is_none(),
-            "where it hangs, nothing looks at the first"
+            "it hangs at the failpoint, so the first signal has no effect"
         );
         let sent = Instant::now();
         send("INT", &run);

@@ -93,7 +93,7 @@ fn variants_share_lora_and_inversion() {
     );
     assert!(
         folder.results() == results(&folder.path("plain")),
-        "the bytes are those without a cache"
+        "the bytes equal those without a cache"
     );
 }
 

@@ -1,4 +1,4 @@
-//! `dragnext validate`, `new`, `settings` and `schema`, as their users run them.
+//! `dragnext validate`, `new`, `settings` and `schema` through the binary.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -47,7 +47,7 @@ impl Bench {
         command
     }
 
-    /// Exit status, stdout and stderr.
+    /// Returns exit status, stdout and stderr.
     fn run(&self, arguments: &[&str]) -> (i32, String, String) {
         texts(&self.command(arguments).output().unwrap())
     }
@@ -70,7 +70,7 @@ fn lines(stdout: &str) -> Vec<Value> {
 }
 
 #[test]
-fn one_bad_file_hides_no_other() {
+fn every_file_with_faults_is_reported() {
     let bench = Bench::new();
     bench.write("good.json", GOOD);
     bench.write("bad.json", &GOOD.replace("target", "taget"));
@@ -132,7 +132,7 @@ fn one_bad_file_hides_no_other() {
 }
 
 #[test]
-fn a_picture_says_more() {
+fn with_an_image_more_faults_are_found() {
     let bench = Bench::new();
     bench.picture("in.png", 200, 100);
     bench.write("good.json", GOOD);
@@ -189,7 +189,74 @@ fn a_picture_says_more() {
     );
 }
 
-/// A picture that the camera held on its side is measured upright, as `edit` sees it.
+#[test]
+fn an_edit_prompt_that_the_method_does_not_use_is_a_warning() {
+    let bench = Bench::new();
+    bench.picture("in.png", 200, 120);
+    let with = GOOD.replace("\"version\"", "\"edit_prompt\": \"a dog\", \"version\"");
+    bench.write("drag.json", &with);
+    for more in [&[][..], &["--image", "in.png"]] {
+        let arguments = [&["validate", "drag.json"], more].concat();
+        let (status, stdout, stderr) = bench.run(&arguments);
+        assert_eq!(status, 0, "{stderr}");
+        assert!(stdout.contains("1 warning"), "{stdout}");
+        assert_eq!(
+            stderr,
+            "warning: drag.json: the method pbsi does not use `edit_prompt`\n"
+        );
+        let (_, stdout, _) = bench.run(&[&arguments[..], &["--json"]].concat());
+        assert_eq!(
+            lines(&stdout)[0]["warnings"][0]["kind"],
+            "edit_prompt.unused"
+        );
+    }
+}
+
+#[test]
+fn points_are_checked_without_a_region() {
+    let bench = Bench::new();
+    bench.picture("in.png", 128, 96);
+    let drag = |rest: &str| {
+        format!(
+            r#"{{ "version": 1, "regions": [ {{ "id": "nose", "type": "point", "handle": [0, 0], {rest} }} ] }}"#
+        )
+    };
+    bench.write("good.json", &drag("\"target\": [30, 40]"));
+    let (status, stdout, stderr) =
+        bench.run(&["validate", "good.json", "--image", "in.png", "--json"]);
+    assert_eq!(status, 0, "{stderr}");
+    let moved = lines(&stdout)[0]["regions"][0]["moved_px"]
+        .as_f64()
+        .unwrap();
+    assert!((moved - 50.0).abs() < 0.1, "{moved}");
+    bench.write("outside.json", &drag("\"target\": [300, 40]"));
+    bench.write(
+        "region.json",
+        &drag("\"target\": [30, 40], \"region\": { \"rect\": [0, 0, 20, 20] }"),
+    );
+    let (status, stdout, _) = bench.run(&[
+        "validate",
+        "outside.json",
+        "region.json",
+        "--image",
+        "in.png",
+        "--json",
+    ]);
+    assert_eq!(status, 2);
+    let faults: Vec<Value> = lines(&stdout)
+        .iter()
+        .map(|line| json!([line["faults"][0]["kind"], line["faults"][0]["pointer"]]))
+        .collect();
+    assert_eq!(
+        faults,
+        [
+            json!(["instruction.point_outside", "/regions/0/target"]),
+            json!(["instruction.conflict", "/regions/0/region"])
+        ]
+    );
+}
+
+/// The EXIF orientation counts, as in `edit`.
 #[test]
 fn the_picture_is_measured_upright() {
     let bench = Bench::new();
@@ -197,7 +264,7 @@ fn the_picture_is_measured_upright() {
     image::codecs::jpeg::JpegEncoder::new(&mut jpeg)
         .encode_image(&RgbImage::new(200, 100))
         .unwrap();
-    // An EXIF block with one entry: orientation 6, a quarter turn.
+    // An EXIF segment with one entry: orientation 6, a quarter turn.
     let mut exif = b"\xff\xe1\x00\x22Exif\0\0MM\x00\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
     jpeg.splice(2..2, exif.drain(..));
     std::fs::write(bench.path("in.jpg"), jpeg).unwrap();
@@ -211,7 +278,7 @@ fn the_picture_is_measured_upright() {
 }
 
 #[test]
-fn masks_are_looked_at_without_a_picture() {
+fn masks_are_checked_without_an_image() {
     let bench = Bench::new();
     let with = |mask: &str| {
         GOOD.replace(
@@ -233,7 +300,7 @@ fn masks_are_looked_at_without_a_picture() {
 }
 
 #[test]
-fn a_drag_file_may_come_from_stdin() {
+fn a_drag_file_is_read_from_stdin() {
     let bench = Bench::new();
     let run = |text: &str| {
         texts(
@@ -255,9 +322,9 @@ fn a_drag_file_may_come_from_stdin() {
     );
 }
 
-/// Flags count for `validate` as they do for `edit`.
+/// `validate` checks the flags of settings as `edit` does.
 #[test]
-fn settings_that_no_model_has_are_refused() {
+fn invalid_settings_are_rejected() {
     let bench = Bench::new();
     bench.write("good.json", GOOD);
     let (status, _, stderr) = bench.run(&["validate", "good.json", "--strength", "2"]);
@@ -270,7 +337,7 @@ fn settings_that_no_model_has_are_refused() {
 }
 
 #[test]
-fn a_new_drag_file_is_good_for_pictures_of_any_size() {
+fn a_new_drag_file_is_valid_for_pictures_of_any_size() {
     for (width, height) in [
         (64, 64),
         (65, 97),
@@ -305,9 +372,9 @@ fn a_new_drag_file_is_good_for_pictures_of_any_size() {
     }
 }
 
-/// What the new file says of its schema is true, and an editor can check it.
+/// The `$schema` of a new file is where the printed command writes the schema, and the file is valid by it.
 #[test]
-fn a_new_drag_file_has_the_schema_beside_it() {
+fn a_new_drag_file_refers_to_the_schema_beside_it() {
     let bench = Bench::new();
     std::fs::create_dir(bench.path("my drags")).unwrap();
     bench.picture("in.png", 300, 200);
@@ -330,7 +397,7 @@ fn a_new_drag_file_has_the_schema_beside_it() {
 }
 
 #[test]
-fn a_new_drag_file_replaces_nothing_unasked() {
+fn a_new_drag_file_overwrites_only_on_request() {
     let bench = Bench::new();
     bench.picture("in.png", 100, 100);
     bench.write("in.json", "mine");
@@ -360,7 +427,7 @@ fn a_new_drag_file_replaces_nothing_unasked() {
 }
 
 #[test]
-fn settings_tell_who_chose_them() {
+fn settings_show_the_source_of_each_value() {
     let bench = Bench::new();
     bench.write(
         "drag.json",
@@ -420,7 +487,7 @@ fn settings_tell_who_chose_them() {
 }
 
 #[test]
-fn settings_are_a_table_of_eighty_columns() {
+fn settings_are_printed_as_a_table_of_eighty_columns() {
     let bench = Bench::new();
     let mut command = bench.command(&["settings", "--start", "paper"]);
     let (status, stdout, stderr) = texts(
@@ -473,9 +540,9 @@ fn settings_are_a_table_of_eighty_columns() {
     );
 }
 
-/// Without a terminal there are no colours, and names with spaces or quotes are shown as a shell reads them.
+/// Without a terminal there are no colours; names with spaces or quotes are quoted for the shell.
 #[test]
-fn what_to_do_next_can_be_pasted() {
+fn the_next_steps_can_be_pasted_into_a_shell() {
     let bench = Bench::new();
     bench.picture("it's.png", 100, 100);
     let (status, stdout, stderr) = bench.run(&["new", "it's.png"]);

@@ -1,5 +1,5 @@
-//! Drag files that are wrong, through the program: each is refused with its kind, its place and exit status 2 before anything is computed,
-//! and what is merely unusual is taken.
+//! Faults of drag files through the binary: each is reported with its kind, its place and exit status 2 before anything is computed.
+//! Unusual but valid files are accepted.
 
 use std::path::{Path, PathBuf};
 
@@ -43,7 +43,7 @@ impl Bench {
         command
     }
 
-    /// What `validate` says about a file with this content on the picture: exit status, verdict, messages.
+    /// Returns what `validate` reports about a file with this content on the picture: exit status, record, messages.
     fn verdict(&self, content: impl AsRef<[u8]>) -> (i32, Value, String) {
         std::fs::write(self.path("drag.json"), content).unwrap();
         let output = self
@@ -59,7 +59,7 @@ impl Bench {
         )
     }
 
-    /// The faults as `kind pointer line:column`, and the messages. The status must be 2, and `edit` must refuse it as well.
+    /// Returns the faults as `kind pointer line:column`, and the messages. The status must be 2, and `edit` must reject the file too.
     fn faults(&self, content: impl AsRef<[u8]>) -> (Vec<String>, String) {
         let (status, verdict, stderr) = self.verdict(content);
         assert_eq!(
@@ -104,7 +104,7 @@ impl Bench {
         )
     }
 
-    /// Kinds of the warnings on a good file.
+    /// Returns the kinds of the warnings about a valid file.
     fn warnings(&self, content: impl AsRef<[u8]>) -> (Vec<String>, String) {
         let (status, verdict, stderr) = self.verdict(content);
         assert_eq!(
@@ -125,14 +125,13 @@ impl Bench {
     }
 }
 
-/// A file with one region on its second line.
+/// Returns a file with one region on its second line.
 fn file(region: &str) -> String {
     format!("{{ \"version\": 1, \"regions\": [\n{{ {region} }} ] }}")
 }
 
-/// Case 1.
 #[test]
-fn what_is_no_json_object() {
+fn a_text_that_is_not_a_json_object() {
     let bench = Bench::new();
     for (content, place, message) in [
         ("", "1:1", "the file is empty"),
@@ -174,7 +173,7 @@ fn what_is_no_json_object() {
     }
 }
 
-/// Case 2. Twenty times what the parser allows, and far more than its stack would hold.
+/// Twenty times the parser's limit, and far more than its stack would hold.
 #[test]
 fn deep_nesting() {
     let bench = Bench::new();
@@ -197,7 +196,7 @@ fn deep_nesting() {
     }
 }
 
-/// Case 3. The record's memory tells that the file was not read.
+/// The memory in the record shows that the file was not read.
 #[test]
 fn three_hundred_megabytes() {
     const MEGABYTE: u64 = 1 << 20;
@@ -229,7 +228,7 @@ fn three_hundred_megabytes() {
             "{large} bytes for a large file, {small} for a small one"
         );
     }
-    // What has no length to look at is read to the limit and no further.
+    // A pipe has no length; it is read up to the limit.
     let mut command = bench.command(&["validate", "-", "--json"]);
     let output = command.write_stdin(vec![b' '; 17 << 20]).output().unwrap();
     let verdict: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -240,7 +239,6 @@ fn three_hundred_megabytes() {
     );
 }
 
-/// Case 4.
 #[test]
 fn unknown_keys() {
     let bench = Bench::new();
@@ -266,7 +264,6 @@ fn unknown_keys() {
     );
 }
 
-/// Case 5.
 #[test]
 fn a_key_twice() {
     let (faults, stderr) = Bench::new().faults(file(&format!("\"handle\": [1, 1], {MOVE}")));
@@ -277,7 +274,6 @@ fn a_key_twice() {
     assert!(stderr.contains("`handle` is given twice"), "{stderr}");
 }
 
-/// Case 6.
 #[test]
 fn another_version() {
     let (faults, stderr) = Bench::new().faults("{ \"version\": 99, \"nodes\": [] }");
@@ -289,7 +285,6 @@ fn another_version() {
     );
 }
 
-/// Case 7.
 #[test]
 fn numbers_at_their_limits() {
     let bench = Bench::new();
@@ -326,7 +321,7 @@ fn numbers_at_their_limits() {
     }
 }
 
-/// Case 8. All four edges belong to the image.
+/// All four edges belong to the image.
 #[test]
 fn points_outside() {
     let bench = Bench::new();
@@ -338,7 +333,7 @@ fn points_outside() {
         ("[-0.0, 0]", false),
         ("[0, 96]", false),
     ] {
-        // A large region, so that none of these carries it out of the image.
+        // A large region, so that none of these drags it out of the image.
         let region = MOVE
             .replace("[20, 20, 60, 60]", "[1, 1, 127, 95]")
             .replace("[70, 45]", target);
@@ -359,7 +354,6 @@ fn points_outside() {
     }
 }
 
-/// Case 9.
 #[test]
 fn regions_that_vanish() {
     let region = MOVE.replace("[20, 20, 60, 60]", "[39, 39, 41, 41]");
@@ -372,7 +366,6 @@ fn regions_that_vanish() {
     );
 }
 
-/// Case 10.
 #[test]
 fn polygons() {
     let bench = Bench::new();
@@ -408,7 +401,6 @@ fn polygons() {
     assert!(kinds.is_empty(), "an outline may cross itself: {kinds:?}");
 }
 
-/// Case 11.
 #[test]
 fn rotations_without_an_angle() {
     let bench = Bench::new();
@@ -441,7 +433,7 @@ fn rotations_without_an_angle() {
     bench.warnings(with("\"center\": [40, 40], \"angle\": 30"));
 }
 
-/// Case 12. Nothing moves: the output has the input's pixels.
+/// When nothing moves, the output has the input's pixels.
 #[test]
 fn no_motion() {
     let bench = Bench::new();
@@ -470,7 +462,6 @@ fn no_motion() {
     assert_eq!(open("in.edited.png"), open("in.png"));
 }
 
-/// Case 13.
 #[test]
 fn no_regions_and_too_many() {
     let bench = Bench::new();
@@ -506,7 +497,6 @@ fn no_regions_and_too_many() {
     assert!(stderr.contains("more than 10000 points"), "{stderr}");
 }
 
-/// Case 14.
 #[test]
 fn drags_onto_each_other() {
     let other = MOVE.replace("[70, 45]", "[60, 60]");
@@ -521,9 +511,8 @@ fn drags_onto_each_other() {
     );
 }
 
-/// Case 15.
 #[test]
-fn masks_of_every_kind() {
+fn masks_of_every_format() {
     let bench = Bench::new();
     let with = |mask: &str| {
         file(&MOVE.replace(
@@ -588,7 +577,7 @@ fn masks_of_every_kind() {
     );
 }
 
-/// A mask whose pixels are numbers of colours.
+/// Writes a mask with a palette.
 fn palette(path: &Path, white: impl Fn(u32, u32) -> bool) {
     let mut encoder = png::Encoder::new(std::fs::File::create(path).unwrap(), 128, 96);
     encoder.set_color(png::ColorType::Indexed);
@@ -604,7 +593,6 @@ fn palette(path: &Path, white: impl Fn(u32, u32) -> bool) {
         .unwrap();
 }
 
-/// Case 16.
 #[test]
 fn encodings() {
     let bench = Bench::new();
@@ -628,7 +616,7 @@ fn encodings() {
     }
 }
 
-/// What the file says never moves the cursor of a terminal, turns its text or begins an escape code.
+/// Text of the file never moves a terminal's cursor, reverses its text or starts an escape code.
 #[test]
 fn hostile_text() {
     let bench = Bench::new();
@@ -651,7 +639,7 @@ fn hostile_text() {
     );
 }
 
-/// What follows whom when everything of a file is told at once.
+/// All faults of a file, in the order of their places.
 #[test]
 fn everything_at_once() {
     let content = r#"{
@@ -680,7 +668,7 @@ error: drag.json: region `tail` at /regions/0/target/1: expected a number, found
 6 |       "handle": [40, 40], "target": [812, "40"] },
   |                                           ^^^^
 
-error: drag.json: /regions/1/type: expected `translation`, `deformation` or `rotation`, found `rotaton`
+error: drag.json: /regions/1/type: expected `translation`, `deformation`, `rotation` or `point`, found `rotaton`
  --> drag.json:7:15
   |
 7 |     { "type": "rotaton", "region": { "rect": [60, 20, 20, 60] }, "handle": [1, 1] }
@@ -723,7 +711,7 @@ error: drag.json: /settings/seed: `seed` must be 0 to 18446744073709551615, foun
     assert_eq!(stderr, expected);
 }
 
-/// On the picture: two faults of one file.
+/// Two faults that only the picture reveals.
 #[test]
 fn faults_on_the_picture() {
     let content = r#"{
@@ -742,7 +730,7 @@ fn faults_on_the_picture() {
 5 |       "handle": [40, 40], "target": [812, 40] },
   |                                     ^^^^^^^^^
   |
-  = hint: coordinates are pixels of the upright image, from its top left corner; `dragnext preview` draws where they lie
+  = hint: coordinates are pixels of the upright image, from its top left corner; `dragnext preview` shows where they lie
 
 error: drag.json: /regions/1/region/mask: cannot read the mask `head.png`: No such file or directory (os error 2)
  --> drag.json:6:47
@@ -757,7 +745,7 @@ error: drag.json: /regions/1/region/mask: cannot read the mask `head.png`: No su
     assert_eq!(stderr, expected);
 }
 
-/// A file on one line of a megabyte: the message shows the place and not the line.
+/// In a file of one line of a megabyte, the message shows the place and not the whole line.
 #[test]
 fn one_long_line() {
     let corners: Vec<String> = (0..9_000)

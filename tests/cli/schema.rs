@@ -1,4 +1,4 @@
-//! The JSON schema of drag files: what is committed is what the program prints, and it agrees with the reader wherever a schema can.
+//! The JSON schema of drag files: the committed file is up to date, and schema and parser agree wherever a schema can check.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ fn good() -> Value {
     })
 }
 
-/// A good file with the value at a pointer replaced or, at a new key, added.
+/// Returns a valid file with the value at a pointer replaced or, at a new key, added.
 fn with(pointer: &str, value: Value) -> Value {
     let mut file = good();
     let (parent, key) = pointer.rsplit_once('/').unwrap();
@@ -53,9 +53,16 @@ fn rotation(movement: &Value) -> Value {
     with("/regions/0", region)
 }
 
-/// `dragnext schema > assets/drag.schema.json` makes it anew.
+fn point(more: &Value) -> Value {
+    let mut region = json!({ "type": "point", "handle": [1, 1], "target": [5, 1] });
+    let keys = more.as_object().unwrap().clone();
+    region.as_object_mut().unwrap().extend(keys);
+    region
+}
+
+/// `dragnext schema > assets/drag.schema.json` updates it.
 #[test]
-fn the_committed_schema_is_the_one_that_is_printed() {
+fn the_committed_schema_is_up_to_date() {
     let committed = std::fs::read_to_string(root().join("assets/drag.schema.json")).unwrap();
     let output = assert_cmd::Command::cargo_bin("dragnext")
         .unwrap()
@@ -66,18 +73,18 @@ fn the_committed_schema_is_the_one_that_is_printed() {
     assert!(output.status.success());
     assert!(
         committed == String::from_utf8(output.stdout).unwrap(),
-        "assets/drag.schema.json is old; run `cargo run --release -- schema > assets/drag.schema.json`"
+        "assets/drag.schema.json is out of date; run `cargo run --release -- schema > assets/drag.schema.json`"
     );
     assert_eq!(serde_json::from_str::<Value>(&committed).unwrap(), schema());
 }
 
 #[test]
-fn the_schema_is_a_schema() {
+fn the_schema_is_valid() {
     jsonschema::draft202012::meta::validate(&schema()).unwrap();
 }
 
 #[test]
-fn every_drag_file_of_the_repository_has_the_schema() {
+fn every_drag_file_of_the_repository_is_valid_by_the_schema() {
     let validator = jsonschema::draft202012::new(&schema()).unwrap();
     let mut files: Vec<PathBuf> = vec![root().join("tests/fixtures/edit/drag.json")];
     for folder in ["examples/edits", "tests/scenebench/suite"] {
@@ -95,7 +102,7 @@ fn every_drag_file_of_the_repository_has_the_schema() {
     }
 }
 
-/// The schema says what completes a file in an editor.
+/// Editors show the descriptions.
 #[test]
 fn every_key_is_described() {
     fn check(schema: &Value, place: &str) {
@@ -135,9 +142,9 @@ fn every_key_is_described() {
     }
 }
 
-/// What both can judge, both judge alike.
+/// Schema and parser accept and reject the same files.
 #[test]
-fn schema_and_reader_agree() {
+fn schema_and_parser_agree() {
     let points = |count: usize| (0..count).map(|x| json!([x, x % 7])).collect::<Vec<_>>();
     let regions = |count: usize| vec![good()["regions"][0].clone(); count];
     let set = |name: &str, value: Value| with("/settings", json!({ name: value }));
@@ -242,6 +249,25 @@ fn schema_and_reader_agree() {
             false,
             rotation(&json!({ "center": [4, 4], "target": [5, 1] })),
         ),
+        (true, with("/regions/0", point(&json!({})))),
+        (
+            false,
+            with(
+                "/regions/0",
+                point(&json!({ "region": { "rect": [0, 0, 9, 9] } })),
+            ),
+        ),
+        (
+            false,
+            with("/regions/0", point(&json!({ "center": [4, 4] }))),
+        ),
+        (false, with("/regions/0", point(&json!({ "angle": 9 })))),
+        (
+            false,
+            with("/regions/0", json!({ "type": "point", "handle": [1, 1] })),
+        ),
+        (true, with("/edit_prompt", json!("a cat that looks up"))),
+        (false, with("/edit_prompt", json!(null))),
         (false, with("/settings", json!([]))),
         (
             true,
@@ -249,7 +275,7 @@ fn schema_and_reader_agree() {
         ),
         (false, set("lora-rank", json!(4))),
     ];
-    // Every setting: its default, and something of every type and size.
+    // Every setting: its default, and values of every type and size.
     for setting in groups().iter().flat_map(|group| group.settings) {
         files.push((true, set(setting.name, setting.default())));
         for value in [
@@ -282,7 +308,7 @@ fn schema_and_reader_agree() {
         assert_eq!(
             read.is_ok(),
             expected,
-            "the reader on {text:.300}: {read:.300?}"
+            "the parser on {text:.300}: {read:.300?}"
         );
         assert_eq!(
             validator.is_valid(&file),

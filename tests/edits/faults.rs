@@ -149,7 +149,7 @@ fn overlapping_tensors_are_refused() {
         header["conv_out.bias"]["data_offsets"][0] = first["data_offsets"][0].clone();
     });
     let stderr = bench.fails(&mut bench.command(), 2, "weights.damaged");
-    assert!(stderr.contains("header is broken"), "{stderr}");
+    assert!(stderr.contains("header is invalid"), "{stderr}");
 }
 
 /// Missing, extra and misshapen tensors are named all at once, with both shapes.
@@ -168,8 +168,8 @@ fn tensors_that_do_not_fit_are_all_named() {
     let stderr = bench.fails(&mut bench.command(), 2, "weights.mismatch");
     for part in [
         "`conv_in.bias` [8] is missing",
-        "`conv_in.bais` [8] has no place",
-        "`conv_in.weight` is [3, 3, 4, 8], the configuration asks for [8, 4, 3, 3]",
+        "`conv_in.bais` [8] is not part",
+        "`conv_in.weight` is [3, 3, 4, 8], the configuration requires [8, 4, 3, 3]",
     ] {
         assert!(stderr.contains(part), "{part} is not in {stderr}");
     }
@@ -182,7 +182,7 @@ fn weights_of_another_type_are_refused() {
         header["conv_in.bias"]["dtype"] = "I32".into()
     });
     let stderr = bench.fails(&mut bench.command(), 2, "weights.mismatch");
-    assert!(stderr.contains("`conv_in.bias` holds I32"), "{stderr}");
+    assert!(stderr.contains("`conv_in.bias` is I32"), "{stderr}");
 }
 
 #[test]
@@ -280,9 +280,7 @@ fn a_panic_is_reported_as_a_bug() {
         "the fault happened: {stderr}"
     );
     assert!(
-        stderr.contains(
-            "error: a bug in dragnext: failpoint panic_in_decode (src/pipeline/stages.rs:"
-        ),
+        stderr.contains("error: a bug in dragnext: failpoint panic_in_decode (src/pipeline/"),
         "{stderr}"
     );
     assert!(stderr.contains("\n\nhint: please report this"), "{stderr}");

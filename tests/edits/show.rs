@@ -171,6 +171,54 @@ fn an_edit_is_done_again_from_its_result() {
     );
 }
 
+/// Points alone are a drag; they and the `edit_prompt` come back from the report.
+#[test]
+fn a_drag_of_points_is_edited_and_done_again() {
+    let bench = Bench::new();
+    let points = r#"{ "version": 1, "edit_prompt": "a wave on its side", "regions": [
+        { "id": "crest", "type": "point", "handle": [40, 40], "target": [60, 45] },
+        { "type": "point", "handle": [70, 60], "target": [70, 30.5] } ],
+      "settings": { "seed": 3, "strength": 0.08, "iterations": 2 } }"#;
+    bench.write("drag.json", points);
+    let first = bench.make("out.png", &["--no-lora"]);
+    assert_eq!(warnings(&first), ["edit_prompt.unused"]);
+    assert_ne!(
+        image::open(bench.path("out.png")).unwrap(),
+        image::open(bench.path("in.png")).unwrap()
+    );
+    let moved: Vec<f64> = first["regions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|region| region["moved_px"].as_f64().unwrap())
+        .collect();
+    assert!(
+        (moved[0] - 425_f64.sqrt()).abs() < 1e-6 && (moved[1] - 29.5).abs() < 1e-6,
+        "{moved:?}"
+    );
+
+    let again = [
+        "in.png",
+        "--like",
+        "out.png",
+        "-o",
+        "again.png",
+        "--no-lora",
+    ];
+    let second = done(&mut bench.edit(&again));
+    assert_eq!(warnings(&second), ["edit_prompt.unused"]);
+    assert!(bench.read("out.png") == bench.read("again.png"));
+    let shown = succeeds(&mut bench.command(&["show", "out.png"])).stdout;
+    let shown = String::from_utf8(shown).unwrap();
+    for line in [
+        "  edited    a wave on its side",
+        "  region    crest: point, from (40, 40) to (60, 45)",
+        "  region    region-2: point, from (70, 60) to (70, 30.5)",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{shown}");
+    }
+}
+
 #[test]
 fn an_edit_without_compositing_is_done_again_without() {
     let bench = Bench::new();

@@ -1,4 +1,4 @@
-//! LoRA files: what is written is read again, and what does not fit is named.
+//! LoRA files: all name formats, round trip, and errors that name what does not fit.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use dragnext::kernels::cpu::Cpu;
 use dragnext::model::UNet;
 use dragnext::model::config::UNetConfig;
 use dragnext::model::lora::{self, Lora, LoraFile};
-use dragnext::model::unet::AdapterPlace;
+use dragnext::model::unet::{AdapterPlace, Network};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
-/// A module with its sizes in the small model.
+/// A module of the tiny model.
 const Q: &str = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q";
-/// Its channels.
+/// The channels of the module.
 const WIDTH: usize = 8;
 
 fn places(rank: usize) -> Vec<AdapterPlace> {
@@ -26,16 +26,16 @@ fn places(rank: usize) -> Vec<AdapterPlace> {
         .attach_adapters(rank)
 }
 
-/// A tensor's name, in which `Q.` stands for that module, and shape.
+/// The name of a tensor, in which `Q.` stands for the module, and its shape.
 type Entry<'a> = (&'a str, &'a [usize]);
 
-/// A folder with a LoRA file of these tensors, all of ones.
-struct Spoilt {
+/// A folder with a LoRA file whose values are all ones.
+struct Ones {
     folder: tempfile::TempDir,
     name: &'static str,
 }
 
-impl Spoilt {
+impl Ones {
     fn new(tensors: &[Entry]) -> Self {
         let owned: Vec<(String, &[usize], Vec<u8>)> = tensors
             .iter()
@@ -50,19 +50,17 @@ impl Spoilt {
         let views = owned.iter().map(|(name, shape, bytes)| {
             (
                 name,
-                TensorView::new(Dtype::F32, shape.to_vec(), bytes).expect("shapes fit"),
+                TensorView::new(Dtype::F32, shape.to_vec(), bytes)
+                    .expect("the data has this shape"),
             )
         });
-        let spoilt = Self {
-            folder: tempfile::tempdir().expect("there is room for a folder"),
+        let ones = Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
             name: "adapter_model.safetensors",
         };
-        std::fs::write(
-            spoilt.path(),
-            serialize(views, None).expect("it can be serialised"),
-        )
-        .expect("it can be written");
-        spoilt
+        std::fs::write(ones.path(), serialize(views, None).expect("serialise"))
+            .expect("write the file");
+        ones
     }
 
     fn path(&self) -> PathBuf {
@@ -76,17 +74,19 @@ impl Spoilt {
     }
 
     fn error(&self) -> Error {
-        self.read().expect_err("the file was spoilt")
+        self.read().expect_err("an invalid LoRA")
     }
 }
 
 #[test]
-fn every_dialect_holds_the_same_numbers() {
+fn every_name_format_gives_the_same_values() {
     let places = places(4);
     let read = |name: &str| {
         let file = LoraFile::open(&fixture::path(name)).expect("the fixture is a LoRA");
         assert_eq!(file.rank(), 4);
-        file.read(&places).expect("it fits the model").parameters
+        file.read(&places)
+            .expect("the LoRA fits the model")
+            .parameters
     };
     let expected = read("lora_peft.safetensors");
     for name in [
@@ -99,46 +99,46 @@ fn every_dialect_holds_the_same_numbers() {
 }
 
 #[test]
-fn what_is_written_is_read_again() {
+fn written_adapters_are_read_back() {
     let places = places(4);
     let lora = LoraFile::open(&fixture::path("lora_peft.safetensors"))
         .expect("the fixture is a LoRA")
         .read(&places)
-        .expect("it fits");
-    let notes = BTreeMap::from([("steps".to_owned(), "70".to_owned())]);
-    let bytes = lora::write(&places, &lora.parameters, &notes);
+        .expect("the LoRA fits the model");
+    let metadata = BTreeMap::from([("steps".to_owned(), "70".to_owned())]);
+    let bytes = lora::write(&places, &lora.parameters, &metadata);
     assert_eq!(
         bytes,
-        lora::write(&places, &lora.parameters, &notes),
-        "the same numbers give the same bytes"
+        lora::write(&places, &lora.parameters, &metadata),
+        "the same adapters give the same bytes"
     );
-    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("lora.safetensors");
-    std::fs::write(&path, bytes).expect("it can be written");
-    let file = LoraFile::open(&path).expect("it is a LoRA");
+    std::fs::write(&path, bytes).expect("write the file");
+    let file = LoraFile::open(&path).expect("a LoRA file");
     assert_eq!(file.rank(), 4);
-    let again = file.read(&places).expect("it fits the model");
+    let again = file.read(&places).expect("the LoRA fits the model");
     assert_eq!(again.parameters, lora.parameters);
     assert_eq!(again.absent, [] as [&str; 0]);
 }
 
 #[test]
 #[allow(clippy::float_cmp, reason = "ones and zeros")]
-fn absent_modules_are_zeros_and_are_told() {
-    let lora = Spoilt::new(&[
+fn absent_modules_are_listed_and_zero() {
+    let lora = Ones::new(&[
         ("unet.Q.lora_A.weight", &[2, WIDTH]),
         ("unet.Q.lora_B.weight", &[WIDTH, 2]),
     ])
     .read()
-    .expect("it fits");
+    .expect("the LoRA fits the model");
     let places = places(2);
     assert_eq!(lora.absent.len(), places.len() - 1);
     assert!(!lora.absent.contains(&Q.to_owned()));
     for place in &places {
-        let numbers = &lora.parameters[place.adapter.offset..][..place.len()];
+        let values = &lora.parameters[place.adapter.offset..][..place.len()];
         let expected = if place.name == Q { 1.0 } else { 0.0 };
         assert!(
-            numbers.iter().all(|value| *value == expected),
+            values.iter().all(|value| *value == expected),
             "{}",
             place.name
         );
@@ -155,52 +155,55 @@ fn alpha_scales_the_second_matrix() {
     let alpha: Entry = ("Q.alpha", &[]);
     assert_eq!(
         values(
-            Spoilt::new(&[pair[0], pair[1], alpha])
+            Ones::new(&[pair[0], pair[1], alpha])
                 .read()
-                .expect("it fits")
+                .expect("the LoRA fits the model")
         ),
         (1.0, 0.5)
     );
-    // peft keeps it beside the file.
-    let beside = Spoilt::new(&pair);
+    // peft stores alpha beside the file.
+    let beside = Ones::new(&pair);
     std::fs::write(
         beside.folder.path().join("adapter_config.json"),
         r#"{"r": 2, "lora_alpha": 6}"#,
     )
-    .expect("it can be written");
-    assert_eq!(values(beside.read().expect("it fits")), (1.0, 3.0));
+    .expect("write the file");
+    assert_eq!(
+        values(beside.read().expect("the LoRA fits the model")),
+        (1.0, 3.0)
+    );
 }
 
 #[test]
-fn what_does_not_fit_is_named_with_both_shapes() {
+fn tensors_that_do_not_fit_are_named_with_both_shapes() {
     let down: Entry = ("Q.lora_A.weight", &[2, WIDTH]);
     let up: Entry = ("Q.lora_B.weight", &[WIDTH, 2]);
     let other = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.lora_A.weight";
     let cases: [(&[Entry], &str); 8] = [
         (
             &[("Q.lora_A.weight", &[2, 9]), up],
-            "lora_A.weight` is [2, 9], the model asks for [2, 8]",
+            "lora_A.weight` is [2, 9], the model requires [2, 8]",
         ),
         (
             &[down, ("Q.lora_B.weight", &[WIDTH, 3])],
-            "lora_B.weight` is [8, 3], the model asks for [8, 2]",
+            "lora_B.weight` is [8, 3], the model requires [8, 2]",
         ),
-        (&[down], "has no other half"),
-        (&[down, up, (other, &[3, 24])], "has no other half"),
+        (&[down], "has no counterpart"),
+        (&[down, up, (other, &[3, 24])], "has no counterpart"),
         (
             &[down, up, ("unet.Q.lora.down.weight", &[2, WIDTH])],
-            "are the same part of one adapter",
+            "are the same weight of one adapter",
         ),
         (
             &[down, up, ("unet.mid_block.ff.net.2.lora_A.weight", &[2, 3])],
-            "`unet.mid_block.ff.net.2.lora_A.weight` is no part",
+            "`unet.mid_block.ff.net.2.lora_A.weight` is not an attention LoRA weight",
         ),
         (
             &[
                 ("unet.nowhere.to_q.lora_A.weight", &[2, 8]),
                 ("unet.nowhere.to_q.lora_B.weight", &[8, 2]),
             ],
-            "`unet.nowhere.to_q.lora_A.weight` [2, 8] has no place",
+            "`unet.nowhere.to_q.lora_A.weight` [2, 8] is not part of this model",
         ),
         (
             &[("Q.lora_A.weight", &[0, 8]), ("Q.lora_B.weight", &[8, 0])],
@@ -208,11 +211,11 @@ fn what_does_not_fit_is_named_with_both_shapes() {
         ),
     ];
     for (tensors, part) in cases {
-        let error = Spoilt::new(tensors).error();
+        let error = Ones::new(tensors).error();
         assert_eq!(error.kind().name(), "lora.mismatch", "{error}");
         assert!(
             error.to_string().contains(part),
-            "{error} does not say: {part}"
+            "`{part}` is not in `{error}`"
         );
     }
     let ranks: &[Entry] = &[
@@ -221,7 +224,7 @@ fn what_does_not_fit_is_named_with_both_shapes() {
         (other, &[3, 24]),
         (&other.replace("lora_A", "lora_B"), &[16, 3]),
     ];
-    let error = Spoilt::new(ranks).error();
+    let error = Ones::new(ranks).error();
     assert!(
         error.to_string().contains("is [3, 24], but") && error.to_string().contains("has rank 2"),
         "{error}"
@@ -229,18 +232,18 @@ fn what_does_not_fit_is_named_with_both_shapes() {
 }
 
 #[test]
-fn other_adapters_and_formats_are_refused_by_name() {
+fn other_adapters_and_formats_are_rejected_by_name() {
     let kohya = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight";
     for (tensor, kind) in [
         (kohya, "kohya"),
         ("lora_unet_mid_block.hada_w1_a", "LoHa"),
         ("unet.Q.lora_magnitude_vector", "DoRA"),
     ] {
-        let error = Spoilt::new(&[(tensor, &[2, 8])]).error();
+        let error = Ones::new(&[(tensor, &[2, 8])]).error();
         assert_eq!(error.kind().name(), "weights.unsupported", "{error}");
         assert!(error.to_string().contains(kind), "{error}");
     }
-    let open = |path: &Path| LoraFile::open(path).expect_err("it is no LoRA file");
+    let open = |path: &Path| LoraFile::open(path).expect_err("not a LoRA file");
     assert_eq!(
         open(Path::new("pytorch_lora_weights.bin")).kind().name(),
         "weights.format"

@@ -1,8 +1,8 @@
-//! The networks against torch, diffusers and peft: what they compute, and their gradients. tests/fixtures/README.md says how
-//! the numbers were made.
+//! The networks against PyTorch, diffusers and peft: outputs and gradients. `tests/fixtures/README.md` says how the fixtures were made.
 
-use crate::bench::fixture::{self, Fixture, assert_close, assert_gradient, dot, relative, report};
+use crate::bench::fixture::{self, Fixture, assert_close, assert_gradient, dot, relative};
 use crate::bench::numbers::Numbers;
+use crate::bench::report;
 use dragnext::diffusion::{NoiseSource, Seeded};
 use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
@@ -14,19 +14,19 @@ use dragnext::model::unet::{
 use dragnext::model::{Source, UNet, Vae};
 use dragnext::nn::{Mutual, Shape, Tensor};
 
-/// Largest relative error of an output.
+/// Largest accepted relative error of an output.
 const FORWARD: f64 = 1e-4;
 
 const ALL_TAPS: [usize; 4] = [1, 2, 3, 4];
 
 fn encode(vae: &Vae<Cpu>, picture: &Tensor<Cpu>) -> Tensor<Cpu> {
     vae.encode(picture, &Interrupt::never())
-        .expect("nobody interrupts")
+        .expect("no interrupt")
 }
 
 fn decode(vae: &Vae<Cpu>, latent: &Tensor<Cpu>) -> Tensor<Cpu> {
     vae.decode(latent, &Interrupt::never())
-        .expect("nobody interrupts")
+        .expect("no interrupt")
 }
 
 fn unet(name: &str) -> UNet<Cpu> {
@@ -35,7 +35,7 @@ fn unet(name: &str) -> UNet<Cpu> {
     UNet::load(&Cpu, &source, &config, &Interrupt::never()).expect("the fixture has weights")
 }
 
-/// An input of the network in a fixture.
+/// An input of the network, from a fixture.
 struct Case {
     z: Tensor<Cpu>,
     timesteps: Vec<f64>,
@@ -86,7 +86,7 @@ fn noise_and_decoder_outputs() {
                 &expected.to_host(),
                 FORWARD,
             );
-            // A pass that ends early gives the same numbers.
+            // A pass that ends early gives the same values.
             let early = unet.forward(input.input(), Features::of(&[tap]));
             assert_eq!(early[0].to_host(), found.to_host());
         }
@@ -94,7 +94,7 @@ fn noise_and_decoder_outputs() {
 }
 
 #[test]
-fn old_and_new_folders_hold_the_same_model() {
+fn old_and_new_folder_layouts_give_the_same_model() {
     let fixture = Fixture::open("parity.safetensors");
     let input = Case::read(&fixture, "unet");
     let expected = input.noise(&unet("tiny"));
@@ -116,7 +116,7 @@ fn old_and_new_folders_hold_the_same_model() {
 }
 
 #[test]
-fn a_prepared_prompt_changes_nothing() {
+fn a_prepared_prompt_gives_the_same_result() {
     let input = Case::read(&Fixture::open("parity.safetensors"), "unet");
     let unet = unet("tiny");
     let context = input.context.picture(0);
@@ -127,7 +127,7 @@ fn a_prepared_prompt_changes_nothing() {
         (noise.to_host(), pass.backward(noise, 1.0).to_host())
     });
     assert_eq!(both[0], both[1]);
-    // One picture of tokens stands for as many as there are latents.
+    // The tokens of one prompt are used for all latents.
     let copies = Case {
         context: Tensor::stacked(&[context.clone(), context]),
         ..input
@@ -146,7 +146,7 @@ fn each_latent_may_have_its_own_prepared_prompt() {
 
 #[test]
 #[should_panic(expected = "need the prompt's tokens")]
-fn a_prepared_prompt_has_no_gradients_of_adapters() {
+fn gradients_of_adapters_need_the_tokens() {
     let input = Case::read(&Fixture::open("parity.safetensors"), "unet");
     let mut unet = unet("tiny");
     let places = unet.attach_adapters(4);
@@ -157,23 +157,23 @@ fn a_prepared_prompt_has_no_gradients_of_adapters() {
     unet.record_adapters(input, Noise, &parameters, &mut gradient);
 }
 
-/// More timesteps than are remembered, twice.
+/// More timesteps than the cache of time embeddings holds.
 #[test]
-fn remembered_timesteps_change_nothing() {
+fn cached_timesteps_give_the_same_result() {
     let input = Case::read(&Fixture::open("parity.safetensors"), "unet");
     let (z, context) = (input.z.picture(0), input.context.picture(0));
     let noise = |unet: &UNet<Cpu>, t: f64| unet.predict(Input::at(&z, t, &context)).to_host();
-    let worn = unet("tiny");
+    let used = unet("tiny");
     for t in 0..130 {
-        noise(&worn, f64::from(t));
+        noise(&used, f64::from(t));
     }
     for t in [0.0, 1.0, 129.0, 400.0] {
-        assert_eq!(noise(&worn, t), noise(&unet("tiny"), t), "timestep {t}");
+        assert_eq!(noise(&used, t), noise(&unet("tiny"), t), "timestep {t}");
     }
 }
 
 #[test]
-fn a_batch_is_its_pictures_one_by_one() {
+fn a_batch_equals_its_pictures_one_by_one() {
     let input = Case::read(&Fixture::open("parity.safetensors"), "unet");
     let unet = unet("tiny");
     let together = input.noise(&unet);
@@ -189,7 +189,7 @@ fn a_batch_is_its_pictures_one_by_one() {
 }
 
 #[test]
-fn numbers_do_not_depend_on_the_count_of_threads() {
+fn results_do_not_depend_on_the_number_of_threads() {
     let fixture = Fixture::open("parity.safetensors");
     let unet = unet("tiny");
     let vae = Vae::load(&Cpu, &fixture::source("tiny"), &Interrupt::never())
@@ -198,7 +198,7 @@ fn numbers_do_not_depend_on_the_count_of_threads() {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .build()
-            .expect("threads can be started");
+            .expect("start threads");
         pool.install(|| {
             let latent = encode(&vae, &fixture.picture("vae.image"));
             [
@@ -214,7 +214,7 @@ fn numbers_do_not_depend_on_the_count_of_threads() {
     }
 }
 
-/// Gradient to z of the outputs' products with the weights `w` of the fixture.
+/// Returns the gradient with respect to z of the outputs' dot products with the weights `w` of the fixture.
 fn gradient_to_z<W: Want>(unet: &UNet<Cpu>, fixture: &Fixture, name: &str, want: W) -> Vec<f32> {
     let input = Case::read(fixture, name).input();
     let weight = |index: usize| fixture.picture(&format!("{name}.w{index}"));
@@ -229,21 +229,21 @@ fn gradient_to_the_latent() {
     let unet = unet("tiny");
     for name in ["unet", "unet8"] {
         let expected = fixture.picture(&format!("{name}.gradient")).to_host();
-        let whole = gradient_to_z(&unet, &fixture, name, NoiseAndFeatures::of(&[2, 3]));
-        assert_gradient(&format!("{name}.gradient"), &whole, &expected);
-        let parts = [
+        let total = gradient_to_z(&unet, &fixture, name, NoiseAndFeatures::of(&[2, 3]));
+        assert_gradient(&format!("{name}.gradient"), &total, &expected);
+        let terms = [
             gradient_to_z(&unet, &fixture, name, Noise),
             gradient_to_z(&unet, &fixture, name, Features::of(&[2])),
             gradient_to_z(&unet, &fixture, name, Features::of(&[3])),
         ];
-        let sum: Vec<f32> = (0..whole.len())
-            .map(|at| parts.iter().map(|part| part[at]).sum())
+        let sum: Vec<f32> = (0..total.len())
+            .map(|at| terms.iter().map(|term| term[at]).sum())
             .collect();
-        assert_gradient(&format!("{name}.gradient, part by part"), &sum, &expected);
+        assert_gradient(&format!("{name}.gradient, term by term"), &sum, &expected);
         let features = gradient_to_z(&unet, &fixture, name, Features::of(&[3, 2]));
-        let sum: Vec<f32> = parts[1].iter().zip(&parts[2]).map(|(a, b)| a + b).collect();
+        let sum: Vec<f32> = terms[1].iter().zip(&terms[2]).map(|(a, b)| a + b).collect();
         assert_close(
-            &format!("{name}, two stages at once"),
+            &format!("{name}, two stages together"),
             &features,
             &sum,
             1e-4,
@@ -251,7 +251,7 @@ fn gradient_to_the_latent() {
     }
 }
 
-/// Central differences of `loss`, extrapolated from two steps (Richardson), because the network runs in f32.
+/// Returns the derivative of `loss` by central differences with Richardson extrapolation, because the network computes in f32.
 fn slope(step: f32, loss: impl Fn(f32) -> f64) -> f64 {
     let central = |step: f32| (loss(step) - loss(-step)) / (2.0 * f64::from(step));
     (4.0 * central(step) - central(2.0 * step)) / 3.0
@@ -265,27 +265,27 @@ fn moved(x: &Tensor<Cpu>, step: f32, direction: &[f32]) -> Tensor<Cpu> {
     )
 }
 
-/// `gradient` must be the slopes of `loss` along random directions.
+/// Asserts that `gradient` gives the derivatives of `loss` along its own and random directions.
 fn assert_slopes(what: &str, gradient: &[f32], loss: impl Fn(f32, &[f32]) -> f64) {
-    let size = dot(gradient, gradient).sqrt();
+    let norm = dot(gradient, gradient).sqrt();
     let mut numbers = Numbers::new(1);
-    // Along the gradient itself, then across the whole space.
+    // The direction of the gradient, then random directions.
     let mut directions = vec![
         gradient
             .iter()
-            .map(|x| x / size as f32)
+            .map(|x| x / norm as f32)
             .collect::<Vec<f32>>(),
     ];
     directions.extend(
         (0..3).map(|_| numbers.scaled(gradient.len(), 1.0 / (gradient.len() as f32).sqrt())),
     );
     for (index, v) in directions.iter().enumerate() {
-        // What a product with a direction of this length is on average; along itself it is the whole size. There the loss also
-        // bends most, while elsewhere it takes a longer step to change by more than its rounding errors.
+        // The scale of the error: the expected dot product with a random direction, or the norm along the gradient itself. Along the
+        // gradient the curvature is largest; along random directions a longer step keeps the change above rounding errors.
         let (unit, step) = if index == 0 {
-            (size, 0.01)
+            (norm, 0.01)
         } else {
-            (size / (gradient.len() as f64).sqrt(), 0.1)
+            (norm / (gradient.len() as f64).sqrt(), 0.1)
         };
         let error = (slope(step, |step| loss(step, v)) - dot(gradient, v)).abs() / unit;
         report(&format!("{what}, direction {index}: relative {error:.1e}"));
@@ -297,7 +297,7 @@ fn assert_slopes(what: &str, gradient: &[f32], loss: impl Fn(f32, &[f32]) -> f64
 }
 
 #[test]
-fn gradient_to_the_latent_is_the_slope() {
+fn gradient_to_the_latent_matches_finite_differences() {
     let fixture = Fixture::open("parity.safetensors");
     let unet = unet("tiny");
     let input = Case::read(&fixture, "unet");
@@ -330,11 +330,11 @@ fn mutual_self_attention() {
     assert_eq!(
         noise[..half],
         plain[..half],
-        "the picture that is read does not change"
+        "the reference picture does not change"
     );
     assert!(
         relative(&noise[half..], &plain[half..]) > 1e-2,
-        "the picture that reads does"
+        "the picture that reads from it does"
     );
     assert_eq!(
         input.noise_with(&unet, mutual(16)),
@@ -344,34 +344,34 @@ fn mutual_self_attention() {
 }
 
 #[test]
-fn adapters_of_every_dialect_merged() {
+fn merged_adapters_of_every_name_format() {
     let fixture = Fixture::open("parity.safetensors");
     let input = Case::read(&fixture, "unet");
     let expected = fixture.picture("lora.noise").to_host();
     let mut unet = unet("tiny");
     let untouched = input.noise(&unet);
-    for dialect in ["peft", "adapter", "old", "attn_procs"] {
-        let file = LoraFile::open(&fixture::path(&format!("lora_{dialect}.safetensors")))
+    for format in ["peft", "adapter", "old", "attn_procs"] {
+        let file = LoraFile::open(&fixture::path(&format!("lora_{format}.safetensors")))
             .expect("the fixture is a LoRA");
         let places = unet.attach_adapters(file.rank());
-        let lora = file.read(&places).expect("it fits the model");
+        let lora = file.read(&places).expect("the LoRA fits the model");
         assert_eq!(lora.absent, [] as [&str; 0]);
         let parameters = Tensor::vector(&Cpu, lora.parameters);
         assert_eq!(
             input.noise(&unet),
             untouched,
-            "adapters work when they are merged"
+            "attached adapters have no effect before they are merged"
         );
         unet.merge_adapters(&parameters);
         assert_close(
-            &format!("{dialect}, merged"),
+            &format!("{format}, merged"),
             &input.noise(&unet),
             &expected,
             FORWARD,
         );
         unet.merge_adapters(&parameters);
         assert_close(
-            &format!("{dialect}, merged anew"),
+            &format!("{format}, merged again"),
             &input.noise(&unet),
             &expected,
             FORWARD,
@@ -385,7 +385,7 @@ fn adapters_of_every_dialect_merged() {
     }
 }
 
-/// The batch of the first training step of the fixture's edit.
+/// The batch of the first LoRA training step of the fixture.
 struct TrainingStep {
     noisy: Tensor<Cpu>,
     noise: Tensor<Cpu>,
@@ -401,22 +401,22 @@ impl TrainingStep {
         );
         let (timesteps, len) = (fixture.timesteps("lora.t.0"), z0.len());
         // Noised latents, DDPM (arXiv 2006.11239), equation 4.
-        let noisy = |(at, noise): (usize, &f32)| {
+        let add_noise = |(at, noise): (usize, &f32)| {
             let alpha = alpha(timesteps[at / len] as usize);
             (alpha.sqrt() * f64::from(z0[at % len]) + (1.0 - alpha).sqrt() * f64::from(*noise))
                 as f32
         };
-        let numbers = noise.to_host().iter().enumerate().map(noisy).collect();
+        let noisy = noise.to_host().iter().enumerate().map(add_noise).collect();
         let context = fixture.tokens("context");
         Self {
-            noisy: Tensor::from_host(&Cpu, noise.shape(), numbers),
+            noisy: Tensor::from_host(&Cpu, noise.shape(), noisy),
             noise,
             timesteps,
             context,
         }
     }
 
-    /// Loss and, added to `gradient`, its gradient, from pictures `from..to` of the batch.
+    /// Returns the loss of pictures `from..to` of the batch and adds its gradient to `gradient`.
     fn run(
         &self,
         unet: &UNet<Cpu>,
@@ -424,14 +424,18 @@ impl TrainingStep {
         gradient: &mut Tensor<Cpu>,
         [from, to]: [usize; 2],
     ) -> f64 {
-        let part = |x: &Tensor<Cpu>| {
+        let select = |x: &Tensor<Cpu>| {
             let pictures: Vec<Tensor<Cpu>> = (from..to).map(|index| x.picture(index)).collect();
             Tensor::stacked(&pictures)
         };
-        let input = Input::new(&part(&self.noisy), &self.timesteps[from..to], &self.context);
+        let input = Input::new(
+            &select(&self.noisy),
+            &self.timesteps[from..to],
+            &self.context,
+        );
         let pass = unet.record_adapters(input, Noise, parameters, gradient);
         let noise = pass.outputs().clone();
-        let residual = noise.combined(1.0, -1.0, &part(&self.noise));
+        let residual = noise.combined(1.0, -1.0, &select(&self.noise));
         let count = self.noise.shape().len() as f64;
         let loss = dot(&residual.to_host(), &residual.to_host()) / count;
         let zeros = Tensor::zeros(&Cpu, residual.shape());
@@ -441,7 +445,7 @@ impl TrainingStep {
     }
 }
 
-/// The product of 1 - beta over all timesteps up to `t`; the betas' roots are evenly spaced.
+/// Returns alpha bar: the product of 1 - beta over all timesteps up to `t`. The square roots of the betas are evenly spaced.
 fn alpha(t: usize) -> f64 {
     let (start, end) = (0.00085_f64.sqrt(), 0.012_f64.sqrt());
     (0..=t)
@@ -449,11 +453,11 @@ fn alpha(t: usize) -> f64 {
         .product()
 }
 
-fn from_dump(fixture: &Fixture, places: &[AdapterPlace], group: &str) -> Vec<f32> {
-    let halves = places.iter().flat_map(|place| {
-        ["A", "B"].map(|half| format!("{group}.{}.lora_{half}.weight", place.name))
+fn adapters_of(fixture: &Fixture, places: &[AdapterPlace], group: &str) -> Vec<f32> {
+    let names = places.iter().flat_map(|place| {
+        ["A", "B"].map(|matrix| format!("{group}.{}.lora_{matrix}.weight", place.name))
     });
-    halves.flat_map(|name| fixture.numbers(&name)).collect()
+    names.flat_map(|name| fixture.numbers(&name)).collect()
 }
 
 #[test]
@@ -461,16 +465,16 @@ fn gradients_of_a_training_step() {
     let fixture = Fixture::open("edit/dump.safetensors");
     let mut unet = unet("tiny");
     let places = unet.attach_adapters(4);
-    let parameters = Tensor::vector(&Cpu, from_dump(&fixture, &places, "lora.start"));
-    let expected = from_dump(&fixture, &places, "lora.first_gradient");
+    let parameters = Tensor::vector(&Cpu, adapters_of(&fixture, &places, "lora.start"));
+    let expected = adapters_of(&fixture, &places, "lora.first_gradient");
     let step = TrainingStep::read(&fixture);
     unet.merge_adapters(&parameters);
 
-    let train = |parts: &[[usize; 2]]| {
+    let train = |batches: &[[usize; 2]]| {
         let mut gradient = Tensor::zeros(&Cpu, parameters.shape());
-        let losses = parts
+        let losses = batches
             .iter()
-            .map(|part| step.run(&unet, &parameters, &mut gradient, *part));
+            .map(|batch| step.run(&unet, &parameters, &mut gradient, *batch));
         let loss: f64 = losses.sum();
         let expected = f64::from(fixture.numbers("lora.loss.0")[0]);
         assert!(
@@ -488,9 +492,9 @@ fn gradients_of_a_training_step() {
     assert_gradient("three and one", &train(&[[0, 3], [3, 4]]), &expected);
 }
 
-/// At a training's start all `up` are zero, and so are the gradients of `down`; here they are not.
+/// At the start of a training all `up` matrices and all gradients of `down` are zero. These adapters are trained.
 #[test]
-fn gradients_of_trained_adapters_are_the_slopes() {
+fn gradients_of_trained_adapters_match_finite_differences() {
     let fixture = Fixture::open("edit/dump.safetensors");
     let mut unet = unet("tiny");
     let file =
@@ -498,7 +502,9 @@ fn gradients_of_trained_adapters_are_the_slopes() {
     let places = unet.attach_adapters(file.rank());
     let parameters = Tensor::vector(
         &Cpu,
-        file.read(&places).expect("it fits the model").parameters,
+        file.read(&places)
+            .expect("the LoRA fits the model")
+            .parameters,
     );
     let step = TrainingStep::read(&fixture);
     let mut gradient = Tensor::zeros(&Cpu, parameters.shape());
@@ -515,14 +521,14 @@ fn gradients_of_trained_adapters_are_the_slopes() {
 }
 
 #[test]
-fn pictures_to_latents_and_back() {
+fn vae_encodes_and_decodes() {
     let fixture = Fixture::open("parity.safetensors");
     let vae = Vae::load(&Cpu, &fixture::source("tiny"), &Interrupt::never())
         .expect("the fixture has a VAE");
     let picture = fixture.picture("vae.image");
     let posterior = vae
         .posterior(&picture, &Interrupt::never())
-        .expect("nobody interrupts");
+        .expect("no interrupt");
     let mean = fixture.picture("vae.mean").to_host();
     assert_close("vae.mean", &posterior.mean.to_host(), &mean, FORWARD);
     assert_close(
@@ -546,7 +552,7 @@ fn pictures_to_latents_and_back() {
     assert_close(
         "vae.decoded",
         &vae.decode_unscaled(&latent, &Interrupt::never())
-            .expect("nobody interrupts")
+            .expect("no interrupt")
             .to_host(),
         &expected,
         FORWARD,
@@ -563,7 +569,7 @@ fn pictures_to_latents_and_back() {
 
 #[test]
 #[allow(clippy::float_cmp, reason = "the same operations in the same order")]
-fn a_sample_of_the_posterior_has_its_deviation() {
+fn posterior_samples_have_its_standard_deviation() {
     let vae =
         Vae::load(&Cpu, &Source::Demo, &Interrupt::never()).expect("the demo model has a VAE");
     let posterior = vae
@@ -571,7 +577,7 @@ fn a_sample_of_the_posterior_has_its_deviation() {
             &Tensor::zeros(&Cpu, Shape::new(1, 16, 16, 3)),
             &Interrupt::never(),
         )
-        .expect("nobody interrupts");
+        .expect("no interrupt");
     let (mean, logvar) = (posterior.mean.to_host(), posterior.logvar.to_host());
     let sample = posterior.sample(&vec![2.0; mean.len()]).to_host();
     for ((sample, mean), logvar) in sample.iter().zip(&mean).zip(&logvar) {
@@ -582,7 +588,7 @@ fn a_sample_of_the_posterior_has_its_deviation() {
     }
 }
 
-/// Two adapters of the sizes (in + out) for query and output, two for key and value, in each of a transformer's two attentions.
+/// Returns the parameters of the query, key, value and output adapters in the self-attention and cross-attention of each transformer.
 fn adapter_parameters(transformers: &[usize], context: usize, rank: usize) -> usize {
     transformers
         .iter()
@@ -591,8 +597,8 @@ fn adapter_parameters(transformers: &[usize], context: usize, rank: usize) -> us
 }
 
 #[test]
-fn adapters_have_the_parameters_of_the_papers() {
-    // Two transformers on each of three levels down, one in the middle, three on each of three levels up.
+fn the_number_of_adapter_parameters_is_that_of_the_paper() {
+    // Three levels with two transformers in the down block and three in the up block, and one transformer in the middle.
     let levels = |widths: [usize; 3], middle: usize| {
         widths
             .into_iter()
@@ -613,9 +619,9 @@ fn adapters_have_the_parameters_of_the_papers() {
     assert_eq!(tiny, adapter_parameters(&levels([8, 16, 16], 16), 24, 4));
 }
 
-/// An adapter whose second matrix is zero changes nothing.
+/// An adapter whose second matrix is zero has no effect.
 #[test]
-fn a_fresh_adapter_is_the_identity() {
+fn a_new_adapter_has_no_effect() {
     let fixture = Fixture::open("parity.safetensors");
     let (z, context) = (fixture.picture("unet.z"), fixture.tokens("unet.context"));
     let mut unet = unet("tiny");
@@ -625,7 +631,7 @@ fn a_fresh_adapter_is_the_identity() {
     let parameters = Tensor::vector(&Cpu, Seeded::new(0).adapters(&places));
     assert!(
         parameters.to_host().iter().any(|x| *x != 0.0),
-        "the first matrix is not zero"
+        "`down` is not zero"
     );
     unet.merge_adapters(&parameters);
     assert_eq!(noise(&unet), plain);

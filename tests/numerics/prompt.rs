@@ -1,4 +1,4 @@
-//! Prompts against transformers: the tokenizer's numbers and the text encoder's hidden states; and files that do not fit.
+//! Tokenizer and text encoder against transformers, and errors of invalid files.
 
 use std::path::Path;
 
@@ -9,13 +9,13 @@ use dragnext::kernels::cpu::Cpu;
 use dragnext::model::{Source, TextEncoder, Tokenizer};
 use serde_json::Value;
 
-/// Channels of the fixtures' context.
+/// Channels of the text encoder in the fixtures.
 const CHANNELS: usize = 24;
 
 #[test]
-fn tokens_of_awkward_prompts() {
-    let text = std::fs::read_to_string(fixture::path("tokens.json")).expect("the fixture is there");
-    let cases: Vec<Value> = serde_json::from_str(&text).expect("the fixture is whole");
+fn tokens_of_unusual_prompts() {
+    let text = std::fs::read_to_string(fixture::path("tokens.json")).expect("the fixture exists");
+    let cases: Vec<Value> = serde_json::from_str(&text).expect("the fixture is JSON");
     assert!(cases.len() > 30);
     for model in ["tiny", "legacy"] {
         let tokenizer =
@@ -62,7 +62,7 @@ fn hidden_states() {
             let tokens: Vec<u32> = ids.iter().map(|id| *id as u32).collect();
             let hidden = encoder
                 .encode(&Cpu, &tokens)
-                .expect("the tokens are the encoder's");
+                .expect("tokens in the vocabulary");
             assert_eq!(
                 (hidden.shape().pixels(), hidden.shape().channels),
                 (77, CHANNELS)
@@ -81,20 +81,20 @@ fn hidden_states() {
     }
 }
 
-/// A copy of parts of the small model, to be spoilt.
-fn copy(parts: &[&str]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().expect("there is room for a folder");
-    for part in parts {
-        std::fs::create_dir(folder.path().join(part)).expect("it is new");
-        for entry in
-            std::fs::read_dir(fixture::path("tiny").join(part)).expect("the fixture has this part")
+/// Copies components of the tiny model to a temporary folder.
+fn copy(components: &[&str]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for component in components {
+        std::fs::create_dir(folder.path().join(component)).expect("create the folder");
+        for entry in std::fs::read_dir(fixture::path("tiny").join(component))
+            .expect("the fixture has this component")
         {
-            let entry = entry.expect("it can be listed");
+            let entry = entry.expect("list the folder");
             std::fs::copy(
                 entry.path(),
-                folder.path().join(part).join(entry.file_name()),
+                folder.path().join(component).join(entry.file_name()),
             )
-            .expect("it can be copied");
+            .expect("copy the file");
         }
     }
     folder
@@ -102,9 +102,9 @@ fn copy(parts: &[&str]) -> tempfile::TempDir {
 
 fn set(file: &Path, key: &str, value: Value) {
     let text = std::fs::read_to_string(file).expect("the copy has this file");
-    let mut config: Value = serde_json::from_str(&text).expect("it is whole");
+    let mut config: Value = serde_json::from_str(&text).expect("the file is JSON");
     config[key] = value;
-    std::fs::write(file, config.to_string()).expect("it can be written");
+    std::fs::write(file, config.to_string()).expect("write the file");
 }
 
 fn load(folder: &Path) -> Error {
@@ -113,11 +113,11 @@ fn load(folder: &Path) -> Error {
         CHANNELS,
         &Interrupt::never(),
     )
-    .expect_err("the model was spoilt")
+    .expect_err("an invalid model")
 }
 
 #[test]
-fn what_the_text_encoder_cannot_honour_is_named() {
+fn unsupported_text_encoder_settings_are_named() {
     for (key, value) in [
         ("hidden_act", Value::from("gelu")),
         ("layer_norm_eps", 1e-6.into()),
@@ -155,7 +155,7 @@ fn tensors_that_do_not_fit_are_named_with_both_shapes() {
     let error = load(folder.path());
     let message = error.to_string();
     assert_eq!(error.kind().name(), "weights.mismatch");
-    assert!(message.contains("tensor `encoder.layers.0.mlp.fc1.weight` is [72, 24], the configuration asks for [80, 24]"), "{message}");
+    assert!(message.contains("tensor `encoder.layers.0.mlp.fc1.weight` is [72, 24], the configuration requires [80, 24]"), "{message}");
     assert!(
         message.contains("tensor `encoder.layers.2.self_attn.q_proj.weight` [24, 24] is missing"),
         "{message}"
@@ -163,7 +163,7 @@ fn tensors_that_do_not_fit_are_named_with_both_shapes() {
 }
 
 #[test]
-fn the_padding_token_is_the_configurations() {
+fn the_padding_token_comes_from_the_configuration() {
     for (file, value) in [
         ("tokenizer_config.json", Value::from("!")),
         (
@@ -178,12 +178,12 @@ fn the_padding_token_is_the_configurations() {
             "pad_token",
             Value::Null,
         );
-        std::fs::write(path.join("special_tokens_map.json"), "{}").expect("it can be written");
+        std::fs::write(path.join("special_tokens_map.json"), "{}").expect("write the file");
         set(&path.join(file), "pad_token", value);
         let tokenizer =
-            Tokenizer::load(&Source::Folder(folder.path().to_owned())).expect("it is a tokenizer");
+            Tokenizer::load(&Source::Folder(folder.path().to_owned())).expect("a valid tokenizer");
         assert_eq!(
-            tokenizer.encode("", 4).expect("it is short"),
+            tokenizer.encode("", 4).expect("a short prompt"),
             [962, 963, 0, 0],
             "{file}"
         );
@@ -191,18 +191,18 @@ fn the_padding_token_is_the_configurations() {
 }
 
 #[test]
-fn a_damaged_tokenizer_is_refused() {
+fn a_damaged_tokenizer_is_rejected() {
     for (file, content) in [
         ("vocab.json", "{}"),
         ("vocab.json", "["),
         ("merges.txt", "a b\nabc\n"),
-        ("merges.txt", "never seen\n"),
+        ("merges.txt", "unknown pair\n"),
     ] {
         let folder = copy(&["tokenizer"]);
         std::fs::write(folder.path().join("tokenizer").join(file), content)
-            .expect("it can be written");
+            .expect("write the file");
         let error = Tokenizer::load(&Source::Folder(folder.path().to_owned()))
-            .expect_err("the tokenizer was spoilt");
+            .expect_err("an invalid tokenizer");
         assert_eq!(error.kind().name(), "weights.damaged");
         assert!(error.to_string().contains(file), "{error}");
     }

@@ -22,6 +22,7 @@ const ERRORS: &[(&str, u8)] = &[
     ("region.leaves", 2),
     ("region.outside", 2),
     ("region.rotation_centre", 2),
+    ("region.method", 2),
     ("region.vanishes", 2),
     ("editable.empty", 2),
     ("mask.missing", 2),

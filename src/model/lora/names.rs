@@ -1,8 +1,8 @@
-//! What a tensor's name in a LoRA file means.
+//! The names of tensors in LoRA files.
 
-/// Which part of an adapter a tensor is.
+/// The role of a tensor in an adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Half {
+pub(super) enum Role {
     /// (rank, in).
     Down,
     /// (out, rank).
@@ -11,41 +11,41 @@ pub(super) enum Half {
     Alpha,
 }
 
-/// A tensor's place.
+/// A parsed name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Name {
-    /// The module in today's diffusers, such as `mid_block.attentions.0.transformer_blocks.0.attn1.to_out.0`.
+    /// The module in current diffusers, such as `mid_block.attentions.0.transformer_blocks.0.attn1.to_out.0`.
     pub(super) module: String,
-    pub(super) half: Half,
+    pub(super) role: Role,
 }
 
-/// Wrappers around a module's name.
+/// Prefixes of module names.
 const PREFIXES: [&str; 2] = ["base_model.model.", "unet."];
 
-/// Ends of names. With `_lora` the module is an attention processor's, and the projection's name stands right before it.
-const SUFFIXES: [(&str, Half); 11] = [
-    (".lora_A.weight", Half::Down),
-    (".lora_B.weight", Half::Up),
-    (".lora_A.default.weight", Half::Down),
-    (".lora_B.default.weight", Half::Up),
-    (".lora.down.weight", Half::Down),
-    (".lora.up.weight", Half::Up),
-    ("_lora.down.weight", Half::Down),
-    ("_lora.up.weight", Half::Up),
-    (".lora.alpha", Half::Alpha),
-    ("_lora.alpha", Half::Alpha),
-    (".alpha", Half::Alpha),
+/// Suffixes of names. With `_lora`, which attention processors have, the projection comes directly before it.
+const SUFFIXES: [(&str, Role); 11] = [
+    (".lora_A.weight", Role::Down),
+    (".lora_B.weight", Role::Up),
+    (".lora_A.default.weight", Role::Down),
+    (".lora_B.default.weight", Role::Up),
+    (".lora.down.weight", Role::Down),
+    (".lora.up.weight", Role::Up),
+    ("_lora.down.weight", Role::Down),
+    ("_lora.up.weight", Role::Up),
+    (".lora.alpha", Role::Alpha),
+    ("_lora.alpha", Role::Alpha),
+    (".alpha", Role::Alpha),
 ];
 
 impl Name {
-    /// Takes a name of any known form apart.
+    /// Parses a name of any known form.
     pub(super) fn parse(tensor: &str) -> Option<Self> {
         let bare = PREFIXES.iter().fold(tensor, |name, prefix| {
             name.strip_prefix(prefix).unwrap_or(name)
         });
-        let (path, half) = SUFFIXES
+        let (path, role) = SUFFIXES
             .iter()
-            .find_map(|(suffix, half)| Some((bare.strip_suffix(suffix)?, *half)))?;
+            .find_map(|(suffix, role)| Some((bare.strip_suffix(suffix)?, *role)))?;
         let (attention, projection) = path.strip_suffix(".0").unwrap_or(path).rsplit_once('.')?;
         let attention = attention.strip_suffix(".processor").unwrap_or(attention);
         let projection = match projection {
@@ -55,16 +55,16 @@ impl Name {
         };
         Some(Self {
             module: format!("{attention}.{projection}"),
-            half,
+            role,
         })
     }
 }
 
-/// The kind of a tensor of another trainer, or of an adapter that is no LoRA.
+/// Returns the kind of a tensor of another trainer, or of an adapter that is not a LoRA.
 pub(super) fn other_kind(tensor: &str) -> Option<&'static str> {
     const STARTS: [(&str, &str); 3] = [
-        ("lora_unet_", "a LoRA in kohya's names"),
-        ("lora_te", "a LoRA in kohya's names"),
+        ("lora_unet_", "a LoRA with kohya names"),
+        ("lora_te", "a LoRA with kohya names"),
         ("lycoris_", "a LyCORIS adapter"),
     ];
     const PARTS: [(&str, &str); 4] = [
@@ -85,42 +85,42 @@ mod tests {
     const MODULE: &str = "mid_block.attentions.0.transformer_blocks.0.attn1.";
 
     #[test]
-    fn every_form_means_the_same_module() {
+    fn every_form_names_the_same_module() {
         let forms = [
-            ("unet.", "to_q.lora_A.weight", "to_q", Half::Down),
-            ("", "to_q.lora_B.weight", "to_q", Half::Up),
+            ("unet.", "to_q.lora_A.weight", "to_q", Role::Down),
+            ("", "to_q.lora_B.weight", "to_q", Role::Up),
             (
                 "base_model.model.",
                 "to_k.lora_A.default.weight",
                 "to_k",
-                Half::Down,
+                Role::Down,
             ),
             (
                 "base_model.model.unet.",
                 "to_v.lora_B.default.weight",
                 "to_v",
-                Half::Up,
+                Role::Up,
             ),
-            ("unet.", "to_out.0.lora.down.weight", "to_out.0", Half::Down),
-            ("unet.", "to_out.lora.up.weight", "to_out.0", Half::Up),
+            ("unet.", "to_out.0.lora.down.weight", "to_out.0", Role::Down),
+            ("unet.", "to_out.lora.up.weight", "to_out.0", Role::Up),
             (
                 "unet.",
                 "processor.to_out_lora.up.weight",
                 "to_out.0",
-                Half::Up,
+                Role::Up,
             ),
-            ("", "processor.to_q_lora.down.weight", "to_q", Half::Down),
-            ("", "to_q.alpha", "to_q", Half::Alpha),
-            ("unet.", "to_out.0.alpha", "to_out.0", Half::Alpha),
-            ("unet.", "processor.to_q_lora.alpha", "to_q", Half::Alpha),
+            ("", "processor.to_q_lora.down.weight", "to_q", Role::Down),
+            ("", "to_q.alpha", "to_q", Role::Alpha),
+            ("unet.", "to_out.0.alpha", "to_out.0", Role::Alpha),
+            ("unet.", "processor.to_q_lora.alpha", "to_q", Role::Alpha),
         ];
-        for (prefix, form, projection, half) in forms {
+        for (prefix, form, projection, role) in forms {
             let tensor = format!("{prefix}{MODULE}{form}");
             assert_eq!(
                 Name::parse(&tensor),
                 Some(Name {
                     module: format!("{MODULE}{projection}"),
-                    half
+                    role
                 }),
                 "{tensor}"
             );
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn other_layers_are_not_attentions() {
+    fn other_layers_do_not_parse() {
         for form in [
             "ff.net.2.lora_A.weight",
             "to_q.0.lora_A.weight",
@@ -141,10 +141,10 @@ mod tests {
     }
 
     #[test]
-    fn other_kinds_are_named() {
+    fn other_kinds_are_recognised() {
         let kohya =
             "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight";
-        assert_eq!(other_kind(kohya), Some("a LoRA in kohya's names"));
+        assert_eq!(other_kind(kohya), Some("a LoRA with kohya names"));
         assert_eq!(
             other_kind("lora_unet_mid_block.hada_w1_a"),
             Some("a LoHa adapter")

@@ -1,5 +1,5 @@
-//! The factor of a LoRA where no tensor gives it: peft's `lora_alpha`, in the file's header (diffusers) or in
-//! `adapter_config.json` beside it (peft).
+//! The scale of a LoRA without alpha tensors: `lora_alpha` of peft, from the file's header (diffusers) or from `adapter_config.json`
+//! beside the file (peft).
 
 use std::path::Path;
 
@@ -8,25 +8,25 @@ use serde_json::{Map, Value};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::safetensors::SafetensorsFile;
 
-/// Where diffusers keeps peft's configuration in a header.
+/// Key of the peft configuration in the header of diffusers.
 const HEADER: &str = "lora_adapter_metadata";
-/// What peft calls a LoRA, and the configuration beside it.
+/// File names of peft: the LoRA and the configuration beside it.
 const PEFT: [&str; 2] = ["adapter_model.safetensors", "adapter_config.json"];
 
-/// How the product of `up` and `down` is scaled.
+/// The scale of the product of `up` and `down`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Scale {
-    /// The scale times the rank; without it the scale is 1.
+    /// The scale times the rank. Without it the scale is 1.
     alpha: Option<f64>,
-    /// Divides by the root of the rank instead (arXiv 2312.03732).
-    root: bool,
+    /// Divides by the square root of the rank instead (rsLoRA, arXiv 2312.03732).
+    is_rslora: bool,
 }
 
 impl Scale {
-    /// Reads peft's configuration of the file at `path`, if it has one.
+    /// Reads the peft configuration of the file at `path`, if it has one.
     pub(super) fn read(file: &SafetensorsFile, path: &Path) -> Result<Self> {
-        if let Some(text) = file.notes().get(HEADER) {
-            return Self::parse(text, file.place());
+        if let Some(text) = file.metadata().get(HEADER) {
+            return Self::parse(text, file.location());
         }
         if path.file_name().is_some_and(|name| name == PEFT[0]) {
             let path = path.with_file_name(PEFT[1]);
@@ -38,24 +38,24 @@ impl Scale {
         }
         Ok(Self {
             alpha: None,
-            root: false,
+            is_rslora: false,
         })
     }
 
-    fn parse(text: &str, place: &str) -> Result<Self> {
-        let refuse = |kind, reason| Error::Weights {
-            path: place.into(),
+    fn parse(text: &str, location: &str) -> Result<Self> {
+        let reject = |kind, reason| Error::Weights {
+            path: location.into(),
             kind,
             reason,
-            hint: "LoRAs with one rank and one alpha are read".into(),
+            hint: "use a LoRA with one rank and one alpha".into(),
         };
         let values: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
-            refuse(
+            reject(
                 ErrorKind::WeightsDamaged,
-                format!("its peft configuration is broken: {error}"),
+                format!("its peft configuration is invalid: {error}"),
             )
         })?;
-        // A pipeline's header has one configuration per part, with the part before each key.
+        // The header of a pipeline has one configuration per component, with the component before each key.
         let get = |key: &str| {
             values
                 .get(&format!("unet.{key}"))
@@ -71,14 +71,14 @@ impl Scale {
             .into_iter()
             .find(|key| is_set(key))
         {
-            return Err(refuse(
+            return Err(reject(
                 ErrorKind::WeightsUnsupported,
                 format!("it was trained with peft's `{key}`"),
             ));
         }
         let alpha = get("lora_alpha").map(|value| {
             value.as_f64().ok_or_else(|| {
-                refuse(
+                reject(
                     ErrorKind::WeightsDamaged,
                     format!("`lora_alpha` is {value}"),
                 )
@@ -86,18 +86,19 @@ impl Scale {
         });
         Ok(Self {
             alpha: alpha.transpose()?,
-            root: is_set("use_rslora"),
+            is_rslora: is_set("use_rslora"),
         })
     }
 
-    /// What `up` is multiplied by; a module's own alpha goes first.
-    pub(super) fn factor(self, own: Option<f32>, rank: usize) -> f32 {
-        let divisor = if self.root {
+    /// Returns the factor of `up`. The alpha tensor of a module takes precedence.
+    pub(super) fn factor(self, alpha: Option<f32>, rank: usize) -> f32 {
+        let divisor = if self.is_rslora {
             (rank as f64).sqrt()
         } else {
             rank as f64
         };
-        own.map(f64::from)
+        alpha
+            .map(f64::from)
             .or(self.alpha)
             .map_or(1.0, |alpha| (alpha / divisor) as f32)
     }
@@ -112,7 +113,7 @@ mod tests {
     fn alpha_is_divided_by_the_rank() {
         let none = Scale {
             alpha: None,
-            root: false,
+            is_rslora: false,
         };
         assert_eq!(
             (none.factor(None, 4), none.factor(Some(2.0), 4)),
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_factor_cannot_say_is_refused() {
+    fn configurations_without_a_common_factor_are_rejected() {
         for text in [
             r#"{"use_dora": true}"#,
             r#"{"alpha_pattern": {"to_q": 2}}"#,
