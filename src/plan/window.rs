@@ -13,7 +13,7 @@ use crate::geometry::{Frame, Point, PointPair, Size, Window};
 
 /// Width and height of the window over those of the area in it; the rest is context.
 const CONTEXT: f64 = 1.5;
-/// Maximum aspect ratio of a window; the network takes at most twice the area of its own size.
+/// Maximum aspect ratio of a window; the working picture has at most twice the area of the model's size.
 const MAX_ASPECT: f64 = 2.0;
 /// An image that is shrunk by less than this is seen whole.
 const MAX_SHRINK: f64 = 1.5;
@@ -240,7 +240,7 @@ mod tests {
     use std::path::Path;
 
     fn window(text: &str, image: Size, size: usize) -> Window {
-        let drag = DragFile::parse(text.as_bytes()).expect("a good file");
+        let drag = DragFile::parse(text.as_bytes()).expect("a valid file");
         let (mut findings, folder) = (Findings::new(&drag), Path::new(""));
         let areas = drag.regions.iter().map(|region| {
             let pointer = "/regions/0/region";
@@ -262,7 +262,7 @@ mod tests {
     const PHOTOGRAPH: Size = Size::new(4000, 3000);
 
     #[test]
-    fn a_small_drag_of_a_photograph_is_seen_at_its_own_resolution() {
+    fn a_small_drag_in_a_photograph_is_edited_at_full_resolution() {
         let window = window(
             &drag("", [1000.0, 1000.0, 1150.0, 1150.0], 100.0),
             PHOTOGRAPH,
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_and_broken_numbers_do_not_make_the_window_larger() {
+    fn fractions_of_pixels_do_not_enlarge_the_window() {
         for (left, right) in [
             (1000.0, 1151.0),
             (1000.3, 1150.9),
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_drag_has_half_its_size_as_context() {
+    fn a_window_adds_half_the_area_as_context() {
         // 1000 pixels wide, and 24 working pixels at 512 of 1500 or so on either side.
         let window = window(
             &drag("", [500.0, 500.0, 1300.0, 1300.0], 200.0),
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn the_given_area_decides_where_there_is_one() {
+    fn a_given_editable_area_lies_in_the_window() {
         let editable = "\"editable\": {\"rect\": [2000, 1000, 3000, 2000]},";
         let window = window(
             &drag(editable, [2400.0, 1400.0, 2500.0, 1500.0], 50.0),
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_area_gets_a_window_that_the_network_takes() {
+    fn the_aspect_ratio_of_a_window_is_limited() {
         let window = window(
             &drag("", [100.0, 1000.0, 160.0, 1060.0], 2000.0),
             PHOTOGRAPH,
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_most_of_the_image_or_is_small_is_seen_whole() {
+    fn large_drags_and_small_images_have_no_window() {
         for (text, image) in [
             (drag("", [100.0, 100.0, 2500.0, 2500.0], 1200.0), PHOTOGRAPH),
             (
@@ -374,7 +374,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_window_holds_all_that_is_swept(
+        fn a_window_contains_the_swept_area(
             width in 600_usize..5000, height in 600_usize..5000, place in prop::array::uniform2(0.0..0.9_f64), side in 9.0..900.0_f64,
             turn in -400.0..400.0_f64, center in prop::array::uniform2(-0.2..1.2_f64), size in prop::sample::select(vec![256_usize, 512])
         ) {

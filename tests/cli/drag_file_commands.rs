@@ -1,4 +1,4 @@
-//! `dragnext validate`, `new`, `settings` and `schema`, as their users run them.
+//! `dragnext validate`, `new`, `settings` and `schema` through the binary.
 
 use image::{DynamicImage, GrayImage, RgbImage};
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ fn lines(stdout: &str) -> Vec<Value> {
 }
 
 #[test]
-fn one_bad_file_hides_no_other() {
+fn every_file_with_faults_is_reported() {
     let bench = Bench::new();
     bench.write("good.json", GOOD);
     bench.write("bad.json", GOOD.replace("target", "taget"));
@@ -98,7 +98,7 @@ fn one_bad_file_hides_no_other() {
 }
 
 #[test]
-fn a_picture_says_more() {
+fn with_an_image_more_faults_are_found() {
     let bench = Bench::new();
     picture(&bench, "in.png", 200, 100);
     bench.write("good.json", GOOD);
@@ -233,7 +233,7 @@ fn points_are_checked_without_a_region() {
     );
 }
 
-/// A picture that the camera held on its side is measured upright, as `edit` sees it.
+/// The EXIF orientation counts, as in `edit`.
 #[test]
 fn the_picture_is_measured_upright() {
     let bench = Bench::new();
@@ -241,7 +241,7 @@ fn the_picture_is_measured_upright() {
     image::codecs::jpeg::JpegEncoder::new(&mut jpeg)
         .encode_image(&RgbImage::new(200, 100))
         .unwrap();
-    // An EXIF block with one entry: orientation 6, a quarter turn.
+    // An EXIF segment with one entry: orientation 6, a quarter turn.
     let mut exif = b"\xff\xe1\x00\x22Exif\0\0MM\x00\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
     jpeg.splice(2..2, exif.drain(..));
     std::fs::write(bench.path("in.jpg"), jpeg).unwrap();
@@ -255,7 +255,7 @@ fn the_picture_is_measured_upright() {
 }
 
 #[test]
-fn masks_are_looked_at_without_a_picture() {
+fn masks_are_checked_without_an_image() {
     let bench = Bench::new();
     let with = |mask: &str| {
         GOOD.replace(
@@ -277,7 +277,7 @@ fn masks_are_looked_at_without_a_picture() {
 }
 
 #[test]
-fn a_drag_file_may_come_from_stdin() {
+fn a_drag_file_is_read_from_stdin() {
     let bench = Bench::new();
     let run = |text: &str| {
         let run = command(&bench, &["validate", "-"]).stdin(text);
@@ -294,9 +294,9 @@ fn a_drag_file_may_come_from_stdin() {
     );
 }
 
-/// Flags count for `validate` as they do for `edit`.
+/// `validate` checks the flags of settings as `edit` does.
 #[test]
-fn settings_that_no_model_has_are_refused() {
+fn invalid_settings_are_rejected() {
     let bench = Bench::new();
     bench.write("good.json", GOOD);
     let (status, _, stderr) = run(&bench, &["validate", "good.json", "--strength", "2"]);
@@ -309,7 +309,7 @@ fn settings_that_no_model_has_are_refused() {
 }
 
 #[test]
-fn a_new_drag_file_is_good_for_pictures_of_any_size() {
+fn a_new_drag_file_is_valid_for_pictures_of_any_size() {
     for (width, height) in [
         (64, 64),
         (65, 97),
@@ -346,9 +346,9 @@ fn a_new_drag_file_is_good_for_pictures_of_any_size() {
     }
 }
 
-/// What the new file says of its schema is true, and an editor can check it.
+/// The `$schema` of a new file is where the printed command writes the schema, and the file is valid by it.
 #[test]
-fn a_new_drag_file_has_the_schema_beside_it() {
+fn a_new_drag_file_refers_to_the_schema_beside_it() {
     let bench = Bench::new();
     std::fs::create_dir(bench.path("my drags")).unwrap();
     picture(&bench, "in.png", 300, 200);
@@ -370,7 +370,7 @@ fn a_new_drag_file_has_the_schema_beside_it() {
 }
 
 #[test]
-fn a_new_drag_file_replaces_nothing_unasked() {
+fn a_new_drag_file_overwrites_only_on_request() {
     let bench = Bench::new();
     picture(&bench, "in.png", 100, 100);
     bench.write("in.json", "mine");
@@ -400,7 +400,7 @@ fn a_new_drag_file_replaces_nothing_unasked() {
 }
 
 #[test]
-fn settings_tell_who_chose_them() {
+fn settings_show_the_source_of_each_value() {
     let bench = Bench::new();
     bench.write(
         "drag.json",
@@ -446,7 +446,7 @@ fn settings_tell_who_chose_them() {
 }
 
 #[test]
-fn settings_are_a_table_of_eighty_columns() {
+fn settings_are_printed_as_a_table_of_eighty_columns() {
     let bench = Bench::new();
     let stdout = command(&bench, &["settings", "--start", "paper"])
         .env("DRAGNEXT_SEED", "12345678901234567890")
@@ -496,9 +496,9 @@ fn settings_are_a_table_of_eighty_columns() {
     );
 }
 
-/// Without a terminal there are no colours, and names with spaces or quotes are shown as a shell reads them.
+/// Without a terminal there are no colours; names with spaces or quotes are quoted for the shell.
 #[test]
-fn what_to_do_next_can_be_pasted() {
+fn the_next_steps_can_be_pasted_into_a_shell() {
     let bench = Bench::new();
     picture(&bench, "it's.png", 100, 100);
     let (status, stdout, stderr) = run(&bench, &["new", "it's.png"]);

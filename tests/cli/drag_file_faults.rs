@@ -1,5 +1,5 @@
-//! Drag files that are wrong, through the program: each is refused with its kind, its place and exit status 2 before anything is computed,
-//! and what is merely unusual is taken.
+//! Faults of drag files through the binary: each is reported with its kind, its place and exit status 2 before anything is computed.
+//! Unusual but valid files are accepted.
 
 use std::path::{Path, PathBuf};
 
@@ -96,14 +96,13 @@ impl Scene {
     }
 }
 
-/// A file with one region on its second line.
+/// Returns a file with one region on its second line.
 fn file(region: &str) -> String {
     format!("{{ \"version\": 1, \"regions\": [\n{{ {region} }} ] }}")
 }
 
-/// Case 1.
 #[test]
-fn what_is_no_json_object() {
+fn a_text_that_is_not_a_json_object() {
     let scene = Scene::new();
     for (content, place, message) in [
         ("", "1:1", "the file is empty"),
@@ -145,7 +144,7 @@ fn what_is_no_json_object() {
     }
 }
 
-/// Case 2. Twenty times what the parser allows, and far more than its stack would hold.
+/// Twenty times the parser's limit, and far more than its stack would hold.
 #[test]
 fn deep_nesting() {
     let scene = Scene::new();
@@ -168,7 +167,7 @@ fn deep_nesting() {
     }
 }
 
-/// Case 3. The record's memory tells that the file was not read.
+/// The memory in the record shows that the file was not read.
 #[test]
 fn three_hundred_megabytes() {
     const MEGABYTE: u64 = 1 << 20;
@@ -193,7 +192,7 @@ fn three_hundred_megabytes() {
             "{large} bytes for a large file, {small} for a small one"
         );
     }
-    // The length of stdin is unknown: it is read up to the limit.
+    // The length of stdin is unknown, so it is read up to the limit.
     let verdict = scene
         .dragnext(&["validate", "-", "--json"])
         .stdin(vec![b' '; 17 << 20])
@@ -202,7 +201,6 @@ fn three_hundred_megabytes() {
     assert_eq!(verdict["faults"][0]["kind"], "instruction.too_large");
 }
 
-/// Case 4.
 #[test]
 fn unknown_keys() {
     let scene = Scene::new();
@@ -223,12 +221,13 @@ fn unknown_keys() {
         .faults("{ \"version\": 1, \"colour\": 1, \"regions\": [{ ".to_owned() + MOVE + " }] }");
     assert_eq!(faults, ["instruction.unknown_field /colour 1:17"]);
     assert!(
-        stderr.contains("= hint: known keys are `$schema`, `version`, `prompt`,"),
+        stderr.contains(
+            "= hint: known keys are `$schema`, `version`, `method`, `prompt`, `edit_prompt`,"
+        ),
         "{stderr}"
     );
 }
 
-/// Case 5.
 #[test]
 fn a_key_twice() {
     let (faults, stderr) = Scene::new().faults(file(&format!("\"handle\": [1, 1], {MOVE}")));
@@ -239,7 +238,6 @@ fn a_key_twice() {
     assert!(stderr.contains("`handle` is given twice"), "{stderr}");
 }
 
-/// Case 6.
 #[test]
 fn another_version() {
     let (faults, stderr) = Scene::new().faults("{ \"version\": 99, \"nodes\": [] }");
@@ -251,7 +249,6 @@ fn another_version() {
     );
 }
 
-/// Case 7.
 #[test]
 fn numbers_at_their_limits() {
     let scene = Scene::new();
@@ -287,7 +284,7 @@ fn numbers_at_their_limits() {
     }
 }
 
-/// Case 8. All four edges belong to the image.
+/// All four edges belong to the image.
 #[test]
 fn points_outside() {
     let scene = Scene::new();
@@ -299,7 +296,7 @@ fn points_outside() {
         ("[-0.0, 0]", false),
         ("[0, 96]", false),
     ] {
-        // A large region, so that none of these carries it out of the image.
+        // A large region, so that none of these drags it out of the image.
         let region = MOVE
             .replace("[20, 20, 60, 60]", "[1, 1, 127, 95]")
             .replace("[70, 45]", target);
@@ -320,7 +317,6 @@ fn points_outside() {
     }
 }
 
-/// Case 9.
 #[test]
 fn regions_that_vanish() {
     let region = MOVE.replace("[20, 20, 60, 60]", "[39, 39, 41, 41]");
@@ -333,7 +329,6 @@ fn regions_that_vanish() {
     );
 }
 
-/// Case 10.
 #[test]
 fn polygons() {
     let scene = Scene::new();
@@ -369,7 +364,6 @@ fn polygons() {
     assert!(kinds.is_empty(), "an outline may cross itself: {kinds:?}");
 }
 
-/// Case 11.
 #[test]
 fn rotations_without_an_angle() {
     let scene = Scene::new();
@@ -402,7 +396,7 @@ fn rotations_without_an_angle() {
     scene.warnings(with("\"center\": [40, 40], \"angle\": 30"));
 }
 
-/// Case 12. Nothing moves: the output has the input's pixels.
+/// When nothing moves, the output has the input's pixels.
 #[test]
 fn no_motion() {
     let scene = Scene::new();
@@ -419,7 +413,6 @@ fn no_motion() {
     assert_eq!(open("in.edited.png"), open("in.png"));
 }
 
-/// Case 13.
 #[test]
 fn no_regions_and_too_many() {
     let scene = Scene::new();
@@ -455,7 +448,6 @@ fn no_regions_and_too_many() {
     assert!(stderr.contains("more than 10000 points"), "{stderr}");
 }
 
-/// Case 14.
 #[test]
 fn drags_onto_each_other() {
     let other = MOVE.replace("[70, 45]", "[60, 60]");
@@ -470,9 +462,8 @@ fn drags_onto_each_other() {
     );
 }
 
-/// Case 15.
 #[test]
-fn masks_of_every_kind() {
+fn masks_of_every_format() {
     let scene = Scene::new();
     let with = |mask: &str| {
         file(&MOVE.replace(
@@ -537,7 +528,7 @@ fn masks_of_every_kind() {
     );
 }
 
-/// A mask whose pixels are numbers of colours.
+/// Writes a mask with a palette.
 fn palette(path: &Path, white: impl Fn(u32, u32) -> bool) {
     let mut encoder = png::Encoder::new(std::fs::File::create(path).unwrap(), 128, 96);
     encoder.set_color(png::ColorType::Indexed);
@@ -553,7 +544,6 @@ fn palette(path: &Path, white: impl Fn(u32, u32) -> bool) {
         .unwrap();
 }
 
-/// Case 16.
 #[test]
 fn encodings() {
     let scene = Scene::new();
@@ -577,7 +567,7 @@ fn encodings() {
     }
 }
 
-/// What the file says never moves the cursor of a terminal, turns its text or begins an escape code.
+/// Text of the file never moves a terminal's cursor, reverses its text or starts an escape code.
 #[test]
 fn hostile_text() {
     let scene = Scene::new();
@@ -600,7 +590,7 @@ fn hostile_text() {
     );
 }
 
-/// What follows whom when everything of a file is told at once.
+/// All faults of a file, in the order of their places.
 #[test]
 fn everything_at_once() {
     let content = r#"{
@@ -672,7 +662,7 @@ error: drag.json: /settings/seed: `seed` must be 0 to 18446744073709551615, foun
     assert_eq!(stderr, expected);
 }
 
-/// On the picture: two faults of one file.
+/// Two faults that only the picture reveals.
 #[test]
 fn faults_on_the_picture() {
     let content = r#"{
@@ -706,7 +696,7 @@ error: drag.json: /regions/1/region/mask: cannot read the mask `head.png`: No su
     assert_eq!(stderr, expected);
 }
 
-/// A file on one line of a megabyte: the message shows the place and not the line.
+/// In a file of one line of a megabyte, the message shows the place and not the whole line.
 #[test]
 fn one_long_line() {
     let corners: Vec<String> = (0..9_000)

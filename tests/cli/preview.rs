@@ -1,4 +1,4 @@
-//! `dragnext preview` as its users run it, and the strip that `dragnext edit` leaves on request.
+//! `dragnext preview` and the strip of `dragnext edit`, through the binary.
 
 use image::{DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba};
 
@@ -55,7 +55,7 @@ fn count(picture: &RgbImage, is: fn(Rgb<u8>) -> bool) -> usize {
     picture.pixels().filter(|pixel| is(**pixel)).count()
 }
 
-/// The pixel of a preview under a point of the picture, whose width is known.
+/// Returns the pixel of a preview at a point of the picture, given the picture's width.
 fn under(preview: &RgbImage, width: u32, [x, y]: [f64; 2]) -> Rgb<u8> {
     let scale = f64::from(preview.width()) / f64::from(width);
     *preview.get_pixel((x * scale) as u32, (y * scale) as u32)
@@ -63,10 +63,10 @@ fn under(preview: &RgbImage, width: u32, [x, y]: [f64; 2]) -> Rgb<u8> {
 
 const TRANSLATION: &str = r#"{ "type": "translation", "region": { "ellipse": [40, 40, 14, 12] }, "handle": [40, 40], "target": [60, 45] }"#;
 
-/// Small and large, upright, lying, and very long: handle, target and centre stand where the drag file says, and what cannot change is
-/// veiled while the rest keeps its pixels.
+/// At every size and aspect ratio, handle, target and centre are drawn at their points, the area that cannot change is veiled, and
+/// the rest keeps its pixels.
 #[test]
-fn marks_stand_where_the_drag_file_says_at_any_size() {
+fn marks_are_drawn_at_their_points_at_any_size() {
     for (width, height) in [
         (64, 64),
         (256, 256),
@@ -149,7 +149,7 @@ fn nothing_is_veiled_when_everything_may_change() {
         veiled.dimensions() == look.dimensions()
             && under(&veiled, 256, [250.0, 250.0]) != under(&look, 256, [250.0, 250.0])
     );
-    // Stripes: some of the pixels on a line through them.
+    // Stripes colour some of the pixels on a line through them.
     let warmth = |pixel: Rgb<u8>| i32::from(pixel.0[0]) - i32::from(pixel.0[2]);
     let warmer =
         |x: u32| warmth(under(&look, 256, [f64::from(x), 33.5])) - warmth(*before.get_pixel(x, 33));
@@ -160,9 +160,9 @@ fn nothing_is_veiled_when_everything_may_change() {
     );
 }
 
-/// A stored picture that lies on its side is drawn upright, with coordinates of the upright picture.
+/// A picture with an EXIF orientation is drawn upright, with coordinates of the upright picture.
 #[test]
-fn a_turned_photograph_is_drawn_upright() {
+fn a_rotated_photograph_is_drawn_upright() {
     let bench = Bench::new();
     let stored = RgbImage::from_fn(200, 120, |x, _| {
         if x < 100 {
@@ -175,7 +175,7 @@ fn a_turned_photograph_is_drawn_upright() {
     stored
         .write_to(&mut std::io::Cursor::new(&mut jpeg), ImageFormat::Jpeg)
         .unwrap();
-    // An Exif segment with one entry: orientation 6, turned by a quarter to the right.
+    // An EXIF segment with one entry: orientation 6, a quarter turn clockwise.
     let exif = *b"Exif\0\0MM\0\x2A\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
     let segment = [&[0xFF, 0xE1, 0, exif.len() as u8 + 2], &exif[..]].concat();
     let turned = [&jpeg[..2], &segment, &jpeg[2..]].concat();
@@ -200,7 +200,7 @@ fn a_turned_photograph_is_drawn_upright() {
 }
 
 #[test]
-fn every_kind_of_picture_is_drawn() {
+fn every_pixel_format_is_drawn() {
     let bench = Bench::new();
     let pictures: [(&str, DynamicImage); 5] = [
         (
@@ -238,12 +238,12 @@ fn every_kind_of_picture_is_drawn() {
         let ground = under(&look, 96, [90.0, 90.0]).0;
         assert!(
             ground.iter().all(|sample| (90..=210).contains(sample)),
-            "{name}: {ground:?}; what is transparent shows chequers"
+            "{name}: {ground:?}; a checkerboard shows through transparent pixels"
         );
     }
 }
 
-/// An angle has no handle; more than a turn is drawn as such.
+/// A rotation by an angle has no handle; more than a full turn is drawn as a spiral.
 #[test]
 fn an_angle_is_drawn_as_an_arc() {
     let bench = Bench::new();
@@ -263,7 +263,7 @@ fn an_angle_is_drawn_as_an_arc() {
         assert!(is_green(under(look, 256, [130.0, 130.0])));
     }
     assert!(looks[0] != looks[1] && looks[0] != looks[2]);
-    // A full turn passes on every side of the centre; a ninth of one does not.
+    // A full turn passes every side of the centre; a ninth of a turn does not.
     let white = |look: &RgbImage, down: i32| {
         (10..60).any(|radius| {
             under(look, 256, [130.0, 130.0 + f64::from(down * radius)]) == Rgb([255; 3])
@@ -272,7 +272,7 @@ fn an_angle_is_drawn_as_an_arc() {
     assert!(white(&looks[2], 1) && white(&looks[2], -1) && !white(&looks[0], 1));
 }
 
-/// A point is drawn as handle, target and arrow, and its disc in a thin line around it.
+/// A point is drawn as handle, target and arrow, with a thin circle around its disc.
 #[test]
 fn a_point_is_drawn_with_its_disc() {
     let bench = Bench::new();
@@ -299,7 +299,7 @@ fn a_point_is_drawn_with_its_disc() {
     assert!(count > 30, "{count} of 40");
 }
 
-/// Areas from files are outlined where they are and where they go.
+/// Masks are outlined before and after the drag.
 #[test]
 fn masks_are_traced() {
     let bench = Bench::new();
@@ -333,7 +333,7 @@ fn masks_are_traced() {
     assert!(!near(is_red, 90.0, 90.0), "between the two parts");
 }
 
-/// Names that are long, and in scripts that the font lacks.
+/// Long names, and names in scripts that the font does not have.
 #[test]
 fn any_name_is_drawn_inside_the_picture() {
     let bench = Bench::new();
@@ -357,7 +357,7 @@ fn any_name_is_drawn_inside_the_picture() {
 }
 
 #[test]
-fn as_many_regions_as_a_file_may_have_are_drawn() {
+fn the_maximum_number_of_regions_is_drawn() {
     let bench = Bench::new();
     picture(&bench, "in.png", 640, 640);
     let regions: Vec<String> = (0..64)
@@ -393,9 +393,9 @@ fn the_same_input_gives_the_same_bytes() {
     assert!(preview("1", "one.png") == preview("2", "two.png"));
 }
 
-/// The hint of a fault says that a preview shows it, and so it does.
+/// Hints of faults refer to the preview, so it must show the faulty points.
 #[test]
-fn a_drag_file_with_faults_is_drawn_and_refused() {
+fn a_drag_file_with_faults_is_drawn_and_rejected() {
     let region = |shape: &str, movement: &str| {
         format!(r#"{{ "type": "translation", "region": {shape}, {movement} }}"#)
     };
@@ -496,7 +496,7 @@ fn doubtful_drags_are_drawn_with_their_warnings() {
 }
 
 #[test]
-fn outputs_are_refused_as_an_edit_refuses_them() {
+fn outputs_are_checked_as_in_an_edit() {
     let bench = Bench::new();
     picture(&bench, "in.png", 96, 96);
     picture(&bench, "edited.png", 96, 96);
@@ -553,7 +553,7 @@ fn outputs_are_refused_as_an_edit_refuses_them() {
     assert!(!bench.path("look.png").exists() && !bench.path("look.jpg").exists());
 }
 
-/// A model folder without any weights is enough.
+/// A model folder without weights is enough.
 #[test]
 fn no_weights_are_read() {
     let bench = Bench::new();
@@ -574,7 +574,7 @@ fn no_weights_are_read() {
         .run();
 }
 
-/// Input, preview and result side by side, from the edit itself or from its result.
+/// The strip of an edit equals that of a preview with the edit's result.
 #[test]
 fn a_strip_shows_input_preview_and_result() {
     let bench = Bench::new();

@@ -1,4 +1,4 @@
-//! The JSON schema of drag files: what is committed is what the program prints, and it agrees with the reader wherever a schema can.
+//! The JSON schema of drag files: the committed file is up to date, and schema and parser agree wherever a schema can check.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ fn good() -> Value {
     })
 }
 
-/// A good file with the value at a pointer replaced or, at a new key, added.
+/// Returns a valid file with the value at a pointer replaced or, at a new key, added.
 fn with(pointer: &str, value: Value) -> Value {
     let mut file = good();
     let (parent, key) = pointer.rsplit_once('/').unwrap();
@@ -62,25 +62,25 @@ fn point(more: &Value) -> Value {
     region
 }
 
-/// `dragnext schema > assets/drag.schema.json` makes it anew.
+/// `dragnext schema > assets/drag.schema.json` updates it.
 #[test]
-fn the_committed_schema_is_the_one_that_is_printed() {
+fn the_committed_schema_is_up_to_date() {
     let committed = std::fs::read_to_string(root().join("assets/drag.schema.json")).unwrap();
     let printed = Bench::new().dragnext(["schema"]).any_stdout().run().stdout;
     assert!(
         committed == printed,
-        "assets/drag.schema.json is old; run `cargo run --release -- schema > assets/drag.schema.json`"
+        "assets/drag.schema.json is out of date; run `cargo run --release -- schema > assets/drag.schema.json`"
     );
     assert_eq!(serde_json::from_str::<Value>(&committed).unwrap(), schema());
 }
 
 #[test]
-fn the_schema_is_a_schema() {
+fn the_schema_is_valid() {
     jsonschema::draft202012::meta::validate(&schema()).unwrap();
 }
 
 #[test]
-fn every_drag_file_of_the_repository_has_the_schema() {
+fn every_drag_file_of_the_repository_is_valid_by_the_schema() {
     let validator = jsonschema::draft202012::new(&schema()).unwrap();
     let mut files: Vec<PathBuf> = vec![root().join("tests/fixtures/edit/drag.json")];
     for folder in ["examples/edits", "tests/scenebench/suite"] {
@@ -98,7 +98,7 @@ fn every_drag_file_of_the_repository_has_the_schema() {
     }
 }
 
-/// The schema says what completes a file in an editor.
+/// Editors show the descriptions.
 #[test]
 fn every_key_is_described() {
     fn check(schema: &Value, place: &str) {
@@ -138,9 +138,9 @@ fn every_key_is_described() {
     }
 }
 
-/// What both can judge, both judge alike.
+/// Schema and parser accept and reject the same files.
 #[test]
-fn schema_and_reader_agree() {
+fn schema_and_parser_agree() {
     let points = |count: usize| (0..count).map(|x| json!([x, x % 7])).collect::<Vec<_>>();
     let regions = |count: usize| vec![good()["regions"][0].clone(); count];
     let set = |name: &str, value: Value| with("/settings", json!({ name: value }));
@@ -271,7 +271,7 @@ fn schema_and_reader_agree() {
         ),
         (false, set("lora-rank", json!(4))),
     ];
-    // Every setting: its default, and something of every type and size.
+    // Every setting: its default, and values of every type and size.
     for setting in groups().iter().flat_map(|group| group.settings) {
         files.push((true, set(setting.name, setting.default())));
         for value in [
@@ -304,7 +304,7 @@ fn schema_and_reader_agree() {
         assert_eq!(
             read.is_ok(),
             expected,
-            "the reader on {text:.300}: {read:.300?}"
+            "the parser on {text:.300}: {read:.300?}"
         );
         assert_eq!(
             validator.is_valid(&file),

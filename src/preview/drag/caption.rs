@@ -16,7 +16,7 @@ impl DragDrawing<'_> {
             (self.beside_arc, &self.entry.drag)
         {
             labels.push(Label {
-                words: degrees(turn.radians(*center)),
+                text: degrees(turn.radians(*center)),
                 short: None,
                 about: Bounds::around(beside, self.sheet.unit),
                 subject: Subject::Detail,
@@ -41,7 +41,7 @@ impl DragDrawing<'_> {
         };
         if let Some(about) = outline.or_else(mark) {
             labels.push(Label {
-                words: format!("{id}{moves}"),
+                text: format!("{id}{moves}"),
                 short: Some(id),
                 about,
                 subject: Subject::Region,

@@ -36,14 +36,14 @@ impl DragDrawing<'_> {
                 Mark::Center => ("", Subject::Detail),
                 Mark::Handle | Mark::Target => (" is outside", Subject::Fault),
             };
-            let words = format!(
+            let text = format!(
                 "{} ({}, {}){outside}",
                 mark.name(),
                 rounded(point.x),
                 rounded(point.y)
             );
             labels.push(Label {
-                words,
+                text,
                 short: None,
                 about,
                 subject,
