@@ -259,7 +259,9 @@ fn unknown_keys() {
         .faults("{ \"version\": 1, \"colour\": 1, \"regions\": [{ ".to_owned() + MOVE + " }] }");
     assert_eq!(faults, ["instruction.unknown_field /colour 1:17"]);
     assert!(
-        stderr.contains("= hint: known keys are `$schema`, `version`, `prompt`,"),
+        stderr.contains(
+            "= hint: known keys are `$schema`, `version`, `method`, `prompt`, `edit_prompt`,"
+        ),
         "{stderr}"
     );
 }
