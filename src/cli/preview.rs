@@ -1,4 +1,4 @@
-//! `dragnext preview`: the drag drawn on its picture.
+//! `dragnext preview`: draws a drag file on its picture.
 
 use std::path::{Path, PathBuf};
 

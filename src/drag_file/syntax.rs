@@ -46,7 +46,7 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str, Vec<DragFileFault>> {
     })
 }
 
-/// Parses the text. serde_json checks it first, since its messages are better; jsonc_parser then keeps the places of values.
+/// Parses the text. `serde_json` checks it first, since its messages are better; `jsonc_parser` then keeps the places of values.
 pub(super) fn syntax(source: &SourceText) -> Result<Value<'_>, Vec<DragFileFault>> {
     let fault = |offset, message: String| {
         let span = source.word(offset);

@@ -1,8 +1,8 @@
 //! The legend below a preview, on one line if the preview is wide enough.
 
+use super::bounds::{Bounds, rounded};
 use super::drag::{AFTER, BEFORE, DISC_BEFORE};
 use super::ground::{TINT, veil};
-use super::labels::{Bounds, rounded};
 use super::pen::{Colour, Line, Mark, Pen};
 use super::text::Font;
 use crate::geometry::{Point, Size};

@@ -9,6 +9,7 @@
 
 mod arrow;
 mod board;
+mod bounds;
 mod contact;
 mod drag;
 mod ground;

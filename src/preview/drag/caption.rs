@@ -1,6 +1,7 @@
 //! The labels of a drag: its name with the distance that it moves, and the angle of a rotation.
 
-use super::super::labels::{Bounds, Label, Subject};
+use super::super::bounds::Bounds;
+use super::super::labels::{Label, Subject};
 use super::DragDrawing;
 use crate::drag_file::Drag;
 use crate::region::RegionKind;
