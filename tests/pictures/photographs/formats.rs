@@ -1,0 +1,181 @@
+//! Formats by content, sizes, damaged files, and masks.
+
+use png::{BitDepth, ColorType};
+
+use super::{HEIGHT, WIDTH, assert_only_inside_changed, assert_rejected, formats, rgb_png};
+use crate::bench::Bench;
+use crate::bench::pictures::png::Png;
+use crate::bench::pictures::{exif, jpeg, noise, png as png_file, smooth};
+use crate::bench::tiny::{moved, still};
+
+/// The content decides the format, not the file name. The pixels are those of the decoder.
+#[test]
+fn every_format_is_read_by_its_content() {
+    let bench = Bench::new();
+    bench.write("drag.json", still(WIDTH, HEIGHT));
+    for (format, bytes) in formats() {
+        let expected = image::load_from_memory(&bytes).unwrap();
+        for name in ["a.png", "a.jpg", "a.webp", "a"] {
+            bench.write(name, &bytes);
+            let run = bench
+                .shortest_edit(&[name, "--drag", "drag.json", "-o", "out.png", "--overwrite"])
+                .run();
+            assert_eq!(run.warnings(), ["region.no_motion"], "{format} as {name}");
+            assert!(
+                image::open(bench.path("out.png")).unwrap() == expected,
+                "{format} as {name}"
+            );
+        }
+    }
+}
+
+/// The files are truncated at every 64th byte.
+#[test]
+fn a_truncated_file_is_rejected() {
+    let bench = Bench::new();
+    for (format, bytes) in formats() {
+        for length in (0..bytes.len() - 16).step_by(64) {
+            let run = bench.rejected(&bytes[..length]);
+            assert_rejected(
+                &run,
+                "image.decode",
+                &format!("{format}, {length} of {} bytes", bytes.len()),
+            );
+        }
+    }
+}
+
+/// A side needs at least eight cells of the latent. The message names the required size.
+#[test]
+fn pictures_that_are_too_small_are_rejected() {
+    let bench = Bench::new();
+    for (width, height) in [(1, 1), (7, 9), (8, 8), (63, 500), (500, 63)] {
+        let run = bench.rejected(&png_file::zeros(width, height, ColorType::Rgb).bytes());
+        assert_rejected(&run, "image.too_small", &format!("{width} x {height}"));
+        assert!(
+            run.stderr.contains(&format!(
+                "{width} x {height} is too small; each side needs at least 64 pixels"
+            )),
+            "{}",
+            run.stderr
+        );
+    }
+    assert_rejected(
+        &bench.rejected(&png_file::zeros(0, 0, ColorType::Rgb).bytes()),
+        "image.decode",
+        "0 x 0",
+    );
+    bench.edit(
+        &png_file::zeros(64, 64, ColorType::Rgb).bytes(),
+        &still(64, 64),
+    );
+}
+
+/// The sizes are no multiples of the network's cells. Only pixels inside the editable area change.
+#[test]
+fn results_have_the_size_of_the_picture() {
+    for (width, height) in [(513, 771), (768, 512), (3000, 500)] {
+        let bench = Bench::new();
+        let before = smooth(width, height, 3);
+        let source = Png::encode(width, height, ColorType::Rgb, BitDepth::Eight, &before);
+        let run = bench.edit(&source.bytes(), &moved(width, height));
+        assert_eq!(run.record["size"], serde_json::json!([width, height]));
+        let (info, after) = png_file::decode(&bench.read("out.png"));
+        assert_eq!((info.width as usize, info.height as usize), (width, height));
+        assert_only_inside_changed(&before, &after, (width, height), 3, 3);
+    }
+}
+
+#[test]
+fn unsupported_formats_are_named() {
+    let bench = Bench::new();
+    for (bytes, what) in [
+        (
+            &b"\xFF\xD8\xFF\xC0\x00\x14\x08\x00\x60\x00\x60\x04"[..],
+            "is a CMYK JPEG",
+        ),
+        (b"GIF89a\x60\0\x60\0\0\0\0;", "is a GIF file"),
+        (b"BM\0\0\0\0", "is a BMP file"),
+        (b"hello", "is not a picture in a known format"),
+    ] {
+        let run = bench.rejected(bytes);
+        assert_rejected(&run, "image.unsupported", what);
+        assert!(run.stderr.contains(what), "{}", run.stderr);
+    }
+}
+
+/// A panic in a decoder is reported as a damaged file, without Rust's panic message.
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_panic_in_a_decoder_rejects_the_picture() {
+    let bench = Bench::new();
+    bench.write("drag.json", still(WIDTH, HEIGHT));
+    bench.write("picture", rgb_png().bytes());
+    let arguments = ["picture", "--drag", "drag.json", "-o", "out.png"];
+    let run = bench
+        .shortest_edit(&arguments)
+        .env("DRAGNEXT_FAILPOINTS", "panic_in_picture")
+        .env("RUST_BACKTRACE", "1")
+        .status(2)
+        .stderr_has("failpoint panic_in_picture")
+        .run();
+    assert_rejected(&run, "image.decode", "a panic");
+    assert!(
+        !run.stderr.contains("a decoder's bug") && !run.stderr.contains("backtrace"),
+        "{}",
+        run.stderr
+    );
+    // Without the fault the same edit succeeds.
+    bench.shortest_edit(&arguments).run();
+}
+
+/// The length of the palette is not a multiple of three. png 0.18.1 panics on it.
+#[test]
+fn a_truncated_palette_is_rejected() {
+    let bench = Bench::new();
+    let mut png = Png::encode_palette(WIDTH, HEIGHT, &vec![6; WIDTH * HEIGHT], &noise(7 * 3), &[]);
+    bench.edit(&png.bytes(), &still(WIDTH, HEIGHT));
+    let palette = png.0.iter_mut().find(|(name, _)| name == b"PLTE").unwrap();
+    palette.1.truncate(20);
+    assert_rejected(
+        &bench.rejected(&png.bytes()),
+        "image.decode",
+        "a palette of 20 bytes",
+    );
+}
+
+/// Masks are oriented and rejected like pictures.
+#[test]
+fn masks_are_read_as_strictly_as_pictures() {
+    let bench = Bench::new();
+    let (width, height) = (HEIGHT, WIDTH);
+    bench.write("picture", rgb_png().with(b"eXIf", &exif(6)).bytes());
+    let drag = serde_json::json!({ "version": 1, "editable": { "mask": "mask" }, "regions": [ { "type": "translation",
+        "region": { "rect": [20, 20, 44, 60] }, "handle": [32, 40], "target": [32, 40] } ] });
+    let edit = || bench.edit_file("picture", &drag.to_string());
+
+    let grey: Vec<u8> = (0..WIDTH * HEIGHT)
+        .map(|index| if index % WIDTH < WIDTH / 2 { 255 } else { 0 })
+        .collect();
+    let stored = Png::encode(WIDTH, HEIGHT, ColorType::Grayscale, BitDepth::Eight, &grey);
+    bench.write("mask", stored.bytes());
+    let rejected = edit()
+        .status(2)
+        .stderr_has(format!(
+            "the mask `mask` is {WIDTH} x {HEIGHT} pixels, the image is {width} x {height}"
+        ))
+        .run();
+    assert_eq!(rejected.kind(), "mask.size");
+    bench.write("mask", stored.with(b"eXIf", &exif(6)).bytes());
+    edit().run();
+
+    let white = jpeg::encode(width, height, &vec![255; width * height * 3]);
+    bench.write("mask", &white);
+    edit().run();
+    for bytes in [&white[..white.len() - 30], b"hello", b""] {
+        bench.write("mask", bytes);
+        assert_eq!(edit().status(2).run().kind(), "mask.decode");
+    }
+    std::fs::remove_file(bench.path("mask")).unwrap();
+    assert_eq!(edit().status(2).run().kind(), "mask.missing");
+}
