@@ -1,0 +1,111 @@
+//! `dragnext new`.
+
+use serde_json::{Value, json};
+
+use super::{lines, picture, run};
+use crate::bench::Bench;
+
+#[test]
+fn a_new_drag_file_is_valid_for_pictures_of_any_size() {
+    for (width, height) in [
+        (64, 64),
+        (65, 97),
+        (640, 427),
+        (4000, 3000),
+        (3000, 64),
+        (64, 2000),
+        (333, 334),
+    ] {
+        let bench = Bench::new();
+        picture(&bench, "in.png", width, height);
+        let (status, stdout, stderr) = run(&bench, &["new", "in.png"]);
+        assert_eq!((status, &*stderr), (0, ""));
+        assert!(
+            stdout.starts_with("wrote in.json\n")
+                && stdout.contains("dragnext edit in.png --drag in.json\n"),
+            "{stdout}"
+        );
+        let (status, stdout, stderr) = run(
+            &bench,
+            &["validate", "in.json", "--image", "in.png", "--json"],
+        );
+        let verdict = &lines(&stdout)[0];
+        assert_eq!((status, &*stderr), (0, ""), "{width} x {height}");
+        assert_eq!(
+            (&verdict["faults"], &verdict["warnings"]),
+            (&json!([]), &json!([])),
+            "{width} x {height}"
+        );
+        assert!(
+            verdict["regions"][0]["moved_px"].as_f64().unwrap() > 9.99,
+            "{verdict}"
+        );
+    }
+}
+
+/// The `$schema` of a new file is where the printed command writes the schema, and the file is valid by it.
+#[test]
+fn a_new_drag_file_refers_to_the_schema_beside_it() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("my drags")).unwrap();
+    picture(&bench, "in.png", 300, 200);
+    let (status, stdout, stderr) = run(&bench, &["new", "in.png", "-o", "my drags/a.json"]);
+    assert_eq!(status, 0, "{stderr}");
+    assert!(
+        stdout.contains("dragnext preview in.png --drag 'my drags/a.json'\n"),
+        "{stdout}"
+    );
+    assert!(
+        stdout.contains("dragnext schema > 'my drags/drag.schema.json'\n"),
+        "{stdout}"
+    );
+    let file: Value = serde_json::from_slice(&bench.read("my drags/a.json")).unwrap();
+    assert_eq!(file["$schema"], "drag.schema.json");
+    let (_, schema, _) = run(&bench, &["schema"]);
+    let validator = jsonschema::draft202012::new(&serde_json::from_str(&schema).unwrap()).unwrap();
+    assert!(validator.is_valid(&file));
+}
+
+#[test]
+fn a_new_drag_file_overwrites_only_on_request() {
+    let bench = Bench::new();
+    picture(&bench, "in.png", 100, 100);
+    bench.write("in.json", "mine");
+    let (status, _, stderr) = run(&bench, &["new", "in.png"]);
+    assert!(
+        status == 2 && stderr.starts_with("error: in.json: "),
+        "{stderr}"
+    );
+    assert_eq!(bench.read("in.json"), b"mine");
+    let (status, _, stderr) = run(&bench, &["new", "in.png", "-o", "in.png", "--overwrite"]);
+    assert!(
+        status == 2 && stderr.starts_with("error: in.png: "),
+        "{stderr}"
+    );
+    assert_eq!(run(&bench, &["new", "in.png", "--overwrite"]).0, 0);
+    assert_ne!(bench.read("in.json"), b"mine");
+    assert_eq!(
+        run(&bench, &["new", "in.json"]).0,
+        2,
+        "a drag file is no picture"
+    );
+    let (status, _, stderr) = run(&bench, &["new", "none.png"]);
+    assert!(
+        status == 2 && stderr.starts_with("error: none.png: "),
+        "{stderr}"
+    );
+}
+
+/// Without a terminal there are no colours; names with spaces or quotes are quoted for the shell.
+#[test]
+fn the_next_steps_can_be_pasted_into_a_shell() {
+    let bench = Bench::new();
+    picture(&bench, "it's.png", 100, 100);
+    let (status, stdout, stderr) = run(&bench, &["new", "it's.png"]);
+    assert_eq!((status, &*stderr), (0, ""));
+    assert!(
+        stdout.contains(r"dragnext edit 'it'\''s.png' --drag 'it'\''s.json'"),
+        "{stdout}"
+    );
+    assert!(bench.path("it's.json").is_file());
+}

@@ -1,0 +1,89 @@
+//! Masks of every format and size.
+
+use std::path::Path;
+
+use image::{DynamicImage, GrayImage, ImageBuffer, Luma, Rgba};
+
+use super::{MOVE, Scene, file};
+
+#[test]
+fn masks_of_every_format() {
+    let scene = Scene::new();
+    let with = |mask: &str| {
+        file(&MOVE.replace(
+            "\"rect\": [20, 20, 60, 60]",
+            &format!("\"mask\": \"{mask}\""),
+        ))
+    };
+    let white = |x: u32, y: u32| (20..60).contains(&x) && (20..60).contains(&y);
+    let save = |name: &str, picture: DynamicImage| picture.save(scene.path(name)).unwrap();
+    save(
+        "small.png",
+        GrayImage::from_pixel(64, 48, Luma([255])).into(),
+    );
+    save("black.png", GrayImage::new(128, 96).into());
+    save(
+        "white.png",
+        GrayImage::from_pixel(128, 96, Luma([255])).into(),
+    );
+    save(
+        "sixteen.png",
+        ImageBuffer::from_fn(128, 96, |x, y| {
+            Luma([if white(x, y) { 0x8000_u16 } else { 0x7f00 }])
+        })
+        .into(),
+    );
+    save(
+        "colour.png",
+        ImageBuffer::from_fn(128, 96, |x, y| {
+            Rgba([if white(x, y) { 255 } else { 0_u8 }; 4])
+        })
+        .into(),
+    );
+    palette(&scene.path("palette.png"), white);
+
+    let (faults, stderr) = scene.faults(with("small.png"));
+    assert_eq!(faults, ["mask.size /regions/0/region/mask 2:46"]);
+    assert!(
+        stderr.contains("is 64 x 48 pixels, the image is 128 x 96"),
+        "{stderr}"
+    );
+    assert_eq!(
+        scene.faults(with("black.png")).0,
+        ["mask.empty /regions/0/region 2:36"]
+    );
+    assert_eq!(
+        scene.faults(with("none.png")).0,
+        ["mask.missing /regions/0/region/mask 2:46"]
+    );
+    let editable = file(MOVE).replace(
+        "\"regions\"",
+        "\"editable\": { \"mask\": \"black.png\" }, \"regions\"",
+    );
+    assert_eq!(scene.faults(editable).0, ["editable.empty /editable 1:29"]);
+    for mask in ["sixteen.png", "colour.png", "palette.png"] {
+        assert!(scene.warnings(with(mask)).0.is_empty(), "{mask}");
+    }
+    let (kinds, _) = scene.warnings(with("white.png"));
+    assert_eq!(
+        kinds,
+        ["region.partly_leaves"],
+        "all of the picture may be a region"
+    );
+}
+
+/// Writes a mask with a palette.
+fn palette(path: &Path, white: impl Fn(u32, u32) -> bool) {
+    let mut encoder = png::Encoder::new(std::fs::File::create(path).unwrap(), 128, 96);
+    encoder.set_color(png::ColorType::Indexed);
+    encoder.set_palette(vec![0, 0, 0, 255, 255, 255]);
+    let pixels: Vec<u8> = (0..96)
+        .flat_map(|y| (0..128).map(move |x| (x, y)))
+        .map(|(x, y)| u8::from(white(x, y)))
+        .collect();
+    encoder
+        .write_header()
+        .unwrap()
+        .write_image_data(&pixels)
+        .unwrap();
+}
