@@ -1,6 +1,5 @@
 //! Faults of regions, points and movements.
 
-
 use super::{MOVE, Scene, file};
 use crate::bench::tiny::model;
 

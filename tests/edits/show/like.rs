@@ -1,76 +1,9 @@
-//! The report inside a result's PNG: `show` prints it, and `edit --like` repeats the edit.
+//! `edit --like`: an edit is repeated from the report in its result.
 
-use image::{ImageBuffer, Luma, Rgb, RgbImage};
 use serde_json::Value;
 
+use super::{DRAG, MASKED, bench, edit, make, mask, note, picture, rejected, show};
 use crate::bench::tiny::model;
-use crate::bench::{Bench, Record, Run, report};
-
-const DRAG: &str = r#"{ "version": 1, "prompt": "a wave", "regions": [
-    { "id": "ball", "type": "translation", "region": { "ellipse": [40, 40, 14, 12] }, "handle": [40, 40], "target": [60, 45] } ],
-  "settings": { "seed": 3, "strength": 0.08, "iterations": 2 } }"#;
-
-const MASKED: &str = r#"{ "version": 1, "regions": [
-    { "id": "ball", "type": "translation", "region": { "mask": "masks/ball.png" }, "handle": [40, 40], "target": [60, 45] } ] }"#;
-
-/// A bench with a picture and a drag file.
-fn bench() -> Bench {
-    let bench = Bench::new();
-    picture(&bench, "in.png", 96, 80);
-    bench.write("drag.json", DRAG);
-    bench
-}
-
-fn picture(bench: &Bench, name: &str, width: u32, height: u32) {
-    let wave = |x: u32, y: u32| {
-        ((f64::from(x) * 0.2).sin() * 50.0 + (f64::from(y) * 0.13).cos() * 50.0 + 128.0) as u8
-    };
-    RgbImage::from_fn(width, height, |x, y| {
-        Rgb([wave(x, y), wave(y, x), wave(x + y, x)])
-    })
-    .save(bench.path(name))
-    .unwrap();
-}
-
-fn mask(bench: &Bench, name: &str) {
-    let inside = |x: u32, y: u32| (26..54).contains(&x) && (28..52).contains(&y);
-    let mask = ImageBuffer::from_fn(96, 80, |x, y| Luma([if inside(x, y) { 255_u8 } else { 0 }]));
-    let path = bench.path(name);
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    mask.save(path).unwrap();
-}
-
-/// `dragnext edit --json` with the tiny model, named in the environment.
-fn edit(bench: &Bench, arguments: &[&str]) -> Run {
-    let run = bench.dragnext(["edit"]).args(arguments).arg("--json");
-    run.env("DRAGNEXT_MODEL", model()).any_stderr()
-}
-
-/// Runs an edit whose settings come from a flag, the environment and the drag file.
-fn make(bench: &Bench, out: &str, arguments: &[&str]) -> Record {
-    edit(bench, &["in.png", "--drag", "drag.json", "-o", out])
-        .args(["--timesteps", "2"])
-        .args(arguments)
-        .env("DRAGNEXT_LORA_STEPS", "2")
-        .record()
-}
-
-/// Returns what `dragnext show` prints.
-fn show(bench: &Bench, arguments: &[&str]) -> String {
-    let run = bench.dragnext(["show"]).args(arguments);
-    run.any_stdout().run().stdout
-}
-
-/// Returns the report inside a picture.
-fn note(bench: &Bench, picture: &str) -> Record {
-    bench.dragnext(["show", picture, "--json"]).record()
-}
-
-/// Returns the error kind and stderr of a rejected edit.
-fn rejected(run: Run) -> (String, String) {
-    let ended = run.status(2).any_stdout().run();
-    (ended.kind().to_owned(), ended.stderr)
-}
 
 /// The picture and the report of the first result give the same file again, without the drag file and the flags.
 #[test]
@@ -324,86 +257,6 @@ fn a_lora_file_that_is_not_given_again_causes_a_warning() {
 }
 
 #[test]
-fn show_prints_a_report_as_text() {
-    let bench = bench();
-    bench.write(
-        "drag.json",
-        DRAG.replace("a wave", "a \\u001b[2Jwave\\nerror: no"),
-    );
-    let record = make(&bench, "out.png", &[]);
-    let shown = show(&bench, &["out.png"]);
-    let version = env!("CARGO_PKG_VERSION");
-    let expected = [
-        format!("out.png: edited by dragnext {version} with the model tiny"),
-        "  prompt    a \\u{1b}[2Jwave\\nerror: no".into(),
-        "  region    ball: translation of the ellipse [40.0, 40.0, 14.0, 12.0], from (40, 40) to (60, 45)".into(),
-        "  editable  the swept area and a margin".into(),
-        "  seed      3".into(),
-        "  method    pbsi".into(),
-        "  settings  strength 0.08 (default 0.75), timesteps 2 (default 5), iterations 2 (default 10), lora-steps 2 (default 70)".into(),
-    ];
-    assert_eq!(
-        shown.lines().take(expected.len()).collect::<Vec<_>>(),
-        expected
-    );
-    assert!(
-        shown.contains("original  96 x 80, SHA-256 ")
-            && shown.contains(&format!("job       {}", record["job"].as_str().unwrap())),
-        "{shown}"
-    );
-    assert!(!shown.contains('\x1b'), "{shown}");
-}
-
-/// A missing or unusable report is an error with a kind, in `show` and in `edit --like`.
-#[test]
-fn pictures_without_a_report_are_rejected() {
-    let bench = bench();
-    make(&bench, "out.png", &["--no-lora", "--no-metadata"]);
-    make(&bench, "good.png", &["--no-lora"]);
-    image::open(bench.path("in.png"))
-        .unwrap()
-        .save(bench.path("photo.jpg"))
-        .unwrap();
-    let good = bench.read("good.png");
-    let place = good
-        .windows(8)
-        .position(|window| window == b"dragnext")
-        .unwrap();
-    std::fs::write(bench.path("cut.png"), &good[..place + 30]).unwrap();
-    let mut flipped = good.clone();
-    flipped[place + 30] ^= 1;
-    std::fs::write(bench.path("flipped.png"), flipped).unwrap();
-    std::fs::create_dir(bench.path("folder.png")).unwrap();
-    for (name, kind, says) in [
-        (
-            "in.png",
-            "show.no_report",
-            "has no report of how it was made",
-        ),
-        ("out.png", "show.no_report", "--no-metadata"),
-        ("photo.jpg", "show.not_png", "is a JPG file"),
-        ("drag.json", "show.not_png", "is not a PNG"),
-        ("cut.png", "show.damaged", "ends before the picture does"),
-        ("flipped.png", "show.damaged", "checksum"),
-        ("missing.png", "file", "check the path"),
-        ("folder.png", "file", "not a regular file"),
-    ] {
-        bench
-            .dragnext(["show", name])
-            .status(2)
-            .stderr_has(format!("error: {name}: "))
-            .stderr_has(says)
-            .run();
-        assert_eq!(
-            rejected(edit(&bench, &["in.png", "--like", name, "-o", "no.png"])).0,
-            kind,
-            "{name}"
-        );
-    }
-    assert!(!bench.path("no.png").exists());
-}
-
-#[test]
 fn an_edit_has_one_instruction() {
     let bench = bench();
     for (arguments, says) in [
@@ -435,44 +288,4 @@ fn the_picture_of_like_is_never_overwritten() {
         ],
     ));
     assert_eq!(kind, "output.is_input");
-}
-
-#[cfg(unix)]
-#[test]
-fn paths_that_are_not_unicode_keep_their_bytes_in_the_record() {
-    use std::os::unix::ffi::OsStrExt;
-    let bench = bench();
-    let name = std::ffi::OsStr::from_bytes(b"p\xff.png");
-    if let Err(error) = std::fs::copy(bench.path("in.png"), bench.path(name)) {
-        report(&format!(
-            "skipped: this file system rejects such names: {error}"
-        ));
-        return;
-    }
-    let short = ["--drag", "drag.json", "--no-lora", "--timesteps", "1"];
-    let record = edit(&bench, &short).arg(name).record();
-    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap();
-    let hex = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .flat_map(|byte| [byte >> 4, byte & 15])
-            .map(digit)
-            .collect::<String>()
-    };
-    assert_eq!(record["image_bytes"], hex(b"p\xff.png"));
-    assert_eq!(record["out_bytes"], hex(b"p\xff.edited.png"));
-    assert_eq!(record.get("drag_bytes"), None);
-    let out = std::ffi::OsStr::from_bytes(b"p\xff.edited.png");
-    assert!(bench.path(out).is_file());
-    // The folder of a VAE may have such a name too.
-    let folder = bench.path(std::ffi::OsStr::from_bytes(b"v\xfe"));
-    std::fs::create_dir_all(folder.join("vae")).unwrap();
-    for file in ["config.json", "diffusion_pytorch_model.safetensors"] {
-        let from = model().join("vae").join(file);
-        std::fs::copy(from, folder.join("vae").join(file)).unwrap();
-    }
-    edit(&bench, &short)
-        .args(["in.png", "-o", "v.png", "--vae"])
-        .arg(&folder)
-        .record();
 }

@@ -4,42 +4,43 @@
 //! Runs are killed at failpoints, at random moments, and, if `strace` is installed, at every system call on the output's folder. Each
 //! test proves that its runs were ended by SIGKILL.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod system_calls;
+
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use png::{BitDepth, ColorType};
 
 use crate::bench::pictures::noise;
 use crate::bench::pictures::png::Png;
-use crate::bench::program::{names, under};
+use crate::bench::program::names;
 use crate::bench::tiny::still;
 use crate::bench::{Bench, Run, report};
-use png::{BitDepth, ColorType};
 
-const SIGKILL: i32 = 9;
-const OLD: &[u8] = b"what was there";
+pub(super) const SIGKILL: i32 = 9;
+pub(super) const OLD: &[u8] = b"what was there";
 
 /// A bench with an output, and what it may contain.
-struct Scene {
-    bench: Bench,
-    new: Vec<u8>,
+pub(super) struct Scene {
+    pub(super) bench: Bench,
+    pub(super) new: Vec<u8>,
     /// Whether the output exists before the run.
-    replaces: bool,
+    pub(super) replaces: bool,
     /// A temporary file of an earlier killed run.
-    orphan: Option<String>,
+    pub(super) orphan: Option<String>,
 }
 
 /// How many runs were killed, left the old or no file, left the new file, and left a temporary file.
 #[derive(Debug, Default)]
-struct Tally {
-    killed: usize,
-    old: usize,
-    new: usize,
-    left: usize,
+pub(super) struct Tally {
+    pub(super) killed: usize,
+    pub(super) old: usize,
+    pub(super) new: usize,
+    pub(super) left: usize,
 }
 
 impl Scene {
-    fn new(replaces: bool, side: usize) -> Self {
+    pub(super) fn new(replaces: bool, side: usize) -> Self {
         let bench = Bench::new();
         bench.write(
             "in.png",
@@ -69,7 +70,7 @@ impl Scene {
     }
 
     /// Restores the output as it was before any run. Temporary files stay, for the next run to remove.
-    fn reset(&self) {
+    pub(super) fn reset(&self) {
         let _ = std::fs::remove_file(self.bench.path("results/new.png"));
         if self.replaces {
             self.bench.write("results/new.png", OLD);
@@ -77,7 +78,7 @@ impl Scene {
     }
 
     /// Restores the folder as it was before the first run.
-    fn restore(&self) {
+    pub(super) fn restore(&self) {
         for name in self.left() {
             std::fs::remove_file(self.bench.path("results").join(name)).unwrap();
         }
@@ -88,21 +89,21 @@ impl Scene {
     }
 
     /// Returns the names of temporary files.
-    fn left(&self) -> Vec<String> {
+    pub(super) fn left(&self) -> Vec<String> {
         let names = names(&self.bench.path("results")).into_iter();
         names
             .filter(|name| name.starts_with(".dragnext-"))
             .collect()
     }
 
-    fn run(&self) -> Run {
+    pub(super) fn run(&self) -> Run {
         let overwrite: &[&str] = if self.replaces { &["--overwrite"] } else { &[] };
         let arguments = ["in.png", "--drag", "drag.json", "-o", "results/new.png"];
         self.bench.shortest_edit(&[&arguments, overwrite].concat())
     }
 
     /// Asserts that a killed run left the old or the complete new file, at most one temporary file, and nothing else.
-    fn check(&self, tally: &mut Tally, what: &str) {
+    pub(super) fn check(&self, tally: &mut Tally, what: &str) {
         tally.killed += 1;
         let left = self.left();
         assert!(left.len() <= 1, "{what}: {left:?}");
@@ -133,7 +134,7 @@ impl Scene {
     }
 
     /// Asserts that a run without a kill leaves the new file and nothing else.
-    fn finish(&self) {
+    pub(super) fn finish(&self) {
         self.run().run();
         assert!(self.bench.read("results/new.png") == self.new);
         assert_eq!(
@@ -233,186 +234,4 @@ fn a_kill_at_a_random_moment_leaves_the_old_or_the_new_file() {
         ));
         scene.finish();
     }
-}
-
-/// A system call of a run: its name, its number among the calls of that name in its thread, and its line in the log.
-struct Call {
-    name: String,
-    number: usize,
-    line: String,
-}
-
-/// Returns the calls on the output's folder in the writing thread, in order, from the log of `strace`.
-fn calls(log: &str) -> Vec<Call> {
-    let mut counts = HashMap::new();
-    let mut touching = Vec::new();
-    let main = log
-        .lines()
-        .next()
-        .unwrap()
-        .split_whitespace()
-        .next()
-        .unwrap();
-    // Descriptors of open files in the folder.
-    let mut open = HashSet::new();
-    for line in log.lines() {
-        let Some((thread, call)) = line.split_once(char::is_whitespace) else {
-            continue;
-        };
-        let call = call.trim_start();
-        let Some((name, rest)) = call.split_once('(') else {
-            continue;
-        };
-        if thread != main
-            || !name
-                .chars()
-                .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
-        {
-            continue;
-        }
-        let number = *counts
-            .entry(name.to_owned())
-            .and_modify(|count| *count += 1)
-            .or_insert(1);
-        let first = rest.split([',', ')']).next().unwrap().to_owned();
-        // The command line and the record on stdout contain the output's name too.
-        let names_it = rest.contains("results") && !["execve", "write"].contains(&name);
-        if names_it || open.contains(&first) {
-            touching.push(Call {
-                name: name.to_owned(),
-                number,
-                line: call.to_owned(),
-            });
-        }
-        match name {
-            "close" => drop(open.remove(&first)),
-            _ if names_it && name.starts_with("open") => {
-                open.extend(
-                    call.rsplit(" = ")
-                        .next()
-                        .filter(|number| number.parse::<u32>().is_ok())
-                        .map(str::to_owned),
-                );
-            }
-            _ => {}
-        }
-    }
-    touching
-}
-
-/// Runs the program under `strace`, which kills it at `inject`. Returns whether it succeeded, and the log.
-fn traced(scene: &Scene, inject: Option<&Call>) -> (bool, String) {
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-s", "100", "-o", "log"]);
-    if let Some(call) = inject {
-        strace.arg(format!(
-            "--inject={}:signal=KILL:when={}",
-            call.name, call.number
-        ));
-    }
-    let mut command = under(strace, &scene.run().into_command());
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    let status = command.status().unwrap();
-    (
-        status.success(),
-        String::from_utf8_lossy(&scene.bench.read("log")).into_owned(),
-    )
-}
-
-#[test]
-fn a_kill_at_any_system_call_leaves_the_old_or_the_new_file() {
-    if !Command::new("strace")
-        .args(["-o", "/dev/null", "true"])
-        .status()
-        .is_ok_and(|status| status.success())
-    {
-        report("skipped: strace is not installed, or tracing is not permitted");
-        return;
-    }
-    // Without and with an old file, and with the temporary file of an earlier killed run.
-    for (replaces, has_orphan) in [(false, false), (true, false), (true, true)] {
-        let mut scene = Scene::new(replaces, 200);
-        let (done, log) = traced(&scene, None);
-        assert!(done, "{log}");
-        if has_orphan {
-            let write = calls(&log)
-                .into_iter()
-                .rfind(|call| call.name == "write")
-                .unwrap();
-            scene.restore();
-            traced(&scene, Some(&write));
-            scene.orphan = scene.left().pop();
-            assert!(scene.orphan.is_some(), "the run was killed during a write");
-        }
-        scene.restore();
-        let (done, log) = traced(&scene, None);
-        assert!(done, "{log}");
-        let calls = calls(&log);
-        assert_durable(&calls);
-
-        let mut tally = Tally::default();
-        let mut places = BTreeMap::new();
-        for call in &calls {
-            let what = format!("{} {} `{}`", call.name, call.number, call.line);
-            scene.restore();
-            let (_, log) = traced(&scene, Some(call));
-            assert!(
-                log.contains("+++ killed by SIGKILL +++"),
-                "{what}: the run was killed"
-            );
-            let last = log
-                .lines()
-                .rfind(|line| line.contains(&format!("{}(", call.name)))
-                .unwrap();
-            assert!(
-                last.contains("results") || !call.line.contains("results"),
-                "{what}: killed at another call: {last}"
-            );
-            scene.check(&mut tally, &what);
-            *places.entry(call.name.clone()).or_insert(0) += 1;
-        }
-        report(&format!(
-            "system calls, an old file {replaces}, an orphan {has_orphan}: {tally:?} at {places:?}"
-        ));
-        assert_eq!(tally.killed, calls.len());
-        assert!(
-            tally.old > 10 && tally.new > 1,
-            "before and after the rename: {tally:?}"
-        );
-        scene.finish();
-    }
-}
-
-/// Asserts that the file is synced before it is renamed, and its folder afterwards, so that a crash of the machine leaves the old or the
-/// new file.
-fn assert_durable(calls: &[Call]) {
-    let place = |what: &str, wanted: &dyn Fn(&Call) -> bool| {
-        calls.iter().position(wanted).unwrap_or_else(|| {
-            panic!(
-                "no {what} among {:?}",
-                calls.iter().map(|call| &call.line).collect::<Vec<_>>()
-            )
-        })
-    };
-    let write = calls.iter().rposition(|call| call.name == "write").unwrap();
-    let sync = place("sync of the file", &|call| {
-        call.name == "fsync" || call.name == "fdatasync"
-    });
-    let rename = place("rename", &|call| {
-        call.name.starts_with("rename") || call.name.starts_with("link")
-    });
-    let folder = rename
-        + calls[rename..]
-            .iter()
-            .position(|call| call.name == "fsync")
-            .expect("a sync of the folder");
-    assert!(
-        write < sync && sync < rename && rename < folder,
-        "write {write}, sync {sync}, rename {rename}, folder {folder}"
-    );
-    assert!(
-        calls[rename].line.contains(".dragnext-") && calls[rename].line.contains("results/new.png"),
-        "{}",
-        calls[rename].line
-    );
 }

@@ -1,0 +1,237 @@
+//! Gradients to the latent and to LoRA adapters.
+
+use dragnext::kernels::cpu::Cpu;
+use dragnext::model::UNet;
+use dragnext::model::lora::LoraFile;
+use dragnext::model::unet::{AdapterPlace, Features, Input, Network, Noise, NoiseAndFeatures};
+use dragnext::nn::Tensor;
+
+use super::{Case, gradient_to_z, unet};
+use crate::bench::fixture::{self, Fixture, assert_close, assert_gradient, dot};
+use crate::bench::numbers::Numbers;
+use crate::bench::report;
+
+#[test]
+fn gradient_to_the_latent() {
+    let fixture = Fixture::open("parity.safetensors");
+    let unet = unet("tiny");
+    for name in ["unet", "unet8"] {
+        let expected = fixture.picture(&format!("{name}.gradient")).to_host();
+        let total = gradient_to_z(&unet, &fixture, name, NoiseAndFeatures::of(&[2, 3]));
+        assert_gradient(&format!("{name}.gradient"), &total, &expected);
+        let terms = [
+            gradient_to_z(&unet, &fixture, name, Noise),
+            gradient_to_z(&unet, &fixture, name, Features::of(&[2])),
+            gradient_to_z(&unet, &fixture, name, Features::of(&[3])),
+        ];
+        let sum: Vec<f32> = (0..total.len())
+            .map(|at| terms.iter().map(|term| term[at]).sum())
+            .collect();
+        assert_gradient(&format!("{name}.gradient, term by term"), &sum, &expected);
+        let features = gradient_to_z(&unet, &fixture, name, Features::of(&[3, 2]));
+        let sum: Vec<f32> = terms[1].iter().zip(&terms[2]).map(|(a, b)| a + b).collect();
+        assert_close(
+            &format!("{name}, two stages together"),
+            &features,
+            &sum,
+            1e-4,
+        );
+    }
+}
+
+/// Returns the derivative of `loss` by central differences with Richardson extrapolation, because the network computes in f32.
+fn slope(step: f32, loss: impl Fn(f32) -> f64) -> f64 {
+    let central = |step: f32| (loss(step) - loss(-step)) / (2.0 * f64::from(step));
+    (4.0 * central(step) - central(2.0 * step)) / 3.0
+}
+
+fn moved(x: &Tensor<Cpu>, step: f32, direction: &[f32]) -> Tensor<Cpu> {
+    x.clone().combined(
+        1.0,
+        step,
+        &Tensor::from_host(&Cpu, x.shape(), direction.to_vec()),
+    )
+}
+
+/// Asserts that `gradient` gives the derivatives of `loss` along its own and random directions.
+fn assert_slopes(what: &str, gradient: &[f32], loss: impl Fn(f32, &[f32]) -> f64) {
+    let norm = dot(gradient, gradient).sqrt();
+    let mut numbers = Numbers::new(1);
+    // The direction of the gradient, then random directions.
+    let mut directions = vec![
+        gradient
+            .iter()
+            .map(|x| x / norm as f32)
+            .collect::<Vec<f32>>(),
+    ];
+    directions.extend(
+        (0..3).map(|_| numbers.scaled(gradient.len(), 1.0 / (gradient.len() as f32).sqrt())),
+    );
+    for (index, v) in directions.iter().enumerate() {
+        // The scale of the error: the expected dot product with a random direction, or the norm along the gradient itself. Along the
+        // gradient the curvature is largest; along random directions a longer step keeps the change above rounding errors.
+        let (unit, step) = if index == 0 {
+            (norm, 0.01)
+        } else {
+            (norm / (gradient.len() as f64).sqrt(), 0.1)
+        };
+        let error = (slope(step, |step| loss(step, v)) - dot(gradient, v)).abs() / unit;
+        report(&format!("{what}, direction {index}: relative {error:.1e}"));
+        assert!(
+            error <= 1e-3,
+            "{what}, direction {index}: relative error {error:.2e}"
+        );
+    }
+}
+
+#[test]
+fn gradient_to_the_latent_matches_finite_differences() {
+    let fixture = Fixture::open("parity.safetensors");
+    let unet = unet("tiny");
+    let input = Case::read(&fixture, "unet");
+    let gradient = gradient_to_z(&unet, &fixture, "unet", NoiseAndFeatures::of(&[2, 3]));
+    let [w0, w2, w3] = [0, 2, 3].map(|index| fixture.picture(&format!("unet.w{index}")).to_host());
+    assert_slopes("gradient of z", &gradient, |step, v| {
+        let z = moved(&input.z, step, v);
+        let moved = Input::new(&z, &input.timesteps, &input.context);
+        let (noise, features) = unet.forward(moved, NoiseAndFeatures::of(&[2, 3]));
+        dot(&noise.to_host(), &w0)
+            + dot(&features[0].to_host(), &w2)
+            + dot(&features[1].to_host(), &w3)
+    });
+}
+
+/// The batch of the first LoRA training step of the fixture.
+struct TrainingStep {
+    noisy: Tensor<Cpu>,
+    noise: Tensor<Cpu>,
+    timesteps: Vec<f64>,
+    context: Tensor<Cpu>,
+}
+
+impl TrainingStep {
+    fn read(fixture: &Fixture) -> Self {
+        let (z0, noise) = (
+            fixture.picture("z0").to_host(),
+            fixture.picture("lora.noise.0"),
+        );
+        let (timesteps, len) = (fixture.timesteps("lora.t.0"), z0.len());
+        // Noised latents, DDPM (arXiv 2006.11239), equation 4.
+        let add_noise = |(at, noise): (usize, &f32)| {
+            let alpha = alpha(timesteps[at / len] as usize);
+            (alpha.sqrt() * f64::from(z0[at % len]) + (1.0 - alpha).sqrt() * f64::from(*noise))
+                as f32
+        };
+        let noisy = noise.to_host().iter().enumerate().map(add_noise).collect();
+        let context = fixture.tokens("context");
+        Self {
+            noisy: Tensor::from_host(&Cpu, noise.shape(), noisy),
+            noise,
+            timesteps,
+            context,
+        }
+    }
+
+    /// Returns the loss of pictures `from..to` of the batch and adds its gradient to `gradient`.
+    fn run(
+        &self,
+        unet: &UNet<Cpu>,
+        parameters: &Tensor<Cpu>,
+        gradient: &mut Tensor<Cpu>,
+        [from, to]: [usize; 2],
+    ) -> f64 {
+        let select = |x: &Tensor<Cpu>| {
+            let pictures: Vec<Tensor<Cpu>> = (from..to).map(|index| x.picture(index)).collect();
+            Tensor::stacked(&pictures)
+        };
+        let input = Input::new(
+            &select(&self.noisy),
+            &self.timesteps[from..to],
+            &self.context,
+        );
+        let pass = unet.record_adapters(input, Noise, parameters, gradient);
+        let noise = pass.outputs().clone();
+        let residual = noise.combined(1.0, -1.0, &select(&self.noise));
+        let count = self.noise.shape().len() as f64;
+        let loss = dot(&residual.to_host(), &residual.to_host()) / count;
+        let zeros = Tensor::zeros(&Cpu, residual.shape());
+        let d_noise = residual.combined((2.0 / count) as f32, 0.0, &zeros);
+        pass.backward(d_noise, 1.0);
+        loss
+    }
+}
+
+/// Returns alpha bar: the product of 1 - beta over all timesteps up to `t`. The square roots of the betas are evenly spaced.
+fn alpha(t: usize) -> f64 {
+    let (start, end) = (0.00085_f64.sqrt(), 0.012_f64.sqrt());
+    (0..=t)
+        .map(|j| 1.0 - (start + (end - start) * j as f64 / 999.0).powi(2))
+        .product()
+}
+
+fn adapters_of(fixture: &Fixture, places: &[AdapterPlace], group: &str) -> Vec<f32> {
+    let names = places.iter().flat_map(|place| {
+        ["A", "B"].map(|matrix| format!("{group}.{}.lora_{matrix}.weight", place.name))
+    });
+    names.flat_map(|name| fixture.numbers(&name)).collect()
+}
+
+#[test]
+fn gradients_of_a_training_step() {
+    let fixture = Fixture::open("edit/dump.safetensors");
+    let mut unet = unet("tiny");
+    let places = unet.attach_adapters(4);
+    let parameters = Tensor::vector(&Cpu, adapters_of(&fixture, &places, "lora.start"));
+    let expected = adapters_of(&fixture, &places, "lora.first_gradient");
+    let step = TrainingStep::read(&fixture);
+    unet.merge_adapters(&parameters);
+
+    let train = |batches: &[[usize; 2]]| {
+        let mut gradient = Tensor::zeros(&Cpu, parameters.shape());
+        let losses = batches
+            .iter()
+            .map(|batch| step.run(&unet, &parameters, &mut gradient, *batch));
+        let loss: f64 = losses.sum();
+        let expected = f64::from(fixture.numbers("lora.loss.0")[0]);
+        assert!(
+            (loss / expected - 1.0).abs() < 1e-5,
+            "loss {loss} is not {expected}"
+        );
+        gradient.to_host()
+    };
+    assert_gradient("one batch of four", &train(&[[0, 4]]), &expected);
+    assert_gradient(
+        "four of one",
+        &train(&[[0, 1], [1, 2], [2, 3], [3, 4]]),
+        &expected,
+    );
+    assert_gradient("three and one", &train(&[[0, 3], [3, 4]]), &expected);
+}
+
+/// At the start of a training all `up` matrices and all gradients of `down` are zero. These adapters are trained.
+#[test]
+fn gradients_of_trained_adapters_match_finite_differences() {
+    let fixture = Fixture::open("edit/dump.safetensors");
+    let mut unet = unet("tiny");
+    let file =
+        LoraFile::open(&fixture::path("lora_peft.safetensors")).expect("the fixture is a LoRA");
+    let places = unet.attach_adapters(file.rank());
+    let parameters = Tensor::vector(
+        &Cpu,
+        file.read(&places)
+            .expect("the LoRA fits the model")
+            .parameters,
+    );
+    let step = TrainingStep::read(&fixture);
+    let mut gradient = Tensor::zeros(&Cpu, parameters.shape());
+    unet.merge_adapters(&parameters);
+    step.run(&unet, &parameters, &mut gradient, [0, 4]);
+    let mut ignored = Tensor::zeros(&Cpu, parameters.shape());
+    let state = std::cell::RefCell::new((&mut unet, &mut ignored));
+    assert_slopes("adapters", &gradient.to_host(), |amount, v| {
+        let (unet, ignored) = &mut *state.borrow_mut();
+        let parameters = moved(&parameters, amount, v);
+        unet.merge_adapters(&parameters);
+        step.run(unet, &parameters, ignored, [0, 4])
+    });
+}
