@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
-use crate::bench::pictures::{noise, report};
+use crate::bench::pictures::noise;
+use crate::bench::report;
 use crate::folder::Folder;
 
 const SIGKILL: i32 = 9;
@@ -48,7 +49,7 @@ fn finish(folder: &Folder, expected: &BTreeMap<String, Vec<u8>>) {
         .map(|name| name.trim_end_matches(".png").to_owned())
         .collect();
     assert_eq!(done, ids, "each exactly once");
-    let left = crate::bench::pictures::names(&folder.path("out"))
+    let left = crate::bench::program::names(&folder.path("out"))
         .into_iter()
         .filter(|name| name.starts_with(".dragnext-"));
     assert_eq!(left.count(), 0, "no temporary file");

@@ -198,7 +198,7 @@ mod injected {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_small_disk_becomes_full() {
-    use crate::bench::pictures::report;
+    use crate::bench::report;
     use std::process::Command;
     let folder = Folder::new(6);
     let expected = folder.expected();

@@ -8,7 +8,9 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::bench::pictures::{Bench, model, moved, png::Png, smooth};
+use crate::bench::Bench;
+use crate::bench::pictures::{png::Png, smooth};
+use crate::bench::tiny::{model, moved};
 use png::{BitDepth, ColorType};
 
 /// Sides of the pictures.
@@ -155,7 +157,7 @@ impl Folder {
     /// Returns all records in `out/`, which must be complete lines.
     pub(crate) fn records(&self) -> Vec<Value> {
         let mut records = Vec::new();
-        for name in crate::bench::pictures::names(&self.path("out/records")) {
+        for name in crate::bench::program::names(&self.path("out/records")) {
             if Path::new(&name)
                 .extension()
                 .is_some_and(|extension| extension == "jsonl")

@@ -15,7 +15,7 @@ fn each_shard_edits_its_items_and_reads_the_records_of_others() {
         .assert(0)
         .stderr_has("3 items: 3 done");
     assert_eq!(
-        crate::bench::pictures::names(&folder.path("out/records")),
+        crate::bench::program::names(&folder.path("out/records")),
         [
             "0-of-2.jsonl",
             "0-of-2.lock",

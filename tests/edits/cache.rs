@@ -1,11 +1,13 @@
 //! The cache as users meet it: what it saves, that nobody can tell by the result, and that nothing of it ends an edit.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
 use crate::bench::pictures::png::Png;
-use crate::bench::pictures::{Bench, model, names, smooth};
+use crate::bench::pictures::smooth;
+use crate::bench::program::names;
+use crate::bench::tiny::model;
+use crate::bench::{Bench, Ended, Record, Run};
 use png::{BitDepth, ColorType};
 use serde_json::{Value, json};
 
@@ -18,28 +20,24 @@ struct Scene {
     bench: Bench,
 }
 
-/// How an edit ended well.
+/// An edit that succeeded.
 struct Edited {
-    record: Value,
+    ended: Ended,
     png: Vec<u8>,
-    stderr: String,
 }
 
 impl Edited {
+    /// The stages whose results came from the cache.
     fn cached(&self) -> Vec<&str> {
-        self.record["cached"]
+        self.ended.record["cached"]
             .as_array()
             .map(|stages| stages.iter().map(|stage| stage.as_str().unwrap()).collect())
             .unwrap_or_default()
     }
 
-    /// Kinds of warnings about the cache.
+    /// The kinds of warnings about the cache.
     fn warnings(&self) -> Vec<&str> {
-        let warnings = self.record["warnings"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|warning| warning["kind"].as_str().unwrap());
+        let warnings = self.ended.warnings().into_iter();
         warnings.filter(|kind| kind.starts_with("cache.")).collect()
     }
 }
@@ -79,25 +77,20 @@ impl Scene {
         );
     }
 
-    fn dragnext(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dragnext"));
-        command
-            .env_clear()
-            .env("HOME", self.bench.folder())
+    /// `dragnext` with the test's own cache.
+    fn dragnext(&self, arguments: &[&str]) -> Run {
+        self.bench
+            .dragnext(arguments)
             .env("DRAGNEXT_CACHE", self.path("cache"))
-            .current_dir(self.bench.folder());
-        command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
+            .without_env("DRAGNEXT_CACHE_LIMIT")
     }
 
-    /// An edit with few steps of everything; later flags win.
-    fn command(&self, picture: &str, drag: &str, arguments: &[&str]) -> Command {
-        let mut command =
-            self.dragnext(&["edit", picture, "--drag", drag, "--json", "--overwrite"]);
+    /// An edit with few steps of everything, except those given in `arguments`.
+    fn command(&self, picture: &str, drag: &str, arguments: &[&str]) -> Run {
+        let mut run = self
+            .dragnext(&["edit", picture, "--drag", drag, "--json", "--overwrite"])
+            .any_stdout()
+            .any_stderr();
         for (name, value) in [
             ("timesteps", "1"),
             ("iterations", "2"),
@@ -108,34 +101,26 @@ impl Scene {
         ] {
             let flag = format!("--{name}");
             if !arguments.contains(&flag.as_str()) {
-                command.arg(flag).arg(value);
+                run = run.arg(flag).arg(value);
             }
         }
         if !arguments.contains(&"-o") {
-            command.args(["-o", "out.png"]);
+            run = run.args(["-o", "out.png"]);
         }
         if !arguments.contains(&"--model") {
-            command.arg("--model").arg(model());
+            run = run.arg("--model").arg(model());
         }
-        command.args(arguments);
-        command
+        run.args(arguments)
     }
 
     fn edit(&self, picture: &str, drag: &str, arguments: &[&str]) -> Edited {
-        self.edited(&mut self.command(picture, drag, arguments))
+        self.edited(self.command(picture, drag, arguments))
     }
 
-    fn edited(&self, command: &mut Command) -> Edited {
-        let output = command.output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{stderr}");
-        let record: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let png = self.bench.read(record["out"].as_str().unwrap());
-        Edited {
-            record,
-            png,
-            stderr,
-        }
+    fn edited(&self, run: Run) -> Edited {
+        let ended = run.run();
+        let png = self.bench.read(ended.record["out"].as_str().unwrap());
+        Edited { ended, png }
     }
 
     /// The same without a cache.
@@ -162,16 +147,13 @@ impl Scene {
         self.path("cache").join(name)
     }
 
-    fn cache(&self, arguments: &[&str]) -> Output {
+    /// `dragnext cache` with these arguments.
+    fn cache(&self, arguments: &[&str]) -> Run {
         self.dragnext(&[&["cache"], arguments].concat())
-            .output()
-            .unwrap()
     }
 
-    fn list(&self) -> Value {
-        let output = self.cache(&["list", "--json"]);
-        assert!(output.status.success());
-        serde_json::from_slice(&output.stdout).unwrap()
+    fn list(&self) -> Record {
+        self.cache(&["list", "--json"]).record()
     }
 }
 
@@ -182,8 +164,8 @@ fn a_second_drag_of_a_picture_begins_with_the_drag_and_has_the_same_bytes() {
     assert_eq!((first.cached(), first.warnings()), (vec![], vec![]));
     assert_eq!(
         (
-            &first.record["steps"]["lora"],
-            &first.record["steps"]["invert"]
+            &first.ended.record["steps"]["lora"],
+            &first.ended.record["steps"]["invert"]
         ),
         (&json!(2), &json!(4))
     );
@@ -201,12 +183,12 @@ fn a_second_drag_of_a_picture_begins_with_the_drag_and_has_the_same_bytes() {
     );
     assert_eq!(
         (
-            &second.record["steps"]["lora"],
-            &second.record["steps"]["invert"]
+            &second.ended.record["steps"]["lora"],
+            &second.ended.record["steps"]["invert"]
         ),
         (&json!(0), &json!(0))
     );
-    let stages: Vec<&String> = second.record["seconds"]
+    let stages: Vec<&String> = second.ended.record["seconds"]
         .as_object()
         .unwrap()
         .keys()
@@ -217,13 +199,13 @@ fn a_second_drag_of_a_picture_begins_with_the_drag_and_has_the_same_bytes() {
         "sorted by name"
     );
     assert!(
-        !second.stderr.contains("lora ") && second.stderr.contains("drag "),
+        !second.ended.stderr.contains("lora ") && second.ended.stderr.contains("drag "),
         "{}",
-        second.stderr
+        second.ended.stderr
     );
     let anew = scene.anew("in.png", "other.json", &[]);
     assert!(second.png == anew.png, "the same bytes");
-    assert_eq!(second.record["job"], anew.record["job"]);
+    assert_eq!(second.ended.record["job"], anew.ended.record["job"]);
     assert!(
         second.png != first.png,
         "another target gives another picture"
@@ -414,12 +396,12 @@ fn a_damaged_entry_is_told_and_made_anew() {
             let edited = scene.edit("in.png", "drag.json", &[]);
             assert_eq!(edited.warnings(), ["cache.damaged"]);
             assert!(
-                edited.stderr.contains(&format!(
+                edited.ended.stderr.contains(&format!(
                     "{}: ignored, because it is damaged",
                     path.display()
                 )),
                 "{}",
-                edited.stderr
+                edited.ended.stderr
             );
             assert!(
                 !edited
@@ -487,24 +469,15 @@ fn the_limit_holds_and_what_was_used_last_stays() {
     );
 
     let nothing = Scene::new();
-    let mut command = nothing.command("in.png", "drag.json", &[]);
-    assert_eq!(
-        nothing
-            .edited(command.env("DRAGNEXT_CACHE_LIMIT", "0"))
-            .warnings(),
-        NOTHING
-    );
+    let edit = |limit: &str| {
+        let run = nothing.command("in.png", "drag.json", &[]);
+        nothing.edited(run.env("DRAGNEXT_CACHE_LIMIT", limit))
+    };
+    assert_eq!(edit("0").warnings(), NOTHING);
     assert!(!nothing.path("cache").exists(), "0 keeps nothing");
-    let told = nothing.edited(command.env("DRAGNEXT_CACHE_LIMIT", "much"));
-    assert_eq!(told.warnings(), ["cache.limit"]);
+    assert_eq!(edit("much").warnings(), ["cache.limit"]);
     assert_eq!(nothing.entries().len(), 2, "the default limit applies");
-    assert_eq!(
-        nothing
-            .edited(command.env("DRAGNEXT_CACHE_LIMIT", "0"))
-            .cached(),
-        NOTHING,
-        "0 uses nothing"
-    );
+    assert_eq!(edit("0").cached(), NOTHING, "0 uses nothing");
 }
 
 #[test]
@@ -514,19 +487,13 @@ fn runs_at_the_same_time_do_not_disturb_each_other() {
     let outputs: Vec<String> = (0..4).map(|number| format!("out{number}.png")).collect();
     let runs: Vec<_> = outputs
         .iter()
-        .map(|out| {
-            scene
-                .command("in.png", "drag.json", &["-o", out])
-                .spawn()
-                .unwrap()
-        })
+        .map(|out| scene.command("in.png", "drag.json", &["-o", out]).start())
         .collect();
     for (run, out) in runs.into_iter().zip(&outputs) {
-        let output = run.wait_with_output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
+        let ended = Ended::wait(run);
         assert!(
-            output.status.success() && !stderr.contains("warning"),
-            "{stderr}"
+            ended.status == Some(0) && !ended.stderr.contains("warning"),
+            "{ended}"
         );
         assert!(scene.bench.read(out) == expected);
     }
@@ -547,13 +514,19 @@ fn a_folder_that_takes_nothing_is_told_once_and_ends_no_edit() {
             .command("in.png", "drag.json", &[])
             .env("DRAGNEXT_CACHE", "file/cache"),
     );
-    assert_eq!(edited.warnings(), ["cache.write"], "{}", edited.stderr);
+    assert_eq!(
+        edited.warnings(),
+        ["cache.write"],
+        "{}",
+        edited.ended.stderr
+    );
     assert!(
         edited
+            .ended
             .stderr
             .contains("file/cache: the cache cannot be written to"),
         "{}",
-        edited.stderr
+        edited.ended.stderr
     );
     assert!(edited.png == expected);
 
@@ -567,7 +540,7 @@ fn a_folder_that_takes_nothing_is_told_once_and_ends_no_edit() {
         edited.warnings(),
         ["cache.read", "cache.write"],
         "{}",
-        edited.stderr
+        edited.ended.stderr
     );
     assert!(edited.png == expected);
 }
@@ -583,9 +556,9 @@ fn a_full_disk_costs_the_cache_and_not_the_edit() {
             .env("DRAGNEXT_FAILPOINTS", "disk_full#1"),
     );
     assert!(
-        edited.stderr.contains("failpoint disk_full"),
+        edited.ended.stderr.contains("failpoint disk_full"),
         "the disk was full: {}",
-        edited.stderr
+        edited.ended.stderr
     );
     assert_eq!(edited.warnings(), ["cache.write"]);
     assert_eq!(scene.entries(), NOTHING, "and nothing half done is left");
@@ -611,6 +584,7 @@ fn a_run_that_is_killed_leaves_no_half_entry() {
         let killed = scene
             .command("in.png", "drag.json", &[])
             .env("DRAGNEXT_FAILPOINTS", place)
+            .into_command()
             .output()
             .unwrap();
         assert_eq!(
@@ -642,10 +616,9 @@ fn a_run_that_is_killed_leaves_no_half_entry() {
     scene
         .command("in.png", "drag.json", &[])
         .env("DRAGNEXT_FAILPOINTS", "kill_in_write")
-        .output()
-        .unwrap();
+        .ended();
     assert_eq!(scene.entries().len(), 1, "{:?}", scene.entries());
-    assert!(scene.cache(&["clear"]).status.success());
+    scene.cache(&["clear"]).any_stderr().run();
     assert_eq!(scene.entries(), NOTHING);
 }
 
@@ -654,15 +627,12 @@ fn a_run_that_is_killed_leaves_no_half_entry() {
 #[test]
 fn a_failed_edit_leaves_what_it_had_done() {
     let scene = Scene::new();
-    let failed = scene
+    scene
         .command("in.png", "drag.json", &[])
         .env("DRAGNEXT_FAILPOINTS", "nan_in_decode")
-        .output()
-        .unwrap();
-    assert!(
-        !failed.status.success()
-            && String::from_utf8_lossy(&failed.stderr).contains("failpoint nan_in_decode")
-    );
+        .status(1)
+        .says("failpoint nan_in_decode")
+        .run();
     let next = scene.edit("in.png", "drag.json", &[]);
     assert_eq!(next.cached(), BOTH);
     assert!(next.png == scene.anew("in.png", "drag.json", &[]).png);
@@ -671,22 +641,12 @@ fn a_failed_edit_leaves_what_it_had_done() {
 #[test]
 fn the_cache_is_listed_and_cleared() {
     let scene = Scene::new();
-    let text = |output: Output| {
-        (
-            String::from_utf8(output.stdout).unwrap(),
-            String::from_utf8(output.stderr).unwrap(),
-        )
-    };
-    let (stdout, stderr) = text(scene.cache(&["list"]));
-    assert_eq!(stdout, "");
-    assert!(
-        stderr.contains("0 B of at most 2.0 GB, 0 entries"),
-        "{stderr}"
-    );
-    assert!(
-        scene.cache(&["clear"]).status.success(),
-        "a cache that is not there is empty"
-    );
+    scene
+        .cache(&["list"])
+        .says("0 B of at most 2.0 GB, 0 entries")
+        .run();
+    // A cache folder that does not exist is an empty cache.
+    scene.cache(&["clear"]).any_stderr().run();
 
     scene.edit("in.png", "drag.json", &[]);
     scene.edit("in.png", "drag.json", &["--no-lora"]);
@@ -732,23 +692,18 @@ fn the_cache_is_listed_and_cleared() {
         (&list["limit"], &list["folder"]),
         (&json!(2_000_000_000_u64), &json!(scene.path("cache")))
     );
-    let (stdout, stderr) = text(scene.cache(&["list"]));
-    assert_eq!(stdout.lines().count(), 4, "{stdout}");
-    assert!(
-        stdout
-            .lines()
-            .nth(1)
-            .unwrap()
-            .starts_with(&entries[0]["key"].as_str().unwrap()[..12]),
-        "{stdout}"
-    );
-    assert!(stderr.contains("3 entries"), "{stderr}");
-    let doctor = text(scene.dragnext(&["doctor"]).output().unwrap()).0;
-    assert!(
-        doctor.contains(&format!("{}: ", scene.path("cache").display()))
-            && doctor.contains("of at most 2.0 GB"),
-        "{doctor}"
-    );
+    let table = scene
+        .cache(&["list"])
+        .prints(&entries[0]["key"].as_str().unwrap()[..12])
+        .says("3 entries")
+        .run();
+    assert_eq!(table.stdout.lines().count(), 4, "{table}");
+    scene
+        .dragnext(&["doctor"])
+        .prints(format!("{}: ", scene.path("cache").display()))
+        .prints("of at most 2.0 GB")
+        .any_stderr()
+        .run();
 
     let old = scene.entry("lora-");
     // Files of other names are nobody's business here, whatever folder the variable names.
@@ -760,33 +715,27 @@ fn the_cache_is_listed_and_cleared() {
         .unwrap()
         .set_modified(SystemTime::now() - Duration::from_hours(72))
         .unwrap();
-    let (_, stderr) = text(scene.cache(&["clear", "--older-than", "2.5"]));
-    assert!(stderr.contains("removed 1 entry"), "{stderr}");
+    scene
+        .cache(&["clear", "--older-than", "2.5"])
+        .says("removed 1 entry")
+        .run();
     assert!(!old.exists());
-    let (_, stderr) = text(scene.cache(&["clear"]));
-    assert!(stderr.contains("removed 2 entries"), "{stderr}");
+    scene.cache(&["clear"]).says("removed 2 entries").run();
     assert_eq!(
         scene.entries(),
         [".dragnext-notes-1.tmp", "lora-mine.safetensors"]
     );
     assert_eq!(scene.edit("in.png", "drag.json", &[]).cached(), NOTHING);
 
-    assert_eq!(
-        scene.cache(&["clear", "--older-than", "-1"]).status.code(),
-        Some(2)
-    );
-    assert_eq!(scene.cache(&[]).status.code(), Some(2));
-    let file = scene
-        .dragnext(&["cache", "list"])
+    for arguments in [&["clear", "--older-than", "-1"][..], &[]] {
+        scene.cache(arguments).status(2).any_stderr().run();
+    }
+    scene
+        .cache(&["list"])
         .env("DRAGNEXT_CACHE", "in.png")
-        .output()
-        .unwrap();
-    assert_eq!(
-        file.status.code(),
-        Some(2),
-        "{}",
-        String::from_utf8_lossy(&file.stderr)
-    );
+        .status(2)
+        .any_stderr()
+        .run();
 }
 
 /// Only its owner can look into a folder that the program makes, for what is in it was made from pictures.
@@ -799,7 +748,7 @@ fn the_folder_is_its_owners() {
     scene.edited(
         scene
             .command("in.png", "drag.json", &[])
-            .env_remove("DRAGNEXT_CACHE"),
+            .without_env("DRAGNEXT_CACHE"),
     );
     let folder = if cfg!(target_os = "macos") {
         "Library/Caches/dragnext"
@@ -819,24 +768,21 @@ fn the_folder_is_its_owners() {
     let edited = homeless.edited(
         homeless
             .command("in.png", "drag.json", &[])
-            .env_remove("DRAGNEXT_CACHE")
-            .env_remove("HOME"),
+            .without_env("DRAGNEXT_CACHE")
+            .without_env("HOME"),
     );
     assert_eq!(edited.warnings(), NOTHING);
     assert_eq!(
         names(homeless.bench.folder()),
         ["drag.json", "in.png", "other.json", "out.png"]
     );
-    let doctor = homeless
+    homeless
         .dragnext(&["doctor"])
-        .env_remove("DRAGNEXT_CACHE")
-        .env_remove("HOME")
-        .output()
-        .unwrap();
-    assert!(
-        String::from_utf8_lossy(&doctor.stdout)
-            .contains("neither DRAGNEXT_CACHE nor a home folder is set")
-    );
+        .without_env("DRAGNEXT_CACHE")
+        .without_env("HOME")
+        .prints("neither DRAGNEXT_CACHE nor a home folder is set")
+        .any_stderr()
+        .run();
 }
 
 /// Drags of one picture share what they can; pictures that come once leave nothing behind.
@@ -855,9 +801,8 @@ fn a_batch_keeps_what_comes_again() {
     .join("\n");
     scene.bench.write("list.jsonl", lines);
     let run = |out: &str, arguments: &[&str]| {
-        let mut command =
-            scene.dragnext(&["batch", "--manifest", "list.jsonl", "-o", out, "--json"]);
-        command.args([
+        let run = scene.dragnext(&["batch", "--manifest", "list.jsonl", "-o", out, "--json"]);
+        let run = run.args([
             "--timesteps",
             "1",
             "--iterations",
@@ -871,29 +816,15 @@ fn a_batch_keeps_what_comes_again() {
             "--strength",
             "0.08",
         ]);
-        let output = command
-            .args(arguments)
-            .arg("--model")
-            .arg(model())
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let text = String::from_utf8(output.stdout).unwrap();
-        let records: Vec<Value> = text
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
+        let run = run.args(arguments).arg("--model").arg(model());
+        let records = run.any_stdout().any_stderr().run().records();
         let cached = records[..3]
             .iter()
             .map(|record| record["cached"].as_array().map_or(0, Vec::len))
             .collect::<Vec<_>>();
         let pictures: Vec<Vec<u8>> = ["a", "b", "c"]
             .iter()
-            .map(|id| scene.bench.read(&format!("{out}/{id}.png")))
+            .map(|id| scene.bench.read(format!("{out}/{id}.png")))
             .collect();
         (cached, pictures)
     };

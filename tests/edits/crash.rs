@@ -9,8 +9,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::bench::pictures::noise;
 use crate::bench::pictures::png::Png;
-use crate::bench::pictures::{self, Bench, noise, report, still};
+use crate::bench::program::{names, under};
+use crate::bench::tiny::still;
+use crate::bench::{Bench, report};
 use png::{BitDepth, ColorType};
 
 const SIGKILL: i32 = 9;
@@ -86,7 +89,7 @@ impl Scene {
 
     /// Names of temporary files.
     fn left(&self) -> Vec<String> {
-        let names = pictures::names(&self.bench.path("results")).into_iter();
+        let names = names(&self.bench.path("results")).into_iter();
         names
             .filter(|name| name.starts_with(".dragnext-"))
             .collect()
@@ -94,13 +97,9 @@ impl Scene {
 
     fn command(&self) -> Command {
         let overwrite: &[&str] = if self.replaces { &["--overwrite"] } else { &[] };
-        let mut command = self.bench.command(
-            &[
-                &["in.png", "--drag", "drag.json", "-o", "results/new.png"],
-                overwrite,
-            ]
-            .concat(),
-        );
+        let arguments = ["in.png", "--drag", "drag.json", "-o", "results/new.png"];
+        let run = self.bench.shortest_edit(&[&arguments, overwrite].concat());
+        let mut command = run.into_command();
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
@@ -129,7 +128,7 @@ impl Scene {
                 tally.old += 1;
             }
         }
-        let others = pictures::names(&self.bench.path("results"))
+        let others = names(&self.bench.path("results"))
             .into_iter()
             .filter(|name| !left.contains(name) && name != "new.png");
         assert_eq!(others.count(), 0, "{what}: nothing else is there");
@@ -141,7 +140,7 @@ impl Scene {
         assert!(self.command().status().unwrap().success());
         assert!(self.bench.read("results/new.png") == self.new);
         assert_eq!(
-            pictures::names(&self.bench.path("results")),
+            names(&self.bench.path("results")),
             ["new.png"],
             "what killed runs left is gone"
         );
@@ -198,12 +197,12 @@ fn the_temporary_file_of_another_output_stays() {
         .output()
         .unwrap();
     assert_eq!(output.status.signal(), Some(SIGKILL));
-    let left = pictures::names(&scene.bench.path("results"));
+    let left = names(&scene.bench.path("results"));
     assert_eq!(left.len(), 2, "{left:?}");
-    let run = scene
+    scene
         .bench
-        .run(&["in.png", "--drag", "drag.json", "-o", "results/other.png"]);
-    assert_eq!(run.status, Some(0), "{}", run.stderr);
+        .shortest_edit(&["in.png", "--drag", "drag.json", "-o", "results/other.png"])
+        .run();
     assert!(
         scene.bench.path("results").join(&left[0]).exists(),
         "it is not this run's to remove"
@@ -315,25 +314,16 @@ fn calls(log: &str) -> Vec<Call> {
 
 /// The program under `strace`, which kills it at `inject`. Returns whether it ended well, and the log.
 fn traced(scene: &Scene, inject: Option<&Call>) -> (bool, String) {
-    let run = scene.command();
-    let mut command = Command::new("strace");
-    command.args(["-f", "-s", "100", "-o", "log"]);
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-s", "100", "-o", "log"]);
     if let Some(call) = inject {
-        command.arg(format!(
+        strace.arg(format!(
             "--inject={}:signal=KILL:when={}",
             call.name, call.number
         ));
     }
-    command
-        .arg(run.get_program())
-        .args(run.get_args())
-        .env_clear()
-        .env("HOME", scene.bench.folder())
-        .env("DRAGNEXT_CACHE_LIMIT", "0");
-    command
-        .current_dir(scene.bench.folder())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    let mut command = under(strace, &scene.command());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
     let status = command.status().unwrap();
     (
         status.success(),

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use assert_cmd::Command;
+use crate::bench::{Bench, report};
 use image::RgbImage;
 
 fn case(name: &str) -> PathBuf {
@@ -37,30 +37,21 @@ fn gain(case: &Path, edit: &RgbImage) -> f64 {
 fn the_demo_model_moves_objects() {
     // The drag alone, without a LoRA, to keep the test short; moving nothing scores 0, erasing the object below 0.5.
     for (name, least) in [("translation-00", 0.7), ("hinge-00", 0.5)] {
-        let folder = tempfile::tempdir().unwrap();
-        let out = folder.path().join("out.png");
-        let mut command = Command::cargo_bin("dragnext").unwrap();
-        command
-            .env_clear()
-            .arg("edit")
+        let bench = Bench::new();
+        bench
+            .dragnext(["edit"])
             .arg(case(name).join("input.png"))
             .arg("--drag")
-            .arg(case(name).join("drag.json"));
-        let output = command
-            .args(["--model", "demo", "--no-lora", "-o"])
-            .arg(&out)
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let gain = gain(&case(name), &image::open(&out).unwrap().into_rgb8());
+            .arg(case(name).join("drag.json"))
+            .args(["--model", "demo", "--no-lora", "-o", "out.png"])
+            .any_stderr()
+            .run();
+        let edit = image::open(bench.path("out.png")).unwrap().into_rgb8();
+        let gain = gain(&case(name), &edit);
         assert!(
             gain >= least,
             "{name}: the gain is {gain:.3}, at least {least} is asked for"
         );
-        println!("{name}: gain {gain:.3}");
+        report(&format!("{name}: gain {gain:.3}"));
     }
 }

@@ -18,4 +18,6 @@ mod demo;
 mod faults;
 mod outputs;
 mod show;
+#[cfg(unix)]
+mod signals;
 mod window;

@@ -1,7 +1,8 @@
 //! The networks against PyTorch, diffusers and peft: outputs and gradients. `tests/fixtures/README.md` says how the fixtures were made.
 
-use crate::bench::fixture::{self, Fixture, assert_close, assert_gradient, dot, relative, report};
+use crate::bench::fixture::{self, Fixture, assert_close, assert_gradient, dot, relative};
 use crate::bench::numbers::Numbers;
+use crate::bench::report;
 use dragnext::diffusion::{NoiseSource, Seeded};
 use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;

@@ -1,7 +1,9 @@
 //! Files that claim or unpack to more than they should: refused, or read without it, in little memory. Peaks are those that the
 //! kernel kept for the run (its record's `peak_bytes`).
 
-use crate::bench::pictures::{self, Bench, noise, png as png_file, report, still};
+use crate::bench::pictures::{self, noise, png as png_file};
+use crate::bench::tiny::still;
+use crate::bench::{Bench, report};
 use png::ColorType;
 
 const MIB: u64 = 1 << 20;
@@ -51,7 +53,7 @@ fn a_huge_picture_is_refused_by_its_header() {
             .split_off(8),
         );
         assert!(file.len() < 60);
-        let run = bench.refusal(&file);
+        let run = bench.rejected(&file);
         // Beyond 2^31 - 1 it is no PNG at all.
         let kind = if width < 1 << 31 {
             "image.too_large"
@@ -84,7 +86,7 @@ fn a_huge_picture_is_refused_by_its_header() {
         (b"IHDR".to_vec(), png_file::header(100, 100, ColorType::Rgb)),
         (b"IDAT".to_vec(), Vec::new()),
     ]);
-    assert_eq!(bench.refusal(&file.bytes()).kind(), "image.decode");
+    assert_eq!(bench.rejected(&file.bytes()).kind(), "image.decode");
 }
 
 /// One GiB of profile or text, packed into some megabytes: the picture is read without it.
@@ -151,12 +153,14 @@ fn metadata_that_unpacks_to_a_gibibyte_is_left_out() {
         let drag = serde_json::json!({ "version": 1, "editable": { "mask": "mask" }, "regions": [ { "type": "translation",
             "region": { "rect": [8, 8, 40, 40] }, "handle": [20, 20], "target": [20, 20] } ] });
         bench.write("mask", &file);
-        let run = bench.run_with_drag("picture", &drag.to_string());
+        let run = bench
+            .edit_file("picture", &drag.to_string())
+            .status(2)
+            .run();
         assert_eq!(
-            (run.status, run.kind()),
-            (Some(2), "editable.empty"),
-            "it was read, and is black: {}",
-            run.stderr
+            run.kind(),
+            "editable.empty",
+            "the mask was read, and is black"
         );
         assert!(
             run.peak_bytes() < plain + 150 * MIB,
@@ -177,14 +181,12 @@ fn a_huge_mask_is_refused_by_its_header() {
     );
     let drag = serde_json::json!({ "version": 1, "regions": [ { "type": "translation",
         "region": { "mask": "mask" }, "handle": [20, 20], "target": [40, 20] } ] });
-    let run = bench.run_with_drag("picture", &drag.to_string());
-    assert_eq!(
-        (run.status, run.kind()),
-        (Some(2), "mask.size"),
-        "{}",
-        run.stderr
-    );
-    assert!(run.stderr.contains("16000 x 16000"), "{}", run.stderr);
+    let run = bench
+        .edit_file("picture", &drag.to_string())
+        .status(2)
+        .says("16000 x 16000")
+        .run();
+    assert_eq!(run.kind(), "mask.size");
     assert!(run.peak_bytes() < LITTLE, "{} MiB", run.peak_bytes() / MIB);
 }
 
@@ -198,7 +200,7 @@ fn claims_of_other_formats_are_bounded() {
         .position(|marker| marker == [0xFF, 0xC2])
         .unwrap();
     jpeg[frame + 5..frame + 9].fill(0xFF);
-    let run = bench.refusal(&jpeg);
+    let run = bench.rejected(&jpeg);
     assert_eq!(
         (run.status, run.kind()),
         (Some(2), "image.too_large"),
@@ -212,7 +214,7 @@ fn claims_of_other_formats_are_bounded() {
     let sides =
         (u32::from_le_bytes(webp[21..25].try_into().unwrap()) | 0x0FFF_FFFF) & !(1 | 1 << 14);
     webp[21..25].copy_from_slice(&sides.to_le_bytes());
-    let run = bench.refusal(&webp);
+    let run = bench.rejected(&webp);
     assert_eq!(
         (run.status, run.kind()),
         (Some(2), "image.too_large"),

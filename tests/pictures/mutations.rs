@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::bench::pictures::png::Png;
-use crate::bench::pictures::{self, jpeg, noise, png as png_file, report, smooth, webp};
+use crate::bench::pictures::{self, jpeg, noise, png as png_file, smooth, webp};
+use crate::bench::report;
 use dragnext::geometry::Size;
 use dragnext::mask::Mask;
 use dragnext::picture;

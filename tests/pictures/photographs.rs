@@ -2,10 +2,9 @@
 //! its own samples, or it is refused for a reason that helps.
 
 use crate::bench::pictures::png::Png;
-use crate::bench::pictures::{
-    self, Bench, Run, editable, exif, jpeg, manifest, moved, noise, png as png_file, smooth, still,
-    webp,
-};
+use crate::bench::pictures::{exif, jpeg, manifest, noise, png as png_file, smooth, webp};
+use crate::bench::tiny::{editable, moved, still};
+use crate::bench::{Bench, Ended};
 use png::{BitDepth, ColorType};
 
 const WIDTH: usize = 96;
@@ -31,7 +30,7 @@ fn formats() -> [(&'static str, Vec<u8>); 6] {
     ]
 }
 
-fn assert_refused(run: &Run, kind: &str, what: &str) {
+fn assert_refused(run: &Ended, kind: &str, what: &str) {
     assert_eq!(
         (run.status, run.kind()),
         (Some(2), kind),
@@ -50,13 +49,10 @@ fn every_format_is_read_by_its_content() {
         let expected = image::load_from_memory(&bytes).unwrap();
         for name in ["a.png", "a.jpg", "a.webp", "a"] {
             bench.write(name, &bytes);
-            let run = bench.run(&[name, "--drag", "drag.json", "-o", "out.png", "--overwrite"]);
-            assert_eq!(
-                (run.status, run.warnings()),
-                (Some(0), vec!["region.no_motion"]),
-                "{format} as {name}: {}",
-                run.stderr
-            );
+            let run = bench
+                .shortest_edit(&[name, "--drag", "drag.json", "-o", "out.png", "--overwrite"])
+                .run();
+            assert_eq!(run.warnings(), ["region.no_motion"], "{format} as {name}");
             assert!(
                 image::open(bench.path("out.png")).unwrap() == expected,
                 "{format} as {name}"
@@ -71,7 +67,7 @@ fn a_cut_file_is_refused_wherever_it_is_cut() {
     let bench = Bench::new();
     for (format, bytes) in formats() {
         for length in (0..bytes.len() - 16).step_by(64) {
-            let run = bench.refusal(&bytes[..length]);
+            let run = bench.rejected(&bytes[..length]);
             assert_refused(
                 &run,
                 "image.decode",
@@ -86,7 +82,7 @@ fn a_cut_file_is_refused_wherever_it_is_cut() {
 fn small_pictures_are_refused_with_the_size_that_is_needed() {
     let bench = Bench::new();
     for (width, height) in [(1, 1), (7, 9), (8, 8), (63, 500), (500, 63)] {
-        let run = bench.refusal(&png_file::zeros(width, height, ColorType::Rgb).bytes());
+        let run = bench.rejected(&png_file::zeros(width, height, ColorType::Rgb).bytes());
         assert_refused(&run, "image.too_small", &format!("{width} x {height}"));
         assert!(
             run.stderr.contains(&format!(
@@ -97,7 +93,7 @@ fn small_pictures_are_refused_with_the_size_that_is_needed() {
         );
     }
     assert_refused(
-        &bench.refusal(&png_file::zeros(0, 0, ColorType::Rgb).bytes()),
+        &bench.rejected(&png_file::zeros(0, 0, ColorType::Rgb).bytes()),
         "image.decode",
         "0 x 0",
     );
@@ -362,7 +358,7 @@ fn formats_that_are_not_edited_are_named() {
         (b"BM\0\0\0\0", "is a BMP file"),
         (b"hello", "is not a picture in a known format"),
     ] {
-        let run = bench.refusal(bytes);
+        let run = bench.rejected(bytes);
         assert_refused(&run, "image.unsupported", what);
         assert!(run.stderr.contains(what), "{}", run.stderr);
     }
@@ -571,27 +567,21 @@ fn a_panic_of_a_decoder_is_a_refusal() {
     bench.write("drag.json", still(WIDTH, HEIGHT));
     bench.write("picture", rgb_png().bytes());
     let arguments = ["picture", "--drag", "drag.json", "-o", "out.png"];
-    let mut command = bench.command(&arguments);
-    command
+    let run = bench
+        .shortest_edit(&arguments)
         .env("DRAGNEXT_FAILPOINTS", "panic_in_picture")
-        .env("RUST_BACKTRACE", "1");
-    let run = pictures::run(command);
-    assert!(
-        run.stderr.contains("failpoint panic_in_picture"),
-        "the fault happened: {}",
-        run.stderr
-    );
+        .env("RUST_BACKTRACE", "1")
+        .status(2)
+        .says("failpoint panic_in_picture")
+        .run();
     assert_refused(&run, "image.decode", "a panic");
     assert!(
         !run.stderr.contains("a decoder's bug") && !run.stderr.contains("backtrace"),
         "{}",
         run.stderr
     );
-    assert_eq!(
-        bench.run(&arguments).status,
-        Some(0),
-        "without the fault all is well"
-    );
+    // Without the fault the same edit succeeds.
+    bench.shortest_edit(&arguments).run();
 }
 
 /// A palette of no whole number of colours, which a decoder of 2025 (png 0.18.1) does not survive.
@@ -603,7 +593,7 @@ fn a_cut_palette_is_refused() {
     let palette = png.0.iter_mut().find(|(name, _)| name == b"PLTE").unwrap();
     palette.1.truncate(20);
     assert_refused(
-        &bench.refusal(&png.bytes()),
+        &bench.rejected(&png.bytes()),
         "image.decode",
         "a palette of 20 bytes",
     );
@@ -617,59 +607,30 @@ fn masks_are_read_as_strictly_as_pictures() {
     bench.write("picture", rgb_png().with(b"eXIf", &exif(6)).bytes());
     let drag = serde_json::json!({ "version": 1, "editable": { "mask": "mask" }, "regions": [ { "type": "translation",
         "region": { "rect": [20, 20, 44, 60] }, "handle": [32, 40], "target": [32, 40] } ] });
-    bench.write("drag.json", drag.to_string());
-    let run = || {
-        bench.run(&[
-            "picture",
-            "--drag",
-            "drag.json",
-            "-o",
-            "out.png",
-            "--overwrite",
-        ])
-    };
+    let edit = || bench.edit_file("picture", &drag.to_string());
 
     let grey: Vec<u8> = (0..WIDTH * HEIGHT)
         .map(|index| if index % WIDTH < WIDTH / 2 { 255 } else { 0 })
         .collect();
     let stored = Png::encode(WIDTH, HEIGHT, ColorType::Grayscale, BitDepth::Eight, &grey);
     bench.write("mask", stored.bytes());
-    let refused = run();
-    assert_eq!(
-        (refused.status, refused.kind()),
-        (Some(2), "mask.size"),
-        "{}",
-        refused.stderr
-    );
-    assert!(
-        refused.stderr.contains(&format!(
+    let rejected = edit()
+        .status(2)
+        .says(format!(
             "the mask `mask` is {WIDTH} x {HEIGHT} pixels, the image is {width} x {height}"
-        )),
-        "{}",
-        refused.stderr
-    );
+        ))
+        .run();
+    assert_eq!(rejected.kind(), "mask.size");
     bench.write("mask", stored.with(b"eXIf", &exif(6)).bytes());
-    let done = run();
-    assert_eq!(
-        done.status,
-        Some(0),
-        "turned as the picture is: {}",
-        done.stderr
-    );
+    edit().run();
 
     let white = jpeg::encode(width, height, &vec![255; width * height * 3]);
     bench.write("mask", &white);
-    assert_eq!(run().status, Some(0), "the whole of it is a mask");
+    edit().run();
     for bytes in [&white[..white.len() - 30], b"hello", b""] {
         bench.write("mask", bytes);
-        let refused = run();
-        assert_eq!(
-            (refused.status, refused.kind()),
-            (Some(2), "mask.decode"),
-            "{}",
-            refused.stderr
-        );
+        assert_eq!(edit().status(2).run().kind(), "mask.decode");
     }
     std::fs::remove_file(bench.path("mask")).unwrap();
-    assert_eq!(run().kind(), "mask.missing");
+    assert_eq!(edit().status(2).run().kind(), "mask.missing");
 }
