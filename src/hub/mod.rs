@@ -113,7 +113,7 @@ pub(crate) fn fetch(
 /// # Errors
 /// [`Error::Hub`] `weights.missing` unless the model is complete.
 #[cfg(not(feature = "hub"))]
-pub fn fetch(
+pub(crate) fn fetch(
     environment: &Environment,
     id: &HubId,
     files: &ModelFiles,
@@ -139,7 +139,7 @@ pub(crate) fn reach(environment: &Environment, files: &ModelFiles) -> Result<()>
 /// # Errors
 /// [`Error::Hub`], always.
 #[cfg(not(feature = "hub"))]
-pub fn reach(environment: &Environment, files: &ModelFiles) -> Result<()> {
+pub(crate) fn reach(environment: &Environment, files: &ModelFiles) -> Result<()> {
     let reason = CANNOT_FETCH.to_owned();
     Err(Error::Hub {
         place: environment::redacted(&environment.endpoint),

@@ -47,10 +47,10 @@ fn a_batch_of_failed_items_fails() {
 
 #[cfg(feature = "failpoints")]
 mod injected {
+    use crate::bench::Ended;
     use std::io::Write;
-    use std::process::Stdio;
 
-    use crate::folder::{Folder, wait};
+    use crate::folder::Folder;
 
     /// A panic anywhere in an item leaves the others with the same bytes, which shows that the weights were restored.
     #[test]
@@ -160,12 +160,11 @@ mod injected {
     #[test]
     fn a_folder_may_change_during_the_run() {
         let folder = Folder::new(3);
-        let mut command = folder.batch(&["in", "-o", "out"]);
         // Only the first item is read while the weights are loaded.
-        command
+        let mut child = folder
+            .batch(&["in", "-o", "out"])
             .env("DRAGNEXT_FAILPOINTS", "header_read#1")
-            .stdin(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+            .start_with_stdin();
         let mut stdin = child.stdin.take().unwrap();
         while !folder.path("out/records/all.jsonl").exists() {
             std::thread::sleep(std::time::Duration::from_millis(5));
@@ -175,7 +174,7 @@ mod injected {
         folder.item("in/new", 8);
         stdin.write_all(b"go on").unwrap();
         drop(stdin);
-        wait(child)
+        Ended::wait(child)
             .assert(1)
             .stderr_has("failpoint header_read")
             .stderr_has("p1: failed: in/p1.png: was removed after the run started");

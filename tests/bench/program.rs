@@ -177,7 +177,7 @@ impl Run {
     }
 
     /// Stdout must contain this part, after those stated before.
-    pub(crate) fn prints(mut self, part: impl AsRef<str>) -> Self {
+    pub(crate) fn stdout_has(mut self, part: impl AsRef<str>) -> Self {
         self.stdout.add(part.as_ref());
         self
     }
@@ -189,7 +189,7 @@ impl Run {
     }
 
     /// Stderr must contain this part, after those stated before.
-    pub(crate) fn says(mut self, part: impl AsRef<str>) -> Self {
+    pub(crate) fn stderr_has(mut self, part: impl AsRef<str>) -> Self {
         self.stderr.add(part.as_ref());
         self
     }
@@ -255,6 +255,11 @@ impl Run {
         self.spawn(Stdio::null())
     }
 
+    /// Starts the command with an open stdin and does not wait for it.
+    pub(crate) fn start_with_stdin(self) -> Child {
+        self.spawn(Stdio::piped())
+    }
+
     /// Starts the command with a failpoint at which it stays, and waits until it is there. The rest of stderr is left to read.
     pub(crate) fn start_at(self, failpoint: &str) -> (Child, BufReader<ChildStderr>) {
         let mut child = self.env("DRAGNEXT_FAILPOINTS", failpoint).start();
@@ -292,8 +297,10 @@ impl Run {
 /// How a run ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// `None` when a signal ended it.
+    /// `None` when a signal ended the run.
     pub(crate) status: Option<i32>,
+    #[cfg(unix)]
+    pub(crate) signal: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
     /// Stdout, if it is one JSON value.
@@ -322,10 +329,40 @@ impl Ended {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self {
             status: output.status.code(),
+            #[cfg(unix)]
+            signal: std::os::unix::process::ExitStatusExt::signal(&output.status),
             stdout: text(&output.stdout),
             stderr: text(&output.stderr),
             record: Record(serde_json::from_slice(&output.stdout).unwrap_or_default()),
         }
+    }
+
+    /// Asserts the exit status.
+    pub(crate) fn assert(self, status: i32) -> Self {
+        assert_eq!(self.status, Some(status), "exit status: {self}");
+        self
+    }
+
+    /// Asserts that stderr contains a text.
+    pub(crate) fn stderr_has(self, text: &str) -> Self {
+        assert!(
+            self.stderr.contains(text),
+            "{text:?} is not in stderr: {self}"
+        );
+        self
+    }
+
+    /// Asserts that stderr contains all texts.
+    pub(crate) fn stderr_has_all(self, texts: &[&str]) -> Self {
+        texts
+            .iter()
+            .fold(self, |ended, text| ended.stderr_has(text))
+    }
+
+    /// Asserts that stderr does not contain a text.
+    pub(crate) fn stderr_lacks(self, text: &str) -> Self {
+        assert!(!self.stderr.contains(text), "{text:?} is in stderr: {self}");
+        self
     }
 
     /// The records of a command that prints one on each line.
@@ -348,7 +385,7 @@ impl Ended {
 
     /// The most memory that the process held, by its record.
     pub(crate) fn peak_bytes(&self) -> u64 {
-        self.record["peak_bytes"].as_u64().unwrap()
+        self.record.peak_bytes()
     }
 }
 
@@ -371,6 +408,11 @@ impl fmt::Display for Record {
 }
 
 impl Record {
+    /// The most memory that the process held.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        self["peak_bytes"].as_u64().unwrap()
+    }
+
     /// The kind of the error; empty without one.
     pub(crate) fn kind(&self) -> &str {
         self["error"]["kind"].as_str().unwrap_or_default()

@@ -568,8 +568,6 @@ fn a_full_disk_costs_the_cache_and_not_the_edit() {
 #[cfg(all(unix, feature = "failpoints"))]
 #[test]
 fn a_run_that_is_killed_leaves_no_half_entry() {
-    use std::os::unix::process::ExitStatusExt;
-
     for (place, cached) in [
         ("kill_in_cache", NOTHING.as_slice()),
         ("kill_after_create", &NOTHING),
@@ -584,15 +582,8 @@ fn a_run_that_is_killed_leaves_no_half_entry() {
         let killed = scene
             .command("in.png", "drag.json", &[])
             .env("DRAGNEXT_FAILPOINTS", place)
-            .into_command()
-            .output()
-            .unwrap();
-        assert_eq!(
-            killed.status.signal(),
-            Some(9),
-            "{place}: {}",
-            String::from_utf8_lossy(&killed.stderr)
-        );
+            .ended();
+        assert_eq!(killed.signal, Some(9), "{place}: {killed}");
         let next = scene.edit("in.png", "drag.json", &[]);
         assert_eq!(
             (next.cached(), next.warnings()),
@@ -631,7 +622,7 @@ fn a_failed_edit_leaves_what_it_had_done() {
         .command("in.png", "drag.json", &[])
         .env("DRAGNEXT_FAILPOINTS", "nan_in_decode")
         .status(1)
-        .says("failpoint nan_in_decode")
+        .stderr_has("failpoint nan_in_decode")
         .run();
     let next = scene.edit("in.png", "drag.json", &[]);
     assert_eq!(next.cached(), BOTH);
@@ -643,7 +634,7 @@ fn the_cache_is_listed_and_cleared() {
     let scene = Scene::new();
     scene
         .cache(&["list"])
-        .says("0 B of at most 2.0 GB, 0 entries")
+        .stderr_has("0 B of at most 2.0 GB, 0 entries")
         .run();
     // A cache folder that does not exist is an empty cache.
     scene.cache(&["clear"]).any_stderr().run();
@@ -694,14 +685,14 @@ fn the_cache_is_listed_and_cleared() {
     );
     let table = scene
         .cache(&["list"])
-        .prints(&entries[0]["key"].as_str().unwrap()[..12])
-        .says("3 entries")
+        .stdout_has(&entries[0]["key"].as_str().unwrap()[..12])
+        .stderr_has("3 entries")
         .run();
     assert_eq!(table.stdout.lines().count(), 4, "{table}");
     scene
         .dragnext(&["doctor"])
-        .prints(format!("{}: ", scene.path("cache").display()))
-        .prints("of at most 2.0 GB")
+        .stdout_has(format!("{}: ", scene.path("cache").display()))
+        .stdout_has("of at most 2.0 GB")
         .any_stderr()
         .run();
 
@@ -717,10 +708,13 @@ fn the_cache_is_listed_and_cleared() {
         .unwrap();
     scene
         .cache(&["clear", "--older-than", "2.5"])
-        .says("removed 1 entry")
+        .stderr_has("removed 1 entry")
         .run();
     assert!(!old.exists());
-    scene.cache(&["clear"]).says("removed 2 entries").run();
+    scene
+        .cache(&["clear"])
+        .stderr_has("removed 2 entries")
+        .run();
     assert_eq!(
         scene.entries(),
         [".dragnext-notes-1.tmp", "lora-mine.safetensors"]
@@ -780,7 +774,7 @@ fn the_folder_is_its_owners() {
         .dragnext(&["doctor"])
         .without_env("DRAGNEXT_CACHE")
         .without_env("HOME")
-        .prints("neither DRAGNEXT_CACHE nor a home folder is set")
+        .stdout_has("neither DRAGNEXT_CACHE nor a home folder is set")
         .any_stderr()
         .run();
 }

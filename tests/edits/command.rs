@@ -132,7 +132,10 @@ fn regions_and_drags_that_leave_the_picture_partly_are_done_with_a_warning() {
 fn a_drag_without_motion_gives_the_picture_back() {
     let bench = still_bench();
     let before = picture(&bench, 100, 90);
-    bench.short_edit(&["-o", "out.png"]).says("warning").run();
+    bench
+        .short_edit(&["-o", "out.png"])
+        .stderr_has("warning")
+        .run();
     assert_eq!(
         image::open(bench.path("out.png")).unwrap().into_rgba8(),
         before.into_rgba8()

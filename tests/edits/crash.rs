@@ -13,7 +13,7 @@ use crate::bench::pictures::noise;
 use crate::bench::pictures::png::Png;
 use crate::bench::program::{names, under};
 use crate::bench::tiny::still;
-use crate::bench::{Bench, report};
+use crate::bench::{Bench, Run, report};
 use png::{BitDepth, ColorType};
 
 const SIGKILL: i32 = 9;
@@ -61,7 +61,7 @@ impl Scene {
             orphan: None,
         };
         scene.reset();
-        assert!(scene.command().status().unwrap().success());
+        scene.run().run();
         scene.new = scene.bench.read("results/new.png");
         assert!(image::load_from_memory(&scene.new).is_ok());
         scene.reset();
@@ -95,13 +95,10 @@ impl Scene {
             .collect()
     }
 
-    fn command(&self) -> Command {
+    fn run(&self) -> Run {
         let overwrite: &[&str] = if self.replaces { &["--overwrite"] } else { &[] };
         let arguments = ["in.png", "--drag", "drag.json", "-o", "results/new.png"];
-        let run = self.bench.shortest_edit(&[&arguments, overwrite].concat());
-        let mut command = run.into_command();
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        command
+        self.bench.shortest_edit(&[&arguments, overwrite].concat())
     }
 
     /// After a kill: the old file or the whole new one, at most one temporary file, and nothing else.
@@ -137,7 +134,7 @@ impl Scene {
 
     /// An undisturbed run at the end: the new file, and nothing else.
     fn finish(&self) {
-        assert!(self.command().status().unwrap().success());
+        self.run().run();
         assert!(self.bench.read("results/new.png") == self.new);
         assert_eq!(
             names(&self.bench.path("results")),
@@ -164,17 +161,12 @@ fn killed_at_any_named_place_the_old_file_or_the_new_one_is_there() {
         let scene = Scene::new(replaces, 100);
         for (place, is_new) in PLACES {
             let mut tally = Tally::default();
-            let mut command = scene.command();
-            let output = command
-                .env("DRAGNEXT_FAILPOINTS", place)
-                .stderr(Stdio::piped())
-                .output()
-                .unwrap();
+            let ended = scene.run().env("DRAGNEXT_FAILPOINTS", place).ended();
             assert!(
-                String::from_utf8_lossy(&output.stderr).ends_with(&format!("failpoint {place}\n")),
-                "the last that was heard of it"
+                ended.stderr.ends_with(&format!("failpoint {place}\n")),
+                "{ended}"
             );
-            assert_eq!(output.status.signal(), Some(SIGKILL), "{place}");
+            assert_eq!(ended.signal, Some(SIGKILL), "{place}");
             scene.check(&mut tally, place);
             assert_eq!(
                 (tally.new, tally.left),
@@ -191,12 +183,8 @@ fn killed_at_any_named_place_the_old_file_or_the_new_one_is_there() {
 #[test]
 fn the_temporary_file_of_another_output_stays() {
     let scene = Scene::new(true, 100);
-    let output = scene
-        .command()
-        .env("DRAGNEXT_FAILPOINTS", "kill_in_write")
-        .output()
-        .unwrap();
-    assert_eq!(output.status.signal(), Some(SIGKILL));
+    let run = scene.run().env("DRAGNEXT_FAILPOINTS", "kill_in_write");
+    assert_eq!(run.ended().signal, Some(SIGKILL));
     let left = names(&scene.bench.path("results"));
     assert_eq!(left.len(), 2, "{left:?}");
     scene
@@ -229,7 +217,7 @@ fn killed_at_random_moments_the_old_file_or_the_new_one_is_there() {
             let delay = delays
                 .next()
                 .unwrap_or_else(|| panic!("only {} of the runs were killed", tally.killed));
-            let mut child = scene.command().spawn().unwrap();
+            let mut child = scene.run().start();
             std::thread::sleep(delay.max(Duration::from_micros(100)));
             child.kill().unwrap();
             match child.wait().unwrap().signal() {
@@ -322,7 +310,7 @@ fn traced(scene: &Scene, inject: Option<&Call>) -> (bool, String) {
             call.name, call.number
         ));
     }
-    let mut command = under(strace, &scene.command());
+    let mut command = under(strace, &scene.run().into_command());
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let status = command.status().unwrap();
     (

@@ -63,7 +63,7 @@ fn a_limit_on_file_sizes_leaves_no_part_of_a_file() {
             let run = edit(&bench, output)
                 .after_shell(&format!("ulimit -f {blocks}"))
                 .status(1)
-                .says(format!("{}: File too large (os error 27)", output[1]))
+                .stderr_has(format!("{}: File too large (os error 27)", output[1]))
                 .run();
             assert_eq!(run.kind(), "output.write");
             assert_untouched(&bench);
@@ -117,7 +117,7 @@ fn a_disk_that_fills_up_in_the_middle_of_a_write_leaves_no_part_of_a_file() {
     let run = edit(&bench, &["-o", "old.png", "--overwrite"])
         .env("DRAGNEXT_FAILPOINTS", "disk_full")
         .status(75)
-        .says("failpoint disk_full")
+        .stderr_has("failpoint disk_full")
         .run();
     assert_eq!(run.kind(), "output.disk_full");
     assert_untouched(&bench);
@@ -132,8 +132,8 @@ fn a_file_that_reads_back_differently_replaces_nothing() {
         let run = edit(&bench, output)
             .env("DRAGNEXT_FAILPOINTS", "other_bytes_come_back")
             .status(1)
-            .says("failpoint other_bytes_come_back")
-            .says("the written file was read back and is wrong")
+            .stderr_has("failpoint other_bytes_come_back")
+            .stderr_has("the written file was read back and is wrong")
             .run();
         assert_eq!(run.kind(), "output.verify");
         assert_untouched(&bench);
@@ -230,7 +230,7 @@ fn an_existing_output_is_refused_before_any_work() {
     bench.write("drag.json", moved(100, 100));
     let run = edit(&bench, &["-o", "old.png"])
         .status(2)
-        .says("hint: use --overwrite")
+        .stderr_has("hint: use --overwrite")
         .run();
     assert_eq!(run.kind(), "output.exists");
     assert!(
@@ -300,8 +300,8 @@ fn a_link_is_refused_with_its_target() {
     std::os::unix::fs::symlink("old.png", bench.path("link.png")).unwrap();
     let run = edit(&bench, &["-o", "link.png", "--overwrite"])
         .status(2)
-        .says("link.png: is a link to `old.png`")
-        .says("--follow")
+        .stderr_has("link.png: is a link to `old.png`")
+        .stderr_has("--follow")
         .run();
     assert_eq!(run.kind(), "output.is_link");
     assert_eq!(bench.read("old.png"), OLD);

@@ -1,4 +1,4 @@
-//! Large pictures: the network sees a window of them, and what it does not see stays as it was.
+//! Edits of large pictures: the network sees a window, and nothing outside it changes.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 const DRAG: &str = r#"{ "version": 1, "regions": [
     { "type": "translation", "region": { "ellipse": [700, 420, 90, 70] }, "handle": [700, 420], "target": [748, 436] } ] }"#;
 
-/// Fine detail everywhere: what is shrunk and enlarged again loses it.
+/// Writes a picture with fine detail everywhere, which is lost when it is shrunk and enlarged again.
 fn detailed(bench: &Bench, width: u32, height: u32) {
     let value = |x: u32, y: u32, k: u32| {
         let grain = (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503).wrapping_mul(k))
@@ -44,7 +44,7 @@ fn edit(bench: &Bench, arguments: &[&str]) -> Record {
         .record()
 }
 
-/// The record says what the network saw; beyond it, and beyond the editable area in it, every pixel is the picture's own.
+/// The record contains the window. Outside it, and outside the editable area in it, every pixel equals the input's.
 #[test]
 fn a_large_picture_is_edited_in_a_window() {
     let bench = Bench::new();
@@ -96,9 +96,9 @@ fn a_large_picture_is_edited_in_a_window() {
     );
 }
 
-/// `--window full` shows the whole picture to the network, as before; the result is enlarged, and the user is told.
+/// With `--window full` the network sees the whole picture; the result is enlarged, with a warning.
 #[test]
-fn the_whole_picture_can_be_asked_for() {
+fn the_window_can_be_the_whole_picture() {
     let bench = Bench::new();
     detailed(&bench, 1200, 900);
     let record = edit(&bench, &["--window", "full"]);
@@ -107,8 +107,8 @@ fn the_whole_picture_can_be_asked_for() {
     assert!(record.warnings().contains(&"picture.enlarged"), "{record}");
 }
 
-/// Without any network in between, the way into the window and back costs less of the picture than the way into the whole frame and
-/// back, and nothing when the window has the working picture's own size.
+/// Without a network in between, resizing to a window and back loses less detail than resizing the whole picture and back, and
+/// nothing when the window has the working picture's size.
 #[test]
 fn a_window_keeps_the_picture_s_detail() {
     let bench = Bench::new();
@@ -151,7 +151,7 @@ fn a_window_keeps_the_picture_s_detail() {
     );
 }
 
-/// Mean absolute difference where the region was, in levels.
+/// Returns the mean absolute difference at the region's place before the drag, in levels.
 fn difference(a: &Picture, b: &Picture) -> f64 {
     let pixels = (370..470).flat_map(|y| (640..760).map(move |x| (x, y)));
     let differences = pixels.flat_map(|(x, y)| {
@@ -164,7 +164,7 @@ fn difference(a: &Picture, b: &Picture) -> f64 {
     differences.sum::<f64>() / f64::from(100 * 120 * 3)
 }
 
-/// A frame with a window is a frame: its grids and sizes follow the window, its points the image.
+/// In a frame with a window, grids and sizes follow the window, and points are those of the image.
 #[test]
 fn points_of_a_window_are_points_of_the_image() {
     let window = Window {

@@ -184,7 +184,7 @@ fn a_huge_mask_is_refused_by_its_header() {
     let run = bench
         .edit_file("picture", &drag.to_string())
         .status(2)
-        .says("16000 x 16000")
+        .stderr_has("16000 x 16000")
         .run();
     assert_eq!(run.kind(), "mask.size");
     assert!(run.peak_bytes() < LITTLE, "{} MiB", run.peak_bytes() / MIB);

@@ -572,7 +572,7 @@ fn a_panic_of_a_decoder_is_a_refusal() {
         .env("DRAGNEXT_FAILPOINTS", "panic_in_picture")
         .env("RUST_BACKTRACE", "1")
         .status(2)
-        .says("failpoint panic_in_picture")
+        .stderr_has("failpoint panic_in_picture")
         .run();
     assert_refused(&run, "image.decode", "a panic");
     assert!(
@@ -616,7 +616,7 @@ fn masks_are_read_as_strictly_as_pictures() {
     bench.write("mask", stored.bytes());
     let rejected = edit()
         .status(2)
-        .says(format!(
+        .stderr_has(format!(
             "the mask `mask` is {WIDTH} x {HEIGHT} pixels, the image is {width} x {height}"
         ))
         .run();
