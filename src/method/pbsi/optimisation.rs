@@ -121,13 +121,7 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
     }
 
     /// Returns the latent after the denoising step from t, with the noise that was predicted for it.
-    fn stepped(
-        &self,
-        z: &Tensor<B>,
-        noise: &Tensor<B>,
-        t: i64,
-        step: usize,
-    ) -> Result<Tensor<B>> {
+    fn stepped(&self, z: &Tensor<B>, noise: &Tensor<B>, t: i64, step: usize) -> Result<Tensor<B>> {
         require_finite(noise, Stage::Drag, step, "the noise prediction")?;
         Ok(self.schedule.step(z.clone(), noise, t, self.grid.after(t)))
     }
