@@ -130,7 +130,7 @@ mod injected {
         folder
             .whole_at("disk_full", &[])
             .assert(75)
-            .stderr_has("free some disk space, then run the same command again")
+            .stderr_has("free some space, then run this again")
             .stderr_has("left in");
         assert!(folder.results().is_empty());
         folder.whole(&[]).assert(0);

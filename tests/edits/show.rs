@@ -1,4 +1,4 @@
-//! What an edit leaves inside its PNG: shown, and done again.
+//! The report inside a result's PNG: `show` prints it, and `edit --like` repeats the edit.
 
 use image::{ImageBuffer, Luma, Rgb, RgbImage};
 use serde_json::Value;
@@ -46,7 +46,7 @@ fn edit(bench: &Bench, arguments: &[&str]) -> Run {
     run.env("DRAGNEXT_MODEL", model()).any_stderr()
 }
 
-/// An edit whose settings come from a flag, the environment and the drag file.
+/// Runs an edit whose settings come from a flag, the environment and the drag file.
 fn make(bench: &Bench, out: &str, arguments: &[&str]) -> Record {
     edit(bench, &["in.png", "--drag", "drag.json", "-o", out])
         .args(["--timesteps", "2"])
@@ -55,33 +55,33 @@ fn make(bench: &Bench, out: &str, arguments: &[&str]) -> Record {
         .record()
 }
 
-/// What `dragnext show` prints.
+/// Returns what `dragnext show` prints.
 fn show(bench: &Bench, arguments: &[&str]) -> String {
     let run = bench.dragnext(["show"]).args(arguments);
     run.any_stdout().run().stdout
 }
 
-/// The report inside a picture.
+/// Returns the report inside a picture.
 fn note(bench: &Bench, picture: &str) -> Record {
     bench.dragnext(["show", picture, "--json"]).record()
 }
 
-/// The error kind and the messages of an edit that is rejected.
+/// Returns the error kind and stderr of a rejected edit.
 fn rejected(run: Run) -> (String, String) {
     let ended = run.status(2).any_stdout().run();
     (ended.kind().to_owned(), ended.stderr)
 }
 
-/// The same picture and the report of the first result: the same file, though neither drag file nor flags are there any more.
+/// The picture and the report of the first result give the same file again, without the drag file and the flags.
 #[test]
-fn an_edit_is_done_again_from_its_result() {
+fn an_edit_is_repeated_from_its_result() {
     let bench = bench();
     let first = make(&bench, "out.png", &[]);
     std::fs::remove_file(bench.path("drag.json")).unwrap();
     let second = edit(&bench, &["in.png", "--like", "out.png", "-o", "again.png"]).record();
     assert!(
         bench.read("out.png") == bench.read("again.png"),
-        "the same bytes, report included"
+        "the bytes are equal, including the report"
     );
     assert_eq!(first["job"], second["job"]);
     assert_eq!(
@@ -98,13 +98,13 @@ fn an_edit_is_done_again_from_its_result() {
     .record();
     assert_eq!(
         first["out_sha256"], third["out_sha256"],
-        "the drag file that is shown asks for the same"
+        "the printed drag file gives the same result"
     );
 }
 
-/// Points alone are a drag; they and the `edit_prompt` come back from the report.
+/// A drag may consist of points only; the report contains them and the `edit_prompt`.
 #[test]
-fn a_drag_of_points_is_edited_and_done_again() {
+fn a_drag_of_points_is_edited_and_repeated() {
     let bench = bench();
     let points = r#"{ "version": 1, "edit_prompt": "a wave on its side", "regions": [
         { "id": "crest", "type": "point", "handle": [40, 40], "target": [60, 45] },
@@ -150,7 +150,7 @@ fn a_drag_of_points_is_edited_and_done_again() {
 }
 
 #[test]
-fn an_edit_without_compositing_is_done_again_without() {
+fn an_edit_without_compositing_is_repeated_without() {
     let bench = bench();
     make(&bench, "out.png", &["--no-composite", "--no-lora"]);
     edit(&bench, &["in.png", "--like", "out.png", "-o", "again.png"]).record();
@@ -159,7 +159,7 @@ fn an_edit_without_compositing_is_done_again_without() {
 }
 
 #[test]
-fn flags_and_the_environment_go_before_the_report() {
+fn flags_and_the_environment_take_precedence_over_the_report() {
     let bench = bench();
     make(&bench, "out.png", &["--no-lora"]);
     assert_eq!(note(&bench, "out.png")["seed"], 3);
@@ -184,12 +184,12 @@ fn flags_and_the_environment_go_before_the_report() {
     assert_eq!(
         read(&flag),
         (9.into(), 1.into(), 0.08.into()),
-        "the flag goes before the environment, and that before the report"
+        "the flag takes precedence over the environment, and that over the report"
     );
 }
 
 #[test]
-fn another_picture_is_edited_alike_or_refused_with_the_place() {
+fn another_picture_is_edited_with_the_report_or_rejected_with_the_place() {
     let bench = bench();
     make(&bench, "out.png", &["--no-lora"]);
     picture(&bench, "wide.png", 140, 90);
@@ -213,14 +213,14 @@ fn another_picture_is_edited_alike_or_refused_with_the_place() {
     );
     assert!(
         stderr.contains(
-            "warning: the picture is 64 x 64, the one that `far.png` was made from was 96 x 80"
+            "warning: the picture is 64 x 64, and `far.png` was made from one of 96 x 80"
         ),
         "{stderr}"
     );
 }
 
 #[test]
-fn masks_are_looked_for_beside_the_result() {
+fn masks_are_read_from_the_folder_of_the_result() {
     let bench = bench();
     mask(&bench, "drags/masks/ball.png");
     bench.write("drags/drag.json", MASKED);
@@ -252,7 +252,7 @@ fn masks_are_looked_for_beside_the_result() {
     assert_eq!(kind, "mask.missing");
     assert!(
         stderr.contains("results/masks/ball.png")
-            && stderr.contains("a report names masks and does not hold them"),
+            && stderr.contains("a report contains only the paths of masks"),
         "{stderr}"
     );
     mask(&bench, "results/masks/ball.png");
@@ -260,10 +260,10 @@ fn masks_are_looked_for_beside_the_result() {
     assert!(bench.read("results/out.png") == bench.read("again.png"));
 }
 
-/// A report names its model. What its name means everywhere is used again; the name of somebody's folder is not, and the user is told.
-/// Nothing moves in these edits, so that no model is computed with.
+/// A report names its model. The model is used again unless it was a local folder, which gives a warning. Nothing moves in these edits, so
+/// the model computes nothing.
 #[test]
-fn the_model_is_taken_from_the_report_where_its_name_tells_which() {
+fn the_model_of_the_report_is_used_again_unless_it_was_a_folder() {
     let bench = bench();
     bench.write("still.json", DRAG.replace("[60, 45]", "[40, 40]"));
     let edit = |arguments: &[&str]| {
@@ -291,12 +291,12 @@ fn the_model_is_taken_from_the_report_where_its_name_tells_which() {
     assert_eq!(
         (record["model"].as_str(), record.warnings()),
         (Some("tiny"), vec!["region.no_motion"]),
-        "as it was asked for"
+        "the flag takes precedence"
     );
 }
 
 #[test]
-fn a_lora_file_that_is_not_given_again_is_missed() {
+fn a_lora_file_that_is_not_given_again_causes_a_warning() {
     let bench = bench();
     make(&bench, "out.png", &["--save-lora", "l.safetensors"]);
     make(&bench, "with.png", &["--lora", "l.safetensors"]);
@@ -324,7 +324,7 @@ fn a_lora_file_that_is_not_given_again_is_missed() {
 }
 
 #[test]
-fn a_report_is_shown_to_people() {
+fn show_prints_a_report_as_text() {
     let bench = bench();
     bench.write(
         "drag.json",
@@ -339,6 +339,7 @@ fn a_report_is_shown_to_people() {
         "  region    ball: translation of the ellipse [40.0, 40.0, 14.0, 12.0], from (40, 40) to (60, 45)".into(),
         "  editable  the swept area and a margin".into(),
         "  seed      3".into(),
+        "  method    pbsi".into(),
         "  settings  strength 0.08 (default 0.75), timesteps 2 (default 5), iterations 2 (default 10), lora-steps 2 (default 70)".into(),
     ];
     assert_eq!(
@@ -353,7 +354,7 @@ fn a_report_is_shown_to_people() {
     assert!(!shown.contains('\x1b'), "{shown}");
 }
 
-/// What has no report, or none that can be used, is an error with a kind, for `show` and for `--like`.
+/// A missing or unusable report is an error with a kind, in `show` and in `edit --like`.
 #[test]
 fn pictures_without_a_report_are_rejected() {
     let bench = bench();
@@ -417,9 +418,9 @@ fn an_edit_has_one_instruction() {
     }
 }
 
-/// The picture whose report is followed is an input: it is never the output.
+/// The picture of `--like` is an input, so it is never overwritten.
 #[test]
-fn the_picture_that_is_followed_is_never_overwritten() {
+fn the_picture_of_like_is_never_overwritten() {
     let bench = bench();
     make(&bench, "out.png", &["--no-lora"]);
     let (kind, _) = rejected(edit(
@@ -438,12 +439,14 @@ fn the_picture_that_is_followed_is_never_overwritten() {
 
 #[cfg(unix)]
 #[test]
-fn paths_that_are_no_text_keep_their_bytes_in_the_record() {
+fn paths_that_are_not_unicode_keep_their_bytes_in_the_record() {
     use std::os::unix::ffi::OsStrExt;
     let bench = bench();
     let name = std::ffi::OsStr::from_bytes(b"p\xff.png");
     if let Err(error) = std::fs::copy(bench.path("in.png"), bench.path(name)) {
-        report(&format!("skipped: this disk has no such names: {error}"));
+        report(&format!(
+            "skipped: this file system rejects such names: {error}"
+        ));
         return;
     }
     let short = ["--drag", "drag.json", "--no-lora", "--timesteps", "1"];
@@ -461,7 +464,7 @@ fn paths_that_are_no_text_keep_their_bytes_in_the_record() {
     assert_eq!(record.get("drag_bytes"), None);
     let out = std::ffi::OsStr::from_bytes(b"p\xff.edited.png");
     assert!(bench.path(out).is_file());
-    // And a VAE's folder is opened by its bytes.
+    // The folder of a VAE may have such a name too.
     let folder = bench.path(std::ffi::OsStr::from_bytes(b"v\xfe"));
     std::fs::create_dir_all(folder.join("vae")).unwrap();
     for file in ["config.json", "diffusion_pytorch_model.safetensors"] {
