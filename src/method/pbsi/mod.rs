@@ -70,6 +70,6 @@ impl DragMethod for PbsiSettings {
             Start::Paper => scene.inverted.clone(),
             Start::Moved => moved_start(&mut scene),
         };
-        Optimisation::new(scene, self).run(start, progress, interrupt)
+        Optimisation::new(&scene, self).run(start, progress, interrupt)
     }
 }

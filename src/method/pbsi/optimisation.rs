@@ -46,7 +46,7 @@ struct TimestepTarget<'a, B: Backend> {
 }
 
 impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
-    pub(super) fn new<'s: 'a>(scene: Scene<'s, B, N>, settings: &'a PbsiSettings) -> Self {
+    pub(super) fn new<'s: 'a>(scene: &Scene<'s, B, N>, settings: &'a PbsiSettings) -> Self {
         let backend = scene.inverted.backend();
         let frozen = scene
             .editable
