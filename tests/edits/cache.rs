@@ -1,4 +1,4 @@
-//! The cache as users meet it: what it saves, that nobody can tell by the result, and that nothing of it ends an edit.
+//! The cache of edits: which stages it saves, that results do not depend on it, and that none of its faults fails an edit.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -15,7 +15,7 @@ const SIDES: [usize; 2] = [72, 66];
 const NOTHING: [&str; 0] = [];
 const BOTH: [&str; 2] = ["lora", "invert"];
 
-/// A picture, drag files, and a cache of their own.
+/// A bench with a picture, drag files and a cache.
 struct Scene {
     bench: Bench,
 }
@@ -27,7 +27,7 @@ struct Edited {
 }
 
 impl Edited {
-    /// The stages whose results came from the cache.
+    /// Returns the stages whose results came from the cache.
     fn cached(&self) -> Vec<&str> {
         self.ended.record["cached"]
             .as_array()
@@ -35,7 +35,7 @@ impl Edited {
             .unwrap_or_default()
     }
 
-    /// The kinds of warnings about the cache.
+    /// Returns the kinds of the warnings about the cache.
     fn warnings(&self) -> Vec<&str> {
         let warnings = self.ended.warnings().into_iter();
         warnings.filter(|kind| kind.starts_with("cache.")).collect()
@@ -77,7 +77,7 @@ impl Scene {
         );
     }
 
-    /// `dragnext` with the test's own cache.
+    /// Returns `dragnext` with the cache of the scene.
     fn dragnext(&self, arguments: &[&str]) -> Run {
         self.bench
             .dragnext(arguments)
@@ -85,7 +85,7 @@ impl Scene {
             .without_env("DRAGNEXT_CACHE_LIMIT")
     }
 
-    /// An edit with few steps of everything, except those given in `arguments`.
+    /// Returns an edit with few steps in every stage, except those given in `arguments`.
     fn command(&self, picture: &str, drag: &str, arguments: &[&str]) -> Run {
         let mut run = self
             .dragnext(&["edit", picture, "--drag", drag, "--json", "--overwrite"])
@@ -123,8 +123,8 @@ impl Scene {
         Edited { ended, png }
     }
 
-    /// The same without a cache.
-    fn anew(&self, picture: &str, drag: &str, arguments: &[&str]) -> Edited {
+    /// Runs the same edit without the cache.
+    fn uncached(&self, picture: &str, drag: &str, arguments: &[&str]) -> Edited {
         let edited = self.edit(picture, drag, &[arguments, &["--no-cache"]].concat());
         assert_eq!(edited.cached(), NOTHING);
         edited
@@ -147,7 +147,7 @@ impl Scene {
         self.path("cache").join(name)
     }
 
-    /// `dragnext cache` with these arguments.
+    /// Returns `dragnext cache` with these arguments.
     fn cache(&self, arguments: &[&str]) -> Run {
         self.dragnext(&[&["cache"], arguments].concat())
     }
@@ -158,7 +158,7 @@ impl Scene {
 }
 
 #[test]
-fn a_second_drag_of_a_picture_begins_with_the_drag_and_has_the_same_bytes() {
+fn a_second_drag_of_a_picture_reuses_lora_and_inversion() {
     let scene = Scene::new();
     let first = scene.edit("in.png", "drag.json", &[]);
     assert_eq!((first.cached(), first.warnings()), (vec![], vec![]));
@@ -172,8 +172,8 @@ fn a_second_drag_of_a_picture_begins_with_the_drag_and_has_the_same_bytes() {
     assert_eq!(scene.entries().len(), 2, "{:?}", scene.entries());
     assert_eq!(
         first.png,
-        scene.anew("in.png", "drag.json", &[]).png,
-        "keeping changes nothing"
+        scene.uncached("in.png", "drag.json", &[]).png,
+        "storing does not change the result"
     );
 
     let second = scene.edit("in.png", "other.json", &[]);
@@ -203,20 +203,20 @@ fn a_second_drag_of_a_picture_begins_with_the_drag_and_has_the_same_bytes() {
         "{}",
         second.ended.stderr
     );
-    let anew = scene.anew("in.png", "other.json", &[]);
-    assert!(second.png == anew.png, "the same bytes");
-    assert_eq!(second.ended.record["job"], anew.ended.record["job"]);
+    let uncached = scene.uncached("in.png", "other.json", &[]);
+    assert!(second.png == uncached.png, "the same bytes");
+    assert_eq!(second.ended.record["job"], uncached.ended.record["job"]);
     assert!(
         second.png != first.png,
         "another target gives another picture"
     );
-    // The first one again.
+    // The first edit again.
     assert!(scene.edit("in.png", "drag.json", &[]).png == first.png);
 }
 
-/// With what is changed here, exactly what it does not touch is taken from the cache, and the bytes are those of an edit without one.
+/// Each change misses the cache exactly for the stages that depend on it, and the bytes equal those without the cache.
 #[test]
-fn what_changes_is_computed_anew_and_nothing_else() {
+fn only_stages_that_depend_on_a_change_are_computed_again() {
     let scene = Scene::new();
     let first = scene.edit("in.png", "drag.json", &[]);
     scene.picture("brighter.png", 1);
@@ -260,7 +260,7 @@ fn what_changes_is_computed_anew_and_nothing_else() {
             "{picture} {drag} {arguments:?}"
         );
         assert!(
-            edited.png == scene.anew(picture, drag, arguments).png,
+            edited.png == scene.uncached(picture, drag, arguments).png,
             "{picture} {drag} {arguments:?}"
         );
         assert_eq!(
@@ -269,7 +269,7 @@ fn what_changes_is_computed_anew_and_nothing_else() {
             "{picture} {drag} {arguments:?} again"
         );
     }
-    // Without a LoRA there is still an inversion; noise for what the object leaves is of another stream than the LoRA's.
+    // Without a LoRA the inversion is still cached. The seed changes the noise of the vacated area only, not the inversion.
     for (arguments, cached) in [
         (["--no-lora"].as_slice(), NOTHING.as_slice()),
         (&["--no-lora"], &["invert"]),
@@ -278,17 +278,17 @@ fn what_changes_is_computed_anew_and_nothing_else() {
         let edited = scene.edit("in.png", "drag.json", arguments);
         assert_eq!(edited.cached(), cached, "{arguments:?}");
         assert!(
-            edited.png == scene.anew("in.png", "drag.json", arguments).png,
+            edited.png == scene.uncached("in.png", "drag.json", arguments).png,
             "{arguments:?}"
         );
     }
     assert_eq!(scene.edit("in.png", "drag.json", &[]).png, first.png);
 }
 
-/// A processor with other vectors rounds in another way.
+/// Vectors of another width give other rounding.
 #[cfg(feature = "failpoints")]
 #[test]
-fn what_another_processor_computed_is_not_used() {
+fn entries_of_another_vector_width_are_not_used() {
     let scene = Scene::new();
     scene.edit("in.png", "drag.json", &[]);
     let narrow = |arguments: &[&str]| {
@@ -316,9 +316,9 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The model is known by its weights and its configuration, not by its name.
+/// Keys contain the weights and the configuration of the model, not its name.
 #[test]
-fn another_model_finds_nothing() {
+fn another_model_misses_the_cache() {
     let scene = Scene::new();
     copy(&model(), &scene.path("model"));
     let edit = || scene.edit("in.png", "drag.json", &["--model", "model"]);
@@ -337,18 +337,18 @@ fn another_model_finds_nothing() {
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     bytes[8 + header] ^= 1;
     std::fs::write(&weights, &bytes).unwrap();
-    assert_eq!(edit().cached(), NOTHING, "a weight that differs in one bit");
+    assert_eq!(edit().cached(), NOTHING, "one bit of a weight differs");
     let schedule = scene.path("model/scheduler/scheduler_config.json");
     let text = std::fs::read_to_string(&schedule).unwrap();
     let mut config: Value = serde_json::from_str(&text).unwrap();
     config["beta_end"] = json!(0.011);
     std::fs::write(&schedule, config.to_string()).unwrap();
-    assert_eq!(edit().cached(), NOTHING, "another schedule");
+    assert_eq!(edit().cached(), NOTHING, "the noise schedule differs");
     assert_eq!(edit().cached(), BOTH);
 }
 
 #[test]
-fn a_lora_from_the_cache_can_be_saved_and_given() {
+fn a_cached_lora_can_be_saved_and_loaded() {
     let scene = Scene::new();
     let first = scene.edit("in.png", "drag.json", &["--save-lora", "first.safetensors"]);
     let second = scene.edit(
@@ -358,13 +358,13 @@ fn a_lora_from_the_cache_can_be_saved_and_given() {
     );
     assert_eq!(second.cached(), BOTH);
     assert!(scene.bench.read("first.safetensors") == scene.bench.read("second.safetensors"));
-    // The inversion is known by the LoRA's numbers, wherever they come from.
+    // The key of the inversion contains the values of the LoRA, not their source.
     let given = scene.edit("in.png", "drag.json", &["--lora", "first.safetensors"]);
     assert_eq!(given.cached(), ["invert"]);
     assert!(
         given.png
             == scene
-                .anew("in.png", "drag.json", &["--lora", "first.safetensors"])
+                .uncached("in.png", "drag.json", &["--lora", "first.safetensors"])
                 .png
     );
     assert!(
@@ -375,7 +375,7 @@ fn a_lora_from_the_cache_can_be_saved_and_given() {
 }
 
 #[test]
-fn a_damaged_entry_is_told_and_made_anew() {
+fn a_damaged_entry_is_reported_and_replaced() {
     let scene = Scene::new();
     let whole = scene.edit("in.png", "drag.json", &[]);
     for kind in ["lora", "inversion"] {
@@ -413,11 +413,11 @@ fn a_damaged_entry_is_told_and_made_anew() {
             assert_eq!(
                 (again.cached(), again.warnings()),
                 (BOTH.to_vec(), vec![]),
-                "it was replaced"
+                "the entry was replaced"
             );
         }
     }
-    // The entry of another edit under this one's name.
+    // The entry of another edit under the name of this one.
     let other = scene.edit("in.png", "drag.json", &["--seed", "5"]);
     assert_eq!(other.cached(), NOTHING);
     let loras: Vec<PathBuf> = scene
@@ -435,7 +435,7 @@ fn a_damaged_entry_is_told_and_made_anew() {
 }
 
 #[test]
-fn the_limit_holds_and_what_was_used_last_stays() {
+fn the_least_recently_used_entries_are_evicted_at_the_limit() {
     let scene = Scene::new();
     scene.edit("in.png", "drag.json", &["--seed", "1"]);
     let of_one = scene.list()["bytes"].as_u64().unwrap();
@@ -449,7 +449,7 @@ fn the_limit_holds_and_what_was_used_last_stays() {
     };
     edit("2");
     assert_eq!(scene.entries().len(), 4);
-    // Clocks of file systems are coarse: both are made older, and the first one is used again.
+    // File times are coarse, so both entries are made older before the first is used again.
     for name in scene.entries() {
         let file = std::fs::File::options()
             .append(true)
@@ -461,11 +461,15 @@ fn the_limit_holds_and_what_was_used_last_stays() {
     assert_eq!(edit("1").cached(), BOTH);
     edit("3");
     assert!(scene.list()["bytes"].as_u64().unwrap() <= limit.parse().unwrap());
-    assert_eq!(edit("1").cached(), BOTH, "used after the second");
-    assert_eq!(edit("3").cached(), BOTH, "made last");
+    assert_eq!(
+        edit("1").cached(),
+        BOTH,
+        "used more recently than the second"
+    );
+    assert_eq!(edit("3").cached(), BOTH, "created last");
     assert!(
         !edit("2").cached().contains(&"lora"),
-        "not used for longest"
+        "the least recently used"
     );
 
     let nothing = Scene::new();
@@ -474,16 +478,16 @@ fn the_limit_holds_and_what_was_used_last_stays() {
         nothing.edited(run.env("DRAGNEXT_CACHE_LIMIT", limit))
     };
     assert_eq!(edit("0").warnings(), NOTHING);
-    assert!(!nothing.path("cache").exists(), "0 keeps nothing");
+    assert!(!nothing.path("cache").exists(), "0 stores nothing");
     assert_eq!(edit("much").warnings(), ["cache.limit"]);
     assert_eq!(nothing.entries().len(), 2, "the default limit applies");
     assert_eq!(edit("0").cached(), NOTHING, "0 uses nothing");
 }
 
 #[test]
-fn runs_at_the_same_time_do_not_disturb_each_other() {
+fn simultaneous_runs_share_the_cache() {
     let scene = Scene::new();
-    let expected = scene.anew("in.png", "drag.json", &[]).png;
+    let expected = scene.uncached("in.png", "drag.json", &[]).png;
     let outputs: Vec<String> = (0..4).map(|number| format!("out{number}.png")).collect();
     let runs: Vec<_> = outputs
         .iter()
@@ -503,11 +507,11 @@ fn runs_at_the_same_time_do_not_disturb_each_other() {
 }
 
 #[test]
-fn a_folder_that_takes_nothing_is_told_once_and_ends_no_edit() {
+fn an_unwritable_folder_is_reported_once_and_fails_no_edit() {
     let scene = Scene::new();
-    let expected = scene.anew("in.png", "drag.json", &[]).png;
-    assert!(!scene.path("cache").exists(), "--no-cache keeps nothing");
-    // Root may write anywhere, but not below a file.
+    let expected = scene.uncached("in.png", "drag.json", &[]).png;
+    assert!(!scene.path("cache").exists(), "--no-cache stores nothing");
+    // Not even root can create a folder inside a file.
     scene.bench.write("file", "in the way");
     let edited = scene.edited(
         scene
@@ -530,7 +534,7 @@ fn a_folder_that_takes_nothing_is_told_once_and_ends_no_edit() {
     );
     assert!(edited.png == expected);
 
-    // An entry that cannot be read, because it is a folder.
+    // An entry that cannot be read because it is a folder.
     scene.edit("in.png", "drag.json", &[]);
     let lora = scene.entry("lora");
     std::fs::remove_file(&lora).unwrap();
@@ -547,9 +551,9 @@ fn a_folder_that_takes_nothing_is_told_once_and_ends_no_edit() {
 
 #[cfg(feature = "failpoints")]
 #[test]
-fn a_full_disk_costs_the_cache_and_not_the_edit() {
+fn a_full_disk_fails_the_cache_but_not_the_edit() {
     let scene = Scene::new();
-    // The first file that an edit writes is the LoRA's entry.
+    // The first file that an edit writes is the entry of the LoRA.
     let edited = scene.edited(
         scene
             .command("in.png", "drag.json", &[])
@@ -561,13 +565,13 @@ fn a_full_disk_costs_the_cache_and_not_the_edit() {
         edited.ended.stderr
     );
     assert_eq!(edited.warnings(), ["cache.write"]);
-    assert_eq!(scene.entries(), NOTHING, "and nothing half done is left");
-    assert!(edited.png == scene.anew("in.png", "drag.json", &[]).png);
+    assert_eq!(scene.entries(), NOTHING, "no partial entry is left");
+    assert!(edited.png == scene.uncached("in.png", "drag.json", &[]).png);
 }
 
 #[cfg(all(unix, feature = "failpoints"))]
 #[test]
-fn a_run_that_is_killed_leaves_no_half_entry() {
+fn a_killed_run_leaves_no_partial_entry() {
     for (place, cached) in [
         ("kill_in_cache", NOTHING.as_slice()),
         ("kill_after_create", &NOTHING),
@@ -593,7 +597,7 @@ fn a_run_that_is_killed_leaves_no_half_entry() {
         assert_eq!(
             scene.entries().len(),
             2,
-            "{place}: what was left half written is gone: {:?}",
+            "{place}: partial entries are removed: {:?}",
             scene.entries()
         );
         assert_eq!(
@@ -602,7 +606,7 @@ fn a_run_that_is_killed_leaves_no_half_entry() {
             "{place}"
         );
     }
-    // What was left for an edit that nobody does again goes when the cache is cleared.
+    // Clearing the cache removes partial entries of edits that are not repeated.
     let scene = Scene::new();
     scene
         .command("in.png", "drag.json", &[])
@@ -613,10 +617,10 @@ fn a_run_that_is_killed_leaves_no_half_entry() {
     assert_eq!(scene.entries(), NOTHING);
 }
 
-/// What was trained is not lost with what comes after it.
+/// The stages before the failed one stay in the cache.
 #[cfg(feature = "failpoints")]
 #[test]
-fn a_failed_edit_leaves_what_it_had_done() {
+fn a_failed_edit_keeps_its_finished_stages() {
     let scene = Scene::new();
     scene
         .command("in.png", "drag.json", &[])
@@ -626,7 +630,7 @@ fn a_failed_edit_leaves_what_it_had_done() {
         .run();
     let next = scene.edit("in.png", "drag.json", &[]);
     assert_eq!(next.cached(), BOTH);
-    assert!(next.png == scene.anew("in.png", "drag.json", &[]).png);
+    assert!(next.png == scene.uncached("in.png", "drag.json", &[]).png);
 }
 
 #[test]
@@ -667,7 +671,7 @@ fn the_cache_is_listed_and_cleared() {
         assert_eq!(entry["bytes"], metadata.len());
         assert_eq!(
             entry["picture"], entries[0]["picture"],
-            "all are of one picture"
+            "all entries are of one picture"
         );
         assert_eq!(entry["size"], json!([72, 64]));
         assert!(
@@ -697,7 +701,7 @@ fn the_cache_is_listed_and_cleared() {
         .run();
 
     let old = scene.entry("lora-");
-    // Files of other names are nobody's business here, whatever folder the variable names.
+    // Other files in the folder are not touched.
     std::fs::write(scene.path("cache/lora-mine.safetensors"), "mine").unwrap();
     std::fs::write(scene.path("cache/.dragnext-notes-1.tmp"), "mine").unwrap();
     std::fs::File::options()
@@ -732,10 +736,10 @@ fn the_cache_is_listed_and_cleared() {
         .run();
 }
 
-/// Only its owner can look into a folder that the program makes, for what is in it was made from pictures.
+/// Entries are derived from pictures, so only the owner may read a folder that the program creates.
 #[cfg(unix)]
 #[test]
-fn the_folder_is_its_owners() {
+fn a_created_folder_is_private() {
     use std::os::unix::fs::PermissionsExt;
 
     let scene = Scene::new();
@@ -757,7 +761,7 @@ fn the_folder_is_its_owners() {
             & 0o777,
         0o700
     );
-    // Where no home is named, there is no cache, and nobody needs to be told.
+    // Without a home folder there is no cache, and no warning.
     let homeless = Scene::new();
     let edited = homeless.edited(
         homeless
@@ -779,9 +783,9 @@ fn the_folder_is_its_owners() {
         .run();
 }
 
-/// Drags of one picture share what they can; pictures that come once leave nothing behind.
+/// In a batch only pictures with several drags are cached.
 #[test]
-fn a_batch_keeps_what_comes_again() {
+fn a_batch_caches_pictures_with_several_drags() {
     let scene = Scene::new();
     scene.picture("once.png", 9);
     let line = |id: &str, image: &str, drag: &str| {
@@ -827,15 +831,15 @@ fn a_batch_keeps_what_comes_again() {
     assert_eq!(
         scene.entries().len(),
         2,
-        "nothing of the picture that comes once: {:?}",
+        "no entry of the picture with one drag: {:?}",
         scene.entries()
     );
-    let (cached, anew) = run("anew", &["--no-cache"]);
+    let (cached, uncached) = run("uncached", &["--no-cache"]);
     assert_eq!(cached, [0, 0, 0]);
-    assert!(pictures == anew);
-    // What an edit kept is used, whatever comes again.
+    assert!(pictures == uncached);
+    // Entries of an earlier edit are used for every picture.
     scene.edit("once.png", "other.json", &[]);
     let (cached, again) = run("again", &[]);
     assert_eq!(cached, [2, 2, 2]);
-    assert!(again == anew);
+    assert!(again == uncached);
 }

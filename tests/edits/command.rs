@@ -1,7 +1,5 @@
-//! `dragnext edit` as its users run it, on a tiny model with random weights: what comes out is no picture, but how it comes out is
-//! the same as with a real one.
+//! `dragnext edit` with the tiny model: threads, sizes, regions at the border, LoRA files, outputs and paths.
 
-#[cfg(unix)]
 use image::{DynamicImage, GenericImageView, ImageBuffer, Rgba};
 
 use crate::bench::tiny::{SHORT, model};
@@ -38,9 +36,8 @@ fn still_bench() -> Bench {
     bench
 }
 
-/// The same job has the same bytes, with one thread and with two, and whatever else the machine does.
 #[test]
-fn results_are_the_same_bytes_with_any_number_of_threads() {
+fn any_number_of_threads_gives_the_same_bytes() {
     let bench = Bench::new();
     picture(&bench, 150, 110);
     bench.write("drag.json", TRANSLATION);
@@ -64,9 +61,10 @@ fn results_are_the_same_bytes_with_any_number_of_threads() {
     );
 }
 
-/// Sizes that no network likes: the result has the picture's own size, and outside the editable area its own pixels, alpha included.
+/// The sizes are no multiples of the network's cells. The result has the size of the picture, and its pixels outside the editable area,
+/// including alpha.
 #[test]
-fn any_size_comes_back_with_its_own_pixels_outside() {
+fn a_picture_of_any_size_keeps_its_size_and_its_pixels_outside() {
     for (width, height) in [(150, 110), (97, 131), (64, 64), (300, 70)] {
         let bench = Bench::new();
         let before = picture(&bench, width, height);
@@ -97,14 +95,13 @@ fn any_size_comes_back_with_its_own_pixels_outside() {
         }
         assert!(
             changed > 500,
-            "inside, the picture did change: {changed} pixels of {width} x {height}"
+            "the picture changed inside: {changed} pixels of {width} x {height}"
         );
     }
 }
 
-/// Regions at the border, turned, pulled, two at once: nothing of it stops the edit, and the user is told.
 #[test]
-fn regions_and_drags_that_leave_the_picture_partly_are_done_with_a_warning() {
+fn regions_and_targets_partly_outside_the_picture_cause_warnings() {
     let bench = Bench::new();
     picture(&bench, 128, 128);
     bench.write(
@@ -123,13 +120,13 @@ fn regions_and_drags_that_leave_the_picture_partly_are_done_with_a_warning() {
     assert_eq!(record["regions"].as_array().unwrap().len(), 3);
     assert!(
         bench.path("in.edited.png").is_file(),
-        "the result stands beside the picture"
+        "by default the result is written beside the picture"
     );
 }
 
-/// With the handle on its target nothing is optimised: the output has the input's pixels.
+/// With the handle at its target nothing is computed.
 #[test]
-fn a_drag_without_motion_gives_the_picture_back() {
+fn a_drag_without_motion_returns_the_pixels_of_the_input() {
     let bench = still_bench();
     let before = picture(&bench, 100, 90);
     bench
@@ -142,9 +139,8 @@ fn a_drag_without_motion_gives_the_picture_back() {
     );
 }
 
-/// A LoRA that was saved gives the same picture as the training did.
 #[test]
-fn a_saved_lora_gives_the_same_picture() {
+fn a_saved_lora_gives_the_same_result_as_its_training() {
     let bench = bench();
     let edit = |out: &str, arguments: &[&str]| {
         let arguments = [&["-o", out, "--no-metadata"], arguments].concat();
@@ -158,11 +154,11 @@ fn a_saved_lora_gives_the_same_picture() {
     );
     assert!(
         trained != edit("c.png", &["--no-lora"]),
-        "the LoRA does something"
+        "without the LoRA the result differs"
     );
 }
 
-/// Nothing that was given is written to, with `--overwrite` too, and no output takes the place of another.
+/// Not even `--overwrite` permits an output that is an input or another output.
 #[test]
 fn inputs_and_other_outputs_are_never_overwritten() {
     let bench = bench();
@@ -201,9 +197,8 @@ fn inputs_and_other_outputs_are_never_overwritten() {
     assert!(!bench.path("out.png").exists());
 }
 
-/// `--save-lora` without a training says that there is nothing to save.
 #[test]
-fn a_lora_that_was_not_trained_is_not_saved_with_a_warning() {
+fn saving_a_lora_that_was_not_trained_causes_a_warning() {
     let bench = still_bench();
     let record = bench
         .short_edit(&["--save-lora", "lora.safetensors", "--json"])
@@ -212,9 +207,9 @@ fn a_lora_that_was_not_trained_is_not_saved_with_a_warning() {
     assert!(!bench.path("lora.safetensors").exists());
 }
 
-/// Relative names mean the folder one is in; masks are looked for beside the drag file.
+/// Relative paths start at the current folder, those of masks at the folder of the drag file.
 #[test]
-fn it_works_from_another_folder() {
+fn paths_are_relative_to_the_current_folder_and_masks_to_the_drag_file() {
     let bench = Bench::new();
     picture(&bench, 96, 96);
     std::fs::create_dir_all(bench.path("drags")).unwrap();
@@ -245,14 +240,13 @@ fn it_works_from_another_folder() {
     assert!(bench.path("elsewhere/out.png").is_file());
 }
 
-/// Two runs with one output: one of them wins, the other is refused, and the file is whole.
 #[test]
-fn two_runs_at_once_leave_one_whole_picture() {
+fn two_runs_with_one_output_leave_one_complete_picture() {
     let bench = bench();
     let start = || bench.short_edit(&["-o", "out.png"]).start();
     let runs = [start(), start()];
     let codes = runs.map(|run| Ended::wait(run).status.unwrap());
-    // The slower one may find the result at its start, or only when its own is done.
+    // The slower run may find the output before or after its own edit.
     assert!(
         codes.contains(&0) && codes.iter().all(|code| [0, 1, 2].contains(code)),
         "{codes:?}"

@@ -1,5 +1,4 @@
-//! The demo model moves what it is asked to move: two SceneBench cases through the program, held to the truth that the
-//! scene was rendered with.
+//! Two SceneBench cases with the demo model, compared with the ground truth that was rendered with the scene.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,8 @@ fn case(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// 1 - squared error to the truth over that of doing nothing, where the object is or should be: 1 is perfect, 0 is doing nothing.
+/// Returns the gain in the area where the object is or should be: 1 - (squared error of the edit) / (squared error of the input).
+/// 1 is perfect, 0 is no edit.
 fn gain(case: &Path, edit: &RgbImage) -> f64 {
     let read = |name: &str| image::open(case.join(name)).unwrap().into_rgb8();
     let (input, truth, area) = (read("input.png"), read("truth.png"), read("area.png"));
@@ -35,7 +35,7 @@ fn gain(case: &Path, edit: &RgbImage) -> f64 {
 
 #[test]
 fn the_demo_model_moves_objects() {
-    // The drag alone, without a LoRA, to keep the test short; moving nothing scores 0, erasing the object below 0.5.
+    // Without a LoRA, to keep the test short. An edit that erases the object scores below 0.5.
     for (name, least) in [("translation-00", 0.7), ("hinge-00", 0.5)] {
         let bench = Bench::new();
         bench
@@ -50,7 +50,7 @@ fn the_demo_model_moves_objects() {
         let gain = gain(&case(name), &edit);
         assert!(
             gain >= least,
-            "{name}: the gain is {gain:.3}, at least {least} is asked for"
+            "{name}: the gain is {gain:.3}, expected at least {least}"
         );
         report(&format!("{name}: gain {gain:.3}"));
     }

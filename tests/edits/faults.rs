@@ -1,11 +1,11 @@
-//! Faults of weights, of numbers and of devices, through the program: each test proves first that its fault happened.
+//! Edits with faulty weights, LoRA files, configurations, values and devices. Each test first proves that its fault happened.
 
 use std::path::{Path, PathBuf};
 
 use crate::bench::fixture::path as fixture;
 use crate::bench::{Bench, Ended, Run};
 
-/// A bench with a copy of the tiny model, which a test may damage.
+/// Returns a bench with a copy of the tiny model, which the test may damage.
 fn model_bench() -> Bench {
     let bench = Bench::new();
     for part in ["unet", "vae", "text_encoder", "tokenizer", "scheduler"] {
@@ -22,7 +22,7 @@ fn unet(bench: &Bench) -> PathBuf {
     bench.path("model/unet/diffusion_pytorch_model.safetensors")
 }
 
-/// The edit of the fixtures with this model and `drag`, as `--json`. Stderr is progress.
+/// Returns an edit of the fixtures' picture with this model and `drag`. It prints a record.
 fn edit_with(bench: &Bench, drag: &Path) -> Run {
     bench
         .dragnext(["edit", "--json", "--model", "model", "-o", "out.png"])
@@ -46,18 +46,18 @@ fn fails(bench: &Bench, run: Run, status: i32, kind: &str) -> String {
 }
 
 #[test]
-fn the_untouched_model_works() {
+fn the_undamaged_model_works() {
     let bench = model_bench();
     let ended = edit(&bench).any_stdout().run();
     let (record, stderr) = (ended.record, ended.stderr);
     assert_eq!(record["status"], "done");
-    assert!(!stderr.contains("failpoint"), "no fault was asked for");
+    assert!(!stderr.contains("failpoint"), "no failpoint is active");
     assert!(bench.path("out.png").is_file());
 }
 
-/// A file cut anywhere: in its length, in its header, in its numbers.
+/// The file is truncated in its length field, its header and its values.
 #[test]
-fn truncated_weights_are_named() {
+fn truncated_weights_are_rejected() {
     let bench = model_bench();
     let whole = std::fs::read(unet(&bench)).unwrap();
     for length in [0, 1, 7, 8, 9, 100, whole.len() / 2, whole.len() - 1] {
@@ -76,7 +76,7 @@ fn truncated_weights_are_named() {
 }
 
 #[test]
-fn a_header_that_claims_too_much_is_refused() {
+fn a_header_length_beyond_the_file_is_rejected() {
     let bench = model_bench();
     let whole = std::fs::read(unet(&bench)).unwrap();
     for claim in [1u64 << 60, u64::MAX, whole.len() as u64] {
@@ -88,7 +88,7 @@ fn a_header_that_claims_too_much_is_refused() {
     }
 }
 
-/// Rewrites the header of the UNet's file; the numbers stay.
+/// Changes the header of a safetensors file and keeps its values.
 fn rewrite_header(path: &Path, change: impl Fn(&mut serde_json::Map<String, serde_json::Value>)) {
     let bytes = std::fs::read(path).unwrap();
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -102,7 +102,7 @@ fn rewrite_header(path: &Path, change: impl Fn(&mut serde_json::Map<String, serd
 }
 
 #[test]
-fn overlapping_tensors_are_refused() {
+fn overlapping_tensors_are_rejected() {
     let bench = model_bench();
     rewrite_header(&unet(&bench), |header| {
         let first = header["conv_in.bias"].clone();
@@ -112,9 +112,9 @@ fn overlapping_tensors_are_refused() {
     assert!(stderr.contains("header is invalid"), "{stderr}");
 }
 
-/// Missing, extra and misshapen tensors are named all at once, with both shapes.
+/// Missing, unknown and misshapen tensors are reported together, with both shapes.
 #[test]
-fn tensors_that_do_not_fit_are_all_named() {
+fn all_mismatched_tensors_are_reported() {
     let bench = model_bench();
     rewrite_header(&unet(&bench), |header| {
         let bias = header.remove("conv_in.bias").unwrap();
@@ -136,7 +136,7 @@ fn tensors_that_do_not_fit_are_all_named() {
 }
 
 #[test]
-fn weights_of_another_type_are_refused() {
+fn weights_of_an_integer_type_are_rejected() {
     let bench = model_bench();
     rewrite_header(&unet(&bench), |header| {
         header["conv_in.bias"]["dtype"] = "I32".into()
@@ -146,7 +146,7 @@ fn weights_of_another_type_are_refused() {
 }
 
 #[test]
-fn unsupported_configurations_are_named() {
+fn unsupported_configurations_are_rejected() {
     for (part, key, value) in [
         ("unet", "class_embed_type", "\"timestep\""),
         ("unet", "transformer_layers_per_block", "2"),
@@ -173,9 +173,9 @@ fn unsupported_configurations_are_named() {
     }
 }
 
-/// Pickles can run code; they are never opened, wherever they are given.
+/// Pickles can execute code, so they are never opened.
 #[test]
-fn pickles_are_refused() {
+fn pickles_are_rejected() {
     for name in ["model.ckpt", "model.pt", "model.bin"] {
         let bench = model_bench();
         let pickle = bench.path("model").join(name);
@@ -197,10 +197,10 @@ fn pickles_are_refused() {
     assert!(stderr.contains("diffusion_pytorch_model.bin"), "{stderr}");
 }
 
-/// Not a number, wherever it appears, stops the edit with stage and step; no picture is written.
+/// The error names the stage and the step, and no picture is written.
 #[cfg(feature = "failpoints")]
 #[test]
-fn not_a_number_stops_the_edit() {
+fn a_value_that_is_not_finite_stops_the_edit() {
     for (place, expected) in [
         (
             "nan_in_unet",
@@ -218,7 +218,7 @@ fn not_a_number_stops_the_edit() {
     }
 }
 
-/// A panic is a bug with a record and a message like those of other errors; Rust's own text comes when it is asked for.
+/// A panic gets a record and a message like other errors. `RUST_BACKTRACE` adds Rust's own message.
 #[cfg(feature = "failpoints")]
 #[test]
 fn a_panic_is_reported_as_a_bug() {
@@ -241,11 +241,11 @@ fn a_panic_is_reported_as_a_bug() {
     fails(&bench, run, 101, "bug");
 }
 
-/// A learning rate that throws the latent out of its range stops the edit; who asks for it gets the best there was, and is told.
+/// A learning rate that is too large stops the edit. With `--keep-partial` the best latent so far is decoded, with a warning.
 #[test]
-fn a_drag_that_diverges_is_stopped() {
+fn a_diverging_drag_stops_the_edit() {
     let bench = model_bench();
-    let lively = [
+    let diverging = [
         "--lr",
         "100",
         "--no-lora",
@@ -256,7 +256,7 @@ fn a_drag_that_diverges_is_stopped() {
         "--iterations",
         "3",
     ];
-    let stderr = fails(&bench, edit(&bench).args(lively), 1, "compute.diverged");
+    let stderr = fails(&bench, edit(&bench).args(diverging), 1, "compute.diverged");
     assert!(
         stderr.contains("drag, step 1: the latent diverged at a learning rate of 100")
             && stderr.contains("--keep-partial"),
@@ -264,7 +264,7 @@ fn a_drag_that_diverges_is_stopped() {
     );
 
     let record = edit(&bench)
-        .args(lively)
+        .args(diverging)
         .args(["--keep-partial", "true"])
         .record();
     assert!(record.warnings().contains(&"drag.diverged"), "{record}");
@@ -272,15 +272,15 @@ fn a_drag_that_diverges_is_stopped() {
 
     // The same edit with the default learning rate succeeds.
     edit(&bench)
-        .args(&lively[2..])
+        .args(&diverging[2..])
         .arg("--overwrite")
         .any_stdout()
         .run();
 }
 
-/// LoRA files as diffusers and peft write them are used; one of another model is refused with the tensors that do not fit.
+/// LoRA files in the formats of diffusers and peft are accepted. One of another model is rejected with the mismatched tensors.
 #[test]
-fn a_lora_of_another_model_is_named() {
+fn a_lora_of_another_model_is_rejected() {
     let brief = [
         "--strength",
         "0.04",
@@ -315,7 +315,7 @@ fn a_lora_of_another_model_is_named() {
     );
 }
 
-/// A LoRA file in peft's names whose first matrix has nine input channels, which no layer of the tiny model has.
+/// Writes a LoRA file with peft's names whose first matrix has nine input channels; no layer of the tiny model has nine.
 fn other_lora(bench: &Bench) -> PathBuf {
     let path = bench.path("model/other.safetensors");
     let name = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q";
@@ -332,7 +332,7 @@ fn other_lora(bench: &Bench) -> PathBuf {
 }
 
 #[test]
-fn half_precision_on_the_cpu_is_refused() {
+fn half_precision_on_the_cpu_is_rejected() {
     for dtype in ["f16", "bf16"] {
         let bench = model_bench();
         let stderr = fails(
@@ -346,7 +346,7 @@ fn half_precision_on_the_cpu_is_refused() {
 }
 
 #[test]
-fn prompts_that_are_too_long_are_refused() {
+fn prompts_that_are_too_long_are_rejected() {
     let bench = model_bench();
     let mut drag: serde_json::Value =
         serde_json::from_slice(&std::fs::read(fixture("edit/drag.json")).unwrap()).unwrap();

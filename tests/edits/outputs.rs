@@ -1,5 +1,5 @@
-//! Results on the disk, through the program: refused, made or replaced as promised, and what was there stays when something goes wrong.
-//! A drag that moves nothing does here: it needs no model, and is written like any other.
+//! Outputs on the disk: rejected, created or replaced as documented, and unchanged when a run fails. The drags move nothing, so no model
+//! is needed, but the results are written like others.
 
 use std::fs;
 use std::process::Command;
@@ -13,7 +13,7 @@ use png::{BitDepth, ColorType};
 
 const OLD: &[u8] = b"what was there";
 
-/// A picture that does not pack, a drag file, and an output that exists.
+/// Returns a bench with a picture that does not compress, a drag file and an existing output.
 fn bench() -> Bench {
     let bench = Bench::new();
     bench.write(
@@ -37,13 +37,13 @@ fn assert_ended(ended: &Ended, status: i32, kind: &str) {
     );
 }
 
-/// The folder is as it was: no result, no temporary file, the old file untouched.
+/// Asserts that the folder is unchanged: no result, no temporary file, and the old file.
 fn assert_untouched(bench: &Bench) {
     assert_eq!(bench.names(), ["drag.json", "in.png", "old.png"]);
     assert_eq!(bench.read("old.png"), OLD);
 }
 
-/// What `in.png` becomes: the result of an undisturbed run.
+/// Returns the result of a run without a fault.
 fn expected(bench: &Bench) -> Vec<u8> {
     edit(bench, &["-o", "expected.png"]).run();
     let bytes = bench.read("expected.png");
@@ -51,12 +51,12 @@ fn expected(bench: &Bench) -> Vec<u8> {
     bytes
 }
 
-/// A limit on the size of files, of nothing and of one block: the write fails with its reason, and nothing is left of it.
+/// With a limit of no and of one block the write fails with its reason.
 #[cfg(unix)]
 #[test]
-fn a_limit_on_file_sizes_leaves_no_part_of_a_file() {
+fn a_limit_on_file_sizes_leaves_no_partial_file() {
     let bench = bench();
-    assert!(expected(&bench).len() > 1024, "more than a block");
+    assert!(expected(&bench).len() > 1024, "more than one block");
     for blocks in [0, 1] {
         for output in [&["-o", "new.png"][..], &["-o", "old.png", "--overwrite"]] {
             // The system's error number proves that the limit was reached.
@@ -71,10 +71,10 @@ fn a_limit_on_file_sizes_leaves_no_part_of_a_file() {
     }
 }
 
-/// A disk that is full, as the system says it and as a test makes it up: retry later, nothing is left.
+/// The exit status says that a later run may succeed.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_leaves_no_part_of_a_file() {
+fn a_full_disk_leaves_no_partial_file() {
     let bench = bench();
     fs::create_dir(bench.path("disk")).unwrap();
     let mounted = Command::new("mount")
@@ -82,7 +82,7 @@ fn a_full_disk_leaves_no_part_of_a_file() {
         .arg(bench.path("disk"))
         .output();
     if !mounted.is_ok_and(|output| output.status.success()) {
-        report("skipped: this user may not mount a small disk");
+        report("skipped: mounting a small disk is not permitted");
         return;
     }
     bench.write("disk/old.png", OLD);
@@ -112,7 +112,7 @@ fn a_full_disk_leaves_no_part_of_a_file() {
 
 #[cfg(feature = "failpoints")]
 #[test]
-fn a_disk_that_fills_up_in_the_middle_of_a_write_leaves_no_part_of_a_file() {
+fn a_disk_that_fills_up_during_a_write_leaves_no_partial_file() {
     let bench = bench();
     let run = edit(&bench, &["-o", "old.png", "--overwrite"])
         .env("DRAGNEXT_FAILPOINTS", "disk_full")
@@ -123,7 +123,7 @@ fn a_disk_that_fills_up_in_the_middle_of_a_write_leaves_no_part_of_a_file() {
     assert_untouched(&bench);
 }
 
-/// What was written is read back before it replaces anything. Here a bit has changed on the way.
+/// The written file is read back before it replaces another. Here one bit differs.
 #[cfg(feature = "failpoints")]
 #[test]
 fn a_file_that_reads_back_differently_replaces_nothing() {
@@ -143,7 +143,7 @@ fn a_file_that_reads_back_differently_replaces_nothing() {
 }
 
 #[test]
-fn missing_folders_are_made_and_files_are_no_folders() {
+fn missing_folders_are_created_and_files_are_not_folders() {
     let bench = bench();
     let expected = expected(&bench);
     edit(&bench, &["-o", "a/b/new.png"]).run();
@@ -157,10 +157,10 @@ fn missing_folders_are_made_and_files_are_no_folders() {
     assert_untouched(&bench);
 }
 
-/// A folder that takes no files is named before any work. Its mode stops everybody but root; a read-only disk stops root too.
+/// The folder is read-only by its mode, or, as root ignores modes, on a read-only disk.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_read_only_folder_is_refused_before_any_work() {
+fn a_read_only_folder_is_rejected_before_any_work() {
     use std::os::unix::fs::PermissionsExt;
     let bench = bench();
     let closed = bench.path("closed");
@@ -175,14 +175,14 @@ fn a_read_only_folder_is_refused_before_any_work() {
             .output();
         if !mounted.is_ok_and(|output| output.status.success()) {
             report(
-                "skipped: this user may write to every folder, and may not mount a read-only one",
+                "skipped: this user can write to every folder, and mounting a read-only one is not permitted",
             );
             return;
         }
     }
     assert!(
         fs::write(closed.join("probe"), "").is_err(),
-        "it takes no files"
+        "the folder is read-only"
     );
     let runs = ["closed/new.png", "closed/deeper/new.png"]
         .map(|output| edit(&bench, &["-o", output]).ended());
@@ -204,7 +204,7 @@ fn a_read_only_folder_is_refused_before_any_work() {
         );
         assert!(
             !run.stderr.contains("load"),
-            "no weight was read: {}",
+            "no weights were read: {}",
             run.stderr
         );
     }
@@ -212,10 +212,10 @@ fn a_read_only_folder_is_refused_before_any_work() {
     assert_untouched(&bench);
 }
 
-/// The output lies on another disk than the folder for temporary files: the file is made beside its target, so that it can be renamed.
+/// Temporary files are created beside the output, since files cannot be renamed to another disk.
 #[cfg(target_os = "linux")]
 #[test]
-fn the_folder_for_temporary_files_is_not_used() {
+fn the_system_folder_for_temporary_files_is_not_used() {
     let bench = bench();
     let expected = expected(&bench);
     edit(&bench, &["-o", "new.png"])
@@ -225,7 +225,7 @@ fn the_folder_for_temporary_files_is_not_used() {
 }
 
 #[test]
-fn an_existing_output_is_refused_before_any_work() {
+fn an_existing_output_is_rejected_before_any_work() {
     let bench = bench();
     bench.write("drag.json", moved(100, 100));
     let run = edit(&bench, &["-o", "old.png"])
@@ -235,39 +235,39 @@ fn an_existing_output_is_refused_before_any_work() {
     assert_eq!(run.kind(), "output.exists");
     assert!(
         !run.stderr.contains("load"),
-        "no weight was read: {}",
+        "no weights were read: {}",
         run.stderr
     );
     assert_untouched(&bench);
 }
 
-/// Something else makes the file while the edit is at work: it is kept, and the run has failed.
+/// Another program creates the output during the edit: that file is kept, and the run fails.
 #[cfg(unix)]
 #[test]
-fn an_output_that_appears_during_the_work_is_kept() {
+fn an_output_that_appears_during_the_edit_is_kept() {
     use std::io::{BufRead, BufReader, Read};
     let bench = bench();
     bench.write("drag.json", moved(100, 100));
     let mut child = edit(&bench, &["-o", "new.png"]).start();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut told = String::new();
-    stderr.read_line(&mut told).unwrap();
+    let mut messages = String::new();
+    stderr.read_line(&mut messages).unwrap();
     assert!(
-        told.starts_with("load"),
-        "outputs are checked, and the work has begun: {told}"
+        messages.starts_with("load"),
+        "outputs are checked, and the edit has begun: {messages}"
     );
     bench.write("new.png", OLD);
-    stderr.read_to_string(&mut told).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(1), "{told}");
+    stderr.read_to_string(&mut messages).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{messages}");
     assert!(
-        told.contains("new.png: was created by another program during this run"),
-        "{told}"
+        messages.contains("new.png: was created by another program during this run"),
+        "{messages}"
     );
     assert_eq!(bench.read("new.png"), OLD);
     assert_eq!(bench.names(), ["drag.json", "in.png", "new.png", "old.png"]);
 }
 
-/// The input under its own name, another name, a hard link, a link: never written, with `--overwrite` and `--follow` too.
+/// The input is not overwritten through its path, another path, a hard link or a symbolic link, even with `--overwrite` and `--follow`.
 #[cfg(unix)]
 #[test]
 fn the_input_is_never_the_output() {
@@ -295,7 +295,7 @@ fn the_input_is_never_the_output() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_is_refused_with_its_target() {
+fn a_symbolic_link_is_rejected_with_its_target() {
     let bench = bench();
     std::os::unix::fs::symlink("old.png", bench.path("link.png")).unwrap();
     let run = edit(&bench, &["-o", "link.png", "--overwrite"])
@@ -307,10 +307,10 @@ fn a_link_is_refused_with_its_target() {
     assert_eq!(bench.read("old.png"), OLD);
 }
 
-/// With `--follow` the file that the link leads to is written, in its own folder, and the link stays.
+/// With `--follow` the target of the link is written in its own folder, and the link stays.
 #[cfg(unix)]
 #[test]
-fn a_link_is_followed_when_asked() {
+fn follow_writes_the_target_of_a_symbolic_link() {
     use std::os::unix::fs::symlink;
     let bench = bench();
     let expected = expected(&bench);
@@ -340,7 +340,7 @@ fn a_link_is_followed_when_asked() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_that_leads_nowhere_good_is_refused() {
+fn a_symbolic_link_with_an_invalid_target_is_rejected() {
     use std::os::unix::fs::symlink;
     let bench = bench();
     fs::create_dir(bench.path("store")).unwrap();
@@ -361,10 +361,10 @@ fn a_link_that_leads_nowhere_good_is_refused() {
     assert!(names(&bench.path("store")).is_empty());
 }
 
-/// A file that is replaced leaves its permissions to the new one; a new file gets those of any new file.
+/// A replaced file passes its permissions on; a new file gets those of the umask.
 #[cfg(unix)]
 #[test]
-fn permissions_stay() {
+fn permissions_are_kept() {
     use std::os::unix::fs::PermissionsExt;
     let bench = bench();
     let mode = |name: &str| fs::metadata(bench.path(name)).unwrap().permissions().mode() & 0o7777;
@@ -386,10 +386,10 @@ fn permissions_stay() {
     }
 }
 
-/// Who reads the record may go away early: a quiet end, and the result is there.
+/// A closed stdout does not fail the edit.
 #[cfg(unix)]
 #[test]
-fn a_reader_that_went_away_is_no_error() {
+fn a_closed_stdout_is_not_an_error() {
     let bench = bench();
     let mut child = edit(&bench, &["-o", "new.png"]).start();
     drop(child.stdout.take());

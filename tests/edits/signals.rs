@@ -8,9 +8,9 @@ use crate::bench::Ended;
 use crate::bench::program::send;
 use crate::bench::tiny::model;
 
-/// SIGINT and SIGTERM stop between two steps, within seconds, and leave nothing behind.
+/// The edit stops at the next step, within seconds, and leaves no file.
 #[test]
-fn a_signal_stops_the_edit_tidily() {
+fn a_signal_stops_the_edit_and_leaves_no_file() {
     for (signal, status) in [("INT", 130), ("TERM", 143)] {
         let bench = bench();
         // Steps for minutes, so that the signal arrives during one.
@@ -19,30 +19,30 @@ fn a_signal_stops_the_edit_tidily() {
             .args(["--json", "--lora-steps", "1000", "--model"])
             .arg(model())
             .start();
-        // The first line tells that the program listens, and that the stages have begun.
+        // After the first line the signal handlers are installed and the stages have begun.
         let mut stderr = BufReader::new(run.stderr.take().unwrap());
-        let mut told = String::new();
-        stderr.read_line(&mut told).unwrap();
-        assert!(told.starts_with("load"), "{told}");
+        let mut messages = String::new();
+        stderr.read_line(&mut messages).unwrap();
+        assert!(messages.starts_with("load"), "{messages}");
         assert!(
             run.try_wait().unwrap().is_none(),
             "the edit is still running"
         );
         let sent = Instant::now();
         send(signal, &run);
-        stderr.read_to_string(&mut told).unwrap();
-        assert_eq!(Ended::wait(run).status, Some(status), "{told}");
+        stderr.read_to_string(&mut messages).unwrap();
+        assert_eq!(Ended::wait(run).status, Some(status), "{messages}");
         assert!(sent.elapsed() < Duration::from_secs(30));
-        assert!(told.contains("interrupted; no result was written"));
+        assert!(messages.contains("interrupted; no result was written"));
         assert!(!bench.path("out.png").exists());
         assert_eq!(bench.names(), ["drag.json", "in.png"]);
     }
 }
 
-/// Wherever the edit is, a signal is noticed before the stage it comes in has ended. The places wait for it, so that it cannot come late.
+/// A signal stops the edit before the current stage ends. At these failpoints the edit waits for the signal, so it cannot arrive late.
 #[cfg(feature = "failpoints")]
 #[test]
-fn a_signal_is_noticed_inside_long_stages() {
+fn a_signal_stops_an_edit_inside_a_long_stage() {
     for (place, stage) in [
         ("wait_in_load", "load"),
         ("wait_in_encode", "encode"),
@@ -52,26 +52,27 @@ fn a_signal_is_noticed_inside_long_stages() {
         let bench = bench();
         let (mut run, mut stderr) = bench.short_edit(&["-o", "out.png"]).start_at(place);
         send("INT", &run);
-        let mut told = String::new();
-        stderr.read_to_string(&mut told).unwrap();
-        assert_eq!(run.wait().unwrap().code(), Some(130), "{place}: {told}");
+        let mut messages = String::new();
+        stderr.read_to_string(&mut messages).unwrap();
+        assert_eq!(run.wait().unwrap().code(), Some(130), "{place}: {messages}");
         assert!(
-            told.contains("interrupted; no result was written"),
-            "{place}: {told}"
+            messages.contains("interrupted; no result was written"),
+            "{place}: {messages}"
         );
         assert!(
-            told.lines()
+            messages
+                .lines()
                 .all(|line| !line.starts_with(&format!("{stage} "))),
-            "{stage} did not end: {told}"
+            "{stage} did not finish: {messages}"
         );
         assert_eq!(bench.names(), ["drag.json", "in.png"]);
     }
 }
 
-/// Who asks twice does not want to wait: the second signal ends the process, wherever it is.
+/// The second signal ends the process immediately, even if the edit hangs.
 #[cfg(feature = "failpoints")]
 #[test]
-fn a_second_signal_ends_the_process_at_once() {
+fn a_second_signal_ends_the_process_immediately() {
     for (second, status) in [("INT", 130), ("TERM", 143)] {
         let bench = bench();
         let (mut run, mut stderr) = bench
@@ -82,19 +83,19 @@ fn a_second_signal_ends_the_process_at_once() {
         std::thread::sleep(Duration::from_millis(300));
         assert!(
             run.try_wait().unwrap().is_none(),
-            "the first signal waits for the place where the edit hangs"
+            "the first signal has no effect while the edit hangs"
         );
         send(second, &run);
-        let mut told = String::new();
-        stderr.read_to_string(&mut told).unwrap();
-        assert_eq!(run.wait().unwrap().code(), Some(status), "{told}");
+        let mut messages = String::new();
+        stderr.read_to_string(&mut messages).unwrap();
+        assert_eq!(run.wait().unwrap().code(), Some(status), "{messages}");
         assert!(
             sent.elapsed() < Duration::from_secs(30),
             "the edit hangs for a minute, the process does not"
         );
         assert!(
-            !told.contains("interrupted"),
-            "there was no time for a message: {told}"
+            !messages.contains("interrupted"),
+            "the process ended without a message: {messages}"
         );
         assert_eq!(bench.names(), ["drag.json", "in.png"]);
     }
