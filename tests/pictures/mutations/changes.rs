@@ -127,10 +127,10 @@ pub(super) fn change_bytes(bytes: &mut Vec<u8>, change: &ByteChange) {
         ByteChange::Flip(at, bit) => bytes[at.index(length)] ^= 1 << bit,
         ByteChange::Set(at, value) => bytes[at.index(length)] = *value,
         ByteChange::Remove(at, count) => {
-            drop(bytes.drain(at.index(length)..(at.index(length) + count).min(length)))
+            drop(bytes.drain(at.index(length)..(at.index(length) + count).min(length)));
         }
         ByteChange::Insert(at, more) => {
-            drop(bytes.splice(at.index(length)..at.index(length), more.iter().copied()))
+            drop(bytes.splice(at.index(length)..at.index(length), more.iter().copied()));
         }
         ByteChange::Repeat(at, count) => {
             let range = at.index(length)..(at.index(length) + count).min(length);

@@ -186,7 +186,7 @@ fn no_mutation_of_a_picture_panics() {
                     .to_string()
                     .contains("the decoder failed on this file") =>
             {
-                count("picture: a panic was caught")
+                count("picture: a panic was caught");
             }
             Err(error) => count(&format!("picture: {}", error.kind())),
         }
@@ -200,7 +200,7 @@ fn no_mutation_of_a_picture_panics() {
                     .to_string()
                     .contains("the decoder failed on this file") =>
             {
-                count("mask: a panic was caught")
+                count("mask: a panic was caught");
             }
             Err(_) => count("mask: rejected"),
         }
