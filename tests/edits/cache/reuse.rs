@@ -1,0 +1,301 @@
+//! What an edit takes from the cache.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{BOTH, NOTHING, Scene, drag};
+use crate::bench::pictures::model;
+
+#[test]
+fn a_second_drag_of_a_picture_reuses_lora_and_inversion() {
+    let scene = Scene::new();
+    let first = scene.edit("in.png", "drag.json", &[]);
+    assert_eq!((first.cached(), first.warnings()), (vec![], vec![]));
+    assert_eq!(
+        (
+            &first.record["steps"]["lora"],
+            &first.record["steps"]["invert"]
+        ),
+        (&json!(2), &json!(4))
+    );
+    assert_eq!(scene.entries().len(), 2, "{:?}", scene.entries());
+    assert_eq!(
+        first.png,
+        scene.without_cache("in.png", "drag.json", &[]).png,
+        "writing to the cache does not change the result"
+    );
+
+    let second = scene.edit("in.png", "other.json", &[]);
+    assert_eq!(
+        (second.cached(), second.warnings()),
+        (BOTH.to_vec(), vec![])
+    );
+    assert_eq!(
+        (
+            &second.record["steps"]["lora"],
+            &second.record["steps"]["invert"]
+        ),
+        (&json!(0), &json!(0))
+    );
+    let stages: Vec<&String> = second.record["seconds"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .collect();
+    assert_eq!(
+        stages,
+        ["decode", "denoise", "drag", "encode", "load"],
+        "sorted by name"
+    );
+    assert!(
+        !second.stderr.contains("lora ") && second.stderr.contains("drag "),
+        "{}",
+        second.stderr
+    );
+    let uncached = scene.without_cache("in.png", "other.json", &[]);
+    assert!(second.png == uncached.png, "the same bytes");
+    assert_eq!(second.record["job"], uncached.record["job"]);
+    assert!(
+        second.png != first.png,
+        "another target gives another picture"
+    );
+    // Repeat the first edit.
+    assert!(scene.edit("in.png", "drag.json", &[]).png == first.png);
+}
+
+/// After each change, exactly the unaffected stages come from the cache, and the bytes are those without a cache.
+#[test]
+fn only_affected_stages_are_computed_again() {
+    let scene = Scene::new();
+    let first = scene.edit("in.png", "drag.json", &[]);
+    scene.picture("brighter.png", 1);
+    scene.bench.write("prompt.json", drag("a cat", 42.0));
+    let cases: [(&str, &str, &[&str], &[&str]); 14] = [
+        ("in.png", "drag.json", &["--lr", "0.01"], &BOTH),
+        (
+            "in.png",
+            "drag.json",
+            &["--iterations", "1", "--timesteps", "2"],
+            &BOTH,
+        ),
+        ("in.png", "drag.json", &["--start", "paper"], &BOTH),
+        (
+            "in.png",
+            "drag.json",
+            &["--dtype", "f32", "--device", "cpu"],
+            &BOTH,
+        ),
+        ("in.png", "drag.json", &["--strength", "0.04"], &["lora"]),
+        (
+            "in.png",
+            "drag.json",
+            &["--steps", "40", "--strength", "0.1"],
+            &["lora"],
+        ),
+        ("in.png", "drag.json", &["--seed", "1"], &NOTHING),
+        ("in.png", "drag.json", &["--lora-steps", "3"], &NOTHING),
+        ("in.png", "drag.json", &["--lora-rank", "3"], &NOTHING),
+        ("in.png", "drag.json", &["--lora-lr", "0.001"], &NOTHING),
+        ("in.png", "drag.json", &["--lora-batch", "1"], &NOTHING),
+        ("in.png", "drag.json", &["--size", "80"], &NOTHING),
+        ("in.png", "prompt.json", &[], &NOTHING),
+        ("brighter.png", "drag.json", &[], &NOTHING),
+    ];
+    for (picture, drag, arguments, cached) in cases {
+        let edited = scene.edit(picture, drag, arguments);
+        assert_eq!(
+            (edited.cached(), edited.warnings()),
+            (cached.to_vec(), vec![]),
+            "{picture} {drag} {arguments:?}"
+        );
+        assert!(
+            edited.png == scene.without_cache(picture, drag, arguments).png,
+            "{picture} {drag} {arguments:?}"
+        );
+        assert_eq!(
+            scene.edit(picture, drag, arguments).cached(),
+            BOTH,
+            "{picture} {drag} {arguments:?} again"
+        );
+    }
+    // The inversion is cached without a LoRA too. It does not depend on the seed, whose noise is used in the vacated area.
+    for (arguments, cached) in [
+        (["--no-lora"].as_slice(), NOTHING.as_slice()),
+        (&["--no-lora"], &["invert"]),
+        (&["--no-lora", "--seed", "3"], &["invert"]),
+    ] {
+        let edited = scene.edit("in.png", "drag.json", arguments);
+        assert_eq!(edited.cached(), cached, "{arguments:?}");
+        assert!(
+            edited.png == scene.without_cache("in.png", "drag.json", arguments).png,
+            "{arguments:?}"
+        );
+    }
+    assert_eq!(scene.edit("in.png", "drag.json", &[]).png, first.png);
+}
+
+/// A processor with another vector width rounds differently.
+#[cfg(feature = "failpoints")]
+#[test]
+fn entries_of_another_instruction_set_are_not_used() {
+    let scene = Scene::new();
+    scene.edit("in.png", "drag.json", &[]);
+    let narrow = |arguments: &[&str]| {
+        scene.edited(
+            scene
+                .command("in.png", "drag.json", arguments)
+                .env("DRAGNEXT_LANES", "1"),
+        )
+    };
+    let first = narrow(&[]);
+    assert_eq!(first.cached(), NOTHING);
+    assert_eq!(narrow(&[]).cached(), BOTH);
+    assert!(first.png == narrow(&["--no-cache"]).png);
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// The key contains the weights and the configuration of the model, not its name.
+#[test]
+fn entries_of_another_model_are_not_used() {
+    let scene = Scene::new();
+    copy(&model(), &scene.path("model"));
+    let edit = || scene.edit("in.png", "drag.json", &["--model", "model"]);
+    edit();
+    std::fs::rename(scene.path("model"), scene.path("renamed")).unwrap();
+    assert_eq!(
+        scene
+            .edit("in.png", "drag.json", &["--model", "renamed"])
+            .cached(),
+        BOTH
+    );
+    std::fs::rename(scene.path("renamed"), scene.path("model")).unwrap();
+
+    let weights = scene.path("model/unet/diffusion_pytorch_model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    bytes[8 + header] ^= 1;
+    std::fs::write(&weights, &bytes).unwrap();
+    assert_eq!(edit().cached(), NOTHING, "a weight that differs in one bit");
+    let schedule = scene.path("model/scheduler/scheduler_config.json");
+    let text = std::fs::read_to_string(&schedule).unwrap();
+    let mut config: Value = serde_json::from_str(&text).unwrap();
+    config["beta_end"] = json!(0.011);
+    std::fs::write(&schedule, config.to_string()).unwrap();
+    assert_eq!(edit().cached(), NOTHING, "another schedule");
+    assert_eq!(edit().cached(), BOTH);
+}
+
+#[test]
+fn a_cached_lora_can_be_saved_and_loaded() {
+    let scene = Scene::new();
+    let first = scene.edit("in.png", "drag.json", &["--save-lora", "first.safetensors"]);
+    let second = scene.edit(
+        "in.png",
+        "drag.json",
+        &["--save-lora", "second.safetensors"],
+    );
+    assert_eq!(second.cached(), BOTH);
+    assert!(scene.bench.read("first.safetensors") == scene.bench.read("second.safetensors"));
+    // The key of the inversion contains the values of the LoRA, not their origin.
+    let given = scene.edit("in.png", "drag.json", &["--lora", "first.safetensors"]);
+    assert_eq!(given.cached(), ["invert"]);
+    assert!(
+        given.png
+            == scene
+                .without_cache("in.png", "drag.json", &["--lora", "first.safetensors"])
+                .png
+    );
+    assert!(
+        image::load_from_memory(&given.png).unwrap()
+            == image::load_from_memory(&first.png).unwrap(),
+        "the same pixels"
+    );
+}
+
+/// Drags of the same picture share LoRA and inversion. Pictures that occur once are not cached.
+#[test]
+fn a_batch_caches_repeated_pictures() {
+    let scene = Scene::new();
+    scene.picture("once.png", 9);
+    let line = |id: &str, image: &str, drag: &str| {
+        json!({ "id": id, "image": image, "drag": drag, "out": format!("{id}.png") }).to_string()
+    };
+    let lines = [
+        line("a", "in.png", "drag.json"),
+        line("b", "once.png", "drag.json"),
+        line("c", "in.png", "other.json"),
+    ]
+    .join("\n");
+    scene.bench.write("list.jsonl", lines);
+    let run = |out: &str, arguments: &[&str]| {
+        let mut command =
+            scene.dragnext(&["batch", "--manifest", "list.jsonl", "-o", out, "--json"]);
+        command.args([
+            "--timesteps",
+            "1",
+            "--iterations",
+            "2",
+            "--lora-steps",
+            "2",
+            "--lora-rank",
+            "2",
+            "--size",
+            "64",
+            "--strength",
+            "0.08",
+        ]);
+        let output = command
+            .args(arguments)
+            .arg("--model")
+            .arg(model())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let text = String::from_utf8(output.stdout).unwrap();
+        let records: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let cached = records[..3]
+            .iter()
+            .map(|record| record["cached"].as_array().map_or(0, Vec::len))
+            .collect::<Vec<_>>();
+        let pictures: Vec<Vec<u8>> = ["a", "b", "c"]
+            .iter()
+            .map(|id| scene.bench.read(&format!("{out}/{id}.png")))
+            .collect();
+        (cached, pictures)
+    };
+    let (cached, pictures) = run("out", &[]);
+    assert_eq!(cached, [0, 0, 2]);
+    assert_eq!(
+        scene.entries().len(),
+        2,
+        "no entry of the picture that occurs once: {:?}",
+        scene.entries()
+    );
+    let (cached, uncached) = run("uncached", &["--no-cache"]);
+    assert_eq!(cached, [0, 0, 0]);
+    assert!(pictures == uncached);
+    // Existing entries are used even for pictures that occur once.
+    scene.edit("once.png", "other.json", &[]);
+    let (cached, again) = run("again", &[]);
+    assert_eq!(cached, [2, 2, 2]);
+    assert!(again == uncached);
+}
