@@ -22,7 +22,7 @@ const VARIABLE: &str = "DRAGNEXT_FAILPOINTS";
 /// Returns whether this place is to fail. Prints it to stderr, so that a test can prove that its fault happened.
 #[cfg(feature = "failpoints")]
 #[expect(clippy::print_stderr, reason = "a test reads it")]
-pub fn is_hit(name: &str) -> bool {
+pub(crate) fn is_hit(name: &str) -> bool {
     let hit = std::env::var(VARIABLE)
         .is_ok_and(|names| names.split(',').any(|place| is_due(place, name)));
     if hit {
@@ -49,12 +49,12 @@ fn is_due(place: &str, name: &str) -> bool {
 
 /// Returns whether this place is to fail: never in this build.
 #[cfg(not(feature = "failpoints"))]
-pub const fn is_hit(_: &str) -> bool {
+pub(crate) const fn is_hit(_: &str) -> bool {
     false
 }
 
 /// Ends the process with SIGKILL if `name` is to fail.
-pub fn kill(name: &str) {
+pub(crate) fn kill(name: &str) {
     if is_hit(name) {
         #[cfg(unix)]
         let _ = signal_hook::low_level::raise(SIGKILL);
@@ -62,7 +62,7 @@ pub fn kill(name: &str) {
 }
 
 /// Returns the tensor, with its first value replaced by NaN if `name` is to fail.
-pub fn corrupt<B: Backend>(name: &str, tensor: Tensor<B>) -> Tensor<B> {
+pub(crate) fn corrupt<B: Backend>(name: &str, tensor: Tensor<B>) -> Tensor<B> {
     if !is_hit(name) {
         return tensor;
     }
@@ -76,12 +76,12 @@ pub fn corrupt<B: Backend>(name: &str, tensor: Tensor<B>) -> Tensor<B> {
 /// # Panics
 /// If `name` is to fail.
 #[track_caller]
-pub fn panic(name: &str) {
+pub(crate) fn panic(name: &str) {
     assert!(!is_hit(name), "failpoint {name}");
 }
 
 /// If `name` is to fail, waits until `has_come` returns true, at most for a minute.
-pub fn wait(name: &str, has_come: impl Fn() -> bool) {
+pub(crate) fn wait(name: &str, has_come: impl Fn() -> bool) {
     if is_hit(name) {
         let since = Instant::now();
         while !has_come() && since.elapsed() < Duration::from_mins(1) {
@@ -91,7 +91,7 @@ pub fn wait(name: &str, has_come: impl Fn() -> bool) {
 }
 
 /// If `name` is to fail, waits for the end of stdin, while a test changes files.
-pub fn wait_for_stdin(name: &str) {
+pub(crate) fn wait_for_stdin(name: &str) {
     if is_hit(name) {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
     }

@@ -20,6 +20,7 @@
 //! | [`mod@edit`] | one edit from what was read to the bytes of its result; [`batch`] does many, [`golden`] compares with expected results |
 //! | [`picture`] | reads and writes pictures; [`preview`] draws plans, [`metrics`] compares pictures, [`files`] writes verified files |
 //! | [`nn`] | layers, each with a forward and a backward pass by hand |
+//! | [`device`] | chooses and opens the device that computes, the CPU or a GPU |
 //! | [`kernels`] | the operations of a device behind one trait: [`kernels::cpu`], and `kernels::cuda` with the feature `cuda` |
 //! | [`cli`] | the command line, one file for each subcommand; [`report`] prints, [`progress`] shows stages, [`merge`] sums up shards |
 //! | [`hub`] | fetches models from the Hugging Face hub into its cache; [`doctor`] describes a machine |
@@ -73,38 +74,38 @@
 //! # }
 //! ```
 
-pub mod allocator;
-pub mod batch;
+mod allocator;
+mod batch;
 pub mod cache;
 pub mod cli;
 pub mod device;
 pub mod diffusion;
 pub mod digest;
-pub mod doctor;
+mod doctor;
 pub mod drag_file;
-pub mod edit;
+mod edit;
 mod editor;
 pub mod error;
 mod escape;
-pub mod failpoint;
+mod failpoint;
 pub mod files;
 pub mod geometry;
-pub mod golden;
-pub mod hub;
+mod golden;
+mod hub;
 pub mod interrupt;
 pub mod kernels;
 pub mod mask;
-pub mod merge;
+mod merge;
 pub mod method;
-pub mod metrics;
+mod metrics;
 pub mod model;
 pub mod nn;
 pub mod outline;
-pub mod panics;
+mod panics;
 pub mod picture;
 pub mod pipeline;
 pub mod plan;
-pub mod preview;
+mod preview;
 pub mod progress;
 pub mod region;
 pub mod report;

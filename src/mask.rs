@@ -1,4 +1,6 @@
-//! A yes or no for every pixel: read from a picture, grown, resized, looked up, measured.
+//! Masks: which pixels of a picture belong to an area.
+//!
+//! A mask is read from a picture or rasterised from an outline. It is dilated, resized, sampled at points, and measured.
 
 use std::path::Path;
 
@@ -6,7 +8,7 @@ use crate::error::ErrorKind;
 use crate::geometry::{Point, Size};
 use crate::picture::{Refusal, read_grey};
 
-/// Grey values above this are inside.
+/// A pixel of a mask picture is inside when its grey value is above this.
 const THRESHOLD: u8 = 127;
 
 /// Which pixels belong to an area, row by row.
@@ -23,26 +25,26 @@ pub struct Mask {
 /// Why a mask could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum MaskError {
-    /// There is no such file, or it cannot be opened.
+    /// The file does not exist or cannot be opened.
     #[error("cannot read the mask `{path}`: {reason}")]
     File {
-        /// The mask.
+        /// The mask's path.
         path: String,
-        /// What the operating system said.
+        /// The operating system's message.
         reason: String,
     },
-    /// The file is no picture that can be decoded.
+    /// The file cannot be decoded as a picture.
     #[error("cannot decode the mask `{path}`: {reason}")]
     Decode {
-        /// The mask.
+        /// The mask's path.
         path: String,
-        /// What the decoder said.
+        /// The decoder's message.
         reason: String,
     },
     /// The mask does not have the image's size.
     #[error("the mask `{path}` is {found} pixels, the image is {expected}")]
     Size {
-        /// The mask.
+        /// The mask's path.
         path: String,
         /// The mask's size.
         found: Size,
@@ -52,7 +54,7 @@ pub enum MaskError {
 }
 
 impl Mask {
-    /// A mask with the same answer everywhere.
+    /// Returns a mask with every pixel inside or every pixel outside.
     pub fn filled(size: Size, inside: bool) -> Self {
         Self {
             width: size.width,
@@ -61,7 +63,7 @@ impl Mask {
         }
     }
 
-    /// Asks `inside` at the centre of every pixel.
+    /// Evaluates `inside` at the centre of every pixel.
     pub fn from_fn(size: Size, inside: impl Fn(Point) -> bool) -> Self {
         Self {
             width: size.width,
@@ -70,8 +72,10 @@ impl Mask {
         }
     }
 
-    /// Reads a picture whose light pixels (grey above 127) are inside. Colours count by their luma, 16 bit by their
-    /// upper eight, transparency not at all; a camera's orientation is applied. The size is checked before any pixel is decoded.
+    /// Reads a picture; pixels with a grey value above 127 are inside.
+    ///
+    /// Colours are converted to luma, 16-bit samples are reduced to their upper eight bits, and alpha is ignored. The EXIF
+    /// orientation is applied. The size is checked before any pixel is decoded.
     ///
     /// # Errors
     /// When the file is missing, not a picture, or not of the expected size.
@@ -79,7 +83,7 @@ impl Mask {
         Self::read_if(path, |found| found == expected, expected)
     }
 
-    /// As [`Mask::read`], of whatever size it is.
+    /// Reads a picture of any size, as [`Mask::read`] does.
     ///
     /// # Errors
     /// When the file is missing or not a picture.
@@ -121,18 +125,18 @@ impl Mask {
         })
     }
 
-    /// Width and height.
+    /// Returns width and height.
     pub const fn size(&self) -> Size {
         Size::new(self.width, self.height)
     }
 
-    /// Number of pixels inside.
+    /// Returns the number of pixels inside.
     pub fn count(&self) -> usize {
         self.data.iter().filter(|inside| **inside).count()
     }
 
-    /// Whether the pixel under a point is inside. The right and the bottom edge belong to the last pixel; beyond the picture
-    /// nothing is inside.
+    /// Returns whether the pixel under a point is inside. The right and the bottom edge belong to the last pixel; a point beyond the
+    /// picture is outside.
     pub fn at(&self, point: Point) -> bool {
         self.size().contains(point) && !self.data.is_empty() && {
             let (column, row) = (
@@ -143,7 +147,8 @@ impl Mask {
         }
     }
 
-    /// Top left and bottom right corner of the smallest rectangle of whole pixels around what is inside; `None` when nothing is.
+    /// Returns the top left and bottom right corner of the smallest rectangle of whole pixels around the pixels inside; `None` when
+    /// there are none.
     pub fn bounds(&self) -> Option<(Point, Point)> {
         let mut bounds: Option<(usize, usize, usize, usize)> = None;
         for (index, _) in self.data.iter().enumerate().filter(|(_, inside)| **inside) {
@@ -175,7 +180,7 @@ impl Mask {
         (count > 0).then(|| Point::new(x / count as f64, y / count as f64))
     }
 
-    /// Grown by `radius` pixels in each direction, corners included (a square, as a max pooling of `2 * radius + 1` does).
+    /// Returns the mask dilated by a square of `2 * radius + 1` pixels, as max pooling does.
     #[must_use]
     pub fn dilated(&self, radius: usize) -> Self {
         let mut wide = self.clone();
@@ -203,7 +208,7 @@ impl Mask {
         grown
     }
 
-    /// Resized by taking the pixel at `floor(index * scale)` ("nearest" in the field's libraries).
+    /// Returns the mask resized by nearest neighbour: each pixel takes the one at `floor(index * scale)`, as PyTorch's `nearest`.
     #[must_use]
     pub fn resized(&self, size: Size) -> Self {
         let mut data = Vec::with_capacity(size.area());
@@ -220,8 +225,9 @@ impl Mask {
         }
     }
 
-    /// For every pixel inside, about how many pixels it is from the nearest one outside: 1 beside it, infinity when nothing is
-    /// outside; 0 for pixels outside. The picture's border is no edge. Straight and diagonal steps count 1 and sqrt(2).
+    /// Returns the approximate distance in pixels of every pixel inside to the nearest pixel outside; 0 for pixels outside, infinity
+    /// when all are inside. The picture's border does not count as outside. Straight and diagonal steps count 1 and sqrt(2), a
+    /// chamfer distance in two passes.
     pub fn depth(&self) -> Vec<f32> {
         let (width, height) = (self.width as isize, self.height as isize);
         let mut depth: Vec<f32> = self
@@ -256,7 +262,7 @@ impl Mask {
     }
 }
 
-/// Sets every element of a line that has one inside within `radius`.
+/// Dilates one line: sets every element within `radius` of an element that is inside.
 fn dilate_line(
     from: &[bool],
     to: &mut [bool],
@@ -265,7 +271,7 @@ fn dilate_line(
     length: usize,
     radius: usize,
 ) {
-    let mut reach = 0; // one past the last element that what was seen so far reaches
+    let mut reach = 0; // one past the last element within `radius` of an element inside so far
     for index in 0..length + radius {
         if index < length && from[start + index * stride] {
             reach = index + 2 * radius + 1;
@@ -277,151 +283,4 @@ fn dilate_line(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use image::{DynamicImage, GrayImage, ImageBuffer, Luma, LumaA, Rgba};
-
-    fn from_rows(rows: &[&str]) -> Mask {
-        let data = rows
-            .iter()
-            .flat_map(|row| row.chars().map(|c| c == '#'))
-            .collect();
-        Mask {
-            width: rows[0].len(),
-            height: rows.len(),
-            data,
-        }
-    }
-
-    #[test]
-    fn the_far_edge_belongs_to_the_last_pixel() {
-        let mask = from_rows(&["..#", ".##"]);
-        assert!(
-            mask.at(Point::new(3.0, 2.0))
-                && mask.at(Point::new(3.0, 0.5))
-                && mask.at(Point::new(2.0, 0.0))
-        );
-        assert!(
-            !mask.at(Point::new(3.000_001, 1.0))
-                && !mask.at(Point::new(2.5, -0.001))
-                && !mask.at(Point::new(f64::NAN, 1.0))
-        );
-        assert!(!mask.at(Point::new(0.0, 0.0)));
-    }
-
-    #[test]
-    fn dilation_is_a_square() {
-        let mask = from_rows(&["......", "......", "..#...", "......", ".....#"]);
-        assert_eq!(
-            mask.dilated(1),
-            from_rows(&["......", ".###..", ".###..", ".#####", "....##"])
-        );
-        assert_eq!(mask.dilated(0), mask);
-        assert_eq!(mask.dilated(9).count(), 30);
-    }
-
-    #[test]
-    fn nearest_takes_the_first_pixel_of_each_block() {
-        let mask = from_rows(&["#..#", "....", "..#.", "...#"]);
-        assert_eq!(mask.resized(Size::new(2, 2)), from_rows(&["#.", ".#"]));
-        assert_eq!(
-            from_rows(&["#."]).resized(Size::new(4, 2)),
-            from_rows(&["##..", "##.."])
-        );
-    }
-
-    #[test]
-    fn depth_counts_from_the_area_s_edge_and_not_from_the_pictures() {
-        let depth = from_rows(&[".###", "####"]).depth();
-        let diagonal = std::f32::consts::SQRT_2;
-        assert_eq!(
-            depth,
-            [
-                0.0,
-                1.0,
-                2.0,
-                3.0,
-                1.0,
-                diagonal,
-                1.0 + diagonal,
-                2.0 + diagonal
-            ]
-        );
-        assert!(
-            Mask::filled(Size::new(3, 2), true)
-                .depth()
-                .iter()
-                .all(|depth| depth.is_infinite())
-        );
-    }
-
-    #[test]
-    fn bounds_enclose_whole_pixels() {
-        assert_eq!(
-            from_rows(&["....", ".#..", "...#"]).bounds(),
-            Some((Point::new(1.0, 1.0), Point::new(4.0, 3.0)))
-        );
-        assert_eq!(Mask::filled(Size::new(4, 4), false).bounds(), None);
-    }
-
-    #[test]
-    fn the_centroid_is_the_mean_of_the_pixel_centres() {
-        assert_eq!(
-            from_rows(&["....", ".##.", "..##"]).centroid(),
-            Some(Point::new(2.5, 2.0))
-        );
-        assert_eq!(Mask::filled(Size::new(4, 4), false).centroid(), None);
-    }
-
-    #[test]
-    fn every_kind_of_picture_is_read_by_its_luma() {
-        let folder = tempfile::tempdir().expect("a folder for the masks");
-        let pictures: [DynamicImage; 4] = [
-            GrayImage::from_vec(3, 1, vec![127, 128, 255])
-                .expect("three pixels")
-                .into(),
-            ImageBuffer::<Luma<u16>, _>::from_vec(3, 1, vec![0x7f00_u16, 0x8100, 0xffff])
-                .expect("three pixels")
-                .into(),
-            ImageBuffer::<LumaA<u8>, _>::from_vec(3, 1, vec![0_u8, 255, 200, 0, 255, 7])
-                .expect("three pixels")
-                .into(),
-            ImageBuffer::<Rgba<u8>, _>::from_vec(
-                3,
-                1,
-                vec![0_u8, 0, 0, 255, 255, 255, 255, 0, 0, 255, 0, 1],
-            )
-            .expect("three pixels")
-            .into(),
-        ];
-        for (index, picture) in pictures.iter().enumerate() {
-            let path = folder.path().join(format!("{index}.png"));
-            picture.save(&path).expect("the mask is written");
-            assert_eq!(
-                Mask::read(&path, Size::new(3, 1)).expect("a mask"),
-                from_rows(&[".##"]),
-                "picture {index}"
-            );
-        }
-    }
-
-    #[test]
-    fn another_size_is_refused_with_both_sizes() {
-        let folder = tempfile::tempdir().expect("a folder for the mask");
-        let path = folder.path().join("mask.png");
-        GrayImage::new(3, 2)
-            .save(&path)
-            .expect("the mask is written");
-        let message = Mask::read(&path, Size::new(4, 2))
-            .expect_err("3 x 2 is not 4 x 2")
-            .to_string();
-        assert!(
-            message.ends_with("is 3 x 2 pixels, the image is 4 x 2"),
-            "{message}"
-        );
-        assert!(matches!(
-            Mask::read(folder.path(), Size::new(4, 2)),
-            Err(MaskError::File { .. })
-        ));
-    }
-}
+mod tests;

@@ -1,14 +1,14 @@
-//! Shapes given by numbers, and the pixels they cover.
+//! Outlines: rectangles, ellipses and polygons in continuous coordinates, and the pixels that they cover.
 
 use serde::Serialize;
 
 use crate::geometry::{Point, Scale, Size};
 use crate::mask::Mask;
 
-/// Corners of the polygon that an ellipse is drawn as: on a circle of 1000 pixels it is never further off than a third of one.
+/// Corners of the polygon as which an ellipse is drawn; on a circle of 1000 pixels it deviates by a third of a pixel at most.
 const ELLIPSE_CORNERS: usize = 128;
 
-/// A shape in continuous coordinates, written in files as `{"rect": [...]}` and so on.
+/// An outline in continuous coordinates, written in files as `{"rect": [...]}` and so on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outline {
@@ -16,12 +16,12 @@ pub enum Outline {
     Rect([f64; 4]),
     /// Centre x and y, radius along x and y.
     Ellipse([f64; 4]),
-    /// Corners; a point is inside when a ray from it crosses the outline an odd number of times.
+    /// Corners; inside by the even-odd rule.
     Polygon(Vec<Point>),
 }
 
 impl Outline {
-    /// The same shape with `corner` as the origin.
+    /// Returns the outline in coordinates whose origin is `corner`.
     #[must_use]
     pub fn seen_from(&self, corner: Point) -> Self {
         match self {
@@ -43,7 +43,7 @@ impl Outline {
         }
     }
 
-    /// The same shape after stretching the plane.
+    /// Returns the outline with all coordinates scaled.
     #[must_use]
     pub fn scaled(&self, by: Scale) -> Self {
         let stretch = |[a, b, c, d]: [f64; 4]| [a * by.x, b * by.y, c * by.x, d * by.y];
@@ -56,7 +56,7 @@ impl Outline {
         }
     }
 
-    /// Top left and bottom right corner of the smallest upright rectangle around the shape.
+    /// Returns the top left and bottom right corner of the smallest upright rectangle around the outline.
     pub fn bounds(&self) -> (Point, Point) {
         match self {
             Self::Rect([left, top, right, bottom]) => {
@@ -80,7 +80,7 @@ impl Outline {
         }
     }
 
-    /// The shape's edge as a closed line through these points: an ellipse has very many corners.
+    /// Returns the corners of the outline; an ellipse is approximated by a polygon.
     pub fn ring(&self) -> Vec<Point> {
         match self {
             Self::Rect([left, top, right, bottom]) => {
@@ -101,11 +101,11 @@ impl Outline {
         }
     }
 
-    /// The pixels whose centre lies inside; what lies beyond the picture is cut off.
+    /// Returns the pixels of a picture whose centres lie inside.
     pub fn raster(&self, size: Size) -> Mask {
         let mut mask = Mask::filled(size, false);
         let mut crossings = Vec::new();
-        // The first pixel whose centre is not left of x.
+        // The first column whose centre is not left of x.
         let column = |x: f64| (x - 0.5).ceil().clamp(0.0, size.width as f64) as usize;
         for (row, pixels) in mask.data.chunks_mut(size.width.max(1)).enumerate() {
             self.crossings(row as f64 + 0.5, &mut crossings);
@@ -117,7 +117,7 @@ impl Outline {
         mask
     }
 
-    /// Where the horizontal line at `y` crosses the outline, from left to right; an even number of places.
+    /// Finds where the horizontal line at `y` crosses the outline, from left to right; an even number of places.
     fn crossings(&self, y: f64, places: &mut Vec<f64>) {
         places.clear();
         match self {
@@ -136,7 +136,7 @@ impl Outline {
             Self::Polygon(corners) => {
                 for (index, a) in corners.iter().enumerate() {
                     let b = corners[(index + 1) % corners.len()];
-                    // An end that lies on the line belongs to one side only, so that a corner is not counted twice.
+                    // An end on the line belongs to one of its two edges only, so that a corner is not counted twice.
                     if (a.y <= y) != (b.y <= y) {
                         places.push(a.x + (y - a.y) / (b.y - a.y) * (b.x - a.x));
                     }
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_lies_on_the_edge() {
+    fn the_ring_lies_on_the_edge() {
         let ellipse = Outline::Ellipse([30.0, 20.0, 20.0, 5.0]).ring();
         assert!(ellipse.iter().all(|point| {
             (((point.x - 30.0) / 20.0).hypot((point.y - 20.0) / 5.0) - 1.0).abs() < 1e-12
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_polygon_crosses_itself_is_outside() {
+    fn a_polygon_is_filled_by_the_even_odd_rule() {
         let inner_square_twice = polygon(&[
             [0.0, 0.0],
             [6.0, 0.0],
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shape_beyond_the_picture_is_cut_off() {
+    fn an_outline_is_clipped_at_the_picture() {
         let rect = Outline::Rect([-5.0, -5.0, 2.0, 1e6]);
         assert_eq!(rows(&rect, Size::new(3, 2)), ["##.", "##."]);
         assert_eq!(
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rectangle_as_a_polygon_covers_the_same() {
+    fn a_rectangle_covers_the_same_pixels_as_its_polygon() {
         let size = Size::new(20, 20);
         let rect = Outline::Rect([2.5, 3.5, 10.0, 12.2]);
         let same = polygon(&[[2.5, 3.5], [10.0, 3.5], [10.0, 12.2], [2.5, 12.2]]);

@@ -27,13 +27,13 @@ thread_local! {
 ///
 /// # Errors
 /// [`Error::Bug`] if it panics, otherwise the error of `work`.
-pub fn catch<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(crate) fn catch<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|payload| Err(Error::Bug(message(&*payload))))
 }
 
 /// Runs `work` on this thread; returns `None` if it panics. Meanwhile [`is_expected`] is true on this thread.
-pub fn catch_expected<T>(work: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn catch_expected<T>(work: impl FnOnce() -> T) -> Option<T> {
     let outer = IS_EXPECTED.replace(true);
     let result = catch_unwind(AssertUnwindSafe(work));
     IS_EXPECTED.set(outer);
@@ -41,13 +41,13 @@ pub fn catch_expected<T>(work: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// Returns whether a panic of this thread is expected and becomes an ordinary error. For use in a panic hook.
-pub fn is_expected() -> bool {
+pub(crate) fn is_expected() -> bool {
     IS_EXPECTED.get()
 }
 
 /// Records the message and the place of a panic, for the error that [`catch`] returns. For use in a panic hook; without
 /// it, the error has the message only.
-pub fn record(info: &PanicHookInfo) {
+pub(crate) fn record(info: &PanicHookInfo) {
     let message = info.payload_as_str().unwrap_or(NO_REASON);
     let text = info.location().map_or_else(
         || message.to_owned(),
@@ -57,7 +57,7 @@ pub fn record(info: &PanicHookInfo) {
 }
 
 /// Returns the message of a caught panic, with its place if a hook recorded it.
-pub fn message(payload: &(dyn Any + Send)) -> String {
+pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
     let recorded = LATEST.lock().unwrap_or_else(PoisonError::into_inner).take();
     let said = || {
         payload

@@ -23,11 +23,11 @@ kinds! {
         DeviceCpu "device.cpu" "no GPU can be used, so the CPU computes";
         LoraNotTrained "lora.not_trained" "nothing moves, so no LoRA is trained";
         LoraPartial "lora.partial" "the LoRA file covers only some of the attention layers";
-        LikeModel "like.model" "the model of the other picture is a folder and is not used";
-        LikeSize "like.size" "the picture has another size than the one before";
-        LikeVersion "like.version" "the other picture was made by another version of the program";
-        LikeLora "like.lora" "the other picture was made with another LoRA file";
-        LikeWeights "like.weights" "the other picture was made with other weights";
+        LikeModel "like.model" "`--like`: the model of the other picture is a folder and is not used";
+        LikeSize "like.size" "`--like`: the two pictures differ in size";
+        LikeVersion "like.version" "`--like`: the other picture was made by another version of the program";
+        LikeLora "like.lora" "`--like`: the other picture was made with another LoRA file";
+        LikeWeights "like.weights" "`--like`: the other picture was made with other weights";
         CacheLimit "cache.limit" "the limit of the cache cannot be read";
         CacheRead "cache.read" "a cache entry cannot be read";
         CacheWrite "cache.write" "a cache entry cannot be written";

@@ -18,7 +18,7 @@ use crate::report::{BatchProgress, Summary};
 
 /// Everything that is known of a batch before its weights are loaded.
 #[derive(Debug)]
-pub struct Batch<'a> {
+pub(crate) struct Batch<'a> {
     /// Reads and plans items.
     pub resolver: Resolver,
     /// The records of earlier runs.
@@ -47,7 +47,7 @@ impl Batch<'_> {
     /// # Errors
     /// The errors of `load`. All later errors are the inner result: [`crate::Error::Batch`] unless all items are done,
     /// [`crate::Error::Output`] when records cannot be written.
-    pub fn run(
+    pub(crate) fn run(
         &self,
         items: Vec<&Item>,
         model: Model,

@@ -17,7 +17,7 @@ const MAX_LISTED: usize = 200;
 
 /// What a batch would do.
 #[derive(Debug)]
-pub struct DryRun {
+pub(crate) struct DryRun {
     /// A line for each listed item, and an estimate for all of them.
     pub text: String,
     items: usize,
@@ -26,7 +26,7 @@ pub struct DryRun {
 
 impl DryRun {
     /// Plans the items. The pace of the items that are done already gives the estimated time.
-    pub fn new(items: &[&Item], resolver: &Resolver, history: &History) -> Self {
+    pub(crate) fn new(items: &[&Item], resolver: &Resolver, history: &History) -> Self {
         let listed = &items[..items.len().min(MAX_LISTED)];
         let plans: Vec<Result<Plan>> = listed.par_iter().map(|item| resolver.plan(item)).collect();
         let mut text = String::new();
@@ -77,7 +77,7 @@ impl DryRun {
     ///
     /// # Errors
     /// [`Error::Batch`] `batch.failed`.
-    pub fn result(&self) -> Result<()> {
+    pub(crate) fn result(&self) -> Result<()> {
         if self.failed == 0 {
             return Ok(());
         }

@@ -52,7 +52,7 @@ impl ListEntry {
 
 /// Why an entry cannot be edited.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListFault {
+pub(crate) struct ListFault {
     /// How messages name the entry: a line of the manifest, or a picture.
     pub place: String,
     /// `manifest.line`, `manifest.duplicate_id`, `manifest.same_output`, `manifest.path_escapes`, `manifest.name`,
@@ -77,7 +77,7 @@ impl ListFault {
 
 /// An entry that was checked.
 #[derive(Debug)]
-pub struct Item {
+pub(crate) struct Item {
     /// Position in the list, from 0; decides the item's shard.
     pub index: usize,
     /// Its name in records.

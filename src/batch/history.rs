@@ -53,7 +53,7 @@ struct ItemHistory {
 
 /// The records of earlier runs.
 #[derive(Debug, Default)]
-pub struct History {
+pub(crate) struct History {
     items: HashMap<String, ItemHistory>,
     /// Seconds of all items that are done.
     seconds: f64,
@@ -63,7 +63,7 @@ pub struct History {
 
 /// `--redo`: items that are edited again although nothing changed.
 #[derive(Debug, Clone, Default)]
-pub struct Redo {
+pub(crate) struct Redo {
     /// All items.
     pub all: bool,
     /// Failed items.
@@ -74,7 +74,7 @@ pub struct Redo {
 
 impl Redo {
     /// Interprets words that are `all`, `failed` or ids.
-    pub fn new(words: &[String]) -> Self {
+    pub(crate) fn new(words: &[String]) -> Self {
         let has = |word: &str| words.iter().any(|given| given == word);
         let ids = words
             .iter()
@@ -92,7 +92,7 @@ impl Redo {
     ///
     /// # Errors
     /// [`Error::Batch`] `batch.unknown_id`.
-    pub fn check(&self, items: &[Item]) -> Result<()> {
+    pub(crate) fn check(&self, items: &[Item]) -> Result<()> {
         let is_unknown = |id: &&String| !items.iter().any(|item| item.id == **id);
         self.ids.iter().find(is_unknown).map_or(Ok(()), |id| {
             Err(Error::Batch {
@@ -106,7 +106,7 @@ impl Redo {
 
 /// Whether an item needs to be edited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ItemState {
+pub(crate) enum ItemState {
     /// It is done, and nothing changed.
     Done,
     /// It failed, and would fail again with the same error.
@@ -120,7 +120,7 @@ impl History {
     ///
     /// # Errors
     /// [`Error::File`] when a record file cannot be read.
-    pub fn read(outputs: &Path) -> Result<Self> {
+    pub(crate) fn read(outputs: &Path) -> Result<Self> {
         let mut history = Self::default();
         let Ok(entries) = fs::read_dir(outputs.join(RECORDS)) else {
             return Ok(history);
@@ -181,23 +181,23 @@ impl History {
     }
 
     /// Returns whether any record names this item. Without one it is pending.
-    pub fn knows(&self, item: &Item) -> bool {
+    pub(crate) fn knows(&self, item: &Item) -> bool {
         self.items.contains_key(&item.id)
     }
 
     /// Returns the mean number of seconds of the items that are done.
-    pub fn seconds_per_item(&self) -> Option<f64> {
+    pub(crate) fn seconds_per_item(&self) -> Option<f64> {
         (self.timed > 0 && self.seconds > 0.0).then(|| self.seconds / self.timed as f64)
     }
 
     /// Returns whether an earlier run wrote these bytes for this item. Such an output may be replaced.
-    pub fn wrote(&self, item: &Item, sha256: &str) -> bool {
+    pub(crate) fn wrote(&self, item: &Item, sha256: &str) -> bool {
         let done = self.items.get(&item.id).and_then(|item| item.done.as_ref());
         done.is_some_and(|(_, out)| out == sha256)
     }
 
     /// Returns whether an item needs to be edited. A recorded failure counts only if the job is the same and the cause was not its output.
-    pub fn state(
+    pub(crate) fn state(
         &self,
         item: &Item,
         redo: &Redo,

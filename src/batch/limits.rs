@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// How many items may fail, and how long the run may take.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub(crate) struct Limits {
     max_failures: Option<usize>,
     deadline: Option<Instant>,
 }
@@ -22,7 +22,7 @@ pub(super) enum StopReason {
 
 impl Limits {
     /// Starts the clock. `max_seconds` that exceed the clock's range are no limit.
-    pub fn new(max_failures: Option<usize>, max_seconds: Option<f64>) -> Self {
+    pub(crate) fn new(max_failures: Option<usize>, max_seconds: Option<f64>) -> Self {
         let limit = max_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         Self {
             max_failures,

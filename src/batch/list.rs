@@ -11,7 +11,7 @@ use crate::warning::Warning;
 
 /// Where a list comes from.
 #[derive(Debug, Clone)]
-pub enum ListSource {
+pub(crate) enum ListSource {
     /// The pictures in a folder and its subfolders.
     Folder(PathBuf),
     /// The lines of a file.
@@ -20,7 +20,7 @@ pub enum ListSource {
 
 /// The items of a list.
 #[derive(Debug)]
-pub struct List {
+pub(crate) struct List {
     /// In the order of the manifest, or of the paths in the folder.
     pub items: Vec<Item>,
     /// Pictures and links that were skipped.
@@ -31,7 +31,7 @@ pub struct List {
 
 /// How a list is read.
 #[derive(Debug, Clone, Copy)]
-pub struct ListOptions<'a> {
+pub(crate) struct ListOptions<'a> {
     /// The output folder.
     pub outputs: &'a Path,
     /// The drag file of entries that have none of their own.
@@ -50,7 +50,7 @@ impl List {
     /// # Errors
     /// [`Error::Batch`] for a faulty entry, [`Error::Several`] for more than one, unless the options say to keep going; `manifest.empty` for a
     /// list without entries; [`Error::File`] when the folder or the manifest cannot be read.
-    pub fn read(source: &ListSource, options: ListOptions) -> Result<Self> {
+    pub(crate) fn read(source: &ListSource, options: ListOptions) -> Result<Self> {
         let (root, entries, warnings) = match source {
             ListSource::Folder(root) => {
                 let (entries, warnings) =

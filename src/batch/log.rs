@@ -22,7 +22,7 @@ const UNSHARDED: &str = "all";
 
 /// The record file of one shard, locked by this process.
 #[derive(Debug)]
-pub struct Log {
+pub(crate) struct Log {
     path: PathBuf,
     file: File,
     /// Bytes of the complete lines.
@@ -42,7 +42,7 @@ impl Log {
     ///
     /// # Errors
     /// [`Error::Batch`] `batch.locked` when another run holds the lock; [`Error::Output`] when the file cannot be written.
-    pub fn open(outputs: &Path, shard: Option<Shard>) -> Result<(Self, Option<Warning>)> {
+    pub(crate) fn open(outputs: &Path, shard: Option<Shard>) -> Result<(Self, Option<Warning>)> {
         let folder = outputs.join(RECORDS);
         let name = shard.map_or_else(|| UNSHARDED.to_owned(), Shard::file_name);
         let path = folder.join(format!("{name}.jsonl"));
@@ -81,7 +81,7 @@ impl Log {
     ///
     /// # Errors
     /// [`Error::Output`]; the file then ends with the previous record.
-    pub fn append(&mut self, record: &Record) -> Result<()> {
+    pub(crate) fn append(&mut self, record: &Record) -> Result<()> {
         let appended = serde_json::to_vec(record)
             .map_err(io::Error::from)
             .and_then(|mut line| {

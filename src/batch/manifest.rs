@@ -159,7 +159,7 @@ impl ManifestLine {
 ///
 /// # Errors
 /// [`Error::Batch`] `manifest.name` for a path that is not valid Unicode.
-pub fn to_manifest(items: &[&Item], root: &Path, outputs: &Path) -> Result<String> {
+pub(crate) fn to_manifest(items: &[&Item], root: &Path, outputs: &Path) -> Result<String> {
     let relative = |path: &Path, root: &Path| path.strip_prefix(root).unwrap_or(path).to_path_buf();
     let mut text = String::new();
     for item in items.iter().filter(|item| item.fault.is_none()) {

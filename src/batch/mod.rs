@@ -52,18 +52,18 @@ mod unique;
 mod weights;
 mod writer;
 
-pub use batch::Batch;
-pub use dry_run::DryRun;
-pub use entry::{Item, ListFault};
-pub use history::{History, ItemState, Redo};
-pub use limits::Limits;
-pub use list::{List, ListOptions, ListSource};
-pub use log::Log;
-pub use manifest::to_manifest;
-pub use options::Options;
-pub use resolver::Resolver;
-pub use seeds::Seeds;
-pub use shard::Shard;
+pub(crate) use batch::Batch;
+pub(crate) use dry_run::DryRun;
+pub(crate) use entry::Item;
+pub(crate) use history::{History, ItemState, Redo};
+pub(crate) use limits::Limits;
+pub(crate) use list::{List, ListOptions, ListSource};
+pub(crate) use log::Log;
+pub(crate) use manifest::to_manifest;
+pub(crate) use options::Options;
+pub(crate) use resolver::Resolver;
+pub(crate) use seeds::Seeds;
+pub(crate) use shard::Shard;
 
 /// The folder inside an output folder that holds records.
-pub const RECORDS: &str = "records";
+pub(crate) const RECORDS: &str = "records";

@@ -4,7 +4,7 @@ use super::Limits;
 
 /// How the items of a batch are edited and recorded.
 #[derive(Debug, Clone, Copy)]
-pub struct Options {
+pub(crate) struct Options {
     /// Replace outputs that this program did not write.
     pub overwrite: bool,
     /// Write into each PNG how it was made.

@@ -20,7 +20,7 @@ use crate::plan::{Choice, ModelFacts, Plan, Request, Settings};
 
 /// What holds for all items of a batch.
 #[derive(Debug)]
-pub struct Resolver {
+pub(crate) struct Resolver {
     /// Method and settings of the command line and the environment.
     pub flags: Choice,
     /// What planning knows of the model.
@@ -40,7 +40,7 @@ impl Resolver {
     ///
     /// # Errors
     /// As [`ModelFacts::of`].
-    pub fn new(
+    pub(crate) fn new(
         flags: Choice,
         model: Option<&Model>,
         drag: Option<(DragFile, PathBuf)>,
@@ -62,7 +62,7 @@ impl Resolver {
     ///
     /// # Errors
     /// Whatever would make the item fail before the network.
-    pub fn is_job(
+    pub(crate) fn is_job(
         &self,
         item: &Item,
         job: &str,
@@ -88,7 +88,7 @@ impl Resolver {
     ///
     /// # Errors
     /// As [`Resolver::is_job`].
-    pub fn plan(&self, item: &Item) -> Result<Plan> {
+    pub(crate) fn plan(&self, item: &Item) -> Result<Plan> {
         check_fault(item)?;
         let (drag, path) = self.instruction(item)?;
         let size = picture::size(&item.image).map_err(|error| gone(&item.image, error))?;
@@ -100,7 +100,11 @@ impl Resolver {
     /// # Errors
     /// The item's fault in the list; `item.gone` when a file was there when the list was checked and is not now; whatever is wrong with its
     /// files, its plan or its output.
-    pub fn prepare(&self, item: &Item, provenance: Provenance) -> Result<(Prepared, String)> {
+    pub(crate) fn prepare(
+        &self,
+        item: &Item,
+        provenance: Provenance,
+    ) -> Result<(Prepared, String)> {
         check_fault(item)?;
         let (drag, path) = self.instruction(item)?;
         let original = picture::read(&item.image).map_err(|error| gone(&item.image, error))?;
@@ -119,7 +123,7 @@ impl Resolver {
     }
 
     /// Returns the path of an item's drag file: its own, else the one for all items.
-    pub fn drag_path<'a>(&'a self, item: &'a Item) -> Option<&'a Path> {
+    pub(crate) fn drag_path<'a>(&'a self, item: &'a Item) -> Option<&'a Path> {
         let common = self.drag.as_ref().map(|(_, path)| path.as_path());
         item.drag.as_deref().or(common)
     }

@@ -50,7 +50,7 @@ pub(super) fn batch_result(summary: &Summary, tally: &Tally, interrupt: &Interru
         None if tally.failed > 0 && tally.disk_full == tally.failed && tally.done == 0 => error(
             ErrorKind::OutputDiskFull,
             "no result could be written: the disk is full".into(),
-            "free some disk space, then run the same command again",
+            "free some space, then run this again",
         ),
         None if failed > 0 => error(
             ErrorKind::BatchFailed,

@@ -11,7 +11,7 @@ const MAX_SEEDS: usize = 1000;
 
 /// Distinct seeds in the given order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Seeds(Vec<u64>);
+pub(crate) struct Seeds(Vec<u64>);
 
 impl FromStr for Seeds {
     type Err = &'static str;

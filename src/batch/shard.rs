@@ -5,19 +5,19 @@ use std::str::FromStr;
 
 /// One of `count` parts of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shard {
+pub(crate) struct Shard {
     index: usize,
     count: usize,
 }
 
 impl Shard {
     /// Returns whether item `k`, from 0, belongs to this shard.
-    pub fn has(self, k: usize) -> bool {
+    pub(crate) fn has(self, k: usize) -> bool {
         k % self.count == self.index
     }
 
     /// Returns the name of the shard's record file, without extension.
-    pub fn file_name(self) -> String {
+    pub(crate) fn file_name(self) -> String {
         format!("{}-of-{}", self.index, self.count)
     }
 }

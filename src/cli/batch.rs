@@ -20,15 +20,8 @@ use crate::progress;
 use crate::report::{self, Failure};
 
 /// Edits many pictures in one run, which can be stopped and continued.
-///
-/// Takes a folder or a manifest. In a folder, `cat.png` (or .jpg, .jpeg, .webp) is edited with `cat.json`, else with `cat/drag.json`.
-///
-/// - The whole list is checked before anything runs.
-/// - Results go to the output folder, in the same subfolders. A record of each item goes to `records/` in it.
-/// - The same command run again edits only what is not done, or has changed: picture, drag file, settings, weights or program.
-/// - A failed item does not stop the others. The exit status is then 1.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(long_about = ABOUT, after_help = EXAMPLES)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a switch of the command line"
@@ -113,8 +106,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     no_lora: bool,
 
-    /// Neither use nor fill the cache of trained LoRA weights and inversions. Without this flag, results for pictures that are in the list several times
-    /// are stored.
+    /// Do not use the cache of trained LoRA weights and inversions. By default it is read, and filled for pictures that are in the list
+    /// several times.
     #[arg(long)]
     no_cache: bool,
 
@@ -137,6 +130,15 @@ pub(super) struct Arguments {
     #[command(flatten)]
     settings: SettingFlags,
 }
+
+const ABOUT: &str = "Edits many pictures in one run, which can be stopped and continued.
+
+Takes a folder or a manifest. In a folder, `cat.png` (or .jpg, .jpeg, .webp) is edited with `cat.json`, else with `cat/drag.json`.
+
+- The whole list is checked before anything runs.
+- Results go to the output folder, in the same subfolders. A record of each item goes to `records/` in it.
+- Run again, the same command edits only items that are not done or have changed: picture, drag file, settings, weights or program.
+- A failed item does not stop the others. The exit status is then 1.";
 
 const EXAMPLES: &str = r#"Examples:
 

@@ -13,24 +13,9 @@ use crate::progress;
 use crate::report::{self, CaseFormat};
 
 /// Repeats edits with known results and compares.
-///
-/// DIR contains a folder for each case:
-///
-/// - `input.png`, `input.jpg` or `input.webp`: the picture;
-/// - `drag.json`: the drag file;
-/// - `expected.png`: the expected result;
-/// - `check.json`, optional: the case's own limits, such as `{"min_psnr": 30}`.
-///
-/// Each case is edited as `dragnext edit` does, with the weights loaded once. Inside the editable area the result must be within limits,
-/// outside it must be equal. Limits of the command line take precedence over those of `check.json`. The defaults hold across processors: a PSNR
-/// of 40 dB, an SSIM of 0.995 and a mean difference of 0.5.
-///
-/// For each case that differs, `CASE.actual.png` and `CASE.triptych.png` (expected, difference, actual) are written to the folder of
-/// `--output`. A GitHub Actions job gets annotations and a table in its summary.
-///
-/// The exit status is 1 when a case differs, was blessed, or failed. It is 2 when the cases are faulty, which is checked before any edit.
 #[derive(Debug, clap::Args)]
 #[command(
+    long_about = ABOUT,
     after_help = "Examples:\n\n  dragnext check golden --model demo\n  dragnext check golden --model demo --only cat,dog\n  dragnext check golden --model demo --bless          accepts the results that differ"
 )]
 pub(super) struct Arguments {
@@ -70,6 +55,21 @@ pub(super) struct Arguments {
     #[command(flatten)]
     settings: SettingFlags,
 }
+
+const ABOUT: &str = "Repeats edits with known results and compares.
+
+DIR contains a folder for each case:
+
+- `input.png`, `input.jpg` or `input.webp`: the picture
+- `drag.json`: the drag file
+- `expected.png`: the expected result
+- `check.json`, optional: the case's own limits, such as {\"min_psnr\": 30}
+
+Each case is edited as `dragnext edit` does, with the weights loaded once. Inside the editable area the result must be within limits; outside it must be equal. Limits of the command line take precedence over those of `check.json`. The defaults hold across processors: a PSNR of 40 dB, an SSIM of 0.995 and a mean difference of 0.5.
+
+For each case that differs, `CASE.actual.png` and `CASE.triptych.png` (expected, difference, actual) are written to the folder of `--output`. A GitHub Actions job gets annotations and a table in its summary.
+
+The exit status is 1 when a case differs, was blessed, or failed. It is 2 when the cases are faulty, which is checked before any edit.";
 
 /// The default of `--output`.
 const OUTPUT: &str = "dragnext-check";

@@ -1,5 +1,5 @@
-//! The command line: one file for each subcommand, with its arguments and its `run`. The only place that knows clap,
-//! beside the settings, whose flags come from their one table.
+//! The command line: one file for each subcommand, with its arguments and its `run`. The only module that uses clap; the flags of settings
+//! come from the tables of [`crate::method`] and [`crate::settings`] (`setting_flags`).
 
 mod batch;
 mod cache;
@@ -17,6 +17,7 @@ mod model;
 mod new;
 mod planning;
 mod preview;
+mod program;
 mod report;
 mod schema;
 mod setting_flags;
@@ -28,6 +29,8 @@ use clap::{Parser, Subcommand};
 
 use crate::error::Result;
 use crate::interrupt::Interrupt;
+
+pub use program::main;
 
 /// Edits pictures by dragging: mark a part, say where it should go, and the rest of the picture follows.
 ///
@@ -44,7 +47,7 @@ const EXIT_STATUS: &str = "\
 Exit status:
   0    done
   1    failed, or at least one item of a batch did
-  2    not started because of what was given
+  2    not started: invalid input
   75   could not run now (no network, disk full), perhaps later
   130  stopped by SIGINT; 143 by SIGTERM
   101  a bug; please report it";
@@ -74,7 +77,7 @@ impl Cli {
     ///
     /// # Errors
     /// Whatever stopped it; the exit status is [`crate::error::Error::exit_status`].
-    pub fn run(self, interrupt: &Interrupt) -> Result<()> {
+    fn run(self, interrupt: &Interrupt) -> Result<()> {
         match self.command {
             Command::Edit(arguments) => edit::run(&arguments, interrupt),
             Command::Batch(arguments) => batch::run(&arguments, interrupt),

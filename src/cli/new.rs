@@ -1,4 +1,4 @@
-//! `dragnext new`: a drag file to start from.
+//! `dragnext new`: writes a commented drag file as a starting point.
 
 use std::path::{Path, PathBuf};
 
@@ -6,19 +6,19 @@ use crate::drag_file::{DragFile, SCHEMA_FILE, template};
 use crate::error::Result;
 use crate::{files, picture, report};
 
-/// Writes a drag file for a picture, with comments, to start from.
+/// Writes a commented drag file for a picture, as a starting point.
 ///
 /// It fits the picture's size and drags a box to the right. Only the header of IMAGE is read.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The picture that is to be edited.
+    /// The picture to edit.
     image: PathBuf,
 
-    /// Where the drag file goes [default: the picture's name with `.json`, beside it].
+    /// Path of the drag file [default: the picture's name with `.json`, beside it].
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Replace the drag file when it exists.
+    /// Replace an existing drag file.
     #[arg(long)]
     overwrite: bool,
 }
@@ -53,10 +53,10 @@ fn next_steps(image: &Path, output: &Path) -> String {
     let [image, output, schema] = [image, output, &schema].map(report::shell_word);
     format!(
         "wrote {output}\n\n\
-         Open it in an editor and say which part goes where; then look at it, and edit the picture:\n\n  \
+         Open it in an editor and set which part moves where. Then look at the preview and edit the picture:\n\n  \
          dragnext preview {image} --drag {output}\n  \
          dragnext edit {image} --drag {output}\n\n\
-         For an editor that completes keys and values:\n\n  \
+         For completion in an editor:\n\n  \
          dragnext schema > {schema}\n"
     )
 }

@@ -1,4 +1,4 @@
-//! `dragnext preview`: the drag drawn on its picture.
+//! `dragnext preview`: draws a drag file on its picture.
 
 use std::path::{Path, PathBuf};
 
@@ -12,14 +12,14 @@ use crate::plan::Draft;
 use crate::preview;
 use crate::report;
 
-/// Draws what a drag file asks for on its picture.
+/// Draws a drag file on its picture.
 ///
-/// Reads what `dragnext edit` reads, and none of the model's weights. Writes a PNG: regions in red, where they go in blue and dashed, the
-/// handle as a red disc, the target as a blue diamond, the center as a green cross, arrows, arcs with their degrees, what the drag
-/// passes on its way, and a veil over what cannot change. Small pictures are enlarged, by a whole number, and large ones shrunk to 4096
-/// pixels, so that all of it can be read.
+/// Takes the arguments of `dragnext edit` and reads no weights. Writes a PNG with each region in red, its position after the drag in
+/// dashed blue, the handle as a red disc, the target as a blue diamond, the center as a green cross, arrows, arcs with their angles,
+/// stripes over the area that the drag sweeps, and a veil over the area that cannot change. A point has a thin circle around it: the
+/// disc that is dragged with it. Small pictures are enlarged by a whole number, and large ones are shrunk to 4096 pixels.
 ///
-/// A drag file that does not fit the picture is drawn as well, as far as it goes; then the exit status is 2, and what is wrong is said.
+/// A drag file that does not fit the picture is drawn as far as possible; the faults are reported and the exit status is 2.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n\n  dragnext preview cat.png --drag cat.json          writes cat.preview.png"
@@ -28,15 +28,15 @@ pub(super) struct Arguments {
     #[command(flatten)]
     inputs: InputArguments,
 
-    /// Where the preview goes [default: the picture's name with `.preview.png`, beside it; `.strip.png` with --strip].
+    /// Path of the preview [default: the picture's name with `.preview.png`, beside it; `.strip.png` with --strip].
     #[arg(long, short, value_name = "OUT")]
     output: Option<PathBuf>,
 
-    /// Replace the output when it exists.
+    /// Replace an existing output.
     #[arg(long)]
     overwrite: bool,
 
-    /// Lay picture, preview and this result of the edit side by side.
+    /// Draw the picture, its preview and this result of the edit side by side.
     #[arg(long, value_name = "EDITED")]
     strip: Option<PathBuf>,
 
@@ -58,7 +58,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     arguments.check_output(&output, inputs.files(model.as_ref()))?;
     if !arguments.quiet {
         report::print_warnings(&inputs.warnings);
-        // What is doubtful is said of a drag file that is otherwise right.
+        // A drag file with faults has its faults reported, not its warnings.
         report::print_warnings(if faults.is_empty() {
             &plan.warnings
         } else {
@@ -85,7 +85,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     }))
 }
 
-/// Encodes a picture that was drawn, and writes it.
+/// Encodes and writes a picture, and verifies the written file.
 pub(super) fn write(output: &Path, drawn: &Picture, overwrite: bool) -> Result<()> {
     let png = drawn
         .png(None)
@@ -105,7 +105,7 @@ impl Arguments {
             .unwrap_or_else(|| self.inputs.image.with_extension(extension))
     }
 
-    /// The result for `--strip`, which has the picture's size.
+    /// Reads the result for `--strip`, which must have the picture's size.
     fn edited(&self, inputs: &Inputs) -> Result<Option<Picture>> {
         let Some(path) = &self.strip else {
             return Ok(None);
@@ -113,8 +113,8 @@ impl Arguments {
         let edited = picture::read(path)?.picture;
         let (found, expected) = (edited.size(), inputs.original.picture.size());
         if found != expected {
-            let reason = format!("is {found} pixels, the picture is {expected}");
-            let hint = "give the result of this picture's edit".into();
+            let reason = format!("is {found} pixels, but the picture is {expected}");
+            let hint = "pass the result of an edit of this picture".into();
             return Err(Error::Image {
                 path: path.clone(),
                 kind: ErrorKind::ImageSize,

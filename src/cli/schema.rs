@@ -4,9 +4,9 @@ use crate::drag_file::schema;
 use crate::error::Result;
 use crate::report;
 
-/// Prints the JSON schema of drag files, from which an editor completes them.
+/// Prints the JSON schema of drag files, for completion and checks in an editor.
 ///
-/// `dragnext schema > drag.schema.json` puts it where a file of `dragnext new` looks for it.
+/// `dragnext schema > drag.schema.json` writes it to where the files of `dragnext new` refer to.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {}
 

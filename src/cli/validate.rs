@@ -1,4 +1,4 @@
-//! `dragnext validate`: everything that is wrong with drag files, before any edit.
+//! `dragnext validate`: checks drag files without an edit.
 
 use std::path::{Path, PathBuf};
 
@@ -13,17 +13,17 @@ use crate::report::{self, RegionMotion, Validation};
 use crate::warning::Warning;
 use crate::{picture, report::print_warnings};
 
-/// Says what is wrong with drag files: every fault of every file.
+/// Checks drag files and reports every fault of every file.
 ///
-/// With a picture, also what does not fit it: points outside, regions that vanish, masks of another size. No weights are read.
-/// The exit status is 2 when any file is wrong.
+/// With --image, also reports what does not fit the picture: points outside, regions that are too small, masks of another size.
+/// No weights are read. The exit status is 2 when a file has faults.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Drag files; `-` is stdin.
+    /// Drag files; `-` reads stdin.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// The picture that they are for.
+    /// The picture to check them against.
     #[arg(long, short, value_name = "IMAGE")]
     image: Option<PathBuf>,
 
@@ -38,13 +38,14 @@ pub(super) struct Arguments {
     settings: SettingFlags,
 }
 
-/// What the files are checked against.
+/// The picture and the model that the files are checked against.
 struct Target {
     size: Size,
-    /// `None` where it would have to be fetched.
+    /// `None` when the model is not on this machine.
     model: Option<Model>,
 }
 
+/// Checks the files and prints the result of each.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let target = arguments.target()?;
     let mut errors = Vec::new();
@@ -67,11 +68,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         }
         errors.extend(checked.err());
     }
-    match errors.len() {
-        0 => Ok(()),
-        1 => errors.into_iter().try_for_each(Err),
-        _ => Err(Error::Several { errors }),
-    }
+    Error::all(errors)
 }
 
 impl Arguments {
@@ -127,7 +124,7 @@ impl Arguments {
     }
 }
 
-/// Warnings with the file that they are about, since there may be others.
+/// Returns the warnings with the name of their file, since there may be several files.
 fn named(file: &Path, warnings: &[Warning]) -> Vec<Warning> {
     let name = |warning: &Warning| Warning {
         message: format!("{}: {}", file.display(), warning.message),

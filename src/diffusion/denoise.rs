@@ -32,7 +32,7 @@ impl<B: Backend> Pair<B> {
     /// Denoises both latents by one step. From `start_layer` on, the edited latent's self-attention uses the keys and values of the
     /// reference latent (MasaCtrl, arXiv 2304.08465).
     ///
-    /// A `prompt` prepared from a batch of two gives each latent its own, the reference's first, as DragText (arXiv 2407.17843) needs.
+    /// A `prompt` prepared from a batch of two gives each latent its own, the reference's first, as `DragText` needs (arXiv 2407.17843).
     ///
     /// # Errors
     /// [`crate::Error::NotFinite`].
@@ -60,7 +60,7 @@ impl<B: Backend> Pair<B> {
         })
     }
 
-    /// Denoises both along a grid, after its first `done` steps.
+    /// Denoises both latents along a grid, after its first `done` steps.
     ///
     /// # Errors
     /// [`crate::Error::NotFinite`], [`crate::Error::Interrupted`].

@@ -1,4 +1,7 @@
-//! Fine-tuning of a LoRA on one picture, so that the model knows what it is about to move.
+//! Fine-tuning of a LoRA on one picture, so that the model reconstructs it (DragDiffusion, arXiv 2306.14435, section 3.2).
+//!
+//! The loss is the mean squared error of the predicted noise at random timesteps; the optimiser is AdamW at a constant learning
+//! rate. The latent is the mean of the picture's posterior; there are no crops and no augmentation.
 
 use super::{NoiseSource, Schedule, require_finite};
 use crate::error::{Error, Result};
@@ -10,23 +13,23 @@ use crate::nn::{Shape, Tensor};
 use crate::progress::{Progress, Stage};
 use crate::settings::LoraSettings;
 
-/// AdamW's decay (DragDiffusion's trainer).
+/// The weight decay of AdamW (released code of DragDiffusion).
 const WEIGHT_DECAY: f64 = 1e-2;
 
-/// The picture to learn.
+/// The picture of the fine-tuning.
 #[derive(Debug)]
 pub struct Subject<'a, B: Backend> {
-    /// Its mean latent (1, h, w, 4).
+    /// The mean latent (1, height, width, 4).
     pub latent: &'a Tensor<B>,
-    /// Its prompt (1, 1, tokens, channels).
+    /// The prompt's tokens (1, 1, tokens, channels).
     pub context: &'a Tensor<B>,
 }
 
-/// Trains the adapters of `unet` from `start`: noise prediction at random timesteps, mean squared error, AdamW at a constant rate.
-/// Returns the parameters, which are then merged into the weights.
+/// Trains the adapters of `unet`, starting with the parameters `start`, and returns the parameters, which are then merged into the
+/// weights.
 ///
 /// # Errors
-/// [`Error::NotFinite`] when the loss diverges, [`Error::Interrupted`]. Then the weights hold the adapters of the step that failed;
+/// [`Error::NotFinite`] when the loss diverges, [`Error::Interrupted`]. The weights then include the adapters of the failed step;
 /// [`crate::model::UNet::detach_adapters`] restores them.
 pub fn finetune<B: Backend>(
     unet: &mut impl Network<B>,
@@ -93,8 +96,8 @@ pub fn finetune<B: Backend>(
     Ok(parameters)
 }
 
-/// Loss, and its gradient to the adapters' parameters, which are merged into the weights: the mean squared error of the noise
-/// predicted for noisy copies of the subject, one per timestep, with `noise` (copies, h, w, 4).
+/// Returns the loss and its gradient with respect to the adapters' parameters, which are merged into the weights: the mean squared
+/// error of the noise predicted for noisy copies of the subject, one per timestep, with `noise` (copies, height, width, 4).
 ///
 /// # Errors
 /// [`Error::Interrupted`].

@@ -1,7 +1,7 @@
 //! All random numbers of an edit, drawn on the host from a seed: the same on every machine and device.
 //!
 //! Every purpose has its own stream, so that the numbers of one do not depend on how many another draws. A method that needs
-//! normal noise defines a [`Stream`] of its own.
+//! normal noise defines its own [`Stream`].
 
 use std::collections::BTreeMap;
 

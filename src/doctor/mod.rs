@@ -16,7 +16,7 @@ use crate::model::layout::STABLE_DIFFUSION;
 /// The state of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub(crate) enum State {
     /// Works.
     Good,
     /// Works, with a limitation.
@@ -27,7 +27,7 @@ pub enum State {
 
 /// The result of one check.
 #[derive(Debug, Clone, Serialize)]
-pub struct Check {
+pub(crate) struct Check {
     /// What was checked.
     pub name: &'static str,
     /// Its state.
@@ -71,7 +71,7 @@ impl Check {
 }
 
 /// Runs all checks; the network is tested only if `network`. Also returns the first error that prevents edits with models of the hub.
-pub fn run(network: bool) -> (Vec<Check>, Option<Error>) {
+pub(crate) fn run(network: bool) -> (Vec<Check>, Option<Error>) {
     let hub = Environment::read();
     let (models, models_error) = models::cache(&hub);
     let (reached, network_error) = network_check(&hub, network);

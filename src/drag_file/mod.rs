@@ -1,8 +1,7 @@
-//! The drag file: what to edit and how, written by people and by programs.
+//! The drag file: a JSON file with the regions of a picture and where they are dragged, written by people and by programs.
 //!
-//! Parsing is strict and complete: every fault is reported at once, each with a JSON pointer, a line and a column, because a file
-//! that is fixed one fault at a time costs a run per fault. Nothing here looks at the image; what depends on its size is checked
-//! by [`crate::plan`], which reports faults with places of the same file.
+//! Parsing is strict and reports all faults at once, each with a JSON pointer, a line and a column. Nothing here reads the image;
+//! [`crate::plan`] checks what depends on its size, and reports faults with places in the same file.
 
 mod overrides;
 mod parse;
@@ -27,18 +26,18 @@ pub(crate) use suggestion::did_you_mean;
 pub use template::{SCHEMA_FILE, template};
 pub use types::{Drag, DragFile, DragRegion, Editable, Shape, Turn};
 
-/// A larger file is refused before it is read.
+/// Maximum size of a file in bytes; a larger file is rejected before it is read.
 pub const MAX_BYTES: u64 = 16 << 20;
-/// Regions of one file.
+/// Maximum number of regions in a file.
 pub const MAX_REGIONS: usize = 64;
-/// Polygon corners of one file, all together.
+/// Maximum number of polygon corners in a file.
 pub const MAX_POINTS: usize = 10_000;
 
 impl DragFile {
     /// Reads and checks a drag file.
     ///
     /// # Errors
-    /// [`Error::Instruction`] with everything that is wrong, [`Error::File`] when the file cannot be read.
+    /// [`Error::Instruction`] with all faults, [`Error::File`] when the file cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
         let failed = |source| Error::File {
             path: path.to_owned(),
@@ -55,7 +54,7 @@ impl DragFile {
         Self::read_from(file, path)
     }
 
-    /// Reads and checks a drag file from anywhere; `name` is its path in messages.
+    /// Reads and checks a drag file from any reader; `name` is its path in messages.
     ///
     /// # Errors
     /// As [`DragFile::read`].
@@ -82,7 +81,7 @@ impl DragFile {
     /// Checks the bytes of a drag file.
     ///
     /// # Errors
-    /// Everything that is wrong with it, in the order of the file's lines; never empty.
+    /// All faults in the order of their places; never empty.
     pub fn parse(bytes: &[u8]) -> std::result::Result<Self, Vec<DragFileFault>> {
         parse::parse(bytes)
     }

@@ -1,4 +1,4 @@
-//! The `settings` of a drag file: each value is checked alone, so that each fault has its own place.
+//! The `method` and the `settings` of a drag file. Each value is checked on its own, so that each fault has its place.
 
 use jsonc_parser::common::Ranged;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::error::ErrorKind;
 use crate::method::{Method, groups};
 use crate::settings::{Description, Misfit, Overrides, either};
 
-/// What a fault of a setting's value is followed by.
+/// The hint of a fault in a setting.
 const HINT: &str = "`dragnext settings` shows every setting with its bounds";
 
 /// Reads the settings. Whether they belong to the method in force is checked where the method is known.

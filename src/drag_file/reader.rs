@@ -1,4 +1,4 @@
-//! Values of a JSON tree with their places: what is asked for, or a fault.
+//! Typed access to the values of a JSON tree, which collects a fault with its place for every value that is missing or wrong.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -10,14 +10,14 @@ use super::suggestion::did_you_mean;
 use crate::error::{DragFileFault, ErrorKind, SourceText};
 use crate::geometry::Point;
 
-/// Who has so many faults to mend needs no further ones.
+/// Maximum number of faults that are reported.
 pub(crate) const MAX_FAULTS: usize = 100;
-/// Characters of an unknown key that are repeated in messages.
+/// Maximum number of characters of the file's text in a message.
 const MAX_KEY: usize = 40;
-/// Larger coordinates are a mistake; smaller ones are exact to a billionth of a pixel.
+/// Maximum absolute value of a coordinate; an f64 below it is exact to a billionth of a pixel.
 pub(super) const MAX_COORDINATE: f64 = 1e6;
 
-/// A value and where it stands.
+/// A value with its JSON pointer.
 #[derive(Clone)]
 pub(super) struct Node<'a> {
     pub(super) pointer: String,
@@ -66,7 +66,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Reads values and collects what is wrong with them.
+/// Reads values and collects their faults.
 pub(super) struct Reader<'a> {
     pub(super) source: &'a SourceText,
     pub(super) faults: Vec<DragFileFault>,
@@ -139,7 +139,7 @@ impl<'a> Reader<'a> {
         );
     }
 
-    /// The known keys of an object. Unknown and repeated keys are faults; `comment` and keys that start with `x-` are anybody's.
+    /// Returns the known keys of an object. Unknown and repeated keys are faults; `comment` and keys that start with `x-` are ignored.
     pub(super) fn fields(
         &mut self,
         node: &Node<'a>,
@@ -185,7 +185,7 @@ impl<'a> Reader<'a> {
         Some(Fields { entries })
     }
 
-    /// A fault at a key, which may be anything: its pointer is cut and escaped, so that it fits a message.
+    /// Reports a fault at a key. The key may be any text, so its pointer is truncated and escaped to fit a message.
     fn key_fault(
         &mut self,
         kind: ErrorKind,
@@ -211,7 +211,7 @@ impl<'a> Reader<'a> {
         );
     }
 
-    /// The value of a key that must be there.
+    /// Returns the value of a required key, or reports it missing.
     pub(super) fn required<'f>(
         &mut self,
         parent: &Node<'a>,
@@ -220,7 +220,7 @@ impl<'a> Reader<'a> {
     ) -> Option<&'f Node<'a>> {
         let found = fields.get(key);
         if found.is_none() {
-            // Its brackets stand for an object that lacks something; all of its line would hide the rest.
+            // Only the object's first bracket is marked, since the object may span lines.
             let start = parent.span().start;
             self.fault_at(
                 ErrorKind::InstructionMissingField,
@@ -256,13 +256,13 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// A number within `-limit..=limit`.
+    /// Returns a number within `-limit..=limit`.
     pub(super) fn number(&mut self, node: &Node<'a>, limit: f64) -> Option<f64> {
         let Some(literal) = node.value.as_number_lit() else {
             self.wrong_type(node, "a number");
             return None;
         };
-        // 1e999 is a number in JSON and infinity here.
+        // 1e999 is a valid JSON number that parses to infinity.
         let number = literal.value.parse().unwrap_or(f64::INFINITY);
         if number.abs() > limit {
             self.fault(
@@ -278,7 +278,7 @@ impl<'a> Reader<'a> {
         Some(number)
     }
 
-    /// A list of `N` coordinates; `form` shows how it is written.
+    /// Returns a list of `N` coordinates; `form` describes it in messages.
     pub(super) fn coordinates<const N: usize>(
         &mut self,
         node: &Node<'a>,
@@ -307,7 +307,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Something from the file inside a message: in backticks, on one line, not too long.
+/// Quotes text of the file for a message: in backticks, escaped, truncated.
 pub(super) fn quoted(text: &str) -> String {
     let mut shown: String = text
         .chars()

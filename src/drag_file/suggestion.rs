@@ -1,11 +1,11 @@
-//! "Did you mean ...?"
+//! Suggestions for misspelled words: `did you mean ...?`
 
-/// A hint that names the candidate closest to `word`, when one is close.
+/// Returns a hint with the candidate closest to `word`, if one is close enough.
 pub(crate) fn did_you_mean<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {
-    // A longer word would be compared at a cost that grows with its length, and is close to nothing.
+    // A longer word is not close to any candidate, and the comparison would be slow.
     if word.len() > 64 {
         return None;
     }
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn near_words_are_suggested_and_far_ones_are_not() {
+    fn only_similar_words_are_suggested() {
         let candidates = ["handle", "target", "center", "id"];
         for (word, expected) in [
             ("taget", "target"),

@@ -1,4 +1,4 @@
-//! From bytes to a tree of JSON values with their places, or to the one fault that hides everything behind it.
+//! The JSON syntax of a drag file: from bytes to a tree of values with their places, or to the first syntax error.
 
 use jsonc_parser::ast::Value;
 use jsonc_parser::{CollectOptions, ParseOptions};
@@ -7,13 +7,13 @@ use serde::de::IgnoredAny;
 use super::MAX_BYTES;
 use crate::error::{DragFileFault, ErrorKind, SourceText};
 
-/// A drag file has a handful of brackets inside each other, and a parser's stack has an end.
+/// Maximum nesting of brackets, which protects the parsers' stack.
 const MAX_DEPTH: usize = 128;
 
-/// The fault of a file that is not even read.
+/// Returns the fault of a file with more than [`MAX_BYTES`].
 pub(super) fn too_large() -> DragFileFault {
     let message = format!("the file has more than {} MiB", MAX_BYTES >> 20);
-    let hint = Some("large areas belong into mask pictures".into());
+    let hint = Some("use mask pictures for large areas".into());
     SourceText::new("").fault(
         ErrorKind::InstructionTooLarge,
         String::new(),
@@ -33,7 +33,7 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str, Vec<DragFileFault>> {
             "the file is not UTF-8: byte {place} is 0x{:02x}",
             content[offset]
         );
-        // A replacement character stands where the wrong byte was.
+        // The shown text has a replacement character in place of the wrong byte.
         let shown = SourceText::new(&String::from_utf8_lossy(content));
         let span = offset..offset + char::REPLACEMENT_CHARACTER.len_utf8();
         vec![shown.fault(
@@ -46,7 +46,7 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str, Vec<DragFileFault>> {
     })
 }
 
-/// The file as a tree with places. Two parsers look at it: one that is strict and says well what is wrong, and one that keeps places.
+/// Parses the text. `serde_json` checks it first, since its messages are better; `jsonc_parser` then keeps the places of values.
 pub(super) fn syntax(source: &SourceText) -> Result<Value<'_>, Vec<DragFileFault>> {
     let fault = |offset, message: String| {
         let span = source.word(offset);
@@ -75,7 +75,7 @@ pub(super) fn syntax(source: &SourceText) -> Result<Value<'_>, Vec<DragFileFault
             Some("a value") if end == 0 => fault(source.text().len(), "the file is empty".into()),
             Some("a value") => fault(
                 end,
-                "not JSON: the file ends where a value should stand".into(),
+                "not JSON: the file ends where a value is expected".into(),
             ),
             Some(inside) => fault(end, format!("not JSON: the file ends inside {inside}")),
             None => fault(
@@ -107,11 +107,11 @@ pub(super) fn syntax(source: &SourceText) -> Result<Value<'_>, Vec<DragFileFault
     }
 }
 
-/// What people who are used to kinder formats run into.
+/// Returns a hint for common mistakes of writers who are used to more lenient formats.
 fn hint((before, after): (&str, &str)) -> Option<&'static str> {
     match after.chars().next() {
-        Some('/' | '#') => Some("JSON has no comments; a key named `comment` may say anything"),
-        Some('\'') => Some("JSON's strings stand in double quotes"),
+        Some('/' | '#') => Some("JSON has no comments; use a key named `comment`"),
+        Some('\'') => Some("JSON strings need double quotes"),
         Some('}' | ']') if before.trim_end().ends_with(',') => {
             Some("remove the comma before this bracket")
         }
@@ -122,7 +122,7 @@ fn hint((before, after): (&str, &str)) -> Option<&'static str> {
     }
 }
 
-/// The first bracket that stands inside too many others.
+/// Returns the offset of the first bracket that is nested too deeply.
 fn too_deep(text: &str) -> Option<usize> {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     text.bytes().position(|byte| {

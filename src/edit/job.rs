@@ -9,7 +9,7 @@ use crate::plan::Settings;
 
 /// Everything that decides the pixels of an edit. Jobs with the same hash have the same result.
 #[derive(Debug, Serialize)]
-pub struct Job<'a> {
+pub(crate) struct Job<'a> {
     /// SHA-256 of the picture's file.
     pub image: &'a str,
     /// The drag file without its settings.
@@ -32,7 +32,7 @@ pub struct Job<'a> {
 
 /// A drag file without its settings: those count only where nothing overrides them, and a job has the resolved settings.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct Instruction<'a> {
+pub(crate) struct Instruction<'a> {
     version: u32,
     prompt: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,7 +67,7 @@ impl Job<'_> {
     ///
     /// # Panics
     /// When the job cannot be serialised, which is impossible for its types.
-    pub fn hash(&self) -> String {
+    pub(crate) fn hash(&self) -> String {
         let json = serde_json::to_vec(&(VERSION, self)).expect("a job is text and numbers");
         sha256(&json)
     }

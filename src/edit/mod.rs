@@ -7,8 +7,8 @@
 mod job;
 mod note;
 
-pub use job::{Instruction, Job};
-pub use note::{Note, NoteHeader, ParsedNote};
+pub(crate) use job::{Instruction, Job};
+pub(crate) use note::{Note, NoteHeader, ParsedNote};
 
 use crate::diffusion::Seeded;
 use crate::digest::sha256;
@@ -23,7 +23,7 @@ use crate::progress::Progress;
 
 /// A LoRA that is used instead of training one.
 #[derive(Debug)]
-pub struct GivenLora {
+pub(crate) struct GivenLora {
     /// The file, whose numbers are not read yet.
     pub file: LoraFile,
     /// SHA-256 of the file.
@@ -32,7 +32,7 @@ pub struct GivenLora {
 
 /// An edit that is ready for the network.
 #[derive(Debug)]
-pub struct Prepared {
+pub(crate) struct Prepared {
     /// The drag file.
     pub drag: DragFile,
     /// The picture.
@@ -50,7 +50,7 @@ pub struct Prepared {
 
 /// What identifies an edit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// Hash of everything that decides the pixels.
     pub job: String,
     /// The report for the PNG, as JSON.
@@ -59,7 +59,7 @@ pub struct Identity {
 
 /// What computes an edit, as far as it decides pixels.
 #[derive(Debug, Clone, Copy)]
-pub struct Provenance<'a> {
+pub(crate) struct Provenance<'a> {
     /// Hash of the model's weights.
     pub weights: &'a str,
     /// The model's name.
@@ -73,7 +73,7 @@ impl Prepared {
     ///
     /// # Panics
     /// When the plan belongs to a picture of another size.
-    pub fn new(
+    pub(crate) fn new(
         drag: DragFile,
         original: Original,
         plan: Plan,
@@ -98,12 +98,12 @@ impl Prepared {
     }
 
     /// Returns whether anything moves. If not, the result has the picture's pixels, and no weight is read.
-    pub fn moves(&self) -> bool {
+    pub(crate) fn moves(&self) -> bool {
         !self.plan.regions.is_empty()
     }
 
     /// Returns what identifies this edit when it is computed with this provenance.
-    pub fn identity(&self, provenance: Provenance) -> Identity {
+    pub(crate) fn identity(&self, provenance: Provenance) -> Identity {
         let lora = self.lora.as_ref().map(|lora| lora.sha256.as_str());
         let job = Job {
             lora,
@@ -122,7 +122,7 @@ impl Prepared {
     }
 
     /// Returns the pipeline's input. A given LoRA is moved out, so this is called once.
-    pub fn work(&mut self) -> Work<'_> {
+    pub(crate) fn work(&mut self) -> Work<'_> {
         Work {
             plan: &self.plan,
             picture: self.working.clone(),
@@ -137,7 +137,7 @@ impl Prepared {
     ///
     /// # Panics
     /// When nothing moves.
-    pub fn compute(
+    pub(crate) fn compute(
         &mut self,
         pipeline: &mut dyn AnyPipeline,
         progress: &mut dyn Progress,
@@ -148,7 +148,7 @@ impl Prepared {
     }
 
     /// Returns the result: the outcome blended into the original, or the original without an outcome.
-    pub fn composite(&self, outcome: Option<&Outcome>) -> Picture {
+    pub(crate) fn composite(&self, outcome: Option<&Outcome>) -> Picture {
         let Some(outcome) = outcome else {
             return self.original.picture.clone();
         };
@@ -164,7 +164,7 @@ impl Prepared {
 }
 
 /// Returns the job hash of an edit from the hash of its picture, without the pixels.
-pub fn job_hash(
+pub(crate) fn job_hash(
     drag: &DragFile,
     image: &str,
     plan: &Plan,

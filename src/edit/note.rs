@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -21,7 +22,7 @@ const FORMAT: u64 = 1;
 
 /// The note of one edit, ready to be written.
 #[derive(Debug, Serialize)]
-pub struct Note<'a> {
+pub(crate) struct Note<'a> {
     v: u64,
     version: &'static str,
     job: &'a str,
@@ -44,7 +45,7 @@ pub struct Note<'a> {
 
 impl<'a> Note<'a> {
     /// Returns the note of `job` with this hash, on a picture of `size`, with the model named `model`.
-    pub fn new(job: &Job<'a>, hash: &'a str, size: Size, model: &'a str) -> Self {
+    pub(crate) fn new(job: &Job<'a>, hash: &'a str, size: Size, model: &'a str) -> Self {
         let Job {
             image,
             instruction,
@@ -82,14 +83,14 @@ impl<'a> Note<'a> {
     ///
     /// # Panics
     /// When the note cannot be serialised, which is impossible for its types.
-    pub fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a note is text and numbers")
     }
 }
 
 /// A note that was read from a picture.
 #[derive(Debug)]
-pub struct ParsedNote {
+pub(crate) struct ParsedNote {
     /// Everything but the instruction and its settings.
     pub header: NoteHeader,
     /// The instruction with the resolved settings. With the same model it gives the same picture.
@@ -99,7 +100,7 @@ pub struct ParsedNote {
 /// How a picture was made, without the instruction.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct NoteHeader {
+pub(crate) struct NoteHeader {
     /// Version of the program.
     pub version: String,
     /// Hash of everything that decides the pixels.
@@ -108,8 +109,9 @@ pub struct NoteHeader {
     pub image: Option<String>,
     /// Width and height of that picture.
     pub size: Option<[usize; 2]>,
-    /// SHA-256 of the areas that the instruction resolved to.
-    pub areas: Option<String>,
+    /// SHA-256 of the areas, which a reader does not need.
+    #[serde(rename = "areas")]
+    _areas: Option<IgnoredAny>,
     /// The model's name.
     pub model: String,
     /// Hash of the model's weights.
@@ -140,7 +142,7 @@ impl ParsedNote {
     ///
     /// # Errors
     /// As [`picture::read_note`] and [`ParsedNote::parse`].
-    pub fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
         Self::parse(&picture::read_note(path)?, path)
     }
 
@@ -149,7 +151,7 @@ impl ParsedNote {
     /// # Errors
     /// [`Error::Report`] `show.damaged` or `show.version`, and [`Error::Instruction`] with places in the text that
     /// [`DragFile::text`] returns for a valid note.
-    pub fn parse(note: &str, path: &Path) -> Result<Self> {
+    pub(crate) fn parse(note: &str, path: &Path) -> Result<Self> {
         let refuse = |kind, reason, hint: &str| Error::Report {
             path: path.to_path_buf(),
             kind,
@@ -264,9 +266,8 @@ mod tests {
             ("demo", Some([640, 480]), false, u64::MAX)
         );
         assert_eq!(
-            [header.image, header.areas, header.weights, header.lora]
-                .map(Option::unwrap_or_default),
-            ["1", "2", "3", "4"]
+            [header.image, header.weights, header.lora].map(Option::unwrap_or_default),
+            ["1", "3", "4"]
         );
     }
 

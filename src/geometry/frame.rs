@@ -1,4 +1,5 @@
-//! How an image lies in the working picture, and the way of points between the two.
+//! The frame of an edit: which window of the image the network sees, at which working size, and the mapping of points between the
+//! image and the working picture.
 
 use serde::{Serialize, Serializer};
 
@@ -7,16 +8,16 @@ use super::{Grid, LATENT_CELL, Point, SUPERVISION_CELL, Scale, Size};
 /// An upright rectangle of whole pixels of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// Pixels left of it.
+    /// Number of pixels left of it.
     pub left: usize,
-    /// Pixels above it.
+    /// Number of pixels above it.
     pub top: usize,
-    /// Its own size.
+    /// Width and height.
     pub size: Size,
 }
 
 impl Window {
-    /// All of an image.
+    /// Returns the window that contains all of an image.
     pub const fn whole(image: Size) -> Self {
         Self {
             left: 0,
@@ -25,7 +26,7 @@ impl Window {
         }
     }
 
-    /// Its top left corner in the image.
+    /// Returns its top left corner in the image.
     pub const fn corner(self) -> Point {
         Point::new(self.left as f64, self.top as f64)
     }
@@ -41,24 +42,24 @@ impl Serialize for Window {
 /// How an image lies in the working picture: a window of it is resized to `content`, then padded on the right and at the bottom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Frame {
-    /// The image as it was given, upright.
+    /// Size of the upright image.
     pub source: Size,
-    /// The part of the image that the network sees.
+    /// The window of the image that the network sees.
     pub window: Window,
-    /// The window at working size.
+    /// Size of the window in the working picture.
     pub content: Size,
-    /// The working picture: `content` rounded up to multiples of eight.
+    /// Size of the working picture: `content` rounded up to multiples of eight.
     pub padded: Size,
 }
 
 impl Frame {
-    /// The frame of the whole image whose content's shorter side is `size`, smaller for panoramas: the content never has more
-    /// than `2 * size * size` pixels. An image of that size is left as it is.
+    /// Creates the frame of the whole image. The shorter side of its content is `size`, or less for panoramas: the content has at most
+    /// `2 * size * size` pixels.
     pub fn new(source: Size, size: usize) -> Self {
         Self::windowed(source, Window::whole(source), size)
     }
 
-    /// The same for a window of the image.
+    /// Creates the frame of a window of the image, with the content's size as in [`Frame::new`].
     pub fn windowed(source: Size, window: Window, size: usize) -> Self {
         let (width, height) = (window.size.width as f64, window.size.height as f64);
         let limit = 2.0 * (size * size) as f64;
@@ -84,41 +85,41 @@ impl Frame {
         }
     }
 
-    /// Whether the network sees all of the image.
+    /// Returns whether the network sees all of the image.
     pub fn is_whole(&self) -> bool {
         self.window == Window::whole(self.source)
     }
 
-    /// Working pixels per pixel of the image.
+    /// Returns the number of working pixels per pixel of the image.
     pub fn scale(&self) -> Scale {
         self.window.size.scale_to(self.content)
     }
 
-    /// A point of the image in working coordinates.
+    /// Maps a point of the image to working coordinates.
     pub fn to_working(&self, point: Point) -> Point {
         let corner = self.window.corner();
-        stretched(
+        scaled(
             Point::new(point.x - corner.x, point.y - corner.y),
             self.window.size,
             self.content,
         )
     }
 
-    /// A working point in the image's coordinates; the padding lies outside the window.
+    /// Maps a working point to the image's coordinates. Points in the padding map outside the window.
     pub fn to_source(&self, point: Point) -> Point {
         let (corner, inside) = (
             self.window.corner(),
-            stretched(point, self.content, self.window.size),
+            scaled(point, self.content, self.window.size),
         );
         Point::new(inside.x + corner.x, inside.y + corner.y)
     }
 
-    /// The grid on which features are compared: half the working picture.
+    /// Returns the supervision grid, on which features are compared: half the working picture's resolution.
     pub fn supervision_grid(&self) -> Grid {
         self.grid(SUPERVISION_CELL)
     }
 
-    /// The latent's cells: an eighth of the working picture.
+    /// Returns the grid of the latent: an eighth of the working picture's resolution.
     pub fn latent_grid(&self) -> Grid {
         self.grid(LATENT_CELL)
     }
@@ -132,8 +133,8 @@ impl Frame {
     }
 }
 
-/// Multiplied before it is divided, so that the far edges meet exactly.
-fn stretched(point: Point, from: Size, to: Size) -> Point {
+/// Scales a point from one size to another. It multiplies before it divides, so that the far edges coincide exactly.
+fn scaled(point: Point, from: Size, to: Size) -> Point {
     Point::new(
         point.x * to.width as f64 / from.width as f64,
         point.y * to.height as f64 / from.height as f64,
@@ -146,7 +147,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn an_image_of_working_size_stays_as_it_is() {
+    fn an_image_of_working_size_is_not_resized() {
         for size in [
             Size::new(512, 512),
             Size::new(768, 512),
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panorama_keeps_within_twice_the_models_area() {
+    fn a_panorama_has_at_most_twice_the_models_area() {
         let frame = Frame::new(Size::new(3000, 500), 512);
         assert!(frame.content.area() <= 2 * 512 * 512 && frame.content.area() > 2 * 512 * 510);
         assert!(frame.content.height < 512);
@@ -193,7 +194,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn points_come_back_from_the_working_picture(
+        fn to_source_inverts_to_working(
             width in 64_usize..4000, height in 64_usize..4000, x in 0.0..=1.0_f64, y in 0.0..=1.0_f64, size in prop::sample::select(vec![256_usize, 512])
         ) {
             for source in [Size::new(width, height), Size::new(513, 771), Size::new(3000, 500)] {

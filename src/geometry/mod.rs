@@ -1,4 +1,4 @@
-//! Points, sizes, grids and angles, and ([`Frame`]) the way from an image's pixels to the working picture and back.
+//! Points, sizes, grids and angles, and the mapping between the image and the working picture ([`Frame`]).
 //!
 //! All coordinates are continuous with the origin at the top left corner, x to the right and y down: pixel `(row, column)`
 //! covers `column..column + 1` times `row..row + 1`, and its centre is at a half. Angles are radians, counter-clockwise as
@@ -12,10 +12,10 @@ use serde::Serialize;
 
 pub use frame::{Frame, Window};
 
-/// The working picture's sides are multiples of this: the VAE halves them three times.
+/// Side of a latent cell in working pixels. The working picture's sides are multiples of it, since the VAE halves them three times.
 pub const LATENT_CELL: usize = 8;
-/// Features, regions and targets are compared on a grid of half the working picture (arXiv 2506.07611,
-/// implementation details).
+/// Side of a cell of the supervision grid in working pixels: features are compared at half the working picture's resolution
+/// (DragNeXt, arXiv 2506.07611, implementation details).
 pub const SUPERVISION_CELL: usize = 2;
 
 /// A point in continuous image coordinates; `[x, y]` in files.
@@ -29,17 +29,17 @@ pub struct Point {
 }
 
 impl Point {
-    /// The point `(x, y)`.
+    /// Creates the point `(x, y)`.
     pub const fn new(x: f64, y: f64) -> Self {
         Self { x, y }
     }
 
-    /// Euclidean distance.
+    /// Returns the Euclidean distance.
     pub fn distance(self, other: Self) -> f64 {
         (self.x - other.x).hypot(self.y - other.y)
     }
 
-    /// The point with both coordinates multiplied.
+    /// Returns the point with both coordinates scaled.
     #[must_use]
     pub fn scaled(self, by: Scale) -> Self {
         Self::new(self.x * by.x, self.y * by.y)
@@ -78,7 +78,7 @@ impl PointPair {
     }
 }
 
-/// Factors along x and y; they differ by the rounding of a picture's sides to whole pixels.
+/// Scale factors along x and y. They differ because a picture's sides are rounded to whole pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {
     /// Factor along x.
@@ -88,7 +88,7 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// One factor for lengths without a direction: the geometric mean.
+    /// Returns the geometric mean, the factor for lengths without a direction.
     pub fn mean(self) -> f64 {
         (self.x * self.y).sqrt()
     }
@@ -104,23 +104,23 @@ pub struct Size {
 }
 
 impl Size {
-    /// `width` by `height` pixels.
+    /// Creates a size of `width` by `height` pixels.
     pub const fn new(width: usize, height: usize) -> Self {
         Self { width, height }
     }
 
-    /// Number of pixels.
+    /// Returns the number of pixels.
     pub const fn area(self) -> usize {
         self.width * self.height
     }
 
-    /// Whether a point lies in the picture; all four edges belong to it.
+    /// Returns whether a point lies in the picture; all four edges belong to it.
     pub fn contains(self, point: Point) -> bool {
         (0.0..=self.width as f64).contains(&point.x)
             && (0.0..=self.height as f64).contains(&point.y)
     }
 
-    /// The factors that stretch this size to `other`.
+    /// Returns the factors that scale this size to `other`.
     pub fn scale_to(self, other: Self) -> Scale {
         Scale {
             x: other.width as f64 / self.width as f64,
@@ -128,7 +128,7 @@ impl Size {
         }
     }
 
-    /// The centres of all pixels, row by row.
+    /// Returns the centres of all pixels, row by row.
     pub fn centres(self) -> impl Iterator<Item = Point> {
         Grid {
             columns: self.width,
@@ -157,22 +157,22 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// Number of cells.
+    /// Returns the number of cells.
     pub const fn len(&self) -> usize {
         self.columns * self.rows
     }
 
-    /// Whether there is no cell at all.
+    /// Returns whether the grid has no cell.
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The grid's size in cells.
+    /// Returns the grid's size in cells.
     pub const fn size(&self) -> Size {
         Size::new(self.columns, self.rows)
     }
 
-    /// Centre of cell `index` (`row * columns + column`), in working coordinates.
+    /// Returns the centre of cell `index` (`row * columns + column`), in working coordinates.
     pub fn centre(&self, index: usize) -> Point {
         let (row, column) = (index / self.columns, index % self.columns);
         Point::new(
@@ -181,7 +181,7 @@ impl Grid {
         )
     }
 
-    /// Centre of the top left pixel of cell `index`, in working coordinates.
+    /// Returns the centre of the top left pixel of cell `index`, in working coordinates.
     pub fn first_pixel(&self, index: usize) -> Point {
         let (row, column) = (index / self.columns, index % self.columns);
         Point::new(
@@ -190,18 +190,18 @@ impl Grid {
         )
     }
 
-    /// The centres of all cells, row by row.
+    /// Returns the centres of all cells, row by row.
     pub fn centres(self) -> impl Iterator<Item = Point> {
         (0..self.len()).map(move |index| self.centre(index))
     }
 }
 
-/// The angle that turns `handle` to the direction of `target` about `center`, the short way round: `(-pi, pi]`, counter-clockwise
-/// on the screen positive.
+/// Returns the angle in `(-pi, pi]` that turns `handle` about `center` to the direction of `target`, counter-clockwise on the
+/// screen positive.
 pub fn turn_angle(handle: Point, target: Point, center: Point) -> f64 {
     let (hx, hy) = (handle.x - center.x, handle.y - center.y);
     let (tx, ty) = (target.x - center.x, target.y - center.y);
-    // y points down, so the usual cross product is negated; adding zero turns -0.0 into 0.0, which atan2 tells apart.
+    // y points down, so the cross product is negated. Adding zero turns -0.0 into 0.0; atan2 distinguishes them.
     let (cross, dot) = (hy * tx - hx * ty + 0.0, hx * tx + hy * ty);
     let angle = cross.atan2(dot);
     if angle <= -PI { PI } else { angle }
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn up_on_the_screen_is_a_turn_to_the_left() {
+    fn a_turn_from_right_to_up_is_positive() {
         let center = Point::new(10.0, 10.0);
         let (right, up) = (Point::new(13.0, 10.0), Point::new(10.0, 7.0));
         assert!((turn_angle(right, up, center).to_degrees() - 90.0).abs() < 1e-12);
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn nearly_half_a_turn_keeps_its_side() {
+    fn an_angle_near_half_a_turn_keeps_its_sign() {
         let at = |degrees: f64| Point::new(degrees.to_radians().cos(), -degrees.to_radians().sin());
         for degrees in [179.0, -179.0, 1.0, -1.0] {
             let angle = turn_angle(at(0.0), at(degrees), Point::new(0.0, 0.0)).to_degrees();
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_turn_is_positive_from_every_side() {
+    fn half_a_turn_is_positive_for_every_handle() {
         let center = Point::new(0.0, 0.0);
         for (x, y) in [(3.0, 0.0), (-3.0, 0.0), (0.0, 3.0), (0.0, -3.0)] {
             let angle = turn_angle(Point::new(x, y), Point::new(-x, -y), center);

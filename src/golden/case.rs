@@ -12,7 +12,7 @@ const INPUTS: [&str; 4] = ["input.png", "input.jpg", "input.jpeg", "input.webp"]
 
 /// One golden edit.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Case {
+pub(crate) struct Case {
     /// The folder's name.
     pub name: String,
     /// The picture.

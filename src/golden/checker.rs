@@ -20,7 +20,7 @@ use crate::progress::Progress;
 
 /// Everything that the cases of a run share.
 #[derive(Debug)]
-pub struct Checker<'a> {
+pub(crate) struct Checker<'a> {
     /// Reads and plans cases.
     pub reader: CaseReader<'a>,
     /// Limits that take precedence over those of the cases.
@@ -51,7 +51,7 @@ impl Checker<'_> {
     ///
     /// # Errors
     /// [`Error::Interrupted`].
-    pub fn check(&mut self, case: &Case, progress: &mut dyn Progress) -> Result<CaseResult> {
+    pub(crate) fn check(&mut self, case: &Case, progress: &mut dyn Progress) -> Result<CaseResult> {
         let mut result = CaseResult::new(case);
         match self.compare(case, &mut result, progress) {
             Err(error @ Error::Interrupted { .. }) => Err(error),

@@ -22,17 +22,17 @@ use std::path::{Path, PathBuf};
 use crate::drag_file::did_you_mean;
 use crate::error::{Error, ErrorKind, NOT_FOUND, Result};
 
-pub use case::Case;
-pub use checker::Checker;
-pub use reader::{CaseReader, OutputRules};
-pub use result::{CaseResult, CaseStatus, check_result};
-pub use thresholds::Thresholds;
+pub(crate) use case::Case;
+pub(crate) use checker::Checker;
+pub(crate) use reader::{CaseReader, OutputRules};
+pub(crate) use result::{CaseResult, CaseStatus, check_result};
+pub(crate) use thresholds::Thresholds;
 
 /// Returns the cases in a folder, sorted by name; only those named in `only`, unless it is empty.
 ///
 /// # Errors
 /// [`Error::Given`]: `check.no_cases`; `check.case` for a missing file or a second picture; `check.limits`. [`Error::Several`] of these.
-pub fn find(folder: &Path, only: &[String]) -> Result<Vec<Case>> {
+pub(crate) fn find(folder: &Path, only: &[String]) -> Result<Vec<Case>> {
     let mut folders = if folder.join(case::DRAG).is_file() {
         vec![folder.to_path_buf()]
     } else {

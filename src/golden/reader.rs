@@ -12,7 +12,7 @@ use crate::plan::{Choice, ModelFacts, Plan, Request};
 
 /// Reads cases with the settings of the command line.
 #[derive(Debug)]
-pub struct CaseReader<'a> {
+pub(crate) struct CaseReader<'a> {
     /// Method and settings of the command line and the environment.
     pub flags: &'a Choice,
 }
@@ -29,7 +29,7 @@ impl CaseReader<'_> {
     ///
     /// # Errors
     /// The error of each case that is wrong; [`Error::Several`] for more than one.
-    pub fn check(
+    pub(crate) fn check(
         &self,
         cases: &[Case],
         model: Option<&Model>,
@@ -69,7 +69,7 @@ impl CaseReader<'_> {
 
 /// Where pictures are written, for the checks before any edit.
 #[derive(Debug)]
-pub struct OutputRules<'a> {
+pub(crate) struct OutputRules<'a> {
     /// The folder for pictures of cases that differ, if it was given.
     pub folder: Option<&'a Path>,
     /// Whether expected pictures are replaced.

@@ -84,7 +84,7 @@ impl CaseResult {
 ///
 /// # Errors
 /// [`Error::Finding`]: `check.failed`, or `check.blessed` if expected pictures were replaced, so that a change is never accepted silently.
-pub fn check_result(results: &[CaseResult], output: &Path) -> Result<()> {
+pub(crate) fn check_result(results: &[CaseResult], output: &Path) -> Result<()> {
     let count = |status| {
         results
             .iter()

@@ -13,7 +13,7 @@ const MAX_BYTES: u64 = 64 << 10;
 
 /// Limits of a golden edit. The command line takes precedence over the case's own file, and that over [`Thresholds::DEFAULT`].
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Thresholds {
+pub(crate) struct Thresholds {
     /// Inside the editable area.
     pub inside: DifferenceLimits,
     /// Largest difference of two samples outside the editable area, 0 to 255.
@@ -26,7 +26,7 @@ impl Thresholds {
     /// Measured in the editable areas of the ten examples with the model `demo`. Kernels with another order of summation gave PSNRs of at least
     /// 45.2 dB, SSIMs of at least 0.9986 and mean differences of at most 0.17, with single samples 58 levels apart. Different edits (another
     /// seed, another number of iterations, 60 LoRA steps instead of 40) gave at most 35.3 dB and 0.990, and at least 0.75.
-    pub const DEFAULT: Self = Self {
+    pub(crate) const DEFAULT: Self = Self {
         inside: DifferenceLimits {
             max_diff: None,
             mean_diff: Some(0.5),
@@ -41,7 +41,7 @@ impl Thresholds {
     ///
     /// # Errors
     /// [`Error::Given`] `check.limits`.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
         let refuse = |reason: String, hint: &str| Error::Given {
             path: path.to_path_buf(),
             kind: ErrorKind::CheckLimits,
@@ -103,7 +103,7 @@ impl Thresholds {
 
     /// Returns these limits, with those of `other` where there are none.
     #[must_use]
-    pub fn over(&self, other: &Self) -> Self {
+    pub(crate) fn over(&self, other: &Self) -> Self {
         Self {
             inside: self.inside.over(&other.inside),
             outside_max_diff: self.outside_max_diff.or(other.outside_max_diff),
@@ -111,7 +111,7 @@ impl Thresholds {
     }
 
     /// Returns the limits outside the editable area.
-    pub fn outside(&self) -> DifferenceLimits {
+    pub(crate) fn outside(&self) -> DifferenceLimits {
         DifferenceLimits {
             max_diff: self.outside_max_diff,
             ..DifferenceLimits::default()

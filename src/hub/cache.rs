@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The folder of one repository in the cache. It need not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelFolder {
+pub(crate) struct ModelFolder {
     path: PathBuf,
     locks: PathBuf,
 }
@@ -35,7 +35,7 @@ pub struct Snapshot {
 
 /// The state of a model in the cache.
 #[derive(Debug)]
-pub enum Found {
+pub(crate) enum Found {
     /// All required files are present.
     Complete(Snapshot),
     /// These files are missing.
@@ -44,7 +44,7 @@ pub enum Found {
 
 impl ModelFolder {
     /// Returns the folder of `owner/name` in a cache.
-    pub fn new(cache: &Path, repository: &str) -> Self {
+    pub(crate) fn new(cache: &Path, repository: &str) -> Self {
         let name = format!("models--{}", repository.replace('/', "--"));
         Self {
             path: cache.join(&name),
@@ -53,27 +53,27 @@ impl ModelFolder {
     }
 
     /// Returns the folder.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Returns the folder of the contents, which are named by their `ETag`s.
-    pub fn blobs(&self) -> PathBuf {
+    pub(crate) fn blobs(&self) -> PathBuf {
         self.path.join("blobs")
     }
 
     /// Returns the lock file of a download. The Python library uses the same.
-    pub fn lock(&self, etag: &str) -> PathBuf {
+    pub(crate) fn lock(&self, etag: &str) -> PathBuf {
         self.locks.join(format!("{etag}.lock"))
     }
 
     /// Returns the file that holds the commit of a branch or tag.
-    pub fn reference(&self, revision: &str) -> PathBuf {
+    pub(crate) fn reference(&self, revision: &str) -> PathBuf {
         self.path.join("refs").join(revision)
     }
 
     /// Returns the snapshot of a commit. It need not exist.
-    pub fn snapshot(&self, repository: &str, commit: &str) -> Snapshot {
+    pub(crate) fn snapshot(&self, repository: &str, commit: &str) -> Snapshot {
         Snapshot {
             repository: repository.to_owned(),
             commit: commit.to_owned(),
@@ -86,7 +86,7 @@ impl ModelFolder {
     ///
     /// # Errors
     /// [`Error::Hub`] when the cache cannot be read.
-    pub fn commit(&self, id: &HubId) -> Result<Option<String>> {
+    pub(crate) fn commit(&self, id: &HubId) -> Result<Option<String>> {
         if let Some(commit) = id.commit() {
             return Ok(Some(commit.to_owned()));
         }
@@ -104,7 +104,7 @@ impl ModelFolder {
     ///
     /// # Errors
     /// [`Error::Hub`] when the cache cannot be read.
-    pub fn find(&self, id: &HubId, files: &ModelFiles) -> Result<Found> {
+    pub(crate) fn find(&self, id: &HubId, files: &ModelFiles) -> Result<Found> {
         let Some(commit) = self.commit(id)? else {
             return Ok(Found::Missing(files.missing(|_| false)));
         };

@@ -15,7 +15,7 @@ const DEFAULT_TIMEOUT: u64 = 10;
 const MAX_TIMEOUT: u64 = 86_400;
 
 /// The variables that this module reads. Those with tokens are secret.
-pub const VARIABLES: [&str; 13] = [
+pub(crate) const VARIABLES: [&str; 13] = [
     "HF_HOME",
     "HF_HUB_CACHE",
     "HUGGINGFACE_HUB_CACHE",
@@ -33,7 +33,7 @@ pub const VARIABLES: [&str; 13] = [
 
 /// An access token. Its `Debug` does not show the secret.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
+pub(crate) struct Token(String);
 
 impl Token {
     /// Removes line ends and outer spaces; `None` if nothing remains.
@@ -58,7 +58,7 @@ impl fmt::Debug for Token {
 
 /// Configuration of the hub and its cache.
 #[derive(Debug, Clone)]
-pub struct Environment {
+pub(crate) struct Environment {
     /// The folder that holds `models--owner--name` folders.
     pub cache: PathBuf,
     /// Address of the hub, without a slash at its end.
@@ -76,7 +76,7 @@ pub struct Environment {
 
 impl Environment {
     /// Reads the environment of this process.
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         Self::from_variables(
             |name| std::env::var_os(name),
             std::env::home_dir().as_deref(),
@@ -135,7 +135,7 @@ impl Environment {
     }
 
     /// Returns the token to send to the hub: from the environment, else from the file that `hf auth login` writes.
-    pub fn token(&self) -> Option<Token> {
+    pub(crate) fn token(&self) -> Option<Token> {
         if !self.sends_token {
             return None;
         }
@@ -147,7 +147,7 @@ impl Environment {
 
 /// Removes the secret parts of an address: user and password before the host, and the query, where storage servers put
 /// signatures. A password may contain any character, so everything before the last `@` is removed.
-pub fn redacted(address: &str) -> String {
+pub(crate) fn redacted(address: &str) -> String {
     let (scheme, rest) = address
         .split_once("://")
         .map_or((None, address), |(scheme, rest)| (Some(scheme), rest));

@@ -69,7 +69,7 @@ impl fmt::Display for HubId {
 }
 
 /// Returns whether `text` is a complete commit of 40 hexadecimal digits.
-pub fn is_commit(text: &str) -> bool {
+pub(crate) fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 

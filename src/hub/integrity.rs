@@ -15,7 +15,7 @@ use crate::files::Stamp;
 
 /// How a cached file differs from what was fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Damage {
+pub(crate) enum Damage {
     /// Its length in bytes.
     Length {
         /// Of the cached file.
@@ -36,7 +36,7 @@ pub enum Damage {
 ///
 /// # Errors
 /// [`Error::Hub`]: `weights.damaged` for a wrong length, `weights.hash` for a wrong hash. [`Error::File`] when it cannot be read.
-pub fn check(snapshot: &Snapshot, name: &str) -> Result<()> {
+pub(crate) fn check(snapshot: &Snapshot, name: &str) -> Result<()> {
     let Some(damage) = damage(snapshot, name)? else {
         return Ok(());
     };
@@ -68,7 +68,7 @@ pub fn check(snapshot: &Snapshot, name: &str) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::File`] when it cannot be read.
-pub fn damage(snapshot: &Snapshot, name: &str) -> Result<Option<Damage>> {
+pub(crate) fn damage(snapshot: &Snapshot, name: &str) -> Result<Option<Damage>> {
     let path = snapshot.folder.join(name);
     let Ok(metadata) = fs::metadata(&path) else {
         return Ok(None);
@@ -122,7 +122,7 @@ pub fn damage(snapshot: &Snapshot, name: &str) -> Result<Option<Damage>> {
 ///
 /// # Errors
 /// [`Error::File`] when it cannot be read.
-pub fn hash(path: &Path) -> Result<String> {
+pub(crate) fn hash(path: &Path) -> Result<String> {
     let hashed = File::open(path).and_then(|mut file| sha256_of(&mut file));
     hashed.map_err(|source| Error::File {
         path: path.to_path_buf(),
@@ -131,7 +131,7 @@ pub fn hash(path: &Path) -> Result<String> {
 }
 
 /// Returns whether `text` is a SHA-256 in hexadecimal, which is the `ETag` of large files.
-pub fn is_sha256(text: &str) -> bool {
+pub(crate) fn is_sha256(text: &str) -> bool {
     text.len() == 64
         && text
             .bytes()

@@ -12,14 +12,14 @@ use crate::files::Stamp;
 
 /// The recorded files of a commit, by their paths in the repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     /// One entry per file.
     pub files: BTreeMap<String, Entry>,
 }
 
 /// The record of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Length in bytes.
     pub length: u64,
     /// SHA-256 in hexadecimal.
@@ -31,7 +31,7 @@ pub struct Entry {
 
 impl Ledger {
     /// Reads a ledger. A missing or invalid one is empty, because its content can be computed again.
-    pub fn read(path: &Path) -> Self {
+    pub(crate) fn read(path: &Path) -> Self {
         fs::read(path)
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
@@ -42,7 +42,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The error of the file system. In a read-only cache it may be ignored.
-    pub fn merge_into(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn merge_into(&self, path: &Path) -> io::Result<()> {
         let mut merged = Self::read(path);
         merged.files.extend(self.files.clone());
         let folder = path.parent().unwrap_or(Path::new("."));

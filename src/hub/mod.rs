@@ -10,13 +10,13 @@
 //!
 //! Fetched files are recorded in a [`ledger`] and verified at every use ([`integrity`]).
 
-pub mod cache;
-pub mod environment;
-pub mod id;
-pub mod integrity;
-pub mod ledger;
-pub mod model_files;
-pub mod pickle;
+pub(crate) mod cache;
+pub(crate) mod environment;
+pub(crate) mod id;
+pub(crate) mod integrity;
+pub(crate) mod ledger;
+pub(crate) mod model_files;
+pub(crate) mod pickle;
 
 #[cfg(feature = "hub")]
 mod client;
@@ -33,11 +33,11 @@ mod redirect;
 #[cfg(feature = "hub")]
 mod retry;
 
-pub use cache::{Found, ModelFolder, Snapshot};
-pub use environment::Environment;
-pub use id::HubId;
-pub use model_files::{ModelFile, ModelFiles};
-pub use pickle::is_pickle;
+pub(crate) use cache::{Found, ModelFolder, Snapshot};
+pub(crate) use environment::Environment;
+pub(crate) use id::HubId;
+pub(crate) use model_files::{ModelFile, ModelFiles};
+pub(crate) use pickle::is_pickle;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
@@ -48,7 +48,7 @@ const CACHE_HINT: &str = "set HF_HUB_CACHE or HF_HOME to another folder";
 
 /// The result of a fetch.
 #[derive(Debug)]
-pub struct Fetched {
+pub(crate) struct Fetched {
     /// The cached files.
     pub snapshot: Snapshot,
     /// Paths of the model's files, in fetching order.
@@ -61,7 +61,7 @@ pub struct Fetched {
 ///
 /// # Errors
 /// [`Error::Hub`]: `weights.missing` with every file that is missing, or `hub.cache` when the cache cannot be read.
-pub fn find(environment: &Environment, id: &HubId, files: &ModelFiles) -> Result<Snapshot> {
+pub(crate) fn find(environment: &Environment, id: &HubId, files: &ModelFiles) -> Result<Snapshot> {
     match look_up(environment, id, files)? {
         Found::Complete(snapshot) => Ok(snapshot),
         Found::Missing(absent) => Err(missing(environment, id, files, &absent)),
@@ -72,7 +72,7 @@ pub fn find(environment: &Environment, id: &HubId, files: &ModelFiles) -> Result
 ///
 /// # Errors
 /// [`Error::Hub`] `hub.cache` when the cache cannot be read.
-pub fn look_up(environment: &Environment, id: &HubId, files: &ModelFiles) -> Result<Found> {
+pub(crate) fn look_up(environment: &Environment, id: &HubId, files: &ModelFiles) -> Result<Found> {
     ModelFolder::new(&environment.cache, id.repository()).find(id, files)
 }
 
@@ -80,7 +80,7 @@ pub fn look_up(environment: &Environment, id: &HubId, files: &ModelFiles) -> Res
 ///
 /// # Errors
 /// As [`find`]; `weights.damaged` or `weights.hash` for a damaged file.
-pub fn check(environment: &Environment, id: &HubId, files: &ModelFiles) -> Result<Fetched> {
+pub(crate) fn check(environment: &Environment, id: &HubId, files: &ModelFiles) -> Result<Fetched> {
     let snapshot = find(environment, id, files)?;
     let files = snapshot.present(files);
     files
@@ -98,7 +98,7 @@ pub fn check(environment: &Environment, id: &HubId, files: &ModelFiles) -> Resul
 /// # Errors
 /// [`Error::Hub`] when it cannot be fetched, [`Error::Interrupted`].
 #[cfg(feature = "hub")]
-pub fn fetch(
+pub(crate) fn fetch(
     environment: &Environment,
     id: &HubId,
     files: &ModelFiles,
@@ -113,7 +113,7 @@ pub fn fetch(
 /// # Errors
 /// [`Error::Hub`] `weights.missing` unless the model is complete.
 #[cfg(not(feature = "hub"))]
-pub fn fetch(
+pub(crate) fn fetch(
     environment: &Environment,
     id: &HubId,
     files: &ModelFiles,
@@ -128,7 +128,7 @@ pub fn fetch(
 /// # Errors
 /// [`Error::Hub`] when it does not.
 #[cfg(feature = "hub")]
-pub fn reach(environment: &Environment, files: &ModelFiles) -> Result<()> {
+pub(crate) fn reach(environment: &Environment, files: &ModelFiles) -> Result<()> {
     fetch::Fetch::new(environment, &files.default_id(), files, &Interrupt::never())?
         .describe(&mut Transfer::silent())
         .map(|_| ())
@@ -139,7 +139,7 @@ pub fn reach(environment: &Environment, files: &ModelFiles) -> Result<()> {
 /// # Errors
 /// [`Error::Hub`], always.
 #[cfg(not(feature = "hub"))]
-pub fn reach(environment: &Environment, files: &ModelFiles) -> Result<()> {
+pub(crate) fn reach(environment: &Environment, files: &ModelFiles) -> Result<()> {
     let reason = CANNOT_FETCH.to_owned();
     Err(Error::Hub {
         place: environment::redacted(&environment.endpoint),

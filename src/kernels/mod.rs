@@ -2,7 +2,7 @@
 //! `cuda`) implement it; a third device is one more implementation.
 //!
 //! A backend owns buffers of numbers and computes on them. It knows shapes and strides, but no layers, tapes or models: those are
-//! in [`crate::nn`] and [`crate::model`]. `tests/layers.rs` checks every operation of the CPU against a slow reference in f64 and
+//! in [`crate::nn`] and [`crate::model`]. `tests/numerics` checks every operation of the CPU against a slow reference in f64 and
 //! its gradient against finite differences; `tests/cuda` checks the GPU's kernels against the CPU's.
 //!
 //! # Conventions

@@ -9,7 +9,11 @@ use crate::preview::{Exhibit, MOST_EXHIBITS};
 /// Returns the worst items with their pictures, where those can be read.
 ///
 /// The paths in records are resolved against the current folder, the folder of the manifest, and the output folders of the record files.
-pub fn exhibits(merged: &Merged, manifest: Option<&Path>, records: &[PathBuf]) -> Vec<Exhibit> {
+pub(crate) fn exhibits(
+    merged: &Merged,
+    manifest: Option<&Path>,
+    records: &[PathBuf],
+) -> Vec<Exhibit> {
     let folders = folders(manifest, records);
     merged
         .worst_first()

@@ -15,9 +15,11 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
 
-pub use exhibits::exhibits;
-pub use item::{MergedItem, MergedState, RecordedError};
-pub use manifest::Manifest;
+pub(crate) use exhibits::exhibits;
+#[cfg(test)]
+pub(crate) use item::RecordedError;
+pub(crate) use item::{MergedItem, MergedState};
+pub(crate) use manifest::Manifest;
 
 use records::Records;
 
@@ -138,7 +140,7 @@ impl Merged {
 ///
 /// # Errors
 /// [`Error::Finding`] `merge.incomplete`.
-pub fn merge_result(counts: Counts, todo: Option<&Path>, has_manifest: bool) -> Result<()> {
+pub(crate) fn merge_result(counts: Counts, todo: Option<&Path>, has_manifest: bool) -> Result<()> {
     let unfinished = counts.items - counts.done;
     if unfinished == 0 {
         return Ok(());

@@ -17,12 +17,12 @@
 
 mod difference;
 mod limits;
-pub mod ssim;
+pub(crate) mod ssim;
 
 use rayon::prelude::*;
 
-pub use difference::Difference;
-pub use limits::{Area, DifferenceLimits, Excess};
+pub(crate) use difference::Difference;
+pub(crate) use limits::{Area, DifferenceLimits, Excess};
 
 use std::path::Path;
 
@@ -64,7 +64,7 @@ impl Comparison {
 ///
 /// # Panics
 /// When the pictures and the mask differ in size.
-pub fn compare(expected: &Picture, actual: &Picture, mask: Option<&Mask>) -> Comparison {
+pub(crate) fn compare(expected: &Picture, actual: &Picture, mask: Option<&Mask>) -> Comparison {
     let size = expected.size();
     assert_eq!(actual.size(), size, "pictures of the same size");
     assert!(
@@ -122,7 +122,7 @@ pub fn compare(expected: &Picture, actual: &Picture, mask: Option<&Mask>) -> Com
 ///
 /// # Errors
 /// [`Error::Image`] `image.size` when they differ in size.
-pub fn check_same_size(
+pub(crate) fn check_same_size(
     expected_path: &Path,
     expected: &Picture,
     actual_path: &Path,

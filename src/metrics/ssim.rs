@@ -12,7 +12,7 @@ use crate::geometry::Size;
 /// Side of the window.
 const WINDOW: usize = 11;
 /// Pixels of the window to each side of its centre.
-pub const RADIUS: usize = WINDOW / 2;
+pub(crate) const RADIUS: usize = WINDOW / 2;
 /// Standard deviation of the window's weights.
 const SIGMA: f64 = 1.5;
 /// (K1 L)², for samples of 0 to L = 1.
@@ -22,20 +22,20 @@ const C2: f64 = 0.03 * 0.03;
 
 /// A sum of similarities, and its number of pixels.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct SimilaritySum {
+pub(crate) struct SimilaritySum {
     sum: f64,
     pixels: usize,
 }
 
 impl SimilaritySum {
     /// Returns the mean; `None` without pixels.
-    pub fn mean(self) -> Option<f64> {
+    pub(crate) fn mean(self) -> Option<f64> {
         (self.pixels > 0).then(|| self.sum / self.pixels as f64)
     }
 
     /// Returns the sum of both.
     #[must_use]
-    pub fn plus(self, other: Self) -> Self {
+    pub(crate) fn plus(self, other: Self) -> Self {
         Self {
             sum: self.sum + other.sum,
             pixels: self.pixels + other.pixels,
@@ -48,7 +48,7 @@ impl SimilaritySum {
 ///
 /// # Panics
 /// When a channel does not have `size`.
-pub fn sums(
+pub(crate) fn sums(
     size: Size,
     x: &[u16],
     y: &[u16],

@@ -52,7 +52,7 @@ pub struct LoraFile {
     scale: Scale,
 }
 
-/// A LoRA in the layout of [`super::UNet::attach_adapters`].
+/// A LoRA in the layout of [`super::unet::Network::attach_adapters`].
 #[derive(Debug)]
 pub struct Lora {
     /// `down` (rank, in) and `up` (out, rank) of each module.
@@ -102,7 +102,7 @@ impl LoraFile {
         })
     }
 
-    /// Returns the rank of the adapters, for [`super::UNet::attach_adapters`].
+    /// Returns the rank of the adapters, for [`super::unet::Network::attach_adapters`].
     pub fn rank(&self) -> usize {
         self.rank
     }

@@ -4,7 +4,7 @@
 //! Cross-attention computes keys and values of the tokens itself, or takes those of a prompt that was prepared once
 //! ([`Attention::prepare`]). Mutual self-attention has a forward pass only.
 
-use super::{Linear, Pass, Run, Shape, Tensor};
+use super::{BackwardPass, Linear, Pass, Run, Shape, Tensor};
 use crate::kernels::{AttentionShape, Backend};
 
 /// Mutual self-attention (MasaCtrl, arXiv 2304.08465): from a layer on, self-attention of a picture uses the keys and values of another
@@ -121,6 +121,7 @@ impl<B: Backend> Attention<B> {
         self.attend(&q, [k, v], &own_or_first(x, k), residual, pass)
     }
 
+    /// Returns the attention of q to k and v through the output projection, plus `residual`.
     fn attend(
         &self,
         q: &Tensor<B>,
@@ -145,56 +146,57 @@ impl<B: Backend> Attention<B> {
                 o,
             );
         });
-        for kept in [q, k, v, &stats, &o] {
-            pass.keep(kept);
+        for tensor in [q, k, v, &stats, &o] {
+            pass.save(tensor);
         }
         self.to_out.forward_plus(&o, residual, pass)
     }
 
-    /// Returns the gradients with respect to q and, where `wanted`, to k and v.
-    fn inner_backward(
+    /// Returns the gradient with respect to q.
+    fn query_backward(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
+        let d_o = self.to_out.backward(dy, pass);
+        let saved = Saved::take(pass);
+        self.inner_backward(&saved, &d_o, None)
+    }
+
+    /// Returns the gradients with respect to q, k and v.
+    fn query_key_value_backward(
         &self,
         dy: &Tensor<B>,
-        wanted: bool,
-        pass: &mut Pass<B>,
-    ) -> (Tensor<B>, Option<[Tensor<B>; 2]>) {
+        pass: &mut BackwardPass<B>,
+    ) -> [Tensor<B>; 3] {
         let d_o = self.to_out.backward(dy, pass);
-        let (o, stats, v, k, q) = (
-            pass.take(),
-            pass.take(),
-            pass.take(),
-            pass.take(),
-            pass.take(),
-        );
-        let (backend, shape) = (dy.backend(), self.shape(&q, &k));
-        let kv_shape = Shape {
-            batch: shape.batch,
-            ..k.shape()
-        };
-        let mut dkv = wanted.then(|| [(); 2].map(|()| k.uninit_like(kv_shape)));
-        let dq = q.build(q.shape(), |dq| {
-            let dkv = dkv
-                .as_mut()
-                .map(|[dk, dv]| (dk.buffer_mut(), dv.buffer_mut()));
-            let [q, k, v, stats, o, d_o] = [&q, &k, &v, &stats, &o, &d_o].map(Tensor::buffer);
-            backend.attention_backward(&shape, q, k, v, stats, o, d_o, dq, dkv);
-        });
-        let shared = k.shape().batch < shape.batch;
-        (
-            dq,
-            if shared {
-                dkv.map(|dkv| dkv.map(|gradient| gradient.summed()))
-            } else {
-                dkv
-            },
-        )
+        let saved = Saved::take(pass);
+        let (batch, kv_shape) = (saved.q.shape().batch, saved.k.shape());
+        // One gradient for each picture, also where the pictures use the same keys and values.
+        let of_each = Shape { batch, ..kv_shape };
+        let (mut dk, mut dv) = (saved.k.uninit_like(of_each), saved.v.uninit_like(of_each));
+        let dq = self.inner_backward(&saved, &d_o, Some((dk.buffer_mut(), dv.buffer_mut())));
+        if kv_shape.batch < batch {
+            [dq, dk.summed(), dv.summed()]
+        } else {
+            [dq, dk, dv]
+        }
+    }
+
+    fn inner_backward(
+        &self,
+        saved: &Saved<B>,
+        d_o: &Tensor<B>,
+        dkv: Option<(&mut B::Buffer, &mut B::Buffer)>,
+    ) -> Tensor<B> {
+        let shape = self.shape(&saved.q, &saved.k);
+        saved.q.build(saved.q.shape(), |dq| {
+            let [q, k, v, stats, o] =
+                [&saved.q, &saved.k, &saved.v, &saved.stats, &saved.o].map(Tensor::buffer);
+            let backend = d_o.backend();
+            backend.attention_backward(&shape, q, k, v, stats, o, d_o.buffer(), dq, dkv);
+        })
     }
 
     /// dy to dx of [`Attention::forward_self`] without its residual, in a pass without [`Mutual`].
-    pub fn backward_self(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
-        let (dq, dkv) = self.inner_backward(dy, true, pass);
-        let [dk, dv] =
-            dkv.unwrap_or_else(|| unreachable!("key and value gradients were asked for"));
+    pub fn backward_self(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
+        let [dq, dk, dv] = self.query_key_value_backward(dy, pass);
         let mut dx = self.to_v.backward(&dv, pass);
         self.to_k.backward_onto(&dk, &mut dx, pass);
         self.to_q.backward_onto(&dq, &mut dx, pass);
@@ -205,13 +207,32 @@ impl<B: Backend> Attention<B> {
     ///
     /// The context gets no gradient. It would be dK `to_k` + dV `to_v`: [`Linear::backward`] in place of
     /// [`Linear::adapter_backward`], summed over all layers with this context.
-    pub fn backward_cross(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
-        let (dq, dkv) = self.inner_backward(dy, pass.learns(), pass);
-        if let Some([dk, dv]) = dkv {
-            self.to_v.adapter_backward(&dv, pass);
-            self.to_k.adapter_backward(&dk, pass);
+    pub fn backward_cross(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
+        if !pass.learns() {
+            let dq = self.query_backward(dy, pass);
+            return self.to_q.backward(&dq, pass);
         }
+        let [dq, dk, dv] = self.query_key_value_backward(dy, pass);
+        self.to_v.adapter_backward(&dv, pass);
+        self.to_k.adapter_backward(&dk, pass);
         self.to_q.backward(&dq, pass)
+    }
+}
+
+/// The tensors that [`Attention::attend`] saves for the backward call.
+struct Saved<B: Backend> {
+    q: Tensor<B>,
+    k: Tensor<B>,
+    v: Tensor<B>,
+    /// Statistics of the softmax (batch, 1, heads, queries).
+    stats: Tensor<B>,
+    o: Tensor<B>,
+}
+
+impl<B: Backend> Saved<B> {
+    fn take(pass: &mut BackwardPass<B>) -> Self {
+        let [o, stats, v, k, q] = [(); 5].map(|()| pass.take());
+        Self { q, k, v, stats, o }
     }
 }
 

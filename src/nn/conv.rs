@@ -1,6 +1,6 @@
 //! 2-D convolutions with frozen weights: the backward pass computes the input's gradient only.
 
-use super::{Pass, Shape, Tensor};
+use super::{BackwardPass, Pass, Shape, Tensor};
 use crate::kernels::{Added, Backend, ConvShape};
 
 /// A convolution with a square kernel.
@@ -88,7 +88,7 @@ impl<B: Backend> Conv<B> {
             self.inputs,
             "the input has the convolution's channels"
         );
-        pass.keep_shape(x.shape());
+        pass.save_shape(x.shape());
         let shape = self.shape(x.shape());
         let [height, width, channels] = shape.output;
         let [bias, per_picture, residual] =
@@ -109,7 +109,7 @@ impl<B: Backend> Conv<B> {
     }
 
     /// dy to dx.
-    pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub fn backward(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
         let input = pass.take_shape();
         let shape = self.shape(input);
         dy.build(input, |dx| {

@@ -1,6 +1,6 @@
 //! The feed-forward layer of a transformer, with a gated GELU (GEGLU, arXiv 2002.05202).
 
-use super::{Linear, Pass, Tensor};
+use super::{BackwardPass, Linear, Pass, Tensor};
 use crate::kernels::Backend;
 
 /// Linear, GEGLU, linear.
@@ -24,7 +24,7 @@ impl<B: Backend> FeedForward<B> {
         pass: &mut Pass<B>,
     ) -> Tensor<B> {
         let wide = self.widen.forward(x, pass);
-        pass.keep(&wide);
+        pass.save(&wide);
         let channels = self.narrow.inputs();
         let gated = x.build(x.shape().with_channels(channels), |y| {
             x.backend().geglu(channels, wide.buffer(), y);
@@ -33,7 +33,7 @@ impl<B: Backend> FeedForward<B> {
     }
 
     /// dy to dx, without the residual.
-    pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub fn backward(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
         let d_gated = self.narrow.backward(dy, pass);
         let wide = pass.take();
         let d_wide = dy.build(wide.shape(), |dx| {

@@ -5,8 +5,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::pass::Learner;
-use super::{Pass, Shape, Tensor};
+use super::{BackwardPass, Learner, Pass, Run, Shape, Tensor};
 use crate::kernels::{Backend, Matrix};
 
 /// The position of an adapter's two matrices in the flat list of LoRA parameters.
@@ -115,13 +114,12 @@ impl<B: Backend> Linear<B> {
     }
 
     /// Returns ranges of rows that share a weight, each with the set of that weight.
-    fn rows(&self, shape: Shape, pass: &Pass<B>) -> Vec<(Range<usize>, usize)> {
-        let is_adapted = self.adapted.iter().any(Option::is_some);
-        match pass.runs() {
+    fn rows(&self, shape: Shape, runs: &[Run]) -> Vec<(Range<usize>, usize)> {
+        match runs {
             [] => vec![(0..shape.rows(), 0)],
             [run] => vec![(0..shape.rows(), run.set)],
             // Without adapters, all sets have one weight.
-            runs if !is_adapted => vec![(0..shape.rows(), runs[0].set)],
+            runs if !self.is_adapted() => vec![(0..shape.rows(), runs[0].set)],
             runs => {
                 let mut next = 0;
                 let rows = runs.iter().map(|run| {
@@ -148,13 +146,13 @@ impl<B: Backend> Linear<B> {
         residual: Option<&Tensor<B>>,
         pass: &mut Pass<B>,
     ) -> Tensor<B> {
-        if self.learns(pass) {
-            pass.keep(x);
+        if pass.learns() && self.is_adapted() {
+            pass.save(x);
         }
         x.build(x.shape().with_channels(self.outputs), |y| {
             let [bias, residual] =
                 [self.bias.as_ref(), residual].map(|tensor| tensor.map(Tensor::buffer));
-            for (rows, set) in self.rows(x.shape(), pass) {
+            for (rows, set) in self.rows(x.shape(), pass.runs()) {
                 x.backend()
                     .linear(rows, x.buffer(), self.weight(set), bias, residual, y);
             }
@@ -162,7 +160,7 @@ impl<B: Backend> Linear<B> {
     }
 
     /// dy to dx; adds the adapters' gradients where the pass learns.
-    pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub fn backward(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
         self.adapter_backward(dy, pass);
         dy.build(dy.shape().with_channels(self.inputs), |dx| {
             self.input_backward(dy, false, dx, pass);
@@ -170,44 +168,44 @@ impl<B: Backend> Linear<B> {
     }
 
     /// As [`Linear::backward`], but adds to `dx`.
-    pub fn backward_onto(&self, dy: &Tensor<B>, dx: &mut Tensor<B>, pass: &mut Pass<B>) {
+    pub fn backward_onto(&self, dy: &Tensor<B>, dx: &mut Tensor<B>, pass: &mut BackwardPass<B>) {
         self.adapter_backward(dy, pass);
         self.input_backward(dy, true, dx.buffer_mut(), pass);
     }
 
-    fn input_backward(&self, dy: &Tensor<B>, add: bool, dx: &mut B::Buffer, pass: &Pass<B>) {
-        for (rows, set) in self.rows(dy.shape(), pass) {
+    fn input_backward(
+        &self,
+        dy: &Tensor<B>,
+        add: bool,
+        dx: &mut B::Buffer,
+        pass: &BackwardPass<B>,
+    ) {
+        for (rows, set) in self.rows(dy.shape(), pass.runs()) {
             dy.backend()
                 .linear_backward(rows, dy.buffer(), self.weight(set), add, dx);
         }
     }
 
-    /// Whether the backward pass needs the input, because an adapter of this layer learns.
-    fn learns(&self, pass: &Pass<B>) -> bool {
-        pass.learns() && self.adapted.iter().any(Option::is_some)
+    /// Whether any set has an adapter in this layer.
+    fn is_adapted(&self) -> bool {
+        self.adapted.iter().any(Option::is_some)
     }
 
     /// Adds the adapters' gradients only, for a layer whose input needs none.
-    pub fn adapter_backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) {
-        if !self.learns(pass) {
+    pub fn adapter_backward(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) {
+        if !pass.learns() || !self.is_adapted() {
             return;
         }
         let x = pass.take();
         let unscale = 1.0 / pass.loss_scale();
-        for (rows, set) in self.rows(dy.shape(), pass) {
-            let learner = pass
-                .learners()
-                .iter_mut()
-                .find(|learner| learner.set == set);
-            if let (
-                Some(adapter),
-                Some(Learner {
+        for (rows, set) in self.rows(dy.shape(), pass.runs()) {
+            let learner = pass.learner(set);
+            if let (Some(adapter), Some(learner)) = (self.adapter(set), learner) {
+                let Learner {
                     parameters,
-                    gradient: Some(gradient),
+                    gradient,
                     ..
-                }),
-            ) = (self.adapter(set), learner)
-            {
+                } = learner;
                 self.add_gradient(adapter, rows, [&x, dy], unscale, parameters, gradient);
             }
         }

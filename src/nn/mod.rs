@@ -19,6 +19,6 @@ pub use conv::Conv;
 pub use feed_forward::FeedForward;
 pub use linear::{Adapter, Linear};
 pub use norm::{GroupNorm, LayerNorm};
-pub use pass::{Learner, Pass, Run, Tape};
+pub use pass::{BackwardPass, Learner, Pass, Run, Tape};
 pub use tensor::{Shape, Tensor};
 pub use upsample::{upsample, upsample_backward};

@@ -1,6 +1,6 @@
 //! Group normalisation (Wu and He, arXiv 1803.08494), optionally fused with SiLU, and layer normalisation (Ba et al., arXiv 1607.06450).
 
-use super::{Pass, Shape, Tensor};
+use super::{BackwardPass, Pass, Shape, Tensor};
 use crate::kernels::{Backend, GroupShape};
 
 /// Normalisation over a group of channels and all pixels of a picture.
@@ -55,13 +55,13 @@ impl<B: Backend> GroupNorm<B> {
                 y,
             );
         });
-        pass.keep(x);
-        pass.keep(&stats);
+        pass.save(x);
+        pass.save(&stats);
         y
     }
 
     /// dy to dx.
-    pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub fn backward(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
         self.backward_plus(dy, None, pass)
     }
 
@@ -70,7 +70,7 @@ impl<B: Backend> GroupNorm<B> {
         &self,
         dy: &Tensor<B>,
         residual: Option<&Tensor<B>>,
-        pass: &mut Pass<B>,
+        pass: &mut BackwardPass<B>,
     ) -> Tensor<B> {
         let (stats, x) = (pass.take(), pass.take());
         let (backend, shape) = (x.backend(), self.shape(x.shape()));
@@ -107,7 +107,7 @@ impl<B: Backend> LayerNorm<B> {
 
     /// x to y of the same shape.
     pub fn forward(&self, x: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
-        pass.keep(x);
+        pass.save(x);
         let channels = x.shape().channels;
         x.build(x.shape(), |y| {
             x.backend().layer_norm(
@@ -122,7 +122,7 @@ impl<B: Backend> LayerNorm<B> {
     }
 
     /// dy to dx.
-    pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub fn backward(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
         self.backward_plus(dy, None, pass)
     }
 
@@ -131,7 +131,7 @@ impl<B: Backend> LayerNorm<B> {
         &self,
         dy: &Tensor<B>,
         residual: Option<&Tensor<B>>,
-        pass: &mut Pass<B>,
+        pass: &mut BackwardPass<B>,
     ) -> Tensor<B> {
         let x = pass.take();
         let channels = x.shape().channels;

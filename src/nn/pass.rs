@@ -1,212 +1,223 @@
-//! One trip through the network: whether it records for a backward trip, what steers it, and whose adapters its pictures go through.
+//! The state of a forward pass and of its backward pass through the layers: the tape, the runs of the batch, and what steers them.
+//!
+//! A forward pass that records pushes tensors and shapes on a tape. The backward pass takes the tape and pops them in the reverse
+//! order; it may also hold adapters that learn, to whose gradients the layers add.
 
 use super::{Mutual, Shape, Tensor};
 use crate::kernels::Backend;
 
-/// What a forward layer keeps for its backward call.
+/// What a forward call saves for its backward call.
 #[derive(Debug, Clone)]
-enum Recorded<B: Backend> {
-    /// Numbers.
+enum Saved<B: Backend> {
     Tensor(Tensor<B>),
-    /// The input's shape alone.
     Shape(Shape),
 }
 
-/// What a recorded forward pass keeps for its backward pass.
+/// What a forward pass saved for its backward pass. Cloning shares the tensors.
 #[derive(Debug, Clone)]
-pub struct Tape<B: Backend>(Vec<Recorded<B>>);
+pub struct Tape<B: Backend>(Vec<Saved<B>>);
 
-/// A run of a batch's pictures whose weights hold one set of adapters.
+impl<B: Backend> Default for Tape<B> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<B: Backend> Tape<B> {
+    /// Whether the backward pass has used everything.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Consecutive pictures of a batch whose weights include one set of adapters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
-    /// How many pictures.
+    /// The number of pictures.
     pub pictures: usize,
     /// The set of adapters.
     pub set: usize,
 }
 
-/// A set of adapters that learns.
+/// A forward pass.
 #[derive(Debug)]
-pub struct Learner<'a, B: Backend> {
-    /// Which one.
-    pub set: usize,
-    /// Its parameters, in one flat tensor; they are merged into the weights.
-    pub parameters: &'a Tensor<B>,
-    /// A flat tensor, as long as the parameters, to which the way back adds their gradient.
-    pub gradient: Option<&'a mut Tensor<B>>,
-}
-
-/// The state of one trip: the tape, the adapters that learn, and the attention's control.
-#[derive(Debug)]
-pub struct Pass<'a, B: Backend> {
+pub struct Pass<B: Backend> {
     tape: Option<Tape<B>>,
+    learns: bool,
     runs: Vec<Run>,
-    learners: Vec<Learner<'a, B>>,
     mutual: Option<Mutual>,
-    loss_scale: f32,
 }
 
-impl<'a, B: Backend> Pass<'a, B> {
-    /// A trip without a way back: nothing is kept.
+impl<B: Backend> Pass<B> {
+    /// A pass that saves nothing.
     pub fn inference() -> Self {
         Self {
             tape: None,
+            learns: false,
             runs: Vec::new(),
-            learners: Vec::new(),
             mutual: None,
-            loss_scale: 1.0,
         }
     }
 
-    /// A trip that can be walked back.
+    /// A pass that records for the gradient of its input.
     pub fn recording() -> Self {
-        Self::resumed(Tape(Vec::new()))
-    }
-
-    /// A trip that was recorded before, for its way back.
-    pub fn resumed(tape: Tape<B>) -> Self {
         Self {
-            tape: Some(tape),
+            tape: Some(Tape::default()),
             ..Self::inference()
         }
     }
 
-    /// With the way back going through the LoRA adapters of set 0, which are merged into the weights; their parameters lie in one flat tensor.
-    #[must_use]
-    pub fn with_adapters(self, parameters: &'a Tensor<B>) -> Self {
-        self.with_learner(Learner {
-            set: 0,
-            parameters,
-            gradient: None,
-        })
+    /// A pass that records for the gradients of adapters, too.
+    pub fn learning() -> Self {
+        Self {
+            learns: true,
+            ..Self::recording()
+        }
     }
 
-    /// With a flat tensor, as long as the parameters, to which the way back adds the adapters' gradients.
-    ///
-    /// # Panics
-    /// When there are no adapters.
+    /// With these runs, which together are the batch. Without them, all pictures use set 0.
     #[must_use]
-    pub fn with_gradient(mut self, gradient: &'a mut Tensor<B>) -> Self {
-        let Some(learner) = self.learners.last_mut() else {
-            panic!("a gradient belongs to adapters")
-        };
-        learner.gradient = Some(gradient);
-        self
+    pub fn with_runs(self, runs: Vec<Run>) -> Self {
+        Self { runs, ..self }
     }
 
-    /// With the way back going through one more set of adapters.
+    /// Sets the mutual self-attention of the layers that follow.
+    pub fn set_mutual(&mut self, mutual: Option<Mutual>) {
+        self.mutual = mutual;
+    }
+
+    /// Returns the runs; empty where all pictures use set 0.
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// Whether the pass records for the gradients of adapters.
+    pub fn learns(&self) -> bool {
+        self.learns
+    }
+
+    /// Returns the mutual self-attention.
+    pub fn mutual(&self) -> Option<&Mutual> {
+        self.mutual.as_ref()
+    }
+
+    /// Saves a tensor for the backward call, if the pass records.
+    pub fn save(&mut self, tensor: &Tensor<B>) {
+        if let Some(Tape(tape)) = &mut self.tape {
+            tape.push(Saved::Tensor(tensor.clone()));
+        }
+    }
+
+    /// Saves a shape for the backward call, if the pass records.
+    pub fn save_shape(&mut self, shape: Shape) {
+        if let Some(Tape(tape)) = &mut self.tape {
+            tape.push(Saved::Shape(shape));
+        }
+    }
+
+    /// Returns what the pass saved; empty unless it records.
+    pub fn into_tape(self) -> Tape<B> {
+        self.tape.unwrap_or_default()
+    }
+}
+
+/// A set of adapters that learns.
+#[derive(Debug)]
+pub struct Learner<'a, B: Backend> {
+    /// The set.
+    pub set: usize,
+    /// The parameters, in one flat tensor; they are merged into the weights.
+    pub parameters: &'a Tensor<B>,
+    /// The tensor to which the backward pass adds the gradient of the parameters.
+    pub gradient: &'a mut Tensor<B>,
+}
+
+/// A backward pass.
+#[derive(Debug)]
+pub struct BackwardPass<'a, B: Backend> {
+    tape: Tape<B>,
+    runs: Vec<Run>,
+    learners: Vec<Learner<'a, B>>,
+    loss_scale: f32,
+}
+
+impl<'a, B: Backend> BackwardPass<'a, B> {
+    /// The backward pass of a recorded forward pass.
+    pub fn new(tape: Tape<B>) -> Self {
+        Self {
+            tape,
+            runs: Vec::new(),
+            learners: Vec::new(),
+            loss_scale: 1.0,
+        }
+    }
+
+    /// With the runs of the forward pass.
+    #[must_use]
+    pub fn with_runs(self, runs: Vec<Run>) -> Self {
+        Self { runs, ..self }
+    }
+
+    /// With one more set of adapters that learns. The forward pass must be one that [learns](Pass::learning).
     #[must_use]
     pub fn with_learner(mut self, learner: Learner<'a, B>) -> Self {
         self.learners.push(learner);
         self
     }
 
-    /// With pictures that go through other sets of adapters than set 0. Together the runs are the batch.
+    /// With gradients multiplied by `loss_scale`, to avoid underflow in a short number format. Gradients of adapters are added
+    /// unscaled.
     #[must_use]
-    pub fn with_runs(self, runs: Vec<Run>) -> Self {
-        Self { runs, ..self }
+    pub fn with_loss_scale(self, loss_scale: f32) -> Self {
+        Self { loss_scale, ..self }
     }
 
-    /// With late self-attention layers reading the keys and values of other pictures of the batch.
-    #[must_use]
-    pub fn with_mutual(self, mutual: Mutual) -> Self {
-        Self {
-            mutual: Some(mutual),
-            ..self
-        }
-    }
-
-    /// Whose adapters the pictures go through, one run after the other; nothing where it is set 0 for all.
+    /// Returns the runs; empty where all pictures use set 0.
     pub fn runs(&self) -> &[Run] {
         &self.runs
     }
 
-    /// Do adapters learn?
+    /// Whether adapters learn.
     pub fn learns(&self) -> bool {
         !self.learners.is_empty()
     }
 
-    /// The adapters that learn.
-    pub fn learners(&mut self) -> &mut [Learner<'a, B>] {
-        &mut self.learners
+    /// Returns the adapters of a set, if they learn.
+    pub fn learner(&mut self, set: usize) -> Option<&mut Learner<'a, B>> {
+        self.learners.iter_mut().find(|learner| learner.set == set)
     }
 
-    /// What was recorded, for [`Pass::resumed`]; empty when the pass does not record.
-    pub fn into_tape(self) -> Tape<B> {
-        self.tape.unwrap_or(Tape(Vec::new()))
-    }
-
-    /// From here on, gradients are so many times what they should be, lest a short number format loses the small ones.
-    pub fn set_loss_scale(&mut self, scale: f32) {
-        self.loss_scale = scale;
-    }
-
-    /// How many times too large the gradients on the way back are.
+    /// Returns the factor by which the gradients are multiplied.
     pub fn loss_scale(&self) -> f32 {
         self.loss_scale
     }
 
-    /// The attention's control.
-    pub fn mutual(&self) -> Option<&Mutual> {
-        self.mutual.as_ref()
-    }
-
-    /// Keeps numbers for the backward call.
-    pub fn keep(&mut self, tensor: &Tensor<B>) {
-        if let Some(Tape(tape)) = &mut self.tape {
-            tape.push(Recorded::Tensor(tensor.clone()));
-        }
-    }
-
-    /// Keeps a shape for the backward call.
-    pub fn keep_shape(&mut self, shape: Shape) {
-        if let Some(Tape(tape)) = &mut self.tape {
-            tape.push(Recorded::Shape(shape));
-        }
-    }
-
-    /// Takes back the numbers kept last.
+    /// Pops the tensor that was saved last.
     ///
     /// # Panics
     /// When backward calls do not mirror the forward calls.
     pub fn take(&mut self) -> Tensor<B> {
-        match self.pop() {
-            Some(Recorded::Tensor(tensor)) => tensor,
-            other => panic!(
-                "the way back expects numbers, the tape holds {}",
-                describe(other.as_ref())
-            ),
+        match self.tape.0.pop() {
+            Some(Saved::Tensor(tensor)) => tensor,
+            Some(Saved::Shape(_)) => panic!("expected a tensor on the tape, found a shape"),
+            None => panic!("expected a tensor on the tape, found its end"),
         }
     }
 
-    /// Takes back the shape kept last.
+    /// Pops the shape that was saved last.
     ///
     /// # Panics
     /// When backward calls do not mirror the forward calls.
     pub fn take_shape(&mut self) -> Shape {
-        match self.pop() {
-            Some(Recorded::Shape(shape)) => shape,
-            other => panic!(
-                "the way back expects a shape, the tape holds {}",
-                describe(other.as_ref())
-            ),
+        match self.tape.0.pop() {
+            Some(Saved::Shape(shape)) => shape,
+            Some(Saved::Tensor(_)) => panic!("expected a shape on the tape, found a tensor"),
+            None => panic!("expected a shape on the tape, found its end"),
         }
     }
 
-    fn pop(&mut self) -> Option<Recorded<B>> {
-        self.tape.as_mut().and_then(|Tape(tape)| tape.pop())
-    }
-
-    /// Entries still on the tape.
-    pub fn depth(&self) -> usize {
-        self.tape.as_ref().map_or(0, |Tape(tape)| tape.len())
-    }
-}
-
-fn describe<B: Backend>(entry: Option<&Recorded<B>>) -> &'static str {
-    match entry {
-        None => "nothing",
-        Some(Recorded::Tensor(_)) => "numbers",
-        Some(Recorded::Shape(_)) => "a shape",
+    /// Returns what the backward pass has not used: nothing, after the backward calls of all layers.
+    pub fn into_tape(self) -> Tape<B> {
+        self.tape
     }
 }

@@ -61,7 +61,7 @@ impl Shape {
 pub struct Tensor<B: Backend> {
     backend: B,
     shape: Shape,
-    buffer: Arc<B::Buffer>,
+    storage: Arc<Storage<B>>,
 }
 
 impl<B: Backend> Clone for Tensor<B> {
@@ -69,7 +69,23 @@ impl<B: Backend> Clone for Tensor<B> {
         Self {
             backend: self.backend.clone(),
             shape: self.shape,
-            buffer: Arc::clone(&self.buffer),
+            storage: Arc::clone(&self.storage),
+        }
+    }
+}
+
+/// A buffer, with the device that can copy it.
+#[derive(Debug)]
+struct Storage<B: Backend> {
+    backend: B,
+    buffer: B::Buffer,
+}
+
+impl<B: Backend> Clone for Storage<B> {
+    fn clone(&self) -> Self {
+        Self {
+            backend: self.backend.clone(),
+            buffer: self.backend.duplicate(&self.buffer),
         }
     }
 }
@@ -89,7 +105,10 @@ impl<B: Backend> Tensor<B> {
         Self {
             backend: backend.clone(),
             shape,
-            buffer: Arc::new(buffer),
+            storage: Arc::new(Storage {
+                backend: backend.clone(),
+                buffer,
+            }),
         }
     }
 
@@ -114,7 +133,7 @@ impl<B: Backend> Tensor<B> {
         Self::from_buffer(
             &self.backend,
             shape,
-            self.backend.uninit_like(&self.buffer, shape.len()),
+            self.backend.uninit_like(self.buffer(), shape.len()),
         )
     }
 
@@ -129,21 +148,23 @@ impl<B: Backend> Tensor<B> {
     /// Returns factor * self in the number format of activations of `backend`.
     #[must_use]
     pub fn compact(&self, backend: &B, factor: f32) -> Self {
-        self.stored(backend, backend.compact(&self.buffer, factor))
+        self.converted(backend, backend.compact(self.buffer(), factor))
     }
 
     /// Returns factor * self, stored as f32.
     #[must_use]
     pub fn full(&self, factor: f32) -> Self {
-        self.stored(&self.backend, self.backend.full(&self.buffer, factor))
+        self.converted(&self.backend, self.backend.full(self.buffer(), factor))
     }
 
-    fn stored(&self, backend: &B, buffer: Option<B::Buffer>) -> Self {
-        let buffer = buffer.map_or_else(|| Arc::clone(&self.buffer), Arc::new);
-        Self {
-            backend: backend.clone(),
-            shape: self.shape,
-            buffer,
+    /// Returns the tensor with another buffer, or sharing its own.
+    fn converted(&self, backend: &B, buffer: Option<B::Buffer>) -> Self {
+        match buffer {
+            Some(buffer) => Self::from_buffer(backend, self.shape, buffer),
+            None => Self {
+                backend: backend.clone(),
+                ..self.clone()
+            },
         }
     }
 
@@ -159,26 +180,22 @@ impl<B: Backend> Tensor<B> {
 
     /// Returns the elements on the device.
     pub fn buffer(&self) -> &B::Buffer {
-        &self.buffer
+        &self.storage.buffer
     }
 
     /// Returns the elements on the device for writing; copies them first when they are shared.
     pub fn buffer_mut(&mut self) -> &mut B::Buffer {
-        if Arc::get_mut(&mut self.buffer).is_none() {
-            self.buffer = Arc::new(self.backend.duplicate(&self.buffer));
-        }
-        Arc::get_mut(&mut self.buffer)
-            .unwrap_or_else(|| unreachable!("the buffer was just made unique"))
+        &mut Arc::make_mut(&mut self.storage).buffer
     }
 
     /// Copies the elements to the host.
     pub fn to_host(&self) -> Vec<f32> {
-        self.backend.download(&self.buffer)
+        self.backend.download(self.buffer())
     }
 
     /// Whether all elements are finite.
     pub fn is_finite(&self) -> bool {
-        self.backend.all_finite(&self.buffer)
+        self.backend.all_finite(self.buffer())
     }
 
     /// Returns self + other.
@@ -198,7 +215,7 @@ impl<B: Backend> Tensor<B> {
     pub fn combined(mut self, a: f32, b: f32, other: &Self) -> Self {
         assert_eq!(self.shape, other.shape, "the summands have equal shapes");
         let backend = self.backend.clone();
-        backend.combine(a, self.buffer_mut(), b, &other.buffer);
+        backend.combine(a, self.buffer_mut(), b, other.buffer());
         self
     }
 
@@ -217,9 +234,9 @@ impl<B: Backend> Tensor<B> {
         );
         self.build(shape, |y| {
             self.backend
-                .copy_columns(left, &self.buffer, left, 0, y, left + right, 0);
+                .copy_columns(left, self.buffer(), left, 0, y, left + right, 0);
             self.backend
-                .copy_columns(right, &other.buffer, right, 0, y, left + right, left);
+                .copy_columns(right, other.buffer(), right, 0, y, left + right, left);
         })
     }
 
@@ -232,7 +249,7 @@ impl<B: Backend> Tensor<B> {
         let part = |from: usize, count: usize| {
             self.build(self.shape.with_channels(count), |y| {
                 self.backend
-                    .copy_columns(count, &self.buffer, channels, from, y, count, 0);
+                    .copy_columns(count, self.buffer(), channels, from, y, count, 0);
             })
         };
         (part(0, left), part(left, channels - left))
@@ -246,7 +263,7 @@ impl<B: Backend> Tensor<B> {
                 batch: 1,
                 ..self.shape
             },
-            |y| self.backend.sum_pictures(&self.buffer, y),
+            |y| self.backend.sum_pictures(self.buffer(), y),
         )
     }
 
@@ -278,7 +295,7 @@ impl<B: Backend> Tensor<B> {
                 let len = part.shape.len();
                 first
                     .backend
-                    .copy_columns(len, &part.buffer, len, 0, y, shape.len(), offset);
+                    .copy_columns(len, part.buffer(), len, 0, y, shape.len(), offset);
                 offset += len;
             }
         })
@@ -314,12 +331,7 @@ impl<B: Backend> Tensor<B> {
         let (first, len) = (which.start * shape.pixels() * shape.channels, shape.len());
         self.build(shape, |y| {
             self.backend
-                .copy_columns(len, &self.buffer, self.shape.len(), first, y, len, 0);
+                .copy_columns(len, self.buffer(), self.shape.len(), first, y, len, 0);
         })
-    }
-
-    /// Whether both share one buffer.
-    pub fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.buffer, &other.buffer)
     }
 }

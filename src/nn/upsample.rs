@@ -1,7 +1,7 @@
 //! Nearest-neighbour resize to a given size. With the size of the skip connection instead of a factor of two, the sides of latents
 //! need not be divisible by the network's stride.
 
-use super::{Pass, Shape, Tensor};
+use super::{BackwardPass, Pass, Shape, Tensor};
 use crate::kernels::Backend;
 
 /// x (b, h, w, c) to (b, height, width, c).
@@ -11,7 +11,7 @@ pub fn upsample<B: Backend>(
     pass: &mut Pass<B>,
 ) -> Tensor<B> {
     let from = x.shape();
-    pass.keep_shape(from);
+    pass.save_shape(from);
     x.build(
         Shape {
             height,
@@ -31,7 +31,7 @@ pub fn upsample<B: Backend>(
 }
 
 /// dy to dx of [`upsample`].
-pub fn upsample_backward<B: Backend>(dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+pub fn upsample_backward<B: Backend>(dy: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
     let (from, to) = (pass.take_shape(), dy.shape());
     dy.build(from, |dx| {
         dy.backend().upsample_backward(

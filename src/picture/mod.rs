@@ -7,19 +7,23 @@
 
 mod chunks;
 mod composite;
+mod decode;
 mod display;
 mod jpeg;
 mod note;
 mod plane;
 mod png;
 mod read;
+mod refusal;
 mod working;
 
+pub use decode::{MAX_PIXELS, MAX_SIDE};
 pub use note::read_note;
 pub use plane::Channel;
 pub use png::KEYWORD;
-pub use read::{MAX_PIXELS, MAX_SIDE, MIN_SIDE, Original, identify, read, read_any, size};
-pub(crate) use read::{Refusal, read_grey};
+pub(crate) use read::read_grey;
+pub use read::{MIN_SIDE, Original, identify, read, read_any, size};
+pub(crate) use refusal::Refusal;
 
 use crate::geometry::Size;
 

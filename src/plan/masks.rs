@@ -1,4 +1,4 @@
-//! What can be said of a drag file's masks while its image is not known.
+//! Checks of a drag file's masks without its image.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -9,10 +9,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
 use crate::mask::Mask;
 
-/// Reads the masks that a drag file names: each must be a picture with something white in it, and all must have one size.
+/// Reads the masks that a drag file names. Each must be a picture with white pixels, and all must have one size.
 ///
 /// # Errors
-/// [`Error::Instruction`] with everything that is wrong with them.
+/// [`Error::Instruction`] with the faults of all masks.
 pub fn check_masks(drag: &DragFile, drag_path: &Path) -> Result<()> {
     let folder = drag_path.parent().unwrap_or(Path::new(""));
     let mut findings = Findings::new(drag);

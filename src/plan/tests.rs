@@ -29,7 +29,7 @@ fn drag(editable: &str, regions: &[String]) -> DragFile {
         "{{\"version\": 1, {editable}\n\"regions\": [\n{}\n]}}",
         regions.join(",\n")
     );
-    DragFile::parse(text.as_bytes()).expect("a good file")
+    DragFile::parse(text.as_bytes()).expect("a valid file")
 }
 
 fn plan_in(folder: &Path, editable: &str, regions: &[String], source: Size) -> Result<Plan> {
@@ -43,7 +43,7 @@ fn plan_in(folder: &Path, editable: &str, regions: &[String], source: Size) -> R
 }
 
 fn plan(regions: &[String]) -> Plan {
-    plan_in(Path::new(""), "", regions, SIZE).expect("a good plan")
+    plan_in(Path::new(""), "", regions, SIZE).expect("a valid plan")
 }
 
 /// `kind pointer` of every fault.
@@ -80,7 +80,7 @@ fn a_drag_is_planned_in_working_coordinates() {
         &settings,
         256,
     )
-    .expect("a good plan");
+    .expect("a valid plan");
     assert_eq!(plan.regions[0].motion, Motion::Shift { dx: 10.0, dy: -5.0 });
     assert_eq!(plan.regions[0].mask.count(), 400);
     assert!((plan.regions[0].moved_px() - 500.0_f64.sqrt()).abs() < 1e-9);
@@ -89,14 +89,14 @@ fn a_drag_is_planned_in_working_coordinates() {
 }
 
 #[test]
-fn a_window_changes_where_a_drag_lies_and_not_what_it_is() {
+fn a_window_does_not_change_the_motion() {
     let regions = [region(
         "rotation",
         "\"rect\": [900, 700, 1000, 760]",
         "\"center\": [1100, 900], \"angle\": 40",
     )];
     let image = Size::new(1600, 1200);
-    let plan = plan_in(Path::new(""), "", &regions, image).expect("a good plan");
+    let plan = plan_in(Path::new(""), "", &regions, image).expect("a valid plan");
     assert!(
         !plan.frame.is_whole() && plan.warnings.is_empty(),
         "{:?}",
@@ -105,7 +105,7 @@ fn a_window_changes_where_a_drag_lies_and_not_what_it_is() {
     let drag = drag("", &regions);
     let settings = whole_picture(0);
     let whole =
-        Plan::new(&drag, Path::new("drag.json"), image, &settings, 256).expect("a good plan");
+        Plan::new(&drag, Path::new("drag.json"), image, &settings, 256).expect("a valid plan");
     assert!((plan.regions[0].moved_px() / whole.regions[0].moved_px() - 1.0).abs() < 0.02);
     let area = plan.editable_source.as_ref().expect("a swept area");
     let window = plan.frame.window;
@@ -124,7 +124,7 @@ fn a_window_changes_where_a_drag_lies_and_not_what_it_is() {
 }
 
 #[test]
-fn the_far_edge_is_inside_and_beyond_it_is_not() {
+fn the_far_edge_belongs_to_the_image() {
     let at_edge = region(
         "translation",
         "\"rect\": [200, 200, 256, 256]",
@@ -138,7 +138,7 @@ fn the_far_edge_is_inside_and_beyond_it_is_not() {
 }
 
 #[test]
-fn faults_of_the_plan_carry_their_lines() {
+fn faults_of_the_plan_have_lines_and_columns() {
     let regions = [
         box_from("[60, 60]", "[812, 40]"),
         box_from("[10, 10]", "[60, 60]"),
@@ -166,7 +166,7 @@ fn faults_of_the_plan_carry_their_lines() {
 }
 
 #[test]
-fn a_draft_holds_what_can_be_planned_beside_what_is_wrong() {
+fn a_draft_has_the_valid_regions_and_the_faults() {
     let far = region(
         "rotation",
         "\"rect\": [40, 40, 80, 80]",
@@ -210,13 +210,13 @@ fn a_draft_holds_what_can_be_planned_beside_what_is_wrong() {
     assert_eq!(
         names,
         ["region-1", "region-4"],
-        "what has an area and a motion"
+        "the regions with an area and a motion"
     );
     assert!(plan.editable.expect("a part").at(Point::new(60.0, 90.0)));
 }
 
 #[test]
-fn regions_that_cannot_be_dragged_are_refused() {
+fn regions_that_cannot_be_dragged_are_faults() {
     let rotation = |movement: &str| region("rotation", "\"rect\": [40, 40, 80, 80]", movement);
     for (region, expected) in [
         (
@@ -261,12 +261,12 @@ fn regions_that_cannot_be_dragged_are_refused() {
     assert_eq!(
         plan(&[box_from("[80.9, 60]", "[60, 90]")]).regions.len(),
         1,
-        "a handle may stand a pixel beside its region"
+        "a handle may lie a pixel outside its region"
     );
 }
 
 #[test]
-fn a_region_partly_outside_is_cut_off_with_a_warning() {
+fn a_region_partly_outside_is_clipped_with_a_warning() {
     let plan = plan(&[region(
         "translation",
         "\"ellipse\": [10, 100, 40, 30]",
@@ -306,7 +306,7 @@ fn doubtful_drags_are_planned_with_warnings() {
         SIZE,
     );
     assert_eq!(
-        warnings(&elsewhere.expect("a good plan")),
+        warnings(&elsewhere.expect("a valid plan")),
         [WarningKind::RegionNotEditable]
     );
 }
@@ -330,7 +330,7 @@ fn regions_keep_their_handle_and_target_in_working_coordinates() {
             &settings,
             256,
         )
-        .expect("a good plan");
+        .expect("a valid plan");
         plan.regions[0].points
     };
     let translation = box_from("[60.5, 61]", "[70.25, 99.75]");
@@ -350,20 +350,20 @@ fn regions_keep_their_handle_and_target_in_working_coordinates() {
 }
 
 #[test]
-fn an_edit_prompt_that_the_method_does_not_use_is_warned_of() {
+fn an_edit_prompt_that_the_method_does_not_use_is_a_warning() {
     let plan = plan_in(
         Path::new(""),
         "\"edit_prompt\": \"a cat that looks up\",",
         &[box_from("[60, 60]", "[80, 50]")],
         SIZE,
     )
-    .expect("a good plan");
+    .expect("a valid plan");
     assert_eq!(plan.edit_prompt.as_deref(), Some("a cat that looks up"));
     assert_eq!(warnings(&plan), [WarningKind::EditPromptUnused]);
 }
 
 #[test]
-fn what_does_not_move_is_left_out() {
+fn regions_without_motion_are_left_out() {
     let mixed = plan(&[
         box_from("[60, 60]", "[60.5, 60.5]"),
         box_from("[60, 60]", "[60, 90]"),
@@ -385,7 +385,7 @@ fn what_does_not_move_is_left_out() {
 }
 
 #[test]
-fn without_an_editable_area_the_sweep_and_a_margin_may_change() {
+fn the_default_editable_area_is_the_swept_area_and_a_margin() {
     let plan = plan(&[box_from("[60, 60]", "[160, 60]")]);
     let area = plan.editable.as_ref().expect("a part");
     let (low, high) = area.bounds().expect("not empty");
@@ -402,19 +402,19 @@ fn without_an_editable_area_the_sweep_and_a_margin_may_change() {
 }
 
 #[test]
-fn everything_may_change_when_the_file_says_so() {
+fn the_editable_area_can_be_everything() {
     let plan = plan_in(
         Path::new(""),
         "\"editable\": \"everything\",",
         &[box_from("[60, 60]", "[60, 90]")],
         SIZE,
     )
-    .expect("a good plan");
+    .expect("a valid plan");
     assert!(plan.editable.is_none() && plan.editable_source.is_none() && plan.blend().is_none());
 }
 
 #[test]
-fn outside_the_editable_area_nothing_is_blended_in() {
+fn the_blend_is_zero_outside_the_editable_area() {
     for source in [SIZE, Size::new(513, 771), Size::new(1000, 640)] {
         let editable = "\"editable\": {\"ellipse\": [60, 90, 90, 60]},";
         let plan = plan_in(
@@ -423,7 +423,7 @@ fn outside_the_editable_area_nothing_is_blended_in() {
             &[box_from("[60, 60]", "[60, 90]")],
             source,
         )
-        .expect("a good plan");
+        .expect("a valid plan");
         let (area, blend) = (
             plan.editable_source.as_ref().expect("a part"),
             plan.blend().expect("a part"),
@@ -448,7 +448,7 @@ fn outside_the_editable_area_nothing_is_blended_in() {
 }
 
 #[test]
-fn the_padding_may_change_with_the_pixels_beside_it() {
+fn the_padding_is_editable_beside_editable_pixels() {
     let editable = "\"editable\": {\"rect\": [100, 0, 300, 300]},";
     let plan = plan_in(
         Path::new(""),
@@ -456,7 +456,7 @@ fn the_padding_may_change_with_the_pixels_beside_it() {
         &[box_from("[60, 60]", "[60, 90]")],
         Size::new(250, 260),
     )
-    .expect("a good plan");
+    .expect("a valid plan");
     let area = plan.editable.expect("a part");
     assert_eq!(area.size(), plan.frame.padded);
     assert!(plan.frame.padded.width > 256 || plan.frame.padded.height > plan.frame.content.height);
@@ -472,7 +472,7 @@ fn the_padding_may_change_with_the_pixels_beside_it() {
 }
 
 #[test]
-fn an_editable_area_between_the_latents_cells_is_refused() {
+fn an_editable_area_without_a_latent_cell_is_a_fault() {
     let move_box = [box_from("[60, 60]", "[80, 60]")];
     assert_eq!(
         found("\"editable\": {\"rect\": [57, 57, 64, 64]},", &move_box),
@@ -496,8 +496,8 @@ fn every_scene_of_the_bench_is_planned() {
     let mut count = 0;
     for folder in folders {
         let path = folder.expect("a readable folder").path().join("drag.json");
-        let drag = DragFile::read(&path).expect("a good file");
-        let plan = Plan::new(&drag, &path, SIZE, &Settings::default(), 256).expect("a good plan");
+        let drag = DragFile::read(&path).expect("a valid file");
+        let plan = Plan::new(&drag, &path, SIZE, &Settings::default(), 256).expect("a valid plan");
         assert_eq!(plan.regions.len(), drag.regions.len(), "{}", path.display());
         assert!(
             plan.warnings
@@ -513,17 +513,18 @@ fn every_scene_of_the_bench_is_planned() {
 }
 
 #[test]
-fn the_settings_size_goes_before_the_models() {
+fn the_size_setting_overrides_the_models_size() {
     let settings = whole_picture(128);
     let drag = drag("", &[box_from("[60, 60]", "[60, 90]")]);
-    let plan = Plan::new(&drag, Path::new("drag.json"), SIZE, &settings, 256).expect("a good plan");
+    let plan =
+        Plan::new(&drag, Path::new("drag.json"), SIZE, &settings, 256).expect("a valid plan");
     assert_eq!(plan.frame.padded, Size::new(128, 128));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
-    fn no_numbers_make_planning_panic(
+    fn planning_does_not_panic_for_any_numbers(
         numbers in prop::collection::vec(prop_oneof![-1e6..1e6_f64, -50.0..400.0_f64], 10), angle in -3600.0..3600.0_f64,
         width in 64..700_usize, height in 64..700_usize
     ) {

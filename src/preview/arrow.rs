@@ -1,38 +1,38 @@
-//! Arrows, straight and about a centre.
+//! Arrows along straight lines and arcs.
 
 use std::f64::consts::TAU;
 
 use super::line;
 use crate::geometry::Point;
 
-/// Half the width of an arrow's head, by its length.
+/// Half the width of an arrow's head over its length.
 const SLENDER: f64 = 0.42;
-/// The head takes at most this share of an arrow.
+/// Maximum share of an arrow's length that its head takes.
 const HEAD_SHARE: f64 = 0.65;
-/// An arc's chords stay this close to it, in pixels.
+/// Maximum distance in pixels between an arc and its chords.
 const FLATNESS: f64 = 0.1;
-/// More chords than the longest turn about the furthest centre needs.
+/// Maximum number of chords, above what the longest turn about the furthest centre needs.
 const MAX_CHORDS: f64 = 20_000.0;
 
 /// A line with a head.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Arrow {
-    /// Ends inside the head.
+    /// The line, which ends inside the head.
     pub(super) shaft: Vec<Point>,
     /// The tip and the two corners at the back.
     pub(super) head: [Point; 3],
 }
 
 impl Arrow {
-    /// An arrow along a line, which leaves `start` pixels free at its beginning and `end` at its end; its head is `head` pixels long, less
-    /// on short ones. `None` when there is no room.
-    pub(super) fn along(way: &[Point], start: f64, end: f64, head: f64) -> Option<Self> {
-        let tip_at = line::length(way) - end;
+    /// Returns an arrow along a line, with `start` pixels free at its beginning and `end` pixels at its end. The head is `head` pixels
+    /// long, or less on a short arrow. `None` when the line is too short.
+    pub(super) fn along(path: &[Point], start: f64, end: f64, head: f64) -> Option<Self> {
+        let tip_at = line::length(path) - end;
         let head = head.min((tip_at - start) * HEAD_SHARE);
         if head < 1.0 {
             return None;
         }
-        let (back, tip) = (line::at(way, tip_at - head)?, line::at(way, tip_at)?);
+        let (back, tip) = (line::at(path, tip_at - head)?, line::at(path, tip_at)?);
         let size = back.distance(tip);
         if size < 0.5 {
             return None;
@@ -41,13 +41,13 @@ impl Arrow {
         let half = SLENDER * head;
         let corner = |side: f64| Point::new(back.x - side * dy * half, back.y + side * dx * half);
         Some(Self {
-            shaft: line::part(way, start, tip_at - 0.8 * head),
+            shaft: line::part(path, start, tip_at - 0.8 * head),
             head: [tip, corner(1.0), corner(-1.0)],
         })
     }
 }
 
-/// Part of a circle, or of a spiral when it turns by more than a full turn.
+/// An arc of a circle, or a spiral when the angle is more than a full turn.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Arc {
     center: Point,
@@ -58,8 +58,8 @@ pub(super) struct Arc {
 }
 
 impl Arc {
-    /// The arc from `start` about `center` by `angle`, radians counter-clockwise on the screen. Its radius is at least `least`, and from
-    /// turn to turn it grows by `pitch`.
+    /// Returns the arc from `start` about `center` by `angle` radians, counter-clockwise on the screen positive. The radius is at least
+    /// `least` pixels and grows by `pitch` with each turn of a spiral.
     pub(super) fn new(center: Point, start: Point, angle: f64, least: f64, pitch: f64) -> Self {
         let pitch = if angle.abs() > TAU { pitch } else { 0.0 };
         Self {
@@ -71,7 +71,7 @@ impl Arc {
         }
     }
 
-    /// The point after a share of the whole turn, 0 to 1, moved outwards by `beyond` pixels.
+    /// Returns the point after a share of the angle, 0 to 1, moved outwards by `beyond` pixels.
     pub(super) fn at(&self, share: f64, beyond: f64) -> Point {
         let turned = self.angle * share;
         let radius = self.radius + self.pitch * turned.abs() / TAU + beyond;
@@ -79,7 +79,7 @@ impl Arc {
         Point::new(self.center.x + radius * cos, self.center.y - radius * sin)
     }
 
-    /// The arc as a line.
+    /// Returns the arc as a line of chords.
     pub(super) fn line(&self) -> Vec<Point> {
         // The sagitta of a chord over the angle a is r a^2 / 8.
         let radius = self.radius + self.pitch * self.angle.abs() / TAU;
@@ -97,9 +97,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_points_along_the_end_and_stands_off_the_target() {
-        let way = [Point::new(0.0, 0.0), Point::new(0.0, 100.0)];
-        let arrow = Arrow::along(&way, 10.0, 5.0, 20.0).expect("there is room");
+    fn the_head_points_along_the_line_and_ends_before_the_target() {
+        let path = [Point::new(0.0, 0.0), Point::new(0.0, 100.0)];
+        let arrow = Arrow::along(&path, 10.0, 5.0, 20.0).expect("the line is long enough");
         assert_eq!(arrow.head[0], Point::new(0.0, 95.0));
         assert!(
             arrow.head[1].distance(Point::new(-8.4, 75.0)) < 1e-9
@@ -110,13 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn a_short_arrow_has_a_small_head_and_none_has_none() {
-        let way = |length: f64| [Point::new(50.0, 50.0), Point::new(50.0 + length, 50.0)];
-        let short = Arrow::along(&way(30.0), 10.0, 10.0, 20.0).expect("ten pixels are left");
+    fn a_short_arrow_has_a_small_head_and_a_shorter_line_has_no_arrow() {
+        let path = |length: f64| [Point::new(50.0, 50.0), Point::new(50.0 + length, 50.0)];
+        let short = Arrow::along(&path(30.0), 10.0, 10.0, 20.0).expect("ten pixels are left");
         assert!((short.head[0].x - short.head[1].x - 6.5).abs() < 1e-9);
         for none in [
-            Arrow::along(&way(21.0), 10.0, 10.0, 20.0),
-            Arrow::along(&way(0.0), 0.0, 0.0, 20.0),
+            Arrow::along(&path(21.0), 10.0, 10.0, 20.0),
+            Arrow::along(&path(0.0), 0.0, 0.0, 20.0),
             Arrow::along(&[], 0.0, 0.0, 9.0),
         ] {
             assert_eq!(none, None);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arc_goes_the_way_of_its_sign() {
+    fn the_sign_of_the_angle_gives_the_direction_of_an_arc() {
         let center = Point::new(100.0, 100.0);
         let arc = |degrees: f64| {
             Arc::new(
@@ -137,7 +137,7 @@ mod tests {
         };
         assert!(
             arc(90.0).at(1.0, 0.0).distance(Point::new(100.0, 50.0)) < 1e-9,
-            "to the left goes up"
+            "counter-clockwise from the right is up"
         );
         assert!(arc(-90.0).at(1.0, 0.0).distance(Point::new(100.0, 150.0)) < 1e-9);
         assert!(arc(-180.0).at(0.5, 5.0).distance(Point::new(100.0, 155.0)) < 1e-9);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tiny_arc_is_drawn_large_enough_in_its_direction() {
+    fn a_tiny_arc_has_the_minimum_radius() {
         let arc = Arc::new(Point::new(0.0, 0.0), Point::new(0.0, -1.0), 1.0, 30.0, 9.0);
         assert!(arc.at(0.0, 0.0).distance(Point::new(0.0, -30.0)) < 1e-9);
     }

@@ -1,4 +1,4 @@
-//! Pictures and words laid out on paper, beside and below each other.
+//! A board on which pictures and text are laid out, for triptychs and contact sheets.
 
 use super::text::Font;
 use crate::geometry::Size;
@@ -6,17 +6,17 @@ use crate::picture::Picture;
 
 const PAPER: u8 = 246;
 const INK: [u8; 3] = [24, 26, 30];
-/// Words about something wrong.
+/// Colour of text about a failure.
 const ALARM: [u8; 3] = [190, 24, 24];
 
-/// What words look like.
+/// The colour of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ink {
     Plain,
     Alarm,
 }
 
-/// A sheet of paper: (height, width, 3).
+/// An RGB picture that is composed: (height, width, 3).
 #[derive(Debug)]
 pub(super) struct Board {
     size: Size,
@@ -31,7 +31,7 @@ impl Board {
         }
     }
 
-    /// Lays pixels (height, width, 3) so that their top left corner is there. What does not fit is cut off.
+    /// Copies pixels (height, width, 3) to a place, clipped at the board's edges.
     pub(super) fn lay(&mut self, pixels: &[u8], size: Size, (left, top): (usize, usize)) {
         let columns = size.width.min(self.size.width.saturating_sub(left));
         for (y, row) in pixels
@@ -44,16 +44,16 @@ impl Board {
         }
     }
 
-    /// Writes words in at most so many pixels; longer ones are cut off.
+    /// Writes text, truncated to `max_width` pixels.
     pub(super) fn write(
         &mut self,
-        words: &str,
+        text: &str,
         font: Font,
         (left, top): (usize, usize),
-        room: usize,
+        max_width: usize,
         ink: Ink,
     ) {
-        let text = font.text(words, room.min(self.size.width.saturating_sub(left)));
+        let text = font.text(text, max_width.min(self.size.width.saturating_sub(left)));
         if text.width == 0 {
             return;
         }
@@ -88,11 +88,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_is_cut_off() {
+    fn contents_are_clipped_at_the_edges() {
         let mut board = Board::new(Size::new(20, 10));
         board.lay(&[7; 6 * 6 * 3], Size::new(6, 6), (17, 8));
         board.write(
-            "words that are far too long",
+            "a text that is far too long",
             Font::near(16.0),
             (4, 3),
             1000,
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_in_their_colour() {
+    fn text_has_the_colour_of_its_ink() {
         let darkest = |ink| {
             let mut board = Board::new(Size::new(40, 20));
             board.write("MM", Font::near(16.0), (0, 0), 40, ink);

@@ -1,4 +1,4 @@
-//! Many edits on one sheet: each before and after, with its name.
+//! The contact sheet of many edits: each before and after, with its caption.
 
 use super::LONGEST_SIDE;
 use super::board::{Board, Ink};
@@ -6,19 +6,19 @@ use super::text::Font;
 use crate::geometry::Size;
 use crate::picture::Picture;
 
-/// Longest side of a picture on the sheet.
+/// Longer side of a picture on the sheet, in pixels.
 const THUMBNAIL: usize = 192;
 const GAP: usize = 12;
-/// Height of words.
-const WORDS: f64 = 16.0;
-/// Pairs beside each other.
+/// Height of text.
+const TEXT: f64 = 16.0;
+/// Maximum number of edits in a row.
 const COLUMNS: usize = 4;
 
-/// One edit of a sheet, small already.
+/// One edit on a sheet, with its pictures shrunk.
 #[derive(Debug, Clone)]
-pub struct Exhibit {
+pub(crate) struct Exhibit {
     caption: String,
-    /// What is wrong with it, in place of what is missing.
+    /// The failure, shown in place of the missing result.
     complaint: Option<String>,
     before: Option<Thumbnail>,
     after: Option<Thumbnail>,
@@ -44,8 +44,8 @@ impl Thumbnail {
 }
 
 impl Exhibit {
-    /// Shrinks the pictures, so that they need not be kept.
-    pub fn new(
+    /// Creates an exhibit and shrinks its pictures.
+    pub(crate) fn new(
         caption: String,
         complaint: Option<String>,
         before: Option<&Picture>,
@@ -60,13 +60,13 @@ impl Exhibit {
     }
 }
 
-/// As many as fit on one sheet.
-pub const MOST_EXHIBITS: usize = COLUMNS * (LONGEST_SIDE / (THUMBNAIL + 3 * GAP + 20));
+/// Maximum number of edits on a sheet.
+pub(crate) const MOST_EXHIBITS: usize = COLUMNS * (LONGEST_SIDE / (THUMBNAIL + 3 * GAP + 20));
 
-/// The edits on a sheet, row by row. Of more than [`MOST_EXHIBITS`] the first.
-pub fn contact_sheet(exhibits: &[Exhibit]) -> Picture {
+/// Draws the first [`MOST_EXHIBITS`] edits on a sheet, row by row.
+pub(crate) fn contact_sheet(exhibits: &[Exhibit]) -> Picture {
     let exhibits = &exhibits[..exhibits.len().min(MOST_EXHIBITS)];
-    let font = Font::near(WORDS);
+    let font = Font::near(TEXT);
     let columns = exhibits.len().clamp(1, COLUMNS);
     let cell = Size::new(2 * THUMBNAIL + GAP, THUMBNAIL + font.line() + GAP);
     let rows = exhibits.len().div_ceil(columns).max(1);
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_edit_has_its_place() {
+    fn every_edit_is_on_the_sheet() {
         let picture = |grey| Picture::from_rgb(Size::new(100, 50), vec![grey; 100 * 50 * 3]);
         let exhibit = |grey| {
             Exhibit::new(
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sheet_is_not_larger_than_a_preview() {
+    fn a_sheet_is_at_most_as_large_as_a_preview() {
         let many = vec![Exhibit::new("a".into(), Some("failed".into()), None, None); 1000];
         let Size { width, height } = contact_sheet(&many).size();
         assert!(

@@ -6,7 +6,7 @@ mod marks;
 mod path;
 
 use super::arrow::Arrow;
-use super::labels::Bounds;
+use super::bounds::Bounds;
 use super::line;
 use super::pen::{BLUE, Line, Pen, RED, WHITE, faint};
 use super::sheet::Sheet;

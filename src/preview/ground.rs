@@ -1,4 +1,4 @@
-//! The picture below the drawing: veiled where nothing may change, tinted where the drag passes.
+//! The picture below the drawing: veiled outside the editable area, striped where the drag sweeps.
 
 use rayon::prelude::*;
 
@@ -8,23 +8,23 @@ use crate::mask::Mask;
 use crate::picture::Picture;
 use crate::plan::Plan;
 
-/// A grey that is neither the dark of dark pictures nor the light of light ones, and how much of it lies over what cannot change.
+/// The grey of the veil, visible on dark and on light pictures, and its opacity.
 const VEIL: f64 = 88.0;
 const VEIL_SHARE: f64 = 0.62;
-/// Red, green and blue of the stripes over what the drag sweeps, how much of it lies on a stripe, and between two: stripes leave the
-/// picture its colours.
+/// The colour of the stripes over the swept area, and its opacity on a stripe and between two. Stripes keep the picture's colours
+/// visible.
 pub(super) const TINT: [u8; 3] = [255, 168, 0];
 const STRIPE_SHARE: f64 = 0.55;
 const BETWEEN_SHARE: f64 = 0.08;
-/// From stripe to stripe along a row, and a stripe's part of that, in units of the sheet.
+/// Distance between stripes along a row, and the width of a stripe, in units of the sheet.
 const STRIPES: f64 = 9.0;
 const STRIPE: f64 = 2.6;
-/// The sweep looks at least so fine along the way, in working pixels.
+/// Longest step of the sweep, in working pixels.
 const SWEEP_STEP: f64 = 2.0;
 /// Weights of red, green and blue in a grey value (ITU-R BT.709).
 const LUMA: [f64; 3] = [0.2126, 0.7152, 0.0722];
 
-/// The picture at the sheet's size, (height, width, 3), with what the plan says of its areas.
+/// Returns the picture at the sheet's size, (height, width, 3), with veil and stripes.
 pub(super) fn ground(picture: &Picture, plan: &Plan, sheet: &Sheet) -> Vec<u8> {
     let mut rgb = picture.displayed(sheet.size);
     let swept = Swept::new(plan);
@@ -45,7 +45,7 @@ pub(super) fn ground(picture: &Picture, plan: &Plan, sheet: &Sheet) -> Vec<u8> {
                     mix(
                         pixel,
                         TINT.map(f64::from),
-                        swept * stripes((x + y) as f64 / sheet.unit),
+                        swept * stripe_opacity((x + y) as f64 / sheet.unit),
                     );
                 }
             }
@@ -53,7 +53,7 @@ pub(super) fn ground(picture: &Picture, plan: &Plan, sheet: &Sheet) -> Vec<u8> {
     rgb
 }
 
-/// Greyed, and closer to the veil.
+/// Turns a pixel grey and mixes it with the veil.
 pub(super) fn veil(pixel: &mut [u8]) {
     let luma: f64 = pixel
         .iter()
@@ -64,8 +64,8 @@ pub(super) fn veil(pixel: &mut [u8]) {
     mix(pixel, [VEIL; 3], VEIL_SHARE);
 }
 
-/// How much of the tint lies at a place across the stripes; their edges are half a unit wide.
-fn stripes(place: f64) -> f64 {
+/// Returns the opacity of the tint at a place across the stripes; their edges are half a unit wide.
+fn stripe_opacity(place: f64) -> f64 {
     let from_middle = (place.rem_euclid(STRIPES) - STRIPES / 2.0).abs();
     let inside = (STRIPE / 2.0 - from_middle + 0.5).clamp(0.0, 1.0);
     BETWEEN_SHARE + (STRIPE_SHARE - BETWEEN_SHARE) * inside
@@ -77,7 +77,7 @@ fn mix(pixel: &mut [u8], colour: [f64; 3], share: f64) {
     }
 }
 
-/// Where the regions pass, with soft edges.
+/// The cells that the regions sweep.
 struct Swept {
     grid: Grid,
     cells: Mask,
@@ -93,7 +93,7 @@ impl Swept {
         Self { grid, cells }
     }
 
-    /// How much of a working point's neighbourhood is swept, 0 to 1: between the centres of cells it is interpolated.
+    /// Returns how much of a working point's neighbourhood is swept, 0 to 1, interpolated between the centres of cells.
     fn share(&self, point: Point) -> f64 {
         let (x, y) = (
             point.x / self.grid.cell - 0.5,
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_veil_is_seen_on_dark_and_on_light_pictures() {
+    fn the_veil_is_visible_on_dark_and_on_light_pictures() {
         for ground in [[0, 0, 0], [255, 255, 255], [250, 20, 20]] {
             let mut veiled = ground;
             veil(&mut veiled);

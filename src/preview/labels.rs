@@ -1,120 +1,43 @@
-//! Where words stand: close to what they speak of, inside the picture, and beside each other rather than on top.
+//! The layout of labels: close to their subject, inside the picture, and without overlapping each other.
 
+use super::bounds::{Bounds, rounded};
 use super::pen::{Colour, Pen};
 use super::text::{Font, Text};
 use crate::geometry::{Point, Size};
 
-/// Space around the words of a label, by the height of its text.
+/// Padding around a label's text, over the height of the text.
 const PADDING: f64 = 0.22;
-/// It is crowded where words hide more than this of other words and marks; then they are so much smaller.
+/// A layout is crowded when a label hides more than this share of other labels and marks.
 const CROWDED: f64 = 0.1;
+/// Scale of the text in a crowded layout.
 const SMALL: f64 = 0.7;
-/// The plates behind words.
+/// Colours of the plates behind labels.
 const PLATE: Colour = [16, 18, 22, 205];
 const FAULT_PLATE: Colour = [150, 16, 16, 235];
 
-/// An upright rectangle.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Bounds {
-    pub(super) low: Point,
-    pub(super) high: Point,
-}
-
-impl Bounds {
-    /// The square around a point.
-    pub(super) fn around(point: Point, radius: f64) -> Self {
-        Self {
-            low: Point::new(point.x - radius, point.y - radius),
-            high: Point::new(point.x + radius, point.y + radius),
-        }
-    }
-
-    /// The smallest one around points; `None` when there are none.
-    pub(super) fn of_all(points: impl Iterator<Item = Point>) -> Option<Self> {
-        points.fold(None, |bounds: Option<Self>, point| {
-            let Self { low, high } = bounds.unwrap_or(Self {
-                low: point,
-                high: point,
-            });
-            Some(Self {
-                low: Point::new(low.x.min(point.x), low.y.min(point.y)),
-                high: Point::new(high.x.max(point.x), high.y.max(point.y)),
-            })
-        })
-    }
-
-    /// The same, cut off at the sheet; `None` when nothing of it is there.
-    pub(super) fn of(points: impl Iterator<Item = Point>, sheet: Size) -> Option<Self> {
-        let all = Self::of_all(points)?;
-        let low = Point::new(all.low.x.max(0.0), all.low.y.max(0.0));
-        let high = Point::new(
-            all.high.x.min(sheet.width as f64),
-            all.high.y.min(sheet.height as f64),
-        );
-        (low.x <= high.x && low.y <= high.y).then_some(Self { low, high })
-    }
-
-    /// Width and height.
-    pub(super) fn extent(&self) -> (f64, f64) {
-        (self.high.x - self.low.x, self.high.y - self.low.y)
-    }
-
-    pub(super) fn middle(&self) -> Point {
-        Point::new(
-            f64::midpoint(self.low.x, self.high.x),
-            f64::midpoint(self.low.y, self.high.y),
-        )
-    }
-
-    fn area(&self) -> f64 {
-        let (width, height) = self.extent();
-        (width * height).max(1.0)
-    }
-
-    /// The area that two have in common.
-    fn overlap(&self, other: &Self) -> f64 {
-        let along = |low: f64, high: f64| (high - low).max(0.0);
-        along(self.low.x.max(other.low.x), self.high.x.min(other.high.x))
-            * along(self.low.y.max(other.low.y), self.high.y.min(other.high.y))
-    }
-
-    /// Moved as little as possible to lie on the sheet; what is larger than that begins at its top left.
-    fn inside(&self, sheet: Size) -> Self {
-        let shift = |low: f64, high: f64, room: f64| (room - high).min(0.0).max(-low);
-        let (dx, dy) = (
-            shift(self.low.x, self.high.x, sheet.width as f64),
-            shift(self.low.y, self.high.y, sheet.height as f64),
-        );
-        Self {
-            low: Point::new(self.low.x + dx, self.low.y + dy),
-            high: Point::new(self.high.x + dx, self.high.y + dy),
-        }
-    }
-}
-
-/// What words are about.
+/// The subject of a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subject {
-    /// A region; they stand beside regions where they can.
+    /// A region; the label avoids regions.
     Region,
-    /// A way or a point; they stand close to it.
+    /// A path or a point; the label may lie on regions.
     Detail,
-    /// Something that is wrong.
+    /// A fault.
     Fault,
 }
 
-/// Words about something on the sheet.
+/// A text about something on the sheet.
 #[derive(Debug, Clone)]
 pub(super) struct Label {
-    pub(super) words: String,
-    /// Fewer of them, for where it is crowded.
+    pub(super) text: String,
+    /// A shorter text for crowded layouts.
     pub(super) short: Option<String>,
-    /// What they speak of; they stand beside it.
+    /// The rectangle of the subject, beside which the label lies.
     pub(super) about: Bounds,
     pub(super) subject: Subject,
 }
 
-/// A label on its plate.
+/// A label with its place.
 struct Plate {
     text: Text,
     bounds: Bounds,
@@ -122,8 +45,8 @@ struct Plate {
     subject: Subject,
 }
 
-/// Draws labels so that they hide as little as possible of `obstacles` and of each other, and not much of `shapes`, in text about
-/// `height` pixels high. Where it is crowded, all are short, and then small.
+/// Draws labels in text about `height` pixels high, so that they hide as little as possible of `obstacles` and each other, and little
+/// of `shapes`. In a crowded layout all labels are short, and if that is not enough, also small.
 pub(super) fn draw(
     pen: &mut Pen,
     labels: &[Label],
@@ -154,7 +77,7 @@ pub(super) fn draw(
     }
 }
 
-/// Places for all labels, one after the other, and how much the worst of them hides.
+/// Places all labels, one after the other; returns the largest share that one of them hides, and the plates.
 fn lay_out(
     labels: &[Label],
     short: bool,
@@ -166,8 +89,8 @@ fn lay_out(
     let padding = (font.line() as f64 * PADDING).round();
     let (mut obstacles, mut plates, mut worst) = (obstacles.to_vec(), Vec::new(), 0.0_f64);
     for label in labels {
-        let words = if short { label.short.as_ref() } else { None }.unwrap_or(&label.words);
-        let text = font.text(words, sheet.width.saturating_sub(2 * padding as usize));
+        let text = if short { label.short.as_ref() } else { None }.unwrap_or(&label.text);
+        let text = font.text(text, sheet.width.saturating_sub(2 * padding as usize));
         let size = (
             text.width as f64 + 2.0 * padding,
             text.height as f64 + padding,
@@ -190,8 +113,8 @@ fn lay_out(
     (worst, plates)
 }
 
-/// The place beside `about` for a plate of a size that covers least, the first of equal ones, and how much of the obstacles it hides: 1
-/// for a whole one.
+/// Returns the cheapest place beside `about` for a plate of a size, the first of equal ones, and the share of obstacles that it hides:
+/// 1 for a whole one.
 fn place(
     about: &Bounds,
     (width, height): (f64, f64),
@@ -232,7 +155,7 @@ fn place(
                 high: Point::new(low.x.round() + width, low.y.round() + height),
             };
             let plate = plate.inside(sheet);
-            // A hidden mark is worse than to lie on a shape, and that worse than to stand some lines away.
+            // Hiding a mark costs more than lying on a shape, and that costs more than some lines of distance.
             let hidden: f64 = obstacles
                 .iter()
                 .map(|obstacle| obstacle.overlap(&plate) / obstacle.area())
@@ -273,28 +196,6 @@ impl Plate {
     }
 }
 
-/// The corners of a rectangle with round corners.
-pub(super) fn rounded(bounds: &Bounds, radius: f64) -> Vec<Point> {
-    let Bounds { low, high } = *bounds;
-    let radius = radius
-        .min((high.x - low.x) / 2.0)
-        .min((high.y - low.y) / 2.0)
-        .max(0.0);
-    let corners = [
-        (high.x - radius, low.y + radius),
-        (low.x + radius, low.y + radius),
-        (low.x + radius, high.y - radius),
-        (high.x - radius, high.y - radius),
-    ];
-    let quarter = |(index, (x, y)): (usize, (f64, f64))| {
-        (0..=6).map(move |step| {
-            let angle = std::f64::consts::FRAC_PI_2 * (index as f64 + f64::from(step) / 6.0);
-            Point::new(x + radius * angle.cos(), y - radius * angle.sin())
-        })
-    };
-    corners.into_iter().enumerate().flat_map(quarter).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn words_stand_above_where_there_is_room() {
+    fn a_label_lies_above_its_subject_if_possible() {
         let plate = place(
             &bounds(90.0, 50.0, 110.0, 60.0),
             (40.0, 10.0),
@@ -323,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn words_stay_inside_the_picture() {
+    fn labels_stay_inside_the_picture() {
         for about in [
             bounds(0.0, 0.0, 5.0, 5.0),
             bounds(195.0, 95.0, 200.0, 100.0),
@@ -347,11 +248,14 @@ mod tests {
             2.0,
         )
         .1;
-        assert_eq!(too_large.low.x, 0.0, "what does not fit begins at the edge");
+        assert_eq!(
+            too_large.low.x, 0.0,
+            "a label that does not fit starts at the edge"
+        );
     }
 
     #[test]
-    fn words_go_round_what_is_there() {
+    fn labels_do_not_overlap() {
         let about = bounds(90.0, 45.0, 110.0, 55.0);
         let above = place(&about, (40.0, 10.0), &[], &[], SHEET, 2.0).1;
         let other = place(&about, (40.0, 10.0), &[above], &[], SHEET, 2.0).1;
@@ -359,25 +263,12 @@ mod tests {
     }
 
     #[test]
-    fn words_rather_stand_beside_a_shape_than_on_it() {
+    fn a_label_of_a_region_lies_beside_a_shape() {
         let (about, shape) = (
             bounds(90.0, 45.0, 110.0, 55.0),
             bounds(60.0, 0.0, 140.0, 60.0),
         );
         let plate = place(&about, (40.0, 10.0), &[], &[shape], SHEET, 2.0).1;
         assert_eq!(shape.overlap(&plate), 0.0, "{plate:?}");
-    }
-
-    #[test]
-    fn bounds_are_cut_off_at_the_sheet() {
-        let points = |points: &[(f64, f64)]| {
-            Bounds::of(points.iter().map(|(x, y)| Point::new(*x, *y)), SHEET)
-        };
-        assert_eq!(
-            points(&[(-50.0, 20.0), (10.0, 300.0)]),
-            Some(bounds(0.0, 20.0, 10.0, 100.0))
-        );
-        assert_eq!(points(&[(-50.0, 20.0), (-10.0, 30.0)]), None);
-        assert_eq!(points(&[]), None);
     }
 }

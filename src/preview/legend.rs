@@ -1,21 +1,21 @@
-//! What the drawing means, in one line below it where that is wide enough.
+//! The legend below a preview, on one line if the preview is wide enough.
 
+use super::bounds::{Bounds, rounded};
 use super::drag::{AFTER, BEFORE, DISC_BEFORE};
 use super::ground::{TINT, veil};
-use super::labels::{Bounds, rounded};
 use super::pen::{Colour, Line, Mark, Pen};
 use super::text::Font;
 use crate::geometry::{Point, Size};
 
 const PAPER: u8 = 246;
 const INK: [u8; 3] = [24, 26, 30];
-/// What a swatch shows striped or veiled.
+/// Colour of the swatch that is striped or veiled.
 const SAMPLE: [u8; 3] = [214, 214, 208];
 
-/// Sizes of text to try, by the one that is wanted.
+/// Scales of the text, tried in this order until the legend fits on one line.
 const SMALLER: [f64; 3] = [1.0, 0.8, 0.65];
 
-/// One thing that a preview may show.
+/// An element of a preview.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
     Handle,
@@ -31,7 +31,7 @@ pub(super) enum Entry {
 }
 
 impl Entry {
-    const fn words(self) -> &'static str {
+    const fn text(self) -> &'static str {
         match self {
             Self::Handle => "handle",
             Self::Target => "target",
@@ -45,7 +45,7 @@ impl Entry {
         }
     }
 
-    /// Width of what stands before the words, by the height of a line.
+    /// Returns the width of the icon over the height of a line.
     const fn width(self) -> f64 {
         match self {
             Self::Before | Self::Disc | Self::After | Self::Window => 1.7,
@@ -53,14 +53,14 @@ impl Entry {
         }
     }
 
-    /// Pixels of the same.
-    fn icon(self, font: Font) -> usize {
+    /// Returns the width of the icon in pixels.
+    fn icon_width(self, font: Font) -> usize {
         (self.width() * font.line() as f64).round() as usize
     }
 
-    /// Pixels of all that is drawn.
-    fn taken(self, font: Font) -> usize {
-        self.icon(font) + (1 + self.words().len()) * font.advance()
+    /// Returns the width of icon and text in pixels.
+    fn full_width(self, font: Font) -> usize {
+        self.icon_width(font) + (1 + self.text().len()) * font.advance()
     }
 
     fn draw(self, pen: &mut Pen, middle: Point, line: f64) {
@@ -109,7 +109,8 @@ const fn opaque([red, green, blue]: [u8; 3]) -> Colour {
     [red, green, blue, 255]
 }
 
-/// Rows of pixels with these entries, (height, `width`, 3), in letters `height` pixels high or less where that makes it one line.
+/// Returns rows of pixels with these entries, (height, `width`, 3). The text is `height` pixels high, or less if the entries then fit
+/// on one line.
 pub(super) fn rows(entries: &[Entry], width: usize, height: f64) -> Vec<u8> {
     let fonts = SMALLER.map(|share| Font::near(share * height));
     let font = fonts
@@ -124,36 +125,36 @@ pub(super) fn rows(entries: &[Entry], width: usize, height: f64) -> Vec<u8> {
         let mut x = width.saturating_sub(used) / 2;
         let y = line / 2 + index * spacing;
         for entry in entries {
-            let icon = entry.icon(font);
+            let icon = entry.icon_width(font);
             entry.draw(
                 &mut pen,
                 Point::new(x as f64 + icon as f64 / 2.0, y as f64 + line as f64 / 2.0),
                 line as f64,
             );
-            let text = font.text(entry.words(), usize::MAX);
+            let text = font.text(entry.text(), usize::MAX);
             pen.stencil(
                 (x + icon + font.advance() / 2, y),
                 &text.coverage,
                 text.width,
                 INK,
             );
-            x += entry.taken(font) + 2 * font.advance();
+            x += entry.full_width(font) + 2 * font.advance();
         }
     }
     pen.rgb()
 }
 
-/// The entries of each line, with its width in pixels.
+/// Distributes the entries over lines; returns each line's width in pixels and its entries.
 fn lines(entries: &[Entry], width: usize, font: Font) -> Vec<(usize, Vec<Entry>)> {
     let gap = 2 * font.advance();
     let mut lines: Vec<(usize, Vec<Entry>)> = Vec::new();
     for entry in entries {
         match lines.last_mut() {
-            Some((used, entries)) if *used + gap + entry.taken(font) + gap <= width => {
-                *used += gap + entry.taken(font);
+            Some((used, entries)) if *used + gap + entry.full_width(font) + gap <= width => {
+                *used += gap + entry.full_width(font);
                 entries.push(*entry);
             }
-            _ => lines.push((entry.taken(font), vec![*entry])),
+            _ => lines.push((entry.full_width(font), vec![*entry])),
         }
     }
     lines
@@ -187,14 +188,14 @@ mod tests {
     }
 
     #[test]
-    fn it_takes_more_lines_where_it_is_narrow() {
+    fn a_narrow_legend_has_more_lines() {
         assert_eq!(height(&of_regions()[..7], 768), 32, "one line");
         assert_eq!(height(&ALL, 60), 9 * 24 + 8, "one line each");
         assert!((2..9).contains(&((height(&ALL, 300) - 8) / 24)));
     }
 
     #[test]
-    fn smaller_letters_make_it_one_line() {
+    fn smaller_text_keeps_the_legend_on_one_line() {
         let wide = |height: f64| rows(&of_regions(), 1000, height).len() / 3 / 1000;
         assert_eq!((wide(24.0), wide(16.0)), (32, 32));
     }

@@ -1,15 +1,15 @@
-//! Lines through points: how long they are, parts of them, and what of them lies on the preview.
+//! Polylines: their length, points and parts along them, and clipping to the sheet.
 
 use crate::geometry::{Point, Size};
 
-/// The length of a line.
+/// Returns the length of a line.
 pub(super) fn length(line: &[Point]) -> f64 {
     line.windows(2).map(|ends| ends[0].distance(ends[1])).sum()
 }
 
-/// The point after `way` along a line, which ends where its last point is; `None` when it has no point.
-pub(super) fn at(line: &[Point], way: f64) -> Option<Point> {
-    let mut left = way.max(0.0);
+/// Returns the point at a distance along a line, at most its last point; `None` for a line without points.
+pub(super) fn at(line: &[Point], distance: f64) -> Option<Point> {
+    let mut left = distance.max(0.0);
     for ends in line.windows(2) {
         let step = ends[0].distance(ends[1]);
         if left < step {
@@ -20,7 +20,7 @@ pub(super) fn at(line: &[Point], way: f64) -> Option<Point> {
     line.last().copied()
 }
 
-/// The part of a line from one way along it to another.
+/// Returns the part of a line between two distances along it.
 pub(super) fn part(line: &[Point], from: f64, to: f64) -> Vec<Point> {
     let mut passed = 0.0;
     let mut part: Vec<Point> = at(line, from).into_iter().collect();
@@ -34,8 +34,7 @@ pub(super) fn part(line: &[Point], from: f64, to: f64) -> Vec<Point> {
     part
 }
 
-/// The pieces of a line that lie on a sheet or within `margin` pixels of it: what is drawn need not cross the plane to where it is
-/// never seen.
+/// Returns the pieces of a line that lie on a sheet or within `margin` pixels of it, so that lines to distant points are cheap to draw.
 pub(super) fn near(line: &[Point], sheet: Size, margin: f64) -> Vec<Vec<Point>> {
     let mut pieces: Vec<Vec<Point>> = Vec::new();
     for ends in line.windows(2) {
@@ -50,37 +49,37 @@ pub(super) fn near(line: &[Point], sheet: Size, margin: f64) -> Vec<Vec<Point>> 
     pieces
 }
 
-/// The part of a segment within the rectangle around a sheet (Liang and Barsky's way).
+/// Clips a segment to the rectangle around a sheet (Liang and Barsky's algorithm).
 fn clipped(a: Point, b: Point, sheet: Size, margin: f64) -> Option<(Point, Point)> {
     let (dx, dy) = (b.x - a.x, b.y - a.y);
     let (mut from, mut to) = (0.0_f64, 1.0_f64);
     let (right, bottom) = (sheet.width as f64 + margin, sheet.height as f64 + margin);
-    for (outwards, room) in [
+    for (outwards, space) in [
         (-dx, a.x + margin),
         (dx, right - a.x),
         (-dy, a.y + margin),
         (dy, bottom - a.y),
     ] {
         if outwards == 0.0 {
-            if room < 0.0 {
+            if space < 0.0 {
                 return None;
             }
         } else if outwards < 0.0 {
-            from = from.max(room / outwards);
+            from = from.max(space / outwards);
         } else {
-            to = to.min(room / outwards);
+            to = to.min(space / outwards);
         }
     }
-    let end = |way: f64| match way {
+    let end = |share: f64| match share {
         0.0 => a,
         1.0 => b,
-        way => between(a, b, way),
+        share => between(a, b, share),
     };
     (from <= to).then(|| (end(from), end(to)))
 }
 
-fn between(a: Point, b: Point, way: f64) -> Point {
-    Point::new(a.x + (b.x - a.x) * way, a.y + (b.y - a.y) * way)
+fn between(a: Point, b: Point, share: f64) -> Point {
+    Point::new(a.x + (b.x - a.x) * share, a.y + (b.y - a.y) * share)
 }
 
 #[cfg(test)]
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_leaves_and_returns_is_two_pieces() {
+    fn a_line_that_leaves_the_sheet_and_returns_is_two_pieces() {
         let sheet = Size::new(100, 50);
         let out_and_back = line(&[[10.0, 10.0], [10.0, -1e6], [90.0, -1e6], [90.0, 10.0]]);
         let pieces = near(&out_and_back, sheet, 5.0);

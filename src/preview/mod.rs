@@ -1,15 +1,15 @@
-//! What a drag file asks for, drawn on its picture: pure, from a plan and pixels to pixels, without weights.
+//! Previews: a drag file drawn on its picture, from a plan and pixels to pixels, without weights.
 //!
-//! A preview shows where each region is (a red line) and where it goes (a dashed blue one), the handle (a red disc), the target (a blue
-//! diamond) and the centre (a green cross), an arrow or an arc with its degrees, what the drag passes (tinted), and where nothing may
-//! change (veiled). Below stands what is what. Everything scales with the picture; a small picture is enlarged, by a whole number, and a
-//! large one shrunk, so that all of it can be read and no preview is larger than 4096 pixels.
+//! A preview shows the outline of each region before the drag (a red line) and after it (a dashed blue line), the handle (a red disc),
+//! the target (a blue diamond), the centre (a green cross), an arrow or an arc with its angle, the swept area (striped), and the area
+//! that cannot change (veiled). A point has a thin circle around it: the disc that is dragged with it. A legend is below the picture.
+//! Widths and text scale with the picture; a small picture is enlarged by a whole number, and a large one is shrunk to 4096 pixels.
 //!
-//! Beside it, what results are looked at with: a [`triptych`] of what was expected, the difference and what came, and a [`contact_sheet`] of
-//! many edits.
+//! For results there are a [`triptych`] (expected, difference, actual) and a [`contact_sheet`] of many edits.
 
 mod arrow;
 mod board;
+mod bounds;
 mod contact;
 mod drag;
 mod ground;
@@ -37,26 +37,26 @@ use legend::Entry;
 use pen::{Line, Pen, WHITE};
 use sheet::Sheet;
 
-pub use contact::{Exhibit, MOST_EXHIBITS, contact_sheet};
-pub use triptych::triptych;
+pub(crate) use contact::{Exhibit, MOST_EXHIBITS, contact_sheet};
+pub(crate) use triptych::triptych;
 
-/// Longest side of a preview, and of a strip's three pictures together.
-pub const LONGEST_SIDE: usize = 4096;
-/// Between the pictures of a strip, in units of its sheet.
+/// Longest side of a preview, and width of a strip's three pictures together.
+pub(crate) const LONGEST_SIDE: usize = 4096;
+/// Gap between the pictures of a strip, in units of its sheet.
 const GAP: f64 = 8.0;
 const GAP_GREY: u8 = 246;
-/// Heights of text, in units of the sheet.
+/// Heights of the text of labels and legend, in units of the sheet.
 const LABEL: f64 = 17.0;
 const LEGEND: f64 = 15.0;
 
-/// The line around where the picture may change.
+/// The line around the editable area.
 const EDITABLE: Line = Line {
     colour: WHITE,
     width: 1.0,
     casing: 1.4,
     dash: None,
 };
-/// The line around what the network sees.
+/// The line around the window that the network sees.
 const WINDOW: Line = Line {
     colour: WHITE,
     width: 1.8,
@@ -64,21 +64,21 @@ const WINDOW: Line = Line {
     dash: Some([2.0, 3.0]),
 };
 
-/// The drag drawn on its picture. The plan may be a draft: what could not be planned is drawn as the drag file says it.
+/// Draws the drag on its picture. The plan may be a draft; regions that could not be planned are drawn as the drag file gives them.
 ///
 /// # Panics
 /// When the plan belongs to a picture of another size.
-pub fn preview(drag: &DragFile, plan: &Plan, picture: &Picture) -> Picture {
+pub(crate) fn preview(drag: &DragFile, plan: &Plan, picture: &Picture) -> Picture {
     let sheet = Sheet::new(picture.size(), Size::new(LONGEST_SIDE, LONGEST_SIDE));
     let rgb = drawn(drag, plan, picture, &sheet);
     with_legend(rgb, sheet.size, drag, plan, &sheet).with_profile_of(picture)
 }
 
-/// The picture, the drag drawn on it, and the result, beside each other.
+/// Draws the picture, its preview and the result side by side.
 ///
 /// # Panics
 /// When the plan or the result belongs to a picture of another size.
-pub fn strip(drag: &DragFile, plan: &Plan, picture: &Picture, edited: &Picture) -> Picture {
+pub(crate) fn strip(drag: &DragFile, plan: &Plan, picture: &Picture, edited: &Picture) -> Picture {
     assert_eq!(
         edited.size(),
         picture.size(),
@@ -120,7 +120,7 @@ fn with_legend(
     Picture::from_rgb(Size::new(size.width, rgb.len() / 3 / size.width), rgb)
 }
 
-/// The drawing without its legend: (height, width, 3) of the sheet.
+/// Returns the preview without its legend: (height, width, 3) of the sheet.
 fn drawn(drag: &DragFile, plan: &Plan, picture: &Picture, sheet: &Sheet) -> Vec<u8> {
     assert_eq!(
         plan.frame.source,
@@ -168,7 +168,7 @@ fn drawn(drag: &DragFile, plan: &Plan, picture: &Picture, sheet: &Sheet) -> Vec<
     pen.rgb()
 }
 
-/// A thin line around where the picture may change.
+/// Draws a thin line around the editable area.
 fn draw_editable(pen: &mut Pen, plan: &Plan, sheet: &Sheet) {
     for ring in plan.editable_source.iter().flat_map(trace::edges) {
         let mut ring: Vec<Point> = ring.into_iter().map(|point| sheet.place(point)).collect();
@@ -177,7 +177,7 @@ fn draw_editable(pen: &mut Pen, plan: &Plan, sheet: &Sheet) {
     }
 }
 
-/// A dotted line around what the network sees, where that is not the whole picture.
+/// Draws a dotted line around the window, if it is not the whole picture.
 fn draw_window(pen: &mut Pen, frame: &Frame, sheet: &Sheet) {
     if let Some([low, high]) = window(frame) {
         let corners = [
@@ -191,7 +191,7 @@ fn draw_window(pen: &mut Pen, frame: &Frame, sheet: &Sheet) {
     }
 }
 
-/// Top left and bottom right corner of what the network sees of the image; `None` when that is all of it.
+/// Returns the top left and bottom right corner of the window on the image; `None` when it is the whole image.
 fn window(frame: &Frame) -> Option<[Point; 2]> {
     let Window { size, .. } = frame.window;
     let low = frame.window.corner();

@@ -1,5 +1,4 @@
-//! Lines, areas and marks on pixels, drawn so that they read on any picture: what is coloured has a light edge, what is white a
-//! dark one.
+//! Drawing of lines, areas and marks that are visible on any picture: coloured ones have a light edge, white ones a dark one.
 
 use tiny_skia::{
     Color, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, PremultipliedColorU8,
@@ -9,7 +8,7 @@ use tiny_skia::{
 use super::line;
 use crate::geometry::{Point, Size};
 
-/// Red, green, blue and how much of it covers what is below, 0 to 255.
+/// Red, green, blue and alpha.
 pub(super) type Colour = [u8; 4];
 
 pub(super) const RED: Colour = [226, 32, 32, 255];
@@ -28,15 +27,15 @@ const DARK: Colour = [12, 14, 18, 190];
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Line {
     pub(super) colour: Colour,
-    /// In units of the sheet, as all lengths here.
+    /// Width in units of the sheet, like all lengths here.
     pub(super) width: f64,
-    /// What is added to the width in a contrasting colour below.
+    /// Additional width of the line below it, in a contrasting colour.
     pub(super) casing: f64,
     /// Lengths of dashes and of the gaps between them.
     pub(super) dash: Option<[f64; 2]>,
 }
 
-/// What stands for a point.
+/// The mark of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
     /// A red disc.
@@ -48,7 +47,7 @@ pub(super) enum Mark {
 }
 
 impl Mark {
-    /// What the point is called in drag files.
+    /// Returns the point's key in drag files.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Handle => "handle",
@@ -65,7 +64,7 @@ impl Mark {
         }
     }
 
-    /// Its shape about a point.
+    /// Returns the outline of the mark at a point.
     fn shape(self, at: Point, radius: f64) -> Vec<Point> {
         let corners = |corners: &[(f64, f64)]| {
             corners
@@ -94,14 +93,17 @@ impl Mark {
     }
 }
 
-/// Pixels, and what draws on them.
+/// A picture that is drawn on.
 pub(super) struct Pen {
     pixmap: Pixmap,
     unit: f64,
 }
 
 impl Pen {
-    /// A pen on a picture, (height, width, 3).
+    /// Creates a pen on a picture, (height, width, 3).
+    ///
+    /// # Panics
+    /// When the picture has no pixel or more than fit into memory.
     pub(super) fn new(size: Size, rgb: &[u8], unit: f64) -> Self {
         let mut pixmap = Pixmap::new(size.width as u32, size.height as u32)
             .expect("a preview has at least one pixel and fits into memory");
@@ -115,7 +117,7 @@ impl Pen {
         Size::new(self.pixmap.width() as usize, self.pixmap.height() as usize)
     }
 
-    /// (height, width, 3)
+    /// Returns the picture, (height, width, 3).
     pub(super) fn rgb(&self) -> Vec<u8> {
         self.pixmap
             .pixels()
@@ -124,7 +126,7 @@ impl Pen {
             .collect()
     }
 
-    /// Draws an open line, or a closed one whose first point is its last too.
+    /// Draws a line; it is closed when its first point is also its last.
     pub(super) fn line(&mut self, points: &[Point], style: Line) {
         let margin = 4.0 * (style.width + style.casing) * self.unit;
         let pieces = line::near(points, self.size(), margin);
@@ -168,7 +170,7 @@ impl Pen {
         );
     }
 
-    /// Fills the inside of corners.
+    /// Fills a polygon.
     pub(super) fn area(&mut self, corners: &[Point], colour: Colour) {
         if let Some(path) = path(&[corners.to_vec()], true) {
             self.pixmap.fill_path(
@@ -181,7 +183,7 @@ impl Pen {
         }
     }
 
-    /// Fills the inside of corners, with an edge of `width` units around them.
+    /// Fills a polygon and draws an edge of `width` units around it.
     pub(super) fn edged_area(&mut self, corners: &[Point], colour: Colour, width: f64) {
         let Some(path) = path(&[corners.to_vec()], true) else {
             return;
@@ -212,12 +214,12 @@ impl Pen {
         );
     }
 
-    /// Marks a point.
+    /// Draws a mark.
     pub(super) fn mark(&mut self, mark: Mark, at: Point, radius: f64) {
         self.edged_area(&mark.shape(at, radius), mark.colour(), 1.3);
     }
 
-    /// Lays one colour over a rectangle of pixels whose top left is `origin`, as much as `coverage` says for each of its pixels, row by row.
+    /// Blends a colour over a rectangle with its top left at `origin`. `coverage` holds the opacity of each of its pixels, row by row.
     pub(super) fn stencil(
         &mut self,
         origin: (usize, usize),
@@ -248,7 +250,7 @@ impl Pen {
     }
 }
 
-/// Light under colours, dark under white.
+/// Returns the colour below a line: light below colours, dark below white.
 fn contrast(colour: Colour) -> Colour {
     if colour[..3] == WHITE[..3] {
         DARK
@@ -300,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_have_their_colour_in_the_middle_and_an_edge_on_any_ground() {
+    fn marks_are_visible_on_any_ground() {
         for ground in [0, 128, 255] {
             for mark in [Mark::Handle, Mark::Target, Mark::Center] {
                 let mut pen = pen(ground);
@@ -317,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn dashes_have_gaps_and_whole_lines_have_none() {
+    fn only_dashed_lines_have_gaps() {
         let line = |dash| {
             let mut pen = pen(90);
             pen.line(
@@ -336,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stencil_is_cut_off_at_the_edges() {
+    fn a_stencil_is_clipped_at_the_edges() {
         let mut pen = pen(0);
         pen.stencil((30, 35), &[255; 20 * 20], 20, [9, 8, 7]);
         pen.stencil((60, 10), &[255; 20 * 20], 20, [1, 2, 3]);

@@ -4,7 +4,7 @@ use super::*;
 use crate::plan::{Draft, Settings};
 
 fn draft(text: &str, size: Size) -> (DragFile, Draft) {
-    let drag = DragFile::parse(text.as_bytes()).expect("a good file");
+    let drag = DragFile::parse(text.as_bytes()).expect("a valid file");
     let draft = Plan::draft(
         &drag,
         Path::new("drag.json"),
@@ -18,7 +18,7 @@ fn draft(text: &str, size: Size) -> (DragFile, Draft) {
 const TURN: &str = r#"{"version": 1, "regions": [{"type": "rotation", "region": {"rect": [40, 40, 90, 90]}, "center": [60, 60], "angle": 30}]}"#;
 
 #[test]
-fn the_legend_names_what_is_there() {
+fn the_legend_lists_the_elements_of_the_drawing() {
     let size = Size::new(200, 100);
     let (drag, Draft { plan, .. }) = draft(TURN, size);
     assert_eq!(
@@ -94,9 +94,9 @@ fn a_preview_lies_above_its_legend_and_a_strip_has_three_panels() {
     assert!(strip.size().width > 2400 && strip.size().width < 2450);
 }
 
-/// Shapes, ways and centres far beyond the picture cost no more than near ones, and draw nothing that is not there.
+/// Shapes, paths and centres far outside the picture are clipped before they are drawn.
 #[test]
-fn what_is_far_outside_is_drawn_at_its_edge() {
+fn shapes_and_centres_far_outside_can_be_drawn() {
     let far = r#"{"version": 1, "regions": [
         {"type": "translation", "region": {"rect": [-1e6, -1e6, 1e6, 1e6]}, "handle": [50, 50], "target": [60, 60]},
         {"type": "rotation", "region": {"ellipse": [50, 50, 30, 30]}, "center": [-900, -800], "angle": -3600},

@@ -1,28 +1,28 @@
-//! Words as pixels, from a font that is compiled in.
+//! Text as pixels, from a font that is compiled in.
 
 use noto_sans_mono_bitmap::{
     FontWeight, RasterHeight, RasterizedChar, get_raster, get_raster_width,
 };
 
-/// The heights in which the font was drawn.
+/// The heights of the font's bitmaps.
 const HEIGHTS: [RasterHeight; 3] = [
     RasterHeight::Size16,
     RasterHeight::Size24,
     RasterHeight::Size32,
 ];
-/// Stands for a character that the font does not have.
+/// Replaces characters that the font does not have.
 const UNKNOWN: char = '?';
-/// Stands for what did not fit.
+/// Marks truncated text.
 const REST: &str = "..";
 
-/// How large text is drawn: a drawn height, and the whole number by which it is enlarged.
+/// A size of text: the height of a bitmap, and the whole number by which it is enlarged.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Font {
     height: RasterHeight,
     times: usize,
 }
 
-/// Text as coverage, 0 to 255 for each pixel, row by row.
+/// Rasterised text: coverage from 0 to 255 for each pixel, row by row.
 #[derive(Debug, Clone)]
 pub(super) struct Text {
     pub(super) width: usize,
@@ -31,7 +31,7 @@ pub(super) struct Text {
 }
 
 impl Font {
-    /// The font whose lines are closest to so many pixels high.
+    /// Returns the font whose line height is closest to a number of pixels.
     pub(super) fn near(pixels: f64) -> Self {
         let enlarged = (2..64).map(|times| Self {
             height: RasterHeight::Size32,
@@ -55,19 +55,19 @@ impl Font {
         })
     }
 
-    /// Pixels from one line to the next.
+    /// Returns the line height in pixels.
     pub(super) const fn line(self) -> usize {
         self.height.val() * self.times
     }
 
-    /// Pixels from one character to the next.
+    /// Returns the width of a character in pixels.
     pub(super) const fn advance(self) -> usize {
         get_raster_width(FontWeight::Bold, self.height) * self.times
     }
 
-    /// Text of at most so many pixels, cut off where it is longer.
-    pub(super) fn text(self, text: &str, room: usize) -> Text {
-        let fits = (room / self.advance()).max(1);
+    /// Rasterises text, truncated to `max_width` pixels.
+    pub(super) fn text(self, text: &str, max_width: usize) -> Text {
+        let fits = (max_width / self.advance()).max(1);
         let mut characters: Vec<char> = text.chars().take(fits + 1).collect();
         if characters.len() > fits {
             characters.truncate(fits.saturating_sub(REST.len()).max(1));
@@ -100,7 +100,8 @@ impl Font {
             .or_else(|| get_raster(UNKNOWN, FontWeight::Bold, self.height))
     }
 
-    /// A pixel of an enlarged character: interpolated, then steepened, so that its edges are smooth and as sharp as the small one's.
+    /// Returns a pixel of an enlarged character. It is interpolated, then its contrast is raised, so that the edges are smooth and as
+    /// sharp as in the bitmap.
     fn sample(self, glyph: &RasterizedChar, x: usize, y: usize) -> u8 {
         if self.times == 1 {
             return glyph.pixel(x, y).unwrap_or(0);
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_font_lacks_is_shown_as_unknown() {
+    fn unknown_characters_are_replaced() {
         let font = Font::near(24.0);
         assert_eq!(
             font.text("\u{732b}", 999).coverage,
@@ -152,7 +153,7 @@ mod tests {
         assert_ne!(
             font.text("\u{b0}", 999).coverage,
             font.text("?", 999).coverage,
-            "degrees are there"
+            "the degree sign is known"
         );
         assert!(
             font.text("-35\u{b0}", 999)
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn long_text_is_cut_off() {
+    fn long_text_is_truncated() {
         let font = Font::near(16.0);
         let wide = |text: &str, characters: usize| font.text(text, characters * font.advance());
         assert_eq!(

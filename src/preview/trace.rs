@@ -1,21 +1,21 @@
-//! The edges of a mask as closed lines.
+//! Tracing of a mask's edges as closed lines.
 
 use crate::geometry::{Point, Size};
 use crate::mask::Mask;
 
-/// Masks are traced at most this fine: on a preview an eighth of a line's width.
+/// Maximum side at which a mask is traced; larger masks are reduced first.
 const LONGEST_SIDE: usize = 1024;
-/// Most corners of one mask's edges; a mask of noise has millions, and none of them can be told from the next.
+/// Maximum number of corners of a mask's edges. A mask of noise would have millions.
 const MAX_CORNERS: usize = 6000;
 
-/// Steps of a line between pixels: east, south, west, north.
+/// Steps along the sides of pixels: east, south, west, north.
 const STEPS: [(isize, isize); 4] = [(1, 0), (0, 1), (-1, 0), (0, -1)];
 
-/// A corner between two straight lines of so many pixels is one; between shorter ones it is a step of a staircase.
+/// Minimum length in pixels of the two straight lines at a corner; between shorter lines it is a step of a staircase.
 const STRAIGHT: usize = 6;
 
-/// The closed lines between what is inside and what is not, in the mask's own coordinates, the picture's border included. Staircases
-/// become slopes. Of masks with very many corners the longest lines are kept.
+/// Returns the closed lines between inside and outside, in the mask's coordinates; the picture's border counts as outside. Staircases
+/// become slopes. The longest lines are kept when there are too many corners.
 pub(super) fn edges(mask: &Mask) -> Vec<Vec<Point>> {
     let longer = mask.width.max(mask.height);
     let small = |side: usize| (side * LONGEST_SIDE / longer).max(1);
@@ -24,7 +24,7 @@ pub(super) fn edges(mask: &Mask) -> Vec<Vec<Point>> {
     let traced = reduced.as_ref().unwrap_or(mask);
     let scale = traced.size().scale_to(mask.size());
     let mut rings = rings(traced);
-    // Stable, so that the order of equal ones is that of the mask.
+    // A stable sort, so that the result depends on the mask alone.
     rings.sort_by_key(|ring| std::cmp::Reverse(ring.len()));
     let mut left = MAX_CORNERS;
     let kept = rings
@@ -39,18 +39,18 @@ pub(super) fn edges(mask: &Mask) -> Vec<Vec<Point>> {
         .collect()
 }
 
-/// All closed lines along the sides of pixels, with the inside on their right, one step of one pixel after the other. Pixels that touch
-/// at a corner alone belong to different lines.
+/// Returns all closed lines along the sides of pixels, with the inside on their right, in steps of one pixel. Pixels that touch only at
+/// a corner belong to different lines.
 fn rings(mask: &Mask) -> Vec<Vec<(usize, usize)>> {
     let (width, height) = (mask.width as isize, mask.height as isize);
     let inside = |x: isize, y: isize| {
         (0..width).contains(&x) && (0..height).contains(&y) && mask.data[(y * width + x) as usize]
     };
-    let mut walked = vec![false; mask.data.len()]; // whose upper side is part of a line already
+    let mut traced = vec![false; mask.data.len()]; // pixels whose upper side is part of a line
     let mut rings = Vec::new();
     for start in 0..width * height {
         let (column, row) = (start % width, start / width);
-        if walked[start as usize] || !inside(column, row) || inside(column, row - 1) {
+        if traced[start as usize] || !inside(column, row) || inside(column, row - 1) {
             continue;
         }
         let (mut x, mut y, mut direction) = (column, row, 0);
@@ -58,11 +58,11 @@ fn rings(mask: &Mask) -> Vec<Vec<(usize, usize)>> {
         loop {
             ring.push((x as usize, y as usize));
             if direction == 0 {
-                walked[(y * width + x) as usize] = true;
+                traced[(y * width + x) as usize] = true;
             }
             let (dx, dy) = STEPS[direction];
             (x, y) = (x + dx, y + dy);
-            // The two pixels ahead: the right one is inside where the line goes on, the left one where it must turn away.
+            // The two pixels ahead. The line continues when only the right one is inside, and turns otherwise.
             let (right, left) = match direction {
                 0 => ((x, y), (x, y - 1)),
                 1 => ((x - 1, y), (x, y)),
@@ -83,8 +83,8 @@ fn rings(mask: &Mask) -> Vec<Vec<(usize, usize)>> {
     rings
 }
 
-/// The line through the middles of a ring's steps, so that a staircase of one to one becomes straight, and through the corners between
-/// its straight parts.
+/// Returns the line through the middles of a ring's steps, which turns staircases into slopes, and through the corners between its
+/// straight parts.
 fn sloped(ring: &[(usize, usize)]) -> Vec<Point> {
     let count = ring.len();
     let at = |index: usize| ring[index % count];
@@ -112,10 +112,10 @@ fn sloped(ring: &[(usize, usize)]) -> Vec<Point> {
             line.push(Point::new(to.0 as f64, to.1 as f64));
         }
     }
-    turning(&line)
+    without_collinear(&line)
 }
 
-/// A ring of very many corners with some of them alone, evenly: it is drawn, if not exactly.
+/// Thins a ring evenly to at most [`MAX_CORNERS`] corners.
 fn thinned(ring: Vec<Point>) -> Vec<Point> {
     let step = ring.len().div_ceil(MAX_CORNERS);
     if step > 1 {
@@ -125,8 +125,8 @@ fn thinned(ring: Vec<Point>) -> Vec<Point> {
     }
 }
 
-/// A ring without the points between two steps of the same direction.
-fn turning(ring: &[Point]) -> Vec<Point> {
+/// Removes the points of a ring at which the direction does not change.
+fn without_collinear(ring: &[Point]) -> Vec<Point> {
     let count = ring.len();
     let is_turn = |index: &usize| {
         let (before, here, after) = (
@@ -183,12 +183,12 @@ mod tests {
         assert_eq!(
             points(&["#"]),
             [[[0.5, 0.0], [1.0, 0.5], [0.5, 1.0], [0.0, 0.5]]],
-            "what is small has no corners"
+            "a single pixel has no corners"
         );
     }
 
     #[test]
-    fn a_hole_is_a_line_of_its_own_that_runs_the_other_way() {
+    fn a_hole_is_a_separate_line_in_the_opposite_direction() {
         let found = points(&["###", "#.#", "###"]);
         assert_eq!(found.len(), 2);
         let areas: Vec<f64> = found.iter().map(|ring| area(ring)).collect();
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn pixels_that_touch_at_a_corner_are_two_shapes() {
+    fn pixels_that_touch_only_at_a_corner_are_two_shapes() {
         assert_eq!(points(&["#.", ".#"]).len(), 2);
         assert_eq!(points(&[".#", "#."]).len(), 2);
     }
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_is_cut_off_at_its_longest_lines() {
+    fn only_the_longest_lines_of_noise_are_kept() {
         let size = Size::new(600, 600);
         let mut noise = Mask::from_fn(size, |point| {
             (point.x as usize + point.y as usize).is_multiple_of(2)
@@ -238,12 +238,12 @@ mod tests {
         assert!(found.iter().map(Vec::len).sum::<usize>() <= MAX_CORNERS);
         assert!(
             found[0].contains(&Point::new(1.0, 1.0)),
-            "the large rectangle is there"
+            "the large rectangle is kept"
         );
     }
 
     #[test]
-    fn one_very_long_line_is_thinned_and_not_lost() {
+    fn a_very_long_line_is_thinned() {
         let tooth = |x: usize, y: usize| y.is_multiple_of(4) || (y % 4 == 1 && x.is_multiple_of(2));
         let comb = Mask::from_fn(Size::new(1000, 1000), |point| {
             point.x < 2.0 || tooth(point.x as usize, point.y as usize)
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_mask_is_traced_in_its_own_coordinates() {
+    fn a_large_mask_is_traced_in_the_masks_coordinates() {
         let large = Mask::from_fn(Size::new(4000, 2000), |point| {
             point.x > 1000.0 && point.y > 500.0
         });
@@ -279,9 +279,9 @@ mod tests {
     }
 
     proptest! {
-        /// The lines enclose as much as is inside, and are as long as the sides between inside and outside.
+        /// The lines enclose as many pixels as are inside, and are as long as the sides between inside and outside.
         #[test]
-        fn lines_enclose_what_is_inside(width in 1_usize..12, height in 1_usize..12, bits in prop::collection::vec(any::<bool>(), 144)) {
+        fn lines_enclose_the_pixels_inside(width in 1_usize..12, height in 1_usize..12, bits in prop::collection::vec(any::<bool>(), 144)) {
             let mask = Mask { width, height, data: bits[..width * height].to_vec() };
             let rings = rings(&mask);
             let area: isize = rings.iter().flat_map(|ring| ring.iter().zip(ring.iter().cycle().skip(1))).map(|(a, b)| {

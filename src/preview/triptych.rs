@@ -1,4 +1,4 @@
-//! What a picture should be, what it is, and between them where they differ.
+//! The triptych of a comparison: the expected picture, the difference, and the actual picture.
 
 use rayon::prelude::*;
 
@@ -11,24 +11,24 @@ use crate::geometry::Size;
 use crate::mask::Mask;
 use crate::picture::{Channel, Picture};
 
-/// Between the pictures, and around words, in units of the sheet.
+/// Gap between the pictures and around text, in units of the sheet.
 const GAP: f64 = 8.0;
-/// Height of words, in units of the sheet.
-const WORDS: f64 = 15.0;
-/// The smallest difference covers so much of what is below it; the largest covers all.
+/// Height of text, in units of the sheet.
+const TEXT: f64 = 15.0;
+/// Opacity of the smallest difference; that of the largest is 1.
 const LEAST: f64 = 0.45;
-/// Colours of small and of large differences where the picture may change, and of any where it may not.
+/// Colours of small and large differences inside the editable area, and of any difference outside.
 const SMALL: [f64; 3] = [255.0, 200.0, 40.0];
 const LARGE: [f64; 3] = [214.0, 0.0, 0.0];
 const FORBIDDEN: [f64; 3] = [200.0, 0.0, 220.0];
 
-/// Expected picture, difference and actual picture, beside each other. Over the greyed picture every pixel that differs is coloured: from yellow
-/// for a small difference to red for a large one, and magenta outside of `editable`.
+/// Draws the expected picture, the difference and the actual picture side by side. The difference is the picture in grey with every
+/// differing pixel coloured: from yellow for a small difference to red for a large one, and magenta outside `editable`.
 ///
 /// # Panics
 /// When the pictures or the mask do not have the same size.
-pub fn triptych(expected: &Picture, actual: &Picture, editable: Option<&Mask>) -> Picture {
-    assert_eq!(expected.size(), actual.size(), "pictures of one size");
+pub(crate) fn triptych(expected: &Picture, actual: &Picture, editable: Option<&Mask>) -> Picture {
+    assert_eq!(expected.size(), actual.size(), "the pictures have one size");
     assert!(
         editable.is_none_or(|mask| mask.size() == expected.size()),
         "the mask has the pictures' size"
@@ -36,7 +36,7 @@ pub fn triptych(expected: &Picture, actual: &Picture, editable: Option<&Mask>) -
     let sheet = Sheet::new(expected.size(), Size::new(LONGEST_SIDE / 3, LONGEST_SIDE));
     let (gap, font) = (
         (GAP * sheet.unit).round() as usize,
-        Font::near(WORDS * sheet.unit),
+        Font::near(TEXT * sheet.unit),
     );
     let panels = [
         ("expected", expected.displayed(sheet.size)),
@@ -51,11 +51,11 @@ pub fn triptych(expected: &Picture, actual: &Picture, editable: Option<&Mask>) -
         sheet.size.height + font.line() + gap,
     );
     let mut board = Board::new(size);
-    for (index, (words, pixels)) in panels.iter().enumerate() {
+    for (index, (title, pixels)) in panels.iter().enumerate() {
         let left = index * (sheet.size.width + gap);
         board.lay(pixels, sheet.size, (left, 0));
         board.write(
-            words,
+            title,
             font,
             (left + gap / 2, sheet.size.height + gap / 2),
             sheet.size.width - gap / 2,
@@ -65,7 +65,8 @@ pub fn triptych(expected: &Picture, actual: &Picture, editable: Option<&Mask>) -
     board.picture().with_profile_of(actual)
 }
 
-/// The greyed picture with its differences, (height, width, 3) of `to`: each pixel shows the largest difference among those it stands for.
+/// Returns the grey picture with its differences, (height, width, 3) of `to`. Each pixel shows the largest difference of the pixels
+/// that it represents.
 fn difference(expected: &Picture, actual: &Picture, editable: Option<&Mask>, to: Size) -> Vec<u8> {
     let from = expected.size();
     let differences = largest(expected, actual);
@@ -87,7 +88,7 @@ fn difference(expected: &Picture, actual: &Picture, editable: Option<&Mask>, to:
                     }
                 }
                 if most > 0 {
-                    // Square roots show what is small beside what is large.
+                    // The square root makes small differences visible beside large ones.
                     let amount = (f64::from(most) / f64::from(u16::MAX)).sqrt();
                     let colour = |index: usize| {
                         if is_forbidden {
@@ -111,7 +112,7 @@ fn difference(expected: &Picture, actual: &Picture, editable: Option<&Mask>, to:
     shown
 }
 
-/// The largest difference of any channel, for every pixel.
+/// Returns the largest difference over all channels, for every pixel.
 fn largest(expected: &Picture, actual: &Picture) -> Vec<u16> {
     let mut differences = vec![0; expected.size().area()];
     for channel in [Channel::Red, Channel::Green, Channel::Blue, Channel::Alpha] {
@@ -124,7 +125,7 @@ fn largest(expected: &Picture, actual: &Picture) -> Vec<u16> {
     differences
 }
 
-/// The pixels of a side of `from` that pixel `index` of a side of `to` stands for; at least one.
+/// Returns the pixels along a side of length `from` that pixel `index` of a side of length `to` represents; at least one.
 fn span(index: usize, from: usize, to: usize) -> std::ops::Range<usize> {
     let start = index * from / to;
     start..((index + 1) * from).div_ceil(to).clamp(start + 1, from)
@@ -134,7 +135,7 @@ fn span(index: usize, from: usize, to: usize) -> std::ops::Range<usize> {
 mod tests {
     use super::*;
 
-    /// Pictures of 64 x 64; the second differs in two pixels.
+    /// Two pictures of 64 x 64 that differ in two pixels.
     fn pair() -> (Picture, Picture) {
         let size = Size::new(64, 64);
         let expected = vec![120; size.area() * 3];
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_pixel_that_differs_by_one_level_is_seen() {
+    fn a_single_pixel_that_differs_by_one_level_is_visible() {
         let (expected, actual) = pair();
         let shown = difference(&expected, &actual, None, expected.size());
         let pixel = |x: usize, y: usize| &shown[(y * 64 + x) * 3..][..3];
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_change_has_a_colour_of_its_own() {
+    fn differences_outside_the_editable_area_are_magenta() {
         let (expected, actual) = pair();
         let editable = Mask::from_fn(expected.size(), |point| point.x < 32.0);
         let shown = difference(&expected, &actual, Some(&editable), expected.size());
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn three_pictures_stand_beside_each_other() {
+    fn the_triptych_has_three_pictures_side_by_side() {
         let (expected, actual) = pair();
         let drawn = triptych(&expected, &actual, None);
         let panel = Sheet::new(expected.size(), Size::new(LONGEST_SIDE / 3, LONGEST_SIDE)).size;

@@ -1,4 +1,4 @@
-//! What a setting may be: the one place from which its check, its messages and its schema come.
+//! The values that a setting takes. Its check, its messages and its JSON schema come from here alone.
 
 use serde_json::{Value, json};
 
@@ -10,38 +10,38 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 pub enum Form {
     /// A whole number within bounds, both included.
     Whole(u64, u64),
-    /// 0, which leaves the choice to the program, or a whole number within bounds.
+    /// 0, which leaves the choice to the program, or a whole number within bounds, both included.
     ZeroOr(u64, u64),
-    /// This word, or a whole number up to this one.
+    /// The word, or a whole number up to the bound.
     WordOr(&'static str, u64),
     /// A number within bounds, both included.
     Within(f64, f64),
     /// A number above the first and at most the second.
     Above(f64, f64),
-    /// True or false.
+    /// `true` or `false`.
     Switch,
-    /// One of these words.
+    /// One of the words.
     Words(&'static [&'static str]),
-    /// A list of decoder stages, from 1 to this one, each once.
+    /// A list of decoder stages from 1 to the bound, each at most once.
     Stages(u64),
 }
 
-/// Why a value is refused.
+/// Why a value is rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Misfit {
-    /// It is something else altogether; what was expected.
+    /// Its type is wrong. Contains what is expected.
     Type(String),
-    /// It is a word that means nothing here; the words that do.
+    /// It is an unknown word. Contains the known ones.
     Word(&'static [&'static str]),
-    /// It is out of its bounds, such as `must be 1 to 1000`.
+    /// It is out of its bounds. Contains them, such as `must be 1 to 1000`.
     Bounds(String),
 }
 
 impl Form {
-    /// The value as it is kept (`5e1` becomes `50` where whole numbers are asked for), or why it is refused.
+    /// Checks a value and returns it in normal form: as a whole number, `5e1` becomes `50`.
     ///
     /// # Errors
-    /// The reason, without name and value.
+    /// Why it is rejected, without name and value.
     pub fn read(self, value: &Value) -> Result<Value, Misfit> {
         match self {
             Self::Whole(low, high) => self.whole(value, |number| (low..=high).contains(&number)),
@@ -134,7 +134,7 @@ impl Form {
         }
     }
 
-    /// What stands here, such as `a whole number`.
+    /// Returns the expected type, such as `a whole number`.
     pub fn expected(self) -> String {
         match self {
             Self::Whole(..) | Self::ZeroOr(..) => "a whole number".into(),
@@ -146,7 +146,7 @@ impl Form {
         }
     }
 
-    /// What a value must be, such as `must be 1 to 1000`.
+    /// Returns the bounds, such as `must be 1 to 1000`.
     pub fn bounds(self) -> String {
         match self {
             Self::Whole(0, high) if high < u64::MAX => format!("must be at most {high}"),
@@ -165,7 +165,7 @@ impl Form {
         }
     }
 
-    /// As a JSON schema.
+    /// Returns the JSON schema.
     pub fn schema(self) -> Value {
         match self {
             Self::Whole(low, high) => json!({ "type": "integer", "minimum": low, "maximum": high }),
@@ -188,7 +188,7 @@ impl Form {
     }
 }
 
-/// Words in backticks with `or` before the last.
+/// Returns the words in backticks, with `or` before the last.
 pub fn either(words: &[&str]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     match quoted.split_last() {
@@ -198,7 +198,7 @@ pub fn either(words: &[&str]) -> String {
     }
 }
 
-/// A bound without a row of zeros.
+/// Formats a bound, large ones with an exponent.
 fn short(bound: f64) -> String {
     if bound >= 1e6 {
         format!("{bound:e}")
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers_may_be_written_in_any_way() {
+    fn whole_numbers_may_have_a_point_or_an_exponent() {
         let form = Form::Whole(1, 1000);
         for text in ["50", "50.0", "5e1"] {
             assert_eq!(read(form, text), Ok(json!(50)), "{text}");
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_in_or_out() {
+    fn bounds_are_inclusive_or_exclusive() {
         assert!(
             read(Form::Within(0.0, 1e6), "0").is_ok()
                 && read(Form::Within(0.0, 1e6), "1e6").is_ok()
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_told() {
+    fn unknown_words_are_rejected_with_the_known_ones() {
         let form = Form::Words(&["pbsi", "literal", "literal-strict"]);
         assert_eq!(form.expected(), "`pbsi`, `literal` or `literal-strict`");
         assert!(matches!(read(form, "\"other\""), Err(Misfit::Word(words)) if words.len() == 3));
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn stages_are_named_once() {
+    fn stages_are_listed_once() {
         assert_eq!(read(Form::Stages(4), "[2, 3.0]"), Ok(json!([2, 3])));
         for text in ["[]", "[5]", "[0]", "[2, 2]", "[2, 2.0]"] {
             assert!(

@@ -16,7 +16,7 @@ settings! {
     /// Noisy copies of the picture per LoRA step.
     batch "lora_batch": usize = 4, Form::Whole(1, 64), "DragDiffusion and DragNeXt: 4";
     /// Seed of the LoRA's training; `auto` is the seed of all noise. With one LoRA, other seeds give variants of the drag alone.
-    seed "lora_seed": LoraSeed = LoraSeed::Auto, Form::WordOr("auto", u64::MAX), "ours";
+    seed "lora_seed": LoraSeed = LoraSeed::Auto, Form::WordOr("auto", u64::MAX), "dragnext";
 }
 
 impl LoraSettings {

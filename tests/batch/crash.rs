@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
-use crate::bench::pictures::{noise, report};
+use crate::bench::pictures::noise;
+use crate::bench::report;
 use crate::folder::Folder;
 
 const SIGKILL: i32 = 9;
@@ -48,7 +49,7 @@ fn finish(folder: &Folder, expected: &BTreeMap<String, Vec<u8>>) {
         .map(|name| name.trim_end_matches(".png").to_owned())
         .collect();
     assert_eq!(done, ids, "each exactly once");
-    let left = crate::bench::pictures::names(&folder.path("out"))
+    let left = crate::bench::program::names(&folder.path("out"))
         .into_iter()
         .filter(|name| name.starts_with(".dragnext-"));
     assert_eq!(left.count(), 0, "no temporary file");
@@ -77,14 +78,11 @@ fn a_run_killed_at_any_failpoint_loses_nothing() {
     let expected = folder.expected();
     for place in PLACES {
         let _ = std::fs::remove_dir_all(folder.path("out"));
-        let mut command = folder.batch(&["in", "-o", "out"]);
-        let output = command.env("DRAGNEXT_FAILPOINTS", place).output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(
-            stderr.contains(&format!("failpoint {}\n", place.split('#').next().unwrap())),
-            "{place}: {stderr}"
-        );
-        assert_eq!(output.status.signal(), Some(SIGKILL), "{place}");
+        let run = folder.batch(&["in", "-o", "out"]);
+        let ended = run.env("DRAGNEXT_FAILPOINTS", place).ended();
+        assert_eq!(ended.signal, Some(SIGKILL), "{place}: {ended}");
+        let name = place.split('#').next().unwrap();
+        ended.stderr_has(&format!("failpoint {name}\n"));
         check(&folder, &expected, place);
         finish(&folder, &expected);
     }
@@ -133,12 +131,7 @@ fn a_run_killed_at_random_moments_loses_nothing() {
                 .next()
                 .unwrap_or_else(|| panic!("only {kills} of {wanted} runs were killed")),
         );
-        let mut command = folder.batch(&["in", "-o", "out"]);
-        let mut child = command
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = folder.batch(&["in", "-o", "out"]).start();
         std::thread::sleep(delay.max(Duration::from_millis(1)));
         child.kill().unwrap();
         if let Some(signal) = child.wait().unwrap().signal() {

@@ -1,35 +1,25 @@
 //! Unusual environments: no home folder, no temporary folder, a deleted current folder, a suspended process.
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::folder::{Folder, ended, send, start_at, wait};
+use crate::bench::Ended;
+use crate::bench::program::send;
+use crate::folder::Folder;
 
 /// Runs the batch of a folder in a shell after the command `before`, from a new current folder.
-fn after(folder: &Folder, before: &str, out: &str) -> crate::folder::Ended {
+fn after(folder: &Folder, before: &str, out: &str) -> crate::bench::Ended {
     std::fs::create_dir(folder.path("here")).unwrap();
     let batch = folder.batch(&[
         folder.path("in").to_str().unwrap(),
         "-o",
         folder.path(out).to_str().unwrap(),
     ]);
-    let mut shell = Command::new("/bin/sh");
-    shell
-        .env_clear()
+    let ended = batch
         .env("PATH", "/usr/bin:/bin")
-        .env("DRAGNEXT_CACHE_LIMIT", "0")
-        .current_dir(folder.path("here"));
-    shell
-        .arg("-c")
-        .arg(format!("{before}; exec \"$0\" \"$@\""))
-        .arg(batch.get_program())
-        .args(batch.get_args());
-    shell
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped());
-    let ended = ended(shell);
+        .current_dir(folder.path("here"))
+        .after_shell(before)
+        .ended();
     let _ = std::fs::remove_dir(folder.path("here"));
     ended
 }
@@ -39,7 +29,7 @@ fn a_batch_needs_neither_home_nor_temporary_nor_current_folder() {
     let folder = Folder::new(2);
     let expected = folder.expected();
     for (number, before) in [
-        "uninit HOME",
+        "unset HOME",
         "export TMPDIR=/proc/nowhere",
         "rmdir ../here; test ! -e ../here",
         "export HOME=/proc/nowhere",
@@ -90,7 +80,9 @@ fn a_suspended_process_continues_and_records_true_durations() {
     let expected = folder.expected();
     let started = Instant::now();
     // A failpoint holds it in the training of the first item; it is suspended there.
-    let (child, stderr) = start_at(folder.batch(&["in", "-o", "out"]), "wait_in_lora#1");
+    let (child, stderr) = folder
+        .batch(&["in", "-o", "out"])
+        .start_at("wait_in_lora#1");
     send("STOP", &child);
     std::thread::sleep(Duration::from_millis(700));
     let state = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
@@ -101,7 +93,7 @@ fn a_suspended_process_continues_and_records_true_durations() {
     send("CONT", &child);
     send("INT", &child);
     drop(stderr);
-    wait(child).assert(130);
+    Ended::wait(child).assert(130);
     folder.whole(&[]).assert(0).stderr_has("2 items: 2 done");
     assert!(folder.results() == expected);
     let wall = started.elapsed().as_secs_f64();

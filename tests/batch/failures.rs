@@ -47,10 +47,10 @@ fn a_batch_of_failed_items_fails() {
 
 #[cfg(feature = "failpoints")]
 mod injected {
+    use crate::bench::Ended;
     use std::io::Write;
-    use std::process::Stdio;
 
-    use crate::folder::{Folder, wait};
+    use crate::folder::Folder;
 
     /// A panic anywhere in an item leaves the others with the same bytes, which shows that the weights were restored.
     #[test]
@@ -130,7 +130,7 @@ mod injected {
         folder
             .whole_at("disk_full", &[])
             .assert(75)
-            .stderr_has("free some disk space, then run the same command again")
+            .stderr_has("free some space, then run this again")
             .stderr_has("left in");
         assert!(folder.results().is_empty());
         folder.whole(&[]).assert(0);
@@ -160,12 +160,11 @@ mod injected {
     #[test]
     fn a_folder_may_change_during_the_run() {
         let folder = Folder::new(3);
-        let mut command = folder.batch(&["in", "-o", "out"]);
         // Only the first item is read while the weights are loaded.
-        command
+        let mut child = folder
+            .batch(&["in", "-o", "out"])
             .env("DRAGNEXT_FAILPOINTS", "header_read#1")
-            .stdin(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+            .start_with_stdin();
         let mut stdin = child.stdin.take().unwrap();
         while !folder.path("out/records/all.jsonl").exists() {
             std::thread::sleep(std::time::Duration::from_millis(5));
@@ -175,7 +174,7 @@ mod injected {
         folder.item("in/new", 8);
         stdin.write_all(b"go on").unwrap();
         drop(stdin);
-        wait(child)
+        Ended::wait(child)
             .assert(1)
             .stderr_has("failpoint header_read")
             .stderr_has("p1: failed: in/p1.png: was removed after the run started");
@@ -198,7 +197,7 @@ mod injected {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_small_disk_becomes_full() {
-    use crate::bench::pictures::report;
+    use crate::bench::report;
     use std::process::Command;
     let folder = Folder::new(6);
     let expected = folder.expected();
@@ -241,7 +240,7 @@ fn a_small_disk_becomes_full() {
     assert_eq!(run.status, Some(75), "{}", run.stderr);
     assert!(
         results.iter().all(|(name, bytes)| *bytes == expected[name]) && results.len() < 6,
-        "no part of a picture"
+        "no partial picture"
     );
     again.assert(0);
     assert!(after == expected);

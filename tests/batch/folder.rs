@@ -2,13 +2,13 @@
 #![allow(dead_code, reason = "some tests need failpoints")]
 
 use std::collections::BTreeMap;
-use std::io::BufRead;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::bench::pictures::{Bench, model, moved, png::Png, smooth};
+use crate::bench::pictures::{png::Png, smooth};
+use crate::bench::tiny::{model, moved};
+use crate::bench::{Bench, Ended, Run};
 use png::{BitDepth, ColorType};
 
 /// Sides of the pictures.
@@ -17,38 +17,6 @@ const SIDES: [usize; 2] = [72, 66];
 /// A test bench with the folder `in/`; results go to `out/`.
 pub(crate) struct Folder {
     pub(crate) bench: Bench,
-}
-
-/// Exit status and output of a run.
-pub(crate) struct Ended {
-    pub(crate) status: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Ended {
-    pub(crate) fn assert(self, status: i32) -> Self {
-        assert_eq!(self.status, Some(status), "{}", self.stderr);
-        self
-    }
-
-    pub(crate) fn stderr_has(self, text: &str) -> Self {
-        assert!(
-            self.stderr.contains(text),
-            "`{text}` is not in: {}",
-            self.stderr
-        );
-        self
-    }
-
-    pub(crate) fn stderr_lacks(self, text: &str) -> Self {
-        assert!(
-            !self.stderr.contains(text),
-            "`{text}` is in: {}",
-            self.stderr
-        );
-        self
-    }
 }
 
 impl Folder {
@@ -85,60 +53,29 @@ impl Folder {
     }
 
     pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
-        if let Some(parent) = self.path(name).parent() {
-            std::fs::create_dir_all(parent).unwrap();
-        }
         self.bench.write(name, bytes);
     }
 
-    /// Returns `dragnext COMMAND` with few steps in every stage.
-    pub(crate) fn dragnext(&self, command: &str, arguments: &[&str]) -> Command {
-        let mut run = Command::new(env!("CARGO_BIN_EXE_dragnext"));
-        run.env_clear()
-            .env("HOME", self.bench.folder())
-            .env("DRAGNEXT_CACHE_LIMIT", "0")
-            .current_dir(self.bench.folder())
-            .arg(command)
-            .args(arguments);
-        run.arg("--model").arg(model());
-        run.args([
-            "--size",
-            "64",
-            "--strength",
-            "0.04",
-            "--timesteps",
-            "1",
-            "--iterations",
-            "1",
-            "--lora-steps",
-            "1",
-            "--lora-rank",
-            "2",
-        ]);
-        run.stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        run
+    /// Returns `dragnext COMMAND` with few steps in every stage. Its output is for the test to check.
+    pub(crate) fn dragnext(&self, command: &str, arguments: &[&str]) -> Run {
+        self.plain(&[&[command], arguments].concat())
+            .arg("--model")
+            .arg(model())
+            .args(["--size", "64", "--strength", "0.04", "--timesteps", "1"])
+            .args(["--iterations", "1", "--lora-steps", "1", "--lora-rank", "2"])
     }
 
     /// Returns `dragnext` with exactly these arguments.
-    pub(crate) fn plain(&self, arguments: &[&str]) -> Command {
-        let mut run = Command::new(env!("CARGO_BIN_EXE_dragnext"));
-        run.env_clear()
-            .current_dir(self.bench.folder())
-            .args(arguments);
-        run.stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        run
+    pub(crate) fn plain(&self, arguments: &[&str]) -> Run {
+        self.bench.dragnext(arguments).any_stdout().any_stderr()
     }
 
-    pub(crate) fn batch(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn batch(&self, arguments: &[&str]) -> Run {
         self.dragnext("batch", arguments)
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
-        ended(self.batch(arguments))
+        self.batch(arguments).ended()
     }
 
     /// Runs the whole folder to `out/`.
@@ -147,25 +84,22 @@ impl Folder {
     }
 
     pub(crate) fn whole_at(&self, failpoints: &str, arguments: &[&str]) -> Ended {
-        let mut command = self.batch(&[&["in", "-o", "out"], arguments].concat());
-        command.env("DRAGNEXT_FAILPOINTS", failpoints);
-        ended(command)
+        self.batch(&[&["in", "-o", "out"], arguments].concat())
+            .env("DRAGNEXT_FAILPOINTS", failpoints)
+            .ended()
     }
 
     /// Returns all records in `out/`, which must be complete lines.
     pub(crate) fn records(&self) -> Vec<Value> {
         let mut records = Vec::new();
-        for name in crate::bench::pictures::names(&self.path("out/records")) {
+        for name in crate::bench::program::names(&self.path("out/records")) {
             if Path::new(&name)
                 .extension()
                 .is_some_and(|extension| extension == "jsonl")
             {
-                let bytes = std::fs::read(self.path("out/records").join(name)).unwrap();
-                records.extend(
-                    bytes
-                        .lines()
-                        .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()),
-                );
+                let text = self.bench.text(Path::new("out/records").join(name));
+                let lines = text.lines().map(serde_json::from_str::<Value>);
+                records.extend(lines.map(Result::unwrap));
             }
         }
         records
@@ -229,50 +163,4 @@ pub(crate) fn results(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         }
     }
     found
-}
-
-pub(crate) fn ended(mut command: Command) -> Ended {
-    wait(command.spawn().unwrap())
-}
-
-pub(crate) fn wait(child: Child) -> Ended {
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Ended {
-        status: output.status.code(),
-        stdout: text(output.stdout),
-        stderr: text(output.stderr),
-    }
-}
-
-/// Starts a run that hangs at the failpoint `place` and waits until it gets there. Returns the rest of stderr.
-pub(crate) fn start_at(
-    mut command: Command,
-    place: &str,
-) -> (Child, std::io::BufReader<std::process::ChildStderr>) {
-    let mut child = command.env("DRAGNEXT_FAILPOINTS", place).spawn().unwrap();
-    let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
-    let name = place.split('#').next().unwrap();
-    let (mut line, mut all) = (String::new(), String::new());
-    while stderr.read_line(&mut line).unwrap() > 0 {
-        all += &line;
-        if line == format!("failpoint {name}\n") {
-            return (child, stderr);
-        }
-        line.clear();
-    }
-    let ended = child.wait();
-    panic!("it did not reach {place} ({ended:?}): {all}");
-}
-
-#[cfg(unix)]
-pub(crate) fn send(signal: &str, child: &Child) {
-    assert!(
-        Command::new("kill")
-            .arg(format!("-{signal}"))
-            .arg(child.id().to_string())
-            .status()
-            .unwrap()
-            .success()
-    );
 }

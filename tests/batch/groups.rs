@@ -1,13 +1,18 @@
 //! `--batch N`: groups of items that share each call of the network.
 
-use crate::folder::{Folder, ended};
+use crate::bench::Ended;
+use crate::bench::program::send;
+use crate::folder::Folder;
 
 /// Asserts with `dragnext compare` that results equal those of single edits except for rounding.
 fn assert_like_single_edits(folder: &Folder, out: &str, names: &[&str]) {
     for name in names {
         let [expected, actual] = ["undisturbed", out].map(|place| format!("{place}/{name}.png"));
         let limits = ["--max-diff", "2", "--min-psnr", "55"];
-        ended(folder.plain(&[&["compare", &expected, &actual], &limits[..]].concat())).assert(0);
+        folder
+            .plain(&[&["compare", &expected, &actual], &limits[..]].concat())
+            .ended()
+            .assert(0);
     }
 }
 
@@ -15,16 +20,18 @@ fn assert_like_single_edits(folder: &Folder, out: &str, names: &[&str]) {
 fn assert_like_each_other(folder: &Folder, names: &[&str]) {
     for name in names {
         let [one, other] = ["out", "together"].map(|place| format!("{place}/{name}.png"));
-        ended(folder.plain(&[
-            "compare",
-            &one,
-            &other,
-            "--max-diff",
-            "2",
-            "--min-psnr",
-            "55",
-        ]))
-        .assert(0);
+        folder
+            .plain(&[
+                "compare",
+                &one,
+                &other,
+                "--max-diff",
+                "2",
+                "--min-psnr",
+                "55",
+            ])
+            .ended()
+            .assert(0);
     }
 }
 
@@ -169,7 +176,7 @@ mod injected {
                 .records()
                 .iter()
                 .all(|record| record["together"].is_null()),
-            "none of them went beside another"
+            "each was edited alone"
         );
     }
 
@@ -215,7 +222,7 @@ mod injected {
             .stderr_has("out/p0.png");
         assert!(
             folder.results()["p0.png"] == folder.bench.read("in/p0.png"),
-            "it is as it was"
+            "the file is unchanged"
         );
     }
 
@@ -223,11 +230,12 @@ mod injected {
     #[test]
     fn pictures_that_are_in_the_list_twice_are_edited_alone() {
         let folder = Folder::new(3);
-        let mut command = folder.batch(&["in", "-o", "out", "--seeds", "1-2", "--batch", "4"]);
-        command
+        folder
+            .batch(&["in", "-o", "out", "--seeds", "1-2", "--batch", "4"])
             .env("DRAGNEXT_CACHE_LIMIT", "100MB")
-            .env("DRAGNEXT_CACHE", folder.path("cache"));
-        ended(command).assert(0).stderr_has("6 items: 6 done");
+            .env("DRAGNEXT_CACHE", folder.path("cache"))
+            .stderr_has("6 items: 6 done")
+            .run();
         let cached: Vec<bool> = folder
             .records()
             .iter()
@@ -247,10 +255,10 @@ mod injected {
         let folder = Folder::new(3);
         folder.expected();
         let command = folder.batch(&["in", "-o", "out", "--batch", "3"]);
-        let (child, stderr) = crate::folder::start_at(command, "wait_in_lora#1");
-        crate::folder::send("INT", &child);
+        let (child, stderr) = command.start_at("wait_in_lora#1");
+        send("INT", &child);
         drop(stderr);
-        crate::folder::wait(child).assert(130);
+        Ended::wait(child).assert(130);
         let statuses = folder.statuses();
         assert!(
             statuses.len() == 3

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Instant;
 
-use crate::bench::pictures::report;
+use crate::bench::report;
 use crate::folder::Folder;
 
 /// Returns the peak memory of the child processes, in bytes.

@@ -35,11 +35,11 @@ fn every_fault_of_a_manifest_is_reported_with_its_line() {
         ),
         (
             "{\"image\": \"in/p1.png\", \"drag\": \"in/p1.json\", \"settings\": {\"lr\": -1}}",
-            "settings: lr: `-1.0` must be above 0",
+            "settings: lr: `-1` must be above 0",
         ),
         (
             "{\"image\": \"in/p1.png\", \"drag\": \"in/p1.json\", \"settings\": {\"lrr\": 1}}",
-            "unknown field `lrr`",
+            "`lrr` is not a setting",
         ),
         (
             "{\"image\": \"in/p9.png\", \"drag\": \"in/p1.json\", \"id\": \"a\"}",

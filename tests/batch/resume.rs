@@ -1,6 +1,7 @@
 //! Results of a batch, and of running the same command again.
 
-use crate::folder::{Folder, ended, results};
+use crate::bench::Ended;
+use crate::folder::{Folder, results};
 
 /// With LoRA training: no state of one item affects the next.
 #[test]
@@ -14,11 +15,13 @@ fn a_batch_gives_the_bytes_of_single_edits_in_any_order() {
     );
     for name in ["p0", "p1", "p2", "p3"] {
         let (image, drag) = (format!("in/{name}.png"), format!("in/{name}.json"));
-        ended(folder.dragnext(
-            "edit",
-            &[&image, "--drag", &drag, "-o", "single.png", "--overwrite"],
-        ))
-        .assert(0);
+        folder
+            .dragnext(
+                "edit",
+                &[&image, "--drag", &drag, "-o", "single.png", "--overwrite"],
+            )
+            .ended()
+            .assert(0);
         assert!(
             folder.bench.read("single.png") == batch[&format!("{name}.png")],
             "{name}"
@@ -314,9 +317,8 @@ fn json_prints_records_and_a_summary_to_stdout() {
         (Some(2), Some(0))
     );
     // The batch continues when the reader of stdout closes it.
-    let mut command = folder.batch(&["in", "-o", "again", "--json"]);
-    let mut child = command.spawn().unwrap();
+    let mut child = folder.batch(&["in", "-o", "again", "--json"]).start();
     drop(child.stdout.take());
-    crate::folder::wait(child).assert(0).stderr_lacks("panic");
+    Ended::wait(child).assert(0).stderr_lacks("panic");
     assert_eq!(results(&folder.path("again")).len(), 2);
 }

@@ -15,7 +15,7 @@ fn each_shard_edits_its_items_and_reads_the_records_of_others() {
         .assert(0)
         .stderr_has("3 items: 3 done");
     assert_eq!(
-        crate::bench::pictures::names(&folder.path("out/records")),
+        crate::bench::program::names(&folder.path("out/records")),
         [
             "0-of-2.jsonl",
             "0-of-2.lock",
@@ -50,12 +50,11 @@ fn each_shard_edits_its_items_and_reads_the_records_of_others() {
 #[cfg(all(unix, feature = "failpoints"))]
 #[test]
 fn a_second_run_on_the_same_shard_is_rejected() {
-    use crate::folder::{send, start_at};
+    use crate::bench::program::send;
     let folder = Folder::new(2);
-    let (mut first, _stderr) = start_at(
-        folder.batch(&["in", "-o", "out", "--shard", "0/2"]),
-        "hang_in_decode",
-    );
+    let (mut first, _stderr) = folder
+        .batch(&["in", "-o", "out", "--shard", "0/2"])
+        .start_at("hang_in_decode");
     let holder = format!("out: process {} on ", first.id());
     folder
         .whole(&["--shard", "0/2"])
@@ -68,7 +67,7 @@ fn a_second_run_on_the_same_shard_is_rejected() {
         .stderr_has("1 item: 1 done");
     assert!(
         first.try_wait().unwrap().is_none(),
-        "the first is still at work"
+        "the first is still running"
     );
     send("KILL", &first);
     first.wait().unwrap();

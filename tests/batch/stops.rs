@@ -8,7 +8,8 @@ mod signals {
     use std::os::unix::process::ExitStatusExt;
     use std::time::{Duration, Instant};
 
-    use crate::folder::{Folder, send, start_at};
+    use crate::bench::program::send;
+    use crate::folder::Folder;
 
     /// Finished items stay done, the current item is recorded as interrupted, and the same command edits the rest.
     #[test]
@@ -16,8 +17,9 @@ mod signals {
         for (signal, status) in [("INT", 130), ("TERM", 143)] {
             let folder = Folder::new(4);
             let expected = folder.expected();
-            let (mut run, mut stderr) =
-                start_at(folder.batch(&["in", "-o", "out"]), "wait_in_decode#3");
+            let (mut run, mut stderr) = folder
+                .batch(&["in", "-o", "out"])
+                .start_at("wait_in_decode#3");
             let sent = Instant::now();
             send(signal, &run);
             let mut message = String::new();
@@ -48,12 +50,14 @@ mod signals {
     fn a_second_signal_ends_the_process() {
         let folder = Folder::new(3);
         let expected = folder.expected();
-        let (mut run, _stderr) = start_at(folder.batch(&["in", "-o", "out"]), "hang_in_decode#2");
+        let (mut run, _stderr) = folder
+            .batch(&["in", "-o", "out"])
+            .start_at("hang_in_decode#2");
         send("INT", &run);
         std::thread::sleep(Duration::from_millis(300));
         assert!(
             run.try_wait().unwrap().is_none(),
-            "where it hangs, nothing looks at the first"
+            "it hangs at the failpoint, so the first signal has no effect"
         );
         let sent = Instant::now();
         send("INT", &run);

@@ -1,10 +1,13 @@
 //! `--seeds`: edits each picture once with each seed.
 
-use crate::folder::{Folder, ended, results};
+use crate::folder::{Folder, results};
 
 /// Returns whether two pictures have the same pixels.
 fn are_equal(folder: &Folder, one: &str, other: &str) -> bool {
-    let status = ended(folder.plain(&["compare", one, other, "--max-diff", "0"])).status;
+    let status = folder
+        .plain(&["compare", one, other, "--max-diff", "0"])
+        .ended()
+        .status;
     assert!(matches!(status, Some(0 | 1)), "they can be compared");
     status == Some(0)
 }
@@ -48,7 +51,7 @@ fn variants_have_different_seeds_and_one_lora() {
             seeds,
         ]
         .concat();
-        ended(folder.dragnext("edit", &single)).assert(0);
+        folder.dragnext("edit", &single).ended().assert(0);
         assert!(
             are_equal(&folder, "single.png", &format!("out/{variant}")),
             "{variant}"
@@ -76,11 +79,11 @@ fn variants_share_lora_and_inversion() {
     folder
         .run(&["in", "-o", "plain", "--seeds", "1-3"])
         .assert(0);
-    let mut command = folder.batch(&["in", "-o", "out", "--seeds", "1-3"]);
-    command
+    folder
+        .batch(&["in", "-o", "out", "--seeds", "1-3"])
         .env("DRAGNEXT_CACHE_LIMIT", "100MB")
-        .env("DRAGNEXT_CACHE", folder.path("cache"));
-    ended(command).assert(0);
+        .env("DRAGNEXT_CACHE", folder.path("cache"))
+        .run();
     let cached: Vec<String> = folder
         .records()
         .iter()
@@ -93,7 +96,7 @@ fn variants_share_lora_and_inversion() {
     );
     assert!(
         folder.results() == results(&folder.path("plain")),
-        "the bytes are those without a cache"
+        "the bytes equal those without a cache"
     );
 }
 
@@ -126,9 +129,10 @@ fn invalid_seeds_are_rejected() {
         .assert(2)
         .stderr_has("expected at most 1000 different seeds, such as 1,2,5-8");
     // A single seed from the environment does not replace those of the list.
-    let mut command = folder.batch(&["in", "-o", "out", "--seeds", "1,2"]);
-    command.env("DRAGNEXT_SEED", "9");
-    ended(command).assert(0);
+    folder
+        .batch(&["in", "-o", "out", "--seeds", "1,2"])
+        .env("DRAGNEXT_SEED", "9")
+        .run();
     let seeds: Vec<u64> = folder
         .records()
         .iter()

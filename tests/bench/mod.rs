@@ -1,7 +1,21 @@
-//! What the test crates share: fixtures that PyTorch computed, reproducible numbers, pictures made byte by byte, and the program run on
-//! them in a folder of its own. Every crate takes its part, so parts are unused in each.
-#![allow(dead_code, reason = "every test crate uses its own part")]
+//! The bench that all test crates share: the program in a folder of its own, short edits, pictures made byte by byte, reproducible
+//! numbers, and what PyTorch computed. Each crate uses a part of it.
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test crate uses a part of the bench"
+)]
 
 pub(crate) mod fixture;
 pub(crate) mod numbers;
 pub(crate) mod pictures;
+pub(crate) mod program;
+pub(crate) mod tiny;
+
+pub(crate) use program::{Bench, Ended, Record, Run};
+
+/// Prints a measurement, which `cargo test -- --nocapture` shows.
+#[allow(clippy::print_stdout, reason = "the test runner captures it")]
+pub(crate) fn report(line: &str) {
+    println!("{line}");
+}

@@ -1,6 +1,6 @@
-//! Numbers for tests that must be the same in every run.
+//! Pseudorandom numbers for tests: the same in every run.
 
-/// Reproducible numbers of about the normal distribution.
+/// A generator with a fixed seed.
 #[derive(Debug)]
 pub(crate) struct Numbers(u64);
 
@@ -9,7 +9,7 @@ impl Numbers {
         Self(seed)
     }
 
-    /// `SplitMix64` (Steele, Lea and Flood, 2014), in 0..1.
+    /// Returns a number in 0..1 (`SplitMix64`; Steele, Lea and Flood, 2014).
     pub(crate) fn uniform(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
@@ -18,14 +18,14 @@ impl Numbers {
         ((bits ^ (bits >> 31)) >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Sums of twelve uniform numbers, which have deviation 1.
+    /// Returns approximately standard normal numbers: sums of twelve uniform numbers.
     pub(crate) fn normal(&mut self, len: usize) -> Vec<f32> {
         (0..len)
             .map(|_| ((0..12).map(|_| self.uniform()).sum::<f64>() - 6.0) as f32)
             .collect()
     }
 
-    /// The same with another deviation.
+    /// As [`Numbers::normal`], with another standard deviation.
     pub(crate) fn scaled(&mut self, len: usize, deviation: f32) -> Vec<f32> {
         self.normal(len)
             .into_iter()

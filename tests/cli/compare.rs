@@ -1,15 +1,11 @@
 //! `dragnext compare`: its numbers equal those of scikit-image, its limits decide the exit status, and unusable pictures are rejected.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
 
-use assert_cmd::Command;
 use image::{DynamicImage, GrayImage, ImageBuffer, Luma, Rgb, Rgba};
 use serde_json::Value;
 
-struct Bench {
-    folder: tempfile::TempDir,
-}
+use crate::bench::{Bench, Record, Run};
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -18,37 +14,22 @@ fn example(name: &str) -> PathBuf {
         .join("input.png")
 }
 
-impl Bench {
-    fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-        }
-    }
+fn save(bench: &Bench, name: &str, picture: impl Into<DynamicImage>) {
+    picture.into().save(bench.path(name)).unwrap();
+}
 
-    fn save(&self, name: &str, picture: impl Into<DynamicImage>) {
-        picture.into().save(self.folder.path().join(name)).unwrap();
-    }
+/// `dragnext compare` with these arguments. Its table is for the test to check.
+fn compare(bench: &Bench, arguments: &[&str]) -> Run {
+    bench.dragnext(["compare"]).args(arguments).any_stdout()
+}
 
-    fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::cargo_bin("dragnext").unwrap();
-        command
-            .env_clear()
-            .current_dir(self.folder.path())
-            .arg("compare")
-            .args(arguments)
-            .output()
-            .unwrap()
-    }
+/// The record of a comparison, whatever its exit status.
+fn json(bench: &Bench, arguments: &[&str]) -> Record {
+    compare(bench, arguments).arg("--json").ended().record
+}
 
-    fn status(&self, arguments: &[&str]) -> Option<i32> {
-        self.run(arguments).status.code()
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.run(&[arguments, &["--json"]].concat());
-        serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)))
-    }
+fn status(bench: &Bench, arguments: &[&str]) -> Option<i32> {
+    compare(bench, arguments).ended().status
 }
 
 /// A grey ramp of 40 x 30 with 60 added at one pixel.
@@ -62,7 +43,8 @@ fn ramp(spot: Option<(u32, u32)>) -> GrayImage {
 #[test]
 fn the_numbers_equal_those_of_scikit_image() {
     let (a, b) = (example("translation-00"), example("translation-07"));
-    let all = Bench::new().json(&[a.to_str().unwrap(), b.to_str().unwrap()])["all"].take();
+    let record = json(&Bench::new(), &[a.to_str().unwrap(), b.to_str().unwrap()]);
+    let all = &record["all"];
     let close = |name: &str, expected: f64| {
         let found = all[name].as_f64().unwrap();
         assert!(
@@ -83,7 +65,7 @@ fn the_numbers_equal_those_of_scikit_image() {
 #[test]
 fn equal_pictures_pass_the_strictest_limits() {
     let bench = Bench::new();
-    bench.save("a.png", ramp(None));
+    save(&bench, "a.png", ramp(None));
     let strictest = [
         "--max-diff",
         "0",
@@ -96,18 +78,12 @@ fn equal_pictures_pass_the_strictest_limits() {
         "--max-share",
         "0",
     ];
-    let output = bench.run(&[&["a.png", "a.png"][..], &strictest].concat());
-    let (stdout, stderr) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert_eq!((output.status.code(), &*stderr), (Some(0), ""), "{stdout}");
-    assert!(
-        stdout.contains("all           1200     0.000 %        0   0.0000        inf  1.00000"),
-        "{stdout}"
-    );
+    compare(&bench, &["a.png", "a.png"])
+        .args(strictest)
+        .stdout_has("all           1200     0.000 %        0   0.0000        inf  1.00000")
+        .run();
     assert_eq!(
-        bench.json(&["a.png", "a.png"])["all"]["psnr"],
+        json(&bench, &["a.png", "a.png"])["all"]["psnr"],
         Value::Null,
         "JSON has no infinity"
     );
@@ -116,10 +92,10 @@ fn equal_pictures_pass_the_strictest_limits() {
 #[test]
 fn every_limit_decides_the_exit_status() {
     let bench = Bench::new();
-    bench.save("a.png", ramp(None));
-    bench.save("b.png", ramp(Some((20, 15))));
+    save(&bench, "a.png", ramp(None));
+    save(&bench, "b.png", ramp(Some((20, 15))));
     assert_eq!(
-        bench.status(&["a.png", "b.png"]),
+        status(&bench, &["a.png", "b.png"]),
         Some(0),
         "without limits every difference passes"
     );
@@ -131,18 +107,15 @@ fn every_limit_decides_the_exit_status() {
         ("--max-share", "0.0008", "0.00084", "share"),
     ] {
         assert_eq!(
-            bench.status(&["a.png", "b.png", limit, kept]),
+            status(&bench, &["a.png", "b.png", limit, kept]),
             Some(0),
             "{limit} {kept}"
         );
-        let output = bench.run(&["a.png", "b.png", limit, broken]);
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{limit} {broken}: {stderr}");
-        assert!(
-            stderr.starts_with("error: b.png: differs from `a.png`: "),
-            "{stderr}"
-        );
-        let record = bench.json(&["a.png", "b.png", limit, broken]);
+        compare(&bench, &["a.png", "b.png", limit, broken])
+            .status(1)
+            .stderr_has("error: b.png: differs from `a.png`: ")
+            .run();
+        let record = json(&bench, &["a.png", "b.png", limit, broken]);
         assert_eq!(
             (&record["status"], &record["over"][0]["metric"]),
             (&"over".into(), &metric.into())
@@ -155,7 +128,7 @@ fn every_limit_decides_the_exit_status() {
         ["--min-psnr", "much"],
     ] {
         assert_eq!(
-            bench.status(&[&["a.png", "b.png"][..], &wrong].concat()),
+            status(&bench, &[&["a.png", "b.png"][..], &wrong].concat()),
             Some(2),
             "{wrong:?}"
         );
@@ -165,19 +138,22 @@ fn every_limit_decides_the_exit_status() {
 #[test]
 fn inside_and_outside_of_a_mask_are_judged_separately() {
     let bench = Bench::new();
-    bench.save("a.png", ramp(None));
-    bench.save("b.png", ramp(Some((5, 5))));
-    bench.save(
+    save(&bench, "a.png", ramp(None));
+    save(&bench, "b.png", ramp(Some((5, 5))));
+    save(
+        &bench,
         "left.png",
         GrayImage::from_fn(40, 30, |x, _| Luma([if x < 20 { 255 } else { 0 }])),
     );
-    bench.save(
+    save(
+        &bench,
         "right.png",
         GrayImage::from_fn(40, 30, |x, _| Luma([if x < 20 { 0 } else { 255 }])),
     );
     let left = ["a.png", "b.png", "--mask", "left.png"];
     let right = ["a.png", "b.png", "--mask", "right.png"];
-    let with = |base: &[&'static str], more: &[&'static str]| bench.status(&[base, more].concat());
+    let with =
+        |base: &[&'static str], more: &[&'static str]| status(&bench, &[base, more].concat());
     assert_eq!(
         with(&left, &["--outside-max-diff", "0"]),
         Some(0),
@@ -198,7 +174,7 @@ fn inside_and_outside_of_a_mask_are_judged_separately() {
         Some(0),
         "unless the outside has its own limit"
     );
-    let record = bench.json(&[&right[..], &["--outside-max-diff", "0"]].concat());
+    let record = json(&bench, &[&right[..], &["--outside-max-diff", "0"]].concat());
     assert_eq!(
         (&record["over"][0]["area"], &record["inside"]["differing"]),
         (&"outside".into(), &0.into())
@@ -213,29 +189,37 @@ fn inside_and_outside_of_a_mask_are_judged_separately() {
 #[test]
 fn pictures_of_different_formats_are_compared_by_their_colours() {
     let bench = Bench::new();
-    bench.save("grey8.png", ramp(None));
-    bench.save("rgb8.png", DynamicImage::from(ramp(None)).into_rgb8());
-    bench.save("rgba16.png", DynamicImage::from(ramp(None)).into_rgba16());
+    save(&bench, "grey8.png", ramp(None));
+    save(
+        &bench,
+        "rgb8.png",
+        DynamicImage::from(ramp(None)).into_rgb8(),
+    );
+    save(
+        &bench,
+        "rgba16.png",
+        DynamicImage::from(ramp(None)).into_rgba16(),
+    );
     for pair in [
         ["grey8.png", "rgb8.png"],
         ["rgb8.png", "rgba16.png"],
         ["rgba16.png", "grey8.png"],
     ] {
         assert_eq!(
-            bench.status(&[pair[0], pair[1], "--max-diff", "0"]),
+            status(&bench, &[pair[0], pair[1], "--max-diff", "0"]),
             Some(0),
             "{pair:?}"
         );
     }
     let mut finer = DynamicImage::from(ramp(None)).into_rgb16();
     finer.get_pixel_mut(7, 7).0[1] += 1;
-    bench.save("finer.png", finer);
-    let max = bench.json(&["rgb8.png", "finer.png"])["all"]["max_diff"]
+    save(&bench, "finer.png", finer);
+    let max = json(&bench, &["rgb8.png", "finer.png"])["all"]["max_diff"]
         .as_f64()
         .unwrap();
     assert!((max - 1.0 / 257.0).abs() < 1e-12, "{max}");
     assert_eq!(
-        bench.status(&["rgb8.png", "finer.png", "--max-diff", "0"]),
+        status(&bench, &["rgb8.png", "finer.png", "--max-diff", "0"]),
         Some(1)
     );
 }
@@ -248,14 +232,16 @@ fn alpha_is_a_difference() {
             Rgba([9u8, 9, 9, if x == 0 { alpha } else { 255 }])
         })
     };
-    bench.save("opaque.png", picture(255));
-    bench.save("clear.png", picture(55));
-    bench.save(
+    save(&bench, "opaque.png", picture(255));
+    save(&bench, "clear.png", picture(55));
+    save(
+        &bench,
         "none.png",
         ImageBuffer::from_pixel(20, 20, Rgb([9u8, 9, 9])),
     );
     for other in ["opaque.png", "none.png"] {
-        let all = bench.json(&[other, "clear.png"])["all"].take();
+        let record = json(&bench, &[other, "clear.png"]);
+        let all = &record["all"];
         // 200 levels in one column of twenty and in one channel of four.
         assert_eq!(
             (&all["max_diff"], &all["mean_diff"], &all["differing"]),
@@ -268,9 +254,9 @@ fn alpha_is_a_difference() {
 #[test]
 fn pictures_that_cannot_be_compared_are_rejected() {
     let bench = Bench::new();
-    bench.save("a.png", ramp(None));
-    bench.save("b.png", GrayImage::new(40, 31));
-    std::fs::write(bench.folder.path().join("text.png"), "no picture").unwrap();
+    save(&bench, "a.png", ramp(None));
+    save(&bench, "b.png", GrayImage::new(40, 31));
+    bench.write("text.png", "no picture");
     for (arguments, kind, message) in [
         (
             &["a.png", "b.png"][..],
@@ -295,11 +281,9 @@ fn pictures_that_cannot_be_compared_are_rejected() {
             "text.png",
         ),
     ] {
-        let output = bench.run(arguments);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
-        assert!(stderr.contains(message), "{stderr}");
-        let record = bench.json(arguments);
+        let run = compare(&bench, arguments).stdout("");
+        run.status(2).stderr_has(message).run();
+        let record = json(&bench, arguments);
         assert_eq!(
             (&record["status"], &record["error"]["kind"]),
             (&"failed".into(), &kind.into()),

@@ -1,30 +1,18 @@
-//! What packages install beside the program: completions and manual pages, as the shells and the reader of manual pages take them.
+//! Completions and manual pages: shells and readers of manual pages accept them.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
-fn dragnext(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = assert_cmd::Command::cargo_bin("dragnext").unwrap();
-    command
-        .env_clear()
-        .current_dir(folder)
-        .args(arguments)
-        .output()
-        .unwrap()
+use crate::bench::program::names;
+use crate::bench::{Bench, report};
+
+/// What `dragnext` prints with these arguments.
+fn print(bench: &Bench, arguments: &[&str]) -> String {
+    bench.dragnext(arguments).any_stdout().run().stdout
 }
 
-fn prints(folder: &Path, arguments: &[&str]) -> String {
-    let output = dragnext(folder, arguments);
-    assert!(
-        output.status.success() && output.stderr.is_empty(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Runs a program on a file, where this machine has it; nothing may be said against the file.
-fn accepted(program: &str, arguments: &[&str], file: &Path) {
+/// Runs a program on a file, if it is installed. It must succeed and print nothing to stderr.
+fn assert_accepted(program: &str, arguments: &[&str], file: &Path) {
     match Command::new(program).args(arguments).arg(file).output() {
         Ok(output) => {
             let stderr = String::from_utf8_lossy(&output.stderr);
@@ -33,13 +21,13 @@ fn accepted(program: &str, arguments: &[&str], file: &Path) {
                 "{program}: {stderr}"
             );
         }
-        Err(error) => println!("skipped: {program} cannot be run here: {error}"),
+        Err(error) => report(&format!("skipped: {program} cannot be run here: {error}")),
     }
 }
 
 #[test]
-fn shells_take_the_completions() {
-    let folder = tempfile::tempdir().unwrap();
+fn shells_accept_the_completions() {
+    let bench = Bench::new();
     for (shell, check) in [
         ("bash", Some("-n")),
         ("zsh", Some("-n")),
@@ -47,37 +35,31 @@ fn shells_take_the_completions() {
         ("elvish", None),
         ("powershell", None),
     ] {
-        let script = prints(folder.path(), &["completions", shell]);
+        let script = print(&bench, &["completions", shell]);
         for word in ["edit", "show", "like", "hard-background"] {
             assert!(script.contains(word), "{shell} completes {word}");
         }
-        let file = folder.path().join(shell);
-        std::fs::write(&file, script).unwrap();
+        let file = bench.write(shell, script);
         if let Some(check) = check {
-            accepted(shell, &[check], &file);
+            assert_accepted(shell, &[check], &file);
         }
     }
-    assert_eq!(
-        dragnext(folder.path(), &["completions", "dos"])
-            .status
-            .code(),
-        Some(2)
-    );
+    bench
+        .dragnext(["completions", "dos"])
+        .status(2)
+        .any_stderr()
+        .run();
 }
 
-/// In a shell that has read the script, the flags of a command are offered.
+/// In a shell that has read the script, Tab completes the flags of a command.
 #[test]
 fn bash_completes_flags() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(
-        folder.path().join("script"),
-        prints(folder.path(), &["completions", "bash"]),
-    )
-    .unwrap();
+    let bench = Bench::new();
+    bench.write("script", print(&bench, &["completions", "bash"]));
     let ask = "source ./script; COMP_WORDS=(dragnext edit --li); COMP_CWORD=2; _dragnext dragnext --li edit; echo \"${COMPREPLY[@]}\"";
     match Command::new("bash")
         .args(["--norc", "-c", ask])
-        .current_dir(folder.path())
+        .current_dir(bench.folder())
         .output()
     {
         Ok(output) => {
@@ -87,28 +69,20 @@ fn bash_completes_flags() {
             );
             assert_eq!((stdout.trim(), stderr.trim()), ("--like", ""));
         }
-        Err(error) => println!("skipped: bash cannot be run here: {error}"),
+        Err(error) => report(&format!("skipped: bash cannot be run here: {error}")),
     }
 }
 
 #[test]
 fn manual_pages_are_good_roff() {
-    let folder = tempfile::tempdir().unwrap();
-    let main = prints(folder.path(), &["man"]);
+    let bench = Bench::new();
+    let main = print(&bench, &["man"]);
     assert!(
         main.contains(".TH dragnext 1") && main.contains("stopped by SIGINT"),
         "{main}"
     );
-    assert_eq!(prints(folder.path(), &["man", "--dir", "man1"]), "");
-    let mut pages: Vec<_> = std::fs::read_dir(folder.path().join("man1"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    pages.sort();
-    let names: Vec<_> = pages
-        .iter()
-        .map(|page| page.file_name().unwrap().to_string_lossy().into_owned())
-        .collect();
+    assert_eq!(print(&bench, &["man", "--dir", "man1"]), "");
+    let pages = names(&bench.path("man1"));
     for name in [
         "dragnext.1",
         "dragnext-edit.1",
@@ -117,46 +91,44 @@ fn manual_pages_are_good_roff() {
         "dragnext-completions.1",
     ] {
         assert!(
-            names.iter().any(|page| page == name),
-            "{name} is not among {names:?}"
+            pages.iter().any(|page| page == name),
+            "{name} is not among {pages:?}"
         );
     }
     assert_eq!(
-        std::fs::read_to_string(folder.path().join("man1/dragnext.1")).unwrap(),
+        bench.text("man1/dragnext.1"),
         main,
-        "what is printed is the main page"
+        "`man` prints the main page"
     );
-    let edit = std::fs::read_to_string(folder.path().join("man1/dragnext-edit.1")).unwrap();
+    let edit = bench.text("man1/dragnext-edit.1");
     assert!(
         edit.contains("hard\\-background") && edit.contains("SETTINGS OF THE METHOD"),
         "{edit}"
     );
     for page in &pages {
-        accepted("groff", &["-man", "-Tutf8", "-ww", "-z"], page);
-        accepted("mandoc", &["-T", "lint", "-W", "error"], page);
+        let page = bench.path("man1").join(page);
+        assert_accepted("groff", &["-man", "-Tutf8", "-ww", "-z"], &page);
+        assert_accepted("mandoc", &["-T", "lint", "-W", "error"], &page);
     }
 }
 
-/// Pages are outputs like others: what is there is not replaced unless that is asked for, and then nothing is written at all.
+/// Pages are outputs: an existing file is not replaced without `--overwrite`, and then no page is written.
 #[test]
-fn manual_pages_replace_nothing_unasked() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("dragnext-show.1"), "mine").unwrap();
-    let refused = dragnext(folder.path(), &["man", "--dir", "."]);
-    assert_eq!(refused.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("dragnext-show.1: exists already"));
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    prints(folder.path(), &["man", "--dir", ".", "--overwrite"]);
-    assert!(
-        std::fs::read_to_string(folder.path().join("dragnext-show.1"))
-            .unwrap()
-            .starts_with(".ie")
-    );
-    assert_eq!(
-        dragnext(folder.path(), &["man", "--overwrite"])
-            .status
-            .code(),
-        Some(2),
-        "there is nothing to overwrite without a folder"
-    );
+fn manual_pages_do_not_replace_files_without_overwrite() {
+    let bench = Bench::new();
+    bench.write("dragnext-show.1", "mine");
+    bench
+        .dragnext(["man", "--dir", "."])
+        .status(2)
+        .stderr_has("dragnext-show.1: exists already")
+        .run();
+    assert_eq!(bench.names(), ["dragnext-show.1"]);
+    bench.dragnext(["man", "--dir", ".", "--overwrite"]).run();
+    assert!(bench.text("dragnext-show.1").starts_with(".ie"));
+    // Without a folder there is nothing to overwrite.
+    bench
+        .dragnext(["man", "--overwrite"])
+        .status(2)
+        .any_stderr()
+        .run();
 }

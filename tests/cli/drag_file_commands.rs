@@ -1,65 +1,31 @@
-//! `dragnext validate`, `new`, `settings` and `schema`, as their users run them.
+//! `dragnext validate`, `new`, `settings` and `schema` through the binary.
 
-use std::path::{Path, PathBuf};
-use std::process::Output;
-
-use assert_cmd::Command;
 use image::{DynamicImage, GrayImage, RgbImage};
 use serde_json::{Value, json};
+
+use crate::bench::{Bench, Ended, Run};
 
 const GOOD: &str = r#"{ "version": 1, "regions": [
     { "id": "tail", "type": "translation", "region": { "rect": [20, 20, 60, 60] }, "handle": [40, 40], "target": [70, 80] } ] }"#;
 
-struct Bench {
-    folder: tempfile::TempDir,
+fn picture(bench: &Bench, name: &str, width: u32, height: u32) {
+    DynamicImage::ImageRgb8(RgbImage::new(width, height))
+        .save(bench.path(name))
+        .unwrap();
 }
 
-impl Bench {
-    fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path(name), text).unwrap();
-    }
-
-    fn picture(&self, name: &str, width: u32, height: u32) {
-        DynamicImage::ImageRgb8(RgbImage::new(width, height))
-            .save(self.path(name))
-            .unwrap();
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::cargo_bin("dragnext").unwrap();
-        command
-            .env_clear()
-            .env("HOME", self.folder.path())
-            .env("DRAGNEXT_CACHE_LIMIT", "0")
-            .env("DRAGNEXT_MODEL", "demo")
-            .current_dir(self.folder.path())
-            .args(arguments);
-        command
-    }
-
-    /// Exit status, stdout and stderr.
-    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        texts(&self.command(arguments).output().unwrap())
-    }
+/// `dragnext` with the demo model.
+fn command(bench: &Bench, arguments: &[&str]) -> Run {
+    bench.dragnext(arguments).env("DRAGNEXT_MODEL", "demo")
 }
 
-fn texts(output: &Output) -> (i32, String, String) {
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    (
-        output.status.code().unwrap(),
-        text(&output.stdout),
-        text(&output.stderr),
-    )
+/// The exit status, stdout and stderr of a run.
+fn run(bench: &Bench, arguments: &[&str]) -> (i32, String, String) {
+    texts(command(bench, arguments).ended())
+}
+
+fn texts(ended: Ended) -> (i32, String, String) {
+    (ended.status.unwrap(), ended.stdout, ended.stderr)
 }
 
 fn lines(stdout: &str) -> Vec<Value> {
@@ -70,10 +36,10 @@ fn lines(stdout: &str) -> Vec<Value> {
 }
 
 #[test]
-fn one_bad_file_hides_no_other() {
+fn every_file_with_faults_is_reported() {
     let bench = Bench::new();
     bench.write("good.json", GOOD);
-    bench.write("bad.json", &GOOD.replace("target", "taget"));
+    bench.write("bad.json", GOOD.replace("target", "taget"));
     bench.write("worse.json", "{");
     let files = [
         "validate",
@@ -83,7 +49,7 @@ fn one_bad_file_hides_no_other() {
         "worse.json",
         "good.json",
     ];
-    let (status, stdout, stderr) = bench.run(&files);
+    let (status, stdout, stderr) = run(&bench, &files);
     assert_eq!(
         (status, &*stdout),
         (2, "good.json: ok, 1 region\ngood.json: ok, 1 region\n")
@@ -100,7 +66,7 @@ fn one_bad_file_hides_no_other() {
             .find(part)
             .unwrap_or_else(|| panic!("{part} is not there in its order: {stderr}"));
     }
-    let (status, stdout, _) = bench.run(&[&files[..], &["--json"]].concat());
+    let (status, stdout, _) = run(&bench, &[&files[..], &["--json"]].concat());
     let verdicts = lines(&stdout);
     let shown: Vec<Value> = verdicts
         .iter()
@@ -132,24 +98,27 @@ fn one_bad_file_hides_no_other() {
 }
 
 #[test]
-fn a_picture_says_more() {
+fn with_an_image_more_faults_are_found() {
     let bench = Bench::new();
-    bench.picture("in.png", 200, 100);
+    picture(&bench, "in.png", 200, 100);
     bench.write("good.json", GOOD);
-    bench.write("out.json", &GOOD.replace("[70, 80]", "[200.5, 80]"));
-    bench.write("still.json", &GOOD.replace("[70, 80]", "[40, 40]"));
+    bench.write("out.json", GOOD.replace("[70, 80]", "[200.5, 80]"));
+    bench.write("still.json", GOOD.replace("[70, 80]", "[40, 40]"));
     assert_eq!(
-        bench.run(&["validate", "out.json"]),
+        run(&bench, &["validate", "out.json"]),
         (0, "out.json: ok, 1 region\n".into(), String::new())
     );
-    let (status, stdout, stderr) = bench.run(&[
-        "validate",
-        "good.json",
-        "out.json",
-        "still.json",
-        "--image",
-        "in.png",
-    ]);
+    let (status, stdout, stderr) = run(
+        &bench,
+        &[
+            "validate",
+            "good.json",
+            "out.json",
+            "still.json",
+            "--image",
+            "in.png",
+        ],
+    );
     assert_eq!(
         (status, &*stdout),
         (
@@ -166,22 +135,25 @@ fn a_picture_says_more() {
         "{stderr}"
     );
 
-    let (_, stdout, _) = bench.run(&[
-        "validate",
-        "good.json",
-        "--image",
-        "in.png",
-        "--json",
-        "--size",
-        "100",
-    ]);
+    let (_, stdout, _) = run(
+        &bench,
+        &[
+            "validate",
+            "good.json",
+            "--image",
+            "in.png",
+            "--json",
+            "--size",
+            "100",
+        ],
+    );
     let expected = json!({
         "v": 1, "file": "good.json", "status": "ok", "count": 1, "working": [200, 100], "regions": [{ "id": "tail", "moved_px": 50.0 }],
         "faults": [], "warnings": []
     });
     assert_eq!(lines(&stdout), [expected]);
 
-    let (status, stdout, stderr) = bench.run(&["validate", "good.json", "--image", "good.json"]);
+    let (status, stdout, stderr) = run(&bench, &["validate", "good.json", "--image", "good.json"]);
     assert_eq!((status, &*stdout), (2, ""), "{stderr}");
     assert!(
         stderr.starts_with("error: good.json: is not a picture in a known format"),
@@ -192,19 +164,19 @@ fn a_picture_says_more() {
 #[test]
 fn an_edit_prompt_that_the_method_does_not_use_is_a_warning() {
     let bench = Bench::new();
-    bench.picture("in.png", 200, 120);
+    picture(&bench, "in.png", 200, 120);
     let with = GOOD.replace("\"version\"", "\"edit_prompt\": \"a dog\", \"version\"");
-    bench.write("drag.json", &with);
+    bench.write("drag.json", with);
     for more in [&[][..], &["--image", "in.png"]] {
         let arguments = [&["validate", "drag.json"], more].concat();
-        let (status, stdout, stderr) = bench.run(&arguments);
+        let (status, stdout, stderr) = run(&bench, &arguments);
         assert_eq!(status, 0, "{stderr}");
         assert!(stdout.contains("1 warning"), "{stdout}");
         assert_eq!(
             stderr,
             "warning: drag.json: the method pbsi does not use `edit_prompt`\n"
         );
-        let (_, stdout, _) = bench.run(&[&arguments[..], &["--json"]].concat());
+        let (_, stdout, _) = run(&bench, &[&arguments[..], &["--json"]].concat());
         assert_eq!(
             lines(&stdout)[0]["warnings"][0]["kind"],
             "edit_prompt.unused"
@@ -215,33 +187,38 @@ fn an_edit_prompt_that_the_method_does_not_use_is_a_warning() {
 #[test]
 fn points_are_checked_without_a_region() {
     let bench = Bench::new();
-    bench.picture("in.png", 128, 96);
+    picture(&bench, "in.png", 128, 96);
     let drag = |rest: &str| {
         format!(
             r#"{{ "version": 1, "regions": [ {{ "id": "nose", "type": "point", "handle": [0, 0], {rest} }} ] }}"#
         )
     };
-    bench.write("good.json", &drag("\"target\": [30, 40]"));
-    let (status, stdout, stderr) =
-        bench.run(&["validate", "good.json", "--image", "in.png", "--json"]);
+    bench.write("good.json", drag("\"target\": [30, 40]"));
+    let (status, stdout, stderr) = run(
+        &bench,
+        &["validate", "good.json", "--image", "in.png", "--json"],
+    );
     assert_eq!(status, 0, "{stderr}");
     let moved = lines(&stdout)[0]["regions"][0]["moved_px"]
         .as_f64()
         .unwrap();
     assert!((moved - 50.0).abs() < 0.1, "{moved}");
-    bench.write("outside.json", &drag("\"target\": [300, 40]"));
+    bench.write("outside.json", drag("\"target\": [300, 40]"));
     bench.write(
         "region.json",
-        &drag("\"target\": [30, 40], \"region\": { \"rect\": [0, 0, 20, 20] }"),
+        drag("\"target\": [30, 40], \"region\": { \"rect\": [0, 0, 20, 20] }"),
     );
-    let (status, stdout, _) = bench.run(&[
-        "validate",
-        "outside.json",
-        "region.json",
-        "--image",
-        "in.png",
-        "--json",
-    ]);
+    let (status, stdout, _) = run(
+        &bench,
+        &[
+            "validate",
+            "outside.json",
+            "region.json",
+            "--image",
+            "in.png",
+            "--json",
+        ],
+    );
     assert_eq!(status, 2);
     let faults: Vec<Value> = lines(&stdout)
         .iter()
@@ -256,7 +233,7 @@ fn points_are_checked_without_a_region() {
     );
 }
 
-/// A picture that the camera held on its side is measured upright, as `edit` sees it.
+/// The EXIF orientation counts, as in `edit`.
 #[test]
 fn the_picture_is_measured_upright() {
     let bench = Bench::new();
@@ -264,12 +241,12 @@ fn the_picture_is_measured_upright() {
     image::codecs::jpeg::JpegEncoder::new(&mut jpeg)
         .encode_image(&RgbImage::new(200, 100))
         .unwrap();
-    // An EXIF block with one entry: orientation 6, a quarter turn.
+    // An EXIF segment with one entry: orientation 6, a quarter turn.
     let mut exif = b"\xff\xe1\x00\x22Exif\0\0MM\x00\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
     jpeg.splice(2..2, exif.drain(..));
     std::fs::write(bench.path("in.jpg"), jpeg).unwrap();
-    bench.write("low.json", &GOOD.replace("[70, 80]", "[70, 180]"));
-    let (status, stdout, stderr) = bench.run(&["validate", "low.json", "--image", "in.jpg"]);
+    bench.write("low.json", GOOD.replace("[70, 80]", "[70, 180]"));
+    let (status, stdout, stderr) = run(&bench, &["validate", "low.json", "--image", "in.jpg"]);
     assert_eq!(
         (status, &*stdout),
         (0, "low.json: ok, 1 region, works at 256 x 512\n"),
@@ -278,7 +255,7 @@ fn the_picture_is_measured_upright() {
 }
 
 #[test]
-fn masks_are_looked_at_without_a_picture() {
+fn masks_are_checked_without_an_image() {
     let bench = Bench::new();
     let with = |mask: &str| {
         GOOD.replace(
@@ -289,9 +266,9 @@ fn masks_are_looked_at_without_a_picture() {
     GrayImage::from_pixel(90, 90, image::Luma([255]))
         .save(bench.path("white.png"))
         .unwrap();
-    bench.write("good.json", &with("white.png"));
-    bench.write("missing.json", &with("none.png"));
-    let (status, stdout, stderr) = bench.run(&["validate", "good.json", "missing.json"]);
+    bench.write("good.json", with("white.png"));
+    bench.write("missing.json", with("none.png"));
+    let (status, stdout, stderr) = run(&bench, &["validate", "good.json", "missing.json"]);
     assert_eq!((status, &*stdout), (2, "good.json: ok, 1 region\n"));
     assert!(
         stderr.contains("/regions/0/region/mask: cannot read the mask `none.png`"),
@@ -300,16 +277,11 @@ fn masks_are_looked_at_without_a_picture() {
 }
 
 #[test]
-fn a_drag_file_may_come_from_stdin() {
+fn a_drag_file_is_read_from_stdin() {
     let bench = Bench::new();
     let run = |text: &str| {
-        texts(
-            &bench
-                .command(&["validate", "-"])
-                .write_stdin(text)
-                .output()
-                .unwrap(),
-        )
+        let run = command(&bench, &["validate", "-"]).stdin(text);
+        texts(run.ended())
     };
     assert_eq!(
         run(GOOD),
@@ -322,12 +294,12 @@ fn a_drag_file_may_come_from_stdin() {
     );
 }
 
-/// Flags count for `validate` as they do for `edit`.
+/// `validate` checks the flags of settings as `edit` does.
 #[test]
-fn settings_that_no_model_has_are_refused() {
+fn invalid_settings_are_rejected() {
     let bench = Bench::new();
     bench.write("good.json", GOOD);
-    let (status, _, stderr) = bench.run(&["validate", "good.json", "--strength", "2"]);
+    let (status, _, stderr) = run(&bench, &["validate", "good.json", "--strength", "2"]);
     assert_eq!(status, 2);
     assert!(
         stderr.contains("strength: `2.0` must be above 0 and at most 1")
@@ -337,7 +309,7 @@ fn settings_that_no_model_has_are_refused() {
 }
 
 #[test]
-fn a_new_drag_file_is_good_for_pictures_of_any_size() {
+fn a_new_drag_file_is_valid_for_pictures_of_any_size() {
     for (width, height) in [
         (64, 64),
         (65, 97),
@@ -348,16 +320,18 @@ fn a_new_drag_file_is_good_for_pictures_of_any_size() {
         (333, 334),
     ] {
         let bench = Bench::new();
-        bench.picture("in.png", width, height);
-        let (status, stdout, stderr) = bench.run(&["new", "in.png"]);
+        picture(&bench, "in.png", width, height);
+        let (status, stdout, stderr) = run(&bench, &["new", "in.png"]);
         assert_eq!((status, &*stderr), (0, ""));
         assert!(
             stdout.starts_with("wrote in.json\n")
                 && stdout.contains("dragnext edit in.png --drag in.json\n"),
             "{stdout}"
         );
-        let (status, stdout, stderr) =
-            bench.run(&["validate", "in.json", "--image", "in.png", "--json"]);
+        let (status, stdout, stderr) = run(
+            &bench,
+            &["validate", "in.json", "--image", "in.png", "--json"],
+        );
         let verdict = &lines(&stdout)[0];
         assert_eq!((status, &*stderr), (0, ""), "{width} x {height}");
         assert_eq!(
@@ -372,13 +346,13 @@ fn a_new_drag_file_is_good_for_pictures_of_any_size() {
     }
 }
 
-/// What the new file says of its schema is true, and an editor can check it.
+/// The `$schema` of a new file is where the printed command writes the schema, and the file is valid by it.
 #[test]
-fn a_new_drag_file_has_the_schema_beside_it() {
+fn a_new_drag_file_refers_to_the_schema_beside_it() {
     let bench = Bench::new();
     std::fs::create_dir(bench.path("my drags")).unwrap();
-    bench.picture("in.png", 300, 200);
-    let (status, stdout, stderr) = bench.run(&["new", "in.png", "-o", "my drags/a.json"]);
+    picture(&bench, "in.png", 300, 200);
+    let (status, stdout, stderr) = run(&bench, &["new", "in.png", "-o", "my drags/a.json"]);
     assert_eq!(status, 0, "{stderr}");
     assert!(
         stdout.contains("dragnext preview in.png --drag 'my drags/a.json'\n"),
@@ -388,38 +362,37 @@ fn a_new_drag_file_has_the_schema_beside_it() {
         stdout.contains("dragnext schema > 'my drags/drag.schema.json'\n"),
         "{stdout}"
     );
-    let file: Value =
-        serde_json::from_slice(&std::fs::read(bench.path("my drags/a.json")).unwrap()).unwrap();
+    let file: Value = serde_json::from_slice(&bench.read("my drags/a.json")).unwrap();
     assert_eq!(file["$schema"], "drag.schema.json");
-    let (_, schema, _) = bench.run(&["schema"]);
+    let (_, schema, _) = run(&bench, &["schema"]);
     let validator = jsonschema::draft202012::new(&serde_json::from_str(&schema).unwrap()).unwrap();
     assert!(validator.is_valid(&file));
 }
 
 #[test]
-fn a_new_drag_file_replaces_nothing_unasked() {
+fn a_new_drag_file_overwrites_only_on_request() {
     let bench = Bench::new();
-    bench.picture("in.png", 100, 100);
+    picture(&bench, "in.png", 100, 100);
     bench.write("in.json", "mine");
-    let (status, _, stderr) = bench.run(&["new", "in.png"]);
+    let (status, _, stderr) = run(&bench, &["new", "in.png"]);
     assert!(
         status == 2 && stderr.starts_with("error: in.json: "),
         "{stderr}"
     );
-    assert_eq!(std::fs::read(bench.path("in.json")).unwrap(), b"mine");
-    let (status, _, stderr) = bench.run(&["new", "in.png", "-o", "in.png", "--overwrite"]);
+    assert_eq!(bench.read("in.json"), b"mine");
+    let (status, _, stderr) = run(&bench, &["new", "in.png", "-o", "in.png", "--overwrite"]);
     assert!(
         status == 2 && stderr.starts_with("error: in.png: "),
         "{stderr}"
     );
-    assert_eq!(bench.run(&["new", "in.png", "--overwrite"]).0, 0);
-    assert_ne!(std::fs::read(bench.path("in.json")).unwrap(), b"mine");
+    assert_eq!(run(&bench, &["new", "in.png", "--overwrite"]).0, 0);
+    assert_ne!(bench.read("in.json"), b"mine");
     assert_eq!(
-        bench.run(&["new", "in.json"]).0,
+        run(&bench, &["new", "in.json"]).0,
         2,
         "a drag file is no picture"
     );
-    let (status, _, stderr) = bench.run(&["new", "none.png"]);
+    let (status, _, stderr) = run(&bench, &["new", "none.png"]);
     assert!(
         status == 2 && stderr.starts_with("error: none.png: "),
         "{stderr}"
@@ -427,34 +400,20 @@ fn a_new_drag_file_replaces_nothing_unasked() {
 }
 
 #[test]
-fn settings_tell_who_chose_them() {
+fn settings_show_the_source_of_each_value() {
     let bench = Bench::new();
     bench.write(
         "drag.json",
-        &GOOD.replace(
+        GOOD.replace(
             "\"version\": 1",
             "\"version\": 1, \"settings\": { \"lr\": 0.5, \"seed\": 7, \"mode\": \"literal\" }",
         ),
     );
-    let mut command = bench.command(&[
-        "settings",
-        "--drag",
-        "drag.json",
-        "--json",
-        "--seed",
-        "9",
-        "--iterations",
-        "4",
-    ]);
-    let (status, stdout, stderr) = texts(
-        &command
-            .env("DRAGNEXT_LR", "0.1")
-            .env("DRAGNEXT_ITERATIONS", "3")
-            .output()
-            .unwrap(),
-    );
-    assert_eq!(status, 0, "{stderr}");
-    let settings = &lines(&stdout)[0];
+    let settings = command(&bench, &["settings", "--drag", "drag.json", "--json"])
+        .args(["--seed", "9", "--iterations", "4"])
+        .env("DRAGNEXT_LR", "0.1")
+        .env("DRAGNEXT_ITERATIONS", "3")
+        .record();
     for (name, value, origin) in [
         ("seed", json!(9), "flag"),
         ("iterations", json!(4), "flag"),
@@ -487,16 +446,13 @@ fn settings_tell_who_chose_them() {
 }
 
 #[test]
-fn settings_are_a_table_of_eighty_columns() {
+fn settings_are_printed_as_a_table_of_eighty_columns() {
     let bench = Bench::new();
-    let mut command = bench.command(&["settings", "--start", "paper"]);
-    let (status, stdout, stderr) = texts(
-        &command
-            .env("DRAGNEXT_SEED", "12345678901234567890")
-            .output()
-            .unwrap(),
-    );
-    assert_eq!((status, &*stderr), (0, ""));
+    let stdout = command(&bench, &["settings", "--start", "paper"])
+        .env("DRAGNEXT_SEED", "12345678901234567890")
+        .any_stdout()
+        .run()
+        .stdout;
     assert!(
         stdout.lines().all(|line| line.chars().count() <= 80),
         "{stdout}"
@@ -533,23 +489,23 @@ fn settings_are_a_table_of_eighty_columns() {
             "ramp", "auto", "(5)", "default", "auto", "or", "at", "most", "1000"
         ]
     );
-    let wrong = bench.run(&["settings", "--lr", "-1"]);
+    let wrong = run(&bench, &["settings", "--lr", "-1"]);
     assert!(
         wrong.0 == 2 && wrong.2.starts_with("error: lr: `-1.0` must be above 0"),
         "{wrong:?}"
     );
 }
 
-/// Without a terminal there are no colours, and names with spaces or quotes are shown as a shell reads them.
+/// Without a terminal there are no colours; names with spaces or quotes are quoted for the shell.
 #[test]
-fn what_to_do_next_can_be_pasted() {
+fn the_next_steps_can_be_pasted_into_a_shell() {
     let bench = Bench::new();
-    bench.picture("it's.png", 100, 100);
-    let (status, stdout, stderr) = bench.run(&["new", "it's.png"]);
+    picture(&bench, "it's.png", 100, 100);
+    let (status, stdout, stderr) = run(&bench, &["new", "it's.png"]);
     assert_eq!((status, &*stderr), (0, ""));
     assert!(
         stdout.contains(r"dragnext edit 'it'\''s.png' --drag 'it'\''s.json'"),
         "{stdout}"
     );
-    assert!(Path::new(&bench.path("it's.json")).is_file());
+    assert!(bench.path("it's.json").is_file());
 }

@@ -1,87 +1,67 @@
-//! Drag files that are wrong, through the program: each is refused with its kind, its place and exit status 2 before anything is computed,
-//! and what is merely unusual is taken.
+//! Faults of drag files through the binary: each is reported with its kind, its place and exit status 2 before anything is computed.
+//! Unusual but valid files are accepted.
 
 use std::path::{Path, PathBuf};
 
-use assert_cmd::Command;
 use image::{DynamicImage, GrayImage, ImageBuffer, Luma, Rgba};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::bench::tiny::model;
+use crate::bench::{Bench, Ended, Run};
 
 const MOVE: &str = r#""type": "translation", "region": { "rect": [20, 20, 60, 60] }, "handle": [40, 40], "target": [70, 45]"#;
 
-struct Bench {
-    folder: tempfile::TempDir,
-}
+/// A bench with a picture of 128 x 96 pixels.
+struct Scene(Bench);
 
-impl Bench {
-    /// A folder with a picture of 128 x 96 pixels.
+impl Scene {
     fn new() -> Self {
-        let bench = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
+        let scene = Self(Bench::new());
         let picture =
             ImageBuffer::from_fn(128, 96, |x, y| Rgba([x as u8 * 2, y as u8 * 2, 90, 255]));
         DynamicImage::ImageRgba8(picture)
-            .save(bench.path("in.png"))
+            .save(scene.path("in.png"))
             .unwrap();
-        bench
+        scene
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.0.path(name)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::cargo_bin("dragnext").unwrap();
-        command
-            .env_clear()
-            .env("HOME", self.folder.path())
-            .env("DRAGNEXT_CACHE_LIMIT", "0")
+    /// `dragnext` with the demo model. What it prints is for the test to check.
+    fn dragnext(&self, arguments: &[&str]) -> Run {
+        self.0
+            .dragnext(arguments)
             .env("DRAGNEXT_MODEL", "demo")
-            .current_dir(self.folder.path())
-            .args(arguments);
-        command
+            .any_stdout()
+            .any_stderr()
     }
 
-    /// What `validate` says about a file with this content on the picture: exit status, verdict, messages.
-    fn verdict(&self, content: impl AsRef<[u8]>) -> (i32, Value, String) {
-        std::fs::write(self.path("drag.json"), content).unwrap();
-        let output = self
-            .command(&["validate", "drag.json", "--image", "in.png", "--json"])
-            .output()
-            .unwrap();
-        let verdict = serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {output:?}"));
-        (
-            output.status.code().unwrap(),
-            verdict,
-            String::from_utf8(output.stderr).unwrap(),
-        )
+    /// Runs `validate` on a drag file with this content and the picture.
+    fn validate(&self, content: impl AsRef<[u8]>) -> Ended {
+        self.0.write("drag.json", content);
+        let arguments = ["validate", "drag.json", "--image", "in.png", "--json"];
+        self.dragnext(&arguments).ended()
     }
 
-    /// The faults as `kind pointer line:column`, and the messages. The status must be 2, and `edit` must refuse it as well.
+    /// Returns the faults as `kind pointer line:column`, and the messages. The status must be 2, and `edit` must reject the file with
+    /// the same messages.
     fn faults(&self, content: impl AsRef<[u8]>) -> (Vec<String>, String) {
-        let (status, verdict, stderr) = self.verdict(content);
+        let validated = self.validate(content);
+        let verdict = &validated.record;
         assert_eq!(
-            (status, &verdict["status"]),
-            (2, &Value::from("wrong")),
-            "{verdict} {stderr}"
+            (validated.status, &verdict["status"]),
+            (Some(2), &Value::from("wrong")),
+            "{validated}"
         );
-        let edit = self
-            .command(&["edit", "in.png", "--drag", "drag.json", "--json"])
-            .output()
-            .unwrap();
-        let record: Value = serde_json::from_slice(&edit.stdout).unwrap();
-        assert_eq!(
-            (edit.status.code(), &record["error"]["kind"]),
-            (Some(2), &verdict["faults"][0]["kind"]),
-            "{record}"
-        );
-        assert_eq!(
-            String::from_utf8(edit.stderr).unwrap(),
-            stderr,
-            "both commands have the same messages"
-        );
+        let edit = ["edit", "in.png", "--drag", "drag.json", "--json"];
+        let edited = self
+            .dragnext(&edit)
+            .status(2)
+            .stderr(&validated.stderr)
+            .run();
+        assert_eq!(edited.record["error"]["kind"], verdict["faults"][0]["kind"]);
         assert!(!self.path("in.edited.png").exists());
         let shown = |fault: &Value| {
             let word = |key: &str| fault[key].as_str().unwrap().to_owned();
@@ -93,47 +73,37 @@ impl Bench {
                 fault["column"]
             )
         };
-        (
-            verdict["faults"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(shown)
-                .collect(),
-            stderr,
-        )
+        let faults = verdict["faults"].as_array().unwrap();
+        (faults.iter().map(shown).collect(), validated.stderr)
     }
 
-    /// Kinds of the warnings on a good file.
+    /// Returns the kinds and messages of the warnings on a valid file.
     fn warnings(&self, content: impl AsRef<[u8]>) -> (Vec<String>, String) {
-        let (status, verdict, stderr) = self.verdict(content);
+        let validated = self.validate(content);
+        let verdict = &validated.record;
         assert_eq!(
-            (status, &verdict["status"]),
-            (0, &Value::from("ok")),
-            "{verdict} {stderr}"
+            (validated.status, &verdict["status"]),
+            (Some(0), &Value::from("ok")),
+            "{validated}"
         );
         let list = verdict["warnings"].as_array().unwrap();
-        let kinds = list
-            .iter()
-            .map(|warning| warning["kind"].as_str().unwrap().to_owned())
-            .collect();
-        let messages: Vec<&str> = list
-            .iter()
-            .map(|warning| warning["message"].as_str().unwrap())
-            .collect();
-        (kinds, messages.join("\n"))
+        let texts = |key: &'static str| {
+            list.iter()
+                .map(move |warning| warning[key].as_str().unwrap())
+        };
+        let kinds = texts("kind").map(str::to_owned).collect();
+        (kinds, texts("message").collect::<Vec<_>>().join("\n"))
     }
 }
 
-/// A file with one region on its second line.
+/// Returns a file with one region on its second line.
 fn file(region: &str) -> String {
     format!("{{ \"version\": 1, \"regions\": [\n{{ {region} }} ] }}")
 }
 
-/// Case 1.
 #[test]
-fn what_is_no_json_object() {
-    let bench = Bench::new();
+fn a_text_that_is_not_a_json_object() {
+    let scene = Scene::new();
     for (content, place, message) in [
         ("", "1:1", "the file is empty"),
         ("null", "1:1", "a drag file is a JSON object"),
@@ -161,7 +131,7 @@ fn what_is_no_json_object() {
             "not JSON: the file ends inside an object",
         ),
     ] {
-        let (faults, stderr) = bench.faults(content);
+        let (faults, stderr) = scene.faults(content);
         assert_eq!(
             faults,
             [format!("instruction.syntax  {place}")],
@@ -174,17 +144,17 @@ fn what_is_no_json_object() {
     }
 }
 
-/// Case 2. Twenty times what the parser allows, and far more than its stack would hold.
+/// Twenty times the parser's limit, and far more than its stack would hold.
 #[test]
 fn deep_nesting() {
-    let bench = Bench::new();
+    let scene = Scene::new();
     for count in [10_000, 1_000_000] {
         for content in [
             "[".repeat(count),
             "[".repeat(count) + &"]".repeat(count),
             "{\"comment\":".repeat(count),
         ] {
-            let (faults, stderr) = bench.faults(content);
+            let (faults, stderr) = scene.faults(content);
             assert!(
                 faults.len() == 1 && faults[0].starts_with("instruction.syntax  1:"),
                 "{faults:?}"
@@ -197,26 +167,19 @@ fn deep_nesting() {
     }
 }
 
-/// Case 3. The record's memory tells that the file was not read.
+/// The memory in the record shows that the file was not read.
 #[test]
 fn three_hundred_megabytes() {
     const MEGABYTE: u64 = 1 << 20;
-    let bench = Bench::new();
+    let scene = Scene::new();
     let memory = |drag: &str, kind: &str| {
-        let output = bench
-            .command(&["edit", "in.png", "--drag", drag, "--json"])
-            .output()
-            .unwrap();
-        let record: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(
-            (output.status.code(), record["error"]["kind"].as_str()),
-            (Some(2), Some(kind)),
-            "{record}"
-        );
+        let edit = ["edit", "in.png", "--drag", drag, "--json"];
+        let record = scene.dragnext(&edit).status(2).record();
+        assert_eq!(record.kind(), kind);
         record["peak_bytes"].as_u64()
     };
-    std::fs::write(bench.path("small.json"), "{}").unwrap();
-    let large = std::fs::File::create(bench.path("large.json")).unwrap();
+    scene.0.write("small.json", "{}");
+    let large = std::fs::File::create(scene.path("large.json")).unwrap();
     large.set_len(300 * MEGABYTE).unwrap();
     assert_eq!(large.metadata().unwrap().len(), 300 * MEGABYTE);
     let (small, large) = (
@@ -229,22 +192,19 @@ fn three_hundred_megabytes() {
             "{large} bytes for a large file, {small} for a small one"
         );
     }
-    // What has no length to look at is read to the limit and no further.
-    let mut command = bench.command(&["validate", "-", "--json"]);
-    let output = command.write_stdin(vec![b' '; 17 << 20]).output().unwrap();
-    let verdict: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(
-        (output.status.code(), &verdict["faults"][0]["kind"]),
-        (Some(2), &Value::from("instruction.too_large")),
-        "{verdict}"
-    );
+    // The length of stdin is unknown, so it is read up to the limit.
+    let verdict = scene
+        .dragnext(&["validate", "-", "--json"])
+        .stdin(vec![b' '; 17 << 20])
+        .status(2)
+        .record();
+    assert_eq!(verdict["faults"][0]["kind"], "instruction.too_large");
 }
 
-/// Case 4.
 #[test]
 fn unknown_keys() {
-    let bench = Bench::new();
-    let (faults, stderr) = bench.faults(file(&MOVE.replace("target", "taget")));
+    let scene = Scene::new();
+    let (faults, stderr) = scene.faults(file(&MOVE.replace("target", "taget")));
     assert_eq!(
         faults,
         [
@@ -257,19 +217,20 @@ fn unknown_keys() {
         "{stderr}"
     );
     assert!(stderr.ends_with("\n2 faults in drag.json\n"), "{stderr}");
-    let (faults, stderr) = bench
+    let (faults, stderr) = scene
         .faults("{ \"version\": 1, \"colour\": 1, \"regions\": [{ ".to_owned() + MOVE + " }] }");
     assert_eq!(faults, ["instruction.unknown_field /colour 1:17"]);
     assert!(
-        stderr.contains("= hint: known keys are `$schema`, `version`, `prompt`,"),
+        stderr.contains(
+            "= hint: known keys are `$schema`, `version`, `method`, `prompt`, `edit_prompt`,"
+        ),
         "{stderr}"
     );
 }
 
-/// Case 5.
 #[test]
 fn a_key_twice() {
-    let (faults, stderr) = Bench::new().faults(file(&format!("\"handle\": [1, 1], {MOVE}")));
+    let (faults, stderr) = Scene::new().faults(file(&format!("\"handle\": [1, 1], {MOVE}")));
     assert_eq!(
         faults,
         ["instruction.duplicate_field /regions/0/handle 2:84"]
@@ -277,10 +238,9 @@ fn a_key_twice() {
     assert!(stderr.contains("`handle` is given twice"), "{stderr}");
 }
 
-/// Case 6.
 #[test]
 fn another_version() {
-    let (faults, stderr) = Bench::new().faults("{ \"version\": 99, \"nodes\": [] }");
+    let (faults, stderr) = Scene::new().faults("{ \"version\": 99, \"nodes\": [] }");
     assert_eq!(faults, ["instruction.version /version 1:14"]);
     assert!(
         stderr.contains("this program reads version 1")
@@ -289,10 +249,9 @@ fn another_version() {
     );
 }
 
-/// Case 7.
 #[test]
 fn numbers_at_their_limits() {
-    let bench = Bench::new();
+    let scene = Scene::new();
     for (value, kind) in [
         ("\"70\"", "instruction.type"),
         ("null", "instruction.type"),
@@ -301,7 +260,7 @@ fn numbers_at_their_limits() {
         ("9223372036854775808", "instruction.range"),
         ("1000000.5", "instruction.range"),
     ] {
-        let (faults, stderr) = bench.faults(file(&MOVE.replace("[70,", &format!("[{value},"))));
+        let (faults, stderr) = scene.faults(file(&MOVE.replace("[70,", &format!("[{value},"))));
         assert_eq!(
             faults,
             [format!("{kind} /regions/0/target/0 2:97")],
@@ -309,27 +268,26 @@ fn numbers_at_their_limits() {
         );
     }
     for value in ["NaN", "+1", "01", ".5", "0x10", "Infinity"] {
-        let (faults, _) = bench.faults(file(&MOVE.replace("[70,", &format!("[{value},"))));
+        let (faults, _) = scene.faults(file(&MOVE.replace("[70,", &format!("[{value},"))));
         assert!(
             faults.len() == 1 && faults[0].starts_with("instruction.syntax  2:9"),
             "{value}: {faults:?}"
         );
     }
     for value in ["-0.0", "0", "7e1", "70.000000000000000000001", "1e-400"] {
-        let (_, verdict, stderr) =
-            bench.verdict(file(&MOVE.replace("[70,", &format!("[{value},"))));
+        let validated = scene.validate(file(&MOVE.replace("[70,", &format!("[{value},"))));
         assert_eq!(
-            verdict["faults"],
-            serde_json::json!([]),
-            "{value}: {stderr}"
+            validated.record["faults"],
+            json!([]),
+            "{value}: {validated}"
         );
     }
 }
 
-/// Case 8. All four edges belong to the image.
+/// All four edges belong to the image.
 #[test]
 fn points_outside() {
-    let bench = Bench::new();
+    let scene = Scene::new();
     for (target, outside) in [
         ("[128, 96]", false),
         ("[128.001, 45]", true),
@@ -338,12 +296,12 @@ fn points_outside() {
         ("[-0.0, 0]", false),
         ("[0, 96]", false),
     ] {
-        // A large region, so that none of these carries it out of the image.
+        // A large region, so that none of these drags it out of the image.
         let region = MOVE
             .replace("[20, 20, 60, 60]", "[1, 1, 127, 95]")
             .replace("[70, 45]", target);
         if outside {
-            let (faults, stderr) = bench.faults(file(&region));
+            let (faults, stderr) = scene.faults(file(&region));
             assert_eq!(
                 faults,
                 ["instruction.point_outside /regions/0/target 2:95"],
@@ -354,16 +312,15 @@ fn points_outside() {
                 "{stderr}"
             );
         } else {
-            bench.warnings(file(&region));
+            scene.warnings(file(&region));
         }
     }
 }
 
-/// Case 9.
 #[test]
 fn regions_that_vanish() {
     let region = MOVE.replace("[20, 20, 60, 60]", "[39, 39, 41, 41]");
-    let (faults, stderr) = Bench::new().faults(file(&region));
+    let (faults, stderr) = Scene::new().faults(file(&region));
     assert_eq!(faults, ["region.vanishes /regions/0/region 2:36"]);
     assert!(
         stderr.contains("less than one cell of the latent")
@@ -372,10 +329,9 @@ fn regions_that_vanish() {
     );
 }
 
-/// Case 10.
 #[test]
 fn polygons() {
-    let bench = Bench::new();
+    let scene = Scene::new();
     let with = |corners: &str| {
         file(&MOVE.replace(
             "\"rect\": [20, 20, 60, 60]",
@@ -396,7 +352,7 @@ fn polygons() {
             "the polygon's points lie on one line",
         ),
     ] {
-        let (faults, stderr) = bench.faults(with(corners));
+        let (faults, stderr) = scene.faults(with(corners));
         assert_eq!(
             faults,
             ["instruction.range /regions/0/region/polygon 2:49"],
@@ -404,14 +360,13 @@ fn polygons() {
         );
         assert!(stderr.contains(message), "{stderr}");
     }
-    let (kinds, _) = bench.warnings(with("[[20, 20], [60, 60], [60, 20], [20, 60]]"));
+    let (kinds, _) = scene.warnings(with("[[20, 20], [60, 60], [60, 20], [20, 60]]"));
     assert!(kinds.is_empty(), "an outline may cross itself: {kinds:?}");
 }
 
-/// Case 11.
 #[test]
 fn rotations_without_an_angle() {
-    let bench = Bench::new();
+    let scene = Scene::new();
     let with = |movement: &str| {
         file(&format!(
             "\"type\": \"rotation\", \"region\": {{ \"rect\": [20, 20, 60, 60] }}, {movement}"
@@ -431,49 +386,36 @@ fn rotations_without_an_angle() {
             "/regions/0/target 2:113",
         ),
     ] {
-        let (faults, stderr) = bench.faults(with(movement));
+        let (faults, stderr) = scene.faults(with(movement));
         assert_eq!(
             faults,
             [format!("region.rotation_centre {place}")],
             "{movement}: {stderr}"
         );
     }
-    bench.warnings(with("\"center\": [40, 40], \"angle\": 30"));
+    scene.warnings(with("\"center\": [40, 40], \"angle\": 30"));
 }
 
-/// Case 12. Nothing moves: the output has the input's pixels.
+/// When nothing moves, the output has the input's pixels.
 #[test]
 fn no_motion() {
-    let bench = Bench::new();
-    std::fs::write(
-        bench.path("drag.json"),
-        file(&MOVE.replace("[70, 45]", "[40, 40]")),
-    )
-    .unwrap();
-    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny");
-    let output = bench
-        .command(&["edit", "in.png", "--drag", "drag.json", "--json", "--model"])
-        .arg(tiny)
-        .output()
-        .unwrap();
-    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(
-        (output.status.code(), &record["status"]),
-        (Some(0), &Value::from("done")),
-        "{record}"
-    );
-    assert_eq!(
-        record["warnings"][0]["kind"], "region.no_motion",
-        "{record}"
-    );
-    let open = |name: &str| image::open(bench.path(name)).unwrap();
+    let scene = Scene::new();
+    scene
+        .0
+        .write("drag.json", file(&MOVE.replace("[70, 45]", "[40, 40]")));
+    let record = scene
+        .dragnext(&["edit", "in.png", "--drag", "drag.json", "--json", "--model"])
+        .arg(model())
+        .record();
+    assert_eq!(record["status"], "done");
+    assert_eq!(record.warnings()[0], "region.no_motion");
+    let open = |name: &str| image::open(scene.path(name)).unwrap();
     assert_eq!(open("in.edited.png"), open("in.png"));
 }
 
-/// Case 13.
 #[test]
 fn no_regions_and_too_many() {
-    let bench = Bench::new();
+    let scene = Scene::new();
     let many = |count: usize| {
         format!(
             "{{ \"version\": 1, \"regions\": [{}] }}",
@@ -481,16 +423,16 @@ fn no_regions_and_too_many() {
         )
     };
     assert_eq!(
-        bench.faults(many(0)).0,
+        scene.faults(many(0)).0,
         ["instruction.no_regions /regions 1:28"]
     );
-    let (faults, stderr) = bench.faults(many(1001));
+    let (faults, stderr) = scene.faults(many(1001));
     assert_eq!(faults, ["instruction.too_large /regions 1:28"]);
     assert!(
         stderr.contains("there are 1001 regions; at most 64 are allowed"),
         "{stderr}"
     );
-    assert_eq!(bench.verdict(many(64)).1["count"], 64);
+    assert_eq!(scene.validate(many(64)).record["count"], 64);
     let corners: Vec<String> = (0..10_001)
         .map(|x| format!("[{}, {}]", x % 100, x % 90))
         .collect();
@@ -498,7 +440,7 @@ fn no_regions_and_too_many() {
         "\"rect\": [20, 20, 60, 60]",
         &format!("\"polygon\": [{}]", corners.join(",")),
     );
-    let (faults, stderr) = bench.faults(file(&polygon));
+    let (faults, stderr) = scene.faults(file(&polygon));
     assert_eq!(
         faults,
         ["instruction.too_large /regions/0/region/polygon 2:49"]
@@ -506,14 +448,13 @@ fn no_regions_and_too_many() {
     assert!(stderr.contains("more than 10000 points"), "{stderr}");
 }
 
-/// Case 14.
 #[test]
 fn drags_onto_each_other() {
     let other = MOVE.replace("[70, 45]", "[60, 60]");
     let content = format!(
         "{{ \"version\": 1, \"regions\": [{{ \"id\": \"a\", {MOVE} }}, {{ \"id\": \"b\", {other} }}] }}"
     );
-    let (kinds, messages) = Bench::new().warnings(content);
+    let (kinds, messages) = Scene::new().warnings(content);
     assert_eq!(kinds, ["region.overlap"]);
     assert!(
         messages.contains("regions `a` and `b` are dragged onto each other"),
@@ -521,10 +462,9 @@ fn drags_onto_each_other() {
     );
 }
 
-/// Case 15.
 #[test]
-fn masks_of_every_kind() {
-    let bench = Bench::new();
+fn masks_of_every_format() {
+    let scene = Scene::new();
     let with = |mask: &str| {
         file(&MOVE.replace(
             "\"rect\": [20, 20, 60, 60]",
@@ -532,7 +472,7 @@ fn masks_of_every_kind() {
         ))
     };
     let white = |x: u32, y: u32| (20..60).contains(&x) && (20..60).contains(&y);
-    let save = |name: &str, picture: DynamicImage| picture.save(bench.path(name)).unwrap();
+    let save = |name: &str, picture: DynamicImage| picture.save(scene.path(name)).unwrap();
     save(
         "small.png",
         GrayImage::from_pixel(64, 48, Luma([255])).into(),
@@ -556,31 +496,31 @@ fn masks_of_every_kind() {
         })
         .into(),
     );
-    palette(&bench.path("palette.png"), white);
+    palette(&scene.path("palette.png"), white);
 
-    let (faults, stderr) = bench.faults(with("small.png"));
+    let (faults, stderr) = scene.faults(with("small.png"));
     assert_eq!(faults, ["mask.size /regions/0/region/mask 2:46"]);
     assert!(
         stderr.contains("is 64 x 48 pixels, the image is 128 x 96"),
         "{stderr}"
     );
     assert_eq!(
-        bench.faults(with("black.png")).0,
+        scene.faults(with("black.png")).0,
         ["mask.empty /regions/0/region 2:36"]
     );
     assert_eq!(
-        bench.faults(with("none.png")).0,
+        scene.faults(with("none.png")).0,
         ["mask.missing /regions/0/region/mask 2:46"]
     );
     let editable = file(MOVE).replace(
         "\"regions\"",
         "\"editable\": { \"mask\": \"black.png\" }, \"regions\"",
     );
-    assert_eq!(bench.faults(editable).0, ["editable.empty /editable 1:29"]);
+    assert_eq!(scene.faults(editable).0, ["editable.empty /editable 1:29"]);
     for mask in ["sixteen.png", "colour.png", "palette.png"] {
-        assert!(bench.warnings(with(mask)).0.is_empty(), "{mask}");
+        assert!(scene.warnings(with(mask)).0.is_empty(), "{mask}");
     }
-    let (kinds, _) = bench.warnings(with("white.png"));
+    let (kinds, _) = scene.warnings(with("white.png"));
     assert_eq!(
         kinds,
         ["region.partly_leaves"],
@@ -588,7 +528,7 @@ fn masks_of_every_kind() {
     );
 }
 
-/// A mask whose pixels are numbers of colours.
+/// Writes a mask with a palette.
 fn palette(path: &Path, white: impl Fn(u32, u32) -> bool) {
     let mut encoder = png::Encoder::new(std::fs::File::create(path).unwrap(), 128, 96);
     encoder.set_color(png::ColorType::Indexed);
@@ -604,21 +544,20 @@ fn palette(path: &Path, white: impl Fn(u32, u32) -> bool) {
         .unwrap();
 }
 
-/// Case 16.
 #[test]
 fn encodings() {
-    let bench = Bench::new();
+    let scene = Scene::new();
     let text = file(MOVE);
     for content in [
         format!("\u{feff}{text}"),
         text.replace('\n', "\r\n"),
         format!("\u{feff}{}", text.replace('\n', "\r\n")),
     ] {
-        assert!(bench.warnings(content).0.is_empty());
+        assert!(scene.warnings(content).0.is_empty());
     }
     for (mark, byte) in [(&b""[..], 17), (b"\xef\xbb\xbf", 20)] {
         let latin = [mark, b"{\n  \"prompt\": \"caf\xe9\" }"].concat();
-        let (faults, stderr) = bench.faults(&latin);
+        let (faults, stderr) = scene.faults(&latin);
         assert_eq!(latin[byte + 1], 0xe9);
         assert_eq!(faults, ["instruction.not_utf8  2:17"]);
         assert!(
@@ -628,14 +567,14 @@ fn encodings() {
     }
 }
 
-/// What the file says never moves the cursor of a terminal, turns its text or begins an escape code.
+/// Text of the file never moves a terminal's cursor, reverses its text or starts an escape code.
 #[test]
 fn hostile_text() {
-    let bench = Bench::new();
+    let scene = Scene::new();
     let hostile = "\u{9b}31m\u{202e}\u{2028}\u{7f}\u{200f}";
     let content =
         format!("{{ \"version\": 1, \"{hostile}\": \"{hostile}\", \"regions\": [{{ {MOVE} }}] }}");
-    let (faults, stderr) = bench.faults(content);
+    let (faults, stderr) = scene.faults(content);
     assert!(
         faults[0].starts_with("instruction.unknown_field /"),
         "{faults:?}"
@@ -651,7 +590,7 @@ fn hostile_text() {
     );
 }
 
-/// What follows whom when everything of a file is told at once.
+/// All faults of a file, in the order of their places.
 #[test]
 fn everything_at_once() {
     let content = r#"{
@@ -665,7 +604,7 @@ fn everything_at_once() {
   "settings": { "lr": "fast", "mode": "litral", "seed": -1 }
 }
 "#;
-    let (_, stderr) = Bench::new().faults(content);
+    let (_, stderr) = Scene::new().faults(content);
     let expected = r#"error: drag.json: /promt: unknown key `promt`
  --> drag.json:3:3
   |
@@ -723,7 +662,7 @@ error: drag.json: /settings/seed: `seed` must be 0 to 18446744073709551615, foun
     assert_eq!(stderr, expected);
 }
 
-/// On the picture: two faults of one file.
+/// Two faults that only the picture reveals.
 #[test]
 fn faults_on_the_picture() {
     let content = r#"{
@@ -735,7 +674,7 @@ fn faults_on_the_picture() {
   ]
 }
 "#;
-    let (_, stderr) = Bench::new().faults(content);
+    let (_, stderr) = Scene::new().faults(content);
     let expected = r#"error: drag.json: region `tail` at /regions/0/target: point (812, 40) lies outside the image (128 x 96)
  --> drag.json:5:37
   |
@@ -757,7 +696,7 @@ error: drag.json: /regions/1/region/mask: cannot read the mask `head.png`: No su
     assert_eq!(stderr, expected);
 }
 
-/// A file on one line of a megabyte: the message shows the place and not the line.
+/// In a file of one line of a megabyte, the message shows the place and not the whole line.
 #[test]
 fn one_long_line() {
     let corners: Vec<String> = (0..9_000)
@@ -771,7 +710,7 @@ fn one_long_line() {
         .replace("[70, 45]", "[70, \"45\"]");
     let content = file(&region).replace('\n', "");
     assert!(content.len() > 800_000);
-    let (faults, stderr) = Bench::new().faults(&content);
+    let (faults, stderr) = Scene::new().faults(&content);
     let column = content[..content.find("\"45\"").unwrap()].len() + 1;
     assert_eq!(
         faults,

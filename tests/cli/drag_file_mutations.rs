@@ -1,6 +1,6 @@
-//! Good drag files, damaged in every way: no damage makes the reader, the plan or the messages panic, or keeps them long.
+//! Mutations of valid drag files: none makes the parser, the plan or the messages panic or take long.
 //!
-//! `PROPTEST_CASES=100000 cargo test --release --test cli drag_file_mutations -- --nocapture` tries more of them and shows the times.
+//! `PROPTEST_CASES=100000 cargo test --release --test cli drag_file_mutations -- --nocapture` tries more of them and prints the times.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -17,7 +17,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 const RICH: &str = r#"{
   "$schema": "drag.schema.json", "version": 1, "comment": ["anything"],
-  "prompt": "a cat on a sofa",
+  "prompt": "a cat on a sofa", "edit_prompt": "a cat that looks up",
   "editable": { "rect": [10, 10, 180, 120] },
   "regions": [
     { "id": "head", "type": "rotation", "x-tool": {"taget": 1},
@@ -25,13 +25,14 @@ const RICH: &str = r#"{
       "handle": [70, 40], "target": [60, 60], "center": [55, 50] },
     { "type": "translation", "region": { "ellipse": [120, 80, 30, 20] }, "handle": [120, 80], "target": [140, 70.5] },
     { "id": "lid", "type": "deformation", "region": { "rect": [10, 10, 60.5, 4e1] }, "handle": [20, 20], "target": [30, 20] },
-    { "id": "lever", "type": "rotation", "region": { "mask": "nowhere.png" }, "center": [10, 10], "angle": -720 }
+    { "id": "lever", "type": "rotation", "region": { "mask": "nowhere.png" }, "center": [10, 10], "angle": -720 },
+    { "id": "nose", "type": "point", "handle": [30, 100.5], "target": [50, 110] }
   ],
   "settings": { "seed": 7, "taps": [2, 3], "start": "paper", "ramp": "auto", "lr": 0.02, "hard_background": false, "margin": 8 }
 }
 "#;
 
-/// What stands where a value or a key stood.
+/// Replacements of a value or a key.
 const HOSTILE: &[&str] = &[
     "null",
     "true",
@@ -52,6 +53,7 @@ const HOSTILE: &[&str] = &[
     "\"everything\"",
     "\"translation\"",
     "\"rotation\"",
+    "\"point\"",
     "[]",
     "{}",
     "[[]]",
@@ -78,24 +80,24 @@ enum Damage {
         byte: u8,
         length: usize,
     },
-    /// Two tokens change places.
+    /// Two tokens are swapped.
     Swap(usize, usize),
-    /// A token is lost.
+    /// A token is removed.
     Lose(usize),
-    /// Tokens, such as a key and its value, stand there twice.
+    /// Tokens, such as a key and its value, are repeated.
     Repeat { place: usize, count: usize },
-    /// A token becomes another one.
+    /// A token is replaced.
     Replace { place: usize, by: &'static str },
-    /// A number becomes another one.
+    /// A number is replaced.
     Number { place: usize, number: f64 },
-    /// Brackets are opened before a token, and closed or not.
+    /// Brackets are opened before a token, and may be closed.
     Nest {
         place: usize,
         depth: usize,
         object: bool,
         closed: bool,
     },
-    /// The file ends.
+    /// The file is truncated.
     Truncate(usize),
     /// A token becomes very long.
     Lengthen { place: usize, count: usize },
@@ -109,7 +111,7 @@ fn damage() -> impl Strategy<Value = Damage> {
         1 => place().prop_map(Damage::Lose),
         1 => (place(), 1..9_usize).prop_map(|(place, count)| Damage::Repeat { place, count }),
         1 => (place(), prop::sample::select(HOSTILE)).prop_map(|(place, by)| Damage::Replace { place, by }),
-        // Where a number stood, this is a good file again, which the plan then judges.
+        // In place of a number, this gives a valid file again, which the plan then checks.
         6 => (place(), prop_oneof![-20.0..200.0_f64, -200.0..400.0_f64, any::<f64>()]).prop_map(|(place, number)| Damage::Number { place, number }),
         1 => (place(), 1..3000_usize, any::<bool>(), any::<bool>()).prop_map(|(place, depth, object, closed)| Damage::Nest {
             place,
@@ -122,7 +124,7 @@ fn damage() -> impl Strategy<Value = Damage> {
     ]
 }
 
-/// Strings, numbers and words, each character of punctuation, and the spaces between them.
+/// Splits a text into strings, numbers, words, single characters of punctuation, and the spaces between them.
 fn tokens(text: &str) -> Vec<String> {
     let mut tokens: Vec<String> = Vec::new();
     let (mut inside, mut escaped) = (false, false);
@@ -214,22 +216,22 @@ impl Damage {
     }
 }
 
-/// Reads, plans and tells about a file as the program does; what it came to.
+/// Parses, plans and formats the faults of a file as the program does; returns the outcome.
 fn judge(bytes: &[u8], size: Size, width: Option<usize>) -> &'static str {
     let path = Path::new("/nonexistent/drag.json");
-    let tell = |error: Error, outcome| {
-        let told = report::describe(&error, width);
+    let check_message = |error: Error, outcome| {
+        let shown = report::describe(&error, width);
         assert!(
-            told.starts_with("error: ") && told.ends_with('\n'),
-            "{told:?}"
+            shown.starts_with("error: ") && shown.ends_with('\n'),
+            "{shown:?}"
         );
         assert!(
-            told.chars().all(|c| c == '\n' || !c.is_control()),
-            "{told:?}"
+            shown.chars().all(|c| c == '\n' || !c.is_control()),
+            "{shown:?}"
         );
         assert!(
-            !told.contains(['\u{202e}', '\u{2066}', '\u{2028}']),
-            "{told:?}"
+            !shown.contains(['\u{202e}', '\u{2066}', '\u{2028}']),
+            "{shown:?}"
         );
         outcome
     };
@@ -241,19 +243,19 @@ fn judge(bytes: &[u8], size: Size, width: Option<usize>) -> &'static str {
                         .iter()
                         .all(|fault| fault.line > 0 && fault.column > 0)
             );
-            tell(
+            check_message(
                 Error::Instruction {
                     path: path.into(),
                     faults,
                 },
-                "refused by the reader",
+                "rejected by the parser",
             )
         }
         Ok(drag) => {
             let masks = check_masks(&drag, path);
             let settings = Settings::resolve(&Choice::from(&drag)).unwrap();
             match (Plan::new(&drag, path, size, &settings, 64), masks) {
-                (Err(error), _) | (_, Err(error)) => tell(error, "refused by the plan"),
+                (Err(error), _) | (_, Err(error)) => check_message(error, "rejected by the plan"),
                 (Ok(plan), Ok(())) => {
                     assert!(
                         plan.blend()
@@ -267,13 +269,13 @@ fn judge(bytes: &[u8], size: Size, width: Option<usize>) -> &'static str {
 }
 
 #[test]
-fn no_mutation_of_a_good_file_makes_anything_panic() {
+fn no_mutation_of_a_valid_file_panics() {
     let cases = std::env::var("PROPTEST_CASES")
         .ok()
         .and_then(|cases| cases.parse().ok())
         .unwrap_or(2000);
     let size = Size::new(200, 150);
-    // Without the mask, which is nowhere, a file can come through.
+    // The mask does not exist; a file without it can be planned.
     let rich = RICH
         .replace("\"mask\": \"nowhere.png\"", "\"rect\": [5, 5, 40, 40]")
         .replace("-720", "30");
@@ -286,7 +288,7 @@ fn no_mutation_of_a_good_file_makes_anything_panic() {
             judge(seeds[0].as_bytes(), size, None),
             judge(seeds[2].as_bytes(), size, None)
         ],
-        ["refused by the plan", "planned"]
+        ["rejected by the plan", "planned"]
     );
 
     let (slowest, outcomes) = (Cell::new(Duration::ZERO), Cell::new([0_usize; 3]));
@@ -314,7 +316,7 @@ fn no_mutation_of_a_good_file_makes_anything_panic() {
         let outcome = judge(&bytes, Size::new(width, height), columns);
         slowest.set(slowest.get().max(start.elapsed()));
         let mut counts = outcomes.get();
-        counts[["refused by the reader", "refused by the plan", "planned"]
+        counts[["rejected by the parser", "rejected by the plan", "planned"]
             .iter()
             .position(|name| *name == outcome)
             .unwrap()] += 1;
@@ -322,20 +324,20 @@ fn no_mutation_of_a_good_file_makes_anything_panic() {
         Ok(())
     });
     run.unwrap();
-    let [reader, plan, planned] = outcomes.get();
+    let [parser, plan, planned] = outcomes.get();
     println!(
-        "{cases} files in {:.1?}: {reader} refused by the reader, {plan} by the plan, {planned} planned",
+        "{cases} files in {:.1?}: {parser} rejected by the parser, {plan} by the plan, {planned} planned",
         begin.elapsed()
     );
     println!("the slowest took {:.1?}", slowest.get());
-    // The promise is a tenth of this, on a machine that does nothing else.
+    // The limit on an idle machine is a tenth of this.
     assert!(
         slowest.get() < Duration::from_secs(1),
         "{:?}",
         slowest.get()
     );
     assert!(
-        cases < 1000 || [reader, plan, planned].iter().all(|count| *count > 0),
+        cases < 1000 || [parser, plan, planned].iter().all(|count| *count > 0),
         "every outcome is among them"
     );
 }

@@ -1,82 +1,38 @@
-//! `dragnext preview` as its users run it, and the strip that `dragnext edit` leaves on request.
+//! `dragnext preview` and the strip of `dragnext edit`, through the binary.
 
-use std::path::{Path, PathBuf};
-use std::process::Output;
-
-use assert_cmd::Command;
 use image::{DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba};
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(name)
+use crate::bench::tiny::model;
+use crate::bench::{Bench, Run};
+
+/// Writes a smooth picture without the colours of the marks, and returns it.
+fn picture(bench: &Bench, name: &str, width: u32, height: u32) -> RgbImage {
+    let wave = |x: u32, y: u32| (((x as f32) * 0.05).sin() + ((y as f32) * 0.03).cos()) * 20.0;
+    let picture = RgbImage::from_fn(width, height, |x, y| {
+        let value = (150.0 + wave(x, y)) as u8;
+        Rgb([value, value - 12, value - 30])
+    });
+    picture.save(bench.path(name)).unwrap();
+    picture
 }
 
-struct Bench {
-    folder: tempfile::TempDir,
+/// `dragnext preview` with these arguments.
+fn run(bench: &Bench, arguments: &[&str]) -> Run {
+    bench.dragnext(["preview"]).args(arguments)
 }
 
-impl Bench {
-    fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-        }
-    }
+fn open(bench: &Bench, name: &str) -> RgbImage {
+    image::open(bench.path(name)).unwrap().into_rgb8()
+}
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path(name), text).unwrap();
-    }
-
-    /// A calm picture in which no pixel could be taken for a mark.
-    fn picture(&self, name: &str, width: u32, height: u32) -> RgbImage {
-        let wave = |x: u32, y: u32| (((x as f32) * 0.05).sin() + ((y as f32) * 0.03).cos()) * 20.0;
-        let picture = RgbImage::from_fn(width, height, |x, y| {
-            let value = (150.0 + wave(x, y)) as u8;
-            Rgb([value, value - 12, value - 30])
-        });
-        picture.save(self.path(name)).unwrap();
-        picture
-    }
-
-    fn command(&self, subcommand: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::cargo_bin("dragnext").unwrap();
-        command
-            .env_clear()
-            .env("HOME", self.folder.path())
-            .env("DRAGNEXT_CACHE_LIMIT", "0")
-            .current_dir(self.folder.path())
-            .arg(subcommand)
-            .args(arguments);
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command("preview", arguments).output().unwrap()
-    }
-
-    /// The preview of in.png with the drag file's text.
-    fn preview(&self, image: &str, drag: &str) -> RgbImage {
-        self.write("drag.json", drag);
-        let output = self.run(&[
-            image,
-            "--drag",
-            "drag.json",
-            "-o",
-            "look.png",
-            "--overwrite",
-        ]);
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        assert!(output.stdout.is_empty());
-        image::open(self.path("look.png")).unwrap().into_rgb8()
-    }
+/// The preview of `image` with a drag file of this content.
+fn preview(bench: &Bench, image: &str, drag: &str) -> RgbImage {
+    bench.write("drag.json", drag);
+    run(bench, &[image, "--drag", "drag.json", "-o", "look.png"])
+        .arg("--overwrite")
+        .any_stderr()
+        .run();
+    open(bench, "look.png")
 }
 
 fn drag_file(editable: &str, regions: &str) -> String {
@@ -99,7 +55,7 @@ fn count(picture: &RgbImage, is: fn(Rgb<u8>) -> bool) -> usize {
     picture.pixels().filter(|pixel| is(**pixel)).count()
 }
 
-/// The pixel of a preview under a point of the picture, whose width is known.
+/// Returns the pixel of a preview at a point of the picture, given the picture's width.
 fn under(preview: &RgbImage, width: u32, [x, y]: [f64; 2]) -> Rgb<u8> {
     let scale = f64::from(preview.width()) / f64::from(width);
     *preview.get_pixel((x * scale) as u32, (y * scale) as u32)
@@ -107,10 +63,10 @@ fn under(preview: &RgbImage, width: u32, [x, y]: [f64; 2]) -> Rgb<u8> {
 
 const TRANSLATION: &str = r#"{ "type": "translation", "region": { "ellipse": [40, 40, 14, 12] }, "handle": [40, 40], "target": [60, 45] }"#;
 
-/// Small and large, upright, lying, and very long: handle, target and centre stand where the drag file says, and what cannot change is
-/// veiled while the rest keeps its pixels.
+/// At every size and aspect ratio, handle, target and centre are drawn at their points, the area that cannot change is veiled, and
+/// the rest keeps its pixels.
 #[test]
-fn marks_stand_where_the_drag_file_says_at_any_size() {
+fn marks_are_drawn_at_their_points_at_any_size() {
     for (width, height) in [
         (64, 64),
         (256, 256),
@@ -122,7 +78,7 @@ fn marks_stand_where_the_drag_file_says_at_any_size() {
         (5000, 700),
     ] {
         let bench = Bench::new();
-        let before = bench.picture("in.png", width, height);
+        let before = picture(&bench, "in.png", width, height);
         let side = f64::from(width.min(height));
         let at = |x: f64, y: f64| [(x * side).round(), (y * side).round()];
         let (center, handle, target) = (at(0.4, 0.4), at(0.6, 0.4), at(0.4, 0.6));
@@ -132,7 +88,7 @@ fn marks_stand_where_the_drag_file_says_at_any_size() {
             (side * 0.65).round()
         );
         let editable = format!(r#""editable": {{ "rect": [0, 0, {side}, {side}] }},"#);
-        let look = bench.preview("in.png", &drag_file(&editable, &regions));
+        let look = preview(&bench, "in.png", &drag_file(&editable, &regions));
 
         assert!(
             look.width() >= 128 && look.width().max(look.height()) <= 4096 + 600,
@@ -176,8 +132,9 @@ fn marks_stand_where_the_drag_file_says_at_any_size() {
 #[test]
 fn nothing_is_veiled_when_everything_may_change() {
     let bench = Bench::new();
-    let before = bench.picture("in.png", 256, 256);
-    let look = bench.preview(
+    let before = picture(&bench, "in.png", 256, 256);
+    let look = preview(
+        &bench,
         "in.png",
         &drag_file(r#""editable": "everything","#, TRANSLATION),
     );
@@ -187,12 +144,12 @@ fn nothing_is_veiled_when_everything_may_change() {
             *before.get_pixel(corner[0] as u32, corner[1] as u32)
         );
     }
-    let veiled = bench.preview("in.png", &drag_file("", TRANSLATION));
+    let veiled = preview(&bench, "in.png", &drag_file("", TRANSLATION));
     assert!(
         veiled.dimensions() == look.dimensions()
             && under(&veiled, 256, [250.0, 250.0]) != under(&look, 256, [250.0, 250.0])
     );
-    // Stripes: some of the pixels on a line through them.
+    // Stripes colour some of the pixels on a line through them.
     let warmth = |pixel: Rgb<u8>| i32::from(pixel.0[0]) - i32::from(pixel.0[2]);
     let warmer =
         |x: u32| warmth(under(&look, 256, [f64::from(x), 33.5])) - warmth(*before.get_pixel(x, 33));
@@ -203,9 +160,9 @@ fn nothing_is_veiled_when_everything_may_change() {
     );
 }
 
-/// A stored picture that lies on its side is drawn upright, with coordinates of the upright picture.
+/// A picture with an EXIF orientation is drawn upright, with coordinates of the upright picture.
 #[test]
-fn a_turned_photograph_is_drawn_upright() {
+fn a_rotated_photograph_is_drawn_upright() {
     let bench = Bench::new();
     let stored = RgbImage::from_fn(200, 120, |x, _| {
         if x < 100 {
@@ -218,14 +175,18 @@ fn a_turned_photograph_is_drawn_upright() {
     stored
         .write_to(&mut std::io::Cursor::new(&mut jpeg), ImageFormat::Jpeg)
         .unwrap();
-    // An Exif segment with one entry: orientation 6, turned by a quarter to the right.
+    // An EXIF segment with one entry: orientation 6, a quarter turn clockwise.
     let exif = *b"Exif\0\0MM\0\x2A\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
     let segment = [&[0xFF, 0xE1, 0, exif.len() as u8 + 2], &exif[..]].concat();
     let turned = [&jpeg[..2], &segment, &jpeg[2..]].concat();
     std::fs::write(bench.path("in.jpg"), turned).unwrap();
 
     let region = r#"{ "type": "translation", "region": { "rect": [20, 120, 60, 180] }, "handle": [40, 150], "target": [90, 190] }"#;
-    let look = bench.preview("in.jpg", &drag_file(r#""editable": "everything","#, region));
+    let look = preview(
+        &bench,
+        "in.jpg",
+        &drag_file(r#""editable": "everything","#, region),
+    );
     assert!(
         look.width().is_multiple_of(120) && look.height() > look.width() * 200 / 120,
         "{:?}",
@@ -239,7 +200,7 @@ fn a_turned_photograph_is_drawn_upright() {
 }
 
 #[test]
-fn every_kind_of_picture_is_drawn() {
+fn every_pixel_format_is_drawn() {
     let bench = Bench::new();
     let pictures: [(&str, DynamicImage); 5] = [
         (
@@ -265,7 +226,8 @@ fn every_kind_of_picture_is_drawn() {
     ];
     for (name, picture) in pictures {
         picture.save(bench.path(name)).unwrap();
-        let look = bench.preview(
+        let look = preview(
+            &bench,
             name,
             &drag_file(r#""editable": "everything","#, TRANSLATION),
         );
@@ -276,21 +238,22 @@ fn every_kind_of_picture_is_drawn() {
         let ground = under(&look, 96, [90.0, 90.0]).0;
         assert!(
             ground.iter().all(|sample| (90..=210).contains(sample)),
-            "{name}: {ground:?}; what is transparent shows chequers"
+            "{name}: {ground:?}; a checkerboard shows through transparent pixels"
         );
     }
 }
 
-/// An angle has no handle; more than a turn is drawn as such.
+/// A rotation by an angle has no handle; more than a full turn is drawn as a spiral.
 #[test]
 fn an_angle_is_drawn_as_an_arc() {
     let bench = Bench::new();
-    bench.picture("in.png", 256, 256);
+    picture(&bench, "in.png", 256, 256);
     let turn = |angle: &str| {
         let region = format!(
             r#"{{ "type": "rotation", "region": {{ "rect": [90, 90, 170, 170] }}, "center": [130, 130], "angle": {angle} }}"#
         );
-        bench.preview(
+        preview(
+            &bench,
             "in.png",
             &drag_file(r#""editable": "everything","#, &region),
         )
@@ -300,7 +263,7 @@ fn an_angle_is_drawn_as_an_arc() {
         assert!(is_green(under(look, 256, [130.0, 130.0])));
     }
     assert!(looks[0] != looks[1] && looks[0] != looks[2]);
-    // A full turn passes on every side of the centre; a ninth of one does not.
+    // A full turn passes every side of the centre; a ninth of a turn does not.
     let white = |look: &RgbImage, down: i32| {
         (10..60).any(|radius| {
             under(look, 256, [130.0, 130.0 + f64::from(down * radius)]) == Rgb([255; 3])
@@ -309,13 +272,13 @@ fn an_angle_is_drawn_as_an_arc() {
     assert!(white(&looks[2], 1) && white(&looks[2], -1) && !white(&looks[0], 1));
 }
 
-/// A point is drawn as handle, target and arrow, and its disc in a thin line around it.
+/// A point is drawn as handle, target and arrow, with a thin circle around its disc.
 #[test]
 fn a_point_is_drawn_with_its_disc() {
     let bench = Bench::new();
-    bench.picture("in.png", 256, 256);
+    picture(&bench, "in.png", 256, 256);
     let point = r#"{ "type": "point", "handle": [80, 100], "target": [180, 120] }"#;
-    let look = bench.preview("in.png", &drag_file("", point));
+    let look = preview(&bench, "in.png", &drag_file("", point));
     assert!(is_red(under(&look, 256, [80.0, 100.0])));
     assert!(is_blue(under(&look, 256, [180.0, 120.0])));
     assert_ne!(
@@ -336,11 +299,11 @@ fn a_point_is_drawn_with_its_disc() {
     assert!(count > 30, "{count} of 40");
 }
 
-/// Areas from files are outlined where they are and where they go.
+/// Masks are outlined before and after the drag.
 #[test]
 fn masks_are_traced() {
     let bench = Bench::new();
-    bench.picture("in.png", 256, 256);
+    picture(&bench, "in.png", 256, 256);
     let inside = |x: u32, y: u32| {
         (60..120).contains(&x) && (80..140).contains(&y) && !(80..100).contains(&x)
     };
@@ -348,7 +311,11 @@ fn masks_are_traced() {
         .save(bench.path("mask.png"))
         .unwrap();
     let region = r#"{ "type": "translation", "region": { "mask": "mask.png" }, "handle": [70, 110], "target": [170, 160] }"#;
-    let look = bench.preview("in.png", &drag_file(r#""editable": "everything","#, region));
+    let look = preview(
+        &bench,
+        "in.png",
+        &drag_file(r#""editable": "everything","#, region),
+    );
     let near = |is: fn(Rgb<u8>) -> bool, x: f64, y: f64| {
         (-2..=2).any(|dx| is(under(&look, 256, [x + f64::from(dx) * 0.4, y])))
     };
@@ -366,12 +333,12 @@ fn masks_are_traced() {
     assert!(!near(is_red, 90.0, 90.0), "between the two parts");
 }
 
-/// Names that are long, and in scripts that the font lacks.
+/// Long names, and names in scripts that the font does not have.
 #[test]
 fn any_name_is_drawn_inside_the_picture() {
     let bench = Bench::new();
     for (width, height) in [(64, 64), (64, 900), (900, 64)] {
-        bench.picture("in.png", width, height);
+        picture(&bench, "in.png", width, height);
         for id in [
             "\u{732b}\u{5c3e}".repeat(30),
             "<script>\\u0022%s".into(),
@@ -380,7 +347,7 @@ fn any_name_is_drawn_inside_the_picture() {
             "e\u{301}\u{301}".into(),
         ] {
             let region = TRANSLATION.replacen('{', &format!(r#"{{ "id": "{id}", "#), 1);
-            let look = bench.preview("in.png", &drag_file("", &region));
+            let look = preview(&bench, "in.png", &drag_file("", &region));
             assert!(
                 is_red(under(&look, width, [40.0, 40.0])),
                 "{id} in {width} x {height}"
@@ -390,9 +357,9 @@ fn any_name_is_drawn_inside_the_picture() {
 }
 
 #[test]
-fn as_many_regions_as_a_file_may_have_are_drawn() {
+fn the_maximum_number_of_regions_is_drawn() {
     let bench = Bench::new();
-    bench.picture("in.png", 640, 640);
+    picture(&bench, "in.png", 640, 640);
     let regions: Vec<String> = (0..64)
         .map(|index| {
             let (x, y) = (20 + index % 8 * 76, 20 + index / 8 * 76);
@@ -407,33 +374,28 @@ fn as_many_regions_as_a_file_may_have_are_drawn() {
             )
         })
         .collect();
-    let look = bench.preview("in.png", &drag_file("", &regions.join(",")));
+    let look = preview(&bench, "in.png", &drag_file("", &regions.join(",")));
     assert!(count(&look, is_red) > 64 * 100 && count(&look, is_blue) > 64 * 100);
 }
 
 #[test]
 fn the_same_input_gives_the_same_bytes() {
     let bench = Bench::new();
-    bench.picture("in.png", 300, 200);
-    bench.write("drag.json", &drag_file("", TRANSLATION));
-    let run = |threads: &str, out: &str| {
-        let mut command = bench.command("preview", &["in.png", "--drag", "drag.json", "-o", out]);
-        assert!(
-            command
-                .env("RAYON_NUM_THREADS", threads)
-                .output()
-                .unwrap()
-                .status
-                .success()
-        );
-        std::fs::read(bench.path(out)).unwrap()
+    picture(&bench, "in.png", 300, 200);
+    bench.write("drag.json", drag_file("", TRANSLATION));
+    let preview = |threads: &str, out: &str| {
+        run(&bench, &["in.png", "--drag", "drag.json", "-o", out])
+            .env("RAYON_NUM_THREADS", threads)
+            .any_stderr()
+            .run();
+        bench.read(out)
     };
-    assert!(run("1", "one.png") == run("2", "two.png"));
+    assert!(preview("1", "one.png") == preview("2", "two.png"));
 }
 
-/// The hint of a fault says that a preview shows it, and so it does.
+/// Hints of faults refer to the preview, so it must show the faulty points.
 #[test]
-fn a_drag_file_with_faults_is_drawn_and_refused() {
+fn a_drag_file_with_faults_is_drawn_and_rejected() {
     let region = |shape: &str, movement: &str| {
         format!(r#"{{ "type": "translation", "region": {shape}, {movement} }}"#)
     };
@@ -498,18 +460,14 @@ fn a_drag_file_with_faults_is_drawn_and_refused() {
         ),
     ] {
         let bench = Bench::new();
-        bench.picture("in.png", 160, 120);
-        bench.write("drag.json", &drag_file("", &region));
-        let output = bench.run(&["in.png", "--drag", "drag.json"]);
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{stderr}");
-        assert!(
-            stderr.contains("error: ") && stderr.contains(kind),
-            "{stderr}"
-        );
-        let look = image::open(bench.path("in.preview.png"))
-            .unwrap()
-            .into_rgb8();
+        picture(&bench, "in.png", 160, 120);
+        bench.write("drag.json", drag_file("", &region));
+        run(&bench, &["in.png", "--drag", "drag.json"])
+            .status(2)
+            .stderr_has("error: ")
+            .stderr_has(kind)
+            .run();
+        let look = open(&bench, "in.preview.png");
         assert!(count(&look, drawn) > 50, "{region}");
         assert!(look.width() == 800, "{:?}", look.dimensions());
     }
@@ -518,44 +476,38 @@ fn a_drag_file_with_faults_is_drawn_and_refused() {
 #[test]
 fn doubtful_drags_are_drawn_with_their_warnings() {
     let bench = Bench::new();
-    bench.picture("in.png", 128, 96);
+    picture(&bench, "in.png", 128, 96);
     bench.write(
         "drag.json",
-        &drag_file("", &TRANSLATION.replace("[60, 45]", "[40, 40]")),
+        drag_file("", &TRANSLATION.replace("[60, 45]", "[40, 40]")),
     );
-    let output = bench.run(&["in.png", "--drag", "drag.json"]);
-    let stderr = String::from_utf8(output.stderr).unwrap();
+    run(&bench, &["in.png", "--drag", "drag.json"])
+        .stderr_has("warning: region `region-1` moves by less than a pixel")
+        .run();
     assert!(
-        output.status.success()
-            && stderr.starts_with("warning: region `region-1` moves by less than a pixel"),
-        "{stderr}"
-    );
-    assert!(
-        count(
-            &image::open(bench.path("in.preview.png"))
-                .unwrap()
-                .into_rgb8(),
-            is_red
-        ) > 50,
+        count(&open(&bench, "in.preview.png"), is_red) > 50,
         "beside the picture"
     );
-    let quiet = bench.run(&["in.png", "--drag", "drag.json", "--overwrite", "--quiet"]);
-    assert!(quiet.status.success() && quiet.stderr.is_empty());
+    run(
+        &bench,
+        &["in.png", "--drag", "drag.json", "--overwrite", "--quiet"],
+    )
+    .run();
 }
 
 #[test]
-fn outputs_are_refused_as_an_edit_refuses_them() {
+fn outputs_are_checked_as_in_an_edit() {
     let bench = Bench::new();
-    bench.picture("in.png", 96, 96);
-    bench.picture("edited.png", 96, 96);
-    bench.picture("small.png", 80, 96);
+    picture(&bench, "in.png", 96, 96);
+    picture(&bench, "edited.png", 96, 96);
+    picture(&bench, "small.png", 80, 96);
     bench.write("there.png", "something else");
     GrayImage::from_pixel(96, 96, Luma([255]))
         .save(bench.path("mask.png"))
         .unwrap();
     bench.write(
         "drag.json",
-        &drag_file(
+        drag_file(
             "",
             &TRANSLATION.replace(
                 r#"{ "ellipse": [40, 40, 14, 12] }"#,
@@ -591,79 +543,49 @@ fn outputs_are_refused_as_an_edit_refuses_them() {
             "must be 0 or 64 to 2048",
         ),
     ] {
-        let output = bench.run(&[&["in.png", "--drag", "drag.json"], arguments].concat());
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{stderr}");
-        assert!(stderr.contains(reason), "{stderr}");
+        run(&bench, &["in.png", "--drag", "drag.json"])
+            .args(arguments)
+            .status(2)
+            .stderr_has(reason)
+            .run();
     }
-    assert_eq!(
-        std::fs::read_to_string(bench.path("there.png")).unwrap(),
-        "something else"
-    );
+    assert_eq!(bench.text("there.png"), "something else");
     assert!(!bench.path("look.png").exists() && !bench.path("look.jpg").exists());
 }
 
-/// A model folder without any weights is enough.
+/// A model folder without weights is enough.
 #[test]
 fn no_weights_are_read() {
     let bench = Bench::new();
-    bench.picture("in.png", 96, 96);
-    bench.write("drag.json", &drag_file("", TRANSLATION));
+    picture(&bench, "in.png", 96, 96);
+    bench.write("drag.json", drag_file("", TRANSLATION));
     for name in ["unet/config.json", "scheduler/scheduler_config.json"] {
-        std::fs::create_dir_all(bench.path("model").join(name).parent().unwrap()).unwrap();
-        std::fs::copy(fixture("tiny").join(name), bench.path("model").join(name)).unwrap();
+        let file = std::fs::read(model().join(name)).unwrap();
+        bench.write(format!("model/{name}"), file);
     }
     let arguments = ["in.png", "--drag", "drag.json", "--model", "model"];
-    let output = bench.run(&arguments);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    assert_eq!(
-        bench
-            .command("edit", &arguments)
-            .output()
-            .unwrap()
-            .status
-            .code(),
-        Some(2),
-        "an edit needs them"
-    );
+    run(&bench, &arguments).any_stderr().run();
+    // An edit needs the weights.
+    bench
+        .dragnext(["edit"])
+        .args(arguments)
+        .status(2)
+        .any_stderr()
+        .run();
 }
 
-/// Input, preview and result side by side, from the edit itself or from its result.
+/// The strip of an edit equals that of a preview with the edit's result.
 #[test]
 fn a_strip_shows_input_preview_and_result() {
     let bench = Bench::new();
-    let before = bench.picture("in.png", 96, 80);
-    bench.write("drag.json", &drag_file("", TRANSLATION));
+    let before = picture(&bench, "in.png", 96, 80);
+    bench.write("drag.json", drag_file("", TRANSLATION));
     let edit = |arguments: &[&str]| {
-        let mut command = bench.command("edit", &["in.png", "--drag", "drag.json"]);
-        command.args(arguments).arg("--model").arg(fixture("tiny"));
-        command
-            .args([
-                "--strength",
-                "0.08",
-                "--timesteps",
-                "2",
-                "--iterations",
-                "2",
-                "--no-lora",
-            ])
-            .output()
-            .unwrap()
+        let run = bench.short_edit(arguments);
+        run.arg("--no-lora")
     };
-    let output = edit(&["-o", "out.png", "--strip", "strip.png"]);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let (after, strip) = (
-        image::open(bench.path("out.png")).unwrap().into_rgb8(),
-        image::open(bench.path("strip.png")).unwrap().into_rgb8(),
-    );
+    edit(&["-o", "out.png", "--strip", "strip.png"]).run();
+    let (after, strip) = (open(&bench, "out.png"), open(&bench, "strip.png"));
 
     let times = 8; // 768 pixels at least
     let (left, right) = (0, strip.width() - 96 * times);
@@ -687,24 +609,21 @@ fn a_strip_shows_input_preview_and_result() {
             && is_blue(*strip.get_pixel(middle + 60 * times, 45 * times))
     );
 
-    let again = bench.run(&[
-        "in.png",
-        "--drag",
-        "drag.json",
-        "--strip",
-        "out.png",
-        "--model",
-        fixture("tiny").to_str().unwrap(),
-    ]);
-    assert!(
-        again.status.success(),
-        "{}",
-        String::from_utf8_lossy(&again.stderr)
-    );
-    assert!(
-        std::fs::read(bench.path("in.strip.png")).unwrap()
-            == std::fs::read(bench.path("strip.png")).unwrap()
-    );
+    run(
+        &bench,
+        &[
+            "in.png",
+            "--drag",
+            "drag.json",
+            "--strip",
+            "out.png",
+            "--model",
+        ],
+    )
+    .arg(model())
+    .any_stderr()
+    .run();
+    assert!(bench.read("in.strip.png") == bench.read("strip.png"));
 
     for (arguments, kind) in [
         (
@@ -721,13 +640,8 @@ fn a_strip_shows_input_preview_and_result() {
         ),
         (&["-o", "new.png", "--strip", "new.jpg"], "output.format"),
     ] {
-        let output = edit(&[arguments, &["--json"]].concat());
-        let record: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(
-            (output.status.code(), record["error"]["kind"].as_str()),
-            (Some(2), Some(kind)),
-            "{arguments:?}"
-        );
+        let record = edit(arguments).arg("--json").status(2).record();
+        assert_eq!(record.kind(), kind, "{arguments:?}");
     }
     assert!(!bench.path("new.png").exists());
 }

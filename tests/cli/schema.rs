@@ -1,10 +1,12 @@
-//! The JSON schema of drag files: what is committed is what the program prints, and it agrees with the reader wherever a schema can.
+//! The JSON schema of drag files: the committed file is up to date, and schema and parser agree wherever a schema can check.
 
 use std::path::{Path, PathBuf};
 
 use dragnext::drag_file::{DragFile, schema};
 use dragnext::method::groups;
 use serde_json::{Value, json};
+
+use crate::bench::Bench;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -17,7 +19,7 @@ fn good() -> Value {
     })
 }
 
-/// A good file with the value at a pointer replaced or, at a new key, added.
+/// Returns a valid file with the value at a pointer replaced or, at a new key, added.
 fn with(pointer: &str, value: Value) -> Value {
     let mut file = good();
     let (parent, key) = pointer.rsplit_once('/').unwrap();
@@ -44,47 +46,43 @@ fn without(pointer: &str) -> Value {
     file
 }
 
-fn rotation(movement: &Value) -> Value {
-    let mut region = json!({ "type": "rotation", "region": { "ellipse": [4, 4, 3, 2] } });
-    region
-        .as_object_mut()
-        .unwrap()
-        .extend(movement.as_object().unwrap().clone());
-    with("/regions/0", region)
+/// Returns a file with a rotation that has these keys.
+fn rotation(keys: Value) -> Value {
+    let region = json!({ "type": "rotation", "region": { "ellipse": [4, 4, 3, 2] } });
+    with("/regions/0", extended(region, keys))
 }
 
-fn point(more: &Value) -> Value {
-    let mut region = json!({ "type": "point", "handle": [1, 1], "target": [5, 1] });
-    let keys = more.as_object().unwrap().clone();
-    region.as_object_mut().unwrap().extend(keys);
+/// Returns a file with a point that has these keys.
+fn point(keys: Value) -> Value {
+    with("/regions/0", extended(json!({ "type": "point" }), keys))
+}
+
+fn extended(mut region: Value, keys: Value) -> Value {
+    if let (Value::Object(region), Value::Object(keys)) = (&mut region, keys) {
+        region.extend(keys);
+    }
     region
 }
 
-/// `dragnext schema > assets/drag.schema.json` makes it anew.
+/// `dragnext schema > assets/drag.schema.json` updates it.
 #[test]
-fn the_committed_schema_is_the_one_that_is_printed() {
+fn the_committed_schema_is_up_to_date() {
     let committed = std::fs::read_to_string(root().join("assets/drag.schema.json")).unwrap();
-    let output = assert_cmd::Command::cargo_bin("dragnext")
-        .unwrap()
-        .env_clear()
-        .arg("schema")
-        .output()
-        .unwrap();
-    assert!(output.status.success());
+    let printed = Bench::new().dragnext(["schema"]).any_stdout().run().stdout;
     assert!(
-        committed == String::from_utf8(output.stdout).unwrap(),
-        "assets/drag.schema.json is old; run `cargo run --release -- schema > assets/drag.schema.json`"
+        committed == printed,
+        "assets/drag.schema.json is out of date; run `cargo run --release -- schema > assets/drag.schema.json`"
     );
     assert_eq!(serde_json::from_str::<Value>(&committed).unwrap(), schema());
 }
 
 #[test]
-fn the_schema_is_a_schema() {
+fn the_schema_is_valid() {
     jsonschema::draft202012::meta::validate(&schema()).unwrap();
 }
 
 #[test]
-fn every_drag_file_of_the_repository_has_the_schema() {
+fn every_drag_file_of_the_repository_is_valid_by_the_schema() {
     let validator = jsonschema::draft202012::new(&schema()).unwrap();
     let mut files: Vec<PathBuf> = vec![root().join("tests/fixtures/edit/drag.json")];
     for folder in ["examples/edits", "tests/scenebench/suite"] {
@@ -102,7 +100,7 @@ fn every_drag_file_of_the_repository_has_the_schema() {
     }
 }
 
-/// The schema says what completes a file in an editor.
+/// Editors show the descriptions.
 #[test]
 fn every_key_is_described() {
     fn check(schema: &Value, place: &str) {
@@ -142,178 +140,166 @@ fn every_key_is_described() {
     }
 }
 
-/// What both can judge, both judge alike.
-#[test]
-fn schema_and_reader_agree() {
-    let points = |count: usize| (0..count).map(|x| json!([x, x % 7])).collect::<Vec<_>>();
-    let regions = |count: usize| vec![good()["regions"][0].clone(); count];
-    let set = |name: &str, value: Value| with("/settings", json!({ name: value }));
-    let mut files = vec![
-        (true, good()),
-        (true, with("/$schema", json!("drag.schema.json"))),
-        (true, with("/comment", json!(["anything"]))),
-        (true, with("/x-tool", json!({ "taget": 1 }))),
-        (true, with("/prompt", json!("a cat"))),
-        (true, with("/version", json!(1.0))),
-        (true, with("/editable", json!("everything"))),
-        (
-            true,
-            with("/editable", json!({ "mask": "a.png", "comment": 1 })),
-        ),
-        (true, with("/regions/0/id", json!("tail"))),
-        (true, with("/regions/0/x-id", json!(3))),
-        (true, with("/regions/0/type", json!("deformation"))),
-        (true, with("/regions/0/target/1", json!(-0.0))),
-        (true, with("/regions/0/target/1", json!(1e6))),
-        (
-            true,
-            with(
-                "/regions/0/region",
-                json!({ "polygon": [[0, 0], [9, 0], [4, 8]] }),
-            ),
-        ),
-        (true, with("/regions", json!(regions(64)))),
-        (true, rotation(&json!({ "center": [4, 4], "angle": -3600 }))),
-        (
-            true,
-            rotation(&json!({ "center": [4, 4], "handle": [1, 1], "target": [5, 1] })),
-        ),
-        (false, json!([])),
-        (false, json!(null)),
-        (false, without("/version")),
-        (false, without("/regions")),
-        (false, without("/regions/0/type")),
-        (false, without("/regions/0/region")),
-        (false, without("/regions/0/target")),
-        (false, with("/version", json!(99))),
-        (false, with("/version", json!("1"))),
-        (false, with("/promt", json!(""))),
-        (false, with("/prompt", json!(3))),
-        (false, with("/$schema", json!(3))),
-        (false, with("/editable", json!("everywhere"))),
-        (false, with("/editable", json!({}))),
-        (false, with("/editable", json!(null))),
-        (false, with("/regions", json!([]))),
-        (false, with("/regions", json!(regions(65)))),
-        (false, with("/regions/0", json!("box"))),
-        (false, with("/regions/0/taget", json!([5, 1]))),
-        (false, with("/regions/0/id", json!(""))),
-        (false, with("/regions/0/id", json!("x".repeat(65)))),
-        (false, with("/regions/0/type", json!("tranlation"))),
-        (false, with("/regions/0/angle", json!(4))),
-        (false, with("/regions/0/center", json!([4, 4]))),
-        (false, with("/regions/0/target", json!([5]))),
-        (false, with("/regions/0/target", json!([5, 1, 1]))),
-        (false, with("/regions/0/target/1", json!("1"))),
-        (false, with("/regions/0/target/1", json!(1_000_001))),
-        (false, with("/regions/0/region", json!({}))),
-        (
-            false,
-            with(
-                "/regions/0/region",
-                json!({ "rect": [0, 0, 9, 9], "mask": "a.png" }),
-            ),
-        ),
-        (
-            false,
-            with("/regions/0/region", json!({ "ract": [0, 0, 9, 9] })),
-        ),
-        (
-            false,
-            with("/regions/0/region", json!({ "rect": [0, 0, 9] })),
-        ),
-        (
-            false,
-            with("/regions/0/region", json!({ "ellipse": [4, 4, 0, 1] })),
-        ),
-        (
-            false,
-            with("/regions/0/region", json!({ "polygon": points(2) })),
-        ),
-        (
-            false,
-            with("/regions/0/region", json!({ "polygon": points(10_001) })),
-        ),
-        (false, with("/regions/0/region", json!({ "mask": "" }))),
-        (
-            false,
-            rotation(&json!({ "handle": [1, 1], "target": [5, 1] })),
-        ),
-        (false, rotation(&json!({ "center": [4, 4] }))),
-        (false, rotation(&json!({ "center": [4, 4], "angle": 3601 }))),
-        (
-            false,
-            rotation(&json!({ "center": [4, 4], "angle": 9, "handle": [1, 1], "target": [5, 1] })),
-        ),
-        (
-            false,
-            rotation(&json!({ "center": [4, 4], "target": [5, 1] })),
-        ),
-        (true, with("/regions/0", point(&json!({})))),
-        (
-            false,
-            with(
-                "/regions/0",
-                point(&json!({ "region": { "rect": [0, 0, 9, 9] } })),
-            ),
-        ),
-        (
-            false,
-            with("/regions/0", point(&json!({ "center": [4, 4] }))),
-        ),
-        (false, with("/regions/0", point(&json!({ "angle": 9 })))),
-        (
-            false,
-            with("/regions/0", json!({ "type": "point", "handle": [1, 1] })),
-        ),
-        (true, with("/edit_prompt", json!("a cat that looks up"))),
-        (false, with("/edit_prompt", json!(null))),
-        (false, with("/settings", json!([]))),
-        (
-            true,
-            with("/settings", json!({ "comment": "fast", "x-lr": 3 })),
-        ),
-        (false, set("lora-rank", json!(4))),
-    ];
-    // Every setting: its default, and something of every type and size.
-    for setting in groups().iter().flat_map(|group| group.settings) {
-        files.push((true, set(setting.name, setting.default())));
-        for value in [
-            "null",
-            "true",
-            "\"auto\"",
-            "\"paper\"",
-            "\"literal\"",
-            "-1",
-            "0",
-            "1",
-            "0.5",
-            "50.0",
-            "64",
-            "101",
-            "1e7",
-            "[3]",
-            "[3, 3]",
-            "[]",
-            "{}",
-        ] {
-            let value: Value = serde_json::from_str(value).unwrap();
-            files.push((setting.form.read(&value).is_ok(), set(setting.name, value)));
-        }
-    }
+/// Checks that schema and parser both accept or both reject files.
+fn assert_agreement(is_valid: bool, files: impl IntoIterator<Item = Value>) {
     let validator = jsonschema::draft202012::new(&schema()).unwrap();
-    for (expected, file) in files {
+    for file in files {
         let text = file.to_string();
-        let read = DragFile::parse(text.as_bytes());
+        let parsed = DragFile::parse(text.as_bytes());
         assert_eq!(
-            read.is_ok(),
-            expected,
-            "the reader on {text:.300}: {read:.300?}"
+            parsed.is_ok(),
+            is_valid,
+            "the parser on {text:.300}: {parsed:.300?}"
         );
         assert_eq!(
             validator.is_valid(&file),
-            expected,
+            is_valid,
             "the schema on {text:.300}"
         );
+    }
+}
+
+fn regions(count: usize) -> Value {
+    json!(vec![good()["regions"][0].clone(); count])
+}
+
+#[test]
+fn schema_and_parser_agree_on_the_keys_of_a_file() {
+    assert_agreement(
+        true,
+        [
+            good(),
+            with("/$schema", json!("drag.schema.json")),
+            with("/comment", json!(["anything"])),
+            with("/x-tool", json!({ "taget": 1 })),
+            with("/prompt", json!("a cat")),
+            with("/edit_prompt", json!("a cat that looks up")),
+            with("/version", json!(1.0)),
+            with("/editable", json!("everything")),
+            with("/editable", json!({ "mask": "a.png", "comment": 1 })),
+            with("/regions", regions(64)),
+        ],
+    );
+    assert_agreement(
+        false,
+        [
+            json!([]),
+            json!(null),
+            without("/version"),
+            without("/regions"),
+            with("/version", json!(99)),
+            with("/version", json!("1")),
+            with("/promt", json!("")),
+            with("/prompt", json!(3)),
+            with("/edit_prompt", json!(null)),
+            with("/$schema", json!(3)),
+            with("/editable", json!("everywhere")),
+            with("/editable", json!({})),
+            with("/editable", json!(null)),
+            with("/regions", json!([])),
+            with("/regions", regions(65)),
+        ],
+    );
+}
+
+#[test]
+fn schema_and_parser_agree_on_regions() {
+    let shape = |shape: Value| with("/regions/0/region", shape);
+    let corners = |count: usize| (0..count).map(|x| json!([x, x % 7])).collect::<Vec<_>>();
+    assert_agreement(
+        true,
+        [
+            with("/regions/0/id", json!("tail")),
+            with("/regions/0/x-id", json!(3)),
+            with("/regions/0/type", json!("deformation")),
+            with("/regions/0/target/1", json!(-0.0)),
+            with("/regions/0/target/1", json!(1e6)),
+            shape(json!({ "polygon": [[0, 0], [9, 0], [4, 8]] })),
+        ],
+    );
+    assert_agreement(
+        false,
+        [
+            without("/regions/0/type"),
+            without("/regions/0/region"),
+            without("/regions/0/target"),
+            with("/regions/0", json!("box")),
+            with("/regions/0/taget", json!([5, 1])),
+            with("/regions/0/id", json!("")),
+            with("/regions/0/id", json!("x".repeat(65))),
+            with("/regions/0/type", json!("tranlation")),
+            with("/regions/0/angle", json!(4)),
+            with("/regions/0/center", json!([4, 4])),
+            with("/regions/0/target", json!([5])),
+            with("/regions/0/target", json!([5, 1, 1])),
+            with("/regions/0/target/1", json!("1")),
+            with("/regions/0/target/1", json!(1_000_001)),
+            shape(json!({})),
+            shape(json!({ "rect": [0, 0, 9, 9], "mask": "a.png" })),
+            shape(json!({ "ract": [0, 0, 9, 9] })),
+            shape(json!({ "rect": [0, 0, 9] })),
+            shape(json!({ "ellipse": [4, 4, 0, 1] })),
+            shape(json!({ "polygon": corners(2) })),
+            shape(json!({ "polygon": corners(10_001) })),
+            shape(json!({ "mask": "" })),
+        ],
+    );
+}
+
+#[test]
+fn schema_and_parser_agree_on_rotations_and_points() {
+    assert_agreement(
+        true,
+        [
+            rotation(json!({ "center": [4, 4], "angle": -3600 })),
+            rotation(json!({ "center": [4, 4], "handle": [1, 1], "target": [5, 1] })),
+            point(json!({ "handle": [1, 1], "target": [5, 1] })),
+        ],
+    );
+    assert_agreement(
+        false,
+        [
+            rotation(json!({ "handle": [1, 1], "target": [5, 1] })),
+            rotation(json!({ "center": [4, 4] })),
+            rotation(json!({ "center": [4, 4], "angle": 3601 })),
+            rotation(json!({ "center": [4, 4], "angle": 9, "handle": [1, 1], "target": [5, 1] })),
+            rotation(json!({ "center": [4, 4], "target": [5, 1] })),
+            point(json!({ "handle": [1, 1] })),
+            point(
+                json!({ "handle": [1, 1], "target": [5, 1], "region": { "rect": [0, 0, 9, 9] } }),
+            ),
+            point(json!({ "handle": [1, 1], "target": [5, 1], "center": [4, 4] })),
+            point(json!({ "handle": [1, 1], "target": [5, 1], "angle": 9 })),
+        ],
+    );
+}
+
+/// Every setting with its default, and with values of every type and size.
+#[test]
+fn schema_and_parser_agree_on_settings() {
+    let set = |name: &str, value: Value| with("/settings", json!({ name: value }));
+    assert_agreement(
+        true,
+        [with("/settings", json!({ "comment": "fast", "x-lr": 3 }))],
+    );
+    assert_agreement(
+        false,
+        [with("/settings", json!([])), set("lora-rank", json!(4))],
+    );
+    let values: Vec<Value> = serde_json::from_str(
+        r#"[null, true, "auto", "paper", "literal", -1, 0, 1, 0.5, 50.0, 64, 101, 1e7, [3], [3, 3], [], {}]"#,
+    )
+    .unwrap();
+    for setting in groups().iter().flat_map(|group| group.settings) {
+        assert_agreement(true, [set(setting.name, setting.default())]);
+        let (valid, invalid): (Vec<&Value>, Vec<&Value>) = values
+            .iter()
+            .partition(|value| setting.form.read(value).is_ok());
+        for (is_valid, values) in [(true, valid), (false, invalid)] {
+            let files = values
+                .into_iter()
+                .map(|value| set(setting.name, value.clone()));
+            assert_agreement(is_valid, files);
+        }
     }
 }

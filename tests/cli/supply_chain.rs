@@ -1,24 +1,24 @@
-//! What is compiled into the program, or runs in its tests: only crates from crates.io, under licences that ask for no more than their notice.
+//! The dependencies of the program and its tests: only crates from crates.io, under permissive licences, built once for both.
 //!
-//! Advisories need a database from the network: `.ci/run` asks `cargo deny` where it is installed.
+//! Security advisories need a database from the network; `.ci/run` checks them with `cargo deny` if it is installed.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-/// Crates under a licence that is not on the list, each with the reason why it is used nevertheless.
+/// Crates whose licence is not on the list, each with the reason for the exception.
 const EXCEPTIONS: [(&str, &str); 2] = [
     (
         "option-ext",
-        "MPL-2.0, which asks nothing of other files than its own; hf-hub finds the home folder with it, by way of dirs",
+        "MPL-2.0 applies to its own files only; hf-hub uses it through dirs to find the home folder",
     ),
     (
         "webpki-roots",
-        "CDLA-Permissive-2.0, a licence for data: Mozilla's list of certificate authorities",
+        "CDLA-Permissive-2.0 is a licence for data: Mozilla's list of certificate authorities",
     ),
 ];
 
-/// The list of `.ci/deny.toml`, which `cargo deny` reads too.
+/// Returns the permitted licences, from the policy of `cargo deny`.
 fn allowed() -> BTreeSet<String> {
     let policy =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/deny.toml"))
@@ -36,7 +36,8 @@ fn allowed() -> BTreeSet<String> {
         .collect()
 }
 
-/// Whether an SPDX expression leaves a way that takes allowed licences only: `OR` is a choice (old manifests write `/`), `AND` is not.
+/// Returns whether an SPDX expression can be satisfied with permitted licences. `OR`, written `/` in old manifests, is a choice;
+/// `AND` requires both.
 fn is_allowed(expression: &str, allowed: &BTreeSet<String>) -> bool {
     let spaced = expression
         .replace('(', " ( ")
@@ -77,7 +78,7 @@ fn licence<'a>(tokens: &'a [&'a str], allowed: &BTreeSet<String>) -> (bool, &'a 
             assert_eq!(
                 rest.first(),
                 Some(&")"),
-                "a parenthesis is open: {tokens:?}"
+                "unbalanced parenthesis: {tokens:?}"
             );
             (verdict, &rest[1..])
         }
@@ -89,8 +90,20 @@ fn licence<'a>(tokens: &'a [&'a str], allowed: &BTreeSet<String>) -> (bool, &'a 
     }
 }
 
+/// Returns what cargo prints with these arguments.
+fn cargo(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo {arguments:?}: {stderr}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[test]
-fn expressions_are_read_as_they_are_meant() {
+fn licence_expressions_are_evaluated() {
     let allowed = ["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"]
         .map(str::to_owned)
         .into();
@@ -112,32 +125,14 @@ fn expressions_are_read_as_they_are_meant() {
 
 #[test]
 fn every_crate_is_from_crates_io_and_freely_licensed() {
-    let version = Command::new(env!("CARGO")).args(["-vV"]).output().unwrap();
-    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+    let version = cargo(&["-vV"]);
     let host = version
         .lines()
         .find_map(|line| line.strip_prefix("host: "))
         .unwrap();
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args([
-        "metadata",
-        "--locked",
-        "--offline",
-        "--format-version",
-        "1",
-        "--filter-platform",
-        host,
-    ]);
-    let output = cargo
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let metadata = ["metadata", "--locked", "--offline", "--format-version", "1"];
+    let metadata = cargo(&[&metadata[..], &["--filter-platform", host]].concat());
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).unwrap();
 
     let allowed = allowed();
     assert!(
@@ -156,7 +151,7 @@ fn every_crate_is_from_crates_io_and_freely_licensed() {
         if name != env!("CARGO_PKG_NAME")
             && package["source"] != "registry+https://github.com/rust-lang/crates.io-index"
         {
-            wrong.push(format!("{name} comes from {}", package["source"]));
+            wrong.push(format!("{name} is from {}", package["source"]));
         }
         if licence == "nothing" || !is_allowed(licence, &allowed) {
             match EXCEPTIONS.iter().find(|(excepted, _)| *excepted == name) {
@@ -169,6 +164,26 @@ fn every_crate_is_from_crates_io_and_freely_licensed() {
     assert_eq!(
         excused.len(),
         EXCEPTIONS.len(),
-        "an exception that nothing needs has to go"
+        "an exception is no longer needed: remove it"
+    );
+}
+
+/// Returns the program's dependencies along these edges, each with its features.
+fn features(edges: &str) -> BTreeSet<String> {
+    let tree = ["tree", "--locked", "--offline", "--no-dedupe"];
+    let format = ["--prefix", "none", "--format", "{p} {f}", "--edges", edges];
+    let lines = cargo(&[&tree[..], &format].concat());
+    lines.lines().map(str::to_owned).collect()
+}
+
+/// If a test dependency enabled a feature that the program does not, cargo would build that crate, and all that depend on it, twice.
+/// `Cargo.toml` therefore enables such features for the program too.
+#[test]
+fn the_tests_use_the_same_builds_as_the_program() {
+    let (program, tests) = (features("normal"), features("normal,dev"));
+    let twice: Vec<&String> = program.difference(&tests).collect();
+    assert!(
+        twice.is_empty(),
+        "the tests need other features of these crates; add them to [dependencies]: {twice:#?}"
     );
 }

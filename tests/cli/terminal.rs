@@ -1,21 +1,16 @@
-//! Progress as a terminal sees it: bars where a line can be redrawn, plain lines everywhere else.
+//! Progress and messages on a terminal: bars where a line can be redrawn, plain lines elsewhere.
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use nix::pty::{Winsize, openpty};
 
-/// All that a program that succeeded wrote to its terminal.
-fn shown(columns: u16, environment: &[(&str, &str)], arguments: &[&str]) -> String {
-    ended(0, columns, environment, arguments)
-}
+use crate::bench::fixture::path as fixture;
+use crate::bench::{Bench, Run};
 
-/// All that a program wrote to its terminal before it ended with this status.
-fn ended(status: i32, columns: u16, environment: &[(&str, &str)], arguments: &[&str]) -> String {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let folder = tempfile::tempdir().unwrap();
+/// Returns what a run that ends with `status` writes to a terminal of this width.
+fn terminal(run: Run, columns: u16, environment: &[(&str, &str)], status: i32) -> String {
     let size = Winsize {
         ws_row: 24,
         ws_col: columns,
@@ -23,47 +18,49 @@ fn ended(status: i32, columns: u16, environment: &[(&str, &str)], arguments: &[&
         ws_ypixel: 0,
     };
     let terminal = openpty(Some(&size), None).unwrap();
-    let (ours, theirs) = (terminal.master, terminal.slave);
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("dragnext"));
-    command
-        .env_clear()
+    let mut command = run.into_command();
+    let mut child = command
         .env("TERM", "xterm-256color")
         .envs(environment.iter().copied())
-        .args(arguments);
-    if arguments.is_empty() {
-        command
-            .arg("edit")
-            .arg(fixtures.join("edit/input.png"))
-            .arg("--drag")
-            .arg(fixtures.join("edit/drag.json"));
-        command
-            .arg("--model")
-            .arg(fixtures.join("tiny"))
-            .arg("-o")
-            .arg(folder.path().join("out.png"))
-            .args(["--size", "80"]);
-        // Long enough to be drawn more than once.
-        command.args(["--lora-steps", "30"]);
-    }
-    let mut run = command
         .stdin(Stdio::null())
-        .stdout(theirs.try_clone().unwrap())
-        .stderr(theirs)
+        .stdout(terminal.slave.try_clone().unwrap())
+        .stderr(terminal.slave)
         .spawn()
         .unwrap();
-    drop(command); // holds the program's end open
+    drop(command); // It holds the program's end of the terminal open.
     let (mut bytes, mut part) = (Vec::new(), [0; 4096]);
-    // When the last of their ends is closed, reading ends; Linux says so with an error.
-    let mut ours = File::from(ours);
-    while let Ok(read @ 1..) = ours.read(&mut part) {
+    // Reading ends when the program's end is closed, on Linux with an error.
+    let mut master = File::from(terminal.master);
+    while let Ok(read @ 1..) = master.read(&mut part) {
         bytes.extend_from_slice(&part[..read]);
     }
     let text = String::from_utf8(bytes).unwrap();
-    assert_eq!(run.wait().unwrap().code(), Some(status), "{text}");
+    assert_eq!(child.wait().unwrap().code(), Some(status), "{text}");
     text
 }
 
-/// A terminal ends a line with a carriage return of its own; any other one, and any escape, moves its cursor.
+/// Returns what an edit writes to a terminal. It takes long enough for several redraws.
+fn edit(columns: u16, environment: &[(&str, &str)]) -> String {
+    let bench = Bench::new();
+    let run = bench
+        .dragnext(["edit", "-o", "out.png", "--size", "80"])
+        .arg(fixture("edit/input.png"))
+        .arg("--drag")
+        .arg(fixture("edit/drag.json"))
+        .arg("--model")
+        .arg(fixture("tiny"))
+        .args(["--lora-steps", "30"]);
+    terminal(run, columns, environment, 0)
+}
+
+/// Returns the help of `edit` on a terminal of 80 columns.
+fn help(environment: &[(&str, &str)]) -> String {
+    let bench = Bench::new();
+    let run = bench.dragnext(["edit", "--help"]);
+    terminal(run, 80, environment, 0)
+}
+
+/// Whether the text moves the cursor: with an escape, or with a carriage return that does not belong to the terminal's line ends.
 fn moves_the_cursor(text: &str) -> bool {
     text.replace("\r\n", "\n").contains(['\r', '\x1b', '\x08'])
 }
@@ -73,9 +70,9 @@ const STAGES: [&str; 7] = [
 ];
 
 #[test]
-fn a_terminal_sees_bars_with_the_time_that_is_left() {
+fn a_terminal_gets_bars_with_the_remaining_time() {
     for columns in [80, 200] {
-        let text = shown(columns, &[], &[]);
+        let text = edit(columns, &[]);
         assert!(moves_the_cursor(&text), "{text:?}");
         let drawn: Vec<&str> = text
             .split(['\r', '\n', '\x1b'])
@@ -92,13 +89,13 @@ fn a_terminal_sees_bars_with_the_time_that_is_left() {
 }
 
 #[test]
-fn who_wants_no_escape_codes_gets_one_line_for_each_stage() {
+fn without_escape_codes_each_stage_is_one_line() {
     for (columns, environment) in [
         (80, ("NO_COLOR", "1")),
         (80, ("TERM", "dumb")),
         (20, ("TERM", "xterm")),
     ] {
-        let text = shown(columns, &[environment], &[]);
+        let text = edit(columns, &[environment]);
         assert!(
             !moves_the_cursor(&text),
             "{environment:?} at {columns} columns: {text:?}"
@@ -115,35 +112,34 @@ fn who_wants_no_escape_codes_gets_one_line_for_each_stage() {
     }
 }
 
-/// Help and errors too: colours are clap's own, and it asks the same questions.
+/// clap colours help and errors, and obeys the same variables.
 #[test]
-fn the_help_is_plain_for_who_wants_it_plain() {
-    let coloured = shown(80, &[], &["edit", "--help"]);
+fn the_help_has_no_escape_codes_without_colours() {
+    let coloured = help(&[]);
     assert!(
         coloured.contains("\x1b["),
-        "a terminal gets the help with effects, else this test shows nothing: {coloured:?}"
+        "the help on a terminal has effects, or this test proves nothing: {coloured:?}"
     );
     for environment in [("NO_COLOR", "1"), ("TERM", "dumb")] {
-        assert!(
-            !moves_the_cursor(&shown(80, &[environment], &["edit", "--help"])),
-            "{environment:?}"
-        );
+        assert!(!moves_the_cursor(&help(&[environment])), "{environment:?}");
     }
 }
 
-/// Faults of a drag file are as wide as the terminal, on lines far longer than it, and in colours for who wants them.
+/// Messages about a drag file with a long line are cut to the width of the terminal, and coloured unless disabled.
 #[test]
 fn faults_fit_the_terminal() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("drag.json");
+    let bench = Bench::new();
     let long = format!(
         "{{ \"version\": 1, \"comment\": \"{}\", \"regions\": [] }}",
         "a word ".repeat(1000)
     );
-    std::fs::write(&file, long).unwrap();
-    let arguments = ["validate", file.to_str().unwrap()];
+    let file = bench.write("drag.json", long);
+    let validate = |columns: u16, environment: &[(&str, &str)]| {
+        let run = bench.dragnext(["validate"]).arg(&file);
+        terminal(run, columns, environment, 2)
+    };
     for columns in [40, 80, 200] {
-        let plain = ended(2, columns, &[("NO_COLOR", "1")], &arguments);
+        let plain = validate(columns, &[("NO_COLOR", "1")]);
         assert!(!moves_the_cursor(&plain), "{plain:?}");
         let line = plain.lines().find(|line| line.starts_with("1 |")).unwrap();
         let width = line.chars().count();
@@ -155,10 +151,10 @@ fn faults_fit_the_terminal() {
             plain.contains("/drag.json:1:7043") && line.contains("\"regions\": []"),
             "{plain}"
         );
-        let coloured = ended(2, columns, &[], &arguments);
+        let coloured = validate(columns, &[]);
         assert!(
             coloured.contains("\x1b[1m")
-                && !ended(2, columns, &[("TERM", "dumb")], &arguments).contains('\x1b'),
+                && !validate(columns, &[("TERM", "dumb")]).contains('\x1b'),
             "{coloured:?}"
         );
     }

@@ -8,8 +8,9 @@ use dragnext::kernels::{AttentionShape, Backend};
 use super::compiled::available;
 use super::emulated::{ConvolutionSupport, Emulated};
 use super::operations::representable;
-use crate::bench::fixture::{cosine, relative, report};
+use crate::bench::fixture::{cosine, relative};
 use crate::bench::numbers::Numbers;
+use crate::bench::report;
 
 /// Returns o, stats, and where pictures read their own keys also dq, dk and dv. Picture b reads the
 /// keys and values of picture `sources[b]`.

@@ -14,8 +14,9 @@ use dragnext::nn::{Mutual, Shape, Tensor};
 
 use super::compiled::available;
 use super::emulated::{ConvolutionSupport, Emulated};
-use crate::bench::fixture::{cosine, dot, relative, report, source};
+use crate::bench::fixture::{cosine, dot, relative, source};
 use crate::bench::numbers::Numbers;
+use crate::bench::report;
 
 /// Format, maximum relative error of an output, minimum cosine similarity of a gradient. A small
 /// random network amplifies errors more than a trained one.

@@ -8,8 +8,8 @@ use dragnext::kernels::{AdamStep, Backend, GroupShape};
 
 use super::compiled::available;
 use super::emulated::{ConvolutionSupport, Emulated};
-use crate::bench::fixture::report;
 use crate::bench::numbers::Numbers;
+use crate::bench::report;
 
 /// Uploads values that every format represents exactly.
 pub(crate) fn representable<B: Backend>(

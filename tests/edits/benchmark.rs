@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use crate::bench::fixture::{Fixture, path, report};
-use assert_cmd::Command;
+use crate::bench::fixture::{Fixture, path};
+use crate::bench::{Run, report};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::Value;
 
@@ -90,28 +91,14 @@ fn reference(out: &Path) {
     std::fs::write(out, serialize(views, None).unwrap()).unwrap();
 }
 
-fn command(example: &Path) -> Command {
+fn run(example: &Path) -> Run {
     let mut command = Command::new(example);
     command.env_clear().arg(path("tiny"));
-    command
+    Run::of(command).any_stdout().any_stderr()
 }
 
 fn edit() -> [PathBuf; 2] {
     [path("edit/input.png"), path("edit/drag.json")]
-}
-
-fn lines(command: &mut Command) -> Vec<Value> {
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
 }
 
 /// Asserts that all quantities agree to the precision of f32.
@@ -152,16 +139,12 @@ fn every_call_runs_and_is_measured() {
     let folder = tempfile::tempdir().unwrap();
     let numbers = folder.path().join("reference.safetensors");
     reference(&numbers);
-    let lines = lines(
-        command(&example)
-            .arg("--reference")
-            .arg(&numbers)
-            .args(["--repeat", "2", "--edit"])
-            .args(edit()),
-    );
-    let [report] = &lines[..] else {
-        panic!("expected one line, got {}", lines.len())
-    };
+    let report = run(&example)
+        .arg("--reference")
+        .arg(&numbers)
+        .args(["--repeat", "2", "--edit"])
+        .args(edit())
+        .record();
     assert_agreement(
         &report["agreement"],
         &["unet_b2.noise", "vae_decode.picture", "vae_encode.mean"],
@@ -192,9 +175,13 @@ fn serve_replies_to_each_line() {
     let folder = tempfile::tempdir().unwrap();
     let numbers = folder.path().join("reference.safetensors");
     reference(&numbers);
-    let mut command = command(&example);
-    command.arg("--reference").arg(&numbers).arg("--serve");
-    let replies = lines(command.write_stdin("unet_b2\ncheck unet_b2\nnothing\nedit\nvae_decode\n"));
+    let replies = run(&example)
+        .arg("--reference")
+        .arg(&numbers)
+        .arg("--serve")
+        .stdin("unet_b2\ncheck unet_b2\nnothing\nedit\nvae_decode\n")
+        .run()
+        .records();
     let [plain, checked, unknown, nothing_to_edit, decoded] = &replies[..] else {
         panic!("{replies:?}")
     };

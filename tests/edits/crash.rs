@@ -1,32 +1,35 @@
-//! A run that is killed at any moment leaves the old file or the complete new one, and at most one temporary file, which the next run for
-//! the same output removes.
+//! A run that is killed at any moment leaves the old file or the complete new one, and at most one temporary file. The next run with the
+//! same output removes that file.
 //!
-//! Killed at named places (always), at random moments (always), and at every system call that touches the output's folder (where
-//! `strace` is installed). Each test proves that its runs died of SIGKILL.
+//! Runs are killed at failpoints, at random moments, and, if `strace` is installed, at every system call on the output's folder. Each
+//! test proves that its runs were ended by SIGKILL.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::bench::pictures::noise;
 use crate::bench::pictures::png::Png;
-use crate::bench::pictures::{self, Bench, noise, report, still};
+use crate::bench::program::{names, under};
+use crate::bench::tiny::still;
+use crate::bench::{Bench, Run, report};
 use png::{BitDepth, ColorType};
 
 const SIGKILL: i32 = 9;
 const OLD: &[u8] = b"what was there";
 
-/// What an output may hold.
+/// A bench with an output, and what it may contain.
 struct Scene {
     bench: Bench,
     new: Vec<u8>,
-    /// An output that exists is replaced; else there is none at first.
+    /// Whether the output exists before the run.
     replaces: bool,
-    /// What a killed run left before the first one of the scene.
+    /// A temporary file of an earlier killed run.
     orphan: Option<String>,
 }
 
-/// What the invariant found.
+/// How many runs were killed, left the old or no file, left the new file, and left a temporary file.
 #[derive(Debug, Default)]
 struct Tally {
     killed: usize,
@@ -58,14 +61,14 @@ impl Scene {
             orphan: None,
         };
         scene.reset();
-        assert!(scene.command().status().unwrap().success());
+        scene.run().run();
         scene.new = scene.bench.read("results/new.png");
         assert!(image::load_from_memory(&scene.new).is_ok());
         scene.reset();
         scene
     }
 
-    /// The output as it was before any run; temporary files stay, for the next run to remove.
+    /// Restores the output as it was before any run. Temporary files stay, for the next run to remove.
     fn reset(&self) {
         let _ = std::fs::remove_file(self.bench.path("results/new.png"));
         if self.replaces {
@@ -73,7 +76,7 @@ impl Scene {
         }
     }
 
-    /// The folder as it was before the first run.
+    /// Restores the folder as it was before the first run.
     fn restore(&self) {
         for name in self.left() {
             std::fs::remove_file(self.bench.path("results").join(name)).unwrap();
@@ -84,28 +87,21 @@ impl Scene {
         self.reset();
     }
 
-    /// Names of temporary files.
+    /// Returns the names of temporary files.
     fn left(&self) -> Vec<String> {
-        let names = pictures::names(&self.bench.path("results")).into_iter();
+        let names = names(&self.bench.path("results")).into_iter();
         names
             .filter(|name| name.starts_with(".dragnext-"))
             .collect()
     }
 
-    fn command(&self) -> Command {
+    fn run(&self) -> Run {
         let overwrite: &[&str] = if self.replaces { &["--overwrite"] } else { &[] };
-        let mut command = self.bench.command(
-            &[
-                &["in.png", "--drag", "drag.json", "-o", "results/new.png"],
-                overwrite,
-            ]
-            .concat(),
-        );
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        command
+        let arguments = ["in.png", "--drag", "drag.json", "-o", "results/new.png"];
+        self.bench.shortest_edit(&[&arguments, overwrite].concat())
     }
 
-    /// After a kill: the old file or the whole new one, at most one temporary file, and nothing else.
+    /// Asserts that a killed run left the old or the complete new file, at most one temporary file, and nothing else.
     fn check(&self, tally: &mut Tally, what: &str) {
         tally.killed += 1;
         let left = self.left();
@@ -116,7 +112,7 @@ impl Scene {
             Ok(bytes) => {
                 assert!(
                     self.replaces && bytes == OLD,
-                    "{what}: {} bytes that are neither the old file nor the new one",
+                    "{what}: {} bytes that are neither the old nor the new file",
                     bytes.len()
                 );
                 tally.old += 1;
@@ -129,21 +125,21 @@ impl Scene {
                 tally.old += 1;
             }
         }
-        let others = pictures::names(&self.bench.path("results"))
+        let others = names(&self.bench.path("results"))
             .into_iter()
             .filter(|name| !left.contains(name) && name != "new.png");
-        assert_eq!(others.count(), 0, "{what}: nothing else is there");
+        assert_eq!(others.count(), 0, "{what}: unexpected files");
         self.reset();
     }
 
-    /// An undisturbed run at the end: the new file, and nothing else.
+    /// Asserts that a run without a kill leaves the new file and nothing else.
     fn finish(&self) {
-        assert!(self.command().status().unwrap().success());
+        self.run().run();
         assert!(self.bench.read("results/new.png") == self.new);
         assert_eq!(
-            pictures::names(&self.bench.path("results")),
+            names(&self.bench.path("results")),
             ["new.png"],
-            "what killed runs left is gone"
+            "the temporary files of killed runs are removed"
         );
         self.reset();
     }
@@ -151,7 +147,7 @@ impl Scene {
 
 #[cfg(feature = "failpoints")]
 #[test]
-fn killed_at_any_named_place_the_old_file_or_the_new_one_is_there() {
+fn a_kill_at_a_failpoint_leaves_the_old_or_the_new_file() {
     const PLACES: [(&str, bool); 7] = [
         ("kill_in_check", false),
         ("kill_after_create", false),
@@ -165,17 +161,12 @@ fn killed_at_any_named_place_the_old_file_or_the_new_one_is_there() {
         let scene = Scene::new(replaces, 100);
         for (place, is_new) in PLACES {
             let mut tally = Tally::default();
-            let mut command = scene.command();
-            let output = command
-                .env("DRAGNEXT_FAILPOINTS", place)
-                .stderr(Stdio::piped())
-                .output()
-                .unwrap();
+            let ended = scene.run().env("DRAGNEXT_FAILPOINTS", place).ended();
             assert!(
-                String::from_utf8_lossy(&output.stderr).ends_with(&format!("failpoint {place}\n")),
-                "the last that was heard of it"
+                ended.stderr.ends_with(&format!("failpoint {place}\n")),
+                "{ended}"
             );
-            assert_eq!(output.status.signal(), Some(SIGKILL), "{place}");
+            assert_eq!(ended.signal, Some(SIGKILL), "{place}");
             scene.check(&mut tally, place);
             assert_eq!(
                 (tally.new, tally.left),
@@ -187,34 +178,30 @@ fn killed_at_any_named_place_the_old_file_or_the_new_one_is_there() {
     }
 }
 
-/// What a live run has is not taken for a dead one's: another run for the same output leaves it alone.
+/// A run does not remove the temporary file of a run with another output.
 #[cfg(feature = "failpoints")]
 #[test]
 fn the_temporary_file_of_another_output_stays() {
     let scene = Scene::new(true, 100);
-    let output = scene
-        .command()
-        .env("DRAGNEXT_FAILPOINTS", "kill_in_write")
-        .output()
-        .unwrap();
-    assert_eq!(output.status.signal(), Some(SIGKILL));
-    let left = pictures::names(&scene.bench.path("results"));
+    let run = scene.run().env("DRAGNEXT_FAILPOINTS", "kill_in_write");
+    assert_eq!(run.ended().signal, Some(SIGKILL));
+    let left = names(&scene.bench.path("results"));
     assert_eq!(left.len(), 2, "{left:?}");
-    let run = scene
+    scene
         .bench
-        .run(&["in.png", "--drag", "drag.json", "-o", "results/other.png"]);
-    assert_eq!(run.status, Some(0), "{}", run.stderr);
+        .shortest_edit(&["in.png", "--drag", "drag.json", "-o", "results/other.png"])
+        .run();
     assert!(
         scene.bench.path("results").join(&left[0]).exists(),
-        "it is not this run's to remove"
+        "it belongs to another output"
     );
     std::fs::remove_file(scene.bench.path("results/other.png")).unwrap();
     scene.finish();
 }
 
-/// A hundred kills, spread over the time that a run takes.
+/// 100 kills at random moments of a run.
 #[test]
-fn killed_at_random_moments_the_old_file_or_the_new_one_is_there() {
+fn a_kill_at_a_random_moment_leaves_the_old_or_the_new_file() {
     const KILLS: usize = 100;
     for replaces in [false, true] {
         // Large enough that encoding, writing and reading back take most of the time.
@@ -230,7 +217,7 @@ fn killed_at_random_moments_the_old_file_or_the_new_one_is_there() {
             let delay = delays
                 .next()
                 .unwrap_or_else(|| panic!("only {} of the runs were killed", tally.killed));
-            let mut child = scene.command().spawn().unwrap();
+            let mut child = scene.run().start();
             std::thread::sleep(delay.max(Duration::from_micros(100)));
             child.kill().unwrap();
             match child.wait().unwrap().signal() {
@@ -248,14 +235,14 @@ fn killed_at_random_moments_the_old_file_or_the_new_one_is_there() {
     }
 }
 
-/// One system call of a run: its name, which of that name it was in its thread, and its line.
+/// A system call of a run: its name, its number among the calls of that name in its thread, and its line in the log.
 struct Call {
     name: String,
     number: usize,
     line: String,
 }
 
-/// Calls that touch the output's folder in the thread that writes, in order, from the log of `strace`.
+/// Returns the calls on the output's folder in the writing thread, in order, from the log of `strace`.
 fn calls(log: &str) -> Vec<Call> {
     let mut counts = HashMap::new();
     let mut touching = Vec::new();
@@ -266,7 +253,7 @@ fn calls(log: &str) -> Vec<Call> {
         .split_whitespace()
         .next()
         .unwrap();
-    // Files of the folder that are open, by number.
+    // Descriptors of open files in the folder.
     let mut open = HashSet::new();
     for line in log.lines() {
         let Some((thread, call)) = line.split_once(char::is_whitespace) else {
@@ -288,7 +275,7 @@ fn calls(log: &str) -> Vec<Call> {
             .and_modify(|count| *count += 1)
             .or_insert(1);
         let first = rest.split([',', ')']).next().unwrap().to_owned();
-        // The command line names the output too, and so does the record on stdout.
+        // The command line and the record on stdout contain the output's name too.
         let names_it = rest.contains("results") && !["execve", "write"].contains(&name);
         if names_it || open.contains(&first) {
             touching.push(Call {
@@ -313,27 +300,18 @@ fn calls(log: &str) -> Vec<Call> {
     touching
 }
 
-/// The program under `strace`, which kills it at `inject`. Returns whether it ended well, and the log.
+/// Runs the program under `strace`, which kills it at `inject`. Returns whether it succeeded, and the log.
 fn traced(scene: &Scene, inject: Option<&Call>) -> (bool, String) {
-    let run = scene.command();
-    let mut command = Command::new("strace");
-    command.args(["-f", "-s", "100", "-o", "log"]);
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-s", "100", "-o", "log"]);
     if let Some(call) = inject {
-        command.arg(format!(
+        strace.arg(format!(
             "--inject={}:signal=KILL:when={}",
             call.name, call.number
         ));
     }
-    command
-        .arg(run.get_program())
-        .args(run.get_args())
-        .env_clear()
-        .env("HOME", scene.bench.folder())
-        .env("DRAGNEXT_CACHE_LIMIT", "0");
-    command
-        .current_dir(scene.bench.folder())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    let mut command = under(strace, &scene.run().into_command());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
     let status = command.status().unwrap();
     (
         status.success(),
@@ -342,16 +320,16 @@ fn traced(scene: &Scene, inject: Option<&Call>) -> (bool, String) {
 }
 
 #[test]
-fn killed_at_every_system_call_the_old_file_or_the_new_one_is_there() {
+fn a_kill_at_any_system_call_leaves_the_old_or_the_new_file() {
     if !Command::new("strace")
         .args(["-o", "/dev/null", "true"])
         .status()
         .is_ok_and(|status| status.success())
     {
-        report("skipped: strace is not installed, or may not trace");
+        report("skipped: strace is not installed, or tracing is not permitted");
         return;
     }
-    // Without and with an old file, and with what an earlier run left when it was killed.
+    // Without and with an old file, and with the temporary file of an earlier killed run.
     for (replaces, has_orphan) in [(false, false), (true, false), (true, true)] {
         let mut scene = Scene::new(replaces, 200);
         let (done, log) = traced(&scene, None);
@@ -364,7 +342,7 @@ fn killed_at_every_system_call_the_old_file_or_the_new_one_is_there() {
             scene.restore();
             traced(&scene, Some(&write));
             scene.orphan = scene.left().pop();
-            assert!(scene.orphan.is_some(), "killed while it wrote");
+            assert!(scene.orphan.is_some(), "the run was killed during a write");
         }
         scene.restore();
         let (done, log) = traced(&scene, None);
@@ -388,7 +366,7 @@ fn killed_at_every_system_call_the_old_file_or_the_new_one_is_there() {
                 .unwrap();
             assert!(
                 last.contains("results") || !call.line.contains("results"),
-                "{what}: and it was at this call: {last}"
+                "{what}: killed at another call: {last}"
             );
             scene.check(&mut tally, &what);
             *places.entry(call.name.clone()).or_insert(0) += 1;
@@ -405,7 +383,8 @@ fn killed_at_every_system_call_the_old_file_or_the_new_one_is_there() {
     }
 }
 
-/// The file is synced before it is renamed, and its folder afterwards: a crash of the machine, too, leaves the old file or the new one.
+/// Asserts that the file is synced before it is renamed, and its folder afterwards, so that a crash of the machine leaves the old or the
+/// new file.
 fn assert_durable(calls: &[Call]) {
     let place = |what: &str, wanted: &dyn Fn(&Call) -> bool| {
         calls.iter().position(wanted).unwrap_or_else(|| {

@@ -1,9 +1,8 @@
-//! The demo model moves what it is asked to move: two SceneBench cases through the program, held to the truth that the
-//! scene was rendered with.
+//! Two SceneBench cases with the demo model, compared with the ground truth that was rendered with the scene.
 
 use std::path::{Path, PathBuf};
 
-use assert_cmd::Command;
+use crate::bench::{Bench, report};
 use image::RgbImage;
 
 fn case(name: &str) -> PathBuf {
@@ -12,7 +11,8 @@ fn case(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// 1 - squared error to the truth over that of doing nothing, where the object is or should be: 1 is perfect, 0 is doing nothing.
+/// Returns the gain in the area where the object is or should be: 1 - (squared error of the edit) / (squared error of the input).
+/// 1 is perfect, 0 is no edit.
 fn gain(case: &Path, edit: &RgbImage) -> f64 {
     let read = |name: &str| image::open(case.join(name)).unwrap().into_rgb8();
     let (input, truth, area) = (read("input.png"), read("truth.png"), read("area.png"));
@@ -35,32 +35,23 @@ fn gain(case: &Path, edit: &RgbImage) -> f64 {
 
 #[test]
 fn the_demo_model_moves_objects() {
-    // The drag alone, without a LoRA, to keep the test short; moving nothing scores 0, erasing the object below 0.5.
+    // Without a LoRA, to keep the test short. An edit that erases the object scores below 0.5.
     for (name, least) in [("translation-00", 0.7), ("hinge-00", 0.5)] {
-        let folder = tempfile::tempdir().unwrap();
-        let out = folder.path().join("out.png");
-        let mut command = Command::cargo_bin("dragnext").unwrap();
-        command
-            .env_clear()
-            .arg("edit")
+        let bench = Bench::new();
+        bench
+            .dragnext(["edit"])
             .arg(case(name).join("input.png"))
             .arg("--drag")
-            .arg(case(name).join("drag.json"));
-        let output = command
-            .args(["--model", "demo", "--no-lora", "-o"])
-            .arg(&out)
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let gain = gain(&case(name), &image::open(&out).unwrap().into_rgb8());
+            .arg(case(name).join("drag.json"))
+            .args(["--model", "demo", "--no-lora", "-o", "out.png"])
+            .any_stderr()
+            .run();
+        let edit = image::open(bench.path("out.png")).unwrap().into_rgb8();
+        let gain = gain(&case(name), &edit);
         assert!(
             gain >= least,
-            "{name}: the gain is {gain:.3}, at least {least} is asked for"
+            "{name}: the gain is {gain:.3}, expected at least {least}"
         );
-        println!("{name}: gain {gain:.3}");
+        report(&format!("{name}: gain {gain:.3}"));
     }
 }

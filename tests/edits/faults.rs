@@ -1,113 +1,73 @@
-//! Faults of weights, of numbers and of devices, through the program: each test proves first that its fault happened.
+//! Edits with faulty weights, LoRA files, configurations, values and devices. Each test first proves that its fault happened.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
 
-use assert_cmd::Command;
+use crate::bench::fixture::path as fixture;
+use crate::bench::{Bench, Ended, Run};
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(name)
-}
-
-/// A copy of the tiny model that a test may break, and a place for the result.
-struct Bench {
-    folder: tempfile::TempDir,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for part in ["unet", "vae", "text_encoder", "tokenizer", "scheduler"] {
-            let to = folder.path().join("model").join(part);
-            std::fs::create_dir_all(&to).unwrap();
-            for entry in std::fs::read_dir(fixture("tiny").join(part)).unwrap() {
-                let entry = entry.unwrap();
-                std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-            }
+/// Returns a bench with a copy of the tiny model, which the test may damage.
+fn model_bench() -> Bench {
+    let bench = Bench::new();
+    for part in ["unet", "vae", "text_encoder", "tokenizer", "scheduler"] {
+        for entry in std::fs::read_dir(fixture("tiny").join(part)).unwrap() {
+            let entry = entry.unwrap();
+            let name = Path::new("model").join(part).join(entry.file_name());
+            bench.write(name, std::fs::read(entry.path()).unwrap());
         }
-        Self { folder }
     }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn unet(&self) -> PathBuf {
-        self.path("model/unet/diffusion_pytorch_model.safetensors")
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::cargo_bin("dragnext").unwrap();
-        command
-            .env_clear()
-            .env("HOME", self.folder.path())
-            .env("DRAGNEXT_CACHE_LIMIT", "0")
-            .current_dir(self.folder.path());
-        command
-            .arg("edit")
-            .arg(fixture("edit/input.png"))
-            .arg("--drag")
-            .arg(fixture("edit/drag.json"));
-        command
-            .arg("--model")
-            .arg(self.path("model"))
-            .arg("-o")
-            .arg(self.path("out.png"));
-        command.args(["--size", "80"]);
-        command
-    }
-
-    /// Runs the edit and checks that it failed as it should: status, kind, and nothing left behind.
-    fn fails(&self, command: &mut Command, status: i32, kind: &str) -> String {
-        let output = command.arg("--json").output().unwrap();
-        let (stdout, stderr) = texts(&output);
-        assert_eq!(output.status.code(), Some(status), "{stderr}");
-        let record: serde_json::Value =
-            serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}"));
-        assert_eq!(record["error"]["kind"], kind, "{record}");
-        let left: Vec<_> = std::fs::read_dir(self.folder.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
-        assert_eq!(left, ["model"], "nothing is left behind");
-        stderr
-    }
+    bench
 }
 
-fn texts(output: &Output) -> (String, String) {
-    (
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    )
+fn unet(bench: &Bench) -> PathBuf {
+    bench.path("model/unet/diffusion_pytorch_model.safetensors")
+}
+
+/// Returns an edit of the fixtures' picture with this model and `drag`. It prints a record.
+fn edit_with(bench: &Bench, drag: &Path) -> Run {
+    bench
+        .dragnext(["edit", "--json", "--model", "model", "-o", "out.png"])
+        .arg(fixture("edit/input.png"))
+        .arg("--drag")
+        .arg(drag)
+        .args(["--size", "80"])
+        .any_stderr()
+}
+
+fn edit(bench: &Bench) -> Run {
+    edit_with(bench, &fixture("edit/drag.json"))
+}
+
+/// Runs an edit that must fail with this status and kind and leave no file, and returns its messages.
+fn fails(bench: &Bench, run: Run, status: i32, kind: &str) -> String {
+    let Ended { record, stderr, .. } = run.status(status).any_stdout().run();
+    assert_eq!(record.kind(), kind, "{record}");
+    assert_eq!(bench.names(), ["model"]);
+    stderr
 }
 
 #[test]
-fn the_untouched_model_works() {
-    let bench = Bench::new();
-    let output = bench.command().arg("--json").output().unwrap();
-    let (stdout, stderr) = texts(&output);
-    assert!(output.status.success(), "{stderr}");
-    let record: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+fn the_undamaged_model_works() {
+    let bench = model_bench();
+    let ended = edit(&bench).any_stdout().run();
+    let (record, stderr) = (ended.record, ended.stderr);
     assert_eq!(record["status"], "done");
-    assert!(!stderr.contains("failpoint"), "no fault was asked for");
+    assert!(!stderr.contains("failpoint"), "no failpoint is active");
     assert!(bench.path("out.png").is_file());
 }
 
-/// A file cut anywhere: in its length, in its header, in its numbers.
+/// The file is truncated in its length field, its header and its values.
 #[test]
-fn truncated_weights_are_named() {
-    let bench = Bench::new();
-    let whole = std::fs::read(bench.unet()).unwrap();
+fn truncated_weights_are_rejected() {
+    let bench = model_bench();
+    let whole = std::fs::read(unet(&bench)).unwrap();
     for length in [0, 1, 7, 8, 9, 100, whole.len() / 2, whole.len() - 1] {
-        std::fs::write(bench.unet(), &whole[..length]).unwrap();
+        std::fs::write(unet(&bench), &whole[..length]).unwrap();
         assert_eq!(
-            std::fs::metadata(bench.unet()).unwrap().len(),
+            std::fs::metadata(unet(&bench)).unwrap().len(),
             length as u64,
             "the file is cut"
         );
-        let stderr = bench.fails(&mut bench.command(), 2, "weights.damaged");
+        let stderr = fails(&bench, edit(&bench), 2, "weights.damaged");
         assert!(
             stderr.contains("diffusion_pytorch_model.safetensors"),
             "{stderr}"
@@ -116,19 +76,19 @@ fn truncated_weights_are_named() {
 }
 
 #[test]
-fn a_header_that_claims_too_much_is_refused() {
-    let bench = Bench::new();
-    let whole = std::fs::read(bench.unet()).unwrap();
+fn a_header_length_beyond_the_file_is_rejected() {
+    let bench = model_bench();
+    let whole = std::fs::read(unet(&bench)).unwrap();
     for claim in [1u64 << 60, u64::MAX, whole.len() as u64] {
         let mut bytes = whole.clone();
         bytes[..8].copy_from_slice(&claim.to_le_bytes());
-        std::fs::write(bench.unet(), bytes).unwrap();
-        let stderr = bench.fails(&mut bench.command(), 2, "weights.damaged");
+        std::fs::write(unet(&bench), bytes).unwrap();
+        let stderr = fails(&bench, edit(&bench), 2, "weights.damaged");
         assert!(stderr.contains(&claim.to_string()), "{stderr}");
     }
 }
 
-/// Rewrites the header of the UNet's file; the numbers stay.
+/// Changes the header of a safetensors file and keeps its values.
 fn rewrite_header(path: &Path, change: impl Fn(&mut serde_json::Map<String, serde_json::Value>)) {
     let bytes = std::fs::read(path).unwrap();
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -142,21 +102,21 @@ fn rewrite_header(path: &Path, change: impl Fn(&mut serde_json::Map<String, serd
 }
 
 #[test]
-fn overlapping_tensors_are_refused() {
-    let bench = Bench::new();
-    rewrite_header(&bench.unet(), |header| {
+fn overlapping_tensors_are_rejected() {
+    let bench = model_bench();
+    rewrite_header(&unet(&bench), |header| {
         let first = header["conv_in.bias"].clone();
         header["conv_out.bias"]["data_offsets"][0] = first["data_offsets"][0].clone();
     });
-    let stderr = bench.fails(&mut bench.command(), 2, "weights.damaged");
+    let stderr = fails(&bench, edit(&bench), 2, "weights.damaged");
     assert!(stderr.contains("header is invalid"), "{stderr}");
 }
 
-/// Missing, extra and misshapen tensors are named all at once, with both shapes.
+/// Missing, unknown and misshapen tensors are reported together, with both shapes.
 #[test]
-fn tensors_that_do_not_fit_are_all_named() {
-    let bench = Bench::new();
-    rewrite_header(&bench.unet(), |header| {
+fn all_mismatched_tensors_are_reported() {
+    let bench = model_bench();
+    rewrite_header(&unet(&bench), |header| {
         let bias = header.remove("conv_in.bias").unwrap();
         header.insert("conv_in.bais".into(), bias);
         let shape = header["conv_in.weight"]["shape"]
@@ -165,7 +125,7 @@ fn tensors_that_do_not_fit_are_all_named() {
             .clone();
         header["conv_in.weight"]["shape"] = shape.into_iter().rev().collect();
     });
-    let stderr = bench.fails(&mut bench.command(), 2, "weights.mismatch");
+    let stderr = fails(&bench, edit(&bench), 2, "weights.mismatch");
     for part in [
         "`conv_in.bias` [8] is missing",
         "`conv_in.bais` [8] is not part",
@@ -176,17 +136,17 @@ fn tensors_that_do_not_fit_are_all_named() {
 }
 
 #[test]
-fn weights_of_another_type_are_refused() {
-    let bench = Bench::new();
-    rewrite_header(&bench.unet(), |header| {
+fn weights_of_an_integer_type_are_rejected() {
+    let bench = model_bench();
+    rewrite_header(&unet(&bench), |header| {
         header["conv_in.bias"]["dtype"] = "I32".into()
     });
-    let stderr = bench.fails(&mut bench.command(), 2, "weights.mismatch");
+    let stderr = fails(&bench, edit(&bench), 2, "weights.mismatch");
     assert!(stderr.contains("`conv_in.bias` is I32"), "{stderr}");
 }
 
 #[test]
-fn unsupported_configurations_are_named() {
+fn unsupported_configurations_are_rejected() {
     for (part, key, value) in [
         ("unet", "class_embed_type", "\"timestep\""),
         ("unet", "transformer_layers_per_block", "2"),
@@ -194,7 +154,7 @@ fn unsupported_configurations_are_named() {
         ("scheduler", "prediction_type", "\"v_prediction\""),
         ("text_encoder", "hidden_act", "\"gelu\""),
     ] {
-        let bench = Bench::new();
+        let bench = model_bench();
         let name = if part == "scheduler" {
             "scheduler_config.json"
         } else {
@@ -205,7 +165,7 @@ fn unsupported_configurations_are_named() {
             serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         config.insert(key.into(), serde_json::from_str(value).unwrap());
         std::fs::write(&path, serde_json::to_vec(&config).unwrap()).unwrap();
-        let stderr = bench.fails(&mut bench.command(), 2, "weights.unsupported");
+        let stderr = fails(&bench, edit(&bench), 2, "weights.unsupported");
         assert!(
             stderr.contains(key) && stderr.contains(value.trim_matches('"')),
             "{stderr}"
@@ -213,15 +173,16 @@ fn unsupported_configurations_are_named() {
     }
 }
 
-/// Pickles can run code; they are never opened, wherever they are given.
+/// Pickles can execute code, so they are never opened.
 #[test]
-fn pickles_are_refused() {
+fn pickles_are_rejected() {
     for name in ["model.ckpt", "model.pt", "model.bin"] {
-        let bench = Bench::new();
+        let bench = model_bench();
         let pickle = bench.path("model").join(name);
         std::fs::write(&pickle, b"\x80\x04.").unwrap();
-        let stderr = bench.fails(
-            bench.command().arg("--lora").arg(&pickle),
+        let stderr = fails(
+            &bench,
+            edit(&bench).arg("--lora").arg(&pickle),
             2,
             "weights.format",
         );
@@ -230,16 +191,16 @@ fn pickles_are_refused() {
             "{stderr}"
         );
     }
-    let bench = Bench::new();
-    std::fs::rename(bench.unet(), bench.unet().with_extension("bin")).unwrap();
-    let stderr = bench.fails(&mut bench.command(), 2, "weights.format");
+    let bench = model_bench();
+    std::fs::rename(unet(&bench), unet(&bench).with_extension("bin")).unwrap();
+    let stderr = fails(&bench, edit(&bench), 2, "weights.format");
     assert!(stderr.contains("diffusion_pytorch_model.bin"), "{stderr}");
 }
 
-/// Not a number, wherever it appears, stops the edit with stage and step; no picture is written.
+/// The error names the stage and the step, and no picture is written.
 #[cfg(feature = "failpoints")]
 #[test]
-fn not_a_number_stops_the_edit() {
+fn a_value_that_is_not_finite_stops_the_edit() {
     for (place, expected) in [
         (
             "nan_in_unet",
@@ -248,69 +209,43 @@ fn not_a_number_stops_the_edit() {
         ("nan_in_loss", "drag, step 1: the loss is not finite"),
         ("nan_in_decode", "decode, step 1: the picture is not finite"),
     ] {
-        let bench = Bench::new();
-        let mut command = bench.command();
-        let stderr = bench.fails(
-            command.env("DRAGNEXT_FAILPOINTS", place),
-            1,
-            "compute.not_finite",
-        );
-        assert!(
-            stderr.contains(&format!("failpoint {place}")),
-            "the fault happened: {stderr}"
-        );
-        assert!(stderr.contains(expected), "{stderr}");
+        let bench = model_bench();
+        let run = edit(&bench)
+            .env("DRAGNEXT_FAILPOINTS", place)
+            .stderr_has(format!("failpoint {place}"))
+            .stderr_has(expected);
+        fails(&bench, run, 1, "compute.not_finite");
     }
 }
 
-/// A panic is a bug with a record and a message like those of other errors; Rust's own text comes when it is asked for.
+/// A panic gets a record and a message like other errors. `RUST_BACKTRACE` adds Rust's own message.
 #[cfg(feature = "failpoints")]
 #[test]
 fn a_panic_is_reported_as_a_bug() {
-    let bench = Bench::new();
-    let stderr = bench.fails(
-        bench
-            .command()
-            .env("DRAGNEXT_FAILPOINTS", "panic_in_decode"),
-        101,
-        "bug",
-    );
-    assert!(
-        stderr.contains("failpoint panic_in_decode\n"),
-        "the fault happened: {stderr}"
-    );
-    assert!(
-        stderr.contains(
-            "error: a bug in dragnext: failpoint panic_in_decode (src/pipeline/stages.rs:"
-        ),
-        "{stderr}"
-    );
-    assert!(stderr.contains("\n\nhint: please report this"), "{stderr}");
+    let bench = model_bench();
+    let panicking = || edit(&bench).env("DRAGNEXT_FAILPOINTS", "panic_in_decode");
+    let run = panicking()
+        .stderr_has("failpoint panic_in_decode\n")
+        .stderr_has("error: a bug in dragnext: failpoint panic_in_decode (src/pipeline/")
+        .stderr_has("\n\nhint: please report this");
+    let stderr = fails(&bench, run, 101, "bug");
     assert!(
         !stderr.contains("panicked") && !stderr.contains("thread"),
         "{stderr}"
     );
 
-    let bench = Bench::new();
-    let command = &mut bench.command();
-    let stderr = bench.fails(
-        command
-            .env("DRAGNEXT_FAILPOINTS", "panic_in_decode")
-            .env("RUST_BACKTRACE", "1"),
-        101,
-        "bug",
-    );
-    assert!(
-        stderr.contains("panicked at") && stderr.contains("stack backtrace"),
-        "{stderr}"
-    );
+    let run = panicking()
+        .env("RUST_BACKTRACE", "1")
+        .stderr_has("panicked at")
+        .stderr_has("stack backtrace");
+    fails(&bench, run, 101, "bug");
 }
 
-/// A learning rate that throws the latent out of its range stops the edit; who asks for it gets the best there was, and is told.
+/// A learning rate that is too large stops the edit. With `--keep-partial` the best latent so far is decoded, with a warning.
 #[test]
-fn a_drag_that_diverges_is_stopped() {
-    let bench = Bench::new();
-    let lively = [
+fn a_diverging_drag_stops_the_edit() {
+    let bench = model_bench();
+    let diverging = [
         "--lr",
         "100",
         "--no-lora",
@@ -321,41 +256,31 @@ fn a_drag_that_diverges_is_stopped() {
         "--iterations",
         "3",
     ];
-    let stderr = bench.fails(bench.command().args(lively), 1, "compute.diverged");
+    let stderr = fails(&bench, edit(&bench).args(diverging), 1, "compute.diverged");
     assert!(
         stderr.contains("drag, step 1: the latent diverged at a learning rate of 100")
             && stderr.contains("--keep-partial"),
         "{stderr}"
     );
 
-    let output = bench
-        .command()
-        .args(lively)
-        .args(["--keep-partial", "true", "--json"])
-        .output()
-        .unwrap();
-    let (stdout, stderr) = texts(&output);
-    assert!(output.status.success(), "{stderr}");
-    let record: serde_json::Value = serde_json::from_str(&stdout).unwrap();
-    assert!(
-        record["warnings"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|warning| warning["kind"] == "drag.diverged"),
-        "{record}"
-    );
+    let record = edit(&bench)
+        .args(diverging)
+        .args(["--keep-partial", "true"])
+        .record();
+    assert!(record.warnings().contains(&"drag.diverged"), "{record}");
     assert!(image::open(bench.path("out.png")).is_ok());
 
-    // At the method's own rate nothing diverges, so what stopped the edit was the rate.
-    let mut calm = bench.command();
-    calm.args(&lively[2..]).args(["--overwrite", "--quiet"]);
-    assert!(calm.output().unwrap().status.success());
+    // The same edit with the default learning rate succeeds.
+    edit(&bench)
+        .args(&diverging[2..])
+        .arg("--overwrite")
+        .any_stdout()
+        .run();
 }
 
-/// LoRA files as diffusers and peft write them are used; one of another model is refused with the tensors that do not fit.
+/// LoRA files in the formats of diffusers and peft are accepted. One of another model is rejected with the mismatched tensors.
 #[test]
-fn a_lora_of_another_model_is_named() {
+fn a_lora_of_another_model_is_rejected() {
     let brief = [
         "--strength",
         "0.04",
@@ -370,30 +295,27 @@ fn a_lora_of_another_model_is_named() {
         "lora_old.safetensors",
         "lora_peft.safetensors",
     ] {
-        let bench = Bench::new();
-        let output = bench
-            .command()
+        let bench = model_bench();
+        edit(&bench)
             .args(brief)
             .arg("--lora")
             .arg(fixture(file))
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{file}: {}", texts(&output).1);
+            .any_stdout()
+            .run();
     }
-    let bench = Bench::new();
-    let mut command = bench.command();
-    let stderr = bench.fails(
-        command.args(brief).arg("--lora").arg(other_lora(&bench)),
-        2,
-        "lora.mismatch",
-    );
+    let bench = model_bench();
+    let run = edit(&bench)
+        .args(brief)
+        .arg("--lora")
+        .arg(other_lora(&bench));
+    let stderr = fails(&bench, run, 2, "lora.mismatch");
     assert!(
         stderr.contains("to_q") && stderr.contains("[4, 9]"),
         "{stderr}"
     );
 }
 
-/// A LoRA file in peft's names whose first matrix has nine input channels, which no layer of the tiny model has.
+/// Writes a LoRA file with peft's names whose first matrix has nine input channels; no layer of the tiny model has nine.
 fn other_lora(bench: &Bench) -> PathBuf {
     let path = bench.path("model/other.safetensors");
     let name = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q";
@@ -410,17 +332,22 @@ fn other_lora(bench: &Bench) -> PathBuf {
 }
 
 #[test]
-fn half_precision_on_the_cpu_is_refused() {
+fn half_precision_on_the_cpu_is_rejected() {
     for dtype in ["f16", "bf16"] {
-        let bench = Bench::new();
-        let stderr = bench.fails(bench.command().args(["--dtype", dtype]), 2, "device.dtype");
+        let bench = model_bench();
+        let stderr = fails(
+            &bench,
+            edit(&bench).args(["--dtype", dtype]),
+            2,
+            "device.dtype",
+        );
         assert!(stderr.contains("f32"), "{stderr}");
     }
 }
 
 #[test]
-fn prompts_that_are_too_long_are_refused() {
-    let bench = Bench::new();
+fn prompts_that_are_too_long_are_rejected() {
+    let bench = model_bench();
     let mut drag: serde_json::Value =
         serde_json::from_slice(&std::fs::read(fixture("edit/drag.json")).unwrap()).unwrap();
     drag["prompt"] = "cat ".repeat(100).into();
@@ -429,19 +356,6 @@ fn prompts_that_are_too_long_are_refused() {
     }
     let path = bench.path("model/drag.json");
     std::fs::write(&path, drag.to_string()).unwrap();
-    let mut command = Command::cargo_bin("dragnext").unwrap();
-    command
-        .env_clear()
-        .arg("edit")
-        .arg(fixture("edit/input.png"))
-        .arg("--drag")
-        .arg(path);
-    command
-        .arg("--model")
-        .arg(bench.path("model"))
-        .arg("-o")
-        .arg(bench.path("out.png"))
-        .args(["--size", "80"]);
-    let stderr = bench.fails(&mut command, 2, "instruction.prompt_too_long");
-    assert!(stderr.contains("the text encoder reads 77"), "{stderr}");
+    let run = edit_with(&bench, &path).stderr_has("the text encoder reads 77");
+    fails(&bench, run, 2, "instruction.prompt_too_long");
 }

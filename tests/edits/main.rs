@@ -1,4 +1,4 @@
-//! Whole edits through the program: `dragnext edit` and `dragnext check`, their cache, their results on the disk, faults, and kills at any moment.
+//! Whole edits through the program: `dragnext edit`, `check` and `show`, the cache, outputs, faults, signals and kills.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,4 +18,6 @@ mod demo;
 mod faults;
 mod outputs;
 mod show;
+#[cfg(unix)]
+mod signals;
 mod window;

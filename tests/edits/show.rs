@@ -1,15 +1,10 @@
-//! What an edit leaves inside its PNG: shown, and done again.
+//! The report inside a result's PNG: `show` prints it, and `edit --like` repeats the edit.
 
-use std::path::{Path, PathBuf};
-use std::process::Output;
-
-use assert_cmd::Command;
 use image::{ImageBuffer, Luma, Rgb, RgbImage};
 use serde_json::Value;
 
-fn tiny() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny")
-}
+use crate::bench::tiny::model;
+use crate::bench::{Bench, Record, Run, report};
 
 const DRAG: &str = r#"{ "version": 1, "prompt": "a wave", "regions": [
     { "id": "ball", "type": "translation", "region": { "ellipse": [40, 40, 14, 12] }, "handle": [40, 40], "target": [60, 45] } ],
@@ -18,170 +13,106 @@ const DRAG: &str = r#"{ "version": 1, "prompt": "a wave", "regions": [
 const MASKED: &str = r#"{ "version": 1, "regions": [
     { "id": "ball", "type": "translation", "region": { "mask": "masks/ball.png" }, "handle": [40, 40], "target": [60, 45] } ] }"#;
 
-/// A folder with a picture, and the program in it.
-struct Bench {
-    folder: tempfile::TempDir,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let bench = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
-        bench.picture("in.png", 96, 80);
-        bench.write("drag.json", DRAG);
-        bench
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.path(name)).unwrap()
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        std::fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
-        std::fs::write(self.path(name), text).unwrap();
-    }
-
-    fn picture(&self, name: &str, width: u32, height: u32) {
-        let wave = |x: u32, y: u32| {
-            ((f64::from(x) * 0.2).sin() * 50.0 + (f64::from(y) * 0.13).cos() * 50.0 + 128.0) as u8
-        };
-        RgbImage::from_fn(width, height, |x, y| {
-            Rgb([wave(x, y), wave(y, x), wave(x + y, x)])
-        })
-        .save(self.path(name))
-        .unwrap();
-    }
-
-    fn mask(&self, name: &str) {
-        std::fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
-        let inside = |x: u32, y: u32| {
-            Luma([if (26..54).contains(&x) && (28..52).contains(&y) {
-                255_u8
-            } else {
-                0
-            }])
-        };
-        ImageBuffer::from_fn(96, 80, inside)
-            .save(self.path(name))
-            .unwrap();
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::cargo_bin("dragnext").unwrap();
-        command
-            .env_clear()
-            .env("HOME", self.folder.path())
-            .env("DRAGNEXT_CACHE_LIMIT", "0")
-            .current_dir(self.folder.path())
-            .args(arguments);
-        command
-    }
-
-    /// An edit with the tiny model; the LoRA's steps come from the environment, as one of three places that settings come from.
-    fn edit(&self, arguments: &[&str]) -> Command {
-        let mut command = self.command(&["edit"]);
-        command
-            .args(arguments)
-            .arg("--json")
-            .env("DRAGNEXT_MODEL", tiny());
-        command
-    }
-
-    /// The first edit: settings from flag, environment and drag file.
-    fn make(&self, out: &str, more: &[&str]) -> Value {
-        let mut command = self.edit(&[
-            "in.png",
-            "--drag",
-            "drag.json",
-            "-o",
-            out,
-            "--timesteps",
-            "2",
-        ]);
-        done(command.args(more).env("DRAGNEXT_LORA_STEPS", "2"))
-    }
-
-    fn note(&self, picture: &str) -> Value {
-        serde_json::from_slice(&succeeds(&mut self.command(&["show", picture, "--json"])).stdout)
-            .unwrap()
-    }
-}
-
-fn succeeds(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
-}
-
-/// The record of an edit that must succeed.
-fn done(command: &mut Command) -> Value {
-    serde_json::from_slice(&succeeds(command).stdout).unwrap()
-}
-
-/// The kind of error of an edit that must not begin, and what it says.
-fn refused(command: &mut Command) -> (String, String) {
-    let output = command.output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{stderr}");
-    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
-    (record["error"]["kind"].as_str().unwrap().to_owned(), stderr)
-}
-
-fn warnings(record: &Value) -> Vec<&str> {
-    record["warnings"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|warning| warning["kind"].as_str().unwrap())
-        .collect()
-}
-
-/// The same picture and the report of the first result: the same file, though neither drag file nor flags are there any more.
-#[test]
-fn an_edit_is_done_again_from_its_result() {
+/// A bench with a picture and a drag file.
+fn bench() -> Bench {
     let bench = Bench::new();
-    let first = bench.make("out.png", &[]);
+    picture(&bench, "in.png", 96, 80);
+    bench.write("drag.json", DRAG);
+    bench
+}
+
+fn picture(bench: &Bench, name: &str, width: u32, height: u32) {
+    let wave = |x: u32, y: u32| {
+        ((f64::from(x) * 0.2).sin() * 50.0 + (f64::from(y) * 0.13).cos() * 50.0 + 128.0) as u8
+    };
+    RgbImage::from_fn(width, height, |x, y| {
+        Rgb([wave(x, y), wave(y, x), wave(x + y, x)])
+    })
+    .save(bench.path(name))
+    .unwrap();
+}
+
+fn mask(bench: &Bench, name: &str) {
+    let inside = |x: u32, y: u32| (26..54).contains(&x) && (28..52).contains(&y);
+    let mask = ImageBuffer::from_fn(96, 80, |x, y| Luma([if inside(x, y) { 255_u8 } else { 0 }]));
+    let path = bench.path(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    mask.save(path).unwrap();
+}
+
+/// `dragnext edit --json` with the tiny model, named in the environment.
+fn edit(bench: &Bench, arguments: &[&str]) -> Run {
+    let run = bench.dragnext(["edit"]).args(arguments).arg("--json");
+    run.env("DRAGNEXT_MODEL", model()).any_stderr()
+}
+
+/// Runs an edit whose settings come from a flag, the environment and the drag file.
+fn make(bench: &Bench, out: &str, arguments: &[&str]) -> Record {
+    edit(bench, &["in.png", "--drag", "drag.json", "-o", out])
+        .args(["--timesteps", "2"])
+        .args(arguments)
+        .env("DRAGNEXT_LORA_STEPS", "2")
+        .record()
+}
+
+/// Returns what `dragnext show` prints.
+fn show(bench: &Bench, arguments: &[&str]) -> String {
+    let run = bench.dragnext(["show"]).args(arguments);
+    run.any_stdout().run().stdout
+}
+
+/// Returns the report inside a picture.
+fn note(bench: &Bench, picture: &str) -> Record {
+    bench.dragnext(["show", picture, "--json"]).record()
+}
+
+/// Returns the error kind and stderr of a rejected edit.
+fn rejected(run: Run) -> (String, String) {
+    let ended = run.status(2).any_stdout().run();
+    (ended.kind().to_owned(), ended.stderr)
+}
+
+/// The picture and the report of the first result give the same file again, without the drag file and the flags.
+#[test]
+fn an_edit_is_repeated_from_its_result() {
+    let bench = bench();
+    let first = make(&bench, "out.png", &[]);
     std::fs::remove_file(bench.path("drag.json")).unwrap();
-    let second = done(&mut bench.edit(&["in.png", "--like", "out.png", "-o", "again.png"]));
+    let second = edit(&bench, &["in.png", "--like", "out.png", "-o", "again.png"]).record();
     assert!(
         bench.read("out.png") == bench.read("again.png"),
-        "the same bytes, report included"
+        "the bytes are equal, including the report"
     );
     assert_eq!(first["job"], second["job"]);
     assert_eq!(
-        (&second["like"], second.get("drag"), warnings(&second)),
+        (&second["like"], second.get("drag"), second.warnings()),
         (&Value::from("out.png"), None, vec![])
     );
 
-    let shown = succeeds(&mut bench.command(&["show", "out.png", "--drag"])).stdout;
-    bench.write("shown.json", std::str::from_utf8(&shown).unwrap());
-    let third = done(&mut bench.edit(&["in.png", "--drag", "shown.json", "-o", "third.png"]));
+    let shown = show(&bench, &["out.png", "--drag"]);
+    bench.write("shown.json", shown);
+    let third = edit(
+        &bench,
+        &["in.png", "--drag", "shown.json", "-o", "third.png"],
+    )
+    .record();
     assert_eq!(
         first["out_sha256"], third["out_sha256"],
-        "the drag file that is shown asks for the same"
+        "the printed drag file gives the same result"
     );
 }
 
-/// Points alone are a drag; they and the `edit_prompt` come back from the report.
+/// A drag may consist of points only; the report contains them and the `edit_prompt`.
 #[test]
-fn a_drag_of_points_is_edited_and_done_again() {
-    let bench = Bench::new();
+fn a_drag_of_points_is_edited_and_repeated() {
+    let bench = bench();
     let points = r#"{ "version": 1, "edit_prompt": "a wave on its side", "regions": [
         { "id": "crest", "type": "point", "handle": [40, 40], "target": [60, 45] },
         { "type": "point", "handle": [70, 60], "target": [70, 30.5] } ],
       "settings": { "seed": 3, "strength": 0.08, "iterations": 2 } }"#;
     bench.write("drag.json", points);
-    let first = bench.make("out.png", &["--no-lora"]);
-    assert_eq!(warnings(&first), ["edit_prompt.unused"]);
+    let first = make(&bench, "out.png", &["--no-lora"]);
+    assert_eq!(first.warnings(), ["edit_prompt.unused"]);
     assert_ne!(
         image::open(bench.path("out.png")).unwrap(),
         image::open(bench.path("in.png")).unwrap()
@@ -205,11 +136,10 @@ fn a_drag_of_points_is_edited_and_done_again() {
         "again.png",
         "--no-lora",
     ];
-    let second = done(&mut bench.edit(&again));
-    assert_eq!(warnings(&second), ["edit_prompt.unused"]);
+    let second = edit(&bench, &again).record();
+    assert_eq!(second.warnings(), ["edit_prompt.unused"]);
     assert!(bench.read("out.png") == bench.read("again.png"));
-    let shown = succeeds(&mut bench.command(&["show", "out.png"])).stdout;
-    let shown = String::from_utf8(shown).unwrap();
+    let shown = show(&bench, &["out.png"]);
     for line in [
         "  edited    a wave on its side",
         "  region    crest: point, from (40, 40) to (60, 45)",
@@ -220,31 +150,29 @@ fn a_drag_of_points_is_edited_and_done_again() {
 }
 
 #[test]
-fn an_edit_without_compositing_is_done_again_without() {
-    let bench = Bench::new();
-    bench.make("out.png", &["--no-composite", "--no-lora"]);
-    done(&mut bench.edit(&["in.png", "--like", "out.png", "-o", "again.png"]));
+fn an_edit_without_compositing_is_repeated_without() {
+    let bench = bench();
+    make(&bench, "out.png", &["--no-composite", "--no-lora"]);
+    edit(&bench, &["in.png", "--like", "out.png", "-o", "again.png"]).record();
     assert!(bench.read("out.png") == bench.read("again.png"));
-    assert_eq!(bench.note("again.png")["composite"], false);
+    assert_eq!(note(&bench, "again.png")["composite"], false);
 }
 
 #[test]
-fn flags_and_the_environment_go_before_the_report() {
-    let bench = Bench::new();
-    bench.make("out.png", &["--no-lora"]);
-    assert_eq!(bench.note("out.png")["seed"], 3);
+fn flags_and_the_environment_take_precedence_over_the_report() {
+    let bench = bench();
+    make(&bench, "out.png", &["--no-lora"]);
+    assert_eq!(note(&bench, "out.png")["seed"], 3);
     let again = |arguments: &[&str]| {
-        let mut command = bench.edit(&["in.png", "--like", "out.png"]);
-        done(
-            command
-                .args(arguments)
-                .env("DRAGNEXT_SEED", "8")
-                .env("DRAGNEXT_ITERATIONS", "1"),
-        );
+        edit(&bench, &["in.png", "--like", "out.png"])
+            .args(arguments)
+            .env("DRAGNEXT_SEED", "8")
+            .env("DRAGNEXT_ITERATIONS", "1")
+            .record();
     };
     again(&["-o", "env.png"]);
     again(&["-o", "flag.png", "--seed", "9"]);
-    let (env, flag) = (bench.note("env.png"), bench.note("flag.png"));
+    let (env, flag) = (note(&bench, "env.png"), note(&bench, "flag.png"));
     let read = |note: &Value| {
         (
             note["seed"].clone(),
@@ -256,24 +184,28 @@ fn flags_and_the_environment_go_before_the_report() {
     assert_eq!(
         read(&flag),
         (9.into(), 1.into(), 0.08.into()),
-        "the flag goes before the environment, and that before the report"
+        "the flag takes precedence over the environment, and that over the report"
     );
 }
 
 #[test]
-fn another_picture_is_edited_alike_or_refused_with_the_place() {
-    let bench = Bench::new();
-    bench.make("out.png", &["--no-lora"]);
-    bench.picture("wide.png", 140, 90);
-    let record = done(&mut bench.edit(&["wide.png", "--like", "out.png"]));
+fn another_picture_is_edited_with_the_report_or_rejected_with_the_place() {
+    let bench = bench();
+    make(&bench, "out.png", &["--no-lora"]);
+    picture(&bench, "wide.png", 140, 90);
+    let record = edit(&bench, &["wide.png", "--like", "out.png"]).record();
     assert_eq!(
-        (warnings(&record), record["size"].to_string().as_str()),
+        (record.warnings(), record["size"].to_string().as_str()),
         (vec!["like.size"], "[140,90]")
     );
-    bench.picture("small.png", 64, 64);
-    bench.write("far.json", &DRAG.replace("[60, 45]", "[90, 45]"));
-    done(&mut bench.edit(&["in.png", "--drag", "far.json", "-o", "far.png", "--no-lora"]));
-    let (kind, stderr) = refused(&mut bench.edit(&["small.png", "--like", "far.png"]));
+    picture(&bench, "small.png", 64, 64);
+    bench.write("far.json", DRAG.replace("[60, 45]", "[90, 45]"));
+    edit(
+        &bench,
+        &["in.png", "--drag", "far.json", "-o", "far.png", "--no-lora"],
+    )
+    .record();
+    let (kind, stderr) = rejected(edit(&bench, &["small.png", "--like", "far.png"]));
     assert_eq!(kind, "instruction.point_outside");
     assert!(
         stderr.contains("far.png: ") && stderr.contains("/regions/0/target"),
@@ -281,16 +213,16 @@ fn another_picture_is_edited_alike_or_refused_with_the_place() {
     );
     assert!(
         stderr.contains(
-            "warning: the picture is 64 x 64, the one that `far.png` was made from was 96 x 80"
+            "warning: the picture is 64 x 64, and `far.png` was made from one of 96 x 80"
         ),
         "{stderr}"
     );
 }
 
 #[test]
-fn masks_are_looked_for_beside_the_result() {
-    let bench = Bench::new();
-    bench.mask("drags/masks/ball.png");
+fn masks_are_read_from_the_folder_of_the_result() {
+    let bench = bench();
+    mask(&bench, "drags/masks/ball.png");
     bench.write("drags/drag.json", MASKED);
     std::fs::create_dir(bench.path("results")).unwrap();
     let short = [
@@ -302,97 +234,104 @@ fn masks_are_looked_for_beside_the_result() {
         "1",
         "--no-lora",
     ];
-    done(
-        bench
-            .edit(&[
-                "in.png",
-                "--drag",
-                "drags/drag.json",
-                "-o",
-                "results/out.png",
-            ])
-            .args(short),
-    );
+
+    edit(
+        &bench,
+        &[
+            "in.png",
+            "--drag",
+            "drags/drag.json",
+            "-o",
+            "results/out.png",
+        ],
+    )
+    .args(short)
+    .record();
     let again = ["in.png", "--like", "results/out.png", "-o", "again.png"];
-    let (kind, stderr) = refused(&mut bench.edit(&again));
+    let (kind, stderr) = rejected(edit(&bench, &again));
     assert_eq!(kind, "mask.missing");
     assert!(
         stderr.contains("results/masks/ball.png")
-            && stderr.contains("a report names masks and does not hold them"),
+            && stderr.contains("a report contains only the paths of masks"),
         "{stderr}"
     );
-    bench.mask("results/masks/ball.png");
-    done(&mut bench.edit(&again));
+    mask(&bench, "results/masks/ball.png");
+    edit(&bench, &again).record();
     assert!(bench.read("results/out.png") == bench.read("again.png"));
 }
 
-/// A report names its model. What its name means everywhere is used again; the name of somebody's folder is not, and the user is told.
-/// Nothing moves in these edits, so that no model is computed with.
+/// A report names its model. The model is used again unless it was a local folder, which gives a warning. Nothing moves in these edits, so
+/// the model computes nothing.
 #[test]
-fn the_model_is_taken_from_the_report_where_its_name_tells_which() {
-    let bench = Bench::new();
-    bench.write("still.json", &DRAG.replace("[60, 45]", "[40, 40]"));
+fn the_model_of_the_report_is_used_again_unless_it_was_a_folder() {
+    let bench = bench();
+    bench.write("still.json", DRAG.replace("[60, 45]", "[40, 40]"));
     let edit = |arguments: &[&str]| {
-        let output = bench
-            .command(&["edit", "in.png", "--json"])
+        bench
+            .dragnext(["edit", "in.png", "--json"])
             .env("HF_HUB_OFFLINE", "1")
             .args(arguments)
-            .output()
-            .unwrap();
-        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+            .any_stdout()
+            .any_stderr()
+            .ended()
+            .record
     };
     edit(&["--drag", "still.json", "-o", "demo.png", "--model", "demo"]);
-    let tiny = tiny().to_string_lossy().into_owned();
+    let tiny = model().to_string_lossy().into_owned();
     edit(&["--drag", "still.json", "-o", "tiny.png", "--model", &tiny]);
 
     let record = edit(&["--like", "demo.png", "-o", "1.png"]);
     assert_eq!(
-        (record["model"].as_str(), warnings(&record)),
+        (record["model"].as_str(), record.warnings()),
         (Some("demo"), vec!["region.no_motion"])
     );
     let record = edit(&["--like", "tiny.png", "-o", "2.png"]);
-    assert!(warnings(&record).contains(&"like.model"), "{record}");
+    assert!(record.warnings().contains(&"like.model"), "{record}");
     let record = edit(&["--like", "demo.png", "-o", "3.png", "--model", &tiny]);
     assert_eq!(
-        (record["model"].as_str(), warnings(&record)),
+        (record["model"].as_str(), record.warnings()),
         (Some("tiny"), vec!["region.no_motion"]),
-        "as it was asked for"
+        "the flag takes precedence"
     );
 }
 
 #[test]
-fn a_lora_file_that_is_not_given_again_is_missed() {
-    let bench = Bench::new();
-    bench.make("out.png", &["--save-lora", "l.safetensors"]);
-    bench.make("with.png", &["--lora", "l.safetensors"]);
+fn a_lora_file_that_is_not_given_again_causes_a_warning() {
+    let bench = bench();
+    make(&bench, "out.png", &["--save-lora", "l.safetensors"]);
+    make(&bench, "with.png", &["--lora", "l.safetensors"]);
     assert!(
-        bench.note("out.png").get("lora").is_none() && bench.note("with.png")["lora"].is_string()
+        note(&bench, "out.png").get("lora").is_none()
+            && note(&bench, "with.png")["lora"].is_string()
     );
-    let without = done(&mut bench.edit(&["in.png", "--like", "with.png", "-o", "1.png"]));
-    assert_eq!(warnings(&without), ["like.lora"]);
-    let with = done(&mut bench.edit(&[
-        "in.png",
-        "--like",
-        "with.png",
-        "-o",
-        "2.png",
-        "--lora",
-        "l.safetensors",
-    ]));
-    assert_eq!(warnings(&with), [""; 0]);
+    let without = edit(&bench, &["in.png", "--like", "with.png", "-o", "1.png"]).record();
+    assert_eq!(without.warnings(), ["like.lora"]);
+    let with = edit(
+        &bench,
+        &[
+            "in.png",
+            "--like",
+            "with.png",
+            "-o",
+            "2.png",
+            "--lora",
+            "l.safetensors",
+        ],
+    )
+    .record();
+    assert_eq!(with.warnings(), [""; 0]);
     assert!(bench.read("with.png") == bench.read("2.png"));
 }
 
 #[test]
-fn a_report_is_shown_to_people() {
-    let bench = Bench::new();
+fn show_prints_a_report_as_text() {
+    let bench = bench();
     bench.write(
         "drag.json",
-        &DRAG.replace("a wave", "a \\u001b[2Jwave\\nerror: no"),
+        DRAG.replace("a wave", "a \\u001b[2Jwave\\nerror: no"),
     );
-    let record = bench.make("out.png", &[]);
-    let shown =
-        String::from_utf8(succeeds(&mut bench.command(&["show", "out.png"])).stdout).unwrap();
+    let record = make(&bench, "out.png", &[]);
+    let shown = show(&bench, &["out.png"]);
     let version = env!("CARGO_PKG_VERSION");
     let expected = [
         format!("out.png: edited by dragnext {version} with the model tiny"),
@@ -400,6 +339,7 @@ fn a_report_is_shown_to_people() {
         "  region    ball: translation of the ellipse [40.0, 40.0, 14.0, 12.0], from (40, 40) to (60, 45)".into(),
         "  editable  the swept area and a margin".into(),
         "  seed      3".into(),
+        "  method    pbsi".into(),
         "  settings  strength 0.08 (default 0.75), timesteps 2 (default 5), iterations 2 (default 10), lora-steps 2 (default 70)".into(),
     ];
     assert_eq!(
@@ -414,12 +354,12 @@ fn a_report_is_shown_to_people() {
     assert!(!shown.contains('\x1b'), "{shown}");
 }
 
-/// What has no report, or none that can be used, is an error with a kind, for `show` and for `--like`.
+/// A missing or unusable report is an error with a kind, in `show` and in `edit --like`.
 #[test]
-fn pictures_without_a_report_are_refused() {
-    let bench = Bench::new();
-    bench.make("out.png", &["--no-lora", "--no-metadata"]);
-    bench.make("good.png", &["--no-lora"]);
+fn pictures_without_a_report_are_rejected() {
+    let bench = bench();
+    make(&bench, "out.png", &["--no-lora", "--no-metadata"]);
+    make(&bench, "good.png", &["--no-lora"]);
     image::open(bench.path("in.png"))
         .unwrap()
         .save(bench.path("photo.jpg"))
@@ -448,19 +388,14 @@ fn pictures_without_a_report_are_refused() {
         ("missing.png", "file", "check the path"),
         ("folder.png", "file", "not a regular file"),
     ] {
-        let output = bench.command(&["show", name]).output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
+        bench
+            .dragnext(["show", name])
+            .status(2)
+            .stderr_has(format!("error: {name}: "))
+            .stderr_has(says)
+            .run();
         assert_eq!(
-            (output.status.code(), output.stdout.len()),
-            (Some(2), 0),
-            "{stderr}"
-        );
-        assert!(
-            stderr.starts_with(&format!("error: {name}: ")) && stderr.contains(says),
-            "{stderr}"
-        );
-        assert_eq!(
-            refused(&mut bench.edit(&["in.png", "--like", name, "-o", "no.png"])).0,
+            rejected(edit(&bench, &["in.png", "--like", name, "-o", "no.png"])).0,
             kind,
             "{name}"
         );
@@ -470,7 +405,7 @@ fn pictures_without_a_report_are_refused() {
 
 #[test]
 fn an_edit_has_one_instruction() {
-    let bench = Bench::new();
+    let bench = bench();
     for (arguments, says) in [
         (&["in.png"][..], "required arguments were not provided"),
         (
@@ -478,44 +413,44 @@ fn an_edit_has_one_instruction() {
             "cannot be used with",
         ),
     ] {
-        let output = bench.edit(arguments).output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2));
-        assert!(
-            stderr.contains(says) && stderr.contains("--like <OUT.png>"),
-            "{stderr}"
-        );
+        let ended = edit(&bench, arguments).status(2).stderr_has(says).run();
+        assert!(ended.stderr.contains("--like <OUT.png>"), "{ended}");
     }
 }
 
-/// The picture whose report is followed is an input: it is never the output.
+/// The picture of `--like` is an input, so it is never overwritten.
 #[test]
-fn the_picture_that_is_followed_is_never_overwritten() {
-    let bench = Bench::new();
-    bench.make("out.png", &["--no-lora"]);
-    let (kind, _) = refused(&mut bench.edit(&[
-        "in.png",
-        "--like",
-        "out.png",
-        "-o",
-        "out.png",
-        "--overwrite",
-    ]));
+fn the_picture_of_like_is_never_overwritten() {
+    let bench = bench();
+    make(&bench, "out.png", &["--no-lora"]);
+    let (kind, _) = rejected(edit(
+        &bench,
+        &[
+            "in.png",
+            "--like",
+            "out.png",
+            "-o",
+            "out.png",
+            "--overwrite",
+        ],
+    ));
     assert_eq!(kind, "output.is_input");
 }
 
 #[cfg(unix)]
 #[test]
-fn paths_that_are_no_text_keep_their_bytes_in_the_record() {
+fn paths_that_are_not_unicode_keep_their_bytes_in_the_record() {
     use std::os::unix::ffi::OsStrExt;
-    let bench = Bench::new();
+    let bench = bench();
     let name = std::ffi::OsStr::from_bytes(b"p\xff.png");
-    if let Err(error) = std::fs::copy(bench.path("in.png"), bench.folder.path().join(name)) {
-        println!("skipped: this disk has no such names: {error}");
+    if let Err(error) = std::fs::copy(bench.path("in.png"), bench.path(name)) {
+        report(&format!(
+            "skipped: this file system rejects such names: {error}"
+        ));
         return;
     }
-    let mut command = bench.edit(&["--drag", "drag.json", "--no-lora", "--timesteps", "1"]);
-    let record = done(command.arg(name));
+    let short = ["--drag", "drag.json", "--no-lora", "--timesteps", "1"];
+    let record = edit(&bench, &short).arg(name).record();
     let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap();
     let hex = |bytes: &[u8]| {
         bytes
@@ -527,31 +462,17 @@ fn paths_that_are_no_text_keep_their_bytes_in_the_record() {
     assert_eq!(record["image_bytes"], hex(b"p\xff.png"));
     assert_eq!(record["out_bytes"], hex(b"p\xff.edited.png"));
     assert_eq!(record.get("drag_bytes"), None);
-    assert!(
-        bench
-            .folder
-            .path()
-            .join(std::ffi::OsStr::from_bytes(b"p\xff.edited.png"))
-            .is_file()
-    );
-    // And a VAE's folder is opened by its bytes.
-    let folder = bench
-        .folder
-        .path()
-        .join(std::ffi::OsStr::from_bytes(b"v\xfe"));
+    let out = std::ffi::OsStr::from_bytes(b"p\xff.edited.png");
+    assert!(bench.path(out).is_file());
+    // The folder of a VAE may have such a name too.
+    let folder = bench.path(std::ffi::OsStr::from_bytes(b"v\xfe"));
     std::fs::create_dir_all(folder.join("vae")).unwrap();
     for file in ["config.json", "diffusion_pytorch_model.safetensors"] {
-        std::fs::copy(tiny().join("vae").join(file), folder.join("vae").join(file)).unwrap();
+        let from = model().join("vae").join(file);
+        std::fs::copy(from, folder.join("vae").join(file)).unwrap();
     }
-    let mut command = bench.edit(&[
-        "in.png",
-        "--drag",
-        "drag.json",
-        "--no-lora",
-        "--timesteps",
-        "1",
-        "-o",
-        "v.png",
-    ]);
-    done(command.arg("--vae").arg(&folder));
+    edit(&bench, &short)
+        .args(["in.png", "-o", "v.png", "--vae"])
+        .arg(&folder)
+        .record();
 }

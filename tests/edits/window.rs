@@ -1,8 +1,9 @@
-//! Large pictures: the network sees a window of them, and what it does not see stays as it was.
+//! Edits of large pictures: the network sees a window, and nothing outside it changes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use assert_cmd::Command;
+use crate::bench::tiny::model;
+use crate::bench::{Bench, Record};
 use dragnext::drag_file::DragFile;
 use dragnext::geometry::{Frame, Size, Window};
 use dragnext::picture::{self, Picture};
@@ -10,14 +11,13 @@ use dragnext::plan::Plan;
 use dragnext::plan::Settings;
 use dragnext::settings::WindowChoice;
 use image::{GenericImageView, ImageBuffer, Rgb};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const DRAG: &str = r#"{ "version": 1, "regions": [
     { "type": "translation", "region": { "ellipse": [700, 420, 90, 70] }, "handle": [700, 420], "target": [748, 436] } ] }"#;
 
-/// Fine detail everywhere: what is shrunk and enlarged again loses it.
-fn detailed(folder: &Path, width: u32, height: u32) -> PathBuf {
-    let path = folder.join("in.png");
+/// Writes a picture with fine detail everywhere, which is lost when it is shrunk and enlarged again.
+fn detailed(bench: &Bench, width: u32, height: u32) {
     let value = |x: u32, y: u32, k: u32| {
         let grain = (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503).wrapping_mul(k))
             .rotate_right(11)
@@ -27,61 +27,30 @@ fn detailed(folder: &Path, width: u32, height: u32) -> PathBuf {
     ImageBuffer::from_fn(width, height, |x, y| {
         Rgb([value(x, y, 1), value(x, y, 3), value(x, y, 7)])
     })
-    .save(&path)
+    .save(bench.path("in.png"))
     .unwrap();
-    path
 }
 
-fn edit(folder: &Path, out: &str, more: &[&str]) -> Value {
-    std::fs::write(folder.join("drag.json"), DRAG).unwrap();
-    let mut command = Command::cargo_bin("dragnext").unwrap();
-    command
-        .env_clear()
-        .env("HOME", folder)
-        .env("DRAGNEXT_CACHE_LIMIT", "0")
-        .current_dir(folder);
-    command.args([
-        "edit",
-        "in.png",
-        "--drag",
-        "drag.json",
-        "--quiet",
-        "--json",
-        "--size",
-        "64",
-        "--margin",
-        "8",
-        "-o",
-        out,
-    ]);
-    command.args([
-        "--strength",
-        "0.04",
-        "--timesteps",
-        "1",
-        "--iterations",
-        "1",
-        "--no-lora",
-        "--model",
-    ]);
-    command
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny"))
-        .args(more);
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    serde_json::from_slice(&output.stdout).unwrap()
+fn edit(bench: &Bench, arguments: &[&str]) -> Record {
+    bench.write("drag.json", DRAG);
+    bench
+        .dragnext(["edit", "in.png", "--drag", "drag.json", "-o", "out.png"])
+        .args(["--quiet", "--json", "--size", "64", "--margin", "8"])
+        .args(["--strength", "0.04", "--timesteps", "1"])
+        .args(["--iterations", "1", "--no-lora", "--model"])
+        .arg(model())
+        .args(arguments)
+        .any_stderr()
+        .record()
 }
 
-/// The record says what the network saw; beyond it, and beyond the editable area in it, every pixel is the picture's own.
+/// The record contains the window. Outside it, and outside the editable area in it, every pixel equals the input's.
 #[test]
 fn a_large_picture_is_edited_in_a_window() {
-    let folder = tempfile::tempdir().unwrap();
-    let before = image::open(detailed(folder.path(), 1200, 900)).unwrap();
-    let record = edit(folder.path(), "out.png", &[]);
+    let bench = Bench::new();
+    detailed(&bench, 1200, 900);
+    let before = image::open(bench.path("in.png")).unwrap();
+    let record = edit(&bench, &[]);
     let window: Vec<u32> = record["window"]
         .as_array()
         .unwrap()
@@ -96,7 +65,7 @@ fn a_large_picture_is_edited_in_a_window() {
         left < 610 && left + width > 838 && top < 350 && top + height > 506,
         "the drag lies inside {window:?}"
     );
-    assert_eq!(record["size"], serde_json::json!([1200, 900]));
+    assert_eq!(record["size"], json!([1200, 900]));
     assert_eq!(
         record["working"]
             .as_array()
@@ -107,7 +76,7 @@ fn a_large_picture_is_edited_in_a_window() {
         Some(64)
     );
 
-    let after = image::open(folder.path().join("out.png")).unwrap();
+    let after = image::open(bench.path("out.png")).unwrap();
     assert_eq!(after.dimensions(), (1200, 900));
     let changed: Vec<(u32, u32)> = before
         .pixels()
@@ -127,31 +96,24 @@ fn a_large_picture_is_edited_in_a_window() {
     );
 }
 
-/// `--window full` shows the whole picture to the network, as before; the result is enlarged, and the user is told.
+/// With `--window full` the network sees the whole picture; the result is enlarged, with a warning.
 #[test]
-fn the_whole_picture_can_be_asked_for() {
-    let folder = tempfile::tempdir().unwrap();
-    detailed(folder.path(), 1200, 900);
-    let record = edit(folder.path(), "out.png", &["--window", "full"]);
-    assert_eq!(record["window"], serde_json::json!([0, 0, 1200, 900]));
-    assert_eq!(record["working"], serde_json::json!([85, 64]));
-    let warnings: Vec<&str> = record["warnings"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(|warning| warning["kind"].as_str())
-        .collect();
-    assert!(warnings.contains(&"picture.enlarged"), "{record}");
+fn the_window_can_be_the_whole_picture() {
+    let bench = Bench::new();
+    detailed(&bench, 1200, 900);
+    let record = edit(&bench, &["--window", "full"]);
+    assert_eq!(record["window"], json!([0, 0, 1200, 900]));
+    assert_eq!(record["working"], json!([85, 64]));
+    assert!(record.warnings().contains(&"picture.enlarged"), "{record}");
 }
 
-/// Without any network in between, the way into the window and back costs less of the picture than the way into the whole frame and
-/// back, and nothing when the window has the working picture's own size.
+/// Without a network in between, resizing to a window and back loses less detail than resizing the whole picture and back, and
+/// nothing when the window has the working picture's size.
 #[test]
 fn a_window_keeps_the_picture_s_detail() {
-    let folder = tempfile::tempdir().unwrap();
-    let picture = picture::read(&detailed(folder.path(), 1600, 1200))
-        .unwrap()
-        .picture;
+    let bench = Bench::new();
+    detailed(&bench, 1600, 1200);
+    let picture = picture::read(&bench.path("in.png")).unwrap().picture;
     let drag = DragFile::parse(DRAG.as_bytes()).unwrap();
     let loss = |window: WindowChoice, size: usize| {
         let mut settings = Settings::default();
@@ -189,7 +151,7 @@ fn a_window_keeps_the_picture_s_detail() {
     );
 }
 
-/// Mean absolute difference where the region was, in levels.
+/// Returns the mean absolute difference at the region's place before the drag, in levels.
 fn difference(a: &Picture, b: &Picture) -> f64 {
     let pixels = (370..470).flat_map(|y| (640..760).map(move |x| (x, y)));
     let differences = pixels.flat_map(|(x, y)| {
@@ -202,7 +164,7 @@ fn difference(a: &Picture, b: &Picture) -> f64 {
     differences.sum::<f64>() / f64::from(100 * 120 * 3)
 }
 
-/// A frame with a window is a frame: its grids and sizes follow the window, its points the image.
+/// In a frame with a window, grids and sizes follow the window, and points are those of the image.
 #[test]
 fn points_of_a_window_are_points_of_the_image() {
     let window = Window {

@@ -6,7 +6,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::bench::{Bench, Finished, MODEL, UNET, fixture};
+use crate::bench::fixture::path as fixture;
+use crate::bench::program::under;
+use crate::bench::{Ended, Run};
+use crate::hub_bench::{HubBench, MODEL, UNET};
 use crate::server::{COMMIT, ServerFault};
 
 /// Returns whether this command works here; prints what is skipped if not.
@@ -26,37 +29,25 @@ fn works(program: &str, arguments: &[&str], skipped: &str) -> bool {
     works
 }
 
-/// Runs `command` through another program.
-fn inside(program: &str, arguments: &[&str], command: &Command) -> Finished {
+/// Runs `run` in another program, such as `unshare`.
+fn inside(program: &str, arguments: &[&str], run: Run) -> Ended {
     let mut outer = Command::new(program);
-    outer
-        .args(arguments)
-        .arg(command.get_program())
-        .args(command.get_args())
-        .current_dir(command.get_current_dir().unwrap());
-    outer
-        .env_clear()
-        .envs(
-            command
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
-        .stdin(Stdio::null());
-    outer.output().unwrap().into()
+    outer.args(arguments);
+    Run::of(under(outer, &run.into_command())).ended()
 }
 
 #[test]
 fn offline_uses_the_cache_and_opens_no_socket() {
-    let bench = Bench::with_model();
-    let mut flag = bench.edit(MODEL);
-    flag.arg("--offline");
-    let mut variable = bench.edit(MODEL);
-    variable.env("HF_HUB_OFFLINE", "1");
-    let mut fetch = bench.command(&["fetch", MODEL, "--offline"]);
-    for command in [&mut flag, &mut variable, &mut fetch] {
-        Finished::from(command.output().unwrap()).succeeded();
+    let bench = HubBench::with_model();
+    let runs: [&dyn Fn() -> Run; 3] = [
+        &|| bench.edit(MODEL).arg("--offline"),
+        &|| bench.edit(MODEL).env("HF_HUB_OFFLINE", "1"),
+        &|| bench.command(&["fetch", MODEL, "--offline"]),
+    ];
+    for run in runs {
+        run().run();
         if works("unshare", &["-rn", "true"], "the run without any network") {
-            inside("unshare", &["-rn"], command).succeeded();
+            inside("unshare", &["-rn"], run()).assert(0);
         }
         if works(
             "strace",
@@ -66,9 +57,9 @@ fn offline_uses_the_cache_and_opens_no_socket() {
             inside(
                 "strace",
                 &["-f", "-e", "trace=socket", "-o", "sockets"],
-                command,
+                run(),
             )
-            .succeeded();
+            .assert(0);
             let calls = std::fs::read_to_string(bench.path("sockets")).unwrap();
             assert!(
                 !calls.contains("socket(") && calls.contains("exited with 0"),
@@ -81,20 +72,21 @@ fn offline_uses_the_cache_and_opens_no_socket() {
 
 #[test]
 fn offline_names_the_missing_file() {
-    let bench = Bench::with_model();
+    let bench = HubBench::with_model();
     std::fs::remove_file(bench.snapshot().join("vae/config.json")).unwrap();
-    let mut edit = bench.edit(MODEL);
-    let mut fetch = bench.command(&["fetch", MODEL, "--json"]);
-    for command in [edit.arg("--offline"), fetch.env("HF_HUB_OFFLINE", "YES")] {
-        let finished = Finished::from(command.output().unwrap());
-        let finished = finished.failed_temporarily(&[
+    let fetch = bench.command(&["fetch", MODEL, "--json"]);
+    for run in [
+        bench.edit(MODEL).arg("--offline"),
+        fetch.env("HF_HUB_OFFLINE", "YES"),
+    ] {
+        let finished = run.ended().assert(75).stderr_has_all(&[
             "someone/tiny@main",
             " vae/config.json\n",
             "dragnext fetch someone/tiny@main",
             "--model demo",
             "--model FOLDER",
         ]);
-        assert_eq!(finished.json()["error"]["kind"], "weights.missing");
+        assert_eq!(finished.record["error"]["kind"], "weights.missing");
         assert!(
             !finished.stderr.contains("unet/"),
             "present files are not named: {}",
@@ -104,7 +96,7 @@ fn offline_names_the_missing_file() {
     assert_eq!(bench.server.log().len(), 0);
 
     // With a network, that file alone is fetched.
-    Finished::from(bench.edit(MODEL).output().unwrap()).succeeded();
+    bench.edit(MODEL).ended().assert(0);
     assert_eq!(
         bench
             .server
@@ -120,9 +112,9 @@ fn offline_names_the_missing_file() {
 
 #[test]
 fn offline_with_an_empty_cache_names_the_default_model() {
-    let bench = Bench::new();
+    let bench = HubBench::new();
     let finished = bench.run(&["fetch", "--offline"]);
-    finished.failed_temporarily(&[
+    finished.assert(75).stderr_has_all(&[
         "stable-diffusion-v1-5/stable-diffusion-v1-5@451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
         "unet/diffusion_pytorch_model.safetensors",
     ]);
@@ -132,10 +124,10 @@ fn offline_with_an_empty_cache_names_the_default_model() {
 /// The hub accepts connections and never replies.
 #[test]
 fn a_cached_model_does_not_wait_for_the_hub() {
-    let bench = Bench::with_model();
+    let bench = HubBench::with_model();
     bench.server.plan("", "", ServerFault::Stall, 100);
     let start = Instant::now();
-    Finished::from(bench.edit(MODEL).output().unwrap()).succeeded();
+    bench.edit(MODEL).ended().assert(0);
     assert!(start.elapsed() < Duration::from_secs(30));
     assert_eq!(bench.server.log().len(), 0);
 }
@@ -144,9 +136,9 @@ fn a_cached_model_does_not_wait_for_the_hub() {
 #[cfg(unix)]
 #[test]
 fn a_cache_of_the_python_library_is_used() {
-    let bench = Bench::with_model();
+    let bench = HubBench::with_model();
     std::fs::remove_dir_all(bench.folder().join(".dragnext")).unwrap();
-    Finished::from(bench.edit(MODEL).arg("--offline").output().unwrap()).succeeded();
+    bench.edit(MODEL).arg("--offline").ended().assert(0);
     assert!(
         bench
             .folder()
@@ -157,9 +149,9 @@ fn a_cache_of_the_python_library_is_used() {
     );
     std::fs::remove_dir_all(bench.folder().join(".dragnext")).unwrap();
     flip_a_bit(&bench.blob(UNET));
-    let finished = Finished::from(bench.edit(MODEL).arg("--offline").output().unwrap());
+    let finished = bench.edit(MODEL).arg("--offline").ended();
     assert_eq!(
-        finished.failed_temporarily(&[UNET]).json()["error"]["kind"],
+        finished.assert(75).stderr_has_all(&[UNET]).record["error"]["kind"],
         "weights.hash"
     );
 }
@@ -175,7 +167,7 @@ fn flip_a_bit(path: &Path) {
 
 #[test]
 fn a_flipped_bit_is_detected_and_repaired_by_fetch() {
-    let bench = Bench::with_model();
+    let bench = HubBench::with_model();
     let length = std::fs::metadata(bench.blob(UNET)).unwrap().len();
     flip_a_bit(&bench.blob(UNET));
     assert!(
@@ -188,32 +180,35 @@ fn a_flipped_bit_is_detected_and_repaired_by_fetch() {
         "the length is right"
     );
     let command = format!("dragnext fetch someone/tiny@{COMMIT}");
-    let finished = Finished::from(bench.edit(MODEL).output().unwrap())
-        .failed_temporarily(&[UNET, "SHA-256", &command]);
-    assert_eq!(finished.json()["error"]["kind"], "weights.hash");
+    let finished = bench
+        .edit(MODEL)
+        .ended()
+        .assert(75)
+        .stderr_has_all(&[UNET, "SHA-256", &command]);
+    assert_eq!(finished.record["error"]["kind"], "weights.hash");
     assert_eq!(bench.server.log().len(), 0, "an edit does not repair");
 
     let model = format!("{MODEL}@{COMMIT}");
-    bench.run(&["fetch", &model]).succeeded();
+    bench.run(&["fetch", &model]).assert(0);
     assert_eq!(
         bench.server.downloads(".safetensors").len(),
         1,
         "only the damaged file is fetched"
     );
     bench.assert_complete();
-    Finished::from(bench.edit(MODEL).output().unwrap()).succeeded();
+    bench.edit(MODEL).ended().assert(0);
 }
 
 /// The repository later offers half precision too; weights cached in full precision are repaired, and no others are fetched.
 #[test]
 fn weights_are_repaired_in_their_precision() {
-    let bench = Bench::with_model();
+    let bench = HubBench::with_model();
     let half = UNET.replace(".safetensors", ".fp16.safetensors");
     let mut other = bench.server.file(UNET);
     other[600_000] ^= 1;
     bench.server.set(&half, Some(other));
     flip_a_bit(&bench.blob(UNET));
-    bench.fetch().succeeded();
+    bench.fetch().assert(0);
     assert_eq!(
         bench.server.downloads(".safetensors").len(),
         1,
@@ -224,12 +219,12 @@ fn weights_are_repaired_in_their_precision() {
         "the damaged one"
     );
     assert!(!bench.snapshot().join(&half).exists());
-    Finished::from(bench.edit(MODEL).arg("--offline").output().unwrap()).succeeded();
+    bench.edit(MODEL).arg("--offline").ended().assert(0);
 }
 
 #[test]
 fn a_truncated_file_is_detected_and_repaired_by_fetch() {
-    let bench = Bench::with_model();
+    let bench = HubBench::with_model();
     for name in [UNET, "unet/config.json"] {
         File::options()
             .write(true)
@@ -237,13 +232,13 @@ fn a_truncated_file_is_detected_and_repaired_by_fetch() {
             .unwrap()
             .set_len(100)
             .unwrap();
-        let finished = Finished::from(bench.edit(MODEL).output().unwrap()).failed_temporarily(&[
+        let finished = bench.edit(MODEL).ended().assert(75).stderr_has_all(&[
             name,
             "100 bytes, but",
             "dragnext fetch",
         ]);
-        assert_eq!(finished.json()["error"]["kind"], "weights.damaged");
-        bench.fetch().succeeded();
+        assert_eq!(finished.record["error"]["kind"], "weights.damaged");
+        bench.fetch().assert(0);
         bench.assert_complete();
     }
 }
@@ -251,20 +246,21 @@ fn a_truncated_file_is_detected_and_repaired_by_fetch() {
 /// A configuration has no hash in its name; it is compared with the record.
 #[test]
 fn a_changed_configuration_is_detected() {
-    let bench = Bench::with_model();
+    let bench = HubBench::with_model();
     let path = bench.blob("scheduler/scheduler_config.json");
     let text = std::fs::read_to_string(&path).unwrap();
     let changed = text.replace("0.012", "0.013");
     assert!(changed != text && changed.len() == text.len());
     std::fs::write(&path, changed).unwrap();
-    let finished = Finished::from(bench.edit(MODEL).output().unwrap());
+    let finished = bench.edit(MODEL).ended();
     assert_eq!(
         finished
-            .failed_temporarily(&["scheduler_config.json"])
-            .json()["error"]["kind"],
+            .assert(75)
+            .stderr_has_all(&["scheduler_config.json"])
+            .record["error"]["kind"],
         "weights.hash"
     );
-    bench.fetch().succeeded();
+    bench.fetch().assert(0);
     bench.assert_complete();
 }
 
@@ -277,17 +273,14 @@ fn the_cache_folder_comes_from_the_environment() {
         ("HF_HUB_CACHE", "$HOME/hub cache", "hub cache"),
         ("XDG_CACHE_HOME", "xdg", "xdg/huggingface/hub"),
     ] {
-        let bench = Bench::new();
+        let bench = HubBench::new();
         for times in [1, 0] {
             bench.server.reset();
-            Finished::from(
-                bench
-                    .command(&["fetch", MODEL])
-                    .env(variable, value)
-                    .output()
-                    .unwrap(),
-            )
-            .succeeded();
+            bench
+                .command(&["fetch", MODEL])
+                .env(variable, value)
+                .ended()
+                .assert(0);
             assert_eq!(
                 bench.server.downloads("unet/config.json").len(),
                 times,
@@ -309,10 +302,10 @@ fn the_cache_folder_comes_from_the_environment() {
 
 /// Runs a command with a read-only home folder; as user nobody if the test runs as root.
 #[cfg(unix)]
-fn as_reader(bench: &Bench, command: &mut Command) -> Option<Finished> {
+fn as_reader(bench: &HubBench, run: Run) -> Option<Ended> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::os::unix::process::CommandExt;
-    let mut folders = vec![bench.home.path().to_path_buf()];
+    let mut folders = vec![bench.home().to_path_buf()];
     while let Some(folder) = folders.pop() {
         std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o555)).unwrap();
         folders.extend(
@@ -322,13 +315,18 @@ fn as_reader(bench: &Bench, command: &mut Command) -> Option<Finished> {
                 .filter(|path| path.is_dir() && !path.is_symlink()),
         );
     }
+    let mut command = run.into_command();
     if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
         command.uid(65534).gid(65534);
     }
-    let finished = command.output();
-    std::fs::set_permissions(bench.home.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let finished = child.map(Ended::wait);
+    std::fs::set_permissions(bench.home(), PermissionsExt::from_mode(0o755)).unwrap();
     match finished {
-        Ok(output) => Some(output.into()),
+        Ok(finished) => Some(finished),
         Err(error) => {
             println!("skipped: the program cannot be started as another user: {error}");
             None
@@ -339,7 +337,7 @@ fn as_reader(bench: &Bench, command: &mut Command) -> Option<Finished> {
 #[cfg(unix)]
 #[test]
 fn a_read_only_cache_is_usable() {
-    let bench = Bench::with_model();
+    let bench = HubBench::with_model();
     let out = tempfile::tempdir().unwrap();
     std::fs::set_permissions(
         out.path(),
@@ -349,24 +347,24 @@ fn a_read_only_cache_is_usable() {
     let out = out.path().join("out.png");
     let Some(finished) = as_reader(
         &bench,
-        &mut bench.edit_with(&["--model", MODEL, "-o", out.to_str().unwrap()]),
+        bench.edit_with(&["--model", MODEL, "-o", out.to_str().unwrap()]),
     ) else {
         return;
     };
-    finished.succeeded();
+    finished.assert(0);
 
     // A missing file cannot be written.
-    let bench = Bench::new();
+    let bench = HubBench::new();
     std::fs::create_dir_all(bench.folder()).unwrap();
-    let Some(finished) = as_reader(&bench, &mut bench.command(&["fetch", MODEL, "--json"])) else {
+    let Some(finished) = as_reader(&bench, bench.command(&["fetch", MODEL, "--json"])) else {
         return;
     };
-    let finished = finished.failed_temporarily(&[
+    let finished = finished.assert(75).stderr_has_all(&[
         "models--someone--tiny",
         "Permission denied",
         "HF_HUB_CACHE",
     ]);
-    assert_eq!(finished.json()["error"]["kind"], "hub.cache");
+    assert_eq!(finished.record["error"]["kind"], "hub.cache");
 }
 
 /// A modification of a file.
@@ -403,15 +401,11 @@ fn weights_that_change_during_a_read_do_not_crash_the_process() {
         ),
     ];
     for (how, change, kind) in changes {
-        let bench = Bench::with_model();
+        let bench = HubBench::with_model();
         let mut run = bench
             .edit(MODEL)
             .env("DRAGNEXT_FAILPOINTS", "header_read")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .start_with_stdin();
         let mut stderr = BufReader::new(run.stderr.take().unwrap());
         let mut lines = String::new();
         stderr.read_line(&mut lines).unwrap();
@@ -436,7 +430,7 @@ fn weights_that_change_during_a_read_do_not_crash_the_process() {
 /// Header values of the hub cannot make paths outside the cache.
 #[test]
 fn a_hostile_hub_cannot_write_outside_the_cache() {
-    let bench = Bench::new();
+    let bench = HubBench::new();
     for header in ["X-Linked-Etag: \"../../../../outside\"", "ETag: \"..\""] {
         bench.server.reset();
         bench.server.plan(
@@ -445,7 +439,7 @@ fn a_hostile_hub_cannot_write_outside_the_cache() {
             ServerFault::Status(200, header),
             1,
         );
-        bench.fetch().failed_temporarily(&["ETag"]);
+        bench.fetch().assert(75).stderr_has_all(&["ETag"]);
         assert_eq!(
             bench
                 .server
@@ -453,7 +447,7 @@ fn a_hostile_hub_cannot_write_outside_the_cache() {
             1
         );
         assert_eq!(
-            std::fs::read_dir(bench.home.path()).unwrap().count(),
+            std::fs::read_dir(bench.home()).unwrap().count(),
             0,
             "nothing was written"
         );

@@ -1,6 +1,6 @@
 //! `dragnext doctor`.
 
-use crate::bench::{Bench, Finished, MODEL};
+use crate::hub_bench::{HubBench, MODEL};
 use crate::server::COMMIT;
 
 fn check<'a>(report: &'a serde_json::Value, name: &str) -> &'a serde_json::Value {
@@ -14,8 +14,8 @@ fn check<'a>(report: &'a serde_json::Value, name: &str) -> &'a serde_json::Value
 
 #[test]
 fn doctor_reports_every_check_without_network() {
-    let bench = Bench::with_model();
-    let report = bench.run(&["doctor", "--json"]).succeeded().json();
+    let bench = HubBench::with_model();
+    let report = bench.run(&["doctor", "--json"]).assert(0).record;
     for name in [
         "program",
         "processor",
@@ -58,7 +58,7 @@ fn doctor_reports_every_check_without_network() {
     assert_eq!(bench.server.log().len(), 0, "no request was sent");
 
     std::fs::remove_file(bench.snapshot().join("unet/config.json")).unwrap();
-    let text = bench.run(&["doctor"]).succeeded().stdout;
+    let text = bench.run(&["doctor"]).assert(0).stdout;
     assert!(
         text.contains("lacks unet/config.json") && text.contains("  next  "),
         "{text}"
@@ -67,11 +67,11 @@ fn doctor_reports_every_check_without_network() {
 
 #[test]
 fn doctor_requests_the_default_model_with_network() {
-    let bench = Bench::new();
+    let bench = HubBench::new();
     let report = bench
         .run(&["doctor", "--network", "--json"])
-        .succeeded()
-        .json();
+        .assert(0)
+        .record;
     assert_eq!(check(&report, "network")["state"], "good");
     assert!(
         bench.server.log()[0]
@@ -79,34 +79,31 @@ fn doctor_requests_the_default_model_with_network() {
             .starts_with("/api/models/stable-diffusion-v1-5/")
     );
     bench.server.reset();
-    let offline: Finished = bench
+    let offline = bench
         .command(&["doctor", "--network"])
         .env("HF_HUB_OFFLINE", "1")
-        .output()
-        .unwrap()
-        .into();
-    assert!(offline.succeeded().stdout.contains("offline"));
+        .ended();
+    assert!(offline.assert(0).stdout.contains("offline"));
     assert_eq!(bench.server.log().len(), 0);
 }
 
 #[test]
 fn an_unusable_cache_is_reported() {
-    let bench = Bench::new();
+    let bench = HubBench::new();
     std::fs::write(bench.path("file"), "not a folder").unwrap();
-    let finished: Finished = bench
+    let finished = bench
         .command(&["doctor", "--json"])
         .env("HF_HUB_CACHE", "file/hub")
-        .output()
-        .unwrap()
-        .into();
-    let finished =
-        finished.failed_temporarily(&["file/hub: the cache cannot be written to", "HF_HUB_CACHE"]);
-    assert_eq!(check(&finished.json(), "models")["state"], "bad");
-    let fetched: Finished = bench
+        .ended();
+    let finished = finished
+        .assert(75)
+        .stderr_has_all(&["file/hub: the cache cannot be written to", "HF_HUB_CACHE"]);
+    assert_eq!(check(&finished.record, "models")["state"], "bad");
+    let fetched = bench
         .command(&["fetch", MODEL])
         .env("HF_HUB_CACHE", "file/hub")
-        .output()
-        .unwrap()
-        .into();
-    fetched.failed_temporarily(&["file/hub", "HF_HUB_CACHE"]);
+        .ended();
+    fetched
+        .assert(75)
+        .stderr_has_all(&["file/hub", "HF_HUB_CACHE"]);
 }

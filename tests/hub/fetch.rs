@@ -1,12 +1,13 @@
 //! `dragnext fetch` and `edit` without faults.
 
-use crate::bench::{Bench, FILES, Finished, MODEL, TEXT_ENCODER, UNET, VAE, fixture};
+use crate::bench::fixture::path as fixture;
+use crate::hub_bench::{FILES, HubBench, MODEL, TEXT_ENCODER, UNET, VAE};
 use crate::server::{COMMIT, ServerFault};
 
 #[test]
 fn a_model_is_fetched_once_and_used() {
-    let bench = Bench::new();
-    let fetched = bench.fetch().succeeded();
+    let bench = HubBench::new();
+    let fetched = bench.fetch().assert(0);
     assert_eq!(
         fetched.stdout,
         format!("{MODEL}@{COMMIT}\n{}\n", bench.snapshot().display())
@@ -37,16 +38,16 @@ fn a_model_is_fetched_once_and_used() {
     );
 
     bench.server.reset();
-    let again = bench.fetch().succeeded();
+    let again = bench.fetch().assert(0);
     assert!(
         again.stderr.contains("11 files in the cache are intact"),
         "{}",
         again.stderr
     );
     assert_eq!(again.stdout, fetched.stdout);
-    let edited: Finished = bench.edit(MODEL).output().unwrap().into();
+    let edited = bench.edit(MODEL).ended();
     assert_eq!(
-        edited.succeeded().json()["model"],
+        edited.assert(0).record["model"],
         format!("{MODEL}@{COMMIT}")
     );
     assert_eq!(bench.server.log().len(), 0, "the cache is enough");
@@ -54,9 +55,9 @@ fn a_model_is_fetched_once_and_used() {
 
 #[test]
 fn an_edit_fetches_missing_files() {
-    let bench = Bench::new();
-    let edited: Finished = bench.edit(MODEL).output().unwrap().into();
-    let record = edited.succeeded().json();
+    let bench = HubBench::new();
+    let edited = bench.edit(MODEL).ended();
+    let record = edited.assert(0).record;
     assert_eq!(
         (record["status"].as_str(), record["model"].as_str()),
         (Some("done"), Some(format!("{MODEL}@{COMMIT}").as_str()))
@@ -65,29 +66,20 @@ fn an_edit_fetches_missing_files() {
     // The same files as a folder give the same pixels.
     let pixels = || image::open(bench.path("out.png")).unwrap().into_rgba8();
     let from_hub = pixels();
-    Finished::from(
-        bench
-            .edit(fixture("tiny").to_str().unwrap())
-            .output()
-            .unwrap(),
-    )
-    .succeeded();
+    bench
+        .edit(fixture("tiny").to_str().unwrap())
+        .ended()
+        .assert(0);
     assert!(from_hub == pixels());
 }
 
 /// An invalid edit is rejected before anything is fetched.
 #[test]
 fn nothing_is_fetched_for_an_invalid_edit() {
-    let bench = Bench::new();
-    let edited: Finished = bench
-        .edit(MODEL)
-        .arg("--steps")
-        .arg("0")
-        .output()
-        .unwrap()
-        .into();
+    let bench = HubBench::new();
+    let edited = bench.edit(MODEL).arg("--steps").arg("0").ended();
     assert_eq!(
-        (edited.status, edited.json()["error"]["kind"].as_str()),
+        (edited.status, edited.record["error"]["kind"].as_str()),
         (Some(2), Some("setting"))
     );
     assert_eq!(bench.server.log().len(), 0);
@@ -95,8 +87,8 @@ fn nothing_is_fetched_for_an_invalid_edit() {
 
 #[test]
 fn the_default_model_is_pinned_to_a_commit() {
-    let bench = Bench::new();
-    let fetched = bench.run(&["fetch", "--json"]).succeeded().json();
+    let bench = HubBench::new();
+    let fetched = bench.run(&["fetch", "--json"]).assert(0).record;
     assert_eq!(
         fetched["model"],
         "stable-diffusion-v1-5/stable-diffusion-v1-5"
@@ -119,9 +111,9 @@ fn the_default_model_is_pinned_to_a_commit() {
 
     // `edit` without a model uses the same.
     bench.server.reset();
-    let edited: Finished = bench.edit_with(&["-o", "out.png"]).output().unwrap().into();
+    let edited = bench.edit_with(&["-o", "out.png"]).ended();
     assert_eq!(
-        edited.succeeded().json()["model"],
+        edited.assert(0).record["model"],
         "stable-diffusion-v1-5/stable-diffusion-v1-5@451f4fe16113bff5a5d2269ed5ad43b0592e9a14"
     );
     assert_eq!(bench.server.log().len(), 0);
@@ -129,14 +121,14 @@ fn the_default_model_is_pinned_to_a_commit() {
 
 #[test]
 fn half_precision_is_preferred() {
-    let bench = Bench::new();
+    let bench = HubBench::new();
     let half = "unet/diffusion_pytorch_model.fp16.safetensors";
     bench.server.set(half, Some(bench.server.file(UNET)));
     bench.server.set(
         "unet/diffusion_pytorch_model.bin",
         Some(b"a pickle".to_vec()),
     );
-    bench.fetch().succeeded();
+    bench.fetch().assert(0);
     assert!(bench.snapshot().join(half).is_file());
     assert!(!bench.snapshot().join(UNET).exists() && bench.snapshot().join(VAE).is_file());
     assert!(
@@ -151,28 +143,28 @@ fn half_precision_is_preferred() {
 
 #[test]
 fn demo_and_folders_need_no_hub() {
-    let bench = Bench::new();
+    let bench = HubBench::new();
     assert_eq!(
-        bench.run(&["fetch", "demo"]).succeeded().stdout,
+        bench.run(&["fetch", "demo"]).assert(0).stdout,
         "demo\nbuilt in\n"
     );
     let folder = fixture("tiny");
     assert_eq!(
         bench
             .run(&["fetch", folder.to_str().unwrap()])
-            .succeeded()
+            .assert(0)
             .stdout,
         format!("tiny\n{}\n", folder.display())
     );
     // An existing folder takes precedence over a repository of that name.
     std::fs::create_dir_all(bench.path(MODEL)).unwrap();
-    assert_eq!(bench.fetch().succeeded().stdout, format!("tiny\n{MODEL}\n"));
+    assert_eq!(bench.fetch().assert(0).stdout, format!("tiny\n{MODEL}\n"));
     assert_eq!(bench.server.log().len(), 0);
 }
 
 #[test]
 fn a_repository_without_required_files_is_rejected() {
-    let bench = Bench::new();
+    let bench = HubBench::new();
     bench.server.set(TEXT_ENCODER, None);
     bench
         .server
@@ -180,7 +172,7 @@ fn a_repository_without_required_files_is_rejected() {
     bench.server.set("vae/config.json", None);
     let finished = bench.run(&["fetch", MODEL, "--json"]);
     assert_eq!(
-        (finished.status, finished.json()["error"]["kind"].as_str()),
+        (finished.status, finished.record["error"]["kind"].as_str()),
         (Some(2), Some("weights.missing"))
     );
     for part in ["vae/config.json", TEXT_ENCODER, "pickles"] {
@@ -197,15 +189,10 @@ fn a_repository_without_required_files_is_rejected() {
 #[test]
 fn a_token_is_sent_to_the_hub_only_and_never_shown() {
     const TOKEN: &str = "hf_SecretOfMine";
-    let bench = Bench::new();
+    let bench = HubBench::new();
     let mut shown = String::new();
     let mut run = |arguments: &[&str], status: i32| {
-        let finished: Finished = bench
-            .command(arguments)
-            .env("HF_TOKEN", TOKEN)
-            .output()
-            .unwrap()
-            .into();
+        let finished = bench.command(arguments).env("HF_TOKEN", TOKEN).ended();
         assert_eq!(finished.status, Some(status), "{}", finished.stderr);
         shown += &(finished.stdout + &finished.stderr);
     };
@@ -222,12 +209,7 @@ fn a_token_is_sent_to_the_hub_only_and_never_shown() {
     run(&["fetch", MODEL, "--json"], 0);
     run(&["doctor", "--network"], 0);
     run(&["doctor", "--json"], 0);
-    let edited: Finished = bench
-        .edit(MODEL)
-        .env("HF_TOKEN", TOKEN)
-        .output()
-        .unwrap()
-        .into();
+    let edited = bench.edit(MODEL).env("HF_TOKEN", TOKEN).ended();
     shown += &(edited.stdout + &edited.stderr);
 
     let log = bench.server.log();
@@ -267,7 +249,7 @@ fn a_token_is_sent_to_the_hub_only_and_never_shown() {
     );
     let list = std::process::Command::new("grep")
         .args(["-rlaF", TOKEN])
-        .arg(bench.home.path())
+        .arg(bench.home())
         .output()
         .unwrap();
     assert_eq!(
@@ -279,20 +261,17 @@ fn a_token_is_sent_to_the_hub_only_and_never_shown() {
 
 #[test]
 fn the_token_is_that_of_the_python_library() {
-    let bench = Bench::new();
+    let bench = HubBench::new();
     std::fs::create_dir_all(bench.path("hf")).unwrap();
     std::fs::write(bench.path("hf/token"), "hf_InTheFile\n").unwrap();
     let sent = |variables: &[(&str, &str)]| {
         bench.server.reset();
-        assert!(
-            bench
-                .command(&["fetch", MODEL, "--quiet"])
-                .env("HF_HOME", "hf")
-                .envs(variables.iter().copied())
-                .status()
-                .unwrap()
-                .success()
-        );
+        let run = bench.command(&["fetch", MODEL, "--quiet"]);
+        let run = run.env("HF_HOME", "hf");
+        variables
+            .iter()
+            .fold(run, |run, (name, value)| run.env(name, value))
+            .run();
         std::fs::remove_dir_all(bench.path("hf/hub")).unwrap();
         bench.server.log()[0].headers.get("authorization").cloned()
     };
@@ -307,12 +286,12 @@ fn the_token_is_that_of_the_python_library() {
 /// A pickle can run code when it is read, so it is rejected by its name, on disk and on the hub.
 #[test]
 fn a_pickle_is_rejected() {
-    let bench = Bench::new();
+    let bench = HubBench::new();
     std::fs::write(bench.path("model.ckpt"), b"\x80\x04.").unwrap();
     for name in ["model.ckpt", "someone/model.ckpt"] {
-        let finished = Finished::from(bench.edit(name).output().unwrap());
+        let finished = bench.edit(name).ended();
         assert_eq!(
-            (finished.status, finished.json()["error"]["kind"].as_str()),
+            (finished.status, finished.record["error"]["kind"].as_str()),
             (Some(2), Some("weights.format")),
             "{name}"
         );

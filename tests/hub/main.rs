@@ -8,10 +8,12 @@
     reason = "tests fail by panicking, and print why they are skipped"
 )]
 
+#[path = "../bench/mod.rs"]
 mod bench;
 mod cache;
 mod doctor;
 mod fetch;
+mod hub_bench;
 mod network;
 mod server;
 mod together;

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use crate::bench::{Bench, Finished, MODEL, TEXT_ENCODER, UNET, VAE};
+use crate::hub_bench::{HubBench, MODEL, TEXT_ENCODER, UNET, VAE};
 use crate::server::ServerFault;
 
 /// Every error about an unreachable hub says how to do without.
@@ -11,11 +11,11 @@ const WITHOUT_HUB: [&str; 2] = ["--model demo", "--model FOLDER"];
 
 #[test]
 fn a_closed_connection_is_resumed() {
-    let bench = Bench::new();
+    let bench = HubBench::new();
     bench
         .server
         .plan("GET", "storage/unet", ServerFault::Cut(0.4), 2);
-    let fetched = bench.fetch().succeeded();
+    let fetched = bench.fetch().assert(0);
     assert_eq!(
         bench.server.count(|fault| *fault == ServerFault::Cut(0.4)),
         2,
@@ -48,14 +48,14 @@ fn a_closed_connection_is_resumed() {
 
 #[test]
 fn a_short_body_is_detected() {
-    let bench = Bench::new();
+    let bench = HubBench::new();
     bench
         .server
         .plan("GET", "storage/vae", ServerFault::Short(0.5), 1);
     bench
         .server
         .plan("GET", "unet/config.json", ServerFault::Short(0.5), 1);
-    bench.fetch().succeeded();
+    bench.fetch().assert(0);
     assert_eq!(
         bench
             .server
@@ -67,14 +67,14 @@ fn a_short_body_is_detected() {
 
 #[test]
 fn a_server_without_ranges_restarts_the_download() {
-    let bench = Bench::new();
+    let bench = HubBench::new();
     bench
         .server
         .plan("GET", "storage/unet", ServerFault::Cut(0.4), 1);
     bench
         .server
         .plan("GET", "storage/unet", ServerFault::IgnoreRange, 1);
-    bench.fetch().succeeded();
+    bench.fetch().assert(0);
     assert_eq!(
         bench
             .server
@@ -93,14 +93,14 @@ fn a_server_without_ranges_restarts_the_download() {
 /// When a server closes every connection, the run fails and keeps the partial file, which the next run resumes.
 #[test]
 fn repeated_disconnects_fail_and_the_next_run_resumes() {
-    let bench = Bench::new();
+    let bench = HubBench::new();
     bench
         .server
         .plan("GET", "storage/unet", ServerFault::Cut(0.4), 1);
     bench
         .server
         .plan("GET", "storage/unet", ServerFault::Cut(0.0), 100);
-    let finished = bench.fetch().failed_temporarily(&WITHOUT_HUB);
+    let finished = bench.fetch().assert(75).stderr_has_all(&WITHOUT_HUB);
     assert_eq!(
         bench
             .server
@@ -123,7 +123,7 @@ fn repeated_disconnects_fail_and_the_next_run_resumes() {
     assert_eq!(parts, 1, "{:?}", bench.blobs());
 
     bench.server.reset();
-    bench.fetch().succeeded();
+    bench.fetch().assert(0);
     let first = (bench.server.file(UNET).len() as f64 * 0.4) as usize;
     assert_eq!(
         bench.server.downloads(UNET)[0].headers["range"],
@@ -155,15 +155,17 @@ fn permanent_errors_are_not_retried() {
             "the revision `main`",
         ),
     ] {
-        let bench = Bench::new();
+        let bench = HubBench::new();
         bench
             .server
             .plan("", "/api/models/", ServerFault::Status(status, header), 100);
         let finished = bench
             .run(&["fetch", MODEL, "--json"])
-            .failed_temporarily(&[hint, "/api/models/someone/tiny"])
-            .failed_temporarily(&WITHOUT_HUB);
-        assert_eq!(finished.json()["error"]["kind"], kind);
+            .assert(75)
+            .stderr_has_all(&[hint, "/api/models/someone/tiny"])
+            .assert(75)
+            .stderr_has_all(&WITHOUT_HUB);
+        assert_eq!(finished.record["error"]["kind"], kind);
         assert_eq!(
             bench
                 .server
@@ -177,7 +179,7 @@ fn permanent_errors_are_not_retried() {
 
 #[test]
 fn a_busy_server_is_retried() {
-    let bench = Bench::new();
+    let bench = HubBench::new();
     bench.server.plan(
         "",
         "/api/models/",
@@ -190,7 +192,7 @@ fn a_busy_server_is_retried() {
     bench
         .server
         .plan("GET", "storage/unet", ServerFault::Status(500, ""), 2);
-    let fetched = bench.fetch().succeeded();
+    let fetched = bench.fetch().assert(0);
     assert_eq!(
         bench
             .server
@@ -209,14 +211,16 @@ fn a_busy_server_is_retried() {
 
 #[test]
 fn a_server_that_stays_broken_or_busy_is_an_error() {
-    let bench = Bench::new();
+    let bench = HubBench::new();
     bench
         .server
         .plan("GET", "storage/vae", ServerFault::Status(502, ""), 100);
     bench
         .fetch()
-        .failed_temporarily(&["502 Bad Gateway", "(after 4 attempts)"])
-        .failed_temporarily(&WITHOUT_HUB);
+        .assert(75)
+        .stderr_has_all(&["502 Bad Gateway", "(after 4 attempts)"])
+        .assert(75)
+        .stderr_has_all(&WITHOUT_HUB);
     assert_eq!(
         bench
             .server
@@ -234,7 +238,8 @@ fn a_server_that_stays_broken_or_busy_is_an_error() {
     );
     bench
         .fetch()
-        .failed_temporarily(&["requests a pause of 3600 s"]);
+        .assert(75)
+        .stderr_has_all(&["requests a pause of 3600 s"]);
     assert_eq!(
         bench
             .server
@@ -245,18 +250,16 @@ fn a_server_that_stays_broken_or_busy_is_an_error() {
 
 #[test]
 fn a_stalled_download_is_resumed() {
-    let bench = Bench::new();
+    let bench = HubBench::new();
     bench
         .server
         .plan("GET", "storage/unet", ServerFault::Stall, 1);
-    let fetched: Finished = bench
+    let fetched = bench
         .command(&["fetch", MODEL])
         .env("HF_HUB_DOWNLOAD_TIMEOUT", "1")
-        .output()
-        .unwrap()
-        .into();
+        .ended();
     assert_eq!(bench.server.count(|fault| *fault == ServerFault::Stall), 1);
-    assert!(fetched.succeeded().stderr.contains("retrying"));
+    assert!(fetched.assert(0).stderr.contains("retrying"));
     assert!(
         bench.server.downloads(UNET)[1]
             .headers
@@ -268,11 +271,11 @@ fn a_stalled_download_is_resumed() {
 /// The received bytes are compared with the hash that the hub announced.
 #[test]
 fn bytes_with_a_wrong_hash_are_discarded() {
-    let bench = Bench::new();
+    let bench = HubBench::new();
     bench
         .server
         .plan("GET", "storage/unet", ServerFault::WrongBytes, 1);
-    let fetched = bench.fetch().succeeded();
+    let fetched = bench.fetch().assert(0);
     assert_eq!(
         bench
             .server
@@ -288,15 +291,18 @@ fn bytes_with_a_wrong_hash_are_discarded() {
     );
     bench.assert_complete();
 
-    let bench = Bench::new();
+    let bench = HubBench::new();
     bench
         .server
         .plan("GET", "storage/unet", ServerFault::WrongBytes, 100);
-    let finished = bench.run(&["fetch", MODEL, "--json"]).failed_temporarily(&[
-        "unet/diffusion_pytorch_model.safetensors",
-        "the hub announced",
-    ]);
-    assert_eq!(finished.json()["error"]["kind"], "weights.hash");
+    let finished = bench
+        .run(&["fetch", MODEL, "--json"])
+        .assert(75)
+        .stderr_has_all(&[
+            "unet/diffusion_pytorch_model.safetensors",
+            "the hub announced",
+        ]);
+    assert_eq!(finished.record["error"]["kind"], "weights.hash");
     assert_eq!(
         bench
             .server
@@ -316,7 +322,7 @@ fn bytes_with_a_wrong_hash_are_discarded() {
 
 #[test]
 fn an_unreachable_hub_is_reported_with_alternatives() {
-    let bench = Bench::new();
+    let bench = HubBench::new();
     let closed = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -324,49 +330,47 @@ fn an_unreachable_hub_is_reported_with_alternatives() {
     std::net::TcpStream::connect_timeout(&closed, Duration::from_secs(1))
         .expect_err("nothing listens on this port");
     for arguments in [&["fetch", MODEL][..], &["doctor", "--network"]] {
-        let finished: Finished = bench
+        let finished = bench
             .command(arguments)
             .env("HF_ENDPOINT", format!("http://{closed}"))
-            .output()
-            .unwrap()
-            .into();
+            .ended();
         finished
-            .failed_temporarily(&[&format!("http://{closed}")])
-            .failed_temporarily(&WITHOUT_HUB);
+            .assert(75)
+            .stderr_has_all(&[&format!("http://{closed}")])
+            .assert(75)
+            .stderr_has_all(&WITHOUT_HUB);
     }
-    let finished: Finished = bench
+    let finished = bench
         .edit(MODEL)
         .env("HF_ENDPOINT", format!("http://{closed}"))
-        .output()
-        .unwrap()
-        .into();
+        .ended();
     assert_eq!(
-        finished.failed_temporarily(&WITHOUT_HUB).json()["error"]["kind"],
+        finished.assert(75).stderr_has_all(&WITHOUT_HUB).record["error"]["kind"],
         "hub.unreachable"
     );
-    let finished: Finished = bench
+    let finished = bench
         .command(&["fetch", MODEL])
         .env("HF_ENDPOINT", "nowhere")
-        .output()
-        .unwrap()
-        .into();
-    finished.failed_temporarily(&["nowhere: is not the address of a hub", "HF_ENDPOINT"]);
+        .ended();
+    finished
+        .assert(75)
+        .stderr_has_all(&["nowhere: is not the address of a hub", "HF_ENDPOINT"]);
 }
 
 /// An HTTPS endpoint whose server does not support TLS.
 #[test]
 fn a_failed_tls_handshake_is_reported() {
-    let bench = Bench::new();
+    let bench = HubBench::new();
     let address = bench.server.endpoint().replace("http:", "https:");
-    let finished: Finished = bench
+    let finished = bench
         .command(&["fetch", MODEL])
         .env("HF_ENDPOINT", &address)
-        .output()
-        .unwrap()
-        .into();
+        .ended();
     let finished = finished
-        .failed_temporarily(&[&address, "(after 4 attempts)"])
-        .failed_temporarily(&WITHOUT_HUB);
+        .assert(75)
+        .stderr_has_all(&[&address, "(after 4 attempts)"])
+        .assert(75)
+        .stderr_has_all(&WITHOUT_HUB);
     assert!(
         finished.stderr.to_lowercase().contains("tls")
             || finished.stderr.contains("corrupt message"),
@@ -380,24 +384,18 @@ fn a_failed_tls_handshake_is_reported() {
 #[cfg(unix)]
 #[test]
 fn a_full_disk_is_reported_and_leaves_no_partial_file() {
-    let bench = Bench::new();
-    let program = assert_cmd::cargo::cargo_bin("dragnext");
-    let mut shell = std::process::Command::new("sh");
-    shell
-        .env_clear()
-        .env("HOME", bench.home.path())
-        .env("HF_ENDPOINT", bench.server.endpoint());
+    let bench = HubBench::new();
     // 100 blocks: small files fit, weights do not.
-    shell
-        .args(["-c", "ulimit -f 100; exec \"$0\" fetch someone/tiny --json"])
-        .arg(program);
-    let finished: Finished = shell.output().unwrap().into();
-    let finished = finished.failed_temporarily(&[
+    let finished = bench
+        .command(&["fetch", MODEL, "--json"])
+        .after_shell("ulimit -f 100")
+        .ended();
+    let finished = finished.assert(75).stderr_has_all(&[
         "the model does not fit on the disk",
         "File too large",
         "HF_HUB_CACHE",
     ]);
-    assert_eq!(finished.json()["error"]["kind"], "hub.disk_full");
+    assert_eq!(finished.record["error"]["kind"], "hub.disk_full");
     assert!(
         bench.blobs().len() > 5,
         "small files were written: {:?}",

@@ -1,25 +1,23 @@
 //! Several processes that fetch the same model, and processes that are killed during a fetch.
 
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::time::Duration;
 
-use crate::bench::{Bench, Finished, MODEL, TEXT_ENCODER, UNET, VAE};
+use crate::bench::Ended;
+use crate::hub_bench::{HubBench, MODEL, TEXT_ENCODER, UNET, VAE};
 use crate::server::ServerFault;
 
-fn start(bench: &Bench, failpoints: &str) -> Child {
-    let mut command = bench.command(&["fetch", MODEL]);
-    command
+fn start(bench: &HubBench, failpoints: &str) -> Child {
+    bench
+        .command(&["fetch", MODEL])
         .env("DRAGNEXT_FAILPOINTS", failpoints)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+        .start()
 }
 
 #[test]
 fn two_and_eight_processes_fetch_once() {
     for count in [2, 8] {
-        let bench = Bench::new();
+        let bench = HubBench::new();
         bench.server.plan(
             "GET",
             "storage/unet",
@@ -27,9 +25,9 @@ fn two_and_eight_processes_fetch_once() {
             100,
         );
         let runs: Vec<Child> = (0..count).map(|_| start(&bench, "")).collect();
-        let finished: Vec<Finished> = runs
+        let finished: Vec<Ended> = runs
             .into_iter()
-            .map(|run| Finished::from(run.wait_with_output().unwrap()).succeeded())
+            .map(|run| Ended::wait(run).assert(0))
             .collect();
         bench.assert_complete();
         let waited = finished
@@ -53,7 +51,7 @@ fn two_and_eight_processes_fetch_once() {
 fn the_partial_file_of_a_killed_process_is_resumed() {
     use std::io::{BufRead, BufReader};
     use std::os::unix::process::ExitStatusExt;
-    let bench = Bench::new();
+    let bench = HubBench::new();
     bench.server.plan(
         "GET",
         "storage/text_encoder",
@@ -100,14 +98,14 @@ fn the_partial_file_of_a_killed_process_is_resumed() {
 /// The hash detects a damaged partial file, and the file is fetched from the beginning.
 #[test]
 fn a_damaged_partial_file_is_discarded() {
-    let bench = Bench::new();
+    let bench = HubBench::new();
     bench
         .server
         .plan("GET", "storage/unet", ServerFault::Cut(0.5), 1);
     bench
         .server
         .plan("GET", "storage/unet", ServerFault::Cut(0.0), 100);
-    bench.fetch().failed_temporarily(&[]);
+    bench.fetch().assert(75).stderr_has_all(&[]);
     let name = bench
         .blobs()
         .into_iter()
@@ -119,7 +117,7 @@ fn a_damaged_partial_file_is_discarded() {
     std::fs::write(&part, bytes).unwrap();
 
     bench.server.reset();
-    let fetched = bench.fetch().succeeded();
+    let fetched = bench.fetch().assert(0);
     let downloads = bench.server.downloads(UNET);
     assert!(
         downloads.len() == 2
@@ -141,7 +139,7 @@ fn a_damaged_partial_file_is_discarded() {
 #[test]
 fn processes_without_working_locks_do_not_mix_their_bytes() {
     for _ in 0..3 {
-        let bench = Bench::new();
+        let bench = HubBench::new();
         for part in ["storage/unet", "storage/vae", "storage/text_encoder"] {
             bench.server.plan(
                 "GET",
@@ -157,7 +155,7 @@ fn processes_without_working_locks_do_not_mix_their_bytes() {
             })
             .collect();
         for run in runs {
-            let finished = Finished::from(run.wait_with_output().unwrap()).succeeded();
+            let finished = Ended::wait(run).assert(0);
             assert!(
                 finished.stderr.contains("failpoint locks_always_succeed"),
                 "{}",
@@ -181,7 +179,7 @@ fn processes_without_working_locks_do_not_mix_their_bytes() {
 #[test]
 fn a_signal_stops_a_download_and_keeps_its_partial_file() {
     use std::io::{BufRead, BufReader};
-    let bench = Bench::new();
+    let bench = HubBench::new();
     bench.server.plan(
         "GET",
         "storage/unet",
@@ -198,18 +196,13 @@ fn a_signal_stops_a_download_and_keeps_its_partial_file() {
         std::thread::sleep(Duration::from_millis(20));
     }
     std::thread::sleep(Duration::from_millis(2500));
-    let kill = std::process::Command::new("kill")
-        .arg("-INT")
-        .arg(run.id().to_string())
-        .status()
-        .unwrap();
-    assert!(kill.success());
+    crate::bench::program::send("INT", &run);
     let rest: Vec<String> = lines.map_while(Result::ok).collect();
     assert_eq!(run.wait().unwrap().code(), Some(130), "{rest:?}");
     bench.assert_blobs_complete();
     assert!(!bench.blob(UNET).exists());
     bench.server.reset();
-    bench.fetch().succeeded();
+    bench.fetch().assert(0);
     assert!(
         bench.server.downloads(UNET)[0]
             .headers

@@ -6,7 +6,8 @@
 
 use std::path::PathBuf;
 
-use crate::bench::fixture::{Fixture, assert_close, report};
+use crate::bench::fixture::{Fixture, assert_close};
+use crate::bench::report;
 use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
 use dragnext::model::Model;

@@ -10,7 +10,7 @@ use dragnext::kernels::cpu::Cpu;
 use dragnext::model::UNet;
 use dragnext::model::config::UNetConfig;
 use dragnext::model::lora::{self, Lora, LoraFile};
-use dragnext::model::unet::AdapterPlace;
+use dragnext::model::unet::{AdapterPlace, Network};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
 /// A module of the tiny model.

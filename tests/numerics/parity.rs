@@ -1,7 +1,8 @@
 //! The networks against PyTorch, diffusers and peft: outputs and gradients. `tests/fixtures/README.md` says how the fixtures were made.
 
-use crate::bench::fixture::{self, Fixture, assert_close, assert_gradient, dot, relative, report};
+use crate::bench::fixture::{self, Fixture, assert_close, assert_gradient, dot, relative};
 use crate::bench::numbers::Numbers;
+use crate::bench::report;
 use dragnext::diffusion::{NoiseSource, Seeded};
 use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
@@ -34,7 +35,7 @@ fn unet(name: &str) -> UNet<Cpu> {
     UNet::load(&Cpu, &source, &config, &Interrupt::never()).expect("the fixture has weights")
 }
 
-/// An input of the network in a fixture.
+/// An input of the network, from a fixture.
 struct Case {
     z: Tensor<Cpu>,
     timesteps: Vec<f64>,
@@ -145,7 +146,7 @@ fn each_latent_may_have_its_own_prepared_prompt() {
 
 #[test]
 #[should_panic(expected = "need the prompt's tokens")]
-fn a_prepared_prompt_has_no_gradients_of_adapters() {
+fn gradients_of_adapters_need_the_tokens() {
     let input = Case::read(&Fixture::open("parity.safetensors"), "unet");
     let mut unet = unet("tiny");
     let places = unet.attach_adapters(4);
@@ -630,7 +631,7 @@ fn a_new_adapter_has_no_effect() {
     let parameters = Tensor::vector(&Cpu, Seeded::new(0).adapters(&places));
     assert!(
         parameters.to_host().iter().any(|x| *x != 0.0),
-        "the first matrix is not zero"
+        "`down` is not zero"
     );
     unet.merge_adapters(&parameters);
     assert_eq!(noise(&unet), plain);

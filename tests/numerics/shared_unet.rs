@@ -1,4 +1,4 @@
-//! One network for several edits at a time: what each of them hears is what it would hear alone.
+//! A shared network gives every client the outputs and gradients that an unshared network gives, up to rounding.
 
 use std::thread;
 
@@ -13,7 +13,7 @@ use dragnext::model::unet::{
 };
 use dragnext::nn::{Mutual, Shape, Tensor};
 
-/// Sums of a batch may be split in another way.
+/// Largest relative errors: the order of sums depends on the batch.
 const FORWARD: f64 = 1e-5;
 const BACKWARD: f64 = 1e-4;
 
@@ -23,21 +23,23 @@ fn unet() -> UNet<Cpu> {
     UNet::load(&Cpu, &source, &config, &Interrupt::never()).expect("the fixture has weights")
 }
 
-/// What an edit hears, by name.
-type Heard = Vec<(&'static str, Vec<f32>)>;
+/// The outputs and gradients of an edit, by name.
+type Outputs = Vec<(&'static str, Vec<f32>)>;
 
-/// An edit in small: what it asks of a network.
+/// A small edit.
 #[derive(Clone, Copy)]
 struct Edit {
     seed: u64,
-    /// Of its adapters; 0 for none.
+    /// Rank of the adapters; 0 for none.
     rank: usize,
-    /// Latents of a training step.
+    /// Latents of a fine-tuning step.
     copies: usize,
     /// Side of the latents.
     side: usize,
-    /// Does it end between a trip and its way back?
-    breaks_off: bool,
+    /// Whether it calls the network between a forward pass and its backward pass.
+    delays_gradient: bool,
+    /// Whether it ends between a forward pass and its backward pass.
+    stops_early: bool,
 }
 
 const EDIT: Edit = Edit {
@@ -45,12 +47,12 @@ const EDIT: Edit = Edit {
     rank: 2,
     copies: 2,
     side: 8,
-    breaks_off: false,
+    delays_gradient: false,
+    stops_early: false,
 };
 
 impl Edit {
-    /// Asks, and returns everything it hears, by name.
-    fn run(&self, network: &mut impl Network<Cpu>) -> Heard {
+    fn run(&self, network: &mut impl Network<Cpu>) -> Outputs {
         let mut numbers = Numbers::new(self.seed);
         let mut latents = |count: usize| {
             let shape = Shape::new(count, self.side, self.side, 4);
@@ -63,7 +65,7 @@ impl Edit {
             latents(1),
         );
         let tokens = Tensor::from_host(&Cpu, Shape::new(1, 1, 77, 24), numbers.normal(77 * 24));
-        let mut heard = Vec::new();
+        let mut collected = Vec::new();
         if self.rank > 0 {
             let len = network
                 .attach_adapters(self.rank)
@@ -79,101 +81,104 @@ impl Edit {
             let input = Input::new(&noisy, &timesteps, &tokens);
             let pass = network.record_adapters(input, Noise, &parameters, &mut gradient);
             let noise = pass.outputs().clone();
-            heard.push(("trained noise", noise.to_host()));
+            collected.push(("trained noise", noise.to_host()));
             pass.backward(noise.combined(1.0, -1.0, &target), 1.0);
-            heard.push(("adapters", gradient.to_host()));
+            collected.push(("adapters", gradient.to_host()));
         }
         let prompt = network.prepare(&tokens);
         let noise = network.predict(Input::at(&single, 41.0, &prompt));
-        heard.push(("inverted", noise.to_host()));
+        collected.push(("inverted", noise.to_host()));
         let stages = [1, 3];
         let input = || Input::at(&single, 481.0, &prompt);
         let pass = network.record(input(), Features::of(&stages));
         let features = pass.outputs().clone();
-        heard.extend(features.iter().map(|map| ("feature", map.to_host())));
-        if self.breaks_off {
-            return heard;
+        collected.extend(features.iter().map(|map| ("feature", map.to_host())));
+        if self.stops_early {
+            return collected;
         }
-        heard.push(("gradient", pass.backward(features, 1.0).to_host()));
+        if self.delays_gradient {
+            network.predict(Input::at(&single, 99.0, &prompt));
+        }
+        collected.push(("gradient", pass.backward(features, 1.0).to_host()));
         let pass = network.record(input(), NoiseAndFeatures::of(&stages));
         let outputs = pass.outputs().clone();
-        heard.extend(outputs.1.iter().map(|map| ("feature", map.to_host())));
-        heard.push(("gradient", pass.backward(outputs, 1.0).to_host()));
+        collected.extend(outputs.1.iter().map(|map| ("feature", map.to_host())));
+        collected.push(("gradient", pass.backward(outputs, 1.0).to_host()));
         let mutual = Mutual {
             start_layer: 3,
             sources: vec![0, 0],
         };
         let noise = network.predict(Input::at(&pair, 281.0, &prompt).with_mutual(mutual));
-        heard.push(("pair", noise.to_host()));
-        heard
+        collected.push(("pair", noise.to_host()));
+        collected
     }
 }
 
-fn alone(edit: Edit) -> Heard {
+fn run_alone(edit: Edit) -> Outputs {
     edit.run(&mut unet())
 }
 
-/// What each of them hears, and the calls of the network that it took.
-fn side_by_side(unet: &mut UNet<Cpu>, edits: &[Edit]) -> (Vec<Heard>, usize) {
-    let (together, lanes) = SharedUNet::new(unet, edits.len());
+/// Runs edits with a shared network; returns their outputs and the number of calls of the network.
+fn run_shared(unet: &mut UNet<Cpu>, edits: &[Edit]) -> (Vec<Outputs>, usize) {
+    let (server, clients) = SharedUNet::new(unet, edits.len());
     thread::scope(|scope| {
-        let run = |(edit, mut lane): (&Edit, UNetClient<Cpu>)| {
+        let run = |(edit, mut client): (&Edit, UNetClient<Cpu>)| {
             let edit = *edit;
-            scope.spawn(move || edit.run(&mut lane))
+            scope.spawn(move || edit.run(&mut client))
         };
-        let threads: Vec<_> = edits.iter().zip(lanes).map(run).collect();
-        let calls = together.serve();
+        let threads: Vec<_> = edits.iter().zip(clients).map(run).collect();
+        let calls = server.serve();
         (
             threads
                 .into_iter()
-                .map(|thread| thread.join().expect("it does not panic"))
+                .map(|thread| thread.join().expect("the edit does not panic"))
                 .collect(),
             calls,
         )
     })
 }
 
-/// Returns the calls of the network that it took.
-fn assert_as_alone(unet: &mut UNet<Cpu>, edits: &[Edit]) -> usize {
-    let (all, calls) = side_by_side(unet, edits);
-    for (index, (edit, heard)) in edits.iter().zip(all).enumerate() {
-        let expected = alone(*edit);
-        assert_eq!(heard.len(), expected.len());
-        for ((name, heard), (_, expected)) in heard.iter().zip(&expected) {
+/// Asserts that the edits have the outputs of unshared networks; returns the number of calls of the network.
+fn assert_equals_unshared(unet: &mut UNet<Cpu>, edits: &[Edit]) -> usize {
+    let (all, calls) = run_shared(unet, edits);
+    for (index, (edit, outputs)) in edits.iter().zip(all).enumerate() {
+        let expected = run_alone(*edit);
+        assert_eq!(outputs.len(), expected.len());
+        for ((name, outputs), (_, expected)) in outputs.iter().zip(&expected) {
             let bound = if ["adapters", "gradient"].contains(name) {
                 BACKWARD
             } else {
                 FORWARD
             };
-            assert_close(&format!("edit {index}, {name}"), heard, expected, bound);
+            assert_close(&format!("edit {index}, {name}"), outputs, expected, bound);
         }
     }
     calls
 }
 
 #[test]
-fn equal_edits_of_other_pictures() {
+fn equal_edits_share_every_call() {
     let edits = [EDIT, Edit { seed: 2, ..EDIT }, Edit { seed: 3, ..EDIT }];
     let mut unet = unet();
-    let (_, of_one) = side_by_side(&mut unet, &[EDIT]);
+    let (_, calls_of_one) = run_shared(&mut unet, &[EDIT]);
     assert_eq!(
-        assert_as_alone(&mut unet, &edits),
-        of_one,
-        "each call is one for all"
+        assert_equals_unshared(&mut unet, &edits),
+        calls_of_one,
+        "as many calls as one edit"
     );
-    // Nothing of one group is left for the next. One without a LoRA is two calls ahead, so they never ask for the same at the same time.
+    // The first group leaves nothing behind. Without a LoRA an edit is two calls ahead, so the two never share a call.
     assert_eq!(
-        assert_as_alone(
+        assert_equals_unshared(
             &mut unet,
             &[Edit { rank: 0, ..EDIT }, Edit { seed: 7, ..EDIT }]
         ),
-        of_one + of_one - 2
+        calls_of_one + calls_of_one - 2
     );
 }
 
-/// Other ranks, none at all, other sizes, other batches: they part, and meet again where they ask for the same.
+/// Different ranks, sizes and batches: the edits share only some calls.
 #[test]
-fn edits_that_have_little_in_common() {
+fn different_edits_share_some_calls() {
     let edits = [
         EDIT,
         Edit {
@@ -199,30 +204,40 @@ fn edits_that_have_little_in_common() {
             ..EDIT
         },
     ];
-    assert_as_alone(&mut unet(), &edits);
+    assert_equals_unshared(&mut unet(), &edits);
 }
 
 #[test]
-fn one_that_breaks_off_leaves_the_others_as_they_are() {
+fn an_edit_that_stops_early_does_not_affect_the_others() {
     let edits = [
         EDIT,
         Edit {
             seed: 2,
-            breaks_off: true,
+            stops_early: true,
             ..EDIT
         },
         Edit { seed: 3, ..EDIT },
     ];
-    assert_as_alone(&mut unet(), &edits);
+    assert_equals_unshared(&mut unet(), &edits);
 }
 
-/// With nobody beside it, an edit hears the bits that it would hear without lanes.
+/// The clients of one forward pass request its backward pass at different times.
 #[test]
-fn one_alone_hears_the_same_bits() {
-    let (heard, calls) = side_by_side(&mut unet(), &[EDIT]);
+fn an_edit_may_delay_its_backward_pass() {
+    let delayed = Edit {
+        seed: 2,
+        delays_gradient: true,
+        ..EDIT
+    };
+    assert_equals_unshared(&mut unet(), &[EDIT, delayed, Edit { seed: 3, ..EDIT }]);
+}
+
+#[test]
+fn a_single_client_gets_the_same_bits() {
+    let (outputs, calls) = run_shared(&mut unet(), &[EDIT]);
     assert_eq!(
         calls, 8,
-        "training, inversion, twice there and back, denoising"
+        "fine-tuning (2), inversion, two recorded passes (4), denoising"
     );
-    assert!(heard[0] == alone(EDIT));
+    assert!(outputs[0] == run_alone(EDIT));
 }

@@ -1,15 +1,17 @@
-//! Files that claim or unpack to more than they should: refused, or read without it, in little memory. Peaks are those that the
-//! kernel kept for the run (its record's `peak_bytes`).
+//! Files that claim a huge size or unpack to huge data are rejected, or read without that data, in little memory. Peaks are the
+//! `peak_bytes` of a run's record.
 
-use crate::bench::pictures::{self, Bench, noise, png as png_file, report, still};
+use crate::bench::pictures::{self, noise, png as png_file};
+use crate::bench::tiny::still;
+use crate::bench::{Bench, report};
 use png::ColorType;
 
 const MIB: u64 = 1 << 20;
 const GIB: usize = 1 << 30;
-/// What a refused or an ordinary small picture may take at most.
+/// Upper bound of the memory for a rejected or a small picture.
 const LITTLE: u64 = 50 * MIB;
 
-/// The peak is a measure: a picture that is decoded shows in it.
+/// The peak contains the decoded picture.
 #[test]
 fn the_peak_counts_the_pixels() {
     let bench = Bench::new();
@@ -27,11 +29,11 @@ fn the_peak_counts_the_pixels() {
         peak as f64 / pixels as f64
     ));
     assert!(peak > 3 * pixels, "the samples alone");
-    assert!(peak < 16 * pixels + LITTLE, "not many copies of them");
+    assert!(peak < 16 * pixels + LITTLE, "few copies of them");
 }
 
 #[test]
-fn a_huge_picture_is_refused_by_its_header() {
+fn a_huge_picture_is_rejected_by_its_header() {
     let bench = Bench::new();
     for (width, height) in [
         (100_000, 100_000),
@@ -51,8 +53,8 @@ fn a_huge_picture_is_refused_by_its_header() {
             .split_off(8),
         );
         assert!(file.len() < 60);
-        let run = bench.refusal(&file);
-        // Beyond 2^31 - 1 it is no PNG at all.
+        let run = bench.rejected(&file);
+        // PNG permits at most 2^31 - 1.
         let kind = if width < 1 << 31 {
             "image.too_large"
         } else {
@@ -79,22 +81,22 @@ fn a_huge_picture_is_refused_by_its_header() {
             run.peak_bytes() / MIB
         ));
     }
-    // The proof that such a file is sound but for its size: with modest sides it is the data that is missed.
+    // Except for its size such a file is valid: with moderate sides, only the missing data is rejected.
     let file = png_file::Png(vec![
         (b"IHDR".to_vec(), png_file::header(100, 100, ColorType::Rgb)),
         (b"IDAT".to_vec(), Vec::new()),
     ]);
-    assert_eq!(bench.refusal(&file.bytes()).kind(), "image.decode");
+    assert_eq!(bench.rejected(&file.bytes()).kind(), "image.decode");
 }
 
-/// One GiB of profile or text, packed into some megabytes: the picture is read without it.
+/// A profile or text of 1 GiB is compressed to some megabytes. The picture is read without it.
 #[test]
 fn metadata_that_unpacks_to_a_gibibyte_is_left_out() {
     let bench = Bench::new();
     let picture = png_file::zeros(64, 64, ColorType::Rgb);
     let plain = bench.edit(&picture.bytes(), &still(64, 64)).peak_bytes();
 
-    // The proof that such a stream is sound: a modest one is a profile.
+    // Such a stream is valid: a moderate one is a profile.
     let modest = picture
         .clone()
         .with(b"iCCP", &png_file::iccp(&png_file::deflated_zeros(100_001)));
@@ -132,7 +134,7 @@ fn metadata_that_unpacks_to_a_gibibyte_is_left_out() {
                 .all(name)
                 .iter()
                 .all(|content| content.len() < 10_000),
-            "not carried over"
+            "not copied to the result"
         );
         let more = run.peak_bytes() - plain.min(run.peak_bytes());
         let name = String::from_utf8_lossy(name);
@@ -147,16 +149,18 @@ fn metadata_that_unpacks_to_a_gibibyte_is_left_out() {
             more / MIB
         );
 
-        // As a mask it is no less harmless.
+        // The same file as a mask.
         let drag = serde_json::json!({ "version": 1, "editable": { "mask": "mask" }, "regions": [ { "type": "translation",
             "region": { "rect": [8, 8, 40, 40] }, "handle": [20, 20], "target": [20, 20] } ] });
         bench.write("mask", &file);
-        let run = bench.run_with_drag("picture", &drag.to_string());
+        let run = bench
+            .edit_file("picture", &drag.to_string())
+            .status(2)
+            .run();
         assert_eq!(
-            (run.status, run.kind()),
-            (Some(2), "editable.empty"),
-            "it was read, and is black: {}",
-            run.stderr
+            run.kind(),
+            "editable.empty",
+            "the mask was read and is black"
         );
         assert!(
             run.peak_bytes() < plain + 150 * MIB,
@@ -166,9 +170,9 @@ fn metadata_that_unpacks_to_a_gibibyte_is_left_out() {
     }
 }
 
-/// A mask that claims to be huge is refused by its size, before anything is decoded.
+/// The mask is rejected before it is decoded.
 #[test]
-fn a_huge_mask_is_refused_by_its_header() {
+fn a_huge_mask_is_rejected_by_its_header() {
     let bench = Bench::new();
     bench.write("picture", png_file::zeros(64, 64, ColorType::Rgb).bytes());
     bench.write(
@@ -177,18 +181,16 @@ fn a_huge_mask_is_refused_by_its_header() {
     );
     let drag = serde_json::json!({ "version": 1, "regions": [ { "type": "translation",
         "region": { "mask": "mask" }, "handle": [20, 20], "target": [40, 20] } ] });
-    let run = bench.run_with_drag("picture", &drag.to_string());
-    assert_eq!(
-        (run.status, run.kind()),
-        (Some(2), "mask.size"),
-        "{}",
-        run.stderr
-    );
-    assert!(run.stderr.contains("16000 x 16000"), "{}", run.stderr);
+    let run = bench
+        .edit_file("picture", &drag.to_string())
+        .status(2)
+        .stderr_has("16000 x 16000")
+        .run();
+    assert_eq!(run.kind(), "mask.size");
     assert!(run.peak_bytes() < LITTLE, "{} MiB", run.peak_bytes() / MIB);
 }
 
-/// A WebP and a JPEG have claims too; theirs end at 16384 and 65535 pixels a side.
+/// The largest sides of WebP are 16,384 pixels, those of JPEG 65,535.
 #[test]
 fn claims_of_other_formats_are_bounded() {
     let bench = Bench::new();
@@ -198,7 +200,7 @@ fn claims_of_other_formats_are_bounded() {
         .position(|marker| marker == [0xFF, 0xC2])
         .unwrap();
     jpeg[frame + 5..frame + 9].fill(0xFF);
-    let run = bench.refusal(&jpeg);
+    let run = bench.rejected(&jpeg);
     assert_eq!(
         (run.status, run.kind()),
         (Some(2), "image.too_large"),
@@ -207,12 +209,12 @@ fn claims_of_other_formats_are_bounded() {
     );
     assert!(run.peak_bytes() < LITTLE, "{} MiB", run.peak_bytes() / MIB);
 
-    // Two sides of 14 bits each, less one: 16383 x 16383 are more than 256 million pixels.
+    // Sides have 14 bits: 16,383 x 16,383 is more than 256 million pixels.
     let mut webp = pictures::webp::encode(64, 64, &noise(64 * 64 * 3));
     let sides =
         (u32::from_le_bytes(webp[21..25].try_into().unwrap()) | 0x0FFF_FFFF) & !(1 | 1 << 14);
     webp[21..25].copy_from_slice(&sides.to_le_bytes());
-    let run = bench.refusal(&webp);
+    let run = bench.rejected(&webp);
     assert_eq!(
         (run.status, run.kind()),
         (Some(2), "image.too_large"),

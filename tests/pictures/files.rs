@@ -1,87 +1,54 @@
-//! Writing results: the old file or the complete new one, and never an input.
+//! Checks of outputs and their writing: the old file or the complete new one, and never an input.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dragnext::error::Error;
 use dragnext::files::{check_distinct, check_output, check_png_name, write_verified};
 
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("the system has room for a temporary folder"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn with(&self, name: &str, content: &str) -> PathBuf {
-        fs::write(self.path(name), content).expect("the temporary folder takes files");
-        self.path(name)
-    }
-
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.0.path()).expect("the folder is there");
-        let mut names: Vec<String> = entries
-            .map(|entry| {
-                entry
-                    .expect("readable")
-                    .file_name()
-                    .to_string_lossy()
-                    .into_owned()
-            })
-            .collect();
-        names.sort();
-        names
-    }
-}
+use crate::bench::Bench;
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).expect("the file is there")
 }
 
-fn kind(refused: Result<(), Error>) -> &'static str {
-    refused.expect_err("it must be refused").kind().name()
+fn kind(rejected: Result<(), Error>) -> &'static str {
+    rejected.expect_err("it is rejected").kind().name()
 }
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "stands where a check that can fail is expected"
-)]
-fn sound(_: &[u8]) -> Result<(), String> {
+#[expect(clippy::unnecessary_wraps, reason = "the type of a check")]
+fn valid(_: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
 #[test]
 fn an_output_that_exists_needs_overwrite() {
-    let folder = Folder::new();
-    let (input, output) = (folder.with("in.png", "in"), folder.with("out.png", "old"));
-    let refused =
+    let bench = Bench::new();
+    let (input, output) = (bench.write("in.png", "in"), bench.write("out.png", "old"));
+    let rejected =
         check_output(std::slice::from_ref(&input), &output, false).expect_err("it exists");
     assert_eq!(
-        (refused.kind().name(), refused.exit_status()),
+        (rejected.kind().name(), rejected.exit_status()),
         ("output.exists", 2)
     );
     check_output(std::slice::from_ref(&input), &output, true).expect("--overwrite was given");
     assert_eq!(
-        folder.names(),
+        bench.names(),
         ["in.png", "out.png"],
-        "checking leaves nothing behind"
+        "the check leaves no file"
     );
 }
 
 #[test]
 fn inputs_are_never_outputs() {
-    let folder = Folder::new();
-    let (input, drag) = (folder.with("in.png", "in"), folder.with("in.json", "{}"));
-    fs::hard_link(&input, folder.path("hard.png")).expect("the temporary folder has hard links");
+    let bench = Bench::new();
+    let (input, drag) = (bench.write("in.png", "in"), bench.write("in.json", "{}"));
+    fs::hard_link(&input, bench.path("hard.png")).expect("the temporary folder has hard links");
     for output in [
         &input,
         &drag,
-        &folder.path("hard.png"),
-        &folder.path("./in.png"),
+        &bench.path("hard.png"),
+        &bench.path("./in.png"),
     ] {
         assert_eq!(
             kind(check_output(&[input.clone(), drag.clone()], output, true)),
@@ -94,57 +61,53 @@ fn inputs_are_never_outputs() {
 
 #[test]
 fn one_file_is_not_two_outputs() {
-    let folder = Folder::new();
-    fs::create_dir(folder.path("inner")).expect("the temporary folder takes folders");
+    let bench = Bench::new();
+    fs::create_dir(bench.path("inner")).expect("the temporary folder takes folders");
     for other in ["out.png", "./out.png", "inner/../out.png"] {
         assert_eq!(
-            kind(check_distinct(&folder.path("out.png"), &folder.path(other))),
+            kind(check_distinct(&bench.path("out.png"), &bench.path(other))),
             "output.not_distinct",
             "{other}"
         );
     }
-    check_distinct(&folder.path("out.png"), &folder.path("inner/out.png")).expect("they are two");
+    check_distinct(&bench.path("out.png"), &bench.path("inner/out.png")).expect("they are two");
 }
 
 #[cfg(unix)]
 #[test]
 fn links_are_not_followed() {
-    let folder = Folder::new();
+    let bench = Bench::new();
     let (input, other) = (
-        folder.with("in.png", "in"),
-        folder.with("other.png", "other"),
+        bench.write("in.png", "in"),
+        bench.write("other.png", "other"),
     );
     for (name, target, expected) in [
         ("to_input.png", &input, "output.is_input"),
         ("to_other.png", &other, "output.is_link"),
-        (
-            "dangling.png",
-            &folder.path("nowhere.png"),
-            "output.is_link",
-        ),
+        ("dangling.png", &bench.path("nowhere.png"), "output.is_link"),
     ] {
-        std::os::unix::fs::symlink(target, folder.path(name))
+        std::os::unix::fs::symlink(target, bench.path(name))
             .expect("the temporary folder has links");
-        let refused = check_output(std::slice::from_ref(&input), &folder.path(name), true)
+        let rejected = check_output(std::slice::from_ref(&input), &bench.path(name), true)
             .expect_err("it is a link");
-        assert_eq!(refused.kind().name(), expected);
+        assert_eq!(rejected.kind().name(), expected);
         assert!(
             expected == "output.is_input"
-                || refused.to_string().contains(&target.display().to_string()),
-            "{refused}"
+                || rejected.to_string().contains(&target.display().to_string()),
+            "{rejected}"
         );
     }
 }
 
 #[test]
 fn folders_and_devices_are_not_outputs() {
-    let folder = Folder::new();
+    let bench = Bench::new();
     assert_eq!(
-        kind(check_output(&[], folder.0.path(), true)),
+        kind(check_output(&[], bench.folder(), true)),
         "output.not_a_file"
     );
     assert_eq!(
-        kind(check_output(&[], &folder.path("new/"), true)),
+        kind(check_output(&[], &bench.path("new/"), true)),
         "output.not_a_file"
     );
     #[cfg(unix)]
@@ -156,16 +119,16 @@ fn folders_and_devices_are_not_outputs() {
 
 #[test]
 fn a_file_cannot_be_the_folder() {
-    let folder = Folder::new();
-    let file = folder.with("file", "");
+    let bench = Bench::new();
+    let file = bench.write("file", "");
     for output in [file.join("out.png"), file.join("deeper/out.png")] {
-        let refused = check_output(&[], &output, false).expect_err("a file holds no files");
+        let rejected = check_output(&[], &output, false).expect_err("a file is not a folder");
         assert_eq!(
-            (refused.kind().name(), refused.exit_status()),
+            (rejected.kind().name(), rejected.exit_status()),
             ("output.folder", 2)
         );
         assert_eq!(
-            kind(write_verified(&output, b"new", false, sound)),
+            kind(write_verified(&output, b"new", false, valid)),
             "output.write"
         );
     }
@@ -174,10 +137,10 @@ fn a_file_cannot_be_the_folder() {
 #[cfg(unix)]
 #[test]
 #[expect(clippy::print_stdout, reason = "a test that cannot run says why")]
-fn a_folder_that_takes_no_files_is_named_before_any_work() {
+fn a_read_only_folder_is_rejected_before_any_work() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = Folder::new();
-    let closed = folder.path("closed");
+    let bench = Bench::new();
+    let closed = bench.path("closed");
     fs::create_dir(&closed).expect("the temporary folder takes folders");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).expect("it is ours");
     if fs::write(closed.join("probe"), "").is_ok() {
@@ -193,7 +156,7 @@ fn a_folder_that_takes_no_files_is_named_before_any_work() {
             &closed.join("out.png"),
             b"new",
             false,
-            sound
+            valid
         )),
         "output.write"
     );
@@ -201,76 +164,72 @@ fn a_folder_that_takes_no_files_is_named_before_any_work() {
 
 #[test]
 fn missing_folders_are_created_when_writing_and_not_before() {
-    let folder = Folder::new();
-    let output = folder.path("a/b/out.png");
+    let bench = Bench::new();
+    let output = bench.path("a/b/out.png");
     check_output(&[], &output, false).expect("the folders can be made");
-    assert!(folder.names().is_empty());
-    write_verified(&output, b"new", false, sound).expect("the folders can be made");
+    assert!(bench.names().is_empty());
+    write_verified(&output, b"new", false, valid).expect("the folders can be made");
     assert_eq!(read(&output), "new");
 }
 
 #[test]
 fn a_file_that_fails_the_check_replaces_nothing() {
-    let folder = Folder::new();
-    let output = folder.with("out.png", "old");
+    let bench = Bench::new();
+    let output = bench.write("out.png", "old");
     let mut seen = Vec::new();
-    let refused = write_verified(&output, b"new", true, |written| {
+    let rejected = write_verified(&output, b"new", true, |written| {
         seen.extend_from_slice(written);
-        assert_eq!(
-            folder.names().len(),
-            2,
-            "the new file lies beside the old one"
-        );
+        assert_eq!(bench.names().len(), 2, "the new file is beside the old one");
         Err("not a picture".into())
     });
-    assert_eq!(seen, b"new", "the check saw what was on the disk");
-    assert_eq!(kind(refused), "output.verify");
+    assert_eq!(seen, b"new", "the check reads the file on the disk");
+    assert_eq!(kind(rejected), "output.verify");
     assert_eq!(
-        (read(&output).as_str(), folder.names()),
+        (read(&output).as_str(), bench.names()),
         ("old", vec!["out.png".to_owned()])
     );
 }
 
 #[test]
-fn overwriting_leaves_the_new_file_alone() {
-    let folder = Folder::new();
-    let output = folder.path("out.png");
-    write_verified(&output, b"first", false, sound).expect("the folder takes files");
-    write_verified(&output, b"second", true, sound).expect("--overwrite was given");
+fn overwriting_leaves_only_the_new_file() {
+    let bench = Bench::new();
+    let output = bench.path("out.png");
+    write_verified(&output, b"first", false, valid).expect("the folder takes files");
+    write_verified(&output, b"second", true, valid).expect("--overwrite was given");
     assert_eq!(
-        (read(&output).as_str(), folder.names()),
+        (read(&output).as_str(), bench.names()),
         ("second", vec!["out.png".to_owned()])
     );
 }
 
 #[test]
-fn a_file_that_appears_meanwhile_is_kept() {
-    let folder = Folder::new();
-    let output = folder.path("out.png");
+fn a_file_that_appears_during_the_write_is_kept() {
+    let bench = Bench::new();
+    let output = bench.path("out.png");
     check_output(&[], &output, false).expect("nothing is there yet");
-    let refused = write_verified(&output, b"new", false, |_| {
-        folder.with("out.png", "another program's");
+    let rejected = write_verified(&output, b"new", false, |_| {
+        bench.write("out.png", "another program's");
         Ok(())
     });
-    assert_eq!(kind(refused), "output.appeared");
+    assert_eq!(kind(rejected), "output.appeared");
     assert_eq!(
-        (read(&output).as_str(), folder.names()),
+        (read(&output).as_str(), bench.names()),
         ("another program's", vec!["out.png".to_owned()])
     );
 }
 
 #[cfg(unix)]
 #[test]
-fn a_new_file_has_the_permissions_of_any_new_file() {
+fn a_new_file_has_the_permissions_of_the_umask() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = Folder::new();
-    let usual = fs::metadata(folder.with("usual", ""))
+    let bench = Bench::new();
+    let usual = fs::metadata(bench.write("usual", ""))
         .expect("just written")
         .permissions()
         .mode();
-    write_verified(&folder.path("out.png"), b"new", false, sound).expect("the folder takes files");
+    write_verified(&bench.path("out.png"), b"new", false, valid).expect("the folder takes files");
     assert_eq!(
-        fs::metadata(folder.path("out.png"))
+        fs::metadata(bench.path("out.png"))
             .expect("just written")
             .permissions()
             .mode(),
@@ -279,7 +238,7 @@ fn a_new_file_has_the_permissions_of_any_new_file() {
 }
 
 #[test]
-fn only_png_is_promised() {
+fn only_png_outputs_are_accepted() {
     for name in ["out.jpg", "out.JPEG", "out.webp", "a.png/out.gif"] {
         assert_eq!(
             kind(check_png_name(Path::new(name))),

@@ -1,4 +1,4 @@
-//! Pictures as files: what is read, kept and refused, in how much memory, and how results are written.
+//! Picture files: formats, metadata, rejected files, memory limits, mutated files, and how outputs are written.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,15 +1,16 @@
-//! Pictures and masks that were changed at random: whatever stands in a file, reading it ends with a picture or a refusal.
+//! Random mutations of pictures and masks: reading any file ends with a picture or an error.
 //!
-//! Changes are made to the parts of a file (chunks, segments), whose lengths and checksums are then made right, so that they get past
-//! the first look, and to its bytes. `PROPTEST_CASES=10000 cargo test --release --test pictures mutations -- --nocapture` makes 10^4 of
-//! them and shows what came of them.
+//! Mutations change the parts of a file (chunks, segments), with lengths and checksums corrected so that they pass the first checks,
+//! and its bytes. `PROPTEST_CASES=10000 cargo test --release --test pictures mutations -- --nocapture` tries 10^4 of
+//! them and prints the outcomes.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::bench::pictures::png::Png;
-use crate::bench::pictures::{self, jpeg, noise, png as png_file, report, smooth, webp};
+use crate::bench::pictures::{self, jpeg, noise, png as png_file, smooth, webp};
+use crate::bench::report;
 use dragnext::geometry::Size;
 use dragnext::mask::Mask;
 use dragnext::picture;
@@ -21,7 +22,7 @@ use proptest::test_runner::{Config, TestRunner};
 const WIDTH: usize = 96;
 const HEIGHT: usize = 80;
 
-/// A file as its parts: what it begins with, parts of a name and a content each, and the rest.
+/// The parts of a file: its start, parts with a name and a content, and the rest.
 #[derive(Debug, Clone)]
 struct File {
     format: Format,
@@ -45,7 +46,7 @@ impl File {
         }
     }
 
-    /// Segments up to the first scan, and all that follows.
+    /// The segments before the first scan, and the rest.
     fn jpeg(bytes: &[u8]) -> Self {
         let (mut parts, mut position) = (Vec::new(), 2);
         while bytes[position + 1] != 0xDA {
@@ -116,7 +117,7 @@ impl File {
     }
 }
 
-/// One of everything that is read.
+/// Files of all formats and kinds that are read.
 fn files() -> Vec<File> {
     let png = |color: ColorType, depth| {
         let bits = match depth {
@@ -190,7 +191,7 @@ fn files() -> Vec<File> {
     files
 }
 
-/// Seven passes (Adam7) over a picture of zeros: rows of each pass, a filter byte before each.
+/// A picture of zeros in the seven passes of Adam7. A filter byte precedes each row.
 fn interlaced() -> Png {
     const PASSES: [[usize; 4]; 7] = [
         [0, 0, 8, 8],
@@ -224,7 +225,7 @@ fn animated() -> Png {
     Png::parse(&bytes)
 }
 
-/// A change of the parts. Places are shares of what there is.
+/// A change of the parts. Positions are fractions of the length.
 #[derive(Debug, Clone)]
 enum PartChange {
     Swap(Index, Index),
@@ -232,7 +233,7 @@ enum PartChange {
     Remove(Index),
     Cut(Index, Index),
     Byte(Index, Index, u8),
-    /// A number at the edge of something, in two or four bytes, either end first.
+    /// A boundary value in two or four bytes of either byte order.
     Number(Index, Index, u32, bool, bool),
     Name(Index, Index, u8),
     Grow(Index, Vec<u8>),
@@ -323,7 +324,7 @@ fn change_parts(file: &mut File, change: &PartChange) {
                 (false, false) => (*number as u16).to_le_bytes().to_vec(),
             };
             if content.len() >= bytes.len() {
-                // Headers are short and decide most.
+                // Most changes go to the short headers, which have the greatest effect.
                 let at = at.index((content.len() - bytes.len() + 1).min(40));
                 content[at..at + bytes.len()].copy_from_slice(&bytes);
             }
@@ -360,7 +361,7 @@ fn change_bytes(bytes: &mut Vec<u8>, change: &ByteChange) {
     }
 }
 
-/// The parts of the files are understood: put together again, they are what they were.
+/// Splitting a file into parts and joining them gives the same file.
 #[test]
 fn unchanged_files_are_read() {
     let folder = tempfile::tempdir().unwrap();
@@ -376,7 +377,7 @@ fn unchanged_files_are_read() {
 }
 
 #[test]
-fn no_change_of_a_picture_brings_the_program_down() {
+fn no_mutation_of_a_picture_panics() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("picture");
     let files = files();
@@ -409,7 +410,7 @@ fn no_change_of_a_picture_brings_the_program_down() {
         match picture::read(&path) {
             Ok(source) => {
                 count("picture: read");
-                // What was read can be written, and reads the same.
+                // A picture that was read can be written and read again.
                 let png = source
                     .picture
                     .png(None)
@@ -440,14 +441,14 @@ fn no_change_of_a_picture_brings_the_program_down() {
             {
                 count("mask: a panic was caught")
             }
-            Err(_) => count("mask: refused"),
+            Err(_) => count("mask: rejected"),
         }
         let mut longest = longest.borrow_mut();
         *longest = begun.elapsed().max(*longest);
         Ok(())
     });
     let peak = dragnext::report::peak_bytes().unwrap_or_default();
-    report(&format!("{cases} changed files: {:?}", outcomes.borrow()));
+    report(&format!("{cases} mutated files: {:?}", outcomes.borrow()));
     report(&format!(
         "longest {:?}, peak memory {} MiB",
         longest.borrow(),
@@ -458,10 +459,10 @@ fn no_change_of_a_picture_brings_the_program_down() {
     let of = |what: &str| outcomes.get(what).copied().unwrap_or_default();
     assert!(
         of("picture: read") > cases as usize / 20,
-        "changes reach the pixels: {outcomes:?}"
+        "some mutations reach the pixels: {outcomes:?}"
     );
     assert!(
         of("picture: image.decode") > cases as usize / 20,
-        "and they do harm: {outcomes:?}"
+        "some mutations damage the file: {outcomes:?}"
     );
 }

@@ -1,11 +1,10 @@
-//! Photographs through the program: whatever a camera, a scanner or a web site makes of a picture, it is edited upright and comes back with
-//! its own samples, or it is refused for a reason that helps.
+//! Edits of pictures in every format, orientation, sample type and with every kind of metadata. Outside the edit the samples are kept;
+//! files that cannot be edited are rejected with a reason.
 
 use crate::bench::pictures::png::Png;
-use crate::bench::pictures::{
-    self, Bench, Run, editable, exif, jpeg, manifest, moved, noise, png as png_file, smooth, still,
-    webp,
-};
+use crate::bench::pictures::{exif, jpeg, manifest, noise, png as png_file, smooth, webp};
+use crate::bench::tiny::{editable, moved, still};
+use crate::bench::{Bench, Ended};
 use png::{BitDepth, ColorType};
 
 const WIDTH: usize = 96;
@@ -19,7 +18,7 @@ fn rgb_png() -> Png {
     Png::encode(WIDTH, HEIGHT, ColorType::Rgb, BitDepth::Eight, &rgb())
 }
 
-/// The same picture in each format, without loss where the format can.
+/// The same picture in each format, lossless where the format permits it.
 fn formats() -> [(&'static str, Vec<u8>); 6] {
     [
         ("PNG", rgb_png().bytes()),
@@ -31,7 +30,7 @@ fn formats() -> [(&'static str, Vec<u8>); 6] {
     ]
 }
 
-fn assert_refused(run: &Run, kind: &str, what: &str) {
+fn assert_rejected(run: &Ended, kind: &str, what: &str) {
     assert_eq!(
         (run.status, run.kind()),
         (Some(2), kind),
@@ -41,7 +40,7 @@ fn assert_refused(run: &Run, kind: &str, what: &str) {
     assert!(!run.stderr.contains("panicked"), "{what}: {}", run.stderr);
 }
 
-/// Every format is told by its content, whatever its name says, and its pixels arrive as its decoder gives them.
+/// The content decides the format, not the file name. The pixels are those of the decoder.
 #[test]
 fn every_format_is_read_by_its_content() {
     let bench = Bench::new();
@@ -50,13 +49,10 @@ fn every_format_is_read_by_its_content() {
         let expected = image::load_from_memory(&bytes).unwrap();
         for name in ["a.png", "a.jpg", "a.webp", "a"] {
             bench.write(name, &bytes);
-            let run = bench.run(&[name, "--drag", "drag.json", "-o", "out.png", "--overwrite"]);
-            assert_eq!(
-                (run.status, run.warnings()),
-                (Some(0), vec!["region.no_motion"]),
-                "{format} as {name}: {}",
-                run.stderr
-            );
+            let run = bench
+                .shortest_edit(&[name, "--drag", "drag.json", "-o", "out.png", "--overwrite"])
+                .run();
+            assert_eq!(run.warnings(), ["region.no_motion"], "{format} as {name}");
             assert!(
                 image::open(bench.path("out.png")).unwrap() == expected,
                 "{format} as {name}"
@@ -65,14 +61,14 @@ fn every_format_is_read_by_its_content() {
     }
 }
 
-/// Cut at every 64th byte a picture is refused; never is a part of it edited as if it were the whole.
+/// The files are truncated at every 64th byte.
 #[test]
-fn a_cut_file_is_refused_wherever_it_is_cut() {
+fn a_truncated_file_is_rejected() {
     let bench = Bench::new();
     for (format, bytes) in formats() {
         for length in (0..bytes.len() - 16).step_by(64) {
-            let run = bench.refusal(&bytes[..length]);
-            assert_refused(
+            let run = bench.rejected(&bytes[..length]);
+            assert_rejected(
                 &run,
                 "image.decode",
                 &format!("{format}, {length} of {} bytes", bytes.len()),
@@ -81,13 +77,13 @@ fn a_cut_file_is_refused_wherever_it_is_cut() {
     }
 }
 
-/// Below eight cells of the latent nothing can be dragged; the message says what is needed.
+/// A side needs at least eight cells of the latent. The message names the required size.
 #[test]
-fn small_pictures_are_refused_with_the_size_that_is_needed() {
+fn pictures_that_are_too_small_are_rejected() {
     let bench = Bench::new();
     for (width, height) in [(1, 1), (7, 9), (8, 8), (63, 500), (500, 63)] {
-        let run = bench.refusal(&png_file::zeros(width, height, ColorType::Rgb).bytes());
-        assert_refused(&run, "image.too_small", &format!("{width} x {height}"));
+        let run = bench.rejected(&png_file::zeros(width, height, ColorType::Rgb).bytes());
+        assert_rejected(&run, "image.too_small", &format!("{width} x {height}"));
         assert!(
             run.stderr.contains(&format!(
                 "{width} x {height} is too small; each side needs at least 64 pixels"
@@ -96,8 +92,8 @@ fn small_pictures_are_refused_with_the_size_that_is_needed() {
             run.stderr
         );
     }
-    assert_refused(
-        &bench.refusal(&png_file::zeros(0, 0, ColorType::Rgb).bytes()),
+    assert_rejected(
+        &bench.rejected(&png_file::zeros(0, 0, ColorType::Rgb).bytes()),
         "image.decode",
         "0 x 0",
     );
@@ -107,9 +103,9 @@ fn small_pictures_are_refused_with_the_size_that_is_needed() {
     );
 }
 
-/// Sizes that are no multiple of anything come back as they were, changed inside the editable area and nowhere else.
+/// The sizes are no multiples of the network's cells. Only pixels inside the editable area change.
 #[test]
-fn every_size_comes_back() {
+fn results_have_the_size_of_the_picture() {
     for (width, height) in [(513, 771), (768, 512), (3000, 500)] {
         let bench = Bench::new();
         let before = smooth(width, height, 3);
@@ -122,7 +118,7 @@ fn every_size_comes_back() {
     }
 }
 
-/// `samples` of a pixel are compared in groups of `size` bytes; alpha, if any, must not change at all.
+/// Asserts that pixels change only inside the editable area, and alpha nowhere. A pixel has `samples` samples of `size` bytes.
 fn assert_only_inside_changed(
     before: &[u8],
     after: &[u8],
@@ -149,10 +145,10 @@ fn assert_only_inside_changed(
         );
         changed += usize::from(before != after);
     }
-    assert!(changed > 500, "inside, {changed} pixels changed");
+    assert!(changed > 500, "{changed} pixels changed inside");
 }
 
-/// (x, y, width, height) of a stored pixel and picture to (x, y) of the upright one: Exif 2.32, table 6.
+/// Maps (x, y, width, height) of a stored pixel and picture to (x, y) of the upright picture (Exif 2.32, table 6).
 type Place = fn(usize, usize, usize, usize) -> (usize, usize);
 
 const UPRIGHT: [Place; 8] = [
@@ -180,9 +176,9 @@ fn upright(stored: &[u8], orientation: u8) -> (usize, usize, Vec<u8>) {
     (width, height, turned)
 }
 
-/// All eight orientations, in each format that carries them: turned upright, once, and the result asks for no other turn.
+/// All eight orientations in each format that stores them. The result has no orientation, so it is not rotated again.
 #[test]
-fn every_orientation_is_turned_upright_in_every_format() {
+fn every_orientation_is_applied_in_every_format() {
     let bench = Bench::new();
     let (baseline, lossless) = (
         jpeg::encode(WIDTH, HEIGHT, &rgb()),
@@ -226,15 +222,15 @@ fn every_orientation_is_turned_upright_in_every_format() {
             assert!(data == expected, "{format}, orientation {orientation}");
             assert!(
                 info.exif_metadata.is_none(),
-                "an upright picture must not be turned again"
+                "the result has no orientation"
             );
         }
     }
 }
 
-/// Coordinates are those of the upright picture: the edit of a turned file is the edit of the upright one, pixel for pixel.
+/// Coordinates are those of the upright picture: the edits of a rotated file and of the upright one are equal.
 #[test]
-fn a_turned_photograph_is_edited_upright() {
+fn a_rotated_photograph_is_edited_upright() {
     let bench = Bench::new();
     for orientation in [3, 6, 7] {
         let (width, height, pixels) = upright(&rgb(), orientation);
@@ -251,14 +247,13 @@ fn a_turned_photograph_is_edited_upright() {
             png_file::decode(&bench.read("out.png")).1 == expected,
             "orientation {orientation}"
         );
-        assert!(expected != pixels, "the edit does something");
+        assert!(expected != pixels, "the edit changes pixels");
     }
 }
 
-/// Grey or colour, 8 bits or 16, with alpha or without: outside the editable area every sample is the source's, in its own depth, and
-/// so is the colour that lies under full transparency.
+/// Outside the editable area every sample is the source's, in its own depth, including the colours of transparent pixels.
 #[test]
-fn every_kind_of_sample_is_kept_outside_the_edit() {
+fn every_sample_type_is_kept_outside_the_edit() {
     let bench = Bench::new();
     for depth in [BitDepth::Eight, BitDepth::Sixteen] {
         for color in [
@@ -274,7 +269,7 @@ fn every_kind_of_sample_is_kept_outside_the_edit() {
             );
             let mut before = noise(WIDTH * HEIGHT * channels * bytes);
             if has_alpha(color) {
-                // Fully transparent in the left half, with colours all the same.
+                // The left half is transparent but has colours.
                 for (index, pixel) in before.chunks_exact_mut(channels * bytes).enumerate() {
                     pixel[colours * bytes..].fill(if index % WIDTH < WIDTH / 2 { 0 } else { 255 });
                 }
@@ -300,9 +295,9 @@ fn has_alpha(color: ColorType) -> bool {
     matches!(color, ColorType::GrayscaleAlpha | ColorType::Rgba)
 }
 
-/// A palette becomes the colours it stands for, its transparency an alpha channel; fewer than eight bits of grey become eight.
+/// A palette becomes colours, its transparency an alpha channel, and fewer than eight bits of grey become eight.
 #[test]
-fn palettes_and_few_bits_are_expanded_without_loss() {
+fn palettes_and_low_bit_depths_are_expanded_without_loss() {
     let bench = Bench::new();
     let palette: Vec<u8> = noise(16 * 3);
     let alphas: Vec<u8> = (0..16).map(|index| index * 17).collect();
@@ -351,7 +346,7 @@ fn palettes_and_few_bits_are_expanded_without_loss() {
 }
 
 #[test]
-fn formats_that_are_not_edited_are_named() {
+fn unsupported_formats_are_named() {
     let bench = Bench::new();
     for (bytes, what) in [
         (
@@ -362,15 +357,15 @@ fn formats_that_are_not_edited_are_named() {
         (b"BM\0\0\0\0", "is a BMP file"),
         (b"hello", "is not a picture in a known format"),
     ] {
-        let run = bench.refusal(bytes);
-        assert_refused(&run, "image.unsupported", what);
+        let run = bench.rejected(bytes);
+        assert_rejected(&run, "image.unsupported", what);
         assert!(run.stderr.contains(what), "{}", run.stderr);
     }
 }
 
-/// Pixel values are left as they are, so the profile that gives them their meaning comes along byte for byte.
+/// Pixel values are not converted, so the profile is copied.
 #[test]
-fn colour_profiles_are_carried_over_byte_for_byte() {
+fn colour_profiles_are_copied_unchanged() {
     let bench = Bench::new();
     let profile = noise(150_001);
     let lossless = webp::encode(WIDTH, HEIGHT, &rgb());
@@ -405,9 +400,9 @@ fn colour_profiles_are_carried_over_byte_for_byte() {
     }
 }
 
-/// A profile that cannot be read does not keep the picture from being edited, but the user is told.
+/// A profile that cannot be read causes a warning, not an error.
 #[test]
-fn a_damaged_profile_is_left_out_with_a_warning() {
+fn a_damaged_profile_is_dropped_with_a_warning() {
     let bench = Bench::new();
     let missing_part = jpeg::with(
         jpeg::RESTARTS,
@@ -445,9 +440,9 @@ fn a_damaged_profile_is_left_out_with_a_warning() {
     }
 }
 
-/// What a PNG says about its samples without a profile comes along too: the same pixels must look the same.
+/// PNG chunks that define colours without a profile are copied too, so that equal pixels look the same.
 #[test]
-fn chunks_that_give_samples_their_meaning_are_carried_over() {
+fn chunks_that_define_colours_are_copied() {
     let bench = Bench::new();
     let chunks: [(&[u8; 4], &[u8]); 7] = [
         (b"gAMA", &[0, 0, 0xB1, 0x8F]),
@@ -479,7 +474,7 @@ fn chunks_that_give_samples_their_meaning_are_carried_over() {
         );
         assert!(place(name) < place(b"IDAT"));
     }
-    // Turned by a quarter, what was across is along.
+    // A rotation by 90 degrees swaps the two resolutions.
     bench.edit(
         &source.with(b"eXIf", &exif(6)).bytes(),
         &still(HEIGHT, WIDTH),
@@ -490,9 +485,9 @@ fn chunks_that_give_samples_their_meaning_are_carried_over() {
     );
 }
 
-/// Where something is animated the first frame is edited, and the user is told.
+/// The first frame of an animation is edited, with a warning.
 #[test]
-fn of_an_animation_the_first_frame_is_edited_with_a_warning() {
+fn the_first_frame_of_an_animation_is_edited() {
     let bench = Bench::new();
     let first = image::load_from_memory(webp::LOSSY).unwrap().into_rgba8();
     let run = bench.edit(webp::ANIMATED, &still(WIDTH, HEIGHT));
@@ -511,11 +506,11 @@ fn of_an_animation_the_first_frame_is_edited_with_a_warning() {
     assert!(png_file::decode(&written).1 == rgb());
     assert!(
         Png::parse(&written).all(b"acTL").is_empty(),
-        "the result is one picture"
+        "the result is not animated"
     );
 }
 
-/// Two frames: the picture, and another one.
+/// Returns an animation of two frames.
 fn animated_png() -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, WIDTH as u32, HEIGHT as u32);
@@ -528,9 +523,9 @@ fn animated_png() -> Vec<u8> {
     bytes
 }
 
-/// A signature is true of the signed bytes alone: it is not carried over, and the user is told.
+/// A signature holds for the signed bytes only, so it is not copied.
 #[test]
-fn a_signature_is_left_out_with_a_warning() {
+fn a_signature_is_dropped_with_a_warning() {
     let bench = Bench::new();
     let lossless = webp::encode(WIDTH, HEIGHT, &rgb());
     for (format, bytes) in [
@@ -563,53 +558,47 @@ fn a_signature_is_left_out_with_a_warning() {
     }
 }
 
-/// A bug of a decoder is a picture that is refused: no panic text, and no other status than that of a damaged file.
+/// A panic in a decoder is reported as a damaged file, without Rust's panic message.
 #[cfg(feature = "failpoints")]
 #[test]
-fn a_panic_of_a_decoder_is_a_refusal() {
+fn a_panic_in_a_decoder_rejects_the_picture() {
     let bench = Bench::new();
     bench.write("drag.json", still(WIDTH, HEIGHT));
     bench.write("picture", rgb_png().bytes());
     let arguments = ["picture", "--drag", "drag.json", "-o", "out.png"];
-    let mut command = bench.command(&arguments);
-    command
+    let run = bench
+        .shortest_edit(&arguments)
         .env("DRAGNEXT_FAILPOINTS", "panic_in_picture")
-        .env("RUST_BACKTRACE", "1");
-    let run = pictures::run(command);
-    assert!(
-        run.stderr.contains("failpoint panic_in_picture"),
-        "the fault happened: {}",
-        run.stderr
-    );
-    assert_refused(&run, "image.decode", "a panic");
+        .env("RUST_BACKTRACE", "1")
+        .status(2)
+        .stderr_has("failpoint panic_in_picture")
+        .run();
+    assert_rejected(&run, "image.decode", "a panic");
     assert!(
         !run.stderr.contains("a decoder's bug") && !run.stderr.contains("backtrace"),
         "{}",
         run.stderr
     );
-    assert_eq!(
-        bench.run(&arguments).status,
-        Some(0),
-        "without the fault all is well"
-    );
+    // Without the fault the same edit succeeds.
+    bench.shortest_edit(&arguments).run();
 }
 
-/// A palette of no whole number of colours, which a decoder of 2025 (png 0.18.1) does not survive.
+/// The length of the palette is not a multiple of three. png 0.18.1 panics on it.
 #[test]
-fn a_cut_palette_is_refused() {
+fn a_truncated_palette_is_rejected() {
     let bench = Bench::new();
     let mut png = Png::encode_palette(WIDTH, HEIGHT, &vec![6; WIDTH * HEIGHT], &noise(7 * 3), &[]);
     bench.edit(&png.bytes(), &still(WIDTH, HEIGHT));
     let palette = png.0.iter_mut().find(|(name, _)| name == b"PLTE").unwrap();
     palette.1.truncate(20);
-    assert_refused(
-        &bench.refusal(&png.bytes()),
+    assert_rejected(
+        &bench.rejected(&png.bytes()),
         "image.decode",
         "a palette of 20 bytes",
     );
 }
 
-/// Masks are read as pictures are: turned upright, and refused when they are cut or too much.
+/// Masks are oriented and rejected like pictures.
 #[test]
 fn masks_are_read_as_strictly_as_pictures() {
     let bench = Bench::new();
@@ -617,59 +606,30 @@ fn masks_are_read_as_strictly_as_pictures() {
     bench.write("picture", rgb_png().with(b"eXIf", &exif(6)).bytes());
     let drag = serde_json::json!({ "version": 1, "editable": { "mask": "mask" }, "regions": [ { "type": "translation",
         "region": { "rect": [20, 20, 44, 60] }, "handle": [32, 40], "target": [32, 40] } ] });
-    bench.write("drag.json", drag.to_string());
-    let run = || {
-        bench.run(&[
-            "picture",
-            "--drag",
-            "drag.json",
-            "-o",
-            "out.png",
-            "--overwrite",
-        ])
-    };
+    let edit = || bench.edit_file("picture", &drag.to_string());
 
     let grey: Vec<u8> = (0..WIDTH * HEIGHT)
         .map(|index| if index % WIDTH < WIDTH / 2 { 255 } else { 0 })
         .collect();
     let stored = Png::encode(WIDTH, HEIGHT, ColorType::Grayscale, BitDepth::Eight, &grey);
     bench.write("mask", stored.bytes());
-    let refused = run();
-    assert_eq!(
-        (refused.status, refused.kind()),
-        (Some(2), "mask.size"),
-        "{}",
-        refused.stderr
-    );
-    assert!(
-        refused.stderr.contains(&format!(
+    let rejected = edit()
+        .status(2)
+        .stderr_has(format!(
             "the mask `mask` is {WIDTH} x {HEIGHT} pixels, the image is {width} x {height}"
-        )),
-        "{}",
-        refused.stderr
-    );
+        ))
+        .run();
+    assert_eq!(rejected.kind(), "mask.size");
     bench.write("mask", stored.with(b"eXIf", &exif(6)).bytes());
-    let done = run();
-    assert_eq!(
-        done.status,
-        Some(0),
-        "turned as the picture is: {}",
-        done.stderr
-    );
+    edit().run();
 
     let white = jpeg::encode(width, height, &vec![255; width * height * 3]);
     bench.write("mask", &white);
-    assert_eq!(run().status, Some(0), "the whole of it is a mask");
+    edit().run();
     for bytes in [&white[..white.len() - 30], b"hello", b""] {
         bench.write("mask", bytes);
-        let refused = run();
-        assert_eq!(
-            (refused.status, refused.kind()),
-            (Some(2), "mask.decode"),
-            "{}",
-            refused.stderr
-        );
+        assert_eq!(edit().status(2).run().kind(), "mask.decode");
     }
     std::fs::remove_file(bench.path("mask")).unwrap();
-    assert_eq!(run().kind(), "mask.missing");
+    assert_eq!(edit().status(2).run().kind(), "mask.missing");
 }

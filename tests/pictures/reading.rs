@@ -1,38 +1,24 @@
-//! Pictures: what is read is what is written, and nobody's file can do harm.
+//! The picture module of the library: reading, working copies, compositing, and rejected files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dragnext::geometry::{Frame, Size, Window};
 use dragnext::picture::{self, KEYWORD, Picture};
+
+use crate::bench::Bench;
+use crate::bench::pictures::{exif, noise, png::crc};
 use png::{BitDepth, ColorType};
 
-/// A folder for one test.
-struct Folder(tempfile::TempDir);
+fn read(bench: &Bench, name: &str, bytes: &[u8]) -> Picture {
+    let read = picture::read(&bench.write(name, bytes));
+    read.expect("the picture is valid").picture
+}
 
-impl Folder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("the system has room for a temporary folder"))
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.0.path().join(name);
-        std::fs::write(&path, bytes).expect("the temporary folder takes files");
-        path
-    }
-
-    fn read(&self, name: &str, bytes: &[u8]) -> Picture {
-        picture::read(&self.write(name, bytes))
-            .expect("the test's picture is sound")
-            .picture
-    }
-
-    /// The kind of the error that reading `bytes` ends with.
-    fn refusal(&self, bytes: &[u8]) -> &'static str {
-        picture::read(&self.write("refused", bytes))
-            .expect_err("the picture must be refused")
-            .kind()
-            .name()
-    }
+/// Returns the kind of the error from reading `bytes`.
+fn error_kind(bytes: &[u8]) -> &'static str {
+    let bench = Bench::new();
+    let error = picture::read(&bench.write("rejected", bytes));
+    error.expect_err("the picture is rejected").kind().name()
 }
 
 struct File {
@@ -54,7 +40,7 @@ impl File {
         }
     }
 
-    /// Samples that differ from each other, from a fixed linear congruence.
+    /// Returns pseudo-random samples.
     fn data(&self) -> Vec<u8> {
         let depth = if self.depth == BitDepth::Sixteen {
             2
@@ -62,13 +48,7 @@ impl File {
             1
         };
         let length = self.size.0 as usize * self.size.1 as usize * self.color.samples() * depth;
-        let states = std::iter::successors(Some(1_u32), |state| {
-            Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223))
-        });
-        states
-            .map(|state| (state >> 24) as u8)
-            .take(length)
-            .collect()
+        noise(length)
     }
 
     fn encode(&self, data: &[u8]) -> Vec<u8> {
@@ -78,13 +58,13 @@ impl File {
         info.exif_metadata = self.exif.clone().map(Into::into);
         let mut bytes = Vec::new();
         let mut writer = png::Encoder::with_info(&mut bytes, info)
-            .expect("valid")
+            .expect("the header is valid")
             .write_header()
-            .expect("memory");
+            .expect("writing to memory succeeds");
         writer
             .write_image_data(data)
             .expect("the data fits the header");
-        writer.finish().expect("memory");
+        writer.finish().expect("writing to memory succeeds");
         bytes
     }
 }
@@ -127,14 +107,14 @@ fn decode(bytes: &[u8]) -> (png::Info<'static>, Vec<u8>) {
 }
 
 #[test]
-fn every_kind_comes_back_sample_for_sample() {
-    let folder = Folder::new();
+fn every_sample_type_is_written_as_it_was_read() {
+    let bench = Bench::new();
     for (color, depth) in KINDS {
         let file = File {
             icc: Some(b"a profile"),
             ..File::new(67, 71, color, depth)
         };
-        let picture = folder.read("in.png", &file.encode(&file.data()));
+        let picture = read(&bench, "in.png", &file.encode(&file.data()));
         let written = picture.png(None).expect("it encodes");
         let (info, data) = decode(&written);
         assert_eq!((info.color_type, info.bit_depth), (color, depth));
@@ -145,11 +125,11 @@ fn every_kind_comes_back_sample_for_sample() {
 }
 
 #[test]
-fn a_picture_of_other_samples_does_not_pass_the_check() {
-    let folder = Folder::new();
+fn a_picture_with_other_samples_fails_verification() {
+    let bench = Bench::new();
     let file = File::new(64, 64, ColorType::Rgb, BitDepth::Sixteen);
     let mut data = file.data();
-    let picture = folder.read("in.png", &file.encode(&data));
+    let picture = read(&bench, "in.png", &file.encode(&data));
     data[1000] ^= 1;
     assert_eq!(
         picture.check_png(&file.encode(&data)),
@@ -163,14 +143,14 @@ fn a_picture_of_other_samples_does_not_pass_the_check() {
 }
 
 #[test]
-fn the_edit_shows_where_it_may_and_nowhere_else() {
-    let folder = Folder::new();
+fn compositing_follows_the_blend_mask() {
+    let bench = Bench::new();
     for (color, depth) in KINDS {
         let file = File::new(75, 93, color, depth);
-        let original = folder.read("in.png", &file.encode(&file.data()));
+        let original = read(&bench, "in.png", &file.encode(&file.data()));
         let frame = frame(original.size(), size(61, 77));
         let white = vec![1.0; frame.padded.width * frame.padded.height * 3];
-        // Untouched on the left, edited on the right, half and half in one column between.
+        // The left is unchanged, the right edited, and one column between them mixed half and half.
         let weight = |x: usize| [0.0, 0.5, 1.0][usize::from(x >= 40) + usize::from(x > 40)];
         let blend: Vec<f32> = (0..75 * 93).map(|index| weight(index % 75)).collect();
         let result = original.composite(&frame, &white, Some(&blend));
@@ -191,7 +171,7 @@ fn the_edit_shows_where_it_may_and_nowhere_else() {
                     (weight(x) * f32::from(maximum) + (1.0 - weight(x)) * f32::from(*before))
                         .round() as u16
                 };
-                // Half and half, a tie may round either way; elsewhere there is nothing to round.
+                // In the mixed column a tie may be rounded in either direction.
                 let slack = u16::from(x == 40);
                 assert!(
                     after.abs_diff(expected) <= slack,
@@ -203,10 +183,10 @@ fn the_edit_shows_where_it_may_and_nowhere_else() {
 }
 
 #[test]
-fn the_working_copy_of_an_edit_that_changes_nothing_is_the_picture() {
-    let folder = Folder::new();
+fn compositing_an_unchanged_working_copy_returns_the_picture() {
+    let bench = Bench::new();
     let file = File::new(67, 93, ColorType::Rgb, BitDepth::Eight);
-    let original = folder.read("in.png", &file.encode(&file.data()));
+    let original = read(&bench, "in.png", &file.encode(&file.data()));
     let frame = frame(original.size(), original.size());
     let unchanged: Vec<f32> = original
         .working(&frame)
@@ -218,9 +198,9 @@ fn the_working_copy_of_an_edit_that_changes_nothing_is_the_picture() {
 
 #[test]
 fn the_working_copy_is_padded_by_reflection() {
-    let folder = Folder::new();
+    let bench = Bench::new();
     let file = File::new(67, 70, ColorType::Rgba, BitDepth::Sixteen);
-    let original = folder.read("in.png", &file.encode(&file.data()));
+    let original = read(&bench, "in.png", &file.encode(&file.data()));
     let frame = frame(original.size(), original.size());
     let working = original.working(&frame);
     assert_eq!(working.len(), 72 * 72 * 3);
@@ -248,10 +228,10 @@ fn the_working_copy_is_padded_by_reflection() {
     }
 }
 
-/// A checkerboard of single pixels is grey from afar; skipping pixels would show black or white.
+/// A checkerboard of single pixels becomes grey. Skipping pixels would give black or white.
 #[test]
 fn shrinking_averages_all_pixels() {
-    let folder = Folder::new();
+    let bench = Bench::new();
     let file = File::new(512, 512, ColorType::Grayscale, BitDepth::Eight);
     let board: Vec<u8> = (0..512 * 512)
         .map(|index| {
@@ -262,20 +242,20 @@ fn shrinking_averages_all_pixels() {
             }
         })
         .collect();
-    let picture = folder.read("in.png", &file.encode(&board));
+    let picture = read(&bench, "in.png", &file.encode(&board));
     let working = picture.working(&frame(picture.size(), size(72, 72)));
     assert!(
         working.iter().all(|value| value.abs() < 0.02),
-        "grey everywhere"
+        "all pixels are grey"
     );
 }
 
-/// (x, y, width, height) of the stored pixel and picture to (x, y) of the upright one.
+/// Maps (x, y, width, height) of a stored pixel and picture to (x, y) of the upright picture.
 type Place = fn(usize, usize, usize, usize) -> (usize, usize);
 
-/// The orientations of Exif 2.32, table 6: where the stored pixel (x, y) of a `width` x `height` picture belongs.
+/// The orientations of Exif 2.32, table 6.
 #[test]
-fn every_orientation_is_turned_upright() {
+fn every_orientation_is_applied() {
     let (width, height) = (64, 96);
     let upright: [Place; 8] = [
         |x, y, _, _| (x, y),
@@ -287,15 +267,15 @@ fn every_orientation_is_turned_upright() {
         |x, y, w, h| (h - 1 - y, w - 1 - x),
         |x, y, w, _| (y, w - 1 - x),
     ];
-    let folder = Folder::new();
+    let bench = Bench::new();
     let stored = File::new(64, 96, ColorType::Rgb, BitDepth::Eight);
-    let plain = folder.read("plain.png", &stored.encode(&stored.data()));
+    let plain = read(&bench, "plain.png", &stored.encode(&stored.data()));
     for (orientation, place) in (1..).zip(upright) {
         let turned = File {
             exif: Some(exif(orientation)),
             ..File::new(64, 96, ColorType::Rgb, BitDepth::Eight)
         };
-        let picture = folder.read("turned.png", &turned.encode(&turned.data()));
+        let picture = read(&bench, "turned.png", &turned.encode(&turned.data()));
         let sides = if orientation < 5 {
             size(width, height)
         } else {
@@ -313,25 +293,18 @@ fn every_orientation_is_turned_upright() {
         let (info, _) = decode(&picture.png(None).expect("it encodes"));
         assert!(
             info.exif_metadata.is_none(),
-            "an upright picture must not be turned again"
+            "the upright picture has no orientation"
         );
     }
 }
 
-/// A TIFF header with one entry: Orientation (0x0112), SHORT, one value.
-fn exif(orientation: u8) -> Vec<u8> {
-    let mut exif = b"MM\0\x2A\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
-    exif.extend([orientation, 0, 0, 0, 0, 0, 0]);
-    exif
-}
-
 #[test]
-fn jpeg_and_webp_are_read_by_content() {
-    let folder = Folder::new();
+fn the_content_decides_the_format() {
+    let bench = Bench::new();
     let data = File::new(80, 64, ColorType::Rgb, BitDepth::Eight).data();
     let image = image::RgbImage::from_raw(80, 64, data.clone()).expect("the length fits");
     let webp = encode(&image, image::ImageFormat::WebP);
-    let picture = folder.read("misnamed.png", &webp);
+    let picture = read(&bench, "misnamed.png", &webp);
     assert!((0..64 * 80).all(|index| {
         picture.pixel(index % 80, index / 80)
             == data[index * 3..][..3]
@@ -341,25 +314,25 @@ fn jpeg_and_webp_are_read_by_content() {
     }));
 
     let jpeg = encode(&image, image::ImageFormat::Jpeg);
-    assert_eq!(folder.read("misnamed.webp", &jpeg).size(), size(80, 64));
+    assert_eq!(read(&bench, "misnamed.webp", &jpeg).size(), size(80, 64));
 
     let mut turned = jpeg[..2].to_vec();
     let exif = [&b"Exif\0\0"[..], &exif(6)].concat();
     turned.extend([0xFF, 0xE1, 0, exif.len() as u8 + 2]);
     turned.extend(exif.iter().chain(&jpeg[2..]));
-    assert_eq!(folder.read("turned.jpg", &turned).size(), size(64, 80));
+    assert_eq!(read(&bench, "turned.jpg", &turned).size(), size(64, 80));
 }
 
 fn encode(image: &image::RgbImage, format: image::ImageFormat) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
-    image.write_to(&mut bytes, format).expect("memory");
+    image
+        .write_to(&mut bytes, format)
+        .expect("writing to memory succeeds");
     bytes.into_inner()
 }
 
-/// Reading a cut file must end with `image.decode` or with a picture; a panic would end this test.
 #[test]
-fn a_cut_file_is_refused() {
-    let folder = Folder::new();
+fn a_truncated_file_is_rejected() {
     let file = File {
         icc: Some(b"a profile"),
         ..File::new(64, 64, ColorType::Rgba, BitDepth::Sixteen)
@@ -378,7 +351,7 @@ fn a_cut_file_is_refused() {
     ];
     for bytes in &whole {
         for length in (0..bytes.len() - 16).step_by(64) {
-            let kind = folder.refusal(&bytes[..length]);
+            let kind = error_kind(&bytes[..length]);
             assert_eq!(
                 kind,
                 "image.decode",
@@ -391,97 +364,80 @@ fn a_cut_file_is_refused() {
 }
 
 #[test]
-fn a_huge_picture_is_refused_by_its_header() {
-    let folder = Folder::new();
+fn a_huge_picture_is_rejected_by_its_header() {
     let claim = |width: u32, height: u32| {
         let mut header = b"IHDR".to_vec();
         header.extend(width.to_be_bytes().iter().chain(&height.to_be_bytes()));
         header.extend([8, 2, 0, 0, 0]);
         let mut file = b"\x89PNG\r\n\x1a\n\0\0\0\x0D".to_vec();
-        file.extend(header.iter().chain(&crc(&header).to_be_bytes()));
+        file.extend(header.iter().chain(&crc(header.iter()).to_be_bytes()));
         file.extend([0, 0, 0, 0, b'I', b'D', b'A', b'T']);
         file
     };
-    assert_eq!(folder.refusal(&claim(100_000, 100_000)), "image.too_large");
-    assert_eq!(folder.refusal(&claim(30_000, 30_000)), "image.too_large");
-    // The proof that the header above is sound: with modest sides it is the data that is missed.
-    assert_eq!(folder.refusal(&claim(100, 100)), "image.decode");
-}
-
-/// CRC-32 of ISO 3309, as PNG chunks end with it.
-fn crc(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, _| {
-        if crc & 1 == 1 {
-            (crc >> 1) ^ 0xEDB8_8320
-        } else {
-            crc >> 1
-        }
-    };
-    !bytes
-        .iter()
-        .fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
+    assert_eq!(error_kind(&claim(100_000, 100_000)), "image.too_large");
+    assert_eq!(error_kind(&claim(30_000, 30_000)), "image.too_large");
+    // Except for its size the header is valid: with moderate sides, only the missing data is rejected.
+    assert_eq!(error_kind(&claim(100, 100)), "image.decode");
 }
 
 #[test]
-fn what_cannot_be_edited_is_named() {
-    let folder = Folder::new();
+fn pictures_that_cannot_be_edited_are_rejected() {
+    let bench = Bench::new();
     for sides in [(1, 1), (7, 9), (63, 500), (500, 63)] {
         let file = File::new(sides.0, sides.1, ColorType::Rgb, BitDepth::Eight);
         assert_eq!(
-            folder.refusal(&file.encode(&file.data())),
+            error_kind(&file.encode(&file.data())),
             "image.too_small",
             "{sides:?}"
         );
     }
     assert_eq!(
-        folder.refusal(b"GIF89a\x40\0\x40\0\0\0\0;"),
+        error_kind(b"GIF89a\x40\0\x40\0\0\0\0;"),
         "image.unsupported"
     );
-    assert_eq!(folder.refusal(b"hello"), "image.unsupported");
+    assert_eq!(error_kind(b"hello"), "image.unsupported");
     assert_eq!(
-        folder.refusal(b"\xFF\xD8\xFF\xC0\x00\x14\x08\x00\x40\x00\x40\x04"),
+        error_kind(b"\xFF\xD8\xFF\xC0\x00\x14\x08\x00\x40\x00\x40\x04"),
         "image.unsupported",
         "CMYK"
     );
-    assert_eq!(folder.refusal(b""), "image.decode");
+    assert_eq!(error_kind(b""), "image.decode");
     let kind = |path: &Path| {
         picture::read(path)
-            .expect_err("there is no picture")
+            .expect_err("it is not a picture")
             .kind()
             .name()
     };
-    assert_eq!(kind(&folder.0.path().join("nothing.png")), "image.missing");
-    assert_eq!(kind(folder.0.path()), "image.unsupported");
+    assert_eq!(kind(&bench.path("nothing.png")), "image.missing");
+    assert_eq!(kind(bench.folder()), "image.unsupported");
     #[cfg(unix)]
     assert_eq!(kind(Path::new("/dev/zero")), "image.unsupported");
 }
 
-/// 128 MiB of zeros in a compressed profile: the profile is dropped, the picture is read.
+/// A compressed profile of 128 MiB of zeros.
 #[test]
-fn a_profile_that_unpacks_to_too_much_is_dropped() {
-    let folder = Folder::new();
+fn a_profile_that_unpacks_to_huge_data_is_dropped() {
+    let bench = Bench::new();
     let bomb: &'static [u8] = Box::leak(vec![0; 128 << 20].into_boxed_slice());
     let file = File {
         icc: Some(bomb),
         ..File::new(64, 64, ColorType::Rgb, BitDepth::Eight)
     };
     let bytes = file.encode(&file.data());
-    assert!(bytes.len() < 8 << 20, "the profile is packed");
-    assert!(folder.read("bomb.png", &bytes).icc().is_none());
+    assert!(bytes.len() < 8 << 20, "the profile is compressed");
+    assert!(read(&bench, "bomb.png", &bytes).icc().is_none());
 }
 
 #[test]
-fn the_same_picture_and_note_give_the_same_bytes() {
-    let folder = Folder::new();
+fn the_same_picture_and_report_give_the_same_bytes() {
+    let bench = Bench::new();
     let file = File::new(64, 65, ColorType::Rgb, BitDepth::Eight);
     let encoded = file.encode(&file.data());
     let note = r#"{"v":1,"prompt":"größer"}"#;
-    let first = folder
-        .read("a.png", &encoded)
+    let first = read(&bench, "a.png", &encoded)
         .png(Some(note))
         .expect("it encodes");
-    let second = folder
-        .read("b.png", &encoded)
+    let second = read(&bench, "b.png", &encoded)
         .png(Some(note))
         .expect("it encodes");
     assert_eq!(first, second);
@@ -490,11 +446,11 @@ fn the_same_picture_and_note_give_the_same_bytes() {
         .utf8_text
         .iter()
         .find(|chunk| chunk.keyword == KEYWORD)
-        .expect("the note is there");
+        .expect("the report is a text chunk");
     assert_eq!(text.get_text().expect("it is UTF-8"), note);
-    let (bare, _) = decode(&folder.read("c.png", &first).png(None).expect("it encodes"));
+    let (bare, _) = decode(&read(&bench, "c.png", &first).png(None).expect("it encodes"));
     assert!(
         bare.utf8_text.is_empty(),
-        "no note of an earlier edit is carried along"
+        "the report of an earlier edit is not copied"
     );
 }

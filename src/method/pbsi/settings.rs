@@ -22,13 +22,13 @@ settings! {
     /// Decoder stages whose outputs are compared, 1 to 4, separated by commas on the command line.
     taps "taps": Taps = Taps(vec![3]), Form::Stages(4), "DragNeXt, implementation details: all stages; its released code: 3";
     /// Latent that the optimisation starts from: `moved` copies an object's inverted noise to its target and fills the vacated area with background and fresh noise; `paper` is the inverted latent.
-    start "start": Start = Start::Moved, Form::Words(&["moved", "paper"]), "ours, after RegionDrag's copy of the region, arXiv 2407.18247; `paper` is DragNeXt's form";
-    /// Form of the algorithm: `pbsi` is ours, `literal` is the paper word by word, `literal-strict` the same without the first and the last timestep, as its loop is written.
+    start "start": Start = Start::Moved, Form::Words(&["moved", "paper"]), "dragnext, after RegionDrag's copy of the region, arXiv 2407.18247; `paper` is DragNeXt's form";
+    /// Form of the algorithm: `pbsi` is dragnext's, `literal` is the paper word by word, `literal-strict` the same without the first and the last timestep, as its loop is written.
     mode "mode": Mode = Mode::Pbsi, Form::Words(&["pbsi", "literal", "literal-strict"]), "DragNeXt, Algorithm 1";
     /// Resets cells outside the editable area to the reference latent after every update.
     hard_background "hard_background": bool = true, Form::Switch, "DragFlow, arXiv 2510.02253";
     /// Continues with the best latent of a timestep when the optimisation diverges there, instead of failing.
-    keep_partial "keep_partial": bool = false, Form::Switch, "ours";
+    keep_partial "keep_partial": bool = false, Form::Switch, "dragnext";
 }
 
 impl PbsiSettings {

@@ -1,18 +1,18 @@
 //! The backward pass of the whole network, to the latents or to the LoRA adapters.
 
 use super::UNet;
-use super::blocks::DownBlock;
+use super::blocks::{DownBlock, with_skip};
 use crate::kernels::Backend;
-use crate::nn::{Pass, Shape, Tensor};
+use crate::nn::{BackwardPass, Shape, Tensor};
 
 /// Gradients of a loss with respect to the outputs of a forward pass.
 #[derive(Debug)]
 pub(super) struct Gradients<B: Backend> {
     /// About the size of the larger ones.
     pub(super) magnitude: f32,
-    /// With respect to the noise prediction, where the pass computed it.
+    /// With respect to the noise prediction, if the pass computed it.
     pub(super) noise: Option<Tensor<B>>,
-    /// With respect to the outputs of decoder stages: (stage, gradient). All stages that the pass ran end in one of these or in the noise.
+    /// With respect to the outputs of decoder stages: (stage, gradient). The last layer that the pass ran has a gradient.
     pub(super) features: Vec<(usize, Tensor<B>)>,
 }
 
@@ -20,23 +20,21 @@ impl<B: Backend> UNet<B> {
     /// Returns the gradient with respect to the latents (batch, height, width, 4), whose shape is `latents`.
     ///
     /// # Panics
-    /// When `pass` did not record the forward pass of these outputs.
+    /// When `pass` is not that of the forward pass with these outputs.
     pub(super) fn backward_to_latents(
         &self,
         latents: Shape,
         gradients: Gradients<B>,
-        pass: &mut Pass<B>,
+        pass: BackwardPass<B>,
     ) -> Tensor<B> {
-        self.choose_loss_scale(&gradients, pass);
+        let pass = &mut pass.with_loss_scale(self.loss_scale(&gradients));
         let backend = self.backend();
         let dx = backend.run(|| {
             let (mut dx, mut skips) = self.decoder_backward(gradients, pass)?;
             for block in self.down.iter().rev() {
                 dx = block.backward(dx, &mut skips, pass);
             }
-            if let Some(skip) = skips.pop() {
-                dx = dx.plus(&skip);
-            }
+            dx = with_skip(dx, &mut skips);
             let unscale = 1.0 / pass.loss_scale();
             Some(self.conv_in.backward(&dx, pass).full(unscale))
         });
@@ -47,9 +45,9 @@ impl<B: Backend> UNet<B> {
     /// Adds the gradients with respect to the adapters to those of the pass's learners. Ends at the first layer with an adapter.
     ///
     /// # Panics
-    /// When `pass` did not record the forward pass of these outputs.
-    pub(super) fn backward_to_adapters(&self, gradients: Gradients<B>, pass: &mut Pass<B>) {
-        self.choose_loss_scale(&gradients, pass);
+    /// When `pass` is not that of the forward pass with these outputs.
+    pub(super) fn backward_to_adapters(&self, gradients: Gradients<B>, pass: BackwardPass<B>) {
+        let pass = &mut pass.with_loss_scale(self.loss_scale(&gradients));
         self.backend().run(|| {
             let Some((mut dx, mut skips)) = self.decoder_backward(gradients, pass) else {
                 return;
@@ -65,24 +63,24 @@ impl<B: Backend> UNet<B> {
         });
     }
 
-    /// Chooses the factor by which all gradients of the pass are multiplied, to avoid underflow in a short number format.
+    /// Returns the factor by which all gradients of a pass are multiplied, to avoid underflow in a short number format.
     /// It is a power of two, so that multiplying and dividing by it are exact.
-    fn choose_loss_scale(&self, gradients: &Gradients<B>, pass: &mut Pass<B>) {
+    fn loss_scale(&self, gradients: &Gradients<B>) -> f32 {
         let magnitude = if gradients.magnitude.is_normal() {
             gradients.magnitude.log2().round().clamp(-60.0, 60.0)
         } else {
             0.0
         };
         let scale = self.backend().loss_scale();
-        pass.set_loss_scale(scale.map_or(1.0, |size| size / magnitude.exp2()));
+        scale.map_or(1.0, |scale| scale / magnitude.exp2())
     }
 
-    /// Returns the gradients with respect to the encoder's output and to the skip connections, the finest last skip first; `None`
-    /// when there is no gradient at all.
+    /// Runs the layers behind the decoder, the decoder and the middle block. Returns the gradients with respect to the encoder's output
+    /// and to the skip connections, the finest first; `None` when there are no gradients.
     fn decoder_backward(
         &self,
         gradients: Gradients<B>,
-        pass: &mut Pass<B>,
+        pass: &mut BackwardPass<B>,
     ) -> Option<(Tensor<B>, Vec<Tensor<B>>)> {
         let Gradients {
             noise,

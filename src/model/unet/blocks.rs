@@ -1,4 +1,4 @@
-//! The levels of the way down and the stages of the way up.
+//! The levels of the encoder and the stages of the decoder.
 
 use std::slice::Iter;
 
@@ -7,19 +7,19 @@ use crate::error::Result;
 use crate::kernels::Backend;
 use crate::model::config::UNetConfig;
 use crate::model::weights::Weights;
-use crate::nn::{Conv, Linear, Pass, Tensor, upsample, upsample_backward};
+use crate::nn::{BackwardPass, Conv, Linear, Pass, Tensor, upsample, upsample_backward};
 
-/// A level of the way down; every output also goes to the way up.
+/// A level of the encoder; the outputs of its layers are skip connections to the decoder.
 #[derive(Debug)]
 pub(super) struct DownBlock<B: Backend> {
     resnets: Vec<Resnet<B>>,
-    /// One behind each residual block, or none.
+    /// One after each residual block, or none.
     attentions: Vec<Transformer<B>>,
     downsample: Option<Conv<B>>,
 }
 
 impl<B: Backend> DownBlock<B> {
-    /// Reads level `level`; `layer` counts self-attentions.
+    /// Loads level `level`, 0 the finest; `layer` counts self-attentions.
     pub(super) fn load(
         w: &mut Weights<B>,
         config: &UNetConfig,
@@ -67,22 +67,22 @@ impl<B: Backend> DownBlock<B> {
         Ok(block)
     }
 
-    /// The residual blocks, in execution order.
+    /// Returns the residual blocks in execution order.
     pub(super) fn resnets(&self) -> &[Resnet<B>] {
         &self.resnets
     }
 
-    /// The transformers, in execution order.
+    /// Returns the transformers in execution order.
     pub(super) fn transformers(&self) -> &[Transformer<B>] {
         &self.attentions
     }
 
-    /// Is there attention on this level?
+    /// Whether the level has attention.
     pub(super) fn has_attention(&self) -> bool {
         !self.attentions.is_empty()
     }
 
-    /// x to the level's output; every inner output joins `skips`, every residual block takes its `shifts`.
+    /// x to the level's output; pushes the output of every layer on `skips`, and takes a shift for every residual block.
     pub(super) fn forward(
         &self,
         mut x: Tensor<B>,
@@ -105,24 +105,24 @@ impl<B: Backend> DownBlock<B> {
         x
     }
 
-    /// dy to dx; takes the skip connections' gradients off the end of `skips`.
+    /// dy to dx; pops the gradients of the skip connections.
     pub(super) fn backward(
         &self,
         d: Tensor<B>,
         skips: &mut Vec<Tensor<B>>,
-        pass: &mut Pass<B>,
+        pass: &mut BackwardPass<B>,
     ) -> Tensor<B> {
         let d = self.backward_to_attention(d, skips, pass);
         self.resnets[0].backward(&d, pass)
     }
 
-    /// dy to the gradient with respect to the first residual block's output, behind which the first attention lies; takes the skip
-    /// connections' gradients off the end of `skips`.
+    /// dy to the gradient with respect to the first residual block's output, which is the input of the first attention; pops the
+    /// gradients of the skip connections.
     pub(super) fn backward_to_attention(
         &self,
         mut d: Tensor<B>,
         skips: &mut Vec<Tensor<B>>,
-        pass: &mut Pass<B>,
+        pass: &mut BackwardPass<B>,
     ) -> Tensor<B> {
         if let Some(downsample) = &self.downsample {
             d = downsample.backward(&with_skip(d, skips), pass);
@@ -139,7 +139,7 @@ impl<B: Backend> DownBlock<B> {
         d
     }
 
-    /// The attentions' projections.
+    /// Appends the projections of all attentions.
     pub(super) fn adapted<'a>(&'a mut self, found: &mut Vec<(String, &'a mut Linear<B>)>) {
         self.attentions
             .iter_mut()
@@ -147,25 +147,26 @@ impl<B: Backend> DownBlock<B> {
     }
 }
 
-fn with_skip<B: Backend>(d: Tensor<B>, skips: &mut Vec<Tensor<B>>) -> Tensor<B> {
+/// Adds the last gradient of `skips` to `d`. There is none for skip connections to stages that the pass did not run.
+pub(super) fn with_skip<B: Backend>(d: Tensor<B>, skips: &mut Vec<Tensor<B>>) -> Tensor<B> {
     match skips.pop() {
         Some(skip) => d.plus(&skip),
         None => d,
     }
 }
 
-/// A stage of the way up: every residual block reads the channels of one skip connection beside its input.
+/// A stage of the decoder: every residual block takes its input concatenated with a skip connection.
 #[derive(Debug)]
 pub(super) struct UpBlock<B: Backend> {
     resnets: Vec<Resnet<B>>,
     attentions: Vec<Transformer<B>>,
     upsample: Option<Conv<B>>,
-    /// Channels of each residual block's own input, before the skip connection's.
+    /// Channels of each residual block's input without the skip connection.
     inputs: Vec<usize>,
 }
 
 impl<B: Backend> UpBlock<B> {
-    /// Reads stage `stage`, 0 the coarsest; `layer` counts self-attentions.
+    /// Loads stage `stage`, 0 the coarsest; `layer` counts self-attentions.
     pub(super) fn load(
         w: &mut Weights<B>,
         config: &UNetConfig,
@@ -217,17 +218,17 @@ impl<B: Backend> UpBlock<B> {
         Ok(block)
     }
 
-    /// The residual blocks, in execution order.
+    /// Returns the residual blocks in execution order.
     pub(super) fn resnets(&self) -> &[Resnet<B>] {
         &self.resnets
     }
 
-    /// The transformers, in execution order.
+    /// Returns the transformers in execution order.
     pub(super) fn transformers(&self) -> &[Transformer<B>] {
         &self.attentions
     }
 
-    /// x to the stage's output; takes its skip connections off the end of `skips` and grows to the size of the next one.
+    /// x to the stage's output, upsampled to the size of the next stage's skip connections; pops its own from `skips`.
     pub(super) fn forward(
         &self,
         mut x: Tensor<B>,
@@ -236,10 +237,9 @@ impl<B: Backend> UpBlock<B> {
         skips: &mut Vec<Tensor<B>>,
         pass: &mut Pass<B>,
     ) -> Tensor<B> {
-        for (index, resnet) in self.resnets.iter().enumerate() {
-            let Some(skip) = skips.pop() else {
-                unreachable!("every residual block on the way up has a partner on the way down")
-            };
+        let own = skips.split_off(skips.len() - self.resnets.len());
+        let layers = self.resnets.iter().zip(own.into_iter().rev());
+        for (index, (resnet, skip)) in layers.enumerate() {
             x = resnet.forward(&x.concatenated(&skip), shifts.next(), pass);
             if let Some(attention) = self.attentions.get(index) {
                 x = attention.forward(&x, context, pass);
@@ -252,12 +252,12 @@ impl<B: Backend> UpBlock<B> {
         x
     }
 
-    /// dy to dx; the skip connections' gradients join `skips`, the finest first.
+    /// dy to dx; pushes the gradients of the skip connections on `skips`, the finest first.
     pub(super) fn backward(
         &self,
         mut d: Tensor<B>,
         skips: &mut Vec<Tensor<B>>,
-        pass: &mut Pass<B>,
+        pass: &mut BackwardPass<B>,
     ) -> Tensor<B> {
         if let Some(conv) = &self.upsample {
             d = conv.backward(&d, pass);
@@ -275,7 +275,7 @@ impl<B: Backend> UpBlock<B> {
         d
     }
 
-    /// The attentions' projections.
+    /// Appends the projections of all attentions.
     pub(super) fn adapted<'a>(&'a mut self, found: &mut Vec<(String, &'a mut Linear<B>)>) {
         self.attentions
             .iter_mut()

@@ -1,4 +1,4 @@
-//! The prompt as the network reads it.
+//! The prompt as the network takes it: tokens, or keys and values computed from them once.
 
 use std::sync::Arc;
 
@@ -44,14 +44,14 @@ pub struct Prompt<B: Backend> {
 }
 
 impl<B: Backend> Prompt<B> {
-    /// From the layers' keys and values in execution order.
+    /// Creates a prompt from the keys and values of all layers, in execution order.
     pub(super) fn new(layers: Vec<[Tensor<B>; 2]>) -> Self {
         Self {
             layers: Arc::new(layers),
         }
     }
 
-    /// One prompt of several, each with a number of pictures, whose tensors `join` joins.
+    /// Joins prompts, each for a number of latents, to one; `join` joins the tensors of a layer.
     pub(super) fn joined(
         parts: &[(Self, usize)],
         join: impl Fn(&[(&Tensor<B>, usize)]) -> Tensor<B>,
@@ -61,7 +61,7 @@ impl<B: Backend> Prompt<B> {
             [0, 1].map(|which| {
                 let parts: Vec<_> = parts
                     .iter()
-                    .map(|(part, pictures)| (&part.layers[layer][which], *pictures))
+                    .map(|(part, latents)| (&part.layers[layer][which], *latents))
                     .collect();
                 join(&parts)
             })
@@ -69,17 +69,17 @@ impl<B: Backend> Prompt<B> {
         Self::new((0..layers).map(layer).collect())
     }
 
-    /// The shape of the first keys.
+    /// Returns the shape of the first layer's keys.
     pub(super) fn shape(&self) -> Shape {
         self.layers[0][0].shape()
     }
 
-    /// Are these the same keys and values in the same place?
-    pub(super) fn is(&self, other: &Self) -> bool {
+    /// Whether both share their tensors.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.layers, &other.layers)
     }
 
-    /// Keys and values of one layer.
+    /// Returns the keys and values of one layer.
     pub(super) fn of_layer(&self, layer: usize) -> &[Tensor<B>; 2] {
         &self.layers[layer]
     }

@@ -22,6 +22,7 @@ impl<B: Backend> UNet<B> {
             Context::Tokens(tokens) => Context::Tokens(tokens.compact(backend, 1.0)),
             prepared @ Context::Prepared(_) => prepared,
         };
+        pass.set_mutual(input.mutual);
         backend.run(|| self.layers_forward(&latents, &input.timesteps, &context, want, pass))
     }
 

@@ -1,4 +1,8 @@
-//! The noise predictor: diffusers' `UNet2DConditionModel` of Stable Diffusion 1, with its outputs inside the decoder and its way back.
+//! The noise predictor: diffusers' `UNet2DConditionModel` of Stable Diffusion 1, with decoder features and a backward pass.
+//!
+//! A method sees it as a [`Network`]: it gives an [`Input`], says what it [`Want`]s, and gets the outputs, or a [`Recorded`] pass
+//! whose backward pass returns the gradient. A [`UNet`] serves one edit, a [`SharedUNet`] several, each
+//! through a [`UNetClient`]. The weights are frozen; LoRA adapters are merged into them.
 
 mod adapters;
 mod backward_pass;
@@ -35,7 +39,7 @@ use blocks::{DownBlock, UpBlock};
 use time::TimeEmbedding;
 use transformer::Transformer;
 
-/// The noise predictor's weights.
+/// A noise predictor.
 #[derive(Debug)]
 pub struct UNet<B: Backend> {
     time: TimeEmbedding<B>,
@@ -114,18 +118,13 @@ impl<B: Backend> UNet<B> {
         self.norm_out.backend()
     }
 
-    /// SHA-256 of the weights as they were read.
+    /// Returns the SHA-256 digest of the weights as loaded.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// Keys and values of the prompt's tokens (1, 1, tokens, channels) for the weights as they are now.
-    pub fn prepare(&self, tokens: &Tensor<B>) -> Prompt<B> {
-        self.prepare_for(0, tokens)
-    }
-
-    /// The same for one set of adapters.
-    pub fn prepare_for(&self, set: usize, tokens: &Tensor<B>) -> Prompt<B> {
+    /// As [`Network::prepare`], for one set of adapters.
+    pub(super) fn prepare_for(&self, set: usize, tokens: &Tensor<B>) -> Prompt<B> {
         let down = self.down.iter().flat_map(DownBlock::transformers);
         let up = self.up.iter().flat_map(UpBlock::transformers);
         let all = down.chain([&self.mid_attention]).chain(up);

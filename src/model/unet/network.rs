@@ -1,15 +1,16 @@
-//! The noise predictor as an edit sees it: its own, or shared with other edits.
+//! The noise predictor as an edit sees it, whether or not it shares it with other edits.
 
 use super::{AdapterPlace, Input, Noise, Prompt, Recorded, UNet, Want};
 use crate::kernels::Backend;
-use crate::nn::{Pass, Tensor};
+use crate::nn::{BackwardPass, Learner, Pass, Tensor};
 
-/// A noise predictor with one set of LoRA adapters.
+/// A noise predictor, whose weights may include one set of LoRA adapters.
 pub trait Network<B: Backend> {
-    /// Gives all attention projections an adapter of this rank; returns their places, in the order of the parameters.
+    /// Attaches an adapter of this rank to every query, key, value and output projection; returns their places, in the order of the
+    /// parameters. The weights stay as loaded until the first merge.
     fn attach_adapters(&mut self, rank: usize) -> Vec<AdapterPlace>;
 
-    /// Merges the adapters with these parameters into the weights as loaded.
+    /// Sets every adapted weight to W0 + up down with these parameters, in f32, where W0 is the weight as loaded.
     fn merge_adapters(&mut self, parameters: &Tensor<B>);
 
     /// Returns the keys and values of a prompt for the weights as they are now. Tokens (1, 1, tokens, channels) are one prompt for all
@@ -24,7 +25,7 @@ pub trait Network<B: Backend> {
 
     /// Records a forward pass whose backward pass returns the gradient with respect to the latents (batch, height, width, 4).
     ///
-    /// A gradient with respect to further inputs takes a method of its own beside this one, whose backward pass returns both: for
+    /// A gradient with respect to further inputs takes another method of this trait, whose backward pass returns both: for
     /// the text embedding of [`super::Context::Tokens`], the sum of the contributions of [`crate::nn::Attention::backward_cross`].
     ///
     /// # Panics
@@ -66,16 +67,16 @@ impl<B: Backend> Network<B> for UNet<B> {
     }
 
     fn forward<W: Want>(&self, input: Input<B>, want: W) -> W::Of<Tensor<B>> {
-        let mut pass = with_mutual(Pass::inference(), &input);
-        self.run_forward(input, &want, &mut pass)
+        self.run_forward(input, &want, &mut Pass::inference())
     }
 
     fn record<W: Want>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W> {
         let shape = input.latents.shape();
-        let mut pass = with_mutual(Pass::recording(), &input);
+        let mut pass = Pass::recording();
         let outputs = self.run_forward(input, &want, &mut pass);
+        let pass = BackwardPass::new(pass.into_tape());
         Recorded::new(want, outputs, move |gradients| {
-            self.backward_to_latents(shape, gradients, &mut pass)
+            self.backward_to_latents(shape, gradients, pass)
         })
     }
 
@@ -86,19 +87,15 @@ impl<B: Backend> Network<B> for UNet<B> {
         parameters: &'a Tensor<B>,
         gradient: &'a mut Tensor<B>,
     ) -> Recorded<'a, B, W, ()> {
-        let mut pass = with_mutual(Pass::recording(), &input)
-            .with_adapters(parameters)
-            .with_gradient(gradient);
+        let mut pass = Pass::learning();
         let outputs = self.run_forward(input, &want, &mut pass);
+        let pass = BackwardPass::new(pass.into_tape()).with_learner(Learner {
+            set: 0,
+            parameters,
+            gradient,
+        });
         Recorded::new(want, outputs, move |gradients| {
-            self.backward_to_adapters(gradients, &mut pass);
+            self.backward_to_adapters(gradients, pass);
         })
-    }
-}
-
-fn with_mutual<'a, B: Backend>(pass: Pass<'a, B>, input: &Input<B>) -> Pass<'a, B> {
-    match &input.mutual {
-        Some(mutual) => pass.with_mutual(mutual.clone()),
-        None => pass,
     }
 }

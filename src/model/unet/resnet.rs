@@ -1,12 +1,12 @@
-//! The residual block of UNet and VAE.
+//! The residual block of the UNet and the VAE.
 
 use crate::error::Result;
 use crate::kernels::Backend;
 use crate::model::config::UNetConfig;
 use crate::model::weights::Weights;
-use crate::nn::{Conv, GroupNorm, Linear, Pass, Tensor};
+use crate::nn::{BackwardPass, Conv, GroupNorm, Linear, Pass, Tensor};
 
-/// norm, SiLU, convolution, time, norm, SiLU, convolution, plus the input (through a 1x1 convolution where channels change).
+/// Norm, SiLU, convolution, time shift, norm, SiLU, convolution, plus the input (through a 1x1 convolution where the channels change).
 #[derive(Debug)]
 pub struct Resnet<B: Backend> {
     norm1: GroupNorm<B>,
@@ -18,7 +18,7 @@ pub struct Resnet<B: Backend> {
 }
 
 impl<B: Backend> Resnet<B> {
-    /// A block of the UNet, with its time projection.
+    /// Loads a block of the UNet, with its time projection.
     ///
     /// # Errors
     /// As [`Weights::numbers`].
@@ -42,7 +42,7 @@ impl<B: Backend> Resnet<B> {
         })
     }
 
-    /// A block of the VAE, which knows no time.
+    /// Loads a block of the VAE, which has no time projection.
     ///
     /// # Errors
     /// As [`Weights::numbers`].
@@ -69,20 +69,20 @@ impl<B: Backend> Resnet<B> {
         })
     }
 
-    /// Output channels.
+    /// Returns the number of output channels.
     pub fn outputs(&self) -> usize {
         self.conv2.outputs()
     }
 
-    /// What the time embedding after SiLU (b, 1, 1, channels) adds to every pixel: (b, 1, 1, out).
+    /// Returns what the time embedding after SiLU (b, 1, 1, channels) adds to every pixel: (b, 1, 1, out); `None` without a time
+    /// projection. It does not depend on the latent, so that nothing is recorded.
     pub fn shift(&self, time: &Tensor<B>) -> Option<Tensor<B>> {
-        // The time embedding does not depend on the latent: nothing of it is recorded.
         self.time
             .as_ref()
             .map(|layer| layer.forward(time, &mut Pass::inference()))
     }
 
-    /// x (b, h, w, in) to (b, h, w, out); `shift` is that of the time.
+    /// x (b, h, w, in) and the shift of the time to (b, h, w, out).
     pub fn forward(
         &self,
         x: &Tensor<B>,
@@ -95,20 +95,20 @@ impl<B: Backend> Resnet<B> {
         let through = self
             .shortcut
             .as_ref()
-            .map(|shortcut| shortcut.forward(x, &mut Pass::inference()));
+            .map(|shortcut| shortcut.forward(x, pass));
         self.conv2
             .forward_plus(&h, None, Some(through.as_ref().unwrap_or(x)), pass)
     }
 
     /// dy to dx.
-    pub fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub fn backward(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
         let d = self.conv2.backward(dy, pass);
         let d = self.norm2.backward(&d, pass);
         let d = self.conv1.backward(&d, pass);
         let around = self
             .shortcut
             .as_ref()
-            .map(|shortcut| shortcut.backward(dy, &mut Pass::inference()));
+            .map(|shortcut| shortcut.backward(dy, pass));
         self.norm1
             .backward_plus(&d, Some(around.as_ref().unwrap_or(dy)), pass)
     }

@@ -10,23 +10,24 @@ use crate::model::config::UNetConfig;
 use crate::model::weights::Weights;
 use crate::nn::{Linear, Pass, Shape, Tensor};
 
-/// Sines and cosines of the timestep through two linear layers, in f32.
+/// Sines and cosines of the timestep through two linear layers.
 #[derive(Debug)]
 pub(super) struct TimeEmbedding<B: Backend> {
     first: Linear<B>,
     second: Linear<B>,
     flip_sin_to_cos: bool,
     freq_shift: f64,
-    known: Mutex<Known<B>>,
+    cached: Mutex<Shifts<B>>,
 }
 
-/// What single timesteps (their bits) add in every residual block, in execution order: (1, 1, 1, out) each.
-type Known<B> = BTreeMap<u64, Vec<Tensor<B>>>;
+/// By the bits of the timestep: the shifts (1, 1, 1, out) of every residual block, in execution order.
+type Shifts<B> = BTreeMap<u64, Vec<Tensor<B>>>;
 
-/// Timesteps that are remembered: those of a whole edit.
-const KNOWN: usize = 128;
+/// The number of cached timesteps: more than those of an edit.
+const CAPACITY: usize = 128;
 
 impl<B: Backend> TimeEmbedding<B> {
+    /// Loads the embedding.
     pub(super) fn load(weights: &mut Weights<B>, config: &UNetConfig) -> Result<Self> {
         let channels = config.channels[0];
         Ok(Self {
@@ -34,12 +35,12 @@ impl<B: Backend> TimeEmbedding<B> {
             second: weights.linear("time_embedding.linear_2", 4 * channels, 4 * channels, true)?,
             flip_sin_to_cos: config.flip_sin_to_cos,
             freq_shift: config.freq_shift,
-            known: Mutex::default(),
+            cached: Mutex::default(),
         })
     }
 
-    /// What the timesteps add in every one of `resnets`: (timesteps, 1, 1, out) each. No latent and no adapter has a part in it, so
-    /// every timestep is worked out once.
+    /// Returns the shifts (timesteps, 1, 1, out) of every residual block. They depend on neither latent nor adapters and are
+    /// cached by timestep.
     pub(super) fn shifts(
         &self,
         backend: &B,
@@ -51,7 +52,7 @@ impl<B: Backend> TimeEmbedding<B> {
             .map(|timestep| self.shifts_at(backend, *timestep, resnets))
             .collect();
         match &rows[..] {
-            [alone] => alone.clone(),
+            [row] => row.clone(),
             rows => {
                 let layer = |layer: usize| {
                     let shifts = rows.iter().map(|row| row[layer].clone());
@@ -63,8 +64,8 @@ impl<B: Backend> TimeEmbedding<B> {
     }
 
     fn shifts_at(&self, backend: &B, timestep: f64, resnets: &[&Resnet<B>]) -> Vec<Tensor<B>> {
-        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shifts) = known().get(&timestep.to_bits()) {
+        let cached = || self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shifts) = cached().get(&timestep.to_bits()) {
             return shifts.clone();
         }
         let time = self.forward(backend, timestep);
@@ -72,15 +73,15 @@ impl<B: Backend> TimeEmbedding<B> {
             .iter()
             .filter_map(|resnet| resnet.shift(&time))
             .collect();
-        let mut known = known();
-        if known.len() >= KNOWN {
-            known.clear();
+        let mut cached = cached();
+        if cached.len() >= CAPACITY {
+            cached.clear();
         }
-        known.insert(timestep.to_bits(), shifts.clone());
+        cached.insert(timestep.to_bits(), shifts.clone());
         shifts
     }
 
-    /// SiLU of the embedding, as every residual block reads it: (1, 1, 1, channels).
+    /// Returns SiLU of the embedding (1, 1, 1, channels), the input of every residual block's time projection.
     fn forward(&self, backend: &B, timestep: f64) -> Tensor<B> {
         let waves = Tensor::from_host(
             backend,
@@ -92,6 +93,7 @@ impl<B: Backend> TimeEmbedding<B> {
         silu(&self.second.forward(&hidden, pass))
     }
 
+    /// Returns the sines and cosines.
     fn waves(&self, timestep: f64) -> Vec<f32> {
         let half = self.first.inputs() / 2;
         let angle = |index: usize| {

@@ -1,17 +1,17 @@
-//! The spatial transformer: self-attention, attention to the prompt, feed-forward, around which the input is added.
+//! The spatial transformer: self-attention, cross-attention to the prompt and a feed-forward layer, each with a residual connection.
 
 use super::Context;
 use crate::error::Result;
 use crate::kernels::Backend;
 use crate::model::config::UNetConfig;
 use crate::model::weights::Weights;
-use crate::nn::{Attention, FeedForward, GroupNorm, LayerNorm, Linear, Pass, Tensor};
+use crate::nn::{Attention, BackwardPass, FeedForward, GroupNorm, LayerNorm, Linear, Pass, Tensor};
 
 /// diffusers' `Transformer2DModel` with one block.
 #[derive(Debug)]
 pub(super) struct Transformer<B: Backend> {
     name: String,
-    /// Place among all self-attentions, in execution order.
+    /// Index among all transformers, in execution order.
     layer: usize,
     norm: GroupNorm<B>,
     proj_in: Linear<B>,
@@ -25,7 +25,7 @@ pub(super) struct Transformer<B: Backend> {
 }
 
 impl<B: Backend> Transformer<B> {
-    /// Reads the transformer `name`; `layer` counts them.
+    /// Loads the transformer `name`; `layer` counts them.
     pub(super) fn load(
         w: &mut Weights<B>,
         config: &UNetConfig,
@@ -79,7 +79,7 @@ impl<B: Backend> Transformer<B> {
         })
     }
 
-    /// Keys and values of the prompt's tokens.
+    /// Returns the keys and values of the prompt's tokens with one set of adapters.
     pub(super) fn prepare(&self, set: usize, tokens: &Tensor<B>) -> [Tensor<B>; 2] {
         self.attention2.prepare(set, tokens)
     }
@@ -109,7 +109,7 @@ impl<B: Backend> Transformer<B> {
     }
 
     /// dy to dx.
-    pub(super) fn backward(&self, dy: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
+    pub(super) fn backward(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
         let d = self.proj_out.backward(dy, pass);
         let inner = self.feed_forward.backward(&d, pass);
         let d = self.norm3.backward_plus(&inner, Some(&d), pass);
@@ -121,7 +121,7 @@ impl<B: Backend> Transformer<B> {
         self.norm.backward_plus(&d, Some(dy), pass)
     }
 
-    /// The attentions' projections, with their names in diffusers.
+    /// Appends the projections of both attentions, with their names in diffusers.
     pub(super) fn adapted<'a>(&'a mut self, found: &mut Vec<(String, &'a mut Linear<B>)>) {
         for (part, attention) in [
             ("attn1", &mut self.attention1),

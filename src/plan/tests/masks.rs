@@ -4,7 +4,7 @@ use super::*;
 use image::GrayImage;
 
 #[test]
-fn masks_are_read_beside_the_drag_file() {
+fn masks_are_read_from_the_folder_of_the_drag_file() {
     let folder = tempfile::tempdir().expect("a folder for the masks");
     let save = |name: &str, picture: GrayImage| {
         picture
@@ -31,7 +31,7 @@ fn masks_are_read_beside_the_drag_file() {
         )
     };
 
-    let from_mask = plan_in(folder.path(), "", &[with("box.png")], SIZE).expect("a good plan");
+    let from_mask = plan_in(folder.path(), "", &[with("box.png")], SIZE).expect("a valid plan");
     assert_eq!(
         from_mask.regions[0].mask,
         plan(&[box_from("[60, 60]", "[60, 90]")]).regions[0].mask

@@ -30,7 +30,7 @@ fn a_point_is_the_translation_of_a_disc_of_four_grid_cells() {
 }
 
 #[test]
-fn the_disc_of_a_point_is_round_at_working_size_and_not_rounded() {
+fn the_disc_is_a_circle_around_the_unrounded_handle() {
     let image = Size::new(513, 771);
     let plan = plan_in(
         Path::new(""),
@@ -38,7 +38,7 @@ fn the_disc_of_a_point_is_round_at_working_size_and_not_rounded() {
         &[point([200.3, 300.7], [220.0, 310.0])],
         image,
     )
-    .expect("a good plan");
+    .expect("a valid plan");
     let region = &plan.regions[0];
     let handle = plan.frame.to_working(Point::new(200.3, 300.7));
     assert_eq!(region.points.handle, handle);
@@ -61,7 +61,7 @@ fn a_point_at_the_edge_of_the_image_is_not_too_small() {
 }
 
 #[test]
-fn points_that_cannot_be_dragged_are_refused() {
+fn points_that_cannot_be_dragged_are_faults() {
     for (region, expected) in [
         (
             point([-1.0, 60.0], [60.0, 60.0]),

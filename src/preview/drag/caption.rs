@@ -1,6 +1,7 @@
 //! The labels of a drag: its name with the distance that it moves, and the angle of a rotation.
 
-use super::super::labels::{Bounds, Label, Subject};
+use super::super::bounds::Bounds;
+use super::super::labels::{Label, Subject};
 use super::DragDrawing;
 use crate::drag_file::Drag;
 use crate::region::RegionKind;
@@ -16,7 +17,7 @@ impl DragDrawing<'_> {
             (self.beside_arc, &self.entry.drag)
         {
             labels.push(Label {
-                words: degrees(turn.radians(*center)),
+                text: degrees(turn.radians(*center)),
                 short: None,
                 about: Bounds::around(beside, self.sheet.unit),
                 subject: Subject::Detail,
@@ -41,7 +42,7 @@ impl DragDrawing<'_> {
         };
         if let Some(about) = outline.or_else(mark) {
             labels.push(Label {
-                words: format!("{id}{moves}"),
+                text: format!("{id}{moves}"),
                 short: Some(id),
                 about,
                 subject: Subject::Region,

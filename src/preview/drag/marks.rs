@@ -1,7 +1,8 @@
 //! The marks of a drag's points: handle, target and centre. A point beyond the image is marked at the edge, with its coordinates.
 
 use super::super::arrow::Arrow;
-use super::super::labels::{Bounds, Label, Subject};
+use super::super::bounds::Bounds;
+use super::super::labels::{Label, Subject};
 use super::super::pen::{Mark, Pen};
 use super::caption::rounded;
 use super::{DragDrawing, HEAD};
@@ -36,14 +37,14 @@ impl DragDrawing<'_> {
                 Mark::Center => ("", Subject::Detail),
                 Mark::Handle | Mark::Target => (" is outside", Subject::Fault),
             };
-            let words = format!(
+            let text = format!(
                 "{} ({}, {}){outside}",
                 mark.name(),
                 rounded(point.x),
                 rounded(point.y)
             );
             labels.push(Label {
-                words,
+                text,
                 short: None,
                 about,
                 subject,

@@ -3,7 +3,7 @@
 use std::f64::consts::TAU;
 
 use super::super::arrow::Arc;
-use super::super::labels::Bounds;
+use super::super::bounds::Bounds;
 use super::super::sheet::Sheet;
 use super::HEAD;
 use crate::drag_file::{Drag, Turn};

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use super::{BOTH, NOTHING, Scene};
+use crate::bench::Ended;
 
 #[test]
 fn a_damaged_entry_is_reported_and_replaced() {
     let scene = Scene::new();
-    let intact = scene.edit("in.png", "drag.json", &[]);
+    let whole = scene.edit("in.png", "drag.json", &[]);
     for kind in ["lora", "inversion"] {
         let path = scene.entry(kind);
         let good = std::fs::read(&path).unwrap();
@@ -20,34 +21,34 @@ fn a_damaged_entry_is_reported_and_replaced() {
             good[..good.len() / 2].to_vec(),
             good[..9].to_vec(),
             Vec::new(),
-            b"not an entry".to_vec(),
+            b"no entry at all".to_vec(),
         ] {
             std::fs::write(&path, &damaged).unwrap();
             let edited = scene.edit("in.png", "drag.json", &[]);
             assert_eq!(edited.warnings(), ["cache.damaged"]);
             assert!(
-                edited.stderr.contains(&format!(
+                edited.ended.stderr.contains(&format!(
                     "{}: ignored, because it is damaged",
                     path.display()
                 )),
                 "{}",
-                edited.stderr
+                edited.ended.stderr
             );
             assert!(
                 !edited
                     .cached()
                     .contains(&if kind == "lora" { "lora" } else { "invert" })
             );
-            assert!(edited.png == intact.png);
+            assert!(edited.png == whole.png);
             let again = scene.edit("in.png", "drag.json", &[]);
             assert_eq!(
                 (again.cached(), again.warnings()),
                 (BOTH.to_vec(), vec![]),
-                "it was replaced"
+                "the entry was replaced"
             );
         }
     }
-    // An entry under the name of another one.
+    // The entry of another edit under the name of this one.
     let other = scene.edit("in.png", "drag.json", &["--seed", "5"]);
     assert_eq!(other.cached(), NOTHING);
     let loras: Vec<PathBuf> = scene
@@ -56,34 +57,28 @@ fn a_damaged_entry_is_reported_and_replaced() {
         .filter(|name| name.starts_with("lora"))
         .map(|name| scene.path("cache").join(name))
         .collect();
-    std::fs::copy(&loras[0], scene.path("swapped")).unwrap();
+    std::fs::copy(&loras[0], scene.path("kept")).unwrap();
     std::fs::copy(&loras[1], &loras[0]).unwrap();
-    std::fs::copy(scene.path("swapped"), &loras[1]).unwrap();
+    std::fs::copy(scene.path("kept"), &loras[1]).unwrap();
     let edited = scene.edit("in.png", "drag.json", &[]);
     assert_eq!(edited.warnings(), ["cache.damaged"]);
-    assert!(edited.png == intact.png);
+    assert!(edited.png == whole.png);
 }
 
 #[test]
-fn concurrent_runs_share_the_cache() {
+fn simultaneous_runs_share_the_cache() {
     let scene = Scene::new();
-    let expected = scene.without_cache("in.png", "drag.json", &[]).png;
+    let expected = scene.uncached("in.png", "drag.json", &[]).png;
     let outputs: Vec<String> = (0..4).map(|number| format!("out{number}.png")).collect();
     let runs: Vec<_> = outputs
         .iter()
-        .map(|out| {
-            scene
-                .command("in.png", "drag.json", &["-o", out])
-                .spawn()
-                .unwrap()
-        })
+        .map(|out| scene.command("in.png", "drag.json", &["-o", out]).start())
         .collect();
     for (run, out) in runs.into_iter().zip(&outputs) {
-        let output = run.wait_with_output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
+        let ended = Ended::wait(run);
         assert!(
-            output.status.success() && !stderr.contains("warning"),
-            "{stderr}"
+            ended.status == Some(0) && !ended.stderr.contains("warning"),
+            "{ended}"
         );
         assert!(scene.bench.read(out) == expected);
     }
@@ -93,24 +88,30 @@ fn concurrent_runs_share_the_cache() {
 }
 
 #[test]
-fn an_unwritable_folder_gives_one_warning_and_the_same_result() {
+fn an_unwritable_folder_is_reported_once_and_fails_no_edit() {
     let scene = Scene::new();
-    let expected = scene.without_cache("in.png", "drag.json", &[]).png;
-    assert!(!scene.path("cache").exists(), "--no-cache writes nothing");
-    // Even root cannot write below a file.
-    scene.bench.write("file", "not a folder");
+    let expected = scene.uncached("in.png", "drag.json", &[]).png;
+    assert!(!scene.path("cache").exists(), "--no-cache stores nothing");
+    // Not even root can create a folder inside a file.
+    scene.bench.write("file", "in the way");
     let edited = scene.edited(
         scene
             .command("in.png", "drag.json", &[])
             .env("DRAGNEXT_CACHE", "file/cache"),
     );
-    assert_eq!(edited.warnings(), ["cache.write"], "{}", edited.stderr);
+    assert_eq!(
+        edited.warnings(),
+        ["cache.write"],
+        "{}",
+        edited.ended.stderr
+    );
     assert!(
         edited
+            .ended
             .stderr
             .contains("file/cache: the cache cannot be written to"),
         "{}",
-        edited.stderr
+        edited.ended.stderr
     );
     assert!(edited.png == expected);
 
@@ -124,37 +125,35 @@ fn an_unwritable_folder_gives_one_warning_and_the_same_result() {
         edited.warnings(),
         ["cache.read", "cache.write"],
         "{}",
-        edited.stderr
+        edited.ended.stderr
     );
     assert!(edited.png == expected);
 }
 
 #[cfg(feature = "failpoints")]
 #[test]
-fn a_full_disk_gives_a_warning_and_the_same_result() {
+fn a_full_disk_fails_the_cache_but_not_the_edit() {
     let scene = Scene::new();
-    // The first file of an edit is the entry of the LoRA.
+    // The first file that an edit writes is the entry of the LoRA.
     let edited = scene.edited(
         scene
             .command("in.png", "drag.json", &[])
             .env("DRAGNEXT_FAILPOINTS", "disk_full#1"),
     );
     assert!(
-        edited.stderr.contains("failpoint disk_full"),
-        "the failpoint was hit: {}",
-        edited.stderr
+        edited.ended.stderr.contains("failpoint disk_full"),
+        "the disk was full: {}",
+        edited.ended.stderr
     );
     assert_eq!(edited.warnings(), ["cache.write"]);
     assert_eq!(scene.entries(), NOTHING, "no partial entry is left");
-    assert!(edited.png == scene.without_cache("in.png", "drag.json", &[]).png);
+    assert!(edited.png == scene.uncached("in.png", "drag.json", &[]).png);
 }
 
 #[cfg(all(unix, feature = "failpoints"))]
 #[test]
 fn a_killed_run_leaves_no_partial_entry() {
-    use std::os::unix::process::ExitStatusExt;
-
-    for (failpoint, cached) in [
+    for (place, cached) in [
         ("kill_in_cache", NOTHING.as_slice()),
         ("kill_after_create", &NOTHING),
         ("kill_in_write", &NOTHING),
@@ -167,60 +166,50 @@ fn a_killed_run_leaves_no_partial_entry() {
         let scene = Scene::new();
         let killed = scene
             .command("in.png", "drag.json", &[])
-            .env("DRAGNEXT_FAILPOINTS", failpoint)
-            .output()
-            .unwrap();
-        assert_eq!(
-            killed.status.signal(),
-            Some(9),
-            "{failpoint}: {}",
-            String::from_utf8_lossy(&killed.stderr)
-        );
+            .env("DRAGNEXT_FAILPOINTS", place)
+            .ended();
+        assert_eq!(killed.signal, Some(9), "{place}: {killed}");
         let next = scene.edit("in.png", "drag.json", &[]);
         assert_eq!(
             (next.cached(), next.warnings()),
             (cached.to_vec(), vec![]),
-            "{failpoint}"
+            "{place}"
         );
         assert_eq!(
             scene.entries().len(),
             2,
-            "{failpoint}: temporary files are removed: {:?}",
+            "{place}: partial entries are removed: {:?}",
             scene.entries()
         );
         assert_eq!(
             scene.edit("in.png", "drag.json", &[]).cached(),
             BOTH,
-            "{failpoint}"
+            "{place}"
         );
     }
-    // `cache clear` removes temporary files of edits that are not repeated.
+    // Clearing the cache removes partial entries of edits that are not repeated.
     let scene = Scene::new();
     scene
         .command("in.png", "drag.json", &[])
         .env("DRAGNEXT_FAILPOINTS", "kill_in_write")
-        .output()
-        .unwrap();
+        .ended();
     assert_eq!(scene.entries().len(), 1, "{:?}", scene.entries());
-    assert!(scene.cache(&["clear"]).status.success());
+    scene.cache(&["clear"]).any_stderr().run();
     assert_eq!(scene.entries(), NOTHING);
 }
 
-/// A failure after the LoRA training and the inversion does not lose their results.
+/// The stages before the failed one stay in the cache.
 #[cfg(feature = "failpoints")]
 #[test]
 fn a_failed_edit_keeps_its_finished_stages() {
     let scene = Scene::new();
-    let failed = scene
+    scene
         .command("in.png", "drag.json", &[])
         .env("DRAGNEXT_FAILPOINTS", "nan_in_decode")
-        .output()
-        .unwrap();
-    assert!(
-        !failed.status.success()
-            && String::from_utf8_lossy(&failed.stderr).contains("failpoint nan_in_decode")
-    );
+        .status(1)
+        .stderr_has("failpoint nan_in_decode")
+        .run();
     let next = scene.edit("in.png", "drag.json", &[]);
     assert_eq!(next.cached(), BOTH);
-    assert!(next.png == scene.without_cache("in.png", "drag.json", &[]).png);
+    assert!(next.png == scene.uncached("in.png", "drag.json", &[]).png);
 }

@@ -1,19 +1,18 @@
-//! The folder of the cache: limit, listing, removal and permissions.
+//! The folder of the cache: size limit, listing, removal and permissions.
 
-use std::process::Output;
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 
 use super::{BOTH, NOTHING, Scene};
-use crate::bench::pictures::names;
+use crate::bench::program::names;
 
 #[test]
-fn the_least_recently_used_entries_are_evicted_above_the_limit() {
+fn the_least_recently_used_entries_are_evicted_at_the_limit() {
     let scene = Scene::new();
     scene.edit("in.png", "drag.json", &["--seed", "1"]);
-    let entry_bytes = scene.list()["bytes"].as_u64().unwrap();
-    let limit = (2 * entry_bytes + entry_bytes / 4).to_string();
+    let of_one = scene.list()["bytes"].as_u64().unwrap();
+    let limit = (2 * of_one + of_one / 4).to_string();
     let edit = |seed: &str| {
         scene.edited(
             scene
@@ -23,7 +22,7 @@ fn the_least_recently_used_entries_are_evicted_above_the_limit() {
     };
     edit("2");
     assert_eq!(scene.entries().len(), 4);
-    // File systems have coarse clocks, so all entries are made older before the first edit is repeated.
+    // File times are coarse, so both entries are made older before the first is used again.
     for name in scene.entries() {
         let file = std::fs::File::options()
             .append(true)
@@ -35,50 +34,38 @@ fn the_least_recently_used_entries_are_evicted_above_the_limit() {
     assert_eq!(edit("1").cached(), BOTH);
     edit("3");
     assert!(scene.list()["bytes"].as_u64().unwrap() <= limit.parse().unwrap());
-    assert_eq!(edit("1").cached(), BOTH, "used after seed 2");
-    assert_eq!(edit("3").cached(), BOTH, "written last");
-    assert!(!edit("2").cached().contains(&"lora"), "least recently used");
+    assert_eq!(
+        edit("1").cached(),
+        BOTH,
+        "used more recently than the second"
+    );
+    assert_eq!(edit("3").cached(), BOTH, "created last");
+    assert!(
+        !edit("2").cached().contains(&"lora"),
+        "the least recently used"
+    );
 
-    let limited = Scene::new();
-    let mut command = limited.command("in.png", "drag.json", &[]);
-    assert_eq!(
-        limited
-            .edited(command.env("DRAGNEXT_CACHE_LIMIT", "0"))
-            .warnings(),
-        NOTHING
-    );
-    assert!(!limited.path("cache").exists(), "0 writes nothing");
-    let edited = limited.edited(command.env("DRAGNEXT_CACHE_LIMIT", "much"));
-    assert_eq!(edited.warnings(), ["cache.limit"]);
-    assert_eq!(limited.entries().len(), 2, "the default limit applies");
-    assert_eq!(
-        limited
-            .edited(command.env("DRAGNEXT_CACHE_LIMIT", "0"))
-            .cached(),
-        NOTHING,
-        "0 reads nothing"
-    );
+    let nothing = Scene::new();
+    let edit = |limit: &str| {
+        let run = nothing.command("in.png", "drag.json", &[]);
+        nothing.edited(run.env("DRAGNEXT_CACHE_LIMIT", limit))
+    };
+    assert_eq!(edit("0").warnings(), NOTHING);
+    assert!(!nothing.path("cache").exists(), "0 stores nothing");
+    assert_eq!(edit("much").warnings(), ["cache.limit"]);
+    assert_eq!(nothing.entries().len(), 2, "the default limit applies");
+    assert_eq!(edit("0").cached(), NOTHING, "0 uses nothing");
 }
 
 #[test]
 fn the_cache_is_listed_and_cleared() {
     let scene = Scene::new();
-    let text = |output: Output| {
-        (
-            String::from_utf8(output.stdout).unwrap(),
-            String::from_utf8(output.stderr).unwrap(),
-        )
-    };
-    let (stdout, stderr) = text(scene.cache(&["list"]));
-    assert_eq!(stdout, "");
-    assert!(
-        stderr.contains("0 B of at most 2.0 GB, 0 entries"),
-        "{stderr}"
-    );
-    assert!(
-        scene.cache(&["clear"]).status.success(),
-        "a missing cache is empty"
-    );
+    scene
+        .cache(&["list"])
+        .stderr_has("0 B of at most 2.0 GB, 0 entries")
+        .run();
+    // A cache folder that does not exist is an empty cache.
+    scene.cache(&["clear"]).any_stderr().run();
 
     scene.edit("in.png", "drag.json", &[]);
     scene.edit("in.png", "drag.json", &["--no-lora"]);
@@ -124,26 +111,21 @@ fn the_cache_is_listed_and_cleared() {
         (&list["limit"], &list["folder"]),
         (&json!(2_000_000_000_u64), &json!(scene.path("cache")))
     );
-    let (stdout, stderr) = text(scene.cache(&["list"]));
-    assert_eq!(stdout.lines().count(), 4, "{stdout}");
-    assert!(
-        stdout
-            .lines()
-            .nth(1)
-            .unwrap()
-            .starts_with(&entries[0]["key"].as_str().unwrap()[..12]),
-        "{stdout}"
-    );
-    assert!(stderr.contains("3 entries"), "{stderr}");
-    let doctor = text(scene.dragnext(&["doctor"]).output().unwrap()).0;
-    assert!(
-        doctor.contains(&format!("{}: ", scene.path("cache").display()))
-            && doctor.contains("of at most 2.0 GB"),
-        "{doctor}"
-    );
+    let table = scene
+        .cache(&["list"])
+        .stdout_has(&entries[0]["key"].as_str().unwrap()[..12])
+        .stderr_has("3 entries")
+        .run();
+    assert_eq!(table.stdout.lines().count(), 4, "{table}");
+    scene
+        .dragnext(&["doctor"])
+        .stdout_has(format!("{}: ", scene.path("cache").display()))
+        .stdout_has("of at most 2.0 GB")
+        .any_stderr()
+        .run();
 
     let old = scene.entry("lora-");
-    // Foreign files in the folder are never removed.
+    // Other files in the folder are not touched.
     std::fs::write(scene.path("cache/lora-mine.safetensors"), "mine").unwrap();
     std::fs::write(scene.path("cache/.dragnext-notes-1.tmp"), "mine").unwrap();
     std::fs::File::options()
@@ -152,46 +134,43 @@ fn the_cache_is_listed_and_cleared() {
         .unwrap()
         .set_modified(SystemTime::now() - Duration::from_hours(72))
         .unwrap();
-    let (_, stderr) = text(scene.cache(&["clear", "--older-than", "2.5"]));
-    assert!(stderr.contains("removed 1 entry"), "{stderr}");
+    scene
+        .cache(&["clear", "--older-than", "2.5"])
+        .stderr_has("removed 1 entry")
+        .run();
     assert!(!old.exists());
-    let (_, stderr) = text(scene.cache(&["clear"]));
-    assert!(stderr.contains("removed 2 entries"), "{stderr}");
+    scene
+        .cache(&["clear"])
+        .stderr_has("removed 2 entries")
+        .run();
     assert_eq!(
         scene.entries(),
         [".dragnext-notes-1.tmp", "lora-mine.safetensors"]
     );
     assert_eq!(scene.edit("in.png", "drag.json", &[]).cached(), NOTHING);
 
-    assert_eq!(
-        scene.cache(&["clear", "--older-than", "-1"]).status.code(),
-        Some(2)
-    );
-    assert_eq!(scene.cache(&[]).status.code(), Some(2));
-    let file = scene
-        .dragnext(&["cache", "list"])
+    for arguments in [&["clear", "--older-than", "-1"][..], &[]] {
+        scene.cache(arguments).status(2).any_stderr().run();
+    }
+    scene
+        .cache(&["list"])
         .env("DRAGNEXT_CACHE", "in.png")
-        .output()
-        .unwrap();
-    assert_eq!(
-        file.status.code(),
-        Some(2),
-        "{}",
-        String::from_utf8_lossy(&file.stderr)
-    );
+        .status(2)
+        .any_stderr()
+        .run();
 }
 
-/// The folder is accessible to its owner only, because entries are derived from private pictures.
+/// Entries are derived from pictures, so only the owner may read a folder that the program creates.
 #[cfg(unix)]
 #[test]
-fn the_folder_is_private_to_its_owner() {
+fn a_created_folder_is_private() {
     use std::os::unix::fs::PermissionsExt;
 
     let scene = Scene::new();
     scene.edited(
         scene
             .command("in.png", "drag.json", &[])
-            .env_remove("DRAGNEXT_CACHE"),
+            .without_env("DRAGNEXT_CACHE"),
     );
     let folder = if cfg!(target_os = "macos") {
         "Library/Caches/dragnext"
@@ -211,22 +190,19 @@ fn the_folder_is_private_to_its_owner() {
     let edited = homeless.edited(
         homeless
             .command("in.png", "drag.json", &[])
-            .env_remove("DRAGNEXT_CACHE")
-            .env_remove("HOME"),
+            .without_env("DRAGNEXT_CACHE")
+            .without_env("HOME"),
     );
     assert_eq!(edited.warnings(), NOTHING);
     assert_eq!(
         names(homeless.bench.folder()),
         ["drag.json", "in.png", "other.json", "out.png"]
     );
-    let doctor = homeless
+    homeless
         .dragnext(&["doctor"])
-        .env_remove("DRAGNEXT_CACHE")
-        .env_remove("HOME")
-        .output()
-        .unwrap();
-    assert!(
-        String::from_utf8_lossy(&doctor.stdout)
-            .contains("neither DRAGNEXT_CACHE nor a home folder is set")
-    );
+        .without_env("DRAGNEXT_CACHE")
+        .without_env("HOME")
+        .stdout_has("neither DRAGNEXT_CACHE nor a home folder is set")
+        .any_stderr()
+        .run();
 }

@@ -1,49 +1,46 @@
-//! The cache of intermediate results: what it reuses, that results have the same bytes as without it, and that it never fails an edit.
+//! The cache of edits: which stages it saves, that results do not depend on it, and that none of its faults fails an edit.
 
 mod faults;
 mod folder;
 mod reuse;
 
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
 
 use crate::bench::pictures::png::Png;
-use crate::bench::pictures::{Bench, model, names, smooth};
+use crate::bench::pictures::smooth;
+use crate::bench::program::names;
+use crate::bench::tiny::model;
+use crate::bench::{Bench, Ended, Record, Run};
 use png::{BitDepth, ColorType};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const SIDES: [usize; 2] = [72, 66];
 const NOTHING: [&str; 0] = [];
 const BOTH: [&str; 2] = ["lora", "invert"];
 
-/// A folder with a picture, two drag files and a cache.
+/// A bench with a picture, drag files and a cache.
 struct Scene {
     bench: Bench,
 }
 
-/// A successful edit.
+/// An edit that succeeded.
 struct Edited {
-    record: Value,
+    ended: Ended,
     png: Vec<u8>,
-    stderr: String,
 }
 
 impl Edited {
     /// Returns the stages whose results came from the cache.
     fn cached(&self) -> Vec<&str> {
-        self.record["cached"]
+        self.ended.record["cached"]
             .as_array()
             .map(|stages| stages.iter().map(|stage| stage.as_str().unwrap()).collect())
             .unwrap_or_default()
     }
 
-    /// Returns the kinds of warnings about the cache.
+    /// Returns the kinds of the warnings about the cache.
     fn warnings(&self) -> Vec<&str> {
-        let warnings = self.record["warnings"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|warning| warning["kind"].as_str().unwrap());
+        let warnings = self.ended.warnings().into_iter();
         warnings.filter(|kind| kind.starts_with("cache.")).collect()
     }
 }
@@ -83,25 +80,20 @@ impl Scene {
         );
     }
 
-    fn dragnext(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dragnext"));
-        command
-            .env_clear()
-            .env("HOME", self.bench.folder())
+    /// Returns `dragnext` with the cache of the scene.
+    fn dragnext(&self, arguments: &[&str]) -> Run {
+        self.bench
+            .dragnext(arguments)
             .env("DRAGNEXT_CACHE", self.path("cache"))
-            .current_dir(self.bench.folder());
-        command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
+            .without_env("DRAGNEXT_CACHE_LIMIT")
     }
 
-    /// Returns the command of an edit with few steps, unless `arguments` say otherwise.
-    fn command(&self, picture: &str, drag: &str, arguments: &[&str]) -> Command {
-        let mut command =
-            self.dragnext(&["edit", picture, "--drag", drag, "--json", "--overwrite"]);
+    /// Returns an edit with few steps in every stage, except those given in `arguments`.
+    fn command(&self, picture: &str, drag: &str, arguments: &[&str]) -> Run {
+        let mut run = self
+            .dragnext(&["edit", picture, "--drag", drag, "--json", "--overwrite"])
+            .any_stdout()
+            .any_stderr();
         for (name, value) in [
             ("timesteps", "1"),
             ("iterations", "2"),
@@ -112,38 +104,30 @@ impl Scene {
         ] {
             let flag = format!("--{name}");
             if !arguments.contains(&flag.as_str()) {
-                command.arg(flag).arg(value);
+                run = run.arg(flag).arg(value);
             }
         }
         if !arguments.contains(&"-o") {
-            command.args(["-o", "out.png"]);
+            run = run.args(["-o", "out.png"]);
         }
         if !arguments.contains(&"--model") {
-            command.arg("--model").arg(model());
+            run = run.arg("--model").arg(model());
         }
-        command.args(arguments);
-        command
+        run.args(arguments)
     }
 
     fn edit(&self, picture: &str, drag: &str, arguments: &[&str]) -> Edited {
-        self.edited(&mut self.command(picture, drag, arguments))
+        self.edited(self.command(picture, drag, arguments))
     }
 
-    fn edited(&self, command: &mut Command) -> Edited {
-        let output = command.output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{stderr}");
-        let record: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let png = self.bench.read(record["out"].as_str().unwrap());
-        Edited {
-            record,
-            png,
-            stderr,
-        }
+    fn edited(&self, run: Run) -> Edited {
+        let ended = run.run();
+        let png = self.bench.read(ended.record["out"].as_str().unwrap());
+        Edited { ended, png }
     }
 
-    /// Edits without the cache.
-    fn without_cache(&self, picture: &str, drag: &str, arguments: &[&str]) -> Edited {
+    /// Runs the same edit without the cache.
+    fn uncached(&self, picture: &str, drag: &str, arguments: &[&str]) -> Edited {
         let edited = self.edit(picture, drag, &[arguments, &["--no-cache"]].concat());
         assert_eq!(edited.cached(), NOTHING);
         edited
@@ -166,15 +150,12 @@ impl Scene {
         self.path("cache").join(name)
     }
 
-    fn cache(&self, arguments: &[&str]) -> Output {
+    /// Returns `dragnext cache` with these arguments.
+    fn cache(&self, arguments: &[&str]) -> Run {
         self.dragnext(&[&["cache"], arguments].concat())
-            .output()
-            .unwrap()
     }
 
-    fn list(&self) -> Value {
-        let output = self.cache(&["list", "--json"]);
-        assert!(output.status.success());
-        serde_json::from_slice(&output.stdout).unwrap()
+    fn list(&self) -> Record {
+        self.cache(&["list", "--json"]).record()
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{BOTH, NOTHING, Scene, drag};
-use crate::bench::pictures::model;
+use crate::bench::tiny::model;
 
 #[test]
 fn a_second_drag_of_a_picture_reuses_lora_and_inversion() {
@@ -14,16 +14,16 @@ fn a_second_drag_of_a_picture_reuses_lora_and_inversion() {
     assert_eq!((first.cached(), first.warnings()), (vec![], vec![]));
     assert_eq!(
         (
-            &first.record["steps"]["lora"],
-            &first.record["steps"]["invert"]
+            &first.ended.record["steps"]["lora"],
+            &first.ended.record["steps"]["invert"]
         ),
         (&json!(2), &json!(4))
     );
     assert_eq!(scene.entries().len(), 2, "{:?}", scene.entries());
     assert_eq!(
         first.png,
-        scene.without_cache("in.png", "drag.json", &[]).png,
-        "writing to the cache does not change the result"
+        scene.uncached("in.png", "drag.json", &[]).png,
+        "storing does not change the result"
     );
 
     let second = scene.edit("in.png", "other.json", &[]);
@@ -33,12 +33,12 @@ fn a_second_drag_of_a_picture_reuses_lora_and_inversion() {
     );
     assert_eq!(
         (
-            &second.record["steps"]["lora"],
-            &second.record["steps"]["invert"]
+            &second.ended.record["steps"]["lora"],
+            &second.ended.record["steps"]["invert"]
         ),
         (&json!(0), &json!(0))
     );
-    let stages: Vec<&String> = second.record["seconds"]
+    let stages: Vec<&String> = second.ended.record["seconds"]
         .as_object()
         .unwrap()
         .keys()
@@ -49,24 +49,24 @@ fn a_second_drag_of_a_picture_reuses_lora_and_inversion() {
         "sorted by name"
     );
     assert!(
-        !second.stderr.contains("lora ") && second.stderr.contains("drag "),
+        !second.ended.stderr.contains("lora ") && second.ended.stderr.contains("drag "),
         "{}",
-        second.stderr
+        second.ended.stderr
     );
-    let uncached = scene.without_cache("in.png", "other.json", &[]);
+    let uncached = scene.uncached("in.png", "other.json", &[]);
     assert!(second.png == uncached.png, "the same bytes");
-    assert_eq!(second.record["job"], uncached.record["job"]);
+    assert_eq!(second.ended.record["job"], uncached.ended.record["job"]);
     assert!(
         second.png != first.png,
         "another target gives another picture"
     );
-    // Repeat the first edit.
+    // The first edit again.
     assert!(scene.edit("in.png", "drag.json", &[]).png == first.png);
 }
 
-/// After each change, exactly the unaffected stages come from the cache, and the bytes are those without a cache.
+/// Each change misses the cache exactly for the stages that depend on it, and the bytes equal those without the cache.
 #[test]
-fn only_affected_stages_are_computed_again() {
+fn only_stages_that_depend_on_a_change_are_computed_again() {
     let scene = Scene::new();
     let first = scene.edit("in.png", "drag.json", &[]);
     scene.picture("brighter.png", 1);
@@ -110,7 +110,7 @@ fn only_affected_stages_are_computed_again() {
             "{picture} {drag} {arguments:?}"
         );
         assert!(
-            edited.png == scene.without_cache(picture, drag, arguments).png,
+            edited.png == scene.uncached(picture, drag, arguments).png,
             "{picture} {drag} {arguments:?}"
         );
         assert_eq!(
@@ -119,7 +119,7 @@ fn only_affected_stages_are_computed_again() {
             "{picture} {drag} {arguments:?} again"
         );
     }
-    // The inversion is cached without a LoRA too. It does not depend on the seed, whose noise is used in the vacated area.
+    // Without a LoRA the inversion is still cached. The seed changes the noise of the vacated area only, not the inversion.
     for (arguments, cached) in [
         (["--no-lora"].as_slice(), NOTHING.as_slice()),
         (&["--no-lora"], &["invert"]),
@@ -128,17 +128,17 @@ fn only_affected_stages_are_computed_again() {
         let edited = scene.edit("in.png", "drag.json", arguments);
         assert_eq!(edited.cached(), cached, "{arguments:?}");
         assert!(
-            edited.png == scene.without_cache("in.png", "drag.json", arguments).png,
+            edited.png == scene.uncached("in.png", "drag.json", arguments).png,
             "{arguments:?}"
         );
     }
     assert_eq!(scene.edit("in.png", "drag.json", &[]).png, first.png);
 }
 
-/// A processor with another vector width rounds differently.
+/// Vectors of another width give other rounding.
 #[cfg(feature = "failpoints")]
 #[test]
-fn entries_of_another_instruction_set_are_not_used() {
+fn entries_of_another_vector_width_are_not_used() {
     let scene = Scene::new();
     scene.edit("in.png", "drag.json", &[]);
     let narrow = |arguments: &[&str]| {
@@ -166,9 +166,9 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The key contains the weights and the configuration of the model, not its name.
+/// Keys contain the weights and the configuration of the model, not its name.
 #[test]
-fn entries_of_another_model_are_not_used() {
+fn another_model_misses_the_cache() {
     let scene = Scene::new();
     copy(&model(), &scene.path("model"));
     let edit = || scene.edit("in.png", "drag.json", &["--model", "model"]);
@@ -187,13 +187,13 @@ fn entries_of_another_model_are_not_used() {
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     bytes[8 + header] ^= 1;
     std::fs::write(&weights, &bytes).unwrap();
-    assert_eq!(edit().cached(), NOTHING, "a weight that differs in one bit");
+    assert_eq!(edit().cached(), NOTHING, "one bit of a weight differs");
     let schedule = scene.path("model/scheduler/scheduler_config.json");
     let text = std::fs::read_to_string(&schedule).unwrap();
     let mut config: Value = serde_json::from_str(&text).unwrap();
     config["beta_end"] = json!(0.011);
     std::fs::write(&schedule, config.to_string()).unwrap();
-    assert_eq!(edit().cached(), NOTHING, "another schedule");
+    assert_eq!(edit().cached(), NOTHING, "the noise schedule differs");
     assert_eq!(edit().cached(), BOTH);
 }
 
@@ -208,13 +208,13 @@ fn a_cached_lora_can_be_saved_and_loaded() {
     );
     assert_eq!(second.cached(), BOTH);
     assert!(scene.bench.read("first.safetensors") == scene.bench.read("second.safetensors"));
-    // The key of the inversion contains the values of the LoRA, not their origin.
+    // The key of the inversion contains the values of the LoRA, not their source.
     let given = scene.edit("in.png", "drag.json", &["--lora", "first.safetensors"]);
     assert_eq!(given.cached(), ["invert"]);
     assert!(
         given.png
             == scene
-                .without_cache("in.png", "drag.json", &["--lora", "first.safetensors"])
+                .uncached("in.png", "drag.json", &["--lora", "first.safetensors"])
                 .png
     );
     assert!(
@@ -224,9 +224,9 @@ fn a_cached_lora_can_be_saved_and_loaded() {
     );
 }
 
-/// Drags of the same picture share LoRA and inversion. Pictures that occur once are not cached.
+/// In a batch only pictures with several drags are cached.
 #[test]
-fn a_batch_caches_repeated_pictures() {
+fn a_batch_caches_pictures_with_several_drags() {
     let scene = Scene::new();
     scene.picture("once.png", 9);
     let line = |id: &str, image: &str, drag: &str| {
@@ -240,9 +240,8 @@ fn a_batch_caches_repeated_pictures() {
     .join("\n");
     scene.bench.write("list.jsonl", lines);
     let run = |out: &str, arguments: &[&str]| {
-        let mut command =
-            scene.dragnext(&["batch", "--manifest", "list.jsonl", "-o", out, "--json"]);
-        command.args([
+        let run = scene.dragnext(&["batch", "--manifest", "list.jsonl", "-o", out, "--json"]);
+        let run = run.args([
             "--timesteps",
             "1",
             "--iterations",
@@ -256,29 +255,15 @@ fn a_batch_caches_repeated_pictures() {
             "--strength",
             "0.08",
         ]);
-        let output = command
-            .args(arguments)
-            .arg("--model")
-            .arg(model())
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let text = String::from_utf8(output.stdout).unwrap();
-        let records: Vec<Value> = text
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
+        let run = run.args(arguments).arg("--model").arg(model());
+        let records = run.any_stdout().any_stderr().run().records();
         let cached = records[..3]
             .iter()
             .map(|record| record["cached"].as_array().map_or(0, Vec::len))
             .collect::<Vec<_>>();
         let pictures: Vec<Vec<u8>> = ["a", "b", "c"]
             .iter()
-            .map(|id| scene.bench.read(&format!("{out}/{id}.png")))
+            .map(|id| scene.bench.read(format!("{out}/{id}.png")))
             .collect();
         (cached, pictures)
     };
@@ -287,13 +272,13 @@ fn a_batch_caches_repeated_pictures() {
     assert_eq!(
         scene.entries().len(),
         2,
-        "no entry of the picture that occurs once: {:?}",
+        "no entry of the picture with one drag: {:?}",
         scene.entries()
     );
     let (cached, uncached) = run("uncached", &["--no-cache"]);
     assert_eq!(cached, [0, 0, 0]);
     assert!(pictures == uncached);
-    // Existing entries are used even for pictures that occur once.
+    // Entries of an earlier edit are used for every picture.
     scene.edit("once.png", "other.json", &[]);
     let (cached, again) = run("again", &[]);
     assert_eq!(cached, [2, 2, 2]);

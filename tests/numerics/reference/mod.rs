@@ -1,4 +1,4 @@
-//! The layers once more, slow and plain, in f64: nothing is shared with the program but the shapes.
+//! A slow and simple reference of the layers in f64, which shares only the shapes with the program.
 
 use dragnext::kernels::{AttentionShape, BilinearPoint, ConvShape, GroupShape};
 
@@ -32,7 +32,7 @@ pub(crate) fn linear(x: &[f64], weight: &[f64], bias: Option<&[f64]>, inputs: us
     .collect()
 }
 
-/// Weight (out, kernel, kernel, in), pictures (batch, height, width, channels).
+/// Convolution with a weight (out, kernel, kernel, in) of x (batch, height, width, channels).
 pub(crate) fn conv(shape: &ConvShape, x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
     let ConvShape {
         batch,
@@ -48,15 +48,14 @@ pub(crate) fn conv(shape: &ConvShape, x: &[f64], weight: &[f64], bias: &[f64]) -
             for (output, bias) in bias.iter().enumerate().take(outputs) {
                 let mut sum = *bias;
                 for tap in 0..kernel * kernel {
-                    let line =
+                    let row =
                         (position / out_width * stride + tap / kernel) as isize - pad as isize;
                     let column =
                         (position % out_width * stride + tap % kernel) as isize - pad as isize;
-                    if line < 0 || column < 0 || line as usize >= height || column as usize >= width
-                    {
+                    if row < 0 || column < 0 || row as usize >= height || column as usize >= width {
                         continue;
                     }
-                    let pixel = (picture * height + line as usize) * width + column as usize;
+                    let pixel = (picture * height + row as usize) * width + column as usize;
                     let kernel_at = (output * kernel * kernel + tap) * inputs;
                     sum += dot(
                         &x[pixel * inputs..][..inputs],
@@ -115,7 +114,7 @@ pub(crate) fn layer_norm(eps: f32, x: &[f64], weight: &[f64], bias: &[f64]) -> V
     group_norm(&shape, x, weight, bias, false)
 }
 
-/// Picture b reads keys and values of picture `sources[b]`.
+/// Attention in which picture b uses the keys and values of picture `sources[b]`.
 pub(crate) fn attention(
     shape: &AttentionShape,
     sources: &[usize],
@@ -171,11 +170,11 @@ pub(crate) fn upsample(channels: usize, from: [usize; 2], to: [usize; 2], x: &[f
     let mut y = Vec::new();
     for picture in x.chunks_exact(from[0] * from[1] * channels) {
         for position in 0..to[0] * to[1] {
-            let (line, column) = (
+            let (row, column) = (
                 position / to[1] * from[0] / to[0],
                 position % to[1] * from[1] / to[1],
             );
-            y.extend_from_slice(&picture[(line * from[1] + column) * channels..][..channels]);
+            y.extend_from_slice(&picture[(row * from[1] + column) * channels..][..channels]);
         }
     }
     y

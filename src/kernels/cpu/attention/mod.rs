@@ -23,7 +23,7 @@ use panels::Tokens;
 pub(super) use backward::attention_backward;
 pub(super) use forward::attention;
 
-/// Smallest number of tasks of a large attention.
+/// Minimum number of tasks of a large attention.
 const TASKS: usize = 16;
 
 /// Returns head `head` of tokens `first..first + rows` of picture `picture`; a picture has `tokens` tokens.

@@ -11,12 +11,12 @@ use super::for_each_task;
 use super::target::{StoreRows, Target};
 use super::weights::Weights;
 
-/// Most pixels of a task.
+/// Maximum number of pixels of a task.
 const PIXELS: usize = 96;
-/// Most and fewest columns of a task.
+/// Maximum and minimum number of columns of a task.
 const COLUMNS: usize = 128;
 const FEWEST_COLUMNS: usize = 32;
-/// Smallest number of tasks of a large convolution.
+/// Minimum number of tasks of a large convolution.
 const TASKS: usize = 16;
 
 /// The patches that the pixels of a grid read: that of pixel (i, j) is the rectangle at (i, j) * step + first of the input.

@@ -28,9 +28,9 @@ use target::Target;
 use transform::Grid;
 use weights::Weights;
 
-/// Largest weight whose transforms are cached, and the most tiles for which they are: with more tiles, transforming the weights again
-/// costs little.
+/// Largest weight whose transforms are cached.
 const LARGEST_CACHED: usize = 1 << 18;
+/// Maximum number of tiles for which transforms are cached. With more tiles, transforming the weights again costs little.
 const CACHED_TILES: usize = 512;
 
 /// The frozen weights of a convolution.

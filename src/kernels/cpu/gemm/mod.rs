@@ -26,7 +26,7 @@ pub(super) use panels::{len as panels_len, width as panel_width};
 const DEPTH: usize = 640;
 /// Rows of a task's rectangle: 20 tiles, which stay in the L2 cache.
 const ROWS: usize = 120;
-/// Smallest number of tasks of a large product.
+/// Minimum number of tasks of a large product.
 const TASKS: usize = 16;
 /// Multiplications of one task. Smaller tasks cost more to start than they save.
 pub(super) const GRAIN: usize = 1 << 17;

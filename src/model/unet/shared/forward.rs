@@ -1,4 +1,4 @@
-//! One forward pass for the equal calls of several clients.
+//! One forward pass for the calls of several clients.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::failpoint;
 use crate::kernels::Backend;
 use crate::kernels::fault::{self, DeviceFault};
 use crate::model::unet::{Context, Input, Want};
-use crate::nn::{Learner, Mutual, Pass, Tensor};
+use crate::nn::{Mutual, Pass, Tensor};
 
 impl<B: Backend> SharedUNet<'_, B> {
     /// Serves the forward calls of a round; calls that join share a pass.
@@ -51,25 +51,15 @@ impl<B: Backend> SharedUNet<'_, B> {
                     total: 0,
                 });
             }
-            let mut pass = if records {
-                Pass::recording()
-            } else {
-                Pass::inference()
-            }
-            .with_runs(runs(&members));
-            for (member, parameters) in members.iter().zip(&parameters) {
-                pass = pass.with_learner(Learner {
-                    set: member.client,
-                    parameters,
-                    gradient: None,
-                });
-            }
+            let pass = match (records, parameters.is_empty()) {
+                (false, _) => Pass::inference(),
+                (true, true) => Pass::recording(),
+                (true, false) => Pass::learning(),
+            };
+            let mut pass = pass.with_runs(runs(&members));
             let input = self.joined(&members, &inputs);
             // A client that overwrites its latents need not copy them first.
             drop(inputs);
-            if let Some(mutual) = &input.mutual {
-                pass = pass.with_mutual(mutual.clone());
-            }
             let latents = input.latents.shape();
             let outputs = self.unet.run_forward(input, &want, &mut pass);
             (latents, outputs, pass.into_tape())

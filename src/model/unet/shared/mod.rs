@@ -1,15 +1,15 @@
-//! One network for several edits at a time. Each edit runs on a thread of its own and sends requests through a [`UNetClient`];
-//! the [`SharedUNet`] waits until every client has sent one and serves equal requests with one call of the network.
+//! One network for several edits at a time. Each edit runs on its own thread and sends requests through a [`UNetClient`]; the
+//! [`SharedUNet`] waits until every client has sent one and serves requests of equal kind and shape with one call of the network.
 //!
 //! Every client has its own set of LoRA adapters, so the latents of one call may go through different weights. Edits with equal
-//! settings send equal requests in the same order and so stay in step; a request that equals no other is served alone. The
+//! settings send such requests in the same order and so stay in step; a request that fits no other is served alone. The
 //! results differ from those of an unshared network by rounding only.
 //!
 //! | module | contents |
 //! |---|---|
 //! | `client` | the network as an edit sees it |
 //! | `requests` | requests and their typed replies, and which of them can be served together |
-//! | `forward` | one forward pass for equal requests |
+//! | `forward` | one forward pass for several requests |
 //! | `open_pass` | the backward pass of a recorded forward pass |
 //! | `prompts` | the prompts of several clients joined to one |
 
@@ -50,7 +50,7 @@ impl<B: Backend> Drop for SharedUNet<'_, B> {
 }
 
 impl<'a, B: Backend> SharedUNet<'a, B> {
-    /// Returns the server and its clients, each for a thread of its own.
+    /// Returns the server and its clients. Each client needs its own thread while the server runs on this one.
     pub fn new(unet: &'a mut UNet<B>, clients: usize) -> (Self, Vec<UNetClient<B>>) {
         let (clients, requests) = (0..clients)
             .map(|_| {

@@ -10,7 +10,7 @@ use super::requests::{BackwardCall, Reply};
 use crate::kernels::Backend;
 use crate::model::unet::UNet;
 use crate::model::unet::backward_pass::Gradients;
-use crate::nn::{Learner, Pass, Run, Shape, Tape, Tensor};
+use crate::nn::{BackwardPass, Learner, Run, Shape, Tape, Tensor};
 
 /// A client of a pass.
 #[derive(Debug, Clone)]
@@ -59,8 +59,8 @@ pub(super) fn grouped<B: Backend>(calls: Vec<BackwardCall<B>>) -> Vec<(OpenPass<
         let Share { pass, member } = call.share;
         let known = groups.iter().position(|(of, _)| Arc::ptr_eq(of, &pass));
         let index = known.unwrap_or_else(|| {
-            let nobody = pass.members.iter().map(|_| None).collect();
-            groups.push((pass, nobody));
+            let none = pass.members.iter().map(|_| None).collect();
+            groups.push((pass, none));
             groups.len() - 1
         });
         groups[index].1[member] = Some((call.gradients, call.reply));
@@ -93,9 +93,9 @@ impl<B: Backend> OpenPass<B> {
     /// Returns every member's gradient with respect to its latents or its adapters' parameters.
     fn gradients(self, unet: &UNet<B>, gradients: Vec<Option<Gradients<B>>>) -> Vec<Tensor<B>> {
         let gradients = self.stacked(gradients);
-        let mut pass = Pass::resumed(self.tape).with_runs(runs(&self.members));
+        let mut pass = BackwardPass::new(self.tape).with_runs(runs(&self.members));
         if self.parameters.is_empty() {
-            let whole = unet.backward_to_latents(self.latents, gradients, &mut pass);
+            let whole = unet.backward_to_latents(self.latents, gradients, pass);
             let part = |member: &Member| whole.pictures(member.range.clone());
             return self.members.iter().map(part).collect();
         }
@@ -106,11 +106,10 @@ impl<B: Backend> OpenPass<B> {
             pass = pass.with_learner(Learner {
                 set: member.client,
                 parameters,
-                gradient: Some(gradient),
+                gradient,
             });
         }
-        unet.backward_to_adapters(gradients, &mut pass);
-        drop(pass);
+        unet.backward_to_adapters(gradients, pass);
         sums
     }
 

@@ -45,5 +45,8 @@ impl<B: Backend> JoinedPrompts<B> {
 
 /// Whether they are the same tensors.
 fn are_same<B: Backend>(a: &[Part<B>], b: &[Part<B>]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|((a, m), (b, n))| a.is(b) && m == n)
+    a.len() == b.len()
+        && a.iter()
+            .zip(b)
+            .all(|((a, m), (b, n))| a.is_same(b) && m == n)
 }

@@ -52,7 +52,7 @@ pub(super) enum Request<B: Backend> {
         tokens: Tensor<B>,
         reply: Reply<Prompt<B>>,
     },
-    /// Calls the network, together with other clients where their calls are equal.
+    /// Calls the network, together with other clients where their calls fit.
     Call(Call<B>),
 }
 
@@ -114,7 +114,7 @@ pub struct ForwardCall<B: Backend, W: Want> {
     pub(super) purpose: Purpose<B, W>,
 }
 
-/// What follows a forward pass.
+/// What follows the forward pass.
 pub(super) enum Purpose<B: Backend, W: Want> {
     /// Nothing.
     Inference(Reply<W::Of<Tensor<B>>>),
@@ -151,7 +151,7 @@ impl<B: Backend, W: Want> Purpose<B, W> {
 pub(super) type RecordedOutputs<B, W> = (<W as Want>::Of<Tensor<B>>, Share<B>);
 
 impl<B: Backend, W: Want> ForwardCall<B, W> {
-    /// Whether one forward pass can serve both.
+    /// Whether one forward pass can serve both: equal outputs, purposes and shapes of a latent and its prompt.
     pub(super) fn joins(&self, other: &Self) -> bool {
         let of_one = |shape: Shape| Shape { batch: 1, ..shape };
         let start = |input: &Input<B>| input.mutual.as_ref().map(|mutual| mutual.start_layer);

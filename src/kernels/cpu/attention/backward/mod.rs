@@ -14,16 +14,16 @@ use crate::kernels::cpu::shared::SharedSlice;
 use crate::kernels::cpu::vector::dispatch;
 use task::{Scratch, Task};
 
-/// Most queries that are processed with a block of keys at once.
+/// Maximum number of queries that are processed with a block of keys at once.
 const QUERIES: usize = 96;
-/// Most keys of a block; large heads have fewer.
+/// Maximum number of keys of a block; large heads have fewer.
 const KEYS: usize = 256;
-/// Most values of a block of keys.
-const KEY_NUMBERS: usize = 1 << 14;
-/// Most parts of the queries, each of which has its own sums of key and value gradients; and the most values that these may take if there
-/// are more than four parts.
+/// Maximum number of values of a block of keys.
+const KEY_VALUES: usize = 1 << 14;
+/// Maximum number of parts of the queries. Each part has its own sums of key and value gradients.
 const PARTS: usize = 8;
-const PART_NUMBERS: usize = 1 << 23;
+/// Maximum number of values of these sums, if there are more than four parts.
+const PART_VALUES: usize = 1 << 23;
 
 /// The blocks of a head. A block of keys is stored as k^T and v^T in panels of two vectors, followed by k in panels.
 #[derive(Debug, Clone, Copy)]
@@ -45,13 +45,13 @@ struct Blocks {
 impl Blocks {
     fn new(shape: &AttentionShape, needs_dkv: bool) -> Self {
         let lanes = lanes();
-        let most = (KEY_NUMBERS / shape.head_size).clamp(64, KEYS);
+        let most = (KEY_VALUES / shape.head_size).clamp(64, KEYS);
         let keys = part(shape.keys, most, 2 * lanes);
         let width = shape.head_size.next_multiple_of(lanes);
         let transposed = keys * shape.head_size;
         let above = shape.batch * shape.heads;
         let parts = if needs_dkv {
-            let most = PART_NUMBERS / (2 * above * shape.keys * width);
+            let most = PART_VALUES / (2 * above * shape.keys * width);
             TASKS.div_ceil(above).min(most.clamp(4, PARTS))
         } else {
             TASKS.div_ceil(above)

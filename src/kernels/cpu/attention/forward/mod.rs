@@ -19,10 +19,10 @@ use task::{Scratch, Task};
 const QUERIES: usize = 192;
 /// Queries that are processed at once: their scores with a block of keys stay in the L1 cache.
 const STRIP: usize = 24;
-/// Most keys of a block; large heads have fewer.
+/// Maximum number of keys of a block; large heads have fewer.
 const KEYS: usize = 512;
-/// Most values of a block of keys: with the same size of v, half of the L2 cache.
-const KEY_NUMBERS: usize = 1 << 15;
+/// Maximum number of values of a block of keys: with the same size of v, half of the L2 cache.
+const KEY_VALUES: usize = 1 << 15;
 
 /// The blocks of keys. A block is stored as k^T in panels of two vectors, followed by v in panels.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,7 @@ struct Blocks {
 impl Blocks {
     fn new(shape: &AttentionShape) -> Self {
         let lanes = lanes();
-        let most = (KEY_NUMBERS / shape.head_size).clamp(64, KEYS);
+        let most = (KEY_VALUES / shape.head_size).clamp(64, KEYS);
         let keys = part(shape.keys, most, 2 * lanes);
         let vectors = shape.head_size.div_ceil(lanes);
         let k_len = keys * shape.head_size;

@@ -17,7 +17,7 @@ use crate::kernels::cpu::vector::dispatch_unsafe;
 const TASK_COLUMNS: usize = 96;
 /// Channels of the part of the weights that a task transforms at once.
 const DEPTH: usize = 176;
-/// Most transformed values of pixels that exist at once.
+/// Maximum number of transformed values of pixels that exist at once.
 const PIXELS: usize = 2 << 20;
 
 /// How the work is split, and where the intermediate results of a task are.

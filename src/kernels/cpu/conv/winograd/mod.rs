@@ -14,13 +14,13 @@ use by_columns::by_columns;
 
 /// Largest transformed weight that is computed at once, for all tasks.
 const LARGEST_WHOLE: usize = 3 << 20;
-/// Fewest tiles that are split among tasks.
+/// Minimum number of tiles that are split among tasks.
 const MANY_TILES: usize = 24;
-/// Most channels whose products are summed in one pass.
+/// Maximum number of channels whose products are summed in one pass.
 pub(super) const SHORT_DEPTH: usize = 384;
 /// Tiles of a task of [`by_tiles`]: four times the rows of a product's tile.
 const TILES: usize = 24;
-/// Most columns that a task of [`by_tiles`] multiplies at once.
+/// Maximum number of columns that a task of [`by_tiles`] multiplies at once.
 const COLUMNS: usize = 256;
 
 /// Returns the distance between matrices of `len` values, such that they do not map to the same cache sets.

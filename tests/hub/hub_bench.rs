@@ -1,8 +1,9 @@
 //! A temporary home folder, a local hub, and runs of the program with both.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
 
+use crate::bench::fixture::path as fixture;
+use crate::bench::{Bench, Ended, Run};
 use crate::server::{COMMIT, Server, etag};
 
 /// The repository of most tests. The server has its files under any name.
@@ -15,64 +16,15 @@ pub(crate) const TEXT_ENCODER: &str = "text_encoder/model.safetensors";
 /// Files that are fetched of the tiny model: three weights, six required files, index and tokenizer configuration.
 pub(crate) const FILES: usize = 11;
 
-pub(crate) fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(name)
-}
-
-pub(crate) struct Bench {
-    pub(crate) home: tempfile::TempDir,
+pub(crate) struct HubBench {
+    bench: Bench,
     pub(crate) server: Server,
 }
 
-/// A finished run of the program.
-pub(crate) struct Finished {
-    pub(crate) status: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl From<Output> for Finished {
-    fn from(output: Output) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self {
-            status: output.status.code(),
-            stdout: text(&output.stdout),
-            stderr: text(&output.stderr),
-        }
-    }
-}
-
-impl Finished {
-    pub(crate) fn succeeded(self) -> Self {
-        assert_eq!(self.status, Some(0), "{}", self.stderr);
-        self
-    }
-
-    /// Asserts exit status 75 and that stderr contains all `parts`.
-    pub(crate) fn failed_temporarily(self, parts: &[&str]) -> Self {
-        assert_eq!(self.status, Some(75), "{}{}", self.stdout, self.stderr);
-        for part in parts {
-            assert!(
-                self.stderr.contains(part),
-                "`{part}` is not in {}",
-                self.stderr
-            );
-        }
-        self
-    }
-
-    pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {}{}", self.stdout, self.stderr))
-    }
-}
-
-impl Bench {
+impl HubBench {
     pub(crate) fn new() -> Self {
         Self {
-            home: tempfile::tempdir().unwrap(),
+            bench: Bench::new(),
             server: Server::start(&fixture("tiny")),
         }
     }
@@ -80,61 +32,49 @@ impl Bench {
     /// Returns a bench whose cache has the model, with an empty log.
     pub(crate) fn with_model() -> Self {
         let bench = Self::new();
-        bench.fetch().succeeded();
+        bench.fetch().assert(0);
         bench.server.reset();
         bench
     }
 
+    /// The folder of the test, which is the user's home folder.
+    pub(crate) fn home(&self) -> &Path {
+        self.bench.folder()
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
+        self.bench.path(name)
     }
 
-    /// Returns a command of the program whose environment has only this home folder and this hub.
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(assert_cmd::cargo::cargo_bin("dragnext"));
-        command
-            .env_clear()
-            .env("HOME", self.home.path())
-            .env("DRAGNEXT_CACHE_LIMIT", "0")
-            .env("HF_ENDPOINT", self.server.endpoint());
-        command
-            .current_dir(self.home.path())
-            .args(arguments)
-            .stdin(Stdio::null());
-        command
+    /// `dragnext` with these arguments and this hub. Its output is for the test to check.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Run {
+        self.bench
+            .dragnext(arguments)
+            .env("HF_ENDPOINT", self.server.endpoint())
+            .any_stdout()
+            .any_stderr()
     }
 
-    pub(crate) fn run(&self, arguments: &[&str]) -> Finished {
-        self.command(arguments).output().unwrap().into()
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
+        self.command(arguments).ended()
     }
 
-    pub(crate) fn fetch(&self) -> Finished {
+    pub(crate) fn fetch(&self) -> Ended {
         self.run(&["fetch", MODEL])
     }
 
-    /// Returns a command of a very short edit with further arguments.
-    pub(crate) fn edit_with(&self, arguments: &[&str]) -> Command {
-        let mut command = self.command(&["edit", "--json", "--overwrite"]);
-        command
+    /// A very short edit with further arguments.
+    pub(crate) fn edit_with(&self, arguments: &[&str]) -> Run {
+        self.command(&["edit", "--json", "--overwrite"])
             .arg(fixture("edit/input.png"))
             .arg("--drag")
             .arg(fixture("edit/drag.json"))
-            .args(arguments);
-        command.args([
-            "--size",
-            "80",
-            "--no-lora",
-            "--strength",
-            "0.04",
-            "--timesteps",
-            "1",
-            "--iterations",
-            "1",
-        ]);
-        command
+            .args(arguments)
+            .args(["--size", "80", "--no-lora", "--strength", "0.04"])
+            .args(["--timesteps", "1", "--iterations", "1"])
     }
 
-    pub(crate) fn edit(&self, model: &str) -> Command {
+    pub(crate) fn edit(&self, model: &str) -> Run {
         self.edit_with(&["-o", "out.png", "--model", model])
     }
 

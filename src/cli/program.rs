@@ -1,0 +1,44 @@
+//! The program: parses the command line, listens to signals, runs the subcommand, and turns an error into an exit status.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use super::Cli;
+use crate::error::Error;
+use crate::interrupt::Interrupt;
+use crate::{allocator, panics, report};
+
+/// Runs the program. It installs signal handlers and a panic hook, so it is for a process of its own.
+pub fn main() -> ExitCode {
+    allocator::limit_malloc_arenas();
+    let cli = Cli::parse();
+    install_panic_hook();
+    let interrupt = Interrupt::on_signals().map_err(|source| Error::File {
+        path: "signals".into(),
+        source,
+    });
+    match interrupt.and_then(|interrupt| panics::catch(|| cli.run(&interrupt))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::print_error(&error);
+            ExitCode::from(error.exit_status())
+        }
+    }
+}
+
+/// Makes a panic print nothing by itself, because it becomes an error. With `RUST_BACKTRACE` in the environment it also
+/// prints what Rust prints by default. Panics of decoders are expected: they print nothing in any case.
+fn install_panic_hook() {
+    let default = std::panic::take_hook();
+    let is_verbose = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+    std::panic::set_hook(Box::new(move |info| {
+        if panics::is_expected() {
+            return;
+        }
+        panics::record(info);
+        if is_verbose {
+            default(info);
+        }
+    }));
+}

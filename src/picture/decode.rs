@@ -1,0 +1,210 @@
+//! Decodes untrusted PNG, JPEG and WebP files, recognised by their content.
+//!
+//! Sizes are checked in the header, before memory for pixels is allocated. A panic of a decoder rejects the file.
+
+use std::io::Cursor;
+
+use image::codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, Limits};
+
+use super::chunks::{self, Beside, Chunk};
+use super::jpeg;
+use super::refusal::Refusal;
+use crate::failpoint;
+use crate::geometry::Size;
+use crate::panics;
+use crate::warning::{Warning, WarningKind};
+
+/// Longest side that is read, in pixels.
+pub const MAX_SIDE: u32 = 32_768;
+/// Most pixels that are read.
+pub const MAX_PIXELS: u64 = 256_000_000;
+/// Most memory in bytes for a PNG's decompressed colour profile and one row of pixels.
+const MAX_PNG_METADATA: u64 = 64 << 20;
+/// Largest colour profile in bytes that is copied to the result; usual profiles have a few kilobytes.
+const MAX_ICC: usize = 4 << 20;
+/// Accepts or rejects an upright size before pixels are decoded.
+pub(super) type Accept<'a> = dyn FnMut(Size) -> std::result::Result<(), Refusal> + 'a;
+
+/// A file's upright pixels and their metadata.
+pub(super) struct Decoded {
+    pub(super) pixels: DynamicImage,
+    pub(super) icc: Option<Vec<u8>>,
+    pub(super) carried: Vec<Chunk>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+impl Decoded {
+    pub(super) fn size(&self) -> Size {
+        Size {
+            width: self.pixels.width() as usize,
+            height: self.pixels.height() as usize,
+        }
+    }
+}
+
+/// Decodes, and rejects the file if the decoder panics.
+pub(super) fn decode(
+    bytes: &[u8],
+    accept: &mut Accept<'_>,
+) -> std::result::Result<Decoded, Refusal> {
+    let decoded = panics::catch_expected(|| {
+        assert!(!failpoint::is_hit("panic_in_picture"), "a decoder's bug");
+        decode_unguarded(bytes, accept)
+    });
+    decoded.unwrap_or_else(|| Err(Refusal::damaged("the decoder failed on this file")))
+}
+
+fn decode_unguarded(
+    bytes: &[u8],
+    accept: &mut Accept<'_>,
+) -> std::result::Result<Decoded, Refusal> {
+    let limits = limits();
+    match image::guess_format(bytes) {
+        Ok(ImageFormat::Png) => {
+            let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits)?;
+            let animated = decoder.is_apng()?;
+            finish(decoder, animated, chunks::of_png(bytes), accept)
+        }
+        Ok(ImageFormat::Jpeg) => {
+            let markers = jpeg::markers(bytes);
+            if markers.components == 4 {
+                return Err(Refusal::unsupported(
+                    "is a CMYK JPEG",
+                    "convert it to RGB with its profile, in an image editor",
+                ));
+            }
+            let mut decoder = JpegDecoder::new(Cursor::new(bytes))?;
+            decoder.set_limits(limits)?;
+            if !markers.ends {
+                return Err(Refusal::damaged("the file ends before the picture does"));
+            }
+            let beside = Beside {
+                has_profile: markers.has_profile,
+                is_signed: markers.is_signed,
+                carried: Vec::new(),
+            };
+            finish(decoder, false, beside, accept)
+        }
+        Ok(ImageFormat::WebP) => {
+            let mut decoder = WebPDecoder::new(Cursor::new(bytes))?;
+            decoder.set_limits(limits)?;
+            let animated = decoder.has_animation();
+            finish(decoder, animated, chunks::of_webp(bytes), accept)
+        }
+        Ok(other) => Err(Refusal::unsupported(
+            format!("is a {}", name(other)),
+            "PNG, JPEG and WebP are supported; convert it to PNG",
+        )),
+        Err(_) if bytes.is_empty() => Err(Refusal::damaged("the file is empty")),
+        Err(_) => Err(Refusal::unsupported(
+            "is not a picture in a known format",
+            "PNG, JPEG and WebP are supported",
+        )),
+    }
+}
+
+fn limits() -> Limits {
+    let mut limits = Limits::no_limits();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_PNG_METADATA);
+    limits
+}
+
+fn name(format: ImageFormat) -> String {
+    format.extensions_str().first().map_or_else(
+        || "picture".to_owned(),
+        |extension| format!("{} file", extension.to_uppercase()),
+    )
+}
+
+/// Checks the size, decodes the pixels, and applies the orientation.
+fn finish(
+    mut decoder: impl ImageDecoder,
+    animated: bool,
+    beside: Beside,
+    accept: &mut Accept<'_>,
+) -> std::result::Result<Decoded, Refusal> {
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(Refusal::too_large(format!(
+            "{width} x {height} is too large"
+        )));
+    }
+    // Damaged EXIF data does not make the picture unreadable.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let stored = Size {
+        width: width as usize,
+        height: height as usize,
+    };
+    accept(if swaps_sides(orientation) {
+        Size {
+            width: stored.height,
+            height: stored.width,
+        }
+    } else {
+        stored
+    })?;
+
+    let mut warnings = Vec::new();
+    let mut warn = |kind, message: String| warnings.push(Warning { kind, message });
+    if animated {
+        warn(
+            WarningKind::ImageAnimated,
+            "the picture is animated; its first frame is edited".into(),
+        );
+    }
+    if beside.is_signed {
+        warn(WarningKind::ImageC2pa, "the picture is signed (C2PA); the signature is not valid for the result and is left out".into());
+    }
+    let icc = match decoder.icc_profile().ok().flatten() {
+        Some(profile) if profile.len() > MAX_ICC => {
+            warn(
+                WarningKind::ImageProfile,
+                format!(
+                    "the colour profile has {} bytes and is left out",
+                    profile.len()
+                ),
+            );
+            None
+        }
+        None if beside.has_profile => {
+            warn(
+                WarningKind::ImageProfile,
+                "the colour profile is damaged or too large and is left out".into(),
+            );
+            None
+        }
+        profile => profile,
+    };
+
+    let mut pixels = DynamicImage::from_decoder(decoder)?;
+    pixels.apply_orientation(orientation);
+    let mut carried = beside.carried;
+    if swaps_sides(orientation) {
+        swap_densities(&mut carried);
+    }
+    Ok(Decoded {
+        pixels,
+        icc,
+        carried,
+        warnings,
+    })
+}
+
+const fn swaps_sides(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(
+        orientation,
+        Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH
+    )
+}
+
+/// Swaps the horizontal and vertical pixels per metre of a PNG (`pHYs`).
+fn swap_densities(carried: &mut [Chunk]) {
+    for (_, content) in carried.iter_mut().filter(|(name, _)| name == b"pHYs") {
+        content[..8].rotate_left(4);
+    }
+}

@@ -1,0 +1,105 @@
+//! Losses of kernels, with their gradients.
+
+use super::super::reference::{self, wide};
+use super::{FORWARD, assert_close, assert_gradient, buffer};
+use crate::bench::numbers::Numbers;
+use dragnext::kernels::cpu::Cpu;
+use dragnext::kernels::{Backend, BilinearPoint};
+
+/// Returns random points of a map.
+fn points(numbers: &mut Numbers, count: usize, height: usize, width: usize) -> Vec<BilinearPoint> {
+    let point = |numbers: &mut Numbers| {
+        let (y, x) = (
+            numbers.uniform() * (height - 1) as f64,
+            numbers.uniform() * (width - 1) as f64,
+        );
+        let pixel = |dy: usize, dx: usize| ((y as usize + dy) * width + x as usize + dx) as u32;
+        let (v, u) = (y.fract() as f32, x.fract() as f32);
+        let weights = [(1.0 - v) * (1.0 - u), (1.0 - v) * u, v * (1.0 - u), v * u];
+        BilinearPoint {
+            pixels: [pixel(0, 0), pixel(0, 1), pixel(1, 0), pixel(1, 1)],
+            weights,
+        }
+    };
+    (0..count).map(|_| point(numbers)).collect()
+}
+
+#[test]
+#[allow(clippy::float_cmp, reason = "zeros")]
+fn sampled_l1_loss() {
+    let mut numbers = Numbers::new(13);
+    let (height, width, channels) = (5, 6, 3);
+    let points = points(&mut numbers, 20, height, width);
+    let (map, target) = (
+        numbers.normal(height * width * channels),
+        numbers.normal(20 * channels),
+    );
+    let on_device = buffer(&map);
+    let values = Cpu.sample(channels, &on_device, &points);
+    assert_close(
+        "samples",
+        &values,
+        &reference::sample(channels, &wide(&map), &points),
+        FORWARD,
+    );
+
+    let scale = 0.3;
+    let loss = |map: &[f64]| -> Vec<f64> {
+        let sampled = reference::sample(channels, map, &points);
+        vec![
+            sampled
+                .iter()
+                .zip(&target)
+                .map(|(value, target)| f64::from(scale) * (value - f64::from(*target)).abs())
+                .sum(),
+        ]
+    };
+    let start = numbers.normal(map.len());
+    let mut gradient = buffer(&start);
+    let got = Cpu.sampled_l1(
+        channels,
+        &on_device,
+        &points,
+        &buffer(&target),
+        scale,
+        &mut gradient,
+    );
+    assert!((got / loss(&wide(&map))[0] - 1.0).abs() < 1e-6);
+    let added: Vec<f32> = gradient
+        .iter()
+        .zip(&start)
+        .map(|(sum, start)| sum - start)
+        .collect();
+    assert_gradient("sampled loss", &map, &[1.0], &added, loss);
+
+    let mut unmoved = Cpu.zeros(map.len());
+    assert_eq!(
+        Cpu.sampled_l1(channels, &on_device, &points, &values, scale, &mut unmoved),
+        0.0,
+        "at its target the loss is zero"
+    );
+    assert!(
+        unmoved.iter().all(|value| *value == 0.0),
+        "and so is its gradient"
+    );
+}
+
+#[test]
+fn weighted_l1_loss() {
+    let mut numbers = Numbers::new(14);
+    let (cells, channels) = (30, 4);
+    let (x, kept) = (
+        numbers.normal(cells * channels),
+        numbers.normal(cells * channels),
+    );
+    let weight: Vec<f32> = (0..cells).map(|cell| (cell % 3) as f32 * 0.5).collect();
+    let loss = |x: &[f64]| -> Vec<f64> {
+        let term =
+            |at: usize| f64::from(weight[at / channels]) * (x[at] - f64::from(kept[at])).abs();
+        vec![(0..x.len()).map(term).sum()]
+    };
+    let mut gradient = buffer(&vec![f32::NAN; x.len()]);
+    let got = Cpu.weighted_l1(&buffer(&x), &buffer(&kept), &buffer(&weight), &mut gradient);
+    assert!((got / loss(&wide(&x))[0] - 1.0).abs() < 1e-6);
+    assert_gradient("weighted loss", &x, &[1.0], &gradient, loss);
+}

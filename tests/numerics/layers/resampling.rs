@@ -1,0 +1,60 @@
+//! Nearest-neighbour resize, and concatenated channels.
+
+use super::super::reference::{self, wide};
+use super::{assert_close, assert_gradient, run, tensor};
+use crate::bench::numbers::Numbers;
+use dragnext::nn::{Shape, upsample, upsample_backward};
+
+#[test]
+fn upsampling() {
+    let mut numbers = Numbers::new(10);
+    for (from, to) in [
+        ([3, 4], [6, 8]),
+        ([3, 3], [5, 6]),
+        ([4, 2], [7, 3]),
+        ([1, 1], [1, 2]),
+    ] {
+        let x = numbers.normal(2 * from[0] * from[1] * 3);
+        let function = |x: &[f64]| reference::upsample(3, from, to, x);
+        let input = tensor(Shape::new(2, from[0], from[1], 3), &x);
+        let run = run(
+            &input,
+            &[],
+            |x, pass| upsample(x, to, pass),
+            upsample_backward,
+        );
+        assert_close(
+            &format!("{from:?} to {to:?}"),
+            &run.y,
+            &function(&wide(&x)),
+            0.0,
+        );
+        assert_gradient(
+            &format!("{from:?} to {to:?}"),
+            &x,
+            &run.w,
+            &run.dx,
+            function,
+        );
+    }
+}
+
+#[test]
+fn channels_are_concatenated_and_split() {
+    let mut numbers = Numbers::new(12);
+    let (left, right) = (numbers.normal(2 * 300 * 3), numbers.normal(2 * 300 * 5));
+    let (a, b) = (
+        tensor(Shape::new(2, 15, 20, 3), &left),
+        tensor(Shape::new(2, 15, 20, 5), &right),
+    );
+    let joined = a.concatenated(&b);
+    for (row, (a, b)) in joined
+        .to_host()
+        .chunks_exact(8)
+        .zip(left.chunks_exact(3).zip(right.chunks_exact(5)))
+    {
+        assert_eq!((&row[..3], &row[3..]), (a, b));
+    }
+    let (first, second) = joined.split(3);
+    assert_eq!((first.to_host(), second.to_host()), (left, right));
+}
