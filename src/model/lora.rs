@@ -222,7 +222,7 @@ fn group<'a>(
         match (&module.down, &module.up) {
             (Some(_), Some(_)) => {}
             (Some(tensor), None) | (None, Some(tensor)) => {
-                faults.push(format!("tensor `{tensor}` has no counterpart"))
+                faults.push(format!("tensor `{tensor}` has no counterpart"));
             }
             (None, None) => faults.extend(
                 module
