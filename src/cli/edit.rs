@@ -65,7 +65,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     no_lora: bool,
 
-    /// Neither use nor fill the cache of LoRAs and inverted pictures.
+    /// Train and invert again, and keep nothing of it in the cache.
     #[arg(long)]
     no_cache: bool,
 

@@ -1,23 +1,27 @@
 //! The methods: what moves the content of a latent to where a drag puts it.
 //!
-//! [`Method`] is the only list of methods. Each has a folder with its algorithm, its settings, and a README.md with paper, equations and
+//! [`Method`] is the only list of methods. Each has a folder with its algorithm, its settings, and a README.md with its source, equations and
 //! deviations. A method says what it needs ([`Needs`]), whether an edit fits it ([`Misfit`]), what it costs ([`Cost`]), and it drags: it
 //! gets a [`Scene`] and returns [`Dragged`]. It knows the network's features and gradients, and no files, pictures, caches or clocks.
-//! [`parts`] holds what several methods use.
+//! [`parts`] holds what methods share.
 //!
-//! # Adding a method
+//! # How to add a method
 //!
-//! 1. Make a folder `src/method/NAME/` with `mod.rs`, `settings.rs` and `README.md`.
-//! 2. In `settings.rs`, declare the settings with [`crate::settings::settings!`], as `pbsi/settings.rs` does. Names share one namespace with
-//!    the groups of [`crate::settings`]; a name that another method has too must have the same form.
-//! 3. In `mod.rs`, include the README as module documentation and implement [`DragMethod`] for the settings.
-//! 4. Add one line to `methods!` in this file.
+//! 1. Make a folder `src/method/NAME/` with `mod.rs`, `settings.rs` and `README.md`. NAME is a Rust identifier; the name that users type may
+//!    differ.
+//! 2. In `settings.rs`, declare the settings with the macro `settings!` of [`crate::settings`], which documents its grammar. A setting must not
+//!    have the name of a shared setting. Two methods may have settings of one name; their forms must be equal, their defaults may differ.
+//! 3. In `mod.rs`, include the README as module documentation (`#![doc = include_str!("README.md")]`), export the settings, and implement
+//!    [`DragMethod`] for them. Unit tests of the method stand in its files.
+//! 4. In this file, add `pub mod NAME;` and one entry to `methods!`: a doc comment, which is the method's description for users, and a line.
+//! 5. Write the generated files anew: `UPDATE=1 cargo test --release --features failpoints,cuda --test cli` writes `assets/cli.md`, and
+//!    `cargo run --release -- schema > assets/drag.schema.json` the schema.
 //!
-//! Nothing else changes: the flags, help, environment variables, `dragnext settings`, the drag file's `"method"` and `"settings"`, the JSON
-//! schema, the report in the PNG and the record all read the table. `assets/cli.md` and `assets/drag.schema.json` are generated; their tests
-//! say how.
+//! No other code changes: flags, help, environment variables, `dragnext settings`, the drag file's `"method"` and `"settings"`, the schema, the
+//! report in the PNG and the record are made from the tables.
 
 pub mod parts;
+pub mod pbsi;
 mod scene;
 
 use serde::{Deserialize, Serialize};
@@ -36,9 +40,9 @@ pub use scene::{Dragged, Scene};
 /// What a method needs from an edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
-    /// A LoRA trained on the picture. Without this, no LoRA is trained and a given one is still merged.
+    /// A LoRA trained on the picture. When false, none is trained whatever the LoRA's settings; a given one is still merged.
     pub lora: bool,
-    /// The drag file's `edit_prompt`. Without this, the plan warns that the key has no effect.
+    /// The drag file's `edit_prompt`. When false, a drag file with this key gets a warning that it has no effect.
     pub edit_prompt: bool,
     /// What of the drag file's regions the method reads.
     pub targets: Targets,
@@ -47,7 +51,7 @@ pub struct Needs {
 /// What of the drag file's regions a method reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Targets {
-    /// Areas and their motion. A region of type `point` is dragged as a small disc.
+    /// Areas and their motion. A region of type `point` is a disc with a radius of four cells of the supervision grid around its handle.
     Regions,
     /// Handle and target of each region. An area, where there is one, only says where the picture may change.
     Points,
@@ -56,11 +60,11 @@ pub enum Targets {
 /// What a method costs, for estimates and progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost {
-    /// Steps of the grid that the method executes; the pipeline denoises the rest.
+    /// Steps of the grid that the method executes, as [`Dragged::steps`]; may be 0. The pipeline denoises the rest.
     pub steps: usize,
     /// Iterations of the whole drag.
     pub iterations: usize,
-    /// Pictures that go through the network, a backward pass counted as one.
+    /// Passes of one latent through the network, forward and backward passes counted alike.
     pub passes: usize,
 }
 
@@ -84,7 +88,7 @@ pub enum Misfit {
         name: &'static str,
         /// The value, or the part of it that does not fit.
         value: String,
-        /// Reason, after the value in a sentence.
+        /// Predicate of the sentence about the value, such as `is no decoder stage of this model`.
         reason: String,
     },
     /// A region.
@@ -108,7 +112,7 @@ pub trait DragMethod: SettingsGroup {
         Self::default()
     }
 
-    /// Returns the method's own defaults of shared settings.
+    /// Returns the method's own defaults of shared settings, for a method whose paper has others.
     fn shared_defaults() -> Overrides {
         Overrides::default()
     }
@@ -119,7 +123,7 @@ pub trait DragMethod: SettingsGroup {
     /// Returns everything of an edit that does not fit the method.
     fn misfits(&self, subject: &Subject) -> Vec<Misfit>;
 
-    /// Returns the values that the method chooses where a setting leaves the choice to it, by name.
+    /// Returns what settings with the value `auto` resolve to, by name, for `dragnext settings`.
     fn resolved(&self) -> Overrides {
         Overrides::default()
     }
@@ -127,7 +131,11 @@ pub trait DragMethod: SettingsGroup {
     /// Returns the cost of a drag on a grid of `timesteps` executed steps.
     fn cost(&self, timesteps: usize) -> Cost;
 
-    /// Drags: executes the first steps of the grid.
+    /// Drags: executes the first [`Cost::steps`] steps of the grid, reports every iteration to `progress`, and checks `interrupt` before
+    /// every pass through the network.
+    ///
+    /// The pipeline restores the picture's own pixels outside the editable area at the end. A method that must hold the latent there too
+    /// does so itself ([`parts::Frozen`]).
     ///
     /// # Errors
     /// [`crate::Error::NotFinite`], [`crate::Error::Diverged`], [`crate::Error::Interrupted`].
@@ -139,11 +147,9 @@ pub trait DragMethod: SettingsGroup {
     ) -> Result<Dragged<B>>;
 }
 
-/// Declares all methods: each line is `Variant "name" module::SettingsType;` below its description.
+/// Declares all methods: each entry is a doc comment with the description, and `Variant "name" module::SettingsType;`.
 macro_rules! methods {
     ($( $(#[doc = $doc:literal])+ $variant:ident $name:literal $module:ident::$settings:ident; )+) => {
-        $( pub mod $module; )+
-
         /// A drag method.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
         pub enum Method {
@@ -304,6 +310,14 @@ mod tests {
                     method.name()
                 );
             }
+        }
+    }
+
+    #[test]
+    fn every_default_fits_its_form() {
+        for setting in groups().iter().flat_map(|group| group.settings) {
+            let default = setting.default();
+            assert_eq!(setting.form.read(&default), Ok(default), "{}", setting.name);
         }
     }
 

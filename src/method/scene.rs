@@ -21,7 +21,7 @@ pub struct Scene<'a, B: Backend, N> {
     pub prompt: &'a Prompt<B>,
     /// The noise schedule.
     pub schedule: &'a Schedule,
-    /// The executed timesteps.
+    /// The executed timesteps, at least one, the noisiest first.
     pub grid: &'a Grid,
     /// Settings of the diffusion process.
     pub diffusion: &'a DiffusionSettings,
@@ -33,9 +33,9 @@ pub struct Scene<'a, B: Backend, N> {
     pub editable: Option<&'a Mask>,
     /// The picture's own latent.
     pub clean: &'a Tensor<B>,
-    /// The inverted latent: the reference latent at the first timestep.
+    /// The inverted latent at the first executed timestep, where both the reference and the edited latent start.
     pub inverted: &'a Tensor<B>,
-    /// Normal noise from the seed.
+    /// Normal noise from the seed, in independent streams ([`crate::diffusion::Stream`]).
     pub noise: &'a mut dyn NoiseSource,
 }
 
@@ -44,9 +44,9 @@ pub struct Scene<'a, B: Backend, N> {
 pub struct Dragged<B: Backend> {
     /// The latent that the drag started from.
     pub start: Tensor<B>,
-    /// Reference latent and edited latent after the last step that the method executed.
+    /// Reference latent and edited latent after the last executed step; without one, the inverted latent and `start`.
     pub pair: Pair<B>,
-    /// Steps of the grid that were executed.
+    /// Steps of the grid that were executed, as [`super::Cost::steps`].
     pub steps: usize,
     /// The loss of every iteration.
     pub losses: Vec<f64>,

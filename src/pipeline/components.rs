@@ -45,12 +45,6 @@ impl<B: Backend> Components<B> {
             .encode(&plan.prompt, self.text_encoder.positions())
     }
 
-    /// Returns the shape of the latents of a plan's working picture.
-    pub(super) fn latent_shape(&self, plan: &Plan) -> Shape {
-        let size = plan.frame.padded;
-        Shape::new(1, size.height / DOWNSCALE, size.width / DOWNSCALE, 4)
-    }
-
     /// Encodes the working picture (padded height, padded width, 3) in -1..1 to its mean latent.
     pub(super) fn encode(
         &self,
@@ -86,4 +80,10 @@ impl<B: Backend> Components<B> {
             .map(|value| (value * 0.5 + 0.5).clamp(0.0, 1.0))
             .collect())
     }
+}
+
+/// Returns the shape of the latents of a plan's working picture.
+pub(super) fn latent_shape(plan: &Plan) -> Shape {
+    let size = plan.frame.padded;
+    Shape::new(1, size.height / DOWNSCALE, size.width / DOWNSCALE, 4)
 }

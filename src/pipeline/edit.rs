@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::adapters::Adapters;
 use super::clock::StageClock;
-use super::components::Components;
+use super::components::{Components, latent_shape};
 use super::cost::passes;
 use super::edit_cache::{EditCache, SharedCache};
 use super::{Latents, Outcome, Steps, Work};
@@ -156,7 +156,7 @@ impl<'a, B: Backend> Edit<'a, B> {
         adapters: &Adapters,
     ) -> Result<Inversion<B>> {
         let (components, interrupt) = (self.components, self.interrupt);
-        let shape = components.latent_shape(self.plan);
+        let shape = latent_shape(self.plan);
         let cache = self.cache.clone();
         let key = cache.inversion(&adapters.hash, &self.grid);
         let tensors = [("clean", shape.len()), ("inverted", shape.len())];

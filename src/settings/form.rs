@@ -69,9 +69,10 @@ impl Form {
     /// Reads a value as it is typed on the command line; `None` when the text is none of this form. Bounds are not checked.
     pub fn parse(self, text: &str) -> Option<Value> {
         match self {
-            Self::Whole(..) | Self::ZeroOr(..) => text.parse::<u64>().ok().map(Value::from),
             Self::WordOr(word, _) if text == word => Some(word.into()),
-            Self::WordOr(..) => text.parse::<u64>().ok().map(Value::from),
+            Self::Whole(..) | Self::ZeroOr(..) | Self::WordOr(..) => {
+                text.parse::<u64>().ok().map(Value::from)
+            }
             // JSON has no infinity and no NaN; as text they fail the check of the bounds by their name.
             Self::Within(..) | Self::Above(..) => {
                 let number = text.parse::<f64>().ok()?;

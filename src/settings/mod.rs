@@ -131,9 +131,20 @@ pub fn typed(value: &Value) -> String {
     }
 }
 
-/// Declares a group of settings: a struct with the resolved values, its defaults, and its [`Group`].
+/// Declares a group of settings. From
 ///
-/// Each line is `field "name": type = default, form, "source";`. The name is the one in files, where all groups share one namespace.
+/// ```text
+/// settings! {
+///     /// What the group is about.
+///     pub struct ExampleSettings, "Settings of the method example";
+///     /// What the setting does, in one line.
+///     rate "example_rate": f64 = 0.02, Form::Above(0.0, 100.0), "paper, equation or table of the default";
+/// }
+/// ```
+///
+/// come a struct with the field `rate`, its `Default`, serde's traits with `example_rate` as key, [`SettingsGroup`], and the table `GROUP` under
+/// the given heading. The key is the name in files, of the flag `--example-rate` and of the variable `DRAGNEXT_EXAMPLE_RATE`. All groups share
+/// one namespace. Types other than numbers and `bool` need serde's `Serialize` and `Deserialize`.
 macro_rules! settings {
     (
         $(#[doc = $about:literal])+

@@ -356,7 +356,7 @@ fn is_large(name: &str) -> bool {
     name.ends_with(".safetensors")
 }
 
-/// Returns the ETag of a content.
+/// Returns the `ETag` of a content.
 pub(crate) fn etag(name: &str, content: &[u8]) -> String {
     let hash = sha256(content);
     if is_large(name) {

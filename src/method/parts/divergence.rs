@@ -3,8 +3,8 @@
 use crate::kernels::Backend;
 use crate::nn::Tensor;
 
-/// A latent whose root mean square exceeds that of the reference latent by this factor shows nothing that the model knows: at the method's
-/// default rate no cell moves by more than about one of its standard deviations.
+/// A latent whose root mean square exceeds that of the reference latent by this factor is far from all latents that
+/// the model was trained on: at a learning rate of 0.02, fifty steps of Adam move a value by at most 1.
 const LIMIT: f64 = 4.0;
 
 /// The largest root mean square that a latent may have.

@@ -1,4 +1,4 @@
-//! What several methods use.
+//! Building blocks that methods share.
 //!
 //! | module | contents |
 //! |---|---|

@@ -1,18 +1,26 @@
-//! A start for drags, beyond DragNeXt's paper: every object's inverted noise is copied to its target, and the vacated area gets noised
-//! background. RegionDrag (arXiv 2407.18247) copies latents in the same way; here the copy is where an optimisation starts.
+//! A start for drags, beyond DragNeXt's paper: every region's inverted noise is copied to its target, and the vacated area gets noised
+//! background. RegionDrag (arXiv 2407.18247) copies latents in the same way.
 
+use crate::diffusion::Stream;
 use crate::geometry::{Frame, Grid, Point};
 use crate::kernels::Backend;
+use crate::method::Scene;
 use crate::nn::Tensor;
 use crate::region::{Region, RegionKind};
 
-/// Returns the inverted latent with every region's cells copied to their targets and its vacated cells filled: with the picture's latent
-/// `clean`, closed inwards over the vacated area, and `noise`, normal (h, w, 4), mixed as the forward process does at `alpha`, the cumulative
-/// product of alphas at the inverted latent's timestep.
+/// Returns the inverted latent of a scene with every region's cells copied to their targets.
 ///
-/// # Panics
-/// When the latents or the noise do not have the frame's size.
-pub fn moved_start<B: Backend>(
+/// A cell that a translation or rotation vacates gets sqrt(a) b + sqrt(1 - a) n: a is the cumulative product of alphas at the first executed
+/// timestep, b the picture's latent with the vacated area filled from its border inwards, n normal noise.
+pub fn moved_start<B: Backend, N>(scene: &mut Scene<B, N>) -> Tensor<B> {
+    let alpha = scene.schedule.alpha(scene.grid.timesteps[0]);
+    let len = scene.inverted.shape().len();
+    let noise = scene.noise.normal(Stream::VACATED, len);
+    let (regions, frame) = (scene.regions, &scene.frame);
+    moved(scene.inverted, scene.clean, alpha, &noise, regions, frame)
+}
+
+fn moved<B: Backend>(
     inverted: &Tensor<B>,
     clean: &Tensor<B>,
     alpha: f64,

@@ -51,7 +51,11 @@ impl<B: Backend> FeatureLoss<B> {
                     };
                     (
                         points(&pairs.edited),
-                        backend.sample(map.shape().channels, map.buffer(), &points(&pairs.original)),
+                        backend.sample(
+                            map.shape().channels,
+                            map.buffer(),
+                            &points(&pairs.original),
+                        ),
                     )
                 })
                 .collect(),

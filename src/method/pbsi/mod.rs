@@ -5,14 +5,12 @@ mod optimisation;
 mod progress;
 mod settings;
 
-use crate::diffusion::Stream;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::parts::moved_start;
 use crate::method::{Cost, DragMethod, Dragged, Misfit, Needs, Scene, Subject, Targets};
 use crate::model::unet::Network;
-use crate::nn::Tensor;
 use crate::progress::Progress;
 use crate::settings::Overrides;
 
@@ -70,24 +68,8 @@ impl DragMethod for PbsiSettings {
     ) -> Result<Dragged<B>> {
         let start = match self.start {
             Start::Paper => scene.inverted.clone(),
-            Start::Moved => moved(&mut scene),
+            Start::Moved => moved_start(&mut scene),
         };
-        Optimisation::new(scene, self).run(start, progress, interrupt)
+        Optimisation::new(&scene, self).run(start, progress, interrupt)
     }
-}
-
-/// Returns the moved start of a scene.
-fn moved<B: Backend, N>(scene: &mut Scene<B, N>) -> Tensor<B> {
-    let alpha = scene.schedule.alpha(scene.grid.timesteps[0]);
-    let noise = scene
-        .noise
-        .normal(Stream::VACATED, scene.inverted.shape().len());
-    moved_start(
-        scene.inverted,
-        scene.clean,
-        alpha,
-        &noise,
-        scene.regions,
-        &scene.frame,
-    )
 }

@@ -46,7 +46,7 @@ struct TimestepTarget<'a, B: Backend> {
 }
 
 impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
-    pub(super) fn new<'s: 'a>(scene: Scene<'s, B, N>, settings: &'a PbsiSettings) -> Self {
+    pub(super) fn new<'s: 'a>(scene: &Scene<'s, B, N>, settings: &'a PbsiSettings) -> Self {
         let backend = scene.inverted.backend();
         let frozen = scene
             .editable
@@ -121,13 +121,7 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
     }
 
     /// Returns the latent after the denoising step from t, with the noise that was predicted for it.
-    fn stepped(
-        &self,
-        z: &Tensor<B>,
-        noise: &Tensor<B>,
-        t: i64,
-        step: usize,
-    ) -> Result<Tensor<B>> {
+    fn stepped(&self, z: &Tensor<B>, noise: &Tensor<B>, t: i64, step: usize) -> Result<Tensor<B>> {
         require_finite(noise, Stage::Drag, step, "the noise prediction")?;
         Ok(self.schedule.step(z.clone(), noise, t, self.grid.after(t)))
     }

@@ -111,16 +111,25 @@ mod tests {
         let given = Overrides::from([("mode", "literal-strict")]);
         let settings = PbsiSettings::of_mode(&given);
         assert_eq!(settings.mode, Mode::LiteralStrict);
-        assert_eq!((settings.start, settings.hard_background), (Start::Paper, false));
+        assert_eq!(
+            (settings.start, settings.hard_background),
+            (Start::Paper, false)
+        );
         assert_eq!(settings.taps, Taps(vec![1, 2, 3, 4]));
         assert_eq!(settings.ramp_length(), 5);
-        assert_eq!(PbsiSettings::of_mode(&Overrides::default()).ramp_length(), 0);
+        assert_eq!(
+            PbsiSettings::of_mode(&Overrides::default()).ramp_length(),
+            0
+        );
     }
 
     #[test]
     fn serialised_settings_read_back_equal() {
         for ramp in [RampLength::Auto, RampLength::Timesteps(3)] {
-            let settings = PbsiSettings { ramp, ..PbsiSettings::default() };
+            let settings = PbsiSettings {
+                ramp,
+                ..PbsiSettings::default()
+            };
             let text = serde_json::to_string(&settings).expect("settings are text and numbers");
             let read: PbsiSettings = serde_json::from_str(&text).expect("they were written so");
             assert_eq!(read, settings);
@@ -130,9 +139,17 @@ mod tests {
     #[test]
     fn every_default_fits_its_form() {
         for setting in PbsiSettings::GROUP.settings {
-            assert_eq!(setting.form.read(&setting.default()), Ok(setting.default()), "{}", setting.name);
+            assert_eq!(
+                setting.form.read(&setting.default()),
+                Ok(setting.default()),
+                "{}",
+                setting.name
+            );
         }
         let default = PbsiSettings::default();
-        assert_eq!(default.clone().with(&Overrides::default()).ok(), Some(default));
+        assert_eq!(
+            default.clone().with(&Overrides::default()).ok(),
+            Some(default)
+        );
     }
 }
