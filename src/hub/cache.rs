@@ -58,11 +58,13 @@ impl ModelFolder {
     }
 
     /// Returns the folder of the contents, which are named by their `ETag`s.
+    #[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "downloads use it"))]
     pub(crate) fn blobs(&self) -> PathBuf {
         self.path.join("blobs")
     }
 
     /// Returns the lock file of a download. The Python library uses the same.
+    #[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "downloads use it"))]
     pub(crate) fn lock(&self, etag: &str) -> PathBuf {
         self.locks.join(format!("{etag}.lock"))
     }

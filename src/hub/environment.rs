@@ -66,8 +66,10 @@ pub(crate) struct Environment {
     /// Forbids network connections.
     pub offline: bool,
     /// Timeout for the start of a response.
+    #[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "requests use it"))]
     pub response_timeout: Duration,
     /// Timeout for each read of a download.
+    #[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "requests use it"))]
     pub download_timeout: Duration,
     given_token: Option<Token>,
     token_path: PathBuf,

@@ -59,15 +59,11 @@ impl Model {
                 hint: "this file has the model's defaults for settings of `dragnext edit`".into(),
             })?,
         };
-        // The path of a folder need not be UTF-8.
-        let vae_source = |folder: &Path| {
-            if folder.is_dir() && folder != Path::new("demo") {
-                Ok(Source::Folder(folder.to_path_buf()))
-            } else {
-                Source::parse_path(&folder.to_string_lossy())
-            }
+        let vae_source = match vae {
+            None => None,
+            Some(path) if path == Path::new("demo") => Some(Source::Demo),
+            Some(path) => Some(Source::from_folder(path)?),
         };
-        let vae_source = vae.map(vae_source).transpose()?;
         Ok(Self {
             source,
             vae_source,
@@ -192,5 +188,21 @@ impl Model {
             Tokenizer::load(&self.source)?,
             TextEncoder::load(&self.source, self.unet.cross_attention_dim, interrupt)?,
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_vae_is_demo_or_a_folder() {
+        let vae_of = |path: &str| Model::open("demo", Some(Path::new(path)));
+        assert_eq!(
+            vae_of("demo").expect("built in").vae_source,
+            Some(Source::Demo)
+        );
+        let error = vae_of("./demo").expect_err("no such folder");
+        assert_eq!(error.kind(), ErrorKind::WeightsMissing);
     }
 }

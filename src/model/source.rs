@@ -83,30 +83,30 @@ impl Source {
         }
         match Self::hub_id(name) {
             Some(id) => hub::find(&Environment::read(), &id, &STABLE_DIFFUSION).map(Self::Hub),
-            None => Self::parse_path(name),
+            None => Self::from_folder(Path::new(name)),
         }
     }
 
-    /// Parses the path of a folder.
+    /// Returns the files in the folder at `path`.
     ///
     /// # Errors
-    /// [`Error::Weights`] for anything else.
-    pub fn parse_path(name: &str) -> Result<Self> {
-        let path = PathBuf::from(name);
+    /// [`Error::Weights`] when `path` is not a folder.
+    pub fn from_folder(path: &Path) -> Result<Self> {
+        let location = path.display().to_string();
         let reject = |kind, reason: &str, hint: &str| {
             Err(Error::Weights {
-                path: name.into(),
+                path: location.clone(),
                 kind,
                 reason: reason.into(),
                 hint: hint.into(),
             })
         };
         if path.is_dir() {
-            return Ok(Self::Folder(path));
+            return Ok(Self::Folder(path.to_path_buf()));
         }
-        if is_pickle(&path) {
+        if is_pickle(path) {
             return Err(pickle_error(
-                name,
+                &location,
                 "convert it to a diffusers folder with safetensors files, for example with `save_pretrained(.., safe_serialization=True)`",
             ));
         }

@@ -44,7 +44,7 @@ impl Folder {
         let [width, height] = SIDES;
         let mut samples = smooth(width, height, 3);
         samples.iter_mut().enumerate().for_each(|(index, sample)| {
-            *sample = sample.wrapping_add((index * number / 7 % 50) as u8)
+            *sample = sample.wrapping_add((index * number / 7 % 50) as u8);
         });
         self.write(
             name,

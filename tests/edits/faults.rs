@@ -139,7 +139,7 @@ fn all_mismatched_tensors_are_reported() {
 fn weights_of_an_integer_type_are_rejected() {
     let bench = model_bench();
     rewrite_header(&unet(&bench), |header| {
-        header["conv_in.bias"]["dtype"] = "I32".into()
+        header["conv_in.bias"]["dtype"] = "I32".into();
     });
     let stderr = fails(&bench, edit(&bench), 2, "weights.mismatch");
     assert!(stderr.contains("`conv_in.bias` is I32"), "{stderr}");

@@ -38,7 +38,7 @@ fn tokens_of_unusual_prompts() {
             match tokenizer.encode(prompt, 77) {
                 Ok(tokens) => assert_eq!(tokens, padded[..77], "{model}: {prompt:?}"),
                 Err(Error::PromptTooLong { tokens, limit: 77 }) => {
-                    assert!(tokens == ids.len() && tokens > 77)
+                    assert!(tokens == ids.len() && tokens > 77);
                 }
                 Err(error) => panic!("{model}: {prompt:?}: {error}"),
             }

@@ -1,8 +1,9 @@
-//! Damaged entries, an unwritable folder, a full disk, and runs that fail or are killed.
+//! Damaged entries, concurrent runs, full disks and killed runs.
 
 use std::path::PathBuf;
 
 use super::{BOTH, NOTHING, Scene};
+use crate::bench::Ended;
 
 #[test]
 fn a_damaged_entry_is_reported_and_replaced() {
@@ -62,6 +63,28 @@ fn a_damaged_entry_is_reported_and_replaced() {
     let edited = scene.edit("in.png", "drag.json", &[]);
     assert_eq!(edited.warnings(), ["cache.damaged"]);
     assert!(edited.png == whole.png);
+}
+
+#[test]
+fn simultaneous_runs_share_the_cache() {
+    let scene = Scene::new();
+    let expected = scene.uncached("in.png", "drag.json", &[]).png;
+    let outputs: Vec<String> = (0..4).map(|number| format!("out{number}.png")).collect();
+    let runs: Vec<_> = outputs
+        .iter()
+        .map(|out| scene.command("in.png", "drag.json", &["-o", out]).start())
+        .collect();
+    for (run, out) in runs.into_iter().zip(&outputs) {
+        let ended = Ended::wait(run);
+        assert!(
+            ended.status == Some(0) && !ended.stderr.contains("warning"),
+            "{ended}"
+        );
+        assert!(scene.bench.read(out) == expected);
+    }
+    assert_eq!(scene.entries().len(), 2, "{:?}", scene.entries());
+    let after = scene.edit("in.png", "drag.json", &[]);
+    assert_eq!((after.cached(), after.warnings()), (BOTH.to_vec(), vec![]));
 }
 
 #[test]

@@ -1,38 +1,37 @@
 //! The cache of edits: which stages it saves, that results do not depend on it, and that none of its faults fails an edit.
 
 mod faults;
+mod folder;
 mod reuse;
-mod storage;
 
 use std::path::PathBuf;
-
-use png::{BitDepth, ColorType};
-use serde_json::json;
 
 use crate::bench::pictures::png::Png;
 use crate::bench::pictures::smooth;
 use crate::bench::program::names;
 use crate::bench::tiny::model;
 use crate::bench::{Bench, Ended, Record, Run};
+use png::{BitDepth, ColorType};
+use serde_json::json;
 
-pub(super) const SIDES: [usize; 2] = [72, 66];
-pub(super) const NOTHING: [&str; 0] = [];
-pub(super) const BOTH: [&str; 2] = ["lora", "invert"];
+const SIDES: [usize; 2] = [72, 66];
+const NOTHING: [&str; 0] = [];
+const BOTH: [&str; 2] = ["lora", "invert"];
 
 /// A bench with a picture, drag files and a cache.
-pub(super) struct Scene {
-    pub(super) bench: Bench,
+struct Scene {
+    bench: Bench,
 }
 
 /// An edit that succeeded.
-pub(super) struct Edited {
-    pub(super) ended: Ended,
-    pub(super) png: Vec<u8>,
+struct Edited {
+    ended: Ended,
+    png: Vec<u8>,
 }
 
 impl Edited {
     /// Returns the stages whose results came from the cache.
-    pub(super) fn cached(&self) -> Vec<&str> {
+    fn cached(&self) -> Vec<&str> {
         self.ended.record["cached"]
             .as_array()
             .map(|stages| stages.iter().map(|stage| stage.as_str().unwrap()).collect())
@@ -40,13 +39,13 @@ impl Edited {
     }
 
     /// Returns the kinds of the warnings about the cache.
-    pub(super) fn warnings(&self) -> Vec<&str> {
+    fn warnings(&self) -> Vec<&str> {
         let warnings = self.ended.warnings().into_iter();
         warnings.filter(|kind| kind.starts_with("cache.")).collect()
     }
 }
 
-pub(super) fn drag(prompt: &str, target: f64) -> String {
+fn drag(prompt: &str, target: f64) -> String {
     json!({
         "version": 1, "prompt": prompt, "editable": { "rect": [8, 8, 64, 58] },
         "regions": [ { "type": "translation", "region": { "rect": [18, 16, 40, 48] }, "handle": [28, 32], "target": [target, 32] } ],
@@ -55,7 +54,7 @@ pub(super) fn drag(prompt: &str, target: f64) -> String {
 }
 
 impl Scene {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         let scene = Self {
             bench: Bench::new(),
         };
@@ -65,11 +64,11 @@ impl Scene {
         scene
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    fn path(&self, name: &str) -> PathBuf {
         self.bench.path(name)
     }
 
-    pub(super) fn picture(&self, name: &str, add: u8) {
+    fn picture(&self, name: &str, add: u8) {
         let [width, height] = SIDES;
         let samples: Vec<u8> = smooth(width, height, 3)
             .iter()
@@ -82,7 +81,7 @@ impl Scene {
     }
 
     /// Returns `dragnext` with the cache of the scene.
-    pub(super) fn dragnext(&self, arguments: &[&str]) -> Run {
+    fn dragnext(&self, arguments: &[&str]) -> Run {
         self.bench
             .dragnext(arguments)
             .env("DRAGNEXT_CACHE", self.path("cache"))
@@ -90,7 +89,7 @@ impl Scene {
     }
 
     /// Returns an edit with few steps in every stage, except those given in `arguments`.
-    pub(super) fn command(&self, picture: &str, drag: &str, arguments: &[&str]) -> Run {
+    fn command(&self, picture: &str, drag: &str, arguments: &[&str]) -> Run {
         let mut run = self
             .dragnext(&["edit", picture, "--drag", drag, "--json", "--overwrite"])
             .any_stdout()
@@ -117,24 +116,24 @@ impl Scene {
         run.args(arguments)
     }
 
-    pub(super) fn edit(&self, picture: &str, drag: &str, arguments: &[&str]) -> Edited {
+    fn edit(&self, picture: &str, drag: &str, arguments: &[&str]) -> Edited {
         self.edited(self.command(picture, drag, arguments))
     }
 
-    pub(super) fn edited(&self, run: Run) -> Edited {
+    fn edited(&self, run: Run) -> Edited {
         let ended = run.run();
         let png = self.bench.read(ended.record["out"].as_str().unwrap());
         Edited { ended, png }
     }
 
     /// Runs the same edit without the cache.
-    pub(super) fn uncached(&self, picture: &str, drag: &str, arguments: &[&str]) -> Edited {
+    fn uncached(&self, picture: &str, drag: &str, arguments: &[&str]) -> Edited {
         let edited = self.edit(picture, drag, &[arguments, &["--no-cache"]].concat());
         assert_eq!(edited.cached(), NOTHING);
         edited
     }
 
-    pub(super) fn entries(&self) -> Vec<String> {
+    fn entries(&self) -> Vec<String> {
         if self.path("cache").is_dir() {
             names(&self.path("cache"))
         } else {
@@ -142,7 +141,7 @@ impl Scene {
         }
     }
 
-    pub(super) fn entry(&self, kind: &str) -> PathBuf {
+    fn entry(&self, kind: &str) -> PathBuf {
         let name = self
             .entries()
             .into_iter()
@@ -152,11 +151,11 @@ impl Scene {
     }
 
     /// Returns `dragnext cache` with these arguments.
-    pub(super) fn cache(&self, arguments: &[&str]) -> Run {
+    fn cache(&self, arguments: &[&str]) -> Run {
         self.dragnext(&[&["cache"], arguments].concat())
     }
 
-    pub(super) fn list(&self) -> Record {
+    fn list(&self) -> Record {
         self.cache(&["list", "--json"]).record()
     }
 }

@@ -1,4 +1,4 @@
-//! Which stages come from the cache, after which change of an edit.
+//! What an edit takes from the cache.
 
 use std::path::Path;
 

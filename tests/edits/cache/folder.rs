@@ -1,11 +1,10 @@
-//! The limit, simultaneous runs, `dragnext cache list` and `clear`, and permissions.
+//! The folder of the cache: size limit, listing, removal and permissions.
 
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 
 use super::{BOTH, NOTHING, Scene};
-use crate::bench::Ended;
 use crate::bench::program::names;
 
 #[test]
@@ -56,28 +55,6 @@ fn the_least_recently_used_entries_are_evicted_at_the_limit() {
     assert_eq!(edit("much").warnings(), ["cache.limit"]);
     assert_eq!(nothing.entries().len(), 2, "the default limit applies");
     assert_eq!(edit("0").cached(), NOTHING, "0 uses nothing");
-}
-
-#[test]
-fn simultaneous_runs_share_the_cache() {
-    let scene = Scene::new();
-    let expected = scene.uncached("in.png", "drag.json", &[]).png;
-    let outputs: Vec<String> = (0..4).map(|number| format!("out{number}.png")).collect();
-    let runs: Vec<_> = outputs
-        .iter()
-        .map(|out| scene.command("in.png", "drag.json", &["-o", out]).start())
-        .collect();
-    for (run, out) in runs.into_iter().zip(&outputs) {
-        let ended = Ended::wait(run);
-        assert!(
-            ended.status == Some(0) && !ended.stderr.contains("warning"),
-            "{ended}"
-        );
-        assert!(scene.bench.read(out) == expected);
-    }
-    assert_eq!(scene.entries().len(), 2, "{:?}", scene.entries());
-    let after = scene.edit("in.png", "drag.json", &[]);
-    assert_eq!((after.cached(), after.warnings()), (BOTH.to_vec(), vec![]));
 }
 
 #[test]
