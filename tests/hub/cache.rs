@@ -386,7 +386,7 @@ fn weights_that_change_during_a_read_do_not_crash_the_process() {
                     .open(path)
                     .unwrap()
                     .set_len(length / 2)
-                    .unwrap()
+                    .unwrap();
             },
             Some("weights.damaged"),
         ),
