@@ -3,7 +3,7 @@
 use crate::folder::Folder;
 
 /// Runs a manifest with these lines after one valid line, asserts that nothing was written, and returns stderr.
-fn refusal(folder: &Folder, lines: &[&str]) -> String {
+fn rejected(folder: &Folder, lines: &[&str]) -> String {
     folder.write(
         "list.jsonl",
         format!(
@@ -71,7 +71,7 @@ fn every_fault_of_a_manifest_is_reported_with_its_line() {
         ),
     ];
     let lines: Vec<&str> = faults.iter().map(|(line, _)| *line).collect();
-    let stderr = refusal(&folder, &lines);
+    let stderr = rejected(&folder, &lines);
     for (line, expected) in faults {
         assert!(
             stderr.contains(expected),

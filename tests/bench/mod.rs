@@ -1,5 +1,5 @@
-//! The bench that all test crates share: the program in a folder of its own, short edits, pictures made byte by byte, reproducible
-//! numbers, and what PyTorch computed. Each crate uses a part of it.
+//! The test bench that all test crates share: runs of the program, short edits, pictures encoded byte by byte, pseudo-random numbers, and
+//! tensors computed by PyTorch. Each crate uses a part of it.
 #![allow(
     dead_code,
     unused_imports,

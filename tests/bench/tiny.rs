@@ -1,4 +1,4 @@
-//! Short edits with the tiny model of `tests/fixtures`, whose weights are random: the result shows nothing, but it is computed,
+//! Short edits with the tiny model of `tests/fixtures`. Its weights are random, so the result shows nothing, but it is computed,
 //! composited and written like any other.
 
 use std::path::PathBuf;
@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use super::fixture;
 use super::program::{Bench, Ended, Run};
 
-/// The folder of the tiny model.
+/// Returns the folder of the tiny model.
 pub(crate) fn model() -> PathBuf {
     fixture::path("tiny")
 }
 
-/// Settings with the fewest steps of everything, without a LoRA, at 64 pixels.
+/// Settings with one step in every stage, without a LoRA, at 64 pixels.
 const SHORTEST: [&str; 9] = [
     "--size",
     "64",
@@ -24,7 +24,7 @@ const SHORTEST: [&str; 9] = [
     "--no-lora",
 ];
 
-/// Settings with two steps of everything.
+/// Settings with two steps in every stage.
 pub(crate) const SHORT: [&str; 10] = [
     "--strength",
     "0.08",
@@ -39,7 +39,7 @@ pub(crate) const SHORT: [&str; 10] = [
 ];
 
 impl Bench {
-    /// The shortest `dragnext edit --json` with these arguments. Its output is for the test to check.
+    /// Returns the shortest `dragnext edit --json` with these arguments. It may print anything.
     pub(crate) fn shortest_edit(&self, arguments: &[&str]) -> Run {
         self.dragnext(["edit"])
             .args(arguments)
@@ -51,8 +51,7 @@ impl Bench {
             .any_stderr()
     }
 
-    /// A short `dragnext edit` of `in.png` with `drag.json` and these arguments: two steps of everything, with a LoRA. Stderr is
-    /// progress.
+    /// Returns a short `dragnext edit` of `in.png` with `drag.json` and these arguments, with two steps in every stage and a LoRA.
     pub(crate) fn short_edit(&self, arguments: &[&str]) -> Run {
         self.dragnext(["edit", "in.png", "--drag", "drag.json"])
             .args(SHORT)
@@ -62,13 +61,13 @@ impl Bench {
             .any_stderr()
     }
 
-    /// Edits `picture` with `drag` into `out.png`, replacing it. The run must succeed.
+    /// Runs the shortest edit of `picture` with `drag`, which must succeed, and overwrites `out.png`.
     pub(crate) fn edit(&self, picture: &[u8], drag: &str) -> Ended {
         self.write("picture", picture);
         self.edit_file("picture", drag).run()
     }
 
-    /// An edit of the file `picture` with `drag` into `out.png`, replacing it.
+    /// Returns the shortest edit of the file `picture` with `drag`, which overwrites `out.png`.
     pub(crate) fn edit_file(&self, picture: &str, drag: &str) -> Run {
         self.write("drag.json", drag);
         self.shortest_edit(&[
@@ -81,7 +80,7 @@ impl Bench {
         ])
     }
 
-    /// Edits `picture`, which must be rejected before anything is written.
+    /// Runs an edit of `picture`, which must be rejected before a file is written.
     pub(crate) fn rejected(&self, picture: &[u8]) -> Ended {
         self.write("drag.json", still(100, 100));
         self.write("picture", picture);
@@ -94,17 +93,17 @@ impl Bench {
     }
 }
 
-/// A drag that moves nothing: the pixels of the result are the picture's, and no model is needed.
+/// Returns a drag file that moves nothing: the result has the pixels of the picture, and no model is needed.
 pub(crate) fn still(width: usize, height: usize) -> String {
     drag(width, height, 0.0)
 }
 
-/// A drag of the middle to the right. Outside [`editable`] nothing may change.
+/// Returns a drag file that moves the middle to the right. Only [`editable`] may change.
 pub(crate) fn moved(width: usize, height: usize) -> String {
     drag(width, height, 0.2)
 }
 
-/// Left, top, right and bottom of where [`moved`] may change a picture of this size.
+/// Returns left, top, right and bottom of the editable area of [`moved`].
 pub(crate) fn editable(width: usize, height: usize) -> [usize; 4] {
     [width / 8, height / 8, width * 7 / 8, height * 7 / 8]
 }

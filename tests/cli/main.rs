@@ -4,7 +4,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test stops where something is not as it should be, and says what it measured"
+    reason = "tests fail by panicking, and print measurements and why they are skipped"
 )]
 
 #[path = "../bench/mod.rs"]

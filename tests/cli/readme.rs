@@ -1,4 +1,4 @@
-//! What README.md and assets/guide.md show is so: its drag files are read, its commands are understood, its links lead somewhere.
+//! README.md and assets/guide.md: their drag files are valid, their commands and flags exist, their links have targets.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,7 +12,7 @@ const README: &str = include_str!("../../README.md");
 const GUIDE: &str = include_str!("../../assets/guide.md");
 const CI: &str = include_str!("../../.ci/run");
 
-/// The contents of fenced blocks of a language.
+/// Returns the contents of the fenced blocks of a language.
 fn blocks(language: &str) -> Vec<String> {
     let fenced = |text: &str| -> Vec<String> {
         let blocks = text.split("\n```").skip(1).step_by(2);
@@ -22,17 +22,17 @@ fn blocks(language: &str) -> Vec<String> {
     [fenced(README), fenced(GUIDE)].concat()
 }
 
-/// A document without its fenced blocks.
+/// Returns a document without its fenced blocks.
 fn without_blocks(text: &str) -> String {
     text.split("\n```").step_by(2).collect()
 }
 
-/// README and guide without their fenced blocks.
+/// Returns README and guide without their fenced blocks.
 fn prose() -> String {
     [README, GUIDE].map(without_blocks).concat()
 }
 
-/// Lines that are indented by four spaces: what one types.
+/// Returns the lines indented by four spaces: the commands.
 fn indented() -> Vec<String> {
     let prose = prose();
     prose
@@ -43,7 +43,7 @@ fn indented() -> Vec<String> {
         .collect()
 }
 
-/// What stands between backticks.
+/// Returns the texts between backticks.
 fn code() -> Vec<String> {
     prose()
         .lines()
@@ -70,7 +70,7 @@ fn variables(command: &Command) -> BTreeSet<String> {
     let own = command
         .get_arguments()
         .filter_map(|argument| Some(argument.get_env()?.to_str()?.to_owned()));
-    // Some stand for no flag, and are explained below them.
+    // Variables without a flag are documented after the help.
     let explained = command
         .get_after_help()
         .map(ToString::to_string)
@@ -85,7 +85,7 @@ fn variables(command: &Command) -> BTreeSet<String> {
 }
 
 #[test]
-fn drag_files_are_read() {
+fn drag_files_are_valid() {
     let blocks = blocks("json");
     let drags: Vec<&String> = blocks
         .iter()
@@ -102,7 +102,7 @@ fn drag_files_are_read() {
 }
 
 #[test]
-fn commands_are_understood() {
+fn commands_are_valid() {
     let typed = indented().into_iter().chain(code());
     let commands: Vec<Vec<String>> = typed
         .filter_map(|line| {
@@ -146,14 +146,14 @@ fn flags_and_variables_exist() {
     {
         for word in text.split_whitespace() {
             if word.starts_with("--") && word.len() > 2 {
-                assert!(flags.contains(word), "`{word}` is no flag");
+                assert!(flags.contains(word), "`{word}` is not a flag");
                 seen += 1;
             }
             if word.starts_with("DRAGNEXT_") && !word.ends_with('*') {
                 let name = word.split('=').next().unwrap();
                 assert!(
                     variables.contains(name),
-                    "`{name}` is no variable of the program"
+                    "`{name}` is not a variable of the program"
                 );
                 seen += 1;
             }
@@ -163,7 +163,7 @@ fn flags_and_variables_exist() {
 }
 
 #[test]
-fn links_and_pictures_lead_somewhere() {
+fn links_and_pictures_have_targets() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut seen = 0;
     for (text, folder) in [(README, root.to_path_buf()), (GUIDE, root.join("assets"))] {
@@ -188,7 +188,7 @@ fn links_and_pictures_lead_somewhere() {
             };
             assert!(
                 title.is_empty() || anchors(&linked).contains(title),
-                "no heading of {path} is called #{title}"
+                "{path} has no heading #{title}"
             );
             seen += 1;
         }
@@ -196,7 +196,7 @@ fn links_and_pictures_lead_somewhere() {
     assert!(seen > 10, "the README has links and pictures");
 }
 
-/// The anchors of a document's headings.
+/// Returns the anchors of a document's headings.
 fn anchors(text: &str) -> BTreeSet<String> {
     let anchor = |title: &str| {
         let kept = title
@@ -213,9 +213,9 @@ fn anchors(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The first two commands are what a newcomer types: both run for every change.
+/// The first two commands are those that a new user types, so CI runs both.
 #[test]
-fn the_first_commands_are_what_is_run_for_every_change() {
+fn ci_runs_the_first_two_commands() {
     let commands = indented();
     let [first, second, ..] = commands.as_slice() else {
         panic!("the README shows at least two commands")

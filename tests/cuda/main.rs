@@ -4,7 +4,7 @@
 
 #![allow(
     clippy::unwrap_used,
-    reason = "a test stops where something is not as it should be"
+    reason = "tests fail by panicking"
 )]
 
 mod attention;

@@ -1,6 +1,5 @@
-//! One short edit beside the same edit in PyTorch and diffusers (`tests/peer/torch_edit.py`), with the same random numbers:
-//! two LoRA steps, four of fifty timesteps, two iterations of the drag. The numbers of the other program stand in
-//! `tests/fixtures/edit/dump.safetensors`.
+//! A short edit compared with the same edit in PyTorch and diffusers (`tests/peer/torch_edit.py`), with the same random numbers: two LoRA
+//! steps, four of fifty timesteps, two iterations of the drag. `tests/fixtures/edit/dump.safetensors` contains PyTorch's tensors.
 
 use crate::bench::fixture::short_edit::{assert_peers, try_edit};
 use crate::bench::fixture::{Fixture, assert_close};
@@ -19,10 +18,10 @@ fn a_short_edit_agrees_with_the_peer() {
     assert_peers(&dump, &outcome, &latents, [1e-2, 1e-4, 1e-3, 1e-3]);
 }
 
-/// Without an optimisation and with the paper's start nothing tells the edit from its reference, and mutual self-attention between
-/// equal latents is plain self-attention.
+/// Without optimisation and with the paper's start the edited latent equals the reference latent, and mutual self-attention between equal
+/// latents is plain self-attention.
 #[test]
-fn without_a_drag_the_edit_is_its_reference() {
+fn without_a_drag_the_edited_latent_equals_the_reference_latent() {
     let dump = Fixture::open("edit/dump.safetensors");
     let still = |start_layer| {
         let (_, latents) = edit(&dump, |given| {
@@ -38,7 +37,7 @@ fn without_a_drag_the_edit_is_its_reference() {
         mutual.prepared.to_host(),
         "the paper's start is the inverted latent"
     );
-    // Rows of a batch are rounded alike but for where they lie in a tile of a matrix product.
+    // Rounding depends on a row's position in a tile of a matrix product.
     assert_close(
         "both branches",
         &mutual.denoised.to_host(),
@@ -53,9 +52,9 @@ fn without_a_drag_the_edit_is_its_reference() {
     );
 }
 
-/// The paper's own form runs: a sum over all decoder stages, and one intervened timestep more, because its range is inclusive.
+/// The mode of the paper: a sum over all decoder stages, and one more timestep, because its range is inclusive.
 #[test]
-fn the_literal_mode_runs_to_its_end() {
+fn the_literal_mode_sums_over_all_stages_and_timesteps() {
     let dump = Fixture::open("edit/dump.safetensors");
     let (outcome, latents) = edit(&dump, |given| {
         given.set("mode", "literal");

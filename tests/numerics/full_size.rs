@@ -1,4 +1,5 @@
-//! Stable Diffusion 1.5's full shape beside diffusers, on demand: the files are too large to travel with the source.
+//! Networks in the full shape of Stable Diffusion 1.5, compared with diffusers. The files are too large for the repository, so the test
+//! runs on demand:
 //!
 //!     python3 tests/peer/full_size.py make DIR/model
 //!     python3 tests/peer/full_size.py predict DIR/model DIR/predicted.safetensors --vae
@@ -14,9 +15,9 @@ use dragnext::model::Model;
 use dragnext::model::unet::{Input, Network, NoiseAndFeatures};
 
 #[test]
-fn the_full_shape_predicts_as_diffusers_does() {
+fn the_full_shape_agrees_with_diffusers() {
     let Some(folder) = std::env::var_os("DRAGNEXT_FULL_SIZE").map(PathBuf::from) else {
-        report("skipped: DRAGNEXT_FULL_SIZE names no folder with the full-size model");
+        report("skipped: DRAGNEXT_FULL_SIZE is not set to a folder with the full-size model");
         return;
     };
     let expected = Fixture::open(&folder.join("predicted.safetensors").to_string_lossy());

@@ -1,9 +1,9 @@
-//! The library's numbers: layers against plain loops and finite differences, networks and edits against PyTorch.
+//! Numerics of the library: layers compared with plain loops and finite differences, networks and edits with PyTorch.
 
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test stops where something is not as it should be, and says what it measured"
+    reason = "tests fail by panicking, and print measurements and why they are skipped"
 )]
 
 #[path = "../bench/mod.rs"]

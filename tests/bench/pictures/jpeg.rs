@@ -4,14 +4,14 @@ use std::io::Cursor;
 
 pub(crate) const PROGRESSIVE: &[u8] = include_bytes!("progressive.jpg");
 pub(crate) const RESTARTS: &[u8] = include_bytes!("restarts.jpg");
-/// Markers of applications' segments.
+/// Markers of application segments.
 pub(crate) const APP1: u8 = 0xE1;
 pub(crate) const APP2: u8 = 0xE2;
 pub(crate) const APP11: u8 = 0xEB;
-/// What one segment of a colour profile holds at most, beside its 14 bytes of name and numbers.
+/// Largest part of a colour profile in one segment, without its 14 bytes of name and numbers.
 const ICC_PART: usize = 65_519;
 
-/// A baseline JPEG of RGB samples.
+/// Encodes RGB samples as a baseline JPEG.
 pub(crate) fn encode(width: usize, height: usize, data: &[u8]) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     let image = image::RgbImage::from_raw(width as u32, height as u32, data.to_vec()).unwrap();
@@ -21,13 +21,13 @@ pub(crate) fn encode(width: usize, height: usize, data: &[u8]) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// With one more segment, as the first.
+/// Inserts a segment before all others.
 pub(crate) fn with(jpeg: &[u8], marker: u8, content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(content.len() + 2).unwrap().to_be_bytes();
     [&jpeg[..2], &[0xFF, marker], &length, content, &jpeg[2..]].concat()
 }
 
-/// With a camera's orientation.
+/// Inserts an Exif orientation.
 pub(crate) fn turned(jpeg: &[u8], orientation: u8) -> Vec<u8> {
     with(
         jpeg,
@@ -36,12 +36,12 @@ pub(crate) fn turned(jpeg: &[u8], orientation: u8) -> Vec<u8> {
     )
 }
 
-/// With a colour profile, in as many segments as it takes.
+/// Inserts a colour profile, in several segments if necessary.
 pub(crate) fn with_profile(jpeg: &[u8], profile: &[u8]) -> Vec<u8> {
     let parts: Vec<&[u8]> = profile.chunks(ICC_PART).collect();
     let count = parts.len() as u8;
     let numbered = parts.iter().zip(1..=count);
-    // Each is put first, so the last must come first.
+    // Each segment is inserted before the others, so the last one is inserted first.
     numbered.rev().fold(jpeg.to_vec(), |jpeg, (part, number)| {
         with(
             &jpeg,
@@ -51,7 +51,7 @@ pub(crate) fn with_profile(jpeg: &[u8], profile: &[u8]) -> Vec<u8> {
     })
 }
 
-/// With a C2PA manifest: a JUMBF superbox in APP11, whose description box is labelled `c2pa`.
+/// Inserts a C2PA manifest: a JUMBF superbox in APP11 with a description box labelled `c2pa`.
 pub(crate) fn signed(jpeg: &[u8]) -> Vec<u8> {
     with(
         jpeg,

@@ -1,4 +1,4 @@
-//! Pictures made byte by byte, for what encoders of other programs write and for what none would.
+//! Encodes pictures byte by byte, as other programs write them and as none would.
 #![allow(
     clippy::trivially_copy_pass_by_ref,
     reason = "a chunk's name is written as a byte string, which is a reference"
@@ -8,14 +8,14 @@ pub(crate) mod jpeg;
 pub(crate) mod png;
 pub(crate) mod webp;
 
-/// A TIFF header with one entry: Orientation (0x0112), SHORT, one value.
+/// Returns Exif data: a TIFF header with one entry, Orientation (0x0112), SHORT, one value.
 pub(crate) fn exif(orientation: u8) -> Vec<u8> {
     let mut exif = b"MM\0\x2A\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
     exif.extend([orientation, 0, 0, 0, 0, 0, 0]);
     exif
 }
 
-/// Bytes without order, the same at each call.
+/// Returns pseudo-random bytes, the same in every call.
 pub(crate) fn noise(length: usize) -> Vec<u8> {
     let states = std::iter::successors(Some(1_u32), |state| {
         Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223))
@@ -26,7 +26,7 @@ pub(crate) fn noise(length: usize) -> Vec<u8> {
         .collect()
 }
 
-/// A smooth picture, 8 bits a sample. (height, width, channels)
+/// Returns a smooth picture with samples of 8 bits: (height, width, channels).
 pub(crate) fn smooth(width: usize, height: usize, channels: usize) -> Vec<u8> {
     let sample = |index: usize| {
         let (channel, x, y) = (
@@ -40,7 +40,7 @@ pub(crate) fn smooth(width: usize, height: usize, channels: usize) -> Vec<u8> {
     (0..width * height * channels).map(sample).collect()
 }
 
-/// A JUMBF superbox whose description box says that it is a C2PA manifest store.
+/// Returns a C2PA manifest store: a JUMBF superbox with a description box.
 pub(crate) fn manifest() -> Vec<u8> {
     let uuid = b"c2pa\0\x11\0\x10\x80\0\0\xAA\0\x38\x9B\x71";
     let description = [

@@ -4,7 +4,7 @@ use png::{BitDepth, ColorType};
 
 pub(crate) const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 
-/// A PNG as its chunks; checksums are made when it is written.
+/// The chunks of a PNG. Checksums are computed when it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Png(pub(crate) Vec<(Vec<u8>, Vec<u8>)>);
 
@@ -60,7 +60,7 @@ impl Png {
         Self::parse(&bytes)
     }
 
-    /// The chunks of a sound file.
+    /// Splits a valid file into its chunks.
     pub(crate) fn parse(bytes: &[u8]) -> Self {
         let mut rest = bytes.strip_prefix(SIGNATURE).unwrap();
         let mut chunks = Vec::new();
@@ -72,13 +72,13 @@ impl Png {
         Self(chunks)
     }
 
-    /// With one more chunk, after the header.
+    /// Inserts a chunk after the header.
     pub(crate) fn with(mut self, name: &[u8; 4], content: &[u8]) -> Self {
         self.0.insert(1, (name.to_vec(), content.to_vec()));
         self
     }
 
-    /// The contents of all chunks of a name.
+    /// Returns the contents of all chunks with this name.
     pub(crate) fn all(&self, name: &[u8; 4]) -> Vec<&[u8]> {
         self.0
             .iter()
@@ -98,7 +98,7 @@ impl Png {
     }
 }
 
-/// IHDR's content: 8-bit samples, not interlaced.
+/// Returns the content of IHDR for 8-bit samples without interlacing.
 pub(crate) fn header(width: usize, height: usize, color: ColorType) -> Vec<u8> {
     let mut header = (width as u32).to_be_bytes().to_vec();
     header.extend((height as u32).to_be_bytes());
@@ -106,7 +106,7 @@ pub(crate) fn header(width: usize, height: usize, color: ColorType) -> Vec<u8> {
     header
 }
 
-/// A picture whose samples are all zero, of any size, without ever holding its pixels.
+/// Returns a picture of zeros of any size without storing its pixels.
 pub(crate) fn zeros(width: usize, height: usize, color: ColorType) -> Png {
     let row = 1 + width * color.samples(); // filter byte 0 and samples
     let name = |name: &[u8; 4]| name.to_vec();
@@ -117,12 +117,12 @@ pub(crate) fn zeros(width: usize, height: usize, color: ColorType) -> Png {
     ])
 }
 
-/// iCCP's content: a name, the method, the packed profile.
+/// Returns the content of iCCP: a name, the method, the compressed profile.
 pub(crate) fn iccp(packed: &[u8]) -> Vec<u8> {
     [b"p\0\0", packed].concat()
 }
 
-/// A zlib stream that unpacks to `length` zeros, about 159 times as long: one zero, then copies of 258 bytes each
+/// Returns a zlib stream that unpacks to `length` zeros, about 159 times its size: one zero, then copies of 258 bytes each
 /// (RFC 1951, 3.2.6: length 258 is code 285, eight bits; distance 1 is code 0, five bits).
 pub(crate) fn deflated_zeros(length: usize) -> Vec<u8> {
     let mut bits = Bits {
@@ -147,7 +147,7 @@ pub(crate) fn deflated_zeros(length: usize) -> Vec<u8> {
 
 struct Bits {
     bytes: Vec<u8>,
-    /// Bits of the last byte that nothing stands in yet.
+    /// Unused bits of the last byte.
     free: u32,
 }
 
@@ -166,7 +166,7 @@ impl Bits {
     }
 }
 
-/// CRC-32 of ISO 3309, as PNG chunks end with it.
+/// Returns the CRC-32 (ISO 3309) of a PNG chunk.
 pub(crate) fn crc<'a>(bytes: impl Iterator<Item = &'a u8>) -> u32 {
     let step = |crc: u32, _| {
         if crc & 1 == 1 {
@@ -178,7 +178,7 @@ pub(crate) fn crc<'a>(bytes: impl Iterator<Item = &'a u8>) -> u32 {
     !bytes.fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
 }
 
-/// Header and samples as stored, not expanded.
+/// Decodes the header and the samples as they are stored.
 pub(crate) fn decode(bytes: &[u8]) -> (png::Info<'static>, Vec<u8>) {
     let mut reader = png::Decoder::new(std::io::Cursor::new(bytes))
         .read_info()

@@ -6,11 +6,11 @@ pub(crate) const LOSSY: &[u8] = include_bytes!("lossy.webp");
 pub(crate) const LOSSY_ALPHA: &[u8] = include_bytes!("lossy_alpha.webp");
 pub(crate) const ANIMATED: &[u8] = include_bytes!("animated.webp");
 
-/// What the extended header says is in the file.
+/// Flags of the extended header.
 const HAS_PROFILE: u8 = 0x20;
 const HAS_EXIF: u8 = 0x08;
 
-/// A lossless WebP of RGB samples.
+/// Encodes RGB samples as a lossless WebP.
 pub(crate) fn encode(width: usize, height: usize, data: &[u8]) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     let image = image::RgbImage::from_raw(width as u32, height as u32, data.to_vec()).unwrap();
@@ -20,7 +20,7 @@ pub(crate) fn encode(width: usize, height: usize, data: &[u8]) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// The same picture in the extended format, with a profile before and other chunks after the pixels.
+/// Converts to the extended format, with a profile before the pixels and other chunks after them.
 pub(crate) fn extended(
     webp: &[u8],
     width: usize,
