@@ -2,10 +2,7 @@
 //! NVIDIA's libraries. The device itself runs against fake libraries. The tests do not show the speed
 //! of a GPU or the behaviour of its driver and libraries.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "tests fail by panicking"
-)]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod attention;
 #[path = "../bench/mod.rs"]
