@@ -1,12 +1,13 @@
 //! Drag-based image editing with Stable Diffusion 1.5: a drag file marks regions of a picture and says where they should go, and the picture
 //! is edited so that its content follows.
 //!
-//! This page is for users of the library and for contributors. [One edit](#one-edit) shows the library's face; the rest says where things
-//! are, how to add a method, and how to run what CI runs.
+//! This page is for users of the library and for contributors. [One edit](#one-edit) shows the public API; the rest says where things are,
+//! how to add a method, and how to run what CI runs. Private modules are documented with `cargo doc --document-private-items`.
 //!
 //! # Where things are
 //!
-//! Data flows one way: drag file, plan, model, invert, drag, denoise, decode, picture and record. No module imports one that imports it.
+//! Data flows one way: drag file, plan, model, encode, fine-tune, invert, drag, denoise, decode, picture and record. There are no circular
+//! imports between modules.
 //!
 //! | module | contents |
 //! |---|---|
@@ -26,10 +27,10 @@
 //! | [`hub`] | fetches models from the Hugging Face hub into its cache; [`doctor`] describes a machine |
 //! | [`error`] | errors and warnings with stable kinds and exit statuses; [`panics`] turns panics into errors, [`interrupt`] handles signals |
 //!
-//! There is no autograd graph. Weights are frozen, so the only gradients are those of latents and LoRA adapters. candle reads tokens into a
-//! context ([`model::text_encoder`]); its UNet is not used, because its gradient is incomplete (fused softmax and layer norm have none).
+//! There is no autograd graph. Weights are frozen, so the only gradients are those of latents and LoRA adapters. candle runs only the text encoder
+//! ([`model::text_encoder`]); its UNet is not used, because its gradient is incomplete (fused softmax and layer norm have none).
 //!
-//! Each folder has more in its own documentation. Tests are in `tests/`, by surface; `tests/peer` compares with PyTorch and diffusers,
+//! Each module's own documentation has more. Integration tests are in `tests/`, one folder for each area; `tests/peer` compares with PyTorch and diffusers,
 //! `tests/scenebench` has scenes with known results, `examples/bench` and `examples/kernels.rs` measure.
 //!
 //! # How to add a method
@@ -38,13 +39,13 @@
 //!
 //! # How to run what CI runs
 //!
-//! `.ci/run` does everything on a clean checkout: formatting, lints, each feature alone, README's commands, golden edits and all tests. Step by
-//! step:
+//! `.ci/run` runs every check on a clean checkout: formatting, lints, each feature alone, the oldest Rust, other platforms, licences, compiled GPU
+//! kernels, README's commands, golden edits and all tests. The most useful ones on their own:
 //!
 //! ```text
 //! cargo fmt --check
 //! cargo clippy --release --all-targets --features failpoints,cuda -- -D warnings
-//! cargo test --release --features failpoints,cuda --test cli -- NAME      # one area; without the arguments, everything
+//! cargo test --release --features failpoints,cuda --test cli -- NAME      # one area; without the arguments everything
 //! cargo run --release -- check examples/edits --model demo                # golden edits
 //! UPDATE=1 cargo test --release --features failpoints,cuda --test cli reference   # writes assets/cli.md anew
 //! ```

@@ -20,7 +20,7 @@ kinds! {
         ImageAnimated "image.animated" "only the first frame of an animation is edited";
         ImageC2pa "image.c2pa" "the picture's C2PA signature is left out of the result";
         ImageProfile "image.profile" "the colour profile is damaged or too large and is left out";
-        DeviceCpu "device.cpu" "no GPU can be used, so the CPU computes";
+        DeviceCpu "device.cpu" "no GPU can be used; the CPU is used instead";
         LoraNotTrained "lora.not_trained" "nothing moves, so no LoRA is trained";
         LoraPartial "lora.partial" "the LoRA file covers only some of the attention layers";
         LikeModel "like.model" "`--like`: the model of the other picture is a folder and is not used";

@@ -20,7 +20,7 @@ pub(super) struct GroupEditor<'a> {
     pub(super) interrupt: &'a Interrupt,
 }
 
-/// A group that the network is done with.
+/// A group after its edits were computed.
 pub(super) struct EditedGroup<'a> {
     pub(super) items: Vec<EditedItem<'a>>,
     /// Whether the device could not hold the group, so that items were edited one by one.
@@ -30,7 +30,7 @@ pub(super) struct EditedGroup<'a> {
 /// What the network computed for one item.
 struct Computed {
     outcome: Result<Outcome>,
-    /// Number of edits that shared the network.
+    /// Number of edits computed in the same passes; 1 if computed alone.
     shared_by: usize,
     warning: Option<Warning>,
 }

@@ -54,7 +54,7 @@ impl Run<'_> {
         editor: &mut dyn AnyPipeline,
         log: &mut Log,
     ) -> (Tally, Result<()>) {
-        // The network thread counts the failures before the writer, the writer counts its own here.
+        // The network thread counts edits that failed; the writer counts results that it could not write here.
         let write_failures = AtomicUsize::new(0);
         let reader = Reader {
             resolver: self.resolver,

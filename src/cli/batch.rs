@@ -51,9 +51,8 @@ pub(super) struct Arguments {
 
     /// Edit N pictures at a time, sharing each call of the network.
     ///
-    /// Meant for a GPU; a CPU gains nothing. Takes about N times the memory beside the weights, and for each LoRA a copy of the weights that
-    /// it changes (0.2 GB for SD 1.5 in 16 bits). Pictures that do not fit together are edited one by one. Results are the same except for
-    /// rounding, which training and drag amplify. A picture that is in the list several times is edited alone, to reuse its LoRA and
+    /// Meant for a GPU; a CPU gains nothing. Needs about N times the memory in addition to the weights, and for each LoRA a copy of the weights that
+    /// it changes (0.2 GB for SD 1.5 in 16 bits). Pictures that do not fit together are edited one by one. Results differ by rounding only, but training and dragging amplify it. A picture that is in the list several times is edited alone, to reuse its LoRA and
     /// inversion; with `--no-cache` it is not.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64), hide_default_value = true)]
     batch: u8,
@@ -66,7 +65,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "LIST")]
     seeds: Option<Seeds>,
 
-    /// Edit a part of the list: item k, from 0, belongs to shard k mod N. Each shard can run on any machine, and again.
+    /// Edit a part of the list: item k, from 0, belongs to shard k mod N. Each shard can run on any machine, and can be run again.
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
 
@@ -78,7 +77,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     overwrite: bool,
 
-    /// Continue without faulty items of the list. They count as failed.
+    /// Skip invalid items of the list instead of stopping. They count as failed.
     #[arg(long)]
     keep_going: bool,
 
@@ -137,7 +136,7 @@ Takes a folder or a manifest. In a folder, `cat.png` (or .jpg, .jpeg, .webp) is 
 
 - The whole list is checked before anything runs.
 - Results go to the output folder, in the same subfolders. A record of each item goes to `records/` in it.
-- Run again, the same command edits only items that are not done or have changed: picture, drag file, settings, weights or program.
+- Run again, the same command edits only items that are not done, or whose picture, drag file, settings, weights or program changed.
 - A failed item does not stop the others. The exit status is then 1.";
 
 const EXAMPLES: &str = r#"Examples:

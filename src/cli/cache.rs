@@ -56,7 +56,7 @@ struct ListArguments {
     after_help = "Examples:\n\n  dragnext cache clear\n  dragnext cache clear --older-than 30"
 )]
 struct ClearArguments {
-    /// Remove only entries that were not used for this many days.
+    /// Remove only entries that have not been used for this many days.
     #[arg(long, value_name = "DAYS", value_parser = days)]
     older_than: Option<Duration>,
 }

@@ -12,7 +12,7 @@ use crate::interrupt::Interrupt;
 use crate::progress;
 use crate::report::{self, CaseFormat};
 
-/// Repeats edits with known results and compares.
+/// Repeats edits with known results and compares the new results with them.
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = ABOUT,
@@ -56,7 +56,7 @@ pub(super) struct Arguments {
     settings: SettingFlags,
 }
 
-const ABOUT: &str = "Repeats edits with known results and compares.
+const ABOUT: &str = "Repeats edits with known results and compares the new results with them.
 
 DIR contains a folder for each case:
 
@@ -65,11 +65,11 @@ DIR contains a folder for each case:
 - `expected.png`: the expected result
 - `check.json`, optional: the case's own limits, such as {\"min_psnr\": 30}
 
-Each case is edited as `dragnext edit` does, with the weights loaded once. Inside the editable area the result must be within limits; outside it must be equal. Limits of the command line take precedence over those of `check.json`. The defaults hold across processors: a PSNR of 40 dB, an SSIM of 0.995 and a mean difference of 0.5.
+Each case is edited as by `dragnext edit`, but the weights are loaded only once. Inside the editable area the result must be within limits; outside it must be equal. Limits of the command line take precedence over those of `check.json`. The defaults hold across processors: a PSNR of 40 dB, an SSIM of 0.995 and a mean difference of 0.5.
 
 For each case that differs, `CASE.actual.png` and `CASE.triptych.png` (expected, difference, actual) are written to the folder of `--output`. A GitHub Actions job gets annotations and a table in its summary.
 
-The exit status is 1 when a case differs, was blessed, or failed. It is 2 when the cases are faulty, which is checked before any edit.";
+The exit status is 1 when a case differs, was blessed, or failed. It is 2 when a case is invalid; all cases are checked before the first edit.";
 
 /// The default of `--output`.
 const OUTPUT: &str = "dragnext-check";

@@ -10,9 +10,9 @@ use crate::metrics::{self, Comparison, DifferenceLimits, Excess};
 use crate::picture;
 use crate::report::{self, ComparisonReport};
 
-/// Measures the difference of two pictures.
+/// Measures the difference between two pictures.
 ///
-/// Reads PNG, JPEG and WebP with 8 or 16 bits and alpha, and applies the EXIF orientation. Prints the largest and the mean difference of all samples (in levels of
+/// Reads PNG (8 or 16 bits), JPEG and WebP, with alpha, and applies the EXIF orientation. Prints the largest and the mean difference of all samples (in levels of
 /// 0 to 255, with fractions for 16-bit samples), the share of differing pixels, PSNR and SSIM. With a mask, also prints them inside and
 /// outside the mask. Colour profiles and other metadata are not compared.
 ///

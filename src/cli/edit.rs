@@ -65,7 +65,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     no_lora: bool,
 
-    /// Train and invert again, and keep nothing of it in the cache.
+    /// Do not use the cache: train and invert again, and store neither.
     #[arg(long)]
     no_cache: bool,
 
@@ -211,7 +211,7 @@ fn edit(
     let edited = prepared.composite(outcome.as_ref());
     let trained = outcome.and_then(|outcome| outcome.lora);
     if arguments.save_lora.is_some() && trained.is_none() {
-        let message = "no LoRA was trained, so `--save-lora` wrote none".to_owned();
+        let message = "no LoRA was trained, so `--save-lora` wrote no file".to_owned();
         record.warnings.push(Warning {
             kind: WarningKind::LoraNotTrained,
             message,

@@ -64,7 +64,7 @@ fn name(command: &Command) -> String {
     )
 }
 
-/// Renders a page in roff. Differs from `clap_mangen` in the heading of the text after the options.
+/// Renders a page in roff. Unlike `clap_mangen`, it puts the text after the options under the heading NOTES and keeps its line breaks.
 fn page(command: &Command) -> Result<String> {
     let man = Man::new(command.clone().term_width(80)).manual("dragnext");
     let mut page = Vec::new();

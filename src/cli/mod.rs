@@ -32,7 +32,7 @@ use crate::interrupt::Interrupt;
 
 pub use program::main;
 
-/// Edits pictures by dragging: mark a part, say where it should go, and the rest of the picture follows.
+/// Edits pictures by dragging: mark a part of a picture and say where it should go, and a diffusion model moves it there.
 ///
 /// A small JSON file, the drag file, describes the drag. It lists regions of the picture, and for each how it moves, turns or stretches.
 /// Only the area around the drag changes; everything else keeps its pixels.
@@ -46,9 +46,9 @@ pub struct Cli {
 const EXIT_STATUS: &str = "\
 Exit status:
   0    done
-  1    failed, or at least one item of a batch did
+  1    failed, or at least one item of a batch failed
   2    not started: invalid input
-  75   could not run now (no network, disk full), perhaps later
+  75   temporary failure (no network, disk full); try again later
   130  stopped by SIGINT; 143 by SIGTERM
   101  a bug; please report it";
 
@@ -76,7 +76,7 @@ impl Cli {
     /// Runs the subcommand.
     ///
     /// # Errors
-    /// Whatever stopped it; the exit status is [`crate::error::Error::exit_status`].
+    /// The error that stopped the subcommand, with its exit status: [`crate::error::Error::exit_status`].
     fn run(self, interrupt: &Interrupt) -> Result<()> {
         match self.command {
             Command::Edit(arguments) => edit::run(&arguments, interrupt),

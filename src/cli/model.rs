@@ -18,11 +18,11 @@ pub(super) struct ModelArguments {
     #[arg(long, value_name = "MODEL", env = "DRAGNEXT_MODEL")]
     model: Option<String>,
 
-    /// A folder with another VAE for the model. `demo` is the built-in one, `./demo` a folder of that name.
+    /// A folder with another VAE for the model. `demo` is the built-in VAE; `./demo` is a folder of that name.
     #[arg(long, value_name = "FOLDER", env = "DRAGNEXT_VAE")]
     vae: Option<PathBuf>,
 
-    /// Do not use the network, only the cache of the hub. `HF_HUB_OFFLINE=1` does the same.
+    /// Do not use the network; use only models in the hub's cache. `HF_HUB_OFFLINE=1` does the same.
     #[arg(long)]
     offline: bool,
 }
@@ -77,7 +77,7 @@ impl ModelArguments {
         }
     }
 
-    /// Returns the name of a model of the hub whose files are missing in the cache.
+    /// Returns the environment and the model's id if it is a hub model with files missing from the cache.
     fn absent(&self) -> Result<Option<(Environment, HubId)>> {
         let Some(id) = Source::hub_id(self.name()) else {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Reads and plans one edit: picture, drag and model. Every subcommand about one edit starts here.
+//! Reads and plans one edit: picture, drag and model. Every subcommand that handles a single edit starts here.
 
 use std::path::PathBuf;
 
@@ -29,7 +29,7 @@ pub(super) struct Inputs {
     image: PathBuf,
     pub(super) instruction: Instruction,
     pub(super) original: Original,
-    /// The model: the given one, else the one in the report.
+    /// The model: the given one, else the one in the report, else the default.
     pub(super) model: ModelArguments,
     /// Warnings about the picture, and about what differs from the report's edit.
     pub(super) warnings: Vec<Warning>,
@@ -69,7 +69,7 @@ impl Inputs {
         Ok(plan)
     }
 
-    /// Returns as much of the plan as can be made, with the faults.
+    /// Returns the parts of the plan that could be resolved, and the faults.
     pub(super) fn draft(&self, flags: &Choice, model: Option<&Model>) -> Result<Draft> {
         let facts = ModelFacts::of_present(model)?;
         self.request(&[flags], &facts).draft(self.size())

@@ -1,4 +1,4 @@
-//! The program: parses the command line, listens to signals, runs the subcommand, and turns an error into an exit status.
+//! The program: parses the command line, handles signals, runs the subcommand, and turns an error into an exit status.
 
 use std::process::ExitCode;
 
@@ -27,7 +27,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Makes a panic print nothing by itself, because it becomes an error. With `RUST_BACKTRACE` in the environment it also
+/// Silences the default message of a panic, because a panic is reported as an error. With `RUST_BACKTRACE` in the environment it also
 /// prints what Rust prints by default. Panics of decoders are expected: they print nothing in any case.
 fn install_panic_hook() {
     let default = std::panic::take_hook();

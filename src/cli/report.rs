@@ -43,7 +43,7 @@ struct MergeArguments {
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
 
-    /// Write the manifest's lines of all items that are not done, to a file in the same folder.
+    /// Write the manifest lines of all unfinished items to this file, in the folder of the manifest.
     #[arg(long, value_name = "FILE", requires = "manifest")]
     todo: Option<PathBuf>,
 

@@ -11,11 +11,11 @@ use crate::report;
 
 /// Shows every setting of the method and of what all methods share.
 ///
-/// For each setting: its value with the flags, the environment, the drag file and the model that are given, where that value came from,
-/// its bounds, what it does, and its source in the literature.
+/// For each setting: its value given the flags, environment, drag file and model; where that value comes from; its bounds; its meaning; and its
+/// source in the literature.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A drag file whose `method` and `settings` count.
+    /// A drag file whose `method` and `settings` apply.
     #[arg(long, short, value_name = "FILE")]
     drag: Option<PathBuf>,
 

@@ -17,7 +17,7 @@ use crate::settings::typed;
 /// Shows how a picture was made, from the report in its PNG.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A PNG that `dragnext edit` wrote.
+    /// A PNG written by `dragnext edit` or `dragnext batch`.
     #[arg(value_name = "OUT.png")]
     picture: PathBuf,
 

@@ -91,7 +91,7 @@ error_kinds! {
     InstructionMissingField "instruction.missing_field" NOT_STARTED "a required key is missing";
     InstructionDuplicateField "instruction.duplicate_field" NOT_STARTED "a key occurs twice";
     InstructionDuplicateId "instruction.duplicate_id" NOT_STARTED "two regions have the same id";
-    InstructionConflict "instruction.conflict" NOT_STARTED "two keys exclude each other";
+    InstructionConflict "instruction.conflict" NOT_STARTED "two keys are mutually exclusive";
     InstructionNoRegions "instruction.no_regions" NOT_STARTED "the drag file has no region";
     InstructionPointOutside "instruction.point_outside" NOT_STARTED "a point lies outside the image";
     InstructionPromptTooLong "instruction.prompt_too_long" NOT_STARTED
@@ -106,8 +106,8 @@ error_kinds! {
     EditableEmpty "editable.empty" NOT_STARTED "the editable area is empty";
     MaskMissing "mask.missing" NOT_STARTED "a mask cannot be opened";
     MaskDecode "mask.decode" NOT_STARTED "a mask is not a readable picture";
-    MaskSize "mask.size" NOT_STARTED "a mask has another size than the picture";
-    MaskEmpty "mask.empty" NOT_STARTED "a mask has no white pixel";
+    MaskSize "mask.size" NOT_STARTED "a mask differs in size from the picture";
+    MaskEmpty "mask.empty" NOT_STARTED "a mask has no pixel brighter than 127";
     Setting "setting" NOT_STARTED "a setting is out of its bounds";
     File "file" NOT_STARTED "a file cannot be read";
     ImageMissing "image.missing" NOT_STARTED "a picture cannot be opened";
@@ -131,7 +131,7 @@ error_kinds! {
         "a model file is missing (status 75 for a model of the hub)";
     WeightsDamaged "weights.damaged" NOT_STARTED
         "a model file is damaged (status 75 for a model of the hub)";
-    WeightsHash "weights.hash" RETRY "a downloaded file has another hash than the hub announced";
+    WeightsHash "weights.hash" RETRY "a downloaded or cached file does not have the expected hash";
     WeightsMismatch "weights.mismatch" NOT_STARTED "the weights do not fit the configuration";
     WeightsFormat "weights.format" NOT_STARTED "the weights are not safetensors";
     WeightsUnsupported "weights.unsupported" NOT_STARTED "this architecture is not supported";
@@ -147,7 +147,7 @@ error_kinds! {
     DeviceRefused "device.refused" FAILED "a GPU library rejected a call";
     DeviceLost "device.lost" RETRY "the GPU stopped responding";
     ComputeOutOfMemory "compute.out_of_memory" FAILED "the GPU is out of memory";
-    ComputeNotFinite "compute.not_finite" FAILED "a number is not finite";
+    ComputeNotFinite "compute.not_finite" FAILED "a computed value is NaN or infinite";
     ComputeDiverged "compute.diverged" FAILED "an optimisation diverged";
     ShowNotPng "show.not_png" NOT_STARTED "the file is not a PNG";
     ShowNoReport "show.no_report" NOT_STARTED "the picture has no report";

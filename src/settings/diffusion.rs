@@ -12,7 +12,7 @@ settings! {
     /// First attention layer whose keys and values come from the reference latent while denoising.
     start_layer "start_layer": usize = 10, Form::Whole(0, 1000), "MasaCtrl, arXiv 2304.08465, and DragNeXt, implementation details: layer 10";
     /// Seed of all noise.
-    seed "seed": u64 = 0, Form::Whole(0, u64::MAX), "DragDiffusion, LoRA: 0";
+    seed "seed": u64 = 0, Form::Whole(0, u64::MAX), "released code of DragDiffusion, LoRA training: 0";
 }
 
 impl DiffusionSettings {

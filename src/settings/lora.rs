@@ -15,7 +15,7 @@ settings! {
     lr "lora_lr": f64 = 5e-4, Form::Above(0.0, 10.0), "DragDiffusion, arXiv 2306.14435, and DragNeXt: 5e-4";
     /// Noisy copies of the picture per LoRA step.
     batch "lora_batch": usize = 4, Form::Whole(1, 64), "DragDiffusion and DragNeXt: 4";
-    /// Seed of the LoRA's training; `auto` is the seed of all noise. With one LoRA, other seeds give variants of the drag alone.
+    /// Seed of the LoRA's training; `auto` is the seed of all noise. Fix it and vary the other seed to get variants of the drag with one LoRA.
     seed "lora_seed": LoraSeed = LoraSeed::Auto, Form::WordOr("auto", u64::MAX), "dragnext";
 }
 

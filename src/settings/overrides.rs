@@ -1,4 +1,4 @@
-//! Values of settings that one source gives, before they are resolved.
+//! Setting values from one source, before they are resolved.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::{Description, Group};
 
-/// Values by the names of their settings, as in files: what flags, the environment, a drag file, a line of a manifest or a model folder's
-/// `dragnext.json` give. Serialised, they are one flat object.
+/// Setting values by name, as in files. They come from flags, the environment, a drag file, a line of a manifest or a model's `dragnext.json`.
+/// They serialise to a flat object.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Overrides {
@@ -19,7 +19,7 @@ impl Overrides {
     /// Reads an object whose keys are settings of `groups`. Bounds are checked later, where the values of all sources meet.
     ///
     /// # Errors
-    /// The first key that no group has.
+    /// The first key that is no setting of any group.
     pub fn from_map(map: &Map<String, Value>, groups: &[Group]) -> Result<Self, String> {
         let mut overrides = Self::default();
         for (key, value) in map {
@@ -69,7 +69,7 @@ impl Overrides {
         self.values.retain(|name, _| keep(name));
     }
 
-    /// Returns these values, and those of `below` for settings that have none here.
+    /// Merges two sets of values; where both have a setting, the value of `self` wins.
     #[must_use]
     pub fn over(&self, below: &Self) -> Self {
         let mut values = below.values.clone();
@@ -106,7 +106,7 @@ impl Overrides {
     }
 }
 
-/// Values by name; for programs and tests that give a few.
+/// Converts an array of names and values, for callers that set only a few.
 impl<V: Into<Value>, const N: usize> From<[(&'static str, V); N]> for Overrides {
     fn from(values: [(&'static str, V); N]) -> Self {
         Self {

@@ -72,7 +72,7 @@ fn variants_have_different_seeds_and_one_lora() {
         .stderr_has("8 items: 2 done, 6 done before");
 }
 
-/// The second variant of a picture takes LoRA and inversion from the cache.
+/// All variants of a picture but the first take the LoRA and the inversion from the cache.
 #[test]
 fn variants_share_lora_and_inversion() {
     let folder = Folder::new(1);

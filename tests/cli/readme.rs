@@ -236,7 +236,7 @@ fn exit_statuses_are_those_of_the_program() {
         (0, "done"),
         (FAILED, "failed"),
         (NOT_STARTED, "not started"),
-        (RETRY, "could not run now"),
+        (RETRY, "temporary failure"),
         (BUG, "a bug"),
     ] {
         assert!(

@@ -274,7 +274,7 @@ fn schema_and_parser_agree_on_rotations_and_points() {
     );
 }
 
-/// Every setting with its default, and with values of every type and size.
+/// Every setting with its default, and with sample values of every JSON type.
 #[test]
 fn schema_and_parser_agree_on_settings() {
     let set = |name: &str, value: Value| with("/settings", json!({ name: value }));

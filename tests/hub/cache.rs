@@ -1,4 +1,4 @@
-//! Cached models are used without a network, and only if they are as they were fetched.
+//! Cached models are used without a network, and only if they are unchanged since the download.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -353,7 +353,7 @@ fn a_read_only_cache_is_usable() {
     };
     finished.assert(0);
 
-    // A missing file cannot be written.
+    // A missing file cannot be downloaded into a read-only cache.
     let bench = HubBench::new();
     std::fs::create_dir_all(bench.folder()).unwrap();
     let Some(finished) = as_reader(&bench, bench.command(&["fetch", MODEL, "--json"])) else {
@@ -427,7 +427,7 @@ fn weights_that_change_during_a_read_do_not_crash_the_process() {
     }
 }
 
-/// Header values of the hub cannot make paths outside the cache.
+/// Header values sent by the hub cannot lead to paths outside the cache.
 #[test]
 fn a_hostile_hub_cannot_write_outside_the_cache() {
     let bench = HubBench::new();

@@ -11,11 +11,11 @@ settings! {
     timesteps "timesteps": usize = 5, Form::Whole(0, 1000), "DragNeXt, implementation details: T - T' = 38 - 33";
     /// Iterations of the optimisation at each of these timesteps.
     iterations "iterations": usize = 10, Form::Whole(1, 1000), "DragNeXt, implementation details: K = 10";
-    /// Timesteps over which a region's aim moves from its handle to its target; 0 aims at the target from the start. `auto` is 0 with the moved start, 5 with the paper's.
+    /// Timesteps over which a region's intermediate target moves from its handle to its target; 0 uses the target from the start. `auto` is 0 with `--start moved` and 5 with `--start paper`.
     ramp "ramp": RampLength = RampLength::Auto, Form::WordOr("auto", 1000), "DragNeXt, Eq. 5 and the progress beside it";
-    /// Learning rate of the latent's Adam.
+    /// Learning rate of the Adam optimiser of the latent.
     lr "lr": f64 = 0.02, Form::Above(0.0, 100.0), "DragNeXt, Eq. 6 and implementation details: 2e-2";
-    /// Weight of the term that holds uneditable cells at the reference latent.
+    /// Weight of the loss term that keeps cells outside the editable area close to the reference latent.
     mask_weight "mask_weight": f64 = 0.2, Form::Within(0.0, 1e6), "R_M of DragNeXt, Eq. 7; its released code: lambda = 0.2";
     /// Factor of the feature loss.
     loss_scale "loss_scale": f64 = 10.0, Form::Above(0.0, 1e6), "DragNeXt, Eq. 7; its released code: 10";
@@ -23,7 +23,7 @@ settings! {
     taps "taps": Taps = Taps(vec![3]), Form::Stages(4), "DragNeXt, implementation details: all stages; its released code: 3";
     /// Latent that the optimisation starts from: `moved` copies an object's inverted noise to its target and fills the vacated area with background and fresh noise; `paper` is the inverted latent.
     start "start": Start = Start::Moved, Form::Words(&["moved", "paper"]), "dragnext, after RegionDrag's copy of the region, arXiv 2407.18247; `paper` is DragNeXt's form";
-    /// Form of the algorithm: `pbsi` is dragnext's, `literal` is the paper word by word, `literal-strict` the same without the first and the last timestep, as its loop is written.
+    /// Form of the algorithm: `pbsi` is dragnext's, `literal` is the paper word for word, `literal-strict` the same without the first and the last timestep, as in the loop of Algorithm 1.
     mode "mode": Mode = Mode::Pbsi, Form::Words(&["pbsi", "literal", "literal-strict"]), "DragNeXt, Algorithm 1";
     /// Resets cells outside the editable area to the reference latent after every update.
     hard_background "hard_background": bool = true, Form::Switch, "DragFlow, arXiv 2510.02253";

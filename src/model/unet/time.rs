@@ -20,10 +20,10 @@ pub(super) struct TimeEmbedding<B: Backend> {
     cached: Mutex<Shifts<B>>,
 }
 
-/// By the bits of the timestep: the shifts (1, 1, 1, out) of every residual block, in execution order.
+/// The shifts (1, 1, 1, out) of every residual block in execution order, by the bits of the timestep, in execution order.
 type Shifts<B> = BTreeMap<u64, Vec<Tensor<B>>>;
 
-/// The number of cached timesteps: more than those of an edit.
+/// Largest number of cached timesteps; more than an edit with the default settings has.
 const CAPACITY: usize = 128;
 
 impl<B: Backend> TimeEmbedding<B> {

@@ -47,7 +47,7 @@ fn outputs_are_checked_as_in_an_edit() {
         (&["-o", "look.jpg"], "results are PNG files"),
         (
             &["-o", "look.png", "--strip", "small.png"],
-            "small.png: is 80 x 96 pixels, the picture is 96 x 96",
+            "small.png: is 80 x 96 pixels, but the picture is 96 x 96",
         ),
         (
             &["-o", "look.png", "--size", "3"],

@@ -6,7 +6,7 @@ use crate::bench::numbers::Numbers;
 use dragnext::kernels::cpu::Cpu;
 use dragnext::kernels::{AdamStep, Backend};
 
-/// Kingma and Ba, arXiv 1412.6980, algorithm 1, with the decay of Loshchilov and Hutter, arXiv 1711.05101, algorithm 2.
+/// Kingma and Ba, arXiv 1412.6980, algorithm 1, with the decoupled weight decay of Loshchilov and Hutter, arXiv 1711.05101, algorithm 2.
 #[test]
 fn adam_follows_the_papers() {
     let mut numbers = Numbers::new(15);

@@ -48,7 +48,7 @@ impl Scratch {
 pub(super) struct Task<'a> {
     pub(super) blocks: &'a Blocks,
     pub(super) keys: usize,
-    /// Factor of the scores, times log2(e), so that exponentials are powers of two.
+    /// Scale of the scores times log2(e), so that the softmax uses exp2.
     pub(super) scale: f32,
     pub(super) q: Tokens<'a>,
     pub(super) packed: &'a [f32],
@@ -155,7 +155,8 @@ impl Task<'_> {
             }
         }
         let (scale, shift) = (simd.splat_f32s(self.scale), simd.splat_f32s(shifts[row]));
-        // Subtract before scaling: the difference is exact if it is small, and never positive at the largest score.
+        // Subtract before scaling: the difference of two close scores is exact, so a score equal to the shift gives exactly 1. A score may exceed
+        // the shift by up to SLACK after scaling.
         let (whole, partial) = S::as_mut_simd_f32s(scores).0.split_at_mut(keys / lanes);
         let mut total = *sum;
         for score in whole {
@@ -164,7 +165,7 @@ impl Task<'_> {
         }
         for score in partial {
             *score = exp2(simd, simd.mul_f32s(simd.sub_f32s(*score, shift), scale));
-            // The lanes behind the last key hold copies of its score. The product with v ignores them.
+            // The lanes past the last key hold copies of its score, which must not be summed. The product with v ignores them.
             let counted = simd.mask_between_m32s(0, (keys % lanes) as u32).mask();
             total = simd.add_f32s(
                 total,
@@ -183,7 +184,7 @@ impl Task<'_> {
                 .reduce_sum_f32s(S::as_simd_f32s(&self.scratch.sums[row * lanes..][..lanes]).0[0]);
             *stat = self.scratch.shifts[row] * self.scale * LN_2 + sum.ln();
             let inverse = 1.0 / sum;
-            // SAFETY: no two tasks have the same picture, head and queries.
+            // SAFETY: no two tasks share batch element, head and queries, so their outputs do not overlap.
             let to = unsafe { self.o.slice_mut(self.o_first + row * self.q.stride, size) };
             to.iter_mut()
                 .zip(&self.scratch.o[row * self.blocks.vectors * lanes..])
@@ -225,7 +226,7 @@ impl<S: Simd> Finish<S> for Scores<'_> {
         vector: usize,
         sums: [S::f32s; V],
     ) {
-        // SAFETY: the caller guarantees it.
+        // SAFETY: the caller guarantees that row and vectors lie inside a product for which `fits` returned true.
         unsafe {
             let largest = self
                 .largest
