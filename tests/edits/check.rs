@@ -351,7 +351,8 @@ fn a_failed_edit_does_not_stop_the_others() {
 #[cfg(all(unix, feature = "failpoints"))]
 #[test]
 fn a_signal_stops_the_check() {
-    let (mut child, _) = Golden::blessed().check(&[]).start_at("wait_in_encode");
+    let golden = Golden::blessed();
+    let (mut child, _stderr) = golden.check(&[]).start_at("wait_in_encode");
     crate::bench::program::send("TERM", &child);
     assert_eq!(child.wait().unwrap().code(), Some(143));
 }

@@ -9,7 +9,7 @@ mod run;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 
 pub(crate) use ended::{Ended, Record};
 pub(crate) use run::Run;
@@ -63,6 +63,7 @@ impl Bench {
             .env("DRAGNEXT_CACHE_LIMIT", "0")
             .env("DRAGNEXT_DEVICE", "cpu")
             .current_dir(self.folder())
+            .stdin(Stdio::null())
             .args(arguments);
         Run::of(command)
     }
@@ -86,6 +87,7 @@ pub(crate) fn under(mut outer: Command, inner: &Command) -> Command {
         outer.env(name, value.unwrap_or_default());
     }
     outer.current_dir(inner.get_current_dir().unwrap());
+    outer.stdin(Stdio::null());
     outer
 }
 
