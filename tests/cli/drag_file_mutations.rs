@@ -1,6 +1,6 @@
 //! Mutations of valid drag files: none makes the parser, the plan or the messages panic or take long.
 //!
-//! `PROPTEST_CASES=100000 cargo test --release --test cli drag_file_mutations -- --nocapture` tries more of them and prints the times.
+//! `PROPTEST_CASES=100000 cargo test --release --features failpoints,cuda --test cli drag_file_mutations -- --nocapture` tries more of them and prints the times.
 
 use std::cell::Cell;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! `assets/cli.md`, the reference of the command line, is generated from the program's own help and from its lists of error and
 //! warning kinds. After a change of either:
 //!
-//!     UPDATE=1 cargo test --release --features failpoints --test cli reference
+//!     UPDATE=1 cargo test --release --features failpoints,cuda --test cli reference
 
 use std::fmt::Write;
 use std::path::Path;

@@ -3,7 +3,7 @@
 //!
 //!     python3 tests/peer/full_size.py make DIR/model
 //!     python3 tests/peer/full_size.py predict DIR/model DIR/predicted.safetensors --vae
-//!     DRAGNEXT_FULL_SIZE=DIR cargo test --release --test numerics full_size -- --nocapture
+//!     DRAGNEXT_FULL_SIZE=DIR cargo test --release --features failpoints,cuda --test numerics full_size -- --nocapture
 
 use std::path::PathBuf;
 

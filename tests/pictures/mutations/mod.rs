@@ -1,7 +1,7 @@
 //! Random mutations of pictures and masks: reading any file ends with a picture or an error.
 //!
 //! Mutations change the parts of a file (chunks, segments), with lengths and checksums corrected so that they pass the first checks,
-//! and its bytes. `PROPTEST_CASES=10000 cargo test --release --test pictures mutations -- --nocapture` tries 10^4 of
+//! and its bytes. `PROPTEST_CASES=10000 cargo test --release --features failpoints,cuda --test pictures mutations -- --nocapture` tries 10^4 of
 //! them and prints the outcomes.
 
 mod changes;
