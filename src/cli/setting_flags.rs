@@ -97,7 +97,10 @@ impl Args for SettingFlags {
             .env("DRAGNEXT_METHOD")
             .hide_env(true)
             .value_parser(PossibleValuesParser::new(names))
-            .help("Drag method [default: that of the drag file, else pbsi]");
+            .help(format!(
+                "Drag method [default: that of the drag file, else {}]",
+                Method::default().name()
+            ));
         settings()
             .into_iter()
             .fold(command.arg(method), |command, (heading, setting)| {

@@ -38,6 +38,9 @@ use crate::settings::{Group, Overrides, SHARED, SettingsGroup};
 pub use scene::{Dragged, Scene};
 
 /// What a method needs from an edit.
+///
+/// A need that no method has yet becomes a field here, and the pipeline puts what it asks for into the [`Scene`]: the latents of the inversion
+/// ([`crate::diffusion::invert::trajectory`]), stored keys and values, gradients to the text embedding, the VAE decoder's backward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
     /// A LoRA trained on the picture. When false, none is trained whatever the LoRA's settings; a given one is still merged.

@@ -156,15 +156,17 @@ impl Serialize for Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::method::pbsi::Mode;
     use crate::settings::LoraSeed;
 
     #[test]
     fn values_are_resolved_group_by_group() {
         let given = Overrides::from([("lr", 0.5), ("lora_lr", 0.25), ("strength", 0.5)]);
         let settings = Settings::resolve(&Choice::of(given)).expect("the values are within bounds");
-        let MethodSettings::Pbsi(pbsi) = &settings.method;
-        assert_eq!((pbsi.lr, pbsi.mode), (0.5, Mode::Pbsi));
+        let values = settings.values();
+        assert_eq!(
+            (&values["lr"], &values["mode"]),
+            (&0.5.into(), &"pbsi".into())
+        );
         assert_eq!((settings.lora.lr, settings.lora.steps), (0.25, 70));
         assert_eq!(settings.executed_steps(), 25);
     }
