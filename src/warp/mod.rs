@@ -1,0 +1,2 @@
+//! The warped picture: what a drag means for pixels, without a model.
+
