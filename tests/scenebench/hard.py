@@ -1,7 +1,7 @@
 """The hard suite: scenes on which carrying the region along is wrong somewhere. Kinds are as in plain.py; every kind cycles through several edits."""
 import math
 import numpy as np
-from edits import MARGIN, SIZE, deformation, ellipse, free, hinge, point, radius, rotation, translation
+from edits import MARGIN, SIZE, deformation, free, hinge, point, radius, rotation, translation
 from regions import covers
 from scenes import BACKGROUNDS, COLORS, KINDS, distance, local, sample, segment
 
