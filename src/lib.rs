@@ -112,6 +112,7 @@ pub mod region;
 pub mod report;
 pub mod settings;
 pub mod warning;
+mod warp;
 
 pub use editor::Editor;
 pub use error::Error;
