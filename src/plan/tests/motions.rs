@@ -188,6 +188,22 @@ fn motions_by_less_than_a_pixel_are_left_out() {
     assert_eq!(plan(&[turn]).regions.len(), 1, "a turn in place");
 }
 
+/// Following it would take minutes.
+#[test]
+fn a_draft_has_no_region_that_turns_on_its_way_to_a_point_far_outside() {
+    let far = "\"handle\": [60, 60], \"target\": [1e6, 60], \"angle\": 3600";
+    let file = drag("", &[region("translation", BOX, far)]);
+    let Draft { plan, faults } = Plan::draft(
+        &file,
+        Path::new("drag.json"),
+        SIZE,
+        &Settings::default(),
+        256,
+    );
+    assert_eq!(faults[0].kind, ErrorKind::InstructionPointOutside);
+    assert!(plan.regions.is_empty() && plan.still.is_empty());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
     #[test]
