@@ -172,6 +172,20 @@ impl Region {
         })
     }
 
+    /// Returns the top left and bottom right corner of an upright rectangle around the region before and after the drag; `None` for an empty
+    /// region.
+    pub fn reach(&self) -> Option<(Point, Point)> {
+        let (low, high) = self.bounds?;
+        let pose = self.motion.at(1.0);
+        let after = self.corners()?.map(|corner| pose.forward(corner));
+        Some(after.into_iter().fold((low, high), |(low, high), corner| {
+            (
+                Point::new(low.x.min(corner.x), low.y.min(corner.y)),
+                Point::new(high.x.max(corner.x), high.y.max(corner.y)),
+            )
+        }))
+    }
+
     /// Returns whether the motion is invisible: less than a pixel of the image, or less than 0.06 degrees.
     pub fn is_still(&self) -> bool {
         match self.motion {

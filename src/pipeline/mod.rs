@@ -49,8 +49,19 @@ pub struct Work<'a> {
     pub plan: &'a Plan,
     /// The working picture (padded height, padded width, 3) in -1..1.
     pub picture: Vec<f32>,
+    /// The warped picture, for methods that start from it and for results that carry its detail.
+    pub warped: Option<WarpedWork>,
     /// A LoRA to use instead of training one.
     pub lora: Option<LoraFile>,
+}
+
+/// The warped picture at working size.
+#[derive(Debug, Clone)]
+pub struct WarpedWork {
+    /// As [`Work::picture`].
+    pub picture: Vec<f32>,
+    /// For each latent cell, the share of its pixels that the picture has anew.
+    pub new: Vec<f32>,
 }
 
 /// One of several edits that run side by side.

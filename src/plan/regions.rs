@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::checks;
 use super::findings::Findings;
-use super::shapes::SourceArea;
+use super::shapes::{POINT_RADIUS, SourceArea};
 use crate::drag_file::{Drag, DragRegion, Turn};
 use crate::error::ErrorKind;
 use crate::geometry::{Frame, PointPair};
@@ -31,7 +31,7 @@ pub(super) fn region(
     if has_motion {
         checks::points(findings, id, drag, &place, frame);
     }
-    let mask = area?.on_working(frame);
+    let mask = area?.on_working(frame, POINT_RADIUS);
     if let Some(shape) = drag.shape() {
         checks::area(findings, id, shape, &mask, &place("/region"), frame);
     }
@@ -47,6 +47,15 @@ pub(super) fn region(
         check_cells(findings, drag, &region, &place, frame);
     }
     Some(region)
+}
+
+/// Returns a region of the drag file at the picture's own resolution, in the coordinates of the frame's window.
+pub(super) fn native(region: &DragRegion, area: &SourceArea, frame: &Frame) -> Region {
+    let DragRegion { id, drag } = region;
+    let native = frame.native();
+    let mask = area.on_working(&native, POINT_RADIUS / frame.scale().mean());
+    let (motion, points) = motion(drag, &mask, &native);
+    Region::new(id.clone(), drag.kind(), mask, motion, points, &native)
 }
 
 /// Returns the motion of a region and its handle and target, in working coordinates.

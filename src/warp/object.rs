@@ -40,7 +40,7 @@ pub(crate) fn object(picture: &Raster, drawn: &Mask) -> Object {
 }
 
 /// Returns the region as drawn, with a softened edge.
-fn as_drawn(picture: &Raster, drawn: &Mask) -> Object {
+pub(crate) fn as_drawn(picture: &Raster, drawn: &Mask) -> Object {
     Object {
         opacity: softened(drawn),
         colour: picture.clone(),

@@ -5,14 +5,17 @@ mod optimisation;
 mod progress;
 mod settings;
 
+use crate::diffusion::kept::{CellContent, KeptTrajectory};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
-use crate::method::parts::moved_start;
-use crate::method::{Cost, DragMethod, Dragged, Misfit, Needs, Scene, Subject, Targets};
+use crate::method::parts::{moved_start, warped_start};
+use crate::method::{
+    Cost, DragMethod, Dragged, Misfit, Needs, Scene, StartPicture, Subject, Targets,
+};
 use crate::model::unet::Network;
 use crate::progress::Progress;
-use crate::settings::Overrides;
+use crate::settings::{Overrides, TrajectoryChoice};
 
 use optimisation::Optimisation;
 pub use progress::ProgressSchedule;
@@ -28,6 +31,11 @@ impl DragMethod for PbsiSettings {
             lora: true,
             edit_prompt: false,
             targets: Targets::Regions,
+            start: match self.start {
+                Start::Warped => StartPicture::Warped,
+                Start::Moved | Start::Paper => StartPicture::Original,
+            },
+            original: false,
         }
     }
 
@@ -66,10 +74,17 @@ impl DragMethod for PbsiSettings {
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Dragged<B>> {
-        let start = match self.start {
-            Start::Paper => scene.inverted.clone(),
-            Start::Moved => moved_start(&mut scene),
+        let (start, contents) = match self.start {
+            Start::Paper => {
+                let cells = scene.frame.latent_grid().len();
+                let inverted = scene.trajectory.inverted().clone();
+                (inverted, (0..cells).map(CellContent::Of).collect())
+            }
+            Start::Moved => moved_start(&mut scene, self.vacated_noise),
+            Start::Warped => warped_start(&mut scene, self.vacated_noise),
         };
-        Optimisation::new(&scene, self).run(start, progress, interrupt)
+        let kept = (scene.diffusion.trajectory == TrajectoryChoice::Kept)
+            .then(|| KeptTrajectory::new(scene.trajectory.clone(), &contents));
+        Optimisation::new(&scene, self).run(start, kept, progress, interrupt)
     }
 }

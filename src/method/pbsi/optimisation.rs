@@ -4,6 +4,7 @@ use super::feature_loss::{FeatureLoss, Reduction};
 use super::progress::ProgressSchedule;
 use super::settings::{Mode, PbsiSettings};
 use crate::diffusion::denoise::Pair;
+use crate::diffusion::kept::KeptTrajectory;
 use crate::diffusion::{Grid, Schedule, require_finite};
 use crate::error::{Error, Result};
 use crate::failpoint;
@@ -46,8 +47,9 @@ struct TimestepTarget<'a, B: Backend> {
 }
 
 impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
-    pub(super) fn new<'s: 'a>(scene: &Scene<'s, B, N>, settings: &'a PbsiSettings) -> Self {
-        let backend = scene.inverted.backend();
+    pub(super) fn new(scene: &'a Scene<B, N>, settings: &'a PbsiSettings) -> Self {
+        let reference = scene.trajectory.inverted();
+        let backend = reference.backend();
         let frozen = scene
             .editable
             .map(|editable| Frozen::new(backend, editable, &scene.frame));
@@ -59,7 +61,7 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
             regions: scene.regions,
             frame: scene.frame,
             frozen,
-            reference: scene.inverted,
+            reference,
             settings,
             progress: ProgressSchedule::new(settings),
         }
@@ -72,6 +74,7 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
     pub(super) fn run(
         &self,
         start: Tensor<B>,
+        kept: Option<KeptTrajectory<B>>,
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Dragged<B>> {
@@ -110,10 +113,14 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
                 edit: self.stepped(&pair.edit, &noise, t, losses.len().max(1))?,
                 reference,
             };
+            if let Some(kept) = &kept {
+                pair = kept.corrected(pair, t);
+            }
         }
         Ok(Dragged {
             start,
             pair,
+            kept,
             steps,
             losses,
             diverged,

@@ -21,8 +21,10 @@ settings! {
     loss_scale "loss_scale": f64 = 10.0, Form::Above(0.0, 1e6), "DragNeXt, Eq. 7; its released code: 10";
     /// Decoder stages whose outputs are compared, 1 to 4, separated by commas on the command line.
     taps "taps": Taps = Taps(vec![3]), Form::Stages(4), "DragNeXt, implementation details: all stages; its released code: 3";
-    /// Latent that the optimisation starts from: `moved` copies an object's inverted noise to its target and fills the vacated area with background and fresh noise; `paper` is the inverted latent.
-    start "start": Start = Start::Moved, Form::Words(&["moved", "paper"]), "dragnext, after RegionDrag's copy of the region, arXiv 2407.18247; `paper` is DragNeXt's form";
+    /// Latent that the optimisation starts from: `warped` is the inverted latent of the warped picture; `moved` copies an object's inverted noise to its target and fills the vacated area with background; `paper` is the inverted latent.
+    start "start": Start = Start::Warped, Form::Words(&["warped", "moved", "paper"]), "dragnext; `moved` after RegionDrag's copy of the region, arXiv 2407.18247; `paper` is DragNeXt's form";
+    /// Share of fresh noise in the vacated area: 0 trusts the fill, 1 lets the model paint it anew. `paper` vacates nothing.
+    vacated_noise "vacated_noise": f64 = 0.6, Form::Within(0.0, 1.0), "RegionDrag, arXiv 2407.18247, its interface: 0.6";
     /// Form of the algorithm: `pbsi` is dragnext's, `literal` is the paper word for word, `literal-strict` the same without the first and the last timestep, as in the loop of Algorithm 1.
     mode "mode": Mode = Mode::Pbsi, Form::Words(&["pbsi", "literal", "literal-strict"]), "DragNeXt, Algorithm 1";
     /// Resets cells outside the editable area to the reference latent after every update.
@@ -54,7 +56,7 @@ impl PbsiSettings {
     pub fn ramp_length(&self) -> usize {
         match (self.ramp, self.start) {
             (RampLength::Timesteps(length), _) => length,
-            (RampLength::Auto, Start::Moved) => 0,
+            (RampLength::Auto, Start::Warped | Start::Moved) => 0,
             (RampLength::Auto, Start::Paper) => 5,
         }
     }
@@ -64,6 +66,8 @@ impl PbsiSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Start {
+    /// The inverted latent of the warped picture, with fresh noise in the vacated area.
+    Warped,
     /// The inverted latent with every object's noise at its target, and background with fresh noise in the vacated area.
     Moved,
     /// The inverted latent.
