@@ -5,8 +5,6 @@
 
 mod motion;
 
-use std::f64::consts::TAU;
-
 use serde::Serialize;
 
 use crate::geometry::{Frame, Grid, Point, PointPair, Scale, Size};
@@ -20,6 +18,10 @@ pub use motion::Motion;
 const STILL_PIXELS: f64 = 1.0;
 /// A turn by less than this many degrees counts as no motion.
 const STILL_DEGREES: f64 = 0.06;
+/// Curved paths are measured in chords that turn by at most this many radians; their length is right to a thousandth.
+const TURN_STEP: f64 = 0.1;
+/// Number of pixels whose paths are measured, about, when they are curved.
+const MEASURED: usize = 4096;
 
 /// The type of a region in the drag file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -31,6 +33,10 @@ pub enum RegionKind {
     Deformation,
     /// An object turns about a centre.
     Rotation,
+    /// An object grows or shrinks about a centre.
+    Scale,
+    /// An object moves, turns and stretches as three points of it do.
+    Affine,
     /// A single point moves, for methods that track points. A method that moves regions takes it as the translation of a small
     /// disc around the handle.
     Point,
@@ -38,10 +44,12 @@ pub enum RegionKind {
 
 impl RegionKind {
     /// All kinds, in the order of messages and help.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
         Self::Translation,
         Self::Deformation,
         Self::Rotation,
+        Self::Scale,
+        Self::Affine,
         Self::Point,
     ];
 
@@ -51,6 +59,8 @@ impl RegionKind {
             Self::Translation => "translation",
             Self::Deformation => "deformation",
             Self::Rotation => "rotation",
+            Self::Scale => "scale",
+            Self::Affine => "affine",
             Self::Point => "point",
         }
     }
@@ -61,7 +71,17 @@ impl RegionKind {
             Self::Translation => "A whole object moves; background appears where it was.",
             Self::Deformation => "A part of an object moves and stretches the rest.",
             Self::Rotation => "An object turns about a centre.",
+            Self::Scale => "An object grows or shrinks about a centre.",
+            Self::Affine => "An object moves, turns and stretches as three points of it do.",
             Self::Point => "A single point moves; pbsi drags a small disc around it.",
+        }
+    }
+
+    /// Returns whether background appears where the region was: an object leaves its place, a deformed part only stretches.
+    pub const fn vacates(self) -> bool {
+        match self {
+            Self::Translation | Self::Rotation | Self::Scale | Self::Affine | Self::Point => true,
+            Self::Deformation => false,
         }
     }
 }
@@ -81,7 +101,9 @@ pub struct Region {
     ///
     /// Translations, deformations and points have those of the drag file. The target of a rotation is the handle turned about the
     /// centre, which lies on the handle's circle even where the drag file's target does not. A rotation that is given by its
-    /// angle alone has no handle in the file; its handle is the centroid of its mask.
+    /// angle alone has no handle in the file; its handle is the centroid of its mask. The target of a scale is where the handle
+    /// moves, on the ray from the centre through it. The handle of a scale that is given by its factor is the pixel of its mask
+    /// that is furthest from the centre, which moves most. An affine region has its first handle and target.
     pub points: PointPair,
     bounds: Option<(Point, Point)>,
     content: Size,
@@ -141,11 +163,13 @@ impl Region {
 
     /// Returns the cells under the moved mask's bounding box, in ascending order. They include every covered cell.
     fn near_cells(&self, pose: Pose, grid: &Grid) -> impl Iterator<Item = usize> + use<> {
-        let corners = self
+        let hull: Vec<Point> = self
             .corners()
-            .map(|corners| corners.map(|corner| pose.forward(corner)));
+            .into_iter()
+            .flat_map(|corners| pose.hull(corners))
+            .collect();
         let cells = |along: fn(&Point) -> f64, count: usize| {
-            let places = corners.iter().flatten().map(along);
+            let places = hull.iter().map(along);
             let (from, to) = places
                 .fold((f64::INFINITY, f64::NEG_INFINITY), |(from, to), place| {
                     (from.min(place), to.max(place))
@@ -154,30 +178,22 @@ impl Region {
                 ..((to / grid.cell).max(-1.0) + 1.0).min(count as f64) as usize
         };
         let (columns, rows, width) = (
-            cells(|corner| corner.x, grid.columns),
-            cells(|corner| corner.y, grid.rows),
+            cells(|place| place.x, grid.columns),
+            cells(|place| place.y, grid.rows),
             grid.columns,
         );
         rows.flat_map(move |row| columns.clone().map(move |column| row * width + column))
     }
 
     fn corners(&self) -> Option<[Point; 4]> {
-        self.bounds.map(|(low, high)| {
-            [
-                low,
-                Point::new(high.x, low.y),
-                high,
-                Point::new(low.x, high.y),
-            ]
-        })
+        self.bounds.map(|(low, high)| corners(low, high))
     }
 
     /// Returns the top left and bottom right corner of an upright rectangle around the region before and after the drag; `None` for an empty
     /// region.
     pub fn reach(&self) -> Option<(Point, Point)> {
         let (low, high) = self.bounds?;
-        let pose = self.motion.at(1.0);
-        let after = self.corners()?.map(|corner| pose.forward(corner));
+        let after = self.motion.at(1.0).hull(self.corners()?);
         Some(after.into_iter().fold((low, high), |(low, high), corner| {
             (
                 Point::new(low.x.min(corner.x), low.y.min(corner.y)),
@@ -186,11 +202,16 @@ impl Region {
         }))
     }
 
-    /// Returns whether the motion is invisible: less than a pixel of the image, or less than 0.06 degrees.
+    /// Returns whether the motion is invisible: no point moves by a pixel of the image or more and, where the region turns, it turns by
+    /// less than 0.06 degrees.
     pub fn is_still(&self) -> bool {
+        let turns = |angle: f64| angle.abs().to_degrees() >= STILL_DEGREES;
+        let longest = || self.speed() / self.scale.mean();
         match self.motion {
             Motion::Shift { .. } => self.moved_px() < STILL_PIXELS,
-            Motion::Turn { angle, .. } => angle.abs().to_degrees() < STILL_DEGREES,
+            Motion::Turn { angle, .. } => !turns(angle),
+            Motion::Affine { angle, .. } => !turns(angle) && longest() < STILL_PIXELS,
+            Motion::Scale { .. } | Motion::Anchored { .. } => longest() < STILL_PIXELS,
         }
     }
 
@@ -199,13 +220,36 @@ impl Region {
         match self.motion {
             Motion::Shift { dx, dy } => (dx / self.scale.x).hypot(dy / self.scale.y),
             Motion::Turn { center, angle } => {
-                let radii = self.pixels().map(|point| point.distance(center));
-                let (count, sum) = radii.fold((0_usize, 0.0), |(count, sum), radius| {
-                    (count + 1, sum + radius)
-                });
-                angle.abs() * sum / count.max(1) as f64 / self.scale.mean()
+                let (sum, count) = totals(self.pixels().map(|point| point.distance(center)));
+                angle.abs() * sum / count / self.scale.mean()
+            }
+            Motion::Scale { .. } | Motion::Affine { .. } | Motion::Anchored { .. } => {
+                let chords = self.motion.chords(TURN_STEP);
+                let poses: Vec<Pose> = (1..=chords)
+                    .map(|chord| self.motion.at(chord as f64 / chords as f64))
+                    .collect();
+                let length = |point: Point| {
+                    let path = poses.iter().map(|pose| pose.forward(point));
+                    path.fold((0.0, point), |(length, from), to| {
+                        (length + from.distance(to), to)
+                    })
+                    .0
+                };
+                let stride = (self.mask.count() / MEASURED).max(1);
+                let (sum, count) = totals(self.pixels().step_by(stride).map(length));
+                sum / count / self.scale.mean()
             }
         }
+    }
+
+    /// Returns an upper bound of the speed of the region's points while they are in the image, in working pixels per unit of progress.
+    fn speed(&self) -> f64 {
+        let image = corners(
+            Point::new(0.0, 0.0),
+            Point::new(self.content.width as f64, self.content.height as f64),
+        );
+        self.corners()
+            .map_or(0.0, |corners| self.motion.speed(corners, image))
     }
 
     /// Returns the share of the region's pixels that the whole drag moves out of the image.
@@ -225,20 +269,8 @@ impl Region {
     /// Marks in `swept`, a mask of the grid's size, the cells of `grid` that the region covers during the drag. The drag is sampled
     /// at 33 positions or more, between which no point moves by more than `step` working pixels.
     pub fn sweep(&self, grid: &Grid, step: f64, swept: &mut Mask) {
-        let (end, length) = match self.motion {
-            Motion::Shift { dx, dy } => (1.0, dx.hypot(dy)),
-            Motion::Turn { center, angle } => {
-                // More turns sweep the same area as one full turn.
-                let end = (TAU / angle.abs()).min(1.0);
-                let radius = self
-                    .corners()
-                    .into_iter()
-                    .flatten()
-                    .map(|corner| corner.distance(center))
-                    .fold(0.0, f64::max);
-                (end, radius * angle.abs() * end)
-            }
-        };
+        let end = self.motion.covering();
+        let length = self.speed() * end;
         let samples = ((length / step).ceil() as usize).max(32);
         for sample in 0..=samples {
             let pose = self.motion.at(end * sample as f64 / samples as f64);
@@ -258,6 +290,24 @@ impl Region {
             .zip(&self.mask.data)
             .filter_map(|(centre, inside)| inside.then_some(centre))
     }
+}
+
+/// Returns the corners of a rectangle.
+fn corners(low: Point, high: Point) -> [Point; 4] {
+    [
+        low,
+        Point::new(high.x, low.y),
+        high,
+        Point::new(low.x, high.y),
+    ]
+}
+
+/// Returns the sum of lengths and their number, at least 1.
+fn totals(lengths: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (sum, count) = lengths.fold((0.0, 0_usize), |(sum, count), length| {
+        (sum + length, count + 1)
+    });
+    (sum, count.max(1) as f64)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::drag_file::{Drag, DragFile, DragRegion, Editable, Shape, Turn};
+use crate::drag_file::{Drag, DragFile, DragRegion, Editable, Growth, Shape, Turn};
 use crate::edit::{NoteHeader, ParsedNote};
 use crate::error::Result;
 use crate::escape;
@@ -113,9 +113,30 @@ fn describe(region: &DragRegion) -> String {
         format!("from {} to {}", point(*handle), point(*target))
     };
     let moves = match &region.drag {
-        Drag::Translation { points, .. }
-        | Drag::Deformation { points, .. }
-        | Drag::Point { points } => from_to(points),
+        Drag::Translation { points, angle, .. } => {
+            let turns = angle
+                .map(|angle| format!(", turned by {angle} degrees"))
+                .unwrap_or_default();
+            from_to(points) + &turns
+        }
+        Drag::Deformation { points, anchor, .. } => {
+            let stays = anchor
+                .map(|anchor| format!(", anchored at {}", point(anchor)))
+                .unwrap_or_default();
+            from_to(points) + &stays
+        }
+        Drag::Point { points } => from_to(points),
+        Drag::Scale { center, growth, .. } => {
+            let grows = match growth {
+                Growth::Points(points) => from_to(points),
+                Growth::Factor { factor } => format!("by {factor}"),
+            };
+            format!("about {}, {grows}", point(*center))
+        }
+        Drag::Affine { .. } => {
+            let pairs: Vec<String> = region.drag.pairs().iter().map(from_to).collect();
+            pairs.join(", ")
+        }
         Drag::Rotation { center, turn, .. } => {
             let turns = match turn {
                 Turn::Points(points) => from_to(points),

@@ -3,6 +3,7 @@
 //! Parsing is strict and reports all faults at once, each with a JSON pointer, a line and a column. Nothing here reads the image;
 //! [`crate::plan`] checks what depends on its size, and reports faults with places in the same file.
 
+mod drag;
 mod overrides;
 mod parse;
 mod reader;
@@ -20,11 +21,12 @@ use std::path::Path;
 
 use crate::error::{DragFileFault, Error, Result};
 
+pub use drag::{Drag, Growth, Turn};
 pub(crate) use reader::MAX_FAULTS;
 pub use schema::schema;
 pub(crate) use suggestion::did_you_mean;
 pub use template::{SCHEMA_FILE, template};
-pub use types::{Drag, DragFile, DragRegion, Editable, Shape, Turn};
+pub use types::{DragFile, DragRegion, Editable, Shape};
 
 /// Maximum size of a file in bytes; a larger file is rejected before it is read.
 pub const MAX_BYTES: u64 = 16 << 20;

@@ -1,5 +1,6 @@
 //! The parser of drag files: from bytes to a [`DragFile`], or to all faults of the file.
 
+mod motion;
 mod region;
 mod shape;
 
@@ -17,7 +18,8 @@ use super::{DragFile, DragRegion, Editable, MAX_BYTES, MAX_REGIONS};
 use crate::error::{DragFileFault, ErrorKind, SourceText};
 use crate::settings::Overrides;
 
-pub(super) use region::{MAX_DEGREES, MAX_ID};
+pub(super) use motion::{FACTORS, KEYS, MAX_DEGREES, keys};
+pub(super) use region::MAX_ID;
 
 /// The version of the format that this program reads.
 pub(super) const VERSION: u32 = 1;

@@ -305,6 +305,20 @@ impl<'a> Reader<'a> {
         self.coordinates(node, "[x, y]")
             .map(|[x, y]| Point::new(x, y))
     }
+
+    /// Returns a list of three points.
+    pub(super) fn three_points(&mut self, node: &Node<'a>) -> Option<[Point; 3]> {
+        const FORM: &str = "[[x, y], [x, y], [x, y]]";
+        let list = self.list(node, FORM)?;
+        if list.len() != 3 {
+            let message = format!("expected {FORM}, found a list of {}", list.len());
+            self.fault(ErrorKind::InstructionType, node, message);
+            return None;
+        }
+        let points: Vec<Option<Point>> = list.iter().map(|entry| self.point(entry)).collect();
+        let points: Vec<Point> = points.into_iter().collect::<Option<_>>()?;
+        points.try_into().ok()
+    }
 }
 
 /// Quotes text of the file for a message: in backticks, escaped, truncated.

@@ -1,10 +1,11 @@
 //! The JSON schema of drag files, built from the same tables as the parser, for editors that complete and check a drag file.
 //!
-//! The parser checks more than a schema can express: repeated names, the order of edges, corners on one line.
+//! The parser checks more than a schema can express: repeated names, the order of edges, corners on one line,
+//! motions that fold or mirror.
 
 use serde_json::{Map, Value, json};
 
-use super::parse::{MAX_DEGREES, MAX_ID, VERSION};
+use super::parse::{FACTORS, KEYS, MAX_DEGREES, MAX_ID, VERSION, keys};
 use super::reader::MAX_COORDINATE;
 use super::{MAX_POINTS, MAX_REGIONS};
 use crate::method::{Method, groups, methods_with};
@@ -55,6 +56,7 @@ pub fn schema() -> Value {
             "comment": { "description": "Any value; it is ignored." },
             "coordinate": { "type": "number", "minimum": -MAX_COORDINATE, "maximum": MAX_COORDINATE },
             "point": list_of(2, "A point [x, y].", &json!({ "$ref": "#/$defs/coordinate" })),
+            "triangle": list_of(3, "Three points [[x, y], [x, y], [x, y]] that do not lie on one line.", &json!({ "$ref": "#/$defs/point" })),
             "shape": shape(),
             "region": region(),
         },
@@ -115,12 +117,8 @@ fn region() -> Value {
         .iter()
         .map(|kind| json!({ "const": kind.name(), "description": kind.description() }))
         .collect();
-    let by_points = json!({ "required": ["handle", "target"], "not": { "required": ["angle"] } });
-    let by_angle = json!({ "required": ["angle"], "not": any_of(&["handle", "target"]) });
-    let point =
-        json!({ "required": ["handle", "target"], "not": any_of(&["region", "center", "angle"]) });
-    let shifted =
-        json!({ "required": ["region", "handle", "target"], "not": any_of(&["center", "angle"]) });
+    let rules = RegionKind::ALL.map(|kind| json!({ "if": has_type(kind), "then": rule(kind) }));
+    let [least, most] = FACTORS;
     json!({
         "type": "object",
         "title": "region",
@@ -137,20 +135,54 @@ fn region() -> Value {
             "region": { "$ref": "#/$defs/shape", "description": "The area that is dragged; a `point` has none." },
             "handle": { "$ref": "#/$defs/point", "description": "Where the drag begins [x, y], inside the region." },
             "target": { "$ref": "#/$defs/point", "description": "Where the drag ends [x, y]." },
-            "center": { "$ref": "#/$defs/point", "description": "Centre [x, y] of a rotation; it may lie outside the picture." },
+            "center": { "$ref": "#/$defs/point", "description": "Centre [x, y] of a rotation or a scale; it may lie outside the picture." },
             "angle": {
                 "type": "number",
-                "description": "Angle of a rotation in degrees, counter-clockwise positive; instead of handle and target.",
+                "description": "Angle in degrees, counter-clockwise positive: of a rotation, instead of handle and target; of a translation, about the moving handle.",
                 "minimum": -MAX_DEGREES,
                 "maximum": MAX_DEGREES,
             },
+            "factor": {
+                "type": "number",
+                "description": "Factor of all lengths of a scale, instead of handle and target.",
+                "minimum": least,
+                "maximum": most,
+            },
+            "handles": { "$ref": "#/$defs/triangle", "description": "Where the drag of an affine region begins: three points [x, y] around it." },
+            "targets": { "$ref": "#/$defs/triangle", "description": "Where the drag of an affine region ends: the target [x, y] of each handle." },
+            "anchor": { "$ref": "#/$defs/point", "description": "A point [x, y] of a deformation that stays; the region stretches between it and the handle." },
         },
-        "if": has_type(RegionKind::Rotation),
-        "then": { "required": ["region", "center"], "oneOf": [by_points, by_angle] },
-        "else": { "if": has_type(RegionKind::Point), "then": point, "else": shifted },
+        "allOf": rules,
         "patternProperties": ignored(),
         "additionalProperties": false,
     })
+}
+
+/// Matches the keys that a region of a type must and may have.
+fn rule(kind: RegionKind) -> Value {
+    let one_of = |key: &str| {
+        json!([
+            { "required": ["handle", "target"], "not": any_of(&[key]) },
+            { "required": [key], "not": any_of(&["handle", "target"]) },
+        ])
+    };
+    let mut rule = match kind {
+        RegionKind::Translation | RegionKind::Deformation => {
+            json!({ "required": ["region", "handle", "target"] })
+        }
+        RegionKind::Rotation => {
+            json!({ "required": ["region", "center"], "oneOf": one_of("angle") })
+        }
+        RegionKind::Scale => json!({ "required": ["region", "center"], "oneOf": one_of("factor") }),
+        RegionKind::Affine => json!({ "required": ["region", "handles", "targets"] }),
+        RegionKind::Point => json!({ "required": ["handle", "target"] }),
+    };
+    let others: Vec<&str> = KEYS
+        .into_iter()
+        .filter(|key| !["id", "type"].contains(key) && !keys(kind).contains(key))
+        .collect();
+    rule["not"] = any_of(&others);
+    rule
 }
 
 /// Matches a region of one type.

@@ -52,6 +52,8 @@ pub fn template(picture: &str, size: Size) -> String {
         "`type`: `translation` moves an object and fills where it was,",
         "  `deformation` moves a part of an object and stretches the rest,",
         "  `rotation` turns an object about `center`, from `handle` to `target` or by `angle` degrees (counter-clockwise positive),",
+        "  `scale` grows or shrinks an object about `center`, from `handle` to `target` or by `factor`,",
+        "  `affine` moves, turns and stretches an object, so that three `handles` go to three `targets`,",
         "  `point` moves a single point, without `region`.",
         "`region`: the area that is dragged, as one of these shapes:",
         "  {{ \"rect\": [left, top, right, bottom] }}, {{ \"ellipse\": [center x, center y, radius x, radius y] }},",

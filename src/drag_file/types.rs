@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::Drag;
 use crate::error::{DragFileFault, ErrorKind, SourceText};
-use crate::geometry::{Point, PointPair, turn_angle};
 use crate::method::Method;
 use crate::outline::Outline;
-use crate::region::RegionKind;
 use crate::settings::Overrides;
 
 /// A drag file of version 1.
@@ -83,117 +82,6 @@ pub struct DragRegion {
     /// What is dragged, and how.
     #[serde(flatten)]
     pub drag: Drag,
-}
-
-/// What is dragged, and how: a variant for each `type`. All points are in pixels of the image.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-pub enum Drag {
-    /// A whole object moves by the vector from handle to target.
-    Translation {
-        /// The object.
-        #[serde(rename = "region")]
-        shape: Shape,
-        /// Handle, inside the shape, and target.
-        #[serde(flatten)]
-        points: PointPair,
-    },
-    /// A part of an object moves by the vector from handle to target.
-    Deformation {
-        /// The part.
-        #[serde(rename = "region")]
-        shape: Shape,
-        /// Handle, inside the shape, and target.
-        #[serde(flatten)]
-        points: PointPair,
-    },
-    /// An object turns about a centre.
-    Rotation {
-        /// The object.
-        #[serde(rename = "region")]
-        shape: Shape,
-        /// The point that stays in place.
-        center: Point,
-        /// How far it turns.
-        #[serde(flatten)]
-        turn: Turn,
-    },
-    /// A single point moves.
-    Point {
-        /// Handle and target.
-        #[serde(flatten)]
-        points: PointPair,
-    },
-}
-
-/// How far a rotation turns.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum Turn {
-    /// From the handle's direction to the target's as seen from the centre, the short way round.
-    Points(PointPair),
-    /// By an angle.
-    Angle {
-        /// Degrees, counter-clockwise on the screen positive; more than a full turn is allowed.
-        angle: f64,
-    },
-}
-
-impl Drag {
-    /// Returns the `type`.
-    pub const fn kind(&self) -> RegionKind {
-        match self {
-            Self::Translation { .. } => RegionKind::Translation,
-            Self::Deformation { .. } => RegionKind::Deformation,
-            Self::Rotation { .. } => RegionKind::Rotation,
-            Self::Point { .. } => RegionKind::Point,
-        }
-    }
-
-    /// Returns the area that is dragged; `None` for a point.
-    pub const fn shape(&self) -> Option<&Shape> {
-        match self {
-            Self::Translation { shape, .. }
-            | Self::Deformation { shape, .. }
-            | Self::Rotation { shape, .. } => Some(shape),
-            Self::Point { .. } => None,
-        }
-    }
-
-    /// Returns handle and target; `None` for a rotation that is given by its angle.
-    pub const fn points(&self) -> Option<PointPair> {
-        match self {
-            Self::Translation { points, .. }
-            | Self::Deformation { points, .. }
-            | Self::Point { points }
-            | Self::Rotation {
-                turn: Turn::Points(points),
-                ..
-            } => Some(*points),
-            Self::Rotation {
-                turn: Turn::Angle { .. },
-                ..
-            } => None,
-        }
-    }
-
-    /// Returns the centre of a rotation; `None` for other types.
-    pub const fn center(&self) -> Option<Point> {
-        match self {
-            Self::Rotation { center, .. } => Some(*center),
-            Self::Translation { .. } | Self::Deformation { .. } | Self::Point { .. } => None,
-        }
-    }
-}
-
-impl Turn {
-    /// Returns the angle about `center` in radians, counter-clockwise on the screen positive.
-    pub fn radians(self, center: Point) -> f64 {
-        match self {
-            Self::Points(PointPair { handle, target }) => turn_angle(handle, target, center),
-            Self::Angle { angle } => angle.to_radians(),
-        }
-    }
 }
 
 impl DragFile {

@@ -1,16 +1,18 @@
-//! Points, sizes, grids and angles, and the mapping between the image and the working picture ([`Frame`]).
+//! Points, sizes, grids, angles and linear maps, and the mapping between the image and the working picture ([`Frame`]).
 //!
 //! All coordinates are continuous with the origin at the top left corner, x to the right and y down: pixel `(row, column)`
 //! covers `column..column + 1` times `row..row + 1`, and its centre is at a half. Angles are radians, counter-clockwise as
 //! seen on the screen.
 
 mod frame;
+mod linear;
 
 use std::f64::consts::PI;
 
 use serde::Serialize;
 
 pub use frame::{Frame, Window};
+pub use linear::Linear;
 
 /// Side of a latent cell in working pixels. The working picture's sides are multiples of it, since the VAE halves them three times.
 pub const LATENT_CELL: usize = 8;

@@ -1,9 +1,9 @@
 //! Checks of one region against the image; each reports faults and warnings with their places in the drag file.
 
 use super::findings::Findings;
-use crate::drag_file::{Drag, Shape};
+use crate::drag_file::{Drag, Growth, Shape, Turn};
 use crate::error::ErrorKind;
-use crate::geometry::{Frame, LATENT_CELL, Point, PointPair};
+use crate::geometry::{Frame, LATENT_CELL, Point, PointPair, turn_angle};
 use crate::mask::Mask;
 use crate::outline::Outline;
 use crate::region::Region;
@@ -13,15 +13,17 @@ use crate::warning::WarningKind;
 const HANDLE_TOLERANCE: f64 = 1.0;
 /// Minimum distance in pixels of handle and target from the centre of rotation; a closer point has no direction.
 const MIN_RADIUS: f64 = 0.5;
-/// Maximum distance of a centre of rotation from the image, in diagonals of the image. About a centre further away, every turn is
+/// Maximum distance of a centre from the image, in diagonals of the image. About a centre further away, every turn is
 /// close to a shift and its arcs take long to follow.
 const MAX_CENTRE_DIAGONALS: f64 = 8.0;
 /// Handle and target get a warning when their distances from the centre differ by more than this share and two pixels.
 const RADIUS_TOLERANCE: f64 = 0.1;
+/// Handle and target of a scale get a warning when their directions from the centre differ by more than this many degrees.
+const DIRECTION_TOLERANCE: f64 = 20.0;
 
 const UPRIGHT: &str = "coordinates are pixels of the upright image, from its top left corner; `dragnext preview` shows where they lie";
 
-/// Returns whether a drag has no centre of rotation, or one close enough to the image. It may lie outside the image: a door's hinge
+/// Returns whether a drag has no centre, or one close enough to the image. It may lie outside the image: a door's hinge
 /// can be beside the picture.
 pub(super) fn centre(findings: &mut Findings, drag: &Drag, pointer: &str, frame: &Frame) -> bool {
     let Some(center) = drag.center() else {
@@ -37,17 +39,26 @@ pub(super) fn centre(findings: &mut Findings, drag: &Drag, pointer: &str, frame:
     if !is_near {
         let message =
             format!("the centre {center} lies more than {limit:.0} px outside the image ({size})");
-        findings.fault(
-            ErrorKind::RegionRotationCentre,
-            pointer,
-            message,
-            "a rotation about such a distant centre is a `translation`",
-        );
+        let (kind, hint) = match drag {
+            Drag::Scale { .. } => (
+                ErrorKind::InstructionRange,
+                "scaling about such a distant centre is a `translation`",
+            ),
+            Drag::Translation { .. }
+            | Drag::Deformation { .. }
+            | Drag::Rotation { .. }
+            | Drag::Affine { .. }
+            | Drag::Point { .. } => (
+                ErrorKind::RegionRotationCentre,
+                "a rotation about such a distant centre is a `translation`",
+            ),
+        };
+        findings.fault(kind, pointer, message, hint);
     }
     is_near
 }
 
-/// Checks that handle and target lie in the image and, in a rotation, away from its centre.
+/// Checks that handles and targets lie in the image, and how they lie about a centre.
 pub(super) fn points(
     findings: &mut Findings,
     id: &str,
@@ -55,23 +66,65 @@ pub(super) fn points(
     place: &impl Fn(&str) -> String,
     frame: &Frame,
 ) {
-    let Some(PointPair { handle, target }) = drag.points() else {
-        return;
-    };
-    for (key, point) in [("/handle", handle), ("/target", target)] {
-        if !frame.source.contains(point) {
-            let message = format!("point {point} lies outside the image ({})", frame.source);
-            findings.fault(
-                ErrorKind::InstructionPointOutside,
-                &place(key),
-                message,
-                UPRIGHT,
-            );
+    let is_one = drag.points().is_some();
+    for (index, PointPair { handle, target }) in drag.pairs().into_iter().enumerate() {
+        for (key, point) in [("handle", handle), ("target", target)] {
+            if !frame.source.contains(point) {
+                let message = format!("point {point} lies outside the image ({})", frame.source);
+                let pointer = if is_one {
+                    format!("/{key}")
+                } else {
+                    format!("/{key}s/{index}")
+                };
+                findings.fault(
+                    ErrorKind::InstructionPointOutside,
+                    &place(&pointer),
+                    message,
+                    UPRIGHT,
+                );
+            }
         }
     }
-    let Some(center) = drag.center() else {
-        return;
-    };
+    match drag {
+        Drag::Rotation {
+            center,
+            turn: Turn::Points(points),
+            ..
+        } => turn(findings, id, *center, *points, place),
+        Drag::Scale {
+            center,
+            growth: Growth::Points(points),
+            ..
+        } => growth(findings, id, *center, *points),
+        Drag::Translation { .. }
+        | Drag::Deformation { .. }
+        | Drag::Rotation { .. }
+        | Drag::Scale { .. }
+        | Drag::Affine { .. }
+        | Drag::Point { .. } => {}
+    }
+}
+
+/// Checks that handle and target of a scale lie on the same side of its centre.
+fn growth(findings: &mut Findings, id: &str, center: Point, points: PointPair) {
+    let between = turn_angle(points.handle, points.target, center).to_degrees();
+    if between.abs() > DIRECTION_TOLERANCE {
+        let message = format!(
+            "region `{id}`: handle and target are {:.0} degrees apart as seen from the centre; only their distances count",
+            between.abs()
+        );
+        findings.warn(WarningKind::RegionScaleDirection, message);
+    }
+}
+
+/// Checks that handle and target of a rotation lie away from its centre, and equally far.
+fn turn(
+    findings: &mut Findings,
+    id: &str,
+    center: Point,
+    PointPair { handle, target }: PointPair,
+    place: &impl Fn(&str) -> String,
+) {
     let (from, to) = (handle.distance(center), target.distance(center));
     for (key, radius) in [("handle", from), ("target", to)] {
         if radius < MIN_RADIUS {
@@ -148,7 +201,8 @@ pub(super) fn area(
     }
 }
 
-/// Checks that the handle lies in its region, or close to it.
+/// Checks that the handle lies in its region, or close to it. The handles of an affine region may lie around it, such as at the corners
+/// of its bounding box.
 pub(super) fn handle(
     findings: &mut Findings,
     drag: &Drag,

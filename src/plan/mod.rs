@@ -10,6 +10,7 @@ mod editable;
 mod findings;
 mod in_force;
 mod masks;
+mod motion;
 mod prompts;
 mod regions;
 mod request;

@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 
 use super::checks;
 use super::findings::Findings;
+use super::motion::motion;
 use super::shapes::{POINT_RADIUS, SourceArea};
-use crate::drag_file::{Drag, DragRegion, Turn};
+use crate::drag_file::{Drag, DragRegion, Growth, Turn};
 use crate::error::ErrorKind;
-use crate::geometry::{Frame, PointPair};
+use crate::geometry::{Frame, Point, PointPair};
 use crate::mask::Mask;
 use crate::region::{Motion, Region, RegionKind};
 use crate::warning::WarningKind;
@@ -38,7 +39,8 @@ pub(super) fn region(
     if !has_motion {
         return None;
     }
-    let (motion, points) = motion(drag, &mask, frame);
+    let motion = motion(drag, |point| frame.to_working(point));
+    let points = points(drag, motion, &mask, frame);
     let region = Region::new(id.clone(), drag.kind(), mask, motion, points, frame);
     if findings.faults.len() == before {
         if drag.shape().is_some() {
@@ -54,36 +56,44 @@ pub(super) fn native(region: &DragRegion, area: &SourceArea, frame: &Frame) -> R
     let DragRegion { id, drag } = region;
     let native = frame.native();
     let mask = area.on_working(&native, POINT_RADIUS / frame.scale().mean());
-    let (motion, points) = motion(drag, &mask, &native);
+    let motion = motion(drag, |point| native.to_working(point));
+    let points = points(drag, motion, &mask, &native);
     Region::new(id.clone(), drag.kind(), mask, motion, points, &native)
 }
 
-/// Returns the motion of a region and its handle and target, in working coordinates.
-fn motion(drag: &Drag, mask: &Mask, frame: &Frame) -> (Motion, PointPair) {
+/// Returns the handle and the target of a region, in working coordinates.
+fn points(drag: &Drag, motion: Motion, mask: &Mask, frame: &Frame) -> PointPair {
     match drag {
         Drag::Translation { points, .. }
         | Drag::Deformation { points, .. }
-        | Drag::Point { points } => {
-            let points = points.map(|point| frame.to_working(point));
-            (Motion::shift(points), points)
-        }
-        Drag::Rotation {
-            center: source_center,
-            turn,
+        | Drag::Point { points } => points.map(|point| frame.to_working(point)),
+        Drag::Rotation { center, turn, .. } => motion.pair(match turn {
+            Turn::Points(PointPair { handle, .. }) => frame.to_working(*handle),
+            // The mask is empty only in a draft with faults.
+            Turn::Angle { .. } => mask.centroid().unwrap_or(frame.to_working(*center)),
+        }),
+        Drag::Scale { center, growth, .. } => motion.pair(match growth {
+            Growth::Points(PointPair { handle, .. }) => frame.to_working(*handle),
+            Growth::Factor { .. } => furthest(mask, frame.to_working(*center)),
+        }),
+        Drag::Affine {
+            handles: [handle, ..],
+            targets: [target, ..],
             ..
-        } => {
-            let center = frame.to_working(*source_center);
-            // Measured on the image, whose scales along x and y may differ from the working picture's by rounding.
-            let angle = turn.radians(*source_center);
-            let motion = Motion::Turn { center, angle };
-            let handle = match turn {
-                Turn::Points(PointPair { handle, .. }) => frame.to_working(*handle),
-                // The mask is empty only in a draft with faults.
-                Turn::Angle { .. } => mask.centroid().unwrap_or(center),
-            };
-            (motion, motion.pair(handle))
-        }
+        } => PointPair {
+            handle: frame.to_working(*handle),
+            target: frame.to_working(*target),
+        },
     }
+}
+
+/// Returns the centre of the mask's pixel that is furthest from a point; the point itself when the mask is empty.
+fn furthest(mask: &Mask, from: Point) -> Point {
+    let inside = mask.size().centres().zip(&mask.data);
+    inside
+        .filter_map(|(pixel, inside)| inside.then_some(pixel))
+        .max_by(|a, b| a.distance(from).total_cmp(&b.distance(from)))
+        .unwrap_or(from)
 }
 
 /// Reports a region that covers no cell of the supervision grid before or after the drag.
@@ -110,17 +120,40 @@ fn check_cells(
             hint,
         );
     } else if region.covered_cells(1.0, &grid).is_empty() {
-        let message = format!("the region is dragged out of the image ({})", frame.source);
-        let key = match drag.points() {
-            Some(_) => "/target",
-            None => "/angle",
+        let key = match drag {
+            Drag::Rotation {
+                turn: Turn::Angle { .. },
+                ..
+            } => "/angle",
+            Drag::Scale {
+                growth: Growth::Factor { .. },
+                ..
+            } => "/factor",
+            Drag::Affine { .. } => "/targets",
+            Drag::Translation { .. }
+            | Drag::Deformation { .. }
+            | Drag::Rotation { .. }
+            | Drag::Scale { .. }
+            | Drag::Point { .. } => "/target",
         };
-        findings.fault(
-            ErrorKind::RegionLeaves,
-            &place(key),
-            message,
-            "choose a target further inside the image",
-        );
+        let shrinks = matches!(drag.kind(), RegionKind::Scale | RegionKind::Affine);
+        if shrinks && region.share_lost() < 1.0 {
+            let message = "after the drag, the region covers no cell of the grid on which features are compared";
+            findings.fault(
+                ErrorKind::RegionVanishes,
+                &place(key),
+                message.into(),
+                "shrink the region by less",
+            );
+        } else {
+            let message = format!("the region is dragged out of the image ({})", frame.source);
+            findings.fault(
+                ErrorKind::RegionLeaves,
+                &place(key),
+                message,
+                "choose a target further inside the image",
+            );
+        }
     }
 }
 
@@ -128,8 +161,11 @@ fn check_cells(
 pub(super) fn compare(findings: &mut Findings, moving: &[Region], still: &[Region], frame: &Frame) {
     for region in still {
         let moves = match region.motion {
-            Motion::Shift { .. } => "moves by less than a pixel",
             Motion::Turn { .. } => "turns by less than 0.06 degrees",
+            Motion::Shift { .. }
+            | Motion::Scale { .. }
+            | Motion::Affine { .. }
+            | Motion::Anchored { .. } => "moves by less than a pixel",
         };
         findings.warn(
             WarningKind::RegionNoMotion,

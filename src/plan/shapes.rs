@@ -38,16 +38,13 @@ pub(super) fn read_area<'a>(
     pointer: &str,
     image: Size,
 ) -> Option<SourceArea<'a>> {
-    match drag {
-        Drag::Point { points } => Some(SourceArea::Disc {
+    if let Drag::Point { points } = drag {
+        return Some(SourceArea::Disc {
             centre: points.handle,
-        }),
-        Drag::Translation { shape, .. }
-        | Drag::Deformation { shape, .. }
-        | Drag::Rotation { shape, .. } => {
-            read_shape(findings, shape, folder, pointer, image).map(SourceArea::Shape)
-        }
+        });
     }
+    let shape = drag.shape()?;
+    read_shape(findings, shape, folder, pointer, image).map(SourceArea::Shape)
 }
 
 /// Returns a shape with its mask picture read; `None` with a fault when that fails.

@@ -7,9 +7,11 @@
 use std::f64::consts::TAU;
 
 use super::editable::SourceEditable;
+use super::motion::motion;
 use super::shapes::{POINT_RADIUS, SourceArea, SourceShape};
 use crate::drag_file::{Drag, DragFile, Turn};
 use crate::geometry::{Frame, Point, PointPair, Size, Window};
+use crate::region::Motion;
 
 /// Width and height of the window over those of the area in it; the rest is context.
 const CONTEXT: f64 = 1.5;
@@ -40,6 +42,15 @@ impl Extent {
             low: point,
             high: point,
         }
+    }
+
+    fn corners(self) -> [Point; 4] {
+        [
+            self.low,
+            Point::new(self.high.x, self.low.y),
+            self.high,
+            Point::new(self.low.x, self.high.y),
+        ]
     }
 
     fn around(self, other: Self) -> Self {
@@ -164,11 +175,29 @@ fn extent(shape: &SourceShape) -> Option<Extent> {
 /// Returns the rectangle around everything that a drag sweeps, starting from `from`.
 fn swept(drag: &Drag, from: Extent) -> Extent {
     match drag {
-        Drag::Translation { points, .. }
+        // With an anchor, a point moves by a part of the way.
+        Drag::Translation {
+            points,
+            angle: None,
+            ..
+        }
         | Drag::Deformation { points, .. }
         | Drag::Point { points } => shifted(*points, from),
         Drag::Rotation { center, turn, .. } => turned(*center, *turn, from),
+        Drag::Translation { angle: Some(_), .. } | Drag::Scale { .. } | Drag::Affine { .. } => {
+            followed(motion(drag, |point| point), from)
+        }
     }
+}
+
+/// Follows the corners along a motion.
+fn followed(motion: Motion, from: Extent) -> Extent {
+    let steps = motion.chords(TURN_STEP);
+    let places = (1..=steps).flat_map(|step| {
+        let eta = step as f64 / steps as f64;
+        from.corners().map(|corner| motion.forward(eta, corner))
+    });
+    places.fold(from, |extent, point| extent.around(Extent::of(point)))
 }
 
 fn shifted(PointPair { handle, target }: PointPair, from: Extent) -> Extent {
@@ -183,12 +212,7 @@ fn shifted(PointPair { handle, target }: PointPair, from: Extent) -> Extent {
 fn turned(center: Point, turn: Turn, from: Extent) -> Extent {
     let angle = turn.radians(center).clamp(-TAU, TAU);
     let steps = (angle.abs() / TURN_STEP).ceil().max(1.0) as usize;
-    let corners = [
-        from.low,
-        Point::new(from.high.x, from.low.y),
-        from.high,
-        Point::new(from.low.x, from.high.y),
-    ];
+    let corners = from.corners();
     let turned = (1..=steps).flat_map(|step| {
         let (sin, cos) = (angle * step as f64 / steps as f64).sin_cos();
         corners.map(|corner| {

@@ -11,11 +11,13 @@ use super::line;
 use super::pen::{BLUE, Line, Pen, RED, WHITE, faint};
 use super::sheet::Sheet;
 use super::trace::edges;
-use crate::drag_file::{Drag, DragRegion, Shape, Turn};
+use crate::drag_file::{Drag, DragRegion, Growth, Shape, Turn};
 use crate::geometry::{Frame, Point, Size};
 use crate::outline::Outline;
 use crate::plan::POINT_RADIUS;
 use crate::region::Region;
+
+use path::{Paths, paths};
 
 /// Radius of a mark, in units of the sheet; at least the second one on small regions and short drags.
 const RADIUS: f64 = 6.5;
@@ -25,6 +27,8 @@ const RADIUS_BY_SIDE: f64 = 0.16;
 const RADIUS_BY_LENGTH: f64 = 0.3;
 /// Length of an arrow's head, in units.
 const HEAD: f64 = 14.0;
+/// Number of pieces into which an edge of a stretched outline is divided.
+const DIVISIONS: u32 = 48;
 
 /// The outline of a region before the drag.
 pub(super) const BEFORE: Line = Line {
@@ -78,10 +82,7 @@ pub(super) struct DragDrawing<'a> {
     after: Vec<Vec<Point>>,
     /// Radius of the marks in pixels.
     radius: f64,
-    /// The line from the start of the drag to its end.
-    path: Vec<Point>,
-    /// In rotations, a point a little outside the middle of the arc.
-    beside_arc: Option<Point>,
+    paths: Paths,
 }
 
 impl<'a> DragDrawing<'a> {
@@ -97,19 +98,21 @@ impl<'a> DragDrawing<'a> {
             .iter()
             .map(|outline| closed(outline.iter().map(|point| sheet.place(*point))))
             .collect();
+        let moved = |region: &Region, eta: f64, point: Point| {
+            sheet.place(frame.to_source(region.forward(eta, frame.to_working(point))))
+        };
         let after = match region {
-            Some(region) if !region.is_still() => {
-                let moved = |point: &Point| {
-                    sheet.place(frame.to_source(region.forward(1.0, frame.to_working(*point))))
-                };
-                outlines
-                    .iter()
-                    .map(|outline| closed(outline.iter().map(moved)))
-                    .collect()
-            }
+            Some(region) if !region.is_still() => outlines
+                .iter()
+                .map(|outline| closed(outline.iter().map(|point| moved(region, 1.0, *point))))
+                .collect(),
             _ => Vec::new(),
         };
-        let (path, beside_arc) = path::path(&entry.drag, &before, sheet);
+        let followed = |eta: f64, point: Point| match region {
+            Some(region) => moved(region, eta, point),
+            None => sheet.place(point),
+        };
+        let paths = paths(&entry.drag, &before, followed, sheet);
         // The disc of a point does not limit the marks: its handle is all that the user gave.
         let side = match entry.drag.shape() {
             Some(_) => Bounds::of(before.iter().flatten().copied(), sheet.size),
@@ -118,8 +121,10 @@ impl<'a> DragDrawing<'a> {
         .map_or(f64::INFINITY, |bounds| {
             bounds.extent().0.min(bounds.extent().1)
         });
+        let length = paths.lines.iter().map(|path| line::length(path));
+        let length = length.fold(0.0, f64::max);
         let radius = (RADIUS_BY_SIDE * side)
-            .min(RADIUS_BY_LENGTH * line::length(&path))
+            .min(RADIUS_BY_LENGTH * length)
             .clamp(LEAST_RADIUS * sheet.unit, RADIUS * sheet.unit);
         Self {
             entry,
@@ -129,8 +134,7 @@ impl<'a> DragDrawing<'a> {
             before,
             after,
             radius,
-            path,
-            beside_arc,
+            paths,
         }
     }
 
@@ -147,20 +151,43 @@ impl<'a> DragDrawing<'a> {
         }
     }
 
-    /// Draws the arrow and returns what it covers.
-    pub(super) fn draw_arrow(&self, pen: &mut Pen) -> Vec<Bounds> {
-        let unit = self.sheet.unit;
+    /// Draws the arrows and returns what they cover.
+    pub(super) fn draw_arrows(&self, pen: &mut Pen) -> Vec<Bounds> {
         if let Some(center) = self.entry.drag.center() {
             let center = self.sheet.place(center);
-            for end in self.path.first().into_iter().chain(self.path.last()) {
-                pen.line(&[center, *end], SPOKE);
+            for path in &self.paths.lines {
+                for end in path.first().into_iter().chain(path.last()) {
+                    pen.line(&[center, *end], SPOKE);
+                }
             }
         }
+        if let Drag::Deformation {
+            points,
+            anchor: Some(anchor),
+            ..
+        } = &self.entry.drag
+        {
+            let between = [*anchor, points.handle];
+            pen.line(&between.map(|point| self.sheet.place(point)), SPOKE);
+        }
+        let paths = self.paths.lines.iter();
+        paths.flat_map(|path| self.draw_arrow(path, pen)).collect()
+    }
+
+    /// Draws the arrow along a path and returns what it covers.
+    fn draw_arrow(&self, path: &[Point], pen: &mut Pen) -> Vec<Bounds> {
+        let unit = self.sheet.unit;
         // Free space at both ends, for the marks.
         let (start, end) = match &self.entry.drag {
-            Drag::Translation { .. } | Drag::Deformation { .. } | Drag::Point { .. } => {
-                (self.radius, 1.25 * self.radius + 2.0 * unit)
+            Drag::Translation { .. } if self.paths.turn.is_some() => (0.0, 0.0),
+            Drag::Translation { .. }
+            | Drag::Deformation { .. }
+            | Drag::Affine { .. }
+            | Drag::Scale {
+                growth: Growth::Points(_),
+                ..
             }
+            | Drag::Point { .. } => (self.radius, 1.25 * self.radius + 2.0 * unit),
             Drag::Rotation {
                 turn: Turn::Points(_),
                 ..
@@ -168,9 +195,13 @@ impl<'a> DragDrawing<'a> {
             Drag::Rotation {
                 turn: Turn::Angle { .. },
                 ..
+            }
+            | Drag::Scale {
+                growth: Growth::Factor { .. },
+                ..
             } => (0.0, 0.0),
         };
-        let Some(arrow) = Arrow::along(&self.path, start, end, HEAD * unit) else {
+        let Some(arrow) = Arrow::along(path, start, end, HEAD * unit) else {
             return Vec::new();
         };
         pen.line(&arrow.shaft, SHAFT);
@@ -204,22 +235,39 @@ fn outlines(drag: &Drag, region: Option<&Region>, frame: &Frame) -> Vec<Vec<Poin
             .map(|point| frame.to_source(point))
             .collect()
     };
-    match drag {
-        Drag::Point { points } => {
-            let Point { x, y } = frame.to_working(points.handle);
-            let disc = Outline::Ellipse([x, y, POINT_RADIUS, POINT_RADIUS]);
-            vec![to_source(disc.ring())]
-        }
-        Drag::Translation { shape, .. }
-        | Drag::Deformation { shape, .. }
-        | Drag::Rotation { shape, .. } => match (shape, region) {
-            (Shape::Outline(outline), _) => vec![outline.ring()],
-            (Shape::Mask { .. }, None) => Vec::new(),
-            (Shape::Mask { .. }, Some(region)) => {
-                edges(&region.mask).into_iter().map(to_source).collect()
-            }
-        },
+    if let Drag::Point { points } = drag {
+        let Point { x, y } = frame.to_working(points.handle);
+        let disc = Outline::Ellipse([x, y, POINT_RADIUS, POINT_RADIUS]);
+        return vec![to_source(disc.ring())];
     }
+    match (drag.shape(), region) {
+        // The lines of a stretched region are bent, so they need points between their corners.
+        (Some(Shape::Outline(outline)), _) if drag.anchor().is_some() => {
+            vec![divided(&outline.ring())]
+        }
+        (Some(Shape::Outline(outline)), _) => vec![outline.ring()],
+        (Some(Shape::Mask { .. }), Some(region)) => {
+            edges(&region.mask).into_iter().map(to_source).collect()
+        }
+        (Some(Shape::Mask { .. }), None) | (None, _) => Vec::new(),
+    }
+}
+
+/// Returns a closed line with [`DIVISIONS`] points on each of its edges.
+fn divided(ring: &[Point]) -> Vec<Point> {
+    let next = ring.iter().cycle().skip(1);
+    let edges = ring.iter().zip(next);
+    edges
+        .flat_map(|(from, to)| {
+            (0..DIVISIONS).map(move |step| {
+                let share = f64::from(step) / f64::from(DIVISIONS);
+                Point::new(
+                    from.x + share * (to.x - from.x),
+                    from.y + share * (to.y - from.y),
+                )
+            })
+        })
+        .collect()
 }
 
 fn closed(line: impl Iterator<Item = Point>) -> Vec<Point> {

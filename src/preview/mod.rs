@@ -1,7 +1,7 @@
 //! Previews: a drag file drawn on its picture, from a plan and pixels to pixels, without weights.
 //!
 //! A preview shows the outline of each region before the drag (a red line) and after it (a dashed blue line), the handle (a red disc),
-//! the target (a blue diamond), the centre (a green cross), an arrow or an arc with its angle, the swept area (striped), and the area
+//! the target (a blue diamond), the centre (a green cross), the anchor (a violet square), an arrow or an arc with its angle, the swept area (striped), and the area
 //! that cannot change (veiled). A point has a thin circle around it: the disc that is dragged with it. A legend is below the picture.
 //! Widths and text scale with the picture; a small picture is enlarged by a whole number, and a large one is shrunk to 4096 pixels.
 //!
@@ -147,7 +147,7 @@ fn drawn(drag: &DragFile, plan: &Plan, picture: &Picture, sheet: &Sheet) -> Vec<
     }
     let mut obstacles: Vec<_> = drawings
         .iter()
-        .flat_map(|drawing| drawing.draw_arrow(&mut pen))
+        .flat_map(|drawing| drawing.draw_arrows(&mut pen))
         .collect();
     let mut labels: Vec<Label> = Vec::new();
     for drawing in &drawings {
@@ -208,9 +208,10 @@ fn entries(drag: &DragFile, plan: &Plan) -> Vec<Entry> {
         .as_ref()
         .is_some_and(|editable| editable.data.contains(&false));
     let shown = [
-        (Entry::Handle, any(|drag| drag.points().is_some())),
-        (Entry::Target, any(|drag| drag.points().is_some())),
+        (Entry::Handle, any(|drag| !drag.pairs().is_empty())),
+        (Entry::Target, any(|drag| !drag.pairs().is_empty())),
         (Entry::Center, any(|drag| drag.center().is_some())),
+        (Entry::Anchor, any(|drag| drag.anchor().is_some())),
         (Entry::Before, any(|drag| drag.shape().is_some())),
         (Entry::Disc, any(|drag| drag.shape().is_none())),
         (Entry::After, moving),

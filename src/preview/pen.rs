@@ -14,6 +14,7 @@ pub(super) type Colour = [u8; 4];
 pub(super) const RED: Colour = [226, 32, 32, 255];
 pub(super) const BLUE: Colour = [24, 92, 240, 255];
 pub(super) const GREEN: Colour = [0, 150, 64, 255];
+pub(super) const VIOLET: Colour = [142, 36, 190, 255];
 pub(super) const WHITE: Colour = [255, 255, 255, 255];
 /// Returns the colour, a little transparent.
 pub(super) const fn faint([red, green, blue, _]: Colour) -> Colour {
@@ -44,6 +45,8 @@ pub(super) enum Mark {
     Target,
     /// A green cross.
     Center,
+    /// A violet square.
+    Anchor,
 }
 
 impl Mark {
@@ -53,6 +56,7 @@ impl Mark {
             Self::Handle => "handle",
             Self::Target => "target",
             Self::Center => "center",
+            Self::Anchor => "anchor",
         }
     }
 
@@ -61,6 +65,7 @@ impl Mark {
             Self::Handle => RED,
             Self::Target => BLUE,
             Self::Center => GREEN,
+            Self::Anchor => VIOLET,
         }
     }
 
@@ -78,6 +83,7 @@ impl Mark {
                 .map(|angle| Point::new(at.x + radius * angle.cos(), at.y + radius * angle.sin()))
                 .collect(),
             Self::Target => corners(&[(0.0, -1.25), (1.25, 0.0), (0.0, 1.25), (-1.25, 0.0)]),
+            Self::Anchor => corners(&[(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)]),
             Self::Center => {
                 let (far, near) = (1.25, 0.42);
                 let arm = [(near, -near), (near, -far), (-near, -far), (-near, -near)];
@@ -304,7 +310,7 @@ mod tests {
     #[test]
     fn marks_are_visible_on_any_ground() {
         for ground in [0, 128, 255] {
-            for mark in [Mark::Handle, Mark::Target, Mark::Center] {
+            for mark in [Mark::Handle, Mark::Target, Mark::Center, Mark::Anchor] {
                 let mut pen = pen(ground);
                 pen.mark(mark, Point::new(20.0, 20.0), 6.0);
                 assert_eq!(at(&pen, 20, 20), mark.colour()[..3], "{mark:?}");

@@ -1,6 +1,8 @@
-//! The motion of a region: a shift, or a turn about a centre.
+//! The motion of a region: a map of the plane for every progress, invertible at each, that begins with the identity.
 
-use crate::geometry::{Point, PointPair};
+use std::f64::consts::TAU;
+
+use crate::geometry::{Linear, Point, PointPair};
 
 /// The whole motion of a region, from progress 0 to 1, in working coordinates.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,13 +21,61 @@ pub enum Motion {
         /// Radians, counter-clockwise on the screen; may be more than a full turn.
         angle: f64,
     },
+    /// Every point moves away from a centre, or towards it, by a power of the factor: `factor^eta` at progress `eta`.
+    Scale {
+        /// The point that stays in place.
+        center: Point,
+        /// Factor of all lengths; above 0.
+        factor: f64,
+    },
+    /// A pivot moves on a straight line. About it, the region turns and stretches: at progress `eta` by `eta * angle` and by
+    /// `1 + eta * (stretch - 1)`.
+    Affine {
+        /// Where the pivot begins and ends.
+        pivot: PointPair,
+        /// Radians, counter-clockwise on the screen; may be more than a full turn.
+        angle: f64,
+        /// What the region stretches by before it turns; symmetric and positive definite.
+        stretch: Linear,
+    },
+    /// What lies at the handle and beyond it moves to the target, what lies at the anchor and behind it stays, and the displacement grows
+    /// linearly in between: the region stretches.
+    Anchored {
+        /// A point that stays.
+        anchor: Point,
+        /// Handle and target. The target lies before the anchor, as seen from the handle, so that nothing is folded.
+        points: PointPair,
+    },
 }
 
 /// A motion at some progress: a map and its inverse.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Pose {
-    Shift { dx: f64, dy: f64 },
-    Turn { center: Point, cos: f64, sin: f64 },
+    Shift {
+        dx: f64,
+        dy: f64,
+    },
+    Turn {
+        center: Point,
+        cos: f64,
+        sin: f64,
+    },
+    /// The pivot moves, and the vector from it to a point changes. Both are kept as displacements, so that progress 0 is exact.
+    Affine {
+        pivot: PointPair,
+        change: Linear,
+        back: Linear,
+    },
+    Anchored {
+        anchor: Point,
+        /// Its scalar product with the vector from the anchor to a point is the point's share of the displacement, before it is limited
+        /// to 0..1.
+        axis: (f64, f64),
+        /// The displacement of the handle.
+        offset: (f64, f64),
+        /// Factor of lengths along the axis between anchor and handle.
+        growth: f64,
+    },
 }
 
 impl Motion {
@@ -37,12 +87,43 @@ impl Motion {
         }
     }
 
+    /// Returns the motion that moves the handle to the target and turns the region about it by `angle` radians, counter-clockwise on the
+    /// screen.
+    pub const fn turning_shift(points: PointPair, angle: f64) -> Self {
+        Self::Affine {
+            pivot: points,
+            angle,
+            stretch: Linear::IDENTITY,
+        }
+    }
+
+    /// Returns the motion whose end is the affine map that takes the handles to the targets. The pivot is the handles' centroid, and the
+    /// region turns the short way round.
+    ///
+    /// The map must not mirror. With handles on one line it is not finite, and the region covers nothing.
+    pub fn affine(handles: [Point; 3], targets: [Point; 3]) -> Self {
+        let (angle, stretch) = Linear::between(handles, targets).polar();
+        Self::Affine {
+            pivot: PointPair {
+                handle: centroid(handles),
+                target: centroid(targets),
+            },
+            angle,
+            stretch,
+        }
+    }
+
     /// Returns the handle with the point to which the whole motion moves it.
     pub fn pair(self, handle: Point) -> PointPair {
         PointPair {
             handle,
             target: self.at(1.0).forward(handle),
         }
+    }
+
+    /// Returns where the content of `point` lies at progress `eta`.
+    pub fn forward(self, eta: f64, point: Point) -> Point {
+        self.at(eta).forward(point)
     }
 
     /// Returns the motion at progress `eta`.
@@ -56,16 +137,141 @@ impl Motion {
                 let (sin, cos) = (eta * angle).sin_cos();
                 Pose::Turn { center, cos, sin }
             }
+            Self::Scale { center, factor } => {
+                let pivot = PointPair {
+                    handle: center,
+                    target: center,
+                };
+                Pose::affine(pivot, Linear::scale(factor.powf(eta)))
+            }
+            Self::Affine {
+                pivot: PointPair { handle, target },
+                angle,
+                stretch,
+            } => {
+                let target = Point::new(
+                    handle.x + eta * (target.x - handle.x),
+                    handle.y + eta * (target.y - handle.y),
+                );
+                let map = Linear::turn(eta * angle).after(stretch.share(eta));
+                Pose::affine(PointPair { handle, target }, map)
+            }
+            Self::Anchored {
+                anchor,
+                points: PointPair { handle, target },
+            } => {
+                let (x, y) = (handle.x - anchor.x, handle.y - anchor.y);
+                let squared = x * x + y * y;
+                let axis = (x / squared, y / squared);
+                let offset = (eta * (target.x - handle.x), eta * (target.y - handle.y));
+                Pose::Anchored {
+                    anchor,
+                    axis,
+                    offset,
+                    growth: 1.0 + axis.0 * offset.0 + axis.1 * offset.1,
+                }
+            }
+        }
+    }
+
+    /// Returns an upper bound of how fast the points of a rectangle move while they are in the image, in working pixels per unit of
+    /// progress. It takes the corners of both.
+    pub(super) fn speed(self, corners: [Point; 4], image: [Point; 4]) -> f64 {
+        let radius = |corners: [Point; 4], center: Point| {
+            corners
+                .iter()
+                .map(|corner| corner.distance(center))
+                .fold(0.0, f64::max)
+        };
+        match self {
+            Self::Shift { dx, dy } => dx.hypot(dy),
+            Self::Turn { center, angle } => radius(corners, center) * angle.abs(),
+            Self::Scale { center, factor } => {
+                let grown = factor.max(1.0) * radius(corners, center);
+                factor.ln().abs() * grown.min(radius(image, center))
+            }
+            Self::Affine {
+                pivot,
+                angle,
+                stretch,
+            } => {
+                let (least, most) = stretch.factors();
+                let change = (1.0 - least).abs().max((most - 1.0).abs());
+                let own = radius(corners, pivot.handle);
+                // The pivot moves on a straight line, so it is furthest from a corner at one of its ends.
+                let far = radius(image, pivot.handle).max(radius(image, pivot.target));
+                pivot.handle.distance(pivot.target)
+                    + angle.abs() * (most.max(1.0) * own).min(far)
+                    + change * own
+            }
+            Self::Anchored { points, .. } => points.handle.distance(points.target),
+        }
+    }
+
+    /// Returns the progress at which the region has been everywhere that it will be: less than 1 for more than a full turn in place.
+    pub(super) fn covering(self) -> f64 {
+        match self {
+            Self::Turn { angle, .. } => (TAU / angle.abs()).min(1.0),
+            Self::Affine {
+                pivot,
+                angle,
+                stretch,
+            } if pivot.handle == pivot.target && stretch == Linear::IDENTITY => {
+                (TAU / angle.abs()).min(1.0)
+            }
+            Self::Shift { .. }
+            | Self::Scale { .. }
+            | Self::Affine { .. }
+            | Self::Anchored { .. } => 1.0,
+        }
+    }
+
+    /// Returns into how many chords the paths of points have to be divided, so that none turns by more than `step` radians; at least 16 on
+    /// curved paths.
+    pub(crate) fn chords(self, step: f64) -> usize {
+        match self {
+            Self::Shift { .. } | Self::Scale { .. } | Self::Anchored { .. } => 1,
+            Self::Turn { angle, .. } | Self::Affine { angle, .. } => {
+                16 + (angle.abs() / step).ceil() as usize
+            }
         }
     }
 }
 
 impl Pose {
+    fn affine(pivot: PointPair, map: Linear) -> Self {
+        Self::Affine {
+            pivot,
+            change: map.change(),
+            back: map.inverse().change(),
+        }
+    }
+
     /// Returns where the content of `point` moves.
     pub(super) fn forward(self, point: Point) -> Point {
         match self {
             Self::Shift { dx, dy } => Point::new(point.x + dx, point.y + dy),
             Self::Turn { center, cos, sin } => turned(point, center, cos, sin),
+            Self::Affine {
+                pivot: PointPair { handle, target },
+                change,
+                ..
+            } => {
+                let (dx, dy) = change.of(point.x - handle.x, point.y - handle.y);
+                Point::new(
+                    point.x + (target.x - handle.x) + dx,
+                    point.y + (target.y - handle.y) + dy,
+                )
+            }
+            Self::Anchored {
+                anchor,
+                axis,
+                offset,
+                ..
+            } => {
+                let share = along(point, anchor, axis).clamp(0.0, 1.0);
+                Point::new(point.x + share * offset.0, point.y + share * offset.1)
+            }
         }
     }
 
@@ -74,8 +280,54 @@ impl Pose {
         match self {
             Self::Shift { dx, dy } => Point::new(point.x - dx, point.y - dy),
             Self::Turn { center, cos, sin } => turned(point, center, cos, -sin),
+            Self::Affine {
+                pivot: PointPair { handle, target },
+                back,
+                ..
+            } => {
+                let (dx, dy) = back.of(point.x - target.x, point.y - target.y);
+                Point::new(
+                    point.x - (target.x - handle.x) + dx,
+                    point.y - (target.y - handle.y) + dy,
+                )
+            }
+            Self::Anchored {
+                anchor,
+                axis,
+                offset,
+                growth,
+            } => {
+                // Between anchor and handle, a point's share grew by this factor; beyond the handle it exceeds the factor.
+                let share = (along(point, anchor, axis) / growth).clamp(0.0, 1.0);
+                Point::new(point.x - share * offset.0, point.y - share * offset.1)
+            }
         }
     }
+
+    /// Returns points whose bounding box contains every point to which a rectangle with these corners moves.
+    pub(super) fn hull(self, corners: [Point; 4]) -> impl Iterator<Item = Point> {
+        let (moved, stays) = match self {
+            Self::Shift { .. } | Self::Turn { .. } | Self::Affine { .. } => {
+                (corners.map(|corner| self.forward(corner)), None)
+            }
+            // A point moves by a share of the offset.
+            Self::Anchored {
+                offset: (dx, dy), ..
+            } => {
+                let moved = corners.map(|corner| Point::new(corner.x + dx, corner.y + dy));
+                (moved, Some(corners))
+            }
+        };
+        moved.into_iter().chain(stays.into_iter().flatten())
+    }
+}
+
+fn along(point: Point, anchor: Point, axis: (f64, f64)) -> f64 {
+    (point.x - anchor.x) * axis.0 + (point.y - anchor.y) * axis.1
+}
+
+fn centroid([a, b, c]: [Point; 3]) -> Point {
+    Point::new((a.x + b.x + c.x) / 3.0, (a.y + b.y + c.y) / 3.0)
 }
 
 /// Turns a point counter-clockwise on a screen whose y points down.

@@ -1,3 +1,7 @@
+mod motions;
+
+use std::f64::consts::TAU;
+
 use super::*;
 use crate::geometry::turn_angle;
 use crate::outline::Outline;

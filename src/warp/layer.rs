@@ -3,7 +3,7 @@
 use super::object::Object;
 use crate::geometry::{Point, Size};
 use crate::picture::mixed;
-use crate::region::{Region, RegionKind};
+use crate::region::Region;
 
 /// Positions at which a drag is looked up for the gap behind a deformation.
 const STEPS: usize = 64;
@@ -109,7 +109,7 @@ impl<'a> Layer<'a> {
     /// that is pulled longer keeps its cross-section.
     fn at(&self, point: Point) -> Paint {
         let here = self.source(self.region.source_of(1.0, point));
-        if self.region.kind != RegionKind::Deformation || here.opacity >= 1.0 {
+        if self.region.kind.vacates() || here.opacity >= 1.0 {
             return here;
         }
         match self.trailing_edge(point) {

@@ -18,7 +18,7 @@ use crate::geometry::{Frame, Point, Size, Window};
 use crate::mask::Mask;
 use crate::picture::{Picture, Raster};
 use crate::plan::Plan;
-use crate::region::{Region, RegionKind};
+use crate::region::Region;
 use crate::settings::{FillChoice, ObjectChoice, WarpSettings};
 
 pub use detail::carry;
@@ -163,7 +163,7 @@ fn layer<'a>(
             .at(Point::new(point.x + corner.x, point.y + corner.y))
     });
     // The part that a deformation moves goes on beyond its region, so it has no outline to be found.
-    let is_whole = region.kind != RegionKind::Deformation;
+    let is_whole = region.kind.vacates();
     let object = if is_whole && settings.object == ObjectChoice::Found {
         object(source, &drawn)
     } else {

@@ -239,8 +239,13 @@ fn invalid_values_are_faults() {
         ),
         (
             "\"target\"",
-            "\"angle\": 4, \"target\"",
-            "instruction.conflict /regions/0/angle",
+            "\"center\": [4, 4], \"target\"",
+            "instruction.conflict /regions/0/center",
+        ),
+        (
+            "\"target\"",
+            "\"angle\": 3601, \"target\"",
+            "instruction.range /regions/0/angle",
         ),
         (
             "\"target\"",

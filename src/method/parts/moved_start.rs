@@ -8,11 +8,11 @@ use crate::geometry::{Frame, Grid, Point};
 use crate::kernels::Backend;
 use crate::method::Scene;
 use crate::nn::Tensor;
-use crate::region::{Region, RegionKind};
+use crate::region::Region;
 
 /// Returns the inverted latent of a scene with every region's cells copied to their targets, and what each cell then has.
 ///
-/// A cell that a translation or rotation vacates gets sqrt(a) b + sqrt(1 - a) n: a is the cumulative product of alphas at the first executed
+/// A cell that an object vacates gets sqrt(a) b + sqrt(1 - a) n: a is the cumulative product of alphas at the first executed
 /// timestep, b the picture's latent with the vacated area filled from its border inwards, n its noise mixed with a share `noise_share` of
 /// fresh noise ([`VacatedNoise`]).
 pub fn moved_start<B: Backend, N>(
@@ -44,7 +44,7 @@ fn moved<B: Backend>(
 
     let vacating: Vec<&Region> = regions
         .iter()
-        .filter(|region| region.kind != RegionKind::Deformation)
+        .filter(|region| region.kind.vacates())
         .collect();
     let before = touched(&vacating, 0.0, frame);
     let after = touched(&regions.iter().collect::<Vec<_>>(), 1.0, frame);

@@ -1,10 +1,10 @@
-//! The labels of a drag: its name with the distance that it moves, and the angle of a rotation.
+//! The labels of a drag: its name with how it moves, and the angle of a turn in place.
 
 use super::super::bounds::Bounds;
 use super::super::labels::{Label, Subject};
 use super::DragDrawing;
 use crate::drag_file::Drag;
-use crate::region::RegionKind;
+use crate::region::Region;
 
 /// Maximum number of characters of a region's name.
 const LONGEST_NAME: usize = 24;
@@ -13,28 +13,17 @@ impl DragDrawing<'_> {
     /// Returns the labels of the drag and of its angle.
     pub(in super::super) fn labels(&self) -> Vec<Label> {
         let mut labels = Vec::new();
-        if let (Some(beside), Drag::Rotation { center, turn, .. }) =
-            (self.beside_arc, &self.entry.drag)
-        {
+        if let Some((beside, angle)) = self.paths.turn {
             labels.push(Label {
-                text: degrees(turn.radians(*center)),
+                text: degrees(angle),
                 short: None,
                 about: Bounds::around(beside, self.sheet.unit),
                 subject: Subject::Detail,
             });
         }
         let id = short(&self.entry.id);
-        let moves = match (self.region, self.entry.drag.kind()) {
-            (None, _) => String::new(),
-            (Some(region), _) if region.is_still() => " stays".into(),
-            (Some(_), RegionKind::Rotation) => " turns".into(),
-            (Some(region), RegionKind::Translation | RegionKind::Point) => {
-                format!(" moves {} px", rounded(region.moved_px()))
-            }
-            (Some(region), RegionKind::Deformation) => {
-                format!(" stretches {} px", rounded(region.moved_px()))
-            }
-        };
+        let moves = self.region.map(|region| self.moves(region));
+        let moves = moves.unwrap_or_default();
         let outline = Bounds::of(self.before.iter().flatten().copied(), self.sheet.size);
         let mark = || {
             self.first_mark()
@@ -49,6 +38,40 @@ impl DragDrawing<'_> {
             });
         }
         labels
+    }
+
+    /// Describes the motion of the planned region.
+    fn moves(&self, region: &Region) -> String {
+        if region.is_still() {
+            return " stays".into();
+        }
+        if self.paths.turn.is_some() {
+            return " turns".into();
+        }
+        let pixels = rounded(region.moved_px());
+        match &self.entry.drag {
+            Drag::Translation {
+                points,
+                angle: Some(angle),
+                ..
+            } => {
+                let distance = rounded(points.handle.distance(points.target));
+                format!(
+                    " moves {distance} px, turns {}",
+                    degrees(angle.to_radians())
+                )
+            }
+            Drag::Translation { angle: None, .. }
+            | Drag::Rotation { .. }
+            | Drag::Affine { .. }
+            | Drag::Point { .. } => {
+                format!(" moves {pixels} px")
+            }
+            Drag::Deformation { .. } => format!(" stretches {pixels} px"),
+            Drag::Scale { center, growth, .. } => {
+                format!(" scales to {:.0} %", 100.0 * growth.factor(*center))
+            }
+        }
     }
 }
 

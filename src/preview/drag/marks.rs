@@ -1,4 +1,4 @@
-//! The marks of a drag's points: handle, target and centre. A point beyond the image is marked at the edge, with its coordinates.
+//! The marks of a drag's points: handles, targets, centre and anchor. A point beyond the image is marked at the edge, with its coordinates.
 
 use super::super::arrow::Arrow;
 use super::super::bounds::Bounds;
@@ -7,7 +7,7 @@ use super::super::pen::{Mark, Pen};
 use super::caption::rounded;
 use super::{DragDrawing, HEAD};
 use crate::drag_file::Drag;
-use crate::geometry::{Point, PointPair};
+use crate::geometry::Point;
 
 impl DragDrawing<'_> {
     /// Draws the marks; returns what they cover, and the labels of points beyond the image.
@@ -32,9 +32,9 @@ impl DragDrawing<'_> {
             pen.mark(mark, edge, self.radius);
             let about = Bounds::around(edge, 3.0 * self.radius);
             covered.push(about);
-            // A centre may lie outside the picture; handle and target may not.
+            // A centre or an anchor may lie outside the picture; handle and target may not.
             let (outside, subject) = match mark {
-                Mark::Center => ("", Subject::Detail),
+                Mark::Center | Mark::Anchor => ("", Subject::Detail),
                 Mark::Handle | Mark::Target => (" is outside", Subject::Fault),
             };
             let text = format!(
@@ -75,14 +75,17 @@ impl DragDrawing<'_> {
     }
 }
 
-/// Returns the points of a drag in drawing order. The handle is last, so that it is visible where it coincides with the target.
+/// Returns the points of a drag in drawing order. Handles are last, so that they are visible where they coincide with a target.
 fn points(drag: &Drag) -> Vec<(Mark, Point)> {
     let center = drag.center().map(|center| (Mark::Center, center));
-    let pair = drag
-        .points()
-        .map(|PointPair { handle, target }| [(Mark::Target, target), (Mark::Handle, handle)]);
+    let anchor = drag.anchor().map(|anchor| (Mark::Anchor, anchor));
+    let pairs = drag.pairs();
+    let targets = pairs.iter().map(|pair| (Mark::Target, pair.target));
+    let handles = pairs.iter().map(|pair| (Mark::Handle, pair.handle));
     center
         .into_iter()
-        .chain(pair.into_iter().flatten())
+        .chain(anchor)
+        .chain(targets)
+        .chain(handles)
         .collect()
 }

@@ -1,4 +1,4 @@
-//! The line that a drag follows on the sheet: straight from handle to target, or an arc about the centre.
+//! The lines that a drag follows on the sheet: straight from handle to target, an arc about the centre, or the paths of three handles.
 
 use std::f64::consts::TAU;
 
@@ -6,7 +6,7 @@ use super::super::arrow::Arc;
 use super::super::bounds::Bounds;
 use super::super::sheet::Sheet;
 use super::HEAD;
-use crate::drag_file::{Drag, Turn};
+use crate::drag_file::{Drag, Growth, Turn};
 use crate::geometry::{Point, PointPair};
 
 /// Minimum radius of an arc, in units.
@@ -15,42 +15,105 @@ const LEAST_ARC: f64 = 16.0;
 const PITCH: f64 = 9.0;
 /// More turns than this are drawn as this many; the label tells how many there are.
 const MAX_TURNS: f64 = 2.0;
+/// Number of chords of a curved path.
+const CURVE: u32 = 48;
+/// A handle that moves by less than this many pixels of the image turns in place.
+pub(super) const IN_PLACE: f64 = 1.0;
 /// Without a handle, an arc starts at the region's middle, unless that is closer to the centre than this share of the region's
 /// furthest point.
 const NEAR: f64 = 0.35;
 /// In that case, the arc's radius is this share of the distance of the furthest point.
 const MIDWAY: f64 = 0.62;
 
-/// Returns the line of a drag on the sheet and, for a rotation, a point a little outside the middle of its arc. `before` holds the
-/// region's outlines on the sheet.
-pub(super) fn path(
+/// The lines of a drag on the sheet.
+pub(super) struct Paths {
+    /// From the start of the drag to its end: three for an affine region, one for all others.
+    pub(super) lines: Vec<Vec<Point>>,
+    /// For a turn in place, a point a little outside the middle of its arc, and the whole angle in radians.
+    pub(super) turn: Option<(Point, f64)>,
+}
+
+/// Returns the lines of a drag on the sheet. `before` holds the region's outlines on the sheet; `moved` maps a point of the image and a
+/// progress to where its content then lies on the sheet.
+pub(super) fn paths(
     drag: &Drag,
     before: &[Vec<Point>],
+    moved: impl Fn(f64, Point) -> Point,
     sheet: &Sheet,
-) -> (Vec<Point>, Option<Point>) {
+) -> Paths {
+    let straight = |points: PointPair| {
+        let PointPair { handle, target } = points.map(|point| sheet.place(point));
+        Paths {
+            lines: vec![vec![handle, target]],
+            turn: None,
+        }
+    };
+    let arc = |center: Point, start: Point, angle: f64| {
+        let (least, pitch) = (LEAST_ARC * sheet.unit, PITCH * sheet.unit);
+        let arc = Arc::new(center, start, drawn_angle(angle), least, pitch);
+        Paths {
+            lines: vec![arc.line()],
+            turn: Some((arc.at(0.5, HEAD * sheet.unit), angle)),
+        }
+    };
     match drag {
+        Drag::Translation {
+            points,
+            angle: Some(angle),
+            ..
+        } if points.handle.distance(points.target) < IN_PLACE => {
+            let center = sheet.place(points.handle);
+            let start = start_without_handle(center, before);
+            arc(center, start, angle.to_radians())
+        }
         Drag::Translation { points, .. }
         | Drag::Deformation { points, .. }
-        | Drag::Point { points } => {
-            let PointPair { handle, target } = points.map(|point| sheet.place(point));
-            (vec![handle, target], None)
-        }
+        | Drag::Point { points } => straight(*points),
         Drag::Rotation { center, turn, .. } => {
             let place = sheet.place(*center);
             let start = match turn {
                 Turn::Points(PointPair { handle, .. }) => sheet.place(*handle),
                 Turn::Angle { .. } => start_without_handle(place, before),
             };
-            let arc = Arc::new(
-                place,
-                start,
-                drawn_angle(turn.radians(*center)),
-                LEAST_ARC * sheet.unit,
-                PITCH * sheet.unit,
+            arc(place, start, turn.radians(*center))
+        }
+        Drag::Scale { center, growth, .. } => {
+            let (place, factor) = (sheet.place(*center), growth.factor(*center));
+            let start = match growth {
+                Growth::Points(PointPair { handle, .. }) => sheet.place(*handle),
+                Growth::Factor { .. } => furthest(place, before),
+            };
+            let end = Point::new(
+                place.x + factor * (start.x - place.x),
+                place.y + factor * (start.y - place.y),
             );
-            (arc.line(), Some(arc.at(0.5, HEAD * sheet.unit)))
+            Paths {
+                lines: vec![vec![start, end]],
+                turn: None,
+            }
+        }
+        Drag::Affine { handles, .. } => {
+            let line = |handle: &Point| {
+                (0..=CURVE)
+                    .map(|step| moved(f64::from(step) / f64::from(CURVE), *handle))
+                    .collect()
+            };
+            Paths {
+                lines: handles.iter().map(line).collect(),
+                turn: None,
+            }
         }
     }
+}
+
+/// Returns the point of an outline that is furthest from a centre; the centre itself without an outline.
+fn furthest(center: Point, before: &[Vec<Point>]) -> Point {
+    before
+        .iter()
+        .flatten()
+        .copied()
+        .max_by(|a, b| a.distance(center).total_cmp(&b.distance(center)))
+        .unwrap_or(center)
 }
 
 /// Returns where the arc of a rotation without a handle starts.

@@ -28,11 +28,7 @@ pub(super) fn membrane(size: Size, unknown: &[bool], pixels: &[Pixel]) -> Vec<Pi
     if border.is_empty() {
         return result;
     }
-    let mut levels = vec![Level::new(size, unknown)];
-    while let Some(coarser) = levels[levels.len() - 1].coarser() {
-        levels.push(coarser);
-    }
-    let values = solve(&levels, &border.sums, border.mean);
+    let values = solve(&hierarchy(size, unknown), &border.sums, border.mean);
     for (index, value) in values.into_iter().enumerate() {
         if unknown[index] {
             result[index] = std::array::from_fn(|channel| {
@@ -41,6 +37,20 @@ pub(super) fn membrane(size: Size, unknown: &[bool], pixels: &[Pixel]) -> Vec<Pi
         }
     }
     result
+}
+
+/// Returns values for the unknown pixels, and 0 for the known ones, whose sum of differences to the four neighbours is as given
+/// (Poisson's equation). There must be a known pixel.
+pub(super) fn poisson(size: Size, unknown: &[bool], differences: &[Pixel]) -> Vec<Pixel> {
+    solve(&hierarchy(size, unknown), differences, [0.0; 3])
+}
+
+fn hierarchy(size: Size, unknown: &[bool]) -> Vec<Level> {
+    let mut levels = vec![Level::new(size, unknown)];
+    while let Some(coarser) = levels[levels.len() - 1].coarser() {
+        levels.push(coarser);
+    }
+    levels
 }
 
 /// The known pixels beside unknown ones.

@@ -163,3 +163,63 @@ fn fills_do_not_depend_on_the_number_of_threads() {
         assert_eq!(with(1), with(3));
     }
 }
+
+/// Returns the mean error in levels within a mask.
+fn mean_error(a: &Raster, b: &Raster, mask: &Mask) -> f32 {
+    let inside = (0..mask.data.len()).filter(|index| mask.data[*index]);
+    let sum: f32 = inside
+        .flat_map(|index| (0..3).map(move |channel| (index, channel)))
+        .map(|(index, channel)| (a.pixels()[index][channel] - b.pixels()[index][channel]).abs())
+        .sum();
+    255.0 * sum / (3 * mask.count()) as f32
+}
+
+#[test]
+fn patches_continue_horizons_stripes_and_dots_where_a_smooth_fill_blurs_them() {
+    let size = Size::new(150, 140);
+    let light = |point: Point| (0.6 + 0.1 * point.x / 150.0) as f32;
+    let soft = |distance: f64| (0.5 - distance).clamp(0.0, 1.0) as f32;
+    let scenes: [(&str, &dyn Fn(Point) -> f32); 3] = [
+        ("horizon", &|point| soft(point.y - 0.1 * point.x - 60.0)),
+        ("stripes", &|point| {
+            soft(((0.8 * point.x + 0.6 * point.y) % 12.0 - 6.0).abs() - 3.0)
+        }),
+        ("dots", &|point| {
+            soft((point.x % 14.0 - 7.0).hypot(point.y % 14.0 - 7.0) - 4.0)
+        }),
+    ];
+    let hole = disc(size, Point::new(70.0, 68.0), 22.0);
+    for (name, pattern) in scenes {
+        let truth = painted(size, |point| {
+            let value = light(point) - 0.25 * pattern(point);
+            [value, value, 0.8 * value]
+        });
+        let [smooth, patches] = KINDS.map(|how| {
+            let filled = fill(&truth, &hole, &Mask::filled(size, false), how);
+            mean_error(&filled, &truth, &hole)
+        });
+        assert!(patches < 1.5, "{name}: {patches} levels");
+        assert!(
+            patches < 0.25 * smooth,
+            "{name}: {patches} and {smooth} levels"
+        );
+    }
+}
+
+#[test]
+fn patches_continue_smooth_light_without_steps() {
+    let size = Size::new(120, 110);
+    let truth = painted(size, |point| {
+        let (x, y) = (point.x / 60.0 - 1.0, point.y / 60.0 - 1.0);
+        [
+            0.9 - 0.2 * (x * x + y * y),
+            0.5 + 0.2 * x,
+            0.4 + 0.1 * x * y,
+        ]
+        .map(|value| value as f32)
+    });
+    let hole = disc(size, Point::new(50.0, 60.0), 25.0);
+    let filled = fill(&truth, &hole, &Mask::filled(size, false), Fill::Patches);
+    let error = largest_error(&filled, &truth);
+    assert!(error < 1.0, "{error} levels");
+}

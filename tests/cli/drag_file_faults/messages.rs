@@ -54,7 +54,7 @@ error: drag.json: region `tail` at /regions/0/target/1: expected a number, found
 6 |       "handle": [40, 40], "target": [812, "40"] },
   |                                           ^^^^
 
-error: drag.json: /regions/1/type: expected `translation`, `deformation`, `rotation` or `point`, found `rotaton`
+error: drag.json: /regions/1/type: expected `translation`, `deformation`, `rotation`, `scale`, `affine` or `point`, found `rotaton`
  --> drag.json:7:15
   |
 7 |     { "type": "rotaton", "region": { "rect": [60, 20, 20, 60] }, "handle": [1, 1] }
