@@ -18,6 +18,8 @@ pub struct KeptTrajectory<B: Backend> {
     sources: Option<B::Points>,
     /// 1 for cells whose content is new (1, height, width, 1).
     new: Option<Tensor<B>>,
+    /// Share of the correction that new cells do not get at the first step.
+    freedom: f64,
 }
 
 /// What a cell of the edited latent has.
@@ -31,7 +33,7 @@ pub enum CellContent {
 
 impl<B: Backend> KeptTrajectory<B> {
     /// Keeps a trajectory for an edited latent with these contents, one per cell.
-    pub fn new(trajectory: Trajectory<B>, contents: &[CellContent]) -> Self {
+    pub fn new(trajectory: Trajectory<B>, contents: &[CellContent], freedom: f64) -> Self {
         let Shape { height, width, .. } = trajectory.clean().shape();
         assert_eq!(contents.len(), height * width, "one content per cell");
         let backend = &trajectory.clean().backend().clone();
@@ -55,6 +57,7 @@ impl<B: Backend> KeptTrajectory<B> {
         Self {
             trajectory,
             sources: is_moved.then(|| backend.points(points.collect())),
+            freedom,
             new: new
                 .contains(&1.0)
                 .then(|| Tensor::from_host(backend, Shape::new(1, height, width, 1), new)),
@@ -62,8 +65,8 @@ impl<B: Backend> KeptTrajectory<B> {
     }
 
     /// Corrects a pair after its denoising step from timestep `t`. The reference latent becomes the trajectory's. The edited latent gets
-    /// the difference in every cell that has content of the reference; in new cells it fades in, from nothing at the first step to all of
-    /// it at the last.
+    /// the difference in every cell that has content of the reference; in new cells it gets 1 - `freedom` of it at the first step and, rising
+    /// evenly, all of it at the last.
     #[must_use]
     pub fn corrected(&self, pair: Pair<B>, t: i64) -> Pair<B> {
         let expected = self.trajectory.after(t);
@@ -79,8 +82,8 @@ impl<B: Backend> KeptTrajectory<B> {
         };
         let mut edit = pair.edit.clone().plus(&lost);
         if let Some(new) = &self.new {
-            let share = self.trajectory.share_done(t) as f32;
-            let faded = pair.edit.combined(1.0, share, &lost);
+            let share = 1.0 - self.freedom * (1.0 - self.trajectory.share_done(t));
+            let faded = pair.edit.combined(1.0, share as f32, &lost);
             let backend = edit.backend().clone();
             backend.select(new.buffer(), faded.buffer(), edit.buffer_mut());
         }

@@ -10,10 +10,12 @@
 //! | `latent_adam` | Adam on a latent |
 //! | `divergence` | detects an optimisation that diverges |
 
+mod cells;
 mod correspondence;
 mod divergence;
 mod frozen;
 mod latent_adam;
+mod latent_descent;
 mod moved_start;
 mod vacated_noise;
 mod warped_start;
@@ -22,5 +24,6 @@ pub use correspondence::{Correspondence, on_map};
 pub use divergence::DivergenceGuard;
 pub use frozen::Frozen;
 pub use latent_adam::LatentAdam;
+pub use latent_descent::LatentDescent;
 pub use moved_start::moved_start;
 pub use warped_start::warped_start;

@@ -1,10 +1,11 @@
 //! A start for drags, beyond DragNeXt's paper: every region's inverted noise is copied to its target, and the vacated area gets noised
 //! background. RegionDrag (arXiv 2407.18247) copies latents in the same way.
 
+use super::cells::{cell_at, touched};
 use super::vacated_noise::VacatedNoise;
 use crate::diffusion::Stream;
 use crate::diffusion::kept::CellContent;
-use crate::geometry::{Frame, Grid, Point};
+use crate::geometry::{Frame, Grid};
 use crate::kernels::Backend;
 use crate::method::Scene;
 use crate::nn::Tensor;
@@ -67,32 +68,6 @@ fn moved<B: Backend>(
         }
     }
     (latent, contents)
-}
-
-/// Returns the cell that holds a point; points beyond the border belong to the nearest cell.
-fn cell_at(grid: &Grid, point: Point) -> usize {
-    let along =
-        |position: f64, cells: usize| ((position / grid.cell).max(0.0) as usize).min(cells - 1);
-    along(point.y, grid.rows) * grid.columns + along(point.x, grid.columns)
-}
-
-/// Marks the latent cells of which a region covers any pixel at progress `eta`.
-fn touched(regions: &[&Region], eta: f64, frame: &Frame) -> Vec<bool> {
-    let (cells, pixels) = (
-        frame.latent_grid(),
-        Grid {
-            columns: frame.padded.width,
-            rows: frame.padded.height,
-            cell: 1.0,
-        },
-    );
-    let mut touched = vec![false; cells.len()];
-    for region in regions {
-        for pixel in region.covered_cells(eta, &pixels) {
-            touched[cell_at(&cells, pixels.centre(pixel))] = true;
-        }
-    }
-    touched
 }
 
 /// Returns the latent with holes filled inwards: ring by ring, the mean of the known cells among the 3 x 3 neighbours.

@@ -35,7 +35,7 @@ impl DragMethod for PbsiSettings {
                 Start::Warped => StartPicture::Warped,
                 Start::Moved | Start::Paper => StartPicture::Original,
             },
-            original: false,
+            original: self.needs_original(),
         }
     }
 
@@ -84,7 +84,7 @@ impl DragMethod for PbsiSettings {
             Start::Warped => warped_start(&mut scene, self.vacated_noise),
         };
         let kept = (scene.diffusion.trajectory == TrajectoryChoice::Kept)
-            .then(|| KeptTrajectory::new(scene.trajectory.clone(), &contents));
+            .then(|| KeptTrajectory::new(scene.trajectory.clone(), &contents, self.vacated_noise));
         Optimisation::new(&scene, self).run(start, kept, progress, interrupt)
     }
 }

@@ -23,6 +23,8 @@ settings! {
     taps "taps": Taps = Taps(vec![3]), Form::Stages(4), "DragNeXt, implementation details: all stages; its released code: 3";
     /// Latent that the optimisation starts from: `warped` is the inverted latent of the warped picture; `moved` copies an object's inverted noise to its target and fills the vacated area with background; `paper` is the inverted latent.
     start "start": Start = Start::Warped, Form::Words(&["warped", "moved", "paper"]), "dragnext; `moved` after RegionDrag's copy of the region, arXiv 2407.18247; `paper` is DragNeXt's form";
+    /// Picture whose features the regions should have with `--start warped`: the `warped` one, or the `original` one with its regions moved.
+    features "features": Features = Features::Warped, Form::Words(&["warped", "original"]), "dragnext";
     /// Share of fresh noise in the vacated area: 0 trusts the fill, 1 lets the model paint it anew. `paper` vacates nothing.
     vacated_noise "vacated_noise": f64 = 0.6, Form::Within(0.0, 1.0), "RegionDrag, arXiv 2407.18247, its interface: 0.6";
     /// Form of the algorithm: `pbsi` is dragnext's, `literal` is the paper word for word, `literal-strict` the same without the first and the last timestep, as in the loop of Algorithm 1.
@@ -52,6 +54,11 @@ impl PbsiSettings {
         }
     }
 
+    /// Returns whether the inversion of the original picture is needed beside that of the warped one.
+    pub fn needs_original(&self) -> bool {
+        self.start == Start::Warped && self.features == Features::Original && self.timesteps > 0
+    }
+
     /// Returns the timesteps over which the aim moves, `auto` resolved.
     pub fn ramp_length(&self) -> usize {
         match (self.ramp, self.start) {
@@ -72,6 +79,16 @@ pub enum Start {
     Moved,
     /// The inverted latent.
     Paper,
+}
+
+/// Picture whose features the regions should have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Features {
+    /// The warped picture: features at the regions' targets.
+    Warped,
+    /// The original picture: features at the regions' own places.
+    Original,
 }
 
 /// Form of the algorithm.
