@@ -23,7 +23,11 @@ pub use settings::{Mode, PbsiSettings, RampLength, Start, Taps};
 
 impl DragMethod for PbsiSettings {
     fn defaults(given: &Overrides) -> Self {
-        Self::of_mode(given)
+        Self::with_start_of(given)
+    }
+
+    fn shared_defaults(given: &Overrides) -> Overrides {
+        Self::shared_with_start_of(given)
     }
 
     fn needs(&self) -> Needs {

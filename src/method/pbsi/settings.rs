@@ -4,6 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::settings::{Form, Overrides, auto_or_number, settings};
 
+/// Learning rate of a drag: DragNeXt, Eq. 6 and implementation details.
+const LR_OF_PAPER: f64 = 0.02;
+/// Learning rate of the correction of a warped start.
+const LR_OF_CORRECTION: f64 = 0.005;
+
 settings! {
     /// Progressive backward self-intervention (DragNeXt, arXiv 2506.07611).
     pub struct PbsiSettings, "Settings of the method pbsi";
@@ -13,8 +18,8 @@ settings! {
     iterations "iterations": usize = 10, Form::Whole(1, 1000), "DragNeXt, implementation details: K = 10";
     /// Timesteps over which a region's intermediate target moves from its handle to its target; 0 uses the target from the start. `auto` is 0 with `--start moved` and 5 with `--start paper`.
     ramp "ramp": RampLength = RampLength::Auto, Form::WordOr("auto", 1000), "DragNeXt, Eq. 5 and the progress beside it";
-    /// Learning rate of the Adam optimiser of the latent.
-    lr "lr": f64 = 0.02, Form::Above(0.0, 100.0), "DragNeXt, Eq. 6 and implementation details: 2e-2";
+    /// Learning rate of the latent: length of Adam's steps, or root mean square of the first step of a correction with `--start warped`.
+    lr "lr": f64 = LR_OF_CORRECTION, Form::Above(0.0, 100.0), "dragnext; with the other starts 0.02, DragNeXt, Eq. 6 and implementation details";
     /// Weight of the loss term that keeps cells outside the editable area close to the reference latent.
     mask_weight "mask_weight": f64 = 0.2, Form::Within(0.0, 1e6), "R_M of DragNeXt, Eq. 7; its released code: lambda = 0.2";
     /// Factor of the feature loss.
@@ -36,21 +41,39 @@ settings! {
 }
 
 impl PbsiSettings {
-    /// Returns the defaults of a mode. The paper's own form compares all decoder stages, starts at the inverted latent, and has no hard
-    /// background.
-    pub(super) fn of_mode(given: &Overrides) -> Self {
-        let mode = given
-            .get("mode")
-            .and_then(|mode| serde_json::from_value(mode.clone()).ok());
-        match mode {
-            Some(mode @ (Mode::Literal | Mode::LiteralStrict)) => Self {
-                mode,
-                taps: Taps(vec![1, 2, 3, 4]),
-                start: Start::Paper,
-                hard_background: false,
-                ..Self::default()
-            },
-            Some(Mode::Pbsi) | None => Self::default(),
+    /// Returns the defaults that go with the given mode and start. The paper's own form compares all decoder stages, starts at the inverted
+    /// latent, and has no hard background. A warped start is corrected in small steps and the others are dragged in the paper's.
+    pub(super) fn with_start_of(given: &Overrides) -> Self {
+        let mode = word(given, "mode").unwrap_or(Mode::Pbsi);
+        let (taps, hard_background) = match mode {
+            Mode::Pbsi => (Taps(vec![3]), true),
+            Mode::Literal | Mode::LiteralStrict => (Taps(vec![1, 2, 3, 4]), false),
+        };
+        let start = start_of(given);
+        let (lr, vacated_noise) = match start {
+            Start::Warped => (LR_OF_CORRECTION, Self::default().vacated_noise),
+            Start::Moved | Start::Paper => (LR_OF_PAPER, 1.0),
+        };
+        Self {
+            mode,
+            start,
+            taps,
+            hard_background,
+            lr,
+            vacated_noise,
+            ..Self::default()
+        }
+    }
+
+    /// Returns the defaults of shared settings that go with the given start: without the warped picture, the papers' form.
+    pub(super) fn shared_with_start_of(given: &Overrides) -> Overrides {
+        match start_of(given) {
+            Start::Warped => Overrides::default(),
+            Start::Moved | Start::Paper => {
+                let mut papers = Overrides::from([("trajectory", "denoised")]);
+                papers.set("detail", 0.0);
+                papers
+            }
         }
     }
 
@@ -67,6 +90,21 @@ impl PbsiSettings {
             (RampLength::Auto, Start::Paper) => 5,
         }
     }
+}
+
+/// Returns the given start, or the default of the given mode.
+fn start_of(given: &Overrides) -> Start {
+    word(given, "start").unwrap_or(match word(given, "mode") {
+        Some(Mode::Literal | Mode::LiteralStrict) => Start::Paper,
+        Some(Mode::Pbsi) | None => Start::Warped,
+    })
+}
+
+/// Returns the given word of a setting; `None` when it is not given or is unknown.
+fn word<T: serde::de::DeserializeOwned>(given: &Overrides, name: &str) -> Option<T> {
+    given
+        .get(name)
+        .and_then(|word| serde_json::from_value(word.clone()).ok())
 }
 
 /// Latent that the optimisation starts from.
@@ -130,7 +168,7 @@ mod tests {
     #[test]
     fn the_literal_modes_have_the_papers_defaults() {
         let given = Overrides::from([("mode", "literal-strict")]);
-        let settings = PbsiSettings::of_mode(&given);
+        let settings = PbsiSettings::with_start_of(&given);
         assert_eq!(settings.mode, Mode::LiteralStrict);
         assert_eq!(
             (settings.start, settings.hard_background),
@@ -139,7 +177,7 @@ mod tests {
         assert_eq!(settings.taps, Taps(vec![1, 2, 3, 4]));
         assert_eq!(settings.ramp_length(), 5);
         assert_eq!(
-            PbsiSettings::of_mode(&Overrides::default()).ramp_length(),
+            PbsiSettings::with_start_of(&Overrides::default()).ramp_length(),
             0
         );
     }
