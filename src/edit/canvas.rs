@@ -41,10 +41,10 @@ impl Canvas {
         Work {
             plan,
             picture: self.working.clone(),
-            warped: self.warped.as_ref().map(|warped| WarpedWork {
-                picture: warped.picture.working(&plan.frame),
-                new: warped.new_cells(&plan.frame),
-            }),
+            warped: self
+                .warped
+                .as_ref()
+                .map(|warped| WarpedWork::new(warped, &plan.frame)),
             lora,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::feature_loss::{FeatureLoss, Reduction};
 use super::progress::ProgressSchedule;
-use super::settings::{Mode, PbsiSettings, Start};
+use super::settings::{Mode, PbsiSettings};
 use crate::diffusion::denoise::Pair;
 use crate::diffusion::invert::Trajectory;
 use crate::diffusion::kept::KeptTrajectory;
@@ -60,7 +60,7 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
         let reference = scene.trajectory.inverted();
         let backend = reference.backend();
         let (editable, frame) = (scene.editable, &scene.frame);
-        let frozen = if settings.start == Start::Warped {
+        let frozen = if settings.corrects() {
             Some(Frozen::around(
                 backend,
                 scene.regions,
@@ -194,7 +194,7 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
             let want = Features::of(&self.settings.taps.0);
             features = self.unet.forward(input, want);
         }
-        if self.settings.start == Start::Warped {
+        if self.settings.corrects() {
             return self.correct(
                 pair,
                 (index, t),
@@ -278,7 +278,8 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
             } else {
                 worse += 1;
             }
-            if worse > PATIENCE {
+            // A loss of 0 is that of a start without fresh noise, whose features are the right ones.
+            if worse > PATIENCE || loss == 0.0 {
                 break;
             }
             let zero = gradient.clone().combined(0.0, 0.0, &gradient);
@@ -289,7 +290,7 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
 
     /// Returns the feature loss of all regions at progress eta.
     fn loss_at(&self, eta: f64, features: &[Tensor<B>]) -> FeatureLoss<B> {
-        let in_place = self.settings.start == Start::Warped && !self.settings.needs_original();
+        let in_place = self.settings.corrects() && !self.settings.needs_original();
         let pairs: Vec<Correspondence> = self
             .regions
             .iter()
