@@ -267,7 +267,7 @@ impl Region {
     }
 
     /// Marks in `swept`, a mask of the grid's size, the cells of `grid` that the region covers during the drag. The drag is sampled
-    /// at 33 positions or more, between which no point moves by more than `step` working pixels.
+    /// at 33 positions or more, between which no point in the image moves by more than `step` working pixels.
     pub fn sweep(&self, grid: &Grid, step: f64, swept: &mut Mask) {
         let end = self.motion.covering();
         let length = self.speed() * end;

@@ -1,5 +1,6 @@
 //! The parser of drag files: from bytes to a [`DragFile`], or to all faults of the file.
 
+mod affine;
 mod motion;
 mod region;
 mod shape;

@@ -49,8 +49,8 @@ pub fn template(picture: &str, size: Size) -> String {
     {{
       "comment": [
         "`id`: any name; messages use it.",
-        "`type`: `translation` moves an object and fills where it was,",
-        "  `deformation` moves a part of an object and stretches the rest,",
+        "`type`: `translation` moves an object and fills where it was; with `angle`, the object turns as well,",
+        "  `deformation` moves a part of an object and stretches the rest, from `anchor` on if there is one,",
         "  `rotation` turns an object about `center`, from `handle` to `target` or by `angle` degrees (counter-clockwise positive),",
         "  `scale` grows or shrinks an object about `center`, from `handle` to `target` or by `factor`,",
         "  `affine` moves, turns and stretches an object, so that three `handles` go to three `targets`,",

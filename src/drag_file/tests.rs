@@ -1,4 +1,5 @@
 mod faults;
+mod motions;
 
 use super::*;
 use crate::error::ErrorKind;

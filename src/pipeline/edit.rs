@@ -306,7 +306,11 @@ impl<'a, B: Backend> Edit<'a, B> {
             StartPicture::Warped => inversions.start.clean().clone(),
             StartPicture::Original => self.encode(warped.picture)?,
         };
-        self.decode(&latent).map(Some)
+        let (components, interrupt) = (self.components, self.interrupt);
+        let decoded = self.stages.run(Stage::Decode, 1, |_| {
+            components.reconstruct(&latent, interrupt)
+        });
+        decoded.map(Some)
     }
 
     fn decode(&mut self, latent: &Tensor<B>) -> Result<Vec<f32>> {

@@ -58,18 +58,21 @@ pub(super) fn centre(findings: &mut Findings, drag: &Drag, pointer: &str, frame:
     is_near
 }
 
-/// Checks that handles and targets lie in the image, and how they lie about a centre.
+/// Checks that handles and targets lie in the image, and how they lie about a centre. Returns whether the motion can be followed: a
+/// region that turns or stretches to a point far outside the image takes long to follow.
 pub(super) fn points(
     findings: &mut Findings,
     id: &str,
     drag: &Drag,
     place: &impl Fn(&str) -> String,
     frame: &Frame,
-) {
+) -> bool {
     let is_one = drag.points().is_some();
+    let mut are_inside = true;
     for (index, PointPair { handle, target }) in drag.pairs().into_iter().enumerate() {
         for (key, point) in [("handle", handle), ("target", target)] {
             if !frame.source.contains(point) {
+                are_inside = false;
                 let message = format!("point {point} lies outside the image ({})", frame.source);
                 let pointer = if is_one {
                     format!("/{key}")
@@ -103,6 +106,16 @@ pub(super) fn points(
         | Drag::Affine { .. }
         | Drag::Point { .. } => {}
     }
+    are_inside
+        || !matches!(
+            drag,
+            Drag::Translation { angle: Some(_), .. }
+                | Drag::Deformation {
+                    anchor: Some(_),
+                    ..
+                }
+                | Drag::Affine { .. }
+        )
 }
 
 /// Checks that handle and target of a scale lie on the same side of its centre.

@@ -28,10 +28,8 @@ pub(super) fn region(
     let DragRegion { id, drag } = &findings.drag.regions[index];
     let before = findings.faults.len();
     let place = |key: &str| format!("/regions/{index}{key}");
-    let has_motion = checks::centre(findings, drag, &place("/center"), frame);
-    if has_motion {
-        checks::points(findings, id, drag, &place, frame);
-    }
+    let has_motion = checks::centre(findings, drag, &place("/center"), frame)
+        && checks::points(findings, id, drag, &place, frame);
     let mask = area?.on_working(frame, POINT_RADIUS);
     if let Some(shape) = drag.shape() {
         checks::area(findings, id, shape, &mask, &place("/region"), frame);

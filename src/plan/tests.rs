@@ -1,4 +1,5 @@
 mod masks;
+mod motions;
 mod points;
 
 use super::*;
@@ -491,25 +492,30 @@ fn an_editable_area_without_a_latent_cell_is_a_fault() {
 
 #[test]
 fn every_scene_of_the_bench_is_planned() {
-    let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenebench/suite");
-    let folders = std::fs::read_dir(&suite).expect("the suite is part of the repository");
-    let mut count = 0;
-    for folder in folders {
-        let path = folder.expect("a readable folder").path().join("drag.json");
-        let drag = DragFile::read(&path).expect("a valid file");
-        let plan = Plan::new(&drag, &path, SIZE, &Settings::default(), 256).expect("a valid plan");
-        assert_eq!(plan.regions.len(), drag.regions.len(), "{}", path.display());
-        assert!(
-            plan.warnings
-                .iter()
-                .all(|warning| warning.kind == WarningKind::RegionPartlyOutside),
-            "{}: {:?}",
-            path.display(),
-            plan.warnings
-        );
-        count += 1;
+    for suite in ["suite", "motions"] {
+        let suite = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/scenebench")
+            .join(suite);
+        let folders = std::fs::read_dir(&suite).expect("the suite is part of the repository");
+        let mut count = 0;
+        for folder in folders {
+            let path = folder.expect("a readable folder").path().join("drag.json");
+            let drag = DragFile::read(&path).expect("a valid file");
+            let plan =
+                Plan::new(&drag, &path, SIZE, &Settings::default(), 256).expect("a valid plan");
+            assert_eq!(plan.regions.len(), drag.regions.len(), "{}", path.display());
+            assert!(
+                plan.warnings
+                    .iter()
+                    .all(|warning| warning.kind == WarningKind::RegionPartlyOutside),
+                "{}: {:?}",
+                path.display(),
+                plan.warnings
+            );
+            count += 1;
+        }
+        assert!(count > 0, "{} is empty", suite.display());
     }
-    assert!(count > 0, "{} is empty", suite.display());
 }
 
 #[test]

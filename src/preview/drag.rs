@@ -108,11 +108,8 @@ impl<'a> DragDrawing<'a> {
                 .collect(),
             _ => Vec::new(),
         };
-        let followed = |eta: f64, point: Point| match region {
-            Some(region) => moved(region, eta, point),
-            None => sheet.place(point),
-        };
-        let paths = paths(&entry.drag, &before, followed, sheet);
+        let followed = region.map(|region| move |eta, point| moved(region, eta, point));
+        let paths = paths(&entry.drag, &before, followed.as_ref(), sheet);
         // The disc of a point does not limit the marks: its handle is all that the user gave.
         let side = match entry.drag.shape() {
             Some(_) => Bounds::of(before.iter().flatten().copied(), sheet.size),

@@ -32,3 +32,28 @@ pub(super) fn neighbours(mask: &Mask, index: usize) -> impl Iterator<Item = usiz
     .into_iter()
     .flatten()
 }
+
+/// Returns the parts of a mask that are connected along edges of pixels, each as its pixels.
+pub(super) fn parts(mask: &Mask) -> Vec<Vec<usize>> {
+    let mut seen = vec![false; mask.data.len()];
+    let mut found = Vec::new();
+    for start in 0..mask.data.len() {
+        if !mask.data[start] || seen[start] {
+            continue;
+        }
+        seen[start] = true;
+        let mut part = vec![start];
+        let mut next = 0;
+        while next < part.len() {
+            for other in neighbours(mask, part[next]) {
+                if mask.data[other] && !seen[other] {
+                    seen[other] = true;
+                    part.push(other);
+                }
+            }
+            next += 1;
+        }
+        found.push(part);
+    }
+    found
+}

@@ -123,7 +123,9 @@ mod tests {
             let is_near = x.abs_diff(3) <= LARGEST + MEAN && y.abs_diff(2) <= LARGEST + MEAN;
             assert_eq!(pixel[0] < 1.0, is_near, "({x}, {y})");
         }
-        assert!(agreement.pixels()[2 * 16 + 3][0] < 0.2);
+        // Nine of the twenty-five differences around it are 0.5.
+        let expected = (-(0.5_f32 * 9.0 / 25.0 / TOLERANCE).powi(2)).exp();
+        assert!((agreement.pixels()[2 * 16 + 3][0] - expected).abs() < 1e-5);
     }
 
     #[test]

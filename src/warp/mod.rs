@@ -24,7 +24,7 @@ use crate::settings::{FillChoice, ObjectChoice, WarpSettings};
 pub use detail::carry;
 use fill::{Fill, fill};
 use layer::Layer;
-use object::{as_drawn, object};
+use object::{drawn, object};
 
 /// Pixels around everything that a drag reaches which the fill may look at, as a share of the reached area's longer side.
 const SURROUNDINGS: f64 = 0.5;
@@ -157,7 +157,7 @@ fn layer<'a>(
     corner: Point,
     settings: &WarpSettings,
 ) -> Layer<'a> {
-    let drawn = Mask::from_fn(source.size(), |point| {
+    let mask = Mask::from_fn(source.size(), |point| {
         region
             .mask
             .at(Point::new(point.x + corner.x, point.y + corner.y))
@@ -165,9 +165,9 @@ fn layer<'a>(
     // The part that a deformation moves goes on beyond its region, so it has no outline to be found.
     let is_whole = region.kind.vacates();
     let object = if is_whole && settings.object == ObjectChoice::Found {
-        object(source, &drawn)
+        object(source, &mask)
     } else {
-        as_drawn(source, &drawn)
+        drawn(source, &mask)
     };
     Layer::new(region, object, corner)
 }

@@ -26,7 +26,13 @@ const RICH: &str = r#"{
     { "type": "translation", "region": { "ellipse": [120, 80, 30, 20] }, "handle": [120, 80], "target": [140, 70.5] },
     { "id": "lid", "type": "deformation", "region": { "rect": [10, 10, 60.5, 4e1] }, "handle": [20, 20], "target": [30, 20] },
     { "id": "lever", "type": "rotation", "region": { "mask": "nowhere.png" }, "center": [10, 10], "angle": -720 },
-    { "id": "nose", "type": "point", "handle": [30, 100.5], "target": [50, 110] }
+    { "id": "nose", "type": "point", "handle": [30, 100.5], "target": [50, 110] },
+    { "id": "ball", "type": "scale", "region": { "ellipse": [150, 60, 20, 20] }, "center": [150, 60], "factor": 1.4 },
+    { "id": "moon", "type": "scale", "region": { "ellipse": [40, 110, 15, 15] }, "center": [40, 110], "handle": [50, 110], "target": [46, 110] },
+    { "id": "sign", "type": "affine", "region": { "rect": [100, 20, 140, 50] },
+      "handles": [[100, 20], [140, 20], [100, 50]], "targets": [[110, 25], [148, 30], [105, 60]] },
+    { "id": "bar", "type": "deformation", "region": { "rect": [20, 80, 90, 95] }, "handle": [80, 88], "target": [95, 84], "anchor": [30, 88] },
+    { "id": "coin", "type": "translation", "region": { "ellipse": [160, 100, 12, 12] }, "handle": [160, 100], "target": [150, 90], "angle": 200 }
   ],
   "settings": { "seed": 7, "taps": [2, 3], "start": "paper", "ramp": "auto", "lr": 0.02, "hard_background": false, "margin": 8 }
 }
@@ -54,6 +60,9 @@ const HOSTILE: &[&str] = &[
     "\"translation\"",
     "\"rotation\"",
     "\"point\"",
+    "\"scale\"",
+    "\"affine\"",
+    "[[1, 2], [30, 4], [5, 60]]",
     "[]",
     "{}",
     "[[]]",

@@ -85,7 +85,12 @@ fn the_schema_is_valid() {
 fn every_drag_file_of_the_repository_is_valid_by_the_schema() {
     let validator = jsonschema::draft202012::new(&schema()).unwrap();
     let mut files: Vec<PathBuf> = vec![root().join("tests/fixtures/edit/drag.json")];
-    for folder in ["examples/edits", "tests/scenebench/suite"] {
+    for folder in [
+        "examples/edits",
+        "tests/scenebench/suite",
+        "tests/scenebench/hard",
+        "tests/scenebench/motions",
+    ] {
         let entries = std::fs::read_dir(root().join(folder)).unwrap();
         files.extend(entries.map(|entry| entry.unwrap().path().join("drag.json")));
     }
@@ -228,7 +233,7 @@ fn schema_and_parser_agree_on_regions() {
             with("/regions/0/id", json!("")),
             with("/regions/0/id", json!("x".repeat(65))),
             with("/regions/0/type", json!("tranlation")),
-            with("/regions/0/angle", json!(4)),
+            with("/regions/0/angle", json!(3601)),
             with("/regions/0/center", json!([4, 4])),
             with("/regions/0/target", json!([5])),
             with("/regions/0/target", json!([5, 1, 1])),
@@ -270,6 +275,59 @@ fn schema_and_parser_agree_on_rotations_and_points() {
             ),
             point(json!({ "handle": [1, 1], "target": [5, 1], "center": [4, 4] })),
             point(json!({ "handle": [1, 1], "target": [5, 1], "angle": 9 })),
+        ],
+    );
+}
+
+/// Returns a file with a region of a type that has these keys.
+fn shaped(kind: &str, keys: Value) -> Value {
+    let region = json!({ "type": kind, "region": { "rect": [0, 0, 9, 9] } });
+    with("/regions/0", extended(region, keys))
+}
+
+#[test]
+fn schema_and_parser_agree_on_motions() {
+    let points = |rest: Value| extended(json!({ "handle": [8, 4], "target": [5, 1] }), rest);
+    let triangle = json!([[0, 0], [9, 0], [0, 9]]);
+    let triangles =
+        |rest: Value| extended(json!({ "handles": triangle, "targets": triangle }), rest);
+    assert_agreement(
+        true,
+        [
+            shaped("translation", points(json!({ "angle": -30.5 }))),
+            shaped("deformation", points(json!({ "anchor": [1, 4] }))),
+            shaped("scale", json!({ "center": [-4, 4], "factor": 0.05 })),
+            shaped("scale", json!({ "center": [4, 4], "factor": 20 })),
+            shaped("scale", points(json!({ "center": [4, 4] }))),
+            shaped("affine", triangles(json!({}))),
+        ],
+    );
+    assert_agreement(
+        false,
+        [
+            shaped("translation", points(json!({ "angle": "30" }))),
+            shaped("translation", points(json!({ "anchor": [1, 4] }))),
+            shaped("translation", points(json!({ "factor": 2 }))),
+            shaped("translation", points(triangles(json!({})))),
+            shaped("deformation", points(json!({ "angle": 3 }))),
+            shaped("deformation", points(json!({ "anchor": [1] }))),
+            shaped("scale", json!({ "center": [4, 4] })),
+            shaped("scale", json!({ "factor": 2 })),
+            shaped("scale", json!({ "center": [4, 4], "factor": 0.04 })),
+            shaped("scale", json!({ "center": [4, 4], "factor": 20.5 })),
+            shaped("scale", json!({ "center": [4, 4], "handle": [1, 1] })),
+            shaped("scale", points(json!({ "center": [4, 4], "factor": 2 }))),
+            shaped("scale", points(json!({ "center": [4, 4], "angle": 2 }))),
+            shaped("affine", json!({ "handles": triangle })),
+            shaped("affine", points(json!({}))),
+            shaped("affine", triangles(json!({ "center": [4, 4] }))),
+            shaped("affine", triangles(json!({ "targets": [[0, 0], [9, 0]] }))),
+            shaped(
+                "affine",
+                triangles(json!({ "targets": [[0, 0], [9, 0], 9] })),
+            ),
+            rotation(json!({ "center": [4, 4], "angle": 9, "factor": 2 })),
+            point(json!({ "handle": [1, 1], "target": [5, 1], "anchor": [9, 9] })),
         ],
     );
 }

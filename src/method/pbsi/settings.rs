@@ -77,9 +77,14 @@ impl PbsiSettings {
         }
     }
 
+    /// Returns whether the optimisation corrects a start that is right in most places, instead of dragging.
+    pub fn corrects(&self) -> bool {
+        self.start == Start::Warped && self.mode == Mode::Pbsi
+    }
+
     /// Returns whether the inversion of the original picture is needed beside that of the warped one.
     pub fn needs_original(&self) -> bool {
-        self.start == Start::Warped && self.features == Features::Original && self.timesteps > 0
+        self.corrects() && self.features == Features::Original && self.timesteps > 0
     }
 
     /// Returns the timesteps over which the aim moves, `auto` resolved.

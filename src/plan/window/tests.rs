@@ -1,5 +1,6 @@
 use super::*;
 use crate::plan::findings::Findings;
+use crate::plan::motion::motion as motion_of;
 use crate::plan::shapes::read_area;
 use proptest::prelude::*;
 use std::path::Path;
@@ -162,6 +163,43 @@ proptest! {
                 let inside = (window.left as f64 - 1.0..=right as f64 + 1.0).contains(&point.x)
                     && (window.top as f64 - 1.0..=bottom as f64 + 1.0).contains(&point.y);
                 prop_assert!(!image.contains(point) || inside, "{point} of {window:?}");
+            }
+        }
+    }
+
+    /// Every pixel of the image through which a region passes lies in the window, whatever its motion.
+    #[test]
+    fn a_window_contains_what_any_motion_sweeps(
+        place in prop::array::uniform2(0.1..0.8_f64), kind in 0_usize..4, angle in -400.0..400.0_f64, factor in 0.1..6.0_f64,
+        move_by in prop::array::uniform6(-200.0..200.0_f64)
+    ) {
+        let image = Size::new(2000, 1500);
+        let (left, top) = ((place[0] * 2000.0).round(), (place[1] * 1500.0).round());
+        let (right, bottom) = (left + 180.0, top + 120.0);
+        let at = |x: f64, y: f64| format!("[{}, {}]", x.clamp(0.0, 2000.0), y.clamp(0.0, 1500.0));
+        let handle = format!("\"handle\": [{left}, {top}], \"target\": {}", at(left + move_by[0], top + move_by[1]));
+        let motion = match kind {
+            0 => format!("\"type\": \"translation\", {handle}, \"angle\": {angle}"),
+            1 => format!("\"type\": \"scale\", \"center\": [{}, {}], \"factor\": {factor}", left + move_by[0], top + move_by[1]),
+            2 => format!("\"type\": \"deformation\", {handle}, \"anchor\": [{right}, {bottom}]"),
+            _ => format!(
+                "\"type\": \"affine\", \"handles\": [[{left}, {top}], [{right}, {top}], [{left}, {bottom}]], \"targets\": [{}, {}, {}]",
+                at(left + move_by[0], top + move_by[1]), at(right + move_by[2], top + move_by[3]), at(left + move_by[4], bottom + move_by[5])
+            ),
+        };
+        let text = format!("{{\"version\": 1, \"regions\": [{{{motion}, \"region\": {{\"rect\": [{left}, {top}, {right}, {bottom}]}}}}]}}");
+        let Ok(drag) = DragFile::parse(text.as_bytes()) else { return Ok(()) };
+        let window = window(&text, image, 256);
+        let motion = motion_of(&drag.regions[0].drag, |point| point);
+        for eta in (0..=50).map(|step| f64::from(step) / 50.0) {
+            for share in (0..=10).map(|step| f64::from(step) / 10.0) {
+                let (x, y) = (left + share * 180.0, top + share * 120.0);
+                for corner in [(x, top), (x, bottom), (left, y), (right, y)] {
+                    let point = motion.forward(eta, Point::new(corner.0, corner.1));
+                    let inside = (window.left as f64 - 1.0..=(window.left + window.size.width) as f64 + 1.0).contains(&point.x)
+                        && (window.top as f64 - 1.0..=(window.top + window.size.height) as f64 + 1.0).contains(&point.y);
+                    prop_assert!(!image.contains(point) || inside, "{point} of {window:?} in {text}");
+                }
             }
         }
     }

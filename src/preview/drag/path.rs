@@ -33,12 +33,12 @@ pub(super) struct Paths {
     pub(super) turn: Option<(Point, f64)>,
 }
 
-/// Returns the lines of a drag on the sheet. `before` holds the region's outlines on the sheet; `moved` maps a point of the image and a
-/// progress to where its content then lies on the sheet.
+/// Returns the lines of a drag on the sheet. `before` holds the region's outlines on the sheet; `moved` maps a progress and
+/// a point of the image to where its content then lies on the sheet; `None` for a region that was not planned.
 pub(super) fn paths(
     drag: &Drag,
     before: &[Vec<Point>],
-    moved: impl Fn(f64, Point) -> Point,
+    moved: Option<&impl Fn(f64, Point) -> Point>,
     sheet: &Sheet,
 ) -> Paths {
     let straight = |points: PointPair| {
@@ -92,14 +92,15 @@ pub(super) fn paths(
                 turn: None,
             }
         }
-        Drag::Affine { handles, .. } => {
-            let line = |handle: &Point| {
-                (0..=CURVE)
-                    .map(|step| moved(f64::from(step) / f64::from(CURVE), *handle))
-                    .collect()
+        Drag::Affine { .. } => {
+            let line = |PointPair { handle, target }: PointPair| match moved {
+                Some(moved) => (0..=CURVE)
+                    .map(|step| moved(f64::from(step) / f64::from(CURVE), handle))
+                    .collect(),
+                None => vec![sheet.place(handle), sheet.place(target)],
             };
             Paths {
-                lines: handles.iter().map(line).collect(),
+                lines: drag.pairs().into_iter().map(line).collect(),
                 turn: None,
             }
         }

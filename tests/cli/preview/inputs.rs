@@ -155,6 +155,11 @@ fn a_drag_file_with_faults_is_drawn_and_rejected() {
             is_red,
         ),
         (
+            r#"{ "type": "affine", "region": { "rect": [40, 40, 80, 80] }, "handles": [[40, 40], [80, 40], [40, 80]], "targets": [[60, 40], [100, 40], [60, 400]] }"#.into(),
+            "outside the image",
+            is_red,
+        ),
+        (
             turn(r#""center": [60, 60], "handle": [60, 60], "target": [70, 60]"#),
             "not defined",
             is_blue,

@@ -158,6 +158,126 @@ fn a_point_is_drawn_with_its_disc() {
     assert!(count > 30, "{count} of 40");
 }
 
+/// Three handles, three targets and the arrows between them.
+#[test]
+fn an_affine_region_is_drawn_with_three_arrows() {
+    let bench = Bench::new();
+    picture(&bench, "in.png", 256, 256);
+    let region = r#"{ "type": "affine", "region": { "rect": [30, 30, 90, 90] },
+        "handles": [[30, 30], [90, 30], [30, 90]], "targets": [[130, 60], [220, 60], [130, 150]] }"#;
+    let look = preview(
+        &bench,
+        "in.png",
+        &drag_file(r#""editable": "everything","#, region),
+    );
+    for (handle, target) in [
+        ([30.0, 30.0], [130.0, 60.0]),
+        ([90.0, 30.0], [220.0, 60.0]),
+        ([30.0, 90.0], [130.0, 150.0]),
+    ] {
+        assert!(is_red(under(&look, 256, handle)), "handle at {handle:?}");
+        assert!(is_blue(under(&look, 256, target)), "target at {target:?}");
+        let arrow = [
+            handle[0] + 0.4 * (target[0] - handle[0]),
+            handle[1] + 0.4 * (target[1] - handle[1]),
+        ];
+        assert_eq!(under(&look, 256, arrow), Rgb([255; 3]), "at {arrow:?}");
+    }
+    // The fourth corner of the outline after the drag.
+    let dashes = (100..148)
+        .filter(|y| {
+            (-2..=2).any(|dx| {
+                is_blue(under(
+                    &look,
+                    256,
+                    [220.0 + 0.4 * f64::from(dx), f64::from(*y)],
+                ))
+            })
+        })
+        .count();
+    assert!((12..46).contains(&dashes), "{dashes}");
+}
+
+/// The anchor is marked, and the outline after the drag is bent at it and at the target.
+#[test]
+fn an_anchored_deformation_is_drawn_with_its_anchor() {
+    let bench = Bench::new();
+    picture(&bench, "in.png", 256, 256);
+    let region = r#"{ "type": "deformation", "region": { "rect": [20, 100, 150, 130] },
+        "handle": [130, 115], "target": [190, 165], "anchor": [50, 115] }"#;
+    let look = preview(
+        &bench,
+        "in.png",
+        &drag_file(r#""editable": "everything","#, region),
+    );
+    let is_violet = |Rgb([red, green, blue]): Rgb<u8>| blue > 150 && red > 100 && green < 90;
+    assert!(is_violet(under(&look, 256, [50.0, 115.0])));
+    assert!(count(&look, is_violet) > 100, "also in the legend");
+    // A share of the way between anchor and handle, the upper edge has moved by as much.
+    let is_edge = |x: f64, y: f64| {
+        (-3..=3).any(|dy| {
+            let at = y + 0.5 * f64::from(dy);
+            (-6..=6).any(|dx| {
+                is_blue(under(
+                    &look,
+                    256,
+                    [x + f64::from(dx), at + f64::from(dx) * 50.0 / 140.0],
+                ))
+            })
+        })
+    };
+    for share in [0.25, 0.5, 0.75] {
+        assert!(
+            is_edge(50.0 + share * 140.0, 100.0 + share * 50.0),
+            "{share}"
+        );
+    }
+}
+
+#[test]
+fn a_scale_and_a_turn_on_the_way_are_drawn() {
+    let bench = Bench::new();
+    picture(&bench, "in.png", 256, 256);
+    let draw = |region: &str| {
+        preview(
+            &bench,
+            "in.png",
+            &drag_file(r#""editable": "everything","#, region),
+        )
+    };
+    let scale = draw(
+        r#"{ "type": "scale", "region": { "rect": [60, 60, 120, 120] }, "center": [60, 60], "factor": 2.5 }"#,
+    );
+    assert!(is_green(under(&scale, 256, [60.0, 60.0])));
+    assert_eq!(
+        under(&scale, 256, [165.0, 165.0]),
+        Rgb([255; 3]),
+        "an arrow from the corner"
+    );
+    let turn = |angle: &str| {
+        draw(&format!(
+            r#"{{ "type": "translation", "region": {{ "rect": [30, 30, 90, 70] }}, "handle": [60, 50], "target": [170, 150], "angle": {angle} }}"#
+        ))
+    };
+    let (upright, quarter) = (turn("0"), turn("90"));
+    for look in [&upright, &quarter] {
+        assert!(
+            is_red(under(look, 256, [60.0, 50.0])) && is_blue(under(look, 256, [170.0, 150.0]))
+        );
+    }
+    // After a quarter turn, the outline is 60 pixels high and 40 wide.
+    let dashes = |look: &RgbImage, x: f64| {
+        (124..176)
+            .filter(|y| {
+                (-2..=2)
+                    .any(|dx| is_blue(under(look, 256, [x + 0.4 * f64::from(dx), f64::from(*y)])))
+            })
+            .count()
+    };
+    assert!(dashes(&quarter, 190.0) > 12 && dashes(&upright, 190.0) < 8);
+    assert!(dashes(&upright, 200.0) > 8);
+}
+
 /// Masks are outlined before and after the drag.
 #[test]
 fn masks_are_traced() {

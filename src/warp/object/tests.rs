@@ -1,0 +1,166 @@
+use super::likeness::difference;
+use super::*;
+use crate::geometry::Point;
+use crate::picture::mixed;
+
+const SIZE: Size = Size::new(120, 110);
+const CENTRE: Point = Point::new(60.3, 54.6);
+
+/// Paints `colour` over a background, with an antialiased edge where the signed distance is 0; returns the opacity, too.
+fn scene(
+    background: impl Fn(Point) -> Pixel,
+    colour: Pixel,
+    distance: impl Fn(Point) -> f64,
+) -> (Raster, Vec<f32>) {
+    let opacity: Vec<f32> = (SIZE.centres())
+        .map(|point| (0.5 - distance(point)).clamp(0.0, 1.0) as f32)
+        .collect();
+    let pixels = (SIZE.centres().zip(&opacity))
+        .map(|(point, opacity)| mixed(background(point), colour, *opacity));
+    (Raster::new(SIZE, pixels.collect()), opacity)
+}
+
+fn disc(radius: f64) -> Mask {
+    Mask::from_fn(SIZE, |point| point.distance(CENTRE) < radius)
+}
+
+fn gradient(point: Point) -> Pixel {
+    [
+        0.6,
+        0.7 + point.x as f32 / 800.0,
+        0.9 - point.y as f32 / 700.0,
+    ]
+}
+
+fn horizon(point: Point) -> Pixel {
+    let ground_share = (point.y - 50.0 - 0.1 * point.x).clamp(0.0, 1.0) as f32;
+    mixed(gradient(point), [0.3, 0.5, 0.2], ground_share)
+}
+
+/// Returns the error of an opacity in shares of the true object's area.
+fn error(found: &Object, truth: &[f32]) -> f32 {
+    let sum: f32 = found
+        .opacity
+        .iter()
+        .zip(truth)
+        .map(|(a, b)| (a - b).abs())
+        .sum();
+    sum / truth.iter().sum::<f32>()
+}
+
+const RED: Pixel = [0.85, 0.2, 0.15];
+
+#[test]
+fn loose_and_tight_regions_give_the_same_object_on_any_background() {
+    for background in [gradient, horizon] {
+        let (picture, truth) = scene(background, RED, |point| point.distance(CENTRE) - 20.0);
+        for radius in [18.0, 24.0, 30.0] {
+            let found = object(&picture, &disc(radius));
+            assert!(found.found, "radius {radius}");
+            assert!(
+                error(&found, &truth) < 0.02,
+                "radius {radius}: {}",
+                error(&found, &truth)
+            );
+        }
+    }
+}
+
+#[test]
+fn soft_pixels_have_the_objects_own_colour() {
+    let (picture, _) = scene(gradient, RED, |point| point.distance(CENTRE) - 20.0);
+    let found = object(&picture, &disc(28.0));
+    for (index, opacity) in found.opacity.iter().enumerate().filter(|(_, o)| **o > 0.02) {
+        let difference = difference(found.colour.pixels()[index], RED);
+        assert!(
+            difference < 0.03,
+            "opacity {opacity} differs by {difference}"
+        );
+    }
+}
+
+#[test]
+fn background_is_seen_through_a_ring_but_other_colours_inside_stay() {
+    let ring = |point: Point| (point.distance(CENTRE) - 16.0).abs() - 5.0;
+    let (picture, truth) = scene(horizon, RED, ring);
+    let found = object(&picture, &disc(26.0));
+    assert!(found.found);
+    assert!(error(&found, &truth) < 0.03, "{}", error(&found, &truth));
+
+    // A white inside is part of the object.
+    let filled = disc(10.5);
+    let mut picture = picture;
+    for (index, pixel) in picture.pixels_mut().iter_mut().enumerate() {
+        if filled.data[index] {
+            *pixel = [1.0; 3];
+        }
+    }
+    let found = object(&picture, &disc(26.0));
+    assert!(found.found);
+    assert!(
+        filled
+            .data
+            .iter()
+            .zip(&found.opacity)
+            .all(|(inside, opacity)| !inside || *opacity > 0.9)
+    );
+}
+
+#[test]
+fn a_neighbour_that_reaches_far_out_of_the_region_is_not_the_object() {
+    let neighbour = |point: Point| (point.x - 84.0).max(40.0 - point.y).abs() - 10.0;
+    let (with_neighbour, _) = scene(gradient, [0.1, 0.2, 0.5], neighbour);
+    let background = |point: Point| {
+        let index = point.y as usize * SIZE.width + point.x as usize;
+        with_neighbour.pixels()[index]
+    };
+    let (picture, truth) = scene(background, RED, |point| point.distance(CENTRE) - 16.0);
+    let found = object(&picture, &disc(24.0));
+    assert!(found.found);
+    assert!(error(&found, &truth) < 0.06, "{}", error(&found, &truth));
+}
+
+#[test]
+fn a_region_without_an_object_is_used_as_drawn() {
+    let speckled = |Point { x, y }: Point| {
+        let wave = |a: f64, b: f64| (0.5 + 0.4 * (a * x * x + b * y * x + y).sin()) as f32;
+        [wave(0.7, 1.3), wave(1.1, 0.3), wave(0.2, 2.9)]
+    };
+    for background in [gradient, speckled] {
+        let (picture, _) = scene(background, RED, |_| 9.0);
+        let drawn = disc(20.0);
+        let found = object(&picture, &drawn);
+        assert!(!found.found);
+        assert_eq!(found.colour, picture);
+        assert_eq!(found.opacity, softened(&drawn));
+    }
+}
+
+#[test]
+fn opacities_are_shares_and_absent_far_from_the_region() {
+    let (picture, _) = scene(horizon, RED, |point| point.distance(CENTRE) - 15.0);
+    let far = disc(30.0);
+    let found = object(&picture, &disc(20.0));
+    for (index, opacity) in found.opacity.iter().enumerate() {
+        assert!((0.0..=1.0).contains(opacity));
+        assert!(far.data[index] || *opacity == 0.0);
+    }
+}
+
+#[test]
+fn tiny_pictures_and_regions_do_not_fail() {
+    for (width, height) in [(1, 1), (2, 1), (3, 5), (16, 9)] {
+        let size = Size::new(width, height);
+        let pixels = size
+            .centres()
+            .map(|point| [(point.x * 0.05) as f32, 0.5, 0.2]);
+        let picture = Raster::new(size, pixels.collect());
+        for inside in [false, true] {
+            let found = object(&picture, &Mask::filled(size, inside));
+            assert!(!found.found);
+        }
+        let mut single = Mask::filled(size, false);
+        single.data[size.area() / 2] = true;
+        assert_eq!(object(&picture, &single).opacity.len(), size.area());
+    }
+}
