@@ -15,9 +15,9 @@ use crate::picture::Raster;
 use edge::{cut_out, softened};
 use shape::shape;
 
-/// A region that is drawn too tight is grown by at most this share of its size, and by [`LEAST_GROWTH`] pixels in any case.
-const GROWTH: f64 = 0.06;
-const LEAST_GROWTH: f64 = 6.0;
+/// A region that is drawn too tight is grown by at most this share of its size, or this many pixels if that is more.
+const GROWTH: f64 = 0.1;
+const LEAST_GROWTH: f64 = 12.0;
 /// Width of the surroundings that are compared, as a share of the region's size, and in pixels at least.
 const SURROUNDINGS: f64 = 0.125;
 const LEAST_SURROUNDINGS: f64 = 15.0;

@@ -1,6 +1,6 @@
 //! Which pixels of a region belong to its object.
 
-use super::super::component::{connected, parts};
+use super::super::component::{connected, neighbours, parts};
 use super::likeness::{Likeness, around, difference, likeness};
 use super::mask;
 use crate::mask::Mask;
@@ -10,10 +10,29 @@ use crate::picture::Raster;
 const ROUNDS: usize = 4;
 /// Distance in pixels from the object at which the next round's surroundings begin.
 const CLOSE: usize = 3;
+/// The middle of a region are the pixels at least this share of the largest depth inside it.
+const CORE: f32 = 0.6;
+/// Limit of sampled pixels of the middle, and how many of them must have a colour.
+const CORE_SAMPLES: usize = 200;
+const CORE_SUPPORT: usize = 3;
+/// Difference up to which a colour is the middle's, as a share of the range.
+const CORE_TOLERANCE: f32 = 8.0 / 255.0;
+/// A colour that a larger share of the surroundings has is not the object's.
+const MOST_CONTINUED: f64 = 0.12;
+/// When a smaller share of the middle has the object's own colours, the object is not in the middle.
+const LEAST_OWN: f64 = 0.3;
+/// Largest step between neighbours on one surface, as a share of the range.
+const FLAT: f32 = 5.0 / 255.0;
+/// A tip has at most this share of its border with the region at the limit.
+const TIP: f64 = 0.25;
+/// A part of an object lies in the region with at least this share.
+const INSIDE: f64 = 0.3;
 /// An object covers at least this share of its region.
-const LEAST_SHARE: f64 = 0.1;
+const LEAST_SHARE: f64 = 0.04;
 /// Parts smaller than this share of the largest are specks.
 const SPECK: f64 = 0.02;
+/// Parts that cross the region's border belong to the object when they have at least this share of the largest.
+const LARGE: f64 = 0.7;
 /// A hole that shows the background covers at least this share of the object, and this many pixels.
 const HOLE: f64 = 0.01;
 const LEAST_HOLE: usize = 12;
@@ -22,28 +41,38 @@ const HOLE_LIKENESS: f64 = 0.85;
 /// Longest outline of an object, in outlines of a disc of the same area.
 const RAGGED: f64 = 4.5;
 /// Share of the outline across which the colour changes clearly.
-const CLEAR: f64 = 0.6;
+const CLEAR: f64 = 0.75;
 
 /// Returns the pixels of the object that the drawn region means, within `growth` pixels around it; `None` when none stands out.
 ///
 /// Every round takes what it recognises as margin for surroundings of the next, which are then closer and known better.
 pub(super) fn shape(picture: &Raster, drawn: &Mask, growth: usize) -> Option<Mask> {
-    let size = picture.size();
     let limit = drawn.dilated(growth);
-    if limit.count() == size.area() {
+    if limit.data.iter().all(|inside| *inside) {
         return None;
     }
+    let core = Core::new(picture, drawn, &limit);
+    let mut continued = core.continued.clone();
     let mut zone = limit.clone();
-    let mut foreign = Mask::filled(size, false);
     let mut round = 0;
     loop {
-        let likeness = likeness(picture, &zone, &foreign);
-        let passable = combined(&likeness.like, &foreign, |like, foreign| like || foreign);
-        let rest = inverted(&connected(&passable, &inverted(&zone)));
-        let cut = beyond(&rest, drawn, &limit);
-        foreign = combined(&foreign, &cut, |foreign, cut| foreign || cut);
-        let mut object =
-            without_specks(&combined(&rest, &foreign, |rest, foreign| rest && !foreign))?;
+        let likeness = likeness(picture, &zone, &continued);
+        let seeds = combined(&zone, &continued, |zone, continued| !zone && !continued);
+        let margin = connected(&likeness.like, &seeds);
+        let rest = combined(&margin, &continued, |margin, continued| {
+            !margin || continued
+        });
+        let cut = crossing(&rest, drawn, &limit);
+        let own = combined(&cut, &core.near, |cut, near| cut && near);
+        continued = combined(&continued, &own, |continued, own| continued || own);
+        let not_object = combined(&margin, &cut, |margin, cut| margin || cut);
+        let not_object = core.surfaces(picture, &not_object);
+        let rest = inverted(&not_object);
+        let mut object = main_parts(
+            &combined(&rest, &limit, |rest, limit| rest && limit),
+            drawn,
+            &cut,
+        )?;
         let next = combined(&object.dilated(CLOSE), &limit, |near, limit| near && limit);
         round += 1;
         if next == zone || round == ROUNDS {
@@ -52,6 +81,94 @@ pub(super) fn shape(picture: &Raster, drawn: &Mask, growth: usize) -> Option<Mas
         }
         zone = next;
     }
+}
+
+/// What the middle of the region looks like.
+struct Core {
+    /// Pixels with a colour of the region's middle.
+    like: Mask,
+    /// Those pixels and the ones around them.
+    near: Mask,
+    /// Pixels outside the limit with a colour of the middle, and those beside them: the object itself when the region holds only a part of
+    /// it.
+    continued: Mask,
+}
+
+impl Core {
+    fn new(picture: &Raster, drawn: &Mask, limit: &Mask) -> Self {
+        let size = picture.size();
+        let depth = drawn.depth();
+        let deepest = depth
+            .iter()
+            .copied()
+            .filter(|depth| depth.is_finite())
+            .fold(0.0, f32::max);
+        let middle: Vec<usize> = (0..size.area())
+            .filter(|index| depth[*index] >= CORE * deepest)
+            .collect();
+        let outside = inverted(limit);
+        let around: Vec<_> = thinned(
+            (0..size.area()).filter(|index| outside.data[*index]),
+            CORE_SAMPLES,
+        )
+        .map(|index| picture.pixels()[index])
+        .collect();
+        // A colour that much of the surroundings has is the background, seen in the middle.
+        let is_own = |colour: &_| {
+            let like = around
+                .iter()
+                .filter(|other| difference(*colour, **other) < CORE_TOLERANCE);
+            like.count() as f64 <= MOST_CONTINUED * around.len() as f64
+        };
+        let mut samples: Vec<_> = thinned(middle.into_iter(), CORE_SAMPLES)
+            .map(|index| picture.pixels()[index])
+            .collect();
+        let all = samples.len() as f64;
+        samples.retain(is_own);
+        if (samples.len() as f64) < LEAST_OWN * all {
+            samples.clear();
+        }
+        let is_like = |pixel: &_| {
+            let like = samples
+                .iter()
+                .filter(|sample| difference(*pixel, **sample) < CORE_TOLERANCE);
+            like.take(CORE_SUPPORT).count() == CORE_SUPPORT
+        };
+        let like = mask(size, picture.pixels().iter().map(is_like).collect());
+        let continued = combined(&like, &outside, |like, outside| like && outside);
+        let continued = combined(&continued.dilated(CLOSE), &outside, |near, outside| {
+            near && outside
+        });
+        Self {
+            near: like.dilated(CLOSE + 1),
+            like,
+            continued,
+        }
+    }
+
+    /// Returns the area with the surfaces that continue from it without a step, as far as they do not look like the middle.
+    fn surfaces(&self, picture: &Raster, area: &Mask) -> Mask {
+        let mut reached = area.clone();
+        let is_seed = |index: &usize| area.data[*index] && !self.near.data[*index];
+        let mut open: Vec<usize> = (0..area.data.len()).filter(is_seed).collect();
+        while let Some(index) = open.pop() {
+            for next in neighbours(area, index) {
+                let step = difference(picture.pixels()[index], picture.pixels()[next]);
+                if !self.like.data[next] && !reached.data[next] && step < FLAT {
+                    reached.data[next] = true;
+                    open.push(next);
+                }
+            }
+        }
+        reached
+    }
+}
+
+/// Returns at most about `limit` of the entries, evenly.
+fn thinned(entries: impl Iterator<Item = usize>, limit: usize) -> impl Iterator<Item = usize> {
+    let all: Vec<usize> = entries.collect();
+    let stride = all.len().div_ceil(limit).max(1);
+    all.into_iter().step_by(stride)
 }
 
 fn inverted(mask: &Mask) -> Mask {
@@ -72,21 +189,41 @@ fn combined(a: &Mask, b: &Mask, value: impl Fn(bool, bool) -> bool) -> Mask {
     )
 }
 
-/// Returns the pixels that are outside the drawn region and belong to something that reaches the limit. What ends before the limit is the
-/// edge of an object that was drawn too tight.
-fn beyond(rest: &Mask, drawn: &Mask, limit: &Mask) -> Mask {
+/// Returns the pixels outside the drawn region of what crosses its border and reaches the limit. What only touches the limit is the tip of
+/// an object that was drawn too tight.
+fn crossing(rest: &Mask, drawn: &Mask, limit: &Mask) -> Mask {
     let outer = combined(rest, drawn, |rest, drawn| rest && !drawn);
-    let at_limit = combined(&outer, &inverted(limit).dilated(1), |a, b| a && b);
-    connected(&outer, &at_limit)
+    let within = combined(&outer, limit, |outer, limit| outer && limit);
+    let (at_limit, at_drawn) = (inverted(limit).dilated(CLOSE), drawn.dilated(1));
+    let mut crossing = combined(&outer, limit, |outer, limit| outer && !limit);
+    for part in parts(&within) {
+        let count = |mask: &Mask| part.iter().filter(|index| mask.data[**index]).count();
+        if count(&at_limit) as f64 > CLOSE as f64 * TIP * count(&at_drawn) as f64 {
+            for index in part {
+                crossing.data[index] = true;
+            }
+        }
+    }
+    crossing
 }
 
-/// Returns the mask without its small parts; `None` when it is empty.
-fn without_specks(from: &Mask) -> Option<Mask> {
+/// Returns the parts that lie in the drawn region, without specks and without the inner ends of smaller things that cross its border;
+/// `None` when there are none.
+fn main_parts(from: &Mask, drawn: &Mask, crossing: &Mask) -> Option<Mask> {
+    let near_crossing = crossing.dilated(1);
+    let inside = |part: &[usize]| part.iter().filter(|index| drawn.data[**index]).count();
     let parts = parts(from);
-    let largest = parts.iter().map(Vec::len).max()?;
+    let largest = parts
+        .iter()
+        .map(|part| inside(part))
+        .max()
+        .filter(|largest| *largest > 0)?;
     let mut kept = Mask::filled(from.size(), false);
     for part in parts {
-        if part.len() as f64 >= SPECK * largest as f64 {
+        let inside = inside(&part) as f64;
+        let is_end = part.iter().any(|index| near_crossing.data[*index]);
+        let least = if is_end { LARGE } else { SPECK };
+        if inside >= least * largest as f64 && inside >= INSIDE * part.len() as f64 {
             for index in part {
                 kept.data[index] = true;
             }
