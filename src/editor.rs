@@ -3,11 +3,12 @@
 use crate::device::{Compute, Device, Dtype};
 use crate::diffusion::Seeded;
 use crate::drag_file::DragFile;
+use crate::edit::Canvas;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::model::Model;
 use crate::picture::Picture;
-use crate::pipeline::{AnyPipeline, Work};
+use crate::pipeline::AnyPipeline;
 use crate::plan::{Choice, ModelFacts, Request};
 use crate::progress::{Progress, Silent};
 
@@ -71,14 +72,10 @@ impl Editor {
         if plan.regions.is_empty() {
             return Ok(picture.clone());
         }
-        let work = Work {
-            plan: &plan,
-            picture: picture.working(&plan.frame),
-            lora: None,
-        };
+        let canvas = Canvas::new(picture, &plan);
+        let work = canvas.work(&plan, None);
         let mut noise = Seeded::of(&plan.settings.diffusion, &plan.settings.lora);
         let outcome = self.pipeline.edit(work, &mut noise, progress, interrupt)?;
-        let blend = plan.blend();
-        Ok(picture.composite(&plan.frame, &outcome.picture, blend.as_deref()))
+        Ok(canvas.result(picture, &plan, &outcome, true))
     }
 }

@@ -19,6 +19,7 @@
 //! | [`diffusion`] | noise schedule, noise, fine-tuning of a LoRA, inversion, denoising |
 //! | [`pipeline`] | runs the stages of edits, alone or side by side, with a [`cache`] of what edits of one picture share |
 //! | [`mod@edit`] | one edit from what was read to the bytes of its result; [`batch`] does many, [`golden`] compares with expected results |
+//! | [`mod@warp`] | what a drag means for pixels, without a model: the warped picture, and the detail that a result keeps of it |
 //! | [`picture`] | reads and writes pictures; [`preview`] draws plans, [`metrics`] compares pictures, [`files`] writes verified files |
 //! | [`nn`] | layers, each with a forward and a backward pass by hand |
 //! | [`device`] | chooses and opens the device that computes, the CPU or a GPU |
@@ -112,7 +113,7 @@ pub mod region;
 pub mod report;
 pub mod settings;
 pub mod warning;
-mod warp;
+pub mod warp;
 
 pub use editor::Editor;
 pub use error::Error;

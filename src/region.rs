@@ -189,6 +189,19 @@ impl Region {
         self.bounds.map(|(low, high)| corners(low, high))
     }
 
+    /// Returns the top left and bottom right corner of an upright rectangle around the region before and after the drag; `None` for an empty
+    /// region.
+    pub fn reach(&self) -> Option<(Point, Point)> {
+        let (low, high) = self.bounds?;
+        let after = self.motion.at(1.0).hull(self.corners()?);
+        Some(after.into_iter().fold((low, high), |(low, high), corner| {
+            (
+                Point::new(low.x.min(corner.x), low.y.min(corner.y)),
+                Point::new(high.x.max(corner.x), high.y.max(corner.y)),
+            )
+        }))
+    }
+
     /// Returns whether the motion is invisible: no point moves by a pixel of the image or more and, where the region turns, it turns by
     /// less than 0.06 degrees.
     pub fn is_still(&self) -> bool {

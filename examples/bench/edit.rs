@@ -9,8 +9,9 @@ use dragnext::interrupt::Interrupt;
 use dragnext::kernels::Backend;
 use dragnext::model::Model;
 use dragnext::picture;
-use dragnext::pipeline::{Pipeline, Work};
+use dragnext::pipeline::{Pipeline, WarpedWork, Work};
 use dragnext::plan::{ModelFacts, Plan, Request};
+use dragnext::warp::Warped;
 
 use crate::cost::{Cost, Meter, Stages};
 
@@ -20,6 +21,7 @@ pub(crate) struct Edit<B: Backend> {
     editor: Pipeline<B>,
     plan: Plan,
     picture: Vec<f32>,
+    warped: WarpedWork,
     load: Cost,
 }
 
@@ -35,6 +37,7 @@ impl<B: Backend> Edit<B> {
         };
         let plan = request.plan(source.size())?;
         let picture = source.working(&plan.frame);
+        let warped = WarpedWork::new(&Warped::new(&source, &plan), &plan.frame);
         let meter = Meter::start(&backend);
         let editor = Pipeline::load(
             backend.clone(),
@@ -46,6 +49,7 @@ impl<B: Backend> Edit<B> {
             editor,
             plan,
             picture,
+            warped,
             load: meter.stop(),
             backend,
         })
@@ -57,6 +61,7 @@ impl<B: Backend> Edit<B> {
         let work = Work {
             plan: &self.plan,
             picture: self.picture.clone(),
+            warped: Some(self.warped.clone()),
             lora: None,
         };
         let (mut stages, mut noise) = (

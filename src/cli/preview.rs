@@ -8,9 +8,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 use crate::interrupt::Interrupt;
 use crate::picture::{self, Picture};
-use crate::plan::Draft;
+use crate::plan::{Draft, Plan};
 use crate::preview;
 use crate::report;
+use crate::warp::Warped;
 
 /// Draws a drag file on its picture.
 ///
@@ -19,7 +20,9 @@ use crate::report;
 /// stripes over the area that the drag sweeps, and a veil over the area that cannot change. A point has a thin circle around it: the
 /// disc that is dragged with it. Small pictures are enlarged by a whole number, and large ones are shrunk to 4096 pixels.
 ///
-/// A drag file that does not fit the picture is drawn as far as possible; the faults are reported and the exit status is 2.
+/// With --warped, writes the picture as the drag leaves it before any model repaints it, in the picture's own size and bit depth.
+///
+/// A drag file that does not fit the picture is drawn as far as possible, without --warped; the faults are reported and the exit status is 2.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n\n  dragnext preview cat.png --drag cat.json          writes cat.preview.png"
@@ -28,7 +31,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     inputs: InputArguments,
 
-    /// Path of the preview [default: the picture's name with `.preview.png`, beside it; `.strip.png` with --strip].
+    /// Path of the preview [default: the picture's name with `.preview.png`, beside it; `.strip.png` with --strip, `.warped.png` with --warped].
     #[arg(long, short, value_name = "OUT")]
     output: Option<PathBuf>,
 
@@ -39,6 +42,10 @@ pub(super) struct Arguments {
     /// Draw the picture, its preview and this result of the edit side by side.
     #[arg(long, value_name = "EDITED")]
     strip: Option<PathBuf>,
+
+    /// Write the warped picture instead: every region at its target, the vacated area filled, nothing repainted by a model.
+    #[arg(long, conflicts_with = "strip")]
+    warped: bool,
 
     /// Show no warnings.
     #[arg(long, short)]
@@ -67,14 +74,18 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     }
 
     let (drag, picture) = (&inputs.instruction.drag, &inputs.original.picture);
-    let drawn = match &edited {
-        Some(edited) => preview::strip(drag, &plan, picture, edited),
-        None => preview::preview(drag, &plan, picture),
-    };
-    interrupt.check()?;
-    write(&output, &drawn, arguments.overwrite)?;
-    if !arguments.quiet {
-        report::print_written(&output);
+    // A plan with faults lacks regions, so its warped picture would look like a result that it is not.
+    if !arguments.warped || faults.is_empty() {
+        let drawn = match &edited {
+            Some(edited) => preview::strip(drag, &plan, picture, edited),
+            None if arguments.warped => warped(picture, &plan),
+            None => preview::preview(drag, &plan, picture),
+        };
+        interrupt.check()?;
+        write(&output, &drawn, arguments.overwrite)?;
+        if !arguments.quiet {
+            report::print_written(&output);
+        }
     }
     if faults.is_empty() {
         return Ok(());
@@ -83,6 +94,15 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         path: inputs.instruction.drag.path.clone(),
         faults,
     }))
+}
+
+/// Returns the warped picture; the picture itself when nothing moves.
+fn warped(picture: &Picture, plan: &Plan) -> Picture {
+    if plan.regions.is_empty() {
+        picture.clone()
+    } else {
+        Warped::new(picture, plan).picture
+    }
 }
 
 /// Encodes and writes a picture, and verifies the written file.
@@ -97,6 +117,8 @@ impl Arguments {
     fn output(&self) -> PathBuf {
         let extension = if self.strip.is_some() {
             "strip.png"
+        } else if self.warped {
+            "warped.png"
         } else {
             "preview.png"
         };

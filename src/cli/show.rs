@@ -129,7 +129,7 @@ fn describe(region: &DragRegion) -> String {
         Drag::Scale { center, growth, .. } => {
             let grows = match growth {
                 Growth::Points(points) => from_to(points),
-                Growth::Factor { factor } => format!("by {factor}"),
+                Growth::Factor { factor } => format!("by a factor of {factor}"),
             };
             format!("about {}, {grows}", point(*center))
         }
@@ -198,5 +198,46 @@ fn settings(drag: &DragFile) -> String {
         "all at their defaults".into()
     } else {
         changed.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_motion_is_described() {
+        for (motion, expected) in [
+            (
+                r#""type": "translation", "handle": [1, 1], "target": [5, 1], "angle": -30"#,
+                "it: translation of the rect [0.0, 0.0, 9.0, 9.0], from (1, 1) to (5, 1), turned by -30 degrees",
+            ),
+            (
+                r#""type": "deformation", "handle": [8, 4], "target": [5, 4], "anchor": [1, 4]"#,
+                "it: deformation of the rect [0.0, 0.0, 9.0, 9.0], from (8, 4) to (5, 4), anchored at (1, 4)",
+            ),
+            (
+                r#""type": "rotation", "center": [4, 4], "angle": 30"#,
+                "it: rotation of the rect [0.0, 0.0, 9.0, 9.0], about (4, 4), by 30 degrees",
+            ),
+            (
+                r#""type": "scale", "center": [4, 4], "factor": 1.5"#,
+                "it: scale of the rect [0.0, 0.0, 9.0, 9.0], about (4, 4), by a factor of 1.5",
+            ),
+            (
+                r#""type": "scale", "center": [4, 4], "handle": [8, 4], "target": [6, 4]"#,
+                "it: scale of the rect [0.0, 0.0, 9.0, 9.0], about (4, 4), from (8, 4) to (6, 4)",
+            ),
+            (
+                r#""type": "affine", "handles": [[0, 0], [9, 0], [0, 9]], "targets": [[1, 0], [9, 1], [0, 8]]"#,
+                "it: affine of the rect [0.0, 0.0, 9.0, 9.0], from (0, 0) to (1, 0), from (9, 0) to (9, 1), from (0, 9) to (0, 8)",
+            ),
+        ] {
+            let text = format!(
+                r#"{{"version": 1, "regions": [{{"id": "it", "region": {{"rect": [0, 0, 9, 9]}}, {motion}}}]}}"#
+            );
+            let drag = DragFile::parse(text.as_bytes()).expect("a valid file");
+            assert_eq!(describe(&drag.regions[0]), expected);
+        }
     }
 }

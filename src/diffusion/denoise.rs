@@ -2,6 +2,7 @@
 //!
 //! One step at a time, so that a method can denoise its own timesteps and leave the others to the pipeline.
 
+use super::kept::KeptTrajectory;
 use super::{Grid, Schedule, require_finite};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
@@ -60,7 +61,7 @@ impl<B: Backend> Pair<B> {
         })
     }
 
-    /// Denoises both latents along a grid, after its first `done` steps.
+    /// Denoises both latents along a grid, after its first `done` steps. With a kept trajectory every step is corrected.
     ///
     /// # Errors
     /// [`crate::Error::NotFinite`], [`crate::Error::Interrupted`].
@@ -72,6 +73,7 @@ impl<B: Backend> Pair<B> {
         done: usize,
         prompt: &Prompt<B>,
         start_layer: usize,
+        kept: Option<&KeptTrajectory<B>>,
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Self> {
@@ -79,6 +81,9 @@ impl<B: Backend> Pair<B> {
             interrupt.check()?;
             let place = Place { t, step: index + 1 };
             self = self.step(unet, schedule, grid, place, prompt, start_layer)?;
+            if let Some(kept) = kept {
+                self = kept.corrected(self, t);
+            }
             progress.step(None);
         }
         Ok(self)

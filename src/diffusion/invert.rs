@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::model::unet::{Input, Network, Prompt};
-use crate::nn::Tensor;
+use crate::nn::{Shape, Tensor};
 use crate::progress::{Progress, Stage};
 
 /// All latents of an inversion.
@@ -36,9 +36,63 @@ impl<B: Backend> Trajectory<B> {
         let step = self.steps.iter().find(|(timestep, _)| *timestep == t);
         step.map(|(_, latent)| latent)
     }
+
+    /// Returns the latent to which a denoising step from timestep `t` leads: that at the greatest timestep below `t`, or the clean one.
+    pub fn after(&self, t: i64) -> &Tensor<B> {
+        let below = self.steps.iter().rev().find(|(timestep, _)| *timestep < t);
+        below.map_or(&self.clean, |(_, latent)| latent)
+    }
+
+    /// Returns the share of the trajectory that a denoising step from timestep `t` completes: 1 for the last step.
+    pub fn share_done(&self, t: i64) -> f64 {
+        let left = self
+            .steps
+            .iter()
+            .filter(|(timestep, _)| *timestep < t)
+            .count();
+        1.0 - left as f64 / self.steps.len().max(1) as f64
+    }
+
+    /// Creates a trajectory from its numbers: the clean latent of this shape, and one latent per timestep of the grid, in the order of the
+    /// inversion.
+    ///
+    /// # Panics
+    /// If the number of elements is not that of the grid.
+    pub fn from_host(
+        backend: &B,
+        shape: Shape,
+        grid: &Grid,
+        clean: Vec<f32>,
+        steps: &[f32],
+    ) -> Self {
+        assert_eq!(
+            steps.len(),
+            grid.timesteps.len() * shape.len(),
+            "one latent per timestep"
+        );
+        let latents = steps.chunks_exact(shape.len());
+        Self {
+            clean: Tensor::from_host(backend, shape, clean),
+            steps: grid
+                .timesteps
+                .iter()
+                .rev()
+                .zip(latents)
+                .map(|(t, latent)| (*t, Tensor::from_host(backend, shape, latent.to_vec())))
+                .collect(),
+        }
+    }
+
+    /// Returns the numbers of all latents but the clean one, in the order of the inversion.
+    pub fn steps_to_host(&self) -> Vec<f32> {
+        self.steps
+            .iter()
+            .flat_map(|(_, latent)| latent.to_host())
+            .collect()
+    }
 }
 
-/// Inverts a clean latent along the grid and returns the noisiest latent.
+/// Inverts a clean latent along the grid, and keeps every latent on the way.
 ///
 /// # Errors
 /// [`crate::Error::NotFinite`], [`crate::Error::Interrupted`].
@@ -50,39 +104,18 @@ pub fn invert<B: Backend>(
     prompt: &Prompt<B>,
     progress: &mut dyn Progress,
     interrupt: &Interrupt,
-) -> Result<Tensor<B>> {
-    let mut z = latent.clone();
-    for (index, &t) in grid.timesteps.iter().rev().enumerate() {
-        z = step(unet, schedule, grid, z, (index, t), prompt, interrupt)?;
-        progress.step(None);
-    }
-    Ok(z)
-}
-
-/// As [`invert`], but returns all latents.
-///
-/// # Errors
-/// As [`invert`].
-pub fn trajectory<B: Backend>(
-    unet: &impl Network<B>,
-    schedule: &Schedule,
-    grid: &Grid,
-    latent: &Tensor<B>,
-    prompt: &Prompt<B>,
-    progress: &mut dyn Progress,
-    interrupt: &Interrupt,
 ) -> Result<Trajectory<B>> {
-    let mut trajectory = Trajectory {
-        clean: latent.clone(),
-        steps: Vec::with_capacity(grid.timesteps.len()),
-    };
+    let mut steps: Vec<(i64, Tensor<B>)> = Vec::with_capacity(grid.timesteps.len());
     for (index, &t) in grid.timesteps.iter().rev().enumerate() {
-        let z = trajectory.inverted().clone();
+        let z = steps.last().map_or(latent, |(_, z)| z).clone();
         let z = step(unet, schedule, grid, z, (index, t), prompt, interrupt)?;
-        trajectory.steps.push((t, z));
+        steps.push((t, z));
         progress.step(None);
     }
-    Ok(trajectory)
+    Ok(Trajectory {
+        clean: latent.clone(),
+        steps,
+    })
 }
 
 /// Takes the latent one step of the inversion, to timestep `t`.
@@ -108,7 +141,6 @@ mod tests {
     use crate::diffusion::{NoiseSource, Seeded, Spacing, Stream};
     use crate::kernels::cpu::Cpu;
     use crate::model::Model;
-    use crate::nn::Shape;
     use crate::progress::Silent;
 
     #[test]
@@ -126,20 +158,31 @@ mod tests {
         };
         let clean = random(1, Shape::new(1, 8, 8, 4));
         let prompt = unet.prepare(&random(2, Shape::new(1, 1, 7, 24)));
-        let arguments = (&unet, &schedule, &grid, &clean, &prompt);
-        let (unet, schedule, grid, clean, prompt) = arguments;
-        let plain = invert(unet, schedule, grid, clean, prompt, &mut Silent, &never);
-        let whole = trajectory(unet, schedule, grid, clean, prompt, &mut Silent, &never);
-        let (plain, whole) = (plain.expect("finite"), whole.expect("finite"));
+        let run = |grid: &Grid| {
+            invert(&unet, &schedule, grid, &clean, &prompt, &mut Silent, &never).expect("finite")
+        };
+        let whole = run(&grid);
         assert_eq!(whole.clean().to_host(), clean.to_host());
-        assert_eq!(whole.inverted().to_host(), plain.to_host());
-        let noisiest = whole.at(grid.timesteps[0]).expect("a latent per timestep");
-        assert_eq!(noisiest.to_host(), plain.to_host());
         assert!(grid.timesteps.iter().all(|t| whole.at(*t).is_some()));
+        let noisiest = whole.at(grid.timesteps[0]).expect("a latent per timestep");
+        assert_eq!(whole.inverted().to_host(), noisiest.to_host());
         // The first step alone.
         let first = schedule.grid(Spacing::Leading, 10, 1);
-        let first_latent = invert(unet, schedule, &first, clean, prompt, &mut Silent, &never);
         let at_first = whole.at(first.timesteps[0]).expect("a latent per timestep");
-        assert_eq!(at_first.to_host(), first_latent.expect("finite").to_host());
+        assert_eq!(at_first.to_host(), run(&first).inverted().to_host());
+        // A step of the denoising leads one latent down.
+        let [.., second, last] = grid.timesteps[..] else {
+            panic!("the grid has four timesteps")
+        };
+        assert_eq!(whole.after(last).to_host(), clean.to_host());
+        assert_eq!(whole.after(second).to_host(), at_first.to_host());
+        assert_eq!(
+            (whole.share_done(last), whole.share_done(grid.timesteps[0])),
+            (1.0, 0.25)
+        );
+        // Its numbers are enough to make it again.
+        let steps = whole.steps_to_host();
+        let again = Trajectory::from_host(&Cpu, clean.shape(), &grid, clean.to_host(), &steps);
+        assert_eq!(again.inverted().to_host(), noisiest.to_host());
     }
 }

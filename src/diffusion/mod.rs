@@ -6,6 +6,7 @@
 pub mod denoise;
 pub mod finetune;
 pub mod invert;
+pub mod kept;
 pub mod noise;
 pub mod schedule;
 

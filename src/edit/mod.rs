@@ -4,9 +4,11 @@
 //! [`Prepared::composite`] blends the result into the original. The three parts may run on different threads. [`Job`] is the hash of
 //! everything that decides the pixels, [`Note`] the report inside the PNG. This module neither reads nor writes files and prints nothing.
 
+mod canvas;
 mod job;
 mod note;
 
+pub(crate) use canvas::Canvas;
 pub(crate) use job::{Instruction, Job};
 pub(crate) use note::{Note, NoteHeader, ParsedNote};
 
@@ -42,8 +44,7 @@ pub(crate) struct Prepared {
     /// Whether the original is kept outside the editable area.
     pub keeps_outside: bool,
     lora: Option<GivenLora>,
-    /// The working picture (padded height, padded width, 3) in -1..1; empty when nothing moves.
-    working: Vec<f32>,
+    canvas: Canvas,
     /// SHA-256 of the areas that the drag file's shapes resolve to.
     areas: String,
 }
@@ -80,11 +81,7 @@ impl Prepared {
         keeps_outside: bool,
         lora: Option<GivenLora>,
     ) -> Self {
-        let working = if plan.regions.is_empty() {
-            Vec::new()
-        } else {
-            original.picture.working(&plan.frame)
-        };
+        let canvas = Canvas::new(&original.picture, &plan);
         let areas = areas(&plan);
         Self {
             drag,
@@ -92,7 +89,7 @@ impl Prepared {
             plan,
             keeps_outside,
             lora,
-            working,
+            canvas,
             areas,
         }
     }
@@ -123,11 +120,8 @@ impl Prepared {
 
     /// Returns the pipeline's input. A given LoRA is moved out, so this is called once.
     pub(crate) fn work(&mut self) -> Work<'_> {
-        Work {
-            plan: &self.plan,
-            picture: self.working.clone(),
-            lora: self.lora.take().map(|lora| lora.file),
-        }
+        let lora = self.lora.take().map(|lora| lora.file);
+        self.canvas.work(&self.plan, lora)
     }
 
     /// Runs the pipeline.
@@ -152,14 +146,9 @@ impl Prepared {
         let Some(outcome) = outcome else {
             return self.original.picture.clone();
         };
-        let blend = if self.keeps_outside {
-            self.plan.blend()
-        } else {
-            None
-        };
-        self.original
-            .picture
-            .composite(&self.plan.frame, &outcome.picture, blend.as_deref())
+        let picture = &self.original.picture;
+        self.canvas
+            .result(picture, &self.plan, outcome, self.keeps_outside)
     }
 }
 

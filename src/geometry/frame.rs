@@ -85,6 +85,16 @@ impl Frame {
         }
     }
 
+    /// Returns the frame of the same window at the image's own resolution, without padding.
+    #[must_use]
+    pub const fn native(&self) -> Self {
+        Self {
+            content: self.window.size,
+            padded: self.window.size,
+            ..*self
+        }
+    }
+
     /// Returns whether the network sees all of the image.
     pub fn is_whole(&self) -> bool {
         self.window == Window::whole(self.source)

@@ -39,8 +39,7 @@ pub use scene::{Dragged, Scene};
 
 /// What a method needs from an edit.
 ///
-/// A need that no method has yet becomes a field here, and the pipeline puts what it asks for into the [`Scene`]: the latents of the inversion
-/// ([`crate::diffusion::invert::trajectory`]), stored keys and values, gradients to the text embedding, the VAE decoder's backward pass.
+/// A need that no method has yet becomes a field here, and the pipeline puts what it asks for into the [`Scene`]: stored keys and values, gradients to the text embedding, the VAE decoder's backward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
     /// A LoRA trained on the picture. When false, none is trained whatever the LoRA's settings; a given one is still merged.
@@ -49,6 +48,19 @@ pub struct Needs {
     pub edit_prompt: bool,
     /// What of the drag file's regions the method reads.
     pub targets: Targets,
+    /// The picture whose inversion the edited latent starts from, and which the reference latent stands for.
+    pub start: StartPicture,
+    /// With [`StartPicture::Warped`], the inversion of the original picture too ([`Scene::original`]).
+    pub original: bool,
+}
+
+/// The picture whose inversion a method starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartPicture {
+    /// The picture.
+    Original,
+    /// The warped picture ([`mod@crate::warp`]).
+    Warped,
 }
 
 /// What of the drag file's regions a method reads.
@@ -115,8 +127,9 @@ pub trait DragMethod: SettingsGroup {
         Self::default()
     }
 
-    /// Returns the method's own defaults of shared settings, for a method whose paper has others.
-    fn shared_defaults() -> Overrides {
+    /// Returns the method's own defaults of shared settings, for a method whose paper has others. They may depend on what is given.
+    fn shared_defaults(given: &Overrides) -> Overrides {
+        let _ = given;
         Overrides::default()
     }
 
@@ -179,8 +192,8 @@ macro_rules! methods {
             }
 
             /// Returns the method's own defaults of shared settings.
-            pub fn shared_defaults(self) -> Overrides {
-                match self { $( Self::$variant => $module::$settings::shared_defaults() ),+ }
+            pub fn shared_defaults(self, given: &Overrides) -> Overrides {
+                match self { $( Self::$variant => $module::$settings::shared_defaults(given) ),+ }
             }
 
             /// Resolves the method's settings.

@@ -1,6 +1,8 @@
 //! What a method gets, and what it returns.
 
 use crate::diffusion::denoise::Pair;
+use crate::diffusion::invert::Trajectory;
+use crate::diffusion::kept::KeptTrajectory;
 use crate::diffusion::{Grid, NoiseSource, Schedule};
 use crate::geometry::Frame;
 use crate::kernels::Backend;
@@ -31,10 +33,13 @@ pub struct Scene<'a, B: Backend, N> {
     pub frame: Frame,
     /// Where the working picture may change; `None` is everywhere.
     pub editable: Option<&'a Mask>,
-    /// The picture's own latent.
-    pub clean: &'a Tensor<B>,
-    /// The inverted latent at the first executed timestep, where both the reference and the edited latent start.
-    pub inverted: &'a Tensor<B>,
+    /// The inversion of the picture that the method starts from ([`super::Needs::start`]). The reference latent starts at its end.
+    pub trajectory: &'a Trajectory<B>,
+    /// The inversion of the original picture; the same as `trajectory` unless the method starts from the warped picture and asked for both.
+    pub original: &'a Trajectory<B>,
+    /// For each latent cell, the share of its pixels that the warped picture has anew: the fill of the vacated area. All 0 with the original
+    /// picture.
+    pub new: &'a [f32],
     /// Normal noise from the seed, in independent streams ([`crate::diffusion::Stream`]).
     pub noise: &'a mut dyn NoiseSource,
 }
@@ -46,6 +51,8 @@ pub struct Dragged<B: Backend> {
     pub start: Tensor<B>,
     /// Reference latent and edited latent after the last executed step; without one, the inverted latent and `start`.
     pub pair: Pair<B>,
+    /// How the rest of the denoising is corrected; `None` leaves it to the model.
+    pub kept: Option<KeptTrajectory<B>>,
     /// Steps of the grid that were executed, as [`super::Cost::steps`].
     pub steps: usize,
     /// The loss of every iteration.

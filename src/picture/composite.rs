@@ -5,7 +5,7 @@ use image::imageops;
 use rayon::prelude::*;
 
 use super::working::filter;
-use super::{Channels, Picture, Samples};
+use super::{Channels, Picture, Raster, Samples};
 use crate::geometry::{Frame, Size, Window};
 
 /// Weights of red, green and blue in a grey value (ITU-R BT.709).
@@ -40,36 +40,24 @@ impl Sample for u16 {
 }
 
 impl Picture {
-    /// Returns this picture with the edit blended into it.
+    /// Returns this picture with `edited` blended into a window of it, rounded to the picture's bit depth.
     ///
-    /// `edited` is the network's result for [`Picture::working`]: (padded height, padded width, 3), 0 to 1. `blend` has one weight
-    /// for each pixel of this picture, 0 to 1; `None` stands for weight 1 in the whole window of the frame. Where the weight is 0,
-    /// and outside the window, the samples of this picture stay bit for bit. Alpha and colour profile are kept, and a grey
-    /// picture stays grey.
+    /// `blend` has one weight for each pixel of this picture, 0 to 1; `None` stands for weight 1 in the whole window. Where the weight is 0,
+    /// and outside the window, the samples of this picture stay bit for bit. Alpha and colour profile are kept, and a grey picture stays
+    /// grey. What [`Picture::raster`] read comes back bit for bit.
     ///
     /// # Panics
-    /// If the length of `edited` or `blend` does not fit the frame.
+    /// If the window does not lie in the picture, or `edited` or `blend` have another size.
     #[must_use]
-    pub fn composite(&self, frame: &Frame, edited: &[f32], blend: Option<&[f32]>) -> Self {
-        assert_eq!(
-            frame.source, self.size,
-            "the frame belongs to another picture"
-        );
-        assert_eq!(
-            edited.len(),
-            frame.padded.width * frame.padded.height * 3,
-            "the edit does not have the padded size"
-        );
+    pub fn composite(&self, window: Window, edited: &Raster, blend: Option<&[f32]>) -> Self {
+        assert_eq!(edited.size(), window.size, "the edit has the window's size");
         assert!(
-            blend.is_none_or(|weights| weights.len() == self.size.width * self.size.height),
+            blend.is_none_or(|weights| weights.len() == self.size.area()),
             "one weight for each pixel"
         );
-
-        let window = frame.window;
-        let edited = resize(crop(edited, frame.padded, frame.content), window.size);
         let edited = Layer {
             window,
-            pixels: &edited,
+            pixels: edited.pixels().as_flattened(),
             width: self.size.width,
             blend,
         };
@@ -80,6 +68,59 @@ impl Picture {
         }
         result
     }
+
+    /// Returns a window of this picture in floating point, 0 to 1. Grey becomes equal colours; alpha is left out.
+    ///
+    /// # Panics
+    /// If the window does not lie in the picture.
+    pub fn raster(&self, window: Window) -> Raster {
+        let pixels = match &self.samples {
+            Samples::Eight(samples) => rgb(samples, self.size, self.channels, window),
+            Samples::Sixteen(samples) => rgb(samples, self.size, self.channels, window),
+        };
+        Raster::new(window.size, pixels)
+    }
+}
+
+impl Raster {
+    /// Returns the network's result for [`Picture::working`], (padded height, padded width, 3), in the size of the frame's window.
+    ///
+    /// # Panics
+    /// If the number of elements does not fit the frame.
+    pub fn of_working(working: &[f32], frame: &Frame) -> Self {
+        assert_eq!(
+            working.len(),
+            frame.padded.area() * 3,
+            "the result has the padded size"
+        );
+        let samples = resize(
+            crop(working, frame.padded, frame.content),
+            frame.window.size,
+        );
+        Self::new(frame.window.size, samples.as_chunks::<3>().0.to_vec())
+    }
+}
+
+/// Returns the colours of a window, 0 to 1.
+fn rgb<S: Sample>(samples: &[S], size: Size, channels: Channels, window: Window) -> Vec<[f32; 3]> {
+    let Window {
+        left,
+        top,
+        size: inside,
+    } = window;
+    let count = channels as usize;
+    let rows = (top..top + inside.height).flat_map(|row| {
+        let start = (row * size.width + left) * count;
+        samples[start..start + inside.width * count].chunks_exact(count)
+    });
+    let pixels = rows.map(|pixel| {
+        let level = |index: usize| pixel[index].to_f32() / S::MAX;
+        match channels {
+            Channels::Grey | Channels::GreyAlpha => [level(0); 3],
+            Channels::Rgb | Channels::Rgba => [level(0), level(1), level(2)],
+        }
+    });
+    pixels.collect()
 }
 
 /// Removes the padding. Returns (content height, content width, 3).

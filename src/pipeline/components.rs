@@ -67,13 +67,33 @@ impl<B: Backend> Components<B> {
         ))
     }
 
-    /// Decodes a latent to a picture in 0..1.
+    /// Decodes the edited latent to a picture in 0..1.
     pub(super) fn decode(&self, latent: &Tensor<B>, interrupt: &Interrupt) -> Result<Vec<f32>> {
         failpoint::panic("panic_in_decode");
         failpoint::wait("hang_in_decode", || false);
         failpoint::wait("wait_in_decode", || interrupt.has_come());
+        self.decoded(latent, interrupt, |decoded| {
+            failpoint::corrupt("nan_in_decode", decoded)
+        })
+    }
+
+    /// Decodes the latent of a picture that was encoded, to see what the VAE keeps of it, in 0..1.
+    pub(super) fn reconstruct(
+        &self,
+        latent: &Tensor<B>,
+        interrupt: &Interrupt,
+    ) -> Result<Vec<f32>> {
+        self.decoded(latent, interrupt, |decoded| decoded)
+    }
+
+    fn decoded(
+        &self,
+        latent: &Tensor<B>,
+        interrupt: &Interrupt,
+        then: impl FnOnce(Tensor<B>) -> Tensor<B>,
+    ) -> Result<Vec<f32>> {
         let _alone = self.vae_lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let decoded = failpoint::corrupt("nan_in_decode", self.vae.decode(latent, interrupt)?);
+        let decoded = then(self.vae.decode(latent, interrupt)?);
         require_finite(&decoded, Stage::Decode, 1, "the picture")?;
         let picture = decoded.to_host().into_iter();
         Ok(picture

@@ -14,14 +14,15 @@ pub fn passes_of(settings: &Settings) -> f64 {
 /// Returns about how many pictures go through the network in each stage, on a grid of `timesteps` executed steps.
 pub(super) fn passes(settings: &Settings, timesteps: usize) -> Vec<(Stage, f64)> {
     let drag = settings.method.cost(timesteps);
-    let lora = if settings.method.needs().lora {
+    let needs = settings.method.needs();
+    let lora = if needs.lora {
         2 * settings.lora.steps * settings.lora.batch
     } else {
         0
     };
     [
         (Stage::Lora, lora),
-        (Stage::Invert, timesteps),
+        (Stage::Invert, timesteps * (1 + usize::from(needs.original))),
         (Stage::Drag, drag.passes),
         (Stage::Denoise, 2 * (timesteps - drag.steps)),
     ]

@@ -7,14 +7,15 @@ use super::clock::StageClock;
 use super::components::{Components, latent_shape};
 use super::cost::passes;
 use super::edit_cache::{EditCache, SharedCache};
-use super::{Latents, Outcome, Steps, Work};
+use super::{Latents, Outcome, Steps, WarpedWork, Work};
 use crate::diffusion::denoise::Pair;
-use crate::diffusion::invert::invert;
+use crate::diffusion::invert::{Trajectory, invert};
+use crate::diffusion::kept::KeptTrajectory;
 use crate::diffusion::{Grid, NoiseSource, Spacing};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
-use crate::method::{Dragged, Scene};
+use crate::method::{Dragged, Scene, StartPicture};
 use crate::model::unet::{Network, Prompt};
 use crate::nn::Tensor;
 use crate::plan::Plan;
@@ -44,10 +45,12 @@ enum Source<B: Backend> {
     Latent(Tensor<B>),
 }
 
-/// The picture's latent, and where the inversion takes it.
-struct Inversion<B: Backend> {
-    clean: Tensor<B>,
-    inverted: Tensor<B>,
+/// The inversions that an edit needs.
+struct Inversions<B: Backend> {
+    /// That of the picture which the method starts from.
+    start: Trajectory<B>,
+    /// That of the original picture, where it is another and the method needs it.
+    original: Option<Trajectory<B>>,
 }
 
 /// Edits with `network`, to which adapters may stay attached: encode, fine-tune, invert, drag, denoise, decode.
@@ -68,6 +71,7 @@ pub(super) fn run<B: Backend>(
     let Work {
         plan,
         picture,
+        warped,
         lora,
     } = work;
     let mut edit = Edit::new(components, plan, picture, cache, stages, noise, interrupt)?;
@@ -75,20 +79,24 @@ pub(super) fn run<B: Backend>(
     let adapters = edit.adapters(network, lora)?;
     let network = &*network;
     let prompt = network.prepare(&edit.context);
-    let Inversion { clean, inverted } = edit.invert(network, &prompt, &adapters)?;
-    let dragged = edit.drag(network, &prompt, &clean, &inverted)?;
-    let pair = edit.denoise(network, &prompt, dragged.pair, dragged.steps)?;
+    let inversions = edit.invert_all(network, &prompt, &adapters, warped.as_ref())?;
+    let dragged = edit.drag(network, &prompt, &inversions, warped.as_ref())?;
+    let pair = edit.denoise(network, &prompt, dragged.pair, dragged.kept, dragged.steps)?;
     let picture = edit.decode(&pair.edit)?;
+    let reconstruction = edit.reconstruction(warped, &inversions)?;
 
     let latents = Latents {
-        clean,
-        inverted,
+        clean: inversions.start.clean().clone(),
+        inverted: inversions.start.inverted().clone(),
         prepared: dragged.start,
         denoised: pair.edit,
         reference: pair.reference,
         losses: dragged.losses,
     };
-    let outcome = edit.outcome(picture, adapters, &latents.losses, dragged.diverged);
+    let outcome = Outcome {
+        reconstruction,
+        ..edit.outcome(picture, adapters, &latents.losses, dragged.diverged)
+    };
     Ok((outcome, latents))
 }
 
@@ -139,43 +147,83 @@ impl<'a, B: Backend> Edit<'a, B> {
             Source::Latent(latent) => return Ok(latent.clone()),
             Source::Picture(picture) => std::mem::take(picture),
         };
+        let latent = self.encode(picture)?;
+        self.source = Source::Latent(latent.clone());
+        Ok(latent)
+    }
+
+    /// Encodes a working picture (padded height, padded width, 3) in -1..1.
+    fn encode(&mut self, picture: Vec<f32>) -> Result<Tensor<B>> {
         let (components, plan, interrupt) = (self.components, self.plan, self.interrupt);
         let latent = self.stages.run(Stage::Encode, 1, |_| {
             components.encode(plan, picture, interrupt)
         })?;
         interrupt.check()?;
-        self.source = Source::Latent(latent.clone());
         Ok(latent)
     }
 
-    /// Inverts the picture, or takes its inversion from the cache.
+    /// Inverts the pictures that the method needs, or takes their inversions from the cache.
+    ///
+    /// # Panics
+    /// When the method starts from the warped picture and there is none.
+    fn invert_all(
+        &mut self,
+        network: &impl Network<B>,
+        prompt: &Prompt<B>,
+        adapters: &Adapters,
+        warped: Option<&WarpedWork>,
+    ) -> Result<Inversions<B>> {
+        let needs = self.plan.settings.method.needs();
+        match needs.start {
+            StartPicture::Original => Ok(Inversions {
+                start: self.invert(network, prompt, adapters, None)?,
+                original: None,
+            }),
+            StartPicture::Warped => {
+                let warped = warped.expect("the caller warps the picture for this method");
+                let start = self.invert(network, prompt, adapters, Some(&warped.picture))?;
+                let original = needs
+                    .original
+                    .then(|| self.invert(network, prompt, adapters, None))
+                    .transpose()?;
+                Ok(Inversions { start, original })
+            }
+        }
+    }
+
+    /// Inverts the picture, or `warped` in its place, or takes the inversion from the cache.
     fn invert(
         &mut self,
         network: &impl Network<B>,
         prompt: &Prompt<B>,
         adapters: &Adapters,
-    ) -> Result<Inversion<B>> {
+        warped: Option<&[f32]>,
+    ) -> Result<Trajectory<B>> {
         let (components, interrupt) = (self.components, self.interrupt);
         let shape = latent_shape(self.plan);
         let cache = self.cache.clone();
-        let key = cache.inversion(&adapters.hash, &self.grid);
-        let tensors = [("clean", shape.len()), ("inverted", shape.len())];
+        let key = cache.inversion(&adapters.hash, &self.grid, warped);
+        let steps = self.grid.timesteps.len();
+        let tensors = [("clean", shape.len()), ("steps", steps * shape.len())];
         let (latents, is_cached) = cache.get_or_compute(key, tensors, || {
-            let clean = self.clean()?;
-            self.steps.invert = self.grid.timesteps.len();
+            let clean = match warped {
+                None => self.clean()?,
+                Some(warped) => self.encode(warped.to_vec())?,
+            };
+            self.steps.invert += steps;
             let (grid, schedule) = (&self.grid, &components.schedule);
-            let steps = self.steps.invert;
-            let inverted = self.stages.run(Stage::Invert, steps, |progress| {
+            let trajectory = self.stages.run(Stage::Invert, steps, |progress| {
                 invert(network, schedule, grid, &clean, prompt, progress, interrupt)
             })?;
-            Ok([clean.to_host(), inverted.to_host()])
+            Ok([clean.to_host(), trajectory.steps_to_host()])
         })?;
         if is_cached {
             self.stages.hit(Stage::Invert);
         }
-        let [clean, inverted] =
-            latents.map(|latent| Tensor::from_host(&components.backend, shape, latent));
-        Ok(Inversion { clean, inverted })
+        let ([clean, steps], backend) = (latents, &components.backend);
+        Ok(Trajectory::from_host(
+            backend, shape, &self.grid, clean, &steps,
+        ))
     }
 
     /// Lets the method drag.
@@ -183,10 +231,15 @@ impl<'a, B: Backend> Edit<'a, B> {
         &mut self,
         network: &N,
         prompt: &Prompt<B>,
-        clean: &Tensor<B>,
-        inverted: &Tensor<B>,
+        inversions: &Inversions<B>,
+        warped: Option<&WarpedWork>,
     ) -> Result<Dragged<B>> {
         let plan = self.plan;
+        let nothing_new = vec![0.0; plan.frame.latent_grid().len()];
+        let new = match (plan.settings.method.needs().start, warped) {
+            (StartPicture::Warped, Some(warped)) => &warped.new,
+            _ => &nothing_new,
+        };
         let method = &plan.settings.method;
         let scene = Scene {
             network,
@@ -198,8 +251,9 @@ impl<'a, B: Backend> Edit<'a, B> {
             regions: &plan.regions,
             frame: plan.frame,
             editable: plan.editable.as_ref(),
-            clean,
-            inverted,
+            trajectory: &inversions.start,
+            original: inversions.original.as_ref().unwrap_or(&inversions.start),
+            new,
             noise: &mut *self.noise,
         };
         let interrupt = self.interrupt;
@@ -217,6 +271,7 @@ impl<'a, B: Backend> Edit<'a, B> {
         network: &impl Network<B>,
         prompt: &Prompt<B>,
         pair: Pair<B>,
+        kept: Option<KeptTrajectory<B>>,
         done: usize,
     ) -> Result<Pair<B>> {
         let (schedule, grid, interrupt) = (&self.components.schedule, &self.grid, self.interrupt);
@@ -230,10 +285,32 @@ impl<'a, B: Backend> Edit<'a, B> {
                 done,
                 prompt,
                 start_layer,
+                kept.as_ref(),
                 progress,
                 interrupt,
             )
         })
+    }
+
+    /// Decodes the warped picture's latent where the result carries detail. Without that, or without a warped picture, returns `None`.
+    fn reconstruction(
+        &mut self,
+        warped: Option<WarpedWork>,
+        inversions: &Inversions<B>,
+    ) -> Result<Option<Vec<f32>>> {
+        let settings = &self.plan.settings;
+        let Some(warped) = warped.filter(|_| settings.warp.detail > 0.0) else {
+            return Ok(None);
+        };
+        let latent = match settings.method.needs().start {
+            StartPicture::Warped => inversions.start.clean().clone(),
+            StartPicture::Original => self.encode(warped.picture)?,
+        };
+        let (components, interrupt) = (self.components, self.interrupt);
+        let decoded = self.stages.run(Stage::Decode, 1, |_| {
+            components.reconstruct(&latent, interrupt)
+        });
+        decoded.map(Some)
     }
 
     fn decode(&mut self, latent: &Tensor<B>) -> Result<Vec<f32>> {
@@ -251,6 +328,7 @@ impl<'a, B: Backend> Edit<'a, B> {
     ) -> Outcome {
         Outcome {
             picture,
+            reconstruction: None,
             loss: losses.first().copied().zip(losses.last().copied()),
             diverged,
             steps: self.steps,

@@ -50,6 +50,8 @@ struct LoraKey<'a> {
 #[derive(Debug, Serialize)]
 struct InversionKey<'a> {
     subject: &'a Subject,
+    /// Hash of the picture that is inverted, where it is not the subject's own.
+    warped: Option<String>,
     adapters: &'a str,
     timesteps: &'a [i64],
     stride: i64,
@@ -95,13 +97,9 @@ impl<'a> EditCache<'a> {
         tokens: &[u32],
     ) -> Self {
         let entry = shared.map(|shared| {
-            let bytes: Vec<u8> = picture
-                .iter()
-                .flat_map(|number| number.to_le_bytes())
-                .collect();
             let subject = Subject {
                 provenance: shared.provenance.clone(),
-                picture: sha256(&bytes),
+                picture: hash_of(picture),
                 size: [size.width, size.height],
                 tokens: tokens.to_vec(),
             };
@@ -121,11 +119,18 @@ impl<'a> EditCache<'a> {
         Some(EntryName::of(EntryKind::Lora, &key))
     }
 
-    /// Returns the key of an inversion along this grid with adapters of this hash in the weights.
-    pub(super) fn inversion(&self, adapters: &str, grid: &Grid) -> Option<EntryName> {
+    /// Returns the key of an inversion along this grid with adapters of this hash in the weights: of the picture, or of `warped` in its
+    /// place.
+    pub(super) fn inversion(
+        &self,
+        adapters: &str,
+        grid: &Grid,
+        warped: Option<&[f32]>,
+    ) -> Option<EntryName> {
         let (_, subject) = self.entry.as_ref()?;
         let key = InversionKey {
             subject,
+            warped: warped.map(hash_of),
             adapters,
             timesteps: &grid.timesteps,
             stride: grid.stride,
@@ -173,6 +178,15 @@ impl<'a> EditCache<'a> {
             .map(|(cache, _)| lock(cache).take_warnings());
         warnings.unwrap_or_default()
     }
+}
+
+/// Returns the SHA-256 of a picture's numbers.
+fn hash_of(picture: &[f32]) -> String {
+    let bytes: Vec<u8> = picture
+        .iter()
+        .flat_map(|number| number.to_le_bytes())
+        .collect();
+    sha256(&bytes)
 }
 
 fn lock(cache: &Mutex<Cache>) -> MutexGuard<'_, Cache> {
@@ -227,7 +241,7 @@ mod tests {
     ) -> [EntryName; 2] {
         let cache = EditCache::new(Some(shared), picture, Size::new(8, 8), tokens);
         let lora = cache.lora(settings, seed).expect("there is a cache");
-        let inversion = cache.inversion("a", &grid(&[21, 1], 20));
+        let inversion = cache.inversion("a", &grid(&[21, 1], 20), None);
         [lora, inversion.expect("there is a cache")]
     }
 
@@ -276,13 +290,15 @@ mod tests {
         }
         let cache = EditCache::new(Some(&first), &PICTURE, Size::new(8, 8), &tokens);
         let others = [
-            cache.inversion("", &grid(&[21, 1], 20)),
-            cache.inversion("b", &grid(&[21, 1], 20)),
-            cache.inversion("a", &grid(&[41, 21, 1], 20)),
-            cache.inversion("a", &grid(&[21, 1], 10)),
+            cache.inversion("", &grid(&[21, 1], 20), None),
+            cache.inversion("b", &grid(&[21, 1], 20), None),
+            cache.inversion("a", &grid(&[41, 21, 1], 20), None),
+            cache.inversion("a", &grid(&[21, 1], 10), None),
+            cache.inversion("a", &grid(&[21, 1], 20), Some(&PICTURE)),
+            cache.inversion("a", &grid(&[21, 1], 20), Some(&other_picture)),
         ];
         inversions.extend(others.into_iter().flatten());
-        assert_eq!((loras.len(), inversions.len()), (12, 9));
+        assert_eq!((loras.len(), inversions.len()), (12, 11));
         for names in [loras, inversions] {
             for (index, name) in names.iter().enumerate() {
                 assert!(

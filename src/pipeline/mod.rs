@@ -20,6 +20,7 @@ use crate::cache::Cache;
 use crate::diffusion::{NoiseSource, Schedule};
 use crate::digest::sha256;
 use crate::error::Result;
+use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
 use crate::kernels::{Backend, fault};
 use crate::model::lora::LoraFile;
@@ -28,6 +29,7 @@ use crate::model::{Model, UNet};
 use crate::panics;
 use crate::plan::Plan;
 use crate::progress::{Progress, Stage};
+use crate::warp::Warped;
 pub use outcome::{Latents, Outcome, Steps, Trained};
 
 use components::Components;
@@ -49,8 +51,29 @@ pub struct Work<'a> {
     pub plan: &'a Plan,
     /// The working picture (padded height, padded width, 3) in -1..1.
     pub picture: Vec<f32>,
+    /// The warped picture, for methods that start from it and for results that carry its detail.
+    pub warped: Option<WarpedWork>,
     /// A LoRA to use instead of training one.
     pub lora: Option<LoraFile>,
+}
+
+/// The warped picture at working size.
+#[derive(Debug, Clone)]
+pub struct WarpedWork {
+    /// As [`Work::picture`].
+    pub picture: Vec<f32>,
+    /// For each latent cell, the share of its pixels that the picture has anew.
+    pub new: Vec<f32>,
+}
+
+impl WarpedWork {
+    /// Returns the warped picture at the frame's working size.
+    pub fn new(warped: &Warped, frame: &Frame) -> Self {
+        Self {
+            picture: warped.picture.working(frame),
+            new: warped.new_cells(frame),
+        }
+    }
 }
 
 /// One of several edits that run side by side.

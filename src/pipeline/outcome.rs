@@ -35,6 +35,8 @@ pub struct Steps {
 pub struct Outcome {
     /// The edited working picture (padded height, padded width, 3) in 0..1.
     pub picture: Vec<f32>,
+    /// What the VAE keeps of the warped working picture, in the same form, where detail is carried.
+    pub reconstruction: Option<Vec<f32>>,
     /// First and last loss of the drag.
     pub loss: Option<(f64, f64)>,
     /// Timesteps at which the drag diverged and continued with the best latent.

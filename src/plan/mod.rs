@@ -55,6 +55,8 @@ pub struct Plan {
     pub edit_prompt: Option<String>,
     /// The regions that move. When there are none, the output is the input.
     pub regions: Vec<Region>,
+    /// The same regions at the picture's own resolution, in the coordinates of the frame's window ([`Frame::native`]).
+    pub native_regions: Vec<Region>,
     /// The regions that move by less than is visible, which the edit leaves out.
     pub still: Vec<Region>,
     /// Where the working picture may change, at its padded size; `None` means everywhere.
@@ -135,6 +137,17 @@ impl Plan {
         let regions: Vec<Region> = regions.collect();
         let (still, regions): (Vec<_>, Vec<_>) = regions.into_iter().partition(Region::is_still);
         regions::compare(&mut findings, &regions, &still, &frame);
+        let moving = drag
+            .regions
+            .iter()
+            .zip(&areas)
+            .filter_map(|(region, area)| {
+                let moves = regions.iter().any(|moving| moving.id == region.id);
+                area.as_ref().filter(|_| moves).map(|area| (region, area))
+            });
+        let native_regions = moving
+            .map(|(region, area)| regions::native(region, area, &frame))
+            .collect();
         let area = editable.area(&mut findings, &regions, &frame, settings.frame.margin);
         editable::compare(&mut findings, &area, &regions, &frame);
         if !regions.is_empty() {
@@ -155,6 +168,7 @@ impl Plan {
             prompt: drag.prompt.clone(),
             edit_prompt: drag.edit_prompt.clone(),
             regions,
+            native_regions,
             still,
             editable,
             editable_source,

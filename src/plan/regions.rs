@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::checks;
 use super::findings::Findings;
 use super::motion::motion;
-use super::shapes::SourceArea;
+use super::shapes::{POINT_RADIUS, SourceArea};
 use crate::drag_file::{Drag, DragRegion, Growth, Turn};
 use crate::error::ErrorKind;
 use crate::geometry::{Frame, Point, PointPair};
@@ -30,7 +30,7 @@ pub(super) fn region(
     let place = |key: &str| format!("/regions/{index}{key}");
     let has_motion = checks::centre(findings, drag, &place("/center"), frame)
         && checks::points(findings, id, drag, &place, frame);
-    let mask = area?.on_working(frame);
+    let mask = area?.on_working(frame, POINT_RADIUS);
     if let Some(shape) = drag.shape() {
         checks::area(findings, id, shape, &mask, &place("/region"), frame);
     }
@@ -47,6 +47,16 @@ pub(super) fn region(
         check_cells(findings, drag, &region, &place, frame);
     }
     Some(region)
+}
+
+/// Returns a region of the drag file at the picture's own resolution, in the coordinates of the frame's window.
+pub(super) fn native(region: &DragRegion, area: &SourceArea, frame: &Frame) -> Region {
+    let DragRegion { id, drag } = region;
+    let native = frame.native();
+    let mask = area.on_working(&native, POINT_RADIUS / frame.scale().mean());
+    let motion = motion(drag, |point| native.to_working(point));
+    let points = points(drag, motion, &mask, &native);
+    Region::new(id.clone(), drag.kind(), mask, motion, points, &native)
 }
 
 /// Returns the handle and the target of a region, in working coordinates.

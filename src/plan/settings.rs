@@ -7,7 +7,8 @@ use crate::drag_file::DragFile;
 use crate::error::{Error, Result};
 use crate::method::{Method, MethodSettings, methods_with};
 use crate::settings::{
-    DiffusionSettings, FrameSettings, LoraSettings, Overrides, SettingsGroup, either, typed,
+    DiffusionSettings, FrameSettings, LoraSettings, Overrides, SettingsGroup, WarpSettings, either,
+    typed,
 };
 
 /// A method and settings that one source gives: the command line, a drag file, a line of a manifest, or a model.
@@ -79,6 +80,8 @@ pub struct Settings {
     pub diffusion: DiffusionSettings,
     /// The fine-tuning of the LoRA.
     pub lora: LoraSettings,
+    /// The warped picture.
+    pub warp: WarpSettings,
     /// The working picture.
     pub frame: FrameSettings,
 }
@@ -101,11 +104,12 @@ impl Settings {
                 return Err(foreign(method, name, &given.values));
             }
         }
-        let values = given.values.over(&method.shared_defaults());
+        let values = given.values.over(&method.shared_defaults(&given.values));
         Ok(Self {
             method: method.resolve(&values)?,
             diffusion: DiffusionSettings::default().with(&values)?,
             lora: LoraSettings::default().with(&values)?,
+            warp: WarpSettings::default().with(&values)?,
             frame: FrameSettings::default().with(&values)?,
         })
     }
@@ -125,6 +129,7 @@ impl Settings {
         let mut values = self.method.values();
         values.extend(self.diffusion.values());
         values.extend(self.lora.values());
+        values.extend(self.warp.values());
         values.extend(self.frame.values());
         values
     }

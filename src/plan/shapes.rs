@@ -66,13 +66,13 @@ pub(super) fn read_shape<'a>(
 }
 
 impl SourceArea<'_> {
-    /// Returns the pixels of the area at the working picture's padded size, none in the padding.
-    pub(super) fn on_working(&self, frame: &Frame) -> Mask {
+    /// Returns the pixels of the area at the padded size of the frame, none in the padding. A point becomes a disc of this radius.
+    pub(super) fn on_working(&self, frame: &Frame, radius: f64) -> Mask {
         match self {
             Self::Shape(shape) => shape.on_working(frame),
             Self::Disc { centre } => {
                 let Point { x, y } = frame.to_working(*centre);
-                on_content(&Outline::Ellipse([x, y, POINT_RADIUS, POINT_RADIUS]), frame)
+                on_content(&Outline::Ellipse([x, y, radius, radius]), frame)
             }
         }
     }

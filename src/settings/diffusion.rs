@@ -1,5 +1,7 @@
 //! Settings of the diffusion process around a method: timestep grid, mutual self-attention, seed.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Form, settings};
 
 settings! {
@@ -11,6 +13,8 @@ settings! {
     strength "strength": f64 = 0.75, Form::Above(0.0, 1.0), "DragNeXt, implementation details: 0.75, so that T = 38 of 50";
     /// First attention layer whose keys and values come from the reference latent while denoising.
     start_layer "start_layer": usize = 10, Form::Whole(0, 1000), "MasaCtrl, arXiv 2304.08465, and DragNeXt, implementation details: layer 10";
+    /// Where the reference latent stands while denoising: `kept` puts it back on the inversion's latents and gives the edit the same correction, so that what is not edited comes back; `denoised` leaves both to the model.
+    trajectory "trajectory": TrajectoryChoice = TrajectoryChoice::Kept, Form::Words(&["kept", "denoised"]), "Direct Inversion, arXiv 2310.01506; `denoised` is the form of DragNeXt";
     /// Seed of all noise.
     seed "seed": u64 = 0, Form::Whole(0, u64::MAX), "released code of DragDiffusion, LoRA training: 0";
 }
@@ -20,6 +24,16 @@ impl DiffusionSettings {
     pub fn executed_steps(&self) -> usize {
         ((self.strength * self.steps as f64).round_ties_even() as usize).clamp(1, self.steps)
     }
+}
+
+/// Where the reference latent stands while denoising.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrajectoryChoice {
+    /// On the latents of the inversion.
+    Kept,
+    /// Where the model's denoising leads.
+    Denoised,
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod form;
 mod frame;
 mod lora;
 mod overrides;
+mod warp;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,11 +23,12 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Result};
 
 pub(crate) use auto::{auto_or_number, serialize as serialize_auto};
-pub use diffusion::DiffusionSettings;
+pub use diffusion::{DiffusionSettings, TrajectoryChoice};
 pub use form::{Form, Misfit, either};
 pub use frame::{FrameSettings, WindowChoice};
 pub use lora::{LoraSeed, LoraSettings};
 pub use overrides::Overrides;
+pub use warp::{FillChoice, ObjectChoice, WarpSettings};
 
 /// One setting: its name, what it may be, and where its default comes from.
 #[derive(Debug, Clone, Copy)]
@@ -72,9 +74,10 @@ impl Group {
 }
 
 /// The groups that every method shares.
-pub const SHARED: [Group; 3] = [
+pub const SHARED: [Group; 4] = [
     DiffusionSettings::GROUP,
     LoraSettings::GROUP,
+    WarpSettings::GROUP,
     FrameSettings::GROUP,
 ];
 

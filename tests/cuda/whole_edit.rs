@@ -9,11 +9,12 @@ use dragnext::kernels::cuda::Cuda;
 use dragnext::kernels::cuda::driver::Format;
 use dragnext::model::Model;
 use dragnext::picture::{self, Picture};
-use dragnext::pipeline::{EditRequest, Pipeline, Work};
+use dragnext::pipeline::{EditRequest, Pipeline, WarpedWork, Work};
 use dragnext::plan::Plan;
 use dragnext::plan::{Choice, Settings};
 use dragnext::progress::{Silent, Stage};
 use dragnext::settings::Overrides;
+use dragnext::warp::Warped;
 
 use super::compiled::available;
 use super::emulated::{ConvolutionSupport, Emulated};
@@ -73,6 +74,10 @@ impl Scene {
         Work {
             plan,
             picture: self.source.working(&plan.frame),
+            warped: Some(WarpedWork::new(
+                &Warped::new(&self.source, plan),
+                &plan.frame,
+            )),
             lora: None,
         }
     }

@@ -6,7 +6,7 @@ use crate::bench::tiny::model;
 use crate::bench::{Bench, Record};
 use dragnext::drag_file::DragFile;
 use dragnext::geometry::{Frame, Size, Window};
-use dragnext::picture::{self, Picture};
+use dragnext::picture::{self, Picture, Raster};
 use dragnext::plan::Plan;
 use dragnext::plan::Settings;
 use dragnext::settings::WindowChoice;
@@ -132,7 +132,8 @@ fn a_window_keeps_the_picture_s_detail() {
             .into_iter()
             .map(|value| value * 0.5 + 0.5)
             .collect();
-        let back = picture.composite(&plan.frame, &seen, plan.blend().as_deref());
+        let seen = Raster::of_working(&seen, &plan.frame);
+        let back = picture.composite(plan.frame.window, &seen, plan.blend().as_deref());
         (difference(&picture, &back), plan.frame)
     };
     let ((exact, frame), (full, whole)) =

@@ -58,6 +58,7 @@ fn the_literal_mode_sums_over_all_stages_and_timesteps() {
     let dump = Fixture::open("edit/dump.safetensors");
     let (outcome, latents) = edit(&dump, |given| {
         given.set("mode", "literal");
+        given.set("start", "paper");
         given.set("timesteps", 1);
     });
     assert_eq!(

@@ -30,6 +30,15 @@ impl Correspondence {
         Self { edited, original }
     }
 
+    /// Returns the pairs of a picture in which `region` has been moved already: each cell that it covers at progress `eta` comes from itself.
+    pub fn in_place(region: &Region, eta: f64, frame: &Frame) -> Self {
+        let Self { edited, .. } = Self::new(region, eta, frame);
+        Self {
+            original: edited.clone(),
+            edited,
+        }
+    }
+
     /// Returns whether the region covers no cell.
     pub fn is_empty(&self) -> bool {
         self.edited.is_empty()

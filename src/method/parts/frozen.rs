@@ -1,9 +1,11 @@
 //! Latent cells outside the editable area: the loss term that holds them at the reference latent, and their reset to it.
 
+use super::cells::around;
 use crate::geometry::Frame;
 use crate::kernels::Backend;
 use crate::mask::Mask;
 use crate::nn::{Shape, Tensor};
+use crate::region::Region;
 
 /// 1 for every latent cell that must stay, 0 for the others: (1, h, w, 1).
 #[derive(Debug, Clone)]
@@ -26,6 +28,23 @@ impl<B: Backend> Frozen<B> {
             })
             .collect();
         Self::from_cells(backend, grid.rows, grid.columns, cells)
+    }
+
+    /// Freezes the cells further than `ring` cells from every region, before and after the drag, and those outside the editable area.
+    pub fn around(
+        backend: &B,
+        regions: &[Region],
+        ring: usize,
+        editable: Option<&Mask>,
+        frame: &Frame,
+    ) -> Self {
+        let grid = frame.latent_grid();
+        let near = around(regions, ring, frame);
+        let is_free = |cell: usize| {
+            near.data[cell] && editable.is_none_or(|editable| editable.at(grid.first_pixel(cell)))
+        };
+        let cells = (0..grid.len()).map(|cell| if is_free(cell) { 0.0 } else { 1.0 });
+        Self::from_cells(backend, grid.rows, grid.columns, cells.collect())
     }
 
     /// Freezes the cells with a 1, row by row.

@@ -1,33 +1,43 @@
 //! A start for drags, beyond DragNeXt's paper: every region's inverted noise is copied to its target, and the vacated area gets noised
 //! background. RegionDrag (arXiv 2407.18247) copies latents in the same way.
 
+use super::cells::{cell_at, touched};
+use super::vacated_noise::VacatedNoise;
 use crate::diffusion::Stream;
-use crate::geometry::{Frame, Grid, Point};
+use crate::diffusion::kept::CellContent;
+use crate::geometry::{Frame, Grid};
 use crate::kernels::Backend;
 use crate::method::Scene;
 use crate::nn::Tensor;
 use crate::region::Region;
 
-/// Returns the inverted latent of a scene with every region's cells copied to their targets.
+/// Returns the inverted latent of a scene with every region's cells copied to their targets, and what each cell then has.
 ///
 /// A cell that an object vacates gets sqrt(a) b + sqrt(1 - a) n: a is the cumulative product of alphas at the first executed
-/// timestep, b the picture's latent with the vacated area filled from its border inwards, n normal noise.
-pub fn moved_start<B: Backend, N>(scene: &mut Scene<B, N>) -> Tensor<B> {
+/// timestep, b the picture's latent with the vacated area filled from its border inwards, n its noise mixed with a share `noise_share` of
+/// fresh noise ([`VacatedNoise`]).
+pub fn moved_start<B: Backend, N>(
+    scene: &mut Scene<B, N>,
+    noise_share: f64,
+) -> (Tensor<B>, Vec<CellContent>) {
+    let (inverted, clean) = (scene.trajectory.inverted(), scene.trajectory.clean());
     let alpha = scene.schedule.alpha(scene.grid.timesteps[0]);
-    let len = scene.inverted.shape().len();
-    let noise = scene.noise.normal(Stream::VACATED, len);
-    let (regions, frame) = (scene.regions, &scene.frame);
-    moved(scene.inverted, scene.clean, alpha, &noise, regions, frame)
+    let fresh = scene.noise.normal(Stream::VACATED, inverted.shape().len());
+    let noise = VacatedNoise::new(alpha, noise_share, &fresh);
+    let (latent, contents) = moved(inverted, clean, &noise, scene.regions, &scene.frame);
+    (
+        Tensor::from_host(inverted.backend(), inverted.shape(), latent),
+        contents,
+    )
 }
 
 fn moved<B: Backend>(
     inverted: &Tensor<B>,
     clean: &Tensor<B>,
-    alpha: f64,
-    noise: &[f32],
+    noise: &VacatedNoise,
     regions: &[Region],
     frame: &Frame,
-) -> Tensor<B> {
+) -> (Vec<f32>, Vec<CellContent>) {
     let grid = frame.latent_grid();
     let original = inverted.to_host();
     let channels = inverted.shape().channels;
@@ -39,48 +49,25 @@ fn moved<B: Backend>(
         .collect();
     let before = touched(&vacating, 0.0, frame);
     let after = touched(&regions.iter().collect::<Vec<_>>(), 1.0, frame);
-    let background = filled(&clean.to_host(), &before, &grid, channels);
-    let (keep, add) = (alpha.sqrt() as f32, (1.0 - alpha).sqrt() as f32);
+    let clean = clean.to_host();
+    let background = filled(&clean, &before, &grid, channels);
+    let mut contents: Vec<CellContent> = (0..grid.len()).map(CellContent::Of).collect();
     for cell in (0..grid.len()).filter(|cell| before[*cell] && !after[*cell]) {
+        contents[cell] = CellContent::New;
         for at in cell * channels..(cell + 1) * channels {
-            latent[at] = keep * background[at] + add * noise[at];
+            latent[at] = noise.added(at, background[at], original[at], clean[at]);
         }
     }
 
     for region in regions {
         for cell in region.covered_cells(1.0, &grid) {
             let source = cell_at(&grid, region.source_of(1.0, grid.centre(cell)));
+            contents[cell] = CellContent::Of(source);
             latent[cell * channels..(cell + 1) * channels]
                 .copy_from_slice(&original[source * channels..(source + 1) * channels]);
         }
     }
-    Tensor::from_host(inverted.backend(), inverted.shape(), latent)
-}
-
-/// Returns the cell that holds a point; points beyond the border belong to the nearest cell.
-fn cell_at(grid: &Grid, point: Point) -> usize {
-    let along =
-        |position: f64, cells: usize| ((position / grid.cell).max(0.0) as usize).min(cells - 1);
-    along(point.y, grid.rows) * grid.columns + along(point.x, grid.columns)
-}
-
-/// Marks the latent cells of which a region covers any pixel at progress `eta`.
-fn touched(regions: &[&Region], eta: f64, frame: &Frame) -> Vec<bool> {
-    let (cells, pixels) = (
-        frame.latent_grid(),
-        Grid {
-            columns: frame.padded.width,
-            rows: frame.padded.height,
-            cell: 1.0,
-        },
-    );
-    let mut touched = vec![false; cells.len()];
-    for region in regions {
-        for pixel in region.covered_cells(eta, &pixels) {
-            touched[cell_at(&cells, pixels.centre(pixel))] = true;
-        }
-    }
-    touched
+    (latent, contents)
 }
 
 /// Returns the latent with holes filled inwards: ring by ring, the mean of the known cells among the 3 x 3 neighbours.

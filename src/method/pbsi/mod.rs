@@ -5,14 +5,17 @@ mod optimisation;
 mod progress;
 mod settings;
 
+use crate::diffusion::kept::{CellContent, KeptTrajectory};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
-use crate::method::parts::moved_start;
-use crate::method::{Cost, DragMethod, Dragged, Misfit, Needs, Scene, Subject, Targets};
+use crate::method::parts::{moved_start, warped_start};
+use crate::method::{
+    Cost, DragMethod, Dragged, Misfit, Needs, Scene, StartPicture, Subject, Targets,
+};
 use crate::model::unet::Network;
 use crate::progress::Progress;
-use crate::settings::Overrides;
+use crate::settings::{Overrides, TrajectoryChoice};
 
 use optimisation::Optimisation;
 pub use progress::ProgressSchedule;
@@ -20,7 +23,11 @@ pub use settings::{Mode, PbsiSettings, RampLength, Start, Taps};
 
 impl DragMethod for PbsiSettings {
     fn defaults(given: &Overrides) -> Self {
-        Self::of_mode(given)
+        Self::with_start_of(given)
+    }
+
+    fn shared_defaults(given: &Overrides) -> Overrides {
+        Self::shared_with_start_of(given)
     }
 
     fn needs(&self) -> Needs {
@@ -28,6 +35,11 @@ impl DragMethod for PbsiSettings {
             lora: true,
             edit_prompt: false,
             targets: Targets::Regions,
+            start: match self.start {
+                Start::Warped => StartPicture::Warped,
+                Start::Moved | Start::Paper => StartPicture::Original,
+            },
+            original: self.needs_original(),
         }
     }
 
@@ -66,10 +78,17 @@ impl DragMethod for PbsiSettings {
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Dragged<B>> {
-        let start = match self.start {
-            Start::Paper => scene.inverted.clone(),
-            Start::Moved => moved_start(&mut scene),
+        let (start, contents) = match self.start {
+            Start::Paper => {
+                let cells = scene.frame.latent_grid().len();
+                let inverted = scene.trajectory.inverted().clone();
+                (inverted, (0..cells).map(CellContent::Of).collect())
+            }
+            Start::Moved => moved_start(&mut scene, self.vacated_noise),
+            Start::Warped => warped_start(&mut scene, self.vacated_noise),
         };
-        Optimisation::new(&scene, self).run(start, progress, interrupt)
+        let kept = (scene.diffusion.trajectory == TrajectoryChoice::Kept)
+            .then(|| KeptTrajectory::new(scene.trajectory.clone(), &contents, self.vacated_noise));
+        Optimisation::new(&scene, self).run(start, kept, progress, interrupt)
     }
 }

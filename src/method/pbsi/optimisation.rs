@@ -4,18 +4,27 @@ use super::feature_loss::{FeatureLoss, Reduction};
 use super::progress::ProgressSchedule;
 use super::settings::{Mode, PbsiSettings};
 use crate::diffusion::denoise::Pair;
+use crate::diffusion::invert::Trajectory;
+use crate::diffusion::kept::KeptTrajectory;
 use crate::diffusion::{Grid, Schedule, require_finite};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
-use crate::method::parts::{Correspondence, DivergenceGuard, Frozen, LatentAdam};
+use crate::method::parts::{Correspondence, DivergenceGuard, Frozen, LatentAdam, LatentDescent};
 use crate::method::{Dragged, Scene};
 use crate::model::unet::{Features, Input, Network, NoiseAndFeatures, Prompt};
 use crate::nn::Tensor;
 use crate::progress::{Progress, Stage};
 use crate::region::Region;
+
+/// Latent cells around the regions that a warped start may move.
+const RING: usize = 1;
+/// Length of a step of the correction relative to the one before.
+const DECAY: f64 = 0.9;
+/// Iterations without a smaller loss after which a correction ends.
+const PATIENCE: usize = 2;
 
 /// What stays the same during a drag.
 #[derive(Debug)]
@@ -29,6 +38,7 @@ pub(super) struct Optimisation<'a, B: Backend, N> {
     /// Cells that are held; `None` when everything may change.
     frozen: Option<Frozen<B>>,
     reference: &'a Tensor<B>,
+    original: &'a Trajectory<B>,
     settings: &'a PbsiSettings,
     progress: ProgressSchedule,
 }
@@ -46,11 +56,21 @@ struct TimestepTarget<'a, B: Backend> {
 }
 
 impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
-    pub(super) fn new<'s: 'a>(scene: &Scene<'s, B, N>, settings: &'a PbsiSettings) -> Self {
-        let backend = scene.inverted.backend();
-        let frozen = scene
-            .editable
-            .map(|editable| Frozen::new(backend, editable, &scene.frame));
+    pub(super) fn new(scene: &'a Scene<B, N>, settings: &'a PbsiSettings) -> Self {
+        let reference = scene.trajectory.inverted();
+        let backend = reference.backend();
+        let (editable, frame) = (scene.editable, &scene.frame);
+        let frozen = if settings.corrects() {
+            Some(Frozen::around(
+                backend,
+                scene.regions,
+                RING,
+                editable,
+                frame,
+            ))
+        } else {
+            editable.map(|editable| Frozen::new(backend, editable, frame))
+        };
         Self {
             unet: scene.network,
             prompt: scene.prompt,
@@ -59,7 +79,8 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
             regions: scene.regions,
             frame: scene.frame,
             frozen,
-            reference: scene.inverted,
+            reference,
+            original: scene.original,
             settings,
             progress: ProgressSchedule::new(settings),
         }
@@ -72,6 +93,7 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
     pub(super) fn run(
         &self,
         start: Tensor<B>,
+        kept: Option<KeptTrajectory<B>>,
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Dragged<B>> {
@@ -110,10 +132,14 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
                 edit: self.stepped(&pair.edit, &noise, t, losses.len().max(1))?,
                 reference,
             };
+            if let Some(kept) = &kept {
+                pair = kept.corrected(pair, t);
+            }
         }
         Ok(Dragged {
             start,
             pair,
+            kept,
             steps,
             losses,
             diverged,
@@ -156,10 +182,28 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
             next,
         } = target;
         // The paper copies the features of the current latent; here, as in the released code, they are those of the reference.
-        if self.is_literal() {
-            let input = Input::at(&pair.edit, t as f64, self.prompt);
+        let own = if self.is_literal() {
+            Some(&pair.edit)
+        } else if self.settings.needs_original() {
+            self.original.at(t)
+        } else {
+            None
+        };
+        if let Some(latent) = own {
+            let input = Input::at(latent, t as f64, self.prompt);
             let want = Features::of(&self.settings.taps.0);
             features = self.unet.forward(input, want);
+        }
+        if self.settings.corrects() {
+            return self.correct(
+                pair,
+                (index, t),
+                &features,
+                next,
+                losses,
+                progress,
+                interrupt,
+            );
         }
         let mut z = pair.edit.clone();
         let mut previous = z.clone();
@@ -205,12 +249,58 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
         Ok((if self.is_literal() { previous } else { z }, false))
     }
 
+    /// As [`Optimisation::optimise`], for a start that is right in most places: the latent moves in proportion to the gradient, by less from step
+    /// to step, and only near the regions; the best latent counts, and the iterations end when the loss no longer falls.
+    fn correct(
+        &self,
+        pair: &Pair<B>,
+        (index, t): (usize, i64),
+        features: &[Tensor<B>],
+        next: &Tensor<B>,
+        losses: &mut Vec<f64>,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<(Tensor<B>, bool)> {
+        let loss_at = self.loss_at(self.progress.eta(index, 0), features);
+        let mut descent = LatentDescent::new(self.settings.lr, DECAY);
+        let mut z = pair.edit.clone();
+        let mut best = (f64::INFINITY, z.clone());
+        let mut worse = 0;
+        for _ in 0..self.settings.iterations {
+            interrupt.check()?;
+            let step = losses.len() + 1;
+            let (loss, gradient) = self.finite_gradient(&z, t, &loss_at, next, step)?;
+            losses.push(loss);
+            progress.step(Some(loss));
+            if loss < best.0 {
+                best = (loss, z.clone());
+                worse = 0;
+            } else {
+                worse += 1;
+            }
+            // A loss of 0 is that of a start without fresh noise, whose features are the right ones.
+            if worse > PATIENCE || loss == 0.0 {
+                break;
+            }
+            let zero = gradient.clone().combined(0.0, 0.0, &gradient);
+            z = descent.step(z, &self.held(gradient, &zero));
+        }
+        Ok((best.1, false))
+    }
+
     /// Returns the feature loss of all regions at progress eta.
     fn loss_at(&self, eta: f64, features: &[Tensor<B>]) -> FeatureLoss<B> {
+        let in_place = self.settings.corrects() && !self.settings.needs_original();
         let pairs: Vec<Correspondence> = self
             .regions
             .iter()
-            .map(|region| Correspondence::new(region, eta, &self.frame))
+            .map(|region| {
+                if in_place {
+                    Correspondence::in_place(region, eta, &self.frame)
+                } else {
+                    Correspondence::new(region, eta, &self.frame)
+                }
+            })
             .collect();
         FeatureLoss::new(&pairs, features, self.frame.padded)
     }

@@ -4,6 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::settings::{Form, Overrides, auto_or_number, settings};
 
+/// Learning rate of a drag: DragNeXt, Eq. 6 and implementation details.
+const LR_OF_PAPER: f64 = 0.02;
+/// Learning rate of the correction of a warped start.
+const LR_OF_CORRECTION: f64 = 0.005;
+
 settings! {
     /// Progressive backward self-intervention (DragNeXt, arXiv 2506.07611).
     pub struct PbsiSettings, "Settings of the method pbsi";
@@ -13,16 +18,20 @@ settings! {
     iterations "iterations": usize = 10, Form::Whole(1, 1000), "DragNeXt, implementation details: K = 10";
     /// Timesteps over which a region's intermediate target moves from its handle to its target; 0 uses the target from the start. `auto` is 0 with `--start moved` and 5 with `--start paper`.
     ramp "ramp": RampLength = RampLength::Auto, Form::WordOr("auto", 1000), "DragNeXt, Eq. 5 and the progress beside it";
-    /// Learning rate of the Adam optimiser of the latent.
-    lr "lr": f64 = 0.02, Form::Above(0.0, 100.0), "DragNeXt, Eq. 6 and implementation details: 2e-2";
+    /// Learning rate of the latent: length of Adam's steps, or root mean square of the first step of a correction with `--start warped`.
+    lr "lr": f64 = LR_OF_CORRECTION, Form::Above(0.0, 100.0), "dragnext; with the other starts 0.02, DragNeXt, Eq. 6 and implementation details";
     /// Weight of the loss term that keeps cells outside the editable area close to the reference latent.
     mask_weight "mask_weight": f64 = 0.2, Form::Within(0.0, 1e6), "R_M of DragNeXt, Eq. 7; its released code: lambda = 0.2";
     /// Factor of the feature loss.
     loss_scale "loss_scale": f64 = 10.0, Form::Above(0.0, 1e6), "DragNeXt, Eq. 7; its released code: 10";
     /// Decoder stages whose outputs are compared, 1 to 4, separated by commas on the command line.
     taps "taps": Taps = Taps(vec![3]), Form::Stages(4), "DragNeXt, implementation details: all stages; its released code: 3";
-    /// Latent that the optimisation starts from: `moved` copies an object's inverted noise to its target and fills the vacated area with background and fresh noise; `paper` is the inverted latent.
-    start "start": Start = Start::Moved, Form::Words(&["moved", "paper"]), "dragnext, after RegionDrag's copy of the region, arXiv 2407.18247; `paper` is DragNeXt's form";
+    /// Latent that the optimisation starts from: `warped` is the inverted latent of the warped picture; `moved` copies an object's inverted noise to its target and fills the vacated area with background; `paper` is the inverted latent.
+    start "start": Start = Start::Warped, Form::Words(&["warped", "moved", "paper"]), "dragnext; `moved` after RegionDrag's copy of the region, arXiv 2407.18247; `paper` is DragNeXt's form";
+    /// Picture whose features the regions should have with `--start warped`: the `warped` one, or the `original` one with its regions moved.
+    features "features": Features = Features::Warped, Form::Words(&["warped", "original"]), "dragnext";
+    /// Share of fresh noise in the vacated area: 0 trusts the fill, 1 lets the model paint it anew. `paper` vacates nothing.
+    vacated_noise "vacated_noise": f64 = 0.6, Form::Within(0.0, 1.0), "RegionDrag, arXiv 2407.18247, its interface: 0.6";
     /// Form of the algorithm: `pbsi` is dragnext's, `literal` is the paper word for word, `literal-strict` the same without the first and the last timestep, as in the loop of Algorithm 1.
     mode "mode": Mode = Mode::Pbsi, Form::Words(&["pbsi", "literal", "literal-strict"]), "DragNeXt, Algorithm 1";
     /// Resets cells outside the editable area to the reference latent after every update.
@@ -32,42 +41,97 @@ settings! {
 }
 
 impl PbsiSettings {
-    /// Returns the defaults of a mode. The paper's own form compares all decoder stages, starts at the inverted latent, and has no hard
-    /// background.
-    pub(super) fn of_mode(given: &Overrides) -> Self {
-        let mode = given
-            .get("mode")
-            .and_then(|mode| serde_json::from_value(mode.clone()).ok());
-        match mode {
-            Some(mode @ (Mode::Literal | Mode::LiteralStrict)) => Self {
-                mode,
-                taps: Taps(vec![1, 2, 3, 4]),
-                start: Start::Paper,
-                hard_background: false,
-                ..Self::default()
-            },
-            Some(Mode::Pbsi) | None => Self::default(),
+    /// Returns the defaults that go with the given mode and start. The paper's own form compares all decoder stages, starts at the inverted
+    /// latent, and has no hard background. A warped start is corrected in small steps and the others are dragged in the paper's.
+    pub(super) fn with_start_of(given: &Overrides) -> Self {
+        let mode = word(given, "mode").unwrap_or(Mode::Pbsi);
+        let (taps, hard_background) = match mode {
+            Mode::Pbsi => (Taps(vec![3]), true),
+            Mode::Literal | Mode::LiteralStrict => (Taps(vec![1, 2, 3, 4]), false),
+        };
+        let start = start_of(given);
+        let (lr, vacated_noise) = match start {
+            Start::Warped => (LR_OF_CORRECTION, Self::default().vacated_noise),
+            Start::Moved | Start::Paper => (LR_OF_PAPER, 1.0),
+        };
+        Self {
+            mode,
+            start,
+            taps,
+            hard_background,
+            lr,
+            vacated_noise,
+            ..Self::default()
         }
+    }
+
+    /// Returns the defaults of shared settings that go with the given start: without the warped picture, the papers' form.
+    pub(super) fn shared_with_start_of(given: &Overrides) -> Overrides {
+        match start_of(given) {
+            Start::Warped => Overrides::default(),
+            Start::Moved | Start::Paper => {
+                let mut papers = Overrides::from([("trajectory", "denoised")]);
+                papers.set("detail", 0.0);
+                papers
+            }
+        }
+    }
+
+    /// Returns whether the optimisation corrects a start that is right in most places, instead of dragging.
+    pub fn corrects(&self) -> bool {
+        self.start == Start::Warped && self.mode == Mode::Pbsi
+    }
+
+    /// Returns whether the inversion of the original picture is needed beside that of the warped one.
+    pub fn needs_original(&self) -> bool {
+        self.corrects() && self.features == Features::Original && self.timesteps > 0
     }
 
     /// Returns the timesteps over which the aim moves, `auto` resolved.
     pub fn ramp_length(&self) -> usize {
         match (self.ramp, self.start) {
             (RampLength::Timesteps(length), _) => length,
-            (RampLength::Auto, Start::Moved) => 0,
+            (RampLength::Auto, Start::Warped | Start::Moved) => 0,
             (RampLength::Auto, Start::Paper) => 5,
         }
     }
+}
+
+/// Returns the given start, or the default of the given mode.
+fn start_of(given: &Overrides) -> Start {
+    word(given, "start").unwrap_or(match word(given, "mode") {
+        Some(Mode::Literal | Mode::LiteralStrict) => Start::Paper,
+        Some(Mode::Pbsi) | None => Start::Warped,
+    })
+}
+
+/// Returns the given word of a setting; `None` when it is not given or is unknown.
+fn word<T: serde::de::DeserializeOwned>(given: &Overrides, name: &str) -> Option<T> {
+    given
+        .get(name)
+        .and_then(|word| serde_json::from_value(word.clone()).ok())
 }
 
 /// Latent that the optimisation starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Start {
+    /// The inverted latent of the warped picture, with fresh noise in the vacated area.
+    Warped,
     /// The inverted latent with every object's noise at its target, and background with fresh noise in the vacated area.
     Moved,
     /// The inverted latent.
     Paper,
+}
+
+/// Picture whose features the regions should have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Features {
+    /// The warped picture: features at the regions' targets.
+    Warped,
+    /// The original picture: features at the regions' own places.
+    Original,
 }
 
 /// Form of the algorithm.
@@ -109,7 +173,7 @@ mod tests {
     #[test]
     fn the_literal_modes_have_the_papers_defaults() {
         let given = Overrides::from([("mode", "literal-strict")]);
-        let settings = PbsiSettings::of_mode(&given);
+        let settings = PbsiSettings::with_start_of(&given);
         assert_eq!(settings.mode, Mode::LiteralStrict);
         assert_eq!(
             (settings.start, settings.hard_background),
@@ -118,7 +182,7 @@ mod tests {
         assert_eq!(settings.taps, Taps(vec![1, 2, 3, 4]));
         assert_eq!(settings.ramp_length(), 5);
         assert_eq!(
-            PbsiSettings::of_mode(&Overrides::default()).ramp_length(),
+            PbsiSettings::with_start_of(&Overrides::default()).ramp_length(),
             0
         );
     }

@@ -48,6 +48,19 @@ pub(crate) fn object(picture: &Raster, drawn: &Mask) -> Object {
     })
 }
 
+/// Takes all of the drawn region, margin and all.
+pub(crate) fn drawn(picture: &Raster, drawn: &Mask) -> Object {
+    Object {
+        opacity: drawn
+            .data
+            .iter()
+            .map(|inside| f32::from(u8::from(*inside)))
+            .collect(),
+        colour: picture.clone(),
+        found: false,
+    }
+}
+
 fn find(picture: &Raster, drawn: &Mask) -> Option<Object> {
     let (from, to) = drawn.bounds()?;
     let side = (to.x - from.x).max(to.y - from.y);

@@ -82,7 +82,10 @@ fn settings_are_printed_as_a_table_of_eighty_columns() {
             "number"
         ]
     );
-    assert_eq!(row("start"), ["start", "paper", "flag", "moved|paper"]);
+    assert_eq!(
+        row("start"),
+        ["start", "paper", "flag", "warped|moved|paper"]
+    );
     assert_eq!(
         row("strength"),
         [

@@ -101,6 +101,8 @@ impl Scene {
             ("lora-rank", "2"),
             ("size", "64"),
             ("strength", "0.08"),
+            // The inversion of the picture itself does not depend on the drag.
+            ("start", "moved"),
         ] {
             let flag = format!("--{name}");
             if !arguments.contains(&flag.as_str()) {

@@ -64,6 +64,36 @@ fn a_second_drag_of_a_picture_reuses_lora_and_inversion() {
     assert!(scene.edit("in.png", "drag.json", &[]).png == first.png);
 }
 
+/// The warped picture depends on the drag, so its inversion is found again only for the same drag and the same settings of the warp.
+#[test]
+fn the_inversion_of_a_warped_picture_belongs_to_its_drag() {
+    let scene = Scene::new();
+    let warped = ["--start", "warped"];
+    let first = scene.edit("in.png", "drag.json", &warped);
+    assert_eq!(first.cached(), NOTHING);
+    assert_eq!(
+        scene.edit("in.png", "other.json", &warped).cached(),
+        ["lora"]
+    );
+    let again = scene.edit("in.png", "drag.json", &warped);
+    assert_eq!(again.cached(), BOTH);
+    assert!(again.png == first.png);
+    assert!(first.png == scene.uncached("in.png", "drag.json", &warped).png);
+    // The noise of the vacated area does not change the inversion.
+    for (name, value) in [
+        ("--vacated-noise", "0.1"),
+        ("--seed", "0"),
+        ("--detail", "0"),
+    ] {
+        let arguments = ["--start", "warped", name, value];
+        assert_eq!(
+            scene.edit("in.png", "drag.json", &arguments).cached(),
+            BOTH,
+            "{name}"
+        );
+    }
+}
+
 /// Each change misses the cache exactly for the stages that depend on it, and the bytes equal those without the cache.
 #[test]
 fn only_stages_that_depend_on_a_change_are_computed_again() {
@@ -254,6 +284,8 @@ fn a_batch_caches_pictures_with_several_drags() {
             "64",
             "--strength",
             "0.08",
+            "--start",
+            "moved",
         ]);
         let run = run.args(arguments).arg("--model").arg(model());
         let records = run.any_stdout().any_stderr().run().records();

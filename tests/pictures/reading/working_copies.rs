@@ -1,6 +1,7 @@
 //! The working copy of a picture: orientation, resizing, padding, and compositing.
 
 use dragnext::geometry::{Frame, Size, Window};
+use dragnext::picture::Raster;
 use png::{BitDepth, ColorType};
 
 use super::{File, KINDS, decode, read, size};
@@ -31,7 +32,8 @@ fn compositing_follows_the_blend_mask() {
         // The left is unchanged, the right edited, and one column between them mixed half and half.
         let weight = |x: usize| [0.0, 0.5, 1.0][usize::from(x >= 40) + usize::from(x > 40)];
         let blend: Vec<f32> = (0..75 * 93).map(|index| weight(index % 75)).collect();
-        let result = original.composite(&frame, &white, Some(&blend));
+        let white = Raster::of_working(&white, &frame);
+        let result = original.composite(frame.window, &white, Some(&blend));
 
         let maximum = if depth == BitDepth::Sixteen {
             65_535_u16
@@ -71,7 +73,8 @@ fn compositing_an_unchanged_working_copy_returns_the_picture() {
         .iter()
         .map(|value| (value + 1.0) / 2.0)
         .collect();
-    assert_eq!(original.composite(&frame, &unchanged, None), original);
+    let unchanged = Raster::of_working(&unchanged, &frame);
+    assert_eq!(original.composite(frame.window, &unchanged, None), original);
 }
 
 #[test]

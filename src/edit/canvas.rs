@@ -1,0 +1,71 @@
+//! The pictures of an edit: what the network gets, and the result that its output becomes.
+
+use crate::method::StartPicture;
+use crate::model::lora::LoraFile;
+use crate::picture::{Picture, Raster};
+use crate::pipeline::{Outcome, WarpedWork, Work};
+use crate::plan::Plan;
+use crate::warp::{self, Warped};
+
+/// The working picture of an edit, and the warped picture where the edit needs one.
+#[derive(Debug)]
+pub(crate) struct Canvas {
+    /// (padded height, padded width, 3) in -1..1; empty when nothing moves.
+    working: Vec<f32>,
+    warped: Option<Warped>,
+}
+
+impl Canvas {
+    /// Makes the pictures of a plan.
+    ///
+    /// # Panics
+    /// When the plan belongs to a picture of another size.
+    pub(crate) fn new(picture: &Picture, plan: &Plan) -> Self {
+        if plan.regions.is_empty() {
+            return Self {
+                working: Vec::new(),
+                warped: None,
+            };
+        }
+        let settings = &plan.settings;
+        let needs_warped = settings.method.needs().start == StartPicture::Warped;
+        Self {
+            working: picture.working(&plan.frame),
+            warped: (needs_warped || settings.warp.detail > 0.0)
+                .then(|| Warped::new(picture, plan)),
+        }
+    }
+
+    /// Returns the pipeline's input.
+    pub(crate) fn work<'a>(&self, plan: &'a Plan, lora: Option<LoraFile>) -> Work<'a> {
+        Work {
+            plan,
+            picture: self.working.clone(),
+            warped: self
+                .warped
+                .as_ref()
+                .map(|warped| WarpedWork::new(warped, &plan.frame)),
+            lora,
+        }
+    }
+
+    /// Returns the result: the outcome with the detail that it carries, blended into the picture.
+    pub(crate) fn result(
+        &self,
+        picture: &Picture,
+        plan: &Plan,
+        outcome: &Outcome,
+        keeps_outside: bool,
+    ) -> Picture {
+        let frame = &plan.frame;
+        let edited = match (&outcome.reconstruction, &self.warped) {
+            (Some(seen), Some(warped)) => {
+                let share = plan.settings.warp.detail;
+                warp::carry(&outcome.picture, seen, warped, frame, share)
+            }
+            _ => Raster::of_working(&outcome.picture, frame),
+        };
+        let blend = if keeps_outside { plan.blend() } else { None };
+        picture.composite(frame.window, &edited, blend.as_deref())
+    }
+}

@@ -1,0 +1,184 @@
+//! A region's object as a layer over the picture: where the drag puts it, with what opacity.
+
+use super::object::Object;
+use crate::geometry::{Point, Size};
+use crate::picture::mixed;
+use crate::region::Region;
+
+/// Positions at which a drag is looked up for the gap behind a deformation.
+const STEPS: usize = 64;
+/// Halvings of the interval between two of them.
+const HALVINGS: usize = 10;
+/// Most samples along each side of a pixel, where a motion shrinks its region.
+const MAX_SAMPLES: usize = 8;
+
+/// A region with its object. Points are in the coordinates of the region's frame.
+pub(super) struct Layer<'a> {
+    region: &'a Region,
+    object: Object,
+    /// Where the object's arrays begin.
+    corner: Point,
+}
+
+/// A colour, and its opacity from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Paint {
+    pub(super) colour: [f32; 3],
+    pub(super) opacity: f32,
+}
+
+impl Paint {
+    const NOTHING: Self = Self {
+        colour: [0.0; 3],
+        opacity: 0.0,
+    };
+
+    /// Returns this paint over another colour.
+    pub(super) fn over(self, below: [f32; 3]) -> [f32; 3] {
+        // Not a mixture of both, so that full opacity gives the colour bit for bit.
+        if self.opacity >= 1.0 {
+            self.colour
+        } else {
+            mixed(below, self.colour, self.opacity)
+        }
+    }
+}
+
+impl<'a> Layer<'a> {
+    /// Creates the layer of a region from its object, whose arrays begin at `corner`.
+    pub(super) fn new(region: &'a Region, object: Object, corner: Point) -> Self {
+        Self {
+            region,
+            object,
+            corner,
+        }
+    }
+
+    /// Returns the object's opacity before the drag at the pixel with this centre.
+    pub(super) fn opacity_before(&self, centre: Point) -> f32 {
+        self.source(centre).opacity
+    }
+
+    /// Returns the mean paint of the pixel with this centre after the drag.
+    pub(super) fn after(&self, centre: Point) -> Paint {
+        let samples = self.samples(centre);
+        if samples == 1 {
+            return self.at(centre);
+        }
+        let (mut colour, mut opacity) = ([0.0; 3], 0.0);
+        let offset = |index: usize| (index as f64 + 0.5) / samples as f64 - 0.5;
+        for row in 0..samples {
+            for column in 0..samples {
+                let paint = self.at(Point::new(
+                    centre.x + offset(column),
+                    centre.y + offset(row),
+                ));
+                opacity += paint.opacity;
+                for channel in 0..3 {
+                    colour[channel] += paint.opacity * paint.colour[channel];
+                }
+            }
+        }
+        if opacity == 0.0 {
+            return Paint::NOTHING;
+        }
+        Paint {
+            colour: colour.map(|sum| sum / opacity),
+            opacity: opacity / (samples * samples) as f32,
+        }
+    }
+
+    /// Returns how many samples along each side of a pixel are needed so that neighbouring samples lie at most a pixel apart in the source.
+    fn samples(&self, centre: Point) -> usize {
+        let source = |x: f64, y: f64| {
+            self.region
+                .source_of(1.0, Point::new(centre.x + x, centre.y + y))
+        };
+        let across = source(0.5, 0.0).distance(source(-0.5, 0.0));
+        let down = source(0.0, 0.5).distance(source(0.0, -0.5));
+        // A turn keeps lengths but for rounding.
+        let needed = (across.max(down) - 1e-6).ceil();
+        if needed.is_finite() {
+            (needed.max(1.0) as usize).min(MAX_SAMPLES)
+        } else {
+            1
+        }
+    }
+
+    /// Returns the paint at a point after the drag. Behind a deformation that is the colour of the region's trailing edge, so that a bar
+    /// that is pulled longer keeps its cross-section.
+    fn at(&self, point: Point) -> Paint {
+        let here = self.source(self.region.source_of(1.0, point));
+        if self.region.kind.vacates() || here.opacity >= 1.0 {
+            return here;
+        }
+        match self.trailing_edge(point) {
+            Some(source) => Paint {
+                colour: here.over(self.colour(source)),
+                opacity: 1.0,
+            },
+            None => here,
+        }
+    }
+
+    /// Returns the source of a point at the last progress at which the region covers it; `None` when it never does, or at the end.
+    fn trailing_edge(&self, point: Point) -> Option<Point> {
+        let covers = |eta: f64| self.region.covers(eta, point);
+        let progress = |step: usize| step as f64 / STEPS as f64;
+        let last = (0..=STEPS).rev().find(|step| covers(progress(*step)))?;
+        if last == STEPS {
+            return None;
+        }
+        let (mut covered, mut beyond) = (progress(last), progress(last + 1));
+        for _ in 0..HALVINGS {
+            let middle = 0.5 * (covered + beyond);
+            if covers(middle) {
+                covered = middle;
+            } else {
+                beyond = middle;
+            }
+        }
+        Some(self.region.source_of(covered, point))
+    }
+
+    /// Returns the object's paint at a point before the drag.
+    fn source(&self, point: Point) -> Paint {
+        let opacity = self.opacity(point);
+        if opacity == 0.0 {
+            return Paint::NOTHING;
+        }
+        Paint {
+            colour: self.colour(point),
+            opacity,
+        }
+    }
+
+    /// Returns the object's colour at a point before the drag.
+    fn colour(&self, point: Point) -> [f32; 3] {
+        let point = Point::new(point.x - self.corner.x, point.y - self.corner.y);
+        self.object.colour.bicubic(point)
+    }
+
+    /// Returns the opacity at a point before the drag, interpolated between pixel centres; 0 beyond the object's arrays.
+    fn opacity(&self, point: Point) -> f32 {
+        let point = Point::new(point.x - self.corner.x, point.y - self.corner.y);
+        let Size { width, height } = self.object.colour.size();
+        let (x, y) = (point.x - 0.5, point.y - 0.5);
+        let (left, top) = (x.floor(), y.floor());
+        let (right_share, bottom_share) = ((x - left) as f32, (y - top) as f32);
+        let at = |x: f64, y: f64| {
+            let inside = x >= 0.0 && y >= 0.0 && x < width as f64 && y < height as f64;
+            if inside {
+                self.object.opacity[y as usize * width + x as usize]
+            } else {
+                0.0
+            }
+        };
+        let line = |y: f64| {
+            let (near, far) = (at(left, y), at(left + 1.0, y));
+            near + right_share * (far - near)
+        };
+        let (near, far) = (line(top), line(top + 1.0));
+        near + bottom_share * (far - near)
+    }
+}
