@@ -203,3 +203,6 @@ fn is_moved(layers: &[Layer], centre: Point) -> bool {
         .iter()
         .any(|layer| layer.opacity_before(centre) > 0.0)
 }
+
+#[cfg(test)]
+mod tests;
