@@ -132,6 +132,20 @@ impl Region {
         }
     }
 
+    /// Returns the region with its motion carried out to `amount`, a multiple of the whole motion.
+    #[must_use]
+    pub fn carried_out(self, amount: f64) -> Self {
+        if amount == 1.0 {
+            return self;
+        }
+        let motion = self.motion.carried_out(amount);
+        Self {
+            motion,
+            points: motion.pair(self.points.handle),
+            ..self
+        }
+    }
+
     /// Returns the point before the drag of the content that lies at `point` at progress `eta`.
     pub fn source_of(&self, eta: f64, point: Point) -> Point {
         self.motion.at(eta).back(point)

@@ -2,6 +2,7 @@
 //!
 //! The key of an entry is the SHA-256 of everything that decides its values, including the program itself, so an edit with the
 //! cache gives the same bytes as one without it. A new build starts with an empty cache, because it might compute something else.
+//! Several edits of one picture in one run can share them in memory, with and without a folder on the disk.
 //! The cache never fails an edit: damaged entries are computed again, and a failed write gives one warning.
 //!
 //! | module | contents |

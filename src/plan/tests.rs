@@ -193,6 +193,7 @@ fn a_draft_has_the_valid_regions_and_the_faults() {
         SIZE,
         &Settings::default(),
         256,
+        Amount::WHOLE,
     );
     let kinds: Vec<ErrorKind> = faults.iter().map(|fault| fault.kind).collect();
     assert_eq!(

@@ -113,6 +113,68 @@ impl Motion {
         }
     }
 
+    /// Returns the motion whose progress 1 is this one's progress `amount`, which may lie beyond 1.
+    ///
+    /// A stretch by less than 1 folds or collapses the region at some amount above 1 ([`Motion::factors`]).
+    #[must_use]
+    pub fn carried_out(self, amount: f64) -> Self {
+        if amount == 1.0 {
+            return self;
+        }
+        let moved = |PointPair { handle, target }: PointPair| PointPair {
+            handle,
+            target: Point::new(
+                handle.x + amount * (target.x - handle.x),
+                handle.y + amount * (target.y - handle.y),
+            ),
+        };
+        match self {
+            Self::Shift { dx, dy } => Self::Shift {
+                dx: amount * dx,
+                dy: amount * dy,
+            },
+            Self::Turn { center, angle } => Self::Turn {
+                center,
+                angle: amount * angle,
+            },
+            Self::Scale { center, factor } => Self::Scale {
+                center,
+                factor: factor.powf(amount),
+            },
+            Self::Affine {
+                pivot,
+                angle,
+                stretch,
+            } => Self::Affine {
+                pivot: moved(pivot),
+                angle: amount * angle,
+                stretch: stretch.share(amount),
+            },
+            Self::Anchored { anchor, points } => Self::Anchored {
+                anchor,
+                points: moved(points),
+            },
+        }
+    }
+
+    /// Returns the smallest and the largest factor by which the whole motion stretches a vector; 0 or less when it collapses or folds the region.
+    pub fn factors(self) -> (f64, f64) {
+        match self {
+            Self::Shift { .. } | Self::Turn { .. } => (1.0, 1.0),
+            Self::Scale { factor, .. } => (factor, factor),
+            Self::Affine { stretch, .. } => stretch.eigenvalues(),
+            Self::Anchored {
+                anchor,
+                points: PointPair { handle, target },
+            } => {
+                let (x, y) = (handle.x - anchor.x, handle.y - anchor.y);
+                let along = x * (target.x - anchor.x) + y * (target.y - anchor.y);
+                let growth = along / (x * x + y * y);
+                (growth.min(1.0), growth.max(1.0))
+            }
+        }
+    }
+
     /// Returns the handle with the point to which the whole motion moves it.
     pub fn pair(self, handle: Point) -> PointPair {
         PointPair {

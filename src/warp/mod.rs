@@ -22,6 +22,7 @@ use crate::plan::Plan;
 use crate::region::Region;
 use crate::settings::{FillChoice, ObjectChoice, SeamChoice, WarpSettings};
 
+pub(crate) use detail::agreement;
 pub use detail::carry;
 use fill::{Fill, fill};
 use layer::Layer;
