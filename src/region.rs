@@ -4,13 +4,14 @@
 //! and tells which cells of a grid it covers. It knows nothing of drag files; the plan builds it.
 
 mod motion;
+mod pose;
 
 use serde::Serialize;
 
 use crate::geometry::{Frame, Grid, Point, PointPair, Scale, Size};
 use crate::mask::Mask;
 
-use motion::Pose;
+use pose::Pose;
 
 pub use motion::Motion;
 

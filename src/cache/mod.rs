@@ -9,10 +9,12 @@
 //! |---|---|
 //! | `location` | folder and size limit, from the environment |
 //! | `entry` | names and file format of entries |
-//! | `store` | reading, writing and eviction |
+//! | `folder` | files of entries: reading, listing and eviction |
+//! | `store` | looking up and writing entries, on the disk and in memory |
 //! | `listing` | listing for users, and removal |
 
 mod entry;
+mod folder;
 mod listing;
 mod location;
 mod store;

@@ -1,24 +1,22 @@
-//! Reads, writes and evicts the entries of a cache folder.
+//! The cache of one run: looks up and writes entries in a folder, in memory, or in both.
 //!
 //! Several processes may share the folder. An entry appears completely or not at all, two writers of one entry write the same values,
 //! and an entry that is removed during a read is either read completely or a miss. The modification time of an entry's file is the
 //! time of its last use.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::entry::{self, EntryInfo, EntryName, NamedLength, NamedValues};
+use super::folder;
 use super::location::CacheLocation;
 use crate::error::Error;
 use crate::failpoint;
 use crate::files;
 use crate::warning::{Warning, WarningKind};
-
-/// Upper bound of an entry's header in bytes.
-const MAX_HEADER: u64 = 1 << 16;
 
 /// The cache of one run: a folder, the memory of this process, or both.
 #[derive(Debug)]
@@ -95,7 +93,7 @@ impl Cache {
             return Some(values.clone());
         }
         let path = self.location.as_ref()?.path(name);
-        let bytes = match read(&path, wanted) {
+        let bytes = match folder::read(&path, wanted) {
             Ok(bytes) => bytes,
             // If the folder is missing too, writing reports it.
             Err(error)
@@ -158,7 +156,7 @@ impl Cache {
             if bytes.len() as u64 > location.limit {
                 return Ok(());
             }
-            make_folder(&location.folder).map_err(|error| error.to_string())?;
+            folder::make(&location.folder).map_err(|error| error.to_string())?;
             failpoint::kill("kill_in_cache");
             files::write_verified(&path, &bytes, true, |_| Ok(())).map_err(|error| match error {
                 Error::Output { reason, .. } => reason,
@@ -166,7 +164,7 @@ impl Cache {
             })
         });
         match written {
-            Ok(()) => evict(location, &path),
+            Ok(()) => folder::evict(location, &path),
             Err(reason) => {
                 let folder = location.folder.display();
                 let message = format!("{folder}: the cache cannot be written to: {reason}");
@@ -187,76 +185,6 @@ impl CacheLocation {
     }
 }
 
-/// Reads at most as many bytes as an entry with these tensors can have.
-fn read(path: &Path, wanted: &[NamedLength]) -> std::io::Result<Vec<u8>> {
-    let most = wanted.iter().map(|(_, len)| 4 * *len as u64).sum::<u64>() + MAX_HEADER;
-    let mut bytes = Vec::new();
-    File::open(path)?.take(most).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Creates the folder, accessible to its owner only, because entries are derived from private pictures.
-fn make_folder(folder: &Path) -> std::io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    if !folder.exists() {
-        if let Some(parent) = folder.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    }
-    builder.create(folder)
-}
-
-/// An entry on disk.
-#[derive(Debug)]
-pub(super) struct StoredEntry {
-    pub(super) name: EntryName,
-    pub(super) path: PathBuf,
-    pub(super) bytes: u64,
-    pub(super) used: SystemTime,
-}
-
-/// Returns all entries in the folder, most recently used last. A missing folder has none.
-pub(super) fn entries(folder: &Path) -> std::io::Result<Vec<StoredEntry>> {
-    let read = match fs::read_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        read => read?,
-    };
-    let stored = |entry: fs::DirEntry| {
-        let name = EntryName::parse(entry.file_name().to_str()?)?;
-        // Links are skipped: the cache creates none.
-        let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
-        Some(StoredEntry {
-            name,
-            path: entry.path(),
-            bytes: metadata.len(),
-            used: metadata.modified().unwrap_or(UNIX_EPOCH),
-        })
-    };
-    let mut entries: Vec<StoredEntry> = read.filter_map(|entry| stored(entry.ok()?)).collect();
-    entries.sort_by(|a, b| (a.used, &a.name).cmp(&(b.used, &b.name)));
-    Ok(entries)
-}
-
-/// Removes the least recently used entries until the rest is within the limit. The entry at `new` stays.
-fn evict(location: &CacheLocation, new: &Path) {
-    // If listing or removing fails, a later write tries again.
-    let Ok(entries) = entries(&location.folder) else {
-        return;
-    };
-    let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
-    for entry in entries.iter().filter(|entry| entry.path != new) {
-        if total <= location.limit {
-            return;
-        }
-        if fs::remove_file(&entry.path).is_ok() {
-            total -= entry.bytes;
-        }
-    }
-}
-
 /// Returns the seconds since 1970; 0 if the clock is before that.
 fn now() -> u64 {
     SystemTime::now()
@@ -267,6 +195,7 @@ fn now() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::time::Duration;
 
     use super::super::EntryKind;

@@ -325,7 +325,11 @@ mod tests {
             kind(&good.replacen("\"strength\"", "\"strenght\"", 1)),
             ErrorKind::InstructionUnknownField
         );
-        for (from, to) in [("0.1", "2.6"), ("0.1", "-0.1"), ("2.5", "4.5")] {
+        for (from, to) in [
+            ("\"value\":0.1", "\"value\":2.6"),
+            ("\"value\":0.1", "\"value\":-0.1"),
+            ("\"largest\":2.5", "\"largest\":4.5"),
+        ] {
             assert_eq!(kind(&good.replacen(from, to, 1)), ErrorKind::ShowDamaged);
         }
         assert_eq!(

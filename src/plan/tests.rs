@@ -1,3 +1,4 @@
+mod amounts;
 mod masks;
 mod motions;
 mod points;

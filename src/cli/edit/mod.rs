@@ -1,33 +1,28 @@
 //! `dragnext edit`: one picture, one drag file, one result, or several results with the drag carried out to several amounts.
 
 mod outputs;
+mod results;
 mod session;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::compute::ComputeArguments;
 use super::instruction::InstructionArguments;
 use super::planning::{InputArguments, Inputs};
-use super::preview::write as write_drawing;
 use super::setting_flags::SettingFlags;
 use crate::digest::sha256;
-use crate::edit::{DIAGNOSTICS, GivenLora};
+use crate::edit::GivenLora;
 use crate::error::{Error, Result};
-use crate::files;
 use crate::interrupt::Interrupt;
 use crate::model::Model;
-use crate::model::lora::{self, LoraFile};
+use crate::model::lora::LoraFile;
 use crate::panics;
-use crate::picture::Picture;
-use crate::pipeline::Trained;
 use crate::plan::{Amount, Choice, Plan};
 use crate::preview;
 use crate::report::{self, Paths, Record, Status};
 use crate::warning::{Warning, WarningKind};
 
-use outputs::Outputs;
-use session::{EditResult, Session};
+use session::Session;
 
 /// Edits one picture.
 ///
@@ -238,19 +233,16 @@ fn edit(arguments: &Arguments, output: &Path, run: &mut Run, interrupt: &Interru
         written.push(path);
     }
     if let Some(path) = outputs.lora {
-        match trained {
-            Some(trained) => {
-                arguments.save_lora(&path, &trained, session.model_name())?;
-                written.push(path);
-            }
-            None => {
+        if let Some(trained) = trained {
+            arguments.save_lora(&path, &trained, session.model_name())?;
+            written.push(path);
+        } else {
+            for record in records {
                 let message = "no LoRA was trained, so `--save-lora` wrote no file".to_owned();
-                for record in records {
-                    record.warnings.push(Warning {
-                        kind: WarningKind::LoraNotTrained,
-                        message: message.clone(),
-                    });
-                }
+                record.warnings.push(Warning {
+                    kind: WarningKind::LoraNotTrained,
+                    message,
+                });
             }
         }
     }
@@ -331,86 +323,4 @@ impl Arguments {
             sha256: sha256(&bytes),
         }))
     }
-
-    /// Writes a result, and returns the hash of its file.
-    fn write(
-        &self,
-        path: &Path,
-        picture: &Picture,
-        note: Option<&str>,
-        interrupt: &Interrupt,
-    ) -> Result<String> {
-        let png = picture
-            .png(note)
-            .map_err(|error| files::cannot_encode(path, &error))?;
-        interrupt.check()?;
-        files::write_verified(path, &png, self.overwrite, |written| {
-            picture.check_png(written)
-        })?;
-        Ok(sha256(&png))
-    }
-
-    /// Writes the strip and the diagnostics of a result, and returns their paths.
-    fn write_drawings(
-        &self,
-        outputs: &Outputs,
-        result: &EditResult,
-        record: &mut Record,
-    ) -> Result<Vec<PathBuf>> {
-        let EditResult {
-            prepared, picture, ..
-        } = result;
-        let mut written = Vec::new();
-        if let Some(path) = &outputs.strip {
-            let original = &prepared.original.picture;
-            let strip = preview::strip(&prepared.drag, &prepared.plan, original, picture);
-            write_drawing(path, &strip, self.overwrite)?;
-            written.push(path.clone());
-        }
-        if outputs.diagnostics.is_empty() {
-            return Ok(written);
-        }
-        let pictures = prepared.diagnostics(result.outcome.as_ref(), picture);
-        for (name, path) in &outputs.diagnostics {
-            let found = pictures.iter().find(|(found, _)| found == name);
-            if let Some((_, picture)) = found {
-                write_drawing(path, picture, self.overwrite)?;
-                written.push(path.clone());
-            }
-        }
-        let names: Vec<&str> = pictures.iter().map(|(name, _)| *name).collect();
-        record.warnings.extend(absent(&names, prepared.moves()));
-        Ok(written)
-    }
-
-    /// Writes the trained LoRA to `path`.
-    fn save_lora(&self, path: &Path, trained: &Trained, model: &str) -> Result<()> {
-        let notes = BTreeMap::from([("dragnext_model".to_owned(), model.to_owned())]);
-        let bytes = lora::write(&trained.places, &trained.parameters, &notes);
-        files::write_verified(path, &bytes, self.overwrite, |_| Ok(()))
-    }
-}
-
-/// Returns a warning about the diagnostics that are not among the `written` ones.
-fn absent(written: &[&str], moves: bool) -> Option<Warning> {
-    let absent: Vec<String> = DIAGNOSTICS
-        .iter()
-        .filter(|name| !written.contains(name))
-        .map(|name| format!("`{name}`"))
-        .collect();
-    let reason = if !moves {
-        "nothing moves"
-    } else if written.is_empty() {
-        "this edit uses no warped picture, with `--detail 0` and this `--start`"
-    } else {
-        "no detail is carried along, with `--detail 0`"
-    };
-    let message = format!(
-        "`--diagnostics` did not write {}: {reason}",
-        absent.join(", ")
-    );
-    (!absent.is_empty()).then_some(Warning {
-        kind: WarningKind::DiagnosticsAbsent,
-        message,
-    })
 }
