@@ -92,13 +92,16 @@ pub(super) struct Arguments {
 
     /// Also write pictures of how the result came about into this folder, at the picture's size.
     ///
-    /// - `warped.png`: the warped picture, as `preview --warped` writes it
-    /// - `vacated.png`: the share of each pixel that was filled in, from black for none to white for all
-    /// - `agreement.png`: how far the network's result agrees with what the VAE keeps of the warped picture; where it is white, all of the
-    ///   picture's own detail is carried along
-    /// - `contribution.png`: what the network contributed, the result less the warped picture: 128 for no difference, 4 levels for each level
+    /// `warped.png` is the warped picture, as `preview --warped` writes it.
     ///
-    /// A warning names the files that the edit does not have: none but the result exists with --detail 0 and a start other than `warped`.
+    /// `vacated.png` has the share of each pixel that was filled in, from black for none to white for all.
+    ///
+    /// `agreement.png` shows how far the network's result agrees with what the VAE keeps of the warped picture. Where it is white, all of the
+    /// picture's own detail is carried along.
+    ///
+    /// `contribution.png` shows what the network contributed, the result less the warped picture: 128 for no difference, 4 levels for each level.
+    ///
+    /// A warning names the files that the edit does not have: `agreement.png` with --detail 0, all of them with another --start than `warped` besides.
     #[arg(long, value_name = "DIR")]
     diagnostics: Option<PathBuf>,
 
