@@ -36,8 +36,6 @@ const LARGE: f64 = 0.7;
 /// A hole that shows the background covers at least this share of the object, and this many pixels.
 const HOLE: f64 = 0.01;
 const LEAST_HOLE: usize = 12;
-/// Share of a hole's pixels that look like the background behind it.
-const HOLE_LIKENESS: f64 = 0.85;
 /// Longest outline of an object, in outlines of a disc of the same area.
 const RAGGED: f64 = 4.5;
 /// Share of the outline across which the colour changes clearly.
