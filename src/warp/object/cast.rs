@@ -18,6 +18,8 @@ const EDGE: usize = 2;
 const SIDE: usize = 64;
 /// Times that the shape is softened there, as a shadow is soft.
 const SOFTENING: usize = 3;
+/// A smaller opacity is not seen.
+const FAINT: f32 = 1.0 / 255.0;
 
 /// An object's cast shadow.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +56,8 @@ pub(super) fn cast(picture: &Raster, shadow: &Shadow, shape: &Mask) -> Cast {
         .iter()
         .zip(lit.pixels())
         .map(|(share, lit)| {
-            let opacity = 1.0 - share.iter().copied().fold(1.0, f32::min);
+            let dark = 1.0 - share.iter().copied().fold(1.0, f32::min);
+            let opacity = if dark < FAINT { 0.0 } else { dark };
             let colour = std::array::from_fn(|channel| {
                 lit[channel] * (share[channel] - 1.0 + opacity) / opacity.max(1e-3)
             });
