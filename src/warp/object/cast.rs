@@ -7,7 +7,7 @@ use super::super::crop::Crop;
 use super::super::fill::{Fill, fill};
 use super::edge::{filtered, softened};
 use super::shadow::Shadow;
-use super::{mask, reduced, reduced_mask};
+use super::{combined, mask, reduced, reduced_mask};
 use crate::geometry::Point;
 use crate::mask::Mask;
 use crate::picture::Raster;
@@ -36,6 +36,8 @@ pub(crate) struct Cast {
 pub(super) fn cast(picture: &Raster, shadow: &Shadow, shape: &Mask) -> Cast {
     let size = picture.size();
     let below = shape.dilated(EDGE);
+    // Pixels of the shadow are known up to the antialiased edge.
+    let below = combined(&below, &shadow.mask, |below, known| below && !known);
     let nothing = Mask::filled(size, false);
     let lit = fill(&shadow.lit, &below, &nothing, Fill::Smooth);
     let shares = (0..size.area()).map(|index| {
@@ -74,8 +76,7 @@ pub(super) fn cast(picture: &Raster, shadow: &Shadow, shape: &Mask) -> Cast {
 
 /// Returns the offset at which the soft shape is most like the visible part of the shadow.
 fn offset(darkness: &[f32], shape: &Mask, shadow: &Mask) -> Option<Point> {
-    let both = shape.data.iter().zip(&shadow.data);
-    let both = mask(shape.size(), both.map(|(a, b)| *a || *b).collect());
+    let both = combined(shape, shadow, |shape, shadow| shape || shadow);
     let crop = Crop::around(&both, 0)?;
     let (size, factor) = (
         crop.size(),

@@ -122,6 +122,18 @@ fn mask(Size { width, height }: Size, data: Vec<bool>) -> Mask {
     }
 }
 
+/// Returns the mask of a function of two masks.
+fn combined(a: &Mask, b: &Mask, value: impl Fn(bool, bool) -> bool) -> Mask {
+    mask(
+        a.size(),
+        a.data
+            .iter()
+            .zip(&b.data)
+            .map(|(a, b)| value(*a, *b))
+            .collect(),
+    )
+}
+
 /// Returns the size after `factor` times `factor` pixels were joined.
 fn reduced_size(size: Size, factor: usize) -> Size {
     Size::new(size.width.div_ceil(factor), size.height.div_ceil(factor))

@@ -9,7 +9,8 @@ use super::super::crop::Crop;
 use super::super::fill::{Fill, fill};
 use super::ground::{Ground, ground};
 use super::likeness::difference;
-use super::{Pixel, mask};
+use super::{Pixel, combined, mask};
+use crate::geometry::Size;
 use crate::mask::Mask;
 use crate::picture::Raster;
 
@@ -77,77 +78,61 @@ fn shadowed(picture: &Raster, drawn: &Mask, reach: usize) -> Option<Shadow> {
         .map(|(pixel, ground)| share(*pixel, *ground))
         .collect();
     let dark = soft(picture, &shares, &plain);
-    let rest: Vec<bool> = (dark.data.iter().zip(&plain.data))
-        .map(|(dark, plain)| !dark && !plain)
-        .collect();
-    let rest = mask(size, rest);
+    let rest = combined(&dark, &plain, |dark, plain| !dark && !plain);
 
-    // What casts the shadow is the largest thing in the region.
+    // What casts the shadow is the largest thing in the region; specks are the remains of edges, not things.
     let inside = |part: &[usize]| part.iter().filter(|index| drawn.data[**index]).count();
-    let caster = parts(&rest).into_iter().max_by_key(|part| inside(part))?;
-    let least = LEAST_SIZE * inside(&caster) as f64;
-    let of = |part: &[usize]| {
-        let mut of = Mask::filled(size, false);
-        part.iter().for_each(|index| of.data[*index] = true);
-        of
-    };
-    let caster = of(&caster);
-    let others: Vec<bool> = (rest.data.iter().zip(&caster.data))
-        .map(|(rest, caster)| *rest && !caster)
-        .collect();
-    let at_caster = caster.dilated(TOUCH);
-    let mut far_things = Mask::filled(size, false);
-    for part in parts(&mask(size, others)) {
-        // Specks are the remains of edges, not things.
-        if part.len() as f64 > least {
-            part.iter().for_each(|index| far_things.data[*index] = true);
-        }
-    }
-    let at_others = far_things.dilated(TOUCH);
+    let mut things = parts(&rest);
+    things.sort_by_key(|part| std::cmp::Reverse(inside(part)));
+    let (caster, others) = things.split_first()?;
+    let least = LEAST_SIZE * inside(caster) as f64;
+    let others = others.iter().filter(|part| part.len() as f64 > least);
+    let at_caster = of_parts(size, [caster]).dilated(TOUCH);
+    let at_others = of_parts(size, others).dilated(TOUCH);
+
     let limit = drawn.dilated(reach);
-    let (mut shadow, mut stray) = (Mask::filled(size, false), 0);
+    let (mut own, mut stray) = (Vec::new(), 0);
     for part in parts(&dark) {
         let touches = |mask: &Mask| part.iter().any(|index| mask.data[*index]);
         let is_within = part.iter().all(|index| limit.data[*index]);
         match (touches(&at_caster), touches(&at_others)) {
-            (true, false) if is_within => {
-                part.iter().for_each(|index| shadow.data[*index] = true);
-            }
+            (true, false) if is_within => own.push(part),
             (true, _) => return None,
             (false, true) => {}
             (false, false) => stray += part.len(),
         }
     }
+    let shadow = of_parts(size, &own);
     let count = shadow.count() as f64;
-    let deepest = (shadow.data.iter().zip(&shares))
-        .filter(|(shadow, _)| **shadow)
-        .filter_map(|(_, share)| *share)
-        .fold(1.0, f32::min);
-    let is_edge = |index: &usize| {
-        shadow.data[*index] && neighbours(&plain, *index).any(|next| plain.data[next])
-    };
-    let edge: Vec<usize> = (0..size.area()).filter(is_edge).collect();
-    let is_hard = |index: &&usize| shares[**index].is_some_and(|share| share < EDGE);
-    let hard = edge.iter().filter(is_hard).count() as f64;
-    if count < least
-        || deepest > 1.0 - CLEAR
-        || stray as f64 > STRAY * count
-        || hard > HARD * edge.len() as f64
-    {
+    if count < least || stray as f64 > STRAY * count || !is_soft(&shadow, &plain, &shares) {
         return None;
     }
-    // The faint end of the edge.
-    let faint: Vec<bool> = (shadow.dilated(TOUCH).data.iter().zip(&plain.data))
-        .map(|(near, plain)| *near && *plain)
-        .collect();
-    let shadow = mask(
-        size,
-        (shadow.data.iter().zip(faint))
-            .map(|(shadow, faint)| *shadow || faint)
-            .collect(),
-    );
+    // The faint end of the edge looks plain.
+    let end = combined(&shadow.dilated(TOUCH), &plain, |near, plain| near && plain);
+    let shadow = combined(&shadow, &end, |shadow, end| shadow || end);
     let lit = fill(picture, &shadow, &rest.dilated(TOUCH), Fill::Smooth);
     Some(Shadow { mask: shadow, lit })
+}
+
+/// Returns the mask of these parts.
+fn of_parts<'a>(size: Size, parts: impl IntoIterator<Item = &'a Vec<usize>>) -> Mask {
+    let mut of = Mask::filled(size, false);
+    for index in parts.into_iter().flatten() {
+        of.data[*index] = true;
+    }
+    of
+}
+
+/// Returns whether a shadow is clear somewhere, and faint where it ends on plain ground.
+fn is_soft(shadow: &Mask, plain: &Mask, shares: &[Option<f32>]) -> bool {
+    let share = |index: usize| shares[index].unwrap_or(1.0);
+    let all: Vec<usize> = (0..shares.len())
+        .filter(|index| shadow.data[*index])
+        .collect();
+    let is_edge = |index: &&usize| neighbours(plain, **index).any(|next| plain.data[next]);
+    let edge: Vec<&usize> = all.iter().filter(is_edge).collect();
+    let hard = edge.iter().filter(|index| share(***index) < EDGE).count();
+    all.iter().any(|index| share(*index) < 1.0 - CLEAR) && hard as f64 <= HARD * edge.len() as f64
 }
 
 /// Returns the share of the ground's light that a pixel keeps; `None` when it is something else than the ground in shadow.
@@ -182,9 +167,5 @@ fn soft(picture: &Raster, shares: &[Option<f32>], plain: &Mask) -> Mask {
             }
         }
     }
-    let dark = reached.data.iter().zip(&plain.data);
-    mask(
-        size,
-        dark.map(|(reached, plain)| *reached && !plain).collect(),
-    )
+    combined(&reached, plain, |reached, plain| reached && !plain)
 }

@@ -2,7 +2,7 @@
 
 use super::super::component::{connected, neighbours, parts};
 use super::likeness::{Likeness, around, difference, likeness};
-use super::mask;
+use super::{combined, mask};
 use crate::mask::Mask;
 use crate::picture::Raster;
 
@@ -173,17 +173,6 @@ fn inverted(mask: &Mask) -> Mask {
     super::mask(
         mask.size(),
         mask.data.iter().map(|inside| !inside).collect(),
-    )
-}
-
-fn combined(a: &Mask, b: &Mask, value: impl Fn(bool, bool) -> bool) -> Mask {
-    mask(
-        a.size(),
-        a.data
-            .iter()
-            .zip(&b.data)
-            .map(|(a, b)| value(*a, *b))
-            .collect(),
     )
 }
 
