@@ -28,7 +28,7 @@ pub use form::{Form, Misfit, either};
 pub use frame::{FrameSettings, WindowChoice};
 pub use lora::{LoraSeed, LoraSettings};
 pub use overrides::Overrides;
-pub use warp::{FillChoice, ObjectChoice, WarpSettings};
+pub use warp::{FillChoice, ObjectChoice, SeamChoice, WarpSettings};
 
 /// One setting: its name, what it may be, and where its default comes from.
 #[derive(Debug, Clone, Copy)]

@@ -9,6 +9,8 @@ settings! {
     pub struct WarpSettings, "Settings of the warped picture";
     /// Pixels that a region moves: `found` those of the object in it, without the background in its margin, where the two can be told apart; `drawn` all of them.
     object "object": ObjectChoice = ObjectChoice::Found, Form::Words(&["found", "drawn"]), "dragnext";
+    /// How a region that moves as it is drawn meets its new surroundings: `blended` gives its margin their shade, `hard` keeps its colours.
+    seams "seams": SeamChoice = SeamChoice::Blended, Form::Words(&["blended", "hard"]), "dragnext, after Perez et al., SIGGRAPH 2003";
     /// What fills the vacated area before the model repaints it: `patches` continues edges and texture of the surroundings, `smooth` only their colours.
     fill "fill": FillChoice = FillChoice::Patches, Form::Words(&["patches", "smooth"]), "dragnext, after Wexler et al., PAMI 2007";
     /// Share of the picture's own detail that is carried along where the result agrees with the warped picture; 0 leaves the VAE's reconstruction.
@@ -23,6 +25,16 @@ pub enum ObjectChoice {
     Found,
     /// All of the region.
     Drawn,
+}
+
+/// How a region that moves as it is drawn meets its new surroundings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SeamChoice {
+    /// Its margin takes on their shade.
+    Blended,
+    /// It keeps its colours.
+    Hard,
 }
 
 /// What fills the vacated area.

@@ -1,8 +1,10 @@
 //! A region's object as a layer over the picture: where the drag puts it, with what opacity.
 
 use super::object::Object;
+use super::seam;
 use crate::geometry::{Point, Size};
-use crate::picture::mixed;
+use crate::mask::Mask;
+use crate::picture::{Raster, mixed};
 use crate::region::Region;
 
 /// Positions at which a drag is looked up for the gap behind a deformation.
@@ -16,6 +18,8 @@ const MAX_SAMPLES: usize = 8;
 pub(super) struct Layer<'a> {
     region: &'a Region,
     object: Object,
+    /// The region as drawn.
+    drawn: Mask,
     /// Where the object's arrays begin.
     corner: Point,
 }
@@ -45,12 +49,21 @@ impl Paint {
 }
 
 impl<'a> Layer<'a> {
-    /// Creates the layer of a region from its object, whose arrays begin at `corner`.
-    pub(super) fn new(region: &'a Region, object: Object, corner: Point) -> Self {
+    /// Creates the layer of a region from its object. The object's arrays and the mask of the drawn region begin at `corner`.
+    pub(super) fn new(region: &'a Region, object: Object, drawn: Mask, corner: Point) -> Self {
         Self {
             region,
             object,
+            drawn,
             corner,
+        }
+    }
+
+    /// Gives the margin of a region that moves as it is drawn the shade of the ground at its target. An object that was found has no margin.
+    pub(super) fn blend_seam(&mut self, ground: &Raster) {
+        if !self.object.found {
+            let colour = &mut self.object.colour;
+            seam::blend(colour, ground, &self.drawn, self.region, self.corner);
         }
     }
 

@@ -11,6 +11,7 @@ mod detail;
 mod fill;
 mod layer;
 mod object;
+mod seam;
 
 use rayon::prelude::*;
 
@@ -19,7 +20,7 @@ use crate::mask::Mask;
 use crate::picture::{Picture, Raster};
 use crate::plan::Plan;
 use crate::region::Region;
-use crate::settings::{FillChoice, ObjectChoice, WarpSettings};
+use crate::settings::{FillChoice, ObjectChoice, SeamChoice, WarpSettings};
 
 pub use detail::carry;
 use fill::{Fill, fill};
@@ -62,7 +63,7 @@ impl Warped {
             (area.top - frame.window.top) as f64,
         );
         let source = picture.raster(area);
-        let layers: Vec<Layer> = regions
+        let mut layers: Vec<Layer> = regions
             .iter()
             .map(|region| layer(region, &source, corner, &plan.settings.warp))
             .collect();
@@ -78,6 +79,11 @@ impl Warped {
         };
         let nothing = Mask::filled(area.size, false);
         let ground = fill(&source, &hole, &nothing, how);
+        if plan.settings.warp.seams == SeamChoice::Blended {
+            for layer in &mut layers {
+                layer.blend_seam(&ground);
+            }
+        }
 
         let keep = |centre: &Point| {
             let point = Point::new(
@@ -169,7 +175,7 @@ fn layer<'a>(
     } else {
         drawn(source, &mask)
     };
-    Layer::new(region, object, corner)
+    Layer::new(region, object, mask, corner)
 }
 
 /// Returns the pixels of which an object covers any part before the drag.

@@ -13,7 +13,7 @@ const SAMPLES: usize = 800;
 /// A colour belongs to the surroundings when this many samples have it.
 const SUPPORT: usize = 3;
 /// Added difference for a sample that is as far away as the picture is wide, as a share of the range.
-const DISTANCE: f32 = 20.0 / 255.0;
+const DISTANCE: f32 = 10.0 / 255.0;
 /// Smallest tolerance, as a share of the range: rounding, and compression that is not seen.
 const LEAST_TOLERANCE: f32 = 5.0 / 255.0;
 /// Share of the surrounding pixels that their own tolerance covers.
