@@ -178,15 +178,11 @@ fn layer<'a>(
     Layer::new(region, object, mask, corner)
 }
 
-/// Returns the pixels of which an object covers any part before the drag.
+/// Returns the pixels of which an object that leaves its place covers any part before the drag.
 fn hole(layers: &[Layer], centres: &[Point], size: Size) -> Mask {
     let data = centres
         .par_iter()
-        .map(|centre| {
-            layers
-                .iter()
-                .any(|layer| layer.opacity_before(*centre) > 0.0)
-        })
+        .map(|centre| layers.iter().any(|layer| layer.vacates(*centre)))
         .collect();
     Mask {
         width: size.width,

@@ -288,13 +288,13 @@ REGIONS = [{"id": "moved", "type": "translation", "region": {"mask": "moved.png"
            {"id": "turned", "type": "rotation", "region": {"mask": "turned.png"}, "handle": [58.27, 70.13], "target": [52.41, 76.29], "center": [45.37, 66.21]}]
 
 
-WARPED = {"strength": 0.08, "timesteps": 1, "iterations": 2, "lora_steps": 1, "lora_rank": 1, "seed": 3, "object": "drawn", "fill": "smooth"}
+WARPED = {"strength": 0.08, "timesteps": 1, "iterations": 2, "lora_steps": 1, "lora_rank": 1, "seed": 3, "object": "drawn", "seams": "hard", "fill": "smooth"}
 PULLED = {"id": "pulled", "type": "deformation", "region": {"mask": "pulled.png"}, "handle": [62.37, 25.18], "target": [66.82, 18.74]}
-MOTIONS = [{"id": "shrunk", "type": "scale", "region": {"ellipse": [16, 15, 13, 12]}, "center": [16.3, 14.8], "factor": 0.43},
-           {"id": "carried", "type": "translation", "region": {"rect": [40, 6, 55, 22]}, "handle": [47.3, 14.1], "target": [60.6, 25.2], "angle": 35.5},
-           {"id": "sheared", "type": "affine", "region": {"ellipse": [22, 52, 14, 11]}, "handles": [[12.2, 50.1], [30.4, 47.3], [22.7, 61.8]], "targets": [[15.1, 53.6], [38.2, 44.9], [29.3, 63.4]]},
-           {"id": "stretched", "type": "deformation", "region": {"polygon": [[52, 86], [44, 60], [54, 57], [63, 83]]}, "handle": [49.2, 61.3], "target": [52.8, 49.7], "anchor": [57.6, 84.1]},
-           {"id": "grown", "type": "scale", "region": {"ellipse": [18, 82, 7, 8]}, "center": [20.4, 79.2], "handle": [14.1, 84.4], "target": [9.6, 88.1]}]
+MOTIONS = [{"id": "shrunk", "type": "scale", "center": [16.3, 14.8], "factor": 0.43},
+           {"id": "carried", "type": "translation", "handle": [47.3, 14.1], "target": [60.6, 25.2], "angle": 35.5},
+           {"id": "sheared", "type": "affine", "handles": [[12.2, 50.1], [30.4, 47.3], [22.7, 61.8]], "targets": [[15.1, 53.6], [38.2, 44.9], [29.3, 63.4]]},
+           {"id": "stretched", "type": "deformation", "handle": [49.2, 61.3], "target": [52.8, 49.7], "anchor": [57.6, 84.1]},
+           {"id": "grown", "type": "scale", "center": [20.4, 79.2], "handle": [14.1, 84.4], "target": [9.6, 88.1]}]
 
 
 def write_picture(path):
@@ -345,11 +345,17 @@ def write_warped_edit(folder, model):
 
 
 def write_motions(folder):
-    """Writes warped pictures of all kinds of motion."""
+    """Writes the warped picture of all kinds of motion that a short edit does not have."""
     from torch_edit import warp_file
     folder.mkdir(parents=True)
     write_picture(folder / "input.png")
-    write_json(folder / "drag.json", {"version": 1, "editable": "everything", "regions": MOTIONS, "settings": {"object": "drawn", "fill": "smooth"}})
+    y, x = np.mgrid[0:H, 0:W]
+    masks = {"shrunk": ((x - 16) / 13) ** 2 + ((y - 15) / 12) ** 2 < 1, "carried": (np.abs(x - 47) < 8) & (np.abs(y - 14) < 8), "sheared": ((x - 22) / 14) ** 2 + ((y - 52) / 11) ** 2 < 1,
+             "stretched": (np.abs(x - 53 - (y - 72) // 3) < 6) & (np.abs(y - 72) < 13), "grown": ((x - 18) / 7) ** 2 + ((y - 82) / 8) ** 2 < 1}
+    for name, mask in masks.items():
+        Image.fromarray((mask * 255).astype(np.uint8)).save(folder / f"{name}.png")
+    regions = [{**r, "region": {"mask": f"{r['id']}.png"}} for r in MOTIONS]
+    write_json(folder / "drag.json", {"version": 1, "editable": "everything", "regions": regions, "settings": {"object": "drawn", "seams": "hard", "fill": "smooth"}})
     new = warp_file(folder / "input.png", folder / "drag.json", folder / "warped.png", {})
     save_file({"new": new.float()}, folder / "new.safetensors")
 

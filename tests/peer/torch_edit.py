@@ -10,8 +10,8 @@ Needs torch, diffusers, transformers, peft, safetensors, numpy, Pillow. regions.
 
 - `edit` follows DragNeXt (arXiv 2506.07611) with a kept trajectory (Direct Inversion, arXiv 2310.01506), as described in the crate documentation. --dump
   writes the random inputs that another implementation needs to repeat the edit (LoRA start, timesteps, noise), and the results to compare.
-- Settings have the program's names and defaults, but for two: `object` is `drawn` and `fill` is `smooth`. `found` and `patches` are not written again
-  here; with them, --warped names the program's own warped picture (`dragnext preview --warped`). Its new pixels are then those of the drawn hole.
+- Settings have the program's names and defaults, but for three: `object` is `drawn`, `seams` are `hard`, `fill` is `smooth`. The others are not written
+  again here; with them, --warped names the program's own warped picture (`dragnext preview --warped`). Its new pixels are then those of the drawn hole.
   The modes `literal` and `literal-strict` are not here either, and pictures are not resized.
 - `bench` prints seconds per stage, milliseconds per call and peak memory as one line of JSON. The total leaves out the warped picture, which is not made
   to be fast. Modes: eager = frozen UNet, SDPA, merged LoRA; compiled = eager with channels-last and torch.compile, after an edit that is not timed;
@@ -26,7 +26,7 @@ from regions import cells, covered, read_drag, source_of, still, swept, touched,
 from warp import carry, new_cells, warped_picture
 
 DEFAULTS = dict(steps=50, strength=0.75, timesteps=5, ramp=None, iterations=10, lr=None, mask_weight=0.2, loss_scale=10.0, start="warped", features="warped",
-                trajectory=None, vacated_noise=None, object="drawn", fill="smooth", detail=None, start_layer=10, lora_steps=70, lora_rank=16, lora_lr=5e-4,
+                trajectory=None, vacated_noise=None, object="drawn", seams="hard", fill="smooth", detail=None, start_layer=10, lora_steps=70, lora_rank=16, lora_lr=5e-4,
                 lora_batch=4, taps=(3,), seed=0, margin=24, feather=4, hard_background=True)
 # None: goes with the start. A warped start is corrected and kept, the others are dragged in the papers' form.
 WITH_START = {"warped": dict(lr=5e-3, vacated_noise=0.6, trajectory="kept", detail=1.0, ramp=0),
@@ -209,8 +209,8 @@ def edit(m, x, regions, prompt="", editable=None, p=None, hooks=None, dump=None,
     if editable is None:
         editable = swept(regions, p["margin"], height, width, m.device)
     if p["start"] == "warped" or p["detail"]:
-        if given is None and (p["object"], p["fill"]) != ("drawn", "smooth"):
-            raise SystemExit(f"object `{p['object']}` with fill `{p['fill']}` needs the program's picture: --warped FILE")
+        if given is None and (p["object"], p["seams"], p["fill"]) != ("drawn", "hard", "smooth"):
+            raise SystemExit("other settings than object=drawn seams=hard fill=smooth need the program's warped picture: --warped FILE")
         own, new_pixels = warped_picture((x[0] + 1) / 2, regions, editable)
         dump["warped"] = (own if given is None else given).to(m.device)
         xw = dump["warped"].float()[None] / 127.5 - 1

@@ -4,10 +4,9 @@ Written from the documentation of dragnext's module `warp`: every region's pixel
 behind a deformation takes the colour of the region's trailing edge, and the result is rounded to 8 bits. Of dragnext's settings, `object: drawn` and
 `fill: smooth` are reproduced; for `found` and `patches`, torch_edit.py takes dragnext's own picture (--warped FILE).
 """
-import numpy as np
 import torch
 import torch.nn.functional as F
-from regions import cells, covered, source_of, vacates
+from regions import cells, source_of, vacates
 
 VISIBLE = 4 / 255                                                 # a filled pixel is new if a colour changes by more
 PLACES, HALVINGS = 256, 30                                        # of the drag, for the trailing edge
@@ -88,25 +87,26 @@ def paint(x, r, px, py):
     sx, sy = source_of(r, 1, px, py)
     colour, opacity = bicubic(x, sx, sy), bilinear_mask(r["mask"], sx, sy)
     if not vacates(r):
-        behind, (ex, ey) = trailing_edge(r, px, py)
-        behind &= opacity < 1
+        most, (ex, ey) = trailing_edge(r, px, py)
+        behind = most > opacity
         colour = torch.where(behind, torch.lerp(bicubic(x, ex, ey), colour, opacity), colour)
-        opacity = torch.where(behind, torch.ones_like(opacity), opacity)
+        opacity = torch.where(behind, most, opacity)
     return colour, opacity
 
 
 def trailing_edge(r, px, py):
-    """Returns which points the region sweeps and leaves, and the source of each at the last progress at which the region covers it."""
-    last = torch.full_like(px, -1)
+    """Returns the largest opacity that a deformation has at points during the drag, and their source at the last progress at which it has half of that."""
+    at = lambda eta: bilinear_mask(r["mask"], *source_of(r, eta, px, py))
+    most = torch.stack([at(k / PLACES) for k in range(PLACES + 1)]).amax(0)
+    low = torch.ones_like(px)
     for k in range(PLACES + 1):
-        last = torch.where(covered(r, k / PLACES, px, py), k / PLACES, last)
-    behind = (last >= 0) & (last < 1)
-    low, high = last.clamp(min=0), last + 1 / PLACES
+        low = torch.where(at(k / PLACES) >= most / 2, k / PLACES, low)
+    high = (low + 1 / PLACES).clamp(max=1)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        inside = covered(r, middle, px, py)
+        inside = at(middle) >= most / 2
         low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
-    return behind, source_of(r, low, px, py)
+    return most, source_of(r, low, px, py)
 
 
 def bilinear_mask(mask, x, y):
