@@ -61,7 +61,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE", conflicts_with = "no_lora")]
     save_lora: Option<PathBuf>,
 
-    /// Train no LoRA: faster, but the result keeps less of the picture.
+    /// Train no LoRA, as `--lora-steps 0`. The starts `moved` and `paper` then keep less of the picture.
     #[arg(long)]
     no_lora: bool,
 

@@ -73,7 +73,7 @@ pub enum Targets {
 }
 
 /// What a method costs, for estimates and progress.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Steps of the grid that the method executes, as [`Dragged::steps`]; may be 0. The pipeline denoises the rest.
     pub steps: usize,
@@ -131,6 +131,13 @@ pub trait DragMethod: SettingsGroup {
     fn shared_defaults(given: &Overrides) -> Overrides {
         let _ = given;
         Overrides::default()
+    }
+
+    /// Returns whether a model's own default of a setting applies beside what is given. A method refuses a default that was found for
+    /// another of its forms.
+    fn takes_from_model(name: &str, given: &Overrides) -> bool {
+        let _ = (name, given);
+        true
     }
 
     /// Returns what the method needs.
@@ -194,6 +201,13 @@ macro_rules! methods {
             /// Returns the method's own defaults of shared settings.
             pub fn shared_defaults(self, given: &Overrides) -> Overrides {
                 match self { $( Self::$variant => $module::$settings::shared_defaults(given) ),+ }
+            }
+
+            /// As [`DragMethod::takes_from_model`], and the setting is shared or the method's.
+            pub fn takes_from_model(self, name: &str, given: &Overrides) -> bool {
+                let owners = methods_with(name);
+                (owners.is_empty() || owners.contains(&self))
+                    && match self { $( Self::$variant => $module::$settings::takes_from_model(name, given) ),+ }
             }
 
             /// Resolves the method's settings.

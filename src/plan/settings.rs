@@ -45,13 +45,14 @@ impl Choice {
         }
     }
 
-    /// Returns this choice laid over a model's defaults. Defaults of settings that the method does not have are left out.
+    /// Returns this choice laid over a model's defaults. Defaults that the method does not take are left out.
     #[must_use]
     pub fn over_model(&self, defaults: &Self) -> Self {
         let mut both = self.over(defaults);
         let method = both.method.unwrap_or_default();
-        both.values
-            .retain(|name| self.values.get(name).is_some() || has(method, name));
+        both.values.retain(|name| {
+            self.values.get(name).is_some() || method.takes_from_model(name, &self.values)
+        });
         both
     }
 }
@@ -172,7 +173,7 @@ mod tests {
             (&values["lr"], &values["mode"]),
             (&0.5.into(), &"pbsi".into())
         );
-        assert_eq!((settings.lora.lr, settings.lora.steps), (0.25, 70));
+        assert_eq!((settings.lora.lr, settings.lora.steps), (0.25, 0));
         assert_eq!(settings.executed_steps(), 25);
     }
 

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use crate::geometry::Size;
+use crate::geometry::{Point, Size};
 use crate::mask::Mask;
+use crate::picture::Raster;
 
 /// A rectangle of whole pixels within a picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,26 @@ impl Crop {
     /// Returns the entries of the picture's pixels that lie in the crop, row by row.
     pub(super) fn cut<T: Copy>(&self, entries: &[T]) -> Vec<T> {
         self.indices().map(|index| entries[index]).collect()
+    }
+
+    /// Returns the crop's part of a picture.
+    pub(super) fn raster(&self, picture: &Raster) -> Raster {
+        Raster::new(self.size(), self.cut(picture.pixels()))
+    }
+
+    /// Returns the crop's part of a mask.
+    pub(super) fn mask(&self, mask: &Mask) -> Mask {
+        let Size { width, height } = self.size();
+        Mask {
+            width,
+            height,
+            data: self.cut(&mask.data),
+        }
+    }
+
+    /// Returns the crop's top left corner in the picture.
+    pub(super) fn corner(&self) -> Point {
+        Point::new(self.columns.start as f64, self.rows.start as f64)
     }
 
     /// Returns the index in the picture of each of the crop's pixels, row by row.

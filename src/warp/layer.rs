@@ -1,10 +1,10 @@
 //! A region's object as a layer over the picture: where the drag puts it, with what opacity.
 
 use super::object::Object;
-use super::seam;
+use super::seam::{self, Ground};
 use crate::geometry::{Point, Size};
 use crate::mask::Mask;
-use crate::picture::{Raster, mixed};
+use crate::picture::mixed;
 use crate::region::Region;
 
 /// Positions at which a drag is looked up for the gap behind a deformation.
@@ -60,7 +60,7 @@ impl<'a> Layer<'a> {
     }
 
     /// Gives the margin of a region that moves as it is drawn the shade of the ground at its target. An object that was found has no margin.
-    pub(super) fn blend_seam(&mut self, ground: &Raster) {
+    pub(super) fn blend_seam(&mut self, ground: Ground) {
         if !self.object.found {
             let colour = &mut self.object.colour;
             seam::blend(colour, ground, &self.drawn, self.region, self.corner);

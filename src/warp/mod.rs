@@ -5,6 +5,7 @@
 //! for bit. The result is what the network starts from with `--start warped`, the source of the detail that an edit carries along, and
 //! what `dragnext preview --warped` shows.
 
+mod area;
 mod component;
 mod crop;
 mod detail;
@@ -22,15 +23,16 @@ use crate::plan::Plan;
 use crate::region::Region;
 use crate::settings::{FillChoice, ObjectChoice, SeamChoice, WarpSettings};
 
+use area::area;
+use crop::Crop;
 pub use detail::carry;
 use fill::{Fill, fill};
 use layer::Layer;
 use object::{drawn, object};
+use seam::Ground;
 
-/// Pixels around everything that a drag reaches which the fill may look at, as a share of the reached area's longer side.
-const SURROUNDINGS: f64 = 0.5;
-/// The least of them.
-const MIN_SURROUNDINGS: usize = 48;
+/// Pixels around a region within which its object is looked for: its longer side, and at least this many.
+const MARGIN: usize = 48;
 /// A filled pixel counts as new when a colour differs from the picture's own by more than this many of 255 levels.
 const VISIBLE: f32 = 4.0 / 255.0;
 
@@ -65,14 +67,20 @@ impl Warped {
         let source = picture.raster(area);
         let mut layers: Vec<Layer> = regions
             .iter()
-            .map(|region| layer(region, &source, corner, &plan.settings.warp))
+            .filter_map(|region| layer(region, &source, corner, &plan.settings.warp))
             .collect();
-        let centres: Vec<Point> = area
-            .size
-            .centres()
-            .map(|centre| Point::new(centre.x + corner.x, centre.y + corner.y))
-            .collect();
-        let hole = hole(&layers, &centres, area.size);
+        let centre = |index: usize| {
+            let (row, column) = (index / area.size.width, index % area.size.width);
+            Point::new(column as f64 + 0.5 + corner.x, row as f64 + 0.5 + corner.y)
+        };
+        let hole = Mask {
+            width: area.size.width,
+            height: area.size.height,
+            data: (0..area.size.area())
+                .into_par_iter()
+                .map(|index| is_vacated(&layers, centre(index)))
+                .collect(),
+        };
         let how = match plan.settings.warp.fill {
             FillChoice::Patches => Fill::Patches,
             FillChoice::Smooth => Fill::Smooth,
@@ -80,12 +88,16 @@ impl Warped {
         let nothing = Mask::filled(area.size, false);
         let ground = fill(&source, &hole, &nothing, how);
         if plan.settings.warp.seams == SeamChoice::Blended {
+            let ground = Ground {
+                raster: &ground,
+                corner,
+            };
             for layer in &mut layers {
-                layer.blend_seam(&ground);
+                layer.blend_seam(ground);
             }
         }
 
-        let keep = |centre: &Point| {
+        let is_kept = |centre: Point| {
             let point = Point::new(
                 centre.x + frame.window.left as f64,
                 centre.y + frame.window.top as f64,
@@ -94,14 +106,15 @@ impl Warped {
                 .as_ref()
                 .is_some_and(|editable| !editable.at(point))
         };
-        let pixels = centres.par_iter().enumerate().map(|(index, centre)| {
+        let pixels = (0..area.size.area()).into_par_iter().map(|index| {
             let (original, ground) = (source.pixels()[index], ground.pixels()[index]);
-            if keep(centre) {
+            let centre = centre(index);
+            if is_kept(centre) {
                 return (original, 0.0);
             }
             let (mut colour, mut shown) = (ground, 1.0);
             for layer in &layers {
-                let paint = layer.after(*centre);
+                let paint = layer.after(centre);
                 colour = paint.over(colour);
                 shown *= 1.0 - paint.opacity;
             }
@@ -156,74 +169,35 @@ impl Warped {
     }
 }
 
-/// Returns the layer of a region.
+/// Returns the layer of a region, cut out of the source, which begins at `corner` of the region's frame; `None` for a region without pixels there.
 fn layer<'a>(
     region: &'a Region,
     source: &Raster,
     corner: Point,
     settings: &WarpSettings,
-) -> Layer<'a> {
+) -> Option<Layer<'a>> {
     let mask = Mask::from_fn(source.size(), |point| {
         region
             .mask
             .at(Point::new(point.x + corner.x, point.y + corner.y))
     });
+    let (from, to) = mask.bounds()?;
+    let side = (to.x - from.x).max(to.y - from.y) as usize;
+    let crop = Crop::around(&mask, side.max(MARGIN))?;
+    let (part, mask) = (crop.raster(source), crop.mask(&mask));
+    let offset = crop.corner();
+    let corner = Point::new(corner.x + offset.x, corner.y + offset.y);
     // The part that a deformation moves goes on beyond its region, so it has no outline to be found.
     let is_whole = region.kind.vacates();
     let object = if is_whole && settings.object == ObjectChoice::Found {
-        object(source, &mask)
+        object(&part, &mask)
     } else {
-        drawn(source, &mask)
+        drawn(&part, &mask)
     };
-    Layer::new(region, object, mask, corner)
+    Some(Layer::new(region, object, mask, corner))
 }
 
-/// Returns the pixels of which an object that leaves its place covers any part before the drag.
-fn hole(layers: &[Layer], centres: &[Point], size: Size) -> Mask {
-    let data = centres
-        .par_iter()
-        .map(|centre| layers.iter().any(|layer| layer.vacates(*centre)))
-        .collect();
-    Mask {
-        width: size.width,
-        height: size.height,
-        data,
-    }
-}
-
-/// Returns the part of the picture that the regions reach, with its surroundings.
-fn area(regions: &[Region], frame: &Frame) -> Window {
-    let Window { left, top, size } = frame.window;
-    let reached: Vec<(Point, Point)> = regions.iter().filter_map(Region::reach).collect();
-    let low = |along: fn(&Point) -> f64| {
-        reached
-            .iter()
-            .map(|(low, _)| along(low))
-            .fold(f64::INFINITY, f64::min)
-    };
-    let high = |along: fn(&Point) -> f64| {
-        reached
-            .iter()
-            .map(|(_, high)| along(high))
-            .fold(f64::NEG_INFINITY, f64::max)
-    };
-    let (x, y): (fn(&Point) -> f64, fn(&Point) -> f64) = (|point| point.x, |point| point.y);
-    let longer = (high(x) - low(x)).max(high(y) - low(y)).max(0.0);
-    let around = ((SURROUNDINGS * longer) as usize).max(MIN_SURROUNDINGS) as f64;
-    let span = |low: f64, high: f64, length: usize| {
-        let from = (low - around).floor().clamp(0.0, (length - 1) as f64) as usize;
-        let to = (high + around)
-            .ceil()
-            .clamp(from as f64 + 1.0, length as f64) as usize;
-        (from, to - from)
-    };
-    let (columns, rows) = (
-        span(low(x), high(x), size.width),
-        span(low(y), high(y), size.height),
-    );
-    Window {
-        left: left + columns.0,
-        top: top + rows.0,
-        size: Size::new(columns.1, rows.1),
-    }
+/// Returns whether any object leaves a pixel, or a part of it, to the background.
+fn is_vacated(layers: &[Layer], centre: Point) -> bool {
+    layers.iter().any(|layer| layer.vacates(centre))
 }

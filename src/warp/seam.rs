@@ -17,11 +17,31 @@ const WIDEST: f32 = 24.0;
 /// A difference beyond this is something else and not a shade of the same ground, so that it is not spread.
 const LIMIT: f32 = 24.0 / 255.0;
 
-/// Adds to the colours of a region's margin what lets its border meet the `ground` at the target. `colour`, `ground` and `drawn` have one size and
-/// begin at `corner` of the region's frame.
+/// The ground on which a region is put.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ground<'a> {
+    /// Its colours.
+    pub(super) raster: &'a Raster,
+    /// Where they begin, in the coordinates of the regions' frame.
+    pub(super) corner: Point,
+}
+
+impl Ground<'_> {
+    /// Returns the colour at a point of the regions' frame; `None` outside.
+    fn at(self, point: Point) -> Option<[f32; 3]> {
+        let point = Point::new(point.x - self.corner.x, point.y - self.corner.y);
+        self.raster
+            .size()
+            .contains(point)
+            .then(|| self.raster.bilinear(point))
+    }
+}
+
+/// Adds to the colours of a region's margin what lets its border meet the ground at the target. `colour` and `drawn` have one size and begin at
+/// `corner` of the region's frame.
 pub(super) fn blend(
     colour: &mut Raster,
-    ground: &Raster,
+    ground: Ground,
     drawn: &Mask,
     region: &Region,
     corner: Point,
@@ -42,12 +62,8 @@ pub(super) fn blend(
         if depth[index] == 0.0 || depth[index] > 1.0 {
             return Some([0.0; 3]);
         }
-        let target = region.forward(1.0, frame(centre));
-        let target = Point::new(target.x - corner.x, target.y - corner.y);
-        if !size.contains(target) {
-            return None;
-        }
-        let (there, here) = (ground.bilinear(target), colour.pixels()[index]);
+        let there = ground.at(region.forward(1.0, frame(centre)))?;
+        let here = colour.pixels()[index];
         let offset: [f32; 3] = std::array::from_fn(|channel| there[channel] - here[channel]);
         offset
             .iter()

@@ -25,13 +25,13 @@ from PIL import Image
 from regions import cells, covered, read_drag, source_of, still, swept, touched, vacates
 from warp import carry, new_cells, warped_picture
 
-DEFAULTS = dict(steps=50, strength=0.75, timesteps=5, ramp=None, iterations=10, lr=None, mask_weight=0.2, loss_scale=10.0, start="warped", features="warped",
-                trajectory=None, vacated_noise=None, object="drawn", seams="hard", fill="smooth", detail=None, start_layer=10, lora_steps=70, lora_rank=16, lora_lr=5e-4,
+DEFAULTS = dict(steps=50, strength=0.75, timesteps=None, ramp=None, iterations=None, lr=None, mask_weight=0.2, loss_scale=10.0, start="warped", features="warped",
+                trajectory=None, vacated_noise=None, object="drawn", seams="hard", fill="smooth", detail=None, start_layer=10, lora_steps=None, lora_rank=16, lora_lr=5e-4,
                 lora_batch=4, taps=(3,), seed=0, margin=24, feather=4, hard_background=True)
 # None: goes with the start. A warped start is corrected and kept, the others are dragged in the papers' form.
-WITH_START = {"warped": dict(lr=5e-3, vacated_noise=0.6, trajectory="kept", detail=1.0, ramp=0),
-              "moved": dict(lr=2e-2, vacated_noise=1.0, trajectory="denoised", detail=0.0, ramp=0),
-              "paper": dict(lr=2e-2, vacated_noise=1.0, trajectory="denoised", detail=0.0, ramp=5)}
+DRAG = dict(timesteps=5, iterations=10, lr=2e-2, lora_steps=70, vacated_noise=1.0, trajectory="denoised", detail=0.0)
+WITH_START = {"warped": dict(timesteps=15, iterations=3, lr=1e-2, lora_steps=0, vacated_noise=0.6, trajectory="kept", detail=1.0, ramp=0),
+              "moved": dict(DRAG, ramp=0), "paper": dict(DRAG, ramp=5)}
 RING, DECAY, PATIENCE = 1, 0.9, 2                                 # of the correction: cells around the regions, length of a step, iterations without a smaller loss
 
 
@@ -258,6 +258,9 @@ def edit(m, x, regions, prompt="", editable=None, p=None, hooks=None, dump=None,
         new = dump["new"] = new_cells(new_pixels).to(m.device)
         z = torch.where(new, noised(z, zw, zw, a_at(t_of(0)), p["vacated_noise"], dump, p["seed"]), z) if p["vacated_noise"] else z
     dump["prepared"] = z
+    timesteps = p["timesteps"]
+    if corrects and p["features"] == "warped" and not (p["vacated_noise"] and new.any()):
+        timesteps = 0                                             # the features are right already
     frozen = None if isinstance(editable, str) else 1 - F.interpolate(editable[None, None].float().to(m.device), (h, w), mode="nearest")
     if corrects:                                                  # only cells near the regions are corrected
         near = (touched(regions, 0, height, width, m.device) | touched(regions, 1, height, width, m.device)).float()[None, None]
@@ -325,14 +328,14 @@ def edit(m, x, regions, prompt="", editable=None, p=None, hooks=None, dump=None,
 
     for i in range(n):
         t = t_of(i)
-        if i < p["timesteps"] and regions:
+        if i < timesteps and regions:
             with torch.no_grad():
                 f_ref, e_ref = features(ref, t); x_ref = move(ref, e_ref, t, t - stride)
                 if corrects and p["features"] == "original": f_ref, _ = features(originals[i], t)
             z = optimise(z, i, f_ref, x_ref); times["drag"] = times.get("drag", 0) + clock.lap()
             dump[f"dragged.{i}"] = z
         with torch.no_grad():
-            hooks.mutual = i >= p["timesteps"]
+            hooks.mutual = i >= timesteps
             e = m.predict(torch.cat([ref, z]), t, c)
             hooks.mutual = False
             ref, z = move(ref, e[:1], t, t - stride), move(z, e[1:], t, t - stride)
@@ -381,7 +384,8 @@ def edit_file(m, image, drag, out, p, dump=None, given=None):
     im = read_picture(image)
     prompt, regions, editable, settings = read_drag(drag, (im.shape[2], im.shape[1]), m.device)
     x = im.float()[None].to(m.device) / 127.5 - 1
-    y, times = edit(m, x, regions, prompt, editable, {**m.settings, **settings, **p}, dump=dump, given=given)
+    own = {k: v for k, v in m.settings.items() if k != "vacated_noise" or {**settings, **p}.get("start", "warped") == "warped"}
+    y, times = edit(m, x, regions, prompt, editable, {**own, **settings, **p}, dump=dump, given=given)
     write_picture(((y[0] + 1) * 127.5 + .5).clamp(0, 255).to(torch.uint8), out)
     return times
 

@@ -5,6 +5,7 @@ mod optimisation;
 mod progress;
 mod settings;
 
+use crate::diffusion::denoise::Pair;
 use crate::diffusion::kept::{CellContent, KeptTrajectory};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
@@ -28,6 +29,10 @@ impl DragMethod for PbsiSettings {
 
     fn shared_defaults(given: &Overrides) -> Overrides {
         Self::shared_with_start_of(given)
+    }
+
+    fn takes_from_model(name: &str, given: &Overrides) -> bool {
+        Self::takes_from_model(name, given)
     }
 
     fn needs(&self) -> Needs {
@@ -62,6 +67,9 @@ impl DragMethod for PbsiSettings {
     }
 
     fn cost(&self, timesteps: usize) -> Cost {
+        if self.is_right() {
+            return Cost::default();
+        }
         let schedule = ProgressSchedule::new(self);
         let (steps, iterations) = (schedule.steps(timesteps), schedule.iterations(timesteps));
         // An iteration is a forward and a backward pass; a step denoises the reference latent and the edited one.
@@ -89,6 +97,20 @@ impl DragMethod for PbsiSettings {
         };
         let kept = (scene.diffusion.trajectory == TrajectoryChoice::Kept)
             .then(|| KeptTrajectory::new(scene.trajectory.clone(), &contents, self.vacated_noise));
+        if self.is_right()
+            || (self.corrects() && !self.needs_original() && !contents.contains(&CellContent::New))
+        {
+            let reference = scene.trajectory.inverted().clone();
+            let edit = start.clone();
+            return Ok(Dragged {
+                start,
+                pair: Pair { reference, edit },
+                kept,
+                steps: 0,
+                losses: Vec::new(),
+                diverged: 0,
+            });
+        }
         Optimisation::new(&scene, self).run(start, kept, progress, interrupt)
     }
 }

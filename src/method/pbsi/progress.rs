@@ -61,9 +61,15 @@ impl ProgressSchedule {
 mod tests {
     use super::*;
     use crate::method::pbsi::settings::RampLength;
+    use crate::settings::Overrides;
 
     /// Executed steps of the paper: T = 38.
     const EXECUTED: usize = 38;
+
+    /// The settings of a drag from the paper's start.
+    fn drag() -> PbsiSettings {
+        PbsiSettings::with_start_of(&Overrides::from([("start", "paper")]))
+    }
 
     fn sequence(settings: &PbsiSettings) -> Vec<f64> {
         let ramp = ProgressSchedule::new(settings);
@@ -79,7 +85,7 @@ mod tests {
     fn a_ramp_of_five_timesteps_rises_to_exactly_one() {
         let etas = sequence(&PbsiSettings {
             ramp: RampLength::Timesteps(5),
-            ..PbsiSettings::default()
+            ..drag()
         });
         assert_eq!(etas.len(), 50);
         assert!(etas.windows(2).all(|pair| pair[0] < pair[1]));
@@ -91,7 +97,7 @@ mod tests {
         assert!(
             sequence(&PbsiSettings {
                 ramp: RampLength::Timesteps(0),
-                ..PbsiSettings::default()
+                ..drag()
             })
             .iter()
             .all(|eta| *eta == 1.0)
@@ -102,7 +108,7 @@ mod tests {
     fn a_short_ramp_holds_one() {
         let etas = sequence(&PbsiSettings {
             ramp: RampLength::Timesteps(3),
-            ..PbsiSettings::default()
+            ..drag()
         });
         assert!(
             etas[..30].windows(2).all(|pair| pair[0] < pair[1])
@@ -115,7 +121,7 @@ mod tests {
     fn the_papers_strict_loop_ends_at_49_of_60() {
         let etas = sequence(&PbsiSettings {
             mode: Mode::LiteralStrict,
-            ..PbsiSettings::default()
+            ..drag()
         });
         assert_eq!(
             (etas.len(), etas[0], etas[39]),
@@ -123,7 +129,7 @@ mod tests {
         );
         let etas = sequence(&PbsiSettings {
             mode: Mode::Literal,
-            ..PbsiSettings::default()
+            ..drag()
         });
         assert_eq!((etas.len(), etas[0], etas[59]), (60, 0.0, 59.0 / 60.0));
     }

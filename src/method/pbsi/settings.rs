@@ -4,22 +4,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::settings::{Form, Overrides, auto_or_number, settings};
 
-/// Learning rate of a drag: DragNeXt, Eq. 6 and implementation details.
-const LR_OF_PAPER: f64 = 0.02;
-/// Learning rate of the correction of a warped start.
-const LR_OF_CORRECTION: f64 = 0.005;
+/// Timesteps, iterations at each, and learning rate of a drag: DragNeXt, implementation details (T - T' = 38 - 33, K = 10, 2e-2).
+const DRAG: (usize, usize, f64) = (5, 10, 0.02);
+/// The same of the correction of a warped start, found with SceneBench: what the network paints has to be corrected as it paints, with few
+/// iterations at many timesteps.
+const CORRECTION: (usize, usize, f64) = (15, 3, 0.01);
 
 settings! {
     /// Progressive backward self-intervention (DragNeXt, arXiv 2506.07611).
     pub struct PbsiSettings, "Settings of the method pbsi";
     /// Timesteps at which the latent is optimised.
-    timesteps "timesteps": usize = 5, Form::Whole(0, 1000), "DragNeXt, implementation details: T - T' = 38 - 33";
+    timesteps "timesteps": usize = CORRECTION.0, Form::Whole(0, 1000), "dragnext; with the other starts 5, DragNeXt, implementation details: T - T' = 38 - 33";
     /// Iterations of the optimisation at each of these timesteps.
-    iterations "iterations": usize = 10, Form::Whole(1, 1000), "DragNeXt, implementation details: K = 10";
+    iterations "iterations": usize = CORRECTION.1, Form::Whole(1, 1000), "dragnext; with the other starts 10, DragNeXt, implementation details: K = 10";
     /// Timesteps over which a region's intermediate target moves from its handle to its target; 0 uses the target from the start. `auto` is 0 with `--start moved` and 5 with `--start paper`.
     ramp "ramp": RampLength = RampLength::Auto, Form::WordOr("auto", 1000), "DragNeXt, Eq. 5 and the progress beside it";
     /// Learning rate of the latent: length of Adam's steps, or root mean square of the first step of a correction with `--start warped`.
-    lr "lr": f64 = LR_OF_CORRECTION, Form::Above(0.0, 100.0), "dragnext; with the other starts 0.02, DragNeXt, Eq. 6 and implementation details";
+    lr "lr": f64 = CORRECTION.2, Form::Above(0.0, 100.0), "dragnext; with the other starts 0.02, DragNeXt, Eq. 6 and implementation details";
     /// Weight of the loss term that keeps cells outside the editable area close to the reference latent.
     mask_weight "mask_weight": f64 = 0.2, Form::Within(0.0, 1e6), "R_M of DragNeXt, Eq. 7; its released code: lambda = 0.2";
     /// Factor of the feature loss.
@@ -50,15 +51,17 @@ impl PbsiSettings {
             Mode::Literal | Mode::LiteralStrict => (Taps(vec![1, 2, 3, 4]), false),
         };
         let start = start_of(given);
-        let (lr, vacated_noise) = match start {
-            Start::Warped => (LR_OF_CORRECTION, Self::default().vacated_noise),
-            Start::Moved | Start::Paper => (LR_OF_PAPER, 1.0),
+        let ((timesteps, iterations, lr), vacated_noise) = match start {
+            Start::Warped => (CORRECTION, Self::default().vacated_noise),
+            Start::Moved | Start::Paper => (DRAG, 1.0),
         };
         Self {
             mode,
             start,
             taps,
             hard_background,
+            timesteps,
+            iterations,
             lr,
             vacated_noise,
             ..Self::default()
@@ -68,13 +71,24 @@ impl PbsiSettings {
     /// Returns the defaults of shared settings that go with the given start: without the warped picture, the papers' form.
     pub(super) fn shared_with_start_of(given: &Overrides) -> Overrides {
         match start_of(given) {
-            Start::Warped => Overrides::default(),
+            // What is not edited comes back without a LoRA.
+            Start::Warped => Overrides::from([("lora_steps", 0)]),
             Start::Moved | Start::Paper => {
                 let mut papers = Overrides::from([("trajectory", "denoised")]);
                 papers.set("detail", 0.0);
                 papers
             }
         }
+    }
+
+    /// Returns whether the start has the right features already, so that there is nothing to correct.
+    pub fn is_right(&self) -> bool {
+        self.corrects() && self.features == Features::Warped && self.vacated_noise == 0.0
+    }
+
+    /// Returns whether a model's own default of a setting applies: the noise of the vacated area is that of a warped start.
+    pub(super) fn takes_from_model(name: &str, given: &Overrides) -> bool {
+        name != "vacated_noise" || start_of(given) == Start::Warped
     }
 
     /// Returns whether the optimisation corrects a start that is right in most places, instead of dragging.

@@ -21,7 +21,7 @@ fn show_prints_a_report_as_text() {
         "  editable  the swept area and a margin".into(),
         "  seed      3".into(),
         "  method    pbsi".into(),
-        "  settings  timesteps 2 (default 5), iterations 2 (default 10), strength 0.08 (default 0.75), lora-steps 2 (default 70)".into(),
+        "  settings  timesteps 2 (default 15), iterations 2 (default 3), strength 0.08 (default 0.75), lora-steps 2 (default 0)".into(),
     ];
     assert_eq!(
         shown.lines().take(expected.len()).collect::<Vec<_>>(),
