@@ -1,5 +1,6 @@
 //! The library's face: a model in memory that edits pictures.
 
+use crate::cache::Cache;
 use crate::device::{Compute, Device, Dtype};
 use crate::diffusion::Seeded;
 use crate::drag_file::DragFile;
@@ -9,7 +10,7 @@ use crate::interrupt::Interrupt;
 use crate::model::Model;
 use crate::picture::Picture;
 use crate::pipeline::AnyPipeline;
-use crate::plan::{Choice, ModelFacts, Request};
+use crate::plan::{Amount, Choice, ModelFacts, Plan, Request};
 use crate::progress::{Progress, Silent};
 
 /// A model whose weights are in memory, on a device that is chosen at run time.
@@ -67,15 +68,61 @@ impl Editor {
             drag,
             above: &[choice],
             model: &self.facts,
+            amount: Amount::WHOLE,
         };
         let plan = request.plan(picture.size())?;
+        self.run(picture, &plan, progress, interrupt)
+    }
+
+    /// Edits a picture several times, with the drag carried out to each of `amounts`, multiples of its whole motion: 0 is the picture itself,
+    /// 1 the whole drag, 1.5 half as much again. There are 1 to 16 of them, from 0 to 4, each once. The results share one window and one editable
+    /// area, those of the largest amount. What does not depend on the drag, such as the LoRA, is computed once.
+    ///
+    /// # Errors
+    /// As [`Editor::edit`]; [`crate::Error::Setting`] for amounts out of these bounds, and [`crate::Error::Instruction`] for an amount at which
+    /// a region leaves the picture.
+    pub fn edit_amounts(
+        &mut self,
+        picture: &Picture,
+        drag: &DragFile,
+        choice: &Choice,
+        amounts: &[f64],
+    ) -> Result<Vec<Picture>> {
+        let plans: Vec<Plan> = Amount::series(amounts)?
+            .into_iter()
+            .map(|amount| {
+                let request = Request {
+                    drag,
+                    above: &[choice],
+                    model: &self.facts,
+                    amount,
+                };
+                request.plan(picture.size())
+            })
+            .collect::<Result<_>>()?;
+        self.pipeline.use_cache(Cache::in_memory())?;
+        let edited = plans
+            .iter()
+            .map(|plan| self.run(picture, plan, &mut Silent, &Interrupt::never()))
+            .collect();
+        self.pipeline.drop_cache();
+        edited
+    }
+
+    fn run(
+        &mut self,
+        picture: &Picture,
+        plan: &Plan,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Picture> {
         if plan.regions.is_empty() {
             return Ok(picture.clone());
         }
-        let canvas = Canvas::new(picture, &plan);
-        let work = canvas.work(&plan, None);
+        let canvas = Canvas::new(picture, plan);
+        let work = canvas.work(plan, None);
         let mut noise = Seeded::of(&plan.settings.diffusion, &plan.settings.lora);
         let outcome = self.pipeline.edit(work, &mut noise, progress, interrupt)?;
-        Ok(canvas.result(picture, &plan, &outcome, true))
+        Ok(canvas.result(picture, plan, &outcome, true))
     }
 }

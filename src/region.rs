@@ -4,13 +4,14 @@
 //! and tells which cells of a grid it covers. It knows nothing of drag files; the plan builds it.
 
 mod motion;
+mod pose;
 
 use serde::Serialize;
 
 use crate::geometry::{Frame, Grid, Point, PointPair, Scale, Size};
 use crate::mask::Mask;
 
-use motion::Pose;
+use pose::Pose;
 
 pub use motion::Motion;
 
@@ -129,6 +130,20 @@ impl Region {
             points,
             content: frame.content,
             scale: frame.scale(),
+        }
+    }
+
+    /// Returns the region with its motion carried out to `amount`, a multiple of the whole motion.
+    #[must_use]
+    pub fn carried_out(self, amount: f64) -> Self {
+        if amount == 1.0 {
+            return self;
+        }
+        let motion = self.motion.carried_out(amount);
+        Self {
+            motion,
+            points: motion.pair(self.points.handle),
+            ..self
         }
     }
 

@@ -30,6 +30,8 @@ kinds! {
         LikeVersion "like.version" "`--like`: the other picture was made by another version of the program";
         LikeLora "like.lora" "`--like`: the other picture was made with another LoRA file";
         LikeWeights "like.weights" "`--like`: the other picture was made with other weights";
+        ShowAmount "show.amount" "a drag file cannot say how far the drag was carried out";
+        DiagnosticsAbsent "diagnostics.absent" "the edit does not have all pictures of `--diagnostics`";
         CacheLimit "cache.limit" "the limit of the cache cannot be read";
         CacheRead "cache.read" "a cache entry cannot be read";
         CacheWrite "cache.write" "a cache entry cannot be written";

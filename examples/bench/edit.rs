@@ -10,7 +10,7 @@ use dragnext::kernels::Backend;
 use dragnext::model::Model;
 use dragnext::picture;
 use dragnext::pipeline::{Pipeline, WarpedWork, Work};
-use dragnext::plan::{ModelFacts, Plan, Request};
+use dragnext::plan::{Amount, ModelFacts, Plan, Request};
 use dragnext::warp::Warped;
 
 use crate::cost::{Cost, Meter, Stages};
@@ -34,6 +34,7 @@ impl<B: Backend> Edit<B> {
             drag: &drag,
             above: &[],
             model: &ModelFacts::of(&model)?,
+            amount: Amount::WHOLE,
         };
         let plan = request.plan(source.size())?;
         let picture = source.working(&plan.frame);

@@ -16,7 +16,7 @@ use crate::files;
 use crate::geometry::Size;
 use crate::model::Model;
 use crate::picture;
-use crate::plan::{Choice, ModelFacts, Plan, Request, Settings};
+use crate::plan::{Amount, Choice, ModelFacts, Plan, Request, Settings};
 
 /// What holds for all items of a batch.
 #[derive(Debug)]
@@ -154,6 +154,7 @@ impl Resolver {
             drag,
             above,
             model: &self.model,
+            amount: Amount::WHOLE,
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Serialize, Serializer};
 
 use super::entry::{EntryInfo, EntryKind};
-use super::store::{StoredEntry, entries};
+use super::folder::{StoredEntry, entries};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::model::safetensors::SafetensorsFile;

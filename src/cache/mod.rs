@@ -2,16 +2,19 @@
 //!
 //! The key of an entry is the SHA-256 of everything that decides its values, including the program itself, so an edit with the
 //! cache gives the same bytes as one without it. A new build starts with an empty cache, because it might compute something else.
+//! Several edits of one picture in one run can share them in memory, with and without a folder on the disk.
 //! The cache never fails an edit: damaged entries are computed again, and a failed write gives one warning.
 //!
 //! | module | contents |
 //! |---|---|
 //! | `location` | folder and size limit, from the environment |
 //! | `entry` | names and file format of entries |
-//! | `store` | reading, writing and eviction |
+//! | `folder` | files of entries: reading, listing and eviction |
+//! | `store` | looking up and writing entries, on the disk and in memory |
 //! | `listing` | listing for users, and removal |
 
 mod entry;
+mod folder;
 mod listing;
 mod location;
 mod store;

@@ -1,28 +1,29 @@
-//! Reads, writes and evicts the entries of a cache folder.
+//! The cache of one run: looks up and writes entries in a folder, in memory, or in both.
 //!
 //! Several processes may share the folder. An entry appears completely or not at all, two writers of one entry write the same values,
 //! and an entry that is removed during a read is either read completely or a miss. The modification time of an entry's file is the
 //! time of its last use.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::entry::{self, EntryInfo, EntryName, NamedLength, NamedValues};
+use super::folder;
 use super::location::CacheLocation;
 use crate::error::Error;
 use crate::failpoint;
 use crate::files;
 use crate::warning::{Warning, WarningKind};
 
-/// Upper bound of an entry's header in bytes.
-const MAX_HEADER: u64 = 1 << 16;
-
-/// The cache of one run.
+/// The cache of one run: a folder, the memory of this process, or both.
 #[derive(Debug)]
 pub struct Cache {
-    location: CacheLocation,
+    location: Option<CacheLocation>,
+    /// Entries of this run. `None` leaves them to the folder.
+    memory: Option<BTreeMap<EntryName, Vec<Vec<f32>>>>,
     is_writable: bool,
     /// A write failed. Later writes are skipped, because they would fail too and one warning is enough.
     has_failed: bool,
@@ -33,10 +34,32 @@ impl Cache {
     /// Returns the cache in a folder, which need not exist yet.
     pub fn new(location: CacheLocation) -> Self {
         Self {
-            location,
+            location: Some(location),
+            memory: None,
             is_writable: true,
             has_failed: false,
             warnings: Vec::new(),
+        }
+    }
+
+    /// Returns a cache that keeps what this run computes in memory, and nothing on the disk. It has no limit, so it serves a few edits of one
+    /// picture.
+    pub const fn in_memory() -> Self {
+        Self {
+            location: None,
+            memory: Some(BTreeMap::new()),
+            is_writable: true,
+            has_failed: false,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Keeps what this run computes in memory too, as [`Cache::in_memory`] does.
+    #[must_use]
+    pub fn with_memory(self) -> Self {
+        Self {
+            memory: Some(self.memory.unwrap_or_default()),
+            ..self
         }
     }
 
@@ -66,8 +89,11 @@ impl Cache {
         name: &EntryName,
         wanted: &[NamedLength],
     ) -> Option<Vec<Vec<f32>>> {
-        let path = self.path(name);
-        let bytes = match read(&path, wanted) {
+        if let Some(values) = self.memory.as_ref().and_then(|memory| memory.get(name)) {
+            return Some(values.clone());
+        }
+        let path = self.location.as_ref()?.path(name);
+        let bytes = match folder::read(&path, wanted) {
             Ok(bytes) => bytes,
             // If the folder is missing too, writing reports it.
             Err(error)
@@ -110,20 +136,27 @@ impl Cache {
         let is_finite = tensors
             .iter()
             .all(|(_, values)| values.iter().all(|value| value.is_finite()));
-        if !self.is_writable || self.has_failed || !is_finite {
+        if !self.is_writable || !is_finite {
             return;
         }
+        if let Some(memory) = &mut self.memory {
+            let values = tensors.iter().map(|(_, values)| values.to_vec());
+            memory.insert(name.clone(), values.collect());
+        }
+        let Some(location) = self.location.as_ref().filter(|_| !self.has_failed) else {
+            return;
+        };
         let info = EntryInfo {
             made: now(),
             ..info.clone()
         };
-        let path = self.path(name);
+        let path = location.path(name);
         let written = entry::encode(name, &info, tensors).and_then(|bytes| {
             // An entry above the limit would be evicted at once.
-            if bytes.len() as u64 > self.location.limit {
+            if bytes.len() as u64 > location.limit {
                 return Ok(());
             }
-            make_folder(&self.location.folder).map_err(|error| error.to_string())?;
+            folder::make(&location.folder).map_err(|error| error.to_string())?;
             failpoint::kill("kill_in_cache");
             files::write_verified(&path, &bytes, true, |_| Ok(())).map_err(|error| match error {
                 Error::Output { reason, .. } => reason,
@@ -131,16 +164,12 @@ impl Cache {
             })
         });
         match written {
-            Ok(()) => evict(&self.location, &path),
+            Ok(()) => folder::evict(location, &path),
             Err(reason) => {
+                let folder = location.folder.display();
+                let message = format!("{folder}: the cache cannot be written to: {reason}");
                 self.has_failed = true;
-                self.warn(
-                    WarningKind::CacheWrite,
-                    format!(
-                        "{}: the cache cannot be written to: {reason}",
-                        self.location.folder.display()
-                    ),
-                );
+                self.warn(WarningKind::CacheWrite, message);
             }
         }
     }
@@ -148,79 +177,11 @@ impl Cache {
     fn warn(&mut self, kind: WarningKind, message: String) {
         self.warnings.push(Warning { kind, message });
     }
+}
 
+impl CacheLocation {
     fn path(&self, name: &EntryName) -> PathBuf {
-        self.location.folder.join(name.file())
-    }
-}
-
-/// Reads at most as many bytes as an entry with these tensors can have.
-fn read(path: &Path, wanted: &[NamedLength]) -> std::io::Result<Vec<u8>> {
-    let most = wanted.iter().map(|(_, len)| 4 * *len as u64).sum::<u64>() + MAX_HEADER;
-    let mut bytes = Vec::new();
-    File::open(path)?.take(most).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Creates the folder, accessible to its owner only, because entries are derived from private pictures.
-fn make_folder(folder: &Path) -> std::io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    if !folder.exists() {
-        if let Some(parent) = folder.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    }
-    builder.create(folder)
-}
-
-/// An entry on disk.
-#[derive(Debug)]
-pub(super) struct StoredEntry {
-    pub(super) name: EntryName,
-    pub(super) path: PathBuf,
-    pub(super) bytes: u64,
-    pub(super) used: SystemTime,
-}
-
-/// Returns all entries in the folder, most recently used last. A missing folder has none.
-pub(super) fn entries(folder: &Path) -> std::io::Result<Vec<StoredEntry>> {
-    let read = match fs::read_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        read => read?,
-    };
-    let stored = |entry: fs::DirEntry| {
-        let name = EntryName::parse(entry.file_name().to_str()?)?;
-        // Links are skipped: the cache creates none.
-        let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
-        Some(StoredEntry {
-            name,
-            path: entry.path(),
-            bytes: metadata.len(),
-            used: metadata.modified().unwrap_or(UNIX_EPOCH),
-        })
-    };
-    let mut entries: Vec<StoredEntry> = read.filter_map(|entry| stored(entry.ok()?)).collect();
-    entries.sort_by(|a, b| (a.used, &a.name).cmp(&(b.used, &b.name)));
-    Ok(entries)
-}
-
-/// Removes the least recently used entries until the rest is within the limit. The entry at `new` stays.
-fn evict(location: &CacheLocation, new: &Path) {
-    // If listing or removing fails, a later write tries again.
-    let Ok(entries) = entries(&location.folder) else {
-        return;
-    };
-    let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
-    for entry in entries.iter().filter(|entry| entry.path != new) {
-        if total <= location.limit {
-            return;
-        }
-        if fs::remove_file(&entry.path).is_ok() {
-            total -= entry.bytes;
-        }
+        self.folder.join(name.file())
     }
 }
 
@@ -234,6 +195,7 @@ fn now() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::time::Duration;
 
     use super::super::EntryKind;
@@ -241,6 +203,10 @@ mod tests {
 
     fn name(input: usize) -> EntryName {
         EntryName::of(EntryKind::Lora, &input)
+    }
+
+    fn location(cache: &mut Cache) -> &mut CacheLocation {
+        cache.location.as_mut().expect("the cache has a folder")
     }
 
     fn put(cache: &mut Cache, input: usize) {
@@ -272,14 +238,14 @@ mod tests {
         for (input, age) in [(0, 100), (1, 50)] {
             let file = File::options()
                 .append(true)
-                .open(cache.path(&name(input)))
+                .open(location(&mut cache).path(&name(input)))
                 .expect("the entry exists");
             file.set_modified(SystemTime::now() - Duration::from_secs(age))
                 .expect("set the time");
         }
         assert!(has(&mut cache, 0), "now it is the most recently used");
         fs::write(
-            cache.location.folder.join("lora-mine.safetensors"),
+            location(&mut cache).folder.join("lora-mine.safetensors"),
             [0; 9000],
         )
         .expect("write a foreign file");
@@ -288,7 +254,12 @@ mod tests {
             [0, 1, 2].map(|input| has(&mut cache, input)),
             [true, false, true]
         );
-        assert!(cache.location.folder.join("lora-mine.safetensors").exists());
+        assert!(
+            location(&mut cache)
+                .folder
+                .join("lora-mine.safetensors")
+                .exists()
+        );
         cache.put(
             &name(3),
             &EntryInfo::default(),
@@ -304,7 +275,7 @@ mod tests {
             [true, false, true],
             "nothing is evicted for it"
         );
-        cache.location.limit = 5000;
+        location(&mut cache).limit = 5000;
         put(&mut cache, 4);
         assert_eq!(
             [0, 2, 4].map(|input| has(&mut cache, input)),
@@ -329,5 +300,25 @@ mod tests {
         cache.set_writable(false);
         put(&mut cache, 1);
         assert!(!has(&mut cache, 1));
+    }
+
+    #[test]
+    fn entries_in_memory_outlast_those_of_a_folder() {
+        let mut cache = Cache::in_memory();
+        put(&mut cache, 0);
+        assert!(has(&mut cache, 0) && !has(&mut cache, 1));
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let at = |limit| CacheLocation {
+            folder: folder.path().into(),
+            limit,
+        };
+        // An entry above the limit is not written.
+        let mut cache = Cache::new(at(100)).with_memory();
+        put(&mut cache, 1);
+        assert!(has(&mut cache, 1));
+        assert!(!has(&mut Cache::new(at(100)), 1));
+        let mut cache = Cache::new(at(10_000)).with_memory();
+        put(&mut cache, 2);
+        assert!(has(&mut Cache::new(at(10_000)), 2), "the folder has it too");
     }
 }

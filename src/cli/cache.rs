@@ -94,6 +94,15 @@ pub(super) fn use_cache(pipeline: &mut dyn AnyPipeline) -> Result<()> {
     Cache::from_environment().map_or(Ok(()), |cache| pipeline.use_cache(cache))
 }
 
+/// As [`use_cache`], and keeps what the run computes in memory too. Without `on_disk` it is kept only there.
+///
+/// # Errors
+/// As [`AnyPipeline::use_cache`].
+pub(super) fn use_memory(pipeline: &mut dyn AnyPipeline, on_disk: bool) -> Result<()> {
+    let on_disk = on_disk.then(Cache::from_environment).flatten();
+    pipeline.use_cache(on_disk.map_or_else(Cache::in_memory, Cache::with_memory))
+}
+
 fn show(arguments: &ListArguments, location: Option<&CacheLocation>) -> Result<()> {
     let entries = location
         .map(|location| list(&location.folder))

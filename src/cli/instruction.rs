@@ -7,6 +7,7 @@ use crate::drag_file::DragFile;
 use crate::edit::{NoteHeader, ParsedNote};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
+use crate::plan::Amount;
 use crate::warning::{Warning, WarningKind};
 
 /// Source of the drag.
@@ -72,6 +73,12 @@ impl Instruction {
     /// Returns whether the report's edit took every pixel from the model.
     pub(super) fn takes_every_pixel(&self) -> bool {
         self.like.as_ref().is_some_and(|made| !made.composite)
+    }
+
+    /// Returns how far the report's edit carried the drag out; a drag file is carried out whole.
+    pub(super) fn amount(&self) -> Amount {
+        let made = self.like.as_ref().and_then(|made| made.amount);
+        made.unwrap_or(Amount::WHOLE)
     }
 
     /// Returns warnings about what differs from the report's edit: the size of the picture, now `size`, and the program's version.

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::geometry::Size;
 use crate::model::Model;
 use crate::picture::{self, Original};
-use crate::plan::{Choice, Draft, ModelFacts, Plan, Request};
+use crate::plan::{Amount, Choice, Draft, ModelFacts, Plan, Request};
 use crate::warning::Warning;
 
 /// The inputs of one edit.
@@ -59,9 +59,18 @@ impl InputArguments {
 
 impl Inputs {
     /// Resolves and checks the edit, with the choices of the command line. `model` may not be on this machine yet.
-    pub(super) fn plan(&self, flags: &Choice, model: Option<&Model>) -> Result<Plan> {
+    /// The drag is carried out to `amount`, else as far as in the report's edit.
+    pub(super) fn plan(
+        &self,
+        flags: &Choice,
+        model: Option<&Model>,
+        amount: Option<Amount>,
+    ) -> Result<Plan> {
         let facts = ModelFacts::of_present(model)?;
-        let plan = self.request(&[flags], &facts).plan(self.size());
+        let above = [flags];
+        let mut request = self.request(&above, &facts);
+        request.amount = amount.unwrap_or(request.amount);
+        let plan = request.plan(self.size());
         let plan = plan.map_err(|error| self.instruction.explain(error))?;
         if let Some(model) = model {
             model.check_prompt(&plan.prompt)?;
@@ -80,6 +89,7 @@ impl Inputs {
             drag: &self.instruction.drag,
             above,
             model,
+            amount: self.instruction.amount(),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::picture;
 use crate::plan::{Choice, Settings};
 use crate::report;
 use crate::settings::typed;
+use crate::warning::{Warning, WarningKind};
 
 /// Shows how a picture was made, from the report in its PNG.
 #[derive(Debug, clap::Args)]
@@ -25,7 +26,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// Print a drag file that repeats the edit, with all settings. Masks are named by their paths.
+    /// Print a drag file that repeats the edit, with all settings. Masks are named by their paths. It describes the whole drag, whatever the amount.
     #[arg(long, conflicts_with = "json")]
     drag: bool,
 }
@@ -37,11 +38,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.json {
         report::print_text(&(note.trim().to_owned() + "\n"))
     } else if arguments.drag {
+        report::print_warnings(amount_is_missing(&made).as_slice());
         report::print_text(&(made.drag.text().to_owned() + "\n"))
     } else {
         let path = arguments.picture.display().to_string();
         report::print_text(&summary(&path, &made))
     }
+}
+
+/// Returns a warning when the picture does not show the whole drag, since a drag file cannot say so.
+fn amount_is_missing(made: &ParsedNote) -> Option<Warning> {
+    let amount = made.header.amount?;
+    let message = format!(
+        "the picture shows the drag at amount {}, and the drag file describes the whole drag; `edit --like` repeats the amount",
+        amount.value()
+    );
+    Some(Warning {
+        kind: WarningKind::ShowAmount,
+        message,
+    })
 }
 
 /// Summarises the report, one line per item. Line breaks in the file are escaped.
@@ -65,6 +80,13 @@ fn summary(path: &str, made: &ParsedNote) -> String {
             .iter()
             .map(|region| ("region", describe(region))),
     );
+    if let Some(amount) = by.amount {
+        let (value, largest) = (amount.value(), amount.largest());
+        lines.push((
+            "amount",
+            format!("{value} of the drag, in a series up to {largest}"),
+        ));
+    }
     lines.push(("editable", editable(&drag.editable)));
     if !by.composite {
         lines.push((

@@ -8,7 +8,7 @@ use crate::drag_file::DragFile;
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::model::Model;
-use crate::plan::{ModelFacts, Request, check_masks, unused_edit_prompt};
+use crate::plan::{Amount, ModelFacts, Request, check_masks, unused_edit_prompt};
 use crate::report::{self, RegionMotion, Validation};
 use crate::warning::Warning;
 use crate::{picture, report::print_warnings};
@@ -100,6 +100,7 @@ impl Arguments {
             drag: &drag,
             above: &[&self.settings.choice],
             model: &ModelFacts::of_present(model)?,
+            amount: Amount::WHOLE,
         };
         let Some(Target { size, .. }) = target else {
             let settings = request.settings()?;

@@ -22,6 +22,7 @@ use std::path::Path;
 use crate::error::{DragFileFault, Error, Result};
 
 pub use drag::{Drag, Growth, Turn};
+pub(crate) use parse::FACTORS;
 pub(crate) use reader::MAX_FAULTS;
 pub use schema::schema;
 pub(crate) use suggestion::did_you_mean;

@@ -19,7 +19,8 @@ use super::{DragFile, DragRegion, Editable, MAX_BYTES, MAX_REGIONS};
 use crate::error::{DragFileFault, ErrorKind, SourceText};
 use crate::settings::Overrides;
 
-pub(super) use motion::{FACTORS, KEYS, MAX_DEGREES, keys};
+pub(crate) use motion::FACTORS;
+pub(super) use motion::{KEYS, MAX_DEGREES, keys};
 pub(super) use region::MAX_ID;
 
 /// The version of the format that this program reads.

@@ -12,7 +12,8 @@ use crate::warp::{self, Warped};
 pub(crate) struct Canvas {
     /// (padded height, padded width, 3) in -1..1; empty when nothing moves.
     working: Vec<f32>,
-    warped: Option<Warped>,
+    /// Also the source of the detail that the result carries.
+    pub(super) warped: Option<Warped>,
 }
 
 impl Canvas {

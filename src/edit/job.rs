@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::VERSION;
 use crate::digest::sha256;
 use crate::drag_file::{DragFile, DragRegion, Editable};
-use crate::plan::Settings;
+use crate::plan::{Amount, Settings};
 
 /// Everything that decides the pixels of an edit. Jobs with the same hash have the same result.
 #[derive(Debug, Serialize)]
@@ -14,6 +14,9 @@ pub(crate) struct Job<'a> {
     pub image: &'a str,
     /// The drag file without its settings.
     pub instruction: Instruction<'a>,
+    /// How far the drag is carried out, unless that is the whole drag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amount: Option<Amount>,
     /// SHA-256 of the areas that the instruction resolved to, including masks.
     pub areas: &'a str,
     /// The drag method.

@@ -5,10 +5,12 @@
 //! everything that decides the pixels, [`Note`] the report inside the PNG. This module neither reads nor writes files and prints nothing.
 
 mod canvas;
+mod diagnostics;
 mod job;
 mod note;
 
 pub(crate) use canvas::Canvas;
+pub(crate) use diagnostics::DIAGNOSTICS;
 pub(crate) use job::{Instruction, Job};
 pub(crate) use note::{Note, NoteHeader, ParsedNote};
 
@@ -150,6 +152,16 @@ impl Prepared {
         self.canvas
             .result(picture, &self.plan, outcome, self.keeps_outside)
     }
+
+    /// Returns the pictures that show how the result `edited` came about, each with its file's name: those of [`DIAGNOSTICS`] that the edit
+    /// has.
+    pub(crate) fn diagnostics(
+        &self,
+        outcome: Option<&Outcome>,
+        edited: &Picture,
+    ) -> Vec<(&'static str, Picture)> {
+        self.canvas.diagnostics(&self.plan, outcome, edited)
+    }
 }
 
 /// Returns the job hash of an edit from the hash of its picture, without the pixels.
@@ -181,6 +193,7 @@ fn job<'a>(
     Job {
         image,
         instruction,
+        amount: (!plan.amount.is_whole()).then_some(plan.amount),
         areas,
         method: settings.method.method().name(),
         settings,

@@ -15,7 +15,7 @@ use crate::drag_file::DragFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
 use crate::picture;
-use crate::plan::Settings;
+use crate::plan::{Amount, Settings};
 
 /// Version of the format.
 const FORMAT: u64 = 1;
@@ -29,6 +29,8 @@ pub(crate) struct Note<'a> {
     image: &'a str,
     size: [usize; 2],
     areas: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<Amount>,
     model: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     weights: &'a str,
@@ -49,6 +51,7 @@ impl<'a> Note<'a> {
         let Job {
             image,
             instruction,
+            amount,
             areas,
             method,
             settings,
@@ -66,6 +69,7 @@ impl<'a> Note<'a> {
             image,
             size,
             areas,
+            amount,
             model,
             weights,
             lora,
@@ -112,6 +116,8 @@ pub(crate) struct NoteHeader {
     /// SHA-256 of the areas, which a reader does not need.
     #[serde(rename = "areas")]
     _areas: Option<IgnoredAny>,
+    /// How far the drag was carried out, unless that was the whole drag.
+    pub amount: Option<Amount>,
     /// The model's name.
     pub model: String,
     /// Hash of the model's weights.
@@ -184,6 +190,9 @@ impl ParsedNote {
         let mut header: NoteHeader = serde_json::from_value(value)
             .map_err(|error| damaged(format!("the report is incomplete or changed: {error}")))?;
         let (settings, mut instruction) = (header.settings.take(), header.instruction.take());
+        if header.amount.is_some_and(|amount| !amount.is_valid()) {
+            return Err(damaged("the report's amount is out of its bounds".into()));
+        }
         if settings.get("seed").and_then(Value::as_u64) != Some(header.seed) {
             return Err(damaged("the report gives two different seeds".into()));
         }
@@ -217,6 +226,7 @@ mod tests {
         let job = Job {
             image: "1",
             instruction: Instruction::from(&drag),
+            amount: Some(Amount::series(&[0.1, 2.5]).expect("within bounds")[0]),
             areas: "2",
             method: settings.method.method().name(),
             settings,
@@ -269,6 +279,8 @@ mod tests {
             [header.image, header.weights, header.lora].map(Option::unwrap_or_default),
             ["1", "3", "4"]
         );
+        let amount = header.amount.expect("it is not the whole drag");
+        assert_eq!((amount.value(), amount.largest()), (0.1, 2.5));
     }
 
     #[test]
@@ -313,6 +325,13 @@ mod tests {
             kind(&good.replacen("\"strength\"", "\"strenght\"", 1)),
             ErrorKind::InstructionUnknownField
         );
+        for (from, to) in [
+            ("\"value\":0.1", "\"value\":2.6"),
+            ("\"value\":0.1", "\"value\":-0.1"),
+            ("\"largest\":2.5", "\"largest\":4.5"),
+        ] {
+            assert_eq!(kind(&good.replacen(from, to, 1)), ErrorKind::ShowDamaged);
+        }
         assert_eq!(
             kind(&good.replacen("\"rotation\"", "\"spin\"", 1)),
             ErrorKind::InstructionRange

@@ -127,9 +127,13 @@ impl Linear {
 
     /// Returns the smallest and the largest factor by which the map stretches a vector (its singular values), when it does not mirror.
     pub fn factors(self) -> (f64, f64) {
-        let (_, stretch) = self.polar();
-        let middle = f64::midpoint(stretch.xx, stretch.yy);
-        let radius = f64::midpoint(stretch.xx, -stretch.yy).hypot(stretch.xy);
+        self.polar().1.eigenvalues()
+    }
+
+    /// Returns the smaller and the larger eigenvalue of a symmetric map.
+    pub fn eigenvalues(self) -> (f64, f64) {
+        let middle = f64::midpoint(self.xx, self.yy);
+        let radius = f64::midpoint(self.xx, -self.yy).hypot(self.xy);
         (middle - radius, middle + radius)
     }
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::model::Model;
 use crate::picture::{self, Original};
-use crate::plan::{Choice, ModelFacts, Plan, Request};
+use crate::plan::{Amount, Choice, ModelFacts, Plan, Request};
 
 /// Reads cases with the settings of the command line.
 #[derive(Debug)]
@@ -54,6 +54,7 @@ impl CaseReader<'_> {
             drag: &drag,
             above: &[self.flags],
             model: &ModelFacts::of_present(model)?,
+            amount: Amount::WHOLE,
         };
         let plan = request.plan(original.picture.size())?;
         if let Some(model) = model {

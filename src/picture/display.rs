@@ -30,6 +30,21 @@ impl Picture {
         }
     }
 
+    /// Creates an 8-bit grey picture.
+    ///
+    /// # Panics
+    /// If the shape of `samples` is not (height, width).
+    pub fn from_grey(size: Size, samples: Vec<u8>) -> Self {
+        assert_eq!(samples.len(), size.area(), "one sample for each pixel");
+        Self {
+            size,
+            channels: Channels::Grey,
+            samples: Samples::Eight(samples),
+            icc: None,
+            carried: Vec::new(),
+        }
+    }
+
     /// Returns this picture with the colour profile of another, if both are in colour.
     #[must_use]
     pub fn with_profile_of(self, other: &Self) -> Self {

@@ -109,6 +109,8 @@ pub trait AnyPipeline: std::fmt::Debug {
     /// # Errors
     /// As [`Pipeline::use_cache`].
     fn use_cache(&mut self, cache: Cache) -> Result<()>;
+    /// As [`Pipeline::drop_cache`].
+    fn drop_cache(&mut self);
     /// Returns the cache, where one is used.
     fn cache(&mut self) -> Option<&mut Cache>;
 }
@@ -138,6 +140,10 @@ impl<B: Backend> AnyPipeline for Pipeline<B> {
 
     fn use_cache(&mut self, cache: Cache) -> Result<()> {
         Pipeline::use_cache(self, cache)
+    }
+
+    fn drop_cache(&mut self) {
+        Pipeline::drop_cache(self);
     }
 
     fn cache(&mut self) -> Option<&mut Cache> {
@@ -198,6 +204,11 @@ impl<B: Backend> Pipeline<B> {
             model.configuration()?,
         );
         Ok(())
+    }
+
+    /// Lets later edits use no cache.
+    pub fn drop_cache(&mut self) {
+        self.cache = None;
     }
 
     /// Returns the SHA-256 over the weights of all parts.

@@ -4,6 +4,7 @@
 //! neither the image's pixels nor a model. Faults have places in the drag file, like the parser's; doubtful conditions become
 //! warnings.
 
+mod amount;
 mod checks;
 mod defaults;
 mod editable;
@@ -33,7 +34,9 @@ use crate::warning::{Warning, WarningKind};
 
 use editable::{EditableArea, SourceEditable};
 use findings::Findings;
+use window::Needed;
 
+pub use amount::Amount;
 pub use in_force::{InForce, Layer, Origin, in_force};
 pub use masks::check_masks;
 pub use prompts::unused_edit_prompt;
@@ -63,6 +66,8 @@ pub struct Plan {
     pub editable: Option<Mask>,
     /// The same area at the image's size.
     pub editable_source: Option<Mask>,
+    /// How far the drag is carried out.
+    pub amount: Amount,
     /// The resolved settings.
     pub settings: Settings,
     /// The doubtful conditions.
@@ -91,7 +96,9 @@ impl Plan {
         settings: &Settings,
         model_size: usize,
     ) -> Result<Self> {
-        let Draft { plan, faults } = Self::draft(drag, drag_path, source, settings, model_size);
+        let amount = Amount::WHOLE;
+        let Draft { plan, faults } =
+            Self::draft(drag, drag_path, source, settings, model_size, amount);
         if faults.is_empty() {
             Ok(plan)
         } else {
@@ -102,13 +109,14 @@ impl Plan {
         }
     }
 
-    /// Plans as much as the faults of the drag file allow; arguments as in [`Plan::new`].
+    /// Plans as much as the faults of the drag file allow, with the drag carried out to `amount`; other arguments as in [`Plan::new`].
     pub fn draft(
         drag: &DragFile,
         drag_path: &Path,
         source: Size,
         settings: &Settings,
         model_size: usize,
+        amount: Amount,
     ) -> Draft {
         let size = settings.frame.working_size(model_size);
         let folder = drag_path.parent().unwrap_or(Path::new(""));
@@ -125,7 +133,8 @@ impl Plan {
         let editable = SourceEditable::read(&mut findings, folder, source);
         let window = match settings.frame.window {
             WindowChoice::Auto => {
-                window::choose(drag, &areas, &editable, source, size, settings.frame.margin)
+                let needed = Needed::new(drag, &areas, &editable, settings.frame.margin, amount);
+                window::choose(needed, source, size)
             }
             WindowChoice::Full => Window::whole(source),
         };
@@ -135,8 +144,18 @@ impl Plan {
             regions::region(&mut findings, index, area.as_ref(), &frame)
         });
         let regions: Vec<Region> = regions.collect();
+        let amount = regions::checked(&mut findings, &regions, amount, &frame);
+        let reaching = carried_out(&regions, amount.largest());
+        let (_, reaching): (Vec<_>, Vec<_>) = reaching.into_iter().partition(Region::is_still);
+        let regions = carried_out(&regions, amount.value());
         let (still, regions): (Vec<_>, Vec<_>) = regions.into_iter().partition(Region::is_still);
-        regions::compare(&mut findings, &regions, &still, &frame);
+        // With nothing carried out, it is no surprise that nothing moves.
+        let noticed = if amount.value() > 0.0 {
+            &still[..]
+        } else {
+            &[]
+        };
+        regions::compare(&mut findings, &regions, noticed, &frame);
         let moving = drag
             .regions
             .iter()
@@ -146,9 +165,9 @@ impl Plan {
                 area.as_ref().filter(|_| moves).map(|area| (region, area))
             });
         let native_regions = moving
-            .map(|(region, area)| regions::native(region, area, &frame))
+            .map(|(region, area)| regions::native(region, area, &frame).carried_out(amount.value()))
             .collect();
-        let area = editable.area(&mut findings, &regions, &frame, settings.frame.margin);
+        let area = editable.area(&mut findings, &reaching, &frame, settings.frame.margin);
         editable::compare(&mut findings, &area, &regions, &frame);
         if !regions.is_empty() {
             warn_of_enlargement(&mut findings, &frame);
@@ -172,6 +191,7 @@ impl Plan {
             still,
             editable,
             editable_source,
+            amount,
             settings: settings.clone(),
             warnings,
         };
@@ -223,6 +243,13 @@ impl Plan {
                 .collect(),
         )
     }
+}
+
+fn carried_out(regions: &[Region], amount: f64) -> Vec<Region> {
+    regions
+        .iter()
+        .map(|region| region.clone().carried_out(amount))
+        .collect()
 }
 
 /// Warns when the edited area is pasted much larger than it was computed, which loses the photograph's detail.

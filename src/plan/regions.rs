@@ -5,11 +5,12 @@
 
 use std::collections::BTreeSet;
 
+use super::Amount;
 use super::checks;
 use super::findings::Findings;
 use super::motion::motion;
 use super::shapes::{POINT_RADIUS, SourceArea};
-use crate::drag_file::{Drag, DragRegion, Growth, Turn};
+use crate::drag_file::{Drag, DragRegion, FACTORS, Growth, Turn};
 use crate::error::ErrorKind;
 use crate::geometry::{Frame, Point, PointPair};
 use crate::mask::Mask;
@@ -152,6 +153,72 @@ fn check_cells(
                 "choose a target further inside the image",
             );
         }
+    }
+}
+
+/// Reports regions of the drag file that the amount carries out of the image, or stretches beyond the bounds of drag files, and regions that
+/// the largest amount stretches so. `whole` are the regions at the whole drag. Returns the amount, or [`Amount::WHOLE`] for a draft with faults.
+pub(super) fn checked(
+    findings: &mut Findings,
+    whole: &[Region],
+    amount: Amount,
+    frame: &Frame,
+) -> Amount {
+    if amount.is_whole() {
+        return amount;
+    }
+    if findings.faults.is_empty() {
+        for region in whole {
+            check_amount(findings, region, amount, frame);
+        }
+    }
+    if findings.faults.is_empty() {
+        amount
+    } else {
+        Amount::WHOLE
+    }
+}
+
+fn check_amount(findings: &mut Findings, region: &Region, amount: Amount, frame: &Frame) {
+    let entries = &findings.drag.regions;
+    let index = entries.iter().position(|entry| entry.id == region.id);
+    let place = index.map_or(String::new(), |index| format!("/regions/{index}"));
+    let hint = "choose smaller `--amounts`";
+    let [least, most] = FACTORS;
+    for value in [amount.value(), amount.largest()] {
+        let (small, large) = region.motion.carried_out(value).factors();
+        if value > 1.0 && (small < least || large > most) {
+            let beyond = if small < least { small } else { large };
+            let message = format!(
+                "at amount {value}, the region would stretch by {beyond:.3}; it must be {least} to {most}"
+            );
+            findings.fault(ErrorKind::InstructionRange, &place, message, hint);
+            return;
+        }
+    }
+    let there = region.clone().carried_out(amount.value());
+    if there
+        .covered_cells(1.0, &frame.supervision_grid())
+        .is_empty()
+    {
+        let value = amount.value();
+        let (kind, message) = if there.share_lost() < 1.0 {
+            (
+                ErrorKind::RegionVanishes,
+                format!(
+                    "at amount {value}, the region covers no cell of the grid on which features are compared"
+                ),
+            )
+        } else {
+            (
+                ErrorKind::RegionLeaves,
+                format!(
+                    "at amount {value}, the region is dragged out of the image ({})",
+                    frame.source
+                ),
+            )
+        };
+        findings.fault(kind, &place, message, hint);
     }
 }
 

@@ -3,7 +3,7 @@
 //! Every command that plans an edit, and the library, resolve through [`Request`]. Sources in falling precedence: the command line with the
 //! environment, a line of a manifest, the drag file, the model's own defaults, the method's defaults.
 
-use super::{Choice, Draft, Plan, Settings};
+use super::{Amount, Choice, Draft, Plan, Settings};
 use crate::drag_file::DragFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
@@ -66,6 +66,8 @@ pub struct Request<'a> {
     pub above: &'a [&'a Choice],
     /// The model.
     pub model: &'a ModelFacts,
+    /// How far the drag is carried out.
+    pub amount: Amount,
 }
 
 impl Request<'_> {
@@ -103,7 +105,8 @@ impl Request<'_> {
     pub fn draft(&self, picture: Size) -> Result<Draft> {
         let settings = self.settings()?;
         let size = self.model.native_size;
-        let mut draft = Plan::draft(self.drag, &self.drag.path, picture, &settings, size);
+        let path = &self.drag.path;
+        let mut draft = Plan::draft(self.drag, path, picture, &settings, size, self.amount);
         for misfit in draft.plan.misfits(self.model.decoder_stages) {
             if let Misfit::Region {
                 id,

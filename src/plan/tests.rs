@@ -1,3 +1,4 @@
+mod amounts;
 mod masks;
 mod motions;
 mod points;
@@ -193,6 +194,7 @@ fn a_draft_has_the_valid_regions_and_the_faults() {
         SIZE,
         &Settings::default(),
         256,
+        Amount::WHOLE,
     );
     let kinds: Vec<ErrorKind> = faults.iter().map(|fault| fault.kind).collect();
     assert_eq!(

@@ -6,10 +6,11 @@
 
 use std::f64::consts::TAU;
 
+use super::Amount;
 use super::editable::SourceEditable;
 use super::motion::motion;
 use super::shapes::{POINT_RADIUS, SourceArea, SourceShape};
-use crate::drag_file::{Drag, DragFile, Turn};
+use crate::drag_file::{Drag, DragFile};
 use crate::geometry::{Frame, Point, PointPair, Size, Window};
 use crate::region::Motion;
 
@@ -84,7 +85,7 @@ impl Extent {
 
 /// The area of the image that a window must contain.
 #[derive(Debug, Clone, Copy, Default)]
-struct Needed {
+pub(super) struct Needed {
     /// What the shapes sweep, and the editable area where it is given.
     shapes: Option<Extent>,
     /// The handles and targets of points, around which a disc of a fixed number of working pixels is dragged.
@@ -94,13 +95,19 @@ struct Needed {
 }
 
 impl Needed {
-    /// Returns the area; `None` when some of it is unknown, or everything may change.
-    fn new(
+    /// Returns the area for a drag that is carried out to the largest amount of a series; `None` when some of it is unknown, or everything
+    /// may change.
+    ///
+    /// `areas` are the areas of the drag's regions, `None` for one that cannot be read. `margin` working pixels are added to the swept area
+    /// when no editable area is given.
+    pub(super) fn new(
         drag: &DragFile,
         areas: &[Option<SourceArea>],
         editable: &SourceEditable,
         margin: usize,
+        amount: Amount,
     ) -> Option<Self> {
+        let amount = amount.largest();
         let union = |a: Option<Extent>, b| Some(a.map_or(b, |a| a.around(b)));
         let mut needed = Self::default();
         match editable {
@@ -111,10 +118,14 @@ impl Needed {
         for (region, area) in drag.regions.iter().zip(areas) {
             match area.as_ref()? {
                 SourceArea::Shape(shape) => {
-                    needed.shapes = union(needed.shapes, swept(&region.drag, extent(shape)?));
+                    needed.shapes =
+                        union(needed.shapes, swept(&region.drag, amount, extent(shape)?));
                 }
                 SourceArea::Disc { centre } => {
-                    needed.points = union(needed.points, swept(&region.drag, Extent::of(*centre)));
+                    needed.points = union(
+                        needed.points,
+                        swept(&region.drag, amount, Extent::of(*centre)),
+                    );
                 }
             }
         }
@@ -131,23 +142,14 @@ impl Needed {
     }
 }
 
-/// Returns the window for a drag, or the whole image when a window is not worth it.
-///
-/// `areas` are the areas of the drag's regions, `None` for one that cannot be read. `size` is the shorter side of the working
-/// picture; `margin` working pixels are added to the swept area when no editable area is given.
-pub(super) fn choose(
-    drag: &DragFile,
-    areas: &[Option<SourceArea>],
-    editable: &SourceEditable,
-    image: Size,
-    size: usize,
-    margin: usize,
-) -> Window {
+/// Returns the window for a drag that needs this area, or the whole image when the area is not known or a window is not worth it. `size` is
+/// the shorter side of the working picture.
+pub(super) fn choose(needed: Option<Needed>, image: Size, size: usize) -> Window {
     let whole = Frame::new(image, size);
     if 1.0 / whole.scale().mean() < MAX_SHRINK {
         return whole.window;
     }
-    let Some(needed) = Needed::new(drag, areas, editable, margin) else {
+    let Some(needed) = needed else {
         return whole.window;
     };
     let mut frame = whole;
@@ -172,8 +174,8 @@ fn extent(shape: &SourceShape) -> Option<Extent> {
     shape.bounds().map(|(low, high)| Extent { low, high })
 }
 
-/// Returns the rectangle around everything that a drag sweeps, starting from `from`.
-fn swept(drag: &Drag, from: Extent) -> Extent {
+/// Returns the rectangle around everything that a drag sweeps when it is carried out to `amount`, starting from `from`.
+fn swept(drag: &Drag, amount: f64, from: Extent) -> Extent {
     match drag {
         // With an anchor, a point moves by a part of the way.
         Drag::Translation {
@@ -182,10 +184,12 @@ fn swept(drag: &Drag, from: Extent) -> Extent {
             ..
         }
         | Drag::Deformation { points, .. }
-        | Drag::Point { points } => shifted(*points, from),
-        Drag::Rotation { center, turn, .. } => turned(*center, *turn, from),
+        | Drag::Point { points } => shifted(*points, amount, from),
+        Drag::Rotation { center, turn, .. } => {
+            turned(*center, amount * turn.radians(*center), from)
+        }
         Drag::Translation { angle: Some(_), .. } | Drag::Scale { .. } | Drag::Affine { .. } => {
-            followed(motion(drag, |point| point), from)
+            followed(motion(drag, |point| point).carried_out(amount), from)
         }
     }
 }
@@ -200,17 +204,20 @@ fn followed(motion: Motion, from: Extent) -> Extent {
     places.fold(from, |extent, point| extent.around(Extent::of(point)))
 }
 
-fn shifted(PointPair { handle, target }: PointPair, from: Extent) -> Extent {
-    let moved =
-        |point: Point| Point::new(point.x + target.x - handle.x, point.y + target.y - handle.y);
+fn shifted(PointPair { handle, target }: PointPair, amount: f64, from: Extent) -> Extent {
+    let (dx, dy) = (
+        amount * (target.x - handle.x),
+        amount * (target.y - handle.y),
+    );
+    let moved = |point: Point| Point::new(point.x + dx, point.y + dy);
     from.around(Extent {
         low: moved(from.low),
         high: moved(from.high),
     })
 }
 
-fn turned(center: Point, turn: Turn, from: Extent) -> Extent {
-    let angle = turn.radians(center).clamp(-TAU, TAU);
+fn turned(center: Point, angle: f64, from: Extent) -> Extent {
+    let angle = angle.clamp(-TAU, TAU);
     let steps = (angle.abs() / TURN_STEP).ceil().max(1.0) as usize;
     let corners = from.corners();
     let turned = (1..=steps).flat_map(|step| {

@@ -5,7 +5,7 @@
 //! that cannot change (veiled). A point has a thin circle around it: the disc that is dragged with it. A legend is below the picture.
 //! Widths and text scale with the picture; a small picture is enlarged by a whole number, and a large one is shrunk to 4096 pixels.
 //!
-//! For results there are a [`triptych`] (expected, difference, actual) and a [`contact_sheet`] of many edits.
+//! For results there are a [`triptych`] (expected, difference, actual), a [`row`] of several results of one drag, and a [`contact_sheet`] of many edits.
 
 mod arrow;
 mod board;
@@ -17,6 +17,7 @@ mod labels;
 mod legend;
 mod line;
 mod pen;
+mod row;
 mod sheet;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ use pen::{Line, Pen, WHITE};
 use sheet::Sheet;
 
 pub(crate) use contact::{Exhibit, MOST_EXHIBITS, contact_sheet};
+pub(crate) use row::{row, row_size};
 pub(crate) use triptych::triptych;
 
 /// Longest side of a preview, and width of a strip's three pictures together.

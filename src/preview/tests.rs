@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::plan::{Draft, Settings};
+use crate::plan::{Amount, Draft, Settings};
 
 fn draft(text: &str, size: Size) -> (DragFile, Draft) {
     let drag = DragFile::parse(text.as_bytes()).expect("a valid file");
@@ -11,6 +11,7 @@ fn draft(text: &str, size: Size) -> (DragFile, Draft) {
         size,
         &Settings::default(),
         256,
+        Amount::WHOLE,
     );
     (drag, draft)
 }

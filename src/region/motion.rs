@@ -2,6 +2,7 @@
 
 use std::f64::consts::TAU;
 
+use super::pose::Pose;
 use crate::geometry::{Linear, Point, PointPair};
 
 /// The whole motion of a region, from progress 0 to 1, in working coordinates.
@@ -48,36 +49,6 @@ pub enum Motion {
     },
 }
 
-/// A motion at some progress: a map and its inverse.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Pose {
-    Shift {
-        dx: f64,
-        dy: f64,
-    },
-    Turn {
-        center: Point,
-        cos: f64,
-        sin: f64,
-    },
-    /// The pivot moves, and the vector from it to a point changes. Both are kept as displacements, so that progress 0 is exact.
-    Affine {
-        pivot: PointPair,
-        change: Linear,
-        back: Linear,
-    },
-    Anchored {
-        anchor: Point,
-        /// Its scalar product with the vector from the anchor to a point is the point's share of the displacement, before it is limited
-        /// to 0..1.
-        axis: (f64, f64),
-        /// The displacement of the handle.
-        offset: (f64, f64),
-        /// Factor of lengths along the axis between anchor and handle.
-        growth: f64,
-    },
-}
-
 impl Motion {
     /// Returns the shift that moves the handle to the target.
     pub fn shift(points: PointPair) -> Self {
@@ -110,6 +81,68 @@ impl Motion {
             },
             angle,
             stretch,
+        }
+    }
+
+    /// Returns the motion whose progress 1 is this one's progress `amount`, which may lie beyond 1.
+    ///
+    /// A stretch by less than 1 folds or collapses the region at some amount above 1 ([`Motion::factors`]).
+    #[must_use]
+    pub fn carried_out(self, amount: f64) -> Self {
+        if amount == 1.0 {
+            return self;
+        }
+        let moved = |PointPair { handle, target }: PointPair| PointPair {
+            handle,
+            target: Point::new(
+                handle.x + amount * (target.x - handle.x),
+                handle.y + amount * (target.y - handle.y),
+            ),
+        };
+        match self {
+            Self::Shift { dx, dy } => Self::Shift {
+                dx: amount * dx,
+                dy: amount * dy,
+            },
+            Self::Turn { center, angle } => Self::Turn {
+                center,
+                angle: amount * angle,
+            },
+            Self::Scale { center, factor } => Self::Scale {
+                center,
+                factor: factor.powf(amount),
+            },
+            Self::Affine {
+                pivot,
+                angle,
+                stretch,
+            } => Self::Affine {
+                pivot: moved(pivot),
+                angle: amount * angle,
+                stretch: stretch.share(amount),
+            },
+            Self::Anchored { anchor, points } => Self::Anchored {
+                anchor,
+                points: moved(points),
+            },
+        }
+    }
+
+    /// Returns the smallest and the largest factor by which the whole motion stretches a vector; 0 or less when it collapses or folds the region.
+    pub fn factors(self) -> (f64, f64) {
+        match self {
+            Self::Shift { .. } | Self::Turn { .. } => (1.0, 1.0),
+            Self::Scale { factor, .. } => (factor, factor),
+            Self::Affine { stretch, .. } => stretch.eigenvalues(),
+            Self::Anchored {
+                anchor,
+                points: PointPair { handle, target },
+            } => {
+                let (x, y) = (handle.x - anchor.x, handle.y - anchor.y);
+                let along = x * (target.x - anchor.x) + y * (target.y - anchor.y);
+                let growth = along / (x * x + y * y);
+                (growth.min(1.0), growth.max(1.0))
+            }
         }
     }
 
@@ -238,103 +271,6 @@ impl Motion {
     }
 }
 
-impl Pose {
-    fn affine(pivot: PointPair, map: Linear) -> Self {
-        Self::Affine {
-            pivot,
-            change: map.change(),
-            back: map.inverse().change(),
-        }
-    }
-
-    /// Returns where the content of `point` moves.
-    pub(super) fn forward(self, point: Point) -> Point {
-        match self {
-            Self::Shift { dx, dy } => Point::new(point.x + dx, point.y + dy),
-            Self::Turn { center, cos, sin } => turned(point, center, cos, sin),
-            Self::Affine {
-                pivot: PointPair { handle, target },
-                change,
-                ..
-            } => {
-                let (dx, dy) = change.of(point.x - handle.x, point.y - handle.y);
-                Point::new(
-                    point.x + (target.x - handle.x) + dx,
-                    point.y + (target.y - handle.y) + dy,
-                )
-            }
-            Self::Anchored {
-                anchor,
-                axis,
-                offset,
-                ..
-            } => {
-                let share = along(point, anchor, axis).clamp(0.0, 1.0);
-                Point::new(point.x + share * offset.0, point.y + share * offset.1)
-            }
-        }
-    }
-
-    /// Returns where the content at `point` came from.
-    pub(super) fn back(self, point: Point) -> Point {
-        match self {
-            Self::Shift { dx, dy } => Point::new(point.x - dx, point.y - dy),
-            Self::Turn { center, cos, sin } => turned(point, center, cos, -sin),
-            Self::Affine {
-                pivot: PointPair { handle, target },
-                back,
-                ..
-            } => {
-                let (dx, dy) = back.of(point.x - target.x, point.y - target.y);
-                Point::new(
-                    point.x - (target.x - handle.x) + dx,
-                    point.y - (target.y - handle.y) + dy,
-                )
-            }
-            Self::Anchored {
-                anchor,
-                axis,
-                offset,
-                growth,
-            } => {
-                // Between anchor and handle, a point's share grew by this factor; beyond the handle it exceeds the factor.
-                let share = (along(point, anchor, axis) / growth).clamp(0.0, 1.0);
-                Point::new(point.x - share * offset.0, point.y - share * offset.1)
-            }
-        }
-    }
-
-    /// Returns points whose bounding box contains every point to which a rectangle with these corners moves.
-    pub(super) fn hull(self, corners: [Point; 4]) -> impl Iterator<Item = Point> {
-        let (moved, stays) = match self {
-            Self::Shift { .. } | Self::Turn { .. } | Self::Affine { .. } => {
-                (corners.map(|corner| self.forward(corner)), None)
-            }
-            // A point moves by a share of the offset.
-            Self::Anchored {
-                offset: (dx, dy), ..
-            } => {
-                let moved = corners.map(|corner| Point::new(corner.x + dx, corner.y + dy));
-                (moved, Some(corners))
-            }
-        };
-        moved.into_iter().chain(stays.into_iter().flatten())
-    }
-}
-
-fn along(point: Point, anchor: Point, axis: (f64, f64)) -> f64 {
-    (point.x - anchor.x) * axis.0 + (point.y - anchor.y) * axis.1
-}
-
 fn centroid([a, b, c]: [Point; 3]) -> Point {
     Point::new((a.x + b.x + c.x) / 3.0, (a.y + b.y + c.y) / 3.0)
-}
-
-/// Turns a point counter-clockwise on a screen whose y points down.
-fn turned(point: Point, center: Point, cos: f64, sin: f64) -> Point {
-    let (dx, dy) = (point.x - center.x, point.y - center.y);
-    Point::new(
-        center.x + cos * dx + sin * dy,
-        center.y - sin * dx + cos * dy,
-    )
 }

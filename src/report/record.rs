@@ -29,7 +29,7 @@ pub enum Status {
 }
 
 /// What is known of one edit.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Record {
     /// Version of this format.
     pub v: u8,
@@ -76,6 +76,9 @@ pub struct Record {
     /// The model's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// How far the drag was carried out, in a series of amounts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amount: Option<f64>,
     /// How far each region moved.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub regions: Vec<RegionMotion>,
@@ -158,6 +161,7 @@ impl Record {
             device: None,
             dtype: None,
             model: None,
+            amount: None,
             regions: Vec::new(),
             loss: None,
             steps: None,
@@ -186,6 +190,9 @@ impl Record {
         self.device = Some(device.to_owned());
         self.dtype = Some(dtype.to_owned());
         self.model = Some(model.to_owned());
+        if !plan.amount.is_whole() {
+            self.amount = Some(plan.amount.value());
+        }
         self.regions = plan
             .regions
             .iter()

@@ -40,7 +40,7 @@ pub fn carry(edit: &[f32], seen: &[f32], warped: &Warped, frame: &Frame, share: 
 }
 
 /// Returns the agreement of two working pictures at each pixel, 0 to 1, in all three channels.
-pub(super) fn agreement(edit: &[f32], seen: &[f32], size: Size) -> Raster {
+pub(crate) fn agreement(edit: &[f32], seen: &[f32], size: Size) -> Raster {
     let differences = edit
         .chunks_exact(3)
         .zip(seen.chunks_exact(3))

@@ -69,7 +69,11 @@ impl<'a> Layer<'a> {
 
     /// Returns whether the object leaves the pixel with this centre, or a part of it, to the background. A deformation leaves nothing.
     pub(super) fn vacates(&self, centre: Point) -> bool {
-        self.region.kind.vacates() && self.opacity(centre) > 0.0
+        self.region.kind.vacates() && {
+            let here = |offset: Point| Point::new(centre.x - offset.x, centre.y - offset.y);
+            let paint = self.with_shadow(self.source(centre), here);
+            paint.opacity > 0.0
+        }
     }
 
     /// Returns the mean paint of the pixel with this centre after the drag.
@@ -121,7 +125,10 @@ impl<'a> Layer<'a> {
     /// Returns the paint at a point after the drag. The gap behind a deformation is as opaque as the region was there at most, and has the colour of
     /// the region's trailing edge, so that a bar that is pulled longer keeps its cross-section.
     fn at(&self, point: Point) -> Paint {
-        let here = self.source(self.region.source_of(1.0, point));
+        let here = self.with_shadow(self.source(self.region.source_of(1.0, point)), |offset| {
+            self.region
+                .source_of(1.0, Point::new(point.x - offset.x, point.y - offset.y))
+        });
         if self.region.kind.vacates() || here.opacity >= 1.0 {
             return here;
         }
@@ -169,6 +176,35 @@ impl<'a> Layer<'a> {
         }
     }
 
+    /// Returns a paint of the object over that of its shadow. `source` returns where the object's point was before the drag whose shadow falls
+    /// here, given the shadow's offset.
+    fn with_shadow(&self, paint: Paint, source: impl FnOnce(Point) -> Point) -> Paint {
+        let Some(cast) = &self.object.cast else {
+            return paint;
+        };
+        if paint.opacity >= 1.0 {
+            return paint;
+        }
+        let caster = source(cast.offset);
+        let at = Point::new(
+            caster.x + cast.offset.x - self.corner.x,
+            caster.y + cast.offset.y - self.corner.y,
+        );
+        let shade = share(&cast.opacity, cast.colour.size(), at);
+        let opacity = paint.opacity + (1.0 - paint.opacity) * shade;
+        if shade == 0.0 || opacity == 0.0 {
+            return paint;
+        }
+        Paint {
+            colour: mixed(
+                cast.colour.bilinear(at),
+                paint.colour,
+                paint.opacity / opacity,
+            ),
+            opacity,
+        }
+    }
+
     /// Returns the object's colour at a point before the drag.
     fn colour(&self, point: Point) -> [f32; 3] {
         let point = Point::new(point.x - self.corner.x, point.y - self.corner.y);
@@ -178,23 +214,27 @@ impl<'a> Layer<'a> {
     /// Returns the opacity at a point before the drag, interpolated between pixel centres; 0 beyond the object's arrays.
     fn opacity(&self, point: Point) -> f32 {
         let point = Point::new(point.x - self.corner.x, point.y - self.corner.y);
-        let Size { width, height } = self.object.colour.size();
-        let (x, y) = (point.x - 0.5, point.y - 0.5);
-        let (left, top) = (x.floor(), y.floor());
-        let (right_share, bottom_share) = ((x - left) as f32, (y - top) as f32);
-        let at = |x: f64, y: f64| {
-            let inside = x >= 0.0 && y >= 0.0 && x < width as f64 && y < height as f64;
-            if inside {
-                self.object.opacity[y as usize * width + x as usize]
-            } else {
-                0.0
-            }
-        };
-        let line = |y: f64| {
-            let (near, far) = (at(left, y), at(left + 1.0, y));
-            near + right_share * (far - near)
-        };
-        let (near, far) = (line(top), line(top + 1.0));
-        near + bottom_share * (far - near)
+        share(&self.object.opacity, self.object.colour.size(), point)
     }
+}
+
+/// Returns the share at a point, interpolated between pixel centres; 0 beyond the array.
+fn share(shares: &[f32], Size { width, height }: Size, point: Point) -> f32 {
+    let (x, y) = (point.x - 0.5, point.y - 0.5);
+    let (left, top) = (x.floor(), y.floor());
+    let (right_share, bottom_share) = ((x - left) as f32, (y - top) as f32);
+    let at = |x: f64, y: f64| {
+        let inside = x >= 0.0 && y >= 0.0 && x < width as f64 && y < height as f64;
+        if inside {
+            shares[y as usize * width + x as usize]
+        } else {
+            0.0
+        }
+    };
+    let line = |y: f64| {
+        let (near, far) = (at(left, y), at(left + 1.0, y));
+        near + right_share * (far - near)
+    };
+    let (near, far) = (line(top), line(top + 1.0));
+    near + bottom_share * (far - near)
 }

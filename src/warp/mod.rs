@@ -25,6 +25,7 @@ use crate::settings::{FillChoice, ObjectChoice, SeamChoice, WarpSettings};
 
 use area::area;
 use crop::Crop;
+pub(crate) use detail::agreement;
 pub use detail::carry;
 use fill::{Fill, fill};
 use layer::Layer;

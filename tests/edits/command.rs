@@ -5,7 +5,7 @@ use image::{DynamicImage, GenericImageView, ImageBuffer, Rgba};
 use crate::bench::tiny::{SHORT, model};
 use crate::bench::{Bench, Ended};
 
-const TRANSLATION: &str = r#"{ "version": 1, "regions": [
+pub(crate) const TRANSLATION: &str = r#"{ "version": 1, "regions": [
     { "type": "translation", "region": { "ellipse": [40, 40, 14, 12] }, "handle": [40, 40], "target": [60, 45] } ] }"#;
 
 /// Writes a smooth picture with transparent parts to `in.png`.

@@ -6,6 +6,7 @@
     reason = "tests fail by panicking, and print measurements and why they are skipped"
 )]
 
+mod amounts;
 #[path = "../bench/mod.rs"]
 mod bench;
 mod benchmark;
@@ -15,6 +16,7 @@ mod command;
 #[cfg(unix)]
 mod crash;
 mod demo;
+mod diagnostics;
 mod faults;
 mod outputs;
 mod show;

@@ -12,7 +12,7 @@ use crate::region::RegionKind;
 /// Maximum angle in degrees, ten turns; a larger one is a mistake.
 pub(in super::super) const MAX_DEGREES: f64 = 3600.0;
 /// Minimum and maximum factor by which a region stretches in any direction.
-pub(in super::super) const FACTORS: [f64; 2] = [0.05, 20.0];
+pub(crate) const FACTORS: [f64; 2] = [0.05, 20.0];
 /// Minimum distance in pixels of a handle or target from a centre or an anchor; a closer point has no direction.
 const MIN_RADIUS: f64 = 0.5;
 

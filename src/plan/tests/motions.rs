@@ -199,6 +199,7 @@ fn a_draft_has_no_region_that_turns_on_its_way_to_a_point_far_outside() {
         SIZE,
         &Settings::default(),
         256,
+        Amount::WHOLE,
     );
     assert_eq!(faults[0].kind, ErrorKind::InstructionPointOutside);
     assert!(plan.regions.is_empty() && plan.still.is_empty());
@@ -209,8 +210,9 @@ proptest! {
     #[test]
     fn planning_any_motion_does_not_panic(
         numbers in prop::collection::vec(prop_oneof![-1e6..1e6_f64, -50.0..400.0_f64], 12), angle in -3600.0..3600.0_f64, factor in 0.05..20.0_f64,
-        width in 64..700_usize, height in 64..700_usize
+        width in 64..700_usize, height in 64..700_usize, amount in 0.0..4.0_f64
     ) {
+        let amount = Amount::series(&[amount]).expect("within bounds")[0];
         let n = |index: usize| numbers[index];
         let point = |index: usize| format!("[{}, {}]", n(index), n(index + 1));
         let points = format!("\"handle\": {}, \"target\": {}", point(0), point(2));
@@ -224,7 +226,7 @@ proptest! {
         ] {
             let file = format!("{{\"version\": 1, \"regions\": [{text}]}}");
             let Ok(drag) = DragFile::parse(file.as_bytes()) else { continue };
-            let Draft { plan, .. } = Plan::draft(&drag, Path::new(""), Size::new(width, height), &Settings::default(), 128);
+            let Draft { plan, .. } = Plan::draft(&drag, Path::new(""), Size::new(width, height), &Settings::default(), 128, amount);
             prop_assert!(plan.blend().expect("a part").iter().all(|weight| weight.is_finite()));
         }
     }

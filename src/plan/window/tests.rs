@@ -14,7 +14,8 @@ fn window(text: &str, image: Size, size: usize) -> Window {
     });
     let areas: Vec<_> = areas.collect();
     let editable = SourceEditable::read(&mut findings, folder, image);
-    choose(&drag, &areas, &editable, image, size, 24)
+    let needed = Needed::new(&drag, &areas, &editable, 24, Amount::WHOLE);
+    choose(needed, image, size)
 }
 
 fn drag(rest: &str, rect: [f64; 4], dx: f64) -> String {

@@ -183,6 +183,22 @@ fn motions_that_are_not_visible_are_still() {
     }
 }
 
+#[test]
+fn an_anchored_region_that_is_carried_out_too_far_folds() {
+    let motion = Motion::Anchored {
+        anchor: Point::new(10.0, 40.0),
+        points: PointPair {
+            handle: Point::new(50.0, 40.0),
+            target: Point::new(30.0, 45.0),
+        },
+    };
+    for (amount, least) in [(0.5, 0.75), (1.0, 0.5), (2.0, 0.0), (3.0, -0.5)] {
+        let (found, most) = motion.carried_out(amount).factors();
+        assert!((found - least).abs() < 1e-12, "{amount}: {found}");
+        assert_eq!(most, 1.0);
+    }
+}
+
 /// A library may build it; the drag file rejects it.
 #[test]
 fn an_affine_motion_of_handles_on_one_line_covers_nothing() {
@@ -234,6 +250,24 @@ proptest! {
         let motion = Motion::Anchored { anchor, points };
         prop_assert!(motion.forward(1.0, points.handle).distance(points.target) < 1e-9);
         prop_assert_eq!(motion.forward(0.7, anchor), anchor);
+    }
+
+    #[test]
+    fn a_motion_carried_out_ends_at_that_progress(motion in motion(), amount in 0.0..=4.0_f64, eta in 0.0..=1.0_f64, place in point()) {
+        let carried_out = motion.carried_out(amount);
+        for eta in [eta, 1.0] {
+            let (found, expected) = (carried_out.forward(eta, place), motion.forward(amount * eta, place));
+            let tolerance = 1e-9 * (1.0 + expected.distance(place));
+            prop_assert!(found.distance(expected) <= tolerance, "{motion:?} at {amount}: {found} and {expected}");
+        }
+        prop_assert_eq!(motion.carried_out(1.0), motion);
+        let (least, most) = carried_out.factors();
+        let near = Point::new(place.x + 1e-3, place.y - 2e-3);
+        let grown = carried_out.forward(1.0, place).distance(carried_out.forward(1.0, near)) / place.distance(near);
+        // An anchored region is sheared too, where the handle leaves the line to the anchor.
+        if least > 0.0 && !matches!(motion, Motion::Anchored { .. }) {
+            prop_assert!((least - 1e-6..=most + 1e-6).contains(&grown), "{motion:?} at {amount}: {grown}");
+        }
     }
 
     #[test]

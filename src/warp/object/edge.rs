@@ -2,6 +2,7 @@
 
 use super::super::fill::{Fill, fill};
 use super::{Pixel, mask};
+use crate::geometry::Size;
 use crate::mask::Mask;
 use crate::picture::Raster;
 
@@ -56,17 +57,25 @@ fn share(pixel: Pixel, ground: Pixel, own: Pixel) -> Option<f32> {
 
 /// Returns the mask as an opacity, its edge softened by a binomial filter of three by three pixels.
 pub(super) fn softened(mask: &Mask) -> Vec<f32> {
+    let values: Vec<f32> = (mask.data.iter())
+        .map(|inside| f32::from(u8::from(*inside)))
+        .collect();
+    filtered(mask.size(), &values)
+}
+
+/// Returns the values after a binomial filter of three by three pixels.
+pub(super) fn filtered(size: Size, values: &[f32]) -> Vec<f32> {
     let at = |row: isize, column: isize| {
-        let row = row.clamp(0, mask.height as isize - 1) as usize;
-        let column = column.clamp(0, mask.width as isize - 1) as usize;
-        f32::from(u8::from(mask.data[row * mask.width + column]))
+        let row = row.clamp(0, size.height as isize - 1) as usize;
+        let column = column.clamp(0, size.width as isize - 1) as usize;
+        values[row * size.width + column]
     };
     let value = |index: usize| {
-        let (row, column) = ((index / mask.width) as isize, (index % mask.width) as isize);
+        let (row, column) = ((index / size.width) as isize, (index % size.width) as isize);
         let line = |row: isize| {
             0.25 * at(row, column - 1) + 0.5 * at(row, column) + 0.25 * at(row, column + 1)
         };
         0.25 * line(row - 1) + 0.5 * line(row) + 0.25 * line(row + 1)
     };
-    (0..mask.data.len()).map(value).collect()
+    (0..values.len()).map(value).collect()
 }

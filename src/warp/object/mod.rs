@@ -4,15 +4,21 @@
 //! surroundings are the margin; the rest is the object. Its edge gets an opacity, and its colours there are freed from the background's
 //! share, so that it can be put in front of something else. Where no object stands out, the region is used as it is drawn.
 
+mod cast;
 mod edge;
+mod ground;
 mod likeness;
+mod shadow;
 mod shape;
 
 use super::crop::Crop;
 use crate::geometry::Size;
 use crate::mask::Mask;
 use crate::picture::Raster;
+pub(super) use cast::Cast;
+use cast::cast;
 use edge::{cut_out, softened};
+use shadow::shadow;
 use shape::shape;
 
 /// A region that is drawn too tight is grown by at most this share of its size, or this many pixels if that is more.
@@ -37,6 +43,8 @@ pub(crate) struct Object {
     pub colour: Raster,
     /// Whether an object stands out. Otherwise the opacity is that of the region as drawn.
     pub found: bool,
+    /// The shadow that goes with it.
+    pub cast: Option<Cast>,
 }
 
 /// Cuts out the object that the drawn region means. The picture and the mask have the same size.
@@ -45,6 +53,7 @@ pub(crate) fn object(picture: &Raster, drawn: &Mask) -> Object {
         opacity: softened(drawn),
         colour: picture.clone(),
         found: false,
+        cast: None,
     })
 }
 
@@ -58,10 +67,22 @@ pub(crate) fn drawn(picture: &Raster, drawn: &Mask) -> Object {
             .collect(),
         colour: picture.clone(),
         found: false,
+        cast: None,
     }
 }
 
+/// Finds the object, with the shadow that it casts.
 fn find(picture: &Raster, drawn: &Mask) -> Option<Object> {
+    let Some(shadow) = shadow(picture, drawn) else {
+        return find_in(picture, picture, drawn).map(|(object, _)| object);
+    };
+    let (mut object, shape) = find_in(picture, &shadow.lit, drawn)?;
+    object.cast = Some(cast(picture, &shadow, &shape));
+    Some(object)
+}
+
+/// Finds the object in `lit`, the picture without its shadow; returns it with its shape.
+fn find_in(picture: &Raster, lit: &Raster, drawn: &Mask) -> Option<(Object, Mask)> {
     let (from, to) = drawn.bounds()?;
     let side = (to.x - from.x).max(to.y - from.y);
     let growth = (GROWTH * side).max(LEAST_GROWTH).round();
@@ -72,7 +93,7 @@ fn find(picture: &Raster, drawn: &Mask) -> Option<Object> {
     let region = mask(size, crop.cut(&drawn.data));
     let factor = size.width.max(size.height).div_ceil(SHAPE_SIDE);
     let small = shape(
-        &reduced(&part, factor),
+        &reduced(&Raster::new(size, crop.cut(lit.pixels())), factor),
         &reduced_mask(&region, factor),
         (growth / factor as f64).round() as usize,
     )?;
@@ -82,12 +103,15 @@ fn find(picture: &Raster, drawn: &Mask) -> Option<Object> {
         opacity: vec![0.0; drawn.data.len()],
         colour: picture.clone(),
         found: true,
+        cast: None,
     };
+    let mut whole = Mask::filled(picture.size(), false);
     for (part, index) in crop.indices().enumerate() {
         object.opacity[index] = opacity[part];
         object.colour.pixels_mut()[index] = colour[part];
+        whole.data[index] = shape.data[part];
     }
-    Some(object)
+    Some((object, whole))
 }
 
 fn mask(Size { width, height }: Size, data: Vec<bool>) -> Mask {
@@ -96,6 +120,18 @@ fn mask(Size { width, height }: Size, data: Vec<bool>) -> Mask {
         height,
         data,
     }
+}
+
+/// Returns the mask of a function of two masks.
+fn combined(a: &Mask, b: &Mask, value: impl Fn(bool, bool) -> bool) -> Mask {
+    mask(
+        a.size(),
+        a.data
+            .iter()
+            .zip(&b.data)
+            .map(|(a, b)| value(*a, *b))
+            .collect(),
+    )
 }
 
 /// Returns the size after `factor` times `factor` pixels were joined.

@@ -2,7 +2,7 @@
 
 use super::super::component::{connected, neighbours, parts};
 use super::likeness::{Likeness, around, difference, likeness};
-use super::mask;
+use super::{combined, mask};
 use crate::mask::Mask;
 use crate::picture::Raster;
 
@@ -36,8 +36,6 @@ const LARGE: f64 = 0.7;
 /// A hole that shows the background covers at least this share of the object, and this many pixels.
 const HOLE: f64 = 0.01;
 const LEAST_HOLE: usize = 12;
-/// Share of a hole's pixels that look like the background behind it.
-const HOLE_LIKENESS: f64 = 0.85;
 /// Longest outline of an object, in outlines of a disc of the same area.
 const RAGGED: f64 = 4.5;
 /// Share of the outline across which the colour changes clearly.
@@ -175,17 +173,6 @@ fn inverted(mask: &Mask) -> Mask {
     super::mask(
         mask.size(),
         mask.data.iter().map(|inside| !inside).collect(),
-    )
-}
-
-fn combined(a: &Mask, b: &Mask, value: impl Fn(bool, bool) -> bool) -> Mask {
-    mask(
-        a.size(),
-        a.data
-            .iter()
-            .zip(&b.data)
-            .map(|(a, b)| value(*a, *b))
-            .collect(),
     )
 }
 

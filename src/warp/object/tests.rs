@@ -147,6 +147,80 @@ fn opacities_are_shares_and_absent_far_from_the_region() {
     }
 }
 
+/// Darkens a picture's background as a shadow of the disc around `centre` with a soft edge does.
+fn shaded(
+    background: impl Fn(Point) -> Pixel,
+    centre: Point,
+    radius: f64,
+) -> impl Fn(Point) -> Pixel {
+    move |point| {
+        let share = (0.5 - (point.distance(centre) - radius) / 8.0).clamp(0.0, 1.0);
+        background(point).map(|value| value * (1.0 - 0.35 * share as f32))
+    }
+}
+
+#[test]
+fn a_soft_shadow_goes_with_its_object_and_the_ground_below_it_stays() {
+    let offset = Point::new(9.0, -6.0);
+    let place = Point::new(CENTRE.x + offset.x, CENTRE.y + offset.y);
+    let (picture, truth) = scene(shaded(gradient, place, 16.0), RED, |point| {
+        point.distance(CENTRE) - 16.0
+    });
+    let found = object(&picture, &disc(19.0));
+    assert!(found.found);
+    assert!(error(&found, &truth) < 0.03, "{}", error(&found, &truth));
+    let cast = found.cast.expect("a shadow");
+    assert!(cast.offset.distance(offset) < 4.0, "{:?}", cast.offset);
+    for (index, point) in SIZE.centres().enumerate() {
+        if point.distance(CENTRE) < 19.0 {
+            continue;
+        }
+        let ground = gradient(point);
+        let shown = mixed(ground, cast.colour.pixels()[index], cast.opacity[index]);
+        assert!(
+            difference(shown, picture.pixels()[index]) < 0.02,
+            "{point:?}"
+        );
+        if point.distance(place) > 22.0 {
+            assert_eq!(cast.opacity[index], 0.0, "{point:?}");
+        }
+    }
+}
+
+#[test]
+fn patterns_and_hard_things_are_not_shadows() {
+    let striped = |point: Point| {
+        let wave = (3.0 * (point.x * 0.4).sin()).tanh() as f32;
+        gradient(point).map(|value| value * (0.9 + 0.1 * wave))
+    };
+    let dotted = |point: Point| {
+        let wave = (6.0 * ((point.x * 0.4).sin() * (point.y * 0.4).sin() - 0.4)).tanh() as f32;
+        gradient(point).map(|value| value * (0.9 - 0.1 * wave))
+    };
+    let dark_disc = |point: Point| {
+        let share = (0.5 - point.distance(Point::new(74.0, 46.0)) + 16.0).clamp(0.0, 1.0);
+        gradient(point).map(|value| value * (1.0 - 0.35 * share as f32))
+    };
+    let backgrounds: [&dyn Fn(Point) -> Pixel; 3] = [&striped, &dotted, &dark_disc];
+    for (number, background) in backgrounds.into_iter().enumerate() {
+        let (picture, _) = scene(background, RED, |point| point.distance(CENTRE) - 16.0);
+        let found = object(&picture, &disc(19.0));
+        assert!(found.cast.is_none(), "background {number}");
+    }
+}
+
+#[test]
+fn a_shadow_that_another_thing_shares_stays() {
+    let place = Point::new(CENTRE.x + 20.0, CENTRE.y);
+    let other = Point::new(CENTRE.x + 38.0, CENTRE.y);
+    let background = |point: Point| {
+        let share = (0.5 - point.distance(other) + 12.0).clamp(0.0, 1.0) as f32;
+        mixed(shaded(gradient, place, 16.0)(point), [0.1, 0.2, 0.6], share)
+    };
+    let (picture, _) = scene(background, RED, |point| point.distance(CENTRE) - 16.0);
+    assert!(object(&picture, &disc(19.0)).cast.is_none());
+}
+
 #[test]
 fn tiny_pictures_and_regions_do_not_fail() {
     for (width, height) in [(1, 1), (2, 1), (3, 5), (16, 9)] {

@@ -1,0 +1,329 @@
+//! `dragnext edit`: one picture, one drag file, one result, or several results with the drag carried out to several amounts.
+
+mod outputs;
+mod results;
+mod session;
+
+use std::path::{Path, PathBuf};
+
+use super::compute::ComputeArguments;
+use super::instruction::InstructionArguments;
+use super::planning::{InputArguments, Inputs};
+use super::setting_flags::SettingFlags;
+use crate::digest::sha256;
+use crate::edit::GivenLora;
+use crate::error::{Error, Result};
+use crate::interrupt::Interrupt;
+use crate::model::Model;
+use crate::model::lora::LoraFile;
+use crate::panics;
+use crate::plan::{Amount, Choice, Plan};
+use crate::preview;
+use crate::report::{self, Paths, Record, Status};
+use crate::warning::{Warning, WarningKind};
+
+use session::Session;
+
+/// Edits one picture.
+///
+/// Reads IMAGE (PNG, JPEG or WebP), does what the drag file says, and writes a PNG. Outside the area that may change,
+/// the result has the pixels of IMAGE, bit for bit.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLE)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    inputs: InputArguments,
+
+    /// Path of the result [default: that of the picture with `.edited.png`; `.amounts.png` with --amounts].
+    #[arg(long, short, value_name = "OUT")]
+    output: Option<PathBuf>,
+
+    /// Edit several times, with the drag carried out to each of these multiples of its motion, 0 to 4.
+    ///
+    /// 0 is the picture itself, 1 the whole drag, and 1.5 goes on beyond the target by half as much. The results are written side by side to OUT,
+    /// in 8 bits with captions; with a folder as OUT (one that exists, or a path that ends in `/`), each is written to its own file, such as
+    /// `cat.0.50.png`, with a report. They share the window and, where the drag file gives no other, the editable area, those of the largest
+    /// amount. The LoRA is trained once. --json prints one record for each amount.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = number, allow_negative_numbers = true, conflicts_with_all = ["strip", "diagnostics"])]
+    amounts: Vec<f64>,
+
+    /// Replace an existing output.
+    #[arg(long)]
+    overwrite: bool,
+
+    /// Write through a symbolic link. Without this, an output that is a link is refused.
+    #[arg(long)]
+    follow: bool,
+
+    #[command(flatten)]
+    compute: ComputeArguments,
+
+    /// Use this LoRA instead of training one on the picture.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["save_lora", "no_lora"])]
+    lora: Option<PathBuf>,
+
+    /// Write the LoRA that is trained on the picture to this file.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_lora")]
+    save_lora: Option<PathBuf>,
+
+    /// Train no LoRA, as `--lora-steps 0`. The starts `moved` and `paper` then keep less of the picture.
+    #[arg(long)]
+    no_lora: bool,
+
+    /// Do not use the cache: train and invert again, and store neither.
+    #[arg(long)]
+    no_cache: bool,
+
+    /// Take every pixel from the model instead of keeping the original ones outside the editable area.
+    #[arg(long)]
+    no_composite: bool,
+
+    /// Write no report of the edit into the PNG.
+    #[arg(long)]
+    no_metadata: bool,
+
+    /// Also write a picture of input, preview and result side by side.
+    #[arg(long, value_name = "FILE")]
+    strip: Option<PathBuf>,
+
+    /// Also write pictures of how the result came about into this folder, at the picture's size.
+    ///
+    /// `warped.png` is the warped picture, as `preview --warped` writes it.
+    ///
+    /// `vacated.png` has the share of each pixel that was filled in, from black for none to white for all.
+    ///
+    /// `agreement.png` shows how far the network's result agrees with what the VAE keeps of the warped picture. Where it is white, all of the
+    /// picture's own detail is carried along.
+    ///
+    /// `contribution.png` shows what the network contributed, the result less the warped picture: 128 for no difference, 4 levels for each level.
+    ///
+    /// A warning names the files that the edit does not have: `agreement.png` with --detail 0, all of them with another --start than `warped` besides.
+    #[arg(long, value_name = "DIR")]
+    diagnostics: Option<PathBuf>,
+
+    /// Print the record of the run to stdout, as one line of JSON.
+    #[arg(long)]
+    json: bool,
+
+    /// Show neither progress nor warnings.
+    #[arg(long, short)]
+    quiet: bool,
+
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+const EXAMPLE: &str = r#"Example: move what is in a rectangle 60 pixels to the right.
+
+  cat.json:
+    { "version": 1, "prompt": "a cat on a sofa",
+      "regions": [ { "type": "translation", "region": { "rect": [40, 80, 120, 160] },
+                     "handle": [80, 120], "target": [140, 120] } ] }
+
+  dragnext edit cat.png --drag cat.json          writes cat.edited.png
+  dragnext edit dog.png --like cat.edited.png    repeats the edit on another picture
+  dragnext edit cat.png --drag cat.json --amounts 0,0.5,1,1.5    writes cat.amounts.png
+
+`dragnext edit --help` also shows all settings. A setting is
+taken from its flag, else from the environment (DRAGNEXT_SEED for --seed),
+else from the drag file or the picture given by --like, else from the model's dragnext.json."#;
+
+/// What is known of a run while it goes on.
+struct Run {
+    /// One record, or one for each amount once the edits are planned.
+    records: Vec<Record>,
+    /// The files that were written.
+    written: Vec<PathBuf>,
+}
+
+/// Edits the picture and prints the records.
+pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
+    let output = arguments.output();
+    let InstructionArguments { drag, like } = arguments.inputs.instruction.clone();
+    let record = Record::new(Paths {
+        image: arguments.inputs.image.clone(),
+        drag,
+        like,
+        out: output.clone(),
+    });
+    let mut run = Run {
+        records: vec![record],
+        written: Vec::new(),
+    };
+    let ended = panics::catch(|| edit(arguments, &output, &mut run, interrupt));
+    let Run { records, written } = &mut run;
+    let is_done = |record: &Record| record.status == Status::Done;
+    let are_done = records.iter().all(is_done);
+    for record in &mut *records {
+        record.peak_bytes = record.peak_bytes.or_else(report::peak_bytes);
+        match &ended {
+            // After the last result, what failed belongs to all of them.
+            Err(error) if are_done || !is_done(record) => record.fail(error),
+            Err(_) | Ok(()) => {}
+        }
+    }
+    if !arguments.quiet {
+        report::print_warnings(&warnings(records));
+        for path in written {
+            report::print_written(path);
+        }
+    }
+    let printed = if arguments.json {
+        records.iter().try_for_each(report::print_json)
+    } else {
+        Ok(())
+    };
+    ended.and(printed)
+}
+
+/// Returns the warnings of all records: once what several have in common.
+fn warnings(records: &[Record]) -> Vec<Warning> {
+    let mut warnings: Vec<Warning> = Vec::new();
+    for warning in records.iter().flat_map(|record| &record.warnings) {
+        if !warnings.contains(warning) {
+            warnings.push(warning.clone());
+        }
+    }
+    warnings
+}
+
+/// Edits the picture once, or once for each amount, and writes the results.
+fn edit(arguments: &Arguments, output: &Path, run: &mut Run, interrupt: &Interrupt) -> Result<()> {
+    let amounts = arguments.amounts()?;
+    let compute = arguments.compute.choose()?;
+    let inputs = arguments.inputs.read()?;
+    run.records[0]
+        .warnings
+        .extend(inputs.warnings.iter().cloned());
+    // Faults of the edit are reported before gigabytes are fetched for it.
+    if inputs.model.open_present()?.is_none() {
+        arguments.plans(&inputs, &amounts, None)?;
+        arguments.outputs(output, &amounts, &inputs, None)?;
+    }
+    let model = inputs.model.open(arguments.quiet, interrupt)?;
+    let plans = arguments.plans(&inputs, &amounts, Some(&model))?;
+    let outputs = arguments.outputs(output, &amounts, &inputs, Some(&model))?;
+    run.records = outputs.records(&run.records[0], &amounts);
+
+    let Run { records, written } = run;
+    let mut session = Session::new(arguments, compute, model);
+    let (mut panels, mut trained) = (Vec::new(), None);
+    for ((plan, record), path) in plans.into_iter().zip(&mut *records).zip(&outputs.each) {
+        let caption = caption(&plan.amount);
+        let mut result = session.edit(&inputs, plan, record, interrupt)?;
+        trained = trained.or_else(|| result.outcome.as_mut()?.lora.take());
+        if outputs.row.is_some() {
+            panels.push((caption, result.picture));
+            continue;
+        }
+        let note = (!arguments.no_metadata).then_some(result.note.as_str());
+        // The picture is written first, so that a later failure does not lose it.
+        record.done(arguments.write(path, &result.picture, note, interrupt)?);
+        written.push(path.clone());
+        for path in arguments.write_drawings(&outputs, &result, record)? {
+            written.push(path);
+        }
+    }
+    if let Some(path) = outputs.row {
+        let sha256 = arguments.write(&path, &preview::row(&panels), None, interrupt)?;
+        for record in &mut *records {
+            record.done(sha256.clone());
+        }
+        written.push(path);
+    }
+    if let Some(path) = outputs.lora {
+        if let Some(trained) = trained {
+            arguments.save_lora(&path, &trained, session.model_name())?;
+            written.push(path);
+        } else {
+            for record in records {
+                let message = "no LoRA was trained, so `--save-lora` wrote no file".to_owned();
+                record.warnings.push(Warning {
+                    kind: WarningKind::LoraNotTrained,
+                    message,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns what is written below a result in a row.
+fn caption(amount: &Amount) -> String {
+    format!("amount {amount}")
+}
+
+/// Reads an amount. Bounds are checked for all of them together.
+fn number(text: &str) -> std::result::Result<f64, std::num::ParseFloatError> {
+    text.trim().parse()
+}
+
+impl Arguments {
+    fn output(&self) -> PathBuf {
+        let extension = if self.amounts.is_empty() {
+            "edited.png"
+        } else {
+            "amounts.png"
+        };
+        self.output
+            .clone()
+            .unwrap_or_else(|| self.inputs.image.with_extension(extension))
+    }
+
+    /// Returns the amounts that are given; empty without `--amounts`.
+    fn amounts(&self) -> Result<Vec<Amount>> {
+        if self.amounts.is_empty() {
+            return Ok(Vec::new());
+        }
+        Amount::series(&self.amounts)
+    }
+
+    fn choice(&self) -> Choice {
+        let mut choice = self.settings.choice.clone();
+        if self.no_lora {
+            choice.values.set("lora_steps", 0);
+        }
+        if self.no_composite {
+            // Without the original, the model has to see every pixel.
+            choice.values.set_default("window", "full");
+        }
+        choice
+    }
+
+    /// Plans one edit, or one for each amount. `model` may not be on this machine yet.
+    fn plans(
+        &self,
+        inputs: &Inputs,
+        amounts: &[Amount],
+        model: Option<&Model>,
+    ) -> Result<Vec<Plan>> {
+        let choice = self.choice();
+        if amounts.is_empty() {
+            return Ok(vec![inputs.plan(&choice, model, None)?]);
+        }
+        let plans = amounts
+            .iter()
+            .map(|amount| inputs.plan(&choice, model, Some(*amount)));
+        plans.collect()
+    }
+
+    /// Opens the LoRA file to use instead of training.
+    fn lora(&self) -> Result<Option<GivenLora>> {
+        let Some(path) = &self.lora else {
+            return Ok(None);
+        };
+        let file = LoraFile::open(path)?;
+        let bytes = std::fs::read(path).map_err(|source| Error::File {
+            path: path.clone(),
+            source,
+        })?;
+        Ok(Some(GivenLora {
+            file,
+            sha256: sha256(&bytes),
+        }))
+    }
+}

@@ -1,0 +1,143 @@
+//! The files that `dragnext edit` writes, checked before any work is done for them.
+
+use std::path::{Path, PathBuf};
+
+use super::Arguments;
+use crate::cli::planning::Inputs;
+use crate::edit::DIAGNOSTICS;
+use crate::error::{Error, ErrorKind, Result};
+use crate::files;
+use crate::geometry::Size;
+use crate::model::Model;
+use crate::picture::{MAX_PIXELS, MAX_SIDE};
+use crate::plan::Amount;
+use crate::preview;
+use crate::report::Record;
+
+/// The paths that an edit writes to, with `--follow` after following links.
+pub(super) struct Outputs {
+    /// Where each result belongs: to a file of its own, or to the row.
+    pub(super) each: Vec<PathBuf>,
+    /// The picture with all results side by side.
+    pub(super) row: Option<PathBuf>,
+    pub(super) strip: Option<PathBuf>,
+    pub(super) lora: Option<PathBuf>,
+    /// The pictures of [`DIAGNOSTICS`], each with its name.
+    pub(super) diagnostics: Vec<(&'static str, PathBuf)>,
+}
+
+impl Outputs {
+    /// Returns the record of each result, with what `begun` has.
+    pub(super) fn records(&self, begun: &Record, amounts: &[Amount]) -> Vec<Record> {
+        if amounts.is_empty() {
+            return vec![begun.clone()];
+        }
+        let records = amounts.iter().zip(&self.each).map(|(amount, path)| {
+            let mut record = begun.clone();
+            record.amount = Some(amount.value());
+            record.paths.out.clone_from(path);
+            record
+        });
+        records.collect()
+    }
+
+    fn paths(&self) -> Vec<&PathBuf> {
+        let results = match &self.row {
+            Some(row) => std::slice::from_ref(row),
+            None => &self.each,
+        };
+        let diagnostics = self.diagnostics.iter().map(|(_, path)| path);
+        results
+            .iter()
+            .chain(&self.strip)
+            .chain(diagnostics)
+            .chain(&self.lora)
+            .collect()
+    }
+}
+
+impl Arguments {
+    /// Returns the outputs.
+    ///
+    /// # Errors
+    /// [`Error::Output`] for an output that is an input, another output, or cannot be written; [`Error::Image`] when the results are too large
+    /// to be written side by side.
+    pub(super) fn outputs(
+        &self,
+        output: &Path,
+        amounts: &[Amount],
+        inputs: &Inputs,
+        model: Option<&Model>,
+    ) -> Result<Outputs> {
+        let mut files = inputs.files(model);
+        files.extend(self.lora.clone());
+        let target = |path: &Path| {
+            if self.follow {
+                files::follow(path)
+            } else {
+                Ok(path.to_path_buf())
+            }
+        };
+        let is_folder = output.is_dir() || is_marked_as_folder(output);
+        let (each, row) = if amounts.is_empty() {
+            (vec![target(output)?], None)
+        } else if is_folder {
+            let name = |amount| target(&output.join(self.file_name(amount)));
+            (amounts.iter().map(name).collect::<Result<_>>()?, None)
+        } else {
+            check_row(output, amounts, inputs.original.picture.size())?;
+            (
+                vec![output.to_path_buf(); amounts.len()],
+                Some(target(output)?),
+            )
+        };
+        let diagnostics = self.diagnostics.iter().flat_map(|folder| {
+            DIAGNOSTICS.map(|name| target(&folder.join(name)).map(|path| (name, path)))
+        });
+        let outputs = Outputs {
+            each,
+            row,
+            strip: self.strip.as_deref().map(target).transpose()?,
+            lora: self.save_lora.as_deref().map(target).transpose()?,
+            diagnostics: diagnostics.collect::<Result<_>>()?,
+        };
+        let all = outputs.paths();
+        for (index, output) in all.iter().enumerate() {
+            if outputs.lora.as_ref() != Some(output) {
+                files::check_png_name(output)?;
+            }
+            files::check_output(&files, output, self.overwrite)?;
+            for other in &all[..index] {
+                files::check_distinct(other, output)?;
+            }
+        }
+        Ok(outputs)
+    }
+
+    /// Returns the name of a result in a folder, such as `cat.0.50.png`.
+    fn file_name(&self, amount: &Amount) -> PathBuf {
+        let mut name = self.inputs.image.file_stem().unwrap_or_default().to_owned();
+        name.push(format!(".{amount}.png"));
+        name.into()
+    }
+}
+
+fn is_marked_as_folder(path: &Path) -> bool {
+    path.to_string_lossy().ends_with(std::path::is_separator)
+}
+
+/// Checks that the row is no larger than the pictures that programs read.
+fn check_row(output: &Path, amounts: &[Amount], picture: Size) -> Result<()> {
+    let captions: Vec<String> = amounts.iter().map(super::caption).collect();
+    let size = preview::row_size(captions.iter().map(String::as_str), picture);
+    let (side, area) = (size.width.max(size.height), size.area());
+    if side <= MAX_SIDE as usize && area as u64 <= MAX_PIXELS {
+        return Ok(());
+    }
+    Err(Error::Image {
+        path: output.to_path_buf(),
+        kind: ErrorKind::ImageTooLarge,
+        reason: format!("the results side by side would be {size} pixels"),
+        hint: "give a folder with -o, so that each result has a file of its own".into(),
+    })
+}
