@@ -67,10 +67,13 @@ impl<'a> Layer<'a> {
         }
     }
 
-    /// Returns the object's opacity before the drag at the pixel with this centre.
-    pub(super) fn opacity_before(&self, centre: Point) -> f32 {
-        let here = |offset: Point| Point::new(centre.x - offset.x, centre.y - offset.y);
-        self.with_shadow(self.source(centre), here).opacity
+    /// Returns whether the object leaves the pixel with this centre, or a part of it, to the background. A deformation leaves nothing.
+    pub(super) fn vacates(&self, centre: Point) -> bool {
+        self.region.kind.vacates() && {
+            let here = |offset: Point| Point::new(centre.x - offset.x, centre.y - offset.y);
+            let paint = self.with_shadow(self.source(centre), here);
+            paint.opacity > 0.0
+        }
     }
 
     /// Returns the mean paint of the pixel with this centre after the drag.
@@ -119,8 +122,8 @@ impl<'a> Layer<'a> {
         }
     }
 
-    /// Returns the paint at a point after the drag. Behind a deformation that is the colour of the region's trailing edge, so that a bar
-    /// that is pulled longer keeps its cross-section.
+    /// Returns the paint at a point after the drag. The gap behind a deformation is as opaque as the region was there at most, and has the colour of
+    /// the region's trailing edge, so that a bar that is pulled longer keeps its cross-section.
     fn at(&self, point: Point) -> Paint {
         let here = self.with_shadow(self.source(self.region.source_of(1.0, point)), |offset| {
             self.region
@@ -129,33 +132,36 @@ impl<'a> Layer<'a> {
         if self.region.kind.vacates() || here.opacity >= 1.0 {
             return here;
         }
-        match self.trailing_edge(point) {
-            Some(source) => Paint {
-                colour: here.over(self.colour(source)),
-                opacity: 1.0,
-            },
-            None => here,
+        let (opacity, edge) = self.swept(point);
+        if opacity <= here.opacity {
+            return here;
+        }
+        Paint {
+            colour: here.over(self.colour(edge)),
+            opacity,
         }
     }
 
-    /// Returns the source of a point at the last progress at which the region covers it; `None` when it never does, or at the end.
-    fn trailing_edge(&self, point: Point) -> Option<Point> {
-        let covers = |eta: f64| self.region.covers(eta, point);
+    /// Returns the largest opacity that the region has at a point during the drag, and the source of the point at the last progress at which it
+    /// has half of that.
+    fn swept(&self, point: Point) -> (f32, Point) {
+        let opacity = |eta: f64| self.opacity(self.region.source_of(eta, point));
         let progress = |step: usize| step as f64 / STEPS as f64;
-        let last = (0..=STEPS).rev().find(|step| covers(progress(*step)))?;
-        if last == STEPS {
-            return None;
-        }
-        let (mut covered, mut beyond) = (progress(last), progress(last + 1));
+        let opacities: Vec<f32> = (0..=STEPS).map(|step| opacity(progress(step))).collect();
+        let largest = opacities.iter().copied().fold(0.0, f32::max);
+        let covers = |opacity: f32| opacity >= 0.5 * largest;
+        let last = opacities.iter().rposition(|opacity| covers(*opacity));
+        let last = last.unwrap_or(STEPS);
+        let (mut covered, mut beyond) = (progress(last), progress((last + 1).min(STEPS)));
         for _ in 0..HALVINGS {
             let middle = 0.5 * (covered + beyond);
-            if covers(middle) {
+            if covers(opacity(middle)) {
                 covered = middle;
             } else {
                 beyond = middle;
             }
         }
-        Some(self.region.source_of(covered, point))
+        (largest, self.region.source_of(covered, point))
     }
 
     /// Returns the object's paint at a point before the drag.

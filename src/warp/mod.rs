@@ -79,7 +79,7 @@ impl Warped {
             height: area.size.height,
             data: (0..area.size.area())
                 .into_par_iter()
-                .map(|index| is_moved(&layers, centre(index)))
+                .map(|index| is_vacated(&layers, centre(index)))
                 .collect(),
         };
         let how = match plan.settings.warp.fill {
@@ -198,9 +198,7 @@ fn layer<'a>(
     Some(Layer::new(region, object, mask, corner))
 }
 
-/// Returns whether any layer has content at a pixel before the drag.
-fn is_moved(layers: &[Layer], centre: Point) -> bool {
-    layers
-        .iter()
-        .any(|layer| layer.opacity_before(centre) > 0.0)
+/// Returns whether any object leaves a pixel, or a part of it, to the background.
+fn is_vacated(layers: &[Layer], centre: Point) -> bool {
+    layers.iter().any(|layer| layer.vacates(centre))
 }

@@ -14,4 +14,5 @@ mod faults;
 mod network;
 mod operations;
 mod sampling;
+mod unedited;
 mod whole_edit;

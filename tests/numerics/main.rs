@@ -16,3 +16,5 @@ mod parity;
 mod prompt;
 mod reference;
 mod shared_unet;
+mod unedited;
+mod warped_edit;

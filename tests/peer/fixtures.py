@@ -283,46 +283,95 @@ def schedule():
 
 # ---------------------------------------------------------------- one short edit
 
-EDIT = {"strength": 0.08, "timesteps": 1, "iterations": 2, "lora_steps": 2, "lora_rank": RANK, "seed": 3}
+EDIT = {"start": "moved", "strength": 0.08, "timesteps": 1, "iterations": 2, "lora_steps": 2, "lora_rank": RANK, "seed": 3}
 REGIONS = [{"id": "moved", "type": "translation", "region": {"mask": "moved.png"}, "handle": [27.31, 31.83], "target": [44.66, 37.14]},
            {"id": "turned", "type": "rotation", "region": {"mask": "turned.png"}, "handle": [58.27, 70.13], "target": [52.41, 76.29], "center": [45.37, 66.21]}]
 
 
-def write_edit(folder, model):
-    from torch_edit import Model, edit_file
-    folder.mkdir(parents=True)
+WARPED = {"strength": 0.08, "timesteps": 1, "iterations": 2, "lora_steps": 1, "lora_rank": 1, "seed": 3, "object": "drawn", "seams": "hard", "fill": "smooth"}
+PULLED = {"id": "pulled", "type": "deformation", "region": {"mask": "pulled.png"}, "handle": [62.37, 25.18], "target": [66.82, 18.74]}
+MOTIONS = [{"id": "shrunk", "type": "scale", "center": [16.3, 14.8], "factor": 0.43},
+           {"id": "carried", "type": "translation", "handle": [47.3, 14.1], "target": [60.6, 25.2], "angle": 35.5},
+           {"id": "sheared", "type": "affine", "handles": [[12.2, 50.1], [30.4, 47.3], [22.7, 61.8]], "targets": [[15.1, 53.6], [38.2, 44.9], [29.3, 63.4]]},
+           {"id": "stretched", "type": "deformation", "handle": [49.2, 61.3], "target": [52.8, 49.7], "anchor": [57.6, 84.1]},
+           {"id": "grown", "type": "scale", "center": [20.4, 79.2], "handle": [14.1, 84.4], "target": [9.6, 88.1]}]
+
+
+def write_picture(path):
+    """Writes the picture that is edited: smooth waves in each channel."""
     y, x = np.mgrid[0:H, 0:W]
     rng, im = np.random.default_rng(5), np.zeros((H, W, 3))
-    for k in range(14):                                           # a smooth picture: waves in each channel
+    for k in range(14):
         fx, fy, phase = rng.uniform(-3.5, 3.5), rng.uniform(-3.5, 3.5), rng.uniform(0, 2 * math.pi, 3)
         im += rng.uniform(.3, 1, 3) * np.cos(2 * math.pi * (fx * x / W + fy * y / H)[..., None] + phase)
-    Image.fromarray((127.5 + 90 * im / np.abs(im).max()).round().clip(0, 255).astype(np.uint8)).save(folder / "input.png")
+    Image.fromarray((127.5 + 90 * im / np.abs(im).max()).round().clip(0, 255).astype(np.uint8)).save(path)
+
+
+def write_edit(folder, model, regions, settings):
+    """Writes a short edit: picture, masks, drag file, and the peer's result with all tensors in between."""
+    from torch_edit import Model, edit_file
+    folder.mkdir(parents=True)
+    write_picture(folder / "input.png")
+    y, x = np.mgrid[0:H, 0:W]
     masks = {"moved.png": ((x - 27) / 11) ** 2 + ((y - 31) / 14) ** 2 < 1, "turned.png": (np.abs(x - 49) < 15) & (np.abs(y - 67) < 8 + (x - 49) // 4),
+             "pulled.png": ((x - 62) / 8) ** 2 + ((y - 26) / 9) ** 2 < 1,
              "editable.png": (x >= 9) & (x < 75) & (y >= 11) & (y < 93) & (x + y > 28) & (x + y < 156)}
-    for name, mask in masks.items():
-        Image.fromarray((mask * 255).astype(np.uint8)).save(folder / name)
-    write_json(folder / "drag.json", {"version": 1, "prompt": "a cat on a sofa", "editable": {"mask": "editable.png"}, "regions": REGIONS, "settings": EDIT})
+    for name in ["editable.png", *(r["region"]["mask"] for r in regions)]:
+        Image.fromarray((masks[name] * 255).astype(np.uint8)).save(folder / name)
+    write_json(folder / "drag.json", {"version": 1, "prompt": "a cat on a sofa", "editable": {"mask": "editable.png"}, "regions": regions, "settings": settings})
     assert_stable_under_rounding(folder)
     m = Model(model, "cpu", F32)
     dump = {}
     edit_file(m, folder / "input.png", folder / "drag.json", folder / "output.png", {}, dump)
-    dump = {k.replace(".default.", "."): v.detach().clone().contiguous() for k, v in dump.items()}
+    return {k.replace(".default.", "."): v.detach().clone().contiguous() for k, v in dump.items()}
+
+
+def write_warped_edit(folder, model):
+    """Writes a short edit of every kind of start: of the warped picture with both pictures' features, and of moved noise on a kept trajectory."""
+    from torch_edit import Model, edit_file, write_picture as write_pixels
+    dump = write_edit(folder, model, [*REGIONS, PULLED], WARPED)
+    write_pixels(dump.pop("warped"), folder / "warped.png")
+    variants = {"original": {"features": "original"}, "moved": {"start": "moved", "trajectory": "kept", "vacated_noise": .6, "detail": .5}}
+    for name, settings in variants.items():                       # without LoRA; the noise of the vacated area is the same
+        other = {}
+        with tempfile.TemporaryDirectory() as t:
+            edit_file(Model(model, "cpu", F32), folder / "input.png", folder / "drag.json", pathlib.Path(t) / "out.png", {"lora_steps": 0, **settings}, other)
+        assert torch.equal(other["vacated_noise"], dump["vacated_noise"])
+        keep = ("prepared", "z_T", "z_end", "drag.loss.0.0", "drag.loss.0.1", *(("detailed",) if name == "moved" else ()))
+        dump.update({f"{name}.{k}": other[k].detach().clone().contiguous() for k in keep})
+    drop = ("lora.first_gradient.", "image", "first_loss", "first_latent")
+    dump = {k: v.float() if v.dtype in (torch.bool, torch.float64) else v for k, v in dump.items() if not k.startswith(drop)}
     save_file(dump, folder / "dump.safetensors")
-    return dump
+
+
+def write_motions(folder):
+    """Writes the warped picture of all kinds of motion that a short edit does not have."""
+    from torch_edit import warp_file
+    folder.mkdir(parents=True)
+    write_picture(folder / "input.png")
+    y, x = np.mgrid[0:H, 0:W]
+    masks = {"shrunk": ((x - 16) / 13) ** 2 + ((y - 15) / 12) ** 2 < 1, "carried": (np.abs(x - 47) < 8) & (np.abs(y - 14) < 8), "sheared": ((x - 22) / 14) ** 2 + ((y - 52) / 11) ** 2 < 1,
+             "stretched": (np.abs(x - 53 - (y - 72) // 3) < 6) & (np.abs(y - 72) < 13), "grown": ((x - 18) / 7) ** 2 + ((y - 82) / 8) ** 2 < 1}
+    for name, mask in masks.items():
+        Image.fromarray((mask * 255).astype(np.uint8)).save(folder / f"{name}.png")
+    regions = [{**r, "region": {"mask": f"{r['id']}.png"}} for r in MOTIONS]
+    write_json(folder / "drag.json", {"version": 1, "editable": "everything", "regions": regions, "settings": {"object": "drawn", "seams": "hard", "fill": "smooth"}})
+    new = warp_file(folder / "input.png", folder / "drag.json", folder / "warped.png", {})
+    save_file({"new": new.float()}, folder / "new.safetensors")
 
 
 def assert_stable_under_rounding(folder):
     """Asserts that a shift of the source points by a thousandth of a pixel changes neither the masks there nor the latent cells that are read."""
-    from torch_edit import cells, covered, read_drag, source_of
+    from regions import cells, covered, read_drag, source_of
     _, regions, _, _ = read_drag(folder / "drag.json", (W, H))
     for r in regions:
         for size in (1, 2, 8):
             gx, gy = (v.double() for v in cells(H, W, size, "cpu"))
             r64, d = {**r, "mask": r["mask"].double()}, 1e-3
-            inside = [covered(r64, 1.0, gx + dx, gy + dy, W, H) for dx in (-d, 0, d) for dy in (-d, 0, d)]
+            inside = [covered(r64, 1.0, gx + dx, gy + dy) for dx in (-d, 0, d) for dy in (-d, 0, d)]
             assert all(torch.equal(i, inside[0]) for i in inside), (r["id"], size)
             near = torch.stack([(v / 8 - (v / 8).round()).abs() for v in source_of(r, 1.0, gx, gy)]).amin(0)
-            assert size < 8 or near[inside[0]].min() > 1e-3, (r["id"], size, near[inside[0]].min())
+            assert size < 8 or not inside[0].any() or near[inside[0]].min() > 1e-3, (r["id"], size, near[inside[0]].min())
 
 
 def write_lora(root, model, dump, out):
@@ -365,7 +414,7 @@ def write_lora(root, model, dump, out):
 def write(root):
     from transformers import CLIPTextModel, CLIPTokenizer
     torch.set_num_threads(1); torch.use_deterministic_algorithms(True)
-    for name in ("tiny", "legacy", "linear", "edit"):
+    for name in ("tiny", "legacy", "linear", "edit", "warped_edit", "motions"):
         shutil.rmtree(root / name, ignore_errors=True)
     rng, tiny, legacy = np.random.default_rng(7), root / "tiny", root / "legacy"
     tok = build_tokenizer(tiny / "tokenizer")
@@ -374,7 +423,9 @@ def write(root):
     write_modern(tiny, unet, vae, text); write_legacy(legacy, tiny, unet, vae, text); write_linear(root / "linear", unet)
 
     out = parity(tiny, text, tok)
-    dump = write_edit(root / "edit", tiny)
+    dump = write_edit(root / "edit", tiny, REGIONS, EDIT)
+    save_file(dump, root / "edit/dump.safetensors")
+    write_warped_edit(root / "warped_edit", tiny); write_motions(root / "motions")
     write_lora(root, tiny, dump, out)
     save_file({k: v.contiguous() for k, v in out.items()}, root / "parity.safetensors")
     (root / "schedule.json").write_text("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in schedule().items()) + "\n}\n")
@@ -398,7 +449,7 @@ def write(root):
 def describe(root):
     """Lists every tensor of the files that tests read, in Markdown."""
     lines = []
-    for path in [root / "parity.safetensors", root / "edit/dump.safetensors", *sorted(root.glob("lora_*.safetensors"))]:
+    for path in [root / "parity.safetensors", root / "edit/dump.safetensors", root / "warped_edit/dump.safetensors", *sorted(root.glob("lora_*.safetensors"))]:
         lines += [f"\n## {path.relative_to(root)} ({path.stat().st_size} bytes)", ""]
         tensors, adapters = load_file(path), {}
         for k, v in tensors.items():

@@ -1,27 +1,44 @@
 """The same edit in PyTorch and diffusers: the reference for results, and the peer for speed.
 
-    python3 torch_edit.py edit MODEL IMAGE DRAG.json OUT.png [--device cpu] [--dtype f32] [--set KEY=VALUE ...] [--dump FILE.safetensors]
-    python3 torch_edit.py suite MODEL SUITE OUT_DIR [--set KEY=VALUE ...]        runs every case of a SceneBench suite
+    python3 torch_edit.py edit MODEL IMAGE DRAG.json OUT.png [--device cpu] [--dtype f32] [--set KEY=VALUE ...] [--warped FILE] [--dump FILE.safetensors]
+    python3 torch_edit.py warp IMAGE DRAG.json OUT.png                           writes the warped picture alone
+    python3 torch_edit.py suite MODEL SUITE OUT_DIR [--set KEY=VALUE ...]        runs every case of a SceneBench suite; --warped DIR has CASE.png
     python3 torch_edit.py bench MODEL|sd15 [--size 512] [--device cuda] [--dtype bf16] [--mode eager|compiled|released] [--repeat 3]
 
 MODEL is a diffusers folder, whose dragnext.json may hold its own defaults; `sd15` has the shapes of Stable Diffusion 1.5 and random weights.
-Needs torch, diffusers, transformers, peft, safetensors, numpy, Pillow.
+Needs torch, diffusers, transformers, peft, safetensors, numpy, Pillow. regions.py has drag files and motions, warp.py the warped picture and the detail.
 
-- `edit` follows DragNeXt (arXiv 2506.07611) as described in the crate documentation. --dump writes the random inputs that another implementation needs
-  to repeat the edit (LoRA start, timesteps, noise), and the results to compare (latents, first gradient).
-- `bench` prints seconds per stage, milliseconds per call and peak memory as one line of JSON. Modes: eager = frozen UNet, SDPA, merged LoRA; compiled =
-  eager with channels-last and torch.compile, after an edit that is not timed; released = as in public code of such methods: f32 weights under
-  autocast, with gradients of all weights.
+- `edit` follows DragNeXt (arXiv 2506.07611) with a kept trajectory (Direct Inversion, arXiv 2310.01506), as described in the crate documentation. --dump
+  writes the random inputs that another implementation needs to repeat the edit (LoRA start, timesteps, noise), and the results to compare.
+- Settings have the program's names and defaults, but for three: `object` is `drawn`, `seams` are `hard`, `fill` is `smooth`. The others are not written
+  again here; with them, --warped names the program's own warped picture (`dragnext preview --warped`). Its new pixels are then those of the drawn hole.
+  The modes `literal` and `literal-strict` are not here either, and pictures are not resized.
+- `bench` prints seconds per stage, milliseconds per call and peak memory as one line of JSON. The total leaves out the warped picture, which is not made
+  to be fast. Modes: eager = frozen UNet, SDPA, merged LoRA; compiled = eager with channels-last and torch.compile, after an edit that is not timed;
+  released = as in public code of such methods: f32 weights under autocast, with gradients of all weights.
 """
 import argparse, contextlib, copy, json, math, pathlib, time
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageDraw
+from PIL import Image
+from regions import cells, covered, read_drag, source_of, still, swept, touched, vacates
+from warp import carry, new_cells, warped_picture
 
-DEFAULTS = dict(steps=50, strength=0.75, timesteps=5, ramp=None, iterations=10, lr=2e-2, mask_weight=0.2, loss_scale=10.0,
-                start_layer=10, lora_steps=70, lora_rank=16, lora_lr=5e-4, lora_batch=4, taps=(3,), seed=0, margin=24, feather=4,
-                hard_background=1, vacated=1, copy=1)
+DEFAULTS = dict(steps=50, strength=0.75, timesteps=None, ramp=None, iterations=None, lr=None, mask_weight=0.2, loss_scale=10.0, start="warped", features="warped",
+                trajectory=None, vacated_noise=None, object="drawn", seams="hard", fill="smooth", detail=None, start_layer=10, lora_steps=None, lora_rank=16, lora_lr=5e-4,
+                lora_batch=4, taps=(3,), seed=0, margin=24, feather=4, hard_background=True)
+# None: goes with the start. A warped start is corrected and kept, the others are dragged in the papers' form.
+DRAG = dict(timesteps=5, iterations=10, lr=2e-2, lora_steps=70, vacated_noise=1.0, trajectory="denoised", detail=0.0)
+WITH_START = {"warped": dict(timesteps=15, iterations=3, lr=1e-2, lora_steps=0, vacated_noise=0.6, trajectory="kept", detail=1.0, ramp=0),
+              "moved": dict(DRAG, ramp=0), "paper": dict(DRAG, ramp=5)}
+RING, DECAY, PATIENCE = 1, 0.9, 2                                 # of the correction: cells around the regions, length of a step, iterations without a smaller loss
+
+
+def resolve(given):
+    """Returns all settings, those that are not given at their defaults."""
+    p = {**DEFAULTS, **{k: v for k, v in given.items() if v != "auto"}}
+    return {**p, **{k: v for k, v in WITH_START[p["start"]].items() if p[k] is None}}
 
 
 class Model:
@@ -135,44 +152,12 @@ def merge_lora(m):
             setattr(parent, name.rsplit(".", 1)[1], mod.get_base_layer())
 
 
-# ---------------------------------------------------------------- geometry: continuous image coordinates, origin at the corner
+# ---------------------------------------------------------------- starts
 
-def angle_of(r):
-    if "angle" in r:
-        return -math.radians(r["angle"])                          # angles in the file are in degrees and counter-clockwise on the screen, where y points down
-    (hx, hy), (gx, gy), (cx, cy) = r["handle"], r["target"], r["center"]
-    return math.remainder(math.atan2(gy - cy, gx - cx) - math.atan2(hy - cy, hx - cx), 2 * math.pi)
-
-
-def source_of(r, eta, x, y):
-    """Returns the source point of the content at (x, y) at progress eta."""
-    if r["type"] == "rotation":
-        (cx, cy), a = r["center"], eta * angle_of(r)
-        co, si, dx, dy = math.cos(a), math.sin(a), x - cx, y - cy
-        return cx + co * dx + si * dy, cy - si * dx + co * dy
-    return x - eta * (r["target"][0] - r["handle"][0]), y - eta * (r["target"][1] - r["handle"][1])
-
-
-def still(r):
-    return abs(angle_of(r)) < 1e-3 if r["type"] == "rotation" else math.hypot(r["target"][0] - r["handle"][0], r["target"][1] - r["handle"][1]) < 1
-
-
-def sample(a, x, y, width, height, mode="bilinear"):
-    """Samples a (1, C, h, w), which covers the image, at image points, clamped at the border: (1, C, *x.shape)."""
-    grid = torch.stack([x / width * 2 - 1, y / height * 2 - 1], -1).reshape(1, 1, -1, 2)
-    return F.grid_sample(a, grid, mode=mode, align_corners=False, padding_mode="border").reshape(1, a.shape[1], *x.shape)
-
-
-def covered(r, eta, x, y, width, height):
-    """Returns whether the moved region covers the points (x, y), by looking up their source points in the full-size mask."""
-    sx, sy = source_of(r, eta, x, y)
-    inside = (sx >= 0) & (sx <= width) & (sy >= 0) & (sy <= height)
-    return inside & (sample(r["mask"][None, None], sx, sy, width, height, "nearest")[0, 0] > .5)
-
-
-def cells(height, width, size, device):
-    y, x = torch.meshgrid((torch.arange(height // size, device=device) + .5) * size, (torch.arange(width // size, device=device) + .5) * size, indexing="ij")
-    return x, y
+def sample(a, x, y, width, height):
+    """Samples a (1, C, h, w), which covers the image, at image points (N), bilinearly and clamped at the border: (1, C, N)."""
+    grid = torch.stack([x / width * 2 - 1, y / height * 2 - 1], -1).reshape(1, 1, -1, 2).to(a.dtype)
+    return F.grid_sample(a, grid, mode="bilinear", align_corners=False, padding_mode="border")[:, :, 0]
 
 
 def fill(z, hole):
@@ -185,37 +170,51 @@ def fill(z, hole):
     return z
 
 
-def prepare(z, z0, a, regions, p, height, width, dump):
-    """Prepares the start of the drag, beyond the paper. vacated: the vacated area gets noise of the surrounding background; copy: the object's noise is copied
-    to its target."""
-    out, g = z.clone(), torch.Generator().manual_seed(p["seed"] + 1)
-    x1, y1 = cells(height, width, 1, z.device)
-    touched = lambda r, eta: F.max_pool2d(covered(r, eta, x1, y1, width, height).float()[None, None], 8)[0, 0] > .5
-    objects = [r for r in regions if r["type"] != "deformation"]
-    if p["vacated"] and objects:
-        before = torch.stack([touched(r, 0) for r in objects]).any(0)
-        after = torch.stack([touched(r, 1) for r in regions]).any(0)
-        noise = dump["vacated_noise"] = torch.randn(z.shape, generator=g).to(z.device)
-        back = a.sqrt() * fill(z0, before) + (1 - a).sqrt() * noise
-        out = torch.where(before & ~after, back, out)
-    if p["copy"]:
-        x8, y8 = cells(height, width, 8, z.device)
-        for r in regions:
-            out = torch.where(covered(r, 1, x8, y8, width, height), sample(z, *source_of(r, 1, x8, y8), width, height, "nearest"), out)
-    return out
+def noised(z, z0, content, a, share, dump, seed):
+    """Returns content with the noise that z has over z0, of which a share is fresh (RegionDrag, arXiv 2407.18247)."""
+    fresh = dump["vacated_noise"] = torch.randn(z.shape, generator=torch.Generator().manual_seed(seed + 1)).to(z.device)
+    own = (z - a.sqrt() * z0) / (1 - a).sqrt()
+    return a.sqrt() * content + (1 - a).sqrt() * ((1 - share ** 2) ** .5 * own + share * fresh)
+
+
+def moved_start(z, z0, a, regions, p, dump):
+    """Copies the noise of every region to its target. Returns the latent, the cell that each cell's content comes from, and which cells are new."""
+    h, w = z.shape[-2:]
+    height, width = 8 * h, 8 * w
+    before, after = touched([r for r in regions if vacates(r)], 0, height, width, z.device), touched(regions, 1, height, width, z.device)
+    new, sources = before & ~after, torch.arange(h * w, device=z.device).view(h, w)
+    x, y = cells(height, width, 8, z.device)
+    for r in regions:
+        sx, sy = ((v / 8).long().clamp(0, n - 1) for v, n in zip(source_of(r, 1, x, y), (w, h)))
+        here = covered(r, 1, x, y)
+        sources, new = torch.where(here, sy * w + sx, sources), new & ~here
+    out = torch.where(new, noised(z, z0, fill(z0, before), a, p["vacated_noise"], dump, p["seed"]), moved(z, sources))
+    return out, sources, new
+
+
+def moved(z, sources):
+    """Returns z (1, C, h, w) with every cell's content taken from the cell in `sources` (h, w)."""
+    return z.flatten(2)[:, :, sources.flatten()].view(z.shape)
 
 
 # ---------------------------------------------------------------- the edit
 
-def edit(m, x, regions, prompt="", editable=None, p=None, hooks=None, dump=None):
-    """Edits x (1, 3, H, W) in -1..1. regions: dicts with mask (H, W) float, type, handle, target, center or angle; editable: (H, W) bool,
-    None (the swept area) or "everything". Returns the image and the seconds of each stage."""
-    p, dump = {**DEFAULTS, **(p or {})}, {} if dump is None else dump
+def edit(m, x, regions, prompt="", editable=None, p=None, hooks=None, dump=None, given=None):
+    """Edits x (1, 3, H, W) in -1..1. regions: dicts with mask (H, W) float, type, handle, target, ...; editable: (H, W) bool, None (the swept area) or
+    "everything"; given: a warped picture (3, H, W) uint8 to use. Returns the image and the seconds of each stage."""
+    p, dump = resolve(p or {}), {} if dump is None else dump
     clock, times = Clock(m.device), {}
     height, width = x.shape[-2:]
     regions = [r for r in regions if not still(r)]
-    if p["ramp"] is None:
-        p["ramp"] = 0 if p["copy"] else 5
+    if editable is None:
+        editable = swept(regions, p["margin"], height, width, m.device)
+    if p["start"] == "warped" or p["detail"]:
+        if given is None and (p["object"], p["seams"], p["fill"]) != ("drawn", "hard", "smooth"):
+            raise SystemExit("other settings than object=drawn seams=hard fill=smooth need the program's warped picture: --warped FILE")
+        own, new_pixels = warped_picture((x[0] + 1) / 2, regions, editable)
+        dump["warped"] = (own if given is None else given).to(m.device)
+        xw = dump["warped"].float()[None] / 127.5 - 1
+        times["warp"] = clock.lap()
     c, z0 = m.encode_text(prompt), m.encode(x)
     dump.update(context=c, z0=z0)
     times["encode"] = clock.lap()
@@ -233,18 +232,45 @@ def edit(m, x, regions, prompt="", editable=None, p=None, hooks=None, dump=None)
         x0 = (z - (1 - a_at(s)).sqrt() * e) / a_at(s).sqrt()
         return a_at(t).sqrt() * x0 + (1 - a_at(t)).sqrt() * e
 
-    with torch.no_grad():
-        z = z0
-        for i in reversed(range(n)):                              # inversion: predict at the destination time
-            z = move(z, m.predict(z, t_of(i), c), t_of(i) - stride, t_of(i))
-    dump["z_T"] = z
+    @torch.no_grad()
+    def invert(z):                                                # predicts at the destination time; all latents, [0] the noisiest and [n] the clean one
+        latents = [z]
+        for i in reversed(range(n)):
+            latents.insert(0, move(latents[0], m.predict(latents[0], t_of(i), c), t_of(i) - stride, t_of(i)))
+        return latents
+
+    if p["start"] == "warped":
+        zw = dump["z0.warped"] = m.encode(xw)
+        trajectory = invert(zw)
+        originals = invert(z0) if p["features"] == "original" and p["timesteps"] else None
+    else:
+        trajectory, zw = invert(z0), z0
+    dump["z_T"] = trajectory[0]
+    dump.update({f"trajectory.{i}": z for i, z in enumerate(trajectory)} if p["trajectory"] == "kept" else {})
     times["invert"] = clock.lap()
+
+    h, w = z0.shape[-2:]
+    corrects, ref, z = p["start"] == "warped", trajectory[0], trajectory[0]
+    sources, new = torch.arange(h * w, device=m.device).view(h, w), torch.zeros(h, w, dtype=torch.bool, device=m.device)
+    if p["start"] == "moved":
+        z, sources, new = moved_start(z, z0, a_at(t_of(0)), regions, p, dump)
+    elif p["start"] == "warped":
+        new = dump["new"] = new_cells(new_pixels).to(m.device)
+        z = torch.where(new, noised(z, zw, zw, a_at(t_of(0)), p["vacated_noise"], dump, p["seed"]), z) if p["vacated_noise"] else z
+    dump["prepared"] = z
+    timesteps = p["timesteps"]
+    if corrects and p["features"] == "warped" and not (p["vacated_noise"] and new.any()):
+        timesteps = 0                                             # the features are right already
+    frozen = None if isinstance(editable, str) else 1 - F.interpolate(editable[None, None].float().to(m.device), (h, w), mode="nearest")
+    if corrects:                                                  # only cells near the regions are corrected
+        near = (touched(regions, 0, height, width, m.device) | touched(regions, 1, height, width, m.device)).float()[None, None]
+        far = 1 - F.max_pool2d(near, 2 * RING + 1, 1, RING)
+        frozen = far if frozen is None else torch.maximum(frozen, far)
+    if frozen is not None: dump["frozen"] = frozen
+    hold = lambda z, to: torch.where(frozen > .5, to, z) if frozen is not None else z
+    if p["hard_background"]:
+        z = hold(z, ref)
     gx, gy = cells(height, width, 2, m.device)                    # the supervision grid: half the image
-    if editable is None:                                          # the swept area with a margin
-        swept = torch.stack([covered(r, k / 32, gx, gy, width, height) for r in regions for k in range(33)]).any(0).float() if regions else torch.zeros_like(gx)
-        grow = max(1, p["margin"] // 2)
-        editable = F.interpolate(F.max_pool2d(swept[None, None], 2 * grow + 1, 1, grow), (height, width), mode="nearest")[0, 0] > .5
-    frozen = None if isinstance(editable, str) else 1 - F.interpolate(editable[None, None].float().to(m.device), z.shape[-2:], mode="nearest")
 
     def features(z, t):
         hooks.features, hooks.collect = [], True
@@ -252,47 +278,74 @@ def edit(m, x, regions, prompt="", editable=None, p=None, hooks=None, dump=None)
         hooks.collect = False
         return [hooks.features[k - 1].float() for k in p["taps"]], e
 
-    ref = z
-    z = prepare(ref, z0, a_at(t_of(0)), regions, p, height, width, dump)
-    dump["prepared"] = z
-    if frozen is not None: dump["frozen"] = frozen
-    hold = lambda z: torch.where(frozen > .5, ref, z) if frozen is not None and p["hard_background"] else z
-    z, iteration_ms = hold(z), []
+    def loss_of(z, t, eta, f_ref, x_ref, in_place):
+        f, e = features(z, t); loss = 0
+        for r in regions:
+            q = covered(r, eta, gx, gy)
+            if q.any():
+                here = gx[q], gy[q]
+                there = here if in_place else source_of(r, eta, *here)
+                for now, then in zip(f, f_ref):
+                    loss = loss + p["loss_scale"] / len(f) * (sample(now, *here, width, height) - sample(then, *there, width, height)).abs().mean()
+        if frozen is not None:
+            loss = loss + p["mask_weight"] * ((move(z, e, t, t - stride) - x_ref).abs() * frozen).sum()
+        return loss
+
+    iteration_ms = []
+
+    def optimise(z, i, f_ref, x_ref):
+        """The iterations at one timestep: Adam, or, from a start that is right in most places, steps along the gradient of a given length, which shrink."""
+        z = z.detach().requires_grad_(True); best = math.inf, z.detach().clone()
+        opt, lr, worse = torch.optim.Adam([z], lr=p["lr"]), p["lr"], 0
+        for k in range(p["iterations"]):
+            t0, done = time.perf_counter(), p["iterations"] * i + (0 if corrects else k) + 1
+            eta = min(1.0, done / (p["iterations"] * p["ramp"])) if p["ramp"] else 1.0
+            loss = loss_of(z, t_of(i), eta, f_ref, x_ref, corrects and p["features"] == "warped")
+            z.grad = None; (loss * m.scale).backward(); z.grad /= m.scale
+            if i == k == 0:
+                dump.update(first_loss=loss.detach(), first_gradient=z.grad.clone(), first_latent=z.detach().clone())
+            dump[f"drag.loss.{i}.{k}"] = loss.detach()
+            if corrects:
+                better = loss.item() < best[0]
+                best, worse = ((loss.item(), z.detach().clone()), 0) if better else (best, worse + 1)
+                if worse > PATIENCE or loss.item() == 0: break
+                g = hold(z.grad, torch.zeros_like(z))
+                moving = g[g != 0].double()
+                if len(moving): z.data -= lr / moving.square().mean().sqrt().float() * g
+                lr *= DECAY
+            else:
+                opt.step()
+                if p["hard_background"]: z.data = hold(z.data, ref)
+            if m.device.type == "cuda": torch.cuda.synchronize()
+            iteration_ms.append((time.perf_counter() - t0) * 1e3)
+        return best[1] if corrects else z.detach()
+
+    def corrected(ref, z, i):
+        """After step i: the reference returns to its trajectory, and the edit gets the same correction, new cells at first only a part of it."""
+        lost = trajectory[i + 1] - ref
+        share = torch.where(new, 1 - p["vacated_noise"] * (1 - (i + 1) / n), 1.)
+        return trajectory[i + 1], z + share * moved(lost, sources)
+
     for i in range(n):
         t = t_of(i)
-        if i < p["timesteps"] and regions:
+        if i < timesteps and regions:
             with torch.no_grad():
                 f_ref, e_ref = features(ref, t); x_ref = move(ref, e_ref, t, t - stride)
-            z = z.detach().requires_grad_(True); opt = torch.optim.Adam([z], lr=p["lr"])
-            for k in range(p["iterations"]):
-                t0 = time.perf_counter()
-                eta = min(1.0, (p["iterations"] * i + k + 1) / (p["iterations"] * p["ramp"])) if p["ramp"] else 1.0
-                f, e = features(z, t); loss = 0
-                for r in regions:
-                    q = covered(r, eta, gx, gy, width, height)
-                    if q.any():
-                        here, there = (gx[q], gy[q]), source_of(r, eta, gx[q], gy[q])
-                        for now, then in zip(f, f_ref):
-                            loss = loss + p["loss_scale"] / len(f) * (sample(now, *here, width, height) - sample(then, *there, width, height)).abs().mean()
-                if frozen is not None:
-                    loss = loss + p["mask_weight"] * ((move(z, e, t, t - stride) - x_ref).abs() * frozen).sum()
-                opt.zero_grad(); (loss * m.scale).backward(); z.grad /= m.scale
-                if i == k == 0:
-                    dump.update(first_loss=loss.detach(), first_gradient=z.grad.clone(), first_latent=z.detach().clone())
-                opt.step(); z.data = hold(z.data)
-                dump[f"drag.loss.{i}.{k}"] = loss.detach()
-                if m.device.type == "cuda": torch.cuda.synchronize()
-                iteration_ms.append((time.perf_counter() - t0) * 1e3)
-            z = z.detach(); times["drag"] = times.get("drag", 0) + clock.lap()
+                if corrects and p["features"] == "original": f_ref, _ = features(originals[i], t)
+            z = optimise(z, i, f_ref, x_ref); times["drag"] = times.get("drag", 0) + clock.lap()
             dump[f"dragged.{i}"] = z
         with torch.no_grad():
-            hooks.mutual = i >= p["timesteps"]
+            hooks.mutual = i >= timesteps
             e = m.predict(torch.cat([ref, z]), t, c)
             hooks.mutual = False
             ref, z = move(ref, e[:1], t, t - stride), move(z, e[1:], t, t - stride)
+            if p["trajectory"] == "kept": ref, z = corrected(ref, z, i)
         times["denoise"] = times.get("denoise", 0) + clock.lap()
     dump["z_end"] = z
     y = dump["decoded"] = m.decode(z)
+    if p["detail"]:
+        seen = dump["seen"] = m.decode(zw if p["start"] == "warped" else m.encode(xw))
+        y = dump["detailed"] = carry((y[0] + 1) / 2, (seen[0] + 1) / 2, (xw[0] + 1) / 2, p["detail"])[None] * 2 - 1
     if not isinstance(editable, str):                             # outside: the input; inside: fades in over a few pixels
         inside = editable[None, None].float().to(m.device)
         for _ in range(p["feather"]):
@@ -317,37 +370,45 @@ class Clock:
 
 # ---------------------------------------------------------------- files
 
-def shape_mask(shape, size, folder):
-    im = Image.new("L", size); draw = ImageDraw.Draw(im); (kind, s), = shape.items()
-    if kind == "mask": im = Image.open(folder / s).convert("L"); assert im.size == size, "mask of another size"
-    elif kind == "ellipse": draw.ellipse([s[0] - s[2], s[1] - s[3], s[0] + s[2], s[1] + s[3]], fill=255)
-    elif kind == "rect": draw.rectangle(s, fill=255)
-    elif kind == "polygon": draw.polygon([tuple(q) for q in s], fill=255)
-    else: raise SystemExit(f"unknown shape {kind}")
-    return torch.from_numpy(np.asarray(im, np.float32) / 255)
+def read_picture(path):
+    """Returns a picture (3, H, W) in 8 bits."""
+    return torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1)
 
 
-def read_drag(path, size, device="cpu"):
-    d, folder, regions = json.load(open(path)), pathlib.Path(path).parent, []
-    if odd := set(d) - {"$schema", "version", "prompt", "editable", "regions", "settings", "comment"}:
-        raise SystemExit(f"unknown keys {sorted(odd)}")
-    for r in d["regions"]:
-        if odd := set(r) - {"id", "type", "region", "handle", "target", "center", "angle"}:
-            raise SystemExit(f"unknown keys {sorted(odd)}")
-        regions.append({**r, "mask": shape_mask(r["region"], size, folder).to(device)})
-    editable = d.get("editable")
-    if isinstance(editable, dict):
-        editable = shape_mask(editable, size, folder) > .5
-    return d.get("prompt", ""), regions, editable, d.get("settings", {})
+def write_picture(x, path):
+    """Writes x (3, H, W) in 8 bits."""
+    Image.fromarray(x.permute(1, 2, 0).cpu().numpy()).save(path)
 
 
-def edit_file(m, image, drag, out, p, dump=None):
-    im = Image.open(image).convert("RGB")
-    x = torch.from_numpy(np.asarray(im, np.float32) / 127.5 - 1).permute(2, 0, 1)[None].to(m.device)
-    prompt, regions, editable, settings = read_drag(drag, im.size, m.device)
-    y, times = edit(m, x, regions, prompt, editable, p={**m.settings, **settings, **p}, dump=dump)
-    Image.fromarray(((y[0].permute(1, 2, 0).cpu().numpy() + 1) * 127.5 + .5).clip(0, 255).astype(np.uint8)).save(out)
+def edit_file(m, image, drag, out, p, dump=None, given=None):
+    im = read_picture(image)
+    prompt, regions, editable, settings = read_drag(drag, (im.shape[2], im.shape[1]), m.device)
+    x = im.float()[None].to(m.device) / 127.5 - 1
+    own = {k: v for k, v in m.settings.items() if k != "vacated_noise" or {**settings, **p}.get("start", "warped") == "warped"}
+    y, times = edit(m, x, regions, prompt, editable, {**own, **settings, **p}, dump=dump, given=given)
+    write_picture(((y[0] + 1) * 127.5 + .5).clamp(0, 255).to(torch.uint8), out)
     return times
+
+
+def warp_file(image, drag, out, p):
+    """Writes the warped picture. Returns the share of every pixel that is new."""
+    im = read_picture(image)
+    _, regions, editable, settings = read_drag(drag, (im.shape[2], im.shape[1]))
+    regions = [r for r in regions if not still(r)]
+    if editable is None:
+        editable = swept(regions, resolve({**settings, **p})["margin"], *im.shape[1:])
+    picture, new = warped_picture(im / 255, regions, editable)
+    write_picture(picture, out)
+    return new
+
+
+def setting(text):
+    """Returns name and value of NAME=VALUE; a value that is not JSON is a word."""
+    name, value = text.split("=")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def bench(args, p, dtype):
@@ -382,24 +443,28 @@ def bench(args, p, dtype):
 
 def main():
     ap = argparse.ArgumentParser(); sub = ap.add_subparsers(dest="command", required=True)
-    e = sub.add_parser("edit"); [e.add_argument(a) for a in ("model", "image", "drag", "out")]; e.add_argument("--dump")
-    t = sub.add_parser("suite"); [t.add_argument(a) for a in ("model", "suite", "out")]; t.add_argument("--only", default="")
+    e = sub.add_parser("edit"); [e.add_argument(a) for a in ("model", "image", "drag", "out")]; e.add_argument("--dump"); e.add_argument("--warped")
+    w = sub.add_parser("warp"); [w.add_argument(a) for a in ("image", "drag", "out")]
+    t = sub.add_parser("suite"); [t.add_argument(a) for a in ("model", "suite", "out")]; t.add_argument("--only", default=""); t.add_argument("--warped", type=pathlib.Path)
     b = sub.add_parser("bench"); b.add_argument("model"); b.add_argument("--size", type=int, default=512)
     b.add_argument("--mode", choices=["eager", "compiled", "released"], default="eager"); b.add_argument("--repeat", type=int, default=3)
-    for q in (e, t, b):
+    for q in (e, t, b, w):
         q.add_argument("--device", default="cpu"); q.add_argument("--dtype", choices=["f32", "f16", "bf16"], default="f32")
         q.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     args = ap.parse_args()
     dtype = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}[args.dtype]
-    p = {k: json.loads(v) for k, v in (s.split("=") for s in args.set)}
+    p = dict(setting(s) for s in args.set)
     if odd := set(p) - set(DEFAULTS):
         raise SystemExit(f"unknown settings {sorted(odd)}")
     if args.command == "bench":
         return bench(args, p, dtype)
+    if args.command == "warp":
+        warp_file(args.image, args.drag, args.out, p)
+        return
     m = Model(args.model, args.device, dtype)
     if args.command == "edit":
         dump = {} if args.dump else None
-        print(json.dumps(edit_file(m, args.image, args.drag, args.out, p, dump)))
+        print(json.dumps(edit_file(m, args.image, args.drag, args.out, p, dump, read_picture(args.warped) if args.warped else None)))
         if args.dump:
             from safetensors.torch import save_file
             save_file({k: v.detach().contiguous().cpu().clone() for k, v in dump.items()}, args.dump)
@@ -409,7 +474,8 @@ def main():
     for case in sorted(q.parent for q in pathlib.Path(args.suite).glob("*/drag.json")):
         if args.only and not any(case.name.startswith(o) for o in args.only.split(",")): continue
         m.unet = copy.deepcopy(base)
-        rows.append(edit_file(m, case / "input.png", case / "drag.json", out / f"{case.name}.png", p))
+        given = read_picture(args.warped / f"{case.name}.png") if args.warped else None
+        rows.append(edit_file(m, case / "input.png", case / "drag.json", out / f"{case.name}.png", p, given=given))
     print(json.dumps({"cases": len(rows), **{k: round(float(np.median([r.get(k, 0) for r in rows])), 3) for k in rows[0]}}))
 
 

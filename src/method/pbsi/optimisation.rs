@@ -23,7 +23,7 @@ use crate::region::Region;
 const RING: usize = 1;
 /// Length of a step of the correction relative to the one before.
 const DECAY: f64 = 0.9;
-/// Iterations without a smaller loss after which a correction ends.
+/// Iterations without a smaller loss that a correction goes through; it ends with the next one.
 const PATIENCE: usize = 2;
 
 /// What stays the same during a drag.
