@@ -45,6 +45,9 @@ def harmonic(x, hole):
     """Solves Laplace's equation in the hole, with the pixels around it as border values, by conjugate gradients; nothing flows through the picture's border."""
     if not hole.any() or hole.all():
         return x.clone()
+    ys, xs = torch.nonzero(hole, as_tuple=True)                   # the hole and one pixel around it are enough
+    part = slice(max(0, int(ys.min()) - 1), int(ys.max()) + 2), slice(max(0, int(xs.min()) - 1), int(xs.max()) + 2)
+    whole, x, hole = x.clone(), x[:, part[0], part[1]], hole[part]
 
     def neighbours(v):                                            # the sum over the four neighbours inside the picture
         return sum(F.pad(part, pad) for part, pad in ((v[..., :, :-1], (1, 0, 0, 0)), (v[..., :, 1:], (0, 1, 0, 0)), (v[..., :-1, :], (0, 0, 1, 0)), (v[..., 1:, :], (0, 0, 0, 1))))
@@ -61,7 +64,8 @@ def harmonic(x, hole):
         v, r = v + step * d, r - step * a
         rr, before = (r * r).sum(), rr
         d = r + rr / before * d
-    return torch.where(hole, v, x)
+    whole[:, part[0], part[1]] = torch.where(hole, v, x)
+    return whole
 
 
 # ---------------------------------------------------------------- layers

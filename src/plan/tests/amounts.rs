@@ -155,6 +155,6 @@ fn an_amount_that_a_region_cannot_follow_is_a_fault_that_names_it() {
     );
     let shape = "\"rect\": [40, 40, 50, 50]";
     let shrunk = region("scale", shape, "\"center\": [46, 46], \"factor\": 0.3");
-    assert_eq!(faults(std::slice::from_ref(&shrunk), &[1.5]), []);
+    assert_eq!(faults(std::slice::from_ref(&shrunk), &[1.25]), []);
     assert_eq!(faults(&[shrunk], &[2.0])[0].0, ErrorKind::RegionVanishes);
 }
