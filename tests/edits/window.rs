@@ -152,6 +152,45 @@ fn a_window_keeps_the_picture_s_detail() {
     );
 }
 
+/// A region that is computed at a small size keeps its own pixels where the network agrees with the warped picture, in 8 and in 16 bits. Without
+/// fresh noise it agrees everywhere, whatever the model.
+#[test]
+fn detail_is_carried_along_at_full_resolution_and_bit_depth() {
+    let bench = Bench::new();
+    detailed(&bench, 1200, 900);
+    let level = |x: u32, y: u32| (20_000 + (x * 7919 + y * 104_729) % 19_997) as u16;
+    let deep = ImageBuffer::from_fn(1200, 900, |x, y| {
+        Rgb([level(x, y), level(y, x), level(x + 5, y)])
+    });
+    deep.save(bench.path("deep.png")).unwrap();
+    bench.write("drag.json", DRAG);
+    for input in ["in.png", "deep.png"] {
+        let edited = |detail: &str| {
+            bench
+                .dragnext(["edit", input, "--drag", "drag.json", "-o", "out.png"])
+                .args(["--overwrite", "--quiet", "--size", "64", "--margin", "8"])
+                .args(["--strength", "0.04", "--vacated-noise", "0"])
+                .args(["--object", "drawn", "--seams", "hard", "--detail", detail])
+                .arg("--model")
+                .arg(model())
+                .any_stderr()
+                .run();
+            picture::read(&bench.path("out.png")).unwrap().picture
+        };
+        let before = picture::read(&bench.path(input)).unwrap().picture;
+        let (sharp, blurred) = (edited("1"), edited("0"));
+        assert_eq!(sharp.is_sixteen_bit(), input == "deep.png");
+        let core = (385..455).flat_map(|y| (650..750).map(move |x| (x, y)));
+        let mut differing = 0;
+        for (x, y) in core {
+            let own = before.pixel(x, y);
+            assert_eq!(sharp.pixel(x + 48, y + 16), own, "{input}: ({x}, {y})");
+            differing += usize::from(blurred.pixel(x + 48, y + 16) != own);
+        }
+        assert!(differing > 6000, "{input}: {differing} of 7000");
+    }
+}
+
 /// Returns the mean absolute difference at the region's place before the drag, in levels.
 fn difference(a: &Picture, b: &Picture) -> f64 {
     let pixels = (370..470).flat_map(|y| (640..760).map(move |x| (x, y)));
