@@ -15,9 +15,9 @@ import argparse, functools, hashlib, json, os, pathlib, re, statistics, subproce
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BENCH = ROOT / "tests/scenebench"
 PROGRAM = os.environ.get("DRAGNEXT", str(ROOT / "target/release/dragnext"))
-DEFAULTS = dict(strength=.75, lora_steps=70, lora_rank=16, taps="3", ramp="auto", iterations=10, start="moved", timesteps=5)
-SWEEP = dict(lora_steps=[0, 20, 40, 70, 120], lora_rank=[8, 16, 32], taps=["2", "3", "2,3", "3,4"], ramp=["2", "5"], iterations=[3, 10, 20], strength=[.4, .5, .6, .75],
-             start=["moved", "paper"], timesteps=[3, 5, 10])
+DEFAULTS = dict(strength=.75, lora_steps=0, lora_rank=16, taps="3", iterations=3, start="warped", timesteps=15, vacated_noise=.6, lr=.01)
+SWEEP = dict(vacated_noise=[0, .3, .6, 1], lora_steps=[20, 40, 70], taps=["2", "3", "2,3", "3,4"], iterations=[2, 3, 6], timesteps=[5, 15, 25], lr=[.005, .01, .02],
+             strength=[.4, .5, .6, .75], start=["moved", "paper"])
 
 
 def run(command, **environment):

@@ -32,7 +32,11 @@ pub enum CellContent {
 }
 
 impl<B: Backend> KeptTrajectory<B> {
-    /// Keeps a trajectory for an edited latent with these contents, one per cell.
+    /// Keeps a trajectory for an edited latent with these contents, one per cell. `freedom`, 0 to 1, is the share of the correction that new
+    /// cells do not get at first.
+    ///
+    /// # Panics
+    /// If the number of contents is not that of the cells.
     pub fn new(trajectory: Trajectory<B>, contents: &[CellContent], freedom: f64) -> Self {
         let Shape { height, width, .. } = trajectory.clean().shape();
         assert_eq!(contents.len(), height * width, "one content per cell");

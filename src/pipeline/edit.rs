@@ -81,7 +81,13 @@ pub(super) fn run<B: Backend>(
     let prompt = network.prepare(&edit.context);
     let inversions = edit.invert_all(network, &prompt, &adapters, warped.as_ref())?;
     let dragged = edit.drag(network, &prompt, &inversions, warped.as_ref())?;
-    let pair = edit.denoise(network, &prompt, dragged.pair, dragged.kept, dragged.steps)?;
+    let pair = edit.denoise(
+        network,
+        &prompt,
+        dragged.pair,
+        dragged.kept.as_ref(),
+        dragged.steps,
+    )?;
     let picture = edit.decode(&pair.edit)?;
     let reconstruction = edit.reconstruction(warped, &inversions)?;
 
@@ -271,7 +277,7 @@ impl<'a, B: Backend> Edit<'a, B> {
         network: &impl Network<B>,
         prompt: &Prompt<B>,
         pair: Pair<B>,
-        kept: Option<KeptTrajectory<B>>,
+        kept: Option<&KeptTrajectory<B>>,
         done: usize,
     ) -> Result<Pair<B>> {
         let (schedule, grid, interrupt) = (&self.components.schedule, &self.grid, self.interrupt);
@@ -285,7 +291,7 @@ impl<'a, B: Backend> Edit<'a, B> {
                 done,
                 prompt,
                 start_layer,
-                kept.as_ref(),
+                kept,
                 progress,
                 interrupt,
             )

@@ -11,21 +11,18 @@ const MIN_SURROUNDINGS: usize = 48;
 /// Returns the part of the picture that the regions reach, with its surroundings.
 pub(super) fn area(regions: &[Region], frame: &Frame) -> Window {
     let Window { left, top, size } = frame.window;
-    let reached: Vec<(Point, Point)> = regions.iter().filter_map(Region::reach).collect();
-    let low = |along: fn(&Point) -> f64| {
-        reached
-            .iter()
-            .map(|(low, _)| along(low))
-            .fold(f64::INFINITY, f64::min)
-    };
-    let high = |along: fn(&Point) -> f64| {
-        reached
-            .iter()
-            .map(|(_, high)| along(high))
-            .fold(f64::NEG_INFINITY, f64::max)
-    };
-    let (x, y): (fn(&Point) -> f64, fn(&Point) -> f64) = (|point| point.x, |point| point.y);
-    let longer = (high(x) - low(x)).max(high(y) - low(y)).max(0.0);
+    let reached = regions.iter().filter_map(Region::reach);
+    let nowhere = (
+        Point::new(f64::INFINITY, f64::INFINITY),
+        Point::new(f64::NEG_INFINITY, f64::NEG_INFINITY),
+    );
+    let (low, high) = reached.fold(nowhere, |(low, high), (from, to)| {
+        (
+            Point::new(low.x.min(from.x), low.y.min(from.y)),
+            Point::new(high.x.max(to.x), high.y.max(to.y)),
+        )
+    });
+    let longer = (high.x - low.x).max(high.y - low.y).max(0.0);
     let around = ((SURROUNDINGS * longer) as usize).max(MIN_SURROUNDINGS) as f64;
     let span = |low: f64, high: f64, length: usize| {
         let from = (low - around).floor().clamp(0.0, (length - 1) as f64) as usize;
@@ -35,8 +32,8 @@ pub(super) fn area(regions: &[Region], frame: &Frame) -> Window {
         (from, to - from)
     };
     let (columns, rows) = (
-        span(low(x), high(x), size.width),
-        span(low(y), high(y), size.height),
+        span(low.x, high.x, size.width),
+        span(low.y, high.y, size.height),
     );
     Window {
         left: left + columns.0,

@@ -91,8 +91,8 @@ impl<'a> Layer<'a> {
                     centre.y + offset(row),
                 ));
                 opacity += paint.opacity;
-                for channel in 0..3 {
-                    colour[channel] += paint.opacity * paint.colour[channel];
+                for (sum, value) in colour.iter_mut().zip(paint.colour) {
+                    *sum += paint.opacity * value;
                 }
             }
         }

@@ -202,3 +202,6 @@ fn layer<'a>(
 fn is_vacated(layers: &[Layer], centre: Point) -> bool {
     layers.iter().any(|layer| layer.vacates(centre))
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,14 +56,14 @@ impl PbsiSettings {
             Start::Moved | Start::Paper => (DRAG, 1.0),
         };
         Self {
-            mode,
-            start,
-            taps,
-            hard_background,
             timesteps,
             iterations,
             lr,
+            taps,
+            start,
             vacated_noise,
+            mode,
+            hard_background,
             ..Self::default()
         }
     }

@@ -77,6 +77,28 @@ fn compositing_an_unchanged_working_copy_returns_the_picture() {
     assert_eq!(original.composite(frame.window, &unchanged, None), original);
 }
 
+/// All channels and bit depths survive the way to floating point and back.
+#[test]
+fn compositing_an_unchanged_raster_returns_the_picture() {
+    let bench = Bench::new();
+    for (color, depth) in KINDS {
+        let file = File::new(75, 93, color, depth);
+        let original = read(&bench, "in.png", &file.encode(&file.data()));
+        let window = Window {
+            left: 3,
+            top: 5,
+            size: Size::new(60, 71),
+        };
+        let raster = original.raster(window);
+        assert_eq!(raster.size(), window.size);
+        assert_eq!(
+            original.composite(window, &raster, None),
+            original,
+            "{color:?} {depth:?}"
+        );
+    }
+}
+
 #[test]
 fn the_working_copy_is_padded_by_reflection() {
     let bench = Bench::new();
