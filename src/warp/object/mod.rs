@@ -7,6 +7,7 @@
 mod cast;
 mod edge;
 mod ground;
+mod hull;
 mod likeness;
 mod shadow;
 mod shape;

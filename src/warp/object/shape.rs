@@ -1,6 +1,7 @@
 //! Which pixels of a region belong to its object.
 
 use super::super::component::{connected, neighbours, parts};
+use super::hull::hull_area;
 use super::likeness::{Likeness, around, difference, likeness};
 use super::{combined, mask};
 use crate::mask::Mask;
@@ -38,6 +39,8 @@ const HOLE: f64 = 0.01;
 const LEAST_HOLE: usize = 12;
 /// Longest outline of an object, in outlines of a disc of the same area.
 const RAGGED: f64 = 4.5;
+/// The convex hulls of an object's parts cover at least this share of the convex hull of all of it.
+const TOGETHER: f64 = 0.85;
 /// Share of the outline across which the colour changes clearly.
 const CLEAR: f64 = 0.75;
 
@@ -253,5 +256,16 @@ fn is_clear(picture: &Raster, object: &Mask, drawn: &Mask, likeness: &Likeness) 
             })
     };
     let clear = outline.iter().filter(is_clear).count() as f64 / outline.len().max(1) as f64;
-    ragged < RAGGED && clear > CLEAR
+    ragged < RAGGED && clear > CLEAR && is_whole(object)
+}
+
+/// Returns whether the parts of the object lie together, as those of one that a line crosses, and are not fragments of a larger one. What
+/// only threads of at most two pixels connect counts as separate.
+fn is_whole(object: &Mask) -> bool {
+    let eroded = inverted(&inverted(object).dilated(1));
+    let firm = combined(&eroded.dilated(1), object, |near, object| near && object);
+    let hull = |pixels: &[usize]| hull_area(pixels, object.width);
+    let parts = parts(&firm);
+    let filled: f64 = parts.iter().map(|part| hull(part)).sum();
+    filled >= TOGETHER * hull(&parts.concat())
 }

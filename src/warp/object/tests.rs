@@ -137,6 +137,38 @@ fn a_region_without_an_object_is_used_as_drawn() {
 }
 
 #[test]
+fn fragments_of_a_textured_thing_are_not_an_object_but_the_halves_of_a_crossed_one_are() {
+    let textured = |point: Point| {
+        let wave = (0.9 * point.x).sin() * (0.7 * point.y + 0.2 * point.x).sin();
+        gradient(point).map(|value| value + 0.02 * wave as f32)
+    };
+    let spots = |apart: f64| {
+        move |point: Point| {
+            let distance = |side: f64| {
+                point.distance(Point::new(CENTRE.x + side * apart, CENTRE.y - side * apart)) - 7.0
+            };
+            distance(1.0).min(distance(-1.0))
+        }
+    };
+    let (picture, _) = scene(textured, RED, spots(12.0));
+    let drawn = disc(30.0);
+    let found = object(&picture, &drawn);
+    assert!(!found.found);
+    assert_eq!(found.opacity, softened(&drawn));
+
+    let (picture, truth) = scene(textured, RED, spots(4.0));
+    let found = object(&picture, &drawn);
+    assert!(found.found);
+    assert!(error(&found, &truth) < 0.1, "{}", error(&found, &truth));
+
+    let halves = |point: Point| (point.distance(CENTRE) - 20.0).max(2.0 - (point.x - 62.0).abs());
+    let (picture, truth) = scene(textured, RED, halves);
+    let found = object(&picture, &drawn);
+    assert!(found.found);
+    assert!(error(&found, &truth) < 0.1, "{}", error(&found, &truth));
+}
+
+#[test]
 fn opacities_are_shares_and_absent_far_from_the_region() {
     let (picture, _) = scene(horizon, RED, |point| point.distance(CENTRE) - 15.0);
     let far = disc(30.0);
