@@ -163,7 +163,8 @@ mod tests {
             ("steps", Origin::DragFile),
             ("margin", Origin::Model),
             ("start", Origin::Mode),
-            ("iterations", Origin::Default),
+            ("iterations", Origin::Mode),
+            ("lora_rank", Origin::Default),
         ] {
             assert_eq!(find(name).origin, origin, "{name}");
         }
