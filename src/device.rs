@@ -15,7 +15,9 @@ use crate::kernels::cuda::{Cuda, device::DeviceUnavailable, driver::Format};
 use crate::model::Model;
 use crate::pipeline::{AnyPipeline, Pipeline};
 use crate::progress::Progress;
-use crate::warning::{Warning, WarningKind};
+use crate::warning::Warning;
+#[cfg(feature = "cuda")]
+use crate::warning::WarningKind;
 
 /// A requested device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

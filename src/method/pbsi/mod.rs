@@ -95,22 +95,23 @@ impl DragMethod for PbsiSettings {
             Start::Moved => moved_start(&mut scene, self.vacated_noise),
             Start::Warped => warped_start(&mut scene, self.vacated_noise),
         };
-        let kept = (scene.diffusion.trajectory == TrajectoryChoice::Kept)
-            .then(|| KeptTrajectory::new(scene.trajectory.clone(), &contents, self.vacated_noise));
-        if self.is_right()
-            || (self.corrects() && !self.needs_original() && !contents.contains(&CellContent::New))
-        {
-            let reference = scene.trajectory.inverted().clone();
-            let edit = start.clone();
+        let is_kept = scene.diffusion.trajectory == TrajectoryChoice::Kept;
+        let trajectory = scene.trajectory.clone();
+        let has_nothing_new = !contents.contains(&CellContent::New) && !self.needs_original();
+        if self.is_right() || (self.corrects() && has_nothing_new) {
             return Ok(Dragged {
+                pair: Pair {
+                    reference: trajectory.inverted().clone(),
+                    edit: start.clone(),
+                },
                 start,
-                pair: Pair { reference, edit },
-                kept,
+                kept: is_kept.then(|| KeptTrajectory::of_unedited(trajectory)),
                 steps: 0,
                 losses: Vec::new(),
                 diverged: 0,
             });
         }
+        let kept = is_kept.then(|| KeptTrajectory::new(trajectory, &contents, self.vacated_noise));
         Optimisation::new(&scene, self).run(start, kept, progress, interrupt)
     }
 }
