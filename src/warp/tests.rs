@@ -146,6 +146,33 @@ fn cells_are_new_by_the_share_of_their_pixels() {
     assert_eq!(row(3), [0.0; 4]);
 }
 
+/// A region of one pixel of the picture, which is a cell of the latent at working size.
+#[test]
+fn a_region_of_one_pixel_moves() {
+    let size = Size::new(64, 64);
+    let picture = scene(size, (30, 30), (31, 31));
+    let regions = r#"{ "type": "translation", "region": { "rect": [30, 30, 31, 31] }, "handle": [30.5, 30.5], "target": [40.5, 34.5] }"#;
+    let text = format!("{{ \"version\": 1, \"regions\": [{regions}] }}");
+    let drag = DragFile::parse(text.as_bytes()).expect("a valid file");
+    for given in [plain(), Overrides::default()] {
+        let settings = Settings::resolve(&Choice::of(given)).expect("valid settings");
+        let plan = Plan::new(&drag, Path::new(""), size, &settings, 512).expect("a valid plan");
+        let moved = Warped::new(&picture, &plan).picture;
+        let expected = scene(size, (40, 34), (41, 35));
+        for point in [(30, 30), (40, 34), (10, 10)] {
+            let (found, wanted) = (
+                moved.pixel(point.0, point.1),
+                expected.pixel(point.0, point.1),
+            );
+            let differs = found
+                .iter()
+                .zip(&wanted)
+                .any(|(found, wanted)| found.abs_diff(*wanted) > 60);
+            assert!(!differs, "{found:?} is not {wanted:?} at {point:?}");
+        }
+    }
+}
+
 fn number(value: f64) -> String {
     format!("{value:.3}")
 }
