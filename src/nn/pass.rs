@@ -28,6 +28,15 @@ impl<B: Backend> Tape<B> {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Returns the number of values of all saved tensors.
+    pub fn values(&self) -> usize {
+        let values = self.0.iter().map(|saved| match saved {
+            Saved::Tensor(tensor) => tensor.shape().len(),
+            Saved::Shape(_) => 0,
+        });
+        values.sum()
+    }
 }
 
 /// Consecutive pictures of a batch whose weights include one set of adapters.

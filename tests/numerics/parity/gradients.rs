@@ -45,7 +45,7 @@ fn slope(step: f32, loss: impl Fn(f32) -> f64) -> f64 {
     (4.0 * central(step) - central(2.0 * step)) / 3.0
 }
 
-fn moved(x: &Tensor<Cpu>, step: f32, direction: &[f32]) -> Tensor<Cpu> {
+pub(super) fn moved(x: &Tensor<Cpu>, step: f32, direction: &[f32]) -> Tensor<Cpu> {
     x.clone().combined(
         1.0,
         step,
@@ -54,7 +54,7 @@ fn moved(x: &Tensor<Cpu>, step: f32, direction: &[f32]) -> Tensor<Cpu> {
 }
 
 /// Asserts that `gradient` gives the derivatives of `loss` along its own and random directions.
-fn assert_slopes(what: &str, gradient: &[f32], loss: impl Fn(f32, &[f32]) -> f64) {
+pub(super) fn assert_slopes(what: &str, gradient: &[f32], loss: impl Fn(f32, &[f32]) -> f64) {
     let norm = dot(gradient, gradient).sqrt();
     let mut numbers = Numbers::new(1);
     // The direction of the gradient, then random directions.
