@@ -1,6 +1,6 @@
 //! The noise predictor as an edit sees it, whether or not it shares it with other edits.
 
-use super::{AdapterPlace, Input, Noise, Prompt, Recorded, UNet, Want};
+use super::{AdapterPlace, Input, Noise, Prompt, Recordable, Recorded, UNet, Want};
 use crate::kernels::Backend;
 use crate::nn::{BackwardPass, Learner, Pass, Tensor};
 
@@ -30,13 +30,13 @@ pub trait Network<B: Backend> {
     ///
     /// # Panics
     /// As [`Network::forward`].
-    fn record<W: Want>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W>;
+    fn record<W: Recordable>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W>;
 
     /// Records a forward pass whose backward pass adds the gradient with respect to the adapters' merged `parameters` to `gradient`.
     ///
     /// # Panics
     /// As [`Network::forward`], and when the prompt is prepared: its keys and values depend on the adapters.
-    fn record_adapters<'a, W: Want>(
+    fn record_adapters<'a, W: Recordable>(
         &'a self,
         input: Input<B>,
         want: W,
@@ -70,7 +70,7 @@ impl<B: Backend> Network<B> for UNet<B> {
         self.run_forward(input, &want, &mut Pass::inference())
     }
 
-    fn record<W: Want>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W> {
+    fn record<W: Recordable>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W> {
         let shape = input.latents.shape();
         let mut pass = Pass::recording();
         let outputs = self.run_forward(input, &want, &mut pass);
@@ -80,7 +80,7 @@ impl<B: Backend> Network<B> for UNet<B> {
         })
     }
 
-    fn record_adapters<'a, W: Want>(
+    fn record_adapters<'a, W: Recordable>(
         &'a self,
         input: Input<B>,
         want: W,

@@ -10,7 +10,7 @@ use super::requests::{
 use crate::kernels::Backend;
 use crate::kernels::fault;
 use crate::model::unet::backward_pass::Gradients;
-use crate::model::unet::{AdapterPlace, Input, Network, Prompt, Recorded, Want};
+use crate::model::unet::{AdapterPlace, Input, Network, Prompt, Recordable, Recorded, Want};
 use crate::nn::Tensor;
 
 /// A client of a shared network. A device fault is thrown in every client that took part in the call.
@@ -88,14 +88,14 @@ impl<B: Backend> Network<B> for UNetClient<B> {
         })
     }
 
-    fn record<W: Want>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W> {
+    fn record<W: Recordable>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W> {
         let (outputs, share) = self.record_for(input, &want, Purpose::Latents);
         Recorded::new(want, outputs, move |gradients| {
             self.backward(share, gradients)
         })
     }
 
-    fn record_adapters<'a, W: Want>(
+    fn record_adapters<'a, W: Recordable>(
         &'a self,
         input: Input<B>,
         want: W,
