@@ -109,6 +109,8 @@ impl DragMethod for PbsiSettings {
                 steps: 0,
                 losses: Vec::new(),
                 diverged: 0,
+                tracks: Vec::new(),
+                prompts: None,
             });
         }
         let kept = is_kept.then(|| KeptTrajectory::new(trajectory, &contents, self.vacated_noise));
