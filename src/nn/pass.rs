@@ -3,7 +3,7 @@
 //! A forward pass that records pushes tensors and shapes on a tape. The backward pass takes the tape and pops them in the reverse
 //! order; it may also hold adapters that learn, to whose gradients the layers add.
 
-use super::{Mutual, Shape, Tensor};
+use super::{KeySource, KeysAndValues, Shape, Tensor};
 use crate::kernels::Backend;
 
 /// What a forward call saves for its backward call.
@@ -28,6 +28,15 @@ impl<B: Backend> Tape<B> {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Returns the number of values of all saved tensors.
+    pub fn values(&self) -> usize {
+        let values = self.0.iter().map(|saved| match saved {
+            Saved::Tensor(tensor) => tensor.shape().len(),
+            Saved::Shape(_) => 0,
+        });
+        values.sum()
+    }
 }
 
 /// Consecutive pictures of a batch whose weights include one set of adapters.
@@ -45,7 +54,9 @@ pub struct Pass<B: Backend> {
     tape: Option<Tape<B>>,
     learns: bool,
     runs: Vec<Run>,
-    mutual: Option<Mutual>,
+    keys: KeySource<B>,
+    /// Keys and values of the self-attentions so far, from the first layer that is kept on.
+    kept: Option<KeysAndValues<Tensor<B>>>,
 }
 
 impl<B: Backend> Pass<B> {
@@ -55,7 +66,8 @@ impl<B: Backend> Pass<B> {
             tape: None,
             learns: false,
             runs: Vec::new(),
-            mutual: None,
+            keys: KeySource::Own,
+            kept: None,
         }
     }
 
@@ -81,9 +93,14 @@ impl<B: Backend> Pass<B> {
         Self { runs, ..self }
     }
 
-    /// Sets the mutual self-attention of the layers that follow.
-    pub fn set_mutual(&mut self, mutual: Option<Mutual>) {
-        self.mutual = mutual;
+    /// Sets where the self-attentions that follow take their keys and values from.
+    pub fn set_keys(&mut self, keys: KeySource<B>) {
+        self.keys = keys;
+    }
+
+    /// Keeps the keys and values of the self-attentions that follow, from layer `first` on.
+    pub fn keep_keys(&mut self, first: usize) {
+        self.kept = Some(KeysAndValues::beginning_at(first));
     }
 
     /// Returns the runs; empty where all pictures use set 0.
@@ -96,9 +113,26 @@ impl<B: Backend> Pass<B> {
         self.learns
     }
 
-    /// Returns the mutual self-attention.
-    pub fn mutual(&self) -> Option<&Mutual> {
-        self.mutual.as_ref()
+    /// Returns where self-attentions take their keys and values from.
+    pub fn keys(&self) -> &KeySource<B> {
+        &self.keys
+    }
+
+    /// Whether the keys and values of self-attention `layer` are kept.
+    pub fn keeps(&self, layer: usize) -> bool {
+        self.kept.as_ref().is_some_and(|kept| layer >= kept.first())
+    }
+
+    /// Keeps keys and values of self-attention `layer`, if the pass keeps them. Layers come in order.
+    pub fn keep(&mut self, layer: usize, keys_and_values: [&Tensor<B>; 2]) {
+        if let Some(kept) = self.kept.as_mut().filter(|kept| layer >= kept.first()) {
+            kept.push(keys_and_values.map(Tensor::clone));
+        }
+    }
+
+    /// Returns the keys and values that were kept; `None` when the pass keeps none.
+    pub fn take_kept(&mut self) -> Option<KeysAndValues<Tensor<B>>> {
+        self.kept.take()
     }
 
     /// Saves a tensor for the backward call, if the pass records.

@@ -9,7 +9,8 @@ use dragnext::kernels::cpu::Cpu;
 use dragnext::model::UNet;
 use dragnext::model::config::UNetConfig;
 use dragnext::model::unet::{
-    AdapterPlace, Features, Input, Network, Noise, NoiseAndFeatures, SharedUNet, UNetClient,
+    AdapterPlace, Features, Input, Network, Noise, NoiseAndFeatures, NoiseAndKeys, SelfAttentions,
+    SharedUNet, UNetClient,
 };
 use dragnext::nn::{Mutual, Shape, Tensor};
 
@@ -121,6 +122,17 @@ impl Edit {
         };
         let noise = network.predict(Input::at(&pair, 281.0, &prompt).with_mutual(mutual));
         collected.push(("pair", noise.to_host()));
+        let want = NoiseAndKeys::of(SelfAttentions::Decoder);
+        let (noise, keys) = network.forward(Input::at(&single, 99.0, &prompt), want);
+        collected.push(("kept", noise.to_host()));
+        collected.extend(
+            keys.layers()
+                .iter()
+                .flatten()
+                .map(|kept| ("keys", kept.to_host())),
+        );
+        let noise = network.predict(Input::at(&pair, 41.0, &prompt).with_keys(keys));
+        collected.push(("reused", noise.to_host()));
         collected
     }
 }
@@ -247,8 +259,8 @@ fn an_edit_may_delay_its_backward_pass() {
 fn a_single_client_gets_the_same_bits() {
     let (outputs, calls) = run_shared(&mut unet(), &[EDIT]);
     assert_eq!(
-        calls, 11,
-        "fine-tuning (2), inversion, two recorded passes (4), one with the prompt's gradient (3), denoising"
+        calls, 13,
+        "fine-tuning (2), inversion, two recorded passes (4), one with the prompt's gradient (3), denoising, stored keys (2)"
     );
     assert!(outputs[0] == run_alone(EDIT));
 }

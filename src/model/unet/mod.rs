@@ -26,7 +26,7 @@ pub use network::Network;
 pub use recorded::Recorded;
 pub use resnet::Resnet;
 pub use shared::{SharedUNet, UNetClient};
-pub use want::{Features, Noise, NoiseAndFeatures, Want};
+pub use want::{Features, Noise, NoiseAndFeatures, NoiseAndKeys, Recordable, SelfAttentions, Want};
 
 use super::config::UNetConfig;
 use super::layout;

@@ -2,7 +2,7 @@
 
 use super::backward_pass::Gradients;
 use super::recorded::Backward;
-use super::{AdapterPlace, Input, InputGradients, Noise, Prompt, Recorded, UNet, Want};
+use super::{AdapterPlace, Input, InputGradients, Noise, Prompt, Recordable, Recorded, UNet, Want};
 use crate::kernels::Backend;
 use crate::nn::{BackwardPass, Learner, Pass, Shape, Tape, Tensor};
 
@@ -29,14 +29,14 @@ pub trait Network<B: Backend> {
     ///
     /// # Panics
     /// As [`Network::forward`].
-    fn record<W: Want>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W>;
+    fn record<W: Recordable>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W>;
 
     /// As [`Network::record`]; the backward pass also returns the gradient with respect to the prompt's tokens: the sum of the shares of
     /// [`crate::nn::Attention::backward_cross`].
     ///
     /// # Panics
     /// As [`Network::forward`], and when the prompt is prepared.
-    fn record_text<W: Want>(
+    fn record_text<W: Recordable>(
         &self,
         input: Input<B>,
         want: W,
@@ -46,7 +46,7 @@ pub trait Network<B: Backend> {
     ///
     /// # Panics
     /// As [`Network::forward`], and when the prompt is prepared: its keys and values depend on the adapters.
-    fn record_adapters<'a, W: Want>(
+    fn record_adapters<'a, W: Recordable>(
         &'a self,
         input: Input<B>,
         want: W,
@@ -80,7 +80,7 @@ impl<B: Backend> Network<B> for UNet<B> {
         self.run_forward(input, &want, &mut Pass::inference())
     }
 
-    fn record<W: Want>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W> {
+    fn record<W: Recordable>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W> {
         let shape = input.latents.shape();
         let mut pass = Pass::recording();
         let outputs = self.run_forward(input, &want, &mut pass);
@@ -92,7 +92,7 @@ impl<B: Backend> Network<B> for UNet<B> {
         Recorded::new(want, outputs, backward)
     }
 
-    fn record_text<W: Want>(
+    fn record_text<W: Recordable>(
         &self,
         input: Input<B>,
         want: W,
@@ -109,7 +109,7 @@ impl<B: Backend> Network<B> for UNet<B> {
         Recorded::new(want, outputs, backward)
     }
 
-    fn record_adapters<'a, W: Want>(
+    fn record_adapters<'a, W: Recordable>(
         &'a self,
         input: Input<B>,
         want: W,

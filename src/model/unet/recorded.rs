@@ -1,7 +1,7 @@
 //! A forward pass that was recorded for its backward pass.
 
-use super::Want;
 use super::backward_pass::Gradients;
+use super::{Recordable, Want};
 use crate::kernels::Backend;
 use crate::nn::Tensor;
 
@@ -39,7 +39,9 @@ impl<'a, B: Backend, W: Want, G> Recorded<'a, B, W, G> {
     pub fn outputs(&self) -> &W::Of<Tensor<B>> {
         &self.outputs
     }
+}
 
+impl<B: Backend, W: Recordable, G> Recorded<'_, B, W, G> {
     /// Runs the backward pass from the gradients of a loss with respect to the outputs.
     ///
     /// `magnitude` is about the size of the larger gradients: a device with a short number format scales them by it to the

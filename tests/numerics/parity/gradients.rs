@@ -45,7 +45,7 @@ fn slope(step: f32, loss: impl Fn(f32) -> f64) -> f64 {
     (4.0 * central(step) - central(2.0 * step)) / 3.0
 }
 
-fn moved(x: &Tensor<Cpu>, step: f32, direction: &[f32]) -> Tensor<Cpu> {
+pub(super) fn moved(x: &Tensor<Cpu>, step: f32, direction: &[f32]) -> Tensor<Cpu> {
     x.clone().combined(
         1.0,
         step,
@@ -58,7 +58,12 @@ fn moved(x: &Tensor<Cpu>, step: f32, direction: &[f32]) -> Tensor<Cpu> {
 const STEPS: [f32; 2] = [0.01, 0.1];
 
 /// Asserts that `gradient` gives the derivatives of `loss` along its own and random directions.
-fn assert_slopes(
+pub(super) fn assert_slopes(what: &str, gradient: &[f32], loss: impl Fn(f32, &[f32]) -> f64) {
+    assert_slopes_in_steps(what, gradient, STEPS, loss);
+}
+
+/// As [`assert_slopes`], with steps of other lengths.
+fn assert_slopes_in_steps(
     what: &str,
     gradient: &[f32],
     [along, random]: [f32; 2],
@@ -99,7 +104,7 @@ fn gradient_to_the_latent_matches_finite_differences() {
     let input = Case::read(&fixture, "unet");
     let gradient = gradient_to_z(&unet, &fixture, "unet", NoiseAndFeatures::of(&[2, 3]));
     let [w0, w2, w3] = [0, 2, 3].map(|index| fixture.picture(&format!("unet.w{index}")).to_host());
-    assert_slopes("gradient of z", &gradient, STEPS, |step, v| {
+    assert_slopes("gradient of z", &gradient, |step, v| {
         let z = moved(&input.z, step, v);
         let moved = Input::new(&z, &input.timesteps, &input.context);
         let (noise, features) = unet.forward(moved, NoiseAndFeatures::of(&[2, 3]));
@@ -138,7 +143,7 @@ fn gradient_to_the_prompt_matches_finite_differences() {
                 &expected,
             );
         }
-        assert_slopes(
+        assert_slopes_in_steps(
             &format!("gradient of {count} prompts"),
             &text,
             STEPS.map(|step| 4.0 * step),
@@ -281,7 +286,7 @@ fn gradients_of_trained_adapters_match_finite_differences() {
     step.run(&unet, &parameters, &mut gradient, [0, 4]);
     let mut ignored = Tensor::zeros(&Cpu, parameters.shape());
     let state = std::cell::RefCell::new((&mut unet, &mut ignored));
-    assert_slopes("adapters", &gradient.to_host(), STEPS, |amount, v| {
+    assert_slopes("adapters", &gradient.to_host(), |amount, v| {
         let (unet, ignored) = &mut *state.borrow_mut();
         let parameters = moved(&parameters, amount, v);
         unet.merge_adapters(&parameters);

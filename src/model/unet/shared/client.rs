@@ -12,7 +12,9 @@ use crate::kernels::Backend;
 use crate::kernels::fault;
 use crate::model::unet::backward_pass::Gradients;
 use crate::model::unet::recorded::Backward;
-use crate::model::unet::{AdapterPlace, Input, InputGradients, Network, Prompt, Recorded, Want};
+use crate::model::unet::{
+    AdapterPlace, Input, InputGradients, Network, Prompt, Recordable, Recorded, Want,
+};
 use crate::nn::Tensor;
 
 /// A client of a shared network. A device fault is thrown in every client that took part in the call.
@@ -90,7 +92,7 @@ impl<B: Backend> Network<B> for UNetClient<B> {
         })
     }
 
-    fn record<W: Want>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W> {
+    fn record<W: Recordable>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W> {
         let (outputs, share) = self.record_for(input, &want, Purpose::Latents);
         let backward = ShareBackward {
             client: self,
@@ -99,7 +101,7 @@ impl<B: Backend> Network<B> for UNetClient<B> {
         Recorded::new(want, outputs, backward)
     }
 
-    fn record_text<W: Want>(
+    fn record_text<W: Recordable>(
         &self,
         input: Input<B>,
         want: W,
@@ -112,7 +114,7 @@ impl<B: Backend> Network<B> for UNetClient<B> {
         Recorded::new(want, outputs, backward)
     }
 
-    fn record_adapters<'a, W: Want>(
+    fn record_adapters<'a, W: Recordable>(
         &'a self,
         input: Input<B>,
         want: W,

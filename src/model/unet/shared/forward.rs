@@ -9,7 +9,7 @@ use crate::failpoint;
 use crate::kernels::Backend;
 use crate::kernels::fault::{self, DeviceFault};
 use crate::model::unet::{Context, Input, Want};
-use crate::nn::{Mutual, Pass, Tensor};
+use crate::nn::{KeySource, KeysAndValues, Mutual, Pass, Tensor};
 
 impl<B: Backend> SharedUNet<'_, B> {
     /// Serves the forward calls of a round; calls that join share a pass.
@@ -110,20 +110,11 @@ impl<B: Backend> SharedUNet<'_, B> {
         }
         let latents: Vec<Tensor<B>> = inputs.iter().map(|input| input.latents.clone()).collect();
         let timesteps = inputs.iter().flat_map(|input| input.timesteps.clone());
-        let mut sources = Vec::new();
-        for (input, member) in inputs.iter().zip(members) {
-            let own = input.mutual.iter().flat_map(|mutual| &mutual.sources);
-            sources.extend(own.map(|source| member.range.start + source));
-        }
-        let mutual = inputs[0].mutual.as_ref().map(|mutual| Mutual {
-            start_layer: mutual.start_layer,
-            sources,
-        });
         Input {
             timesteps: timesteps.collect(),
             context: self.joined_context(inputs),
             latents: Tensor::stacked(&latents),
-            mutual,
+            keys: joined_keys(members, inputs),
         }
     }
 
@@ -141,6 +132,39 @@ impl<B: Backend> SharedUNet<'_, B> {
             Context::Tokens(Tensor::stacked(&tokens))
         } else {
             Context::Prepared(self.prompts.joined(prompts))
+        }
+    }
+}
+
+/// Returns where the self-attentions of all members take keys and values from. Calls that join have the same kind of source.
+fn joined_keys<B: Backend>(members: &[Member], inputs: &[Input<B>]) -> KeySource<B> {
+    match &inputs[0].keys {
+        KeySource::Own => KeySource::Own,
+        KeySource::Mutual(Mutual { start_layer, .. }) => {
+            let mut sources = Vec::new();
+            for (input, member) in inputs.iter().zip(members) {
+                if let KeySource::Mutual(own) = &input.keys {
+                    sources.extend(own.sources.iter().map(|source| member.range.start + source));
+                }
+            }
+            KeySource::Mutual(Mutual {
+                start_layer: *start_layer,
+                sources,
+            })
+        }
+        KeySource::Stored(_) => {
+            let (mut lists, mut batches) = (Vec::new(), Vec::new());
+            for input in inputs {
+                if let KeySource::Stored(own) = &input.keys {
+                    lists.push(own);
+                    batches.push(input.latents.shape().batch);
+                }
+            }
+            KeySource::Stored(KeysAndValues::joined(&lists, |parts| {
+                let parts = parts.iter().zip(&batches);
+                let repeated = parts.flat_map(|(part, batch)| repeated(part, *batch));
+                Tensor::stacked(&repeated.collect::<Vec<_>>())
+            }))
         }
     }
 }
