@@ -35,7 +35,7 @@ use crate::progress::Progress;
 use crate::region::Region;
 use crate::settings::{DiffusionSettings, Group, Overrides, SHARED, SettingsGroup};
 
-pub use scene::{Dragged, Scene};
+pub use scene::{Dragged, PointTrack, Scene};
 
 /// What a method needs from an edit.
 ///

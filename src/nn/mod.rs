@@ -8,6 +8,7 @@
 mod attention;
 mod conv;
 mod feed_forward;
+mod keys;
 mod linear;
 mod norm;
 mod pass;
@@ -17,6 +18,7 @@ mod upsample;
 pub use attention::{Attention, Mutual};
 pub use conv::Conv;
 pub use feed_forward::FeedForward;
+pub use keys::{KeySource, KeysAndValues};
 pub use linear::{Adapter, Linear};
 pub use norm::{GroupNorm, LayerNorm};
 pub use pass::{BackwardPass, Learner, Pass, Run, Tape};

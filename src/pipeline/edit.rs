@@ -31,6 +31,8 @@ pub(super) struct Edit<'a, B: Backend> {
     pub(super) grid: Grid,
     /// The prompt's context (1, 1, tokens, channels).
     pub(super) context: Tensor<B>,
+    /// How many of its tokens stand before the first end token.
+    words: usize,
     pub(super) stages: StageClock<'a>,
     pub(super) cache: EditCache<'a>,
     pub(super) noise: &'a mut dyn NoiseSource,
@@ -89,7 +91,7 @@ pub(super) fn run<B: Backend>(
     let dragged = edit.drag(network, &prompt, &inversions, warped.as_ref())?;
     let pair = edit.denoise(
         network,
-        &prompt,
+        dragged.prompts.as_ref().unwrap_or(&prompt),
         dragged.pair,
         dragged.kept.as_ref(),
         dragged.steps,
@@ -145,6 +147,7 @@ impl<'a, B: Backend> Edit<'a, B> {
             },
             grid,
             context,
+            words: components.tokenizer.words(&tokens),
             stages,
             cache: EditCache::new(cache, &picture, plan.frame.padded, &tokens),
             noise,
@@ -257,6 +260,8 @@ impl<'a, B: Backend> Edit<'a, B> {
             network,
             vae: &self.components.vae,
             prompt,
+            context: &self.context,
+            words: self.words,
             schedule: &self.components.schedule,
             grid: &self.grid,
             diffusion: &plan.settings.diffusion,

@@ -8,7 +8,9 @@ use dragnext::kernels::cpu::Cpu;
 use dragnext::kernels::cuda::Cuda;
 use dragnext::kernels::cuda::driver::Format;
 use dragnext::model::config::{ScheduleConfig, UNetConfig};
-use dragnext::model::unet::{Features, Input, Network, NoiseAndFeatures};
+use dragnext::model::unet::{
+    Features, Input, Network, NoiseAndFeatures, NoiseAndKeys, SelfAttentions,
+};
 use dragnext::model::{Source, UNet, Vae};
 use dragnext::nn::{Mutual, Shape, Tensor};
 
@@ -122,6 +124,10 @@ fn run<B: Backend>(backend: &B, source: &Source, [height, width]: [usize; 2]) ->
     };
     let input = Input::at(&z, 500.0, &context).with_mutual(mutual);
     outputs.push(("mutual".into(), unet.predict(input).to_host()));
+    let want = NoiseAndKeys::of(SelfAttentions::All);
+    let (_, keys) = unet.forward(Input::at(&z.picture(0), 600.0, &prompt), want);
+    let input = Input::at(&z, 500.0, &prompt).with_keys(keys);
+    outputs.push(("stored keys".into(), unet.predict(input).to_host()));
 
     let places = unet.attach_adapters(4);
     let start = Seeded::new(3).adapters(&places);

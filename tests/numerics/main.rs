@@ -10,6 +10,7 @@
 mod bench;
 mod edit;
 mod full_size;
+mod keys;
 mod layers;
 mod lora;
 mod parity;

@@ -113,6 +113,8 @@ impl DragMethod for PbsiSettings {
                 steps: 0,
                 losses: Vec::new(),
                 diverged: 0,
+                tracks: Vec::new(),
+                prompts: None,
             });
         }
         Optimisation::new(&scene, self).run(start, kept, progress, interrupt)
