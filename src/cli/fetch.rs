@@ -8,9 +8,9 @@ use crate::interrupt::Interrupt;
 use crate::method::Method;
 use crate::model::layout::{CLIP, STABLE_DIFFUSION};
 use crate::model::{ClipModel, Source};
-use crate::settings::Overrides;
 use crate::progress::{Transfer, amount};
 use crate::report::{self, Failure};
+use crate::settings::Overrides;
 
 /// Downloads a model from the Hugging Face hub into the cache, and verifies cached files.
 ///

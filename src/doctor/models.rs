@@ -80,7 +80,10 @@ fn snapshots(cache: &Path) -> Vec<Snapshot> {
 fn clip(environment: &Environment) -> String {
     let id = CLIP.default_id();
     match hub::find(environment, &id, &CLIP) {
-        Ok(snapshot) => format!("{}, complete: the CLIP of methods that follow a text", snapshot.name()),
+        Ok(snapshot) => format!(
+            "{}, complete: the CLIP of methods that follow a text",
+            snapshot.name()
+        ),
         Err(_) => format!(
             "{} is not in the cache; methods that follow a text need it, and `dragnext fetch --method clip-drag` downloads it",
             id.repository()

@@ -33,8 +33,8 @@ const WORDS: &str =
 #[derive(Debug)]
 pub struct Tokenizer {
     pairs: tokenizers::Tokenizer,
-    pad: u32,
     end: u32,
+    pad: u32,
     location: String,
 }
 
@@ -78,15 +78,10 @@ impl Tokenizer {
             .map_err(|error| damaged(merges_path, error.to_string()))?;
         Ok(Self {
             pairs,
-            pad,
             end,
+            pad,
             location: source.location(vocabulary_path),
         })
-    }
-
-    /// Returns the token that ends every prompt.
-    pub fn end(&self) -> u32 {
-        self.end
     }
 
     /// Returns the tokens of a prompt, with start and end, padded to `limit`.
@@ -112,6 +107,12 @@ impl Tokenizer {
         }
         tokens.resize(limit, self.pad);
         Ok(tokens)
+    }
+
+    /// Returns how many tokens stand before the first end token: the start token and the words.
+    pub fn words(&self, tokens: &[u32]) -> usize {
+        let end = tokens.iter().position(|token| *token == self.end);
+        end.unwrap_or(tokens.len())
     }
 }
 

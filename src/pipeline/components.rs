@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::failpoint;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
-use crate::model::vae::DOWNSCALE;
 use crate::method::Guide;
+use crate::model::vae::DOWNSCALE;
 use crate::model::{Clip, Model, TextEncoder, Tokenizer, Vae};
 use crate::nn::{Shape, Tensor};
 use crate::plan::Plan;
@@ -52,11 +52,7 @@ impl<B: Backend> Components<B> {
     ///
     /// # Errors
     /// [`crate::Error::Weights`], [`crate::Error::Hub`] and [`crate::Error::PromptTooLong`].
-    pub(super) fn guide(
-        &self,
-        plan: &Plan,
-        interrupt: &Interrupt,
-    ) -> Result<Option<Guide<'_, B>>> {
+    pub(super) fn guide(&self, plan: &Plan, interrupt: &Interrupt) -> Result<Option<Guide<'_, B>>> {
         if !plan.settings.method.needs().clip {
             return Ok(None);
         }

@@ -1,5 +1,7 @@
 //! One edit, stage by stage.
 
+mod as_warped;
+
 use std::time::Instant;
 
 use super::adapters::Adapters;
@@ -31,6 +33,8 @@ pub(super) struct Edit<'a, B: Backend> {
     pub(super) context: Tensor<B>,
     /// The text that the method follows, if it follows one.
     guide: Option<Guide<'a, B>>,
+    /// How many of its tokens stand before the first end token.
+    words: usize,
     pub(super) stages: StageClock<'a>,
     pub(super) cache: EditCache<'a>,
     pub(super) noise: &'a mut dyn NoiseSource,
@@ -79,13 +83,17 @@ pub(super) fn run<B: Backend>(
     let mut edit = Edit::new(components, plan, picture, cache, stages, noise, interrupt)?;
 
     let adapters = edit.adapters(network, lora)?;
+    let warped = match warped {
+        Some(warped) if edit.keeps(&warped) => return edit.finish_as_warped(adapters, warped),
+        other => other,
+    };
     let network = &*network;
     let prompt = network.prepare(&edit.context);
     let inversions = edit.invert_all(network, &prompt, &adapters, warped.as_ref())?;
     let dragged = edit.drag(network, &prompt, &inversions, warped.as_ref())?;
     let pair = edit.denoise(
         network,
-        &prompt,
+        dragged.prompts.as_ref().unwrap_or(&prompt),
         dragged.pair,
         dragged.kept.as_ref(),
         dragged.steps,
@@ -127,7 +135,10 @@ impl<'a, B: Backend> Edit<'a, B> {
             .grid(Spacing::Leading, settings.diffusion.steps, executed);
         let start = Instant::now();
         let guide = components.guide(plan, interrupt)?;
-        stages.add(Stage::Load, components.seconds + start.elapsed().as_secs_f64());
+        stages.add(
+            Stage::Load,
+            components.seconds + start.elapsed().as_secs_f64(),
+        );
         stages.plan(passes(settings, grid.timesteps.len()));
         let start = Instant::now();
         let context = components
@@ -144,6 +155,7 @@ impl<'a, B: Backend> Edit<'a, B> {
             grid,
             context,
             guide,
+            words: components.tokenizer.words(&tokens),
             stages,
             cache: EditCache::new(cache, &picture, plan.frame.padded, &tokens),
             noise,
@@ -257,6 +269,8 @@ impl<'a, B: Backend> Edit<'a, B> {
             vae: &self.components.vae,
             guide: self.guide.as_ref(),
             prompt,
+            context: &self.context,
+            words: self.words,
             schedule: &self.components.schedule,
             grid: &self.grid,
             diffusion: &plan.settings.diffusion,

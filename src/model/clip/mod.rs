@@ -78,7 +78,12 @@ impl ClipModel {
     /// # Errors
     /// [`Error::Weights`] when a file is missing, [`Error::File`] when one cannot be read.
     pub fn sha256(&self) -> Result<String> {
-        let names = ["config.json", "merges.txt", "vocab.json", layout::CLIP_WEIGHTS[0]];
+        let names = [
+            "config.json",
+            "merges.txt",
+            "vocab.json",
+            layout::CLIP_WEIGHTS[0],
+        ];
         let hashes = names.map(|name| {
             let (_, mut file) = self.source.open_first(&[name]).map_err(of_clip)?;
             sha256_of(&mut file).map_err(|source| Error::File {
@@ -237,10 +242,9 @@ impl<B: Backend> Clip<B> {
         let tokens = self.tokenizer.encode(prompt, self.text_tower.positions())?;
         let hidden = self.text_tower.encode(&tokens)?;
         // The text's feature is that of its end token. What follows is padding, which a causal transformer does not see from there.
-        let end = self.tokenizer.end();
-        let position = tokens.iter().position(|token| *token == end);
+        let position = self.tokenizer.words(&tokens);
         let channels = self.text_tower.channels();
-        let first = channels * position.unwrap_or(tokens.len() - 1);
+        let first = channels * position;
         let hidden = &hidden[first..first + channels];
         let projected = self.text_projection.chunks_exact(channels).map(|row| {
             let products = row.iter().zip(hidden);
