@@ -126,6 +126,8 @@ pub(crate) struct NoteHeader {
     pub model: String,
     /// Hash of the model's weights.
     pub weights: Option<String>,
+    /// SHA-256 of the CLIP, where the method needed one.
+    pub clip: Option<String>,
     /// SHA-256 of the LoRA file that was used instead of training one.
     pub lora: Option<String>,
     /// Whether the original was kept outside the editable area.

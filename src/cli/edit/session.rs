@@ -95,6 +95,7 @@ impl<'a> Session<'a> {
             .unwrap_or_default();
         if pipeline.is_some() {
             record.warnings.extend(instruction.other_weights(&weights));
+            record.warnings.extend(instruction.other_clip(&self.clip));
         }
         let Identity { job, note } = prepared.identity(Provenance {
             weights: &weights,
