@@ -1,5 +1,7 @@
 //! One edit, stage by stage.
 
+mod as_warped;
+
 use std::time::Instant;
 
 use super::adapters::Adapters;
@@ -79,6 +81,10 @@ pub(super) fn run<B: Backend>(
     let mut edit = Edit::new(components, plan, picture, cache, stages, noise, interrupt)?;
 
     let adapters = edit.adapters(network, lora)?;
+    let warped = match warped {
+        Some(warped) if edit.keeps(&warped) => return edit.finish_as_warped(adapters, warped),
+        other => other,
+    };
     let network = &*network;
     let prompt = network.prepare(&edit.context);
     let inversions = edit.invert_all(network, &prompt, &adapters, warped.as_ref())?;

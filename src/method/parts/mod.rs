@@ -53,4 +53,4 @@ pub use point_timestep::{MotionSource, PointDescent, PointTimestep};
 pub use point_tracking::{Candidates, PointTracking};
 pub use taps::Taps;
 pub use text_gradient::{TextCode, TextGradient, TextOptimisation, TextSettings, two_prompts};
-pub use warped_start::warped_start;
+pub use warped_start::{is_new, warped_start};
