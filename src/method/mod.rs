@@ -12,16 +12,18 @@
 //! 2. In `settings.rs`, declare the settings with the macro `settings!` of [`crate::settings`], which documents its grammar. A setting must not
 //!    have the name of a shared setting. Two methods may have settings of one name; their forms must be equal, their defaults may differ.
 //! 3. In `mod.rs`, include the README as module documentation (`#![doc = include_str!("README.md")]`), export the settings, and implement
-//!    [`DragMethod`] for them. Unit tests of the method stand in its files.
-//! 4. In this file, add `pub mod NAME;` and one entry to `methods!`: a doc comment, which is the method's description for users, and a line.
+//!    [`DragMethod`] for them, with its [`Profile`]. Unit tests of the method stand in its files.
+//! 4. In this file, add `pub mod NAME;` and one entry to `methods!`: a doc comment, which is the method's description for users with its paper,
+//!    and a line. Add a row to the table of methods in `assets/guide.md`.
 //! 5. Write the generated files anew: `UPDATE=1 cargo test --release --features failpoints,cuda --test cli` writes `assets/cli.md`, and
 //!    `cargo run --release -- schema > assets/drag.schema.json` the schema.
 //!
-//! No other code changes: flags, help, environment variables, `dragnext settings`, the drag file's `"method"` and `"settings"`, the schema, the
+//! No other code changes: flags, help, environment variables, `dragnext methods`, `dragnext settings`, the drag file's `"method"` and `"settings"`, the schema, the
 //! report in the PNG and the record are made from the tables.
 
 pub mod parts;
 pub mod pbsi;
+mod profile;
 mod scene;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +37,7 @@ use crate::progress::Progress;
 use crate::region::Region;
 use crate::settings::{DiffusionSettings, Group, Overrides, SHARED, SettingsGroup};
 
+pub use profile::{Figures, Profile, Score};
 pub use scene::{Dragged, Guide, PointTrack, Scene};
 
 /// What a method needs from an edit.
@@ -54,6 +57,31 @@ pub struct Needs {
     pub start: StartPicture,
     /// With [`StartPicture::Warped`], the inversion of the original picture too ([`Scene::original`]).
     pub original: bool,
+}
+
+impl Needs {
+    /// Returns what users have to give, in words of the drag file and of models.
+    pub fn words(&self) -> Vec<&'static str> {
+        // Every field is named, so that a new need is not forgotten here.
+        let Self {
+            lora: _,
+            edit_prompt,
+            clip,
+            targets,
+            start: _,
+            original: _,
+        } = self;
+        let targets = match targets {
+            Targets::Regions => "regions",
+            Targets::Points => "points",
+        };
+        let edit_prompt = edit_prompt.then_some("edit_prompt");
+        let clip = clip.then_some("clip");
+        [Some(targets), edit_prompt, clip]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
 }
 
 /// The picture whose inversion a method starts from.
@@ -132,6 +160,9 @@ pub enum Misfit {
 
 /// A method, implemented by its settings.
 pub trait DragMethod: SettingsGroup {
+    /// What `dragnext methods` says about the method, beside what its defaults need and cost.
+    const PROFILE: Profile;
+
     /// Returns the defaults of the method's settings, which may depend on what is given.
     fn defaults(given: &Overrides) -> Self {
         let _ = given;
@@ -209,6 +240,11 @@ macro_rules! methods {
             /// Returns what the method is, in one line.
             pub fn about(self) -> &'static str {
                 match self { $( Self::$variant => concat!($($doc,)+) ),+ }.trim()
+            }
+
+            /// As [`DragMethod::PROFILE`].
+            pub fn profile(self) -> Profile {
+                match self { $( Self::$variant => $module::$settings::PROFILE ),+ }
             }
 
             /// Returns the table of the method's settings.
@@ -348,6 +384,19 @@ mod tests {
             assert_eq!(method.name().parse(), Ok(*method));
         }
         assert_eq!("PBSI".parse::<Method>(), Err(()));
+    }
+
+    #[test]
+    fn every_method_is_described() {
+        for method in Method::ALL {
+            let (name, profile) = (method.name(), method.profile());
+            assert!(method.about().contains(profile.paper), "paper of {name}");
+            assert!(profile.good_at.ends_with('.'), "{name}");
+            let scores = profile.figures.map(|figures| [figures.plain, figures.hard]);
+            for Score { gain, hit } in scores.into_iter().flatten() {
+                assert!(gain <= 1.0 && (0.0..=1.0).contains(&hit), "{name}");
+            }
+        }
     }
 
     #[test]

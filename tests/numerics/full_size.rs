@@ -12,8 +12,8 @@ use crate::bench::numbers::Numbers;
 use crate::bench::report;
 use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
-use dragnext::model::{Model, Source, Vae};
 use dragnext::model::unet::{Input, Network, NoiseAndFeatures};
+use dragnext::model::{Model, Source, Vae};
 use dragnext::nn::{Shape, Tensor};
 
 #[test]
