@@ -21,6 +21,7 @@
 //! No other code changes: flags, help, environment variables, `dragnext methods`, `dragnext settings`, the drag file's `"method"` and `"settings"`, the schema, the
 //! report in the PNG and the record are made from the tables.
 
+pub mod clip_drag;
 pub mod parts;
 pub mod pbsi;
 mod profile;
@@ -336,6 +337,8 @@ macro_rules! methods {
 methods! {
     /// Progressive backward self-intervention (DragNeXt, arXiv 2506.07611): regions are dragged by optimising the latent.
     Pbsi "pbsi" pbsi::PbsiSettings;
+    /// Motion supervision and point tracking, and a CLIP that pulls the picture towards a text (CLIPDrag, arXiv 2410.03097): handles are dragged by optimising the latent.
+    ClipDrag "clip-drag" clip_drag::ClipDragSettings;
 }
 
 impl Default for Method {
