@@ -1,5 +1,6 @@
 //! The CLIP of methods that follow a text: fetched for a method that needs it, and not for others.
 
+use crate::bench::Run;
 use crate::bench::fixture::path as fixture;
 use crate::hub_bench::{HubBench, MODEL};
 use crate::server::COMMIT;
@@ -17,6 +18,17 @@ fn bench() -> HubBench {
             .set(&name, Some(std::fs::read(entry.path()).unwrap()));
     }
     bench
+}
+
+/// Returns a very short edit with model and CLIP of the hub.
+fn edit(bench: &HubBench) -> Run {
+    let run = bench.command(&["edit", "--json", "-o", "out.png"]);
+    run.arg(fixture("clip/edit/input.png"))
+        .arg("--drag")
+        .arg(fixture("clip/edit/drag.json"))
+        .args(["--method", "clip-drag", "--model", MODEL, "--clip", CLIP])
+        .args(["--size", "80", "--no-lora", "--strength", "0.04"])
+        .args(["--iterations", "1"])
 }
 
 fn requests_for(bench: &HubBench, name: &str) -> usize {
@@ -53,10 +65,7 @@ fn a_clip_is_fetched_for_the_method_that_needs_it() {
     );
 
     bench.server.reset();
-    let edited = bench
-        .edit(MODEL)
-        .args(["--method", "clip-drag", "--clip", CLIP, "--offline"])
-        .ended();
+    let edited = edit(&bench).arg("--offline").ended();
     assert_eq!(edited.assert(0).record["status"], "done");
     assert_eq!(bench.server.log().len(), 0, "the cache is enough");
 }
@@ -66,10 +75,7 @@ fn an_edit_fetches_the_clip_that_it_needs() {
     let bench = bench();
     bench.fetch().assert(0);
     assert_eq!(requests_for(&bench, CLIP), 0);
-    let edited = bench
-        .edit(MODEL)
-        .args(["--method", "clip-drag", "--clip", CLIP])
-        .ended();
+    let edited = edit(&bench).ended();
     assert_eq!(edited.assert(0).record["status"], "done");
     assert!(requests_for(&bench, CLIP) > 0);
 }
