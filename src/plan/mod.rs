@@ -204,6 +204,8 @@ impl Plan {
             regions: &self.regions,
             frame: &self.frame,
             decoder_stages,
+            diffusion: &self.settings.diffusion,
+            editable: self.editable.as_ref(),
         })
     }
 

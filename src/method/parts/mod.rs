@@ -20,10 +20,12 @@ mod moved_start;
 mod vacated_noise;
 mod warped_start;
 
+pub(super) use cells::cell_at;
 pub use correspondence::{Correspondence, on_map};
 pub use divergence::DivergenceGuard;
 pub use frozen::Frozen;
 pub use latent_adam::LatentAdam;
 pub use latent_descent::LatentDescent;
 pub use moved_start::moved_start;
+pub(super) use warped_start::NEW;
 pub use warped_start::warped_start;

@@ -8,7 +8,7 @@ use crate::method::Scene;
 use crate::nn::Tensor;
 
 /// A cell is new when the warped picture has more than this share of its pixels anew.
-const NEW: f32 = 0.05;
+pub(in crate::method) const NEW: f32 = 0.05;
 
 /// Returns the inverted latent of the warped picture with a share `noise_share` of fresh noise in its new cells ([`VacatedNoise`]), and what
 /// each cell has.

@@ -5,6 +5,7 @@ mod optimisation;
 mod progress;
 mod settings;
 
+use crate::diffusion::Spacing;
 use crate::diffusion::denoise::Pair;
 use crate::diffusion::kept::{CellContent, KeptTrajectory};
 use crate::error::Result;
@@ -12,7 +13,7 @@ use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::parts::{moved_start, warped_start};
 use crate::method::{
-    Cost, DragMethod, Dragged, Misfit, Needs, Scene, StartPicture, Subject, Targets,
+    Cost, DragMethod, Dragged, Inversion, Misfit, Needs, Scene, StartPicture, Subject, Targets,
 };
 use crate::model::unet::Network;
 use crate::progress::Progress;
@@ -45,6 +46,8 @@ impl DragMethod for PbsiSettings {
                 Start::Moved | Start::Paper => StartPicture::Original,
             },
             original: self.needs_original(),
+            inversion: Inversion::Pipeline,
+            spacing: Spacing::Leading,
         }
     }
 
