@@ -39,7 +39,7 @@ use crate::progress::Progress;
 use crate::region::Region;
 use crate::settings::{DiffusionSettings, Group, Overrides, SHARED, SettingsGroup};
 
-pub use scene::{Dragged, Scene};
+pub use scene::{Dragged, PointTrack, Scene};
 
 /// What a method needs from an edit.
 ///
@@ -175,6 +175,13 @@ pub trait DragMethod: SettingsGroup {
     /// Returns the cost of a drag on a grid of `timesteps` executed steps.
     fn cost(&self, timesteps: usize) -> Cost;
 
+    /// Returns whether the result is the warped picture as the VAE keeps it, which is known without the network. The pipeline then neither inverts
+    /// nor drags nor denoises. `has_new` says whether any cell of the warped picture is new ([`parts::is_new`]).
+    fn keeps_warped(&self, diffusion: &DiffusionSettings, has_new: bool) -> bool {
+        let _ = (diffusion, has_new);
+        false
+    }
+
     /// Drags: executes the first [`Cost::steps`] steps of the grid, reports every iteration to `progress`, and checks `interrupt` before
     /// every pass through the network.
     ///
@@ -277,6 +284,11 @@ macro_rules! methods {
             /// As [`DragMethod::cost`].
             pub fn cost(&self, timesteps: usize) -> Cost {
                 match self { $( Self::$variant(settings) => settings.cost(timesteps) ),+ }
+            }
+
+            /// As [`DragMethod::keeps_warped`].
+            pub fn keeps_warped(&self, diffusion: &DiffusionSettings, has_new: bool) -> bool {
+                match self { $( Self::$variant(settings) => settings.keeps_warped(diffusion, has_new) ),+ }
             }
 
             /// As [`DragMethod::drag`].

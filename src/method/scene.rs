@@ -4,7 +4,7 @@ use crate::diffusion::denoise::Pair;
 use crate::diffusion::invert::Trajectory;
 use crate::diffusion::kept::KeptTrajectory;
 use crate::diffusion::{Grid, NoiseSource, Schedule};
-use crate::geometry::Frame;
+use crate::geometry::{Frame, Point};
 use crate::kernels::Backend;
 use crate::mask::Mask;
 use crate::model::Vae;
@@ -21,6 +21,10 @@ pub struct Scene<'a, B: Backend, N> {
     pub vae: &'a Vae<B>,
     /// The prompt, prepared for these weights.
     pub prompt: &'a Prompt<B>,
+    /// The prompt's embedding (1, 1, tokens, channels), for methods that optimise it.
+    pub context: &'a Tensor<B>,
+    /// How many tokens of the prompt stand before its first end token: the start token and the words.
+    pub words: usize,
     /// The noise schedule.
     pub schedule: &'a Schedule,
     /// The executed timesteps, at least one, the noisiest first.
@@ -60,4 +64,20 @@ pub struct Dragged<B: Backend> {
     pub losses: Vec<f64>,
     /// Timesteps at which the optimisation diverged and the best latent was kept.
     pub diverged: usize,
+    /// Where each tracked point was; empty for methods that track none.
+    pub tracks: Vec<PointTrack>,
+    /// Prompts of the rest of the denoising, that of the reference latent first and that of the edited latent second, for a method that
+    /// optimises the text embedding; `None` is the scene's for both.
+    pub prompts: Option<Prompt<B>>,
+}
+
+/// The path of a point that a method tracks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PointTrack {
+    /// The region's `id`.
+    pub region: String,
+    /// The handle before the drag and after each tracking, in working pixels.
+    pub points: Vec<Point>,
+    /// Where it should go, in working pixels.
+    pub target: Point,
 }

@@ -33,6 +33,7 @@ const WORDS: &str =
 #[derive(Debug)]
 pub struct Tokenizer {
     pairs: tokenizers::Tokenizer,
+    end: u32,
     pad: u32,
     location: String,
 }
@@ -66,6 +67,7 @@ impl Tokenizer {
             .map_err(|error| damaged(MERGES, error.to_string()))?;
         Ok(Self {
             pairs,
+            end,
             pad,
             location: source.location(VOCABULARY),
         })
@@ -94,6 +96,12 @@ impl Tokenizer {
         }
         tokens.resize(limit, self.pad);
         Ok(tokens)
+    }
+
+    /// Returns how many tokens stand before the first end token: the start token and the words.
+    pub fn words(&self, tokens: &[u32]) -> usize {
+        let end = tokens.iter().position(|token| *token == self.end);
+        end.unwrap_or(tokens.len())
     }
 }
 

@@ -217,16 +217,21 @@ impl<B: Backend> Attention<B> {
 
     /// dy to dx of [`Attention::forward_cross`] without its residual.
     ///
-    /// The context gets no gradient. It would be dK `to_k` + dV `to_v`: [`Linear::backward`] in place of
-    /// [`Linear::adapter_backward`], summed over all layers with this context.
+    /// Where the pass wants the gradient of the prompt's tokens, this layer's share dK `to_k` + dV `to_v` is added to it.
     pub fn backward_cross(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
-        if !pass.learns() {
+        if !pass.learns() && !pass.needs_text() {
             let dq = self.query_backward(dy, pass);
             return self.to_q.backward(&dq, pass);
         }
         let [dq, dk, dv] = self.query_key_value_backward(dy, pass);
-        self.to_v.adapter_backward(&dv, pass);
-        self.to_k.adapter_backward(&dk, pass);
+        if pass.needs_text() {
+            let mut d_text = self.to_v.backward(&dv, pass);
+            self.to_k.backward_onto(&dk, &mut d_text, pass);
+            pass.add_to_text(&d_text);
+        } else {
+            self.to_v.adapter_backward(&dv, pass);
+            self.to_k.adapter_backward(&dk, pass);
+        }
         self.to_q.backward(&dq, pass)
     }
 }

@@ -28,6 +28,15 @@ impl<B: Backend> Tape<B> {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Returns the number of values of all saved tensors.
+    pub fn values(&self) -> usize {
+        let values = self.0.iter().map(|saved| match saved {
+            Saved::Tensor(tensor) => tensor.shape().len(),
+            Saved::Shape(_) => 0,
+        });
+        values.sum()
+    }
 }
 
 /// Consecutive pictures of a batch whose weights include one set of adapters.
@@ -163,6 +172,8 @@ pub struct BackwardPass<'a, B: Backend> {
     tape: Tape<B>,
     runs: Vec<Run>,
     learners: Vec<Learner<'a, B>>,
+    /// Sum of the scaled gradients of the prompt's tokens so far, if they are wanted.
+    text: Option<Tensor<B>>,
     loss_scale: f32,
 }
 
@@ -173,6 +184,7 @@ impl<'a, B: Backend> BackwardPass<'a, B> {
             tape,
             runs: Vec::new(),
             learners: Vec::new(),
+            text: None,
             loss_scale: 1.0,
         }
     }
@@ -190,11 +202,19 @@ impl<'a, B: Backend> BackwardPass<'a, B> {
         self
     }
 
-    /// With gradients multiplied by `loss_scale`, to avoid underflow in a short number format. Gradients of adapters are added
-    /// unscaled.
+    /// With the gradient of the prompt's tokens added to `gradient`, stored as f32, in the tokens' shape (b or 1, 1, tokens, channels). The
+    /// forward pass must have had tokens, not a prepared prompt.
     #[must_use]
-    pub fn with_loss_scale(self, loss_scale: f32) -> Self {
-        Self { loss_scale, ..self }
+    pub fn with_text(self, gradient: Tensor<B>) -> Self {
+        Self {
+            text: Some(gradient),
+            ..self
+        }
+    }
+
+    /// Multiplies gradients by `loss_scale`, to avoid underflow in a short number format. Gradients of adapters are added unscaled.
+    pub fn set_loss_scale(&mut self, loss_scale: f32) {
+        self.loss_scale = loss_scale;
     }
 
     /// Returns the runs; empty where all pictures use set 0.
@@ -205,6 +225,25 @@ impl<'a, B: Backend> BackwardPass<'a, B> {
     /// Whether adapters learn.
     pub fn learns(&self) -> bool {
         !self.learners.is_empty()
+    }
+
+    /// Whether the gradient of the prompt's tokens is wanted.
+    pub fn needs_text(&self) -> bool {
+        self.text.is_some()
+    }
+
+    /// Adds to the gradient of the prompt's tokens, if it is wanted.
+    pub fn add_to_text(&mut self, gradient: &Tensor<B>) {
+        if let Some(text) = &mut self.text {
+            let backend = text.backend().clone();
+            backend.combine(1.0, text.buffer_mut(), 1.0, gradient.buffer());
+        }
+    }
+
+    /// Takes the gradient of the prompt's tokens, without the loss scale; `None` when it was not wanted.
+    pub fn take_text(&mut self) -> Option<Tensor<B>> {
+        let unscale = 1.0 / self.loss_scale;
+        self.text.take().map(|text| text.full(unscale))
     }
 
     /// Returns the adapters of a set, if they learn.

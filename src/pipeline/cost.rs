@@ -14,8 +14,15 @@ pub fn passes_of(settings: &Settings) -> f64 {
 
 /// Returns about how many pictures go through the network in each stage, on a grid of `timesteps` executed steps.
 pub(super) fn passes(settings: &Settings, timesteps: usize) -> Vec<(Stage, f64)> {
-    let drag = settings.method.cost(timesteps);
-    let needs = settings.method.needs();
+    let (method, diffusion) = (&settings.method, &settings.diffusion);
+    // Whether any cell is new is known once the picture is warped.
+    let timesteps = if method.keeps_warped(diffusion, true) {
+        0
+    } else {
+        timesteps
+    };
+    let drag = method.cost(timesteps);
+    let needs = method.needs();
     let lora = if needs.lora {
         2 * settings.lora.steps * settings.lora.batch
     } else {

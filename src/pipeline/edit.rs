@@ -1,5 +1,7 @@
 //! One edit, stage by stage.
 
+mod as_warped;
+
 use std::time::Instant;
 
 use super::adapters::Adapters;
@@ -29,6 +31,8 @@ pub(super) struct Edit<'a, B: Backend> {
     pub(super) grid: Grid,
     /// The prompt's context (1, 1, tokens, channels).
     pub(super) context: Tensor<B>,
+    /// How many of its tokens stand before the first end token.
+    words: usize,
     pub(super) stages: StageClock<'a>,
     pub(super) cache: EditCache<'a>,
     pub(super) noise: &'a mut dyn NoiseSource,
@@ -77,13 +81,17 @@ pub(super) fn run<B: Backend>(
     let mut edit = Edit::new(components, plan, picture, cache, stages, noise, interrupt)?;
 
     let adapters = edit.adapters(network, lora)?;
+    let warped = match warped {
+        Some(warped) if edit.keeps(&warped) => return edit.finish_as_warped(adapters, warped),
+        other => other,
+    };
     let network = &*network;
     let prompt = network.prepare(&edit.context);
     let inversions = edit.invert_all(network, &prompt, &adapters, warped.as_ref())?;
     let dragged = edit.drag(network, &prompt, &inversions, warped.as_ref())?;
     let pair = edit.denoise(
         network,
-        &prompt,
+        dragged.prompts.as_ref().unwrap_or(&prompt),
         dragged.pair,
         dragged.kept.as_ref(),
         dragged.steps,
@@ -141,6 +149,7 @@ impl<'a, B: Backend> Edit<'a, B> {
             },
             grid,
             context,
+            words: components.tokenizer.words(&tokens),
             stages,
             cache: EditCache::new(cache, &picture, plan.frame.padded, &tokens),
             noise,
@@ -262,6 +271,8 @@ impl<'a, B: Backend> Edit<'a, B> {
             network,
             vae: &self.components.vae,
             prompt,
+            context: &self.context,
+            words: self.words,
             schedule: &self.components.schedule,
             grid: &self.grid,
             diffusion: &plan.settings.diffusion,

@@ -240,6 +240,7 @@ impl Plan {
         let step = 1.0 / (feather as f32 + 1.0);
         Some(
             area.depth()
+                .0
                 .into_iter()
                 .map(|depth| (depth * step).min(1.0))
                 .collect(),

@@ -49,7 +49,10 @@ fn distilled(bench: &Bench, shape: Option<[usize; 2]>) {
         let view = TensorView::new(Dtype::F32, shape.to_vec(), &embedding).unwrap();
         tensors.push((EMBEDDING.into(), view));
     }
-    bench.write(Path::new("lcm").join(UNET), serialize(tensors, None).unwrap());
+    bench.write(
+        Path::new("lcm").join(UNET),
+        serialize(tensors, None).unwrap(),
+    );
 }
 
 fn read(name: &str) -> Vec<u8> {
@@ -58,7 +61,15 @@ fn read(name: &str) -> Vec<u8> {
 
 fn edit(bench: &Bench, model: impl AsRef<Path>, out: &str) -> Run {
     bench
-        .dragnext(["edit", "in.png", "--drag", "drag.json", "--no-metadata", "-o", out])
+        .dragnext([
+            "edit",
+            "in.png",
+            "--drag",
+            "drag.json",
+            "--no-metadata",
+            "-o",
+            out,
+        ])
         .args(["--method", "fast-drag", "--strength", "0.3", "--model"])
         .arg(model.as_ref())
         .any_stdout()

@@ -136,6 +136,8 @@ impl DragMethod for FastDragSettings {
             steps: done,
             losses: Vec::new(),
             diverged: 0,
+            tracks: Vec::new(),
+            prompts: None,
         })
     }
 }

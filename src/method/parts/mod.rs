@@ -27,5 +27,4 @@ pub use frozen::Frozen;
 pub use latent_adam::LatentAdam;
 pub use latent_descent::LatentDescent;
 pub use moved_start::moved_start;
-pub(super) use warped_start::NEW;
-pub use warped_start::warped_start;
+pub use warped_start::{is_new, warped_start};

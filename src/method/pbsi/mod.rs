@@ -17,7 +17,7 @@ use crate::method::{
 };
 use crate::model::unet::Network;
 use crate::progress::Progress;
-use crate::settings::{Overrides, TrajectoryChoice};
+use crate::settings::{DiffusionSettings, Overrides, TrajectoryChoice};
 
 use optimisation::Optimisation;
 pub use progress::ProgressSchedule;
@@ -83,6 +83,10 @@ impl DragMethod for PbsiSettings {
         }
     }
 
+    fn keeps_warped(&self, diffusion: &DiffusionSettings, has_new: bool) -> bool {
+        diffusion.trajectory == TrajectoryChoice::Kept && self.starts_right(has_new)
+    }
+
     fn drag<B: Backend, N: Network<B>>(
         &self,
         mut scene: Scene<B, N>,
@@ -100,21 +104,22 @@ impl DragMethod for PbsiSettings {
         };
         let is_kept = scene.diffusion.trajectory == TrajectoryChoice::Kept;
         let trajectory = scene.trajectory.clone();
-        let has_nothing_new = !contents.contains(&CellContent::New) && !self.needs_original();
-        if self.is_right() || (self.corrects() && has_nothing_new) {
+        let kept = is_kept.then(|| KeptTrajectory::new(trajectory, &contents, self.vacated_noise));
+        if self.starts_right(contents.contains(&CellContent::New)) {
             return Ok(Dragged {
                 pair: Pair {
-                    reference: trajectory.inverted().clone(),
+                    reference: scene.trajectory.inverted().clone(),
                     edit: start.clone(),
                 },
                 start,
-                kept: is_kept.then(|| KeptTrajectory::of_unedited(trajectory)),
+                kept,
                 steps: 0,
                 losses: Vec::new(),
                 diverged: 0,
+                tracks: Vec::new(),
+                prompts: None,
             });
         }
-        let kept = is_kept.then(|| KeptTrajectory::new(trajectory, &contents, self.vacated_noise));
         Optimisation::new(&scene, self).run(start, kept, progress, interrupt)
     }
 }

@@ -143,6 +143,8 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
             steps,
             losses,
             diverged,
+            tracks: Vec::new(),
+            prompts: None,
         })
     }
 

@@ -86,6 +86,11 @@ impl PbsiSettings {
         self.corrects() && self.features == Features::Warped && self.vacated_noise == 0.0
     }
 
+    /// As [`PbsiSettings::is_right`], for a start of which it is known whether any cell is new: without one, no fresh noise disturbs it.
+    pub(super) fn starts_right(&self, has_new: bool) -> bool {
+        self.is_right() || (self.corrects() && !has_new && !self.needs_original())
+    }
+
     /// Returns whether a model's own default of a setting applies: the noise of the vacated area is that of a warped start.
     pub(super) fn takes_from_model(name: &str, given: &Overrides) -> bool {
         name != "vacated_noise" || start_of(given) == Start::Warped

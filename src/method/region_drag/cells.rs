@@ -3,7 +3,7 @@
 use super::NoiseScale;
 use crate::geometry::Frame;
 use crate::kernels::{Backend, BilinearPoint};
-use crate::method::parts::{NEW, cell_at};
+use crate::method::parts::{cell_at, is_new};
 use crate::nn::{Shape, Tensor};
 use crate::region::Region;
 
@@ -62,8 +62,7 @@ impl MovedCells {
             let of_left = largest(&mut left.map(|region| noise_scale.of(region.kind)));
             of_left.or(of_all).unwrap_or(0.0)
         };
-        let is_new = |cell: usize| new[cell] > NEW;
-        let noise = (0..grid.len()).map(|cell| if is_new(cell) { share(cell) } else { 0.0 });
+        let noise = (0..grid.len()).map(|cell| if is_new(new[cell]) { share(cell) } else { 0.0 });
         let mut moved = Self {
             noise: noise.collect(),
             sources: vec![None; grid.len()],
@@ -72,7 +71,7 @@ impl MovedCells {
             .iter()
             .flat_map(|region| region.covered_cells(1.0, &grid))
         {
-            moved.sources[cell] = (!is_new(cell)).then_some(cell);
+            moved.sources[cell] = (!is_new(new[cell])).then_some(cell);
         }
         moved
     }

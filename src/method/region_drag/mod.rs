@@ -14,7 +14,7 @@ use crate::method::{
 };
 use crate::model::unet::Network;
 use crate::progress::Progress;
-use crate::settings::Overrides;
+use crate::settings::{DiffusionSettings, Overrides};
 
 use cells::{CellCopy, MovedCells};
 pub use settings::{Copies, NoiseScale, RegionDragSettings};
@@ -78,6 +78,11 @@ impl DragMethod for RegionDragSettings {
         }
     }
 
+    fn keeps_warped(&self, _: &DiffusionSettings, has_new: bool) -> bool {
+        let adds_noise = has_new && self.noise_scale != NoiseScale::Share(0.0);
+        self.copies == Copies::Picture && !adds_noise
+    }
+
     fn drag<B: Backend, N: Network<B>>(
         &self,
         mut scene: Scene<B, N>,
@@ -119,6 +124,8 @@ impl DragMethod for RegionDragSettings {
             steps: scene.grid.timesteps.len(),
             losses: Vec::new(),
             diverged: 0,
+            tracks: Vec::new(),
+            prompts: None,
         })
     }
 }

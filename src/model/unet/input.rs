@@ -4,7 +4,7 @@
 
 use super::Context;
 use crate::kernels::Backend;
-use crate::nn::{KeySource, KeysAndValues, Mutual, Tensor};
+use crate::nn::{KeySource, KeysAndValues, Mutual, Shape, Tensor};
 
 /// The input of a forward pass: latents, their timesteps, the prompt, and what steers the attention.
 #[derive(Debug, Clone)]
@@ -45,6 +45,17 @@ impl<B: Backend> Input<B> {
     pub fn at(latents: &Tensor<B>, timestep: f64, context: impl Into<Context<B>>) -> Self {
         let timesteps = vec![timestep; latents.shape().batch];
         Self::new(latents, &timesteps, context)
+    }
+
+    /// Returns the shape of the prompt's tokens (b or 1, 1, tokens, channels).
+    ///
+    /// # Panics
+    /// When the prompt is prepared.
+    pub(super) fn text_shape(&self) -> Shape {
+        match &self.context {
+            Context::Tokens(tokens) => tokens.shape(),
+            Context::Prepared(_) => panic!("the gradient of the prompt needs its tokens"),
+        }
     }
 
     /// With mutual self-attention between the latents.

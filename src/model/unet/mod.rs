@@ -19,6 +19,7 @@ mod transformer;
 mod want;
 
 pub use adapters::AdapterPlace;
+pub use backward_pass::InputGradients;
 pub use context::{Context, Prompt};
 pub use input::Input;
 pub use network::Network;

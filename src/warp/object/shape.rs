@@ -99,13 +99,9 @@ impl Core {
     fn new(picture: &Raster, drawn: &Mask, limit: &Mask) -> Self {
         let size = picture.size();
         let depth = drawn.depth();
-        let deepest = depth
-            .iter()
-            .copied()
-            .filter(|depth| depth.is_finite())
-            .fold(0.0, f32::max);
+        let deepest = depth.largest();
         let middle: Vec<usize> = (0..size.area())
-            .filter(|index| depth[*index] >= CORE * deepest)
+            .filter(|index| depth.0[*index] >= CORE * deepest)
             .collect();
         let outside = inverted(limit);
         let around: Vec<_> = thinned(

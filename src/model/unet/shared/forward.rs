@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::open_pass::{Member, OpenPass, Share, runs};
+use super::open_pass::{Member, OpenPass, Share, Text, runs};
 use super::requests::{ForwardCall, Purpose};
 use super::{SharedUNet, catch, repeated};
 use crate::failpoint;
@@ -43,6 +43,12 @@ impl<B: Backend> SharedUNet<'_, B> {
         }
         let parameters: Vec<Tensor<B>> = purposes.iter().filter_map(Purpose::parameters).collect();
         let records = purposes.iter().all(Purpose::records);
+        let is_text = |purpose: &Purpose<B, W>| matches!(purpose, Purpose::Text(_));
+        let prompts: Vec<usize> = inputs
+            .iter()
+            .filter(|_| purposes.iter().all(is_text))
+            .map(|input| input.text_shape().batch)
+            .collect();
         let result = catch(|| {
             if members.len() > 1 && failpoint::is_hit("no_memory_for_several") {
                 fault::throw(DeviceFault::OutOfMemory {
@@ -61,10 +67,11 @@ impl<B: Backend> SharedUNet<'_, B> {
             // A client that overwrites its latents need not copy them first.
             drop(inputs);
             let latents = input.latents.shape();
+            let text = (!prompts.is_empty()).then(|| input.text_shape());
             let outputs = self.unet.run_forward(input, &want, &mut pass);
-            (latents, outputs, pass.into_tape())
+            (latents, text, outputs, pass.into_tape())
         });
-        let (latents, outputs, tape) = match result {
+        let (latents, text, outputs, tape) = match result {
             Ok(passed) => passed,
             Err(error) => {
                 for purpose in purposes {
@@ -77,6 +84,7 @@ impl<B: Backend> SharedUNet<'_, B> {
             members,
             parameters,
             latents,
+            text: text.map(|shape| Text { shape, prompts }),
             tape,
         });
         for (member, purpose) in purposes.into_iter().enumerate() {
@@ -88,7 +96,7 @@ impl<B: Backend> SharedUNet<'_, B> {
             };
             match purpose {
                 Purpose::Inference(reply) => reply.send(own),
-                Purpose::Latents(reply) | Purpose::Adapters(_, reply) => {
+                Purpose::Latents(reply) | Purpose::Text(reply) | Purpose::Adapters(_, reply) => {
                     reply.send(own.map(|own| (own, share())));
                 }
             }

@@ -129,6 +129,8 @@ pub(super) enum Purpose<B: Backend, W: Want> {
     Inference(Reply<W::Of<Tensor<B>>>),
     /// A backward pass to the latents.
     Latents(Reply<RecordedOutputs<B, W>>),
+    /// A backward pass to the latents and the prompt's tokens.
+    Text(Reply<RecordedOutputs<B, W>>),
     /// A backward pass to the adapters with these parameters.
     Adapters(Tensor<B>, Reply<RecordedOutputs<B, W>>),
 }
@@ -142,7 +144,7 @@ impl<B: Backend, W: Want> Purpose<B, W> {
     /// The parameters of adapters that learn.
     pub(super) fn parameters(&self) -> Option<Tensor<B>> {
         match self {
-            Self::Inference(_) | Self::Latents(_) => None,
+            Self::Inference(_) | Self::Latents(_) | Self::Text(_) => None,
             Self::Adapters(parameters, _) => Some(parameters.clone()),
         }
     }
@@ -151,7 +153,9 @@ impl<B: Backend, W: Want> Purpose<B, W> {
     pub(super) fn fail(self, error: CallError) {
         match self {
             Self::Inference(reply) => reply.send(Err(error)),
-            Self::Latents(reply) | Self::Adapters(_, reply) => reply.send(Err(error)),
+            Self::Latents(reply) | Self::Text(reply) | Self::Adapters(_, reply) => {
+                reply.send(Err(error));
+            }
         }
     }
 }
@@ -193,6 +197,14 @@ fn same_layers<B: Backend>(a: &KeySource<B>, b: &KeySource<B>) -> bool {
 pub struct BackwardCall<B: Backend> {
     pub(super) share: Share<B>,
     pub(super) gradients: Gradients<B>,
-    /// The gradient with respect to the client's latents or its adapters' parameters, whichever the pass was recorded for.
-    pub(super) reply: Reply<Tensor<B>>,
+    pub(super) reply: Reply<OwnGradients<B>>,
+}
+
+/// A client's gradients of a pass.
+#[derive(Debug)]
+pub struct OwnGradients<B: Backend> {
+    /// With respect to its latents or its adapters' parameters, whichever the pass was recorded for.
+    pub(super) main: Tensor<B>,
+    /// With respect to its prompt's tokens, if the pass was recorded for it.
+    pub(super) text: Option<Tensor<B>>,
 }
