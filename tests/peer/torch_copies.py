@@ -16,7 +16,7 @@ from torch_edit import Model, read_picture, setting, write_picture
 
 SETTINGS = {"region-drag": dict(steps=20, strength=0.5, noise_scale="auto", margin=24, feather=4, seed=0),
             "fast-drag": dict(steps=10, strength=0.7, trajectory="denoised", empty_cells="interpolated", margin=24, feather=4, seed=0)}
-LEAVING, DEFORMED = 1.0, 0.6                                      # shares of noise that `auto` stands for
+LEAVING, DEFORMED = 1.0, 0.2                                      # shares of noise that `auto` stands for
 
 
 class Keys:

@@ -8,8 +8,8 @@ use crate::settings::{Form, Overrides, settings};
 settings! {
     /// RegionDrag (arXiv 2407.18247).
     pub struct RegionDragSettings, "Settings of the method region-drag";
-    /// Share of fresh noise in the cells that a region leaves: 0 keeps their content, 1 lets the model paint them anew. `auto` is 1 where a region leaves its place, and 0.6 where it is deformed.
-    noise_scale "noise_scale": NoiseScale = NoiseScale::Auto, Form::WordOrWithin("auto", 0.0, 1.0), "RegionDrag, released code: 0.6 in its interface, 1 in its evaluation";
+    /// Share of fresh noise in the cells that a region leaves: 0 keeps their content, 1 lets the model paint them anew. `auto` is 1 where a region leaves its place, and 0.2 where it is deformed.
+    noise_scale "noise_scale": NoiseScale = NoiseScale::Auto, Form::WordOrWithin("auto", 0.0, 1.0), "dragnext; RegionDrag, released code: 0.6 in its interface, 1 in its evaluation";
     /// What the targets get at every level: `latents` the cells of the original's latents that their content came from, each as it is; `picture` the cells of the warped picture's latents, in which a turned region is turned.
     copies "copies": Copies = Copies::Latents, Form::Words(&["latents", "picture"]), "RegionDrag; `picture` is dragnext's, after its variant that pastes pixels first";
 }
@@ -61,7 +61,7 @@ impl From<GivenScale> for NoiseScale {
 /// Share where a region leaves its place: with less, a ghost of it stays.
 const LEAVING: f64 = 1.0;
 /// Share where a region is deformed: more tears it from what it belongs to.
-const DEFORMED: f64 = 0.6;
+const DEFORMED: f64 = 0.2;
 
 impl RegionDragSettings {
     /// Returns what is copied when these settings are given.
