@@ -12,17 +12,19 @@
 //! 2. In `settings.rs`, declare the settings with the macro `settings!` of [`crate::settings`], which documents its grammar. A setting must not
 //!    have the name of a shared setting. Two methods may have settings of one name; their forms must be equal, their defaults may differ.
 //! 3. In `mod.rs`, include the README as module documentation (`#![doc = include_str!("README.md")]`), export the settings, and implement
-//!    [`DragMethod`] for them. Unit tests of the method stand in its files.
-//! 4. In this file, add `pub mod NAME;` and one entry to `methods!`: a doc comment, which is the method's description for users, and a line.
+//!    [`DragMethod`] for them, with its [`Profile`]. Unit tests of the method stand in its files.
+//! 4. In this file, add `pub mod NAME;` and one entry to `methods!`: a doc comment, which is the method's description for users with its paper,
+//!    and a line. Add a row to the table of methods in `assets/guide.md`.
 //! 5. Write the generated files anew: `UPDATE=1 cargo test --release --features failpoints,cuda --test cli` writes `assets/cli.md`, and
 //!    `cargo run --release -- schema > assets/drag.schema.json` the schema.
 //!
-//! No other code changes: flags, help, environment variables, `dragnext settings`, the drag file's `"method"` and `"settings"`, the schema, the
+//! No other code changes: flags, help, environment variables, `dragnext methods`, `dragnext settings`, the drag file's `"method"` and `"settings"`, the schema, the
 //! report in the PNG and the record are made from the tables.
 
 pub mod fast_drag;
 pub mod parts;
 pub mod pbsi;
+mod profile;
 pub mod region_drag;
 mod scene;
 
@@ -39,6 +41,7 @@ use crate::progress::Progress;
 use crate::region::Region;
 use crate::settings::{DiffusionSettings, Group, Overrides, SHARED, SettingsGroup};
 
+pub use profile::{Figures, Profile, Score};
 pub use scene::{Dragged, PointTrack, Scene};
 
 /// What a method needs from an edit.
@@ -69,6 +72,28 @@ pub enum Inversion {
     Pipeline,
     /// The method, in its drag, along as many steps. Then [`Scene::trajectory`] has the clean latent alone.
     Own,
+}
+
+impl Needs {
+    /// Returns what users have to give, in words of the drag file and of models.
+    pub fn words(&self) -> Vec<&'static str> {
+        // Every field is named, so that a new need is not forgotten here.
+        let Self {
+            lora: _,
+            edit_prompt,
+            targets,
+            start: _,
+            original: _,
+            inversion: _,
+            spacing: _,
+        } = self;
+        let targets = match targets {
+            Targets::Regions => "regions",
+            Targets::Points => "points",
+        };
+        let edit_prompt = edit_prompt.then_some("edit_prompt");
+        std::iter::once(targets).chain(edit_prompt).collect()
+    }
 }
 
 /// The picture whose inversion a method starts from.
@@ -142,6 +167,9 @@ pub enum Misfit {
 
 /// A method, implemented by its settings.
 pub trait DragMethod: SettingsGroup {
+    /// What `dragnext methods` says about the method, beside what its defaults need and cost.
+    const PROFILE: Profile;
+
     /// Returns the defaults of the method's settings, which may depend on what is given.
     fn defaults(given: &Overrides) -> Self {
         let _ = given;
@@ -219,6 +247,11 @@ macro_rules! methods {
             /// Returns what the method is, in one line.
             pub fn about(self) -> &'static str {
                 match self { $( Self::$variant => concat!($($doc,)+) ),+ }.trim()
+            }
+
+            /// As [`DragMethod::PROFILE`].
+            pub fn profile(self) -> Profile {
+                match self { $( Self::$variant => $module::$settings::PROFILE ),+ }
             }
 
             /// Returns the table of the method's settings.
@@ -362,6 +395,19 @@ mod tests {
             assert_eq!(method.name().parse(), Ok(*method));
         }
         assert_eq!("PBSI".parse::<Method>(), Err(()));
+    }
+
+    #[test]
+    fn every_method_is_described() {
+        for method in Method::ALL {
+            let (name, profile) = (method.name(), method.profile());
+            assert!(method.about().contains(profile.paper), "paper of {name}");
+            assert!(profile.good_at.ends_with('.'), "{name}");
+            let scores = profile.figures.map(|figures| [figures.plain, figures.hard]);
+            for Score { gain, hit } in scores.into_iter().flatten() {
+                assert!(gain <= 1.0 && (0.0..=1.0).contains(&hit), "{name}");
+            }
+        }
     }
 
     #[test]

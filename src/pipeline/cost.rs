@@ -6,10 +6,13 @@ use crate::progress::Stage;
 
 /// Returns about how many pictures go through the network in an edit with these settings; a backward pass counts as one.
 pub fn passes_of(settings: &Settings) -> f64 {
+    let passes = passes_by_stage(settings);
+    passes.iter().map(|(_, passes)| passes).sum()
+}
+
+/// As [`passes_of`], for each stage.
+pub fn passes_by_stage(settings: &Settings) -> Vec<(Stage, f64)> {
     passes(settings, settings.executed_steps())
-        .iter()
-        .map(|(_, passes)| passes)
-        .sum()
 }
 
 /// Returns about how many pictures go through the network in each stage, on a grid of `timesteps` executed steps.

@@ -12,7 +12,8 @@ use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::{
-    Cost, DragMethod, Dragged, Inversion, Misfit, Needs, Scene, StartPicture, Subject, Targets,
+    Cost, DragMethod, Dragged, Inversion, Misfit, Needs, Profile, Scene, StartPicture, Subject,
+    Targets,
 };
 use crate::model::unet::{Input, Network, SelfAttentions};
 use crate::nn::Tensor;
@@ -23,6 +24,12 @@ pub use settings::{EmptyCells, FastDragSettings};
 use stretch::Stretch;
 
 impl DragMethod for FastDragSettings {
+    const PROFILE: Profile = Profile {
+        paper: "FastDrag, arXiv 2405.15769",
+        good_at: "Moves small objects and stretches parts by points alone, in seconds; does not turn objects.",
+        figures: None,
+    };
+
     fn shared_defaults(_: &Overrides) -> Overrides {
         let mut papers = Overrides::from([("steps", 10), ("lora_steps", 0)]);
         papers.set("strength", 0.7);

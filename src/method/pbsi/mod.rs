@@ -13,7 +13,8 @@ use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::parts::{moved_start, warped_start};
 use crate::method::{
-    Cost, DragMethod, Dragged, Inversion, Misfit, Needs, Scene, StartPicture, Subject, Targets,
+    Cost, DragMethod, Dragged, Figures, Inversion, Misfit, Needs, Profile, Scene, Score,
+    StartPicture, Subject, Targets,
 };
 use crate::model::unet::Network;
 use crate::progress::Progress;
@@ -21,9 +22,24 @@ use crate::settings::{DiffusionSettings, Overrides, TrajectoryChoice};
 
 use optimisation::Optimisation;
 pub use progress::ProgressSchedule;
-pub use settings::{Mode, PbsiSettings, RampLength, Start, Taps};
+pub use settings::{Mode, PbsiSettings, RampLength, Start};
 
 impl DragMethod for PbsiSettings {
+    const PROFILE: Profile = Profile {
+        paper: "DragNeXt, arXiv 2506.07611",
+        good_at: "Moves, turns, scales and stretches whole objects, sharp and in place; what it moves keeps its look, so it invents little.",
+        figures: Some(Figures {
+            plain: Score {
+                gain: 0.996,
+                hit: 1.0,
+            },
+            hard: Score {
+                gain: 0.973,
+                hit: 0.97,
+            },
+        }),
+    };
+
     fn defaults(given: &Overrides) -> Self {
         Self::with_start_of(given)
     }
@@ -52,17 +68,7 @@ impl DragMethod for PbsiSettings {
     }
 
     fn misfits(&self, subject: &Subject) -> Vec<Misfit> {
-        let Some(stages) = subject.decoder_stages else {
-            return Vec::new();
-        };
-        let missing = self.taps.0.iter().filter(|tap| **tap > stages);
-        missing
-            .map(|tap| Misfit::Setting {
-                name: "taps",
-                value: tap.to_string(),
-                reason: format!("is no decoder stage of this model, which has {stages}"),
-            })
-            .collect()
+        self.taps.misfits(subject)
     }
 
     fn resolved(&self) -> Overrides {

@@ -10,7 +10,8 @@ use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::{
-    Cost, DragMethod, Dragged, Inversion, Misfit, Needs, Scene, StartPicture, Subject, Targets,
+    Cost, DragMethod, Dragged, Inversion, Misfit, Needs, Profile, Scene, StartPicture, Subject,
+    Targets,
 };
 use crate::model::unet::Network;
 use crate::progress::Progress;
@@ -20,6 +21,12 @@ use cells::{CellCopy, MovedCells};
 pub use settings::{Copies, NoiseScale, RegionDragSettings};
 
 impl DragMethod for RegionDragSettings {
+    const PROFILE: Profile = Profile {
+        paper: "RegionDrag, arXiv 2407.18247",
+        good_at: "Moves and turns whole objects in seconds, even on a CPU; the model paints what they leave. Weak where a part is stretched.",
+        figures: None,
+    };
+
     fn shared_defaults(given: &Overrides) -> Overrides {
         let mut defaults = Overrides::from([("steps", 20), ("lora_steps", 0)]);
         defaults.set("strength", 0.5);
