@@ -42,6 +42,7 @@ impl DragMethod for FastDragSettings {
         Needs {
             lora: true,
             edit_prompt: false,
+            clip: false,
             targets: Targets::Points,
             start: StartPicture::Original,
             original: false,

@@ -40,6 +40,7 @@ impl DragMethod for RegionDragSettings {
         Needs {
             lora: true,
             edit_prompt: false,
+            clip: false,
             targets: Targets::Regions,
             start: match self.copies {
                 Copies::Latents => StartPicture::Original,
