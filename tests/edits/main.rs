@@ -14,10 +14,12 @@ mod cache;
 mod check;
 mod clip_drag;
 mod command;
+mod copies;
 #[cfg(unix)]
 mod crash;
 mod demo;
 mod diagnostics;
+mod distilled;
 mod faults;
 mod outputs;
 mod show;
