@@ -9,7 +9,7 @@ mod text_loss;
 
 use crate::diffusion::denoise::Pair;
 use crate::diffusion::kept::{CellContent, KeptTrajectory};
-use crate::diffusion::require_finite;
+use crate::diffusion::{Spacing, require_finite};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
@@ -18,7 +18,7 @@ use crate::method::parts::{
     PointTracking,
 };
 use crate::method::{
-    Cost, DragMethod, Dragged, Misfit, Needs, Profile, Scene, StartPicture, Subject, Targets,
+    Cost, DragMethod, Dragged, Inversion, Misfit, Needs, Profile, Scene, StartPicture, Subject, Targets,
 };
 use crate::model::unet::{Input, Network, NoiseAndFeatures};
 use crate::progress::{Progress, Stage};
@@ -50,6 +50,8 @@ impl DragMethod for ClipDragSettings {
             targets: Targets::Points,
             start: StartPicture::Original,
             original: false,
+            inversion: Inversion::Pipeline,
+            spacing: Spacing::Leading,
         }
     }
 
