@@ -7,22 +7,20 @@ mod settings;
 mod tests;
 mod text_loss;
 
-use crate::diffusion::denoise::Pair;
-use crate::diffusion::kept::{CellContent, KeptTrajectory};
-use crate::diffusion::{Spacing, require_finite};
+use crate::diffusion::Spacing;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::parts::{
-    Candidates, DragGradient, Frozen, MaskTerm, MotionSource, PointDrag, PointLog, PointTimestep,
-    PointTracking,
+    Candidates, DragGradient, MotionSource, Optimised, PointTracking, SingleTimestep,
 };
 use crate::method::{
-    Cost, DragMethod, Dragged, Inversion, Misfit, Needs, Profile, Scene, StartPicture, Subject, Targets,
+    Cost, DragMethod, Dragged, Inversion, Misfit, Needs, Profile, Scene, StartPicture, Subject,
+    Targets,
 };
-use crate::model::unet::{Input, Network, NoiseAndFeatures};
-use crate::progress::{Progress, Stage};
-use crate::settings::{Overrides, TrajectoryChoice};
+use crate::model::unet::Network;
+use crate::progress::Progress;
+use crate::settings::Overrides;
 
 use guided_gradient::GuidedGradient;
 use text_loss::TextLoss;
@@ -83,104 +81,52 @@ impl DragMethod for ClipDragSettings {
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Dragged<B>> {
-        let start = scene.trajectory.inverted();
-        let t = scene.grid.timesteps[0];
-        let after = scene.grid.after(t);
-        interrupt.check()?;
-        let input = Input::at(start, t as f64, scene.prompt);
-        let want = NoiseAndFeatures::of(&self.taps.0);
-        let (noise, original) = scene.network.forward(input, want);
-        require_finite(&noise, Stage::Drag, 1, "the noise prediction")?;
-        let next = scene.schedule.step(start.clone(), &noise, t, after);
-
-        let drags = PointDrag::of_regions(scene.regions, &scene.frame);
-        let frozen = scene
-            .editable
-            .map(|editable| Frozen::new(start.backend(), editable, &scene.frame));
-        let mask = frozen.as_ref().map(|frozen| MaskTerm {
-            frozen,
-            weight: self.mask_weight,
-            schedule: scene.schedule,
-            step: [t, after],
-            reference: &next,
-        });
-        let timestep = PointTimestep {
-            t,
-            frame: &scene.frame,
-            drags: &drags,
+        let single = SingleTimestep {
+            taps: &self.taps.0,
             motion: self.motion(),
             source: MotionSource::Original,
             tracking: PointTracking {
                 radius: self.track_radius,
                 candidates: Candidates::Nearer,
             },
-            original: &original,
-            mask: mask.filter(|_| self.mask_weight > 0.0),
-            held: frozen
-                .as_ref()
-                .filter(|_| self.hard_background)
-                .map(|frozen| (frozen, start)),
+            mask_weight: self.mask_weight,
+            hard_background: self.hard_background,
             lr: self.lr,
             keeps_partial: self.keep_partial,
         };
-
-        let mut log = PointLog::default();
-        let (network, prompt, taps) = (scene.network, scene.prompt, &self.taps.0);
-        let (edit, diverged) = match scene.guide {
-            Some(guide) => {
-                let text = TextLoss::new(guide, scene.vae, &scene.frame, self, scene.schedule, t);
-                let mut gradient = GuidedGradient {
-                    network,
-                    prompt,
-                    taps,
-                    text,
-                    fusion: self.fusion,
-                    weight: self.fusion_weight,
-                    interrupt,
-                };
-                let gradient = &mut gradient;
-                timestep.run(
-                    start,
-                    self.iterations,
-                    gradient,
-                    &mut log,
-                    progress,
-                    interrupt,
-                )?
-            }
-            None => {
-                let mut gradient = DragGradient {
-                    network,
-                    prompt,
-                    taps,
-                };
-                let gradient = &mut gradient;
-                timestep.run(
-                    start,
-                    self.iterations,
-                    gradient,
-                    &mut log,
-                    progress,
-                    interrupt,
-                )?
-            }
-        };
-        let contents: Vec<CellContent> = (0..scene.frame.latent_grid().len())
-            .map(CellContent::Of)
-            .collect();
-        let is_kept = scene.diffusion.trajectory == TrajectoryChoice::Kept;
-        Ok(Dragged {
-            start: start.clone(),
-            pair: Pair {
-                reference: start.clone(),
-                edit,
-            },
-            kept: is_kept.then(|| KeptTrajectory::new(scene.trajectory.clone(), &contents, 0.0)),
-            steps: 0,
-            tracks: log.tracks(&drags, &scene.frame.supervision_grid()),
-            losses: log.losses,
-            diverged: usize::from(diverged),
-            prompts: None,
+        single.drag(&scene, interrupt, |timestep, log| {
+            let start = scene.trajectory.inverted();
+            let (network, prompt, taps) = (scene.network, scene.prompt, &self.taps.0);
+            let (latent, diverged) = match scene.guide {
+                Some(guide) => {
+                    let (frame, t) = (&scene.frame, timestep.t);
+                    let mut gradient = GuidedGradient {
+                        network,
+                        prompt,
+                        taps,
+                        text: TextLoss::new(guide, scene.vae, frame, self, scene.schedule, t),
+                        fusion: self.fusion,
+                        weight: self.fusion_weight,
+                        interrupt,
+                    };
+                    let gradient = &mut gradient;
+                    timestep.run(start, self.iterations, gradient, log, progress, interrupt)?
+                }
+                None => {
+                    let mut gradient = DragGradient {
+                        network,
+                        prompt,
+                        taps,
+                    };
+                    let gradient = &mut gradient;
+                    timestep.run(start, self.iterations, gradient, log, progress, interrupt)?
+                }
+            };
+            Ok(Optimised {
+                latent,
+                diverged,
+                prompts: None,
+            })
         })
     }
 }

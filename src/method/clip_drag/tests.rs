@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use safetensors::SafeTensors;
 
 use super::*;
-use crate::diffusion::{Grid, Schedule, Spacing};
+use crate::diffusion::{Grid, Schedule};
 use crate::drag_file::DragFile;
 use crate::geometry::Size;
 use crate::kernels::cpu::Cpu;
 use crate::method::Guide;
-use crate::method::parts::{Cell, Outputs};
-use crate::model::unet::Prompt;
+use crate::method::parts::{Cell, Frozen, MaskTerm, Outputs, PointDrag, PointLog, PointTimestep};
+use crate::model::unet::{Input, NoiseAndFeatures, Prompt};
 use crate::model::{ClipModel, Model, UNet, Vae};
 use crate::nn::{Shape, Tensor};
 use crate::plan::{Choice, Plan, Settings};
