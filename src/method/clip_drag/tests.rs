@@ -298,6 +298,7 @@ fn an_edit_without_a_text_is_refused_unless_it_has_no_share() {
         settings.misfits(&Subject {
             regions: &bench.plan.regions,
             frame: &bench.plan.frame,
+            editable: None,
             diffusion: &bench.plan.settings.diffusion,
             goal,
             decoder_stages: Some(4),
