@@ -21,6 +21,8 @@
 //! No other code changes: flags, help, environment variables, `dragnext methods`, `dragnext settings`, the drag file's `"method"` and `"settings"`, the schema, the
 //! report in the PNG and the record are made from the tables.
 
+pub mod drag_diffusion;
+pub mod good_drag;
 pub mod parts;
 pub mod pbsi;
 mod profile;
@@ -32,6 +34,7 @@ use crate::error::Result;
 use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
+use crate::mask::Mask;
 use crate::model::unet::Network;
 use crate::progress::Progress;
 use crate::region::Region;
@@ -113,6 +116,8 @@ pub struct Subject<'a> {
     pub regions: &'a [Region],
     /// How the picture lies in the latent.
     pub frame: &'a Frame,
+    /// Where the working picture may change; `None` is everywhere.
+    pub editable: Option<&'a Mask>,
     /// Decoder stages of the model; `None` while the model is not known.
     pub decoder_stages: Option<usize>,
 }
@@ -171,6 +176,12 @@ pub trait DragMethod: SettingsGroup {
 
     /// Returns everything of an edit that does not fit the method.
     fn misfits(&self, subject: &Subject) -> Vec<Misfit>;
+
+    /// Returns whether a region moves so little that the method would not move it; such a region is left out of the edit.
+    fn is_still(&self, region: &Region, frame: &Frame) -> bool {
+        let _ = frame;
+        region.is_still()
+    }
 
     /// Returns what settings with the value `auto` resolve to, by name, for `dragnext settings`.
     fn resolved(&self) -> Overrides {
@@ -291,6 +302,11 @@ macro_rules! methods {
                 match self { $( Self::$variant(settings) => settings.misfits(subject) ),+ }
             }
 
+            /// As [`DragMethod::is_still`].
+            pub fn is_still(&self, region: &Region, frame: &Frame) -> bool {
+                match self { $( Self::$variant(settings) => settings.is_still(region, frame) ),+ }
+            }
+
             /// As [`DragMethod::cost`].
             pub fn cost(&self, timesteps: usize) -> Cost {
                 match self { $( Self::$variant(settings) => settings.cost(timesteps) ),+ }
@@ -320,6 +336,10 @@ macro_rules! methods {
 methods! {
     /// Progressive backward self-intervention (DragNeXt, arXiv 2506.07611): regions are dragged by optimising the latent.
     Pbsi "pbsi" pbsi::PbsiSettings;
+    /// Motion supervision and point tracking at one timestep (DragDiffusion, arXiv 2306.14435): handles are dragged by optimising the latent.
+    DragDiffusion "drag-diffusion" drag_diffusion::DragDiffusionSettings;
+    /// Drag and denoising in turns, with the features of the original handles (GoodDrag, arXiv 2404.07206): handles are dragged by optimising the latent.
+    GoodDrag "good-drag" good_drag::GoodDragSettings;
 }
 
 impl Default for Method {

@@ -19,6 +19,7 @@ mod demo;
 mod diagnostics;
 mod faults;
 mod outputs;
+mod points;
 mod show;
 #[cfg(unix)]
 mod signals;

@@ -14,6 +14,7 @@ mod keys;
 mod layers;
 mod lora;
 mod parity;
+mod points;
 mod prompt;
 mod reference;
 mod shared_unet;
