@@ -62,3 +62,38 @@ impl DragDiffusionSettings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::{DragMethod, Method};
+    use crate::plan::{Choice, Settings};
+    use crate::settings::TrajectoryChoice;
+
+    #[test]
+    fn the_defaults_are_the_papers() {
+        let choice = Choice {
+            method: Some(Method::DragDiffusion),
+            values: Overrides::default(),
+        };
+        let settings = Settings::resolve(&choice).expect("the defaults are within bounds");
+        assert_eq!((settings.executed_steps(), settings.lora.steps), (35, 80));
+        assert_eq!(settings.diffusion.trajectory, TrajectoryChoice::Denoised);
+        assert_eq!(DragDiffusionSettings::default().motion().factor, 9.0);
+    }
+
+    #[test]
+    fn an_optimised_embedding_costs_a_backward_pass_unless_it_shares_the_latents() {
+        let passes = |mode| {
+            let settings = DragDiffusionSettings {
+                text_optimisation: mode,
+                ..DragDiffusionSettings::default()
+            };
+            settings.cost(35).passes
+        };
+        assert_eq!(passes(TextOptimisation::Off), 1 + 80 * 2);
+        assert_eq!(passes(TextOptimisation::Joint), 1 + 80 * 2);
+        assert_eq!(passes(TextOptimisation::Clean), 1 + 80 * 3);
+        assert_eq!(passes(TextOptimisation::Code), 1 + 80 * 3);
+    }
+}

@@ -74,3 +74,29 @@ impl GoodDragSettings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::{DragMethod, Method};
+    use crate::plan::{Choice, Settings};
+
+    #[test]
+    fn the_defaults_are_the_papers() {
+        let choice = Choice {
+            method: Some(Method::GoodDrag),
+            values: Overrides::default(),
+        };
+        let settings = Settings::resolve(&choice).expect("the defaults are within bounds");
+        assert_eq!((settings.executed_steps(), settings.lora.steps), (38, 70));
+        assert_eq!(GoodDragSettings::default().motion().factor, 64.0);
+    }
+
+    #[test]
+    fn a_drag_has_at_most_seven_times_thirty_iterations() {
+        let cost = GoodDragSettings::default().cost(38);
+        assert_eq!((cost.steps, cost.iterations), (7, 210));
+        assert_eq!(cost.passes, 2 * 7 + 2 * 210);
+        assert_eq!(GoodDragSettings::default().cost(3).iterations, 3 * 30);
+    }
+}
