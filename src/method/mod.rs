@@ -22,14 +22,17 @@
 //! report in the PNG and the record are made from the tables.
 
 pub mod drag_diffusion;
+pub mod fast_drag;
 pub mod good_drag;
 pub mod parts;
 pub mod pbsi;
 mod profile;
+pub mod region_drag;
 mod scene;
 
 use serde::{Deserialize, Serialize};
 
+use crate::diffusion::Spacing;
 use crate::error::Result;
 use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
@@ -41,23 +44,38 @@ use crate::region::Region;
 use crate::settings::{DiffusionSettings, Group, Overrides, SHARED, SettingsGroup};
 
 pub use profile::{Figures, Profile, Score};
-pub use scene::{Dragged, PointTrack, Scene};
+pub use scene::{Dragged, Guide, PointTrack, Scene};
 
 /// What a method needs from an edit.
 ///
-/// A need that no method has yet becomes a field here, and the pipeline puts what it asks for into the [`Scene`]: stored keys and values, gradients to the text embedding, the VAE decoder's backward pass.
+/// A need that no method has yet becomes a field here, and the pipeline puts what it asks for into the [`Scene`]: stored keys and values, gradients to the text embedding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
     /// A LoRA trained on the picture. When false, none is trained whatever the LoRA's settings; a given one is still merged.
     pub lora: bool,
     /// The drag file's `edit_prompt`. When false, a drag file with this key gets a warning that it has no effect.
     pub edit_prompt: bool,
+    /// A CLIP, and what the edited picture shows as a text ([`Scene::guide`]).
+    pub clip: bool,
     /// What of the drag file's regions the method reads.
     pub targets: Targets,
     /// The picture whose inversion the edited latent starts from, and which the reference latent stands for.
     pub start: StartPicture,
     /// With [`StartPicture::Warped`], the inversion of the original picture too ([`Scene::original`]).
     pub original: bool,
+    /// What inverts the picture that the method starts from.
+    pub inversion: Inversion,
+    /// The timesteps of the grid.
+    pub spacing: Spacing,
+}
+
+/// What inverts the picture that a method starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inversion {
+    /// The pipeline: deterministically (DDIM), along the grid. The cache has it for later edits of the picture.
+    Pipeline,
+    /// The method, in its drag, along as many steps. Then [`Scene::trajectory`] has the clean latent alone.
+    Own,
 }
 
 impl Needs {
@@ -67,16 +85,23 @@ impl Needs {
         let Self {
             lora: _,
             edit_prompt,
+            clip,
             targets,
             start: _,
             original: _,
+            inversion: _,
+            spacing: _,
         } = self;
         let targets = match targets {
             Targets::Regions => "regions",
             Targets::Points => "points",
         };
         let edit_prompt = edit_prompt.then_some("edit_prompt");
-        std::iter::once(targets).chain(edit_prompt).collect()
+        let clip = clip.then_some("clip");
+        [Some(targets), edit_prompt, clip]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
 
@@ -103,7 +128,7 @@ pub enum Targets {
 pub struct Cost {
     /// Steps of the grid that the method executes, as [`Dragged::steps`]; may be 0. The pipeline denoises the rest.
     pub steps: usize,
-    /// Iterations of the whole drag.
+    /// Steps of the drag that it reports to its progress: iterations of an optimisation, or passes of a method without one.
     pub iterations: usize,
     /// Passes of one latent through the network, forward and backward passes counted alike.
     pub passes: usize,
@@ -116,10 +141,14 @@ pub struct Subject<'a> {
     pub regions: &'a [Region],
     /// How the picture lies in the latent.
     pub frame: &'a Frame,
-    /// Where the working picture may change; `None` is everywhere.
-    pub editable: Option<&'a Mask>,
+    /// What the edited picture shows: the drag file's `edit_prompt`, else its prompt.
+    pub goal: &'a str,
     /// Decoder stages of the model; `None` while the model is not known.
     pub decoder_stages: Option<usize>,
+    /// The settings of the diffusion process.
+    pub diffusion: &'a DiffusionSettings,
+    /// Where the working picture may change; `None` is everywhere.
+    pub editable: Option<&'a Mask>,
 }
 
 /// Why an edit does not fit a method.
@@ -140,6 +169,13 @@ pub enum Misfit {
         id: String,
         /// Key of the region in the drag file, such as `/target`.
         key: &'static str,
+        /// Reason.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The text that the method follows.
+    Prompt {
         /// Reason.
         message: String,
         /// What to do.
@@ -340,6 +376,10 @@ methods! {
     DragDiffusion "drag-diffusion" drag_diffusion::DragDiffusionSettings;
     /// Drag and denoising in turns, with the features of the original handles (GoodDrag, arXiv 2404.07206): handles are dragged by optimising the latent.
     GoodDrag "good-drag" good_drag::GoodDragSettings;
+    /// Region to region copies (RegionDrag, arXiv 2407.18247): cells of the latent are copied at every level of an inversion that keeps its noise; nothing is optimised.
+    RegionDrag "region-drag" region_drag::RegionDragSettings;
+    /// Warped latent (FastDrag, arXiv 2405.15769): the inverted latent is stretched once, as the regions' handles are dragged to their targets; nothing is optimised.
+    FastDrag "fast-drag" fast_drag::FastDragSettings;
 }
 
 impl Default for Method {

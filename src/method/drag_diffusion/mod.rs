@@ -2,6 +2,7 @@
 
 mod settings;
 
+use crate::diffusion::Spacing;
 use crate::diffusion::denoise::Pair;
 use crate::diffusion::kept::{CellContent, KeptTrajectory};
 use crate::diffusion::require_finite;
@@ -14,7 +15,8 @@ use crate::method::parts::{
     PointTracking, TextGradient, TextOptimisation,
 };
 use crate::method::{
-    Cost, DragMethod, Dragged, Misfit, Needs, Profile, Scene, StartPicture, Subject, Targets,
+    Cost, DragMethod, Dragged, Inversion, Misfit, Needs, Profile, Scene, StartPicture, Subject,
+    Targets,
 };
 use crate::model::unet::{Input, Network, NoiseAndFeatures};
 use crate::nn::Tensor;
@@ -40,9 +42,12 @@ impl DragMethod for DragDiffusionSettings {
         Needs {
             lora: true,
             edit_prompt: false,
+            clip: false,
             targets: Targets::Points,
             start: StartPicture::Original,
             original: false,
+            inversion: Inversion::Pipeline,
+            spacing: Spacing::Leading,
         }
     }
 

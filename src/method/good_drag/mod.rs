@@ -3,13 +3,15 @@
 mod alternation;
 mod settings;
 
+use crate::diffusion::Spacing;
 use crate::error::Result;
 use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::parts::PointDrag;
 use crate::method::{
-    Cost, DragMethod, Dragged, Misfit, Needs, Profile, Scene, StartPicture, Subject, Targets,
+    Cost, DragMethod, Dragged, Inversion, Misfit, Needs, Profile, Scene, StartPicture, Subject,
+    Targets,
 };
 use crate::model::unet::Network;
 use crate::progress::Progress;
@@ -35,9 +37,12 @@ impl DragMethod for GoodDragSettings {
         Needs {
             lora: true,
             edit_prompt: false,
+            clip: false,
             targets: Targets::Points,
             start: StartPicture::Original,
             original: false,
+            inversion: Inversion::Pipeline,
+            spacing: Spacing::Leading,
         }
     }
 
