@@ -22,7 +22,9 @@
 //! report in the PNG and the record are made from the tables.
 
 pub mod clip_drag;
+pub mod drag_diffusion;
 pub mod fast_drag;
+pub mod good_drag;
 pub mod parts;
 pub mod pbsi;
 mod profile;
@@ -212,6 +214,12 @@ pub trait DragMethod: SettingsGroup {
     /// Returns everything of an edit that does not fit the method.
     fn misfits(&self, subject: &Subject) -> Vec<Misfit>;
 
+    /// Returns whether a region moves so little that the method would not move it; such a region is left out of the edit.
+    fn is_still(&self, region: &Region, frame: &Frame) -> bool {
+        let _ = frame;
+        region.is_still()
+    }
+
     /// Returns what settings with the value `auto` resolve to, by name, for `dragnext settings`.
     fn resolved(&self) -> Overrides {
         Overrides::default()
@@ -331,6 +339,11 @@ macro_rules! methods {
                 match self { $( Self::$variant(settings) => settings.misfits(subject) ),+ }
             }
 
+            /// As [`DragMethod::is_still`].
+            pub fn is_still(&self, region: &Region, frame: &Frame) -> bool {
+                match self { $( Self::$variant(settings) => settings.is_still(region, frame) ),+ }
+            }
+
             /// As [`DragMethod::cost`].
             pub fn cost(&self, timesteps: usize) -> Cost {
                 match self { $( Self::$variant(settings) => settings.cost(timesteps) ),+ }
@@ -360,6 +373,10 @@ macro_rules! methods {
 methods! {
     /// Progressive backward self-intervention (DragNeXt, arXiv 2506.07611): regions are dragged by optimising the latent.
     Pbsi "pbsi" pbsi::PbsiSettings;
+    /// Motion supervision and point tracking at one timestep (DragDiffusion, arXiv 2306.14435): handles are dragged by optimising the latent.
+    DragDiffusion "drag-diffusion" drag_diffusion::DragDiffusionSettings;
+    /// Drag and denoising in turns, with the features of the original handles (GoodDrag, arXiv 2404.07206): handles are dragged by optimising the latent.
+    GoodDrag "good-drag" good_drag::GoodDragSettings;
     /// Motion supervision and point tracking, and a CLIP that pulls the picture towards a text (CLIPDrag, arXiv 2410.03097): handles are dragged by optimising the latent.
     ClipDrag "clip-drag" clip_drag::ClipDragSettings;
     /// Region to region copies (RegionDrag, arXiv 2407.18247): cells of the latent are copied at every level of an inversion that keeps its noise; nothing is optimised.

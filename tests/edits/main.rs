@@ -22,6 +22,7 @@ mod diagnostics;
 mod distilled;
 mod faults;
 mod outputs;
+mod points;
 mod show;
 #[cfg(unix)]
 mod signals;

@@ -9,10 +9,11 @@ mod text_loss;
 
 use crate::diffusion::Spacing;
 use crate::error::Result;
+use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::parts::{
-    Candidates, DragGradient, MotionSource, Optimised, PointTracking, SingleTimestep,
+    Candidates, DragGradient, MotionSource, Optimised, PointDrag, PointTracking, SingleTimestep,
 };
 use crate::method::{
     Cost, DragMethod, Dragged, Inversion, Misfit, Needs, Profile, Scene, StartPicture, Subject,
@@ -20,6 +21,7 @@ use crate::method::{
 };
 use crate::model::unet::Network;
 use crate::progress::Progress;
+use crate::region::Region;
 use crate::settings::Overrides;
 
 use guided_gradient::GuidedGradient;
@@ -55,6 +57,7 @@ impl DragMethod for ClipDragSettings {
 
     fn misfits(&self, subject: &Subject) -> Vec<Misfit> {
         let mut misfits = self.taps.misfits(subject);
+        misfits.extend(PointDrag::misfits(subject));
         if self.follows_text() && subject.goal.trim().is_empty() {
             misfits.push(Misfit::Prompt {
                 message: "clip-drag follows a text, and there is none".into(),
@@ -62,6 +65,10 @@ impl DragMethod for ClipDragSettings {
             });
         }
         misfits
+    }
+
+    fn is_still(&self, region: &Region, frame: &Frame) -> bool {
+        region.is_still() || PointDrag::is_still(region, frame)
     }
 
     fn cost(&self, timesteps: usize) -> Cost {

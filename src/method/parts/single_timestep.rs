@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::{Dragged, Scene};
-use crate::model::unet::{Input, Network, NoiseAndFeatures, Prompt};
+use crate::model::unet::{Input, Network, NoiseAndFeatures};
 use crate::nn::Tensor;
 use crate::progress::Stage;
 use crate::settings::TrajectoryChoice;
@@ -48,8 +48,8 @@ pub struct Optimised<B: Backend> {
     pub latent: Tensor<B>,
     /// Whether the optimisation diverged.
     pub diverged: bool,
-    /// Prompts of the rest of the denoising, as [`Dragged::prompts`].
-    pub prompts: Option<Prompt<B>>,
+    /// Embeddings of the rest of the denoising, as [`Dragged::prompts`].
+    pub prompts: Option<Tensor<B>>,
 }
 
 impl SingleTimestep<'_> {

@@ -1,0 +1,124 @@
+#![doc = include_str!("README.md")]
+
+mod settings;
+
+use crate::diffusion::Spacing;
+use crate::error::Result;
+use crate::geometry::Frame;
+use crate::interrupt::Interrupt;
+use crate::kernels::Backend;
+use crate::method::parts::{
+    Candidates, DragGradient, MotionSource, Optimised, PointDrag, PointTracking, SingleTimestep,
+    TextGradient, TextOptimisation,
+};
+use crate::method::{
+    Cost, DragMethod, Dragged, Inversion, Misfit, Needs, Profile, Scene, StartPicture, Subject,
+    Targets,
+};
+use crate::model::unet::Network;
+use crate::nn::Tensor;
+use crate::progress::Progress;
+use crate::region::Region;
+use crate::settings::Overrides;
+
+pub use settings::DragDiffusionSettings;
+
+impl DragMethod for DragDiffusionSettings {
+    const PROFILE: Profile = Profile {
+        paper: "DragDiffusion, arXiv 2306.14435",
+        good_at: "Short pulls of a point; the rest follows as the model sees fit.",
+        figures: None,
+    };
+
+    fn shared_defaults(given: &Overrides) -> Overrides {
+        let _ = given;
+        Self::shared()
+    }
+
+    fn needs(&self) -> Needs {
+        Needs {
+            lora: true,
+            edit_prompt: false,
+            clip: false,
+            targets: Targets::Points,
+            start: StartPicture::Original,
+            original: false,
+            inversion: Inversion::Pipeline,
+            spacing: Spacing::Leading,
+        }
+    }
+
+    fn misfits(&self, subject: &Subject) -> Vec<Misfit> {
+        let taps = self.taps.misfits(subject);
+        taps.into_iter()
+            .chain(PointDrag::misfits(subject))
+            .collect()
+    }
+
+    fn is_still(&self, region: &Region, frame: &Frame) -> bool {
+        region.is_still() || PointDrag::is_still(region, frame)
+    }
+
+    fn cost(&self, timesteps: usize) -> Cost {
+        let _ = timesteps;
+        Cost {
+            steps: 0,
+            iterations: self.iterations,
+            // One pass of the reference latent.
+            passes: 1 + self.iterations * (1 + self.text_optimisation.backward_passes()),
+        }
+    }
+
+    fn drag<B: Backend, N: Network<B>>(
+        &self,
+        scene: Scene<B, N>,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Dragged<B>> {
+        let single = SingleTimestep {
+            taps: &self.taps.0,
+            motion: self.motion(),
+            source: MotionSource::Current,
+            tracking: PointTracking {
+                radius: self.track_radius,
+                candidates: Candidates::Window,
+            },
+            mask_weight: self.mask_weight,
+            hard_background: self.hard_background,
+            lr: self.lr,
+            keeps_partial: self.keep_partial,
+        };
+        single.drag(&scene, interrupt, |timestep, log| {
+            let start = scene.trajectory.inverted();
+            let (network, context, taps) = (scene.network, scene.context, &self.taps.0);
+            let ((latent, diverged), prompts) = if self.text_optimisation == TextOptimisation::Off {
+                let mut gradient = DragGradient {
+                    network,
+                    prompt: scene.prompt,
+                    taps,
+                };
+                let gradient = &mut gradient;
+                let end = timestep.run(start, self.iterations, gradient, log, progress, interrupt);
+                (end?, None)
+            } else {
+                let mut gradient =
+                    TextGradient::new(network, taps, context, scene.words, self.text());
+                let end = timestep.run(
+                    start,
+                    self.iterations,
+                    &mut gradient,
+                    log,
+                    progress,
+                    interrupt,
+                );
+                let prompts = Tensor::stacked(&[context.clone(), gradient.text().clone()]);
+                (end?, Some(prompts))
+            };
+            Ok(Optimised {
+                latent,
+                diverged,
+                prompts,
+            })
+        })
+    }
+}
