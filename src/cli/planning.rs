@@ -70,6 +70,23 @@ impl Inputs {
         let above = [flags];
         let mut request = self.request(&above, &facts);
         request.amount = amount.unwrap_or(request.amount);
+        self.checked(&request, model)
+    }
+
+    /// As [`Inputs::plan`], with the method of `flags`, which is one of several.
+    pub(super) fn plan_one_of_several(
+        &self,
+        flags: &Choice,
+        model: Option<&Model>,
+    ) -> Result<Plan> {
+        let facts = ModelFacts::of_present(model)?;
+        let above = [flags];
+        let mut request = self.request(&above, &facts);
+        request.is_one_of_several = true;
+        self.checked(&request, model)
+    }
+
+    fn checked(&self, request: &Request, model: Option<&Model>) -> Result<Plan> {
         let plan = request.plan(self.size());
         let plan = plan.map_err(|error| self.instruction.explain(error))?;
         if let Some(model) = model {
@@ -90,6 +107,7 @@ impl Inputs {
             above,
             model,
             amount: self.instruction.amount(),
+            is_one_of_several: false,
         }
     }
 

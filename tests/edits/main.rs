@@ -18,6 +18,7 @@ mod crash;
 mod demo;
 mod diagnostics;
 mod faults;
+mod methods;
 mod outputs;
 mod show;
 #[cfg(unix)]

@@ -46,6 +46,11 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Returns whether loading the weights failed.
+    pub(super) fn is_broken(&self) -> bool {
+        self.model.is_none() && self.pipeline.is_none()
+    }
+
     pub(super) fn model_name(&self) -> &str {
         &self.name
     }
@@ -112,7 +117,7 @@ impl<'a> Session<'a> {
     ) -> Result<Box<dyn AnyPipeline>> {
         let arguments = self.arguments;
         let mut pipeline = self.compute.load(model, progress, interrupt)?;
-        if !arguments.amounts.is_empty() {
+        if arguments.has_several_results() {
             use_memory(&mut *pipeline, !arguments.no_cache)?;
         } else if !arguments.no_cache {
             use_cache(&mut *pipeline)?;
