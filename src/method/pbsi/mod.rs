@@ -21,7 +21,7 @@ use crate::settings::{DiffusionSettings, Overrides, TrajectoryChoice};
 
 use optimisation::Optimisation;
 pub use progress::ProgressSchedule;
-pub use settings::{Mode, PbsiSettings, RampLength, Start, Taps};
+pub use settings::{Mode, PbsiSettings, RampLength, Start};
 
 impl DragMethod for PbsiSettings {
     const PROFILE: Profile = Profile {
@@ -65,17 +65,7 @@ impl DragMethod for PbsiSettings {
     }
 
     fn misfits(&self, subject: &Subject) -> Vec<Misfit> {
-        let Some(stages) = subject.decoder_stages else {
-            return Vec::new();
-        };
-        let missing = self.taps.0.iter().filter(|tap| **tap > stages);
-        missing
-            .map(|tap| Misfit::Setting {
-                name: "taps",
-                value: tap.to_string(),
-                reason: format!("is no decoder stage of this model, which has {stages}"),
-            })
-            .collect()
+        self.taps.misfits(subject)
     }
 
     fn resolved(&self) -> Overrides {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::method::parts::Taps;
 use crate::settings::{Form, Overrides, auto_or_number, settings};
 
 /// Timesteps, iterations at each, and learning rate of a drag: DragNeXt, implementation details (T - T' = 38 - 33, K = 10, 2e-2).
@@ -178,11 +179,6 @@ pub enum RampLength {
 }
 
 auto_or_number!(RampLength, Timesteps, "a number of timesteps or \"auto\"");
-
-/// Decoder stages, 1 (coarsest) to 4.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Taps(pub Vec<usize>);
 
 #[cfg(test)]
 mod tests {
