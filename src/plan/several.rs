@@ -4,14 +4,14 @@ use super::Choice;
 use super::settings::has;
 use crate::drag_file::DragFile;
 use crate::error::{Error, Result};
-use crate::method::{Method, methods_with};
+use crate::method::{Method, groups, methods_with};
 use crate::settings::{either, typed};
 
 /// Checks methods that are to be compared, and what is given for all of them: by the command line in `choice`, and in the drag file where
 /// that names no method. Each method takes the settings that it has ([`super::Request::is_one_of_several`]).
 ///
 /// # Errors
-/// [`Error::Setting`] for no method, a method that is given twice, and a setting that none of the methods has.
+/// [`Error::Setting`] for no method, a method that is given twice, a setting that none of the methods has, and a value out of its bounds.
 pub fn check_methods(methods: &[Method], choice: &Choice, drag: Option<&DragFile>) -> Result<()> {
     let refused = |value: &str, reason: &str| Error::Setting {
         name: "method".into(),
@@ -50,7 +50,7 @@ pub fn check_methods(methods: &[Method], choice: &Choice, drag: Option<&DragFile
             ),
         });
     }
-    Ok(())
+    given.check(&groups())
 }
 
 #[cfg(test)]
@@ -73,6 +73,9 @@ mod tests {
         }
         let given = Choice::of(Overrides::from([("iterations", 3), ("steps", 20)]));
         assert!(check_methods(&[Method::Pbsi], &given, None).is_ok());
+        let wide = Choice::of(Overrides::from([("strength", 2)]));
+        let error = check_methods(&[Method::Pbsi], &wide, None).expect_err("out of bounds");
+        assert!(error.to_string().starts_with("strength: `2`"), "{error}");
         let others: Vec<Method> = Method::ALL
             .iter()
             .copied()

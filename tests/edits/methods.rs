@@ -78,8 +78,15 @@ fn a_folder_has_the_result_of_each_method_and_a_contact_sheet() {
 #[test]
 fn a_method_that_does_not_fit_is_shown_and_the_others_go_on() {
     let bench = bench();
-    let all = ["-o", "out", "--strength", "1", "--steps", "2", "--no-lora"];
-    let ended = edit(&bench, &[&BOTH[..], &all].concat(), 1);
+    let ended = bench
+        .dragnext(["edit", "in.png", "--drag", "drag.json", "-o", "out"])
+        .args(["--strength", "1", "--steps", "2", "--json", "--model"])
+        .arg(model())
+        .args(BOTH)
+        .any_stdout()
+        .any_stderr()
+        .status(1)
+        .run();
     assert!(
         ended
             .stderr
