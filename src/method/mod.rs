@@ -38,17 +38,19 @@ use crate::region::Region;
 use crate::settings::{DiffusionSettings, Group, Overrides, SHARED, SettingsGroup};
 
 pub use profile::{Figures, Profile, Score};
-pub use scene::{Dragged, PointTrack, Scene};
+pub use scene::{Dragged, Guide, PointTrack, Scene};
 
 /// What a method needs from an edit.
 ///
-/// A need that no method has yet becomes a field here, and the pipeline puts what it asks for into the [`Scene`]: stored keys and values, gradients to the text embedding, the VAE decoder's backward pass.
+/// A need that no method has yet becomes a field here, and the pipeline puts what it asks for into the [`Scene`]: stored keys and values, gradients to the text embedding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
     /// A LoRA trained on the picture. When false, none is trained whatever the LoRA's settings; a given one is still merged.
     pub lora: bool,
     /// The drag file's `edit_prompt`. When false, a drag file with this key gets a warning that it has no effect.
     pub edit_prompt: bool,
+    /// A CLIP, and what the edited picture shows as a text ([`Scene::guide`]).
+    pub clip: bool,
     /// What of the drag file's regions the method reads.
     pub targets: Targets,
     /// The picture whose inversion the edited latent starts from, and which the reference latent stands for.
@@ -64,6 +66,7 @@ impl Needs {
         let Self {
             lora: _,
             edit_prompt,
+            clip,
             targets,
             start: _,
             original: _,
@@ -73,7 +76,11 @@ impl Needs {
             Targets::Points => "points",
         };
         let edit_prompt = edit_prompt.then_some("edit_prompt");
-        std::iter::once(targets).chain(edit_prompt).collect()
+        let clip = clip.then_some("clip");
+        [Some(targets), edit_prompt, clip]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
 
@@ -113,6 +120,8 @@ pub struct Subject<'a> {
     pub regions: &'a [Region],
     /// How the picture lies in the latent.
     pub frame: &'a Frame,
+    /// What the edited picture shows: the drag file's `edit_prompt`, else its prompt.
+    pub goal: &'a str,
     /// Decoder stages of the model; `None` while the model is not known.
     pub decoder_stages: Option<usize>,
 }
@@ -135,6 +144,13 @@ pub enum Misfit {
         id: String,
         /// Key of the region in the drag file, such as `/target`.
         key: &'static str,
+        /// Reason.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The text that the method follows.
+    Prompt {
         /// Reason.
         message: String,
         /// What to do.

@@ -1,5 +1,7 @@
 //! What a method gets, and what it returns.
 
+use std::sync::{Arc, Mutex};
+
 use crate::diffusion::denoise::Pair;
 use crate::diffusion::invert::Trajectory;
 use crate::diffusion::kept::KeptTrajectory;
@@ -7,8 +9,8 @@ use crate::diffusion::{Grid, NoiseSource, Schedule};
 use crate::geometry::{Frame, Point};
 use crate::kernels::Backend;
 use crate::mask::Mask;
-use crate::model::Vae;
 use crate::model::unet::Prompt;
+use crate::model::{Clip, Vae};
 use crate::nn::Tensor;
 use crate::region::Region;
 use crate::settings::DiffusionSettings;
@@ -19,6 +21,8 @@ pub struct Scene<'a, B: Backend, N> {
     pub network: &'a N,
     /// The VAE, for methods whose loss looks at pictures.
     pub vae: &'a Vae<B>,
+    /// What the edited picture should show, for methods that need a CLIP ([`super::Needs::clip`]).
+    pub guide: Option<&'a Guide<'a, B>>,
     /// The prompt, prepared for these weights.
     pub prompt: &'a Prompt<B>,
     /// The prompt's embedding (1, 1, tokens, channels), for methods that optimise it.
@@ -46,6 +50,17 @@ pub struct Scene<'a, B: Backend, N> {
     pub new: &'a [f32],
     /// Normal noise from the seed, in independent streams ([`crate::diffusion::Stream`]).
     pub noise: &'a mut dyn NoiseSource,
+}
+
+/// A text that the edited picture should fit, and what measures how well it does.
+#[derive(Debug)]
+pub struct Guide<'a, B: Backend> {
+    /// The CLIP.
+    pub clip: Arc<Clip<B>>,
+    /// The feature of the text, of unit length.
+    pub text: Vec<f32>,
+    /// Held while the decoder's activations are in memory. Edits side by side take turns, since they are the largest of an edit.
+    pub alone: &'a Mutex<()>,
 }
 
 /// What a drag returns.

@@ -12,6 +12,7 @@ mod keys;
 mod linear;
 mod norm;
 mod pass;
+mod silu;
 mod tensor;
 mod upsample;
 
@@ -22,5 +23,6 @@ pub use keys::{KeySource, KeysAndValues};
 pub use linear::{Adapter, Linear};
 pub use norm::{GroupNorm, LayerNorm};
 pub use pass::{BackwardPass, Learner, Pass, Run, Tape};
+pub use silu::{silu, silu_backward};
 pub use tensor::{Shape, Tensor};
 pub use upsample::{upsample, upsample_backward};

@@ -17,7 +17,7 @@ use crate::diffusion::{Grid, NoiseSource, Spacing};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
-use crate::method::{Dragged, Scene, StartPicture};
+use crate::method::{Dragged, Guide, Scene, StartPicture};
 use crate::model::unet::{Network, Prompt};
 use crate::nn::Tensor;
 use crate::plan::Plan;
@@ -31,6 +31,8 @@ pub(super) struct Edit<'a, B: Backend> {
     pub(super) grid: Grid,
     /// The prompt's context (1, 1, tokens, channels).
     pub(super) context: Tensor<B>,
+    /// The text that the method follows, if it follows one.
+    guide: Option<Guide<'a, B>>,
     /// How many of its tokens stand before the first end token.
     words: usize,
     pub(super) stages: StageClock<'a>,
@@ -131,7 +133,12 @@ impl<'a, B: Backend> Edit<'a, B> {
         let grid = components
             .schedule
             .grid(Spacing::Leading, settings.diffusion.steps, executed);
-        stages.add(Stage::Load, components.seconds);
+        let start = Instant::now();
+        let guide = components.guide(plan, interrupt)?;
+        stages.add(
+            Stage::Load,
+            components.seconds + start.elapsed().as_secs_f64(),
+        );
         stages.plan(passes(settings, grid.timesteps.len()));
         let start = Instant::now();
         let context = components
@@ -147,6 +154,7 @@ impl<'a, B: Backend> Edit<'a, B> {
             },
             grid,
             context,
+            guide,
             words: components.tokenizer.words(&tokens),
             stages,
             cache: EditCache::new(cache, &picture, plan.frame.padded, &tokens),
@@ -259,6 +267,7 @@ impl<'a, B: Backend> Edit<'a, B> {
         let scene = Scene {
             network,
             vae: &self.components.vae,
+            guide: self.guide.as_ref(),
             prompt,
             context: &self.context,
             words: self.words,

@@ -177,6 +177,7 @@ impl<B: Backend> Pipeline<B> {
             schedule: Schedule::new(model.schedule()),
             seconds: start.elapsed().as_secs_f64(),
             vae_lock: ().into(),
+            clip: None.into(),
             backend,
             model,
             vae,

@@ -224,7 +224,7 @@ fn the_demo_model() {
     }
 }
 
-/// Encodes a picture and decodes its latent.
+/// Encodes a picture, decodes its latent, and takes the gradient of a loss of that picture.
 fn encode_and_decode<B: Backend>(backend: &B) -> Results {
     let vae =
         Vae::load(backend, &source("tiny"), &Interrupt::never()).expect("the fixture has a VAE");
@@ -237,12 +237,18 @@ fn encode_and_decode<B: Backend>(backend: &B) -> Results {
     let picture = vae
         .decode(&latent, &Interrupt::never())
         .expect("there is no interrupt");
+    let pass = vae
+        .record_decode(&latent, &Interrupt::never())
+        .expect("there is no interrupt");
+    let gradient = pass
+        .backward(&random(backend, 2, picture.shape()), &Interrupt::never())
+        .expect("there is no interrupt");
     Results {
         outputs: vec![
             ("latent".into(), latent.to_host()),
             ("picture".into(), picture.to_host()),
         ],
-        gradients: Vec::new(),
+        gradients: vec![("latent".into(), gradient.to_host())],
     }
 }
 

@@ -55,6 +55,7 @@ impl DragMethod for PbsiSettings {
         Needs {
             lora: true,
             edit_prompt: false,
+            clip: false,
             targets: Targets::Regions,
             start: match self.start {
                 Start::Warped => StartPicture::Warped,
