@@ -31,6 +31,8 @@ pub(super) struct Inputs {
     pub(super) original: Original,
     /// The model: the given one, else the one in the report, else the default.
     pub(super) model: ModelArguments,
+    /// Whether the edit is done with several methods, so that what is given may be a setting of another.
+    pub(super) are_several: bool,
     /// Warnings about the picture, and about what differs from the report's edit.
     pub(super) warnings: Vec<Warning>,
 }
@@ -52,6 +54,7 @@ impl InputArguments {
             instruction,
             original,
             model,
+            are_several: false,
             warnings,
         })
     }
@@ -70,23 +73,6 @@ impl Inputs {
         let above = [flags];
         let mut request = self.request(&above, &facts);
         request.amount = amount.unwrap_or(request.amount);
-        self.checked(&request, model)
-    }
-
-    /// As [`Inputs::plan`], with the method of `flags`, which is one of several.
-    pub(super) fn plan_one_of_several(
-        &self,
-        flags: &Choice,
-        model: Option<&Model>,
-    ) -> Result<Plan> {
-        let facts = ModelFacts::of_present(model)?;
-        let above = [flags];
-        let mut request = self.request(&above, &facts);
-        request.is_one_of_several = true;
-        self.checked(&request, model)
-    }
-
-    fn checked(&self, request: &Request, model: Option<&Model>) -> Result<Plan> {
         let plan = request.plan(self.size());
         let plan = plan.map_err(|error| self.instruction.explain(error))?;
         if let Some(model) = model {
@@ -114,7 +100,7 @@ impl Inputs {
             above,
             model,
             amount: self.instruction.amount(),
-            is_one_of_several: false,
+            is_one_of_several: self.are_several,
         }
     }
 

@@ -9,7 +9,6 @@ use crate::cli::preview::write as write_drawing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 use crate::interrupt::Interrupt;
-use crate::method::Method;
 use crate::model::Model;
 use crate::panics;
 use crate::plan::{Choice, Plan, check_methods};
@@ -77,7 +76,8 @@ fn edit(arguments: &Arguments, run: &mut Run, interrupt: &Interrupt) -> Result<(
     let methods = &arguments.settings.methods;
     arguments.check_alone()?;
     let compute = arguments.compute.choose()?;
-    let inputs = arguments.inputs.read()?;
+    let mut inputs = arguments.inputs.read()?;
+    inputs.are_several = true;
     let choice = arguments.choice();
     check_methods(methods, &choice, Some(&inputs.instruction.drag))?;
     let Run { records, written } = run;
@@ -85,15 +85,29 @@ fn edit(arguments: &Arguments, run: &mut Run, interrupt: &Interrupt) -> Result<(
         record.warnings.extend(inputs.warnings.iter().cloned());
     }
     // Faults of all edits are reported before gigabytes are fetched for them.
+    let choices: Vec<Choice> = methods
+        .iter()
+        .map(|method| Choice {
+            method: Some(*method),
+            values: choice.values.clone(),
+        })
+        .collect();
     if inputs.model.open_present()?.is_none() {
-        plans(methods, &choice, &inputs, None)?;
+        plans(&choices, &inputs, None)?;
         arguments.method_outputs(&inputs, None)?;
     }
     let model = inputs.model.open(arguments.quiet, interrupt)?;
-    let plans = plans(methods, &choice, &inputs, Some(&model))?;
+    let needs_clip = |choice| inputs.needs_clip(choice, &model).unwrap_or(false);
+    if choices.iter().any(needs_clip) {
+        inputs.model.fetch_clip(arguments.quiet, interrupt)?;
+    }
+    let plans = plans(&choices, &inputs, Some(&model))?;
     let outputs = arguments.method_outputs(&inputs, Some(&model))?;
 
-    let mut session = Session::new(arguments, compute, model);
+    // A method whose CLIP is missing has no plan.
+    let needs_clip = |plan: &Plan| plan.settings.method.needs().clip;
+    let needs_clip = plans.iter().flatten().any(needs_clip);
+    let mut session = Session::new(arguments, compute, model, needs_clip)?;
     let original = &inputs.original.picture;
     let mut panels = vec![MethodPanel::picture("input".into(), original)];
     let mut failed = Vec::new();
@@ -146,25 +160,14 @@ fn edit(arguments: &Arguments, run: &mut Run, interrupt: &Interrupt) -> Result<(
     })
 }
 
-/// Plans the edit with each method.
+/// Plans the edit with each choice of a method.
 ///
 /// # Errors
 /// The error that all methods have in common, because it is one of the drag file or the picture.
-fn plans(
-    methods: &[Method],
-    choice: &Choice,
-    inputs: &Inputs,
-    model: Option<&Model>,
-) -> Result<Vec<Result<Plan>>> {
-    let mut plans: Vec<Result<Plan>> = methods
+fn plans(choices: &[Choice], inputs: &Inputs, model: Option<&Model>) -> Result<Vec<Result<Plan>>> {
+    let mut plans: Vec<Result<Plan>> = choices
         .iter()
-        .map(|method| {
-            let choice = Choice {
-                method: Some(*method),
-                values: choice.values.clone(),
-            };
-            inputs.plan_one_of_several(&choice, model)
-        })
+        .map(|choice| inputs.plan(choice, model, None))
         .collect();
     let message = |plan: &Result<Plan>| plan.as_ref().err().map(Error::to_string);
     let first = plans.first().and_then(message);

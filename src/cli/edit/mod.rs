@@ -210,7 +210,8 @@ fn edit(arguments: &Arguments, output: &Path, run: &mut Run, interrupt: &Interru
         arguments.outputs(output, &amounts, &inputs, None)?;
     }
     let model = inputs.model.open(arguments.quiet, interrupt)?;
-    if inputs.needs_clip(&arguments.choice(), &model)? {
+    let needs_clip = inputs.needs_clip(&arguments.choice(), &model)?;
+    if needs_clip {
         inputs.model.fetch_clip(arguments.quiet, interrupt)?;
     }
     let plans = arguments.plans(&inputs, &amounts, Some(&model))?;
@@ -218,7 +219,7 @@ fn edit(arguments: &Arguments, output: &Path, run: &mut Run, interrupt: &Interru
     run.records = outputs.records(&run.records[0], &amounts);
 
     let Run { records, written } = run;
-    let mut session = Session::new(arguments, compute, model, &plans)?;
+    let mut session = Session::new(arguments, compute, model, needs_clip)?;
     let (mut panels, mut trained) = (Vec::new(), None);
     for ((plan, record), path) in plans.into_iter().zip(&mut *records).zip(&outputs.each) {
         let caption = caption(&plan.amount);

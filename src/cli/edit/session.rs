@@ -42,9 +42,8 @@ impl<'a> Session<'a> {
         arguments: &'a Arguments,
         compute: Compute,
         model: Model,
-        plans: &[Plan],
+        needs_clip: bool,
     ) -> Result<Self> {
-        let needs_clip = plans.iter().any(|plan| plan.settings.method.needs().clip);
         let clip = if needs_clip {
             model.clip()?.sha256()?
         } else {
