@@ -21,17 +21,21 @@
 //! No other code changes: flags, help, environment variables, `dragnext methods`, `dragnext settings`, the drag file's `"method"` and `"settings"`, the schema, the
 //! report in the PNG and the record are made from the tables.
 
+pub mod fast_drag;
 pub mod parts;
 pub mod pbsi;
 mod profile;
+pub mod region_drag;
 mod scene;
 
 use serde::{Deserialize, Serialize};
 
+use crate::diffusion::Spacing;
 use crate::error::Result;
 use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
+use crate::mask::Mask;
 use crate::model::unet::Network;
 use crate::progress::Progress;
 use crate::region::Region;
@@ -57,6 +61,19 @@ pub struct Needs {
     pub start: StartPicture,
     /// With [`StartPicture::Warped`], the inversion of the original picture too ([`Scene::original`]).
     pub original: bool,
+    /// What inverts the picture that the method starts from.
+    pub inversion: Inversion,
+    /// The timesteps of the grid.
+    pub spacing: Spacing,
+}
+
+/// What inverts the picture that a method starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inversion {
+    /// The pipeline: deterministically (DDIM), along the grid. The cache has it for later edits of the picture.
+    Pipeline,
+    /// The method, in its drag, along as many steps. Then [`Scene::trajectory`] has the clean latent alone.
+    Own,
 }
 
 impl Needs {
@@ -70,6 +87,8 @@ impl Needs {
             targets,
             start: _,
             original: _,
+            inversion: _,
+            spacing: _,
         } = self;
         let targets = match targets {
             Targets::Regions => "regions",
@@ -107,7 +126,7 @@ pub enum Targets {
 pub struct Cost {
     /// Steps of the grid that the method executes, as [`Dragged::steps`]; may be 0. The pipeline denoises the rest.
     pub steps: usize,
-    /// Iterations of the whole drag.
+    /// Steps of the drag that it reports to its progress: iterations of an optimisation, or passes of a method without one.
     pub iterations: usize,
     /// Passes of one latent through the network, forward and backward passes counted alike.
     pub passes: usize,
@@ -124,6 +143,10 @@ pub struct Subject<'a> {
     pub goal: &'a str,
     /// Decoder stages of the model; `None` while the model is not known.
     pub decoder_stages: Option<usize>,
+    /// The settings of the diffusion process.
+    pub diffusion: &'a DiffusionSettings,
+    /// Where the working picture may change; `None` is everywhere.
+    pub editable: Option<&'a Mask>,
 }
 
 /// Why an edit does not fit a method.
@@ -336,6 +359,10 @@ macro_rules! methods {
 methods! {
     /// Progressive backward self-intervention (DragNeXt, arXiv 2506.07611): regions are dragged by optimising the latent.
     Pbsi "pbsi" pbsi::PbsiSettings;
+    /// Region to region copies (RegionDrag, arXiv 2407.18247): cells of the latent are copied at every level of an inversion that keeps its noise; nothing is optimised.
+    RegionDrag "region-drag" region_drag::RegionDragSettings;
+    /// Warped latent (FastDrag, arXiv 2405.15769): the inverted latent is stretched once, as the regions' handles are dragged to their targets; nothing is optimised.
+    FastDrag "fast-drag" fast_drag::FastDragSettings;
 }
 
 impl Default for Method {

@@ -41,7 +41,8 @@ pub struct Scene<'a, B: Backend, N> {
     pub frame: Frame,
     /// Where the working picture may change; `None` is everywhere.
     pub editable: Option<&'a Mask>,
-    /// The inversion of the picture that the method starts from ([`super::Needs::start`]). The reference latent starts at its end.
+    /// The inversion of the picture that the method starts from ([`super::Needs::start`]). The reference latent starts at its end. For a method
+    /// with an inversion of its own ([`super::Inversion::Own`]) it has the clean latent alone.
     pub trajectory: &'a Trajectory<B>,
     /// The inversion of the original picture; the same as `trajectory` unless the method starts from the warped picture and asked for both.
     pub original: &'a Trajectory<B>,

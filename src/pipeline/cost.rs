@@ -1,5 +1,6 @@
 //! Estimates of what an edit computes.
 
+use crate::method::Inversion;
 use crate::plan::Settings;
 use crate::progress::Stage;
 
@@ -30,9 +31,13 @@ pub(super) fn passes(settings: &Settings, timesteps: usize) -> Vec<(Stage, f64)>
     } else {
         0
     };
+    let inversions = match needs.inversion {
+        Inversion::Pipeline => 1 + usize::from(needs.original),
+        Inversion::Own => 0,
+    };
     [
         (Stage::Lora, lora),
-        (Stage::Invert, timesteps * (1 + usize::from(needs.original))),
+        (Stage::Invert, inversions * timesteps),
         (Stage::Drag, drag.passes),
         (Stage::Denoise, 2 * (timesteps - drag.steps)),
     ]

@@ -13,11 +13,11 @@ use super::{Latents, Outcome, Steps, WarpedWork, Work};
 use crate::diffusion::denoise::Pair;
 use crate::diffusion::invert::{Trajectory, invert};
 use crate::diffusion::kept::KeptTrajectory;
-use crate::diffusion::{Grid, NoiseSource, Spacing};
+use crate::diffusion::{Grid, NoiseSource};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
-use crate::method::{Dragged, Guide, Scene, StartPicture};
+use crate::method::{Dragged, Guide, Inversion, Scene, StartPicture};
 use crate::model::unet::{Network, Prompt};
 use crate::nn::Tensor;
 use crate::plan::Plan;
@@ -130,9 +130,11 @@ impl<'a, B: Backend> Edit<'a, B> {
         let settings = &plan.settings;
         let tokens = components.tokens(plan)?;
         let executed = settings.executed_steps();
-        let grid = components
-            .schedule
-            .grid(Spacing::Leading, settings.diffusion.steps, executed);
+        let grid = components.schedule.grid(
+            settings.method.needs().spacing,
+            settings.diffusion.steps,
+            executed,
+        );
         let start = Instant::now();
         let guide = components.guide(plan, interrupt)?;
         stages.add(
@@ -173,6 +175,14 @@ impl<'a, B: Backend> Edit<'a, B> {
         let latent = self.encode(picture)?;
         self.source = Source::Latent(latent.clone());
         Ok(latent)
+    }
+
+    /// Returns the latent of the picture, or of `warped` in its place.
+    fn clean_of(&mut self, warped: Option<&[f32]>) -> Result<Tensor<B>> {
+        match warped {
+            None => self.clean(),
+            Some(warped) => self.encode(warped.to_vec()),
+        }
     }
 
     /// Encodes a working picture (padded height, padded width, 3) in -1..1.
@@ -222,6 +232,10 @@ impl<'a, B: Backend> Edit<'a, B> {
         adapters: &Adapters,
         warped: Option<&[f32]>,
     ) -> Result<Trajectory<B>> {
+        if self.plan.settings.method.needs().inversion == Inversion::Own {
+            self.stages.skip(Stage::Invert);
+            return self.clean_of(warped).map(Trajectory::of_clean);
+        }
         let (components, interrupt) = (self.components, self.interrupt);
         let shape = latent_shape(self.plan);
         let cache = self.cache.clone();
@@ -229,10 +243,7 @@ impl<'a, B: Backend> Edit<'a, B> {
         let steps = self.grid.timesteps.len();
         let tensors = [("clean", shape.len()), ("steps", steps * shape.len())];
         let (latents, is_cached) = cache.get_or_compute(key, tensors, || {
-            let clean = match warped {
-                None => self.clean()?,
-                Some(warped) => self.encode(warped.to_vec())?,
-            };
+            let clean = self.clean_of(warped)?;
             self.steps.invert += steps;
             let (grid, schedule) = (&self.grid, &components.schedule);
             let trajectory = self.stages.run(Stage::Invert, steps, |progress| {
@@ -288,6 +299,9 @@ impl<'a, B: Backend> Edit<'a, B> {
             method.drag(scene, progress, interrupt)
         })?;
         self.steps.drag = dragged.losses.len();
+        if method.needs().inversion == Inversion::Own {
+            self.steps.invert = dragged.steps;
+        }
         Ok(dragged)
     }
 
@@ -303,6 +317,10 @@ impl<'a, B: Backend> Edit<'a, B> {
         let (schedule, grid, interrupt) = (&self.components.schedule, &self.grid, self.interrupt);
         let start_layer = self.plan.settings.diffusion.start_layer;
         let rest = grid.timesteps.len() - done;
+        if rest == 0 {
+            self.stages.skip(Stage::Denoise);
+            return Ok(pair);
+        }
         self.stages.run(Stage::Denoise, rest, |progress| {
             pair.denoise(
                 network,

@@ -225,6 +225,8 @@ impl Plan {
             frame: &self.frame,
             goal: self.goal(),
             decoder_stages,
+            diffusion: &self.settings.diffusion,
+            editable: self.editable.as_ref(),
         })
     }
 

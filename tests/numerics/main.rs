@@ -8,6 +8,7 @@
 
 #[path = "../bench/mod.rs"]
 mod bench;
+mod copies;
 mod edit;
 mod full_size;
 mod keys;

@@ -163,18 +163,23 @@ fn edit(arguments: &Arguments, run: &mut Run, interrupt: &Interrupt) -> Result<(
 /// Plans the edit with each choice of a method.
 ///
 /// # Errors
-/// The error that all methods have in common, because it is one of the drag file or the picture.
+/// The error that all methods have in common, because it is one of the drag file or the picture; some may have more.
 fn plans(choices: &[Choice], inputs: &Inputs, model: Option<&Model>) -> Result<Vec<Result<Plan>>> {
     let mut plans: Vec<Result<Plan>> = choices
         .iter()
         .map(|choice| inputs.plan(choice, model, None))
         .collect();
-    let message = |plan: &Result<Plan>| plan.as_ref().err().map(Error::to_string);
-    let first = plans.first().and_then(message);
-    if first.is_some() && plans.iter().all(|plan| message(plan) == first) {
-        return plans.swap_remove(0).map(|_| Vec::new());
+    let messages: Vec<String> = plans
+        .iter()
+        .filter_map(|plan| plan.as_ref().err().map(Error::to_string))
+        .collect();
+    let is_common = |message: &String| messages.iter().all(|other| other.contains(message));
+    match messages.iter().position(is_common) {
+        Some(index) if messages.len() == plans.len() => {
+            plans.swap_remove(index).map(|_| Vec::new())
+        }
+        _ => Ok(plans),
     }
-    Ok(plans)
 }
 
 /// Returns what is written below a result: the method, and the seconds of its edit without loading the model.

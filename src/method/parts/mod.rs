@@ -37,6 +37,7 @@ mod text_gradient;
 mod vacated_noise;
 mod warped_start;
 
+pub(super) use cells::cell_at;
 pub use correspondence::{Correspondence, on_map};
 pub use divergence::DivergenceGuard;
 pub use drag_gradient::{DragGradient, DragLoss, LatentGradient, Outputs, in_range};

@@ -5,6 +5,7 @@ mod optimisation;
 mod progress;
 mod settings;
 
+use crate::diffusion::Spacing;
 use crate::diffusion::denoise::Pair;
 use crate::diffusion::kept::{CellContent, KeptTrajectory};
 use crate::error::Result;
@@ -12,8 +13,8 @@ use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::parts::{moved_start, warped_start};
 use crate::method::{
-    Cost, DragMethod, Dragged, Figures, Misfit, Needs, Profile, Scene, Score, StartPicture,
-    Subject, Targets,
+    Cost, DragMethod, Dragged, Figures, Inversion, Misfit, Needs, Profile, Scene, Score,
+    StartPicture, Subject, Targets,
 };
 use crate::model::unet::Network;
 use crate::progress::Progress;
@@ -62,6 +63,8 @@ impl DragMethod for PbsiSettings {
                 Start::Moved | Start::Paper => StartPicture::Original,
             },
             original: self.needs_original(),
+            inversion: Inversion::Pipeline,
+            spacing: Spacing::Leading,
         }
     }
 
