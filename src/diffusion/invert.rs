@@ -116,8 +116,10 @@ pub fn invert<B: Backend>(
     along(schedule, grid, latent, prompt, predict, progress, interrupt)
 }
 
-/// As [`invert`], and keeps keys and values of self-attentions for the pass that denoises at the same timestep: one list per timestep, in the
-/// order of the inversion. They are those of the latent from which a step comes.
+/// Keys and values that an inversion kept, one list per timestep, in the order of the inversion.
+pub type KeptKeys<B> = Vec<KeysAndValues<Tensor<B>>>;
+
+/// As [`invert`], and keeps keys and values of self-attentions for the pass that denoises at the same timestep. They are those of the latent from which a step comes.
 ///
 /// # Errors
 /// As [`invert`].
@@ -130,7 +132,7 @@ pub fn invert_keeping<B: Backend>(
     attentions: SelfAttentions,
     progress: &mut dyn Progress,
     interrupt: &Interrupt,
-) -> Result<(Trajectory<B>, Vec<KeysAndValues<Tensor<B>>>)> {
+) -> Result<(Trajectory<B>, KeptKeys<B>)> {
     let mut kept = Vec::with_capacity(grid.timesteps.len());
     let predict = |input| {
         let (noise, keys) = unet.forward(input, NoiseAndKeys::of(attentions));

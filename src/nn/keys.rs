@@ -99,7 +99,9 @@ mod tests {
 
     fn list(first: usize, layers: &[[u8; 2]]) -> KeysAndValues<u8> {
         let mut list = KeysAndValues::beginning_at(first);
-        layers.iter().for_each(|layer| list.push(*layer));
+        for layer in layers {
+            list.push(*layer);
+        }
         list
     }
 

@@ -50,7 +50,7 @@ impl Stretch {
             )
         });
         Self {
-            centre: Point::new((low.x + high.x) / 2.0, (low.y + high.y) / 2.0),
+            centre: Point::new(low.x.midpoint(high.x), low.y.midpoint(high.y)),
             radius: low.distance(high) / 2.0,
             grid,
             inside,

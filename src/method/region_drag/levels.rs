@@ -1,7 +1,7 @@
 //! An inversion through noise that is kept, and the way back (RegionDrag, arXiv 2407.18247, after Huang et al., CycleDiffusion, and
 //! Huberman-Spiegelglas et al., arXiv 2304.06140).
 //!
-//! The latent x at level s gets noise up to level t: z = sqrt(a_t/a_s) x + sqrt(1 - a_t/a_s) n. A stochastic step (DDIM, eta = 1) from z to
+//! The latent x at level s gets noise up to level t: `z = sqrt(a_t/a_s) x + sqrt(1 - a_t/a_s) n`. A stochastic step (DDIM, eta = 1) from z to
 //! level s has a mean and a deviation; the noise with which it would give x exactly is kept. Without changes, the way back thus returns
 //! every latent, whatever the network predicts.
 

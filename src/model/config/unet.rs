@@ -108,21 +108,7 @@ impl UNetConfig {
             &["CrossAttnUpBlock2D", "UpBlock2D"],
             levels,
         )?;
-        let heads = match file.get("attention_head_dim") {
-            Some(Value::Array(_)) => file.sizes("attention_head_dim", &[])?,
-            _ => vec![file.size("attention_head_dim", Some(8), 1024)?; levels],
-        };
-        if heads.len() != levels
-            || heads
-                .iter()
-                .zip(&channels)
-                .any(|(heads, channels)| channels % heads != 0)
-        {
-            return Err(file.unsupported(
-                "attention_head_dim",
-                &format!("numbers of heads that divide the channels {channels:?}"),
-            ));
-        }
+        let heads = heads(&file, &channels)?;
         let groups = file.size("norm_num_groups", Some(32), 4096)?;
         file.divides("norm_num_groups", groups, &channels)?;
         let guidance_embedding = match file.get("time_cond_proj_dim") {
@@ -147,4 +133,24 @@ impl UNetConfig {
             channels,
         })
     }
+}
+
+/// Returns the attention heads of each level, of which there are as many as `channels`.
+fn heads(file: &ConfigFile, channels: &[usize]) -> Result<Vec<usize>> {
+    let heads = match file.get("attention_head_dim") {
+        Some(Value::Array(_)) => file.sizes("attention_head_dim", &[])?,
+        _ => vec![file.size("attention_head_dim", Some(8), 1024)?; channels.len()],
+    };
+    if heads.len() != channels.len()
+        || heads
+            .iter()
+            .zip(channels)
+            .any(|(heads, channels)| channels % heads != 0)
+    {
+        return Err(file.unsupported(
+            "attention_head_dim",
+            &format!("numbers of heads that divide the channels {channels:?}"),
+        ));
+    }
+    Ok(heads)
 }
