@@ -22,6 +22,7 @@ mod distilled;
 mod faults;
 mod methods;
 mod outputs;
+mod points;
 mod show;
 #[cfg(unix)]
 mod signals;
