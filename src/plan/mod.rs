@@ -16,6 +16,7 @@ mod prompts;
 mod regions;
 mod request;
 mod settings;
+mod several;
 mod shapes;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ pub use masks::check_masks;
 pub use prompts::unused_edit_prompt;
 pub use request::{ModelFacts, Request, SD15_SIZE};
 pub use settings::{Choice, Settings};
+pub use several::check_methods;
 pub(crate) use shapes::POINT_RADIUS;
 
 /// A result that is enlarged by more than this gets a warning.

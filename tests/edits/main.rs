@@ -21,6 +21,7 @@ mod demo;
 mod diagnostics;
 mod distilled;
 mod faults;
+mod methods;
 mod outputs;
 mod points;
 mod show;
