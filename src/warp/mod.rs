@@ -74,20 +74,22 @@ impl Warped {
             let (row, column) = (index / area.size.width, index % area.size.width);
             Point::new(column as f64 + 0.5 + corner.x, row as f64 + 0.5 + corner.y)
         };
-        let hole = Mask {
+        let mask = |is: &(dyn Fn(Point) -> bool + Sync)| Mask {
             width: area.size.width,
             height: area.size.height,
             data: (0..area.size.area())
                 .into_par_iter()
-                .map(|index| is_vacated(&layers, centre(index)))
+                .map(|index| is(centre(index)))
                 .collect(),
         };
+        let hole = mask(&|centre| is_vacated(&layers, centre));
+        let fronts = mask(&|centre| layers.iter().any(|layer| layer.front(centre).opacity > 0.0));
         let how = match plan.settings.warp.fill {
             FillChoice::Patches => Fill::Patches,
             FillChoice::Smooth => Fill::Smooth,
         };
-        let nothing = Mask::filled(area.size, false);
-        let ground = fill(&source, &hole, &nothing, how);
+        // The background goes on behind what stands in front of an object.
+        let ground = fill(&source, &hole, &fronts, how);
         if plan.settings.warp.seams == SeamChoice::Blended {
             let ground = Ground {
                 raster: &ground,
@@ -118,6 +120,12 @@ impl Warped {
                 let paint = layer.after(centre);
                 colour = paint.over(colour);
                 shown *= 1.0 - paint.opacity;
+                let front = layer.front(centre);
+                // What stands in front may be dragged itself. Where nothing has changed, it is there already.
+                if front.opacity > 0.0 && colour != original && !leaves(&layers, layer, centre) {
+                    colour = front.over(colour);
+                    shown *= 1.0 - front.opacity;
+                }
             }
             let differs = original
                 .iter()
@@ -201,6 +209,13 @@ fn layer<'a>(
 /// Returns whether any object leaves a pixel, or a part of it, to the background.
 fn is_vacated(layers: &[Layer], centre: Point) -> bool {
     layers.iter().any(|layer| layer.vacates(centre))
+}
+
+/// Returns whether another object than that of `layer` leaves a pixel, or a part of it.
+fn leaves(layers: &[Layer], layer: &Layer, centre: Point) -> bool {
+    layers
+        .iter()
+        .any(|other| !std::ptr::eq(other, layer) && other.vacates(centre))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod cast;
 mod edge;
+mod front;
 mod ground;
 mod hull;
 mod likeness;
@@ -46,6 +47,17 @@ pub(crate) struct Object {
     pub found: bool,
     /// The shadow that goes with it.
     pub cast: Option<Cast>,
+    /// What stands in front of it and stays.
+    pub front: Option<Front>,
+}
+
+/// What stands in front of an object, cut out of the picture.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Front {
+    /// Its share of every pixel of the picture, 0 to 1.
+    pub opacity: Vec<f32>,
+    /// Its own colours, as those of [`Object`].
+    pub colour: Raster,
 }
 
 /// Cuts out the object that the drawn region means. The picture and the mask have the same size.
@@ -55,6 +67,7 @@ pub(crate) fn object(picture: &Raster, drawn: &Mask) -> Object {
         colour: picture.clone(),
         found: false,
         cast: None,
+        front: None,
     })
 }
 
@@ -69,6 +82,7 @@ pub(crate) fn drawn(picture: &Raster, drawn: &Mask) -> Object {
         colour: picture.clone(),
         found: false,
         cast: None,
+        front: None,
     }
 }
 
@@ -98,20 +112,34 @@ fn find_in(picture: &Raster, lit: &Raster, drawn: &Mask) -> Option<(Object, Mask
         &reduced_mask(&region, factor),
         (growth / factor as f64).round() as usize,
     )?;
-    let shape = enlarged(&small, factor, size);
-    let (opacity, colour) = cut_out(&part, &shape, SOFT.max(factor + 1));
-    let mut object = Object {
-        opacity: vec![0.0; drawn.data.len()],
-        colour: picture.clone(),
-        found: true,
-        cast: None,
+    let soft = SOFT.max(factor + 1);
+    // Returns the shares of all pixels of the picture, and the colours.
+    let cut = |shape: &Mask| {
+        let (shares, colours) = cut_out(&part, shape, soft);
+        let (mut opacity, mut colour) = (vec![0.0; drawn.data.len()], picture.clone());
+        for (part, index) in crop.indices().enumerate() {
+            opacity[index] = shares[part];
+            colour.pixels_mut()[index] = colours[part];
+        }
+        (opacity, colour)
     };
+    let shape = enlarged(&small.object, factor, size);
+    let (opacity, colour) = cut(&shape);
+    let front = small.front.data.contains(&true).then(|| {
+        let (opacity, colour) = cut(&enlarged(&small.front, factor, size));
+        Front { opacity, colour }
+    });
     let mut whole = Mask::filled(picture.size(), false);
     for (part, index) in crop.indices().enumerate() {
-        object.opacity[index] = opacity[part];
-        object.colour.pixels_mut()[index] = colour[part];
         whole.data[index] = shape.data[part];
     }
+    let object = Object {
+        opacity,
+        colour,
+        found: true,
+        cast: None,
+        front,
+    };
     Some((object, whole))
 }
 
@@ -121,6 +149,13 @@ fn mask(Size { width, height }: Size, data: Vec<bool>) -> Mask {
         height,
         data,
     }
+}
+
+fn inverted(from: &Mask) -> Mask {
+    mask(
+        from.size(),
+        from.data.iter().map(|inside| !inside).collect(),
+    )
 }
 
 /// Returns the mask of a function of two masks.
