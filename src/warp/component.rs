@@ -47,11 +47,7 @@ pub(super) fn parts_where(size: Size, joins: impl Fn(usize, usize) -> bool) -> V
 }
 
 /// Returns the parts of what is not seen yet.
-fn found(
-    mask: &Mask,
-    seen: &mut [bool],
-    joins: impl Fn(usize, usize) -> bool,
-) -> Vec<Vec<usize>> {
+fn found(mask: &Mask, seen: &mut [bool], joins: impl Fn(usize, usize) -> bool) -> Vec<Vec<usize>> {
     let mut found = Vec::new();
     for start in 0..seen.len() {
         if seen[start] {

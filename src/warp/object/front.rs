@@ -28,6 +28,10 @@ const MOST_MET: f64 = 0.5;
 /// Widest outline of a thing, in pixels, and the width that is taken where it cannot be measured.
 const WIDEST: f32 = 6.0;
 const ANTIALIASED: f32 = 1.5;
+/// Entries of a profile across an outline, two for each pixel.
+const STEPS: usize = 2 * WIDEST as usize + 1;
+/// Difference up to which a pixel belongs to the outline, as a share of the range.
+const SAME: f32 = 0.1;
 /// Distance in pixels from the object beyond which an outline is measured.
 const APART: usize = 6;
 /// Distance in pixels within which three things meet, and radius of the disc that is looked at there.
@@ -68,8 +72,9 @@ pub(super) fn front(
             continue;
         }
         let thing = with_outline(surface, object, &on_surface);
-        let rest = combined(object, &thing, |object, thing| object && !thing);
-        if is_nearer(&thing, &rest) {
+        let rest = combined(object, &thing.mask, |object, thing| object && !thing);
+        if is_nearer(&thing.mask, &rest) {
+            let thing = thing.without_others(picture, object);
             front = combined(&front, &thing, |front, thing| front || thing);
         }
     }
@@ -86,16 +91,28 @@ fn is_thick(size: Size, surface: &[usize]) -> bool {
     surface.iter().any(|index| depth[*index] > LINE)
 }
 
-/// Returns a thing's surface with its outline, which is measured where the thing does not meet the object.
-fn with_outline(surface: &[usize], object: &Mask, on_surface: &Mask) -> Mask {
-    let mut thing = Mask::filled(object.size(), false);
+/// A thing with its outline.
+struct Thing {
+    /// All of it.
+    mask: Mask,
+    /// The outline alone.
+    outline: Mask,
+    /// Distance of every pixel from its surface.
+    distance: Vec<f32>,
+    /// Width of its outline.
+    width: f32,
+}
+
+/// Returns the thing with a surface. The width of its outline is measured where it does not meet the object.
+fn with_outline(surface: &[usize], object: &Mask, on_surface: &Mask) -> Thing {
+    let mut own = Mask::filled(object.size(), false);
     for index in surface {
-        thing.data[*index] = true;
+        own.data[*index] = true;
     }
-    let distance = inverted(&thing).depth();
+    let distance = inverted(&own).depth();
     let near_object = object.dilated(APART);
     let is_end = |index: &usize| {
-        let is_other = |next: usize| on_surface.data[next] && !thing.data[next];
+        let is_other = |next: usize| on_surface.data[next] && !own.data[next];
         !on_surface.data[*index]
             && distance[*index] <= WIDEST
             && !near_object.data[*index]
@@ -111,10 +128,51 @@ fn with_outline(surface: &[usize], object: &Mask, on_surface: &Mask) -> Mask {
         let middle = ends.len() / 2;
         *ends.select_nth_unstable_by(middle, f32::total_cmp).1
     };
-    let is_thing = |index: usize| {
-        thing.data[index] || (!on_surface.data[index] && distance[index] <= width)
-    };
-    mask(object.size(), (0..distance.len()).map(is_thing).collect())
+    let is_outline = |index: usize| !on_surface.data[index] && distance[index] <= width;
+    let outline = mask(object.size(), (0..distance.len()).map(is_outline).collect());
+    Thing {
+        mask: combined(&own, &outline, |own, outline| own || outline),
+        outline,
+        distance,
+        width,
+    }
+}
+
+impl Thing {
+    /// Returns the thing without what is as close to it as its outline and has other colours: where both meet the background, the object's
+    /// outline.
+    fn without_others(mut self, picture: &Raster, object: &Mask) -> Mask {
+        let pixels = picture.pixels();
+        let third = combined(&self.mask, object, |thing, object| !thing && !object);
+        let meeting = third.dilated(self.width as usize + MEETING);
+        let near_object = object.dilated(APART);
+        let mut sums = [[0.0_f32; 4]; STEPS];
+        for (index, distance) in self.distance.iter().enumerate() {
+            if self.outline.data[index] && !near_object.data[index] {
+                let values = pixels[index].into_iter().chain([1.0]);
+                sums[step(*distance)]
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(sum, value)| *sum += value);
+            }
+        }
+        let is_other = |index: usize| {
+            let [r, g, b, count] = sums[step(self.distance[index])];
+            count > 0.0 && difference(pixels[index], [r, g, b].map(|sum| sum / count)) > SAME
+        };
+        for index in 0..object.data.len() {
+            let is_close = object.data[index] && self.outline.data[index] && meeting.data[index];
+            if is_close && is_other(index) {
+                self.mask.data[index] = false;
+            }
+        }
+        self.mask
+    }
+}
+
+/// Returns the entry of a profile across an outline for a distance from the surface of at most [`WIDEST`].
+fn step(distance: f32) -> usize {
+    (2.0 * distance) as usize
 }
 
 /// Returns whether a thing is nearer than the object where both meet the background.
@@ -126,7 +184,10 @@ fn is_nearer(thing: &Mask, object: &Mask) -> bool {
         object.data[*index] && neighbours(object, *index).any(|next| !object.data[next])
     };
     let outline: Vec<usize> = (0..object.data.len()).filter(is_outline).collect();
-    let met = outline.iter().filter(|index| at_thing.data[**index]).count();
+    let met = outline
+        .iter()
+        .filter(|index| at_thing.data[**index])
+        .count();
     let share = met as f64 / outline.len().max(1) as f64;
     if !(LEAST_MET..=MOST_MET).contains(&share) {
         return false;

@@ -120,10 +120,7 @@ impl Core {
             .copied()
             .filter(|depth| depth.is_finite())
             .fold(0.0, f32::max);
-        let middle: Vec<bool> = depth
-            .iter()
-            .map(|depth| *depth >= CORE * deepest)
-            .collect();
+        let middle: Vec<bool> = depth.iter().map(|depth| *depth >= CORE * deepest).collect();
         let outside = inverted(limit);
         let around: Vec<_> = thinned(
             (0..size.area()).filter(|index| outside.data[*index]),
@@ -138,9 +135,12 @@ impl Core {
                 .filter(|other| difference(*colour, **other) < CORE_TOLERANCE);
             like.count() as f64 <= MOST_CONTINUED * around.len() as f64
         };
-        let mut samples: Vec<_> = thinned((0..size.area()).filter(|index| middle[*index]), CORE_SAMPLES)
-            .map(|index| picture.pixels()[index])
-            .collect();
+        let mut samples: Vec<_> = thinned(
+            (0..size.area()).filter(|index| middle[*index]),
+            CORE_SAMPLES,
+        )
+        .map(|index| picture.pixels()[index])
+        .collect();
         let all = samples.len() as f64;
         samples.retain(is_own);
         if (samples.len() as f64) < LEAST_OWN * all {
