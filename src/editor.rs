@@ -35,7 +35,14 @@ impl Editor {
     /// # Errors
     /// As [`Editor::open`]; [`crate::Error::Device`] when the device cannot be used.
     pub fn open_on(model: &str, device: Device, dtype: Dtype) -> Result<Self> {
-        let model = Model::open(model, None)?;
+        Self::of(Model::open(model, None)?, device, dtype)
+    }
+
+    /// Loads a model that is open, such as one [with another CLIP](Model::with_clip) for methods that follow a text.
+    ///
+    /// # Errors
+    /// As [`Editor::open_on`].
+    pub fn of(model: Model, device: Device, dtype: Dtype) -> Result<Self> {
         let facts = ModelFacts::of(&model)?;
         let compute = Compute::choose(device, dtype)?;
         let pipeline = compute.load(model, &mut Silent, &Interrupt::never())?;

@@ -29,6 +29,8 @@ pub(crate) struct Batch<'a> {
     pub outputs: &'a Path,
     /// The model's name.
     pub model: String,
+    /// Hash of the CLIP; empty where no item's method needs one.
+    pub clip: String,
     /// The device's name.
     pub device: &'a str,
     /// Kind of device and number format.
@@ -136,6 +138,7 @@ impl Batch<'_> {
     fn provenance<'p>(&'p self, weights: &'p str) -> Provenance<'p> {
         Provenance {
             weights,
+            clip: &self.clip,
             model: &self.model,
             numerics: self.numerics,
         }

@@ -7,6 +7,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use super::Item;
 use crate::digest::sha256;
 use crate::drag_file::DragFile;
@@ -122,6 +124,15 @@ impl Resolver {
         ))
     }
 
+    /// Returns whether the method of any item needs a CLIP. An item that cannot be read does not.
+    pub(crate) fn needs_clip(&self, items: &[&Item]) -> bool {
+        let needs = |item: &&Item| -> Result<bool> {
+            let (drag, _) = self.instruction(item)?;
+            Ok(self.settings(item, &drag)?.method.needs().clip)
+        };
+        items.par_iter().any(|item| needs(item).unwrap_or(false))
+    }
+
     /// Returns the path of an item's drag file: its own, else the one for all items.
     pub(crate) fn drag_path<'a>(&'a self, item: &'a Item) -> Option<&'a Path> {
         let common = self.drag.as_ref().map(|(_, path)| path.as_path());
@@ -196,13 +207,17 @@ impl Resolver {
             image,
             instruction,
             masks,
-            settings,
+            &settings,
             self.model.native_size,
             self.keeps_outside,
         );
         let program = (
             env!("CARGO_PKG_VERSION"),
-            provenance.weights,
+            [
+                provenance.weights,
+                provenance.clip_of(&settings.method).unwrap_or_default(),
+            ]
+            .concat(),
             provenance.numerics,
         );
         let json =

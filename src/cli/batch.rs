@@ -190,11 +190,20 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         let resolver = arguments.resolver(&list, drag, model.as_ref())?;
         let dry_run = DryRun::new(&items, &resolver, &history);
         report::print_text(&dry_run.text)?;
+        if let (Some(model), true) = (&model, resolver.needs_clip(&items)) {
+            model.clip()?;
+        }
         return dry_run.result();
     }
 
     let model = arguments.model.open(arguments.quiet, interrupt)?;
     let resolver = arguments.resolver(&list, drag, Some(&model))?;
+    let clip = if resolver.needs_clip(&items) {
+        arguments.model.fetch_clip(arguments.quiet, interrupt)?;
+        model.clip()?.sha256()?
+    } else {
+        String::new()
+    };
     let (mut log, truncated) = Log::open(&arguments.output, arguments.shard)?;
     if !arguments.quiet {
         report::print_warnings(truncated.as_slice());
@@ -205,6 +214,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         redo,
         outputs: &arguments.output,
         model: model.name(),
+        clip,
         device: &compute.device,
         numerics: compute.numerics,
         options: arguments.options(),

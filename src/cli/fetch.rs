@@ -3,12 +3,14 @@
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::hub::{self, Environment, Fetched, HubId};
+use crate::hub::{self, Environment, Fetched, HubId, ModelFiles};
 use crate::interrupt::Interrupt;
-use crate::model::Source;
-use crate::model::layout::STABLE_DIFFUSION;
+use crate::method::Method;
+use crate::model::layout::{CLIP, STABLE_DIFFUSION};
+use crate::model::{ClipModel, Source};
 use crate::progress::{Transfer, amount};
 use crate::report::{self, Failure};
+use crate::settings::Overrides;
 
 /// Downloads a model from the Hugging Face hub into the cache, and verifies cached files.
 ///
@@ -20,6 +22,14 @@ pub(super) struct Arguments {
     /// The model, as `owner/name` or `owner/name@revision`.
     #[arg(default_value = STABLE_DIFFUSION.repository, env = "DRAGNEXT_MODEL")]
     model: String,
+
+    /// Also fetch what this method needs beside the model: a CLIP, for methods that follow a text.
+    #[arg(long, value_name = "METHOD", value_parser = method)]
+    method: Option<Method>,
+
+    /// The CLIP that --method needs, as `owner/name` or `owner/name@revision`.
+    #[arg(long, value_name = "CLIP", default_value = CLIP.repository, env = "DRAGNEXT_CLIP")]
+    clip: String,
 
     /// Do not use the network, only verify the cache. `HF_HUB_OFFLINE=1` does the same.
     #[arg(long)]
@@ -40,7 +50,8 @@ sets its folder, HF_ENDPOINT the address of the hub, and HF_TOKEN a token for
 private models. If weights exist in several precisions, the smallest is fetched.
 
   dragnext fetch                                 Stable Diffusion 1.5, about 2 GB
-  dragnext fetch OWNER/NAME@COMMIT               a model fine-tuned from it";
+  dragnext fetch OWNER/NAME@COMMIT               a model fine-tuned from it
+  dragnext fetch --method clip-drag              the same and a CLIP, about 4 GB";
 
 /// The JSON of a successful fetch.
 #[derive(Debug, Serialize)]
@@ -59,53 +70,88 @@ struct Failed<'a> {
     error: Failure,
 }
 
-/// Fetches the model and prints its folder.
-pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
-    let Some(id) = Source::hub_id(&arguments.model) else {
-        return print_location(&Source::parse(&arguments.model)?);
+/// Reads the name of a method.
+fn method(name: &str) -> std::result::Result<Method, String> {
+    let names = || {
+        let names: Vec<&str> = Method::ALL.iter().map(|method| method.name()).collect();
+        names.join(", ")
     };
-    let mut transfer = Transfer::for_terminal(arguments.quiet);
-    let fetched = arguments.fetch(&id, &mut transfer, interrupt);
-    if let (true, Err(error)) = (arguments.json, &fetched) {
-        report::print_json(&Failed {
-            model: id.repository(),
-            error: Failure::from(error),
-        })?;
+    name.parse()
+        .map_err(|()| format!("expected one of {}", names()))
+}
+
+/// Fetches the model, and a CLIP if the method needs one, and prints their folders.
+pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
+    match Source::hub_id(&arguments.model) {
+        Some(id) => arguments.fetch(&id, &STABLE_DIFFUSION, interrupt)?,
+        None => print_location(&Source::parse(&arguments.model)?)?,
     }
-    let Fetched {
-        snapshot,
-        files,
-        received,
-    } = fetched?;
-    transfer.say(&match received {
-        0 => format!("{} files in the cache are intact", files.len()),
-        _ => format!(
-            "{} files in the cache, {} received",
-            files.len(),
-            amount(received)
-        ),
-    });
-    let folder = snapshot.folder.display().to_string();
-    if arguments.json {
-        return report::print_json(&Report {
-            model: &snapshot.repository,
-            commit: &snapshot.commit,
-            folder,
-            files: &files,
-            received,
-        });
+    let Some(method) = arguments.method else {
+        return Ok(());
+    };
+    if !method.resolve(&Overrides::default())?.needs().clip {
+        return Ok(());
     }
-    report::print_text(&format!("{}\n{folder}\n", snapshot.name()))
+    match ClipModel::hub_id(&arguments.clip) {
+        Some(id) => arguments.fetch(&id, &CLIP, interrupt),
+        None => print_location(ClipModel::open(&arguments.clip)?.source()),
+    }
 }
 
 impl Arguments {
-    fn fetch(&self, id: &HubId, transfer: &mut Transfer, interrupt: &Interrupt) -> Result<Fetched> {
+    /// Fetches a model of the hub and prints its folder.
+    fn fetch(&self, id: &HubId, files: &ModelFiles, interrupt: &Interrupt) -> Result<()> {
+        let mut transfer = Transfer::for_terminal(self.quiet);
+        let fetched = self.fetched(id, files, &mut transfer, interrupt);
+        self.print(id, fetched, &mut transfer)
+    }
+
+    fn fetched(
+        &self,
+        id: &HubId,
+        files: &ModelFiles,
+        transfer: &mut Transfer,
+        interrupt: &Interrupt,
+    ) -> Result<Fetched> {
         let environment = Environment::read();
         if self.offline || environment.offline {
-            hub::check(&environment, id, &STABLE_DIFFUSION)
+            hub::check(&environment, id, files)
         } else {
-            hub::fetch(&environment, id, &STABLE_DIFFUSION, transfer, interrupt)
+            hub::fetch(&environment, id, files, transfer, interrupt)
         }
+    }
+
+    fn print(&self, id: &HubId, fetched: Result<Fetched>, transfer: &mut Transfer) -> Result<()> {
+        if let (true, Err(error)) = (self.json, &fetched) {
+            report::print_json(&Failed {
+                model: id.repository(),
+                error: Failure::from(error),
+            })?;
+        }
+        let Fetched {
+            snapshot,
+            files,
+            received,
+        } = fetched?;
+        transfer.say(&match received {
+            0 => format!("{} files in the cache are intact", files.len()),
+            _ => format!(
+                "{} files in the cache, {} received",
+                files.len(),
+                amount(received)
+            ),
+        });
+        let folder = snapshot.folder.display().to_string();
+        if self.json {
+            return report::print_json(&Report {
+                model: &snapshot.repository,
+                commit: &snapshot.commit,
+                folder,
+                files: &files,
+                received,
+            });
+        }
+        report::print_text(&format!("{}\n{folder}\n", snapshot.name()))
     }
 }
 

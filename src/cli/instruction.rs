@@ -131,6 +131,20 @@ impl Instruction {
         })
     }
 
+    /// Returns a warning when the report's edit used a CLIP other than that with this hash.
+    pub(super) fn other_clip(&self, digest: &str) -> Option<Warning> {
+        let made = self.like.as_ref()?;
+        made.clip.as_deref().filter(|old| *old != digest)?;
+        let message = format!(
+            "`{}` was made with another CLIP; choose it with `--clip`",
+            self.drag.path.display()
+        );
+        Some(Warning {
+            kind: WarningKind::LikeWeights,
+            message,
+        })
+    }
+
     /// Returns a warning when the report's edit used weights other than those with this hash.
     pub(super) fn other_weights(&self, digest: &str) -> Option<Warning> {
         let made = self.like.as_ref()?;

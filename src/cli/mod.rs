@@ -13,6 +13,7 @@ mod fetch;
 mod instruction;
 mod limits;
 mod man;
+mod methods;
 mod model;
 mod new;
 mod planning;
@@ -59,6 +60,7 @@ enum Command {
     Validate(Box<validate::Arguments>),
     Preview(Box<preview::Arguments>),
     New(new::Arguments),
+    Methods(methods::Arguments),
     Settings(Box<settings::Arguments>),
     Schema(schema::Arguments),
     Compare(Box<compare::Arguments>),
@@ -93,6 +95,7 @@ impl Cli {
             Command::Preview(arguments) => preview::run(&arguments, interrupt),
             Command::Validate(arguments) => validate::run(&arguments),
             Command::New(arguments) => new::run(&arguments),
+            Command::Methods(arguments) => methods::run(&arguments),
             Command::Settings(arguments) => settings::run(&arguments),
             Command::Schema(arguments) => schema::run(&arguments),
         }

@@ -1,12 +1,12 @@
-//! `--model`, `--vae` and `--offline`, the model arguments of several subcommands.
+//! `--model`, `--vae`, `--clip` and `--offline`, the model arguments of several subcommands.
 
 use std::path::PathBuf;
 
 use crate::error::Result;
 use crate::hub::{self, Environment, Found, HubId};
 use crate::interrupt::Interrupt;
-use crate::model::layout::STABLE_DIFFUSION;
-use crate::model::{Model, Source};
+use crate::model::layout::{CLIP, STABLE_DIFFUSION};
+use crate::model::{ClipModel, Model, Source};
 use crate::progress::Transfer;
 
 /// The model arguments.
@@ -21,6 +21,11 @@ pub(super) struct ModelArguments {
     /// A folder with another VAE for the model. `demo` is the built-in VAE; `./demo` is a folder of that name.
     #[arg(long, value_name = "FOLDER", env = "DRAGNEXT_VAE")]
     vae: Option<PathBuf>,
+
+    /// The CLIP of methods that follow a text, such as clip-drag: a folder as transformers writes it, or `owner/name` on the hub, which is fetched
+    /// if it is not in the cache [default: openai/clip-vit-large-patch14].
+    #[arg(long, value_name = "CLIP", env = "DRAGNEXT_CLIP")]
+    clip: Option<String>,
 
     /// Do not use the network; use only models in the hub's cache. `HF_HUB_OFFLINE=1` does the same.
     #[arg(long)]
@@ -63,9 +68,26 @@ impl ModelArguments {
         self.open_cached()
     }
 
+    /// Fetches the CLIP if it is one of the hub with files missing from the cache, unless the network is not to be used.
+    pub(super) fn fetch_clip(&self, quiet: bool, interrupt: &Interrupt) -> Result<()> {
+        let name = self.clip.as_deref().unwrap_or(CLIP.repository);
+        let Some(id) = ClipModel::hub_id(name) else {
+            return Ok(());
+        };
+        let environment = Environment::read();
+        if environment.offline || self.offline {
+            return Ok(());
+        }
+        if let Found::Missing(_) = hub::look_up(&environment, &id, &CLIP)? {
+            let mut transfer = Transfer::for_terminal(quiet);
+            hub::fetch(&environment, &id, &CLIP, &mut transfer, interrupt)?;
+        }
+        Ok(())
+    }
+
     /// Opens the model without fetching.
     pub(super) fn open_cached(&self) -> Result<Model> {
-        Model::open(self.name(), self.vae.as_deref())
+        Ok(Model::open(self.name(), self.vae.as_deref())?.with_clip(self.clip.clone()))
     }
 
     /// Opens the model without fetching; `None` if files of a model of the hub are missing.

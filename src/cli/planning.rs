@@ -73,9 +73,16 @@ impl Inputs {
         let plan = request.plan(self.size());
         let plan = plan.map_err(|error| self.instruction.explain(error))?;
         if let Some(model) = model {
-            model.check_prompt(&plan.prompt)?;
+            plan.check_model(model)?;
         }
         Ok(plan)
+    }
+
+    /// Returns whether the method needs a CLIP.
+    pub(super) fn needs_clip(&self, flags: &Choice, model: &Model) -> Result<bool> {
+        let facts = ModelFacts::of(model)?;
+        let settings = self.request(&[flags], &facts).settings()?;
+        Ok(settings.method.needs().clip)
     }
 
     /// Returns the parts of the plan that could be resolved, and the faults.

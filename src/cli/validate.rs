@@ -111,7 +111,7 @@ impl Arguments {
         };
         let plan = request.plan(*size)?;
         if let Some(model) = model {
-            model.check_prompt(&plan.prompt)?;
+            plan.check_model(model)?;
         }
         validation.working = Some([plan.frame.content.width, plan.frame.content.height]);
         validation.regions = plan

@@ -1,15 +1,14 @@
 //! DDIM inversion: from the clean latent to the noisy latent from which denoising restores it.
 //!
 //! The network is evaluated at the timestep to which a step goes, while the latent is still at the timestep from which it
-//! comes: the convention of DragDiffusion and its successors, on which reconstructions with a trained LoRA depend. An
-//! inversion that also keeps keys and values of the self-attention would take them from the pass at each timestep, here.
+//! comes: the convention of DragDiffusion and its successors, on which reconstructions with a trained LoRA depend.
 
 use super::{Grid, Schedule, require_finite};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
-use crate::model::unet::{Input, Network, Prompt};
-use crate::nn::{Shape, Tensor};
+use crate::model::unet::{Input, Network, NoiseAndKeys, Prompt, SelfAttentions};
+use crate::nn::{KeysAndValues, Shape, Tensor};
 use crate::progress::{Progress, Stage};
 
 /// All latents of an inversion.
@@ -21,6 +20,14 @@ pub struct Trajectory<B: Backend> {
 }
 
 impl<B: Backend> Trajectory<B> {
+    /// Returns a trajectory that ends where it starts, at this latent.
+    pub fn of_clean(clean: Tensor<B>) -> Self {
+        Self {
+            clean,
+            steps: Vec::new(),
+        }
+    }
+
     /// Returns the latent from which the inversion starts.
     pub fn clean(&self) -> &Tensor<B> {
         &self.clean
@@ -105,34 +112,61 @@ pub fn invert<B: Backend>(
     progress: &mut dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<Trajectory<B>> {
+    let predict = |input| unet.predict(input);
+    along(schedule, grid, latent, prompt, predict, progress, interrupt)
+}
+
+/// Keys and values that an inversion kept, one list per timestep, in the order of the inversion.
+pub type KeptKeys<B> = Vec<KeysAndValues<Tensor<B>>>;
+
+/// As [`invert`], and keeps keys and values of self-attentions for the pass that denoises at the same timestep. They are those of the latent from which a step comes.
+///
+/// # Errors
+/// As [`invert`].
+pub fn invert_keeping<B: Backend>(
+    unet: &impl Network<B>,
+    schedule: &Schedule,
+    grid: &Grid,
+    latent: &Tensor<B>,
+    prompt: &Prompt<B>,
+    attentions: SelfAttentions,
+    progress: &mut dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<(Trajectory<B>, KeptKeys<B>)> {
+    let mut kept = Vec::with_capacity(grid.timesteps.len());
+    let predict = |input| {
+        let (noise, keys) = unet.forward(input, NoiseAndKeys::of(attentions));
+        kept.push(keys);
+        noise
+    };
+    let trajectory = along(schedule, grid, latent, prompt, predict, progress, interrupt)?;
+    Ok((trajectory, kept))
+}
+
+/// Inverts with the noise that `predict` returns.
+fn along<B: Backend>(
+    schedule: &Schedule,
+    grid: &Grid,
+    latent: &Tensor<B>,
+    prompt: &Prompt<B>,
+    mut predict: impl FnMut(Input<B>) -> Tensor<B>,
+    progress: &mut dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<Trajectory<B>> {
     let mut steps: Vec<(i64, Tensor<B>)> = Vec::with_capacity(grid.timesteps.len());
     for (index, &t) in grid.timesteps.iter().rev().enumerate() {
+        interrupt.check()?;
         let z = steps.last().map_or(latent, |(_, z)| z).clone();
-        let z = step(unet, schedule, grid, z, (index, t), prompt, interrupt)?;
-        steps.push((t, z));
+        let noise = predict(Input::at(&z, t as f64, prompt));
+        let noise = crate::failpoint::corrupt("nan_in_unet", noise);
+        require_finite(&noise, Stage::Invert, index + 1, "the noise prediction")?;
+        steps.push((t, schedule.step(z, &noise, grid.after(t), t)));
         progress.step(None);
     }
     Ok(Trajectory {
         clean: latent.clone(),
         steps,
     })
-}
-
-/// Takes the latent one step of the inversion, to timestep `t`.
-fn step<B: Backend>(
-    unet: &impl Network<B>,
-    schedule: &Schedule,
-    grid: &Grid,
-    z: Tensor<B>,
-    (index, t): (usize, i64),
-    prompt: &Prompt<B>,
-    interrupt: &Interrupt,
-) -> Result<Tensor<B>> {
-    interrupt.check()?;
-    let noise = unet.predict(Input::at(&z, t as f64, prompt));
-    let noise = crate::failpoint::corrupt("nan_in_unet", noise);
-    require_finite(&noise, Stage::Invert, index + 1, "the noise prediction")?;
-    Ok(schedule.step(z, &noise, grid.after(t), t))
 }
 
 #[cfg(test)]

@@ -20,8 +20,6 @@ pub struct KeptTrajectory<B: Backend> {
     new: Option<Tensor<B>>,
     /// Share of the correction that new cells do not get at the first step.
     freedom: f64,
-    /// Whether the edited latent is the reference latent.
-    is_unedited: bool,
 }
 
 /// What a cell of the edited latent has.
@@ -64,23 +62,9 @@ impl<B: Backend> KeptTrajectory<B> {
             trajectory,
             sources: is_moved.then(|| backend.points(points.collect())),
             freedom,
-            is_unedited: false,
             new: new
                 .contains(&1.0)
                 .then(|| Tensor::from_host(backend, Shape::new(1, height, width, 1), new)),
-        }
-    }
-
-    /// Keeps a trajectory for an edited latent that starts as the reference latent and stays it. Its steps then give the reference latent bit for
-    /// bit. Corrected by differences, rounding would grow from step to step where the network amplifies it, as it does on textures that it does
-    /// not know.
-    pub fn of_unedited(trajectory: Trajectory<B>) -> Self {
-        Self {
-            trajectory,
-            sources: None,
-            new: None,
-            freedom: 0.0,
-            is_unedited: true,
         }
     }
 
@@ -90,12 +74,6 @@ impl<B: Backend> KeptTrajectory<B> {
     #[must_use]
     pub fn corrected(&self, pair: Pair<B>, t: i64) -> Pair<B> {
         let expected = self.trajectory.after(t);
-        if self.is_unedited {
-            return Pair {
-                reference: expected.clone(),
-                edit: expected.clone(),
-            };
-        }
         let lost = expected.clone().combined(1.0, -1.0, &pair.reference);
         let lost = match &self.sources {
             Some(points) => {

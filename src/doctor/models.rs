@@ -7,7 +7,7 @@ use super::{Check, State};
 use crate::error::{Error, ErrorKind};
 use crate::files;
 use crate::hub::{self, Environment, ModelFolder, Snapshot};
-use crate::model::layout::STABLE_DIFFUSION;
+use crate::model::layout::{CLIP, STABLE_DIFFUSION};
 use crate::progress::amount;
 
 /// Checks the cache: its folder, whether it is writable, and its Stable Diffusion models. The error tells why nothing can be fetched.
@@ -16,6 +16,7 @@ pub(super) fn cache(environment: &Environment) -> (Check, Option<Error>) {
     let snapshots = snapshots(folder);
     let mut check = Check::new("models", folder.display().to_string());
     check.details = snapshots.iter().map(describe).collect();
+    check.details.push(clip(environment));
     let default = STABLE_DIFFUSION.default_id();
     let has_default = hub::find(environment, &default, &STABLE_DIFFUSION).is_ok();
     if !has_default {
@@ -73,6 +74,21 @@ fn snapshots(cache: &Path) -> Vec<Snapshot> {
     }
     found.sort_by_key(Snapshot::name);
     found
+}
+
+/// Says whether the default CLIP is in the cache.
+fn clip(environment: &Environment) -> String {
+    let id = CLIP.default_id();
+    match hub::find(environment, &id, &CLIP) {
+        Ok(snapshot) => format!(
+            "{}, complete: the CLIP of methods that follow a text",
+            snapshot.name()
+        ),
+        Err(_) => format!(
+            "{} is not in the cache; methods that follow a text need it, and `dragnext fetch --method clip-drag` downloads it",
+            id.repository()
+        ),
+    }
 }
 
 fn describe(snapshot: &Snapshot) -> String {

@@ -25,6 +25,9 @@ pub(crate) struct Job<'a> {
     pub settings: &'a Settings,
     /// Hash of the model's weights; empty when no region moves, because then they are not used.
     pub weights: &'a str,
+    /// SHA-256 of the CLIP, for a method that needs one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<&'a str>,
     /// SHA-256 of the LoRA file that is used instead of training one.
     pub lora: Option<&'a str>,
     /// Whether the result keeps the original outside the editable area.

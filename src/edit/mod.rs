@@ -19,6 +19,7 @@ use crate::digest::sha256;
 use crate::drag_file::DragFile;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
+use crate::method::MethodSettings;
 use crate::model::lora::LoraFile;
 use crate::picture::{Original, Picture};
 use crate::pipeline::{AnyPipeline, Outcome, Work};
@@ -65,10 +66,19 @@ pub(crate) struct Identity {
 pub(crate) struct Provenance<'a> {
     /// Hash of the model's weights.
     pub weights: &'a str,
+    /// Hash of the CLIP; empty where no method needs one.
+    pub clip: &'a str,
     /// The model's name.
     pub model: &'a str,
     /// Kind of device and number format.
     pub numerics: [&'a str; 2],
+}
+
+impl<'a> Provenance<'a> {
+    /// Returns the hash of the CLIP, for a method that needs one.
+    pub(crate) fn clip_of(&self, method: &MethodSettings) -> Option<&'a str> {
+        method.needs().clip.then_some(self.clip)
+    }
 }
 
 impl Prepared {
@@ -198,6 +208,7 @@ fn job<'a>(
         method: settings.method.method().name(),
         settings,
         weights,
+        clip: provenance.clip_of(&settings.method),
         lora: None,
         composite: keeps_outside,
         numerics,

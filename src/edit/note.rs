@@ -35,6 +35,8 @@ pub(crate) struct Note<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     weights: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    clip: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     lora: Option<&'a str>,
     composite: bool,
     device: &'a str,
@@ -56,6 +58,7 @@ impl<'a> Note<'a> {
             method,
             settings,
             weights,
+            clip,
             lora,
             composite,
             numerics: [device, dtype],
@@ -72,6 +75,7 @@ impl<'a> Note<'a> {
             amount,
             model,
             weights,
+            clip,
             lora,
             composite,
             device,
@@ -122,6 +126,8 @@ pub(crate) struct NoteHeader {
     pub model: String,
     /// Hash of the model's weights.
     pub weights: Option<String>,
+    /// SHA-256 of the CLIP, where the method needed one.
+    pub clip: Option<String>,
     /// SHA-256 of the LoRA file that was used instead of training one.
     pub lora: Option<String>,
     /// Whether the original was kept outside the editable area.
@@ -231,6 +237,7 @@ mod tests {
             method: settings.method.method().name(),
             settings,
             weights: "3",
+            clip: None,
             lora: Some("4"),
             composite: false,
             numerics: ["cpu", "f32"],

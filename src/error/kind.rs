@@ -94,6 +94,8 @@ error_kinds! {
     InstructionConflict "instruction.conflict" NOT_STARTED "two keys are mutually exclusive";
     InstructionNoRegions "instruction.no_regions" NOT_STARTED "the drag file has no region";
     InstructionPointOutside "instruction.point_outside" NOT_STARTED "a point lies outside the image";
+    InstructionPromptMissing "instruction.prompt_missing" NOT_STARTED
+        "the drag method follows a text and there is no prompt";
     InstructionPromptTooLong "instruction.prompt_too_long" NOT_STARTED
         "the prompt has more tokens than the text encoder reads";
     RegionHandleOutside "region.handle_outside" NOT_STARTED "a handle lies outside its region";

@@ -127,8 +127,14 @@ impl Checker<'_> {
             .collect();
         let mut prepared = Prepared::new(drag, original, plan, true, None);
         let weights = self.editor.as_ref().map(|editor| editor.digest());
+        let clip = if prepared.plan.settings.method.needs().clip {
+            self.model.clip()?.sha256()?
+        } else {
+            String::new()
+        };
         let provenance = Provenance {
             weights: weights.as_deref().unwrap_or_default(),
+            clip: &clip,
             model: &self.model.name(),
             numerics: self.numerics,
         };

@@ -58,7 +58,7 @@ impl CaseReader<'_> {
         };
         let plan = request.plan(original.picture.size())?;
         if let Some(model) = model {
-            model.check_prompt(&plan.prompt)?;
+            plan.check_model(model)?;
         }
         Ok(ReadCase {
             drag,

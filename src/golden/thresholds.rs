@@ -23,7 +23,7 @@ pub(crate) struct Thresholds {
 impl Thresholds {
     /// Limits that hold across processors. Other vector instructions round sums differently, and the iterations of the drag amplify that.
     ///
-    /// Measured in the editable areas of the ten examples with the model `demo`. Kernels with another order of summation gave PSNRs of at least
+    /// Measured in the editable areas of ten of the examples with the model `demo`. Kernels with another order of summation gave PSNRs of at least
     /// 45.2 dB, SSIMs of at least 0.9986 and mean differences of at most 0.17, with single samples 58 levels apart. Different edits (another
     /// seed, another number of iterations, 60 LoRA steps instead of 40) gave at most 35.3 dB and 0.990, and at least 0.75.
     pub(crate) const DEFAULT: Self = Self {

@@ -359,6 +359,7 @@ mod tests {
         repository: "a/b",
         commit: "0123456789abcdef0123456789abcdef01234567",
         suitable: "",
+        fetch: "",
         without_hub: "",
         files: &[],
     };

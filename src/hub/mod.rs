@@ -157,7 +157,10 @@ fn missing(environment: &Environment, id: &HubId, files: &ModelFiles, absent: &[
     let (cache, list) = (environment.cache.display(), absent.join("\n  "));
     let without_hub = files.without_hub;
     #[cfg(feature = "hub")]
-    let hint = format!("`dragnext fetch {id}` fetches it from the network; {without_hub}");
+    let hint = format!(
+        "`{} {id}` fetches it from the network; {without_hub}",
+        files.fetch
+    );
     #[cfg(not(feature = "hub"))]
     let hint = format!(
         "{CANNOT_FETCH}: `hf download {} --revision {}` does; {without_hub}",

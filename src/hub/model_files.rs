@@ -17,6 +17,8 @@ pub struct ModelFiles {
     pub commit: &'static str,
     /// What a suitable repository is: a sentence for hints.
     pub suitable: &'static str,
+    /// What precedes a repository's name in the command that fetches it, for hints.
+    pub fetch: &'static str,
     /// What to do without the hub: a sentence for hints.
     pub without_hub: &'static str,
     /// The files in fetching order. Small files come first, so that a repository without a valid configuration is rejected
@@ -121,6 +123,7 @@ mod tests {
         repository: "someone/towers",
         commit: "0123456789abcdef0123456789abcdef01234567",
         suitable: "two towers",
+        fetch: "dragnext fetch",
         without_hub: "do without",
         files: &[
             ModelFile::Optional("notes.json"),

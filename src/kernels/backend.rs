@@ -238,6 +238,8 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
 
     /// y = x * sigmoid(x).
     fn silu(&self, x: &Self::Buffer, y: &mut Self::Buffer);
+    /// dx = the gradient of [`Backend::silu`].
+    fn silu_backward(&self, x: &Self::Buffer, dy: &Self::Buffer, dx: &mut Self::Buffer);
     /// y = h * GELU(gate), with x (rows, 2 * channels) = (h, gate) and y (rows, channels) (Shazeer, arXiv 2002.05202). GELU is the
     /// exact one, x * (1 + erf(x / sqrt 2)) / 2.
     fn geglu(&self, channels: usize, x: &Self::Buffer, y: &mut Self::Buffer);

@@ -54,8 +54,9 @@ fn resizing_takes_the_first_pixel_of_each_block() {
 fn depth_is_the_distance_to_the_area_s_edge_not_to_the_picture_s() {
     let depth = from_rows(&[".###", "####"]).depth();
     let diagonal = std::f32::consts::SQRT_2;
+    assert_eq!(depth.largest(), 2.0 + diagonal);
     assert_eq!(
-        depth,
+        depth.0,
         [
             0.0,
             1.0,
@@ -67,12 +68,9 @@ fn depth_is_the_distance_to_the_area_s_edge_not_to_the_picture_s() {
             2.0 + diagonal
         ]
     );
-    assert!(
-        Mask::filled(Size::new(3, 2), true)
-            .depth()
-            .iter()
-            .all(|depth| depth.is_infinite())
-    );
+    let everywhere = Mask::filled(Size::new(3, 2), true).depth();
+    assert!(everywhere.0.iter().all(|depth| depth.is_infinite()));
+    assert_eq!(everywhere.largest(), 0.0);
 }
 
 #[test]

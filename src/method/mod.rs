@@ -12,46 +12,95 @@
 //! 2. In `settings.rs`, declare the settings with the macro `settings!` of [`crate::settings`], which documents its grammar. A setting must not
 //!    have the name of a shared setting. Two methods may have settings of one name; their forms must be equal, their defaults may differ.
 //! 3. In `mod.rs`, include the README as module documentation (`#![doc = include_str!("README.md")]`), export the settings, and implement
-//!    [`DragMethod`] for them. Unit tests of the method stand in its files.
-//! 4. In this file, add `pub mod NAME;` and one entry to `methods!`: a doc comment, which is the method's description for users, and a line.
+//!    [`DragMethod`] for them, with its [`Profile`]. Unit tests of the method stand in its files.
+//! 4. In this file, add `pub mod NAME;` and one entry to `methods!`: a doc comment, which is the method's description for users with its paper,
+//!    and a line. Add a row to the table of methods in `assets/guide.md`.
 //! 5. Write the generated files anew: `UPDATE=1 cargo test --release --features failpoints,cuda --test cli` writes `assets/cli.md`, and
 //!    `cargo run --release -- schema > assets/drag.schema.json` the schema.
 //!
-//! No other code changes: flags, help, environment variables, `dragnext settings`, the drag file's `"method"` and `"settings"`, the schema, the
+//! No other code changes: flags, help, environment variables, `dragnext methods`, `dragnext settings`, the drag file's `"method"` and `"settings"`, the schema, the
 //! report in the PNG and the record are made from the tables.
 
+pub mod fast_drag;
 pub mod parts;
 pub mod pbsi;
+mod profile;
+pub mod region_drag;
 mod scene;
 
 use serde::{Deserialize, Serialize};
 
+use crate::diffusion::Spacing;
 use crate::error::Result;
 use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
+use crate::mask::Mask;
 use crate::model::unet::Network;
 use crate::progress::Progress;
 use crate::region::Region;
-use crate::settings::{Group, Overrides, SHARED, SettingsGroup};
+use crate::settings::{DiffusionSettings, Group, Overrides, SHARED, SettingsGroup};
 
-pub use scene::{Dragged, Scene};
+pub use profile::{Figures, Profile, Score};
+pub use scene::{Dragged, Guide, PointTrack, Scene};
 
 /// What a method needs from an edit.
 ///
-/// A need that no method has yet becomes a field here, and the pipeline puts what it asks for into the [`Scene`]: stored keys and values, gradients to the text embedding, the VAE decoder's backward pass.
+/// A need that no method has yet becomes a field here, and the pipeline puts what it asks for into the [`Scene`]: stored keys and values, gradients to the text embedding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
     /// A LoRA trained on the picture. When false, none is trained whatever the LoRA's settings; a given one is still merged.
     pub lora: bool,
     /// The drag file's `edit_prompt`. When false, a drag file with this key gets a warning that it has no effect.
     pub edit_prompt: bool,
+    /// A CLIP, and what the edited picture shows as a text ([`Scene::guide`]).
+    pub clip: bool,
     /// What of the drag file's regions the method reads.
     pub targets: Targets,
     /// The picture whose inversion the edited latent starts from, and which the reference latent stands for.
     pub start: StartPicture,
     /// With [`StartPicture::Warped`], the inversion of the original picture too ([`Scene::original`]).
     pub original: bool,
+    /// What inverts the picture that the method starts from.
+    pub inversion: Inversion,
+    /// The timesteps of the grid.
+    pub spacing: Spacing,
+}
+
+/// What inverts the picture that a method starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inversion {
+    /// The pipeline: deterministically (DDIM), along the grid. The cache has it for later edits of the picture.
+    Pipeline,
+    /// The method, in its drag, along as many steps. Then [`Scene::trajectory`] has the clean latent alone.
+    Own,
+}
+
+impl Needs {
+    /// Returns what users have to give, in words of the drag file and of models.
+    pub fn words(&self) -> Vec<&'static str> {
+        // Every field is named, so that a new need is not forgotten here.
+        let Self {
+            lora: _,
+            edit_prompt,
+            clip,
+            targets,
+            start: _,
+            original: _,
+            inversion: _,
+            spacing: _,
+        } = self;
+        let targets = match targets {
+            Targets::Regions => "regions",
+            Targets::Points => "points",
+        };
+        let edit_prompt = edit_prompt.then_some("edit_prompt");
+        let clip = clip.then_some("clip");
+        [Some(targets), edit_prompt, clip]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
 }
 
 /// The picture whose inversion a method starts from.
@@ -77,7 +126,7 @@ pub enum Targets {
 pub struct Cost {
     /// Steps of the grid that the method executes, as [`Dragged::steps`]; may be 0. The pipeline denoises the rest.
     pub steps: usize,
-    /// Iterations of the whole drag.
+    /// Steps of the drag that it reports to its progress: iterations of an optimisation, or passes of a method without one.
     pub iterations: usize,
     /// Passes of one latent through the network, forward and backward passes counted alike.
     pub passes: usize,
@@ -90,8 +139,14 @@ pub struct Subject<'a> {
     pub regions: &'a [Region],
     /// How the picture lies in the latent.
     pub frame: &'a Frame,
+    /// What the edited picture shows: the drag file's `edit_prompt`, else its prompt.
+    pub goal: &'a str,
     /// Decoder stages of the model; `None` while the model is not known.
     pub decoder_stages: Option<usize>,
+    /// The settings of the diffusion process.
+    pub diffusion: &'a DiffusionSettings,
+    /// Where the working picture may change; `None` is everywhere.
+    pub editable: Option<&'a Mask>,
 }
 
 /// Why an edit does not fit a method.
@@ -117,10 +172,20 @@ pub enum Misfit {
         /// What to do.
         hint: String,
     },
+    /// The text that the method follows.
+    Prompt {
+        /// Reason.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
 }
 
 /// A method, implemented by its settings.
 pub trait DragMethod: SettingsGroup {
+    /// What `dragnext methods` says about the method, beside what its defaults need and cost.
+    const PROFILE: Profile;
+
     /// Returns the defaults of the method's settings, which may depend on what is given.
     fn defaults(given: &Overrides) -> Self {
         let _ = given;
@@ -153,6 +218,13 @@ pub trait DragMethod: SettingsGroup {
 
     /// Returns the cost of a drag on a grid of `timesteps` executed steps.
     fn cost(&self, timesteps: usize) -> Cost;
+
+    /// Returns whether the result is the warped picture as the VAE keeps it, which is known without the network. The pipeline then neither inverts
+    /// nor drags nor denoises. `has_new` says whether any cell of the warped picture is new ([`parts::is_new`]).
+    fn keeps_warped(&self, diffusion: &DiffusionSettings, has_new: bool) -> bool {
+        let _ = (diffusion, has_new);
+        false
+    }
 
     /// Drags: executes the first [`Cost::steps`] steps of the grid, reports every iteration to `progress`, and checks `interrupt` before
     /// every pass through the network.
@@ -191,6 +263,11 @@ macro_rules! methods {
             /// Returns what the method is, in one line.
             pub fn about(self) -> &'static str {
                 match self { $( Self::$variant => concat!($($doc,)+) ),+ }.trim()
+            }
+
+            /// As [`DragMethod::PROFILE`].
+            pub fn profile(self) -> Profile {
+                match self { $( Self::$variant => $module::$settings::PROFILE ),+ }
             }
 
             /// Returns the table of the method's settings.
@@ -258,6 +335,11 @@ macro_rules! methods {
                 match self { $( Self::$variant(settings) => settings.cost(timesteps) ),+ }
             }
 
+            /// As [`DragMethod::keeps_warped`].
+            pub fn keeps_warped(&self, diffusion: &DiffusionSettings, has_new: bool) -> bool {
+                match self { $( Self::$variant(settings) => settings.keeps_warped(diffusion, has_new) ),+ }
+            }
+
             /// As [`DragMethod::drag`].
             ///
             /// # Errors
@@ -277,6 +359,10 @@ macro_rules! methods {
 methods! {
     /// Progressive backward self-intervention (DragNeXt, arXiv 2506.07611): regions are dragged by optimising the latent.
     Pbsi "pbsi" pbsi::PbsiSettings;
+    /// Region to region copies (RegionDrag, arXiv 2407.18247): cells of the latent are copied at every level of an inversion that keeps its noise; nothing is optimised.
+    RegionDrag "region-drag" region_drag::RegionDragSettings;
+    /// Warped latent (FastDrag, arXiv 2405.15769): the inverted latent is stretched once, as the regions' handles are dragged to their targets; nothing is optimised.
+    FastDrag "fast-drag" fast_drag::FastDragSettings;
 }
 
 impl Default for Method {
@@ -325,6 +411,19 @@ mod tests {
             assert_eq!(method.name().parse(), Ok(*method));
         }
         assert_eq!("PBSI".parse::<Method>(), Err(()));
+    }
+
+    #[test]
+    fn every_method_is_described() {
+        for method in Method::ALL {
+            let (name, profile) = (method.name(), method.profile());
+            assert!(method.about().contains(profile.paper), "paper of {name}");
+            assert!(profile.good_at.ends_with('.'), "{name}");
+            let scores = profile.figures.map(|figures| [figures.plain, figures.hard]);
+            for Score { gain, hit } in scores.into_iter().flatten() {
+                assert!(gain <= 1.0 && (0.0..=1.0).contains(&hit), "{name}");
+            }
+        }
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! What a method gets, and what it returns.
 
+use std::sync::{Arc, Mutex};
+
 use crate::diffusion::denoise::Pair;
 use crate::diffusion::invert::Trajectory;
 use crate::diffusion::kept::KeptTrajectory;
 use crate::diffusion::{Grid, NoiseSource, Schedule};
-use crate::geometry::Frame;
+use crate::geometry::{Frame, Point};
 use crate::kernels::Backend;
 use crate::mask::Mask;
-use crate::model::Vae;
 use crate::model::unet::Prompt;
+use crate::model::{Clip, Vae};
 use crate::nn::Tensor;
 use crate::region::Region;
 use crate::settings::DiffusionSettings;
@@ -19,8 +21,14 @@ pub struct Scene<'a, B: Backend, N> {
     pub network: &'a N,
     /// The VAE, for methods whose loss looks at pictures.
     pub vae: &'a Vae<B>,
+    /// What the edited picture should show, for methods that need a CLIP ([`super::Needs::clip`]).
+    pub guide: Option<&'a Guide<'a, B>>,
     /// The prompt, prepared for these weights.
     pub prompt: &'a Prompt<B>,
+    /// The prompt's embedding (1, 1, tokens, channels), for methods that optimise it.
+    pub context: &'a Tensor<B>,
+    /// How many tokens of the prompt stand before its first end token: the start token and the words.
+    pub words: usize,
     /// The noise schedule.
     pub schedule: &'a Schedule,
     /// The executed timesteps, at least one, the noisiest first.
@@ -33,7 +41,8 @@ pub struct Scene<'a, B: Backend, N> {
     pub frame: Frame,
     /// Where the working picture may change; `None` is everywhere.
     pub editable: Option<&'a Mask>,
-    /// The inversion of the picture that the method starts from ([`super::Needs::start`]). The reference latent starts at its end.
+    /// The inversion of the picture that the method starts from ([`super::Needs::start`]). The reference latent starts at its end. For a method
+    /// with an inversion of its own ([`super::Inversion::Own`]) it has the clean latent alone.
     pub trajectory: &'a Trajectory<B>,
     /// The inversion of the original picture; the same as `trajectory` unless the method starts from the warped picture and asked for both.
     pub original: &'a Trajectory<B>,
@@ -42,6 +51,17 @@ pub struct Scene<'a, B: Backend, N> {
     pub new: &'a [f32],
     /// Normal noise from the seed, in independent streams ([`crate::diffusion::Stream`]).
     pub noise: &'a mut dyn NoiseSource,
+}
+
+/// A text that the edited picture should fit, and what measures how well it does.
+#[derive(Debug)]
+pub struct Guide<'a, B: Backend> {
+    /// The CLIP.
+    pub clip: Arc<Clip<B>>,
+    /// The feature of the text, of unit length.
+    pub text: Vec<f32>,
+    /// Held while the decoder's activations are in memory. Edits side by side take turns, since they are the largest of an edit.
+    pub alone: &'a Mutex<()>,
 }
 
 /// What a drag returns.
@@ -59,4 +79,20 @@ pub struct Dragged<B: Backend> {
     pub losses: Vec<f64>,
     /// Timesteps at which the optimisation diverged and the best latent was kept.
     pub diverged: usize,
+    /// Where each tracked point was; empty for methods that track none.
+    pub tracks: Vec<PointTrack>,
+    /// Prompts of the rest of the denoising, that of the reference latent first and that of the edited latent second, for a method that
+    /// optimises the text embedding; `None` is the scene's for both.
+    pub prompts: Option<Prompt<B>>,
+}
+
+/// The path of a point that a method tracks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PointTrack {
+    /// The region's `id`.
+    pub region: String,
+    /// The handle before the drag and after each tracking, in working pixels.
+    pub points: Vec<Point>,
+    /// Where it should go, in working pixels.
+    pub target: Point,
 }

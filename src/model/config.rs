@@ -20,6 +20,8 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Debug)]
 pub struct ConfigFile {
     location: String,
+    /// What precedes the keys in messages.
+    prefix: String,
     values: Map<String, Value>,
 }
 
@@ -38,6 +40,24 @@ impl ConfigFile {
         })?;
         Ok(Self {
             location: source.location(name),
+            prefix: String::new(),
+            values,
+        })
+    }
+
+    /// Returns the object that is the value of a key, as a file of its own; an empty one if the key is absent.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] when the value is no object.
+    pub fn part(&self, key: &str) -> Result<Self> {
+        let values = match self.get(key) {
+            None => Map::new(),
+            Some(Value::Object(values)) => values.clone(),
+            Some(_) => return Err(self.unsupported(key, "an object")),
+        };
+        Ok(Self {
+            location: self.location.clone(),
+            prefix: format!("{}{key}.", self.prefix),
             values,
         })
     }
@@ -53,7 +73,10 @@ impl ConfigFile {
         Error::Weights {
             path: self.location.clone(),
             kind: ErrorKind::WeightsUnsupported,
-            reason: format!("`{key}` is {value}; this program supports {supported}"),
+            reason: format!(
+                "`{}{key}` is {value}; this program supports {supported}",
+                self.prefix
+            ),
             hint: "use Stable Diffusion 1.5 or a model fine-tuned from it".into(),
         }
     }

@@ -22,12 +22,36 @@ pub const VAE: [&str; 2] = [
     "vae/diffusion_pytorch_model.fp16.safetensors",
 ];
 
+/// Weights of a CLIP.
+pub const CLIP_WEIGHTS: [&str; 1] = ["model.safetensors"];
+
+/// A CLIP in the layout of transformers.
+///
+/// The default is ViT-L/14, which has Stable Diffusion 1.5's text tower. ViT-B/16, with which CLIPDrag was published, is in its repository
+/// (`openai/clip-vit-base-patch16`) as a pickle only.
+pub const CLIP: ModelFiles = ModelFiles {
+    repository: "openai/clip-vit-large-patch14",
+    commit: "32bd64288804d66eefd0ccbe215aa642df71cc41",
+    suitable: "a CLIP is a repository of transformers with model.safetensors; weights in another format can be converted with transformers: `CLIPModel.from_pretrained(NAME).save_pretrained(FOLDER)`, and the same for `CLIPTokenizer`",
+    fetch: "dragnext fetch --method clip-drag --clip",
+    without_hub: "`--clip FOLDER` takes a folder that was downloaded elsewhere",
+    files: &[
+        ModelFile::Optional("special_tokens_map.json"),
+        ModelFile::Optional("tokenizer_config.json"),
+        ModelFile::Required("config.json"),
+        ModelFile::Required("merges.txt"),
+        ModelFile::Required("vocab.json"),
+        ModelFile::Weights(&CLIP_WEIGHTS),
+    ],
+};
+
 /// Stable Diffusion 1.5 and models fine-tuned from it, in diffusers layout. `model_index.json` is not read here; it makes the
 /// folder complete for other programs.
 pub const STABLE_DIFFUSION: ModelFiles = ModelFiles {
     repository: "stable-diffusion-v1-5/stable-diffusion-v1-5",
     commit: "451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
     suitable: "a model is a repository in diffusers layout with safetensors files",
+    fetch: "dragnext fetch",
     without_hub: "`--model demo` is built in and needs no download; `--model FOLDER` takes a folder that was downloaded elsewhere",
     files: &[
         ModelFile::Optional("dragnext.json"),
@@ -52,10 +76,12 @@ mod tests {
     use crate::hub::HubId;
 
     #[test]
-    fn the_pinned_commit_is_one() {
-        let id = STABLE_DIFFUSION.default_id();
-        assert_eq!(HubId::parse(&id.to_string()), Some(id.clone()));
-        assert_eq!(id.commit(), Some(STABLE_DIFFUSION.commit));
+    fn the_pinned_commits_are_commits() {
+        for files in [STABLE_DIFFUSION, CLIP] {
+            let id = files.default_id();
+            assert_eq!(HubId::parse(&id.to_string()), Some(id.clone()));
+            assert_eq!(id.commit(), Some(files.commit));
+        }
     }
 
     #[test]

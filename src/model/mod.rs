@@ -3,6 +3,7 @@
 //! [`Model::open`] reads and checks the configuration. The components (UNet, VAE, text encoder, tokenizer) are loaded separately, because
 //! an edit does not need all of them at the same time. Fetching models is up to [`crate::hub`].
 
+pub mod clip;
 pub mod config;
 pub mod layout;
 pub mod lora;
@@ -14,6 +15,7 @@ pub mod unet;
 pub mod vae;
 pub mod weights;
 
+pub use clip::{Clip, ClipModel};
 pub use source::Source;
 pub use text_encoder::TextEncoder;
 pub use tokenizer::Tokenizer;
@@ -34,6 +36,7 @@ use crate::kernels::Backend;
 pub struct Model {
     source: Source,
     vae_source: Option<Source>,
+    clip: Option<String>,
     unet: config::UNetConfig,
     schedule: config::ScheduleConfig,
     defaults: Map<String, Value>,
@@ -67,10 +70,26 @@ impl Model {
         Ok(Self {
             source,
             vae_source,
+            clip: None,
             unet,
             schedule,
             defaults,
         })
+    }
+
+    /// Returns the model with another CLIP than the default: a folder of transformers, or a model of the hub in the cache. It is opened when a
+    /// method needs it.
+    #[must_use]
+    pub fn with_clip(self, name: Option<String>) -> Self {
+        Self { clip: name, ..self }
+    }
+
+    /// Opens the CLIP that stands beside the model, for methods that follow a text.
+    ///
+    /// # Errors
+    /// As [`ClipModel::open`].
+    pub fn clip(&self) -> Result<ClipModel> {
+        ClipModel::open(self.clip.as_deref().unwrap_or(layout::CLIP.repository))
     }
 
     /// Returns the name of the model in records: `demo`, the name of the folder without its path, or `owner/name@commit`.

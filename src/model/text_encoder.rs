@@ -1,4 +1,4 @@
-//! The prompt encoder: the text transformer of CLIP (arXiv 2103.00020).
+//! The prompt encoder: the text transformer of CLIP (arXiv 2103.00020). A whole CLIP ([`super::clip`]) has the same transformer.
 //!
 //! candle computes it. Its weights are read and checked here, as those of the other components, so that one message names every tensor
 //! that does not fit.
@@ -27,9 +27,7 @@ const PREFIX: &str = "text_model.";
 /// The prompt encoder. It computes on the CPU, because a prompt is encoded once per edit.
 #[derive(Debug)]
 pub struct TextEncoder {
-    transformer: ClipTextTransformer,
-    config: ClipTextConfig,
-    location: String,
+    transformer: TextTransformer,
     digest: String,
 }
 
@@ -56,23 +54,11 @@ impl TextEncoder {
             &format!("{prefix}embeddings.position_ids"),
             "text_projection.weight",
         ]);
-        let mut tensors = HashMap::new();
-        for (name, shape) in tensors_of(&config) {
-            let values = weights.values(&format!("{prefix}{name}"), &[&shape])?;
-            tensors.insert(
-                name,
-                candle_core::Tensor::from_vec(values, shape, &Device::Cpu)?,
-            );
-        }
+        let location = source.location("text_encoder");
+        let transformer = TextTransformer::load(&mut weights, prefix, config, location)?;
         let digest = weights.finish()?;
-        let transformer = ClipTextTransformer::new(
-            VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu),
-            &config,
-        )?;
         Ok(Self {
             transformer,
-            config,
-            location: source.location("text_encoder"),
             digest,
         })
     }
@@ -87,7 +73,7 @@ impl TextEncoder {
 
     /// Returns the number of tokens of a padded prompt.
     pub fn positions(&self) -> usize {
-        self.config.max_position_embeddings
+        self.transformer.positions()
     }
 
     /// Returns the SHA-256 of the loaded weights.
@@ -98,8 +84,67 @@ impl TextEncoder {
     /// Computes the hidden states of all tokens after the final layer normalisation: (1, 1, tokens, channels).
     ///
     /// # Errors
-    /// [`Error::PromptTooLong`] for more tokens than positions, [`Error::Weights`] for a token outside the vocabulary.
+    /// As [`TextTransformer::encode`].
     pub fn encode<B: Backend>(&self, backend: &B, tokens: &[u32]) -> Result<Tensor<B>> {
+        let shape = Shape::new(1, 1, tokens.len(), self.transformer.channels());
+        let hidden = self.transformer.encode(tokens)?;
+        Ok(Tensor::from_host(backend, shape, hidden))
+    }
+}
+
+/// CLIP's text transformer on the CPU: the whole of a prompt encoder, and a part of a CLIP.
+#[derive(Debug)]
+pub struct TextTransformer {
+    transformer: ClipTextTransformer,
+    config: ClipTextConfig,
+    location: String,
+}
+
+impl TextTransformer {
+    /// Takes the weights, whose names start with `prefix`. `location` names the model in messages.
+    ///
+    /// # Errors
+    /// As [`Weights::values`].
+    pub(super) fn load<B: Backend>(
+        weights: &mut Weights<B>,
+        prefix: &str,
+        config: ClipTextConfig,
+        location: String,
+    ) -> Result<Self> {
+        let mut tensors = HashMap::new();
+        for (name, shape) in tensors_of(&config) {
+            let values = weights.values(&format!("{prefix}{name}"), &[&shape])?;
+            tensors.insert(
+                name,
+                candle_core::Tensor::from_vec(values, shape, &Device::Cpu)?,
+            );
+        }
+        let transformer = ClipTextTransformer::new(
+            VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu),
+            &config,
+        )?;
+        Ok(Self {
+            transformer,
+            config,
+            location,
+        })
+    }
+
+    /// Returns the number of tokens of a padded prompt.
+    pub fn positions(&self) -> usize {
+        self.config.max_position_embeddings
+    }
+
+    /// Returns the channels of a token.
+    pub fn channels(&self) -> usize {
+        self.config.embed_dim
+    }
+
+    /// Computes the hidden states of all tokens after the final layer normalisation: (tokens, channels).
+    ///
+    /// # Errors
+    /// [`Error::PromptTooLong`] for more tokens than positions, [`Error::Weights`] for a token outside the vocabulary.
+    pub fn encode(&self, tokens: &[u32]) -> Result<Vec<f32>> {
         if tokens.len() > self.positions() {
             return Err(Error::PromptTooLong {
                 tokens: tokens.len(),
@@ -123,30 +168,34 @@ impl TextEncoder {
         let input = candle_core::Tensor::new(tokens, &Device::Cpu)?.unsqueeze(0)?;
         // `forward` would return the last token only. With this mask position, only the causal mask applies.
         let hidden = self.transformer.forward_with_mask(&input, usize::MAX)?;
-        let shape = Shape::new(1, 1, tokens.len(), self.config.embed_dim);
-        Ok(Tensor::from_host(
-            backend,
-            shape,
-            hidden.flatten_all()?.to_vec1()?,
-        ))
+        Ok(hidden.flatten_all()?.to_vec1()?)
     }
 }
 
-/// Reads `text_encoder/config.json`. Absent keys have the defaults of transformers' `CLIPTextConfig`.
+/// Reads `text_encoder/config.json`.
 fn read_config(source: &Source, cross_attention_dim: usize) -> Result<ClipTextConfig> {
     let file = ConfigFile::read(source, "text_encoder/config.json")?;
+    let config = read_sizes(&file)?;
+    if config.embed_dim != cross_attention_dim {
+        return Err(file.unsupported(
+            "hidden_size",
+            &format!("only {cross_attention_dim} here, the UNet's `cross_attention_dim`"),
+        ));
+    }
+    Ok(config)
+}
+
+/// Reads the configuration of a text transformer. Absent keys have the defaults of transformers' `CLIPTextConfig`.
+///
+/// # Errors
+/// [`Error::Weights`] for an unsupported value.
+pub(super) fn read_sizes(file: &ConfigFile) -> Result<ClipTextConfig> {
     // candle supports only this activation and this epsilon.
     file.check_values(&[
         ("hidden_act", "quick_gelu".into()),
         ("layer_norm_eps", 1e-5.into()),
     ])?;
     let embed_dim = file.size("hidden_size", Some(512), 16384)?;
-    if embed_dim != cross_attention_dim {
-        return Err(file.unsupported(
-            "hidden_size",
-            &format!("only {cross_attention_dim} here, the UNet's `cross_attention_dim`"),
-        ));
-    }
     let num_attention_heads = file.size("num_attention_heads", Some(8), 1024)?;
     file.divides("num_attention_heads", num_attention_heads, &[embed_dim])?;
     Ok(ClipTextConfig {

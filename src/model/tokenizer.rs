@@ -16,8 +16,8 @@ use tokenizers::{AddedToken, SplitDelimiterBehavior};
 use super::source::Source;
 use crate::error::{Error, ErrorKind, Result};
 
-const VOCABULARY: &str = "tokenizer/vocab.json";
-const MERGES: &str = "tokenizer/merges.txt";
+const VOCABULARY: &str = "vocab.json";
+const MERGES: &str = "merges.txt";
 
 /// The first token of every prompt.
 const START: &str = "<|startoftext|>";
@@ -33,41 +33,54 @@ const WORDS: &str =
 #[derive(Debug)]
 pub struct Tokenizer {
     pairs: tokenizers::Tokenizer,
+    end: u32,
     pad: u32,
     location: String,
 }
 
 impl Tokenizer {
-    /// Loads vocabulary, merges and padding token.
+    /// Loads vocabulary, merges and padding token from the folder `tokenizer/`.
     ///
     /// # Errors
     /// [`Error::Weights`] when a file is missing or invalid, or they do not fit together.
     pub fn load(source: &Source) -> Result<Self> {
+        Self::load_from(source, "tokenizer/")
+    }
+
+    /// As [`Tokenizer::load`], from a folder of the model; its name ends in `/`, and that of the root is empty.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::load`].
+    pub fn load_from(source: &Source, folder: &str) -> Result<Self> {
+        let [vocabulary_path, merges_path] =
+            [VOCABULARY, MERGES].map(|name| format!("{folder}{name}"));
+        let (vocabulary_path, merges_path) = (&*vocabulary_path, &*merges_path);
         let damaged = |name: &str, reason: String| Error::Weights {
             path: source.location(name),
             kind: ErrorKind::WeightsDamaged,
             reason,
             hint: "download the model again".into(),
         };
-        let text = source.required_text(VOCABULARY)?;
+        let text = source.required_text(vocabulary_path)?;
         let vocabulary: HashMap<String, u32> = serde_json::from_str(&text)
-            .map_err(|error| damaged(VOCABULARY, format!("not a vocabulary: {error}")))?;
-        let merges = parse_merges(&source.required_text(MERGES)?)
-            .map_err(|reason| damaged(MERGES, reason))?;
+            .map_err(|error| damaged(vocabulary_path, format!("not a vocabulary: {error}")))?;
+        let merges = parse_merges(&source.required_text(merges_path)?)
+            .map_err(|reason| damaged(merges_path, reason))?;
         let id_of = |token: &str| {
             vocabulary
                 .get(token)
                 .copied()
-                .ok_or_else(|| damaged(VOCABULARY, format!("the token `{token}` is missing")))
+                .ok_or_else(|| damaged(vocabulary_path, format!("the token `{token}` is missing")))
         };
         let (start, end) = (id_of(START)?, id_of(END)?);
-        let pad = id_of(pad_token(source)?.as_deref().unwrap_or(END))?;
+        let pad = id_of(pad_token(source, folder)?.as_deref().unwrap_or(END))?;
         let pairs = clip(vocabulary.into_iter().collect(), merges, start, end)
-            .map_err(|error| damaged(MERGES, error.to_string()))?;
+            .map_err(|error| damaged(merges_path, error.to_string()))?;
         Ok(Self {
             pairs,
+            end,
             pad,
-            location: source.location(VOCABULARY),
+            location: source.location(vocabulary_path),
         })
     }
 
@@ -95,6 +108,12 @@ impl Tokenizer {
         tokens.resize(limit, self.pad);
         Ok(tokens)
     }
+
+    /// Returns how many tokens stand before the first end token: the start token and the words.
+    pub fn words(&self, tokens: &[u32]) -> usize {
+        let end = tokens.iter().position(|token| *token == self.end);
+        end.unwrap_or(tokens.len())
+    }
 }
 
 /// Parses merges: two byte pairs per line, after an optional version line.
@@ -115,11 +134,9 @@ fn parse_merges(text: &str) -> std::result::Result<Merges, String> {
 }
 
 /// Reads the name of the padding token, if a configuration file has one.
-fn pad_token(source: &Source) -> Result<Option<String>> {
-    for name in [
-        "tokenizer/tokenizer_config.json",
-        "tokenizer/special_tokens_map.json",
-    ] {
+fn pad_token(source: &Source, folder: &str) -> Result<Option<String>> {
+    for name in ["tokenizer_config.json", "special_tokens_map.json"] {
+        let name = &*format!("{folder}{name}");
         let Some(text) = source.text(name)? else {
             continue;
         };

@@ -51,6 +51,11 @@ impl<'a, B: Backend> Weights<'a, B> {
         })
     }
 
+    /// Returns the device of the layers.
+    pub fn backend(&self) -> &'a B {
+        self.backend
+    }
+
     /// Returns whether there is a tensor of this name that was not taken yet.
     pub fn has(&self, name: &str) -> bool {
         self.remaining.contains_key(name)

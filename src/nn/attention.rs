@@ -2,9 +2,9 @@
 //! from pixels to the prompt's tokens.
 //!
 //! Cross-attention computes keys and values of the tokens itself, or takes those of a prompt that was prepared once
-//! ([`Attention::prepare`]). Mutual self-attention has a forward pass only.
+//! ([`Attention::prepare`]). Self-attention with keys and values of another latent, mutual or stored, has a forward pass only.
 
-use super::{BackwardPass, Linear, Pass, Run, Shape, Tensor};
+use super::{BackwardPass, KeySource, Linear, Pass, Run, Shape, Tensor};
 use crate::kernels::{AttentionShape, Backend};
 
 /// Mutual self-attention (MasaCtrl, arXiv 2304.08465): from a layer on, self-attention of a picture uses the keys and values of another
@@ -55,6 +55,7 @@ impl<B: Backend> Attention<B> {
     }
 
     /// Returns self-attention of the pixels of `x`, plus `residual`. `layer` is its index among all self-attentions in execution order.
+    /// The pass says where keys and values come from, and whether they are kept.
     pub fn forward_self(
         &self,
         x: &Tensor<B>,
@@ -62,19 +63,30 @@ impl<B: Backend> Attention<B> {
         residual: Option<&Tensor<B>>,
         pass: &mut Pass<B>,
     ) -> Tensor<B> {
-        let sources = match pass.mutual() {
-            Some(mutual) if layer >= mutual.start_layer => mutual.sources.clone(),
+        let stored = match pass.keys() {
+            KeySource::Stored(stored) => stored.of_layer(layer).cloned(),
+            KeySource::Own | KeySource::Mutual(_) => None,
+        };
+        if let Some([k, v]) = stored {
+            pass.keep(layer, [&k, &v]);
+            let q = self.to_q.forward(x, pass);
+            return self.attend(&q, [&k, &v], &own_or_first(x, &k), residual, pass);
+        }
+        let sources = match pass.keys() {
+            KeySource::Mutual(mutual) if layer >= mutual.start_layer => mutual.sources.clone(),
             _ => (0..x.shape().batch).collect(),
         };
         let q = self.to_q.forward(x, pass);
         // Where all pictures use the first one's keys and values, those of the others are not computed.
         let first = (sources.len() > 1
             && pass.runs().len() <= 1
+            && !pass.keeps(layer)
             && sources.iter().all(|source| *source == 0))
         .then(|| x.picture(0));
         let read = first.as_ref().unwrap_or(x);
         let k = self.to_k.forward(read, pass);
         let v = self.to_v.forward(read, pass);
+        pass.keep(layer, [&k, &v]);
         self.attend(&q, [&k, &v], &sources, residual, pass)
     }
 
@@ -194,7 +206,7 @@ impl<B: Backend> Attention<B> {
         })
     }
 
-    /// dy to dx of [`Attention::forward_self`] without its residual, in a pass without [`Mutual`].
+    /// dy to dx of [`Attention::forward_self`] without its residual, in a pass with [`KeySource::Own`].
     pub fn backward_self(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
         let [dq, dk, dv] = self.query_key_value_backward(dy, pass);
         let mut dx = self.to_v.backward(&dv, pass);
@@ -205,16 +217,21 @@ impl<B: Backend> Attention<B> {
 
     /// dy to dx of [`Attention::forward_cross`] without its residual.
     ///
-    /// The context gets no gradient. It would be dK `to_k` + dV `to_v`: [`Linear::backward`] in place of
-    /// [`Linear::adapter_backward`], summed over all layers with this context.
+    /// Where the pass wants the gradient of the prompt's tokens, this layer's share dK `to_k` + dV `to_v` is added to it.
     pub fn backward_cross(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
-        if !pass.learns() {
+        if !pass.learns() && !pass.needs_text() {
             let dq = self.query_backward(dy, pass);
             return self.to_q.backward(&dq, pass);
         }
         let [dq, dk, dv] = self.query_key_value_backward(dy, pass);
-        self.to_v.adapter_backward(&dv, pass);
-        self.to_k.adapter_backward(&dk, pass);
+        if pass.needs_text() {
+            let mut d_text = self.to_v.backward(&dv, pass);
+            self.to_k.backward_onto(&dk, &mut d_text, pass);
+            pass.add_to_text(&d_text);
+        } else {
+            self.to_v.adapter_backward(&dv, pass);
+            self.to_k.adapter_backward(&dk, pass);
+        }
         self.to_q.backward(&dq, pass)
     }
 }

@@ -8,17 +8,21 @@
 mod attention;
 mod conv;
 mod feed_forward;
+mod keys;
 mod linear;
 mod norm;
 mod pass;
+mod silu;
 mod tensor;
 mod upsample;
 
 pub use attention::{Attention, Mutual};
 pub use conv::Conv;
 pub use feed_forward::FeedForward;
+pub use keys::{KeySource, KeysAndValues};
 pub use linear::{Adapter, Linear};
 pub use norm::{GroupNorm, LayerNorm};
 pub use pass::{BackwardPass, Learner, Pass, Run, Tape};
+pub use silu::{silu, silu_backward};
 pub use tensor::{Shape, Tensor};
 pub use upsample::{upsample, upsample_backward};

@@ -3,7 +3,7 @@
 //! A forward pass that records pushes tensors and shapes on a tape. The backward pass takes the tape and pops them in the reverse
 //! order; it may also hold adapters that learn, to whose gradients the layers add.
 
-use super::{Mutual, Shape, Tensor};
+use super::{KeySource, KeysAndValues, Shape, Tensor};
 use crate::kernels::Backend;
 
 /// What a forward call saves for its backward call.
@@ -28,6 +28,15 @@ impl<B: Backend> Tape<B> {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Returns the number of values of all saved tensors.
+    pub fn values(&self) -> usize {
+        let values = self.0.iter().map(|saved| match saved {
+            Saved::Tensor(tensor) => tensor.shape().len(),
+            Saved::Shape(_) => 0,
+        });
+        values.sum()
+    }
 }
 
 /// Consecutive pictures of a batch whose weights include one set of adapters.
@@ -45,7 +54,9 @@ pub struct Pass<B: Backend> {
     tape: Option<Tape<B>>,
     learns: bool,
     runs: Vec<Run>,
-    mutual: Option<Mutual>,
+    keys: KeySource<B>,
+    /// Keys and values of the self-attentions so far, from the first layer that is kept on.
+    kept: Option<KeysAndValues<Tensor<B>>>,
 }
 
 impl<B: Backend> Pass<B> {
@@ -55,7 +66,8 @@ impl<B: Backend> Pass<B> {
             tape: None,
             learns: false,
             runs: Vec::new(),
-            mutual: None,
+            keys: KeySource::Own,
+            kept: None,
         }
     }
 
@@ -81,9 +93,14 @@ impl<B: Backend> Pass<B> {
         Self { runs, ..self }
     }
 
-    /// Sets the mutual self-attention of the layers that follow.
-    pub fn set_mutual(&mut self, mutual: Option<Mutual>) {
-        self.mutual = mutual;
+    /// Sets where the self-attentions that follow take their keys and values from.
+    pub fn set_keys(&mut self, keys: KeySource<B>) {
+        self.keys = keys;
+    }
+
+    /// Keeps the keys and values of the self-attentions that follow, from layer `first` on.
+    pub fn keep_keys(&mut self, first: usize) {
+        self.kept = Some(KeysAndValues::beginning_at(first));
     }
 
     /// Returns the runs; empty where all pictures use set 0.
@@ -96,9 +113,26 @@ impl<B: Backend> Pass<B> {
         self.learns
     }
 
-    /// Returns the mutual self-attention.
-    pub fn mutual(&self) -> Option<&Mutual> {
-        self.mutual.as_ref()
+    /// Returns where self-attentions take their keys and values from.
+    pub fn keys(&self) -> &KeySource<B> {
+        &self.keys
+    }
+
+    /// Whether the keys and values of self-attention `layer` are kept.
+    pub fn keeps(&self, layer: usize) -> bool {
+        self.kept.as_ref().is_some_and(|kept| layer >= kept.first())
+    }
+
+    /// Keeps keys and values of self-attention `layer`, if the pass keeps them. Layers come in order.
+    pub fn keep(&mut self, layer: usize, keys_and_values: [&Tensor<B>; 2]) {
+        if let Some(kept) = self.kept.as_mut().filter(|kept| layer >= kept.first()) {
+            kept.push(keys_and_values.map(Tensor::clone));
+        }
+    }
+
+    /// Returns the keys and values that were kept; `None` when the pass keeps none.
+    pub fn take_kept(&mut self) -> Option<KeysAndValues<Tensor<B>>> {
+        self.kept.take()
     }
 
     /// Saves a tensor for the backward call, if the pass records.
@@ -138,6 +172,8 @@ pub struct BackwardPass<'a, B: Backend> {
     tape: Tape<B>,
     runs: Vec<Run>,
     learners: Vec<Learner<'a, B>>,
+    /// Sum of the scaled gradients of the prompt's tokens so far, if they are wanted.
+    text: Option<Tensor<B>>,
     loss_scale: f32,
 }
 
@@ -148,6 +184,7 @@ impl<'a, B: Backend> BackwardPass<'a, B> {
             tape,
             runs: Vec::new(),
             learners: Vec::new(),
+            text: None,
             loss_scale: 1.0,
         }
     }
@@ -165,11 +202,19 @@ impl<'a, B: Backend> BackwardPass<'a, B> {
         self
     }
 
-    /// With gradients multiplied by `loss_scale`, to avoid underflow in a short number format. Gradients of adapters are added
-    /// unscaled.
+    /// With the gradient of the prompt's tokens added to `gradient`, stored as f32, in the tokens' shape (b or 1, 1, tokens, channels). The
+    /// forward pass must have had tokens, not a prepared prompt.
     #[must_use]
-    pub fn with_loss_scale(self, loss_scale: f32) -> Self {
-        Self { loss_scale, ..self }
+    pub fn with_text(self, gradient: Tensor<B>) -> Self {
+        Self {
+            text: Some(gradient),
+            ..self
+        }
+    }
+
+    /// Multiplies gradients by `loss_scale`, to avoid underflow in a short number format. Gradients of adapters are added unscaled.
+    pub fn set_loss_scale(&mut self, loss_scale: f32) {
+        self.loss_scale = loss_scale;
     }
 
     /// Returns the runs; empty where all pictures use set 0.
@@ -180,6 +225,25 @@ impl<'a, B: Backend> BackwardPass<'a, B> {
     /// Whether adapters learn.
     pub fn learns(&self) -> bool {
         !self.learners.is_empty()
+    }
+
+    /// Whether the gradient of the prompt's tokens is wanted.
+    pub fn needs_text(&self) -> bool {
+        self.text.is_some()
+    }
+
+    /// Adds to the gradient of the prompt's tokens, if it is wanted.
+    pub fn add_to_text(&mut self, gradient: &Tensor<B>) {
+        if let Some(text) = &mut self.text {
+            let backend = text.backend().clone();
+            backend.combine(1.0, text.buffer_mut(), 1.0, gradient.buffer());
+        }
+    }
+
+    /// Takes the gradient of the prompt's tokens, without the loss scale; `None` when it was not wanted.
+    pub fn take_text(&mut self) -> Option<Tensor<B>> {
+        let unscale = 1.0 / self.loss_scale;
+        self.text.take().map(|text| text.full(unscale))
     }
 
     /// Returns the adapters of a set, if they learn.

@@ -1,14 +1,15 @@
 //! The parts of a model beside the noise predictor, and what they compute: tokens, context, latents and pictures.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::diffusion::{Schedule, require_finite};
 use crate::error::Result;
 use crate::failpoint;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
+use crate::method::Guide;
 use crate::model::vae::DOWNSCALE;
-use crate::model::{Model, TextEncoder, Tokenizer, Vae};
+use crate::model::{Clip, Model, TextEncoder, Tokenizer, Vae};
 use crate::nn::{Shape, Tensor};
 use crate::plan::Plan;
 use crate::progress::Stage;
@@ -23,6 +24,8 @@ pub(super) struct Components<B: Backend> {
     pub(super) vae_lock: Mutex<()>,
     pub(super) tokenizer: Tokenizer,
     pub(super) text_encoder: TextEncoder,
+    /// The CLIP, once an edit needs it.
+    pub(super) clip: Mutex<Option<Arc<Clip<B>>>>,
     pub(super) schedule: Schedule,
     /// Seconds that loading the weights took.
     pub(super) seconds: f64,
@@ -43,6 +46,27 @@ impl<B: Backend> Components<B> {
         plan.check_settings(Some(self.model.decoder_stages()))?;
         self.tokenizer
             .encode(&plan.prompt, self.text_encoder.positions())
+    }
+
+    /// Returns what the edited picture should show, for a method that needs a CLIP. The first call loads it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Weights`], [`crate::Error::Hub`] and [`crate::Error::PromptTooLong`].
+    pub(super) fn guide(&self, plan: &Plan, interrupt: &Interrupt) -> Result<Option<Guide<'_, B>>> {
+        if !plan.settings.method.needs().clip {
+            return Ok(None);
+        }
+        let mut loaded = self.clip.lock().unwrap_or_else(PoisonError::into_inner);
+        let clip = match &*loaded {
+            Some(clip) => Arc::clone(clip),
+            None => Arc::new(self.model.clip()?.load(&self.backend, interrupt)?),
+        };
+        *loaded = Some(Arc::clone(&clip));
+        Ok(Some(Guide {
+            text: clip.text(plan.goal())?,
+            clip,
+            alone: &self.vae_lock,
+        }))
     }
 
     /// Encodes the working picture (padded height, padded width, 3) in -1..1 to its mean latent.

@@ -1,5 +1,7 @@
 //! One edit, stage by stage.
 
+mod as_warped;
+
 use std::time::Instant;
 
 use super::adapters::Adapters;
@@ -11,11 +13,11 @@ use super::{Latents, Outcome, Steps, WarpedWork, Work};
 use crate::diffusion::denoise::Pair;
 use crate::diffusion::invert::{Trajectory, invert};
 use crate::diffusion::kept::KeptTrajectory;
-use crate::diffusion::{Grid, NoiseSource, Spacing};
+use crate::diffusion::{Grid, NoiseSource};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
-use crate::method::{Dragged, Scene, StartPicture};
+use crate::method::{Dragged, Guide, Inversion, Scene, StartPicture};
 use crate::model::unet::{Network, Prompt};
 use crate::nn::Tensor;
 use crate::plan::Plan;
@@ -29,6 +31,10 @@ pub(super) struct Edit<'a, B: Backend> {
     pub(super) grid: Grid,
     /// The prompt's context (1, 1, tokens, channels).
     pub(super) context: Tensor<B>,
+    /// The text that the method follows, if it follows one.
+    guide: Option<Guide<'a, B>>,
+    /// How many of its tokens stand before the first end token.
+    words: usize,
     pub(super) stages: StageClock<'a>,
     pub(super) cache: EditCache<'a>,
     pub(super) noise: &'a mut dyn NoiseSource,
@@ -77,13 +83,17 @@ pub(super) fn run<B: Backend>(
     let mut edit = Edit::new(components, plan, picture, cache, stages, noise, interrupt)?;
 
     let adapters = edit.adapters(network, lora)?;
+    let warped = match warped {
+        Some(warped) if edit.keeps(&warped) => return edit.finish_as_warped(adapters, warped),
+        other => other,
+    };
     let network = &*network;
     let prompt = network.prepare(&edit.context);
     let inversions = edit.invert_all(network, &prompt, &adapters, warped.as_ref())?;
     let dragged = edit.drag(network, &prompt, &inversions, warped.as_ref())?;
     let pair = edit.denoise(
         network,
-        &prompt,
+        dragged.prompts.as_ref().unwrap_or(&prompt),
         dragged.pair,
         dragged.kept.as_ref(),
         dragged.steps,
@@ -120,10 +130,17 @@ impl<'a, B: Backend> Edit<'a, B> {
         let settings = &plan.settings;
         let tokens = components.tokens(plan)?;
         let executed = settings.executed_steps();
-        let grid = components
-            .schedule
-            .grid(Spacing::Leading, settings.diffusion.steps, executed);
-        stages.add(Stage::Load, components.seconds);
+        let grid = components.schedule.grid(
+            settings.method.needs().spacing,
+            settings.diffusion.steps,
+            executed,
+        );
+        let start = Instant::now();
+        let guide = components.guide(plan, interrupt)?;
+        stages.add(
+            Stage::Load,
+            components.seconds + start.elapsed().as_secs_f64(),
+        );
         stages.plan(passes(settings, grid.timesteps.len()));
         let start = Instant::now();
         let context = components
@@ -139,6 +156,8 @@ impl<'a, B: Backend> Edit<'a, B> {
             },
             grid,
             context,
+            guide,
+            words: components.tokenizer.words(&tokens),
             stages,
             cache: EditCache::new(cache, &picture, plan.frame.padded, &tokens),
             noise,
@@ -156,6 +175,14 @@ impl<'a, B: Backend> Edit<'a, B> {
         let latent = self.encode(picture)?;
         self.source = Source::Latent(latent.clone());
         Ok(latent)
+    }
+
+    /// Returns the latent of the picture, or of `warped` in its place.
+    fn clean_of(&mut self, warped: Option<&[f32]>) -> Result<Tensor<B>> {
+        match warped {
+            None => self.clean(),
+            Some(warped) => self.encode(warped.to_vec()),
+        }
     }
 
     /// Encodes a working picture (padded height, padded width, 3) in -1..1.
@@ -205,6 +232,10 @@ impl<'a, B: Backend> Edit<'a, B> {
         adapters: &Adapters,
         warped: Option<&[f32]>,
     ) -> Result<Trajectory<B>> {
+        if self.plan.settings.method.needs().inversion == Inversion::Own {
+            self.stages.skip(Stage::Invert);
+            return self.clean_of(warped).map(Trajectory::of_clean);
+        }
         let (components, interrupt) = (self.components, self.interrupt);
         let shape = latent_shape(self.plan);
         let cache = self.cache.clone();
@@ -212,10 +243,7 @@ impl<'a, B: Backend> Edit<'a, B> {
         let steps = self.grid.timesteps.len();
         let tensors = [("clean", shape.len()), ("steps", steps * shape.len())];
         let (latents, is_cached) = cache.get_or_compute(key, tensors, || {
-            let clean = match warped {
-                None => self.clean()?,
-                Some(warped) => self.encode(warped.to_vec())?,
-            };
+            let clean = self.clean_of(warped)?;
             self.steps.invert += steps;
             let (grid, schedule) = (&self.grid, &components.schedule);
             let trajectory = self.stages.run(Stage::Invert, steps, |progress| {
@@ -250,7 +278,10 @@ impl<'a, B: Backend> Edit<'a, B> {
         let scene = Scene {
             network,
             vae: &self.components.vae,
+            guide: self.guide.as_ref(),
             prompt,
+            context: &self.context,
+            words: self.words,
             schedule: &self.components.schedule,
             grid: &self.grid,
             diffusion: &plan.settings.diffusion,
@@ -268,6 +299,9 @@ impl<'a, B: Backend> Edit<'a, B> {
             method.drag(scene, progress, interrupt)
         })?;
         self.steps.drag = dragged.losses.len();
+        if method.needs().inversion == Inversion::Own {
+            self.steps.invert = dragged.steps;
+        }
         Ok(dragged)
     }
 
@@ -283,6 +317,10 @@ impl<'a, B: Backend> Edit<'a, B> {
         let (schedule, grid, interrupt) = (&self.components.schedule, &self.grid, self.interrupt);
         let start_layer = self.plan.settings.diffusion.start_layer;
         let rest = grid.timesteps.len() - done;
+        if rest == 0 {
+            self.stages.skip(Stage::Denoise);
+            return Ok(pair);
+        }
         self.stages.run(Stage::Denoise, rest, |progress| {
             pair.denoise(
                 network,

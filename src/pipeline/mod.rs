@@ -33,7 +33,7 @@ use crate::warp::Warped;
 pub use outcome::{Latents, Outcome, Steps, Trained};
 
 use components::Components;
-pub use cost::passes_of;
+pub use cost::{passes_by_stage, passes_of};
 use edit_cache::SharedCache;
 
 /// A model whose weights are in memory, ready for edits one after the other or side by side.
@@ -177,6 +177,7 @@ impl<B: Backend> Pipeline<B> {
             schedule: Schedule::new(model.schedule()),
             seconds: start.elapsed().as_secs_f64(),
             vae_lock: ().into(),
+            clip: None.into(),
             backend,
             model,
             vae,

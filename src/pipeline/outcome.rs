@@ -57,7 +57,7 @@ pub struct Outcome {
     pub device_peak_bytes: Option<u64>,
 }
 
-/// The latents between the stages, for checks against another implementation.
+/// The latents between the stages, for checks against another implementation. Where the network does not run, all are the clean one.
 #[derive(Debug)]
 pub struct Latents<B: Backend> {
     /// The picture's latent.

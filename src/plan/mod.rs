@@ -28,6 +28,7 @@ use crate::error::{DragFileFault, Error, Result};
 use crate::geometry::{Frame, Size, Window};
 use crate::mask::Mask;
 use crate::method::{Misfit, Subject};
+use crate::model::Model;
 use crate::region::Region;
 use crate::settings::WindowChoice;
 use crate::warning::{Warning, WarningKind};
@@ -198,12 +199,32 @@ impl Plan {
         Draft { plan, faults }
     }
 
+    /// Returns what the edited picture shows: the edit prompt, else the prompt.
+    pub fn goal(&self) -> &str {
+        self.edit_prompt.as_deref().unwrap_or(&self.prompt)
+    }
+
+    /// Checks, before any weight is read, that the prompts fit the model, and that the model has what the method needs.
+    ///
+    /// # Errors
+    /// [`Error::PromptTooLong`]; [`Error::Weights`] and [`Error::Hub`] when the method needs a CLIP and it is missing or of another kind.
+    pub fn check_model(&self, model: &Model) -> Result<()> {
+        model.check_prompt(&self.prompt)?;
+        if self.settings.method.needs().clip && !self.regions.is_empty() {
+            model.clip()?.check_prompt(self.goal())?;
+        }
+        Ok(())
+    }
+
     /// Returns everything of this plan that does not fit its method. `decoder_stages` is `None` while the model is not known.
     pub(crate) fn misfits(&self, decoder_stages: Option<usize>) -> Vec<Misfit> {
         self.settings.method.misfits(&Subject {
             regions: &self.regions,
             frame: &self.frame,
+            goal: self.goal(),
             decoder_stages,
+            diffusion: &self.settings.diffusion,
+            editable: self.editable.as_ref(),
         })
     }
 
@@ -238,6 +259,7 @@ impl Plan {
         let step = 1.0 / (feather as f32 + 1.0);
         Some(
             area.depth()
+                .0
                 .into_iter()
                 .map(|depth| (depth * step).min(1.0))
                 .collect(),

@@ -108,20 +108,31 @@ impl Request<'_> {
         let path = &self.drag.path;
         let mut draft = Plan::draft(self.drag, path, picture, &settings, size, self.amount);
         for misfit in draft.plan.misfits(self.model.decoder_stages) {
-            if let Misfit::Region {
-                id,
-                key,
-                message,
-                hint,
-            } = misfit
-            {
-                let index = self.drag.regions.iter().position(|region| region.id == id);
-                let pointer = index.map_or(String::new(), |index| format!("/regions/{index}{key}"));
-                let fault = self
-                    .drag
-                    .fault(ErrorKind::RegionMethod, &pointer, message, Some(hint));
-                draft.faults.push(fault);
-            }
+            let (kind, pointer, message, hint) = match misfit {
+                Misfit::Setting { .. } => continue,
+                Misfit::Region {
+                    id,
+                    key,
+                    message,
+                    hint,
+                } => {
+                    let index = self.drag.regions.iter().position(|region| region.id == id);
+                    let pointer =
+                        index.map_or(String::new(), |index| format!("/regions/{index}{key}"));
+                    (ErrorKind::RegionMethod, pointer, message, hint)
+                }
+                Misfit::Prompt { message, hint } => {
+                    let pointer = if self.drag.edit_prompt.is_some() {
+                        "/edit_prompt"
+                    } else {
+                        "/prompt"
+                    };
+                    let kind = ErrorKind::InstructionPromptMissing;
+                    (kind, pointer.to_owned(), message, hint)
+                }
+            };
+            let fault = self.drag.fault(kind, &pointer, message, Some(hint));
+            draft.faults.push(fault);
         }
         Ok(draft)
     }

@@ -12,6 +12,7 @@ mod markdown;
 mod memory;
 mod merged;
 mod messages;
+mod methods_table;
 mod paths;
 mod record;
 mod screen;
@@ -29,6 +30,7 @@ pub use messages::{
     describe, print_error, print_json, print_line, print_text, print_validation, print_warnings,
     print_written, shell_word,
 };
+pub use methods_table::print_methods;
 pub use paths::Paths;
 pub use record::{Loss, Record, RegionMotion, Status};
 pub use settings_table::print_settings;

@@ -16,6 +16,8 @@ pub enum Form {
     WordOr(&'static str, u64),
     /// A number within bounds, both included.
     Within(f64, f64),
+    /// The word, or a number within bounds, both included.
+    WordOrWithin(&'static str, f64, f64),
     /// A number above the first and at most the second.
     Above(f64, f64),
     /// `true` or `false`.
@@ -54,6 +56,10 @@ impl Form {
                 _ => Err(Misfit::Type(self.expected())),
             },
             Self::Within(low, high) => self.number(value, |number| (low..=high).contains(&number)),
+            Self::WordOrWithin(word, low, high) => match value {
+                Value::String(text) if text == word => Ok(value.clone()),
+                _ => self.number(value, |number| (low..=high).contains(&number)),
+            },
             Self::Above(low, high) => self.number(value, |number| number > low && number <= high),
             Self::Switch if value.is_boolean() => Ok(value.clone()),
             Self::Words(words) => match value {
@@ -69,12 +75,14 @@ impl Form {
     /// Reads a value as it is typed on the command line; `None` when the text is none of this form. Bounds are not checked.
     pub fn parse(self, text: &str) -> Option<Value> {
         match self {
-            Self::WordOr(word, _) if text == word => Some(word.into()),
+            Self::WordOr(word, _) | Self::WordOrWithin(word, ..) if text == word => {
+                Some(word.into())
+            }
             Self::Whole(..) | Self::ZeroOr(..) | Self::WordOr(..) => {
                 text.parse::<u64>().ok().map(Value::from)
             }
             // JSON has no infinity and no NaN; as text they fail the check of the bounds by their name.
-            Self::Within(..) | Self::Above(..) => {
+            Self::Within(..) | Self::WordOrWithin(..) | Self::Above(..) => {
                 let number = text.parse::<f64>().ok()?;
                 let json = serde_json::Number::from_f64(number).map(Value::Number);
                 Some(json.unwrap_or_else(|| format!("{number:?}").into()))
@@ -141,6 +149,7 @@ impl Form {
             Self::Whole(..) | Self::ZeroOr(..) => "a whole number".into(),
             Self::WordOr(word, _) => format!("a whole number or `{word}`"),
             Self::Within(..) | Self::Above(..) => "a number".into(),
+            Self::WordOrWithin(word, ..) => format!("a number or `{word}`"),
             Self::Switch => "true or false".into(),
             Self::Words(words) => either(words),
             Self::Stages(_) => "a list of decoder stages, such as [2, 3]".into(),
@@ -156,6 +165,9 @@ impl Form {
             Self::WordOr(word, u64::MAX) => format!("must be {word} or a whole number"),
             Self::WordOr(word, high) => format!("must be {word} or at most {high}"),
             Self::Within(low, high) => format!("must be {} to {}", short(low), short(high)),
+            Self::WordOrWithin(word, low, high) => {
+                format!("must be {word} or {} to {}", short(low), short(high))
+            }
             Self::Above(low, high) => {
                 format!("must be above {} and at most {}", short(low), short(high))
             }
@@ -177,6 +189,9 @@ impl Form {
                 json!({ "anyOf": [{ "const": word }, Self::Whole(0, high).schema()] })
             }
             Self::Within(low, high) => json!({ "type": "number", "minimum": low, "maximum": high }),
+            Self::WordOrWithin(word, low, high) => {
+                json!({ "anyOf": [{ "const": word }, Self::Within(low, high).schema()] })
+            }
             Self::Above(low, high) => {
                 json!({ "type": "number", "exclusiveMinimum": low, "maximum": high })
             }
@@ -279,6 +294,25 @@ mod tests {
                 && read(form, "0").is_ok()
                 && read(form, "1001").is_err()
         );
+    }
+
+    #[test]
+    fn a_word_may_stand_for_a_number_within_bounds() {
+        let form = Form::WordOrWithin("auto", 0.0, 1.0);
+        for text in ["\"auto\"", "0", "0.5", "1"] {
+            assert!(read(form, text).is_ok(), "{text}");
+        }
+        assert_eq!(
+            read(form, "1.5"),
+            Err(Misfit::Bounds("must be auto or 0 to 1".into()))
+        );
+        assert_eq!(
+            read(form, "\"some\""),
+            Err(Misfit::Type("a number or `auto`".into()))
+        );
+        assert_eq!(form.parse("auto"), Some(json!("auto")));
+        assert_eq!(form.parse("0.5"), Some(json!(0.5)));
+        assert_eq!(form.parse("some"), None);
     }
 
     #[test]

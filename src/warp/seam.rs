@@ -48,12 +48,8 @@ pub(super) fn blend(
 ) {
     let size = colour.size();
     let depth = drawn.depth();
-    let deepest = depth
-        .iter()
-        .copied()
-        .filter(|depth| depth.is_finite())
-        .fold(0.0, f32::max);
-    let band = (SHARE * deepest).min(WIDEST);
+    let band = (SHARE * depth.largest()).min(WIDEST);
+    let depth = depth.0;
     if band <= 1.5 {
         return;
     }

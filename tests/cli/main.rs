@@ -16,6 +16,7 @@ mod drag_file_faults;
 mod drag_file_mutations;
 mod imports;
 mod merge;
+mod methods;
 mod preview;
 mod readme;
 mod reference;

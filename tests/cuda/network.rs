@@ -8,7 +8,9 @@ use dragnext::kernels::cpu::Cpu;
 use dragnext::kernels::cuda::Cuda;
 use dragnext::kernels::cuda::driver::Format;
 use dragnext::model::config::{ScheduleConfig, UNetConfig};
-use dragnext::model::unet::{Features, Input, Network, NoiseAndFeatures};
+use dragnext::model::unet::{
+    Features, Input, Network, NoiseAndFeatures, NoiseAndKeys, SelfAttentions,
+};
 use dragnext::model::{Source, UNet, Vae};
 use dragnext::nn::{Mutual, Shape, Tensor};
 
@@ -122,6 +124,10 @@ fn run<B: Backend>(backend: &B, source: &Source, [height, width]: [usize; 2]) ->
     };
     let input = Input::at(&z, 500.0, &context).with_mutual(mutual);
     outputs.push(("mutual".into(), unet.predict(input).to_host()));
+    let want = NoiseAndKeys::of(SelfAttentions::All);
+    let (_, keys) = unet.forward(Input::at(&z.picture(0), 600.0, &prompt), want);
+    let input = Input::at(&z, 500.0, &prompt).with_keys(keys);
+    outputs.push(("stored keys".into(), unet.predict(input).to_host()));
 
     let places = unet.attach_adapters(4);
     let start = Seeded::new(3).adapters(&places);
@@ -218,7 +224,7 @@ fn the_demo_model() {
     }
 }
 
-/// Encodes a picture and decodes its latent.
+/// Encodes a picture, decodes its latent, and takes the gradient of a loss of that picture.
 fn encode_and_decode<B: Backend>(backend: &B) -> Results {
     let vae =
         Vae::load(backend, &source("tiny"), &Interrupt::never()).expect("the fixture has a VAE");
@@ -231,12 +237,18 @@ fn encode_and_decode<B: Backend>(backend: &B) -> Results {
     let picture = vae
         .decode(&latent, &Interrupt::never())
         .expect("there is no interrupt");
+    let pass = vae
+        .record_decode(&latent, &Interrupt::never())
+        .expect("there is no interrupt");
+    let gradient = pass
+        .backward(&random(backend, 2, picture.shape()), &Interrupt::never())
+        .expect("there is no interrupt");
     Results {
         outputs: vec![
             ("latent".into(), latent.to_host()),
             ("picture".into(), picture.to_host()),
         ],
-        gradients: Vec::new(),
+        gradients: vec![("latent".into(), gradient.to_host())],
     }
 }
 

@@ -65,6 +65,13 @@ impl<B: Backend> Results<'_, B> {
         self.write(&format!("silu of {len}"), &x, len, |backend, y| {
             backend.silu(&x, y);
         });
+        let dy = self.random(len);
+        self.write(
+            &format!("silu backward of {len}"),
+            &x,
+            len,
+            |backend, dx| backend.silu_backward(&x, &dy, dx),
+        );
         let mut y = self.random(len);
         self.backend.combine(0.5, &mut y, -1.5, &x);
         self.push(&format!("a y + b x of {len}"), &y);

@@ -13,10 +13,12 @@ mod benchmark;
 mod cache;
 mod check;
 mod command;
+mod copies;
 #[cfg(unix)]
 mod crash;
 mod demo;
 mod diagnostics;
+mod distilled;
 mod faults;
 mod outputs;
 mod show;

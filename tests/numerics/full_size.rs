@@ -8,11 +8,13 @@
 use std::path::PathBuf;
 
 use crate::bench::fixture::{Fixture, assert_close};
+use crate::bench::numbers::Numbers;
 use crate::bench::report;
 use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
-use dragnext::model::Model;
 use dragnext::model::unet::{Input, Network, NoiseAndFeatures};
+use dragnext::model::{Model, Source, Vae};
+use dragnext::nn::{Shape, Tensor};
 
 #[test]
 fn the_full_shape_agrees_with_diffusers() {
@@ -63,4 +65,50 @@ fn the_full_shape_agrees_with_diffusers() {
         &expected.picture("decoded").to_host(),
         1e-3,
     );
+}
+
+/// Memory of the decoder's backward pass at 512 x 512, with all tapes, within the usual limit, and with every block computed again.
+#[test]
+fn the_decoder_has_the_same_gradient_with_less_memory() {
+    let Some(folder) = std::env::var_os("DRAGNEXT_FULL_SIZE").map(PathBuf::from) else {
+        report("skipped: DRAGNEXT_FULL_SIZE is not set to a folder with the full-size model");
+        return;
+    };
+    let never = Interrupt::never();
+    let vae = Vae::load(&Cpu, &Source::Folder(folder.join("model")), &never).unwrap();
+    let mut numbers = Numbers::new(5);
+    let shape = Shape::new(1, 64, 64, 4);
+    let latent = Tensor::from_host(&Cpu, shape, numbers.normal(shape.len()));
+    let picture = Shape::new(1, 512, 512, 3);
+    let weights = Tensor::from_host(&Cpu, picture, numbers.normal(picture.len()));
+    let mut expected: Option<Vec<f32>> = None;
+    for limit in [usize::MAX, 0] {
+        let before = reset_peak();
+        let pass = vae.record_decode_within(&latent, limit, &never).unwrap();
+        let kept = pass.kept_bytes() as f64 / 1e9;
+        let gradient = pass.backward(&weights, &never).unwrap().to_host();
+        let peak = before.zip(resident("VmHWM:"));
+        let peak = peak.map(|(before, peak)| peak.saturating_sub(before) as f64 / 1e9);
+        report(&format!(
+            "tapes within {limit} bytes: {kept:.2} GB kept, peak {peak:?} GB above the weights"
+        ));
+        match &expected {
+            Some(expected) => assert_eq!(&gradient, expected),
+            None => expected = Some(gradient),
+        }
+    }
+}
+
+/// Returns a number of `/proc/self/status` in bytes, where there is one.
+fn resident(key: &str) -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(1024 * kibibytes)
+}
+
+/// Lets the peak of resident memory start again from what is resident now, and returns that.
+fn reset_peak() -> Option<u64> {
+    std::fs::write("/proc/self/clear_refs", "5").ok()?;
+    resident("VmRSS:")
 }

@@ -8,8 +8,10 @@
 
 #[path = "../bench/mod.rs"]
 mod bench;
+mod copies;
 mod edit;
 mod full_size;
+mod keys;
 mod layers;
 mod lora;
 mod parity;

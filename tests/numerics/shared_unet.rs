@@ -9,7 +9,8 @@ use dragnext::kernels::cpu::Cpu;
 use dragnext::model::UNet;
 use dragnext::model::config::UNetConfig;
 use dragnext::model::unet::{
-    AdapterPlace, Features, Input, Network, Noise, NoiseAndFeatures, SharedUNet, UNetClient,
+    AdapterPlace, Features, Input, Network, Noise, NoiseAndFeatures, NoiseAndKeys, SelfAttentions,
+    SharedUNet, UNetClient,
 };
 use dragnext::nn::{Mutual, Shape, Tensor};
 
@@ -104,12 +105,34 @@ impl Edit {
         let outputs = pass.outputs().clone();
         collected.extend(outputs.1.iter().map(|map| ("feature", map.to_host())));
         collected.push(("gradient", pass.backward(outputs, 1.0).to_host()));
+        let input = Input::at(&single, 481.0, &tokens);
+        let mut pass = network.record_text(input, NoiseAndFeatures::of(&stages));
+        let outputs = pass.outputs().clone();
+        for scale in [1.0, 2.0] {
+            let scaled = |x: &Tensor<Cpu>| x.clone().combined(scale, 0.0, x);
+            let gradients = (scaled(&outputs.0), outputs.1.iter().map(scaled).collect());
+            let gradients = pass.backward_keeping(gradients, 1.0);
+            collected.push(("gradient", gradients.latents.to_host()));
+            collected.push(("gradient", gradients.text.to_host()));
+        }
+        drop(pass);
         let mutual = Mutual {
             start_layer: 3,
             sources: vec![0, 0],
         };
         let noise = network.predict(Input::at(&pair, 281.0, &prompt).with_mutual(mutual));
         collected.push(("pair", noise.to_host()));
+        let want = NoiseAndKeys::of(SelfAttentions::Decoder);
+        let (noise, keys) = network.forward(Input::at(&single, 99.0, &prompt), want);
+        collected.push(("kept", noise.to_host()));
+        collected.extend(
+            keys.layers()
+                .iter()
+                .flatten()
+                .map(|kept| ("keys", kept.to_host())),
+        );
+        let noise = network.predict(Input::at(&pair, 41.0, &prompt).with_keys(keys));
+        collected.push(("reused", noise.to_host()));
         collected
     }
 }
@@ -236,8 +259,8 @@ fn an_edit_may_delay_its_backward_pass() {
 fn a_single_client_gets_the_same_bits() {
     let (outputs, calls) = run_shared(&mut unet(), &[EDIT]);
     assert_eq!(
-        calls, 8,
-        "fine-tuning (2), inversion, two recorded passes (4), denoising"
+        calls, 13,
+        "fine-tuning (2), inversion, two recorded passes (4), one with the prompt's gradient (3), denoising, stored keys (2)"
     );
     assert!(outputs[0] == run_alone(EDIT));
 }

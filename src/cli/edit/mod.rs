@@ -205,12 +205,15 @@ fn edit(arguments: &Arguments, output: &Path, run: &mut Run, interrupt: &Interru
         arguments.outputs(output, &amounts, &inputs, None)?;
     }
     let model = inputs.model.open(arguments.quiet, interrupt)?;
+    if inputs.needs_clip(&arguments.choice(), &model)? {
+        inputs.model.fetch_clip(arguments.quiet, interrupt)?;
+    }
     let plans = arguments.plans(&inputs, &amounts, Some(&model))?;
     let outputs = arguments.outputs(output, &amounts, &inputs, Some(&model))?;
     run.records = outputs.records(&run.records[0], &amounts);
 
     let Run { records, written } = run;
-    let mut session = Session::new(arguments, compute, model);
+    let mut session = Session::new(arguments, compute, model, &plans)?;
     let (mut panels, mut trained) = (Vec::new(), None);
     for ((plan, record), path) in plans.into_iter().zip(&mut *records).zip(&outputs.each) {
         let caption = caption(&plan.amount);

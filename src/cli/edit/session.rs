@@ -19,6 +19,8 @@ pub(super) struct Session<'a> {
     arguments: &'a Arguments,
     compute: Compute,
     name: String,
+    /// Hash of the CLIP, where the method needs one.
+    clip: String,
     /// The model until an edit needs its weights.
     model: Option<Model>,
     /// The model with its weights, once an edit needs them.
@@ -36,14 +38,26 @@ pub(super) struct EditResult {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(arguments: &'a Arguments, compute: Compute, model: Model) -> Self {
-        Self {
+    pub(super) fn new(
+        arguments: &'a Arguments,
+        compute: Compute,
+        model: Model,
+        plans: &[Plan],
+    ) -> Result<Self> {
+        let needs_clip = plans.iter().any(|plan| plan.settings.method.needs().clip);
+        let clip = if needs_clip {
+            model.clip()?.sha256()?
+        } else {
+            String::new()
+        };
+        Ok(Self {
             arguments,
             compute,
             name: model.name(),
+            clip,
             model: Some(model),
             pipeline: None,
-        }
+        })
     }
 
     pub(super) fn model_name(&self) -> &str {
@@ -81,9 +95,11 @@ impl<'a> Session<'a> {
             .unwrap_or_default();
         if pipeline.is_some() {
             record.warnings.extend(instruction.other_weights(&weights));
+            record.warnings.extend(instruction.other_clip(&self.clip));
         }
         let Identity { job, note } = prepared.identity(Provenance {
             weights: &weights,
+            clip: &self.clip,
             model: &self.name,
             numerics,
         });

@@ -20,6 +20,13 @@ pub(super) fn sigmoid<S: Simd>(x: Vector<S>) -> Vector<S> {
     Vector::splat(x.simd(), 1.0) / (((-x).at_most(87.0) * LOG2_E).exp2() + 1.0)
 }
 
+/// Returns the derivative of SiLU at z.
+#[inline(always)]
+pub(super) fn silu_derivative<S: Simd>(z: Vector<S>) -> Vector<S> {
+    let s = sigmoid(z);
+    s + z * s * (Vector::splat(z.simd(), 1.0) - s)
+}
+
 /// Returns the standard normal distribution function (1 + erf(x / sqrt 2)) / 2, to 3e-7 absolute in f32 (Abramowitz and Stegun, Handbook
 /// of Mathematical Functions, 7.1.26), and e^(-x^2 / 2).
 #[inline(always)]
@@ -46,6 +53,19 @@ pub(super) fn silu(x: &[f32], y: &mut [f32]) {
     x.par_chunks(GRAIN)
         .zip(y.par_chunks_mut(GRAIN))
         .for_each(|(x, y)| silu_chunk(x, y));
+}
+
+vectorised! {
+    fn silu_backward_chunk<'a>(simd, x: &'a [f32], dy: &'a [f32], dx: &'a mut [f32]) {
+        map(simd, [x, dy], [dx], |[x, dy]| [dy * silu_derivative(x)]);
+    }
+}
+
+pub(super) fn silu_backward(x: &[f32], dy: &[f32], dx: &mut [f32]) {
+    let inputs = x.par_chunks(GRAIN).zip(dy.par_chunks(GRAIN));
+    inputs
+        .zip(dx.par_chunks_mut(GRAIN))
+        .for_each(|((x, dy), dx)| silu_backward_chunk(x, dy, dx));
 }
 
 vectorised! {

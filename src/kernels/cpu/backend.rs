@@ -283,6 +283,10 @@ impl Backend for Cpu {
         activation::silu(x, y);
     }
 
+    fn silu_backward(&self, x: &Buffer, dy: &Buffer, dx: &mut Buffer) {
+        activation::silu_backward(x, dy, dx);
+    }
+
     fn geglu(&self, channels: usize, x: &Buffer, y: &mut Buffer) {
         activation::geglu(channels, x, y);
     }

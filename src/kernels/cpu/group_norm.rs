@@ -3,12 +3,11 @@
 //! Sums run over chunks of a fixed size, and are added across chunks in a fixed order in f64, so results do not depend on the number of
 //! threads.
 
-use pulp::Simd;
 use rayon::prelude::*;
 
-use super::activation::sigmoid;
+use super::activation::{sigmoid, silu_derivative};
 use super::chunks_per_task;
-use super::vector::{Vector, map, update, vectorised};
+use super::vector::{map, update, vectorised};
 use crate::kernels::GroupShape;
 
 /// Pixels of a chunk.
@@ -175,17 +174,6 @@ fn scale_and_shift(
         .map(|(channel, bias)| bias - per_channel(channel).0 * scale[channel])
         .collect();
     (scale, shift)
-}
-
-/// Returns the derivative of SiLU at z.
-#[expect(
-    clippy::inline_always,
-    reason = "a loop has the instruction set of the function it is inlined into"
-)]
-#[inline(always)]
-fn silu_derivative<S: Simd>(z: Vector<S>) -> Vector<S> {
-    let s = sigmoid(z);
-    s + z * s * (Vector::splat(z.simd(), 1.0) - s)
 }
 
 /// What the backward pass reads per channel.

@@ -71,6 +71,16 @@ pub(super) fn silu(x: &Buffer, y: &mut Buffer) {
     );
 }
 
+/// Computes dx of [`silu`].
+pub(super) fn silu_backward(x: &Buffer, dy: &Buffer, dx: &mut Buffer) {
+    let len = dx.len();
+    x.gpu().launch_elementwise(
+        &format!("silu_backward_{}", x.format().name()),
+        len,
+        &[x.into(), dy.into(), dx.into(), len.into()],
+    );
+}
+
 /// y (rows, h * gelu(gate)) from x (rows, h and gate).
 pub(super) fn geglu(channels: usize, x: &Buffer, y: &mut Buffer) {
     let (len, rows) = (y.len(), y.len() / channels);

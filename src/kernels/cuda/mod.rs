@@ -374,6 +374,10 @@ impl Backend for Cuda {
         elementwise::silu(x, y);
     }
 
+    fn silu_backward(&self, x: &Buffer, dy: &Buffer, dx: &mut Buffer) {
+        elementwise::silu_backward(x, dy, dx);
+    }
+
     fn geglu(&self, channels: usize, x: &Buffer, y: &mut Buffer) {
         elementwise::geglu(channels, x, y);
     }

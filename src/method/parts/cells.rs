@@ -5,7 +5,7 @@ use crate::mask::Mask;
 use crate::region::Region;
 
 /// Returns the cell that holds a point; points beyond the border belong to the nearest cell.
-pub(super) fn cell_at(grid: &Grid, point: Point) -> usize {
+pub(in crate::method) fn cell_at(grid: &Grid, point: Point) -> usize {
     let along =
         |position: f64, cells: usize| ((position / grid.cell).max(0.0) as usize).min(cells - 1);
     along(point.y, grid.rows) * grid.columns + along(point.x, grid.columns)

@@ -10,6 +10,11 @@ use crate::nn::Tensor;
 /// A cell is new when the warped picture has more than this share of its pixels anew.
 const NEW: f32 = 0.05;
 
+/// Returns whether a latent cell is new of which the warped picture has this share of pixels anew ([`Scene::new`]).
+pub fn is_new(share: f32) -> bool {
+    share > NEW
+}
+
 /// Returns the inverted latent of the warped picture with a share `noise_share` of fresh noise in its new cells ([`VacatedNoise`]), and what
 /// each cell has.
 pub fn warped_start<B: Backend, N>(
@@ -18,7 +23,7 @@ pub fn warped_start<B: Backend, N>(
 ) -> (Tensor<B>, Vec<CellContent>) {
     let (inverted, clean) = (scene.trajectory.inverted(), scene.trajectory.clean());
     let content = |(cell, share): (usize, &f32)| {
-        if *share > NEW {
+        if is_new(*share) {
             CellContent::New
         } else {
             CellContent::Of(cell)

@@ -5,6 +5,7 @@ mod optimisation;
 mod progress;
 mod settings;
 
+use crate::diffusion::Spacing;
 use crate::diffusion::denoise::Pair;
 use crate::diffusion::kept::{CellContent, KeptTrajectory};
 use crate::error::Result;
@@ -12,17 +13,33 @@ use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::parts::{moved_start, warped_start};
 use crate::method::{
-    Cost, DragMethod, Dragged, Misfit, Needs, Scene, StartPicture, Subject, Targets,
+    Cost, DragMethod, Dragged, Figures, Inversion, Misfit, Needs, Profile, Scene, Score,
+    StartPicture, Subject, Targets,
 };
 use crate::model::unet::Network;
 use crate::progress::Progress;
-use crate::settings::{Overrides, TrajectoryChoice};
+use crate::settings::{DiffusionSettings, Overrides, TrajectoryChoice};
 
 use optimisation::Optimisation;
 pub use progress::ProgressSchedule;
-pub use settings::{Mode, PbsiSettings, RampLength, Start, Taps};
+pub use settings::{Mode, PbsiSettings, RampLength, Start};
 
 impl DragMethod for PbsiSettings {
+    const PROFILE: Profile = Profile {
+        paper: "DragNeXt, arXiv 2506.07611",
+        good_at: "Moves, turns, scales and stretches whole objects, sharp and in place; what it moves keeps its look, so it invents little.",
+        figures: Some(Figures {
+            plain: Score {
+                gain: 0.996,
+                hit: 1.0,
+            },
+            hard: Score {
+                gain: 0.973,
+                hit: 0.97,
+            },
+        }),
+    };
+
     fn defaults(given: &Overrides) -> Self {
         Self::with_start_of(given)
     }
@@ -39,27 +56,20 @@ impl DragMethod for PbsiSettings {
         Needs {
             lora: true,
             edit_prompt: false,
+            clip: false,
             targets: Targets::Regions,
             start: match self.start {
                 Start::Warped => StartPicture::Warped,
                 Start::Moved | Start::Paper => StartPicture::Original,
             },
             original: self.needs_original(),
+            inversion: Inversion::Pipeline,
+            spacing: Spacing::Leading,
         }
     }
 
     fn misfits(&self, subject: &Subject) -> Vec<Misfit> {
-        let Some(stages) = subject.decoder_stages else {
-            return Vec::new();
-        };
-        let missing = self.taps.0.iter().filter(|tap| **tap > stages);
-        missing
-            .map(|tap| Misfit::Setting {
-                name: "taps",
-                value: tap.to_string(),
-                reason: format!("is no decoder stage of this model, which has {stages}"),
-            })
-            .collect()
+        self.taps.misfits(subject)
     }
 
     fn resolved(&self) -> Overrides {
@@ -80,6 +90,10 @@ impl DragMethod for PbsiSettings {
         }
     }
 
+    fn keeps_warped(&self, diffusion: &DiffusionSettings, has_new: bool) -> bool {
+        diffusion.trajectory == TrajectoryChoice::Kept && self.starts_right(has_new)
+    }
+
     fn drag<B: Backend, N: Network<B>>(
         &self,
         mut scene: Scene<B, N>,
@@ -97,21 +111,22 @@ impl DragMethod for PbsiSettings {
         };
         let is_kept = scene.diffusion.trajectory == TrajectoryChoice::Kept;
         let trajectory = scene.trajectory.clone();
-        let has_nothing_new = !contents.contains(&CellContent::New) && !self.needs_original();
-        if self.is_right() || (self.corrects() && has_nothing_new) {
+        let kept = is_kept.then(|| KeptTrajectory::new(trajectory, &contents, self.vacated_noise));
+        if self.starts_right(contents.contains(&CellContent::New)) {
             return Ok(Dragged {
                 pair: Pair {
-                    reference: trajectory.inverted().clone(),
+                    reference: scene.trajectory.inverted().clone(),
                     edit: start.clone(),
                 },
                 start,
-                kept: is_kept.then(|| KeptTrajectory::of_unedited(trajectory)),
+                kept,
                 steps: 0,
                 losses: Vec::new(),
                 diverged: 0,
+                tracks: Vec::new(),
+                prompts: None,
             });
         }
-        let kept = is_kept.then(|| KeptTrajectory::new(trajectory, &contents, self.vacated_noise));
         Optimisation::new(&scene, self).run(start, kept, progress, interrupt)
     }
 }

@@ -12,7 +12,9 @@ use crate::failpoint;
 use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
-use crate::method::parts::{Correspondence, DivergenceGuard, Frozen, LatentAdam, LatentDescent};
+use crate::method::parts::{
+    Correspondence, DivergenceGuard, Frozen, LatentAdam, LatentDescent, MaskTerm,
+};
 use crate::method::{Dragged, Scene};
 use crate::model::unet::{Features, Input, Network, NoiseAndFeatures, Prompt};
 use crate::nn::Tensor;
@@ -143,6 +145,8 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
             steps,
             losses,
             diverged,
+            tracks: Vec::new(),
+            prompts: None,
         })
     }
 
@@ -360,18 +364,18 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
         let pass = self.unet.record(input, NoiseAndFeatures::of(taps));
         let (noise, features) = pass.outputs();
         let (mut loss, gradients, mut magnitude) = feature_loss.evaluate(features, reduction);
-        let next = self.schedule.step(z.clone(), noise, t, self.grid.after(t));
-        let (difference, gradient) = frozen.difference(&next, reference);
-        loss += weight * difference;
-        // The mask term depends on the latent directly and through the noise prediction.
-        let (scale, shift) = self.schedule.factors(t, self.grid.after(t));
-        let times = |factor: f64| {
-            let factor = (weight * factor) as f32;
-            gradient.clone().combined(factor, 0.0, &gradient)
+        let term = MaskTerm {
+            frozen,
+            weight,
+            schedule: self.schedule,
+            step: [t, self.grid.after(t)],
+            reference,
         };
-        let (direct, to_noise) = (times(scale), times(shift));
-        magnitude = magnitude.max((weight * shift).abs() as f32);
-        let gradient = pass.backward((to_noise, gradients), magnitude);
-        (loss, gradient.plus(&direct))
+        let mask = term.evaluate(z, noise);
+        loss += mask.loss;
+        magnitude = magnitude.max(mask.magnitude);
+        // The mask term depends on the latent directly and through the noise prediction.
+        let gradient = pass.backward((mask.to_noise, gradients), magnitude);
+        (loss, gradient.plus(&mask.to_latent))
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::method::parts::Taps;
 use crate::settings::{Form, Overrides, auto_or_number, settings};
 
 /// Timesteps, iterations at each, and learning rate of a drag: DragNeXt, implementation details (T - T' = 38 - 33, K = 10, 2e-2).
@@ -84,6 +85,11 @@ impl PbsiSettings {
     /// Returns whether the start has the right features already, so that there is nothing to correct.
     pub fn is_right(&self) -> bool {
         self.corrects() && self.features == Features::Warped && self.vacated_noise == 0.0
+    }
+
+    /// As [`PbsiSettings::is_right`], for a start of which it is known whether any cell is new: without one, no fresh noise disturbs it.
+    pub(super) fn starts_right(&self, has_new: bool) -> bool {
+        self.is_right() || (self.corrects() && !has_new && !self.needs_original())
     }
 
     /// Returns whether a model's own default of a setting applies: the noise of the vacated area is that of a warped start.
@@ -173,11 +179,6 @@ pub enum RampLength {
 }
 
 auto_or_number!(RampLength, Timesteps, "a number of timesteps or \"auto\"");
-
-/// Decoder stages, 1 (coarsest) to 4.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Taps(pub Vec<usize>);
 
 #[cfg(test)]
 mod tests {

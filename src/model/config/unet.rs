@@ -31,6 +31,9 @@ pub struct UNetConfig {
     pub flip_sin_to_cos: bool,
     /// Shift of the frequencies of the time embedding.
     pub freq_shift: f64,
+    /// Size of an embedding of the guidance scale that the time embedding takes, in models that were distilled with guidance (latent
+    /// consistency models, arXiv 2310.04378). Nothing is passed to it here.
+    pub guidance_embedding: Option<usize>,
 }
 
 impl UNetConfig {
@@ -66,7 +69,6 @@ impl UNetConfig {
             "addition_embed_type",
             "encoder_hid_dim",
             "encoder_hid_dim_type",
-            "time_cond_proj_dim",
             "time_embedding_dim",
             "time_embedding_act_fn",
             "timestep_post_act",
@@ -106,23 +108,13 @@ impl UNetConfig {
             &["CrossAttnUpBlock2D", "UpBlock2D"],
             levels,
         )?;
-        let heads = match file.get("attention_head_dim") {
-            Some(Value::Array(_)) => file.sizes("attention_head_dim", &[])?,
-            _ => vec![file.size("attention_head_dim", Some(8), 1024)?; levels],
-        };
-        if heads.len() != levels
-            || heads
-                .iter()
-                .zip(&channels)
-                .any(|(heads, channels)| channels % heads != 0)
-        {
-            return Err(file.unsupported(
-                "attention_head_dim",
-                &format!("numbers of heads that divide the channels {channels:?}"),
-            ));
-        }
+        let heads = heads(&file, &channels)?;
         let groups = file.size("norm_num_groups", Some(32), 4096)?;
         file.divides("norm_num_groups", groups, &channels)?;
+        let guidance_embedding = match file.get("time_cond_proj_dim") {
+            Some(_) => Some(file.size("time_cond_proj_dim", None, 16384)?),
+            None => None,
+        };
         if channels[0] % 2 != 0 {
             return Err(file.unsupported("block_out_channels", "even numbers"));
         }
@@ -137,7 +129,28 @@ impl UNetConfig {
             sample_size: file.size("sample_size", Some(64), 1024)?,
             flip_sin_to_cos: file.boolean("flip_sin_to_cos", true)?,
             freq_shift: file.number("freq_shift", 0.0)?,
+            guidance_embedding,
             channels,
         })
     }
+}
+
+/// Returns the attention heads of each level, of which there are as many as `channels`.
+fn heads(file: &ConfigFile, channels: &[usize]) -> Result<Vec<usize>> {
+    let heads = match file.get("attention_head_dim") {
+        Some(Value::Array(_)) => file.sizes("attention_head_dim", &[])?,
+        _ => vec![file.size("attention_head_dim", Some(8), 1024)?; channels.len()],
+    };
+    if heads.len() != channels.len()
+        || heads
+            .iter()
+            .zip(channels)
+            .any(|(heads, channels)| channels % heads != 0)
+    {
+        return Err(file.unsupported(
+            "attention_head_dim",
+            &format!("numbers of heads that divide the channels {channels:?}"),
+        ));
+    }
+    Ok(heads)
 }

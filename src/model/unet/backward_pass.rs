@@ -16,6 +16,15 @@ pub(super) struct Gradients<B: Backend> {
     pub(super) features: Vec<(usize, Tensor<B>)>,
 }
 
+/// Gradients of a loss with respect to the inputs of a forward pass.
+#[derive(Debug, Clone)]
+pub struct InputGradients<B: Backend> {
+    /// With respect to the latents (batch, height, width, 4).
+    pub latents: Tensor<B>,
+    /// With respect to the prompt's tokens (batch or 1, 1, tokens, channels).
+    pub text: Tensor<B>,
+}
+
 impl<B: Backend> UNet<B> {
     /// Returns the gradient with respect to the latents (batch, height, width, 4), whose shape is `latents`.
     ///
@@ -25,9 +34,18 @@ impl<B: Backend> UNet<B> {
         &self,
         latents: Shape,
         gradients: Gradients<B>,
-        pass: BackwardPass<B>,
+        mut pass: BackwardPass<B>,
     ) -> Tensor<B> {
-        let pass = &mut pass.with_loss_scale(self.loss_scale(&gradients));
+        self.run_backward_to_latents(latents, gradients, &mut pass)
+    }
+
+    fn run_backward_to_latents(
+        &self,
+        latents: Shape,
+        gradients: Gradients<B>,
+        pass: &mut BackwardPass<B>,
+    ) -> Tensor<B> {
+        pass.set_loss_scale(self.loss_scale(&gradients));
         let backend = self.backend();
         let dx = backend.run(|| {
             let (mut dx, mut skips) = self.decoder_backward(gradients, pass)?;
@@ -42,12 +60,32 @@ impl<B: Backend> UNet<B> {
         dx.unwrap_or_else(|| Tensor::zeros(backend, latents))
     }
 
+    /// As [`UNet::backward_to_latents`], and the gradient with respect to the prompt's tokens, whose shape is `text`.
+    ///
+    /// # Panics
+    /// As [`UNet::backward_to_latents`], and when the prompt of the forward pass was prepared.
+    pub(super) fn backward_to_text(
+        &self,
+        latents: Shape,
+        text: Shape,
+        gradients: Gradients<B>,
+        pass: BackwardPass<B>,
+    ) -> InputGradients<B> {
+        let zeros = Tensor::zeros(self.backend(), text);
+        let pass = &mut pass.with_text(zeros.clone());
+        InputGradients {
+            latents: self.run_backward_to_latents(latents, gradients, pass),
+            text: pass.take_text().unwrap_or(zeros),
+        }
+    }
+
     /// Adds the gradients with respect to the adapters to those of the pass's learners. Ends at the first layer with an adapter.
     ///
     /// # Panics
     /// When `pass` is not that of the forward pass with these outputs.
-    pub(super) fn backward_to_adapters(&self, gradients: Gradients<B>, pass: BackwardPass<B>) {
-        let pass = &mut pass.with_loss_scale(self.loss_scale(&gradients));
+    pub(super) fn backward_to_adapters(&self, gradients: Gradients<B>, mut pass: BackwardPass<B>) {
+        let pass = &mut pass;
+        pass.set_loss_scale(self.loss_scale(&gradients));
         self.backend().run(|| {
             let Some((mut dx, mut skips)) = self.decoder_backward(gradients, pass) else {
                 return;

@@ -1,7 +1,7 @@
 //! The forward pass of the whole network: encoder, middle, and as much of the decoder as the outputs need.
 
 use super::blocks::{DownBlock, UpBlock};
-use super::{Context, Input, Resnet, UNet, Want};
+use super::{Context, Input, Resnet, SelfAttentions, UNet, Want};
 use crate::kernels::Backend;
 use crate::nn::{Pass, Tensor};
 
@@ -22,7 +22,10 @@ impl<B: Backend> UNet<B> {
             Context::Tokens(tokens) => Context::Tokens(tokens.compact(backend, 1.0)),
             prepared @ Context::Prepared(_) => prepared,
         };
-        pass.set_mutual(input.mutual);
+        pass.set_keys(input.keys);
+        if let Some(kept) = want.kept() {
+            pass.keep_keys(self.first_layer(kept));
+        }
         backend.run(|| self.layers_forward(&latents, &input.timesteps, &context, want, pass))
     }
 
@@ -62,9 +65,22 @@ impl<B: Backend> UNet<B> {
             stages.push(x.clone());
         }
         let features = want.stages().iter().map(|stage| stages[stage - 1].clone());
-        W::collect(features.collect(), || {
+        let kept = pass.take_kept();
+        W::collect(features.collect(), kept, || {
             let x = self.norm_out.forward(&x, pass);
             self.conv_out.forward(&x, pass).full(1.0)
         })
+    }
+
+    /// Returns the index of the first of these self-attentions, in execution order.
+    fn first_layer(&self, of: SelfAttentions) -> usize {
+        match of {
+            SelfAttentions::All => 0,
+            // The encoder's and the middle block's one.
+            SelfAttentions::Decoder => {
+                let encoder = self.down.iter().map(|block| block.transformers().len());
+                encoder.sum::<usize>() + 1
+            }
+        }
     }
 }

@@ -1,11 +1,10 @@
 //! The input of a forward pass.
 //!
-//! What steers the attention belongs to the input, beside [`Mutual`]: for example keys and values of the self-attention that an
-//! earlier pass stored.
+//! What steers the attention belongs to the input: mutual self-attention between its latents, or keys and values that an earlier pass kept.
 
 use super::Context;
 use crate::kernels::Backend;
-use crate::nn::{Mutual, Tensor};
+use crate::nn::{KeySource, KeysAndValues, Mutual, Shape, Tensor};
 
 /// The input of a forward pass: latents, their timesteps, the prompt, and what steers the attention.
 #[derive(Debug, Clone)]
@@ -15,7 +14,7 @@ pub struct Input<B: Backend> {
     /// One per latent.
     pub(super) timesteps: Vec<f64>,
     pub(super) context: Context<B>,
-    pub(super) mutual: Option<Mutual>,
+    pub(super) keys: KeySource<B>,
 }
 
 impl<B: Backend> Input<B> {
@@ -35,7 +34,7 @@ impl<B: Backend> Input<B> {
             latents: latents.clone(),
             timesteps: timesteps.to_vec(),
             context,
-            mutual: None,
+            keys: KeySource::Own,
         }
     }
 
@@ -48,11 +47,43 @@ impl<B: Backend> Input<B> {
         Self::new(latents, &timesteps, context)
     }
 
+    /// Returns the shape of the prompt's tokens (b or 1, 1, tokens, channels).
+    ///
+    /// # Panics
+    /// When the prompt is prepared.
+    pub(super) fn text_shape(&self) -> Shape {
+        match &self.context {
+            Context::Tokens(tokens) => tokens.shape(),
+            Context::Prepared(_) => panic!("the gradient of the prompt needs its tokens"),
+        }
+    }
+
     /// With mutual self-attention between the latents.
     #[must_use]
     pub fn with_mutual(self, mutual: Mutual) -> Self {
         Self {
-            mutual: Some(mutual),
+            keys: KeySource::Mutual(mutual),
+            ..self
+        }
+    }
+
+    /// With the keys and values of an earlier pass of the same size in place of the latents' own, in the self-attentions that it kept
+    /// ([`super::NoiseAndKeys`]). Those of one latent serve all latents.
+    ///
+    /// # Panics
+    /// When they are those of several latents, but not of as many as here.
+    #[must_use]
+    pub fn with_keys(self, keys: KeysAndValues<Tensor<B>>) -> Self {
+        let batch = self.latents.shape().batch;
+        assert!(
+            keys.layers()
+                .iter()
+                .flatten()
+                .all(|tensor| [1, batch].contains(&tensor.shape().batch)),
+            "keys and values of one latent, or of every latent"
+        );
+        Self {
+            keys: KeySource::Stored(keys),
             ..self
         }
     }

@@ -19,13 +19,14 @@ mod transformer;
 mod want;
 
 pub use adapters::AdapterPlace;
+pub use backward_pass::InputGradients;
 pub use context::{Context, Prompt};
 pub use input::Input;
 pub use network::Network;
 pub use recorded::Recorded;
 pub use resnet::Resnet;
 pub use shared::{SharedUNet, UNetClient};
-pub use want::{Features, Noise, NoiseAndFeatures, Want};
+pub use want::{Features, Noise, NoiseAndFeatures, NoiseAndKeys, Recordable, SelfAttentions, Want};
 
 use super::config::UNetConfig;
 use super::layout;

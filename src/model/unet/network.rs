@@ -1,8 +1,10 @@
 //! The noise predictor as an edit sees it, whether or not it shares it with other edits.
 
-use super::{AdapterPlace, Input, Noise, Prompt, Recorded, UNet, Want};
+use super::backward_pass::Gradients;
+use super::recorded::Backward;
+use super::{AdapterPlace, Input, InputGradients, Noise, Prompt, Recordable, Recorded, UNet, Want};
 use crate::kernels::Backend;
-use crate::nn::{BackwardPass, Learner, Pass, Tensor};
+use crate::nn::{BackwardPass, Learner, Pass, Shape, Tape, Tensor};
 
 /// A noise predictor, whose weights may include one set of LoRA adapters.
 pub trait Network<B: Backend> {
@@ -25,18 +27,26 @@ pub trait Network<B: Backend> {
 
     /// Records a forward pass whose backward pass returns the gradient with respect to the latents (batch, height, width, 4).
     ///
-    /// A gradient with respect to further inputs takes another method of this trait, whose backward pass returns both: for
-    /// the text embedding of [`super::Context::Tokens`], the sum of the contributions of [`crate::nn::Attention::backward_cross`].
-    ///
     /// # Panics
     /// As [`Network::forward`].
-    fn record<W: Want>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W>;
+    fn record<W: Recordable>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W>;
+
+    /// As [`Network::record`]; the backward pass also returns the gradient with respect to the prompt's tokens: the sum of the shares of
+    /// [`crate::nn::Attention::backward_cross`].
+    ///
+    /// # Panics
+    /// As [`Network::forward`], and when the prompt is prepared.
+    fn record_text<W: Recordable>(
+        &self,
+        input: Input<B>,
+        want: W,
+    ) -> Recorded<'_, B, W, InputGradients<B>>;
 
     /// Records a forward pass whose backward pass adds the gradient with respect to the adapters' merged `parameters` to `gradient`.
     ///
     /// # Panics
     /// As [`Network::forward`], and when the prompt is prepared: its keys and values depend on the adapters.
-    fn record_adapters<'a, W: Want>(
+    fn record_adapters<'a, W: Recordable>(
         &'a self,
         input: Input<B>,
         want: W,
@@ -70,17 +80,36 @@ impl<B: Backend> Network<B> for UNet<B> {
         self.run_forward(input, &want, &mut Pass::inference())
     }
 
-    fn record<W: Want>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W> {
+    fn record<W: Recordable>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W> {
         let shape = input.latents.shape();
         let mut pass = Pass::recording();
         let outputs = self.run_forward(input, &want, &mut pass);
-        let pass = BackwardPass::new(pass.into_tape());
-        Recorded::new(want, outputs, move |gradients| {
-            self.backward_to_latents(shape, gradients, pass)
-        })
+        let backward = ToLatents {
+            unet: self,
+            latents: shape,
+            tape: pass.into_tape(),
+        };
+        Recorded::new(want, outputs, backward)
     }
 
-    fn record_adapters<'a, W: Want>(
+    fn record_text<W: Recordable>(
+        &self,
+        input: Input<B>,
+        want: W,
+    ) -> Recorded<'_, B, W, InputGradients<B>> {
+        let (latents, text) = (input.latents.shape(), input.text_shape());
+        let mut pass = Pass::recording();
+        let outputs = self.run_forward(input, &want, &mut pass);
+        let backward = ToText {
+            unet: self,
+            latents,
+            text,
+            tape: pass.into_tape(),
+        };
+        Recorded::new(want, outputs, backward)
+    }
+
+    fn record_adapters<'a, W: Recordable>(
         &'a self,
         input: Input<B>,
         want: W,
@@ -89,13 +118,83 @@ impl<B: Backend> Network<B> for UNet<B> {
     ) -> Recorded<'a, B, W, ()> {
         let mut pass = Pass::learning();
         let outputs = self.run_forward(input, &want, &mut pass);
-        let pass = BackwardPass::new(pass.into_tape()).with_learner(Learner {
-            set: 0,
+        let backward = ToAdapters {
+            unet: self,
+            tape: pass.into_tape(),
             parameters,
             gradient,
+        };
+        Recorded::new(want, outputs, backward)
+    }
+}
+
+/// The backward pass to the latents.
+struct ToLatents<'a, B: Backend> {
+    unet: &'a UNet<B>,
+    latents: Shape,
+    tape: Tape<B>,
+}
+
+impl<B: Backend> Backward<B, Tensor<B>> for ToLatents<'_, B> {
+    fn run(self: Box<Self>, gradients: Gradients<B>) -> Tensor<B> {
+        let pass = BackwardPass::new(self.tape);
+        self.unet.backward_to_latents(self.latents, gradients, pass)
+    }
+
+    fn run_keeping(&mut self, gradients: Gradients<B>) -> Tensor<B> {
+        let pass = BackwardPass::new(self.tape.clone());
+        self.unet.backward_to_latents(self.latents, gradients, pass)
+    }
+}
+
+/// The backward pass to the latents and the prompt's tokens.
+struct ToText<'a, B: Backend> {
+    unet: &'a UNet<B>,
+    latents: Shape,
+    text: Shape,
+    tape: Tape<B>,
+}
+
+impl<B: Backend> Backward<B, InputGradients<B>> for ToText<'_, B> {
+    fn run(self: Box<Self>, gradients: Gradients<B>) -> InputGradients<B> {
+        let pass = BackwardPass::new(self.tape);
+        self.unet
+            .backward_to_text(self.latents, self.text, gradients, pass)
+    }
+
+    fn run_keeping(&mut self, gradients: Gradients<B>) -> InputGradients<B> {
+        let pass = BackwardPass::new(self.tape.clone());
+        self.unet
+            .backward_to_text(self.latents, self.text, gradients, pass)
+    }
+}
+
+/// The backward pass to the adapters.
+struct ToAdapters<'a, B: Backend> {
+    unet: &'a UNet<B>,
+    tape: Tape<B>,
+    parameters: &'a Tensor<B>,
+    gradient: &'a mut Tensor<B>,
+}
+
+impl<B: Backend> ToAdapters<'_, B> {
+    fn run_with(&mut self, tape: Tape<B>, gradients: Gradients<B>) {
+        let pass = BackwardPass::new(tape).with_learner(Learner {
+            set: 0,
+            parameters: self.parameters,
+            gradient: self.gradient,
         });
-        Recorded::new(want, outputs, move |gradients| {
-            self.backward_to_adapters(gradients, pass);
-        })
+        self.unet.backward_to_adapters(gradients, pass);
+    }
+}
+
+impl<B: Backend> Backward<B, ()> for ToAdapters<'_, B> {
+    fn run(mut self: Box<Self>, gradients: Gradients<B>) {
+        let tape = std::mem::take(&mut self.tape);
+        self.run_with(tape, gradients);
+    }
+
+    fn run_keeping(&mut self, gradients: Gradients<B>) {
+        self.run_with(self.tape.clone(), gradients);
     }
 }

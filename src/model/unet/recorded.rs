@@ -1,7 +1,7 @@
 //! A forward pass that was recorded for its backward pass.
 
-use super::Want;
 use super::backward_pass::Gradients;
+use super::{Recordable, Want};
 use crate::kernels::Backend;
 use crate::nn::Tensor;
 
@@ -11,14 +11,22 @@ use crate::nn::Tensor;
 pub struct Recorded<'a, B: Backend, W: Want, G = Tensor<B>> {
     want: W,
     outputs: W::Of<Tensor<B>>,
-    backward: Box<dyn FnOnce(Gradients<B>) -> G + 'a>,
+    backward: Box<dyn Backward<B, G> + 'a>,
+}
+
+/// The backward pass of a recorded forward pass.
+pub(super) trait Backward<B: Backend, G> {
+    /// Runs it, and frees activations as it goes.
+    fn run(self: Box<Self>, gradients: Gradients<B>) -> G;
+    /// Runs it, and keeps the activations for another one.
+    fn run_keeping(&mut self, gradients: Gradients<B>) -> G;
 }
 
 impl<'a, B: Backend, W: Want, G> Recorded<'a, B, W, G> {
     pub(super) fn new(
         want: W,
         outputs: W::Of<Tensor<B>>,
-        backward: impl FnOnce(Gradients<B>) -> G + 'a,
+        backward: impl Backward<B, G> + 'a,
     ) -> Self {
         Self {
             want,
@@ -31,18 +39,30 @@ impl<'a, B: Backend, W: Want, G> Recorded<'a, B, W, G> {
     pub fn outputs(&self) -> &W::Of<Tensor<B>> {
         &self.outputs
     }
+}
 
+impl<B: Backend, W: Recordable, G> Recorded<'_, B, W, G> {
     /// Runs the backward pass from the gradients of a loss with respect to the outputs.
     ///
     /// `magnitude` is about the size of the larger gradients: a device with a short number format scales them by it to the
     /// middle of its range.
     pub fn backward(self, gradients: W::Of<Tensor<B>>, magnitude: f32) -> G {
+        let gradients = self.of_outputs(gradients, magnitude);
+        self.backward.run(gradients)
+    }
+
+    /// As [`Recorded::backward`], and keeps the activations for the backward pass of another loss of the same outputs.
+    pub fn backward_keeping(&mut self, gradients: W::Of<Tensor<B>>, magnitude: f32) -> G {
+        let gradients = self.of_outputs(gradients, magnitude);
+        self.backward.run_keeping(gradients)
+    }
+
+    fn of_outputs(&self, gradients: W::Of<Tensor<B>>, magnitude: f32) -> Gradients<B> {
         let (noise, features) = W::into_parts(gradients);
-        let features = self.want.stages().iter().copied().zip(features).collect();
-        (self.backward)(Gradients {
+        Gradients {
             magnitude,
             noise,
-            features,
-        })
+            features: self.want.stages().iter().copied().zip(features).collect(),
+        }
     }
 }

@@ -30,6 +30,10 @@ impl<B: Backend> TimeEmbedding<B> {
     /// Loads the embedding.
     pub(super) fn load(weights: &mut Weights<B>, config: &UNetConfig) -> Result<Self> {
         let channels = config.channels[0];
+        if let Some(guidance) = config.guidance_embedding {
+            // It takes part only where a guidance scale is passed.
+            weights.values("time_embedding.cond_proj.weight", &[&[channels, guidance]])?;
+        }
         Ok(Self {
             first: weights.linear("time_embedding.linear_1", channels, 4 * channels, true)?,
             second: weights.linear("time_embedding.linear_2", 4 * channels, 4 * channels, true)?,

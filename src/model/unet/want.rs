@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use super::shared::Kind;
+use crate::nn::KeysAndValues;
 
 /// What a forward pass returns. The pass ends behind the last layer that any of it needs.
 pub trait Want: Kind + Clone + Debug + PartialEq + Send + Sync + 'static {
@@ -15,14 +16,35 @@ pub trait Want: Kind + Clone + Debug + PartialEq + Send + Sync + 'static {
     /// The decoder stages whose outputs are returned, 1 (coarsest) to the number of levels.
     fn stages(&self) -> &[usize];
 
-    /// Puts together what the pass computed; `noise` runs the layers behind the decoder.
-    fn collect<T: Send>(features: Vec<T>, noise: impl FnOnce() -> T) -> Self::Of<T>;
+    /// The self-attentions whose keys and values are returned.
+    fn kept(&self) -> Option<SelfAttentions> {
+        None
+    }
+
+    /// Puts together what the pass computed; `noise` runs the layers behind the decoder. `kept` is there when [`Want::kept`] names layers.
+    fn collect<T: Send>(
+        features: Vec<T>,
+        kept: Option<KeysAndValues<T>>,
+        noise: impl FnOnce() -> T,
+    ) -> Self::Of<T>;
 
     /// Applies `f` to each tensor.
     fn map<T: Send, U: Send>(of: &Self::Of<T>, f: impl Fn(&T) -> U) -> Self::Of<U>;
+}
 
+/// A [`Want`] whose forward pass can be recorded: its outputs have gradients.
+pub trait Recordable: Want {
     /// Separates the noise prediction, if there is one, from the features.
     fn into_parts<T: Send>(of: Self::Of<T>) -> (Option<T>, Vec<T>);
+}
+
+/// The self-attentions of the network, or a part of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SelfAttentions {
+    /// All: 16 in Stable Diffusion 1.5.
+    All,
+    /// Those of the decoder: 9 in Stable Diffusion 1.5.
+    Decoder,
 }
 
 /// The noise prediction (batch, height, width, 4).
@@ -44,6 +66,17 @@ impl Features {
     }
 }
 
+/// The noise prediction, and the keys and values of self-attentions, for later passes ([`super::Input::with_keys`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoiseAndKeys(SelfAttentions);
+
+impl NoiseAndKeys {
+    /// The noise prediction, and the keys and values of these self-attentions.
+    pub fn of(attentions: SelfAttentions) -> Self {
+        Self(attentions)
+    }
+}
+
 impl NoiseAndFeatures {
     /// The noise prediction, and the outputs of these decoder stages, 1 (coarsest) to the number of levels.
     pub fn of(stages: &[usize]) -> Self {
@@ -59,14 +92,16 @@ impl Want for Noise {
         &[]
     }
 
-    fn collect<T: Send>(_: Vec<T>, noise: impl FnOnce() -> T) -> T {
+    fn collect<T: Send>(_: Vec<T>, _: Option<KeysAndValues<T>>, noise: impl FnOnce() -> T) -> T {
         noise()
     }
 
     fn map<T: Send, U: Send>(noise: &T, f: impl Fn(&T) -> U) -> U {
         f(noise)
     }
+}
 
+impl Recordable for Noise {
     fn into_parts<T: Send>(noise: T) -> (Option<T>, Vec<T>) {
         (Some(noise), Vec::new())
     }
@@ -80,14 +115,20 @@ impl Want for Features {
         &self.0
     }
 
-    fn collect<T: Send>(features: Vec<T>, _: impl FnOnce() -> T) -> Vec<T> {
+    fn collect<T: Send>(
+        features: Vec<T>,
+        _: Option<KeysAndValues<T>>,
+        _: impl FnOnce() -> T,
+    ) -> Vec<T> {
         features
     }
 
     fn map<T: Send, U: Send>(features: &Vec<T>, f: impl Fn(&T) -> U) -> Vec<U> {
         features.iter().map(f).collect()
     }
+}
 
+impl Recordable for Features {
     fn into_parts<T: Send>(features: Vec<T>) -> (Option<T>, Vec<T>) {
         (None, features)
     }
@@ -101,15 +142,50 @@ impl Want for NoiseAndFeatures {
         &self.0
     }
 
-    fn collect<T: Send>(features: Vec<T>, noise: impl FnOnce() -> T) -> (T, Vec<T>) {
+    fn collect<T: Send>(
+        features: Vec<T>,
+        _: Option<KeysAndValues<T>>,
+        noise: impl FnOnce() -> T,
+    ) -> (T, Vec<T>) {
         (noise(), features)
     }
 
     fn map<T: Send, U: Send>((noise, features): &(T, Vec<T>), f: impl Fn(&T) -> U) -> (U, Vec<U>) {
         (f(noise), features.iter().map(f).collect())
     }
+}
 
+impl Recordable for NoiseAndFeatures {
     fn into_parts<T: Send>((noise, features): (T, Vec<T>)) -> (Option<T>, Vec<T>) {
         (Some(noise), features)
+    }
+}
+
+impl Want for NoiseAndKeys {
+    type Of<T: Send> = (T, KeysAndValues<T>);
+    const NOISE: bool = true;
+
+    fn stages(&self) -> &[usize] {
+        &[]
+    }
+
+    fn kept(&self) -> Option<SelfAttentions> {
+        Some(self.0)
+    }
+
+    fn collect<T: Send>(
+        _: Vec<T>,
+        kept: Option<KeysAndValues<T>>,
+        noise: impl FnOnce() -> T,
+    ) -> (T, KeysAndValues<T>) {
+        let kept = kept.unwrap_or_else(|| KeysAndValues::beginning_at(0));
+        (noise(), kept)
+    }
+
+    fn map<T: Send, U: Send>(
+        (noise, kept): &(T, KeysAndValues<T>),
+        f: impl Fn(&T) -> U,
+    ) -> (U, KeysAndValues<U>) {
+        (f(noise), kept.map(f))
     }
 }

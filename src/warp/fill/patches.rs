@@ -99,6 +99,7 @@ fn distances(level: &Level) -> Vec<f32> {
         data: level.unknown.clone(),
     }
     .depth()
+    .0
 }
 
 /// Fills the levels from the last, the coarsest, to the first, and returns the first with the matches that its pixels come from.

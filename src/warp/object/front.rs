@@ -88,7 +88,7 @@ fn is_thick(size: Size, surface: &[usize]) -> bool {
         inside.data[*index] = true;
     }
     let depth = inside.depth();
-    surface.iter().any(|index| depth[*index] > LINE)
+    surface.iter().any(|index| depth.0[*index] > LINE)
 }
 
 /// A thing with its outline.
@@ -109,7 +109,7 @@ fn with_outline(surface: &[usize], object: &Mask, on_surface: &Mask) -> Thing {
     for index in surface {
         own.data[*index] = true;
     }
-    let distance = inverted(&own).depth();
+    let distance = inverted(&own).depth().0;
     let near_object = object.dilated(APART);
     let is_end = |index: &usize| {
         let is_other = |next: usize| on_surface.data[next] && !own.data[next];

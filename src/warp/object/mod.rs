@@ -8,6 +8,7 @@ mod cast;
 mod edge;
 mod front;
 mod ground;
+mod hidden;
 mod hull;
 mod likeness;
 mod shadow;
@@ -20,6 +21,7 @@ use crate::picture::Raster;
 pub(super) use cast::Cast;
 use cast::cast;
 use edge::{cut_out, softened};
+use hidden::{completed, hidden};
 use shadow::shadow;
 use shape::shape;
 
@@ -31,6 +33,8 @@ const SURROUNDINGS: f64 = 0.125;
 const LEAST_SURROUNDINGS: f64 = 15.0;
 /// The object's shape is found in a copy whose sides are at most this long, in pixels.
 const SHAPE_SIDE: usize = 320;
+/// Width of the rim around what was hidden that is a guess as well: an outline. In pixels of that copy.
+const RIM: usize = 3;
 /// Width of an object's soft edge, on each side, in pixels of that copy.
 const SOFT: usize = 2;
 
@@ -49,6 +53,8 @@ pub(crate) struct Object {
     pub cast: Option<Cast>,
     /// What stands in front of it and stays.
     pub front: Option<Front>,
+    /// How far every pixel of the object is a guess, 0 to 1: what was hidden, with its rim.
+    pub guessed: Option<Vec<f32>>,
 }
 
 /// What stands in front of an object, cut out of the picture.
@@ -68,6 +74,7 @@ pub(crate) fn object(picture: &Raster, drawn: &Mask) -> Object {
         found: false,
         cast: None,
         front: None,
+        guessed: None,
     })
 }
 
@@ -83,6 +90,7 @@ pub(crate) fn drawn(picture: &Raster, drawn: &Mask) -> Object {
         found: false,
         cast: None,
         front: None,
+        guessed: None,
     }
 }
 
@@ -124,7 +132,8 @@ fn find_in(picture: &Raster, lit: &Raster, drawn: &Mask) -> Option<(Object, Mask
         (opacity, colour)
     };
     let shape = enlarged(&small.object, factor, size);
-    let (opacity, colour) = cut(&shape);
+    let (mut opacity, mut colour) = cut(&shape);
+    let fronts = small.front.clone();
     let front = small.front.data.contains(&true).then(|| {
         let (opacity, colour) = cut(&enlarged(&small.front, factor, size));
         Front { opacity, colour }
@@ -133,12 +142,30 @@ fn find_in(picture: &Raster, lit: &Raster, drawn: &Mask) -> Option<(Object, Mask
     for (part, index) in crop.indices().enumerate() {
         whole.data[index] = shape.data[part];
     }
+    let guessed =
+        hidden(&small.object, &small.front, &reduced_mask(&region, factor)).map(|small| {
+            let hidden = enlarged(&small, factor, size);
+            let front = enlarged(&fronts, factor, size);
+            let (whole, colours) = completed(&part, &shape, &hidden, &front, soft + 1);
+            let soft_whole = softened(&whole);
+            let rim = softened(&hidden.dilated(RIM * factor));
+            let mut guessed = vec![0.0; drawn.data.len()];
+            for (part, index) in crop.indices().enumerate() {
+                if let Some(own) = colours[part] {
+                    colour.pixels_mut()[index] = own;
+                    opacity[index] = f32::max(opacity[index], soft_whole[part]);
+                }
+                guessed[index] = rim[part];
+            }
+            guessed
+        });
     let object = Object {
         opacity,
         colour,
         found: true,
         cast: None,
         front,
+        guessed,
     };
     Some((object, whole))
 }

@@ -115,12 +115,10 @@ impl Core {
     fn new(picture: &Raster, drawn: &Mask, limit: &Mask) -> Self {
         let size = picture.size();
         let depth = drawn.depth();
-        let deepest = depth
-            .iter()
-            .copied()
-            .filter(|depth| depth.is_finite())
-            .fold(0.0, f32::max);
-        let middle: Vec<bool> = depth.iter().map(|depth| *depth >= CORE * deepest).collect();
+        let deepest = depth.largest();
+        let middle: Vec<bool> = (depth.0.iter())
+            .map(|depth| *depth >= CORE * deepest)
+            .collect();
         let outside = inverted(limit);
         let around: Vec<_> = thinned(
             (0..size.area()).filter(|index| outside.data[*index]),

@@ -1,6 +1,7 @@
 //! Every layer against a slow reference in f64: outputs, and gradients against central differences of the reference, along
 //! random directions and, for small inputs, element by element.
 
+mod activation;
 mod attention;
 mod convolution;
 mod linear;

@@ -45,7 +45,7 @@ fn slope(step: f32, loss: impl Fn(f32) -> f64) -> f64 {
     (4.0 * central(step) - central(2.0 * step)) / 3.0
 }
 
-fn moved(x: &Tensor<Cpu>, step: f32, direction: &[f32]) -> Tensor<Cpu> {
+pub(super) fn moved(x: &Tensor<Cpu>, step: f32, direction: &[f32]) -> Tensor<Cpu> {
     x.clone().combined(
         1.0,
         step,
@@ -53,8 +53,22 @@ fn moved(x: &Tensor<Cpu>, step: f32, direction: &[f32]) -> Tensor<Cpu> {
     )
 }
 
+/// Lengths of the steps along the gradient and along random directions. Along the gradient the curvature is largest; along random
+/// directions a longer step keeps the change above rounding errors.
+const STEPS: [f32; 2] = [0.01, 0.1];
+
 /// Asserts that `gradient` gives the derivatives of `loss` along its own and random directions.
-fn assert_slopes(what: &str, gradient: &[f32], loss: impl Fn(f32, &[f32]) -> f64) {
+pub(super) fn assert_slopes(what: &str, gradient: &[f32], loss: impl Fn(f32, &[f32]) -> f64) {
+    assert_slopes_in_steps(what, gradient, STEPS, loss);
+}
+
+/// As [`assert_slopes`], with steps of other lengths.
+fn assert_slopes_in_steps(
+    what: &str,
+    gradient: &[f32],
+    [along, random]: [f32; 2],
+    loss: impl Fn(f32, &[f32]) -> f64,
+) {
     let norm = dot(gradient, gradient).sqrt();
     let mut numbers = Numbers::new(1);
     // The direction of the gradient, then random directions.
@@ -68,12 +82,11 @@ fn assert_slopes(what: &str, gradient: &[f32], loss: impl Fn(f32, &[f32]) -> f64
         (0..3).map(|_| numbers.scaled(gradient.len(), 1.0 / (gradient.len() as f32).sqrt())),
     );
     for (index, v) in directions.iter().enumerate() {
-        // The scale of the error: the expected dot product with a random direction, or the norm along the gradient itself. Along the
-        // gradient the curvature is largest; along random directions a longer step keeps the change above rounding errors.
+        // The scale of the error: the expected dot product with a random direction, or the norm along the gradient itself.
         let (unit, step) = if index == 0 {
-            (norm, 0.01)
+            (norm, along)
         } else {
-            (norm / (gradient.len() as f64).sqrt(), 0.1)
+            (norm / (gradient.len() as f64).sqrt(), random)
         };
         let error = (slope(step, |step| loss(step, v)) - dot(gradient, v)).abs() / unit;
         report(&format!("{what}, direction {index}: relative {error:.1e}"));
@@ -99,6 +112,51 @@ fn gradient_to_the_latent_matches_finite_differences() {
             + dot(&features[0].to_host(), &w2)
             + dot(&features[1].to_host(), &w3)
     });
+}
+
+/// Every prompt of the batch has its own gradient; one prompt for the whole batch has their sum.
+#[test]
+fn gradient_to_the_prompt_matches_finite_differences() {
+    let fixture = Fixture::open("parity.safetensors");
+    let unet = unet("tiny");
+    let input = Case::read(&fixture, "unet");
+    let outputs = || NoiseAndFeatures::of(&[2, 3]);
+    let [w0, w2, w3] = [0, 2, 3].map(|index| fixture.picture(&format!("unet.w{index}")));
+    for context in [input.context.clone(), input.context.picture(0)] {
+        let latents = Input::new(&input.z, &input.timesteps, &context);
+        let mut pass = unet.record_text(latents, outputs());
+        let gradients = || (w0.clone(), vec![w2.clone(), w3.clone()]);
+        let kept = pass.backward_keeping(gradients(), 1.0);
+        let gradient = pass.backward(gradients(), 1.0);
+        let (text, again) = (gradient.text.to_host(), kept.text.to_host());
+        assert_eq!(
+            text, again,
+            "the activations are kept for a second backward pass"
+        );
+        assert_eq!(gradient.text.shape(), context.shape());
+        let count = context.shape().batch;
+        if count == 2 {
+            let expected = fixture.picture("unet.gradient").to_host();
+            assert_gradient(
+                "gradient of z beside it",
+                &gradient.latents.to_host(),
+                &expected,
+            );
+        }
+        assert_slopes_in_steps(
+            &format!("gradient of {count} prompts"),
+            &text,
+            STEPS.map(|step| 4.0 * step),
+            |step, v| {
+                let context = moved(&context, step, v);
+                let moved = Input::new(&input.z, &input.timesteps, &context);
+                let (noise, features) = unet.forward(moved, outputs());
+                dot(&noise.to_host(), &w0.to_host())
+                    + dot(&features[0].to_host(), &w2.to_host())
+                    + dot(&features[1].to_host(), &w3.to_host())
+            },
+        );
+    }
 }
 
 /// The batch of the first LoRA training step of the fixture.

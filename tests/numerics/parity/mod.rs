@@ -1,5 +1,6 @@
 //! The networks against PyTorch, diffusers and peft: outputs and gradients. `tests/fixtures/README.md` says how the fixtures were made.
 
+mod clip;
 mod gradients;
 mod lora;
 mod unet;
@@ -8,7 +9,7 @@ mod vae;
 use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
 use dragnext::model::config::UNetConfig;
-use dragnext::model::unet::{Input, Network, Want};
+use dragnext::model::unet::{Input, Network, Recordable};
 use dragnext::model::{UNet, Vae};
 use dragnext::nn::{Mutual, Tensor};
 
@@ -65,7 +66,7 @@ impl Case {
 }
 
 /// Returns the gradient with respect to z of the outputs' dot products with the weights `w` of the fixture.
-pub(super) fn gradient_to_z<W: Want>(
+pub(super) fn gradient_to_z<W: Recordable>(
     unet: &UNet<Cpu>,
     fixture: &Fixture,
     name: &str,
@@ -74,6 +75,6 @@ pub(super) fn gradient_to_z<W: Want>(
     let input = Case::read(fixture, name).input();
     let weight = |index: usize| fixture.picture(&format!("{name}.w{index}"));
     let features = want.stages().iter().map(|stage| weight(*stage)).collect();
-    let gradients = W::collect(features, || weight(0));
+    let gradients = W::collect(features, None, || weight(0));
     unet.record(input, want).backward(gradients, 1.0).to_host()
 }

@@ -74,6 +74,20 @@ KERNEL(silu, (const T* __restrict__ x, T* __restrict__ y, unsigned n), (x, y, n)
     });
 }
 
+// dx = dy * silu'(x), with silu'(x) = s (1 + x (1 - s)) for s = sigmoid(x).
+KERNEL(silu_backward, (const T* __restrict__ x, const T* __restrict__ dy, T* __restrict__ dx, unsigned n), (x, dy, dx, n)) {
+    for_each(n, aligned_for_4(x, dy, dx), [&](unsigned i, auto width) {
+        constexpr unsigned W = decltype(width)::count;
+        const Vector<W> values = load<W>(x + i);
+        Vector<W> grads = load<W>(dy + i);
+        for (unsigned j = 0; j < W; j++) {
+            const float s = sigmoid(values.at[j]);
+            grads.at[j] *= s * (1.0f + values.at[j] * (1.0f - s));
+        }
+        store(dx + i, grads);
+    });
+}
+
 // Cumulative distribution function of the standard normal distribution.
 __device__ __forceinline__ float normal_cdf(float x) {
     return 0.5f + 0.5f * erff(x * 0.70710678f);

@@ -5,12 +5,16 @@ use std::sync::mpsc::Sender;
 
 use super::open_pass::Share;
 use super::requests::{
-    BackwardCall, Call, CallError, ForwardCall, Purpose, RecordedOutputs, Reply, Request,
+    BackwardCall, Call, CallError, ForwardCall, OwnGradients, Purpose, RecordedOutputs, Reply,
+    Request,
 };
 use crate::kernels::Backend;
 use crate::kernels::fault;
 use crate::model::unet::backward_pass::Gradients;
-use crate::model::unet::{AdapterPlace, Input, Network, Prompt, Recorded, Want};
+use crate::model::unet::recorded::Backward;
+use crate::model::unet::{
+    AdapterPlace, Input, InputGradients, Network, Prompt, Recordable, Recorded, Want,
+};
 use crate::nn::Tensor;
 
 /// A client of a shared network. A device fault is thrown in every client that took part in the call.
@@ -52,7 +56,7 @@ impl<B: Backend> UNetClient<B> {
         })
     }
 
-    fn backward(&self, share: Share<B>, gradients: Gradients<B>) -> Tensor<B> {
+    fn backward(&self, share: Share<B>, gradients: Gradients<B>) -> OwnGradients<B> {
         self.request(|reply| {
             Request::Call(Call::Backward(BackwardCall {
                 share,
@@ -88,14 +92,29 @@ impl<B: Backend> Network<B> for UNetClient<B> {
         })
     }
 
-    fn record<W: Want>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W> {
+    fn record<W: Recordable>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W> {
         let (outputs, share) = self.record_for(input, &want, Purpose::Latents);
-        Recorded::new(want, outputs, move |gradients| {
-            self.backward(share, gradients)
-        })
+        let backward = ShareBackward {
+            client: self,
+            share,
+        };
+        Recorded::new(want, outputs, backward)
     }
 
-    fn record_adapters<'a, W: Want>(
+    fn record_text<W: Recordable>(
+        &self,
+        input: Input<B>,
+        want: W,
+    ) -> Recorded<'_, B, W, InputGradients<B>> {
+        let (outputs, share) = self.record_for(input, &want, Purpose::Text);
+        let backward = ShareBackward {
+            client: self,
+            share,
+        };
+        Recorded::new(want, outputs, backward)
+    }
+
+    fn record_adapters<'a, W: Recordable>(
         &'a self,
         input: Input<B>,
         want: W,
@@ -104,10 +123,77 @@ impl<B: Backend> Network<B> for UNetClient<B> {
     ) -> Recorded<'a, B, W, ()> {
         let purpose = |reply| Purpose::Adapters(parameters.clone(), reply);
         let (outputs, share) = self.record_for(input, &want, purpose);
-        Recorded::new(want, outputs, move |gradients| {
-            let own = self.backward(share, gradients);
-            let backend = own.backend();
-            backend.combine(1.0, gradient.buffer_mut(), 1.0, own.buffer());
-        })
+        let backward = ShareBackward {
+            client: self,
+            share,
+        };
+        Recorded::new(want, outputs, AddedTo { backward, gradient })
     }
+}
+
+/// The backward pass of a client's share of a pass.
+struct ShareBackward<'a, B: Backend> {
+    client: &'a UNetClient<B>,
+    share: Share<B>,
+}
+
+impl<B: Backend> ShareBackward<'_, B> {
+    fn own(self, gradients: Gradients<B>) -> OwnGradients<B> {
+        self.client.backward(self.share, gradients)
+    }
+
+    /// Keeps the share, so that the server copies the pass.
+    fn own_keeping(&self, gradients: Gradients<B>) -> OwnGradients<B> {
+        self.client.backward(self.share.clone(), gradients)
+    }
+}
+
+impl<B: Backend> Backward<B, Tensor<B>> for ShareBackward<'_, B> {
+    fn run(self: Box<Self>, gradients: Gradients<B>) -> Tensor<B> {
+        self.own(gradients).main
+    }
+
+    fn run_keeping(&mut self, gradients: Gradients<B>) -> Tensor<B> {
+        self.own_keeping(gradients).main
+    }
+}
+
+impl<B: Backend> Backward<B, InputGradients<B>> for ShareBackward<'_, B> {
+    fn run(self: Box<Self>, gradients: Gradients<B>) -> InputGradients<B> {
+        self.own(gradients).into()
+    }
+
+    fn run_keeping(&mut self, gradients: Gradients<B>) -> InputGradients<B> {
+        self.own_keeping(gradients).into()
+    }
+}
+
+impl<B: Backend> From<OwnGradients<B>> for InputGradients<B> {
+    fn from(OwnGradients { main, text }: OwnGradients<B>) -> Self {
+        Self {
+            latents: main,
+            text: text.expect("the pass was recorded for the prompt's gradient"),
+        }
+    }
+}
+
+/// The backward pass to the adapters, whose gradient is added to a tensor.
+struct AddedTo<'a, B: Backend> {
+    backward: ShareBackward<'a, B>,
+    gradient: &'a mut Tensor<B>,
+}
+
+impl<B: Backend> Backward<B, ()> for AddedTo<'_, B> {
+    fn run(self: Box<Self>, gradients: Gradients<B>) {
+        add(self.gradient, &self.backward.own(gradients).main);
+    }
+
+    fn run_keeping(&mut self, gradients: Gradients<B>) {
+        add(self.gradient, &self.backward.own_keeping(gradients).main);
+    }
+}
+
+fn add<B: Backend>(sum: &mut Tensor<B>, own: &Tensor<B>) {
+    let backend = own.backend();
+    backend.combine(1.0, sum.buffer_mut(), 1.0, own.buffer());
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::open_pass::{Member, OpenPass, Share, runs};
+use super::open_pass::{Member, OpenPass, Share, Text, runs};
 use super::requests::{ForwardCall, Purpose};
 use super::{SharedUNet, catch, repeated};
 use crate::failpoint;
 use crate::kernels::Backend;
 use crate::kernels::fault::{self, DeviceFault};
 use crate::model::unet::{Context, Input, Want};
-use crate::nn::{Mutual, Pass, Tensor};
+use crate::nn::{KeySource, KeysAndValues, Mutual, Pass, Tensor};
 
 impl<B: Backend> SharedUNet<'_, B> {
     /// Serves the forward calls of a round; calls that join share a pass.
@@ -43,6 +43,12 @@ impl<B: Backend> SharedUNet<'_, B> {
         }
         let parameters: Vec<Tensor<B>> = purposes.iter().filter_map(Purpose::parameters).collect();
         let records = purposes.iter().all(Purpose::records);
+        let is_text = |purpose: &Purpose<B, W>| matches!(purpose, Purpose::Text(_));
+        let prompts: Vec<usize> = inputs
+            .iter()
+            .filter(|_| purposes.iter().all(is_text))
+            .map(|input| input.text_shape().batch)
+            .collect();
         let result = catch(|| {
             if members.len() > 1 && failpoint::is_hit("no_memory_for_several") {
                 fault::throw(DeviceFault::OutOfMemory {
@@ -61,10 +67,11 @@ impl<B: Backend> SharedUNet<'_, B> {
             // A client that overwrites its latents need not copy them first.
             drop(inputs);
             let latents = input.latents.shape();
+            let text = (!prompts.is_empty()).then(|| input.text_shape());
             let outputs = self.unet.run_forward(input, &want, &mut pass);
-            (latents, outputs, pass.into_tape())
+            (latents, text, outputs, pass.into_tape())
         });
-        let (latents, outputs, tape) = match result {
+        let (latents, text, outputs, tape) = match result {
             Ok(passed) => passed,
             Err(error) => {
                 for purpose in purposes {
@@ -77,6 +84,7 @@ impl<B: Backend> SharedUNet<'_, B> {
             members,
             parameters,
             latents,
+            text: text.map(|shape| Text { shape, prompts }),
             tape,
         });
         for (member, purpose) in purposes.into_iter().enumerate() {
@@ -88,7 +96,7 @@ impl<B: Backend> SharedUNet<'_, B> {
             };
             match purpose {
                 Purpose::Inference(reply) => reply.send(own),
-                Purpose::Latents(reply) | Purpose::Adapters(_, reply) => {
+                Purpose::Latents(reply) | Purpose::Text(reply) | Purpose::Adapters(_, reply) => {
                     reply.send(own.map(|own| (own, share())));
                 }
             }
@@ -102,20 +110,11 @@ impl<B: Backend> SharedUNet<'_, B> {
         }
         let latents: Vec<Tensor<B>> = inputs.iter().map(|input| input.latents.clone()).collect();
         let timesteps = inputs.iter().flat_map(|input| input.timesteps.clone());
-        let mut sources = Vec::new();
-        for (input, member) in inputs.iter().zip(members) {
-            let own = input.mutual.iter().flat_map(|mutual| &mutual.sources);
-            sources.extend(own.map(|source| member.range.start + source));
-        }
-        let mutual = inputs[0].mutual.as_ref().map(|mutual| Mutual {
-            start_layer: mutual.start_layer,
-            sources,
-        });
         Input {
             timesteps: timesteps.collect(),
             context: self.joined_context(inputs),
             latents: Tensor::stacked(&latents),
-            mutual,
+            keys: joined_keys(members, inputs),
         }
     }
 
@@ -133,6 +132,39 @@ impl<B: Backend> SharedUNet<'_, B> {
             Context::Tokens(Tensor::stacked(&tokens))
         } else {
             Context::Prepared(self.prompts.joined(prompts))
+        }
+    }
+}
+
+/// Returns where the self-attentions of all members take keys and values from. Calls that join have the same kind of source.
+fn joined_keys<B: Backend>(members: &[Member], inputs: &[Input<B>]) -> KeySource<B> {
+    match &inputs[0].keys {
+        KeySource::Own => KeySource::Own,
+        KeySource::Mutual(Mutual { start_layer, .. }) => {
+            let mut sources = Vec::new();
+            for (input, member) in inputs.iter().zip(members) {
+                if let KeySource::Mutual(own) = &input.keys {
+                    sources.extend(own.sources.iter().map(|source| member.range.start + source));
+                }
+            }
+            KeySource::Mutual(Mutual {
+                start_layer: *start_layer,
+                sources,
+            })
+        }
+        KeySource::Stored(_) => {
+            let (mut lists, mut batches) = (Vec::new(), Vec::new());
+            for input in inputs {
+                if let KeySource::Stored(own) = &input.keys {
+                    lists.push(own);
+                    batches.push(input.latents.shape().batch);
+                }
+            }
+            KeySource::Stored(KeysAndValues::joined(&lists, |parts| {
+                let parts = parts.iter().zip(&batches);
+                let repeated = parts.flat_map(|(part, batch)| repeated(part, *batch));
+                Tensor::stacked(&repeated.collect::<Vec<_>>())
+            }))
         }
     }
 }

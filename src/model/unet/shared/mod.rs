@@ -85,6 +85,7 @@ impl<'a, B: Backend> SharedUNet<'a, B> {
                     Call::Noise(call) => forward.noise.push((client, call)),
                     Call::Features(call) => forward.features.push((client, call)),
                     Call::NoiseAndFeatures(call) => forward.both.push((client, call)),
+                    Call::NoiseAndKeys(call) => forward.keys.push((client, call)),
                     Call::Backward(call) => backward.push(call),
                 }
             }
@@ -95,6 +96,7 @@ impl<'a, B: Backend> SharedUNet<'a, B> {
             self.forward(forward.noise);
             self.forward(forward.features);
             self.forward(forward.both);
+            self.forward(forward.keys);
         }
     }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::catch;
-use super::requests::{BackwardCall, Reply};
+use super::requests::{BackwardCall, OwnGradients, Reply};
 use crate::kernels::Backend;
 use crate::model::unet::UNet;
 use crate::model::unet::backward_pass::Gradients;
@@ -38,11 +38,37 @@ pub(super) struct OpenPass<B: Backend> {
     pub(super) parameters: Vec<Tensor<B>>,
     /// The shape of all latents.
     pub(super) latents: Shape,
+    /// The prompts, when the pass was recorded for their gradient.
+    pub(super) text: Option<Text>,
     pub(super) tape: Tape<B>,
 }
 
+/// The prompts of a pass that was recorded for their gradient.
+#[derive(Debug, Clone)]
+pub(super) struct Text {
+    /// The shape of all tokens.
+    pub(super) shape: Shape,
+    /// Number of prompts of each member: one, or one for each of its latents.
+    pub(super) prompts: Vec<usize>,
+}
+
+impl Text {
+    /// Returns the gradient of a member's prompts. In a joined pass every latent has its own.
+    fn part<B: Backend>(&self, whole: &Tensor<B>, index: usize, member: &Member) -> Tensor<B> {
+        if let [_] = self.prompts[..] {
+            return whole.clone();
+        }
+        let part = whole.pictures(member.range.clone());
+        if self.prompts[index] < member.range.len() {
+            part.summed()
+        } else {
+            part
+        }
+    }
+}
+
 /// A client's share of a pass.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Share<B: Backend> {
     pub(super) pass: Arc<OpenPass<B>>,
     /// Index of the client among the members.
@@ -50,7 +76,7 @@ pub(super) struct Share<B: Backend> {
 }
 
 /// A backward pass as its members request it: gradients and reply of each that does.
-type Requested<B> = Vec<Option<(Gradients<B>, Reply<Tensor<B>>)>>;
+type Requested<B> = Vec<Option<(Gradients<B>, Reply<OwnGradients<B>>)>>;
 
 /// Groups the backward calls of a round by their pass.
 pub(super) fn grouped<B: Backend>(calls: Vec<BackwardCall<B>>) -> Vec<(OpenPass<B>, Requested<B>)> {
@@ -90,13 +116,26 @@ impl<B: Backend> OpenPass<B> {
         }
     }
 
-    /// Returns every member's gradient with respect to its latents or its adapters' parameters.
-    fn gradients(self, unet: &UNet<B>, gradients: Vec<Option<Gradients<B>>>) -> Vec<Tensor<B>> {
+    /// Returns every member's gradients.
+    fn gradients(
+        self,
+        unet: &UNet<B>,
+        gradients: Vec<Option<Gradients<B>>>,
+    ) -> Vec<OwnGradients<B>> {
         let gradients = self.stacked(gradients);
         let mut pass = BackwardPass::new(self.tape).with_runs(runs(&self.members));
+        if let Some(text) = &self.text {
+            let whole = unet.backward_to_text(self.latents, text.shape, gradients, pass);
+            let own = |(index, member): (usize, &Member)| OwnGradients {
+                main: whole.latents.pictures(member.range.clone()),
+                text: Some(text.part(&whole.text, index, member)),
+            };
+            return self.members.iter().enumerate().map(own).collect();
+        }
+        let main = |main| OwnGradients { main, text: None };
         if self.parameters.is_empty() {
             let whole = unet.backward_to_latents(self.latents, gradients, pass);
-            let part = |member: &Member| whole.pictures(member.range.clone());
+            let part = |member: &Member| main(whole.pictures(member.range.clone()));
             return self.members.iter().map(part).collect();
         }
         let zeros = |own: &Tensor<B>| Tensor::zeros(own.backend(), own.shape());
@@ -110,7 +149,7 @@ impl<B: Backend> OpenPass<B> {
             });
         }
         unet.backward_to_adapters(gradients, pass);
-        sums
+        sums.into_iter().map(main).collect()
     }
 
     /// Stacks the gradients of all members, which are of the same outputs.

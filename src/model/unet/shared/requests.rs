@@ -8,9 +8,9 @@ use crate::kernels::Backend;
 use crate::kernels::fault::DeviceFault;
 use crate::model::unet::backward_pass::Gradients;
 use crate::model::unet::{
-    AdapterPlace, Context, Features, Input, Noise, NoiseAndFeatures, Prompt, Want,
+    AdapterPlace, Context, Features, Input, Noise, NoiseAndFeatures, NoiseAndKeys, Prompt, Want,
 };
-use crate::nn::{Shape, Tensor};
+use crate::nn::{KeySource, Shape, Tensor};
 
 /// The sending end of a reply to one request.
 #[derive(Debug)]
@@ -61,6 +61,7 @@ pub enum Call<B: Backend> {
     Noise(ForwardCall<B, Noise>),
     Features(ForwardCall<B, Features>),
     NoiseAndFeatures(ForwardCall<B, NoiseAndFeatures>),
+    NoiseAndKeys(ForwardCall<B, NoiseAndKeys>),
     Backward(BackwardCall<B>),
 }
 
@@ -90,11 +91,18 @@ impl Kind for NoiseAndFeatures {
     }
 }
 
+impl Kind for NoiseAndKeys {
+    fn call<B: Backend>(call: ForwardCall<B, Self>) -> Call<B> {
+        Call::NoiseAndKeys(call)
+    }
+}
+
 /// The forward calls of one round, by kind, with their clients.
 pub(super) struct ForwardCalls<B: Backend> {
     pub(super) noise: Vec<(usize, ForwardCall<B, Noise>)>,
     pub(super) features: Vec<(usize, ForwardCall<B, Features>)>,
     pub(super) both: Vec<(usize, ForwardCall<B, NoiseAndFeatures>)>,
+    pub(super) keys: Vec<(usize, ForwardCall<B, NoiseAndKeys>)>,
 }
 
 impl<B: Backend> Default for ForwardCalls<B> {
@@ -103,6 +111,7 @@ impl<B: Backend> Default for ForwardCalls<B> {
             noise: Vec::new(),
             features: Vec::new(),
             both: Vec::new(),
+            keys: Vec::new(),
         }
     }
 }
@@ -120,6 +129,8 @@ pub(super) enum Purpose<B: Backend, W: Want> {
     Inference(Reply<W::Of<Tensor<B>>>),
     /// A backward pass to the latents.
     Latents(Reply<RecordedOutputs<B, W>>),
+    /// A backward pass to the latents and the prompt's tokens.
+    Text(Reply<RecordedOutputs<B, W>>),
     /// A backward pass to the adapters with these parameters.
     Adapters(Tensor<B>, Reply<RecordedOutputs<B, W>>),
 }
@@ -133,7 +144,7 @@ impl<B: Backend, W: Want> Purpose<B, W> {
     /// The parameters of adapters that learn.
     pub(super) fn parameters(&self) -> Option<Tensor<B>> {
         match self {
-            Self::Inference(_) | Self::Latents(_) => None,
+            Self::Inference(_) | Self::Latents(_) | Self::Text(_) => None,
             Self::Adapters(parameters, _) => Some(parameters.clone()),
         }
     }
@@ -142,7 +153,9 @@ impl<B: Backend, W: Want> Purpose<B, W> {
     pub(super) fn fail(self, error: CallError) {
         match self {
             Self::Inference(reply) => reply.send(Err(error)),
-            Self::Latents(reply) | Self::Adapters(_, reply) => reply.send(Err(error)),
+            Self::Latents(reply) | Self::Text(reply) | Self::Adapters(_, reply) => {
+                reply.send(Err(error));
+            }
         }
     }
 }
@@ -154,7 +167,6 @@ impl<B: Backend, W: Want> ForwardCall<B, W> {
     /// Whether one forward pass can serve both: equal outputs, purposes and shapes of a latent and its prompt.
     pub(super) fn joins(&self, other: &Self) -> bool {
         let of_one = |shape: Shape| Shape { batch: 1, ..shape };
-        let start = |input: &Input<B>| input.mutual.as_ref().map(|mutual| mutual.start_layer);
         let contexts = match (&self.input.context, &other.input.context) {
             (Context::Tokens(a), Context::Tokens(b)) => of_one(a.shape()) == of_one(b.shape()),
             (Context::Prepared(a), Context::Prepared(b)) => of_one(a.shape()) == of_one(b.shape()),
@@ -164,7 +176,19 @@ impl<B: Backend, W: Want> ForwardCall<B, W> {
             && of_one(self.input.latents.shape()) == of_one(other.input.latents.shape())
             && self.want == other.want
             && discriminant(&self.purpose) == discriminant(&other.purpose)
-            && start(&self.input) == start(&other.input)
+            && same_layers(&self.input.keys, &other.input.keys)
+    }
+}
+
+/// Whether the same self-attentions take keys and values from the same kind of source.
+fn same_layers<B: Backend>(a: &KeySource<B>, b: &KeySource<B>) -> bool {
+    match (a, b) {
+        (KeySource::Own, KeySource::Own) => true,
+        (KeySource::Mutual(a), KeySource::Mutual(b)) => a.start_layer == b.start_layer,
+        (KeySource::Stored(a), KeySource::Stored(b)) => {
+            (a.first(), a.layers().len()) == (b.first(), b.layers().len())
+        }
+        _ => false,
     }
 }
 
@@ -173,6 +197,14 @@ impl<B: Backend, W: Want> ForwardCall<B, W> {
 pub struct BackwardCall<B: Backend> {
     pub(super) share: Share<B>,
     pub(super) gradients: Gradients<B>,
-    /// The gradient with respect to the client's latents or its adapters' parameters, whichever the pass was recorded for.
-    pub(super) reply: Reply<Tensor<B>>,
+    pub(super) reply: Reply<OwnGradients<B>>,
+}
+
+/// A client's gradients of a pass.
+#[derive(Debug)]
+pub struct OwnGradients<B: Backend> {
+    /// With respect to its latents or its adapters' parameters, whichever the pass was recorded for.
+    pub(super) main: Tensor<B>,
+    /// With respect to its prompt's tokens, if the pass was recorded for it.
+    pub(super) text: Option<Tensor<B>>,
 }

@@ -1,0 +1,141 @@
+//! The loss of a point drag at one iteration, and the gradient that the optimiser gets from it.
+
+use super::mask_term::MaskLoss;
+use super::motion_supervision::MotionLoss;
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::kernels::Backend;
+use crate::model::unet::{Input, Network, NoiseAndFeatures, Prompt};
+use crate::nn::Tensor;
+use crate::progress::Stage;
+
+/// What a pass through the network returns: the noise prediction, and the features of each compared decoder stage.
+pub type Outputs<B> = (Tensor<B>, Vec<Tensor<B>>);
+
+/// The loss of one latent: motion supervision, and the mask term where there is one.
+#[derive(Debug)]
+pub struct DragLoss<B: Backend> {
+    /// Motion supervision.
+    pub motion: MotionLoss<B>,
+    /// The mask term.
+    pub mask: Option<MaskLoss<B>>,
+}
+
+impl<B: Backend> DragLoss<B> {
+    /// Returns the value.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`].
+    pub fn value(&self, step: usize) -> Result<f64> {
+        let value = self.motion.loss + self.mask.as_ref().map_or(0.0, |mask| mask.loss);
+        if value.is_finite() && !failpoint::is_hit("nan_in_loss") {
+            return Ok(value);
+        }
+        Err(Error::NotFinite {
+            stage: Stage::Drag.name(),
+            step,
+            what: "the loss",
+        })
+    }
+
+    /// Returns the gradients to the outputs of a pass, and about the size of the larger ones.
+    pub fn to_outputs(&self, outputs: &Outputs<B>) -> (Outputs<B>, f32) {
+        let motion = &self.motion;
+        let (noise, magnitude) = match &self.mask {
+            Some(mask) => (mask.to_noise.clone(), motion.magnitude.max(mask.magnitude)),
+            None => (zeros(&outputs.0), motion.magnitude),
+        };
+        ((noise, motion.gradients.clone()), magnitude)
+    }
+
+    /// Adds the part of the gradient that reaches the latent directly to the part that comes through the network.
+    pub fn with_direct(&self, through_network: Tensor<B>) -> Tensor<B> {
+        match &self.mask {
+            Some(mask) => through_network.plus(&mask.to_latent),
+            None => through_network,
+        }
+    }
+}
+
+/// Returns zeros in the shape of a tensor.
+pub(super) fn zeros<B: Backend>(like: &Tensor<B>) -> Tensor<B> {
+    Tensor::zeros(like.backend(), like.shape())
+}
+
+/// How the loss of an iteration becomes the gradient that the latent's optimiser gets.
+///
+/// [`DragGradient`] returns the loss's own gradient. Other implementations may mix it with another loss of the same pass (`CLIPDrag`), or
+/// update something beside the latent (`DragText`).
+pub trait LatentGradient<B: Backend> {
+    /// Runs a pass of latent `z` at timestep `t`, lets `loss` evaluate its outputs, and returns the loss and the gradient. `None` when `loss`
+    /// returns `None`, because the drag has ended. `step` is the number of the iteration for error messages.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`], and those of the implementation.
+    fn gradient(
+        &mut self,
+        z: &Tensor<B>,
+        t: i64,
+        step: usize,
+        loss: &mut dyn FnMut(&Outputs<B>) -> Option<DragLoss<B>>,
+    ) -> Result<Option<(f64, Tensor<B>)>>;
+}
+
+/// The gradient of the loss to the latent.
+#[derive(Debug)]
+pub struct DragGradient<'a, B: Backend, N> {
+    /// The network.
+    pub network: &'a N,
+    /// The prompt of its passes.
+    pub prompt: &'a Prompt<B>,
+    /// The compared decoder stages.
+    pub taps: &'a [usize],
+}
+
+impl<B: Backend, N: Network<B>> LatentGradient<B> for DragGradient<'_, B, N> {
+    fn gradient(
+        &mut self,
+        z: &Tensor<B>,
+        t: i64,
+        step: usize,
+        loss: &mut dyn FnMut(&Outputs<B>) -> Option<DragLoss<B>>,
+    ) -> Result<Option<(f64, Tensor<B>)>> {
+        let input = Input::at(z, t as f64, self.prompt);
+        let mut pass = self.network.record(input, NoiseAndFeatures::of(self.taps));
+        let Some(loss) = loss(pass.outputs()) else {
+            return Ok(None);
+        };
+        let value = loss.value(step)?;
+        let backward = || {
+            let (gradients, magnitude) = loss.to_outputs(pass.outputs());
+            pass.backward_keeping(gradients, magnitude)
+        };
+        let gradient = in_range(z.backend(), step, backward, Tensor::is_finite)?;
+        Ok(Some((value, loss.with_direct(gradient))))
+    }
+}
+
+/// Runs a backward pass, again with a smaller loss scale where a gradient leaves the range of the number format.
+///
+/// # Errors
+/// [`Error::NotFinite`] when that does not help.
+pub fn in_range<B: Backend, T>(
+    backend: &B,
+    step: usize,
+    mut backward: impl FnMut() -> T,
+    is_finite: impl Fn(&T) -> bool,
+) -> Result<T> {
+    loop {
+        let gradient = backward();
+        if is_finite(&gradient) {
+            return Ok(gradient);
+        }
+        if !backend.lower_loss_scale() {
+            return Err(Error::NotFinite {
+                stage: Stage::Drag.name(),
+                step,
+                what: "the gradient of the latent",
+            });
+        }
+    }
+}
