@@ -7,10 +7,11 @@ use crate::drag_file::DragFile;
 use crate::edit::Canvas;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
+use crate::method::Method;
 use crate::model::Model;
 use crate::picture::Picture;
 use crate::pipeline::AnyPipeline;
-use crate::plan::{Amount, Choice, ModelFacts, Plan, Request};
+use crate::plan::{Amount, Choice, ModelFacts, Plan, Request, check_methods};
 use crate::progress::{Progress, Silent};
 
 /// A model whose weights are in memory, on a device that is chosen at run time.
@@ -76,6 +77,7 @@ impl Editor {
             above: &[choice],
             model: &self.facts,
             amount: Amount::WHOLE,
+            is_one_of_several: false,
         };
         let plan = request.plan(picture.size())?;
         self.run(picture, &plan, progress, interrupt)
@@ -103,6 +105,7 @@ impl Editor {
                     above: &[choice],
                     model: &self.facts,
                     amount,
+                    is_one_of_several: false,
                 };
                 request.plan(picture.size())
             })
@@ -114,6 +117,43 @@ impl Editor {
             .collect();
         self.pipeline.drop_cache();
         edited
+    }
+
+    /// Edits a picture once with each of `methods`, in their order. What `choice` and a drag file without a method give holds for the methods that
+    /// have the setting; the method of `choice` does not count. What several methods need alike, such as an inversion, is computed once.
+    ///
+    /// A method that fails, or does not fit the drag, has its error in place of a result, and the others go on.
+    ///
+    /// # Errors
+    /// [`crate::Error::Setting`] for no method, one that is given twice, and a setting that none of them has. Errors of a method are those of
+    /// [`Editor::edit`].
+    pub fn edit_methods(
+        &mut self,
+        picture: &Picture,
+        drag: &DragFile,
+        choice: &Choice,
+        methods: &[Method],
+    ) -> Result<Vec<Result<Picture>>> {
+        check_methods(methods, choice, Some(drag))?;
+        self.pipeline.use_cache(Cache::in_memory())?;
+        let edited = methods.iter().map(|method| {
+            let choice = Choice {
+                method: Some(*method),
+                values: choice.values.clone(),
+            };
+            let request = Request {
+                drag,
+                above: &[&choice],
+                model: &self.facts,
+                amount: Amount::WHOLE,
+                is_one_of_several: true,
+            };
+            let plan = request.plan(picture.size())?;
+            self.run(picture, &plan, &mut Silent, &Interrupt::never())
+        });
+        let edited = edited.collect();
+        self.pipeline.drop_cache();
+        Ok(edited)
     }
 
     fn run(

@@ -201,10 +201,10 @@ pub enum Error {
         hint: String,
     },
 
-    /// A command finished with a negative result: pictures differ, golden edits failed, items are missing.
+    /// A command finished with a negative result: pictures differ, golden edits or methods failed, items are missing.
     #[error("{reason}")]
     Finding {
-        /// `compare.differs`, `check.failed`, `check.blessed` or `merge.incomplete`.
+        /// `compare.differs`, `check.failed`, `check.blessed`, `methods.failed` or `merge.incomplete`.
         kind: ErrorKind,
         /// What was found.
         reason: String,

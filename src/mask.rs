@@ -173,17 +173,6 @@ impl Mask {
         })
     }
 
-    /// Returns the mean of the centres of all pixels inside; `None` when the mask is empty.
-    pub fn centroid(&self) -> Option<Point> {
-        let inside = self.size().centres().zip(&self.data);
-        let (count, x, y) = inside
-            .filter(|(_, inside)| **inside)
-            .fold((0_usize, 0.0, 0.0), |(count, x, y), (centre, _)| {
-                (count + 1, x + centre.x, y + centre.y)
-            });
-        (count > 0).then(|| Point::new(x / count as f64, y / count as f64))
-    }
-
     /// Returns the mask dilated by a square of `2 * radius + 1` pixels, as max pooling does.
     #[must_use]
     pub fn dilated(&self, radius: usize) -> Self {

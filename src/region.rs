@@ -101,10 +101,9 @@ pub struct Region {
     /// Handle and target in continuous working coordinates, neither rounded nor clipped.
     ///
     /// Translations, deformations and points have those of the drag file. The target of a rotation is the handle turned about the
-    /// centre, which lies on the handle's circle even where the drag file's target does not. A rotation that is given by its
-    /// angle alone has no handle in the file; its handle is the centroid of its mask. The target of a scale is where the handle
-    /// moves, on the ray from the centre through it. The handle of a scale that is given by its factor is the pixel of its mask
-    /// that is furthest from the centre, which moves most. An affine region has its first handle and target.
+    /// centre, which lies on the handle's circle even where the drag file's target does not. The target of a scale is where the handle
+    /// moves, on the ray from the centre through it. The handle of a rotation that is given by its angle, or of a scale that is given
+    /// by its factor, is the pixel of its mask that is furthest from the centre, which moves most. An affine region has its first handle and target.
     pub points: PointPair,
     bounds: Option<(Point, Point)>,
     content: Size,

@@ -35,6 +35,7 @@ impl<B: Backend> Edit<B> {
             above: &[],
             model: &ModelFacts::of(&model)?,
             amount: Amount::WHOLE,
+            is_one_of_several: false,
         };
         let plan = request.plan(source.size())?;
         let picture = source.working(&plan.frame);

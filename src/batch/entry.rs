@@ -1,8 +1,9 @@
 //! One entry of a list, before and after it is checked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind};
+use crate::files;
 use crate::plan::Choice;
 
 /// An entry as the folder or the manifest gives it.
@@ -35,6 +36,26 @@ impl ListEntry {
             choice: None,
             fault: None,
         }
+    }
+
+    /// Returns a variant of the entry with a mark such as `seed-1` in its id and its output, and a choice to add to; `None` for a faulty
+    /// entry, which stays as it was written, so that its fault is reported once.
+    pub(super) fn variant(&self, mark: &str) -> Option<Self> {
+        let names_no_png = |out: &Path| {
+            out.to_string_lossy().ends_with(std::path::is_separator)
+                || files::check_png_name(out).is_err()
+        };
+        if self.fault.is_some() || self.out.as_deref().is_some_and(names_no_png) {
+            return None;
+        }
+        let out = self.out.clone().unwrap_or_else(|| self.image.clone());
+        let mut name = out.file_stem().unwrap_or_default().to_owned();
+        name.push(format!(".{mark}.png"));
+        Some(Self {
+            id: Some(format!("{}.{mark}", self.id())),
+            out: Some(out.with_file_name(name)),
+            ..self.clone()
+        })
     }
 
     /// Returns the given id, else the picture's path without its extension.

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use super::checker::EntryChecker;
 use super::entry::{Item, ListEntry, ListFault};
 use super::unique::check_unique;
-use super::{Seeds, folder, manifest};
+use super::{Seeds, folder, manifest, methods};
 use crate::error::{Error, ErrorKind, Result};
+use crate::method::Method;
 use crate::warning::Warning;
 
 /// Where a list comes from.
@@ -38,6 +39,8 @@ pub(crate) struct ListOptions<'a> {
     pub drag: Option<&'a Path>,
     /// Each entry becomes one item for each of these seeds.
     pub seeds: &'a Seeds,
+    /// Each of these becomes one item for each of these methods.
+    pub methods: &'a [Method],
     /// Permit inputs outside the list's folder.
     pub allow_outside: bool,
     /// Turn faulty entries into failed items instead of rejecting the list.
@@ -68,6 +71,7 @@ impl List {
         let entries: Vec<ListEntry> = entries
             .into_iter()
             .flat_map(|entry| options.seeds.variants(entry))
+            .flat_map(|entry| methods::variants(options.methods, entry))
             .collect();
         let places: Vec<String> = entries.iter().map(|entry| entry.place.clone()).collect();
         let mut checker = EntryChecker::new(&root, options);

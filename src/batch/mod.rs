@@ -5,7 +5,7 @@
 //! | `folder`, `manifest` | where a list comes from |
 //! | `list`, `entry` | the list and its items |
 //! | `checker`, `unique`, `roots` | check the whole list before anything runs: names, files, ids, outputs, paths outside their folders |
-//! | `seeds` | variants: each item once with each of several seeds |
+//! | `seeds`, `methods` | variants: each item once with each of several seeds, or methods |
 //! | `shard` | the part of the list that one of several runs edits |
 //! | `resolver` | what holds for all items; reads and plans one of them |
 //! | `log` | appends a record for each item after its picture is written |
@@ -38,6 +38,7 @@ mod limits;
 mod list;
 mod log;
 mod manifest;
+mod methods;
 mod network;
 mod options;
 mod reader;

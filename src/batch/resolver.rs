@@ -25,6 +25,8 @@ use crate::plan::{Amount, Choice, ModelFacts, Plan, Request, Settings};
 pub(crate) struct Resolver {
     /// Method and settings of the command line and the environment.
     pub flags: Choice,
+    /// Whether each item is edited with several methods, so that a setting may be one of another.
+    pub has_several_methods: bool,
     /// What planning knows of the model.
     pub model: ModelFacts,
     /// The drag file of the items that have none of their own, and its path.
@@ -49,6 +51,7 @@ impl Resolver {
     ) -> Result<Self> {
         Ok(Self {
             flags,
+            has_several_methods: false,
             model: ModelFacts::of_present(model)?,
             drag,
             keeps_outside: true,
@@ -166,6 +169,7 @@ impl Resolver {
             above,
             model: &self.model,
             amount: Amount::WHOLE,
+            is_one_of_several: self.has_several_methods,
         }
     }
 

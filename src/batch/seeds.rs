@@ -1,10 +1,8 @@
 //! `--seeds`: turns each entry of a list into one variant for each seed.
 
-use std::path::Path;
 use std::str::FromStr;
 
 use super::entry::ListEntry;
-use crate::files;
 
 /// A longer list is taken for a typing error.
 const MAX_SEEDS: usize = 1000;
@@ -52,27 +50,15 @@ impl Seeds {
         let Some(first) = self.0.first().copied() else {
             return vec![entry];
         };
-        // A faulty entry stays as it was written, so that its fault is reported once.
-        let names_no_png = |out: &Path| {
-            out.to_string_lossy().ends_with(std::path::is_separator)
-                || files::check_png_name(out).is_err()
-        };
-        if entry.fault.is_some() || entry.out.as_deref().is_some_and(names_no_png) {
-            return vec![entry];
-        }
         let variant = |seed: &u64| {
-            let mut variant = entry.clone();
-            let out = entry.out.clone().unwrap_or_else(|| entry.image.clone());
-            let mut name = out.file_stem().unwrap_or_default().to_owned();
-            name.push(format!(".seed-{seed}.png"));
-            variant.id = Some(format!("{}.seed-{seed}", entry.id()));
-            variant.out = Some(out.with_file_name(name));
+            let mut variant = entry.variant(&format!("seed-{seed}"))?;
             let values = &mut variant.choice.get_or_insert_default().values;
             values.set("seed", *seed);
             values.set_default("lora_seed", first);
-            variant
+            Some(variant)
         };
-        self.0.iter().map(variant).collect()
+        let variants: Option<Vec<ListEntry>> = self.0.iter().map(variant).collect();
+        variants.unwrap_or_else(|| vec![entry.clone()])
     }
 }
 

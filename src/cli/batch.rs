@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::cache::use_cache;
 use super::compute::ComputeArguments;
 use super::model::ModelArguments;
-use super::setting_flags::SettingFlags;
+use super::setting_flags::{SettingFlags, method};
 use crate::batch::{
     Batch, DryRun, History, Item, Limits, List, ListOptions, ListSource, Log, Options, Redo,
     Resolver, Seeds, Shard, to_manifest,
@@ -14,8 +14,9 @@ use crate::batch::{
 use crate::drag_file::DragFile;
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
+use crate::method::Method;
 use crate::model::Model;
-use crate::plan::Choice;
+use crate::plan::{Choice, check_methods};
 use crate::progress;
 use crate::report::{self, Failure};
 
@@ -64,6 +65,13 @@ pub(super) struct Arguments {
     /// nothing. `report merge` needs the manifest that `--seeds ... --dry-run --json` prints.
     #[arg(long, value_name = "LIST")]
     seeds: Option<Seeds>,
+
+    /// Edit each picture once with each of these methods, such as `pbsi,region-drag`.
+    ///
+    /// The results go to `cat.pbsi.png` and so on. Takes precedence over `--method` and the methods of drag files. A setting applies to the methods
+    /// that have it.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = method())]
+    methods: Vec<Method>,
 
     /// Edit a part of the list: item k, from 0, belongs to shard k mod N. Each shard can run on any machine, and can be run again.
     #[arg(long, value_name = "I/N")]
@@ -159,6 +167,9 @@ fn seconds(text: &str) -> std::result::Result<f64, &'static str> {
 /// Edits the pending items of the list.
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let started = Instant::now();
+    if !arguments.methods.is_empty() {
+        check_methods(&arguments.methods, &arguments.choice(), None)?;
+    }
     let compute = arguments.compute.choose()?;
     let drag = match &arguments.drag {
         Some(path) => Some((DragFile::read(path)?, path.clone())),
@@ -249,6 +260,7 @@ impl Arguments {
             outputs: &self.output,
             drag: self.drag.as_deref(),
             seeds: &seeds,
+            methods: &self.methods,
             allow_outside: self.allow_outside,
             keep_going: self.keep_going,
         };
@@ -283,6 +295,7 @@ impl Arguments {
     ) -> Result<Resolver> {
         let mut resolver = Resolver::new(self.choice(), model, drag)?;
         resolver.keeps_outside = !self.no_composite;
+        resolver.has_several_methods = !self.methods.is_empty();
         if !self.allow_outside {
             let drag_folder = self.drag.as_ref().and_then(|path| path.parent());
             resolver.roots = [Some(list.root.as_path()), drag_folder]
@@ -297,6 +310,9 @@ impl Arguments {
     /// Returns the method and the settings of the command line and the environment.
     fn choice(&self) -> Choice {
         let mut choice = self.settings.choice.clone();
+        if !self.methods.is_empty() {
+            choice.method = None;
+        }
         if self.no_lora {
             choice.values.set("lora_steps", 0);
         }

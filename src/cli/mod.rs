@@ -47,7 +47,7 @@ pub struct Cli {
 const EXIT_STATUS: &str = "\
 Exit status:
   0    done
-  1    failed, or at least one item of a batch failed
+  1    failed, or at least one item of a batch or one of several methods failed
   2    not started: invalid input
   75   temporary failure (no network, disk full); try again later
   130  stopped by SIGINT; 143 by SIGTERM

@@ -31,6 +31,8 @@ pub(super) struct Inputs {
     pub(super) original: Original,
     /// The model: the given one, else the one in the report, else the default.
     pub(super) model: ModelArguments,
+    /// Whether the edit is done with several methods, so that what is given may be a setting of another.
+    pub(super) are_several: bool,
     /// Warnings about the picture, and about what differs from the report's edit.
     pub(super) warnings: Vec<Warning>,
 }
@@ -52,6 +54,7 @@ impl InputArguments {
             instruction,
             original,
             model,
+            are_several: false,
             warnings,
         })
     }
@@ -97,6 +100,7 @@ impl Inputs {
             above,
             model,
             amount: self.instruction.amount(),
+            is_one_of_several: self.are_several,
         }
     }
 

@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     // A plan with faults lacks regions, so its warped picture would look like a result that it is not.
     if !arguments.warped || faults.is_empty() {
         let drawn = match &edited {
-            Some(edited) => preview::strip(drag, &plan, picture, edited),
+            Some(edited) => preview::strip(drag, &plan, picture, edited, &[]),
             None if arguments.warped => warped(picture, &plan),
             None => preview::preview(drag, &plan, picture),
         };

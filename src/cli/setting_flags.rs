@@ -9,11 +9,13 @@ use crate::method::{Method, groups, methods_with};
 use crate::plan::Choice;
 use crate::settings::{Description, Form, Overrides, typed};
 
-/// What the command line and the environment choose.
+/// What the command line and the environment choose. With `SEVERAL`, `--method` takes a list.
 #[derive(Debug, Clone, Default)]
-pub(super) struct SettingFlags {
-    /// Method and settings.
+pub(super) struct SettingFlags<const SEVERAL: bool = false> {
+    /// Method and settings; no method when several are given.
     pub(super) choice: Choice,
+    /// The methods, when several are given.
+    pub(super) methods: Vec<Method>,
     /// Names of settings that come from the environment.
     pub(super) environment: Vec<&'static str>,
 }
@@ -88,19 +90,40 @@ fn parser(form: Form) -> ValueParser {
     }
 }
 
-impl Args for SettingFlags {
+/// Reads a method's name.
+pub(super) fn method() -> impl TypedValueParser<Value = Method> {
+    let names = Method::ALL.iter().map(|method| method.name());
+    PossibleValuesParser::new(names).try_map(|name| name.parse().map_err(|()| UNKNOWN_METHOD))
+}
+
+/// Never seen, since clap checks names first.
+const UNKNOWN_METHOD: &str = "no method has this name";
+
+/// What `--help` says about a list of methods.
+const SEVERAL_METHODS: &str = "Several, separated by commas, edit the picture once with each: the results and a contact sheet with their seconds go to a folder (-o), by default the picture's name with `.methods`. What they need alike is computed once. A setting applies to the methods that have it. A method that fails or does not fit is shown as such, and the exit status is then 1.";
+
+impl<const SEVERAL: bool> Args for SettingFlags<SEVERAL> {
     fn augment_args(command: Command) -> Command {
-        let names = Method::ALL.iter().map(|method| method.name());
+        let default = Method::default().name();
         let method = Arg::new("method")
             .long("method")
             .value_name("METHOD")
             .env("DRAGNEXT_METHOD")
             .hide_env(true)
-            .value_parser(PossibleValuesParser::new(names))
-            .help(format!(
-                "Drag method [default: that of the drag file, else {}]",
-                Method::default().name()
-            ));
+            .value_parser(method());
+        let method = if SEVERAL {
+            let about = format!(
+                "Drag method, or several to compare [default: that of the drag file, else {default}]"
+            );
+            method
+                .value_delimiter(',')
+                .long_help(format!("{about}\n\n{SEVERAL_METHODS}"))
+                .help(about)
+        } else {
+            method.help(format!(
+                "Drag method [default: that of the drag file, else {default}]"
+            ))
+        };
         settings()
             .into_iter()
             .fold(command.arg(method), |command, (heading, setting)| {
@@ -113,14 +136,20 @@ impl Args for SettingFlags {
     }
 }
 
-impl FromArgMatches for SettingFlags {
+impl<const SEVERAL: bool> FromArgMatches for SettingFlags<SEVERAL> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let method = matches.get_one::<String>("method");
+        let methods = matches.get_many::<Method>("method");
+        let methods: Vec<Method> = methods.unwrap_or_default().copied().collect();
+        let (method, methods) = match methods[..] {
+            [method] => (Some(method), Vec::new()),
+            _ => (None, methods),
+        };
         let mut flags = Self {
             choice: Choice {
-                method: method.and_then(|name| name.parse().ok()),
+                method,
                 values: Overrides::default(),
             },
+            methods,
             environment: Vec::new(),
         };
         for (_, setting) in settings() {

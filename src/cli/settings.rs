@@ -38,6 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let SettingFlags {
         choice,
         environment,
+        ..
     } = &arguments.flags;
     let layers = [
         Layer {

@@ -101,6 +101,7 @@ impl Arguments {
             above: &[&self.settings.choice],
             model: &ModelFacts::of_present(model)?,
             amount: Amount::WHOLE,
+            is_one_of_several: false,
         };
         let Some(Target { size, .. }) = target else {
             let settings = request.settings()?;

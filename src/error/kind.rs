@@ -161,6 +161,7 @@ error_kinds! {
     CheckNoExpected "check.no_expected" NOT_STARTED "a golden edit has no expected picture";
     CheckFailed "check.failed" FAILED "at least one golden edit failed";
     CheckBlessed "check.blessed" FAILED "`--bless` replaced expected pictures";
+    MethodsFailed "methods.failed" FAILED "at least one of several methods failed or does not fit the drag";
     CompareDiffers "compare.differs" FAILED "two pictures differ by more than the limits";
     ManifestLine "manifest.line" NOT_STARTED "a line of the manifest is invalid";
     ManifestEmpty "manifest.empty" NOT_STARTED "there is nothing to edit";

@@ -55,6 +55,7 @@ impl CaseReader<'_> {
             above: &[self.flags],
             model: &ModelFacts::of_present(model)?,
             amount: Amount::WHOLE,
+            is_one_of_several: false,
         };
         let plan = request.plan(original.picture.size())?;
         if let Some(model) = model {

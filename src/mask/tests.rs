@@ -83,15 +83,6 @@ fn bounds_enclose_whole_pixels() {
 }
 
 #[test]
-fn the_centroid_is_the_mean_of_the_pixel_centres() {
-    assert_eq!(
-        from_rows(&["....", ".##.", "..##"]).centroid(),
-        Some(Point::new(2.5, 2.0))
-    );
-    assert_eq!(Mask::filled(Size::new(4, 4), false).centroid(), None);
-}
-
-#[test]
 fn every_pixel_format_is_read_by_its_luma() {
     let folder = tempfile::tempdir().expect("a folder for the masks");
     let pictures: [DynamicImage; 4] = [

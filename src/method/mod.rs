@@ -21,7 +21,9 @@
 //! No other code changes: flags, help, environment variables, `dragnext methods`, `dragnext settings`, the drag file's `"method"` and `"settings"`, the schema, the
 //! report in the PNG and the record are made from the tables.
 
+pub mod drag_diffusion;
 pub mod fast_drag;
+pub mod good_drag;
 pub mod parts;
 pub mod pbsi;
 mod profile;
@@ -211,6 +213,12 @@ pub trait DragMethod: SettingsGroup {
     /// Returns everything of an edit that does not fit the method.
     fn misfits(&self, subject: &Subject) -> Vec<Misfit>;
 
+    /// Returns whether a region moves so little that the method would not move it; such a region is left out of the edit.
+    fn is_still(&self, region: &Region, frame: &Frame) -> bool {
+        let _ = frame;
+        region.is_still()
+    }
+
     /// Returns what settings with the value `auto` resolve to, by name, for `dragnext settings`.
     fn resolved(&self) -> Overrides {
         Overrides::default()
@@ -330,6 +338,11 @@ macro_rules! methods {
                 match self { $( Self::$variant(settings) => settings.misfits(subject) ),+ }
             }
 
+            /// As [`DragMethod::is_still`].
+            pub fn is_still(&self, region: &Region, frame: &Frame) -> bool {
+                match self { $( Self::$variant(settings) => settings.is_still(region, frame) ),+ }
+            }
+
             /// As [`DragMethod::cost`].
             pub fn cost(&self, timesteps: usize) -> Cost {
                 match self { $( Self::$variant(settings) => settings.cost(timesteps) ),+ }
@@ -359,6 +372,10 @@ macro_rules! methods {
 methods! {
     /// Progressive backward self-intervention (DragNeXt, arXiv 2506.07611): regions are dragged by optimising the latent.
     Pbsi "pbsi" pbsi::PbsiSettings;
+    /// Motion supervision and point tracking at one timestep (DragDiffusion, arXiv 2306.14435): handles are dragged by optimising the latent.
+    DragDiffusion "drag-diffusion" drag_diffusion::DragDiffusionSettings;
+    /// Drag and denoising in turns, with the features of the original handles (GoodDrag, arXiv 2404.07206): handles are dragged by optimising the latent.
+    GoodDrag "good-drag" good_drag::GoodDragSettings;
     /// Region to region copies (RegionDrag, arXiv 2407.18247): cells of the latent are copied at every level of an inversion that keeps its noise; nothing is optimised.
     RegionDrag "region-drag" region_drag::RegionDragSettings;
     /// Warped latent (FastDrag, arXiv 2405.15769): the inverted latent is stretched once, as the regions' handles are dragged to their targets; nothing is optimised.

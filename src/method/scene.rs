@@ -81,9 +81,9 @@ pub struct Dragged<B: Backend> {
     pub diverged: usize,
     /// Where each tracked point was; empty for methods that track none.
     pub tracks: Vec<PointTrack>,
-    /// Prompts of the rest of the denoising, that of the reference latent first and that of the edited latent second, for a method that
-    /// optimises the text embedding; `None` is the scene's for both.
-    pub prompts: Option<Prompt<B>>,
+    /// The embeddings of the rest of the denoising (2, 1, tokens, channels), that of the reference latent first and that of the edited latent
+    /// second, for a method that optimises the text embedding; `None` is the scene's for both.
+    pub prompts: Option<Tensor<B>>,
 }
 
 /// The path of a point that a method tracks.

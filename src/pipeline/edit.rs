@@ -17,7 +17,7 @@ use crate::diffusion::{Grid, NoiseSource};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
-use crate::method::{Dragged, Guide, Inversion, Scene, StartPicture};
+use crate::method::{Dragged, Guide, Inversion, PointTrack, Scene, StartPicture};
 use crate::model::unet::{Network, Prompt};
 use crate::nn::Tensor;
 use crate::plan::Plan;
@@ -91,9 +91,12 @@ pub(super) fn run<B: Backend>(
     let prompt = network.prepare(&edit.context);
     let inversions = edit.invert_all(network, &prompt, &adapters, warped.as_ref())?;
     let dragged = edit.drag(network, &prompt, &inversions, warped.as_ref())?;
+    let prompts = dragged.prompts.as_ref();
+    let prompts = prompts.map(|embeddings| network.prepare(embeddings));
+    let end = dragged.pair.edit.clone();
     let pair = edit.denoise(
         network,
-        dragged.prompts.as_ref().unwrap_or(&prompt),
+        prompts.as_ref().unwrap_or(&prompt),
         dragged.pair,
         dragged.kept.as_ref(),
         dragged.steps,
@@ -105,13 +108,21 @@ pub(super) fn run<B: Backend>(
         clean: inversions.start.clean().clone(),
         inverted: inversions.start.inverted().clone(),
         prepared: dragged.start,
+        dragged: end,
+        prompts: dragged.prompts,
         denoised: pair.edit,
         reference: pair.reference,
         losses: dragged.losses,
     };
     let outcome = Outcome {
         reconstruction,
-        ..edit.outcome(picture, adapters, &latents.losses, dragged.diverged)
+        ..edit.outcome(
+            picture,
+            adapters,
+            &latents.losses,
+            dragged.diverged,
+            dragged.tracks,
+        )
     };
     Ok((outcome, latents))
 }
@@ -369,11 +380,23 @@ impl<'a, B: Backend> Edit<'a, B> {
         adapters: Adapters,
         losses: &[f64],
         diverged: usize,
+        tracks: Vec<PointTrack>,
     ) -> Outcome {
+        let frame = self.plan.frame;
+        let on_picture = |track: PointTrack| PointTrack {
+            points: track
+                .points
+                .into_iter()
+                .map(|point| frame.to_source(point))
+                .collect(),
+            target: frame.to_source(track.target),
+            ..track
+        };
         Outcome {
             picture,
             reconstruction: None,
-            loss: losses.first().copied().zip(losses.last().copied()),
+            losses: losses.to_vec(),
+            tracks: tracks.into_iter().map(on_picture).collect(),
             diverged,
             steps: self.steps,
             seconds: self.stages.seconds,

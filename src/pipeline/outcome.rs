@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::kernels::Backend;
+use crate::method::PointTrack;
 use crate::model::unet::AdapterPlace;
 use crate::nn::Tensor;
 use crate::progress::Stage;
@@ -37,8 +38,10 @@ pub struct Outcome {
     pub picture: Vec<f32>,
     /// What the VAE keeps of the warped working picture, in the same form, where detail is carried.
     pub reconstruction: Option<Vec<f32>>,
-    /// First and last loss of the drag.
-    pub loss: Option<(f64, f64)>,
+    /// The loss of every iteration of the drag.
+    pub losses: Vec<f64>,
+    /// Where each tracked point was, in the picture's coordinates.
+    pub tracks: Vec<PointTrack>,
     /// Timesteps at which the drag diverged and continued with the best latent.
     pub diverged: usize,
     /// Steps of each stage.
@@ -66,6 +69,10 @@ pub struct Latents<B: Backend> {
     pub inverted: Tensor<B>,
     /// The latent that the drag started from.
     pub prepared: Tensor<B>,
+    /// The edited latent at the end of the drag.
+    pub dragged: Tensor<B>,
+    /// The embeddings that the reference latent and the edited latent were denoised with, where the method optimised one.
+    pub prompts: Option<Tensor<B>>,
     /// The edited latent after denoising.
     pub denoised: Tensor<B>,
     /// The reference latent after denoising.

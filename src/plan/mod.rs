@@ -16,6 +16,7 @@ mod prompts;
 mod regions;
 mod request;
 mod settings;
+mod several;
 mod shapes;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ pub use masks::check_masks;
 pub use prompts::unused_edit_prompt;
 pub use request::{ModelFacts, Request, SD15_SIZE};
 pub use settings::{Choice, Settings};
+pub use several::check_methods;
 pub(crate) use shapes::POINT_RADIUS;
 
 /// A result that is enlarged by more than this gets a warning.
@@ -147,9 +149,10 @@ impl Plan {
         let regions: Vec<Region> = regions.collect();
         let amount = regions::checked(&mut findings, &regions, amount, &frame);
         let reaching = carried_out(&regions, amount.largest());
-        let (_, reaching): (Vec<_>, Vec<_>) = reaching.into_iter().partition(Region::is_still);
+        let is_still = |region: &Region| settings.method.is_still(region, &frame);
+        let (_, reaching): (Vec<_>, Vec<_>) = reaching.into_iter().partition(is_still);
         let regions = carried_out(&regions, amount.value());
-        let (still, regions): (Vec<_>, Vec<_>) = regions.into_iter().partition(Region::is_still);
+        let (still, regions): (Vec<_>, Vec<_>) = regions.into_iter().partition(is_still);
         // With nothing carried out, it is no surprise that nothing moves.
         let noticed = if amount.value() > 0.0 {
             &still[..]

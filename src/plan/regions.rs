@@ -68,8 +68,7 @@ fn points(drag: &Drag, motion: Motion, mask: &Mask, frame: &Frame) -> PointPair 
         | Drag::Point { points } => points.map(|point| frame.to_working(point)),
         Drag::Rotation { center, turn, .. } => motion.pair(match turn {
             Turn::Points(PointPair { handle, .. }) => frame.to_working(*handle),
-            // The mask is empty only in a draft with faults.
-            Turn::Angle { .. } => mask.centroid().unwrap_or(frame.to_working(*center)),
+            Turn::Angle { .. } => furthest(mask, frame.to_working(*center)),
         }),
         Drag::Scale { center, growth, .. } => motion.pair(match growth {
             Growth::Points(PointPair { handle, .. }) => frame.to_working(*handle),
@@ -86,13 +85,21 @@ fn points(drag: &Drag, motion: Motion, mask: &Mask, frame: &Frame) -> PointPair 
     }
 }
 
-/// Returns the centre of the mask's pixel that is furthest from a point; the point itself when the mask is empty.
+/// Returns the centre of the mask's pixel that is furthest from a point, of several the first, row by row; the point itself when the mask is
+/// empty.
 fn furthest(mask: &Mask, from: Point) -> Point {
     let inside = mask.size().centres().zip(&mask.data);
     inside
         .filter_map(|(pixel, inside)| inside.then_some(pixel))
-        .max_by(|a, b| a.distance(from).total_cmp(&b.distance(from)))
-        .unwrap_or(from)
+        .fold((0.0, from), |furthest, pixel| {
+            let distance = pixel.distance(from);
+            if distance > furthest.0 {
+                (distance, pixel)
+            } else {
+                furthest
+            }
+        })
+        .1
 }
 
 /// Reports a region that covers no cell of the supervision grid before or after the drag.
@@ -226,6 +233,9 @@ fn check_amount(findings: &mut Findings, region: &Region, amount: Amount, frame:
 pub(super) fn compare(findings: &mut Findings, moving: &[Region], still: &[Region], frame: &Frame) {
     for region in still {
         let moves = match region.motion {
+            _ if !region.is_still() => {
+                "is within two cells of its target, where a point counts as arrived,"
+            }
             Motion::Turn { .. } => "turns by less than 0.06 degrees",
             Motion::Shift { .. }
             | Motion::Scale { .. }

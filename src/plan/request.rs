@@ -68,6 +68,9 @@ pub struct Request<'a> {
     pub model: &'a ModelFacts,
     /// How far the drag is carried out.
     pub amount: Amount,
+    /// Whether the method is one of several, so that what is given for all of them may be a setting of another
+    /// ([`check_methods`](super::check_methods)): then settings that the method does not have are left out instead of refused.
+    pub is_one_of_several: bool,
 }
 
 impl Request<'_> {
@@ -81,7 +84,12 @@ impl Request<'_> {
             .above
             .iter()
             .fold(Choice::default(), |above, choice| above.over(choice));
-        Settings::resolve(&above.over(&file).over_model(&self.model.defaults))
+        let given = above.over(&file).over_model(&self.model.defaults);
+        Settings::resolve(&if self.is_one_of_several {
+            given.of_its_method()
+        } else {
+            given
+        })
     }
 
     /// Plans the edit of an upright picture of size `picture`.

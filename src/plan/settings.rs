@@ -55,6 +55,14 @@ impl Choice {
         });
         both
     }
+
+    /// Returns this choice without the settings that its method does not have.
+    #[must_use]
+    pub(super) fn of_its_method(mut self) -> Self {
+        let method = self.method.unwrap_or_default();
+        self.values.retain(|name| has(method, name));
+        self
+    }
 }
 
 impl From<&DragFile> for Choice {
@@ -67,7 +75,7 @@ impl From<&DragFile> for Choice {
 }
 
 /// Returns whether the setting is shared or belongs to the method.
-fn has(method: Method, name: &str) -> bool {
+pub(super) fn has(method: Method, name: &str) -> bool {
     let owners = methods_with(name);
     owners.is_empty() || owners.contains(&method)
 }

@@ -26,6 +26,8 @@ pub(super) enum Entry {
     /// The disc around a point.
     Disc,
     After,
+    /// The path of a tracked point.
+    Track,
     Swept,
     Veiled,
     Window,
@@ -41,6 +43,7 @@ impl Entry {
             Self::Before => "region",
             Self::Disc => "disc of a point",
             Self::After => "after the drag",
+            Self::Track => "tracked",
             Self::Swept => "swept",
             Self::Veiled => "cannot change",
             Self::Window => "seen by the model",
@@ -50,7 +53,7 @@ impl Entry {
     /// Returns the width of the icon over the height of a line.
     const fn width(self) -> f64 {
         match self {
-            Self::Before | Self::Disc | Self::After | Self::Window => 1.7,
+            Self::Before | Self::Disc | Self::After | Self::Track | Self::Window => 1.7,
             _ => 1.0,
         }
     }
@@ -81,6 +84,7 @@ impl Entry {
             Self::Before => pen.line(&from_to, BEFORE),
             Self::Disc => pen.line(&from_to, DISC_BEFORE),
             Self::After => pen.line(&from_to, AFTER),
+            Self::Track => pen.line(&from_to, super::TRACK),
             Self::Window => pen.line(&from_to, super::WINDOW),
             Self::Swept => {
                 pen.area(&square, opaque(SAMPLE));
@@ -167,7 +171,7 @@ fn lines(entries: &[Entry], width: usize, font: Font) -> Vec<(usize, Vec<Entry>)
 mod tests {
     use super::*;
 
-    const ALL: [Entry; 10] = [
+    const ALL: [Entry; 11] = [
         Entry::Handle,
         Entry::Target,
         Entry::Center,
@@ -175,15 +179,16 @@ mod tests {
         Entry::Before,
         Entry::Disc,
         Entry::After,
+        Entry::Track,
         Entry::Swept,
         Entry::Veiled,
         Entry::Window,
     ];
 
-    /// All entries but the anchor and the disc of a point, which are rare.
+    /// All entries but the anchor, the disc of a point and its path, which are rare.
     fn of_regions() -> Vec<Entry> {
         ALL.into_iter()
-            .filter(|entry| ![Entry::Disc, Entry::Anchor].contains(entry))
+            .filter(|entry| ![Entry::Disc, Entry::Anchor, Entry::Track].contains(entry))
             .collect()
     }
 
@@ -194,8 +199,8 @@ mod tests {
     #[test]
     fn a_narrow_legend_has_more_lines() {
         assert_eq!(height(&of_regions()[..7], 768), 32, "one line");
-        assert_eq!(height(&ALL, 60), 10 * 24 + 8, "one line each");
-        assert!((2..10).contains(&((height(&ALL, 300) - 8) / 24)));
+        assert_eq!(height(&ALL, 60), 11 * 24 + 8, "one line each");
+        assert!((2..11).contains(&((height(&ALL, 300) - 8) / 24)));
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! that cannot change (veiled). A point has a thin circle around it: the disc that is dragged with it. A legend is below the picture.
 //! Widths and text scale with the picture; a small picture is enlarged by a whole number, and a large one is shrunk to 4096 pixels.
 //!
-//! For results there are a [`triptych`] (expected, difference, actual), a [`row`] of several results of one drag, and a [`contact_sheet`] of many edits.
+//! For results there are a [`triptych`] (expected, difference, actual), a [`row`] of several results of one drag, a [`method_sheet`] of several methods, and
+//! a [`contact_sheet`] of many edits.
 
 mod arrow;
 mod board;
@@ -16,6 +17,7 @@ mod ground;
 mod labels;
 mod legend;
 mod line;
+mod methods;
 mod pen;
 mod row;
 mod sheet;
@@ -27,6 +29,7 @@ mod triptych;
 
 use crate::drag_file::{Drag, DragFile};
 use crate::geometry::{Frame, Point, Size, Window};
+use crate::method::PointTrack;
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::region::Region;
@@ -35,10 +38,11 @@ use drag::DragDrawing;
 use ground::ground;
 use labels::Label;
 use legend::Entry;
-use pen::{Line, Pen, WHITE};
+use pen::{GREEN, Line, Pen, WHITE};
 use sheet::Sheet;
 
 pub(crate) use contact::{Exhibit, MOST_EXHIBITS, contact_sheet};
+pub(crate) use methods::{MethodPanel, method_sheet};
 pub(crate) use row::{row, row_size};
 pub(crate) use triptych::triptych;
 
@@ -72,15 +76,30 @@ const WINDOW: Line = Line {
 /// When the plan belongs to a picture of another size.
 pub(crate) fn preview(drag: &DragFile, plan: &Plan, picture: &Picture) -> Picture {
     let sheet = Sheet::new(picture.size(), Size::new(LONGEST_SIDE, LONGEST_SIDE));
-    let rgb = drawn(drag, plan, picture, &sheet);
-    with_legend(rgb, sheet.size, drag, plan, &sheet).with_profile_of(picture)
+    let rgb = drawn(drag, plan, picture, &sheet, &[]);
+    let entries = entries(drag, plan, false);
+    with_legend(rgb, sheet.size, &entries, &sheet).with_profile_of(picture)
 }
 
-/// Draws the picture, its preview and the result side by side.
+/// The path of a tracked point.
+const TRACK: Line = Line {
+    colour: GREEN,
+    width: 1.6,
+    casing: 1.2,
+    dash: None,
+};
+
+/// Draws the picture, its preview with the paths of tracked points, and the result side by side.
 ///
 /// # Panics
 /// When the plan or the result belongs to a picture of another size.
-pub(crate) fn strip(drag: &DragFile, plan: &Plan, picture: &Picture, edited: &Picture) -> Picture {
+pub(crate) fn strip(
+    drag: &DragFile,
+    plan: &Plan,
+    picture: &Picture,
+    edited: &Picture,
+    tracks: &[PointTrack],
+) -> Picture {
     assert_eq!(
         edited.size(),
         picture.size(),
@@ -89,7 +108,7 @@ pub(crate) fn strip(drag: &DragFile, plan: &Plan, picture: &Picture, edited: &Pi
     let sheet = Sheet::new(picture.size(), Size::new(LONGEST_SIDE / 3, LONGEST_SIDE));
     let panels = [
         picture.displayed(sheet.size),
-        drawn(drag, plan, picture, &sheet),
+        drawn(drag, plan, picture, &sheet, tracks),
         edited.displayed(sheet.size),
     ];
     let gap = (GAP * sheet.unit).round() as usize;
@@ -104,26 +123,23 @@ pub(crate) fn strip(drag: &DragFile, plan: &Plan, picture: &Picture, edited: &Pi
             rgb.extend_from_slice(&panel[y * row..(y + 1) * row]);
         }
     }
-    with_legend(rgb, size, drag, plan, &sheet).with_profile_of(picture)
+    let entries = entries(drag, plan, !tracks.is_empty());
+    with_legend(rgb, size, &entries, &sheet).with_profile_of(picture)
 }
 
-fn with_legend(
-    mut rgb: Vec<u8>,
-    size: Size,
-    drag: &DragFile,
-    plan: &Plan,
-    sheet: &Sheet,
-) -> Picture {
-    rgb.extend(legend::rows(
-        &entries(drag, plan),
-        size.width,
-        LEGEND * sheet.unit,
-    ));
+fn with_legend(mut rgb: Vec<u8>, size: Size, entries: &[Entry], sheet: &Sheet) -> Picture {
+    rgb.extend(legend::rows(entries, size.width, LEGEND * sheet.unit));
     Picture::from_rgb(Size::new(size.width, rgb.len() / 3 / size.width), rgb)
 }
 
 /// Returns the preview without its legend: (height, width, 3) of the sheet.
-fn drawn(drag: &DragFile, plan: &Plan, picture: &Picture, sheet: &Sheet) -> Vec<u8> {
+fn drawn(
+    drag: &DragFile,
+    plan: &Plan,
+    picture: &Picture,
+    sheet: &Sheet,
+    tracks: &[PointTrack],
+) -> Vec<u8> {
     assert_eq!(
         plan.frame.source,
         picture.size(),
@@ -151,6 +167,14 @@ fn drawn(drag: &DragFile, plan: &Plan, picture: &Picture, sheet: &Sheet) -> Vec<
         .iter()
         .flat_map(|drawing| drawing.draw_arrows(&mut pen))
         .collect();
+    for track in tracks {
+        let path: Vec<Point> = track
+            .points
+            .iter()
+            .map(|point| sheet.place(*point))
+            .collect();
+        pen.line(&path, TRACK);
+    }
     let mut labels: Vec<Label> = Vec::new();
     for drawing in &drawings {
         let (covered, outside) = drawing.draw_marks(&mut pen);
@@ -202,7 +226,7 @@ fn window(frame: &Frame) -> Option<[Point; 2]> {
 }
 
 /// Returns the entries of the legend that this drawing needs.
-fn entries(drag: &DragFile, plan: &Plan) -> Vec<Entry> {
+fn entries(drag: &DragFile, plan: &Plan, has_tracks: bool) -> Vec<Entry> {
     let any = |is: fn(&Drag) -> bool| drag.regions.iter().any(|region| is(&region.drag));
     let moving = !plan.regions.is_empty();
     let veiled = plan
@@ -217,6 +241,7 @@ fn entries(drag: &DragFile, plan: &Plan) -> Vec<Entry> {
         (Entry::Before, any(|drag| drag.shape().is_some())),
         (Entry::Disc, any(|drag| drag.shape().is_none())),
         (Entry::After, moving),
+        (Entry::Track, has_tracks),
         (Entry::Swept, moving),
         (Entry::Veiled, veiled),
         (Entry::Window, window(&plan.frame).is_some()),

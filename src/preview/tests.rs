@@ -23,7 +23,7 @@ fn the_legend_lists_the_elements_of_the_drawing() {
     let size = Size::new(200, 100);
     let (drag, Draft { plan, .. }) = draft(TURN, size);
     assert_eq!(
-        entries(&drag, &plan),
+        entries(&drag, &plan, false),
         [
             Entry::Center,
             Entry::Before,
@@ -36,10 +36,10 @@ fn the_legend_lists_the_elements_of_the_drawing() {
         &TURN.replace("\"regions\"", "\"editable\": \"everything\", \"regions\""),
         size,
     );
-    assert!(!entries(&drag, &plan).contains(&Entry::Veiled));
+    assert!(!entries(&drag, &plan, false).contains(&Entry::Veiled));
     let (drag, Draft { plan, .. }) = draft(&TURN.replace("30", "0"), size);
     assert_eq!(
-        entries(&drag, &plan),
+        entries(&drag, &plan, false),
         [Entry::Center, Entry::Before, Entry::Veiled],
         "nothing moves, so nothing may change"
     );
@@ -91,7 +91,7 @@ fn a_preview_lies_above_its_legend_and_a_strip_has_three_panels() {
     let picture = Picture::from_rgb(size, vec![100; size.area() * 3]);
     let look = preview(&drag, &plan, &picture);
     assert!(look.size().width == 800 && look.size().height > 400);
-    let strip = strip(&drag, &plan, &picture, &picture);
+    let strip = strip(&drag, &plan, &picture, &picture, &[]);
     assert!(strip.size().width > 2400 && strip.size().width < 2450);
 }
 

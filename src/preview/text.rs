@@ -65,6 +65,22 @@ impl Font {
         get_raster_width(FontWeight::Bold, self.height) * self.times
     }
 
+    /// Breaks text between words into lines of at most `max_width` pixels. A longer word has its own line.
+    pub(super) fn lines(self, text: &str, max_width: usize) -> Vec<String> {
+        let fits = max_width / self.advance();
+        let mut lines: Vec<String> = Vec::new();
+        for word in text.split_whitespace() {
+            match lines.last_mut() {
+                Some(line) if line.chars().count() + 1 + word.chars().count() <= fits => {
+                    line.push(' ');
+                    line.push_str(word);
+                }
+                _ => lines.push(word.to_owned()),
+            }
+        }
+        lines
+    }
+
     /// Rasterises text, truncated to `max_width` pixels.
     pub(super) fn text(self, text: &str, max_width: usize) -> Text {
         let fits = (max_width / self.advance()).max(1);

@@ -9,7 +9,8 @@ use serde::{Serialize, Serializer};
 
 use super::{Failure, Paths};
 use crate::error::Error;
-use crate::geometry::Window;
+use crate::geometry::{Point, Window};
+use crate::method::PointTrack;
 use crate::pipeline::{Outcome, Steps};
 use crate::plan::Plan;
 use crate::progress::Stage;
@@ -85,6 +86,12 @@ pub struct Record {
     /// The drag's loss.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<Loss>,
+    /// The drag's loss at every iteration, to six digits.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<f64>,
+    /// Where each tracked point was.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tracks: Vec<TrackRecord>,
     /// Number of steps of each stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<Steps>,
@@ -128,6 +135,28 @@ impl From<&Region> for RegionMotion {
     }
 }
 
+/// Where a tracked point was, in pixels of the picture.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TrackRecord {
+    /// The region's id in the drag file.
+    pub id: String,
+    /// Where it should go.
+    pub target: [f64; 2],
+    /// Where it was before the drag, and after each tracking.
+    pub points: Vec<[f64; 2]>,
+}
+
+impl From<&PointTrack> for TrackRecord {
+    fn from(track: &PointTrack) -> Self {
+        let rounded = |point: Point| <[f64; 2]>::from(point).map(|at| (at * 100.0).round() / 100.0);
+        Self {
+            id: track.region.clone(),
+            target: rounded(track.target),
+            points: track.points.iter().copied().map(rounded).collect(),
+        }
+    }
+}
+
 /// The drag's loss.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Loss {
@@ -164,6 +193,8 @@ impl Record {
             amount: None,
             regions: Vec::new(),
             loss: None,
+            losses: Vec::new(),
+            tracks: Vec::new(),
             steps: None,
             seconds: Vec::new(),
             cached: Vec::new(),
@@ -205,7 +236,11 @@ impl Record {
     /// Adds what the network computed.
     pub fn computed(&mut self, outcome: &Outcome) {
         self.peak_bytes = outcome.device_peak_bytes;
-        self.loss = outcome.loss.map(|(first, last)| Loss { first, last });
+        let losses = &outcome.losses;
+        let ends = losses.first().copied().zip(losses.last().copied());
+        self.loss = ends.map(|(first, last)| Loss { first, last });
+        self.losses = losses.iter().copied().map(six_digits).collect();
+        self.tracks = outcome.tracks.iter().map(TrackRecord::from).collect();
         self.steps = Some(outcome.steps);
         self.seconds.clone_from(&outcome.seconds);
         self.cached = outcome.cached.iter().map(|stage| stage.name()).collect();
@@ -248,6 +283,11 @@ impl Record {
         self.error = Some(Failure::from(error));
         self.ended = now();
     }
+}
+
+/// Rounds to six significant digits.
+fn six_digits(value: f64) -> f64 {
+    format!("{value:.5e}").parse().unwrap_or(value)
 }
 
 /// Returns the seconds since 1970, to the millisecond; `None` if the clock is set to an earlier time.

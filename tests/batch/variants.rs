@@ -1,4 +1,4 @@
-//! `--seeds`: edits each picture once with each seed.
+//! `--seeds` and `--methods`: edits each picture once with each seed, or with each method.
 
 use crate::folder::{Folder, results};
 
@@ -139,4 +139,50 @@ fn invalid_seeds_are_rejected() {
         .map(|record| record["seed"].as_u64().unwrap())
         .collect();
     assert_eq!(seeds, [1, 2]);
+}
+
+/// Settings of one method do not keep the other from its results.
+#[test]
+fn variants_have_different_methods() {
+    let folder = Folder::new(2);
+    let methods = ["--methods", "pbsi,region-drag"];
+    folder
+        .whole(&methods)
+        .assert(0)
+        .stderr_has("4 items: 4 done");
+    let variants = folder.results();
+    let names: Vec<&String> = variants.keys().collect();
+    assert_eq!(
+        names,
+        [
+            "p0.pbsi.png",
+            "p0.region-drag.png",
+            "p1.pbsi.png",
+            "p1.region-drag.png"
+        ]
+    );
+    let records = folder.records();
+    let used: Vec<&str> = records
+        .iter()
+        .map(|record| record["method"].as_str().unwrap())
+        .collect();
+    assert_eq!(used, ["pbsi", "region-drag", "pbsi", "region-drag"]);
+    folder
+        .whole(&methods)
+        .assert(0)
+        .stderr_has("4 items: 4 done before");
+    // With seeds, every seed is edited with every method.
+    let list = [&methods[..], &["--seeds", "1,2", "--dry-run", "--json"]].concat();
+    let list = folder.whole(&list).assert(0).stdout;
+    assert_eq!(list.lines().count(), 8, "{list}");
+    for expected in [
+        r#""id":"p0.seed-2.region-drag""#,
+        r#""method":"region-drag""#,
+    ] {
+        assert!(list.contains(expected), "{list}");
+    }
+    folder
+        .whole(&["--methods", "pbsi,pbsi"])
+        .assert(2)
+        .stderr_has("method: `pbsi` is given twice");
 }

@@ -20,7 +20,9 @@ mod demo;
 mod diagnostics;
 mod distilled;
 mod faults;
+mod methods;
 mod outputs;
+mod points;
 mod show;
 #[cfg(unix)]
 mod signals;

@@ -15,6 +15,7 @@ mod keys;
 mod layers;
 mod lora;
 mod parity;
+mod points;
 mod prompt;
 mod reference;
 mod shared_unet;

@@ -136,8 +136,7 @@ def pair_of(r):
     elif "handles" in r: x, y = r["handles"][0]
     else:
         inside = (r["mask"] > .5).nonzero().double() + .5
-        if r["type"] == "rotation": y, x = inside.mean(0).tolist()
-        else: y, x = inside[(inside - torch.tensor(r["center"][::-1])).norm(dim=1).argmax()].tolist()
+        y, x = inside[(inside - torch.tensor(r["center"][::-1])).norm(dim=1).argmax()].tolist()
     if "handles" in r: return (x, y), tuple(r["targets"][0])
     gx, gy = forward(r, 1.0, torch.tensor(x, dtype=torch.float64), torch.tensor(y, dtype=torch.float64))
     return (x, y), (gx.item(), gy.item())

@@ -1,5 +1,6 @@
 //! `dragnext edit`: one picture, one drag file, one result, or several results with the drag carried out to several amounts.
 
+mod methods;
 mod outputs;
 mod results;
 mod session;
@@ -38,7 +39,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     inputs: InputArguments,
 
-    /// Path of the result [default: that of the picture with `.edited.png`; `.amounts.png` with --amounts].
+    /// Path of the result [default: that of the picture with `.edited.png`; `.amounts.png` with --amounts], or the folder of the results of several methods.
     #[arg(long, short, value_name = "OUT")]
     output: Option<PathBuf>,
 
@@ -114,7 +115,7 @@ pub(super) struct Arguments {
     quiet: bool,
 
     #[command(flatten)]
-    settings: SettingFlags,
+    settings: SettingFlags<true>,
 }
 
 const EXAMPLE: &str = r#"Example: move what is in a rectangle 60 pixels to the right.
@@ -127,6 +128,7 @@ const EXAMPLE: &str = r#"Example: move what is in a rectangle 60 pixels to the r
   dragnext edit cat.png --drag cat.json          writes cat.edited.png
   dragnext edit dog.png --like cat.edited.png    repeats the edit on another picture
   dragnext edit cat.png --drag cat.json --amounts 0,0.5,1,1.5    writes cat.amounts.png
+  dragnext edit cat.png --drag cat.json --method pbsi,region-drag -o out/    compares methods
 
 `dragnext edit --help` also shows all settings. A setting is
 taken from its flag, else from the environment (DRAGNEXT_SEED for --seed),
@@ -142,6 +144,9 @@ struct Run {
 
 /// Edits the picture and prints the records.
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
+    if !arguments.settings.methods.is_empty() {
+        return methods::run(arguments, interrupt);
+    }
     let output = arguments.output();
     let InstructionArguments { drag, like } = arguments.inputs.instruction.clone();
     let record = Record::new(Paths {
@@ -205,7 +210,8 @@ fn edit(arguments: &Arguments, output: &Path, run: &mut Run, interrupt: &Interru
         arguments.outputs(output, &amounts, &inputs, None)?;
     }
     let model = inputs.model.open(arguments.quiet, interrupt)?;
-    if inputs.needs_clip(&arguments.choice(), &model)? {
+    let needs_clip = inputs.needs_clip(&arguments.choice(), &model)?;
+    if needs_clip {
         inputs.model.fetch_clip(arguments.quiet, interrupt)?;
     }
     let plans = arguments.plans(&inputs, &amounts, Some(&model))?;
@@ -213,7 +219,7 @@ fn edit(arguments: &Arguments, output: &Path, run: &mut Run, interrupt: &Interru
     run.records = outputs.records(&run.records[0], &amounts);
 
     let Run { records, written } = run;
-    let mut session = Session::new(arguments, compute, model, &plans)?;
+    let mut session = Session::new(arguments, compute, model, needs_clip)?;
     let (mut panels, mut trained) = (Vec::new(), None);
     for ((plan, record), path) in plans.into_iter().zip(&mut *records).zip(&outputs.each) {
         let caption = caption(&plan.amount);
@@ -267,7 +273,9 @@ fn number(text: &str) -> std::result::Result<f64, std::num::ParseFloatError> {
 
 impl Arguments {
     fn output(&self) -> PathBuf {
-        let extension = if self.amounts.is_empty() {
+        let extension = if !self.settings.methods.is_empty() {
+            "methods"
+        } else if self.amounts.is_empty() {
             "edited.png"
         } else {
             "amounts.png"
@@ -312,6 +320,11 @@ impl Arguments {
             .iter()
             .map(|amount| inputs.plan(&choice, model, Some(*amount)));
         plans.collect()
+    }
+
+    /// Returns whether the run has several results, which share what they compute.
+    fn has_several_results(&self) -> bool {
+        !(self.amounts.is_empty() && self.settings.methods.is_empty())
     }
 
     /// Opens the LoRA file to use instead of training.

@@ -71,13 +71,7 @@ impl Arguments {
     ) -> Result<Outputs> {
         let mut files = inputs.files(model);
         files.extend(self.lora.clone());
-        let target = |path: &Path| {
-            if self.follow {
-                files::follow(path)
-            } else {
-                Ok(path.to_path_buf())
-            }
-        };
+        let target = |path: &Path| self.target(path);
         let is_folder = output.is_dir() || is_marked_as_folder(output);
         let (each, row) = if amounts.is_empty() {
             (vec![target(output)?], None)
@@ -112,6 +106,15 @@ impl Arguments {
             }
         }
         Ok(outputs)
+    }
+
+    /// Returns where a path leads, with `--follow` after following links.
+    pub(super) fn target(&self, path: &Path) -> Result<PathBuf> {
+        if self.follow {
+            files::follow(path)
+        } else {
+            Ok(path.to_path_buf())
+        }
     }
 
     /// Returns the name of a result in a folder, such as `cat.0.50.png`.

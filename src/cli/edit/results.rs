@@ -51,7 +51,9 @@ impl Arguments {
         let mut written = Vec::new();
         if let Some(path) = &outputs.strip {
             let original = &prepared.original.picture;
-            let strip = preview::strip(&prepared.drag, &prepared.plan, original, picture);
+            let tracks = result.outcome.as_ref().map(|outcome| &outcome.tracks[..]);
+            let (drag, plan) = (&prepared.drag, &prepared.plan);
+            let strip = preview::strip(drag, plan, original, picture, tracks.unwrap_or_default());
             write_drawing(path, &strip, self.overwrite)?;
             written.push(path.clone());
         }

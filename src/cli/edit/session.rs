@@ -42,9 +42,8 @@ impl<'a> Session<'a> {
         arguments: &'a Arguments,
         compute: Compute,
         model: Model,
-        plans: &[Plan],
+        needs_clip: bool,
     ) -> Result<Self> {
-        let needs_clip = plans.iter().any(|plan| plan.settings.method.needs().clip);
         let clip = if needs_clip {
             model.clip()?.sha256()?
         } else {
@@ -58,6 +57,11 @@ impl<'a> Session<'a> {
             model: Some(model),
             pipeline: None,
         })
+    }
+
+    /// Returns whether loading the weights failed.
+    pub(super) fn is_broken(&self) -> bool {
+        self.model.is_none() && self.pipeline.is_none()
     }
 
     pub(super) fn model_name(&self) -> &str {
@@ -128,7 +132,7 @@ impl<'a> Session<'a> {
     ) -> Result<Box<dyn AnyPipeline>> {
         let arguments = self.arguments;
         let mut pipeline = self.compute.load(model, progress, interrupt)?;
-        if !arguments.amounts.is_empty() {
+        if arguments.has_several_results() {
             use_memory(&mut *pipeline, !arguments.no_cache)?;
         } else if !arguments.no_cache {
             use_cache(&mut *pipeline)?;

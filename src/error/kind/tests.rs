@@ -78,6 +78,7 @@ const ERRORS: &[(&str, u8)] = &[
     ("check.no_expected", 2),
     ("check.failed", 1),
     ("check.blessed", 1),
+    ("methods.failed", 1),
     ("compare.differs", 1),
     ("manifest.line", 2),
     ("manifest.empty", 2),

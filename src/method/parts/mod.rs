@@ -53,5 +53,5 @@ pub use point_pairs::{Cell, PointDrag};
 pub use point_timestep::{MotionSource, PointDescent, PointTimestep};
 pub use point_tracking::{Candidates, PointTracking};
 pub use taps::Taps;
-pub use text_gradient::{TextCode, TextGradient, TextOptimisation, TextSettings, two_prompts};
+pub use text_gradient::{TextCode, TextGradient, TextOptimisation, TextSettings};
 pub use warped_start::{is_new, warped_start};

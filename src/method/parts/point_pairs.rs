@@ -1,6 +1,8 @@
 //! Handles and targets on the supervision grid, for methods that drag points.
 
+use super::cells::cell_at;
 use crate::geometry::{Frame, Grid, Point};
+use crate::method::{Misfit, Subject};
 use crate::region::Region;
 
 /// Distance in cells from its target at which a point has arrived (DragDiffusion, `GoodDrag` and `CLIPDrag`, released code).
@@ -68,6 +70,34 @@ impl PointDrag {
             target: Cell::nearest(region.points.target, &grid),
         };
         regions.iter().map(drag).collect()
+    }
+
+    /// Returns the regions whose point lies in a latent cell that is held, so that nothing could move there.
+    pub fn misfits(subject: &Subject) -> Vec<Misfit> {
+        let grid = subject.frame.latent_grid();
+        let is_held = |region: &&Region| {
+            let cell = cell_at(&grid, region.points.handle);
+            subject
+                .editable
+                .is_some_and(|editable| !editable.at(grid.first_pixel(cell)))
+        };
+        let misfit = |region: &Region| Misfit::Region {
+            id: region.id.clone(),
+            key: "/handle",
+            message: "the handle lies where the picture may not change, so it cannot be dragged"
+                .into(),
+            hint: "enlarge `editable` until it contains the handle and its way to the target"
+                .into(),
+        };
+        subject.regions.iter().filter(is_held).map(misfit).collect()
+    }
+
+    /// Returns whether a region's point has arrived before it is dragged.
+    pub fn is_still(region: &Region, frame: &Frame) -> bool {
+        let grid = frame.supervision_grid();
+        let cell = |point| Cell::nearest(point, &grid);
+        let (handle, target) = (cell(region.points.handle), cell(region.points.target));
+        handle.squared_distance(target) < ARRIVED * ARRIVED
     }
 
     /// Returns whether the point, now at `cell`, has arrived: it is nearer than two cells to its target.

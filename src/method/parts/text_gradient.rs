@@ -6,7 +6,7 @@ use super::drag_gradient::{DragLoss, LatentGradient, Outputs, in_range, zeros};
 use super::latent_adam::LatentAdam;
 use crate::error::Result;
 use crate::kernels::Backend;
-use crate::model::unet::{Input, Network, NoiseAndFeatures, Prompt};
+use crate::model::unet::{Input, Network, NoiseAndFeatures};
 use crate::nn::{Shape, Tensor};
 
 /// What the text embedding minimises.
@@ -124,15 +124,6 @@ impl<'a, B: Backend, N: Network<B>> TextGradient<'a, B, N> {
         let factor = (self.settings.weight * times as f64) as f32;
         gradient.clone().combined(factor, 0.0, &gradient)
     }
-}
-
-/// Returns the keys and values of two embeddings, for the reference latent and the edited one.
-pub fn two_prompts<B: Backend>(
-    network: &impl Network<B>,
-    reference: &Tensor<B>,
-    edit: &Tensor<B>,
-) -> Prompt<B> {
-    network.prepare(&Tensor::stacked(&[reference.clone(), edit.clone()]))
 }
 
 impl<B: Backend, N: Network<B>> LatentGradient<B> for TextGradient<'_, B, N> {

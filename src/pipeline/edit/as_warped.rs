@@ -31,11 +31,13 @@ impl<B: Backend> Edit<'_, B> {
         let carries_detail = self.plan.settings.warp.detail > 0.0;
         let outcome = Outcome {
             reconstruction: carries_detail.then(|| picture.clone()),
-            ..self.outcome(picture, adapters, &[], 0)
+            ..self.outcome(picture, adapters, &[], 0, Vec::new())
         };
         let latents = Latents {
             inverted: clean.clone(),
             prepared: clean.clone(),
+            dragged: clean.clone(),
+            prompts: None,
             denoised: clean.clone(),
             reference: clean.clone(),
             clean,

@@ -1,0 +1,79 @@
+#![doc = include_str!("README.md")]
+
+mod alternation;
+mod settings;
+
+use crate::diffusion::Spacing;
+use crate::error::Result;
+use crate::geometry::Frame;
+use crate::interrupt::Interrupt;
+use crate::kernels::Backend;
+use crate::method::parts::PointDrag;
+use crate::method::{
+    Cost, DragMethod, Dragged, Inversion, Misfit, Needs, Profile, Scene, StartPicture, Subject,
+    Targets,
+};
+use crate::model::unet::Network;
+use crate::progress::Progress;
+use crate::region::Region;
+use crate::settings::Overrides;
+
+use alternation::Alternation;
+pub use settings::GoodDragSettings;
+
+impl DragMethod for GoodDragSettings {
+    const PROFILE: Profile = Profile {
+        paper: "GoodDrag, arXiv 2404.07206",
+        good_at: "Longer pulls of a point than drag-diffusion, with less drift of what is pulled.",
+        figures: None,
+    };
+
+    fn shared_defaults(given: &Overrides) -> Overrides {
+        let _ = given;
+        Self::shared()
+    }
+
+    fn needs(&self) -> Needs {
+        Needs {
+            lora: true,
+            edit_prompt: false,
+            clip: false,
+            targets: Targets::Points,
+            start: StartPicture::Original,
+            original: false,
+            inversion: Inversion::Pipeline,
+            spacing: Spacing::Leading,
+        }
+    }
+
+    fn misfits(&self, subject: &Subject) -> Vec<Misfit> {
+        let taps = self.taps.misfits(subject);
+        taps.into_iter()
+            .chain(PointDrag::misfits(subject))
+            .collect()
+    }
+
+    fn is_still(&self, region: &Region, frame: &Frame) -> bool {
+        region.is_still() || PointDrag::is_still(region, frame)
+    }
+
+    fn cost(&self, timesteps: usize) -> Cost {
+        let steps = self.timesteps.min(timesteps);
+        let iterations = steps * self.tracks * self.iterations;
+        Cost {
+            steps,
+            iterations,
+            // A step denoises the reference latent, which gives its features too, and the edited one.
+            passes: 2 * steps + iterations * (1 + self.text_optimisation.backward_passes()),
+        }
+    }
+
+    fn drag<B: Backend, N: Network<B>>(
+        &self,
+        scene: Scene<B, N>,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Dragged<B>> {
+        Alternation::new(&scene, self).run(progress, interrupt)
+    }
+}

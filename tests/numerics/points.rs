@@ -1,0 +1,208 @@
+//! Short edits by the methods that drag points, compared with the same edits in PyTorch and diffusers (`tests/peer/torch_points.py`):
+//! DragDiffusion and `GoodDrag`, with and without `DragText`. `tests/fixtures/points` contains PyTorch's tensors.
+
+use crate::bench::fixture::short_edit::Scene;
+use crate::bench::fixture::{Fixture, assert_close};
+use dragnext::geometry::Point;
+use dragnext::kernels::cpu::Cpu;
+use dragnext::method::Method;
+use dragnext::pipeline::{Latents, Outcome};
+use dragnext::settings::Overrides;
+
+/// Largest relative error of latents, losses and embeddings.
+const TOLERANCE: f64 = 1e-4;
+
+/// Settings of the short edits, as in `tests/peer/points_fixtures.py`.
+fn short(method: Method) -> Overrides {
+    let mut given = Overrides::from([("lora_steps", 0)]);
+    given.set("strength", 0.08);
+    if method == Method::DragDiffusion {
+        given.set("iterations", 10);
+    } else {
+        for (name, value) in [
+            ("timesteps", 2),
+            ("tracks", 3),
+            ("iterations", 2),
+            ("motion_radius", 2),
+            ("track_radius", 4),
+            ("reach", 2),
+        ] {
+            given.set(name, value);
+        }
+    }
+    given
+}
+
+fn dump(method: Method) -> Fixture {
+    Fixture::open(&format!(
+        "points/{}.safetensors",
+        method.name().replace('-', "_")
+    ))
+}
+
+fn edit(method: Method, change: impl Fn(&mut Overrides)) -> (Outcome, Latents<Cpu>) {
+    let scene = Scene::with_method("points", method, |given| {
+        *given = given.over(&short(method));
+        change(given);
+    });
+    let warped = scene.warped();
+    scene.edit(Cpu, &dump(method), &warped).unwrap()
+}
+
+/// Asserts that an edit has the peer's losses, points and result, under the names of a variant such as `kept.`.
+fn assert_peers(method: Method, variant: &str, outcome: &Outcome, latents: &Latents<Cpu>) {
+    let dump = dump(method);
+    let at = |name: &str| format!("{variant}{name}");
+    let mut losses = Vec::new();
+    for step in 0..2 {
+        let names = (0..).map(|iteration| at(&format!("loss.{step}.{iteration}")));
+        let known = names.take_while(|name| dump.has(name));
+        losses.extend(known.flat_map(|name| dump.numbers(&name)));
+    }
+    let found: Vec<f32> = latents.losses.iter().map(|loss| *loss as f32).collect();
+    assert_close(&at("losses"), &found, &losses, TOLERANCE);
+    assert_points(method, variant, outcome, &dump);
+    let expected = dump.picture(&at("z_end")).to_host();
+    assert_close(
+        &at("z_end"),
+        &latents.denoised.to_host(),
+        &expected,
+        TOLERANCE,
+    );
+}
+
+/// Asserts that all points were in the peer's cells after every tracking.
+fn assert_points(method: Method, variant: &str, outcome: &Outcome, dump: &Fixture) {
+    let mut places = Vec::new();
+    let mut add = |name: String| {
+        let is_known = dump.has(&name);
+        if is_known {
+            places.push(dump.numbers(&name));
+        }
+        is_known
+    };
+    if method == Method::DragDiffusion {
+        for iteration in 0.. {
+            if !add(format!("{variant}handles.0.{iteration}")) {
+                break;
+            }
+        }
+    } else {
+        add("points.handles".into());
+        for step in 0..2 {
+            add(format!("{variant}handles.{step}.0"));
+            for track in 0.. {
+                if !add(format!("{variant}handles.{step}.track.{track}")) {
+                    break;
+                }
+            }
+        }
+    }
+    let cells = |row: f32, column: f32| {
+        Point::new(f64::from(column) * 2.0 + 1.0, f64::from(row) * 2.0 + 1.0)
+    };
+    for (index, track) in outcome.tracks.iter().enumerate() {
+        let expected: Vec<Point> = places
+            .iter()
+            .map(|place| cells(place[2 * index], place[2 * index + 1]))
+            .collect();
+        assert_eq!(track.points, expected, "{variant}{}", track.region);
+        let target = dump.numbers("points.targets");
+        assert_eq!(
+            track.target,
+            cells(target[2 * index], target[2 * index + 1])
+        );
+    }
+    assert_eq!(outcome.tracks.len(), 3);
+}
+
+/// Asserts that the text embedding ends as the peer's.
+fn assert_text(method: Method, variant: &str, last: &str, latents: &Latents<Cpu>) {
+    let prompts = latents
+        .prompts
+        .as_ref()
+        .expect("the embedding was optimised");
+    let dump = dump(method);
+    let expected = dump.tokens(&format!("{variant}text.{last}")).to_host();
+    let text = prompts.picture(1).to_host();
+    assert_close(&format!("{variant}text"), &text, &expected, TOLERANCE);
+    let moved = expected.iter().zip(prompts.picture(0).to_host());
+    assert!(
+        moved.into_iter().any(|(a, b)| (a - b).abs() > 1e-3),
+        "it moved"
+    );
+}
+
+#[test]
+fn drag_diffusion_agrees_with_the_peer() {
+    let method = Method::DragDiffusion;
+    let (outcome, latents) = edit(method, |_| ());
+    let dump = dump(method);
+    for (name, latent) in [
+        ("z0", &latents.clean),
+        ("z_T", &latents.inverted),
+        ("dragged.0", &latents.dragged),
+    ] {
+        let expected = dump.picture(name).to_host();
+        assert_close(name, &latent.to_host(), &expected, TOLERANCE);
+    }
+    assert_peers(method, "", &outcome, &latents);
+    assert_eq!(latents.losses.len(), 10);
+}
+
+#[test]
+fn drag_diffusion_agrees_on_a_kept_trajectory_and_with_two_stages() {
+    let method = Method::DragDiffusion;
+    let (outcome, latents) = edit(method, |given| {
+        given.set("iterations", 3);
+        given.set("trajectory", "kept");
+    });
+    assert_peers(method, "kept.", &outcome, &latents);
+    let (outcome, latents) = edit(method, |given| {
+        given.set("iterations", 3);
+        given.set("taps", vec![2, 3]);
+    });
+    assert_peers(method, "taps.", &outcome, &latents);
+}
+
+#[test]
+fn good_drag_agrees_with_the_peer() {
+    let method = Method::GoodDrag;
+    let (outcome, latents) = edit(method, |_| ());
+    assert_peers(method, "", &outcome, &latents);
+    assert_eq!(latents.losses.len(), 12);
+    let (outcome, latents) = edit(method, |given| {
+        given.set("tracks", 1);
+        given.set("trajectory", "kept");
+    });
+    assert_peers(method, "kept.", &outcome, &latents);
+}
+
+#[test]
+fn a_stalled_drag_ends() {
+    let method = Method::GoodDrag;
+    let (outcome, latents) = edit(method, |given| {
+        given.set("stall_limit", 1);
+        given.set("lr", 1e-5);
+    });
+    assert_peers(method, "stall.", &outcome, &latents);
+    assert_eq!(latents.losses.len(), 2, "one tracking, which moved nothing");
+}
+
+#[test]
+fn optimised_embeddings_agree_with_the_peer() {
+    for (method, iterations, last) in [
+        (Method::DragDiffusion, ("iterations", 5), "0.4"),
+        (Method::GoodDrag, ("tracks", 1), "1.1"),
+    ] {
+        for mode in ["clean", "code", "joint"] {
+            let (outcome, latents) = edit(method, |given| {
+                given.set(iterations.0, iterations.1);
+                given.set("text_optimisation", mode);
+            });
+            let variant = format!("{mode}.");
+            assert_peers(method, &variant, &outcome, &latents);
+            assert_text(method, &variant, last, &latents);
+        }
+    }
+}
