@@ -97,12 +97,13 @@ impl Needs {
             Targets::Regions => "regions",
             Targets::Points => "points",
         };
-        let edit_prompt = edit_prompt.then_some("edit_prompt");
-        let clip = clip.then_some("clip");
-        [Some(targets), edit_prompt, clip]
-            .into_iter()
-            .flatten()
-            .collect()
+        // A CLIP measures how well the picture fits a text.
+        let text = if *clip {
+            Some("clip")
+        } else {
+            edit_prompt.then_some("edit_prompt")
+        };
+        std::iter::once(targets).chain(text).collect()
     }
 }
 
