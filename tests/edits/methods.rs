@@ -236,3 +236,16 @@ fn an_editor_compares_methods() {
         assert_eq!(error.kind(), ErrorKind::Setting, "{value}");
     }
 }
+
+/// A LoRA and an inversion that two methods need alike are computed once, even without the cache.
+#[test]
+fn methods_share_what_they_need_alike() {
+    let bench = bench();
+    let methods = ["--method", "drag-diffusion,good-drag", "--no-cache"];
+    let ended = edit(&bench, &[&methods[..], &["-o", "out"]].concat(), 0);
+    let records = ended.records();
+    assert_eq!(records[0].get("cached"), None, "{ended}");
+    assert_eq!(records[1]["cached"], json!(["lora", "invert"]), "{ended}");
+    let alone = edit(&bench, &["--method", "good-drag", "-o", "alone.png"], 0).record;
+    assert_eq!(records[1]["out_sha256"], alone["out_sha256"]);
+}
