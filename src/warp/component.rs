@@ -1,5 +1,6 @@
 //! Connected parts of a mask.
 
+use crate::geometry::Size;
 use crate::mask::Mask;
 
 /// Returns `seeds`, and the pixels of `area` that are connected to them along edges of pixels.
@@ -35,18 +36,30 @@ pub(super) fn neighbours(mask: &Mask, index: usize) -> impl Iterator<Item = usiz
 
 /// Returns the parts of a mask that are connected along edges of pixels, each as its pixels.
 pub(super) fn parts(mask: &Mask) -> Vec<Vec<usize>> {
-    let mut seen = vec![false; mask.data.len()];
+    let mut seen: Vec<bool> = mask.data.iter().map(|inside| !inside).collect();
+    found(mask, &mut seen, |_, _| true)
+}
+
+/// Returns the parts of a whole picture, each as its pixels, where neighbours belong together when `joins` says so.
+pub(super) fn parts_where(size: Size, joins: impl Fn(usize, usize) -> bool) -> Vec<Vec<usize>> {
+    let all = Mask::filled(size, true);
+    found(&all, &mut vec![false; size.area()], joins)
+}
+
+/// Returns the parts of what is not seen yet.
+fn found(mask: &Mask, seen: &mut [bool], joins: impl Fn(usize, usize) -> bool) -> Vec<Vec<usize>> {
     let mut found = Vec::new();
-    for start in 0..mask.data.len() {
-        if !mask.data[start] || seen[start] {
+    for start in 0..seen.len() {
+        if seen[start] {
             continue;
         }
         seen[start] = true;
         let mut part = vec![start];
         let mut next = 0;
         while next < part.len() {
-            for other in neighbours(mask, part[next]) {
-                if mask.data[other] && !seen[other] {
+            let from = part[next];
+            for other in neighbours(mask, from) {
+                if !seen[other] && joins(from, other) {
                     seen[other] = true;
                     part.push(other);
                 }

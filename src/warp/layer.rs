@@ -76,6 +76,32 @@ impl<'a> Layer<'a> {
         }
     }
 
+    /// Returns the paint of what stands in front of the object, which stays where it is.
+    pub(super) fn front(&self, centre: Point) -> Paint {
+        let Some(front) = &self.object.front else {
+            return Paint::NOTHING;
+        };
+        let at = Point::new(centre.x - self.corner.x, centre.y - self.corner.y);
+        let opacity = share(&front.opacity, front.colour.size(), at);
+        if opacity == 0.0 {
+            return Paint::NOTHING;
+        }
+        Paint {
+            colour: front.colour.bicubic(at),
+            opacity,
+        }
+    }
+
+    /// Returns how far the object is a guess at the pixel with this centre after the drag, 0 to 1.
+    pub(super) fn guessed(&self, centre: Point) -> f32 {
+        let Some(guessed) = &self.object.guessed else {
+            return 0.0;
+        };
+        let source = self.region.source_of(1.0, centre);
+        let at = Point::new(source.x - self.corner.x, source.y - self.corner.y);
+        share(guessed, self.object.colour.size(), at)
+    }
+
     /// Returns the mean paint of the pixel with this centre after the drag.
     pub(super) fn after(&self, centre: Point) -> Paint {
         let samples = self.samples(centre);

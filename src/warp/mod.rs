@@ -44,7 +44,8 @@ pub struct Warped {
     pub picture: Picture,
     /// The part of the picture that the warp looked at. Nothing outside it has changed.
     area: Window,
-    /// For each pixel of the area, the share of its colour that was filled in and differs from what was there, 0 to 1.
+    /// For each pixel of the area, the share of its colour that was filled in and differs from what was there, or that is a guess at what was
+    /// hidden, 0 to 1.
     new: Vec<f32>,
 }
 
@@ -74,20 +75,22 @@ impl Warped {
             let (row, column) = (index / area.size.width, index % area.size.width);
             Point::new(column as f64 + 0.5 + corner.x, row as f64 + 0.5 + corner.y)
         };
-        let hole = Mask {
+        let mask = |is: &(dyn Fn(Point) -> bool + Sync)| Mask {
             width: area.size.width,
             height: area.size.height,
             data: (0..area.size.area())
                 .into_par_iter()
-                .map(|index| is_vacated(&layers, centre(index)))
+                .map(|index| is(centre(index)))
                 .collect(),
         };
+        let hole = mask(&|centre| is_vacated(&layers, centre));
+        let fronts = mask(&|centre| layers.iter().any(|layer| layer.front(centre).opacity > 0.0));
         let how = match plan.settings.warp.fill {
             FillChoice::Patches => Fill::Patches,
             FillChoice::Smooth => Fill::Smooth,
         };
-        let nothing = Mask::filled(area.size, false);
-        let ground = fill(&source, &hole, &nothing, how);
+        // The background goes on behind what stands in front of an object.
+        let ground = fill(&source, &hole, &fronts, how);
         if plan.settings.warp.seams == SeamChoice::Blended {
             let ground = Ground {
                 raster: &ground,
@@ -113,17 +116,26 @@ impl Warped {
             if is_kept(centre) {
                 return (original, 0.0);
             }
-            let (mut colour, mut shown) = (ground, 1.0);
+            let (mut colour, mut shown, mut guessed) = (ground, 1.0, 0.0_f32);
             for layer in &layers {
                 let paint = layer.after(centre);
                 colour = paint.over(colour);
                 shown *= 1.0 - paint.opacity;
+                guessed = (guessed * (1.0 - paint.opacity)).max(layer.guessed(centre));
+                let front = layer.front(centre);
+                // What stands in front may be dragged itself. Where nothing has changed, it is there already.
+                if front.opacity > 0.0 && colour != original && !leaves(&layers, layer, centre) {
+                    colour = front.over(colour);
+                    shown *= 1.0 - front.opacity;
+                    guessed *= 1.0 - front.opacity;
+                }
             }
             let differs = original
                 .iter()
                 .zip(ground)
                 .any(|(original, ground)| (original - ground).abs() > VISIBLE);
-            (colour, if differs { shown } else { 0.0 })
+            let filled = if differs { shown } else { 0.0 };
+            (colour, guessed.max(filled))
         });
         let (pixels, new): (Vec<[f32; 3]>, Vec<f32>) = pixels.unzip();
         Self {
@@ -133,7 +145,7 @@ impl Warped {
         }
     }
 
-    /// Returns the share of the pixel under a point of the picture that was filled in, 0 to 1.
+    /// Returns the share of the pixel under a point of the picture that was filled in or guessed, 0 to 1.
     pub fn new_at(&self, point: Point) -> f32 {
         let (x, y) = (
             point.x - self.area.left as f64,
@@ -146,7 +158,7 @@ impl Warped {
         self.new[y as usize * width + x as usize]
     }
 
-    /// Returns the share of each latent cell of the frame that was filled in, row by row. A cell is looked up at its working pixels.
+    /// Returns the share of each latent cell of the frame that was filled in or guessed, row by row. A cell is looked up at its working pixels.
     pub fn new_cells(&self, frame: &Frame) -> Vec<f32> {
         let grid = frame.latent_grid();
         let (pixels, side) = (grid.cell as usize, grid.cell);
@@ -201,6 +213,13 @@ fn layer<'a>(
 /// Returns whether any object leaves a pixel, or a part of it, to the background.
 fn is_vacated(layers: &[Layer], centre: Point) -> bool {
     layers.iter().any(|layer| layer.vacates(centre))
+}
+
+/// Returns whether another object than that of `layer` leaves a pixel, or a part of it.
+fn leaves(layers: &[Layer], layer: &Layer, centre: Point) -> bool {
+    layers
+        .iter()
+        .any(|other| !std::ptr::eq(other, layer) && other.vacates(centre))
 }
 
 #[cfg(test)]

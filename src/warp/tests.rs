@@ -284,3 +284,57 @@ proptest! {
         }
     }
 }
+
+/// A red box at columns 20 to 36 whose right quarter lies behind a tall dark box.
+fn occluded() -> Picture {
+    let pixel = |index: usize| {
+        let (x, y) = (index % 96, index / 96);
+        if (32..56).contains(&x) && (12..56).contains(&y) {
+            [20, 30, 60]
+        } else if (20..36).contains(&x) && (24..40).contains(&y) {
+            [200, 40, 30]
+        } else {
+            [90, 140, 160]
+        }
+    };
+    Picture::from_rgb(Size::new(96, 80), (0..96 * 80).flat_map(pixel).collect())
+}
+
+#[test]
+fn what_stands_in_front_stays_in_place_and_in_front() {
+    let picture = occluded();
+    let region = r#""region": { "rect": [16, 20, 39, 44] }"#;
+    for target in [[27, 60], [31, 32]] {
+        let regions = format!(
+            r#"{{ "type": "translation", {region}, "handle": [27, 32], "target": {target:?} }}"#
+        );
+        let moved = warped(&picture, &regions, Overrides::default()).picture;
+        for (y, x) in (12..56).flat_map(|y| (32..56).map(move |x| (y, x))) {
+            let (before, after) = (picture.pixel(x, y), moved.pixel(x, y));
+            let near = before.iter().zip(&after).all(|(a, b)| a.abs_diff(*b) <= 4);
+            assert!(
+                near,
+                "({x}, {y}) of the box in front is {after:?} after {target:?}"
+            );
+        }
+        // Nothing of the box in front goes along.
+        let dark = (0..80)
+            .flat_map(|y| (0..96).map(move |x| (x, y)))
+            .filter(|(x, y)| !((31..57).contains(x) && (11..57).contains(y)))
+            .filter(|(x, y)| moved.pixel(*x, *y)[0] < 60);
+        assert_eq!(dark.count(), 0, "dark pixels after {target:?}");
+    }
+}
+
+#[test]
+fn what_stands_in_front_can_be_dragged_too() {
+    let picture = occluded();
+    let regions = r#"
+        { "type": "translation", "region": { "rect": [16, 20, 39, 44] }, "handle": [27, 32], "target": [27, 60] },
+        { "type": "translation", "region": { "rect": [29, 9, 60, 60] }, "handle": [44, 34], "target": [68, 34] }"#;
+    let moved = warped(&picture, regions, Overrides::default()).picture;
+    for (y, x) in (14..54).flat_map(|y| (34..52).map(move |x| (y, x))) {
+        assert!(moved.pixel(x, y)[0] > 60, "({x}, {y}) is still dark");
+        assert!(moved.pixel(x + 24, y)[0] < 60, "({x}, {y}) has not moved");
+    }
+}

@@ -26,7 +26,7 @@ fn run(bench: &Bench, method: &str, arguments: &[&str], status: i32) -> Ended {
 fn the_record_has_the_methods_own_inversion_and_no_loss() {
     let bench = bench();
     for method in METHODS {
-        let ended = run(&bench, method, &[], 0).stderr_has("drag        4 steps");
+        let ended = run(&bench, method, &[], 0).stderr_has("drag       4 steps");
         let record = &ended.records()[0];
         assert_eq!(record["method"], method);
         let steps = serde_json::json!({ "lora": 0, "invert": 2, "drag": 0, "denoise": 2 });
@@ -143,11 +143,11 @@ fn write_points(bench: &Bench, editable: &str, points: &[[f64; 4]]) {
 }
 
 #[test]
-fn points_at_the_border_close_together_and_by_the_hundred_are_dragged() {
+fn points_at_the_border_close_together_and_as_many_as_allowed_are_dragged() {
     let bench = bench();
-    let many: Vec<[f64; 4]> = (0..100)
+    let many: Vec<[f64; 4]> = (0..64)
         .map(|index| {
-            let (x, y) = (f64::from(index % 10), f64::from(index / 10));
+            let (x, y) = (f64::from(index % 8), f64::from(index / 8));
             [8.0 * x + 4.0, 8.0 * y + 4.0, 8.0 * x + 10.0, 8.0 * y + 7.0]
         })
         .collect();
@@ -169,7 +169,7 @@ fn a_handle_on_its_target_moves_nothing() {
     write_points(&bench, r#""everything""#, &[[40.0, 40.0, 40.0, 40.0]]);
     for method in METHODS {
         let ended = run(&bench, method, &["--no-metadata"], 0);
-        assert_eq!(ended.warnings(), ["region.still"]);
+        assert_eq!(ended.warnings(), ["region.no_motion"]);
         let [before, after] = ["in.png", "out.png"].map(|name| {
             let picture = image::open(bench.path(name)).unwrap();
             picture.to_rgba8().into_raw()
@@ -196,7 +196,7 @@ fn a_handle_that_may_not_move_is_refused_by_the_method_of_points() {
 fn a_region_that_is_lost_between_the_cells_of_the_latent_is_refused() {
     let bench = bench();
     let thin = r#"{ "version": 1, "regions": [ { "type": "translation", "handle": [40, 41], "target": [40, 61],
-        "region": { "rect": [20, 40, 60, 43] } } ] }"#;
+        "region": { "rect": [8, 40, 88, 44] } } ] }"#;
     bench.write("drag.json", thin);
     let ended = run(&bench, "region-drag", &[], 2).stderr_has_all(&[
         "drag.json: /regions/0: after the drag, the region covers the centre of no cell of the latent",

@@ -195,7 +195,7 @@ mod tests {
     fn cells_of_a_turned_region_turn_with_it() {
         let turn = Motion::Turn {
             center: Point::new(24.0, 24.0),
-            angle: -std::f64::consts::FRAC_PI_2,
+            angle: std::f64::consts::FRAC_PI_2,
         };
         let region = region(RegionKind::Rotation, 2..4, 2..4, turn);
         let moved = MovedCells::new(&[region], &frame(), NoiseScale::Auto);

@@ -6,7 +6,9 @@
 
 mod cast;
 mod edge;
+mod front;
 mod ground;
+mod hidden;
 mod hull;
 mod likeness;
 mod shadow;
@@ -19,6 +21,7 @@ use crate::picture::Raster;
 pub(super) use cast::Cast;
 use cast::cast;
 use edge::{cut_out, softened};
+use hidden::{completed, hidden};
 use shadow::shadow;
 use shape::shape;
 
@@ -30,6 +33,8 @@ const SURROUNDINGS: f64 = 0.125;
 const LEAST_SURROUNDINGS: f64 = 15.0;
 /// The object's shape is found in a copy whose sides are at most this long, in pixels.
 const SHAPE_SIDE: usize = 320;
+/// Width of the rim around what was hidden that is a guess as well: an outline. In pixels of that copy.
+const RIM: usize = 3;
 /// Width of an object's soft edge, on each side, in pixels of that copy.
 const SOFT: usize = 2;
 
@@ -46,6 +51,19 @@ pub(crate) struct Object {
     pub found: bool,
     /// The shadow that goes with it.
     pub cast: Option<Cast>,
+    /// What stands in front of it and stays.
+    pub front: Option<Front>,
+    /// How far every pixel of the object is a guess, 0 to 1: what was hidden, with its rim.
+    pub guessed: Option<Vec<f32>>,
+}
+
+/// What stands in front of an object, cut out of the picture.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Front {
+    /// Its share of every pixel of the picture, 0 to 1.
+    pub opacity: Vec<f32>,
+    /// Its own colours, as those of [`Object`].
+    pub colour: Raster,
 }
 
 /// Cuts out the object that the drawn region means. The picture and the mask have the same size.
@@ -55,6 +73,8 @@ pub(crate) fn object(picture: &Raster, drawn: &Mask) -> Object {
         colour: picture.clone(),
         found: false,
         cast: None,
+        front: None,
+        guessed: None,
     })
 }
 
@@ -69,6 +89,8 @@ pub(crate) fn drawn(picture: &Raster, drawn: &Mask) -> Object {
         colour: picture.clone(),
         found: false,
         cast: None,
+        front: None,
+        guessed: None,
     }
 }
 
@@ -98,20 +120,53 @@ fn find_in(picture: &Raster, lit: &Raster, drawn: &Mask) -> Option<(Object, Mask
         &reduced_mask(&region, factor),
         (growth / factor as f64).round() as usize,
     )?;
-    let shape = enlarged(&small, factor, size);
-    let (opacity, colour) = cut_out(&part, &shape, SOFT.max(factor + 1));
-    let mut object = Object {
-        opacity: vec![0.0; drawn.data.len()],
-        colour: picture.clone(),
-        found: true,
-        cast: None,
+    let soft = SOFT.max(factor + 1);
+    // Returns the shares of all pixels of the picture, and the colours.
+    let cut = |shape: &Mask| {
+        let (shares, colours) = cut_out(&part, shape, soft);
+        let (mut opacity, mut colour) = (vec![0.0; drawn.data.len()], picture.clone());
+        for (part, index) in crop.indices().enumerate() {
+            opacity[index] = shares[part];
+            colour.pixels_mut()[index] = colours[part];
+        }
+        (opacity, colour)
     };
+    let shape = enlarged(&small.object, factor, size);
+    let (mut opacity, mut colour) = cut(&shape);
+    let fronts = small.front.clone();
+    let front = small.front.data.contains(&true).then(|| {
+        let (opacity, colour) = cut(&enlarged(&small.front, factor, size));
+        Front { opacity, colour }
+    });
     let mut whole = Mask::filled(picture.size(), false);
     for (part, index) in crop.indices().enumerate() {
-        object.opacity[index] = opacity[part];
-        object.colour.pixels_mut()[index] = colour[part];
         whole.data[index] = shape.data[part];
     }
+    let guessed =
+        hidden(&small.object, &small.front, &reduced_mask(&region, factor)).map(|small| {
+            let hidden = enlarged(&small, factor, size);
+            let front = enlarged(&fronts, factor, size);
+            let (whole, colours) = completed(&part, &shape, &hidden, &front, soft + 1);
+            let soft_whole = softened(&whole);
+            let rim = softened(&hidden.dilated(RIM * factor));
+            let mut guessed = vec![0.0; drawn.data.len()];
+            for (part, index) in crop.indices().enumerate() {
+                if let Some(own) = colours[part] {
+                    colour.pixels_mut()[index] = own;
+                    opacity[index] = f32::max(opacity[index], soft_whole[part]);
+                }
+                guessed[index] = rim[part];
+            }
+            guessed
+        });
+    let object = Object {
+        opacity,
+        colour,
+        found: true,
+        cast: None,
+        front,
+        guessed,
+    };
     Some((object, whole))
 }
 
@@ -121,6 +176,13 @@ fn mask(Size { width, height }: Size, data: Vec<bool>) -> Mask {
         height,
         data,
     }
+}
+
+fn inverted(from: &Mask) -> Mask {
+    mask(
+        from.size(),
+        from.data.iter().map(|inside| !inside).collect(),
+    )
 }
 
 /// Returns the mask of a function of two masks.

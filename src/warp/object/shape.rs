@@ -1,9 +1,10 @@
 //! Which pixels of a region belong to its object.
 
 use super::super::component::{connected, neighbours, parts};
+use super::front::front;
 use super::hull::hull_area;
 use super::likeness::{Likeness, around, difference, likeness};
-use super::{combined, mask};
+use super::{combined, inverted, mask};
 use crate::mask::Mask;
 use crate::picture::Raster;
 
@@ -44,10 +45,18 @@ const TOGETHER: f64 = 0.85;
 /// Share of the outline across which the colour changes clearly.
 const CLEAR: f64 = 0.75;
 
+/// An object's pixels, and those of what hides a part of it.
+pub(super) struct Shape {
+    /// The object.
+    pub object: Mask,
+    /// What stands in front of it.
+    pub front: Mask,
+}
+
 /// Returns the pixels of the object that the drawn region means, within `growth` pixels around it; `None` when none stands out.
 ///
 /// Every round takes what it recognises as margin for surroundings of the next, which are then closer and known better.
-pub(super) fn shape(picture: &Raster, drawn: &Mask, growth: usize) -> Option<Mask> {
+pub(super) fn shape(picture: &Raster, drawn: &Mask, growth: usize) -> Option<Shape> {
     let limit = drawn.dilated(growth);
     if limit.data.iter().all(|inside| *inside) {
         return None;
@@ -69,7 +78,7 @@ pub(super) fn shape(picture: &Raster, drawn: &Mask, growth: usize) -> Option<Mas
         let not_object = combined(&margin, &cut, |margin, cut| margin || cut);
         let not_object = core.surfaces(picture, &not_object);
         let rest = inverted(&not_object);
-        let mut object = main_parts(
+        let object = main_parts(
             &combined(&rest, &limit, |rest, limit| rest && limit),
             drawn,
             &cut,
@@ -77,8 +86,13 @@ pub(super) fn shape(picture: &Raster, drawn: &Mask, growth: usize) -> Option<Mas
         let next = combined(&object.dilated(CLOSE), &limit, |near, limit| near && limit);
         round += 1;
         if next == zone || round == ROUNDS {
+            let front = front(picture, &object, drawn, &limit, |surface| {
+                core.is_object(surface)
+            });
+            let visible = combined(&object, &front, |object, front| object && !front);
+            let mut object = main_parts(&visible, drawn, &cut)?;
             open_holes(&mut object, &likeness);
-            return is_clear(picture, &object, drawn, &likeness).then_some(object);
+            return is_clear(picture, &object, drawn, &likeness).then_some(Shape { object, front });
         }
         zone = next;
     }
@@ -86,6 +100,8 @@ pub(super) fn shape(picture: &Raster, drawn: &Mask, growth: usize) -> Option<Mas
 
 /// What the middle of the region looks like.
 struct Core {
+    /// The region's middle.
+    middle: Mask,
     /// Pixels with a colour of the region's middle.
     like: Mask,
     /// Those pixels and the ones around them.
@@ -100,8 +116,8 @@ impl Core {
         let size = picture.size();
         let depth = drawn.depth();
         let deepest = depth.largest();
-        let middle: Vec<usize> = (0..size.area())
-            .filter(|index| depth.0[*index] >= CORE * deepest)
+        let middle: Vec<bool> = (depth.0.iter())
+            .map(|depth| *depth >= CORE * deepest)
             .collect();
         let outside = inverted(limit);
         let around: Vec<_> = thinned(
@@ -117,9 +133,12 @@ impl Core {
                 .filter(|other| difference(*colour, **other) < CORE_TOLERANCE);
             like.count() as f64 <= MOST_CONTINUED * around.len() as f64
         };
-        let mut samples: Vec<_> = thinned(middle.into_iter(), CORE_SAMPLES)
-            .map(|index| picture.pixels()[index])
-            .collect();
+        let mut samples: Vec<_> = thinned(
+            (0..size.area()).filter(|index| middle[*index]),
+            CORE_SAMPLES,
+        )
+        .map(|index| picture.pixels()[index])
+        .collect();
         let all = samples.len() as f64;
         samples.retain(is_own);
         if (samples.len() as f64) < LEAST_OWN * all {
@@ -137,10 +156,17 @@ impl Core {
             near && outside
         });
         Self {
+            middle: mask(size, middle),
             near: like.dilated(CLOSE + 1),
             like,
             continued,
         }
+    }
+
+    /// Returns whether a surface has so much of the middle that it is the object.
+    fn is_object(&self, surface: &[usize]) -> bool {
+        let inside = surface.iter().filter(|index| self.middle.data[**index]);
+        inside.count() as f64 >= LEAST_OWN * self.middle.count() as f64
     }
 
     /// Returns the area with the surfaces that continue from it without a step, as far as they do not look like the middle.
@@ -166,13 +192,6 @@ fn thinned(entries: impl Iterator<Item = usize>, limit: usize) -> impl Iterator<
     let all: Vec<usize> = entries.collect();
     let stride = all.len().div_ceil(limit).max(1);
     all.into_iter().step_by(stride)
-}
-
-fn inverted(mask: &Mask) -> Mask {
-    super::mask(
-        mask.size(),
-        mask.data.iter().map(|inside| !inside).collect(),
-    )
 }
 
 /// Returns the pixels outside the drawn region of what crosses its border and reaches the limit. What only touches the limit is the tip of

@@ -120,6 +120,75 @@ fn a_neighbour_that_reaches_far_out_of_the_region_is_not_the_object() {
     assert!(error(&found, &truth) < 0.06, "{}", error(&found, &truth));
 }
 
+const BLUE: Pixel = [0.15, 0.25, 0.7];
+
+/// A red disc with a blue box that reaches out of its region; returns the picture and the box's opacity. The disc is in front when `front` says
+/// so.
+fn disc_and_box(front: bool) -> (Raster, Vec<f32>) {
+    let round = |point: Point| point.distance(CENTRE) - 20.0;
+    let square = |point: Point| (70.0 - point.x).max((point.y - CENTRE.y).abs() - 26.0);
+    let (boxed, opacity) = scene(gradient, BLUE, square);
+    let at = |picture: &Raster, point: Point| {
+        picture.pixels()[point.y as usize * SIZE.width + point.x as usize]
+    };
+    if front {
+        return (scene(|point| at(&boxed, point), RED, round).0, opacity);
+    }
+    let (disc, _) = scene(gradient, RED, round);
+    (scene(|point| at(&disc, point), BLUE, square).0, opacity)
+}
+
+#[test]
+fn what_hides_a_part_of_the_object_is_cut_out_too() {
+    let (picture, truth) = disc_and_box(false);
+    let found = object(&picture, &disc(25.0));
+    let front = found.front.expect("the box hides a part of the disc");
+    let guessed = found.guessed.expect("the disc goes on behind the box");
+    for (index, point) in SIZE.centres().enumerate() {
+        if (point.y - CENTRE.y).abs() < 20.0 && point.x < 90.0 {
+            let error = (front.opacity[index] - truth[index]).abs();
+            assert!(
+                error < 0.25,
+                "the box's opacity at {point:?} is off by {error}"
+            );
+        }
+        // The hidden part of the disc is 10 pixels deep; its guess is at most as deep again.
+        if found.opacity[index] > 0.0 {
+            assert!(point.x < 83.0, "the object reaches {point:?}");
+        }
+        if point.distance(CENTRE) < 18.0 {
+            let off = difference(found.colour.pixels()[index], RED);
+            let (there, visible) = (found.opacity[index], point.x < 68.0);
+            assert!(
+                !visible || there > 0.9,
+                "the disc's opacity at {point:?} is {there}"
+            );
+            assert!(
+                there < 0.5 || off < 0.03,
+                "its colour at {point:?} is off by {off}"
+            );
+            assert!(
+                visible || guessed[index] > 0.3 || there == 0.0,
+                "{point:?} is no guess"
+            );
+        }
+    }
+    let hidden = |index: &usize| truth[*index] == 1.0;
+    let continued: f32 = (0..SIZE.area())
+        .filter(hidden)
+        .map(|index| found.opacity[index])
+        .sum();
+    assert!(continued > 100.0, "{continued} pixels are continued");
+}
+
+#[test]
+fn what_the_object_hides_is_not_in_front() {
+    let (picture, _) = disc_and_box(true);
+    let found = object(&picture, &disc(25.0));
+    assert!(found.found);
+    assert_eq!((found.front, found.guessed), (None, None));
+}
+
 #[test]
 fn a_region_without_an_object_is_used_as_drawn() {
     let speckled = |Point { x, y }: Point| {
