@@ -21,6 +21,7 @@
 //! No other code changes: flags, help, environment variables, `dragnext methods`, `dragnext settings`, the drag file's `"method"` and `"settings"`, the schema, the
 //! report in the PNG and the record are made from the tables.
 
+pub mod clip_drag;
 pub mod drag_diffusion;
 pub mod fast_drag;
 pub mod good_drag;
@@ -96,12 +97,13 @@ impl Needs {
             Targets::Regions => "regions",
             Targets::Points => "points",
         };
-        let edit_prompt = edit_prompt.then_some("edit_prompt");
-        let clip = clip.then_some("clip");
-        [Some(targets), edit_prompt, clip]
-            .into_iter()
-            .flatten()
-            .collect()
+        // A CLIP measures how well the picture fits a text.
+        let text = if *clip {
+            Some("clip")
+        } else {
+            edit_prompt.then_some("edit_prompt")
+        };
+        std::iter::once(targets).chain(text).collect()
     }
 }
 
@@ -376,6 +378,8 @@ methods! {
     DragDiffusion "drag-diffusion" drag_diffusion::DragDiffusionSettings;
     /// Drag and denoising in turns, with the features of the original handles (GoodDrag, arXiv 2404.07206): handles are dragged by optimising the latent.
     GoodDrag "good-drag" good_drag::GoodDragSettings;
+    /// Motion supervision and point tracking, and a CLIP that pulls the picture towards a text (CLIPDrag, arXiv 2410.03097): handles are dragged by optimising the latent.
+    ClipDrag "clip-drag" clip_drag::ClipDragSettings;
     /// Region to region copies (RegionDrag, arXiv 2407.18247): cells of the latent are copied at every level of an inversion that keeps its noise; nothing is optimised.
     RegionDrag "region-drag" region_drag::RegionDragSettings;
     /// Warped latent (FastDrag, arXiv 2405.15769): the inverted latent is stretched once, as the regions' handles are dragged to their targets; nothing is optimised.

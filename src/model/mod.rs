@@ -1,4 +1,5 @@
-//! Stable Diffusion 1.5 and models fine-tuned from it: their files, configuration and components.
+//! Stable Diffusion 1.5 and models fine-tuned from it: their files, configuration and components. Beside them, a [`clip`] for methods that
+//! follow a text.
 //!
 //! [`Model::open`] reads and checks the configuration. The components (UNet, VAE, text encoder, tokenizer) are loaded separately, because
 //! an edit does not need all of them at the same time. Fetching models is up to [`crate::hub`].

@@ -317,7 +317,8 @@ impl Source {
         Some(pickle.display().to_string())
     }
 
-    fn missing(&self, name: &str, others: &str) -> Error {
+    /// Returns the error about a file that the model lacks; `others` names files that could take its place.
+    pub(super) fn missing(&self, name: &str, others: &str) -> Error {
         Error::Weights {
             path: self.location(name),
             kind: ErrorKind::WeightsMissing,

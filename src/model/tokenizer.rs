@@ -1,8 +1,10 @@
 //! The tokenizer of CLIP, with the same results as transformers' `CLIPTokenizer`. It is built from `vocab.json` and `merges.txt`, because
-//! repositories of Stable Diffusion 1.5 have no `tokenizer.json`.
+//! repositories of Stable Diffusion 1.5 have no `tokenizer.json`. Where they are missing, as in what transformers 5 writes, vocabulary and merges
+//! are those of `tokenizer.json`.
 
 use std::collections::HashMap;
 
+use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
 use tokenizers::normalizers::replace::ReplacePattern;
@@ -18,6 +20,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 const VOCABULARY: &str = "vocab.json";
 const MERGES: &str = "merges.txt";
+/// Both in one file, with steps that are always the same.
+const WHOLE: &str = "tokenizer.json";
 
 /// The first token of every prompt.
 const START: &str = "<|startoftext|>";
@@ -52,20 +56,14 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::load`].
     pub fn load_from(source: &Source, folder: &str) -> Result<Self> {
-        let [vocabulary_path, merges_path] =
-            [VOCABULARY, MERGES].map(|name| format!("{folder}{name}"));
+        let files = Files::read(source, folder)?;
+        let Files {
+            vocabulary,
+            merges,
+            paths: [vocabulary_path, merges_path],
+        } = files;
         let (vocabulary_path, merges_path) = (&*vocabulary_path, &*merges_path);
-        let damaged = |name: &str, reason: String| Error::Weights {
-            path: source.location(name),
-            kind: ErrorKind::WeightsDamaged,
-            reason,
-            hint: "download the model again".into(),
-        };
-        let text = source.required_text(vocabulary_path)?;
-        let vocabulary: HashMap<String, u32> = serde_json::from_str(&text)
-            .map_err(|error| damaged(vocabulary_path, format!("not a vocabulary: {error}")))?;
-        let merges = parse_merges(&source.required_text(merges_path)?)
-            .map_err(|reason| damaged(merges_path, reason))?;
+        let damaged = |name: &str, reason: String| damaged(source, name, reason);
         let id_of = |token: &str| {
             vocabulary
                 .get(token)
@@ -113,6 +111,84 @@ impl Tokenizer {
     pub fn words(&self, tokens: &[u32]) -> usize {
         let end = tokens.iter().position(|token| *token == self.end);
         end.unwrap_or(tokens.len())
+    }
+}
+
+/// What a tokenizer consists of.
+struct Files {
+    vocabulary: HashMap<String, u32>,
+    merges: Merges,
+    /// Where vocabulary and merges are from.
+    paths: [String; 2],
+}
+
+impl Files {
+    /// Reads `vocab.json` and `merges.txt`, or `tokenizer.json` where the first is missing.
+    fn read(source: &Source, folder: &str) -> Result<Self> {
+        let [vocabulary, merges, whole] =
+            [VOCABULARY, MERGES, WHOLE].map(|name| format!("{folder}{name}"));
+        let Some(text) = source.text(&vocabulary)? else {
+            return match source.text(&whole)? {
+                Some(text) => Self::of_whole(&text, whole.clone())
+                    .map_err(|reason| damaged(source, &whole, reason)),
+                None => Err(source.missing(&vocabulary, "")),
+            };
+        };
+        let words = serde_json::from_str(&text)
+            .map_err(|error| damaged(source, &vocabulary, format!("not a vocabulary: {error}")))?;
+        let pairs = parse_merges(&source.required_text(&merges)?)
+            .map_err(|reason| damaged(source, &merges, reason))?;
+        Ok(Self {
+            vocabulary: words,
+            merges: pairs,
+            paths: [vocabulary, merges],
+        })
+    }
+
+    /// Parses `tokenizer.json`, whose merges are pairs or texts with a space between both.
+    fn of_whole(text: &str, path: String) -> std::result::Result<Self, String> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Merge {
+            Pair(String, String),
+            Text(String),
+        }
+        #[derive(Deserialize)]
+        struct Model {
+            vocab: HashMap<String, u32>,
+            merges: Vec<Merge>,
+        }
+        #[derive(Deserialize)]
+        struct Whole {
+            model: Model,
+        }
+        let whole: Whole =
+            serde_json::from_str(text).map_err(|error| format!("not a tokenizer: {error}"))?;
+        let Model { vocab, merges } = whole.model;
+        let pair = |merge| match merge {
+            Merge::Pair(left, right) => Ok((left, right)),
+            Merge::Text(text) => match text.split_once(' ') {
+                Some((left, right)) => Ok((left.to_owned(), right.to_owned())),
+                None => Err(format!("not two byte pairs: `{text}`")),
+            },
+        };
+        Ok(Self {
+            vocabulary: vocab,
+            merges: merges
+                .into_iter()
+                .map(pair)
+                .collect::<std::result::Result<_, _>>()?,
+            paths: [path.clone(), path],
+        })
+    }
+}
+
+fn damaged(source: &Source, name: &str, reason: String) -> Error {
+    Error::Weights {
+        path: source.location(name),
+        kind: ErrorKind::WeightsDamaged,
+        reason,
+        hint: "download the model again".into(),
     }
 }
 
@@ -207,6 +283,35 @@ mod tests {
             parse_merges("a b\nab\n"),
             Err("line 2 is not two byte pairs: `ab`".into())
         );
+    }
+
+    #[test]
+    fn both_forms_of_merges_give_the_tokenizer_of_separate_files() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let tokenizers = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny/tokenizer");
+        let source = |path: &std::path::Path| Source::from_folder(path).expect("a folder");
+        let expected = Tokenizer::load_from(&source(tokenizers.as_ref()), "")
+            .expect("the fixture has both files");
+        let text = std::fs::read_to_string(format!("{tokenizers}/tokenizer.json"))
+            .expect("the fixture has this file");
+        let mut whole: Value = serde_json::from_str(&text).expect("it is JSON");
+        let prompt = "a red disc, naïve 東京's CAT";
+        let expected = expected.encode(prompt, 77).expect("a short prompt");
+        for joined in [false, true] {
+            if joined {
+                let merges = whole["model"]["merges"].as_array_mut().expect("a list");
+                for merge in merges {
+                    let word = |index: usize| merge[index].as_str().unwrap_or_default();
+                    *merge = format!("{} {}", word(0), word(1)).into();
+                }
+            }
+            std::fs::write(folder.path().join(WHOLE), whole.to_string()).expect("a small file");
+            let found = Tokenizer::load_from(&source(folder.path()), "").expect("the same");
+            assert_eq!(found.encode(prompt, 77).expect("a short prompt"), expected);
+        }
+        std::fs::write(folder.path().join(WHOLE), "{}").expect("a small file");
+        let error = Tokenizer::load_from(&source(folder.path()), "").expect_err("no model");
+        assert_eq!(error.kind(), ErrorKind::WeightsDamaged);
     }
 
     #[test]

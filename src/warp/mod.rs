@@ -1,7 +1,7 @@
 //! The warped picture: what a drag means for pixels, without a model.
 //!
-//! Every region's object moves to its target, the vacated area is filled from around it, and the gap behind a deformation is stretched. All
-//! of it happens at the picture's own resolution and bit depth. Pixels outside the editable area, and pixels that nothing reaches, stay as they are, bit
+//! Every region's object moves to its target, the vacated area is filled from around it, and the gap behind a deformation is stretched. What
+//! stands in front of an object stays there, and the object's hidden part is guessed. All of it happens at the picture's own resolution and bit depth. Pixels outside the editable area, and pixels that nothing reaches, stay as they are, bit
 //! for bit. The result is what the network starts from with `--start warped`, the source of the detail that an edit carries along, and
 //! what `dragnext preview --warped` shows.
 

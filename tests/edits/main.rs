@@ -12,6 +12,7 @@ mod bench;
 mod benchmark;
 mod cache;
 mod check;
+mod clip_drag;
 mod command;
 mod copies;
 #[cfg(unix)]

@@ -11,6 +11,7 @@
 #[path = "../bench/mod.rs"]
 mod bench;
 mod cache;
+mod clip;
 mod doctor;
 mod fetch;
 mod hub_bench;

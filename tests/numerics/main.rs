@@ -8,6 +8,7 @@
 
 #[path = "../bench/mod.rs"]
 mod bench;
+mod clip_drag;
 mod copies;
 mod edit;
 mod full_size;

@@ -148,7 +148,7 @@ def shape_mask(shape, size, folder):
 def read_drag(path, size, device="cpu"):
     """Returns prompt, regions (dicts of the file with `mask`), editable area (None: the swept area; "everything"; or (H, W) bool), and settings."""
     d, folder, regions = json.load(open(path)), pathlib.Path(path).parent, []
-    if odd := set(d) - {"$schema", "version", "prompt", "editable", "regions", "settings", "comment"}:
+    if odd := set(d) - {"$schema", "version", "prompt", "edit_prompt", "editable", "regions", "settings", "comment"}:
         raise SystemExit(f"unknown keys {sorted(odd)}")
     for r in d["regions"]:
         if odd := set(r) - KEYS:

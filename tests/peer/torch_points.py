@@ -1,7 +1,8 @@
-"""The methods that drag points, in PyTorch and diffusers: DragDiffusion (arXiv 2306.14435) and GoodDrag (arXiv 2404.07206), both with DragText (arXiv 2407.17843).
+"""The methods that drag points, in PyTorch and diffusers: DragDiffusion (arXiv 2306.14435) and GoodDrag (arXiv 2404.07206), both with DragText (arXiv 2407.17843), and CLIPDrag (arXiv
+2410.03097, torch_clip.py).
 
-    python3 torch_points.py edit drag-diffusion|good-drag MODEL IMAGE DRAG.json OUT.png [--set KEY=VALUE ...] [--dump FILE.safetensors]
-    python3 torch_points.py suite drag-diffusion|good-drag MODEL SUITE OUT_DIR [--set KEY=VALUE ...]      runs every case of a SceneBench suite
+    python3 torch_points.py edit drag-diffusion|good-drag|clip-drag MODEL IMAGE DRAG.json OUT.png [--set KEY=VALUE ...] [--clip FOLDER] [--dump FILE.safetensors]
+    python3 torch_points.py suite drag-diffusion|good-drag|clip-drag MODEL SUITE OUT_DIR [--set KEY=VALUE ...]      runs every case of a SceneBench suite
 
 Settings have the program's names and defaults; MODEL's dragnext.json is left aside. f32 on the CPU. Needs torch_edit.py and regions.py.
 --dump writes the random inputs that another implementation needs to repeat the edit (context, lora.*), and the results to compare: z0, z_T, frozen, points.handles
@@ -12,13 +13,15 @@ import argparse, copy, json, math, pathlib
 import torch
 import torch.nn.functional as F
 from regions import forward, read_drag, still, swept
+from torch_clip import CLIP_DRAG, Clip, clip_drag
 from torch_edit import Hooks, Model, fine_tune, merge_lora, read_picture, setting, write_picture
 
 COMMON = dict(steps=50, start_layer=10, taps=(3,), seed=0, margin=24, feather=4, lora_rank=16, lora_lr=5e-4, lora_batch=4, hard_background=True, trajectory="denoised",
               text_optimisation="off", text_lr=0.004, text_weight=0.1)
 SETTINGS = {"drag-diffusion": dict(COMMON, strength=0.7, lr=0.01, iterations=80, motion_radius=1, track_radius=3, reach=1, mask_weight=0.1, lora_steps=80),
             "good-drag": dict(COMMON, strength=0.75, lr=0.02, timesteps=7, tracks=10, iterations=3, motion_radius=4, track_radius=12, reach=4, mask_weight=0.2,
-                              stall_limit=10, loss_threshold=0, lora_steps=70)}
+                              stall_limit=10, loss_threshold=0, lora_steps=70),
+            "clip-drag": dict(COMMON, **CLIP_DRAG)}
 ARRIVED = 2                                                       # grid cells
 
 
@@ -212,7 +215,8 @@ def drag(e, trajectory):
     """Returns the latent at the end."""
     p, ref, z, c2, points = e.p, trajectory[0], trajectory[0], None, e.handles
     e.dragging, e.stalled, e.margin, good = True, 0, math.inf, e.method == "good-drag"
-    if not good:
+    if e.method == "clip-drag": z = e.dump["dragged.0"] = clip_drag(e, z, e.clip, e.goal)
+    elif not good:
         z, c2 = drag_diffusion(e, z)
         e.dump["dragged.0"] = z
     mutual = not good
@@ -235,7 +239,7 @@ def drag(e, trajectory):
 
 # ---------------------------------------------------------------- the edit
 
-def edit_file(m, method, image, drag_path, out, given, dump=None):
+def edit_file(m, method, image, drag_path, out, given, dump=None, clip=None):
     """Edits, writes the picture, and returns the numbers of forward and backward passes of one latent."""
     dump = {} if dump is None else dump
     im = read_picture(image)
@@ -250,6 +254,7 @@ def edit_file(m, method, image, drag_path, out, given, dump=None):
     if p["lora_steps"]:
         fine_tune(m, z0, c, p, dump); merge_lora(m)
     e = Edit(m, x, method, regions, area, p, c, ids.index(m.tokenizer.eos_token_id), dump)
+    e.clip, e.goal = clip, json.loads(pathlib.Path(drag_path).read_text()).get("edit_prompt", prompt)
     trajectory = e.invert(z0)
     dump["z_T"] = trajectory[0]
     z = dump["z_end"] = drag(e, trajectory)
@@ -270,16 +275,17 @@ def main():
     e = sub.add_parser("edit"); [e.add_argument(a) for a in ("method", "model", "image", "drag", "out")]; e.add_argument("--dump")
     s = sub.add_parser("suite"); [s.add_argument(a) for a in ("method", "model", "suite", "out")]; s.add_argument("--only", default="")
     for q in (e, s):
-        q.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE"); q.add_argument("--threads", type=int, default=1)
+        q.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE"); q.add_argument("--threads", type=int, default=1); q.add_argument("--clip")
     args = ap.parse_args()
     if args.method not in SETTINGS: raise SystemExit(f"no method {args.method}")
     torch.set_num_threads(args.threads)
     given = dict(setting(q) for q in args.set)
     if odd := set(given) - set(SETTINGS[args.method]): raise SystemExit(f"{args.method} has no settings {sorted(odd)}")
-    m = Model(args.model, "cpu", torch.float32)
+    if args.method == "clip-drag" and not args.clip: raise SystemExit("clip-drag needs --clip FOLDER")
+    m, clip = Model(args.model, "cpu", torch.float32), Clip(args.clip) if args.clip else None
     if args.command == "edit":
         dump = {}
-        print(json.dumps(edit_file(m, args.method, args.image, args.drag, args.out, given, dump)))
+        print(json.dumps(edit_file(m, args.method, args.image, args.drag, args.out, given, dump, clip)))
         if args.dump:
             from safetensors.torch import save_file
             save_file({k.replace(".default.", "."): v.detach().contiguous().clone() for k, v in dump.items()}, args.dump)
@@ -289,7 +295,7 @@ def main():
     for case in sorted(q.parent for q in pathlib.Path(args.suite).glob("*/drag.json")):
         if args.only and not any(case.name.startswith(o) for o in args.only.split(",")): continue
         m.unet = copy.deepcopy(base)
-        calls = edit_file(m, args.method, case / "input.png", case / "drag.json", out / f"{case.name}.png", given)
+        calls = edit_file(m, args.method, case / "input.png", case / "drag.json", out / f"{case.name}.png", given, None, clip)
         print(json.dumps({"case": case.name, **calls}), flush=True)
 
 

@@ -8,6 +8,7 @@
 //! | `vacated_noise` | fresh noise for cells whose content is new |
 //! | `frozen` | latent cells outside the editable area: the term that holds them, and their reset |
 //! | `latent_adam` | Adam on a latent |
+//! | `single_timestep` | a drag of points at the noisiest timestep alone, around its gradient |
 //! | `divergence` | detects an optimisation that diverges |
 //! | `mask_term` | the term that holds the frozen cells, at one timestep |
 //! | `point_pairs`, `grid_features` | handles and targets on the supervision grid, and features there |
@@ -32,6 +33,7 @@ mod point_log;
 mod point_pairs;
 mod point_timestep;
 mod point_tracking;
+mod single_timestep;
 mod taps;
 mod text_gradient;
 mod vacated_noise;
@@ -52,6 +54,7 @@ pub use point_log::PointLog;
 pub use point_pairs::{Cell, PointDrag};
 pub use point_timestep::{MotionSource, PointDescent, PointTimestep};
 pub use point_tracking::{Candidates, PointTracking};
+pub use single_timestep::{Optimised, SingleTimestep};
 pub use taps::Taps;
 pub use text_gradient::{TextCode, TextGradient, TextOptimisation, TextSettings};
 pub use warped_start::{is_new, warped_start};

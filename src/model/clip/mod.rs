@@ -37,7 +37,7 @@ use pixels::PatchOrder;
 /// Epsilon of all layer normalisations.
 const EPS: f64 = 1e-5;
 /// What a folder must have, for hints.
-const FOLDER: &str = "a CLIP is a folder with config.json, model.safetensors, vocab.json and merges.txt, as transformers' `CLIPModel` and `CLIPTokenizer` write it with `save_pretrained`";
+const FOLDER: &str = "a CLIP is a folder with config.json, model.safetensors and a tokenizer (vocab.json and merges.txt, or tokenizer.json), as transformers' `CLIPModel` and `CLIPTokenizer` write it with `save_pretrained`";
 
 /// A CLIP whose configuration is read and checked and whose weights are not loaded.
 #[derive(Debug, Clone)]
@@ -76,20 +76,22 @@ impl ClipModel {
     /// Returns the SHA-256 of everything that decides features: configuration, tokenizer and weights.
     ///
     /// # Errors
-    /// [`Error::Weights`] when a file is missing, [`Error::File`] when one cannot be read.
+    /// [`Error::Hub`] when a file is damaged, [`Error::File`] when one cannot be read.
     pub fn sha256(&self) -> Result<String> {
+        let weights = layout::CLIP_WEIGHTS[0];
         let names = [
             "config.json",
             "merges.txt",
             "vocab.json",
-            layout::CLIP_WEIGHTS[0],
+            "tokenizer.json",
+            weights,
         ];
-        let hashes = names.map(|name| {
-            let (_, mut file) = self.source.open_first(&[name]).map_err(of_clip)?;
-            sha256_of(&mut file).map_err(|source| Error::File {
+        let hashes = names.map(|name| match self.source.open(name).map_err(of_clip)? {
+            Some(mut file) => sha256_of(&mut file).map_err(|source| Error::File {
                 path: self.source.location(name).into(),
                 source,
-            })
+            }),
+            None => Ok("-".into()),
         });
         let hashes: String = hashes.into_iter().collect::<Result<_>>()?;
         Ok(sha256(hashes.as_bytes()))
