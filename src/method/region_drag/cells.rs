@@ -53,19 +53,16 @@ impl MovedCells {
         new: &[f32],
     ) -> Self {
         let grid = frame.latent_grid();
-        let largest = |shares: &mut dyn Iterator<Item = f64>| shares.reduce(f64::max);
-        let of_all = largest(&mut regions.iter().map(|region| noise_scale.of(region.kind)));
-        let share = |cell: usize| {
-            let left = regions
-                .iter()
-                .filter(|region| region.covers(0.0, grid.centre(cell)));
-            let of_left = largest(&mut left.map(|region| noise_scale.of(region.kind)));
-            of_left.or(of_all).unwrap_or(0.0)
+        let share = |new: &f32| {
+            if is_new(*new) {
+                noise_scale.of_new_cells()
+            } else {
+                0.0
+            }
         };
-        let noise = (0..grid.len()).map(|cell| if is_new(new[cell]) { share(cell) } else { 0.0 });
         let mut moved = Self {
-            noise: noise.collect(),
             sources: vec![None; grid.len()],
+            noise: new.iter().map(share).collect(),
         };
         for cell in regions
             .iter()

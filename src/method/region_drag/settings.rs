@@ -8,7 +8,7 @@ use crate::settings::{Form, Overrides, settings};
 settings! {
     /// RegionDrag (arXiv 2407.18247).
     pub struct RegionDragSettings, "Settings of the method region-drag";
-    /// Share of fresh noise in the cells that a region leaves: 0 keeps their content, 1 lets the model paint them anew. `auto` is 1 where a region leaves its place, and 0.2 where it is deformed.
+    /// Share of fresh noise in the cells that a region leaves: 0 keeps their content, 1 lets the model paint them anew. `auto` is 1 where a region leaves its place and 0.2 where it is deformed; with `--copies picture` it is 0.6.
     noise_scale "noise_scale": NoiseScale = NoiseScale::Auto, Form::WordOrWithin("auto", 0.0, 1.0), "dragnext; RegionDrag, released code: 0.6 in its interface, 1 in its evaluation";
     /// What the targets get at every level: `latents` the cells of the original's latents that their content came from, each as it is; `picture` the cells of the warped picture's latents, in which a turned region is turned.
     copies "copies": Copies = Copies::Latents, Form::Words(&["latents", "picture"]), "RegionDrag; `picture` is dragnext's, after its variant that pastes pixels first";
@@ -62,6 +62,8 @@ impl From<GivenScale> for NoiseScale {
 const LEAVING: f64 = 1.0;
 /// Share where a region is deformed: more tears it from what it belongs to.
 const DEFORMED: f64 = 0.2;
+/// Share in the new cells of the warped picture, which shows no ghost and has a fill already.
+const FILLED: f64 = 0.6;
 
 impl RegionDragSettings {
     /// Returns what is copied when these settings are given.
@@ -78,6 +80,14 @@ impl NoiseScale {
         match self {
             Self::Auto if kind.vacates() => LEAVING,
             Self::Auto => DEFORMED,
+            Self::Share(share) => share,
+        }
+    }
+
+    /// Returns the share in the new cells of a warped picture.
+    pub fn of_new_cells(self) -> f64 {
+        match self {
+            Self::Auto => FILLED,
             Self::Share(share) => share,
         }
     }
