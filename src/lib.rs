@@ -28,7 +28,7 @@
 //! | [`hub`] | fetches models from the Hugging Face hub into its cache; [`doctor`] describes a machine |
 //! | [`error`] | errors and warnings with stable kinds and exit statuses; [`panics`] turns panics into errors, [`interrupt`] handles signals |
 //!
-//! There is no autograd graph. Weights are frozen, so the only gradients are those of latents and LoRA adapters. candle runs only the text encoder
+//! There is no autograd graph. Weights are frozen, so the only gradients are those of latents, LoRA adapters and the prompt's embedding. candle runs only the text encoder
 //! ([`model::text_encoder`]); its UNet is not used, because its gradient is incomplete (fused softmax and layer norm have none).
 //!
 //! Each module's own documentation has more. Integration tests are in `tests/`, one folder for each area; `tests/peer` compares with PyTorch and diffusers,

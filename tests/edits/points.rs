@@ -61,22 +61,21 @@ fn points_at_the_border_and_next_to_each_other_are_dragged() {
 }
 
 #[test]
-fn a_hundred_points_are_dragged() {
+fn many_points_are_dragged_and_too_many_are_refused() {
     let bench = Bench::new();
-    let place = |index: usize| {
-        [
-            5.0 + 9.0 * (index % 10) as f64,
-            5.0 + 9.0 * (index / 10) as f64,
-        ]
+    let points = |count: usize| {
+        let point = |index: usize| {
+            let place = |x: usize, y: usize| [5.0 + 9.0 * x as f64, 5.0 + 9.0 * y as f64];
+            let (x, y) = (index % 10, index / 10);
+            point(place(x, y), place(9 - x, (y + 3) % 10))
+        };
+        (0..count).map(point).collect::<Vec<String>>().join(",")
     };
-    let regions: Vec<String> = (0..100)
-        .map(|index| {
-            let [x, y] = place(index);
-            point([x, y], [100.0 - x, y])
-        })
-        .collect();
-    let record = edit(&bench, METHODS[0], &regions.join(","), "").record();
-    assert_eq!(record["tracks"].as_array().unwrap().len(), 100);
+    let record = edit(&bench, METHODS[0], &points(64), "").record();
+    assert_eq!(record["tracks"].as_array().unwrap().len(), 64);
+    let ended = edit(&bench, METHODS[0], &points(100), "").status(2).run();
+    assert_eq!(ended.kind(), "instruction.too_large");
+    ended.stderr_has("there are 100 regions; at most 64 are allowed");
 }
 
 /// A handle on its target, or within two cells of it, needs no drag: the picture comes back.
@@ -147,7 +146,7 @@ fn settings_of_other_methods_are_refused() {
     let regions = point([20.0, 20.0], [60.0, 60.0]);
     let run = edit(&bench, METHODS[0], &regions, "").arg("--tracks=3");
     let ended = run.status(2).run();
-    ended.stderr_has("is a setting of good-drag, and the method is `drag-diffusion`");
+    ended.stderr_has("is a setting of `good-drag`, and the method is `drag-diffusion`");
 }
 
 #[test]

@@ -104,30 +104,27 @@ impl DragMethod for ClipDragSettings {
         single.drag(&scene, interrupt, |timestep, log| {
             let start = scene.trajectory.inverted();
             let (network, prompt, taps) = (scene.network, scene.prompt, &self.taps.0);
-            let (latent, diverged) = match scene.guide {
-                Some(guide) => {
-                    let (frame, t) = (&scene.frame, timestep.t);
-                    let mut gradient = GuidedGradient {
-                        network,
-                        prompt,
-                        taps,
-                        text: TextLoss::new(guide, scene.vae, frame, self, scene.schedule, t),
-                        fusion: self.fusion,
-                        weight: self.fusion_weight,
-                        interrupt,
-                    };
-                    let gradient = &mut gradient;
-                    timestep.run(start, self.iterations, gradient, log, progress, interrupt)?
-                }
-                None => {
-                    let mut gradient = DragGradient {
-                        network,
-                        prompt,
-                        taps,
-                    };
-                    let gradient = &mut gradient;
-                    timestep.run(start, self.iterations, gradient, log, progress, interrupt)?
-                }
+            let (latent, diverged) = if let Some(guide) = scene.guide {
+                let (frame, t) = (&scene.frame, timestep.t);
+                let mut gradient = GuidedGradient {
+                    network,
+                    prompt,
+                    taps,
+                    text: TextLoss::new(guide, scene.vae, frame, self, scene.schedule, t),
+                    fusion: self.fusion,
+                    weight: self.fusion_weight,
+                    interrupt,
+                };
+                let gradient = &mut gradient;
+                timestep.run(start, self.iterations, gradient, log, progress, interrupt)?
+            } else {
+                let mut gradient = DragGradient {
+                    network,
+                    prompt,
+                    taps,
+                };
+                let gradient = &mut gradient;
+                timestep.run(start, self.iterations, gradient, log, progress, interrupt)?
             };
             Ok(Optimised {
                 latent,

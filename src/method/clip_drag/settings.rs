@@ -1,11 +1,11 @@
-//! Settings of CLIPDrag.
+//! Settings of `CLIPDrag`.
 
 use super::fusion::Fusion;
 use crate::method::parts::{MotionSupervision, Taps};
 use crate::settings::{Form, Overrides, settings};
 
 settings! {
-    /// CLIPDrag (arXiv 2410.03097).
+    /// `CLIPDrag` (arXiv 2410.03097).
     pub struct ClipDragSettings, "Settings of the method clip-drag";
     /// Iterations of the optimisation, at most: it ends when all points have arrived.
     iterations "iterations": usize = 800, Form::Whole(1, 1000), "CLIPDrag, released code: 800";

@@ -14,6 +14,10 @@ pub struct GridFeatures<'a, B: Backend> {
     grid: Grid,
 }
 
+#[expect(
+    clippy::expl_impl_clone_on_copy,
+    reason = "a derived Copy needs a backend that is Copy"
+)]
 impl<B: Backend> Clone for GridFeatures<'_, B> {
     fn clone(&self) -> Self {
         *self

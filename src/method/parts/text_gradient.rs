@@ -162,10 +162,10 @@ impl<B: Backend, N: Network<B>> LatentGradient<B> for TextGradient<'_, B, N> {
             z.is_finite() && text.is_finite()
         })?;
         let mut latent = loss.with_direct(latent);
-        if (mode, self.settings.code) == (TextOptimisation::Code, TextCode::Carried) {
-            if let Some(before) = std::mem::replace(&mut self.carried, carried) {
-                latent = latent.plus(&before);
-            }
+        let carries = (mode, self.settings.code) == (TextOptimisation::Code, TextCode::Carried);
+        let before = carries.then(|| std::mem::replace(&mut self.carried, carried));
+        if let Some(before) = before.flatten() {
+            latent = latent.plus(&before);
         }
         self.adam.step(&mut self.text, &text);
         Ok(Some((value, latent)))

@@ -34,8 +34,8 @@ impl DragMethod for PbsiSettings {
                 hit: 1.0,
             },
             hard: Score {
-                gain: 0.973,
-                hit: 0.97,
+                gain: 0.980,
+                hit: 1.0,
             },
         }),
     };

@@ -3,7 +3,7 @@
 /// Mean of each channel in CLIP's training data, for pixels in 0..1.
 const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 /// Standard deviation of each channel.
-const DEVIATION: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+const DEVIATION: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
 /// The order of a square picture's values in its patches.
 #[derive(Debug, Clone, Copy)]
