@@ -7,12 +7,11 @@ use crate::edit::{NoteHeader, ParsedNote};
 use crate::error::Result;
 use crate::escape;
 use crate::geometry::{Point, PointPair};
-use crate::method::groups;
 use crate::outline::Outline;
 use crate::picture;
 use crate::plan::{Choice, Settings};
 use crate::report;
-use crate::settings::typed;
+use crate::settings::{Group, SHARED, typed};
 use crate::warning::{Warning, WarningKind};
 
 /// Shows how a picture was made, from the report in its PNG.
@@ -196,14 +195,16 @@ fn editable(editable: &Editable) -> String {
 
 /// Lists the settings that differ from their defaults, as on the command line.
 fn settings(drag: &DragFile) -> String {
-    let method = Choice {
+    let choice = Choice {
         method: drag.method,
         ..Choice::default()
     };
-    let default = Settings::resolve(&method)
+    let default = Settings::resolve(&choice)
         .map(|settings| settings.values())
         .unwrap_or_default();
-    let groups = groups();
+    let method = drag.method.unwrap_or_default();
+    let groups = std::iter::once(method.group()).chain(SHARED);
+    let groups: Vec<Group> = groups.collect();
     let changed = groups
         .iter()
         .flat_map(|group| drag.settings.in_group(group))

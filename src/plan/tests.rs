@@ -348,8 +348,9 @@ fn regions_keep_their_handle_and_target_in_working_coordinates() {
     // The target of the file is twice as far from the centre as the handle.
     let by_points = rotation("\"handle\": [70, 60], \"target\": [100, 0]");
     close(points(&[by_points]), [35.0, 30.0], [50.0, 15.0]);
+    // The handle is the pixel that is furthest from the centre.
     let by_angle = rotation("\"angle\": 90");
-    close(points(&[by_angle]), [30.0, 30.0], [50.0, 50.0]);
+    close(points(&[by_angle]), [20.5, 20.5], [40.5, 59.5]);
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn the_record_has_the_methods_own_inversion_and_no_loss() {
         assert!(record["loss"].is_null());
         let seconds = record["seconds"].as_object().unwrap();
         let stages: Vec<&str> = seconds.keys().map(String::as_str).collect();
-        assert_eq!(stages, ["load", "encode", "drag", "decode"]);
+        assert_eq!(stages, ["decode", "drag", "encode", "load"]);
         assert_ne!(bench.read("out.png"), bench.read("in.png"));
     }
 }

@@ -17,6 +17,7 @@ const ERRORS: &[(&str, u8)] = &[
     ("instruction.conflict", 2),
     ("instruction.no_regions", 2),
     ("instruction.point_outside", 2),
+    ("instruction.prompt_missing", 2),
     ("instruction.prompt_too_long", 2),
     ("region.handle_outside", 2),
     ("region.leaves", 2),
