@@ -25,6 +25,8 @@ pub mod clip_drag;
 pub mod drag_diffusion;
 pub mod fast_drag;
 pub mod good_drag;
+mod misfit;
+mod needs;
 pub mod parts;
 pub mod pbsi;
 mod profile;
@@ -33,158 +35,19 @@ mod scene;
 
 use serde::{Deserialize, Serialize};
 
-use crate::diffusion::Spacing;
 use crate::error::Result;
 use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
-use crate::mask::Mask;
 use crate::model::unet::Network;
 use crate::progress::Progress;
 use crate::region::Region;
 use crate::settings::{DiffusionSettings, Group, Overrides, SHARED, SettingsGroup};
 
+pub use misfit::{Misfit, Subject};
+pub use needs::{Cost, Inversion, Needs, StartPicture, Targets};
 pub use profile::{Figures, Profile, Score};
 pub use scene::{Dragged, Guide, PointTrack, Scene};
-
-/// What a method needs from an edit.
-///
-/// A need that no method has yet becomes a field here, and the pipeline puts what it asks for into the [`Scene`]: stored keys and values, gradients to the text embedding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a need of its own")]
-pub struct Needs {
-    /// A LoRA trained on the picture. When false, none is trained whatever the LoRA's settings; a given one is still merged.
-    pub lora: bool,
-    /// The drag file's `edit_prompt`. When false, a drag file with this key gets a warning that it has no effect.
-    pub edit_prompt: bool,
-    /// A CLIP, and what the edited picture shows as a text ([`Scene::guide`]).
-    pub clip: bool,
-    /// What of the drag file's regions the method reads.
-    pub targets: Targets,
-    /// The picture whose inversion the edited latent starts from, and which the reference latent stands for.
-    pub start: StartPicture,
-    /// With [`StartPicture::Warped`], the inversion of the original picture too ([`Scene::original`]).
-    pub original: bool,
-    /// What inverts the picture that the method starts from.
-    pub inversion: Inversion,
-    /// The timesteps of the grid.
-    pub spacing: Spacing,
-}
-
-/// What inverts the picture that a method starts from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Inversion {
-    /// The pipeline: deterministically (DDIM), along the grid. The cache has it for later edits of the picture.
-    Pipeline,
-    /// The method, in its drag, along as many steps. Then [`Scene::trajectory`] has the clean latent alone.
-    Own,
-}
-
-impl Needs {
-    /// Returns what users have to give, in words of the drag file and of models.
-    pub fn words(&self) -> Vec<&'static str> {
-        // Every field is named, so that a new need is not forgotten here.
-        let Self {
-            lora: _,
-            edit_prompt,
-            clip,
-            targets,
-            start: _,
-            original: _,
-            inversion: _,
-            spacing: _,
-        } = self;
-        let targets = match targets {
-            Targets::Regions => "regions",
-            Targets::Points => "points",
-        };
-        // A CLIP measures how well the picture fits a text.
-        let text = if *clip {
-            Some("clip")
-        } else {
-            edit_prompt.then_some("edit_prompt")
-        };
-        std::iter::once(targets).chain(text).collect()
-    }
-}
-
-/// The picture whose inversion a method starts from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StartPicture {
-    /// The picture.
-    Original,
-    /// The warped picture ([`mod@crate::warp`]).
-    Warped,
-}
-
-/// What of the drag file's regions a method reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Targets {
-    /// Areas and their motion. A region of type `point` is a disc with a radius of four cells of the supervision grid around its handle.
-    Regions,
-    /// Handle and target of each region. An area, where there is one, only says where the picture may change.
-    Points,
-}
-
-/// What a method costs, for estimates and progress.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Cost {
-    /// Steps of the grid that the method executes, as [`Dragged::steps`]; may be 0. The pipeline denoises the rest.
-    pub steps: usize,
-    /// Steps of the drag that it reports to its progress: iterations of an optimisation, or passes of a method without one.
-    pub iterations: usize,
-    /// Passes of one latent through the network, forward and backward passes counted alike.
-    pub passes: usize,
-}
-
-/// What a plan tells a method that has to say whether it fits.
-#[derive(Debug, Clone, Copy)]
-pub struct Subject<'a> {
-    /// The regions that move.
-    pub regions: &'a [Region],
-    /// How the picture lies in the latent.
-    pub frame: &'a Frame,
-    /// What the edited picture shows: the drag file's `edit_prompt`, else its prompt.
-    pub goal: &'a str,
-    /// Decoder stages of the model; `None` while the model is not known.
-    pub decoder_stages: Option<usize>,
-    /// The settings of the diffusion process.
-    pub diffusion: &'a DiffusionSettings,
-    /// Where the working picture may change; `None` is everywhere.
-    pub editable: Option<&'a Mask>,
-}
-
-/// Why an edit does not fit a method.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Misfit {
-    /// A setting's value.
-    Setting {
-        /// The setting's name, as in files.
-        name: &'static str,
-        /// The value, or the part of it that does not fit.
-        value: String,
-        /// Predicate of the sentence about the value, such as `is no decoder stage of this model`.
-        reason: String,
-    },
-    /// A region.
-    Region {
-        /// Its `id`.
-        id: String,
-        /// Key of the region in the drag file, such as `/target`.
-        key: &'static str,
-        /// Reason.
-        message: String,
-        /// What to do.
-        hint: String,
-    },
-    /// The text that the method follows.
-    Prompt {
-        /// Reason.
-        message: String,
-        /// What to do.
-        hint: String,
-    },
-}
 
 /// A method, implemented by its settings.
 pub trait DragMethod: SettingsGroup {

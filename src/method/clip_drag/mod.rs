@@ -7,7 +7,6 @@ mod settings;
 mod tests;
 mod text_loss;
 
-use crate::diffusion::Spacing;
 use crate::error::Result;
 use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
@@ -15,10 +14,7 @@ use crate::kernels::Backend;
 use crate::method::parts::{
     Candidates, DragGradient, MotionSource, Optimised, PointDrag, PointTracking, SingleTimestep,
 };
-use crate::method::{
-    Cost, DragMethod, Dragged, Inversion, Misfit, Needs, Profile, Scene, StartPicture, Subject,
-    Targets,
-};
+use crate::method::{Cost, DragMethod, Dragged, Misfit, Needs, Profile, Scene, Subject};
 use crate::model::unet::Network;
 use crate::progress::Progress;
 use crate::region::Region;
@@ -44,14 +40,9 @@ impl DragMethod for ClipDragSettings {
 
     fn needs(&self) -> Needs {
         Needs {
-            lora: true,
             edit_prompt: self.follows_text(),
             clip: self.follows_text(),
-            targets: Targets::Points,
-            start: StartPicture::Original,
-            original: false,
-            inversion: Inversion::Pipeline,
-            spacing: Spacing::Leading,
+            ..Needs::OF_POINTS
         }
     }
 

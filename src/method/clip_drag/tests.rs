@@ -1,5 +1,6 @@
 //! The drag's and the text's gradient, their fusion, and the tracked points, against PyTorch (`tests/peer/torch_clip.py`).
 
+use crate::diffusion::Spacing;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 

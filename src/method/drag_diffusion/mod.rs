@@ -2,7 +2,6 @@
 
 mod settings;
 
-use crate::diffusion::Spacing;
 use crate::error::Result;
 use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
@@ -11,10 +10,7 @@ use crate::method::parts::{
     Candidates, DragGradient, MotionSource, Optimised, PointDrag, PointTracking, SingleTimestep,
     TextGradient, TextOptimisation,
 };
-use crate::method::{
-    Cost, DragMethod, Dragged, Inversion, Misfit, Needs, Profile, Scene, StartPicture, Subject,
-    Targets,
-};
+use crate::method::{Cost, DragMethod, Dragged, Misfit, Needs, Profile, Scene, Subject};
 use crate::model::unet::Network;
 use crate::nn::Tensor;
 use crate::progress::Progress;
@@ -36,16 +32,7 @@ impl DragMethod for DragDiffusionSettings {
     }
 
     fn needs(&self) -> Needs {
-        Needs {
-            lora: true,
-            edit_prompt: false,
-            clip: false,
-            targets: Targets::Points,
-            start: StartPicture::Original,
-            original: false,
-            inversion: Inversion::Pipeline,
-            spacing: Spacing::Leading,
-        }
+        Needs::OF_POINTS
     }
 
     fn misfits(&self, subject: &Subject) -> Vec<Misfit> {

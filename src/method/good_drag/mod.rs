@@ -3,16 +3,12 @@
 mod alternation;
 mod settings;
 
-use crate::diffusion::Spacing;
 use crate::error::Result;
 use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::parts::PointDrag;
-use crate::method::{
-    Cost, DragMethod, Dragged, Inversion, Misfit, Needs, Profile, Scene, StartPicture, Subject,
-    Targets,
-};
+use crate::method::{Cost, DragMethod, Dragged, Misfit, Needs, Profile, Scene, Subject};
 use crate::model::unet::Network;
 use crate::progress::Progress;
 use crate::region::Region;
@@ -34,16 +30,7 @@ impl DragMethod for GoodDragSettings {
     }
 
     fn needs(&self) -> Needs {
-        Needs {
-            lora: true,
-            edit_prompt: false,
-            clip: false,
-            targets: Targets::Points,
-            start: StartPicture::Original,
-            original: false,
-            inversion: Inversion::Pipeline,
-            spacing: Spacing::Leading,
-        }
+        Needs::OF_POINTS
     }
 
     fn misfits(&self, subject: &Subject) -> Vec<Misfit> {

@@ -1,8 +1,8 @@
-//! An inversion through noise that is kept, and the way back (RegionDrag, arXiv 2407.18247, after Huang et al., CycleDiffusion, and
+//! An inversion through noise that is kept, and the denoising from it (RegionDrag, arXiv 2407.18247, after Huang et al., CycleDiffusion, and
 //! Huberman-Spiegelglas et al., arXiv 2304.06140).
 //!
 //! The latent x at level s gets noise up to level t: `z = sqrt(a_t/a_s) x + sqrt(1 - a_t/a_s) n`. A stochastic step (DDIM, eta = 1) from z to
-//! level s has a mean and a deviation; the noise with which it would give x exactly is kept. Without changes, the way back thus returns
+//! level s has a mean and a deviation; the noise with which it would give x exactly is kept. Without changes, the denoising thus returns
 //! every latent, whatever the network predicts.
 
 use crate::diffusion::{Grid, Schedule, Stream, require_finite};
