@@ -133,9 +133,9 @@ fn find_in(picture: &Raster, lit: &Raster, drawn: &Mask) -> Option<(Object, Mask
     };
     let shape = enlarged(&small.object, factor, size);
     let (mut opacity, mut colour) = cut(&shape);
-    let fronts = small.front.clone();
-    let front = small.front.data.contains(&true).then(|| {
-        let (opacity, colour) = cut(&enlarged(&small.front, factor, size));
+    let front_shape = enlarged(&small.front, factor, size);
+    let front = front_shape.data.contains(&true).then(|| {
+        let (opacity, colour) = cut(&front_shape);
         Front { opacity, colour }
     });
     let mut whole = Mask::filled(picture.size(), false);
@@ -145,8 +145,7 @@ fn find_in(picture: &Raster, lit: &Raster, drawn: &Mask) -> Option<(Object, Mask
     let guessed =
         hidden(&small.object, &small.front, &reduced_mask(&region, factor)).map(|small| {
             let hidden = enlarged(&small, factor, size);
-            let front = enlarged(&fronts, factor, size);
-            let (whole, colours) = completed(&part, &shape, &hidden, &front, soft + 1);
+            let (whole, colours) = completed(&part, &shape, &hidden, &front_shape, soft + 1);
             let soft_whole = softened(&whole);
             let rim = softened(&hidden.dilated(RIM * factor));
             let mut guessed = vec![0.0; drawn.data.len()];
