@@ -3,6 +3,8 @@
 mod cells;
 mod levels;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use crate::diffusion::denoise::Pair;
 use crate::diffusion::{Spacing, Stream};
