@@ -193,7 +193,7 @@ fn variants_have_different_methods() {
 #[test]
 fn every_picture_has_a_contact_sheet_of_its_methods() {
     let folder = Folder::new(2);
-    let methods = ["--methods", "region-drag,fast-drag"];
+    let methods = ["--methods", "pbsi,region-drag"];
     let with = |more: &[&str]| folder.whole(&[&methods[..], more].concat());
     let sheet = |picture: &str| folder.path("out").join(format!("{picture}.methods.png"));
     let bytes = |picture: &str| std::fs::read(sheet(picture)).unwrap();
@@ -203,7 +203,7 @@ fn every_picture_has_a_contact_sheet_of_its_methods() {
     with(&["--shard", "1/2"]).assert(0);
     let drawn = [bytes("p0"), bytes("p1")];
     let size = image::open(sheet("p0")).unwrap();
-    let single = image::open(folder.path("out").join("p0.fast-drag.png")).unwrap();
+    let single = image::open(folder.path("out").join("p0.region-drag.png")).unwrap();
     assert!(size.width() > 3 * single.width() && size.height() > single.height());
 
     // A missing sheet is drawn even when nothing is to be edited, and another file in its place is left alone.
@@ -211,7 +211,7 @@ fn every_picture_has_a_contact_sheet_of_its_methods() {
     std::fs::write(sheet("p1"), "mine").unwrap();
     with(&[]).assert(0).stderr_has("4 items: 4 done before");
     assert!(bytes("p0") == drawn[0] && bytes("p1") == b"mine");
-    with(&["--redo", "p1.fast-drag"])
+    with(&["--redo", "p1.region-drag"])
         .assert(0)
         .stderr_has("no contact sheet");
     assert!(bytes("p1") == b"mine");
@@ -219,17 +219,16 @@ fn every_picture_has_a_contact_sheet_of_its_methods() {
     with(&["--seed", "5"]).assert(0);
     assert!(bytes("p0") != drawn[0]);
 
-    // A method that fails is shown as such.
-    let strong = ["--methods", "region-drag,fast-drag", "--strength", "1"];
+    // A method that fails is shown as such: region-drag needs a level above the executed ones.
     folder
-        .run(&[&["in", "-o", "other"], &strong[..]].concat())
+        .run(&[&["in", "-o", "other", "--steps", "1"], &methods[..]].concat())
         .assert(1);
     let failed = image::open(folder.path("other").join("p0.methods.png")).unwrap();
     let reds = failed.into_rgb8();
     assert!(reds.pixels().any(|pixel| pixel.0 == [190, 24, 24]));
     // One method alone has nothing to be compared with.
     folder
-        .run(&["in", "-o", "one", "--methods", "fast-drag"])
+        .run(&["in", "-o", "one", "--methods", "pbsi"])
         .assert(0);
     assert_eq!(results(&folder.path("one")).len(), 2);
 }
