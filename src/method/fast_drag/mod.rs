@@ -41,10 +41,13 @@ impl DragMethod for FastDragSettings {
         }),
     };
 
-    const UNUSED: &'static [(&'static str, &'static str)] = &[(
-        "start_layer",
-        "all layers of the decoder have the keys and values of the picture",
-    )];
+    const UNUSED: &'static [(&'static str, &'static str)] = &[
+        ("degree", "nothing is optimised"),
+        (
+            "start_layer",
+            "all layers of the decoder have the keys and values of the picture",
+        ),
+    ];
 
     fn shared_defaults(_: &Overrides) -> Overrides {
         let mut papers = Overrides::from([("steps", 10), ("lora_steps", 0)]);

@@ -39,6 +39,7 @@ impl DragMethod for RegionDragSettings {
     };
 
     const UNUSED: &'static [(&'static str, &'static str)] = &[
+        ("degree", "nothing is optimised"),
         ("trajectory", "its inversion returns to the picture exactly"),
         (
             "start_layer",
