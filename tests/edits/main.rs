@@ -24,6 +24,7 @@ mod faults;
 mod methods;
 mod outputs;
 mod points;
+mod sd2;
 mod show;
 #[cfg(unix)]
 mod signals;
