@@ -5,12 +5,14 @@ use serde_json::Value;
 
 use crate::bench::fixture::path as fixture;
 use crate::bench::{Bench, Run};
-use crate::command::bench;
+use crate::command::{TRANSLATION, bench};
 
 fn edit(bench: &Bench, arguments: &[&str]) -> Run {
+    let prompt = TRANSLATION.replacen('{', r#"{ "prompt": "a cat!", "#, 1);
+    bench.write("drag.json", prompt);
     bench
         .dragnext(["edit", "in.png", "--drag", "drag.json", "-o", "out.png"])
-        .args(["--json", "--overwrite", "--prompt", "a cat!"])
+        .args(["--json", "--overwrite"])
         .args(arguments)
         .any_stdout()
         .any_stderr()
@@ -107,10 +109,9 @@ fn relatives_are_refused_by_name() {
     ] {
         let bench = bench();
         copied(&bench, key, value);
-        let ended = edit(&bench, &["--model", "model"]).status(2).run();
-        ended.stderr_has("weights.unsupported");
-        ended.stderr_has(name);
-        ended.stderr_has("use Stable Diffusion 1.5, 2.1");
+        let run = edit(&bench, &["--model", "model"]).status(2);
+        run.run()
+            .stderr_has_all(&["weights.unsupported", name, "use Stable Diffusion 1.5, 2.1"]);
         assert!(!bench.path("out.png").exists());
     }
 }
