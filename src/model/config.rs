@@ -91,7 +91,7 @@ impl ConfigFile {
             path: self.location.clone(),
             kind: ErrorKind::WeightsUnsupported,
             reason: format!("`{}{key}` is {value}: this is {kind}", self.prefix),
-            hint: format!("{FAMILY}, without further inputs"),
+            hint: format!("{FAMILY}, whose network takes latents and a prompt only"),
         }
     }
 
