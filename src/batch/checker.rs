@@ -58,6 +58,7 @@ impl<'a> EntryChecker<'a> {
             image,
             drag,
             out,
+            category,
             choice,
             fault,
         } = entry;
@@ -90,6 +91,7 @@ impl<'a> EntryChecker<'a> {
             image: join(image),
             drag: drag.map(join),
             out: self.options.outputs.join(without_dots(&out)),
+            category,
             choice,
             fault: fault.map(Box::new),
         }

@@ -4,8 +4,8 @@
 //! {"id": "cat", "image": "in/cat.png", "drag": "drags/cat.json", "out": "cat.png", "settings": {"seed": 7}}
 //! ```
 //!
-//! Only `image` is required. `id` defaults to the picture's path in the manifest's folder without its extension, `out` to that path with `.png`, and `drag` to the
-//! drag file of the command line.
+//! Only `image` is required. `id` defaults to the picture's path in the manifest's folder without its extension, `out` to that path with
+//! `.png`, and `drag` to the drag file of the command line. `category` is the group that `eval` reports the item in.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -44,6 +44,9 @@ struct ManifestLine {
     /// The result, relative to the output folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     out: Option<PathBuf>,
+    /// The group that `eval` reports the item in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    category: Option<String>,
     /// The item's drag method, which takes precedence over that of its drag file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     method: Option<Method>,
@@ -127,7 +130,7 @@ fn parse(text: &[u8], place: String, number: usize) -> ListEntry {
     let is_permitted = |key: &&String| key.starts_with("x-") || *key == "comment";
     if let Some(key) = line.other.keys().find(|key| !is_permitted(key)) {
         let reason = format!(
-            "unknown key `{key}`; the keys of a manifest are `id`, `image`, `drag`, `out`, `method` and `settings`"
+            "unknown key `{key}`; the keys of a manifest are `id`, `image`, `drag`, `out`, `category`, `method` and `settings`"
         );
         return faulty(place, number, reason);
     }
@@ -140,6 +143,7 @@ fn parse(text: &[u8], place: String, number: usize) -> ListEntry {
         image,
         drag,
         out,
+        category,
         ..
     } = line;
     ListEntry {
@@ -149,6 +153,7 @@ fn parse(text: &[u8], place: String, number: usize) -> ListEntry {
         image,
         drag,
         out,
+        category,
         choice,
         fault: None,
     }
@@ -184,6 +189,7 @@ pub(crate) fn to_manifest(items: &[&Item], root: &Path, outputs: &Path) -> Resul
             image: relative(&item.image, root),
             drag: item.drag.as_ref().map(|drag| relative(drag, root)),
             out: Some(relative(&item.out, outputs)),
+            category: item.category.clone(),
             method: item.choice.as_ref().and_then(|choice| choice.method),
             settings: item.choice.as_ref().map(|choice| choice.values.to_map()),
             other: BTreeMap::new(),
