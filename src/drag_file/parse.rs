@@ -34,7 +34,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<DragFile, Vec<DragFileFault>> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(vec![too_large()]);
     }
-    let source = SourceText::new(text(bytes)?);
+    let source = SourceText::new(&text(bytes)?);
     let tree = syntax(&source)?;
     let mut parser = Parser {
         reader: Reader::new(&source),

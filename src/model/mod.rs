@@ -1,4 +1,4 @@
-//! Stable Diffusion 1.5 and models fine-tuned from it: their files, configuration and components. Beside them, a [`clip`] for methods that
+//! Stable Diffusion 1.5, 2.1 and models fine-tuned from them: their files, configuration and components. Beside them, a [`clip`] for methods that
 //! follow a text.
 //!
 //! [`Model::open`] reads and checks the configuration. The components (UNet, VAE, text encoder, tokenizer) are loaded separately, because
@@ -11,6 +11,7 @@ pub mod lora;
 pub mod safetensors;
 pub mod source;
 pub mod text_encoder;
+pub mod text_transformer;
 pub mod tokenizer;
 pub mod unet;
 pub mod vae;
@@ -31,6 +32,7 @@ use crate::digest::sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
+use config::Prediction;
 
 /// A model whose configuration is read and checked and whose weights are not loaded.
 #[derive(Debug)]
@@ -44,8 +46,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads the configuration of `demo`, of a folder in diffusers layout, or of a model of the hub in the cache. `vae` is a folder whose
-    /// VAE replaces that of the model, or `demo` for the built-in one.
+    /// Reads the configuration of `demo`, of a folder in diffusers layout, or of a model of the hub in the cache. `vae` replaces the VAE of the
+    /// model: a folder of a model or of a VAE alone, a VAE of the hub in the cache, or `demo` for the built-in one.
     ///
     /// # Errors
     /// [`Error::Weights`] when a file is missing or has an unsupported value, [`Error::Hub`] when the cache lacks files of the model or
@@ -63,11 +65,10 @@ impl Model {
                 hint: "this file has the model's defaults for settings of `dragnext edit`".into(),
             })?,
         };
-        let vae_source = match vae {
-            None => None,
-            Some(path) if path == Path::new("demo") => Some(Source::Demo),
-            Some(path) => Some(Source::from_folder(path)?),
-        };
+        let vae_source = vae.map(Source::of_vae).transpose()?;
+        if let Some(vae) = &vae_source {
+            check_family(vae, &source)?;
+        }
         Ok(Self {
             source,
             vae_source,
@@ -184,7 +185,11 @@ impl Model {
     /// # Errors
     /// [`Error::Weights`] when its file is missing, damaged, or does not fit the configuration; [`Error::Interrupted`].
     pub fn unet<B: Backend>(&self, backend: &B, interrupt: &Interrupt) -> Result<UNet<B>> {
-        UNet::load(backend, &self.source, &self.unet, interrupt)
+        let unet = UNet::load(backend, &self.source, &self.unet, interrupt)?;
+        Ok(match self.schedule.prediction {
+            Prediction::Noise => unet,
+            Prediction::Velocity => unet.of_velocity(self.schedule.alphas()),
+        })
     }
 
     /// Loads the VAE.
@@ -210,6 +215,35 @@ impl Model {
         ))
     }
 }
+
+/// Checks that a VAE is of the family of the model's own, as far as its configuration tells.
+fn check_family(vae: &Source, model: &Source) -> Result<()> {
+    let found = config::VaeConfig::read(vae)?.scaling_factor;
+    // A model may come without a VAE.
+    let Ok(own) = config::VaeConfig::read(model) else {
+        return Ok(());
+    };
+    let expected = own.scaling_factor;
+    if (found - expected).abs() <= 1e-3 * expected {
+        return Ok(());
+    }
+    let family = if (found - SDXL_FACTOR).abs() < 1e-3 {
+        " (that of SDXL)"
+    } else {
+        ""
+    };
+    Err(Error::Weights {
+        path: vae.location("vae/config.json"),
+        kind: ErrorKind::WeightsMismatch,
+        reason: format!(
+            "its `scaling_factor` is {found}{family}, that of the model's own VAE {expected}: its latents are those of another family of models"
+        ),
+        hint: "use a VAE that was made for this model, such as `stabilityai/sd-vae-ft-mse` for Stable Diffusion 1.x".into(),
+    })
+}
+
+/// The scaling factor of SDXL's VAE.
+const SDXL_FACTOR: f64 = 0.13025;
 
 #[cfg(test)]
 mod tests {

@@ -23,9 +23,12 @@ mod diagnostics;
 mod distilled;
 mod faults;
 mod methods;
+mod model_files;
 mod outputs;
 mod points;
+mod sd2;
 mod show;
 #[cfg(unix)]
 mod signals;
+mod streams;
 mod window;
