@@ -169,7 +169,7 @@ fn no_regions_and_too_many() {
     };
     assert_eq!(scene.validate(points(128)).record["count"], 128);
     let (faults, stderr) = scene.faults(points(129));
-    assert_eq!(faults, ["instruction.too_large /regions 1:27"]);
+    assert_eq!(faults, ["instruction.too_large /regions 1:28"]);
     let hint = "hint: at most 64 of them may have an area, the others are points";
     assert!(stderr.contains(hint), "{stderr}");
     let corners: Vec<String> = (0..10_001)
