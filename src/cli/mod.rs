@@ -10,6 +10,7 @@ mod compute;
 mod doctor;
 mod edit;
 mod fetch;
+mod import;
 mod instruction;
 mod limits;
 mod man;
@@ -60,6 +61,7 @@ enum Command {
     Validate(Box<validate::Arguments>),
     Preview(Box<preview::Arguments>),
     New(new::Arguments),
+    Import(import::Arguments),
     Methods(methods::Arguments),
     Settings(Box<settings::Arguments>),
     Schema(schema::Arguments),
@@ -95,6 +97,7 @@ impl Cli {
             Command::Preview(arguments) => preview::run(&arguments, interrupt),
             Command::Validate(arguments) => validate::run(&arguments),
             Command::New(arguments) => new::run(&arguments),
+            Command::Import(arguments) => import::run(&arguments, interrupt),
             Command::Methods(arguments) => methods::run(&arguments),
             Command::Settings(arguments) => settings::run(&arguments),
             Command::Schema(arguments) => schema::run(&arguments),

@@ -75,6 +75,14 @@ pub fn size(path: &Path) -> Result<Size> {
     size_of(&bytes).map_err(|refusal| refusal.at(path))
 }
 
+/// Returns the upright size of a picture with these bytes. `name` stands for its path in errors.
+///
+/// # Errors
+/// As [`size`].
+pub fn size_in(bytes: &[u8], name: &Path) -> Result<Size> {
+    size_of(bytes).map_err(|refusal| refusal.at(name))
+}
+
 /// Returns the upright size of the picture at `path` and the SHA-256 of its file. No pixel is decoded.
 ///
 /// # Errors
@@ -108,6 +116,19 @@ pub(crate) fn read_grey(
     accept: &mut Accept<'_>,
 ) -> std::result::Result<Vec<u8>, Refusal> {
     Ok(decode(&load(path)?, accept)?.pixels.into_luma8().into_raw())
+}
+
+/// Returns the size and the grey values of a picture with these bytes; `None` if it cannot be decoded, or does not fit.
+pub(crate) fn grey_in(bytes: &[u8], fits: impl Fn(Size) -> bool) -> Option<(Size, Vec<u8>)> {
+    let mut accept = |size| {
+        if fits(size) {
+            Ok(())
+        } else {
+            Err(Refusal::other_size())
+        }
+    };
+    let decoded = decode(bytes, &mut accept).ok()?;
+    Some((decoded.size(), decoded.pixels.into_luma8().into_raw()))
 }
 
 fn load(path: &Path) -> std::result::Result<Vec<u8>, Refusal> {
