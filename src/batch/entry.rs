@@ -19,6 +19,7 @@ pub(super) struct ListEntry {
     pub(super) drag: Option<PathBuf>,
     /// Relative to the output folder.
     pub(super) out: Option<PathBuf>,
+    pub(super) category: Option<String>,
     pub(super) choice: Option<Box<Choice>>,
     pub(super) fault: Option<ListFault>,
 }
@@ -33,6 +34,7 @@ impl ListEntry {
             image,
             drag: None,
             out: None,
+            category: None,
             choice: None,
             fault: None,
         }
@@ -109,6 +111,8 @@ pub(crate) struct Item {
     pub drag: Option<PathBuf>,
     /// The result.
     pub out: PathBuf,
+    /// The group that an evaluation reports it in.
+    pub category: Option<String>,
     /// Settings of the manifest's line, which take precedence over those of the drag file.
     pub choice: Option<Box<Choice>>,
     /// Why it cannot be edited, in a run that continues without it.

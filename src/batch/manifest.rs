@@ -4,8 +4,8 @@
 //! {"id": "cat", "image": "in/cat.png", "drag": "drags/cat.json", "out": "cat.png", "settings": {"seed": 7}}
 //! ```
 //!
-//! Only `image` is required. `id` defaults to the picture's path without its extension, `out` to that path with `.png`, and `drag` to the
-//! drag file of the command line.
+//! Only `image` is required. `id` defaults to the picture's path in the manifest's folder without its extension, `out` to that path with
+//! `.png`, and `drag` to the drag file of the command line. `category` is the group that `eval` reports the item in.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 use super::Item;
 use super::entry::{ListEntry, ListFault};
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::content::Content;
 use crate::method::{Method, groups};
 use crate::plan::Choice;
 use crate::settings::Overrides;
@@ -43,6 +44,9 @@ struct ManifestLine {
     /// The result, relative to the output folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     out: Option<PathBuf>,
+    /// The group that `eval` reports the item in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    category: Option<String>,
     /// The item's drag method, which takes precedence over that of its drag file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     method: Option<Method>,
@@ -65,6 +69,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<ListEntry>> {
         return Err(failed(std::io::ErrorKind::IsADirectory.into()));
     }
     let mut reader = BufReader::new(file);
+    if let Some(reason) = reader.fill_buf().map_err(failed).map(not_a_manifest)? {
+        let place = path.display().to_string();
+        return Ok(vec![faulty(place, 1, reason)]);
+    }
     let (mut entries, mut number, mut bytes) = (Vec::new(), 0, Vec::new());
     loop {
         bytes.clear();
@@ -94,6 +102,17 @@ pub(super) fn read(path: &Path) -> Result<Vec<ListEntry>> {
     }
 }
 
+/// Returns why a file that starts with these bytes cannot be a manifest.
+fn not_a_manifest(start: &[u8]) -> Option<String> {
+    if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
+        return Some("the file is UTF-16; save it as UTF-8".into());
+    }
+    match Content::of(start)? {
+        Content::Json => None,
+        other => Some(format!("the file is {}", other.phrase())),
+    }
+}
+
 fn parse(text: &[u8], place: String, number: usize) -> ListEntry {
     let line: ManifestLine = match serde_json::from_slice(text) {
         Ok(line) => line,
@@ -111,7 +130,7 @@ fn parse(text: &[u8], place: String, number: usize) -> ListEntry {
     let is_permitted = |key: &&String| key.starts_with("x-") || *key == "comment";
     if let Some(key) = line.other.keys().find(|key| !is_permitted(key)) {
         let reason = format!(
-            "unknown key `{key}`; the keys of a manifest are `id`, `image`, `drag`, `out`, `method` and `settings`"
+            "unknown key `{key}`; the keys of a manifest are `id`, `image`, `drag`, `out`, `category`, `method` and `settings`"
         );
         return faulty(place, number, reason);
     }
@@ -124,6 +143,7 @@ fn parse(text: &[u8], place: String, number: usize) -> ListEntry {
         image,
         drag,
         out,
+        category,
         ..
     } = line;
     ListEntry {
@@ -133,6 +153,7 @@ fn parse(text: &[u8], place: String, number: usize) -> ListEntry {
         image,
         drag,
         out,
+        category,
         choice,
         fault: None,
     }
@@ -168,6 +189,7 @@ pub(crate) fn to_manifest(items: &[&Item], root: &Path, outputs: &Path) -> Resul
             image: relative(&item.image, root),
             drag: item.drag.as_ref().map(|drag| relative(drag, root)),
             out: Some(relative(&item.out, outputs)),
+            category: item.category.clone(),
             method: item.choice.as_ref().and_then(|choice| choice.method),
             settings: item.choice.as_ref().map(|choice| choice.values.to_map()),
             other: BTreeMap::new(),

@@ -28,14 +28,14 @@ const DRAG: &str = "drag.json";
 /// Maximum number of bytes in a name of a folder.
 const MAX_NAME: usize = 120;
 
-/// A line of the manifest. `x-category` is the sample's category, by which `eval` groups its figures.
+/// A line of the manifest.
 #[derive(Serialize)]
 struct Line<'a> {
     id: &'a str,
     image: String,
     drag: String,
     out: String,
-    #[serde(rename = "x-category", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     category: Option<&'a str>,
 }
 

@@ -5,6 +5,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -18,7 +20,7 @@ use crate::foreign::{self, Kind};
 use crate::geometry::{Point, Size};
 use crate::mask::Mask;
 use crate::outline::Outline;
-use crate::picture;
+use crate::picture::{self, Refusal};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -189,9 +191,16 @@ fn mask(data: &str, corner: Point, size: Size) -> Option<Mask> {
         return None;
     }
     let (left, top) = (left as usize, top as usize);
-    let (found, grey) = picture::grey_in(&bytes, |found| {
-        left + found.width <= size.width && top + found.height <= size.height
-    })?;
+    let mut found = Size::new(0, 0);
+    let mut accept = |inner: Size| {
+        found = inner;
+        if left + found.width <= size.width && top + found.height <= size.height {
+            Ok(())
+        } else {
+            Err(Refusal::other_size())
+        }
+    };
+    let grey = picture::decode_grey(&bytes, &mut accept).ok()?;
     let mut mask = Mask::filled(size, false);
     for (row, line) in grey.chunks(found.width).enumerate() {
         let start = (top + row) * size.width + left;
@@ -202,46 +211,8 @@ fn mask(data: &str, corner: Point, size: Size) -> Option<Mask> {
     Some(mask)
 }
 
-/// Decodes base64 of the standard alphabet; line breaks are skipped.
+/// Decodes base64, which may have line breaks.
 fn base64(text: &str) -> Option<Vec<u8>> {
-    let digits = text.bytes().filter(|byte| !byte.is_ascii_whitespace());
-    let (mut bytes, mut word, mut bits) = (Vec::with_capacity(text.len() / 4 * 3), 0_u32, 0);
-    let mut has_ended = false;
-    for digit in digits {
-        let value = match digit {
-            b'=' => {
-                has_ended = true;
-                continue;
-            }
-            _ if has_ended => return None,
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        word = (word << 6 | u32::from(value)) & 0xff_ffff;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push((word >> bits) as u8);
-        }
-    }
-    Some(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::base64;
-
-    #[test]
-    fn base64_is_decoded() {
-        assert_eq!(base64("").as_deref(), Some(b"".as_slice()));
-        assert_eq!(base64("Zm9v\nYmE=").as_deref(), Some(b"fooba".as_slice()));
-        assert_eq!(base64("Zm9vYg==").as_deref(), Some(b"foob".as_slice()));
-        assert_eq!(base64("+/8A").as_deref(), Some([0xfb, 0xff, 0].as_slice()));
-        assert_eq!(base64("Zm9v!"), None);
-        assert_eq!(base64("Zg==Zg=="), None);
-    }
+    let digits: String = text.split_ascii_whitespace().collect();
+    STANDARD.decode(digits).ok()
 }

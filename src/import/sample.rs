@@ -8,7 +8,7 @@ use crate::drag_file::{Drag, DragRegion, Editable, MAX_POINTS, Shape};
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::is_unprintable;
 use crate::geometry::{Point, PointPair, Size};
-use crate::mask::Mask;
+use crate::mask::{Mask, MaskSource};
 use crate::outline::Outline;
 use crate::warning::WarningKind;
 
@@ -125,7 +125,9 @@ impl Sample {
         };
         let file = format!("{name}.png");
         self.masks.push((file.clone(), mask));
-        Shape::Mask { mask: file.into() }
+        Shape::Mask {
+            mask: MaskSource::File(file.into()),
+        }
     }
 
     /// Sets the editable area to the pixels of a mask. One without any pixel means no limit in DragDiffusion's code, so that everything may

@@ -20,8 +20,28 @@ impl Numbers {
 }
 
 const WORDS: [&str; 22] = [
-    "-1", "0", "1e999", "1e308", "-1e308", "null", "true", "[]", "{}", "\"\"", "NaN", "4294967296", "18446744073709551616", "[[", "}", ",",
-    "9007199254740993", "0.5", "../../x", "&lt;", "<a>", "\"type\"",
+    "-1",
+    "0",
+    "1e999",
+    "1e308",
+    "-1e308",
+    "null",
+    "true",
+    "[]",
+    "{}",
+    "\"\"",
+    "NaN",
+    "4294967296",
+    "18446744073709551616",
+    "[[",
+    "}",
+    ",",
+    "9007199254740993",
+    "0.5",
+    "../../x",
+    "&lt;",
+    "<a>",
+    "\"type\"",
 ];
 
 /// Changes a file in one to four places: bytes, cuts, repetitions, words of JSON and boundary values of lengths.
@@ -46,8 +66,14 @@ fn mutated(bytes: &[u8], numbers: &mut Numbers) -> Vec<u8> {
             }
             6 => {
                 // A number of the text is replaced by a word.
-                let from = bytes[at..].iter().position(u8::is_ascii_digit).map_or(at, |found| at + found);
-                let to = bytes[from..].iter().position(|byte| !byte.is_ascii_digit()).map_or(from, |found| from + found);
+                let from = bytes[at..]
+                    .iter()
+                    .position(u8::is_ascii_digit)
+                    .map_or(at, |found| at + found);
+                let to = bytes[from..]
+                    .iter()
+                    .position(|byte| !byte.is_ascii_digit())
+                    .map_or(from, |found| from + found);
                 let word = WORDS[numbers.below(WORDS.len())];
                 bytes.splice(from..to, word.bytes());
             }
@@ -88,12 +114,17 @@ fn read(kind: Kind, path: &Path) -> (usize, usize) {
 
 #[test]
 fn mutated_files_give_samples_or_errors() {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let cases = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok());
     let cases: usize = cases.unwrap_or(330);
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/import");
     let folder = tempfile::tempdir().expect("a folder");
     let targets = [
-        (Kind::DragBench, "animals/JH_2023-09-14-1820-16/meta_data.pkl"),
+        (
+            Kind::DragBench,
+            "animals/JH_2023-09-14-1820-16/meta_data.pkl",
+        ),
         (Kind::DragBenchDr, "animals/JH_1/meta_data_region.pkl"),
         (Kind::DragBenchSr, "sde_1/prompt.json"),
         (Kind::Drag100, "vase/points.json"),
@@ -119,26 +150,40 @@ fn mutated_files_give_samples_or_errors() {
             good += read;
             bad += refused;
         }
-        assert!(cases < targets.len() || bad > 0, "{kind}: mutations do damage ({good} good)");
+        assert!(
+            cases < targets.len() || bad > 0,
+            "{kind}: mutations do damage ({good} good)"
+        );
     }
 }
 
 /// The pickles are small, so that most changes meet an instruction.
 #[test]
 fn mutated_pickles_are_read_or_refused() {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let cases = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok());
     let cases: usize = cases.unwrap_or(3_000);
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/import/pickles");
-    let mut files: Vec<_> = fs::read_dir(fixtures).expect("the fixtures").flatten().collect();
+    let mut files: Vec<_> = fs::read_dir(fixtures)
+        .expect("the fixtures")
+        .flatten()
+        .collect();
     files.sort_by_key(fs::DirEntry::file_name);
-    let files: Vec<Vec<u8>> = files.iter().map(|entry| fs::read(entry.path()).expect("a fixture")).collect();
+    let files: Vec<Vec<u8>> = files
+        .iter()
+        .map(|entry| fs::read(entry.path()).expect("a fixture"))
+        .collect();
     let mut numbers = Numbers(11);
     let (mut good, mut bad) = (0, 0);
     for case in 0..cases {
         match pickle::load(&mutated(&files[case % files.len()], &mut numbers)) {
             Ok(pickle) => {
                 good += 1;
-                let _ = pickle.root().get("mask").map(|mask| mask.array().map(|array| array.len()));
+                let _ = pickle
+                    .root()
+                    .get("mask")
+                    .map(|mask| mask.array().map(|array| array.len()));
             }
             Err(_) => bad += 1,
         }
@@ -151,11 +196,32 @@ fn mutated_pickles_are_read_or_refused() {
 fn deep_nesting_is_an_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let deep = [
-        (Kind::Cvat, "a.xml", format!("<annotations>{}", "<image>".repeat(200_000))),
-        (Kind::Cvat, "a.xml", format!("<annotations a='{}'/>", "<".repeat(200_000))),
-        (Kind::Cvat, "a.xml", "<!DOCTYPE a [<!ENTITY b \"x\"><!ENTITY c \"&b;&b;\">]><annotations>&c;</annotations>".to_owned()),
-        (Kind::Coco, "a.json", format!("{{\"images\": {}", "[".repeat(200_000))),
-        (Kind::Labelme, "a.json", format!("{{\"shapes\": {}", "[{\"a\":".repeat(200_000))),
+        (
+            Kind::Cvat,
+            "a.xml",
+            format!("<annotations>{}", "<image>".repeat(200_000)),
+        ),
+        (
+            Kind::Cvat,
+            "a.xml",
+            format!("<annotations a='{}'/>", "<".repeat(200_000)),
+        ),
+        (
+            Kind::Cvat,
+            "a.xml",
+            "<!DOCTYPE a [<!ENTITY b \"x\"><!ENTITY c \"&b;&b;\">]><annotations>&c;</annotations>"
+                .to_owned(),
+        ),
+        (
+            Kind::Coco,
+            "a.json",
+            format!("{{\"images\": {}", "[".repeat(200_000)),
+        ),
+        (
+            Kind::Labelme,
+            "a.json",
+            format!("{{\"shapes\": {}", "[{\"a\":".repeat(200_000)),
+        ),
         (Kind::LabelStudio, "a.json", "[".repeat(200_000)),
     ];
     for (kind, name, text) in deep {

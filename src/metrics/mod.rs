@@ -1,4 +1,9 @@
-//! Measures how much two pictures differ. Pure: takes pixels, returns numbers.
+//! Measures pictures. Pure: takes pixels, returns numbers.
+//!
+//! There are two parts: how much two pictures differ ([`compare`]), and the metrics of the papers, each a [`Metric`] that measures a [`Case`].
+//! [`metric`] says how to add one.
+//!
+//! # Difference of two pictures
 //!
 //! Let x and y be the samples of the two pictures, from 0 to 255 (16-bit samples in steps of 1/257), over the pixels of an area and all
 //! channels:
@@ -15,14 +20,26 @@
 //!
 //! [`compare`] measures the whole picture and, with a mask, its inside and its outside. [`DifferenceLimits`] judge the result.
 
+#[allow(dead_code, reason = "`eval` reads it")]
+mod case;
+#[allow(dead_code, reason = "`eval` constructs it")]
+mod dai;
 mod difference;
 mod limits;
+#[allow(dead_code, reason = "`eval` reads it")]
+pub(crate) mod metric;
 pub(crate) mod ssim;
 
 use rayon::prelude::*;
 
+#[allow(unused_imports, reason = "`eval` uses them")]
+pub(crate) use case::{Areas, Case};
+#[allow(unused_imports, reason = "`eval` uses it")]
+pub(crate) use dai::Dai;
 pub(crate) use difference::Difference;
 pub(crate) use limits::{Area, DifferenceLimits, Excess};
+#[allow(unused_imports, reason = "`eval` uses them")]
+pub(crate) use metric::{Better, Family, Figure, MeanOver, Metric, Reading};
 
 use std::path::Path;
 

@@ -115,20 +115,15 @@ pub(crate) fn read_grey(
     path: &Path,
     accept: &mut Accept<'_>,
 ) -> std::result::Result<Vec<u8>, Refusal> {
-    Ok(decode(&load(path)?, accept)?.pixels.into_luma8().into_raw())
+    decode_grey(&load(path)?, accept)
 }
 
-/// Returns the size and the grey values of a picture with these bytes; `None` if it cannot be decoded, or does not fit.
-pub(crate) fn grey_in(bytes: &[u8], fits: impl Fn(Size) -> bool) -> Option<(Size, Vec<u8>)> {
-    let mut accept = |size| {
-        if fits(size) {
-            Ok(())
-        } else {
-            Err(Refusal::other_size())
-        }
-    };
-    let decoded = decode(bytes, &mut accept).ok()?;
-    Some((decoded.size(), decoded.pixels.into_luma8().into_raw()))
+/// Decodes the grey values of a picture as [`read_grey`] does.
+pub(crate) fn decode_grey(
+    bytes: &[u8],
+    accept: &mut Accept<'_>,
+) -> std::result::Result<Vec<u8>, Refusal> {
+    Ok(decode(bytes, accept)?.pixels.into_luma8().into_raw())
 }
 
 fn load(path: &Path) -> std::result::Result<Vec<u8>, Refusal> {

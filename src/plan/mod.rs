@@ -5,6 +5,8 @@
 //! warnings.
 
 mod amount;
+#[allow(dead_code, reason = "`eval` calls it")]
+mod areas;
 mod checks;
 mod defaults;
 mod editable;
@@ -39,6 +41,8 @@ use findings::Findings;
 use window::Needed;
 
 pub use amount::Amount;
+#[allow(unused_imports, reason = "`eval` calls it")]
+pub(crate) use areas::areas;
 pub use in_force::{InForce, Layer, Origin, in_force};
 pub use masks::check_masks;
 pub use prompts::unused_edit_prompt;

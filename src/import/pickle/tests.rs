@@ -40,7 +40,12 @@ fn pickles_of_every_protocol_are_read() {
     assert_eq!(files.len(), 31, "the fixtures are complete");
     for (name, bytes) in files {
         let pickle = load(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let get = |key: &str| pickle.root().get(key).unwrap_or_else(|| panic!("{name}: {key}"));
+        let get = |key: &str| {
+            pickle
+                .root()
+                .get(key)
+                .unwrap_or_else(|| panic!("{name}: {key}"))
+        };
         let prompt = "une tasse bleue, éclairée ☕";
         assert_eq!(get("prompt").text().as_deref(), Some(prompt), "{name}");
         assert_eq!(numbers(get("points")), [1.0, 2.0, 3.0, 4.0], "{name}");
@@ -75,7 +80,10 @@ fn code_and_objects_are_refused_by_name() {
 }
 
 fn refusal(bytes: &[u8]) -> String {
-    load(bytes).map(|_| ()).expect_err("not plain data").to_string()
+    load(bytes)
+        .map(|_| ())
+        .expect_err("not plain data")
+        .to_string()
 }
 
 #[test]
@@ -127,17 +135,32 @@ fn shared_values_are_not_expanded() {
 #[test]
 fn an_array_with_an_impossible_shape_is_damaged() {
     let array = |shape: &[u8]| {
-        let mut bytes = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tC\x01btR(K\x01(".to_vec();
+        let mut bytes =
+            b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tC\x01btR(K\x01("
+                .to_vec();
         bytes.extend(shape);
         bytes.extend(b"tcnumpy\ndtype\n(X\x02\x00\x00\x00u1K\x00K\x01tR(K\x03X\x01\x00\x00\x00|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tbI00\nC\x06abcdeftb.");
         bytes
     };
     let good = load(&array(b"K\x02K\x03")).expect("an array of 2 x 3");
     let good = good.root().array().expect("an array");
-    assert_eq!((good.shape(), good.at(5)), ([2, 3].as_slice(), f64::from(b'f')));
+    assert_eq!(
+        (good.shape(), good.at(5)),
+        ([2, 3].as_slice(), f64::from(b'f'))
+    );
     let huge = b"\x8a\x08\x00\x00\x00\x00\x00\x00\x00\x40".repeat(2);
-    for shape in [b"K\x02K\x02".as_slice(), b"K\x06K\x06", b"J\xff\xff\xff\xff", &huge, b"N", b"K\x00"] {
-        assert!(refusal(&array(shape)).contains("bytes of its shape"), "{shape:?}");
+    for shape in [
+        b"K\x02K\x02".as_slice(),
+        b"K\x06K\x06",
+        b"J\xff\xff\xff\xff",
+        &huge,
+        b"N",
+        b"K\x00",
+    ] {
+        assert!(
+            refusal(&array(shape)).contains("bytes of its shape"),
+            "{shape:?}"
+        );
     }
     assert!(load(&array(&b"K\x01".repeat(40))).is_err(), "40 dimensions");
 }

@@ -90,8 +90,14 @@ fn nothing_is_overwritten_unless_asked() {
 #[test]
 fn samples_that_batch_would_refuse_are_faulty() {
     for (points, reason) in [
-        (json!({ "points": [[20, 30], [500, 30]] }), "lies outside the image (96 x 80)"),
-        (json!({ "points": [[20, 30], [50, 30], [60, 30]] }), "`points` has 3 points"),
+        (
+            json!({ "points": [[20, 30], [500, 30]] }),
+            "lies outside the image (96 x 80)",
+        ),
+        (
+            json!({ "points": [[20, 30], [50, 30], [60, 30]] }),
+            "`points` has 3 points",
+        ),
         (json!({ "points": [] }), "`points` has 0 points"),
         (json!({ "point": [[1, 2]] }), "missing field `points`"),
         (json!({ "points": [["a", 2]] }), "invalid type"),
@@ -99,35 +105,68 @@ fn samples_that_batch_would_refuse_are_faulty() {
         let bench = Bench::new();
         copied(&bench, "drag100");
         bench.write("drag100/vase/points.json", points.to_string());
-        import(&bench, "drag100", &[]).status(2).stderr_has("drag100/vase").stderr_has(reason).run();
+        import(&bench, "drag100", &[])
+            .status(2)
+            .stderr_has("drag100/vase")
+            .stderr_has(reason)
+            .run();
         assert!(!bench.path("out").exists(), "{points}");
     }
     let bench = Bench::new();
     copied(&bench, "drag100");
-    fs::copy(fixture("dragbench-sr/sde_1/mask.png"), bench.path("mask.png")).unwrap();
-    image::GrayImage::new(10, 10).save(bench.path("drag100/vase/mask.png")).unwrap();
-    import(&bench, "drag100", &[]).status(2).stderr_has("is 10 x 10 pixels, the image is 96 x 80").run();
+    fs::copy(
+        fixture("dragbench-sr/sde_1/mask.png"),
+        bench.path("mask.png"),
+    )
+    .unwrap();
+    image::GrayImage::new(10, 10)
+        .save(bench.path("drag100/vase/mask.png"))
+        .unwrap();
+    import(&bench, "drag100", &[])
+        .status(2)
+        .stderr_has("is 10 x 10 pixels, the image is 96 x 80")
+        .run();
 }
 
 /// Paths in annotations reach only files inside the given folders.
 #[test]
 fn paths_that_lead_out_are_refused() {
     let secret = "secret.png";
-    for name in ["../secret.png", "/etc/hostname", "..\\secret.png", "a/../../secret.png", ""] {
+    for name in [
+        "../secret.png",
+        "/etc/hostname",
+        "..\\secret.png",
+        "a/../../secret.png",
+        "",
+    ] {
         let bench = Bench::new();
         copied(&bench, "labelme");
         fs::copy(fixture("labelme/cup.png"), bench.path(secret)).unwrap();
         fs::remove_file(bench.path("labelme/inside.json")).unwrap();
-        let text = bench.text("labelme/cup.json").replace("\"cup.png\"", &serde_json::to_string(name).unwrap());
+        let text = bench
+            .text("labelme/cup.json")
+            .replace("\"cup.png\"", &serde_json::to_string(name).unwrap());
         bench.write("labelme/cup.json", text);
-        import(&bench, "labelme", &[]).status(2).stderr_has("labelme").any_stdout().run();
+        import(&bench, "labelme", &[])
+            .status(2)
+            .stderr_has("labelme")
+            .any_stdout()
+            .run();
         assert!(!bench.path("out").exists(), "{name}");
     }
     let bench = Bench::new();
     copied(&bench, "labelme");
     fs::create_dir(bench.path("pictures")).unwrap();
-    fs::rename(bench.path("labelme/cup.png"), bench.path("pictures/cup.png")).unwrap();
-    import(&bench, "labelme", &[]).status(2).stderr_has("cup.json").stderr_has("`--images DIR`").run();
+    fs::rename(
+        bench.path("labelme/cup.png"),
+        bench.path("pictures/cup.png"),
+    )
+    .unwrap();
+    import(&bench, "labelme", &[])
+        .status(2)
+        .stderr_has("cup.json")
+        .stderr_has("`--images DIR`")
+        .run();
     import(&bench, "labelme", &["--images", "pictures", "-q"]).run();
 }
 
@@ -136,7 +175,11 @@ fn paths_that_lead_out_are_refused() {
 fn links_and_pipes_are_not_followed() {
     let bench = Bench::new();
     copied(&bench, "dragbench");
-    fs::rename(bench.path(format!("{FIRST}/original_image.png")), bench.path("away.png")).unwrap();
+    fs::rename(
+        bench.path(format!("{FIRST}/original_image.png")),
+        bench.path("away.png"),
+    )
+    .unwrap();
     let link = bench.path(format!("{FIRST}/original_image.png"));
     std::os::unix::fs::symlink(bench.path("away.png"), &link).unwrap();
     std::os::unix::fs::symlink(bench.path("dragbench"), bench.path("dragbench/loop")).unwrap();
@@ -145,9 +188,15 @@ fn links_and_pipes_are_not_followed() {
         .stderr_has("original_image.png: leads out of `dragbench`")
         .run();
     fs::remove_file(&link).unwrap();
-    let made = std::process::Command::new("mkfifo").arg(&link).status().unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(&link)
+        .status()
+        .unwrap();
     assert!(made.success());
-    import(&bench, "dragbench", &[]).status(2).stderr_has("is not a regular file").run();
+    import(&bench, "dragbench", &[])
+        .status(2)
+        .stderr_has("is not a regular file")
+        .run();
 }
 
 /// Hostile names of samples and regions stay inside the output folder, and names that collide get numbers.
@@ -155,8 +204,12 @@ fn links_and_pipes_are_not_followed() {
 fn hostile_names_stay_inside_the_output_folder() {
     let bench = Bench::new();
     copied(&bench, "coco");
-    let mut all: serde_json::Value = serde_json::from_str(&bench.text("coco/instances.json")).unwrap();
-    all["annotations"].as_array_mut().unwrap().retain(|annotation| annotation["image_id"].as_i64() < Some(3));
+    let mut all: serde_json::Value =
+        serde_json::from_str(&bench.text("coco/instances.json")).unwrap();
+    all["annotations"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|annotation| annotation["image_id"].as_i64() < Some(3));
     all["categories"][0]["name"] = json!("\u{202e}../../x\n\u{1b}[2J");
     all["images"][0]["file_name"] = json!("images/polygon.png");
     all["images"][1]["file_name"] = json!("../images/polygon.png");
@@ -166,7 +219,10 @@ fn hostile_names_stay_inside_the_output_folder() {
     assert_eq!(manifest.lines().count(), 2);
     assert_eq!(bench.names(), ["coco", "out"]);
     assert!(!manifest.contains(".."), "{manifest}");
-    assert_eq!(super::drag(&bench, "images/polygon")["regions"][0]["type"], "translation");
+    assert_eq!(
+        super::drag(&bench, "images/polygon")["regions"][0]["type"],
+        "translation"
+    );
 }
 
 #[test]

@@ -37,7 +37,16 @@ fn imported(bench: &Bench, kind: &str, source: &str) -> Vec<Value> {
             .run();
     }
     bench
-        .dragnext(["batch", "--manifest", "out/manifest.jsonl", "-o", "edited", "--dry-run", "--model", "demo"])
+        .dragnext([
+            "batch",
+            "--manifest",
+            "out/manifest.jsonl",
+            "-o",
+            "edited",
+            "--dry-run",
+            "--model",
+            "demo",
+        ])
         .any_stderr()
         .stdout_has(match lines.len() {
             1 => "1 item, about".to_owned(),
@@ -53,10 +62,14 @@ fn areas(bench: &Bench, id: &str) -> (Vec<Mask>, Option<Mask>) {
     let drag = DragFile::read(&path).unwrap();
     let mask = |shape: &Shape| match shape {
         Shape::Outline(outline) => outline.raster(SIZE),
-        Shape::Mask { mask } => Mask::read(&path.with_file_name(mask), SIZE).unwrap(),
+        Shape::Mask { mask } => {
+            Mask::read(&path.with_file_name(mask.path().unwrap()), SIZE).unwrap()
+        }
     };
     let regions = drag.regions.iter();
-    let regions = regions.filter_map(|region| region.drag.shape().map(mask)).collect();
+    let regions = regions
+        .filter_map(|region| region.drag.shape().map(mask))
+        .collect();
     let editable = match &drag.editable {
         Editable::Shape(shape) => Some(mask(shape)),
         Editable::Swept | Editable::Everything => None,
@@ -88,7 +101,8 @@ fn differing(found: &Mask, expected: &Mask) -> (usize, usize) {
 
 fn rectangle(left: usize, top: usize, right: usize, bottom: usize) -> Mask {
     Mask::from_fn(SIZE, |point| {
-        (left as f64..right as f64).contains(&point.x) && (top as f64..bottom as f64).contains(&point.y)
+        (left as f64..right as f64).contains(&point.x)
+            && (top as f64..bottom as f64).contains(&point.y)
     })
 }
 
@@ -101,13 +115,19 @@ fn dragbench_has_points_half_a_pixel_from_their_indices() {
     for sample in &samples {
         let id = sample["id"].as_str().unwrap();
         let drag = drag(&bench, id);
-        assert_eq!(drag["prompt"], format!("a photo of {}", sample["category"].as_str().unwrap()));
+        assert_eq!(
+            drag["prompt"],
+            format!("a photo of {}", sample["category"].as_str().unwrap())
+        );
         assert_eq!(drag["regions"][0]["type"], "point");
         assert_eq!(drag["regions"][0]["handle"], json!([20.5, 30.5]));
         assert_eq!(drag["regions"][1]["target"], json!([40.5, 60.5]));
         assert_eq!(areas(&bench, id).1, Some(rectangle(10, 20, 70, 66)));
         assert_eq!(sample["choices"][0]["kind"], "import.type");
-        assert!(drag["comment"].to_string().contains("each is a `point`"), "{drag}");
+        assert!(
+            drag["comment"].to_string().contains("each is a `point`"),
+            "{drag}"
+        );
     }
     let manifest = bench.text("out/manifest.jsonl");
     let first: Value = serde_json::from_str(manifest.lines().next().unwrap()).unwrap();
@@ -115,11 +135,14 @@ fn dragbench_has_points_half_a_pixel_from_their_indices() {
         first,
         json!({
             "id": "animals/JH_2023-09-14-1820-16", "image": "animals/JH_2023-09-14-1820-16/image.png",
-            "drag": "animals/JH_2023-09-14-1820-16/drag.json", "out": "animals/JH_2023-09-14-1820-16.png", "x-category": "animals"
+            "drag": "animals/JH_2023-09-14-1820-16/drag.json", "out": "animals/JH_2023-09-14-1820-16.png", "category": "animals"
         })
     );
     let picture = fixture("dragbench/animals/JH_2023-09-14-1820-16/original_image.png");
-    assert_eq!(bench.read("out/animals/JH_2023-09-14-1820-16/image.png"), std::fs::read(picture).unwrap());
+    assert_eq!(
+        bench.read("out/animals/JH_2023-09-14-1820-16/image.png"),
+        std::fs::read(picture).unwrap()
+    );
 }
 
 #[test]
@@ -129,17 +152,26 @@ fn region_pairs_become_translations_and_affine_maps() {
         imported(&bench, kind, kind);
         let drag = drag(&bench, id);
         let [first, second] = [&drag["regions"][0], &drag["regions"][1]];
-        assert_eq!((&first["type"], &second["type"]), (&json!("translation"), &json!("affine")));
+        assert_eq!(
+            (&first["type"], &second["type"]),
+            (&json!("translation"), &json!("affine"))
+        );
         assert_eq!(first["handle"], json!([20.0, 28.0]));
         assert_eq!(first["target"], json!([60.0, 28.0]));
         let (regions, editable) = areas(&bench, id);
-        assert_eq!(regions, [rectangle(8, 16, 32, 40), rectangle(16, 48, 48, 72)]);
+        assert_eq!(
+            regions,
+            [rectangle(8, 16, 32, 40), rectangle(16, 48, 48, 72)]
+        );
         assert_eq!((editable, &drag["editable"]), (None, &json!("everything")));
         assert_eq!(drag["x-points"], json!([[[16.5, 24.5], [56.5, 24.5]]]));
     }
     let bench = Bench::new();
     imported(&bench, "dragbench-sr", "dragbench-sr");
-    assert_eq!(drag(&bench, "sde_1")["regions"][0]["target"], json!([50.5, 30.5]));
+    assert_eq!(
+        drag(&bench, "sde_1")["regions"][0]["target"],
+        json!([50.5, 30.5])
+    );
 }
 
 #[test]
@@ -154,11 +186,23 @@ fn drag100_and_nextbench_keep_their_regions_and_prompts() {
     let found = drag(&bench, "cup/hybrid");
     assert_eq!(found["prompt"], "turn the cup");
     let [turned, moved] = [&found["regions"][0], &found["regions"][1]];
-    assert_eq!((&turned["type"], &turned["center"]), (&json!("rotation"), &json!([60.5, 50.5])));
-    assert_eq!((&turned["handle"], &turned["target"]), (&json!([66.5, 50.5]), &json!([62.5, 56.5])));
-    assert_eq!((&moved["type"], &moved["handle"]), (&json!("translation"), &json!([20.5, 30.5])));
+    assert_eq!(
+        (&turned["type"], &turned["center"]),
+        (&json!("rotation"), &json!([60.5, 50.5]))
+    );
+    assert_eq!(
+        (&turned["handle"], &turned["target"]),
+        (&json!([66.5, 50.5]), &json!([62.5, 56.5]))
+    );
+    assert_eq!(
+        (&moved["type"], &moved["handle"]),
+        (&json!("translation"), &json!([20.5, 30.5]))
+    );
     let (regions, editable) = areas(&bench, "cup/hybrid");
-    assert_eq!(regions, [rectangle(50, 40, 70, 60), rectangle(10, 20, 30, 40)]);
+    assert_eq!(
+        regions,
+        [rectangle(50, 40, 70, 60), rectangle(10, 20, 30, 40)]
+    );
     assert_eq!(editable, Some(rectangle(0, 0, 90, 70)));
 }
 
@@ -167,12 +211,20 @@ fn red_bench_keeps_types_and_anchors() {
     let bench = Bench::new();
     let samples = imported(&bench, "red-bench", "red-bench");
     let found = drag(&bench, "0001");
-    let types: Vec<&Value> = found["regions"].as_array().unwrap().iter().map(|region| &region["type"]).collect();
+    let types: Vec<&Value> = found["regions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|region| &region["type"])
+        .collect();
     assert_eq!(types, ["translation", "rotation", "deformation", "point"]);
     assert_eq!(found["regions"][0]["handle"], json!([20.0, 30.0]));
     assert_eq!(found["regions"][1]["center"], json!([60.5, 56.5]));
     assert_eq!(found["regions"][2]["anchor"], json!([72.5, 20.5]));
-    assert_eq!((&found["prompt"], &found["edit_prompt"]), (&json!("a table"), &json!("a table with a turned cup")));
+    assert_eq!(
+        (&found["prompt"], &found["edit_prompt"]),
+        (&json!("a table"), &json!("a table with a turned cup"))
+    );
     assert_eq!(samples[0]["choices"][0]["kind"], "import.region");
     assert_eq!(areas(&bench, "0001").0[2], rectangle(74, 14, 88, 28));
 }
@@ -184,19 +236,33 @@ fn labelme_areas_are_those_of_labelme() {
     let samples = imported(&bench, "labelme", "labelme");
     assert_eq!(samples[0]["category"], "indoor");
     let found = drag(&bench, "cup");
-    let types: Vec<&Value> = found["regions"].as_array().unwrap().iter().map(|region| &region["type"]).collect();
-    assert_eq!(types, ["translation", "rotation", "translation", "deformation"]);
+    let types: Vec<&Value> = found["regions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|region| &region["type"])
+        .collect();
+    assert_eq!(
+        types,
+        ["translation", "rotation", "translation", "deformation"]
+    );
     assert_eq!(found["regions"][1]["center"], json!([60.0, 62.0]));
     assert_eq!(found["regions"][2]["target"], json!([78.0, 30.0]));
     let (regions, editable) = areas(&bench, "cup");
     for (mask, name) in regions.iter().zip(["polygon", "rectangle", "circle"]) {
         let (count, far) = differing(mask, &expected(&format!("labelme-{name}")));
-        assert!(count < 90 && far == 0, "{name}: {count} pixels differ, {far} away from the edge");
+        assert!(
+            count < 90 && far == 0,
+            "{name}: {count} pixels differ, {far} away from the edge"
+        );
     }
     assert_eq!(regions[3], expected("labelme-mask"), "a mask is exact");
     assert_eq!(editable, Some(rectangle(4, 4, 92, 76)));
     // The picture inside the file.
-    assert_eq!(bench.read("out/inside/image.png"), bench.read("out/cup/image.png"));
+    assert_eq!(
+        bench.read("out/inside/image.png"),
+        bench.read("out/cup/image.png")
+    );
 }
 
 /// Run lengths are exact; pycocotools fills polygons by another rule at their edges.
@@ -211,15 +277,32 @@ fn coco_masks_are_those_of_pycocotools() {
         .any_stderr()
         .run();
     let samples = lines(&ended);
-    assert_eq!(samples.len(), 6, "five pictures with annotations and the summary");
+    assert_eq!(
+        samples.len(),
+        6,
+        "five pictures with annotations and the summary"
+    );
     for name in ["compressed", "uncompressed"] {
-        assert_eq!(areas(&bench, name).0, [expected(&format!("coco-{name}"))], "{name}");
+        assert_eq!(
+            areas(&bench, name).0,
+            [expected(&format!("coco-{name}"))],
+            "{name}"
+        );
     }
     for name in ["polygon", "parts"] {
-        let (count, far) = differing(&areas(&bench, name).0[0], &expected(&format!("coco-{name}")));
-        assert!(count < 40 && far == 0, "{name}: {count} pixels differ, {far} away from the edge");
+        let (count, far) = differing(
+            &areas(&bench, name).0[0],
+            &expected(&format!("coco-{name}")),
+        );
+        assert!(
+            count < 40 && far == 0,
+            "{name}: {count} pixels differ, {far} away from the edge"
+        );
     }
-    assert_eq!(drag(&bench, "polygon")["regions"][0]["handle"], json!([20.5, 30.5]));
+    assert_eq!(
+        drag(&bench, "polygon")["regions"][0]["handle"],
+        json!([20.5, 30.5])
+    );
     let moved = &drag(&bench, "boxes")["regions"][0];
     assert_eq!(moved["region"], json!({ "rect": [10.0, 20.0, 30.0, 40.0] }));
     let x = |key: &str| moved[key][0].as_f64().unwrap();
@@ -240,9 +323,17 @@ fn via_projects_of_both_forms_are_the_same() {
             .run();
         assert_eq!(lines(&ended)[0]["category"], "kitchen");
         let found = drag(&bench, "cup");
-        let types: Vec<&Value> = found["regions"].as_array().unwrap().iter().map(|region| &region["type"]).collect();
+        let types: Vec<&Value> = found["regions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|region| &region["type"])
+            .collect();
         assert_eq!(types, ["translation", "rotation", "scale"]);
-        assert_eq!((&found["prompt"], &found["regions"][1]["angle"]), (&json!("a cup"), &json!(30.0)));
+        assert_eq!(
+            (&found["prompt"], &found["regions"][1]["angle"]),
+            (&json!("a cup"), &json!(30.0))
+        );
         assert_eq!(found["regions"][2]["factor"], 1.3);
     }
 }
@@ -253,12 +344,23 @@ fn label_studio_joins_what_its_relations_join() {
     let samples = imported(&bench, "label-studio", "label-studio");
     assert_eq!(samples[0]["category"], "kitchen");
     let found = drag(&bench, samples[0]["id"].as_str().unwrap());
-    let types: Vec<&Value> = found["regions"].as_array().unwrap().iter().map(|region| &region["type"]).collect();
+    let types: Vec<&Value> = found["regions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|region| &region["type"])
+        .collect();
     assert_eq!(types, ["translation", "deformation", "rotation"]);
     assert_eq!(found["regions"][2]["angle"], 40.0);
     let close = |value: &Value, expected: [f64; 2]| {
         let found = [0, 1].map(|index| value[index].as_f64().unwrap());
-        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9), "{value} is not {expected:?}");
+        assert!(
+            found
+                .iter()
+                .zip(expected)
+                .all(|(a, b)| (a - b).abs() < 1e-9),
+            "{value} is not {expected:?}"
+        );
     };
     close(&found["regions"][0]["handle"], [22.0, 30.0]);
     close(&found["regions"][1]["target"], [76.0, 55.0]);
@@ -273,7 +375,12 @@ fn cvat_has_groups_masks_and_tags() {
     assert_eq!(samples[0]["category"], "kitchen");
     let found = drag(&bench, "cup");
     assert_eq!(found["prompt"], "a cup");
-    let types: Vec<&Value> = found["regions"].as_array().unwrap().iter().map(|region| &region["type"]).collect();
+    let types: Vec<&Value> = found["regions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|region| &region["type"])
+        .collect();
     assert_eq!(types, ["translation", "deformation"]);
     let (regions, editable) = areas(&bench, "cup");
     assert_eq!(regions[1], expected("cvat-mask"));
