@@ -162,8 +162,9 @@ pub fn recognise(path: &Path) -> Option<Kind> {
 /// Returns the kind of a file with these bytes. The name tells apart what has the same content.
 pub fn content(bytes: &[u8], name: &Path) -> Option<Kind> {
     let file_name = name.file_name().unwrap_or_default().to_string_lossy();
-    let is_pickle = matches!(bytes, [0x80, 0..=5, .., b'.'])
-        || bytes.last() == Some(&b'.') && file_name.ends_with(".pkl");
+    let is_pickle = bytes.last() == Some(&b'.')
+        && file_name.starts_with("meta_data")
+        && file_name.ends_with(".pkl");
     if is_pickle {
         return Some(match &*file_name {
             "meta_data_region.pkl" | "meta_data_mask.pkl" => Kind::DragBenchDr,

@@ -1,20 +1,19 @@
 //! Converts all samples of a source: checks each as `batch` will, then writes drag files, masks, pictures and the manifest.
 
-use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::names::{Item, named};
 use super::outcome::{Import, Imported, SampleOutcome};
 use super::root::extension;
-use super::sample::{Choice, Entry, PictureSource, Sample};
+use super::sample::{Choice, PictureSource, Sample};
 use super::written;
 use super::{Options, sources};
 use crate::drag_file::DragFile;
 use crate::error::{Error, ErrorKind, Result};
-use crate::escape::is_unprintable;
 use crate::files;
 use crate::foreign::Kind;
 use crate::interrupt::Interrupt;
@@ -25,8 +24,6 @@ use crate::plan::{Amount, ModelFacts, Request};
 pub(super) const MANIFEST: &str = "manifest.jsonl";
 /// Name of a sample's drag file in its folder.
 const DRAG: &str = "drag.json";
-/// Maximum number of bytes in a name of a folder.
-const MAX_NAME: usize = 120;
 
 /// A line of the manifest.
 #[derive(Serialize)]
@@ -37,13 +34,6 @@ struct Line<'a> {
     out: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     category: Option<&'a str>,
-}
-
-/// A sample with its place in the output folder.
-struct Item {
-    entry: Entry,
-    /// Relative path of its folder, and its id in the manifest.
-    name: String,
 }
 
 /// The files of a sample, ready to be written.
@@ -259,49 +249,6 @@ fn put(path: &Path, bytes: &[u8], overwrite: bool) -> Result<()> {
     files::write_verified(path, bytes, overwrite, |_| Ok(()))
 }
 
-/// Gives every sample the name of a folder: the parts of its id, made safe, and unique on disks that ignore case.
-fn named(entries: Vec<Entry>) -> Vec<Item> {
-    let mut taken = HashSet::new();
-    entries
-        .into_iter()
-        .map(|entry| {
-            let parts: Vec<String> = entry.id.split('/').filter_map(safe).collect();
-            let base = if parts.is_empty() {
-                "sample".to_owned()
-            } else {
-                parts.join("/")
-            };
-            let mut name = base.clone();
-            let mut number = 1;
-            // A folder inside another sample's folder could hide that one's files.
-            while !is_free(&taken, &name) {
-                number += 1;
-                name = format!("{base}-{number}");
-            }
-            taken.insert(name.to_lowercase());
-            Item { entry, name }
-        })
-        .collect()
-}
-
-fn is_free(taken: &HashSet<String>, name: &str) -> bool {
-    !taken.contains(&name.to_lowercase())
-}
-
-/// Returns a name for a folder: without characters that are special on any system, not hidden, not too long.
-fn safe(part: &str) -> Option<String> {
-    let mut name = String::new();
-    for character in part.chars() {
-        let is_special = is_unprintable(character) || "\\:*?\"<>|".contains(character);
-        if name.len() + character.len_utf8() > MAX_NAME {
-            break;
-        }
-        name.push(if is_special { '_' } else { character });
-    }
-    let name = name.trim_matches(['.', ' ']);
-    (!name.is_empty()).then(|| name.to_owned())
-}
-
 fn nothing(kind: Kind, path: &Path) -> Error {
     let hint = match crate::foreign::hint(path) {
         Some(hint) if crate::foreign::recognise(path) != Some(kind) => hint,
@@ -315,47 +262,5 @@ fn nothing(kind: Kind, path: &Path) -> Error {
         kind: ErrorKind::ImportNothing,
         reason: format!("there is no sample of the kind `{kind}`"),
         hint,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_folders_are_safe_and_unique() {
-        let entry = |id: &str| Entry {
-            id: id.to_owned(),
-            category: None,
-            place: PathBuf::new(),
-            read: Box::new(|| Err(Error::Bug("not read".into()))),
-        };
-        let ids = [
-            "a/b",
-            "A/b",
-            "../../etc/passwd",
-            "/",
-            "a/b-2",
-            "x:\u{202e}y",
-            "a\u{0}b",
-            ".",
-        ];
-        let names: Vec<String> = named(ids.into_iter().map(entry).collect())
-            .into_iter()
-            .map(|item| item.name)
-            .collect();
-        assert_eq!(
-            names,
-            [
-                "a/b",
-                "A/b-2",
-                "etc/passwd",
-                "sample",
-                "a/b-2-2",
-                "x__y",
-                "a_b",
-                "sample-2"
-            ]
-        );
     }
 }

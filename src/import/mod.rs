@@ -20,6 +20,7 @@ mod json;
 mod label_studio;
 mod labelme;
 mod list;
+mod names;
 mod outcome;
 mod pickle;
 mod pictures;

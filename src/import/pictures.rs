@@ -65,13 +65,13 @@ impl Pictures {
         } = picture;
         let shown: String = name.chars().take(200).collect();
         let place = PathBuf::from(format!("{} (`{shown}`)", file.display()));
-        let id = Path::new(&local(&name)).with_extension("");
+        let id = id(&local(&name));
         let (at, folder) = (
             place.clone(),
             file.parent().unwrap_or(Path::new("")).to_path_buf(),
         );
         Entry {
-            id: id.to_string_lossy().replace('\\', "/"),
+            id,
             category,
             place,
             read: Box::new(move || {
@@ -112,13 +112,7 @@ impl Pictures {
             .file_name()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
-        // Label Studio puts eight digits before the names of uploads.
-        let uploaded = base
-            .split_once('-')
-            .filter(|(digits, _)| {
-                digits.len() == 8 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
-            })
-            .map(|(_, name)| name.to_owned());
+        let uploaded = uploaded(&base).map(str::to_owned);
         for name in std::iter::once(base).chain(uploaded) {
             match self.index()?.get(&name).map(Vec::as_slice) {
                 None | Some([]) => {}
@@ -191,6 +185,26 @@ pub(super) fn check_size(found: Size, declared: Option<[f64; 2]>, place: &Path) 
     })
 }
 
+/// Returns the name of a sample: the picture's path without its extension. Of a path of another machine, only the last part counts.
+fn id(path: &str) -> String {
+    let is_elsewhere = path.starts_with('/') || path.as_bytes().get(1) == Some(&b':');
+    let last = path.rsplit('/').next().unwrap_or(path);
+    let path = if is_elsewhere {
+        uploaded(last).unwrap_or(last)
+    } else {
+        path
+    };
+    let path = Path::new(path).with_extension("");
+    path.to_string_lossy().into_owned()
+}
+
+/// Returns a name without the eight digits that Label Studio puts before the names of uploads.
+fn uploaded(name: &str) -> Option<&str> {
+    let (digits, name) = name.split_once('-')?;
+    let is_prefix = digits.len() == 8 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_prefix.then_some(name)
+}
+
 /// Returns the path in a name that may be an address, percent-encoded, or written on Windows.
 fn local(name: &str) -> String {
     let path = match name.split_once("?d=") {
@@ -234,6 +248,13 @@ mod tests {
             ("100%.png", "100%.png"),
         ] {
             assert_eq!(local(name), path);
+        }
+        for (path, name) in [
+            ("a/b.png", "a/b"),
+            ("C:/pictures/b.png", "b"),
+            ("/data/upload/1/0a1b2c3d-cup.png", "cup"),
+        ] {
+            assert_eq!(id(path), name);
         }
     }
 }

@@ -92,7 +92,7 @@ fn connected(run: &[Pair], side: f64) -> Vec<Vec<Pair>> {
         while let Some(((row, column), index)) = open.pop() {
             part.push(index);
             for near in (-1..=1).flat_map(|down| (-1..=1).map(move |across| (down, across))) {
-                let near = (row + near.0, column + near.1);
+                let near = (row.saturating_add(near.0), column.saturating_add(near.1));
                 if let Some(index) = left.remove(&near) {
                     open.push((near, index));
                 }

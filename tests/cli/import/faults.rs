@@ -255,6 +255,6 @@ fn another_kind_is_recognised() {
     bench
         .dragnext(["import", "cvat", "broken.xml", "-o", "out"])
         .status(2)
-        .stderr_has("error: broken.xml: ")
+        .stderr_has("broken.xml: ")
         .run();
 }

@@ -9,8 +9,14 @@
 //!   none is a drag of the type `point`.
 //! - Attributes `type`, `angle` and `factor` of an area are those of the drag file.
 
+mod arrow;
+mod label;
+
 use std::collections::BTreeMap;
 use std::path::Path;
+
+use arrow::Arrow;
+use label::{Label, Role};
 
 use super::sample::{Area, PictureSource, Sample, wrong};
 use crate::drag_file::{Drag, Editable, Growth, Turn};
@@ -47,23 +53,6 @@ pub(super) enum Geometry {
     Path(Vec<Point>),
 }
 
-/// What a label says.
-#[derive(Debug, Default, PartialEq)]
-struct Label {
-    kind: Option<RegionKind>,
-    role: Option<Role>,
-    name: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Editable,
-    Handle,
-    Target,
-    Center,
-    Anchor,
-}
-
 /// A region with its pixels.
 struct Region {
     name: String,
@@ -75,49 +64,6 @@ struct Region {
     angle: Option<f64>,
     factor: Option<f64>,
     arrows: Vec<Arrow>,
-}
-
-/// A line, or points with roles.
-#[derive(Debug, Clone, Default)]
-struct Arrow {
-    name: String,
-    group: Option<String>,
-    /// Centre or anchor.
-    fixed: Option<Point>,
-    handle: Option<Point>,
-    target: Option<Point>,
-}
-
-impl Label {
-    fn parse(text: &str, given: Option<&str>) -> Self {
-        let mut label = Self::default();
-        let mut words = Vec::new();
-        let is_part = |c: char| c.is_alphanumeric() || "_-.".contains(c);
-        let all = given.into_iter().chain(text.split(|c| !is_part(c)));
-        for word in all.filter(|word| !word.is_empty()) {
-            let lower = word.to_lowercase();
-            let kind = RegionKind::ALL
-                .into_iter()
-                .find(|kind| kind.name() == lower && *kind != RegionKind::Point);
-            let role = match &*lower {
-                "editable" => Some(Role::Editable),
-                "handle" => Some(Role::Handle),
-                "target" => Some(Role::Target),
-                "center" | "centre" => Some(Role::Center),
-                "anchor" => Some(Role::Anchor),
-                _ => None,
-            };
-            if kind.is_some() && label.kind.is_none() {
-                label.kind = kind;
-            } else if role.is_some() && label.role.is_none() {
-                label.role = role;
-            } else if kind.is_none() || kind != label.kind {
-                words.push(word);
-            }
-        }
-        label.name = words.join(" ");
-        label
-    }
 }
 
 /// Makes a sample of a drawing. `motion` is how far regions without a line move.
@@ -205,61 +151,6 @@ fn number(attributes: &BTreeMap<String, String>, key: &str, place: &Path) -> Res
             format!("the attribute `{key}` is `{text}`, not a number"),
         )
     })
-}
-
-impl Arrow {
-    /// Returns the arrow along a line. Of more than three points, only the first and the last count.
-    fn along(path: &[Point], name: String, group: Option<String>) -> Option<Self> {
-        let (fixed, handle, target) = match path {
-            [fixed, handle, target] => (Some(*fixed), *handle, *target),
-            [handle, .., target] => (None, *handle, *target),
-            _ => return None,
-        };
-        Some(Self {
-            name,
-            group,
-            fixed,
-            handle: Some(handle),
-            target: Some(target),
-        })
-    }
-
-    /// Joins points with roles: those of one group or one name, in their order.
-    fn of_points(points: Vec<(Role, String, Option<String>, Point)>) -> Vec<Self> {
-        let mut arrows: Vec<Self> = Vec::new();
-        for (role, name, group, point) in points {
-            let place = |arrow: &Self| match role {
-                Role::Handle => arrow.handle.is_none(),
-                Role::Target => arrow.target.is_none(),
-                Role::Center | Role::Anchor | Role::Editable => arrow.fixed.is_none(),
-            };
-            let found = arrows
-                .iter()
-                .position(|arrow| arrow.group == group && arrow.name == name && place(arrow));
-            let index = found.unwrap_or_else(|| {
-                arrows.push(Self {
-                    name,
-                    group,
-                    ..Self::default()
-                });
-                arrows.len() - 1
-            });
-            let arrow = &mut arrows[index];
-            match role {
-                Role::Handle => arrow.handle = Some(point),
-                Role::Target => arrow.target = Some(point),
-                Role::Center | Role::Anchor | Role::Editable => arrow.fixed = Some(point),
-            }
-        }
-        arrows
-    }
-
-    fn points(&self) -> Option<PointPair> {
-        Some(PointPair {
-            handle: self.handle?,
-            target: self.target?,
-        })
-    }
 }
 
 /// Gives every arrow to its region; returns those that belong to none.
@@ -464,40 +355,5 @@ fn no_motion(place: &Path, reason: &str) -> Error {
         kind: ErrorKind::ImportNoMotion,
         reason: reason.to_owned(),
         hint: "draw a line from the handle inside the region to its target, or give one motion for all with `--move DX,DY`".into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_label_is_a_type_a_name_or_a_role() {
-        for (text, kind, role, name) in [
-            ("cat", None, None, "cat"),
-            ("Rotation head", Some(RegionKind::Rotation), None, "head"),
-            ("head (rotation)", Some(RegionKind::Rotation), None, "head"),
-            (
-                "translation:left ear",
-                Some(RegionKind::Translation),
-                None,
-                "left ear",
-            ),
-            ("handle head", None, Some(Role::Handle), "head"),
-            ("centre", None, Some(Role::Center), ""),
-            ("editable", None, Some(Role::Editable), ""),
-            ("", None, None, ""),
-        ] {
-            let expected = Label {
-                kind,
-                role,
-                name: name.to_owned(),
-            };
-            assert_eq!(Label::parse(text, None), expected, "{text}");
-        }
-        assert_eq!(
-            Label::parse("head", Some("scale")).kind,
-            Some(RegionKind::Scale)
-        );
     }
 }
