@@ -8,6 +8,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::drawing::{self, Drawing, Drawn, Geometry};
@@ -77,7 +78,9 @@ pub(super) fn glance(root: &Root, file: &Path) -> Glance {
                 .map(|(name, _)| name),
         },
         Err(error) => Glance {
+            // A damaged file may be a label file; it is reported.
             is_other: error.kind() == ErrorKind::ImportDamaged
+                && json::read::<IgnoredAny>(root, file).is_ok()
                 && foreign::recognise(&root.folder().join(file)) != Some(Kind::Labelme),
             category: None,
         },
