@@ -20,6 +20,7 @@
 //! | [`pipeline`] | runs the stages of edits, alone or side by side, with a [`cache`] of what edits of one picture share |
 //! | [`mod@edit`] | one edit from what was read to the bytes of its result; [`batch`] does many, [`golden`] compares with expected results |
 //! | [`mod@warp`] | what a drag means for pixels, without a model: the warped picture, and the detail that a result keeps of it |
+//! | [`draw`] | the page on which a browser draws a drag file |
 //! | [`picture`] | reads and writes pictures; [`preview`] draws plans, [`metrics`] compares pictures, [`files`] writes verified files |
 //! | [`nn`] | layers, each with a forward and a backward pass by hand |
 //! | [`device`] | chooses and opens the device that computes, the CPU or a GPU |
@@ -85,6 +86,7 @@ pub mod diffusion;
 pub mod digest;
 mod doctor;
 pub mod drag_file;
+mod draw;
 mod edit;
 mod editor;
 pub mod error;
