@@ -193,10 +193,12 @@ impl Browser {
             }
         }
         self.command("url", "WebDriver:Navigate", &json!({ "url": address }));
-        wait("the page", || {
+        let ready = wait("the page", || {
             let ready = self.run("return document.documentElement.dataset.ready ?? null");
-            (ready == "true").then_some(())
+            ready.as_str().map(str::to_owned)
         });
+        let message = "return document.getElementById('message').textContent";
+        assert!(ready == "true", "{}", self.run(message));
     }
 
     /// Runs a script in the page and returns its value.

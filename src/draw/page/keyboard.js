@@ -52,7 +52,9 @@ function nudge(direction, step) {
 
 /// Draws a shape in the middle of what is seen, for those who have no pointer.
 function placeInMiddle() {
-  const middle = withinPicture(toPicture(view.size.map((side) => side / 2)));
+  // The part of the picture that is on the screen.
+  const seen = [toPicture([0, 0]), toPicture(view.size)].map(withinPicture);
+  const middle = roundedPoint(between(...seen, 0.5));
   const reach = Math.max(...[8, Math.min(...picture.size) / 8].map(Math.round));
   const shape = boxShape("rect", plus(middle, [-reach, -reach]), plus(middle, [reach, reach]));
   switch (drawing.tool) {

@@ -105,4 +105,7 @@ async function open() {
   document.documentElement.dataset.ready = "true";
 }
 
-open().catch((error) => say(`The page cannot be shown: ${error.message}`));
+open().catch((error) => {
+  say(`The page cannot be shown: ${error.message}`);
+  document.documentElement.dataset.ready = "false";
+});
