@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::drag_file::DragFile;
+use super::instruction::{STDIN, read_drag_file};
 use crate::draw::{DrawPage, file_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::{files, picture, report};
@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     /// The picture to draw on.
     image: PathBuf,
 
-    /// A drag file to go on with.
+    /// A drag file to go on with; `-` reads stdin.
     #[arg(long, short, value_name = "FILE")]
     drag: Option<PathBuf>,
 
@@ -40,13 +40,14 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let image = &arguments.image;
-    let drag = arguments.drag.as_deref().map(DragFile::read).transpose()?;
+    let drag = arguments.drag.as_deref().map(read_drag_file).transpose()?;
     let output = arguments
         .output
         .clone()
         .unwrap_or_else(|| image.with_extension("draw.html"));
     let mut inputs = vec![image.clone()];
-    if let Some(drag) = &drag {
+    let in_file = drag.as_ref().filter(|drag| drag.path != Path::new(STDIN));
+    if let Some(drag) = in_file {
         inputs.push(drag.path.clone());
         inputs.extend(drag.mask_paths(&drag.path));
     }
@@ -54,10 +55,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let original = picture::read(image)?;
     report::print_warnings(&original.warnings);
 
-    let file = drag.as_ref().map_or_else(
-        || file_name(image),
-        |drag| named(&drag.path).unwrap_or_else(|| file_name(image)),
-    );
+    let file = in_file.and_then(|drag| named(&drag.path));
+    let file = file.unwrap_or_else(|| file_name(image));
     let page = DrawPage {
         name: &named(image).unwrap_or_default(),
         picture: &original.picture,
@@ -87,8 +86,14 @@ fn named(path: &Path) -> Option<String> {
 /// the picture's path is absolute.
 fn command(image: &Path, file: &str) -> String {
     let image = std::path::absolute(image).unwrap_or_else(|_| image.to_owned());
-    let drag = report::shell_word(Path::new(file));
-    format!("dragnext edit {} --drag {drag}", report::shell_word(&image))
+    // A name that begins with a dash would be taken for a flag.
+    let drag = if file.starts_with('-') {
+        Path::new(".").join(file)
+    } else {
+        PathBuf::from(file)
+    };
+    let [image, drag] = [image, drag].map(|path| report::shell_word(&path));
+    format!("dragnext edit {image} --drag {drag}")
 }
 
 /// Opens a page in the desktop's browser. A failure is reported, and the page can still be opened by hand.

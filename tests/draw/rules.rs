@@ -52,7 +52,11 @@ fn found_by_page(shown: &mut Shown, files: &[Value]) -> Vec<Vec<String>> {
     for files in files.chunks(25) {
         let faults = shown.browser.run_with(script, &json!(files));
         let faults = faults.as_array().unwrap();
-        found.extend(faults.iter().map(|faults| sorted(faults.as_array().unwrap())));
+        found.extend(
+            faults
+                .iter()
+                .map(|faults| sorted(faults.as_array().unwrap())),
+        );
     }
     found
 }

@@ -148,7 +148,7 @@ function addRegion(region) {
 /// Puts a shape into the region that is drawn or the editable area, and gives a new region its handle and target.
 function placeShape(shape, word) {
   if (drawing.goal === "editable") {
-    file.content.editable = shape;
+    file.content.editable = keptShape(file.content.editable, shape);
     file.selected = "editable";
     return;
   }
@@ -179,13 +179,14 @@ function insidePoint(shape) {
 
 /// Gives a region another type, with points that fit it.
 function setType(region, type) {
+  const hadPair = isPoint(region.handle);
   const old = { handle: firstHandle(region), target: firstTarget(region), center: region.center };
   for (const key of ["handle", "target", "center", "angle", "factor", "handles", "targets", "anchor"]) delete region[key];
   region.type = type;
   const shape = region.region;
   const middle = roundedPoint(shape ? insidePoint(shape) : old.handle);
   const [[left, top], [right, bottom]] = (shape && shapeBounds(shape)) ?? [middle, middle];
-  const isInside = shape ? shapeContains(shape, old.handle) : true;
+  const isInside = hadPair && (shape ? shapeContains(shape, old.handle) : true);
   const handle = isInside ? old.handle : middle;
   if (type === "point") delete region.region;
   else region.region ??= { ellipse: [...handle, 24, 24] };

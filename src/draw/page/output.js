@@ -62,6 +62,8 @@ function showPlace(pointer) {
 
 /// Saves the drag file through the browser's downloads.
 async function save() {
+  // A value that is still being typed counts.
+  if (document.activeElement?.matches("input, textarea")) document.activeElement.blur();
   let text;
   try {
     text = await fileText();
