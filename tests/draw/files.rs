@@ -12,7 +12,7 @@ const FULL: &str = r#"{
   "comment": ["by hand, [1, 2]", { "any": "value" }],
   "version": 1,
   "prompt": "a disc </script><script>window.broken = true</script>",
-  "x-tool": { "b": [1, null, true], "a": 1e3 },
+  "x-tool": { "b": [1, null, true], "a": 1.5 },
   "editable": { "comment": "all of it", "rect": [0, 0, 256, 256] },
   "regions": [
     { "x-note": "kept", "id": "<img src=x onerror=alert(1)>", "type": "translation", "region": { "x-by": "hand", "mask": "disc.png" }, "handle": [86, 112], "target": [118, 136] },
