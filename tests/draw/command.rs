@@ -90,3 +90,23 @@ fn a_page_that_cannot_be_opened_is_written() {
     );
     assert!(bench.path("cat.draw.html").exists());
 }
+
+/// A drag file on stdin is in the page, which saves it under the picture's name.
+#[test]
+fn a_drag_file_comes_from_stdin() {
+    let bench = bench();
+    let drag = r#"{ "version": 1, "regions": [{ "type": "point", "handle": [9, 9], "target": [30, 9] }] }"#;
+    bench
+        .dragnext(["draw", "cat.png", "--drag", "-"])
+        .stdin(drag)
+        .any_stderr()
+        .run();
+    let page = fs::read_to_string(bench.path("cat.draw.html")).unwrap();
+    let (_, rest) = page.split_once("id=\"start\">").unwrap();
+    let (start, _) = rest.split_once("</script>").unwrap();
+    let start: serde_json::Value = serde_json::from_str(start).unwrap();
+    assert_eq!(
+        (&start["drag"], &start["file"]),
+        (&drag.into(), &"cat.json".into())
+    );
+}
