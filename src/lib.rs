@@ -22,6 +22,7 @@
 //! | [`mod@warp`] | what a drag means for pixels, without a model: the warped picture, and the detail that a result keeps of it |
 //! | [`draw`] | the page on which a browser draws a drag file |
 //! | [`picture`] | reads and writes pictures; [`preview`] draws plans, [`metrics`] compares pictures, [`files`] writes verified files |
+//! | [`correspondence`] | where the content of a picture lies in its edited version, by features of a model |
 //! | [`nn`] | layers, each with a forward and a backward pass by hand |
 //! | [`device`] | chooses and opens the device that computes, the CPU or a GPU |
 //! | [`kernels`] | the operations of a device behind one trait: [`kernels::cpu`], and `kernels::cuda` with the feature `cuda` |
@@ -81,6 +82,7 @@ mod allocator;
 mod batch;
 pub mod cache;
 pub mod cli;
+pub mod correspondence;
 pub mod device;
 pub mod diffusion;
 pub mod digest;
