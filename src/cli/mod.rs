@@ -8,6 +8,7 @@ mod compare;
 mod completions;
 mod compute;
 mod doctor;
+mod draw;
 mod edit;
 mod fetch;
 mod import;
@@ -60,6 +61,7 @@ enum Command {
     Batch(Box<batch::Arguments>),
     Validate(Box<validate::Arguments>),
     Preview(Box<preview::Arguments>),
+    Draw(draw::Arguments),
     New(new::Arguments),
     Import(import::Arguments),
     Methods(methods::Arguments),
@@ -96,6 +98,7 @@ impl Cli {
             Command::Cache(arguments) => cache::run(&arguments),
             Command::Preview(arguments) => preview::run(&arguments, interrupt),
             Command::Validate(arguments) => validate::run(&arguments),
+            Command::Draw(arguments) => draw::run(&arguments),
             Command::New(arguments) => new::run(&arguments),
             Command::Import(arguments) => import::run(&arguments, interrupt),
             Command::Methods(arguments) => methods::run(&arguments),
