@@ -162,9 +162,9 @@ pub fn recognise(path: &Path) -> Option<Kind> {
 /// Returns the kind of a file with these bytes. The name tells apart what has the same content.
 pub fn content(bytes: &[u8], name: &Path) -> Option<Kind> {
     let file_name = name.file_name().unwrap_or_default().to_string_lossy();
-    let is_pickle = bytes.last() == Some(&b'.')
-        && file_name.starts_with("meta_data")
-        && file_name.ends_with(".pkl");
+    let has_name = file_name.starts_with("meta_data")
+        && name.extension().is_some_and(|extension| extension == "pkl");
+    let is_pickle = has_name && bytes.last() == Some(&b'.');
     if is_pickle {
         return Some(match &*file_name {
             "meta_data_region.pkl" | "meta_data_mask.pkl" => Kind::DragBenchDr,

@@ -144,9 +144,10 @@ pub(super) fn next_bench(root: &Root, folder: &Path, names: &Folder) -> Result<S
         let mask = mask(root, &folder.join("editable_region_mask.png"), sample.size)?;
         sample.set_editable(mask);
     }
-    let regions = match names.has("handle_region_mask.png") {
-        true => mask(root, &folder.join("handle_region_mask.png"), sample.size)?,
-        false => Mask::filled(sample.size, false),
+    let regions = if names.has("handle_region_mask.png") {
+        mask(root, &folder.join("handle_region_mask.png"), sample.size)?
+    } else {
+        Mask::filled(sample.size, false)
     };
     let (triples, rest) = turning.as_chunks::<3>();
     if !rest.is_empty() {

@@ -51,10 +51,8 @@ pub(super) fn read(root: &Root, folder: &Path, names: &Folder) -> Result<Sample>
     }
     let cells: Vec<Pair> = cells.iter().map(|[from, to]| (*from, *to)).collect();
     let is_cell = |point: &Point| point.x % CELL == 0.0 && point.y % CELL == 0.0;
-    let side = match cells.iter().all(|(from, to)| is_cell(from) && is_cell(to)) {
-        true => CELL,
-        false => 1.0,
-    };
+    let are_cells = cells.iter().all(|(from, to)| is_cell(from) && is_cell(to));
+    let side = if are_cells { CELL } else { 1.0 };
     for part in regions(&cells, side) {
         add(&mut sample, &part, side);
     }

@@ -10,16 +10,18 @@
 //! - Attributes `type`, `angle` and `factor` of an area are those of the drag file.
 
 mod arrow;
+mod goal;
 mod label;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use arrow::Arrow;
+use goal::Goal;
 use label::{Label, Role};
 
 use super::sample::{Area, PictureSource, Sample, wrong};
-use crate::drag_file::{Drag, Editable, Growth, Turn};
+use crate::drag_file::{Drag, Editable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{Point, PointPair, Size};
 use crate::mask::Mask;
@@ -196,32 +198,21 @@ fn add(sample: &mut Sample, region: Region, motion: Option<[f64; 2]>, place: &Pa
             format!("the region `{shown}` covers no pixel of the picture"),
         ));
     };
+    if let (Some(RegionKind::Affine), Some((handles, targets))) =
+        (region.kind, triangles(&region.arrows))
+    {
+        let shape = sample.shape(region.area, &file);
+        let drag = Drag::Affine {
+            shape,
+            handles,
+            targets,
+        };
+        sample.add(&region.name, drag);
+        return Ok(());
+    }
     let arrow = match region.arrows.as_slice() {
         [] => Arrow::default(),
         [arrow] => arrow.clone(),
-        [a, b, c] if region.kind == Some(RegionKind::Affine) => {
-            let pairs = [a, b, c].map(Arrow::points);
-            let [Some(a), Some(b), Some(c)] = pairs else {
-                return Err(no_motion(
-                    place,
-                    &format!("a line of the region `{shown}` is incomplete"),
-                ));
-            };
-            let (handles, targets) = (
-                [a.handle, b.handle, c.handle],
-                [a.target, b.target, c.target],
-            );
-            let shape = sample.shape(region.area, &file);
-            sample.add(
-                &region.name,
-                Drag::Affine {
-                    shape,
-                    handles,
-                    targets,
-                },
-            );
-            return Ok(());
-        }
         several => {
             let reason = format!(
                 "the region `{shown}` has {} lines; a region has one, and an `affine` one three",
@@ -277,53 +268,35 @@ fn add(sample: &mut Sample, region: Region, motion: Option<[f64; 2]>, place: &Pa
             "no centre is drawn: the middle of the region was chosen",
         ));
     }
-    let missing = || {
-        no_motion(
-            place,
-            &format!("the region `{shown}` has no handle and target"),
-        )
+    let goal = Goal {
+        points,
+        center,
+        fixed: arrow.fixed,
+        angle: region.angle,
+        factor: region.factor,
     };
-    let (turn, growth) = (region.angle, region.factor);
     let shape = sample.shape(region.area, &file);
-    let drag = match kind {
-        RegionKind::Rotation => Drag::Rotation {
-            shape,
-            center,
-            turn: match (turn, points) {
-                (Some(angle), _) => Turn::Angle { angle },
-                (None, points) => Turn::Points(points.ok_or_else(missing)?),
-            },
-        },
-        RegionKind::Scale => Drag::Scale {
-            shape,
-            center,
-            growth: match (growth, points) {
-                (Some(factor), _) => Growth::Factor { factor },
-                (None, points) => Growth::Points(points.ok_or_else(missing)?),
-            },
-        },
-        RegionKind::Deformation => Drag::Deformation {
-            shape,
-            points: points.ok_or_else(missing)?,
-            anchor: arrow.fixed,
-        },
-        RegionKind::Translation => Drag::Translation {
-            shape,
-            points: points.ok_or_else(missing)?,
-            angle: turn,
-        },
-        RegionKind::Affine | RegionKind::Point => {
-            let reason = format!(
-                "the region `{shown}` is `affine` and needs three lines from handles to targets"
-            );
-            return Err(wrong(place, reason));
-        }
-    };
+    let drag = goal.drag(kind, shape).ok_or_else(|| {
+        let reason = format!("the region `{shown}` lacks lines: an `affine` one needs three");
+        wrong(place, reason)
+    })?;
     let id = sample.add(&region.name, drag);
     for (kind, message) in choices {
         sample.choose(kind, Some(&id), message);
     }
     Ok(())
+}
+
+/// Returns the handles and the targets of three complete lines.
+fn triangles(arrows: &[Arrow]) -> Option<([Point; 3], [Point; 3])> {
+    let [a, b, c] = arrows else {
+        return None;
+    };
+    let [a, b, c] = [a.points()?, b.points()?, c.points()?];
+    Some((
+        [a.handle, b.handle, c.handle],
+        [a.target, b.target, c.target],
+    ))
 }
 
 /// Adds a line that belongs to no region.
