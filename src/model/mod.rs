@@ -158,6 +158,14 @@ impl Model {
         ))
     }
 
+    /// Returns whether the UNet has the form of Stable Diffusion 2.1: its sizes, and the velocity as its output.
+    pub fn is_sd21(&self) -> bool {
+        self.unet.cross_attention_dim == 1024
+            && self.unet.channels == [320, 640, 1280, 1280]
+            && self.unet.heads == [5, 10, 20, 20]
+            && self.schedule.prediction == Prediction::Velocity
+    }
+
     /// Returns the number of decoder stages of the UNet.
     pub fn decoder_stages(&self) -> usize {
         self.unet.channels.len()

@@ -73,6 +73,17 @@ impl ClipModel {
         &self.source
     }
 
+    /// Returns the name of the image tower's form for those that OpenAI published, such as `ViT-B/32`; the model's own name for others.
+    pub fn form(&self) -> String {
+        let image = &self.config.image;
+        let letter = match [image.channels, image.layers] {
+            [768, 12] => "B",
+            [1024, 24] => "L",
+            _ => return self.source.name(),
+        };
+        format!("ViT-{letter}/{}", image.patch)
+    }
+
     /// Returns the SHA-256 of everything that decides features: configuration, tokenizer and weights.
     ///
     /// # Errors
