@@ -145,7 +145,7 @@ pub(super) struct PeerEdit {
 
 impl PeerEdit {
     /// Opens the edit of `drag.json` in a folder of `tests/fixtures` with the tiny model and these settings, whose clean latent is the peer's.
-    pub(super) fn open(folder: &str, dump: &str, method: Method, given: Overrides) -> Self {
+    pub(super) fn open(folder: &str, dump: &str, method: Method, given: &Overrides) -> Self {
         let never = Interrupt::never();
         let dump = Dump::open(&format!("{folder}/{dump}"));
         let drag_path = fixture(folder).join("drag.json");

@@ -13,7 +13,7 @@ use crate::settings::Overrides;
 
 #[test]
 fn every_stage_agrees_with_the_peer() {
-    let given = Overrides::default();
+    let given = &Overrides::default();
     let peer = PeerEdit::open("copies", "fast_drag.safetensors", Method::FastDrag, given);
     let dump = &peer.dump;
     let mut noise = peer.noise();

@@ -15,7 +15,7 @@ fn peer() -> PeerEdit {
         "copies",
         "region_drag.safetensors",
         Method::RegionDrag,
-        Overrides::default(),
+        &Overrides::default(),
     )
 }
 
