@@ -109,7 +109,8 @@ error_kinds! {
     MaskMissing "mask.missing" NOT_STARTED "a mask cannot be opened";
     MaskDecode "mask.decode" NOT_STARTED "a mask is not a readable picture";
     MaskSize "mask.size" NOT_STARTED "a mask differs in size from the picture";
-    MaskEmpty "mask.empty" NOT_STARTED "a mask has no pixel brighter than 127";
+    MaskEmpty "mask.empty" NOT_STARTED "a mask has no pixel inside";
+    MaskShape "mask.shape" NOT_STARTED "a mask does not tell which pixels are inside";
     Setting "setting" NOT_STARTED "a setting is out of its bounds";
     File "file" NOT_STARTED "a file cannot be read";
     ImageMissing "image.missing" NOT_STARTED "a picture cannot be opened";

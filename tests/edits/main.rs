@@ -21,6 +21,7 @@ mod demo;
 mod diagnostics;
 mod distilled;
 mod faults;
+mod masks;
 mod methods;
 mod model_files;
 mod outputs;

@@ -30,6 +30,7 @@ const ERRORS: &[(&str, u8)] = &[
     ("mask.decode", 2),
     ("mask.size", 2),
     ("mask.empty", 2),
+    ("mask.shape", 2),
     ("setting", 2),
     ("file", 2),
     ("image.missing", 2),
