@@ -45,12 +45,21 @@ impl Choice {
     }
 
     /// Returns this choice laid over a model's defaults. Defaults that the method does not take are left out.
+    ///
+    /// A model's defaults were found for the method that they name, or for the default method. They replace that method's own defaults of
+    /// shared settings, and no other method's.
     #[must_use]
     pub fn over_model(&self, defaults: &Self) -> Self {
         let mut both = self.over(defaults);
         let method = both.method.unwrap_or_default();
+        let own = if defaults.method.unwrap_or_default() == method {
+            Overrides::default()
+        } else {
+            method.shared_defaults(&self.values)
+        };
         both.values.retain(|name| {
-            self.values.get(name).is_some() || method.takes_from_model(name, &self.values)
+            self.values.get(name).is_some()
+                || (own.get(name).is_none() && method.takes_from_model(name, &self.values))
         });
         both
     }
@@ -166,6 +175,27 @@ mod tests {
         );
         assert_eq!((settings.lora.lr, settings.lora.steps), (0.25, 0));
         assert_eq!(settings.executed_steps(), 25);
+    }
+
+    #[test]
+    fn defaults_of_a_model_do_not_replace_those_of_another_method() {
+        let strength = |method: Option<Method>, defaults: &Choice| {
+            let given = Choice {
+                method,
+                values: Overrides::default(),
+            };
+            let settings = Settings::resolve(&given.over_model(defaults)).expect("values fit");
+            settings.diffusion.strength
+        };
+        let unnamed = Choice::of(Overrides::from([("strength", 0.5)]));
+        let named = Choice {
+            method: Some(Method::DragDiffusion),
+            ..unnamed.clone()
+        };
+        assert_eq!(strength(None, &unnamed), 0.5);
+        assert_eq!(strength(Some(Method::DragDiffusion), &unnamed), 0.7);
+        assert_eq!(strength(Some(Method::DragDiffusion), &named), 0.5);
+        assert_eq!(strength(Some(Method::GoodDrag), &named), 0.75);
     }
 
     #[test]
