@@ -176,6 +176,10 @@ impl MaskReading {
                 Ok((MaskChannel::Luma, None))
             };
         }
+        if has_white && !hides_white {
+            // Colours and alpha have the same shape.
+            return Ok((MaskChannel::Luma, None));
+        }
         let note = "has its shape in its alpha channel; the opaque pixels are inside".to_owned();
         Ok((MaskChannel::Alpha, Some(note)))
     }
@@ -277,6 +281,11 @@ mod tests {
         assert_eq!(
             read(with_alpha(&[[0, 255], [255, 255]]), auto),
             Ok((vec![false, true], false))
+        );
+        // The same shape in both.
+        assert_eq!(
+            read(with_alpha(&[[255, 255], [0, 0]]), auto),
+            Ok((vec![true, false], false))
         );
         // Black and white on nothing, as of a black layer that does not cover the whole picture.
         assert_eq!(

@@ -175,9 +175,7 @@ fn not_a_picture(bytes: &[u8]) -> Refusal {
             "convert it: `avifdec in.avif out.png`, or `magick in.avif out.png`"
         }
         Content::Picture("JPEG XL") => "convert it: `djxl in.jxl out.png`",
-        Content::Picture(_) => {
-            "PNG, JPEG and WebP are supported; convert it: `magick in.tif out.png`"
-        }
+        Content::Picture(_) => "PNG, JPEG and WebP are supported; convert it: `magick IN out.png`",
         _ => "PNG, JPEG and WebP are supported",
     };
     let reason = match found {

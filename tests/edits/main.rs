@@ -29,5 +29,6 @@ mod points;
 mod show;
 #[cfg(unix)]
 mod signals;
+mod single_file;
 mod streams;
 mod window;

@@ -30,7 +30,11 @@ fn write(bench: &Bench, editable: &str) {
 
 /// An opaque picture with a disc.
 fn disc(x: u32, y: u32) -> [u8; 4] {
-    if is_in(x, y, 40, 12) { [220, 40, 30, 255] } else { [90, (x + 60) as u8, (y + 60) as u8, 255] }
+    if is_in(x, y, 40, 12) {
+        [220, 40, 30, 255]
+    } else {
+        [90, (x + 60) as u8, (y + 60) as u8, 255]
+    }
 }
 
 fn is_in(x: u32, y: u32, centre: u32, radius: u32) -> bool {
@@ -39,9 +43,13 @@ fn is_in(x: u32, y: u32, centre: u32, radius: u32) -> bool {
 }
 
 fn changed(bench: &Bench) -> Vec<(u32, u32)> {
-    let [before, after] = ["in.png", "out.png"].map(|name| image::open(bench.path(name)).unwrap().to_rgba8());
+    let [before, after] =
+        ["in.png", "out.png"].map(|name| image::open(bench.path(name)).unwrap().to_rgba8());
     let pixels = before.enumerate_pixels();
-    pixels.filter(|(x, y, pixel)| after.get_pixel(*x, *y) != *pixel).map(|(x, y, _)| (x, y)).collect()
+    pixels
+        .filter(|(x, y, pixel)| after.get_pixel(*x, *y) != *pixel)
+        .map(|(x, y, _)| (x, y))
+        .collect()
 }
 
 #[test]
@@ -51,8 +59,10 @@ fn masks_of_other_programs_mean_what_they_show() {
     let grey = |levels: [u8; 2]| -> DynamicImage {
         GrayImage::from_fn(SIDE, SIDE, |x, y| Luma([levels[usize::from(inside(x, y))]])).into()
     };
-    let sixteen: DynamicImage =
-        ImageBuffer::<Luma<u16>, _>::from_fn(SIDE, SIDE, |x, y| Luma([if inside(x, y) { 255_u16 } else { 0 }])).into();
+    let sixteen: DynamicImage = ImageBuffer::<Luma<u16>, _>::from_fn(SIDE, SIDE, |x, y| {
+        Luma([if inside(x, y) { 255_u16 } else { 0 }])
+    })
+    .into();
     let erased: DynamicImage = ImageBuffer::<LumaA<u8>, _>::from_fn(SIDE, SIDE, |x, y| {
         LumaA([255_u8, if inside(x, y) { 255 } else { 0 }])
     })
@@ -74,7 +84,10 @@ fn masks_of_other_programs_mean_what_they_show() {
         }
         let changed = changed(&bench);
         assert!(changed.len() > 100, "{name}: {}", changed.len());
-        assert!(changed.iter().all(|(x, y)| inside(*x, *y)), "{name}: only the disc may change");
+        assert!(
+            changed.iter().all(|(x, y)| inside(*x, *y)),
+            "{name}: only the disc may change"
+        );
     }
     // Turned round, only the rest may change.
     grey([255, 0]).save(bench.path("mask.png")).unwrap();
@@ -88,20 +101,27 @@ fn masks_that_tell_nothing_are_refused_with_what_to_do() {
     let bench = bench(disc, r#"{"mask": "mask.png"}"#);
     let levels = GrayImage::from_fn(SIDE, SIDE, |x, _| Luma([(x / 4) as u8]));
     levels.save(bench.path("mask.png")).unwrap();
-    edit(&bench, &model())
-        .ended()
-        .assert(2)
-        .stderr_has_all(&["the brightest pixel of the mask `mask.png` is 23 of 255", "white is inside"]);
+    edit(&bench, &model()).ended().assert(2).stderr_has_all(&[
+        "the brightest pixel of the mask `mask.png` is 23 of 255",
+        "white is inside",
+    ]);
     let both = ImageBuffer::<LumaA<u8>, _>::from_fn(SIDE, SIDE, |x, y| {
-        LumaA([if x < 48 { 255_u8 } else { 0 }, if y < 48 { 255 } else { 0 }])
+        LumaA([
+            if x < 48 { 255_u8 } else { 0 },
+            if y < 48 { 255 } else { 0 },
+        ])
     });
     both.save(bench.path("mask.png")).unwrap();
-    edit(&bench, &model())
-        .ended()
-        .assert(2)
-        .stderr_has_all(&["alpha channel", r#"`"channel": "alpha"`"#, r#"`"channel": "luma"`"#]);
+    edit(&bench, &model()).ended().assert(2).stderr_has_all(&[
+        "alpha channel",
+        r#"`"channel": "alpha"`"#,
+        r#"`"channel": "luma"`"#,
+    ]);
     for channel in ["alpha", "luma"] {
-        write(&bench, &format!(r#"{{"mask": "mask.png", "channel": "{channel}"}}"#));
+        write(
+            &bench,
+            &format!(r#"{{"mask": "mask.png", "channel": "{channel}"}}"#),
+        );
         edit(&bench, &model()).run();
         let is_inside = |(x, y): &(u32, u32)| if channel == "luma" { *x < 48 } else { *y < 48 };
         assert!(changed(&bench).iter().all(is_inside), "{channel}");
@@ -117,23 +137,43 @@ fn masks_that_tell_nothing_are_refused_with_what_to_do() {
 #[test]
 fn transparency_moves_with_what_it_covers() {
     let cut_out = |x, y| {
-        if is_in(x, y, 40, 12) { [200, 40, 30, 255] } else { [7, 7, 7, 0] }
+        if is_in(x, y, 40, 12) {
+            [200, 40, 30, 255]
+        } else {
+            [7, 7, 7, 0]
+        }
     };
     let bench = bench(cut_out, "\"everything\"");
     edit(&bench, &model()).run();
     let after = image::open(bench.path("out.png")).unwrap().to_rgba8();
     let alpha = |x, y| after.get_pixel(x, y).0[3];
-    assert!(alpha(56, 44) > 250, "the disc is at its target: {}", alpha(56, 44));
+    assert!(
+        alpha(56, 44) > 250,
+        "the disc is at its target: {}",
+        alpha(56, 44)
+    );
     assert!(alpha(30, 38) < 5, "and has left: {}", alpha(30, 38));
     assert_eq!(after.get_pixel(90, 90).0[3], 0, "nothing appears elsewhere");
 
     // The warped picture moves it as well, with its colours.
     bench
-        .dragnext(["preview", "in.png", "--drag", "drag.json", "--warped", "-o", "warped.png"])
+        .dragnext([
+            "preview",
+            "in.png",
+            "--drag",
+            "drag.json",
+            "--warped",
+            "-o",
+            "warped.png",
+        ])
         .any_stderr()
         .run();
     let warped = image::open(bench.path("warped.png")).unwrap().to_rgba8();
     assert_eq!(warped.get_pixel(56, 44).0, [200, 40, 30, 255]);
     assert_eq!(warped.get_pixel(30, 38).0[3], 0);
-    assert_eq!(warped.get_pixel(90, 90).0, [7, 7, 7, 0], "hidden colours stay");
+    assert_eq!(
+        warped.get_pixel(90, 90).0,
+        [7, 7, 7, 0],
+        "hidden colours stay"
+    );
 }
