@@ -211,14 +211,13 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Reads segments and scans up to the end. `None` when nothing is missing, or the file cannot be judged.
     fn run(&mut self) -> Option<Missing> {
-        let mut has_scan = false;
         loop {
             let Some((marker, content)) = self.segment() else {
                 // The file ends without a mark.
-                return has_scan.then(|| self.absent(true)).flatten();
+                return self.absent(true);
             };
             match marker {
-                0xD9 => return has_scan.then(|| self.absent(false)).flatten(),
+                0xD9 => return self.absent(false),
                 0xC4 => self.define_codes(content)?,
                 0xDD => self.restart = usize::from(word(content, 0)?),
                 0xC0..=0xC2 => {
@@ -230,7 +229,6 @@ impl<'a> Walk<'a> {
                 // Other processes, and heights that follow the first scan.
                 0xC3 | 0xC5..=0xCF | 0xDC => return None,
                 0xDA => {
-                    has_scan = true;
                     if let Some(missing) = self.scan(content)? {
                         return Some(missing);
                     }
@@ -305,10 +303,6 @@ impl<'a> Walk<'a> {
                 read_mcu(frame, &scan, &self.tables, &mut bits, mcu, across, &mut run)
             };
             if read.is_none() {
-                // The very last block may lack a few bits that encoders did not pad.
-                if mcu + 1 == across * down {
-                    break;
-                }
                 let found = (mcu / across * rows).min(frame.height);
                 let is_detail = frame.is_progressive && scan.band != [0, 0];
                 return Some(Some(if is_detail {
