@@ -20,11 +20,14 @@
 //! | [`pipeline`] | runs the stages of edits, alone or side by side, with a [`cache`] of what edits of one picture share |
 //! | [`mod@edit`] | one edit from what was read to the bytes of its result; [`batch`] does many, [`golden`] compares with expected results |
 //! | [`mod@warp`] | what a drag means for pixels, without a model: the warped picture, and the detail that a result keeps of it |
+//! | [`draw`] | the page on which a browser draws a drag file |
 //! | [`picture`] | reads and writes pictures; [`preview`] draws plans, [`metrics`] compares pictures, [`files`] writes verified files |
+//! | [`correspondence`] | where the content of a picture lies in its edited version, by features of a model |
 //! | [`nn`] | layers, each with a forward and a backward pass by hand |
 //! | [`device`] | chooses and opens the device that computes, the CPU or a GPU |
 //! | [`kernels`] | the operations of a device behind one trait: [`kernels::cpu`], and `kernels::cuda` with the feature `cuda` |
 //! | [`cli`] | the command line, one file for each subcommand; [`report`] prints, [`progress`] shows stages, [`merge`] sums up shards |
+//! | [`mod@import`] | turns data sets and annotations into drag files; [`foreign`] recognises them |
 //! | [`hub`] | fetches models from the Hugging Face hub into its cache; [`doctor`] describes a machine |
 //! | [`error`] | errors and warnings with stable kinds and exit statuses; [`panics`] turns panics into errors, [`interrupt`] handles signals |
 //!
@@ -80,20 +83,24 @@ mod allocator;
 mod batch;
 pub mod cache;
 pub mod cli;
+pub mod correspondence;
 pub mod device;
 pub mod diffusion;
 pub mod digest;
 mod doctor;
 pub mod drag_file;
+mod draw;
 mod edit;
 mod editor;
 pub mod error;
 mod escape;
 mod failpoint;
 pub mod files;
+pub mod foreign;
 pub mod geometry;
 mod golden;
 mod hub;
+mod import;
 pub mod interrupt;
 pub mod kernels;
 pub mod mask;

@@ -8,8 +8,10 @@ mod compare;
 mod completions;
 mod compute;
 mod doctor;
+mod draw;
 mod edit;
 mod fetch;
+mod import;
 mod instruction;
 mod limits;
 mod man;
@@ -59,7 +61,9 @@ enum Command {
     Batch(Box<batch::Arguments>),
     Validate(Box<validate::Arguments>),
     Preview(Box<preview::Arguments>),
+    Draw(draw::Arguments),
     New(new::Arguments),
+    Import(import::Arguments),
     Methods(methods::Arguments),
     Settings(Box<settings::Arguments>),
     Schema(schema::Arguments),
@@ -94,7 +98,9 @@ impl Cli {
             Command::Cache(arguments) => cache::run(&arguments),
             Command::Preview(arguments) => preview::run(&arguments, interrupt),
             Command::Validate(arguments) => validate::run(&arguments),
+            Command::Draw(arguments) => draw::run(&arguments),
             Command::New(arguments) => new::run(&arguments),
+            Command::Import(arguments) => import::run(&arguments, interrupt),
             Command::Methods(arguments) => methods::run(&arguments),
             Command::Settings(arguments) => settings::run(&arguments),
             Command::Schema(arguments) => schema::run(&arguments),

@@ -25,7 +25,7 @@ pub use note::read_note;
 pub use plane::Channel;
 pub use png::KEYWORD;
 pub use raster::{Raster, mixed};
-pub use read::{MIN_SIDE, Original, identify, read, read_any, read_damaged, size};
+pub use read::{MIN_SIDE, Original, identify, read, read_any, read_damaged, size, size_in};
 pub(crate) use read::{decode_pixels, read_pixels};
 pub(crate) use refusal::Refusal;
 
