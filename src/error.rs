@@ -189,12 +189,12 @@ pub enum Error {
         hint: String,
     },
 
-    /// A file or folder given to `check` or `report merge` is invalid.
+    /// A file or folder given to `check`, `report merge` or `import` is invalid.
     #[error("{}: {reason}", path.display())]
     Given {
         /// The file or folder.
         path: PathBuf,
-        /// One of `check.*`, `records.*` or `manifest.*`.
+        /// One of `check.*`, `records.*`, `manifest.*` or `import.*`.
         kind: ErrorKind,
         /// What is wrong with it.
         reason: String,
@@ -205,7 +205,7 @@ pub enum Error {
     /// A command finished with a negative result: pictures differ, golden edits or methods failed, items are missing.
     #[error("{reason}")]
     Finding {
-        /// `compare.differs`, `check.failed`, `check.blessed`, `methods.failed` or `merge.incomplete`.
+        /// `compare.differs`, `check.failed`, `check.blessed`, `methods.failed`, `import.failed` or `merge.incomplete`.
         kind: ErrorKind,
         /// What was found.
         reason: String,

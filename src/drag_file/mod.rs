@@ -19,7 +19,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::error::{DragFileFault, Error, Result};
+use crate::error::{DragFileFault, Error, ErrorKind, Result, SourceText};
+use crate::foreign;
 
 pub use drag::{Drag, Growth, Turn};
 pub(crate) use parse::{FACTORS, MAX_ID};
@@ -31,8 +32,10 @@ pub use types::{DragFile, DragRegion, Editable, Shape};
 
 /// Maximum size of a file in bytes; a larger file is rejected before it is read.
 pub const MAX_BYTES: u64 = 16 << 20;
-/// Maximum number of regions in a file.
-pub const MAX_REGIONS: usize = 64;
+/// Maximum number of entries in a file's list of regions, points included.
+pub const MAX_REGIONS: usize = 128;
+/// Maximum number of regions with an area in a file. Points cost less: they have no mask, no outline, and no object to be found.
+pub const MAX_AREAS: usize = 64;
 /// Maximum number of polygon corners in a file.
 pub const MAX_POINTS: usize = 10_000;
 /// Maximum size of the masks that a file contains, in bytes. A result's report contains them too, and has a limit of its own.
@@ -78,7 +81,7 @@ impl DragFile {
             }),
             Err(faults) => Err(Error::Instruction {
                 path: name.to_owned(),
-                faults,
+                faults: foreign(&bytes, name).unwrap_or(faults),
             }),
         }
     }
@@ -90,4 +93,18 @@ impl DragFile {
     pub fn parse(bytes: &[u8]) -> std::result::Result<Self, Vec<DragFileFault>> {
         parse::parse(bytes)
     }
+}
+
+/// Returns the fault of a file that is annotations or part of a data set, which can be imported.
+fn foreign(bytes: &[u8], name: &Path) -> Option<Vec<DragFileFault>> {
+    let kind = foreign::content(bytes, name)?;
+    let message = format!("this is {} data, not a drag file", kind.title());
+    let fault = SourceText::new("").fault(
+        ErrorKind::InstructionSyntax,
+        String::new(),
+        0..0,
+        message,
+        Some(foreign::import_hint(kind, name)),
+    );
+    Some(vec![fault])
 }

@@ -8,6 +8,7 @@ mod comparison;
 mod diagnostics;
 mod failure;
 mod github;
+mod import;
 mod markdown;
 mod memory;
 mod merged;
@@ -24,6 +25,7 @@ pub use batch_progress::{BatchProgress, ItemStages};
 pub use case::{CaseFormat, print_case, summarise_cases};
 pub use comparison::{ComparisonReport, print_comparison};
 pub use failure::{DragFilePlace, Failure};
+pub(crate) use import::print_import;
 pub use memory::peak_bytes;
 pub use merged::{MergeFormat, print_merge_warnings, print_merged};
 pub use messages::{
