@@ -178,3 +178,110 @@ impl<B: Backend> Metric for Fidelity<B> {
         ])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::drag_file::DragFile;
+    use crate::metrics::lpips::tests::network;
+    use crate::picture::Picture;
+    use crate::plan::areas;
+
+    const SIZE: Size = Size::new(120, 100);
+    const DRAG: &str = r#"{"version": 1, "regions": [{"type": "translation", "region": {"rect": [10, 30, 40, 60]}, "handle": [20, 40], "target": [80, 50]}]}"#;
+
+    /// Returns a grey picture with a chequered square whose top left corner is at (`x`, `y`).
+    fn square([x, y]: [usize; 2]) -> Picture {
+        let pixels = (0..SIZE.area()).flat_map(|place| {
+            let (column, row) = (place % SIZE.width, place / SIZE.width);
+            if (x..x + 30).contains(&column) && (y..y + 30).contains(&row) {
+                let dark = ((column - x) / 5 + (row - y) / 7) % 2 == 0;
+                if dark { [20, 40, 90] } else { [220, 180, 60] }
+            } else {
+                [128; 3]
+            }
+        });
+        Picture::from_rgb(SIZE, pixels.collect())
+    }
+
+    /// Returns the value of each figure for an edit of the picture with the square at (10, 30).
+    fn measured(drag: &str, edited: &Picture) -> Vec<(&'static str, Option<f64>)> {
+        let drag = DragFile::parse(drag.as_bytes()).expect("a valid drag file");
+        let case = Case {
+            id: "",
+            original: &square([10, 30]),
+            edited,
+            original_path: Path::new(""),
+            edited_paths: &[],
+            edit: 0,
+            drag: &drag,
+            areas: &areas(&drag, SIZE).expect("the drag fits"),
+        };
+        let mut metric = Fidelity::new(network(), "");
+        let readings = metric
+            .measure(&case, &Interrupt::never())
+            .expect("finite features");
+        let value = |reading: Reading| match reading {
+            Reading::Value(value) => Some(value),
+            Reading::Samples(samples) => Some(samples[0]),
+            Reading::Undefined(_) => None,
+        };
+        let names = FIGURES.iter().map(|(name, ..)| *name);
+        names.zip(readings.into_iter().map(value)).collect()
+    }
+
+    fn of(values: &[(&str, Option<f64>)], name: &str) -> f64 {
+        let (_, value) = values
+            .iter()
+            .find(|(figure, _)| *figure == name)
+            .expect(name);
+        value.expect(name)
+    }
+
+    #[test]
+    fn doing_nothing_keeps_everything() {
+        let values = measured(DRAG, &square([10, 30]));
+        for name in [
+            "IF(224)",
+            "IF",
+            "IF_ed",
+            "IF_hh (IF_s2s)",
+            "IF_hh, cropped",
+            "IF_bg",
+        ] {
+            assert_eq!(of(&values, name), 1.0, "{name}");
+        }
+        assert_eq!(of(&values, "LPIPS outside"), 0.0);
+        assert!(of(&values, "IF_th (IF_s2t)") < 1.0);
+    }
+
+    #[test]
+    fn the_true_result_moves_the_content() {
+        let (nothing, moved) = (
+            measured(DRAG, &square([10, 30])),
+            measured(DRAG, &square([70, 40])),
+        );
+        for name in ["IF_th (IF_s2t)", "IF_th, cropped"] {
+            assert_eq!(of(&moved, name), 1.0, "{name}");
+            assert!(of(&nothing, name) < of(&moved, name), "{name}");
+        }
+        for name in ["IF_hh (IF_s2s)", "IF_hh, cropped", "IF_ed"] {
+            assert!(of(&moved, name) < 1.0, "{name}");
+        }
+        let crop = of(&moved, "IF_hh, cropped");
+        assert!(crop < of(&moved, "IF_hh (IF_s2s)"), "a crop has less grey");
+        // The background of a square that moves is untouched.
+        assert_eq!(of(&moved, "IF_bg"), 1.0);
+    }
+
+    #[test]
+    fn nothing_lies_outside_an_area_that_covers_the_picture() {
+        let drag = DRAG.replace("\"regions\"", "\"editable\": \"everything\", \"regions\"");
+        let values = measured(&drag, &square([70, 40]));
+        let outside = values.iter().find(|(name, _)| *name == "LPIPS outside");
+        assert_eq!(outside, Some(&("LPIPS outside", None)));
+        assert_eq!(of(&values, "IF"), of(&values, "IF_ed"));
+    }
+}

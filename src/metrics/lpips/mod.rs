@@ -7,7 +7,7 @@
 
 mod pool;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod weights;
 
 use crate::error::{Error, Result};

@@ -1,11 +1,15 @@
 //! Parity with the `lpips` package; tests/peer/eval_fixtures.py writes what it computes and describes the formulas.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 use serde_json::Value;
 
 use super::weights::ConvValues;
 use super::*;
+use crate::error::ErrorKind;
 use crate::kernels::cpu::Cpu;
 use crate::mask::Mask;
 use crate::metrics::bilinear;
@@ -28,7 +32,12 @@ fn uniform(stream: u32, count: usize) -> impl Iterator<Item = f64> {
     })
 }
 
-fn network() -> Lpips<Cpu> {
+/// Returns the network of the fixture.
+pub(in crate::metrics) fn network() -> Lpips<Cpu> {
+    Lpips::new(&Cpu, values())
+}
+
+fn values() -> LpipsFile {
     let path = Path::new(FIXTURES).join("heads.safetensors");
     let file = std::fs::File::open(&path).expect("the fixture");
     let mut file =
@@ -49,15 +58,83 @@ fn network() -> Lpips<Cpu> {
         file.read(&format!("lin{layer}.model.1.weight"))
             .expect("a head")
     });
-    let sha256 = String::new();
-    Lpips::new(
-        &Cpu,
-        LpipsFile {
-            convs,
-            heads,
-            sha256,
-        },
-    )
+    LpipsFile {
+        convs,
+        heads,
+        sha256: String::new(),
+    }
+}
+
+/// The tensors of the fixture's network in the layout of the `lpips` package, by name: shape and values.
+fn tensors() -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
+    let names = [
+        "net.slice1.0",
+        "net.slice2.3",
+        "net.slice3.6",
+        "net.slice4.8",
+        "net.slice5.10",
+    ];
+    let LpipsFile { convs, heads, .. } = values();
+    let mut tensors = BTreeMap::new();
+    for ((name, [outputs, inputs, kernel, ..]), conv) in names.iter().zip(CONVS).zip(convs) {
+        // (out, taps, in) to (out, in, taps): the same reordering with other sizes.
+        let weight = channels_last(&conv.weight, kernel * kernel, inputs);
+        let shape = vec![outputs, inputs, kernel, kernel];
+        tensors.insert(format!("{name}.weight"), (shape, weight));
+        tensors.insert(format!("{name}.bias"), (vec![outputs], conv.bias));
+    }
+    for (layer, head) in heads.into_iter().enumerate() {
+        let shape = vec![1, head.len(), 1, 1];
+        tensors.insert(format!("lins.{layer}.model.1.weight"), (shape, head));
+    }
+    let shift = (vec![1, 3, 1, 1], SHIFT.to_vec());
+    tensors.insert("scaling_layer.shift".into(), shift);
+    tensors
+}
+
+/// Writes tensors to a file and reads it as weights of LPIPS.
+fn written(tensors: &BTreeMap<String, (Vec<usize>, Vec<f32>)>) -> Result<LpipsFile> {
+    let bytes: BTreeMap<&String, (&[usize], Vec<u8>)> = tensors
+        .iter()
+        .map(|(name, (shape, values))| {
+            let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+            (name, (shape.as_slice(), bytes.collect()))
+        })
+        .collect();
+    let views = bytes.iter().map(|(name, (shape, bytes))| {
+        let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes).expect("bytes of the shape");
+        (name.as_str(), view)
+    });
+    let folder = tempfile::tempdir().expect("a folder for the file");
+    let path = folder.path().join("lpips.safetensors");
+    std::fs::write(&path, safetensors::serialize(views, None).expect("tensors")).expect("a file");
+    LpipsFile::read(&path)
+}
+
+#[test]
+fn a_file_in_the_packages_layout_is_read() {
+    let file = written(&tensors()).expect("all tensors");
+    assert_eq!(file.sha256.len(), 64);
+    let [x, y] = [false, true].map(|edit| Pixels::of(&picture(SIZE, edit)));
+    let distance = Lpips::new(&Cpu, file).distance(&x, &y);
+    check("native", distance.expect("finite features"), 1e-6);
+}
+
+#[test]
+fn every_tensor_that_does_not_fit_is_named() {
+    let mut tensors = tensors();
+    tensors.remove("net.slice5.10.bias");
+    tensors.insert("lins.0.model.1.weight".into(), (vec![64], vec![0.0; 64]));
+    let error = written(&tensors).expect_err("two faults");
+    assert_eq!(error.kind(), ErrorKind::WeightsMismatch);
+    let message = error.to_string();
+    for fault in [
+        "2 tensors are not those of LPIPS",
+        "`net.slice5.10.bias` [256] is missing",
+        "`lins.0.model.1.weight` is [64], not [1, 64, 1, 1]",
+    ] {
+        assert!(message.contains(fault), "{message}");
+    }
 }
 
 fn picture(size: Size, edit: bool) -> Picture {
