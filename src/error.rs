@@ -95,7 +95,8 @@ pub enum Error {
         hint: String,
     },
 
-    /// A model of the hub is not available now. The exit status is always [`RETRY`].
+    /// A model of the hub is not available: now, with the exit status [`RETRY`], or not under this name, for this user or at this address, with
+    /// [`NOT_STARTED`].
     #[error("{place}: {reason}")]
     Hub {
         /// Address, file or model.
@@ -325,6 +326,10 @@ impl Error {
     /// Returns the exit status of a command that ends with this error. Several errors have the largest of their statuses.
     pub fn exit_status(&self) -> u8 {
         match self {
+            Self::Hub {
+                kind: ErrorKind::HubRefused | ErrorKind::HubNotFound | ErrorKind::HubEndpoint,
+                ..
+            } => NOT_STARTED,
             Self::Hub { .. } => RETRY,
             Self::Interrupted { signal } | Self::BatchInterrupted { signal, .. } => {
                 128 + *signal as u8

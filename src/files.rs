@@ -3,8 +3,11 @@
 //! A file is written under a temporary name next to its target, read back and compared, and then renamed into place. The only
 //! files that are deleted are temporary files of this program: the one of this run, and one that a killed run left for the
 //! same output, if a lock shows that no run uses it.
+//!
+//! The path `-` stands for stdout.
 
 mod check;
+pub(crate) mod content;
 mod link;
 mod stamp;
 mod temporary;
@@ -19,7 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 
 pub(crate) use check::exists_already;
-pub use check::{check_distinct, check_output, check_png_name};
+pub use check::{check_distinct, check_name, check_output, check_png_name};
 pub use link::follow;
 pub use stamp::Stamp;
 use temporary::temporary_in;
@@ -29,7 +32,8 @@ const OVERWRITE_HINT: &str = "use --overwrite, or choose another output with -o"
 
 /// Writes `bytes` to `path` atomically. Missing folders are created. A file that replaces another one gets its permissions.
 ///
-/// `verify` checks the bytes that were read back from the disk, before they replace anything.
+/// `verify` checks the bytes that were read back from the disk, before they replace anything. With the path `-`, it checks the bytes before
+/// they are written to stdout.
 ///
 /// # Errors
 /// [`Error::Output`]: `output.write`, `output.disk_full`, `output.verify`, or `output.appeared` if another program created
@@ -41,6 +45,14 @@ pub fn write_verified(
     verify: impl FnOnce(&[u8]) -> std::result::Result<(), String>,
 ) -> Result<()> {
     let failed = |error: io::Error| write_failed(path, &error);
+    if is_stdout(path) {
+        verify(bytes).map_err(|reason| refused(path, ErrorKind::OutputVerify, reason, ""))?;
+        let mut stdout = io::stdout().lock();
+        return stdout
+            .write_all(bytes)
+            .and_then(|()| stdout.flush())
+            .map_err(failed);
+    }
     let folder = folder_of(path);
     let missing: Vec<&Path> = folder
         .ancestors()
@@ -113,6 +125,11 @@ fn persist_new(temporary: NamedTempFile, path: &Path) -> std::result::Result<Fil
             }
             _ => Err(refused),
         })
+}
+
+/// Returns whether a path stands for stdout. `./-` is a file of that name.
+pub fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }
 
 fn folder_of(path: &Path) -> PathBuf {

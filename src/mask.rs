@@ -3,14 +3,16 @@
 //! A mask is read from a picture or rasterised from an outline. It is dilated, resized, sampled at points, and measured.
 
 mod depth;
+mod source;
 
 use std::path::Path;
 
 use crate::error::ErrorKind;
 use crate::geometry::{Point, Size};
-use crate::picture::{Refusal, read_grey};
+use crate::picture::{Refusal, decode_grey, read_grey};
 
 pub use depth::Depth;
+pub use source::{MaskSource, MaskUrlError};
 
 /// A pixel of a mask picture is inside when its grey value is above this.
 const THRESHOLD: u8 = 127;
@@ -84,19 +86,27 @@ impl Mask {
     /// # Errors
     /// When the file is missing, not a picture, or not of the expected size.
     pub fn read(path: &Path, expected: Size) -> Result<Self, MaskError> {
-        Self::read_if(path, |found| found == expected, expected)
+        Self::from_source(&MaskSource::File(path.to_owned()), expected)
+    }
+
+    /// Reads a picture from a file or from the drag file, as [`Mask::read`] does.
+    ///
+    /// # Errors
+    /// As [`Mask::read`].
+    pub fn from_source(source: &MaskSource, expected: Size) -> Result<Self, MaskError> {
+        Self::read_if(source, |found| found == expected, expected)
     }
 
     /// Reads a picture of any size, as [`Mask::read`] does.
     ///
     /// # Errors
     /// When the file is missing or not a picture.
-    pub fn read_any(path: &Path) -> Result<Self, MaskError> {
-        Self::read_if(path, |_| true, Size::new(0, 0))
+    pub fn read_any(source: &MaskSource) -> Result<Self, MaskError> {
+        Self::read_if(source, |_| true, Size::new(0, 0))
     }
 
     fn read_if(
-        path: &Path,
+        source: &MaskSource,
         fits: impl Fn(Size) -> bool,
         expected: Size,
     ) -> Result<Self, MaskError> {
@@ -109,8 +119,13 @@ impl Mask {
                 Err(Refusal::other_size())
             }
         };
-        let grey = read_grey(path, &mut accept).map_err(|Refusal { kind, reason, .. }| {
-            let (is_file, path) = (path.is_file(), path.display().to_string());
+        let grey = match source {
+            MaskSource::File(path) => read_grey(path, &mut accept),
+            MaskSource::Embedded(bytes) => decode_grey(bytes, &mut accept),
+        };
+        let grey = grey.map_err(|Refusal { kind, reason, .. }| {
+            let is_file = source.path().is_none_or(Path::is_file);
+            let path = source.to_string();
             match kind {
                 ErrorKind::ImageSize => MaskError::Size {
                     path,

@@ -37,6 +37,9 @@ kinds! {
         CacheWrite "cache.write" "a cache entry cannot be written";
         CacheDamaged "cache.damaged" "a cache entry is damaged and is not used";
         BatchWithoutDrag "batch.without_drag" "pictures without a drag file are left out";
+        BatchOwnResults "batch.own_results" "pictures that this program made beside their originals are left out";
+        BatchOtherFolders "batch.other_folders" "folders in which other programs keep their copies are left out";
+        BatchDragUnused "batch.drag_unused" "drag files without a picture that can be edited are left out";
         BatchLinks "batch.links" "symbolic links to folders are not followed";
         BatchOneByOne "batch.one_by_one"
             "the device could not compute the edits side by side; each is computed alone";

@@ -2,6 +2,7 @@
 
     PLAIN    as tests/scenebench/scenes.py draws them, including bars of other lengths
     BARS     the same style, mostly bars of 0.7 to 2.2 times their default length, as deformations produce them
+    HARD     SceneBench's hard kinds, before or after their edit: background textures, horizons, shadows, hidden parts, poles and strings
     RICH     the rest: objects that cast shadows, overlap, are striped or dotted, vary in colour, or have a horizon behind them; sometimes no object
 
 White and black are more frequent in BARS and RICH than other colours, since VAEs reproduce them worst.
@@ -14,11 +15,11 @@ import numpy as np
 import torch
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "tests/scenebench"))
-import scenes
+import hard, scenes
 from scenes import BACKGROUNDS, COLORS, KINDS
 
 SIZE = 256
-PLAIN, BARS = .50, .20                                            # shares; the rest is RICH
+PLAIN, BARS, HARD = .30, .15, .35                                 # shares; the rest is RICH
 TRAINING, HELD_OUT = 20_000, 99_000                               # seeds
 
 
@@ -48,12 +49,24 @@ def place(rng, count, kinds, gap):
     return objects
 
 
+def of_hard_suite(rng):
+    """Returns a scene of a random kind of the hard suite, before or after its edit."""
+    kind, number, edited = hard.HARD[str(rng.choice(list(hard.HARD)))], int(rng.integers(12)), None
+    while edited is None:
+        edited = kind(rng, number)
+    scene, moved, _ = edited
+    after = moved if rng.uniform() < .5 else {}
+    return {**scene, "objects": [after.get(k, o) for k, o in enumerate(scene["objects"])]}
+
+
 def draw(seed, index):
     rng = np.random.default_rng([seed, index])
     style = rng.uniform()
     if style < PLAIN:
         return scenes.sample(rng, SIZE, long_bars=True)
-    rich = style >= PLAIN + BARS
+    if style < PLAIN + HARD:
+        return of_hard_suite(rng)
+    rich = style >= PLAIN + HARD + BARS
     count = int(rng.integers(1, 4)) if not rich or rng.uniform() > .05 else 0
     kinds = KINDS if rich or rng.uniform() < .3 else ["bar"]
     overlap = rich and rng.uniform() < .4
@@ -76,8 +89,9 @@ def draw(seed, index):
 def caption(scene):
     """Returns the caption; for plain scenes, that of scenes.py."""
     a = lambda words: ("an " if words[0] in "aeiou" else "a ") + words
-    things = [a(f"{o.get('pattern', '')} {o['color']} {o['kind']}".strip()) for o in scene["objects"]]
-    background = scene["background"]["name"] + (f" and {scene['background']['ground']['name']}" if "ground" in scene["background"] else "")
+    things = [a(f"{o.get('pattern', '')} {o['color']} {o.get('name', o['kind'])}".strip()) for o in scene["objects"]]
+    texture = scene["background"].get("texture", {}).get("form", "")
+    background = f"{texture} {scene['background']['name']}".strip() + (f" and {scene['background']['ground']['name']}" if "ground" in scene["background"] else "")
     return (" and ".join(things) + " on " if things else "") + a(background) + " background" + (" with light" if "light" in scene and things else "")
 
 
@@ -137,6 +151,21 @@ def distances(objects, xx, yy, device, shift=None):
     return out, u, v, size
 
 
+def texture(t, xx, yy):
+    """Returns stripes or dots in -1..1, as in scenes.py."""
+    c, s, f = math.cos(t["angle"]), math.sin(t["angle"]), 2 * math.pi / t["pitch"]
+    u, v = c * xx + s * yy, c * yy - s * xx
+    return torch.tanh(3 * torch.sin(f * u)) if t["form"] == "striped" else torch.tanh(6 * (.4 - torch.sin(f * u) * torch.sin(f * v)))
+
+
+def segment(o, xx, yy):
+    """Returns the signed distance to a line with round ends, as in scenes.py."""
+    (ax, ay), (bx, by) = o["ends"]
+    ux, uy = bx - ax, by - ay
+    t = (((xx - ax) * ux + (yy - ay) * uy) / max(ux * ux + uy * uy, 1e-9)).clamp(0, 1)
+    return torch.hypot(xx - ax - t * ux, yy - ay - t * uy) - o["width"] / 2
+
+
 def render(batch, device):
     """(n, 3, 256, 256) in -1..1."""
     yy, xx = torch.meshgrid(torch.arange(SIZE, device=device) + .5, torch.arange(SIZE, device=device) + .5, indexing="ij")
@@ -154,8 +183,17 @@ def render(batch, device):
         i = torch.tensor(with_ground, device=device)
         image[i] = torch.lerp(image[i], tensor([BACKGROUNDS[g["name"]] for g in grounds])[:, :, None, None].expand_as(image[i]), below)
     image = (image + (column([.10 + .12 * b["contrast"] for b in backs]) * t)[:, None]).clamp(0, 1)
+    for k, b in enumerate(backs):
+        if "texture" in b:
+            image[k] = image[k] * (1 + b["texture"]["strength"] * (texture(b["texture"], xx, yy) - 1))
     for slot in range(max((len(s["objects"]) for s in batch), default=0)):
         which = [i for i, s in enumerate(batch) if len(s["objects"]) > slot]
+        for i in [i for i in which if batch[i]["objects"][slot]["kind"] == "line"]:
+            o = batch[i]["objects"][slot]
+            image[i] = torch.lerp(image[i], tensor(COLORS[o["color"]])[:, None, None].expand_as(image[i]), (.5 - segment(o, xx, yy)).clamp(0, 1))
+        which = [i for i in which if batch[i]["objects"][slot]["kind"] != "line"]
+        if not which:
+            continue
         lit = [i for i in which if "light" in batch[i]]
         if lit:
             lights = [batch[i]["light"] for i in lit]
@@ -172,6 +210,9 @@ def render(batch, device):
                 f = 2 * math.pi / o["pitch"]
                 wave = torch.sin(f * u[k]) if o["pattern"] == "striped" else 1.6 * torch.sin(f * u[k]) * torch.sin(f * v[k])
                 shade[k] = shade[k] - .16 + .16 * torch.tanh(3 * wave)
+            if "shading" in batch[which[k]]:
+                light = batch[which[k]]["shading"]
+                shade[k] = 1 - light["strength"] * ((xx - o["x"]) * math.cos(light["angle"]) + (yy - o["y"]) * math.sin(light["angle"])) / o["s"]
         color, i = tensor([[c + d for c, d in zip(COLORS[o["color"]], o.get("tint", (0, 0, 0)))] for o in objects])[:, :, None, None], torch.tensor(which, device=device)
         part = image[i] * (1 - outer) + .45 * color * outer
         image[i] = part * (1 - inner) + (color * shade[:, None]).clamp(0, 1) * inner

@@ -2,7 +2,7 @@
 """Tests that need no GPU: python3 .ci/demo-model/test.py [networks|pictures|skips|resume]...
 
 networks  networks and tokenizer agree with diffusers and transformers (needs both)
-pictures  plain scenes agree with tests/scenebench, and scenes are reproducible
+pictures  scenes of the suites agree with tests/scenebench, and scenes are reproducible
 skips     a step with a non-finite loss changes nothing and is counted; fifty in a row stop the training
 resume    a training that is killed and resumed gives the bits of an uninterrupted one
 """
@@ -53,10 +53,10 @@ def test_pictures():
     import pictures
     sys.path.insert(0, str(HERE.parents[1] / "tests/scenebench"))
     import scenes
-    plain = [pictures.plain(7, i) for i in range(24)]
+    plain = [pictures.plain(7, i) for i in range(24)] + [pictures.of_hard_suite(np.random.default_rng([7, i])) for i in range(36)]
     mine = pictures.render(plain, "cpu").permute(0, 2, 3, 1).numpy() / 2 + .5
     error = max(np.abs(m - scenes.render(s)).max() for m, s in zip(mine, plain))
-    print(f"plain scenes: largest difference {error:.1e}")
+    print(f"scenes of the suites: largest difference {error:.1e}")
     assert error < 1e-4
     drawn = [pictures.draw(5, i) for i in range(300)]
     assert drawn[7:9] == [pictures.draw(5, 7), pictures.draw(5, 8)]

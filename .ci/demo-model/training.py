@@ -141,7 +141,7 @@ class Training:
 
 
 def autocast(a, on=True):
-    return torch.autocast("cuda", dtype=torch.bfloat16, enabled=on) if a.device == "cuda" else contextlib.nullcontext()
+    return torch.autocast(a.device, dtype=torch.bfloat16, enabled=on) if a.device == "cuda" or a.bf16 else contextlib.nullcontext()
 
 
 def compiled(a, module):

@@ -7,6 +7,7 @@ import torch
 import networks, pictures, training
 
 DROPPED = .10                                                     # share of dropped captions, for guidance
+USED = 750                                                        # edits use the timesteps below this one
 SNR, HALF = 5.0, .5                                               # half of the weight is min-SNR, with which shapes are learnt sooner
 
 
@@ -71,6 +72,7 @@ def train(a):
     def loss(generator, fraction):
         rand = dict(generator=generator, device=a.device)
         i, t = torch.randint(0, len(z), (batch,), **rand), torch.randint(0, len(alphas), (batch,), **rand)
+        t = torch.where(torch.rand(batch, **rand) < a.low, t * USED // len(alphas), t)
         noise, drop = torch.randn(batch, *z.shape[1:], **rand), torch.rand(batch, 1, **rand) < DROPPED
         with training.autocast(a):
             e = forward(noisy(z[i].float(), t, noise), t, text(torch.where(drop, empty, ids[i])))

@@ -16,7 +16,7 @@ HARD = ("white", "black")                                         # the colours 
 
 def focus(scene):
     """The centre of the object that a crop of this scene shows: a white or black one where there is one, else the first; None without objects."""
-    objects = sorted(scene["objects"], key=lambda o: o["color"] not in HARD)
+    objects = sorted((o for o in scene["objects"] if o["kind"] != "line"), key=lambda o: o["color"] not in HARD)
     return (objects[0]["x"], objects[0]["y"]) if objects else None
 
 

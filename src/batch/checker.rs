@@ -12,6 +12,7 @@ use crate::escape::is_unprintable;
 use crate::files;
 
 const RELATIVE: &str = "paths are relative to the manifest";
+const SLASHES: &str = "the path has backslashes, which separate folders on Windows only; write `/`";
 const GIVE_A_FILE: &str = "give the path of a file";
 
 pub(super) struct EntryChecker<'a> {
@@ -135,9 +136,9 @@ impl<'a> EntryChecker<'a> {
                 hint,
             ));
         }
-        self.check_output(out)?;
         self.check_input(image)?;
-        drag.map_or(Ok(()), |drag| self.check_input(drag))
+        drag.map_or(Ok(()), |drag| self.check_input(drag))?;
+        self.check_output(out)
     }
 
     fn check_output(&mut self, out: &Path) -> Result<(), Defect> {
@@ -151,6 +152,13 @@ impl<'a> EntryChecker<'a> {
             ));
         }
         let path = self.options.outputs.join(out);
+        if has_drive && !cfg!(windows) {
+            return Err(Defect::new(
+                ErrorKind::ManifestPathEscapes,
+                format!("the output `{text}` is a path of Windows"),
+                "separate folders by `/`, and give paths relative to the output folder",
+            ));
+        }
         if !Root::is_plain(out) || has_drive || !self.outputs.holds(&path, false) {
             return Err(Defect::new(
                 ErrorKind::ManifestPathEscapes,
@@ -159,6 +167,13 @@ impl<'a> EntryChecker<'a> {
                     self.options.outputs.display()
                 ),
                 "outputs must be inside the output folder",
+            ));
+        }
+        if let Err(error) = files::check_name(&path) {
+            return Err(Defect::new(
+                ErrorKind::ManifestOutput,
+                error.to_string(),
+                "give it a shorter `out`, in a manifest",
             ));
         }
         files::check_png_name(out).map_err(|_| {
@@ -180,16 +195,19 @@ impl<'a> EntryChecker<'a> {
                 GIVE_A_FILE,
             ));
         }
-        if !self.options.allow_outside && !Root::is_plain(path) {
-            return Err(self.escapes(path));
-        }
+        let is_windows = !cfg!(windows) && path.to_string_lossy().contains('\\');
         let missing = |error: io::Error| {
+            let hint = if is_windows { SLASHES } else { RELATIVE };
             Defect::new(
                 ErrorKind::ManifestMissing,
                 format!("`{shown}`: {error}"),
-                RELATIVE,
+                hint,
             )
         };
+        // What lies outside is not looked at, so that the message does not tell whether it exists.
+        if !self.options.allow_outside && !Root::is_plain(path) && !self.root.holds(&full, false) {
+            return Err(self.escapes(path));
+        }
         let mut found = fs::symlink_metadata(&full).map_err(missing)?;
         let is_link = found.is_symlink();
         if !self.options.allow_outside && !self.root.holds(&full, is_link) {

@@ -1,28 +1,48 @@
 //! Lists the pictures in a folder and its subfolders, each with its drag file.
 //!
-//! `cat.png` is edited with `cat.json`, else with `cat/drag.json`. Hidden files, the output folder and links to folders are skipped.
+//! `cat.png` is edited with `cat.json`, else with `cat/drag.json`. Hidden files, the output folder, links to folders, and folders in which other
+//! programs keep their copies are skipped, and so are pictures that this program made beside their originals, such as `cat.edited.png`.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
-use std::fs::{self, FileType};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, FileType};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::entry::{ListEntry, ListFault};
+use super::pairing::{DragFiles, composed};
+use super::skipped::Skipped;
 use crate::error::{Error, ErrorKind, Result};
-use crate::warning::{Warning, WarningKind};
+use crate::warning::Warning;
 
-/// File name extensions of pictures.
-const PICTURES: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+/// File name extensions of pictures that can be edited.
+const PICTURES: [&str; 8] = ["png", "jpg", "jpeg", "jpe", "jfif", "pjpeg", "pjp", "webp"];
+/// Those of other pictures.
+const OTHER_PICTURES: [&str; 10] = [
+    "heic", "heif", "avif", "gif", "bmp", "tif", "tiff", "jxl", "jp2", "psd",
+];
+/// Folders in which archive programs, network disks and systems keep copies and waste.
+const OTHER_FOLDERS: [&str; 5] = [
+    "@eaDir",
+    "__MACOSX",
+    "#recycle",
+    "$RECYCLE.BIN",
+    "lost+found",
+];
+/// What this program adds to the name of a picture.
+const OWN_ENDINGS: [&str; 6] = [
+    ".edited.png",
+    ".preview.png",
+    ".strip.png",
+    ".warped.png",
+    ".amounts.png",
+    ".methods.png",
+];
+/// Bytes of a JSON file within which a drag file has its regions.
+const START: u64 = 64 << 10;
 
-/// Paths that were found and skipped.
-#[derive(Debug, Default)]
-struct Skipped {
-    without_drag: Vec<PathBuf>,
-    folder_links: Vec<PathBuf>,
-}
-
-/// Returns the pictures under `root` that have a drag file, or all of them when `has_common_drag`, sorted by path; with a warning for each
-/// kind of path that was skipped.
+/// Returns the pictures under `root` that have a drag file, or all of them when `has_common_drag`, sorted by path; with warnings about
+/// everything that was skipped.
 pub(super) fn read(
     root: &Path,
     outputs: &Path,
@@ -32,49 +52,117 @@ pub(super) fn read(
     let is_outputs = |folder: &Path| outputs.is_some() && fs::canonicalize(folder).ok() == outputs;
     let (mut entries, mut skipped) = (Vec::new(), Skipped::default());
     let mut folders = vec![PathBuf::new()];
+    let (mut unused, mut inner) = (Vec::new(), HashSet::new());
     while let Some(folder) = folders.pop() {
         let names = names(&root.join(&folder))?;
         let files: HashSet<&OsString> = names
             .iter()
-            .filter(|(_, kind)| !kind.is_dir())
+            .filter(|(name, kind)| !kind.is_dir() && !is_hidden(name))
             .map(|(name, _)| name)
             .collect();
+        let mut drags = DragFiles::new(files.iter().copied());
         for (name, kind) in &names {
             let path = folder.join(name);
-            if name.as_encoded_bytes().starts_with(b".") {
+            if is_hidden(name) {
                 continue;
             }
             if kind.is_symlink() && root.join(&path).is_dir() {
                 skipped.folder_links.push(path);
             } else if kind.is_dir() {
-                if !is_outputs(&root.join(&path)) {
+                if OTHER_FOLDERS.iter().any(|other| name == other) {
+                    skipped.other_folders.push(path);
+                } else if !is_outputs(&root.join(&path)) {
                     folders.push(path);
                 }
-            } else if is_picture(&path) {
-                let beside = path.with_extension("json");
+            } else if has_ending(&path, &PICTURES) {
                 let inside = path.with_extension("").join("drag.json");
                 let drag = if has_common_drag {
                     None
-                } else if beside
-                    .file_name()
-                    .is_some_and(|name| files.contains(&name.to_owned()))
-                {
-                    Some(beside)
+                } else if let Some(beside) = drags.of(name) {
+                    Some(folder.join(beside))
                 } else if root.join(&inside).exists() {
+                    inner.insert(inside.clone());
                     Some(inside)
+                } else if is_own_result(name, &files) {
+                    skipped.own_results.push(path);
+                    continue;
                 } else {
                     skipped.without_drag.push(path);
                     continue;
                 };
+                if has_common_drag && is_own_result(name, &files) {
+                    skipped.own_results.push(path);
+                    continue;
+                }
                 entries.push(entry(root, path, drag, *kind));
             }
         }
+        if !has_common_drag {
+            let left = drags.unused().filter_map(|name| {
+                let path = folder.join(name);
+                let reason = reason(name, &files).or_else(|| {
+                    has_regions(&root.join(&path)).then(|| "no picture has its name".to_owned())
+                })?;
+                Some((path, reason))
+            });
+            unused.extend(left);
+        }
     }
+    // The drag file of a picture in the folder above may be found before its picture is.
+    unused.retain(|(path, _)| !inner.contains(path));
+    skipped.unused_drags = unused;
     entries.sort_by(|a: &ListEntry, b| a.image.cmp(&b.image));
     for (index, entry) in entries.iter_mut().enumerate() {
         entry.number = index + 1;
     }
     Ok((entries, skipped.warnings(root)))
+}
+
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+}
+
+/// Returns whether a picture has a name that this program gives to what it makes of another picture in the same folder.
+fn is_own_result(name: &OsStr, files: &HashSet<&OsString>) -> bool {
+    let Some(stem) = name.to_str().and_then(|name| {
+        OWN_ENDINGS
+            .iter()
+            .find_map(|ending| name.strip_suffix(ending))
+    }) else {
+        return false;
+    };
+    !stem.is_empty()
+        && PICTURES.iter().any(|ending| {
+            let is_there =
+                |ending: &str| files.contains(&OsString::from(format!("{stem}.{ending}")));
+            is_there(ending) || is_there(&ending.to_uppercase())
+        })
+}
+
+/// Returns why a drag file without an edited picture is of no use, if a file of another kind has its name.
+fn reason(drag: &OsStr, files: &HashSet<&OsString>) -> Option<String> {
+    let stem = composed(Path::new(drag).file_stem()?)?;
+    let has_its_name = |name: &&&OsString| {
+        let path = Path::new(name);
+        has_ending(path, &OTHER_PICTURES)
+            && path.file_stem().and_then(composed).as_ref() == Some(&stem)
+    };
+    let picture = files.iter().find(has_its_name)?;
+    Some(format!(
+        "`{}` is not a PNG, JPEG or WebP; convert it",
+        picture.display()
+    ))
+}
+
+/// Returns whether a JSON file has regions, as a drag file.
+fn has_regions(path: &Path) -> bool {
+    // Opening a pipe would block until another program writes to it.
+    if !path.is_file() {
+        return false;
+    }
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(START).read_to_end(&mut start));
+    read.is_ok() && start.windows(9).any(|word| word == b"\"regions\"")
 }
 
 fn entry(root: &Path, image: PathBuf, drag: Option<PathBuf>, kind: FileType) -> ListEntry {
@@ -113,45 +201,10 @@ fn names(folder: &Path) -> Result<Vec<(OsString, FileType)>> {
         .collect()
 }
 
-fn is_picture(path: &Path) -> bool {
+fn has_ending(path: &Path, endings: &[&str]) -> bool {
     path.extension().is_some_and(|extension| {
-        PICTURES
+        endings
             .iter()
-            .any(|picture| extension.eq_ignore_ascii_case(picture))
+            .any(|ending| extension.eq_ignore_ascii_case(ending))
     })
-}
-
-impl Skipped {
-    fn warnings(self, root: &Path) -> Vec<Warning> {
-        let warning = |paths: Vec<PathBuf>, kind, one: &str, many: &str| {
-            let first = paths.iter().min()?;
-            let count = paths.len();
-            let what = if count == 1 {
-                one.to_owned()
-            } else {
-                many.replace('#', &count.to_string())
-            };
-            Some(Warning {
-                kind,
-                message: format!("{what}, such as `{}`", root.join(first).display()),
-            })
-        };
-        let Self {
-            without_drag,
-            folder_links,
-        } = self;
-        let drags = warning(
-            without_drag,
-            WarningKind::BatchWithoutDrag,
-            "skipping 1 picture without a drag file",
-            "skipping # pictures without a drag file",
-        );
-        let links = warning(
-            folder_links,
-            WarningKind::BatchLinks,
-            "skipping 1 link to a folder",
-            "skipping # links to folders",
-        );
-        drags.into_iter().chain(links).collect()
-    }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::checker::EntryChecker;
 use super::entry::{Item, ListEntry, ListFault};
+use super::roots::Root;
 use super::unique::check_unique;
 use super::{Seeds, folder, manifest, methods};
 use crate::error::{Error, ErrorKind, Result};
@@ -68,8 +69,10 @@ impl List {
         if entries.is_empty() {
             return Err(source.empty());
         }
+        let folder = Root::new(&root);
         let entries: Vec<ListEntry> = entries
             .into_iter()
+            .map(|entry| named(entry, &folder))
             .flat_map(|entry| options.seeds.variants(entry))
             .flat_map(|entry| methods::variants(options.methods, entry))
             .collect();
@@ -90,6 +93,21 @@ impl List {
             root,
         })
     }
+}
+
+/// Gives an entry whose picture has an absolute path, or one with `..`, the output and the id that its place in the list's folder would give.
+fn named(mut entry: ListEntry, root: &Root) -> ListEntry {
+    if entry.fault.is_none()
+        && !Root::is_plain(&entry.image)
+        && let Some(relative) = root.relative(&entry.image)
+    {
+        let id = relative.with_extension("").to_string_lossy().into_owned();
+        entry.id.get_or_insert(id);
+        entry
+            .out
+            .get_or_insert_with(|| relative.with_extension("png"));
+    }
+    entry
 }
 
 /// Returns the faults of a list as errors. The variants of an entry share its fault, which is reported once.

@@ -4,8 +4,8 @@
 //! {"id": "cat", "image": "in/cat.png", "drag": "drags/cat.json", "out": "cat.png", "settings": {"seed": 7}}
 //! ```
 //!
-//! Only `image` is required. `id` defaults to the picture's path without its extension, `out` to that path with `.png`, and `drag` to the
-//! drag file of the command line. `category` is the group that `eval` reports the item in.
+//! Only `image` is required. `id` defaults to the picture's path in the manifest's folder without its extension, `out` to that path with
+//! `.png`, and `drag` to the drag file of the command line. `category` is the group that `eval` reports the item in.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 use super::Item;
 use super::entry::{ListEntry, ListFault};
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::content::Content;
 use crate::method::{Method, groups};
 use crate::plan::Choice;
 use crate::settings::Overrides;
@@ -68,6 +69,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<ListEntry>> {
         return Err(failed(std::io::ErrorKind::IsADirectory.into()));
     }
     let mut reader = BufReader::new(file);
+    if let Some(reason) = reader.fill_buf().map_err(failed).map(not_a_manifest)? {
+        let place = path.display().to_string();
+        return Ok(vec![faulty(place, 1, reason)]);
+    }
     let (mut entries, mut number, mut bytes) = (Vec::new(), 0, Vec::new());
     loop {
         bytes.clear();
@@ -94,6 +99,17 @@ pub(super) fn read(path: &Path) -> Result<Vec<ListEntry>> {
         if !text.is_empty() {
             entries.push(parse(text, place, number));
         }
+    }
+}
+
+/// Returns why a file that starts with these bytes cannot be a manifest.
+fn not_a_manifest(start: &[u8]) -> Option<String> {
+    if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
+        return Some("the file is UTF-16; save it as UTF-8".into());
+    }
+    match Content::of(start)? {
+        Content::Json => None,
+        other => Some(format!("the file is {}", other.phrase())),
     }
 }
 

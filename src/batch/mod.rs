@@ -3,6 +3,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `folder`, `manifest` | where a list comes from |
+//! | `pairing`, `skipped` | drag files of a folder's pictures; what a folder has that is not edited |
 //! | `list`, `entry` | the list and its items |
 //! | `checker`, `unique`, `roots` | check the whole list before anything runs: names, files, ids, outputs, paths outside their folders |
 //! | `seeds`, `methods` | variants: each item once with each of several seeds, or methods |
@@ -41,6 +42,7 @@ mod manifest;
 mod methods;
 mod network;
 mod options;
+mod pairing;
 mod reader;
 mod resolver;
 mod result;
@@ -48,6 +50,7 @@ mod roots;
 mod run;
 mod seeds;
 mod shard;
+mod skipped;
 mod tally;
 mod unique;
 mod weights;

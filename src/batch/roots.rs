@@ -61,6 +61,16 @@ impl Root {
         inside
     }
 
+    /// Returns where a file lies in the folder, which may be given by its absolute path or with `..`: relative to the folder, or only its name
+    /// where it lies outside.
+    pub(super) fn relative(&self, path: &Path) -> Option<PathBuf> {
+        let name = path.file_name()?;
+        let parent = fs::canonicalize(self.folder.join(path).parent()?).ok();
+        let inside = parent.as_deref().zip(self.real.as_deref());
+        let inside = inside.and_then(|(parent, real)| parent.strip_prefix(real).ok());
+        Some(inside.map_or_else(|| name.into(), |inside| inside.join(name)))
+    }
+
     /// Returns the folder as it was given.
     pub(super) fn folder(&self) -> &Path {
         &self.folder

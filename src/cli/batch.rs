@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::cache::use_cache;
 use super::compute::ComputeArguments;
+use super::instruction::read_drag_file;
 use super::model::ModelArguments;
 use super::setting_flags::{SettingFlags, method};
 use crate::batch::{
@@ -140,7 +141,7 @@ pub(super) struct Arguments {
 
 const ABOUT: &str = "Edits many pictures in one run, which can be stopped and continued.
 
-Takes a folder or a manifest. In a folder, `cat.png` (or .jpg, .jpeg, .webp) is edited with `cat.json`, else with `cat/drag.json`.
+Takes a folder or a manifest. In a folder, `cat.png` (or a JPEG or WebP) is edited with `cat.json`, else with `cat/drag.json`.
 
 - The whole list is checked before anything runs.
 - Results go to the output folder, in the same subfolders. A record of each item goes to `records/` in it.
@@ -172,7 +173,11 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     }
     let compute = arguments.compute.choose()?;
     let drag = match &arguments.drag {
-        Some(path) => Some((DragFile::read(path)?, path.clone())),
+        Some(path) => {
+            let drag = read_drag_file(path)?;
+            let path = drag.path.clone();
+            Some((drag, path))
+        }
         None => None,
     };
     let list = match arguments.list() {

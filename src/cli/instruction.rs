@@ -14,7 +14,7 @@ use crate::warning::{Warning, WarningKind};
 #[derive(Debug, Clone, clap::Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct InstructionArguments {
-    /// The drag file: which regions move, and where to.
+    /// The drag file: which regions move, and where to. `-` reads stdin; masks are then found from the current folder.
     #[arg(long, short, value_name = "FILE")]
     pub(super) drag: Option<PathBuf>,
 
@@ -48,9 +48,24 @@ impl InstructionArguments {
         // The command line requires one of the two.
         let path = self.drag.clone().unwrap_or_default();
         Ok(Instruction {
-            drag: DragFile::read(&path)?,
+            drag: read_drag_file(&path)?,
             like: None,
         })
+    }
+}
+
+/// The name of stdin in messages.
+pub(super) const STDIN: &str = "stdin";
+
+/// Reads the drag file at `path`, or stdin for `-`.
+///
+/// # Errors
+/// As [`DragFile::read`].
+pub(super) fn read_drag_file(path: &Path) -> Result<DragFile> {
+    if path.as_os_str() == "-" {
+        DragFile::read_from(std::io::stdin(), Path::new(STDIN))
+    } else {
+        DragFile::read(path)
     }
 }
 

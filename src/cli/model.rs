@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::error::Result;
 use crate::hub::{self, Environment, Found, HubId};
 use crate::interrupt::Interrupt;
-use crate::model::layout::{CLIP, STABLE_DIFFUSION};
+use crate::model::layout::{CLIP, STABLE_DIFFUSION, VAE_ALONE};
 use crate::model::{ClipModel, Model, Source};
 use crate::progress::Transfer;
 
@@ -18,8 +18,9 @@ pub(super) struct ModelArguments {
     #[arg(long, value_name = "MODEL", env = "DRAGNEXT_MODEL")]
     model: Option<String>,
 
-    /// A folder with another VAE for the model. `demo` is the built-in VAE; `./demo` is a folder of that name.
-    #[arg(long, value_name = "FOLDER", env = "DRAGNEXT_VAE")]
+    /// Another VAE for the model: a folder with a VAE or a model, or `owner/name` on the hub, which is fetched if it is not in the cache, such as
+    /// stabilityai/sd-vae-ft-mse. `demo` is the built-in VAE; `./demo` is a folder of that name.
+    #[arg(long, value_name = "VAE", env = "DRAGNEXT_VAE")]
     vae: Option<PathBuf>,
 
     /// The CLIP of methods that follow a text, such as clip-drag: a folder as transformers writes it, or `owner/name` on the hub, which is fetched
@@ -65,7 +66,26 @@ impl ModelArguments {
                 interrupt,
             )?;
         }
+        if let Some((environment, id)) = self.absent_vae()?
+            && !environment.offline
+            && !self.offline
+        {
+            let mut transfer = Transfer::for_terminal(quiet);
+            hub::fetch(&environment, &id, &VAE_ALONE, &mut transfer, interrupt)?;
+        }
         self.open_cached()
+    }
+
+    /// Returns the environment and the VAE's id if it is one of the hub with files missing from the cache.
+    fn absent_vae(&self) -> Result<Option<(Environment, HubId)>> {
+        let Some(id) = self.vae.as_deref().and_then(Source::vae_id) else {
+            return Ok(None);
+        };
+        let environment = Environment::read();
+        match hub::look_up(&environment, &id, &VAE_ALONE)? {
+            Found::Complete(_) => Ok(None),
+            Found::Missing(_) => Ok(Some((environment, id))),
+        }
     }
 
     /// Fetches the CLIP if it is one of the hub with files missing from the cache, unless the network is not to be used.
@@ -92,7 +112,7 @@ impl ModelArguments {
 
     /// Opens the model without fetching; `None` if files of a model of the hub are missing.
     pub(super) fn open_present(&self) -> Result<Option<Model>> {
-        if self.absent()?.is_some() {
+        if self.absent()?.is_some() || self.absent_vae()?.is_some() {
             Ok(None)
         } else {
             self.open_cached().map(Some)

@@ -31,7 +31,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     inputs: InputArguments,
 
-    /// Path of the preview [default: the picture's name with `.preview.png`, beside it; `.strip.png` with --strip, `.warped.png` with --warped].
+    /// Path of the preview [default: the picture's name with `.preview.png`, beside it; `.strip.png` with --strip, `.warped.png` with --warped]. `-` writes to stdout.
     #[arg(long, short, value_name = "OUT")]
     output: Option<PathBuf>,
 

@@ -7,6 +7,7 @@ use crate::edit::{NoteHeader, ParsedNote};
 use crate::error::Result;
 use crate::escape;
 use crate::geometry::{Point, PointPair};
+use crate::mask::MaskSource;
 use crate::outline::Outline;
 use crate::picture;
 use crate::plan::{Choice, Settings};
@@ -176,7 +177,12 @@ fn describe(region: &DragRegion) -> String {
 
 fn shape(shape: &Shape) -> String {
     match shape {
-        Shape::Mask { mask } => format!("the mask `{}`", mask.display()),
+        Shape::Mask {
+            mask: MaskSource::File(path),
+        } => format!("the mask `{}`", path.display()),
+        Shape::Mask {
+            mask: MaskSource::Embedded(_),
+        } => "a mask in the drag file".into(),
         Shape::Outline(Outline::Rect(corners)) => format!("the rect {corners:?}"),
         Shape::Outline(Outline::Ellipse(numbers)) => format!("the ellipse {numbers:?}"),
         Shape::Outline(Outline::Polygon(corners)) => {

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::instruction::{STDIN, read_drag_file};
 use super::model::ModelArguments;
 use super::setting_flags::SettingFlags;
-use crate::drag_file::DragFile;
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::model::Model;
@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let mut errors = Vec::new();
     for file in &arguments.files {
         let name = if file.as_os_str() == "-" {
-            Path::new("stdin")
+            Path::new(STDIN)
         } else {
             file
         };
@@ -89,11 +89,7 @@ impl Arguments {
         target: Option<&Target>,
         validation: &mut Validation,
     ) -> Result<()> {
-        let drag = if file.as_os_str() == "-" {
-            DragFile::read_from(std::io::stdin(), name)?
-        } else {
-            DragFile::read(file)?
-        };
+        let drag = read_drag_file(file)?;
         validation.count = Some(drag.regions.len());
         let model = target.and_then(|target| target.model.as_ref());
         let request = Request {

@@ -35,6 +35,8 @@ pub const MAX_BYTES: u64 = 16 << 20;
 pub const MAX_REGIONS: usize = 64;
 /// Maximum number of polygon corners in a file.
 pub const MAX_POINTS: usize = 10_000;
+/// Maximum size of the masks that a file contains, in bytes. A result's report contains them too, and has a limit of its own.
+pub const MAX_EMBEDDED: usize = 8 << 20;
 
 impl DragFile {
     /// Reads and checks a drag file.

@@ -34,11 +34,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<DragFile, Vec<DragFileFault>> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(vec![too_large()]);
     }
-    let source = SourceText::new(text(bytes)?);
+    let source = SourceText::new(&text(bytes)?);
     let tree = syntax(&source)?;
     let mut parser = Parser {
         reader: Reader::new(&source),
         points: 0,
+        embedded: 0,
         ids: HashMap::new(),
     };
     let parsed = parser.file(&tree);
@@ -73,6 +74,8 @@ struct Parser<'a> {
     reader: Reader<'a>,
     /// Number of polygon corners so far.
     points: usize,
+    /// Number of bytes of embedded masks so far.
+    embedded: usize,
     /// The pointer to each `id`.
     ids: HashMap<String, String>,
 }

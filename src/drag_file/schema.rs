@@ -91,7 +91,7 @@ fn shape() -> Value {
     });
     let mask = json!({
         "type": "string",
-        "description": "Path of a picture of the same size, relative to the drag file's folder; pixels brighter than 127 are inside.",
+        "description": "A picture of the same size: its path, relative to the drag file's folder, or a PNG as data:image/png;base64,...; pixels brighter than 127 are inside.",
         "minLength": 1,
     });
     let kinds = ["rect", "ellipse", "polygon", "mask"];

@@ -1,11 +1,14 @@
 //! The JSON syntax of a drag file: from bytes to a tree of values with their places, or to the first syntax error.
 
+use std::borrow::Cow;
+
 use jsonc_parser::ast::Value;
 use jsonc_parser::{CollectOptions, ParseOptions};
 use serde::de::IgnoredAny;
 
 use super::MAX_BYTES;
 use crate::error::{DragFileFault, ErrorKind, SourceText};
+use crate::files::content::{self, Content};
 
 /// Maximum nesting of brackets, which protects the parsers' stack.
 const MAX_DEPTH: usize = 128;
@@ -23,19 +26,43 @@ pub(super) fn too_large() -> DragFileFault {
     )
 }
 
-pub(super) fn text(bytes: &[u8]) -> Result<&str, Vec<DragFileFault>> {
-    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-    let content = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-    std::str::from_utf8(content).map_err(|error| {
-        let offset = error.valid_up_to();
-        let place = offset + bytes.len() - content.len();
+/// Returns the text of a file, which may have a byte order mark or be UTF-16.
+pub(super) fn text(bytes: &[u8]) -> Result<Cow<'_, str>, Vec<DragFileFault>> {
+    if let Some(
+        found @ (Content::Picture(_) | Content::LfsPointer | Content::WebPage | Content::Pickle),
+    ) = Content::of(bytes)
+    {
+        let hint = match found {
+            Content::Picture(_) => {
+                "the picture comes first and the drag file after `--drag`: `dragnext edit cat.png --drag cat.json`"
+            }
+            Content::LfsPointer => "`git lfs pull` in its folder gets the file itself",
+            _ => "give the drag file, a JSON file",
+        };
+        let message = format!("not a drag file: the file is {}", found.phrase());
+        let fault = SourceText::new("").fault(
+            ErrorKind::InstructionSyntax,
+            String::new(),
+            0..0,
+            message,
+            Some(hint.into()),
+        );
+        return Err(vec![fault]);
+    }
+    content::text(bytes).map_err(|place| {
+        let content = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let offset = place - (bytes.len() - content.len());
         let message = format!(
             "the file is not UTF-8: byte {place} is 0x{:02x}",
-            content[offset]
+            bytes[place.min(bytes.len() - 1)]
         );
         // The shown text has a replacement character in place of the wrong byte.
         let shown = SourceText::new(&String::from_utf8_lossy(content));
-        let span = offset..offset + char::REPLACEMENT_CHARACTER.len_utf8();
+        let span = if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
+            0..0
+        } else {
+            offset..offset + char::REPLACEMENT_CHARACTER.len_utf8()
+        };
         vec![shown.fault(
             ErrorKind::InstructionNotUtf8,
             String::new(),

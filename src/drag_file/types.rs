@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Drag;
 use crate::error::{DragFileFault, ErrorKind, SourceText};
+use crate::mask::MaskSource;
 use crate::method::Method;
 use crate::outline::Outline;
 use crate::settings::Overrides;
@@ -70,7 +71,7 @@ pub enum Shape {
     /// Given by a mask picture of the image's size.
     Mask {
         /// The picture; a relative path starts at the drag file's folder.
-        mask: PathBuf,
+        mask: MaskSource,
     },
 }
 
@@ -107,12 +108,12 @@ impl DragFile {
         regions.chain(editable)
     }
 
-    /// Returns the paths of the mask pictures that the file names. A relative path starts at the folder of the drag file,
+    /// Returns the paths of the mask pictures that the file names, without those that it contains. A relative path starts at the folder of the drag file,
     /// `drag_path`.
     pub fn mask_paths(&self, drag_path: &Path) -> impl Iterator<Item = PathBuf> {
         let folder = drag_path.parent().unwrap_or(Path::new("")).to_path_buf();
         self.shapes().filter_map(move |(_, shape)| match shape {
-            Shape::Mask { mask } => Some(folder.join(mask)),
+            Shape::Mask { mask } => mask.path().map(|path| folder.join(path)),
             Shape::Outline(_) => None,
         })
     }

@@ -207,7 +207,11 @@ impl ParsedNote {
             keys.insert("settings".into(), settings);
         }
         let text = format!("{instruction:#}");
-        let drag = DragFile::read_from(text.as_bytes(), path)?;
+        let mut drag = DragFile::read_from(text.as_bytes(), path)?;
+        // Other versions of the program list settings that their method does not use.
+        let unused = drag.method.unwrap_or_default().unused();
+        drag.settings
+            .retain(|name| unused.iter().all(|(unused, _)| *unused != name));
         Ok(Self { header, drag })
     }
 }

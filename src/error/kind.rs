@@ -69,7 +69,7 @@ macro_rules! error_kinds {
 
         impl ErrorKind {
             /// Returns the exit status of a command that ends with an error of this kind. Two errors differ from it:
-            /// [`Error::Hub`](super::Error::Hub) always has [`RETRY`], and an interrupt has 128 plus the signal's number.
+            /// [`Error::Hub`](super::Error::Hub) has [`RETRY`] for a missing or damaged file, and an interrupt has 128 plus the signal's number.
             pub const fn exit_status(self) -> u8 {
                 match self {
                     $(Self::$Variant => $status,)*
@@ -124,6 +124,7 @@ error_kinds! {
     OutputNotAFile "output.not_a_file" NOT_STARTED "the output is not a regular file";
     OutputNotDistinct "output.not_distinct" NOT_STARTED "two outputs are the same file";
     OutputFolder "output.folder" NOT_STARTED "the output's folder cannot be used";
+    OutputName "output.name" NOT_STARTED "the output's name is too long";
     OutputFormat "output.format" NOT_STARTED "the output's name does not end in .png";
     OutputAppeared "output.appeared" FAILED "another program created the output during the run";
     OutputWrite "output.write" FAILED "the output cannot be written";
@@ -139,8 +140,9 @@ error_kinds! {
     WeightsUnsupported "weights.unsupported" NOT_STARTED "this architecture is not supported";
     LoraMismatch "lora.mismatch" NOT_STARTED "the LoRA does not fit the model";
     HubUnreachable "hub.unreachable" RETRY "the hub cannot be reached, or the run is offline";
-    HubRefused "hub.refused" RETRY "the hub denies access";
-    HubNotFound "hub.not_found" RETRY "the hub does not have this model or revision";
+    HubRefused "hub.refused" NOT_STARTED "the hub denies access";
+    HubNotFound "hub.not_found" NOT_STARTED "the hub does not have this model or revision";
+    HubEndpoint "hub.endpoint" NOT_STARTED "`HF_ENDPOINT` is not the address of a hub";
     HubAnswer "hub.answer" RETRY "the hub sends an unexpected response";
     HubCache "hub.cache" RETRY "the hub's cache cannot be read or written";
     HubDiskFull "hub.disk_full" RETRY "the disk is too full for the model";
@@ -202,6 +204,7 @@ impl ErrorKind {
                 | Self::OutputNotAFile
                 | Self::OutputNotDistinct
                 | Self::OutputFolder
+                | Self::OutputName
                 | Self::OutputFormat
                 | Self::OutputAppeared
                 | Self::OutputWrite

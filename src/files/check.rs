@@ -1,11 +1,11 @@
 //! Checks outputs before any work is done for them.
 
 use std::fs;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use super::temporary::temporary_in;
-use super::{OVERWRITE_HINT, folder_of, is_same_inode, refused, write_failed};
+use super::{OVERWRITE_HINT, folder_of, is_same_inode, is_stdout, refused, write_failed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 
@@ -19,9 +19,21 @@ const OTHER_PICTURES: [&str; 9] = [
 /// `inputs` are all files that the run reads.
 ///
 /// # Errors
-/// [`Error::Output`]: `output.is_input`, `output.is_link`, `output.exists`, `output.not_a_file` or `output.folder`.
+/// [`Error::Output`]: `output.is_input`, `output.is_link`, `output.exists`, `output.not_a_file`, `output.name` or `output.folder`.
 pub fn check_output(inputs: &[PathBuf], output: &Path, overwrite: bool) -> Result<()> {
     let refuse = |kind, reason: String, hint: &str| Err(refused(output, kind, reason, hint));
+    if is_stdout(output) {
+        return if io::stdout().is_terminal() {
+            refuse(
+                ErrorKind::OutputNotAFile,
+                "stands for stdout, which is a terminal".into(),
+                "redirect stdout to a file or a pipe, or give the path of a file",
+            )
+        } else {
+            Ok(())
+        };
+    }
+    check_name(output)?;
     if let Some(input) = inputs.iter().find(|input| is_same_file(input, output)) {
         return refuse(
             ErrorKind::OutputIsInput,
@@ -85,6 +97,45 @@ pub fn check_distinct(first: &Path, second: &Path) -> Result<()> {
             "is given for two outputs of one run".to_owned(),
             "give each output its own path",
         ));
+    }
+    Ok(())
+}
+
+/// Names with fewer bytes fit every file system in use.
+const SHORT_NAME: usize = 128;
+
+/// Rejects a path that the file system cannot store, such as one with a name that is too long. Nothing is created.
+///
+/// # Errors
+/// [`Error::Output`]: `output.name`.
+pub fn check_name(output: &Path) -> Result<()> {
+    let names = || output.iter().filter(|name| name.len() > SHORT_NAME);
+    if names().next().is_none() && output.as_os_str().len() < 8 * SHORT_NAME {
+        return Ok(());
+    }
+    let folder = folder_of(output);
+    let existing = folder.ancestors().find(|ancestor| ancestor.is_dir());
+    let existing = existing.unwrap_or(Path::new("."));
+    // Asking for a file is enough: the file system rejects the name before it looks for it.
+    let probes = names()
+        .map(|name| existing.join(name))
+        .chain([output.to_path_buf()]);
+    for probe in probes {
+        match fs::symlink_metadata(&probe) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidFilename => {
+                let name = output.file_name().unwrap_or_default();
+                return Err(refused(
+                    output,
+                    ErrorKind::OutputName,
+                    format!(
+                        "cannot be created, its name has {} bytes: {error}",
+                        name.len()
+                    ),
+                    "choose a shorter name with -o",
+                ));
+            }
+            _ => {}
+        }
     }
     Ok(())
 }

@@ -104,7 +104,7 @@ impl<'a> Client<'a> {
         });
         let invalid = |reason: String| Error::Hub {
             place: redacted(&environment.endpoint),
-            kind: ErrorKind::HubUnreachable,
+            kind: ErrorKind::HubEndpoint,
             reason,
             hint: format!(
                 "HF_ENDPOINT is the address of a hub, such as https://huggingface.co; {without_hub}"

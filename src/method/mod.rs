@@ -5,6 +5,14 @@
 //! gets a [`Scene`] and returns [`Dragged`]. It knows the network's features and gradients, and no files, pictures, caches or clocks.
 //! [`parts`] holds what methods share.
 //!
+//! # Settings that a method does not use
+//!
+//! A setting that is given explicitly and that the method never uses is refused, whatever its value and wherever it is given: flag, environment, drag
+//! file or manifest. That holds for the settings of other methods, and for shared settings of which [`DragMethod::UNUSED`] says why they have no
+//! effect. Four cases are no mistakes of the user's, and leave such a setting out: a method of several ([`crate::plan::check_methods`]), a
+//! source of higher precedence that names another method than the source of the setting, a model's own defaults, and a picture's report. A setting that another setting switches off is
+//! accepted, so that a switch can be turned without removing what belongs to it: `text_lr` without a text optimisation, or `lora_rank` without a LoRA.
+//!
 //! # How to add a method
 //!
 //! 1. Make a folder `src/method/NAME/` with `mod.rs`, `settings.rs` and `README.md`. NAME is a Rust identifier; the name that users type may
@@ -42,7 +50,7 @@ use crate::kernels::Backend;
 use crate::model::unet::Network;
 use crate::progress::Progress;
 use crate::region::Region;
-use crate::settings::{DiffusionSettings, Group, Overrides, SHARED, SettingsGroup};
+use crate::settings::{DiffusionSettings, Group, Overrides, SHARED, SettingsGroup, either};
 
 pub use misfit::{Misfit, Subject};
 pub use needs::{Cost, Inversion, Needs, StartPicture, Targets};
@@ -53,6 +61,9 @@ pub use scene::{Dragged, Guide, PointTrack, Scene};
 pub trait DragMethod: SettingsGroup {
     /// What `dragnext methods` says about the method, beside what its defaults need and cost.
     const PROFILE: Profile;
+
+    /// Shared settings that the method never uses, each with the reason, in words that continue `has no effect:`.
+    const UNUSED: &'static [(&'static str, &'static str)] = &[];
 
     /// Returns the defaults of the method's settings, which may depend on what is given.
     fn defaults(given: &Overrides) -> Self {
@@ -90,8 +101,8 @@ pub trait DragMethod: SettingsGroup {
         Overrides::default()
     }
 
-    /// Returns the cost of a drag on a grid of `timesteps` executed steps.
-    fn cost(&self, timesteps: usize) -> Cost;
+    /// Returns the cost of a drag on a grid of `timesteps` executed steps, when nothing ends it early.
+    fn cost(&self, diffusion: &DiffusionSettings, timesteps: usize) -> Cost;
 
     /// Returns whether the result is the warped picture as the VAE keeps it, which is known without the network. The pipeline then neither inverts
     /// nor drags nor denoises. `has_new` says whether any cell of the warped picture is new ([`parts::is_new`]).
@@ -154,10 +165,14 @@ macro_rules! methods {
                 match self { $( Self::$variant => $module::$settings::shared_defaults(given) ),+ }
             }
 
-            /// As [`DragMethod::takes_from_model`], and the setting is shared or the method's.
+            /// As [`DragMethod::UNUSED`].
+            pub fn unused(self) -> &'static [(&'static str, &'static str)] {
+                match self { $( Self::$variant => $module::$settings::UNUSED ),+ }
+            }
+
+            /// As [`DragMethod::takes_from_model`], and the method uses the setting.
             pub fn takes_from_model(self, name: &str, given: &Overrides) -> bool {
-                let owners = methods_with(name);
-                (owners.is_empty() || owners.contains(&self))
+                self.uses(name)
                     && match self { $( Self::$variant => $module::$settings::takes_from_model(name, given) ),+ }
             }
 
@@ -210,8 +225,8 @@ macro_rules! methods {
             }
 
             /// As [`DragMethod::cost`].
-            pub fn cost(&self, timesteps: usize) -> Cost {
-                match self { $( Self::$variant(settings) => settings.cost(timesteps) ),+ }
+            pub fn cost(&self, diffusion: &DiffusionSettings, timesteps: usize) -> Cost {
+                match self { $( Self::$variant(settings) => settings.cost(diffusion, timesteps) ),+ }
             }
 
             /// As [`DragMethod::keeps_warped`].
@@ -248,6 +263,31 @@ methods! {
     RegionDrag "region-drag" region_drag::RegionDragSettings;
     /// Warped latent (FastDrag, arXiv 2405.15769): the inverted latent is stretched once, as the regions' handles are dragged to their targets; nothing is optimised.
     FastDrag "fast-drag" fast_drag::FastDragSettings;
+}
+
+impl Method {
+    /// Returns whether the method uses a setting: it is the method's own, or a shared one that is not unused.
+    pub fn uses(self, name: &str) -> bool {
+        self.why_unused(name).is_none()
+    }
+
+    /// Returns why the method does not use a setting, as predicate of a sentence about its value; `None` when it does.
+    pub fn why_unused(self, name: &str) -> Option<String> {
+        let owners = methods_with(name);
+        if !owners.is_empty() && !owners.contains(&self) {
+            let owners: Vec<&str> = owners.iter().map(|owner| owner.name()).collect();
+            return Some(format!(
+                "is a setting of {}, and the method is `{}`",
+                either(&owners),
+                self.name()
+            ));
+        }
+        let (_, reason) = self.unused().iter().find(|(unused, _)| *unused == name)?;
+        Some(format!(
+            "has no effect with `{}`: {reason}; leave it out",
+            self.name()
+        ))
+    }
 }
 
 impl Default for Method {
@@ -325,6 +365,26 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// Own settings that nothing uses would have no reason to exist; and a method does not have defaults of what it does not use.
+    #[test]
+    fn unused_settings_are_shared_and_have_a_reason() {
+        for method in Method::ALL {
+            let defaults = method.shared_defaults(&Overrides::default());
+            for (name, reason) in method.unused() {
+                let is_shared = SHARED.iter().any(|group| group.find(name).is_some());
+                assert!(
+                    is_shared && !reason.is_empty(),
+                    "{name} of {}",
+                    method.name()
+                );
+                assert!(defaults.get(name).is_none(), "{name} of {}", method.name());
+                assert!(!method.uses(name));
+            }
+        }
+        assert!(Method::Pbsi.uses("trajectory") && !Method::RegionDrag.uses("trajectory"));
+        assert!(!Method::RegionDrag.uses("iterations") && Method::FastDrag.uses("trajectory"));
     }
 
     #[test]

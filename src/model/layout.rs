@@ -45,6 +45,22 @@ pub const CLIP: ModelFiles = ModelFiles {
     ],
 };
 
+/// A VAE alone, as VAEs for Stable Diffusion 1.x are published.
+pub const VAE_ALONE: ModelFiles = ModelFiles {
+    repository: "stabilityai/sd-vae-ft-mse",
+    commit: "31f26fdeee1355a5c34592e401dd41e45d25a493",
+    suitable: "a VAE is a repository of diffusers with config.json and diffusion_pytorch_model.safetensors",
+    fetch: "dragnext edit --vae",
+    without_hub: "`--vae FOLDER` takes a folder that was downloaded elsewhere",
+    files: &[
+        ModelFile::Required("config.json"),
+        ModelFile::Weights(&[
+            "diffusion_pytorch_model.safetensors",
+            "diffusion_pytorch_model.fp16.safetensors",
+        ]),
+    ],
+};
+
 /// Stable Diffusion 1.5 and models fine-tuned from it, in diffusers layout. `model_index.json` is not read here; it makes the
 /// folder complete for other programs.
 pub const STABLE_DIFFUSION: ModelFiles = ModelFiles {
@@ -77,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_pinned_commits_are_commits() {
-        for files in [STABLE_DIFFUSION, CLIP] {
+        for files in [STABLE_DIFFUSION, CLIP, VAE_ALONE] {
             let id = files.default_id();
             assert_eq!(HubId::parse(&id.to_string()), Some(id.clone()));
             assert_eq!(id.commit(), Some(files.commit));

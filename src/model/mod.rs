@@ -44,8 +44,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads the configuration of `demo`, of a folder in diffusers layout, or of a model of the hub in the cache. `vae` is a folder whose
-    /// VAE replaces that of the model, or `demo` for the built-in one.
+    /// Reads the configuration of `demo`, of a folder in diffusers layout, or of a model of the hub in the cache. `vae` replaces the VAE of the
+    /// model: a folder of a model or of a VAE alone, a VAE of the hub in the cache, or `demo` for the built-in one.
     ///
     /// # Errors
     /// [`Error::Weights`] when a file is missing or has an unsupported value, [`Error::Hub`] when the cache lacks files of the model or
@@ -63,11 +63,10 @@ impl Model {
                 hint: "this file has the model's defaults for settings of `dragnext edit`".into(),
             })?,
         };
-        let vae_source = match vae {
-            None => None,
-            Some(path) if path == Path::new("demo") => Some(Source::Demo),
-            Some(path) => Some(Source::from_folder(path)?),
-        };
+        let vae_source = vae.map(Source::of_vae).transpose()?;
+        if let Some(vae) = &vae_source {
+            check_family(vae, &source)?;
+        }
         Ok(Self {
             source,
             vae_source,
@@ -210,6 +209,35 @@ impl Model {
         ))
     }
 }
+
+/// Checks that a VAE is of the family of the model's own, as far as its configuration tells.
+fn check_family(vae: &Source, model: &Source) -> Result<()> {
+    let found = config::VaeConfig::read(vae)?.scaling_factor;
+    // A model may come without a VAE.
+    let Ok(own) = config::VaeConfig::read(model) else {
+        return Ok(());
+    };
+    let expected = own.scaling_factor;
+    if (found - expected).abs() <= 1e-3 * expected {
+        return Ok(());
+    }
+    let family = if (found - SDXL_FACTOR).abs() < 1e-3 {
+        " (that of SDXL)"
+    } else {
+        ""
+    };
+    Err(Error::Weights {
+        path: vae.location("vae/config.json"),
+        kind: ErrorKind::WeightsMismatch,
+        reason: format!(
+            "its `scaling_factor` is {found}{family}, that of the model's own VAE {expected}: its latents are those of another family of models"
+        ),
+        hint: "use a VAE that was made for this model, such as `stabilityai/sd-vae-ft-mse` for Stable Diffusion 1.x".into(),
+    })
+}
+
+/// The scaling factor of SDXL's VAE.
+const SDXL_FACTOR: f64 = 0.13025;
 
 #[cfg(test)]
 mod tests {

@@ -13,11 +13,12 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use sha2::{Digest, Sha256};
 
-use super::source::ReadSeek;
+use super::source::{ReadSeek, not_the_file};
 use crate::digest::hexadecimal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::files::Stamp;
+use crate::files::content::{Content, RECOGNISABLE};
 
 /// Values of one parallel conversion.
 const CHUNK: usize = 1 << 16;
@@ -54,7 +55,10 @@ impl SafetensorsFile {
                 digest: Sha256::new().chain_update(&bytes),
                 stamp,
             }),
-            Err(reason) => Err(damaged(&location, reason)),
+            Err(reason) => Err(match recognised(&mut file) {
+                Some(found) => not_the_file(location, found),
+                None => damaged(&location, reason),
+            }),
         }
     }
 
@@ -184,6 +188,16 @@ fn damaged(location: &str, reason: String) -> Error {
     }
 }
 
+/// Returns what a file without a valid header is, if it is one of a few things that are often given.
+fn recognised(file: &mut Box<dyn ReadSeek>) -> Option<Content> {
+    let mut start = Vec::new();
+    file.seek(SeekFrom::Start(0)).ok()?;
+    file.take(RECOGNISABLE as u64)
+        .read_to_end(&mut start)
+        .ok()?;
+    Content::of(&start)
+}
+
 fn read_header(
     file: &mut Box<dyn ReadSeek>,
 ) -> std::result::Result<(Metadata, u64, Vec<u8>), String> {
@@ -197,9 +211,9 @@ fn read_header(
         .map_err(|_| format!("{length} bytes are too few for a safetensors file"))?;
     let header = u64::from_le_bytes(prefix);
     if header > MAX_HEADER {
-        return Err(format!(
-            "its header has {header} bytes; at most {MAX_HEADER} are allowed"
-        ));
+        return Err(
+            "it is not a safetensors file: it does not start with the length of a header".into(),
+        );
     }
     if header + 8 > length {
         return Err(format!(

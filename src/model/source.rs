@@ -7,16 +7,20 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::layout::STABLE_DIFFUSION;
+use super::layout::{STABLE_DIFFUSION, VAE_ALONE};
 use crate::digest::hexadecimal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::Stamp;
+use crate::files::content::{self, Content};
 use crate::hub::{self, Environment, HubId, Snapshot, integrity, is_pickle};
 
 /// Embeds files of the demo model.
 macro_rules! embedded {
     ($($name:literal),+ $(,)?) => { &[$(($name, include_bytes!(concat!("../../assets/demo/", $name)))),+] };
 }
+
+/// The folder of the VAE in a model.
+const VAE_FOLDER: &str = "vae/";
 
 /// The files of the demo model, as paths and contents.
 const DEMO: &[(&str, &[u8])] = embedded![
@@ -39,6 +43,28 @@ pub(super) fn pickle_error(location: &str, hint: &str) -> Error {
         path: location.into(),
         kind: ErrorKind::WeightsFormat,
         reason: "pickles can run code when they are read; only safetensors are loaded".into(),
+        hint: hint.into(),
+    }
+}
+
+/// Returns the error about a file that is something else than its name says.
+pub(super) fn not_the_file(location: String, found: Content) -> Error {
+    let hint = match found {
+        Content::LfsPointer => {
+            "`git lfs install` and `git lfs pull` in its folder get the file itself"
+        }
+        Content::WebPage => {
+            "download it again: the address gave a page, as one that needs a login or has moved does"
+        }
+        Content::Pickle => {
+            "pickles can run code when they are read; get a safetensors file, or convert it with `save_pretrained(.., safe_serialization=True)`"
+        }
+        Content::Zeros | Content::Json | Content::Picture(_) => "download it again",
+    };
+    Error::Weights {
+        path: location,
+        kind: ErrorKind::WeightsFormat,
+        reason: format!("is {}", found.phrase()),
         hint: hint.into(),
     }
 }
@@ -70,6 +96,8 @@ pub enum Source {
     Folder(PathBuf),
     /// A model of the hub in the cache.
     Hub(Snapshot),
+    /// A component that is published alone, with its files at the root and not in a folder such as `vae/`.
+    Alone(Box<Self>, &'static str),
 }
 
 impl Source {
@@ -124,6 +152,36 @@ impl Source {
         )
     }
 
+    /// Returns the files of a VAE: `demo`, a folder of a model or of a VAE alone, or the name of a VAE of the hub that is in the cache. Does not
+    /// fetch.
+    ///
+    /// # Errors
+    /// As [`Source::parse`].
+    pub fn of_vae(path: &Path) -> Result<Self> {
+        if path == Path::new("demo") {
+            return Ok(Self::Demo);
+        }
+        if let Some(id) = Self::vae_id(path) {
+            let found = hub::find(&Environment::read(), &id, &VAE_ALONE)?;
+            return Ok(Self::Alone(Box::new(Self::Hub(found)), VAE_FOLDER));
+        }
+        let folder = Self::from_folder(path)?;
+        let has = |name: &str| path.join(name).is_file();
+        Ok(if has("config.json") && !has("vae/config.json") {
+            Self::Alone(Box::new(folder), VAE_FOLDER)
+        } else {
+            folder
+        })
+    }
+
+    /// Parses the name of a VAE of the hub; `None` for `demo`, existing paths, and names that the hub cannot have.
+    pub fn vae_id(path: &Path) -> Option<HubId> {
+        let name = path.to_str()?;
+        (name != "demo" && !path.exists() && !is_pickle(path))
+            .then(|| VAE_ALONE.id(name))
+            .flatten()
+    }
+
     /// Parses the name of a model of the hub; `None` for `demo`, existing paths, and names that the hub cannot have.
     pub fn hub_id(name: &str) -> Option<HubId> {
         let path = Path::new(name);
@@ -138,6 +196,7 @@ impl Source {
             Self::Demo => None,
             Self::Folder(folder) => Some(folder),
             Self::Hub(snapshot) => Some(&snapshot.folder),
+            Self::Alone(files, _) => files.folder(),
         }
     }
 
@@ -153,11 +212,15 @@ impl Source {
                     .into_owned()
             }
             Self::Hub(snapshot) => snapshot.name(),
+            Self::Alone(files, _) => files.name(),
         }
     }
 
     /// Returns the path of a file for messages; `demo:PATH` for the demo model.
     pub fn location(&self, name: &str) -> String {
+        if let Self::Alone(files, folder) = self {
+            return files.location(name.strip_prefix(folder).unwrap_or(name));
+        }
         match self.folder() {
             None => format!("demo:{name}"),
             Some(folder) => folder.join(name).display().to_string(),
@@ -217,8 +280,12 @@ impl Source {
     /// # Errors
     /// [`Error::File`] when it exists but cannot be opened, [`Error::Hub`] when it is damaged.
     pub fn open(&self, name: &str) -> Result<Option<Box<dyn ReadSeek>>> {
-        if let Self::Hub(snapshot) = self {
-            integrity::check(snapshot, name)?;
+        match self {
+            Self::Hub(snapshot) => integrity::check(snapshot, name)?,
+            Self::Alone(files, folder) => {
+                return files.open(name.strip_prefix(folder).unwrap_or(name));
+            }
+            Self::Demo | Self::Folder(_) => {}
         }
         self.find(name)
     }
@@ -265,14 +332,21 @@ impl Source {
             reason: reason.into(),
             hint: "download the model again".into(),
         };
+        if let Some(
+            found @ (Content::LfsPointer | Content::WebPage | Content::Pickle | Content::Zeros),
+        ) = Content::of(&bytes)
+        {
+            return Err(not_the_file(self.location(name), found));
+        }
         if bytes.len() as u64 > LIMIT {
             return Err(reject(
                 "larger than 64 MiB, which is too large for this file",
             ));
         }
-        String::from_utf8(bytes)
-            .map(Some)
-            .map_err(|_| reject("not UTF-8 text"))
+        match content::text(&bytes) {
+            Ok(text) => Ok(Some(text.into_owned())),
+            Err(offset) => Err(reject(&format!("not text: byte {offset} is wrong"))),
+        }
     }
 
     /// Reads a text file that the model must have.
@@ -295,7 +369,11 @@ impl Source {
         }
         let first = paths[0];
         let split = |path: &'static str| path.rsplit_once('/').unwrap_or(("", path));
-        if let Some(pickle) = self.pickle_in(split(first).0) {
+        let folder = match self {
+            Self::Alone(..) => "",
+            _ => split(first).0,
+        };
+        if let Some(pickle) = self.pickle_in(folder) {
             return Err(pickle_error(
                 &pickle,
                 &format!("download {first} or convert the weights to it"),

@@ -12,6 +12,7 @@ use super::chunks::{self, Beside, Chunk};
 use super::jpeg;
 use super::refusal::Refusal;
 use crate::failpoint;
+use crate::files::content::Content;
 use crate::geometry::Size;
 use crate::panics;
 use crate::warning::{Warning, WarningKind};
@@ -98,11 +99,26 @@ fn decode_unguarded(
             "PNG, JPEG and WebP are supported; convert it to PNG",
         )),
         Err(_) if bytes.is_empty() => Err(Refusal::damaged("the file is empty")),
-        Err(_) => Err(Refusal::unsupported(
+        Err(_) => Err(not_a_picture(bytes)),
+    }
+}
+
+/// Returns why bytes in no known format are rejected.
+fn not_a_picture(bytes: &[u8]) -> Refusal {
+    let Some(found) = Content::of(bytes) else {
+        return Refusal::unsupported(
             "is not a picture in a known format",
             "PNG, JPEG and WebP are supported",
-        )),
-    }
+        );
+    };
+    let hint = match found {
+        Content::Json => {
+            "the picture comes first and the drag file after `--drag`: `dragnext edit cat.png --drag cat.json`"
+        }
+        Content::LfsPointer => "`git lfs pull` in its folder gets the file itself",
+        _ => "PNG, JPEG and WebP are supported",
+    };
+    Refusal::unsupported(format!("is not a picture but {}", found.phrase()), hint)
 }
 
 fn limits() -> Limits {

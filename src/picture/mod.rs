@@ -23,8 +23,8 @@ pub use note::read_note;
 pub use plane::Channel;
 pub use png::KEYWORD;
 pub use raster::{Raster, mixed};
-pub(crate) use read::read_grey;
 pub use read::{MIN_SIDE, Original, identify, read, read_any, size};
+pub(crate) use read::{decode_grey, read_grey};
 pub(crate) use refusal::Refusal;
 
 use crate::geometry::Size;

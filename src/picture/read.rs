@@ -107,7 +107,15 @@ pub(crate) fn read_grey(
     path: &Path,
     accept: &mut Accept<'_>,
 ) -> std::result::Result<Vec<u8>, Refusal> {
-    Ok(decode(&load(path)?, accept)?.pixels.into_luma8().into_raw())
+    decode_grey(&load(path)?, accept)
+}
+
+/// Decodes the grey values of a picture as [`read_grey`] does.
+pub(crate) fn decode_grey(
+    bytes: &[u8],
+    accept: &mut Accept<'_>,
+) -> std::result::Result<Vec<u8>, Refusal> {
+    Ok(decode(bytes, accept)?.pixels.into_luma8().into_raw())
 }
 
 fn load(path: &Path) -> std::result::Result<Vec<u8>, Refusal> {

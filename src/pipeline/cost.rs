@@ -24,7 +24,7 @@ pub(super) fn passes(settings: &Settings, timesteps: usize) -> Vec<(Stage, f64)>
     } else {
         timesteps
     };
-    let drag = method.cost(timesteps);
+    let drag = method.cost(diffusion, timesteps);
     let needs = method.needs();
     let lora = if needs.lora {
         2 * settings.lora.steps * settings.lora.batch

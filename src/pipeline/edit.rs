@@ -305,7 +305,9 @@ impl<'a, B: Backend> Edit<'a, B> {
             noise: &mut *self.noise,
         };
         let interrupt = self.interrupt;
-        let iterations = method.cost(self.grid.timesteps.len()).iterations;
+        let iterations = method
+            .cost(&plan.settings.diffusion, self.grid.timesteps.len())
+            .iterations;
         let dragged = self.stages.run(Stage::Drag, iterations, |progress| {
             method.drag(scene, progress, interrupt)
         })?;

@@ -8,6 +8,8 @@ mod adapters;
 mod clock;
 mod components;
 mod cost;
+#[cfg(test)]
+mod cost_tests;
 mod edit;
 mod edit_cache;
 mod outcome;

@@ -64,7 +64,7 @@ pub struct InForce {
 }
 
 /// Resolves layers, the first of highest precedence and the last the model's, and returns the method with every setting of it and of the
-/// shared groups. `model_size` is the value of a size of 0.
+/// shared groups that it uses. `model_size` is the value of a size of 0.
 ///
 /// # Errors
 /// As [`Settings::resolve`].
@@ -78,6 +78,7 @@ pub fn in_force(layers: &[Layer], model_size: usize) -> Result<(Method, Vec<InFo
     let groups = std::iter::once(method.group()).chain(SHARED);
     let settings =
         groups.flat_map(|group| group.settings.iter().map(move |setting| (group, setting)));
+    let settings = settings.filter(|(_, setting)| method.uses(setting.name));
     let list = settings.map(|(group, setting)| {
         let value = values.get(setting.name).cloned().unwrap_or_default();
         let source = layers.iter().find(|layer| {

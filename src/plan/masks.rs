@@ -7,7 +7,7 @@ use super::findings::Findings;
 use crate::drag_file::{DragFile, Shape};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
-use crate::mask::Mask;
+use crate::mask::{Mask, MaskSource};
 
 /// Reads the masks that a drag file names. Each must be a picture with white pixels, and all must have one size.
 ///
@@ -16,7 +16,7 @@ use crate::mask::Mask;
 pub fn check_masks(drag: &DragFile, drag_path: &Path) -> Result<()> {
     let folder = drag_path.parent().unwrap_or(Path::new(""));
     let mut findings = Findings::new(drag);
-    let mut first: Option<(&Path, Size)> = None;
+    let mut first: Option<(&MaskSource, Size)> = None;
     let mut seen = HashSet::new();
     for (pointer, shape) in drag.shapes() {
         let Shape::Mask { mask: name } = shape else {
@@ -26,16 +26,14 @@ pub fn check_masks(drag: &DragFile, drag_path: &Path) -> Result<()> {
             continue;
         }
         let pointer = format!("{pointer}/mask");
-        match Mask::read_any(&folder.join(name)) {
+        match Mask::read_any(&name.seen_from(folder)) {
             Err(error) => findings.mask_fault(&pointer, &error),
             Ok(mask) => {
                 let (size, (other, expected)) =
                     (mask.size(), *first.get_or_insert((name, mask.size())));
                 if size != expected {
-                    let message = format!(
-                        "the mask is {size} pixels, the mask `{}` is {expected}",
-                        other.display()
-                    );
+                    let message =
+                        format!("the mask is {size} pixels, the mask `{other}` is {expected}");
                     findings.fault(
                         ErrorKind::MaskSize,
                         &pointer,

@@ -5,10 +5,9 @@ use serde_json::{Map, Value};
 
 use crate::drag_file::DragFile;
 use crate::error::{Error, Result};
-use crate::method::{Method, MethodSettings, methods_with};
+use crate::method::{Method, MethodSettings};
 use crate::settings::{
-    DiffusionSettings, FrameSettings, LoraSettings, Overrides, SettingsGroup, WarpSettings, either,
-    typed,
+    DiffusionSettings, FrameSettings, LoraSettings, Overrides, SettingsGroup, WarpSettings, typed,
 };
 
 /// A method and settings that one source gives: the command line, a drag file, a line of a manifest, or a model.
@@ -30,14 +29,14 @@ impl Choice {
     }
 
     /// Returns this choice laid over that of `below`, whose values fill the gaps. When both name a method and they differ, the settings that
-    /// `below` has for its own method are left out.
+    /// `below` has for its own method are left out, and those that the other method does not use.
     #[must_use]
     pub fn over(&self, below: &Self) -> Self {
         let mut values = below.values.clone();
         if let (Some(method), Some(other)) = (self.method, below.method)
             && method != other
         {
-            values.retain(|name| other.group().find(name).is_none());
+            values.retain(|name| method.uses(name) && other.group().find(name).is_none());
         }
         Self {
             method: self.method.or(below.method),
@@ -46,21 +45,30 @@ impl Choice {
     }
 
     /// Returns this choice laid over a model's defaults. Defaults that the method does not take are left out.
+    ///
+    /// A model's defaults were found for the method that they name, or for the default method. They replace that method's own defaults of
+    /// shared settings, and no other method's.
     #[must_use]
     pub fn over_model(&self, defaults: &Self) -> Self {
         let mut both = self.over(defaults);
         let method = both.method.unwrap_or_default();
+        let own = if defaults.method.unwrap_or_default() == method {
+            Overrides::default()
+        } else {
+            method.shared_defaults(&self.values)
+        };
         both.values.retain(|name| {
-            self.values.get(name).is_some() || method.takes_from_model(name, &self.values)
+            self.values.get(name).is_some()
+                || (own.get(name).is_none() && method.takes_from_model(name, &self.values))
         });
         both
     }
 
-    /// Returns this choice without the settings that its method does not have.
+    /// Returns this choice without the settings that its method does not use.
     #[must_use]
     pub(super) fn of_its_method(mut self) -> Self {
         let method = self.method.unwrap_or_default();
-        self.values.retain(|name| has(method, name));
+        self.values.retain(|name| method.uses(name));
         self
     }
 }
@@ -72,12 +80,6 @@ impl From<&DragFile> for Choice {
             values: drag.settings.clone(),
         }
     }
-}
-
-/// Returns whether the setting is shared or belongs to the method.
-pub(super) fn has(method: Method, name: &str) -> bool {
-    let owners = methods_with(name);
-    owners.is_empty() || owners.contains(&method)
 }
 
 /// All settings of one edit. Serialised, they are one flat object.
@@ -105,12 +107,16 @@ impl Settings {
     /// Resolves what is given: over the method's own defaults, over the defaults of the groups.
     ///
     /// # Errors
-    /// [`Error::Setting`] for the first value that is out of its bounds, or belongs to another method.
+    /// [`Error::Setting`] for the first value that is out of its bounds, or that the method does not use.
     pub fn resolve(given: &Choice) -> Result<Self> {
         let method = given.method.unwrap_or_default();
         for name in given.values.names() {
-            if !has(method, name) {
-                return Err(foreign(method, name, &given.values));
+            if let Some(reason) = method.why_unused(name) {
+                return Err(Error::Setting {
+                    name: name.replace('_', "-"),
+                    value: given.values.get(name).map(typed).unwrap_or_default(),
+                    reason,
+                });
             }
         }
         let values = given.values.over(&method.shared_defaults(&given.values));
@@ -133,31 +139,17 @@ impl Settings {
         self.lora.training_seed(self.diffusion.seed)
     }
 
-    /// Returns all values by name, as in files.
+    /// Returns all values that the method uses by name, as in files.
     pub fn values(&self) -> Map<String, Value> {
         let mut values = self.method.values();
         values.extend(self.diffusion.values());
         values.extend(self.lora.values());
         values.extend(self.warp.values());
         values.extend(self.frame.values());
+        for (name, _) in self.method.method().unused() {
+            values.remove(*name);
+        }
         values
-    }
-}
-
-/// The error about a setting of another method.
-fn foreign(method: Method, name: &str, given: &Overrides) -> Error {
-    let owners: Vec<&str> = methods_with(name)
-        .iter()
-        .map(|owner| owner.name())
-        .collect();
-    Error::Setting {
-        name: name.replace('_', "-"),
-        value: given.get(name).map(typed).unwrap_or_default(),
-        reason: format!(
-            "is a setting of {}, and the method is `{}`",
-            either(&owners),
-            method.name()
-        ),
     }
 }
 
@@ -183,6 +175,27 @@ mod tests {
         );
         assert_eq!((settings.lora.lr, settings.lora.steps), (0.25, 0));
         assert_eq!(settings.executed_steps(), 25);
+    }
+
+    #[test]
+    fn defaults_of_a_model_do_not_replace_those_of_another_method() {
+        let strength = |method: Option<Method>, defaults: &Choice| {
+            let given = Choice {
+                method,
+                values: Overrides::default(),
+            };
+            let settings = Settings::resolve(&given.over_model(defaults)).expect("values fit");
+            settings.diffusion.strength
+        };
+        let unnamed = Choice::of(Overrides::from([("strength", 0.5)]));
+        let named = Choice {
+            method: Some(Method::DragDiffusion),
+            ..unnamed.clone()
+        };
+        assert_eq!(strength(None, &unnamed), 0.5);
+        assert_eq!(strength(Some(Method::DragDiffusion), &unnamed), 0.7);
+        assert_eq!(strength(Some(Method::DragDiffusion), &named), 0.5);
+        assert_eq!(strength(Some(Method::GoodDrag), &named), 0.75);
     }
 
     #[test]
@@ -216,6 +229,60 @@ mod tests {
             let read = Settings::resolve(&Choice::of(values)).expect("they are within bounds");
             assert_eq!(read, settings);
         }
+    }
+
+    #[test]
+    fn settings_of_every_method_resolve_to_themselves() {
+        for method in Method::ALL {
+            let choice = |values| Choice {
+                method: Some(*method),
+                values,
+            };
+            let settings = Settings::resolve(&choice(Overrides::default())).expect("defaults");
+            let values = Overrides::from_map(&settings.values(), &crate::method::groups())
+                .expect("they are settings");
+            let read = Settings::resolve(&choice(values)).expect("they are within bounds");
+            assert_eq!(read, settings);
+        }
+    }
+
+    /// What the method never uses is refused, unless the method is another than the one that it was given for.
+    #[test]
+    fn what_a_method_does_not_use_is_refused() {
+        let values = || Overrides::from([("trajectory", "kept")]);
+        let given = |method, values| Choice {
+            method: Some(method),
+            values,
+        };
+        for (method, name, reason) in [
+            (
+                Method::RegionDrag,
+                "trajectory",
+                "trajectory: `kept` has no effect with `region-drag`: its inversion returns to the picture exactly; leave it out",
+            ),
+            (
+                Method::FastDrag,
+                "start_layer",
+                "start-layer: `kept` has no effect with `fast-drag`",
+            ),
+            (
+                Method::FastDrag,
+                "iterations",
+                "iterations: `kept` is a setting of `pbsi`",
+            ),
+        ] {
+            let choice = given(method, Overrides::from([(name, "kept")]));
+            let error = Settings::resolve(&choice).expect_err("it has no effect");
+            assert!(error.to_string().starts_with(reason), "{error}");
+        }
+        let above = given(Method::RegionDrag, Overrides::default());
+        let switched = above.over(&given(Method::Pbsi, values()));
+        assert!(Settings::resolve(&switched).is_ok());
+        let same = above.over(&given(Method::RegionDrag, values()));
+        let unnamed = above.over(&Choice::of(values()));
+        assert!(Settings::resolve(&same).is_err() && Settings::resolve(&unnamed).is_err());
+        assert!(Settings::resolve(&above.over_model(&Choice::of(values()))).is_ok());
+        assert!(Settings::resolve(&unnamed.of_its_method()).is_ok());
     }
 
     #[test]

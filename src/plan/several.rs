@@ -1,7 +1,6 @@
 //! Several methods on one picture, each with the settings that it has.
 
 use super::Choice;
-use super::settings::has;
 use crate::drag_file::DragFile;
 use crate::error::{Error, Result};
 use crate::method::{Method, groups, methods_with};
@@ -11,7 +10,7 @@ use crate::settings::{either, typed};
 /// that names no method. Each method takes the settings that it has ([`super::Request::is_one_of_several`]).
 ///
 /// # Errors
-/// [`Error::Setting`] for no method, a method that is given twice, a setting that none of the methods has, and a value out of its bounds.
+/// [`Error::Setting`] for no method, a method that is given twice, a setting that none of the methods uses, and a value out of its bounds.
 pub fn check_methods(methods: &[Method], choice: &Choice, drag: Option<&DragFile>) -> Result<()> {
     let refused = |value: &str, reason: &str| Error::Setting {
         name: "method".into(),
@@ -32,22 +31,23 @@ pub fn check_methods(methods: &[Method], choice: &Choice, drag: Option<&DragFile
         |drag| choice.values.over(&drag.settings),
     );
     for name in given.names() {
-        if methods.iter().any(|method| has(*method, name)) {
+        if methods.iter().any(|method| method.uses(name)) {
             continue;
         }
+        let chosen: Vec<&str> = methods.iter().map(|method| method.name()).collect();
         let owners: Vec<&str> = methods_with(name)
             .iter()
             .map(|owner| owner.name())
             .collect();
-        let chosen: Vec<&str> = methods.iter().map(|method| method.name()).collect();
+        let reason = if owners.is_empty() {
+            "has no effect with any of the methods".to_owned()
+        } else {
+            format!("is a setting of {}", either(&owners))
+        };
         return Err(Error::Setting {
             name: name.replace('_', "-"),
             value: given.get(name).map(typed).unwrap_or_default(),
-            reason: format!(
-                "is a setting of {}, and the methods are `{}`",
-                either(&owners),
-                chosen.join("`, `")
-            ),
+            reason: format!("{reason}, and the methods are `{}`", chosen.join("`, `")),
         });
     }
     given.check(&groups())
@@ -79,11 +79,15 @@ mod tests {
         let others: Vec<Method> = Method::ALL
             .iter()
             .copied()
-            .filter(|method| !has(*method, "iterations"))
+            .filter(|method| !method.uses("iterations"))
             .collect();
-        if let [_, ..] = others[..] {
-            let error = check_methods(&others, &given, None).expect_err("none has iterations");
-            assert!(error.to_string().contains("is a setting of"), "{error}");
-        }
+        let error = check_methods(&others, &given, None).expect_err("none has iterations");
+        assert!(error.to_string().contains("is a setting of"), "{error}");
+        let layer = Choice::of(Overrides::from([("start_layer", 3)]));
+        let both = [Method::RegionDrag, Method::FastDrag];
+        let error = check_methods(&both, &layer, None).expect_err("neither uses it");
+        let expected = "start-layer: `3` has no effect with any of the methods, and the methods are `region-drag`, `fast-drag`";
+        assert_eq!(error.to_string(), expected);
+        assert!(check_methods(&[Method::RegionDrag, Method::Pbsi], &layer, None).is_ok());
     }
 }

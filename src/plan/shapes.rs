@@ -59,7 +59,7 @@ pub(super) fn read_shape<'a>(
         Shape::Outline(outline) => return Some(SourceShape::Outline(outline)),
         Shape::Mask { mask } => mask,
     };
-    let read = Mask::read(&folder.join(mask), image);
+    let read = Mask::from_source(&mask.seen_from(folder), image);
     read.map_err(|error| findings.mask_fault(&format!("{pointer}/mask"), &error))
         .ok()
         .map(SourceShape::Mask)

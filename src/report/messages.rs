@@ -12,6 +12,7 @@ use super::screen::Screen;
 use super::validation::Validation;
 use crate::error::{Error, ErrorKind};
 use crate::escape;
+use crate::files;
 use crate::warning::Warning;
 
 /// Prints `error: ...` and `hint: ...` to stderr; for a drag file, one pair for each fault.
@@ -49,6 +50,9 @@ pub(super) fn print_error_text(text: &str) {
 
 /// Prints to stderr that this file was written.
 pub fn print_written(path: &Path) {
+    if files::is_stdout(path) {
+        return;
+    }
     print(&format!(
         "wrote {}\n",
         escape::one_line(&path.display().to_string())

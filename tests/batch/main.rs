@@ -14,6 +14,7 @@ mod groups;
 #[cfg(target_os = "linux")]
 mod large;
 mod list;
+mod pairing;
 mod resume;
 mod shards;
 mod stops;

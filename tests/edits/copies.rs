@@ -109,6 +109,21 @@ fn settings_that_make_no_sense_are_refused() {
             ["--empty-cells", "holes"],
             "[possible values: interpolated, kept, noise]",
         ),
+        (
+            "region-drag",
+            ["--trajectory", "kept"],
+            "trajectory: `kept` has no effect with `region-drag`: its inversion returns to the picture exactly; leave it out",
+        ),
+        (
+            "region-drag",
+            ["--start-layer", "3"],
+            "start-layer: `3` has no effect with `region-drag`",
+        ),
+        (
+            "fast-drag",
+            ["--start-layer", "3"],
+            "start-layer: `3` has no effect with `fast-drag`",
+        ),
     ] {
         let arguments = ["--overwrite", arguments[0], arguments[1]];
         bench
@@ -123,6 +138,47 @@ fn settings_that_make_no_sense_are_refused() {
             .stderr_has(message);
         assert!(!bench.path("out.png").exists());
     }
+}
+
+/// A setting without effect is refused from a drag file and from a manifest too, and left out where another method is chosen over the file's.
+#[test]
+fn a_setting_without_effect_is_refused_wherever_it_is_given() {
+    let bench = bench();
+    let expected = "trajectory: `kept` has no effect with `region-drag`";
+    let settings = |method: &str| {
+        let settings = format!(
+            r#""version": 1, "method": "{method}", "settings": {{"trajectory": "kept", "steps": 10, "strength": 0.2}}"#
+        );
+        TRANSLATION.replace("\"version\": 1", &settings)
+    };
+    bench.write("drag.json", settings("region-drag"));
+    for command in ["edit", "preview"] {
+        let run = bench.dragnext([command, "in.png", "--drag", "drag.json", "-o", "out.png"]);
+        let run = run.arg("--model").arg(model()).status(2);
+        run.any_stdout().any_stderr().run().stderr_has(expected);
+    }
+    bench.write("drag.json", settings("pbsi"));
+    run(&bench, "region-drag", &[], 0);
+
+    bench.write("drag.json", TRANSLATION);
+    bench.write(
+        "list.jsonl",
+        r#"{"image": "in.png", "drag": "drag.json", "settings": {"trajectory": "kept"}}"#,
+    );
+    let batch = |arguments: &[&str]| {
+        bench
+            .dragnext(["batch", "--manifest", "list.jsonl", "-o", "out", "--model"])
+            .arg(model())
+            .args(arguments)
+            .any_stdout()
+            .any_stderr()
+    };
+    let ended = batch(&["--method", "region-drag"]).status(1).run();
+    ended.stderr_has(expected);
+    assert!(!bench.path("out/in.png").exists());
+    // Each of several methods takes what it uses.
+    let ended = batch(&["--methods", "region-drag,fast-drag", "--dry-run"]).run();
+    assert!(!ended.stderr.contains("has no effect"), "{ended}");
 }
 
 /// Writes a drag file of points, each a pair of handle and target.

@@ -22,9 +22,11 @@ mod diagnostics;
 mod distilled;
 mod faults;
 mod methods;
+mod model_files;
 mod outputs;
 mod points;
 mod show;
 #[cfg(unix)]
 mod signals;
+mod streams;
 mod window;

@@ -202,7 +202,7 @@ fn a_token_is_sent_to_the_hub_only_and_never_shown() {
         ServerFault::Status(401, "X-Error-Code: RepoNotFound"),
         1,
     );
-    run(&["fetch", MODEL], 75);
+    run(&["fetch", MODEL], 2);
     bench
         .server
         .plan("GET", "storage/unet", ServerFault::Cut(0.4), 1);

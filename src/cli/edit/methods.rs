@@ -230,7 +230,7 @@ impl Arguments {
         let is_picture = folder
             .extension()
             .is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
-        if is_picture && !folder.is_dir() {
+        if files::is_stdout(&folder) || is_picture && !folder.is_dir() {
             return Err(Error::Output {
                 path: folder,
                 kind: ErrorKind::OutputFolder,

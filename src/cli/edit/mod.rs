@@ -39,7 +39,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     inputs: InputArguments,
 
-    /// Path of the result [default: that of the picture with `.edited.png`; `.amounts.png` with --amounts], or the folder of the results of several methods.
+    /// Path of the result [default: that of the picture with `.edited.png`; `.amounts.png` with --amounts], or the folder of the results of several methods. `-` writes to stdout.
     #[arg(long, short, value_name = "OUT")]
     output: Option<PathBuf>,
 

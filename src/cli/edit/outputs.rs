@@ -96,6 +96,14 @@ impl Arguments {
             diagnostics: diagnostics.collect::<Result<_>>()?,
         };
         let all = outputs.paths();
+        if self.json && all.iter().any(|path| files::is_stdout(path)) {
+            return Err(Error::Output {
+                path: output.to_path_buf(),
+                kind: ErrorKind::OutputNotDistinct,
+                reason: "stands for stdout, which `--json` writes to".into(),
+                hint: "give the path of a file, or leave out --json".into(),
+            });
+        }
         for (index, output) in all.iter().enumerate() {
             if outputs.lora.as_ref() != Some(output) {
                 files::check_png_name(output)?;

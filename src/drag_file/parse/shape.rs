@@ -1,10 +1,11 @@
 //! The parser's shapes: `rect`, `ellipse`, `polygon` and `mask`.
 
 use super::super::reader::Node;
-use super::super::{MAX_POINTS, Shape};
+use super::super::{MAX_EMBEDDED, MAX_POINTS, Shape};
 use super::Parser;
 use crate::error::ErrorKind;
 use crate::geometry::Point;
+use crate::mask::MaskSource;
 use crate::outline::Outline;
 
 /// A polygon whose corners lie this close to one line, in pixels, has no area.
@@ -105,8 +106,8 @@ impl<'a> Parser<'a> {
     }
 
     fn mask(&mut self, node: &Node<'a>) -> Option<Shape> {
-        let path = self.reader.string(node)?;
-        if path.is_empty() {
+        let text = self.reader.string(node)?;
+        if text.is_empty() {
             self.reader.fault(
                 ErrorKind::InstructionRange,
                 node,
@@ -114,7 +115,35 @@ impl<'a> Parser<'a> {
             );
             return None;
         }
-        Some(Shape::Mask { mask: path.into() })
+        let mask = match MaskSource::parse(text) {
+            Ok(mask) => mask,
+            Err(error) => {
+                let hint = "`dragnext draw` writes masks into the drag file; else give the path of a picture";
+                self.reader.fault_with_hint(
+                    ErrorKind::MaskDecode,
+                    node,
+                    error.to_string(),
+                    Some(hint.into()),
+                );
+                return None;
+            }
+        };
+        if let MaskSource::Embedded(bytes) = &mask {
+            self.embedded += bytes.len();
+        }
+        if self.embedded > MAX_EMBEDDED {
+            self.reader.fault_with_hint(
+                ErrorKind::InstructionTooLarge,
+                node,
+                format!(
+                    "the file's embedded masks have more than {} MiB",
+                    MAX_EMBEDDED >> 20
+                ),
+                Some("store large masks as pictures beside the drag file".into()),
+            );
+            return None;
+        }
+        Some(Shape::Mask { mask })
     }
 }
 

@@ -18,7 +18,7 @@ use crate::method::{Cost, DragMethod, Dragged, Misfit, Needs, Profile, Scene, Su
 use crate::model::unet::Network;
 use crate::progress::Progress;
 use crate::region::Region;
-use crate::settings::Overrides;
+use crate::settings::{DiffusionSettings, Overrides};
 
 use guided_gradient::GuidedGradient;
 use text_loss::TextLoss;
@@ -62,8 +62,7 @@ impl DragMethod for ClipDragSettings {
         region.is_still() || PointDrag::is_still(region, frame)
     }
 
-    fn cost(&self, timesteps: usize) -> Cost {
-        let _ = timesteps;
+    fn cost(&self, _: &DiffusionSettings, _: usize) -> Cost {
         let backward = if self.follows_text() { 2 } else { 1 };
         Cost {
             steps: 0,

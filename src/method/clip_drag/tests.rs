@@ -325,10 +325,16 @@ fn cost_counts_two_backward_passes_for_each_iteration() {
         iterations: 10,
         ..ClipDragSettings::default()
     };
-    assert_eq!(settings.cost(35).passes, 1 + 10 * 3);
+    assert_eq!(
+        settings.cost(&DiffusionSettings::default(), 35).passes,
+        1 + 10 * 3
+    );
     let alone = ClipDragSettings {
         clip_weight: 0.0,
         ..settings
     };
-    assert_eq!(alone.cost(35).passes, 1 + 10 * 2);
+    assert_eq!(
+        alone.cost(&DiffusionSettings::default(), 35).passes,
+        1 + 10 * 2
+    );
 }

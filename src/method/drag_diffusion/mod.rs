@@ -17,7 +17,7 @@ use crate::model::unet::Network;
 use crate::nn::Tensor;
 use crate::progress::Progress;
 use crate::region::Region;
-use crate::settings::Overrides;
+use crate::settings::{DiffusionSettings, Overrides};
 
 pub use settings::DragDiffusionSettings;
 
@@ -57,8 +57,7 @@ impl DragMethod for DragDiffusionSettings {
         region.is_still() || PointDrag::is_still(region, frame)
     }
 
-    fn cost(&self, timesteps: usize) -> Cost {
-        let _ = timesteps;
+    fn cost(&self, _: &DiffusionSettings, _: usize) -> Cost {
         Cost {
             steps: 0,
             iterations: self.iterations,

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
     use crate::method::{DragMethod, Method};
     use crate::plan::{Choice, Settings};
-    use crate::settings::TrajectoryChoice;
+    use crate::settings::{DiffusionSettings, TrajectoryChoice};
 
     #[test]
     fn the_defaults_are_the_papers() {
@@ -89,7 +89,7 @@ mod tests {
                 text_optimisation: mode,
                 ..DragDiffusionSettings::default()
             };
-            settings.cost(35).passes
+            settings.cost(&DiffusionSettings::default(), 35).passes
         };
         assert_eq!(passes(TextOptimisation::Off), 1 + 80 * 2);
         assert_eq!(passes(TextOptimisation::Joint), 1 + 80 * 2);

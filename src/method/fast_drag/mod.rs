@@ -18,7 +18,7 @@ use crate::method::{
 use crate::model::unet::{Input, Network, SelfAttentions};
 use crate::nn::Tensor;
 use crate::progress::{Progress, Stage};
-use crate::settings::{Overrides, TrajectoryChoice};
+use crate::settings::{DiffusionSettings, Overrides, TrajectoryChoice};
 
 pub use settings::{EmptyCells, FastDragSettings};
 use stretch::Stretch;
@@ -38,6 +38,11 @@ impl DragMethod for FastDragSettings {
             },
         }),
     };
+
+    const UNUSED: &'static [(&'static str, &'static str)] = &[(
+        "start_layer",
+        "all layers of the decoder have the keys and values of the picture",
+    )];
 
     fn shared_defaults(_: &Overrides) -> Overrides {
         let mut papers = Overrides::from([("steps", 10), ("lora_steps", 0)]);
@@ -78,11 +83,16 @@ impl DragMethod for FastDragSettings {
             .collect()
     }
 
-    fn cost(&self, timesteps: usize) -> Cost {
+    fn cost(&self, diffusion: &DiffusionSettings, timesteps: usize) -> Cost {
+        // With a kept trajectory the reference latent is denoised beside the edited one.
+        let denoised = match diffusion.trajectory {
+            TrajectoryChoice::Kept => 2,
+            TrajectoryChoice::Denoised => 1,
+        };
         Cost {
             steps: timesteps,
             iterations: 2 * timesteps,
-            passes: 2 * timesteps,
+            passes: (1 + denoised) * timesteps,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::method::{Cost, DragMethod, Dragged, Misfit, Needs, Profile, Scene, Su
 use crate::model::unet::Network;
 use crate::progress::Progress;
 use crate::region::Region;
-use crate::settings::Overrides;
+use crate::settings::{DiffusionSettings, Overrides};
 
 use alternation::Alternation;
 pub use settings::GoodDragSettings;
@@ -44,7 +44,7 @@ impl DragMethod for GoodDragSettings {
         region.is_still() || PointDrag::is_still(region, frame)
     }
 
-    fn cost(&self, timesteps: usize) -> Cost {
+    fn cost(&self, _: &DiffusionSettings, timesteps: usize) -> Cost {
         let steps = self.timesteps.min(timesteps);
         let iterations = steps * self.tracks * self.iterations;
         Cost {

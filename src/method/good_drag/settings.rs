@@ -80,6 +80,7 @@ mod tests {
     use super::*;
     use crate::method::{DragMethod, Method};
     use crate::plan::{Choice, Settings};
+    use crate::settings::DiffusionSettings;
 
     #[test]
     fn the_defaults_are_the_papers() {
@@ -94,9 +95,14 @@ mod tests {
 
     #[test]
     fn a_drag_has_at_most_seven_times_thirty_iterations() {
-        let cost = GoodDragSettings::default().cost(38);
+        let cost = GoodDragSettings::default().cost(&DiffusionSettings::default(), 38);
         assert_eq!((cost.steps, cost.iterations), (7, 210));
         assert_eq!(cost.passes, 2 * 7 + 2 * 210);
-        assert_eq!(GoodDragSettings::default().cost(3).iterations, 3 * 30);
+        assert_eq!(
+            GoodDragSettings::default()
+                .cost(&DiffusionSettings::default(), 3)
+                .iterations,
+            3 * 30
+        );
     }
 }

@@ -76,17 +76,23 @@ impl DragMethod for PbsiSettings {
         Overrides::from([("ramp", self.ramp_length())])
     }
 
-    fn cost(&self, timesteps: usize) -> Cost {
+    fn cost(&self, _: &DiffusionSettings, timesteps: usize) -> Cost {
         if self.is_right() {
             return Cost::default();
         }
         let schedule = ProgressSchedule::new(self);
         let (steps, iterations) = (schedule.steps(timesteps), schedule.iterations(timesteps));
-        // An iteration is a forward and a backward pass; a step denoises the reference latent and the edited one.
+        // An iteration is a forward and a backward pass; a step denoises the reference latent, which gives its features too, and the edited
+        // one. Features of another latent take a pass of their own.
+        let features = if self.has_features_of_its_own() {
+            schedule.optimised(timesteps)
+        } else {
+            0
+        };
         Cost {
             steps,
             iterations,
-            passes: 2 * iterations + 2 * steps,
+            passes: 2 * iterations + 2 * steps + features,
         }
     }
 

@@ -39,8 +39,14 @@ impl ProgressSchedule {
 
     /// Returns the iterations of the whole drag on a grid of `timesteps`.
     pub fn iterations(&self, timesteps: usize) -> usize {
-        let optimised = (0..timesteps).filter(|index| self.intervenes(*index));
-        optimised.count() * self.iterations
+        self.optimised(timesteps) * self.iterations
+    }
+
+    /// Returns how many steps of a grid of `timesteps` are optimised.
+    pub fn optimised(&self, timesteps: usize) -> usize {
+        (0..timesteps)
+            .filter(|index| self.intervenes(*index))
+            .count()
     }
 
     /// Returns eta at executed step `index` and iteration `iteration`, both from 0.

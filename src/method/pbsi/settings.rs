@@ -107,6 +107,11 @@ impl PbsiSettings {
         self.corrects() && self.features == Features::Original && self.timesteps > 0
     }
 
+    /// Returns whether the features to reach are not those of the reference latent.
+    pub(super) fn has_features_of_its_own(&self) -> bool {
+        self.mode != Mode::Pbsi || self.needs_original()
+    }
+
     /// Returns the timesteps over which the aim moves, `auto` resolved.
     pub fn ramp_length(&self) -> usize {
         match (self.ramp, self.start) {

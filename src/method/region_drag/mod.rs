@@ -36,6 +36,14 @@ impl DragMethod for RegionDragSettings {
         }),
     };
 
+    const UNUSED: &'static [(&'static str, &'static str)] = &[
+        ("trajectory", "its inversion returns to the picture exactly"),
+        (
+            "start_layer",
+            "all layers have the keys and values of the picture",
+        ),
+    ];
+
     fn shared_defaults(given: &Overrides) -> Overrides {
         let mut defaults = Overrides::from([("steps", 20), ("lora_steps", 0)]);
         defaults.set("strength", 0.5);
@@ -87,7 +95,7 @@ impl DragMethod for RegionDragSettings {
         lost.chain(strength).collect()
     }
 
-    fn cost(&self, timesteps: usize) -> Cost {
+    fn cost(&self, _: &DiffusionSettings, timesteps: usize) -> Cost {
         Cost {
             steps: timesteps,
             iterations: 2 * timesteps,

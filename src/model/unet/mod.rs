@@ -8,6 +8,8 @@ mod adapters;
 mod backward_pass;
 mod blocks;
 mod context;
+#[cfg(test)]
+mod counted;
 mod forward_pass;
 mod input;
 mod network;
@@ -21,6 +23,8 @@ mod want;
 pub use adapters::AdapterPlace;
 pub use backward_pass::InputGradients;
 pub use context::{Context, Prompt};
+#[cfg(test)]
+pub use counted::Counted;
 pub use input::Input;
 pub use network::Network;
 pub use recorded::Recorded;

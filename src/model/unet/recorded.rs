@@ -35,6 +35,18 @@ impl<'a, B: Backend, W: Want, G> Recorded<'a, B, W, G> {
         }
     }
 
+    /// Replaces the backward pass.
+    #[cfg(test)]
+    pub(super) fn map_backward(
+        self,
+        replace: impl FnOnce(Box<dyn Backward<B, G> + 'a>) -> Box<dyn Backward<B, G> + 'a>,
+    ) -> Self {
+        Self {
+            backward: replace(self.backward),
+            ..self
+        }
+    }
+
     /// What the forward pass returned.
     pub fn outputs(&self) -> &W::Of<Tensor<B>> {
         &self.outputs

@@ -209,6 +209,27 @@ impl Run {
         );
     }
 
+    /// Runs the program with these bytes on stdin, which must succeed, and returns its stdout, which need not be text.
+    pub(crate) fn stdout_bytes(self, stdin: &str) -> Vec<u8> {
+        use std::io::Write;
+        let mut command = self.into_command();
+        let mut child = command
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(stdin.as_bytes())
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        output.stdout
+    }
+
     /// Returns the command, for tests that run it in another way.
     pub(crate) fn into_command(self) -> Command {
         self.command

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use image::{DynamicImage, GrayImage, ImageBuffer, Luma, Rgba};
 
 use super::{MOVE, Scene, file};
@@ -70,6 +72,54 @@ fn masks_of_every_format() {
         ["region.partly_leaves"],
         "all of the picture may be a region"
     );
+}
+
+/// A mask in the drag file is the same as that mask in a file, and each fault of it has its place.
+#[test]
+fn embedded_masks() {
+    let scene = Scene::new();
+    let white = |x: u32, y: u32| (20..60).contains(&x) && (20..60).contains(&y);
+    palette(&scene.path("palette.png"), white);
+    let with = |mask: &str| {
+        file(&MOVE.replace(
+            "\"rect\": [20, 20, 60, 60]",
+            &format!("\"mask\": \"{mask}\""),
+        ))
+    };
+    let url = |name: &str| {
+        let bytes = std::fs::read(scene.path(name)).unwrap();
+        format!("data:image/png;base64,{}", STANDARD.encode(bytes))
+    };
+    let regions = |content: String| scene.validate(content).record["regions"].clone();
+    let embedded = with(&url("palette.png"));
+    assert!(scene.warnings(&embedded).0.is_empty());
+    assert_eq!(regions(embedded.clone()), regions(with("palette.png")));
+
+    // Without the picture, the masks are read too.
+    scene.0.write("drag.json", &embedded);
+    let alone = ["validate", "drag.json", "--json"];
+    assert_eq!(scene.dragnext(&alone).ended().status, Some(0));
+
+    for name in ["small.png", "black.png"] {
+        let side = if name == "small.png" { 64 } else { 128 };
+        GrayImage::new(side, 96).save(scene.path(name)).unwrap();
+    }
+    let (faults, stderr) = scene.faults(with(&url("small.png")));
+    assert_eq!(faults, ["mask.size /regions/0/region/mask 2:46"]);
+    assert!(stderr.contains("is 64 x 96 pixels"), "{stderr}");
+    let (faults, _) = scene.faults(with(&url("black.png")));
+    assert_eq!(faults, ["mask.empty /regions/0/region 2:36"]);
+    let cut = &url("palette.png")[..120];
+    for text in [
+        cut,
+        "data:image/png;base64,%%%",
+        "data:image/webp;base64,UklGRg==",
+        "data:",
+    ] {
+        let (faults, stderr) = scene.faults(with(text));
+        assert_eq!(faults, ["mask.decode /regions/0/region/mask 2:46"]);
+        assert!(stderr.len() < 2000, "{stderr}");
+    }
 }
 
 /// Writes a mask with a palette.
