@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::batch::{self, ListOptions, ListSource, Seeds};
 use crate::drag_file::DragFile;
-use crate::error::{Error, ErrorKind, Result};
-use crate::eval::{self, Evaluation, Items};
+use crate::error::{Error, ErrorKind, RecordedKind, Result};
+use crate::eval::{self, Edit, EditFailure, Evaluation, Items};
 use crate::files;
 use crate::interrupt::Interrupt;
 use crate::kernels::cpu::Cpu;
@@ -17,6 +17,9 @@ use crate::preview::{Exhibit, MOST_EXHIBITS, contact_sheet};
 use crate::report::{self, EvalFormat, EvalLines, EvalReport, Unavailable};
 
 use super::preview::write as write_drawing;
+
+/// Everything that is measured.
+type Metrics = Vec<Box<dyn Metric>>;
 
 /// Figures that edits are sorted by, unless another is named: the first of these that is measured.
 const SORTED_BY: [&str; 3] = ["IF_th, cropped", "MD-A", "DAI(10)"];
@@ -191,8 +194,8 @@ impl Arguments {
     }
 
     /// Opens everything that can be measured. Also returns what cannot.
-    fn metrics(&self) -> Result<(Vec<Box<dyn Metric>>, Vec<Unavailable>)> {
-        let (mut metrics, mut unavailable): (Vec<Box<dyn Metric>>, _) = (Vec::new(), Vec::new());
+    fn metrics(&self) -> Result<(Metrics, Vec<Unavailable>)> {
+        let (mut metrics, mut unavailable): (Metrics, _) = (Vec::new(), Vec::new());
         if self.wants(Family::Lpips) {
             match &self.lpips {
                 Some(path) => {
@@ -318,12 +321,32 @@ impl Arguments {
         if !self.quiet {
             report::print_warnings(&list.warnings);
         }
-        Ok(Items::of_list(
-            &list,
-            self.drag.as_deref(),
-            edits,
-            self.compare.as_deref(),
-        ))
+        let items = list.items.into_iter().map(|item| self.item(item, edits));
+        Ok(Items::of_list(items.collect(), self.compare.is_some()))
+    }
+
+    /// Returns an item of a list, whose output is its edit. The other method's edit has the same path in its folder.
+    fn item(&self, item: batch::Item, edits: &Path) -> eval::Item {
+        let other = self.compare.as_ref().map(|other| {
+            let relative = item.out.strip_prefix(edits).unwrap_or(&item.out);
+            other.join(relative)
+        });
+        let fault = item.fault.map(|fault| {
+            Edit::Failed(EditFailure {
+                kind: RecordedKind::Known(fault.kind),
+                message: format!("{}: {}", fault.place, fault.reason),
+            })
+        });
+        let files = std::iter::once(item.out).chain(other);
+        eval::Item {
+            id: item.id,
+            category: item.category,
+            image: item.image,
+            drag: item.drag.or(self.drag.clone()).unwrap_or_default(),
+            edits: files
+                .map(|file| fault.clone().unwrap_or(Edit::File(file)))
+                .collect(),
+        }
     }
 
     /// Returns what the edits are called in tables.

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::category::by_folder;
-use crate::batch;
 use crate::error::{Error, ErrorKind, RecordedKind, Result};
 use crate::merge::{Merged, MergedItem, MergedState, RecordedError, folders, found};
 
@@ -60,40 +59,9 @@ impl From<&Error> for EditFailure {
 }
 
 impl Items {
-    /// Returns the items of a list, whose outputs are their edits. `common_drag` is the drag file of items that have none of their own;
-    /// `other` is the folder of another method's edits, which have the same paths in it as the outputs have in `edits`.
-    pub(crate) fn of_list(
-        list: &batch::List,
-        common_drag: Option<&Path>,
-        edits: &Path,
-        other: Option<&Path>,
-    ) -> Self {
-        let fault = |item: &batch::Item| {
-            let fault = item.fault.as_ref()?;
-            Some(Edit::Failed(EditFailure {
-                kind: RecordedKind::Known(fault.kind),
-                message: format!("{}: {}", fault.place, fault.reason),
-            }))
-        };
-        let items = list.items.iter().map(|item| {
-            let relative = item.out.strip_prefix(edits).unwrap_or(&item.out);
-            let files = std::iter::once(item.out.clone())
-                .chain(other.map(|other| other.join(relative)))
-                .map(|file| fault(item).unwrap_or(Edit::File(file)));
-            Item {
-                id: item.id.clone(),
-                category: item.category.clone(),
-                image: item.image.clone(),
-                drag: item
-                    .drag
-                    .as_deref()
-                    .or(common_drag)
-                    .unwrap_or(Path::new(""))
-                    .to_path_buf(),
-                edits: files.collect(),
-            }
-        });
-        Self::with_categories(items.collect(), other.is_some())
+    /// Returns the items of a list.
+    pub(crate) fn of_list(items: Vec<Item>, has_other: bool) -> Self {
+        Self::with_categories(items, has_other)
     }
 
     /// Returns the items of merged records. `other` are the records of another method, whose items are found by their ids. Each comes with

@@ -135,11 +135,12 @@ impl Evaluation {
         self.figures.iter().enumerate().map(comparison).collect()
     }
 
-    /// Returns the number of edits that failed, of this method or the other.
+    /// Returns the number of edits that failed or of which a figure could not be measured, of this method or the other.
     pub(crate) fn failures(&self, edit: usize) -> usize {
         let failed = |row: &&Row| {
-            let edit = &row.edits[edit];
-            edit.failure.is_some()
+            let outcomes = &row.edits[edit].outcomes;
+            let has_failed = |outcome: &Outcome| matches!(outcome, Outcome::Failed(_));
+            row.edits[edit].failure.is_some() || outcomes.iter().any(has_failed)
         };
         self.rows.iter().filter(failed).count()
     }
@@ -150,14 +151,13 @@ impl Evaluation {
         let figure = self.figures.iter().position(|figure| figure.name == name);
         let badness = |row: &Row| {
             let edit = &row.edits[0];
-            let value = figure.and_then(|index| {
-                let value = edit.outcomes[index].value()?;
-                Some(self.figures[index].better.badness(value))
-            });
-            match (edit.failure.is_some(), value) {
-                (true, _) => f64::INFINITY,
-                (false, Some(value)) => value,
-                (false, None) => f64::NEG_INFINITY,
+            match figure.map(|index| (&self.figures[index], &edit.outcomes[index])) {
+                _ if edit.failure.is_some() => f64::INFINITY,
+                Some((_, Outcome::Failed(_))) => f64::INFINITY,
+                Some((figure, outcome)) => outcome
+                    .value()
+                    .map_or(f64::NEG_INFINITY, |value| figure.better.badness(value)),
+                None => f64::NEG_INFINITY,
             }
         };
         let mut rows: Vec<&Row> = self.rows.iter().collect();

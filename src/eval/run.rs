@@ -7,9 +7,9 @@ use crate::drag_file::DragFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
 use crate::interrupt::Interrupt;
-use crate::metrics::{Areas, Case, Metric, Reading, bilinear};
+use crate::metrics::{Case, Metric, Reading, bilinear};
 use crate::picture::{self, Picture};
-use crate::plan;
+use crate::plan::{self, Areas};
 
 /// Largest relative difference of two aspect ratios that rounding the sides of a resized picture explains, with one pixel.
 const ASPECT: f64 = 0.02;

@@ -44,10 +44,13 @@ pub(crate) struct Judge {
     arguments: Vec<String>,
     limit: Duration,
     figures: [Figure; 1],
-    /// The drag that was judged last, with the mean score of each edit or why there is none.
-    last: Option<(String, std::result::Result<Vec<Option<f64>>, String>)>,
+    /// The drag that was judged last, with its scores.
+    last: Option<(String, Scores)>,
     failures: usize,
 }
+
+/// The mean score of each edit, `None` for one without a file; or why there are none.
+type Scores = std::result::Result<Vec<Option<f64>>, String>;
 
 /// What a judge prints.
 #[derive(Debug, Deserialize)]
@@ -77,11 +80,7 @@ impl Judge {
     }
 
     /// Returns the mean score of each edit of a case; `None` for one without a file.
-    fn scores(
-        &self,
-        case: &Case,
-        interrupt: &Interrupt,
-    ) -> Result<std::result::Result<Vec<Option<f64>>, String>> {
+    fn scores(&self, case: &Case, interrupt: &Interrupt) -> Result<Scores> {
         let results: Vec<PathBuf> = case
             .edited_paths
             .iter()

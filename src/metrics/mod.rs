@@ -36,7 +36,7 @@ pub(crate) mod ssim;
 
 use rayon::prelude::*;
 
-pub(crate) use case::{Areas, Case};
+pub(crate) use case::Case;
 pub(crate) use dai::Dai;
 pub(crate) use difference::Difference;
 pub(crate) use fidelity::Fidelity;

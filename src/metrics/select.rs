@@ -29,7 +29,7 @@ pub(super) fn moved(original: &Pixels, region: &Region) -> (Pixels, Mask) {
     };
     let values = pixels
         .into_iter()
-        .flat_map(|pixel| pixel.unwrap_or_default())
+        .flat_map(Option::unwrap_or_default)
         .collect();
     (Pixels { size, values }, mask)
 }

@@ -40,7 +40,7 @@ use findings::Findings;
 use window::Needed;
 
 pub use amount::Amount;
-pub(crate) use areas::areas;
+pub(crate) use areas::{Areas, areas};
 pub use in_force::{InForce, Layer, Origin, in_force};
 pub use masks::check_masks;
 pub use prompts::unused_edit_prompt;

@@ -1,5 +1,7 @@
 //! The tables of an evaluation.
 
+use std::fmt::Write;
+
 use super::EvalReport;
 use crate::eval::{Comparison, EditRow, Evaluation, Row, Summary};
 use crate::metrics::{Better, Figure, MeanOver};
@@ -13,9 +15,9 @@ const FIGURES_ACROSS: usize = 8;
 /// Returns the tables of a report: the figures, their means by category, the comparison, and the edits.
 pub(super) fn tables(report: &EvalReport) -> Vec<Table> {
     let evaluation = report.evaluation;
-    let mut tables = vec![figures(evaluation, report.edits.clone(), 0)];
+    let mut tables = vec![figures(evaluation, &report.edits, 0)];
     if let Some(other) = &report.other {
-        tables.push(figures(evaluation, other.clone(), 1));
+        tables.push(figures(evaluation, other, 1));
     }
     if !evaluation.categories().is_empty() {
         tables.push(categories(evaluation));
@@ -108,13 +110,13 @@ fn title(evaluation: &Evaluation, name: &str, edit: usize) -> String {
     }
 }
 
-fn figures(evaluation: &Evaluation, name: String, edit: usize) -> Table {
+fn figures(evaluation: &Evaluation, name: &str, edit: usize) -> Table {
     let summaries = evaluation.summaries(None, edit);
     let line = |(figure, summary): (&Figure, &Summary)| {
         let mut count = summary.n.to_string();
         for (further, word) in [(summary.failed, "failed"), (summary.undefined, "undefined")] {
             if further > 0 {
-                count += &format!(", {further} {word}");
+                let _ = write!(count, ", {further} {word}");
             }
         }
         row([
@@ -127,7 +129,7 @@ fn figures(evaluation: &Evaluation, name: String, edit: usize) -> Table {
         ])
     };
     Table {
-        title: title(evaluation, &name, edit),
+        title: title(evaluation, name, edit),
         head: row(["figure", "edits", "mean", "median", "interval", "better"]),
         rows: evaluation
             .figures

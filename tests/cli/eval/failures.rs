@@ -177,3 +177,13 @@ fn missing_inputs_stop_the_evaluation_unless_they_count_as_failed() {
         (&1.into(), &"manifest.missing".into())
     );
 }
+
+#[test]
+fn the_weights_of_lpips_are_made_not_fetched() {
+    Bench::new()
+        .dragnext(["fetch", "lpips"])
+        .any_stderr()
+        .status(2)
+        .run()
+        .stderr_has("pip install lpips safetensors");
+}

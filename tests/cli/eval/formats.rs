@@ -17,19 +17,19 @@ fn every_format_has_every_figure_with_its_counts() {
 
     let text = printed(&bench, "text");
     assert!(text.starts_with("out: 3 edits, 1 failed\n"), "{text}");
-    assert!(text.contains("DAI(5)        2, 1 failed  0.1370"), "{text}");
-    assert!(text.contains("\nc     -         image.missing\n"), "{text}");
+    assert!(text.contains("DAI(5)        2, 1 failed  0.1399"), "{text}");
+    assert!(text.contains("\nc            -  image.missing\n"), "{text}");
     assert!(text.contains("not measured: IF(224), IF, IF_ed"), "{text}");
 
     let markdown = printed(&bench, "markdown");
     assert!(
-        markdown.contains("| DAI(5) | 2, 1 failed | 0.1370 |"),
+        markdown.contains("| DAI(5) | 2, 1 failed | 0.1399 |"),
         "{markdown}"
     );
     assert!(markdown.contains("| a\\_1 |"), "{markdown}");
 
     let latex = printed(&bench, "latex");
-    assert!(latex.contains("DAI(5) & 2, 1 failed & 0.1370 &"), "{latex}");
+    assert!(latex.contains("DAI(5) & 2, 1 failed & 0.1399 &"), "{latex}");
     assert!(latex.contains("a\\_1 & "), "{latex}");
     assert_eq!(
         latex.matches("\\begin{table}").count(),
