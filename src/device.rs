@@ -7,6 +7,7 @@
 
 use std::str::FromStr;
 
+use crate::correspondence::{AnyDift, Dift};
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::kernels::cpu::Cpu;
@@ -113,6 +114,18 @@ impl Compute {
             OpenDevice::Cuda(cuda) => {
                 Box::new(Pipeline::load(cuda.clone(), model, progress, interrupt)?)
             }
+        })
+    }
+
+    /// Loads a model's weights onto the device, for its features.
+    ///
+    /// # Errors
+    /// As [`Dift::load`].
+    pub fn load_dift(&self, model: &Model, interrupt: &Interrupt) -> Result<Box<dyn AnyDift>> {
+        Ok(match &self.open {
+            OpenDevice::Cpu => Box::new(Dift::load(Cpu, model, interrupt)?),
+            #[cfg(feature = "cuda")]
+            OpenDevice::Cuda(cuda) => Box::new(Dift::load(cuda.clone(), model, interrupt)?),
         })
     }
 

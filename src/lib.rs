@@ -22,6 +22,8 @@
 //! | [`eval`] | the metrics of the papers over many edits: statistics, comparisons |
 //! | [`mod@warp`] | what a drag means for pixels, without a model: the warped picture, and the detail that a result keeps of it |
 //! | [`picture`] | reads and writes pictures; [`preview`] draws plans, [`metrics`] compares pictures and measures edits, [`files`] writes verified files |
+//! | [`draw`] | the page on which a browser draws a drag file |
+//! | [`correspondence`] | where the content of a picture lies in its edited version, by features of a model |
 //! | [`nn`] | layers, each with a forward and a backward pass by hand |
 //! | [`device`] | chooses and opens the device that computes, the CPU or a GPU |
 //! | [`kernels`] | the operations of a device behind one trait: [`kernels::cpu`], and `kernels::cuda` with the feature `cuda` |
@@ -81,11 +83,13 @@ mod allocator;
 mod batch;
 pub mod cache;
 pub mod cli;
+pub mod correspondence;
 pub mod device;
 pub mod diffusion;
 pub mod digest;
 mod doctor;
 pub mod drag_file;
+mod draw;
 mod edit;
 mod editor;
 pub mod error;

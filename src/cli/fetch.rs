@@ -22,7 +22,7 @@ use crate::settings::Overrides;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Arguments {
-    /// The model, as `owner/name` or `owner/name@revision`.
+    /// The model, as `owner/name` or `owner/name@revision`, or `sd15`, `sd21` or `sd21-base` in short.
     #[arg(default_value = STABLE_DIFFUSION.repository, env = "DRAGNEXT_MODEL")]
     model: String,
 
@@ -53,7 +53,10 @@ sets its folder, HF_ENDPOINT the address of the hub, and HF_TOKEN a token for
 private models. If weights exist in several precisions, the smallest is fetched.
 
   dragnext fetch                                 Stable Diffusion 1.5, about 2 GB
-  dragnext fetch OWNER/NAME@COMMIT               a model fine-tuned from it
+  dragnext fetch sd21                            Stable Diffusion 2.1, about 2.6 GB; its
+                                                 repository may ask for a token (HF_TOKEN)
+                                                 of an account that accepted its licence
+  dragnext fetch OWNER/NAME@COMMIT               a model fine-tuned from one of them
   dragnext fetch --method clip-drag              the same and a CLIP, about 4 GB";
 
 /// The name of a metric whose weights one may expect here.

@@ -8,6 +8,7 @@ mod compare;
 mod completions;
 mod compute;
 mod doctor;
+mod draw;
 mod edit;
 mod eval;
 mod fetch;
@@ -60,6 +61,7 @@ enum Command {
     Batch(Box<batch::Arguments>),
     Validate(Box<validate::Arguments>),
     Preview(Box<preview::Arguments>),
+    Draw(draw::Arguments),
     New(new::Arguments),
     Methods(methods::Arguments),
     Settings(Box<settings::Arguments>),
@@ -97,6 +99,7 @@ impl Cli {
             Command::Cache(arguments) => cache::run(&arguments),
             Command::Preview(arguments) => preview::run(&arguments, interrupt),
             Command::Validate(arguments) => validate::run(&arguments),
+            Command::Draw(arguments) => draw::run(&arguments),
             Command::New(arguments) => new::run(&arguments),
             Command::Methods(arguments) => methods::run(&arguments),
             Command::Settings(arguments) => settings::run(&arguments),

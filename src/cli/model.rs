@@ -13,7 +13,7 @@ use crate::progress::Transfer;
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ModelArguments {
     /// The model: `owner/name` or `owner/name@revision` on the Hugging Face hub, which is fetched if it is not in the
-    /// cache; a folder in the diffusers layout of Stable Diffusion 1.5; or `demo`, which is built in
+    /// cache; `sd15`, `sd21` or `sd21-base` in short; a folder in the diffusers layout of Stable Diffusion 1.5 or 2.1; or `demo`, which is built in
     /// [default: stable-diffusion-v1-5/stable-diffusion-v1-5].
     #[arg(long, value_name = "MODEL", env = "DRAGNEXT_MODEL")]
     model: Option<String>,

@@ -1,6 +1,6 @@
 //! Fine-tuning of a LoRA on one picture, so that the model reconstructs it (DragDiffusion, arXiv 2306.14435, section 3.2).
 //!
-//! The loss is the mean squared error of the predicted noise at random timesteps; the optimiser is AdamW at a constant learning
+//! The loss is the mean squared error of what the network predicts, noise or velocity, at random timesteps; the optimiser is AdamW at a constant learning
 //! rate. The latent is the mean of the picture's posterior; there are no crops and no augmentation.
 
 use super::{NoiseSource, Schedule, require_finite};
@@ -97,7 +97,7 @@ pub fn finetune<B: Backend>(
 }
 
 /// Returns the loss and its gradient with respect to the adapters' parameters, which are merged into the weights: the mean squared
-/// error of the noise predicted for noisy copies of the subject, one per timestep, with `noise` (copies, height, width, 4).
+/// error of what the network predicts for noisy copies of the subject, one per timestep, with `noise` (copies, height, width, 4).
 ///
 /// # Errors
 /// [`Error::Interrupted`].
@@ -136,23 +136,21 @@ pub fn gradient<B: Backend>(
         let input = Input::new(&noisy, &times, subject.context);
         let pass = unet.record_adapters(input, Noise, parameters, &mut gradient);
         let predicted = pass.outputs().to_host();
-        let difference: Vec<f32> = predicted
-            .iter()
-            .zip(noise_part)
-            .map(|(predicted, noise)| predicted - noise)
-            .collect();
-        loss += difference
-            .iter()
-            .map(|d| f64::from(*d).powi(2))
-            .sum::<f64>()
-            / noise.len() as f64;
         let scale = 2.0 / noise.len() as f32;
-        let d_noise = Tensor::from_host(
-            backend,
-            shape,
-            difference.iter().map(|d| scale * d).collect(),
-        );
-        pass.backward(d_noise, scale);
+        let mut d_noise = Vec::with_capacity(noise_part.len());
+        for ((t, predicted), noise_part) in timesteps
+            .iter()
+            .zip(predicted.chunks_exact(latent.len()))
+            .zip(noise_part.chunks_exact(latent.len()))
+        {
+            let weight = schedule.loss_weight(*t as i64);
+            let difference = || predicted.iter().zip(noise_part).map(|(p, n)| p - n);
+            let squares = difference().map(|d| f64::from(d).powi(2));
+            loss += weight * squares.sum::<f64>() / noise.len() as f64;
+            let scale = scale * weight as f32;
+            d_noise.extend(difference().map(|d| scale * d));
+        }
+        pass.backward(Tensor::from_host(backend, shape, d_noise), scale);
     }
     Ok((loss, gradient))
 }

@@ -3,7 +3,7 @@
 //! Takes the scheduler configuration of a model. Alphas are f64; the steps of latents are computed in f32 on the device.
 
 use crate::kernels::Backend;
-use crate::model::config::ScheduleConfig;
+use crate::model::config::{Prediction, ScheduleConfig};
 use crate::nn::Tensor;
 
 /// The noise schedule of a model: cumulative products of alphas.
@@ -12,20 +12,13 @@ pub struct Schedule {
     alphas: Vec<f64>,
     last: f64,
     steps_offset: usize,
+    prediction: Prediction,
 }
 
 impl Schedule {
     /// Computes the schedule of a model.
     pub fn new(config: &ScheduleConfig) -> Self {
-        let bend = |beta: f64| if config.scaled { beta.sqrt() } else { beta };
-        let (start, end) = (bend(config.beta_start), bend(config.beta_end));
-        let mut product = 1.0;
-        let mut alphas = Vec::with_capacity(config.timesteps);
-        for index in 0..config.timesteps {
-            let value = start + (end - start) * index as f64 / (config.timesteps - 1) as f64;
-            product *= 1.0 - if config.scaled { value * value } else { value };
-            alphas.push(product);
-        }
+        let alphas = config.alphas();
         let last = if config.set_alpha_to_one {
             1.0
         } else {
@@ -35,6 +28,7 @@ impl Schedule {
             alphas,
             last,
             steps_offset: config.steps_offset,
+            prediction: config.prediction,
         }
     }
 
@@ -49,6 +43,18 @@ impl Schedule {
     /// When t is beyond the training timesteps.
     pub fn alpha(&self, t: i64) -> f64 {
         usize::try_from(t).map_or(self.last, |t| self.alphas[t])
+    }
+
+    /// Returns the weight of a squared error of the noise prediction at timestep t in the loss of the training: 1, or 1 / alpha for a network that
+    /// predicts the velocity, whose error is that of the noise divided by sqrt(alpha).
+    ///
+    /// # Panics
+    /// As [`Schedule::alpha`].
+    pub fn loss_weight(&self, t: i64) -> f64 {
+        match self.prediction {
+            Prediction::Noise => 1.0,
+            Prediction::Velocity => 1.0 / self.alpha(t),
+        }
     }
 
     /// Returns the last `executed` of `steps` timesteps: those of the least noise.
@@ -130,6 +136,7 @@ mod tests {
             timesteps: 1000,
             steps_offset: 1,
             set_alpha_to_one: false,
+            prediction: Prediction::Noise,
         };
         Schedule::new(&betas)
     }

@@ -22,8 +22,8 @@ use std::path::Path;
 use crate::error::{DragFileFault, Error, Result};
 
 pub use drag::{Drag, Growth, Turn};
-pub(crate) use parse::FACTORS;
-pub(crate) use reader::MAX_FAULTS;
+pub(crate) use parse::{FACTORS, MAX_ID};
+pub(crate) use reader::{MAX_COORDINATE, MAX_FAULTS};
 pub use schema::schema;
 pub(crate) use suggestion::did_you_mean;
 pub use template::{SCHEMA_FILE, template};

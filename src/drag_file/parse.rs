@@ -21,7 +21,7 @@ use crate::settings::Overrides;
 
 pub(crate) use motion::FACTORS;
 pub(super) use motion::{KEYS, MAX_DEGREES, keys};
-pub(super) use region::MAX_ID;
+pub(crate) use region::MAX_ID;
 
 /// The version of the format that this program reads.
 pub(super) const VERSION: u32 = 1;

@@ -15,7 +15,7 @@ pub(crate) const MAX_FAULTS: usize = 100;
 /// Maximum number of characters of the file's text in a message.
 const MAX_KEY: usize = 40;
 /// Maximum absolute value of a coordinate; an f64 below it is exact to a billionth of a pixel.
-pub(super) const MAX_COORDINATE: f64 = 1e6;
+pub(crate) const MAX_COORDINATE: f64 = 1e6;
 
 /// A value with its JSON pointer.
 #[derive(Clone)]

@@ -7,7 +7,7 @@ mod schedule;
 mod unet;
 mod vae;
 
-pub use schedule::ScheduleConfig;
+pub use schedule::{Prediction, ScheduleConfig};
 pub use unet::UNetConfig;
 pub use vae::VaeConfig;
 
@@ -15,6 +15,9 @@ use serde_json::{Map, Value};
 
 use super::source::Source;
 use crate::error::{Error, ErrorKind, Result};
+
+/// Which models load, for hints.
+const FAMILY: &str = "use Stable Diffusion 1.5, 2.1 or a model fine-tuned from one of them";
 
 /// An open configuration file.
 #[derive(Debug)]
@@ -77,7 +80,18 @@ impl ConfigFile {
                 "`{}{key}` is {value}; this program supports {supported}",
                 self.prefix
             ),
-            hint: "use Stable Diffusion 1.5 or a model fine-tuned from it".into(),
+            hint: FAMILY.into(),
+        }
+    }
+
+    /// Returns the error about a value that shows the model to be of another `kind`.
+    pub(super) fn refused(&self, key: &str, kind: &str) -> Error {
+        let value = self.values.get(key).unwrap_or(&Value::Null);
+        Error::Weights {
+            path: self.location.clone(),
+            kind: ErrorKind::WeightsUnsupported,
+            reason: format!("`{}{key}` is {value}: this is {kind}", self.prefix),
+            hint: format!("{FAMILY}, whose network takes latents and a prompt only"),
         }
     }
 

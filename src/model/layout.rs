@@ -45,6 +45,22 @@ pub const CLIP: ModelFiles = ModelFiles {
     ],
 };
 
+/// Names of a few letters for well-known models, and their repositories.
+///
+/// That of Stable Diffusion 2.1 asks for a token of an account that accepted its licence, and has been withdrawn at times; any repository with the
+/// same files takes its place. It has no pinned commit for that reason.
+const SHORT_NAMES: [(&str, &str); 3] = [
+    ("sd15", STABLE_DIFFUSION.repository),
+    ("sd21", "stabilityai/stable-diffusion-2-1"),
+    ("sd21-base", "stabilityai/stable-diffusion-2-1-base"),
+];
+
+/// Returns the repository of a short name, or the name itself.
+pub fn long_name(name: &str) -> &str {
+    let known = SHORT_NAMES.iter().find(|(short, _)| *short == name);
+    known.map_or(name, |(_, repository)| repository)
+}
+
 /// A VAE alone, as VAEs for Stable Diffusion 1.x are published.
 pub const VAE_ALONE: ModelFiles = ModelFiles {
     repository: "stabilityai/sd-vae-ft-mse",
@@ -61,7 +77,7 @@ pub const VAE_ALONE: ModelFiles = ModelFiles {
     ],
 };
 
-/// Stable Diffusion 1.5 and models fine-tuned from it, in diffusers layout. `model_index.json` is not read here; it makes the
+/// Stable Diffusion 1.5, 2.1 and models fine-tuned from them, in diffusers layout. `model_index.json` is not read here; it makes the
 /// folder complete for other programs.
 pub const STABLE_DIFFUSION: ModelFiles = ModelFiles {
     repository: "stable-diffusion-v1-5/stable-diffusion-v1-5",
@@ -98,6 +114,16 @@ mod tests {
             assert_eq!(HubId::parse(&id.to_string()), Some(id.clone()));
             assert_eq!(id.commit(), Some(files.commit));
         }
+    }
+
+    #[test]
+    fn short_names_are_those_of_repositories() {
+        for (short, _) in SHORT_NAMES {
+            assert!(HubId::parse(long_name(short)).is_some(), "{short}");
+        }
+        let default = STABLE_DIFFUSION.id(long_name("sd15"));
+        assert_eq!(default, Some(STABLE_DIFFUSION.default_id()));
+        assert_eq!(long_name("a/b"), "a/b");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Stable Diffusion 1.5 and models fine-tuned from it: their files, configuration and components. Beside them, a [`clip`] for methods that
+//! Stable Diffusion 1.5, 2.1 and models fine-tuned from them: their files, configuration and components. Beside them, a [`clip`] for methods that
 //! follow a text.
 //!
 //! [`Model::open`] reads and checks the configuration. The components (UNet, VAE, text encoder, tokenizer) are loaded separately, because
@@ -11,6 +11,7 @@ pub mod lora;
 pub mod safetensors;
 pub mod source;
 pub mod text_encoder;
+pub mod text_transformer;
 pub mod tokenizer;
 pub mod unet;
 pub mod vae;
@@ -31,6 +32,7 @@ use crate::digest::sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
+use config::Prediction;
 
 /// A model whose configuration is read and checked and whose weights are not loaded.
 #[derive(Debug)]
@@ -156,6 +158,14 @@ impl Model {
         ))
     }
 
+    /// Returns whether the UNet has the form of Stable Diffusion 2.1: its sizes, and the velocity as its output.
+    pub fn is_sd21(&self) -> bool {
+        self.unet.cross_attention_dim == 1024
+            && self.unet.channels == [320, 640, 1280, 1280]
+            && self.unet.heads == [5, 10, 20, 20]
+            && self.schedule.prediction == Prediction::Velocity
+    }
+
     /// Returns the number of decoder stages of the UNet.
     pub fn decoder_stages(&self) -> usize {
         self.unet.channels.len()
@@ -183,7 +193,11 @@ impl Model {
     /// # Errors
     /// [`Error::Weights`] when its file is missing, damaged, or does not fit the configuration; [`Error::Interrupted`].
     pub fn unet<B: Backend>(&self, backend: &B, interrupt: &Interrupt) -> Result<UNet<B>> {
-        UNet::load(backend, &self.source, &self.unet, interrupt)
+        let unet = UNet::load(backend, &self.source, &self.unet, interrupt)?;
+        Ok(match self.schedule.prediction {
+            Prediction::Noise => unet,
+            Prediction::Velocity => unet.of_velocity(self.schedule.alphas()),
+        })
     }
 
     /// Loads the VAE.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::layout::{STABLE_DIFFUSION, VAE_ALONE};
+use super::layout::{STABLE_DIFFUSION, VAE_ALONE, long_name};
 use crate::digest::hexadecimal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::Stamp;
@@ -186,7 +186,7 @@ impl Source {
     pub fn hub_id(name: &str) -> Option<HubId> {
         let path = Path::new(name);
         (!path.exists() && !is_pickle(path))
-            .then(|| STABLE_DIFFUSION.id(name))
+            .then(|| STABLE_DIFFUSION.id(long_name(name)))
             .flatten()
     }
 

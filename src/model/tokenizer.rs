@@ -71,9 +71,15 @@ impl Tokenizer {
                 .ok_or_else(|| damaged(vocabulary_path, format!("the token `{token}` is missing")))
         };
         let (start, end) = (id_of(START)?, id_of(END)?);
-        let pad = id_of(pad_token(source, folder)?.as_deref().unwrap_or(END))?;
-        let pairs = clip(vocabulary.into_iter().collect(), merges, start, end)
-            .map_err(|error| damaged(merges_path, error.to_string()))?;
+        let pad_token = pad_token(source, folder)?.unwrap_or_else(|| END.into());
+        let pad = id_of(&pad_token)?;
+        let pairs = clip(
+            vocabulary.into_iter().collect(),
+            merges,
+            [start, end],
+            pad_token,
+        )
+        .map_err(|error| damaged(merges_path, error.to_string()))?;
         Ok(Self {
             pairs,
             end,
@@ -209,36 +215,40 @@ fn parse_merges(text: &str) -> std::result::Result<Merges, String> {
         .collect()
 }
 
-/// Reads the name of the padding token, if a configuration file has one.
+/// Reads the name of the padding token, if a configuration file has one. As in transformers, the old `special_tokens_map.json` takes precedence
+/// over a `tokenizer_config.json` without `added_tokens_decoder`: those of Stable Diffusion 2 name different tokens.
 fn pad_token(source: &Source, folder: &str) -> Result<Option<String>> {
-    for name in ["tokenizer_config.json", "special_tokens_map.json"] {
-        let name = &*format!("{folder}{name}");
-        let Some(text) = source.text(name)? else {
-            continue;
-        };
-        let config: Value = serde_json::from_str(&text).map_err(|error| Error::Weights {
-            path: source.location(name),
-            kind: ErrorKind::WeightsDamaged,
-            reason: format!("not a configuration: {error}"),
-            hint: "download the model again".into(),
-        })?;
-        // The token is a name, or an object with a name.
-        let token = config
-            .get("pad_token")
-            .and_then(|token| token.as_str().or_else(|| token.get("content")?.as_str()));
-        if let Some(token) = token {
-            return Ok(Some(token.to_owned()));
-        }
-    }
-    Ok(None)
+    let config = configuration(source, &format!("{folder}tokenizer_config.json"))?;
+    let map = configuration(source, &format!("{folder}special_tokens_map.json"))?;
+    let is_new = config.get("added_tokens_decoder").is_some();
+    let found = if is_new {
+        [config, Value::Null]
+    } else {
+        [map, config]
+    };
+    // The token is a name, or an object with a name.
+    let token = found.iter().find_map(|file| {
+        let token = file.get("pad_token")?;
+        token.as_str().or_else(|| token.get("content")?.as_str())
+    });
+    Ok(token.map(str::to_owned))
 }
 
-/// Builds the tokenizer with the steps of transformers' `CLIPTokenizer`, in its order.
+/// Reads a configuration file; null without one.
+fn configuration(source: &Source, name: &str) -> Result<Value> {
+    source.text(name)?.map_or(Ok(Value::Null), |text| {
+        serde_json::from_str(&text)
+            .map_err(|error| damaged(source, name, format!("not a configuration: {error}")))
+    })
+}
+
+/// Builds the tokenizer with the steps of transformers' `CLIPTokenizer`, in its order. The padding token
+/// is one that no word contains, also where it stands in a prompt: Stable Diffusion 2 pads with `!`.
 fn clip(
     vocabulary: Vocab,
     merges: Merges,
-    start: u32,
-    end: u32,
+    [start, end]: [u32; 2],
+    pad: String,
 ) -> tokenizers::Result<tokenizers::Tokenizer> {
     let pairs = BPE::builder()
         .vocab_and_merges(vocabulary, merges)
@@ -264,7 +274,8 @@ fn clip(
     ])));
     let marks = RobertaProcessing::new((END.into(), end), (START.into(), start));
     tokenizer.with_post_processor(Some(marks.trim_offsets(false).add_prefix_space(false)));
-    tokenizer.add_special_tokens([START, END].map(|mark| AddedToken::from(mark, true)))?;
+    let special = [START.to_owned(), END.to_owned(), pad];
+    tokenizer.add_special_tokens(special.map(|mark| AddedToken::from(mark, true)))?;
     Ok(tokenizer)
 }
 

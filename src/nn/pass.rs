@@ -11,6 +11,17 @@ use crate::kernels::Backend;
 enum Saved<B: Backend> {
     Tensor(Tensor<B>),
     Shape(Shape),
+    Factors(Vec<[f32; 2]>),
+}
+
+impl<B: Backend> Saved<B> {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Tensor(_) => "a tensor",
+            Self::Shape(_) => "a shape",
+            Self::Factors(_) => "factors",
+        }
+    }
 }
 
 /// What a forward pass saved for its backward pass. Cloning shares the tensors.
@@ -33,7 +44,7 @@ impl<B: Backend> Tape<B> {
     pub fn values(&self) -> usize {
         let values = self.0.iter().map(|saved| match saved {
             Saved::Tensor(tensor) => tensor.shape().len(),
-            Saved::Shape(_) => 0,
+            Saved::Shape(_) | Saved::Factors(_) => 0,
         });
         values.sum()
     }
@@ -146,6 +157,13 @@ impl<B: Backend> Pass<B> {
     pub fn save_shape(&mut self, shape: Shape) {
         if let Some(Tape(tape)) = &mut self.tape {
             tape.push(Saved::Shape(shape));
+        }
+    }
+
+    /// Saves two factors of every picture for the backward call, if the pass records.
+    pub fn save_factors(&mut self, factors: Vec<[f32; 2]>) {
+        if let Some(Tape(tape)) = &mut self.tape {
+            tape.push(Saved::Factors(factors));
         }
     }
 
@@ -263,7 +281,7 @@ impl<'a, B: Backend> BackwardPass<'a, B> {
     pub fn take(&mut self) -> Tensor<B> {
         match self.tape.0.pop() {
             Some(Saved::Tensor(tensor)) => tensor,
-            Some(Saved::Shape(_)) => panic!("expected a tensor on the tape, found a shape"),
+            Some(other) => panic!("expected a tensor on the tape, found {}", other.name()),
             None => panic!("expected a tensor on the tape, found its end"),
         }
     }
@@ -275,8 +293,20 @@ impl<'a, B: Backend> BackwardPass<'a, B> {
     pub fn take_shape(&mut self) -> Shape {
         match self.tape.0.pop() {
             Some(Saved::Shape(shape)) => shape,
-            Some(Saved::Tensor(_)) => panic!("expected a shape on the tape, found a tensor"),
+            Some(other) => panic!("expected a shape on the tape, found {}", other.name()),
             None => panic!("expected a shape on the tape, found its end"),
+        }
+    }
+
+    /// Pops the factors that were saved last.
+    ///
+    /// # Panics
+    /// When backward calls do not mirror the forward calls.
+    pub fn take_factors(&mut self) -> Vec<[f32; 2]> {
+        match self.tape.0.pop() {
+            Some(Saved::Factors(factors)) => factors,
+            Some(other) => panic!("expected factors on the tape, found {}", other.name()),
+            None => panic!("expected factors on the tape, found its end"),
         }
     }
 

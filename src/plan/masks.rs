@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::findings::Findings;
+use super::shapes::{SourceShape, read_shape};
 use crate::drag_file::{DragFile, Shape};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{DragFileFault, Error, ErrorKind, Result};
 use crate::geometry::Size;
 use crate::mask::{Mask, MaskSource};
 
@@ -59,4 +60,24 @@ pub fn check_masks(drag: &DragFile, drag_path: &Path) -> Result<()> {
             faults: findings.faults,
         })
     }
+}
+
+/// Reads the masks that a drag file names or contains, for an image of size `image`. Returns each with the JSON pointer to it, and the faults
+/// of those that cannot be read.
+pub(crate) fn read_masks(
+    drag: &DragFile,
+    drag_path: &Path,
+    image: Size,
+) -> (Vec<(String, Mask)>, Vec<DragFileFault>) {
+    let folder = drag_path.parent().unwrap_or(Path::new(""));
+    let mut findings = Findings::new(drag);
+    let mut masks = Vec::new();
+    for (pointer, shape) in drag.shapes() {
+        if let Some(SourceShape::Mask(mask)) =
+            read_shape(&mut findings, shape, folder, &pointer, image)
+        {
+            masks.push((format!("{pointer}/mask"), mask));
+        }
+    }
+    (masks, findings.faults)
 }

@@ -43,6 +43,7 @@ pub use amount::Amount;
 pub(crate) use areas::{Areas, areas};
 pub use in_force::{InForce, Layer, Origin, in_force};
 pub use masks::check_masks;
+pub(crate) use masks::read_masks;
 pub use prompts::unused_edit_prompt;
 pub use request::{ModelFacts, Request, SD15_SIZE};
 pub use settings::{Choice, Settings};

@@ -7,7 +7,7 @@ use dragnext::kernels::Backend;
 use dragnext::kernels::cpu::Cpu;
 use dragnext::kernels::cuda::Cuda;
 use dragnext::kernels::cuda::driver::Format;
-use dragnext::model::config::{ScheduleConfig, UNetConfig};
+use dragnext::model::config::{Prediction, ScheduleConfig, UNetConfig};
 use dragnext::model::unet::{
     Features, Input, Network, NoiseAndFeatures, NoiseAndKeys, SelfAttentions,
 };
@@ -140,6 +140,7 @@ fn run<B: Backend>(backend: &B, source: &Source, [height, width]: [usize; 2]) ->
     let parameters = Tensor::vector(backend, start);
     unet.merge_adapters(&parameters);
     let schedule = Schedule::new(&ScheduleConfig {
+        prediction: Prediction::Noise,
         beta_start: 0.00085,
         beta_end: 0.012,
         scaled: true,

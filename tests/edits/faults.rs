@@ -151,8 +151,8 @@ fn unsupported_configurations_are_rejected() {
         ("unet", "class_embed_type", "\"timestep\""),
         ("unet", "transformer_layers_per_block", "2"),
         ("unet", "norm_num_groups", "7"),
-        ("scheduler", "prediction_type", "\"v_prediction\""),
-        ("text_encoder", "hidden_act", "\"gelu\""),
+        ("scheduler", "prediction_type", "\"sample\""),
+        ("text_encoder", "hidden_act", "\"gelu_new\""),
     ] {
         let bench = model_bench();
         let name = if part == "scheduler" {

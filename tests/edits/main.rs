@@ -25,6 +25,7 @@ mod methods;
 mod model_files;
 mod outputs;
 mod points;
+mod sd2;
 mod show;
 #[cfg(unix)]
 mod signals;

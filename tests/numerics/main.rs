@@ -6,10 +6,12 @@
     reason = "tests fail by panicking, and print measurements and why they are skipped"
 )]
 
+mod allocation;
 #[path = "../bench/mod.rs"]
 mod bench;
 mod clip_drag;
 mod copies;
+mod correspondence;
 mod edit;
 mod full_size;
 mod keys;

@@ -119,7 +119,7 @@ fn load(folder: &Path) -> Error {
 #[test]
 fn unsupported_text_encoder_settings_are_named() {
     for (key, value) in [
-        ("hidden_act", Value::from("gelu")),
+        ("hidden_act", Value::from("gelu_new")),
         ("layer_norm_eps", 1e-6.into()),
         ("hidden_size", 32.into()),
         ("num_attention_heads", 5.into()),

@@ -12,7 +12,7 @@ use crate::region::RegionKind;
 use crate::settings::either;
 
 /// Maximum number of characters in an `id`.
-pub(in super::super) const MAX_ID: usize = 64;
+pub(crate) const MAX_ID: usize = 64;
 
 impl<'a> Parser<'a> {
     pub(super) fn region(&mut self, index: usize, node: &Node<'a>) -> Option<DragRegion> {

@@ -1,16 +1,14 @@
 //! `config.json` of transformers' `CLIPModel`. Absent keys have the defaults of transformers' `CLIPConfig`.
 
-use candle_transformers::models::clip::text_model::ClipTextConfig;
-
 use crate::error::Result;
 use crate::model::config::ConfigFile;
 use crate::model::source::Source;
-use crate::model::text_encoder;
+use crate::model::text_transformer::TextConfig;
 
 /// Sizes of both towers.
 #[derive(Debug, Clone)]
 pub(super) struct ClipConfig {
-    pub(super) text: ClipTextConfig,
+    pub(super) text: TextConfig,
     pub(super) image: ImageConfig,
     /// Numbers of a feature.
     pub(super) features: usize,
@@ -75,7 +73,7 @@ impl ClipConfig {
             return Err(file.unsupported("model_type", "only \"clip\" here"));
         }
         Ok(Self {
-            text: text_encoder::read_sizes(&file.part("text_config")?)?,
+            text: TextConfig::read(&file.part("text_config")?)?,
             image: ImageConfig::read(&file.part("vision_config")?)?,
             features: file.size("projection_dim", Some(512), 16384)?,
         })

@@ -2,7 +2,7 @@
 //!
 //! Files are those of transformers: `config.json`, `model.safetensors`, `vocab.json` and `merges.txt` in one folder, or in a repository of the hub.
 //! [`ClipModel::open`] reads and checks the configuration, [`ClipModel::load`] reads the weights. The text tower is that of
-//! [`super::text_encoder`], followed by a projection. The image tower is a vision transformer of [`crate::nn`]'s layers, which have a backward pass.
+//! [`super::text_transformer`], followed by a projection. The image tower is a vision transformer of [`crate::nn`]'s layers, which have a backward pass.
 //!
 //! Pictures are not resized here: [`ClipView`] takes a decoded picture to the size that a CLIP reads.
 
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use super::layout;
 use super::source::Source;
-use super::text_encoder::TextTransformer;
+use super::text_transformer::TextTransformer;
 use super::tokenizer::Tokenizer;
 use super::weights::Weights;
 use crate::digest::{sha256, sha256_of};
@@ -73,6 +73,17 @@ impl ClipModel {
         &self.source
     }
 
+    /// Returns the name of the image tower's form for those that OpenAI published, such as `ViT-B/32`; the model's own name for others.
+    pub fn form(&self) -> String {
+        let image = &self.config.image;
+        let letter = match [image.channels, image.layers] {
+            [768, 12] => "B",
+            [1024, 24] => "L",
+            _ => return self.source.name(),
+        };
+        format!("ViT-{letter}/{}", image.patch)
+    }
+
     /// Returns the SHA-256 of everything that decides features: configuration, tokenizer and weights.
     ///
     /// # Errors
@@ -103,7 +114,7 @@ impl ClipModel {
     /// [`Error::PromptTooLong`]; [`Error::Weights`] when the tokenizer's files are missing or damaged.
     pub fn check_prompt(&self, prompt: &str) -> Result<()> {
         self.tokenizer()?
-            .encode(prompt, self.config.text.max_position_embeddings)
+            .encode(prompt, self.config.text.positions)
             .map(|_| ())
     }
 

@@ -6,6 +6,16 @@ use super::ConfigFile;
 use crate::error::Result;
 use crate::model::source::Source;
 
+/// What the network was trained to predict. Both say the same: with z = sqrt(a) x + sqrt(1 - a) noise at a timestep whose cumulative product of
+/// alphas is a, the velocity is sqrt(a) noise - sqrt(1 - a) x.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prediction {
+    /// The noise in the latents: `epsilon`, as in Stable Diffusion 1 and the base models of Stable Diffusion 2.
+    Noise,
+    /// The velocity (Salimans and Ho, arXiv 2202.00512): `v_prediction`, as in Stable Diffusion 2 and 2.1.
+    Velocity,
+}
+
 /// The noise schedule of the training, with betas that grow from `beta_start` to `beta_end`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScheduleConfig {
@@ -21,6 +31,8 @@ pub struct ScheduleConfig {
     pub steps_offset: usize,
     /// Whether the last step ends without noise. Otherwise it ends with the noise of timestep 0.
     pub set_alpha_to_one: bool,
+    /// What the network predicts.
+    pub prediction: Prediction,
 }
 
 impl ScheduleConfig {
@@ -31,11 +43,17 @@ impl ScheduleConfig {
     pub fn read(source: &Source) -> Result<Self> {
         let file = ConfigFile::read(source, "scheduler/scheduler_config.json")?;
         file.check_values(&[
-            ("prediction_type", "epsilon".into()),
             ("num_train_timesteps", 1000.into()),
             ("rescale_betas_zero_snr", false.into()),
             ("thresholding", false.into()),
         ])?;
+        let prediction = match file.get("prediction_type").map(Value::as_str) {
+            None | Some(Some("epsilon")) => Prediction::Noise,
+            Some(Some("v_prediction")) => Prediction::Velocity,
+            Some(_) => {
+                return Err(file.unsupported("prediction_type", "epsilon and v_prediction"));
+            }
+        };
         if file.get("trained_betas").is_some() {
             return Err(file.unsupported("trained_betas", "only null"));
         }
@@ -55,6 +73,20 @@ impl ScheduleConfig {
             timesteps: 1000,
             steps_offset: offset as usize,
             set_alpha_to_one: file.boolean("set_alpha_to_one", true)?,
+            prediction,
         })
+    }
+
+    /// Computes the cumulative product of alphas at every training timestep.
+    pub fn alphas(&self) -> Vec<f64> {
+        let bend = |beta: f64| if self.scaled { beta.sqrt() } else { beta };
+        let (start, end) = (bend(self.beta_start), bend(self.beta_end));
+        let mut product = 1.0;
+        let alpha = |index: usize| {
+            let value = start + (end - start) * index as f64 / (self.timesteps - 1) as f64;
+            product *= 1.0 - if self.scaled { value * value } else { value };
+            product
+        };
+        (0..self.timesteps).map(alpha).collect()
     }
 }

@@ -43,6 +43,7 @@ impl UNetConfig {
     /// [`crate::Error::Weights`] when it is missing or has an unsupported value.
     pub fn read(source: &Source) -> Result<Self> {
         let file = ConfigFile::read(source, "unet/config.json")?;
+        check_inputs(&file)?;
         file.check_values(&[
             ("in_channels", 4.into()),
             ("out_channels", 4.into()),
@@ -133,6 +134,45 @@ impl UNetConfig {
             channels,
         })
     }
+}
+
+/// Refuses, by name, the relatives of Stable Diffusion whose networks take more than latents and a prompt.
+fn check_inputs(file: &ConfigFile) -> Result<()> {
+    let is = |key: &str, value: Value| file.get(key) == Some(&value);
+    let channels = |count: u64| is("in_channels", count.into());
+    let relative = if is("addition_embed_type", "text_time".into()) {
+        (
+            "addition_embed_type",
+            "Stable Diffusion XL",
+            "takes a second text encoder and sizes",
+        )
+    } else if channels(9) {
+        (
+            "in_channels",
+            "an inpainting model",
+            "takes a mask and a masked picture",
+        )
+    } else if channels(8) {
+        (
+            "in_channels",
+            "an InstructPix2Pix model",
+            "takes a second picture",
+        )
+    } else if channels(7) {
+        ("in_channels", "an upscaler", "takes a small picture")
+    } else if channels(5) {
+        ("in_channels", "a depth model", "takes a depth map")
+    } else if file.get("class_embed_type").is_some() {
+        (
+            "class_embed_type",
+            "an unCLIP model or an upscaler",
+            "takes an embedding of a picture or a noise level",
+        )
+    } else {
+        return Ok(());
+    };
+    let (key, name, takes) = relative;
+    Err(file.refused(key, &format!("{name}, whose network also {takes}")))
 }
 
 /// Returns the attention heads of each level, of which there are as many as `channels`.

@@ -42,19 +42,24 @@ impl<B: Backend> UNet<B> {
     fn run_backward_to_latents(
         &self,
         latents: Shape,
-        gradients: Gradients<B>,
+        mut gradients: Gradients<B>,
         pass: &mut BackwardPass<B>,
     ) -> Tensor<B> {
         pass.set_loss_scale(self.loss_scale(&gradients));
         let backend = self.backend();
         let dx = backend.run(|| {
+            let direct = self.backward_to_velocity(&mut gradients, pass);
             let (mut dx, mut skips) = self.decoder_backward(gradients, pass)?;
             for block in self.down.iter().rev() {
                 dx = block.backward(dx, &mut skips, pass);
             }
             dx = with_skip(dx, &mut skips);
             let unscale = 1.0 / pass.loss_scale();
-            Some(self.conv_in.backward(&dx, pass).full(unscale))
+            let dx = self.conv_in.backward(&dx, pass).full(unscale);
+            Some(match direct {
+                Some(direct) => dx.plus(&direct),
+                None => dx,
+            })
         });
         // Without an output, the loss does not depend on the latents.
         dx.unwrap_or_else(|| Tensor::zeros(backend, latents))
@@ -83,10 +88,16 @@ impl<B: Backend> UNet<B> {
     ///
     /// # Panics
     /// When `pass` is not that of the forward pass with these outputs.
-    pub(super) fn backward_to_adapters(&self, gradients: Gradients<B>, mut pass: BackwardPass<B>) {
+    pub(super) fn backward_to_adapters(
+        &self,
+        mut gradients: Gradients<B>,
+        mut pass: BackwardPass<B>,
+    ) {
         let pass = &mut pass;
         pass.set_loss_scale(self.loss_scale(&gradients));
         self.backend().run(|| {
+            // The latents are those of the picture: their share of the gradient ends here.
+            self.backward_to_velocity(&mut gradients, pass);
             let Some((mut dx, mut skips)) = self.decoder_backward(gradients, pass) else {
                 return;
             };

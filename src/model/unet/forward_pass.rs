@@ -26,12 +26,16 @@ impl<B: Backend> UNet<B> {
         if let Some(kept) = want.kept() {
             pass.keep_keys(self.first_layer(kept));
         }
-        backend.run(|| self.layers_forward(&latents, &input.timesteps, &context, want, pass))
+        backend.run(|| {
+            let sources = [&latents, &input.latents];
+            self.layers_forward(sources, &input.timesteps, &context, want, pass)
+        })
     }
 
+    /// Runs the layers on `latents` in the number format of activations; `full` are the same, stored as f32.
     fn layers_forward<W: Want>(
         &self,
-        latents: &Tensor<B>,
+        [latents, full]: [&Tensor<B>; 2],
         timesteps: &[f64],
         context: &Context<B>,
         want: &W,
@@ -68,7 +72,11 @@ impl<B: Backend> UNet<B> {
         let kept = pass.take_kept();
         W::collect(features.collect(), kept, || {
             let x = self.norm_out.forward(&x, pass);
-            self.conv_out.forward(&x, pass).full(1.0)
+            let predicted = self.conv_out.forward(&x, pass).full(1.0);
+            match &self.velocity {
+                None => predicted,
+                Some(velocity) => velocity.noise(&predicted, full, timesteps, pass),
+            }
         })
     }
 

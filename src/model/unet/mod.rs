@@ -1,4 +1,4 @@
-//! The noise predictor: diffusers' `UNet2DConditionModel` of Stable Diffusion 1, with decoder features and a backward pass.
+//! The noise predictor: diffusers' `UNet2DConditionModel` of Stable Diffusion 1 and 2, with decoder features and a backward pass.
 //!
 //! A method sees it as a [`Network`]: it gives an [`Input`], says what it [`Want`]s, and gets the outputs, or a [`Recorded`] pass
 //! whose backward pass returns the gradient. A [`UNet`] serves one edit, a [`SharedUNet`] several, each
@@ -18,6 +18,7 @@ mod resnet;
 mod shared;
 mod time;
 mod transformer;
+mod velocity;
 mod want;
 
 pub use adapters::AdapterPlace;
@@ -43,6 +44,7 @@ use crate::nn::{Conv, GroupNorm, Tensor};
 use blocks::{DownBlock, UpBlock};
 use time::TimeEmbedding;
 use transformer::Transformer;
+use velocity::Velocity;
 
 /// A noise predictor.
 #[derive(Debug)]
@@ -56,11 +58,13 @@ pub struct UNet<B: Backend> {
     up: Vec<UpBlock<B>>,
     norm_out: GroupNorm<B>,
     conv_out: Conv<B>,
+    /// Of a network whose last layer predicts the velocity.
+    velocity: Option<Velocity>,
     digest: String,
 }
 
 impl<B: Backend> UNet<B> {
-    /// Reads the weights.
+    /// Reads the weights. The network predicts noise; [`UNet::of_velocity`] is for one that was trained to predict the velocity.
     ///
     /// # Errors
     /// [`crate::Error::Weights`] when the file is missing, damaged, or does not fit the configuration;
@@ -115,6 +119,7 @@ impl<B: Backend> UNet<B> {
             up,
             norm_out,
             conv_out,
+            velocity: None,
             digest,
         })
     }

@@ -91,7 +91,12 @@ impl<B: Backend> Vae<B> {
         &self.digest
     }
 
-    /// Computes the posterior of pictures (b, h, w, 3) in [-1, 1], whose h and w are multiples of 8.
+    /// Returns the factor from unscaled latents to those that a UNet takes.
+    pub fn scaling_factor(&self) -> f32 {
+        self.scaling_factor
+    }
+
+    /// Computes the posterior of pictures (b, h, w, 3) in [-1, 1]. Where h and w are no multiples of 8, the latent's are rounded down.
     ///
     /// # Errors
     /// [`crate::Error::Interrupted`].

@@ -3,6 +3,7 @@
 mod clip;
 mod gradients;
 mod lora;
+mod sd2;
 mod unet;
 mod vae;
 

@@ -1,0 +1,122 @@
+//! `dragnext draw`: writes a page on which a drag file is drawn in a browser.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::instruction::{STDIN, read_drag_file};
+use crate::draw::{DrawPage, file_name};
+use crate::error::{Error, ErrorKind, Result};
+use crate::{files, picture, report};
+
+/// Writes a page on which a drag file is drawn in a browser.
+///
+/// The page is one HTML file with the picture inside. It needs no server and no network: open it in Chromium or Firefox, draw around what
+/// should move, drag it to where it should go, and save the drag file. The page shows the faults that `validate` would report, and the command
+/// that edits the picture. With --drag, it goes on with an existing drag file; keys that it does not know, such as `comment`, are kept.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n\n  dragnext draw cat.png --open          writes cat.draw.html and opens it"
+)]
+pub(super) struct Arguments {
+    /// The picture to draw on.
+    image: PathBuf,
+
+    /// A drag file to go on with; `-` reads stdin.
+    #[arg(long, short, value_name = "FILE")]
+    drag: Option<PathBuf>,
+
+    /// Path of the page [default: the picture's name with `.draw.html`, beside it].
+    #[arg(long, short, value_name = "PAGE")]
+    output: Option<PathBuf>,
+
+    /// Replace an existing page.
+    #[arg(long)]
+    overwrite: bool,
+
+    /// Open the page in the browser.
+    #[arg(long)]
+    open: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let image = &arguments.image;
+    let drag = arguments.drag.as_deref().map(read_drag_file).transpose()?;
+    let output = arguments
+        .output
+        .clone()
+        .unwrap_or_else(|| image.with_extension("draw.html"));
+    let mut inputs = vec![image.clone()];
+    let in_file = drag.as_ref().filter(|drag| drag.path != Path::new(STDIN));
+    if let Some(drag) = in_file {
+        inputs.push(drag.path.clone());
+        inputs.extend(drag.mask_paths(&drag.path));
+    }
+    files::check_output(&inputs, &output, arguments.overwrite)?;
+    let original = picture::read(image)?;
+    report::print_warnings(&original.warnings);
+
+    let file = in_file.and_then(|drag| named(&drag.path));
+    let file = file.unwrap_or_else(|| file_name(image));
+    let page = DrawPage {
+        name: &named(image).unwrap_or_default(),
+        picture: &original.picture,
+        drag: drag.as_ref(),
+        file: &file,
+        command: &command(image, &file),
+    };
+    let html = page.html().map_err(|error| Error::Output {
+        path: output.clone(),
+        kind: ErrorKind::OutputWrite,
+        reason: error.to_string(),
+        hint: String::new(),
+    })?;
+    files::write_verified(&output, html.as_bytes(), arguments.overwrite, |_| Ok(()))?;
+    report::print_written(&output);
+    if arguments.open {
+        open(&output);
+    }
+    Ok(())
+}
+
+fn named(path: &Path) -> Option<String> {
+    Some(path.file_name()?.to_string_lossy().into_owned())
+}
+
+/// Returns the command that edits the picture with the drag file that the page saves. The browser chooses the folder of the drag file, so
+/// the picture's path is absolute.
+fn command(image: &Path, file: &str) -> String {
+    let image = std::path::absolute(image).unwrap_or_else(|_| image.to_owned());
+    // A name that begins with a dash would be taken for a flag.
+    let drag = if file.starts_with('-') {
+        Path::new(".").join(file)
+    } else {
+        PathBuf::from(file)
+    };
+    let [image, drag] = [image, drag].map(|path| report::shell_word(&path));
+    format!("dragnext edit {image} --drag {drag}")
+}
+
+/// Opens a page in the desktop's browser. A failure is reported, and the page can still be opened by hand.
+fn open(page: &Path) {
+    let mut opener = if cfg!(target_os = "macos") {
+        Command::new("open")
+    } else if cfg!(windows) {
+        Command::new("explorer")
+    } else {
+        Command::new("xdg-open")
+    };
+    // An absolute path cannot be taken for an option.
+    let page = std::path::absolute(page).unwrap_or_else(|_| page.to_owned());
+    let opened = opener
+        .arg(&page)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    if let Err(error) = opened {
+        let program = opener.get_program().to_string_lossy().into_owned();
+        report::print_line(&format!(
+            "cannot open the page with `{program}` ({error}); open it in a browser yourself"
+        ));
+    }
+}

@@ -1,0 +1,48 @@
+// Elements of the page, built from text that is never markup.
+
+/// Creates an element with properties, attributes and children. Strings become text nodes.
+function element(name, properties = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+    else if (key in made && !["list", "form"].includes(key)) made[key] = value;
+    else if (value !== undefined && value !== null) made.setAttribute(key, value);
+  }
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+let fieldCount = 0;
+
+/// Returns a labelled field; faults at `pointer` are shown below it.
+function field(label, input, pointer, note) {
+  input.id ||= `field-${++fieldCount}`;
+  if (pointer) input.dataset.pointer = pointer;
+  return element("div", { className: "field" }, element("label", { htmlFor: input.id }, label), input, note ? element("small", {}, note) : null);
+}
+
+/// Returns a field of several numbers in one line, such as a point or the edges of a rectangle.
+function numbersField(label, names, values, pointer, set) {
+  const inputs = values.map((value, index) => {
+    const input = element("input", { type: "number", step: "any", value: String(value), "aria-label": `${label}: ${names[index]}` });
+    input.dataset.pointer = `${pointer}/${index}`;
+    input.addEventListener("change", () => {
+      const number = input.valueAsNumber;
+      if (!Number.isFinite(number)) return refresh();
+      change(() => set(values.map((old, other) => (other === index ? number : old))));
+    });
+    return element("span", { className: "number" }, element("span", { "aria-hidden": "true" }, names[index]), input);
+  });
+  const group = element("div", { className: "numbers", role: "group", "aria-label": label }, ...inputs);
+  group.dataset.pointer = pointer;
+  return element("div", { className: "field" }, element("span", { className: "label" }, label), group);
+}
+
+/// Returns a select with options [value, text].
+function choice(options, value, set) {
+  const select = element("select", { onchange: () => set(select.value) }, ...options.map(([key, text]) => element("option", { value: key }, text)));
+  select.value = value;
+  return select;
+}
+
+const button = (text, act, properties = {}) => element("button", { type: "button", onclick: act, ...properties }, text);
