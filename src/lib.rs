@@ -28,6 +28,7 @@
 //! | [`device`] | chooses and opens the device that computes, the CPU or a GPU |
 //! | [`kernels`] | the operations of a device behind one trait: [`kernels::cpu`], and `kernels::cuda` with the feature `cuda` |
 //! | [`cli`] | the command line, one file for each subcommand; [`report`] prints, [`progress`] shows stages, [`merge`] sums up shards |
+//! | [`mod@import`] | turns data sets and annotations into drag files; [`foreign`] recognises them |
 //! | [`hub`] | fetches models from the Hugging Face hub into its cache; [`doctor`] describes a machine |
 //! | [`error`] | errors and warnings with stable kinds and exit statuses; [`panics`] turns panics into errors, [`interrupt`] handles signals |
 //!
@@ -97,9 +98,11 @@ mod escape;
 mod eval;
 mod failpoint;
 pub mod files;
+pub mod foreign;
 pub mod geometry;
 mod golden;
 mod hub;
+mod import;
 pub mod interrupt;
 pub mod kernels;
 pub mod mask;

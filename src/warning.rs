@@ -44,6 +44,12 @@ kinds! {
         BatchOneByOne "batch.one_by_one"
             "the device could not compute the edits side by side; each is computed alone";
         BatchTornRecord "batch.torn_record" "the last record of a killed run was truncated";
+        ImportType "import.type" "the source does not say how a region moves; a type was chosen";
+        ImportRegion "import.region" "the source has no region for a handle; a point was chosen";
+        ImportCenter "import.center" "the source has no centre of a rotation or scale; one was chosen";
+        ImportMotion "import.motion" "the source has no motion of a region; that of `--move` was chosen";
+        ImportEditable "import.editable" "the source's editable area is empty; everything may change";
+        ImportLeftOut "import.left_out" "a part of a sample has no meaning for a drag and is left out";
     }
 }
 

@@ -8,6 +8,7 @@ use super::roots::Root;
 use super::unique::check_unique;
 use super::{Seeds, folder, manifest, methods};
 use crate::error::{Error, ErrorKind, Result};
+use crate::foreign;
 use crate::method::Method;
 use crate::warning::Warning;
 
@@ -69,6 +70,16 @@ impl List {
         if entries.is_empty() {
             return Err(source.empty());
         }
+        if let (ListSource::Manifest(path), true) =
+            (source, entries.iter().all(|entry| entry.fault.is_some()))
+            && let Some(hint) = foreign::hint(path)
+        {
+            return Err(Error::Batch {
+                kind: ErrorKind::ManifestLine,
+                reason: format!("{}: is not a manifest", path.display()),
+                hint,
+            });
+        }
         let folder = Root::new(&root);
         let entries: Vec<ListEntry> = entries
             .into_iter()
@@ -129,10 +140,11 @@ impl ListSource {
                 "`cat.png` is edited with `cat.json` beside it, or with `cat/drag.json`; `--drag` gives one drag file for all",
             ),
         };
+        let import = foreign::hint(path);
         Error::Batch {
             kind: ErrorKind::ManifestEmpty,
             reason: format!("{}: there is nothing to edit", path.display()),
-            hint: hint.to_owned(),
+            hint: import.unwrap_or_else(|| hint.to_owned()),
         }
     }
 }

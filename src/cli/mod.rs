@@ -12,6 +12,7 @@ mod draw;
 mod edit;
 mod eval;
 mod fetch;
+mod import;
 mod instruction;
 mod limits;
 mod man;
@@ -63,6 +64,7 @@ enum Command {
     Preview(Box<preview::Arguments>),
     Draw(draw::Arguments),
     New(new::Arguments),
+    Import(import::Arguments),
     Methods(methods::Arguments),
     Settings(Box<settings::Arguments>),
     Schema(schema::Arguments),
@@ -101,6 +103,7 @@ impl Cli {
             Command::Validate(arguments) => validate::run(&arguments),
             Command::Draw(arguments) => draw::run(&arguments),
             Command::New(arguments) => new::run(&arguments),
+            Command::Import(arguments) => import::run(&arguments, interrupt),
             Command::Methods(arguments) => methods::run(&arguments),
             Command::Settings(arguments) => settings::run(&arguments),
             Command::Schema(arguments) => schema::run(&arguments),

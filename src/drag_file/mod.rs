@@ -19,7 +19,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::error::{DragFileFault, Error, Result};
+use crate::error::{DragFileFault, Error, ErrorKind, Result, SourceText};
+use crate::foreign;
 
 pub use drag::{Drag, Growth, Turn};
 pub(crate) use parse::{FACTORS, MAX_ID};
@@ -78,7 +79,7 @@ impl DragFile {
             }),
             Err(faults) => Err(Error::Instruction {
                 path: name.to_owned(),
-                faults,
+                faults: foreign(&bytes, name).unwrap_or(faults),
             }),
         }
     }
@@ -90,4 +91,18 @@ impl DragFile {
     pub fn parse(bytes: &[u8]) -> std::result::Result<Self, Vec<DragFileFault>> {
         parse::parse(bytes)
     }
+}
+
+/// Returns the fault of a file that is annotations or part of a data set, which can be imported.
+fn foreign(bytes: &[u8], name: &Path) -> Option<Vec<DragFileFault>> {
+    let kind = foreign::content(bytes, name)?;
+    let message = format!("this is {} data, not a drag file", kind.title());
+    let fault = SourceText::new("").fault(
+        ErrorKind::InstructionSyntax,
+        String::new(),
+        0..0,
+        message,
+        Some(foreign::import_hint(kind, name)),
+    );
+    Some(vec![fault])
 }

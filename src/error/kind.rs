@@ -185,6 +185,15 @@ error_kinds! {
     BatchUnknownId "batch.unknown_id" NOT_STARTED "`--redo` names an unknown item";
     BatchInterrupted "batch.interrupted" INTERRUPTED "a signal stopped the batch (143 for SIGTERM)";
     RecordsUnreadable "records.unreadable" NOT_STARTED "a file of records cannot be read";
+    ImportNothing "import.nothing" NOT_STARTED "a data set has no sample of the given kind";
+    ImportDamaged "import.damaged" NOT_STARTED "a file of a data set is damaged or of another format";
+    ImportRefused "import.refused" NOT_STARTED "a pickle holds more than data; nothing of it was run";
+    ImportTooLarge "import.too_large" NOT_STARTED "a file or folder of a data set is too large";
+    ImportMissing "import.missing" NOT_STARTED "a sample lacks a file";
+    ImportOutside "import.outside" NOT_STARTED "a path of a data set leads out of its folder";
+    ImportValue "import.value" NOT_STARTED "a sample has values that make no valid edit";
+    ImportNoMotion "import.no_motion" NOT_STARTED "a drawn region has no line to its target";
+    ImportFailed "import.failed" FAILED "at least one sample could not be imported";
     MergeIncomplete "merge.incomplete" FAILED "some items are not done";
     EvalNoEdits "eval.no_edits" NOT_STARTED "the folder of edits does not exist";
     EvalUnavailable "eval.unavailable" NOT_STARTED "a requested figure cannot be measured";

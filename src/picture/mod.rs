@@ -23,7 +23,7 @@ pub use note::read_note;
 pub use plane::Channel;
 pub use png::KEYWORD;
 pub use raster::{Raster, mixed};
-pub use read::{MIN_SIDE, Original, identify, read, read_any, size};
+pub use read::{MIN_SIDE, Original, identify, read, read_any, size, size_in};
 pub(crate) use read::{decode_grey, read_grey};
 pub(crate) use refusal::Refusal;
 

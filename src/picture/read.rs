@@ -75,6 +75,14 @@ pub fn size(path: &Path) -> Result<Size> {
     size_of(&bytes).map_err(|refusal| refusal.at(path))
 }
 
+/// Returns the upright size of a picture with these bytes. `name` stands for its path in errors.
+///
+/// # Errors
+/// As [`size`].
+pub fn size_in(bytes: &[u8], name: &Path) -> Result<Size> {
+    size_of(bytes).map_err(|refusal| refusal.at(name))
+}
+
 /// Returns the upright size of the picture at `path` and the SHA-256 of its file. No pixel is decoded.
 ///
 /// # Errors

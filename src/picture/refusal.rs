@@ -5,6 +5,7 @@ use std::path::Path;
 use image::error::{ImageError, LimitErrorKind};
 
 use crate::error::{Error, ErrorKind};
+use crate::foreign;
 
 /// Why a picture is rejected; [`Refusal::at`] adds its path.
 #[derive(Debug)]
@@ -18,11 +19,13 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(super) fn at(self, path: &Path) -> Error {
+        let is_other = self.kind == ErrorKind::ImageUnsupported;
+        let import = is_other.then(|| foreign::hint(path)).flatten();
         Error::Image {
             path: path.to_path_buf(),
             kind: self.kind,
             reason: self.reason,
-            hint: self.hint.to_owned(),
+            hint: import.unwrap_or_else(|| self.hint.to_owned()),
         }
     }
 

@@ -9,6 +9,7 @@ mod diagnostics;
 mod evaluation;
 mod failure;
 mod github;
+mod import;
 mod markdown;
 mod memory;
 mod merged;
@@ -28,6 +29,7 @@ pub use comparison::{ComparisonReport, print_comparison};
 pub use evaluation::EvalFormat;
 pub(crate) use evaluation::{EvalLines, EvalReport, Unavailable, print_evaluation};
 pub use failure::{DragFilePlace, Failure};
+pub(crate) use import::print_import;
 pub use memory::peak_bytes;
 pub use merged::{MergeFormat, print_merge_warnings, print_merged};
 pub use messages::{

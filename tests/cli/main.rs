@@ -15,6 +15,7 @@ mod drag_file_commands;
 mod drag_file_faults;
 mod drag_file_mutations;
 mod eval;
+mod import;
 mod imports;
 mod merge;
 mod methods;

@@ -1,0 +1,210 @@
+//! VGG Image Annotator 1 and 2: a project or its annotations as JSON.
+//!
+//! Coordinates are those of a canvas: continuous with the origin at the corner. The label of a shape is its attribute `label`, `name` or
+//! `class`, or the only one that it has.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::drawing::{Drawing, Drawn, Geometry};
+use super::json;
+use super::pictures::{Named, Pictures};
+use super::root::Root;
+use super::sample::{Area, Entry, point, wrong};
+use crate::error::Result;
+use crate::geometry::Point;
+use crate::outline::Outline;
+
+/// Corners of the polygon that stands for a turned ellipse; it deviates by less than a thousandth of the radius.
+const ELLIPSE_CORNERS: usize = 72;
+
+#[derive(Deserialize)]
+struct Project {
+    #[serde(rename = "_via_img_metadata")]
+    pictures: BTreeMap<String, ViaPicture>,
+}
+
+#[derive(Deserialize)]
+struct ViaPicture {
+    filename: String,
+    #[serde(default)]
+    regions: Regions,
+    #[serde(default)]
+    file_attributes: Map<String, Value>,
+}
+
+/// A list since version 2, an object with numbers as keys before.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Regions {
+    List(Vec<ViaRegion>),
+    Object(BTreeMap<String, ViaRegion>),
+}
+
+impl Default for Regions {
+    fn default() -> Self {
+        Self::List(Vec::new())
+    }
+}
+
+#[derive(Deserialize)]
+struct ViaRegion {
+    shape_attributes: ViaShape,
+    #[serde(default)]
+    region_attributes: Map<String, Value>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ViaShape {
+    name: String,
+    all_points_x: Vec<f64>,
+    all_points_y: Vec<f64>,
+    x: f64,
+    y: f64,
+    width: f64,
+    height: f64,
+    cx: f64,
+    cy: f64,
+    r: f64,
+    rx: f64,
+    ry: f64,
+    theta: f64,
+}
+
+/// Lists the pictures that have regions.
+pub(super) fn list(root: &Root, file: &Path, pictures: &Arc<Pictures>) -> Result<Vec<Entry>> {
+    let bytes = root.read(file, json::MAX_BYTES)?;
+    let place = root.folder().join(file);
+    let keys: BTreeMap<String, serde::de::IgnoredAny> = json::parse(&bytes, &place)?;
+    let annotated: BTreeMap<String, ViaPicture> = if keys.contains_key("_via_img_metadata") {
+        json::parse::<Project>(&bytes, &place)?.pictures
+    } else if keys.contains_key("project") && keys.contains_key("metadata") {
+        return Err(json::damaged(
+            &place,
+            "is a project of VGG Image Annotator 3; projects and annotations of version 2 are read",
+        ));
+    } else {
+        json::parse(&bytes, &place)?
+    };
+    let entries = annotated.into_values().filter_map(|picture| {
+        let regions: Vec<ViaRegion> = match picture.regions {
+            Regions::List(regions) => regions,
+            Regions::Object(regions) => regions.into_values().collect(),
+        };
+        if regions.is_empty() {
+            return None;
+        }
+        let attributes = texts(&picture.file_attributes);
+        let named = Named {
+            name: picture.filename,
+            size: None,
+            category: attributes.get("category").cloned(),
+        };
+        let place = place.clone();
+        Some(pictures.entry(file, named, move |_| drawing(&regions, &attributes, &place)))
+    });
+    Ok(entries.collect())
+}
+
+fn drawing(
+    regions: &[ViaRegion],
+    attributes: &BTreeMap<String, String>,
+    place: &Path,
+) -> Result<Drawing> {
+    let mut drawing = Drawing {
+        prompt: attributes.get("prompt").cloned().unwrap_or_default(),
+        edit_prompt: attributes.get("edit_prompt").cloned(),
+        ..Drawing::default()
+    };
+    for region in regions {
+        let attributes = texts(&region.region_attributes);
+        let named = ["label", "name", "class"]
+            .iter()
+            .find_map(|key| attributes.get(*key));
+        let only = attributes.values().next().filter(|_| attributes.len() == 1);
+        match geometry(&region.shape_attributes, place)? {
+            Some(geometry) => drawing.shapes.push(Drawn {
+                label: named.or(only).cloned().unwrap_or_default(),
+                group: attributes.get("group").cloned(),
+                attributes,
+                geometry,
+            }),
+            None => drawing.left_out.push(format!(
+                "a shape of the type `{}` was left out",
+                region.shape_attributes.name
+            )),
+        }
+    }
+    Ok(drawing)
+}
+
+/// Returns attributes as texts; a list of choices gives the first that is set.
+fn texts(attributes: &Map<String, Value>) -> BTreeMap<String, String> {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Object(choices) => choices
+            .iter()
+            .find(|(_, value)| **value == Value::Bool(true))
+            .map(|(name, _)| name.clone()),
+        _ => None,
+    };
+    attributes
+        .iter()
+        .filter_map(|(key, value)| {
+            Some((key.clone(), text(value).filter(|text| !text.is_empty())?))
+        })
+        .collect()
+}
+
+fn geometry(shape: &ViaShape, place: &Path) -> Result<Option<Geometry>> {
+    let outline = |outline| Ok(Some(Geometry::Area(Area::Outline(outline))));
+    match &*shape.name {
+        "rect" => outline(Outline::Rect([
+            shape.x,
+            shape.y,
+            shape.x + shape.width,
+            shape.y + shape.height,
+        ])),
+        "circle" => outline(Outline::Ellipse([shape.cx, shape.cy, shape.r, shape.r])),
+        "ellipse" => outline(turned_ellipse(
+            Point::new(shape.cx, shape.cy),
+            [shape.rx, shape.ry],
+            shape.theta,
+        )),
+        "polygon" => outline(Outline::Polygon(path(shape, place)?)),
+        "polyline" => Ok(Some(Geometry::Path(path(shape, place)?))),
+        "point" => Ok(Some(Geometry::Path(vec![point(
+            shape.cx, shape.cy, place,
+        )?]))),
+        _ => Ok(None),
+    }
+}
+
+fn path(shape: &ViaShape, place: &Path) -> Result<Vec<Point>> {
+    if shape.all_points_x.len() != shape.all_points_y.len() {
+        let reason = format!("a {} has different numbers of x and y", shape.name);
+        return Err(wrong(place, reason));
+    }
+    let points = shape.all_points_x.iter().zip(&shape.all_points_y);
+    points.map(|(x, y)| point(*x, *y, place)).collect()
+}
+
+/// Returns an ellipse that is turned by `angle` radians, clockwise on the screen.
+pub(super) fn turned_ellipse(center: Point, [rx, ry]: [f64; 2], angle: f64) -> Outline {
+    if angle == 0.0 {
+        return Outline::Ellipse([center.x, center.y, rx, ry]);
+    }
+    let (sin, cos) = angle.sin_cos();
+    let corners = (0..ELLIPSE_CORNERS).map(|index| {
+        let (y, x) = (std::f64::consts::TAU * index as f64 / ELLIPSE_CORNERS as f64).sin_cos();
+        let (x, y) = (rx * x, ry * y);
+        Point::new(center.x + cos * x - sin * y, center.y + sin * x + cos * y)
+    });
+    Outline::Polygon(corners.collect())
+}
