@@ -1,91 +1,32 @@
-//! The text transformer of CLIP (arXiv 2103.00020), with the activations of OpenAI's and of OpenCLIP's models: a prompt encoder, and a part of a CLIP.
-//!
-//! candle computes it, on the CPU and without gradients. Its weights are read and checked here, as those of the other components, so that one
-//! message names every tensor that does not fit.
+//! The text transformer with the exact GELU, as in OpenCLIP's models and Stable Diffusion 2. candle-transformers has this activation only for
+//! models of fixed sizes (`stable_diffusion::clip::Config`), so that layers of candle are put together here.
 
 use candle_core::{D, Device, Module, Tensor};
 use candle_nn::{Embedding, LayerNorm, Linear};
 
-use super::config::ConfigFile;
-use super::weights::Weights;
-use crate::error::{Error, ErrorKind, Result};
+use super::{EPS, TextConfig};
+use crate::error::Result;
 use crate::kernels::Backend;
+use crate::model::weights::Weights;
 
-/// Epsilon of all layer normalisations.
-const EPS: f64 = 1e-5;
-
-/// The activation inside the MLPs, by transformers' names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Activation {
-    /// x * sigmoid(1.702 x): models of OpenAI, as in Stable Diffusion 1.
-    QuickGelu,
-    /// The exact GELU: models of OpenCLIP, as in Stable Diffusion 2.
-    Gelu,
-}
-
-/// Sizes of a text transformer.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct TextConfig {
-    pub(super) vocabulary: usize,
-    /// Tokens of a padded prompt.
-    pub(super) positions: usize,
-    /// Channels of a token.
-    pub(super) channels: usize,
-    /// Channels inside the MLPs.
-    pub(super) wide: usize,
-    pub(super) layers: usize,
-    pub(super) heads: usize,
-    pub(super) activation: Activation,
-}
-
-impl TextConfig {
-    /// Reads the configuration of a text transformer. Absent keys have the defaults of transformers' `CLIPTextConfig`.
-    ///
-    /// # Errors
-    /// [`Error::Weights`] for an unsupported value.
-    pub(super) fn read(file: &ConfigFile) -> Result<Self> {
-        file.check_values(&[("layer_norm_eps", EPS.into())])?;
-        let activation = match file.get("hidden_act").map(|value| value.as_str()) {
-            None | Some(Some("quick_gelu")) => Activation::QuickGelu,
-            Some(Some("gelu")) => Activation::Gelu,
-            Some(_) => return Err(file.unsupported("hidden_act", "quick_gelu and gelu")),
-        };
-        let channels = file.size("hidden_size", Some(512), 16384)?;
-        let heads = file.size("num_attention_heads", Some(8), 1024)?;
-        file.divides("num_attention_heads", heads, &[channels])?;
-        Ok(Self {
-            vocabulary: file.size("vocab_size", Some(49408), 1 << 20)?,
-            positions: file.size("max_position_embeddings", Some(77), 65536)?,
-            channels,
-            wide: file.size("intermediate_size", Some(2048), 65536)?,
-            layers: file.size("num_hidden_layers", Some(12), 256)?,
-            heads,
-            activation,
-        })
-    }
-}
-
-/// CLIP's text transformer on the CPU.
+/// Embeddings, layers and the final layer normalisation.
 #[derive(Debug)]
-pub struct TextTransformer {
-    config: TextConfig,
+pub(super) struct OpenClip {
     tokens: Embedding,
     positions: Tensor,
     layers: Vec<Layer>,
     norm: LayerNorm,
-    location: String,
 }
 
-impl TextTransformer {
-    /// Takes the weights, whose names start with `prefix`. `location` names the model in messages.
+impl OpenClip {
+    /// Takes the weights, whose names start with `prefix`.
     ///
     /// # Errors
     /// As [`Weights::values`].
     pub(super) fn load<B: Backend>(
         weights: &mut Weights<B>,
         prefix: &str,
-        config: TextConfig,
-        location: String,
+        config: &TextConfig,
     ) -> Result<Self> {
         let channels = config.channels;
         let embedding = |weights: &mut Weights<B>, name: &str, rows: usize| {
@@ -98,7 +39,7 @@ impl TextTransformer {
         let tokens = embedding(weights, "token_embedding", config.vocabulary)?;
         let positions = embedding(weights, "position_embedding", config.positions)?;
         let layers = (0..config.layers)
-            .map(|index| Layer::load(weights, &format!("{prefix}encoder.layers.{index}"), &config))
+            .map(|index| Layer::load(weights, &format!("{prefix}encoder.layers.{index}"), config))
             .collect::<Result<_>>()?;
         let norm = layer_norm(weights, &format!("{prefix}final_layer_norm"), channels)?;
         Ok(Self {
@@ -106,46 +47,11 @@ impl TextTransformer {
             positions,
             layers,
             norm,
-            location,
-            config,
         })
     }
 
-    /// Returns the number of tokens of a padded prompt.
-    pub fn positions(&self) -> usize {
-        self.config.positions
-    }
-
-    /// Returns the channels of a token.
-    pub fn channels(&self) -> usize {
-        self.config.channels
-    }
-
     /// Computes the hidden states of all tokens after the final layer normalisation: (tokens, channels).
-    ///
-    /// # Errors
-    /// [`Error::PromptTooLong`] for more tokens than positions, [`Error::Weights`] for a token outside the vocabulary.
-    pub fn encode(&self, tokens: &[u32]) -> Result<Vec<f32>> {
-        if tokens.len() > self.positions() {
-            return Err(Error::PromptTooLong {
-                tokens: tokens.len(),
-                limit: self.positions(),
-            });
-        }
-        if let Some(token) = tokens
-            .iter()
-            .find(|token| **token as usize >= self.config.vocabulary)
-        {
-            return Err(Error::Weights {
-                path: self.location.clone(),
-                kind: ErrorKind::WeightsMismatch,
-                reason: format!(
-                    "the tokenizer gives token {token}, the text encoder has {} tokens",
-                    self.config.vocabulary
-                ),
-                hint: "use tokenizer and text encoder of the same model".into(),
-            });
-        }
+    pub(super) fn encode(&self, tokens: &[u32]) -> Result<Vec<f32>> {
         let count = tokens.len();
         let input = Tensor::new(tokens, &Device::Cpu)?;
         let mut x = (self.tokens.forward(&input)? + self.positions.narrow(0, 0, count)?)?;
@@ -180,7 +86,6 @@ struct Layer {
     widen: Linear,
     narrow: Linear,
     heads: usize,
-    activation: Activation,
 }
 
 impl Layer {
@@ -189,7 +94,6 @@ impl Layer {
             channels,
             wide,
             heads,
-            activation,
             ..
         } = *config;
         let mut projection =
@@ -207,7 +111,6 @@ impl Layer {
             widen: linear(w, &format!("{name}.mlp.fc1"), [channels, wide])?,
             narrow: linear(w, &format!("{name}.mlp.fc2"), [wide, channels])?,
             heads,
-            activation,
         })
     }
 
@@ -216,11 +119,7 @@ impl Layer {
         let y = self.attention(&self.norm1.forward(x)?, mask)?;
         let x = (x + y)?;
         let y = self.widen.forward(&self.norm2.forward(&x)?)?;
-        let y = match self.activation {
-            Activation::QuickGelu => (&y * candle_nn::ops::sigmoid(&(&y * 1.702)?)?)?,
-            Activation::Gelu => y.gelu_erf()?,
-        };
-        Ok((x + self.narrow.forward(&y)?)?)
+        Ok((x + self.narrow.forward(&y.gelu_erf()?)?)?)
     }
 
     fn attention(&self, x: &Tensor, mask: &Tensor) -> Result<Tensor> {
