@@ -43,6 +43,7 @@ kinds! {
         BatchLinks "batch.links" "symbolic links to folders are not followed";
         BatchOneByOne "batch.one_by_one"
             "the device could not compute the edits side by side; each is computed alone";
+        BatchSheet "batch.sheet" "a contact sheet cannot be written";
         BatchTornRecord "batch.torn_record" "the last record of a killed run was truncated";
         ImportType "import.type" "the source does not say how a region moves; a type was chosen";
         ImportRegion "import.region" "the source has no region for a handle; a point was chosen";

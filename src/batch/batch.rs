@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::result::batch_result;
 use super::run::Run;
+use super::sheets::Sheets;
 use super::tally::Tally;
 use super::weights::{cache_hash, cached_hash};
 use super::{History, Item, ItemState, Log, Options, Redo, Resolver};
@@ -14,13 +15,16 @@ use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::model::Model;
 use crate::pipeline::AnyPipeline;
-use crate::report::{BatchProgress, Summary};
+use crate::report::{self, BatchProgress, Summary};
+use crate::warning::Warning;
 
 /// Everything that is known of a batch before its weights are loaded.
 #[derive(Debug)]
 pub(crate) struct Batch<'a> {
     /// Reads and plans items.
     pub resolver: Resolver,
+    /// All items, also those of other shards.
+    pub list: &'a [Item],
     /// The records of earlier runs.
     pub history: History,
     /// Items that are edited again although nothing changed.
@@ -49,9 +53,9 @@ impl Batch<'_> {
     /// # Errors
     /// The errors of `load`. All later errors are the inner result: [`crate::Error::Batch`] unless all items are done,
     /// [`crate::Error::Output`] when records cannot be written.
-    pub(crate) fn run(
-        &self,
-        items: Vec<&Item>,
+    pub(crate) fn run<'i>(
+        &'i self,
+        items: Vec<&'i Item>,
         model: Model,
         load: impl FnOnce(Model) -> Result<Box<dyn AnyPipeline>>,
         log: &mut Log,
@@ -70,9 +74,9 @@ impl Batch<'_> {
         Ok((summary, result))
     }
 
-    fn run_pending(
-        &self,
-        mut items: Vec<&Item>,
+    fn run_pending<'i>(
+        &'i self,
+        mut items: Vec<&'i Item>,
         model: Model,
         load: impl FnOnce(Model) -> Result<Box<dyn AnyPipeline>>,
         log: &mut Log,
@@ -84,6 +88,8 @@ impl Batch<'_> {
         if has_history && let Some(weights) = &cached {
             items = self.pending(items, weights, summary);
             if items.is_empty() {
+                let sheets = Sheets::new(self.list, &self.history, &items);
+                self.print(&sheets.finish(&self.history));
                 return Ok((Tally::default(), Ok(())));
             }
         }
@@ -104,9 +110,19 @@ impl Batch<'_> {
             progress: &progress,
             interrupt,
         };
-        let ended = run.execute(&items, &mut *editor, log);
+        let mut sheets = Sheets::new(self.list, &self.history, &items);
+        let ended = run.execute(&items, &mut *editor, log, &mut sheets);
         progress.close();
+        // Other shards may have ended meanwhile.
+        let history = History::read(self.outputs)?;
+        self.print(&sheets.finish(&history));
         Ok(ended)
+    }
+
+    fn print(&self, warnings: &[Warning]) {
+        if !self.quiet {
+            report::print_warnings(warnings);
+        }
     }
 
     /// Returns the items that need to be edited, and counts the others in `summary`.

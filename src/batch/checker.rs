@@ -60,6 +60,7 @@ impl<'a> EntryChecker<'a> {
             out,
             category,
             choice,
+            sheet,
             fault,
         } = entry;
         let out = out.unwrap_or_else(|| image.with_extension("png"));
@@ -90,6 +91,7 @@ impl<'a> EntryChecker<'a> {
             },
             image: join(image),
             drag: drag.map(join),
+            sheet: sheet.map(|sheet| self.options.outputs.join(without_dots(&sheet))),
             out: self.options.outputs.join(without_dots(&out)),
             category,
             choice,

@@ -21,6 +21,8 @@ pub(super) struct ListEntry {
     pub(super) out: Option<PathBuf>,
     pub(super) category: Option<String>,
     pub(super) choice: Option<Box<Choice>>,
+    /// The contact sheet that its result is on, relative to the output folder.
+    pub(super) sheet: Option<PathBuf>,
     pub(super) fault: Option<ListFault>,
 }
 
@@ -36,6 +38,7 @@ impl ListEntry {
             out: None,
             category: None,
             choice: None,
+            sheet: None,
             fault: None,
         }
     }
@@ -115,6 +118,8 @@ pub(crate) struct Item {
     pub category: Option<String>,
     /// Settings of the manifest's line, which take precedence over those of the drag file.
     pub choice: Option<Box<Choice>>,
+    /// The contact sheet that its result is on.
+    pub sheet: Option<PathBuf>,
     /// Why it cannot be edited, in a run that continues without it.
     pub fault: Option<Box<ListFault>>,
 }

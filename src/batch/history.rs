@@ -10,6 +10,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::sheets::ItemEnd;
 use super::{Item, RECORDS, Resolver};
 use crate::digest::sha256_of;
 use crate::edit::Provenance;
@@ -31,6 +32,8 @@ struct RecordLine {
 #[derive(Debug, Deserialize)]
 struct RecordedError {
     kind: RecordedKind,
+    #[serde(default)]
+    message: String,
 }
 
 /// The job that a record describes.
@@ -49,6 +52,8 @@ struct ItemHistory {
     done: Option<(RecordedJob, String)>,
     /// The latest failure after that, with the kind of its error.
     failed: Option<(RecordedJob, RecordedKind)>,
+    /// How it ended last.
+    end: Option<ItemEnd>,
 }
 
 /// The records of earlier runs.
@@ -150,6 +155,18 @@ impl History {
 
     fn add(&mut self, record: RecordLine) {
         let item = self.items.entry(record.id).or_default();
+        let seconds: f64 = record
+            .seconds
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|(stage, _)| stage != "load")
+            .map(|(_, seconds)| seconds)
+            .sum();
+        item.end = match (record.status.as_str(), &record.error) {
+            ("done", _) => Some(ItemEnd::Done(seconds)),
+            ("failed", Some(error)) => Some(ItemEnd::Failed(error.message.clone())),
+            _ => item.end.take(),
+        };
         let Some(hash) = record.job else {
             // The item failed before its job was known, so the failure cannot be recognised again.
             item.failed = None;
@@ -161,23 +178,19 @@ impl History {
         };
         match (record.status.as_str(), record.out_sha256, record.error) {
             ("done", Some(out), _) => {
-                *item = ItemHistory {
-                    done: Some((job, out)),
-                    failed: None,
-                };
-                let seconds: f64 = record
-                    .seconds
-                    .unwrap_or_default()
-                    .into_iter()
-                    .filter(|(stage, _)| stage != "load")
-                    .map(|(_, seconds)| seconds)
-                    .sum();
+                item.done = Some((job, out));
+                item.failed = None;
                 self.seconds += seconds / record.together.unwrap_or(1).max(1) as f64;
                 self.timed += 1;
             }
             ("failed", _, Some(error)) => item.failed = Some((job, error.kind)),
             _ => {}
         }
+    }
+
+    /// Returns how an item ended last.
+    pub(super) fn end(&self, item: &Item) -> Option<ItemEnd> {
+        self.items.get(&item.id)?.end.clone()
     }
 
     /// Returns whether any record names this item. Without one it is pending.

@@ -155,6 +155,7 @@ fn parse(text: &[u8], place: String, number: usize) -> ListEntry {
         out,
         category,
         choice,
+        sheet: None,
         fault: None,
     }
 }

@@ -7,6 +7,7 @@
 //! | `list`, `entry` | the list and its items |
 //! | `checker`, `unique`, `roots` | check the whole list before anything runs: names, files, ids, outputs, paths outside their folders |
 //! | `seeds`, `methods` | variants: each item once with each of several seeds, or methods |
+//! | `sheets` | contact sheets of the methods, one for each picture |
 //! | `shard` | the part of the list that one of several runs edits |
 //! | `resolver` | what holds for all items; reads and plans one of them |
 //! | `log` | appends a record for each item after its picture is written |
@@ -50,6 +51,7 @@ mod roots;
 mod run;
 mod seeds;
 mod shard;
+mod sheets;
 mod skipped;
 mod tally;
 mod unique;

@@ -12,6 +12,7 @@ use std::thread;
 
 use super::network::NetworkStage;
 use super::reader::Reader;
+use super::sheets::Sheets;
 use super::tally::Tally;
 use super::writer::Writer;
 use super::{History, Item, Log, Options, Resolver};
@@ -48,11 +49,12 @@ impl Run<'_> {
     ///
     /// # Panics
     /// When one of the threads panics, which is a bug.
-    pub(super) fn execute(
+    pub(super) fn execute<'i>(
         &self,
-        items: &[&Item],
+        items: &[&'i Item],
         editor: &mut dyn AnyPipeline,
         log: &mut Log,
+        sheets: &mut Sheets<'i>,
     ) -> (Tally, Result<()>) {
         // The network thread counts edits that failed; the writer counts results that it could not write here.
         let write_failures = AtomicUsize::new(0);
@@ -65,6 +67,7 @@ impl Run<'_> {
         };
         let writer = Writer {
             log,
+            sheets,
             metadata: self.options.metadata,
             json: self.options.json,
             progress: self.progress,

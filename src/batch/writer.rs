@@ -5,6 +5,7 @@ use std::sync::mpsc::Receiver;
 
 use super::existing::{existing_result, has_bytes};
 use super::handoff::{EditedItem, PreparedItem};
+use super::sheets::Sheets;
 use super::tally::Tally;
 use super::{Item, Log};
 use crate::digest::sha256;
@@ -18,8 +19,9 @@ use crate::report::{self, BatchProgress, Status};
 /// Number of consecutive items failing on a full disk after which the run ends.
 const MAX_DISK_FULL_IN_A_ROW: usize = 2;
 
-pub(super) struct Writer<'a> {
+pub(super) struct Writer<'a, 'i> {
     pub(super) log: &'a mut Log,
+    pub(super) sheets: &'a mut Sheets<'i>,
     pub(super) metadata: bool,
     pub(super) json: bool,
     pub(super) progress: &'a BatchProgress,
@@ -27,9 +29,9 @@ pub(super) struct Writer<'a> {
     pub(super) write_failures: &'a AtomicUsize,
 }
 
-impl Writer<'_> {
+impl<'i> Writer<'_, 'i> {
     /// Writes and records items until the network thread hangs up, the log fails, or the disk stays full.
-    pub(super) fn write_all(self, from_network: Receiver<EditedItem>) -> (Tally, Result<()>) {
+    pub(super) fn write_all(self, from_network: Receiver<EditedItem<'i>>) -> (Tally, Result<()>) {
         let mut tally = Tally::default();
         let mut full_in_a_row = 0;
         for EditedItem {
@@ -61,6 +63,7 @@ impl Writer<'_> {
                 usize::from(was_edited && written.is_err()),
                 Ordering::Relaxed,
             );
+            self.sheets.end(item, &record);
             self.progress.end(&record, group_size);
             if self.json {
                 // A closed stdout loses nothing: the log has the same record.

@@ -69,7 +69,7 @@ pub(super) struct Arguments {
 
     /// Edit each picture once with each of these methods, such as `pbsi,region-drag`.
     ///
-    /// The results go to `cat.pbsi.png` and so on. Takes precedence over `--method` and the methods of drag files. A setting applies to the methods
+    /// The results go to `cat.pbsi.png` and so on, and a contact sheet of them to `cat.methods.png`. Takes precedence over `--method` and the methods of drag files. A setting applies to the methods
     /// that have it.
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = method())]
     methods: Vec<Method>,
@@ -226,6 +226,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     }
     let batch = Batch {
         resolver,
+        list: &list.items,
         history: History::read(&arguments.output)?,
         redo,
         outputs: &arguments.output,

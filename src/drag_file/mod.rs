@@ -32,8 +32,10 @@ pub use types::{DragFile, DragRegion, Editable, Shape};
 
 /// Maximum size of a file in bytes; a larger file is rejected before it is read.
 pub const MAX_BYTES: u64 = 16 << 20;
-/// Maximum number of regions in a file.
-pub const MAX_REGIONS: usize = 64;
+/// Maximum number of entries in a file's list of regions, points included.
+pub const MAX_REGIONS: usize = 128;
+/// Maximum number of regions with an area in a file. Points cost less: they have no mask, no outline, and no object to be found.
+pub const MAX_AREAS: usize = 64;
 /// Maximum number of polygon corners in a file.
 pub const MAX_POINTS: usize = 10_000;
 /// Maximum size of the masks that a file contains, in bytes. A result's report contains them too, and has a limit of its own.

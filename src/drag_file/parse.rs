@@ -15,7 +15,7 @@ use super::reader::{Node, Reader, quoted};
 use super::suggestion::did_you_mean;
 use super::syntax::{syntax, text, too_large};
 use super::types::region_index;
-use super::{DragFile, DragRegion, Editable, MAX_BYTES, MAX_REGIONS};
+use super::{DragFile, DragRegion, Editable, MAX_AREAS, MAX_BYTES, MAX_REGIONS};
 use crate::error::{DragFileFault, ErrorKind, SourceText};
 use crate::settings::Overrides;
 
@@ -194,8 +194,10 @@ impl<'a> Parser<'a> {
                 "there are {} regions; at most {MAX_REGIONS} are allowed",
                 list.len()
             );
+            let hint =
+                format!("at most {MAX_AREAS} of them may have an area, the others are points");
             self.reader
-                .fault(ErrorKind::InstructionTooLarge, node, message);
+                .fault_with_hint(ErrorKind::InstructionTooLarge, node, message, Some(hint));
             return None;
         }
         let regions: Vec<Option<DragRegion>> = list
@@ -203,6 +205,18 @@ impl<'a> Parser<'a> {
             .enumerate()
             .map(|(index, entry)| self.region(index, entry))
             .collect();
+        let has_area = |region: &&DragRegion| region.drag.shape().is_some();
+        let areas = regions.iter().flatten().filter(has_area).count();
+        if areas > MAX_AREAS {
+            let message =
+                format!("there are {areas} regions with an area; at most {MAX_AREAS} are allowed");
+            let hint = format!(
+                "join areas that move alike; up to {MAX_REGIONS} regions may be of type `point`"
+            );
+            self.reader
+                .fault_with_hint(ErrorKind::InstructionTooLarge, node, message, Some(hint));
+            return None;
+        }
         regions.into_iter().collect()
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::parse::{FACTORS, KEYS, MAX_DEGREES, MAX_ID, VERSION, keys};
 use super::reader::MAX_COORDINATE;
-use super::{MAX_POINTS, MAX_REGIONS};
+use super::{MAX_AREAS, MAX_POINTS, MAX_REGIONS};
 use crate::method::{Method, groups, methods_with};
 use crate::region::RegionKind;
 
@@ -42,10 +42,13 @@ pub fn schema() -> Value {
             },
             "regions": {
                 "type": "array",
-                "description": "The regions and points that are dragged.",
+                "description": format!("The regions and points that are dragged; at most {MAX_AREAS} of them may have an area."),
                 "items": { "$ref": "#/$defs/region" },
                 "minItems": 1,
                 "maxItems": MAX_REGIONS,
+                "contains": { "properties": { "type": { "not": { "const": "point" } } } },
+                "minContains": 0,
+                "maxContains": MAX_AREAS,
             },
             "method": method(),
             "settings": settings(),

@@ -37,6 +37,8 @@ mod misfit;
 mod needs;
 pub mod parts;
 pub mod pbsi;
+#[cfg(test)]
+mod peer_fixture;
 mod profile;
 pub mod region_drag;
 mod scene;

@@ -86,6 +86,36 @@ pub struct Dragged<B: Backend> {
     pub prompts: Option<Tensor<B>>,
 }
 
+impl<B: Backend> Dragged<B> {
+    /// Takes the edited latent z and its text embedding c' to z0 + s (z - z0) and c + s (c' - c) for the degree s, with the reference latent z0 and
+    /// the prompt's embedding c (`DragText`, arXiv 2407.17843).
+    #[must_use]
+    pub fn at_degree(self, degree: f64) -> Self {
+        if degree == 1.0 {
+            return self;
+        }
+        let share = degree as f32;
+        let between = |from: &Tensor<B>, to: &Tensor<B>| {
+            let from = from.clone();
+            from.combined(1.0 - share, share, to)
+        };
+        let Pair { reference, edit } = self.pair;
+        let prompts = self.prompts.map(|both| {
+            let own = both.picture(0);
+            let edited = between(&own, &both.picture(1));
+            Tensor::stacked(&[own, edited])
+        });
+        Self {
+            pair: Pair {
+                edit: between(&reference, &edit),
+                reference,
+            },
+            prompts,
+            ..self
+        }
+    }
+}
+
 /// The path of a point that a method tracks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PointTrack {

@@ -118,6 +118,9 @@ fn pbsi_costs_what_it_plans() {
     check(Method::Pbsi, &with("mode", "literal"));
     check(Method::Pbsi, &with("mode", "literal-strict"));
     check(Method::Pbsi, &with("trajectory", "denoised"));
+    for text in ["clean", "code", "joint"] {
+        check(Method::Pbsi, &with("text_optimisation", text));
+    }
     let trained = [
         ("lora_steps", 2.into()),
         ("lora_batch", 3.into()),

@@ -315,7 +315,7 @@ impl<'a, B: Backend> Edit<'a, B> {
         if method.needs().inversion == Inversion::Own {
             self.steps.invert = dragged.steps;
         }
-        Ok(dragged)
+        Ok(dragged.at_degree(plan.settings.diffusion.degree))
     }
 
     /// Denoises both latents along the rest of the grid, after its first `done` steps.

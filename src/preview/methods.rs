@@ -16,7 +16,7 @@ const COLUMNS: usize = 4;
 
 /// A picture on the sheet with its caption, or why there is none.
 #[derive(Debug, Clone)]
-pub(crate) struct MethodPanel {
+struct MethodPanel {
     caption: String,
     content: Content,
 }
@@ -28,21 +28,51 @@ enum Content {
     Complaint(String),
 }
 
-impl MethodPanel {
-    /// Shows a picture; all pictures of a sheet have one size.
-    pub(crate) fn picture(caption: String, picture: &Picture) -> Self {
-        Self {
-            caption,
-            content: Content::Picture(picture.displayed(shrunk(picture.size()))),
-        }
+/// The picture, and beside it the result of each method or why there is none.
+#[derive(Debug, Clone)]
+pub(crate) struct MethodSheet {
+    /// Size of the picture, and of every result.
+    size: Size,
+    panels: Vec<MethodPanel>,
+}
+
+impl MethodSheet {
+    /// The note in the PNG of a sheet, by which the program knows a file that it may replace.
+    pub(crate) const NOTE: &'static str = r#"{"v":1,"sheet":"methods"}"#;
+
+    /// Starts with the picture.
+    pub(crate) fn new(original: &Picture) -> Self {
+        let mut sheet = Self {
+            size: original.size(),
+            panels: Vec::new(),
+        };
+        sheet.add("input".into(), original);
+        sheet
     }
 
-    /// Shows a failure.
-    pub(crate) fn failure(caption: String, complaint: String) -> Self {
-        Self {
+    fn add(&mut self, caption: String, picture: &Picture) {
+        self.panels.push(MethodPanel {
             caption,
-            content: Content::Complaint(complaint),
-        }
+            content: Content::Picture(picture.displayed(shrunk(self.size))),
+        });
+    }
+
+    /// Adds a method's result, which has the picture's size, and the seconds of its edit without loading the model.
+    pub(crate) fn add_result(&mut self, method: &str, seconds: f64, result: &Picture) {
+        self.add(format!("{method}, {seconds:.1} s"), result);
+    }
+
+    /// Adds a method that failed.
+    pub(crate) fn add_failure(&mut self, method: &str, complaint: &str) {
+        self.panels.push(MethodPanel {
+            caption: format!("{method}: failed"),
+            content: Content::Complaint(complaint.into()),
+        });
+    }
+
+    /// Draws row by row, each picture with its caption below it.
+    pub(crate) fn drawn(&self) -> Picture {
+        drawn(&self.panels, self.size)
     }
 }
 
@@ -56,8 +86,7 @@ fn shrunk(picture: Size) -> Size {
     Size::new(side(picture.width), side(picture.height))
 }
 
-/// Draws panels row by row, each with its caption below it. `picture` is the size of the pictures.
-pub(crate) fn method_sheet(panels: &[MethodPanel], picture: Size) -> Picture {
+fn drawn(panels: &[MethodPanel], picture: Size) -> Picture {
     let (font, size) = (Font::near(TEXT), shrunk(picture));
     let columns = panels.len().clamp(1, COLUMNS);
     let captions = panels
@@ -113,13 +142,16 @@ mod tests {
 
     #[test]
     fn every_picture_and_every_failure_is_on_the_sheet() {
-        let mut panels: Vec<MethodPanel> = [10, 20, 30, 40]
-            .map(|level| MethodPanel::picture(format!("{level}"), &grey(level, SIZE)))
-            .into();
-        let without = method_sheet(&panels, SIZE);
-        let complaint = "the region is too small for this method and it needs a larger one";
-        panels.push(MethodPanel::failure("x: failed".into(), complaint.into()));
-        let sheet = method_sheet(&panels, SIZE);
+        let mut methods = MethodSheet::new(&grey(10, SIZE));
+        for level in [20, 30, 40] {
+            methods.add_result(&level.to_string(), 1.0, &grey(level, SIZE));
+        }
+        let without = methods.drawn();
+        methods.add_failure(
+            "x",
+            "the region is too small for this method and it needs a larger one",
+        );
+        let sheet = methods.drawn();
         for level in [10, 20, 30, 40] {
             assert!(has(&sheet, [level; 3]), "{level}");
         }
@@ -131,9 +163,7 @@ mod tests {
 
     #[test]
     fn large_pictures_are_shrunk() {
-        let size = Size::new(6000, 3);
-        let panel = MethodPanel::picture("input".into(), &grey(7, size));
-        let sheet = method_sheet(&[panel], size);
+        let sheet = MethodSheet::new(&grey(7, Size::new(6000, 3))).drawn();
         assert_eq!(sheet.size().width, LONGEST + 2 * GAP);
         assert!(has(&sheet, [7; 3]));
     }

@@ -5,7 +5,7 @@
 //! that cannot change (veiled). A point has a thin circle around it: the disc that is dragged with it. A legend is below the picture.
 //! Widths and text scale with the picture; a small picture is enlarged by a whole number, and a large one is shrunk to 4096 pixels.
 //!
-//! For results there are a [`triptych`] (expected, difference, actual), a [`row`] of several results of one drag, a [`method_sheet`] of several methods, and
+//! For results there are a [`triptych`] (expected, difference, actual), a [`row`] of several results of one drag, a [`MethodSheet`] of several methods, and
 //! a [`contact_sheet`] of many edits.
 
 mod arrow;
@@ -42,7 +42,7 @@ use pen::{GREEN, Line, Pen, WHITE};
 use sheet::Sheet;
 
 pub(crate) use contact::{Exhibit, MOST_EXHIBITS, contact_sheet};
-pub(crate) use methods::{MethodPanel, method_sheet};
+pub(crate) use methods::MethodSheet;
 pub(crate) use row::{row, row_size};
 pub(crate) use triptych::triptych;
 

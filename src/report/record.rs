@@ -233,6 +233,15 @@ impl Record {
         self.warnings.extend(plan.warnings.iter().cloned());
     }
 
+    /// Returns the seconds of the edit without loading the model.
+    pub fn edit_seconds(&self) -> f64 {
+        let of_edit = self
+            .seconds
+            .iter()
+            .filter(|(stage, _)| *stage != Stage::Load);
+        of_edit.map(|(_, seconds)| seconds).sum()
+    }
+
     /// Adds what the network computed.
     pub fn computed(&mut self, outcome: &Outcome) {
         self.peak_bytes = outcome.device_peak_bytes;

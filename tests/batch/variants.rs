@@ -155,8 +155,10 @@ fn variants_have_different_methods() {
     assert_eq!(
         names,
         [
+            "p0.methods.png",
             "p0.pbsi.png",
             "p0.region-drag.png",
+            "p1.methods.png",
             "p1.pbsi.png",
             "p1.region-drag.png"
         ]
@@ -185,4 +187,48 @@ fn variants_have_different_methods() {
         .whole(&["--methods", "pbsi,pbsi"])
         .assert(2)
         .stderr_has("method: `pbsi` is given twice");
+}
+
+/// A sheet is drawn once all results of its picture are there, by whichever run ends last, and again when one of them changes. It replaces no file but a sheet.
+#[test]
+fn every_picture_has_a_contact_sheet_of_its_methods() {
+    let folder = Folder::new(2);
+    let methods = ["--methods", "pbsi,region-drag"];
+    let with = |more: &[&str]| folder.whole(&[&methods[..], more].concat());
+    let sheet = |picture: &str| folder.path("out").join(format!("{picture}.methods.png"));
+    let bytes = |picture: &str| std::fs::read(sheet(picture)).unwrap();
+    // Items 0 and 2 belong to the first shard: one result of each picture.
+    with(&["--shard", "0/2"]).assert(0);
+    assert!(!sheet("p0").exists() && !sheet("p1").exists());
+    with(&["--shard", "1/2"]).assert(0);
+    let drawn = [bytes("p0"), bytes("p1")];
+    let size = image::open(sheet("p0")).unwrap();
+    let single = image::open(folder.path("out").join("p0.region-drag.png")).unwrap();
+    assert!(size.width() > 3 * single.width() && size.height() > single.height());
+
+    // A missing sheet is drawn even when nothing is to be edited, and another file in its place is left alone.
+    std::fs::remove_file(sheet("p0")).unwrap();
+    std::fs::write(sheet("p1"), "mine").unwrap();
+    with(&[]).assert(0).stderr_has("4 items: 4 done before");
+    assert!(bytes("p0") == drawn[0] && bytes("p1") == b"mine");
+    with(&["--redo", "p1.region-drag"])
+        .assert(0)
+        .stderr_has("no contact sheet");
+    assert!(bytes("p1") == b"mine");
+    // Another seed gives other results of region-drag, and so another sheet.
+    with(&["--seed", "5"]).assert(0);
+    assert!(bytes("p0") != drawn[0]);
+
+    // A method that fails is shown as such: region-drag needs a level above the executed ones.
+    folder
+        .run(&[&["in", "-o", "other", "--steps", "1"], &methods[..]].concat())
+        .assert(1);
+    let failed = image::open(folder.path("other").join("p0.methods.png")).unwrap();
+    let reds = failed.into_rgb8();
+    assert!(reds.pixels().any(|pixel| pixel.0 == [190, 24, 24]));
+    // One method alone has nothing to be compared with.
+    folder
+        .run(&["in", "-o", "one", "--methods", "pbsi"])
+        .assert(0);
+    assert_eq!(results(&folder.path("one")).len(), 2);
 }

@@ -7,6 +7,7 @@
 )]
 
 mod amounts;
+mod awkward_points;
 #[path = "../bench/mod.rs"]
 mod bench;
 mod benchmark;

@@ -71,11 +71,16 @@ fn many_points_are_dragged_and_too_many_are_refused() {
         };
         (0..count).map(point).collect::<Vec<String>>().join(",")
     };
-    let record = edit(&bench, METHODS[0], &points(64), "").record();
-    assert_eq!(record["tracks"].as_array().unwrap().len(), 64);
-    let ended = edit(&bench, METHODS[0], &points(100), "").status(2).run();
+    for method in METHODS {
+        let record = edit(&bench, method, &points(100), "").record();
+        assert_eq!(record["tracks"].as_array().unwrap().len(), 100);
+    }
+    let ended = edit(&bench, METHODS[0], &points(129), "").status(2).run();
     assert_eq!(ended.kind(), "instruction.too_large");
-    ended.stderr_has("there are 100 regions; at most 64 are allowed");
+    ended.stderr_has_all(&[
+        "there are 129 regions; at most 128 are allowed",
+        "hint: at most 64 of them may have an area, the others are points",
+    ]);
 }
 
 /// A handle on its target, or within two cells of it, needs no drag: the picture comes back.

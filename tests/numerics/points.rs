@@ -206,3 +206,38 @@ fn optimised_embeddings_agree_with_the_peer() {
         }
     }
 }
+
+/// The degree scales what the optimisation did, in the latent and in the embedding, and leaves the optimisation as it is.
+#[test]
+fn a_drag_of_another_degree_agrees_with_the_peer() {
+    for (method, iterations, text, last) in [
+        (Method::DragDiffusion, ("iterations", 5), "joint", "0.4"),
+        (Method::GoodDrag, ("tracks", 1), "clean", "1.1"),
+    ] {
+        let at = |degree: f64| {
+            edit(method, |given| {
+                given.set(iterations.0, iterations.1);
+                given.set("text_optimisation", text);
+                given.set("degree", degree);
+            })
+        };
+        let (outcome, latents) = at(1.5);
+        assert_peers(method, "degree.", &outcome, &latents);
+        let prompts = latents.prompts.expect("the embedding was optimised");
+        let optimised = dump(method)
+            .tokens(&format!("degree.text.{last}"))
+            .to_host();
+        let own = prompts.picture(0).to_host();
+        let expected: Vec<f32> = own
+            .iter()
+            .zip(optimised)
+            .map(|(own, optimised)| own + 1.5 * (optimised - own))
+            .collect();
+        let found = prompts.picture(1).to_host();
+        assert_close("the embedding at degree 1.5", &found, &expected, TOLERANCE);
+        // At 0 the two latents and their embeddings are the same.
+        let (_, latents) = at(0.0);
+        let [edited, reference] = [&latents.denoised, &latents.reference].map(|z| z.to_host());
+        assert_close("no drag", &edited, &reference, TOLERANCE);
+    }
+}

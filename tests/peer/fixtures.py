@@ -331,13 +331,16 @@ def write_warped_edit(folder, model):
     from torch_edit import Model, edit_file, write_picture as write_pixels
     dump = write_edit(folder, model, [*REGIONS, PULLED], WARPED)
     write_pixels(dump.pop("warped"), folder / "warped.png")
-    variants = {"original": {"features": "original"}, "moved": {"start": "moved", "trajectory": "kept", "vacated_noise": .6, "detail": .5}}
+    moved = {"start": "moved", "trajectory": "kept", "vacated_noise": .6}
+    variants = {"original": {"features": "original"}, "moved": {**moved, "detail": .5}, "clean": {"text_optimisation": "clean", "timesteps": 2, "iterations": 4},
+                **{text: {**moved, "text_optimisation": text, "timesteps": 2, "iterations": 3} for text in ("code", "joint")}}
     for name, settings in variants.items():                       # without LoRA; the noise of the vacated area is the same
         other = {}
         with tempfile.TemporaryDirectory() as t:
             edit_file(Model(model, "cpu", F32), folder / "input.png", folder / "drag.json", pathlib.Path(t) / "out.png", {"lora_steps": 0, **settings}, other)
         assert torch.equal(other["vacated_noise"], dump["vacated_noise"])
-        keep = ("prepared", "z_T", "z_end", "drag.loss.0.0", "drag.loss.0.1", *(("detailed",) if name == "moved" else ()))
+        keep = ("text", "z_end") if "text" in other else ("prepared", "z_T", "z_end", *(("detailed",) if name == "moved" else ()))
+        keep = (*keep, *(k for k in other if k.startswith("drag.loss.")))
         dump.update({f"{name}.{k}": other[k].detach().clone().contiguous() for k in keep})
     drop = ("lora.first_gradient.", "image", "first_loss", "first_latent")
     dump = {k: v.float() if v.dtype in (torch.bool, torch.float64) else v for k, v in dump.items() if not k.startswith(drop)}

@@ -11,10 +11,12 @@ from fixtures import F32, H, HERE, W, write_picture
 
 SHORT = {"strength": .08, "lora_steps": 0}
 EDITS = {"drag-diffusion": (dict(SHORT, iterations=10), {"kept": {"iterations": 3, "trajectory": "kept"}, "taps": {"iterations": 3, "taps": [2, 3]},
-                                                         **{text: {"iterations": 5, "text_optimisation": text} for text in ("clean", "code", "joint")}}),
+                                                         **{text: {"iterations": 5, "text_optimisation": text} for text in ("clean", "code", "joint")},
+                                                         "degree": {"iterations": 5, "text_optimisation": "joint", "degree": 1.5}}),
          "good-drag": (dict(SHORT, timesteps=2, tracks=3, iterations=2, motion_radius=2, track_radius=4, reach=2),
                        {"kept": {"tracks": 1, "trajectory": "kept"}, "stall": {"stall_limit": 1, "lr": 1e-5},
-                        **{text: {"tracks": 1, "text_optimisation": text} for text in ("clean", "code", "joint")}})}
+                        **{text: {"tracks": 1, "text_optimisation": text} for text in ("clean", "code", "joint")},
+                        "degree": {"tracks": 1, "text_optimisation": "clean", "degree": 1.5}})}
 REGIONS = [{"id": "moved", "type": "translation", "region": {"rect": [20, 24, 36, 40]}, "handle": [27.31, 31.83], "target": [40.66, 37.14]},
            {"id": "turned", "type": "rotation", "region": {"rect": [38, 56, 60, 74]}, "handle": [56.27, 70.13], "target": [48.41, 76.29], "center": [45.37, 61.21]},
            {"id": "near", "type": "deformation", "region": {"rect": [56, 20, 66, 34]}, "handle": [61.2, 27.4], "target": [57.1, 28.3]}]

@@ -27,7 +27,8 @@ from warp import carry, new_cells, warped_picture
 
 DEFAULTS = dict(steps=50, strength=0.75, timesteps=None, ramp=None, iterations=None, lr=None, mask_weight=0.2, loss_scale=10.0, start="warped", features="warped",
                 trajectory=None, vacated_noise=None, object="drawn", seams="hard", fill="smooth", detail=None, start_layer=10, lora_steps=None, lora_rank=16, lora_lr=5e-4,
-                lora_batch=4, taps=(3,), seed=0, margin=24, feather=4, hard_background=True)
+                lora_batch=4, taps=(3,), seed=0, margin=24, feather=4, hard_background=True,
+                text_optimisation="off", text_lr=0.004, text_weight=0.1)
 # None: goes with the start. A warped start is corrected and kept, the others are dragged in the papers' form.
 DRAG = dict(timesteps=5, iterations=10, lr=2e-2, lora_steps=70, vacated_noise=1.0, trajectory="denoised", detail=0.0)
 WITH_START = {"warped": dict(timesteps=15, iterations=3, lr=1e-2, lora_steps=0, vacated_noise=0.6, trajectory="kept", detail=1.0, ramp=0),
@@ -85,7 +86,7 @@ class Model:
     def predict(self, z, t, c, mixed=False):
         auto = self.autocast or (self.dtype if mixed and self.dtype != torch.float32 else None)
         with torch.autocast(self.device.type, dtype=auto) if auto else contextlib.nullcontext():
-            return self.unet(z.to(self.dtype), t, c.repeat(z.shape[0], 1, 1)).sample.float()
+            return self.unet(z.to(self.dtype), t, c if len(c) == len(z) else c.repeat(len(z), 1, 1)).sample.float()
 
 
 class Hooks:
@@ -272,14 +273,15 @@ def edit(m, x, regions, prompt="", editable=None, p=None, hooks=None, dump=None,
         z = hold(z, ref)
     gx, gy = cells(height, width, 2, m.device)                    # the supervision grid: half the image
 
-    def features(z, t):
+    def features(z, t, text=c):
         hooks.features, hooks.collect = [], True
-        e = m.predict(z, t, c)
+        e = m.predict(z, t, text)
         hooks.collect = False
         return [hooks.features[k - 1].float() for k in p["taps"]], e
 
-    def loss_of(z, t, eta, f_ref, x_ref, in_place):
-        f, e = features(z, t); loss = 0
+    def loss_of(z, t, eta, f_ref, x_ref, in_place, text):
+        """Returns the feature loss, and the sum with the mask term."""
+        f, e = features(z, t, text); loss = 0
         for r in regions:
             q = covered(r, eta, gx, gy)
             if q.any():
@@ -287,27 +289,45 @@ def edit(m, x, regions, prompt="", editable=None, p=None, hooks=None, dump=None,
                 there = here if in_place else source_of(r, eta, *here)
                 for now, then in zip(f, f_ref):
                     loss = loss + p["loss_scale"] / len(f) * (sample(now, *here, width, height) - sample(then, *there, width, height)).abs().mean()
-        if frozen is not None:
-            loss = loss + p["mask_weight"] * ((move(z, e, t, t - stride) - x_ref).abs() * frozen).sum()
-        return loss
+        if frozen is None: return loss, loss
+        return loss, loss + p["mask_weight"] * ((move(z, e, t, t - stride) - x_ref).abs() * frozen).sum()
+
+    optimises_text = p["text_optimisation"] != "off"              # beside the latent (DragText, arXiv 2407.17843), anew at every timestep
+    if optimises_text:
+        words = m.tokenizer([prompt], padding="max_length", max_length=m.tokenizer.model_max_length).input_ids[0].index(m.tokenizer.eos_token_id)
+
+    def text_gradients(drag, loss, z, text):
+        """Returns the gradients of the latent and of the text embedding, whose words are held."""
+        rest = p["text_weight"] * (c[:, :words] - text[:, :words]).abs().sum()
+        gradients = lambda of: torch.autograd.grad(of, (z, text), retain_graph=True)
+        if p["text_optimisation"] == "joint": return gradients(loss + rest)
+        (gz, gc), (_, wc) = gradients(loss), gradients(drag + rest)
+        return gz, wc if p["text_optimisation"] == "clean" else gc + wc
 
     iteration_ms = []
 
     def optimise(z, i, f_ref, x_ref):
         """The iterations at one timestep: Adam, or, from a start that is right in most places, steps along the gradient of a given length, which shrink."""
-        z = z.detach().requires_grad_(True); best = math.inf, z.detach().clone()
+        z, text = z.detach().requires_grad_(True), c.clone().requires_grad_(optimises_text)
+        best, text_opt = (math.inf, z.detach().clone(), c), torch.optim.Adam([text], lr=p["text_lr"]) if optimises_text else None
         opt, lr, worse = torch.optim.Adam([z], lr=p["lr"]), p["lr"], 0
         for k in range(p["iterations"]):
             t0, done = time.perf_counter(), p["iterations"] * i + (0 if corrects else k) + 1
             eta = min(1.0, done / (p["iterations"] * p["ramp"])) if p["ramp"] else 1.0
-            loss = loss_of(z, t_of(i), eta, f_ref, x_ref, corrects and p["features"] == "warped")
-            z.grad = None; (loss * m.scale).backward(); z.grad /= m.scale
+            drag, loss = loss_of(z, t_of(i), eta, f_ref, x_ref, corrects and p["features"] == "warped", text)
+            own = text.detach().clone()
+            if optimises_text:
+                z.grad, text.grad = text_gradients(drag, loss, z, text)
+                text_opt.step()
+                dump[f"text.{i}.{k}"] = text.detach().clone()
+            else:
+                z.grad = None; (loss * m.scale).backward(); z.grad /= m.scale
             if i == k == 0:
                 dump.update(first_loss=loss.detach(), first_gradient=z.grad.clone(), first_latent=z.detach().clone())
             dump[f"drag.loss.{i}.{k}"] = loss.detach()
             if corrects:
                 better = loss.item() < best[0]
-                best, worse = ((loss.item(), z.detach().clone()), 0) if better else (best, worse + 1)
+                best, worse = ((loss.item(), z.detach().clone(), own), 0) if better else (best, worse + 1)
                 if worse > PATIENCE or loss.item() == 0: break
                 g = hold(z.grad, torch.zeros_like(z))
                 moving = g[g != 0].double()
@@ -318,7 +338,7 @@ def edit(m, x, regions, prompt="", editable=None, p=None, hooks=None, dump=None,
                 if p["hard_background"]: z.data = hold(z.data, ref)
             if m.device.type == "cuda": torch.cuda.synchronize()
             iteration_ms.append((time.perf_counter() - t0) * 1e3)
-        return best[1] if corrects else z.detach()
+        return best[1:] if corrects else (z.detach(), text.detach())
 
     def corrected(ref, z, i):
         """After step i: the reference returns to its trajectory, and the edit gets the same correction, new cells at first only a part of it."""
@@ -326,21 +346,23 @@ def edit(m, x, regions, prompt="", editable=None, p=None, hooks=None, dump=None,
         share = torch.where(new, 1 - p["vacated_noise"] * (1 - (i + 1) / n), 1.)
         return trajectory[i + 1], z + share * moved(lost, sources)
 
+    text = c
     for i in range(n):
         t = t_of(i)
         if i < timesteps and regions:
             with torch.no_grad():
                 f_ref, e_ref = features(ref, t); x_ref = move(ref, e_ref, t, t - stride)
                 if corrects and p["features"] == "original": f_ref, _ = features(originals[i], t)
-            z = optimise(z, i, f_ref, x_ref); times["drag"] = times.get("drag", 0) + clock.lap()
+            z, text = optimise(z, i, f_ref, x_ref); times["drag"] = times.get("drag", 0) + clock.lap()
             dump[f"dragged.{i}"] = z
         with torch.no_grad():
             hooks.mutual = i >= timesteps
-            e = m.predict(torch.cat([ref, z]), t, c)
+            e = m.predict(torch.cat([ref, z]), t, torch.cat([c, text]) if optimises_text else c)
             hooks.mutual = False
             ref, z = move(ref, e[:1], t, t - stride), move(z, e[1:], t, t - stride)
             if p["trajectory"] == "kept": ref, z = corrected(ref, z, i)
         times["denoise"] = times.get("denoise", 0) + clock.lap()
+    if optimises_text: dump["text"] = text
     dump["z_end"] = z
     y = dump["decoded"] = m.decode(z)
     if p["detail"]:

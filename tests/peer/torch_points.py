@@ -17,7 +17,7 @@ from torch_clip import CLIP_DRAG, Clip, clip_drag
 from torch_edit import Hooks, Model, fine_tune, merge_lora, read_picture, setting, write_picture
 
 COMMON = dict(steps=50, start_layer=10, taps=(3,), seed=0, margin=24, feather=4, lora_rank=16, lora_lr=5e-4, lora_batch=4, hard_background=True, trajectory="denoised",
-              text_optimisation="off", text_lr=0.004, text_weight=0.1)
+              text_optimisation="off", text_lr=0.004, text_weight=0.1, degree=1)
 SETTINGS = {"drag-diffusion": dict(COMMON, strength=0.7, lr=0.01, iterations=80, motion_radius=1, track_radius=3, reach=1, mask_weight=0.1, lora_steps=80),
             "good-drag": dict(COMMON, strength=0.75, lr=0.02, timesteps=7, tracks=10, iterations=3, motion_radius=4, track_radius=12, reach=4, mask_weight=0.2,
                               stall_limit=10, loss_threshold=0, lora_steps=70),
@@ -220,6 +220,11 @@ def drag(e, trajectory):
         z, c2 = drag_diffusion(e, z)
         e.dump["dragged.0"] = z
     mutual = not good
+
+    def at_degree(z):                                             # and the embedding: as far from the reference as the drag led, or less far, or further (DragText)
+        return ref + p["degree"] * (z - ref), None if c2 is None else e.c + p["degree"] * (c2 - e.c)
+
+    if not good: z, c2 = at_degree(z)
     for i in range(e.n):
         if good and i < p["timesteps"] and e.dragging and e.stalled != p["stall_limit"]:
             with torch.no_grad():
@@ -227,6 +232,7 @@ def drag(e, trajectory):
             z, points, c2 = good_drag_step(e, z, ref, i, f, e.step(ref, n, i), points)
             e.dump[f"dragged.{i}"] = z
         elif good:
+            if not mutual: z, c2 = at_degree(z)
             mutual = True                                         # the drag's own denoising steps go without
         with torch.no_grad():
             e.hooks.mutual = mutual

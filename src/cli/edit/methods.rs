@@ -5,15 +5,13 @@ use std::path::PathBuf;
 use super::session::Session;
 use super::{Arguments, warnings};
 use crate::cli::planning::Inputs;
-use crate::cli::preview::write as write_drawing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 use crate::interrupt::Interrupt;
 use crate::model::Model;
 use crate::panics;
 use crate::plan::{Choice, Plan, check_methods};
-use crate::preview::{MethodPanel, method_sheet};
-use crate::progress::Stage;
+use crate::preview::MethodSheet;
 use crate::report::{self, Paths, Record, Status};
 
 /// What is known of a run while it goes on.
@@ -109,7 +107,7 @@ fn edit(arguments: &Arguments, run: &mut Run, interrupt: &Interrupt) -> Result<(
     let needs_clip = plans.iter().flatten().any(needs_clip);
     let mut session = Session::new(arguments, compute, model, needs_clip)?;
     let original = &inputs.original.picture;
-    let mut panels = vec![MethodPanel::picture("input".into(), original)];
+    let mut sheet = MethodSheet::new(original);
     let mut failed = Vec::new();
     for ((plan, record), path) in plans.into_iter().zip(&mut *records).zip(outputs.each) {
         let name = record.method.unwrap_or_default();
@@ -122,7 +120,7 @@ fn edit(arguments: &Arguments, run: &mut Run, interrupt: &Interrupt) -> Result<(
         match ended {
             Ok((picture, sha256)) => {
                 record.done(sha256);
-                panels.push(MethodPanel::picture(caption(name, record), &picture));
+                sheet.add_result(name, record.edit_seconds(), &picture);
                 written.push(path);
             }
             // Without the weights, or after a signal, no other method can go on.
@@ -133,16 +131,16 @@ fn edit(arguments: &Arguments, run: &mut Run, interrupt: &Interrupt) -> Result<(
                 record.fail(&error);
                 report::print_line(&format!("{name} failed:"));
                 report::print_error(&error);
-                let complaint = error.to_string();
-                panels.push(MethodPanel::failure(format!("{name}: failed"), complaint));
+                sheet.add_failure(name, &error.to_string());
                 failed.push(name);
             }
         }
     }
-    write_drawing(
+    arguments.write(
         &outputs.sheet,
-        &method_sheet(&panels, original.size()),
-        arguments.overwrite,
+        &sheet.drawn(),
+        Some(MethodSheet::NOTE),
+        interrupt,
     )?;
     written.push(outputs.sheet);
     if failed.is_empty() {
@@ -180,16 +178,6 @@ fn plans(choices: &[Choice], inputs: &Inputs, model: Option<&Model>) -> Result<V
         }
         _ => Ok(plans),
     }
-}
-
-/// Returns what is written below a result: the method, and the seconds of its edit without loading the model.
-fn caption(name: &str, record: &Record) -> String {
-    let of_edit = record
-        .seconds
-        .iter()
-        .filter(|(stage, _)| *stage != Stage::Load);
-    let seconds: f64 = of_edit.map(|(_, seconds)| seconds).sum();
-    format!("{name}, {seconds:.1} s")
 }
 
 impl Arguments {

@@ -1,10 +1,7 @@
 //! The drag's and the text's gradient, their fusion, and the tracked points, against PyTorch (`tests/peer/torch_clip.py`).
 
 use crate::diffusion::Spacing;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-
-use safetensors::SafeTensors;
 
 use super::*;
 use crate::diffusion::{Grid, Schedule};
@@ -13,59 +10,12 @@ use crate::geometry::Size;
 use crate::kernels::cpu::Cpu;
 use crate::method::Guide;
 use crate::method::parts::{Cell, Frozen, MaskTerm, Outputs, PointDrag, PointLog, PointTimestep};
+use crate::method::peer_fixture::{Dump, assert_close, fixture};
 use crate::model::unet::{Input, NoiseAndFeatures, Prompt};
 use crate::model::{ClipModel, Model, UNet, Vae};
 use crate::nn::{Shape, Tensor};
 use crate::plan::{Choice, Plan, Settings};
 use crate::progress::Silent;
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
-}
-
-/// Tensors of PyTorch.
-struct Dump(Vec<u8>);
-
-impl Dump {
-    fn open() -> Self {
-        let path = fixtures().join("clip/edit/dump.safetensors");
-        Self(std::fs::read(path).expect("the fixture is there"))
-    }
-
-    /// Returns the shape and the values of a tensor.
-    fn read(&self, name: &str) -> (Vec<usize>, Vec<f32>) {
-        let file = SafeTensors::deserialize(&self.0).expect("the fixture is whole");
-        let tensor = file.tensor(name).expect("the tensor is there");
-        let values = tensor.data().chunks_exact(4);
-        let values = values.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        (tensor.shape().to_vec(), values.collect())
-    }
-
-    fn number(&self, name: &str) -> f64 {
-        f64::from(self.read(name).1[0])
-    }
-
-    /// Returns (1, channels, height, width) as (1, height, width, channels).
-    fn latent(&self, name: &str) -> Tensor<Cpu> {
-        let (shape, values) = self.read(name);
-        let [_, channels, height, width] = shape[..] else {
-            panic!("{name} is no latent")
-        };
-        let at = |at: usize| values[at % channels * height * width + at / channels];
-        let values = (0..values.len()).map(at).collect();
-        Tensor::from_host(&Cpu, Shape::new(1, height, width, channels), values)
-    }
-
-    /// Returns rows and columns of cells.
-    fn cells(&self, name: &str) -> Vec<Cell> {
-        let (_, values) = self.read(name);
-        let cell = |pair: &[f32]| Cell {
-            row: pair[0] as usize,
-            column: pair[1] as usize,
-        };
-        values.chunks_exact(2).map(cell).collect()
-    }
-}
 
 /// Everything of the peer's edit that does not change.
 struct Bench {
@@ -89,8 +39,8 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 impl Bench {
     fn new() -> Self {
-        let dump = Dump::open();
-        let drag_path = fixtures().join("clip/edit/drag.json");
+        let dump = Dump::open("clip/edit/dump.safetensors");
+        let drag_path = fixture("clip/edit/drag.json");
         let drag = DragFile::read(&drag_path).expect("a valid drag file");
         let mut given = Overrides::from([("size", 80)]);
         given.set("strength", 0.08);
@@ -102,15 +52,15 @@ impl Bench {
         let plan = Plan::new(&drag, &drag_path, Size::new(80, 96), &settings, 64)
             .expect("the drag fits the picture");
         let never = Interrupt::never();
-        let model = Model::open(&fixtures().join("tiny").to_string_lossy(), None)
-            .expect("the fixture is a model");
+        let model =
+            Model::open(&fixture("tiny").to_string_lossy(), None).expect("the fixture is a model");
         let unet = model.unet(&Cpu, &never).expect("it has weights");
         let (shape, context) = dump.read("context");
         let context = Tensor::from_host(&Cpu, Shape::new(1, 1, shape[1], shape[2]), context);
         let prompt = unet.prepare(&context);
         let schedule = Schedule::new(model.schedule());
         let grid = schedule.grid(Spacing::Leading, 50, 4);
-        let clip = ClipModel::open(&fixtures().join("clip/model").to_string_lossy())
+        let clip = ClipModel::open(&fixture("clip/model").to_string_lossy())
             .and_then(|clip| clip.load(&Cpu, &never))
             .expect("the fixture is a CLIP");
         let text = clip.text(plan.goal()).expect("a short text");
@@ -191,18 +141,6 @@ impl Bench {
             interrupt: never,
         }
     }
-}
-
-fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f64) {
-    let pairs = || found.iter().zip(expected);
-    let largest = expected.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
-    let error = pairs().fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
-    assert_eq!(found.len(), expected.len(), "{what}");
-    assert!(
-        f64::from(error) <= tolerance * f64::from(largest),
-        "{what}: off by {:.1e} of the largest",
-        error / largest
-    );
 }
 
 #[test]

@@ -3,8 +3,10 @@
 mod fill;
 mod settings;
 mod stretch;
+#[cfg(test)]
+mod tests;
 
-use crate::diffusion::denoise::Pair;
+use crate::diffusion::denoise::{Pair, Place};
 use crate::diffusion::invert::{Trajectory, invert_keeping};
 use crate::diffusion::kept::{CellContent, KeptTrajectory};
 use crate::diffusion::{Spacing, Stream, require_finite};
@@ -16,7 +18,7 @@ use crate::method::{
     StartPicture, Subject, Targets,
 };
 use crate::model::unet::{Input, Network, SelfAttentions};
-use crate::nn::Tensor;
+use crate::nn::{KeysAndValues, Tensor};
 use crate::progress::{Progress, Stage};
 use crate::settings::{DiffusionSettings, Overrides, TrajectoryChoice};
 
@@ -39,10 +41,13 @@ impl DragMethod for FastDragSettings {
         }),
     };
 
-    const UNUSED: &'static [(&'static str, &'static str)] = &[(
-        "start_layer",
-        "all layers of the decoder have the keys and values of the picture",
-    )];
+    const UNUSED: &'static [(&'static str, &'static str)] = &[
+        ("degree", "nothing is optimised"),
+        (
+            "start_layer",
+            "all layers of the decoder have the keys and values of the picture",
+        ),
+    ];
 
     fn shared_defaults(_: &Overrides) -> Overrides {
         let mut papers = Overrides::from([("steps", 10), ("lora_steps", 0)]);
@@ -123,37 +128,11 @@ impl DragMethod for FastDragSettings {
         let done = scene.grid.timesteps.len();
         for (index, &t) in scene.grid.timesteps.iter().enumerate() {
             interrupt.check()?;
-            // The reference latent is denoised only where its loss is of use.
-            let latents = match &kept {
-                Some(_) => Tensor::stacked(&[pair.reference.clone(), pair.edit]),
-                None => pair.edit,
+            let place = Place {
+                t,
+                step: done + index + 1,
             };
-            let input = Input::at(&latents, t as f64, scene.prompt);
-            let input = match keys.pop() {
-                Some(keys) => input.with_keys(keys),
-                None => input,
-            };
-            let noise = scene.network.predict(input);
-            require_finite(
-                &noise,
-                Stage::Drag,
-                done + index + 1,
-                "the noise prediction",
-            )?;
-            let next = scene.schedule.step(latents, &noise, t, scene.grid.after(t));
-            pair = match &kept {
-                Some(kept) => {
-                    let pair = Pair {
-                        reference: next.picture(0),
-                        edit: next.picture(1),
-                    };
-                    kept.corrected(pair, t)
-                }
-                None => Pair {
-                    reference: pair.reference,
-                    edit: next,
-                },
-            };
+            pair = denoised(&scene, pair, keys.pop(), kept.as_ref(), place)?;
             progress.step(None);
         }
         Ok(Dragged {
@@ -167,6 +146,42 @@ impl DragMethod for FastDragSettings {
             prompts: None,
         })
     }
+}
+
+/// Denoises by one step with the inversion's `keys`. The reference latent is denoised only where its loss is of use: with a kept trajectory.
+fn denoised<B: Backend, N: Network<B>>(
+    scene: &Scene<B, N>,
+    pair: Pair<B>,
+    keys: Option<KeysAndValues<Tensor<B>>>,
+    kept: Option<&KeptTrajectory<B>>,
+    Place { t, step }: Place,
+) -> Result<Pair<B>> {
+    let Pair { reference, edit } = pair;
+    let latents = match kept {
+        Some(_) => Tensor::stacked(&[reference.clone(), edit]),
+        None => edit,
+    };
+    let input = Input::at(&latents, t as f64, scene.prompt);
+    let input = match keys {
+        Some(keys) => input.with_keys(keys),
+        None => input,
+    };
+    let noise = scene.network.predict(input);
+    require_finite(&noise, Stage::Drag, step, "the noise prediction")?;
+    let next = scene.schedule.step(latents, &noise, t, scene.grid.after(t));
+    Ok(match kept {
+        Some(kept) => {
+            let pair = Pair {
+                reference: next.picture(0),
+                edit: next.picture(1),
+            };
+            kept.corrected(pair, t)
+        }
+        None => Pair {
+            reference,
+            edit: next,
+        },
+    })
 }
 
 impl FastDragSettings {

@@ -82,7 +82,7 @@ impl DragMethod for PbsiSettings {
         }
         let schedule = ProgressSchedule::new(self);
         let (steps, iterations) = (schedule.steps(timesteps), schedule.iterations(timesteps));
-        // An iteration is a forward and a backward pass; a step denoises the reference latent, which gives its features too, and the edited
+        // An iteration is a forward pass and backward passes; a step denoises the reference latent, which gives its features too, and the edited
         // one. Features of another latent take a pass of their own.
         let features = if self.has_features_of_its_own() {
             schedule.optimised(timesteps)
@@ -92,7 +92,9 @@ impl DragMethod for PbsiSettings {
         Cost {
             steps,
             iterations,
-            passes: 2 * iterations + 2 * steps + features,
+            passes: iterations * (1 + self.text_optimisation.backward_passes())
+                + 2 * steps
+                + features,
         }
     }
 

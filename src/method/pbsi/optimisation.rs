@@ -1,6 +1,8 @@
 //! The optimisation of Algorithm 1 (DragNeXt, arXiv 2506.07611).
 
-use super::feature_loss::{FeatureLoss, Reduction};
+mod gradient;
+
+use super::feature_loss::FeatureLoss;
 use super::progress::ProgressSchedule;
 use super::settings::{Mode, PbsiSettings};
 use crate::diffusion::denoise::Pair;
@@ -8,12 +10,11 @@ use crate::diffusion::invert::Trajectory;
 use crate::diffusion::kept::KeptTrajectory;
 use crate::diffusion::{Grid, Schedule, require_finite};
 use crate::error::{Error, Result};
-use crate::failpoint;
 use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::parts::{
-    Correspondence, DivergenceGuard, Frozen, LatentAdam, LatentDescent, MaskTerm,
+    Correspondence, DivergenceGuard, Frozen, LatentAdam, LatentDescent, TextGradient,
 };
 use crate::method::{Dragged, Scene};
 use crate::model::unet::{Features, Input, Network, NoiseAndFeatures, Prompt};
@@ -33,6 +34,8 @@ const PATIENCE: usize = 2;
 pub(super) struct Optimisation<'a, B: Backend, N> {
     unet: &'a N,
     prompt: &'a Prompt<B>,
+    /// The prompt's embedding, and how many of its tokens are the start token and words.
+    context: (&'a Tensor<B>, usize),
     schedule: &'a Schedule,
     grid: &'a Grid,
     regions: &'a [Region],
@@ -57,6 +60,23 @@ struct TimestepTarget<'a, B: Backend> {
     next: &'a Tensor<B>,
 }
 
+/// A latent, and the text embedding that was optimised with it.
+#[derive(Clone)]
+struct WithText<B: Backend> {
+    latent: Tensor<B>,
+    /// `None` where the embedding stays.
+    text: Option<Tensor<B>>,
+}
+
+impl<B: Backend> WithText<B> {
+    fn new<N: Network<B>>(latent: &Tensor<B>, text: Option<&TextGradient<B, N>>) -> Self {
+        Self {
+            latent: latent.clone(),
+            text: text.map(|text| text.text().clone()),
+        }
+    }
+}
+
 impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
     pub(super) fn new(scene: &'a Scene<B, N>, settings: &'a PbsiSettings) -> Self {
         let reference = scene.trajectory.inverted();
@@ -76,6 +96,7 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
         Self {
             unet: scene.network,
             prompt: scene.prompt,
+            context: (scene.context, scene.words),
             schedule: scene.schedule,
             grid: scene.grid,
             regions: scene.regions,
@@ -99,7 +120,7 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Dragged<B>> {
-        let (mut losses, mut diverged) = (Vec::new(), 0);
+        let (mut losses, mut diverged, mut text) = (Vec::new(), 0, None);
         let mut pair = Pair {
             reference: self.reference.clone(),
             edit: start.clone(),
@@ -124,11 +145,15 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
                 };
                 let (edit, has_diverged) =
                     self.optimise(&pair, target, &mut losses, progress, interrupt)?;
-                pair.edit = edit;
+                pair.edit = edit.latent;
+                text = edit.text;
                 diverged += usize::from(has_diverged);
             }
             interrupt.check()?;
-            let input = Input::at(&pair.edit, t as f64, self.prompt);
+            let input = match &text {
+                Some(text) => Input::at(&pair.edit, t as f64, text),
+                None => Input::at(&pair.edit, t as f64, self.prompt),
+            };
             let noise = self.unet.predict(input);
             pair = Pair {
                 edit: self.stepped(&pair.edit, &noise, t, losses.len().max(1))?,
@@ -146,7 +171,7 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
             losses,
             diverged,
             tracks: Vec::new(),
-            prompts: None,
+            prompts: text.map(|text| Tensor::stacked(&[self.context.0.clone(), text])),
         })
     }
 
@@ -169,8 +194,8 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
         self.settings.mode != Mode::Pbsi
     }
 
-    /// Optimises the edited latent at one timestep. Returns it, and whether the optimisation diverged, in which case it is the best latent
-    /// of the last aim.
+    /// Optimises the edited latent at one timestep, with moments and a text embedding that start anew. Returns both, and whether the optimisation
+    /// diverged, in which case they are those of the smallest loss of the last aim.
     fn optimise(
         &self,
         pair: &Pair<B>,
@@ -178,7 +203,7 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
         losses: &mut Vec<f64>,
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
-    ) -> Result<(Tensor<B>, bool)> {
+    ) -> Result<(WithText<B>, bool)> {
         let TimestepTarget {
             index,
             t,
@@ -209,13 +234,14 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
                 interrupt,
             );
         }
+        let mut text = self.text_gradient();
         let mut z = pair.edit.clone();
-        let mut previous = z.clone();
+        let mut previous = WithText::new(&z, text.as_ref());
         let guard = DivergenceGuard::new(&pair.reference);
         let mut adam = LatentAdam::new(&z, self.settings.lr);
         let mut eta = self.progress.eta(index, 0);
         let mut loss_at = self.loss_at(eta, &features);
-        let mut best = (f64::INFINITY, z.clone());
+        let mut best = (f64::INFINITY, previous.clone());
         for iteration in 0..self.settings.iterations {
             interrupt.check()?;
             let now = self.progress.eta(index, iteration);
@@ -223,13 +249,14 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
                 eta = now;
                 loss_at = self.loss_at(eta, &features);
                 // Losses of different aims do not compare.
-                best = (f64::INFINITY, z.clone());
+                best = (f64::INFINITY, WithText::new(&z, text.as_ref()));
             }
             let step = losses.len() + 1;
-            let (loss, gradient) = self.finite_gradient(&z, t, &loss_at, next, step)?;
-            previous = z.clone();
+            previous = WithText::new(&z, text.as_ref());
+            let (loss, gradient) =
+                self.finite_gradient(&z, t, &loss_at, next, step, text.as_mut())?;
             if loss < best.0 {
-                best = (loss, z.clone());
+                best = (loss, previous.clone());
             }
             adam.step(&mut z, &gradient);
             if self.settings.hard_background {
@@ -250,7 +277,12 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
             }
         }
         // Algorithm 1 denoises z^{K-1}: its last update is dropped.
-        Ok((if self.is_literal() { previous } else { z }, false))
+        let end = if self.is_literal() {
+            previous
+        } else {
+            WithText::new(&z, text.as_ref())
+        };
+        Ok((end, false))
     }
 
     /// As [`Optimisation::optimise`], for a start that is right in most places: the latent moves in proportion to the gradient, by less from step
@@ -264,20 +296,23 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
         losses: &mut Vec<f64>,
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
-    ) -> Result<(Tensor<B>, bool)> {
+    ) -> Result<(WithText<B>, bool)> {
         let loss_at = self.loss_at(self.progress.eta(index, 0), features);
         let mut descent = LatentDescent::new(self.settings.lr, DECAY);
+        let mut text = self.text_gradient();
         let mut z = pair.edit.clone();
-        let mut best = (f64::INFINITY, z.clone());
+        let mut best = (f64::INFINITY, WithText::new(&z, text.as_ref()));
         let mut worse = 0;
         for _ in 0..self.settings.iterations {
             interrupt.check()?;
             let step = losses.len() + 1;
-            let (loss, gradient) = self.finite_gradient(&z, t, &loss_at, next, step)?;
+            let own = WithText::new(&z, text.as_ref());
+            let (loss, gradient) =
+                self.finite_gradient(&z, t, &loss_at, next, step, text.as_mut())?;
             losses.push(loss);
             progress.step(Some(loss));
             if loss < best.0 {
-                best = (loss, z.clone());
+                best = (loss, own);
                 worse = 0;
             } else {
                 worse += 1;
@@ -307,75 +342,5 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
             })
             .collect();
         FeatureLoss::new(&pairs, features, self.frame.padded)
-    }
-
-    /// As [`Optimisation::gradient`], with a smaller loss scale where the gradient leaves the range of the number format.
-    ///
-    /// # Errors
-    /// [`Error::NotFinite`] when that does not help.
-    fn finite_gradient(
-        &self,
-        z: &Tensor<B>,
-        t: i64,
-        loss: &FeatureLoss<B>,
-        next: &Tensor<B>,
-        step: usize,
-    ) -> Result<(f64, Tensor<B>)> {
-        let not_finite = |what| Error::NotFinite {
-            stage: Stage::Drag.name(),
-            step,
-            what,
-        };
-        loop {
-            let (loss, gradient) = self.gradient(z, t, loss, next);
-            if !loss.is_finite() || failpoint::is_hit("nan_in_loss") {
-                return Err(not_finite("the loss"));
-            }
-            if gradient.is_finite() {
-                return Ok((loss, gradient));
-            }
-            if !z.backend().lower_loss_scale() {
-                return Err(not_finite("the gradient of the latent"));
-            }
-        }
-    }
-
-    /// Returns the loss of a latent at timestep t, and its gradient to the latent.
-    fn gradient(
-        &self,
-        z: &Tensor<B>,
-        t: i64,
-        feature_loss: &FeatureLoss<B>,
-        reference: &Tensor<B>,
-    ) -> (f64, Tensor<B>) {
-        let reduction = if self.is_literal() {
-            Reduction::Sum
-        } else {
-            Reduction::Mean(self.settings.loss_scale)
-        };
-        let (taps, weight) = (&self.settings.taps.0, self.settings.mask_weight);
-        let input = Input::at(z, t as f64, self.prompt);
-        let Some(frozen) = self.frozen.as_ref().filter(|_| weight > 0.0) else {
-            // Without the mask term the noise prediction is not needed.
-            let pass = self.unet.record(input, Features::of(taps));
-            let (loss, gradients, magnitude) = feature_loss.evaluate(pass.outputs(), reduction);
-            return (loss, pass.backward(gradients, magnitude));
-        };
-        let pass = self.unet.record(input, NoiseAndFeatures::of(taps));
-        let (noise, features) = pass.outputs();
-        let (mut loss, gradients, mut magnitude) = feature_loss.evaluate(features, reduction);
-        let term = MaskTerm {
-            frozen,
-            weight,
-            schedule: self.schedule,
-            step: [t, self.grid.after(t)],
-            reference,
-        };
-        let mask = term.evaluate(z, noise);
-        loss += mask.loss;
-        magnitude = magnitude.max(mask.magnitude);
-        // The mask term depends on the latent directly and through the noise prediction.
-        let gradient = pass.backward((mask.to_noise, gradients), magnitude);
-        (loss, gradient.plus(&mask.to_latent))
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::method::parts::Taps;
+use crate::method::parts::{Taps, TextCode, TextOptimisation, TextSettings};
 use crate::settings::{Form, Overrides, auto_or_number, settings};
 
 /// Timesteps, iterations at each, and learning rate of a drag: DragNeXt, implementation details (T - T' = 38 - 33, K = 10, 2e-2).
@@ -40,6 +40,12 @@ settings! {
     hard_background "hard_background": bool = true, Form::Switch, "DragFlow, arXiv 2510.02253";
     /// Continues with the best latent of a timestep when the optimisation diverges there, instead of failing.
     keep_partial "keep_partial": bool = false, Form::Switch, "dragnext";
+    /// Optimises the text embedding beside the latent (DragText): `clean` by the loss of the regions alone, `joint` by the latent's loss in the same backward pass, `code` as its released code.
+    text_optimisation "text_optimisation": TextOptimisation = TextOptimisation::Off, Form::Words(&TextOptimisation::WORDS), "DragText, arXiv 2407.17843";
+    /// Learning rate of the text embedding.
+    text_lr "text_lr": f64 = 0.004, Form::Above(0.0, 100.0), "DragText, implementation details: 0.004";
+    /// Weight of the loss term that holds the words of the text embedding.
+    text_weight "text_weight": f64 = 0.1, Form::Within(0.0, 1e6), "DragText, implementation details: 0.1";
 }
 
 impl PbsiSettings {
@@ -105,6 +111,17 @@ impl PbsiSettings {
     /// Returns whether the inversion of the original picture is needed beside that of the warped one.
     pub fn needs_original(&self) -> bool {
         self.corrects() && self.features == Features::Original && self.timesteps > 0
+    }
+
+    /// Returns how the text embedding is optimised.
+    pub(super) fn text(&self) -> TextSettings {
+        TextSettings {
+            mode: self.text_optimisation,
+            lr: self.text_lr,
+            weight: self.text_weight,
+            // As the released code does on GoodDrag, which drags at several timesteps too.
+            code: TextCode::Cleared,
+        }
     }
 
     /// Returns whether the features to reach are not those of the reference latent.

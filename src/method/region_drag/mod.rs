@@ -3,6 +3,8 @@
 mod cells;
 mod levels;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use crate::diffusion::denoise::Pair;
 use crate::diffusion::{Spacing, Stream};
@@ -37,6 +39,7 @@ impl DragMethod for RegionDragSettings {
     };
 
     const UNUSED: &'static [(&'static str, &'static str)] = &[
+        ("degree", "nothing is optimised"),
         ("trajectory", "its inversion returns to the picture exactly"),
         (
             "start_layer",

@@ -148,10 +148,30 @@ fn no_regions_and_too_many() {
     let (faults, stderr) = scene.faults(many(1001));
     assert_eq!(faults, ["instruction.too_large /regions 1:28"]);
     assert!(
-        stderr.contains("there are 1001 regions; at most 64 are allowed"),
+        stderr.contains("there are 1001 regions; at most 128 are allowed"),
         "{stderr}"
     );
+    let (faults, stderr) = scene.faults(many(65));
+    assert_eq!(faults, ["instruction.too_large /regions 1:28"]);
+    for expected in [
+        "there are 65 regions with an area; at most 64 are allowed",
+        "hint: join areas that move alike; up to 128 regions may be of type `point`",
+    ] {
+        assert!(stderr.contains(expected), "{stderr}");
+    }
     assert_eq!(scene.validate(many(64)).record["count"], 64);
+    let point = r#"{ "type": "point", "handle": [20, 20], "target": [50, 40] }"#;
+    let points = |count: usize| {
+        format!(
+            r#"{{ "version": 1, "regions": [{}] }}"#,
+            vec![point; count].join(",")
+        )
+    };
+    assert_eq!(scene.validate(points(128)).record["count"], 128);
+    let (faults, stderr) = scene.faults(points(129));
+    assert_eq!(faults, ["instruction.too_large /regions 1:28"]);
+    let hint = "hint: at most 64 of them may have an area, the others are points";
+    assert!(stderr.contains(hint), "{stderr}");
     let corners: Vec<String> = (0..10_001)
         .map(|x| format!("[{}, {}]", x % 100, x % 90))
         .collect();
