@@ -196,6 +196,9 @@ error_kinds! {
     ImportNoMotion "import.no_motion" NOT_STARTED "a drawn region has no line to its target";
     ImportFailed "import.failed" FAILED "at least one sample could not be imported";
     MergeIncomplete "merge.incomplete" FAILED "some items are not done";
+    EvalNoEdits "eval.no_edits" NOT_STARTED "the folder of edits does not exist";
+    EvalUnavailable "eval.unavailable" NOT_STARTED "a requested figure cannot be measured";
+    EvalFailed "eval.failed" FAILED "some edits are missing or cannot be measured";
     Interrupted "interrupted" INTERRUPTED "a signal stopped the run (143 for SIGTERM)";
     Bug "bug" BUG "the program has a bug";
 }
