@@ -3,6 +3,11 @@
 //! Looks at names and at the first level of a file's content, and reads nothing in full that is larger than a drag file may be. It converts
 //! nothing; [`crate::import`] does. Commands that are given such a file instead of a drag file or a picture use [`hint`].
 
+#![expect(
+    clippy::zero_sized_map_values,
+    reason = "serde reads the keys of an object as a map"
+)]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::io::Read;

@@ -3,19 +3,19 @@
 //! A mask is read from a picture or rasterised from an outline. It is dilated, resized, sampled at points, and measured.
 
 mod depth;
+mod reading;
 mod source;
 
 use std::path::Path;
 
 use crate::error::ErrorKind;
 use crate::geometry::{Point, Size};
-use crate::picture::{Refusal, decode_grey, read_grey};
+use crate::picture::{Refusal, decode_pixels, read_pixels};
+use reading::NoShape;
 
 pub use depth::Depth;
+pub use reading::{MaskChannel, MaskReading};
 pub use source::{MaskSource, MaskUrlError};
-
-/// A pixel of a mask picture is inside when its grey value is above this.
-const THRESHOLD: u8 = 127;
 
 /// Which pixels belong to an area, row by row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,39 @@ pub enum MaskError {
         /// The image's size.
         expected: Size,
     },
+    /// No pixel is bright, and more levels than two, or one, do not tell which are inside.
+    #[error(
+        "the brightest pixel of the mask `{path}` is {brightest} of {full}, and none of black and white is left"
+    )]
+    Dark {
+        /// The mask's path.
+        path: String,
+        /// The level of its brightest pixel.
+        brightest: u16,
+        /// The level of white.
+        full: u16,
+    },
+    /// Colours and alpha tell different shapes.
+    #[error("the mask `{path}` has one shape in its colours and another in its alpha channel")]
+    Ambiguous {
+        /// The mask's path.
+        path: String,
+    },
+    /// The alpha channel is asked for.
+    #[error("the mask `{path}` has no alpha channel, or one that is the same everywhere")]
+    NoAlpha {
+        /// The mask's path.
+        path: String,
+    },
+}
+
+/// A mask that was read, with what its picture told.
+#[derive(Debug)]
+pub struct NotedMask {
+    /// The mask.
+    pub mask: Mask,
+    /// What was assumed, where the picture is not white on black; a phrase that follows the mask's name.
+    pub note: Option<String>,
 }
 
 impl Mask {
@@ -78,38 +111,44 @@ impl Mask {
         }
     }
 
-    /// Reads a picture; pixels with a grey value above 127 are inside.
+    /// Reads a picture; pixels with a grey value above 127 of 255 are inside.
     ///
-    /// Colours are converted to luma, 16-bit samples are reduced to their upper eight bits, and alpha is ignored. The EXIF
-    /// orientation is applied. The size is checked before any pixel is decoded.
+    /// Colours are converted to luma. Where the picture has two levels only, both dark or both bright, the brighter one is inside. Alpha that is
+    /// not constant is the shape where the colours have none. The EXIF orientation is applied. The size is checked before any pixel is decoded.
     ///
     /// # Errors
-    /// When the file is missing, not a picture, or not of the expected size.
+    /// When the file is missing, not a picture, not of the expected size, or does not tell which pixels are inside.
     pub fn read(path: &Path, expected: Size) -> Result<Self, MaskError> {
-        Self::from_source(&MaskSource::File(path.to_owned()), expected)
+        let source = MaskSource::File(path.to_owned());
+        Ok(Self::from_source(&source, MaskReading::default(), expected)?.mask)
     }
 
     /// Reads a picture from a file or from the drag file, as [`Mask::read`] does.
     ///
     /// # Errors
     /// As [`Mask::read`].
-    pub fn from_source(source: &MaskSource, expected: Size) -> Result<Self, MaskError> {
-        Self::read_if(source, |found| found == expected, expected)
+    pub fn from_source(
+        source: &MaskSource,
+        reading: MaskReading,
+        expected: Size,
+    ) -> Result<NotedMask, MaskError> {
+        Self::read_if(source, reading, |found| found == expected, expected)
     }
 
     /// Reads a picture of any size, as [`Mask::read`] does.
     ///
     /// # Errors
     /// When the file is missing or not a picture.
-    pub fn read_any(source: &MaskSource) -> Result<Self, MaskError> {
-        Self::read_if(source, |_| true, Size::new(0, 0))
+    pub fn read_any(source: &MaskSource, reading: MaskReading) -> Result<NotedMask, MaskError> {
+        Self::read_if(source, reading, |_| true, Size::new(0, 0))
     }
 
     fn read_if(
         source: &MaskSource,
+        reading: MaskReading,
         fits: impl Fn(Size) -> bool,
         expected: Size,
-    ) -> Result<Self, MaskError> {
+    ) -> Result<NotedMask, MaskError> {
         let mut found = expected;
         let mut accept = |size| {
             found = size;
@@ -119,11 +158,11 @@ impl Mask {
                 Err(Refusal::other_size())
             }
         };
-        let grey = match source {
-            MaskSource::File(path) => read_grey(path, &mut accept),
-            MaskSource::Embedded(bytes) => decode_grey(bytes, &mut accept),
+        let pixels = match source {
+            MaskSource::File(path) => read_pixels(path, &mut accept),
+            MaskSource::Embedded(bytes) => decode_pixels(bytes, &mut accept),
         };
-        let grey = grey.map_err(|Refusal { kind, reason, .. }| {
+        let pixels = pixels.map_err(|Refusal { kind, reason, .. }| {
             let is_file = source.path().is_none_or(Path::is_file);
             let path = source.to_string();
             match kind {
@@ -137,11 +176,25 @@ impl Mask {
                 _ => MaskError::Decode { path, reason },
             }
         })?;
-        Ok(Self {
-            width: found.width,
-            height: found.height,
-            data: grey.iter().map(|value| *value > THRESHOLD).collect(),
-        })
+        let is_deep = pixels.color().bytes_per_pixel() / pixels.color().channel_count() > 1;
+        let (mask, note) = reading.mask(pixels).map_err(|none| {
+            let path = source.to_string();
+            match none {
+                NoShape::Dark(brightest) if is_deep => MaskError::Dark {
+                    path,
+                    brightest,
+                    full: u16::MAX,
+                },
+                NoShape::Dark(brightest) => MaskError::Dark {
+                    path,
+                    brightest: brightest / 257,
+                    full: 255,
+                },
+                NoShape::Ambiguous => MaskError::Ambiguous { path },
+                NoShape::NoAlpha => MaskError::NoAlpha { path },
+            }
+        })?;
+        Ok(NotedMask { mask, note })
     }
 
     /// Returns width and height.

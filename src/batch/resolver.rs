@@ -33,6 +33,8 @@ pub(crate) struct Resolver {
     pub drag: Option<(DragFile, PathBuf)>,
     /// Whether results keep the original outside the editable area.
     pub keeps_outside: bool,
+    /// Whether JPEGs with missing rows are edited.
+    pub accepts_damaged: bool,
     /// Folders that masks must lie in; empty when inputs may lie anywhere.
     pub roots: Vec<PathBuf>,
     /// The model's files, which no output may replace.
@@ -55,6 +57,7 @@ impl Resolver {
             model: ModelFacts::of_present(model)?,
             drag,
             keeps_outside: true,
+            accepts_damaged: false,
             roots: Vec::new(),
             model_files: model.map(Model::files).unwrap_or_default(),
         })
@@ -112,7 +115,12 @@ impl Resolver {
     ) -> Result<(Prepared, String)> {
         check_fault(item)?;
         let (drag, path) = self.instruction(item)?;
-        let original = picture::read(&item.image).map_err(|error| gone(&item.image, error))?;
+        let original = if self.accepts_damaged {
+            picture::read_damaged(&item.image)
+        } else {
+            picture::read(&item.image)
+        };
+        let original = original.map_err(|error| gone(&item.image, error))?;
         let plan = self.resolve(item, &drag, path, original.picture.size())?;
         let files: Vec<PathBuf> = [item.image.clone(), path.to_path_buf()]
             .into_iter()

@@ -94,6 +94,10 @@ pub(super) struct Arguments {
     #[arg(long)]
     allow_outside: bool,
 
+    /// Edit JPEGs of which rows are missing; they are grey. Without this they are failed items.
+    #[arg(long)]
+    accept_damaged: bool,
+
     /// Stop after the first failed item.
     #[arg(long, conflicts_with = "max_failures")]
     fail_fast: bool,
@@ -301,6 +305,7 @@ impl Arguments {
     ) -> Result<Resolver> {
         let mut resolver = Resolver::new(self.choice(), model, drag)?;
         resolver.keeps_outside = !self.no_composite;
+        resolver.accepts_damaged = self.accept_damaged;
         resolver.has_several_methods = !self.methods.is_empty();
         if !self.allow_outside {
             let drag_folder = self.drag.as_ref().and_then(|path| path.parent());

@@ -102,6 +102,7 @@ fn read_mask(path: &Path, size: Size) -> Result<Mask> {
                 ErrorKind::MaskSize,
                 format!("the mask is {found} pixels, the pictures are {expected}"),
             ),
+            other => (ErrorKind::MaskShape, other.to_string()),
         };
         Error::Image {
             path: path.to_path_buf(),

@@ -1,11 +1,14 @@
 //! `dragnext fetch`: downloads a model from the hub into the cache and verifies it.
 
+use std::path::Path;
+
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::hub::{self, Environment, Fetched, HubId, ModelFiles};
 use crate::interrupt::Interrupt;
 use crate::method::Method;
+use crate::metrics::CONVERT;
 use crate::model::layout::{CLIP, STABLE_DIFFUSION};
 use crate::model::{ClipModel, Source};
 use crate::progress::{Transfer, amount};
@@ -56,6 +59,9 @@ private models. If weights exist in several precisions, the smallest is fetched.
   dragnext fetch OWNER/NAME@COMMIT               a model fine-tuned from one of them
   dragnext fetch --method clip-drag              the same and a CLIP, about 4 GB";
 
+/// The name of a metric whose weights one may expect here.
+const LPIPS: &str = "lpips";
+
 /// The JSON of a successful fetch.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
@@ -85,6 +91,16 @@ fn method(name: &str) -> std::result::Result<Method, String> {
 
 /// Fetches the model, and a CLIP if the method needs one, and prints their folders.
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
+    if arguments.model == LPIPS && !Path::new(LPIPS).exists() {
+        return Err(Error::Weights {
+            path: LPIPS.into(),
+            kind: ErrorKind::WeightsMissing,
+            reason: "no repository of the hub has these weights as safetensors".into(),
+            hint: format!(
+                "this writes them, for `dragnext eval --lpips lpips.safetensors`: {CONVERT}"
+            ),
+        });
+    }
     match Source::hub_id(&arguments.model) {
         Some(id) => arguments.fetch(&id, &STABLE_DIFFUSION, interrupt)?,
         None => print_location(&Source::parse(&arguments.model)?)?,

@@ -18,6 +18,10 @@ use crate::report::{self, print_import};
 /// Every sample is checked as `batch` will check it before anything is written. Pickles are read without running anything.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub(super) struct Arguments {
     /// The kind of the source.
     #[arg(required_unless_present = "list", value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::name)))]

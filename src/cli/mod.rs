@@ -10,6 +10,7 @@ mod compute;
 mod doctor;
 mod draw;
 mod edit;
+mod eval;
 mod fetch;
 mod import;
 mod instruction;
@@ -69,6 +70,7 @@ enum Command {
     Schema(schema::Arguments),
     Compare(Box<compare::Arguments>),
     Check(Box<check::Arguments>),
+    Eval(Box<eval::Arguments>),
     Report(report::Arguments),
     Show(show::Arguments),
     Fetch(fetch::Arguments),
@@ -89,6 +91,7 @@ impl Cli {
             Command::Batch(arguments) => batch::run(&arguments, interrupt),
             Command::Compare(arguments) => compare::run(&arguments),
             Command::Check(arguments) => check::run(&arguments, interrupt),
+            Command::Eval(arguments) => eval::run(&arguments, interrupt),
             Command::Report(arguments) => report::run(&arguments),
             Command::Show(arguments) => show::run(&arguments),
             Command::Completions(arguments) => completions::run(&arguments),

@@ -13,12 +13,13 @@ use crate::progress::Transfer;
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ModelArguments {
     /// The model: `owner/name` or `owner/name@revision` on the Hugging Face hub, which is fetched if it is not in the
-    /// cache; `sd15`, `sd21` or `sd21-base` in short; a folder in the diffusers layout of Stable Diffusion 1.5 or 2.1; or `demo`, which is built in
+    /// cache; `sd15`, `sd21` or `sd21-base` in short; a folder in the diffusers layout of Stable Diffusion 1.5 or 2.1; a checkpoint in one
+    /// safetensors file, in the original layout of Stable Diffusion 1.x; or `demo`, which is built in
     /// [default: stable-diffusion-v1-5/stable-diffusion-v1-5].
     #[arg(long, value_name = "MODEL", env = "DRAGNEXT_MODEL")]
     model: Option<String>,
 
-    /// Another VAE for the model: a folder with a VAE or a model, or `owner/name` on the hub, which is fetched if it is not in the cache, such as
+    /// Another VAE for the model: a folder with a VAE or a model, a file in the original layout, or `owner/name` on the hub, which is fetched if it is not in the cache, such as
     /// stabilityai/sd-vae-ft-mse. `demo` is the built-in VAE; `./demo` is a folder of that name.
     #[arg(long, value_name = "VAE", env = "DRAGNEXT_VAE")]
     vae: Option<PathBuf>,

@@ -20,6 +20,10 @@ pub(super) struct InputArguments {
     #[command(flatten)]
     pub(super) instruction: InstructionArguments,
 
+    /// Edit a JPEG of which rows are missing; they are grey. Without this it is refused.
+    #[arg(long)]
+    pub(super) accept_damaged: bool,
+
     #[command(flatten)]
     pub(super) model: ModelArguments,
 }
@@ -44,7 +48,11 @@ impl InputArguments {
     /// Those of [`InstructionArguments::read`] and [`picture::read`].
     pub(super) fn read(&self) -> Result<Inputs> {
         let instruction = self.instruction.read()?;
-        let original = picture::read(&self.image)?;
+        let original = if self.accept_damaged {
+            picture::read_damaged(&self.image)?
+        } else {
+            picture::read(&self.image)?
+        };
         let (model, replaced) = instruction.model(&self.model);
         let mut warnings = original.warnings.clone();
         warnings.extend(replaced);

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use super::planning::{InputArguments, Inputs};
 use super::setting_flags::SettingFlags;
+use crate::edit::warped;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
 use crate::interrupt::Interrupt;
 use crate::picture::{self, Picture};
-use crate::plan::{Draft, Plan};
+use crate::plan::Draft;
 use crate::preview;
 use crate::report;
-use crate::warp::Warped;
 
 /// Draws a drag file on its picture.
 ///
@@ -94,15 +94,6 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         path: inputs.instruction.drag.path.clone(),
         faults,
     }))
-}
-
-/// Returns the warped picture; the picture itself when nothing moves.
-fn warped(picture: &Picture, plan: &Plan) -> Picture {
-    if plan.regions.is_empty() {
-        picture.clone()
-    } else {
-        Warped::new(picture, plan).picture
-    }
 }
 
 /// Encodes and writes a picture, and verifies the written file.

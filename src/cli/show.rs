@@ -179,9 +179,11 @@ fn shape(shape: &Shape) -> String {
     match shape {
         Shape::Mask {
             mask: MaskSource::File(path),
+            ..
         } => format!("the mask `{}`", path.display()),
         Shape::Mask {
             mask: MaskSource::Embedded(_),
+            ..
         } => "a mask in the drag file".into(),
         Shape::Outline(Outline::Rect(corners)) => format!("the rect {corners:?}"),
         Shape::Outline(Outline::Ellipse(numbers)) => format!("the ellipse {numbers:?}"),

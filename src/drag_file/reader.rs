@@ -257,6 +257,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns a number within `-limit..=limit`.
+    pub(super) fn boolean(&mut self, node: &Node<'a>) -> Option<bool> {
+        let Value::BooleanLit(literal) = node.value else {
+            self.wrong_type(node, "true or false");
+            return None;
+        };
+        Some(literal.value)
+    }
+
     pub(super) fn number(&mut self, node: &Node<'a>, limit: f64) -> Option<f64> {
         let Some(literal) = node.value.as_number_lit() else {
             self.wrong_type(node, "a number");

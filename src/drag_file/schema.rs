@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::parse::{FACTORS, KEYS, MAX_DEGREES, MAX_ID, VERSION, keys};
 use super::reader::MAX_COORDINATE;
 use super::{MAX_AREAS, MAX_POINTS, MAX_REGIONS};
+use crate::mask::MaskChannel;
 use crate::method::{Method, groups, methods_with};
 use crate::region::RegionKind;
 
@@ -97,6 +98,14 @@ fn shape() -> Value {
         "description": "A picture of the same size: its path, relative to the drag file's folder, or a PNG as data:image/png;base64,...; pixels brighter than 127 are inside.",
         "minLength": 1,
     });
+    let channel = json!({
+        "enum": MaskChannel::ALL.map(MaskChannel::name),
+        "description": "What of the mask's picture is its shape: its opacity, or the brightness of its colours. Without it, the picture tells.",
+    });
+    let invert = json!({
+        "type": "boolean",
+        "description": "Whether the inside of the mask is outside, and the reverse.",
+    });
     let kinds = ["rect", "ellipse", "polygon", "mask"];
     json!({
         "type": "object",
@@ -108,7 +117,10 @@ fn shape() -> Value {
             "ellipse": ellipse,
             "polygon": polygon,
             "mask": mask,
+            "channel": channel,
+            "invert": invert,
         },
+        "dependentRequired": { "channel": ["mask"], "invert": ["mask"] },
         "oneOf": kinds.map(|kind| json!({ "title": kind, "required": [kind] })),
         "patternProperties": ignored(),
         "additionalProperties": false,

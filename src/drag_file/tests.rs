@@ -50,7 +50,8 @@ fn a_full_file_is_read() {
     assert_eq!(
         drag.editable,
         Editable::Shape(Shape::Mask {
-            mask: "cat.editable.png".into()
+            mask: "cat.editable.png".into(),
+            reading: crate::mask::MaskReading::default(),
         })
     );
     let [head, tail, lid, nose] = &*drag.regions else {

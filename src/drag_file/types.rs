@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Drag;
 use crate::error::{DragFileFault, ErrorKind, SourceText};
-use crate::mask::MaskSource;
+use crate::mask::{MaskReading, MaskSource};
 use crate::method::Method;
 use crate::outline::Outline;
 use crate::settings::Overrides;
@@ -72,6 +72,9 @@ pub enum Shape {
     Mask {
         /// The picture; a relative path starts at the drag file's folder.
         mask: MaskSource,
+        /// How the picture is read.
+        #[serde(flatten)]
+        reading: MaskReading,
     },
 }
 
@@ -113,7 +116,7 @@ impl DragFile {
     pub fn mask_paths(&self, drag_path: &Path) -> impl Iterator<Item = PathBuf> {
         let folder = drag_path.parent().unwrap_or(Path::new("")).to_path_buf();
         self.shapes().filter_map(move |(_, shape)| match shape {
-            Shape::Mask { mask } => mask.path().map(|path| folder.join(path)),
+            Shape::Mask { mask, .. } => mask.path().map(|path| folder.join(path)),
             Shape::Outline(_) => None,
         })
     }

@@ -7,6 +7,8 @@ use crate::pipeline::{Outcome, WarpedWork, Work};
 use crate::plan::Plan;
 use crate::warp::{self, Warped};
 
+use super::transparency::Transparency;
+
 /// The working picture of an edit, and the warped picture where the edit needs one.
 #[derive(Debug)]
 pub(crate) struct Canvas {
@@ -14,6 +16,8 @@ pub(crate) struct Canvas {
     working: Vec<f32>,
     /// Also the source of the detail that the result carries.
     pub(super) warped: Option<Warped>,
+    /// The picture on a ground, where it is not opaque.
+    transparency: Option<Transparency>,
 }
 
 impl Canvas {
@@ -26,14 +30,18 @@ impl Canvas {
             return Self {
                 working: Vec::new(),
                 warped: None,
+                transparency: None,
             };
         }
+        let transparency = Transparency::new(picture, plan);
+        let picture = transparency.as_ref().map_or(picture, |on| &on.flat);
         let settings = &plan.settings;
         let needs_warped = settings.method.needs().start == StartPicture::Warped;
         Self {
             working: picture.working(&plan.frame),
             warped: (needs_warped || settings.warp.detail > 0.0)
                 .then(|| Warped::new(picture, plan)),
+            transparency,
         }
     }
 
@@ -67,6 +75,12 @@ impl Canvas {
             _ => Raster::of_working(&outcome.picture, frame),
         };
         let blend = if keeps_outside { plan.blend() } else { None };
-        picture.composite(frame.window, &edited, blend.as_deref())
+        match &self.transparency {
+            None => picture.composite(frame.window, &edited, blend.as_deref()),
+            Some(on) => {
+                let edited = on.flat.composite(frame.window, &edited, blend.as_deref());
+                on.restored(picture, &edited, plan, blend.as_deref())
+            }
+        }
     }
 }

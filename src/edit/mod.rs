@@ -8,11 +8,13 @@ mod canvas;
 mod diagnostics;
 mod job;
 mod note;
+mod transparency;
 
 pub(crate) use canvas::Canvas;
 pub(crate) use diagnostics::DIAGNOSTICS;
 pub(crate) use job::{Instruction, Job};
 pub(crate) use note::{Note, NoteHeader, ParsedNote};
+pub(crate) use transparency::warped;
 
 use crate::diffusion::Seeded;
 use crate::digest::sha256;

@@ -109,7 +109,8 @@ error_kinds! {
     MaskMissing "mask.missing" NOT_STARTED "a mask cannot be opened";
     MaskDecode "mask.decode" NOT_STARTED "a mask is not a readable picture";
     MaskSize "mask.size" NOT_STARTED "a mask differs in size from the picture";
-    MaskEmpty "mask.empty" NOT_STARTED "a mask has no pixel brighter than 127";
+    MaskEmpty "mask.empty" NOT_STARTED "a mask has no pixel inside";
+    MaskShape "mask.shape" NOT_STARTED "a mask does not tell which pixels are inside";
     Setting "setting" NOT_STARTED "a setting is out of its bounds";
     File "file" NOT_STARTED "a file cannot be read";
     ImageMissing "image.missing" NOT_STARTED "a picture cannot be opened";
@@ -195,6 +196,9 @@ error_kinds! {
     ImportNoMotion "import.no_motion" NOT_STARTED "a drawn region has no line to its target";
     ImportFailed "import.failed" FAILED "at least one sample could not be imported";
     MergeIncomplete "merge.incomplete" FAILED "some items are not done";
+    EvalNoEdits "eval.no_edits" NOT_STARTED "the folder of edits does not exist";
+    EvalUnavailable "eval.unavailable" NOT_STARTED "a requested figure cannot be measured";
+    EvalFailed "eval.failed" FAILED "some edits are missing or cannot be measured";
     Interrupted "interrupted" INTERRUPTED "a signal stopped the run (143 for SIGTERM)";
     Bug "bug" BUG "the program has a bug";
 }

@@ -4,8 +4,6 @@
 //! weights in several precisions. The values are defined beside the models (`model::layout`). Files that a value does not list
 //! (pickles, examples, other formats of the same weights) are never fetched.
 
-use std::slice;
-
 use super::id::HubId;
 
 /// Which files one kind of model consists of, and where they come from by default.
@@ -37,13 +35,34 @@ pub enum ModelFile {
     /// that is present; fetching takes the last, which is the smallest download. Rounding the weights to half precision
     /// changes a picture less than another seed does.
     Weights(&'static [&'static str]),
+    /// Files that other files can replace: every file of one group is required. Fetching and loading take the first complete group.
+    Groups(&'static [&'static [&'static str]]),
 }
 
 impl ModelFile {
-    fn paths(&self) -> &[&'static str] {
+    fn paths(&self) -> Vec<&'static str> {
         match self {
-            Self::Required(path) | Self::Optional(path) => slice::from_ref(path),
-            Self::Weights(paths) => paths,
+            Self::Required(path) | Self::Optional(path) => vec![path],
+            Self::Weights(paths) => paths.to_vec(),
+            Self::Groups(groups) => groups.concat(),
+        }
+    }
+
+    /// Returns what to fetch of it, given which files there are.
+    fn chosen(&self, has: impl Fn(&str) -> bool) -> Vec<&'static str> {
+        match self {
+            Self::Groups(groups) => {
+                let complete = groups
+                    .iter()
+                    .find(|group| group.iter().all(|path| has(path)));
+                complete.map(|group| group.to_vec()).unwrap_or_default()
+            }
+            _ => self
+                .paths()
+                .into_iter()
+                .rfind(|path| has(path))
+                .into_iter()
+                .collect(),
         }
     }
 }
@@ -66,9 +85,7 @@ impl ModelFiles {
 
     /// Returns every file that a model of this kind may have.
     pub fn all(&self) -> impl Iterator<Item = &'static str> {
-        self.files
-            .iter()
-            .flat_map(|file| file.paths().iter().copied())
+        self.files.iter().flat_map(ModelFile::paths)
     }
 
     /// Returns the required files that are absent; `has` tells whether a file is present. Weights in several precisions are
@@ -78,11 +95,20 @@ impl ModelFiles {
             ModelFile::Required(path) => !has(path),
             ModelFile::Optional(_) => false,
             ModelFile::Weights(paths) => !paths.iter().any(|path| has(path)),
+            ModelFile::Groups(groups) => !groups
+                .iter()
+                .any(|group| group.iter().all(|path| has(path))),
         };
         let missing = self.files.iter().filter(is_missing);
         missing
-            .filter_map(|file| file.paths().first())
-            .map(|path| (*path).to_owned())
+            .flat_map(|file| match file {
+                // The first group is the one to name, of which a part may be there.
+                ModelFile::Groups([first, ..]) => {
+                    first.iter().copied().filter(|path| !has(path)).collect()
+                }
+                file => file.paths().into_iter().take(1).collect::<Vec<_>>(),
+            })
+            .map(str::to_owned)
             .collect()
     }
 
@@ -90,7 +116,17 @@ impl ModelFiles {
     pub fn has_alternative(&self, path: &str, has: impl Fn(&str) -> bool) -> bool {
         self.files.iter().any(|file| {
             let paths = file.paths();
-            paths.contains(&path) && paths.iter().any(|other| *other != path && has(other))
+            match file {
+                ModelFile::Groups(groups) => {
+                    groups
+                        .iter()
+                        .any(|group| !group.contains(&path) && group.iter().all(|other| has(other)))
+                        && paths.contains(&path)
+                }
+                _ => {
+                    paths.contains(&path) && paths.iter().any(|other| *other != path && has(other))
+                }
+            }
         })
     }
 
@@ -104,11 +140,10 @@ impl ModelFiles {
         if !missing.is_empty() {
             return Err(missing);
         }
-        let smallest = |file: &ModelFile| file.paths().iter().rev().find(|path| has(path)).copied();
         Ok(self
             .files
             .iter()
-            .filter_map(smallest)
+            .flat_map(|file| file.chosen(has))
             .map(str::to_owned)
             .collect())
     }

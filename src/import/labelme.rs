@@ -203,7 +203,8 @@ fn mask(data: &str, corner: Point, size: Size) -> Option<Mask> {
             Err(Refusal::other_size())
         }
     };
-    let grey = picture::decode_grey(&bytes, &mut accept).ok()?;
+    let pixels = picture::decode_pixels(&bytes, &mut accept).ok()?;
+    let grey = pixels.into_luma8().into_raw();
     let mut mask = Mask::filled(size, false);
     for (row, line) in grey.chunks(found.width).enumerate() {
         let start = (top + row) * size.width + left;

@@ -11,7 +11,7 @@ use super::sample::{Area, PictureSource, Sample, centre, pairs, point, wrong};
 use crate::drag_file::{Drag, Turn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{Point, PointPair, Size};
-use crate::mask::{Mask, MaskError};
+use crate::mask::Mask;
 use crate::picture;
 use crate::warning::WarningKind;
 
@@ -238,10 +238,7 @@ fn start(root: &Root, folder: &Path, names: &Folder, stem: &str) -> Result<Sampl
 /// Reads a mask inside the root, of the picture's size.
 pub(super) fn mask(root: &Root, relative: &Path, size: Size) -> Result<Mask> {
     let path = root.file(relative)?;
-    Mask::read(&path, size).map_err(|error| {
-        let (MaskError::File { .. } | MaskError::Decode { .. } | MaskError::Size { .. }) = error;
-        wrong(&path, error.to_string())
-    })
+    Mask::read(&path, size).map_err(|error| wrong(&path, error.to_string()))
 }
 
 fn finite(points: &[[f64; 2]], place: &Path) -> Result<Vec<Point>> {

@@ -25,7 +25,7 @@ use crate::warning::WarningKind;
 const MIN_STRETCH: f64 = 0.06;
 
 #[derive(Deserialize)]
-struct Operations {
+struct RedSample {
     #[serde(default)]
     region_operations: BTreeMap<String, RegionOperation>,
     #[serde(default)]
@@ -59,7 +59,7 @@ pub(super) fn read(
 ) -> Result<Sample> {
     let relative = folder.path.join(file);
     let place = root.folder().join(&relative);
-    let operations: Operations = json::read(root, &relative)?;
+    let operations: RedSample = json::read(root, &relative)?;
     let files = Files::new(folder, file, folders);
     let picture = files.picture().ok_or_else(|| Error::Given {
         path: place.clone(),

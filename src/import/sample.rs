@@ -8,7 +8,7 @@ use crate::drag_file::{Drag, DragRegion, Editable, MAX_POINTS, Shape};
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::is_unprintable;
 use crate::geometry::{Point, PointPair, Size};
-use crate::mask::{Mask, MaskSource};
+use crate::mask::{Mask, MaskReading, MaskSource};
 use crate::outline::Outline;
 use crate::warning::WarningKind;
 
@@ -127,6 +127,7 @@ impl Sample {
         self.masks.push((file.clone(), mask));
         Shape::Mask {
             mask: MaskSource::File(file.into()),
+            reading: MaskReading::default(),
         }
     }
 

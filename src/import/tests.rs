@@ -180,10 +180,7 @@ fn mutated_pickles_are_read_or_refused() {
         match pickle::load(&mutated(&files[case % files.len()], &mut numbers)) {
             Ok(pickle) => {
                 good += 1;
-                let _ = pickle
-                    .root()
-                    .get("mask")
-                    .map(|mask| mask.array().map(|array| array.len()));
+                let _ = pickle.root().get("mask").map(|mask| mask.array().is_some());
             }
             Err(_) => bad += 1,
         }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::drawing::{Drawing, Drawn, Geometry};
@@ -21,6 +22,15 @@ use crate::outline::Outline;
 
 /// Corners of the polygon that stands for a turned ellipse; it deviates by less than a thousandth of the radius.
 const ELLIPSE_CORNERS: usize = 72;
+
+/// The keys that tell apart the forms of files.
+#[derive(Deserialize)]
+struct Form {
+    #[serde(rename = "_via_img_metadata")]
+    pictures: Option<IgnoredAny>,
+    project: Option<IgnoredAny>,
+    metadata: Option<IgnoredAny>,
+}
 
 #[derive(Deserialize)]
 struct Project {
@@ -80,10 +90,10 @@ struct ViaShape {
 pub(super) fn list(root: &Root, file: &Path, pictures: &Arc<Pictures>) -> Result<Vec<Entry>> {
     let bytes = root.read(file, json::MAX_BYTES)?;
     let place = root.folder().join(file);
-    let keys: BTreeMap<String, serde::de::IgnoredAny> = json::parse(&bytes, &place)?;
-    let annotated: BTreeMap<String, ViaPicture> = if keys.contains_key("_via_img_metadata") {
+    let form: Form = json::parse(&bytes, &place)?;
+    let annotated: BTreeMap<String, ViaPicture> = if form.pictures.is_some() {
         json::parse::<Project>(&bytes, &place)?.pictures
-    } else if keys.contains_key("project") && keys.contains_key("metadata") {
+    } else if form.project.is_some() && form.metadata.is_some() {
         return Err(json::damaged(
             &place,
             "is a project of VGG Image Annotator 3; projects and annotations of version 2 are read",

@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::drag_file::DragFile;
-use crate::geometry::PointPair;
-use crate::mask::Mask;
 use crate::picture::Picture;
-use crate::region::Region;
+use crate::plan::Areas;
 
 /// An original picture, its edit, and the drag between them, all in the original's pixels.
 #[derive(Debug)]
@@ -27,15 +25,4 @@ pub(crate) struct Case<'a> {
     pub drag: &'a DragFile,
     /// Where the picture may change and what moves.
     pub areas: &'a Areas,
-}
-
-/// A drag on its picture, at the picture's own resolution.
-#[derive(Debug, Clone)]
-pub(crate) struct Areas {
-    /// All regions of the drag file, in its order, also those that hardly move. A point is a disc.
-    pub regions: Vec<Region>,
-    /// Handles and targets: those of the drag file; where it gives an angle or a factor, the region's pixel that moves most.
-    pub pairs: Vec<PointPair>,
-    /// Where the picture may change; `None` means everywhere.
-    pub editable: Option<Mask>,
 }

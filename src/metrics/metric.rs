@@ -57,6 +57,16 @@ pub(crate) enum Better {
     Lower,
 }
 
+impl Better {
+    /// Returns a number that is larger for a worse value.
+    pub(crate) fn badness(self, value: f64) -> f64 {
+        match self {
+            Self::Higher => -value,
+            Self::Lower => value,
+        }
+    }
+}
+
 /// How a figure is averaged over edits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -64,6 +74,7 @@ pub(crate) enum MeanOver {
     /// The mean of each edit, then the mean over the edits.
     Edits,
     /// The mean over all samples of all edits, as variant A of the mean distance: an edit with more points counts more.
+    #[allow(dead_code, reason = "variant A of the mean distance constructs it")]
     Samples,
 }
 

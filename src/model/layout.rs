@@ -39,8 +39,7 @@ pub const CLIP: ModelFiles = ModelFiles {
         ModelFile::Optional("special_tokens_map.json"),
         ModelFile::Optional("tokenizer_config.json"),
         ModelFile::Required("config.json"),
-        ModelFile::Required("merges.txt"),
-        ModelFile::Required("vocab.json"),
+        ModelFile::Groups(&[&["merges.txt", "vocab.json"], &["tokenizer.json"]]),
         ModelFile::Weights(&CLIP_WEIGHTS),
     ],
 };
@@ -92,8 +91,10 @@ pub const STABLE_DIFFUSION: ModelFiles = ModelFiles {
         ModelFile::Optional("tokenizer/tokenizer_config.json"),
         ModelFile::Required("scheduler/scheduler_config.json"),
         ModelFile::Required("text_encoder/config.json"),
-        ModelFile::Required("tokenizer/merges.txt"),
-        ModelFile::Required("tokenizer/vocab.json"),
+        ModelFile::Groups(&[
+            &["tokenizer/merges.txt", "tokenizer/vocab.json"],
+            &["tokenizer/tokenizer.json"],
+        ]),
         ModelFile::Required("unet/config.json"),
         ModelFile::Required("vae/config.json"),
         ModelFile::Weights(&TEXT_ENCODER),

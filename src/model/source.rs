@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::layout::{STABLE_DIFFUSION, VAE_ALONE, long_name};
+use super::original::{Checkpoint, Naming};
 use crate::digest::hexadecimal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::Stamp;
@@ -44,6 +45,16 @@ pub(super) fn pickle_error(location: &str, hint: &str) -> Error {
         kind: ErrorKind::WeightsFormat,
         reason: "pickles can run code when they are read; only safetensors are loaded".into(),
         hint: hint.into(),
+    }
+}
+
+fn open_file(path: &Path) -> Result<Box<dyn ReadSeek>> {
+    match File::open(path) {
+        Ok(file) => Ok(Box::new(file)),
+        Err(source) => Err(Error::File {
+            path: path.to_path_buf(),
+            source,
+        }),
     }
 }
 
@@ -98,6 +109,8 @@ pub enum Source {
     Hub(Snapshot),
     /// A component that is published alone, with its files at the root and not in a folder such as `vae/`.
     Alone(Box<Self>, &'static str),
+    /// All components in one file, in the original layout.
+    File(Checkpoint),
 }
 
 impl Source {
@@ -115,10 +128,10 @@ impl Source {
         }
     }
 
-    /// Returns the files in the folder at `path`.
+    /// Returns the files in the folder at `path`, or of the checkpoint that `path` is.
     ///
     /// # Errors
-    /// [`Error::Weights`] when `path` is not a folder.
+    /// [`Error::Weights`] when `path` is neither.
     pub fn from_folder(path: &Path) -> Result<Self> {
         let location = path.display().to_string();
         let reject = |kind, reason: &str, hint: &str| {
@@ -139,16 +152,12 @@ impl Source {
             ));
         }
         if path.is_file() {
-            return reject(
-                ErrorKind::WeightsFormat,
-                "a model is a folder in diffusers layout, not a single file",
-                "give the folder with unet/, vae/, text_encoder/, tokenizer/ and scheduler/",
-            );
+            return Checkpoint::open(path).map(Self::File);
         }
         reject(
             ErrorKind::WeightsMissing,
             "no such folder",
-            "give `demo` (built in), a folder with unet/, vae/, text_encoder/, tokenizer/ and scheduler/, or a model of the hub as `owner/name`",
+            "give `demo` (built in), a checkpoint in one safetensors file, a folder with unet/, vae/, text_encoder/, tokenizer/ and scheduler/, or a model of the hub as `owner/name`",
         )
     }
 
@@ -164,6 +173,21 @@ impl Source {
         if let Some(id) = Self::vae_id(path) {
             let found = hub::find(&Environment::read(), &id, &VAE_ALONE)?;
             return Ok(Self::Alone(Box::new(Self::Hub(found)), VAE_FOLDER));
+        }
+        if path.is_file() && !is_pickle(path) {
+            let beside = path
+                .parent()
+                .filter(|folder| folder.join("config.json").is_file());
+            let is_published = path
+                .file_name()
+                .is_some_and(|name| VAE_ALONE.all().any(|file| name == file));
+            return match beside.filter(|_| is_published) {
+                Some(folder) => Ok(Self::Alone(
+                    Box::new(Self::Folder(folder.into())),
+                    VAE_FOLDER,
+                )),
+                None => Checkpoint::open_vae(path).map(Self::File),
+            };
         }
         let folder = Self::from_folder(path)?;
         let has = |name: &str| path.join(name).is_file();
@@ -197,6 +221,7 @@ impl Source {
             Self::Folder(folder) => Some(folder),
             Self::Hub(snapshot) => Some(&snapshot.folder),
             Self::Alone(files, _) => files.folder(),
+            Self::File(_) => None,
         }
     }
 
@@ -213,11 +238,20 @@ impl Source {
             }
             Self::Hub(snapshot) => snapshot.name(),
             Self::Alone(files, _) => files.name(),
+            Self::File(file) => file
+                .path()
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
         }
     }
 
     /// Returns the path of a file for messages; `demo:PATH` for the demo model.
     pub fn location(&self, name: &str) -> String {
+        if let Self::File(file) = self {
+            return file.path().display().to_string();
+        }
         if let Self::Alone(files, folder) = self {
             return files.location(name.strip_prefix(folder).unwrap_or(name));
         }
@@ -229,6 +263,9 @@ impl Source {
 
     /// Returns the files in the folder and in its direct subfolders; none for the demo model.
     pub fn files(&self) -> Vec<PathBuf> {
+        if let Self::File(file) = self {
+            return vec![file.path().to_path_buf()];
+        }
         let Some(root) = self.folder() else {
             return Vec::new();
         };
@@ -254,6 +291,12 @@ impl Source {
     /// system keeps no modification times.
     pub fn fingerprint(&self) -> Option<String> {
         let mut hasher = Sha256::new();
+        if let Self::File(file) = self {
+            let stamp = Stamp::of(&std::fs::metadata(file.path()).ok()?)?;
+            hasher.update(file.path().as_os_str().as_encoded_bytes());
+            hasher.update(serde_json::to_vec(&stamp).ok()?);
+            return Some(hexadecimal(&hasher.finalize()));
+        }
         let Some(root) = self.folder() else {
             for (_, content) in DEMO {
                 hasher.update(content);
@@ -285,9 +328,32 @@ impl Source {
             Self::Alone(files, folder) => {
                 return files.open(name.strip_prefix(folder).unwrap_or(name));
             }
+            Self::File(file) => {
+                let is_weights = name.ends_with(".safetensors");
+                return is_weights.then(|| open_file(file.path())).transpose();
+            }
             Self::Demo | Self::Folder(_) => {}
         }
         self.find(name)
+    }
+
+    /// Returns whether the model has a file, which may be damaged.
+    pub(super) fn has(&self, name: &str) -> bool {
+        match self {
+            Self::Alone(files, folder) => files.has(name.strip_prefix(folder).unwrap_or(name)),
+            Self::File(_) => name.ends_with(".safetensors"),
+            Self::Demo | Self::Folder(_) | Self::Hub(_) => {
+                self.find(name).is_ok_and(|found| found.is_some())
+            }
+        }
+    }
+
+    /// Returns how the tensors of the weights at a path are called.
+    pub(super) fn naming(&self, path: &str) -> Naming {
+        match self {
+            Self::File(file) => file.naming(path.split('/').next().unwrap_or_default()),
+            _ => Naming::Same,
+        }
     }
 
     fn find(&self, name: &str) -> Result<Option<Box<dyn ReadSeek>>> {
@@ -316,6 +382,9 @@ impl Source {
     /// [`Error::File`] when it cannot be read, [`Error::Weights`] when it is not text or larger than 64 MiB.
     pub fn text(&self, name: &str) -> Result<Option<String>> {
         const LIMIT: u64 = 64 << 20;
+        if let Self::File(file) = self {
+            return file.text(name);
+        }
         let Some(file) = self.open(name)? else {
             return Ok(None);
         };

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use super::safetensors::SafetensorsFile;
 use super::source::Source;
+use super::tensors::Tensors;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::interrupt::Interrupt;
@@ -22,8 +22,8 @@ const MAX_LISTED: usize = 20;
 pub struct Weights<'a, B: Backend> {
     backend: &'a B,
     interrupt: &'a Interrupt,
-    file: SafetensorsFile,
-    /// Shapes of the tensors that were not taken yet.
+    file: Tensors,
+    /// Shapes of the tensors that were not taken yet, by their names in the file.
     remaining: BTreeMap<String, Vec<usize>>,
     faults: Vec<String>,
 }
@@ -39,8 +39,7 @@ impl<'a, B: Backend> Weights<'a, B> {
         paths: &[&'static str],
         interrupt: &'a Interrupt,
     ) -> Result<Self> {
-        let (path, file) = source.open_first(paths)?;
-        let file = SafetensorsFile::open(source.location(path), file)?;
+        let file = Tensors::open(source, paths)?;
         let remaining = file.shapes();
         Ok(Self {
             backend,
@@ -58,13 +57,13 @@ impl<'a, B: Backend> Weights<'a, B> {
 
     /// Returns whether there is a tensor of this name that was not taken yet.
     pub fn has(&self, name: &str) -> bool {
-        self.remaining.contains_key(name)
+        self.remaining.contains_key(&self.file.stored(name))
     }
 
     /// Takes tensors that are not used.
     pub fn ignore(&mut self, names: &[&str]) {
         for name in names {
-            self.remaining.remove(*name);
+            self.remaining.remove(&self.file.stored(name));
         }
     }
 
@@ -75,6 +74,7 @@ impl<'a, B: Backend> Weights<'a, B> {
     pub fn values(&mut self, name: &str, shapes: &[&[usize]]) -> Result<Vec<f32>> {
         failpoint::wait("wait_in_load", || self.interrupt.has_come());
         self.interrupt.check()?;
+        let name = &*self.file.stored(name);
         let found = self.remaining.remove(name);
         match found {
             Some(shape) if shapes.contains(&shape.as_slice()) => return self.file.read(name),
@@ -213,7 +213,7 @@ impl<'a, B: Backend> Weights<'a, B> {
 }
 
 /// Joins the first faults, one per line, and the number of the others. Line breaks in tensor names are escaped.
-pub(super) fn listed(faults: &[String]) -> String {
+pub(crate) fn listed(faults: &[String]) -> String {
     let mut lines: Vec<String> = faults
         .iter()
         .take(MAX_LISTED)
@@ -226,7 +226,7 @@ pub(super) fn listed(faults: &[String]) -> String {
 }
 
 /// Reorders (out, in, taps) to (out, taps, in).
-fn channels_last(values: &[f32], inputs: usize, taps: usize) -> Vec<f32> {
+pub(crate) fn channels_last(values: &[f32], inputs: usize, taps: usize) -> Vec<f32> {
     let mut sorted = vec![0.0; values.len()];
     values
         .par_chunks(inputs * taps)

@@ -9,8 +9,10 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, Limits};
 
 use super::chunks::{self, Beside, Chunk};
+use super::entropy;
 use super::jpeg;
 use super::refusal::Refusal;
+use crate::error::ErrorKind;
 use crate::failpoint;
 use crate::files::content::Content;
 use crate::geometry::Size;
@@ -49,10 +51,11 @@ impl Decoded {
 pub(super) fn decode(
     bytes: &[u8],
     accept: &mut Accept<'_>,
+    damage: Damage,
 ) -> std::result::Result<Decoded, Refusal> {
     let decoded = panics::catch_expected(|| {
         assert!(!failpoint::is_hit("panic_in_picture"), "a decoder's bug");
-        decode_unguarded(bytes, accept)
+        decode_unguarded(bytes, accept, damage)
     });
     decoded.unwrap_or_else(|| Err(Refusal::damaged("the decoder failed on this file")))
 }
@@ -60,10 +63,17 @@ pub(super) fn decode(
 fn decode_unguarded(
     bytes: &[u8],
     accept: &mut Accept<'_>,
+    damage: Damage,
 ) -> std::result::Result<Decoded, Refusal> {
     let limits = limits();
     match image::guess_format(bytes) {
         Ok(ImageFormat::Png) => {
+            if bytes.get(12..16) == Some(b"CgBI") {
+                return Err(Refusal::unsupported(
+                    "is a PNG of an iOS app (CgBI)",
+                    "convert it: `xcrun -sdk iphoneos pngcrush -revert-iphone-optimizations in.png out.png`",
+                ));
+            }
             let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits)?;
             let animated = decoder.is_apng()?;
             finish(decoder, animated, chunks::of_png(bytes), accept)
@@ -73,26 +83,40 @@ fn decode_unguarded(
             if markers.components == 4 {
                 return Err(Refusal::unsupported(
                     "is a CMYK JPEG",
-                    "convert it to RGB with its profile, in an image editor",
+                    "convert it to RGB with its profile: `magick in.jpg -profile sRGB.icc out.png`",
+                ));
+            }
+            if let Some(kind) = markers.other_kind() {
+                return Err(Refusal::unsupported(
+                    format!("is a JPEG of another kind ({kind})"),
+                    "convert it: `magick in.jpg out.png`",
                 ));
             }
             let mut decoder = JpegDecoder::new(Cursor::new(bytes))?;
             decoder.set_limits(limits)?;
-            if !markers.ends {
-                return Err(Refusal::damaged("the file ends before the picture does"));
-            }
             let beside = Beside {
                 has_profile: markers.has_profile,
                 is_signed: markers.is_signed,
                 carried: Vec::new(),
             };
-            finish(decoder, false, beside, accept)
+            let mut warning = None;
+            let mut complete = |size: Size| {
+                accept(size)?;
+                warning = check_complete(bytes, damage)?;
+                Ok(())
+            };
+            let mut decoded = finish(decoder, false, beside, &mut complete)?;
+            decoded.warnings.extend(warning);
+            Ok(decoded)
         }
         Ok(ImageFormat::WebP) => {
             let mut decoder = WebPDecoder::new(Cursor::new(bytes))?;
             decoder.set_limits(limits)?;
             let animated = decoder.has_animation();
             finish(decoder, animated, chunks::of_webp(bytes), accept)
+        }
+        Ok(_) if matches!(Content::of(bytes), Some(Content::Picture(_))) => {
+            Err(not_a_picture(bytes))
         }
         Ok(other) => Err(Refusal::unsupported(
             format!("is a {}", name(other)),
@@ -101,6 +125,34 @@ fn decode_unguarded(
         Err(_) if bytes.is_empty() => Err(Refusal::damaged("the file is empty")),
         Err(_) => Err(not_a_picture(bytes)),
     }
+}
+
+/// What to do with a JPEG of which a part is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Damage {
+    Refused,
+    /// Decode what is there, with a warning.
+    Accepted,
+}
+
+/// Checks that all rows of a JPEG are in the file, whatever its end mark says.
+fn check_complete(bytes: &[u8], damage: Damage) -> std::result::Result<Option<Warning>, Refusal> {
+    let Some(missing) = entropy::missing(bytes) else {
+        return Ok(None);
+    };
+    let reason = missing.to_string();
+    if damage == Damage::Accepted {
+        let message = format!("{reason}; the rest is grey");
+        return Ok(Some(Warning {
+            kind: WarningKind::ImageDamaged,
+            message,
+        }));
+    }
+    Err(Refusal {
+        kind: ErrorKind::ImageDecode,
+        reason,
+        hint: "get the file again; `--accept-damaged` edits what is there",
+    })
 }
 
 /// Returns why bytes in no known format are rejected.
@@ -116,9 +168,21 @@ fn not_a_picture(bytes: &[u8]) -> Refusal {
             "the picture comes first and the drag file after `--drag`: `dragnext edit cat.png --drag cat.json`"
         }
         Content::LfsPointer => "`git lfs pull` in its folder gets the file itself",
+        Content::Picture("HEIC") => {
+            "convert it: `heif-convert in.heic out.png`, or `magick in.heic out.png`"
+        }
+        Content::Picture("AVIF") => {
+            "convert it: `avifdec in.avif out.png`, or `magick in.avif out.png`"
+        }
+        Content::Picture("JPEG XL") => "convert it: `djxl in.jxl out.png`",
+        Content::Picture(_) => "PNG, JPEG and WebP are supported; convert it: `magick IN out.png`",
         _ => "PNG, JPEG and WebP are supported",
     };
-    Refusal::unsupported(format!("is not a picture but {}", found.phrase()), hint)
+    let reason = match found {
+        Content::Picture(name) => format!("is a picture in the format {name}"),
+        other => format!("is not a picture but {}", other.phrase()),
+    };
+    Refusal::unsupported(reason, hint)
 }
 
 fn limits() -> Limits {

@@ -1,10 +1,8 @@
-//! Scans the markers of a JPEG for what the decoder does not report: colour components, truncation, profile and signature.
+//! Scans the markers of a JPEG for what the decoder does not report: colour components, process, profile and signature.
 //!
-//! The decoder converts CMYK to RGB without the profile and fills missing parts of a truncated file with grey. Such pictures
-//! are rejected instead.
+//! The decoder converts CMYK to RGB without the profile. Such pictures are rejected instead.
 
 const START_OF_SCAN: u8 = 0xDA;
-const END_OF_IMAGE: u8 = 0xD9;
 /// Application segments: 2 holds colour profiles; 11 holds JUMBF boxes, in which C2PA manifests are stored.
 const APP2: u8 = 0xE2;
 const APP11: u8 = 0xEB;
@@ -14,8 +12,8 @@ const APP11: u8 = 0xEB;
 pub(super) struct Markers {
     /// Components of the frame: 1 grey, 3 colour, 4 CMYK; 0 without a frame header.
     pub(super) components: u8,
-    /// Whether an end marker follows the first scan.
-    pub(super) ends: bool,
+    /// The marker of the frame header, 0 without one, and its bits for each sample.
+    process: [u8; 2],
     /// Whether there is a colour profile, readable or not.
     pub(super) has_profile: bool,
     /// Whether there is a C2PA manifest.
@@ -39,6 +37,7 @@ pub(super) fn markers(bytes: &[u8]) -> Markers {
             break;
         };
         if is_frame_header(marker) {
+            found.process = [marker, bytes.get(position + 4).copied().unwrap_or(0)];
             found.components = bytes.get(position + 9).copied().unwrap_or(0);
         }
         let end = position + 2 + usize::from(u16::from_be_bytes([high, low]));
@@ -49,14 +48,23 @@ pub(super) fn markers(bytes: &[u8]) -> Markers {
             && content.windows(4).any(|label| label == b"c2pa");
         position = end;
         if marker == START_OF_SCAN {
-            // Inside a scan, 0xFF is followed by 0 or a restart marker, so these two bytes are the end.
-            found.ends = bytes
-                .get(position..)
-                .is_some_and(|scan| scan.windows(2).any(|pair| pair == [0xFF, END_OF_IMAGE]));
             break;
         }
     }
     found
+}
+
+impl Markers {
+    /// Returns the process of a JPEG that no decoder here reads.
+    pub(super) fn other_kind(&self) -> Option<&'static str> {
+        match self.process {
+            [0xC0..=0xC2, 12] => Some("12 bits for each sample"),
+            [0xC3, _] => Some("lossless"),
+            [0xC5..=0xC7, _] => Some("hierarchical"),
+            [0xC9..=0xCF, _] => Some("arithmetic coding"),
+            _ => None,
+        }
+    }
 }
 
 fn has_no_length(marker: u8) -> bool {
@@ -82,18 +90,10 @@ mod tests {
             markers(&FRAME_WITH_FOUR),
             Markers {
                 components: 4,
+                process: [0xC0, 8],
                 ..Markers::default()
             }
         );
-    }
-
-    #[test]
-    fn an_end_inside_a_thumbnail_is_not_the_end() {
-        let with_thumbnail = [
-            0xFF, 0xD8, 0xFF, 0xE1, 0x00, 0x04, 0xFF, 0xD9, 0xFF, 0xDA, 0x00, 0x02, 0x12, 0x34,
-        ];
-        assert!(!markers(&with_thumbnail).ends);
-        assert!(markers(&[&with_thumbnail[..], &[0xFF, 0xD9]].concat()).ends);
     }
 
     #[test]

@@ -5,10 +5,12 @@
 //! ([`Picture::composite`]), so that pixels outside the edit are never converted.
 //! Previews use another 8-bit copy of any size ([`Picture::displayed`]).
 
+mod alpha;
 mod chunks;
 mod composite;
 mod decode;
 mod display;
+mod entropy;
 mod jpeg;
 mod note;
 mod plane;
@@ -23,8 +25,8 @@ pub use note::read_note;
 pub use plane::Channel;
 pub use png::KEYWORD;
 pub use raster::{Raster, mixed};
-pub use read::{MIN_SIDE, Original, identify, read, read_any, size, size_in};
-pub(crate) use read::{decode_grey, read_grey};
+pub use read::{MIN_SIDE, Original, identify, read, read_any, read_damaged, size, size_in};
+pub(crate) use read::{decode_pixels, read_pixels};
 pub(crate) use refusal::Refusal;
 
 use crate::geometry::Size;

@@ -1,4 +1,4 @@
-//! Reads pictures to edit, and the grey values of masks, from files.
+//! Reads pictures to edit, and the pixels of masks, from files.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use image::DynamicImage;
 use image::error::{ImageError, ImageResult};
 
-use super::decode::{Accept, decode};
+use super::decode::{Accept, Damage, decode};
 use super::refusal::Refusal;
 use super::{Channels, Picture, Samples};
 use crate::digest::sha256;
@@ -35,7 +35,15 @@ pub struct Original {
 /// # Errors
 /// [`crate::Error::Image`]: `image.missing`, `image.unsupported`, `image.too_large`, `image.too_small` or `image.decode`.
 pub fn read(path: &Path) -> Result<Original> {
-    read_if(path, &mut large_enough)
+    read_if(path, &mut large_enough, Damage::Refused)
+}
+
+/// Reads the picture at `path`, even if a part of it is missing, with a warning about what is.
+///
+/// # Errors
+/// As [`read`], without `image.decode` for a JPEG with missing rows.
+pub fn read_damaged(path: &Path) -> Result<Original> {
+    read_if(path, &mut large_enough, Damage::Accepted)
 }
 
 /// Reads the picture at `path`, even if it is too small to be edited.
@@ -43,13 +51,13 @@ pub fn read(path: &Path) -> Result<Original> {
 /// # Errors
 /// As [`read`], without `image.too_small`.
 pub fn read_any(path: &Path) -> Result<Original> {
-    read_if(path, &mut |_| Ok(()))
+    read_if(path, &mut |_| Ok(()), Damage::Refused)
 }
 
-fn read_if(path: &Path, accept: &mut Accept<'_>) -> Result<Original> {
+fn read_if(path: &Path, accept: &mut Accept<'_>, damage: Damage) -> Result<Original> {
     let refuse = |refusal: Refusal| refusal.at(path);
     let bytes = load(path).map_err(refuse)?;
-    let decoded = decode(&bytes, accept).map_err(refuse)?;
+    let decoded = decode(&bytes, accept, damage).map_err(refuse)?;
     let size = decoded.size();
     let (channels, samples) = samples(decoded.pixels).map_err(|error| refuse(error.into()))?;
     let picture = Picture {
@@ -101,7 +109,7 @@ fn size_of(bytes: &[u8]) -> std::result::Result<Size, Refusal> {
         // Stops here, because no pixel is needed.
         Err(Refusal::other_size())
     };
-    let decoded = decode(bytes, &mut accept);
+    let decoded = decode(bytes, &mut accept, Damage::Refused);
     match (found, decoded) {
         (Some(size), _) => Ok(size),
         (None, Ok(decoded)) => Ok(decoded.size()),
@@ -109,21 +117,20 @@ fn size_of(bytes: &[u8]) -> std::result::Result<Size, Refusal> {
     }
 }
 
-/// Reads the grey values of the picture at `path`, upright and row by row. `accept` checks the upright size before any pixel is
-/// decoded.
-pub(crate) fn read_grey(
+/// Reads the pixels of the picture at `path`, upright. `accept` checks the upright size before any pixel is decoded.
+pub(crate) fn read_pixels(
     path: &Path,
     accept: &mut Accept<'_>,
-) -> std::result::Result<Vec<u8>, Refusal> {
-    decode_grey(&load(path)?, accept)
+) -> std::result::Result<DynamicImage, Refusal> {
+    decode_pixels(&load(path)?, accept)
 }
 
-/// Decodes the grey values of a picture as [`read_grey`] does.
-pub(crate) fn decode_grey(
+/// Decodes the pixels of a picture as [`read_pixels`] does.
+pub(crate) fn decode_pixels(
     bytes: &[u8],
     accept: &mut Accept<'_>,
-) -> std::result::Result<Vec<u8>, Refusal> {
-    Ok(decode(bytes, accept)?.pixels.into_luma8().into_raw())
+) -> std::result::Result<DynamicImage, Refusal> {
+    Ok(decode(bytes, accept, Damage::Refused)?.pixels)
 }
 
 fn load(path: &Path) -> std::result::Result<Vec<u8>, Refusal> {

@@ -6,9 +6,21 @@ use super::findings::Findings;
 use super::{Amount, Choice, Draft, Plan, SD15_SIZE, Settings, regions, shapes};
 use crate::drag_file::DragFile;
 use crate::error::{Error, Result};
-use crate::geometry::{Frame, Size};
-use crate::metrics::Areas;
+use crate::geometry::{Frame, PointPair, Size};
+use crate::mask::Mask;
+use crate::region::Region;
 use crate::settings::Overrides;
+
+/// A drag on its picture, at the picture's own resolution.
+#[derive(Debug, Clone)]
+pub(crate) struct Areas {
+    /// All regions of the drag file, in its order, also those that hardly move. A point is a disc.
+    pub regions: Vec<Region>,
+    /// Handles and targets: those of the drag file; where it gives an angle or a factor, the region's pixel that moves most.
+    pub pairs: Vec<PointPair>,
+    /// Where the picture may change; `None` means everywhere.
+    pub editable: Option<Mask>,
+}
 
 /// Returns the regions, points and editable area of a drag on an upright picture of size `source`.
 ///

@@ -46,6 +46,18 @@ impl<'a> Findings<'a> {
                 ErrorKind::MaskSize,
                 "draw the mask on the upright image at its full size",
             ),
+            MaskError::Dark { .. } => (
+                ErrorKind::MaskShape,
+                "white is inside; save the mask in black and white, or with two levels only",
+            ),
+            MaskError::Ambiguous { .. } => (
+                ErrorKind::MaskShape,
+                "add `\"channel\": \"alpha\"` or `\"channel\": \"luma\"` beside `mask`; `\"invert\": true` turns inside and outside round",
+            ),
+            MaskError::NoAlpha { .. } => (
+                ErrorKind::MaskShape,
+                "leave out `channel`: white is then inside",
+            ),
         };
         self.fault(kind, pointer, error.to_string(), hint);
     }

@@ -8,7 +8,7 @@ use super::shapes::{SourceShape, read_shape};
 use crate::drag_file::{DragFile, Shape};
 use crate::error::{DragFileFault, Error, ErrorKind, Result};
 use crate::geometry::Size;
-use crate::mask::{Mask, MaskSource};
+use crate::mask::{Mask, MaskSource, NotedMask};
 
 /// Reads the masks that a drag file names. Each must be a picture with white pixels, and all must have one size.
 ///
@@ -20,16 +20,20 @@ pub fn check_masks(drag: &DragFile, drag_path: &Path) -> Result<()> {
     let mut first: Option<(&MaskSource, Size)> = None;
     let mut seen = HashSet::new();
     for (pointer, shape) in drag.shapes() {
-        let Shape::Mask { mask: name } = shape else {
+        let Shape::Mask {
+            mask: name,
+            reading,
+        } = shape
+        else {
             continue;
         };
-        if !seen.insert(name) {
+        if !seen.insert((name, reading)) {
             continue;
         }
         let pointer = format!("{pointer}/mask");
-        match Mask::read_any(&name.seen_from(folder)) {
+        match Mask::read_any(&name.seen_from(folder), *reading) {
             Err(error) => findings.mask_fault(&pointer, &error),
-            Ok(mask) => {
+            Ok(NotedMask { mask, .. }) => {
                 let (size, (other, expected)) =
                     (mask.size(), *first.get_or_insert((name, mask.size())));
                 if size != expected {
@@ -45,7 +49,7 @@ pub fn check_masks(drag: &DragFile, drag_path: &Path) -> Result<()> {
                     findings.fault(
                         ErrorKind::MaskEmpty,
                         &pointer,
-                        "no pixel of the mask is white".into(),
+                        "no pixel of the mask is inside".into(),
                         "white is inside",
                     );
                 }

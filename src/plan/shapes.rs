@@ -9,8 +9,9 @@ use std::path::Path;
 use super::findings::Findings;
 use crate::drag_file::{Drag, Shape};
 use crate::geometry::{Frame, Point, SUPERVISION_CELL, Size};
-use crate::mask::Mask;
+use crate::mask::{Mask, NotedMask};
 use crate::outline::Outline;
+use crate::warning::WarningKind;
 
 /// Radius in working pixels of the disc that is dragged for a point: four cells of the supervision grid, as far as the released
 /// codes of DragDiffusion (arXiv 2306.14435) and DragNeXt (arXiv 2506.07611) compare features around a point (`r_1 = 4`).
@@ -55,14 +56,22 @@ pub(super) fn read_shape<'a>(
     pointer: &str,
     image: Size,
 ) -> Option<SourceShape<'a>> {
-    let mask = match shape {
+    let (mask, reading) = match shape {
         Shape::Outline(outline) => return Some(SourceShape::Outline(outline)),
-        Shape::Mask { mask } => mask,
+        Shape::Mask { mask, reading } => (mask, *reading),
     };
-    let read = Mask::from_source(&mask.seen_from(folder), image);
-    read.map_err(|error| findings.mask_fault(&format!("{pointer}/mask"), &error))
-        .ok()
-        .map(SourceShape::Mask)
+    match Mask::from_source(&mask.seen_from(folder), reading, image) {
+        Ok(NotedMask { mask: read, note }) => {
+            if let Some(note) = note {
+                findings.warn(WarningKind::MaskLevels, format!("the mask `{mask}` {note}"));
+            }
+            Some(SourceShape::Mask(read))
+        }
+        Err(error) => {
+            findings.mask_fault(&format!("{pointer}/mask"), &error);
+            None
+        }
+    }
 }
 
 impl SourceArea<'_> {

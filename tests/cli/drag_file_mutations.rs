@@ -3,15 +3,19 @@
 //! `PROPTEST_CASES=100000 cargo test --release --features failpoints,cuda --test cli drag_file_mutations -- --nocapture` tries more of them and prints the times.
 
 use std::cell::Cell;
+use std::io::Cursor;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use dragnext::Error;
 use dragnext::drag_file::{DragFile, template};
 use dragnext::geometry::Size;
 use dragnext::plan::{Choice, Settings};
 use dragnext::plan::{Plan, check_masks};
 use dragnext::report;
+use image::{GrayImage, ImageFormat, Luma};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -71,6 +75,8 @@ const HOSTILE: &[&str] = &[
     "[1, 2, 3, 4]",
     "{\"rect\": [0, 0, 64, 64]}",
     "{\"mask\": \".\"}",
+    "{\"mask\": \"data:image/png;base64,iVBORw0KGgo=\"}",
+    "\"data:image/png;base64,%\"",
     "//",
     "\r",
     "\u{feff}",
@@ -277,6 +283,23 @@ fn judge(bytes: &[u8], size: Size, width: Option<usize>) -> &'static str {
     }
 }
 
+/// Returns a file whose mask stands in the file itself.
+fn embedded(size: Size) -> String {
+    let mask = GrayImage::from_fn(size.width as u32, size.height as u32, |x, y| {
+        Luma([if (20..60).contains(&x) && (20..60).contains(&y) {
+            255
+        } else {
+            0
+        }])
+    });
+    let mut png = Cursor::new(Vec::new());
+    mask.write_to(&mut png, ImageFormat::Png).unwrap();
+    let encoded = STANDARD.encode(png.into_inner());
+    format!(
+        r#"{{ "version": 1, "regions": [{{ "type": "translation", "region": {{ "mask": "data:image/png;base64,{encoded}" }}, "handle": [40, 40], "target": [70, 45] }}] }}"#
+    )
+}
+
 #[test]
 fn no_mutation_of_a_valid_file_panics() {
     let cases = std::env::var("PROPTEST_CASES")
@@ -288,16 +311,22 @@ fn no_mutation_of_a_valid_file_panics() {
     let rich = RICH
         .replace("\"mask\": \"nowhere.png\"", "\"rect\": [5, 5, 40, 40]")
         .replace("-720", "30");
-    let seeds = [RICH.to_owned(), rich, template("cat.png", size)];
+    let seeds = [
+        RICH.to_owned(),
+        rich,
+        template("cat.png", size),
+        embedded(size),
+    ];
     for seed in &seeds {
         assert_eq!(tokens(seed).concat(), *seed);
     }
     assert_eq!(
         [
             judge(seeds[0].as_bytes(), size, None),
-            judge(seeds[2].as_bytes(), size, None)
+            judge(seeds[2].as_bytes(), size, None),
+            judge(seeds[3].as_bytes(), size, None)
         ],
-        ["rejected by the plan", "planned"]
+        ["rejected by the plan", "planned", "planned"]
     );
 
     let (slowest, outcomes) = (Cell::new(Duration::ZERO), Cell::new([0_usize; 3]));

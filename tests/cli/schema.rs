@@ -184,6 +184,10 @@ fn schema_and_parser_agree_on_the_keys_of_a_file() {
             with("/version", json!(1.0)),
             with("/editable", json!("everything")),
             with("/editable", json!({ "mask": "a.png", "comment": 1 })),
+            with(
+                "/editable",
+                json!({ "mask": "a.png", "channel": "alpha", "invert": true }),
+            ),
             with("/regions", regions(64)),
         ],
     );
@@ -249,6 +253,10 @@ fn schema_and_parser_agree_on_regions() {
             shape(json!({ "polygon": corners(2) })),
             shape(json!({ "polygon": corners(10_001) })),
             shape(json!({ "mask": "" })),
+            shape(json!({ "mask": "a.png", "channel": "red" })),
+            shape(json!({ "mask": "a.png", "invert": 1 })),
+            shape(json!({ "rect": [0, 0, 9, 9], "invert": true })),
+            shape(json!({ "channel": "luma" })),
         ],
     );
 }

@@ -1,7 +1,8 @@
-//! Browsers under test: Chromium through chromedriver (W3C WebDriver over HTTP) and Firefox through its own Marionette protocol.
+//! Browsers under test: Chromium through chromedriver (`WebDriver` of the W3C over HTTP) and Firefox through its own Marionette protocol.
 //!
 //! Both take the same commands with the same JSON. A browser runs headless with a fresh profile and saves downloads to a folder of the test.
 
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 /// How long a browser may take to start, or a page to be ready.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running browser; it is closed when this is dropped.
 pub(crate) struct Browser {
@@ -189,7 +190,7 @@ impl Browser {
             if byte.is_ascii_alphanumeric() || b"/._-".contains(&byte) {
                 address.push(byte.into());
             } else {
-                address.push_str(&format!("%{byte:02X}"));
+                write!(address, "%{byte:02X}").unwrap();
             }
         }
         self.command("url", "WebDriver:Navigate", &json!({ "url": address }));

@@ -22,6 +22,7 @@ mod demo;
 mod diagnostics;
 mod distilled;
 mod faults;
+mod masks;
 mod methods;
 mod model_files;
 mod outputs;
@@ -30,5 +31,6 @@ mod sd2;
 mod show;
 #[cfg(unix)]
 mod signals;
+mod single_file;
 mod streams;
 mod window;

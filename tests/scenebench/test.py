@@ -4,6 +4,7 @@ import numpy as np
 from figures import FIGURES, Case, baseline, load, score, summary
 from hard import HARD
 from make import SUITES, make
+from metrics import correlations, ranks, spearman
 from paste import WRONG_SHARE, filled, paste
 from regions import contains, covers, origin
 
@@ -108,6 +109,17 @@ def test_missing_edits_and_broken_records():
         rows = {r["case"]: r for r in score(of("hard"), folder)}
         assert rows["tight-00"]["seconds"] == 3 and rows["tight-01"]["seconds"] is None
         assert not any(r["edited"] for r in rows.values()) and all(set(FIGURES) <= set(r) for r in rows.values())
+
+
+def test_rank_correlations_of_metrics():
+    a = np.array([1., 5, 2, 9])
+    assert list(ranks(np.array([3., 1, 3, 0]))) == [2.5, 1, 2.5, 0]
+    assert abs(spearman(a, a ** 3) - 1) < 1e-12 and abs(spearman(a, -a) + 1) < 1e-12
+    assert spearman(a, np.ones(4)) is None and abs(spearman(np.array([1., np.nan, 2, 3]), a) - 1) < 1e-12
+    assert abs(spearman(np.array([1., 2, 2, 4]), np.array([1., 3, 2, 4])) - .9486832980505138) < 1e-12     # scipy.stats.spearmanr
+    gain = np.array([[.1, .2, .3], [.5, .4, .6], [.9, .8, .7]])
+    found = correlations(gain, 10 * gain)
+    assert all(abs(v - 1) < 1e-12 for v in found.values()) and found["methods"] and correlations(gain, -gain)["cases"] < -.99
 
 
 if __name__ == "__main__":

@@ -1,23 +1,37 @@
 //! The parser's shapes: `rect`, `ellipse`, `polygon` and `mask`.
 
-use super::super::reader::Node;
+use super::super::reader::{Fields, Node, quoted};
+use super::super::suggestion::did_you_mean;
 use super::super::{MAX_EMBEDDED, MAX_POINTS, Shape};
 use super::Parser;
 use crate::error::ErrorKind;
 use crate::geometry::Point;
-use crate::mask::MaskSource;
+use crate::mask::{MaskChannel, MaskReading, MaskSource};
 use crate::outline::Outline;
+use crate::settings::either;
 
 /// A polygon whose corners lie this close to one line, in pixels, has no area.
 const FLAT: f64 = 1e-6;
 
 impl<'a> Parser<'a> {
     pub(super) fn shape(&mut self, node: &Node<'a>) -> Option<Shape> {
-        let fields =
-            self.reader
-                .fields(node, &["rect", "ellipse", "polygon", "mask"], "a shape")?;
-        let (key, value) = match &*fields.entries {
-            [one] => one,
+        const READING: [&str; 2] = ["channel", "invert"];
+        let known = ["rect", "ellipse", "polygon", "mask", READING[0], READING[1]];
+        let fields = self.reader.fields(node, &known, "a shape")?;
+        let shapes: Vec<_> = (fields.entries.iter())
+            .filter(|(key, _)| !READING.contains(key))
+            .collect();
+        let reading = self.reading(&fields);
+        let (key, value) = match &*shapes {
+            [(key, _)] if *key != "mask" && shapes.len() < fields.entries.len() => {
+                self.reader.fault(
+                    ErrorKind::InstructionConflict,
+                    node,
+                    format!("`channel` and `invert` belong to a mask, not to `{key}`"),
+                );
+                return None;
+            }
+            [one] => *one,
             [] => {
                 self.reader.fault(
                     ErrorKind::InstructionMissingField,
@@ -39,7 +53,7 @@ impl<'a> Parser<'a> {
             "rect" => self.rect(value).map(Shape::Outline),
             "ellipse" => self.ellipse(value).map(Shape::Outline),
             "polygon" => self.polygon(value).map(Shape::Outline),
-            _ => self.mask(value),
+            _ => self.mask(value, reading),
         }
     }
 
@@ -105,7 +119,31 @@ impl<'a> Parser<'a> {
         Some(Outline::Polygon(corners))
     }
 
-    fn mask(&mut self, node: &Node<'a>) -> Option<Shape> {
+    /// Reads `channel` and `invert` of a mask.
+    fn reading(&mut self, fields: &Fields<'a>) -> Option<MaskReading> {
+        let mut reading = MaskReading::default();
+        if let Some(node) = fields.get("channel") {
+            let word = self.reader.string(node)?;
+            let found = MaskChannel::ALL
+                .into_iter()
+                .find(|channel| channel.name() == word);
+            if found.is_none() {
+                let names = MaskChannel::ALL.map(MaskChannel::name);
+                let message = format!("expected {}, found {}", either(&names), quoted(word));
+                let hint = did_you_mean(word, names);
+                self.reader
+                    .fault_with_hint(ErrorKind::InstructionRange, node, message, hint);
+                return None;
+            }
+            reading.channel = found;
+        }
+        if let Some(node) = fields.get("invert") {
+            reading.invert = self.reader.boolean(node)?;
+        }
+        Some(reading)
+    }
+
+    fn mask(&mut self, node: &Node<'a>, reading: Option<MaskReading>) -> Option<Shape> {
         let text = self.reader.string(node)?;
         if text.is_empty() {
             self.reader.fault(
@@ -143,7 +181,10 @@ impl<'a> Parser<'a> {
             );
             return None;
         }
-        Some(Shape::Mask { mask })
+        Some(Shape::Mask {
+            mask,
+            reading: reading?,
+        })
     }
 }
 

@@ -30,6 +30,7 @@ const ERRORS: &[(&str, u8)] = &[
     ("mask.decode", 2),
     ("mask.size", 2),
     ("mask.empty", 2),
+    ("mask.shape", 2),
     ("setting", 2),
     ("file", 2),
     ("image.missing", 2),
@@ -112,6 +113,9 @@ const ERRORS: &[(&str, u8)] = &[
     ("import.no_motion", 2),
     ("import.failed", 1),
     ("merge.incomplete", 1),
+    ("eval.no_edits", 2),
+    ("eval.unavailable", 2),
+    ("eval.failed", 1),
     ("interrupted", 130),
     ("bug", 101),
 ];

@@ -251,15 +251,15 @@ fn add(sample: &mut Sample, region: Region, motion: Option<[f64; 2]>, place: &Pa
             Some(points)
         }
     };
-    let kind = region.kind.unwrap_or_else(|| match arrow.fixed {
-        Some(_) => RegionKind::Rotation,
-        None => {
-            choices.push((
-                WarningKind::ImportType,
-                "the source does not say how the region moves: `translation` was chosen",
-            ));
-            RegionKind::Translation
+    let kind = region.kind.unwrap_or_else(|| {
+        if arrow.fixed.is_some() {
+            return RegionKind::Rotation;
         }
+        choices.push((
+            WarningKind::ImportType,
+            "the source does not say how the region moves: `translation` was chosen",
+        ));
+        RegionKind::Translation
     });
     let center = arrow.fixed.unwrap_or(middle);
     if arrow.fixed.is_none() && matches!(kind, RegionKind::Rotation | RegionKind::Scale) {

@@ -127,7 +127,7 @@ fn with_an_image_more_faults_are_found() {
     let (status, stdout, stderr) = run(&bench, &["validate", "good.json", "--image", "good.json"]);
     assert_eq!((status, &*stdout), (2, ""), "{stderr}");
     assert!(
-        stderr.starts_with("error: good.json: is not a picture in a known format"),
+        stderr.starts_with("error: good.json: is not a picture but JSON"),
         "{stderr}"
     );
 }

@@ -62,7 +62,7 @@ fn areas(bench: &Bench, id: &str) -> (Vec<Mask>, Option<Mask>) {
     let drag = DragFile::read(&path).unwrap();
     let mask = |shape: &Shape| match shape {
         Shape::Outline(outline) => outline.raster(SIZE),
-        Shape::Mask { mask } => {
+        Shape::Mask { mask, .. } => {
             Mask::read(&path.with_file_name(mask.path().unwrap()), SIZE).unwrap()
         }
     };

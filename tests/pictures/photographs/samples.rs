@@ -37,13 +37,7 @@ fn every_sample_type_is_kept_outside_the_edit() {
             );
             let (info, after) = png_file::decode(&bench.read("out.png"));
             assert_eq!((info.color_type, info.bit_depth), (color, depth));
-            assert_only_inside_changed(
-                &before,
-                &after,
-                (WIDTH, HEIGHT),
-                channels * bytes,
-                colours * bytes,
-            );
+            assert_only_inside_changed(&before, &after, (WIDTH, HEIGHT), channels * bytes);
         }
     }
 }
@@ -83,7 +77,7 @@ fn palettes_and_low_bit_depths_are_expanded_without_loss() {
         (info.color_type, info.bit_depth),
         (ColorType::Rgba, BitDepth::Eight)
     );
-    assert_only_inside_changed(&expected, &after, (WIDTH, HEIGHT), 4, 3);
+    assert_only_inside_changed(&expected, &after, (WIDTH, HEIGHT), 4);
 
     let bits = noise(WIDTH * HEIGHT / 8);
     bench.edit(
@@ -99,5 +93,5 @@ fn palettes_and_low_bit_depths_are_expanded_without_loss() {
         (info.color_type, info.bit_depth),
         (ColorType::Grayscale, BitDepth::Eight)
     );
-    assert_only_inside_changed(&expected, &after, (WIDTH, HEIGHT), 1, 1);
+    assert_only_inside_changed(&expected, &after, (WIDTH, HEIGHT), 1);
 }

@@ -1,0 +1,60 @@
+//! Edits of pictures with transparency: the network sees the picture on a plain ground, and its opacity moves with what it covers.
+
+use crate::picture::Picture;
+use crate::plan::Plan;
+use crate::warp::Warped;
+
+/// A picture that is not opaque, as the network sees it.
+#[derive(Debug)]
+pub(crate) struct Transparency {
+    /// The picture on its ground.
+    pub(super) flat: Picture,
+    /// The level of the ground, 0 to 1.
+    ground: f32,
+    /// The opacity after the drag.
+    opacity: Picture,
+}
+
+impl Transparency {
+    /// Lays a picture on a ground, and warps its opacity as the plan says; `None` for an opaque picture.
+    pub(crate) fn new(picture: &Picture, plan: &Plan) -> Option<Self> {
+        if picture.is_opaque() {
+            return None;
+        }
+        let ground = picture.ground();
+        Some(Self {
+            flat: picture.flattened(ground),
+            ground,
+            opacity: Warped::new(&picture.opacity(), plan).picture,
+        })
+    }
+
+    /// Returns the edited picture with its transparency, given what the edit made of the picture on its ground. With `blend`, the opacity changes
+    /// as far as the colours do.
+    pub(super) fn restored(
+        &self,
+        picture: &Picture,
+        edited: &Picture,
+        plan: &Plan,
+        blend: Option<&[f32]>,
+    ) -> Picture {
+        let frame = &plan.frame;
+        let moved = self.opacity.raster(frame.window);
+        let opacity = picture.opacity().composite(frame.window, &moved, blend);
+        picture.unflattened(edited, &opacity, self.ground)
+    }
+}
+
+/// Returns the warped picture of a plan with its transparency; the picture itself when nothing moves.
+pub(crate) fn warped(picture: &Picture, plan: &Plan) -> Picture {
+    if plan.regions.is_empty() {
+        return picture.clone();
+    }
+    match Transparency::new(picture, plan) {
+        None => Warped::new(picture, plan).picture,
+        Some(transparency) => {
+            let warped = Warped::new(&transparency.flat, plan).picture;
+            picture.unflattened(&warped, &transparency.opacity, transparency.ground)
+        }
+    }
+}
