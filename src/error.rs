@@ -189,12 +189,12 @@ pub enum Error {
         hint: String,
     },
 
-    /// A file or folder given to `check` or `report merge` is invalid.
+    /// A file or folder given to `check`, `eval` or `report merge` is invalid.
     #[error("{}: {reason}", path.display())]
     Given {
         /// The file or folder.
         path: PathBuf,
-        /// One of `check.*`, `records.*` or `manifest.*`.
+        /// One of `check.*`, `records.*`, `manifest.*` or `eval.no_edits`.
         kind: ErrorKind,
         /// What is wrong with it.
         reason: String,
@@ -202,10 +202,10 @@ pub enum Error {
         hint: String,
     },
 
-    /// A command finished with a negative result: pictures differ, golden edits or methods failed, items are missing.
+    /// A command finished with a negative result: pictures differ, golden edits or methods failed, items or figures are missing.
     #[error("{reason}")]
     Finding {
-        /// `compare.differs`, `check.failed`, `check.blessed`, `methods.failed` or `merge.incomplete`.
+        /// `compare.differs`, `check.failed`, `check.blessed`, `methods.failed`, `merge.incomplete`, `eval.failed` or `eval.unavailable`.
         kind: ErrorKind,
         /// What was found.
         reason: String,

@@ -19,9 +19,10 @@
 //! | [`diffusion`] | noise schedule, noise, fine-tuning of a LoRA, inversion, denoising |
 //! | [`pipeline`] | runs the stages of edits, alone or side by side, with a [`cache`] of what edits of one picture share |
 //! | [`mod@edit`] | one edit from what was read to the bytes of its result; [`batch`] does many, [`golden`] compares with expected results |
+//! | [`eval`] | the metrics of the papers over many edits: statistics, comparisons |
 //! | [`mod@warp`] | what a drag means for pixels, without a model: the warped picture, and the detail that a result keeps of it |
-//! | [`picture`] | reads and writes pictures; [`preview`] draws plans, [`metrics`] compares pictures, [`files`] writes verified files |
 //! | [`correspondence`] | where the content of a picture lies in its edited version, by features of a model |
+//! | [`picture`] | reads and writes pictures; [`preview`] draws plans, [`metrics`] compares pictures and measures edits, [`files`] writes verified files |
 //! | [`nn`] | layers, each with a forward and a backward pass by hand |
 //! | [`device`] | chooses and opens the device that computes, the CPU or a GPU |
 //! | [`kernels`] | the operations of a device behind one trait: [`kernels::cpu`], and `kernels::cuda` with the feature `cuda` |
@@ -91,6 +92,7 @@ mod edit;
 mod editor;
 pub mod error;
 mod escape;
+mod eval;
 mod failpoint;
 pub mod files;
 pub mod geometry;

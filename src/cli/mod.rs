@@ -9,11 +9,13 @@ mod completions;
 mod compute;
 mod doctor;
 mod edit;
+mod eval;
 mod fetch;
 mod instruction;
 mod limits;
 mod man;
 mod methods;
+mod metric_networks;
 mod model;
 mod new;
 mod planning;
@@ -65,6 +67,7 @@ enum Command {
     Schema(schema::Arguments),
     Compare(Box<compare::Arguments>),
     Check(Box<check::Arguments>),
+    Eval(Box<eval::Arguments>),
     Report(report::Arguments),
     Show(show::Arguments),
     Fetch(fetch::Arguments),
@@ -85,6 +88,7 @@ impl Cli {
             Command::Batch(arguments) => batch::run(&arguments, interrupt),
             Command::Compare(arguments) => compare::run(&arguments),
             Command::Check(arguments) => check::run(&arguments, interrupt),
+            Command::Eval(arguments) => eval::run(&arguments, interrupt),
             Command::Report(arguments) => report::run(&arguments),
             Command::Show(arguments) => show::run(&arguments),
             Command::Completions(arguments) => completions::run(&arguments),

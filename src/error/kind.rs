@@ -186,6 +186,9 @@ error_kinds! {
     BatchInterrupted "batch.interrupted" INTERRUPTED "a signal stopped the batch (143 for SIGTERM)";
     RecordsUnreadable "records.unreadable" NOT_STARTED "a file of records cannot be read";
     MergeIncomplete "merge.incomplete" FAILED "some items are not done";
+    EvalNoEdits "eval.no_edits" NOT_STARTED "the folder of edits does not exist";
+    EvalUnavailable "eval.unavailable" NOT_STARTED "a requested figure cannot be measured";
+    EvalFailed "eval.failed" FAILED "some edits are missing or cannot be measured";
     Interrupted "interrupted" INTERRUPTED "a signal stopped the run (143 for SIGTERM)";
     Bug "bug" BUG "the program has a bug";
 }

@@ -39,7 +39,7 @@ fn exhibit(item: &MergedItem, folders: &[PathBuf]) -> Exhibit {
 }
 
 /// Returns the folders that the paths of records may be relative to.
-fn folders(manifest: Option<&Path>, records: &[PathBuf]) -> Vec<PathBuf> {
+pub(crate) fn folders(manifest: Option<&Path>, records: &[PathBuf]) -> Vec<PathBuf> {
     let manifest = manifest.and_then(Path::parent);
     // OUT/records/all.jsonl belongs to the output folder OUT.
     let outputs = records.iter().filter_map(|file| file.parent()?.parent());
@@ -51,10 +51,14 @@ fn folders(manifest: Option<&Path>, records: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 fn read(path: &Path, folders: &[PathBuf]) -> Option<Picture> {
-    let path = folders
+    let original = picture::read_any(&found(path, folders)?).ok()?;
+    Some(original.picture)
+}
+
+/// Returns the file that a record names, in the first of the folders that has it.
+pub(crate) fn found(path: &Path, folders: &[PathBuf]) -> Option<PathBuf> {
+    folders
         .iter()
         .map(|folder| folder.join(path))
-        .find(|path| path.is_file())?;
-    let original = picture::read_any(&path).ok()?;
-    Some(original.picture)
+        .find(|path| path.is_file())
 }

@@ -17,6 +17,8 @@ pub struct MergedItem {
     pub error: Option<RecordedError>,
     /// The picture, as the record names it.
     pub image: Option<PathBuf>,
+    /// The drag file, as the record names it.
+    pub drag: Option<PathBuf>,
     /// The result, as the record names it.
     pub out: Option<PathBuf>,
     /// When it ended, in seconds since 1970.
@@ -70,6 +72,7 @@ impl MergedItem {
             state: MergedState::Missing,
             error: None,
             image: None,
+            drag: None,
             out: None,
             ended: None,
             warnings: 0,

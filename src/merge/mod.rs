@@ -15,10 +15,8 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
 
-pub(crate) use exhibits::exhibits;
-#[cfg(test)]
-pub(crate) use item::RecordedError;
-pub(crate) use item::{MergedItem, MergedState};
+pub(crate) use exhibits::{exhibits, folders, found};
+pub(crate) use item::{MergedItem, MergedState, RecordedError};
 pub(crate) use manifest::Manifest;
 
 use records::Records;

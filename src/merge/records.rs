@@ -112,6 +112,8 @@ struct Line<'a> {
     #[serde(borrow)]
     image: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    drag: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     out: Option<Cow<'a, str>>,
     #[serde(borrow)]
     error: Option<Failure<'a>>,
@@ -155,6 +157,7 @@ impl From<Line<'_>> for MergedItem {
             state,
             error,
             image: path(line.image),
+            drag: path(line.drag),
             out: path(line.out),
             ended: line.ended,
             warnings: line.warnings.len(),

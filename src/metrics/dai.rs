@@ -122,3 +122,54 @@ fn pixel(point: Point, size: Size) -> [usize; 2] {
         (point.y.max(0.0) as usize).min(size.height - 1),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    const SIZE: Size = Size::new(97, 80);
+
+    /// Returns the pictures of tests/peer/eval_fixtures.py.
+    fn picture(edit: bool) -> Picture {
+        let values = (0..SIZE.area() * 3).map(|place| {
+            let (x, y, c) = (place / 3 % SIZE.width, place / 3 / SIZE.width, place % 3);
+            let change = if edit { (x * y / 7 + c * 11) % 36 } else { 0 };
+            ((x * 5 + y * 3 + c * 60) % 200 + 20 + change) as u8
+        });
+        Picture::from_rgb(SIZE, values.collect())
+    }
+
+    /// tests/peer/eval_fixtures.py computes these numbers with numpy; two of the pairs are at the border.
+    #[test]
+    fn patches_are_compared_as_numpy_does() {
+        let text = include_bytes!("../../tests/fixtures/eval/expected.json");
+        let expected: Value = serde_json::from_slice(text).expect("numbers");
+        let pictures = [planes(&picture(false)), planes(&picture(true))];
+        let centre = |[x, y]: [usize; 2]| Point::new(x as f64 + 0.5, y as f64 + 0.5);
+        let pairs = [[[20, 30], [50, 41]], [[3, 2], [90, 75]], [[96, 0], [96, 0]]];
+        for radius in RADII {
+            for (index, [handle, target]) in pairs.into_iter().enumerate() {
+                let pair = PointPair {
+                    handle: centre(handle),
+                    target: centre(target),
+                };
+                let found = patch_difference(&pictures, SIZE, pair, radius);
+                let expected = expected["dai"][radius.to_string()][index]
+                    .as_f64()
+                    .expect("a number");
+                assert!(
+                    (found - expected).abs() < 1e-12,
+                    "{radius} {index}: {found} {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn points_on_the_far_edge_belong_to_the_last_pixel() {
+        assert_eq!(pixel(Point::new(97.0, 80.0), SIZE), [96, 79]);
+        assert_eq!(pixel(Point::new(0.0, 79.99), SIZE), [0, 79]);
+    }
+}

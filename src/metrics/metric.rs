@@ -57,6 +57,16 @@ pub(crate) enum Better {
     Lower,
 }
 
+impl Better {
+    /// Returns a number that is larger for a worse value.
+    pub(crate) fn badness(self, value: f64) -> f64 {
+        match self {
+            Self::Higher => -value,
+            Self::Lower => value,
+        }
+    }
+}
+
 /// How a figure is averaged over edits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -20,26 +20,36 @@
 //!
 //! [`compare`] measures the whole picture and, with a mask, its inside and its outside. [`DifferenceLimits`] judge the result.
 
-#[allow(dead_code, reason = "`eval` reads it")]
 mod case;
-#[allow(dead_code, reason = "`eval` constructs it")]
+mod clip_similarity;
 mod dai;
 mod difference;
+mod fidelity;
+mod judge;
 mod limits;
-#[allow(dead_code, reason = "`eval` reads it")]
+mod lpips;
+mod mean_distance;
 pub(crate) mod metric;
+mod outside;
+mod pillow;
+mod pixels;
+mod select;
 pub(crate) mod ssim;
 
 use rayon::prelude::*;
 
-#[allow(unused_imports, reason = "`eval` uses them")]
 pub(crate) use case::{Areas, Case};
-#[allow(unused_imports, reason = "`eval` uses it")]
+pub(crate) use clip_similarity::ClipSimilarity;
 pub(crate) use dai::Dai;
 pub(crate) use difference::Difference;
+pub(crate) use fidelity::Fidelity;
+pub(crate) use judge::Judge;
 pub(crate) use limits::{Area, DifferenceLimits, Excess};
-#[allow(unused_imports, reason = "`eval` uses them")]
+pub(crate) use lpips::{CONVERT, Lpips, LpipsFile};
+pub(crate) use mean_distance::MeanDistance;
 pub(crate) use metric::{Better, Family, Figure, MeanOver, Metric, Reading};
+pub(crate) use outside::Outside;
+pub(crate) use pillow::bilinear;
 
 use std::path::Path;
 

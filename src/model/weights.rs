@@ -213,7 +213,7 @@ impl<'a, B: Backend> Weights<'a, B> {
 }
 
 /// Joins the first faults, one per line, and the number of the others. Line breaks in tensor names are escaped.
-pub(super) fn listed(faults: &[String]) -> String {
+pub(crate) fn listed(faults: &[String]) -> String {
     let mut lines: Vec<String> = faults
         .iter()
         .take(MAX_LISTED)
@@ -226,7 +226,7 @@ pub(super) fn listed(faults: &[String]) -> String {
 }
 
 /// Reorders (out, in, taps) to (out, taps, in).
-fn channels_last(values: &[f32], inputs: usize, taps: usize) -> Vec<f32> {
+pub(crate) fn channels_last(values: &[f32], inputs: usize, taps: usize) -> Vec<f32> {
     let mut sorted = vec![0.0; values.len()];
     values
         .par_chunks(inputs * taps)

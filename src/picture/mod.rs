@@ -11,6 +11,7 @@ mod decode;
 mod display;
 mod jpeg;
 mod note;
+pub(crate) mod pillow;
 mod plane;
 mod png;
 mod raster;

@@ -34,6 +34,11 @@ impl Picture {
         working
     }
 
+    /// Returns red, green and blue in 8 bits: (height, width, 3). Alpha is ignored.
+    pub(crate) fn rgb(&self) -> Vec<u8> {
+        self.rgb8(Window::whole(self.size)).into_raw()
+    }
+
     /// Returns the window in another size as 8-bit RGB: (height, width, 3).
     fn resized_rgb(&self, window: Window, size: Size) -> Vec<u8> {
         let rgb = self.rgb8(window);

@@ -5,7 +5,6 @@
 //! warnings.
 
 mod amount;
-#[allow(dead_code, reason = "`eval` calls it")]
 mod areas;
 mod checks;
 mod defaults;
@@ -41,7 +40,6 @@ use findings::Findings;
 use window::Needed;
 
 pub use amount::Amount;
-#[allow(unused_imports, reason = "`eval` calls it")]
 pub(crate) use areas::areas;
 pub use in_force::{InForce, Layer, Origin, in_force};
 pub use masks::check_masks;

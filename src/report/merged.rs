@@ -6,10 +6,11 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::github;
 use super::memory::peak_bytes;
 use super::messages::{print_json, print_text, warn};
 use super::summary::counted;
-use super::{github, markdown};
+use super::table::Table;
 use crate::error::Error;
 use crate::escape;
 use crate::merge::{Counts, Merged, MergedItem, TruncatedLine};
@@ -137,11 +138,13 @@ fn page(merged: &Merged) -> String {
         .take(MAX_ITEMS)
         .map(|item| vec![item.id.clone(), item.state.name().to_owned(), reason(item)])
         .collect();
-    let mut page = format!("### {}\n", headline(&merged.counts()));
-    if !rows.is_empty() {
-        page += "\n";
-        page += &markdown::table(&["item", "state", "reason"], &rows);
-    }
+    let title = headline(&merged.counts());
+    let mut page = if rows.is_empty() {
+        format!("### {title}\n")
+    } else {
+        let head = ["item", "state", "reason"].map(str::to_owned).to_vec();
+        Table { title, head, rows }.markdown()
+    };
     let more = merged.unfinished().count().saturating_sub(MAX_ITEMS);
     if more > 0 {
         let _ = writeln!(page, "\nand {more} more");
@@ -219,6 +222,7 @@ mod tests {
             state,
             error,
             image: None,
+            drag: None,
             out: None,
             ended: None,
             warnings: 0,

@@ -14,6 +14,7 @@ mod documents;
 mod drag_file_commands;
 mod drag_file_faults;
 mod drag_file_mutations;
+mod eval;
 mod imports;
 mod merge;
 mod methods;

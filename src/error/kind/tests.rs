@@ -103,6 +103,9 @@ const ERRORS: &[(&str, u8)] = &[
     ("batch.interrupted", 130),
     ("records.unreadable", 2),
     ("merge.incomplete", 1),
+    ("eval.no_edits", 2),
+    ("eval.unavailable", 2),
+    ("eval.failed", 1),
     ("interrupted", 130),
     ("bug", 101),
 ];
