@@ -1,5 +1,7 @@
 //! Resizing as Pillow's `Image.resize` does it, to the bit: published evaluations resize with it.
 //!
+//! Rows are resized first, then columns, as in all versions until 12; version 13 has the other order for some sizes, such as 33 x 71 to 32 x 68.
+//!
 //! A filter with a support that grows with the reduction, in two passes (columns of a row, then rows), each in fixed-point arithmetic and rounded to 8
 //! bits.
 

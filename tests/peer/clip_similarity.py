@@ -25,7 +25,8 @@ def main():
     def preprocess(image):                                        # clip.load's transform: Resize(bicubic), CenterCrop, ToTensor, Normalize
         w, h = image.size
         short = min(w, h)
-        image = image.resize((int(side * w / short), int(side * h / short)), Image.BICUBIC)
+        wide, high = int(side * w / short), int(side * h / short)
+        image = image.resize((wide, h), Image.BICUBIC).resize((wide, high), Image.BICUBIC)   # the order of Pillow until 12; 13 has columns first for some sizes
         left, top = round((image.width - side) / 2), round((image.height - side) / 2)
         image = image.crop((left, top, left + side, top + side))
         return (torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255. - mean) / std
