@@ -16,6 +16,7 @@ use crate::picture;
 use crate::preview::{Exhibit, MOST_EXHIBITS, contact_sheet};
 use crate::report::{self, EvalFormat, EvalLines, EvalReport, Unavailable};
 
+use super::metric_networks::MetricNetworks;
 use super::preview::write as write_drawing;
 
 /// Everything that is measured.
@@ -63,6 +64,9 @@ pub(super) struct Arguments {
     /// Weights of LPIPS with AlexNet, as safetensors.
     #[arg(long, value_name = "FILE", env = "DRAGNEXT_LPIPS")]
     lpips: Option<PathBuf>,
+
+    #[command(flatten)]
+    networks: MetricNetworks,
 
     /// A program, with arguments after spaces, that rates edits for GScore.
     ///
@@ -117,7 +121,8 @@ const ABOUT: &str = "Measures edits with the metrics of the papers.
 Takes originals with their drag files, and a folder of edits. Prints mean, median and a 95 % interval of each figure, for all edits and for each
 category: the `category` of the manifest, else the first folder of the picture.
 
-- IF, IF_ed, IF_hh, IF_th and IF_bg need the weights of LPIPS (`--lpips`). DAI, PSNR and SSIM need no weights.
+- IF, IF_ed, IF_hh, IF_th and IF_bg need the weights of LPIPS (`--lpips`). DAI, PSNR and SSIM need no weights. MD needs a model (`--md-model`), CLIP-I and
+  CLIP-T a CLIP (`--clip`).
 - An edit that is missing or cannot be read counts as failed: it is in no mean, but worst in the median, and it loses its pair in a comparison. The
   exit status is then 1.
 - An edit of another size is resized to its original's.";
@@ -127,6 +132,7 @@ const EXAMPLES: &str = r"Examples:
   dragnext eval photos --edits edited                                    what needs no weights
   dragnext eval --manifest list.jsonl --edits pbsi --lpips lpips.safetensors
   dragnext eval --manifest list.jsonl --edits pbsi --compare region-drag --format latex
+  dragnext eval photos --edits edited --metrics md --md-model sd21       mean distance, as the papers measure it
   dragnext eval --records edited/records/all.jsonl --sheet worst.png
 
 This writes lpips.safetensors:
@@ -144,7 +150,7 @@ fn seconds(text: &str) -> std::result::Result<f64, &'static str> {
 /// Measures the edits and prints the result.
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     arguments.check_sheet()?;
-    let (mut metrics, unavailable) = arguments.metrics()?;
+    let (mut metrics, unavailable) = arguments.metrics(interrupt)?;
     let sort = arguments.sort(&metrics)?;
     let items = arguments.items()?;
     let mut progress = EvalLines::new(arguments.quiet);
@@ -194,7 +200,7 @@ impl Arguments {
     }
 
     /// Opens everything that can be measured. Also returns what cannot.
-    fn metrics(&self) -> Result<(Metrics, Vec<Unavailable>)> {
+    fn metrics(&self, interrupt: &Interrupt) -> Result<(Metrics, Vec<Unavailable>)> {
         let (mut metrics, mut unavailable): (Metrics, _) = (Vec::new(), Vec::new());
         if self.wants(Family::Lpips) {
             match &self.lpips {
@@ -215,6 +221,26 @@ impl Arguments {
         }
         if self.wants(Family::Outside) {
             metrics.push(Box::new(Outside::new()));
+        }
+        let is_named = |family| self.metrics.contains(&family);
+        let mut opened = Vec::new();
+        if self.wants(Family::Md) {
+            opened.push(
+                self.networks
+                    .mean_distance(is_named(Family::Md), interrupt)?,
+            );
+        }
+        if self.wants(Family::Clip) {
+            opened.push(
+                self.networks
+                    .clip_similarity(is_named(Family::Clip), interrupt)?,
+            );
+        }
+        for metric in opened {
+            match metric {
+                Ok(metric) => metrics.push(metric),
+                Err(missing) => unavailable.push(missing),
+            }
         }
         if self.wants(Family::Gscore) {
             let limit = Duration::from_secs_f64(self.judge_seconds);

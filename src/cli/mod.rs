@@ -17,6 +17,7 @@ mod instruction;
 mod limits;
 mod man;
 mod methods;
+mod metric_networks;
 mod model;
 mod new;
 mod planning;

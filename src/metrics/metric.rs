@@ -74,7 +74,6 @@ pub(crate) enum MeanOver {
     /// The mean of each edit, then the mean over the edits.
     Edits,
     /// The mean over all samples of all edits, as variant A of the mean distance: an edit with more points counts more.
-    #[allow(dead_code, reason = "variant A of the mean distance constructs it")]
     Samples,
 }
 

@@ -21,12 +21,14 @@
 //! [`compare`] measures the whole picture and, with a mask, its inside and its outside. [`DifferenceLimits`] judge the result.
 
 mod case;
+mod clip_similarity;
 mod dai;
 mod difference;
 mod fidelity;
 mod judge;
 mod limits;
 mod lpips;
+mod mean_distance;
 pub(crate) mod metric;
 mod outside;
 mod pillow;
@@ -37,12 +39,14 @@ pub(crate) mod ssim;
 use rayon::prelude::*;
 
 pub(crate) use case::Case;
+pub(crate) use clip_similarity::ClipSimilarity;
 pub(crate) use dai::Dai;
 pub(crate) use difference::Difference;
 pub(crate) use fidelity::Fidelity;
 pub(crate) use judge::Judge;
 pub(crate) use limits::{Area, DifferenceLimits, Excess};
 pub(crate) use lpips::{CONVERT, Lpips, LpipsFile};
+pub(crate) use mean_distance::MeanDistance;
 pub(crate) use metric::{Better, Family, Figure, MeanOver, Metric, Reading};
 pub(crate) use outside::Outside;
 pub(crate) use pillow::bilinear;

@@ -13,6 +13,7 @@ mod display;
 mod entropy;
 mod jpeg;
 mod note;
+pub(crate) mod pillow;
 mod plane;
 mod png;
 mod raster;

@@ -4,6 +4,7 @@ mod failures;
 mod formats;
 #[cfg(unix)]
 mod judge;
+mod networks;
 
 use image::{Rgb, RgbImage};
 
