@@ -125,6 +125,9 @@ impl<B: Backend> Dift<B> {
     ///
     /// # Errors
     /// As [`AnyDift::features`].
+    ///
+    /// # Panics
+    /// If `noises` is 0.
     pub fn features_of(
         &self,
         picture: &Tensor<B>,

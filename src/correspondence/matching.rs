@@ -3,7 +3,7 @@
 //! A similarity is the cosine between two features after the enlargement, as in the published scripts, which store 1280 channels for every pixel:
 //! 1.3 GB for a picture of 512 x 512. Here no enlarged map is stored. An enlarged feature is a weighted sum of at most four cells, so that its products
 //! with another feature and with itself are sums of products of cells:
-//! <s, sum w_i f_i> = sum w_i <s, f_i>, and |sum w_i f_i|^2 = sum w_i w_j <f_i, f_j>.
+//! `<s, sum w_i f_i> = sum w_i <s, f_i>`, and `|sum w_i f_i|^2 = sum w_i w_j <f_i, f_j>`.
 //! Both are exact. Beside the two maps, memory is that of [`Matcher::bytes`]: a few numbers for each cell.
 
 use std::cmp::Ordering;
@@ -259,8 +259,7 @@ fn better(first: Best, second: Best) -> Best {
     let valid = |best: Best| best.filter(|(cosine, _)| !cosine.is_nan());
     match (valid(first), valid(second)) {
         (Some(a), Some(b)) if b.0.total_cmp(&a.0) == Ordering::Greater => Some(b),
-        (None, found) => found,
-        (found, _) => found,
+        (a, b) => a.or(b),
     }
 }
 

@@ -132,7 +132,7 @@ mod tests {
         }
     }
 
-    /// tests/peer/eval_statistics.py prints these numbers: `scipy.stats.bootstrap(method="percentile")` with 200,000 resamples.
+    /// `tests/peer/eval_statistics.py` prints these numbers: `scipy.stats.bootstrap(method="percentile")` with 200,000 resamples.
     #[test]
     fn the_interval_is_that_of_scipy() {
         let values: Vec<f64> = (0..40).map(|i| f64::from(i * i * 7 % 41) / 41.0).collect();
@@ -147,7 +147,7 @@ mod tests {
     }
     const SCIPY: [f64; 2] = [0.417_073_170_731_707_3, 0.573_170_731_707_317];
 
-    /// `scipy.stats.binomtest(wins, wins + losses).pvalue`, printed by tests/peer/eval_statistics.py.
+    /// `scipy.stats.binomtest(wins, wins + losses).pvalue`, printed by `tests/peer/eval_statistics.py`.
     #[test]
     fn the_sign_test_is_that_of_scipy() {
         for (wins, losses, expected) in SIGN_TESTS {

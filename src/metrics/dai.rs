@@ -131,7 +131,7 @@ mod tests {
 
     const SIZE: Size = Size::new(97, 80);
 
-    /// Returns the pictures of tests/peer/eval_fixtures.py.
+    /// Returns the pictures of `tests/peer/eval_fixtures.py`.
     fn picture(edit: bool) -> Picture {
         let values = (0..SIZE.area() * 3).map(|place| {
             let (x, y, c) = (place / 3 % SIZE.width, place / 3 / SIZE.width, place % 3);
@@ -141,7 +141,7 @@ mod tests {
         Picture::from_rgb(SIZE, values.collect())
     }
 
-    /// tests/peer/eval_fixtures.py computes these numbers with numpy; two of the pairs are at the border.
+    /// `tests/peer/eval_fixtures.py` computes these numbers with numpy; two of the pairs are at the border.
     #[test]
     fn patches_are_compared_as_numpy_does() {
         let text = include_bytes!("../../tests/fixtures/eval/expected.json");

@@ -6,6 +6,7 @@ use crate::correspondence::{AnyDift, Dragged, Variant, centroid, distances};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::mask::Mask;
+use crate::picture::Picture;
 
 /// Mean distances with the features of one model.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl Metric for MeanDistance {
 
     fn measure(&mut self, case: &Case, interrupt: &Interrupt) -> Result<Vec<Reading>> {
         let size = case.original.size();
-        let [source, edited] = [case.original, case.edited].map(|picture| picture.rgb());
+        let [source, edited] = [case.original, case.edited].map(Picture::rgb);
         let centroids: Vec<_> = case.areas.regions.iter().filter_map(centroid).collect();
         let everywhere = Mask::filled(size, true);
         let dragged = Dragged {

@@ -214,14 +214,13 @@ impl Source {
             .flatten()
     }
 
-    /// Returns the folder of the files; `None` for the demo model.
+    /// Returns the folder of the files; `None` for the demo model and for a single file.
     pub fn folder(&self) -> Option<&Path> {
         match self {
-            Self::Demo => None,
+            Self::Demo | Self::File(_) => None,
             Self::Folder(folder) => Some(folder),
             Self::Hub(snapshot) => Some(&snapshot.folder),
             Self::Alone(files, _) => files.folder(),
-            Self::File(_) => None,
         }
     }
 

@@ -4,6 +4,7 @@
 //! are counted here (ISO/IEC 10918-1, annexes F and G: Huffman coding, sequential and progressive). Files with other processes are not judged.
 
 use std::fmt;
+use std::ops::ControlFlow;
 
 /// Components of a frame.
 const MAX_COMPONENTS: usize = 4;
@@ -88,7 +89,7 @@ impl Codes {
 struct Bits<'a> {
     bytes: &'a [u8],
     position: usize,
-    bits: u64,
+    window: u64,
     count: u32,
 }
 
@@ -106,7 +107,7 @@ impl Bits<'_> {
                 }
             }
             self.position += 1;
-            self.bits = self.bits << 8 | u64::from(*byte);
+            self.window = self.window << 8 | u64::from(*byte);
             self.count += 8;
         }
     }
@@ -119,7 +120,7 @@ impl Bits<'_> {
             }
         }
         self.count -= count;
-        Some((self.bits >> self.count) as u32 & ((1_u64 << count) - 1) as u32)
+        Some((self.window >> self.count) as u32 & ((1_u64 << count) - 1) as u32)
     }
 
     fn symbol(&mut self, codes: &Codes) -> Option<u8> {
@@ -127,7 +128,7 @@ impl Bits<'_> {
             self.fill();
         }
         if self.count >= 8 {
-            let (length, symbol) = codes.short[(self.bits >> (self.count - 8)) as usize & 0xFF];
+            let (length, symbol) = codes.short[(self.window >> (self.count - 8)) as usize & 0xFF];
             if length > 0 {
                 self.count -= u32::from(length);
                 return Some(symbol);
@@ -146,7 +147,7 @@ impl Bits<'_> {
 
     /// Goes on behind the restart marker that must come here.
     fn restart(&mut self) -> Option<()> {
-        (self.bits, self.count) = (0, 0);
+        (self.window, self.count) = (0, 0);
         while self.bytes.get(self.position..self.position + 2)? == [0xFF, 0xFF] {
             self.position += 1;
         }
@@ -229,7 +230,7 @@ impl<'a> Walk<'a> {
                 // Other processes, and heights that follow the first scan.
                 0xC3 | 0xC5..=0xCF | 0xDC => return None,
                 0xDA => {
-                    if let Some(missing) = self.scan(content)? {
+                    if let ControlFlow::Break(missing) = self.scan(content)? {
                         return Some(missing);
                     }
                 }
@@ -270,14 +271,14 @@ impl<'a> Walk<'a> {
         Some(())
     }
 
-    /// Reads one scan. The outer `None` is for a scan that cannot be judged, the inner one for a whole scan.
-    fn scan(&mut self, content: &[u8]) -> Option<Option<Missing>> {
+    /// Reads one scan, and breaks at what is missing from it. Returns `None` for a scan that cannot be judged.
+    fn scan(&mut self, content: &[u8]) -> Option<ControlFlow<Missing>> {
         let frame = self.frame.as_mut()?;
         let scan = Scan::parse(content, frame)?;
         let mut bits = Bits {
             bytes: self.bytes,
             position: self.position,
-            bits: 0,
+            window: 0,
             count: 0,
         };
         let is_interleaved = scan.components.len() > 1;
@@ -305,7 +306,7 @@ impl<'a> Walk<'a> {
             if read.is_none() {
                 let found = (mcu / across * rows).min(frame.height);
                 let is_detail = frame.is_progressive && scan.band != [0, 0];
-                return Some(Some(if is_detail {
+                return Some(ControlFlow::Break(if is_detail {
                     Missing::Details
                 } else {
                     Missing::Rows {
@@ -321,7 +322,7 @@ impl<'a> Walk<'a> {
             }
         }
         self.position = bits.position;
-        Some(None)
+        Some(ControlFlow::Continue(()))
     }
 
     /// Returns what no scan had. Details are expected of a file without its end mark only, since a scan for each may be left out on purpose.

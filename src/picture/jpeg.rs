@@ -56,7 +56,7 @@ pub(super) fn markers(bytes: &[u8]) -> Markers {
 
 impl Markers {
     /// Returns the process of a JPEG that no decoder here reads.
-    pub(super) fn other_kind(&self) -> Option<&'static str> {
+    pub(super) fn other_kind(self) -> Option<&'static str> {
         match self.process {
             [0xC0..=0xC2, 12] => Some("12 bits for each sample"),
             [0xC3, _] => Some("lossless"),

@@ -1,4 +1,4 @@
-//! Parity with the `lpips` package; tests/peer/eval_fixtures.py writes what it computes and describes the formulas.
+//! Parity with the `lpips` package; `tests/peer/eval_fixtures.py` writes what it computes and describes the formulas.
 
 use std::collections::BTreeMap;
 use std::path::Path;

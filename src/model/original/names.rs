@@ -238,7 +238,9 @@ mod tests {
     #[test]
     fn names_are_those_that_diffusers_converts() {
         let text = include_str!("../../../tests/fixtures/original_names.json");
-        let names: BTreeMap<&str, Vec<(String, String, Vec<usize>)>> =
+        /// Original name, converted name, shape.
+        type Tensor = (String, String, Vec<usize>);
+        let names: BTreeMap<&str, Vec<Tensor>> =
             serde_json::from_str(text).expect("the fixture has this form");
         for (component, naming) in [
             ("unet", Naming::unet(2, &[false, true, true, true])),

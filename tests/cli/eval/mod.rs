@@ -6,6 +6,8 @@ mod formats;
 mod judge;
 mod networks;
 
+use std::fmt::Write as _;
+
 use image::{Rgb, RgbImage};
 
 use crate::bench::{Bench, Record, Run};
@@ -36,9 +38,10 @@ fn originals(bench: &Bench, names: &[&str]) {
     for name in names {
         save(bench, &format!("in/{name}.png"), &square(10));
         bench.write(format!("in/{name}.json"), DRAG);
-        manifest += &format!(
-            "{{\"id\": \"{name}\", \"image\": \"in/{name}.png\", \"drag\": \"in/{name}.json\", \"out\": \"{name}.png\"}}\n"
-        );
+        writeln!(
+            manifest,
+            "{{\"id\": \"{name}\", \"image\": \"in/{name}.png\", \"drag\": \"in/{name}.json\", \"out\": \"{name}.png\"}}"
+        ).unwrap();
     }
     bench.write("list.jsonl", manifest);
 }
@@ -87,9 +90,10 @@ fn categories_come_from_the_manifest_or_from_folders() {
         save(&bench, &format!("in/{name}.png"), &square(10));
         bench.write(format!("in/{name}.json"), DRAG);
         save(&bench, &format!("out/{name}.png"), &square(60));
-        manifest += &format!(
-            "{{\"image\": \"in/{name}.png\", \"drag\": \"in/{name}.json\", \"out\": \"{name}.png\", \"category\": \"all of them\"}}\n"
-        );
+        writeln!(
+            manifest,
+            "{{\"image\": \"in/{name}.png\", \"drag\": \"in/{name}.json\", \"out\": \"{name}.png\", \"category\": \"all of them\"}}"
+        ).unwrap();
     }
     let folder = bench.dragnext(["eval", "in", "--edits", "out", "--format", "json"]);
     let record = folder.any_stdout().run().record;
