@@ -61,7 +61,9 @@ fn write(path: &Path, tensors: &[(String, Vec<usize>, Vec<u8>)]) {
     let header = Value::Object(header).to_string();
     let mut file = (header.len() as u64).to_le_bytes().to_vec();
     file.extend(header.as_bytes());
-    tensors.iter().for_each(|(.., bytes)| file.extend(bytes));
+    for (.., bytes) in &tensors {
+        file.extend(bytes);
+    }
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, file).unwrap();
 }

@@ -234,12 +234,13 @@ mod tests {
 
     use super::*;
 
+    /// Original name, converted name, shape.
+    type Tensor = (String, String, Vec<usize>);
+
     /// The names that diffusers' converter gives to every tensor of a small model.
     #[test]
     fn names_are_those_that_diffusers_converts() {
         let text = include_str!("../../../tests/fixtures/original_names.json");
-        /// Original name, converted name, shape.
-        type Tensor = (String, String, Vec<usize>);
         let names: BTreeMap<&str, Vec<Tensor>> =
             serde_json::from_str(text).expect("the fixture has this form");
         for (component, naming) in [
