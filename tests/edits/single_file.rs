@@ -61,7 +61,7 @@ fn write(path: &Path, tensors: &[(String, Vec<usize>, Vec<u8>)]) {
     let header = Value::Object(header).to_string();
     let mut file = (header.len() as u64).to_le_bytes().to_vec();
     file.extend(header.as_bytes());
-    for (.., bytes) in &tensors {
+    for (.., bytes) in tensors {
         file.extend(bytes);
     }
     fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -237,7 +237,8 @@ fn a_drag_of_another_degree_agrees_with_the_peer() {
         assert_close("the embedding at degree 1.5", &found, &expected, TOLERANCE);
         // At 0 the two latents and their embeddings are the same.
         let (_, latents) = at(0.0);
-        let [edited, reference] = [&latents.denoised, &latents.reference].map(|z| z.to_host());
+        let [edited, reference] =
+            [&latents.denoised, &latents.reference].map(dragnext::nn::Tensor::to_host);
         assert_close("no drag", &edited, &reference, TOLERANCE);
     }
 }
