@@ -127,7 +127,7 @@ category: the `category` of the manifest, else the first folder of the picture.
   exit status is then 1.
 - An edit of another size is resized to its original's.";
 
-const EXAMPLES: &str = r"Examples:
+const EXAMPLES: &str = r#"Examples:
 
   dragnext eval photos --edits edited                                    what needs no weights
   dragnext eval --manifest list.jsonl --edits pbsi --lpips lpips.safetensors
@@ -138,7 +138,7 @@ const EXAMPLES: &str = r"Examples:
 This writes lpips.safetensors:
 
   pip install lpips safetensors
-  python3 -c 'import lpips, safetensors.torch as s; s.save_model(lpips.LPIPS(net=`alex`), `lpips.safetensors`)'";
+  python3 -c 'import lpips, safetensors.torch as s; s.save_model(lpips.LPIPS(net="alex"), "lpips.safetensors")'"#;
 
 fn seconds(text: &str) -> std::result::Result<f64, &'static str> {
     text.parse()

@@ -95,7 +95,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         return Err(Error::Weights {
             path: LPIPS.into(),
             kind: ErrorKind::WeightsMissing,
-            reason: "no repository of the hub has these weights as safetensors".into(),
+            reason: "no repository of the hub is known to have these weights as safetensors".into(),
             hint: format!(
                 "this writes them, for `dragnext eval --lpips lpips.safetensors`: {CONVERT}"
             ),

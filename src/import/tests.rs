@@ -142,16 +142,17 @@ fn mutated_files_give_samples_or_errors() {
         copy(&fixtures.join(kind.name()), &place);
         let original = fs::read(place.join(file)).expect("a fixture");
         let before = read(kind, &place);
-        assert!(before.0 > 0 && before.1 == 0, "{kind}: {before:?}");
+        assert!(before.0 > before.1, "{kind}: {before:?}");
         let (mut good, mut bad) = (0, 0);
-        for _ in 0..cases / targets.len() {
+        let runs = cases / targets.len();
+        for _ in 0..runs {
             fs::write(place.join(file), mutated(&original, &mut numbers)).expect("a file");
             let (read, refused) = read(kind, &place);
             good += read;
             bad += refused;
         }
         assert!(
-            cases < targets.len() || bad > 0,
+            runs == 0 || bad > runs * before.1,
             "{kind}: mutations do damage ({good} good)"
         );
     }

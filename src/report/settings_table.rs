@@ -64,7 +64,14 @@ fn table(method: Method, settings: &[InForce], width: usize) -> String {
             heading = entry.group.heading;
             let _ = writeln!(text, "\n{heading}\n\n{}", line(&rows[0]));
         }
-        let _ = writeln!(text, "{}", line(row));
+        let whole = line(row);
+        let [name, value, origin, bounds] = row;
+        if whole.chars().count() <= width {
+            let _ = writeln!(text, "{whole}");
+        } else {
+            let _ = writeln!(text, "{name:names$}  {value:values$}  {origin}");
+            let _ = writeln!(text, "{INDENT}{bounds}");
+        }
         let about = format!("{} Source: {}.", entry.setting.text(), entry.setting.source);
         for line in wrapped(&about, width.saturating_sub(INDENT.len())) {
             let _ = writeln!(text, "{INDENT}{line}");
@@ -136,9 +143,9 @@ mod tests {
         let text = table(method, &settings, 80);
         for expected in [
             "Method pbsi: ",
-            "\n\nSettings of the method pbsi\n\nsetting          value     from     bounds\ntimesteps ",
+            "\n\nSettings of the method pbsi\n\nsetting            value     from     bounds\ntimesteps ",
             "\n\nSettings of the LoRA\n\n",
-            "\nsize             0 (256)   default  0 or 64 to 2048\n",
+            "\nsize               0 (256)   default  0 or 64 to 2048\n",
             "\n    Number of timesteps of the denoising grid. Source: DragNeXt, arXiv",
         ] {
             assert!(

@@ -32,6 +32,24 @@ fn code(path: &Path) -> String {
     code.join("\n")
 }
 
+/// The files of modules that only tests have.
+fn test_files(sources: &[PathBuf]) -> BTreeSet<PathBuf> {
+    let mut files = BTreeSet::new();
+    for path in sources {
+        let text = fs::read_to_string(path).expect("a source is text");
+        let folder = match path.file_name().and_then(|name| name.to_str()) {
+            Some("mod.rs" | "lib.rs") => path.with_file_name(""),
+            _ => path.with_extension(""),
+        };
+        for rest in text.split("#[cfg(test)]\nmod ").skip(1) {
+            if let Some((name, _)) = rest.split_once(';') {
+                files.insert(folder.join(format!("{name}.rs")));
+            }
+        }
+    }
+    files
+}
+
 /// The names after each `crate::`, also in `crate::{a, b::c}`.
 fn imported(code: &str) -> BTreeSet<String> {
     let word = |text: &str| -> String {
@@ -53,9 +71,11 @@ fn imported(code: &str) -> BTreeSet<String> {
 fn imports() -> Imports {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut imports = Imports::new();
-    for path in sources(&root) {
+    let sources = sources(&root);
+    let tests = test_files(&sources);
+    for path in sources {
         let relative = path.strip_prefix(&root).expect("it is inside");
-        let is_test = relative.file_name().is_some_and(|name| name == "tests.rs");
+        let is_test = tests.contains(&path);
         let first = relative.iter().next().expect("a name");
         let module = first.to_string_lossy().trim_end_matches(".rs").to_owned();
         if is_test || ["lib", "main"].contains(&&*module) {

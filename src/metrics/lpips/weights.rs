@@ -6,7 +6,7 @@
 //! | `lin0.model.1.weight` to `lin4.model.1.weight`, or `lins.0.model.1.weight` and so on | heads (1, channels, 1, 1) |
 //! | `scaling_layer.shift`, `scaling_layer.scale` | ignored: they are constants |
 //!
-//! [`CONVERT`] writes such a file. No repository of the hub has one.
+//! [`CONVERT`] writes such a file. No repository of the hub with one is known.
 
 use std::collections::BTreeMap;
 use std::fs::File;

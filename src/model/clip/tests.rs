@@ -90,7 +90,7 @@ fn unsupported_configurations_name_their_key() {
         ("/model_type", json!("siglip"), "`model_type`"),
         (
             "/text_config/hidden_act",
-            json!("gelu"),
+            json!("relu"),
             "`text_config.hidden_act`",
         ),
         (

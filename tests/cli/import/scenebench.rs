@@ -75,4 +75,20 @@ fn ten_scenes_are_imported_and_edited() {
             path.display()
         );
     }
+    let measured = bench
+        .dragnext([
+            "eval",
+            "--manifest",
+            "drags/manifest.jsonl",
+            "--edits",
+            "edited",
+            "--format",
+            "json",
+        ])
+        .any_stdout()
+        .any_stderr()
+        .run()
+        .record;
+    assert_eq!(measured["all"]["DAI(1)"]["n"], 10);
+    assert_eq!(measured["categories"]["rotation"]["DAI(1)"]["n"], 2);
 }
