@@ -17,7 +17,7 @@ pub(crate) struct Canvas {
     /// Also the source of the detail that the result carries.
     pub(super) warped: Option<Warped>,
     /// The picture on a ground, where it is not opaque.
-    transparency: Option<Transparency>,
+    pub(super) transparency: Option<Transparency>,
 }
 
 impl Canvas {

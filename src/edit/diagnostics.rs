@@ -26,6 +26,7 @@ impl Canvas {
     /// agreement.
     pub(super) fn diagnostics(
         &self,
+        picture: &Picture,
         plan: &Plan,
         outcome: Option<&Outcome>,
         edited: &Picture,
@@ -33,12 +34,16 @@ impl Canvas {
         let (Some(warped), Some(outcome)) = (&self.warped, outcome) else {
             return Vec::new();
         };
-        let mut pictures = vec![(WARPED, warped.picture.clone()), (VACATED, vacated(warped))];
+        let shown = match &self.transparency {
+            None => warped.picture.clone(),
+            Some(transparency) => transparency.of_warped(picture, &warped.picture),
+        };
+        let mut pictures = vec![(WARPED, shown.clone()), (VACATED, vacated(warped))];
         if let Some(seen) = &outcome.reconstruction {
             let agreement = agreement(&outcome.picture, seen, plan.frame.padded);
             pictures.push((AGREEMENT, shown_agreement(&agreement, &plan.frame)));
         }
-        pictures.push((CONTRIBUTION, contribution(edited, &warped.picture, plan)));
+        pictures.push((CONTRIBUTION, contribution(edited, &shown, plan)));
         pictures
     }
 }

@@ -172,7 +172,8 @@ impl Prepared {
         outcome: Option<&Outcome>,
         edited: &Picture,
     ) -> Vec<(&'static str, Picture)> {
-        self.canvas.diagnostics(&self.plan, outcome, edited)
+        self.canvas
+            .diagnostics(&self.original.picture, &self.plan, outcome, edited)
     }
 }
 

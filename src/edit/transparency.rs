@@ -29,6 +29,11 @@ impl Transparency {
         })
     }
 
+    /// Returns the warped picture with its transparency, given the warped picture on its ground.
+    pub(super) fn of_warped(&self, picture: &Picture, warped: &Picture) -> Picture {
+        picture.unflattened(warped, &self.opacity, self.ground)
+    }
+
     /// Returns the edited picture with its transparency, given what the edit made of the picture on its ground. With `blend`, the opacity changes
     /// as far as the colours do.
     pub(super) fn restored(
@@ -54,7 +59,7 @@ pub(crate) fn warped(picture: &Picture, plan: &Plan) -> Picture {
         None => Warped::new(picture, plan).picture,
         Some(transparency) => {
             let warped = Warped::new(&transparency.flat, plan).picture;
-            picture.unflattened(&warped, &transparency.opacity, transparency.ground)
+            transparency.of_warped(picture, &warped)
         }
     }
 }

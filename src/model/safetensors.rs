@@ -211,9 +211,9 @@ fn read_header(
         .map_err(|_| format!("{length} bytes are too few for a safetensors file"))?;
     let header = u64::from_le_bytes(prefix);
     if header > MAX_HEADER {
-        return Err(
-            "it is not a safetensors file: it does not start with the length of a header".into(),
-        );
+        return Err(format!(
+            "it is not a safetensors file: its first bytes would be a header of {header} bytes"
+        ));
     }
     if header + 8 > length {
         return Err(format!(

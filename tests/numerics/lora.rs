@@ -252,6 +252,6 @@ fn other_adapters_and_formats_are_rejected_by_name() {
     assert_eq!(open(Path::new("nowhere.safetensors")).kind().name(), "file");
     assert_eq!(
         open(&fixture::path("tokens.json")).kind().name(),
-        "weights.damaged"
+        "weights.format"
     );
 }
