@@ -31,11 +31,11 @@ impl DragMethod for FastDragSettings {
         good_at: "Moves small objects and stretches parts by points alone, in seconds; does not turn objects.",
         figures: Some(Figures {
             plain: Score {
-                gain: 0.436,
-                hit: 0.06,
+                gain: 0.298,
+                hit: 0.09,
             },
             hard: Score {
-                gain: 0.287,
+                gain: 0.179,
                 hit: 0.03,
             },
         }),
