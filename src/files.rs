@@ -132,7 +132,8 @@ pub fn is_stdout(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-fn folder_of(path: &Path) -> PathBuf {
+/// Returns the folder of a file.
+pub(crate) fn folder_of(path: &Path) -> PathBuf {
     path.parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."))

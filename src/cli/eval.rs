@@ -149,10 +149,10 @@ fn seconds(text: &str) -> std::result::Result<f64, &'static str> {
 
 /// Measures the edits and prints the result.
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
-    arguments.check_sheet()?;
     let (mut metrics, unavailable) = arguments.metrics(interrupt)?;
     let sort = arguments.sort(&metrics)?;
     let items = arguments.items()?;
+    arguments.check_sheet(&items)?;
     let mut progress = EvalLines::new(arguments.quiet);
     let evaluation = eval::evaluate(
         items,
@@ -180,7 +180,8 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
 }
 
 impl Arguments {
-    fn check_sheet(&self) -> Result<()> {
+    /// Rejects a sheet that would replace something that is read.
+    fn check_sheet(&self, items: &Items) -> Result<()> {
         let Some(sheet) = &self.sheet else {
             return Ok(());
         };
@@ -188,6 +189,7 @@ impl Arguments {
             .into_iter()
             .flatten()
             .chain(&self.records)
+            .chain(items.items.iter().flat_map(eval::Item::files))
             .cloned()
             .collect();
         files::check_output(&inputs, sheet, self.overwrite)?;

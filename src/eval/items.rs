@@ -31,6 +31,17 @@ pub(crate) struct Item {
     pub edits: Vec<Edit>,
 }
 
+impl Item {
+    /// Returns the files that are read.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let edits = self.edits.iter().filter_map(|edit| match edit {
+            Edit::File(path) => Some(path),
+            Edit::Failed(_) => None,
+        });
+        [&self.image, &self.drag].into_iter().chain(edits)
+    }
+}
+
 /// Where an edit is, or why there is none.
 #[derive(Debug, Clone)]
 pub(crate) enum Edit {

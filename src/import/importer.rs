@@ -45,6 +45,28 @@ struct Files {
     choices: Vec<Choice>,
 }
 
+/// Rejects an output folder that is read as well, so that no source is replaced.
+fn check_separate(path: &Path, output: &Path, options: &Options) -> Result<()> {
+    let folder = if path.is_dir() {
+        path.to_path_buf()
+    } else {
+        files::folder_of(path)
+    };
+    let full = |folder: &Path| fs::canonicalize(folder).ok();
+    let written = full(output);
+    for read in std::iter::once(&*folder).chain(options.images.as_deref()) {
+        if written.is_some() && full(read) == written {
+            return Err(Error::Given {
+                path: output.to_path_buf(),
+                kind: ErrorKind::OutputIsInput,
+                reason: "is the folder of the input".into(),
+                hint: "inputs are never written; choose another folder with -o".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Imports `path`, whose samples have this kind, into the folder `output`.
 ///
 /// Everything is checked before anything is written: a sample whose edit `batch` would refuse is a faulty one. Faulty samples stop the
@@ -59,6 +81,7 @@ pub(crate) fn import(
     options: &Options,
     interrupt: &Interrupt,
 ) -> Result<Import> {
+    check_separate(path, output, options)?;
     let listing = sources::list(kind, path, options)?;
     if listing.entries.is_empty() {
         return Err(nothing(kind, path));

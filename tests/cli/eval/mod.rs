@@ -82,6 +82,22 @@ fn the_true_result_is_told_from_doing_nothing() {
     assert_eq!(record["all"]["PSNR outside"]["comparison"]["ties"], 2);
 }
 
+/// What is measured is never replaced by the sheet.
+#[test]
+fn the_sheet_is_no_input() {
+    let bench = Bench::new();
+    originals(&bench, &["a"]);
+    save(&bench, "true/a.png", &square(60));
+    for input in ["in/a.png", "in/a.json", "true/a.png"] {
+        let before = bench.read(input);
+        eval(&bench, "true", &["--sheet", input, "--overwrite"])
+            .status(2)
+            .stderr_has("is the same file as the input")
+            .run();
+        assert!(bench.read(input) == before, "{input}");
+    }
+}
+
 #[test]
 fn categories_come_from_the_manifest_or_from_folders() {
     let bench = Bench::new();

@@ -15,6 +15,25 @@ fn import(bench: &Bench, kind: &str, more: &[&str]) -> crate::bench::Run {
         .args(more)
 }
 
+/// The folder that is read is never written, not even with `--overwrite`.
+#[test]
+fn the_source_is_no_output() {
+    let bench = Bench::new();
+    copied(&bench, "dragbench");
+    copied(&bench, "coco");
+    for [kind, path, output] in [
+        ["dragbench", "dragbench", "dragbench/"],
+        ["coco", "coco/instances.json", "coco"],
+    ] {
+        bench
+            .dragnext(["import", kind, path, "-o", output, "--overwrite"])
+            .status(2)
+            .stderr_has("is the folder of the input")
+            .run();
+        assert!(!bench.path(output).join("manifest.jsonl").exists());
+    }
+}
+
 /// Without `--keep-going`, a faulty sample keeps all of them from being written; with it, the others are.
 #[test]
 fn a_faulty_sample_is_named_and_the_others_are_kept() {
