@@ -12,19 +12,22 @@ use crate::bench::fixture::{cosine, relative};
 use crate::bench::numbers::Numbers;
 use crate::bench::report;
 
-/// Returns o, stats, and where pictures read their own keys also dq, dk and dv. Picture b reads the
-/// keys and values of picture `sources[b]`.
+/// Returns o, stats, and where pictures read their own keys also dq, dk and dv, for a gradient d_o of
+/// size `d_o_scale`. Picture b reads the keys and values of picture `sources[b]`.
 fn attention<B: Backend>(
     backend: &B,
     shape: &AttentionShape,
     pictures: usize,
     sources: &[usize],
+    d_o_scale: f32,
 ) -> Vec<Vec<f32>> {
     let mut numbers = Numbers::new(shape.head_size as u64);
     let mut random = |len: usize| representable(backend, &mut numbers, len);
     let (row, rows) = (shape.channels(), shape.batch * shape.queries);
     let [q, d_o] = [(); 2].map(|()| random(rows * row));
     let [k, v] = [(); 2].map(|()| random(pictures * shape.keys * row));
+    let d_o = backend.full(&d_o, d_o_scale).unwrap_or(d_o);
+    let d_o = backend.compact(&d_o, 1.0).unwrap_or(d_o);
     let mut stats = backend.uninit(shape.batch * shape.heads * shape.queries);
     let mut o = backend.uninit_like(&q, rows * row);
     backend.attention(shape, sources, &q, &k, &v, &mut stats, &mut o);
@@ -79,7 +82,7 @@ fn attention_fused_and_by_products() {
         (shape(3, 1, 9, 9, 8), 3, vec![2, 2, 0]),
     ];
     for (shape, pictures, sources) in cases {
-        let expected = attention(&Cpu, &shape, pictures, &sources);
+        let expected = attention(&Cpu, &shape, pictures, &sources, 1.0);
         for (format, tolerance, direction) in [
             (Format::F32, 1e-5, 1.0 - 1e-9),
             (Format::F16, 2e-3, 0.9999),
@@ -90,6 +93,7 @@ fn attention_fused_and_by_products() {
                 &shape,
                 pictures,
                 &sources,
+                1.0,
             );
             assert_eq!(got.len(), expected.len());
             for (index, (got, expected)) in got.iter().zip(&expected).enumerate() {
@@ -116,5 +120,32 @@ fn attention_fused_and_by_products() {
                 );
             }
         }
+    }
+}
+
+/// With 4096 keys and a small gradient, the gradients of the scores are below the smallest normal
+/// number of f16.
+#[test]
+fn gradients_of_small_scores_keep_their_precision_in_f16() {
+    if !available("gradients_of_small_scores_keep_their_precision_in_f16") {
+        return;
+    }
+    // With a fused kernel and by products.
+    for head_size in [40, 24] {
+        let shape = AttentionShape {
+            batch: 1,
+            heads: 1,
+            queries: 32,
+            keys: 4096,
+            head_size,
+        };
+        let small = 2.0_f32.powi(-9);
+        let expected = attention(&Cpu, &shape, 1, &[0], small);
+        let cuda = Cuda::new(Emulated::new(ConvolutionSupport::Unsupported), Format::F16);
+        let got = attention(&cuda, &shape, 1, &[0], small);
+        // dq; dk is smaller, and rounded more when it is stored.
+        let error = relative(&got[2], &expected[2]);
+        report(&format!("head size {head_size}: relative {error:.1e}"));
+        assert!(error < 2e-3, "head size {head_size}: {error:.2e}");
     }
 }
