@@ -11,6 +11,7 @@ mod compiled;
 mod device;
 mod emulated;
 mod faults;
+mod launches;
 mod network;
 mod operations;
 mod sampling;

@@ -76,12 +76,12 @@ fn compare(
     }
 }
 
-fn unet<B: Backend>(backend: &B, source: &Source) -> UNet<B> {
+pub(crate) fn unet<B: Backend>(backend: &B, source: &Source) -> UNet<B> {
     let config = UNetConfig::read(source).expect("the fixture is a model");
     UNet::load(backend, source, &config, &Interrupt::never()).expect("the fixture has weights")
 }
 
-fn random<B: Backend>(backend: &B, seed: u64, shape: Shape) -> Tensor<B> {
+pub(crate) fn random<B: Backend>(backend: &B, seed: u64, shape: Shape) -> Tensor<B> {
     Tensor::from_host(backend, shape, Numbers::new(seed).normal(shape.len()))
 }
 
@@ -139,15 +139,7 @@ fn run<B: Backend>(backend: &B, source: &Source, [height, width]: [usize; 2]) ->
         .collect();
     let parameters = Tensor::vector(backend, start);
     unet.merge_adapters(&parameters);
-    let schedule = Schedule::new(&ScheduleConfig {
-        prediction: Prediction::Noise,
-        beta_start: 0.00085,
-        beta_end: 0.012,
-        scaled: true,
-        timesteps: 1000,
-        steps_offset: 1,
-        set_alpha_to_one: false,
-    });
+    let schedule = schedule();
     let latent = z.picture(0);
     let subject = Subject {
         latent: &latent,
@@ -167,6 +159,19 @@ fn run<B: Backend>(backend: &B, source: &Source, [height, width]: [usize; 2]) ->
     outputs.push(("loss".into(), vec![loss as f32]));
     gradients.push(("gradient of the adapters".into(), gradient.to_host()));
     Results { outputs, gradients }
+}
+
+/// The noise schedule of Stable Diffusion.
+pub(crate) fn schedule() -> Schedule {
+    Schedule::new(&ScheduleConfig {
+        prediction: Prediction::Noise,
+        beta_start: 0.00085,
+        beta_end: 0.012,
+        scaled: true,
+        timesteps: 1000,
+        steps_offset: 1,
+        set_alpha_to_one: false,
+    })
 }
 
 /// Zeros of the shape of a tensor.
