@@ -12,6 +12,7 @@ use crate::{allocator, panics, report};
 /// Runs the program. It installs signal handlers and a panic hook, so it is for a process of its own.
 pub fn main() -> ExitCode {
     allocator::limit_malloc_arenas();
+    load_kernels_lazily();
     let cli = Cli::parse();
     install_panic_hook();
     let interrupt = Interrupt::on_signals().map_err(|source| Error::File {
@@ -24,6 +25,16 @@ pub fn main() -> ExitCode {
             report::print_error(&error);
             ExitCode::from(error.exit_status())
         }
+    }
+}
+
+/// Lets a GPU's libraries load kernels when they are needed.
+fn load_kernels_lazily() {
+    #[cfg(feature = "cuda")]
+    #[allow(unsafe_code)]
+    // SAFETY: `main` calls this first, so no other thread runs.
+    unsafe {
+        crate::kernels::cuda::device::load_kernels_lazily();
     }
 }
 

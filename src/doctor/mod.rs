@@ -3,6 +3,8 @@
 //! Each check is one function. Nothing is changed, and the network is used only on request.
 
 mod cache;
+#[cfg(feature = "cuda")]
+mod convolutions;
 mod environment;
 mod machine;
 mod models;

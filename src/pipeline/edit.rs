@@ -22,6 +22,7 @@ use crate::model::unet::{Network, Prompt};
 use crate::nn::Tensor;
 use crate::plan::Plan;
 use crate::progress::{Progress, Stage};
+use crate::warning::{Warning, WarningKind};
 
 /// An edit in progress: what its stages share.
 pub(super) struct Edit<'a, B: Backend> {
@@ -394,6 +395,8 @@ impl<'a, B: Backend> Edit<'a, B> {
             target: frame.to_source(track.target),
             ..track
         };
+        let mut warnings = self.cache.take_warnings();
+        warnings.extend(refused(&self.components.backend));
         Outcome {
             picture,
             reconstruction: None,
@@ -403,10 +406,22 @@ impl<'a, B: Backend> Edit<'a, B> {
             steps: self.steps,
             seconds: self.stages.seconds,
             cached: self.stages.cached,
-            warnings: self.cache.take_warnings(),
+            warnings,
             lora: adapters.trained,
             lora_absent: adapters.absent,
             device_peak_bytes: self.components.backend.peak_bytes(),
         }
     }
+}
+
+/// Returns a warning if a library of the device refused convolutions.
+fn refused(backend: &impl Backend) -> Option<Warning> {
+    let refused = backend.refused_convolutions();
+    refused.first().map(|first| Warning {
+        kind: WarningKind::DeviceConvolutions,
+        message: format!(
+            "the GPU's library refused {} of the convolutions, which slower kernels computed: {first}",
+            refused.len()
+        ),
+    })
 }

@@ -50,7 +50,7 @@ pub struct Outcome {
     pub seconds: Vec<(Stage, f64)>,
     /// Stages whose result came from the cache.
     pub cached: Vec<Stage>,
-    /// Warnings of the cache.
+    /// Warnings of the cache and of the device.
     pub warnings: Vec<Warning>,
     /// The LoRA that was trained for this edit, or for an earlier one of the same picture.
     pub lora: Option<Trained>,

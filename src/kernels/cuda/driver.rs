@@ -6,7 +6,7 @@
 //! stream, in the order of submission. [`Driver::read`] waits for the preceding operations; no
 //! other method waits.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug, Display, Formatter};
 
 use crate::kernels::fault::DeviceFault;
 
@@ -154,6 +154,30 @@ pub struct Convolution {
     pub pad: usize,
 }
 
+impl Display for Convolution {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self {
+            direction,
+            format,
+            batch,
+            input: [height, width, from],
+            output: [_, _, to],
+            kernel,
+            stride,
+            ..
+        } = self;
+        let direction = match direction {
+            Direction::Forward => "forward",
+            Direction::Backward => "backward",
+        };
+        write!(
+            f,
+            "{direction} {kernel} x {kernel} convolution of {batch} x {height} x {width}, {from} to {to} channels, stride {stride}, {}",
+            format.name()
+        )
+    }
+}
+
 /// Operands of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConvolutionData {
@@ -196,8 +220,15 @@ pub trait Driver: Debug + Send + Sync {
     /// # Errors
     /// [`DeviceFault::OutOfMemory`], [`DeviceFault::Lost`].
     fn allocate(&self, bytes: usize) -> Result<Address, DeviceFault>;
-    /// Frees an allocation once the operations submitted so far are done.
+    /// Frees an allocation once the operations submitted so far are done. Its memory may be kept for
+    /// later allocations.
     fn free(&self, address: Address);
+    /// Returns freed memory to the system, where other programs and the GPU's libraries can allocate
+    /// it. Waits for the operations submitted so far.
+    ///
+    /// # Errors
+    /// [`DeviceFault::Lost`].
+    fn trim(&self) -> Result<(), DeviceFault>;
     /// Copies from host to device.
     ///
     /// # Errors
@@ -241,6 +272,9 @@ pub trait Driver: Debug + Send + Sync {
     ) -> Result<ConvolutionOutcome, DeviceFault>;
     /// Returns the free and the total memory.
     fn memory(&self) -> MemoryInfo;
+    /// Returns the convolutions that a library refused although its interface has them, or only
+    /// without bias and residual, each with the reason. Slower code computed them.
+    fn refused_convolutions(&self) -> Vec<(Convolution, String)>;
     /// Returns the number of multiprocessors, from which grid sizes follow.
     fn multiprocessors(&self) -> u32;
     /// Describes the GPU, its driver and its libraries with their versions. Results may be rounded

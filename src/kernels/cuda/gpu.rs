@@ -18,11 +18,18 @@ const INITIAL_LOG2_LOSS_SCALE: i32 = 5;
 /// log2 of the smallest loss scale. If gradients overflow even then, the scale is not the cause.
 const MIN_LOG2_LOSS_SCALE: i32 = -10;
 
+/// Free bytes from which that many pictures are processed at once: a recorded forward pass over one
+/// picture of 512 x 512 takes about 0.8 GB in 16-bit formats beside 2 GB of weights, and some memory
+/// stays for the libraries.
+const PICTURES_BY_FREE_MEMORY: [(u64, usize); 2] = [(12_000_000_000, 4), (6_000_000_000, 2)];
+
 /// A GPU with its memory pool.
 #[derive(Debug)]
 pub(super) struct Gpu {
     driver: Box<dyn Driver>,
     pool: Mutex<AllocationPool>,
+    /// Pictures of 512 x 512 that a recorded forward pass should process at once.
+    pictures_at_once: usize,
     /// log2 of the loss scale.
     log2_loss_scale: AtomicI32,
     launches: AtomicU64,
@@ -30,7 +37,14 @@ pub(super) struct Gpu {
 
 impl Gpu {
     pub(super) fn new(driver: Box<dyn Driver>) -> Arc<Self> {
+        // Decided once, because batches of another size round differently. A card of 12 GB has a
+        // little less free.
+        let free = driver.memory().free;
+        let fitting = PICTURES_BY_FREE_MEMORY
+            .iter()
+            .find(|(bytes, _)| free >= bytes - bytes / 16);
         Arc::new(Self {
+            pictures_at_once: fitting.map_or(1, |(_, pictures)| *pictures),
             driver,
             pool: Mutex::default(),
             log2_loss_scale: AtomicI32::new(INITIAL_LOG2_LOSS_SCALE),
@@ -46,9 +60,15 @@ impl Gpu {
         &self.pool
     }
 
-    /// Frees the pool's unused memory.
+    pub(super) fn pictures_at_once(&self) -> usize {
+        self.pictures_at_once
+    }
+
+    /// Returns the pool's unused memory to the system.
     pub(super) fn trim(&self) {
         lock(&self.pool).trim(self.driver());
+        // A lost GPU is reported by the next call.
+        let _ = self.driver.trim();
     }
 
     /// Returns the number of kernel launches and library calls so far.
