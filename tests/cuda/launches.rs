@@ -93,6 +93,8 @@ fn adapters_are_converted_once_a_step() {
         .map(|(a, b)| a + 0.02 * b)
         .collect();
     let mut parameters = Tensor::vector(&cuda, start);
+    // Biases are converted at their first use.
+    gradient(&unet, &cuda, &Tensor::vector(&cuda, parameters.to_host()));
     let zeros = || Tensor::zeros(&cuda, parameters.shape());
     let mut moments = [zeros(), zeros()];
     let conversions = || launched(&launches, "convert_f32_to_f16").count;
