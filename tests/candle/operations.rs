@@ -6,15 +6,8 @@ use dragnext::kernels::{Backend, ConvShape, Format, Matrix};
 use crate::bench::fixture::relative;
 use crate::bench::numbers::Numbers;
 use crate::parity::attention::assert_attention;
-use crate::parity::operations::{assert_non_finite_values, assert_operations};
+use crate::parity::operations::{TOLERANCES, assert_non_finite_values, assert_operations};
 use crate::parity::sampling;
-
-/// Bias and residual are added in the format of the activations, so a result is rounded up to three times.
-const TOLERANCES: [(Format, f64); 3] = [
-    (Format::F32, 3e-5),
-    (Format::F16, 1.5e-3),
-    (Format::Bf16, 1.2e-2),
-];
 
 #[test]
 fn operations_agree_with_the_cpu() {

@@ -1,7 +1,7 @@
 //! Flat buffers: a one-dimensional, contiguous tensor, or none while nothing was written.
 //!
-//! Operations return new tensors, which replace the buffer's. Only [`Buffer::patch`] and the functions that copy columns write into a
-//! tensor in place, so no two buffers may share a tensor: what a buffer takes is always new memory.
+//! Operations return new tensors, which replace the buffer's. [`Buffer::write`] alone changes a tensor in place, so no two buffers may share
+//! one: what [`Buffer::set`] takes is always new memory.
 
 use std::fmt::{self, Debug, Formatter};
 use std::sync::OnceLock;

@@ -42,7 +42,7 @@ fn pool(opened: &CudaDevice) -> Result<CUmemoryPool> {
 pub(super) fn trim(opened: &CudaDevice) {
     if let Ok(pool) = pool(opened) {
         // SAFETY: The pool is the device's. A failure leaves the memory where it was.
-        drop(unsafe { mem_pool::trim_to(pool, 0) });
+        let _ = unsafe { mem_pool::trim_to(pool, 0) };
     }
 }
 

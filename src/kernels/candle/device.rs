@@ -137,3 +137,62 @@ impl CandleDevice {
 
 /// A shared device.
 pub(super) type SharedDevice = Arc<CandleDevice>;
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use candle_core::Error;
+
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::kernels::fault;
+
+    fn failure(text: &str) -> Error {
+        Error::Cuda(text.into())
+    }
+
+    #[test]
+    fn lack_of_memory_is_retried_once_and_other_failures_are_not() {
+        let device = CandleDevice::new(Device::Cpu, CHUNK_BYTES);
+        let key = GatherTable::Sources(super::super::gather::Resize {
+            from: [1, 1],
+            to: [2, 2],
+        });
+        device.table(key).expect("the CPU has memory");
+        let calls = Cell::new(0);
+        let first_fails = || {
+            calls.set(calls.get() + 1);
+            match calls.get() {
+                1 => Err(failure(
+                    "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")",
+                )),
+                _ => Ok(7),
+            }
+        };
+        assert_eq!((device.run(first_fails), calls.get()), (7, 2));
+        let tables = device.tables.lock().expect("no panic");
+        assert!(tables.is_empty(), "what can be made again is released");
+        drop(tables);
+        for (text, kind, expected) in [
+            (
+                "CUBLAS_STATUS_ALLOC_FAILED",
+                ErrorKind::ComputeOutOfMemory,
+                2,
+            ),
+            ("CUDA_ERROR_LAUNCH_FAILED", ErrorKind::DeviceLost, 1),
+        ] {
+            calls.set(0);
+            let fails = || -> Result<()> {
+                calls.set(calls.get() + 1);
+                Err(failure(text))
+            };
+            let error = fault::catch(|| {
+                device.run(fails);
+                Ok(())
+            });
+            let error = error.expect_err("every call fails");
+            assert_eq!((error.kind(), calls.get()), (kind, expected), "{text}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Nearest-neighbour resizes, and copies of columns.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::buffer::Buffer;
 use super::dtype;
@@ -58,9 +58,4 @@ pub(super) fn copy_columns(
             .reshape((rows, y_channels))?
             .slice_set(&columns, 1, to)
     });
-}
-
-/// Returns the sums of the rows of x (rows, ..) in f32.
-pub(super) fn row_sums(x: &Tensor) -> Result<Tensor> {
-    x.to_dtype(DType::F32)?.sum(1)
 }

@@ -4,7 +4,6 @@ use candle_core::{DType, Result, Tensor};
 
 use super::buffer::Buffer;
 use super::device::SharedDevice;
-use super::resample::row_sums;
 use crate::kernels::{BilinearPoint, Format};
 
 /// Sampling points on the device.
@@ -64,6 +63,11 @@ fn scattered(values: &Tensor, corners: &[Tensor; 2], map: &Tensor) -> Result<Ten
         .broadcast_mul(&weights.reshape((points, 4, 1))?)?
         .reshape((4 * points, channels))?;
     map.index_add(pixels, &terms, 0)
+}
+
+/// Returns the sums of the rows of x (rows, ..) in f32.
+fn row_sums(x: &Tensor) -> Result<Tensor> {
+    x.to_dtype(DType::F32)?.sum(1)
 }
 
 /// The derivative of |x|: its sign, 0 at 0, NaN at NaN.
