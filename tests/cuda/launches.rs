@@ -12,10 +12,10 @@ use dragnext::nn::{Shape, Tensor};
 
 use super::compiled::available;
 use super::emulated::{ConvolutionSupport, Emulated, Launched, Launches};
-use super::network::{random, schedule, unet};
 use crate::bench::fixture::source;
 use crate::bench::numbers::Numbers;
 use crate::bench::report;
+use crate::parity::network::{random, schedule, unet};
 
 /// An emulated GPU with all convolutions, in f16, and what is launched on it.
 fn gpu() -> (Cuda, Launches) {
