@@ -2,9 +2,14 @@
 //!
 //! [`Compute::choose`] takes what was requested, opens the device and returns a [`Compute`];
 //! [`Compute::load`] loads a model onto it. `auto` means the first GPU where one can be used, else the
-//! CPU with a warning that says why. This module does not know how a device computes: that is
+//! CPU, with a warning that says why where the machine has an NVIDIA card. This module does not know how a device computes: that is
 //! [`crate::kernels`].
 
+#[cfg(feature = "cuda")]
+mod card;
+
+#[cfg(feature = "cuda")]
+use std::path::Path;
 use std::str::FromStr;
 
 use crate::correspondence::{AnyDift, Dift};
@@ -170,13 +175,13 @@ impl Compute {
             Err(reason) if matches!(dtype, Dtype::F16 | Dtype::Bf16) => {
                 Err(unavailable(0, &reason))
             }
-            Err(reason) => Self::cpu(
-                dtype,
-                Some(Warning {
+            Err(reason) => {
+                let warning = is_surprising(&reason).then(|| Warning {
                     kind: WarningKind::DeviceCpu,
                     message: format!("computing on the CPU, because {reason}"),
-                }),
-            ),
+                });
+                Self::cpu(dtype, warning)
+            }
         }
     }
 
@@ -197,6 +202,17 @@ impl Compute {
             warning: None,
             open,
         })
+    }
+}
+
+/// Returns whether a user has to be told that a GPU cannot be used. Without an NVIDIA card nobody expects one.
+#[cfg(feature = "cuda")]
+fn is_surprising(reason: &DeviceUnavailable) -> bool {
+    match reason {
+        DeviceUnavailable::NoDriver { .. } | DeviceUnavailable::NoDevice => {
+            card::is_present(Path::new("/"))
+        }
+        _ => true,
     }
 }
 
@@ -221,6 +237,31 @@ mod tests {
         assert_eq!(parsed("cuda"), Some(Device::Cuda(0)));
         assert_eq!(parsed("cuda:3"), Some(Device::Cuda(3)));
         assert_eq!(["gpu", "cuda:", "cuda:-1", "CPU"].map(parsed), [None; 4]);
+    }
+
+    /// The reasons for which a machine without a card has no GPU are no warning; a card that cannot be used is one.
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn a_machine_without_a_card_computes_without_a_warning() {
+        let no_driver = DeviceUnavailable::NoDriver {
+            searched: vec!["libcuda.so.1".into()],
+            reason: None,
+        };
+        let has_card = card::is_present(Path::new("/"));
+        for reason in [no_driver, DeviceUnavailable::NoDevice] {
+            assert_eq!(is_surprising(&reason), has_card);
+        }
+        let too_old = DeviceUnavailable::DriverTooOld {
+            found: 11_000,
+            needed: 12_000,
+        };
+        assert!(is_surprising(&too_old));
+        if let Ok(Compute {
+            device, warning, ..
+        }) = Compute::choose(Device::Auto, Dtype::Auto)
+        {
+            assert!(device != "cpu" || warning.is_none() || has_card);
+        }
     }
 
     #[test]
