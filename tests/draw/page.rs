@@ -160,8 +160,9 @@ impl Shown {
 
     /// Saves the drag file by the button, and returns it after `dragnext validate` found it right. The page must have had no error.
     pub(crate) fn save(&mut self) -> Value {
+        let name = self.browser.run("return saves.next();");
         self.click("#save");
-        let text = self.browser.saved("cat.json");
+        let text = self.browser.saved(name.as_str().unwrap());
         let errors = self.browser.run("return window.errors;");
         assert_eq!(errors, json!([]), "errors of the page");
         self.bench.write("cat.json", &text);
