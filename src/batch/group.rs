@@ -89,6 +89,7 @@ impl GroupEditor<'_> {
                     [self.device, self.provenance.numerics[1]],
                     self.provenance.model,
                 );
+                record.warnings.extend(edit.warnings());
                 record.job = Some(prepared.identity.job.clone());
                 failpoint::panic("panic_in_item");
                 Ok(prepared)

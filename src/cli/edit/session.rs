@@ -87,6 +87,7 @@ impl<'a> Session<'a> {
         let keeps_outside = !(arguments.no_composite || instruction.takes_every_pixel());
         let (drag, original) = (instruction.drag.clone(), inputs.original.clone());
         let mut prepared = Prepared::new(drag, original, plan, keeps_outside, lora);
+        record.warnings.extend(prepared.warnings());
         let mut progress = progress::for_terminal(arguments.quiet);
         // When nothing moves, the output is the input and no weight is read.
         if let Some(model) = self.model.take_if(|_| prepared.moves()) {
