@@ -7,7 +7,7 @@ use super::limits::StopReason;
 pub(super) struct Tally {
     /// Edited and written.
     pub(super) done: usize,
-    /// Written in place of another result of an earlier run; also counted in `done`.
+    /// Written in place of an existing file with other bytes; also counted in `done`.
     pub(super) replaced: usize,
     /// Failed.
     pub(super) failed: usize,

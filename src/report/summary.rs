@@ -11,7 +11,7 @@ pub struct Summary {
     pub items: usize,
     /// Done in this run.
     pub done: usize,
-    /// Of those, how many replaced another result, of an earlier run.
+    /// Of those, how many replaced an existing file: the result of an earlier run, or with `--overwrite` any.
     pub replaced: usize,
     /// Done in an earlier run and unchanged since.
     pub done_before: usize,
@@ -65,8 +65,8 @@ impl fmt::Display for Summary {
         write!(f, "{}: {counts} in {seconds:.1} s", counted(items))?;
         match replaced {
             0 => Ok(()),
-            1 => f.write_str("; 1 result of an earlier run was replaced"),
-            _ => write!(f, "; {replaced} results of earlier runs were replaced"),
+            1 => f.write_str("; 1 existing file was replaced"),
+            _ => write!(f, "; {replaced} existing files were replaced"),
         }
     }
 }
@@ -107,7 +107,7 @@ mod tests {
                 ..Summary::default()
             }
             .to_string(),
-            "5 items: 3 done, 2 done before in 0.0 s; 2 results of earlier runs were replaced"
+            "5 items: 3 done, 2 done before in 0.0 s; 2 existing files were replaced"
         );
         assert_eq!(
             Summary {

@@ -167,7 +167,7 @@ fn only_changed_items_are_edited_again() {
     folder.whole(&["--seed", "3"]).assert(0).stderr_has_all(&[
         "3 results of earlier runs are replaced: something that decides them changed",
         "3 items: 3 done in",
-        "; 3 results of earlier runs were replaced",
+        "; 3 existing files were replaced",
     ]);
     folder.whole(&[]).assert(0).stderr_has("3 items: 3 done");
     assert!(folder.results()["p0.png"] == first["p0.png"]);

@@ -10,7 +10,7 @@ use crate::picture::chunks::Chunk;
 
 /// Keyword of an XMP packet (XMP specification, part 3, 1.1.5).
 pub(super) const XMP: &str = "XML:com.adobe.xmp";
-/// Start of the keywords of profiles as hexadecimal digits, as ImageMagick and ExifTool write them.
+/// Start of the keywords of profiles as hexadecimal digits, as `ImageMagick` and `ExifTool` write them.
 const RAW_PROFILE: &[u8] = b"Raw profile type ";
 /// What XMP data in a JPEG begins with, and in a raw profile of the type APP1.
 pub(super) const XMP_IN_APP1: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
@@ -53,9 +53,8 @@ impl Text {
 
     fn of_profile(kind: &[u8], name: [u8; 4], rest: &[u8]) -> Self {
         let what = match kind {
-            b"exif" | b"EXIF" => "EXIF data",
+            b"exif" | b"EXIF" | b"APP1" | b"app1" => "EXIF data",
             b"xmp" | b"XMP" => "XMP data",
-            b"APP1" | b"app1" => "EXIF data",
             b"icc" | b"icm" | b"ICC" => return Self::OfFile,
             _ => return Self::Kept,
         };
@@ -168,8 +167,12 @@ mod tests {
             assert_eq!(Text::of(*name, &content), exif);
         }
         let xmp = [XMP_IN_APP1, b"<x/>"].concat();
-        let digits: String = xmp.iter().map(|byte| format!("{byte:02X}")).collect();
-        let content = format!("Raw profile type APP1\0\nAPP1\n{}\n{digits}", xmp.len());
+        let digits: Vec<String> = xmp.iter().map(|byte| format!("{byte:02X}")).collect();
+        let content = format!(
+            "Raw profile type APP1\0\nAPP1\n{}\n{}",
+            xmp.len(),
+            digits.concat()
+        );
         assert_eq!(
             Text::of(*b"tEXt", content.as_bytes()),
             Text::Xmp(b"<x/>".to_vec())

@@ -74,12 +74,15 @@ fn upright_exif(is_big: bool, kind: u16) -> Vec<u8> {
     exif
 }
 
-/// A chunk of text as ImageMagick writes EXIF data: its hexadecimal digits.
+/// A chunk of text as `ImageMagick` writes EXIF data: its hexadecimal digits.
 fn raw_profile(exif: &[u8]) -> Vec<u8> {
     let data = [b"Exif\0\0", exif].concat();
     let digits: Vec<String> = data
         .chunks(36)
-        .map(|line| line.iter().map(|byte| format!("{byte:02x}")).collect())
+        .map(|line| {
+            let digits: Vec<String> = line.iter().map(|byte| format!("{byte:02x}")).collect();
+            digits.concat()
+        })
         .collect();
     format!("\nexif\n{:8}\n{}\n", data.len(), digits.join("\n")).into_bytes()
 }
