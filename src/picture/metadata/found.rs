@@ -11,6 +11,8 @@ use crate::warning::{Warning, WarningKind};
 const EXIF: &str = "EXIF data";
 const XMP: &str = "XMP data";
 const TEXT: &str = "text";
+/// What a chunk that may have to be unpacked costs of the bytes that text may have, so that their number is bounded.
+const UNPACKING: usize = MAX_BYTES / 64;
 
 /// What a file contains.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub(in crate::picture) struct Found {
     xmp: Option<Vec<u8>>,
     /// Text chunks of a PNG.
     text: Vec<Chunk>,
-    /// Bytes that they take in memory.
+    /// Bytes that they take in memory, unpacked.
     text_bytes: usize,
     /// What is damaged or too large, in words.
     left_out: Vec<&'static str>,
@@ -37,18 +39,24 @@ impl Found {
             (false, true) => self.leave_out(EXIF),
             (false, false) => self.leave_out(TEXT),
             (true, true) => self.add_exif(content),
-            (true, false) => match Text::of(name, content) {
-                Text::Exif(exif) => {
-                    self.exif_in_text.get_or_insert(exif);
-                }
-                Text::Xmp(xmp) => {
-                    self.xmp.get_or_insert(xmp);
-                }
-                Text::Kept => self.add_text(name, content),
-                Text::OfFile => {}
-                Text::Damaged(what) => self.leave_out(what),
-            },
+            (true, false) if self.text_bytes > MAX_BYTES => self.leave_out(TEXT),
+            (true, false) => self.add_text_chunk(name, content),
         }
+    }
+
+    fn add_text_chunk(&mut self, name: [u8; 4], content: &[u8]) {
+        match Text::of(name, content) {
+            Text::Kept(unpacked) => return self.add_text(name, content, unpacked),
+            Text::Exif(exif) => {
+                self.exif_in_text.get_or_insert(exif);
+            }
+            Text::Xmp(xmp) => {
+                self.xmp.get_or_insert(xmp);
+            }
+            Text::OfFile => {}
+            Text::Damaged(what) => self.leave_out(what),
+        }
+        self.text_bytes += UNPACKING;
     }
 
     /// Adds the content of a segment APP1 of a JPEG.
@@ -63,7 +71,7 @@ impl Found {
     /// Adds a comment of a JPEG.
     pub(in crate::picture) fn add_comment(&mut self, content: &[u8]) {
         if let Some((name, content)) = comment(content) {
-            self.add_text(name, &content);
+            self.add_text(name, &content, 0);
         }
     }
 
@@ -85,9 +93,9 @@ impl Found {
         }
     }
 
-    fn add_text(&mut self, name: [u8; 4], content: &[u8]) {
+    fn add_text(&mut self, name: [u8; 4], content: &[u8], unpacked: usize) {
         // A chunk takes memory beside its content.
-        let bytes = content.len() + size_of::<Chunk>();
+        let bytes = content.len().max(unpacked) + size_of::<Chunk>();
         if self.text_bytes + bytes > MAX_BYTES {
             self.leave_out(TEXT);
         } else {

@@ -22,8 +22,8 @@ pub(super) enum Text {
     Exif(Vec<u8>),
     /// An XMP packet.
     Xmp(Vec<u8>),
-    /// Text that the result keeps.
-    Kept,
+    /// Text that the result keeps, with its bytes unpacked. It is copied as it is, so nothing is kept that unpacks to very much.
+    Kept(usize),
     /// What holds for the file only: a report of this program, or a colour profile.
     OfFile,
     /// Not a valid chunk, or too large.
@@ -45,8 +45,9 @@ impl Text {
             }
             _ => match keyword.strip_prefix(RAW_PROFILE) {
                 Some(kind) => Self::of_profile(kind, name, rest),
-                None if has_header(name, rest) => Self::Kept,
-                None => Self::Damaged("text"),
+                None => {
+                    text(name, rest).map_or(Self::Damaged("text"), |text| Self::Kept(text.len()))
+                }
             },
         }
     }
@@ -56,7 +57,10 @@ impl Text {
             b"exif" | b"EXIF" | b"APP1" | b"app1" => "EXIF data",
             b"xmp" | b"XMP" => "XMP data",
             b"icc" | b"icm" | b"ICC" => return Self::OfFile,
-            _ => return Self::Kept,
+            _ => {
+                return text(name, rest)
+                    .map_or(Self::Damaged("text"), |text| Self::Kept(text.len()));
+            }
         };
         let Some(profile) = text(name, rest).and_then(|text| hexadecimal(&text)) else {
             return Self::Damaged(what);
@@ -182,8 +186,8 @@ mod tests {
     #[test]
     fn chunks_are_told_apart() {
         for (name, content, expected) in [
-            (b"tEXt", &b"Comment\0hello"[..], Text::Kept),
-            (b"tEXt", b"parameters\0a cat", Text::Kept),
+            (b"tEXt", &b"Comment\0hello"[..], Text::Kept(5)),
+            (b"tEXt", b"parameters\0a cat", Text::Kept(5)),
             (
                 b"iTXt",
                 b"XML:com.adobe.xmp\0\0\0\0\0<x/>",
