@@ -28,7 +28,7 @@ fn hints_name_flags_of_their_command() {
         "--edits",
         "edits",
         "--metrics",
-        "ssim",
+        "dai",
     ];
     let merge = [
         "report",

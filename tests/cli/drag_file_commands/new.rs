@@ -118,7 +118,14 @@ fn a_first_edit_with_a_box_moves_the_whole_object() {
     let bench = Bench::new();
     let disc = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/edits/translation-07");
     bench.write("cat.png", std::fs::read(disc.join("input.png")).unwrap());
-    let new = ["new", "cat.png", "--box", "54,80,118,144", "--by", "32,24"];
+    let new = [
+        "new",
+        "cat.png",
+        "--box",
+        "50,77,122,149",
+        "--by",
+        "31.9,24.4",
+    ];
     let (status, stdout, stderr) = run(&bench, &new);
     assert_eq!((status, &*stderr), (0, ""));
     assert!(!stdout.contains("LEFT,TOP"), "{stdout}");
