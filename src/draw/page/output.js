@@ -118,6 +118,7 @@ function command() {
 function showCommand() {
   panel("command").textContent = command();
   panel("save-name").textContent = saves.name;
+  panel("save").title = `Save ${saves.next()} (Ctrl+S)`;
 }
 
 async function copyCommand() {
