@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use inversions::Inversions;
 
-use super::adapters::Adapters;
 use super::clock::StageClock;
 use super::components::Components;
 use super::cost::passes;
