@@ -12,8 +12,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::kernels::cpu::Cpu;
 #[cfg(feature = "cuda")]
-use crate::kernels::cuda::{Cuda, device::DeviceUnavailable, driver::Format};
-use crate::model::Model;
+use crate::kernels::{
+    cuda::{Cuda, device::DeviceUnavailable, driver::Format},
+    fault,
+};
+use crate::metrics::{ClipSimilarity, Fidelity, Lpips, LpipsFile, Metric};
+use crate::model::{ClipModel, Model};
 use crate::pipeline::{AnyPipeline, Pipeline};
 use crate::progress::Progress;
 use crate::warning::Warning;
@@ -126,6 +130,46 @@ impl Compute {
             OpenDevice::Cpu => Box::new(Dift::load(Cpu, model, interrupt)?),
             #[cfg(feature = "cuda")]
             OpenDevice::Cuda(cuda) => Box::new(Dift::load(cuda.clone(), model, interrupt)?),
+        })
+    }
+
+    /// Loads LPIPS onto the device, in f32.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub(crate) fn load_fidelity(&self, file: LpipsFile) -> Result<Box<dyn Metric>> {
+        let sha256 = file.sha256.clone();
+        Ok(match &self.open {
+            OpenDevice::Cpu => Box::new(Fidelity::new(Lpips::new(&Cpu, file), &sha256)),
+            #[cfg(feature = "cuda")]
+            OpenDevice::Cuda(cuda) => {
+                let network = fault::catch(|| Ok(Lpips::new(cuda, file)))?;
+                Box::new(Fidelity::new(network, &sha256))
+            }
+        })
+    }
+
+    /// Loads a CLIP onto the device, in f32, for its similarities.
+    ///
+    /// # Errors
+    /// As [`ClipModel::load`] and [`ClipModel::sha256`]; [`Error::Device`].
+    pub(crate) fn load_clip_similarity(
+        &self,
+        model: &ClipModel,
+        interrupt: &Interrupt,
+    ) -> Result<Box<dyn Metric>> {
+        let (form, sha256) = (model.form(), model.sha256()?);
+        Ok(match &self.open {
+            OpenDevice::Cpu => Box::new(ClipSimilarity::new(
+                model.load(&Cpu, interrupt)?,
+                &form,
+                &sha256,
+            )),
+            #[cfg(feature = "cuda")]
+            OpenDevice::Cuda(cuda) => {
+                let clip = fault::catch(|| model.load(cuda, interrupt))?;
+                Box::new(ClipSimilarity::new(clip, &form, &sha256))
+            }
         })
     }
 

@@ -1,10 +1,12 @@
 //! The networks of `dragnext eval`'s metrics that are models of their own: the one whose features MD compares, and a CLIP.
 
-use super::compute::ComputeArguments;
+use std::cell::OnceCell;
+
+use super::compute::{Compute, ComputeArguments};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::cpu::Cpu;
-use crate::metrics::{ClipSimilarity, MeanDistance, Metric};
+use crate::metrics::{ClipSimilarity, LpipsFile, MeanDistance, Metric};
 use crate::model::{ClipModel, Model};
 use crate::report::Unavailable;
 
@@ -27,12 +29,24 @@ pub(super) struct MetricNetworks {
 
     #[command(flatten)]
     compute: ComputeArguments,
+
+    /// The device, once it is opened.
+    #[arg(skip)]
+    opened: OnceCell<Compute>,
 }
 
 /// A metric, or why it cannot be measured.
 pub(super) type Opened = std::result::Result<Box<dyn Metric>, Unavailable>;
 
 impl MetricNetworks {
+    /// Loads LPIPS.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub(super) fn fidelity(&self, file: LpipsFile) -> Result<Box<dyn Metric>> {
+        self.device()?.load_fidelity(file)
+    }
+
     /// Loads the model of MD. If MD `is_wanted` by name, the papers' model is the default.
     ///
     /// # Errors
@@ -49,7 +63,7 @@ impl MetricNetworks {
             }));
         };
         let model = Model::open(name, None)?;
-        let dift = self.compute.choose()?.load_dift(&model, interrupt)?;
+        let dift = self.device()?.load_dift(&model, interrupt)?;
         Ok(Ok(Box::new(MeanDistance::new(dift))))
     }
 
@@ -69,8 +83,17 @@ impl MetricNetworks {
             }));
         };
         let model = ClipModel::open(name)?;
-        let (form, sha256) = (model.form(), model.sha256()?);
-        let clip = model.load(&Cpu, interrupt)?;
-        Ok(Ok(Box::new(ClipSimilarity::new(clip, &form, &sha256))))
+        self.device()?
+            .load_clip_similarity(&model, interrupt)
+            .map(Ok)
+    }
+
+    /// Opens the device, which all networks share.
+    fn device(&self) -> Result<&Compute> {
+        if let Some(device) = self.opened.get() {
+            return Ok(device);
+        }
+        let device = self.compute.choose()?;
+        Ok(self.opened.get_or_init(|| device))
     }
 }

@@ -105,8 +105,13 @@ impl Manifest {
         })
     }
 
+    /// Returns whether an item has this id.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.entries.iter().any(|(known, _)| known == id)
+    }
+
     /// Returns the items of the manifest in its order, those without a record as missing; and the ids of other items, sorted.
-    pub(super) fn order(&self, items: Vec<MergedItem>) -> (Vec<MergedItem>, Vec<String>) {
+    pub(crate) fn order(&self, items: Vec<MergedItem>) -> (Vec<MergedItem>, Vec<String>) {
         let mut known: HashMap<String, MergedItem> = items
             .into_iter()
             .map(|item| (item.id.clone(), item))

@@ -24,8 +24,8 @@ pub(crate) trait Metric: Debug {
     /// Measures one edit. Returns one reading for each figure.
     ///
     /// # Errors
-    /// [`crate::Error::Interrupted`] and [`crate::Error::Device`] stop the evaluation. With any other error, the readings of this case fail
-    /// and the evaluation continues.
+    /// [`crate::Error::Interrupted`] and [`crate::Error::Device`] stop the evaluation, unless a device lacks memory for this case. With any other
+    /// error, the readings of this case fail and the evaluation continues.
     fn measure(&mut self, case: &Case, interrupt: &Interrupt) -> Result<Vec<Reading>>;
 }
 

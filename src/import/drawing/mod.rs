@@ -20,22 +20,59 @@ use arrow::Arrow;
 use goal::Goal;
 use label::{Label, Role};
 
-use super::sample::{Area, PictureSource, Sample, wrong};
-use crate::drag_file::{Drag, Editable};
+use super::sample::{Area, PictureSource, Sample, check_count, wrong};
+use crate::drag_file::{Drag, Editable, MAX_REGIONS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{Point, PointPair, Size};
 use crate::mask::Mask;
 use crate::region::RegionKind;
 use crate::warning::WarningKind;
 
+/// Most lines and points of a region: an `affine` one has nine points.
+pub(super) const MAX_PATHS: usize = 9;
+
 /// What an annotation tool says about one picture.
 #[derive(Debug, Default)]
 pub(super) struct Drawing {
-    pub(super) shapes: Vec<Drawn>,
+    shapes: Vec<Drawn>,
+    areas: usize,
     pub(super) prompt: String,
     pub(super) edit_prompt: Option<String>,
-    /// What was drawn and has no meaning for a drag.
-    pub(super) left_out: Vec<String>,
+    /// What has no meaning for a drag, by what it is and its type, and how much there is of it.
+    left_out: BTreeMap<(&'static str, String), usize>,
+    /// What else was left out.
+    pub(super) notes: Vec<String>,
+}
+
+impl Drawing {
+    /// Returns a drawing without shapes.
+    pub(super) fn new(prompt: String, edit_prompt: Option<String>) -> Self {
+        Self {
+            prompt,
+            edit_prompt,
+            ..Self::default()
+        }
+    }
+
+    /// Adds a shape. More than a drag file can have are refused before they are converted and drawn.
+    ///
+    /// # Errors
+    /// [`Error::Given`] `import.too_large`.
+    pub(super) fn push(&mut self, drawn: Drawn, place: &Path) -> Result<()> {
+        self.areas += usize::from(matches!(drawn.geometry, Geometry::Area(_)));
+        self.shapes.push(drawn);
+        // The area that may change is one, but may be drawn in parts.
+        check_count(self.areas.div_ceil(2), place)?;
+        check_count((self.shapes.len() - self.areas) / MAX_PATHS, place)
+    }
+
+    /// Notes that something of this type, such as a shape, has no meaning for a drag.
+    pub(super) fn leave_out(&mut self, what: &'static str, kind: &str) {
+        let kind: String = kind.chars().take(40).collect();
+        if self.left_out.len() < MAX_REGIONS {
+            *self.left_out.entry((what, kind)).or_default() += 1;
+        }
+    }
 }
 
 /// A shape that someone drew.
@@ -82,8 +119,15 @@ pub(super) fn sample(
     let mut sample = Sample::new(picture, size);
     sample.prompt = drawing.prompt;
     sample.edit_prompt = drawing.edit_prompt;
-    for what in &drawing.left_out {
-        sample.choose(WarningKind::ImportLeftOut, None, what);
+    let counted = drawing.left_out.iter().map(|((what, kind), count)| {
+        if *count == 1 {
+            format!("a {what} of the type `{kind}` was left out")
+        } else {
+            format!("{count} {what}s of the type `{kind}` were left out")
+        }
+    });
+    for message in counted.chain(drawing.notes) {
+        sample.choose(WarningKind::ImportLeftOut, None, &message);
     }
     let (mut regions, mut arrows, mut editable) = (Vec::new(), Vec::new(), Vec::new());
     let mut points = Vec::new();
@@ -95,6 +139,7 @@ pub(super) fn sample(
         match (drawn.geometry, label.role) {
             (Geometry::Area(area), Some(Role::Editable)) => editable.push(area),
             (Geometry::Area(area), _) => {
+                check_count(regions.len() + 1, place)?;
                 let number = |key| number(&drawn.attributes, key, place);
                 let mask = area.mask(size);
                 regions.push(Region {
@@ -125,6 +170,7 @@ pub(super) fn sample(
         sample.editable = Editable::Shape(sample.shape(area, "editable"));
     }
     let free = assign(&mut regions, arrows);
+    check_count(regions.len() + free.len(), place)?;
     for region in regions {
         add(&mut sample, region, motion, place)?;
     }
