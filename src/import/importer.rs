@@ -93,6 +93,7 @@ pub(crate) fn import(
     let items = named(listing.entries);
     let check = |item: &Item| -> Result<Vec<Choice>> {
         interrupt.check()?;
+        check_no_links(output, &item.name)?;
         let files = convert(item, kind)?;
         files.check(item)?;
         Ok(files.choices)
@@ -242,7 +243,6 @@ impl Files {
 
     /// Writes the files, the drag file last, and returns the sample's line of the manifest.
     fn write(&self, item: &Item, output: &Path, overwrite: bool) -> Result<String> {
-        check_no_links(output, &item.name)?;
         let folder = output.join(&item.name);
         let image = format!("image.{}", self.extension);
         match &self.picture {

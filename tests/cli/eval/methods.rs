@@ -93,7 +93,7 @@ fn methods_are_compared_with_another_folder() {
     let bench = prepared();
     for name in ["a", "b"] {
         save(&bench, &format!("plain/{name}.png"), &square(10));
-        save(&bench, &format!("again/{name}.pbsi.png"), &square(58));
+        save(&bench, &format!("again/{name}.pbsi.png"), &square(40));
         save(
             &bench,
             &format!("again/{name}.region-drag.png"),
