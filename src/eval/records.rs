@@ -40,7 +40,10 @@ pub(crate) fn method_sides(
     let roots = folders(manifest.map(|(path, _)| path), files);
     // The manifest of `batch --methods --dry-run` has the ids of the records, any other those of the pictures.
     let manifest = manifest.map(|(_, manifest)| manifest);
-    let has_ids = |manifest: &&Manifest| merged.items.iter().any(|item| manifest.has(&item.id));
+    let has_ids = |manifest: &&Manifest| {
+        let ids = manifest.ids();
+        merged.items.iter().any(|item| ids.contains(&*item.id))
+    };
     let (with_ids, without) = match manifest.filter(has_ids) {
         Some(manifest) => (Some(manifest), None),
         None => (None, manifest),

@@ -105,9 +105,9 @@ impl Manifest {
         })
     }
 
-    /// Returns whether an item has this id.
-    pub(crate) fn has(&self, id: &str) -> bool {
-        self.entries.iter().any(|(known, _)| known == id)
+    /// Returns the ids of all items.
+    pub(crate) fn ids(&self) -> HashSet<&str> {
+        self.entries.iter().map(|(id, _)| id.as_str()).collect()
     }
 
     /// Returns the items of the manifest in its order, those without a record as missing; and the ids of other items, sorted.

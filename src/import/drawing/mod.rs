@@ -10,87 +10,26 @@
 //! - Attributes `type`, `angle` and `factor` of an area are those of the drag file.
 
 mod arrow;
+mod drawn;
 mod goal;
 mod label;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub(super) use drawn::{Drawing, Drawn, Geometry, MAX_PATHS};
+
 use arrow::Arrow;
 use goal::Goal;
 use label::{Label, Role};
 
 use super::sample::{Area, PictureSource, Sample, check_count, wrong};
-use crate::drag_file::{Drag, Editable, MAX_REGIONS};
+use crate::drag_file::{Drag, Editable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{Point, PointPair, Size};
 use crate::mask::Mask;
 use crate::region::RegionKind;
 use crate::warning::WarningKind;
-
-/// Most lines and points of a region: an `affine` one has nine points.
-pub(super) const MAX_PATHS: usize = 9;
-
-/// What an annotation tool says about one picture.
-#[derive(Debug, Default)]
-pub(super) struct Drawing {
-    shapes: Vec<Drawn>,
-    areas: usize,
-    pub(super) prompt: String,
-    pub(super) edit_prompt: Option<String>,
-    /// What has no meaning for a drag, by what it is and its type, and how much there is of it.
-    left_out: BTreeMap<(&'static str, String), usize>,
-    /// What else was left out.
-    pub(super) notes: Vec<String>,
-}
-
-impl Drawing {
-    /// Returns a drawing without shapes.
-    pub(super) fn new(prompt: String, edit_prompt: Option<String>) -> Self {
-        Self {
-            prompt,
-            edit_prompt,
-            ..Self::default()
-        }
-    }
-
-    /// Adds a shape. More than a drag file can have are refused before they are converted and drawn.
-    ///
-    /// # Errors
-    /// [`Error::Given`] `import.too_large`.
-    pub(super) fn push(&mut self, drawn: Drawn, place: &Path) -> Result<()> {
-        self.areas += usize::from(matches!(drawn.geometry, Geometry::Area(_)));
-        self.shapes.push(drawn);
-        // The area that may change is one, but may be drawn in parts.
-        check_count(self.areas.div_ceil(2), place)?;
-        check_count((self.shapes.len() - self.areas) / MAX_PATHS, place)
-    }
-
-    /// Notes that something of this type, such as a shape, has no meaning for a drag.
-    pub(super) fn leave_out(&mut self, what: &'static str, kind: &str) {
-        let kind: String = kind.chars().take(40).collect();
-        if self.left_out.len() < MAX_REGIONS {
-            *self.left_out.entry((what, kind)).or_default() += 1;
-        }
-    }
-}
-
-/// A shape that someone drew.
-#[derive(Debug, Clone)]
-pub(super) struct Drawn {
-    pub(super) label: String,
-    /// Shapes of one group belong together.
-    pub(super) group: Option<String>,
-    pub(super) attributes: BTreeMap<String, String>,
-    pub(super) geometry: Geometry,
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum Geometry {
-    Area(Area),
-    /// A line, or a single point.
-    Path(Vec<Point>),
-}
 
 /// A region with its pixels.
 struct Region {
