@@ -121,15 +121,25 @@ impl Compute {
         })
     }
 
-    /// Loads a model's weights onto the device, for its features.
+    /// Loads a model's weights onto the device, for the features of a decoder stage.
     ///
     /// # Errors
     /// As [`Dift::load`].
-    pub fn load_dift(&self, model: &Model, interrupt: &Interrupt) -> Result<Box<dyn AnyDift>> {
+    ///
+    /// # Panics
+    /// As [`Dift::at_stage`].
+    pub fn load_dift(
+        &self,
+        model: &Model,
+        stage: usize,
+        interrupt: &Interrupt,
+    ) -> Result<Box<dyn AnyDift>> {
         Ok(match &self.open {
-            OpenDevice::Cpu => Box::new(Dift::load(Cpu, model, interrupt)?),
+            OpenDevice::Cpu => Box::new(Dift::load(Cpu, model, interrupt)?.at_stage(stage)),
             #[cfg(feature = "cuda")]
-            OpenDevice::Cuda(cuda) => Box::new(Dift::load(cuda.clone(), model, interrupt)?),
+            OpenDevice::Cuda(cuda) => {
+                Box::new(Dift::load(cuda.clone(), model, interrupt)?.at_stage(stage))
+            }
         })
     }
 
