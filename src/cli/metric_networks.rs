@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 
 use super::compute::{Compute, ComputeArguments};
 use crate::correspondence::{STAGE, STAGES};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 use crate::kernels::cpu::Cpu;
 use crate::metrics::{ClipSimilarity, LpipsFile, MeanDistance, Metric};
@@ -71,9 +71,7 @@ impl MetricNetworks {
             }));
         };
         let model = Model::open(name, None)?;
-        let dift = self
-            .device()?
-            .load_dift(&model, self.md_stage.into(), interrupt)?;
+        let dift = self.device()?.load_dift(&model, stage, interrupt)?;
         Ok(Ok(Box::new(MeanDistance::new(dift))))
     }
 

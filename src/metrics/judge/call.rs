@@ -98,13 +98,11 @@ impl Program {
         }
         // A process that the judge left behind may hold the pipe open.
         let wait = deadline.saturating_duration_since(Instant::now()).max(POLL);
-        Ok(match reply.map(|reply| reply.recv_timeout(wait)) {
-            Some(Ok(reply)) => Ok(reply),
-            _ => {
-                end_group(&child);
-                Err("did not close its output".into())
-            }
-        })
+        if let Some(Ok(reply)) = reply.map(|reply| reply.recv_timeout(wait)) {
+            return Ok(Ok(reply));
+        }
+        end_group(&child);
+        Ok(Err("did not close its output".into()))
     }
 }
 

@@ -189,7 +189,7 @@ fn columns(
     evaluation: &Evaluation,
     shown: &[usize],
     title: String,
-    columns: Vec<(&str, Vec<Summary>)>,
+    columns: &[(&str, Vec<Summary>)],
 ) -> Table {
     let line = |index: &usize| {
         let figure = &evaluation.figures[*index];
@@ -216,7 +216,8 @@ fn columns(
 fn beside_each_other(evaluation: &Evaluation, shown: &[usize]) -> Table {
     let names = evaluation.sides.names.iter().enumerate();
     let sides = names.map(|(side, name)| (name.as_str(), evaluation.summaries(None, side)));
-    columns(evaluation, shown, "means".into(), sides.collect())
+    let sides: Vec<(&str, Vec<Summary>)> = sides.collect();
+    columns(evaluation, shown, "means".into(), &sides)
 }
 
 fn categories(evaluation: &Evaluation, shown: &[usize], side: usize) -> Table {
@@ -225,7 +226,8 @@ fn categories(evaluation: &Evaluation, shown: &[usize], side: usize) -> Table {
         .map(|category| (category, evaluation.summaries(Some(category), side)))
         .chain([("all", evaluation.summaries(None, side))]);
     let title = format!("{}: means by category", evaluation.sides.names[side]);
-    columns(evaluation, shown, title, groups.collect())
+    let groups: Vec<(&str, Vec<Summary>)> = groups.collect();
+    columns(evaluation, shown, title, &groups)
 }
 
 /// Returns the comparison of a side with the reference; `None` without one.
