@@ -71,6 +71,14 @@ impl MetricNetworks {
             }));
         };
         let model = Model::open(name, None)?;
+        let (stage, stages) = (usize::from(self.md_stage), model.decoder_stages());
+        if stage > stages {
+            return Err(Error::Setting {
+                name: "md-stage".into(),
+                value: stage.to_string(),
+                reason: format!("is no decoder stage of this model, which has {stages}"),
+            });
+        }
         let dift = self.device()?.load_dift(&model, stage, interrupt)?;
         Ok(Ok(Box::new(MeanDistance::new(dift))))
     }
