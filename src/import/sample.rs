@@ -171,16 +171,16 @@ impl Sample {
         for points in pairs {
             self.add("", Drag::Point { points: *points });
         }
+        self.choose(
+            WarningKind::ImportType,
+            None,
+            "the source has points without regions: each is a `point`; give one a `type` and a `region` to drag an object",
+        );
         self.method = Some(OF_POINTS);
         self.choose(
             WarningKind::ImportMethod,
             None,
             "the source has points without regions: the method `drag-diffusion` was chosen, which drags points; the default method barely moves what they stand on",
-        );
-        self.choose(
-            WarningKind::ImportType,
-            None,
-            "the source has points without regions: each is a `point`; give one a `type` and a `region` to drag an object",
         );
     }
 

@@ -112,7 +112,7 @@ fn samples_that_batch_would_refuse_are_faulty() {
             "`points` has 3 points",
         ),
         (json!({ "points": [] }), "`points` has 0 points"),
-        (json!({ "point": [[1, 2]] }), "missing field `points`"),
+        (json!({ "point": [[1, 2]] }), "there is no `points`"),
         (json!({ "points": [["a", 2]] }), "invalid type"),
     ] {
         let bench = Bench::new();
