@@ -134,7 +134,7 @@ impl<B: Backend> Dift<B> {
     pub fn at_stage(mut self, stage: usize) -> Self {
         assert!((1..=STAGES).contains(&stage), "a decoder stage");
         if stage != self.stage {
-            self.model.name += &format!(" stage {stage}");
+            self.model.name = format!("{} stage {stage}", self.model.name);
             self.model.is_sd21 = false;
             self.stage = stage;
         }
