@@ -236,7 +236,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         outputs: &arguments.output,
         model: model.name(),
         clip,
-        device: &compute.device,
+        computed_on: compute.names(),
         numerics: compute.numerics,
         options: arguments.options(),
         quiet: arguments.quiet,

@@ -8,6 +8,7 @@
 
 mod amounts;
 mod awkward_points;
+mod backend;
 #[path = "../bench/mod.rs"]
 mod bench;
 mod benchmark;

@@ -79,7 +79,7 @@ impl<'a> Session<'a> {
         let (arguments, instruction) = (self.arguments, &inputs.instruction);
         let lora = arguments.lora()?;
         let numerics = self.compute.numerics;
-        record.planned(&plan, [&self.compute.device, numerics[1]], &self.name);
+        record.planned(&plan, self.compute.names(), &self.name);
         record.warnings.extend(self.compute.warning.clone());
         let hash = lora.as_ref().map(|lora| lora.sha256.as_str());
         record.warnings.extend(instruction.other_lora(hash));
