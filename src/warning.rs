@@ -52,6 +52,7 @@ kinds! {
         BatchSheet "batch.sheet" "a contact sheet cannot be written";
         BatchTornRecord "batch.torn_record" "the last record of a killed run was truncated";
         ImportType "import.type" "the source does not say how a region moves; a type was chosen";
+        ImportMethod "import.method" "the source has points without regions; a method for points was chosen";
         ImportRegion "import.region" "the source has no region for a handle; a point was chosen";
         ImportCenter "import.center" "the source has no centre of a rotation or scale; one was chosen";
         ImportMotion "import.motion" "the source has no motion of a region; that of `--move` was chosen";

@@ -280,6 +280,7 @@ impl Arguments {
             methods: &self.methods,
             allow_outside: self.allow_outside,
             keep_going: self.keep_going,
+            only_reads: false,
         };
         List::read(&source, options)
     }
