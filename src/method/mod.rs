@@ -31,7 +31,9 @@
 
 pub mod clip_drag;
 pub mod drag_diffusion;
+pub mod drag_noise;
 pub mod fast_drag;
+pub mod free_drag;
 pub mod good_drag;
 mod misfit;
 mod needs;
@@ -57,7 +59,7 @@ use crate::settings::{DiffusionSettings, Group, Overrides, SHARED, SettingsGroup
 pub use misfit::{Misfit, Subject};
 pub use needs::{Cost, Inversion, Needs, StartPicture, Targets};
 pub use profile::{Figures, Profile, Score};
-pub use scene::{Dragged, Guide, PointTrack, Scene};
+pub use scene::{Bottleneck, DenoisingStart, Dragged, Guide, PointTrack, Scene};
 
 /// A method, implemented by its settings.
 pub trait DragMethod: SettingsGroup {
@@ -261,6 +263,10 @@ methods! {
     GoodDrag "good-drag" good_drag::GoodDragSettings;
     /// Motion supervision and point tracking, and a CLIP that pulls the picture towards a text (CLIPDrag, arXiv 2410.03097): handles are dragged by optimising the latent.
     ClipDrag "clip-drag" clip_drag::ClipDragSettings;
+    /// Features at places on a straight line to the target, without tracking (FreeDrag, arXiv 2307.04684): handles are dragged by optimising the latent.
+    FreeDrag "free-drag" free_drag::FreeDragSettings;
+    /// Motion supervision and point tracking in the U-Net's bottleneck (DragNoise, arXiv 2404.01050): handles are dragged by optimising the middle block's output, which is injected while denoising.
+    DragNoise "drag-noise" drag_noise::DragNoiseSettings;
     /// Region to region copies (RegionDrag, arXiv 2407.18247): cells of the latent are copied at every level of an inversion that keeps its noise; nothing is optimised.
     RegionDrag "region-drag" region_drag::RegionDragSettings;
     /// Warped latent (FastDrag, arXiv 2405.15769): the inverted latent is stretched once, as the regions' handles are dragged to their targets; nothing is optimised.

@@ -83,6 +83,9 @@ pub struct Record {
     /// How far the drag was carried out, in a series of amounts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amount: Option<f64>,
+    /// How far the result takes what the drag optimised, unless that is 1 outside a series of degrees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub degree: Option<f64>,
     /// How far each region moved.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub regions: Vec<RegionMotion>,
@@ -206,6 +209,7 @@ impl Record {
             dtype: None,
             model: None,
             amount: None,
+            degree: None,
             regions: Vec::new(),
             loss: None,
             losses: Vec::new(),
@@ -239,6 +243,10 @@ impl Record {
         self.model = Some(model.to_owned());
         if !plan.amount.is_whole() {
             self.amount = Some(plan.amount.value());
+        }
+        let degree = plan.settings.diffusion.degree;
+        if degree != 1.0 {
+            self.degree = self.degree.or(Some(degree));
         }
         self.regions = plan
             .regions

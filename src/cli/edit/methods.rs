@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::series::Series;
 use super::session::Session;
 use super::{Arguments, warnings};
 use crate::cli::planning::Inputs;
@@ -76,7 +77,7 @@ fn edit(arguments: &Arguments, run: &mut Run, interrupt: &Interrupt) -> Result<(
     let compute = arguments.compute.choose()?;
     let mut inputs = arguments.inputs.read()?;
     inputs.are_several = true;
-    let choice = arguments.choice();
+    let choice = arguments.choice(&Series::Single);
     check_methods(methods, &choice, Some(&inputs.instruction.drag))?;
     let Run { records, written } = run;
     for record in &mut *records {
@@ -185,6 +186,7 @@ impl Arguments {
     fn check_alone(&self) -> Result<()> {
         let flags = [
             ("amounts", !self.amounts.is_empty()),
+            ("degrees", !self.degrees.is_empty()),
             ("strip", self.strip.is_some()),
             ("diagnostics", self.diagnostics.is_some()),
             ("save-lora", self.save_lora.is_some()),
