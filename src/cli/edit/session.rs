@@ -170,7 +170,6 @@ impl<'a> Session<'a> {
     ) -> Result<(Prepared, String)> {
         let (arguments, instruction) = (self.arguments, &inputs.instruction);
         let lora = arguments.lora()?;
-        let numerics = self.compute.numerics;
         record.planned(&plan, self.compute.names(), &self.name);
         record.warnings.extend(self.compute.warning.clone());
         let hash = lora.as_ref().map(|lora| lora.sha256.as_str());
