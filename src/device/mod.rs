@@ -61,7 +61,7 @@ impl Compute {
             candidates(device, backend, Build::THIS).map_err(|[reason, hint]| Error::Device {
                 kind: ErrorKind::DeviceNone,
                 reason,
-                hint: hint.into(),
+                hint,
             })?;
         let mut failed = Vec::new();
         for candidate in candidates {
