@@ -2,10 +2,13 @@
 //!
 //! [`Compute::choose`] takes what was requested, opens the first device and backend that can be used, and returns a [`Compute`];
 //! [`Compute::load`] loads a model onto it. `auto` means a GPU where one can be used, else the CPU, and our own kernels where they run, else
-//! candle's; a warning says why it is not the first of these. This module does not know how a device computes: that is [`crate::kernels`].
+//! candle's; a warning says why it is not the first of these, unless the machine has no NVIDIA card. This module does not know how a device computes: that is [`crate::kernels`].
 
 mod candidate;
+mod card;
 mod request;
+
+use std::path::Path;
 
 use crate::correspondence::{AnyDift, Dift};
 use crate::error::{Error, ErrorKind, Result};
@@ -58,7 +61,7 @@ impl Compute {
             candidates(device, backend, Build::THIS).map_err(|[reason, hint]| Error::Device {
                 kind: ErrorKind::DeviceNone,
                 reason,
-                hint: hint.into(),
+                hint,
             })?;
         let mut failed = Vec::new();
         for candidate in candidates {
@@ -72,7 +75,11 @@ impl Compute {
                         device: candidate.device(),
                         backend: candidate.backend(),
                         numerics: [candidate.kind(), format(candidate, dtype).name()],
-                        warning: fallback(candidate, &failed),
+                        warning: fallback(candidate, &failed).filter(|_| {
+                            is_surprising(candidate, &failed, || {
+                                card::may_be_present(Path::new("/"))
+                            })
+                        }),
                         open,
                     });
                 }
@@ -236,6 +243,18 @@ fn fallback(chosen: Candidate, failed: &[(Candidate, String)]) -> Option<Warning
     })
 }
 
+/// Returns whether a user has to be told. On a machine without an NVIDIA card nobody expects that one computes.
+fn is_surprising(
+    chosen: Candidate,
+    failed: &[(Candidate, String)],
+    has_card: impl FnOnce() -> bool,
+) -> bool {
+    let needs_card = |(candidate, _): &(Candidate, String)| {
+        matches!(candidate, Candidate::OwnCuda(_) | Candidate::CandleCuda(_))
+    };
+    !chosen.is_cpu() || !failed.iter().all(needs_card) || has_card()
+}
+
 /// Returns why candidates could not be used, in one line; `None` if there are none.
 fn reasons(failed: &[(Candidate, String)]) -> Option<String> {
     match failed {
@@ -305,6 +324,19 @@ mod tests {
             error.to_string().starts_with("cuda:4711 cannot be used: "),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_machine_without_a_card_computes_without_a_warning() {
+        let cuda = (Candidate::OwnCuda(0), "no driver".to_owned());
+        let metal = (Candidate::CandleMetal, "no Apple GPU".to_owned());
+        let told = |chosen, failed: &[(Candidate, String)], has_card| {
+            is_surprising(chosen, failed, || has_card)
+        };
+        assert!(!told(Candidate::OwnCpu, std::slice::from_ref(&cuda), false));
+        assert!(told(Candidate::OwnCpu, std::slice::from_ref(&cuda), true));
+        assert!(told(Candidate::OwnCpu, &[cuda.clone(), metal], false));
+        assert!(told(Candidate::CandleCuda(0), &[cuda], false));
     }
 
     #[test]
