@@ -38,6 +38,11 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// range of f16.
     #[must_use]
     fn in_f32(&self) -> Self;
+    /// Returns whether a convolution adds its bias precisely enough to hold the shift of a timestep too. Otherwise the shift is a term
+    /// per picture.
+    fn has_precise_bias(&self) -> bool {
+        true
+    }
     /// Returns the convolutions that a library of the device refused so far, each with its reason;
     /// slower kernels computed them. The results are right, but the device is not as fast as it could be.
     fn refused_convolutions(&self) -> Vec<String> {

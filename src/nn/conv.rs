@@ -97,6 +97,24 @@ impl<B: Backend> Conv<B> {
         self.forward_added(x, added, pass)
     }
 
+    /// As [`Conv::forward`], plus `per_picture` (b, 1, 1, out).
+    ///
+    /// # Panics
+    /// As [`Conv::forward`].
+    pub fn forward_with_shift(
+        &self,
+        x: &Tensor<B>,
+        per_picture: &Tensor<B>,
+        pass: &mut Pass<B>,
+    ) -> Tensor<B> {
+        let added = Added {
+            bias: self.bias.as_ref().map(Tensor::buffer),
+            per_picture: Some(per_picture.buffer()),
+            residual: None,
+        };
+        self.forward_added(x, added, pass)
+    }
+
     /// As [`Conv::forward`] with other biases: (1, 1, 1, out) for all pictures, or (b, 1, 1, out) with one for each.
     ///
     /// # Panics

@@ -47,6 +47,11 @@ impl Backend for Cuda {
         self.gpu.pictures_at_once() * CELLS_PER_PICTURE
     }
 
+    fn has_precise_bias(&self) -> bool {
+        // The libraries take the bias in the format of the result.
+        self.format != Format::Bf16
+    }
+
     fn refused_convolutions(&self) -> Vec<String> {
         let refused = self.gpu.driver().refused_convolutions();
         let mut texts: Vec<String> = refused

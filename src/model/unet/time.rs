@@ -43,8 +43,8 @@ impl<B: Backend> TimeEmbedding<B> {
         })
     }
 
-    /// Returns the shifts of every residual block: (1, 1, 1, out) if all timesteps are equal, else (timesteps, 1, 1, out). They
-    /// depend on neither latent nor adapters and are cached by timestep.
+    /// Returns the shifts of every residual block: (1, 1, 1, out) if all timesteps are equal and the device's bias is precise, else
+    /// (timesteps, 1, 1, out). They depend on neither latent nor adapters and are cached by timestep.
     pub(super) fn shifts(
         &self,
         backend: &B,
@@ -53,7 +53,8 @@ impl<B: Backend> TimeEmbedding<B> {
     ) -> Vec<Tensor<B>> {
         let at = |timestep: f64| self.shifts_at(backend, timestep, resnets);
         let first = timesteps[0];
-        if timesteps.iter().all(|timestep| *timestep == first) {
+        let are_equal = timesteps.iter().all(|timestep| *timestep == first);
+        if timesteps.len() == 1 || are_equal && backend.has_precise_bias() {
             return at(first);
         }
         let rows: Vec<Vec<Tensor<B>>> = timesteps.iter().copied().map(at).collect();
