@@ -91,6 +91,11 @@ impl<B: Backend> Calls<B> {
         self.reference.flop(&call.name())
     }
 
+    /// Returns the convolutions that a library of the device refused so far.
+    pub(crate) fn refused_convolutions(&self) -> Vec<String> {
+        self.backend.refused_convolutions()
+    }
+
     /// Runs a call once. Loading and preparation are not measured.
     pub(crate) fn run(&mut self, call: Call) -> Result<Run> {
         if self.last.replace(call) != Some(call) {

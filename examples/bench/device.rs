@@ -2,6 +2,16 @@
 
 use anyhow::Result;
 
+/// Lets the GPU's libraries load kernels when they are needed, as the program does. Called first in `main`.
+pub(crate) fn load_kernels_lazily() {
+    #[cfg(feature = "cuda")]
+    #[allow(unsafe_code)]
+    // SAFETY: `main` calls this first, so no other thread runs.
+    unsafe {
+        dragnext::kernels::cuda::device::load_kernels_lazily();
+    }
+}
+
 /// Opens GPU `:number`, or the first one, with weights and activations in `dtype`.
 #[cfg(feature = "cuda")]
 pub(crate) fn cuda(number: &str, dtype: &str) -> Result<dragnext::kernels::cuda::Cuda> {

@@ -85,6 +85,8 @@ struct Report<'a> {
     dtype: &'a str,
     repeat: u16,
     calls: BTreeMap<Call, Summary>,
+    /// Convolutions that a library of the device refused, each with its reason; slower kernels computed them.
+    refused_convolutions: Vec<String>,
 }
 
 /// The reply to a name of a call.
@@ -99,6 +101,7 @@ struct Reply {
 }
 
 fn main() -> Result<()> {
+    device::load_kernels_lazily();
     let arguments = Arguments::parse();
     let reference = arguments
         .reference
@@ -195,6 +198,7 @@ fn report<B: Backend>(arguments: &Arguments, calls: &mut Calls<B>) -> Result<()>
         dtype,
         repeat: *repeat,
         calls: summaries,
+        refused_convolutions: calls.refused_convolutions(),
     };
     println!("{}", serde_json::to_string(&report)?);
     Ok(())

@@ -11,6 +11,8 @@ pub(super) fn program() -> Check {
     let features = [
         ("hub", cfg!(feature = "hub")),
         ("cuda", cfg!(feature = "cuda")),
+        ("candle-cuda", cfg!(feature = "candle-cuda")),
+        ("metal", cfg!(feature = "metal")),
         ("failpoints", cfg!(feature = "failpoints")),
     ];
     let built: Vec<&str> = features
@@ -133,7 +135,8 @@ pub(super) fn devices() -> Check {
         }
     };
     let kernels = crate::kernels::cuda::kernels();
-    let (mut details, mut works) = (Vec::new(), false);
+    let convolutions = super::convolutions::stable_diffusion();
+    let (mut details, mut works, mut slow) = (Vec::new(), false, false);
     for index in 0..count {
         let found = CudaDevice::open(index, &kernels).map_err(|reason| reason.to_string()).and_then(|device| {
             let message = |error: crate::kernels::fault::DeviceFault| crate::Error::from(error).to_string();
@@ -142,7 +145,11 @@ pub(super) fn devices() -> Check {
             let cudnn = libraries.cudnn.map_or_else(|reason| format!("no cuDNN ({reason})"), |version| format!("cuDNN {version}"));
             let memory_text = format!("{} free of {}", amount(memory.free), amount(memory.total));
             let driver = format!("driver for CUDA {}.{}", driver / 1000, driver % 1000 / 10);
-            Ok(format!("{name}, compute capability {major}.{minor}, {memory_text}, {driver}, cuBLASLt {}, {cudnn}", libraries.cublaslt))
+            let refused = device.refused_of(&convolutions).map_err(message)?;
+            slow |= !refused.is_empty();
+            let refused = refused.first().map(|(shape, reason)| format!(", which refuses {} of {} convolutions: {shape}: {reason}", refused.len(), convolutions.len()));
+            let refused = refused.unwrap_or_default();
+            Ok(format!("{name}, compute capability {major}.{minor}, {memory_text}, {driver}, cuBLASLt {}, {cudnn}{refused}", libraries.cublaslt))
         });
         works |= found.is_ok();
         details.push(format!(
@@ -157,10 +164,12 @@ pub(super) fn devices() -> Check {
             format!("cpu (f32), cuda (f16, bf16, f32): {count} found"),
         )
     };
-    if works {
-        check
-    } else {
+    if !works {
         check.with_note("no GPU is usable; edits run on the CPU")
+    } else if slow {
+        check.with_note("cuDNN refuses convolutions, which slower kernels compute; another version of cuDNN 9 may not")
+    } else {
+        check
     }
 }
 

@@ -38,6 +38,11 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// range of f16.
     #[must_use]
     fn in_f32(&self) -> Self;
+    /// Returns the convolutions that a library of the device refused so far, each with its reason;
+    /// slower kernels computed them. The results are right, but the device is not as fast as it could be.
+    fn refused_convolutions(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Returns the peak of device memory in bytes; `None` if the device uses the process's memory.
     fn peak_bytes(&self) -> Option<u64>;
 

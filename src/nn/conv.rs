@@ -64,23 +64,68 @@ impl<B: Backend> Conv<B> {
         }
     }
 
+    /// Returns the bias (out).
+    pub fn bias(&self) -> Option<&Tensor<B>> {
+        self.bias.as_ref()
+    }
+
     /// x (b, h, w, in) to y (b, h / stride, w / stride, out).
     ///
     /// # Panics
     /// When the number of channels of x does not fit.
     pub fn forward(&self, x: &Tensor<B>, pass: &mut Pass<B>) -> Tensor<B> {
-        self.forward_plus(x, None, None, pass)
+        self.forward_plus(x, None, pass)
     }
 
-    /// As [`Conv::forward`], plus `per_picture` (b, 1, 1, out) and `residual` (of y's shape).
+    /// As [`Conv::forward`], plus `residual` (of y's shape).
     ///
     /// # Panics
     /// As [`Conv::forward`].
     pub fn forward_plus(
         &self,
         x: &Tensor<B>,
-        per_picture: Option<&Tensor<B>>,
         residual: Option<&Tensor<B>>,
+        pass: &mut Pass<B>,
+    ) -> Tensor<B> {
+        let [bias, residual] =
+            [self.bias.as_ref(), residual].map(|tensor| tensor.map(Tensor::buffer));
+        let added = Added {
+            bias,
+            per_picture: None,
+            residual,
+        };
+        self.forward_added(x, added, pass)
+    }
+
+    /// As [`Conv::forward`] with other biases: (1, 1, 1, out) for all pictures, or (b, 1, 1, out) with one for each.
+    ///
+    /// # Panics
+    /// As [`Conv::forward`].
+    pub fn forward_with_bias(
+        &self,
+        x: &Tensor<B>,
+        bias: &Tensor<B>,
+        pass: &mut Pass<B>,
+    ) -> Tensor<B> {
+        let buffer = Some(bias.buffer());
+        let added = if bias.shape().batch == 1 {
+            Added {
+                bias: buffer,
+                ..Added::default()
+            }
+        } else {
+            Added {
+                per_picture: buffer,
+                ..Added::default()
+            }
+        };
+        self.forward_added(x, added, pass)
+    }
+
+    fn forward_added(
+        &self,
+        x: &Tensor<B>,
+        added: Added<B::Buffer>,
         pass: &mut Pass<B>,
     ) -> Tensor<B> {
         assert_eq!(
@@ -91,20 +136,8 @@ impl<B: Backend> Conv<B> {
         pass.save_shape(x.shape());
         let shape = self.shape(x.shape());
         let [height, width, channels] = shape.output;
-        let [bias, per_picture, residual] =
-            [self.bias.as_ref(), per_picture, residual].map(|tensor| tensor.map(Tensor::buffer));
         x.build(Shape::new(x.shape().batch, height, width, channels), |y| {
-            x.backend().conv(
-                &shape,
-                x.buffer(),
-                &self.weight,
-                Added {
-                    bias,
-                    per_picture,
-                    residual,
-                },
-                y,
-            );
+            x.backend().conv(&shape, x.buffer(), &self.weight, added, y);
         })
     }
 

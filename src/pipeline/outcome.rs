@@ -50,7 +50,7 @@ pub struct Outcome {
     pub seconds: Vec<(Stage, f64)>,
     /// Stages whose result came from the cache.
     pub cached: Vec<Stage>,
-    /// Warnings of the cache.
+    /// Warnings of the cache and of the device.
     pub warnings: Vec<Warning>,
     /// The LoRA that was trained for this edit, or for an earlier one of the same picture.
     pub lora: Option<Trained>,
@@ -73,6 +73,8 @@ pub struct Latents<B: Backend> {
     pub dragged: Tensor<B>,
     /// The embeddings that the reference latent and the edited latent were denoised with, where the method optimised one.
     pub prompts: Option<Tensor<B>>,
+    /// The bottleneck that was injected into the edited latent's denoising, where the method optimised one.
+    pub bottleneck: Option<Tensor<B>>,
     /// The edited latent after denoising.
     pub denoised: Tensor<B>,
     /// The reference latent after denoising.

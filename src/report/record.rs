@@ -44,6 +44,12 @@ pub struct Record {
     /// SHA-256 of the result's file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out_sha256: Option<String>,
+    /// What the result keeps of the picture's file beside its pixels: `icc`, `exif`, `xmp`, `text`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<&'static str>,
+    /// Whether EXIF, XMP and text were left out on request.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stripped: bool,
     /// Hash of everything that decides the pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
@@ -71,6 +77,9 @@ pub struct Record {
     /// The device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// The backend: `own` or `candle`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<&'static str>,
     /// The number format.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<String>,
@@ -80,6 +89,9 @@ pub struct Record {
     /// How far the drag was carried out, in a series of amounts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amount: Option<f64>,
+    /// How far the result takes what the drag optimised, unless that is 1 outside a series of degrees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub degree: Option<f64>,
     /// How far each region moved.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub regions: Vec<RegionMotion>,
@@ -115,6 +127,17 @@ pub struct Record {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
+}
+
+/// What computes an edit, as its record names it.
+#[derive(Debug, Clone, Copy)]
+pub struct ComputedOn<'a> {
+    /// The device.
+    pub device: &'a str,
+    /// The backend.
+    pub backend: &'static str,
+    /// The number format.
+    pub dtype: &'a str,
 }
 
 /// How far a region moved.
@@ -179,6 +202,8 @@ impl Record {
             status: Status::Failed,
             paths,
             out_sha256: None,
+            kept: Vec::new(),
+            stripped: false,
             job: None,
             inputs: None,
             method: None,
@@ -188,9 +213,11 @@ impl Record {
             working: None,
             scale: None,
             device: None,
+            backend: None,
             dtype: None,
             model: None,
             amount: None,
+            degree: None,
             regions: Vec::new(),
             loss: None,
             losses: Vec::new(),
@@ -206,8 +233,8 @@ impl Record {
         }
     }
 
-    /// Adds what is known after planning: sizes, regions, warnings, device, number format and model.
-    pub fn planned(&mut self, plan: &Plan, [device, dtype]: [&str; 2], model: &str) {
+    /// Adds what is known after planning: sizes, regions, warnings, device, backend, number format and model.
+    pub fn planned(&mut self, plan: &Plan, on: ComputedOn, model: &str) {
         let size = plan.frame.source;
         self.method = Some(plan.settings.method.method().name());
         self.seed = Some(plan.settings.diffusion.seed);
@@ -218,11 +245,16 @@ impl Record {
             self.working = Some([content.width, content.height]);
             self.scale = Some((plan.frame.scale().mean() * 1e4).round() / 1e4);
         }
-        self.device = Some(device.to_owned());
-        self.dtype = Some(dtype.to_owned());
+        self.device = Some(on.device.to_owned());
+        self.backend = Some(on.backend);
+        self.dtype = Some(on.dtype.to_owned());
         self.model = Some(model.to_owned());
         if !plan.amount.is_whole() {
             self.amount = Some(plan.amount.value());
+        }
+        let degree = plan.settings.diffusion.degree;
+        if degree != 1.0 {
+            self.degree = self.degree.or(Some(degree));
         }
         self.regions = plan
             .regions
@@ -274,9 +306,10 @@ impl Record {
         }
     }
 
-    /// Ends the record of an edit whose result was written and has this hash.
-    pub fn done(&mut self, out_sha256: String) {
+    /// Ends the record of an edit whose result was written: a file with this hash that keeps these things.
+    pub fn done(&mut self, out_sha256: String, kept: Vec<&'static str>) {
         self.status = Status::Done;
+        self.kept = kept;
         self.out_sha256 = Some(out_sha256);
         self.error = None;
         self.ended = now();

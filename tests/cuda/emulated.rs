@@ -8,8 +8,7 @@ mod libraries;
 use std::alloc::{Layout, alloc, dealloc};
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_void};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dragnext::kernels::cuda::driver::{
     Address, Convolution, ConvolutionData, ConvolutionOutcome, Driver, Gemm, KernelArgument,
@@ -27,6 +26,8 @@ const INITIAL_BYTE: u8 = 0xff;
 pub(crate) enum ConvolutionSupport {
     /// Nothing, as without cuDNN.
     Unsupported,
+    /// Nothing, although cuDNN is there.
+    Refused,
     /// Convolutions without bias and residual.
     Partial,
     /// Convolutions with bias and residual.
@@ -39,8 +40,18 @@ pub(crate) struct Emulated {
     convolutions: ConvolutionSupport,
     limit: usize,
     state: Mutex<MemoryState>,
-    /// Kernel launches and convolutions calls.
-    pub(crate) calls: AtomicUsize,
+    launches: Launches,
+}
+
+/// Kernel launches by name, and products, convolutions and trims as `gemm`, `convolution` and `trim`.
+pub(crate) type Launches = Arc<Mutex<BTreeMap<String, Launched>>>;
+
+/// Launches of one kernel.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Launched {
+    pub(crate) count: usize,
+    /// Threads per block of the last launch.
+    pub(crate) threads: u32,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +59,7 @@ struct MemoryState {
     /// Size of every allocation, by address.
     allocations: BTreeMap<u64, usize>,
     held: usize,
+    refused: Vec<(Convolution, String)>,
 }
 
 impl Emulated {
@@ -61,8 +73,20 @@ impl Emulated {
             convolutions,
             limit,
             state: Mutex::default(),
-            calls: AtomicUsize::new(0),
+            launches: Arc::default(),
         }
+    }
+
+    /// Returns the launches, which are counted on after the GPU is given to a backend.
+    pub(crate) fn launches(&self) -> Launches {
+        Arc::clone(&self.launches)
+    }
+
+    fn count(&self, name: &str, threads: u32) {
+        let mut launches = self.launches.lock().unwrap_or_else(PoisonError::into_inner);
+        let launched = launches.entry(name.to_owned()).or_default();
+        launched.count += 1;
+        launched.threads = threads;
     }
 
     fn state(&self) -> MutexGuard<'_, MemoryState> {
@@ -127,6 +151,11 @@ impl Driver for Emulated {
         }
     }
 
+    fn trim(&self) -> Result<(), DeviceFault> {
+        self.count("trim", 0);
+        Ok(())
+    }
+
     fn write(&self, to: Address, bytes: &[u8]) -> Result<(), DeviceFault> {
         self.check(to, bytes.len());
         // SAFETY: the range was checked and does not overlap the host's bytes.
@@ -165,7 +194,7 @@ impl Driver for Emulated {
     fn launch(&self, launch: &Launch) -> Result<(), DeviceFault> {
         type Entry =
             unsafe extern "C" fn(*const i8, *const u32, u32, u32, *const *const c_void, u32) -> i32;
-        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.count(launch.kernel, launch.threads);
         let library = kernels().expect("tests check `available` first");
         let name = CString::new(launch.kernel).expect("the name has no zero byte");
         let values: Vec<*const c_void> = launch
@@ -204,7 +233,7 @@ impl Driver for Emulated {
     }
 
     fn gemm(&self, gemm: &Gemm) -> Result<(), DeviceFault> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.count("gemm", 0);
         self.multiply(gemm);
         Ok(())
     }
@@ -214,10 +243,21 @@ impl Driver for Emulated {
         shape: &Convolution,
         data: &ConvolutionData,
     ) -> Result<ConvolutionOutcome, DeviceFault> {
-        if self.convolutions == ConvolutionSupport::Unsupported {
+        if self.convolutions == ConvolutionSupport::Refused {
+            let mut state = self.state();
+            if !state.refused.iter().any(|(refused, _)| refused == shape) {
+                state
+                    .refused
+                    .push((*shape, "refused by the test".to_owned()));
+            }
+        }
+        if matches!(
+            self.convolutions,
+            ConvolutionSupport::Unsupported | ConvolutionSupport::Refused
+        ) {
             return Ok(ConvolutionOutcome::Unsupported);
         }
-        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.count("convolution", 0);
         Ok(self.convolve(shape, data))
     }
 
@@ -227,6 +267,10 @@ impl Driver for Emulated {
             free: (self.limit - held) as u64,
             total: self.limit as u64,
         }
+    }
+
+    fn refused_convolutions(&self) -> Vec<(Convolution, String)> {
+        self.state().refused.clone()
     }
 
     fn description(&self) -> String {

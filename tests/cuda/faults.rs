@@ -3,6 +3,7 @@
 use dragnext::kernels::Backend;
 use dragnext::kernels::cuda::Cuda;
 use dragnext::kernels::cuda::driver::Format;
+use dragnext::warning::WarningKind;
 
 use super::compiled::available;
 use super::emulated::{ConvolutionSupport, Emulated};
@@ -54,6 +55,55 @@ fn running_out_of_memory_is_an_error_and_releases_the_memory() {
         failed_percents.len() >= 3,
         "only {failed_percents:?} % of the peak memory ran out"
     );
+}
+
+#[test]
+fn a_trim_returns_memory_to_the_system() {
+    let emulated = Emulated::new(ConvolutionSupport::Full);
+    let launches = emulated.launches();
+    let cuda = Cuda::new(emulated, Format::F32);
+    drop(cuda.upload(vec![1.0; 1000]));
+    cuda.trim();
+    let launches = launches.lock().expect("no launch panicked");
+    assert_eq!(launches["trim"].count, 1, "{launches:?}");
+}
+
+#[test]
+fn refused_convolutions_are_a_warning() {
+    if !available("refused_convolutions_are_a_warning") {
+        return;
+    }
+    let dump = Fixture::open("edit/dump.safetensors");
+    let warnings = |library| {
+        let cuda = Cuda::new(Emulated::new(library), Format::F16);
+        let (outcome, _) = try_edit(cuda, &dump, |given| {
+            for setting in ["iterations", "timesteps", "lora_steps"] {
+                given.set(setting, 1);
+            }
+        })
+        .expect("the edit succeeds");
+        outcome.warnings
+    };
+    let refused = warnings(ConvolutionSupport::Refused);
+    assert!(
+        refused.len() == 1
+            && refused[0].kind == WarningKind::DeviceConvolutions
+            && refused[0].message.contains("refused by the test"),
+        "{refused:?}"
+    );
+    // Without cuDNN nothing was refused: `doctor` says that it is missing.
+    assert_eq!(warnings(ConvolutionSupport::Unsupported), []);
+}
+
+#[test]
+fn pictures_at_once_follow_the_free_memory() {
+    let cells = |free: usize| {
+        let emulated = Emulated::with_memory(ConvolutionSupport::Full, free);
+        Cuda::new(emulated, Format::F16).cells_at_once() / (64 * 64)
+    };
+    let free = [4_000_000_000, 5_900_000_000, 8_000_000_000, 11_700_000_000];
+    assert_eq!(free.map(cells), [1, 2, 2, 4]);
+    assert_eq!(cells(140_000_000_000), 4);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod alexnet;
 mod attention;
 #[path = "../bench/mod.rs"]
 mod bench;
@@ -11,8 +12,11 @@ mod compiled;
 mod device;
 mod emulated;
 mod faults;
+mod launches;
 mod network;
 mod operations;
+#[path = "../parity/mod.rs"]
+mod parity;
 mod sampling;
 mod unedited;
 mod whole_edit;

@@ -8,6 +8,7 @@
 
 mod amounts;
 mod awkward_points;
+mod backend;
 #[path = "../bench/mod.rs"]
 mod bench;
 mod benchmark;
@@ -18,6 +19,7 @@ mod command;
 mod copies;
 #[cfg(unix)]
 mod crash;
+mod degrees;
 mod demo;
 mod diagnostics;
 mod distilled;

@@ -8,6 +8,9 @@ use super::driver::Format;
 use super::memory::Buffer;
 use crate::kernels::AttentionShape;
 
+/// Largest power of two of [`ds_scale`].
+const MAX_DS_SCALE: usize = 1024;
+
 /// Queries (batch, queries, channels), and keys and values (pictures, keys, channels).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AttentionInputs<'a> {
@@ -82,4 +85,34 @@ fn scale(shape: &AttentionShape) -> f32 {
 fn key_stride(shape: &AttentionShape, k: &Buffer) -> usize {
     let picture = shape.keys * shape.channels();
     if k.len() == picture { 0 } else { picture }
+}
+
+/// Returns the power of two by which the gradients of the scores are multiplied while they are stored
+/// in a 16-bit format: about a quarter of the number of keys. A probability is about 1 / keys, so the
+/// gradients are then about as large as those of the probabilities, with room for larger ones. If
+/// they overflow all the same, the loss scale is lowered.
+fn ds_scale(shape: &AttentionShape) -> f32 {
+    (shape.keys.next_power_of_two() / 4).clamp(1, MAX_DS_SCALE) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scale_follows_the_number_of_keys() {
+        let scale_of = |keys| {
+            ds_scale(&AttentionShape {
+                batch: 1,
+                heads: 8,
+                queries: 1,
+                keys,
+                head_size: 40,
+            })
+        };
+        assert_eq!(
+            [1, 4, 77, 1024, 4096, 16384].map(scale_of),
+            [1.0, 1.0, 32.0, 256.0, 1024.0, 1024.0]
+        );
+    }
 }

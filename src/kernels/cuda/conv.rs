@@ -69,8 +69,11 @@ pub(super) fn conv(
         per_picture,
         residual,
     } = added;
-    // cuDNN cannot add a term per picture; one kernel then adds all terms.
-    let fused = per_picture.is_none();
+    // cuDNN cannot add a term per picture, and it takes the bias in the format of y: in bf16 that
+    // loses most of the shift of a timestep. One kernel then adds all terms in f32. With a residual
+    // the bias is a plain one, and storing y in between would lose more.
+    let is_coarse = y.format() == Format::Bf16 && residual.is_none();
+    let fused = per_picture.is_none() && !is_coarse;
     let fused_bias = bias
         .filter(|_| fused)
         .map(|bias| bias.as_format(y.format()).address());

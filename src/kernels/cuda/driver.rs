@@ -6,8 +6,9 @@
 //! stream, in the order of submission. [`Driver::read`] waits for the preceding operations; no
 //! other method waits.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug, Display, Formatter};
 
+pub use crate::kernels::Format;
 use crate::kernels::fault::DeviceFault;
 
 /// Device address in bytes; 0 is null.
@@ -22,36 +23,6 @@ impl Address {
     #[must_use]
     pub fn plus(self, bytes: usize) -> Self {
         Self(self.0 + bytes as u64)
-    }
-}
-
-/// Storage format of values. Arithmetic is f32 in every format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Format {
-    /// 32 bits.
-    F32,
-    /// IEEE half precision: 11 bits of precision, up to 65504.
-    F16,
-    /// bfloat16: 8 bits of precision, the range of f32.
-    Bf16,
-}
-
-impl Format {
-    /// Returns the bytes of one value.
-    pub fn bytes(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-        }
-    }
-
-    /// Returns the name, as in kernel names and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-        }
     }
 }
 
@@ -154,6 +125,30 @@ pub struct Convolution {
     pub pad: usize,
 }
 
+impl Display for Convolution {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self {
+            direction,
+            format,
+            batch,
+            input: [height, width, from],
+            output: [_, _, to],
+            kernel,
+            stride,
+            ..
+        } = self;
+        let direction = match direction {
+            Direction::Forward => "forward",
+            Direction::Backward => "backward",
+        };
+        write!(
+            f,
+            "{direction} {kernel} x {kernel} convolution of {batch} x {height} x {width}, {from} to {to} channels, stride {stride}, {}",
+            format.name()
+        )
+    }
+}
+
 /// Operands of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConvolutionData {
@@ -196,8 +191,15 @@ pub trait Driver: Debug + Send + Sync {
     /// # Errors
     /// [`DeviceFault::OutOfMemory`], [`DeviceFault::Lost`].
     fn allocate(&self, bytes: usize) -> Result<Address, DeviceFault>;
-    /// Frees an allocation once the operations submitted so far are done.
+    /// Frees an allocation once the operations submitted so far are done. Its memory may be kept for
+    /// later allocations.
     fn free(&self, address: Address);
+    /// Returns freed memory to the system, where other programs and the GPU's libraries can allocate
+    /// it. Waits for the operations submitted so far.
+    ///
+    /// # Errors
+    /// [`DeviceFault::Lost`].
+    fn trim(&self) -> Result<(), DeviceFault>;
     /// Copies from host to device.
     ///
     /// # Errors
@@ -241,6 +243,9 @@ pub trait Driver: Debug + Send + Sync {
     ) -> Result<ConvolutionOutcome, DeviceFault>;
     /// Returns the free and the total memory.
     fn memory(&self) -> MemoryInfo;
+    /// Returns the convolutions that a library refused although its interface has them, or only
+    /// without bias and residual, each with the reason. Slower code computed them.
+    fn refused_convolutions(&self) -> Vec<(Convolution, String)>;
     /// Returns the number of multiprocessors, from which grid sizes follow.
     fn multiprocessors(&self) -> u32;
     /// Describes the GPU, its driver and its libraries with their versions. Results may be rounded

@@ -202,16 +202,9 @@ fn multiply(
     format: Format,
     c: MatrixView,
 ) {
-    let [converted_a, converted_b] = [&a, &b].map(|matrix| {
-        // Matrices are dense, so their values are contiguous, transposed or not.
-        (matrix.buffer.format() != format).then(|| {
-            matrix
-                .buffer
-                .converted_slice(matrix.offset, matrix.rows * matrix.cols, format, 1.0)
-        })
-    });
-    let (a_view, a_transposed) = view(&a, converted_a.as_ref());
-    let (b_view, b_transposed) = view(&b, converted_b.as_ref());
+    // A buffer in another format holds the matrices of all adapters: it is converted once as a whole.
+    let (a_view, a_transposed) = view(&a, a.buffer.as_format(format));
+    let (b_view, b_transposed) = view(&b, b.buffer.as_format(format));
     a.buffer.gpu().gemm(&Gemm {
         rows: a.rows,
         cols: b.cols,
@@ -228,8 +221,9 @@ fn multiply(
     });
 }
 
-/// Returns the view of a matrix, or of its converted values, and whether it is transposed.
-fn view(matrix: &Matrix<Buffer>, converted: Option<&Buffer>) -> (MatrixView, bool) {
+/// Returns the view of a matrix in `buffer`, which holds the values of the matrix's buffer in some
+/// format, and whether it is transposed.
+fn view(matrix: &Matrix<Buffer>, buffer: &Buffer) -> (MatrixView, bool) {
     let transposed = matrix.col_stride != 1;
     let stride = if transposed {
         matrix.col_stride
@@ -240,15 +234,9 @@ fn view(matrix: &Matrix<Buffer>, converted: Option<&Buffer>) -> (MatrixView, boo
         !transposed || matrix.row_stride == 1,
         "rows or columns are contiguous"
     );
-    let view = match converted {
-        Some(converted) => MatrixView {
-            stride,
-            ..row_major(converted, stride)
-        },
-        None => MatrixView {
-            address: matrix.buffer.address_of(matrix.offset),
-            ..row_major(matrix.buffer, stride)
-        },
+    let view = MatrixView {
+        address: buffer.address_of(matrix.offset),
+        ..row_major(buffer, stride)
     };
     (view, transposed)
 }

@@ -43,7 +43,7 @@ impl AllocationPool {
         self.peak
     }
 
-    /// Frees all unused allocations.
+    /// Frees all unused allocations. The driver may keep their memory.
     pub(super) fn trim(&mut self, driver: &dyn Driver) {
         for (size, addresses) in std::mem::take(&mut self.unused) {
             for address in addresses {
@@ -131,8 +131,8 @@ pub struct Buffer {
     allocation: Allocation,
     format: Format,
     len: usize,
-    /// The same values in another format, cached for parameters that are read often, such as a
-    /// bias.
+    /// The same values in another format, cached for parameters that are read often, such as a bias
+    /// or the matrices of all adapters. Every operation that writes drops it.
     converted: OnceLock<Box<Buffer>>,
 }
 
@@ -197,30 +197,12 @@ impl Buffer {
 
     /// Returns factor * the values in `format`.
     pub(super) fn converted(&self, format: Format, factor: f32) -> Self {
-        self.converted_slice(0, self.len, format, factor)
-    }
-
-    /// Returns factor * the values `first..first + len` in `format`.
-    pub(super) fn converted_slice(
-        &self,
-        first: usize,
-        len: usize,
-        format: Format,
-        factor: f32,
-    ) -> Self {
-        assert!(first + len <= self.len, "the slice is inside the buffer");
-        let gpu = self.gpu();
-        let y = Self::uninit(gpu, format, len);
+        let y = Self::uninit(self.gpu(), format, self.len);
         let kernel = format!("convert_{}_to_{}", self.format.name(), format.name());
-        gpu.launch_elementwise(
+        self.gpu().launch_elementwise(
             &kernel,
-            len,
-            &[
-                self.address_of(first).into(),
-                (&y).into(),
-                factor.into(),
-                len.into(),
-            ],
+            self.len,
+            &[self.into(), (&y).into(), factor.into(), self.len.into()],
         );
         y
     }
@@ -235,6 +217,11 @@ impl Buffer {
             .get_or_init(|| Box::new(self.converted(format, 1.0)));
         assert_eq!(converted.format, format, "one cached format per buffer");
         converted
+    }
+
+    /// Drops the cached copy in another format, because the values are about to change.
+    pub(super) fn forget_converted(&mut self) {
+        self.converted.take();
     }
 
     /// Returns the GPU.

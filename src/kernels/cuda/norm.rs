@@ -7,6 +7,8 @@ use crate::kernels::GroupShape;
 
 /// Minimum values per block when several blocks share a group.
 const VALUES_PER_PART: usize = 4096;
+/// Threads that merge the parts of a group.
+const MERGING_THREADS: u32 = 32;
 
 /// Returns the number of blocks that share each group, so that every multiprocessor has work.
 fn parts(gpu: &Gpu, shape: &GroupShape) -> usize {
@@ -58,7 +60,13 @@ pub(super) fn group_norm(
         (channels / groups).into(),
         eps.into(),
     ];
-    gpu.launch("group_norm_stats", [batch * groups, 1, 1], &merge);
+    gpu.launch_with(
+        "group_norm_stats",
+        [batch * groups, 1, 1],
+        MERGING_THREADS,
+        0,
+        &merge,
+    );
     let len = y.len();
     let apply = [
         x.into(),
@@ -114,9 +122,11 @@ pub(super) fn group_norm_backward(
         &sums,
     );
     let count = pixels * (channels / groups);
-    gpu.launch(
+    gpu.launch_with(
         "group_norm_backward_means",
         [batch * groups, 1, 1],
+        MERGING_THREADS,
+        0,
         &[
             (&partial).into(),
             (&means).into(),

@@ -74,15 +74,16 @@ impl<B: Backend> Resnet<B> {
         self.conv2.outputs()
     }
 
-    /// Returns what the time embedding after SiLU (b, 1, 1, channels) adds to every pixel: (b, 1, 1, out); `None` without a time
-    /// projection. It does not depend on the latent, so that nothing is recorded.
+    /// Returns the bias of the first convolution plus what the time embedding after SiLU (1, 1, 1, channels) adds to every pixel:
+    /// (1, 1, 1, out); `None` without a time projection. It does not depend on the latent, so that nothing is recorded.
     pub fn shift(&self, time: &Tensor<B>) -> Option<Tensor<B>> {
+        let bias = self.conv1.bias();
         self.time
             .as_ref()
-            .map(|layer| layer.forward(time, &mut Pass::inference()))
+            .map(|layer| layer.forward_plus(time, bias, &mut Pass::inference()))
     }
 
-    /// x (b, h, w, in) and the shift of the time to (b, h, w, out).
+    /// x (b, h, w, in) and the shift of the time, for all pictures or one for each, to (b, h, w, out).
     pub fn forward(
         &self,
         x: &Tensor<B>,
@@ -90,14 +91,17 @@ impl<B: Backend> Resnet<B> {
         pass: &mut Pass<B>,
     ) -> Tensor<B> {
         let h = self.norm1.forward(x, pass);
-        let h = self.conv1.forward_plus(&h, shift, None, pass);
+        let h = match shift {
+            Some(shift) => self.conv1.forward_with_bias(&h, shift, pass),
+            None => self.conv1.forward(&h, pass),
+        };
         let h = self.norm2.forward(&h, pass);
         let through = self
             .shortcut
             .as_ref()
             .map(|shortcut| shortcut.forward(x, pass));
         self.conv2
-            .forward_plus(&h, None, Some(through.as_ref().unwrap_or(x)), pass)
+            .forward_plus(&h, Some(through.as_ref().unwrap_or(x)), pass)
     }
 
     /// dy to dx.

@@ -43,28 +43,25 @@ impl<B: Backend> TimeEmbedding<B> {
         })
     }
 
-    /// Returns the shifts (timesteps, 1, 1, out) of every residual block. They depend on neither latent nor adapters and are
-    /// cached by timestep.
+    /// Returns the shifts of every residual block: (1, 1, 1, out) if all timesteps are equal, else (timesteps, 1, 1, out). They
+    /// depend on neither latent nor adapters and are cached by timestep.
     pub(super) fn shifts(
         &self,
         backend: &B,
         timesteps: &[f64],
         resnets: &[&Resnet<B>],
     ) -> Vec<Tensor<B>> {
-        let rows: Vec<Vec<Tensor<B>>> = timesteps
-            .iter()
-            .map(|timestep| self.shifts_at(backend, *timestep, resnets))
-            .collect();
-        match &rows[..] {
-            [row] => row.clone(),
-            rows => {
-                let layer = |layer: usize| {
-                    let shifts = rows.iter().map(|row| row[layer].clone());
-                    Tensor::stacked(&shifts.collect::<Vec<_>>())
-                };
-                (0..resnets.len()).map(layer).collect()
-            }
+        let at = |timestep: f64| self.shifts_at(backend, timestep, resnets);
+        let first = timesteps[0];
+        if timesteps.iter().all(|timestep| *timestep == first) {
+            return at(first);
         }
+        let rows: Vec<Vec<Tensor<B>>> = timesteps.iter().copied().map(at).collect();
+        let layer = |layer: usize| {
+            let shifts = rows.iter().map(|row| row[layer].clone());
+            Tensor::stacked(&shifts.collect::<Vec<_>>())
+        };
+        (0..resnets.len()).map(layer).collect()
     }
 
     fn shifts_at(&self, backend: &B, timestep: f64, resnets: &[&Resnet<B>]) -> Vec<Tensor<B>> {

@@ -14,57 +14,77 @@ pub(crate) const MARK: &str = "FAKE_CASE";
 /// Environment variable with the library folder of a case; `all` if unset.
 pub(crate) const FOLDER: &str = "FAKE_FOLDER";
 
-/// Builds the libraries, and folders in which some are missing. Returns `false` if there is no C
-/// compiler.
+/// The libraries: file name, source, and options of the compiler. The names are those that come first.
+const LIBRARIES: [(&str, &str, &[&str]); 9] = [
+    ("libcuda.so.1", "driver.c", &[]),
+    ("libcublasLt.so.13", "cublaslt.c", &[]),
+    ("libcublasLt.so", "cublaslt.c", &[]),
+    ("libcudnn.so.9", "cudnn.c", &[]),
+    ("libcudnn_graph.so.9", "part.c", &[]),
+    ("libcudnn_ops.so.9", "part.c", &[]),
+    ("libcudnn_cnn.so.9", "part.c", &[]),
+    ("libcudnn_heuristic.so.9", "part.c", &[]),
+    ("libcudnn_engines_precompiled.so.9", "part.c", &[]),
+];
+/// Libraries that must not be used where those above are: a stub of the driver and old versions.
+const OTHERS: [(&str, &str, &[&str]); 3] = [
+    ("libcuda.so", "stub.c", &[]),
+    ("libcublasLt.so", "cublaslt.c", &["-DVERSION=110502"]),
+    ("libcudnn.so", "cudnn.c", &["-DVERSION=8907"]),
+];
+/// Folders by their libraries: numbers in [`LIBRARIES`], and in [`OTHERS`].
+const FOLDERS: [(&str, &[usize], &[usize]); 5] = [
+    ("all", &[0, 1, 2, 3, 4, 5, 6, 7, 8], &[]),
+    ("others", &[0, 1, 3, 4, 5, 6, 7, 8], &[0, 1, 2]),
+    ("driver", &[0], &[]),
+    ("lone", &[0, 1, 3], &[]),
+    ("stub", &[1, 3], &[0]),
+];
+
+/// Builds the libraries in folders of a case each. Returns `false` if there is no C compiler.
 pub(crate) fn build(folder: &Path) -> bool {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cuda/device/libraries");
-    let all = folder.join("all");
-    std::fs::create_dir(&all).expect("a folder can be created");
-    let mut libraries = vec![
-        ("libcuda.so", "driver.c"),
-        ("libcublasLt.so", "cublaslt.c"),
-        ("libcudnn.so", "cudnn.c"),
-    ];
-    for part in ["graph", "ops", "cnn", "heuristic", "engines_precompiled"] {
-        libraries.push((
-            Box::leak(format!("libcudnn_{part}.so").into_boxed_str()),
-            "part.c",
-        ));
+    for (name, text) in [
+        ("part.c", "int fake_part;\n"),
+        // CUDA_ERROR_STUB_LIBRARY.
+        (
+            "stub.c",
+            "int cuInit(unsigned flags) { (void)flags; return 34; }\n",
+        ),
+    ] {
+        std::fs::write(folder.join(name), text).expect("a file can be written");
     }
-    std::fs::write(folder.join("part.c"), "int fake_part;\n").expect("a file can be written");
-    let built = libraries.into_iter().all(|(library, name)| {
-        let file = if name == "part.c" {
-            folder.join(name)
-        } else {
-            source.join(name)
-        };
-        let mut compile = Command::new("cc");
-        compile
-            .args(["-std=gnu17", "-O1", "-shared", "-fPIC", "-o"])
-            .arg(all.join(library))
+    let compile = |set: &str, (library, file, options): &(&str, &str, &[&str])| {
+        let own = folder.join(file);
+        let file = if own.exists() { own } else { source.join(file) };
+        let target = folder.join(set).join(library);
+        std::fs::create_dir_all(folder.join(set)).expect("a folder can be created");
+        let compiled = Command::new("cc")
+            .args(["-std=gnu17", "-O1", "-shared", "-fPIC"])
+            .args(*options)
+            .arg("-o")
+            .arg(target)
             .arg(file)
-            .arg("-ldl");
-        match compile.output() {
-            Ok(output) => {
-                assert!(
-                    output.status.success(),
-                    "{}",
-                    String::from_utf8_lossy(&output.stderr)
-                );
-                true
-            }
-            Err(_) => false,
-        }
-    });
-    let lacking = [
-        ("driver", &["libcuda.so"][..]),
-        ("lone", &["libcuda.so", "libcublasLt.so", "libcudnn.so"]),
-    ];
-    for (name, libraries) in lacking.into_iter().filter(|_| built) {
+            .arg("-ldl")
+            .output();
+        compiled.is_ok_and(|output| {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{errors}");
+            true
+        })
+    };
+    let built = LIBRARIES.iter().all(|library| compile("good", library))
+        && OTHERS.iter().all(|library| compile("bad", library));
+    for (name, good, bad) in FOLDERS.iter().filter(|_| built) {
         std::fs::create_dir(folder.join(name)).expect("a folder can be created");
-        for library in libraries {
-            std::fs::copy(all.join(library), folder.join(name).join(library))
-                .expect("a file can be copied");
+        let good = good.iter().map(|index| ("good", LIBRARIES[*index].0));
+        let bad = bad.iter().map(|index| ("bad", OTHERS[*index].0));
+        for (set, library) in good.chain(bad) {
+            std::fs::copy(
+                folder.join(set).join(library),
+                folder.join(name).join(library),
+            )
+            .expect("a file can be copied");
         }
     }
     built

@@ -11,13 +11,43 @@ mod kernels;
 mod memory;
 mod opening;
 mod products;
+mod program;
+mod shortage;
 
 use std::fmt::Write as _;
 use std::process::Command;
 
 use fakes::{FOLDER, MARK, build};
 
-/// The cases: name and environment variables.
+/// What libraries fail with while fewer bytes are free: for every case of short memory.
+const SHORT: &[(&str, &[&str])] = &[
+    (
+        "shortage::libraries_get_the_memory_that_the_pool_keeps",
+        &[
+            "cublasLtMatmul:3:100000000",
+            "cublasLtMatmul:13:100000000",
+            "cublasLtMatmulAlgoGetHeuristic:14:100000000",
+            "cudnnConvolutionForward:4004:100000000",
+            "cudnnConvolutionForward:5000:100000000",
+            "cudnnConvolutionBackwardData:5003:100000000",
+            "cudnnGetConvolutionForwardAlgorithm_v7:4000:100000000",
+        ],
+    ),
+    (
+        "shortage::short_memory_is_out_of_memory_and_passes",
+        &[
+            "cublasLtMatmul:13:100000000",
+            "cudnnConvolutionForward:5000:100000000",
+            "cudnnConvolutionBackwardData:4000:100000000",
+        ],
+    ),
+    (
+        "shortage::a_trim_returns_memory_to_the_system",
+        &["cudnnConvolutionForward:3000:100000000"],
+    ),
+];
+
+/// The other cases: name and environment variables.
 const CASES: &[(&str, &[(&str, &str)])] = &[
     ("opening::opening_reports_name_and_versions", &[]),
     (
@@ -37,6 +67,11 @@ const CASES: &[(&str, &[(&str, &str)])] = &[
         &[("FAKE_FAIL", "cuStreamCreate:700:1")],
     ),
     ("opening::an_unsupported_cudnn", &[("FAKE_CUDNN", "8907")]),
+    (
+        "opening::opening_reports_name_and_versions",
+        &[(FOLDER, "others")],
+    ),
+    ("opening::only_a_stub_of_the_driver", &[(FOLDER, "stub")]),
     ("opening::a_missing_cublaslt", &[(FOLDER, "driver")]),
     ("opening::a_missing_cudnn_sublibrary", &[(FOLDER, "lone")]),
     (
@@ -86,6 +121,14 @@ const CASES: &[(&str, &[(&str, &str)])] = &[
     ("convolutions::backward", &[("FAKE_REFUSE", "convolution")]),
     ("convolutions::asymmetric_padding", &[]),
     ("kernels::several_threads", &[]),
+    (
+        "shortage::a_failure_with_free_memory_is_a_lost_gpu",
+        &[("FAKE_SHORT", "cudnnConvolutionForward:5000:2000000000")],
+    ),
+    (
+        "shortage::a_failure_with_free_memory_is_a_lost_gpu",
+        &[("FAKE_SHORT", "cublasLtMatmul:14:2000000000")],
+    ),
 ];
 
 /// Runs every case in its own process and reports all failures.
@@ -98,7 +141,16 @@ fn every_case_passes() {
         return;
     }
     let mut failures = String::new();
-    for (case, settings) in CASES {
+    let cases = CASES
+        .iter()
+        .map(|(case, settings)| (*case, settings.to_vec()));
+    let short = SHORT.iter().flat_map(|(case, failures)| {
+        let memory = ("FAKE_MEMORY", "200000000");
+        failures
+            .iter()
+            .map(move |failure| (*case, vec![memory, ("FAKE_SHORT", *failure)]))
+    });
+    for (case, settings) in cases.chain(short) {
         let executable = std::env::current_exe().expect("the test executable has a path");
         let libraries = settings
             .iter()

@@ -168,6 +168,29 @@ fn no_memory_for_the_workspace() {
 
 #[test]
 #[ignore = "run by every_case_passes"]
+fn only_a_stub_of_the_driver() {
+    let installed = [
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib64",
+        "/usr/lib/wsl/lib",
+    ]
+    .iter()
+    .any(|folder| std::path::Path::new(folder).join("libcuda.so.1").exists());
+    // A stub on the library path does not hide a driver that is installed.
+    if runs_a_case() && !installed {
+        let DeviceUnavailable::NoDriver { searched, reason } = open_error() else {
+            panic!("the stub is not a driver")
+        };
+        assert!(searched.iter().any(|name| name == "libcuda.so"));
+        assert_eq!(
+            reason.as_deref(),
+            Some("a stub of the CUDA toolkit is on the library path")
+        );
+    }
+}
+
+#[test]
+#[ignore = "run by every_case_passes"]
 fn a_missing_cublaslt() {
     if runs_a_case() {
         let DeviceUnavailable::NoLibrary {
@@ -228,7 +251,7 @@ fn an_unsupported_cudnn() {
             device.convolution(&shape(Direction::Forward), &none),
             Ok(ConvolutionOutcome::Unsupported)
         );
-        assert_eq!(device.unsupported_convolutions(), []);
+        assert_eq!(device.refused_convolutions(), []);
     }
 }
 

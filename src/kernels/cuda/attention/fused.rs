@@ -1,6 +1,6 @@
 //! Fused attention: one kernel per pass. Scores are never stored in memory.
 
-use super::{AttentionGradients, AttentionInputs, AttentionOutputs, key_stride, scale};
+use super::{AttentionGradients, AttentionInputs, AttentionOutputs, ds_scale, key_stride, scale};
 use crate::kernels::AttentionShape;
 use crate::kernels::cuda::driver::{Address, Format, KernelArgument};
 use crate::kernels::cuda::memory::Buffer;
@@ -139,6 +139,7 @@ pub(super) fn attention_backward(
             .chain(written.iter().map(|buffer| buffer.address()))
             .map(KernelArgument::Pointer);
         addresses
+            .chain([ds_scale(&shape).into()])
             .chain(sizes(&shape, key_stride(&shape, k)))
             .collect()
     };

@@ -1,7 +1,7 @@
 //! Attention as matrix products around a softmax, for f32 and for head sizes without a fused
 //! kernel. It is computed in blocks of heads or queries, to bound the memory of the scores.
 
-use super::{AttentionGradients, AttentionInputs, AttentionOutputs, key_stride, scale};
+use super::{AttentionGradients, AttentionInputs, AttentionOutputs, ds_scale, key_stride, scale};
 use crate::kernels::AttentionShape;
 use crate::kernels::cuda::driver::{Address, Format, Gemm, MatrixView};
 use crate::kernels::cuda::memory::Buffer;
@@ -219,6 +219,9 @@ pub(super) fn attention_backward(
     let AttentionInputs { shape, q, k, v } = inputs;
     let gpu = q.gpu();
     let stride = key_stride(&shape, k);
+    // The gradients of the scaled scores are stored times a power of two.
+    let (scale, ds_scale) = (scale(&shape), ds_scale(&shape));
+    let alpha = scale / ds_scale;
     for block in blocks(&shape) {
         let matrices = BlockMatrices { shape, block };
         let source = block.picture * stride;
@@ -239,7 +242,8 @@ pub(super) fn attention_backward(
             matrices.of_rows(delta).into(),
             (&p).into(),
             (&ds).into(),
-            scale(&shape).into(),
+            scale.into(),
+            ds_scale.into(),
             shape.keys.into(),
             block.rows().into(),
         ];
@@ -248,11 +252,14 @@ pub(super) fn attention_backward(
             [gpu.grid_size(block.rows(), ROWS_PER_BLOCK), 1, 1],
             &arguments,
         );
-        gpu.gemm(&matrices.outputs(
-            matrices.of_scores(&ds),
-            matrices.of_keys(k, source),
-            matrices.of_queries(gradients.dq),
-        ));
+        gpu.gemm(&Gemm {
+            alpha,
+            ..matrices.outputs(
+                matrices.of_scores(&ds),
+                matrices.of_keys(k, source),
+                matrices.of_queries(gradients.dq),
+            )
+        });
         if let Some([dk, dv]) = gradients.dkv {
             let own = block.picture * shape.keys * shape.channels();
             gpu.gemm(&matrices.key_gradients(
@@ -260,11 +267,14 @@ pub(super) fn attention_backward(
                 d_o,
                 matrices.of_keys(dv, own),
             ));
-            gpu.gemm(&matrices.key_gradients(
-                matrices.of_scores(&ds),
-                matrices.of_queries(q),
-                matrices.of_keys(dk, own),
-            ));
+            gpu.gemm(&Gemm {
+                alpha,
+                ..matrices.key_gradients(
+                    matrices.of_scores(&ds),
+                    matrices.of_queries(q),
+                    matrices.of_keys(dk, own),
+                )
+            });
         }
     }
 }

@@ -1,14 +1,25 @@
 //! Loading of NVIDIA's libraries when a device is opened, so that the program starts without them
 //! and can name a missing one.
 //!
-//! The bindings panic if a library or one of its functions is missing. [`NvidiaLibrary::find`]
-//! checks both before the first call.
+//! Names with the version that this program was written for come before the plain name, which a
+//! development package may point at anything. The stub of the driver that the CUDA toolkit has for
+//! linking is recognised and passed over. [`super::symbol`] calls the functions of the libraries
+//! that were loaded here.
 
 use std::error::Error;
+use std::ffi::{c_int, c_uint, c_void};
+use std::sync::OnceLock;
 
-use cudarc::{cublaslt, cudnn, driver, get_lib_name_candidates};
+use libloading::Library;
 
 use super::DeviceUnavailable;
+use super::context::driver_version;
+use super::functions::{CUBLAS_LT, CUDNN, DRIVER};
+
+/// Major versions of the CUDA libraries that are supported, newest first.
+const CUDA_MAJORS: [u32; 2] = [13, 12];
+/// `CUDA_ERROR_STUB_LIBRARY`.
+const STUB_LIBRARY: c_int = 34;
 
 /// A library of NVIDIA's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,21 +42,29 @@ impl NvidiaLibrary {
         }
     }
 
-    /// Returns file names without prefix, version and extension.
-    fn stems(self) -> &'static [&'static str] {
-        match self {
-            Self::Driver => &["cuda", "nvcuda"],
-            Self::CublasLt => &["cublasLt"],
-            Self::Cudnn => &["cudnn"],
-        }
-    }
-
-    /// Returns the file names in the order in which the bindings try them.
+    /// Returns the file names in the order in which they are tried.
     pub(super) fn candidates(self) -> Vec<String> {
-        self.stems()
-            .iter()
-            .flat_map(|stem| get_lib_name_candidates(stem))
-            .collect()
+        match self {
+            Self::Driver if cfg!(windows) => vec!["nvcuda.dll".to_owned()],
+            // The folders come last: they find a driver that a stub on the library path hides.
+            Self::Driver => [
+                "",
+                "/usr/lib/x86_64-linux-gnu/",
+                "/usr/lib/aarch64-linux-gnu/",
+            ]
+            .into_iter()
+            .chain(["/usr/lib64/", "/usr/lib/wsl/lib/"])
+            .map(|folder| format!("{folder}libcuda.so.1"))
+            .chain(["libcuda.so".to_owned()])
+            .collect(),
+            Self::CublasLt => {
+                // A library that is newer than the driver does not run on it.
+                let newest = driver_major().unwrap_or(CUDA_MAJORS[0]);
+                let majors = CUDA_MAJORS.into_iter().filter(|major| *major <= newest);
+                versions("cublasLt", &majors.collect::<Vec<_>>())
+            }
+            Self::Cudnn => versions("cudnn", &[CUDNN_MAJOR]),
+        }
     }
 
     /// Returns every function that is called.
@@ -78,6 +97,9 @@ impl NvidiaLibrary {
     /// [`DeviceUnavailable::NoDriver`], [`DeviceUnavailable::NoLibrary`],
     /// [`DeviceUnavailable::LibraryLacks`].
     pub(super) fn find(self) -> Result<(), DeviceUnavailable> {
+        if self.loaded().get().is_some() {
+            return Ok(());
+        }
         let missing = |library, (searched, reason)| match self {
             Self::Driver => DeviceUnavailable::NoDriver { searched, reason },
             _ => DeviceUnavailable::NoLibrary {
@@ -86,33 +108,71 @@ impl NvidiaLibrary {
                 reason,
             },
         };
-        load(self.candidates()).map_err(|tried| missing(self.name(), tried))?;
+        let library = load(self.candidates(), |library| self.accepts(library))
+            .map_err(|tried| missing(self.name(), tried))?;
         for part in self.sublibraries() {
-            load(get_lib_name_candidates(part)).map_err(|tried| missing(part, tried))?;
+            let part_library = load(versions(part, &[CUDNN_MAJOR]), |_| Ok(()))
+                .map_err(|tried| missing(part, tried))?;
+            // cuDNN gets the same library when it loads it by name.
+            std::mem::forget(part_library);
         }
-        match self.functions().iter().find(|function| !self.has(function)) {
-            Some(function) => Err(DeviceUnavailable::LibraryLacks {
+        if let Some(function) = self
+            .functions()
+            .iter()
+            .find(|function| address(&library, function).is_none())
+        {
+            return Err(DeviceUnavailable::LibraryLacks {
                 library: self.name(),
                 function,
-            }),
-            None => Ok(()),
+            });
         }
+        // Another thread may have loaded it meanwhile.
+        self.loaded().get_or_init(|| library);
+        Ok(())
     }
 
-    /// Returns whether the function exists. The library must have been loaded before.
-    fn has(self, function: &str) -> bool {
-        // SAFETY: the library is loaded, so `culib` does not panic; the symbol is looked up and not
-        // called.
-        unsafe {
-            let library = match self {
-                Self::Driver => driver::sys::culib(),
-                Self::CublasLt => cublaslt::sys::culib(),
-                Self::Cudnn => cudnn::sys::culib(),
-            };
-            library
-                .get::<unsafe extern "C" fn()>(function.as_bytes())
-                .is_ok()
+    /// Returns the address of a function; `None` if the library was not loaded or lacks it.
+    pub(super) fn symbol(self, function: &str) -> Option<*mut c_void> {
+        address(self.loaded().get()?, function)
+    }
+
+    fn loaded(self) -> &'static OnceLock<Library> {
+        static LOADED: [OnceLock<Library>; 3] = [const { OnceLock::new() }; 3];
+        &LOADED[self as usize]
+    }
+
+    /// Rejects the stub of the driver, which has all functions, and which all fail.
+    fn accepts(self, library: &Library) -> Result<(), String> {
+        if self != Self::Driver {
+            return Ok(());
         }
+        // SAFETY: the driver's function has this type. Calling it again later has no effect.
+        let status = unsafe {
+            library
+                .get::<unsafe extern "C" fn(c_uint) -> c_int>(b"cuInit")
+                .map(|start| start(0))
+        };
+        match status {
+            Ok(STUB_LIBRARY) => Err("a stub of the CUDA toolkit is on the library path".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Major version of cuDNN whose functions and status codes are used.
+pub(super) const CUDNN_MAJOR: u32 = 9;
+
+/// Makes the driver and the libraries load each kernel at its first launch. Drivers of CUDA 12.0 and
+/// 12.1 load all kernels of the libraries otherwise, which takes seconds and hundreds of megabytes. A
+/// value that the user set in `CUDA_MODULE_LOADING` stays.
+///
+/// # Safety
+/// No other thread may read or change the environment, so call it first in `main`.
+pub unsafe fn load_kernels_lazily() {
+    const VARIABLE: &str = "CUDA_MODULE_LOADING";
+    if std::env::var_os(VARIABLE).is_none() {
+        // SAFETY: the caller guarantees that no other thread uses the environment.
+        unsafe { std::env::set_var(VARIABLE, "LAZY") };
     }
 }
 
@@ -126,25 +186,59 @@ pub(super) fn version_text(version: usize) -> String {
     )
 }
 
-/// Loads the first library found under one of these names and keeps it loaded. The bindings try the
-/// same names and get the same library. On failure returns the names, and the loader's message if a
-/// file exists but cannot be loaded.
-fn load(names: Vec<String>) -> Result<(), (Vec<String>, Option<String>)> {
+/// Returns the file names of a library with these major versions, then without a version.
+fn versions(stem: &str, majors: &[u32]) -> Vec<String> {
+    if cfg!(windows) {
+        return majors
+            .iter()
+            .map(|major| format!("{stem}64_{major}.dll"))
+            .collect();
+    }
+    let plain = format!("lib{stem}.so");
+    majors
+        .iter()
+        .map(|major| format!("{plain}.{major}"))
+        .chain([plain.clone()])
+        .collect()
+}
+
+/// Returns the major version of CUDA that the driver supports; `None` before it is loaded.
+fn driver_major() -> Option<u32> {
+    NvidiaLibrary::Driver.loaded().get()?;
+    driver_version().ok().map(|version| version / 1000)
+}
+
+fn address(library: &Library, function: &str) -> Option<*mut c_void> {
+    // SAFETY: the symbol is looked up and not called. The libraries are never unloaded.
+    unsafe {
+        let symbol = library.get::<*mut c_void>(function.as_bytes()).ok()?;
+        symbol.try_as_raw_ptr()
+    }
+}
+
+/// Loads the first acceptable library found under one of these names. On failure returns the names,
+/// and why a file that exists was not used: the loader's message, or that of `accept`.
+fn load(
+    names: Vec<String>,
+    accept: impl Fn(&Library) -> Result<(), String>,
+) -> Result<Library, (Vec<String>, Option<String>)> {
     let mut reason = None;
     for name in &names {
         // SAFETY: loading runs the library's initialisers. These are NVIDIA's libraries under their
         // own names.
-        match unsafe { libloading::Library::new(name) } {
-            Ok(library) => {
-                std::mem::forget(library);
-                return Ok(());
-            }
+        match unsafe { Library::new(name) } {
+            Ok(library) => match accept(&library) {
+                Ok(()) => return Ok(library),
+                Err(rejected) => {
+                    reason.get_or_insert(rejected);
+                }
+            },
             Err(error) => {
                 let text = error
                     .source()
                     .map_or_else(|| error.to_string(), ToString::to_string);
-                if reason.is_none() && is_informative(name, &text) {
-                    reason = Some(text);
+                if is_informative(name, &text) {
+                    reason.get_or_insert(text);
                 }
             }
         }
@@ -160,150 +254,13 @@ fn is_informative(name: &str, message: &str) -> bool {
         ))
 }
 
-const DRIVER: &[&str] = &[
-    "cuCtxSetCurrent",
-    "cuDeviceGet",
-    "cuDeviceGetAttribute",
-    "cuDeviceGetCount",
-    "cuDeviceGetDefaultMemPool",
-    "cuDeviceGetName",
-    "cuDevicePrimaryCtxRelease_v2",
-    "cuDevicePrimaryCtxRetain",
-    "cuDriverGetVersion",
-    "cuFuncGetAttribute",
-    "cuFuncSetAttribute",
-    "cuGetErrorName",
-    "cuGetErrorString",
-    "cuInit",
-    "cuLaunchKernel",
-    "cuMemAllocAsync",
-    "cuMemAllocHost_v2",
-    "cuMemAlloc_v2",
-    "cuMemFreeAsync",
-    "cuMemFreeHost",
-    "cuMemFree_v2",
-    "cuMemGetInfo_v2",
-    "cuMemPoolGetAttribute",
-    "cuMemPoolSetAttribute",
-    "cuMemPoolTrimTo",
-    "cuMemcpyDtoDAsync_v2",
-    "cuMemcpyDtoHAsync_v2",
-    "cuMemcpyHtoDAsync_v2",
-    "cuMemsetD16Async",
-    "cuMemsetD32Async",
-    "cuMemsetD8Async",
-    "cuModuleGetFunction",
-    "cuModuleLoadDataEx",
-    "cuModuleUnload",
-    "cuStreamCreate",
-    "cuStreamDestroy_v2",
-    "cuStreamQuery",
-    "cuStreamSynchronize",
-];
-
-const CUBLAS_LT: &[&str] = &[
-    "cublasLtCreate",
-    "cublasLtDestroy",
-    "cublasLtGetStatusString",
-    "cublasLtGetVersion",
-    "cublasLtMatmul",
-    "cublasLtMatmulAlgoGetHeuristic",
-    "cublasLtMatmulDescCreate",
-    "cublasLtMatmulDescDestroy",
-    "cublasLtMatmulDescSetAttribute",
-    "cublasLtMatmulPreferenceCreate",
-    "cublasLtMatmulPreferenceDestroy",
-    "cublasLtMatmulPreferenceSetAttribute",
-    "cublasLtMatrixLayoutCreate",
-    "cublasLtMatrixLayoutDestroy",
-    "cublasLtMatrixLayoutSetAttribute",
-];
-
-const CUDNN: &[&str] = &[
-    "cudnnConvolutionBackwardData",
-    "cudnnConvolutionBiasActivationForward",
-    "cudnnConvolutionForward",
-    "cudnnCreate",
-    "cudnnCreateActivationDescriptor",
-    "cudnnCreateConvolutionDescriptor",
-    "cudnnCreateFilterDescriptor",
-    "cudnnCreateTensorDescriptor",
-    "cudnnDestroy",
-    "cudnnDestroyActivationDescriptor",
-    "cudnnDestroyConvolutionDescriptor",
-    "cudnnDestroyFilterDescriptor",
-    "cudnnDestroyTensorDescriptor",
-    "cudnnGetConvolutionBackwardDataAlgorithm_v7",
-    "cudnnGetConvolutionBackwardDataWorkspaceSize",
-    "cudnnGetConvolutionForwardAlgorithm_v7",
-    "cudnnGetConvolutionForwardWorkspaceSize",
-    "cudnnGetErrorString",
-    "cudnnGetLastErrorString",
-    "cudnnGetVersion",
-    "cudnnSetActivationDescriptor",
-    "cudnnSetConvolution2dDescriptor",
-    "cudnnSetConvolutionMathType",
-    "cudnnSetFilter4dDescriptor",
-    "cudnnSetStream",
-    "cudnnSetTensor4dDescriptor",
-];
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
-
-    /// Every file that calls a library.
-    const SOURCES: [&str; 11] = [
-        include_str!("call.rs"),
-        include_str!("context.rs"),
-        include_str!("cublaslt/descriptors.rs"),
-        include_str!("cublaslt/mod.rs"),
-        include_str!("cudnn/descriptors.rs"),
-        include_str!("cudnn/mod.rs"),
-        include_str!("cudnn/plan.rs"),
-        include_str!("memory.rs"),
-        include_str!("mod.rs"),
-        include_str!("module.rs"),
-        include_str!("staging.rs"),
-    ];
-
-    /// Returns the identifiers before a parenthesis that start with `prefix` and a capital letter.
-    fn called(prefix: &str) -> BTreeSet<&'static str> {
-        let word = |character: char| character.is_ascii_alphanumeric() || character == '_';
-        let code = SOURCES
-            .iter()
-            .map(|source| source.split("#[cfg(test)]").next().unwrap_or_default());
-        code.flat_map(|code| code.match_indices('(').map(move |(end, _)| &code[..end]))
-            .map(|before| {
-                &before[before
-                    .rfind(|character| !word(character))
-                    .map_or(0, |at| at + 1)..]
-            })
-            .filter(|name| {
-                name.strip_prefix(prefix)
-                    .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
-            })
-            .collect()
-    }
-
-    #[test]
-    fn every_called_function_is_listed() {
-        for (library, prefix) in [
-            (NvidiaLibrary::Driver, "cu"),
-            (NvidiaLibrary::CublasLt, "cublasLt"),
-            (NvidiaLibrary::Cudnn, "cudnn"),
-        ] {
-            let listed: BTreeSet<_> = library.functions().iter().copied().collect();
-            let called = called(prefix);
-            assert!(called.len() > 10, "too few calls were found in the sources");
-            assert_eq!(listed, called, "{}", library.name());
-        }
-    }
 
     #[test]
     fn a_file_that_cannot_be_loaded_is_reported() {
+        let load = |names| load(names, |_| Ok(())).map(|_| ());
         let absent = "libdragnext_no_such.so".to_owned();
         assert_eq!(
             load(vec![absent.clone()]),
@@ -330,24 +287,19 @@ mod tests {
     }
 
     #[test]
-    fn names_of_cuda_12_and_13_are_tried() {
-        let names = NvidiaLibrary::CublasLt.candidates();
+    fn names_with_a_version_come_first() {
         if cfg!(target_os = "linux") {
-            for wanted in ["libcublasLt.so.13", "libcublasLt.so.12"] {
-                assert!(names.iter().any(|name| name == wanted), "{names:?}");
-            }
-            assert!(
-                NvidiaLibrary::Cudnn
-                    .candidates()
-                    .iter()
-                    .any(|name| name == "libcudnn.so.9")
+            assert_eq!(
+                versions("cublasLt", &CUDA_MAJORS),
+                ["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"]
             );
-            assert!(
-                NvidiaLibrary::Driver
-                    .candidates()
-                    .iter()
-                    .any(|name| name == "libcuda.so.1")
+            assert_eq!(
+                NvidiaLibrary::Cudnn.candidates(),
+                ["libcudnn.so.9", "libcudnn.so"]
             );
+            let driver = NvidiaLibrary::Driver.candidates();
+            assert_eq!(driver.first().map(String::as_str), Some("libcuda.so.1"));
+            assert_eq!(driver.last().map(String::as_str), Some("libcuda.so"));
         }
     }
 }

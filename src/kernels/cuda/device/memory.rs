@@ -12,11 +12,12 @@ use cudarc::driver::sys::{
 use crate::kernels::cuda::driver::{Address, MemoryInfo};
 use crate::kernels::fault::DeviceFault;
 
-use super::call::{CallFailure, call};
+use super::call::{CallFailure, FailureKind, LibraryFailure, call, lost};
 use super::context::Context;
 
-/// `CUDA_ERROR_OUT_OF_MEMORY`.
-const OUT_OF_MEMORY: u32 = 2;
+/// Free bytes below which a failed call of a library is ascribed to short memory. Loading a library's
+/// kernels takes tens of megabytes at a time.
+const SHORT_BYTES: u64 = 256 << 20;
 
 /// Allocates memory in a context.
 #[derive(Debug)]
@@ -73,14 +74,14 @@ impl DeviceMemory {
     /// Programming Guide, "Device Memory Accesses").
     pub(super) fn allocate(&self, bytes: usize) -> Result<Address, DeviceFault> {
         match self.take(bytes) {
-            Err(failure) if failure.code == OUT_OF_MEMORY => {}
+            Err(failure) if failure.kind() == FailureKind::OutOfMemory => {}
             taken => return Ok(taken?),
         }
         // The pool may hold enough memory in blocks that are too small. Once they are returned to
         // the system, they can be merged.
-        self.trim()?;
+        self.trim_pool()?;
         match self.take(bytes) {
-            Err(failure) if failure.code == OUT_OF_MEMORY => {
+            Err(failure) if failure.kind() == FailureKind::OutOfMemory => {
                 let MemoryInfo { free, total } = self.bytes();
                 Err(DeviceFault::OutOfMemory {
                     need: bytes as u64,
@@ -141,14 +142,58 @@ impl DeviceMemory {
         Ok(workspace)
     }
 
+    /// Returns the workspace and the pool's unused memory to the system, once the operations submitted
+    /// so far are done.
+    pub(super) fn trim(&self) -> Result<(), DeviceFault> {
+        let workspace = std::mem::replace(&mut *locked(&self.workspace), Workspace::NONE);
+        self.free(workspace.address);
+        Ok(self.trim_pool()?)
+    }
+
     /// Returns the pool's unused memory to the system.
-    fn trim(&self) -> Result<(), CallFailure> {
+    fn trim_pool(&self) -> Result<(), CallFailure> {
         self.context.synchronise()?;
         match self.pool {
             // SAFETY: the pool lives as long as the context.
             Some(pool) => unsafe { call!(driver, cuMemPoolTrimTo(pool.0, 0)) },
             None => Ok(()),
         }
+    }
+
+    /// Runs a call of a library, which allocates memory past the pool, for example for the kernels
+    /// that it loads. If it fails as it does when memory is short, returns the pool's unused memory
+    /// to the system and runs it once more. If that fails too, decides by the free memory whether
+    /// memory is short or the GPU is unusable.
+    pub(super) fn with_retry<T>(
+        &self,
+        call: impl Fn() -> Result<T, LibraryFailure>,
+    ) -> Result<T, LibraryFailure> {
+        match call() {
+            Err(LibraryFailure::Call(_)) => {}
+            result => return result,
+        }
+        self.trim_pool()?;
+        call().map_err(|failure| match failure {
+            LibraryFailure::Call(failure) => LibraryFailure::Fault(self.fault_of(failure)),
+            failure => failure,
+        })
+    }
+
+    fn fault_of(&self, failure: CallFailure) -> DeviceFault {
+        let MemoryInfo { free, total } = self.bytes();
+        let is_short = match failure.kind() {
+            FailureKind::OutOfMemory => true,
+            FailureKind::Execution => total > 0 && free < SHORT_BYTES,
+            FailureKind::Lost | FailureKind::Unsupported => false,
+        };
+        if is_short {
+            return DeviceFault::OutOfMemory {
+                need: 0,
+                free,
+                total,
+            };
+        }
+        lost(failure.call, failure.reason)
     }
 
     /// Returns the free and the total memory. Unused memory of the pool counts as free. Zeros if
@@ -223,8 +268,6 @@ impl Drop for DeviceMemory {
         if self.context.make_current().is_err() {
             return;
         }
-        let workspace = std::mem::replace(&mut *locked(&self.workspace), Workspace::NONE);
-        self.free(workspace.address);
         // The pool belongs to the GPU and outlives this context if other code retains the primary
         // context.
         let _ = self.trim();

@@ -13,16 +13,16 @@ mod call;
 mod context;
 mod cublaslt;
 mod cudnn;
+mod functions;
 mod library;
 mod memory;
 mod module;
 mod staging;
+mod symbol;
 mod unavailable;
 
 use std::sync::{Arc, OnceLock};
 
-use cudarc::cublaslt::sys::cublasLtGetVersion;
-use cudarc::cudnn::sys::cudnnGetVersion;
 use cudarc::driver::sys::CUdevice_attribute;
 
 use self::context::Context;
@@ -32,11 +32,13 @@ use self::library::version_text;
 use self::memory::DeviceMemory;
 use self::module::KernelModule;
 use self::staging::Staging;
+use self::symbol::invoke;
 use crate::kernels::cuda::driver::{
     Address, Convolution, ConvolutionData, ConvolutionOutcome, Driver, Gemm, Launch, MemoryInfo,
 };
 use crate::kernels::fault::DeviceFault;
 
+pub use self::library::load_kernels_lazily;
 pub use self::unavailable::DeviceUnavailable;
 
 /// The PTX of the kernels requires CUDA 12.0.
@@ -130,23 +132,29 @@ impl CudaDevice {
     /// Returns the versions of the loaded libraries.
     pub fn library_versions(&self) -> LibraryVersions {
         // SAFETY: the library was loaded when the device was opened.
-        let cublaslt = version_text(unsafe { cublasLtGetVersion() });
+        let cublaslt = version_text(unsafe { invoke!(cublaslt, cublasLtGetVersion()) });
         // SAFETY: likewise; not called if cuDNN is unavailable.
         let cudnn = self
             .cudnn
             .as_ref()
-            .map(|_| version_text(unsafe { cudnnGetVersion() }))
+            .map(|_| version_text(unsafe { invoke!(cudnn, cudnnGetVersion()) }))
             .map_err(DeviceUnavailable::clone);
         LibraryVersions { cublaslt, cudnn }
     }
 
-    /// Returns the convolutions that cuDNN does not support, or only without bias and residual,
-    /// each with the reason.
-    pub fn unsupported_convolutions(&self) -> Vec<(Convolution, String)> {
-        self.cudnn
-            .as_ref()
-            .map(Cudnn::unsupported)
-            .unwrap_or_default()
+    /// Plans convolutions without running them, and returns those that cuDNN refuses, as
+    /// [`Driver::refused_convolutions`] does. Empty without cuDNN.
+    ///
+    /// # Errors
+    /// [`DeviceFault::Lost`], [`DeviceFault::OutOfMemory`].
+    pub fn refused_of(
+        &self,
+        shapes: &[Convolution],
+    ) -> Result<Vec<(Convolution, String)>, DeviceFault> {
+        match &self.cudnn {
+            Ok(cudnn) => self.guarded(|| cudnn.refused_of(shapes)),
+            Err(_) => Ok(Vec::new()),
+        }
     }
 
     /// Runs `work` with the context current on this thread. After a fault that makes the GPU
@@ -176,6 +184,10 @@ impl Driver for CudaDevice {
             self.memory.free(address);
             Ok(())
         });
+    }
+
+    fn trim(&self) -> Result<(), DeviceFault> {
+        self.guarded(|| self.memory.trim())
     }
 
     fn write(&self, to: Address, bytes: &[u8]) -> Result<(), DeviceFault> {
@@ -220,6 +232,11 @@ impl Driver for CudaDevice {
 
     fn multiprocessors(&self) -> u32 {
         self.multiprocessors
+    }
+
+    fn refused_convolutions(&self) -> Vec<(Convolution, String)> {
+        let refused = self.cudnn.as_ref().map(Cudnn::refused);
+        refused.unwrap_or_default()
     }
 
     fn description(&self) -> String {

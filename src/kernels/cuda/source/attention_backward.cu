@@ -1,11 +1,15 @@
 // Backward pass of attention. attention.cu explains the algorithm and the launch parameters.
+//
+// The gradient dS of the scores is packed into T for the products. With many keys its values are
+// small, and most of them would be subnormal in f16. So dS is multiplied by `ds_scale`, a power of
+// two, and the sums are divided by it at the end; both are exact.
 
 #include "attention.cu"
 
 template <typename T, int D>
 __device__ __forceinline__ void attention_backward_q(
-    const T* q, const T* k, const T* v, const T* d_o, const float* sums, const float* delta, T* dq, unsigned queries, unsigned keys,
-    unsigned heads, unsigned k_stride, float scale, SharedAddress shared
+    const T* q, const T* k, const T* v, const T* d_o, const float* sums, const float* delta, T* dq, float ds_scale,
+    unsigned queries, unsigned keys, unsigned heads, unsigned k_stride, float scale, SharedAddress shared
 ) {
     using Sizes = AttentionSizes<D>;
     using Tile = TokenTile<T, D>;
@@ -32,7 +36,7 @@ __device__ __forceinline__ void attention_backward_q(
         for (int half = 0; half < 2; half++) {
             const unsigned query = min(first + 16 * m + 8 * half + threadIdx.x % 32 / 4, queries - 1);
             shift[m][half] = -LOG2_E * sums[query];
-            mean[m][half] = delta[query];
+            mean[m][half] = delta[query] * ds_scale;
         }
     }
 
@@ -66,7 +70,7 @@ __device__ __forceinline__ void attention_backward_q(
                 for (int e = 0; e < 2; e++) {
                     // Positive only by rounding, but with large scores that can be large.
                     const float p = exp2_approx(min_with_zero(fmaf(s[m][n][2 * half + e], log2_scale, shift[m][half])));
-                    pair[e] = p * (dp[m][n][2 * half + e] - mean[m][half]);
+                    pair[e] = p * fmaf(dp[m][n][2 * half + e], ds_scale, -mean[m][half]);
                 }
                 ds[m][2 * n + half] = pack<T>(pair[0], pair[1]);
             }
@@ -74,7 +78,7 @@ __device__ __forceinline__ void attention_backward_q(
         }
     }
 
-    const float factor[2] = {scale, scale};
+    const float factor[2] = {scale / ds_scale, scale / ds_scale};
 #pragma unroll
     for (int m = 0; m < M; m++) {
         Tile::store(dq, dq_sums[m], factor, first + 16 * m, queries, stride);
@@ -84,8 +88,8 @@ __device__ __forceinline__ void attention_backward_q(
 // Queries and keys swap roles: a warp holds keys, and scores are transposed.
 template <typename T, int D>
 __device__ __forceinline__ void attention_backward_kv(
-    const T* q, const T* k, const T* v, const T* d_o, const float* sums, const float* delta, T* dk, T* dv, unsigned queries, unsigned keys,
-    unsigned heads, unsigned k_stride, float scale, SharedAddress shared
+    const T* q, const T* k, const T* v, const T* d_o, const float* sums, const float* delta, T* dk, T* dv, float ds_scale,
+    unsigned queries, unsigned keys, unsigned heads, unsigned k_stride, float scale, SharedAddress shared
 ) {
     using Sizes = AttentionSizes<D>;
     using Tile = TokenTile<T, D>;
@@ -166,8 +170,8 @@ __device__ __forceinline__ void attention_backward_kv(
 #pragma unroll
                     for (int i = 0; i < M * 2; i++) {
                         const int m = i / 2, half = i % 2;
-                        const float low = s[m][n][2 * half] * (dp[m][n][2 * half] - mean[0]);
-                        const float high = s[m][n][2 * half + 1] * (dp[m][n][2 * half + 1] - mean[1]);
+                        const float low = s[m][n][2 * half] * (dp[m][n][2 * half] - mean[0]) * ds_scale;
+                        const float high = s[m][n][2 * half + 1] * (dp[m][n][2 * half + 1] - mean[1]) * ds_scale;
                         lhs[m][2 * n + half] = pack<T>(low, high);
                     }
                 }
@@ -176,7 +180,7 @@ __device__ __forceinline__ void attention_backward_kv(
         }
     }
 
-    const float one[2] = {1.0f, 1.0f}, factor[2] = {scale, scale};
+    const float one[2] = {1.0f, 1.0f}, factor[2] = {scale / ds_scale, scale / ds_scale};
 #pragma unroll
     for (int m = 0; m < M; m++) {
         if (!SPLIT || !for_dk) {
@@ -191,11 +195,12 @@ __device__ __forceinline__ void attention_backward_kv(
 #define ATTENTION_BACKWARD(D, T)                                                                              \
     ATTENTION_KERNEL(attention_backward_q, D, T, AttentionSizes<D>::q_blocks,                                 \
                      (const T* q, const T* k, const T* v, const T* d_o, const float* sums, const float* delta, \
-                      T* dq, unsigned queries, unsigned keys, unsigned heads, unsigned k_stride, float scale), \
-                     q, k, v, d_o, sums, delta, dq)                                                           \
+                      T* dq, float ds_scale, unsigned queries, unsigned keys, unsigned heads,                 \
+                      unsigned k_stride, float scale),                                                        \
+                     q, k, v, d_o, sums, delta, dq, ds_scale)                                                 \
     ATTENTION_KERNEL(attention_backward_kv, D, T, AttentionSizes<D>::kv_blocks,                               \
                      (const T* q, const T* k, const T* v, const T* d_o, const float* sums, const float* delta, \
-                      T* dk, T* dv, unsigned queries, unsigned keys, unsigned heads, unsigned k_stride,       \
-                      float scale),                                                                           \
-                     q, k, v, d_o, sums, delta, dk, dv)
+                      T* dk, T* dv, float ds_scale, unsigned queries, unsigned keys, unsigned heads,          \
+                      unsigned k_stride, float scale),                                                        \
+                     q, k, v, d_o, sums, delta, dk, dv, ds_scale)
 ATTENTION_KERNELS(ATTENTION_BACKWARD)

@@ -2,7 +2,8 @@
 //
 // A group spans all pixels of a picture, so several blocks reduce a part of the pixels each. A
 // second kernel merges the parts in f64 and in a fixed order; a third kernel applies the result to
-// every value.
+// every value. There are few parts, about two for each multiprocessor over all groups, so one warp
+// merges those of a group.
 
 #include "primitives.cuh"
 
@@ -20,14 +21,20 @@ __device__ __forceinline__ Moments<Scalar> merge(const Moments<Scalar>& a, const
     return {count, a.mean + distance * share, a.squares + b.squares + distance * distance * a.count * share};
 }
 
-// Merges the moments of all 256 threads of a block. Only the first thread gets the result.
+// Merges the moments of all lanes of a warp. Only the first lane gets the result.
 template <typename Scalar>
-__device__ __forceinline__ Moments<Scalar> block_merge(Moments<Scalar> moments) {
-    __shared__ Moments<Scalar> per_warp[BLOCK_THREADS / WARP_LANES];
+__device__ __forceinline__ Moments<Scalar> warp_merge(Moments<Scalar> moments) {
     for (unsigned distance = WARP_LANES / 2; distance > 0; distance /= 2) {
         const Scalar count = __shfl_down_sync(ALL_LANES, moments.count, distance), mean = __shfl_down_sync(ALL_LANES, moments.mean, distance);
         moments = merge(moments, Moments<Scalar>{count, mean, __shfl_down_sync(ALL_LANES, moments.squares, distance)});
     }
+    return moments;
+}
+
+// Merges the moments of all 256 threads of a block. Only the first thread gets the result.
+__device__ __forceinline__ Moments<float> block_merge(Moments<float> moments) {
+    __shared__ Moments<float> per_warp[BLOCK_THREADS / WARP_LANES];
+    moments = warp_merge(moments);
     if (threadIdx.x % WARP_LANES == 0) per_warp[threadIdx.x / WARP_LANES] = moments;
     __syncthreads();
 #pragma unroll 1
@@ -93,17 +100,17 @@ KERNEL(group_norm_sums,
     }
 }
 
-// stats (pictures * groups, 2): mean and inverse standard deviation. One block per group.
+// stats (pictures * groups, 2): mean and inverse standard deviation. One warp per group.
 PLAIN_KERNEL(group_norm_stats, (const float* __restrict__ partial, float* __restrict__ stats, unsigned parts, unsigned pixels,
                                 unsigned group_channels, float eps)) {
     Moments<double> moments = {0.0, 0.0, 0.0};
 #pragma unroll 1
-    for (unsigned part = threadIdx.x; part < parts; part += blockDim.x) {
+    for (unsigned part = threadIdx.x; part < parts; part += WARP_LANES) {
         const float* in = partial + (blockIdx.x * parts + part) * 2;
         const unsigned count = part_start(part + 1, parts, pixels) - part_start(part, parts, pixels);
         moments = merge(moments, Moments<double>{static_cast<double>(count) * group_channels, in[0], in[1]});
     }
-    moments = block_merge(moments);
+    moments = warp_merge(moments);
     if (threadIdx.x == 0) {
         // An overflowed variance gives NaN instead of passing for a large deviation.
         const bool finite = is_finite(static_cast<float>(moments.squares));
@@ -195,16 +202,16 @@ KERNEL(group_norm_backward_sums,
     }
 }
 
-// means (pictures * groups, 2): the sums over the parts divided by `count`. One block per group.
+// means (pictures * groups, 2): the sums over the parts divided by `count`. One warp per group.
 PLAIN_KERNEL(group_norm_backward_means, (const float* __restrict__ partial, float* __restrict__ means, unsigned parts, unsigned count)) {
     double sum = 0.0, product_sum = 0.0;
 #pragma unroll 1
-    for (unsigned part = threadIdx.x; part < parts; part += blockDim.x) {
+    for (unsigned part = threadIdx.x; part < parts; part += WARP_LANES) {
         sum += partial[(blockIdx.x * parts + part) * 2];
         product_sum += partial[(blockIdx.x * parts + part) * 2 + 1];
     }
-    sum = block_sum(sum);
-    product_sum = block_sum(product_sum);
+    sum = warp_sum(sum);
+    product_sum = warp_sum(product_sum);
     if (threadIdx.x == 0) {
         means[blockIdx.x * 2] = static_cast<float>(sum / count);
         means[blockIdx.x * 2 + 1] = static_cast<float>(product_sum / count);

@@ -34,12 +34,13 @@ KERNEL(softmax,
     }
 }
 
-// Recomputes p = e^(scale * scores - sums), and gives the gradient to the unscaled scores, ds = p *
-// (dp - delta) * scale, for the gradient dp (rows, keys) of p and delta (rows).
+// Recomputes p = e^(scale * scores - sums), and gives the gradient to the scaled scores times a power
+// of two, ds = p * (dp - delta) * ds_scale, for the gradient dp (rows, keys) of p and delta (rows).
+// attention_backward.cu explains `ds_scale`.
 KERNEL(softmax_backward,
        (const float* __restrict__ scores, const float* __restrict__ dp, const float* __restrict__ sums, const float* __restrict__ delta,
-        T* __restrict__ p, T* __restrict__ ds, float scale, unsigned keys, unsigned rows),
-       (scores, dp, sums, delta, p, ds, scale, keys, rows)) {
+        T* __restrict__ p, T* __restrict__ ds, float scale, float ds_scale, unsigned keys, unsigned rows),
+       (scores, dp, sums, delta, p, ds, scale, ds_scale, keys, rows)) {
     for_each(rows * keys, aligned_for_4(scores, dp) && aligned_for_4(p, ds) && keys % 4 == 0, [&](unsigned i, auto width) {
         constexpr unsigned W = decltype(width)::count;
         const unsigned row = i / keys;
@@ -47,7 +48,7 @@ KERNEL(softmax_backward,
         Vector<W> weights = load<W>(scores + i), grads = load<W>(dp + i);
         for (unsigned j = 0; j < W; j++) {
             weights.at[j] = exp_approx(scale * weights.at[j] - sum);
-            grads.at[j] = weights.at[j] * (grads.at[j] - mean) * scale;
+            grads.at[j] = weights.at[j] * (grads.at[j] - mean) * ds_scale;
         }
         store(p + i, weights);
         store(ds + i, grads);

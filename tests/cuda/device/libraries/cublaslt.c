@@ -5,6 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef VERSION
+#define VERSION 130102
+#endif
+
 enum { SUCCESS = 0, INVALID_VALUE = 7, NOT_SUPPORTED = 15 };
 
 static void die(const char *call, const char *why) {
@@ -13,12 +17,13 @@ static void die(const char *call, const char *why) {
 }
 static void *of_driver(const char *name) {
     static void *driver;
-    if (!driver && !(driver = dlopen("libcuda.so", RTLD_NOW))) die(name, "the fake driver is missing");
+    if (!driver && !(driver = dlopen("libcuda.so.1", RTLD_NOW))) die(name, "the fake driver is missing");
     void *symbol = dlsym(driver, name);
     if (!symbol) die(name, "missing in the fake driver");
     return symbol;
 }
 static void *memory(uint64_t address, size_t bytes) { return ((void *(*)(const char *, uint64_t, size_t))of_driver("fake_memory"))("cublasLtMatmul", address, bytes); }
+static int short_of_memory(const char *call) { return ((int (*)(const char *))of_driver("fake_short"))(call); }
 static int *alive(void) { return of_driver("fake_library_handles"); }
 static void bound(const char *call) { if (!((int (*)(void))of_driver("fake_bound"))()) die(call, "no context is bound"); }
 
@@ -36,7 +41,7 @@ static int set(const char *call, void *to, const void *from, size_t given, size_
 
 int cublasLtCreate(void **handle) { bound(__func__); ++*alive(); *handle = alive(); return SUCCESS; }
 int cublasLtDestroy(void *handle) { bound(__func__); (void)handle; --*alive(); return SUCCESS; }
-size_t cublasLtGetVersion(void) { return getenv("FAKE_CUBLASLT") ? (size_t)atoll(getenv("FAKE_CUBLASLT")) : 130102; }
+size_t cublasLtGetVersion(void) { return getenv("FAKE_CUBLASLT") ? (size_t)atoll(getenv("FAKE_CUBLASLT")) : VERSION; }
 const char *cublasLtGetStatusString(int status) { return status == NOT_SUPPORTED ? "not supported" : "failed"; }
 
 int cublasLtMatmulDescCreate(Description **d, int compute, int scale) { *d = calloc(1, sizeof **d); (*d)->compute = compute; (*d)->scale = scale; (*d)->epilogue = 1; ++*alive(); return SUCCESS; }
@@ -70,6 +75,8 @@ static size_t width(int type) { return type == 0 ? 4 : 2; }
 int cublasLtMatmulAlgoGetHeuristic(void *handle, Description *d, Layout *a, Layout *b, Layout *c, Layout *out, Preference *p, int capacity, Result *found, int *count) {
     (void)handle;
     bound(__func__);
+    int failure = short_of_memory(__func__);
+    if (failure) return failure;
     const char *refuse = getenv("FAKE_REFUSE");
     *count = 0;
     if (refuse && strstr(refuse, "all")) return NOT_SUPPORTED;
@@ -111,6 +118,8 @@ static char *at(Layout *l, uint64_t address, int n, uint64_t row, uint64_t col) 
 int cublasLtMatmul(void *handle, Description *d, const float *alpha, uint64_t a, Layout *la, uint64_t b, Layout *lb, const float *beta, uint64_t c, Layout *lc, uint64_t out, Layout *lo, const Algorithm *algorithm, uint64_t workspace, size_t bytes, void *stream) {
     (void)handle, (void)stream;
     bound(__func__);
+    int failure = short_of_memory(__func__);
+    if (failure) return failure;
     ((void (*)(void))of_driver("fake_catch_up"))();
     if (algorithm->data[0] == 13) return NOT_SUPPORTED;
     if (algorithm->data[0] != 42 || bytes < 1000) return INVALID_VALUE;

@@ -5,6 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef VERSION
+#define VERSION 91002
+#endif
+
 enum { SUCCESS = 0, BAD_PARAM = 2000, NOT_SUPPORTED = 3000 };
 
 static void die(const char *call, const char *why) {
@@ -13,12 +17,13 @@ static void die(const char *call, const char *why) {
 }
 static void *of_driver(const char *name) {
     static void *driver;
-    if (!driver && !(driver = dlopen("libcuda.so", RTLD_NOW))) die(name, "the fake driver is missing");
+    if (!driver && !(driver = dlopen("libcuda.so.1", RTLD_NOW))) die(name, "the fake driver is missing");
     void *symbol = dlsym(driver, name);
     if (!symbol) die(name, "missing in the fake driver");
     return symbol;
 }
 static float *memory(uint64_t address, size_t numbers) { return ((float *(*)(const char *, uint64_t, size_t))of_driver("fake_memory"))("cudnn", address, 4 * numbers); }
+static int short_of_memory(const char *call) { return ((int (*)(const char *))of_driver("fake_short"))(call); }
 static int *alive(void) { return of_driver("fake_library_handles"); }
 static void begin(const char *call) {
     if (!((int (*)(void))of_driver("fake_bound"))()) die(call, "no context is bound");
@@ -31,7 +36,7 @@ typedef struct { int pad, stride, math, compute; } Geometry;
 typedef struct { int algorithm, status; float time; size_t memory; int determinism, math, reserved[3]; } Performance;
 typedef struct { int mode; } Activation;
 
-size_t cudnnGetVersion(void) { return getenv("FAKE_CUDNN") ? (size_t)atoll(getenv("FAKE_CUDNN")) : 91002; }
+size_t cudnnGetVersion(void) { return getenv("FAKE_CUDNN") ? (size_t)atoll(getenv("FAKE_CUDNN")) : VERSION; }
 const char *cudnnGetErrorString(int status) { return status == NOT_SUPPORTED ? "CUDNN_STATUS_NOT_SUPPORTED" : "CUDNN_STATUS_BAD_PARAM"; }
 void cudnnGetLastErrorString(char *text, size_t size) { snprintf(text, size, "reported by the fake library"); }
 int cudnnCreate(void **handle) { begin(__func__); *handle = alive(); ++*alive(); return SUCCESS; }
@@ -72,11 +77,15 @@ static int heuristics(int deterministic, int other, int capacity, int *count, Pe
 }
 int cudnnGetConvolutionForwardAlgorithm_v7(void *handle, Tensor *x, Tensor *w, Geometry *g, Tensor *y, int capacity, int *count, Performance *found) {
     (void)handle;
+    int failure = short_of_memory(__func__);
+    if (failure) return failure;
     if (refuses("convolution") || !fits(x, w, g, y)) return NOT_SUPPORTED;
     return heuristics(1, 0, capacity, count, found);
 }
 int cudnnGetConvolutionBackwardDataAlgorithm_v7(void *handle, Tensor *w, Tensor *y, Geometry *g, Tensor *x, int capacity, int *count, Performance *found) {
     (void)handle;
+    int failure = short_of_memory(__func__);
+    if (failure) return failure;
     if (refuses("convolution") || !fits(x, w, g, y)) return NOT_SUPPORTED;
     return heuristics(1, 0, capacity, count, found);
 }
@@ -117,6 +126,8 @@ static void to_x(int n, int i, int j, int k, int h, int v, int c, int r, int s, 
 int cudnnConvolutionForward(void *handle, const float *alpha, Tensor *x, uint64_t from, Tensor *w, uint64_t weight, Geometry *g, int algorithm, uint64_t scratch, size_t bytes, const float *beta, Tensor *y, uint64_t to) {
     (void)handle;
     check(__func__, g, algorithm, scratch, bytes);
+    int failure = short_of_memory(__func__);
+    if (failure) return failure;
     if (*alpha != 1 || *beta != 0) die(__func__, "alpha must be 1 and beta 0");
     size_t count = (size_t)(y->n * y->h * y->w * y->c);
     Sums m = {x, w, y, from, weight, calloc(count, 8)};
@@ -128,6 +139,8 @@ int cudnnConvolutionForward(void *handle, const float *alpha, Tensor *x, uint64_
 int cudnnConvolutionBiasActivationForward(void *handle, const float *alpha, Tensor *x, uint64_t from, Tensor *w, uint64_t weight, Geometry *g, int algorithm, uint64_t scratch, size_t bytes, const float *factor, Tensor *z, uint64_t residual, Tensor *b, uint64_t bias, Activation *a, Tensor *y, uint64_t to) {
     (void)handle;
     check(__func__, g, algorithm, scratch, bytes);
+    int failure = short_of_memory(__func__);
+    if (failure) return failure;
     if (refuses("fused")) return NOT_SUPPORTED;
     if (*alpha != 1 || a->mode != 5 || b->n != 1 || b->h != 1 || b->w != 1 || b->c != y->c || memcmp(z, y, sizeof *z)) die(__func__, "inconsistent parameters");
     size_t count = (size_t)(y->n * y->h * y->w * y->c);
@@ -143,6 +156,8 @@ int cudnnConvolutionBiasActivationForward(void *handle, const float *alpha, Tens
 int cudnnConvolutionBackwardData(void *handle, const float *alpha, Tensor *w, uint64_t weight, Tensor *y, uint64_t from, Geometry *g, int algorithm, uint64_t scratch, size_t bytes, const float *beta, Tensor *x, uint64_t to) {
     (void)handle;
     check(__func__, g, algorithm, scratch, bytes);
+    int failure = short_of_memory(__func__);
+    if (failure) return failure;
     if (*alpha != 1 || *beta != 0) die(__func__, "alpha must be 1 and beta 0");
     size_t count = (size_t)(x->n * x->h * x->w * x->c);
     Sums m = {x, w, y, from, weight, calloc(count, 8)};

@@ -33,6 +33,20 @@ static int fails(const char *call) {
     return code;
 }
 
+static size_t reserved;
+static size_t limit(void) { return (size_t)setting("FAKE_MEMORY", 1ll << 30); }
+
+// FAKE_SHORT=function:code:bytes makes a function of a library fail with that code while fewer bytes are free.
+int fake_short(const char *call) {
+    static char name[64];
+    static int code;
+    static long long bytes = -1;
+    const char *text = getenv("FAKE_SHORT");
+    if (!text) return SUCCESS;
+    if (bytes < 0 && sscanf(text, "%63[^:]:%d:%lld", name, &code, &bytes) != 3) die(call, "FAKE_SHORT is not function:code:bytes");
+    return !strcmp(name, call) && limit() - reserved < (size_t)bytes ? code : SUCCESS;
+}
+
 // One primary context per GPU. A thread has at most one current context.
 static int retained[8], streams[8], modules;
 static __thread int *current;
@@ -49,9 +63,7 @@ static int enter(const char *call) {
 typedef struct { char *start; size_t bytes; int used, async; } Block;
 static Block blocks[4096];
 static int block_count;
-static size_t reserved, threshold;
-
-static size_t limit(void) { return (size_t)setting("FAKE_MEMORY", 1ll << 30); }
+static size_t threshold;
 
 static int fresh(uint64_t *address, size_t bytes, int async) {
     if (!bytes) return INVALID_VALUE;
@@ -174,7 +186,13 @@ int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t count, void *stre
 void fake_catch_up(void) { catch_up(); }
 
 // Device, context, stream.
-int cuInit(unsigned flags) { if (flags) return INVALID_VALUE; return setting("FAKE_DEVICES", 1) ? fails(__func__) : NO_DEVICE; }
+int cuInit(unsigned flags) {
+    // FAKE_LOADING is the way of loading kernels that the program must have chosen by now.
+    const char *expected = getenv("FAKE_LOADING"), *loading = getenv("CUDA_MODULE_LOADING");
+    if (expected && (!loading || strcmp(expected, loading))) die(__func__, "CUDA_MODULE_LOADING is not as expected");
+    if (flags) return INVALID_VALUE;
+    return setting("FAKE_DEVICES", 1) ? fails(__func__) : NO_DEVICE;
+}
 int cuDriverGetVersion(int *version) { *version = (int)setting("FAKE_VERSION", 13000); return fails(__func__); }
 int cuDeviceGetCount(int *count) { *count = (int)setting("FAKE_DEVICES", 1); return fails(__func__); }
 int cuDeviceGet(int *device, int ordinal) { *device = ordinal + 7; return fails(__func__); }
@@ -226,7 +244,7 @@ int cuModuleLoadDataEx(void **module, const char *image, unsigned count, const i
 }
 int cuModuleUnload(void *module) { ENTER if (module != &modules) return INVALID_VALUE; modules--; return SUCCESS; }
 typedef struct { char name[64]; int shared; } Function;
-static Function functions[16];
+static Function functions[512];
 static int function_count;
 int cuModuleGetFunction(void **function, void *module, const char *name) {
     ENTER

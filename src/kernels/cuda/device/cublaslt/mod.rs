@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod layout;
+mod plan;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,25 +11,21 @@ use std::ptr;
 use std::sync::{Arc, Mutex};
 
 use cudarc::cublaslt::sys::{
-    cublasLtEpilogue_t as Epilogue, cublasLtGetVersion, cublasLtHandle_t, cublasLtMatmulAlgo_t,
-    cublasLtMatmulDescAttributes_t as DescriptorAttribute, cublasLtMatmulHeuristicResult_t,
+    cublasLtHandle_t, cublasLtMatmulDescAttributes_t as DescriptorAttribute,
 };
 
 use crate::kernels::cuda::driver::{Address, Format, Gemm, MatrixView};
 use crate::kernels::fault::DeviceFault;
 
-use super::call::{CallFailure, Status, call, refused};
+use super::call::{CallFailure, call, refused, split_unsupported};
 use super::context::{Context, driver_version};
 use super::library::{NvidiaLibrary, version_text};
 use super::memory::{DeviceMemory, locked};
+use super::symbol::invoke;
 use super::{DeviceUnavailable, MINIMUM_DRIVER};
-use descriptors::{MatmulDescriptor, MatmulPreference, MatrixLayout, WORKSPACE};
+use descriptors::WORKSPACE;
 use layout::{GemmLayout, Precision, gemm_layout};
-
-/// Algorithms kept per product, in case the first ones turn out to be unsupported.
-const ALGORITHMS: usize = 4;
-/// `CUBLAS_STATUS_NOT_SUPPORTED`.
-const NOT_SUPPORTED: u32 = 15;
+use plan::GemmPlan;
 
 /// A cuBLASLt handle with the plans of earlier products.
 #[derive(Debug)]
@@ -60,7 +57,7 @@ unsafe impl Send for CublasLtState {}
 pub(super) fn load() -> Result<(), DeviceUnavailable> {
     NvidiaLibrary::CublasLt.find()?;
     // SAFETY: the library is loaded.
-    let version = unsafe { cublasLtGetVersion() };
+    let version = unsafe { invoke!(cublaslt, cublasLtGetVersion()) };
     let (least, most) = (MINIMUM_DRIVER / 1000, driver_version()? / 1000);
     if (least as usize..=most as usize).contains(&(version / 10_000)) {
         return Ok(());
@@ -173,7 +170,12 @@ impl CublasLt {
         let CublasLtState { handle, plans } = &mut *state;
         let plan = match plans.entry(layout) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(GemmPlan::new(*handle, &layout, gemm.bias)?),
+            Entry::Vacant(entry) => {
+                let plan = || GemmPlan::new(*handle, &layout, gemm.bias);
+                // Without an algorithm or with a refusal, the product is not supported.
+                let plan = split_unsupported(self.memory.with_retry(plan))?;
+                entry.insert(plan.ok().flatten())
+            }
         };
         let Some(supported) = plan else {
             return Ok(false);
@@ -186,35 +188,37 @@ impl CublasLt {
             )?;
         }
         while let Some(algorithm) = supported.algorithms.last() {
-            // SAFETY: all handles are alive. alpha and beta are f32 on the host, as described. The
-            // caller owns the matrices; d overlaps only c, and only if c is d. The workspace has
-            // the size that the algorithm was chosen for.
-            let result = unsafe {
-                call!(
-                    cublaslt,
-                    cublasLtMatmul(
-                        *handle,
-                        supported.descriptor.0,
-                        (&raw const gemm.alpha).cast(),
-                        pointer(gemm.b.address),
-                        supported.left.0,
-                        pointer(gemm.a.address),
-                        supported.right.0,
-                        (&raw const beta).cast(),
-                        pointer(add.address),
-                        supported.c.0,
-                        pointer(gemm.c.address).cast_mut(),
-                        supported.d.0,
-                        algorithm,
-                        pointer(self.workspace).cast_mut(),
-                        WORKSPACE,
-                        self.context.stream().cast(),
+            let multiply = || {
+                // SAFETY: all handles are alive. alpha and beta are f32 on the host, as described.
+                // The caller owns the matrices; d overlaps only c, and only if c is d. The workspace
+                // has the size that the algorithm was chosen for.
+                Ok(unsafe {
+                    call!(
+                        cublaslt,
+                        cublasLtMatmul(
+                            *handle,
+                            supported.descriptor.0,
+                            (&raw const gemm.alpha).cast(),
+                            pointer(gemm.b.address),
+                            supported.left.0,
+                            pointer(gemm.a.address),
+                            supported.right.0,
+                            (&raw const beta).cast(),
+                            pointer(add.address),
+                            supported.c.0,
+                            pointer(gemm.c.address).cast_mut(),
+                            supported.d.0,
+                            algorithm,
+                            pointer(self.workspace).cast_mut(),
+                            WORKSPACE,
+                            self.context.stream().cast(),
+                        )
                     )
-                )
+                }?)
             };
-            match result {
-                Err(failure) if failure.code == NOT_SUPPORTED => supported.algorithms.pop(),
-                result => return Ok(result.map(|()| true)?),
+            match split_unsupported(self.memory.with_retry(multiply))? {
+                Ok(()) => return Ok(true),
+                Err(_) => supported.algorithms.pop(),
             };
         }
         *plan = None;
@@ -270,83 +274,4 @@ fn unsupported(gemm: &Gemm, reason: &str) -> DeviceFault {
 
 fn pointer(address: Address) -> *const c_void {
     ptr::without_provenance(address.0 as usize)
-}
-
-/// Descriptors and algorithms of a product.
-#[derive(Debug)]
-struct GemmPlan {
-    descriptor: MatmulDescriptor,
-    left: MatrixLayout,
-    right: MatrixLayout,
-    c: MatrixLayout,
-    d: MatrixLayout,
-    /// Best algorithm last; never empty.
-    algorithms: Vec<cublasLtMatmulAlgo_t>,
-}
-
-impl GemmPlan {
-    /// Returns `None` if the library has no algorithm.
-    fn new(
-        handle: cublasLtHandle_t,
-        layout: &GemmLayout,
-        bias: Option<Address>,
-    ) -> Result<Option<Self>, CallFailure> {
-        let descriptor = MatmulDescriptor::new(layout)?;
-        if let Some(bias) = bias {
-            // The choice of an algorithm depends on the pointer's alignment, so set it before.
-            let epilogue = Epilogue::CUBLASLT_EPILOGUE_BIAS as u32;
-            descriptor.set(
-                DescriptorAttribute::CUBLASLT_MATMUL_DESC_EPILOGUE,
-                &epilogue,
-            )?;
-            descriptor.set(
-                DescriptorAttribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER,
-                &bias.0,
-            )?;
-        }
-        let [left, right, c, d] = [layout.left, layout.right, layout.c, layout.d]
-            .map(|matrix| MatrixLayout::new(&matrix, layout.batch));
-        let (left, right, c, d) = (left?, right?, c?, d?);
-        let preference = MatmulPreference::new(layout)?;
-        // SAFETY: a struct of integers and floats, for which zeros are valid; status 0 is success.
-        let mut found: [cublasLtMatmulHeuristicResult_t; ALGORITHMS] =
-            unsafe { std::mem::zeroed() };
-        let mut count = 0;
-        // SAFETY: all handles are alive; writes their number and at most [`ALGORITHMS`] results.
-        let result = unsafe {
-            call!(
-                cublaslt,
-                cublasLtMatmulAlgoGetHeuristic(
-                    handle,
-                    descriptor.0,
-                    left.0,
-                    right.0,
-                    c.0,
-                    d.0,
-                    preference.0,
-                    ALGORITHMS as i32,
-                    found.as_mut_ptr(),
-                    &raw mut count,
-                )
-            )
-        };
-        match result {
-            Err(failure) if failure.code == NOT_SUPPORTED => return Ok(None),
-            result => result?,
-        }
-        let found = &found[..usize::try_from(count).unwrap_or(0).min(ALGORITHMS)];
-        let usable = found
-            .iter()
-            .filter(|result| result.state.code() == 0 && result.workspaceSize <= WORKSPACE);
-        let mut algorithms: Vec<_> = usable.map(|result| result.algo).collect();
-        algorithms.reverse();
-        Ok((!algorithms.is_empty()).then_some(Self {
-            descriptor,
-            left,
-            right,
-            c,
-            d,
-            algorithms,
-        }))
-    }
 }

@@ -219,9 +219,8 @@ impl Drop for ActivationDescriptor {
 
 #[cfg(test)]
 mod tests {
-    use cudarc::cudnn::sys::{cudnnGetConvolution2dForwardOutputDim, cudnnGetTensor4dDescriptor};
-
     use super::super::super::library::NvidiaLibrary;
+    use super::super::super::symbol::invoke;
     use super::super::support::is_symmetric;
     use super::*;
     use crate::kernels::cuda::driver::Direction;
@@ -261,7 +260,18 @@ mod tests {
                         convolution,
                         ..
                     } = &descriptors;
-                    cudnnGetConvolution2dForwardOutputDim(convolution.0, x.0, weight.0, n, c, h, w)
+                    invoke!(
+                        cudnn,
+                        cudnnGetConvolution2dForwardOutputDim(
+                            convolution.0,
+                            x.0,
+                            weight.0,
+                            &raw mut *n,
+                            &raw mut *c,
+                            &raw mut *h,
+                            &raw mut *w
+                        )
+                    )
                 };
                 assert_eq!(status as u32, 0);
                 assert_eq!(size[..2], [2, 24]);
@@ -283,17 +293,20 @@ mod tests {
         let [n, c, h, w, n_stride, c_stride, h_stride, w_stride] = &mut numbers;
         // SAFETY: the handle is alive; writes a format and eight integers.
         let status = unsafe {
-            cudnnGetTensor4dDescriptor(
-                descriptors.x.0,
-                &raw mut data,
-                n,
-                c,
-                h,
-                w,
-                n_stride,
-                c_stride,
-                h_stride,
-                w_stride,
+            invoke!(
+                cudnn,
+                cudnnGetTensor4dDescriptor(
+                    descriptors.x.0,
+                    &raw mut data,
+                    &raw mut *n,
+                    &raw mut *c,
+                    &raw mut *h,
+                    &raw mut *w,
+                    &raw mut *n_stride,
+                    &raw mut *c_stride,
+                    &raw mut *h_stride,
+                    &raw mut *w_stride,
+                )
             )
         };
         assert_eq!(status as u32, 0);

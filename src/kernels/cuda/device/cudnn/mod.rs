@@ -12,22 +12,20 @@ use std::sync::{Arc, Mutex};
 
 use cudarc::cudnn::sys::{
     cudnnConvolutionBwdDataAlgo_t as BackwardAlgorithm,
-    cudnnConvolutionFwdAlgo_t as ForwardAlgorithm, cudnnGetVersion, cudnnHandle_t,
+    cudnnConvolutionFwdAlgo_t as ForwardAlgorithm, cudnnHandle_t,
 };
 
 use crate::kernels::cuda::driver::{Address, Convolution, ConvolutionData, ConvolutionOutcome};
 use crate::kernels::fault::DeviceFault;
 
 use super::DeviceUnavailable;
-use super::call::call;
+use super::call::{LibraryFailure, call, split_unsupported};
 use super::context::Context;
-use super::library::{NvidiaLibrary, version_text};
+use super::library::{CUDNN_MAJOR, NvidiaLibrary, version_text};
 use super::memory::{DeviceMemory, locked};
+use super::symbol::invoke;
 use descriptors::ConvolutionDescriptors;
-use plan::{Algorithm, Choice, ConvolutionFailure, ConvolutionPlan, split_unsupported};
-
-/// Major version whose functions and status codes this module uses.
-const MAJOR: usize = 9;
+use plan::{Algorithm, Choice, ConvolutionPlan};
 
 /// A cuDNN handle with the plans of earlier convolutions.
 #[derive(Debug)]
@@ -55,8 +53,8 @@ unsafe impl Send for CudnnState {}
 fn load() -> Result<(), DeviceUnavailable> {
     NvidiaLibrary::Cudnn.find()?;
     // SAFETY: the library is loaded.
-    let version = unsafe { cudnnGetVersion() };
-    if version / 10_000 == MAJOR {
+    let version = unsafe { invoke!(cudnn, cudnnGetVersion()) };
+    if version / 10_000 == CUDNN_MAJOR as usize {
         return Ok(());
     }
     // Before cuDNN 9, the major version was multiplied by 1000.
@@ -68,7 +66,7 @@ fn load() -> Result<(), DeviceUnavailable> {
     Err(DeviceUnavailable::LibraryVersion {
         library: NvidiaLibrary::Cudnn.name(),
         found,
-        needed: MAJOR.to_string(),
+        needed: CUDNN_MAJOR.to_string(),
     })
 }
 
@@ -108,43 +106,28 @@ impl Cudnn {
     ) -> Result<ConvolutionOutcome, DeviceFault> {
         let mut state = locked(&self.state);
         let CudnnState { handle, plans } = &mut *state;
-        let plan = match plans.entry(*shape) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => {
-                entry.insert(split_unsupported(ConvolutionPlan::new(*handle, shape))?)
-            }
-        };
+        let handle = *handle;
+        let plan = self.plan(handle, plans, shape)?;
         let Ok(supported) = plan else {
             return Ok(ConvolutionOutcome::Unsupported);
         };
         // An algorithm that turns out to be unsupported is not tried again.
+        let descriptors = &supported.descriptors;
         match &mut supported.algorithm {
             Algorithm::Backward(choice) => {
-                match split_unsupported(self.backward(
-                    *handle,
-                    &supported.descriptors,
-                    *choice,
-                    data,
-                ))? {
+                match self.attempt(|| self.backward(handle, descriptors, *choice, data))? {
                     Ok(()) => return Ok(ConvolutionOutcome::Full),
                     Err(reason) => *plan = Err(reason),
                 }
             }
             Algorithm::Forward { bare, fused } => {
                 if let (Ok(choice), Some(bias)) = (&fused, data.bias) {
-                    match split_unsupported(self.fused(
-                        *handle,
-                        &supported.descriptors,
-                        *choice,
-                        data,
-                        bias,
-                    ))? {
+                    match self.attempt(|| self.fused(handle, descriptors, *choice, data, bias))? {
                         Ok(()) => return Ok(ConvolutionOutcome::Full),
                         Err(reason) => *fused = Err(reason),
                     }
                 }
-                match split_unsupported(self.forward(*handle, &supported.descriptors, *bare, data))?
-                {
+                match self.attempt(|| self.forward(handle, descriptors, *bare, data))? {
                     Ok(()) if data.bias.is_none() && data.residual.is_none() => {
                         return Ok(ConvolutionOutcome::Full);
                     }
@@ -156,6 +139,45 @@ impl Cudnn {
         Ok(ConvolutionOutcome::Unsupported)
     }
 
+    /// Plans convolutions without running them, and returns those that are refused, as
+    /// [`Cudnn::refused`] does.
+    pub(super) fn refused_of(
+        &self,
+        shapes: &[Convolution],
+    ) -> Result<Vec<(Convolution, String)>, DeviceFault> {
+        let mut state = locked(&self.state);
+        let CudnnState { handle, plans } = &mut *state;
+        let mut refused = Vec::new();
+        for shape in shapes {
+            let plan = self.plan(*handle, plans, shape)?;
+            refused.extend(refusal(shape, plan).map(|reason| (*shape, reason)));
+        }
+        Ok(refused)
+    }
+
+    fn plan<'a>(
+        &self,
+        handle: cudnnHandle_t,
+        plans: &'a mut HashMap<Convolution, Result<ConvolutionPlan, String>>,
+        shape: &Convolution,
+    ) -> Result<&'a mut Result<ConvolutionPlan, String>, DeviceFault> {
+        Ok(match plans.entry(*shape) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                entry.insert(self.attempt(|| ConvolutionPlan::new(handle, shape))?)
+            }
+        })
+    }
+
+    /// Makes a call, a second time if memory may have been short, and separates unsupported
+    /// operations from faults.
+    fn attempt<T>(
+        &self,
+        call: impl Fn() -> Result<T, LibraryFailure>,
+    ) -> Result<Result<T, String>, DeviceFault> {
+        split_unsupported(self.memory.with_retry(call))
+    }
+
     /// Computes y = conv(x) + residual + bias in one call.
     fn fused(
         &self,
@@ -164,7 +186,7 @@ impl Cudnn {
         choice: Choice<ForwardAlgorithm>,
         data: &ConvolutionData,
         bias: Address,
-    ) -> Result<(), ConvolutionFailure> {
+    ) -> Result<(), LibraryFailure> {
         let ConvolutionDescriptors {
             x,
             y,
@@ -215,7 +237,7 @@ impl Cudnn {
         descriptors: &ConvolutionDescriptors,
         choice: Choice<ForwardAlgorithm>,
         data: &ConvolutionData,
-    ) -> Result<(), ConvolutionFailure> {
+    ) -> Result<(), LibraryFailure> {
         let ConvolutionDescriptors {
             x,
             y,
@@ -255,7 +277,7 @@ impl Cudnn {
         descriptors: &ConvolutionDescriptors,
         choice: Choice<BackwardAlgorithm>,
         data: &ConvolutionData,
-    ) -> Result<(), ConvolutionFailure> {
+    ) -> Result<(), LibraryFailure> {
         let ConvolutionDescriptors {
             x,
             y,
@@ -288,26 +310,29 @@ impl Cudnn {
         }?)
     }
 
-    /// Returns the unsupported convolutions, and those that are supported only without bias and
-    /// residual, each with the reason.
-    pub(super) fn unsupported(&self) -> Vec<(Convolution, String)> {
+    /// Returns the convolutions that the library refused although its interface has them, and those
+    /// that it refused with bias and residual, each with the reason.
+    pub(super) fn refused(&self) -> Vec<(Convolution, String)> {
         let state = locked(&self.state);
-        let reason = |plan: &Result<ConvolutionPlan, String>| match plan {
-            Err(reason) => Some(reason.clone()),
-            Ok(ConvolutionPlan {
-                algorithm: Algorithm::Forward { fused, .. },
-                ..
-            }) => fused
-                .as_ref()
-                .err()
-                .map(|reason| format!("bias and residual: {reason}")),
-            Ok(_) => None,
-        };
-        state
-            .plans
-            .iter()
-            .filter_map(|(shape, plan)| Some((*shape, reason(plan)?)))
+        let plans = state.plans.iter();
+        plans
+            .filter_map(|(shape, plan)| Some((*shape, refusal(shape, plan)?)))
             .collect()
+    }
+}
+
+/// Returns why the library refused a convolution; `None` if it did not, or if its interface does not
+/// have it.
+fn refusal(shape: &Convolution, plan: &Result<ConvolutionPlan, String>) -> Option<String> {
+    support::check(shape).ok()?;
+    match plan {
+        Err(reason) => Some(reason.clone()),
+        Ok(plan) => match &plan.algorithm {
+            Algorithm::Forward {
+                fused: Err(reason), ..
+            } => Some(format!("bias and residual: {reason}")),
+            Algorithm::Forward { .. } | Algorithm::Backward(_) => None,
+        },
     }
 }
 

@@ -8,9 +8,8 @@ use cudarc::cudnn::sys::{
 };
 
 use crate::kernels::cuda::driver::{Convolution, Direction};
-use crate::kernels::fault::DeviceFault;
 
-use super::super::call::{CallFailure, Status, call};
+use super::super::call::{LibraryFailure, Status, call, split_unsupported};
 use super::descriptors::ConvolutionDescriptors;
 use super::support;
 
@@ -44,50 +43,9 @@ pub(super) struct Choice<T> {
     pub(super) workspace: usize,
 }
 
-/// Why cuDNN did not run a convolution.
-#[derive(Debug)]
-pub(super) enum ConvolutionFailure {
-    /// It is not supported. Nothing was submitted.
-    Unsupported(String),
-    /// The call failed.
-    Fault(DeviceFault),
-}
-
-impl From<CallFailure> for ConvolutionFailure {
-    fn from(failure: CallFailure) -> Self {
-        // The convolution can be computed without cuDNN, whatever the library's error. If the GPU
-        // is lost, the next call reports it.
-        if failure.is_out_of_memory() {
-            return Self::Fault(failure.into());
-        }
-        Self::Unsupported(format!("{}: {}", failure.call, failure.reason))
-    }
-}
-
-impl From<DeviceFault> for ConvolutionFailure {
-    fn from(fault: DeviceFault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-/// Separates unsupported convolutions, which are remembered, from faults.
-pub(super) fn split_unsupported<T>(
-    result: Result<T, ConvolutionFailure>,
-) -> Result<Result<T, String>, DeviceFault> {
-    match result {
-        Ok(value) => Ok(Ok(value)),
-        Err(ConvolutionFailure::Unsupported(reason)) => Ok(Err(reason)),
-        Err(ConvolutionFailure::Fault(fault)) => Err(fault),
-    }
-}
-
 impl ConvolutionPlan {
-    pub(super) fn new(
-        handle: cudnnHandle_t,
-        shape: &Convolution,
-    ) -> Result<Self, ConvolutionFailure> {
-        support::check(shape)
-            .map_err(|reason| ConvolutionFailure::Unsupported(reason.to_owned()))?;
+    pub(super) fn new(handle: cudnnHandle_t, shape: &Convolution) -> Result<Self, LibraryFailure> {
+        support::check(shape).map_err(|reason| LibraryFailure::Unsupported(reason.to_owned()))?;
         let descriptors = ConvolutionDescriptors::new(shape)?;
         let algorithm = match shape.direction {
             Direction::Backward => Algorithm::Backward(backward(handle, &descriptors)?),
@@ -114,7 +72,7 @@ impl ConvolutionPlan {
 fn forward(
     handle: cudnnHandle_t,
     descriptors: &ConvolutionDescriptors,
-) -> Result<Choice<ForwardAlgorithm>, ConvolutionFailure> {
+) -> Result<Choice<ForwardAlgorithm>, LibraryFailure> {
     let ConvolutionDescriptors {
         x,
         y,
@@ -142,14 +100,14 @@ fn forward(
         )
     }?;
     let mut refusal =
-        ConvolutionFailure::Unsupported("cuDNN has no deterministic algorithm".to_owned());
+        LibraryFailure::Unsupported("cuDNN has no deterministic algorithm".to_owned());
     for result in &found[..usize::try_from(count).unwrap_or(0).min(ALGORITHMS)] {
         if result.status.code() == 0
             && result.determinism == cudnnDeterminism_t::CUDNN_DETERMINISTIC
             && is_precise(result.algo)
         {
             match forward_with(handle, descriptors, result.algo, result.mathType) {
-                Err(unsupported @ ConvolutionFailure::Unsupported(_)) => refusal = unsupported,
+                Err(unsupported @ LibraryFailure::Unsupported(_)) => refusal = unsupported,
                 choice => return choice,
             }
         }
@@ -174,7 +132,7 @@ fn forward_with(
     descriptors: &ConvolutionDescriptors,
     algorithm: ForwardAlgorithm,
     math: cudnnMathType_t,
-) -> Result<Choice<ForwardAlgorithm>, ConvolutionFailure> {
+) -> Result<Choice<ForwardAlgorithm>, LibraryFailure> {
     let ConvolutionDescriptors {
         x,
         y,
@@ -211,7 +169,7 @@ fn forward_with(
 fn backward(
     handle: cudnnHandle_t,
     descriptors: &ConvolutionDescriptors,
-) -> Result<Choice<BackwardAlgorithm>, ConvolutionFailure> {
+) -> Result<Choice<BackwardAlgorithm>, LibraryFailure> {
     let ConvolutionDescriptors {
         x,
         y,
@@ -239,7 +197,7 @@ fn backward(
         )
     }?;
     let mut refusal =
-        ConvolutionFailure::Unsupported("cuDNN has no deterministic algorithm".to_owned());
+        LibraryFailure::Unsupported("cuDNN has no deterministic algorithm".to_owned());
     for result in &found[..usize::try_from(count).unwrap_or(0).min(ALGORITHMS)] {
         // The others sum in no fixed order, or lose precision.
         let precise = result.algo == BackwardAlgorithm::CUDNN_CONVOLUTION_BWD_DATA_ALGO_1;
@@ -248,7 +206,7 @@ fn backward(
             && precise
         {
             match backward_with(handle, descriptors, result.algo, result.mathType) {
-                Err(unsupported @ ConvolutionFailure::Unsupported(_)) => refusal = unsupported,
+                Err(unsupported @ LibraryFailure::Unsupported(_)) => refusal = unsupported,
                 choice => return choice,
             }
         }
@@ -262,7 +220,7 @@ fn backward_with(
     descriptors: &ConvolutionDescriptors,
     algorithm: BackwardAlgorithm,
     math: cudnnMathType_t,
-) -> Result<Choice<BackwardAlgorithm>, ConvolutionFailure> {
+) -> Result<Choice<BackwardAlgorithm>, LibraryFailure> {
     let ConvolutionDescriptors {
         x,
         y,
@@ -297,40 +255,14 @@ fn backward_with(
 
 impl<T> Choice<T> {
     /// Rejects an algorithm whose workspace is too large.
-    fn limited(self) -> Result<Self, ConvolutionFailure> {
+    fn limited(self) -> Result<Self, LibraryFailure> {
         if self.workspace <= WORKSPACE {
             Ok(self)
         } else {
-            Err(ConvolutionFailure::Unsupported(format!(
+            Err(LibraryFailure::Unsupported(format!(
                 "the workspace of {} bytes is too large",
                 self.workspace
             )))
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_allocation_failures_are_faults() {
-        let failure = |code| CallFailure {
-            call: "cudnnConvolutionForward",
-            code,
-            reason: "failed".to_owned(),
-        };
-        for code in [1001, 2000, 2008, 3000, 3003, 4002, 5000] {
-            assert!(!failure(code).is_out_of_memory());
-            assert!(matches!(
-                ConvolutionFailure::from(failure(code)),
-                ConvolutionFailure::Unsupported(_)
-            ));
-        }
-        assert!(
-            [4003, 4004]
-                .into_iter()
-                .all(|code| failure(code).is_out_of_memory())
-        );
     }
 }

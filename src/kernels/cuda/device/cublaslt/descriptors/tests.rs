@@ -1,11 +1,9 @@
 //! Reads the descriptors back from an installed cuBLASLt. Descriptors need no GPU.
 
-use cudarc::cublaslt::sys::{
-    cublasLtEpilogue_t as Epilogue, cublasLtMatmulDescGetAttribute,
-    cublasLtMatmulPreferenceGetAttribute, cublasLtMatrixLayoutGetAttribute,
-};
+use cudarc::cublaslt::sys::cublasLtEpilogue_t as Epilogue;
 
 use super::super::super::library::NvidiaLibrary;
+use super::super::super::symbol::invoke;
 use super::*;
 
 /// Reads the bytes of an attribute.
@@ -15,13 +13,19 @@ macro_rules! attribute {
         // SAFETY: the handle is alive. The first call only writes the attribute's size, the
         // second one at most 16 bytes and the size.
         let status = unsafe {
-            $function($handle, $attribute, ptr::null_mut(), 0, &raw mut written);
-            $function(
-                $handle,
-                $attribute,
-                bytes.as_mut_ptr().cast(),
-                written,
-                &raw mut written,
+            invoke!(
+                cublaslt,
+                $function($handle, $attribute, ptr::null_mut(), 0, &raw mut written)
+            );
+            invoke!(
+                cublaslt,
+                $function(
+                    $handle,
+                    $attribute,
+                    bytes.as_mut_ptr().cast(),
+                    written,
+                    &raw mut written,
+                )
             )
         };
         assert_eq!(status as u32, 0);
