@@ -85,6 +85,7 @@ impl GroupEditor<'_> {
                     .warnings
                     .extend(edit.original.warnings.iter().cloned());
                 record.planned(&edit.plan, self.computed_on, self.provenance.model);
+                record.warnings.extend(edit.warnings());
                 record.job = Some(prepared.identity.job.clone());
                 failpoint::panic("panic_in_item");
                 Ok(prepared)

@@ -27,6 +27,7 @@ use crate::picture::{Original, Picture};
 use crate::pipeline::{AnyPipeline, Outcome, Work};
 use crate::plan::Plan;
 use crate::progress::Progress;
+use crate::warning::Warning;
 
 /// A LoRA that is used instead of training one.
 #[derive(Debug)]
@@ -109,6 +110,11 @@ impl Prepared {
             canvas,
             areas,
         }
+    }
+
+    /// Returns what is known to be doubtful about the edit beside what picture and plan report on their own.
+    pub(crate) fn warnings(&self) -> Vec<Warning> {
+        transparency::invisible_regions(&self.original.picture, &self.plan)
     }
 
     /// Returns whether anything moves. If not, the result has the picture's pixels, and no weight is read.

@@ -26,6 +26,7 @@ pub struct Weights<'a, B: Backend> {
     /// Shapes of the tensors that were not taken yet, by their names in the file.
     remaining: BTreeMap<String, Vec<usize>>,
     faults: Vec<String>,
+    requires_finite: bool,
 }
 
 impl<'a, B: Backend> Weights<'a, B> {
@@ -47,7 +48,13 @@ impl<'a, B: Backend> Weights<'a, B> {
             file,
             remaining,
             faults: Vec::new(),
+            requires_finite: false,
         })
+    }
+
+    /// Rejects tensors with values that are NaN or infinite, for a component whose result does not always show them.
+    pub fn require_finite(&mut self) {
+        self.requires_finite = true;
     }
 
     /// Returns the device of the layers.
@@ -70,14 +77,28 @@ impl<'a, B: Backend> Weights<'a, B> {
     /// Takes a tensor of one of `shapes`, of which messages name the first. Returns zeros and records a fault if it does not fit.
     ///
     /// # Errors
-    /// [`Error::Weights`] when the file cannot be read, [`Error::Interrupted`] between two tensors.
+    /// [`Error::Weights`] when the file cannot be read, or a value is not finite and [has to be](Weights::require_finite);
+    /// [`Error::Interrupted`] between two tensors.
     pub fn values(&mut self, name: &str, shapes: &[&[usize]]) -> Result<Vec<f32>> {
         failpoint::wait("wait_in_load", || self.interrupt.has_come());
         self.interrupt.check()?;
         let name = &*self.file.stored(name);
         let found = self.remaining.remove(name);
         match found {
-            Some(shape) if shapes.contains(&shape.as_slice()) => return self.file.read(name),
+            Some(shape) if shapes.contains(&shape.as_slice()) => {
+                let values = self.file.read(name)?;
+                if self.requires_finite && !values.iter().all(|value| value.is_finite()) {
+                    return Err(Error::Weights {
+                        path: self.file.location().into(),
+                        kind: ErrorKind::WeightsDamaged,
+                        reason: format!("tensor `{name}` has values that are NaN or infinite"),
+                        hint:
+                            "the file is damaged, or the program that wrote it failed; get it again"
+                                .into(),
+                    });
+                }
+                return Ok(values);
+            }
             Some(shape) => self.faults.push(format!(
                 "tensor `{name}` is {shape:?}, the configuration requires {:?}",
                 shapes[0]

@@ -1,18 +1,19 @@
 //! One edit, stage by stage.
 
 mod as_warped;
+mod inversions;
 mod results;
 
 use std::time::Instant;
 
-use super::adapters::Adapters;
+use inversions::Inversions;
+
 use super::clock::StageClock;
-use super::components::{Components, latent_shape};
+use super::components::Components;
 use super::cost::passes;
 use super::edit_cache::{EditCache, SharedCache};
 use super::{Latents, Outcome, Steps, WarpedWork, Work};
 use crate::diffusion::denoise::{Injection, Pair};
-use crate::diffusion::invert::{Trajectory, invert};
 use crate::diffusion::kept::KeptTrajectory;
 use crate::diffusion::{Grid, NoiseSource};
 use crate::error::Result;
@@ -50,14 +51,6 @@ enum Source<B: Backend> {
     Picture(Vec<f32>),
     /// Its mean latent (1, height / 8, width / 8, 4).
     Latent(Tensor<B>),
-}
-
-/// The inversions that an edit needs.
-struct Inversions<B: Backend> {
-    /// That of the picture which the method starts from.
-    start: Trajectory<B>,
-    /// That of the original picture, where it is another and the method needs it.
-    original: Option<Trajectory<B>>,
 }
 
 /// Receives a result and the latents between its stages.
@@ -221,71 +214,6 @@ impl<'a, B: Backend> Edit<'a, B> {
         })?;
         interrupt.check()?;
         Ok(latent)
-    }
-
-    /// Inverts the pictures that the method needs, or takes their inversions from the cache.
-    ///
-    /// # Panics
-    /// When the method starts from the warped picture and there is none.
-    fn invert_all(
-        &mut self,
-        network: &impl Network<B>,
-        prompt: &Prompt<B>,
-        adapters: &Adapters,
-        warped: Option<&WarpedWork>,
-    ) -> Result<Inversions<B>> {
-        let needs = self.plan.settings.method.needs();
-        match needs.start {
-            StartPicture::Original => Ok(Inversions {
-                start: self.invert(network, prompt, adapters, None)?,
-                original: None,
-            }),
-            StartPicture::Warped => {
-                let warped = warped.expect("the caller warps the picture for this method");
-                let start = self.invert(network, prompt, adapters, Some(&warped.picture))?;
-                let original = needs
-                    .original
-                    .then(|| self.invert(network, prompt, adapters, None))
-                    .transpose()?;
-                Ok(Inversions { start, original })
-            }
-        }
-    }
-
-    /// Inverts the picture, or `warped` in its place, or takes the inversion from the cache.
-    fn invert(
-        &mut self,
-        network: &impl Network<B>,
-        prompt: &Prompt<B>,
-        adapters: &Adapters,
-        warped: Option<&[f32]>,
-    ) -> Result<Trajectory<B>> {
-        if self.plan.settings.method.needs().inversion == Inversion::Own {
-            self.stages.skip(Stage::Invert);
-            return self.clean_of(warped).map(Trajectory::of_clean);
-        }
-        let (components, interrupt) = (self.components, self.interrupt);
-        let shape = latent_shape(self.plan);
-        let cache = self.cache.clone();
-        let key = cache.inversion(&adapters.hash, &self.grid, warped);
-        let steps = self.grid.timesteps.len();
-        let tensors = [("clean", shape.len()), ("steps", steps * shape.len())];
-        let (latents, is_cached) = cache.get_or_compute(key, tensors, || {
-            let clean = self.clean_of(warped)?;
-            self.steps.invert += steps;
-            let (grid, schedule) = (&self.grid, &components.schedule);
-            let trajectory = self.stages.run(Stage::Invert, steps, |progress| {
-                invert(network, schedule, grid, &clean, prompt, progress, interrupt)
-            })?;
-            Ok([clean.to_host(), trajectory.steps_to_host()])
-        })?;
-        if is_cached {
-            self.stages.hit(Stage::Invert);
-        }
-        let ([clean, steps], backend) = (latents, &components.backend);
-        Ok(Trajectory::from_host(
-            backend, shape, &self.grid, clean, &steps,
-        ))
     }
 
     /// Lets the method drag.

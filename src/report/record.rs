@@ -44,6 +44,12 @@ pub struct Record {
     /// SHA-256 of the result's file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out_sha256: Option<String>,
+    /// What the result keeps of the picture's file beside its pixels: `icc`, `exif`, `xmp`, `text`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<&'static str>,
+    /// Whether EXIF, XMP and text were left out on request.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stripped: bool,
     /// Hash of everything that decides the pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
@@ -196,6 +202,8 @@ impl Record {
             status: Status::Failed,
             paths,
             out_sha256: None,
+            kept: Vec::new(),
+            stripped: false,
             job: None,
             inputs: None,
             method: None,
@@ -298,9 +306,10 @@ impl Record {
         }
     }
 
-    /// Ends the record of an edit whose result was written and has this hash.
-    pub fn done(&mut self, out_sha256: String) {
+    /// Ends the record of an edit whose result was written: a file with this hash that keeps these things.
+    pub fn done(&mut self, out_sha256: String, kept: Vec<&'static str>) {
         self.status = Status::Done;
+        self.kept = kept;
         self.out_sha256 = Some(out_sha256);
         self.error = None;
         self.ended = now();

@@ -98,6 +98,10 @@ pub(super) struct Arguments {
     #[arg(long)]
     no_metadata: bool,
 
+    /// Leave out the picture's own EXIF, XMP and text, such as its date and place. Without this the result keeps them, except for a thumbnail. The colour profile stays.
+    #[arg(long)]
+    strip_metadata: bool,
+
     /// Also write a picture of input, preview and result side by side.
     #[arg(long, value_name = "FILE")]
     strip: Option<PathBuf>,
@@ -212,7 +216,8 @@ fn warnings(records: &[Record]) -> Vec<Warning> {
 fn edit(arguments: &Arguments, output: &Path, run: &mut Run, interrupt: &Interrupt) -> Result<()> {
     let series = Series::of(arguments)?;
     let compute = arguments.compute.choose()?;
-    let inputs = arguments.inputs.read()?;
+    let inputs = arguments.read()?;
+    run.records[0].stripped = arguments.strip_metadata;
     run.records[0]
         .warnings
         .extend(inputs.warnings.iter().cloned());
@@ -242,7 +247,8 @@ fn edit(arguments: &Arguments, output: &Path, run: &mut Run, interrupt: &Interru
         }
         let note = (!arguments.no_metadata).then_some(note);
         let path = &outputs.each[index];
-        record.done(arguments.write(path, picture, note, interrupt)?);
+        let sha256 = arguments.write(path, picture, note, interrupt)?;
+        record.done(sha256, picture.kept());
         written.push(path.clone());
         Ok(())
     };
@@ -270,9 +276,10 @@ fn edit(arguments: &Arguments, output: &Path, run: &mut Run, interrupt: &Interru
         written.extend(drawings);
     }
     if let Some(path) = outputs.row {
-        let sha256 = arguments.write(&path, &preview::row(&panels), None, interrupt)?;
+        let row = preview::row(&panels);
+        let sha256 = arguments.write(&path, &row, None, interrupt)?;
         for record in &mut *records {
-            record.done(sha256.clone());
+            record.done(sha256.clone(), row.kept());
         }
         written.push(path);
     }
@@ -312,6 +319,15 @@ impl Arguments {
         self.output
             .clone()
             .unwrap_or_else(|| self.inputs.image.with_extension(extension))
+    }
+
+    /// Reads drag and picture.
+    fn read(&self) -> Result<Inputs> {
+        let mut inputs = self.inputs.read()?;
+        if self.strip_metadata {
+            inputs.strip_metadata();
+        }
+        Ok(inputs)
     }
 
     fn choice(&self, series: &Series) -> Choice {

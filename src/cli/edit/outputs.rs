@@ -108,12 +108,30 @@ impl Arguments {
             if outputs.lora.as_ref() != Some(output) {
                 files::check_png_name(output)?;
             }
-            files::check_output(&files, output, self.overwrite)?;
+            self.check_output(&files, output)?;
             for other in &all[..index] {
                 files::check_distinct(other, output)?;
             }
         }
         Ok(outputs)
+    }
+
+    /// As [`files::check_output`], with this command's flag for links in the hint.
+    pub(super) fn check_output(&self, inputs: &[PathBuf], output: &Path) -> Result<()> {
+        files::check_output(inputs, output, self.overwrite).map_err(|error| match error {
+            Error::Output {
+                path,
+                kind: kind @ ErrorKind::OutputIsLink,
+                reason,
+                ..
+            } => Error::Output {
+                path,
+                kind,
+                reason,
+                hint: "use --follow to write to the target of the link, or give its path".into(),
+            },
+            other => other,
+        })
     }
 
     /// Returns where a path leads, with `--follow` after following links.

@@ -178,6 +178,7 @@ impl<'a> Session<'a> {
         let keeps_outside = !(arguments.no_composite || instruction.takes_every_pixel());
         let (drag, original) = (instruction.drag.clone(), inputs.original.clone());
         let prepared = Prepared::new(drag, original, plan, keeps_outside, lora);
+        record.warnings.extend(prepared.warnings());
         if let Some(model) = self.model.take_if(|_| prepared.moves()) {
             self.pipeline = Some(self.load(model, progress, interrupt)?);
         }
