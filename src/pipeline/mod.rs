@@ -21,7 +21,7 @@ use std::time::Instant;
 use crate::cache::Cache;
 use crate::diffusion::{NoiseSource, Schedule};
 use crate::digest::sha256;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
 use crate::kernels::{Backend, fault};
@@ -392,8 +392,8 @@ impl<B: Backend> Pipeline<B> {
                             )
                         })
                     };
-                    let result = panics::catch(edit)
-                        .map(|()| edited.expect("an edit has a result for its degree"));
+                    let without = || Error::Bug("an edit ended without a result".into());
+                    let result = panics::catch(edit).and_then(|()| edited.ok_or_else(without));
                     // A failed edit must not leave its loss scale to the others.
                     components.backend.restore_loss_scale();
                     result
