@@ -13,7 +13,7 @@ use super::{History, Item, ItemState, Log, Options, Redo, Resolver};
 use crate::edit::Provenance;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
-use crate::model::Model;
+use crate::model::{AdditionNotes, Model};
 use crate::pipeline::AnyPipeline;
 use crate::report::{self, BatchProgress, Summary};
 use crate::warning::Warning;
@@ -33,6 +33,8 @@ pub(crate) struct Batch<'a> {
     pub outputs: &'a Path,
     /// The model's name.
     pub model: String,
+    /// What was added to the model.
+    pub additions: AdditionNotes,
     /// Hash of the CLIP; empty where no item's method needs one.
     pub clip: String,
     /// The device's name.
@@ -156,6 +158,7 @@ impl Batch<'_> {
             weights,
             clip: &self.clip,
             model: &self.model,
+            additions: &self.additions,
             numerics: self.numerics,
         }
     }

@@ -88,6 +88,7 @@ impl GroupEditor<'_> {
                     &edit.plan,
                     [self.device, self.provenance.numerics[1]],
                     self.provenance.model,
+                    self.provenance.additions,
                 );
                 record.job = Some(prepared.identity.job.clone());
                 failpoint::panic("panic_in_item");

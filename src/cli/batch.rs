@@ -235,6 +235,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         redo,
         outputs: &arguments.output,
         model: model.name(),
+        additions: model.additions(),
         clip,
         device: &compute.device,
         numerics: compute.numerics,

@@ -22,17 +22,17 @@ use crate::drag_file::DragFile;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::method::MethodSettings;
-use crate::model::lora::LoraFile;
+use crate::model::AdditionNotes;
 use crate::picture::{Original, Picture};
-use crate::pipeline::{AnyPipeline, Outcome, Work};
+use crate::pipeline::{AnyPipeline, GivenLora, Outcome, Work};
 use crate::plan::Plan;
 use crate::progress::Progress;
 
-/// A LoRA that is used instead of training one.
+/// A LoRA file that is used instead of training one.
 #[derive(Debug)]
-pub(crate) struct GivenLora {
-    /// The file, whose numbers are not read yet.
-    pub file: LoraFile,
+pub(crate) struct OwnLora {
+    /// How it is used.
+    pub given: GivenLora,
     /// SHA-256 of the file.
     pub sha256: String,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Prepared {
     pub plan: Plan,
     /// Whether the original is kept outside the editable area.
     pub keeps_outside: bool,
-    lora: Option<GivenLora>,
+    lora: Option<OwnLora>,
     canvas: Canvas,
     /// SHA-256 of the areas that the drag file's shapes resolve to.
     areas: String,
@@ -72,6 +72,8 @@ pub(crate) struct Provenance<'a> {
     pub clip: &'a str,
     /// The model's name.
     pub model: &'a str,
+    /// What was added to the model; its numbers are part of the weights' hash.
+    pub additions: &'a AdditionNotes,
     /// Kind of device and number format.
     pub numerics: [&'a str; 2],
 }
@@ -93,7 +95,7 @@ impl Prepared {
         original: Original,
         plan: Plan,
         keeps_outside: bool,
-        lora: Option<GivenLora>,
+        lora: Option<OwnLora>,
     ) -> Self {
         let canvas = Canvas::new(&original.picture, &plan);
         let areas = areas(&plan);
@@ -128,13 +130,13 @@ impl Prepared {
             )
         };
         let hash = job.hash();
-        let note = Note::new(&job, &hash, self.original.picture.size(), provenance.model).to_json();
+        let note = Note::new(&job, &hash, self.original.picture.size(), provenance).to_json();
         Identity { job: hash, note }
     }
 
     /// Returns the pipeline's input. A given LoRA is moved out, so this is called once.
     pub(crate) fn work(&mut self) -> Work<'_> {
-        let lora = self.lora.take().map(|lora| lora.file);
+        let lora = self.lora.take().map(|lora| lora.given);
         self.canvas.work(&self.plan, lora)
     }
 

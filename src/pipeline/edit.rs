@@ -22,6 +22,7 @@ use crate::model::unet::{Network, Prompt};
 use crate::nn::Tensor;
 use crate::plan::Plan;
 use crate::progress::{Progress, Stage};
+use crate::warning::Warning;
 
 /// An edit in progress: what its stages share.
 pub(super) struct Edit<'a, B: Backend> {
@@ -40,6 +41,8 @@ pub(super) struct Edit<'a, B: Backend> {
     pub(super) noise: &'a mut dyn NoiseSource,
     pub(super) interrupt: &'a Interrupt,
     pub(super) steps: Steps,
+    /// Warnings about the prompts.
+    warnings: Vec<Warning>,
     source: Source<B>,
 }
 
@@ -139,7 +142,7 @@ impl<'a, B: Backend> Edit<'a, B> {
     ) -> Result<Self> {
         interrupt.check()?;
         let settings = &plan.settings;
-        let tokens = components.tokens(plan)?;
+        let (tokens, cut) = components.tokens(plan)?;
         let executed = settings.executed_steps();
         let grid = components.schedule.grid(
             settings.method.needs().spacing,
@@ -147,7 +150,7 @@ impl<'a, B: Backend> Edit<'a, B> {
             executed,
         );
         let start = Instant::now();
-        let guide = components.guide(plan, interrupt)?;
+        let (guide, goal_cut) = components.guide(plan, interrupt)?.unzip();
         stages.add(
             Stage::Load,
             components.seconds + start.elapsed().as_secs_f64(),
@@ -173,6 +176,7 @@ impl<'a, B: Backend> Edit<'a, B> {
             cache: EditCache::new(cache, &picture, plan.frame.padded, &tokens),
             noise,
             interrupt,
+            warnings: cut.into_iter().chain(goal_cut.flatten()).collect(),
             source: Source::Picture(picture),
         })
     }
@@ -385,6 +389,8 @@ impl<'a, B: Backend> Edit<'a, B> {
         tracks: Vec<PointTrack>,
     ) -> Outcome {
         let frame = self.plan.frame;
+        let mut warnings = self.warnings;
+        warnings.extend(self.cache.take_warnings());
         let on_picture = |track: PointTrack| PointTrack {
             points: track
                 .points
@@ -403,7 +409,7 @@ impl<'a, B: Backend> Edit<'a, B> {
             steps: self.steps,
             seconds: self.stages.seconds,
             cached: self.stages.cached,
-            warnings: self.cache.take_warnings(),
+            warnings,
             lora: adapters.trained,
             lora_absent: adapters.absent,
             device_peak_bytes: self.components.backend.peak_bytes(),

@@ -11,6 +11,7 @@ use super::{Failure, Paths};
 use crate::error::Error;
 use crate::geometry::{Point, Window};
 use crate::method::PointTrack;
+use crate::model::AdditionNotes;
 use crate::pipeline::{Outcome, Steps};
 use crate::plan::Plan;
 use crate::progress::Stage;
@@ -77,6 +78,9 @@ pub struct Record {
     /// The model's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// LoRA files that were merged into the model, and embeddings.
+    #[serde(flatten)]
+    pub additions: AdditionNotes,
     /// How far the drag was carried out, in a series of amounts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amount: Option<f64>,
@@ -190,6 +194,7 @@ impl Record {
             device: None,
             dtype: None,
             model: None,
+            additions: AdditionNotes::default(),
             amount: None,
             regions: Vec::new(),
             loss: None,
@@ -207,7 +212,13 @@ impl Record {
     }
 
     /// Adds what is known after planning: sizes, regions, warnings, device, number format and model.
-    pub fn planned(&mut self, plan: &Plan, [device, dtype]: [&str; 2], model: &str) {
+    pub fn planned(
+        &mut self,
+        plan: &Plan,
+        [device, dtype]: [&str; 2],
+        model: &str,
+        additions: &AdditionNotes,
+    ) {
         let size = plan.frame.source;
         self.method = Some(plan.settings.method.method().name());
         self.seed = Some(plan.settings.diffusion.seed);
@@ -221,6 +232,7 @@ impl Record {
         self.device = Some(device.to_owned());
         self.dtype = Some(dtype.to_owned());
         self.model = Some(model.to_owned());
+        self.additions = additions.clone();
         if !plan.amount.is_whole() {
             self.amount = Some(plan.amount.value());
         }

@@ -7,7 +7,7 @@ use crate::device::Compute;
 use crate::edit::{Identity, Prepared, Provenance};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
-use crate::model::Model;
+use crate::model::{AdditionNotes, Model};
 use crate::picture::Picture;
 use crate::pipeline::{AnyPipeline, Outcome};
 use crate::plan::Plan;
@@ -19,6 +19,8 @@ pub(super) struct Session<'a> {
     arguments: &'a Arguments,
     compute: Compute,
     name: String,
+    /// What was added to the model.
+    additions: AdditionNotes,
     /// Hash of the CLIP, where the method needs one.
     clip: String,
     /// The model until an edit needs its weights.
@@ -53,6 +55,7 @@ impl<'a> Session<'a> {
             arguments,
             compute,
             name: model.name(),
+            additions: model.additions(),
             clip,
             model: Some(model),
             pipeline: None,
@@ -79,7 +82,8 @@ impl<'a> Session<'a> {
         let (arguments, instruction) = (self.arguments, &inputs.instruction);
         let lora = arguments.lora()?;
         let numerics = self.compute.numerics;
-        record.planned(&plan, [&self.compute.device, numerics[1]], &self.name);
+        let device = [&*self.compute.device, numerics[1]];
+        record.planned(&plan, device, &self.name, &self.additions);
         record.warnings.extend(self.compute.warning.clone());
         let hash = lora.as_ref().map(|lora| lora.sha256.as_str());
         record.warnings.extend(instruction.other_lora(hash));
@@ -98,13 +102,16 @@ impl<'a> Session<'a> {
             .map(|pipeline| pipeline.digest())
             .unwrap_or_default();
         if pipeline.is_some() {
-            record.warnings.extend(instruction.other_weights(&weights));
+            record
+                .warnings
+                .extend(instruction.other_weights(&weights, &self.additions));
             record.warnings.extend(instruction.other_clip(&self.clip));
         }
         let Identity { job, note } = prepared.identity(Provenance {
             weights: &weights,
             clip: &self.clip,
             model: &self.name,
+            additions: &self.additions,
             numerics,
         });
         record.job = Some(job);
