@@ -18,7 +18,7 @@ fn edit(bench: &Bench, out: &str, flags: &[&str]) -> Run {
     bench
         .dragnext(["edit", "in.png", "--drag", "drag.json", "--json", "-o", out])
         .args(SHORT)
-        .args(["--strength", "0.04", "--model"])
+        .arg("--model")
         .arg(model())
         .args(flags)
         .any_stdout()

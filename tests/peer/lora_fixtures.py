@@ -18,9 +18,10 @@ the weight WEIGHT, `none.*` without, and `both.*` with kohya at WEIGHT and then 
 `a1111.safetensors` (`emb_params`) and `learned_embeds.safetensors` are embeddings of two vectors and one; `embedding.ids` and `embedding.hidden` are what transformers gives for
 PROMPT with the words `my-style` and `<toy>`.
 """
-import pathlib, sys, tempfile
+import json, pathlib, sys, tempfile
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -97,7 +98,11 @@ def peft_file(root, rng):
     with tempfile.TemporaryDirectory() as t:
         StableDiffusionPipeline.save_lora_weights(t, unet_lora_layers=layers["unet"], text_encoder_lora_layers=layers["text_encoder"], unet_lora_adapter_metadata=notes["unet"],
                                                   text_encoder_lora_adapter_metadata=notes["text_encoder"])
-        (root / "peft.safetensors").write_bytes((pathlib.Path(t) / "pytorch_lora_weights.safetensors").read_bytes())
+        with safe_open(pathlib.Path(t) / "pytorch_lora_weights.safetensors", "pt") as f:
+            note = json.loads(f.metadata()["lora_adapter_metadata"])
+            note = {k: sorted(v) if k.endswith("target_modules") else v for k, v in note.items()}   # sets, whose order differs between runs
+            tensors = {k: f.get_tensor(k) for k in f.keys()}
+        save_file(tensors, root / "peft.safetensors", metadata={"lora_adapter_metadata": json.dumps(note, indent=2, sort_keys=True)})
 
 
 def former(pipe, rng):
@@ -116,7 +121,7 @@ def cores(pipe, rng):
     from lycoris.functional.general import rebuild_tucker
     from lycoris.functional.locon import diff_weight as locon
     from lycoris.functional.loha import diff_weight as loha
-    from lycoris.functional.lokr import diff_weight as lokr
+    from lycoris.functional.lokr import kron_weight
     normal = lambda *shape: torch.from_numpy(rng.standard_normal(shape).astype(np.float32)) * .5
     tensors, differences = {}, {}
 
@@ -139,7 +144,7 @@ def cores(pipe, rng):
     parts = {"hada_t1": normal(2, 2, k, k), "hada_w1_a": normal(2, o), "hada_w1_b": normal(2, i), "hada_t2": normal(2, 2, k, k), "hada_w2_a": normal(2, o), "hada_w2_b": normal(2, i)}
     add("unet", name, parts, rebuild_tucker(parts["hada_t1"], parts["hada_w1_a"], parts["hada_w1_b"]) * rebuild_tucker(parts["hada_t2"], parts["hada_w2_a"], parts["hada_w2_b"]) * .5, 1)
 
-    kron = lambda p, gamma: lokr(*(p.get(f"lokr_{n}") for n in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")), gamma=gamma)
+    kron = lambda p, scale: kron_weight(*(p.get(f"lokr_{n}") for n in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")), scale=scale)
     name = TEXT[0]; o, i = shape("te", name)
     parts = {"lokr_w1": normal(2, 4), "lokr_w2": normal(o // 2, i // 4)}
     add("te", name, parts, kron(parts, 1.), 7)
