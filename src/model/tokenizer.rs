@@ -111,6 +111,13 @@ impl Tokenizer {
                 format!("the token `{pad_token}` is missing"),
             )
         })?;
+        let last = vocabulary.values().max().copied().unwrap_or_default();
+        if !embeddings.is_empty() && last as usize >= rows {
+            return Err(damaged(
+                vocabulary_path,
+                format!("it has the token {last}, the text encoder has {rows} tokens"),
+            ));
+        }
         let mut several = BTreeMap::new();
         let mut next = rows as u32;
         for embedding in embeddings {

@@ -58,8 +58,8 @@ impl Scale {
             )
         })?;
         Ok(Self {
-            unet: ComponentScale::parse(&values, "unet", location)?,
-            text_encoder: ComponentScale::parse(&values, "text_encoder", location)?,
+            unet: ComponentScale::parse(&values, Component::UNet, location)?,
+            text_encoder: ComponentScale::parse(&values, Component::TextEncoder, location)?,
         })
     }
 
@@ -92,10 +92,14 @@ impl Scale {
 
 impl ComponentScale {
     /// Parses one component's configuration. The header of a pipeline has one for each, with the component before each key.
-    fn parse(values: &Map<String, Value>, component: &str, location: &str) -> Result<Self> {
+    fn parse(values: &Map<String, Value>, component: Component, location: &str) -> Result<Self> {
+        let part = match component {
+            Component::UNet => "unet",
+            Component::TextEncoder => "text_encoder",
+        };
         let get = |key: &str| {
             values
-                .get(&format!("{component}.{key}"))
+                .get(&format!("{part}.{key}"))
                 .or_else(|| values.get(key))
                 .filter(|value| !value.is_null())
         };
@@ -131,9 +135,7 @@ impl ComponentScale {
             patterns: patterns
                 .into_iter()
                 .flatten()
-                .map(|(name, value)| {
-                    Ok((Module::of(Component::UNet, name).path, number(name, value)?))
-                })
+                .map(|(name, value)| Ok((Module::of(component, name).path, number(name, value)?)))
                 .collect::<Result<_>>()?,
             is_rslora: is_set("use_rslora"),
         })
@@ -165,11 +167,15 @@ mod tests {
         let peft = parse(r#"{"unet.r": 4, "unet.lora_alpha": 8, "unet.alpha_pattern": {}}"#);
         assert_eq!((factor(&peft, None), factor(&peft, Some(1.0))), (2.0, 0.25));
         let text = Module::of(Component::TextEncoder, "encoder.layers.0.mlp.fc1");
+        let factor_of = |scale: &Scale, module: &Module| scale.factor(module, None, Some(4));
         assert_eq!(peft.factor(&text, None, Some(4)), 1.0);
         let root = parse(r#"{"lora_alpha": 8, "use_rslora": true}"#);
         assert_eq!(factor(&root, None), 4.0);
         let one = parse(r#"{"lora_alpha": 8, "alpha_pattern": {"attn1.to_q": 2, "to_k": 3}}"#);
         assert_eq!(factor(&one, None), 0.5);
+        let of_text =
+            parse(r#"{"text_encoder.alpha_pattern": {"text_model.encoder.layers.0.mlp.fc1": 2}}"#);
+        assert_eq!(factor_of(&of_text, &text), 0.5);
         let other = Module::of(Component::UNet, "mid_block.xattn1.to_q");
         assert_eq!(one.factor(&other, None, Some(4)), 2.0);
     }
