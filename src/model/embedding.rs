@@ -157,14 +157,14 @@ impl Embedding {
 
 fn check_word(token: &str) -> Result<()> {
     let reason = if token.is_empty() {
-        "the word of an embedding is empty"
+        "is empty; the word of an embedding is not"
     } else if token.len() > MAX_WORD {
-        "the word of an embedding is too long"
+        "is too long for the word of an embedding"
     } else if token
         .chars()
         .any(|letter| letter.is_whitespace() || letter.is_control())
     {
-        "the word of an embedding has a space or a control character; give another as `FILE:WORD`"
+        "has a space or a control character, which the word of an embedding cannot have; give another as `FILE:WORD`"
     } else {
         return Ok(());
     };

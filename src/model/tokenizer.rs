@@ -128,7 +128,7 @@ impl Tokenizer {
                 return Err(Error::Setting {
                     name: "embedding".into(),
                     value: token.to_owned(),
-                    reason: "this word is in the vocabulary already; give another as `FILE:WORD`, such as `FILE:<my-word>`".into(),
+                    reason: "is in the vocabulary already; give another word as `FILE:WORD`, such as `FILE:<my-word>`".into(),
                 });
             }
             vocabulary.insert(token.to_owned(), next);

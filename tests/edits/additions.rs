@@ -18,7 +18,7 @@ fn edit(bench: &Bench, out: &str, flags: &[&str]) -> Run {
     bench
         .dragnext(["edit", "in.png", "--drag", "drag.json", "--json", "-o", out])
         .args(SHORT)
-        .arg("--model")
+        .args(["--start", "moved", "--model"])
         .arg(model())
         .args(flags)
         .any_stdout()
@@ -120,7 +120,7 @@ fn a_word_of_an_embedding_changes_the_result() {
     edit(&bench, "no.png", &["--embedding", &known])
         .ended()
         .assert(2)
-        .stderr_has("this word is in the vocabulary already");
+        .stderr_has("`cat` is in the vocabulary already");
     let validate = |flag: &str, file: &str| {
         bench
             .dragnext(["validate", "drag.json", "--image", "in.png", "--model"])
