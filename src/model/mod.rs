@@ -40,7 +40,7 @@ use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use additions::Additions;
 use config::Prediction;
-use lora::{Component, Merges, StyleLora};
+use lora::{Component, LoraFile, Merges, StyleLora};
 
 /// A model whose configuration is read and checked and whose weights are not loaded.
 #[derive(Debug)]
@@ -115,6 +115,14 @@ impl Model {
         let own = StyleLora::open(path, 1.0, self.unet.cross_attention_dim)?;
         self.additions.own = Some(own);
         Ok(self)
+    }
+
+    /// Checks that a LoRA file was made for a model of this family, as far as it tells.
+    ///
+    /// # Errors
+    /// As [`LoraFile::check_context`].
+    pub fn check_lora(&self, file: &LoraFile) -> Result<()> {
+        file.check_context(self.unet.cross_attention_dim)
     }
 
     /// Returns the model with the embedding of a word: `token`, or that of the file.

@@ -330,9 +330,15 @@ impl Arguments {
 
     /// Returns the model, with the LoRA that is used instead of training in its weights if that cannot be attached.
     fn with_lora(&self, model: Model) -> Result<Model> {
-        match &self.lora {
-            Some(path) if LoraFile::open(path)?.rank().is_none() => model.with_own_lora(path),
-            _ => Ok(model),
+        let Some(path) = &self.lora else {
+            return Ok(model);
+        };
+        let file = LoraFile::open(path)?;
+        model.check_lora(&file)?;
+        if file.rank().is_some() {
+            Ok(model)
+        } else {
+            model.with_own_lora(path)
         }
     }
 
