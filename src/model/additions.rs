@@ -80,7 +80,8 @@ impl Additions {
             return Err(Error::Setting {
                 name: "embedding".into(),
                 value: embedding.token().to_owned(),
-                reason: "is the word of two embeddings; give one of them another as `FILE:WORD`".into(),
+                reason: "is the word of two embeddings; give one of them another as `FILE:WORD`"
+                    .into(),
             });
         }
         self.embeddings.push(embedding);

@@ -30,7 +30,9 @@ impl StyleLora {
             return Err(Error::Setting {
                 name: "style-lora".into(),
                 value: weight.to_string(),
-                reason: format!("is not from -{MAX_WEIGHT} to {MAX_WEIGHT}, as the weight of a LoRA"),
+                reason: format!(
+                    "is not from -{MAX_WEIGHT} to {MAX_WEIGHT}, as the weight of a LoRA"
+                ),
             });
         }
         LoraFile::open(path)?.check_context(context)?;

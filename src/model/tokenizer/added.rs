@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::AddedToken;
 
-use super::{WHOLE, configuration, damaged};
+use super::files::{WHOLE, configuration, damaged};
 use crate::error::Result;
 use crate::model::source::Source;
 
