@@ -1,7 +1,7 @@
 //! The library's face: a model in memory that edits pictures.
 
 use crate::cache::Cache;
-use crate::device::{Compute, Device, Dtype};
+use crate::device::{BackendChoice, Compute, Device, Dtype};
 use crate::diffusion::Seeded;
 use crate::drag_file::DragFile;
 use crate::edit::Canvas;
@@ -45,7 +45,7 @@ impl Editor {
     /// As [`Editor::open_on`].
     pub fn of(model: Model, device: Device, dtype: Dtype) -> Result<Self> {
         let facts = ModelFacts::of(&model)?;
-        let compute = Compute::choose(device, dtype)?;
+        let compute = Compute::choose(device, BackendChoice::Auto, dtype)?;
         let pipeline = compute.load(model, &mut Silent, &Interrupt::never())?;
         Ok(Self { pipeline, facts })
     }

@@ -26,6 +26,7 @@ kinds! {
         ImageDamaged "image.damaged" "a part of the picture is missing in its file";
         MaskLevels "mask.levels" "a mask is not white on black; what was assumed is inside";
         DeviceCpu "device.cpu" "no GPU can be used; the CPU is used instead";
+        DeviceBackend "device.backend" "our own kernels cannot be used; candle's are used instead";
         LoraNotTrained "lora.not_trained" "nothing moves, so no LoRA is trained";
         LoraPartial "lora.partial" "the LoRA file covers only some of the attention layers";
         LikeModel "like.model" "`--like`: the model of the other picture is a folder and is not used";

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::model::{AdditionNotes, Model};
 use crate::pipeline::AnyPipeline;
-use crate::report::{self, BatchProgress, Summary};
+use crate::report::{self, BatchProgress, ComputedOn, Summary};
 use crate::warning::Warning;
 
 /// Everything that is known of a batch before its weights are loaded.
@@ -37,8 +37,8 @@ pub(crate) struct Batch<'a> {
     pub additions: AdditionNotes,
     /// Hash of the CLIP; empty where no item's method needs one.
     pub clip: String,
-    /// The device's name.
-    pub device: &'a str,
+    /// What computes, as records name it.
+    pub computed_on: ComputedOn<'a>,
     /// Kind of device and number format.
     pub numerics: [&'a str; 2],
     /// How items are edited and recorded.
@@ -105,7 +105,7 @@ impl Batch<'_> {
         let progress = BatchProgress::for_terminal(items.len(), self.quiet);
         let run = Run {
             resolver: &self.resolver,
-            device: self.device,
+            computed_on: self.computed_on,
             provenance: self.provenance(&weights),
             history: &self.history,
             options: self.options,

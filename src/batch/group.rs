@@ -9,12 +9,12 @@ use crate::interrupt::Interrupt;
 use crate::panics;
 use crate::pipeline::{AnyPipeline, EditRequest, Outcome};
 use crate::progress::{Progress, Silent};
-use crate::report::{BatchProgress, Record};
+use crate::report::{BatchProgress, ComputedOn, Record};
 use crate::warning::{Warning, WarningKind};
 
 pub(super) struct GroupEditor<'a> {
     pub(super) editor: &'a mut dyn AnyPipeline,
-    pub(super) device: &'a str,
+    pub(super) computed_on: ComputedOn<'a>,
     pub(super) provenance: Provenance<'a>,
     pub(super) progress: &'a BatchProgress,
     pub(super) interrupt: &'a Interrupt,
@@ -84,12 +84,10 @@ impl GroupEditor<'_> {
                 record
                     .warnings
                     .extend(edit.original.warnings.iter().cloned());
-                record.planned(
-                    &edit.plan,
-                    [self.device, self.provenance.numerics[1]],
-                    self.provenance.model,
-                    self.provenance.additions,
-                );
+                let Provenance {
+                    model, additions, ..
+                } = self.provenance;
+                record.planned(&edit.plan, self.computed_on, model, additions);
                 record.job = Some(prepared.identity.job.clone());
                 failpoint::panic("panic_in_item");
                 Ok(prepared)

@@ -13,13 +13,13 @@ use crate::error::{Error, ErrorKind};
 use crate::interrupt::Interrupt;
 use crate::pipeline::AnyPipeline;
 use crate::progress::Stage;
-use crate::report::BatchProgress;
+use crate::report::{BatchProgress, ComputedOn};
 
 pub(super) struct NetworkStage<'a, 'i> {
     pub(super) from_reader: Receiver<ReadItem<'i>>,
     pub(super) to_writer: SyncSender<EditedItem<'i>>,
     pub(super) editor: &'a mut dyn AnyPipeline,
-    pub(super) device: &'a str,
+    pub(super) computed_on: ComputedOn<'a>,
     pub(super) provenance: Provenance<'a>,
     pub(super) group_size: usize,
     pub(super) limits: Limits,
@@ -40,7 +40,7 @@ impl<'i> NetworkStage<'_, 'i> {
         let mut is_first = true;
         let mut group_editor = GroupEditor {
             editor: self.editor,
-            device: self.device,
+            computed_on: self.computed_on,
             provenance: self.provenance,
             progress: self.progress,
             interrupt: self.interrupt,

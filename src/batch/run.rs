@@ -20,15 +20,15 @@ use crate::edit::Provenance;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::pipeline::AnyPipeline;
-use crate::report::BatchProgress;
+use crate::report::{BatchProgress, ComputedOn};
 
 /// What a run needs beside its items.
 #[derive(Debug)]
 pub(super) struct Run<'a> {
     /// Reads and plans items.
     pub(super) resolver: &'a Resolver,
-    /// The device's name.
-    pub(super) device: &'a str,
+    /// What computes, as records name it.
+    pub(super) computed_on: ComputedOn<'a>,
     /// Weights and number format, which decide pixels.
     pub(super) provenance: Provenance<'a>,
     /// The records of earlier runs.
@@ -83,7 +83,7 @@ impl Run<'_> {
                 from_reader,
                 to_writer,
                 editor,
-                device: self.device,
+                computed_on: self.computed_on,
                 provenance: self.provenance,
                 group_size: self.options.group_size,
                 limits: self.options.limits,

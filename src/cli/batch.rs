@@ -237,7 +237,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         model: model.name(),
         additions: model.additions(),
         clip,
-        device: &compute.device,
+        computed_on: compute.names(),
         numerics: compute.numerics,
         options: arguments.options(),
         quiet: arguments.quiet,

@@ -11,6 +11,8 @@ pub(super) fn program() -> Check {
     let features = [
         ("hub", cfg!(feature = "hub")),
         ("cuda", cfg!(feature = "cuda")),
+        ("candle-cuda", cfg!(feature = "candle-cuda")),
+        ("metal", cfg!(feature = "metal")),
         ("failpoints", cfg!(feature = "failpoints")),
     ];
     let built: Vec<&str> = features

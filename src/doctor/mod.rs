@@ -1,7 +1,8 @@
-//! Diagnoses this machine: program, processor, memory, devices, models, cache, network and environment.
+//! Diagnoses this machine: program, processor, memory, devices, backends, models, cache, network and environment.
 //!
 //! Each check is one function. Nothing is changed, and the network is used only on request.
 
+mod backends;
 mod cache;
 mod environment;
 mod machine;
@@ -80,6 +81,7 @@ pub(crate) fn run(network: bool) -> (Vec<Check>, Option<Error>) {
         machine::processor(),
         machine::memory(),
         machine::devices(),
+        backends::backends(),
         models,
         cache::cache(),
         reached,

@@ -15,7 +15,7 @@ pub enum DeviceFault {
         need: u64,
         /// Bytes that are free.
         free: u64,
-        /// Bytes of memory that the device has.
+        /// Bytes of memory that the device has; 0 if it does not say.
         total: u64,
     },
     /// A library does not support an operation. The device remains usable.
@@ -39,11 +39,17 @@ impl From<DeviceFault> for Error {
         match fault {
             DeviceFault::OutOfMemory { need, free, total } => {
                 let [need, free, total] = [need, free, total].map(|bytes| bytes.div_ceil(1 << 20));
-                let requested =
-                    if need == 0 { String::new() } else { format!("{need} MiB requested, ") };
+                let requested = (need > 0).then(|| format!("{need} MiB requested"));
+                let state = (total > 0).then(|| format!("{free} of {total} MiB are free"));
+                let figures: Vec<String> = requested.into_iter().chain(state).collect();
+                let figures = if figures.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {}", figures.join(", "))
+                };
                 Self::Device {
                     kind: ErrorKind::ComputeOutOfMemory,
-                    reason: format!("the GPU is out of memory: {requested}{free} of {total} MiB are free"),
+                    reason: format!("the GPU is out of memory{figures}"),
                     hint: "try `--dtype f16`, a smaller `--size`, `--lora-batch 1` or `--device cpu`; other programs may be using GPU memory"
                         .into(),
                 }
@@ -117,6 +123,13 @@ mod tests {
                 .contains("3 MiB requested, 1 of 2 MiB are free"),
             "{error}"
         );
+        let unknown = DeviceFault::OutOfMemory {
+            need: 0,
+            free: 0,
+            total: 0,
+        };
+        let error = Error::from(unknown).to_string();
+        assert!(error.ends_with("the GPU is out of memory"), "{error}");
         assert_eq!(catch(|| Ok(7)).expect("nothing was thrown"), 7);
         assert!(
             panic::catch_unwind(|| catch::<()>(|| panic::resume_unwind(Box::new("a bug"))))

@@ -1,9 +1,10 @@
-//! The device interface: one trait, [`Backend`], through which all numerics of an edit run. [`cpu`] and `cuda` (with the feature
-//! `cuda`) implement it; a third device is one more implementation.
+//! The device interface: one trait, [`Backend`], through which all numerics of an edit run. Three modules implement
+//! it: [`cpu`]; `cuda` (with the feature `cuda`), our own kernels for NVIDIA GPUs; and [`candle`], on candle's tensors, for the CPU, NVIDIA GPUs
+//! and Apple GPUs.
 //!
 //! A backend owns buffers of numbers and computes on them. It knows shapes and strides, but no layers, tapes or models: those are
 //! in [`crate::nn`] and [`crate::model`]. `tests/numerics` checks every operation of the CPU against a slow reference in f64 and
-//! its gradient against finite differences; `tests/cuda` checks the GPU's kernels against the CPU's.
+//! its gradient against finite differences, and does the same for candle; `tests/cuda` checks the GPU's kernels against the CPU's.
 //!
 //! # Conventions
 //! - **Layout.** Buffers are flat and row-major. Activations are NHWC, (batch, height, width, channels); a *row* is one pixel or
@@ -24,11 +25,15 @@
 //! - **Errors.** A failing device unwinds with [`fault::throw`]. Sizes that do not match are a bug of the caller, and may panic.
 
 mod backend;
+pub mod candle;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 pub mod fault;
+mod format;
+mod loss_scale;
 mod shape;
 
 pub use backend::Backend;
+pub use format::Format;
 pub use shape::{AdamStep, Added, AttentionShape, BilinearPoint, ConvShape, GroupShape, Matrix};

@@ -72,6 +72,9 @@ pub struct Record {
     /// The device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// The backend: `own` or `candle`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<&'static str>,
     /// The number format.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<String>,
@@ -119,6 +122,17 @@ pub struct Record {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
+}
+
+/// What computes an edit, as its record names it.
+#[derive(Debug, Clone, Copy)]
+pub struct ComputedOn<'a> {
+    /// The device.
+    pub device: &'a str,
+    /// The backend.
+    pub backend: &'static str,
+    /// The number format.
+    pub dtype: &'a str,
 }
 
 /// How far a region moved.
@@ -192,6 +206,7 @@ impl Record {
             working: None,
             scale: None,
             device: None,
+            backend: None,
             dtype: None,
             model: None,
             additions: AdditionNotes::default(),
@@ -211,14 +226,8 @@ impl Record {
         }
     }
 
-    /// Adds what is known after planning: sizes, regions, warnings, device, number format and model.
-    pub fn planned(
-        &mut self,
-        plan: &Plan,
-        [device, dtype]: [&str; 2],
-        model: &str,
-        additions: &AdditionNotes,
-    ) {
+    /// Adds what is known after planning: sizes, regions, warnings, device, backend, number format and model with its additions.
+    pub fn planned(&mut self, plan: &Plan, on: ComputedOn, model: &str, additions: &AdditionNotes) {
         let size = plan.frame.source;
         self.method = Some(plan.settings.method.method().name());
         self.seed = Some(plan.settings.diffusion.seed);
@@ -229,8 +238,9 @@ impl Record {
             self.working = Some([content.width, content.height]);
             self.scale = Some((plan.frame.scale().mean() * 1e4).round() / 1e4);
         }
-        self.device = Some(device.to_owned());
-        self.dtype = Some(dtype.to_owned());
+        self.device = Some(on.device.to_owned());
+        self.backend = Some(on.backend);
+        self.dtype = Some(on.dtype.to_owned());
         self.model = Some(model.to_owned());
         self.additions = additions.clone();
         if !plan.amount.is_whole() {

@@ -13,6 +13,8 @@ mod emulated;
 mod faults;
 mod network;
 mod operations;
+#[path = "../parity/mod.rs"]
+mod parity;
 mod sampling;
 mod unedited;
 mod whole_edit;

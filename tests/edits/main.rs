@@ -9,6 +9,7 @@
 mod additions;
 mod amounts;
 mod awkward_points;
+mod backend;
 #[path = "../bench/mod.rs"]
 mod bench;
 mod benchmark;

@@ -21,6 +21,7 @@ fn doctor_reports_every_check_without_network() {
         "processor",
         "memory",
         "devices",
+        "backends",
         "models",
         "cache",
         "network",

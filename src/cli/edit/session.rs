@@ -82,8 +82,8 @@ impl<'a> Session<'a> {
         let (arguments, instruction) = (self.arguments, &inputs.instruction);
         let lora = arguments.lora()?;
         let numerics = self.compute.numerics;
-        let device = [&*self.compute.device, numerics[1]];
-        record.planned(&plan, device, &self.name, &self.additions);
+        let on = self.compute.names();
+        record.planned(&plan, on, &self.name, &self.additions);
         record.warnings.extend(self.compute.warning.clone());
         let hash = lora.as_ref().map(|lora| lora.sha256.as_str());
         record.warnings.extend(instruction.other_lora(hash));

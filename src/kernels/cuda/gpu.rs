@@ -1,11 +1,12 @@
 //! A GPU and its memory pool, shared by all buffers on it.
 
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::driver::{Address, Driver, Gemm, KernelArgument, Launch};
 use super::memory::{Allocation, AllocationPool, Buffer, lock};
 use crate::kernels::fault::{DeviceFault, throw};
+use crate::kernels::loss_scale::LossScale;
 
 /// Threads per block of every kernel except fused attention.
 pub(super) const THREADS: u32 = 256;
@@ -13,18 +14,12 @@ pub(super) const THREADS: u32 = 256;
 /// Resident blocks per multiprocessor of an elementwise kernel. A thread loops over a large buffer.
 const RESIDENT_BLOCKS: u32 = 8;
 
-/// log2 of the initial loss scale. f16 represents 2^-24 to 2^15.
-const INITIAL_LOG2_LOSS_SCALE: i32 = 5;
-/// log2 of the smallest loss scale. If gradients overflow even then, the scale is not the cause.
-const MIN_LOG2_LOSS_SCALE: i32 = -10;
-
 /// A GPU with its memory pool.
 #[derive(Debug)]
 pub(super) struct Gpu {
     driver: Box<dyn Driver>,
     pool: Mutex<AllocationPool>,
-    /// log2 of the loss scale.
-    log2_loss_scale: AtomicI32,
+    loss_scale: LossScale,
     launches: AtomicU64,
 }
 
@@ -33,7 +28,7 @@ impl Gpu {
         Arc::new(Self {
             driver,
             pool: Mutex::default(),
-            log2_loss_scale: AtomicI32::new(INITIAL_LOG2_LOSS_SCALE),
+            loss_scale: LossScale::default(),
             launches: AtomicU64::new(0),
         })
     }
@@ -75,23 +70,8 @@ impl Gpu {
     }
 
     /// Returns the loss scale.
-    pub(super) fn loss_scale(&self) -> f32 {
-        (self.log2_loss_scale.load(Ordering::Relaxed) as f32).exp2()
-    }
-
-    /// Resets the loss scale to its initial value.
-    pub(super) fn restore_loss_scale(&self) {
-        self.log2_loss_scale
-            .store(INITIAL_LOG2_LOSS_SCALE, Ordering::Relaxed);
-    }
-
-    /// Halves the loss scale. Returns `false` if it is at its minimum.
-    pub(super) fn lower_loss_scale(&self) -> bool {
-        self.log2_loss_scale
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |scale| {
-                (scale > MIN_LOG2_LOSS_SCALE).then_some(scale - 1)
-            })
-            .is_ok()
+    pub(super) fn loss_scale(&self) -> &LossScale {
+        &self.loss_scale
     }
 
     /// Launches `kernel` with [`THREADS`] threads per block.

@@ -167,15 +167,15 @@ impl Backend for Cuda {
     }
 
     fn loss_scale(&self) -> Option<f32> {
-        (self.format == Format::F16).then(|| self.gpu.loss_scale())
+        (self.format == Format::F16).then(|| self.gpu.loss_scale().get())
     }
 
     fn lower_loss_scale(&self) -> bool {
-        self.format == Format::F16 && self.gpu.lower_loss_scale()
+        self.format == Format::F16 && self.gpu.loss_scale().lower()
     }
 
     fn restore_loss_scale(&self) {
-        self.gpu.restore_loss_scale();
+        self.gpu.loss_scale().restore();
     }
 
     fn download(&self, buffer: &Buffer) -> Vec<f32> {

@@ -101,7 +101,7 @@ fn only_stages_that_depend_on_a_change_are_computed_again() {
     let first = scene.edit("in.png", "drag.json", &[]);
     scene.picture("brighter.png", 1);
     scene.bench.write("prompt.json", drag("a cat", 42.0));
-    let cases: [(&str, &str, &[&str], &[&str]); 14] = [
+    let cases: [(&str, &str, &[&str], &[&str]); 15] = [
         ("in.png", "drag.json", &["--lr", "0.01"], &BOTH),
         (
             "in.png",
@@ -110,6 +110,7 @@ fn only_stages_that_depend_on_a_change_are_computed_again() {
             &BOTH,
         ),
         ("in.png", "drag.json", &["--start", "paper"], &BOTH),
+        ("in.png", "drag.json", &["--backend", "candle"], &NOTHING),
         (
             "in.png",
             "drag.json",

@@ -4,7 +4,6 @@ use super::super::reference::{self, wide};
 use super::linear::Dense;
 use super::{FORWARD, assert_close, assert_gradient, buffer, run, tensor};
 use crate::bench::numbers::Numbers;
-use dragnext::kernels::cpu::Cpu;
 use dragnext::kernels::{AttentionShape, Backend};
 use dragnext::nn::{Attention, Shape};
 
@@ -48,8 +47,7 @@ fn attention_reference(
     )
 }
 
-#[test]
-fn self_attention() {
+fn self_attention<B: Backend>(backend: &B) {
     let mut numbers = Numbers::new(5);
     // 70 queries are two blocks; 300 queries are five blocks in three tasks.
     for (batch, height, width, heads, adapted) in [
@@ -71,12 +69,14 @@ fn self_attention() {
             head_size: channels / heads,
         };
         let layer = Attention::new(
-            dense.each_ref().map(|dense| dense.layer(&parameters)),
+            dense
+                .each_ref()
+                .map(|dense| dense.layer(backend, &parameters)),
             heads,
         );
         let function =
             |x: &[f64], parameters: &[f64]| attention_reference(&shape, &dense, x, x, parameters);
-        let input = tensor(Shape::new(batch, height, width, channels), &x);
+        let input = tensor(backend, Shape::new(batch, height, width, channels), &x);
         let run = run(
             &input,
             &parameters,
@@ -104,8 +104,7 @@ fn self_attention() {
     }
 }
 
-#[test]
-fn cross_attention() {
+fn cross_attention<B: Backend>(backend: &B) {
     let mut numbers = Numbers::new(6);
     for (batch, height, width, heads, adapted) in
         [(2, 2, 3, 2, false), (2, 2, 3, 1, true), (1, 10, 9, 2, true)]
@@ -125,14 +124,20 @@ fn cross_attention() {
             head_size: channels / heads,
         };
         let layer = Attention::new(
-            dense.each_ref().map(|dense| dense.layer(&parameters)),
+            dense
+                .each_ref()
+                .map(|dense| dense.layer(backend, &parameters)),
             heads,
         );
         let function = |x: &[f64], parameters: &[f64]| {
             attention_reference(&shape, &dense, x, &wide(&context), parameters)
         };
-        let input = tensor(Shape::new(batch, height, width, channels), &x);
-        let tokens = tensor(Shape::new(batch, 1, tokens, context_channels), &context);
+        let input = tensor(backend, Shape::new(batch, height, width, channels), &x);
+        let tokens = tensor(
+            backend,
+            Shape::new(batch, 1, tokens, context_channels),
+            &context,
+        );
         let run = run(
             &input,
             &parameters,
@@ -160,8 +165,7 @@ fn cross_attention() {
     }
 }
 
-#[test]
-fn attention_to_keys_of_other_pictures() {
+fn attention_to_keys_of_other_pictures<B: Backend>(backend: &B) {
     let mut numbers = Numbers::new(8);
     let shape = AttentionShape {
         batch: 3,
@@ -176,27 +180,26 @@ fn attention_to_keys_of_other_pictures() {
         numbers.normal(3 * 9 * 8),
     );
     for sources in [[0, 1, 2], [0, 0, 1], [2, 2, 2]] {
-        let mut o = buffer(&vec![f32::NAN; q.len()]);
-        Cpu.attention(
+        let mut o = buffer(backend, &vec![f32::NAN; q.len()]);
+        backend.attention(
             &shape,
             &sources,
-            &buffer(&q),
-            &buffer(&k),
-            &buffer(&v),
-            &mut Cpu.uninit(3 * 2 * 70),
+            &buffer(backend, &q),
+            &buffer(backend, &k),
+            &buffer(backend, &v),
+            &mut backend.uninit(3 * 2 * 70),
             &mut o,
         );
         assert_close(
             &format!("{sources:?}"),
-            &o,
+            &backend.download(&o),
             &reference::attention(&shape, &sources, &wide(&q), &wide(&k), &wide(&v)),
             FORWARD,
         );
     }
 }
 
-#[test]
-fn attention_with_scores_beyond_the_range_of_exp() {
+fn attention_with_scores_beyond_the_range_of_exp<B: Backend>(backend: &B) {
     let shape = AttentionShape {
         batch: 1,
         heads: 1,
@@ -204,15 +207,22 @@ fn attention_with_scores_beyond_the_range_of_exp() {
         keys: 2,
         head_size: 1,
     };
-    let mut o = Cpu.uninit(1);
-    Cpu.attention(
+    let mut o = backend.uninit(1);
+    backend.attention(
         &shape,
         &[0],
-        &buffer(&[100.0]),
-        &buffer(&[100.0, -100.0]),
-        &buffer(&[3.0, 5.0]),
-        &mut Cpu.uninit(1),
+        &buffer(backend, &[100.0]),
+        &buffer(backend, &[100.0, -100.0]),
+        &buffer(backend, &[3.0, 5.0]),
+        &mut backend.uninit(1),
         &mut o,
     );
-    assert_eq!(o[..], [3.0]);
+    assert_eq!(backend.download(&o), [3.0]);
 }
+
+on_backends!(
+    self_attention,
+    cross_attention,
+    attention_to_keys_of_other_pictures,
+    attention_with_scores_beyond_the_range_of_exp
+);

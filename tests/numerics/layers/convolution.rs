@@ -3,11 +3,10 @@
 use super::super::reference::{self, wide};
 use super::{FORWARD, assert_close, assert_gradient, run, tensor, vector};
 use crate::bench::numbers::Numbers;
-use dragnext::kernels::ConvShape;
+use dragnext::kernels::{Backend, ConvShape};
 use dragnext::nn::{Conv, Shape};
 
-#[test]
-fn convolutions() {
+fn convolutions<B: Backend>(backend: &B) {
     let mut numbers = Numbers::new(1);
     // (batch, height, width, in, out, stride, padding): few and many tasks, rows that fill a task, odd and even sizes.
     let cases = [
@@ -40,14 +39,14 @@ fn convolutions() {
             numbers.normal(batch * height * width * inputs),
         );
         let layer = Conv::new(
-            &tensor(Shape::new(outputs, 3, 3, inputs), &weight),
-            Some(vector(&bias)),
+            &tensor(backend, Shape::new(outputs, 3, 3, inputs), &weight),
+            Some(vector(backend, &bias)),
             [outputs, 3, inputs],
             stride,
             padding,
         );
         let function = |x: &[f64]| reference::conv(&shape, x, &wide(&weight), &wide(&bias));
-        let input = tensor(Shape::new(batch, height, width, inputs), &x);
+        let input = tensor(backend, Shape::new(batch, height, width, inputs), &x);
         let run = run(
             &input,
             &[],
@@ -58,3 +57,5 @@ fn convolutions() {
         assert_gradient(&what, &x, &run.w, &run.dx, function);
     }
 }
+
+on_backends!(convolutions);

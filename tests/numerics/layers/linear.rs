@@ -3,7 +3,7 @@
 use super::super::reference::{self, plus, wide};
 use super::{FORWARD, assert_close, assert_gradient, run, tensor, vector};
 use crate::bench::numbers::Numbers;
-use dragnext::kernels::cpu::Cpu;
+use dragnext::kernels::Backend;
 use dragnext::nn::{Adapter, FeedForward, Linear, Shape};
 
 /// The parameters of a linear layer, from which the layer and its reference are made.
@@ -36,11 +36,18 @@ impl Dense {
     }
 
     /// Returns the layer with its adapter merged into the weights.
-    pub(super) fn layer(&self, parameters: &[f32]) -> Linear<Cpu> {
-        let weight = tensor(Shape::new(1, 1, self.outputs(), self.inputs), &self.weight);
-        let mut layer = Linear::new(&weight, self.bias.as_deref().map(vector));
+    pub(super) fn layer<B: Backend>(&self, backend: &B, parameters: &[f32]) -> Linear<B> {
+        let weight = tensor(
+            backend,
+            Shape::new(1, 1, self.outputs(), self.inputs),
+            &self.weight,
+        );
+        let mut layer = Linear::new(
+            &weight,
+            self.bias.as_deref().map(|numbers| vector(backend, numbers)),
+        );
         layer.set_adapter(0, self.adapter);
-        layer.merge(0, &vector(parameters));
+        layer.merge(0, &vector(backend, parameters));
         layer
     }
 
@@ -68,8 +75,7 @@ impl Dense {
     }
 }
 
-#[test]
-fn linear_layers_and_their_adapters() {
+fn linear_layers_and_their_adapters<B: Backend>(backend: &B) {
     let mut numbers = Numbers::new(2);
     for (rows, inputs, outputs, rank) in
         [(1, 3, 5, 0), (7, 12, 9, 0), (6, 8, 10, 2), (300, 20, 12, 4)]
@@ -78,8 +84,8 @@ fn linear_layers_and_their_adapters() {
         let mut dense = Dense::new(&mut numbers, inputs, outputs, true);
         let len = if rank > 0 { dense.adapt(0, rank) } else { 0 };
         let (parameters, x) = (numbers.normal(len), numbers.normal(rows * inputs));
-        let layer = dense.layer(&parameters);
-        let input = tensor(Shape::new(1, rows, 1, inputs), &x);
+        let layer = dense.layer(backend, &parameters);
+        let input = tensor(backend, Shape::new(1, rows, 1, inputs), &x);
         let run = run(
             &input,
             &parameters,
@@ -107,8 +113,7 @@ fn linear_layers_and_their_adapters() {
     }
 }
 
-#[test]
-fn feed_forward() {
+fn feed_forward<B: Backend>(backend: &B) {
     let mut numbers = Numbers::new(9);
     for rows in [4, 150] {
         let (widen, narrow) = (
@@ -116,11 +121,11 @@ fn feed_forward() {
             Dense::new(&mut numbers, 24, 6, true),
         );
         let x = numbers.normal(rows * 6);
-        let layer = FeedForward::new(widen.layer(&[]), narrow.layer(&[]));
+        let layer = FeedForward::new(widen.layer(backend, &[]), narrow.layer(backend, &[]));
         let function =
             |x: &[f64]| narrow.reference(&reference::geglu(24, &widen.reference(x, &[])), &[]);
         let run = run(
-            &tensor(Shape::new(1, rows, 1, 6), &x),
+            &tensor(backend, Shape::new(1, rows, 1, 6), &x),
             &[],
             |x, pass| layer.forward(x, None, pass),
             |dy, pass| layer.backward(dy, pass),
@@ -129,3 +134,5 @@ fn feed_forward() {
         assert_gradient("feed-forward", &x, &run.w, &run.dx, function);
     }
 }
+
+on_backends!(linear_layers_and_their_adapters, feed_forward);

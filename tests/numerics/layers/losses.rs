@@ -3,7 +3,6 @@
 use super::super::reference::{self, wide};
 use super::{FORWARD, assert_close, assert_gradient, buffer};
 use crate::bench::numbers::Numbers;
-use dragnext::kernels::cpu::Cpu;
 use dragnext::kernels::{Backend, BilinearPoint};
 
 /// Returns random points of a map.
@@ -24,28 +23,28 @@ fn points(numbers: &mut Numbers, count: usize, height: usize, width: usize) -> V
     (0..count).map(|_| point(numbers)).collect()
 }
 
-#[test]
 #[allow(clippy::float_cmp, reason = "zeros")]
-fn sampled_l1_loss() {
+fn sampled_l1_loss<B: Backend>(backend: &B) {
     let mut numbers = Numbers::new(13);
     let (height, width, channels) = (5, 6, 3);
-    let points = points(&mut numbers, 20, height, width);
+    let places = points(&mut numbers, 20, height, width);
+    let points = backend.points(places.clone());
     let (map, target) = (
         numbers.normal(height * width * channels),
         numbers.normal(20 * channels),
     );
-    let on_device = buffer(&map);
-    let values = Cpu.sample(channels, &on_device, &points);
+    let on_device = buffer(backend, &map);
+    let values = backend.sample(channels, &on_device, &points);
     assert_close(
         "samples",
-        &values,
-        &reference::sample(channels, &wide(&map), &points),
+        &backend.download(&values),
+        &reference::sample(channels, &wide(&map), &places),
         FORWARD,
     );
 
     let scale = 0.3;
     let loss = |map: &[f64]| -> Vec<f64> {
-        let sampled = reference::sample(channels, map, &points);
+        let sampled = reference::sample(channels, map, &places);
         vec![
             sampled
                 .iter()
@@ -55,37 +54,37 @@ fn sampled_l1_loss() {
         ]
     };
     let start = numbers.normal(map.len());
-    let mut gradient = buffer(&start);
-    let got = Cpu.sampled_l1(
+    let mut gradient = buffer(backend, &start);
+    let got = backend.sampled_l1(
         channels,
         &on_device,
         &points,
-        &buffer(&target),
+        &buffer(backend, &target),
         scale,
         &mut gradient,
     );
     assert!((got / loss(&wide(&map))[0] - 1.0).abs() < 1e-6);
-    let added: Vec<f32> = gradient
+    let added: Vec<f32> = backend
+        .download(&gradient)
         .iter()
         .zip(&start)
         .map(|(sum, start)| sum - start)
         .collect();
     assert_gradient("sampled loss", &map, &[1.0], &added, loss);
 
-    let mut unmoved = Cpu.zeros(map.len());
+    let mut unmoved = backend.zeros(map.len());
     assert_eq!(
-        Cpu.sampled_l1(channels, &on_device, &points, &values, scale, &mut unmoved),
+        backend.sampled_l1(channels, &on_device, &points, &values, scale, &mut unmoved),
         0.0,
         "at its target the loss is zero"
     );
     assert!(
-        unmoved.iter().all(|value| *value == 0.0),
+        backend.download(&unmoved).iter().all(|value| *value == 0.0),
         "and so is its gradient"
     );
 }
 
-#[test]
-fn weighted_l1_loss() {
+fn weighted_l1_loss<B: Backend>(backend: &B) {
     let mut numbers = Numbers::new(14);
     let (cells, channels) = (30, 4);
     let (x, kept) = (
@@ -98,8 +97,21 @@ fn weighted_l1_loss() {
             |at: usize| f64::from(weight[at / channels]) * (x[at] - f64::from(kept[at])).abs();
         vec![(0..x.len()).map(term).sum()]
     };
-    let mut gradient = buffer(&vec![f32::NAN; x.len()]);
-    let got = Cpu.weighted_l1(&buffer(&x), &buffer(&kept), &buffer(&weight), &mut gradient);
+    let mut gradient = buffer(backend, &vec![f32::NAN; x.len()]);
+    let got = backend.weighted_l1(
+        &buffer(backend, &x),
+        &buffer(backend, &kept),
+        &buffer(backend, &weight),
+        &mut gradient,
+    );
     assert!((got / loss(&wide(&x))[0] - 1.0).abs() < 1e-6);
-    assert_gradient("weighted loss", &x, &[1.0], &gradient, loss);
+    assert_gradient(
+        "weighted loss",
+        &x,
+        &[1.0],
+        &backend.download(&gradient),
+        loss,
+    );
 }
+
+on_backends!(sampled_l1_loss, weighted_l1_loss);

@@ -1,6 +1,32 @@
 //! Every layer against a slow reference in f64: outputs, and gradients against central differences of the reference, along
 //! random directions and, for small inputs, element by element.
 
+/// Defines these tests for the CPU backend, for candle's, and for candle's with so little memory that all it computes in chunks takes several.
+macro_rules! on_backends {
+    ($($name:ident),*) => {
+        mod cpu {
+            $(#[test]
+            fn $name() {
+                super::$name(&dragnext::kernels::cpu::Cpu);
+            })*
+        }
+        mod candle {
+            use dragnext::kernels::{Format, candle::Candle};
+            $(#[test]
+            fn $name() {
+                super::$name(&Candle::cpu(Format::F32));
+            })*
+        }
+        mod candle_in_chunks {
+            use dragnext::kernels::{Format, candle::Candle};
+            $(#[test]
+            fn $name() {
+                super::$name(&Candle::cpu(Format::F32).with_chunks_of(4096));
+            })*
+        }
+    };
+}
+
 mod activation;
 mod attention;
 mod convolution;
@@ -14,7 +40,6 @@ mod residual_block;
 use super::reference::{dot, wide};
 use crate::bench::numbers::Numbers;
 use dragnext::kernels::Backend;
-use dragnext::kernels::cpu::{Buffer, Cpu};
 use dragnext::nn::{BackwardPass, Learner, Pass, Shape, Tensor};
 
 /// Largest relative error of an output.
@@ -26,16 +51,16 @@ const STEP: f64 = 1e-5;
 /// Inputs up to this length are checked element by element.
 const SMALL: usize = 400;
 
-fn tensor(shape: Shape, numbers: &[f32]) -> Tensor<Cpu> {
-    Tensor::from_host(&Cpu, shape, numbers.to_vec())
+fn tensor<B: Backend>(backend: &B, shape: Shape, numbers: &[f32]) -> Tensor<B> {
+    Tensor::from_host(backend, shape, numbers.to_vec())
 }
 
-fn buffer(numbers: &[f32]) -> Buffer {
-    Cpu.upload(numbers.to_vec())
+fn buffer<B: Backend>(backend: &B, numbers: &[f32]) -> B::Buffer {
+    backend.upload(numbers.to_vec())
 }
 
-fn vector(numbers: &[f32]) -> Tensor<Cpu> {
-    Tensor::vector(&Cpu, numbers.to_vec())
+fn vector<B: Backend>(backend: &B, numbers: &[f32]) -> Tensor<B> {
+    Tensor::vector(backend, numbers.to_vec())
 }
 
 fn assert_close(what: &str, got: &[f32], expected: &[f64], tolerance: f64) {
@@ -111,14 +136,15 @@ struct Run {
 }
 
 /// Runs a forward and a backward pass; with parameters of adapters, both learn.
-fn run(
-    x: &Tensor<Cpu>,
+fn run<B: Backend>(
+    x: &Tensor<B>,
     parameters: &[f32],
-    forward: impl Fn(&Tensor<Cpu>, &mut Pass<Cpu>) -> Tensor<Cpu>,
-    backward: impl Fn(&Tensor<Cpu>, &mut BackwardPass<Cpu>) -> Tensor<Cpu>,
+    forward: impl Fn(&Tensor<B>, &mut Pass<B>) -> Tensor<B>,
+    backward: impl Fn(&Tensor<B>, &mut BackwardPass<B>) -> Tensor<B>,
 ) -> Run {
-    let parameters = vector(parameters);
-    let mut gradient = Tensor::zeros(&Cpu, parameters.shape());
+    let backend = x.backend();
+    let parameters = vector(backend, parameters);
+    let mut gradient = Tensor::zeros(backend, parameters.shape());
     let learns = !parameters.shape().is_empty();
     let mut pass = if learns {
         Pass::learning()
@@ -135,7 +161,7 @@ fn run(
             gradient: &mut gradient,
         });
     }
-    let dx = backward(&tensor(y.shape(), &w), &mut pass);
+    let dx = backward(&tensor(backend, y.shape(), &w), &mut pass);
     assert!(
         pass.into_tape().is_empty(),
         "the backward pass uses the whole tape"
@@ -165,7 +191,7 @@ fn layers_with_other_vectors() {
     for lanes in ["16", "1"] {
         let run =
             std::process::Command::new(std::env::current_exe().expect("the test's path is known"))
-                .arg("layers::")
+                .args(["layers::", "--skip", "candle"])
                 .env(LANES, lanes)
                 .output();
         let run = run.expect("the test can be started");

@@ -3,11 +3,10 @@
 use super::super::reference::{self, wide};
 use super::{FORWARD, assert_close, assert_gradient, run, tensor, vector};
 use crate::bench::numbers::Numbers;
-use dragnext::kernels::GroupShape;
+use dragnext::kernels::{Backend, GroupShape};
 use dragnext::nn::{GroupNorm, LayerNorm, Shape};
 
-#[test]
-fn group_normalisations() {
+fn group_normalisations<B: Backend>(backend: &B) {
     let mut numbers = Numbers::new(3);
     for (batch, height, width, channels, groups) in [
         (1, 1, 2, 4, 2),
@@ -33,10 +32,16 @@ fn group_normalisations() {
                 .iter()
                 .map(|x| 2.0 * x + 3.0)
                 .collect();
-            let layer = GroupNorm::new(vector(&weight), vector(&bias), groups, shape.eps, silu);
+            let layer = GroupNorm::new(
+                vector(backend, &weight),
+                vector(backend, &bias),
+                groups,
+                shape.eps,
+                silu,
+            );
             let function =
                 |x: &[f64]| reference::group_norm(&shape, x, &wide(&weight), &wide(&bias), silu);
-            let input = tensor(Shape::new(batch, height, width, channels), &x);
+            let input = tensor(backend, Shape::new(batch, height, width, channels), &x);
             let run = run(
                 &input,
                 &[],
@@ -49,8 +54,7 @@ fn group_normalisations() {
     }
 }
 
-#[test]
-fn layer_normalisations() {
+fn layer_normalisations<B: Backend>(backend: &B) {
     let mut numbers = Numbers::new(4);
     for (rows, channels) in [(3, 8), (130, 24)] {
         let (weight, bias) = (numbers.normal(channels), numbers.normal(channels));
@@ -59,9 +63,9 @@ fn layer_normalisations() {
             .iter()
             .map(|x| 2.0 * x - 1.0)
             .collect();
-        let layer = LayerNorm::new(vector(&weight), vector(&bias), 1e-5);
+        let layer = LayerNorm::new(vector(backend, &weight), vector(backend, &bias), 1e-5);
         let function = |x: &[f64]| reference::layer_norm(1e-5, x, &wide(&weight), &wide(&bias));
-        let input = tensor(Shape::new(1, rows, 1, channels), &x);
+        let input = tensor(backend, Shape::new(1, rows, 1, channels), &x);
         let run = run(
             &input,
             &[],
@@ -72,3 +76,5 @@ fn layer_normalisations() {
         assert_gradient("layer norm", &x, &run.w, &run.dx, function);
     }
 }
+
+on_backends!(group_normalisations, layer_normalisations);

@@ -3,24 +3,22 @@
 use super::super::reference::wide;
 use super::{assert_close, buffer};
 use crate::bench::numbers::Numbers;
-use dragnext::kernels::cpu::Cpu;
 use dragnext::kernels::{AdamStep, Backend};
 
 /// Kingma and Ba, arXiv 1412.6980, algorithm 1, with the decoupled weight decay of Loshchilov and Hutter, arXiv 1711.05101, algorithm 2.
-#[test]
-fn adam_follows_the_papers() {
+fn adam_follows_the_papers<B: Backend>(backend: &B) {
     let mut numbers = Numbers::new(15);
     for decay in [0.0, 1e-2] {
-        let mut parameter = buffer(&numbers.normal(50));
-        let (mut first, mut second) = (Cpu.zeros(50), Cpu.zeros(50));
-        let mut expected = wide(&parameter);
+        let mut parameter = buffer(backend, &numbers.normal(50));
+        let (mut first, mut second) = (backend.zeros(50), backend.zeros(50));
+        let mut expected = wide(&backend.download(&parameter));
         let (mut m, mut v) = (vec![0.0; 50], vec![0.0; 50]);
         let lr = 0.02;
         for step in 1..=30 {
             let gradient = numbers.scaled(50, 1e-3);
-            Cpu.adam(
+            backend.adam(
                 &AdamStep { step, lr, decay },
-                &buffer(&gradient),
+                &buffer(backend, &gradient),
                 &mut first,
                 &mut second,
                 &mut parameter,
@@ -36,6 +34,13 @@ fn adam_follows_the_papers() {
                     lr * decay * expected[at] + lr * unbiased.0 / (unbiased.1.sqrt() + 1e-8);
             }
         }
-        assert_close(&format!("decay {decay}"), &parameter, &expected, 1e-5);
+        assert_close(
+            &format!("decay {decay}"),
+            &backend.download(&parameter),
+            &expected,
+            1e-5,
+        );
     }
 }
+
+on_backends!(adam_follows_the_papers);

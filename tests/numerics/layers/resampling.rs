@@ -3,10 +3,10 @@
 use super::super::reference::{self, wide};
 use super::{assert_close, assert_gradient, run, tensor};
 use crate::bench::numbers::Numbers;
+use dragnext::kernels::Backend;
 use dragnext::nn::{Shape, upsample, upsample_backward};
 
-#[test]
-fn upsampling() {
+fn upsampling<B: Backend>(backend: &B) {
     let mut numbers = Numbers::new(10);
     for (from, to) in [
         ([3, 4], [6, 8]),
@@ -16,7 +16,7 @@ fn upsampling() {
     ] {
         let x = numbers.normal(2 * from[0] * from[1] * 3);
         let function = |x: &[f64]| reference::upsample(3, from, to, x);
-        let input = tensor(Shape::new(2, from[0], from[1], 3), &x);
+        let input = tensor(backend, Shape::new(2, from[0], from[1], 3), &x);
         let run = run(
             &input,
             &[],
@@ -39,13 +39,12 @@ fn upsampling() {
     }
 }
 
-#[test]
-fn channels_are_concatenated_and_split() {
+fn channels_are_concatenated_and_split<B: Backend>(backend: &B) {
     let mut numbers = Numbers::new(12);
     let (left, right) = (numbers.normal(2 * 300 * 3), numbers.normal(2 * 300 * 5));
     let (a, b) = (
-        tensor(Shape::new(2, 15, 20, 3), &left),
-        tensor(Shape::new(2, 15, 20, 5), &right),
+        tensor(backend, Shape::new(2, 15, 20, 3), &left),
+        tensor(backend, Shape::new(2, 15, 20, 5), &right),
     );
     let joined = a.concatenated(&b);
     for (row, (a, b)) in joined
@@ -58,3 +57,5 @@ fn channels_are_concatenated_and_split() {
     let (first, second) = joined.split(3);
     assert_eq!((first.to_host(), second.to_host()), (left, right));
 }
+
+on_backends!(upsampling, channels_are_concatenated_and_split);

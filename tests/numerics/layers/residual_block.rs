@@ -6,8 +6,7 @@ use super::super::reference::{self, plus, wide};
 use super::{FORWARD, assert_close, assert_gradient, run, tensor};
 use crate::bench::numbers::Numbers;
 use dragnext::interrupt::Interrupt;
-use dragnext::kernels::cpu::Cpu;
-use dragnext::kernels::{ConvShape, GroupShape};
+use dragnext::kernels::{Backend, ConvShape, GroupShape};
 use dragnext::model::Source;
 use dragnext::model::config::UNetConfig;
 use dragnext::model::safetensors::SafetensorsFile;
@@ -91,8 +90,7 @@ impl Parameters {
 }
 
 /// Blocks of the small model against a reference with the same weights.
-#[test]
-fn residual_blocks() {
+fn residual_blocks<B: Backend>(backend: &B) {
     let source = Source::Folder(PathBuf::from(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/tests/fixtures/tiny"
@@ -101,7 +99,7 @@ fn residual_blocks() {
     let name = "unet/diffusion_pytorch_model.safetensors";
     let never = Interrupt::never();
     let mut weights = Weights::open(
-        &Cpu,
+        backend,
         &source,
         &["unet/diffusion_pytorch_model.safetensors"],
         &never,
@@ -127,8 +125,8 @@ fn residual_blocks() {
             numbers.normal(2 * 4 * config.channels[0]),
         );
         let function = |x: &[f64]| parameters.reference(&config, [height, width], x, &wide(&time));
-        let embedding = tensor(Shape::new(2, 1, 1, 4 * config.channels[0]), &time);
-        let input = tensor(Shape::new(2, height, width, inputs), &x);
+        let embedding = tensor(backend, Shape::new(2, 1, 1, 4 * config.channels[0]), &time);
+        let input = tensor(backend, Shape::new(2, height, width, inputs), &x);
         let shift = layer.shift(&embedding);
         let run = run(
             &input,
@@ -140,3 +138,5 @@ fn residual_blocks() {
         assert_gradient(block, &x, &run.w, &run.dx, function);
     }
 }
+
+on_backends!(residual_blocks);

@@ -3,9 +3,13 @@
 //!
 //! The bindings panic if a library or one of its functions is missing. [`NvidiaLibrary::find`]
 //! checks both before the first call.
+//!
+//! With the feature `candle-cuda` the program is linked against them instead: it does not start where
+//! one is missing.
 
 use std::error::Error;
 
+#[cfg(not(feature = "candle-cuda"))]
 use cudarc::{cublaslt, cudnn, driver, get_lib_name_candidates};
 
 use super::DeviceUnavailable;
@@ -100,6 +104,7 @@ impl NvidiaLibrary {
     }
 
     /// Returns whether the function exists. The library must have been loaded before.
+    #[cfg(not(feature = "candle-cuda"))]
     fn has(self, function: &str) -> bool {
         // SAFETY: the library is loaded, so `culib` does not panic; the symbol is looked up and not
         // called.
@@ -114,6 +119,23 @@ impl NvidiaLibrary {
                 .is_ok()
         }
     }
+}
+
+#[cfg(feature = "candle-cuda")]
+impl NvidiaLibrary {
+    /// A linked program that started has every function.
+    #[expect(clippy::unused_self, reason = "as where libraries are loaded")]
+    fn has(self, _: &str) -> bool {
+        true
+    }
+}
+
+/// Returns the file names of a library that the program is linked against.
+#[cfg(feature = "candle-cuda")]
+fn get_lib_name_candidates(stem: &str) -> Vec<String> {
+    ["", ".1", ".9", ".12", ".13"]
+        .map(|version| format!("{}{version}", libloading::library_filename(stem).display()))
+        .into()
 }
 
 /// Formats a library's version: 120903 is 12.9.3.
