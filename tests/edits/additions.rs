@@ -48,12 +48,20 @@ fn a_style_is_part_of_the_result_its_record_and_its_cache() {
     assert_eq!(halved["styles"][0]["file"], "kohya.safetensors");
     assert_eq!(halved["styles"][0]["weight"], 0.5);
     assert_eq!(halved["styles"][0]["sha256"].as_str().unwrap().len(), 64);
-    for record in [&plain, &styled, &halved] {
-        assert_eq!(record.get("cached"), None, "each has entries of its own");
-    }
-    let (again, again_samples) = edited(&bench, "again.png", &["--style-lora", &whole]);
+    // Entries of the cache are keyed by the styles too.
+    let kept = |out: &str, flags: &[&str]| {
+        let run = edit(&bench, out, flags);
+        run.env("DRAGNEXT_CACHE_LIMIT", "1GiB")
+            .env("DRAGNEXT_CACHE", bench.path("cache"))
+            .record()
+    };
+    kept("kept.png", &["--style-lora", &half]);
+    let other = kept("other.png", &["--style-lora", &whole]);
+    assert_eq!(other.get("cached"), None);
+    let again = kept("again.png", &["--style-lora", &whole]);
     assert_eq!(again["cached"], serde_json::json!(["lora", "invert"]));
-    assert!(again_samples == styled_samples);
+    let again = image::open(bench.path("again.png")).unwrap().into_bytes();
+    assert!(again == styled_samples);
     // The result says what made it, and a repetition without it is told.
     let shown = bench.dragnext(["show", "half.png", "--json"]).any_stdout();
     let shown: Value = serde_json::from_str(&shown.run().stdout).unwrap();
