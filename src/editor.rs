@@ -11,7 +11,7 @@ use crate::method::Method;
 use crate::model::Model;
 use crate::picture::Picture;
 use crate::pipeline::AnyPipeline;
-use crate::plan::{Amount, Choice, ModelFacts, Plan, Request, check_methods};
+use crate::plan::{Amount, Choice, Degree, ModelFacts, Plan, Request, check_methods};
 use crate::progress::{Progress, Silent};
 
 /// A model whose weights are in memory, on a device that is chosen at run time.
@@ -117,6 +117,51 @@ impl Editor {
             .collect();
         self.pipeline.drop_cache();
         edited
+    }
+
+    /// Edits a picture and takes what the drag optimised to each of `degrees` before the denoising, in place of the setting `degree`: 0 is no drag, 1 is
+    /// where the optimisation led, 1.5 goes on beyond by half as much. There are 1 to 16 of them, from 0 to 4, each once. The optimisation runs
+    /// once, and each result has the pixels of an edit with its degree.
+    ///
+    /// # Errors
+    /// As [`Editor::edit`]; [`crate::Error::Setting`] for degrees out of these bounds, and when nothing is optimised.
+    pub fn edit_degrees(
+        &mut self,
+        picture: &Picture,
+        drag: &DragFile,
+        choice: &Choice,
+        degrees: &[f64],
+    ) -> Result<Vec<Picture>> {
+        let degrees = Degree::series(degrees)?;
+        let choice = Degree::first_of(&degrees, choice);
+        let request = Request {
+            drag,
+            above: &[&choice],
+            model: &self.facts,
+            amount: Amount::WHOLE,
+            is_one_of_several: false,
+        };
+        let plan = request.plan(picture.size())?;
+        Degree::check(&degrees, &plan.settings)?;
+        if plan.regions.is_empty() {
+            return Ok(vec![picture.clone(); degrees.len()]);
+        }
+        let canvas = Canvas::new(picture, &plan);
+        let mut noise = Seeded::of(&plan.settings.diffusion, &plan.settings.lora);
+        let values: Vec<f64> = degrees.iter().map(|degree| degree.value()).collect();
+        let mut edited = Vec::new();
+        self.pipeline.edit_degrees(
+            canvas.work(&plan, None),
+            &values,
+            &mut noise,
+            &mut Silent,
+            &Interrupt::never(),
+            &mut |outcome| {
+                edited.push(canvas.result(picture, &plan, &outcome, true));
+                Ok(())
+            },
+        )?;
+        Ok(edited)
     }
 
     /// Edits a picture once with each of `methods`, in their order. What `choice` and a drag file without a method give holds for the methods that

@@ -189,12 +189,12 @@ pub enum Error {
         hint: String,
     },
 
-    /// A file or folder given to `check`, `eval`, `report merge` or `import` is invalid.
+    /// A file or folder given to `check`, `eval`, `new`, `report merge` or `import` is invalid, or does not fit what else is given.
     #[error("{}: {reason}", path.display())]
     Given {
         /// The file or folder.
         path: PathBuf,
-        /// One of `check.*`, `records.*`, `manifest.*`, `import.*` or `eval.no_edits`.
+        /// One of `check.*`, `records.*`, `manifest.*`, `import.*` or `eval.no_edits`; `instruction.point_outside` for the box of `new`.
         kind: ErrorKind,
         /// What is wrong with it.
         reason: String,

@@ -28,7 +28,7 @@ pub use stamp::Stamp;
 use temporary::temporary_in;
 pub(crate) use temporary::{remove_orphans, temporary_named};
 
-const OVERWRITE_HINT: &str = "use --overwrite, or choose another output with -o";
+const OVERWRITE_HINT: &str = "use --overwrite, or choose another output";
 
 /// Writes `bytes` to `path` atomically. Missing folders are created. A file that replaces another one gets its permissions.
 ///
@@ -47,11 +47,7 @@ pub fn write_verified(
     let failed = |error: io::Error| write_failed(path, &error);
     if is_stdout(path) {
         verify(bytes).map_err(|reason| refused(path, ErrorKind::OutputVerify, reason, ""))?;
-        let mut stdout = io::stdout().lock();
-        return stdout
-            .write_all(bytes)
-            .and_then(|()| stdout.flush())
-            .map_err(failed);
+        return write_stdout(bytes).map_err(|error| stdout_failed(&error));
     }
     let folder = folder_of(path);
     let missing: Vec<&Path> = folder
@@ -130,6 +126,31 @@ fn persist_new(temporary: NamedTempFile, path: &Path) -> std::result::Result<Fil
 /// Returns whether a path stands for stdout. `./-` is a file of that name.
 pub fn is_stdout(path: &Path) -> bool {
     path.as_os_str() == "-"
+}
+
+/// Writes bytes to stdout, all of them. Everything that the program prints there goes through this function.
+///
+/// # Errors
+/// Those of the operating system; [`stdout_failed`] says what they mean.
+pub(crate) fn write_stdout(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
+}
+
+/// Returns the error of a failed write to stdout: that of a full disk where it is redirected to one.
+pub(crate) fn stdout_failed(error: &io::Error) -> Error {
+    match write_failed(Path::new("stdout"), error) {
+        Error::Output {
+            path, kind, reason, ..
+        } => Error::Output {
+            path,
+            kind,
+            reason,
+            hint: "the data is lost; files that were written are complete".into(),
+        },
+        other => other,
+    }
 }
 
 /// Returns the folder of a file.

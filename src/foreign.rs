@@ -193,6 +193,11 @@ pub fn content(bytes: &[u8], name: &Path) -> Option<Kind> {
             let start = String::from_utf8_lossy(&text[..text.len().min(4096)]);
             start.contains("<annotations").then_some(Kind::Cvat)
         }
+        b'f' | b'#' => {
+            let name = text.strip_prefix(b"#").unwrap_or(text);
+            let is_via = name.starts_with(b"filename,file_size,file_attributes,region_count");
+            is_via.then_some(Kind::Via)
+        }
         _ => None,
     }
 }
@@ -268,9 +273,11 @@ fn folder(root: &Path) -> Option<Kind> {
             path.extension()
                 .is_some_and(|extension| extension.eq_ignore_ascii_case(wanted))
         };
-        let files = entries
-            .iter()
-            .filter(|path| has_extension(path, "json") || has_extension(path, "xml"));
+        let files = entries.iter().filter(|path| {
+            ["json", "xml", "csv"]
+                .iter()
+                .any(|wanted| has_extension(path, wanted))
+        });
         for file in files.take(3).filter(|path| path.is_file()) {
             if let Some(kind) = recognise(file) {
                 return Some(kind);
@@ -322,6 +329,11 @@ mod tests {
                 "<?xml version=\"1.0\"?>\n<annotations><version>1.1</version>",
                 Some(Kind::Cvat),
             ),
+            (
+                "#filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes\n",
+                Some(Kind::Via),
+            ),
+            ("filename,size\na.png,3\n", None),
             (r#"{"region_operations": {}}"#, Some(Kind::RedBench)),
             (r#"{"points": [[1, 2], [3, 4]]}"#, Some(Kind::Drag100)),
             (

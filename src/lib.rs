@@ -18,6 +18,7 @@
 //! | [`model`] | finds, checks and loads a model: UNet, VAE, text encoder, tokenizer, LoRA files |
 //! | [`diffusion`] | noise schedule, noise, fine-tuning of a LoRA, inversion, denoising |
 //! | [`pipeline`] | runs the stages of edits, alone or side by side, with a [`cache`] of what edits of one picture share |
+//! | [`editor`] | edits pictures in memory, for users of the library |
 //! | [`mod@edit`] | one edit from what was read to the bytes of its result; [`batch`] does many, [`golden`] compares with expected results |
 //! | [`eval`] | the metrics of the papers over many edits: statistics, comparisons |
 //! | [`mod@warp`] | what a drag means for pixels, without a model: the warped picture, and the detail that a result keeps of it |
@@ -30,7 +31,9 @@
 //! | [`cli`] | the command line, one file for each subcommand; [`report`] prints, [`progress`] shows stages, [`merge`] sums up shards |
 //! | [`mod@import`] | turns data sets and annotations into drag files; [`foreign`] recognises them |
 //! | [`hub`] | fetches models from the Hugging Face hub into its cache; [`doctor`] describes a machine |
-//! | [`error`] | errors and warnings with stable kinds and exit statuses; [`panics`] turns panics into errors, [`interrupt`] handles signals |
+//! | [`error`] | errors with stable kinds and exit statuses, and [`warning`]s; [`panics`] turns panics into errors, [`interrupt`] handles signals |
+//! | [`digest`], [`escape`] | hashes of files and settings; text of others, made safe for a terminal |
+//! | [`allocator`], [`failpoint`] | bounds the memory that the C library keeps; places where tests make the program fail |
 //!
 //! There is no autograd graph. Weights are frozen, so the only gradients are those of latents, LoRA adapters and the prompt's embedding. candle runs only the text encoder
 //! ([`model::text_encoder`]); its UNet is not used, because its gradient is incomplete (fused softmax and layer norm have none).

@@ -23,6 +23,9 @@ kinds! {
         ImageAnimated "image.animated" "only the first frame of an animation is edited";
         ImageC2pa "image.c2pa" "the picture's C2PA signature is left out of the result";
         ImageProfile "image.profile" "the colour profile is damaged or too large and is left out";
+        ImageMetadata "image.metadata" "EXIF, XMP or text of the picture is damaged or too large and is left out";
+        ImageCmyk "image.cmyk" "the picture is in CMYK and is converted to RGB";
+        ImageTransparent "image.transparent" "every pixel of the picture is transparent";
         ImageDamaged "image.damaged" "a part of the picture is missing in its file";
         MaskLevels "mask.levels" "a mask is not white on black; what was assumed is inside";
         DeviceCpu "device.cpu" "no GPU can be used; the CPU is used instead";
@@ -50,6 +53,7 @@ kinds! {
         BatchSheet "batch.sheet" "a contact sheet cannot be written";
         BatchTornRecord "batch.torn_record" "the last record of a killed run was truncated";
         ImportType "import.type" "the source does not say how a region moves; a type was chosen";
+        ImportMethod "import.method" "the source has points without regions; a method for points was chosen";
         ImportRegion "import.region" "the source has no region for a handle; a point was chosen";
         ImportCenter "import.center" "the source has no centre of a rotation or scale; one was chosen";
         ImportMotion "import.motion" "the source has no motion of a region; that of `--move` was chosen";

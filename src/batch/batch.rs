@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+use super::existing::is_file;
 use super::result::batch_result;
 use super::run::Run;
 use super::sheets::Sheets;
@@ -69,6 +70,7 @@ impl Batch<'_> {
         };
         let (tally, ended) = self.run_pending(items, model, load, log, &mut summary, interrupt)?;
         summary.done = tally.done;
+        summary.replaced = tally.replaced;
         summary.failed = tally.failed;
         summary.left =
             summary.items - summary.done_before - summary.failed_before - tally.done - tally.failed;
@@ -102,6 +104,7 @@ impl Batch<'_> {
         if has_history && cached.is_none() {
             items = self.pending(items, &weights, summary);
         }
+        self.announce_replacements(&items);
         let progress = BatchProgress::for_terminal(items.len(), self.quiet);
         let run = Run {
             resolver: &self.resolver,
@@ -119,6 +122,25 @@ impl Batch<'_> {
         let history = History::read(self.outputs)?;
         self.print(&sheets.finish(&history));
         Ok(ended)
+    }
+
+    /// Says how many results of earlier runs the pending items replace, while the run can still be stopped.
+    fn announce_replacements(&self, items: &[&Item]) {
+        let replaces = |item: &&&Item| self.history.is_done(item) && is_file(&item.out);
+        let count = items.iter().filter(replaces).count();
+        if count > 0 && !self.quiet {
+            report::print_line(&format!(
+                "{} of earlier runs {} replaced: something that decides {} changed since, or `--redo` names {}",
+                if count == 1 {
+                    "1 result".to_owned()
+                } else {
+                    format!("{count} results")
+                },
+                if count == 1 { "is" } else { "are" },
+                if count == 1 { "it" } else { "them" },
+                if count == 1 { "it" } else { "them" },
+            ));
+        }
     }
 
     fn print(&self, warnings: &[Warning]) {

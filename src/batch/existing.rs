@@ -17,7 +17,7 @@ pub(super) fn names_job(path: &Path, job: &str) -> bool {
 
 /// Returns the SHA-256 of the file at `path` if it already is the result that was computed again as `edited`.
 ///
-/// With a `job`, the file must name it. Without one, its samples must match except for rounding. The bytes are not compared: edits in a
+/// It must keep the same of the picture's file. With a `job`, the file must name it. Without one, its samples must match except for rounding. The bytes are not compared: edits in a
 /// group round differently from single edits, and the drag amplifies the difference.
 pub(super) fn existing_result(path: &Path, edited: &Picture, job: Option<&str>) -> Option<String> {
     if !is_file(path) {
@@ -26,6 +26,7 @@ pub(super) fn existing_result(path: &Path, edited: &Picture, job: Option<&str>) 
     let found = picture::read_any(path).ok()?;
     let has_samples = || metrics::compare(edited, &found.picture, None).all.max <= ROUNDING;
     let is_result = found.picture.size() == edited.size()
+        && found.picture.kept() == edited.kept()
         && job.map_or_else(has_samples, |job| names_job(path, job));
     is_result.then_some(found.sha256)
 }
@@ -36,6 +37,6 @@ pub(super) fn has_bytes(path: &Path, bytes: &[u8]) -> bool {
 }
 
 /// Returns whether `path` is a regular file and not a link to one.
-fn is_file(path: &Path) -> bool {
+pub(super) fn is_file(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
 }

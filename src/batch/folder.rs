@@ -30,12 +30,13 @@ const OTHER_FOLDERS: [&str; 5] = [
     "lost+found",
 ];
 /// What this program adds to the name of a picture.
-const OWN_ENDINGS: [&str; 6] = [
+const OWN_ENDINGS: [&str; 7] = [
     ".edited.png",
     ".preview.png",
     ".strip.png",
     ".warped.png",
     ".amounts.png",
+    ".degrees.png",
     ".methods.png",
 ];
 /// Bytes of a JSON file within which a drag file has its regions.

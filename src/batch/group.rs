@@ -88,6 +88,7 @@ impl GroupEditor<'_> {
                     model, additions, ..
                 } = self.provenance;
                 record.planned(&edit.plan, self.computed_on, model, additions);
+                record.warnings.extend(edit.warnings());
                 record.job = Some(prepared.identity.job.clone());
                 failpoint::panic("panic_in_item");
                 Ok(prepared)

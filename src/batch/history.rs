@@ -24,6 +24,8 @@ struct RecordLine {
     job: Option<String>,
     inputs: Option<String>,
     out_sha256: Option<String>,
+    #[serde(default)]
+    stripped: bool,
     error: Option<RecordedError>,
     seconds: Option<HashMap<String, f64>>,
     together: Option<usize>,
@@ -45,11 +47,21 @@ struct RecordedJob {
     inputs: Option<String>,
 }
 
+/// A success that a record describes.
+#[derive(Debug)]
+struct RecordedOutput {
+    job: RecordedJob,
+    /// Hash of the output.
+    sha256: String,
+    /// Whether EXIF, XMP and text of the picture were left out.
+    stripped: bool,
+}
+
 /// What the records say about one item.
 #[derive(Debug, Default)]
 struct ItemHistory {
-    /// The latest success, with the hash of the output.
-    done: Option<(RecordedJob, String)>,
+    /// The latest success.
+    done: Option<RecordedOutput>,
     /// The latest failure after that, with the kind of its error.
     failed: Option<(RecordedJob, RecordedKind)>,
     /// How it ended last.
@@ -177,8 +189,12 @@ impl History {
             inputs: record.inputs,
         };
         match (record.status.as_str(), record.out_sha256, record.error) {
-            ("done", Some(out), _) => {
-                item.done = Some((job, out));
+            ("done", Some(sha256), _) => {
+                item.done = Some(RecordedOutput {
+                    job,
+                    sha256,
+                    stripped: record.stripped,
+                });
                 item.failed = None;
                 self.seconds += seconds / record.together.unwrap_or(1).max(1) as f64;
                 self.timed += 1;
@@ -198,6 +214,12 @@ impl History {
         self.items.contains_key(&item.id)
     }
 
+    /// Returns whether a record says that an earlier run edited this item.
+    pub(crate) fn is_done(&self, item: &Item) -> bool {
+        let found = self.items.get(&item.id);
+        found.is_some_and(|found| found.done.is_some())
+    }
+
     /// Returns the mean number of seconds of the items that are done.
     pub(crate) fn seconds_per_item(&self) -> Option<f64> {
         (self.timed > 0 && self.seconds > 0.0).then(|| self.seconds / self.timed as f64)
@@ -206,7 +228,7 @@ impl History {
     /// Returns whether an earlier run wrote these bytes for this item. Such an output may be replaced.
     pub(crate) fn wrote(&self, item: &Item, sha256: &str) -> bool {
         let done = self.items.get(&item.id).and_then(|item| item.done.as_ref());
-        done.is_some_and(|(_, out)| out == sha256)
+        done.is_some_and(|done| done.sha256 == sha256)
     }
 
     /// Returns whether an item needs to be edited. A recorded failure counts only if the job is the same and the cause was not its output.
@@ -229,11 +251,11 @@ impl History {
                 .is_job(item, &job.hash, job.inputs.as_deref(), provenance)
                 .unwrap_or(false)
         };
-        if recorded
-            .done
-            .as_ref()
-            .is_some_and(|(job, out)| has_sha256(&item.out, out) && is_same(job))
-        {
+        if recorded.done.as_ref().is_some_and(|done| {
+            done.stripped == resolver.strips_metadata
+                && has_sha256(&item.out, &done.sha256)
+                && is_same(&done.job)
+        }) {
             return ItemState::Done;
         }
         let is_permanent = |kind: &RecordedKind| match kind {

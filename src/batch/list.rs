@@ -47,6 +47,8 @@ pub(crate) struct ListOptions<'a> {
     pub allow_outside: bool,
     /// Turn faulty entries into failed items instead of rejecting the list.
     pub keep_going: bool,
+    /// Outputs are only read, so that they may be inputs.
+    pub only_reads: bool,
 }
 
 impl List {
@@ -94,7 +96,7 @@ impl List {
             .enumerate()
             .map(|(index, entry)| checker.check(index, entry))
             .collect();
-        check_unique(&mut items, &places);
+        check_unique(&mut items, &places, options.only_reads);
         if !options.keep_going {
             Error::all(faults(&items))?;
         }

@@ -39,6 +39,7 @@ impl Reader<'_> {
             out: item.out.clone(),
         });
         record.id.clone_from(&item.id);
+        record.stripped = self.resolver.strips_metadata;
         let prepared = panics::catch(|| self.prepare(item, &mut record));
         ReadItem {
             item,

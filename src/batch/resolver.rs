@@ -35,6 +35,8 @@ pub(crate) struct Resolver {
     pub keeps_outside: bool,
     /// Whether JPEGs with missing rows are edited.
     pub accepts_damaged: bool,
+    /// Whether results leave out EXIF, XMP and text of their pictures.
+    pub strips_metadata: bool,
     /// Folders that masks must lie in; empty when inputs may lie anywhere.
     pub roots: Vec<PathBuf>,
     /// The model's files, which no output may replace.
@@ -58,6 +60,7 @@ impl Resolver {
             drag,
             keeps_outside: true,
             accepts_damaged: false,
+            strips_metadata: false,
             roots: Vec::new(),
             model_files: model.map(Model::files).unwrap_or_default(),
         })
@@ -120,7 +123,10 @@ impl Resolver {
         } else {
             picture::read(&item.image)
         };
-        let original = original.map_err(|error| gone(&item.image, error))?;
+        let mut original = original.map_err(|error| gone(&item.image, error))?;
+        if self.strips_metadata {
+            original.strip_metadata();
+        }
         let plan = self.resolve(item, &drag, path, original.picture.size())?;
         let files: Vec<PathBuf> = [item.image.clone(), path.to_path_buf()]
             .into_iter()

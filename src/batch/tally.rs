@@ -7,6 +7,8 @@ use super::limits::StopReason;
 pub(super) struct Tally {
     /// Edited and written.
     pub(super) done: usize,
+    /// Written in place of an existing file with other bytes; also counted in `done`.
+    pub(super) replaced: usize,
     /// Failed.
     pub(super) failed: usize,
     /// Failed because the disk is full; also counted in `failed`.

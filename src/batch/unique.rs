@@ -11,9 +11,15 @@ use crate::error::ErrorKind;
 /// Gives a fault to each item whose id or output is that of an earlier item, and to each item whose output is an input.
 ///
 /// `places` says how messages name each item. Items that already have a fault are ignored.
-pub(super) fn check_unique(items: &mut [Item], places: &[String]) {
+///
+/// With `only_reads`, outputs may be inputs.
+pub(super) fn check_unique(items: &mut [Item], places: &[String], only_reads: bool) {
     let mut folders = RealFolders::default();
-    let inputs = folders.inputs_among_outputs(items);
+    let inputs = if only_reads {
+        HashSet::new()
+    } else {
+        folders.inputs_among_outputs(items)
+    };
     let mut ids: HashMap<String, usize> = HashMap::new();
     let mut outputs: HashMap<String, usize> = HashMap::new();
     for item in items.iter_mut().filter(|item| item.fault.is_none()) {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
 
-use super::existing::{existing_result, has_bytes};
+use super::existing::{existing_result, has_bytes, is_file};
 use super::handoff::{EditedItem, PreparedItem};
 use super::sheets::Sheets;
 use super::tally::Tally;
@@ -47,7 +47,10 @@ impl<'i> Writer<'_, 'i> {
             });
             record.peak_bytes = record.peak_bytes.or_else(report::peak_bytes);
             match &written {
-                Ok(hash) => record.done(hash.clone()),
+                Ok(written) => {
+                    record.done(written.sha256.clone(), written.kept.clone());
+                    tally.replaced += usize::from(written.has_replaced);
+                }
                 Err(error) => record.fail(error),
             }
             // The log comes first: an item that was reported as done but has no record would be edited again.
@@ -84,7 +87,7 @@ impl<'i> Writer<'_, 'i> {
         (tally, Ok(()))
     }
 
-    /// Writes the result of one item and returns the SHA-256 of its file.
+    /// Writes the result of one item.
     fn write(
         &self,
         item: &Item,
@@ -94,7 +97,7 @@ impl<'i> Writer<'_, 'i> {
             may_replace,
         }: &PreparedItem,
         outcome: Option<&Outcome>,
-    ) -> Result<String> {
+    ) -> Result<WrittenResult> {
         failpoint::panic("panic_in_writer");
         let edited = prepared.composite(outcome);
         let png = edited
@@ -104,14 +107,33 @@ impl<'i> Writer<'_, 'i> {
         // A killed run may have written the same result without recording it.
         let job = self.metadata.then_some(identity.job.as_str());
         if !*may_replace && let Some(hash) = existing_result(&item.out, &edited, job) {
-            return Ok(hash);
+            return Ok(WrittenResult {
+                sha256: hash,
+                kept: edited.kept(),
+                has_replaced: false,
+            });
         }
-        if *may_replace || !has_bytes(&item.out, &png) {
+        let is_there = has_bytes(&item.out, &png);
+        let has_replaced = *may_replace && !is_there && is_file(&item.out);
+        if *may_replace || !is_there {
             files::write_verified(&item.out, &png, *may_replace, |written| {
                 edited.check_png(written)
             })?;
         }
         failpoint::kill("kill_after_picture");
-        Ok(sha256(&png))
+        Ok(WrittenResult {
+            sha256: sha256(&png),
+            kept: edited.kept(),
+            has_replaced,
+        })
     }
+}
+
+/// A result that is at its path.
+struct WrittenResult {
+    sha256: String,
+    /// What it keeps of the picture's file.
+    kept: Vec<&'static str>,
+    /// Whether another file was there before.
+    has_replaced: bool,
 }

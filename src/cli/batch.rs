@@ -82,7 +82,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "failed|all|ID")]
     redo: Vec<String>,
 
-    /// Replace outputs that this program did not make from the same picture.
+    /// Replace outputs that no record in the output folder names. Results that are named are replaced without this when something that decides
+    /// them changed.
     #[arg(long)]
     overwrite: bool,
 
@@ -131,6 +132,10 @@ pub(super) struct Arguments {
     #[arg(long)]
     no_metadata: bool,
 
+    /// Leave out the pictures' own EXIF, XMP and text, such as date and place. Without this the results keep them, except for thumbnails. Colour profiles stay.
+    #[arg(long)]
+    strip_metadata: bool,
+
     /// Print each record to stdout as a line of JSON, and a summary at the end.
     #[arg(long)]
     json: bool,
@@ -150,6 +155,8 @@ Takes a folder or a manifest. In a folder, `cat.png` (or a JPEG or WebP) is edit
 - The whole list is checked before anything runs.
 - Results go to the output folder, in the same subfolders. A record of each item goes to `records/` in it.
 - Run again, the same command edits only items that are not done, or whose picture, drag file, settings, weights or program changed.
+- Other settings with the same output folder replace its results. The run says how many; give another folder to keep both.
+- A file that no record in the folder names is never replaced without `--overwrite`.
 - A failed item does not stop the others. The exit status is then 1.";
 
 const EXAMPLES: &str = r#"Examples:
@@ -274,6 +281,7 @@ impl Arguments {
             methods: &self.methods,
             allow_outside: self.allow_outside,
             keep_going: self.keep_going,
+            only_reads: false,
         };
         List::read(&source, options)
     }
@@ -307,6 +315,7 @@ impl Arguments {
         let mut resolver = Resolver::new(self.choice(), model, drag)?;
         resolver.keeps_outside = !self.no_composite;
         resolver.accepts_damaged = self.accept_damaged;
+        resolver.strips_metadata = self.strip_metadata;
         resolver.has_several_methods = !self.methods.is_empty();
         if !self.allow_outside {
             let drag_folder = self.drag.as_ref().and_then(|path| path.parent());

@@ -33,6 +33,10 @@ pub(super) struct Arguments {
     #[arg(long)]
     overwrite: bool,
 
+    /// The model in the command that the page shows, as for `edit`, such as `demo`; it can be changed on the page.
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+
     /// Open the page in the browser.
     #[arg(long)]
     open: bool,
@@ -57,12 +61,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 
     let file = in_file.and_then(|drag| named(&drag.path));
     let file = file.unwrap_or_else(|| file_name(image));
+    let model = arguments.model.as_deref().map(anywhere);
     let page = DrawPage {
         name: &named(image).unwrap_or_default(),
         picture: &original.picture,
         drag: drag.as_ref(),
         file: &file,
-        command: &command(image, &file),
+        command: &command(image),
+        model: model.as_deref(),
     };
     let html = page.html().map_err(|error| Error::Output {
         path: output.clone(),
@@ -82,18 +88,20 @@ fn named(path: &Path) -> Option<String> {
     Some(path.file_name()?.to_string_lossy().into_owned())
 }
 
-/// Returns the command that edits the picture with the drag file that the page saves. The browser chooses the folder of the drag file, so
-/// the picture's path is absolute.
-fn command(image: &Path, file: &str) -> String {
+/// Returns the command that edits the picture, without the drag file. The browser chooses the folder of the drag file, where the command is run,
+/// so the picture's path is absolute.
+fn command(image: &Path) -> String {
     let image = std::path::absolute(image).unwrap_or_else(|_| image.to_owned());
-    // A name that begins with a dash would be taken for a flag.
-    let drag = if file.starts_with('-') {
-        Path::new(".").join(file)
-    } else {
-        PathBuf::from(file)
-    };
-    let [image, drag] = [image, drag].map(|path| report::shell_word(&path));
-    format!("dragnext edit {image} --drag {drag}")
+    format!("dragnext edit {}", report::shell_word(&image))
+}
+
+/// Returns a model's name as it holds in any folder: that of a file or folder as an absolute path.
+fn anywhere(model: &str) -> String {
+    match std::path::absolute(model) {
+        // `demo` is the built-in model, also beside a folder of that name.
+        Ok(path) if model != "demo" && path.exists() => path.display().to_string(),
+        _ => model.to_owned(),
+    }
 }
 
 /// Opens a page in the desktop's browser. A failure is reported, and the page can still be opened by hand.

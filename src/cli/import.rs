@@ -6,7 +6,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::error::Result;
 use crate::foreign::Kind;
-use crate::import::{Options, import, list};
+use crate::import::{Options, import, list, list_data};
 use crate::interrupt::Interrupt;
 use crate::report::{self, print_import};
 
@@ -55,7 +55,7 @@ pub(super) struct Arguments {
     #[arg(long, conflicts_with_all = ["kind", "path", "output"])]
     list: bool,
 
-    /// Print one line of JSON for each sample, and a summary at the end.
+    /// Print one line of JSON for each sample, and a summary at the end; with `--list` one line with all kinds.
     #[arg(long)]
     json: bool,
 
@@ -70,7 +70,8 @@ Examples:
   dragnext import dragbench drag_bench_data -o bench
   dragnext batch --manifest bench/manifest.jsonl -o edited
 
-  dragnext import labelme photos -o drags               drawn in labelme
+  dragnext import labelme photos -o drags
+      What was drawn in labelme
   dragnext import coco all.json --images photos -o drags --move 40,0
 
 `dragnext import --list` shows the layout of each kind, and how to draw a drag.";
@@ -86,7 +87,11 @@ fn motion(text: &str) -> std::result::Result<[f64; 2], &'static str> {
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let kind = arguments.kind.as_deref().and_then(Kind::from_name);
     let (Some(kind), Some(path), Some(output)) = (kind, &arguments.path, &arguments.output) else {
-        return report::print_text(&list());
+        return if arguments.json {
+            report::print_json(&list_data())
+        } else {
+            report::print_text(&list())
+        };
     };
     let options = Options {
         images: arguments.images.clone(),

@@ -9,7 +9,7 @@ use crate::geometry::Size;
 use crate::model::Model;
 use crate::picture::{self, Original};
 use crate::plan::{Amount, Choice, Draft, ModelFacts, Plan, Request};
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningKind};
 
 /// The inputs of one edit.
 #[derive(Debug, clap::Args)]
@@ -69,6 +69,13 @@ impl InputArguments {
 }
 
 impl Inputs {
+    /// Leaves out the picture's EXIF, XMP and text, and the warnings about them.
+    pub(super) fn strip_metadata(&mut self) {
+        self.original.strip_metadata();
+        self.warnings
+            .retain(|warning| warning.kind != WarningKind::ImageMetadata);
+    }
+
     /// Resolves and checks the edit, with the choices of the command line. `model` may not be on this machine yet.
     /// The drag is carried out to `amount`, else as far as in the report's edit.
     pub(super) fn plan(

@@ -21,8 +21,10 @@ use super::matching::FeatureMap;
 
 /// The timestep of the noise.
 const TIMESTEP: i64 = 261;
-/// The decoder stage, 1 the coarsest: up block 1, counted from 0.
-const STAGE: usize = 2;
+/// The decoder stage of the published evaluations, 1 the coarsest: up block 1, counted from 0.
+pub const STAGE: usize = 2;
+/// The number of decoder stages.
+pub const STAGES: usize = 4;
 /// The number of noises whose features are averaged.
 const NOISES: usize = 8;
 /// The seed of all noise.
@@ -85,6 +87,7 @@ pub struct Dift<B: Backend> {
     encoder: TextEncoder,
     schedule: Schedule,
     model: DiftModel,
+    stage: usize,
 }
 
 impl<B: Backend> Dift<B> {
@@ -107,6 +110,7 @@ impl<B: Backend> Dift<B> {
             encoder.digest(),
         ];
         Ok(Self {
+            stage: STAGE,
             schedule: Schedule::new(model.schedule()),
             model: DiftModel {
                 name: model.name(),
@@ -119,6 +123,22 @@ impl<B: Backend> Dift<B> {
             tokenizer,
             encoder,
         })
+    }
+
+    /// Takes features from another decoder stage than [`STAGE`], from 1 to [`STAGES`]; the model's name then says which. A small model's
+    /// second stage has cells that are large beside its pictures.
+    ///
+    /// # Panics
+    /// When there is no such stage.
+    #[must_use]
+    pub fn at_stage(mut self, stage: usize) -> Self {
+        assert!((1..=STAGES).contains(&stage), "a decoder stage");
+        if stage != self.stage {
+            self.model.name = format!("{} stage {stage}", self.model.name);
+            self.model.is_sd21 = false;
+            self.stage = stage;
+        }
+        self
     }
 
     /// As [`AnyDift::features`], of a picture (1, height, width, 3), the tokens' hidden states, and the mean over `noises` noises of a source.
@@ -159,7 +179,7 @@ impl<B: Backend> Dift<B> {
         for latents in noisy.chunks(at_once) {
             interrupt.check()?;
             let input = Input::at(&Tensor::stacked(latents), TIMESTEP as f64, &prompt);
-            let features = self.unet.forward(input, Features::of(&[STAGE]));
+            let features = self.unet.forward(input, Features::of(&[self.stage]));
             let own = features[0].full(1.0 / noises as f32).summed();
             sum = Some(match sum {
                 Some(sum) => sum.plus(&own),

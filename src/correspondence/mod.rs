@@ -14,6 +14,6 @@ pub mod dift;
 pub mod distance;
 pub mod matching;
 
-pub use dift::{AnyDift, Dift, DiftModel, Posterior};
+pub use dift::{AnyDift, Dift, DiftModel, Posterior, STAGE, STAGES};
 pub use distance::{Dragged, Variant, centroid, distances};
 pub use matching::{Enlargement, FeatureMap, Matcher};

@@ -2,20 +2,24 @@
 //!
 //! [`Compute::choose`] takes what was requested, opens the first device and backend that can be used, and returns a [`Compute`];
 //! [`Compute::load`] loads a model onto it. `auto` means a GPU where one can be used, else the CPU, and our own kernels where they run, else
-//! candle's; a warning says why it is not the first of these. This module does not know how a device computes: that is [`crate::kernels`].
+//! candle's; a warning says why it is not the first of these, unless the machine has no NVIDIA card. This module does not know how a device computes: that is [`crate::kernels`].
 
 mod candidate;
+mod card;
 mod request;
+
+use std::path::Path;
 
 use crate::correspondence::{AnyDift, Dift};
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
-use crate::kernels::Format;
 use crate::kernels::candle::{Candle, Place};
 use crate::kernels::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use crate::kernels::cuda::Cuda;
-use crate::model::Model;
+use crate::kernels::{Backend, Format, fault};
+use crate::metrics::{ClipSimilarity, Fidelity, Lpips, LpipsFile, Metric};
+use crate::model::{ClipModel, Model};
 use crate::pipeline::{AnyPipeline, Pipeline};
 use crate::progress::Progress;
 use crate::report::ComputedOn;
@@ -57,7 +61,7 @@ impl Compute {
             candidates(device, backend, Build::THIS).map_err(|[reason, hint]| Error::Device {
                 kind: ErrorKind::DeviceNone,
                 reason,
-                hint: hint.into(),
+                hint,
             })?;
         let mut failed = Vec::new();
         for candidate in candidates {
@@ -71,7 +75,11 @@ impl Compute {
                         device: candidate.device(),
                         backend: candidate.backend(),
                         numerics: [candidate.kind(), format(candidate, dtype).name()],
-                        warning: fallback(candidate, &failed),
+                        warning: fallback(candidate, &failed).filter(|_| {
+                            is_surprising(candidate, &failed, || {
+                                card::may_be_present(Path::new("/"))
+                            })
+                        }),
                         open,
                     });
                 }
@@ -112,18 +120,77 @@ impl Compute {
         })
     }
 
-    /// Loads a model's weights onto the device, for its features.
+    /// Loads a model's weights onto the device, for the features of a decoder stage.
     ///
     /// # Errors
     /// As [`Dift::load`].
-    pub fn load_dift(&self, model: &Model, interrupt: &Interrupt) -> Result<Box<dyn AnyDift>> {
+    ///
+    /// # Panics
+    /// As [`Dift::at_stage`].
+    pub fn load_dift(
+        &self,
+        model: &Model,
+        stage: usize,
+        interrupt: &Interrupt,
+    ) -> Result<Box<dyn AnyDift>> {
         Ok(match &self.open {
-            OpenDevice::Cpu => Box::new(Dift::load(Cpu, model, interrupt)?),
+            OpenDevice::Cpu => Box::new(Dift::load(Cpu, model, interrupt)?.at_stage(stage)),
             #[cfg(feature = "cuda")]
-            OpenDevice::Cuda(cuda) => Box::new(Dift::load(cuda.clone(), model, interrupt)?),
-            OpenDevice::Candle(candle) => Box::new(Dift::load(candle.clone(), model, interrupt)?),
+            OpenDevice::Cuda(cuda) => {
+                Box::new(Dift::load(cuda.clone(), model, interrupt)?.at_stage(stage))
+            }
+            OpenDevice::Candle(candle) => {
+                Box::new(Dift::load(candle.clone(), model, interrupt)?.at_stage(stage))
+            }
         })
     }
+
+    /// Loads LPIPS onto the device, in f32.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub(crate) fn load_fidelity(&self, file: LpipsFile) -> Result<Box<dyn Metric>> {
+        fault::catch(|| {
+            Ok(match &self.open {
+                OpenDevice::Cpu => fidelity(&Cpu, file),
+                #[cfg(feature = "cuda")]
+                OpenDevice::Cuda(cuda) => fidelity(cuda, file),
+                OpenDevice::Candle(candle) => fidelity(candle, file),
+            })
+        })
+    }
+
+    /// Loads a CLIP onto the device, in f32, for its similarities.
+    ///
+    /// # Errors
+    /// As [`ClipModel::load`] and [`ClipModel::sha256`]; [`Error::Device`].
+    pub(crate) fn load_clip_similarity(
+        &self,
+        model: &ClipModel,
+        interrupt: &Interrupt,
+    ) -> Result<Box<dyn Metric>> {
+        fault::catch(|| match &self.open {
+            OpenDevice::Cpu => similarity(&Cpu, model, interrupt),
+            #[cfg(feature = "cuda")]
+            OpenDevice::Cuda(cuda) => similarity(cuda, model, interrupt),
+            OpenDevice::Candle(candle) => similarity(candle, model, interrupt),
+        })
+    }
+}
+
+fn fidelity<B: Backend>(backend: &B, file: LpipsFile) -> Box<dyn Metric> {
+    let sha256 = file.sha256.clone();
+    Box::new(Fidelity::new(Lpips::new(backend, file), &sha256))
+}
+
+fn similarity<B: Backend>(
+    backend: &B,
+    model: &ClipModel,
+    interrupt: &Interrupt,
+) -> Result<Box<dyn Metric>> {
+    let (form, sha256) = (model.form(), model.sha256()?);
+    let clip = model.load(backend, interrupt)?;
+    Ok(Box::new(ClipSimilarity::new(clip, &form, &sha256)))
 }
 
 /// Returns the number format in which a candidate computes.
@@ -174,6 +241,18 @@ fn fallback(chosen: Candidate, failed: &[(Candidate, String)]) -> Option<Warning
         kind,
         message: format!("computing {used}, because {because}"),
     })
+}
+
+/// Returns whether a user has to be told. On a machine without an NVIDIA card nobody expects that one computes.
+fn is_surprising(
+    chosen: Candidate,
+    failed: &[(Candidate, String)],
+    has_card: impl FnOnce() -> bool,
+) -> bool {
+    let needs_card = |(candidate, _): &(Candidate, String)| {
+        matches!(candidate, Candidate::OwnCuda(_) | Candidate::CandleCuda(_))
+    };
+    !chosen.is_cpu() || !failed.iter().all(needs_card) || has_card()
 }
 
 /// Returns why candidates could not be used, in one line; `None` if there are none.
@@ -245,6 +324,19 @@ mod tests {
             error.to_string().starts_with("cuda:4711 cannot be used: "),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_machine_without_a_card_computes_without_a_warning() {
+        let cuda = (Candidate::OwnCuda(0), "no driver".to_owned());
+        let metal = (Candidate::CandleMetal, "no Apple GPU".to_owned());
+        let told = |chosen, failed: &[(Candidate, String)], has_card| {
+            is_surprising(chosen, failed, || has_card)
+        };
+        assert!(!told(Candidate::OwnCpu, std::slice::from_ref(&cuda), false));
+        assert!(told(Candidate::OwnCpu, std::slice::from_ref(&cuda), true));
+        assert!(told(Candidate::OwnCpu, &[cuda.clone(), metal], false));
+        assert!(told(Candidate::CandleCuda(0), &[cuda], false));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) use parse::{FACTORS, MAX_ID};
 pub(crate) use reader::{MAX_COORDINATE, MAX_FAULTS};
 pub use schema::schema;
 pub(crate) use suggestion::did_you_mean;
-pub use template::{SCHEMA_FILE, template};
+pub use template::{SCHEMA_FILE, TemplateDrag, template};
 pub use types::{DragFile, DragRegion, Editable, Shape};
 
 /// Maximum size of a file in bytes; a larger file is rejected before it is read.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::geometry::Size;
+use crate::geometry::{Point, Size};
 
 /// The file's `$schema`: a file beside it, which `dragnext schema` can write.
 pub const SCHEMA_FILE: &str = "drag.schema.json";
@@ -12,19 +12,77 @@ pub const SCHEMA_FILE: &str = "drag.schema.json";
 const BOX: usize = 72;
 const DISTANCE: usize = 48;
 
-/// Returns the text of a drag file for a picture of this name and size. Its region is a box in the middle that moves to the right,
-/// which is a valid drag on a picture of any size.
-pub fn template(picture: &str, size: Size) -> String {
+/// The drag of a template: a box, and how far it moves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TemplateDrag {
+    /// Left, top, right and bottom edge in pixels, with `left < right` and `top < bottom`.
+    pub edges: [f64; 4],
+    /// Pixels to the right and down.
+    pub by: [f64; 2],
+}
+
+impl TemplateDrag {
+    /// Returns a placeholder for a picture of this size: a box in the middle that moves to the right, which is a valid drag on any picture.
+    pub fn placeholder(size: Size) -> Self {
+        let Size { width, height } = size;
+        let (across, down, distance) = (
+            BOX.min(width / 4),
+            BOX.min(height / 3),
+            DISTANCE.min(width / 6),
+        );
+        let (left, top) = ((width - across - distance) / 2, (height - down) / 2);
+        let edges = [left, top, left + across, top + down];
+        Self {
+            edges: edges.map(|edge| edge as f64),
+            by: [distance as f64, 0.0],
+        }
+    }
+
+    /// Returns the drag of a box to the side where the picture has more space, by as much as the placeholder moves or fits.
+    pub fn of_box(edges: [f64; 4], size: Size) -> Self {
+        let [left, _, right, _] = edges;
+        let before = left;
+        let behind = size.width as f64 - right;
+        let [most, _] = Self::placeholder(size).by;
+        let distance = most.min(before.max(behind)).floor();
+        let by = [
+            if behind >= before {
+                distance
+            } else {
+                -distance
+            },
+            0.0,
+        ];
+        Self { edges, by }
+    }
+
+    /// Returns the middle of the box, its handle.
+    pub fn handle(&self) -> Point {
+        let [left, top, right, bottom] = self.edges;
+        Point::new(left.midpoint(right).round(), top.midpoint(bottom).round())
+    }
+
+    /// Returns where the handle goes.
+    pub fn target(&self) -> Point {
+        let handle = self.handle();
+        Point::new(handle.x + self.by[0], handle.y + self.by[1])
+    }
+}
+
+/// Returns the text of a drag file for a picture of this name and size, with a drag of a box or else the placeholder, which its comment then
+/// says to change.
+pub fn template(picture: &str, size: Size, drag: Option<TemplateDrag>) -> String {
     let Size { width, height } = size;
-    let (across, down, distance) = (
-        BOX.min(width / 4),
-        BOX.min(height / 3),
-        DISTANCE.min(width / 6),
-    );
-    let (left, top) = ((width - across - distance) / 2, (height - down) / 2);
-    let (right, bottom) = (left + across, top + down);
-    let (x, y) = (left.midpoint(right), top.midpoint(bottom));
-    let to = x + distance;
+    let is_placeholder = drag.is_none();
+    let drag = drag.unwrap_or_else(|| TemplateDrag::placeholder(size));
+    let ([left, top, right, bottom], handle, to) = (drag.edges, drag.handle(), drag.target());
+    let (x, y) = (handle.x, handle.y);
+    let (to_x, to_y) = (to.x, to.y);
+    let first = if is_placeholder {
+        "CHANGE `region`, `handle` and `target`: this box lies in the middle of the picture, whatever is there."
+    } else {
+        "This box moves as far as `target` lies from `handle`."
+    };
     // Escapes the characters of the name that JSON requires.
     let about = Value::from(format!(
         "A drag file for `{picture}`, {width} x {height} pixels."
@@ -48,6 +106,8 @@ pub fn template(picture: &str, size: Size) -> String {
   "regions": [
     {{
       "comment": [
+        "{first}",
+        "The box must enclose the whole object, with a few pixels to spare: what lies outside stays where it is.",
         "`id`: any name; messages use it.",
         "`type`: `translation` moves an object and fills where it was; with `angle`, the object turns as well,",
         "  `deformation` moves a part of an object and stretches the rest, from `anchor` on if there is one,",
@@ -64,7 +124,7 @@ pub fn template(picture: &str, size: Size) -> String {
       "type": "translation",
       "region": {{ "rect": [{left}, {top}, {right}, {bottom}] }},
       "handle": [{x}, {y}],
-      "target": [{to}, {y}]
+      "target": [{to_x}, {to_y}]
     }}
   ],
   "settings": {{
@@ -84,7 +144,7 @@ mod tests {
     #[test]
     fn the_template_is_valid_for_any_picture_name() {
         for name in ["cat.png", "a \"quoted\"\\\n\u{1b}name.png"] {
-            let text = template(name, Size::new(641, 427));
+            let text = template(name, Size::new(641, 427), None);
             let drag = DragFile::parse(text.as_bytes())
                 .unwrap_or_else(|faults| panic!("{name:?}: {faults:?}"));
             assert_eq!(
@@ -92,6 +152,29 @@ mod tests {
                 (1, "box")
             );
             assert!(text.contains("641 x 427") && text.contains("[641, 427]"));
+            assert!(text.contains("CHANGE `region`"));
         }
+    }
+
+    #[test]
+    fn a_box_moves_to_where_there_is_space() {
+        let size = Size::new(256, 200);
+        let right = TemplateDrag::of_box([10.0, 20.0, 60.5, 80.0], size);
+        assert_eq!(
+            (right.by, right.handle()),
+            ([42.0, 0.0], Point::new(35.0, 50.0))
+        );
+        let left = TemplateDrag::of_box([30.0, 20.0, 250.0, 80.0], size);
+        assert_eq!(
+            (left.by, left.target()),
+            ([-30.0, 0.0], Point::new(110.0, 50.0))
+        );
+        let text = template("cat.png", size, Some(left));
+        assert!(!text.contains("CHANGE"));
+        let drag = DragFile::parse(text.as_bytes()).expect("a valid drag file");
+        assert_eq!(drag.regions.len(), 1);
+        assert!(
+            text.contains("\"rect\": [30, 20, 250, 80]") && text.contains("\"target\": [110, 50]")
+        );
     }
 }

@@ -30,7 +30,20 @@ pub(super) fn limits() -> Value {
         .filter(follows_text)
         .map(|method| method.name())
         .collect();
+    // Of each method, the settings that it does not use, each with the reason.
+    let unused = |method: &Method| -> Map<String, Value> {
+        let reason = |name: &str| method.why_unused(name).map(Value::from);
+        settings
+            .iter()
+            .filter_map(|setting| Some((setting.name.to_owned(), reason(setting.name)?)))
+            .collect()
+    };
+    let unused: Map<String, Value> = Method::ALL
+        .iter()
+        .map(|method| (method.name().to_owned(), unused(method).into()))
+        .collect();
     json!({
+        "unused": unused,
         "regions": MAX_REGIONS,
         "points": MAX_POINTS,
         "id": MAX_ID,

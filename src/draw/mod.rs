@@ -4,7 +4,8 @@
 //! that are joined here. The page loads nothing from elsewhere and its policy forbids it to; text of the picture's name and of the drag file
 //! reaches it as data, never as markup.
 //!
-//! The page knows the rules of drag files on the picture; those of methods other than the default are left to `dragnext validate`.
+//! The page knows the rules of drag files on the picture, and which settings each method uses; what else methods other than the default require is
+//! left to `dragnext validate`, which the page then names.
 
 mod copy;
 mod limits;
@@ -25,7 +26,8 @@ use crate::plan::read_masks;
 const DOCUMENT: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/style.css");
 /// The script's files in the order in which they are joined.
-const SCRIPTS: [&str; 17] = [
+const SCRIPTS: [&str; 18] = [
+    include_str!("page/start.js"),
     include_str!("page/geometry.js"),
     include_str!("page/shape.js"),
     include_str!("page/mask.js"),
@@ -57,8 +59,10 @@ pub(crate) struct DrawPage<'a> {
     pub(crate) drag: Option<&'a DragFile>,
     /// The name under which the page saves the drag file.
     pub(crate) file: &'a str,
-    /// The command that edits the picture with the saved drag file.
+    /// The command that edits the picture, to which the page adds the saved drag file and the model.
     pub(crate) command: &'a str,
+    /// The model that the command names.
+    pub(crate) model: Option<&'a str>,
 }
 
 impl DrawPage<'_> {
@@ -116,6 +120,7 @@ impl DrawPage<'_> {
             },
             "file": self.file,
             "command": self.command,
+            "model": self.model,
             "drag": self.drag.map(DragFile::text),
             "masks": masks,
             "faults": faults,
@@ -162,6 +167,7 @@ mod tests {
             drag,
             file: "a.json",
             command: &command,
+            model: None,
         };
         page.html().expect("a page")
     }

@@ -27,6 +27,7 @@ use crate::picture::{Original, Picture};
 use crate::pipeline::{AnyPipeline, GivenLora, Outcome, Work};
 use crate::plan::Plan;
 use crate::progress::Progress;
+use crate::warning::Warning;
 
 /// A LoRA file that is used instead of training one.
 #[derive(Debug)]
@@ -48,7 +49,9 @@ pub(crate) struct Prepared {
     pub plan: Plan,
     /// Whether the original is kept outside the editable area.
     pub keeps_outside: bool,
-    lora: Option<OwnLora>,
+    lora: Option<GivenLora>,
+    /// SHA-256 of the file of a given LoRA.
+    lora_sha256: Option<String>,
     canvas: Canvas,
     /// SHA-256 of the areas that the drag file's shapes resolve to.
     areas: String,
@@ -104,10 +107,16 @@ impl Prepared {
             original,
             plan,
             keeps_outside,
-            lora,
+            lora_sha256: lora.as_ref().map(|lora| lora.sha256.clone()),
+            lora: lora.map(|lora| lora.given),
             canvas,
             areas,
         }
+    }
+
+    /// Returns what is known to be doubtful about the edit beside what picture and plan report on their own.
+    pub(crate) fn warnings(&self) -> Vec<Warning> {
+        transparency::invisible_regions(&self.original.picture, &self.plan)
     }
 
     /// Returns whether anything moves. If not, the result has the picture's pixels, and no weight is read.
@@ -117,9 +126,8 @@ impl Prepared {
 
     /// Returns what identifies this edit when it is computed with this provenance.
     pub(crate) fn identity(&self, provenance: Provenance) -> Identity {
-        let lora = self.lora.as_ref().map(|lora| lora.sha256.as_str());
         let job = Job {
-            lora,
+            lora: self.lora_sha256.as_deref(),
             ..job(
                 &self.drag,
                 &self.original.sha256,
@@ -136,7 +144,7 @@ impl Prepared {
 
     /// Returns the pipeline's input. A given LoRA is moved out, so this is called once.
     pub(crate) fn work(&mut self) -> Work<'_> {
-        let lora = self.lora.take().map(|lora| lora.given);
+        let lora = self.lora.take();
         self.canvas.work(&self.plan, lora)
     }
 
@@ -155,6 +163,43 @@ impl Prepared {
     ) -> Result<Outcome> {
         let mut noise = Seeded::of(&self.plan.settings.diffusion, &self.plan.settings.lora);
         pipeline.edit(self.work(), &mut noise, progress, interrupt)
+    }
+
+    /// Runs the pipeline once for results at all of `degrees`. `each` gets them in this order, with this edit at the result's degree; without a
+    /// pipeline, because nothing moves, it gets no outcomes.
+    ///
+    /// # Errors
+    /// As [`AnyPipeline::edit_degrees`], and those of `each`, which end the edit.
+    pub(crate) fn compute_degrees(
+        &mut self,
+        pipeline: Option<&mut dyn AnyPipeline>,
+        degrees: &[f64],
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+        each: &mut dyn FnMut(&Self, Option<Outcome>) -> Result<()>,
+    ) -> Result<()> {
+        let plan = self.plan.clone();
+        let lora = self.lora.take();
+        let with_work = pipeline.map(|pipeline| (pipeline, self.canvas.work(&plan, lora)));
+        let mut given = degrees.iter();
+        let mut at_next = |outcome: Option<Outcome>| {
+            if let Some(degree) = given.next() {
+                self.plan.settings.diffusion.degree = *degree;
+            }
+            each(self, outcome)
+        };
+        let Some((pipeline, work)) = with_work else {
+            return degrees.iter().try_for_each(|_| at_next(None));
+        };
+        let mut noise = Seeded::of(&plan.settings.diffusion, &plan.settings.lora);
+        pipeline.edit_degrees(
+            work,
+            degrees,
+            &mut noise,
+            progress,
+            interrupt,
+            &mut |outcome| at_next(Some(outcome)),
+        )
     }
 
     /// Returns the result: the outcome blended into the original, or the original without an outcome.

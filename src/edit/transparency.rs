@@ -1,7 +1,10 @@
 //! Edits of pictures with transparency: the network sees the picture on a plain ground, and its opacity moves with what it covers.
 
+use crate::geometry::Point;
 use crate::picture::Picture;
 use crate::plan::Plan;
+use crate::region::Region;
+use crate::warning::{Warning, WarningKind};
 use crate::warp::Warped;
 
 /// A picture that is not opaque, as the network sees it.
@@ -48,6 +51,32 @@ impl Transparency {
         let opacity = picture.opacity().composite(frame.window, &moved, blend);
         picture.unflattened(edited, &opacity, self.ground)
     }
+}
+
+/// Returns a warning for each region that covers only transparent pixels. A picture that is transparent everywhere has a warning of its own.
+pub(super) fn invisible_regions(picture: &Picture, plan: &Plan) -> Vec<Warning> {
+    if picture.is_invisible() {
+        return Vec::new();
+    }
+    let frame = &plan.frame;
+    let is_invisible = |region: &&Region| {
+        let (mask, size) = (&region.mask, picture.size());
+        // The mask has working coordinates; a pixel belongs to it if its centre does.
+        picture.is_invisible_in(|index| {
+            let (x, y) = (index % size.width, index / size.width);
+            let centre = frame.to_working(Point::new(x as f64 + 0.5, y as f64 + 0.5));
+            mask.at(centre)
+        })
+    };
+    let regions = plan.regions.iter().filter(is_invisible);
+    let warnings = regions.map(|region| Warning {
+        kind: WarningKind::ImageTransparent,
+        message: format!(
+            "region `{}` covers only transparent pixels (alpha 0), so nothing visible moves",
+            region.id
+        ),
+    });
+    warnings.collect()
 }
 
 /// Returns the warped picture of a plan with its transparency; the picture itself when nothing moves.

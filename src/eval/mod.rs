@@ -2,7 +2,7 @@
 //!
 //! [`Items`] come from a manifest or a folder with the folder of their edits, or from records. [`evaluate`] measures every edit with every
 //! [`Metric`](crate::metrics::Metric). [`Evaluation::summaries`] gives mean, median and interval for all edits and for each category,
-//! [`Evaluation::comparisons`] the paired differences to the edits of another method. Tables are those of [`crate::report`].
+//! [`Evaluation::comparisons`] the paired differences to other edits. Every item has one edit for each of the [`Sides`]. Tables are those of [`crate::report`].
 //!
 //! # Failed edits
 //!
@@ -16,13 +16,17 @@
 mod category;
 mod comparison;
 mod items;
+mod records;
 mod run;
+mod sides;
 mod statistics;
 mod summary;
 
 pub(crate) use comparison::Comparison;
-pub(crate) use items::{Edit, EditFailure, Item, Items, read_records};
+pub(crate) use items::{Edit, EditFailure, Item, Items};
+pub(crate) use records::{RecordSide, method_sides, of_records};
 pub(crate) use run::{EvalProgress, evaluate};
+pub(crate) use sides::Sides;
 pub(crate) use summary::Summary;
 
 use std::collections::BTreeSet;
@@ -39,8 +43,8 @@ pub(crate) struct Evaluation {
     pub figures: Vec<Figure>,
     /// One for each item, in their order.
     pub rows: Vec<Row>,
-    /// Whether each item has the edit of another method beside its own.
-    pub has_other: bool,
+    /// Which edits each row has.
+    pub sides: Sides,
     /// Seed of the bootstrap.
     pub seed: u64,
 }
@@ -54,7 +58,7 @@ pub(crate) struct Row {
     pub category: Option<String>,
     /// The original.
     pub image: PathBuf,
-    /// The item's edit; in a comparison, that of the other method follows.
+    /// Its edits, one for each side.
     pub edits: Vec<EditRow>,
 }
 
@@ -110,47 +114,51 @@ impl Evaluation {
             .filter(move |row| category.is_none() || row.category.as_deref() == category)
     }
 
-    /// Returns the summary of each figure over a category, or over everything. `edit` is 0, or 1 for the other method.
-    pub(crate) fn summaries(&self, category: Option<&str>, edit: usize) -> Vec<Summary> {
+    /// Returns the summary of each figure of a side over a category, or over everything.
+    pub(crate) fn summaries(&self, category: Option<&str>, side: usize) -> Vec<Summary> {
         let summary = |(index, figure): (usize, &Figure)| {
             let outcomes = self
                 .rows_of(category)
-                .map(|row| &row.edits[edit].outcomes[index]);
+                .map(|row| &row.edits[side].outcomes[index]);
             Summary::new(figure, outcomes, self.seed)
         };
         self.figures.iter().enumerate().map(summary).collect()
     }
 
-    /// Returns the comparison of both methods by each figure over a category, or over everything.
-    pub(crate) fn comparisons(&self, category: Option<&str>) -> Vec<Comparison> {
+    /// Returns the comparison of a side with the reference by each figure, over a category or over everything; `None` for the reference itself,
+    /// and without one.
+    pub(crate) fn comparisons(
+        &self,
+        category: Option<&str>,
+        side: usize,
+    ) -> Option<Vec<Comparison>> {
+        let reference = self.sides.reference.filter(|other| *other != side)?;
         let comparison = |(index, figure): (usize, &Figure)| {
-            let pairs = self.rows_of(category).filter_map(|row| {
-                let [edit, other] = &row.edits[..] else {
-                    return None;
-                };
-                Some([&edit.outcomes[index], &other.outcomes[index]])
-            });
+            let pairs = self
+                .rows_of(category)
+                .map(|row| [side, reference].map(|side| &row.edits[side].outcomes[index]));
             Comparison::new(figure, pairs, self.seed)
         };
-        self.figures.iter().enumerate().map(comparison).collect()
+        Some(self.figures.iter().enumerate().map(comparison).collect())
     }
 
-    /// Returns the number of edits that failed or of which a figure could not be measured, of this method or the other.
-    pub(crate) fn failures(&self, edit: usize) -> usize {
-        let failed = |row: &&Row| {
-            let outcomes = &row.edits[edit].outcomes;
-            let has_failed = |outcome: &Outcome| matches!(outcome, Outcome::Failed(_));
-            row.edits[edit].failure.is_some() || outcomes.iter().any(has_failed)
-        };
-        self.rows.iter().filter(failed).count()
+    /// Returns the rows of which this side's edit failed, or one of its figures could not be measured.
+    pub(crate) fn failures(&self, side: usize) -> impl Iterator<Item = &Row> {
+        self.rows
+            .iter()
+            .filter(move |row| row.edits[side].reason().is_some())
     }
 
-    /// Returns the rows from bad to good: failed edits, then those with the worst value of the figure with this name, then those for which it
-    /// is undefined.
-    pub(crate) fn worst_first(&self, name: &str) -> Vec<&Row> {
+    /// Returns the edits of some sides from bad to good, each with its side: failed edits, then those with the worst value of the figure with
+    /// this name, then those for which it is undefined.
+    pub(crate) fn worst_first(
+        &self,
+        name: &str,
+        sides: impl Iterator<Item = usize>,
+    ) -> Vec<(usize, &Row)> {
         let figure = self.figures.iter().position(|figure| figure.name == name);
-        let badness = |row: &Row| {
-            let edit = &row.edits[0];
+        let badness = |(side, row): (usize, &Row)| {
+            let edit = &row.edits[side];
             match figure.map(|index| (&self.figures[index], &edit.outcomes[index])) {
                 _ if edit.failure.is_some() => f64::INFINITY,
                 Some((_, Outcome::Failed(_))) => f64::INFINITY,
@@ -160,29 +168,62 @@ impl Evaluation {
                 None => f64::NEG_INFINITY,
             }
         };
-        let mut rows: Vec<&Row> = self.rows.iter().collect();
+        let sides: Vec<usize> = sides.collect();
+        let mut rows: Vec<(usize, &Row)> = self
+            .rows
+            .iter()
+            .flat_map(|row| sides.iter().map(move |side| (*side, row)))
+            .collect();
         // The sort is stable, so that equally bad rows keep their order.
-        rows.sort_by(|a, b| badness(b).total_cmp(&badness(a)));
+        rows.sort_by(|a, b| badness(*b).total_cmp(&badness(*a)));
         rows
     }
 
     /// Returns whether every edit could be measured.
     ///
     /// # Errors
-    /// [`Error::Finding`] `eval.failed`.
+    /// [`Error::Finding`] `eval.failed`, with the number of failures of each side.
     pub(crate) fn result(&self) -> Result<()> {
-        let sides = if self.has_other { 2 } else { 1 };
-        let failed: usize = (0..sides).map(|edit| self.failures(edit)).sum();
-        if failed == 0 {
+        let failed: Vec<(usize, usize)> = self
+            .sides
+            .all()
+            .map(|side| (side, self.failures(side).count()))
+            .filter(|(_, failed)| *failed > 0)
+            .collect();
+        if failed.is_empty() {
             return Ok(());
         }
+        let total: usize = failed.iter().map(|(_, failed)| failed).sum();
+        let by_side: Vec<String> = failed
+            .iter()
+            .map(|(side, failed)| format!("{failed} of `{}`", self.sides.names[*side]))
+            .collect();
+        let by_side = if self.sides.names.len() > 1 {
+            format!(" ({})", by_side.join(", "))
+        } else {
+            String::new()
+        };
         Err(Error::Finding {
             kind: ErrorKind::EvalFailed,
             reason: format!(
-                "{failed} of {} edits are missing or cannot be measured",
-                sides * self.rows.len()
+                "{total} of {} edits are missing or cannot be measured{by_side}",
+                self.sides.names.len() * self.rows.len()
             ),
             hint: "they count as failures; `--format json` lists them with their reasons".into(),
         })
+    }
+}
+
+impl EditRow {
+    /// Returns why the edit, or the first of its figures that could not be measured, failed.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        let measurement = self.outcomes.iter().find_map(|outcome| match outcome {
+            Outcome::Failed(reason) => Some(reason.as_str()),
+            Outcome::Measured(_) | Outcome::Undefined(_) => None,
+        });
+        let failure = self.failure.as_ref();
+        failure
+            .map(|failure| failure.message.as_str())
+            .or(measurement)
     }
 }

@@ -7,7 +7,8 @@ use crate::drag_file::DragFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
 use crate::interrupt::Interrupt;
-use crate::metrics::{Case, Metric, Reading, bilinear};
+use crate::kernels::fault;
+use crate::metrics::{Case, Figure, Metric, Reading, bilinear};
 use crate::picture::{self, Picture};
 use crate::plan::{self, Areas};
 
@@ -18,6 +19,9 @@ const ASPECT: f64 = 0.02;
 pub(crate) trait EvalProgress {
     /// Called after `done` of `all` items.
     fn measured(&mut self, done: usize, all: usize);
+
+    /// Called for each reason why figures of an item's edits, which themselves are there, could not be measured.
+    fn not_measured(&mut self, id: &str, figures: &[&str], reason: &str);
 }
 
 /// An item's input.
@@ -30,7 +34,7 @@ struct Input {
 /// Measures every edit of every item with every metric.
 ///
 /// # Errors
-/// [`Error::Interrupted`], and [`Error::Device`] of a metric. Whatever is wrong with an item or an edit becomes its failure.
+/// [`Error::Interrupted`], and [`Error::Device`] of a metric, except for a lack of memory. Whatever is wrong with an item or an edit becomes its failure.
 pub(crate) fn evaluate(
     items: Items,
     metrics: &mut [Box<dyn Metric>],
@@ -42,19 +46,40 @@ pub(crate) fn evaluate(
         .iter()
         .flat_map(|metric| metric.figures().to_vec())
         .collect();
-    let (all, has_other) = (items.items.len(), items.has_other);
+    let (all, sides) = (items.items.len(), items.sides);
     let mut rows = Vec::with_capacity(all);
     for (index, item) in items.items.into_iter().enumerate() {
         interrupt.check()?;
-        rows.push(row(item, figures.len(), metrics, interrupt)?);
+        let row = row(item, figures.len(), metrics, interrupt)?;
+        report_failures(&row, &figures, progress);
+        rows.push(row);
         progress.measured(index + 1, all);
     }
     Ok(Evaluation {
         figures,
         rows,
-        has_other,
+        sides,
         seed,
     })
+}
+
+/// Reports the figures of edits that could be read and not measured. Sides that share a reason, as those of a judge, are reported once.
+fn report_failures(row: &Row, figures: &[Figure], progress: &mut dyn EvalProgress) {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    let readable = row.edits.iter().filter(|edit| edit.failure.is_none());
+    for (outcome, figure) in readable.flat_map(|edit| edit.outcomes.iter().zip(figures)) {
+        let Outcome::Failed(reason) = outcome else {
+            continue;
+        };
+        match reasons.iter_mut().find(|(known, _)| known == reason) {
+            Some((_, names)) if names.contains(&&*figure.name) => {}
+            Some((_, names)) => names.push(&figure.name),
+            None => reasons.push((reason, vec![&figure.name])),
+        }
+    }
+    for (reason, figures) in reasons {
+        progress.not_measured(&row.id, &figures, reason);
+    }
 }
 
 fn row(
@@ -165,9 +190,13 @@ fn outcomes(
     let mut outcomes = Vec::new();
     for metric in metrics {
         let count = metric.figures().len();
-        match metric.measure(case, interrupt) {
+        match fault::catch(|| metric.measure(case, interrupt)) {
             Ok(readings) => outcomes.extend(readings.into_iter().map(outcome)),
-            Err(error @ (Error::Interrupted { .. } | Error::Device { .. })) => return Err(error),
+            // A picture that is too large for the device says nothing about the next one.
+            Err(error @ Error::Device { .. }) if error.kind() != ErrorKind::ComputeOutOfMemory => {
+                return Err(error);
+            }
+            Err(error @ Error::Interrupted { .. }) => return Err(error),
             Err(error) => outcomes.extend(vec![Outcome::Failed(error.to_string()); count]),
         }
     }

@@ -52,7 +52,7 @@ pub fn check_output(inputs: &[PathBuf], output: &Path, overwrite: bool) -> Resul
         return refuse(
             ErrorKind::OutputIsLink,
             format!("is a link to `{}`", target.display()),
-            "use --follow to write to the target of the link, or give its path",
+            "give the path of the link's target, or another output",
         );
     }
     match fs::metadata(output) {

@@ -146,6 +146,9 @@ fn mask_of(value: Value, place: &Path) -> Result<Mask> {
         }
     };
     let size = Size::new(width, height);
+    if (0..size.area()).any(|pixel| array.at(pixel * channels).is_nan()) {
+        return Err(wrong(place, "`mask` has values that are not numbers (NaN)"));
+    }
     Ok(Mask {
         width,
         height,
@@ -157,12 +160,18 @@ fn mask_of(value: Value, place: &Path) -> Result<Mask> {
 
 fn refused(error: &PickleError, place: &Path) -> Error {
     let (kind, hint) = match error {
-        PickleError::Damaged { .. } => (ErrorKind::ImportDamaged, ""),
+        PickleError::Damaged { .. } => (
+            ErrorKind::ImportDamaged,
+            "download or copy it again; `--keep-going` imports the other samples",
+        ),
         PickleError::Refused(_) => (
             ErrorKind::ImportRefused,
             "nothing of the file was run; if you trust it, save `points` with `.tolist()` and `mask` as a numpy array in Python",
         ),
-        PickleError::TooLarge(_) => (ErrorKind::ImportTooLarge, ""),
+        PickleError::TooLarge(_) => (
+            ErrorKind::ImportTooLarge,
+            "no sample of the data set is that large; `--keep-going` imports the others",
+        ),
     };
     Error::Given {
         path: place.to_path_buf(),

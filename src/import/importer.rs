@@ -25,6 +25,9 @@ pub(super) const MANIFEST: &str = "manifest.jsonl";
 /// Name of a sample's drag file in its folder.
 const DRAG: &str = "drag.json";
 
+/// Most words of a prompt: CLIP's text encoders read 77 tokens, of which two are the start and end mark.
+const MAX_WORDS: usize = 75;
+
 /// A line of the manifest.
 #[derive(Serialize)]
 struct Line<'a> {
@@ -90,6 +93,7 @@ pub(crate) fn import(
     let items = named(listing.entries);
     let check = |item: &Item| -> Result<Vec<Choice>> {
         interrupt.check()?;
+        check_no_links(output, &item.name)?;
         let files = convert(item, kind)?;
         files.check(item)?;
         Ok(files.choices)
@@ -215,9 +219,16 @@ impl Files {
             error => error,
         };
         let drag = DragFile::read_from(self.drag.as_bytes(), &path).map_err(refused)?;
+        check_prompts(&drag, &item.entry.place)?;
+        // Decoded as a whole, since a truncated picture has a size too.
         let size = match &self.picture {
-            PictureSource::File(picture) => picture::size(picture)?,
-            PictureSource::Embedded(bytes) => picture::size_in(bytes, &item.entry.place)?,
+            PictureSource::File(picture) => picture::read(picture)?.picture.size(),
+            PictureSource::Embedded(bytes) => {
+                let path = folder.path().join("image");
+                fs::write(&path, bytes).map_err(failed)?;
+                let read = picture::read(&path).map_err(|error| at(error, &item.entry.place))?;
+                read.picture.size()
+            }
         };
         let request = Request {
             drag: &drag,
@@ -258,6 +269,58 @@ impl Files {
         let line = serde_json::to_string(&line).map_err(|error| Error::Bug(error.to_string()))?;
         Ok(line + "\n")
     }
+}
+
+/// Returns an error of a picture inside another file, at that file.
+fn at(error: Error, place: &Path) -> Error {
+    match error {
+        Error::Image {
+            kind, reason, hint, ..
+        } => Error::Image {
+            path: place.to_path_buf(),
+            kind,
+            reason: format!("its picture {reason}"),
+            hint,
+        },
+        error => error,
+    }
+}
+
+/// Rejects prompts that no text encoder of Stable Diffusion reads: each word is at least one token. Shorter ones may still be too long for a
+/// model, whose tokenizer is not known here.
+fn check_prompts(drag: &DragFile, place: &Path) -> Result<()> {
+    let prompts = std::iter::once(&drag.prompt).chain(&drag.edit_prompt);
+    for prompt in prompts {
+        let words = prompt.split_whitespace().count();
+        if words > MAX_WORDS {
+            return Err(Error::Given {
+                path: place.to_path_buf(),
+                kind: ErrorKind::InstructionPromptTooLong,
+                reason: format!(
+                    "the prompt has {words} words; text encoders read at most {MAX_WORDS}"
+                ),
+                hint: "shorten the prompt in the source; it may be empty".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Rejects a folder of the output that is a link: what is written would end up elsewhere.
+fn check_no_links(output: &Path, name: &str) -> Result<()> {
+    let mut folder = output.to_path_buf();
+    for part in name.split('/') {
+        folder.push(part);
+        if fs::symlink_metadata(&folder).is_ok_and(|found| found.is_symlink()) {
+            return Err(Error::Output {
+                path: folder,
+                kind: ErrorKind::OutputIsLink,
+                reason: "is a symbolic link, and would lead out of the output folder".into(),
+                hint: "remove the link, or choose another folder with -o".into(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file, unless it is there already with the same content, so that an interrupted import can be continued.

@@ -108,10 +108,7 @@ pub(super) fn read(root: &Root, file: &Path, pictures: &Arc<Pictures>) -> Result
     if let (Some(width), Some(height)) = (labels.image_width, labels.image_height) {
         check_size(size, Some([width, height]), &place)?;
     }
-    let mut drawing = Drawing {
-        prompt: labels.prompt.unwrap_or_default(),
-        ..Drawing::default()
-    };
+    let mut drawing = Drawing::new(labels.prompt.unwrap_or_default(), None);
     for shape in labels.shapes {
         let group = shape.group_id.map(|group| group.to_string());
         let attributes = [("angle", shape.angle), ("factor", shape.factor)];
@@ -121,16 +118,16 @@ pub(super) fn read(root: &Root, file: &Path, pictures: &Arc<Pictures>) -> Result
             .collect();
         let label = shape.label.clone();
         match geometry(&shape, size, &place)? {
-            Some(geometry) => drawing.shapes.push(Drawn {
-                label,
-                group,
-                attributes,
-                geometry,
-            }),
-            None => drawing.left_out.push(format!(
-                "a shape of the type `{}` was left out",
-                shape.shape_type.unwrap_or_default()
-            )),
+            Some(geometry) => drawing.push(
+                Drawn {
+                    label,
+                    group,
+                    attributes,
+                    geometry,
+                },
+                &place,
+            )?,
+            None => drawing.leave_out("shape", &shape.shape_type.unwrap_or_default()),
         }
     }
     drawing::sample(drawing, picture, size, pictures.motion(), &place)

@@ -55,7 +55,7 @@ const fn about(kind: Kind) -> About {
         },
         Kind::Via => About {
             source: "VGG Image Annotator 1 and 2",
-            layout: "a project or its annotations as JSON; --images DIR for the pictures",
+            layout: "a project, or its annotations as JSON or CSV; --images DIR for the pictures",
             drags: "as drawn",
         },
         Kind::LabelStudio => About {
@@ -64,9 +64,9 @@ const fn about(kind: Kind) -> About {
             drags: "as drawn; relations join points and regions",
         },
         Kind::Cvat => About {
-            source: "CVAT for images 1.1",
-            layout: "annotations.xml; --images DIR for the pictures",
-            drags: "as drawn",
+            source: "CVAT for images 1.1, and for video 1.1",
+            layout: "annotations.xml; --images DIR for the pictures, or for the frames frame_000000.PNG of a video",
+            drags: "as drawn; in a video, each track from its first frame to its last",
         },
     }
 }
@@ -82,6 +82,19 @@ As drawn, in an annotation tool:
 A line belongs to the region of its group, else of its name, else to the one that holds its handle.
 Without a line, --move DX,DY moves every region.
 ";
+
+/// Returns the list of all kinds as JSON.
+pub(crate) fn list_data() -> serde_json::Value {
+    let kinds = Kind::ALL.map(|kind| {
+        let About {
+            source,
+            layout,
+            drags,
+        } = about(kind);
+        serde_json::json!({ "kind": kind.name(), "source": source, "files": layout, "drags": drags })
+    });
+    serde_json::json!({ "v": 1, "kinds": kinds })
+}
 
 /// Returns the list of all kinds.
 pub(crate) fn list() -> String {

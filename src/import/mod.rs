@@ -38,7 +38,7 @@ mod written;
 use std::path::PathBuf;
 
 pub(crate) use importer::import;
-pub(crate) use list::list;
+pub(crate) use list::{list, list_data};
 pub(crate) use outcome::{Import, SampleOutcome};
 pub(crate) use sample::Choice;
 

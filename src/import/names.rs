@@ -44,8 +44,15 @@ fn is_free(taken: &HashSet<String>, name: &str) -> bool {
     !taken.contains(&name.to_lowercase())
 }
 
-/// Returns a name for a folder: without characters that are special on any system, not hidden, not too long.
+/// Endings of the files that an import writes. No folder has them, so that none stands where a file belongs.
+const FILES: [&str; 6] = [".jsonl", ".json", ".png", ".jpg", ".jpeg", ".webp"];
+
+/// Returns a name for a folder: without characters that are special on any system, not hidden, not too long, not like a file's. A name of nothing
+/// but spaces is one underscore; `None` for one of nothing but dots, and for an empty one.
 fn safe(part: &str) -> Option<String> {
+    if part.chars().all(|character| character == '.') {
+        return None;
+    }
     let mut name = String::new();
     for character in part.chars() {
         let is_special = is_unprintable(character) || "\\:*?\"<>|".contains(character);
@@ -55,7 +62,17 @@ fn safe(part: &str) -> Option<String> {
         name.push(if is_special { '_' } else { character });
     }
     let name = name.trim_matches(['.', ' ']);
-    (!name.is_empty()).then(|| name.to_owned())
+    if name.is_empty() {
+        return Some("_".to_owned());
+    }
+    let is_like_a_file = FILES
+        .iter()
+        .any(|ending| name.to_lowercase().ends_with(ending));
+    Some(if is_like_a_file {
+        format!("{name}_")
+    } else {
+        name.to_owned()
+    })
 }
 
 #[cfg(test)]
@@ -81,6 +98,9 @@ mod tests {
             "x:\u{202e}y",
             "a\u{0}b",
             ".",
+            "a/ ",
+            "manifest.jsonl/x",
+            "a/b/Image.PNG",
         ];
         let names: Vec<String> = named(ids.into_iter().map(entry).collect())
             .into_iter()
@@ -96,7 +116,10 @@ mod tests {
                 "a/b-2-2",
                 "x__y",
                 "a_b",
-                "sample-2"
+                "sample-2",
+                "a/_",
+                "manifest.jsonl_/x",
+                "a/b/Image.PNG_"
             ]
         );
     }

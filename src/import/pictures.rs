@@ -113,7 +113,16 @@ impl Pictures {
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
         let uploaded = uploaded(&base).map(str::to_owned);
-        for name in std::iter::once(base).chain(uploaded) {
+        // CVAT names a video's frames by their numbers, and writes them in the format of the export.
+        let frame = base
+            .strip_suffix(".PNG")
+            .filter(|stem| stem.starts_with("frame_"));
+        let frames: Vec<String> = frame.map_or_else(Vec::new, |stem| {
+            ["png", "jpg", "jpeg"]
+                .map(|extension| format!("{stem}.{extension}"))
+                .to_vec()
+        });
+        for name in std::iter::once(base).chain(uploaded).chain(frames) {
             match self.index()?.get(&name).map(Vec::as_slice) {
                 None | Some([]) => {}
                 Some([path]) => return Ok(path.clone()),

@@ -7,9 +7,11 @@ use serde::Deserialize;
 
 use super::json;
 use super::root::{Folder, Root, is_picture};
-use super::sample::{Area, PictureSource, Sample, centre, pairs, point, wrong};
+use super::sample::{
+    Area, PictureSource, Sample, centre, check_count, missing, pairs, point, wrong,
+};
 use crate::drag_file::{Drag, Turn};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::geometry::{Point, PointPair, Size};
 use crate::mask::Mask;
 use crate::picture;
@@ -157,6 +159,7 @@ pub(super) fn next_bench(root: &Root, folder: &Path, names: &Folder) -> Result<S
         );
         return Err(wrong(&place, reason));
     }
+    check_count(triples.len() + moving.len() / 2, &place)?;
     for [center, handle, target] in triples {
         let points = PointPair {
             handle: *handle,
@@ -223,12 +226,10 @@ fn start(root: &Root, folder: &Path, names: &Folder, stem: &str) -> Result<Sampl
                 .is_some_and(|found| found == stem)
     });
     let Some(name) = found else {
-        return Err(Error::Given {
-            path: root.folder().join(folder),
-            kind: ErrorKind::ImportMissing,
-            reason: format!("has no picture `{stem}.png` or `{stem}.jpg`"),
-            hint: String::new(),
-        });
+        return Err(missing(
+            root.folder().join(folder),
+            format!("has no picture `{stem}.png` or `{stem}.jpg`"),
+        ));
     };
     let picture = root.file(&folder.join(name))?;
     let size = picture::size(&picture)?;

@@ -14,9 +14,9 @@ use serde::Deserialize;
 use super::json;
 use super::point_folders::mask;
 use super::root::{Folder, Root, is_picture};
-use super::sample::{Area, PictureSource, Sample, centre, point, wrong};
+use super::sample::{Area, PictureSource, Sample, centre, check_count, missing, point, wrong};
 use crate::drag_file::{Drag, Shape, Turn};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::geometry::{Point, PointPair};
 use crate::picture;
 use crate::warning::WarningKind;
@@ -61,11 +61,11 @@ pub(super) fn read(
     let place = root.folder().join(&relative);
     let operations: RedSample = json::read(root, &relative)?;
     let files = Files::new(folder, file, folders);
-    let picture = files.picture().ok_or_else(|| Error::Given {
-        path: place.clone(),
-        kind: ErrorKind::ImportMissing,
-        reason: "no picture belongs to it: one of the same name, or the only one of the folder that is no mask".into(),
-        hint: String::new(),
+    let picture = files.picture().ok_or_else(|| {
+        missing(
+            place.clone(),
+            "no picture belongs to it: one of the same name, or the only one of the folder that is no mask",
+        )
     })?;
     let picture = root.file(&picture)?;
     let size = picture::size(&picture)?;
@@ -74,6 +74,7 @@ pub(super) fn read(
     sample.edit_prompt = operations
         .editing_prompt
         .filter(|prompt| !prompt.is_empty());
+    check_count(operations.region_operations.len(), &place)?;
     for (key, operation) in &operations.region_operations {
         let [begin, end] = operation.centroids;
         let at = |[x, y]: [f64; 2]| point(x, y, &place).map(centre);
@@ -106,6 +107,7 @@ pub(super) fn read(
                 "`begin_points` and `target_points` do not match",
             ));
         }
+        check_count(given.begin_points.len(), &place)?;
         let at = |[x, y]: &[f64; 2]| point(*x, *y, &place).map(centre);
         let pairs = given.begin_points.iter().zip(&given.target_points);
         let pairs: Vec<PointPair> = pairs

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::sample::missing;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Number of names after which a folder is too large to be one data set.
@@ -75,8 +76,8 @@ impl Root {
             reason,
             hint: hint.to_owned(),
         };
-        let real = fs::canonicalize(&path)
-            .map_err(|error| refuse(ErrorKind::ImportMissing, error.to_string(), ""))?;
+        let real =
+            fs::canonicalize(&path).map_err(|error| missing(path.clone(), error.to_string()))?;
         if !real.starts_with(&self.real) {
             return Err(refuse(
                 ErrorKind::ImportOutside,
@@ -86,8 +87,7 @@ impl Root {
         }
         let is_file = fs::metadata(&real).is_ok_and(|found| found.is_file());
         if !is_file {
-            let reason = "is not a regular file".into();
-            return Err(refuse(ErrorKind::ImportMissing, reason, ""));
+            return Err(missing(path, "is not a regular file"));
         }
         Ok(path)
     }

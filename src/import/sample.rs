@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::drag_file::{Drag, DragRegion, Editable, MAX_POINTS, Shape};
+use crate::drag_file::{Drag, DragRegion, Editable, MAX_POINTS, MAX_REGIONS, Shape};
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::is_unprintable;
 use crate::geometry::{Point, PointPair, Size};
 use crate::mask::{Mask, MaskReading, MaskSource};
+use crate::method::Method;
 use crate::outline::Outline;
 use crate::warning::WarningKind;
 
@@ -16,6 +17,9 @@ use crate::warning::WarningKind;
 const MAX_ID: usize = 56;
 /// A polygon with more corners becomes a mask, so that a drag file with several stays below its limit.
 const MAX_CORNERS: usize = MAX_POINTS / 10;
+
+/// The method of samples that have points and no region: that of the benchmark whose points they are.
+const OF_POINTS: Method = Method::DragDiffusion;
 
 /// A sample of a source, before it is read.
 pub(super) struct Entry {
@@ -40,6 +44,8 @@ pub(super) struct Sample {
     pub(super) prompt: String,
     pub(super) edit_prompt: Option<String>,
     pub(super) editable: Editable,
+    /// The drag method, where the default one does not fit what the source has.
+    pub(super) method: Option<Method>,
     pub(super) regions: Vec<DragRegion>,
     /// Mask pictures that the shapes name, beside the drag file.
     pub(super) masks: Vec<(String, Mask)>,
@@ -107,6 +113,7 @@ impl Sample {
             prompt: String::new(),
             edit_prompt: None,
             editable: Editable::Swept,
+            method: None,
             regions: Vec::new(),
             masks: Vec::new(),
             points: Vec::new(),
@@ -169,6 +176,12 @@ impl Sample {
             None,
             "the source has points without regions: each is a `point`; give one a `type` and a `region` to drag an object",
         );
+        self.method = Some(OF_POINTS);
+        self.choose(
+            WarningKind::ImportMethod,
+            None,
+            "the source has points without regions: the method `drag-diffusion` was chosen, which drags points; the default method barely moves what they stand on",
+        );
     }
 
     /// Records a choice.
@@ -216,6 +229,7 @@ pub(super) fn pairs(points: &[Point], place: &Path) -> Result<Vec<PointPair>> {
         );
         return Err(wrong(place, reason));
     }
+    check_count(pairs.len(), place)?;
     Ok(pairs
         .iter()
         .map(|[handle, target]| PointPair {
@@ -238,12 +252,38 @@ pub(super) fn point(x: f64, y: f64, place: &Path) -> Result<Point> {
     Err(wrong(place, format!("a point has the value {x}, {y}")))
 }
 
+/// Checks that a sample has no more drags than a drag file may have, before any of them is converted.
+///
+/// # Errors
+/// [`Error::Given`] `import.too_large`.
+pub(super) fn check_count(drags: usize, place: &Path) -> Result<()> {
+    if drags <= MAX_REGIONS {
+        return Ok(());
+    }
+    Err(Error::Given {
+        path: place.to_path_buf(),
+        kind: ErrorKind::ImportTooLarge,
+        reason: format!("has more than {MAX_REGIONS} drags for one picture"),
+        hint: "a drag file holds at most that many regions and points; leave the others out of the source".into(),
+    })
+}
+
+/// Returns the error of a file that a sample lacks.
+pub(super) fn missing(path: PathBuf, reason: impl Into<String>) -> Error {
+    Error::Given {
+        path,
+        kind: ErrorKind::ImportMissing,
+        reason: reason.into(),
+        hint: "`dragnext import --list` shows which files a sample has; `--keep-going` imports the other samples".into(),
+    }
+}
+
 /// Returns the error of a value that cannot be used.
 pub(super) fn wrong(place: &Path, reason: impl Into<String>) -> Error {
     Error::Given {
         path: place.to_path_buf(),
         kind: ErrorKind::ImportValue,
         reason: reason.into(),
-        hint: String::new(),
+        hint: "correct it in the source; `--keep-going` imports the other samples".into(),
     }
 }

@@ -213,14 +213,24 @@ fn files(
     list: FileLister,
 ) -> Result<Listing> {
     let pictures = Arc::new(Pictures::new(root, path, options)?);
-    let extension = if kind == Kind::Cvat { "xml" } else { "json" };
-    let (_, files) = with_extension(root, path, extension)?;
+    let extensions: &[&str] = match kind {
+        Kind::Cvat => &["xml"],
+        Kind::Via if path.is_dir() => &["json", "csv"],
+        _ => &["json"],
+    };
+    let mut files = Vec::new();
+    for extension in extensions {
+        let (_, found) = with_extension(root, path, extension)?;
+        files.extend(found);
+    }
     let mut entries = Vec::new();
     for file in files {
-        let is_other = path.is_dir()
-            && crate::foreign::recognise(&root.folder().join(&file))
-                .is_some_and(|found| found != kind);
-        if !is_other {
+        let is_own = || match crate::foreign::recognise(&root.folder().join(&file)) {
+            Some(found) => found == kind,
+            // Tables of other programs may lie beside annotations.
+            None => file.extension().is_none_or(|extension| extension != "csv"),
+        };
+        if !path.is_dir() || is_own() {
             entries.extend(list(root, &file, &pictures)?);
         }
     }

@@ -10,12 +10,15 @@ use crate::drag_file::{Drag, DragRegion, Editable};
 use crate::error::{Error, Result};
 use crate::geometry::PointPair;
 use crate::mask::Mask;
+use crate::method::Method;
 
 /// A drag file with its comments.
 #[derive(Serialize)]
 struct WrittenDrag<'a> {
     comment: Vec<&'a str>,
     version: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'static str>,
     prompt: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     edit_prompt: Option<&'a str>,
@@ -48,6 +51,7 @@ pub(super) fn drag_file(sample: &Sample, source: &str) -> Result<String> {
     let written = WrittenDrag {
         comment: std::iter::once(source).chain(about(None)).collect(),
         version: 1,
+        method: sample.method.map(Method::name),
         prompt: &sample.prompt,
         edit_prompt: sample.edit_prompt.as_deref(),
         editable: Some(&sample.editable).filter(|editable| **editable != Editable::Swept),

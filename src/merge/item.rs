@@ -13,6 +13,8 @@ pub struct MergedItem {
     pub id: String,
     /// How it ended.
     pub state: MergedState,
+    /// The method, if the record names one.
+    pub method: Option<String>,
     /// The error, if it failed.
     pub error: Option<RecordedError>,
     /// The picture, as the record names it.
@@ -66,10 +68,11 @@ pub struct RecordedError {
 
 impl MergedItem {
     /// Returns an item without a record.
-    pub(super) fn missing(id: String) -> Self {
+    pub(crate) fn missing(id: String) -> Self {
         Self {
             id,
             state: MergedState::Missing,
+            method: None,
             error: None,
             image: None,
             drag: None,

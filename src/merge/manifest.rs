@@ -105,8 +105,13 @@ impl Manifest {
         })
     }
 
+    /// Returns the ids of all items.
+    pub(crate) fn ids(&self) -> HashSet<&str> {
+        self.entries.iter().map(|(id, _)| id.as_str()).collect()
+    }
+
     /// Returns the items of the manifest in its order, those without a record as missing; and the ids of other items, sorted.
-    pub(super) fn order(&self, items: Vec<MergedItem>) -> (Vec<MergedItem>, Vec<String>) {
+    pub(crate) fn order(&self, items: Vec<MergedItem>) -> (Vec<MergedItem>, Vec<String>) {
         let mut known: HashMap<String, MergedItem> = items
             .into_iter()
             .map(|item| (item.id.clone(), item))

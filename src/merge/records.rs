@@ -110,6 +110,8 @@ struct Line<'a> {
     #[serde(borrow)]
     status: Cow<'a, str>,
     #[serde(borrow)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     image: Option<Cow<'a, str>>,
     #[serde(borrow)]
     drag: Option<Cow<'a, str>>,
@@ -155,6 +157,7 @@ impl From<Line<'_>> for MergedItem {
         Self {
             id: line.id.into_owned(),
             state,
+            method: line.method.map(Cow::into_owned),
             error,
             image: path(line.image),
             drag: path(line.drag),

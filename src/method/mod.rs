@@ -31,7 +31,9 @@
 
 pub mod clip_drag;
 pub mod drag_diffusion;
+pub mod drag_noise;
 pub mod fast_drag;
+pub mod free_drag;
 pub mod good_drag;
 mod misfit;
 mod needs;
@@ -42,6 +44,8 @@ mod peer_fixture;
 mod profile;
 pub mod region_drag;
 mod scene;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +61,7 @@ use crate::settings::{DiffusionSettings, Group, Overrides, SHARED, SettingsGroup
 pub use misfit::{Misfit, Subject};
 pub use needs::{Cost, Inversion, Needs, StartPicture, Targets};
 pub use profile::{Figures, Profile, Score};
-pub use scene::{Dragged, Guide, PointTrack, Scene};
+pub use scene::{Bottleneck, DenoisingStart, Dragged, Guide, PointTrack, Scene};
 
 /// A method, implemented by its settings.
 pub trait DragMethod: SettingsGroup {
@@ -261,6 +265,10 @@ methods! {
     GoodDrag "good-drag" good_drag::GoodDragSettings;
     /// Motion supervision and point tracking, and a CLIP that pulls the picture towards a text (CLIPDrag, arXiv 2410.03097): handles are dragged by optimising the latent.
     ClipDrag "clip-drag" clip_drag::ClipDragSettings;
+    /// Features at places on a straight line to the target, without tracking (FreeDrag, arXiv 2307.04684): handles are dragged by optimising the latent.
+    FreeDrag "free-drag" free_drag::FreeDragSettings;
+    /// Motion supervision and point tracking in the U-Net's bottleneck (DragNoise, arXiv 2404.01050): handles are dragged by optimising the middle block's output, which is injected while denoising.
+    DragNoise "drag-noise" drag_noise::DragNoiseSettings;
     /// Region to region copies (RegionDrag, arXiv 2407.18247): cells of the latent are copied at every level of an inversion that keeps its noise; nothing is optimised.
     RegionDrag "region-drag" region_drag::RegionDragSettings;
     /// Warped latent (FastDrag, arXiv 2405.15769): the inverted latent is stretched once, as the regions' handles are dragged to their targets; nothing is optimised.
@@ -326,88 +334,4 @@ pub fn methods_with(name: &str) -> Vec<Method> {
         .copied()
         .filter(|method| method.group().find(name).is_some())
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn methods_are_found_by_name() {
-        for method in Method::ALL {
-            assert_eq!(method.name().parse(), Ok(*method));
-        }
-        assert_eq!("PBSI".parse::<Method>(), Err(()));
-    }
-
-    #[test]
-    fn every_method_is_described() {
-        for method in Method::ALL {
-            let (name, profile) = (method.name(), method.profile());
-            assert!(method.about().contains(profile.paper), "paper of {name}");
-            assert!(profile.good_at.ends_with('.'), "{name}");
-            let scores = profile.figures.map(|figures| [figures.plain, figures.hard]);
-            for Score { gain, hit } in scores.into_iter().flatten() {
-                assert!(gain <= 1.0 && (0.0..=1.0).contains(&hit), "{name}");
-            }
-        }
-    }
-
-    #[test]
-    fn no_method_renames_a_shared_setting() {
-        for method in Method::ALL {
-            for setting in method.group().settings {
-                assert!(
-                    SHARED
-                        .iter()
-                        .all(|group| group.find(setting.name).is_none()),
-                    "{} of {}",
-                    setting.name,
-                    method.name()
-                );
-            }
-        }
-    }
-
-    /// Own settings that nothing uses would have no reason to exist; and a method does not have defaults of what it does not use.
-    #[test]
-    fn unused_settings_are_shared_and_have_a_reason() {
-        for method in Method::ALL {
-            let defaults = method.shared_defaults(&Overrides::default());
-            for (name, reason) in method.unused() {
-                let is_shared = SHARED.iter().any(|group| group.find(name).is_some());
-                assert!(
-                    is_shared && !reason.is_empty(),
-                    "{name} of {}",
-                    method.name()
-                );
-                assert!(defaults.get(name).is_none(), "{name} of {}", method.name());
-                assert!(!method.uses(name));
-            }
-        }
-        assert!(Method::Pbsi.uses("trajectory") && !Method::RegionDrag.uses("trajectory"));
-        assert!(!Method::RegionDrag.uses("iterations") && Method::FastDrag.uses("trajectory"));
-    }
-
-    #[test]
-    fn every_default_fits_its_form() {
-        for setting in groups().iter().flat_map(|group| group.settings) {
-            let default = setting.default();
-            assert_eq!(setting.form.read(&default), Ok(default), "{}", setting.name);
-        }
-    }
-
-    #[test]
-    fn settings_of_one_name_have_one_form() {
-        for group in groups() {
-            for setting in group.settings {
-                let others = groups()
-                    .into_iter()
-                    .filter_map(|other| other.find(setting.name));
-                for other in others {
-                    assert_eq!(other.form, setting.form, "{}", setting.name);
-                }
-            }
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::diffusion::denoise::Pair;
+use crate::diffusion::denoise::{Injection, Pair};
 use crate::diffusion::invert::Trajectory;
 use crate::diffusion::kept::KeptTrajectory;
 use crate::diffusion::{Grid, NoiseSource, Schedule};
@@ -84,34 +84,64 @@ pub struct Dragged<B: Backend> {
     /// The embeddings of the rest of the denoising (2, 1, tokens, channels), that of the reference latent first and that of the edited latent
     /// second, for a method that optimises the text embedding; `None` is the scene's for both.
     pub prompts: Option<Tensor<B>>,
+    /// What replaces the edited latent's bottleneck at the first steps of the rest of the denoising, for a method that optimises it.
+    pub bottleneck: Option<Bottleneck<B>>,
+}
+
+/// An optimised output of the U-Net's middle block.
+#[derive(Debug, Clone)]
+pub struct Bottleneck<B: Backend> {
+    /// That of the reference latent (1, height, width, channels).
+    pub own: Tensor<B>,
+    /// The optimised one.
+    pub optimised: Tensor<B>,
+    /// Steps of the denoising at which it replaces the edited latent's own.
+    pub steps: usize,
+}
+
+/// What the rest of the denoising starts from, at one degree of the drag.
+#[derive(Debug)]
+pub struct DenoisingStart<B: Backend> {
+    /// Reference latent and edited latent.
+    pub pair: Pair<B>,
+    /// As [`Dragged::prompts`].
+    pub prompts: Option<Tensor<B>>,
+    /// What replaces the edited latent's bottleneck.
+    pub injection: Option<Injection<B>>,
 }
 
 impl<B: Backend> Dragged<B> {
-    /// Takes the edited latent z and its text embedding c' to z0 + s (z - z0) and c + s (c' - c) for the degree s, with the reference latent z0 and
-    /// the prompt's embedding c (`DragText`, arXiv 2407.17843).
-    #[must_use]
-    pub fn at_degree(self, degree: f64) -> Self {
-        if degree == 1.0 {
-            return self;
-        }
+    /// Returns what the denoising starts from at the degree s: the edited latent z and its text embedding c' at z0 + s (z - z0) and c + s (c' - c), with
+    /// the reference latent z0 and the prompt's embedding c (`DragText`, arXiv 2407.17843). A bottleneck is taken the same way; at degree 0, which
+    /// is no drag, none is replaced.
+    pub fn at_degree(&self, degree: f64) -> DenoisingStart<B> {
         let share = degree as f32;
         let between = |from: &Tensor<B>, to: &Tensor<B>| {
+            if degree == 1.0 {
+                return to.clone();
+            }
             let from = from.clone();
             from.combined(1.0 - share, share, to)
         };
-        let Pair { reference, edit } = self.pair;
-        let prompts = self.prompts.map(|both| {
+        let bottleneck = self.bottleneck.as_ref().filter(|_| degree != 0.0);
+        let injection = bottleneck.map(|at| Injection {
+            bottleneck: between(&at.own, &at.optimised),
+            steps: at.steps,
+        });
+        let Pair { reference, edit } = &self.pair;
+        let prompts = self.prompts.as_ref().map(|both| {
             let own = both.picture(0);
             let edited = between(&own, &both.picture(1));
             Tensor::stacked(&[own, edited])
         });
-        Self {
-            pair: Pair {
-                edit: between(&reference, &edit),
-                reference,
-            },
+        let pair = Pair {
+            edit: between(reference, edit),
+            reference: reference.clone(),
+        };
+        DenoisingStart {
+            pair,
             prompts,
-            ..self
+            injection,
         }
     }
 }

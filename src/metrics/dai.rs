@@ -36,11 +36,11 @@ impl Dai {
             [
                 figure(
                     format!("DAI({radius})"),
-                    "squared difference of the patches around handles and targets, as GoodDrag's paper",
+                    "squared difference between the patch around each target in the edit and the one around its handle in the original, 0 for content that arrived unchanged to 3 (GoodDrag's paper)",
                 ),
                 figure(
                     format!("DAI({radius})/n"),
-                    "the same, divided twice by the number of points, as GoodDrag's script",
+                    "DAI divided by the number of points once more, as GoodDrag's script does",
                 ),
             ]
         });

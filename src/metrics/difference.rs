@@ -18,7 +18,7 @@ pub struct Difference {
     pub mean: f64,
     /// Peak signal-to-noise ratio in decibels; infinite without a difference, `None` in an empty area.
     pub psnr: Option<f64>,
-    /// Mean structural similarity, at most 1; `None` if no pixel of the area has its whole window in the picture.
+    /// Mean structural similarity, at most 1; `None` if no pixel of the area has its whole window in the picture and, outside a mask, outside it.
     pub ssim: Option<f64>,
 }
 

@@ -49,12 +49,12 @@ const FIGURES: [FigureEntry; 9] = [
         "1 - LPIPS of the original, moved by the whole drag, and the edit, in the regions after the drag (DragNeXt, equation 13; DragFlow)",
     ),
     (
-        "IF_hh, cropped",
+        "IF_hh (cropped)",
         Better::Lower,
         "IF_hh in the bounding rectangle of each region",
     ),
     (
-        "IF_th, cropped",
+        "IF_th (cropped)",
         Better::Higher,
         "IF_th in the bounding rectangle of each moved region",
     ),
@@ -248,7 +248,7 @@ mod tests {
             "IF",
             "IF_ed",
             "IF_hh (IF_s2s)",
-            "IF_hh, cropped",
+            "IF_hh (cropped)",
             "IF_bg",
         ] {
             assert_eq!(of(&values, name), 1.0, "{name}");
@@ -263,14 +263,14 @@ mod tests {
             measured(DRAG, &square([10, 30])),
             measured(DRAG, &square([70, 40])),
         );
-        for name in ["IF_th (IF_s2t)", "IF_th, cropped"] {
+        for name in ["IF_th (IF_s2t)", "IF_th (cropped)"] {
             assert_eq!(of(&moved, name), 1.0, "{name}");
             assert!(of(&nothing, name) < of(&moved, name), "{name}");
         }
-        for name in ["IF_hh (IF_s2s)", "IF_hh, cropped", "IF_ed"] {
+        for name in ["IF_hh (IF_s2s)", "IF_hh (cropped)", "IF_ed"] {
             assert!(of(&moved, name) < 1.0, "{name}");
         }
-        let crop = of(&moved, "IF_hh, cropped");
+        let crop = of(&moved, "IF_hh (cropped)");
         assert!(crop < of(&moved, "IF_hh (IF_s2s)"), "a crop has less grey");
         // The background of a square that moves is untouched.
         assert_eq!(of(&moved, "IF_bg"), 1.0);

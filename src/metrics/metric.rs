@@ -4,7 +4,7 @@
 //! edit and its drag, and returns a [`Reading`] for each of its figures. Statistics, tables and missing edits are not its concern: they are
 //! those of [`crate::eval`].
 //!
-//! To add a metric: implement [`Metric`] in a file of its own here, add its family to [`Family`], and construct it in `cli/eval.rs`, where the
+//! To add a metric: implement [`Metric`] in a file of its own here, add its family to [`Family`], and construct it in `cli/eval/metrics.rs`, where the
 //! weights that it needs are opened. A family whose weights are missing is reported there with the command that provides them; it never stops
 //! the others.
 
@@ -24,8 +24,8 @@ pub(crate) trait Metric: Debug {
     /// Measures one edit. Returns one reading for each figure.
     ///
     /// # Errors
-    /// [`crate::Error::Interrupted`] and [`crate::Error::Device`] stop the evaluation. With any other error, the readings of this case fail
-    /// and the evaluation continues.
+    /// [`crate::Error::Interrupted`] and [`crate::Error::Device`] stop the evaluation, unless a device lacks memory for this case. With any other
+    /// error, the readings of this case fail and the evaluation continues.
     fn measure(&mut self, case: &Case, interrupt: &Interrupt) -> Result<Vec<Reading>>;
 }
 

@@ -18,7 +18,9 @@
 //! Two grey pictures are compared in one channel, others in red, green and blue. If a picture has a transparent pixel, alpha is a further
 //! channel, and the hidden colour of transparent pixels counts like any other. Colour profiles are ignored.
 //!
-//! [`compare`] measures the whole picture and, with a mask, its inside and its outside. [`DifferenceLimits`] judge the result.
+//! [`compare`] measures the whole picture and, with a mask, its inside and its outside. A similarity belongs to the pixel in the middle of its
+//! window; outside a mask, only windows without a pixel of the mask count, so that equal pixels have a similarity of 1 whatever the mask holds.
+//! [`DifferenceLimits`] judge the result.
 
 mod case;
 mod clip_similarity;
@@ -100,8 +102,15 @@ pub(crate) fn compare(expected: &Picture, actual: &Picture, mask: Option<&Mask>)
     );
 
     let inside = |pixel: usize| mask.is_some_and(|mask| mask.data[pixel]);
+    let near = mask.map(|mask| mask.dilated(ssim::RADIUS));
+    // Outside, inside, and outside with a window that reaches inside.
+    let part = |pixel: usize| match &near {
+        _ if inside(pixel) => 1,
+        Some(near) if near.data[pixel] => 2,
+        _ => 0,
+    };
     let mut differing = vec![false; size.area()];
-    let (mut sums, mut similarity) = ([Sums::default(); 2], [Vec::new(), Vec::new()]);
+    let (mut sums, mut similarity) = ([Sums::default(); 2], [const { Vec::new() }; 3]);
     for channel in channels(expected, actual) {
         let (x, y) = (expected.plane(channel), actual.plane(channel));
         differing
@@ -111,7 +120,7 @@ pub(crate) fn compare(expected: &Picture, actual: &Picture, mask: Option<&Mask>)
         for (pixel, (x, y)) in x.iter().zip(&y).enumerate() {
             sums[usize::from(inside(pixel))].add(x.abs_diff(*y));
         }
-        let means = ssim::sums(size, &x, &y, inside);
+        let means: [_; 3] = ssim::sums(size, &x, &y, part);
         similarity
             .iter_mut()
             .zip(means)
@@ -129,12 +138,13 @@ pub(crate) fn compare(expected: &Picture, actual: &Picture, mask: Option<&Mask>)
     let pixels = [size.area() - pixels_inside, pixels_inside];
     let [outside, inside] =
         [0, 1].map(|side| Difference::new(pixels[side], &sums[side], &similarity[side]));
-    let both: Vec<ssim::SimilaritySum> = similarity[0]
+    let [out, within, between] = &similarity;
+    let everywhere: Vec<ssim::SimilaritySum> = out
         .iter()
-        .zip(&similarity[1])
-        .map(|(out, within)| out.plus(*within))
+        .zip(within.iter().zip(between))
+        .map(|(out, (within, between))| out.plus(*within).plus(*between))
         .collect();
-    let all = Difference::new(size.area(), &sums[0].plus(&sums[1]), &both);
+    let all = Difference::new(size.area(), &sums[0].plus(&sums[1]), &everywhere);
     let part =
         |difference: Difference| (mask.is_some() && difference.pixels > 0).then_some(difference);
     Comparison {

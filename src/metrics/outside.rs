@@ -11,6 +11,10 @@ const MOST_DECIBELS: f64 = 100.0;
 /// Why there is nothing to measure.
 pub(super) const EVERYTHING: &str = "the editable area is the whole picture";
 
+/// Why there is no similarity where pixels lie outside.
+const NO_WINDOW: &str =
+    "no window of SSIM (11 x 11 pixels) lies in the picture and outside the editable area";
+
 /// PSNR and SSIM of the pixels outside the editable area.
 #[derive(Debug)]
 pub(crate) struct Outside {
@@ -37,7 +41,7 @@ impl Outside {
                 ),
                 figure(
                     "SSIM outside",
-                    "structural similarity outside the editable area, over windows in the picture",
+                    "structural similarity outside the editable area, over windows that lie in the picture and outside the area",
                     4,
                 ),
             ],
@@ -64,7 +68,7 @@ impl Metric for Outside {
         else {
             return Ok(vec![Reading::Undefined(EVERYTHING.into()); 2]);
         };
-        let no_window = || Reading::Undefined("the picture is smaller than SSIM's window".into());
+        let no_window = || Reading::Undefined(NO_WINDOW.into());
         Ok(vec![
             Reading::Value(psnr.min(MOST_DECIBELS)),
             ssim.map_or_else(no_window, Reading::Value),

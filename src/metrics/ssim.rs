@@ -43,33 +43,33 @@ impl SimilaritySum {
     }
 }
 
-/// Returns the sums of the similarity of two channels of 16-bit levels (height, width), outside and inside an area. The result does not
-/// depend on the number of threads.
+/// Returns the sums of the similarity of two channels of 16-bit levels (height, width) over the N parts of a picture; `part` says which part a
+/// pixel belongs to. The result does not depend on the number of threads.
 ///
 /// # Panics
-/// When a channel does not have `size`.
-pub(crate) fn sums(
+/// When a channel does not have `size`, or a part is not below N.
+pub(crate) fn sums<const N: usize>(
     size: Size,
     x: &[u16],
     y: &[u16],
-    inside: impl Fn(usize) -> bool + Sync,
-) -> [SimilaritySum; 2] {
+    part: impl Fn(usize) -> usize + Sync,
+) -> [SimilaritySum; N] {
     assert!(
         x.len() == size.area() && y.len() == size.area(),
         "one sample for each pixel"
     );
     if size.width < WINDOW || size.height < WINDOW {
-        return [SimilaritySum::default(); 2];
+        return [SimilaritySum::default(); N];
     }
     let weights = weights();
     let rows = (RADIUS..size.height - RADIUS).into_par_iter().map(|row| {
-        let mut sums = [SimilaritySum::default(); 2];
+        let mut sums = [SimilaritySum::default(); N];
         for (column, similarity) in similarities(size.width, row, x, y, &weights)
             .into_iter()
             .enumerate()
         {
-            let side = usize::from(inside(row * size.width + RADIUS + column));
-            sums[side] = sums[side].plus(SimilaritySum {
+            let part = part(row * size.width + RADIUS + column);
+            sums[part] = sums[part].plus(SimilaritySum {
                 sum: similarity,
                 pixels: 1,
             });
@@ -77,10 +77,10 @@ pub(crate) fn sums(
         sums
     });
     // Rows are added in order, for reproducible rounding.
-    let rows: Vec<[SimilaritySum; 2]> = rows.collect();
+    let rows: Vec<[SimilaritySum; N]> = rows.collect();
     rows.into_iter()
-        .fold([SimilaritySum::default(); 2], |all, row| {
-            [all[0].plus(row[0]), all[1].plus(row[1])]
+        .fold([SimilaritySum::default(); N], |all, row| {
+            std::array::from_fn(|part| all[part].plus(row[part]))
         })
 }
 
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn similarity_equals_that_of_scikit_image() {
         let [x, y] = channels();
-        let [left, right] = sums(SIZE, &x, &y, |pixel| pixel % SIZE.width > 8);
+        let [left, right] = sums(SIZE, &x, &y, |pixel| usize::from(pixel % SIZE.width > 8));
         let close = |sum: SimilaritySum, expected: f64| {
             assert!(
                 (sum.mean().expect("pixels") - expected).abs() < 1e-9,
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn equal_channels_have_a_similarity_of_one() {
         let [x, _] = channels();
-        let [all, none] = sums(SIZE, &x, &x, |_| false);
+        let [all, none] = sums(SIZE, &x, &x, |_| 0);
         assert!((all.mean().expect("pixels") - 1.0).abs() < 1e-12);
         assert_eq!((all.pixels, none.mean()), (7 * 4, None));
     }
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn a_picture_smaller_than_the_window_has_no_similarity() {
         assert_eq!(
-            sums(Size::new(10, 20), &[0; 200], &[0; 200], |_| true),
+            sums(Size::new(10, 20), &[0; 200], &[0; 200], |_| 1),
             [SimilaritySum::default(); 2]
         );
     }

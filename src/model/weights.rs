@@ -32,6 +32,7 @@ pub struct Weights<'a, B: Backend> {
     /// Rows that follow those of the file, by the tensor's name.
     appended: BTreeMap<String, Vec<f32>>,
     faults: Vec<String>,
+    requires_finite: bool,
 }
 
 impl<'a, B: Backend> Weights<'a, B> {
@@ -55,6 +56,7 @@ impl<'a, B: Backend> Weights<'a, B> {
             merges: None,
             appended: BTreeMap::new(),
             faults: Vec::new(),
+            requires_finite: false,
         })
     }
 
@@ -66,6 +68,11 @@ impl<'a, B: Backend> Weights<'a, B> {
     /// Lets rows follow those of a tensor in the file. Its shape in [`Weights::values`] includes them.
     pub fn append_rows(&mut self, name: &str, rows: Vec<f32>) {
         self.appended.insert(name.to_owned(), rows);
+    }
+
+    /// Rejects tensors with values that are NaN or infinite, for a component whose result does not always show them.
+    pub fn require_finite(&mut self) {
+        self.requires_finite = true;
     }
 
     /// Returns the device of the layers.
@@ -88,7 +95,8 @@ impl<'a, B: Backend> Weights<'a, B> {
     /// Takes a tensor of one of `shapes`, of which messages name the first. Returns zeros and records a fault if it does not fit.
     ///
     /// # Errors
-    /// [`Error::Weights`] when the file cannot be read, [`Error::Interrupted`] between two tensors.
+    /// [`Error::Weights`] when the file cannot be read, or a value is not finite and [has to be](Weights::require_finite);
+    /// [`Error::Interrupted`] between two tensors.
     pub fn values(&mut self, name: &str, shapes: &[&[usize]]) -> Result<Vec<f32>> {
         failpoint::wait("wait_in_load", || self.interrupt.has_come());
         self.interrupt.check()?;
@@ -105,6 +113,16 @@ impl<'a, B: Backend> Weights<'a, B> {
         match found {
             Some(shape) if shapes.contains(&shape.as_slice()) => {
                 let mut values = self.file.read(stored)?;
+                if self.requires_finite && !values.iter().all(|value| value.is_finite()) {
+                    return Err(Error::Weights {
+                        path: self.file.location().into(),
+                        kind: ErrorKind::WeightsDamaged,
+                        reason: format!("tensor `{stored}` has values that are NaN or infinite"),
+                        hint:
+                            "the file is damaged, or the program that wrote it failed; get it again"
+                                .into(),
+                    });
+                }
                 if let Some(merges) = &mut self.merges {
                     merges.add(name, &shape, &mut values)?;
                 }

@@ -63,6 +63,8 @@ pub struct Run {
 #[derive(Debug)]
 pub struct Pass<B: Backend> {
     tape: Option<Tape<B>>,
+    /// Whether the tape begins at the decoder.
+    begins_at_decoder: bool,
     learns: bool,
     runs: Vec<Run>,
     keys: KeySource<B>,
@@ -75,6 +77,7 @@ impl<B: Backend> Pass<B> {
     pub fn inference() -> Self {
         Self {
             tape: None,
+            begins_at_decoder: false,
             learns: false,
             runs: Vec::new(),
             keys: KeySource::Own,
@@ -86,6 +89,14 @@ impl<B: Backend> Pass<B> {
     pub fn recording() -> Self {
         Self {
             tape: Some(Tape::default()),
+            ..Self::inference()
+        }
+    }
+
+    /// A pass that records for the gradient of the decoder's input.
+    pub fn recording_decoder() -> Self {
+        Self {
+            begins_at_decoder: true,
             ..Self::inference()
         }
     }
@@ -102,6 +113,18 @@ impl<B: Backend> Pass<B> {
     #[must_use]
     pub fn with_runs(self, runs: Vec<Run>) -> Self {
         Self { runs, ..self }
+    }
+
+    /// Says that the layers that follow are the decoder's.
+    pub fn enter_decoder(&mut self) {
+        if self.begins_at_decoder {
+            self.tape = Some(Tape::default());
+        }
+    }
+
+    /// Whether the layers that follow are recorded.
+    pub fn is_recording(&self) -> bool {
+        self.tape.is_some()
     }
 
     /// Sets where the self-attentions that follow take their keys and values from.

@@ -176,6 +176,7 @@ fn lift<S: Copy + PartialEq + Send + Sync>(
 mod tests {
     use super::*;
     use crate::geometry::Size;
+    use crate::picture::metadata::Metadata;
 
     fn picture(channels: Channels, samples: Samples) -> Picture {
         Picture {
@@ -184,6 +185,7 @@ mod tests {
             samples,
             icc: None,
             carried: Vec::new(),
+            metadata: Metadata::default(),
         }
     }
 

@@ -1,6 +1,10 @@
-//! Finds the chunks of a PNG or WebP that the decoders do not return: definitions of colour and density, and signatures.
+//! Finds the chunks of a PNG or WebP that the decoders do not return: definitions of colour and density, metadata, and signatures.
 //!
 //! Samples outside the edit are copied unchanged, so the chunks that define their meaning must be copied as well.
+
+use flate2::Crc;
+
+use super::metadata::Found;
 
 /// Chunks that define colour or density, with their lengths (PNG, third edition, 11.3).
 const CARRIED: [(&[u8; 4], usize); 7] = [
@@ -28,6 +32,8 @@ pub(super) struct Beside {
     pub(super) is_signed: bool,
     /// Chunks that are copied to the result, each at most once.
     pub(super) carried: Vec<Chunk>,
+    /// EXIF, XMP and text.
+    pub(super) found: Found,
 }
 
 /// Scans the chunks of a PNG. It stops at damaged chunks without an error, since the decoder reports damage.
@@ -50,10 +56,12 @@ pub(super) fn of_png(bytes: &[u8]) -> Beside {
             b"IDAT" => has_pixels = true,
             b"iCCP" => beside.has_profile = true,
             b"caBX" => beside.is_signed = true,
+            b"eXIf" | b"tEXt" | b"zTXt" | b"iTXt" => {
+                let is_whole = has_checksum(*name, content, *checksum);
+                beside.found.add_chunk(*name, content, is_whole);
+            }
             _ if has_pixels || beside.carried.iter().any(|(carried, _)| carried == name) => {}
-            _ if is_carried(*name, content)
-                && crc32(name.iter().chain(content)) == u32::from_be_bytes(*checksum) =>
-            {
+            _ if is_carried(*name, content) && has_checksum(*name, content, *checksum) => {
                 beside.carried.push((*name, content.to_vec()));
             }
             _ => {}
@@ -71,12 +79,16 @@ pub(super) fn of_webp(bytes: &[u8]) -> Beside {
         let Some((length, after)) = after.split_first_chunk::<4>() else {
             break;
         };
+        let length = u32::from_le_bytes(*length) as usize;
+        let content = after.get(..length).unwrap_or_default();
         match name {
             b"ICCP" => beside.has_profile = true,
             b"C2PA" => beside.is_signed = true,
+            b"EXIF" => beside.found.add_exif(content),
+            b"XMP " => beside.found.add_xmp(content),
             _ => {}
         }
-        let padded = (u32::from_le_bytes(*length) as usize).next_multiple_of(2);
+        let padded = length.next_multiple_of(2);
         rest = after.get(padded..).unwrap_or_default();
     }
     beside
@@ -92,16 +104,16 @@ fn is_carried(name: [u8; 4], content: &[u8]) -> bool {
     is_valid && CARRIED.contains(&(&name, content.len()))
 }
 
-/// Returns the CRC-32 at the end of a PNG chunk (ISO 3309). It is computed bit by bit, since only small chunks are checked.
-fn crc32<'a>(bytes: impl Iterator<Item = &'a u8>) -> u32 {
-    let step = |crc: u32, _| {
-        if crc & 1 == 1 {
-            (crc >> 1) ^ 0xEDB8_8320
-        } else {
-            crc >> 1
-        }
-    };
-    !bytes.fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
+/// Returns whether a PNG chunk has the checksum of its name and content.
+fn has_checksum(name: [u8; 4], content: &[u8], checksum: [u8; 4]) -> bool {
+    crc(name, content) == u32::from_be_bytes(checksum)
+}
+
+fn crc(name: [u8; 4], content: &[u8]) -> u32 {
+    let mut crc = Crc::new();
+    crc.update(&name);
+    crc.update(content);
+    crc.sum()
 }
 
 #[cfg(test)]
@@ -113,14 +125,9 @@ mod tests {
         for (name, content) in chunks {
             bytes.extend((content.len() as u32).to_be_bytes());
             bytes.extend(name.iter().chain(*content));
-            bytes.extend(crc32(name.iter().chain(*content)).to_be_bytes());
+            bytes.extend(crc(**name, content).to_be_bytes());
         }
         bytes
-    }
-
-    #[test]
-    fn the_checksum_of_iend_is_known() {
-        assert_eq!(crc32(b"IEND".iter()), 0xAE42_6082);
     }
 
     #[test]
@@ -134,9 +141,9 @@ mod tests {
             (b"caBX", b""),
         ]);
         let expected = Beside {
-            has_profile: false,
             is_signed: true,
             carried: vec![(*b"gAMA", vec![0, 0, 177, 143])],
+            ..Beside::default()
         };
         assert_eq!(of_png(&bytes), expected);
         let mut damaged = png(&[(b"cICP", &[12, 13, 0, 1])]);
@@ -146,16 +153,34 @@ mod tests {
 
     #[test]
     fn chunks_of_a_webp_are_padded() {
+        let mut found = Found::default();
+        found.add_exif(b"!");
         let mut bytes = b"RIFF\0\0\0\0WEBPEXIF\x01\0\0\0!\0ICCP\x02\0\0\0ab".to_vec();
         assert_eq!(
             of_webp(&bytes),
             Beside {
                 has_profile: true,
+                found,
                 ..Beside::default()
             }
         );
         bytes.extend(b"C2PA\xFF\xFF\xFF\xFF");
         assert!(of_webp(&bytes).is_signed);
+    }
+
+    #[test]
+    fn metadata_is_found_on_both_sides_of_the_pixels() {
+        let (before, behind): (&[u8], &[u8]) = (b"Title\0hello", b"MM\0\x2A");
+        let mut expected = Found::default();
+        expected.add_chunk(*b"tEXt", before, true);
+        expected.add_chunk(*b"eXIf", behind, true);
+        let mut bytes = png(&[(b"tEXt", before), (b"IDAT", b""), (b"eXIf", behind)]);
+        assert_eq!(of_png(&bytes).found, expected);
+        let mut damaged = Found::default();
+        damaged.add_chunk(*b"tEXt", before, true);
+        damaged.add_chunk(*b"eXIf", behind, false);
+        *bytes.last_mut().expect("there are bytes") ^= 1;
+        assert_eq!(of_png(&bytes).found, damaged);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, Limits};
 use super::chunks::{self, Beside, Chunk};
 use super::entropy;
 use super::jpeg;
+use super::metadata::Metadata;
 use super::refusal::Refusal;
 use crate::error::ErrorKind;
 use crate::failpoint;
@@ -35,6 +36,7 @@ pub(super) struct Decoded {
     pub(super) pixels: DynamicImage,
     pub(super) icc: Option<Vec<u8>>,
     pub(super) carried: Vec<Chunk>,
+    pub(super) metadata: Metadata,
     pub(super) warnings: Vec<Warning>,
 }
 
@@ -80,12 +82,6 @@ fn decode_unguarded(
         }
         Ok(ImageFormat::Jpeg) => {
             let markers = jpeg::markers(bytes);
-            if markers.components == 4 {
-                return Err(Refusal::unsupported(
-                    "is a CMYK JPEG",
-                    "convert it to RGB with its profile: `magick in.jpg -profile sRGB.icc out.png`",
-                ));
-            }
             if let Some(kind) = markers.other_kind() {
                 return Err(Refusal::unsupported(
                     format!("is a JPEG of another kind ({kind})"),
@@ -94,10 +90,13 @@ fn decode_unguarded(
             }
             let mut decoder = JpegDecoder::new(Cursor::new(bytes))?;
             decoder.set_limits(limits)?;
+            let cmyk = (markers.components == 4).then(|| cmyk(markers.has_profile));
             let beside = Beside {
-                has_profile: markers.has_profile,
+                // A profile of CMYK does not describe RGB.
+                has_profile: markers.has_profile && cmyk.is_none(),
                 is_signed: markers.is_signed,
                 carried: Vec::new(),
+                found: markers.found,
             };
             let mut warning = None;
             let mut complete = |size: Size| {
@@ -106,7 +105,10 @@ fn decode_unguarded(
                 Ok(())
             };
             let mut decoded = finish(decoder, false, beside, &mut complete)?;
-            decoded.warnings.extend(warning);
+            if cmyk.is_some() {
+                decoded.icc = None;
+            }
+            decoded.warnings.extend(cmyk.into_iter().chain(warning));
             Ok(decoded)
         }
         Ok(ImageFormat::WebP) => {
@@ -124,6 +126,21 @@ fn decode_unguarded(
         )),
         Err(_) if bytes.is_empty() => Err(Refusal::damaged("the file is empty")),
         Err(_) => Err(not_a_picture(bytes)),
+    }
+}
+
+/// Returns the warning about a picture in CMYK, which the decoder converts to RGB: each colour is the product of its own ink's and black's share
+/// of paper, as in Pillow and browsers. Adobe's convention holds with and without its marker: samples are stored inverted.
+fn cmyk(has_profile: bool) -> Warning {
+    let message = if has_profile {
+        "the picture is in CMYK and is converted to RGB without its colour profile, so that colours may be brighter than in print; \
+         `magick in.jpg -profile sRGB.icc out.png` converts with the profile"
+    } else {
+        "the picture is in CMYK and is converted to RGB"
+    };
+    Warning {
+        kind: WarningKind::ImageCmyk,
+        message: message.into(),
     }
 }
 
@@ -214,7 +231,7 @@ fn finish(
         )));
     }
     // Damaged EXIF data does not make the picture unreadable.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let orientation = beside.found.orientation();
     let stored = Size {
         width: width as usize,
         height: height as usize,
@@ -266,10 +283,17 @@ fn finish(
     if swaps_sides(orientation) {
         swap_densities(&mut carried);
     }
+    let size = Size {
+        width: pixels.width() as usize,
+        height: pixels.height() as usize,
+    };
+    let (metadata, left_out) = beside.found.upright(size);
+    warnings.extend(left_out);
     Ok(Decoded {
         pixels,
         icc,
         carried,
+        metadata,
         warnings,
     })
 }

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::metadata::Metadata;
 use super::{Channels, Picture, Samples};
 use crate::geometry::Size;
 
@@ -27,6 +28,7 @@ impl Picture {
             samples: Samples::Eight(samples),
             icc: None,
             carried: Vec::new(),
+            metadata: Metadata::default(),
         }
     }
 
@@ -42,6 +44,7 @@ impl Picture {
             samples: Samples::Eight(samples),
             icc: None,
             carried: Vec::new(),
+            metadata: Metadata::default(),
         }
     }
 
@@ -139,6 +142,7 @@ mod tests {
             samples: Samples::Eight(samples),
             icc: None,
             carried: Vec::new(),
+            metadata: Metadata::default(),
         }
     }
 
@@ -183,6 +187,7 @@ mod tests {
             samples: Samples::Sixteen(vec![65_535, 257 * 7]),
             icc: None,
             carried: Vec::new(),
+            metadata: Metadata::default(),
         };
         assert_eq!(deep.displayed(deep.size), [255, 255, 255, 7, 7, 7]);
     }

@@ -1,14 +1,16 @@
-//! Scans the markers of a JPEG for what the decoder does not report: colour components, process, profile and signature.
-//!
-//! The decoder converts CMYK to RGB without the profile. Such pictures are rejected instead.
+//! Scans the markers of a JPEG for what the decoder does not report: colour components, process, profile, metadata and signature.
+
+use super::metadata::Found;
 
 const START_OF_SCAN: u8 = 0xDA;
-/// Application segments: 2 holds colour profiles; 11 holds JUMBF boxes, in which C2PA manifests are stored.
+const COMMENT: u8 = 0xFE;
+/// Application segments: 1 holds EXIF and XMP data; 2 holds colour profiles; 11 holds JUMBF boxes, in which C2PA manifests are stored.
+const APP1: u8 = 0xE1;
 const APP2: u8 = 0xE2;
 const APP11: u8 = 0xEB;
 
 /// What the markers of a JPEG show.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Markers {
     /// Components of the frame: 1 grey, 3 colour, 4 CMYK; 0 without a frame header.
     pub(super) components: u8,
@@ -18,6 +20,8 @@ pub(super) struct Markers {
     pub(super) has_profile: bool,
     /// Whether there is a C2PA manifest.
     pub(super) is_signed: bool,
+    /// EXIF, XMP and comments.
+    pub(super) found: Found,
 }
 
 /// Scans the segments up to the first scan. It stops at damaged segments without an error, since the decoder rejects them.
@@ -43,6 +47,11 @@ pub(super) fn markers(bytes: &[u8]) -> Markers {
         let end = position + 2 + usize::from(u16::from_be_bytes([high, low]));
         let content = bytes.get(position + 4..end).unwrap_or_default();
         found.has_profile |= marker == APP2 && content.starts_with(b"ICC_PROFILE\0");
+        match marker {
+            APP1 => found.found.add_segment(content),
+            COMMENT => found.found.add_comment(content),
+            _ => {}
+        }
         found.is_signed |= marker == APP11
             && content.starts_with(b"JP")
             && content.windows(4).any(|label| label == b"c2pa");
@@ -56,7 +65,7 @@ pub(super) fn markers(bytes: &[u8]) -> Markers {
 
 impl Markers {
     /// Returns the process of a JPEG that no decoder here reads.
-    pub(super) fn other_kind(self) -> Option<&'static str> {
+    pub(super) fn other_kind(&self) -> Option<&'static str> {
         match self.process {
             [0xC0..=0xC2, 12] => Some("12 bits for each sample"),
             [0xC3, _] => Some("lossless"),

@@ -1,6 +1,6 @@
 //! Pictures: reads PNG, JPEG and WebP, and writes PNG.
 //!
-//! A [`Picture`] keeps the samples as they are stored in the file: bit depth, grey or colour, alpha, colour profile. The network
+//! A [`Picture`] keeps the samples as they are stored in the file: bit depth, grey or colour, alpha, colour profile; and EXIF, XMP and text. The network
 //! gets a resized 8-bit RGB copy ([`Picture::working`]), and its result is blended into the original samples
 //! ([`Picture::composite`]), so that pixels outside the edit are never converted.
 //! Previews use another 8-bit copy of any size ([`Picture::displayed`]).
@@ -12,6 +12,7 @@ mod decode;
 mod display;
 mod entropy;
 mod jpeg;
+mod metadata;
 mod note;
 pub(crate) mod pillow;
 mod plane;
@@ -41,6 +42,7 @@ pub struct Picture {
     icc: Option<Vec<u8>>,
     /// Chunks of a PNG that define the meaning of its samples, such as gamma.
     carried: Vec<chunks::Chunk>,
+    metadata: metadata::Metadata,
 }
 
 /// The channels of a pixel; the discriminant is their number.
@@ -68,6 +70,17 @@ impl Picture {
     /// Returns the embedded colour profile, byte for byte as in the file.
     pub fn icc(&self) -> Option<&[u8]> {
         self.icc.as_deref()
+    }
+
+    /// Returns what is kept of the picture's file beside its pixels: `icc`, `exif`, `xmp`, `text`.
+    pub fn kept(&self) -> Vec<&'static str> {
+        let icc = self.icc.is_some().then_some("icc");
+        icc.into_iter().chain(self.metadata.kinds()).collect()
+    }
+
+    /// Removes EXIF, XMP and text. The colour profile stays, because it defines the colours.
+    pub fn strip_metadata(&mut self) {
+        self.metadata = metadata::Metadata::default();
     }
 
     /// Returns whether samples have 16 bits.

@@ -32,6 +32,28 @@ impl Picture {
                 .all(|alpha| *alpha == u16::MAX)
     }
 
+    /// Returns whether every pixel is fully transparent.
+    pub fn is_invisible(&self) -> bool {
+        self.is_invisible_in(|_| true)
+    }
+
+    /// Returns whether an area has pixels and all of them are fully transparent. `is_inside` gets a pixel's index, row by row.
+    pub(crate) fn is_invisible_in(&self, is_inside: impl Fn(usize) -> bool) -> bool {
+        let channels = self.channels as usize;
+        if !matches!(self.channels, Channels::GreyAlpha | Channels::Rgba) {
+            return false;
+        }
+        let is_clear = |index: usize| {
+            let alpha = index * channels + channels - 1;
+            match &self.samples {
+                Samples::Eight(samples) => samples[alpha] == 0,
+                Samples::Sixteen(samples) => samples[alpha] == 0,
+            }
+        };
+        let mut pixels = (0..self.size.area()).filter(|index| is_inside(*index));
+        pixels.next().is_some_and(is_clear) && pixels.all(is_clear)
+    }
+
     /// Returns a channel's samples in 65,536 levels, row by row; those of an 8-bit picture are multiples of 257.
     pub fn plane(&self, channel: Channel) -> Vec<u16> {
         let index = match (self.channels, channel) {
@@ -66,6 +88,7 @@ impl Picture {
 mod tests {
     use super::*;
     use crate::geometry::Size;
+    use crate::picture::metadata::Metadata;
 
     const ALL: [Channel; 4] = [Channel::Red, Channel::Green, Channel::Blue, Channel::Alpha];
 
@@ -76,6 +99,7 @@ mod tests {
             samples,
             icc: None,
             carried: Vec::new(),
+            metadata: Metadata::default(),
         };
         ALL.map(|channel| picture.plane(channel))
     }
@@ -114,9 +138,13 @@ mod tests {
                 samples,
                 icc: None,
                 carried: Vec::new(),
+                metadata: Metadata::default(),
             }
         };
         assert!(picture(255).is_opaque() && !picture(254).is_opaque());
         assert!(Picture::from_rgb(Size::new(1, 1), vec![0; 3]).is_opaque());
+        assert!(!picture(0).is_invisible() && picture(0).is_invisible_in(|index| index == 1));
+        assert!(!picture(0).is_invisible_in(|_| false), "no pixel is inside");
+        assert!(!Picture::from_rgb(Size::new(1, 1), vec![0; 3]).is_invisible());
     }
 }

@@ -31,7 +31,7 @@ impl Picture {
 
         let mut bytes = Vec::new();
         let mut writer = png::Encoder::with_info(&mut bytes, info)?.write_header()?;
-        for (name, content) in &self.carried {
+        for (name, content) in self.carried.iter().chain(&self.metadata.chunks()) {
             writer.write_chunk(png::chunk::ChunkType(*name), content)?;
         }
         match &self.samples {

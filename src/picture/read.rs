@@ -12,7 +12,7 @@ use super::{Channels, Picture, Samples};
 use crate::digest::sha256;
 use crate::error::{ErrorKind, NOT_FOUND, Result};
 use crate::geometry::Size;
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningKind};
 
 /// Shortest side that can be edited: eight cells of the latent.
 pub const MIN_SIDE: u32 = 64;
@@ -28,6 +28,15 @@ pub struct Original {
     pub sha256: String,
     /// What was ignored.
     pub warnings: Vec<Warning>,
+}
+
+impl Original {
+    /// Leaves out the picture's EXIF, XMP and text, and the warnings about them.
+    pub(crate) fn strip_metadata(&mut self) {
+        self.picture.strip_metadata();
+        self.warnings
+            .retain(|warning| warning.kind != WarningKind::ImageMetadata);
+    }
 }
 
 /// Reads the picture at `path`.
@@ -66,11 +75,20 @@ fn read_if(path: &Path, accept: &mut Accept<'_>, damage: Damage) -> Result<Origi
         samples,
         icc: decoded.icc,
         carried: decoded.carried,
+        metadata: decoded.metadata,
     };
+    let mut warnings = decoded.warnings;
+    if picture.is_invisible() {
+        warnings.push(Warning {
+            kind: WarningKind::ImageTransparent,
+            message: "every pixel of the picture is transparent (alpha 0); the result will be too"
+                .into(),
+        });
+    }
     Ok(Original {
         picture,
         sha256: sha256(&bytes),
-        warnings: decoded.warnings,
+        warnings,
     })
 }
 

@@ -63,6 +63,16 @@ impl<'a> StageClock<'a> {
         Ok(result)
     }
 
+    /// Begins the clock of another result, which uses the results of the stages `shared` so far and runs the stages `ahead`.
+    pub(super) fn begin_again(&mut self, shared: &[Stage], ahead: Vec<(Stage, f64)>) {
+        let before = std::mem::take(&mut self.seconds);
+        let was_done = |stage: &Stage| {
+            before.iter().any(|(done, _)| done == stage) || self.cached.contains(stage)
+        };
+        self.cached = shared.iter().copied().filter(was_done).collect();
+        self.plan(ahead);
+    }
+
     /// Adds seconds to a stage.
     pub(super) fn add(&mut self, stage: Stage, seconds: f64) {
         match self.seconds.iter_mut().find(|(known, _)| *known == stage) {

@@ -89,10 +89,12 @@ fn check(method: Method, given: &[(&'static str, Value)]) {
         &components,
         &mut network,
         work,
+        &[1.0],
         None,
         noise,
         &mut progress,
         interrupt,
+        &mut |_, _| Ok(()),
     );
     ended.unwrap_or_else(|error| panic!("{name}: {error}"));
     for (stage, planned) in passes_by_stage(&settings) {
@@ -161,6 +163,13 @@ fn methods_that_drag_points_cost_what_they_plan() {
         ],
     );
     check(Method::ClipDrag, &[("iterations", 3.into())]);
+    check(Method::FreeDrag, &[("iterations", 4.into())]);
+    let places = [("iterations", 4.into()), ("place_iterations", 1.into())];
+    check(Method::FreeDrag, &places);
+    let short = [("iterations", 3.into()), ("free_steps", 1.into())];
+    check(Method::DragNoise, &short);
+    let kept = [("trajectory", "kept".into()), ("start_layer", 10.into())];
+    check(Method::DragNoise, &[&short[..], &kept].concat());
     check(
         Method::ClipDrag,
         &[("iterations", 3.into()), ("fusion_weight", 0.0.into())],
@@ -188,6 +197,10 @@ fn the_defaults_cost_what_the_papers_do() {
             Method::GoodDrag,
             [560, 38, 7 * 2 + 7 * 10 * 3 * 2, (38 - 7) * 2],
         ),
+        // 200 LoRA steps, 35 of 50 steps, 300 iterations at one timestep.
+        (Method::FreeDrag, [1600, 35, 1 + 300 * 2, 35 * 2]),
+        // 60 LoRA steps, 35 of 50 steps, 60 iterations at one timestep.
+        (Method::DragNoise, [480, 35, 1 + 60 * 2, 35 * 2]),
         // 10 of 20 steps up and down again.
         (Method::RegionDrag, [0, 0, 20, 0]),
         // 7 of 10 steps.

@@ -1,23 +1,25 @@
 //! One edit, stage by stage.
 
 mod as_warped;
+mod inversions;
+mod results;
 
 use std::time::Instant;
 
-use super::adapters::Adapters;
+use inversions::Inversions;
+
 use super::clock::StageClock;
-use super::components::{Components, latent_shape};
+use super::components::Components;
 use super::cost::passes;
 use super::edit_cache::{EditCache, SharedCache};
 use super::{Latents, Outcome, Steps, WarpedWork, Work};
-use crate::diffusion::denoise::Pair;
-use crate::diffusion::invert::{Trajectory, invert};
+use crate::diffusion::denoise::{Injection, Pair};
 use crate::diffusion::kept::KeptTrajectory;
 use crate::diffusion::{Grid, NoiseSource};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
-use crate::method::{Dragged, Guide, Inversion, PointTrack, Scene, StartPicture};
+use crate::method::{Dragged, Guide, Inversion, Scene, StartPicture};
 use crate::model::unet::{Network, Prompt};
 use crate::nn::Tensor;
 use crate::plan::Plan;
@@ -54,27 +56,25 @@ enum Source<B: Backend> {
     Latent(Tensor<B>),
 }
 
-/// The inversions that an edit needs.
-struct Inversions<B: Backend> {
-    /// That of the picture which the method starts from.
-    start: Trajectory<B>,
-    /// That of the original picture, where it is another and the method needs it.
-    original: Option<Trajectory<B>>,
-}
+/// Receives a result and the latents between its stages.
+pub(super) type EachResult<'a, B> = dyn FnMut(Outcome, Latents<B>) -> Result<()> + 'a;
 
-/// Edits with `network`, to which adapters may stay attached: encode, fine-tune, invert, drag, denoise, decode.
+/// Edits with `network`, to which adapters may stay attached: encode, fine-tune, invert, drag, denoise, decode. What follows the drag is done once for
+/// each of `degrees`, whose results `each` gets one after the other, in their order.
 ///
 /// # Errors
-/// As [`super::Pipeline::edit`].
+/// As [`super::Pipeline::edit_degrees`].
 pub(super) fn run<B: Backend>(
     components: &Components<B>,
     network: &mut impl Network<B>,
     work: Work,
+    degrees: &[f64],
     cache: Option<&SharedCache>,
     noise: &mut dyn NoiseSource,
     progress: &mut dyn Progress,
     interrupt: &Interrupt,
-) -> Result<(Outcome, Latents<B>)> {
+    each: &mut EachResult<B>,
+) -> Result<()> {
     let on_end = || components.release();
     let stages = StageClock::new(progress, &on_end);
     let Work {
@@ -85,49 +85,59 @@ pub(super) fn run<B: Backend>(
     } = work;
     let mut edit = Edit::new(components, plan, picture, cache, stages, noise, interrupt)?;
 
-    let adapters = edit.adapters(network, lora)?;
+    let mut adapters = edit.adapters(network, lora)?;
     let warped = match warped {
-        Some(warped) if edit.keeps(&warped) => return edit.finish_as_warped(adapters, warped),
+        Some(warped) if edit.keeps(&warped) => {
+            return edit.finish_as_warped(adapters, warped, degrees, each);
+        }
         other => other,
     };
     let network = &*network;
     let prompt = network.prepare(&edit.context);
     let inversions = edit.invert_all(network, &prompt, &adapters, warped.as_ref())?;
     let dragged = edit.drag(network, &prompt, &inversions, warped.as_ref())?;
-    let prompts = dragged.prompts.as_ref();
-    let prompts = prompts.map(|embeddings| network.prepare(embeddings));
-    let end = dragged.pair.edit.clone();
-    let pair = edit.denoise(
-        network,
-        prompts.as_ref().unwrap_or(&prompt),
-        dragged.pair,
-        dragged.kept.as_ref(),
-        dragged.steps,
-    )?;
-    let picture = edit.decode(&pair.edit)?;
-    let reconstruction = edit.reconstruction(warped, &inversions)?;
-
-    let latents = Latents {
-        clean: inversions.start.clean().clone(),
-        inverted: inversions.start.inverted().clone(),
-        prepared: dragged.start,
-        dragged: end,
-        prompts: dragged.prompts,
-        denoised: pair.edit,
-        reference: pair.reference,
-        losses: dragged.losses,
-    };
-    let outcome = Outcome {
-        reconstruction,
-        ..edit.outcome(
-            picture,
-            adapters,
-            &latents.losses,
-            dragged.diverged,
-            dragged.tracks,
-        )
-    };
-    Ok((outcome, latents))
+    let mut reconstruction = None;
+    for (index, degree) in degrees.iter().enumerate() {
+        if index > 0 {
+            edit.begin_again();
+        }
+        let start = dragged.at_degree(*degree);
+        let prompts = start.prompts.as_ref();
+        let prompts = prompts.map(|embeddings| network.prepare(embeddings));
+        let end = start.pair.edit.clone();
+        let pair = edit.denoise(
+            network,
+            prompts.as_ref().unwrap_or(&prompt),
+            start.pair,
+            start.injection.as_ref(),
+            dragged.kept.as_ref(),
+            dragged.steps,
+        )?;
+        let picture = edit.decode(&pair.edit)?;
+        if index == 0 {
+            reconstruction = edit.reconstruction(warped.as_ref(), &inversions)?;
+        }
+        let latents = Latents {
+            clean: inversions.start.clean().clone(),
+            inverted: inversions.start.inverted().clone(),
+            prepared: dragged.start.clone(),
+            dragged: end,
+            prompts: start.prompts,
+            bottleneck: start.injection.map(|injection| injection.bottleneck),
+            denoised: pair.edit,
+            reference: pair.reference,
+            losses: dragged.losses.clone(),
+        };
+        let outcome = Outcome {
+            reconstruction: reconstruction.clone(),
+            losses: dragged.losses.clone(),
+            diverged: dragged.diverged,
+            tracks: edit.tracks(&dragged.tracks),
+            ..edit.outcome(picture, &mut adapters)
+        };
+        each(outcome, latents)?;
+    }
+    Ok(())
 }
 
 impl<'a, B: Backend> Edit<'a, B> {
@@ -210,71 +220,6 @@ impl<'a, B: Backend> Edit<'a, B> {
         Ok(latent)
     }
 
-    /// Inverts the pictures that the method needs, or takes their inversions from the cache.
-    ///
-    /// # Panics
-    /// When the method starts from the warped picture and there is none.
-    fn invert_all(
-        &mut self,
-        network: &impl Network<B>,
-        prompt: &Prompt<B>,
-        adapters: &Adapters,
-        warped: Option<&WarpedWork>,
-    ) -> Result<Inversions<B>> {
-        let needs = self.plan.settings.method.needs();
-        match needs.start {
-            StartPicture::Original => Ok(Inversions {
-                start: self.invert(network, prompt, adapters, None)?,
-                original: None,
-            }),
-            StartPicture::Warped => {
-                let warped = warped.expect("the caller warps the picture for this method");
-                let start = self.invert(network, prompt, adapters, Some(&warped.picture))?;
-                let original = needs
-                    .original
-                    .then(|| self.invert(network, prompt, adapters, None))
-                    .transpose()?;
-                Ok(Inversions { start, original })
-            }
-        }
-    }
-
-    /// Inverts the picture, or `warped` in its place, or takes the inversion from the cache.
-    fn invert(
-        &mut self,
-        network: &impl Network<B>,
-        prompt: &Prompt<B>,
-        adapters: &Adapters,
-        warped: Option<&[f32]>,
-    ) -> Result<Trajectory<B>> {
-        if self.plan.settings.method.needs().inversion == Inversion::Own {
-            self.stages.skip(Stage::Invert);
-            return self.clean_of(warped).map(Trajectory::of_clean);
-        }
-        let (components, interrupt) = (self.components, self.interrupt);
-        let shape = latent_shape(self.plan);
-        let cache = self.cache.clone();
-        let key = cache.inversion(&adapters.hash, &self.grid, warped);
-        let steps = self.grid.timesteps.len();
-        let tensors = [("clean", shape.len()), ("steps", steps * shape.len())];
-        let (latents, is_cached) = cache.get_or_compute(key, tensors, || {
-            let clean = self.clean_of(warped)?;
-            self.steps.invert += steps;
-            let (grid, schedule) = (&self.grid, &components.schedule);
-            let trajectory = self.stages.run(Stage::Invert, steps, |progress| {
-                invert(network, schedule, grid, &clean, prompt, progress, interrupt)
-            })?;
-            Ok([clean.to_host(), trajectory.steps_to_host()])
-        })?;
-        if is_cached {
-            self.stages.hit(Stage::Invert);
-        }
-        let ([clean, steps], backend) = (latents, &components.backend);
-        Ok(Trajectory::from_host(
-            backend, shape, &self.grid, clean, &steps,
-        ))
-    }
-
     /// Lets the method drag.
     fn drag<N: Network<B>>(
         &mut self,
@@ -319,7 +264,7 @@ impl<'a, B: Backend> Edit<'a, B> {
         if method.needs().inversion == Inversion::Own {
             self.steps.invert = dragged.steps;
         }
-        Ok(dragged.at_degree(plan.settings.diffusion.degree))
+        Ok(dragged)
     }
 
     /// Denoises both latents along the rest of the grid, after its first `done` steps.
@@ -328,6 +273,7 @@ impl<'a, B: Backend> Edit<'a, B> {
         network: &impl Network<B>,
         prompt: &Prompt<B>,
         pair: Pair<B>,
+        injection: Option<&Injection<B>>,
         kept: Option<&KeptTrajectory<B>>,
         done: usize,
     ) -> Result<Pair<B>> {
@@ -346,6 +292,7 @@ impl<'a, B: Backend> Edit<'a, B> {
                 done,
                 prompt,
                 start_layer,
+                injection,
                 kept,
                 progress,
                 interrupt,
@@ -356,7 +303,7 @@ impl<'a, B: Backend> Edit<'a, B> {
     /// Decodes the warped picture's latent where the result carries detail. Without that, or without a warped picture, returns `None`.
     fn reconstruction(
         &mut self,
-        warped: Option<WarpedWork>,
+        warped: Option<&WarpedWork>,
         inversions: &Inversions<B>,
     ) -> Result<Option<Vec<f32>>> {
         let settings = &self.plan.settings;
@@ -365,7 +312,7 @@ impl<'a, B: Backend> Edit<'a, B> {
         };
         let latent = match settings.method.needs().start {
             StartPicture::Warped => inversions.start.clean().clone(),
-            StartPicture::Original => self.encode(warped.picture)?,
+            StartPicture::Original => self.encode(warped.picture.clone())?,
         };
         let (components, interrupt) = (self.components, self.interrupt);
         let decoded = self.stages.run(Stage::Decode, 1, |_| {
@@ -378,41 +325,5 @@ impl<'a, B: Backend> Edit<'a, B> {
         let (components, interrupt) = (self.components, self.interrupt);
         self.stages
             .run(Stage::Decode, 1, |_| components.decode(latent, interrupt))
-    }
-
-    fn outcome(
-        self,
-        picture: Vec<f32>,
-        adapters: Adapters,
-        losses: &[f64],
-        diverged: usize,
-        tracks: Vec<PointTrack>,
-    ) -> Outcome {
-        let frame = self.plan.frame;
-        let mut warnings = self.warnings;
-        warnings.extend(self.cache.take_warnings());
-        let on_picture = |track: PointTrack| PointTrack {
-            points: track
-                .points
-                .into_iter()
-                .map(|point| frame.to_source(point))
-                .collect(),
-            target: frame.to_source(track.target),
-            ..track
-        };
-        Outcome {
-            picture,
-            reconstruction: None,
-            losses: losses.to_vec(),
-            tracks: tracks.into_iter().map(on_picture).collect(),
-            diverged,
-            steps: self.steps,
-            seconds: self.stages.seconds,
-            cached: self.stages.cached,
-            warnings,
-            lora: adapters.trained,
-            lora_absent: adapters.absent,
-            device_peak_bytes: self.components.backend.peak_bytes(),
-        }
     }
 }

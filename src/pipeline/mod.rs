@@ -36,6 +36,7 @@ pub use outcome::{Latents, Outcome, Steps, Trained};
 
 use components::Components;
 pub use cost::{passes_by_stage, passes_of};
+use edit::EachResult;
 use edit_cache::SharedCache;
 
 /// A model whose weights are in memory, ready for edits one after the other or side by side.
@@ -117,6 +118,19 @@ pub trait AnyPipeline: std::fmt::Debug {
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Outcome>;
+    /// As [`Pipeline::edit_degrees`].
+    ///
+    /// # Errors
+    /// As [`Pipeline::edit_degrees`].
+    fn edit_degrees(
+        &mut self,
+        work: Work,
+        degrees: &[f64],
+        noise: &mut dyn NoiseSource,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+        each: &mut dyn FnMut(Outcome) -> Result<()>,
+    ) -> Result<()>;
     /// As [`Pipeline::edit_many`].
     fn edit_many(&mut self, edits: Vec<EditRequest>, interrupt: &Interrupt)
     -> Vec<Result<Outcome>>;
@@ -144,6 +158,18 @@ impl<B: Backend> AnyPipeline for Pipeline<B> {
         interrupt: &Interrupt,
     ) -> Result<Outcome> {
         Pipeline::edit(self, work, noise, progress, interrupt)
+    }
+
+    fn edit_degrees(
+        &mut self,
+        work: Work,
+        degrees: &[f64],
+        noise: &mut dyn NoiseSource,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+        each: &mut dyn FnMut(Outcome) -> Result<()>,
+    ) -> Result<()> {
+        Pipeline::edit_degrees(self, work, degrees, noise, progress, interrupt, each)
     }
 
     fn edit_many(
@@ -271,6 +297,48 @@ impl<B: Backend> Pipeline<B> {
         progress: &mut dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<(Outcome, Latents<B>)> {
+        let degree = work.plan.settings.diffusion.degree;
+        let mut edited = None;
+        let mut each = |outcome, latents| {
+            edited = Some((outcome, latents));
+            Ok(())
+        };
+        self.run(work, &[degree], noise, progress, interrupt, &mut each)?;
+        Ok(edited.expect("an edit has a result for its degree"))
+    }
+
+    /// Does one edit of which the results take the drag to each of `degrees` ([`crate::method::Dragged::at_degree`]) in place of the plan's. Everything
+    /// before the denoising is computed once. `each` gets the results one after the other, in this order; each has the bytes of an edit of its own.
+    ///
+    /// The first outcome has the seconds and steps of what all share, and the trained LoRA; the others name the shared stages as cached.
+    ///
+    /// # Errors
+    /// As [`Pipeline::edit`], and those of `each`, which end the edit.
+    ///
+    /// # Panics
+    /// As [`Pipeline::edit`].
+    pub fn edit_degrees(
+        &mut self,
+        work: Work,
+        degrees: &[f64],
+        noise: &mut dyn NoiseSource,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+        each: &mut dyn FnMut(Outcome) -> Result<()>,
+    ) -> Result<()> {
+        let mut each = |outcome, _| each(outcome);
+        self.run(work, degrees, noise, progress, interrupt, &mut each)
+    }
+
+    fn run(
+        &mut self,
+        work: Work,
+        degrees: &[f64],
+        noise: &mut dyn NoiseSource,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+        each: &mut EachResult<B>,
+    ) -> Result<()> {
         let Self {
             unet,
             components,
@@ -278,7 +346,11 @@ impl<B: Backend> Pipeline<B> {
         } = self;
         let cache = cache.as_ref();
         let edit = || {
-            fault::catch(|| edit::run(components, unet, work, cache, noise, progress, interrupt))
+            fault::catch(|| {
+                edit::run(
+                    components, unet, work, degrees, cache, noise, progress, interrupt, each,
+                )
+            })
         };
         let result = catch_unwind(AssertUnwindSafe(edit));
         // The next edit finds the weights as they were loaded, even after a panic.
@@ -312,13 +384,30 @@ impl<B: Backend> Pipeline<B> {
                         noise,
                         progress,
                     } = request;
+                    let degree = work.plan.settings.diffusion.degree;
+                    let mut edited = None;
                     let edit = || {
                         let client = &mut client;
+                        let mut each = |outcome, _| {
+                            edited = Some(outcome);
+                            Ok(())
+                        };
                         fault::catch(|| {
-                            edit::run(components, client, work, cache, noise, progress, interrupt)
+                            edit::run(
+                                components,
+                                client,
+                                work,
+                                &[degree],
+                                cache,
+                                noise,
+                                progress,
+                                interrupt,
+                                &mut each,
+                            )
                         })
                     };
-                    let result = panics::catch(edit).map(|(outcome, _)| outcome);
+                    let result = panics::catch(edit)
+                        .map(|()| edited.expect("an edit has a result for its degree"));
                     // A failed edit must not leave its loss scale to the others.
                     components.backend.restore_loss_scale();
                     result

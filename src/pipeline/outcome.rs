@@ -73,6 +73,8 @@ pub struct Latents<B: Backend> {
     pub dragged: Tensor<B>,
     /// The embeddings that the reference latent and the edited latent were denoised with, where the method optimised one.
     pub prompts: Option<Tensor<B>>,
+    /// The bottleneck that was injected into the edited latent's denoising, where the method optimised one.
+    pub bottleneck: Option<Tensor<B>>,
     /// The edited latent after denoising.
     pub denoised: Tensor<B>,
     /// The reference latent after denoising.

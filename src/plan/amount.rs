@@ -2,12 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
-
-/// The largest amount.
-const MOST: f64 = 4.0;
-/// Maximum number of amounts in a series.
-const MAX_COUNT: usize = 16;
+use super::series::{self, MOST};
+use crate::error::Result;
 
 /// How far a drag is carried out, as a multiple of its whole motion ([`Motion::carried_out`](crate::region::Motion::carried_out)).
 ///
@@ -30,33 +26,16 @@ impl Amount {
     /// Returns the amounts of a series, in the order of `values`.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a value outside 0 to 4, a value that occurs twice, no value, and more than 16 values.
+    /// [`crate::Error::Setting`] for a value outside 0 to 4, a value that occurs twice, no value, and more than 16 values.
     pub fn series(values: &[f64]) -> Result<Vec<Self>> {
-        let refused = |value: String, reason: String| Error::Setting {
-            name: "amounts".into(),
-            value,
-            reason,
-        };
-        if values.is_empty() || values.len() > MAX_COUNT {
-            let found = format!("{} amounts", values.len());
-            return Err(refused(found, format!("must be 1 to {MAX_COUNT}")));
-        }
+        series::check("amounts", values)?;
         let largest = values.iter().copied().fold(0.0, f64::max);
-        let amounts = values.iter().enumerate().map(|(index, value)| {
+        let amount = |value: &f64| Self {
             // Adding zero turns -0.0 into 0.0.
-            let amount = Self {
-                value: value + 0.0,
-                largest,
-            };
-            if !(0.0..=MOST).contains(value) {
-                Err(refused(value.to_string(), format!("must be 0 to {MOST}")))
-            } else if values[..index].contains(value) {
-                Err(refused(value.to_string(), "is given twice".into()))
-            } else {
-                Ok(amount)
-            }
-        });
-        amounts.collect()
+            value: value + 0.0,
+            largest,
+        };
+        Ok(values.iter().map(amount).collect())
     }
 
     /// Returns the multiple of the whole motion: 0 leaves the picture as it is, 1 is the whole drag.
@@ -83,12 +62,7 @@ impl Amount {
 /// Writes the multiple with two decimals, or with as many as it has.
 impl std::fmt::Display for Amount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let short = format!("{:.2}", self.value);
-        if short.parse() == Ok(self.value) {
-            f.pad(&short)
-        } else {
-            f.pad(&self.value.to_string())
-        }
+        series::write(self.value, f)
     }
 }
 

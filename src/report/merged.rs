@@ -219,6 +219,7 @@ mod tests {
     fn merged() -> Merged {
         let item = |id: &str, state, error| MergedItem {
             id: id.into(),
+            method: None,
             state,
             error,
             image: None,

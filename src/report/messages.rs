@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::diagnostics::{self, paragraph};
 use super::screen::Screen;
 use super::validation::Validation;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::escape;
 use crate::files;
 use crate::warning::Warning;
@@ -69,21 +69,19 @@ pub fn print_line(text: &str) {
 /// # Errors
 /// As [`print_text`].
 pub fn print_json(data: &impl Serialize) -> Result<(), Error> {
-    let json = serde_json::to_string(data).map_err(|error| stdout_failed(&error.into()))?;
+    let json = serde_json::to_string(data).map_err(|error| files::stdout_failed(&error.into()))?;
     print_text(&(json + "\n"))
 }
 
 /// Prints text to stdout without escaping it.
 ///
 /// # Errors
-/// [`Error::Output`] `output.write` if stdout cannot be written. A closed pipe is not an error.
+/// [`Error::Output`] `output.write` if stdout cannot be written, `output.disk_full` if it leads to a full disk. A closed pipe is not an error.
 pub fn print_text(text: &str) -> Result<(), Error> {
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(stdout_failed(&error)),
+    match files::write_stdout(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(files::stdout_failed(&error))
+        }
         _ => Ok(()),
     }
 }
@@ -104,16 +102,6 @@ pub fn shell_word(path: &Path) -> String {
         text
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
-fn stdout_failed(error: &io::Error) -> Error {
-    let hint = "the data is lost; files that were written are complete".into();
-    Error::Output {
-        path: "stdout".into(),
-        kind: ErrorKind::OutputWrite,
-        reason: error.to_string(),
-        hint,
     }
 }
 
@@ -165,6 +153,7 @@ fn message(error: &Error, screen: Screen) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn control_characters_of_a_path_are_escaped() {

@@ -45,6 +45,12 @@ pub struct Record {
     /// SHA-256 of the result's file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out_sha256: Option<String>,
+    /// What the result keeps of the picture's file beside its pixels: `icc`, `exif`, `xmp`, `text`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<&'static str>,
+    /// Whether EXIF, XMP and text were left out on request.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stripped: bool,
     /// Hash of everything that decides the pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
@@ -87,6 +93,9 @@ pub struct Record {
     /// How far the drag was carried out, in a series of amounts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amount: Option<f64>,
+    /// How far the result takes what the drag optimised, unless that is 1 outside a series of degrees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub degree: Option<f64>,
     /// How far each region moved.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub regions: Vec<RegionMotion>,
@@ -197,6 +206,8 @@ impl Record {
             status: Status::Failed,
             paths,
             out_sha256: None,
+            kept: Vec::new(),
+            stripped: false,
             job: None,
             inputs: None,
             method: None,
@@ -211,6 +222,7 @@ impl Record {
             model: None,
             additions: AdditionNotes::default(),
             amount: None,
+            degree: None,
             regions: Vec::new(),
             loss: None,
             losses: Vec::new(),
@@ -245,6 +257,10 @@ impl Record {
         self.additions = additions.clone();
         if !plan.amount.is_whole() {
             self.amount = Some(plan.amount.value());
+        }
+        let degree = plan.settings.diffusion.degree;
+        if degree != 1.0 {
+            self.degree = self.degree.or(Some(degree));
         }
         self.regions = plan
             .regions
@@ -296,9 +312,10 @@ impl Record {
         }
     }
 
-    /// Ends the record of an edit whose result was written and has this hash.
-    pub fn done(&mut self, out_sha256: String) {
+    /// Ends the record of an edit whose result was written: a file with this hash that keeps these things.
+    pub fn done(&mut self, out_sha256: String, kept: Vec<&'static str>) {
         self.status = Status::Done;
+        self.kept = kept;
         self.out_sha256 = Some(out_sha256);
         self.error = None;
         self.ended = now();

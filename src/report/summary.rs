@@ -11,6 +11,8 @@ pub struct Summary {
     pub items: usize,
     /// Done in this run.
     pub done: usize,
+    /// Of those, how many replaced an existing file: the result of an earlier run, or with `--overwrite` any.
+    pub replaced: usize,
     /// Done in an earlier run and unchanged since.
     pub done_before: usize,
     /// Failed in this run.
@@ -26,7 +28,7 @@ pub struct Summary {
 impl Summary {
     /// Returns the summary as JSON. Unlike the records on stdout, it has no `id`.
     pub fn to_json(self) -> serde_json::Value {
-        serde_json::json!({ "v": 1, "summary": { "seconds": (self.seconds * 1e3).round() / 1e3, "items": self.items, "done": self.done,
+        serde_json::json!({ "v": 1, "summary": { "seconds": (self.seconds * 1e3).round() / 1e3, "items": self.items, "done": self.done, "replaced": self.replaced,
             "done_before": self.done_before, "failed": self.failed, "failed_before": self.failed_before, "left": self.left } })
     }
 }
@@ -36,6 +38,7 @@ impl fmt::Display for Summary {
         let Self {
             items,
             done,
+            replaced,
             done_before,
             failed,
             failed_before,
@@ -59,7 +62,12 @@ impl fmt::Display for Summary {
         } else {
             counts.join(", ")
         };
-        write!(f, "{}: {counts} in {seconds:.1} s", counted(items))
+        write!(f, "{}: {counts} in {seconds:.1} s", counted(items))?;
+        match replaced {
+            0 => Ok(()),
+            1 => f.write_str("; 1 existing file was replaced"),
+            _ => write!(f, "; {replaced} existing files were replaced"),
+        }
     }
 }
 
@@ -89,6 +97,17 @@ mod tests {
         assert_eq!(
             summary.to_string(),
             "24 items: 20 done, 1 failed, 3 left in 61.0 s"
+        );
+        assert_eq!(
+            Summary {
+                items: 5,
+                done: 3,
+                replaced: 2,
+                done_before: 2,
+                ..Summary::default()
+            }
+            .to_string(),
+            "5 items: 3 done, 2 done before in 0.0 s; 2 existing files were replaced"
         );
         assert_eq!(
             Summary {

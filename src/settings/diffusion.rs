@@ -15,7 +15,7 @@ settings! {
     start_layer "start_layer": usize = 10, Form::Whole(0, 1000), "MasaCtrl, arXiv 2304.08465, and DragNeXt, implementation details: layer 10";
     /// Where the reference latent stands while denoising: `kept` puts it back on the inversion's latents and gives the edit the same correction, so that what is not edited comes back; `denoised` leaves both to the model.
     trajectory "trajectory": TrajectoryChoice = TrajectoryChoice::Kept, Form::Words(&["kept", "denoised"]), "Direct Inversion, arXiv 2310.01506; `denoised` is the form of DragNeXt";
-    /// Degree of the drag: how far the optimised latent and text embedding are taken from the undragged ones before the rest of the denoising. 1 is where the optimisation led, 0 is no drag, more than 1 goes on beyond. Unlike `--amounts` it leaves regions and targets as they are, and what is optimised.
+    /// Degree of the drag: how far the optimised latent, text embedding or bottleneck is taken from the undragged one before the rest of the denoising. 1 is where the optimisation led, 0 is no drag, more than 1 goes on beyond. Unlike `--amounts` it leaves regions and targets as they are, and what is optimised.
     degree "degree": f64 = 1.0, Form::Within(0.0, 4.0), "DragText, arXiv 2407.17843, its manipulation of the degree of drag";
     /// Seed of all noise.
     seed "seed": u64 = 0, Form::Whole(0, u64::MAX), "released code of DragDiffusion, LoRA training: 0";

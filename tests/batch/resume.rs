@@ -163,10 +163,12 @@ fn only_changed_items_are_edited_again() {
         .assert(0)
         .stderr_has("3 items: 1 done, 2 done before");
     assert!(folder.results()["p0.png"] == first["p0.png"]);
-    folder
-        .whole(&["--seed", "3"])
-        .assert(0)
-        .stderr_has("3 items: 3 done");
+    // Before and after: the run can be stopped, and its last line says what happened.
+    folder.whole(&["--seed", "3"]).assert(0).stderr_has_all(&[
+        "3 results of earlier runs are replaced: something that decides them changed",
+        "3 items: 3 done in",
+        "; 3 existing files were replaced",
+    ]);
     folder.whole(&[]).assert(0).stderr_has("3 items: 3 done");
     assert!(folder.results()["p0.png"] == first["p0.png"]);
 }
@@ -191,7 +193,7 @@ fn a_foreign_output_is_kept_unless_overwriting_is_requested() {
     folder.whole(&[]).assert(1).stderr_has("exists already");
     assert_eq!(folder.results()["p0.png"], b"touched up");
     std::fs::remove_file(folder.path("out/p0.png")).unwrap();
-    folder.whole(&[]).assert(0);
+    folder.whole(&[]).assert(0).stderr_lacks("replaced");
     assert!(folder.results() == expected);
 }
 

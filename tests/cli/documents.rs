@@ -132,3 +132,27 @@ fn manual_pages_do_not_replace_files_without_overwrite() {
         .any_stderr()
         .run();
 }
+
+/// The crate's page says of every module where it is.
+#[test]
+fn the_crates_page_names_every_module() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("src/lib.rs")).unwrap();
+    let map: String = text
+        .lines()
+        .filter(|line| line.starts_with("//! | "))
+        .collect();
+    let modules: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod "))
+        .map(|name| name.trim_end_matches(';'))
+        .collect();
+    assert!(modules.len() > 40, "{modules:?}");
+    let missing: Vec<&str> = modules
+        .into_iter()
+        .filter(|name| {
+            !map.contains(&format!("[`{name}`]")) && !map.contains(&format!("[`mod@{name}`]"))
+        })
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

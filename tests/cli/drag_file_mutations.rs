@@ -314,7 +314,7 @@ fn no_mutation_of_a_valid_file_panics() {
     let seeds = [
         RICH.to_owned(),
         rich,
-        template("cat.png", size),
+        template("cat.png", size, None),
         embedded(size),
     ];
     for seed in &seeds {

@@ -19,10 +19,14 @@ mod import;
 mod imports;
 mod merge;
 mod methods;
+#[cfg(unix)]
+mod output_hints;
 mod preview;
 mod readme;
 mod reference;
 mod schema;
+#[cfg(unix)]
+mod stdout;
 mod supply_chain;
 #[cfg(unix)]
 mod terminal;

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod alexnet;
 mod attention;
 #[path = "../bench/mod.rs"]
 mod bench;

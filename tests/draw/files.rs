@@ -121,6 +121,60 @@ fn a_hostile_name() {
     assert_eq!(texts[3], 3, "one `b` and two scripts are the page's own");
 }
 
+/// Saving again gives a file of another name, since browsers keep the first one, and the command names the file that was saved last; also
+/// after the page was opened again.
+#[test]
+fn the_command_names_the_file_that_was_saved_last() {
+    let Some(mut shown) = page(Kind::Chromium(1), FULL) else {
+        return;
+    };
+    let command = "return document.getElementById('command').textContent;";
+    let mut names = Vec::new();
+    for _ in 0..2 {
+        shown.save();
+        let text = shown.browser.run(command).as_str().unwrap().to_owned();
+        names.push(text.split_once(" --drag ").unwrap().1.to_owned());
+    }
+    assert_eq!(names, ["cat.json", "cat-2.json"]);
+    let page = shown.bench.path("cat.draw.html");
+    shown.browser.open(&page);
+    let text = shown.browser.run(command);
+    assert!(
+        text.as_str().unwrap().ends_with(" --drag cat-3.json"),
+        "{text}"
+    );
+}
+
+/// The model is the one that was given; a page can change it, and the command is one that a shell understands.
+#[test]
+fn the_command_names_the_model() {
+    let bench = Bench::new();
+    bench.write("cat.png", std::fs::read(disc()).unwrap());
+    let arguments = ["draw", "cat.png", "--model", "demo"];
+    bench.dragnext(arguments).any_stderr().run();
+    let Some(mut shown) = Shown::open(bench, Kind::Chromium(1), "cat.draw.html") else {
+        return;
+    };
+    let command = "return document.getElementById('command').textContent;";
+    let text = shown.browser.run(command);
+    assert!(
+        text.as_str()
+            .unwrap()
+            .ends_with(" --drag cat.json --model demo"),
+        "{text}"
+    );
+    let set = "const input = document.getElementById('model'); input.value = arguments[0]; input.dispatchEvent(new Event('input'));";
+    for (model, end) in [
+        ("", " --drag cat.json"),
+        ("it's a model", r" --model 'it'\''s a model'"),
+        ("owner/name@main", " --model owner/name@main"),
+    ] {
+        shown.browser.run_with(set, &model.into());
+        let text = shown.browser.run(command);
+        assert!(text.as_str().unwrap().ends_with(end), "{text}");
+    }
+}
+
 /// Faults on the picture are shown at their place, and disappear when they are mended.
 #[test]
 fn faults_are_shown_in_place() {

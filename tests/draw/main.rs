@@ -12,6 +12,7 @@ mod bench;
 mod command;
 mod drawing;
 mod files;
+mod guidance;
 mod page;
 mod rules;
 mod screens;

@@ -160,8 +160,13 @@ impl Shown {
 
     /// Saves the drag file by the button, and returns it after `dragnext validate` found it right. The page must have had no error.
     pub(crate) fn save(&mut self) -> Value {
+        let title = self
+            .browser
+            .run("return document.getElementById('save').title;");
+        let name = title.as_str().unwrap().strip_prefix("Save ").unwrap();
+        let name = name.strip_suffix(" (Ctrl+S)").unwrap().to_owned();
         self.click("#save");
-        let text = self.browser.saved("cat.json");
+        let text = self.browser.saved(&name);
         let errors = self.browser.run("return window.errors;");
         assert_eq!(errors, json!([]), "errors of the page");
         self.bench.write("cat.json", &text);

@@ -132,6 +132,83 @@ fn the_page_finds_the_faults_of_the_table() {
     }
 }
 
+/// Every setting with every method: the page refuses those that the program refuses, and its menu offers the others.
+#[test]
+fn settings_of_other_methods_are_refused_and_not_offered() {
+    let bench = bench_with(128, 96);
+    bench.dragnext(["draw", "cat.png"]).any_stderr().run();
+    let Some(mut shown) = Shown::open(bench, Kind::Chromium(1), "cat.draw.html") else {
+        return;
+    };
+    let known = "return [limits.methods, limits.settings.map(({ name }) => [name, limits.defaults[name]])];";
+    let known = shown.browser.run(known);
+    let methods_of_page = known[0].as_array().unwrap();
+    assert!(methods_of_page.len() >= 6, "{methods_of_page:?}");
+    let (mut files, mut names) = (Vec::new(), Vec::new());
+    for method in methods_of_page {
+        for setting in known[1].as_array().unwrap() {
+            let name = setting[0].as_str().unwrap();
+            names.push((method.as_str().unwrap().to_owned(), name.to_owned()));
+            files.push(json!({
+                "version": 1,
+                "method": method,
+                "settings": { name: setting[1] },
+                "regions": [{ "type": "translation", "region": { "rect": [30, 20, 80, 70] }, "handle": [50, 40], "target": [70, 50] }],
+            }));
+        }
+    }
+    let by_program = refused_by_program(&shown.bench, &files);
+    let by_page = found_by_page(&mut shown, &files);
+    let mut refused = 0;
+    for ((by_program, by_page), name) in by_program.iter().zip(&by_page).zip(&names) {
+        let is_unused = by_page.iter().any(|fault| fault.starts_with("setting "));
+        assert_eq!(is_unused, *by_program, "{name:?}: {by_page:?}");
+        refused += usize::from(is_unused);
+    }
+    assert!(refused > 40 && refused < files.len(), "{refused}");
+
+    let offered = "file.content.method = arguments[0]; refresh(); return [...document.querySelectorAll('[data-key=add-setting] option')].map((option) => option.value);";
+    for method in methods_of_page {
+        let offered = shown.browser.run_with(offered, method);
+        let offered = offered.as_array().unwrap();
+        for ((name, setting), is_refused) in names.iter().zip(&by_program) {
+            if name == method {
+                let is_offered = offered.contains(&setting.as_str().into());
+                assert_eq!(is_offered, !is_refused, "{name}: {setting}");
+            }
+        }
+    }
+}
+
+/// Returns of each file whether the program refuses a setting because its method does not use it.
+fn refused_by_program(bench: &Bench, files: &[Value]) -> Vec<bool> {
+    let names: Vec<String> = (0..files.len())
+        .map(|index| format!("s{index}.json"))
+        .collect();
+    for (name, file) in names.iter().zip(files) {
+        bench.write(name, file.to_string());
+    }
+    let ended = bench
+        .dragnext(["validate", "--json", "--model", "demo"])
+        .args(&names)
+        .any_stdout()
+        .any_stderr()
+        .ended();
+    let verdicts = ended.stdout.lines().map(|line| {
+        let verdict: Value = serde_json::from_str(line).unwrap();
+        let faults = verdict["faults"].as_array().cloned().unwrap_or_default();
+        let is_unused = |fault: &Value| {
+            let message = fault["message"].as_str().unwrap_or_default();
+            fault["kind"] == "setting"
+                && (message.contains("is a setting of") || message.contains("has no effect with"))
+        };
+        faults.iter().any(is_unused)
+    });
+    let verdicts: Vec<bool> = verdicts.collect();
+    assert_eq!(verdicts.len(), files.len());
+    verdicts
+}
+
 #[test]
 fn page_and_program_agree_on_random_files() {
     for (width, height, count) in [(128, 96, 200), (1700, 1100, 40)] {

@@ -24,7 +24,8 @@ fn edit(bench: &Bench, method: Method, editable: &str, points: &[[f64; 4]], stat
     );
     let short: &[&str] = match method {
         Method::Pbsi => &["--iterations", "1", "--timesteps", "1"],
-        Method::DragDiffusion => &["--iterations", "1"],
+        Method::DragDiffusion | Method::FreeDrag => &["--iterations", "1"],
+        Method::DragNoise => &["--iterations", "1", "--free-steps", "0", "--lr", "1"],
         Method::ClipDrag => &["--iterations", "1", "--clip"],
         Method::GoodDrag => &["--iterations", "1", "--tracks", "1", "--timesteps", "1"],
         Method::RegionDrag | Method::FastDrag => &[],

@@ -20,6 +20,7 @@ mod command;
 mod copies;
 #[cfg(unix)]
 mod crash;
+mod degrees;
 mod demo;
 mod diagnostics;
 mod distilled;

@@ -133,6 +133,33 @@ fn masks_that_tell_nothing_are_refused_with_what_to_do() {
         .stderr_has("belong to a mask, not to `rect`");
 }
 
+/// What cannot be seen before and after the edit is said; a region with one visible pixel is not.
+#[test]
+fn transparent_pictures_and_regions_have_a_warning() {
+    let warnings = |picture: fn(u32, u32) -> [u8; 4]| {
+        let bench = bench(picture, "\"everything\"");
+        let ended = edit(&bench, &model()).arg("--json");
+        let ended = ended.any_stdout().ended().assert(0);
+        let kinds = ended.warnings().into_iter().map(str::to_owned);
+        (kinds.collect::<Vec<String>>(), ended.stderr)
+    };
+    let transparent = ["image.transparent"];
+    let (kinds, stderr) = warnings(|_, _| [9, 9, 9, 0]);
+    assert_eq!(kinds, transparent);
+    assert!(
+        stderr.contains("every pixel of the picture is transparent"),
+        "{stderr}"
+    );
+    let (kinds, stderr) = warnings(|x, _| [9, 9, 9, if x > 80 { 255 } else { 0 }]);
+    assert_eq!(kinds, transparent);
+    assert!(
+        stderr.contains("covers only transparent pixels"),
+        "{stderr}"
+    );
+    let (kinds, _) = warnings(|x, y| [9, 9, 9, u8::from((x, y) == (40, 40))]);
+    assert!(kinds.is_empty(), "{kinds:?}");
+}
+
 /// A cut-out on nothing: the moved disc can be seen at its target, and not where it was.
 #[test]
 fn transparency_moves_with_what_it_covers() {

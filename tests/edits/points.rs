@@ -3,7 +3,7 @@
 use crate::bench::{Bench, Run, tiny};
 use crate::command::picture;
 
-const METHODS: [&str; 2] = ["drag-diffusion", "good-drag"];
+const METHODS: [&str; 4] = ["drag-diffusion", "good-drag", "free-drag", "drag-noise"];
 
 /// Returns a short edit of a picture of 100 x 100 pixels at 64 with these regions.
 fn edit(bench: &Bench, method: &str, regions: &str, editable: &str) -> Run {
@@ -27,10 +27,10 @@ fn edit(bench: &Bench, method: &str, regions: &str, editable: &str) -> Run {
         .arg(tiny::model())
         .any_stdout()
         .any_stderr();
-    if method == "good-drag" {
-        run.args(["--timesteps", "1", "--tracks", "2"])
-    } else {
-        run
+    match method {
+        "good-drag" => run.args(["--timesteps", "1", "--tracks", "2"]),
+        "drag-noise" => run.args(["--free-steps", "0"]),
+        _ => run,
     }
 }
 
@@ -152,6 +152,30 @@ fn settings_of_other_methods_are_refused() {
     let run = edit(&bench, METHODS[0], &regions, "").arg("--tracks=3");
     let ended = run.status(2).run();
     ended.stderr_has("is a setting of `good-drag`, and the method is `drag-diffusion`");
+    // It does not optimise the latent, whose cells the setting resets.
+    let run = edit(&bench, "drag-noise", &regions, "").arg("--hard-background=false");
+    run.status(2)
+        .run()
+        .stderr_has("and the method is `drag-noise`");
+}
+
+/// An edit in which the optimised bottleneck would not be used at any step.
+#[test]
+fn a_bottleneck_that_is_never_injected_is_refused() {
+    let bench = Bench::new();
+    let regions = point([20.0, 20.0], [60.0, 60.0]);
+    picture(&bench, 100, 100);
+    let drag = format!(r#"{{"version": 1, "regions": [{regions}]}}"#);
+    bench.write("drag.json", drag);
+    let run = bench
+        .dragnext(["edit", "in.png", "--drag", "drag.json", "-o", "out.png"])
+        .args(["--method", "drag-noise", "--strength", "0.04", "--json"])
+        .arg("--model")
+        .arg(tiny::model());
+    let ended = run.any_stdout().any_stderr().status(2).run();
+    assert_eq!(ended.kind(), "setting", "{ended}");
+    ended.stderr_has_all(&["free-steps: `10` leaves no step", "the edit has 2 steps"]);
+    assert!(!bench.path("out.png").exists());
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Short edits by the methods that drag points, compared with the same edits in PyTorch and diffusers (`tests/peer/torch_points.py`):
-//! DragDiffusion and `GoodDrag`, with and without `DragText`. `tests/fixtures/points` contains PyTorch's tensors.
+//! DragDiffusion and `GoodDrag`, with and without `DragText`, `FreeDrag` and `DragNoise`. `tests/fixtures/points` contains PyTorch's tensors.
 
 use crate::bench::fixture::short_edit::Scene;
 use crate::bench::fixture::{Fixture, assert_close};
@@ -16,21 +16,39 @@ const TOLERANCE: f64 = 1e-4;
 fn short(method: Method) -> Overrides {
     let mut given = Overrides::from([("lora_steps", 0)]);
     given.set("strength", 0.08);
-    if method == Method::DragDiffusion {
-        given.set("iterations", 10);
-    } else {
-        for (name, value) in [
-            ("timesteps", 2),
-            ("tracks", 3),
-            ("iterations", 2),
-            ("motion_radius", 2),
-            ("track_radius", 4),
-            ("reach", 2),
-        ] {
-            given.set(name, value);
-        }
+    let own: &[(&'static str, f64)] = match method {
+        Method::DragDiffusion => &[("iterations", 10.0)],
+        Method::GoodDrag => &[
+            ("timesteps", 2.0),
+            ("tracks", 3.0),
+            ("iterations", 2.0),
+            ("motion_radius", 2.0),
+            ("track_radius", 4.0),
+            ("reach", 2.0),
+        ],
+        Method::FreeDrag => &[
+            ("iterations", 12.0),
+            ("place_iterations", 3.0),
+            ("template_radius", 2.0),
+            ("longest_move", 3.0),
+            ("expected_difference", 0.4),
+        ],
+        Method::DragNoise => &[("iterations", 8.0), ("free_steps", 1.0), ("lr", 0.03)],
+        _ => panic!("{} has no fixture", method.name()),
+    };
+    for (name, value) in own {
+        set(&mut given, name, *value);
     }
     given
+}
+
+/// Sets a whole number or another.
+fn set(given: &mut Overrides, name: &'static str, value: f64) {
+    if value.fract() == 0.0 {
+        given.set(name, value as usize);
+    } else {
+        given.set(name, value);
+    }
 }
 
 fn dump(method: Method) -> Fixture {
@@ -81,7 +99,10 @@ fn assert_points(method: Method, variant: &str, outcome: &Outcome, dump: &Fixtur
         }
         is_known
     };
-    if method == Method::DragDiffusion {
+    if method == Method::FreeDrag {
+        return assert_places(variant, outcome, dump);
+    }
+    if method != Method::GoodDrag {
         for iteration in 0.. {
             if !add(format!("{variant}handles.0.{iteration}")) {
                 break;
@@ -112,6 +133,26 @@ fn assert_points(method: Method, variant: &str, outcome: &Outcome, dump: &Fixtur
             track.target,
             cells(target[2 * index], target[2 * index + 1])
         );
+    }
+    assert_eq!(outcome.tracks.len(), 3);
+}
+
+/// Asserts that all points of free-drag were at the peer's places on their lines after every move.
+fn assert_places(variant: &str, outcome: &Outcome, dump: &Fixture) {
+    let moves = (0..).map(|index| format!("{variant}places.{index}"));
+    let moves = moves.take_while(|name| dump.has(name));
+    let mut places = vec![dump.numbers("points.handles")];
+    places.extend(moves.map(|name| dump.numbers(&name)));
+    assert!(places.len() > 2, "{variant}: several moves");
+    for (index, track) in outcome.tracks.iter().enumerate() {
+        assert_eq!(track.points.len(), places.len(), "{variant}moves");
+        for (point, place) in track.points.iter().zip(&places) {
+            let found = [point.y, point.x].map(|at| (at - 1.0) / 2.0);
+            for (found, expected) in found.iter().zip(&place[2 * index..]) {
+                let error = (found - f64::from(*expected)).abs();
+                assert!(error < 1e-5, "{variant}{}: off by {error}", track.region);
+            }
+        }
     }
     assert_eq!(outcome.tracks.len(), 3);
 }
@@ -241,4 +282,100 @@ fn a_drag_of_another_degree_agrees_with_the_peer() {
             [&latents.denoised, &latents.reference].map(dragnext::nn::Tensor::to_host);
         assert_close("no drag", &edited, &reference, TOLERANCE);
     }
+}
+
+#[test]
+fn free_drag_agrees_with_the_peer() {
+    let method = Method::FreeDrag;
+    let (outcome, latents) = edit(method, |_| ());
+    let expected = dump(method).picture("dragged.0").to_host();
+    assert_close(
+        "dragged.0",
+        &latents.dragged.to_host(),
+        &expected,
+        TOLERANCE,
+    );
+    assert_peers(method, "", &outcome, &latents);
+    assert_eq!(latents.losses.len(), 12);
+    for (variant, name, value) in [
+        ("kept.", "trajectory", serde_json::json!("kept")),
+        ("taps.", "taps", serde_json::json!([2, 3])),
+        ("degree.", "degree", serde_json::json!(1.5)),
+    ] {
+        let (outcome, latents) = edit(method, |given| {
+            given.set("iterations", 4);
+            given.set(name, value.clone());
+        });
+        assert_peers(method, variant, &outcome, &latents);
+    }
+}
+
+/// One point goes back and searches anew, and when all have settled the drag ends.
+#[test]
+fn free_drag_goes_back_and_settles() {
+    let method = Method::FreeDrag;
+    let (outcome, latents) = edit(method, |given| {
+        given.set("lr", 0.1);
+        given.set("place_iterations", 1);
+        given.set("iterations", 8);
+        given.set("expected_difference", 0.8);
+    });
+    assert_peers(method, "back.", &outcome, &latents);
+    assert_eq!(dump(method).numbers("back.settled"), [1.0; 3]);
+    assert!(latents.losses.len() < 8, "it ends early");
+    let left = |at: Point| {
+        let target = outcome.tracks[1].target;
+        (target.x - at.x).hypot(target.y - at.y)
+    };
+    let path = &outcome.tracks[1].points;
+    assert!(path.windows(2).any(|two| left(two[1]) > left(two[0]) + 1.0));
+}
+
+#[test]
+fn drag_noise_agrees_with_the_peer() {
+    let method = Method::DragNoise;
+    let (outcome, latents) = edit(method, |_| ());
+    let dump = dump(method);
+    for (name, found) in [
+        ("z_T", Some(&latents.dragged)),
+        ("bottleneck", latents.bottleneck.as_ref()),
+    ] {
+        let found = found.expect("the bottleneck was optimised").to_host();
+        assert_close(name, &found, &dump.picture(name).to_host(), TOLERANCE);
+    }
+    assert_peers(method, "", &outcome, &latents);
+    assert_eq!(latents.losses.len(), 8);
+}
+
+/// With attention to the reference on a kept trajectory, with two stages, injected to the end at another degree, and without any drag.
+#[test]
+fn variants_of_drag_noise_agree_with_the_peer() {
+    let method = Method::DragNoise;
+    let short = |change: &dyn Fn(&mut Overrides)| {
+        edit(method, |given| {
+            given.set("iterations", 3);
+            change(given);
+        })
+    };
+    let (outcome, latents) = short(&|given| {
+        given.set("trajectory", "kept");
+        given.set("start_layer", 10);
+    });
+    assert_peers(method, "kept.", &outcome, &latents);
+    let (outcome, latents) = short(&|given| given.set("taps", vec![2, 3]));
+    assert_peers(method, "taps.", &outcome, &latents);
+    let (outcome, latents) = short(&|given| {
+        given.set("degree", 1.5);
+        given.set("free_steps", 0);
+    });
+    assert_peers(method, "degree.", &outcome, &latents);
+    let (outcome, latents) = short(&|given| {
+        given.set("iterations", 2);
+        given.set("degree", 0.0);
+    });
+    assert_peers(method, "none.", &outcome, &latents);
+    assert!(latents.bottleneck.is_none(), "nothing is injected");
+    let [edited, reference] =
+        [&latents.denoised, &latents.reference].map(dragnext::nn::Tensor::to_host);
+    assert_close("no drag", &edited, &reference, TOLERANCE);
 }

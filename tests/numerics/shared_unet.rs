@@ -105,6 +105,7 @@ impl Edit {
         let outputs = pass.outputs().clone();
         collected.extend(outputs.1.iter().map(|map| ("feature", map.to_host())));
         collected.push(("gradient", pass.backward(outputs, 1.0).to_host()));
+        let input_of = |prompt| Input::at(&single, 481.0, prompt);
         let input = Input::at(&single, 481.0, &tokens);
         let mut pass = network.record_text(input, NoiseAndFeatures::of(&stages));
         let outputs = pass.outputs().clone();
@@ -116,6 +117,20 @@ impl Edit {
             collected.push(("gradient", gradients.text.to_host()));
         }
         drop(pass);
+        let bottleneck = network
+            .forward(input_of(&prompt), Features::of(&[0]))
+            .remove(0);
+        let given = input_of(&prompt).with_bottlenecks(vec![Some(bottleneck.clone())]);
+        let mut pass = network.record_bottlenecks(given, NoiseAndFeatures::of(&stages));
+        let outputs = pass.outputs().clone();
+        collected.push(("injected", outputs.0.to_host()));
+        for _ in 0..2 {
+            let gradient = pass.backward_keeping(outputs.clone(), 1.0);
+            collected.push(("gradient", gradient.to_host()));
+        }
+        drop(pass);
+        let both = Input::at(&pair, 281.0, &prompt).with_bottlenecks(vec![None, Some(bottleneck)]);
+        collected.push(("injected", network.predict(both).to_host()));
         let mutual = Mutual {
             start_layer: 3,
             sources: vec![0, 0],

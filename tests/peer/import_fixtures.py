@@ -9,6 +9,7 @@ writer), with their dependencies. Versions that wrote the committed files: numpy
 
 `expected/` holds the masks that the tools themselves make of the same annotations.
 """
+import csv
 import json
 import os
 import pathlib
@@ -82,6 +83,8 @@ def pickles():
         dump(folder / f"hostile-eval-{protocol}.pkl", Call(eval, "open('PICKLE_RAN', 'w')"), protocol)
         dump(folder / f"hostile-class-{protocol}.pkl", {"points": pathlib.PurePosixPath("a")}, protocol)
     dump(folder / "hostile-object-array.pkl", {"points": [[1, 2], [3, 4]], "mask": np.array([[pathlib.PurePosixPath("a")]], dtype=object)})
+    (ROOT / "damaged").mkdir(exist_ok=True)
+    dump(ROOT / "damaged/nan-mask.pkl", {"prompt": "", "points": [[1, 2], [3, 4]], "mask": np.full((HEIGHT, WIDTH), np.nan, dtype=np.float32)}, 4)
 
 
 def point_sets():
@@ -224,6 +227,13 @@ def via():
     file = {"filename": "cup.png", "size": -1, "regions": regions, "file_attributes": {"prompt": "a cup", "category": "kitchen"}}
     text(ROOT / "via/project.json", {"_via_settings": {"ui": {}}, "_via_img_metadata": {"cup.png-1": file}, "_via_attributes": {}, "_via_data_format_version": "2.0.10"})
     text(ROOT / "via/old.json", {"cup.png-1": {**file, "regions": {str(index): region for index, region in enumerate(regions)}}})
+    head = "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes".split(",")
+    with open(ROOT / "via/regions.csv", "w", newline="", encoding="utf-8") as out:
+        table = csv.writer(out)
+        table.writerow(head)
+        for index, region in enumerate(regions):
+            table.writerow(["cup.png", -1, json.dumps(file["file_attributes"]), len(regions), index,
+                            json.dumps(region["shape_attributes"]), json.dumps(region["region_attributes"])])
 
 
 def label_studio():
@@ -282,6 +292,29 @@ def cvat():
     picture(folder / "cup.jpg")
 
 
+def cvat_video():
+    """CVAT for video 1.1, by its documentation: no library writes it. A box moves and turns, a polygon moves, a box leaves at once."""
+    def box(frame, left, top, outside=0, rotation=""):
+        rotation = f' rotation="{rotation}"' if rotation else ""
+        return (f'<box frame="{frame}" keyframe="1" outside="{outside}" occluded="0" xtl="{left}" ytl="{top}" xbr="{left + 20}" ybr="{top + 16}"{rotation} z_order="0"/>')
+    def polygon(frame, x):
+        points = ";".join(f"{x + dx},{dy}" for dx, dy in [(0, 50), (18, 52), (16, 70), (2, 68)])
+        return f'<polygon frame="{frame}" keyframe="1" outside="0" occluded="0" points="{points}" z_order="0"/>'
+    tracks = [
+        ("cup", [box(3, 10, 12), box(5, 20, 14, rotation="10"), box(9, 40, 20, rotation="30"), box(10, 40, 20, outside=1)]),
+        ("deformation ear", [polygon(3, 12), polygon(9, 42)]),
+        ("lid", [box(4, 60, 12), box(5, 60, 30)]),
+    ]
+    lines = ['<?xml version="1.0" encoding="utf-8"?>', "<annotations>", "  <version>1.1</version>",
+             f"  <meta><task><original_size><width>{WIDTH}</width><height>{HEIGHT}</height></original_size></task></meta>"]
+    for index, (label, shapes) in enumerate(tracks):
+        lines += [f'  <track id="{index}" label="{label}" source="manual">', *(f"    {shape}" for shape in shapes), "  </track>"]
+    (ROOT / "cvat-video").mkdir(parents=True, exist_ok=True)
+    (ROOT / "cvat-video/annotations.xml").write_text("\n".join([*lines, "</annotations>", ""]), encoding="utf-8")
+    picture(ROOT / "cvat-video/images/frame_000003.PNG")
+    picture(ROOT / "cvat-video/images/frame_000004.jpg")
+
+
 if __name__ == "__main__":
-    for write in [pickles, point_sets, region_sets, labelme, coco, via, label_studio, cvat]:
+    for write in [pickles, point_sets, region_sets, labelme, coco, via, label_studio, cvat, cvat_video]:
         write()

@@ -1,19 +1,22 @@
-"""The methods that drag points, in PyTorch and diffusers: DragDiffusion (arXiv 2306.14435) and GoodDrag (arXiv 2404.07206), both with DragText (arXiv 2407.17843), and CLIPDrag (arXiv
-2410.03097, torch_clip.py).
+"""The methods that drag points, in PyTorch and diffusers: DragDiffusion (arXiv 2306.14435) and GoodDrag (arXiv 2404.07206), both with DragText (arXiv 2407.17843), CLIPDrag (arXiv
+2410.03097, torch_clip.py), FreeDrag (arXiv 2307.04684, torch_free.py) and DragNoise (arXiv 2404.01050, torch_noise.py).
 
-    python3 torch_points.py edit drag-diffusion|good-drag|clip-drag MODEL IMAGE DRAG.json OUT.png [--set KEY=VALUE ...] [--clip FOLDER] [--dump FILE.safetensors]
-    python3 torch_points.py suite drag-diffusion|good-drag|clip-drag MODEL SUITE OUT_DIR [--set KEY=VALUE ...]      runs every case of a SceneBench suite
+    python3 torch_points.py edit drag-diffusion|good-drag|clip-drag|free-drag|drag-noise MODEL IMAGE DRAG.json OUT.png [--set KEY=VALUE ...] [--clip FOLDER] [--dump FILE.safetensors]
+    python3 torch_points.py suite drag-diffusion|good-drag|clip-drag|free-drag|drag-noise MODEL SUITE OUT_DIR [--set KEY=VALUE ...]      runs every case of a SceneBench suite
 
 Settings have the program's names and defaults; MODEL's dragnext.json is left aside. f32 on the CPU. Needs torch_edit.py and regions.py.
 --dump writes the random inputs that another implementation needs to repeat the edit (context, lora.*), and the results to compare: z0, z_T, frozen, points.handles
 and points.targets (row, column), at step I and iteration K handles.I.K (as the loss uses them), handles.I.track.J (after a tracking of good-drag), loss.I.K,
-gradient.I.K, latent.I.K (after the update), text_gradient.I.K, text.I.K; then dragged.I, z_end, decoded. Passes of one latent are printed as JSON.
+gradient.I.K, latent.I.K (after the update), text_gradient.I.K, text.I.K; places.M (of free-drag, row and column of the points after move M), settled; bottleneck.own and
+bottleneck (of drag-noise, before and after); then dragged.I, z_end, decoded. Passes of one latent are printed as JSON.
 """
 import argparse, copy, json, math, pathlib
 import torch
 import torch.nn.functional as F
 from regions import forward, read_drag, still, swept
 from torch_clip import CLIP_DRAG, Clip, clip_drag
+from torch_free import FREE_DRAG, free_drag
+from torch_noise import DRAG_NOISE, Middle, drag_noise
 from torch_edit import Hooks, Model, fine_tune, merge_lora, read_picture, setting, write_picture
 
 COMMON = dict(steps=50, start_layer=10, taps=(3,), seed=0, margin=24, feather=4, lora_rank=16, lora_lr=5e-4, lora_batch=4, hard_background=True, trajectory="denoised",
@@ -21,7 +24,7 @@ COMMON = dict(steps=50, start_layer=10, taps=(3,), seed=0, margin=24, feather=4,
 SETTINGS = {"drag-diffusion": dict(COMMON, strength=0.7, lr=0.01, iterations=80, motion_radius=1, track_radius=3, reach=1, mask_weight=0.1, lora_steps=80),
             "good-drag": dict(COMMON, strength=0.75, lr=0.02, timesteps=7, tracks=10, iterations=3, motion_radius=4, track_radius=12, reach=4, mask_weight=0.2,
                               stall_limit=10, loss_threshold=0, lora_steps=70),
-            "clip-drag": dict(COMMON, **CLIP_DRAG)}
+            "clip-drag": dict(COMMON, **CLIP_DRAG), "free-drag": {**COMMON, **FREE_DRAG}, "drag-noise": {**COMMON, **DRAG_NOISE}}
 ARRIVED = 2                                                       # grid cells
 
 
@@ -49,7 +52,7 @@ class Edit:
         self.frozen = None if area is None else 1 - F.interpolate(area[None, None].float(), (height // 8, width // 8), mode="nearest")
         if area is not None: dump["frozen"] = self.frozen
         dump.update({"points.handles": torch.stack(self.handles), "points.targets": torch.stack(self.targets)})
-        self.hooks = Hooks(m.unet, p["start_layer"])
+        self.hooks, self.middle = Hooks(m.unet, p["start_layer"]), Middle(m.unet)
 
     def t_of(self, i): return self.stride * (self.n - 1 - i) + 1  # executed step i = 0..n-1, noisiest first
 
@@ -213,9 +216,13 @@ def good_drag_step(e, z, ref, i, f_ref, x_ref, points):
 
 def drag(e, trajectory):
     """Returns the latent at the end."""
-    p, ref, z, c2, points = e.p, trajectory[0], trajectory[0], None, e.handles
+    p, ref, z, c2, points, h = e.p, trajectory[0], trajectory[0], None, e.handles, None
     e.dragging, e.stalled, e.margin, good = True, 0, math.inf, e.method == "good-drag"
     if e.method == "clip-drag": z = e.dump["dragged.0"] = clip_drag(e, z, e.clip, e.goal)
+    elif e.method == "free-drag": z = e.dump["dragged.0"] = free_drag(e, z)
+    elif e.method == "drag-noise":
+        own, h = drag_noise(e, z)
+        h = own + p["degree"] * (h - own) if p["degree"] else None
     elif not good:
         z, c2 = drag_diffusion(e, z)
         e.dump["dragged.0"] = z
@@ -235,9 +242,9 @@ def drag(e, trajectory):
             if not mutual: z, c2 = at_degree(z)
             mutual = True                                         # the drag's own denoising steps go without
         with torch.no_grad():
-            e.hooks.mutual = mutual
+            e.hooks.mutual, e.middle.given = mutual, h if i < e.n - p.get("free_steps", 0) else None
             n = e.predict(torch.cat([ref, z]), e.t_of(i), None if p["text_optimisation"] == "off" else torch.cat([e.c, c2]))
-            e.hooks.mutual = False
+            e.hooks.mutual = False; e.middle.given = None
             ref, z = e.step(ref, n[:1], i), e.step(z, n[1:], i)
             if p["trajectory"] == "kept": ref, z = trajectory[i + 1], z + trajectory[i + 1] - ref
     return z

@@ -118,11 +118,15 @@ fn metadata_that_unpacks_to_a_gibibyte_is_left_out() {
             png_file::iccp(&bomb),
             &["image.profile", "region.no_motion"][..],
         ),
-        (b"zTXt", text(b"t\0\0"), &["region.no_motion"]),
+        (
+            b"zTXt",
+            text(b"t\0\0"),
+            &["image.metadata", "region.no_motion"],
+        ),
         (
             b"iTXt",
             text(b"XML:com.adobe.xmp\0\x01\0\0\0"),
-            &["region.no_motion"],
+            &["image.metadata", "region.no_motion"],
         ),
     ] {
         let file = picture.clone().with(name, &content).bytes();

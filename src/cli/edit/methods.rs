@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::series::Series;
 use super::session::Session;
 use super::{Arguments, warnings};
 use crate::cli::planning::Inputs;
@@ -74,13 +75,14 @@ fn edit(arguments: &Arguments, run: &mut Run, interrupt: &Interrupt) -> Result<(
     let methods = &arguments.settings.methods;
     arguments.check_alone()?;
     let compute = arguments.compute.choose()?;
-    let mut inputs = arguments.inputs.read()?;
+    let mut inputs = arguments.read()?;
     inputs.are_several = true;
-    let choice = arguments.choice();
+    let choice = arguments.choice(&Series::Single);
     check_methods(methods, &choice, Some(&inputs.instruction.drag))?;
     let Run { records, written } = run;
     for record in &mut *records {
         record.warnings.extend(inputs.warnings.iter().cloned());
+        record.stripped = arguments.strip_metadata;
     }
     // Faults of all edits are reported before gigabytes are fetched for them.
     let choices: Vec<Choice> = methods
@@ -119,7 +121,7 @@ fn edit(arguments: &Arguments, run: &mut Run, interrupt: &Interrupt) -> Result<(
         });
         match ended {
             Ok((picture, sha256)) => {
-                record.done(sha256);
+                record.done(sha256, picture.kept());
                 sheet.add_result(name, record.edit_seconds(), &picture);
                 written.push(path);
             }
@@ -185,6 +187,7 @@ impl Arguments {
     fn check_alone(&self) -> Result<()> {
         let flags = [
             ("amounts", !self.amounts.is_empty()),
+            ("degrees", !self.degrees.is_empty()),
             ("strip", self.strip.is_some()),
             ("diagnostics", self.diagnostics.is_some()),
             ("save-lora", self.save_lora.is_some()),
@@ -230,7 +233,7 @@ impl Arguments {
         read.extend(self.lora.clone());
         let checked = |name: &str| {
             let path = self.target(&self.method_output(name))?;
-            files::check_output(&read, &path, self.overwrite)?;
+            self.check_output(&read, &path)?;
             Ok(path)
         };
         let methods = self.settings.methods.iter();

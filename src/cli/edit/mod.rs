@@ -1,8 +1,9 @@
-//! `dragnext edit`: one picture, one drag file, one result, or several results with the drag carried out to several amounts.
+//! `dragnext edit`: one picture, one drag file, one result, or several results: of several amounts of the drag, or of several degrees of what it optimised.
 
 mod methods;
 mod outputs;
 mod results;
+mod series;
 mod session;
 
 use std::path::{Path, PathBuf};
@@ -18,13 +19,15 @@ use crate::interrupt::Interrupt;
 use crate::model::Model;
 use crate::model::lora::LoraFile;
 use crate::panics;
+use crate::picture::Picture;
 use crate::pipeline::GivenLora;
-use crate::plan::{Amount, Choice, Plan};
+use crate::plan::{Choice, Degree, Plan};
 use crate::preview;
 use crate::report::{self, Paths, Record, Status};
 use crate::warning::{Warning, WarningKind};
 
-use session::Session;
+use series::Series;
+use session::{DegreeResult, Session};
 
 /// Edits one picture.
 ///
@@ -40,7 +43,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     inputs: InputArguments,
 
-    /// Path of the result [default: that of the picture with `.edited.png`; `.amounts.png` with --amounts], or the folder of the results of several methods. `-` writes to stdout.
+    /// Path of the result [default: that of the picture with `.edited.png`; `.amounts.png` with --amounts, `.degrees.png` with --degrees], or the folder of the results of several methods. `-` writes to stdout.
     #[arg(long, short, value_name = "OUT")]
     output: Option<PathBuf>,
 
@@ -50,8 +53,16 @@ pub(super) struct Arguments {
     /// in 8 bits with captions; with a folder as OUT (one that exists, or a path that ends in `/`), each is written to its own file, such as
     /// `cat.0.50.png`, with a report. They share the window and, where the drag file gives no other, the editable area, those of the largest
     /// amount. The LoRA is trained once. --json prints one record for each amount.
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = number, allow_negative_numbers = true, conflicts_with_all = ["strip", "diagnostics"])]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = number, allow_negative_numbers = true, conflicts_with_all = ["strip", "diagnostics", "degrees"])]
     amounts: Vec<f64>,
+
+    /// Take what the drag optimised to each of these degrees (see --degree), 0 to 4, and denoise each. The optimisation runs once.
+    ///
+    /// 0 is no drag, 1 is where the optimisation led, 1.5 goes on beyond by half as much. The results are written side by side to OUT, or with a
+    /// folder as OUT each to its own file with a report, such as `cat.degree-0.50.png`. Each has the same pixels as an edit with that
+    /// --degree. --json prints one record for each degree. A method that optimises nothing is refused.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = number, allow_negative_numbers = true, conflicts_with_all = ["strip", "diagnostics"])]
+    degrees: Vec<f64>,
 
     /// Replace an existing output.
     #[arg(long)]
@@ -87,6 +98,10 @@ pub(super) struct Arguments {
     /// Write no report of the edit into the PNG.
     #[arg(long)]
     no_metadata: bool,
+
+    /// Leave out the picture's own EXIF, XMP and text, such as its date and place. Without this the result keeps them, except for a thumbnail. The colour profile stays.
+    #[arg(long)]
+    strip_metadata: bool,
 
     /// Also write a picture of input, preview and result side by side.
     #[arg(long, value_name = "FILE")]
@@ -129,6 +144,7 @@ const EXAMPLE: &str = r#"Example: move what is in a rectangle 60 pixels to the r
   dragnext edit cat.png --drag cat.json          writes cat.edited.png
   dragnext edit dog.png --like cat.edited.png    repeats the edit on another picture
   dragnext edit cat.png --drag cat.json --amounts 0,0.5,1,1.5    writes cat.amounts.png
+  dragnext edit cat.png --drag cat.json --method drag-diffusion --degrees 0.5,1,1.5    writes cat.degrees.png
   dragnext edit cat.png --drag cat.json --method pbsi,region-drag -o out/    compares methods
 
 `dragnext edit --help` also shows all settings. A setting is
@@ -137,7 +153,7 @@ else from the drag file or the picture given by --like, else from the model's dr
 
 /// What is known of a run while it goes on.
 struct Run {
-    /// One record, or one for each amount once the edits are planned.
+    /// One record, or one for each result of a series once the edits are planned.
     records: Vec<Record>,
     /// The files that were written.
     written: Vec<PathBuf>,
@@ -197,51 +213,74 @@ fn warnings(records: &[Record]) -> Vec<Warning> {
     warnings
 }
 
-/// Edits the picture once, or once for each amount, and writes the results.
+/// Edits the picture once, or once for each result of a series, and writes the results.
 fn edit(arguments: &Arguments, output: &Path, run: &mut Run, interrupt: &Interrupt) -> Result<()> {
-    let amounts = arguments.amounts()?;
+    let series = Series::of(arguments)?;
     let compute = arguments.compute.choose()?;
-    let inputs = arguments.inputs.read()?;
+    let inputs = arguments.read()?;
+    run.records[0].stripped = arguments.strip_metadata;
     run.records[0]
         .warnings
         .extend(inputs.warnings.iter().cloned());
     // Faults of the edit are reported before gigabytes are fetched for it.
     if inputs.model.open_present()?.is_none() {
-        arguments.plans(&inputs, &amounts, None)?;
-        arguments.outputs(output, &amounts, &inputs, None)?;
+        arguments.plans(&inputs, &series, None)?;
+        arguments.outputs(output, &series, &inputs, None)?;
     }
     let model = arguments.with_lora(inputs.model.open(arguments.quiet, interrupt)?)?;
-    let needs_clip = inputs.needs_clip(&arguments.choice(), &model)?;
+    let needs_clip = inputs.needs_clip(&arguments.choice(&series), &model)?;
     if needs_clip {
         inputs.model.fetch_clip(arguments.quiet, interrupt)?;
     }
-    let plans = arguments.plans(&inputs, &amounts, Some(&model))?;
-    let outputs = arguments.outputs(output, &amounts, &inputs, Some(&model))?;
-    run.records = outputs.records(&run.records[0], &amounts);
+    let plans = arguments.plans(&inputs, &series, Some(&model))?;
+    let outputs = arguments.outputs(output, &series, &inputs, Some(&model))?;
+    run.records = outputs.records(&run.records[0], &series);
 
     let Run { records, written } = run;
     let mut session = Session::new(arguments, compute, model, needs_clip)?;
+    let captions = series.captions();
     let (mut panels, mut trained) = (Vec::new(), None);
-    for ((plan, record), path) in plans.into_iter().zip(&mut *records).zip(&outputs.each) {
-        let caption = caption(&plan.amount);
-        let mut result = session.edit(&inputs, plan, record, interrupt)?;
-        trained = trained.or_else(|| result.outcome.as_mut()?.lora.take());
+    // The picture is written before anything else, so that a later failure does not lose it.
+    let mut keep = |index: usize, picture: &Picture, note: &str, record: &mut Record| {
         if outputs.row.is_some() {
-            panels.push((caption, result.picture));
-            continue;
+            panels.push((captions[index].clone(), picture.clone()));
+            return Ok(());
         }
-        let note = (!arguments.no_metadata).then_some(result.note.as_str());
-        // The picture is written first, so that a later failure does not lose it.
-        record.done(arguments.write(path, &result.picture, note, interrupt)?);
+        let note = (!arguments.no_metadata).then_some(note);
+        let path = &outputs.each[index];
+        let sha256 = arguments.write(path, picture, note, interrupt)?;
+        record.done(sha256, picture.kept());
         written.push(path.clone());
-        for path in arguments.write_drawings(&outputs, &result, record)? {
-            written.push(path);
+        Ok(())
+    };
+    if let (Series::Degrees(degrees), Some(plan)) = (&series, plans.first()) {
+        let mut each = |index: usize, result: DegreeResult, record: &mut Record| {
+            trained = trained.take().or(result.lora);
+            keep(index, &result.picture, &result.note, record)
+        };
+        session.edit_degrees(
+            &inputs,
+            plan.clone(),
+            degrees,
+            records,
+            interrupt,
+            &mut each,
+        )?;
+    } else {
+        let mut drawings = Vec::new();
+        for (index, (plan, record)) in plans.into_iter().zip(&mut *records).enumerate() {
+            let mut result = session.edit(&inputs, plan, record, interrupt)?;
+            trained = trained.or_else(|| result.outcome.as_mut()?.lora.take());
+            keep(index, &result.picture, &result.note, record)?;
+            drawings.extend(arguments.write_drawings(&outputs, &result, record)?);
         }
+        written.extend(drawings);
     }
     if let Some(path) = outputs.row {
-        let sha256 = arguments.write(&path, &preview::row(&panels), None, interrupt)?;
+        let row = preview::row(&panels);
+        let sha256 = arguments.write(&path, &row, None, interrupt)?;
         for record in &mut *records {
-            record.done(sha256.clone());
+            record.done(sha256.clone(), row.kept());
         }
         written.push(path);
     }
@@ -262,12 +301,7 @@ fn edit(arguments: &Arguments, output: &Path, run: &mut Run, interrupt: &Interru
     Ok(())
 }
 
-/// Returns what is written below a result in a row.
-fn caption(amount: &Amount) -> String {
-    format!("amount {amount}")
-}
-
-/// Reads an amount. Bounds are checked for all of them together.
+/// Reads an amount or a degree. Bounds are checked for all of them together.
 fn number(text: &str) -> std::result::Result<f64, std::num::ParseFloatError> {
     text.trim().parse()
 }
@@ -276,26 +310,29 @@ impl Arguments {
     fn output(&self) -> PathBuf {
         let extension = if !self.settings.methods.is_empty() {
             "methods"
-        } else if self.amounts.is_empty() {
-            "edited.png"
-        } else {
+        } else if !self.amounts.is_empty() {
             "amounts.png"
+        } else if !self.degrees.is_empty() {
+            "degrees.png"
+        } else {
+            "edited.png"
         };
         self.output
             .clone()
             .unwrap_or_else(|| self.inputs.image.with_extension(extension))
     }
 
-    /// Returns the amounts that are given; empty without `--amounts`.
-    fn amounts(&self) -> Result<Vec<Amount>> {
-        if self.amounts.is_empty() {
-            return Ok(Vec::new());
+    /// Reads drag and picture.
+    fn read(&self) -> Result<Inputs> {
+        let mut inputs = self.inputs.read()?;
+        if self.strip_metadata {
+            inputs.strip_metadata();
         }
-        Amount::series(&self.amounts)
+        Ok(inputs)
     }
 
-    fn choice(&self) -> Choice {
-        let mut choice = self.settings.choice.clone();
+    fn choice(&self, series: &Series) -> Choice {
+        let mut choice = Degree::first_of(series.degrees(), &self.settings.choice);
         if self.no_lora {
             choice.values.set("lora_steps", 0);
         }
@@ -306,16 +343,13 @@ impl Arguments {
         choice
     }
 
-    /// Plans one edit, or one for each amount. `model` may not be on this machine yet.
-    fn plans(
-        &self,
-        inputs: &Inputs,
-        amounts: &[Amount],
-        model: Option<&Model>,
-    ) -> Result<Vec<Plan>> {
-        let choice = self.choice();
+    /// Plans one edit, for all degrees alike, or one for each amount. `model` may not be on this machine yet.
+    fn plans(&self, inputs: &Inputs, series: &Series, model: Option<&Model>) -> Result<Vec<Plan>> {
+        let (choice, amounts) = (self.choice(series), series.amounts());
         if amounts.is_empty() {
-            return Ok(vec![inputs.plan(&choice, model, None)?]);
+            let plan = inputs.plan(&choice, model, None)?;
+            Degree::check(series.degrees(), &plan.settings)?;
+            return Ok(vec![plan]);
         }
         let plans = amounts
             .iter()

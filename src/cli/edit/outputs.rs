@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Arguments;
+use super::series::Series;
 use crate::cli::planning::Inputs;
 use crate::edit::DIAGNOSTICS;
 use crate::error::{Error, ErrorKind, Result};
@@ -10,7 +11,6 @@ use crate::files;
 use crate::geometry::Size;
 use crate::model::Model;
 use crate::picture::{MAX_PIXELS, MAX_SIDE};
-use crate::plan::Amount;
 use crate::preview;
 use crate::report::Record;
 
@@ -28,17 +28,14 @@ pub(super) struct Outputs {
 
 impl Outputs {
     /// Returns the record of each result, with what `begun` has.
-    pub(super) fn records(&self, begun: &Record, amounts: &[Amount]) -> Vec<Record> {
-        if amounts.is_empty() {
-            return vec![begun.clone()];
+    pub(super) fn records(&self, begun: &Record, series: &Series) -> Vec<Record> {
+        let mut records = series.records(begun);
+        if *series != Series::Single {
+            for (record, path) in records.iter_mut().zip(&self.each) {
+                record.paths.out.clone_from(path);
+            }
         }
-        let records = amounts.iter().zip(&self.each).map(|(amount, path)| {
-            let mut record = begun.clone();
-            record.amount = Some(amount.value());
-            record.paths.out.clone_from(path);
-            record
-        });
-        records.collect()
+        records
     }
 
     fn paths(&self) -> Vec<&PathBuf> {
@@ -65,7 +62,7 @@ impl Arguments {
     pub(super) fn outputs(
         &self,
         output: &Path,
-        amounts: &[Amount],
+        series: &Series,
         inputs: &Inputs,
         model: Option<&Model>,
     ) -> Result<Outputs> {
@@ -73,15 +70,18 @@ impl Arguments {
         files.extend(self.lora.clone());
         let target = |path: &Path| self.target(path);
         let is_folder = output.is_dir() || is_marked_as_folder(output);
-        let (each, row) = if amounts.is_empty() {
+        let (each, row) = if *series == Series::Single {
             (vec![target(output)?], None)
         } else if is_folder {
-            let name = |amount| target(&output.join(self.file_name(amount)));
-            (amounts.iter().map(name).collect::<Result<_>>()?, None)
+            let stem = self.inputs.image.file_stem().unwrap_or_default();
+            let names = series.file_names(stem);
+            let paths = names.iter().map(|name| target(&output.join(name)));
+            (paths.collect::<Result<_>>()?, None)
         } else {
-            check_row(output, amounts, inputs.original.picture.size())?;
+            let captions = series.captions();
+            check_row(output, &captions, inputs.original.picture.size())?;
             (
-                vec![output.to_path_buf(); amounts.len()],
+                vec![output.to_path_buf(); captions.len()],
                 Some(target(output)?),
             )
         };
@@ -108,12 +108,30 @@ impl Arguments {
             if outputs.lora.as_ref() != Some(output) {
                 files::check_png_name(output)?;
             }
-            files::check_output(&files, output, self.overwrite)?;
+            self.check_output(&files, output)?;
             for other in &all[..index] {
                 files::check_distinct(other, output)?;
             }
         }
         Ok(outputs)
+    }
+
+    /// As [`files::check_output`], with this command's flag for links in the hint.
+    pub(super) fn check_output(&self, inputs: &[PathBuf], output: &Path) -> Result<()> {
+        files::check_output(inputs, output, self.overwrite).map_err(|error| match error {
+            Error::Output {
+                path,
+                kind: kind @ ErrorKind::OutputIsLink,
+                reason,
+                ..
+            } => Error::Output {
+                path,
+                kind,
+                reason,
+                hint: "use --follow to write to the target of the link, or give its path".into(),
+            },
+            other => other,
+        })
     }
 
     /// Returns where a path leads, with `--follow` after following links.
@@ -124,13 +142,6 @@ impl Arguments {
             Ok(path.to_path_buf())
         }
     }
-
-    /// Returns the name of a result in a folder, such as `cat.0.50.png`.
-    fn file_name(&self, amount: &Amount) -> PathBuf {
-        let mut name = self.inputs.image.file_stem().unwrap_or_default().to_owned();
-        name.push(format!(".{amount}.png"));
-        name.into()
-    }
 }
 
 fn is_marked_as_folder(path: &Path) -> bool {
@@ -138,8 +149,7 @@ fn is_marked_as_folder(path: &Path) -> bool {
 }
 
 /// Checks that the row is no larger than the pictures that programs read.
-fn check_row(output: &Path, amounts: &[Amount], picture: Size) -> Result<()> {
-    let captions: Vec<String> = amounts.iter().map(super::caption).collect();
+fn check_row(output: &Path, captions: &[String], picture: Size) -> Result<()> {
     let size = preview::row_size(captions.iter().map(String::as_str), picture);
     let (side, area) = (size.width.max(size.height), size.area());
     if side <= MAX_SIDE as usize && area as u64 <= MAX_PIXELS {

@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::model::{AdditionNotes, Model};
 use crate::picture::Picture;
-use crate::pipeline::{AnyPipeline, Outcome};
-use crate::plan::Plan;
+use crate::pipeline::{AnyPipeline, Outcome, Trained};
+use crate::plan::{Degree, Plan};
 use crate::progress::{self, Progress};
 use crate::report::Record;
 
@@ -37,6 +37,15 @@ pub(super) struct EditResult {
     pub(super) picture: Picture,
     /// The report for the PNG, as JSON.
     pub(super) note: String,
+}
+
+/// The result of one of several degrees.
+pub(super) struct DegreeResult {
+    pub(super) picture: Picture,
+    /// The report for the PNG, as JSON.
+    pub(super) note: String,
+    /// The LoRA that was trained for all of them, with the first.
+    pub(super) lora: Option<Trained>,
 }
 
 impl<'a> Session<'a> {
@@ -79,45 +88,15 @@ impl<'a> Session<'a> {
         record: &mut Record,
         interrupt: &Interrupt,
     ) -> Result<EditResult> {
-        let (arguments, instruction) = (self.arguments, &inputs.instruction);
-        let lora = arguments.lora()?;
-        let numerics = self.compute.numerics;
-        let on = self.compute.names();
-        record.planned(&plan, on, &self.name, &self.additions);
-        record.warnings.extend(self.compute.warning.clone());
-        let hash = lora.as_ref().map(|lora| lora.sha256.as_str());
-        record.warnings.extend(instruction.other_lora(hash));
-
-        let keeps_outside = !(arguments.no_composite || instruction.takes_every_pixel());
-        let (drag, original) = (instruction.drag.clone(), inputs.original.clone());
-        let mut prepared = Prepared::new(drag, original, plan, keeps_outside, lora);
-        let mut progress = progress::for_terminal(arguments.quiet);
-        // When nothing moves, the output is the input and no weight is read.
-        if let Some(model) = self.model.take_if(|_| prepared.moves()) {
-            self.pipeline = Some(self.load(model, &mut *progress, interrupt)?);
-        }
-        let mut pipeline = self.pipeline.as_deref_mut().filter(|_| prepared.moves());
-        let weights = pipeline
-            .as_ref()
-            .map(|pipeline| pipeline.digest())
-            .unwrap_or_default();
-        if pipeline.is_some() {
-            record
-                .warnings
-                .extend(instruction.other_weights(&weights, &self.additions));
-            record.warnings.extend(instruction.other_clip(&self.clip));
-        }
-        let Identity { job, note } = prepared.identity(Provenance {
-            weights: &weights,
-            clip: &self.clip,
-            model: &self.name,
-            additions: &self.additions,
-            numerics,
-        });
+        let mut progress = progress::for_terminal(self.arguments.quiet);
+        let (mut prepared, weights) =
+            self.prepare(inputs, plan, record, &mut *progress, interrupt)?;
+        let Identity { job, note } = self.identity(&prepared, &weights);
         record.job = Some(job);
+        let pipeline = self.pipeline.as_deref_mut();
         let outcome = pipeline
-            .as_mut()
-            .map(|pipeline| prepared.compute(&mut **pipeline, &mut *progress, interrupt))
+            .filter(|_| prepared.moves())
+            .map(|pipeline| prepared.compute(pipeline, &mut *progress, interrupt))
             .transpose()?;
         if let Some(outcome) = &outcome {
             record.computed(outcome);
@@ -127,6 +106,104 @@ impl<'a> Session<'a> {
             prepared,
             outcome,
             note,
+        })
+    }
+
+    /// Does one edit with a result for each of `degrees`, and tells the record of each. `each` gets the results in this order.
+    pub(super) fn edit_degrees(
+        &mut self,
+        inputs: &Inputs,
+        plan: Plan,
+        degrees: &[Degree],
+        records: &mut [Record],
+        interrupt: &Interrupt,
+        each: &mut dyn FnMut(usize, DegreeResult, &mut Record) -> Result<()>,
+    ) -> Result<()> {
+        let mut progress = progress::for_terminal(self.arguments.quiet);
+        let Some((first, others)) = records.split_first_mut() else {
+            return Ok(());
+        };
+        let (mut prepared, weights) =
+            self.prepare(inputs, plan, first, &mut *progress, interrupt)?;
+        for record in others {
+            *record = Record {
+                degree: record.degree,
+                paths: record.paths.clone(),
+                ..first.clone()
+            };
+        }
+        let values: Vec<f64> = degrees.iter().map(|degree| degree.value()).collect();
+        let mut pipeline = self.pipeline.take_if(|_| prepared.moves());
+        let mut left = records.iter_mut().enumerate();
+        let ended = prepared.compute_degrees(
+            pipeline.as_mut().map(|pipeline| &mut **pipeline as _),
+            &values,
+            &mut *progress,
+            interrupt,
+            &mut |prepared, mut outcome| {
+                let Some((index, record)) = left.next() else {
+                    return Ok(());
+                };
+                let Identity { job, note } = self.identity(prepared, &weights);
+                record.job = Some(job);
+                if let Some(outcome) = &outcome {
+                    record.computed(outcome);
+                }
+                let result = DegreeResult {
+                    picture: prepared.composite(outcome.as_ref()),
+                    note,
+                    lora: outcome.as_mut().and_then(|outcome| outcome.lora.take()),
+                };
+                each(index, result, record)
+            },
+        );
+        self.pipeline = pipeline;
+        ended
+    }
+
+    /// Prepares an edit, and loads the weights where something moves: when nothing does, the output is the input and none is read. Returns the hash of
+    /// the weights too, which is empty without any.
+    fn prepare(
+        &mut self,
+        inputs: &Inputs,
+        plan: Plan,
+        record: &mut Record,
+        progress: &mut dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<(Prepared, String)> {
+        let (arguments, instruction) = (self.arguments, &inputs.instruction);
+        let lora = arguments.lora()?;
+        let on = self.compute.names();
+        record.planned(&plan, on, &self.name, &self.additions);
+        record.warnings.extend(self.compute.warning.clone());
+        let hash = lora.as_ref().map(|lora| lora.sha256.as_str());
+        record.warnings.extend(instruction.other_lora(hash));
+
+        let keeps_outside = !(arguments.no_composite || instruction.takes_every_pixel());
+        let (drag, original) = (instruction.drag.clone(), inputs.original.clone());
+        let prepared = Prepared::new(drag, original, plan, keeps_outside, lora);
+        record.warnings.extend(prepared.warnings());
+        if let Some(model) = self.model.take_if(|_| prepared.moves()) {
+            self.pipeline = Some(self.load(model, progress, interrupt)?);
+        }
+        let pipeline = self.pipeline.as_ref().filter(|_| prepared.moves());
+        let Some(weights) = pipeline.map(|pipeline| pipeline.digest()) else {
+            return Ok((prepared, String::new()));
+        };
+        record
+            .warnings
+            .extend(instruction.other_weights(&weights, &self.additions));
+        record.warnings.extend(instruction.other_clip(&self.clip));
+        Ok((prepared, weights))
+    }
+
+    fn identity(&self, prepared: &Prepared, weights: &str) -> Identity {
+        prepared.identity(Provenance {
+            weights,
+            clip: &self.clip,
+            model: &self.name,
+            additions: &self.additions,
+            numerics: self.compute.numerics,
         })
     }
 

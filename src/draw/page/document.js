@@ -71,6 +71,36 @@ const file = {
   last: null,
 };
 
+/// How often the drag file was saved under its name, also before the page was opened again where the browser remembers it.
+const saves = {
+  key: `dragnext ${location.pathname} ${start.file}`,
+  count: 0,
+  /// The name of the file that was saved last.
+  name: start.file,
+  read() {
+    try {
+      this.count = Number(localStorage.getItem(this.key)) || 0;
+    } catch {
+      // The browser keeps nothing for this page.
+    }
+    this.name = this.next();
+  },
+  /// Returns the name of the next file. A browser keeps the files that it saved, and would give a second one of a name another.
+  next() {
+    return this.count === 0 ? start.file : start.file.replace(/(\.[^.]*)?$/, (extension) => `-${this.count + 1}${extension}`);
+  },
+  add() {
+    this.name = this.next();
+    this.count += 1;
+    try {
+      localStorage.setItem(this.key, String(this.count));
+    } catch {
+      // As above.
+    }
+  },
+};
+
+
 const regions = () => file.content.regions;
 const selectedRegion = () => (typeof file.selected === "number" ? regions()[file.selected] : undefined);
 

@@ -12,13 +12,21 @@ function element(name, properties = {}, ...children) {
   return made;
 }
 
+/// Returns a text as nodes: what stands between backticks becomes code.
+function coded(text) {
+  const parts = text.split("`");
+  // A backtick without a second one stays.
+  if (parts.length % 2 === 0) parts.push(`${parts.splice(-2, 1)[0]}\`${parts.pop()}`);
+  return parts.map((part, index) => (index % 2 ? element("code", {}, part) : part)).filter((part) => part !== "");
+}
+
 let fieldCount = 0;
 
 /// Returns a labelled field; faults at `pointer` are shown below it.
 function field(label, input, pointer, note) {
   input.id ||= `field-${++fieldCount}`;
   if (pointer) input.dataset.pointer = pointer;
-  return element("div", { className: "field" }, element("label", { htmlFor: input.id }, label), input, note ? element("small", {}, note) : null);
+  return element("div", { className: "field" }, element("label", { htmlFor: input.id }, label), input, note ? element("small", {}, ...coded(note)) : null);
 }
 
 /// Returns a field of several numbers in one line, such as a point or the edges of a rectangle.

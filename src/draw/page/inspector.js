@@ -3,8 +3,8 @@
 const TYPES = [
   ["translation", "Move", "The whole object moves; background appears where it was."],
   ["deformation", "Stretch", "A part moves and stretches the rest of its object."],
-  ["rotation", "Rotate", "The object turns about a centre."],
-  ["scale", "Scale", "The object grows or shrinks about a centre."],
+  ["rotation", "Rotate", "The object turns about a centre: drag it around the centre, or the centre itself."],
+  ["scale", "Scale", "The object grows or shrinks about a centre: drag it away from the centre or towards it."],
   ["affine", "Three points", "The object moves, turns and stretches as three points of it do."],
   ["point", "Point", "A single point moves; there is no region."],
 ];
@@ -172,7 +172,7 @@ function fillEditable() {
   };
   const select = choice(options, file.selected === "editable" ? "shape" : kind, set);
   select.dataset.key = "editable";
-  const parts = [field("What may change", select, "/editable")];
+  const parts = [field("Editable area", select, "/editable")];
   if (file.selected === "editable" && !isObject(editable)) parts.push(element("p", { className: "note" }, "Draw the area that may change with any shape tool or the brush."));
   if (isObject(editable)) {
     parts.push(...shapeFields(editable, "/editable", (shape) => (file.content.editable = shape)));
@@ -207,7 +207,8 @@ function fillSettings() {
   const given = isObject(file.content.settings) ? file.content.settings : {};
   const names = Object.keys(given).filter((name) => limits.settings.some((form) => form.name === name));
   const rows = names.map((name) => settingField(limits.settings.find((form) => form.name === name), given[name]));
-  const left = limits.settings.filter((form) => !names.includes(form.name));
+  const unused = limits.unused[file.content.method ?? limits.method] ?? {};
+  const left = limits.settings.filter((form) => !names.includes(form.name) && !Object.hasOwn(unused, form.name));
   const add = choice([["", "Add a setting…"], ...left.map((form) => [form.name, form.name])], "", (name) => {
     const form = limits.settings.find((entry) => entry.name === name);
     change((content) => define((content.settings ??= {}), name, form.default));

@@ -1,7 +1,4 @@
-// Starts the page: its data, the picture, the buttons.
-
-const start = JSON.parse(document.getElementById("start").textContent);
-const { picture, limits } = start;
+// Starts the page: the picture, the buttons.
 
 /// Shows the present state.
 function refresh(isRebuilt = true) {
@@ -84,8 +81,10 @@ async function open() {
   document.title = `${picture.name} – dragnext`;
   panel("picture-name").textContent = picture.name;
   panel("picture-size").textContent = picture.size.join(" × ");
-  panel("command").textContent = start.command;
-  panel("save-name").textContent = start.file;
+  panel("model").value = start.model ?? "";
+  panel("model").addEventListener("input", showCommand);
+  saves.read();
+  showCommand();
   const image = new Image();
   image.src = picture.url;
   await image.decode();

@@ -22,6 +22,21 @@ function isUnchanged({ pointer, mask }) {
   return isObject(shape) && shape.mask === mask;
 }
 
+/// Returns whether no region moves, so that an edit would change nothing.
+function movesNothing() {
+  const { faults, warnings } = findings;
+  return faults.length === 0 && warnings.filter(({ kind }) => kind === "region.no_motion").length === regions().length;
+}
+
+/// Returns the state of the file, for its colour, and what is said about it.
+function verdict() {
+  const { faults, warnings } = findings;
+  if (regions().length === 0) return ["empty", ""];
+  if (faults.length) return ["fault", `${faults.length} ${faults.length === 1 ? "fault" : "faults"} to mend`];
+  if (movesNothing()) return ["warning", "Nothing moves yet"];
+  return warnings.length ? ["warning", "Valid, with warnings"] : ["valid", "Valid"];
+}
+
 /// Shows the findings in the list, at their fields and at their regions.
 function showFindings() {
   const { faults, warnings } = findings;
@@ -31,13 +46,17 @@ function showFindings() {
     const index = Number(/^\/regions\/(\d+)/.exec(entry.pointer)?.[1] ?? NaN);
     const name = Number.isInteger(index) ? `${regionName(index)}: ` : "";
     const open = button("", () => showPlace(entry.pointer), { className });
-    open.append(element("strong", {}, name), entry.message, entry.hint ? element("small", {}, entry.hint) : "");
+    open.append(element("strong", {}, name), ...coded(entry.message), entry.hint ? element("small", {}, ...coded(entry.hint)) : "");
     return element("li", {}, open);
   };
-  panel("findings").replaceChildren(...shown.map((entry) => item(entry, "fault")), ...(hasRegions ? warnings : []).map((entry) => item(entry, "warning")));
-  const state = !hasRegions ? "" : faults.length ? `${faults.length} ${faults.length === 1 ? "fault" : "faults"} to mend` : warnings.length ? "Valid, with warnings" : "Valid";
-  panel("state").textContent = state;
-  panel("state").dataset.state = !hasRegions ? "empty" : faults.length ? "fault" : "valid";
+  panel("findings").replaceChildren(...shown.map((entry) => item(entry, "fault")), ...(hasRegions && !movesNothing() ? warnings : []).map((entry) => item(entry, "warning")));
+  const [state, text] = verdict();
+  panel("state").textContent = text;
+  panel("state").dataset.state = state;
+  const { method } = file.content;
+  const isOther = hasRegions && method !== undefined && method !== limits.method;
+  panel("other-rules").replaceChildren(...(isOther ? coded(`\`dragnext validate\` also checks the rules of \`${method}\`.`) : []));
+  panel("other-rules").hidden = !isOther;
   document.querySelectorAll("aside [data-pointer]").forEach((each) => {
     const fault = shown.find(({ pointer }) => pointer === each.dataset.pointer || pointer.startsWith(each.dataset.pointer + "/") && each.matches(".numbers"));
     each.toggleAttribute("data-fault", Boolean(fault));
@@ -71,17 +90,40 @@ async function save() {
     return say(error.message);
   }
   const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-  const link = element("a", { href: url, download: start.file });
+  saves.add();
+  const link = element("a", { href: url, download: saves.name });
   link.click();
+  showCommand();
   setTimeout(() => URL.revokeObjectURL(url), 10000);
   file.saved = JSON.stringify(file.content);
   const faults = findings.faults.length;
-  return say(faults ? `Saved ${start.file} with ${faults} ${faults === 1 ? "fault" : "faults"}.` : `Saved ${start.file}. Run the command below in the folder where your browser put it.`);
+  if (faults) return say(`Saved ${saves.name} with ${faults} ${faults === 1 ? "fault" : "faults"}.`);
+  if (movesNothing()) return say(`Saved ${saves.name}, in which nothing moves yet.`);
+  return say(`Saved ${saves.name}. Run the command below in the folder where your browser put it, or put the path before the name.`);
+}
+
+/// Returns a text as one word of a shell's command line.
+function shellWord(text) {
+  return /^[\p{L}\p{N}/._\-+:@%,=]+$/u.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/// Returns the command that edits the picture with the drag file that was saved last, or will be.
+function command() {
+  // A name that begins with a dash would be taken for a flag.
+  const drag = saves.name.startsWith("-") ? `./${saves.name}` : saves.name;
+  const model = panel("model").value.trim();
+  return `${start.command} --drag ${shellWord(drag)}${model ? ` --model ${shellWord(model)}` : ""}`;
+}
+
+function showCommand() {
+  panel("command").textContent = command();
+  panel("save-name").textContent = saves.name;
+  panel("save").title = `Save ${saves.next()} (Ctrl+S)`;
 }
 
 async function copyCommand() {
   try {
-    await navigator.clipboard.writeText(start.command);
+    await navigator.clipboard.writeText(command());
     say("Copied.");
   } catch {
     // Without the permission, the command is selected for the keyboard's copy.
@@ -107,7 +149,7 @@ function showHint() {
     rect: "Drag across the picture to draw a rectangle. Shift makes a square.",
     ellipse: "Drag across the picture to draw an ellipse. Shift makes a circle.",
     polygon: "Click corner by corner; click the first one again, or press Enter, to close it.",
-    lasso: "Draw around what should move.",
+    lasso: "Draw around all of what should move.",
     brush: region ? `Painting adds to ${regionName(file.selected)}. N starts another region. [ and ] change the brush.` : "Paint over what should move. [ and ] change the brush.",
     eraser: "Erase from the selected region. [ and ] change the eraser.",
     point: "Press where the point is, and drag to where it should go.",
@@ -119,9 +161,18 @@ function showHint() {
   panel("hint").textContent = text;
 }
 
+/// What to do with a region of each type: before it moves, and afterwards.
+const DRAG_HINTS = {
+  rotation: ["Now drag the object around its centre to turn it.", "Drag the object around its centre, or the centre itself. Arrow keys turn it by a degree."],
+  scale: ["Now drag the object away from its centre to enlarge it, or towards it to shrink it.", "Drag away from the centre or towards it. Arrow keys change the factor by 0.01."],
+  affine: ["Now drag the object, or one of its three targets.", "Drag the object or its three targets. Arrow keys move it by a pixel."],
+  deformation: ["Now drag the part to where it should go; the rest of the object follows.", "Drag the part or its marks. Arrow keys move it by a pixel."],
+  point: ["Now drag the point to where it should go.", "Drag the point or its target. Arrow keys move the target by a pixel."],
+};
+
 function dragHint(region) {
   if (regions().length === 0) return "Choose a shape on the left and draw it around what should move.";
   if (!region) return "Select a region, or draw another one.";
-  if (!isMoving(region)) return "Now drag the object to where it should go.";
-  return "Drag the object or its marks. Arrow keys move it by a pixel.";
+  const [before, after] = DRAG_HINTS[region.type] ?? ["Now drag the object to where it should go.", "Drag the object or its marks. Arrow keys move it by a pixel."];
+  return isMoving(region) ? after : before;
 }

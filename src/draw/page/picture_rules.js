@@ -210,7 +210,7 @@ function checkCells(region, place, frame, { at, box }, fault, warn) {
   const isTurn = motion.kind === "turn";
   const turnsLess = Math.abs(motion.angle ?? 0) / DEGREE < STILL_DEGREES;
   if (isTurn ? turnsLess : turnsLess && longest / frame.mean < STILL_PIXELS) {
-    warn(`${place}`, isTurn ? "turns by less than 0.06 degrees and is left out" : "moves by less than a pixel and is left out");
+    warn(`${place}`, isTurn ? "turns by less than 0.06 degrees and is left out" : "moves by less than a pixel and is left out", "region.no_motion");
     return null;
   }
   if (lost > 0 && region.type !== "point") {

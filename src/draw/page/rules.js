@@ -5,11 +5,12 @@ const MIN_RADIUS = 0.5;
 const FLAT = 1e-6;
 const MAX_DEGREES = 3600;
 
-/// Returns the findings on a drag file. A fault has `pointer`, `kind`, `message` and `hint`; a warning has `pointer` and `message`.
+/// Returns the findings on a drag file. A fault has `pointer`, `kind`, `message` and `hint`; a warning has `pointer`, `message` and, where
+/// a region does not move, `kind`.
 function check(content) {
   const found = { faults: [], warnings: [] };
   const fault = (pointer, kind, message, hint = "") => found.faults.push({ pointer, kind, message, hint });
-  const warn = (pointer, message) => found.warnings.push({ pointer, message });
+  const warn = (pointer, message, kind = null) => found.warnings.push({ pointer, message, kind });
   checkFile(content, fault);
   // What depends on the picture is checked when the file itself is right, as the program does.
   if (found.faults.length === 0) checkOnPicture(content, fault, warn);
@@ -42,6 +43,21 @@ function checkFile(content, fault) {
     const reason = form && settingMisfit(form, value);
     if (reason) fault(`/settings/${name}`, reason.kind, reason.message);
   }
+  checkUse(content, fault);
+}
+
+/// Checks that the method uses the settings, where all of them are right by themselves.
+function checkUse(content, fault) {
+  const unused = limits.unused[content.method ?? limits.method];
+  if (!unused || Object.keys(content.settings ?? {}).some((name) => isMisfit(name, content.settings[name]))) return;
+  for (const name of Object.keys(content.settings ?? {})) {
+    if (Object.hasOwn(unused, name)) fault(`/settings/${name}`, "setting", `\`${name}\` ${unused[name]}`, "remove it, or choose a method that uses it");
+  }
+}
+
+function isMisfit(name, value) {
+  const form = limits.settings.find((entry) => entry.name === name);
+  return Boolean(form && settingMisfit(form, value));
 }
 
 function checkShape(shape, place, budget, fault) {

@@ -21,6 +21,9 @@ use crate::error::Result;
 use crate::geometry::{Point, Size};
 use crate::outline::Outline;
 
+/// Most polygons of one annotation.
+const MAX_PARTS: usize = 1000;
+
 #[derive(Deserialize)]
 struct Coco {
     images: Vec<CocoImage>,
@@ -123,10 +126,7 @@ fn drawing(
     size: Size,
     place: &Path,
 ) -> Result<Drawing> {
-    let mut drawing = Drawing {
-        prompt: prompt.to_owned(),
-        ..Drawing::default()
-    };
+    let mut drawing = Drawing::new(prompt.to_owned(), None);
     for annotation in annotations {
         let category = categories.get(&annotation.category_id.to_string());
         let name = category.map_or("", |category| &category.name);
@@ -140,17 +140,13 @@ fn drawing(
         };
         let place = place.join(format!("annotation {}", annotation.id));
         if let Some(area) = area(annotation, size, &place)? {
-            drawing
-                .shapes
-                .push(drawn(name.to_owned(), Geometry::Area(area)));
+            drawing.push(drawn(name.to_owned(), Geometry::Area(area)), &place)?;
         }
         let names = category.map_or([].as_slice(), |category| &category.keypoints);
         let points = annotation.keypoints.as_deref().unwrap_or_default();
-        drawing.shapes.extend(
-            key_points(points, names, &place)?
-                .into_iter()
-                .map(|(label, path)| drawn(label, Geometry::Path(path))),
-        );
+        for (label, path) in key_points(points, names, &place)? {
+            drawing.push(drawn(label, Geometry::Path(path)), &place)?;
+        }
     }
     Ok(drawing)
 }
@@ -170,6 +166,10 @@ fn attributes(given: Option<&Map<String, Value>>) -> BTreeMap<String, String> {
 /// Returns the area of an annotation, if it has one.
 fn area(annotation: &Annotation, size: Size, place: &Path) -> Result<Option<Area>> {
     match &annotation.segmentation {
+        Some(Segmentation::Polygons(polygons)) if polygons.len() > MAX_PARTS => {
+            let reason = format!("has {} polygons, more than {MAX_PARTS}", polygons.len());
+            Err(wrong(place, reason))
+        }
         Some(Segmentation::Polygons(polygons)) if !polygons.is_empty() => {
             let areas = polygons
                 .iter()

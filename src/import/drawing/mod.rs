@@ -10,50 +10,26 @@
 //! - Attributes `type`, `angle` and `factor` of an area are those of the drag file.
 
 mod arrow;
+mod drawn;
 mod goal;
 mod label;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub(super) use drawn::{Drawing, Drawn, Geometry, MAX_PATHS};
+
 use arrow::Arrow;
 use goal::Goal;
 use label::{Label, Role};
 
-use super::sample::{Area, PictureSource, Sample, wrong};
+use super::sample::{Area, PictureSource, Sample, check_count, wrong};
 use crate::drag_file::{Drag, Editable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::{Point, PointPair, Size};
 use crate::mask::Mask;
 use crate::region::RegionKind;
 use crate::warning::WarningKind;
-
-/// What an annotation tool says about one picture.
-#[derive(Debug, Default)]
-pub(super) struct Drawing {
-    pub(super) shapes: Vec<Drawn>,
-    pub(super) prompt: String,
-    pub(super) edit_prompt: Option<String>,
-    /// What was drawn and has no meaning for a drag.
-    pub(super) left_out: Vec<String>,
-}
-
-/// A shape that someone drew.
-#[derive(Debug, Clone)]
-pub(super) struct Drawn {
-    pub(super) label: String,
-    /// Shapes of one group belong together.
-    pub(super) group: Option<String>,
-    pub(super) attributes: BTreeMap<String, String>,
-    pub(super) geometry: Geometry,
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum Geometry {
-    Area(Area),
-    /// A line, or a single point.
-    Path(Vec<Point>),
-}
 
 /// A region with its pixels.
 struct Region {
@@ -82,8 +58,15 @@ pub(super) fn sample(
     let mut sample = Sample::new(picture, size);
     sample.prompt = drawing.prompt;
     sample.edit_prompt = drawing.edit_prompt;
-    for what in &drawing.left_out {
-        sample.choose(WarningKind::ImportLeftOut, None, what);
+    let counted = drawing.left_out.iter().map(|((what, kind), count)| {
+        if *count == 1 {
+            format!("a {what} of the type `{kind}` was left out")
+        } else {
+            format!("{count} {what}s of the type `{kind}` were left out")
+        }
+    });
+    for message in counted.chain(drawing.notes) {
+        sample.choose(WarningKind::ImportLeftOut, None, &message);
     }
     let (mut regions, mut arrows, mut editable) = (Vec::new(), Vec::new(), Vec::new());
     let mut points = Vec::new();
@@ -95,6 +78,7 @@ pub(super) fn sample(
         match (drawn.geometry, label.role) {
             (Geometry::Area(area), Some(Role::Editable)) => editable.push(area),
             (Geometry::Area(area), _) => {
+                check_count(regions.len() + 1, place)?;
                 let number = |key| number(&drawn.attributes, key, place);
                 let mask = area.mask(size);
                 regions.push(Region {
@@ -125,6 +109,7 @@ pub(super) fn sample(
         sample.editable = Editable::Shape(sample.shape(area, "editable"));
     }
     let free = assign(&mut regions, arrows);
+    check_count(regions.len() + free.len(), place)?;
     for region in regions {
         add(&mut sample, region, motion, place)?;
     }

@@ -14,11 +14,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::cvat::turned;
-use super::drawing::{Drawing, Drawn, Geometry};
+use super::drawing::{Drawing, Drawn, Geometry, MAX_PATHS};
 use super::json;
 use super::pictures::{Named, Pictures};
 use super::root::{Root, is_picture};
-use super::sample::{Area, Entry, point, wrong};
+use super::sample::{Area, Entry, check_count, point, wrong};
 use super::via::turned_ellipse;
 use crate::error::Result;
 use crate::geometry::{Point, Size};
@@ -138,7 +138,7 @@ pub(super) fn list(root: &Root, file: &Path, pictures: &Arc<Pictures>) -> Result
                 let message = format!(
                     "{others} more annotations of the task were left out: the first counts"
                 );
-                drawing.left_out.push(message);
+                drawing.notes.push(message);
             }
             Ok(drawing)
         }))
@@ -158,9 +158,11 @@ fn drawing(annotation: &Annotation, size: Size, place: &Path) -> Result<Drawing>
     let mut drawing = Drawing::default();
     let (mut order, mut shapes) = (Vec::new(), BTreeMap::<String, Joined>::new());
     let mut groups = BTreeMap::<String, String>::new();
+    let mut areas = 0;
     for (index, outcome) in annotation.result.iter().enumerate() {
         if let (Some(from), Some(to)) = (&outcome.from_id, &outcome.to_id) {
             join(&mut groups, from, to);
+            check_count(groups.len() / (MAX_PATHS + 1), place)?;
             continue;
         }
         if outcome.image_rotation.is_some_and(|degrees| degrees != 0.0) {
@@ -188,11 +190,10 @@ fn drawing(annotation: &Annotation, size: Size, place: &Path) -> Result<Drawing>
                 .insert(outcome.from_name.clone(), choice.clone());
         } else if shape.geometry.is_none() {
             shape.geometry = geometry(outcome, size, place)?;
+            areas += usize::from(matches!(shape.geometry, Some(Geometry::Area(_))));
+            check_count(areas / 2, place)?;
             if shape.geometry.is_none() && !is_label(&outcome.r#type) {
-                drawing.left_out.push(format!(
-                    "a result of the type `{}` was left out",
-                    outcome.r#type
-                ));
+                drawing.leave_out("result", &outcome.r#type);
             }
         }
     }
@@ -205,12 +206,13 @@ fn drawing(annotation: &Annotation, size: Size, place: &Path) -> Result<Drawing>
         else {
             continue;
         };
-        drawing.shapes.push(Drawn {
+        let drawn = Drawn {
             label: label.unwrap_or_default(),
             group: groups.contains_key(&id).then(|| first_of(&groups, &id)),
             attributes,
             geometry,
-        });
+        };
+        drawing.push(drawn, place)?;
     }
     Ok(drawing)
 }

@@ -79,7 +79,7 @@ impl Backend for Candle {
     }
 
     fn upload(&self, data: Vec<f32>) -> Buffer {
-        Buffer::upload(&self.device, data)
+        Buffer::upload(&self.device, &data)
     }
 
     fn compact(&self, x: &Buffer, factor: f32) -> Option<Buffer> {

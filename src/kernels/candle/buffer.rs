@@ -43,10 +43,10 @@ impl Buffer {
     }
 
     /// Uploads f32 values.
-    pub(super) fn upload(device: &SharedDevice, values: Vec<f32>) -> Self {
+    pub(super) fn upload(device: &SharedDevice, values: &[f32]) -> Self {
         let mut buffer = Self::uninit(device, Format::F32, values.len());
         if !values.is_empty() {
-            buffer.set(device.run(|| Tensor::from_slice(&values, values.len(), device.tensors())));
+            buffer.set(device.run(|| Tensor::from_slice(values, values.len(), device.tensors())));
         }
         buffer
     }
@@ -97,7 +97,12 @@ impl Buffer {
             (self.len, dtype(self.format)),
             "the result has the buffer's length and format"
         );
-        self.values = Some(self.device.run(|| values.flatten_all()?.contiguous()));
+        let is_flat = values.rank() == 1 && values.is_contiguous();
+        self.values = Some(if is_flat {
+            values
+        } else {
+            self.device.run(|| values.flatten_all()?.contiguous())
+        });
         self.converted = OnceLock::new();
     }
 
@@ -140,10 +145,10 @@ impl Buffer {
         if dtype(self.format) == format {
             return self.values();
         }
-        if let Some(converted) = self.converted.get() {
-            if converted.dtype() == format {
-                return Ok(converted.clone());
-            }
+        if let Some(converted) = self.converted.get()
+            && converted.dtype() == format
+        {
+            return Ok(converted.clone());
         }
         let converted = self.values()?.to_dtype(format)?;
         // Only one format is cached.

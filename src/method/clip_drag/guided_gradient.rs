@@ -5,7 +5,7 @@ use super::text_loss::{TextGradient, TextLoss};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
-use crate::method::parts::{DragLoss, LatentGradient, Outputs, in_range};
+use crate::method::parts::{LatentGradient, LossOf, in_range};
 use crate::model::unet::{Input, Network, NoiseAndFeatures, Prompt};
 use crate::nn::Tensor;
 
@@ -44,11 +44,11 @@ impl<B: Backend, N: Network<B>> GuidedGradient<'_, B, N> {
         z: &Tensor<B>,
         t: i64,
         step: usize,
-        loss: &mut dyn FnMut(&Outputs<B>) -> Option<DragLoss<B>>,
+        loss: &mut LossOf<B>,
     ) -> Result<Option<Gradients<B>>> {
         let input = Input::at(z, t as f64, self.prompt);
         let mut pass = self.network.record(input, NoiseAndFeatures::of(self.taps));
-        let Some(loss) = loss(pass.outputs()) else {
+        let Some(loss) = loss(z, pass.outputs()) else {
             return Ok(None);
         };
         let value = loss.value(step)?;
@@ -90,7 +90,7 @@ impl<B: Backend, N: Network<B>> LatentGradient<B> for GuidedGradient<'_, B, N> {
         z: &Tensor<B>,
         t: i64,
         step: usize,
-        loss: &mut dyn FnMut(&Outputs<B>) -> Option<DragLoss<B>>,
+        loss: &mut LossOf<B>,
     ) -> Result<Option<(f64, Tensor<B>)>> {
         let both = self.both(z, t, step, loss)?;
         Ok(both.map(|both| {

@@ -12,7 +12,7 @@ use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::parts::{
-    Candidates, DragGradient, MotionSource, Optimised, PointDrag, PointTracking, SingleTimestep,
+    Candidates, DragGradient, MotionSource, PointDrag, PointLog, PointTracking, SingleTimestep,
 };
 use crate::method::{Cost, DragMethod, Dragged, Misfit, Needs, Profile, Scene, Subject};
 use crate::model::unet::Network;
@@ -80,21 +80,21 @@ impl DragMethod for ClipDragSettings {
     ) -> Result<Dragged<B>> {
         let single = SingleTimestep {
             taps: &self.taps.0,
-            motion: self.motion(),
-            source: MotionSource::Original,
-            tracking: PointTracking {
-                radius: self.track_radius,
-                candidates: Candidates::Nearer,
-            },
             mask_weight: self.mask_weight,
             hard_background: self.hard_background,
             lr: self.lr,
             keeps_partial: self.keep_partial,
         };
-        single.drag(&scene, interrupt, |timestep, log| {
+        single.drag(&scene, interrupt, |noisiest| {
+            let tracking = PointTracking {
+                radius: self.track_radius,
+                candidates: Candidates::Nearer,
+            };
+            let timestep = noisiest.tracked(self.motion(), MotionSource::Original, tracking);
+            let log = &mut PointLog::default();
             let start = scene.trajectory.inverted();
             let (network, prompt, taps) = (scene.network, scene.prompt, &self.taps.0);
-            let (latent, diverged) = if let Some(guide) = scene.guide {
+            let end = if let Some(guide) = scene.guide {
                 let (frame, t) = (&scene.frame, timestep.t);
                 let mut gradient = GuidedGradient {
                     network,
@@ -116,11 +116,7 @@ impl DragMethod for ClipDragSettings {
                 let gradient = &mut gradient;
                 timestep.run(start, self.iterations, gradient, log, progress, interrupt)?
             };
-            Ok(Optimised {
-                latent,
-                diverged,
-                prompts: None,
-            })
+            Ok(timestep.ended(end, std::mem::take(log)))
         })
     }
 }

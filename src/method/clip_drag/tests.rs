@@ -9,7 +9,9 @@ use crate::drag_file::DragFile;
 use crate::geometry::Size;
 use crate::kernels::cpu::Cpu;
 use crate::method::Guide;
-use crate::method::parts::{Cell, Frozen, MaskTerm, Outputs, PointDrag, PointLog, PointTimestep};
+use crate::method::parts::{
+    Cell, Frozen, MaskTerm, Outputs, PointDrag, PointLog, PointTimestep, Updates,
+};
 use crate::method::peer_fixture::{Dump, assert_close, fixture};
 use crate::model::unet::{Input, NoiseAndFeatures, Prompt};
 use crate::model::{ClipModel, Model, UNet, Vae};
@@ -112,9 +114,11 @@ impl Bench {
                 step: [t, self.grid.after(t)],
                 reference: &self.next,
             }),
-            held: Some((&self.frozen, &self.start)),
-            lr: self.settings.lr,
-            keeps_partial: false,
+            updates: Updates {
+                held: Some((&self.frozen, &self.start)),
+                lr: self.settings.lr,
+                keeps_partial: false,
+            },
         }
     }
 
@@ -160,7 +164,8 @@ fn both_gradients_and_their_fusion_agree_with_the_peer() {
     let (gradient, timestep) = (bench.gradient(&never), bench.timestep());
     let points = PointDrag::handles(&bench.drags);
     let z = &bench.start;
-    let mut loss = |outputs: &Outputs<Cpu>| Some(timestep.loss(z, outputs, &points));
+    let mut loss =
+        |z: &Tensor<Cpu>, outputs: &Outputs<Cpu>| Some(timestep.loss(z, outputs, &points));
     let both = gradient
         .both(z, timestep.t, 1, &mut loss)
         .expect("finite")

@@ -7,8 +7,8 @@ use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::parts::{
-    Candidates, DragGradient, MotionSource, Optimised, PointDrag, PointTracking, SingleTimestep,
-    TextGradient, TextOptimisation,
+    Candidates, DragGradient, MotionSource, Optimised, PointDrag, PointLog, PointTracking,
+    SingleTimestep, TextGradient, TextOptimisation,
 };
 use crate::method::{
     Cost, DragMethod, Dragged, Figures, Misfit, Needs, Profile, Scene, Score, Subject,
@@ -74,21 +74,21 @@ impl DragMethod for DragDiffusionSettings {
     ) -> Result<Dragged<B>> {
         let single = SingleTimestep {
             taps: &self.taps.0,
-            motion: self.motion(),
-            source: MotionSource::Current,
-            tracking: PointTracking {
-                radius: self.track_radius,
-                candidates: Candidates::Window,
-            },
             mask_weight: self.mask_weight,
             hard_background: self.hard_background,
             lr: self.lr,
             keeps_partial: self.keep_partial,
         };
-        single.drag(&scene, interrupt, |timestep, log| {
+        single.drag(&scene, interrupt, |noisiest| {
+            let tracking = PointTracking {
+                radius: self.track_radius,
+                candidates: Candidates::Window,
+            };
+            let timestep = noisiest.tracked(self.motion(), MotionSource::Current, tracking);
+            let log = &mut PointLog::default();
             let start = scene.trajectory.inverted();
             let (network, context, taps) = (scene.network, scene.context, &self.taps.0);
-            let ((latent, diverged), prompts) = if self.text_optimisation == TextOptimisation::Off {
+            let (end, prompts) = if self.text_optimisation == TextOptimisation::Off {
                 let mut gradient = DragGradient {
                     network,
                     prompt: scene.prompt,
@@ -112,9 +112,8 @@ impl DragMethod for DragDiffusionSettings {
                 (end?, Some(prompts))
             };
             Ok(Optimised {
-                latent,
-                diverged,
                 prompts,
+                ..timestep.ended(end, std::mem::take(log))
             })
         })
     }

@@ -144,6 +144,7 @@ impl DragMethod for FastDragSettings {
             diverged: 0,
             tracks: Vec::new(),
             prompts: None,
+            bottleneck: None,
         })
     }
 }

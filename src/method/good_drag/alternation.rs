@@ -9,7 +9,7 @@ use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::parts::{
     Candidates, Cell, DragGradient, Frozen, LatentGradient, MaskTerm, MotionSource, Outputs,
-    PointDrag, PointLog, PointTimestep, PointTracking, TextGradient, TextOptimisation,
+    PointDrag, PointLog, PointTimestep, PointTracking, TextGradient, TextOptimisation, Updates,
 };
 use crate::method::{Dragged, Scene};
 use crate::model::unet::{Input, Network, NoiseAndFeatures};
@@ -124,6 +124,7 @@ impl<'a, 's, B: Backend, N: Network<B>> Alternation<'a, 's, B, N> {
             diverged,
             tracks,
             prompts: text.map(|text| Tensor::stacked(&[scene.context.clone(), text])),
+            bottleneck: None,
         })
     }
 
@@ -171,9 +172,11 @@ impl<'a, 's, B: Backend, N: Network<B>> Alternation<'a, 's, B, N> {
             },
             original,
             mask: mask.filter(|_| settings.mask_weight > 0.0),
-            held: held.filter(|_| settings.hard_background),
-            lr: settings.lr,
-            keeps_partial: settings.keep_partial,
+            updates: Updates {
+                held: held.filter(|_| settings.hard_background),
+                lr: settings.lr,
+                keeps_partial: settings.keep_partial,
+            },
         }
     }
 
@@ -230,11 +233,11 @@ impl<'a, 's, B: Backend, N: Network<B>> Alternation<'a, 's, B, N> {
         let (mut tracks, mut inner, mut is_first) = (0, 0, true);
         while tracks < settings.tracks {
             interrupt.check()?;
-            let z = descent.latent().clone();
+            let variable = descent.variable().clone();
             let step = state.log.losses.len() + 1;
             let mut features = Vec::new();
             let mut motion = 0.0;
-            let mut loss = |outputs: &Outputs<B>| {
+            let mut loss = |z: &Tensor<B>, outputs: &Outputs<B>| {
                 if is_first {
                     state.points = timestep.tracked(&outputs.1, &state.points);
                     state.log.moved(&state.points);
@@ -245,11 +248,11 @@ impl<'a, 's, B: Backend, N: Network<B>> Alternation<'a, 's, B, N> {
                     return None;
                 }
                 features.clone_from(&outputs.1);
-                let loss = timestep.loss(&z, outputs, &state.points);
+                let loss = timestep.loss(z, outputs, &state.points);
                 motion = loss.motion.loss;
                 Some(loss)
             };
-            let evaluated = gradient.gradient(&z, timestep.t, step, &mut loss)?;
+            let evaluated = gradient.gradient(&variable, timestep.t, step, &mut loss)?;
             let Some((loss, gradient)) = evaluated else {
                 break;
             };

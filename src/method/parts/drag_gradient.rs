@@ -62,12 +62,15 @@ pub(super) fn zeros<B: Backend>(like: &Tensor<B>) -> Tensor<B> {
     Tensor::zeros(like.backend(), like.shape())
 }
 
-/// How the loss of an iteration becomes the gradient that the latent's optimiser gets.
+/// The loss of a latent with these outputs; `None` ends the drag.
+pub type LossOf<'a, B> = dyn FnMut(&Tensor<B>, &Outputs<B>) -> Option<DragLoss<B>> + 'a;
+
+/// How the loss of an iteration becomes the gradient that the optimiser of a variable gets.
 ///
-/// [`DragGradient`] returns the loss's own gradient. Other implementations may mix it with another loss of the same pass (`CLIPDrag`), or
-/// update something beside the latent (`DragText`).
+/// The variable is the latent, and [`DragGradient`] returns the loss's own gradient to it. Other implementations may mix it with another loss of the
+/// same pass (`CLIPDrag`), update something beside the latent (`DragText`), or have another variable (`DragNoise`).
 pub trait LatentGradient<B: Backend> {
-    /// Runs a pass of latent `z` at timestep `t`, lets `loss` evaluate its outputs, and returns the loss and the gradient. `None` when `loss`
+    /// Runs a pass of the variable `z` at timestep `t`, lets `loss` evaluate its outputs, and returns the loss and the gradient. `None` when `loss`
     /// returns `None`, because the drag has ended. `step` is the number of the iteration for error messages.
     ///
     /// # Errors
@@ -77,7 +80,7 @@ pub trait LatentGradient<B: Backend> {
         z: &Tensor<B>,
         t: i64,
         step: usize,
-        loss: &mut dyn FnMut(&Outputs<B>) -> Option<DragLoss<B>>,
+        loss: &mut LossOf<B>,
     ) -> Result<Option<(f64, Tensor<B>)>>;
 }
 
@@ -98,11 +101,11 @@ impl<B: Backend, N: Network<B>> LatentGradient<B> for DragGradient<'_, B, N> {
         z: &Tensor<B>,
         t: i64,
         step: usize,
-        loss: &mut dyn FnMut(&Outputs<B>) -> Option<DragLoss<B>>,
+        loss: &mut LossOf<B>,
     ) -> Result<Option<(f64, Tensor<B>)>> {
         let input = Input::at(z, t as f64, self.prompt);
         let mut pass = self.network.record(input, NoiseAndFeatures::of(self.taps));
-        let Some(loss) = loss(pass.outputs()) else {
+        let Some(loss) = loss(z, pass.outputs()) else {
             return Ok(None);
         };
         let value = loss.value(step)?;

@@ -4,7 +4,7 @@ use super::correspondence::on_map;
 use super::point_pairs::Cell;
 use crate::geometry::{Frame, Grid, Point, Size};
 use crate::kernels::{Backend, BilinearPoint};
-use crate::nn::Tensor;
+use crate::nn::{Shape, Tensor};
 
 /// Feature maps of one latent, one for each compared decoder stage. Their channels count as one vector.
 #[derive(Debug)]
@@ -67,6 +67,41 @@ impl<'a, B: Backend> GridFeatures<'a, B> {
         };
         self.maps.iter().map(stage).collect()
     }
+
+    /// Returns the features of a patch: for each stage, f32 (1, 1, values, channels).
+    pub fn patch(&self, patch: &Patch) -> Vec<Tensor<B>> {
+        let stage = |map: &Tensor<B>| {
+            let (backend, channels) = (map.backend(), map.shape().channels);
+            let cells = backend.sample(channels, map.buffer(), &self.points(map, &patch.cells));
+            let values = backend.points(patch.values.clone());
+            let read = backend.sample(channels, &cells, &values);
+            let shape = Shape::new(1, 1, patch.values.len(), channels);
+            Tensor::from_buffer(backend, shape, read)
+        };
+        self.maps.iter().map(stage).collect()
+    }
+
+    /// Returns scale * sum |patch - target| over stages, values and channels, and adds its gradient to that of each stage's map.
+    pub fn patch_l1(
+        &self,
+        patch: &Patch,
+        target: &[Tensor<B>],
+        scale: f32,
+        gradients: &mut [Tensor<B>],
+    ) -> f64 {
+        let mut loss = 0.0;
+        for ((map, target), gradient) in self.maps.iter().zip(target).zip(gradients) {
+            let (backend, channels) = (map.backend(), map.shape().channels);
+            let points = self.points(map, &patch.cells);
+            let cells = backend.sample(channels, map.buffer(), &points);
+            let values = backend.points(patch.values.clone());
+            let mut d_cells = backend.zeros(patch.cells.len() * channels);
+            let target = target.buffer();
+            loss += backend.sampled_l1(channels, &cells, &values, target, scale, &mut d_cells);
+            backend.scatter(channels, &d_cells, &points, gradient.buffer_mut());
+        }
+        loss
+    }
 }
 
 /// A square of features around a real point: the cells that it reads, and how each of its values is blended from four of them.
@@ -124,7 +159,6 @@ impl Patch {
 mod tests {
     use super::*;
     use crate::kernels::cpu::Cpu;
-    use crate::nn::Shape;
 
     /// A picture of 24 x 16 pixels: a grid of 12 x 8 cells.
     fn frame() -> Frame {

@@ -8,7 +8,7 @@
 //! | `vacated_noise` | fresh noise for cells whose content is new |
 //! | `frozen` | latent cells outside the editable area: the term that holds them, and their reset |
 //! | `latent_adam` | Adam on a latent |
-//! | `single_timestep` | a drag of points at the noisiest timestep alone, around its gradient |
+//! | `single_timestep` | a drag of points at the noisiest timestep alone, around its optimisation |
 //! | `divergence` | detects an optimisation that diverges |
 //! | `mask_term` | the term that holds the frozen cells, at one timestep |
 //! | `point_pairs`, `grid_features` | handles and targets on the supervision grid, and features there |
@@ -42,7 +42,7 @@ mod warped_start;
 pub(super) use cells::cell_at;
 pub use correspondence::{Correspondence, on_map};
 pub use divergence::DivergenceGuard;
-pub use drag_gradient::{DragGradient, DragLoss, LatentGradient, Outputs, in_range};
+pub use drag_gradient::{DragGradient, DragLoss, LatentGradient, LossOf, Outputs, in_range};
 pub use frozen::Frozen;
 pub use grid_features::{GridFeatures, Patch};
 pub use latent_adam::LatentAdam;
@@ -52,9 +52,9 @@ pub use motion_supervision::{MotionLoss, MotionSupervision};
 pub use moved_start::moved_start;
 pub use point_log::PointLog;
 pub use point_pairs::{Cell, PointDrag};
-pub use point_timestep::{MotionSource, PointDescent, PointTimestep};
+pub use point_timestep::{MotionSource, PointDescent, PointTimestep, Updates};
 pub use point_tracking::{Candidates, PointTracking};
-pub use single_timestep::{Optimised, SingleTimestep};
+pub use single_timestep::{Noisiest, Optimised, SingleTimestep};
 pub use taps::Taps;
 pub use text_gradient::{TextCode, TextGradient, TextOptimisation, TextSettings};
 pub use warped_start::{is_new, warped_start};

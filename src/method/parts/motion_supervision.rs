@@ -58,22 +58,8 @@ impl MotionSupervision {
             let ahead = self.ahead(*point, drag.target);
             let now = Patch::new(*point, self.radius, ahead, features.grid());
             let then = Patch::new(*origin, self.radius, [0.0; 2], source.grid());
-            let stages = features.maps().iter().zip(source.maps());
-            for ((map, source_map), gradient) in stages.zip(&mut found.gradients) {
-                let (backend, channels) = (map.backend(), map.shape().channels);
-                let cells = |features: GridFeatures<B>, map: &Tensor<B>, patch: &Patch| {
-                    let points = features.points(map, &patch.cells);
-                    let read = backend.sample(channels, map.buffer(), &points);
-                    (points, read, backend.points(patch.values.clone()))
-                };
-                let (_, read, values) = cells(source, source_map, &then);
-                let target = backend.sample(channels, &read, &values);
-                let (points, read, values) = cells(features, map, &now);
-                let mut d_cells = backend.zeros(now.cells.len() * channels);
-                found.loss +=
-                    backend.sampled_l1(channels, &read, &values, &target, scale, &mut d_cells);
-                backend.scatter(channels, &d_cells, &points, gradient.buffer_mut());
-            }
+            let target = source.patch(&then);
+            found.loss += features.patch_l1(&now, &target, scale, &mut found.gradients);
         }
         found
     }

@@ -10,6 +10,7 @@ use super::motion_supervision::MotionSupervision;
 use super::point_log::PointLog;
 use super::point_pairs::{Cell, PointDrag};
 use super::point_tracking::PointTracking;
+use super::single_timestep::Optimised;
 use crate::error::{Error, Result};
 use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
@@ -45,12 +46,8 @@ pub struct PointTimestep<'a, B: Backend> {
     pub original: &'a [Tensor<B>],
     /// The mask term; `None` when everything may change, or the weight is 0.
     pub mask: Option<MaskTerm<'a, B>>,
-    /// Cells that are reset after each update, and the latent to which they are.
-    pub held: Option<(&'a Frozen<B>, &'a Tensor<B>)>,
-    /// Learning rate.
-    pub lr: f64,
-    /// Whether a drag that diverges continues with the latent of the smallest loss instead of failing.
-    pub keeps_partial: bool,
+    /// The updates.
+    pub updates: Updates<'a, B>,
 }
 
 impl<'a, B: Backend> PointTimestep<'a, B> {
@@ -94,19 +91,25 @@ impl<'a, B: Backend> PointTimestep<'a, B> {
         PointDrag::have_arrived(self.drags, points)
     }
 
-    /// Begins the optimisation of a latent.
+    /// Begins the optimisation of a variable.
     pub fn begin(&'a self, start: &Tensor<B>) -> PointDescent<'a, B> {
-        PointDescent {
-            timestep: self,
-            z: start.clone(),
-            adam: LatentAdam::new(start, self.lr),
-            guard: DivergenceGuard::new(start),
-            best: (f64::INFINITY, start.clone()),
-            has_diverged: false,
+        self.updates.begin(start)
+    }
+
+    /// Returns the end of a drag at this timestep alone: a latent, and whether the optimisation diverged.
+    pub fn ended(&self, (latent, diverged): (Tensor<B>, bool), log: PointLog) -> Optimised<B> {
+        let tracks = log.tracks(self.drags, &self.frame.supervision_grid());
+        Optimised {
+            latent,
+            diverged,
+            prompts: None,
+            bottleneck: None,
+            losses: log.losses,
+            tracks,
         }
     }
 
-    /// Optimises a latent at this timestep alone: at most `iterations` updates, with tracking before each but the first, until all points have
+    /// Optimises a variable, such as the latent, at this timestep alone: at most `iterations` updates, with tracking before each but the first, until all points have
     /// arrived (DragDiffusion; `CLIPDrag` with another tracker and another gradient). Returns it, and whether it diverged.
     ///
     /// # Errors
@@ -125,15 +128,15 @@ impl<'a, B: Backend> PointTimestep<'a, B> {
         log.moved(&points);
         for iteration in 0..iterations {
             interrupt.check()?;
-            let z = descent.latent().clone();
-            let mut loss = |outputs: &Outputs<B>| {
+            let variable = descent.variable().clone();
+            let mut loss = |z: &Tensor<B>, outputs: &Outputs<B>| {
                 if iteration > 0 {
                     points = self.tracked(&outputs.1, &points);
                     log.moved(&points);
                 }
-                (!self.have_arrived(&points)).then(|| self.loss(&z, outputs, &points))
+                (!self.have_arrived(&points)).then(|| self.loss(z, outputs, &points))
             };
-            let evaluated = gradient.gradient(&z, self.t, iteration + 1, &mut loss)?;
+            let evaluated = gradient.gradient(&variable, self.t, iteration + 1, &mut loss)?;
             let Some((loss, gradient)) = evaluated else {
                 break;
             };
@@ -147,25 +150,50 @@ impl<'a, B: Backend> PointTimestep<'a, B> {
     }
 }
 
-/// The optimisation of a latent at one timestep.
+/// How a variable, such as the latent, is updated.
+#[derive(Debug)]
+pub struct Updates<'a, B: Backend> {
+    /// Cells that are reset after each update, and the latent to which they are.
+    pub held: Option<(&'a Frozen<B>, &'a Tensor<B>)>,
+    /// Learning rate.
+    pub lr: f64,
+    /// Whether a drag that diverges continues with the variable of the smallest loss instead of failing.
+    pub keeps_partial: bool,
+}
+
+impl<'a, B: Backend> Updates<'a, B> {
+    /// Begins the optimisation of a variable.
+    pub fn begin(&'a self, start: &Tensor<B>) -> PointDescent<'a, B> {
+        PointDescent {
+            updates: self,
+            z: start.clone(),
+            adam: LatentAdam::new(start, self.lr),
+            guard: DivergenceGuard::new(start),
+            best: (f64::INFINITY, start.clone()),
+            has_diverged: false,
+        }
+    }
+}
+
+/// The optimisation of a variable, such as the latent, at one timestep.
 #[derive(Debug)]
 pub struct PointDescent<'a, B: Backend> {
-    timestep: &'a PointTimestep<'a, B>,
+    updates: &'a Updates<'a, B>,
     z: Tensor<B>,
     adam: LatentAdam<B>,
     guard: DivergenceGuard,
-    /// The smallest loss and its latent.
+    /// The smallest loss and its variable.
     best: (f64, Tensor<B>),
     has_diverged: bool,
 }
 
 impl<B: Backend> PointDescent<'_, B> {
-    /// Returns the latent.
-    pub fn latent(&self) -> &Tensor<B> {
+    /// Returns the variable.
+    pub fn variable(&self) -> &Tensor<B> {
         &self.z
     }
 
-    /// Updates the latent, whose loss and gradient are given, and resets its held cells. Returns whether to go on; `step` is the number of the
+    /// Updates the variable, whose loss and gradient are given, and resets its held cells. Returns whether to go on; `step` is the number of the
     /// iteration.
     ///
     /// # Errors
@@ -175,24 +203,24 @@ impl<B: Backend> PointDescent<'_, B> {
             self.best = (loss, self.z.clone());
         }
         self.adam.step(&mut self.z, gradient);
-        if let Some((frozen, reference)) = self.timestep.held {
+        if let Some((frozen, reference)) = self.updates.held {
             self.z = frozen.hold(self.z.clone(), reference);
         }
         if !self.guard.has_diverged(&self.z) {
             return Ok(true);
         }
-        if !self.timestep.keeps_partial {
+        if !self.updates.keeps_partial {
             return Err(Error::Diverged {
                 stage: Stage::Drag.name(),
                 step,
-                lr: self.timestep.lr,
+                lr: self.updates.lr,
             });
         }
         self.has_diverged = true;
         Ok(false)
     }
 
-    /// Returns the latent, or that of the smallest loss where the optimisation diverged, and whether it did.
+    /// Returns the variable, or that of the smallest loss where the optimisation diverged, and whether it did.
     pub fn end(self) -> (Tensor<B>, bool) {
         if self.has_diverged {
             (self.best.1, true)

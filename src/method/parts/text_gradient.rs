@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::drag_gradient::{DragLoss, LatentGradient, Outputs, in_range, zeros};
+use super::drag_gradient::{LatentGradient, LossOf, in_range, zeros};
 use super::latent_adam::LatentAdam;
 use crate::error::Result;
 use crate::kernels::Backend;
@@ -132,12 +132,12 @@ impl<B: Backend, N: Network<B>> LatentGradient<B> for TextGradient<'_, B, N> {
         z: &Tensor<B>,
         t: i64,
         step: usize,
-        loss: &mut dyn FnMut(&Outputs<B>) -> Option<DragLoss<B>>,
+        loss: &mut LossOf<B>,
     ) -> Result<Option<(f64, Tensor<B>)>> {
         let input = Input::at(z, t as f64, &self.text);
         let want = NoiseAndFeatures::of(self.taps);
         let mut pass = self.network.record_text(input, want);
-        let Some(loss) = loss(pass.outputs()) else {
+        let Some(loss) = loss(z, pass.outputs()) else {
             return Ok(None);
         };
         let value = loss.value(step)?;

@@ -133,6 +133,7 @@ impl DragMethod for PbsiSettings {
                 diverged: 0,
                 tracks: Vec::new(),
                 prompts: None,
+                bottleneck: None,
             });
         }
         Optimisation::new(&scene, self).run(start, kept, progress, interrupt)

@@ -172,6 +172,7 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
             diverged,
             tracks: Vec::new(),
             prompts: text.map(|text| Tensor::stacked(&[self.context.0.clone(), text])),
+            bottleneck: None,
         })
     }
 

@@ -154,6 +154,7 @@ impl DragMethod for RegionDragSettings {
             diverged: 0,
             tracks: Vec::new(),
             prompts: None,
+            bottleneck: None,
         })
     }
 }

@@ -118,9 +118,7 @@ impl<B: Backend> Lpips<B> {
                 .run(|| conv.forward(&input, &mut Pass::inference()));
             shape = output.shape();
             values = output.to_host();
-            for value in &mut values {
-                *value = value.max(0.0);
-            }
+            rectify(&mut values);
             let (x, y) = values.split_at(shape.len() / 2);
             let step = layer_distance(x, y, &self.heads[layer]);
             if !step.is_finite() {
@@ -136,7 +134,17 @@ impl<B: Backend> Lpips<B> {
     }
 }
 
-/// Returns the mean over pixels of the weighted squared difference of normalised features x and y, both (pixels, channels).
+/// Replaces negative values by 0. A NaN stays, so that it is reported; `f32::max` would hide it.
+fn rectify(values: &mut [f32]) {
+    for value in values {
+        if *value < 0.0 {
+            *value = 0.0;
+        }
+    }
+}
+
+/// Returns the mean over pixels of the weighted squared difference of normalised features x and y, both (pixels, channels); not finite where a
+/// feature's norm is not.
 fn layer_distance(x: &[f32], y: &[f32], head: &[f32]) -> f64 {
     let channels = head.len();
     let norm = |pixel: &[f32]| pixel.iter().map(|value| value * value).sum::<f32>().sqrt() + EPS;
@@ -144,6 +152,10 @@ fn layer_distance(x: &[f32], y: &[f32], head: &[f32]) -> f64 {
     let sum: f64 = pixels
         .map(|(x, y)| {
             let (x_norm, y_norm) = (norm(x), norm(y));
+            // A feature divided by an infinite norm would be 0, and hide that it overflowed.
+            if !(x_norm.is_finite() && y_norm.is_finite()) {
+                return f64::NAN;
+            }
             let terms = x.iter().zip(y).zip(head).map(|((x, y), weight)| {
                 let difference = x / x_norm - y / y_norm;
                 weight * difference * difference

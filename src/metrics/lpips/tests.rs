@@ -137,6 +137,67 @@ fn every_tensor_that_does_not_fit_is_named() {
     }
 }
 
+/// The first convolution's NaN would become 0 in a rectifier that takes the larger of two numbers.
+#[test]
+fn values_that_weights_cannot_have_are_named_when_they_are_read() {
+    for (name, value, fault) in [
+        (
+            "net.slice1.0.weight",
+            f32::NAN,
+            "1 values, the first is NaN or infinite",
+        ),
+        (
+            "net.slice3.6.bias",
+            f32::NEG_INFINITY,
+            "1 values, the first is NaN or infinite",
+        ),
+        (
+            "lins.1.model.1.weight",
+            f32::INFINITY,
+            "1 values, the first is NaN or infinite",
+        ),
+        (
+            "lins.4.model.1.weight",
+            -1e-3,
+            "1 values, the first is negative",
+        ),
+    ] {
+        let mut tensors = tensors();
+        tensors.get_mut(name).expect("a tensor of the network").1[7] = value;
+        let error = written(&tensors).expect_err(name);
+        assert_eq!(error.kind(), ErrorKind::WeightsDamaged);
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("tensor `{name}`: {fault}")),
+            "{error}"
+        );
+        assert!(
+            error
+                .hint()
+                .is_some_and(|hint| hint.contains("pip install"))
+        );
+    }
+}
+
+/// Finite weights can overflow: the features are infinite, their norms too, and a quotient of both must not count as no difference.
+#[test]
+fn features_that_overflow_are_an_error() {
+    for scale in [1e20, 1e37] {
+        let mut tensors = tensors();
+        for value in &mut tensors.get_mut("net.slice1.0.weight").expect("a tensor").1 {
+            *value *= scale;
+        }
+        let network = Lpips::new(&Cpu, written(&tensors).expect("finite weights"));
+        let [x, y] = [false, true].map(|edit| Pixels::of(&picture(SIZE, edit)));
+        let error = network.distance(&x, &y).expect_err("an overflow");
+        assert_eq!(error.kind(), ErrorKind::ComputeNotFinite, "{scale}");
+    }
+    let mut values = [-1.0, 2.0, f32::NAN];
+    rectify(&mut values);
+    assert!(values[..2] == [0.0, 2.0] && values[2].is_nan());
+}
+
 fn picture(size: Size, edit: bool) -> Picture {
     let Size { width, height } = size;
     let mut rgb = Vec::new();

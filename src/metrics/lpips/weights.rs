@@ -53,8 +53,8 @@ impl LpipsFile {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`Error::Weights`]: `weights.missing`, `weights.format` for a pickle or a folder, `weights.damaged`, and `weights.mismatch` with every
-    /// tensor that is missing or has another shape.
+    /// [`Error::Weights`]: `weights.missing`, `weights.format` for a pickle or a folder, `weights.mismatch` with every tensor that is missing or
+    /// has another shape, and `weights.damaged` for an unreadable file and for values that are NaN, infinite, or negative in a head.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let refuse = |kind, reason: String| Error::Weights {
             path: path.display().to_string(),
@@ -89,24 +89,32 @@ impl LpipsFile {
             shapes: file.shapes(),
             file,
             faults: Vec::new(),
+            damaged: Vec::new(),
         };
         let (mut convs, mut heads) = (Vec::new(), Vec::new());
         for (name, [outputs, inputs, kernel, ..]) in CONV_NAMES.iter().zip(CONVS) {
             let weight = tensors.take(
                 &[&format!("{name}.weight")],
                 &[outputs, inputs, kernel, kernel],
+                Values::Finite,
             )?;
             convs.push(ConvValues {
                 weight: channels_last(&weight, inputs, kernel * kernel),
-                bias: tensors.take(&[&format!("{name}.bias")], &[outputs])?,
+                bias: tensors.take(&[&format!("{name}.bias")], &[outputs], Values::Finite)?,
             });
         }
         for (index, [channels, ..]) in CONVS.iter().enumerate() {
             let names = ["lin", "lins."].map(|list| format!("{list}{index}.model.1.weight"));
-            heads.push(tensors.take(&[&names[0], &names[1]], &[1, *channels, 1, 1])?);
+            heads.push(tensors.take(
+                &[&names[0], &names[1]],
+                &[1, *channels, 1, 1],
+                Values::NotNegative,
+            )?);
         }
         tensors.file.check_unchanged()?;
-        let faults = tensors.faults;
+        let Tensors {
+            faults, damaged, ..
+        } = tensors;
         let (Ok(convs), Ok(heads), true) = (
             <[ConvValues; 5]>::try_from(convs),
             <[Vec<f32>; 5]>::try_from(heads),
@@ -119,6 +127,14 @@ impl LpipsFile {
             );
             return Err(refuse(ErrorKind::WeightsMismatch, reason));
         };
+        if !damaged.is_empty() {
+            let reason = format!(
+                "{} tensors have values that weights of LPIPS cannot have:\n  {}",
+                damaged.len(),
+                listed(&damaged)
+            );
+            return Err(refuse(ErrorKind::WeightsDamaged, reason));
+        }
         Ok(Self {
             convs,
             heads,
@@ -131,18 +147,55 @@ impl LpipsFile {
 struct Tensors {
     file: SafetensorsFile,
     shapes: BTreeMap<String, Vec<usize>>,
+    /// Tensors that are missing or have another shape.
     faults: Vec<String>,
+    /// Tensors with values that they cannot have.
+    damaged: Vec<String>,
+}
+
+/// The values that a tensor can have.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Values {
+    Finite,
+    /// Finite ones from 0: with a negative weight in a head, a distance could be negative.
+    NotNegative,
+}
+
+impl Values {
+    /// Returns what is wrong with a value.
+    fn fault(self, value: f32) -> Option<&'static str> {
+        if !value.is_finite() {
+            Some("NaN or infinite")
+        } else if self == Self::NotNegative && value < 0.0 {
+            Some("negative, which no weight of a head is")
+        } else {
+            None
+        }
+    }
 }
 
 impl Tensors {
-    /// Reads the first of the named tensors that the file has. Returns zeros and records a fault if it does not fit.
-    fn take(&mut self, names: &[&str], shape: &[usize]) -> Result<Vec<f32>> {
+    /// Reads the first of the named tensors that the file has. Returns zeros and records a fault if it does not fit; also records values that
+    /// it cannot have.
+    fn take(&mut self, names: &[&str], shape: &[usize], allowed: Values) -> Result<Vec<f32>> {
         let found = names.iter().find_map(|name| {
             let shape = self.shapes.get(*name)?;
             Some((*name, shape.clone()))
         });
         match found {
-            Some((name, found)) if found == shape => return self.file.read(name),
+            Some((name, found)) if found == shape => {
+                let values = self.file.read(name)?;
+                let faults = values.iter().filter_map(|value| allowed.fault(*value));
+                let mut faults = faults.peekable();
+                if let Some(fault) = faults.peek().copied() {
+                    let line = format!(
+                        "tensor `{name}`: {} values, the first is {fault}",
+                        faults.count()
+                    );
+                    self.damaged.push(line);
+                }
+                return Ok(values);
+            }
             Some((name, found)) => self
                 .faults
                 .push(format!("tensor `{name}` is {found:?}, not {shape:?}")),

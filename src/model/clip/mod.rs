@@ -137,6 +137,7 @@ impl ClipModel {
         } = &self.config;
         let tokenizer = Tokenizer::load_from(&self.source, "")?;
         let mut weights = Weights::open(backend, &self.source, &layout::CLIP_WEIGHTS, interrupt)?;
+        weights.require_finite();
         // Neither position indices nor the temperature of the training's softmax is part of a feature.
         weights.ignore(&[
             "text_model.embeddings.position_ids",

@@ -146,6 +146,21 @@ fn a_truncated_file_is_damaged() {
     assert_refused(&error, ErrorKind::WeightsDamaged, "model.safetensors");
 }
 
+/// A NaN anywhere in either tower is found before a feature is computed.
+#[test]
+fn values_that_are_not_finite_are_damage() {
+    let folder = copy();
+    let path = folder.path().join("model.safetensors");
+    let bytes = fs::read(&path).expect("the fixture has weights");
+    for place in [bytes.len() - 4, bytes.len() / 2 / 4 * 4] {
+        let mut damaged = bytes.clone();
+        damaged[place..place + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+        fs::write(&path, &damaged).expect("the folder is writable");
+        let error = load(folder.path()).expect_err("a NaN");
+        assert_refused(&error, ErrorKind::WeightsDamaged, "NaN or infinite");
+    }
+}
+
 #[test]
 fn long_prompts_are_told_before_weights_are_read() {
     let clip = open(Path::new(FIXTURE)).expect("the fixture is a CLIP");

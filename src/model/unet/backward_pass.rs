@@ -1,4 +1,4 @@
-//! The backward pass of the whole network, to the latents or to the LoRA adapters.
+//! The backward pass of the whole network, to the latents or to the LoRA adapters, and that of its decoder, to the bottlenecks.
 
 use super::UNet;
 use super::blocks::{DownBlock, with_skip};
@@ -49,7 +49,8 @@ impl<B: Backend> UNet<B> {
         let backend = self.backend();
         let dx = backend.run(|| {
             let direct = self.backward_to_velocity(&mut gradients, pass);
-            let (mut dx, mut skips) = self.decoder_backward(gradients, pass)?;
+            let (dx, mut skips) = self.decoder_backward(gradients, pass)?;
+            let mut dx = self.middle_backward(&dx, pass);
             for block in self.down.iter().rev() {
                 dx = block.backward(dx, &mut skips, pass);
             }
@@ -84,6 +85,28 @@ impl<B: Backend> UNet<B> {
         }
     }
 
+    /// Returns the gradient with respect to the given outputs of the middle block, whose shape is `bottlenecks`.
+    ///
+    /// # Panics
+    /// When `pass` is not that of the decoder of the forward pass with these outputs.
+    pub(super) fn backward_to_bottlenecks(
+        &self,
+        bottlenecks: Shape,
+        mut gradients: Gradients<B>,
+        mut pass: BackwardPass<B>,
+    ) -> Tensor<B> {
+        let pass = &mut pass;
+        pass.set_loss_scale(self.loss_scale(&gradients));
+        let backend = self.backend();
+        let d = backend.run(|| {
+            // The latents are held: their share of the gradient is dropped.
+            self.backward_to_velocity(&mut gradients, pass);
+            let (d, _) = self.decoder_backward(gradients, pass)?;
+            Some(d.full(1.0 / pass.loss_scale()))
+        });
+        d.unwrap_or_else(|| Tensor::zeros(backend, bottlenecks))
+    }
+
     /// Adds the gradients with respect to the adapters to those of the pass's learners. Ends at the first layer with an adapter.
     ///
     /// # Panics
@@ -98,9 +121,10 @@ impl<B: Backend> UNet<B> {
         self.backend().run(|| {
             // The latents are those of the picture: their share of the gradient ends here.
             self.backward_to_velocity(&mut gradients, pass);
-            let Some((mut dx, mut skips)) = self.decoder_backward(gradients, pass) else {
+            let Some((dx, mut skips)) = self.decoder_backward(gradients, pass) else {
                 return;
             };
+            let mut dx = self.middle_backward(&dx, pass);
             let first = self.down.iter().position(DownBlock::has_attention);
             for (level, block) in self.down.iter().enumerate().rev() {
                 if Some(level) == first {
@@ -124,7 +148,14 @@ impl<B: Backend> UNet<B> {
         scale.map_or(1.0, |scale| scale / magnitude.exp2())
     }
 
-    /// Runs the layers behind the decoder, the decoder and the middle block. Returns the gradients with respect to the encoder's output
+    /// Runs the middle block, from the gradient with respect to its output to that with respect to the encoder's.
+    fn middle_backward(&self, dx: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
+        let dx = self.mid_second.backward(dx, pass);
+        let dx = self.mid_attention.backward(&dx, pass);
+        self.mid_first.backward(&dx, pass)
+    }
+
+    /// Runs the layers behind the decoder, and the decoder. Returns the gradients with respect to the middle block's output
     /// and to the skip connections, the finest first; `None` when there are no gradients.
     fn decoder_backward(
         &self,
@@ -146,21 +177,21 @@ impl<B: Backend> UNet<B> {
             let dx = self.conv_out.backward(&noise.compact(backend, scale), pass);
             self.norm_out.backward(&dx, pass)
         });
-        let mut skips = Vec::new();
-        for (stage, block) in self.up.iter().enumerate().take(depth).rev() {
-            while let Some(position) = features.iter().position(|(of, _)| *of == stage + 1) {
+        let mut with_features = |mut dx: Option<Tensor<B>>, stage: usize| {
+            while let Some(position) = features.iter().position(|(of, _)| *of == stage) {
                 let gradient = features.swap_remove(position).1.compact(backend, scale);
                 dx = Some(match dx {
                     Some(dx) => dx.plus(&gradient),
                     None => gradient,
                 });
             }
+            dx
+        };
+        let mut skips = Vec::new();
+        for (stage, block) in self.up.iter().enumerate().take(depth).rev() {
+            dx = with_features(dx, stage + 1);
             dx = dx.map(|dx| block.backward(dx, &mut skips, pass));
         }
-        let mut dx = dx?;
-        dx = self.mid_second.backward(&dx, pass);
-        dx = self.mid_attention.backward(&dx, pass);
-        dx = self.mid_first.backward(&dx, pass);
-        Some((dx, skips))
+        Some((with_features(dx, 0)?, skips))
     }
 }

@@ -75,6 +75,11 @@ impl<B: Backend, N: Network<B>> Network<B> for Counted<'_, N> {
         self.recorded(self.network.record_text(input, want), latents)
     }
 
+    fn record_bottlenecks<W: Recordable>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W> {
+        let latents = self.count(&input);
+        self.recorded(self.network.record_bottlenecks(input, want), latents)
+    }
+
     fn record_adapters<'a, W: Recordable>(
         &'a self,
         input: Input<B>,

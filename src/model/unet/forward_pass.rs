@@ -9,7 +9,7 @@ impl<B: Backend> UNet<B> {
     /// Returns the outputs that `want` names.
     ///
     /// # Panics
-    /// When the shapes do not fit, or the network lacks a decoder stage.
+    /// When the shapes do not fit, the network lacks a decoder stage, or layers are recorded before a bottleneck that is given.
     pub(super) fn run_forward<W: Want>(
         &self,
         input: Input<B>,
@@ -22,13 +22,18 @@ impl<B: Backend> UNet<B> {
             Context::Tokens(tokens) => Context::Tokens(tokens.compact(backend, 1.0)),
             prepared @ Context::Prepared(_) => prepared,
         };
+        assert!(
+            input.bottlenecks.is_empty() || !pass.is_recording(),
+            "the gradient ends at a given bottleneck"
+        );
         pass.set_keys(input.keys);
         if let Some(kept) = want.kept() {
             pass.keep_keys(self.first_layer(kept));
         }
         backend.run(|| {
             let sources = [&latents, &input.latents];
-            self.layers_forward(sources, &input.timesteps, &context, want, pass)
+            let (timesteps, bottlenecks) = (&input.timesteps, &input.bottlenecks);
+            self.layers_forward(sources, timesteps, &context, bottlenecks, want, pass)
         })
     }
 
@@ -38,6 +43,7 @@ impl<B: Backend> UNet<B> {
         [latents, full]: [&Tensor<B>; 2],
         timesteps: &[f64],
         context: &Context<B>,
+        bottlenecks: &[Option<Tensor<B>>],
         want: &W,
         pass: &mut Pass<B>,
     ) -> W::Of<Tensor<B>> {
@@ -58,17 +64,19 @@ impl<B: Backend> UNet<B> {
         x = self.mid_first.forward(&x, shifts.next(), pass);
         x = self.mid_attention.forward(&x, context, pass);
         x = self.mid_second.forward(&x, shifts.next(), pass);
+        x = replaced(x, bottlenecks);
+        pass.enter_decoder();
         let depth = if W::NOISE {
             self.up.len()
         } else {
             want.stages().iter().copied().max().unwrap_or(0)
         };
-        let mut stages = Vec::new();
+        let mut stages = vec![x.clone()];
         for block in &self.up[..depth] {
             x = block.forward(x, shifts, context, &mut skips, pass);
             stages.push(x.clone());
         }
-        let features = want.stages().iter().map(|stage| stages[stage - 1].clone());
+        let features = want.stages().iter().map(|stage| stages[*stage].clone());
         let kept = pass.take_kept();
         W::collect(features.collect(), kept, || {
             let x = self.norm_out.forward(&x, pass);
@@ -91,4 +99,17 @@ impl<B: Backend> UNet<B> {
             }
         }
     }
+}
+
+/// Returns the outputs of the middle block, with those in place of which others are given.
+fn replaced<B: Backend>(own: Tensor<B>, bottlenecks: &[Option<Tensor<B>>]) -> Tensor<B> {
+    if bottlenecks.iter().all(Option::is_none) {
+        return own;
+    }
+    let of_latent = |(index, given): (usize, &Option<Tensor<B>>)| match given {
+        Some(given) => given.compact(own.backend(), 1.0),
+        None => own.picture(index),
+    };
+    let all: Vec<Tensor<B>> = bottlenecks.iter().enumerate().map(of_latent).collect();
+    Tensor::stacked(&all)
 }

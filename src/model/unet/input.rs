@@ -1,6 +1,7 @@
 //! The input of a forward pass.
 //!
-//! What steers the attention belongs to the input: mutual self-attention between its latents, or keys and values that an earlier pass kept.
+//! What steers the network belongs to the input: mutual self-attention between its latents, keys and values that an earlier pass kept, or outputs of
+//! the middle block to go on with.
 
 use super::Context;
 use crate::kernels::Backend;
@@ -15,6 +16,8 @@ pub struct Input<B: Backend> {
     pub(super) timesteps: Vec<f64>,
     pub(super) context: Context<B>,
     pub(super) keys: KeySource<B>,
+    /// For each latent, what replaces its output of the middle block; empty when none has any.
+    pub(super) bottlenecks: Vec<Option<Tensor<B>>>,
 }
 
 impl<B: Backend> Input<B> {
@@ -35,6 +38,7 @@ impl<B: Backend> Input<B> {
             timesteps: timesteps.to_vec(),
             context,
             keys: KeySource::Own,
+            bottlenecks: Vec::new(),
         }
     }
 
@@ -55,6 +59,42 @@ impl<B: Backend> Input<B> {
         match &self.context {
             Context::Tokens(tokens) => tokens.shape(),
             Context::Prepared(_) => panic!("the gradient of the prompt needs its tokens"),
+        }
+    }
+
+    /// Returns the shape of all bottlenecks together (batch, height, width, channels).
+    ///
+    /// # Panics
+    /// When a latent has none.
+    pub(super) fn bottleneck_shape(&self) -> Shape {
+        let batch = self.latents.shape().batch;
+        let given = self.bottlenecks.iter().flatten();
+        assert_eq!(
+            given.clone().count(),
+            batch,
+            "a bottleneck for every latent"
+        );
+        let first = given.clone().next().map(Tensor::shape);
+        let of_one = first.expect("a pass has a latent");
+        Shape { batch, ..of_one }
+    }
+
+    /// With these outputs of the middle block (1, height, width, channels) in place of those of the latents which have one: the U-Net's bottleneck, in
+    /// which `DragNoise` (arXiv 2404.01050) drags.
+    ///
+    /// # Panics
+    /// When their number is not that of the latents.
+    #[must_use]
+    pub fn with_bottlenecks(self, bottlenecks: Vec<Option<Tensor<B>>>) -> Self {
+        let batch = self.latents.shape().batch;
+        assert_eq!(
+            bottlenecks.len(),
+            batch,
+            "a bottleneck or none for every latent"
+        );
+        Self {
+            bottlenecks,
+            ..self
         }
     }
 

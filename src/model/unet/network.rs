@@ -42,6 +42,13 @@ pub trait Network<B: Backend> {
         want: W,
     ) -> Recorded<'_, B, W, InputGradients<B>>;
 
+    /// Records the decoder of a forward pass. Its backward pass returns the gradient with respect to the given outputs of the middle block
+    /// ([`Input::with_bottlenecks`]): (batch, height, width, channels).
+    ///
+    /// # Panics
+    /// As [`Network::forward`], and when a latent has no bottleneck.
+    fn record_bottlenecks<W: Recordable>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W>;
+
     /// Records a forward pass whose backward pass adds the gradient with respect to the adapters' merged `parameters` to `gradient`.
     ///
     /// # Panics
@@ -109,6 +116,18 @@ impl<B: Backend> Network<B> for UNet<B> {
         Recorded::new(want, outputs, backward)
     }
 
+    fn record_bottlenecks<W: Recordable>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W> {
+        let bottlenecks = input.bottleneck_shape();
+        let mut pass = Pass::recording_decoder();
+        let outputs = self.run_forward(input, &want, &mut pass);
+        let backward = ToBottlenecks {
+            unet: self,
+            bottlenecks,
+            tape: pass.into_tape(),
+        };
+        Recorded::new(want, outputs, backward)
+    }
+
     fn record_adapters<'a, W: Recordable>(
         &'a self,
         input: Input<B>,
@@ -166,6 +185,27 @@ impl<B: Backend> Backward<B, InputGradients<B>> for ToText<'_, B> {
         let pass = BackwardPass::new(self.tape.clone());
         self.unet
             .backward_to_text(self.latents, self.text, gradients, pass)
+    }
+}
+
+/// The backward pass to the given outputs of the middle block.
+struct ToBottlenecks<'a, B: Backend> {
+    unet: &'a UNet<B>,
+    bottlenecks: Shape,
+    tape: Tape<B>,
+}
+
+impl<B: Backend> Backward<B, Tensor<B>> for ToBottlenecks<'_, B> {
+    fn run(self: Box<Self>, gradients: Gradients<B>) -> Tensor<B> {
+        let pass = BackwardPass::new(self.tape);
+        self.unet
+            .backward_to_bottlenecks(self.bottlenecks, gradients, pass)
+    }
+
+    fn run_keeping(&mut self, gradients: Gradients<B>) -> Tensor<B> {
+        let pass = BackwardPass::new(self.tape.clone());
+        self.unet
+            .backward_to_bottlenecks(self.bottlenecks, gradients, pass)
     }
 }
 

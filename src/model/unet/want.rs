@@ -13,7 +13,7 @@ pub trait Want: Kind + Clone + Debug + PartialEq + Send + Sync + 'static {
     /// Whether the noise prediction is returned.
     const NOISE: bool;
 
-    /// The decoder stages whose outputs are returned, 1 (coarsest) to the number of levels.
+    /// The decoder stages whose outputs are returned, 1 (coarsest) to the number of levels; 0 is the decoder's input, the middle block's output.
     fn stages(&self) -> &[usize];
 
     /// The self-attentions whose keys and values are returned.
@@ -60,7 +60,7 @@ pub struct Features(Vec<usize>);
 pub struct NoiseAndFeatures(Vec<usize>);
 
 impl Features {
-    /// The outputs of these decoder stages, 1 (coarsest) to the number of levels.
+    /// The outputs of these decoder stages, as [`Want::stages`].
     pub fn of(stages: &[usize]) -> Self {
         Self(stages.to_vec())
     }
@@ -78,7 +78,7 @@ impl NoiseAndKeys {
 }
 
 impl NoiseAndFeatures {
-    /// The noise prediction, and the outputs of these decoder stages, 1 (coarsest) to the number of levels.
+    /// The noise prediction, and the outputs of these decoder stages, as [`Want::stages`].
     pub fn of(stages: &[usize]) -> Self {
         Self(stages.to_vec())
     }

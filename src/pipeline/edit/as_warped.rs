@@ -2,7 +2,7 @@
 
 use super::super::adapters::Adapters;
 use super::super::{Latents, Outcome, WarpedWork};
-use super::Edit;
+use super::{EachResult, Edit};
 use crate::error::Result;
 use crate::kernels::Backend;
 use crate::method::parts::is_new;
@@ -16,12 +16,15 @@ impl<B: Backend> Edit<'_, B> {
         settings.method.keeps_warped(&settings.diffusion, has_new)
     }
 
-    /// Finishes an edit whose result is the warped picture as the VAE keeps it, without the network. All its latents are the clean one.
+    /// Finishes an edit whose result is the warped picture as the VAE keeps it, without the network. All its latents are the clean one. The result is
+    /// the same at every degree, since nothing is optimised.
     pub(super) fn finish_as_warped(
         mut self,
-        adapters: Adapters,
+        mut adapters: Adapters,
         warped: WarpedWork,
-    ) -> Result<(Outcome, Latents<B>)> {
+        degrees: &[f64],
+        each: &mut EachResult<B>,
+    ) -> Result<()> {
         for stage in [Stage::Invert, Stage::Drag, Stage::Denoise] {
             self.stages.skip(stage);
         }
@@ -29,20 +32,27 @@ impl<B: Backend> Edit<'_, B> {
         let clean = self.encode(warped.picture)?;
         let picture = self.decode(&clean)?;
         let carries_detail = self.plan.settings.warp.detail > 0.0;
-        let outcome = Outcome {
-            reconstruction: carries_detail.then(|| picture.clone()),
-            ..self.outcome(picture, adapters, &[], 0, Vec::new())
-        };
-        let latents = Latents {
-            inverted: clean.clone(),
-            prepared: clean.clone(),
-            dragged: clean.clone(),
-            prompts: None,
-            denoised: clean.clone(),
-            reference: clean.clone(),
-            clean,
-            losses: Vec::new(),
-        };
-        Ok((outcome, latents))
+        for index in 0..degrees.len() {
+            if index > 0 {
+                self.begin_again();
+            }
+            let outcome = Outcome {
+                reconstruction: carries_detail.then(|| picture.clone()),
+                ..self.outcome(picture.clone(), &mut adapters)
+            };
+            let latents = Latents {
+                inverted: clean.clone(),
+                prepared: clean.clone(),
+                dragged: clean.clone(),
+                prompts: None,
+                bottleneck: None,
+                denoised: clean.clone(),
+                reference: clean.clone(),
+                clean: clean.clone(),
+                losses: Vec::new(),
+            };
+            each(outcome, latents)?;
+        }
+        Ok(())
     }
 }

@@ -10,8 +10,7 @@ const HEAD: &str = "edits,level,name,category,figure,weights,status,n,samples,fa
 pub(super) fn csv(report: &EvalReport) -> String {
     let evaluation = report.evaluation;
     let mut text = HEAD.to_owned();
-    let sides = std::iter::once(&report.edits).chain(&report.other);
-    for (side, edits) in sides.enumerate() {
+    for (side, edits) in evaluation.sides.names.iter().enumerate() {
         for row in &evaluation.rows {
             for (figure, outcome) in evaluation.figures.iter().zip(&row.edits[side].outcomes) {
                 text += &edit_line(edits, row, &row.edits[side], figure, outcome);

@@ -14,15 +14,33 @@ use crate::metrics::Figure;
 pub(super) struct Data<'a> {
     v: u8,
     edits: &'a str,
+    /// What the edits, or those of each method, are compared with.
     #[serde(skip_serializing_if = "Option::is_none")]
     other: Option<&'a str>,
     items: usize,
-    failed: usize,
     seed: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     judge: Option<&'a str>,
     figures: &'a [Figure],
     unavailable: &'a [Unavailable],
+    #[serde(flatten)]
+    measured: Measured<'a>,
+}
+
+/// The edits, or those of each method.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Measured<'a> {
+    Edits(Side<'a>),
+    Methods {
+        methods: BTreeMap<&'a str, Side<'a>>,
+    },
+}
+
+/// The edits of one side.
+#[derive(Debug, Serialize)]
+struct Side<'a> {
+    failed: usize,
     all: Map<String, Value>,
     categories: BTreeMap<&'a str, Map<String, Value>>,
     results: Vec<Value>,
@@ -30,45 +48,62 @@ pub(super) struct Data<'a> {
 
 pub(super) fn data<'a>(report: &'a EvalReport<'a>) -> Data<'a> {
     let evaluation = report.evaluation;
-    let categories = evaluation.categories();
-    let results = evaluation.rows.iter().map(|row| {
-        let mut result = edit(evaluation, &row.edits[0]);
-        result.insert("id".into(), json!(row.id));
-        result.insert("category".into(), json!(row.category));
-        result.insert("image".into(), json!(row.image));
-        if let Some(other) = row.edits.get(1) {
-            result.insert("other".into(), Value::Object(edit(evaluation, other)));
+    let sides = &evaluation.sides;
+    let measured = if sides.are_methods() {
+        let methods = sides.names.iter().take(sides.methods).enumerate();
+        Measured::Methods {
+            methods: methods
+                .map(|(index, name)| (name.as_str(), side(evaluation, index)))
+                .collect(),
         }
-        Value::Object(result)
-    });
+    } else {
+        Measured::Edits(side(evaluation, 0))
+    };
     Data {
         v: 1,
         edits: &report.edits,
-        other: report.other.as_deref(),
+        other: sides.reference.map(|other| sides.names[other].as_str()),
         items: evaluation.rows.len(),
-        failed: evaluation.failures(0),
         seed: evaluation.seed,
         judge: report.judge.as_deref(),
         figures: &evaluation.figures,
         unavailable: report.unavailable,
-        all: group(evaluation, None),
+        measured,
+    }
+}
+
+fn side(evaluation: &Evaluation, side: usize) -> Side<'_> {
+    let other = evaluation.sides.reference.filter(|other| *other != side);
+    let results = evaluation.rows.iter().map(|row| {
+        let mut result = edit(evaluation, &row.edits[side]);
+        result.insert("id".into(), json!(row.id));
+        result.insert("category".into(), json!(row.category));
+        result.insert("image".into(), json!(row.image));
+        if let Some(other) = other {
+            let other = edit(evaluation, &row.edits[other]);
+            result.insert("other".into(), Value::Object(other));
+        }
+        Value::Object(result)
+    });
+    let categories = evaluation.categories().into_iter();
+    Side {
+        failed: evaluation.failures(side).count(),
+        all: group(evaluation, None, side),
         categories: categories
-            .into_iter()
-            .map(|category| (category, group(evaluation, Some(category))))
+            .map(|category| (category, group(evaluation, Some(category), side)))
             .collect(),
         results: results.collect(),
     }
 }
 
-/// Returns the summaries of a category, or of everything, by the figures' names.
-fn group(evaluation: &Evaluation, category: Option<&str>) -> Map<String, Value> {
-    let this = evaluation.summaries(category, 0);
-    let pair = evaluation.has_other.then(|| {
-        (
-            evaluation.summaries(category, 1),
-            evaluation.comparisons(category),
-        )
-    });
+/// Returns the summaries of a side over a category, or over everything, by the figures' names.
+fn group(evaluation: &Evaluation, category: Option<&str>, side: usize) -> Map<String, Value> {
+    let this = evaluation.summaries(category, side);
+    let others = evaluation
+        .sides
+        .reference
+        .map(|other| evaluation.summaries(category, other));
+    let pair = others.zip(evaluation.comparisons(category, side));
     let entry = |(index, figure): (usize, &Figure)| {
         let mut entry = json!(this[index]);
         if let (Some((others, comparisons)), Value::Object(entry)) = (&pair, &mut entry) {

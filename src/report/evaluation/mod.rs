@@ -6,7 +6,7 @@ mod tables;
 
 use std::time::{Duration, Instant};
 
-use super::messages::{print_json, print_line, print_text};
+use super::messages::{print_json, print_line, print_text, warn};
 use super::table::Table;
 use crate::error::Error;
 use crate::escape;
@@ -32,10 +32,8 @@ pub enum EvalFormat {
 pub(crate) struct EvalReport<'a> {
     /// What was measured.
     pub evaluation: &'a Evaluation,
-    /// What the edits are called: their folder or their records.
+    /// Where the edits come from: their folder or their records.
     pub edits: String,
-    /// What the other edits are called, in a comparison.
-    pub other: Option<String>,
     /// The figure that edits are sorted by.
     pub sort: String,
     /// Figures that could not be measured.
@@ -93,14 +91,17 @@ pub(crate) fn print_evaluation(report: &EvalReport, format: EvalFormat) -> Resul
     }
 }
 
+/// Most warnings about figures that could not be measured.
+const MOST_WARNINGS: usize = 20;
 /// How often progress is printed.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Prints how many edits were measured, from time to time, to stderr.
+/// Prints how many items were measured, from time to time, and what could not be measured, to stderr.
 #[derive(Debug)]
 pub(crate) struct EvalLines {
     last: Instant,
     quiet: bool,
+    warnings: usize,
 }
 
 impl EvalLines {
@@ -109,6 +110,7 @@ impl EvalLines {
         Self {
             last: Instant::now(),
             quiet,
+            warnings: 0,
         }
     }
 }
@@ -118,6 +120,19 @@ impl EvalProgress for EvalLines {
         if !self.quiet && self.last.elapsed() >= INTERVAL {
             self.last = Instant::now();
             print_line(&format!("measured {done} of {all}"));
+        }
+    }
+
+    fn not_measured(&mut self, id: &str, figures: &[&str], reason: &str) {
+        self.warnings += 1;
+        if self.quiet || self.warnings > MOST_WARNINGS {
+            return;
+        }
+        warn(&format!("{id}: {}: {reason}", figures.join(", ")));
+        if self.warnings == MOST_WARNINGS {
+            warn(
+                "further figures that cannot be measured are only counted; `--format json` has their reasons",
+            );
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::io::Cursor;
 
 pub(crate) const PROGRESSIVE: &[u8] = include_bytes!("progressive.jpg");
+pub(crate) const CMYK: &[u8] = include_bytes!("cmyk.jpg");
 pub(crate) const RESTARTS: &[u8] = include_bytes!("restarts.jpg");
 /// Markers of application segments.
 pub(crate) const APP1: u8 = 0xE1;

@@ -1,5 +1,7 @@
 //! `dragnext new`.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::{lines, picture, run};
@@ -108,4 +110,77 @@ fn the_next_steps_can_be_pasted_into_a_shell() {
         "{stdout}"
     );
     assert!(bench.path("it's.json").is_file());
+}
+
+/// A box that encloses the object leads to a right first edit: the disc is where it should be, and nothing of it stays behind.
+#[test]
+fn a_first_edit_with_a_box_moves_the_whole_object() {
+    let bench = Bench::new();
+    let disc = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/edits/translation-07");
+    bench.write("cat.png", std::fs::read(disc.join("input.png")).unwrap());
+    let new = [
+        "new",
+        "cat.png",
+        "--box",
+        "50,77,122,149",
+        "--by",
+        "31.9,24.4",
+    ];
+    let (status, stdout, stderr) = run(&bench, &new);
+    assert_eq!((status, &*stderr), (0, ""));
+    assert!(!stdout.contains("LEFT,TOP"), "{stdout}");
+    let edit = ["edit", "cat.png", "--drag", "cat.json", "--model", "demo"];
+    let (status, _, stderr) = run(&bench, &edit);
+    assert_eq!(status, 0, "{stderr}");
+    let pixels = |path: &Path| image::open(path).unwrap().into_rgb8();
+    let (edited, expected) = (
+        pixels(&bench.path("cat.edited.png")),
+        pixels(&disc.join("expected.png")),
+    );
+    let differs = edited.pixels().zip(expected.pixels());
+    let differs = differs.filter(|(a, b)| (0..3).any(|c| a[c].abs_diff(b[c]) > 24));
+    let differs = differs.count();
+    assert!(differs < 60, "{differs} pixels differ from the golden edit");
+}
+
+/// Without a box, the file and the next steps say that the placeholder has to be changed, and how.
+#[test]
+fn the_placeholder_says_that_it_is_one() {
+    let bench = Bench::new();
+    picture(&bench, "in.png", 300, 200);
+    let (_, stdout, _) = run(&bench, &["new", "in.png"]);
+    for part in [
+        "Put it around the whole object",
+        "dragnext draw in.png --drag in.json --open",
+        "--box LEFT,TOP,RIGHT,BOTTOM",
+    ] {
+        assert!(stdout.contains(part), "{part}: {stdout}");
+    }
+    let text = String::from_utf8(bench.read("in.json")).unwrap();
+    assert!(text.contains("CHANGE `region`") && text.contains("must enclose the whole object"));
+}
+
+#[test]
+fn a_box_that_cannot_move_is_rejected() {
+    let bench = Bench::new();
+    picture(&bench, "in.png", 300, 200);
+    for (arguments, part) in [
+        (&["--box", "10,20,30"][..], "expected 4 numbers"),
+        (&["--box", "30,20,10,40"], "LEFT < RIGHT"),
+        (&["--box", "nan,20,10,40"], "expected 4 numbers"),
+        (
+            &["--box", "400,20,500,40"],
+            "the middle of the box, (450, 30), lies outside",
+        ),
+        (
+            &["--box", "10,20,50,60", "--by", "0,-50"],
+            "the box's target, (30, -10), lies outside",
+        ),
+        (&["--by", "10,0"], "--box"),
+    ] {
+        let arguments = [&["new", "in.png"], arguments].concat();
+        let (status, _, stderr) = run(&bench, &arguments);
+        assert!(status == 2 && stderr.contains(part), "{part}: {stderr}");
+        assert_eq!(bench.names(), ["in.png"]);
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{json, originals, save, square};
+use super::{eval, json, originals, save, square};
 use crate::bench::{Bench, Record};
 
 /// Writes a judge, and returns the command that runs it.
@@ -21,8 +21,8 @@ fn prepared() -> Bench {
     bench
 }
 
-fn judged(bench: &Bench, command: &str, seconds: &str) -> Record {
-    let arguments = [
+fn arguments<'a>(command: &'a str, seconds: &'a str) -> [&'a str; 8] {
+    [
         "--metrics",
         "gscore",
         "--judge",
@@ -31,8 +31,11 @@ fn judged(bench: &Bench, command: &str, seconds: &str) -> Record {
         seconds,
         "--compare",
         "other",
-    ];
-    json(bench, "out", &arguments, 0)
+    ]
+}
+
+fn judged(bench: &Bench, command: &str, seconds: &str, status: i32) -> Record {
+    json(bench, "out", &arguments(command, seconds), status)
 }
 
 #[test]
@@ -43,7 +46,7 @@ fn a_judge_scores_both_edits_in_a_fixed_order_ten_times() {
         "read request; echo \"$request\" >> {}; echo '{{\"scores\": [8, 6.5]}}'",
         log.display()
     );
-    let record = judged(&bench, &judge(&bench, &script), "20");
+    let record = judged(&bench, &judge(&bench, &script), "20", 0);
     let summary = &record["all"]["GScore"];
     assert_eq!(
         (&summary["mean"], &summary["other"]["mean"]),
@@ -71,6 +74,11 @@ fn a_judge_scores_both_edits_in_a_fixed_order_ten_times() {
 fn a_judge_that_gives_no_score_is_reported_and_given_up() {
     for (script, seconds, reason) in [
         ("exit 3", "20", "the judge failed: exit status: 3"),
+        (
+            "echo 'no key' >&2; exit 1",
+            "20",
+            "the judge failed: exit status: 1: no key",
+        ),
         ("echo hello", "20", "the judge printed something else"),
         (
             "echo '{\"scores\": [1]}'",
@@ -94,12 +102,10 @@ fn a_judge_that_gives_no_score_is_reported_and_given_up() {
         ),
     ] {
         let bench = prepared();
-        let record = judged(&bench, &judge(&bench, script), seconds);
+        let record = judged(&bench, &judge(&bench, script), seconds, 1);
         let summary = &record["all"]["GScore"];
-        assert_eq!(
-            (&summary["n"], &summary["undefined"]),
-            (&0.into(), &4.into())
-        );
+        assert_eq!((&summary["n"], &summary["failed"]), (&0.into(), &4.into()));
+        assert_eq!(record["failed"], 4);
         let given = |index: usize| {
             let reason = record["results"][index]["reasons"]["GScore"].as_str();
             reason.unwrap().to_owned()
@@ -107,11 +113,75 @@ fn a_judge_that_gives_no_score_is_reported_and_given_up() {
         assert!(given(0).starts_with(reason), "{script}: {}", given(0));
         assert!(given(3).contains("3 drags in a row"), "{}", given(3));
     }
+}
+
+#[test]
+fn every_drag_without_a_score_is_a_warning() {
     let bench = prepared();
-    let record = judged(&bench, "/no/such/judge", "1");
-    let reason = record["results"][0]["reasons"]["GScore"].as_str().unwrap();
-    assert!(
-        reason.starts_with("the judge cannot be started"),
-        "{reason}"
+    let script = judge(
+        &bench,
+        "read request; case \"$request\" in *'\"id\":\"b\"'*) exit 3;; esac; echo '{\"scores\": [8, 6]}'",
     );
+    let run = eval(&bench, "out", &arguments(&script, "20"));
+    let run = run.any_stdout().any_stderr().status(1).run();
+    let run = run
+        .stderr_has("warning: b: GScore: the judge failed: exit status: 3")
+        .stderr_has("2 of 8 edits are missing or cannot be measured (1 of `out`, 1 of `other`)");
+    assert_eq!(run.stderr.matches("warning: ").count(), 1, "{}", run.stderr);
+    assert!(
+        run.stdout.contains("GScore  3, 1 failed  8.00"),
+        "{}",
+        run.stdout
+    );
+}
+
+#[test]
+fn a_judge_that_is_not_there_stops_the_evaluation_before_it_starts() {
+    let bench = prepared();
+    bench.write("list.txt", "not a program");
+    for (command, reason) in [
+        ("/no/such/judge", "`/no/such/judge`: No such file"),
+        (
+            "no-such-judge --fast",
+            "no folder of PATH has a program `no-such-judge`",
+        ),
+        ("./list.txt", "`./list.txt` is not an executable file"),
+        (" ", "the command is empty"),
+    ] {
+        eval(&bench, "out", &arguments(command, "1"))
+            .status(2)
+            .any_stderr()
+            .run()
+            .stderr_has(&format!("the judge cannot be started: {reason}"));
+    }
+}
+
+/// A judge is often a script that starts another program, which must not go on when the script is stopped.
+#[test]
+fn what_a_judge_started_ends_with_it() {
+    let bench = prepared();
+    let process = bench.path("process");
+    for script in [
+        "sleep 1000 & echo $! > {}; wait",
+        "sleep 1000 & echo $! > {}; echo '{{}}'",
+    ] {
+        let script = script.replace("{}", &process.display().to_string());
+        judged(&bench, &judge(&bench, &script), "0.5", 1);
+        let id: i32 = bench.text("process").trim().parse().unwrap();
+        let id = nix::unistd::Pid::from_raw(id);
+        let ended = (0..200).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            nix::sys::signal::kill(id, None).is_err() || is_zombie(id.as_raw())
+        });
+        assert!(ended, "{script}");
+    }
+}
+
+/// Returns whether a process has ended and waits for its parent to notice.
+fn is_zombie(id: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|text| {
+        text.rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.trim_start().starts_with('Z'))
+    })
 }

@@ -4,7 +4,9 @@ mod failures;
 mod formats;
 #[cfg(unix)]
 mod judge;
+mod methods;
 mod networks;
+mod outside;
 
 use std::fmt::Write as _;
 
@@ -166,6 +168,63 @@ fn records_name_pictures_and_failures() {
     assert_eq!(
         (&record["items"], &record["failed"]),
         (&3.into(), &2.into())
+    );
+}
+
+/// The baseline of every table: what the figures are when nothing is done.
+#[test]
+fn the_originals_are_edits_that_change_nothing() {
+    let bench = Bench::new();
+    originals(&bench, &["a", "b"]);
+    // The original of a JPEG has no PNG of its name.
+    square(10).save(bench.path("in/c.jpg")).unwrap();
+    bench.write("in/c.json", DRAG);
+    for name in ["a", "b"] {
+        save(&bench, &format!("out/{name}.png"), &square(60));
+    }
+    let before = bench.read("in/a.png");
+    let run = bench.dragnext(["eval", "in", "--edits", "in", "--format", "json"]);
+    let record = run.any_stdout().run().record;
+    assert_eq!(record["all"]["PSNR outside"]["mean"], 100.0);
+    assert_eq!(record["all"]["DAI(1)"]["n"], 3);
+    assert!(record["all"]["DAI(1)"]["mean"].as_f64().unwrap() > 0.2);
+    let run = bench.dragnext(["eval", "in", "--edits", "out", "--compare", "in"]);
+    let run = run.any_stdout().any_stderr().status(1).run();
+    for part in [
+        "\nin (the originals): 3 edits\n",
+        "out minus in (the originals), by pairs",
+    ] {
+        assert!(run.stdout.contains(part), "{part}: {}", run.stdout);
+    }
+    assert!(bench.read("in/a.png") == before && !bench.path("in/records").exists());
+}
+
+/// The other folder's failures decide pairs, and are named.
+#[test]
+fn failures_of_both_folders_are_named() {
+    let bench = Bench::new();
+    originals(&bench, &["a", "b"]);
+    for name in ["a", "b"] {
+        save(&bench, &format!("one/{name}.png"), &square(60));
+    }
+    save(&bench, "two/a.png", &square(10));
+    let run = eval(&bench, "one", &["--compare", "two"]);
+    let run = run.any_stdout().any_stderr().status(1).run();
+    let run = run.stderr_has("1 of 4 edits are missing or cannot be measured (1 of `two`)");
+    assert!(
+        run.stdout.contains("two: 2 edits, 1 failed\n"),
+        "{}",
+        run.stdout
+    );
+    assert!(
+        run.stdout.contains("\ntwo: failed edits\n"),
+        "{}",
+        run.stdout
+    );
+    assert!(
+        run.stdout.contains("\nb     image.missing  "),
+        "{}",
+        run.stdout
     );
 }
 

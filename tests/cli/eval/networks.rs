@@ -55,6 +55,31 @@ fn doing_nothing_has_the_length_of_the_drag_and_a_similarity_of_1() {
 }
 
 #[test]
+fn another_stage_is_part_of_the_name() {
+    let bench = Bench::new();
+    originals(&bench, &["a"]);
+    save(&bench, "same/a.png", &square(10));
+    let model = fixture("tiny");
+    let arguments = [
+        "--metrics",
+        "md",
+        "--device",
+        "cpu",
+        "--md-stage",
+        "3",
+        "--md-model",
+    ];
+    let arguments = [&arguments[..], &[model.to_str().unwrap()]].concat();
+    let record = json(&bench, "same", &arguments, 0);
+    let distance = record["all"]["MD-A [tiny stage 3]"]["mean"].as_f64();
+    assert!((distance.unwrap() - 50.0).abs() < 1e-6, "{record}");
+    eval(&bench, "same", &["--metrics", "md", "--md-stage", "5"])
+        .any_stderr()
+        .status(2)
+        .run();
+}
+
+#[test]
 fn missing_networks_are_named_with_what_provides_them() {
     let bench = Bench::new();
     originals(&bench, &["a"]);

@@ -4,16 +4,10 @@ use std::fs;
 
 use serde_json::json;
 
-use super::{copied, fixture, lines};
+use super::{copied, fixture, import, lines};
 use crate::bench::Bench;
 
 const FIRST: &str = "dragbench/animals/JH_2023-09-14-1820-16";
-
-fn import(bench: &Bench, kind: &str, more: &[&str]) -> crate::bench::Run {
-    bench
-        .dragnext(["import", kind, kind, "-o", "out"])
-        .args(more)
-}
 
 /// The folder that is read is never written, not even with `--overwrite`.
 #[test]
@@ -118,7 +112,7 @@ fn samples_that_batch_would_refuse_are_faulty() {
             "`points` has 3 points",
         ),
         (json!({ "points": [] }), "`points` has 0 points"),
-        (json!({ "point": [[1, 2]] }), "missing field `points`"),
+        (json!({ "point": [[1, 2]] }), "there is no `points`"),
         (json!({ "points": [["a", 2]] }), "invalid type"),
     ] {
         let bench = Bench::new();

@@ -311,12 +311,13 @@ fn coco_masks_are_those_of_pycocotools() {
 }
 
 #[test]
-fn via_projects_of_both_forms_are_the_same() {
+fn via_files_of_every_form_are_the_same() {
     let bench = Bench::new();
-    for file in ["project", "old"] {
+    // Without `--overwrite`: the three say the same.
+    for file in ["project.json", "old.json", "regions.csv"] {
         let ended = bench
             .dragnext(["import", "via"])
-            .arg(fixture(&format!("via/{file}.json")))
+            .arg(fixture(&format!("via/{file}")))
             .args(["-o", "out", "--json"])
             .any_stdout()
             .any_stderr()
@@ -387,7 +388,38 @@ fn cvat_has_groups_masks_and_tags() {
     assert_eq!(editable, Some(rectangle(2, 2, 92, 76)));
 }
 
-/// `--list` names every kind.
+/// A track is a drag of the frame that it first appears in, to where it is last seen.
+#[test]
+fn tracks_of_a_video_become_drags() {
+    let bench = Bench::new();
+    let samples = imported(&bench, "cvat", "cvat-video");
+    let ids: Vec<&Value> = samples.iter().map(|sample| &sample["id"]).collect();
+    assert_eq!(ids, ["frame_000003", "frame_000004"]);
+    let found = drag(&bench, "frame_000003");
+    let (cup, ear) = (&found["regions"][0], &found["regions"][1]);
+    assert_eq!(
+        (&cup["type"], &cup["handle"], &cup["target"], &cup["angle"]),
+        (
+            &json!("translation"),
+            &json!([20.0, 20.0]),
+            &json!([50.0, 28.0]),
+            &json!(-30.0)
+        )
+    );
+    assert_eq!(
+        (&ear["type"], &ear["handle"], &ear["target"]),
+        (
+            &json!("deformation"),
+            &json!([21.0, 60.0]),
+            &json!([51.0, 60.0])
+        )
+    );
+    assert_eq!(found["regions"].as_array().unwrap().len(), 2);
+    let lid = drag(&bench, "frame_000004");
+    assert_eq!(lid["regions"][0]["target"], json!([70.0, 38.0]));
+}
+
+/// `--list` names every kind, also as JSON.
 #[test]
 fn the_list_has_every_kind() {
     let bench = Bench::new();
@@ -396,4 +428,15 @@ fn the_list_has_every_kind() {
         let line = format!("{kind}\n");
         assert!(ended.stdout.contains(&line), "{kind}");
     }
+    let ended = bench.dragnext(["import", "--list", "--json"]).any_stdout();
+    let list = ended.run().record;
+    let kinds = list["kinds"].as_array().unwrap();
+    let kinds: Vec<&str> = kinds
+        .iter()
+        .map(|kind| kind["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        kinds,
+        dragnext::foreign::Kind::ALL.map(dragnext::foreign::Kind::name)
+    );
 }

@@ -3,13 +3,14 @@
 mod faults;
 mod hints;
 mod kinds;
+mod limits;
 mod scenebench;
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::bench::{Bench, Ended};
+use crate::bench::{Bench, Ended, Run};
 
 /// Returns a folder of `tests/fixtures/import`.
 fn fixture(name: &str) -> PathBuf {
@@ -46,4 +47,11 @@ fn lines(ended: &Ended) -> Vec<Value> {
 /// Returns a drag file of the output folder `out`.
 fn drag(bench: &Bench, id: &str) -> Value {
     serde_json::from_str(&bench.text(format!("out/{id}/drag.json"))).unwrap()
+}
+
+/// `dragnext import` of the copied fixtures of a kind.
+fn import(bench: &Bench, kind: &str, more: &[&str]) -> Run {
+    bench
+        .dragnext(["import", kind, kind, "-o", "out"])
+        .args(more)
 }

@@ -56,8 +56,6 @@ fn ten_scenes_are_imported_and_edited() {
             "64",
             "--strength",
             "0.04",
-            "--timesteps",
-            "1",
             "--iterations",
             "1",
             "--no-lora",

@@ -159,6 +159,47 @@ fn gradient_to_the_prompt_matches_finite_differences() {
     }
 }
 
+/// The middle block's output as its own bottleneck changes nothing, and the gradient to it is that of the decoder.
+#[test]
+fn gradient_to_the_bottleneck_matches_finite_differences() {
+    let fixture = Fixture::open("parity.safetensors");
+    let unet = unet("tiny");
+    let case = Case::read(&fixture, "unet");
+    let outputs = || NoiseAndFeatures::of(&[2, 3]);
+    let input = || Input::new(&case.z, &case.timesteps, &case.context);
+    let (noise, features) = unet.forward(input(), NoiseAndFeatures::of(&[2, 0]));
+    let own = &features[1];
+    let with = |x: &Tensor<Cpu>| {
+        let each = (0..x.shape().batch).map(|index| Some(x.picture(index)));
+        input().with_bottlenecks(each.collect())
+    };
+    let again = unet.predict(with(own));
+    assert_eq!(again.to_host(), noise.to_host(), "its own bottleneck");
+    // A bottleneck of the second latent alone leaves the first as it is.
+    let shifted = own.clone().combined(1.3, 0.0, own);
+    let second = input().with_bottlenecks(vec![None, Some(shifted.picture(1))]);
+    let found = unet.predict(second);
+    assert_eq!(found.picture(0).to_host(), noise.picture(0).to_host());
+    assert_ne!(found.picture(1).to_host(), noise.picture(1).to_host());
+
+    let [w0, w2, w3] = [0, 2, 3].map(|index| fixture.picture(&format!("unet.w{index}")));
+    let mut pass = unet.record_bottlenecks(with(&shifted), outputs());
+    let gradients = || (w0.clone(), vec![w2.clone(), w3.clone()]);
+    let kept = pass.backward_keeping(gradients(), 1.0).to_host();
+    let gradient = pass.backward(gradients(), 1.0);
+    assert_eq!(gradient.shape(), own.shape());
+    let gradient = gradient.to_host();
+    assert_eq!(gradient, kept, "the activations are kept for a second pass");
+    // Its numbers are larger than those of a latent, and so are the steps.
+    let steps = STEPS.map(|step| 4.0 * step);
+    assert_slopes_in_steps("gradient of the bottleneck", &gradient, steps, |step, v| {
+        let (noise, features) = unet.forward(with(&moved(&shifted, step, v)), outputs());
+        dot(&noise.to_host(), &w0.to_host())
+            + dot(&features[0].to_host(), &w2.to_host())
+            + dot(&features[1].to_host(), &w3.to_host())
+    });
+}
+
 /// The batch of the first LoRA training step of the fixture.
 struct TrainingStep {
     noisy: Tensor<Cpu>,

@@ -91,11 +91,7 @@ fn unsupported_formats_are_named() {
     let bench = Bench::new();
     for (bytes, what) in [
         (
-            &b"\xFF\xD8\xFF\xC0\x00\x14\x08\x00\x60\x00\x60\x04"[..],
-            "is a CMYK JPEG",
-        ),
-        (
-            b"\xFF\xD8\xFF\xC1\x00\x11\x0C\x00\x60\x00\x60\x03",
+            &b"\xFF\xD8\xFF\xC1\x00\x11\x0C\x00\x60\x00\x60\x03"[..],
             "12 bits for each sample",
         ),
         (
@@ -121,6 +117,47 @@ fn unsupported_formats_are_named() {
             "{}",
             run.stderr
         );
+    }
+}
+
+/// CMYK and YCCK become RGB as Pillow converts them, with Adobe's marker and without it. Their profile does not describe the result.
+#[test]
+fn cmyk_is_converted() {
+    let bench = Bench::new();
+    let expected = |name: &str| {
+        let path = format!("{}/tests/bench/pictures/{name}", env!("CARGO_MANIFEST_DIR"));
+        image::open(path).unwrap().into_rgb8().into_raw()
+    };
+    let marker = jpeg::CMYK
+        .windows(7)
+        .position(|bytes| bytes == b"\0\x0EAdobe")
+        .unwrap();
+    let mut ycck = jpeg::CMYK.to_vec();
+    ycck[marker + 13] = 2;
+    let bare = [&jpeg::CMYK[..marker - 2], &jpeg::CMYK[marker + 14..]].concat();
+    for (what, bytes, expected) in [
+        ("CMYK", jpeg::CMYK.to_vec(), expected("cmyk.png")),
+        ("CMYK without the marker", bare, expected("cmyk.png")),
+        ("YCCK", ycck, expected("ycck.png")),
+    ] {
+        for (bytes, has_profile) in [
+            (bytes.clone(), false),
+            (jpeg::with_profile(&bytes, b"a profile of inks"), true),
+        ] {
+            let run = bench.edit(&bytes, &still(WIDTH, HEIGHT));
+            assert_eq!(run.warnings(), ["image.cmyk", "region.no_motion"], "{what}");
+            assert_eq!(
+                run.stderr.contains("without its colour profile"),
+                has_profile
+            );
+            let (info, data) = png_file::decode(&bench.read("out.png"));
+            assert_eq!(info.color_type, ColorType::Rgb, "{what}");
+            assert!(info.icc_profile.is_none(), "{what}");
+            let differences = data.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b));
+            let largest = differences.max().unwrap();
+            // Decoders round their transforms differently.
+            assert!(largest <= 3, "{what}: {largest} of 255 levels");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! files that cannot be edited are rejected with a reason.
 
 mod formats;
+mod kept;
 mod metadata;
 mod orientation;
 mod samples;

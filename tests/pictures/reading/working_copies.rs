@@ -194,9 +194,11 @@ fn every_orientation_is_applied() {
             );
         }
         let (info, _) = decode(&picture.png(None).expect("it encodes"));
-        assert!(
-            info.exif_metadata.is_none(),
-            "the upright picture has no orientation"
+        let expected = crate::bench::pictures::exif(1);
+        assert_eq!(
+            info.exif_metadata.as_deref(),
+            Some(&expected[..]),
+            "the upright picture says so"
         );
     }
 }

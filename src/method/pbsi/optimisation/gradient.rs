@@ -36,7 +36,8 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
         text: Option<&mut TextGradient<B, N>>,
     ) -> Result<(f64, Tensor<B>)> {
         if let Some(text) = text {
-            let mut evaluate = |outputs: &Outputs<B>| Some(self.loss(z, t, loss, next, outputs));
+            let mut evaluate =
+                |z: &Tensor<B>, outputs: &Outputs<B>| Some(self.loss(z, t, loss, next, outputs));
             let found = text.gradient(z, t, step, &mut evaluate)?;
             return found.ok_or_else(|| Error::Bug("the loss ended the drag".into()));
         }

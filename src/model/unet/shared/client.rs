@@ -114,6 +114,15 @@ impl<B: Backend> Network<B> for UNetClient<B> {
         Recorded::new(want, outputs, backward)
     }
 
+    fn record_bottlenecks<W: Recordable>(&self, input: Input<B>, want: W) -> Recorded<'_, B, W> {
+        let (outputs, share) = self.record_for(input, &want, Purpose::Bottlenecks);
+        let backward = ShareBackward {
+            client: self,
+            share,
+        };
+        Recorded::new(want, outputs, backward)
+    }
+
     fn record_adapters<'a, W: Recordable>(
         &'a self,
         input: Input<B>,

@@ -44,6 +44,7 @@ impl<B: Backend> SharedUNet<'_, B> {
         let parameters: Vec<Tensor<B>> = purposes.iter().filter_map(Purpose::parameters).collect();
         let records = purposes.iter().all(Purpose::records);
         let is_text = |purpose: &Purpose<B, W>| matches!(purpose, Purpose::Text(_));
+        let of_bottlenecks = matches!(purposes[0], Purpose::Bottlenecks(_));
         let prompts: Vec<usize> = inputs
             .iter()
             .filter(|_| purposes.iter().all(is_text))
@@ -59,6 +60,7 @@ impl<B: Backend> SharedUNet<'_, B> {
             }
             let pass = match (records, parameters.is_empty()) {
                 (false, _) => Pass::inference(),
+                (true, true) if of_bottlenecks => Pass::recording_decoder(),
                 (true, true) => Pass::recording(),
                 (true, false) => Pass::learning(),
             };
@@ -68,10 +70,11 @@ impl<B: Backend> SharedUNet<'_, B> {
             drop(inputs);
             let latents = input.latents.shape();
             let text = (!prompts.is_empty()).then(|| input.text_shape());
+            let bottlenecks = of_bottlenecks.then(|| input.bottleneck_shape());
             let outputs = self.unet.run_forward(input, &want, &mut pass);
-            (latents, text, outputs, pass.into_tape())
+            (latents, text, bottlenecks, outputs, pass.into_tape())
         });
-        let (latents, text, outputs, tape) = match result {
+        let (latents, text, bottlenecks, outputs, tape) = match result {
             Ok(passed) => passed,
             Err(error) => {
                 for purpose in purposes {
@@ -85,6 +88,7 @@ impl<B: Backend> SharedUNet<'_, B> {
             parameters,
             latents,
             text: text.map(|shape| Text { shape, prompts }),
+            bottlenecks,
             tape,
         });
         for (member, purpose) in purposes.into_iter().enumerate() {
@@ -96,7 +100,10 @@ impl<B: Backend> SharedUNet<'_, B> {
             };
             match purpose {
                 Purpose::Inference(reply) => reply.send(own),
-                Purpose::Latents(reply) | Purpose::Text(reply) | Purpose::Adapters(_, reply) => {
+                Purpose::Latents(reply)
+                | Purpose::Text(reply)
+                | Purpose::Bottlenecks(reply)
+                | Purpose::Adapters(_, reply) => {
                     reply.send(own.map(|own| (own, share())));
                 }
             }
@@ -115,6 +122,7 @@ impl<B: Backend> SharedUNet<'_, B> {
             context: self.joined_context(inputs),
             latents: Tensor::stacked(&latents),
             keys: joined_keys(members, inputs),
+            bottlenecks: joined_bottlenecks(inputs),
         }
     }
 
@@ -134,6 +142,19 @@ impl<B: Backend> SharedUNet<'_, B> {
             Context::Prepared(self.prompts.joined(prompts))
         }
     }
+}
+
+/// Returns the given outputs of the middle block of all latents; none where no member has any.
+fn joined_bottlenecks<B: Backend>(inputs: &[Input<B>]) -> Vec<Option<Tensor<B>>> {
+    if inputs.iter().all(|input| input.bottlenecks.is_empty()) {
+        return Vec::new();
+    }
+    let own = inputs.iter().flat_map(|input| {
+        let mut own = input.bottlenecks.clone();
+        own.resize(input.latents.shape().batch, None);
+        own
+    });
+    own.collect()
 }
 
 /// Returns where the self-attentions of all members take keys and values from. Calls that join have the same kind of source.

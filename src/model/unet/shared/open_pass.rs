@@ -40,6 +40,8 @@ pub(super) struct OpenPass<B: Backend> {
     pub(super) latents: Shape,
     /// The prompts, when the pass was recorded for their gradient.
     pub(super) text: Option<Text>,
+    /// The shape of all bottlenecks, when the pass was recorded for their gradient.
+    pub(super) bottlenecks: Option<Shape>,
     pub(super) tape: Tape<B>,
 }
 
@@ -134,7 +136,10 @@ impl<B: Backend> OpenPass<B> {
         }
         let main = |main| OwnGradients { main, text: None };
         if self.parameters.is_empty() {
-            let whole = unet.backward_to_latents(self.latents, gradients, pass);
+            let whole = match self.bottlenecks {
+                Some(shape) => unet.backward_to_bottlenecks(shape, gradients, pass),
+                None => unet.backward_to_latents(self.latents, gradients, pass),
+            };
             let part = |member: &Member| main(whole.pictures(member.range.clone()));
             return self.members.iter().map(part).collect();
         }

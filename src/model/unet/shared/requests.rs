@@ -131,6 +131,8 @@ pub(super) enum Purpose<B: Backend, W: Want> {
     Latents(Reply<RecordedOutputs<B, W>>),
     /// A backward pass to the latents and the prompt's tokens.
     Text(Reply<RecordedOutputs<B, W>>),
+    /// A backward pass to the given outputs of the middle block.
+    Bottlenecks(Reply<RecordedOutputs<B, W>>),
     /// A backward pass to the adapters with these parameters.
     Adapters(Tensor<B>, Reply<RecordedOutputs<B, W>>),
 }
@@ -144,7 +146,7 @@ impl<B: Backend, W: Want> Purpose<B, W> {
     /// The parameters of adapters that learn.
     pub(super) fn parameters(&self) -> Option<Tensor<B>> {
         match self {
-            Self::Inference(_) | Self::Latents(_) | Self::Text(_) => None,
+            Self::Inference(_) | Self::Latents(_) | Self::Text(_) | Self::Bottlenecks(_) => None,
             Self::Adapters(parameters, _) => Some(parameters.clone()),
         }
     }
@@ -153,7 +155,10 @@ impl<B: Backend, W: Want> Purpose<B, W> {
     pub(super) fn fail(self, error: CallError) {
         match self {
             Self::Inference(reply) => reply.send(Err(error)),
-            Self::Latents(reply) | Self::Text(reply) | Self::Adapters(_, reply) => {
+            Self::Latents(reply)
+            | Self::Text(reply)
+            | Self::Bottlenecks(reply)
+            | Self::Adapters(_, reply) => {
                 reply.send(Err(error));
             }
         }
@@ -203,7 +208,7 @@ pub struct BackwardCall<B: Backend> {
 /// A client's gradients of a pass.
 #[derive(Debug)]
 pub struct OwnGradients<B: Backend> {
-    /// With respect to its latents or its adapters' parameters, whichever the pass was recorded for.
+    /// With respect to its latents, its bottlenecks or its adapters' parameters, whichever the pass was recorded for.
     pub(super) main: Tensor<B>,
     /// With respect to its prompt's tokens, if the pass was recorded for it.
     pub(super) text: Option<Tensor<B>>,

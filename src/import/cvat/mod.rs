@@ -1,7 +1,11 @@
-//! CVAT for images 1.1: one XML file for many pictures.
+//! CVAT for images 1.1, and for video 1.1: one XML file for many pictures, or for the frames of a video.
 //!
 //! Coordinates are continuous with the origin at the corner. A mask is run lengths of pixels outside and inside in turn, along the rows of a
-//! box. A `tag` is the picture's category. Videos (`track`) are left out.
+//! box. A `tag` is the picture's category. [`tracks`] makes drags of what moves through a video; [`bounds`] refuses files that would take
+//! a parser too long.
+
+mod bounds;
+mod tracks;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,21 +13,19 @@ use std::sync::Arc;
 
 use roxmltree::{Document, Node, ParsingOptions};
 
-use super::drawing::{Drawing, Drawn, Geometry};
-use super::json::{self, damaged};
-use super::pictures::{Named, Pictures};
-use super::root::Root;
-use super::sample::{Area, Entry, point, wrong};
-use super::via::turned_ellipse;
 use crate::error::Result;
 use crate::geometry::{Point, Size};
+use crate::import::drawing::{Drawing, Drawn, Geometry};
+use crate::import::json::{self, damaged};
+use crate::import::pictures::{Named, Pictures};
+use crate::import::root::Root;
+use crate::import::sample::{Area, Entry, point, wrong};
+use crate::import::via::turned_ellipse;
 use crate::mask::Mask;
 use crate::outline::Outline;
 
 /// Maximum number of elements and texts in a file.
 const MAX_NODES: u32 = 10_000_000;
-/// Deepest nesting of elements; CVAT's files have five levels.
-const MAX_DEPTH: usize = 64;
 
 /// A shape with the attributes of its element, and those that the user gave it.
 struct CvatShape {
@@ -37,10 +39,7 @@ pub(super) fn list(root: &Root, file: &Path, pictures: &Arc<Pictures>) -> Result
     let bytes = root.read(file, json::MAX_BYTES)?;
     let place = root.folder().join(file);
     let text = std::str::from_utf8(&bytes).map_err(|error| damaged(&place, error.to_string()))?;
-    if is_too_deep(text) {
-        let reason = format!("more than {MAX_DEPTH} elements are open");
-        return Err(damaged(&place, reason));
-    }
+    bounds::check(text).map_err(|reason| damaged(&place, reason))?;
     let options = ParsingOptions {
         allow_dtd: false,
         nodes_limit: MAX_NODES,
@@ -55,56 +54,43 @@ pub(super) fn list(root: &Root, file: &Path, pictures: &Arc<Pictures>) -> Result
     let images = annotations
         .children()
         .filter(|node| node.has_tag_name("image"));
-    Ok(images
-        .filter_map(|image| {
-            let shapes: Vec<CvatShape> = image
-                .children()
-                .filter(Node::is_element)
-                .map(shape)
-                .collect();
-            let (tags, shapes): (Vec<CvatShape>, Vec<CvatShape>) =
-                shapes.into_iter().partition(|shape| shape.tag == "tag");
-            if shapes.is_empty() {
-                return None;
-            }
-            let side = |key| image.attribute(key).and_then(|side| side.parse().ok());
-            let named = Named {
-                name: image.attribute("name").unwrap_or_default().to_owned(),
-                size: side("width").zip(side("height")).map(<[f64; 2]>::from),
-                category: tags
-                    .first()
-                    .and_then(|tag| tag.fields.get("label").cloned()),
-            };
-            let place = place.clone();
-            Some(pictures.entry(file, named, move |size| {
-                drawing(&tags, &shapes, size, &place)
-            }))
+    let of_images = images.filter_map(|image| {
+        let shapes: Vec<CvatShape> = image
+            .children()
+            .filter(Node::is_element)
+            .map(shape)
+            .collect();
+        let (tags, shapes): (Vec<CvatShape>, Vec<CvatShape>) =
+            shapes.into_iter().partition(|shape| shape.tag == "tag");
+        if shapes.is_empty() {
+            return None;
+        }
+        let side = |key| image.attribute(key).and_then(|side| side.parse().ok());
+        let named = Named {
+            name: image.attribute("name").unwrap_or_default().to_owned(),
+            size: side("width").zip(side("height")).map(<[f64; 2]>::from),
+            category: tags
+                .first()
+                .and_then(|tag| tag.fields.get("label").cloned()),
+        };
+        let place = place.clone();
+        Some(pictures.entry(file, named, move |size| {
+            drawing(&tags, &shapes, size, &place)
+        }))
+    });
+    let size = tracks::original_size(annotations);
+    let of_frames = tracks::frames(annotations).into_iter().map(|frame| {
+        let named = Named {
+            name: format!("frame_{:06}.PNG", frame.number),
+            size,
+            category: None,
+        };
+        let place = place.clone();
+        pictures.entry(file, named, move |size| {
+            drawing(&[], &frame.shapes, size, &place)
         })
-        .collect())
-}
-
-/// Returns whether elements nest too deeply for a parser that recurses. Comments and quotes are counted as elements at worst.
-fn is_too_deep(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let mut depth = 0_usize;
-    for (index, _) in text.match_indices('<') {
-        match bytes.get(index + 1) {
-            Some(b'/') => depth = depth.saturating_sub(1),
-            Some(b'!' | b'?') | None => {}
-            Some(_) => {
-                let end = text[index..]
-                    .find('>')
-                    .map_or(text.len(), |end| index + end);
-                if end == text.len() || bytes[end - 1] != b'/' {
-                    depth += 1;
-                }
-            }
-        }
-        if depth > MAX_DEPTH {
-            return true;
-        }
-    }
-    false
+    });
+    Ok(of_images.chain(of_frames).collect())
 }
 
 fn shape(node: Node) -> CvatShape {
@@ -127,25 +113,25 @@ fn shape(node: Node) -> CvatShape {
 
 fn drawing(tags: &[CvatShape], shapes: &[CvatShape], size: Size, place: &Path) -> Result<Drawing> {
     let of_tags = |key: &str| tags.iter().find_map(|tag| tag.attributes.get(key).cloned());
-    let mut drawing = Drawing {
-        prompt: of_tags("prompt").unwrap_or_default(),
-        edit_prompt: of_tags("edit_prompt"),
-        ..Drawing::default()
-    };
+    let mut drawing = Drawing::new(
+        of_tags("prompt").unwrap_or_default(),
+        of_tags("edit_prompt"),
+    );
     for shape in shapes {
         let Some(geometry) = geometry(shape, size, place)? else {
-            drawing
-                .left_out
-                .push(format!("a shape of the type `{}` was left out", shape.tag));
+            drawing.leave_out("shape", &shape.tag);
             continue;
         };
         let group = shape.fields.get("group_id").filter(|group| *group != "0");
-        drawing.shapes.push(Drawn {
-            label: shape.fields.get("label").cloned().unwrap_or_default(),
-            group: group.cloned(),
-            attributes: shape.attributes.clone(),
-            geometry,
-        });
+        drawing.push(
+            Drawn {
+                label: shape.fields.get("label").cloned().unwrap_or_default(),
+                group: group.cloned(),
+                attributes: shape.attributes.clone(),
+                geometry,
+            },
+            place,
+        )?;
     }
     Ok(drawing)
 }

@@ -1,7 +1,9 @@
-//! VGG Image Annotator 1 and 2: a project or its annotations as JSON.
+//! VGG Image Annotator 1 and 2: a project, or its annotations as JSON or as CSV ([`csv`]).
 //!
 //! Coordinates are those of a canvas: continuous with the origin at the corner. The label of a shape is its attribute `label`, `name` or
 //! `class`, or the only one that it has.
+
+mod csv;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,14 +13,18 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use super::drawing::{Drawing, Drawn, Geometry};
-use super::json;
-use super::pictures::{Named, Pictures};
-use super::root::Root;
-use super::sample::{Area, Entry, point, wrong};
 use crate::error::Result;
 use crate::geometry::Point;
+use crate::import::drawing::{Drawing, Drawn, Geometry};
+use crate::import::json;
+use crate::import::pictures::{Named, Pictures};
+use crate::import::root::Root;
+use crate::import::sample::{Area, Entry, point, wrong};
 use crate::outline::Outline;
+
+/// Why a file of the next version is refused.
+const VERSION_3: &str =
+    "is of VGG Image Annotator 3; projects and annotations of version 2 are read";
 
 /// Corners of the polygon that stands for a turned ellipse; it deviates by less than a thousandth of the radius.
 const ELLIPSE_CORNERS: usize = 72;
@@ -90,16 +96,13 @@ struct ViaShape {
 pub(super) fn list(root: &Root, file: &Path, pictures: &Arc<Pictures>) -> Result<Vec<Entry>> {
     let bytes = root.read(file, json::MAX_BYTES)?;
     let place = root.folder().join(file);
-    let form: Form = json::parse(&bytes, &place)?;
-    let annotated: BTreeMap<String, ViaPicture> = if form.pictures.is_some() {
-        json::parse::<Project>(&bytes, &place)?.pictures
-    } else if form.project.is_some() && form.metadata.is_some() {
-        return Err(json::damaged(
-            &place,
-            "is a project of VGG Image Annotator 3; projects and annotations of version 2 are read",
-        ));
+    let is_csv = file
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+    let annotated = if is_csv {
+        csv::pictures(&bytes, &place)?
     } else {
-        json::parse(&bytes, &place)?
+        of_json(&bytes, &place)?
     };
     let entries = annotated.into_values().filter_map(|picture| {
         let regions: Vec<ViaRegion> = match picture.regions {
@@ -121,16 +124,27 @@ pub(super) fn list(root: &Root, file: &Path, pictures: &Arc<Pictures>) -> Result
     Ok(entries.collect())
 }
 
+/// Reads a project or its annotations.
+fn of_json(bytes: &[u8], place: &Path) -> Result<BTreeMap<String, ViaPicture>> {
+    let form: Form = json::parse(bytes, place)?;
+    if form.pictures.is_some() {
+        Ok(json::parse::<Project>(bytes, place)?.pictures)
+    } else if form.project.is_some() && form.metadata.is_some() {
+        Err(json::damaged(place, VERSION_3))
+    } else {
+        json::parse(bytes, place)
+    }
+}
+
 fn drawing(
     regions: &[ViaRegion],
     attributes: &BTreeMap<String, String>,
     place: &Path,
 ) -> Result<Drawing> {
-    let mut drawing = Drawing {
-        prompt: attributes.get("prompt").cloned().unwrap_or_default(),
-        edit_prompt: attributes.get("edit_prompt").cloned(),
-        ..Drawing::default()
-    };
+    let mut drawing = Drawing::new(
+        attributes.get("prompt").cloned().unwrap_or_default(),
+        attributes.get("edit_prompt").cloned(),
+    );
     for region in regions {
         let attributes = texts(&region.region_attributes);
         let named = ["label", "name", "class"]
@@ -138,16 +152,16 @@ fn drawing(
             .find_map(|key| attributes.get(*key));
         let only = attributes.values().next().filter(|_| attributes.len() == 1);
         match geometry(&region.shape_attributes, place)? {
-            Some(geometry) => drawing.shapes.push(Drawn {
-                label: named.or(only).cloned().unwrap_or_default(),
-                group: attributes.get("group").cloned(),
-                attributes,
-                geometry,
-            }),
-            None => drawing.left_out.push(format!(
-                "a shape of the type `{}` was left out",
-                region.shape_attributes.name
-            )),
+            Some(geometry) => drawing.push(
+                Drawn {
+                    label: named.or(only).cloned().unwrap_or_default(),
+                    group: attributes.get("group").cloned(),
+                    attributes,
+                    geometry,
+                },
+                place,
+            )?,
+            None => drawing.leave_out("shape", &region.shape_attributes.name),
         }
     }
     Ok(drawing)

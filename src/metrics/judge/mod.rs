@@ -8,41 +8,35 @@
 //! ```
 //!
 //! It must print `{"scores": [7.5, 6]}`: a number from 0 to 10 for each result, in their order, which is the edits' and then the other method's.
-//! A judge that fails, prints something else or takes too long leaves the drag without a score. After three such drags in a row, it is
-//! not called again.
+//! A judge that fails, prints something else or takes too long leaves the drag without a score, which is reported as a failed measurement. After
+//! three such drags in a row, it is not called again.
 
-use std::io::{Read, Write};
+mod call;
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
 
 use super::case::Case;
 use super::metric::{Better, Figure, MeanOver, Metric, Reading};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
+
+use call::Program;
 
 /// Calls for each drag, as the paper.
 const REPETITIONS: usize = 10;
 /// Drags without a score, in a row, after which the judge is not called again.
 const MOST_FAILURES: usize = 3;
-/// Most bytes of a reply that are read.
-const MOST_BYTES: u64 = 1 << 20;
-/// How often a running judge is looked at.
-const POLL: Duration = Duration::from_millis(10);
 /// The best score.
 const BEST: f64 = 10.0;
 
 /// An external judge.
 #[derive(Debug)]
 pub(crate) struct Judge {
-    program: PathBuf,
-    arguments: Vec<String>,
-    limit: Duration,
+    program: Program,
     figures: [Figure; 1],
     /// The drag that was judged last, with its scores.
     last: Option<(String, Scores)>,
@@ -59,13 +53,18 @@ struct Reply {
 }
 
 impl Judge {
-    /// Creates a judge from a program and its arguments, separated by spaces. A call may take `limit`. `None` for an empty command.
-    pub(crate) fn new(command: &str, limit: Duration) -> Option<Self> {
-        let mut words = command.split_whitespace().map(str::to_owned);
-        Some(Self {
-            program: words.next()?.into(),
-            arguments: words.collect(),
-            limit,
+    /// Creates a judge from a program and its arguments, separated by spaces. A call may take `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Finding`] `eval.unavailable` for an empty command, and for a program that is not there.
+    pub(crate) fn new(command: &str, limit: Duration) -> Result<Self> {
+        let program = Program::new(command, limit).map_err(|reason| Error::Finding {
+            kind: ErrorKind::EvalUnavailable,
+            reason: format!("the judge cannot be started: {reason}"),
+            hint: "`--judge` takes a program and its arguments, separated by spaces; put anything else into a script".into(),
+        })?;
+        Ok(Self {
+            program,
             figures: [Figure {
                 name: "GScore".into(),
                 meaning: "mean of ten scores of an external judge, 0 to 10",
@@ -98,7 +97,7 @@ impl Judge {
                 "original": absolute(case.original_path),
                 "results": results,
             });
-            let reply = self.call(&request.to_string(), interrupt)?;
+            let reply = self.program.call(&request.to_string(), interrupt)?;
             match reply.and_then(|reply| parse(&reply, results.len())) {
                 Ok(scores) => {
                     for (sum, score) in sums.iter_mut().zip(scores) {
@@ -113,68 +112,6 @@ impl Judge {
         Ok(Ok(paths
             .map(|path| path.is_file().then(|| means.next()).flatten())
             .collect()))
-    }
-
-    /// Runs the judge once and returns what it printed, or what went wrong. Errors are interrupts only.
-    fn call(
-        &self,
-        request: &str,
-        interrupt: &Interrupt,
-    ) -> Result<std::result::Result<Vec<u8>, String>> {
-        let spawned = Command::new(&self.program)
-            .args(&self.arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        let mut child = match spawned {
-            Ok(child) => child,
-            Err(error) => return Ok(Err(format!("cannot be started: {error}"))),
-        };
-        // Reading and writing have threads of their own, because a judge may do neither. They end with the judge's pipes.
-        if let Some(mut stdin) = child.stdin.take() {
-            let request = request.to_owned();
-            // A judge need not read its input.
-            thread::spawn(move || stdin.write_all(request.as_bytes()));
-        }
-        let (sender, receiver) = mpsc::channel();
-        if let Some(stdout) = child.stdout.take() {
-            thread::spawn(move || {
-                let mut reply = Vec::new();
-                let read = stdout.take(MOST_BYTES).read_to_end(&mut reply);
-                let _ = sender.send(read.map(|_| reply));
-            });
-        }
-        let deadline = Instant::now() + self.limit;
-        loop {
-            if let Err(error) = interrupt.check() {
-                end(&mut child);
-                return Err(error);
-            }
-            match child.try_wait() {
-                Ok(Some(status)) if status.success() => break,
-                Ok(Some(status)) => return Ok(Err(format!("failed: {status}"))),
-                Ok(None) if Instant::now() < deadline => thread::sleep(POLL),
-                Ok(None) => {
-                    end(&mut child);
-                    return Ok(Err(format!(
-                        "took more than {} seconds",
-                        self.limit.as_secs_f64()
-                    )));
-                }
-                Err(error) => {
-                    end(&mut child);
-                    return Ok(Err(error.to_string()));
-                }
-            }
-        }
-        // A process that the judge left behind may hold the pipe open.
-        let wait = deadline.saturating_duration_since(Instant::now());
-        Ok(match receiver.recv_timeout(wait.max(POLL)) {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(error)) => Err(format!("cannot be read: {error}")),
-            Err(_) => Err("did not close its output".into()),
-        })
     }
 }
 
@@ -200,8 +137,8 @@ impl Metric for Judge {
                 || Reading::Undefined("the edit has no file".into()),
                 Reading::Value,
             ),
-            Some((_, Err(reason))) => Reading::Undefined(reason.clone()),
-            None => Reading::Undefined("the edit was not judged".into()),
+            Some((_, Err(reason))) => return Err(no_score(reason.clone())),
+            None => return Err(no_score("the judge was not called".into())),
         };
         Ok(vec![reading])
     }
@@ -223,10 +160,12 @@ fn parse(reply: &[u8], count: usize) -> std::result::Result<Vec<f64>, String> {
     }
 }
 
-fn end(child: &mut Child) {
-    // It may have ended by itself.
-    let _ = child.kill();
-    let _ = child.wait();
+fn no_score(reason: String) -> Error {
+    Error::Finding {
+        kind: ErrorKind::EvalFailed,
+        reason,
+        hint: String::new(),
+    }
 }
 
 fn absolute(path: &Path) -> PathBuf {
@@ -252,6 +191,5 @@ mod tests {
             let error = parse(reply.as_bytes(), 2).expect_err(reply);
             assert!(error.contains(reason), "{reply}: {error}");
         }
-        assert!(Judge::new("  ", Duration::from_secs(1)).is_none());
     }
 }
