@@ -57,7 +57,21 @@ pub struct Work<'a> {
     /// The warped picture, for methods that start from it and for results that carry its detail.
     pub warped: Option<WarpedWork>,
     /// A LoRA to use instead of training one.
-    pub lora: Option<LoraFile>,
+    pub lora: Option<GivenLora>,
+}
+
+/// A LoRA that is used instead of training one.
+#[derive(Debug)]
+pub enum GivenLora {
+    /// A file of adapters of one rank, whose numbers are not read yet.
+    Attached {
+        /// The file.
+        file: LoraFile,
+        /// Its rank.
+        rank: usize,
+    },
+    /// A file that was merged into the weights when the model was loaded.
+    Merged,
 }
 
 /// The warped picture at working size.
