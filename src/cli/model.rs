@@ -29,16 +29,16 @@ pub(super) struct ModelArguments {
     #[arg(long, value_name = "CLIP", env = "DRAGNEXT_CLIP")]
     clip: Option<String>,
 
-    /// A LoRA for the whole model, such as a style: FILE or FILE:WEIGHT, with a weight from -10 to 10 [default: 1].
+    /// A LoRA for the whole model, such as a style: `FILE` or `FILE:WEIGHT`, with a weight from -10 to 10 [default: 1].
     ///
     /// It is merged into the weights when they are read, and a LoRA of the picture is trained on top. May be given several times; the files add up. Files of
     /// diffusers, peft, kohya and LyCORIS (LoRA, LoCon, LoHa, LoKr) are read, with layers of the text encoder.
     #[arg(long, value_name = "FILE[:WEIGHT]", value_parser = style)]
     style_lora: Vec<(PathBuf, f64)>,
 
-    /// An embedding of textual inversion for a word of the prompt: FILE or FILE:WORD.
+    /// An embedding of textual inversion for a word of the prompt: `FILE` or `FILE:WORD`.
     ///
-    /// FILE is a safetensors file of A1111's web UI, whose word is the file's name, or of diffusers (learned_embeds.safetensors), which has the word in it. May
+    /// FILE is a safetensors file of A1111's web UI, whose word is the file's name, or of diffusers (`learned_embeds.safetensors`), which has the word in it. May
     /// be given several times.
     #[arg(long, value_name = "FILE[:WORD]", value_parser = embedding)]
     embedding: Vec<(PathBuf, Option<String>)>,
@@ -182,7 +182,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::float_cmp, reason = "these numbers are exact")]
     fn a_weight_follows_the_last_colon() {
         for (text, path, weight) in [
             ("a.safetensors", "a.safetensors", 1.0),

@@ -131,7 +131,7 @@ impl Tokenizer {
             next += embedding.vectors() as u32;
         }
         let mut tokens = added.tokens(&[START, END, &pad_token]);
-        let words = embeddings.iter().map(|embedding| embedding.token());
+        let words = embeddings.iter().map(Embedding::token);
         tokens.extend(words.map(|word| AddedToken::from(word, false)));
         let pairs = clip(
             vocabulary.into_iter().collect(),

@@ -66,7 +66,7 @@ pub enum GivenLora {
     /// A file of adapters of one rank, whose numbers are not read yet.
     Attached {
         /// The file.
-        file: LoraFile,
+        file: Box<LoraFile>,
         /// Its rank.
         rank: usize,
     },

@@ -147,7 +147,9 @@ fn mutate(what: &str, seeds: Vec<Vec<u8>>, judge: impl Fn(&Path) -> Result<(), E
         ..Config::default()
     });
     let run = runner.run(&strategy, |(mut bytes, damages)| {
-        damages.iter().for_each(|damage| damage.apply(&mut bytes));
+        for damage in &damages {
+            damage.apply(&mut bytes);
+        }
         std::fs::write(&path, &bytes).expect("write the file");
         let outcome = match judge(&path) {
             Ok(()) => "taken".to_owned(),

@@ -383,7 +383,10 @@ impl Arguments {
         };
         let file = LoraFile::open(path)?;
         let given = match file.rank() {
-            Some(rank) => GivenLora::Attached { file, rank },
+            Some(rank) => GivenLora::Attached {
+                file: Box::new(file),
+                rank,
+            },
             None => GivenLora::Merged,
         };
         let bytes = std::fs::read(path).map_err(|source| Error::File {

@@ -85,7 +85,7 @@ impl Matrix {
 }
 
 /// Returns the Tucker product of a core (i, j, taps) with `left` (out, i) and `right` (j, in): (out, in, taps).
-fn tucker(core: Array, left: &Matrix, right: &Matrix, target: Target) -> Option<Matrix> {
+fn tucker(core: &Array, left: &Matrix, right: &Matrix, target: Target) -> Option<Matrix> {
     let [i, j] = *core.shape.first_chunk()?;
     let Target { out, inputs, taps } = target;
     if core.values.len() != i * j * taps || right.rows != j || right.cols != inputs {
@@ -157,7 +157,7 @@ fn product(parts: &mut Parts, target: Target) -> Option<Matrix> {
         let up = take(Part::Up)?;
         return match parts.remove(&Part::Mid) {
             None => up.product(&down, whole),
-            Some(core) => tucker(core, &up, &down, target),
+            Some(core) => tucker(&core, &up, &down, target),
         };
     }
     if let Some(w1a) = take(Part::HadaW1a) {
@@ -167,8 +167,8 @@ fn product(parts: &mut Parts, target: Target) -> Option<Matrix> {
         let (mut left, right) = match cores {
             [None, None] => (w1a.product(&w1b, whole)?, w2a.product(&w2b, whole)?),
             [Some(t1), Some(t2)] => (
-                tucker(t1, &w1a.transposed(), &w1b, target)?,
-                tucker(t2, &w2a.transposed(), &w2b, target)?,
+                tucker(&t1, &w1a.transposed(), &w1b, target)?,
+                tucker(&t2, &w2a.transposed(), &w2b, target)?,
             ),
             _ => return None,
         };
@@ -178,14 +178,13 @@ fn product(parts: &mut Parts, target: Target) -> Option<Matrix> {
             .for_each(|(value, other)| *value *= other);
         return Some(left);
     }
-    let w1 = match take(Part::KronW1) {
-        Some(w1) => w1,
-        None => {
-            let (a, b) = (take(Part::KronW1a)?, take(Part::KronW1b)?);
-            let shape = [a.rows, b.cols];
-            (a.rows <= out && b.cols <= inputs).then_some(())?;
-            a.product(&b, shape)?
-        }
+    let w1 = if let Some(w1) = take(Part::KronW1) {
+        w1
+    } else {
+        let (a, b) = (take(Part::KronW1a)?, take(Part::KronW1b)?);
+        let shape = [a.rows, b.cols];
+        (a.rows <= out && b.cols <= inputs).then_some(())?;
+        a.product(&b, shape)?
     };
     (w1.rows > 0 && w1.cols > 0 && out.is_multiple_of(w1.rows) && inputs.is_multiple_of(w1.cols))
         .then_some(())?;
@@ -195,14 +194,13 @@ fn product(parts: &mut Parts, target: Target) -> Option<Matrix> {
         taps,
     };
     let shape = [inner.out, inner.inputs * taps];
-    let w2 = match take(Part::KronW2) {
-        Some(w2) => ([w2.rows, w2.cols] == shape).then_some(w2)?,
-        None => {
-            let (a, b) = (take(Part::KronW2a)?, take(Part::KronW2b)?);
-            match parts.remove(&Part::KronT2) {
-                None => a.product(&b, shape)?,
-                Some(core) => tucker(core, &a.transposed(), &b, inner)?,
-            }
+    let w2 = if let Some(w2) = take(Part::KronW2) {
+        ([w2.rows, w2.cols] == shape).then_some(w2)?
+    } else {
+        let (a, b) = (take(Part::KronW2a)?, take(Part::KronW2b)?);
+        match parts.remove(&Part::KronT2) {
+            None => a.product(&b, shape)?,
+            Some(core) => tucker(&core, &a.transposed(), &b, inner)?,
         }
     };
     Some(kronecker(&w1, &w2, target, inner))

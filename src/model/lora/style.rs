@@ -26,7 +26,7 @@ impl StyleLora {
     /// # Errors
     /// As [`LoraFile::open`] and [`LoraFile::check_context`]; [`Error::Setting`] for a weight that is not from -10 to 10.
     pub fn open(path: &Path, weight: f64, context: usize) -> Result<Self> {
-        if !(weight.abs() <= MAX_WEIGHT) {
+        if weight.is_nan() || weight.abs() > MAX_WEIGHT {
             return Err(Error::Setting {
                 name: "style-lora".into(),
                 value: weight.to_string(),

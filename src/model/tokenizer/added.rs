@@ -15,6 +15,10 @@ use crate::model::source::Source;
 
 /// One token, with the options of transformers' `AddedToken`.
 #[derive(Debug, Clone, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the file's independent options"
+)]
 struct Token {
     content: String,
     #[serde(default)]
