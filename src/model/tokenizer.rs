@@ -347,7 +347,7 @@ mod tests {
         assert_eq!(found[4..count + 2], plain[2..count]);
         assert_eq!(found[count + 2..count + 4], [5002, tokenizer.end]);
         for embeddings in [
-            vec![embedding("cat.safetensors", 1, None)],
+            vec![embedding("a.safetensors", 1, None)],
             vec![two.clone(), two],
         ] {
             assert_eq!(
