@@ -3,7 +3,7 @@
 
     figures.py table OUT --model before=FOLDER --model after=FOLDER [--seeds 11,12] [--cases 8] [--peer]
     figures.py sweep OUT --model NAME=FOLDER [--seeds 13] [--cases 3] [--only lora_steps,taps]
-    figures.py readme OUT --model demo=FOLDER       updates the table of tests/scenebench/README.md and CPU_GAIN of .ci/gpu
+    figures.py readme OUT --model demo=FOLDER       prints the rows of tests/scenebench/README.md that depend on the model; updates CPU_GAIN of .ci/gpu
     figures.py time OUT --model NAME=FOLDER         prints the median seconds of five edits on two cores
 
 `table` uses tests/scenebench/suite and a suite per seed (not seed 1, which is the suite). `sweep` changes one setting of the model's defaults at a time,
@@ -16,8 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BENCH = ROOT / "tests/scenebench"
 PROGRAM = os.environ.get("DRAGNEXT", str(ROOT / "target/release/dragnext"))
 DEFAULTS = dict(strength=.75, lora_steps=0, lora_rank=16, taps="3", iterations=3, start="warped", timesteps=15, vacated_noise=.6, lr=.01)
-# Settings of which tests/peer/torch_edit.py has everything: it does not find objects and fills smoothly.
-PEERS = dict(start="moved", lora_steps=40)
+ROWS = dict(default={}, corrected=dict(vacated_noise=.6), free=dict(vacated_noise=.6, timesteps=0))
 SWEEP = dict(vacated_noise=[0, .3, .6, 1], lora_steps=[20, 40, 70], taps=["2", "3", "2,3", "3,4"], iterations=[2, 3, 6], timesteps=[5, 15, 25], lr=[.005, .01, .02],
              strength=[.4, .5, .6, .75], start=["moved", "paper"])
 
@@ -120,21 +119,17 @@ def sweep(a):
 
 
 def readme(a):
+    """Prints the rows of tests/scenebench/README.md that depend on the model, and updates CPU_GAIN of .ci/gpu."""
     (_, folder), = models(a).items()
-    suite = BENCH / "suite"
-    got, other = edit(a, folder, suite, "suite-moved", **PEERS), peer(a, folder, suite, "suite-moved", **PEERS)
-    rows = ["| kind | cases | gain | peer's | hit | peer's | psnr | peer's | spill | peer's | erasing alone |", "|---|---|---|---|---|---|---|---|---|---|---|"]
-    for kind in ("translation", "rotation", "hinge", "deformation", "double", "all"):
-        v, p = got["summary"][kind], other["summary"][kind]
-        cases = sum(kind in ("all", c["case"].rsplit("-", 1)[0]) for c in got["cases"])
-        both = lambda key, digits: f"{v[key]:.{digits}f} | {p[key]:.{digits}f}"
-        rows.append(f"| {kind} | {cases} | {both('gain', 3)} | {both('hit', 2)} | {both('psnr', 1)} | {both('spill', 2)} | {v['erase']:.2f} |")
-    replace(BENCH / "README.md", r"\| kind \| cases \|.*?\n(?!\|)", "\n".join(rows) + "\n", re.S)
-    got = edit(a, folder, suite, "suite")
-    median = statistics.median(c["gain"] for c in got["cases"])
-    replace(ROOT / ".ci/gpu", r"(?m)^CPU_GAIN = [0-9.]+", f"CPU_GAIN = {median:.3f}")
-    worst = sorted(got["cases"], key=lambda c: c["gain"])[:5]
-    print(f"median gain {median:.3f}; worst cases, for the text below the table: " + ", ".join(f"{c['case']} {c['gain']:.2f}" for c in worst))
+    for where in ("suite", "hard"):
+        columns = ("gain", "hit", "psnr", "spill", "harm") if where == "suite" else ("gain", "hit", "repair", "harm")
+        for name, settings in ROWS.items():
+            got = edit(a, folder, BENCH / where, f"{where}-{name}", **settings)
+            cells = " | ".join(f"{got['summary']['all'][c]:.{3 if c == 'gain' else 1 if c == 'psnr' else 2}f}" for c in columns)
+            kinds = ", ".join(f"{kind} {v['gain' if where == 'suite' else 'repair']:.3f}" for kind, v in got["summary"].items() if kind != "all")
+            print(f"{where}: | {name} | {cells} |  per kind: {kinds}", flush=True)
+            if (where, name) == ("suite", "default"):
+                replace(ROOT / ".ci/gpu", r"(?m)^CPU_GAIN = [0-9.]+", f"CPU_GAIN = {statistics.median(c['gain'] for c in got['cases']):.3f}")
 
 
 def replace(path, pattern, text, flags=0):

@@ -14,7 +14,7 @@ use super::{History, Item, ItemState, Log, Options, Redo, Resolver};
 use crate::edit::Provenance;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
-use crate::model::Model;
+use crate::model::{AdditionNotes, Model};
 use crate::pipeline::AnyPipeline;
 use crate::report::{self, BatchProgress, ComputedOn, Summary};
 use crate::warning::Warning;
@@ -34,6 +34,8 @@ pub(crate) struct Batch<'a> {
     pub outputs: &'a Path,
     /// The model's name.
     pub model: String,
+    /// What was added to the model.
+    pub additions: AdditionNotes,
     /// Hash of the CLIP; empty where no item's method needs one.
     pub clip: String,
     /// What computes, as records name it.
@@ -178,6 +180,7 @@ impl Batch<'_> {
             weights,
             clip: &self.clip,
             model: &self.model,
+            additions: &self.additions,
             numerics: self.numerics,
         }
     }

@@ -84,7 +84,10 @@ impl GroupEditor<'_> {
                 record
                     .warnings
                     .extend(edit.original.warnings.iter().cloned());
-                record.planned(&edit.plan, self.computed_on, self.provenance.model);
+                let Provenance {
+                    model, additions, ..
+                } = self.provenance;
+                record.planned(&edit.plan, self.computed_on, model, additions);
                 record.warnings.extend(edit.warnings());
                 record.job = Some(prepared.identity.job.clone());
                 failpoint::panic("panic_in_item");

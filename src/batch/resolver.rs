@@ -22,6 +22,10 @@ use crate::plan::{Amount, Choice, ModelFacts, Plan, Request, Settings};
 
 /// What holds for all items of a batch.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub(crate) struct Resolver {
     /// Method and settings of the command line and the environment.
     pub flags: Choice,

@@ -242,6 +242,7 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         redo,
         outputs: &arguments.output,
         model: model.name(),
+        additions: model.additions(),
         clip,
         computed_on: compute.names(),
         numerics: compute.numerics,

@@ -7,6 +7,7 @@ use crate::drag_file::DragFile;
 use crate::edit::{NoteHeader, ParsedNote};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
+use crate::model::AdditionNotes;
 use crate::plan::Amount;
 use crate::warning::{Warning, WarningKind};
 
@@ -161,16 +162,33 @@ impl Instruction {
     }
 
     /// Returns a warning when the report's edit used weights other than those with this hash.
-    pub(super) fn other_weights(&self, digest: &str) -> Option<Warning> {
+    /// With other LoRA files or embeddings, the warning names those of the report.
+    pub(super) fn other_weights(&self, digest: &str, additions: &AdditionNotes) -> Option<Warning> {
         let made = self.like.as_ref()?;
         made.weights
             .as_deref()
             .filter(|old| !old.is_empty() && *old != digest)?;
-        let message = format!(
-            "`{}` was made with other weights of `{}`; choose them with `--model` and `--vae`",
-            self.drag.path.display(),
-            made.model
-        );
+        let styles = made.styles.iter();
+        let styles = styles.map(|style| format!("`--style-lora {}:{}`", style.file, style.weight));
+        let words = made.embeddings.iter();
+        let words = words.map(|word| format!("`--embedding` of the word `{}`", word.word));
+        let given: Vec<String> = styles.chain(words).collect();
+        let is_same =
+            (&made.styles, &made.embeddings) == (&additions.styles, &additions.embeddings);
+        let path = self.drag.path.display();
+        let message = if is_same {
+            format!(
+                "`{path}` was made with other weights of `{}`; choose them with `--model` and `--vae`",
+                made.model
+            )
+        } else if given.is_empty() {
+            format!("`{path}` was made without the LoRA files and embeddings of this run")
+        } else {
+            format!(
+                "`{path}` was made with {}, this run has others",
+                given.join(", ")
+            )
+        };
         Some(Warning {
             kind: WarningKind::LikeWeights,
             message,

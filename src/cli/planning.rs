@@ -91,7 +91,8 @@ impl Inputs {
         let plan = request.plan(self.size());
         let plan = plan.map_err(|error| self.instruction.explain(error))?;
         if let Some(model) = model {
-            plan.check_model(model)?;
+            // The edit itself warns about a prompt that is cut.
+            let _cut = plan.check_model(model)?;
         }
         Ok(plan)
     }

@@ -107,9 +107,10 @@ impl Arguments {
             return Ok(());
         };
         let plan = request.plan(*size)?;
-        if let Some(model) = model {
-            plan.check_model(model)?;
-        }
+        let cut = match model {
+            Some(model) => plan.check_model(model)?,
+            None => Vec::new(),
+        };
         validation.working = Some([plan.frame.content.width, plan.frame.content.height]);
         validation.regions = plan
             .regions
@@ -118,6 +119,7 @@ impl Arguments {
             .map(RegionMotion::from)
             .collect();
         validation.warnings = plan.warnings;
+        validation.warnings.extend(cut);
         Ok(())
     }
 }

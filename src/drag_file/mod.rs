@@ -34,6 +34,8 @@ pub use types::{DragFile, DragRegion, Editable, Shape};
 pub const MAX_BYTES: u64 = 16 << 20;
 /// Maximum number of entries in a file's list of regions, points included.
 pub const MAX_REGIONS: usize = 128;
+/// Most characters of a prompt. A text encoder reads a few hundred, and splitting a prompt into tokens takes time and memory for every one.
+pub const MAX_PROMPT: usize = 10_000;
 /// Maximum number of regions with an area in a file. Points cost less: they have no mask, no outline, and no object to be found.
 pub const MAX_AREAS: usize = 64;
 /// Maximum number of polygon corners in a file.

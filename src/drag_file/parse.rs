@@ -15,7 +15,7 @@ use super::reader::{Node, Reader, quoted};
 use super::suggestion::did_you_mean;
 use super::syntax::{syntax, text, too_large};
 use super::types::region_index;
-use super::{DragFile, DragRegion, Editable, MAX_AREAS, MAX_BYTES, MAX_REGIONS};
+use super::{DragFile, DragRegion, Editable, MAX_AREAS, MAX_BYTES, MAX_PROMPT, MAX_REGIONS};
 use crate::error::{DragFileFault, ErrorKind, SourceText};
 use crate::settings::Overrides;
 
@@ -81,6 +81,21 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
+    /// Reads a prompt. Its length is bounded before anything is computed from it.
+    fn prompt(&mut self, node: &Node<'a>) -> Option<&'a str> {
+        let prompt = self.reader.string(node)?;
+        let length = prompt.chars().take(MAX_PROMPT + 1).count();
+        if length > MAX_PROMPT {
+            self.reader.fault(
+                ErrorKind::InstructionPromptTooLong,
+                node,
+                format!("longer than {MAX_PROMPT} characters, of which a text encoder reads a few hundred"),
+            );
+            return None;
+        }
+        Some(prompt)
+    }
+
     /// Reads the file; the places of its values stay in the reader.
     fn file(&mut self, tree: &'a Value<'a>) -> Option<DragFile> {
         let root = self.reader.root(tree);
@@ -112,9 +127,11 @@ impl<'a> Parser<'a> {
         let method = fields
             .get("method")
             .and_then(|node| method(&mut self.reader, node));
-        let mut string = |key| fields.get(key).and_then(|node| self.reader.string(node));
-        string("$schema");
-        let (prompt, edit_prompt) = (string("prompt"), string("edit_prompt"));
+        if let Some(node) = fields.get("$schema") {
+            self.reader.string(node);
+        }
+        let mut prompt_of = |key| fields.get(key).and_then(|node| self.prompt(node));
+        let (prompt, edit_prompt) = (prompt_of("prompt"), prompt_of("edit_prompt"));
         let editable = fields
             .get("editable")
             .map_or(Some(Editable::Swept), |node| self.editable(node));

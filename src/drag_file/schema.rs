@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::parse::{FACTORS, KEYS, MAX_DEGREES, MAX_ID, VERSION, keys};
 use super::reader::MAX_COORDINATE;
-use super::{MAX_AREAS, MAX_POINTS, MAX_REGIONS};
+use super::{MAX_AREAS, MAX_POINTS, MAX_PROMPT, MAX_REGIONS};
 use crate::mask::MaskChannel;
 use crate::method::{Method, groups, methods_with};
 use crate::region::RegionKind;
@@ -31,10 +31,12 @@ pub fn schema() -> Value {
             "prompt": {
                 "type": "string",
                 "default": "",
+                "maxLength": MAX_PROMPT,
                 "description": "What the picture shows, in a few words; may be empty.",
             },
             "edit_prompt": {
                 "type": "string",
+                "maxLength": MAX_PROMPT,
                 "description": "What the edited picture shows, for methods that follow a text.",
             },
             "editable": {

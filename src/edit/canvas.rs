@@ -1,9 +1,8 @@
 //! The pictures of an edit: what the network gets, and the result that its output becomes.
 
 use crate::method::StartPicture;
-use crate::model::lora::LoraFile;
 use crate::picture::{Picture, Raster};
-use crate::pipeline::{Outcome, WarpedWork, Work};
+use crate::pipeline::{GivenLora, Outcome, WarpedWork, Work};
 use crate::plan::Plan;
 use crate::warp::{self, Warped};
 
@@ -46,7 +45,7 @@ impl Canvas {
     }
 
     /// Returns the pipeline's input.
-    pub(crate) fn work<'a>(&self, plan: &'a Plan, lora: Option<LoraFile>) -> Work<'a> {
+    pub(crate) fn work<'a>(&self, plan: &'a Plan, lora: Option<GivenLora>) -> Work<'a> {
         Work {
             plan,
             picture: self.working.clone(),

@@ -22,18 +22,18 @@ use crate::drag_file::DragFile;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::method::MethodSettings;
-use crate::model::lora::LoraFile;
+use crate::model::AdditionNotes;
 use crate::picture::{Original, Picture};
-use crate::pipeline::{AnyPipeline, Outcome, Work};
+use crate::pipeline::{AnyPipeline, GivenLora, Outcome, Work};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::warning::Warning;
 
-/// A LoRA that is used instead of training one.
+/// A LoRA file that is used instead of training one.
 #[derive(Debug)]
-pub(crate) struct GivenLora {
-    /// The file, whose numbers are not read yet.
-    pub file: LoraFile,
+pub(crate) struct OwnLora {
+    /// How it is used.
+    pub given: GivenLora,
     /// SHA-256 of the file.
     pub sha256: String,
 }
@@ -49,7 +49,7 @@ pub(crate) struct Prepared {
     pub plan: Plan,
     /// Whether the original is kept outside the editable area.
     pub keeps_outside: bool,
-    lora: Option<LoraFile>,
+    lora: Option<GivenLora>,
     /// SHA-256 of the file of a given LoRA.
     lora_sha256: Option<String>,
     canvas: Canvas,
@@ -75,6 +75,8 @@ pub(crate) struct Provenance<'a> {
     pub clip: &'a str,
     /// The model's name.
     pub model: &'a str,
+    /// What was added to the model; its numbers are part of the weights' hash.
+    pub additions: &'a AdditionNotes,
     /// Kind of device and number format.
     pub numerics: [&'a str; 2],
 }
@@ -96,7 +98,7 @@ impl Prepared {
         original: Original,
         plan: Plan,
         keeps_outside: bool,
-        lora: Option<GivenLora>,
+        lora: Option<OwnLora>,
     ) -> Self {
         let canvas = Canvas::new(&original.picture, &plan);
         let areas = areas(&plan);
@@ -106,7 +108,7 @@ impl Prepared {
             plan,
             keeps_outside,
             lora_sha256: lora.as_ref().map(|lora| lora.sha256.clone()),
-            lora: lora.map(|lora| lora.file),
+            lora: lora.map(|lora| lora.given),
             canvas,
             areas,
         }
@@ -136,7 +138,7 @@ impl Prepared {
             )
         };
         let hash = job.hash();
-        let note = Note::new(&job, &hash, self.original.picture.size(), provenance.model).to_json();
+        let note = Note::new(&job, &hash, self.original.picture.size(), provenance).to_json();
         Identity { job: hash, note }
     }
 

@@ -9,11 +9,12 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::VERSION;
 use super::job::{Instruction, Job};
+use super::{Provenance, VERSION};
 use crate::drag_file::DragFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geometry::Size;
+use crate::model::{AdditionNotes, EmbeddingNote, StyleNote};
 use crate::picture;
 use crate::plan::{Amount, Settings};
 
@@ -38,6 +39,8 @@ pub(crate) struct Note<'a> {
     clip: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lora: Option<&'a str>,
+    #[serde(flatten)]
+    additions: &'a AdditionNotes,
     composite: bool,
     device: &'a str,
     dtype: &'a str,
@@ -48,8 +51,16 @@ pub(crate) struct Note<'a> {
 }
 
 impl<'a> Note<'a> {
-    /// Returns the note of `job` with this hash, on a picture of `size`, with the model named `model`.
-    pub(crate) fn new(job: &Job<'a>, hash: &'a str, size: Size, model: &'a str) -> Self {
+    /// Returns the note of `job` with this hash, on a picture of `size`.
+    pub(crate) fn new(
+        job: &Job<'a>,
+        hash: &'a str,
+        size: Size,
+        provenance: Provenance<'a>,
+    ) -> Self {
+        let Provenance {
+            model, additions, ..
+        } = provenance;
         let Job {
             image,
             instruction,
@@ -77,6 +88,7 @@ impl<'a> Note<'a> {
             weights,
             clip,
             lora,
+            additions,
             composite,
             device,
             dtype,
@@ -130,6 +142,12 @@ pub(crate) struct NoteHeader {
     pub clip: Option<String>,
     /// SHA-256 of the LoRA file that was used instead of training one.
     pub lora: Option<String>,
+    /// LoRA files that were merged into the weights.
+    #[serde(default)]
+    pub styles: Vec<StyleNote>,
+    /// Embeddings of words.
+    #[serde(default)]
+    pub embeddings: Vec<EmbeddingNote>,
     /// Whether the original was kept outside the editable area.
     #[serde(default = "yes")]
     pub composite: bool,
@@ -246,7 +264,22 @@ mod tests {
             composite: false,
             numerics: ["cpu", "f32"],
         };
-        Note::new(&job, &job.hash(), Size::new(640, 480), "demo").to_json()
+        let additions = AdditionNotes {
+            styles: vec![StyleNote {
+                file: "ink.safetensors".into(),
+                weight: 0.75,
+                sha256: "5".into(),
+            }],
+            embeddings: Vec::new(),
+        };
+        let provenance = Provenance {
+            weights: "3",
+            clip: "",
+            model: "demo",
+            additions: &additions,
+            numerics: ["cpu", "f32"],
+        };
+        Note::new(&job, &job.hash(), Size::new(640, 480), provenance).to_json()
     }
 
     fn parse(note: &str) -> Result<ParsedNote> {
@@ -289,6 +322,14 @@ mod tests {
         assert_eq!(
             [header.image, header.weights, header.lora].map(Option::unwrap_or_default),
             ["1", "3", "4"]
+        );
+        assert_eq!(
+            (
+                header.styles.len(),
+                header.styles[0].weight,
+                header.embeddings.len()
+            ),
+            (1, 0.75, 0)
         );
         let amount = header.amount.expect("it is not the whole drag");
         assert_eq!((amount.value(), amount.largest()), (0.1, 2.5));

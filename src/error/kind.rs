@@ -97,7 +97,7 @@ error_kinds! {
     InstructionPromptMissing "instruction.prompt_missing" NOT_STARTED
         "the drag method follows a text and there is no prompt";
     InstructionPromptTooLong "instruction.prompt_too_long" NOT_STARTED
-        "the prompt has more tokens than the text encoder reads";
+        "the prompt is far longer than a text encoder reads";
     RegionHandleOutside "region.handle_outside" NOT_STARTED "a handle lies outside its region";
     RegionLeaves "region.leaves" NOT_STARTED "a region is dragged out of the image";
     RegionOutside "region.outside" NOT_STARTED "a region lies outside the image";

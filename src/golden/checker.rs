@@ -136,6 +136,7 @@ impl Checker<'_> {
             weights: weights.as_deref().unwrap_or_default(),
             clip: &clip,
             model: &self.model.name(),
+            additions: &self.model.additions(),
             numerics: self.numerics,
         };
         let note = prepared.identity(provenance).note;

@@ -59,7 +59,7 @@ impl CaseReader<'_> {
         };
         let plan = request.plan(original.picture.size())?;
         if let Some(model) = model {
-            plan.check_model(model)?;
+            let _cut = plan.check_model(model)?;
         }
         Ok(ReadCase {
             drag,

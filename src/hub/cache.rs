@@ -3,6 +3,7 @@
 //!
 //! Reads the file system only; no connection is opened.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use super::CACHE_HINT;
 use super::id::{HubId, is_commit};
 use super::ledger::Ledger;
 use super::model_files::ModelFiles;
+use super::shards::{index_of, shards_of};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The folder of one repository in the cache. It need not exist.
@@ -137,6 +139,17 @@ impl Snapshot {
     pub fn missing(&self, files: &ModelFiles) -> Vec<String> {
         let has = |name: &str| self.folder.join(name).is_file();
         let mut missing = files.missing(has);
+        let weights = files.all().filter(|path| has(path));
+        let whole: Vec<String> = weights.map(index_of).collect();
+        for index in files
+            .indexes()
+            .filter(|index| has(index) && !whole.contains(index))
+        {
+            match self.shards(&index) {
+                Ok(shards) => missing.extend(shards.into_iter().filter(|shard| !has(shard))),
+                Err(_) => missing.push(index),
+            }
+        }
         missing.extend(
             Ledger::read(&self.ledger)
                 .files
@@ -151,11 +164,31 @@ impl Snapshot {
     /// Returns the present files among those of the model and those that were fetched before.
     pub fn present(&self, files: &ModelFiles) -> Vec<String> {
         let mut names: Vec<String> = files.all().map(str::to_owned).collect();
+        for index in files.indexes() {
+            names.extend(self.shards(&index).into_iter().flatten());
+            names.push(index);
+        }
         names.extend(Ledger::read(&self.ledger).files.into_keys());
         names.sort();
         names.dedup();
         names.retain(|name| self.folder.join(name).is_file());
         names
+    }
+
+    /// Returns the shards that an index in the cache names.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] when it cannot be read or is no index.
+    pub(crate) fn shards(&self, index: &str) -> Result<BTreeSet<String>> {
+        let path = self.folder.join(index);
+        let text = fs::read_to_string(&path).map_err(|error| error.to_string());
+        let shards = text.and_then(|text| shards_of(index, &text));
+        shards.map_err(|reason| Error::Weights {
+            path: path.display().to_string(),
+            kind: ErrorKind::WeightsDamaged,
+            reason,
+            hint: "the index of the weights is damaged; remove it and fetch the model again".into(),
+        })
     }
 
     /// Returns the `ETag` of a file, if it is a link to a blob.

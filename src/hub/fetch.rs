@@ -16,6 +16,7 @@ use super::ledger::{Entry, Ledger};
 use super::model_files::ModelFiles;
 use super::pickle::is_pickle;
 use super::retry::Retries;
+use super::shards::is_index;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Stamp};
 use crate::interrupt::Interrupt;
@@ -96,6 +97,7 @@ impl<'a> Fetch<'a> {
                 .cloned()
                 .collect::<Vec<_>>(),
         );
+        let mut received = self.fetch_shard_names(&snapshot, &mut files, &description, transfer)?;
         let pending = self.pending(&snapshot, &files, transfer)?;
         let (count, bytes) = (
             pending.len(),
@@ -109,7 +111,6 @@ impl<'a> Fetch<'a> {
             snapshot.name(),
             crate::progress::amount(bytes)
         ));
-        let mut received = 0;
         for file in &pending {
             received += self.fetch(&snapshot, file, transfer)?;
         }
@@ -119,6 +120,43 @@ impl<'a> Fetch<'a> {
             files,
             received,
         })
+    }
+
+    /// Fetches the indexes among the files, and adds the shards that they name. Returns the number of received bytes.
+    fn fetch_shard_names(
+        &self,
+        snapshot: &Snapshot,
+        files: &mut Vec<String>,
+        description: &Description,
+        transfer: &mut Transfer,
+    ) -> Result<u64> {
+        let indexes: Vec<String> = files
+            .iter()
+            .filter(|name| is_index(name))
+            .cloned()
+            .collect();
+        let mut received = 0;
+        for file in &self.pending(snapshot, &indexes, transfer)? {
+            received += self.fetch(snapshot, file, transfer)?;
+        }
+        let listed = description.files();
+        for index in &indexes {
+            let shards = snapshot.shards(index)?;
+            let missing: Vec<String> = shards
+                .iter()
+                .filter(|name| !listed.contains(name))
+                .cloned()
+                .collect();
+            if !missing.is_empty() {
+                return Err(self.unsuitable(description, &missing));
+            }
+            let new: Vec<String> = shards
+                .into_iter()
+                .filter(|name| !files.contains(name))
+                .collect();
+            files.extend(new);
+        }
+        Ok(received)
     }
 
     /// Returns the model if the cache has all files, undamaged.

@@ -17,6 +17,7 @@ pub(crate) mod integrity;
 pub(crate) mod ledger;
 pub(crate) mod model_files;
 pub(crate) mod pickle;
+pub(crate) mod shards;
 
 #[cfg(feature = "hub")]
 mod client;

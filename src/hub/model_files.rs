@@ -5,6 +5,7 @@
 //! (pickles, examples, other formats of the same weights) are never fetched.
 
 use super::id::HubId;
+use super::shards::index_of;
 
 /// Which files one kind of model consists of, and where they come from by default.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +32,8 @@ pub enum ModelFile {
     Required(&'static str),
     /// Fetched and read if the repository has it.
     Optional(&'static str),
-    /// The same weights in several precisions, of which one file is required: highest precision first. Loading takes the first
-    /// that is present; fetching takes the last, which is the smallest download. Rounding the weights to half precision
+    /// The same weights in several precisions, of which one file is required, or its shards with their index: highest precision first. Loading takes
+    /// the first that is present; fetching takes the last, which is the smallest download. Rounding the weights to half precision
     /// changes a picture less than another seed does.
     Weights(&'static [&'static str]),
     /// Files that other files can replace: every file of one group is required. Fetching and loading take the first complete group.
@@ -48,8 +49,30 @@ impl ModelFile {
         }
     }
 
-    /// Returns what to fetch of it, given which files there are.
-    fn chosen(&self, has: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    /// Returns the indexes of the shards that can take the place of the weights.
+    fn indexes(&self) -> Vec<String> {
+        match self {
+            Self::Weights(paths) => paths.iter().map(|path| index_of(path)).collect(),
+            Self::Required(_) | Self::Optional(_) | Self::Groups(_) => Vec::new(),
+        }
+    }
+
+    /// Returns what to fetch of it, given which files there are. The index of shards stands for the shards that it names.
+    fn chosen(&self, has: impl Fn(&str) -> bool) -> Vec<String> {
+        let whole = self.whole(&has);
+        if whole.is_empty() {
+            return self
+                .indexes()
+                .into_iter()
+                .rfind(|index| has(index))
+                .into_iter()
+                .collect();
+        }
+        whole.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Returns what to fetch of it, without shards.
+    fn whole(&self, has: impl Fn(&str) -> bool) -> Vec<&'static str> {
         match self {
             Self::Groups(groups) => {
                 let complete = groups
@@ -88,13 +111,20 @@ impl ModelFiles {
         self.files.iter().flat_map(ModelFile::paths)
     }
 
+    /// Returns the indexes of shards that a model of this kind may have in place of weights in one file.
+    pub fn indexes(&self) -> impl Iterator<Item = String> {
+        self.files.iter().flat_map(ModelFile::indexes)
+    }
+
     /// Returns the required files that are absent; `has` tells whether a file is present. Weights in several precisions are
-    /// named by the first.
+    /// named by the first. An index counts as the weights; whether its shards are present is up to the caller.
     pub fn missing(&self, has: impl Fn(&str) -> bool) -> Vec<String> {
         let is_missing = |file: &&ModelFile| match file {
             ModelFile::Required(path) => !has(path),
             ModelFile::Optional(_) => false,
-            ModelFile::Weights(paths) => !paths.iter().any(|path| has(path)),
+            ModelFile::Weights(paths) => {
+                !paths.iter().any(|path| has(path) || has(&index_of(path)))
+            }
             ModelFile::Groups(groups) => !groups
                 .iter()
                 .any(|group| group.iter().all(|path| has(path))),
@@ -144,7 +174,6 @@ impl ModelFiles {
             .files
             .iter()
             .flat_map(|file| file.chosen(has))
-            .map(str::to_owned)
             .collect())
     }
 }
@@ -207,6 +236,21 @@ mod tests {
             TWO_TOWERS.missing(|path| path == "vision.f8"),
             ["config.json", "text.safetensors"]
         );
+    }
+
+    #[test]
+    fn shards_take_the_place_of_weights_in_one_file() {
+        let sharded = [
+            "config.json",
+            "text.safetensors.index.json",
+            "text-1.safetensors",
+            "vision.f16",
+        ];
+        let expected = ["config.json", "text.safetensors.index.json", "vision.f16"];
+        assert_eq!(choose(&sharded).expect("complete"), expected);
+        let both = [&sharded[..], &["text.safetensors"]].concat();
+        let expected = ["config.json", "text.safetensors", "vision.f16"];
+        assert_eq!(choose(&both).expect("complete"), expected);
     }
 
     #[test]

@@ -87,6 +87,7 @@ pub const STABLE_DIFFUSION: ModelFiles = ModelFiles {
     files: &[
         ModelFile::Optional("dragnext.json"),
         ModelFile::Optional("model_index.json"),
+        ModelFile::Optional("tokenizer/added_tokens.json"),
         ModelFile::Optional("tokenizer/special_tokens_map.json"),
         ModelFile::Optional("tokenizer/tokenizer_config.json"),
         ModelFile::Required("scheduler/scheduler_config.json"),
@@ -144,7 +145,7 @@ mod tests {
             .map(str::to_owned),
         );
         let chosen = STABLE_DIFFUSION.choose(&repository).expect("complete");
-        assert_eq!(chosen.len(), 13);
-        assert_eq!(chosen[10..], [TEXT_ENCODER[1], UNET[1], VAE[0]]);
+        assert_eq!(chosen.len(), 14);
+        assert_eq!(chosen[11..], [TEXT_ENCODER[1], UNET[1], VAE[0]]);
     }
 }

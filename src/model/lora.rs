@@ -1,7 +1,8 @@
-//! Reads and writes LoRA files (arXiv 2106.09685).
+//! LoRA files (arXiv 2106.09685): what is trained on a picture, and what users bring.
 //!
-//! The adapter of a module is `down` (rank, in) and `up` (out, rank). Their names differ between versions of diffusers and peft. All forms
-//! that diffusers has written for attention projections are read:
+//! A file is used in one of two ways. [`LoraFile::read`] gives adapters for [`super::unet::Network::attach_adapters`], which a picture's own LoRA is;
+//! [`Merges`] adds the differences to the weights of a component while they are read, in f32 and before they are rounded to the device's number
+//! format. A LoRA is trained on top of merged weights as on any others.
 //!
 //! | written by | down | up |
 //! |---|---|---|
@@ -9,17 +10,22 @@
 //! | peft | `base_model.model.M.to_q.lora_A.default.weight` | `base_model.model.M.to_q.lora_B.default.weight` |
 //! | diffusers 0.22, `DragDiffusion` | `unet.M.to_q.lora.down.weight` | `unet.M.to_q.lora.up.weight` |
 //! | attention processors | `M.processor.to_q_lora.down.weight` | `M.processor.to_q_lora.up.weight` |
+//! | kohya, LyCORIS | `lora_unet_M_to_q.lora_down.weight` | `lora_unet_M_to_q.lora_up.weight` |
 //!
-//! The scale, alpha / rank, is multiplied into `up`. Names of other trainers and other kinds of adapters are rejected.
+//! Files of kohya and LyCORIS may have convolutions (LoCon), LoHa and LoKr; any may have layers of the text encoder (`lora_te_`, `text_encoder.`). The
+//! scale is alpha / rank. Files of other families of models and other kinds of adapters are rejected by name.
 
+mod delta;
+mod family;
+mod merge;
 mod names;
 mod scale;
+mod style;
+mod writing;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
-
-use serde_json::{Map, Value, json};
 
 use super::safetensors::SafetensorsFile;
 use super::source::pickle_error;
@@ -27,28 +33,26 @@ use super::unet::AdapterPlace;
 use super::weights::listed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hub::is_pickle;
-use names::{Name, Role};
+use delta::Array;
+pub use merge::Merges;
+pub use names::Component;
+use names::{Module, Name, Part};
 use scale::Scale;
+pub use style::StyleLora;
+pub use writing::write;
 
 /// Largest supported rank.
 const MAX_RANK: usize = 1024;
 
 /// The names of the tensors of one module.
-#[derive(Debug, Default)]
-struct Module {
-    down: Option<String>,
-    up: Option<String>,
-    alpha: Option<String>,
-}
+type Tensors = BTreeMap<Part, String>;
 
 /// An open LoRA file. Its names are parsed, its values are not read yet.
 #[derive(Debug)]
 pub struct LoraFile {
     file: SafetensorsFile,
     shapes: BTreeMap<String, Vec<usize>>,
-    /// By the name of the module in current diffusers.
-    modules: BTreeMap<String, Module>,
-    rank: usize,
+    modules: BTreeMap<Module, Tensors>,
     scale: Scale,
 }
 
@@ -65,8 +69,8 @@ impl LoraFile {
     /// Opens a file and parses the names of its tensors.
     ///
     /// # Errors
-    /// [`Error::Weights`]: `weights.format` for a pickle or a folder, `weights.damaged` for a truncated file, `weights.unsupported` for names
-    /// of other trainers and other kinds of adapters, `lora.mismatch` for unknown names.
+    /// [`Error::Weights`]: `weights.format` for a pickle or a folder, `weights.damaged` for a truncated file, `weights.unsupported` for other families
+    /// of models and other kinds of adapters, `lora.mismatch` for unknown names and adapters with missing parts.
     /// [`Error::File`] when it cannot be opened.
     pub fn open(path: &Path) -> Result<Self> {
         let location = path.display().to_string();
@@ -89,22 +93,74 @@ impl LoraFile {
             source,
         })?;
         let file = SafetensorsFile::open(location, Box::new(file))?;
-        let scale = Scale::read(&file, path)?;
         let shapes = file.shapes();
-        let modules = group(file.location(), shapes.keys())?;
-        let rank = rank_of(file.location(), &modules, &shapes)?;
+        if let Some((tensor, kind)) = family::other(&shapes) {
+            return Err(Error::Weights {
+                path: file.location().into(),
+                kind: ErrorKind::WeightsUnsupported,
+                reason: format!("is {kind}, which is not supported (tensor `{}`)", tensor.escape_debug()),
+                hint: "use a LoRA that was made for Stable Diffusion 1.x or 2, as diffusers, peft, kohya or LyCORIS write them".into(),
+            });
+        }
+        let scale = Scale::read(&file, path)?;
+        let modules = group(file.location(), &shapes)?;
         Ok(Self {
             file,
             shapes,
             modules,
-            rank,
             scale,
         })
     }
 
-    /// Returns the rank of the adapters, for [`super::unet::Network::attach_adapters`].
-    pub fn rank(&self) -> usize {
-        self.rank
+    /// Returns the rank of the adapters, where the file has nothing but low-rank matrices of one rank for attention projections of the UNet: such a
+    /// file can be attached. Another has to be merged.
+    pub fn rank(&self) -> Option<usize> {
+        let mut ranks = self.modules.iter().map(|(module, tensors)| {
+            let is_plain = tensors
+                .keys()
+                .all(|part| matches!(part, Part::Down | Part::Up | Part::Alpha));
+            let shape = self.shapes.get(tensors.get(&Part::Down)?)?;
+            (is_plain && module.is_attention() && shape.len() == 2).then_some(shape[0])
+        });
+        let first = ranks.next()??;
+        ranks.all(|rank| rank == Some(first)).then_some(first)
+    }
+
+    /// Returns the channels of the prompts that the file was trained with, where it tells.
+    pub fn context(&self) -> Option<usize> {
+        let of_module = |(module, tensors): (&Module, &Tensors)| {
+            let shape = self.shapes.get(tensors.get(&Part::Down)?)?;
+            module
+                .reads_prompt()
+                .then(|| shape.get(1).copied())
+                .flatten()
+        };
+        self.modules.iter().find_map(of_module)
+    }
+
+    /// Checks that the file was trained with prompts of so many channels, as far as it tells.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] `lora.mismatch`, which names the family of models.
+    pub fn check_context(&self, channels: usize) -> Result<()> {
+        let family = |channels| {
+            let name = family::of_context(channels);
+            name.map_or_else(
+                || format!("a model with prompts of {channels} channels"),
+                str::to_owned,
+            )
+        };
+        match self.context() {
+            Some(found) if found != channels => Err(mismatch(
+                self.file.location(),
+                &[format!(
+                    "it was made for {}, the model is {}",
+                    family(found),
+                    family(channels)
+                )],
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Reads the parameters of the modules at `places`, which must have the rank of this file.
@@ -121,117 +177,110 @@ impl LoraFile {
             absent: Vec::new(),
         };
         for place in places {
-            let module = self.modules.get(&place.name);
-            let Some((down, up)) =
-                module.and_then(|module| module.down.as_ref().zip(module.up.as_ref()))
-            else {
+            let module = Module::of(Component::UNet, &place.name);
+            let tensors = self.modules.get(&module);
+            let pair = tensors
+                .and_then(|tensors| Some((tensors.get(&Part::Down)?, tensors.get(&Part::Up)?)));
+            let Some((down, up)) = pair else {
                 lora.absent.push(place.name.clone());
                 lora.parameters
                     .resize(lora.parameters.len() + place.len(), 0.0);
                 continue;
             };
             lora.parameters.extend(self.file.read(down)?);
-            let alpha = match module.and_then(|module| module.alpha.as_ref()) {
+            let alpha = match tensors.and_then(|tensors| tensors.get(&Part::Alpha)) {
                 Some(name) => self.file.read(name)?.first().copied(),
                 None => None,
             };
-            let factor = self.scale.factor(alpha, self.rank);
+            let factor = self.scale.factor(&module, alpha, Some(place.adapter.rank));
             lora.parameters
                 .extend(self.file.read(up)?.iter().map(|value| factor * value));
         }
         Ok(lora)
     }
 
-    /// Returns the tensors that do not fit the model.
+    /// Returns the tensors that do not fit the places of adapters.
     fn faults(&self, places: &[AdapterPlace]) -> Vec<String> {
         let mut faults = Vec::new();
-        let mut check = |name: &String, expected: &[usize]| {
-            let found = &self.shapes[name];
-            if found != expected {
-                faults.push(format!(
-                    "tensor `{name}` is {found:?}, the model requires {expected:?}"
-                ));
-            }
-        };
+        let mut known: Vec<Module> = Vec::new();
         for place in places {
-            let Some(module) = self.modules.get(&place.name) else {
-                continue;
-            };
-            module
-                .down
-                .iter()
-                .for_each(|name| check(name, &[self.rank, place.inputs]));
-            module
-                .up
-                .iter()
-                .for_each(|name| check(name, &[place.outputs, self.rank]));
-        }
-        for (name, module) in &self.modules {
-            if !places.iter().any(|place| place.name == *name) {
-                let tensors = [&module.down, &module.up, &module.alpha]
-                    .into_iter()
-                    .flatten();
-                faults.extend(tensors.map(|tensor| {
-                    format!(
-                        "tensor `{tensor}` {:?} is not part of this model",
-                        self.shapes[tensor]
-                    )
-                }));
+            let module = Module::of(Component::UNet, &place.name);
+            let rank = place.adapter.rank;
+            for (part, expected) in [
+                (Part::Down, [rank, place.inputs]),
+                (Part::Up, [place.outputs, rank]),
+            ] {
+                let name = self
+                    .modules
+                    .get(&module)
+                    .and_then(|tensors| tensors.get(&part));
+                if let Some((name, found)) = name.map(|name| (name, &self.shapes[name]))
+                    && *found != expected
+                {
+                    faults.push(format!(
+                        "tensor `{name}` is {found:?}, the model requires {expected:?}"
+                    ));
+                }
             }
+            known.push(module);
         }
+        let others = self
+            .modules
+            .iter()
+            .filter(|(module, _)| !known.contains(module));
+        faults.extend(others.flat_map(|(_, tensors)| self.without_module(tensors)));
         faults
+    }
+
+    /// Returns what is wrong with the tensors of a module that the model does not have.
+    fn without_module(&self, tensors: &Tensors) -> Vec<String> {
+        tensors
+            .values()
+            .map(|tensor| {
+                format!(
+                    "tensor `{tensor}` {:?} is not part of this model",
+                    self.shapes[tensor]
+                )
+            })
+            .collect()
+    }
+
+    /// Reads a part of a module.
+    fn array(&mut self, tensor: &str) -> Result<Array> {
+        Ok(Array {
+            shape: self.shapes[tensor].clone(),
+            values: self.file.read(tensor)?,
+        })
     }
 }
 
-/// Groups tensors by module.
-fn group<'a>(
+/// Groups tensors by module, and checks that each module has the parts of one adapter.
+fn group(
     location: &str,
-    tensors: impl Iterator<Item = &'a String>,
-) -> Result<BTreeMap<String, Module>> {
-    let mut modules: BTreeMap<String, Module> = BTreeMap::new();
+    shapes: &BTreeMap<String, Vec<usize>>,
+) -> Result<BTreeMap<Module, Tensors>> {
+    let mut modules: BTreeMap<Module, Tensors> = BTreeMap::new();
     let mut faults = Vec::new();
-    for tensor in tensors {
-        if let Some(kind) = names::other_kind(tensor) {
-            return Err(Error::Weights {
-                path: location.into(),
-                kind: ErrorKind::WeightsUnsupported,
-                reason: format!(
-                    "tensor `{}` belongs to {kind}, which is not supported",
-                    tensor.escape_debug()
-                ),
-                hint: "use a LoRA of diffusers or peft on the attention layers of the UNet".into(),
-            });
-        }
-        let Some(Name { module, role }) = Name::parse(tensor) else {
-            faults.push(format!("tensor `{tensor}` is not an attention LoRA weight"));
+    for tensor in shapes.keys() {
+        let Some(Name { module, part }) = Name::parse(tensor) else {
+            faults.push(format!(
+                "tensor `{}` is not a LoRA weight",
+                tensor.escape_debug()
+            ));
             continue;
         };
-        let entry = modules.entry(module).or_default();
-        let slot = match role {
-            Role::Down => &mut entry.down,
-            Role::Up => &mut entry.up,
-            Role::Alpha => &mut entry.alpha,
-        };
-        if let Some(first) = slot.replace(tensor.clone()) {
+        let tensors = modules.entry(module).or_default();
+        if let Some(first) = tensors.insert(part, tensor.clone()) {
             faults.push(format!(
                 "tensors `{first}` and `{tensor}` are the same weight of one adapter"
             ));
         }
     }
-    for module in modules.values() {
-        match (&module.down, &module.up) {
-            (Some(_), Some(_)) => {}
-            (Some(tensor), None) | (None, Some(tensor)) => {
-                faults.push(format!("tensor `{tensor}` has no counterpart"));
-            }
-            (None, None) => faults.extend(
-                module
-                    .alpha
-                    .iter()
-                    .map(|alpha| format!("tensor `{alpha}` has no adapter")),
-            ),
-        }
-    }
+    faults.extend(
+        modules
+            .values()
+            .filter_map(|tensors| fault_of(tensors, shapes)),
+    );
     if modules.is_empty() && faults.is_empty() {
         faults.push("the file has no tensors".into());
     }
@@ -242,42 +291,73 @@ fn group<'a>(
     }
 }
 
-/// Returns the common rank of all adapters.
-fn rank_of(
-    location: &str,
-    modules: &BTreeMap<String, Module>,
-    shapes: &BTreeMap<String, Vec<usize>>,
-) -> Result<usize> {
-    let mut downs = modules
-        .values()
-        .filter_map(|module| module.down.as_ref())
-        .map(|name| (name, &shapes[name]));
-    let Some((first, shape)) = downs.next() else {
-        return Err(mismatch(location, &["the file has no adapter".into()]));
-    };
-    let [rank @ 1..=MAX_RANK, _] = shape[..] else {
-        return Err(mismatch(
-            location,
-            &[format!(
-                "tensor `{first}` is {shape:?}; expected (rank, inputs) with a rank from 1 to {MAX_RANK}"
-            )],
-        ));
-    };
-    let others = downs.filter(|(_, shape)| shape.first() != Some(&rank));
-    let mut faults: Vec<String> = others
-        .map(|(name, shape)| format!("tensor `{name}` is {shape:?}, but `{first}` has rank {rank}"))
-        .collect();
-    let alphas = modules
-        .values()
-        .filter_map(|module| module.alpha.as_ref())
-        .filter(|name| shapes[*name].iter().product::<usize>() != 1);
-    faults
-        .extend(alphas.map(|name| format!("tensor `{name}` is {:?}, not a scalar", shapes[name])));
-    if faults.is_empty() {
-        Ok(rank)
-    } else {
-        Err(mismatch(location, &faults))
+/// Returns what is wrong with the parts of one module.
+fn fault_of(tensors: &Tensors, shapes: &BTreeMap<String, Vec<usize>>) -> Option<String> {
+    let has = |part: Part| tensors.contains_key(&part);
+    let first = tensors.values().next()?;
+    if let Some(alpha) = tensors.get(&Part::Alpha) {
+        if tensors.len() == 1 {
+            return Some(format!("tensor `{alpha}` has no adapter"));
+        }
+        if shapes[alpha].iter().product::<usize>() != 1 {
+            return Some(format!(
+                "tensor `{alpha}` is {:?}, not a scalar",
+                shapes[alpha]
+            ));
+        }
     }
+    let either =
+        |whole: Part, a: Part, b: Part| has(whole) != (has(a) && has(b)) && has(a) == has(b);
+    let is_low_rank = has(Part::Down) && has(Part::Up);
+    let is_hadamard = [Part::HadaW1a, Part::HadaW1b, Part::HadaW2a, Part::HadaW2b]
+        .into_iter()
+        .all(has)
+        && has(Part::HadaT1) == has(Part::HadaT2);
+    let is_kronecker = either(Part::KronW1, Part::KronW1a, Part::KronW1b)
+        && either(Part::KronW2, Part::KronW2a, Part::KronW2b)
+        && (!has(Part::KronT2) || has(Part::KronW2a));
+    let kind = |part: &Part| match part {
+        Part::Down | Part::Up | Part::Mid => Some(0),
+        Part::HadaW1a
+        | Part::HadaW1b
+        | Part::HadaW2a
+        | Part::HadaW2b
+        | Part::HadaT1
+        | Part::HadaT2 => Some(1),
+        Part::KronW1
+        | Part::KronW1a
+        | Part::KronW1b
+        | Part::KronW2
+        | Part::KronW2a
+        | Part::KronW2b
+        | Part::KronT2 => Some(2),
+        Part::Weight => Some(3),
+        Part::Alpha | Part::Bias => None,
+    };
+    let mut kinds: Vec<i32> = tensors.keys().filter_map(kind).collect();
+    kinds.dedup();
+    let is_complete = match kinds[..] {
+        [] | [3] => true,
+        [0] => is_low_rank,
+        [1] => is_hadamard,
+        [2] => is_kronecker,
+        _ => {
+            return Some(format!(
+                "tensor `{first}` and others of its module are of several kinds of adapters"
+            ));
+        }
+    };
+    if !is_complete {
+        return Some(format!("tensor `{first}` has no counterpart"));
+    }
+    let rank = delta::rank_of(|part| Some(shapes[tensors.get(&part)?].clone()))?;
+    (rank == 0 || rank > MAX_RANK).then(|| {
+        let down = tensors.get(&Part::Down).unwrap_or(first);
+        format!(
+            "tensor `{down}` is {:?}; expected (rank, inputs) with a rank from 1 to {MAX_RANK}",
+            shapes[down]
+        )
+    })
 }
 
 fn mismatch(location: &str, faults: &[String]) -> Error {
@@ -285,57 +365,6 @@ fn mismatch(location: &str, faults: &[String]) -> Error {
         path: location.into(),
         kind: ErrorKind::LoraMismatch,
         reason: format!("this LoRA does not fit the model:\n  {}", listed(faults)),
-        hint:
-            "use a LoRA that was trained for this model, on the attention layers of the UNet only"
-                .into(),
+        hint: "use a LoRA that was trained for this model".into(),
     }
-}
-
-/// Returns the bytes of a safetensors file with the adapters at `places`, in the names that diffusers reads since 0.22
-/// (`unet.M.lora.down.weight`), and with `metadata` in its header. There is no alpha, so the scale is 1, because diffusers rejects
-/// names without `lora`. The same arguments give the same bytes.
-///
-/// # Panics
-/// When `parameters` does not have the length of all `places`.
-pub fn write(
-    places: &[AdapterPlace],
-    parameters: &[f32],
-    metadata: &BTreeMap<String, String>,
-) -> Vec<u8> {
-    assert_eq!(
-        parameters.len(),
-        places.iter().map(AdapterPlace::len).sum::<usize>(),
-        "the parameters of all adapters"
-    );
-    let mut header = Map::new();
-    let rank = places.first().map_or(0, |place| place.adapter.rank);
-    let own = [("format", "pt".to_owned()), ("rank", rank.to_string())]
-        .map(|(key, value)| (key.to_owned(), value));
-    let metadata: BTreeMap<String, String> = metadata.clone().into_iter().chain(own).collect();
-    header.insert("__metadata__".into(), json!(metadata));
-    let mut end = 0;
-    let mut describe = |name: String, shape: [usize; 2]| {
-        let start = end;
-        end += 4 * shape[0] * shape[1];
-        header.insert(
-            name,
-            json!({ "dtype": "F32", "shape": shape, "data_offsets": [start, end] }),
-        );
-    };
-    for place in places {
-        describe(
-            format!("unet.{}.lora.down.weight", place.name),
-            [place.adapter.rank, place.inputs],
-        );
-        describe(
-            format!("unet.{}.lora.up.weight", place.name),
-            [place.outputs, place.adapter.rank],
-        );
-    }
-    let mut header = Value::Object(header).to_string().into_bytes();
-    header.resize(header.len().next_multiple_of(8), b' ');
-    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-    bytes.append(&mut header);
-    bytes.extend(parameters.iter().flat_map(|value| value.to_le_bytes()));
-    bytes
 }

@@ -4,8 +4,10 @@
 //! [`Model::open`] reads and checks the configuration. The components (UNet, VAE, text encoder, tokenizer) are loaded separately, because
 //! an edit does not need all of them at the same time. Fetching models is up to [`crate::hub`].
 
+mod additions;
 pub mod clip;
 pub mod config;
+pub mod embedding;
 pub mod layout;
 pub mod lora;
 pub mod original;
@@ -19,10 +21,12 @@ pub mod unet;
 pub mod vae;
 pub mod weights;
 
+pub use additions::{AdditionNotes, EmbeddingNote, StyleNote};
 pub use clip::{Clip, ClipModel};
+pub use embedding::Embedding;
 pub use source::Source;
 pub use text_encoder::TextEncoder;
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Excess, Tokenizer};
 pub use unet::UNet;
 pub use vae::Vae;
 
@@ -34,7 +38,9 @@ use crate::digest::sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
+use additions::Additions;
 use config::Prediction;
+use lora::{Component, LoraFile, Merges, StyleLora};
 
 /// A model whose configuration is read and checked and whose weights are not loaded.
 #[derive(Debug)]
@@ -42,6 +48,7 @@ pub struct Model {
     source: Source,
     vae_source: Option<Source>,
     clip: Option<String>,
+    additions: Additions,
     unet: config::UNetConfig,
     schedule: config::ScheduleConfig,
     defaults: Map<String, Value>,
@@ -75,6 +82,7 @@ impl Model {
             source,
             vae_source,
             clip: None,
+            additions: Additions::default(),
             unet,
             schedule,
             defaults,
@@ -86,6 +94,50 @@ impl Model {
     #[must_use]
     pub fn with_clip(self, name: Option<String>) -> Self {
         Self { clip: name, ..self }
+    }
+
+    /// Returns the model with a LoRA file merged into its weights, times `weight`, when they are read. A picture's own LoRA is trained on top. Several
+    /// files add up.
+    ///
+    /// # Errors
+    /// As [`StyleLora::open`]. Layers that the model does not have are errors of loading.
+    pub fn with_style_lora(mut self, path: &Path, weight: f64) -> Result<Self> {
+        let style = StyleLora::open(path, weight, self.unet.cross_attention_dim)?;
+        self.additions.styles.push(style);
+        Ok(self)
+    }
+
+    /// Returns the model with a LoRA file merged into its weights that stands for the picture's own LoRA.
+    ///
+    /// # Errors
+    /// As [`Model::with_style_lora`].
+    pub fn with_own_lora(mut self, path: &Path) -> Result<Self> {
+        let own = StyleLora::open(path, 1.0, self.unet.cross_attention_dim)?;
+        self.additions.own = Some(own);
+        Ok(self)
+    }
+
+    /// Checks that a LoRA file was made for a model of this family, as far as it tells.
+    ///
+    /// # Errors
+    /// As [`LoraFile::check_context`].
+    pub fn check_lora(&self, file: &LoraFile) -> Result<()> {
+        file.check_context(self.unet.cross_attention_dim)
+    }
+
+    /// Returns the model with the embedding of a word: `token`, or that of the file.
+    ///
+    /// # Errors
+    /// As [`Embedding::open`]; [`Error::Setting`] for a word that has an embedding already.
+    pub fn with_embedding(mut self, path: &Path, token: Option<&str>) -> Result<Self> {
+        let embedding = Embedding::open(path, token, self.unet.cross_attention_dim)?;
+        self.additions.add_embedding(embedding)?;
+        Ok(self)
+    }
+
+    /// Returns the LoRA files and embeddings that were added, for records.
+    pub fn additions(&self) -> AdditionNotes {
+        self.additions.notes()
     }
 
     /// Opens the CLIP that stands beside the model, for methods that follow a text.
@@ -107,6 +159,7 @@ impl Model {
             .into_iter()
             .flatten()
             .flat_map(Source::files)
+            .chain(self.additions.files())
             .collect()
     }
 
@@ -116,7 +169,8 @@ impl Model {
             .vae_source
             .as_ref()
             .map_or(Some(String::new()), Source::fingerprint)?;
-        Some(format!("{}{vae}", self.source.fingerprint()?))
+        let additions = self.additions.fingerprint()?;
+        Some(format!("{}{vae}{additions}", self.source.fingerprint()?))
     }
 
     /// Returns the model's own defaults for settings, as its `dragnext.json` has them.
@@ -173,21 +227,26 @@ impl Model {
         self.unet.channels.len()
     }
 
-    /// Checks that the prompt fits the text encoder. No weight is read.
+    /// Returns what the text encoder does not read of a prompt; `None` where it fits. No weight is read.
     ///
     /// # Errors
-    /// [`Error::PromptTooLong`].
-    pub fn check_prompt(&self, prompt: &str) -> Result<()> {
-        if prompt.is_empty() {
-            return Ok(());
+    /// [`Error::Weights`] when the tokenizer or the configuration is missing or damaged, [`Error::Setting`] for the word of an embedding that the
+    /// vocabulary has already.
+    pub fn excess(&self, prompt: &str) -> Result<Option<Excess>> {
+        if prompt.is_empty() && self.additions.embeddings.is_empty() {
+            return Ok(None);
         }
-        let positions = TextEncoder::positions_of(&self.source, self.unet.cross_attention_dim)?;
+        let [positions, rows] = TextEncoder::sizes_of(&self.source, self.unet.cross_attention_dim)?;
         // A prompt has at most one token per byte of the normalised text, which is at most three times as long as the prompt, and the
         // start and end tokens. Most prompts fit by that bound and need no tokenizer.
-        if 2 + 3 * prompt.len() > positions {
-            Tokenizer::load(&self.source)?.encode(prompt, positions)?;
+        if 2 + 3 * prompt.len() <= positions && self.additions.embeddings.is_empty() {
+            return Ok(None);
         }
-        Ok(())
+        self.tokenizer(rows)?.excess(prompt, positions)
+    }
+
+    fn tokenizer(&self, rows: usize) -> Result<Tokenizer> {
+        Tokenizer::load_with(&self.source, &self.additions.embeddings, rows)
     }
 
     /// Loads the UNet.
@@ -195,7 +254,8 @@ impl Model {
     /// # Errors
     /// [`Error::Weights`] when its file is missing, damaged, or does not fit the configuration; [`Error::Interrupted`].
     pub fn unet<B: Backend>(&self, backend: &B, interrupt: &Interrupt) -> Result<UNet<B>> {
-        let unet = UNet::load(backend, &self.source, &self.unet, interrupt)?;
+        let merges = Merges::open(Component::UNet, &self.additions.merged())?;
+        let unet = UNet::load_merged(backend, &self.source, &self.unet, merges, interrupt)?;
         Ok(match self.schedule.prediction {
             Prediction::Noise => unet,
             Prediction::Velocity => unet.of_velocity(self.schedule.alphas()),
@@ -219,9 +279,13 @@ impl Model {
     /// # Errors
     /// As [`Model::unet`].
     pub fn text(&self, interrupt: &Interrupt) -> Result<(Tokenizer, TextEncoder)> {
+        let channels = self.unet.cross_attention_dim;
+        let [_, rows] = TextEncoder::sizes_of(&self.source, channels)?;
+        let merges = Merges::open(Component::TextEncoder, &self.additions.merged())?;
+        let embeddings = &self.additions.embeddings;
         Ok((
-            Tokenizer::load(&self.source)?,
-            TextEncoder::load(&self.source, self.unet.cross_attention_dim, interrupt)?,
+            self.tokenizer(rows)?,
+            TextEncoder::load_with(&self.source, channels, merges, embeddings, interrupt)?,
         ))
     }
 }

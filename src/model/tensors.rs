@@ -1,18 +1,15 @@
 //! The tensors of one component: in one safetensors file, in several shards with an index, or in a checkpoint with other names.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::original::Naming;
+use super::original::{Naming, third_of};
 use super::safetensors::SafetensorsFile;
 use super::source::Source;
 use crate::digest::hexadecimal;
 use crate::error::{Error, ErrorKind, Result};
-
-/// Most shards of a component.
-const MAX_SHARDS: usize = 256;
+use crate::hub::shards::{index_of, shards_of};
 
 /// The open files of a component. Names are those of diffusers' layout.
 #[derive(Debug)]
@@ -22,12 +19,6 @@ pub(super) struct Tensors {
     places: BTreeMap<String, usize>,
     naming: Naming,
     location: String,
-}
-
-/// The index that diffusers and transformers write beside shards.
-#[derive(Deserialize)]
-struct Index {
-    weight_map: BTreeMap<String, String>,
 }
 
 impl Tensors {
@@ -57,13 +48,8 @@ impl Tensors {
         if paths.iter().any(|path| source.has(path)) {
             return Ok(None);
         }
-        // `model.safetensors.index.json`, and `model.safetensors.index.fp16.json` for a variant.
-        let index = |path: &str| match path.strip_suffix(".fp16.safetensors") {
-            Some(stem) => format!("{stem}.safetensors.index.fp16.json"),
-            None => format!("{path}.index.json"),
-        };
         for path in paths {
-            let name = index(path);
+            let name = index_of(path);
             let Some(text) = source.text(&name)? else {
                 continue;
             };
@@ -73,23 +59,9 @@ impl Tensors {
                 reason,
                 hint: "download the model again".into(),
             };
-            let index: Index = serde_json::from_str(&text)
-                .map_err(|error| damaged(format!("not an index of shards: {error}")))?;
-            let shards: BTreeSet<&String> = index.weight_map.values().collect();
-            if shards.is_empty() || shards.len() > MAX_SHARDS {
-                return Err(damaged(format!("names {} shards", shards.len())));
-            }
-            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let shards = shards_of(&name, &text).map_err(damaged)?;
             let (mut files, mut places) = (Vec::new(), BTreeMap::new());
             for shard in shards {
-                let is_plain = shard.ends_with(".safetensors") && !shard.contains(['/', '\\']);
-                if !is_plain {
-                    return Err(damaged(format!(
-                        "`{}` is no name of a shard",
-                        shard.escape_debug()
-                    )));
-                }
-                let shard = format!("{folder}/{shard}");
                 let Some(file) = source.open(&shard)? else {
                     return Err(source.missing(&shard, ", which the index of the weights names"));
                 };
@@ -110,7 +82,9 @@ impl Tensors {
     /// Returns the stored names and the shapes of all tensors of the component.
     pub(super) fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
         let all = self.files.iter().flat_map(SafetensorsFile::shapes);
-        all.filter(|(name, _)| self.naming.owns(name)).collect()
+        all.filter(|(name, _)| self.naming.owns(name))
+            .flat_map(|(name, shape)| self.naming.parts(name, shape))
+            .collect()
     }
 
     /// Returns the name under which a tensor is stored.
@@ -123,8 +97,16 @@ impl Tensors {
     /// # Errors
     /// As [`SafetensorsFile::read`].
     pub(super) fn read(&mut self, stored: &str) -> Result<Vec<f32>> {
-        let file = self.places.get(stored).copied().unwrap_or(0);
-        self.files[file].read(stored)
+        let third = third_of(stored);
+        let tensor = third.map_or(stored, |(tensor, _)| tensor);
+        let file = self.places.get(tensor).copied().unwrap_or(0);
+        let mut values = self.files[file].read(tensor)?;
+        if let Some((_, third)) = third {
+            let length = values.len() / 3;
+            values.truncate((third + 1) * length);
+            values.drain(..third * length);
+        }
+        Ok(values)
     }
 
     /// As [`SafetensorsFile::check_unchanged`], for each file.

@@ -1,10 +1,13 @@
 //! The prompt encoder: a text transformer of CLIP ([`super::text_transformer`]) whose channels are those of the UNet's context.
 
 use super::config::ConfigFile;
+use super::embedding::Embedding;
 use super::layout;
+use super::lora::{Component, Merges};
 use super::source::Source;
 use super::text_transformer::{TextConfig, TextTransformer};
 use super::weights::Weights;
+use crate::digest::sha256;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
@@ -32,8 +35,24 @@ impl TextEncoder {
         cross_attention_dim: usize,
         interrupt: &Interrupt,
     ) -> Result<Self> {
-        let config = read_config(source, cross_attention_dim)?;
+        let merges = Merges::none(Component::TextEncoder);
+        Self::load_with(source, cross_attention_dim, merges, &[], interrupt)
+    }
+
+    /// As [`TextEncoder::load`], with LoRA files added to the weights, and with the vectors of embeddings after the vocabulary.
+    ///
+    /// # Errors
+    /// As [`TextEncoder::load`]; [`crate::Error::Weights`] when a LoRA file does not fit.
+    pub fn load_with(
+        source: &Source,
+        cross_attention_dim: usize,
+        merges: Merges,
+        embeddings: &[Embedding],
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
+        let mut config = read_config(source, cross_attention_dim)?;
         let mut weights = Weights::open(&Cpu, source, &layout::TEXT_ENCODER, interrupt)?;
+        weights.merge(merges);
         let prefix = if weights.has(&format!("{PREFIX}final_layer_norm.weight")) {
             PREFIX
         } else {
@@ -44,21 +63,35 @@ impl TextEncoder {
             &format!("{prefix}embeddings.position_ids"),
             "text_projection.weight",
         ]);
+        if !embeddings.is_empty() {
+            let rows: Vec<f32> = embeddings
+                .iter()
+                .flat_map(Embedding::values)
+                .copied()
+                .collect();
+            config.vocabulary += rows.len() / config.channels;
+            weights.append_rows(&format!("{prefix}embeddings.token_embedding.weight"), rows);
+        }
         let location = source.location("text_encoder");
         let transformer = TextTransformer::load(&mut weights, prefix, config, location)?;
-        let digest = weights.finish()?;
+        let mut digest = weights.finish()?;
+        for embedding in embeddings {
+            let added = [&digest, embedding.sha256(), embedding.token()].concat();
+            digest = sha256(added.as_bytes());
+        }
         Ok(Self {
             transformer,
             digest,
         })
     }
 
-    /// Reads [`TextEncoder::positions`] from the configuration, without weights.
+    /// Reads [`TextEncoder::positions`] and the number of tokens of the vocabulary from the configuration, without weights.
     ///
     /// # Errors
     /// [`crate::Error::Weights`] when the configuration is missing or has an unsupported value.
-    pub fn positions_of(source: &Source, cross_attention_dim: usize) -> Result<usize> {
-        Ok(read_config(source, cross_attention_dim)?.positions)
+    pub fn sizes_of(source: &Source, cross_attention_dim: usize) -> Result<[usize; 2]> {
+        let config = read_config(source, cross_attention_dim)?;
+        Ok([config.positions, config.vocabulary])
     }
 
     /// Returns the number of tokens of a padded prompt.

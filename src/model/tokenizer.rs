@@ -2,10 +2,11 @@
 //! repositories of Stable Diffusion 1.5 have no `tokenizer.json`. Where they are missing, as in what transformers 5 writes, vocabulary and merges
 //! are those of `tokenizer.json`.
 
-use std::collections::HashMap;
+mod added;
+mod files;
 
-use serde::Deserialize;
-use serde_json::Value;
+use std::collections::BTreeMap;
+
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
 use tokenizers::normalizers::replace::ReplacePattern;
 use tokenizers::normalizers::{Lowercase, NFC, Replace, Sequence as Normalizers};
@@ -15,13 +16,11 @@ use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::processors::roberta::RobertaProcessing;
 use tokenizers::{AddedToken, SplitDelimiterBehavior};
 
+use super::embedding::Embedding;
 use super::source::Source;
 use crate::error::{Error, ErrorKind, Result};
-
-const VOCABULARY: &str = "vocab.json";
-const MERGES: &str = "merges.txt";
-/// Both in one file, with steps that are always the same.
-const WHOLE: &str = "tokenizer.json";
+use added::AddedTokens;
+use files::{Files, damaged, pad_token};
 
 /// The first token of every prompt.
 const START: &str = "<|startoftext|>";
@@ -39,11 +38,24 @@ pub struct Tokenizer {
     pairs: tokenizers::Tokenizer,
     end: u32,
     pad: u32,
+    /// Tokens that stand for themselves and as many that follow them: embeddings of several vectors.
+    several: BTreeMap<u32, u32>,
     location: String,
 }
 
+/// The part of a prompt that a text encoder does not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excess {
+    /// Tokens of the whole prompt, with start and end.
+    pub tokens: usize,
+    /// Tokens that the text encoder reads.
+    pub limit: usize,
+    /// The text that is left out.
+    pub text: String,
+}
+
 impl Tokenizer {
-    /// Loads vocabulary, merges and padding token from the folder `tokenizer/`.
+    /// Loads vocabulary, merges, added tokens and padding token from the folder `tokenizer/`.
     ///
     /// # Errors
     /// [`Error::Weights`] when a file is missing or invalid, or they do not fit together.
@@ -56,9 +68,21 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::load`].
     pub fn load_from(source: &Source, folder: &str) -> Result<Self> {
+        Self::build(source, folder, &[], 0)
+    }
+
+    /// As [`Tokenizer::load`], with the words of embeddings, whose vectors follow the `rows` of the text encoder's vocabulary.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::load`]; [`Error::Setting`] for a word that the vocabulary has already, or two embeddings have.
+    pub fn load_with(source: &Source, embeddings: &[Embedding], rows: usize) -> Result<Self> {
+        Self::build(source, "tokenizer/", embeddings, rows)
+    }
+
+    fn build(source: &Source, folder: &str, embeddings: &[Embedding], rows: usize) -> Result<Self> {
         let files = Files::read(source, folder)?;
         let Files {
-            vocabulary,
+            mut vocabulary,
             merges,
             paths: [vocabulary_path, merges_path],
         } = files;
@@ -72,45 +96,112 @@ impl Tokenizer {
         };
         let (start, end) = (id_of(START)?, id_of(END)?);
         let pad_token = pad_token(source, folder)?.unwrap_or_else(|| END.into());
-        let pad = id_of(&pad_token)?;
+        let added = AddedTokens::read(source, folder)?;
+        added
+            .add_to(&mut vocabulary)
+            .map_err(|reason| damaged(vocabulary_path, reason))?;
+        let pad = vocabulary.get(&pad_token).copied().ok_or_else(|| {
+            damaged(
+                vocabulary_path,
+                format!("the token `{pad_token}` is missing"),
+            )
+        })?;
+        let last = vocabulary.values().max().copied().unwrap_or_default();
+        if !embeddings.is_empty() && last as usize >= rows {
+            return Err(damaged(
+                vocabulary_path,
+                format!("it has the token {last}, the text encoder has {rows} tokens"),
+            ));
+        }
+        let mut several = BTreeMap::new();
+        let mut next = rows as u32;
+        for embedding in embeddings {
+            let token = embedding.token();
+            let lower = token.to_lowercase();
+            let known = [token, &lower, &format!("{lower}{END_OF_WORD}")];
+            if known.iter().any(|word| vocabulary.contains_key(*word)) {
+                return Err(Error::Setting {
+                    name: "embedding".into(),
+                    value: token.to_owned(),
+                    reason: "is in the vocabulary already; give another word as `FILE:WORD`, such as `FILE:<my-word>`".into(),
+                });
+            }
+            vocabulary.insert(token.to_owned(), next);
+            several.insert(next, embedding.vectors() as u32);
+            next += embedding.vectors() as u32;
+        }
+        let mut tokens = added.tokens(&[START, END, &pad_token]);
+        let words = embeddings.iter().map(Embedding::token);
+        tokens.extend(words.map(|word| AddedToken::from(word, false)));
         let pairs = clip(
             vocabulary.into_iter().collect(),
             merges,
             [start, end],
             pad_token,
+            tokens,
         )
         .map_err(|error| damaged(merges_path, error.to_string()))?;
         Ok(Self {
             pairs,
             end,
             pad,
+            several,
             location: source.location(vocabulary_path),
         })
     }
 
-    /// Returns the tokens of a prompt, with start and end, padded to `limit`.
+    /// Returns the tokens of a prompt, with start and end, padded to `limit` (at least two). A longer prompt is cut before its end token, as by
+    /// transformers with `truncation=True`; [`Tokenizer::excess`] has what is left out.
     ///
     /// # Errors
-    /// [`Error::PromptTooLong`] for more tokens than `limit`.
+    /// [`Error::Weights`] when the tokenizer is damaged.
     pub fn encode(&self, prompt: &str, limit: usize) -> Result<Vec<u32>> {
-        let encoding = self
-            .pairs
-            .encode_fast(prompt, true)
-            .map_err(|error| Error::Weights {
-                path: self.location.clone(),
-                kind: ErrorKind::WeightsDamaged,
-                reason: format!("the prompt cannot be tokenized: {error}"),
-                hint: "download the model again".into(),
-            })?;
-        let mut tokens = encoding.get_ids().to_vec();
+        let encoding = self.pairs.encode_fast(prompt, true);
+        let encoding = encoding.map_err(|error| self.fault(&*error))?;
+        let all = encoding.get_ids().iter().flat_map(|id| self.each(*id));
+        let mut tokens: Vec<u32> = all.take(limit + 1).collect();
         if tokens.len() > limit {
-            return Err(Error::PromptTooLong {
-                tokens: tokens.len(),
-                limit,
-            });
+            tokens.truncate(limit.saturating_sub(1));
+            tokens.push(self.end);
         }
         tokens.resize(limit, self.pad);
         Ok(tokens)
+    }
+
+    /// Returns what [`Tokenizer::encode`] leaves out of a prompt; `None` where it fits.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn excess(&self, prompt: &str, limit: usize) -> Result<Option<Excess>> {
+        let encoding = self.pairs.encode(prompt, true);
+        let encoding = encoding.map_err(|error| self.fault(&*error))?;
+        let (mut tokens, mut first) = (0, None);
+        for (id, (start, _)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
+            tokens += self.each(*id).count();
+            if tokens >= limit && first.is_none() {
+                first = Some(*start);
+            }
+        }
+        let text = || prompt.get(first?..).map(str::to_owned);
+        Ok((tokens > limit).then(|| Excess {
+            tokens,
+            limit,
+            text: text().unwrap_or_default(),
+        }))
+    }
+
+    /// Returns the tokens that a token stands for.
+    fn each(&self, id: u32) -> std::ops::Range<u32> {
+        id..id + self.several.get(&id).copied().unwrap_or(1)
+    }
+
+    fn fault(&self, error: &(dyn std::error::Error + Send + Sync)) -> Error {
+        Error::Weights {
+            path: self.location.clone(),
+            kind: ErrorKind::WeightsDamaged,
+            reason: format!("the prompt cannot be tokenized: {error}"),
+            hint: "download the model again".into(),
+        }
     }
 
     /// Returns how many tokens stand before the first end token: the start token and the words.
@@ -120,128 +211,6 @@ impl Tokenizer {
     }
 }
 
-/// What a tokenizer consists of.
-struct Files {
-    vocabulary: HashMap<String, u32>,
-    merges: Merges,
-    /// Where vocabulary and merges are from.
-    paths: [String; 2],
-}
-
-impl Files {
-    /// Reads `vocab.json` and `merges.txt`, or `tokenizer.json` where the first is missing.
-    fn read(source: &Source, folder: &str) -> Result<Self> {
-        let [vocabulary, merges, whole] =
-            [VOCABULARY, MERGES, WHOLE].map(|name| format!("{folder}{name}"));
-        let Some(text) = source.text(&vocabulary)? else {
-            return match source.text(&whole)? {
-                Some(text) => Self::of_whole(&text, whole.clone())
-                    .map_err(|reason| damaged(source, &whole, reason)),
-                None => Err(source.missing(&vocabulary, "")),
-            };
-        };
-        let words = serde_json::from_str(&text)
-            .map_err(|error| damaged(source, &vocabulary, format!("not a vocabulary: {error}")))?;
-        let pairs = parse_merges(&source.required_text(&merges)?)
-            .map_err(|reason| damaged(source, &merges, reason))?;
-        Ok(Self {
-            vocabulary: words,
-            merges: pairs,
-            paths: [vocabulary, merges],
-        })
-    }
-
-    /// Parses `tokenizer.json`, whose merges are pairs or texts with a space between both.
-    fn of_whole(text: &str, path: String) -> std::result::Result<Self, String> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Merge {
-            Pair(String, String),
-            Text(String),
-        }
-        #[derive(Deserialize)]
-        struct Model {
-            vocab: HashMap<String, u32>,
-            merges: Vec<Merge>,
-        }
-        #[derive(Deserialize)]
-        struct Whole {
-            model: Model,
-        }
-        let whole: Whole =
-            serde_json::from_str(text).map_err(|error| format!("not a tokenizer: {error}"))?;
-        let Model { vocab, merges } = whole.model;
-        let pair = |merge| match merge {
-            Merge::Pair(left, right) => Ok((left, right)),
-            Merge::Text(text) => match text.split_once(' ') {
-                Some((left, right)) => Ok((left.to_owned(), right.to_owned())),
-                None => Err(format!("not two byte pairs: `{text}`")),
-            },
-        };
-        Ok(Self {
-            vocabulary: vocab,
-            merges: merges
-                .into_iter()
-                .map(pair)
-                .collect::<std::result::Result<_, _>>()?,
-            paths: [path.clone(), path],
-        })
-    }
-}
-
-fn damaged(source: &Source, name: &str, reason: String) -> Error {
-    Error::Weights {
-        path: source.location(name),
-        kind: ErrorKind::WeightsDamaged,
-        reason,
-        hint: "download the model again".into(),
-    }
-}
-
-/// Parses merges: two byte pairs per line, after an optional version line.
-fn parse_merges(text: &str) -> std::result::Result<Merges, String> {
-    let lines = text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.starts_with("#version") && !line.is_empty());
-    lines
-        .map(|(index, line)| match line.split_once(' ') {
-            Some((left, right)) if !right.contains(' ') => Ok((left.to_owned(), right.to_owned())),
-            _ => Err(format!(
-                "line {} is not two byte pairs: `{line}`",
-                index + 1
-            )),
-        })
-        .collect()
-}
-
-/// Reads the name of the padding token, if a configuration file has one. As in transformers, the old `special_tokens_map.json` takes precedence
-/// over a `tokenizer_config.json` without `added_tokens_decoder`: those of Stable Diffusion 2 name different tokens.
-fn pad_token(source: &Source, folder: &str) -> Result<Option<String>> {
-    let config = configuration(source, &format!("{folder}tokenizer_config.json"))?;
-    let map = configuration(source, &format!("{folder}special_tokens_map.json"))?;
-    let is_new = config.get("added_tokens_decoder").is_some();
-    let found = if is_new {
-        [config, Value::Null]
-    } else {
-        [map, config]
-    };
-    // The token is a name, or an object with a name.
-    let token = found.iter().find_map(|file| {
-        let token = file.get("pad_token")?;
-        token.as_str().or_else(|| token.get("content")?.as_str())
-    });
-    Ok(token.map(str::to_owned))
-}
-
-/// Reads a configuration file; null without one.
-fn configuration(source: &Source, name: &str) -> Result<Value> {
-    source.text(name)?.map_or(Ok(Value::Null), |text| {
-        serde_json::from_str(&text)
-            .map_err(|error| damaged(source, name, format!("not a configuration: {error}")))
-    })
-}
-
 /// Builds the tokenizer with the steps of transformers' `CLIPTokenizer`, in its order. The padding token
 /// is one that no word contains, also where it stands in a prompt: Stable Diffusion 2 pads with `!`.
 fn clip(
@@ -249,6 +218,7 @@ fn clip(
     merges: Merges,
     [start, end]: [u32; 2],
     pad: String,
+    added: Vec<AddedToken>,
 ) -> tokenizers::Result<tokenizers::Tokenizer> {
     let pairs = BPE::builder()
         .vocab_and_merges(vocabulary, merges)
@@ -276,11 +246,16 @@ fn clip(
     tokenizer.with_post_processor(Some(marks.trim_offsets(false).add_prefix_space(false)));
     let special = [START.to_owned(), END.to_owned(), pad];
     tokenizer.add_special_tokens(special.map(|mark| AddedToken::from(mark, true)))?;
+    tokenizer.add_tokens(added)?;
     Ok(tokenizer)
 }
 
 #[cfg(test)]
 mod tests {
+    use safetensors::tensor::{Dtype, TensorView, serialize};
+    use serde_json::Value;
+
+    use super::files::{WHOLE, parse_merges};
     use super::*;
 
     #[test]
@@ -326,23 +301,59 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_is_padded_to_the_limit_or_rejected() {
+    fn a_prompt_is_padded_or_cut_to_the_limit() {
         let tokenizer = Tokenizer::load(&Source::Demo).expect("the demo model has a tokenizer");
-        let tokens = tokenizer.encode("a  CAT", 77).expect("a short prompt");
+        let encode = |prompt, limit| tokenizer.encode(prompt, limit).expect("a valid tokenizer");
+        let excess = |prompt, limit| tokenizer.excess(prompt, limit).expect("a valid tokenizer");
+        let tokens = encode("a  CAT", 77);
         assert_eq!(tokens.len(), 77);
+        assert_eq!(tokens, encode("a cat", 77));
+        assert_eq!(excess("a cat", 77), None);
+        let whole = tokenizer.words(&tokens) + 1;
+        assert_eq!(excess("a cat", whole), None);
+        let cut = encode("a cat", 3);
+        assert_eq!(cut, [tokens[0], tokens[1], tokenizer.end]);
+        let excess = excess("a cat", 3).expect("it is cut");
         assert_eq!(
-            tokens,
-            tokenizer.encode("a cat", 77).expect("a short prompt")
+            (excess.tokens, excess.limit, &*excess.text),
+            (whole, 3, "cat")
         );
-        let error = tokenizer
-            .encode("a cat", 3)
-            .expect_err("start, a, cat and end are four tokens");
-        assert!(matches!(
-            error,
-            Error::PromptTooLong {
-                tokens: 4..,
-                limit: 3
-            }
-        ));
+    }
+
+    #[test]
+    fn words_of_embeddings_stand_for_all_their_vectors() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let embedding = |name: &str, vectors: usize, word| {
+            let path = folder.path().join(name);
+            let bytes = 1f32.to_le_bytes().repeat(4 * vectors);
+            let shape = vec![vectors, 4];
+            let view = TensorView::new(Dtype::F32, shape, &bytes).expect("of this shape");
+            let bytes = serialize([("emb_params", view)], None).expect("serialise");
+            std::fs::write(&path, bytes).expect("write the file");
+            Embedding::open(&path, word, 4).expect("an embedding")
+        };
+        let two = embedding("my-toy.safetensors", 2, None);
+        let one = embedding("x.safetensors", 1, Some("<Z>"));
+        let load = |embeddings: &[Embedding]| Tokenizer::load_with(&Source::Demo, embeddings, 5000);
+        let tokenizer = load(&[two.clone(), one]).expect("new words");
+        let plain = load(&[])
+            .expect("no words")
+            .encode("a cat", 8)
+            .expect("tokens");
+        let found = tokenizer.encode("a MY-toy cat <z>", 12).expect("tokens");
+        let count = tokenizer.words(&plain);
+        assert_eq!(found[..2], plain[..2]);
+        assert_eq!(found[2..4], [5000, 5001]);
+        assert_eq!(found[4..count + 2], plain[2..count]);
+        assert_eq!(found[count + 2..count + 4], [5002, tokenizer.end]);
+        for embeddings in [
+            vec![embedding("a.safetensors", 1, None)],
+            vec![two.clone(), two],
+        ] {
+            assert_eq!(
+                load(&embeddings).expect_err("known").kind(),
+                ErrorKind::Setting
+            );
+        }
     }
 }

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
+use super::lora::Merges;
 use super::source::Source;
 use super::tensors::Tensors;
+use crate::digest::sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::interrupt::Interrupt;
@@ -25,6 +27,10 @@ pub struct Weights<'a, B: Backend> {
     file: Tensors,
     /// Shapes of the tensors that were not taken yet, by their names in the file.
     remaining: BTreeMap<String, Vec<usize>>,
+    /// LoRA files that are added to the tensors.
+    merges: Option<Merges>,
+    /// Rows that follow those of the file, by the tensor's name.
+    appended: BTreeMap<String, Vec<f32>>,
     faults: Vec<String>,
     requires_finite: bool,
 }
@@ -47,9 +53,21 @@ impl<'a, B: Backend> Weights<'a, B> {
             interrupt,
             file,
             remaining,
+            merges: None,
+            appended: BTreeMap::new(),
             faults: Vec::new(),
             requires_finite: false,
         })
+    }
+
+    /// Adds LoRA files to the tensors while they are read.
+    pub fn merge(&mut self, merges: Merges) {
+        self.merges = Some(merges);
+    }
+
+    /// Lets rows follow those of a tensor in the file. Its shape in [`Weights::values`] includes them.
+    pub fn append_rows(&mut self, name: &str, rows: Vec<f32>) {
+        self.appended.insert(name.to_owned(), rows);
     }
 
     /// Rejects tensors with values that are NaN or infinite, for a component whose result does not always show them.
@@ -82,30 +100,41 @@ impl<'a, B: Backend> Weights<'a, B> {
     pub fn values(&mut self, name: &str, shapes: &[&[usize]]) -> Result<Vec<f32>> {
         failpoint::wait("wait_in_load", || self.interrupt.has_come());
         self.interrupt.check()?;
-        let name = &*self.file.stored(name);
-        let found = self.remaining.remove(name);
+        if let Some(rows) = self.appended.remove(name) {
+            let columns = shapes[0][1..].iter().product::<usize>().max(1);
+            let mut shape = shapes[0].to_vec();
+            shape[0] = shape[0].saturating_sub(rows.len() / columns);
+            let mut values = self.values(name, &[&shape])?;
+            values.extend(rows);
+            return Ok(values);
+        }
+        let stored = &*self.file.stored(name);
+        let found = self.remaining.remove(stored);
         match found {
             Some(shape) if shapes.contains(&shape.as_slice()) => {
-                let values = self.file.read(name)?;
+                let mut values = self.file.read(stored)?;
                 if self.requires_finite && !values.iter().all(|value| value.is_finite()) {
                     return Err(Error::Weights {
                         path: self.file.location().into(),
                         kind: ErrorKind::WeightsDamaged,
-                        reason: format!("tensor `{name}` has values that are NaN or infinite"),
+                        reason: format!("tensor `{stored}` has values that are NaN or infinite"),
                         hint:
                             "the file is damaged, or the program that wrote it failed; get it again"
                                 .into(),
                     });
                 }
+                if let Some(merges) = &mut self.merges {
+                    merges.add(name, &shape, &mut values)?;
+                }
                 return Ok(values);
             }
             Some(shape) => self.faults.push(format!(
-                "tensor `{name}` is {shape:?}, the configuration requires {:?}",
+                "tensor `{stored}` is {shape:?}, the configuration requires {:?}",
                 shapes[0]
             )),
             None => self
                 .faults
-                .push(format!("tensor `{name}` {:?} is missing", shapes[0])),
+                .push(format!("tensor `{stored}` {:?} is missing", shapes[0])),
         }
         Ok(vec![0.0; shapes[0].iter().product()])
     }
@@ -206,11 +235,11 @@ impl<'a, B: Backend> Weights<'a, B> {
         Ok(LayerNorm::new(weight, bias, eps as f32))
     }
 
-    /// Finishes loading. Returns the SHA-256 of the tensors that were read.
+    /// Finishes loading. Returns the SHA-256 of the tensors that were read, and of the LoRA files that were added to them.
     ///
     /// # Errors
-    /// [`Error::Weights`]: `weights.mismatch`, which names every missing, misshapen and left over tensor, `weights.damaged` when the file
-    /// was modified while it was read.
+    /// [`Error::Weights`]: `weights.mismatch`, which names every missing, misshapen and left over tensor, `lora.mismatch` for a LoRA file that does not
+    /// fit, `weights.damaged` when a file was modified while it was read.
     pub fn finish(mut self) -> Result<String> {
         self.file.check_unchanged()?;
         let extra = std::mem::take(&mut self.remaining);
@@ -218,7 +247,12 @@ impl<'a, B: Backend> Weights<'a, B> {
             format!("tensor `{name}` {shape:?} is not part of this configuration")
         }));
         if self.faults.is_empty() {
-            return Ok(self.file.digest());
+            let digest = self.file.digest();
+            let merged = self.merges.map(Merges::finish).transpose()?.flatten();
+            return Ok(match merged {
+                Some(merged) => sha256(format!("{digest}{merged}").as_bytes()),
+                None => digest,
+            });
         }
         Err(Error::Weights {
             path: self.file.location().into(),

@@ -1,12 +1,11 @@
 //! The adapters of an edit: from a file, from the cache, or trained on the picture.
 
-use super::Trained;
 use super::edit::Edit;
 use super::edit_cache::adapters_hash;
+use super::{GivenLora, Trained};
 use crate::diffusion::finetune::{Subject, finetune};
 use crate::error::Result;
 use crate::kernels::Backend;
-use crate::model::lora::LoraFile;
 use crate::model::unet::{AdapterPlace, Network};
 use crate::nn::Tensor;
 use crate::progress::Stage;
@@ -30,12 +29,15 @@ impl<B: Backend> Edit<'_, B> {
     pub(super) fn adapters(
         &mut self,
         network: &mut impl Network<B>,
-        given: Option<LoraFile>,
+        given: Option<GivenLora>,
     ) -> Result<Adapters> {
         let settings = &self.plan.settings;
-        if let Some(file) = given {
+        if let Some(GivenLora::Merged) = given {
             self.stages.skip(Stage::Lora);
-            let rank = file.rank();
+            return Ok(Adapters::default());
+        }
+        if let Some(GivenLora::Attached { file, rank }) = given {
+            self.stages.skip(Stage::Lora);
             let lora = file.read(&network.attach_adapters(rank))?;
             let hash = adapters_hash(rank, &lora.parameters);
             self.merge(network, lora.parameters);

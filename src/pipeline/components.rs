@@ -11,8 +11,9 @@ use crate::method::Guide;
 use crate::model::vae::DOWNSCALE;
 use crate::model::{Clip, Model, TextEncoder, Tokenizer, Vae};
 use crate::nn::{Shape, Tensor};
-use crate::plan::Plan;
+use crate::plan::{Plan, cut_prompt};
 use crate::progress::Stage;
+use crate::warning::Warning;
 
 /// Everything that edits use beside the noise predictor. Edits do not change it, so several may share it.
 #[derive(Debug)]
@@ -38,21 +39,29 @@ impl<B: Backend> Components<B> {
         self.backend.restore_loss_scale();
     }
 
-    /// Checks that plan and prompt fit the model, and returns the prompt's tokens.
+    /// Checks that the plan fits the model. Returns the prompt's tokens, with a warning where the prompt is cut.
     ///
     /// # Errors
-    /// [`crate::Error::Setting`], [`crate::Error::PromptTooLong`].
-    pub(super) fn tokens(&self, plan: &Plan) -> Result<Vec<u32>> {
+    /// [`crate::Error::Setting`], [`crate::Error::Weights`] for a damaged tokenizer.
+    pub(super) fn tokens(&self, plan: &Plan) -> Result<(Vec<u32>, Option<Warning>)> {
         plan.check_settings(Some(self.model.decoder_stages()))?;
-        self.tokenizer
-            .encode(&plan.prompt, self.text_encoder.positions())
+        let positions = self.text_encoder.positions();
+        let excess = self.tokenizer.excess(&plan.prompt, positions)?;
+        Ok((
+            self.tokenizer.encode(&plan.prompt, positions)?,
+            excess.map(|excess| cut_prompt("prompt", &excess)),
+        ))
     }
 
-    /// Returns what the edited picture should show, for a method that needs a CLIP. The first call loads it.
+    /// Returns what the edited picture should show, for a method that needs a CLIP, with a warning where the text is cut. The first call loads it.
     ///
     /// # Errors
-    /// [`crate::Error::Weights`], [`crate::Error::Hub`] and [`crate::Error::PromptTooLong`].
-    pub(super) fn guide(&self, plan: &Plan, interrupt: &Interrupt) -> Result<Option<Guide<'_, B>>> {
+    /// [`crate::Error::Weights`] and [`crate::Error::Hub`].
+    pub(super) fn guide(
+        &self,
+        plan: &Plan,
+        interrupt: &Interrupt,
+    ) -> Result<Option<(Guide<'_, B>, Option<Warning>)>> {
         if !plan.settings.method.needs().clip {
             return Ok(None);
         }
@@ -62,11 +71,14 @@ impl<B: Backend> Components<B> {
             None => Arc::new(self.model.clip()?.load(&self.backend, interrupt)?),
         };
         *loaded = Some(Arc::clone(&clip));
-        Ok(Some(Guide {
+        let excess = clip.excess(plan.goal())?;
+        let guide = Guide {
             text: clip.text(plan.goal())?,
             clip,
             alone: &self.vae_lock,
-        }))
+        };
+        let cut = excess.map(|excess| cut_prompt(plan.goal_key(), &excess));
+        Ok(Some((guide, cut)))
     }
 
     /// Encodes the working picture (padded height, padded width, 3) in -1..1 to its mean latent.

@@ -24,6 +24,7 @@ use crate::model::unet::{Network, Prompt};
 use crate::nn::Tensor;
 use crate::plan::Plan;
 use crate::progress::{Progress, Stage};
+use crate::warning::Warning;
 
 /// An edit in progress: what its stages share.
 pub(super) struct Edit<'a, B: Backend> {
@@ -42,6 +43,8 @@ pub(super) struct Edit<'a, B: Backend> {
     pub(super) noise: &'a mut dyn NoiseSource,
     pub(super) interrupt: &'a Interrupt,
     pub(super) steps: Steps,
+    /// Warnings about the prompts.
+    warnings: Vec<Warning>,
     source: Source<B>,
 }
 
@@ -149,7 +152,7 @@ impl<'a, B: Backend> Edit<'a, B> {
     ) -> Result<Self> {
         interrupt.check()?;
         let settings = &plan.settings;
-        let tokens = components.tokens(plan)?;
+        let (tokens, cut) = components.tokens(plan)?;
         let executed = settings.executed_steps();
         let grid = components.schedule.grid(
             settings.method.needs().spacing,
@@ -157,7 +160,7 @@ impl<'a, B: Backend> Edit<'a, B> {
             executed,
         );
         let start = Instant::now();
-        let guide = components.guide(plan, interrupt)?;
+        let (guide, goal_cut) = components.guide(plan, interrupt)?.unzip();
         stages.add(
             Stage::Load,
             components.seconds + start.elapsed().as_secs_f64(),
@@ -183,6 +186,7 @@ impl<'a, B: Backend> Edit<'a, B> {
             cache: EditCache::new(cache, &picture, plan.frame.padded, &tokens),
             noise,
             interrupt,
+            warnings: cut.into_iter().chain(goal_cut.flatten()).collect(),
             source: Source::Picture(picture),
         })
     }

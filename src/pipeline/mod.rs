@@ -21,7 +21,7 @@ use std::time::Instant;
 use crate::cache::Cache;
 use crate::diffusion::{NoiseSource, Schedule};
 use crate::digest::sha256;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
 use crate::kernels::{Backend, fault};
@@ -57,7 +57,21 @@ pub struct Work<'a> {
     /// The warped picture, for methods that start from it and for results that carry its detail.
     pub warped: Option<WarpedWork>,
     /// A LoRA to use instead of training one.
-    pub lora: Option<LoraFile>,
+    pub lora: Option<GivenLora>,
+}
+
+/// A LoRA that is used instead of training one.
+#[derive(Debug)]
+pub enum GivenLora {
+    /// A file of adapters of one rank, whose numbers are not read yet.
+    Attached {
+        /// The file.
+        file: Box<LoraFile>,
+        /// Its rank.
+        rank: usize,
+    },
+    /// A file that was merged into the weights when the model was loaded.
+    Merged,
 }
 
 /// The warped picture at working size.
@@ -392,8 +406,8 @@ impl<B: Backend> Pipeline<B> {
                             )
                         })
                     };
-                    let result = panics::catch(edit)
-                        .map(|()| edited.expect("an edit has a result for its degree"));
+                    let without = || Error::Bug("an edit ended without a result".into());
+                    let result = panics::catch(edit).and_then(|()| edited.ok_or_else(without));
                     // A failed edit must not leave its loss scale to the others.
                     components.backend.restore_loss_scale();
                     result

@@ -47,7 +47,7 @@ pub use degree::Degree;
 pub use in_force::{InForce, Layer, Origin, in_force};
 pub use masks::check_masks;
 pub(crate) use masks::read_masks;
-pub use prompts::unused_edit_prompt;
+pub use prompts::{cut_prompt, unused_edit_prompt};
 pub use request::{ModelFacts, Request, SD15_SIZE};
 pub use settings::{Choice, Settings};
 pub use several::check_methods;
@@ -213,16 +213,30 @@ impl Plan {
         self.edit_prompt.as_deref().unwrap_or(&self.prompt)
     }
 
-    /// Checks, before any weight is read, that the prompts fit the model, and that the model has what the method needs.
+    /// Checks, before any weight is read, that the model has what the method needs. Returns warnings about prompts that are longer than it reads.
     ///
     /// # Errors
-    /// [`Error::PromptTooLong`]; [`Error::Weights`] and [`Error::Hub`] when the method needs a CLIP and it is missing or of another kind.
-    pub fn check_model(&self, model: &Model) -> Result<()> {
-        model.check_prompt(&self.prompt)?;
+    /// [`Error::Weights`] and [`Error::Hub`] when the method needs a CLIP and it is missing or of another kind, and for a damaged tokenizer.
+    pub fn check_model(&self, model: &Model) -> Result<Vec<Warning>> {
+        let excess = model.excess(&self.prompt)?;
+        let mut warnings: Vec<Warning> = excess
+            .map(|excess| cut_prompt("prompt", &excess))
+            .into_iter()
+            .collect();
         if self.settings.method.needs().clip && !self.regions.is_empty() {
-            model.clip()?.check_prompt(self.goal())?;
+            let excess = model.clip()?.excess(self.goal())?;
+            warnings.extend(excess.map(|excess| cut_prompt(self.goal_key(), &excess)));
         }
-        Ok(())
+        Ok(warnings)
+    }
+
+    /// Returns the key of the drag file that [`Plan::goal`] is from.
+    pub(crate) fn goal_key(&self) -> &'static str {
+        if self.edit_prompt.is_some() {
+            "edit_prompt"
+        } else {
+            "prompt"
+        }
     }
 
     /// Returns everything of this plan that does not fit its method. `decoder_stages` is `None` while the model is not known.

@@ -1,7 +1,8 @@
-//! Whether the method uses the prompts of a drag file.
+//! What is used of the prompts of a drag file.
 
 use crate::drag_file::DragFile;
 use crate::method::MethodSettings;
+use crate::model::Excess;
 use crate::warning::{Warning, WarningKind};
 
 /// Returns a warning when the drag file has an `edit_prompt` that the method does not use.
@@ -13,4 +14,30 @@ pub fn unused_edit_prompt(drag: &DragFile, method: &MethodSettings) -> Option<Wa
             method.method().name()
         ),
     })
+}
+
+/// Most characters that a warning quotes.
+const MAX_QUOTED: usize = 80;
+
+/// Returns the warning about the part of a prompt that the text encoder does not read; `key` is that of the drag file.
+///
+/// Such a prompt is cut, as diffusers does it. The other practice, to encode it in several parts and to put their tokens side by side, gives every
+/// method's network a context of a length that it was not trained with.
+pub fn cut_prompt(key: &str, excess: &Excess) -> Warning {
+    let Excess {
+        tokens,
+        limit,
+        text,
+    } = excess;
+    let mut quoted: String = text.chars().take(MAX_QUOTED).collect();
+    if quoted.len() < text.len() {
+        quoted.push_str("...");
+    }
+    Warning {
+        kind: WarningKind::PromptCut,
+        message: format!(
+            "`{key}` has {tokens} tokens with its start and end mark, and the text encoder reads {limit}; left out: `{}`",
+            quoted.escape_debug()
+        ),
+    }
 }

@@ -11,6 +11,7 @@ use super::{Failure, Paths};
 use crate::error::Error;
 use crate::geometry::{Point, Window};
 use crate::method::PointTrack;
+use crate::model::AdditionNotes;
 use crate::pipeline::{Outcome, Steps};
 use crate::plan::Plan;
 use crate::progress::Stage;
@@ -86,6 +87,9 @@ pub struct Record {
     /// The model's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// LoRA files that were merged into the model, and embeddings.
+    #[serde(flatten)]
+    pub additions: AdditionNotes,
     /// How far the drag was carried out, in a series of amounts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amount: Option<f64>,
@@ -216,6 +220,7 @@ impl Record {
             backend: None,
             dtype: None,
             model: None,
+            additions: AdditionNotes::default(),
             amount: None,
             degree: None,
             regions: Vec::new(),
@@ -233,8 +238,8 @@ impl Record {
         }
     }
 
-    /// Adds what is known after planning: sizes, regions, warnings, device, backend, number format and model.
-    pub fn planned(&mut self, plan: &Plan, on: ComputedOn, model: &str) {
+    /// Adds what is known after planning: sizes, regions, warnings, device, backend, number format and model with its additions.
+    pub fn planned(&mut self, plan: &Plan, on: ComputedOn, model: &str, additions: &AdditionNotes) {
         let size = plan.frame.source;
         self.method = Some(plan.settings.method.method().name());
         self.seed = Some(plan.settings.diffusion.seed);
@@ -249,6 +254,7 @@ impl Record {
         self.backend = Some(on.backend);
         self.dtype = Some(on.dtype.to_owned());
         self.model = Some(model.to_owned());
+        self.additions = additions.clone();
         if !plan.amount.is_whole() {
             self.amount = Some(plan.amount.value());
         }

@@ -80,14 +80,18 @@ fn an_edit_without_a_text_is_refused() {
 }
 
 #[test]
-fn a_text_that_is_too_long_for_clip_is_refused() {
+fn a_text_that_is_too_long_for_clip_is_cut_with_a_warning() {
     let bench = Bench::new();
     let prompts = format!(
         r#""prompt": "a cat", "edit_prompt": "{}","#,
         "cat ".repeat(100)
     );
-    let ended = edit(&bench, &drag(&prompts, REGION)).status(2).run();
-    assert_eq!(ended.kind(), "instruction.prompt_too_long", "{ended}");
+    let ended = edit(&bench, &drag(&prompts, REGION)).run();
+    assert_eq!(ended.record["status"], "done");
+    let warning = &ended.record["warnings"][0];
+    assert_eq!(warning["kind"], "prompt.cut", "{ended}");
+    let message = warning["message"].as_str().unwrap();
+    assert!(message.starts_with("`edit_prompt` has "), "{message}");
 }
 
 #[test]

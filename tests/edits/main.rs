@@ -6,6 +6,7 @@
     reason = "tests fail by panicking, and print measurements and why they are skipped"
 )]
 
+mod additions;
 mod amounts;
 mod awkward_points;
 mod backend;

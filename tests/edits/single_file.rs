@@ -194,6 +194,124 @@ fn a_checkpoint_in_one_file_gives_the_pixels_of_its_folder() {
     assert!(samples(&bench, run) == expected);
 }
 
+/// The names of OpenCLIP for those of transformers.
+const OPENCLIP: [(&str, &str); 8] = [
+    ("text_model.embeddings.token_embedding.", "token_embedding."),
+    (
+        "text_model.embeddings.position_embedding.weight",
+        "positional_embedding",
+    ),
+    ("text_model.encoder.layers.", "transformer.resblocks."),
+    ("text_model.final_layer_norm.", "ln_final."),
+    (".layer_norm1.", ".ln_1."),
+    (".layer_norm2.", ".ln_2."),
+    (".mlp.fc1.", ".mlp.c_fc."),
+    (".mlp.fc2.", ".mlp.c_proj."),
+];
+
+/// Writes the checkpoint in the layout of Stable Diffusion 2: OpenCLIP's names, projections of queries, keys and values in one tensor, and a last layer that
+/// is not used.
+fn checkpoint_2(bench: &Bench, name: &str) -> PathBuf {
+    let mut all = names();
+    let mut joint: BTreeMap<String, [Vec<u8>; 3]> = BTreeMap::new();
+    let mut tensors = Vec::new();
+    for (_, converted, shape) in all.remove("text_encoder").unwrap() {
+        let bytes = values(&converted, &shape);
+        let renamed = OPENCLIP
+            .iter()
+            .fold(converted, |name, (from, to)| name.replace(from, to));
+        let renamed = format!(
+            "cond_stage_model.model.{}",
+            renamed.replace(".self_attn.", ".attn.")
+        );
+        let third = ["q_proj.", "k_proj.", "v_proj."]
+            .iter()
+            .position(|part| renamed.contains(part));
+        match third {
+            Some(third) => {
+                let (layer, kind) = renamed.rsplit_once(".attn.").unwrap();
+                let kind = kind.rsplit_once('.').unwrap().1;
+                joint
+                    .entry(format!("{layer}.attn.in_proj_{kind}"))
+                    .or_default()[third] = bytes;
+            }
+            None => tensors.push((renamed, shape, bytes)),
+        }
+    }
+    for (name, parts) in joint {
+        let shape = if name.ends_with("bias") {
+            vec![192]
+        } else {
+            vec![192, 64]
+        };
+        tensors.push((name, shape, parts.concat()));
+    }
+    let last = "cond_stage_model.model.transformer.resblocks.2.";
+    for (name, shape) in [("ln_1.weight", vec![64]), ("attn.in_proj_bias", vec![192])] {
+        tensors.push((format!("{last}{name}"), shape.clone(), values(name, &shape)));
+    }
+    for (name, shape) in [("text_projection", vec![64, 64]), ("logit_scale", vec![])] {
+        let bytes = values(name, &shape);
+        tensors.push((format!("cond_stage_model.model.{name}"), shape, bytes));
+    }
+    let others = all.into_values().flatten();
+    tensors.extend(others.map(|(original, converted, shape)| {
+        let bytes = values(&converted, &shape);
+        (original, shape, bytes)
+    }));
+    let path = bench.path(name);
+    write(&path, &tensors);
+    path
+}
+
+/// Changes keys of a configuration.
+fn configure(file: &Path, changes: &Value) {
+    let mut config: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    config
+        .as_object_mut()
+        .unwrap()
+        .extend(changes.as_object().unwrap().clone());
+    fs::write(file, config.to_string()).unwrap();
+}
+
+#[test]
+fn a_checkpoint_of_stable_diffusion_2_gives_the_pixels_of_its_folder() {
+    let bench = bench();
+    let root = folder(&bench, false);
+    let scheduler = root.join("scheduler/scheduler_config.json");
+    configure(
+        &root.join("unet/config.json"),
+        &json!({"attention_head_dim": [1, 1, 1, 1], "use_linear_projection": true}),
+    );
+    configure(
+        &root.join("text_encoder/config.json"),
+        &json!({"hidden_act": "gelu"}),
+    );
+    // The first word of the vocabulary pads.
+    fs::write(
+        root.join("tokenizer/special_tokens_map.json"),
+        r#"{"pad_token": "a"}"#,
+    )
+    .unwrap();
+    let noise = samples(&bench, edit(&bench, &root));
+    configure(&scheduler, &json!({"prediction_type": "v_prediction"}));
+    let velocity = samples(&bench, edit(&bench, &root));
+    assert!(noise != velocity);
+    let file = |name: &str| samples(&bench, edit(&bench, &checkpoint_2(&bench, name)));
+    assert!(file("v2-1_768-ema-pruned.safetensors") == velocity);
+    assert!(file("v2-1_512-ema-pruned.safetensors") == noise);
+    bench.write(
+        "mine.yaml",
+        "model:\n  params:\n    parameterization: \"v\"\n",
+    );
+    assert!(file("mine.safetensors") == velocity);
+    bench.write(
+        "mine.yaml",
+        "model:\n  params:\n    linear_start: 0.00085\n",
+    );
+    assert!(file("mine.safetensors") == noise);
+}
+
 #[test]
 fn shards_give_the_pixels_of_a_whole_file() {
     let bench = bench();
@@ -230,11 +348,6 @@ fn checkpoints_of_other_families_are_named() {
             "model.diffusion_model.joint_blocks.0.x",
             vec![1],
             "Stable Diffusion 3",
-        ),
-        (
-            "cond_stage_model.model.ln_final.weight",
-            vec![1],
-            "Stable Diffusion 2",
         ),
         (
             "model.diffusion_model.input_blocks.0.0.weight",

@@ -17,4 +17,5 @@ mod fetch;
 mod hub_bench;
 mod network;
 mod server;
+mod shards;
 mod together;

@@ -69,7 +69,7 @@ impl Ones {
 
     fn read(&self) -> Result<Lora, Error> {
         let file = LoraFile::open(&self.path())?;
-        let places = places(file.rank());
+        let places = places(file.rank().unwrap_or(2));
         file.read(&places)
     }
 
@@ -83,7 +83,7 @@ fn every_name_format_gives_the_same_values() {
     let places = places(4);
     let read = |name: &str| {
         let file = LoraFile::open(&fixture::path(name)).expect("the fixture is a LoRA");
-        assert_eq!(file.rank(), 4);
+        assert_eq!(file.rank(), Some(4));
         file.read(&places)
             .expect("the LoRA fits the model")
             .parameters
@@ -116,7 +116,7 @@ fn written_adapters_are_read_back() {
     let path = folder.path().join("lora.safetensors");
     std::fs::write(&path, bytes).expect("write the file");
     let file = LoraFile::open(&path).expect("a LoRA file");
-    assert_eq!(file.rank(), 4);
+    assert_eq!(file.rank(), Some(4));
     let again = file.read(&places).expect("the LoRA fits the model");
     assert_eq!(again.parameters, lora.parameters);
     assert_eq!(again.absent, [] as [&str; 0]);
@@ -179,7 +179,7 @@ fn tensors_that_do_not_fit_are_named_with_both_shapes() {
     let down: Entry = ("Q.lora_A.weight", &[2, WIDTH]);
     let up: Entry = ("Q.lora_B.weight", &[WIDTH, 2]);
     let other = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.lora_A.weight";
-    let cases: [(&[Entry], &str); 8] = [
+    let cases: [(&[Entry], &str); 9] = [
         (
             &[("Q.lora_A.weight", &[2, 9]), up],
             "lora_A.weight` is [2, 9], the model requires [2, 8]",
@@ -195,8 +195,8 @@ fn tensors_that_do_not_fit_are_named_with_both_shapes() {
             "are the same weight of one adapter",
         ),
         (
-            &[down, up, ("unet.mid_block.ff.net.2.lora_A.weight", &[2, 3])],
-            "`unet.mid_block.ff.net.2.lora_A.weight` is not an attention LoRA weight",
+            &[down, up, ("unet.mid_block.ff.net.2.weight", &[2, 3])],
+            "`unet.mid_block.ff.net.2.weight` is not a LoRA weight",
         ),
         (
             &[
@@ -209,6 +209,10 @@ fn tensors_that_do_not_fit_are_named_with_both_shapes() {
             &[("Q.lora_A.weight", &[0, 8]), ("Q.lora_B.weight", &[8, 0])],
             "is [0, 8]",
         ),
+        (
+            &[down, up, ("Q.hada_w1_a", &[8, 2])],
+            "are of several kinds of adapters",
+        ),
     ];
     for (tensors, part) in cases {
         let error = Ones::new(tensors).error();
@@ -218,26 +222,53 @@ fn tensors_that_do_not_fit_are_named_with_both_shapes() {
             "`{part}` is not in `{error}`"
         );
     }
-    let ranks: &[Entry] = &[
-        down,
-        up,
-        (other, &[3, 24]),
-        (&other.replace("lora_A", "lora_B"), &[16, 3]),
-    ];
-    let error = Ones::new(ranks).error();
-    assert!(
-        error.to_string().contains("is [3, 24], but") && error.to_string().contains("has rank 2"),
-        "{error}"
+}
+
+/// Files that cannot be attached as adapters of one rank have to be merged.
+#[test]
+fn the_rank_is_that_of_adapters_alone() {
+    let rank = |tensors: &[Entry]| {
+        let ones = Ones::new(tensors);
+        LoraFile::open(&ones.path()).expect("a LoRA").rank()
+    };
+    let down: Entry = ("unet.Q.lora_A.weight", &[2, WIDTH]);
+    let up: Entry = ("unet.Q.lora_B.weight", &[WIDTH, 2]);
+    let other = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.lora_A.weight";
+    let other_up = other.replace("lora_A", "lora_B");
+    assert_eq!(rank(&[down, up]), Some(2));
+    assert_eq!(
+        rank(&[down, up, (other, &[3, 24]), (&other_up, &[16, 3])]),
+        None
     );
+    let text = "text_encoder.text_model.encoder.layers.0.mlp.fc1";
+    let (text_down, text_up) = (
+        format!("{text}.lora_A.weight"),
+        format!("{text}.lora_B.weight"),
+    );
+    assert_eq!(
+        rank(&[down, up, (&text_down, &[2, 8]), (&text_up, &[8, 2])]),
+        None
+    );
+    assert_eq!(rank(&[("unet.Q.diff", &[8, 8])]), None);
 }
 
 #[test]
 fn other_adapters_and_formats_are_rejected_by_name() {
-    let kohya = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight";
     for (tensor, kind) in [
-        (kohya, "kohya"),
-        ("lora_unet_mid_block.hada_w1_a", "LoHa"),
+        ("lora_unet_input_blocks_1_1_proj_in.lora_down.weight", "XL"),
+        (
+            "lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_down.weight",
+            "XL",
+        ),
+        (
+            "transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight",
+            "Flux",
+        ),
         ("unet.Q.lora_magnitude_vector", "DoRA"),
+        (
+            "lora_unet_mid_block_attentions_0_proj_in.dora_scale",
+            "DoRA",
+        ),
     ] {
         let error = Ones::new(&[(tensor, &[2, 8])]).error();
         assert_eq!(error.kind().name(), "weights.unsupported", "{error}");

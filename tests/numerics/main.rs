@@ -24,3 +24,4 @@ mod reference;
 mod shared_unet;
 mod unedited;
 mod warped_edit;
+mod weight_file_mutations;

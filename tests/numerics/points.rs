@@ -102,13 +102,7 @@ fn assert_points(method: Method, variant: &str, outcome: &Outcome, dump: &Fixtur
     if method == Method::FreeDrag {
         return assert_places(variant, outcome, dump);
     }
-    if method != Method::GoodDrag {
-        for iteration in 0.. {
-            if !add(format!("{variant}handles.0.{iteration}")) {
-                break;
-            }
-        }
-    } else {
+    if method == Method::GoodDrag {
         add("points.handles".into());
         for step in 0..2 {
             add(format!("{variant}handles.{step}.0"));
@@ -116,6 +110,12 @@ fn assert_points(method: Method, variant: &str, outcome: &Outcome, dump: &Fixtur
                 if !add(format!("{variant}handles.{step}.track.{track}")) {
                     break;
                 }
+            }
+        }
+    } else {
+        for iteration in 0.. {
+            if !add(format!("{variant}handles.0.{iteration}")) {
+                break;
             }
         }
     }

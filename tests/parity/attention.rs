@@ -8,7 +8,7 @@ use crate::bench::fixture::{cosine, relative};
 use crate::bench::numbers::Numbers;
 use crate::bench::report;
 
-/// Returns o, stats, and where pictures read their own keys also dq, dk and dv, for a gradient d_o of
+/// Returns o, stats, and where pictures read their own keys also dq, dk and dv, for a gradient `d_o` of
 /// size `d_o_scale`. Picture b reads the keys and values of picture `sources[b]`.
 pub(crate) fn attention<B: Backend>(
     backend: &B,

@@ -3,6 +3,8 @@
     python3 full_size.py make DIR [--f32]           writes a diffusers folder: 2.1 GB in f16, 4.3 GB in f32 (values are exact in f16 either way)
     python3 full_size.py predict DIR OUT.safetensors [--size 512] [--vae]   writes z, t, context, noise and tap.1 .. tap.4 of one
     64x64 latent in f32; --vae adds image, mean, latent, decoded
+    python3 full_size.py single DIR OUT.safetensors writes the model of DIR in one file in the original layout, and CLIP's tokenizer into DIR, so
+    that both give the same bits
 
 Activations are finite and of order 1. The tokenizer is that of tests/fixtures/tiny, whose ids are below the text encoder's vocabulary of 49408.
 """
@@ -44,13 +46,46 @@ def predict(root, out, size, with_vae):
     save_file({k: v.contiguous() for k, v in numbers.items()}, out)
 
 
+def single(root, out):
+    """Writes the folder's weights under their original names. Shapes come from the modules of `ldm`, names from diffusers' converter."""
+    import original_names as names
+    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
+    from safetensors.torch import load_file, save_file
+    names.CHANNELS, names.CONTEXT, names.TIME, names.VAE_CHANNELS = [320, 640, 1280, 1280], 768, 1280, [128, 256, 512, 512]
+    names.TEXT = {"hidden": 768, "layers": 12, "wide": 3072, "vocabulary": 49408, "positions": 77}
+    config = {"layers_per_block": 2, "class_embed_type": None, "addition_embed_type": None, "down_block_types": [""] * 4, "up_block_types": [""] * 4}
+    unet = names.pairs(names.unet(), lambda c: convert_ldm_unet_checkpoint(c, config | {"block_out_channels": names.CHANNELS}))
+    vae = names.pairs(names.vae(), lambda c: convert_ldm_vae_checkpoint(c, config | {"block_out_channels": names.VAE_CHANNELS}))
+    text = [[name, name.removeprefix("cond_stage_model.transformer."), shape] for name, shape in names.text().items()]
+    tensors = {}
+    for rows, file in ((unet, "unet/diffusion_pytorch_model"), (vae, "vae/diffusion_pytorch_model"), (text, "text_encoder/model")):
+        weights = load_file(root / f"{file}.safetensors")
+        for original, converted, shape in rows:
+            name = converted if converted in weights else converted.removeprefix("text_model.")
+            tensors[original] = weights.pop(name).reshape(tuple(shape))
+        assert not weights, sorted(weights)
+    save_file(tensors, out)
+    print(len(tensors), "tensors,", out.stat().st_size, "bytes")
+    import gzip, json
+    tokens, merges = root / "tokenizer", gzip.decompress((HERE.parent.parent / "assets/clip/merges.txt.gz").read_bytes()).decode()
+    printable = [b for b in range(256) if 33 <= b <= 126 or 161 <= b <= 172 or 174 <= b]
+    letters = [chr(b) for b in printable] + [chr(256 + i) for i in range(256 - len(printable))]
+    words = letters + [w + "</w>" for w in letters] + [line.replace(" ", "") for line in merges.splitlines()] + ["<|startoftext|>", "<|endoftext|>"]
+    shutil.rmtree(tokens); tokens.mkdir()
+    (tokens / "merges.txt").write_text("#version: 0.2\n" + merges)
+    (tokens / "vocab.json").write_text(json.dumps({w: i for i, w in enumerate(words)}))
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = p.add_subparsers(dest="command", required=True)
     m = commands.add_parser("make"); m.add_argument("dir", type=pathlib.Path); m.add_argument("--f32", action="store_true")
     q = commands.add_parser("predict"); q.add_argument("dir", type=pathlib.Path); q.add_argument("out", type=pathlib.Path)
     q.add_argument("--size", type=int, default=512); q.add_argument("--vae", action="store_true")
+    s = commands.add_parser("single"); s.add_argument("dir", type=pathlib.Path); s.add_argument("out", type=pathlib.Path)
     a = p.parse_args()
+    if a.command == "single":
+        return single(a.dir, a.out)
     make(a.dir, F32 if a.f32 else F16) if a.command == "make" else predict(a.dir, a.out, a.size, a.vae)
 
 

@@ -119,7 +119,7 @@ def text():
 def pairs(parts, convert):
     """The original name, the converted name and the shape of each tensor, which carries its number."""
     names = list(parts)
-    checkpoint = {name: torch.full(parts[name], float(index)) for index, name in enumerate(names)}
+    checkpoint = {name: torch.tensor(float(index)).expand(parts[name]) for index, name in enumerate(names)}
     converted = convert(checkpoint)
     found = {int(tensor.flatten()[0]): name for name, tensor in converted.items()}
     assert sorted(found) == list(range(len(names))), "every tensor is converted"

@@ -96,7 +96,7 @@ fn edit(arguments: &Arguments, run: &mut Run, interrupt: &Interrupt) -> Result<(
         plans(&choices, &inputs, None)?;
         arguments.method_outputs(&inputs, None)?;
     }
-    let model = inputs.model.open(arguments.quiet, interrupt)?;
+    let model = arguments.with_lora(inputs.model.open(arguments.quiet, interrupt)?)?;
     let needs_clip = |choice| inputs.needs_clip(choice, &model).unwrap_or(false);
     if choices.iter().any(needs_clip) {
         inputs.model.fetch_clip(arguments.quiet, interrupt)?;

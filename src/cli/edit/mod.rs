@@ -13,13 +13,14 @@ use super::instruction::InstructionArguments;
 use super::planning::{InputArguments, Inputs};
 use super::setting_flags::SettingFlags;
 use crate::digest::sha256;
-use crate::edit::GivenLora;
+use crate::edit::OwnLora;
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 use crate::model::Model;
 use crate::model::lora::LoraFile;
 use crate::panics;
 use crate::picture::Picture;
+use crate::pipeline::GivenLora;
 use crate::plan::{Choice, Degree, Plan};
 use crate::preview;
 use crate::report::{self, Paths, Record, Status};
@@ -74,7 +75,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     compute: ComputeArguments,
 
-    /// Use this LoRA instead of training one on the picture.
+    /// Use this LoRA instead of training one on the picture: one of --save-lora, diffusers, peft, kohya or LyCORIS.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["save_lora", "no_lora"])]
     lora: Option<PathBuf>,
 
@@ -226,7 +227,7 @@ fn edit(arguments: &Arguments, output: &Path, run: &mut Run, interrupt: &Interru
         arguments.plans(&inputs, &series, None)?;
         arguments.outputs(output, &series, &inputs, None)?;
     }
-    let model = inputs.model.open(arguments.quiet, interrupt)?;
+    let model = arguments.with_lora(inputs.model.open(arguments.quiet, interrupt)?)?;
     let needs_clip = inputs.needs_clip(&arguments.choice(&series), &model)?;
     if needs_clip {
         inputs.model.fetch_clip(arguments.quiet, interrupt)?;
@@ -361,18 +362,39 @@ impl Arguments {
         !(self.amounts.is_empty() && self.settings.methods.is_empty())
     }
 
+    /// Returns the model, with the LoRA that is used instead of training in its weights if that cannot be attached.
+    fn with_lora(&self, model: Model) -> Result<Model> {
+        let Some(path) = &self.lora else {
+            return Ok(model);
+        };
+        let file = LoraFile::open(path)?;
+        model.check_lora(&file)?;
+        if file.rank().is_some() {
+            Ok(model)
+        } else {
+            model.with_own_lora(path)
+        }
+    }
+
     /// Opens the LoRA file to use instead of training.
-    fn lora(&self) -> Result<Option<GivenLora>> {
+    fn lora(&self) -> Result<Option<OwnLora>> {
         let Some(path) = &self.lora else {
             return Ok(None);
         };
         let file = LoraFile::open(path)?;
+        let given = match file.rank() {
+            Some(rank) => GivenLora::Attached {
+                file: Box::new(file),
+                rank,
+            },
+            None => GivenLora::Merged,
+        };
         let bytes = std::fs::read(path).map_err(|source| Error::File {
             path: path.clone(),
             source,
         })?;
-        Ok(Some(GivenLora {
-            file,
+        Ok(Some(OwnLora {
+            given,
             sha256: sha256(&bytes),
         }))
     }

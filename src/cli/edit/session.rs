@@ -7,7 +7,7 @@ use crate::device::Compute;
 use crate::edit::{Identity, Prepared, Provenance};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
-use crate::model::Model;
+use crate::model::{AdditionNotes, Model};
 use crate::picture::Picture;
 use crate::pipeline::{AnyPipeline, Outcome, Trained};
 use crate::plan::{Degree, Plan};
@@ -19,6 +19,8 @@ pub(super) struct Session<'a> {
     arguments: &'a Arguments,
     compute: Compute,
     name: String,
+    /// What was added to the model.
+    additions: AdditionNotes,
     /// Hash of the CLIP, where the method needs one.
     clip: String,
     /// The model until an edit needs its weights.
@@ -62,6 +64,7 @@ impl<'a> Session<'a> {
             arguments,
             compute,
             name: model.name(),
+            additions: model.additions(),
             clip,
             model: Some(model),
             pipeline: None,
@@ -170,7 +173,8 @@ impl<'a> Session<'a> {
     ) -> Result<(Prepared, String)> {
         let (arguments, instruction) = (self.arguments, &inputs.instruction);
         let lora = arguments.lora()?;
-        record.planned(&plan, self.compute.names(), &self.name);
+        let on = self.compute.names();
+        record.planned(&plan, on, &self.name, &self.additions);
         record.warnings.extend(self.compute.warning.clone());
         let hash = lora.as_ref().map(|lora| lora.sha256.as_str());
         record.warnings.extend(instruction.other_lora(hash));
@@ -186,7 +190,9 @@ impl<'a> Session<'a> {
         let Some(weights) = pipeline.map(|pipeline| pipeline.digest()) else {
             return Ok((prepared, String::new()));
         };
-        record.warnings.extend(instruction.other_weights(&weights));
+        record
+            .warnings
+            .extend(instruction.other_weights(&weights, &self.additions));
         record.warnings.extend(instruction.other_clip(&self.clip));
         Ok((prepared, weights))
     }
@@ -196,6 +202,7 @@ impl<'a> Session<'a> {
             weights,
             clip: &self.clip,
             model: &self.name,
+            additions: &self.additions,
             numerics: self.compute.numerics,
         })
     }

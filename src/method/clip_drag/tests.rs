@@ -185,7 +185,8 @@ fn both_gradients_and_their_fusion_agree_with_the_peer() {
     let cosine = dump.number("clip_cosine.0.0");
     assert!((fused.cosine - cosine).abs() < 1e-4, "{}", fused.cosine);
     let expected = dump.latent("gradient.0.0").to_host();
-    assert_close("gradient.0.0", &fused.gradient, &expected, 1e-4);
+    // The sum of both gradients may have the errors of both.
+    assert_close("gradient.0.0", &fused.gradient, &expected, 2e-4);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use super::layout;
 use super::source::Source;
 use super::text_transformer::TextTransformer;
-use super::tokenizer::Tokenizer;
+use super::tokenizer::{Excess, Tokenizer};
 use super::weights::Weights;
 use crate::digest::{sha256, sha256_of};
 use crate::error::{Error, ErrorKind, Result};
@@ -108,14 +108,12 @@ impl ClipModel {
         Ok(sha256(hashes.as_bytes()))
     }
 
-    /// Checks that a prompt fits the text tower. No weight is read.
+    /// Returns what the text tower does not read of a prompt; `None` where it fits. No weight is read.
     ///
     /// # Errors
-    /// [`Error::PromptTooLong`]; [`Error::Weights`] when the tokenizer's files are missing or damaged.
-    pub fn check_prompt(&self, prompt: &str) -> Result<()> {
-        self.tokenizer()?
-            .encode(prompt, self.config.text.positions)
-            .map(|_| ())
+    /// [`Error::Weights`] when the tokenizer's files are missing or damaged.
+    pub fn excess(&self, prompt: &str) -> Result<Option<Excess>> {
+        self.tokenizer()?.excess(prompt, self.config.text.positions)
     }
 
     fn tokenizer(&self) -> Result<Tokenizer> {
@@ -248,10 +246,18 @@ impl<B: Backend> Clip<B> {
         self.order.side
     }
 
-    /// Returns the feature of a text, of unit length.
+    /// Returns what [`Clip::text`] does not read of a prompt; `None` where it fits.
     ///
     /// # Errors
-    /// [`Error::PromptTooLong`].
+    /// [`Error::Weights`] when the tokenizer is damaged.
+    pub fn excess(&self, prompt: &str) -> Result<Option<Excess>> {
+        self.tokenizer.excess(prompt, self.text_tower.positions())
+    }
+
+    /// Returns the feature of a text, of unit length. A longer text than [`Clip::excess`] allows is cut.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] for a tokenizer of another model.
     pub fn text(&self, prompt: &str) -> Result<Vec<f32>> {
         let tokens = self.tokenizer.encode(prompt, self.text_tower.positions())?;
         let hidden = self.text_tower.encode(&tokens)?;

@@ -1,8 +1,9 @@
-//! Single-file checkpoints in the original layout of Stable Diffusion 1.x (`ldm` of CompVis): UNet, VAE and text encoder in one safetensors file,
-//! without configurations.
+//! Single-file checkpoints in the original layout of Stable Diffusion 1.x (`ldm` of CompVis) and 2 (`stablediffusion` of Stability AI): UNet, VAE and text
+//! encoder in one safetensors file, without configurations.
 //!
-//! Sizes come from the shapes of the tensors, what shapes do not tell from Stable Diffusion 1.5, and names are those that diffusers' converter
-//! gives them. Moving averages of the weights (`model_ema.`) are left out, as diffusers does by default.
+//! Sizes come from the shapes of the tensors, what shapes do not tell from Stable Diffusion 1.5 or 2.1, and names are those that diffusers' converter
+//! gives them. Whether a file of Stable Diffusion 2 predicts the velocity is in its `.yaml`, if that stands beside it; otherwise files with `512` or `base` in their
+//! names predict noise, and all others the velocity. Moving averages of the weights (`model_ema.`) are left out, as diffusers does by default.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,6 +20,10 @@ use crate::model::safetensors::SafetensorsFile;
 pub(super) const UNET: &str = "model.diffusion_model.";
 pub(super) const VAE: &str = "first_stage_model.";
 pub(super) const TEXT: &str = "cond_stage_model.transformer.";
+/// That of the text encoder of Stable Diffusion 2.
+pub(super) const OPENCLIP: &str = "cond_stage_model.model.";
+/// Channels of an attention head of Stable Diffusion 2's UNet.
+const HEAD: usize = 64;
 
 /// An original checkpoint whose header was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +82,9 @@ impl Checkpoint {
         match folder {
             "unet" => Naming::unet(self.layers(), &self.attention(false)),
             "vae" => Naming::vae(self.vae_prefix(), self.vae_channels().len()),
+            _ if self.is_sd2() => Naming::OpenClip {
+                layers: self.openclip_layers(),
+            },
             // Some files leave out a part of the prefix.
             _ if self.has(&format!("{TEXT}text_model.final_layer_norm.weight")) => {
                 Naming::text(TEXT)
@@ -97,12 +105,50 @@ impl Checkpoint {
             "scheduler/scheduler_config.json" => json!({
                 "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
                 "steps_offset": 1, "set_alpha_to_one": false,
+                "prediction_type": if self.predicts_velocity() { "v_prediction" } else { "epsilon" },
             }),
+            // Stable Diffusion 2 pads with the first word of the vocabulary.
+            "tokenizer/special_tokens_map.json" if self.is_sd2() => json!({ "pad_token": "!" }),
             "tokenizer/vocab.json" => return Ok(Some(vocabulary::vocab())),
             "tokenizer/merges.txt" => return Ok(Some(vocabulary::merges())),
             _ => return Ok(None),
         };
         Ok(Some(config.to_string()))
+    }
+
+    /// Returns whether the text encoder is that of Stable Diffusion 2.
+    fn is_sd2(&self) -> bool {
+        self.has(&format!("{OPENCLIP}ln_final.weight"))
+    }
+
+    /// Returns whether the UNet predicts the velocity.
+    fn predicts_velocity(&self) -> bool {
+        if !self.is_sd2() {
+            return false;
+        }
+        if let Ok(text) = std::fs::read_to_string(self.path.with_extension("yaml")) {
+            let parameter = text
+                .lines()
+                .find_map(|line| line.trim().strip_prefix("parameterization:"));
+            return parameter.is_some_and(|value| value.trim().trim_matches(['"', '\'']) == "v");
+        }
+        let name = self
+            .path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .to_lowercase();
+        !(name.contains("512") || name.contains("base"))
+    }
+
+    /// Returns how many layers of OpenCLIP's text transformer are used: all but the last.
+    fn openclip_layers(&self) -> usize {
+        let has = |layer: &usize| {
+            self.has(&format!(
+                "{OPENCLIP}transformer.resblocks.{layer}.ln_1.weight"
+            ))
+        };
+        (0..256).take_while(has).count().saturating_sub(1).max(1)
     }
 
     fn has(&self, name: &str) -> bool {
@@ -183,6 +229,12 @@ impl Checkpoint {
                 .map(|attends| name(attends).to_owned())
                 .collect()
         };
+        let heads: Value = if self.is_sd2() {
+            let heads = channels.iter().map(|channels| (channels / HEAD).max(1));
+            heads.collect::<Vec<usize>>().into()
+        } else {
+            8.into()
+        };
         Ok(json!({
             "in_channels": size("input_blocks.0.0.weight", 1)?,
             "out_channels": size("out.2.weight", 0)?,
@@ -191,7 +243,9 @@ impl Checkpoint {
             "down_block_types": kinds("CrossAttnDownBlock2D", "DownBlock2D", self.attention(true)),
             "up_block_types": kinds("CrossAttnUpBlock2D", "UpBlock2D", self.attention(false)),
             "cross_attention_dim": size("middle_block.1.transformer_blocks.0.attn2.to_k.weight", 1)?,
-            "attention_head_dim": 8,
+            "attention_head_dim": heads,
+            "use_linear_projection": self.is_sd2(),
+            "sample_size": if self.is_sd2() && self.predicts_velocity() { 96 } else { 64 },
         }))
     }
 
@@ -232,6 +286,9 @@ impl Checkpoint {
     }
 
     fn text_encoder(&self) -> Result<Value> {
+        if self.is_sd2() {
+            return self.openclip();
+        }
         let root = self.naming("text_encoder").stored("text_model.");
         let prefix = root.as_str();
         let size = |name: &str, axis| self.size(prefix, name, axis);
@@ -252,11 +309,25 @@ impl Checkpoint {
             "hidden_act": "quick_gelu",
         }))
     }
+
+    fn openclip(&self) -> Result<Value> {
+        let size = |name: &str, axis| self.size(OPENCLIP, name, axis);
+        let hidden = size("token_embedding.weight", 1)?;
+        Ok(json!({
+            "vocab_size": size("token_embedding.weight", 0)?,
+            "hidden_size": hidden,
+            "intermediate_size": size("transformer.resblocks.0.mlp.c_fc.weight", 0)?,
+            "max_position_embeddings": size("positional_embedding", 0)?,
+            "num_hidden_layers": self.openclip_layers(),
+            "num_attention_heads": (hidden / HEAD).max(1),
+            "hidden_act": "gelu",
+        }))
+    }
 }
 
-/// Returns the family of a checkpoint that is not of Stable Diffusion 1.x, and what to do.
+/// Returns the family of a checkpoint that is not of Stable Diffusion 1.x or 2, and what to do.
 fn other_family(shapes: &BTreeMap<String, Vec<usize>>) -> Option<(&'static str, &'static str)> {
-    const SD15: &str = "use a checkpoint of Stable Diffusion 1.5 or one fine-tuned from it";
+    const USE: &str = "use a checkpoint of Stable Diffusion 1.x or 2, or one fine-tuned from them";
     let has = |start: &str| {
         shapes
             .range(start.to_owned()..)
@@ -264,22 +335,12 @@ fn other_family(shapes: &BTreeMap<String, Vec<usize>>) -> Option<(&'static str, 
             .is_some_and(|(name, _)| name.starts_with(start))
     };
     let input = shapes.get(&format!("{UNET}input_blocks.0.0.weight"));
-    let context = shapes.get(&format!(
-        "{UNET}middle_block.1.transformer_blocks.0.attn2.to_k.weight"
-    ));
     let family = if has("conditioner.embedders.") || has(&format!("{UNET}label_emb.")) {
         "a checkpoint of Stable Diffusion XL, which is not supported"
     } else if has(&format!("{UNET}double_blocks.")) || has("double_blocks.") {
         "a checkpoint of Flux, which is not supported"
     } else if has(&format!("{UNET}joint_blocks.")) {
         "a checkpoint of Stable Diffusion 3, which is not supported"
-    } else if has("cond_stage_model.model.")
-        || context.is_some_and(|shape| shape.get(1) == Some(&1024))
-    {
-        return Some((
-            "a checkpoint of Stable Diffusion 2 in the original layout, which is read as a folder only",
-            "convert it: `StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)` of diffusers, and give the folder",
-        ));
     } else if input.is_some_and(|shape| shape.get(1) == Some(&9)) {
         "an inpainting checkpoint, whose UNet takes a mask"
     } else if input.is_some_and(|shape| shape.get(1) == Some(&8)) {
@@ -293,5 +354,5 @@ fn other_family(shapes: &BTreeMap<String, Vec<usize>>) -> Option<(&'static str, 
     } else {
         return None;
     };
-    Some((family, SD15))
+    Some((family, USE))
 }

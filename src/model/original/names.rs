@@ -1,6 +1,9 @@
 //! The names of tensors in original checkpoints for those in diffusers' layout.
 
-use super::checkpoint::UNET;
+use super::checkpoint::{OPENCLIP, TEXT, UNET};
+
+/// What stands between the name of a tensor and that of a part of it.
+const SEPARATOR: &str = " of ";
 
 /// How a component's tensors are called in a file, given their names in diffusers' layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +23,11 @@ pub(in crate::model) enum Naming {
         prefix: &'static str,
         /// Levels.
         levels: usize,
+    },
+    /// As in OpenCLIP's text transformer, without its last layer, whose output Stable Diffusion 2 does not use.
+    OpenClip {
+        /// Layers of the file that are used.
+        layers: usize,
     },
     /// As in diffusers' layout, with another prefix in place of `text_model.` or before it.
     Text {
@@ -45,6 +53,26 @@ const UNET_ENDS: [(&str, &str); 5] = [
     ("conv_norm_out.", "out.0."),
     ("conv_out.", "out.2."),
 ];
+/// Parts of a layer of OpenCLIP's text transformer. Queries, keys and values are thirds of one tensor.
+const OPENCLIP_LAYER: [(&str, &str); 5] = [
+    ("layer_norm1.", "ln_1."),
+    ("layer_norm2.", "ln_2."),
+    ("mlp.fc1.", "mlp.c_fc."),
+    ("mlp.fc2.", "mlp.c_proj."),
+    ("self_attn.out_proj.", "attn.out_proj."),
+];
+/// Parts of OpenCLIP's text transformer outside its layers.
+const OPENCLIP_ENDS: [(&str, &str); 3] = [
+    ("embeddings.token_embedding.", "token_embedding."),
+    (
+        "embeddings.position_embedding.weight",
+        "positional_embedding",
+    ),
+    ("final_layer_norm.", "ln_final."),
+];
+/// The projections whose rows are thirds of one tensor, in order.
+const THIRDS: [&str; 3] = ["q_proj", "k_proj", "v_proj"];
+
 /// Parts of the VAE's attention.
 const VAE_ATTENTION: [(&str, &str); 5] = [
     ("group_norm.", "norm."),
@@ -84,6 +112,10 @@ impl Naming {
                 let original = vae(name, *levels);
                 format!("{prefix}{}", original.unwrap_or_else(|| name.to_owned()))
             }
+            Self::OpenClip { .. } => {
+                let original = openclip(name.strip_prefix("text_model.").unwrap_or(name));
+                format!("{OPENCLIP}{}", original.unwrap_or_else(|| name.to_owned()))
+            }
             Self::Text { prefix } => {
                 let bare = name.strip_prefix("text_model.").unwrap_or(name);
                 let root = if prefix.ends_with("text_model.") {
@@ -107,9 +139,43 @@ impl Naming {
                 let parts = ["encoder.", "decoder.", "quant_conv.", "post_quant_conv."];
                 parts.iter().any(|part| bare.starts_with(part))
             }),
-            Self::Text { .. } => stored.starts_with(super::checkpoint::TEXT),
+            Self::OpenClip { layers } => stored.strip_prefix(OPENCLIP).is_some_and(|bare| {
+                let layer = bare.strip_prefix("transformer.resblocks.").and_then(number);
+                match layer {
+                    Some((layer, _)) => layer < *layers,
+                    // The projection to CLIP's joint space and its scale are not used.
+                    None => !matches!(bare, "text_projection" | "logit_scale" | "attn_mask"),
+                }
+            }),
+            Self::Text { .. } => stored.starts_with(TEXT),
         }
     }
+
+    /// Returns the tensors that one of the file stands for, with their shapes: the thirds of OpenCLIP's projections, else the tensor itself.
+    pub(in crate::model) fn parts(
+        &self,
+        stored: String,
+        shape: Vec<usize>,
+    ) -> Vec<(String, Vec<usize>)> {
+        let is_joint = matches!(self, Self::OpenClip { .. }) && stored.contains(".attn.in_proj_");
+        match shape.split_first() {
+            Some((rows, rest)) if is_joint && rows % 3 == 0 => THIRDS
+                .iter()
+                .map(|part| {
+                    let shape = [&[rows / 3], rest].concat();
+                    (format!("{stored}{SEPARATOR}{part}"), shape)
+                })
+                .collect(),
+            _ => vec![(stored, shape)],
+        }
+    }
+}
+
+/// Splits the name of a part of a tensor ([`Naming::parts`]) into the tensor's name and which third of its rows the part is.
+pub(in crate::model) fn third_of(stored: &str) -> Option<(&str, usize)> {
+    let (tensor, part) = stored.split_once(SEPARATOR)?;
+    let third = THIRDS.iter().position(|name| *name == part)?;
+    Some((tensor, third))
 }
 
 /// Replaces the first part of a name by its counterpart in a table.
@@ -180,6 +246,21 @@ fn unet(name: &str, layers: usize, attends: &[bool]) -> Option<String> {
     part(rest, &|layer| format!("output_blocks.{}", first + layer))
 }
 
+fn openclip(name: &str) -> Option<String> {
+    if let Some(end) = renamed(name, &OPENCLIP_ENDS) {
+        return Some(end);
+    }
+    let (layer, rest) = number(name.strip_prefix("encoder.layers.")?)?;
+    let block = format!("transformer.resblocks.{layer}");
+    if let Some(part) = renamed(rest, &OPENCLIP_LAYER) {
+        return Some(format!("{block}.{part}"));
+    }
+    let (projection, kind) = rest.strip_prefix("self_attn.")?.split_once('.')?;
+    THIRDS
+        .contains(&projection)
+        .then(|| format!("{block}.attn.in_proj_{kind}{SEPARATOR}{projection}"))
+}
+
 fn vae(name: &str, levels: usize) -> Option<String> {
     let block = |rest: &str| {
         rest.strip_prefix("conv_shortcut.")
@@ -246,12 +327,41 @@ mod tests {
         for (component, naming) in [
             ("unet", Naming::unet(2, &[false, true, true, true])),
             ("vae", Naming::vae("first_stage_model.", 4)),
-            ("text_encoder", Naming::text(super::super::checkpoint::TEXT)),
+            ("text_encoder", Naming::text(TEXT)),
         ] {
             for (original, converted, _) in &names[component] {
                 assert_eq!(naming.stored(converted), *original);
                 assert!(naming.owns(original), "{original}");
             }
+        }
+        let openclip = Naming::OpenClip { layers: 23 };
+        let stored = |name: &str| openclip.stored(name);
+        let root = "cond_stage_model.model.";
+        for (name, original) in [
+            (
+                "text_model.embeddings.position_embedding.weight",
+                "positional_embedding",
+            ),
+            (
+                "embeddings.token_embedding.weight",
+                "token_embedding.weight",
+            ),
+            ("final_layer_norm.bias", "ln_final.bias"),
+            (
+                "encoder.layers.22.mlp.fc2.weight",
+                "transformer.resblocks.22.mlp.c_proj.weight",
+            ),
+        ] {
+            assert_eq!(stored(name), format!("{root}{original}"));
+            assert!(openclip.owns(&stored(name)));
+        }
+        let joint = format!("{root}transformer.resblocks.0.attn.in_proj_bias");
+        let parts = openclip.parts(joint.clone(), vec![12]);
+        let keys = stored("text_model.encoder.layers.0.self_attn.k_proj.bias");
+        assert_eq!(parts[1], (keys.clone(), vec![4]));
+        assert_eq!(third_of(&keys), Some((&*joint, 1)));
+        for other in ["text_projection", "transformer.resblocks.23.ln_1.weight"] {
+            assert!(!openclip.owns(&format!("{root}{other}")));
         }
         let short = Naming::text("cond_stage_model.transformer.text_model.");
         assert_eq!(

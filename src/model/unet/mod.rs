@@ -35,6 +35,7 @@ pub use want::{Features, Noise, NoiseAndFeatures, NoiseAndKeys, Recordable, Self
 
 use super::config::UNetConfig;
 use super::layout;
+use super::lora::{Component, Merges};
 use super::source::Source;
 use super::weights::Weights;
 use crate::error::Result;
@@ -75,7 +76,23 @@ impl<B: Backend> UNet<B> {
         config: &UNetConfig,
         interrupt: &Interrupt,
     ) -> Result<Self> {
+        let merges = Merges::none(Component::UNet);
+        Self::load_merged(backend, source, config, merges, interrupt)
+    }
+
+    /// As [`UNet::load`], with LoRA files added to the weights.
+    ///
+    /// # Errors
+    /// As [`UNet::load`]; [`crate::Error::Weights`] when a LoRA file does not fit.
+    pub fn load_merged(
+        backend: &B,
+        source: &Source,
+        config: &UNetConfig,
+        merges: Merges,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
         let mut weights = Weights::open(backend, source, &layout::UNET, interrupt)?;
+        weights.merge(merges);
         let w = &mut weights;
         let channels = &config.channels;
         let (levels, last) = (channels.len(), channels[channels.len() - 1]);

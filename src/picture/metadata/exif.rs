@@ -94,7 +94,7 @@ fn drop_thumbnail(tiff: &mut Tiff, kept: &[Directory]) -> Option<()> {
     let values = kept.iter().flat_map(|found| &found.entries);
     let kept: Vec<Range<usize>> = tables
         .chain(values.filter_map(|entry| tiff.values(entry)))
-        .chain([0..8])
+        .chain(std::iter::once(0..8))
         .collect();
     let overlap = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
     if dropped

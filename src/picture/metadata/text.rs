@@ -79,7 +79,7 @@ fn has_header(name: [u8; 4], rest: &[u8]) -> bool {
         b"zTXt" => rest.first() == Some(&0),
         b"iTXt" => {
             matches!(rest, [0, _, ..] | [1, 0, ..])
-                && rest[2..].iter().filter(|byte| **byte == 0).count() >= 2
+                && rest[2..].splitn(3, |byte| *byte == 0).nth(2).is_some()
         }
         _ => true,
     }

@@ -38,9 +38,10 @@ impl<B: Backend> Edit<'_, B> {
         tracks.iter().map(on_picture).collect()
     }
 
-    /// Returns the outcome of the stages so far. The first result gets the trained LoRA, and the warnings of the cache.
+    /// Returns the outcome of the stages so far. The first result gets the trained LoRA, and the warnings of the prompts and of the cache.
     pub(super) fn outcome(&mut self, picture: Vec<f32>, adapters: &mut Adapters) -> Outcome {
-        let mut warnings = self.cache.take_warnings();
+        let mut warnings = std::mem::take(&mut self.warnings);
+        warnings.extend(self.cache.take_warnings());
         warnings.extend(refused(&self.components.backend));
         Outcome {
             picture,

@@ -113,7 +113,10 @@ fn samples_that_batch_would_refuse_are_faulty() {
         ),
         (json!({ "points": [] }), "`points` has 0 points"),
         (json!({ "point": [[1, 2]] }), "there is no `points`"),
-        (json!({ "points": [["a", 2]] }), "invalid type"),
+        (
+            json!({ "points": [["a", 2]] }),
+            "found the text \"a\" instead of a number",
+        ),
     ] {
         let bench = Bench::new();
         copied(&bench, "drag100");

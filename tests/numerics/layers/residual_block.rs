@@ -12,7 +12,7 @@ use dragnext::model::config::UNetConfig;
 use dragnext::model::safetensors::SafetensorsFile;
 use dragnext::model::unet::Resnet;
 use dragnext::model::weights::Weights;
-use dragnext::nn::Shape;
+use dragnext::nn::{Shape, Tensor};
 
 /// The parameters of a block: `norm1`, `conv1`, `time_emb_proj`, `norm2` and `conv2`, each as weight and bias, and the shortcut's.
 struct Parameters {
@@ -125,13 +125,16 @@ fn residual_blocks<B: Backend>(backend: &B) {
             numbers.normal(2 * 4 * config.channels[0]),
         );
         let function = |x: &[f64]| parameters.reference(&config, [height, width], x, &wide(&time));
-        let embedding = tensor(backend, Shape::new(2, 1, 1, 4 * config.channels[0]), &time);
         let input = tensor(backend, Shape::new(2, height, width, inputs), &x);
-        let shift = layer.shift(&embedding);
+        let shifts: Vec<_> = time
+            .chunks_exact(4 * config.channels[0])
+            .filter_map(|time| layer.shift(&tensor(backend, Shape::new(1, 1, 1, time.len()), time)))
+            .collect();
+        let shift = Tensor::stacked(&shifts);
         let run = run(
             &input,
             &[],
-            |x, pass| layer.forward(x, shift.as_ref(), pass),
+            |x, pass| layer.forward(x, Some(&shift), pass),
             |dy, pass| layer.backward(dy, pass),
         );
         assert_close(block, &run.y, &function(&wide(&x)), FORWARD);

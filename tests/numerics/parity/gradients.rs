@@ -314,7 +314,7 @@ fn gradients_of_trained_adapters_match_finite_differences() {
     let mut unet = unet("tiny");
     let file =
         LoraFile::open(&fixture::path("lora_peft.safetensors")).expect("the fixture is a LoRA");
-    let places = unet.attach_adapters(file.rank());
+    let places = unet.attach_adapters(file.rank().expect("one rank"));
     let parameters = Tensor::vector(
         &Cpu,
         file.read(&places)

@@ -21,7 +21,7 @@ fn merged_adapters_of_every_name_format() {
     for format in ["peft", "adapter", "old", "attn_procs"] {
         let file = LoraFile::open(&fixture::path(&format!("lora_{format}.safetensors")))
             .expect("the fixture is a LoRA");
-        let places = unet.attach_adapters(file.rank());
+        let places = unet.attach_adapters(file.rank().expect("one rank"));
         let lora = file.read(&places).expect("the LoRA fits the model");
         assert_eq!(lora.absent, [] as [&str; 0]);
         let parameters = Tensor::vector(&Cpu, lora.parameters);

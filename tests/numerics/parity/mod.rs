@@ -1,5 +1,6 @@
 //! The networks against PyTorch, diffusers and peft: outputs and gradients. `tests/fixtures/README.md` says how the fixtures were made.
 
+mod adapters;
 mod clip;
 mod gradients;
 mod lora;

@@ -50,13 +50,12 @@ impl CallFailure {
         }
         if self.call.starts_with("cudnn") {
             return match self.code {
-                // CUDNN_STATUS_NOT_INITIALIZED: creating a handle fails with it for lack of memory.
-                1001 => FailureKind::Execution,
-                // Other codes of this group concern the installation, and stay the same. Then
-                // BAD_PARAM and NOT_SUPPORTED with their details.
+                // Codes that concern the installation, and stay the same. Then BAD_PARAM and
+                // NOT_SUPPORTED with their details.
                 1002..4000 => FailureKind::Unsupported,
                 // INTERNAL_ERROR_HOST_ALLOCATION_FAILED and _DEVICE_ALLOCATION_FAILED.
                 4003 | 4004 => FailureKind::OutOfMemory,
+                // NOT_INITIALIZED (1001), with which creating a handle fails for lack of memory, then
                 // INTERNAL_ERROR and EXECUTION_FAILED with their details.
                 _ => FailureKind::Execution,
             };
@@ -227,7 +226,7 @@ impl Status for cudnnStatus_t {
             invoke!(
                 cudnn,
                 cudnnGetLastErrorString(message.as_mut_ptr(), message.len() - 1)
-            )
+            );
         };
         match owned(message.as_ptr()) {
             Some(detail) => format!("{status}: {detail}"),
