@@ -20,7 +20,7 @@ use crate::bench::report;
 pub(crate) const FORMATS: [(Format, f64, f64); 3] = [
     (Format::F32, 1e-4, 1.0 - 1e-7),
     (Format::F16, 8e-3, 0.999),
-    (Format::Bf16, 8e-2, 0.95),
+    (Format::Bf16, 6e-2, 0.95),
 ];
 
 /// Outputs and gradients of a network, by name.
