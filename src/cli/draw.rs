@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::instruction::{STDIN, read_drag_file};
-use crate::draw::{DrawPage, file_name};
+use crate::draw::{DrawPage, is_page, saved_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::{files, picture, report};
 
@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     #[arg(long, short, value_name = "PAGE")]
     output: Option<PathBuf>,
 
-    /// Replace an existing page.
+    /// Replace an existing file; a page of this command is always replaced.
     #[arg(long)]
     overwrite: bool,
 
@@ -55,19 +55,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         inputs.push(drag.path.clone());
         inputs.extend(drag.mask_paths(&drag.path));
     }
-    files::check_output(&inputs, &output, arguments.overwrite)?;
+    let may_replace = arguments.overwrite || is_page(&output);
+    files::check_output(&inputs, &output, may_replace)?;
     let original = picture::read(image)?;
     report::print_warnings(&original.warnings);
 
-    let file = in_file.and_then(|drag| named(&drag.path));
-    let file = file.unwrap_or_else(|| file_name(image));
+    let file = saved_name(image, in_file.map(|drag| drag.path.as_path()));
     let model = arguments.model.as_deref().map(anywhere);
+    let result = absolute(image).with_extension("edited.png");
     let page = DrawPage {
         name: &named(image).unwrap_or_default(),
         picture: &original.picture,
         drag: drag.as_ref(),
         file: &file,
         command: &command(image),
+        result: &result.to_string_lossy(),
         model: model.as_deref(),
     };
     let html = page.html().map_err(|error| Error::Output {
@@ -76,10 +78,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         reason: error.to_string(),
         hint: String::new(),
     })?;
-    files::write_verified(&output, html.as_bytes(), arguments.overwrite, |_| Ok(()))?;
+    files::write_verified(&output, html.as_bytes(), may_replace, |_| Ok(()))?;
     report::print_written(&output);
     if arguments.open {
         open(&output);
+    } else {
+        report::print_line("open it in a browser");
     }
     Ok(())
 }
@@ -91,8 +95,21 @@ fn named(path: &Path) -> Option<String> {
 /// Returns the command that edits the picture, without the drag file. The browser chooses the folder of the drag file, where the command is run,
 /// so the picture's path is absolute.
 fn command(image: &Path) -> String {
-    let image = std::path::absolute(image).unwrap_or_else(|_| image.to_owned());
-    format!("dragnext edit {}", report::shell_word(&image))
+    format!("dragnext edit {}", report::shell_word(&absolute(image)))
+}
+
+/// Returns a path from the root, without `..` where the folder exists.
+fn absolute(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    // On Windows, a canonical path has a form that other programs do not read.
+    let folder = path.parent().filter(|_| cfg!(unix));
+    match (
+        folder.and_then(|folder| folder.canonicalize().ok()),
+        path.file_name(),
+    ) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => path,
+    }
 }
 
 /// Returns a model's name as it holds in any folder: that of a file or folder as an absolute path.
@@ -113,6 +130,15 @@ fn open(page: &Path) {
     } else {
         Command::new("xdg-open")
     };
+    if cfg!(target_os = "linux")
+        && ["DISPLAY", "WAYLAND_DISPLAY"]
+            .iter()
+            .all(|name| std::env::var_os(name).is_none_or(|value| value.is_empty()))
+    {
+        return report::print_line(
+            "there is no display here to open it on; open it in a browser yourself",
+        );
+    }
     // An absolute path cannot be taken for an option.
     let page = std::path::absolute(page).unwrap_or_else(|_| page.to_owned());
     let opened = opener

@@ -10,6 +10,7 @@
 mod copy;
 mod limits;
 
+use std::io::Read;
 use std::path::Path;
 
 use base64::Engine;
@@ -22,6 +23,8 @@ use crate::mask::Mask;
 use crate::picture::Picture;
 use crate::plan::read_masks;
 
+/// Marks a page near its beginning.
+const MARK: &str = r#"<meta name="generator" content="dragnext draw">"#;
 /// The document, with places for the policy, the style, the data and the script.
 const DOCUMENT: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/style.css");
@@ -57,10 +60,12 @@ pub(crate) struct DrawPage<'a> {
     pub(crate) picture: &'a Picture,
     /// The drag file to go on with.
     pub(crate) drag: Option<&'a DragFile>,
-    /// The name under which the page saves the drag file.
+    /// The name under which the page saves the drag file first.
     pub(crate) file: &'a str,
-    /// The command that edits the picture, to which the page adds the saved drag file and the model.
+    /// The command that edits the picture, to which the page adds the saved drag file, the model and the result.
     pub(crate) command: &'a str,
+    /// The result of that command with a drag file named like the picture. Those of others have their number.
+    pub(crate) result: &'a str,
     /// The model that the command names.
     pub(crate) model: Option<&'a str>,
 }
@@ -119,7 +124,9 @@ impl DrawPage<'_> {
                 "url": copy::url(self.picture)?,
             },
             "file": self.file,
+            "first": file_name(Path::new(self.name)),
             "command": self.command,
+            "result": self.result,
             "model": self.model,
             "drag": self.drag.map(DragFile::text),
             "masks": masks,
@@ -127,6 +134,13 @@ impl DrawPage<'_> {
             "limits": limits::limits(),
         }))
     }
+}
+
+/// Returns whether a file is a page of this module.
+pub(crate) fn is_page(path: &Path) -> bool {
+    let mut head = [0; 400];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut head));
+    read.is_ok_and(|length| String::from_utf8_lossy(&head[..length]).contains(MARK))
 }
 
 /// Returns a mask as the data URL of a grey PNG, white inside.
@@ -146,10 +160,43 @@ fn policy_hash(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(Sha256::digest(text)))
 }
 
-/// Returns the name under which a page saves the drag file of a picture.
-pub(crate) fn file_name(image: &Path) -> String {
+/// Returns the name of a picture's first drag file.
+fn file_name(image: &Path) -> String {
     let stem = image.file_stem().unwrap_or(image.as_os_str());
     format!("{}.json", stem.to_string_lossy())
+}
+
+/// Returns the name under which a page saves the drag file of a picture, after `drag` where it goes on with a drag file: `cat.json`, `cat-2.json`, and so
+/// on, the first one that is not beside the picture or that drag file. A browser does not replace files, and an edit with one of that name would be another's.
+pub(crate) fn saved_name(image: &Path, drag: Option<&Path>) -> String {
+    let first = drag.and_then(Path::file_name).map_or_else(
+        || file_name(image),
+        |name| name.to_string_lossy().into_owned(),
+    );
+    let folder = drag.unwrap_or(image).parent().unwrap_or(Path::new(""));
+    let (stem, number, extension) = numbered(&first);
+    let next = |index: u32| match index {
+        0 => first.clone(),
+        _ => format!("{stem}-{}{extension}", number + index),
+    };
+    let mut names = (u32::from(drag.is_some())..MOST_NAMES).map(next);
+    let free = names.find(|name| folder.join(name).symlink_metadata().is_err());
+    free.unwrap_or(first)
+}
+
+/// Names that are tried.
+const MOST_NAMES: u32 = 10_000;
+
+/// Splits a file's name into stem, number and extension: `cat-2.json` is `cat`, 2 and `.json`; a name without number is the first.
+fn numbered(name: &str) -> (&str, u32, &str) {
+    let (stem, extension) = name.rfind('.').map_or((name, ""), |at| name.split_at(at));
+    let number = stem.rsplit_once('-').filter(|(_, digits)| {
+        (1..=6).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit())
+    });
+    match number {
+        Some((stem, digits)) => (stem, digits.parse().unwrap_or(1), extension),
+        None => (stem, 1, extension),
+    }
 }
 
 #[cfg(test)]
@@ -167,9 +214,26 @@ mod tests {
             drag,
             file: "a.json",
             command: &command,
+            result: "a.edited.png",
             model: None,
         };
         page.html().expect("a page")
+    }
+
+    #[test]
+    fn a_name_that_exists_is_not_taken() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let image = at("cat.png");
+        assert_eq!(saved_name(&image, None), "cat.json");
+        std::fs::write(at("cat.json"), "").expect("written");
+        assert_eq!(saved_name(&image, None), "cat-2.json");
+        assert_eq!(saved_name(&image, Some(&at("cat.json"))), "cat-2.json");
+        std::fs::write(at("cat-3.json"), "").expect("written");
+        assert_eq!(saved_name(&image, Some(&at("cat-2.json"))), "cat-4.json");
+        assert_eq!(saved_name(&image, Some(&at("turned"))), "turned-2");
+        let odd = at("cat-1234567.json");
+        assert_eq!(saved_name(&image, Some(&odd)), "cat-1234567-2.json");
     }
 
     #[test]

@@ -17,23 +17,34 @@ fn the_page_is_written_beside_the_picture() {
     let bench = bench();
     bench
         .dragnext(["draw", "cat.png"])
-        .stderr("wrote cat.draw.html\n")
+        .stderr("wrote cat.draw.html\nopen it in a browser\n")
         .run();
     assert_eq!(names(bench.folder()), ["cat.draw.html", "cat.png"]);
     let page = fs::read_to_string(bench.path("cat.draw.html")).unwrap();
     assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
-    let again = bench
-        .dragnext(["draw", "cat.png"])
-        .status(2)
-        .any_stderr()
-        .run();
-    assert!(again.stderr.contains("--overwrite"), "{again}");
+}
+
+/// A page of the command itself is replaced, since it holds nothing of the user's. Another file is kept.
+#[test]
+fn another_file_is_not_replaced() {
+    let bench = bench();
+    for text in ["", "<!doctype html>\n<title>mine</title>\n"] {
+        bench.write("cat.draw.html", text);
+        let refused = bench
+            .dragnext(["draw", "cat.png"])
+            .status(2)
+            .any_stderr()
+            .run();
+        assert!(refused.stderr.contains("--overwrite"), "{refused}");
+        let kept = fs::read_to_string(bench.path("cat.draw.html")).unwrap();
+        assert_eq!(kept, text);
+    }
     let arguments = ["draw", "cat.png", "--overwrite"];
     bench.dragnext(arguments).any_stderr().run();
-    assert_eq!(
-        fs::read_to_string(bench.path("cat.draw.html")).unwrap(),
-        page
-    );
+    let page = fs::read_to_string(bench.path("cat.draw.html")).unwrap();
+    bench.dragnext(["draw", "cat.png"]).any_stderr().run();
+    let again = fs::read_to_string(bench.path("cat.draw.html")).unwrap();
+    assert_eq!(again, page);
 }
 
 #[test]
@@ -89,6 +100,17 @@ fn a_page_that_cannot_be_opened_is_written() {
         "{ended}"
     );
     assert!(bench.path("cat.draw.html").exists());
+    // An opener without a display would fail unseen.
+    let ended = bench
+        .dragnext(["draw", "cat.png", "--open"])
+        .env("DISPLAY", "")
+        .env("WAYLAND_DISPLAY", "")
+        .any_stderr()
+        .run();
+    assert!(
+        !cfg!(target_os = "linux") || ended.stderr.contains("there is no display"),
+        "{ended}"
+    );
 }
 
 /// A drag file on stdin is in the page, which saves it under the picture's name.

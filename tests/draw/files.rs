@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use crate::bench::Bench;
 use crate::page::{Kind, Shown, disc};
 
+const RIGHT: &str = "\u{e014}";
+
 /// A file with every key that a page must keep: comments, keys of other programs, settings, a seed that JavaScript's numbers do not hold,
 /// and a mask in a file.
 const FULL: &str = r#"{
@@ -121,8 +123,8 @@ fn a_hostile_name() {
     assert_eq!(texts[3], 3, "one `b` and two scripts are the page's own");
 }
 
-/// Saving again gives a file of another name, since browsers keep the first one, and the command names the file that was saved last; also
-/// after the page was opened again.
+/// Saving again gives a file of another name, since browsers keep the first one, and the command names it and a result of its own; also after the page was
+/// opened again. Going on with a drag file gives a file of another name, too. What has changed since is not called saved.
 #[test]
 fn the_command_names_the_file_that_was_saved_last() {
     let Some(mut shown) = page(Kind::Chromium(1), FULL) else {
@@ -135,14 +137,29 @@ fn the_command_names_the_file_that_was_saved_last() {
         let text = shown.browser.run(command).as_str().unwrap().to_owned();
         names.push(text.split_once(" --drag ").unwrap().1.to_owned());
     }
-    assert_eq!(names, ["cat.json", "cat-2.json"]);
+    let folder = shown.bench.folder().canonicalize().unwrap();
+    let expected = |number: u32| {
+        let result = folder.join(format!("cat-{number}.edited.png"));
+        format!("cat-{number}.json -o {}", result.display())
+    };
+    assert_eq!(names, [expected(2), expected(3)]);
+    let foot = "return document.querySelector('footer p').textContent;";
+    assert_eq!(
+        shown.browser.run(foot),
+        "Saved as cat-3.json; then, in its folder:"
+    );
+    shown
+        .browser
+        .run("document.getElementById('stage').focus();");
+    shown.keys(RIGHT, false);
+    assert_eq!(
+        shown.browser.run(foot),
+        "Save cat-4.json; then, in its folder:"
+    );
     let page = shown.bench.path("cat.draw.html");
     shown.browser.open(&page);
     let text = shown.browser.run(command);
-    assert!(
-        text.as_str().unwrap().ends_with(" --drag cat-3.json"),
-        "{text}"
-    );
+    assert!(text.as_str().unwrap().ends_with(&expected(4)), "{text}");
 }
 
 /// The model is the one that was given; a page can change it, and the command is one that a shell understands.

@@ -16,4 +16,5 @@ mod guidance;
 mod page;
 mod rules;
 mod screens;
+mod sidebar;
 mod webdriver;

@@ -167,7 +167,7 @@ fn settings_of_other_methods_are_refused_and_not_offered() {
     }
     assert!(refused > 40 && refused < files.len(), "{refused}");
 
-    let offered = "file.content.method = arguments[0]; refresh(); return [...document.querySelectorAll('[data-key=add-setting] option')].map((option) => option.value);";
+    let offered = "file.content.method = arguments[0]; showInspector(); return [...document.querySelectorAll('[data-key=add-setting] option')].map((option) => option.value);";
     for method in methods_of_page {
         let offered = shown.browser.run_with(offered, method);
         let offered = offered.as_array().unwrap();

@@ -71,27 +71,40 @@ const file = {
   last: null,
 };
 
-/// How often the drag file was saved under its name, also before the page was opened again where the browser remembers it.
+/// The names under which the drag file is saved: a browser keeps the files that it saved, and would give a second one of a name another. The number of
+/// files is also that of before the page was opened again, where the browser remembers it.
 const saves = {
   key: `dragnext ${location.pathname} ${start.file}`,
   count: 0,
-  /// The name of the file that was saved last.
-  name: start.file,
+  /// Whether this page saved a file since it was opened.
+  isUsed: false,
   read() {
     try {
       this.count = Number(localStorage.getItem(this.key)) || 0;
     } catch {
       // The browser keeps nothing for this page.
     }
-    this.name = this.next();
   },
-  /// Returns the name of the next file. A browser keeps the files that it saved, and would give a second one of a name another.
+  /// Returns the name of a file, counted from 0: `cat.json`, `cat-2.json`; after `cat-2.json` comes `cat-3.json`.
+  name(index) {
+    const [, stem, number, extension] = /^(.*?)(?:-(\d{1,6}))?(\.[^.]*)?$/s.exec(start.file);
+    return index === 0 ? start.file : `${stem}-${Number(number ?? 1) + index}${extension ?? ""}`;
+  },
+  /// Returns whether the file stands as it was saved last.
+  isCurrent() {
+    return this.isUsed && JSON.stringify(file.content) === file.saved;
+  },
+  /// Returns the name of the file that was saved last, or of the one that holds what has changed since.
+  present() {
+    return this.name(this.isCurrent() ? this.count - 1 : this.count);
+  },
   next() {
-    return this.count === 0 ? start.file : start.file.replace(/(\.[^.]*)?$/, (extension) => `-${this.count + 1}${extension}`);
+    return this.name(this.count);
   },
   add() {
-    this.name = this.next();
     this.count += 1;
+    this.isUsed = true;
+    file.saved = JSON.stringify(file.content);
     try {
       localStorage.setItem(this.key, String(this.count));
     } catch {
@@ -99,7 +112,6 @@ const saves = {
     }
   },
 };
-
 
 const regions = () => file.content.regions;
 const selectedRegion = () => (typeof file.selected === "number" ? regions()[file.selected] : undefined);

@@ -31,13 +31,16 @@ function field(label, input, pointer, note) {
 
 /// Returns a field of several numbers in one line, such as a point or the edges of a rectangle.
 function numbersField(label, names, values, pointer, set) {
+  let present = values;
   const inputs = values.map((value, index) => {
     const input = element("input", { type: "number", step: "any", value: String(value), "aria-label": `${label}: ${names[index]}` });
     input.dataset.pointer = `${pointer}/${index}`;
+    input.dataset.shown = input.value;
     input.addEventListener("change", () => {
       const number = input.valueAsNumber;
       if (!Number.isFinite(number)) return refresh();
-      change(() => set(values.map((old, other) => (other === index ? number : old))));
+      present = present.map((old, other) => (other === index ? number : old));
+      change(() => set(present));
     });
     return element("span", { className: "number" }, element("span", { "aria-hidden": "true" }, names[index]), input);
   });

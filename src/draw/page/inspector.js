@@ -9,17 +9,45 @@ const TYPES = [
   ["point", "Point", "A single point moves; there is no region."],
 ];
 
+/// When the sidebar is built anew: not while a pointer is pressed on it, whose click would find another element.
+const rebuilding = { timer: 0, isPressed: false };
+
+/// Builds the sidebar anew after the present event, when a focus that is on its way has arrived.
+function showInspectorSoon() {
+  if (!rebuilding.isPressed) rebuilding.timer ||= setTimeout(showInspector);
+  else rebuilding.timer ||= -1;
+}
+
+function listenToInspector() {
+  document.querySelector("aside").addEventListener("pointerdown", () => (rebuilding.isPressed = true));
+  for (const type of ["pointerup", "pointercancel"]) {
+    document.addEventListener(type, () => {
+      rebuilding.isPressed = false;
+      // After the click.
+      if (rebuilding.timer === -1) rebuilding.timer = setTimeout(showInspector);
+    });
+  }
+}
+
 /// Builds the sidebar anew, with the focus where it was.
 function showInspector() {
+  clearTimeout(rebuilding.timer);
+  rebuilding.timer = 0;
   const focused = document.activeElement;
   const key = focused?.closest("aside") ? focusKey(focused) : null;
+  const values = document.querySelector("aside .values");
+  const top = values.scrollTop;
   fillRegions();
   fillSelected();
   fillEditable();
   fillPrompt();
   fillSettings();
   showFindings();
-  if (key) [...document.querySelectorAll("aside [data-pointer], aside [data-key]")].find((each) => focusKey(each) === key)?.focus();
+  values.scrollTop = top;
+  if (!key || focused.isConnected) return;
+  const twin = [...document.querySelectorAll("aside [data-pointer], aside [data-key]")].find((each) => focusKey(each) === key);
+  (twin ?? stage).focus({ preventScroll: true });
+  if (twin?.matches("input")) twin.select();
 }
 
 const focusKey = (each) => (each.dataset ? each.dataset.key ?? each.dataset.pointer ?? null : null);
@@ -34,6 +62,7 @@ function fillRegions() {
     open.dataset.region = String(index);
     open.append(element("span", { className: "dot", "aria-hidden": "true" }), element("span", { className: "name" }, name), element("span", { className: "kind" }, type));
     const remove = button("×", () => deleteRegion(index), { className: "icon", title: "Delete", "aria-label": `Delete ${name}` });
+    remove.dataset.key = `remove-${index}`;
     return element("li", {}, open, remove);
   });
   panel("regions").replaceChildren(...items);
@@ -45,10 +74,11 @@ function fillSelected() {
   panel("selected").hidden = !region;
   if (!region) return;
   const place = `/regions/${file.selected}`;
-  const fields = [idField(region, place), typeField(region)];
+  const fields = [idField(region, place), typeField(region), ...amountFields(region, place)];
   for (const key of ["handle", "target", "center", "anchor"]) {
     if (isPoint(region[key])) fields.push(pointField(region, key, place));
   }
+  if (["translation", "deformation", "point"].includes(region.type)) fields.push(wayField(region, place));
   if (region.type === "affine") {
     for (const key of ["handles", "targets"]) {
       region[key].forEach((point, index) => {
@@ -57,7 +87,6 @@ function fillSelected() {
       });
     }
   }
-  fields.push(...amountFields(region, place));
   if (isObject(region.region)) fields.push(...shapeFields(region.region, `${place}/region`, (shape) => (region.region = shape)));
   panel("selected-fields").replaceChildren(...fields);
 }
@@ -81,20 +110,28 @@ function pointField(region, key, place) {
   return made;
 }
 
+/// Returns how far the target lies from the handle, which can be typed, too.
+function wayField(region, place) {
+  const way = minus(region.target, region.handle).map(rounded);
+  return numbersField("Moves by", ["right", "down"], way, `${place}/way`, (to) => (region.target = roundedPoint(plus(region.handle, to))));
+}
+
 /// Returns the fields of the angle, the factor and the anchor.
 function amountFields(region, place) {
-  const number = (label, key, value, set) => {
+  const number = (label, key, value, set, note) => {
     const input = element("input", { type: "number", step: "any", value: String(Math.round(value * 1000) / 1000) });
+    input.dataset.shown = input.value;
     input.addEventListener("change", () => (Number.isFinite(input.valueAsNumber) ? change(() => set(input.valueAsNumber)) : refresh()));
-    return field(label, input, `${place}/${key}`);
+    return field(label, input, `${place}/${key}`, note);
   };
+  const note = isPoint(region.handle) ? "A number typed here replaces handle and target." : null;
   switch (region.type) {
     case "translation":
       return [number("Turn, in degrees counter-clockwise", "angle", region.angle ?? 0, (angle) => (angle === 0 ? delete region.angle : (region.angle = angle)))];
     case "rotation":
-      return [number("Angle, in degrees counter-clockwise", "angle", rotationAngle(region) / DEGREE, (angle) => setExactAngle(region, angle))];
+      return [number("Angle, in degrees counter-clockwise", "angle", rotationAngle(region) / DEGREE, (angle) => setExactAngle(region, angle), note)];
     case "scale":
-      return [number("Factor", "factor", scaleFactor(region), (factor) => setExactFactor(region, factor))];
+      return [number("Factor", "factor", scaleFactor(region), (factor) => setExactFactor(region, factor), note)];
     case "deformation":
       if (isPoint(region.anchor)) return [];
       return [button("Add an anchor, the end that stays", () => change(() => addAnchor(region)))];

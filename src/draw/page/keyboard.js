@@ -5,10 +5,14 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 
 function onKeyDown(event) {
   const isTyping = event.target.matches?.("input, textarea, select");
+  // Where nothing was typed, the page's steps are undone rather than the field's.
+  const isChanged = event.target.matches?.("textarea") || (event.target.matches?.("input") && event.target.value !== event.target.dataset.shown);
+  // Without a focus of its own, the page is the picture.
+  const isStage = event.target === stage || event.target === document.body;
   const key = event.key.toLowerCase();
   if (event.ctrlKey || event.metaKey) {
     if (key === "s") return taken(event, save);
-    if (isTyping) return undefined;
+    if (isChanged) return undefined;
     if (key === "z") return taken(event, event.shiftKey ? redo : undo);
     if (key === "y") return taken(event, redo);
     return undefined;
@@ -21,10 +25,12 @@ function onKeyDown(event) {
   if (key === "1") return taken(event, () => zoomBy(1 / view.zoom));
   if (key === "+" || key === "=") return taken(event, () => zoomBy(1.25));
   if (key === "-") return taken(event, () => zoomBy(0.8));
-  if (key === "[" || key === "]") return taken(event, () => setBrush(drawing.brush * (key === "]" ? 1.2 : 1 / 1.2)));
+  if (key === "[" || key === "]") return taken(event, () => resize(key === "]" ? 1 : -1));
   if (TOOL_KEYS[key] && event.key.length === 1) return taken(event, () => setTool(TOOL_KEYS[key]));
   if (event.key === "Escape") return taken(event, () => (drawing.draft || drawing.gesture ? cancelGesture() : select(null)));
-  if (event.target !== stage) return undefined;
+  const row = event.target.closest?.("[data-region]");
+  if (row && event.key === "Delete") return taken(event, () => deleteRegion(Number(row.dataset.region)));
+  if (!isStage) return undefined;
   if (ARROWS[event.key]) return taken(event, () => nudge(ARROWS[event.key], event.shiftKey ? 10 : 1));
   if (event.key === "Enter") return taken(event, () => (drawing.draft?.line ? closePolygon() : placeInMiddle()));
   if (event.key === "Delete" || event.key === "Backspace") return taken(event, deleteSelected);
@@ -48,6 +54,21 @@ function nudge(direction, step) {
     else if (region.type === "scale") setFactor(region, scaleFactor(region) + (delta[0] - delta[1]) / 100);
     else dragBody(region, copied(region), [0, 0], delta);
   }, "nudge");
+}
+
+/// Changes the size of the brush, or of the selected shape while shapes are adjusted.
+function resize(direction) {
+  if (drawing.tool !== "adjust") return setBrush(drawing.brush * 1.2 ** direction);
+  const region = selectedRegion();
+  const shape = region?.region ?? (file.selected === "editable" ? file.content.editable : null);
+  if (!isObject(shape) || shapeKind(shape) === "mask") return undefined;
+  const made = scaledShape(shape, 1.05 ** direction);
+  return change(() => {
+    if (region) {
+      region.region = made;
+      keepHandleInside(region);
+    } else file.content.editable = made;
+  }, "resize");
 }
 
 /// Draws a shape in the middle of what is seen, for those who have no pointer.

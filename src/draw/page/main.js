@@ -3,7 +3,7 @@
 /// Shows the present state.
 function refresh(isRebuilt = true) {
   paint();
-  if (isRebuilt) showInspector();
+  if (isRebuilt) showInspectorSoon();
   // While something is dragged or typed, the rules wait for a pause.
   if (drawing.gesture || !isRebuilt) checkSoon();
   else checkNow();
@@ -28,7 +28,8 @@ function beginRegion() {
 function deleteRegion(index) {
   change((content) => {
     content.regions.splice(index, 1);
-    file.selected = null;
+    if (file.selected === index) file.selected = null;
+    else if (file.selected > index) file.selected -= 1;
   });
 }
 
@@ -59,7 +60,7 @@ function listenToButtons() {
   for (const [id, act] of Object.entries(acts)) panel(id).addEventListener("click", act);
   panel("brush-size").addEventListener("input", (event) => setBrush(event.target.valueAsNumber));
   window.addEventListener("beforeunload", (event) => {
-    if (JSON.stringify(file.content) !== file.saved) event.preventDefault();
+    if (regions().length && JSON.stringify(file.content) !== file.saved) event.preventDefault();
   });
   new ResizeObserver(resizeStage).observe(stage);
   // The number of pixels for each pixel of the page changes when the window moves to another screen.
@@ -95,6 +96,7 @@ async function open() {
   listenToButtons();
   listenToStage();
   listenToKeys();
+  listenToInspector();
   panel("brush-size").max = String(Math.round(Math.max(...picture.size) / 8));
   setBrush(Math.max(...picture.size) / 40);
   resizeStage();

@@ -2,18 +2,19 @@
 
 const findings = { faults: [], warnings: [], timer: 0 };
 
-/// Checks the file soon, at most once while it is being changed.
+/// Checks the file soon; now and then while it is being changed.
 function checkSoon() {
-  clearTimeout(findings.timer);
-  findings.timer = setTimeout(checkNow, 120);
+  findings.timer ||= setTimeout(checkNow, 150);
 }
 
 function checkNow() {
   clearTimeout(findings.timer);
+  findings.timer = 0;
   Object.assign(findings, check(file.content));
   findings.faults.unshift(...start.faults.filter((fault) => isUnchanged(fault)));
   showFindings();
   showHint();
+  showCommand();
 }
 
 /// Returns whether a mask that could not be read still stands in the file.
@@ -83,6 +84,7 @@ function showPlace(pointer) {
 async function save() {
   // A value that is still being typed counts.
   if (document.activeElement?.matches("input, textarea")) document.activeElement.blur();
+  if (regions().length === 0) return say("Nothing is saved: a drag file needs a region. Draw one around what should move.");
   let text;
   try {
     text = await fileText();
@@ -90,16 +92,16 @@ async function save() {
     return say(error.message);
   }
   const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-  saves.add();
-  const link = element("a", { href: url, download: saves.name });
+  const name = saves.next();
+  const link = element("a", { href: url, download: name });
   link.click();
-  showCommand();
+  saves.add();
   setTimeout(() => URL.revokeObjectURL(url), 10000);
-  file.saved = JSON.stringify(file.content);
+  checkNow();
   const faults = findings.faults.length;
-  if (faults) return say(`Saved ${saves.name} with ${faults} ${faults === 1 ? "fault" : "faults"}.`);
-  if (movesNothing()) return say(`Saved ${saves.name}, in which nothing moves yet.`);
-  return say(`Saved ${saves.name}. Run the command below in the folder where your browser put it, or put the path before the name.`);
+  if (faults) return say(`Saved ${name} with ${faults} ${faults === 1 ? "fault" : "faults"}.`);
+  if (movesNothing()) return say(`Saved ${name}, in which nothing moves yet.`);
+  return say(`Saved ${name}. Run the command below in the folder where your browser put it, or put the path before the name.`);
 }
 
 /// Returns a text as one word of a shell's command line.
@@ -107,17 +109,22 @@ function shellWord(text) {
   return /^[\p{L}\p{N}/._\-+:@%,=]+$/u.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/// Returns the command that edits the picture with the drag file that was saved last, or will be.
+/// Returns the command that edits the picture with the drag file as it is shown: the one that was saved last, or that will be.
 function command() {
+  const name = saves.present();
   // A name that begins with a dash would be taken for a flag.
-  const drag = saves.name.startsWith("-") ? `./${saves.name}` : saves.name;
+  const drag = name.startsWith("-") ? `./${name}` : name;
   const model = panel("model").value.trim();
-  return `${start.command} --drag ${shellWord(drag)}${model ? ` --model ${shellWord(model)}` : ""}`;
+  // A second file has a result of its own, beside the first one's.
+  const number = /-(\d{1,6})(?:\.[^.]*)?$/.exec(name)?.[1];
+  const result = name !== start.first && number ? start.result.replace(/(?=\.edited\.png$)/, `-${number}`) : null;
+  return `${start.command} --drag ${shellWord(drag)}${model ? ` --model ${shellWord(model)}` : ""}${result ? ` -o ${shellWord(result)}` : ""}`;
 }
 
 function showCommand() {
   panel("command").textContent = command();
-  panel("save-name").textContent = saves.name;
+  panel("to-do").textContent = saves.isCurrent() ? "Saved as" : "Save";
+  panel("save-name").textContent = saves.present();
   panel("save").title = `Save ${saves.next()} (Ctrl+S)`;
 }
 
@@ -154,7 +161,7 @@ function showHint() {
     eraser: "Erase from the selected region. [ and ] change the eraser.",
     point: "Press where the point is, and drag to where it should go.",
     pan: "Drag to move the view. Scroll to zoom.",
-    adjust: region ? "Drag corners to change the shape, or its inside to move all of it." : "Select a region to change its shape.",
+    adjust: region ? "Drag corners to change the shape, or its inside to move all of it, as arrow keys do." : "Select a region to change its shape.",
     drag: dragHint(region),
   };
   const text = drawing.goal === "editable" && drawing.tool in { rect: 1, ellipse: 1, lasso: 1, polygon: 1, brush: 1 } ? "Draw the area that may change." : texts[drawing.tool];

@@ -140,6 +140,17 @@ function movedShape(shape, [dx, dy]) {
   return shape;
 }
 
+/// Scales a shape about its middle; a mask stays as it is.
+function scaledShape(shape, factor) {
+  const middle = shapeMiddle(shape);
+  const scaled = (point) => roundedPoint(plus(middle, minus(point, middle).map((part) => part * factor)));
+  const { rect, ellipse, polygon } = shape;
+  if (rect) return { ...shape, rect: [...scaled(rect.slice(0, 2)), ...scaled(rect.slice(2))] };
+  if (ellipse) return { ...shape, ellipse: [ellipse[0], ellipse[1], rounded(ellipse[2] * factor), rounded(ellipse[3] * factor)] };
+  if (polygon) return { ...shape, polygon: polygon.map(scaled) };
+  return shape;
+}
+
 /// Returns a coordinate as it stands in a drag file: with one decimal.
 const rounded = (value) => Math.round(value * 10) / 10;
 const roundedPoint = (point) => point.map(rounded);
