@@ -17,6 +17,7 @@ kinds! {
         RegionScaleDirection "region.scale_direction"
             "handle and target of a scale lie in different directions from its centre";
         PromptCut "prompt.cut" "the text encoder does not read the end of the prompt";
+        EmbeddingUnused "embedding.unused" "the prompt does not have the word of an embedding";
         EditPromptUnused "edit_prompt.unused" "the method does not use the drag file's edit_prompt";
         DragDiverged "drag.diverged" "the drag diverged and continued with the best latents";
         PictureEnlarged "picture.enlarged" "the edited area is enlarged and less sharp than the picture";

@@ -163,7 +163,8 @@ impl Source {
             hint: "download the model again".into(),
         };
         if let Some(
-            found @ (Content::LfsPointer | Content::WebPage | Content::Pickle | Content::Zeros),
+            found @ (Content::LfsPointer | Content::WebPage | Content::Pickle | Content::Zip
+            | Content::Zeros),
         ) = Content::of(&bytes)
         {
             return Err(not_the_file(self.location(name), found));

@@ -38,7 +38,7 @@ pub struct Tokenizer {
     pairs: tokenizers::Tokenizer,
     end: u32,
     pad: u32,
-    /// Tokens that stand for themselves and as many that follow them: embeddings of several vectors.
+    /// The tokens of embeddings, each with the number of its vectors: it stands for itself and those that follow it.
     several: BTreeMap<u32, u32>,
     location: String,
 }
@@ -188,6 +188,25 @@ impl Tokenizer {
             limit,
             text: text().unwrap_or_default(),
         }))
+    }
+
+    /// Returns the words of embeddings that a prompt does not have.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn absent_embeddings(&self, prompt: &str) -> Result<Vec<String>> {
+        if self.several.is_empty() {
+            return Ok(Vec::new());
+        }
+        let encoding = self.pairs.encode_fast(prompt, false);
+        let encoding = encoding.map_err(|error| self.fault(&*error))?;
+        let absent = self
+            .several
+            .keys()
+            .filter(|id| !encoding.get_ids().contains(id));
+        Ok(absent
+            .filter_map(|id| self.pairs.id_to_token(*id))
+            .collect())
     }
 
     /// Returns the tokens that a token stands for.

@@ -121,8 +121,8 @@ fn decode_unguarded(
             Err(not_a_picture(bytes))
         }
         Ok(other) => Err(Refusal::unsupported(
-            format!("is a {}", name(other)),
-            "PNG, JPEG and WebP are supported; convert it to PNG",
+            format!("is a picture in the format {}", name(other)),
+            CONVERT,
         )),
         Err(_) if bytes.is_empty() => Err(Refusal::damaged("the file is empty")),
         Err(_) => Err(not_a_picture(bytes)),
@@ -172,6 +172,9 @@ fn check_complete(bytes: &[u8], damage: Damage) -> std::result::Result<Option<Wa
     })
 }
 
+/// What to do with a picture in another format.
+const CONVERT: &str = "PNG, JPEG and WebP are supported; convert it: `magick IN out.png`";
+
 /// Returns why bytes in no known format are rejected.
 fn not_a_picture(bytes: &[u8]) -> Refusal {
     let Some(found) = Content::of(bytes) else {
@@ -185,6 +188,10 @@ fn not_a_picture(bytes: &[u8]) -> Refusal {
             "the picture comes first and the drag file after `--drag`: `dragnext edit cat.png --drag cat.json`"
         }
         Content::LfsPointer => "`git lfs pull` in its folder gets the file itself",
+        Content::WebPage => {
+            "download it again: the address gave a page, as one that needs a login or has moved does"
+        }
+        Content::Zeros => "download it again",
         Content::Picture("HEIC") => {
             "convert it: `heif-convert in.heic out.png`, or `magick in.heic out.png`"
         }
@@ -192,11 +199,25 @@ fn not_a_picture(bytes: &[u8]) -> Refusal {
             "convert it: `avifdec in.avif out.png`, or `magick in.avif out.png`"
         }
         Content::Picture("JPEG XL") => "convert it: `djxl in.jxl out.png`",
-        Content::Picture(_) => "PNG, JPEG and WebP are supported; convert it: `magick IN out.png`",
-        _ => "PNG, JPEG and WebP are supported",
+        Content::Picture("SVG") => "convert it: `rsvg-convert in.svg -o out.png`",
+        Content::Picture("PDF") => "convert a page: `pdftoppm -png -r 150 in.pdf out`",
+        Content::Picture("PSD" | "XCF" | "KRA" | "ORA") => {
+            "export it as PNG from the program that made it, or convert it: `magick 'IN[0]' out.png`"
+        }
+        Content::Picture("camera raw") => {
+            "develop it in a raw converter, such as `darktable-cli IN out.png`"
+        }
+        Content::Picture("video") => "take a frame: `ffmpeg -i IN -frames:v 1 out.png`",
+        Content::Picture(_) => CONVERT,
+        Content::Pickle | Content::Zip => "PNG, JPEG and WebP are supported",
     };
     let reason = match found {
-        Content::Picture(name) => format!("is a picture in the format {name}"),
+        Content::Picture(name) if !matches!(name, "video" | "camera raw") => {
+            format!("is a picture in the format {name}")
+        }
+        Content::Picture(_) | Content::LfsPointer | Content::WebPage | Content::Zeros => {
+            format!("is {}", found.phrase())
+        }
         other => format!("is not a picture but {}", other.phrase()),
     };
     Refusal::unsupported(reason, hint)
@@ -211,9 +232,10 @@ fn limits() -> Limits {
 }
 
 fn name(format: ImageFormat) -> String {
-    format.extensions_str().first().map_or_else(
-        || "picture".to_owned(),
-        |extension| format!("{} file", extension.to_uppercase()),
+    let extension = format.extensions_str().first();
+    extension.map_or_else(
+        || format!("{format:?}"),
+        |extension| extension.to_uppercase(),
     )
 }
 

@@ -16,6 +16,17 @@ pub fn unused_edit_prompt(drag: &DragFile, method: &MethodSettings) -> Option<Wa
     })
 }
 
+/// Returns the warning about the word of an embedding that the prompt does not have.
+pub fn absent_embedding(word: &str) -> Warning {
+    let word = word.escape_debug();
+    Warning {
+        kind: WarningKind::EmbeddingUnused,
+        message: format!(
+            "`prompt` does not have the word `{word}` of an embedding, which changes nothing; write `{word}` in the prompt, or give the embedding another word as `--embedding FILE:WORD`"
+        ),
+    }
+}
+
 /// Most characters that a warning quotes.
 const MAX_QUOTED: usize = 80;
 

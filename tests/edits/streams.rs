@@ -81,7 +81,7 @@ fn inputs_in_each_others_place_are_recognised() {
     edit(&bench, &["page.png", "--drag", "drag.json"])
         .ended()
         .assert(2)
-        .stderr_has("is not a picture but a web page");
+        .stderr_has("is a web page, not the file itself");
     bench.write(
         "lfs.json",
         "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",

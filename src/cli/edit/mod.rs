@@ -75,7 +75,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     compute: ComputeArguments,
 
-    /// Use this LoRA instead of training one on the picture: one of --save-lora, diffusers, peft, kohya or LyCORIS.
+    /// Use this LoRA instead of training one on the picture: one of --save-lora, diffusers, peft, kohya, LyCORIS or ComfyUI.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["save_lora", "no_lora"])]
     lora: Option<PathBuf>,
 
