@@ -243,7 +243,7 @@ fn fallback(chosen: Candidate, failed: &[(Candidate, String)]) -> Option<Warning
     })
 }
 
-/// Returns whether a user has to be told. On a machine without an NVIDIA card nobody expects that one computes.
+/// Returns whether the choice deserves a warning. Without an NVIDIA card, computing on the CPU does not.
 fn is_surprising(
     chosen: Candidate,
     failed: &[(Candidate, String)],

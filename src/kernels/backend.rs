@@ -38,10 +38,10 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// range of f16.
     #[must_use]
     fn in_f32(&self) -> Self;
-    /// Returns whether a convolution adds its bias precisely enough to hold the shift of a timestep too. Otherwise the shift is a term
-    /// per picture.
-    fn has_precise_bias(&self) -> bool {
-        true
+    /// Returns whether the shift of a timestep is a part of a convolution's bias, which saves a kernel launch. The sum is rounded once
+    /// more. Otherwise the shift is a term per picture.
+    fn fuses_shift(&self) -> bool {
+        false
     }
     /// Returns the convolutions that a library of the device refused so far, each with its reason;
     /// slower kernels computed them. The results are right, but the device is not as fast as it could be.
