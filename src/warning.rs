@@ -46,6 +46,7 @@ kinds! {
         CacheWrite "cache.write" "a cache entry cannot be written";
         CacheDamaged "cache.damaged" "a cache entry is damaged and is not used";
         BatchWithoutDrag "batch.without_drag" "pictures without a drag file are left out";
+        BatchOtherFormats "batch.other_formats" "pictures in other formats are left out";
         BatchOwnResults "batch.own_results" "pictures that this program made beside their originals are left out";
         BatchOtherFolders "batch.other_folders" "folders in which other programs keep their copies are left out";
         BatchDragUnused "batch.drag_unused" "drag files without a picture that can be edited are left out";

@@ -27,7 +27,8 @@ pub use clip::{Clip, ClipModel};
 pub use embedding::Embedding;
 pub use source::Source;
 pub use text_encoder::TextEncoder;
-pub use tokenizer::{Excess, Tokenizer};
+pub use text_transformer::POSITIONS;
+pub use tokenizer::{Excess, Tokenizer, least_tokens};
 pub use unet::UNet;
 pub use vae::Vae;
 

@@ -9,6 +9,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, Limits};
 
 use super::chunks::{self, Beside, Chunk};
+use super::cmyk::CmykDecoder;
 use super::entropy;
 use super::jpeg;
 use super::metadata::Metadata;
@@ -90,10 +91,15 @@ fn decode_unguarded(
             }
             let mut decoder = JpegDecoder::new(Cursor::new(bytes))?;
             decoder.set_limits(limits)?;
-            let cmyk = (markers.components == 4).then(|| cmyk(markers.has_profile));
+            let is_cmyk = markers.components == 4;
+            let profile = decoder.icc_profile().ok().flatten().filter(|_| is_cmyk);
+            let by_profile = profile
+                .filter(|profile| profile.len() <= MAX_ICC)
+                .and_then(|profile| CmykDecoder::new(bytes, decoder.dimensions(), &profile));
+            let cmyk = is_cmyk.then(|| cmyk(markers.has_profile, by_profile.is_some()));
             let beside = Beside {
                 // A profile of CMYK does not describe RGB.
-                has_profile: markers.has_profile && cmyk.is_none(),
+                has_profile: markers.has_profile && !is_cmyk,
                 is_signed: markers.is_signed,
                 carried: Vec::new(),
                 found: markers.found,
@@ -104,8 +110,11 @@ fn decode_unguarded(
                 warning = check_complete(bytes, damage)?;
                 Ok(())
             };
-            let mut decoded = finish(decoder, false, beside, &mut complete)?;
-            if cmyk.is_some() {
+            let mut decoded = match by_profile {
+                Some(decoder) => finish(decoder, false, beside, &mut complete)?,
+                None => finish(decoder, false, beside, &mut complete)?,
+            };
+            if is_cmyk {
                 decoded.icc = None;
             }
             decoded.warnings.extend(cmyk.into_iter().chain(warning));
@@ -129,14 +138,15 @@ fn decode_unguarded(
     }
 }
 
-/// Returns the warning about a picture in CMYK, which the decoder converts to RGB: each colour is the product of its own ink's and black's share
-/// of paper, as in Pillow and browsers. Adobe's convention holds with and without its marker: samples are stored inverted.
-fn cmyk(has_profile: bool) -> Warning {
-    let message = if has_profile {
-        "the picture is in CMYK and is converted to RGB without its colour profile, so that colours may be brighter than in print; \
-         `magick in.jpg -profile sRGB.icc out.png` converts with the profile"
-    } else {
-        "the picture is in CMYK and is converted to RGB"
+/// Returns the warning about a picture in CMYK. Without a profile that can be used, the decoder converts it to RGB: each colour is the product of its own
+/// ink's and black's share of paper, as in Pillow and browsers.
+fn cmyk(has_profile: bool, is_used: bool) -> Warning {
+    let message = match (has_profile, is_used) {
+        (_, true) => "the picture is in CMYK and is converted to sRGB by its colour profile",
+        (true, false) => {
+            "the picture is in CMYK and is converted to RGB without its colour profile, which is damaged or of another kind; colours may be brighter than in print"
+        }
+        (false, false) => "the picture is in CMYK and is converted to RGB",
     };
     Warning {
         kind: WarningKind::ImageCmyk,

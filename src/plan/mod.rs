@@ -47,7 +47,7 @@ pub use degree::Degree;
 pub use in_force::{InForce, Layer, Origin, in_force};
 pub use masks::check_masks;
 pub(crate) use masks::read_masks;
-pub use prompts::{absent_embedding, cut_prompt, unused_edit_prompt};
+pub use prompts::{absent_embedding, cut_prompt, long_prompts, unused_edit_prompt};
 pub use request::{ModelFacts, Request, SD15_SIZE};
 pub use settings::{Choice, Settings};
 pub use several::check_methods;

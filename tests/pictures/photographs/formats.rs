@@ -167,6 +167,46 @@ fn cmyk_is_converted() {
     }
 }
 
+/// A profile of inks is used, as Little CMS uses it. The picture is not converted twice: the result has no profile.
+#[test]
+fn cmyk_is_converted_by_its_profile() {
+    let bench = Bench::new();
+    let read = |name: &str| {
+        std::fs::read(format!("{}/tests/bench/pictures/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    };
+    let expected = |name: &str| {
+        let picture = image::load_from_memory(&read(name)).unwrap();
+        picture.into_rgb8().into_raw()
+    };
+    let marker = jpeg::CMYK
+        .windows(7)
+        .position(|bytes| bytes == b"\0\x0EAdobe")
+        .unwrap();
+    let mut ycck = jpeg::CMYK.to_vec();
+    ycck[marker + 13] = 2;
+    let bare = [&jpeg::CMYK[..marker - 2], &jpeg::CMYK[marker + 14..]].concat();
+    for (what, bytes, expected) in [
+        ("CMYK", jpeg::CMYK.to_vec(), expected("cmyk_srgb.png")),
+        ("CMYK without the marker", bare, expected("cmyk_srgb.png")),
+        ("YCCK", ycck, expected("ycck_srgb.png")),
+    ] {
+        let run = bench.edit(&jpeg::with_profile(&bytes, jpeg::INKS), &still(WIDTH, HEIGHT));
+        assert_eq!(run.warnings(), ["image.cmyk", "region.no_motion"], "{what}");
+        assert!(run.stderr.contains("by its colour profile"), "{}", run.stderr);
+        let (info, data) = png_file::decode(&bench.read("out.png"));
+        assert_eq!(info.color_type, ColorType::Rgb, "{what}");
+        assert!(info.icc_profile.is_none(), "{what}");
+        let differences = data.iter().zip(&expected).map(|(a, b)| f64::from(a.abs_diff(*b)));
+        let (largest, sum) = differences.fold((0.0, 0.0), |(largest, sum): (f64, f64), each| {
+            (largest.max(each), sum + each)
+        });
+        let mean = sum / data.len() as f64;
+        println!("{what}: {mean:.2} levels, at most {largest}");
+        // They interpolate the table in other ways: in pyramids and linearly.
+        assert!(mean <= 1.0 && largest <= 8.0, "{what}: {mean:.2} levels, at most {largest}");
+    }
+}
+
 /// The rows of a JPEG count, not its end mark.
 #[test]
 fn a_jpeg_without_its_end_mark_is_whole_and_half_of_one_is_not() {
