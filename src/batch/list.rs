@@ -126,7 +126,7 @@ fn not_a_folder(path: &Path) -> Error {
     Error::Batch {
         kind: ErrorKind::ManifestNotAFile,
         reason: format!("{}: is a file, not a folder", path.display()),
-        hint: hint.into(),
+        hint: foreign::hint(path).unwrap_or_else(|| hint.into()),
     }
 }
 
@@ -164,7 +164,15 @@ impl ListSource {
                 "`cat.png` is edited with `cat.json` beside it, or with `cat/drag.json`; `--drag` gives one drag file for all",
             ),
         };
-        let import = foreign::hint(path);
+        let list = path.join("manifest.jsonl");
+        let import = if list.is_file() {
+            Some(format!(
+                "give the list `{}` with `--manifest`",
+                list.display()
+            ))
+        } else {
+            foreign::hint(path)
+        };
         Error::Batch {
             kind: ErrorKind::ManifestEmpty,
             reason: format!("{}: there is nothing to edit", path.display()),

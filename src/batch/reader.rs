@@ -53,7 +53,10 @@ impl Reader<'_> {
         let identity = prepared.identity(self.provenance);
         let may_replace = self.may_replace(item);
         // Refused here, before the network spends time on it.
-        if !may_replace && !self.resolver.left_out.unreported && !names_job(&item.out, &identity.job) {
+        if !may_replace
+            && !self.resolver.left_out.unreported
+            && !names_job(&item.out, &identity.job)
+        {
             return Err(files::exists_already(&item.out));
         }
         Ok(PreparedItem {

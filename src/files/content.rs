@@ -39,9 +39,14 @@ impl Content {
         }
         if start.starts_with(b"PK\x03\x04") {
             // PyTorch's archives begin with the pickle, or with a file that describes them.
-            let is_pickle = [&b"data.pkl"[..], b".format_version", b".data/", b"byteorder"]
-                .iter()
-                .any(|part| start.windows(part.len()).any(|found| found == *part));
+            let is_pickle = [
+                &b"data.pkl"[..],
+                b".format_version",
+                b".data/",
+                b"byteorder",
+            ]
+            .iter()
+            .any(|part| start.windows(part.len()).any(|found| found == *part));
             return Some(if is_pickle { Self::Pickle } else { Self::Zip });
         }
         // The protocol mark of a pickle.
@@ -237,7 +242,10 @@ mod tests {
                 b"<?xml version=\"1.0\"?>\n<Error><Code>AccessDenied",
                 Some(Content::WebPage),
             ),
-            (b"II*\0\x10\0\0\0CR\x02\0", Some(Content::Picture("camera raw"))),
+            (
+                b"II*\0\x10\0\0\0CR\x02\0",
+                Some(Content::Picture("camera raw")),
+            ),
             (b"II*\0\x08\0\0\0\0\0\0\0", Some(Content::Picture("TIFF"))),
             (b"P6\n3 2\n255\n", Some(Content::Picture("PNM"))),
             (b"\0\0\0\x18ftypmp42", Some(Content::Picture("video"))),

@@ -116,7 +116,11 @@ impl Plane {
     /// Returns which levels are inside: the higher one of two, wherever they are; else those above the middle.
     fn threshold(&self, channel: MaskChannel) -> Result<Threshold, NoShape> {
         let (low, high, are_two) = self.extremes();
-        let depth = if matches!(self, Self::Eight(_)) { 257 } else { 1 };
+        let depth = if matches!(self, Self::Eight(_)) {
+            257
+        } else {
+            1
+        };
         let is_one_side = (low > MIDDLE) == (high > MIDDLE);
         if is_one_side && low < high && are_two {
             let (low_level, level) = (low / depth, high / depth);

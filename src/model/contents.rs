@@ -33,7 +33,12 @@ impl Contents {
         };
         let is_part_of_lora = |name: &String| {
             const PARTS: [&str; 6] = [
-                ".lora_", ".lora.", "_lora.", ".hada_w", ".lokr_w", ".dora_scale",
+                ".lora_",
+                ".lora.",
+                "_lora.",
+                ".hada_w",
+                ".lokr_w",
+                ".dora_scale",
             ];
             name.starts_with("lora_") || PARTS.iter().any(|part| name.contains(part))
         };
@@ -148,10 +153,19 @@ mod tests {
             (&["emb_params", "step"], Some(Contents::Embedding)),
             (&["<cat-toy>"], Some(Contents::Embedding)),
             (&["clip_g", "clip_l"], Some(Contents::Embedding)),
-            (&["control_model.input_hint_block.0.bias"], Some(Contents::ControlNet)),
-            (&["encoder.conv_in.weight", "quant_conv.bias"], Some(Contents::OriginalVae)),
             (
-                &["encoder.conv_in.weight", "encoder.down_blocks.0.resnets.0.conv1.bias"],
+                &["control_model.input_hint_block.0.bias"],
+                Some(Contents::ControlNet),
+            ),
+            (
+                &["encoder.conv_in.weight", "quant_conv.bias"],
+                Some(Contents::OriginalVae),
+            ),
+            (
+                &[
+                    "encoder.conv_in.weight",
+                    "encoder.down_blocks.0.resnets.0.conv1.bias",
+                ],
                 Some(Contents::Vae),
             ),
             (

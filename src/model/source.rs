@@ -164,7 +164,10 @@ impl Source {
             hint: "download the model again".into(),
         };
         if let Some(
-            found @ (Content::LfsPointer | Content::WebPage | Content::Pickle | Content::Zip
+            found @ (Content::LfsPointer
+            | Content::WebPage
+            | Content::Pickle
+            | Content::Zip
             | Content::Zeros),
         ) = Content::of(&bytes)
         {

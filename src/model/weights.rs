@@ -301,8 +301,9 @@ impl<B: Backend> Weights<'_, B> {
                 self.matrices,
                 first.escape_debug()
             ),
-            hint: "a part of the file is missing, as after a download that did not end; get it again"
-                .into(),
+            hint:
+                "a part of the file is missing, as after a download that did not end; get it again"
+                    .into(),
         })
     }
 }

@@ -75,7 +75,9 @@ impl<'a> CmykDecoder<'a> {
         }
         // Samples come as they are stored.
         decoder.set_options(options.jpeg_set_out_colorspace(space));
-        let mut samples = decoder.decode().map_err(|error| damaged(error.to_string()))?;
+        let mut samples = decoder
+            .decode()
+            .map_err(|error| damaged(error.to_string()))?;
         let is_ycck = space == ColorSpace::YCCK;
         // Adobe's convention holds with and without its marker: the paper's share is stored, and YCCK encodes its complement, the ink.
         for pixel in samples.chunks_exact_mut(INKS) {
@@ -83,7 +85,9 @@ impl<'a> CmykDecoder<'a> {
                 let inks = rgb_of([pixel[0], pixel[1], pixel[2]]);
                 pixel[..3].copy_from_slice(&inks);
             } else {
-                pixel[..3].iter_mut().for_each(|share| *share = 255 - *share);
+                pixel[..3]
+                    .iter_mut()
+                    .for_each(|share| *share = 255 - *share);
             }
             pixel[3] = 255 - pixel[3];
         }

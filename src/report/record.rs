@@ -13,9 +13,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Serialize, Serializer};
 
 use super::{Failure, Paths};
-pub use drag::{Loss, RegionMotion};
-use drag::{TrackRecord, six_digits};
-pub use left_out::LeftOut;
 use crate::error::Error;
 use crate::geometry::Window;
 use crate::model::AdditionNotes;
@@ -23,6 +20,9 @@ use crate::pipeline::{Outcome, Steps};
 use crate::plan::Plan;
 use crate::progress::Stage;
 use crate::warning::{Warning, WarningKind};
+pub use drag::{Loss, RegionMotion};
+use drag::{TrackRecord, six_digits};
+pub use left_out::LeftOut;
 
 /// How an edit ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

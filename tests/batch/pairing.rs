@@ -22,7 +22,11 @@ fn drag_files_find_their_pictures_whatever_their_endings() {
         folder.write(&format!("in/{name}"), "{\"x-note\": 1}");
     }
     for name in ["lost.json", "p0.png.json", "JPE.json"] {
-        std::fs::copy(folder.path("in/p0.json"), folder.path(&format!("in/{name}"))).unwrap();
+        std::fs::copy(
+            folder.path("in/p0.json"),
+            folder.path(&format!("in/{name}")),
+        )
+        .unwrap();
     }
     folder
         .whole(&[])
@@ -32,7 +36,9 @@ fn drag_files_find_their_pictures_whatever_their_endings() {
             "skipping the drag file `in/phone.json`: `phone.heic` is not a PNG, JPEG or WebP",
         )
         .stderr_has("skipping 1 picture that is not a PNG, JPEG or WebP, such as `in/phone.heic`")
-        .stderr_has("skipping the drag file `in/p0.png.json`: the drag file of `p0.png` is named `p0.json`")
+        .stderr_has(
+            "skipping the drag file `in/p0.png.json`: the drag file of `p0.png` is named `p0.json`",
+        )
         .stderr_has("skipping the drag file `in/JPE.json`: the name of `jpe.JPE` differs in case")
         .stderr_has("5 items: 5 done")
         .stderr_lacks("notes.json");

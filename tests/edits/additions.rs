@@ -121,7 +121,10 @@ fn a_word_of_an_embedding_changes_the_result() {
     let (with, with_samples) = edited(&bench, "with.png", &["--embedding", &file, "--overwrite"]);
     assert_eq!(with["warnings"][0]["kind"], "embedding.unused", "{with}");
     let message = with["warnings"][0]["message"].as_str().unwrap();
-    assert!(message.contains("word `<ink>` of an embedding"), "{message}");
+    assert!(
+        message.contains("word `<ink>` of an embedding"),
+        "{message}"
+    );
     let (_, without_samples) = edited(&bench, "without.png", &["--overwrite"]);
     assert!(
         with_samples == without_samples,

@@ -113,6 +113,32 @@ fn files_that_are_no_weights_are_named() {
         .stderr_lacks("bytes;");
 }
 
+/// transformers 5 writes `tokenizer.json` and `tokenizer_config.json` alone.
+#[test]
+fn a_tokenizer_in_one_file_gives_the_same_result() {
+    let bench = bench();
+    let with_prompt = |prompt: &str| {
+        let with = format!("\"version\": 1, \"prompt\": \"{prompt}\"");
+        let text = super::command::TRANSLATION.replacen("\"version\": 1", &with, 1);
+        bench.write("drag.json", text);
+    };
+    with_prompt("a blue cat, isn't it?");
+    let other = samples(&bench, edit(&bench, &model()));
+    with_prompt("a red disc");
+    let expected = samples(&bench, edit(&bench, &model()));
+    assert!(expected != other, "the prompt is read");
+    let own = own_model(&bench);
+    for name in ["vocab.json", "merges.txt"] {
+        std::fs::remove_file(own.join("tokenizer").join(name)).unwrap();
+    }
+    assert!(samples(&bench, edit(&bench, &own)) == expected);
+    std::fs::remove_file(own.join("tokenizer/tokenizer.json")).unwrap();
+    edit(&bench, &own)
+        .ended()
+        .assert(2)
+        .stderr_has("tokenizer/vocab.json: no such file");
+}
+
 /// A download that did not end may leave zeros, and its header is right.
 #[test]
 fn weights_that_are_zeros_are_refused() {
@@ -129,14 +155,11 @@ fn weights_that_are_zeros_are_refused() {
         let half = bytes.len() / 2;
         bytes[half..].fill(0);
         std::fs::write(&path, bytes).unwrap();
-        edit(&bench, &own)
-            .ended()
-            .assert(2)
-            .stderr_has_all(&[
-                &format!("{component}/{file}.safetensors: "),
-                "weights are zero everywhere, such as `",
-                "get it again",
-            ]);
+        edit(&bench, &own).ended().assert(2).stderr_has_all(&[
+            &format!("{component}/{file}.safetensors: "),
+            "weights are zero everywhere, such as `",
+            "get it again",
+        ]);
     }
 }
 
@@ -205,18 +228,68 @@ fn weights_of_another_kind_are_named_with_their_flag() {
     let vae = bench.path("vae.safetensors");
     let picture = bench.path("in.png");
     for (flag, file, parts) in [
-        ("--style-lora", adapter("a1111"), ["an embedding of textual inversion, not a LoRA", "`--embedding`"]),
-        ("--lora", adapter("learned_embeds"), ["not a LoRA", "`--embedding`"]),
-        ("--lora", unet.clone(), ["the UNet of a model in diffusers' layout, not a LoRA", "`--model`"]),
-        ("--embedding", adapter("kohya"), ["is a LoRA, not an embedding", "`--style-lora`"]),
-        ("--embedding", vae.clone(), ["the VAE of a model", "`--vae`"]),
-        ("--vae", adapter("kohya"), ["is a LoRA, not a VAE", "`--style-lora`"]),
-        ("--vae", vae.clone(), ["in diffusers' layout, not a VAE", "`config.json`"]),
-        ("--model", adapter("a1111"), ["not a model", "`--embedding`"]),
-        ("--model", adapter("peft"), ["is a LoRA, not a model", "`--style-lora`"]),
+        (
+            "--style-lora",
+            adapter("a1111"),
+            [
+                "an embedding of textual inversion, not a LoRA",
+                "`--embedding`",
+            ],
+        ),
+        (
+            "--lora",
+            adapter("learned_embeds"),
+            ["not a LoRA", "`--embedding`"],
+        ),
+        (
+            "--lora",
+            unet.clone(),
+            [
+                "the UNet of a model in diffusers' layout, not a LoRA",
+                "`--model`",
+            ],
+        ),
+        (
+            "--embedding",
+            adapter("kohya"),
+            ["is a LoRA, not an embedding", "`--style-lora`"],
+        ),
+        (
+            "--embedding",
+            vae.clone(),
+            ["the VAE of a model", "`--vae`"],
+        ),
+        (
+            "--vae",
+            adapter("kohya"),
+            ["is a LoRA, not a VAE", "`--style-lora`"],
+        ),
+        (
+            "--vae",
+            vae.clone(),
+            ["in diffusers' layout, not a VAE", "`config.json`"],
+        ),
+        (
+            "--model",
+            adapter("a1111"),
+            ["not a model", "`--embedding`"],
+        ),
+        (
+            "--model",
+            adapter("peft"),
+            ["is a LoRA, not a model", "`--style-lora`"],
+        ),
         ("--model", vae.clone(), ["the VAE of a model", "`--vae`"]),
-        ("--model", unet.clone(), ["the UNet of a model", "folder with `--model`"]),
-        ("--lora", picture.clone(), ["is a picture (PNG)", "check which file was given"]),
+        (
+            "--model",
+            unet.clone(),
+            ["the UNet of a model", "folder with `--model`"],
+        ),
+        (
+            "--lora",
+            picture.clone(),
+            ["is a picture (PNG)", "check which file was given"],
+        ),
     ] {
         let run = bench.dragnext(["edit", "in.png", "--drag", "drag.json", "-o", "no.png"]);
         let run = if flag == "--model" {

@@ -96,7 +96,10 @@ fn inputs_in_each_others_place_are_recognised() {
 #[test]
 fn lists_folders_and_addresses_in_other_places_are_named() {
     let bench = bench();
-    bench.write("list.jsonl", "{\"image\": \"in.png\", \"drag\": \"drag.json\"}\n");
+    bench.write(
+        "list.jsonl",
+        "{\"image\": \"in.png\", \"drag\": \"drag.json\"}\n",
+    );
     let fails = |arguments: &[&str], parts: &[&str]| {
         bench
             .dragnext(arguments)
@@ -122,11 +125,25 @@ fn lists_folders_and_addresses_in_other_places_are_named() {
         );
     }
     fails(
-        &["edit", "https://example.org/cat.png", "--drag", "drag.json", "--model", "demo"],
+        &[
+            "edit",
+            "https://example.org/cat.png",
+            "--drag",
+            "drag.json",
+            "--model",
+            "demo",
+        ],
         &["download the picture first"],
     );
     fails(
-        &["edit", "in.png", "--drag", "drag.json", "--model", "https://huggingface.co/a/b/tree/main"],
+        &[
+            "edit",
+            "in.png",
+            "--drag",
+            "drag.json",
+            "--model",
+            "https://huggingface.co/a/b/tree/main",
+        ],
         &["is an address", "`a/b`"],
     );
 }

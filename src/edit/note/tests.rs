@@ -105,8 +105,7 @@ fn a_note_that_is_written_can_be_read() {
 fn a_note_does_not_contain_the_drag_files_settings() {
     assert_eq!(
         note(
-            &Settings::resolve(&Choice::of(Overrides::from([("seed", 5)])))
-                .expect("within bounds")
+            &Settings::resolve(&Choice::of(Overrides::from([("seed", 5)]))).expect("within bounds")
         )
         .matches("\"seed\":3")
         .count(),

@@ -93,7 +93,10 @@ mod tests {
                 "diffusion_model.double_blocks.0.img_attn.qkv.lora_A.weight",
                 Some("Flux"),
             ),
-            ("diffusion_model.blocks.0.attn.q.lora_A.weight", Some("Flux")),
+            (
+                "diffusion_model.blocks.0.attn.q.lora_A.weight",
+                Some("Flux"),
+            ),
             ("lora_unet_input_blocks_4_1_proj_in.lora_down.weight", None),
             ("diffusion_model.out.2.lora_up.weight", None),
             (

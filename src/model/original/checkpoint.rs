@@ -47,7 +47,9 @@ impl Checkpoint {
                     path: location,
                     kind: ErrorKind::WeightsUnsupported,
                     reason: format!("is {family}"),
-                    hint: "use a checkpoint of Stable Diffusion 1.x or 2, or one fine-tuned from them".into(),
+                    hint:
+                        "use a checkpoint of Stable Diffusion 1.x or 2, or one fine-tuned from them"
+                            .into(),
                 },
                 Some(other) => other.instead_of("a model", &location),
             });
@@ -62,9 +64,7 @@ impl Checkpoint {
     pub fn open_vae(path: &Path) -> Result<Self> {
         let found = Self::read(path)?;
         match Contents::of(&found.shapes) {
-            None | Some(Contents::Checkpoint | Contents::OriginalVae) => {
-                found.vae().map(|_| found)
-            }
+            None | Some(Contents::Checkpoint | Contents::OriginalVae) => found.vae().map(|_| found),
             Some(other) => Err(other.instead_of("a VAE", &path.display().to_string())),
         }
     }

@@ -71,7 +71,9 @@ fn similar(path: &Path) -> Option<PathBuf> {
             let other = other.file_name().and_then(|name| name.to_str());
             // A shard alone is not the whole.
             other.is_some_and(|other| {
-                other.starts_with(stem) && other.ends_with(".safetensors") && !other.contains("-of-")
+                other.starts_with(stem)
+                    && other.ends_with(".safetensors")
+                    && !other.contains("-of-")
             })
         })
         .collect();
@@ -109,9 +111,15 @@ mod tests {
             );
         };
         let weights = "unet/diffusion_pytorch_model.safetensors";
-        has(hint("outer/model", weights), "non_ema.safetensors` is there");
+        has(
+            hint("outer/model", weights),
+            "non_ema.safetensors` is there",
+        );
         has(hint("outer", UNET_CONFIG), "outer/model`");
-        has(hint("outer/model/unet", UNET_CONFIG), "give the folder above it");
+        has(
+            hint("outer/model/unet", UNET_CONFIG),
+            "give the folder above it",
+        );
         has(hint("models--a--b", UNET_CONFIG), "`a/b`");
         assert_eq!(hint("empty", UNET_CONFIG), None);
         assert_eq!(hint("nowhere", UNET_CONFIG), None);

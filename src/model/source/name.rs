@@ -54,9 +54,13 @@ impl Source {
             let mut parts = rest.split('/').skip(1).filter(|part| !part.is_empty());
             let hint = match (parts.next(), parts.next()) {
                 (Some(owner), Some(name)) => {
-                    format!("give the name of a model of the hub, such as `{owner}/{name}`, or a file that was downloaded")
+                    format!(
+                        "give the name of a model of the hub, such as `{owner}/{name}`, or a file that was downloaded"
+                    )
                 }
-                _ => "give a model of the hub as `owner/name`, or a file that was downloaded".into(),
+                _ => {
+                    "give a model of the hub as `owner/name`, or a file that was downloaded".into()
+                }
             };
             return reject(
                 ErrorKind::WeightsMissing,

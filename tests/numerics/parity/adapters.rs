@@ -135,7 +135,10 @@ fn families_with_the_same_names_are_told_by_shape() {
     let file = folder.path().join("xl.safetensors");
     let module = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k";
     for parts in [
-        &[("lora_down.weight", [2, 2048]), ("lora_up.weight", [640, 2])][..],
+        &[
+            ("lora_down.weight", [2, 2048]),
+            ("lora_up.weight", [640, 2]),
+        ][..],
         &[
             ("hada_w1_a", [640, 2]),
             ("hada_w1_b", [2, 2048]),
@@ -149,13 +152,21 @@ fn families_with_the_same_names_are_told_by_shape() {
         let views = parts.iter().map(|(part, shape)| {
             let bytes = &zeros[..4 * shape[0] * shape[1]];
             let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes);
-            (format!("{module}.{part}"), view.expect("the data has this shape"))
+            (
+                format!("{module}.{part}"),
+                view.expect("the data has this shape"),
+            )
         });
         let bytes = serialize(views, None).expect("serialise");
         std::fs::write(&file, bytes).expect("write the file");
         let error = tiny().with_style_lora(&file, 1.0).expect_err("of SDXL");
         assert_eq!(error.kind().name(), "lora.mismatch");
-        assert!(error.to_string().contains("it was made for Stable Diffusion XL"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("it was made for Stable Diffusion XL"),
+            "{error}"
+        );
     }
 }
 
