@@ -84,24 +84,24 @@ impl Embedding {
                 "use an embedding of Stable Diffusion 1.x or 2",
             ));
         };
+        let width = shape.last().copied().unwrap_or_default();
+        if let Some(family) = family_of(width).filter(|_| width != channels) {
+            let own = family_of(channels).map_or_else(
+                || format!("a model with prompts of {channels} channels"),
+                str::to_owned,
+            );
+            return Err(refuse(
+                ErrorKind::WeightsMismatch,
+                format!(
+                    "was made for {family}, the model is {own} (tensor `{}` is {shape:?})",
+                    name.escape_debug()
+                ),
+                "use an embedding that was made for the model's family",
+            ));
+        }
         let vectors = match shape[..] {
             [width] if width == channels => 1,
             [vectors @ 1..=MAX_VECTORS, width] if width == channels => vectors,
-            [.., width] if width != channels && family_of(width).is_some() => {
-                let family = family_of(width).unwrap_or_default();
-                let own = family_of(channels).map_or_else(
-                    || format!("a model with prompts of {channels} channels"),
-                    str::to_owned,
-                );
-                return Err(refuse(
-                    ErrorKind::WeightsMismatch,
-                    format!(
-                        "was made for {family}, the model is {own} (tensor `{}` is {shape:?})",
-                        name.escape_debug()
-                    ),
-                    "use an embedding that was made for the model's family",
-                ));
-            }
             [vectors, width] if width == channels && vectors > MAX_VECTORS => {
                 return Err(refuse(
                     ErrorKind::WeightsMismatch,
