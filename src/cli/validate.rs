@@ -8,7 +8,7 @@ use super::setting_flags::SettingFlags;
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::model::Model;
-use crate::plan::{Amount, ModelFacts, Request, check_masks, unused_edit_prompt};
+use crate::plan::{Amount, ModelFacts, Request, check_masks, long_prompts, unused_edit_prompt};
 use crate::report::{self, RegionMotion, Validation};
 use crate::warning::Warning;
 use crate::{picture, report::print_warnings};

@@ -6,7 +6,7 @@ use super::Arguments;
 use super::series::Series;
 use super::session::{DegreeResult, Session};
 use crate::cli::instruction::InstructionArguments;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::panics;
 use crate::picture::Picture;

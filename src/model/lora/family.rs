@@ -12,7 +12,7 @@ pub(super) fn other(shapes: &BTreeMap<String, Vec<usize>>) -> Option<(&str, &'st
 fn kind_of(tensor: &str) -> Option<&'static str> {
     const XL: &str = "a LoRA of Stable Diffusion XL";
     const FLUX: &str = "a LoRA of Flux or of another model with a transformer";
-    const STARTS: [(&str, &str); 16] = [
+    const STARTS: [(&str, &str); 15] = [
         ("lora_te1_", XL),
         ("lora_te2_", XL),
         ("text_encoder_2.", XL),
