@@ -130,5 +130,8 @@ fn is_line_of_a_list(bytes: &[u8]) -> bool {
         .map(<[u8]>::trim_ascii)
         .find(|line| !line.is_empty());
     let keys = line.and_then(|line| serde_json::from_slice::<BTreeMap<String, Value>>(line).ok());
-    keys.is_some_and(|keys| keys.contains_key("image") && !keys.contains_key("regions"))
+    let of_drag_files = ["version", "regions", "$schema"];
+    keys.is_some_and(|keys| {
+        keys.contains_key("image") && !of_drag_files.iter().any(|key| keys.contains_key(*key))
+    })
 }

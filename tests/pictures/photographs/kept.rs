@@ -341,6 +341,6 @@ fn a_batch_keeps_or_strips_as_it_is_told() {
         .any_stderr()
         .ended()
         .assert(1);
-    refused.stderr_has("exists already");
+    refused.stderr_has("out/cat.png: was created by another program");
     assert!(has_report());
 }
