@@ -86,7 +86,7 @@ fn machine_code_or_ptx() {
         add(&device, kernel, x, 1, 0.5, 0).expect("the launch succeeds");
     }
     let factor = std::env::var("FAKE_FACTOR").expect("the case has a factor");
-    assert_eq!(download(&device, x, 1), [factor.parse().unwrap()]);
+    assert_eq!(download(&device, x, 1), [factor.parse::<f32>().unwrap()]);
     let form = if factor == "1" { "Ptx" } else { "MachineCode" };
     let description = device.description();
     assert!(description.contains(form), "{description}");

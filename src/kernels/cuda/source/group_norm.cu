@@ -5,6 +5,8 @@
 // order, whichever block that is; a second kernel applies the result to every value. A group that
 // one block can reduce alone needs no second kernel (`whole`).
 
+#pragma once
+
 #include "primitives.cuh"
 
 // Count, mean, and sum of squared deviations from the mean.
