@@ -9,11 +9,12 @@ pub struct Profile {
     pub paper: &'static str,
     /// What the method is good at, and what it is not, in a sentence or two.
     pub good_at: &'static str,
-    /// What it reaches with its defaults; `None` before it is measured.
-    pub figures: Option<Figures>,
+    /// What it reaches.
+    pub figures: Figures,
 }
 
-/// What a method reaches on the suites of SceneBench with the model `demo` (`tests/scenebench/README.md`).
+/// What a method reaches on scenes of SceneBench with the model `demo` and its paper's settings, pbsi with the program's (section "Methods" of
+/// `tests/scenebench/README.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Figures {
     /// Scenes on which carrying the region along is right.

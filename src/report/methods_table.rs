@@ -105,15 +105,13 @@ impl Entry {
             .filter(|(_, passes)| *passes > 0.0)
             .map(|(stage, passes)| format!("{} {passes:.0}", stage.name()))
             .collect();
-        let mut paragraphs = vec![
+        let Figures { plain, hard } = profile.figures;
+        vec![
             self.method.about().to_owned(),
             format!("Good at: {}", profile.good_at),
             format!("Passes: {}.", stages.join(", ")),
-        ];
-        paragraphs.extend(profile.figures.map(|Figures { plain, hard }| {
-            format!("SceneBench: {}; hard scenes {}.", score(plain), score(hard))
-        }));
-        paragraphs
+            format!("SceneBench: {}; hard scenes {}.", score(plain), score(hard)),
+        ]
     }
 }
 

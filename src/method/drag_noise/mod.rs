@@ -25,7 +25,16 @@ impl DragMethod for DragNoiseSettings {
     const PROFILE: Profile = Profile {
         paper: "DragNoise, arXiv 2404.01050",
         good_at: "Coarse changes of shape by a pull of a point; an iteration goes back through the decoder alone.",
-        figures: None,
+        figures: Figures {
+            plain: Score {
+                gain: -0.020,
+                hit: 0.0,
+            },
+            hard: Score {
+                gain: 0.041,
+                hit: 0.0,
+            },
+        },
     };
 
     fn shared_defaults(given: &Overrides) -> Overrides {
