@@ -3,7 +3,9 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
-use super::{AdamStep, Added, AttentionShape, BilinearPoint, ConvShape, GroupShape, Matrix};
+use super::{
+    AdamStep, Added, AttentionShape, BilinearPoint, ConvShape, Factors, GroupShape, Matrix,
+};
 
 /// A device: memory, the operations of the network with their backward passes, losses and the optimiser.
 ///
@@ -151,7 +153,7 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
             self.linear(rows.clone(), x, weight, None, None, y);
         }
     }
-    /// dx = dy_1 W_1 + ... + dy_N W_N, with dy (rows, N * `outputs`) = dy_1 to dy_N side by side, weights of one shape and dx (rows, in).
+    /// dx = the sum of dy W over weights of one shape, with dy (rows, N * `outputs`) = the dy of every weight side by side, and dx (rows, in).
     ///
     /// Only `rows` are computed; the other rows of dx are unchanged.
     fn linears_backward<const N: usize>(
@@ -180,7 +182,7 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     fn merged_all<const N: usize>(
         &self,
         weights: [&Self::LinearWeight; N],
-        adapters: [(Matrix<Self::Buffer>, Matrix<Self::Buffer>); N],
+        adapters: [Factors<Self::Buffer>; N],
     ) -> [Self::LinearWeight; N] {
         std::array::from_fn(|index| {
             let (up, down) = adapters[index];
@@ -191,7 +193,7 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     fn matmuls<const N: usize>(
         &self,
         factor: f32,
-        products: [(Matrix<Self::Buffer>, Matrix<Self::Buffer>); N],
+        products: [Factors<Self::Buffer>; N],
         add: bool,
         c: &mut Self::Buffer,
         c_offsets: [usize; N],

@@ -84,42 +84,8 @@ impl Embedding {
                 "use an embedding of Stable Diffusion 1.x or 2",
             ));
         };
-        let width = shape.last().copied().unwrap_or_default();
-        if let Some(family) = family_of(width).filter(|_| width != channels) {
-            let own = family_of(channels).map_or_else(
-                || format!("a model with prompts of {channels} channels"),
-                str::to_owned,
-            );
-            return Err(refuse(
-                ErrorKind::WeightsMismatch,
-                format!(
-                    "was made for {family}, the model is {own} (tensor `{}` is {shape:?})",
-                    name.escape_debug()
-                ),
-                "use an embedding that was made for the model's family",
-            ));
-        }
-        let vectors = match shape[..] {
-            [width] if width == channels => 1,
-            [vectors @ 1..=MAX_VECTORS, width] if width == channels => vectors,
-            [vectors, width] if width == channels && vectors > MAX_VECTORS => {
-                return Err(refuse(
-                    ErrorKind::WeightsMismatch,
-                    format!("has {vectors} vectors; a prompt has room for {MAX_VECTORS}"),
-                    "use an embedding with fewer vectors",
-                ));
-            }
-            _ => {
-                return Err(refuse(
-                    ErrorKind::WeightsMismatch,
-                    format!(
-                        "tensor `{}` is {shape:?}; this model takes up to {MAX_VECTORS} vectors of {channels} numbers",
-                        name.escape_debug()
-                    ),
-                    "use an embedding that was made for the model's family",
-                ));
-            }
-        };
+        let vectors = vectors_of(name, shape, channels)
+            .map_err(|(reason, hint)| refuse(ErrorKind::WeightsMismatch, reason, hint))?;
         let values = file.read(name)?;
         if let Some(value) = values.iter().find(|value| !value.is_finite()) {
             return Err(refuse(
@@ -179,6 +145,43 @@ impl Embedding {
     /// Returns the state of the file when it was read.
     pub(super) fn stamp(&self) -> Option<&Stamp> {
         self.stamp.as_ref()
+    }
+}
+
+/// Returns the number of vectors of a tensor.
+///
+/// # Errors
+/// Why it has none for a text encoder with so many channels, and what to do.
+fn vectors_of(
+    name: &str,
+    shape: &[usize],
+    channels: usize,
+) -> std::result::Result<usize, (String, &'static str)> {
+    const OF_FAMILY: &str = "use an embedding that was made for the model's family";
+    let name = name.escape_debug();
+    let width = shape.last().copied().unwrap_or_default();
+    if let Some(family) = family_of(width).filter(|_| width != channels) {
+        let own = family_of(channels).map_or_else(
+            || format!("a model with prompts of {channels} channels"),
+            str::to_owned,
+        );
+        let reason =
+            format!("was made for {family}, the model is {own} (tensor `{name}` is {shape:?})");
+        return Err((reason, OF_FAMILY));
+    }
+    match *shape {
+        [width] if width == channels => Ok(1),
+        [vectors @ 1..=MAX_VECTORS, width] if width == channels => Ok(vectors),
+        [vectors, width] if width == channels && vectors > MAX_VECTORS => Err((
+            format!("has {vectors} vectors; a prompt has room for {MAX_VECTORS}"),
+            "use an embedding with fewer vectors",
+        )),
+        _ => Err((
+            format!(
+                "tensor `{name}` is {shape:?}; this model takes up to {MAX_VECTORS} vectors of {channels} numbers"
+            ),
+            OF_FAMILY,
+        )),
     }
 }
 

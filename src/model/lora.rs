@@ -11,9 +11,9 @@
 //! | diffusers 0.22, `DragDiffusion` | `unet.M.to_q.lora.down.weight` | `unet.M.to_q.lora.up.weight` |
 //! | attention processors | `M.processor.to_q_lora.down.weight` | `M.processor.to_q_lora.up.weight` |
 //! | kohya, LyCORIS | `lora_unet_M_to_q.lora_down.weight` | `lora_unet_M_to_q.lora_up.weight` |
-//! | `ComfyUI` | `diffusion_model.M.to_q.lora_down.weight` | `diffusion_model.M.to_q.lora_up.weight` |
+//! | ComfyUI | `diffusion_model.M.to_q.lora_down.weight` | `diffusion_model.M.to_q.lora_up.weight` |
 //!
-//! M is a name in diffusers' layout, or in the original one (`input_blocks`), which kohya's trainer and `ComfyUI` also write.
+//! M is a name in diffusers' layout, or in the original one (`input_blocks`), which kohya's trainer and ComfyUI also write.
 //!
 //! Files of kohya and LyCORIS may have convolutions (LoCon), LoHa and LoKr; any may have layers of the text encoder (`lora_te_`, `text_encoder.`). The
 //! scale is alpha / rank. Files of other families of models and other kinds of adapters are rejected by name.

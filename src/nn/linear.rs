@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{BackwardPass, Pass, Run, Shape, Tensor};
-use crate::kernels::{Backend, Matrix};
+use crate::kernels::{Backend, Factors, Matrix};
 
 /// The position of an adapter's two matrices in the flat list of LoRA parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,7 +245,7 @@ impl<B: Backend> Linear<B> {
         let to_down = adapters.map(|adapter| adapter.offset);
         let to_up = adapters.map(|adapter| adapter.offset + rank * inputs);
         let gradient = learner.gradient.buffer_mut();
-        let of_each = |factors: [(Matrix<B::Buffer>, Matrix<B::Buffer>); N], len: usize| {
+        let of_each = |factors: [Factors<B::Buffer>; N], len: usize| {
             let mut c = backend.uninit_like(like, N * len);
             let offsets = array::from_fn(|index| index * len);
             backend.matmuls(1.0, factors, false, &mut c, offsets);

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::kernels::cpu::Cpu;
 use crate::kernels::{
-    AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, GroupShape, Matrix,
+    AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, Factors, GroupShape, Matrix,
 };
 
 /// Latent cells of a picture of 512 x 512.
@@ -204,7 +204,9 @@ impl Backend for Cuda {
         weights: [&LinearWeight; N],
         mut ys: [&mut Buffer; N],
     ) {
-        ys.iter_mut().for_each(|y| y.forget_converted());
+        for y in &mut ys {
+            y.forget_converted();
+        }
         batch::linears(rows, x, weights, ys);
     }
 
@@ -223,7 +225,7 @@ impl Backend for Cuda {
     fn merged_all<const N: usize>(
         &self,
         weights: [&LinearWeight; N],
-        adapters: [(Matrix<Buffer>, Matrix<Buffer>); N],
+        adapters: [Factors<Buffer>; N],
     ) -> [LinearWeight; N] {
         batch::merged_all(weights, adapters)
     }
@@ -231,7 +233,7 @@ impl Backend for Cuda {
     fn matmuls<const N: usize>(
         &self,
         factor: f32,
-        products: [(Matrix<Buffer>, Matrix<Buffer>); N],
+        products: [Factors<Buffer>; N],
         add: bool,
         c: &mut Buffer,
         c_offsets: [usize; N],

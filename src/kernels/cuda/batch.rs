@@ -12,7 +12,7 @@ use super::driver::{Gemm, MatrixView};
 use super::gpu::Gpu;
 use super::linear::{self, LinearWeight, common_format, matrix_product, product, row_major};
 use super::memory::{Buffer, Planes};
-use crate::kernels::Matrix;
+use crate::kernels::Factors;
 
 /// Computes these rows of every y (.., out) = x W^T.
 pub(super) fn linears<const N: usize>(
@@ -93,7 +93,7 @@ pub(super) fn linears_backward<const N: usize>(
 /// Returns every W + up down.
 pub(super) fn merged_all<const N: usize>(
     weights: [&LinearWeight; N],
-    adapters: [(Matrix<Buffer>, Matrix<Buffer>); N],
+    adapters: [Factors<Buffer>; N],
 ) -> [LinearWeight; N] {
     let first = weights[0].values();
     let (gpu, format) = (first.gpu(), first.format());
@@ -115,7 +115,7 @@ pub(super) fn merged_all<const N: usize>(
 /// Computes every c = factor * a b, plus c if `add`, with each c at its offset of one buffer.
 pub(super) fn matmuls<const N: usize>(
     factor: f32,
-    factors: [(Matrix<Buffer>, Matrix<Buffer>); N],
+    factors: [Factors<Buffer>; N],
     add: bool,
     c: &Buffer,
     offsets: [usize; N],

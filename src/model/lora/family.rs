@@ -54,7 +54,7 @@ fn kind_of(tensor: &str) -> Option<&'static str> {
     if let Some((_, kind)) = start.or_else(part) {
         return Some(kind);
     }
-    // `ComfyUI` gives all families this prefix; UNets have these parts.
+    // ComfyUI gives all families this prefix; UNets have these parts.
     if let Some(rest) = tensor.strip_prefix("diffusion_model.")
         && !UNET.iter().any(|part| rest.starts_with(part))
     {

@@ -65,7 +65,7 @@ pub(super) struct Name {
 /// Prefixes of each component.
 const PREFIXES: [(&str, Component); 6] = [
     ("text_encoder.", Component::TextEncoder),
-    // `ComfyUI` names modules as its checkpoints do.
+    // ComfyUI names modules as its checkpoints do.
     ("text_encoders.clip_l.transformer.", Component::TextEncoder),
     ("lora_te_", Component::TextEncoder),
     ("lora_unet_", Component::UNet),

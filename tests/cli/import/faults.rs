@@ -265,7 +265,7 @@ fn a_kind_need_not_be_known() {
                 .any_stderr()
                 .run();
         }
-        let list = |folder: &str| bench.read(&format!("{folder}/manifest.jsonl"));
+        let list = |folder: &str| bench.read(format!("{folder}/manifest.jsonl"));
         assert!(list("named") == list("found"), "{kind}");
         // The list is named where its folder is given.
         bench

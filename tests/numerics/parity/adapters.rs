@@ -75,7 +75,7 @@ fn dialects_give_what_diffusers_gives() {
     }
 }
 
-/// The files of kohya's form with the UNet's modules under their names in the original layout, as kohya's trainer and `ComfyUI` write them. diffusers gives
+/// The files of kohya's form with the UNet's modules under their names in the original layout, as kohya's trainer and ComfyUI write them. diffusers gives
 /// the same results for the linear layers with `load_lora_weights(.., unet_config=pipe.unet.config)`; of the convolutions it loses an upsampler.
 #[test]
 fn names_of_the_original_layout_give_the_same() {

@@ -125,7 +125,7 @@ pub(super) fn attention(
     }
 }
 
-/// The kernel of dq computes the sum of o * d_o over each head, which the kernel of dk and dv reads.
+/// The kernel of dq computes the sum of o * `d_o` over each head, which the kernel of dk and dv reads.
 pub(super) fn attention_backward(
     inputs: AttentionInputs,
     tiles: KernelTiles,

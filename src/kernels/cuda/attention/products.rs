@@ -224,7 +224,7 @@ pub(super) fn attention(inputs: AttentionInputs, sources: &[usize], stats: &Buff
     }
 }
 
-/// Returns the sum of o * d_o over the channels of every head (batch, heads, queries), which the
+/// Returns the sum of o * `d_o` over the channels of every head (batch, heads, queries), which the
 /// gradients of all scores of a query share.
 fn delta(shape: &AttentionShape, outputs: AttentionOutputs) -> Buffer {
     let (gpu, rows) = (outputs.o.gpu(), shape.batch * shape.heads * shape.queries);
