@@ -11,7 +11,7 @@ use crate::method::parts::{
     Candidates, MotionSource, Optimised, PointDrag, PointLog, PointTracking, SingleTimestep,
 };
 use crate::method::{
-    Bottleneck, Cost, DragMethod, Dragged, Misfit, Needs, Profile, Scene, Subject,
+    Bottleneck, Cost, DragMethod, Dragged, Figures, Misfit, Needs, Profile, Scene, Score, Subject,
 };
 use crate::model::unet::Network;
 use crate::progress::Progress;
