@@ -12,10 +12,11 @@ const TYPES = [
 /// When the sidebar is built anew: not while a pointer is pressed on it, whose click would find another element.
 const rebuilding = { timer: 0, isPressed: false };
 
-/// Builds the sidebar anew after the present event, when a focus that is on its way has arrived.
+/// Builds the sidebar anew: after a click on it, or when the focus has arrived that leaves a changed field.
 function showInspectorSoon() {
-  if (!rebuilding.isPressed) rebuilding.timer ||= setTimeout(showInspector);
-  else rebuilding.timer ||= -1;
+  if (rebuilding.isPressed) rebuilding.timer ||= -1;
+  else if (document.activeElement?.matches("aside input")) rebuilding.timer ||= setTimeout(showInspector);
+  else showInspector();
 }
 
 function listenToInspector() {
