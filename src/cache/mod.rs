@@ -19,7 +19,11 @@ mod listing;
 mod location;
 mod store;
 
+/// The folder, in the folder of the cache, of what is remembered of devices.
+pub(crate) const CHECKS_FOLDER: &str = "checks";
+
 pub use entry::{EntryInfo, EntryKind, EntryName};
+pub(crate) use folder::make as make_folder;
 pub use listing::{ListedEntry, clear, list};
 pub use location::CacheLocation;
 pub use store::Cache;

@@ -27,6 +27,9 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// Returns a description of everything that affects rounding: device, format, instruction set, batch sizes. Equal descriptions
     /// mean equal bits for equal work; cached results are keyed by it.
     fn arithmetic(&self) -> String;
+    /// Returns the device's name with the versions of its driver and libraries, as far as they are known. With another description, the device may
+    /// compute something else.
+    fn description(&self) -> String;
     /// Returns how many latent cells (height * width, summed over the batch) a recorded forward pass should process at once. The
     /// batches of LoRA training follow from it.
     fn cells_at_once(&self) -> usize;
@@ -42,6 +45,10 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// per picture.
     fn has_precise_bias(&self) -> bool {
         true
+    }
+    /// Returns whether products of f32 round their factors to TensorFloat-32, which has the precision of f16 and the range of f32.
+    fn rounds_factors(&self) -> bool {
+        false
     }
     /// Returns the convolutions that a library of the device refused so far, each with its reason;
     /// slower kernels computed them. The results are right, but the device is not as fast as it could be.

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Serialize, Serializer};
 
 use super::{Failure, Paths};
+use crate::device::DeviceCheck;
 use crate::error::Error;
 use crate::geometry::{Point, Window};
 use crate::method::PointTrack;
@@ -84,6 +85,9 @@ pub struct Record {
     /// The number format.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<String>,
+    /// Whether a GPU was checked before it was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_check: Option<DeviceCheck>,
     /// The model's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -142,6 +146,8 @@ pub struct ComputedOn<'a> {
     pub backend: &'static str,
     /// The number format.
     pub dtype: &'a str,
+    /// The check of a GPU.
+    pub check: Option<&'a DeviceCheck>,
 }
 
 /// How far a region moved.
@@ -219,6 +225,7 @@ impl Record {
             device: None,
             backend: None,
             dtype: None,
+            device_check: None,
             model: None,
             additions: AdditionNotes::default(),
             amount: None,
@@ -253,6 +260,7 @@ impl Record {
         self.device = Some(on.device.to_owned());
         self.backend = Some(on.backend);
         self.dtype = Some(on.dtype.to_owned());
+        self.device_check = on.check.cloned();
         self.model = Some(model.to_owned());
         self.additions = additions.clone();
         if !plan.amount.is_whole() {

@@ -43,6 +43,10 @@ impl Backend for Cuda {
         )
     }
 
+    fn description(&self) -> String {
+        self.gpu.driver().description()
+    }
+
     fn cells_at_once(&self) -> usize {
         self.gpu.pictures_at_once() * CELLS_PER_PICTURE
     }
@@ -50,6 +54,10 @@ impl Backend for Cuda {
     fn has_precise_bias(&self) -> bool {
         // The libraries take the bias in the format of the result.
         self.format != Format::Bf16
+    }
+
+    fn rounds_factors(&self) -> bool {
+        self.format == Format::F32
     }
 
     fn refused_convolutions(&self) -> Vec<String> {
