@@ -10,6 +10,7 @@ mod attention;
 mod bench;
 mod compiled;
 mod device;
+mod device_check;
 mod emulated;
 mod faults;
 mod launches;
