@@ -300,8 +300,13 @@ mod tests {
                 .expect_err("the CPU has no f16 kernels");
             assert_eq!(error.kind(), ErrorKind::DeviceDtype);
         }
-        let candle = Compute::choose(Device::Cpu, BackendChoice::Candle, Dtype::Bf16, Trust::Checked)
-            .expect("candle has bf16");
+        let candle = Compute::choose(
+            Device::Cpu,
+            BackendChoice::Candle,
+            Dtype::Bf16,
+            Trust::Checked,
+        )
+        .expect("candle has bf16");
         assert_eq!(candle.numerics, ["candle-cpu", "bf16"]);
         assert_eq!(
             (candle.names().device, candle.names().backend),
@@ -318,7 +323,7 @@ mod tests {
             Dtype::Auto,
             Trust::Checked,
         )
-            .expect_err("no machine has 4712 GPUs");
+        .expect_err("no machine has 4712 GPUs");
         assert_eq!(
             (error.kind(), error.exit_status()),
             (ErrorKind::DeviceNone, 2)
@@ -328,7 +333,6 @@ mod tests {
             "{error}"
         );
     }
-
 
     /// GPUs of our kernels and of candle's, which compute as candle does on the CPU. `judge` says what their checks found.
     fn choose(
@@ -377,7 +381,10 @@ mod tests {
         assert_eq!(compute.numerics, ["candle-cuda", "f16"]);
         assert_eq!(compute.warnings[0].kind, WarningKind::DeviceBackend);
         assert!(compute.warnings[0].message.contains("a wrong convolution"));
-        assert_eq!(compute.check.map(|check| check.state), Some(CheckState::Passed));
+        assert_eq!(
+            compute.check.map(|check| check.state),
+            Some(CheckState::Passed)
+        );
 
         let compute = choose(&ALL, |_| Ok(failed())).expect("there is a CPU");
         assert_eq!(compute.numerics, ["cpu", "f32"]);

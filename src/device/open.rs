@@ -33,10 +33,7 @@ pub(super) enum OpenDevice {
 
 impl OpenDevice {
     /// Opens a candidate, or returns why it cannot be used.
-    pub(super) fn open(
-        candidate: Candidate,
-        format: Format,
-    ) -> std::result::Result<Self, String> {
+    pub(super) fn open(candidate: Candidate, format: Format) -> std::result::Result<Self, String> {
         let place = match candidate {
             Candidate::OwnCpu => return Ok(Self::Cpu),
             Candidate::OwnCuda(index) => return open_cuda(index, format),
@@ -85,12 +82,14 @@ impl OpenDevice {
         match self {
             Self::Cpu => check::check(&[(Format::F32, Cpu)], extent),
             #[cfg(feature = "cuda")]
-            Self::Cuda(cuda) => {
-                check::check(&FORMATS.map(|format| (format, cuda.in_format(format))), extent)
-            }
-            Self::Candle(candle) => {
-                check::check(&FORMATS.map(|format| (format, candle.in_format(format))), extent)
-            }
+            Self::Cuda(cuda) => check::check(
+                &FORMATS.map(|format| (format, cuda.in_format(format))),
+                extent,
+            ),
+            Self::Candle(candle) => check::check(
+                &FORMATS.map(|format| (format, candle.in_format(format))),
+                extent,
+            ),
         }
     }
 }

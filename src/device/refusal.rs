@@ -63,7 +63,12 @@ pub(super) fn fallback(chosen: Candidate, refused: &[Refusal]) -> Option<Warning
         )
     };
     let report = first_failed(refused)
-        .map(|(refusal, _)| format!("; please report this with the output of {}", refusal.report()))
+        .map(|(refusal, _)| {
+            format!(
+                "; please report this with the output of {}",
+                refusal.report()
+            )
+        })
         .unwrap_or_default();
     Some(Warning {
         kind,
@@ -71,7 +76,7 @@ pub(super) fn fallback(chosen: Candidate, refused: &[Refusal]) -> Option<Warning
     })
 }
 
-/// Returns whether a user has to be told. On a machine without an NVIDIA card nobody expects that one computes.
+/// Returns whether the choice deserves a warning. Without an NVIDIA card, computing on the CPU does not, unless a device failed its check.
 pub(super) fn is_surprising(
     chosen: Candidate,
     refused: &[Refusal],
@@ -166,9 +171,8 @@ mod tests {
     fn a_machine_without_a_card_computes_without_a_warning() {
         let cuda = unopened(Candidate::OwnCuda(0), "no driver");
         let metal = unopened(Candidate::CandleMetal, "no Apple GPU");
-        let told = |chosen, refused: &[Refusal], has_card| {
-            is_surprising(chosen, refused, || has_card)
-        };
+        let told =
+            |chosen, refused: &[Refusal], has_card| is_surprising(chosen, refused, || has_card);
         assert!(!told(Candidate::OwnCpu, std::slice::from_ref(&cuda), false));
         assert!(told(Candidate::OwnCpu, std::slice::from_ref(&cuda), true));
         assert!(told(Candidate::OwnCpu, &[cuda.clone(), metal], false));
@@ -207,10 +211,16 @@ mod tests {
         let command = "`dragnext doctor --device cuda:1 --backend own --check --json`";
         let warning = fallback(Candidate::CandleCuda(1), std::slice::from_ref(&own));
         let message = warning.expect("something else computes").message;
-        assert!(message.contains("relative error 0.4") && message.contains(command), "{message}");
+        assert!(
+            message.contains("relative error 0.4") && message.contains(command),
+            "{message}"
+        );
         let candle = unopened(Candidate::CandleCuda(1), "no driver");
         let error = unavailable(&[candle, own]).expect("nothing is left");
-        assert_eq!((error.kind(), error.exit_status()), (ErrorKind::DeviceCheck, 2));
+        assert_eq!(
+            (error.kind(), error.exit_status()),
+            (ErrorKind::DeviceCheck, 2)
+        );
         let hint = error.hint().expect("a hint");
         for part in [command, "--trust-device", "`--dtype f32` passes"] {
             assert!(hint.contains(part), "{hint}");

@@ -110,7 +110,11 @@ fn failure(record: &CheckRecord, format: Format) -> String {
 }
 
 fn passed(record: &CheckRecord, trusted: bool) -> DeviceCheck {
-    let trusted_too = if trusted { ", and trusted (`--trust-device`)" } else { "" };
+    let trusted_too = if trusted {
+        ", and trusted (`--trust-device`)"
+    } else {
+        ""
+    };
     DeviceCheck {
         state: CheckState::Passed,
         trusted,
@@ -217,7 +221,12 @@ mod tests {
     #[test]
     fn a_pass_is_remembered_until_the_driver_changes() {
         let device = Device::new(test_report(&[]));
-        for (driver, checks) in [("driver 1", 1), ("driver 1", 1), ("driver 2", 2), ("driver 1", 2)] {
+        for (driver, checks) in [
+            ("driver 1", 1),
+            ("driver 1", 1),
+            ("driver 2", 2),
+            ("driver 1", 2),
+        ] {
             let (verdict, found) = device.verdict(driver, Format::F16, Trust::Checked);
             assert_eq!(state(&verdict), Some((CheckState::Passed, false)));
             assert_eq!(found, checks, "{driver}");
@@ -250,7 +259,10 @@ mod tests {
         }
         // What an edit in f32 uses is right.
         let (verdict, checks) = device.verdict("driver 1", Format::F32, Trust::Checked);
-        assert_eq!((state(&verdict), checks), (Some((CheckState::Passed, false)), 1));
+        assert_eq!(
+            (state(&verdict), checks),
+            (Some((CheckState::Passed, false)), 1)
+        );
         let all = Device::new(test_report(&[Format::F32]));
         for format in [Format::F16, Format::F32] {
             let (verdict, _) = all.verdict("driver 1", format, Trust::Checked);
@@ -283,8 +295,14 @@ mod tests {
     fn a_check_that_cannot_end_is_an_error_and_is_not_remembered() {
         let device = Device::new(test_report(&[]));
         let run = || Err(Error::Bug("out of memory".into()));
-        verdict(on("driver 1"), Format::F16, Trust::Checked, &device.remembered, run)
-            .expect_err("the check did not end");
+        verdict(
+            on("driver 1"),
+            Format::F16,
+            Trust::Checked,
+            &device.remembered,
+            run,
+        )
+        .expect_err("the check did not end");
         let (_, checks) = device.verdict("driver 1", Format::F16, Trust::Checked);
         assert_eq!(checks, 1);
     }

@@ -71,7 +71,11 @@ fn check(found: &CandidateCheck, is_one_open: bool) -> Check {
             "check",
             format!(
                 "{name}: {} in {:.1} s",
-                if record.report.passes() { "passed" } else { "failed" },
+                if record.report.passes() {
+                    "passed"
+                } else {
+                    "failed"
+                },
                 record.report.seconds
             ),
         )

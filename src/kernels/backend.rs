@@ -41,10 +41,10 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// range of f16.
     #[must_use]
     fn in_f32(&self) -> Self;
-    /// Returns whether a convolution adds its bias precisely enough to hold the shift of a timestep too. Otherwise the shift is a term
-    /// per picture.
-    fn has_precise_bias(&self) -> bool {
-        true
+    /// Returns whether the shift of a timestep is a part of a convolution's bias, which saves a kernel launch. The sum is rounded once
+    /// more. Otherwise the shift is a term per picture.
+    fn fuses_shift(&self) -> bool {
+        false
     }
     /// Returns whether products of f32 round their factors to TensorFloat-32, which has the precision of f16 and the range of f32.
     fn rounds_factors(&self) -> bool {

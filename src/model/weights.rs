@@ -87,7 +87,9 @@ impl<'a, B: Backend> Weights<'a, B> {
 
     /// Returns the file of the tensors, for messages.
     fn location(&self) -> &str {
-        self.file.as_ref().map_or("random weights", Tensors::location)
+        self.file
+            .as_ref()
+            .map_or("random weights", Tensors::location)
     }
 
     /// Adds LoRA files to the tensors while they are read.

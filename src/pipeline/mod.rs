@@ -13,6 +13,7 @@ mod cost_tests;
 mod edit;
 mod edit_cache;
 mod outcome;
+mod work;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
@@ -22,17 +23,14 @@ use crate::cache::Cache;
 use crate::diffusion::{NoiseSource, Schedule};
 use crate::digest::sha256;
 use crate::error::{Error, Result};
-use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
 use crate::kernels::{Backend, fault};
-use crate::model::lora::LoraFile;
 use crate::model::unet::SharedUNet;
 use crate::model::{Model, UNet};
 use crate::panics;
-use crate::plan::Plan;
 use crate::progress::{Progress, Stage};
-use crate::warp::Warped;
 pub use outcome::{Latents, Outcome, Steps, Trained};
+pub use work::{EditRequest, GivenLora, WarpedWork, Work};
 
 use components::Components;
 pub use cost::{passes_by_stage, passes_of};
@@ -45,62 +43,6 @@ pub struct Pipeline<B: Backend> {
     unet: UNet<B>,
     components: Components<B>,
     cache: Option<SharedCache>,
-}
-
-/// What an edit works on.
-#[derive(Debug)]
-pub struct Work<'a> {
-    /// Regions, settings and sizes; with at least one region that moves.
-    pub plan: &'a Plan,
-    /// The working picture (padded height, padded width, 3) in -1..1.
-    pub picture: Vec<f32>,
-    /// The warped picture, for methods that start from it and for results that carry its detail.
-    pub warped: Option<WarpedWork>,
-    /// A LoRA to use instead of training one.
-    pub lora: Option<GivenLora>,
-}
-
-/// A LoRA that is used instead of training one.
-#[derive(Debug)]
-pub enum GivenLora {
-    /// A file of adapters of one rank, whose numbers are not read yet.
-    Attached {
-        /// The file.
-        file: Box<LoraFile>,
-        /// Its rank.
-        rank: usize,
-    },
-    /// A file that was merged into the weights when the model was loaded.
-    Merged,
-}
-
-/// The warped picture at working size.
-#[derive(Debug, Clone)]
-pub struct WarpedWork {
-    /// As [`Work::picture`].
-    pub picture: Vec<f32>,
-    /// For each latent cell, the share of its pixels that the picture has anew.
-    pub new: Vec<f32>,
-}
-
-impl WarpedWork {
-    /// Returns the warped picture at the frame's working size.
-    pub fn new(warped: &Warped, frame: &Frame) -> Self {
-        Self {
-            picture: warped.picture.working(frame),
-            new: warped.new_cells(frame),
-        }
-    }
-}
-
-/// One of several edits that run side by side.
-pub struct EditRequest<'a> {
-    /// What it works on.
-    pub work: Work<'a>,
-    /// Its random numbers.
-    pub noise: &'a mut dyn NoiseSource,
-    /// Where it reports its stages.
-    pub progress: &'a mut dyn Progress,
 }
 
 /// A pipeline on a device that is chosen at run time.

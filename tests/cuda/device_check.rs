@@ -33,7 +33,11 @@ fn the_emulated_gpu_passes_in_every_format() {
         let found = checked(Emulated::new(library), &FORMATS);
         report(&format!("{library:?}: {found:?}"));
         for format in FORMATS {
-            assert!(found.passes_in(format), "{library:?}: {}", found.summary(format));
+            assert!(
+                found.passes_in(format),
+                "{library:?}: {}",
+                found.summary(format)
+            );
         }
     }
 }
@@ -47,8 +51,14 @@ fn bounds_are_not_close() {
     let cuda = Cuda::new(Emulated::new(ConvolutionSupport::Partial), Format::F16);
     for format in FORMATS {
         let findings = compare(&[(format, cuda.in_format(format))], &small());
-        let (share, name) = findings.expect("there is memory")[0].closest.clone().expect("results");
-        report(&format!("{}: {share:.2} of its bound: {name}", format.name()));
+        let (share, name) = findings.expect("there is memory")[0]
+            .closest
+            .clone()
+            .expect("results");
+        report(&format!(
+            "{}: {share:.2} of its bound: {name}",
+            format.name()
+        ));
         assert!(share < 0.6, "{name}, {}: {share}", format.name());
     }
 }
@@ -171,7 +181,10 @@ fn a_gpu_with_a_fault_fails_and_what_differs_is_named() {
         (GpuFault::Kernel("silu_f16"), "SiLU"),
         (GpuFault::Kernel("geglu_backward_f16"), "GEGLU backward"),
         (GpuFault::Products, "matrix product"),
-        (GpuFault::Refused, "matrix product, 64 x 32 by 32 x 4, f16: a GPU library"),
+        (
+            GpuFault::Refused,
+            "matrix product, 64 x 32 by 32 x 4, f16: a GPU library",
+        ),
     ] {
         let found = checked(faulty(fault), &[Format::F32, Format::F16]);
         let summary = found.summary(Format::F16);

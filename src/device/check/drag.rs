@@ -54,12 +54,9 @@ pub(super) fn drag<B: Backend>(backend: &B) -> Result<Vec<NetworkResult>> {
     );
     let (prompt, latent) = (unet.prepare(&context), latents(backend, 1));
     let progress = &mut Silent;
-    let trajectory = invert::invert(
-        &unet, &schedule, &grid, &latent, &prompt, progress, &never,
-    )?;
-    let is_new = |cell: usize| {
-        (5..=10).contains(&(cell / SIDE)) && NEW_COLUMNS.contains(&(cell % SIDE))
-    };
+    let trajectory = invert::invert(&unet, &schedule, &grid, &latent, &prompt, progress, &never)?;
+    let is_new =
+        |cell: usize| (5..=10).contains(&(cell / SIDE)) && NEW_COLUMNS.contains(&(cell % SIDE));
     let new: Vec<f32> = (0..SIDE * SIDE)
         .map(|cell| f32::from(u8::from(is_new(cell))))
         .collect();

@@ -167,7 +167,11 @@ pub(super) fn test_report(wrong: &[Format]) -> CheckReport {
             reason: None,
         };
         let is_wrong = wrong.contains(&format);
-        report.add_network(format, 10, is_wrong.then_some(difference).into_iter().collect());
+        report.add_network(
+            format,
+            10,
+            is_wrong.then_some(difference).into_iter().collect(),
+        );
     }
     report
 }
@@ -179,7 +183,10 @@ mod tests {
     #[test]
     fn the_cpu_agrees_with_itself() {
         let report = check(&[(Format::F32, Cpu)], Extent::Small).expect("the CPU has memory");
-        assert_eq!(report.differences().collect::<Vec<_>>(), Vec::<&Difference>::new());
+        assert_eq!(
+            report.differences().collect::<Vec<_>>(),
+            Vec::<&Difference>::new()
+        );
         assert!(report.passes() && report.passes_in(Format::F32));
         assert!(!report.passes_in(Format::F16), "it was not checked");
     }

@@ -142,7 +142,10 @@ pub(super) fn unet<B: Backend>(backend: &B) -> Result<Vec<NetworkResult>> {
     let want = NoiseAndKeys::of(SelfAttentions::Decoder);
     let (_, keys) = unet.forward(Input::at(&z.picture(0), 600.0, &prompt), want);
     let input = Input::at(&z, 500.0, &prompt).with_keys(keys);
-    results.push("self-attention with kept keys", unet.predict(input).to_host());
+    results.push(
+        "self-attention with kept keys",
+        unet.predict(input).to_host(),
+    );
     Ok(results.into_list())
 }
 
@@ -211,6 +214,9 @@ pub(super) fn lora<B: Backend>(backend: &B) -> Result<Vec<NetworkResult>> {
         &never,
     )?;
     let input = Input::at(&latent, 500.0, &context);
-    results.push("LoRA, noise prediction after a step", unet.predict(input).to_host());
+    results.push(
+        "LoRA, noise prediction after a step",
+        unet.predict(input).to_host(),
+    );
     Ok(results.into_list())
 }

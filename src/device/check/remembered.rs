@@ -72,7 +72,9 @@ impl CheckRecord {
 
 /// Returns year, month and day of a day since 1970 in the Gregorian calendar.
 fn civil(days: u64) -> (u64, u64, u64) {
-    let is_leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let is_leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     let (mut year, mut day) = (1970, days);
     loop {
         let length = if is_leap(year) { 366 } else { 365 };
@@ -152,7 +154,8 @@ impl Remembered {
         if let Some(cache) = &self.cache {
             make_folder(cache).map_err(|error| files::write_failed(cache, &error))?;
         }
-        let json = serde_json::to_vec(record).map_err(|error| files::write_failed(path, &error.into()))?;
+        let json =
+            serde_json::to_vec(record).map_err(|error| files::write_failed(path, &error.into()))?;
         files::write_verified(path, &json, true, |_| Ok(()))
     }
 }
@@ -198,7 +201,11 @@ mod tests {
     fn a_report_is_found_for_its_device_alone() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let remembered = Remembered::in_cache(&folder.path().join("cache"));
-        assert_eq!(remembered.find(&device("a GPU")), None, "there is no folder");
+        assert_eq!(
+            remembered.find(&device("a GPU")),
+            None,
+            "there is no folder"
+        );
         let first = record("a GPU");
         assert_eq!(remembered.keep(&first), None);
         assert_eq!(remembered.find(&device("a GPU")), Some(first.clone()));
@@ -221,7 +228,13 @@ mod tests {
             ..record.clone()
         });
         let of_another = of_another.expect("it is text and numbers");
-        for damaged in [&b""[..], b"\xff\x00", b"{}", &whole[..whole.len() / 2], &of_another] {
+        for damaged in [
+            &b""[..],
+            b"\xff\x00",
+            b"{}",
+            &whole[..whole.len() / 2],
+            &of_another,
+        ] {
             std::fs::write(&path, damaged).expect("it can be written");
             assert_eq!(remembered.find(&record.on), None);
             assert_eq!(remembered.keep(&record), None);
@@ -235,7 +248,9 @@ mod tests {
         let file = folder.path().join("file");
         std::fs::write(&file, "").expect("it can be written");
         let remembered = Remembered::in_cache(&file.join("cache"));
-        let warning = remembered.keep(&record("a GPU")).expect("a file has no folders");
+        let warning = remembered
+            .keep(&record("a GPU"))
+            .expect("a file has no folders");
         assert_eq!(warning.kind, WarningKind::CacheWrite);
         assert!(warning.message.contains("cuda:0"), "{}", warning.message);
         assert_eq!(remembered.find(&device("a GPU")), None);

@@ -4,7 +4,9 @@
 
 use candle_core::cuda_backend::WrapErr;
 use candle_core::cuda_backend::cudarc::driver::result::{device, mem_pool};
-use candle_core::cuda_backend::cudarc::driver::sys::{CUmemPool_attribute, CUmemoryPool, cuDriverGetVersion};
+use candle_core::cuda_backend::cudarc::driver::sys::{
+    CUmemPool_attribute, CUmemoryPool, cuDriverGetVersion,
+};
 use candle_core::{CudaDevice, Device, Result};
 
 use super::failure::MemoryState;

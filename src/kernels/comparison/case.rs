@@ -174,7 +174,10 @@ impl Case {
                 let pad = if 2 * pad + 1 == *kernel {
                     String::new()
                 } else {
-                    format!(", padding {pad} at the left and {} at the right", kernel / 2)
+                    format!(
+                        ", padding {pad} at the left and {} at the right",
+                        kernel / 2
+                    )
                 };
                 format!(
                     "{kernel}x{kernel}, {from}x{height}x{width} to {to} channels{stride}{pad}{batch}"

@@ -143,7 +143,11 @@ impl<'a, B: Backend> Recorder<'a, B> {
 
     /// Records whether something holds, which must be the same as on the CPU.
     pub(super) fn flag(&mut self, operation: &'static str, holds: bool) {
-        self.values(operation, Precision::Exact, vec![f32::from(u8::from(holds))]);
+        self.values(
+            operation,
+            Precision::Exact,
+            vec![f32::from(u8::from(holds))],
+        );
     }
 
     fn record(

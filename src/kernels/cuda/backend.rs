@@ -51,8 +51,8 @@ impl Backend for Cuda {
         self.gpu.pictures_at_once() * CELLS_PER_PICTURE
     }
 
-    fn has_precise_bias(&self) -> bool {
-        // The libraries take the bias in the format of the result.
+    fn fuses_shift(&self) -> bool {
+        // The libraries take the bias in the format of the result, and bf16 would lose most of the shift.
         self.format != Format::Bf16
     }
 

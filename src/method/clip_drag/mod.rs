@@ -47,8 +47,7 @@ impl DragMethod for ClipDragSettings {
     }
 
     fn misfits(&self, subject: &Subject) -> Vec<Misfit> {
-        let mut misfits = self.taps.misfits(subject);
-        misfits.extend(PointDrag::misfits(subject));
+        let mut misfits = PointDrag::misfits(&self.taps, subject);
         if self.follows_text() && subject.goal.trim().is_empty() {
             misfits.push(Misfit::Prompt {
                 message: "clip-drag follows a text, and there is none".into(),
@@ -59,7 +58,7 @@ impl DragMethod for ClipDragSettings {
     }
 
     fn is_still(&self, region: &Region, frame: &Frame) -> bool {
-        region.is_still() || PointDrag::is_still(region, frame)
+        PointDrag::is_still(region, frame)
     }
 
     fn cost(&self, _: &DiffusionSettings, _: usize) -> Cost {

@@ -47,14 +47,11 @@ impl DragMethod for DragDiffusionSettings {
     }
 
     fn misfits(&self, subject: &Subject) -> Vec<Misfit> {
-        let taps = self.taps.misfits(subject);
-        taps.into_iter()
-            .chain(PointDrag::misfits(subject))
-            .collect()
+        PointDrag::misfits(&self.taps, subject)
     }
 
     fn is_still(&self, region: &Region, frame: &Frame) -> bool {
-        region.is_still() || PointDrag::is_still(region, frame)
+        PointDrag::is_still(region, frame)
     }
 
     fn cost(&self, _: &DiffusionSettings, _: usize) -> Cost {

@@ -38,8 +38,7 @@ impl DragMethod for DragNoiseSettings {
     }
 
     fn misfits(&self, subject: &Subject) -> Vec<Misfit> {
-        let mut misfits = self.taps.misfits(subject);
-        misfits.extend(PointDrag::misfits(subject));
+        let mut misfits = PointDrag::misfits(&self.taps, subject);
         if self.injected(subject.diffusion) == 0 {
             let executed = subject.diffusion.executed_steps();
             misfits.push(Misfit::Setting {
@@ -54,7 +53,7 @@ impl DragMethod for DragNoiseSettings {
     }
 
     fn is_still(&self, region: &Region, frame: &Frame) -> bool {
-        region.is_still() || PointDrag::is_still(region, frame)
+        PointDrag::is_still(region, frame)
     }
 
     fn cost(&self, _: &DiffusionSettings, _: usize) -> Cost {

@@ -1,5 +1,6 @@
 //! Handles and targets on the supervision grid, for methods that drag points.
 
+use super::Taps;
 use super::cells::cell_at;
 use crate::geometry::{Frame, Grid, Point};
 use crate::method::{Misfit, Subject};
@@ -72,8 +73,10 @@ impl PointDrag {
         regions.iter().map(drag).collect()
     }
 
-    /// Returns the regions whose point lies in a latent cell that is held, so that nothing could move there.
-    pub fn misfits(subject: &Subject) -> Vec<Misfit> {
+    /// Returns the taps that the model lacks, and the regions whose point lies in a latent cell that is held, so that nothing could
+    /// move there.
+    pub fn misfits(taps: &Taps, subject: &Subject) -> Vec<Misfit> {
+        let mut misfits = taps.misfits(subject);
         let grid = subject.frame.latent_grid();
         let is_held = |region: &&Region| {
             let cell = cell_at(&grid, region.points.handle);
@@ -89,15 +92,16 @@ impl PointDrag {
             hint: "enlarge `editable` until it contains the handle and its way to the target"
                 .into(),
         };
-        subject.regions.iter().filter(is_held).map(misfit).collect()
+        misfits.extend(subject.regions.iter().filter(is_held).map(misfit));
+        misfits
     }
 
-    /// Returns whether a region's point has arrived before it is dragged.
+    /// Returns whether a region does not move, or its point has arrived before it is dragged.
     pub fn is_still(region: &Region, frame: &Frame) -> bool {
         let grid = frame.supervision_grid();
         let cell = |point| Cell::nearest(point, &grid);
         let (handle, target) = (cell(region.points.handle), cell(region.points.target));
-        handle.squared_distance(target) < ARRIVED * ARRIVED
+        region.is_still() || handle.squared_distance(target) < ARRIVED * ARRIVED
     }
 
     /// Returns whether the point, now at `cell`, has arrived: it is nearer than two cells to its target.

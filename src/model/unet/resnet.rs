@@ -75,11 +75,10 @@ impl<B: Backend> Resnet<B> {
     }
 
     /// Returns what the time embedding after SiLU (1, 1, 1, channels) adds to every pixel: (1, 1, 1, out); `None` without a time
-    /// projection. Includes the bias of the first convolution where the device's bias is precise. It does not depend on the latent,
+    /// projection. Includes the bias of the first convolution where the backend fuses them. It does not depend on the latent,
     /// so that nothing is recorded.
     pub fn shift(&self, time: &Tensor<B>) -> Option<Tensor<B>> {
-        let is_precise = time.backend().has_precise_bias();
-        let bias = self.conv1.bias().filter(|_| is_precise);
+        let bias = self.conv1.bias().filter(|_| time.backend().fuses_shift());
         self.time
             .as_ref()
             .map(|layer| layer.forward_plus(time, bias, &mut Pass::inference()))
@@ -94,7 +93,7 @@ impl<B: Backend> Resnet<B> {
     ) -> Tensor<B> {
         let h = self.norm1.forward(x, pass);
         let h = match shift {
-            Some(shift) if x.backend().has_precise_bias() => {
+            Some(shift) if x.backend().fuses_shift() => {
                 self.conv1.forward_with_bias(&h, shift, pass)
             }
             Some(shift) => self.conv1.forward_with_shift(&h, shift, pass),

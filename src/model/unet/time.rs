@@ -43,7 +43,7 @@ impl<B: Backend> TimeEmbedding<B> {
         })
     }
 
-    /// Returns the shifts of every residual block: (1, 1, 1, out) if all timesteps are equal and the device's bias is precise, else
+    /// Returns the shifts of every residual block: (1, 1, 1, out) if all timesteps are equal and the backend fuses the shift with a bias, else
     /// (timesteps, 1, 1, out). They depend on neither latent nor adapters and are cached by timestep.
     pub(super) fn shifts(
         &self,
@@ -54,7 +54,7 @@ impl<B: Backend> TimeEmbedding<B> {
         let at = |timestep: f64| self.shifts_at(backend, timestep, resnets);
         let first = timesteps[0];
         let are_equal = timesteps.iter().all(|timestep| *timestep == first);
-        if timesteps.len() == 1 || are_equal && backend.has_precise_bias() {
+        if timesteps.len() == 1 || are_equal && backend.fuses_shift() {
             return at(first);
         }
         let rows: Vec<Vec<Tensor<B>>> = timesteps.iter().copied().map(at).collect();

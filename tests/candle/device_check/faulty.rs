@@ -28,7 +28,9 @@ impl Fault {
         match self {
             Self::Percent => values.iter_mut().for_each(|x| *x *= 1.05),
             Self::Element => values[middle] += 0.5 * largest,
-            Self::Row => values[middle..(middle + values.len().div_ceil(8)).min(values.len())].fill(0.0),
+            Self::Row => {
+                values[middle..(middle + values.len().div_ceil(8)).min(values.len())].fill(0.0)
+            }
             Self::Nan => values[middle] = f32::NAN,
         }
     }
@@ -104,7 +106,7 @@ pub(crate) const OTHERS: &[&str] = &[
     "wait",
     "launches",
     "in_f32",
-    "has_precise_bias",
+    "fuses_shift",
     "rounds_factors",
     "refused_convolutions",
     "peak_bytes",
@@ -373,7 +375,8 @@ impl<B: Backend> Backend for Faulty<B> {
         stats: &mut B::Buffer,
         y: &mut B::Buffer,
     ) {
-        self.inner.group_norm(shape, x, weight, bias, silu, stats, y);
+        self.inner
+            .group_norm(shape, x, weight, bias, silu, stats, y);
         self.spoil("group_norm", y);
         self.spoil("group_norm stats", stats);
     }
@@ -475,13 +478,7 @@ impl<B: Backend> Backend for Faulty<B> {
         self.spoil("geglu", y);
     }
 
-    fn geglu_backward(
-        &self,
-        channels: usize,
-        x: &B::Buffer,
-        dy: &B::Buffer,
-        dx: &mut B::Buffer,
-    ) {
+    fn geglu_backward(&self, channels: usize, x: &B::Buffer, dy: &B::Buffer, dx: &mut B::Buffer) {
         self.inner.geglu_backward(channels, x, dy, dx);
         self.spoil("geglu_backward", dx);
     }

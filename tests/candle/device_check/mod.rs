@@ -15,7 +15,11 @@ const FORMATS: [Format; 3] = [Format::F32, Format::F16, Format::Bf16];
 
 #[test]
 fn candle_passes_in_every_format() {
-    let found = check(&FORMATS.map(|format| (format, Candle::cpu(format))), Extent::Small).unwrap();
+    let found = check(
+        &FORMATS.map(|format| (format, Candle::cpu(format))),
+        Extent::Small,
+    )
+    .unwrap();
     report(&format!("{found:#?}"));
     for format in FORMATS {
         assert!(found.passes_in(format), "{}", found.summary(format));
@@ -30,7 +34,10 @@ fn bounds_are_not_close() {
     for (format, candle) in FORMATS.map(|format| (format, Candle::cpu(format))) {
         let findings = compare(&[(format, candle)], &small()).unwrap();
         let (share, name) = findings[0].closest.clone().unwrap();
-        report(&format!("{}: {share:.2} of its bound: {name}", format.name()));
+        report(&format!(
+            "{}: {share:.2} of its bound: {name}",
+            format.name()
+        ));
         assert!(share < 0.6, "{name}, {}: {share}", format.name());
     }
 }
@@ -90,7 +97,10 @@ fn assert_caught<B: Backend>(format: Format, backend: &B) {
                 panic!("{what} is not caught")
             };
             assert!(first.operation.starts_with(name), "{what}: {first}");
-            assert_eq!(first.error.is_none(), first.to_string().contains("not finite"));
+            assert_eq!(
+                first.error.is_none(),
+                first.to_string().contains("not finite")
+            );
         }
     }
 }

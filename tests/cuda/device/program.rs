@@ -85,9 +85,8 @@ impl FakeGpu {
             .chain(arguments.iter().copied())
             .collect();
         let output = self.run(driver, &all);
-        let record = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-            panic!("{error}: {}", String::from_utf8_lossy(&output.stderr))
-        });
+        let record = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
         (output, record)
     }
 
@@ -106,17 +105,33 @@ fn a_gpu_that_computes_something_else_is_not_used() {
         eprintln!("skipped: needs Linux and a C compiler (`cc`)");
         return;
     };
-    let output = gpu.run("13000", &["doctor", "--device", "cuda", "--check", "--json"]);
+    let output = gpu.run(
+        "13000",
+        &["doctor", "--device", "cuda", "--check", "--json"],
+    );
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{errors}");
-    assert!(errors.contains("does not compute what the CPU computes"), "{errors}");
+    assert!(
+        errors.contains("does not compute what the CPU computes"),
+        "{errors}"
+    );
     let checks: Value = serde_json::from_slice(&output.stdout).expect("a list of checks");
     let all = checks.as_array().expect("a list");
-    let found = all.iter().find(|check| check["name"] == "check").expect("the check");
+    let found = all
+        .iter()
+        .find(|check| check["name"] == "check")
+        .expect("the check");
     let formats = &found["device_check"]["report"]["formats"];
     assert!(formats[1]["differing"].as_u64() > Some(10), "{formats}");
-    assert!(formats[1]["differences"][0]["operation"].is_string(), "{formats}");
-    assert!(found["text"].as_str().is_some_and(|text| text.contains("failed")));
+    assert!(
+        formats[1]["differences"][0]["operation"].is_string(),
+        "{formats}"
+    );
+    assert!(
+        found["text"]
+            .as_str()
+            .is_some_and(|text| text.contains("failed"))
+    );
     assert_eq!(gpu.remembered().len(), 1);
 
     // With a GPU by name that is an error, with any device the CPU computes.
@@ -130,17 +145,27 @@ fn a_gpu_that_computes_something_else_is_not_used() {
     );
     let (output, record) = gpu.edit("13000", &["--device", "auto"]);
     assert_eq!(output.status.code(), Some(0), "{record}");
-    assert_eq!((&record["device"], &record["device_check"]), (&"cpu".into(), &Value::Null));
+    assert_eq!(
+        (&record["device"], &record["device_check"]),
+        (&"cpu".into(), &Value::Null)
+    );
     let warning = &record["warnings"][0];
     assert_eq!(warning["kind"], "device.cpu");
     let message = warning["message"].as_str().expect("a message");
-    assert!(message.contains("does not compute") && message.contains("report"), "{message}");
+    assert!(
+        message.contains("does not compute") && message.contains("report"),
+        "{message}"
+    );
     assert_eq!(gpu.remembered().len(), 1, "the check was remembered");
 
     // A trusted GPU computes, and its record says how its check ended.
     let (_, record) = gpu.edit("13000", &["--device", "cuda", "--trust-device"]);
     let check = &record["device_check"];
-    assert_eq!((&check["state"], &check["trusted"]), (&"failed".into(), &true.into()), "{record}");
+    assert_eq!(
+        (&check["state"], &check["trusted"]),
+        (&"failed".into(), &true.into()),
+        "{record}"
+    );
     assert_eq!(record["device"], "cuda:0");
 
     // Another driver may compute something else, and without a check nothing is known of it.

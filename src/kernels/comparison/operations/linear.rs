@@ -23,13 +23,16 @@ pub(super) fn matmul<B: Backend>(r: &mut Recorder<B>, [rows, inner, cols]: [usiz
     }
     let factor = 1.0 / inner as f32;
     for [of_a, of_b] in [[false, false], [true, false], [false, true]] {
-        let (a, b) = (
-            left(&a, [rows, inner], of_a),
-            left(&b, [inner, cols], of_b),
+        let (a, b) = (left(&a, [rows, inner], of_a), left(&b, [inner, cols], of_b));
+        r.write(
+            "matrix product",
+            Product,
+            a.buffer,
+            rows * cols,
+            |backend, c| {
+                backend.matmul(factor, a, b, false, c, 0);
+            },
         );
-        r.write("matrix product", Product, a.buffer, rows * cols, |backend, c| {
-            backend.matmul(factor, a, b, false, c, 0);
-        });
     }
     let offset = 5;
     for (a, b) in [(&a, &b), (&full_a, &b), (&a, &full_b), (&full_a, &full_b)] {
@@ -60,15 +63,25 @@ pub(super) fn linear<B: Backend>(
     for (operation, bias, residual) in [
         ("linear", None, None),
         ("linear with bias", Some(&bias), None),
-        ("linear with bias and residual", Some(&bias), Some(&residual)),
+        (
+            "linear with bias and residual",
+            Some(&bias),
+            Some(&residual),
+        ),
     ] {
         r.write(operation, Product, &x, len, |backend, y| {
             backend.linear(0..rows, &x, &weight, bias, residual, y);
         });
     }
-    r.write("linear backward", Product, &x, rows * inputs, |backend, dx| {
-        backend.linear_backward(0..rows, &dy, &weight, false, dx);
-    });
+    r.write(
+        "linear backward",
+        Product,
+        &x,
+        rows * inputs,
+        |backend, dx| {
+            backend.linear_backward(0..rows, &dy, &weight, false, dx);
+        },
+    );
     let mut dx = dx;
     backend.linear_backward(0..rows, &dy, &weight, true, &mut dx);
     r.push("linear backward, added", Product, &dx);
@@ -79,9 +92,15 @@ pub(super) fn linear<B: Backend>(
         Matrix::dense(&down, 0, RANK, inputs),
     );
     let merged = backend.merged(&weight, up, down);
-    r.write("linear with a merged LoRA", Product, &x, len, |backend, y| {
-        backend.linear(0..rows, &x, &merged, None, None, y);
-    });
+    r.write(
+        "linear with a merged LoRA",
+        Product,
+        &x,
+        len,
+        |backend, y| {
+            backend.linear(0..rows, &x, &merged, None, None, y);
+        },
+    );
     if compared.is_some() {
         return;
     }

@@ -16,12 +16,7 @@ fn points([height, width]: [usize; 2], count: usize) -> Vec<BilinearPoint> {
         BilinearPoint {
             pixels: [corner, corner + 1, corner + width, corner + width + 1]
                 .map(|pixel| pixel as u32),
-            weights: [
-                (1.0 - x) * (1.0 - y),
-                x * (1.0 - y),
-                (1.0 - x) * y,
-                x * y,
-            ],
+            weights: [(1.0 - x) * (1.0 - y), x * (1.0 - y), (1.0 - x) * y, x * y],
         }
     };
     (0..count).map(&mut point).collect()
