@@ -12,6 +12,8 @@
 //! | `folder` | files of entries: reading, listing and eviction |
 //! | `store` | looking up and writing entries, on the disk and in memory |
 //! | `listing` | listing for users, and removal |
+//!
+//! The folder also has the checks of devices ([`crate::device::check`]), in a folder of their own.
 
 mod entry;
 mod folder;

@@ -78,7 +78,12 @@ impl Compute {
         let candidates = requested(device, backend)?;
         let remembered = Remembered::from_environment();
         let judge = |candidate: Candidate, open: &OpenDevice, format| {
-            let run = || open.check(candidate);
+            // On a handle of its own, so that nothing of the check is left on the device, such as convolutions that a library refused.
+            let run = || {
+                OpenDevice::open(candidate, format)
+                    .map_err(|reason| cannot_open(candidate, &reason))?
+                    .check(candidate)
+            };
             trust::verdict(open.identity(candidate), format, trust, &remembered, run)
         };
         Self::first_usable(candidates, dtype, OpenDevice::open, judge)
@@ -262,6 +267,15 @@ fn requested(device: Device, backend: BackendChoice) -> Result<Vec<Candidate>> {
         reason,
         hint,
     })
+}
+
+/// Returns the error that a device which was opened before cannot be opened again.
+fn cannot_open(candidate: Candidate, reason: &str) -> Error {
+    Error::Device {
+        kind: ErrorKind::DeviceNone,
+        reason: format!("{} cannot be opened: {reason}", candidate.device()),
+        hint: String::new(),
+    }
 }
 
 /// Checks every device and backend that a request may use, the CPU too, whatever is remembered of them, and remembers the checks of GPUs.

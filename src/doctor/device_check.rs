@@ -95,7 +95,14 @@ fn details(record: &CheckRecord) -> Vec<String> {
     let of_format = |found: &FormatReport| {
         let verdict = match (&found.unsupported, found.differing) {
             (Some(reason), _) => format!("not supported: {reason}"),
-            (None, 0) => format!("{} results agree with the CPU", found.compared),
+            (None, 0) => {
+                let closest = found.closest[0].max(found.closest[1]);
+                format!(
+                    "{} results agree with the CPU; the largest error is {:.0} % of its bound",
+                    found.compared,
+                    100.0 * closest
+                )
+            }
             (None, differing) => format!("{differing} of {} results differ", found.compared),
         };
         let differences = found.differences.iter().map(ToString::to_string);

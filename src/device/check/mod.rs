@@ -84,41 +84,46 @@ fn compare_networks<B: Backend>(backends: &[(Format, B)], report: &mut CheckRepo
         let found = fault::catch(|| results(backend));
         backend.restore_loss_scale();
         backend.trim();
+        let bound = bound(*format, backend.rounds_factors());
+        let mut closest = 0.0_f64;
         let differences = match found {
-            Ok(found) => differences(*format, backend.rounds_factors(), &found, &expected),
+            Ok(found) => {
+                let pairs = found.iter().zip(&expected);
+                pairs
+                    .filter_map(|(found, expected)| {
+                        let error = distance(&found.values, &expected.values);
+                        // A distance that is NaN is not within the bound.
+                        let is_within = error <= bound;
+                        closest = closest.max(if error.is_nan() {
+                            f64::MAX
+                        } else {
+                            error / bound
+                        });
+                        (!is_within).then(|| difference(found.name, *format, error, bound))
+                    })
+                    .collect()
+            }
             Err(error) if is_transient(&error) => return Err(error),
             Err(error) => {
                 let reason = error.to_string();
                 vec![Difference::of_failure("tiny network", "", *format, reason)]
             }
         };
-        report.add_network(*format, expected.len(), differences);
+        report.add_network(*format, expected.len(), closest, differences);
     }
     Ok(())
 }
 
-/// Returns the results that are further from the expected ones than the format explains.
-fn differences(
-    format: Format,
-    rounds_factors: bool,
-    found: &[NetworkResult],
-    expected: &[NetworkResult],
-) -> Vec<Difference> {
-    let bound = bound(format, rounds_factors);
-    let of_pair = |(found, expected): (&NetworkResult, &NetworkResult)| {
-        let error = distance(&found.values, &expected.values);
-        // A distance that is NaN is not within the bound.
-        let is_within = error <= bound;
-        (!is_within).then(|| Difference {
-            operation: format!("tiny network, {}", found.name),
-            shape: String::new(),
-            format: format.name().into(),
-            error: error.is_finite().then_some(error),
-            bound,
-            reason: None,
-        })
-    };
-    found.iter().zip(expected).filter_map(of_pair).collect()
+/// Returns the difference of a network's result.
+fn difference(name: &str, format: Format, error: f64, bound: f64) -> Difference {
+    Difference {
+        operation: format!("tiny network, {name}"),
+        shape: String::new(),
+        format: format.name().into(),
+        error: error.is_finite().then_some(error),
+        bound,
+        reason: None,
+    }
 }
 
 /// Returns whether an error says nothing about what the device computes.

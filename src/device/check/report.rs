@@ -26,7 +26,9 @@ pub struct FormatReport {
     pub compared: usize,
     /// Number of results that differ.
     pub differing: usize,
-    /// The first of them, at most 20: operations in the order of their size, then networks.
+    /// The largest share of its bound that the error of an operation reached, and that of a network; above 1 they differ.
+    pub closest: [f64; 2],
+    /// The first of those that differ, at most 20: operations in the order of their size, then networks.
     pub differences: Vec<Difference>,
     /// Why the device does not have the format. Only bf16 may be missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,6 +42,7 @@ impl CheckReport {
             format: format.name().into(),
             compared: 0,
             differing: 0,
+            closest: [0.0; 2],
             differences: Vec::new(),
             unsupported: None,
         });
@@ -98,9 +101,8 @@ impl CheckReport {
     pub(super) fn add(&mut self, findings: Vec<Findings>) {
         for findings in findings {
             if let Some(found) = self.of_format_mut(findings.format) {
-                found.compared += findings.compared;
-                found.unsupported = found.unsupported.take().or(findings.unsupported);
-                found.insert(findings.differences, false);
+                found.unsupported = found.unsupported.take().or(findings.unsupported.clone());
+                found.add_operations(findings, false);
             }
         }
     }
@@ -109,21 +111,22 @@ impl CheckReport {
     pub(super) fn add_first(&mut self, findings: Vec<Findings>) {
         for findings in findings {
             if let Some(found) = self.of_format_mut(findings.format) {
-                found.compared += findings.compared;
-                found.insert(findings.differences, true);
+                found.add_operations(findings, true);
             }
         }
     }
 
-    /// Adds results of a network, of which some differ.
+    /// Adds results of a network, of which some differ. `closest` is the largest share of the bound.
     pub(super) fn add_network(
         &mut self,
         format: Format,
         compared: usize,
+        closest: f64,
         differences: Vec<Difference>,
     ) {
         if let Some(found) = self.of_format_mut(format) {
             found.compared += compared;
+            found.closest[1] = found.closest[1].max(in_json(closest));
             found.insert(differences, false);
         }
     }
@@ -141,10 +144,22 @@ impl FormatReport {
         self.differing == 0 && self.compared > 0 && self.unsupported.is_none()
     }
 
+    fn add_operations(&mut self, findings: Findings, are_first: bool) {
+        self.compared += findings.compared;
+        let closest = findings.closest.map_or(0.0, |(share, _)| share);
+        self.closest[0] = self.closest[0].max(in_json(closest));
+        self.insert(findings.differences, are_first);
+    }
+
     fn insert(&mut self, differences: Vec<Difference>, are_first: bool) {
         self.differing += differences.len();
         let at = if are_first { 0 } else { self.differences.len() };
         self.differences.splice(at..at, differences);
         self.differences.truncate(MAX_DIFFERENCES);
     }
+}
+
+/// Returns a share that JSON can hold.
+fn in_json(share: f64) -> f64 {
+    if share.is_finite() { share } else { f64::MAX }
 }

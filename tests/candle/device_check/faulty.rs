@@ -29,7 +29,8 @@ impl Fault {
             Self::Percent => values.iter_mut().for_each(|x| *x *= 1.05),
             Self::Element => values[middle] += 0.5 * largest,
             Self::Row => {
-                values[middle..(middle + values.len().div_ceil(8)).min(values.len())].fill(0.0)
+                let end = (middle + values.len().div_ceil(8)).min(values.len());
+                values[middle..end].fill(0.0);
             }
             Self::Nan => values[middle] = f32::NAN,
         }
