@@ -4,14 +4,15 @@
 //! backend at small shapes ([`crate::kernels::comparison`]), and a network and a VAE with random weights, a step of a LoRA's training and an iteration of a
 //! drag ([`networks`], [`drag`]). A GPU then runs the operations of Stable Diffusion 1.5. No file is read, and the numbers are the same everywhere.
 //!
-//! A [`CheckReport`] has what differs, the operations first: a network that is wrong because of one has more differences. [`Remembered`] keeps a
+//! A [`CheckReport`] has what differs. The networks run in the formats in which all operations are right. [`Remembered`] keeps a
 //! report in the folder of the cache, so that a device is checked once. [`super::trust`] decides what follows from it.
 //!
 //! # Bounds of the networks
 //!
-//! An error is the Euclidean distance from the CPU's result over its length. The bounds of f16 and bf16 are four times the largest error that was found with
-//! candle's kernels on the CPU and with our CUDA kernels in an emulator, that of f32 is a hundred times it. f32 has the bound of f16 where
-//! products round their factors to TensorFloat-32, which has f16's precision.
+//! An error is the Euclidean distance from the CPU's result over its length. The largest that were found, with candle's kernels on the CPU and with our
+//! CUDA kernels in an emulator, are 2.2e-5 in f32, 0.023 in f16 and 0.23 in bf16: a small random network amplifies rounding. The bounds are more than
+//! twice as large. What is a few percent off is found in the operations, whose bounds are narrow. f32 has the bound of f16 where products round their factors
+//! to TensorFloat-32, which has f16's precision.
 
 mod drag;
 mod networks;
@@ -42,8 +43,8 @@ pub enum Extent {
 fn bound(format: Format, rounds_factors: bool) -> f64 {
     match format {
         Format::F32 if !rounds_factors => 1e-3,
-        Format::F32 | Format::F16 => 4e-2,
-        Format::Bf16 => 3e-1,
+        Format::F32 | Format::F16 => 8e-2,
+        Format::Bf16 => 6e-1,
     }
 }
 
@@ -73,12 +74,16 @@ pub fn check<B: Backend>(backends: &[(Format, B)], extent: Extent) -> Result<Che
     Ok(report)
 }
 
-/// Runs the networks on the CPU and on each backend.
+/// Runs the networks on the CPU and on each backend whose operations are right: a wrong one explains all that a network would show.
 fn compare_networks<B: Backend>(backends: &[(Format, B)], report: &mut CheckReport) -> Result<()> {
+    let passes =
+        |report: &CheckReport, format| report.of_format(format).is_some_and(FormatReport::passes);
+    if !backends.iter().any(|(format, _)| passes(report, *format)) {
+        return Ok(());
+    }
     let expected = results(&Cpu)?;
     for (format, backend) in backends {
-        let found = report.of_format(*format);
-        if found.is_some_and(|found| found.unsupported.is_some()) {
+        if !passes(report, *format) {
             continue;
         }
         let found = fault::catch(|| results(backend));

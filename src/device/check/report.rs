@@ -28,7 +28,7 @@ pub struct FormatReport {
     pub differing: usize,
     /// The largest share of its bound that the error of an operation reached, and that of a network; above 1 they differ.
     pub closest: [f64; 2],
-    /// The first of those that differ, at most 20: operations in the order of their size, then networks.
+    /// The first of those that differ, at most 20, in the order of the check.
     pub differences: Vec<Difference>,
     /// Why the device does not have the format. Only bf16 may be missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,7 +10,7 @@
 //! The inputs are multiples of a power of two with 8 significant bits, which f32, f16, bf16 and TensorFloat-32 all hold. So the only errors are
 //! those of sums, and the rounding of the result and of what an operation stores on the way. With u the unit roundoff of the format (2^-11 in f16,
 //! 2^-8 in bf16), a bound is 4 u for one rounding with a library that may round twice (convolution, then bias and residual), and a multiple of it where more is rounded
-//! ([`Precision`]). Sums of f32 are bounded by 2e-5, ten times what their order changes. Copies must be equal.
+//! ([`Precision`]). Sums of f32 are bounded by 2e-5, six times what their order was found to change. Copies must be equal.
 //!
 //! An error is relative to the value itself plus the root mean square of all values, so that it counts in every row, and not only where values are
 //! large. Beside it, the factor between both results (their inner product over the square of the expected one) must be 1 within 4 u: rounding
